@@ -1,0 +1,273 @@
+package amtp
+
+import (
+	"encoding/json"
+	"errors"
+)
+
+// Status is the state of a message, or of its delivery to one recipient, in
+// the protocol's words. AMTP §5.
+type Status string
+
+// The states on the wire. Accepted stands only in the answer to a submission.
+const (
+	StatusAccepted   Status = "accepted"
+	StatusQueued     Status = "queued"
+	StatusDelivering Status = "delivering"
+	StatusRetrying   Status = "retrying"
+	StatusDelivered  Status = "delivered"
+	StatusFailed     Status = "failed"
+)
+
+// Trust says how well the sender of a message is known to the gateway.
+type Trust string
+
+// The labels. Only Local and Verified mean that the sender was proven.
+const (
+	TrustLocal      Trust = "local"      // an agent of this gateway, by its key
+	TrustVerified   Trust = "verified"   // another domain, by its signature
+	TrustUnverified Trust = "unverified" // nobody proved anything
+	TrustBridged    Trust = "bridged"    // came as e-mail
+)
+
+// Authentication is what the gateway found out about a sender. It is recorded
+// beside the message, never taken from it.
+type Authentication struct {
+	Result       string `json:"result"` // pass, fail, none, temperror or permerror
+	Domain       string `json:"domain,omitempty"`
+	Selector     string `json:"selector,omitempty"`
+	Algorithm    string `json:"algorithm,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	FirstContact bool   `json:"first_contact,omitempty"`
+}
+
+// RecipientStatus is the state of a message for one recipient.
+type RecipientStatus struct {
+	Address        Address `json:"address"`
+	Status         Status  `json:"status"`
+	Timestamp      Time    `json:"timestamp"` // of the last change
+	Attempts       int     `json:"attempts"`
+	DeliveryMode   string  `json:"delivery_mode,omitempty"` // pull or push
+	LocalDelivery  bool    `json:"local_delivery,omitempty"`
+	InboxDelivered bool    `json:"inbox_delivered,omitempty"`
+	DeliveredAt    Time    `json:"delivered_at,omitzero"`
+	Acknowledged   bool    `json:"acknowledged,omitempty"`
+	AcknowledgedAt Time    `json:"acknowledged_at,omitzero"`
+	ErrorCode      Code    `json:"error_code,omitempty"`
+	ErrorMessage   string  `json:"error_message,omitempty"`
+}
+
+// SendResult answers a submission. Recipients stand in the order of the request.
+type SendResult struct {
+	MessageID  MessageID         `json:"message_id"`
+	Status     Status            `json:"status"`
+	Recipients []RecipientStatus `json:"recipients"`
+	// Replayed says that the gateway recognised a retry and stored nothing new.
+	Replayed bool `json:"-"`
+}
+
+// MessageStatus is what became of a message. AMTP §5.
+type MessageStatus struct {
+	MessageID   MessageID         `json:"message_id"`
+	Status      Status            `json:"status"`
+	CreatedAt   Time              `json:"created_at"`
+	UpdatedAt   Time              `json:"updated_at"`
+	DeliveredAt *Time             `json:"delivered_at"` // nil until all recipients have it
+	Recipients  []RecipientStatus `json:"recipients"`
+	Attempts    int               `json:"attempts"`
+	NextRetry   *Time             `json:"next_retry"` // nil when nothing is to be tried again
+}
+
+// MessageSummary is one line of a list of messages: status and headline.
+type MessageSummary struct {
+	MessageStatus
+	Sender    Address   `json:"sender"`
+	Subject   string    `json:"subject,omitempty"`
+	InReplyTo MessageID `json:"in_reply_to,omitempty"`
+}
+
+// MessageList is a page of messages, newest first. Total counts all that match
+// up to 10,000; TotalCapped says that there are more.
+type MessageList struct {
+	Messages    []MessageSummary `json:"messages"`
+	Total       int              `json:"total"`
+	TotalCapped bool             `json:"total_capped,omitempty"`
+	Limit       int              `json:"limit"`
+	Offset      int              `json:"offset"`
+}
+
+// Received is a message as a gateway shows it to one who may read it: the
+// sender's members and, beside them, what the gateway knows.
+type Received struct {
+	MessageID       MessageID       `json:"message_id"`
+	SenderMessageID MessageID       `json:"sender_message_id,omitempty"` // the sender's own id where it differs
+	Timestamp       Time            `json:"timestamp"`
+	Sender          Address         `json:"sender"`
+	Subject         string          `json:"subject"`
+	Schema          string          `json:"schema"`
+	Headers         json.RawMessage `json:"headers"`
+	Payload         json.RawMessage `json:"payload"`
+	InReplyTo       MessageID       `json:"in_reply_to"`
+	ResponseType    string          `json:"response_type"`
+	Attachments     []Attachment    `json:"attachments"`
+	Trust           Trust           `json:"trust"`
+	Authentication  Authentication  `json:"authentication"`
+	ReceivedAt      Time            `json:"received_at"`
+	ThreadID        MessageID       `json:"thread_id"`
+	BodyPurged      bool            `json:"body_purged"` // the content was removed after its retention
+
+	// Raw is the object as the gateway printed it.
+	Raw json.RawMessage `json:"-"`
+}
+
+// InboxMessage is a message in an inbox.
+type InboxMessage struct {
+	Received
+	Recipients    []Address `json:"recipients"`
+	Status        string    `json:"status"`         // unread or read
+	DeliveryCount int       `json:"delivery_count"` // how often it was leased
+}
+
+// InboxPage is part of an inbox, oldest first.
+type InboxPage struct {
+	Recipient    Address        `json:"recipient"`
+	Count        int            `json:"count"`
+	MessageCount int            `json:"message_count"` // the same as Count
+	HasMore      bool           `json:"has_more"`
+	NextCursor   string         `json:"next_cursor"` // give it as After to read on
+	Messages     []InboxMessage `json:"messages"`
+}
+
+// StoredMessage is a message with its status, for its sender, its recipients
+// and the administrator.
+type StoredMessage struct {
+	Message Received
+	Status  MessageStatus
+}
+
+// UnmarshalJSON reads both from the one object that the gateway prints.
+func (m *StoredMessage) UnmarshalJSON(b []byte) error {
+	m.Message.Raw = append(json.RawMessage(nil), b...)
+	return errors.Join(json.Unmarshal(b, &m.Message), json.Unmarshal(b, &m.Status))
+}
+
+// AckResult answers an acknowledgement. A repeated one has the first time.
+type AckResult struct {
+	MessageID MessageID `json:"message_id"`
+	Status    string    `json:"status"` // acknowledged
+	Timestamp Time      `json:"timestamp"`
+	Recipient Address   `json:"recipient"`
+	Message   string    `json:"message"`
+}
+
+// ReadResult answers a read mark.
+type ReadResult struct {
+	MessageID MessageID `json:"message_id"`
+	Status    string    `json:"status"` // read
+	Timestamp Time      `json:"timestamp"`
+	Recipient Address   `json:"recipient"`
+}
+
+// Agent is an agent as its gateway lists it.
+type Agent struct {
+	Address          Address  `json:"address"`
+	DeliveryMode     string   `json:"delivery_mode"` // pull or push
+	Description      string   `json:"description,omitempty"`
+	Role             string   `json:"role,omitempty"`
+	Capabilities     []string `json:"capabilities"`
+	SupportedSchemas []string `json:"supported_schemas"`
+	CreatedAt        Time     `json:"created_at"`
+	LastActive       Time     `json:"last_active"`
+	Active           bool     `json:"active"` // within the last 30 days
+	Listed           bool     `json:"listed"` // shown in discovery
+	// APIKey stands only in the answer to a registration.
+	APIKey string `json:"api_key,omitempty"`
+}
+
+// AgentList is what discovery answers. AMTP §3.
+type AgentList struct {
+	Agents     []Agent `json:"agents"`
+	AgentCount int     `json:"agent_count"`
+	Domain     string  `json:"domain"`
+	Timestamp  Time    `json:"timestamp"`
+}
+
+// AgentMap is the administrator's list of agents, by address.
+type AgentMap struct {
+	Agents map[string]Agent `json:"agents"`
+	Count  int              `json:"count"`
+}
+
+// NewAgent asks for a registration.
+type NewAgent struct {
+	Address          string   `json:"address"`       // a name, or an address in the gateway's domain
+	DeliveryMode     string   `json:"delivery_mode"` // pull
+	Description      string   `json:"description,omitempty"`
+	Role             string   `json:"role,omitempty"`
+	Capabilities     []string `json:"capabilities,omitempty"`
+	SupportedSchemas []string `json:"supported_schemas,omitempty"`
+	Listed           *bool    `json:"listed,omitempty"` // nil means listed
+}
+
+// AgentUpdate changes an agent; nil members stay as they are.
+type AgentUpdate struct {
+	DeliveryMode     *string   `json:"delivery_mode,omitempty"`
+	Description      *string   `json:"description,omitempty"`
+	Role             *string   `json:"role,omitempty"`
+	Capabilities     *[]string `json:"capabilities,omitempty"`
+	SupportedSchemas *[]string `json:"supported_schemas,omitempty"`
+	Listed           *bool     `json:"listed,omitempty"`
+}
+
+// Registration answers a registration. The key is shown this once.
+type Registration struct {
+	Address      Address `json:"address"`
+	APIKey       string  `json:"api_key"`
+	DeliveryMode string  `json:"delivery_mode"`
+	Agent        Agent   `json:"agent"`
+	Message      string  `json:"message"`
+}
+
+// AgentKey is one key of an agent, without its secret.
+type AgentKey struct {
+	ID        string `json:"id"`
+	CreatedAt Time   `json:"created_at"`
+	LastUsed  Time   `json:"last_used,omitzero"` // to the minute
+}
+
+// AgentKeys is the list of an agent's keys.
+type AgentKeys struct {
+	Address Address    `json:"address"`
+	Keys    []AgentKey `json:"keys"`
+	Count   int        `json:"count"`
+}
+
+// IssuedKey answers the request for a new key. The key is shown this once.
+type IssuedKey struct {
+	Address Address `json:"address"`
+	APIKey  string  `json:"api_key"`
+	ID      string  `json:"id"`
+	Revoked int     `json:"revoked"` // how many other keys this ended
+	Message string  `json:"message"`
+}
+
+// Identity answers who the caller's key belongs to.
+type Identity struct {
+	Address Address `json:"address"`
+	Domain  string  `json:"domain"`
+	KeyID   string  `json:"key_id"`
+	Unread  int     `json:"unread"`  // messages in the inbox not marked read, counted up to 10,000
+	Pending int     `json:"pending"` // messages in the inbox, counted up to 10,000
+	Agent   Agent   `json:"agent"`
+}
+
+// Health answers /health and /ready.
+type Health struct {
+	Status       string            `json:"status"`
+	Healthy      *bool             `json:"healthy,omitempty"`
+	Ready        *bool             `json:"ready,omitempty"`
+	Timestamp    Time              `json:"timestamp"`
+	Version      string            `json:"version"`
+	Components   map[string]string `json:"components,omitempty"`
+	Dependencies map[string]string `json:"dependencies,omitempty"`
+}

@@ -1,0 +1,83 @@
+package amtp
+
+import (
+	"fmt"
+	"time"
+)
+
+// Code names a class of error on the wire. AMTP §11 and the names that the
+// reference gateway uses where the protocol has none.
+type Code string
+
+// The codes of the protocol.
+const (
+	CodeInvalidMessage       Code = "INVALID_MESSAGE_FORMAT"
+	CodeUnsupportedVersion   Code = "UNSUPPORTED_VERSION"
+	CodeSchemaValidation     Code = "SCHEMA_VALIDATION_FAILED"
+	CodeMessageTooLarge      Code = "MESSAGE_TOO_LARGE"
+	CodeInvalidRecipient     Code = "INVALID_RECIPIENT"
+	CodeRecipientUnavailable Code = "RECIPIENT_UNAVAILABLE"
+	CodeRecipientNotFound    Code = "RECIPIENT_NOT_FOUND"
+	CodeAgentUnknown         Code = "AGENT_UNKNOWN"
+	CodeAuthenticationFailed Code = "AUTHENTICATION_FAILED"
+	CodeRateLimitExceeded    Code = "RATE_LIMIT_EXCEEDED"
+	CodeTemporaryFailure     Code = "TEMPORARY_FAILURE"
+	CodeCoordinationFailed   Code = "COORDINATION_FAILED"
+)
+
+// The codes beside the protocol's.
+const (
+	CodeInvalidRequest       Code = "INVALID_REQUEST_FORMAT" // a body or parameter that is no message
+	CodeInvalidLimit         Code = "INVALID_LIMIT"
+	CodeInvalidOffset        Code = "INVALID_OFFSET"
+	CodeInvalidSince         Code = "INVALID_SINCE_FORMAT"
+	CodeInvalidParameter     Code = "INVALID_PARAMETER"
+	CodeUnsupportedMediaType Code = "UNSUPPORTED_MEDIA_TYPE"
+	CodeMethodNotAllowed     Code = "METHOD_NOT_ALLOWED"
+	CodeNotFound             Code = "NOT_FOUND" // no such route
+	CodeMessageNotFound      Code = "MESSAGE_NOT_FOUND"
+	CodeKeyNotFound          Code = "KEY_NOT_FOUND"
+	CodeDomainNotFound       Code = "DOMAIN_NOT_FOUND"
+	CodeIdempotencyKeyReused Code = "IDEMPOTENCY_KEY_REUSED"
+	CodeConflict             Code = "CONFLICT"
+	CodeMissingAuthorization Code = "MISSING_AUTHORIZATION"
+	CodeAccessDenied         Code = "ACCESS_DENIED"
+	CodeAdminAuthRequired    Code = "ADMIN_AUTHENTICATION_REQUIRED"
+	CodeAdminAccessDenied    Code = "ADMIN_ACCESS_DENIED"
+	CodeRegistrationFailed   Code = "AGENT_REGISTRATION_FAILED"
+	CodeInternal             Code = "INTERNAL"
+)
+
+// Error is what a gateway answers when it refuses a request, and what [Client]
+// returns for such an answer.
+type Error struct {
+	Code      Code           `json:"code"`
+	Message   string         `json:"message"`           // a sentence for a person
+	Details   map[string]any `json:"details,omitempty"` // facts for a program
+	Timestamp time.Time      `json:"timestamp"`
+	RequestID string         `json:"request_id"`
+
+	// Status is the HTTP status of the answer, 0 outside HTTP.
+	Status int `json:"-"`
+	// RetryAfter is how long the gateway asks to wait, 0 when it says nothing.
+	RetryAfter time.Duration `json:"-"`
+	// Result is what the gateway said about the message it refused as a whole;
+	// nil when it said nothing.
+	Result *SendResult `json:"-"`
+}
+
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// Errorf makes an Error with a formatted message.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// With returns e with one more detail.
+func (e *Error) With(name string, value any) *Error {
+	if e.Details == nil {
+		e.Details = make(map[string]any, 2)
+	}
+	e.Details[name] = value
+	return e
+}

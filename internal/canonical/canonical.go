@@ -1,0 +1,115 @@
+// Package canonical gives one form to JSON values that mean the same.
+//
+// Form is RFC 8785, what signatures cover; it refuses a document whose numbers
+// it could only write by changing them. Fingerprint identifies the content of
+// a message for deduplication; it keeps number literals as they were written.
+package canonical
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"strconv"
+
+	"github.com/amtp-go/amtp/internal/strictjson"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gowebpki/jcs"
+)
+
+// Form returns the RFC 8785 form of doc. It is an error when doc is not strict
+// JSON, or when a number's literal and its canonical form differ as decimals:
+// 29.99 passes, 9007199254740993 does not.
+func Form(doc []byte) ([]byte, error) {
+	if err := strictjson.Value(doc); err != nil {
+		return nil, err
+	}
+	if err := exactNumbers(doc); err != nil {
+		return nil, err
+	}
+	return jcs.Transform(doc)
+}
+
+// exactNumbers refuses the literals that a binary64 cannot give back.
+func exactNumbers(doc []byte) error {
+	inString := false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == '-' || '0' <= c && c <= '9'):
+			end := i + 1
+			for end < len(doc) && isNumberByte(doc[end]) {
+				end++
+			}
+			if !Exact(string(doc[i:end])) {
+				return fmt.Errorf("the number %s cannot be written in canonical form without changing it", doc[i:end])
+			}
+			i = end - 1
+		}
+	}
+	return nil
+}
+
+func isNumberByte(c byte) bool {
+	return '0' <= c && c <= '9' || c == '.' || c|0x20 == 'e' || c == '+' || c == '-'
+}
+
+// Exact reports whether the decimal literal survives a trip through binary64:
+// whether the shortest decimal of the nearest binary64 is the same decimal.
+func Exact(literal string) bool {
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return false
+	}
+	want, ok := new(big.Rat).SetString(literal)
+	if !ok {
+		return false
+	}
+	got, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
+	return ok && got.Cmp(want) == 0
+}
+
+// outside are the members that do not belong to a message's content: who it
+// goes to, what names it, when it was written and who vouches for it.
+var outside = map[string]bool{
+	"recipients":      true,
+	"message_id":      true,
+	"idempotency_key": true,
+	"timestamp":       true,
+	"signature":       true,
+}
+
+// Fingerprint returns SHA-256 over the canonical form of a message's members
+// without recipients, message_id, idempotency_key, timestamp and signature,
+// with number literals verbatim. Two messages have the same fingerprint if and
+// only if a retry of the one may look like the other.
+func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
+	size := 2
+	for _, m := range members {
+		size += len(m.Name) + len(m.Value) + 4
+	}
+	object := make(jsontext.Value, 0, size)
+	object = append(object, '{')
+	for _, m := range members {
+		if outside[m.Name] {
+			continue
+		}
+		if len(object) > 1 {
+			object = append(object, ',')
+		}
+		var err error
+		if object, err = jsontext.AppendQuote(object, m.Name); err != nil {
+			return [sha256.Size]byte{}, err
+		}
+		object = append(object, ':')
+		object = append(object, m.Value...)
+	}
+	object = append(object, '}')
+	err := object.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false))
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	return sha256.Sum256(object), nil
+}

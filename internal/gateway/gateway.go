@@ -1,0 +1,129 @@
+// Package gateway names what one gateway remembers and promises: agents,
+// messages, deliveries and who may act on them, and the contract of the store
+// that keeps them. It does no I/O; every rule here is a function from values to
+// values.
+//
+// The promise behind the contract: what [Store.Accept] returned without an
+// error is on stable storage for every recipient that it lists, whatever
+// happens to the process afterwards.
+package gateway
+
+import (
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// AgentID names an agent for good. It is never used again: the mail of a
+// deleted agent is not inherited by a later one of the same name.
+type AgentID int64
+
+// Agent is one local agent.
+type Agent struct {
+	ID               AgentID
+	Address          amtp.Address // as registered, in this gateway's domain
+	DeliveryMode     string       // pull
+	Description      string
+	Role             string
+	Capabilities     []string
+	SupportedSchemas []string // ids or patterns
+	Listed           bool     // shown in discovery
+	CreatedAt        time.Time
+	LastActive       time.Time // to the minute
+}
+
+// ActiveWithin is how recently an agent was seen to count as active. AMTP §3.
+const ActiveWithin = 30 * 24 * time.Hour
+
+// Active reports whether the agent was seen lately.
+func (a *Agent) Active(now time.Time) bool { return now.Sub(a.LastActive) < ActiveWithin }
+
+// Key is one API key of an agent. Only its hash is kept.
+type Key struct {
+	ID        string // shown in lists; reveals nothing of the secret
+	Agent     AgentID
+	Hash      [32]byte // SHA-256 of the secret
+	CreatedAt time.Time
+	LastUsed  time.Time // to the minute
+}
+
+// Class says how a caller proved who it is.
+type Class int
+
+// The classes. The numbers are stored.
+const (
+	ClassAgent     Class = 1 // the sender's own key
+	ClassDomain    Class = 2 // the signature of the sender's domain
+	ClassAnonymous Class = 3 // nothing
+	ClassGateway   Class = 4 // this gateway itself, for its reports
+)
+
+// Principal is who makes a request. Authorisation looks at nothing else, and
+// never at the text of a message. The zero value is nobody.
+type Principal struct {
+	Agent *Agent // the agent whose key was shown, or nil
+	KeyID string // the key that was shown
+	Admin bool   // the administrator's key was shown
+	// Development says that the request meets every condition of the
+	// development profile: nobody proved anything, and the few routes that
+	// the profile opens are open.
+	Development bool
+}
+
+// Class returns the class under which the principal's messages are kept.
+func (p Principal) Class() Class {
+	if p.Agent != nil {
+		return ClassAgent
+	}
+	return ClassAnonymous
+}
+
+// Delivery is the state of one message for one recipient.
+type Delivery struct {
+	Recipient amtp.Address // as registered when local
+	Agent     AgentID      // the local recipient, 0 for a remote one
+	State     State
+	Changed   time.Time // of the last change of State
+	Attempts  int
+	NextDue   time.Time // zero when nothing is due
+	Delivered time.Time // zero until it is
+	Acked     time.Time // zero until it is
+	Mode      string    // pull, push, or "" for remote
+	ErrorCode amtp.Code
+	ErrorText string
+}
+
+// Envelope is what the gateway knows of a message beside its bytes.
+type Envelope struct {
+	ID             amtp.MessageID // canonical: a UUID in lower case
+	GivenID        amtp.MessageID // the sender's own id where it differs
+	Sender         amtp.Address   // as registered when local
+	SenderAgent    AgentID        // the local sender, 0 for a remote one
+	Class          Class
+	Trust          amtp.Trust
+	Authentication amtp.Authentication
+	ReceivedAt     time.Time
+	Timestamp      time.Time // the sender's when it was plausible, else ReceivedAt
+	Subject        string
+	InReplyTo      amtp.MessageID
+	RequestID      string
+}
+
+// Record is a stored message with its deliveries, in the order in which the
+// recipients were named.
+type Record struct {
+	Envelope
+	Body       []byte // as received; nil after its retention
+	Thread     amtp.MessageID
+	Deliveries []Delivery
+}
+
+// InboxItem is one message in one inbox.
+type InboxItem struct {
+	Envelope
+	Body          []byte
+	Thread        amtp.MessageID
+	Seq           int64     // the inbox's own sequence
+	ReadAt        time.Time // zero when unread
+	DeliveryCount int
+}

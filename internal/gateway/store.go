@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// What a store answers when it cannot do as asked. Everything else that it
+// returns is a fault of its own and means that nothing was changed.
+var (
+	ErrNotFound = errors.New("not found")            // no such thing, or not one the caller may know of
+	ErrExists   = errors.New("exists")               // the name is taken
+	ErrReused   = errors.New("key or id was reused") // the idempotency key or id stands for other content
+	ErrBusy     = errors.New("busy")                 // cannot take more now; nothing was stored
+	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
+)
+
+// Store keeps everything that must survive. Each method is one transaction:
+// whole or not at all, and on stable storage before it returns. All methods
+// may be called at the same time from many goroutines. A context ends the
+// waiting of the caller; a write that was begun is finished all the same.
+type Store interface {
+	// Accept stores a message with one delivery per recipient, or recognises
+	// it as a retry of one that it has.
+	//
+	// The sender's earlier message under the same idempotency key or the same
+	// id is that retry if it has the same content (amtp.Message.Fingerprint):
+	// then nothing is stored but deliveries to recipients that it did not have
+	// yet, and the earlier message is returned with its present states. With
+	// other content it is ErrReused. For ClassAnonymous other content is simply
+	// another message. With neither key nor id every call stores a message.
+	//
+	// The given id becomes the canonical one when it is a UUID that no stored
+	// message has; otherwise an id is minted and the given one becomes an alias
+	// under which the sender finds the message. A stored message is never
+	// overwritten.
+	//
+	// A recipient that was deleted meanwhile is left out; ErrNotFound when none
+	// is left. A delivery to a local pull agent is Delivered at once and rings
+	// its bell after the commit.
+	Accept(context.Context, Acceptance) (Accepted, error)
+
+	// Message returns a message by its canonical id or, failing that, by an
+	// alias of the caller's own. It is ErrNotFound unless the caller is its
+	// sender or one of its recipients, or Everyone.
+	Message(ctx context.Context, by Reader, id amtp.MessageID) (Record, error)
+
+	// Messages lists the messages that the caller sent or received (Everyone:
+	// all), newest first, without bodies.
+	Messages(context.Context, Reader, MessageFilter) (MessagePage, error)
+
+	// Inbox returns the agent's unacknowledged messages in the order in which
+	// they entered its inbox, those behind After only. Nothing is changed by
+	// it. Sequence numbers are given in commit order: a reader that goes on
+	// behind the last number it saw misses nothing.
+	Inbox(context.Context, AgentID, InboxFilter) (InboxPage, error)
+
+	// Depth counts the agent's inbox, unread and all, up to limit each.
+	Depth(ctx context.Context, agent AgentID, limit int) (unread, pending int, err error)
+
+	// MarkRead marks a message in the agent's inbox as read and returns when
+	// that first happened. ErrNotFound when it is not in the inbox.
+	MarkRead(ctx context.Context, agent AgentID, id amtp.MessageID, now time.Time) (Mark, error)
+
+	// Ack takes a message out of the agent's inbox for good. A second call
+	// answers as the first. ErrNotFound when the agent never had it.
+	Ack(ctx context.Context, agent AgentID, id amtp.MessageID, now time.Time) (Mark, error)
+
+	// Watch returns a channel that receives after a message entered the agent's
+	// inbox, and a function that ends the watch. The channel has room for one
+	// ring; who finds it full has not been looked at yet.
+	Watch(AgentID) (bell <-chan struct{}, stop func())
+
+	// AddAgent registers an agent with its first key and returns it with its
+	// id. ErrExists when a living agent has the name, in any case of letters.
+	AddAgent(context.Context, Agent, Key) (Agent, error)
+
+	// UpdateAgent stores a's descriptive members. ErrNotFound when it is gone.
+	UpdateAgent(ctx context.Context, a Agent) error
+
+	// RemoveAgent ends an agent and its keys at once. What it sent and received
+	// stays until its retention ends. ErrNotFound when it is gone.
+	RemoveAgent(ctx context.Context, id AgentID, now time.Time) error
+
+	// AgentNamed returns the living agent with the address, in any case of
+	// letters. It does no I/O.
+	AgentNamed(amtp.Address) (*Agent, error)
+
+	// Agents returns all living agents ordered by address. It does no I/O.
+	Agents() []*Agent
+
+	// AddKey stores one more key of an agent and, when alone is set, ends all
+	// its others in the same step. It returns how many it ended.
+	AddKey(ctx context.Context, k Key, alone bool) (ended int, err error)
+
+	// Keys lists an agent's keys, oldest first.
+	Keys(AgentID) ([]Key, error)
+
+	// RemoveKey ends one key at once. ErrNotFound when the agent has no such key.
+	RemoveKey(ctx context.Context, agent AgentID, keyID string) error
+
+	// KeyOwner returns the agent whose key has the hash. The agent and the key
+	// count as active now. It does no I/O. ErrNotFound when there is none.
+	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
+
+	// Probe writes a row and reads it back.
+	Probe(ctx context.Context, now time.Time) error
+
+	// Failed is closed when the store can no longer be trusted with writes.
+	Failed() <-chan struct{}
+
+	// Close finishes what was begun and releases the store.
+	Close() error
+}
+
+// Acceptance is a message to be stored.
+type Acceptance struct {
+	Envelope   // ID is the minted id; GivenID the sender's own, "" for none
+	Key        string
+	Message    *amtp.Message // its bytes are what is kept
+	Recipients []AgentID     // local recipients, at least one, without repetition
+}
+
+// Accepted says what a store holds for an Acceptance.
+type Accepted struct {
+	ID         amtp.MessageID
+	Replayed   bool // an earlier message was recognised
+	Deliveries []Delivery
+}
+
+// Reader is who wants to see messages.
+type Reader struct {
+	Agent    AgentID
+	Everyone bool // the administrator, and status in the development profile
+}
+
+// MessageFilter chooses messages. Zero members do not restrict.
+type MessageFilter struct {
+	Sender    amtp.Address
+	Recipient amtp.Address
+	Status    amtp.Status
+	Since     time.Time
+	Sent      bool // only those that the reader sent
+	Limit     int
+	Offset    int
+}
+
+// MaxTotal is how far matching messages are counted.
+const MaxTotal = 10_000
+
+// MessagePage is part of a list. Total counts all that match, up to MaxTotal;
+// Capped says that there are more.
+type MessagePage struct {
+	Messages []Record
+	Total    int
+	Capped   bool
+}
+
+// InboxFilter chooses messages of an inbox.
+type InboxFilter struct {
+	After    int64 // exclusive; 0 from the beginning
+	Since    time.Time
+	Unread   bool // only those not marked read
+	Read     bool // only those marked read
+	Offset   int
+	Limit    int
+	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message
+}
+
+// InboxPage is part of an inbox. Next is the After that continues behind what
+// was looked at; HasMore says that something may be there.
+type InboxPage struct {
+	Items   []InboxItem
+	Next    int64
+	HasMore bool
+}
+
+// Mark is the time of an acknowledgement or read mark.
+type Mark struct {
+	ID amtp.MessageID // canonical
+	At time.Time
+}
