@@ -1,0 +1,94 @@
+// Package datadir says where a gateway keeps its data when nobody names a
+// place, and lets a command on the same machine find the gateway that runs
+// there.
+//
+// The promise: the administrator's key that lies in the directory is handed out
+// for one address only, the loopback address that the running gateway wrote
+// beside it.
+package datadir
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// The names of the files in the directory that commands read.
+const (
+	AdminKeyFile = "admin.key"    // the key, one line; mode 0600
+	GatewayFile  = "gateway.json" // where the gateway listens, written by [Record]
+)
+
+// Running is the content of GatewayFile: a gateway that was started here.
+type Running struct {
+	URL string `json:"url"` // http://127.0.0.1:8080
+	PID int    `json:"pid"`
+}
+
+// Default returns the data directory: AMTP_DATA_DIR, else the place that the
+// operating system has for a user's data.
+func Default(getenv func(string) string) (string, error) {
+	if dir := getenv("AMTP_DATA_DIR"); dir != "" {
+		return dir, nil
+	}
+	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "amtp"), nil
+	}
+	if runtime.GOOS == "windows" {
+		if dir := getenv("LocalAppData"); dir != "" {
+			return filepath.Join(dir, "amtp"), nil
+		}
+		return "", errors.New("there is no place for the data: set AMTP_DATA_DIR")
+	}
+	home := getenv("HOME")
+	switch {
+	case home == "":
+		return "", errors.New("there is no place for the data: set AMTP_DATA_DIR or HOME")
+	case runtime.GOOS == "darwin":
+		return filepath.Join(home, "Library", "Application Support", "amtp"), nil
+	}
+	return filepath.Join(home, ".local", "share", "amtp"), nil
+}
+
+// Record notes in dir where the gateway listens.
+func Record(dir string, r Running) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, GatewayFile), append(b, '\n'), 0o600)
+}
+
+// AdminKey returns the administrator's key of the gateway at base, if base is
+// a loopback address and the one that is recorded in dir.
+func AdminKey(dir, base string) (string, bool) {
+	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
+	if err != nil {
+		return "", false
+	}
+	var here Running
+	if json.Unmarshal(b, &here) != nil || !isLoopback(base) || !sameURL(here.URL, base) {
+		return "", false
+	}
+	b, err = os.ReadFile(filepath.Join(dir, AdminKeyFile))
+	key, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	return strings.TrimSpace(key), err == nil && key != ""
+}
+
+func isLoopback(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+func sameURL(a, b string) bool {
+	return strings.TrimRight(a, "/") == strings.TrimRight(b, "/")
+}

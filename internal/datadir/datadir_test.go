@@ -1,0 +1,84 @@
+package datadir
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+func TestDefaultPrefersWhatWasNamed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the last case is the directory of Linux")
+	}
+	tests := []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"AMTP_DATA_DIR": "/d", "XDG_DATA_HOME": "/x", "HOME": "/h"}, "/d"},
+		{map[string]string{"XDG_DATA_HOME": "/x", "HOME": "/h"}, "/x/amtp"},
+		{map[string]string{"XDG_DATA_HOME": "relative", "HOME": "/h"}, "/h/.local/share/amtp"},
+		{map[string]string{"HOME": "/h"}, "/h/.local/share/amtp"},
+	}
+	for _, tt := range tests {
+		got, err := Default(func(name string) string { return tt.env[name] })
+		if err != nil || got != tt.want {
+			t.Errorf("Default(%v) = %q, %v; want %q", tt.env, got, err, tt.want)
+		}
+	}
+	if got, err := Default(func(string) string { return "" }); err == nil {
+		t.Errorf("Default without an environment = %q, want an error", got)
+	}
+}
+
+func TestAdminKeyGoesToTheRecordedLoopbackAddressOnly(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, AdminKeyFile, "secret\n")
+	if _, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
+		t.Error("a key was given although no gateway is recorded")
+	}
+	tests := []struct {
+		recorded, base string
+		want           bool
+	}{
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8080", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8080/", true},
+		{"http://[::1]:8080", "http://[::1]:8080", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8081", false},
+		{"http://127.0.0.1:8080", "http://localhost:8080", false},
+		{"http://127.0.0.1:8080", "https://127.0.0.1:8080", false},
+		{"https://mail.example", "https://mail.example", false},
+		{"http://192.0.2.1:8080", "http://192.0.2.1:8080", false},
+		{"http://127.0.0.1.example:80", "http://127.0.0.1.example:80", false},
+	}
+	for _, tt := range tests {
+		if err := Record(dir, Running{URL: tt.recorded, PID: 1}); err != nil {
+			t.Fatal(err)
+		}
+		key, ok := AdminKey(dir, tt.base)
+		if ok != tt.want || ok && key != "secret" {
+			t.Errorf("AdminKey for %s, recorded %s = %q, %v; want %v", tt.base, tt.recorded, key, ok, tt.want)
+		}
+	}
+}
+
+func TestAdminKeyNeedsAKey(t *testing.T) {
+	dir := t.TempDir()
+	if err := Record(dir, Running{URL: "http://127.0.0.1:8080"}); err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
+		t.Errorf("AdminKey without a file = %q", key)
+	}
+	write(t, dir, AdminKeyFile, "\n")
+	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
+		t.Errorf("AdminKey with an empty file = %q", key)
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
