@@ -9,6 +9,7 @@
 package gateway
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -93,6 +94,11 @@ type Delivery struct {
 	ErrorText string
 }
 
+// RequestID names one request in answers, logs and envelopes.
+type RequestID uint64
+
+func (id RequestID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
 // Envelope is what the gateway knows of a message beside its bytes.
 type Envelope struct {
 	ID             amtp.MessageID // canonical: a UUID in lower case
@@ -106,7 +112,7 @@ type Envelope struct {
 	Timestamp      time.Time // the sender's when it was plausible, else ReceivedAt
 	Subject        string
 	InReplyTo      amtp.MessageID
-	RequestID      string
+	RequestID      RequestID // of the request that brought it
 }
 
 // Record is a stored message with its deliveries, in the order in which the

@@ -1,0 +1,144 @@
+// Package store holds what both stores share: the batcher that lets many
+// writes share one sync, and the mapping between rows and the gateway's values.
+// It contains no SQL.
+package store
+
+import (
+	"context"
+	"sync"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Bounds of one batch and of what may wait for the next. A batch that is too
+// large makes the first of its callers wait for the last; 512 writes share one
+// sync well enough that the disk is no longer the limit.
+const (
+	maxBatch        = 512
+	maxBatchBytes   = 8 << 20
+	maxWaiting      = 16384
+	maxWaitingBytes = 128 << 20
+)
+
+// Batcher collects the writes of many goroutines and hands them to one. There
+// is no timer: whatever waits when a batch has ended is the next batch, and a
+// lone write goes at once.
+type Batcher[W any] struct {
+	commit func([]*Item[W])
+
+	mu     sync.Mutex
+	queue  []*Item[W]
+	bytes  int
+	closed bool
+	wake   chan struct{} // holds one token while something may wait
+	items  sync.Pool
+}
+
+// Item is one write. The commit function sets Err; what it leaves nil is
+// durable when the function returns.
+type Item[W any] struct {
+	Work W
+	Err  error
+	size int
+	done chan struct{}
+}
+
+// NewBatcher returns a batcher whose Run calls commit with one batch after
+// another, from one goroutine.
+func NewBatcher[W any](commit func([]*Item[W])) *Batcher[W] {
+	b := &Batcher[W]{commit: commit, wake: make(chan struct{}, 1)}
+	b.items.New = func() any { return &Item[W]{done: make(chan struct{}, 1)} }
+	return b
+}
+
+// Do has work committed in some batch and returns its error. It is
+// gateway.ErrBusy when too much waits already and gateway.ErrClosed after
+// Close: then the work was not and will not be done. When ctx ends, Do returns
+// while the work goes on.
+func (b *Batcher[W]) Do(ctx context.Context, work W, size int) error {
+	item := b.items.Get().(*Item[W])
+	item.Work, item.Err, item.size = work, nil, size
+	if err := b.enqueue(item); err != nil {
+		b.items.Put(item)
+		return err
+	}
+	select {
+	case <-item.done:
+		err := item.Err
+		var none W
+		item.Work = none
+		b.items.Put(item)
+		return err
+	case <-ctx.Done():
+		return ctx.Err() // the item stays with the batch and is not used again
+	}
+}
+
+func (b *Batcher[W]) enqueue(item *Item[W]) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return gateway.ErrClosed
+	}
+	if len(b.queue) >= maxWaiting || b.bytes+item.size > maxWaitingBytes && len(b.queue) > 0 {
+		return gateway.ErrBusy
+	}
+	b.queue = append(b.queue, item)
+	b.bytes += item.size
+	if len(b.queue) == 1 {
+		b.ring()
+	}
+	return nil
+}
+
+func (b *Batcher[W]) ring() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run commits batches until Close was called and nothing waits any more.
+func (b *Batcher[W]) Run() {
+	batch := make([]*Item[W], 0, maxBatch)
+	for range b.wake {
+		for {
+			var closed bool
+			if batch, closed = b.take(batch[:0]); len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			b.commit(batch)
+			for _, item := range batch {
+				item.done <- struct{}{}
+			}
+		}
+	}
+}
+
+// take moves the longest allowed beginning of the queue into batch.
+func (b *Batcher[W]) take(batch []*Item[W]) ([]*Item[W], bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(b.queue) && n < maxBatch && (n == 0 || bytes+b.queue[n].size <= maxBatchBytes) {
+		bytes += b.queue[n].size
+		n++
+	}
+	batch = append(batch, b.queue[:n]...)
+	rest := copy(b.queue, b.queue[n:])
+	clear(b.queue[rest:])
+	b.queue = b.queue[:rest]
+	b.bytes -= bytes
+	return batch, b.closed
+}
+
+// Close refuses new work. Run ends when what waits has been committed.
+func (b *Batcher[W]) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.ring()
+}

@@ -1,0 +1,306 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/google/uuid"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// acceptance is a gateway.Acceptance with what can be computed before the
+// writer's turn.
+type acceptance struct {
+	gateway.Acceptance
+	content []byte   // the fingerprint, for a sender nobody vouches for; else nil
+	dedup   [16]byte // when there is a key
+	given   uuid.UUID
+	isUUID  bool // GivenID is a UUID, given
+}
+
+// Accept stores a message or recognises it as a retry.
+func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
+	p := acceptance{Acceptance: a}
+	if a.Class == gateway.ClassAnonymous && (a.Key != "" || a.GivenID != "") {
+		sum, err := a.Message.Fingerprint()
+		if err != nil {
+			return gateway.Accepted{}, err
+		}
+		p.content = sum[:16]
+	}
+	if a.Key != "" {
+		p.dedup = store.DedupKey(a.Class, a.SenderAgent, remoteSender(&a.Envelope), a.Key, p.content)
+	}
+	p.given, p.isUUID = a.GivenID.UUID()
+	var out gateway.Accepted
+	err := s.write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
+		out, err = w.accept(&p)
+		return err
+	})
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	return out, nil
+}
+
+// remoteSender returns the sender's address unless it is a local agent.
+func remoteSender(e *gateway.Envelope) string {
+	if e.SenderAgent != 0 {
+		return ""
+	}
+	return e.Sender.Key()
+}
+
+func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
+	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.dir.lives(id) })
+	if len(recipients) == 0 {
+		return gateway.Accepted{}, gateway.ErrNotFound
+	}
+	prior, taken, err := w.prior(a)
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	if prior != 0 {
+		return w.repeat(a, prior, recipients)
+	}
+	id, err := w.insertMessage(a, taken)
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	row := w.next.message
+	w.next.message++
+	deliveries := make([]gateway.Delivery, len(recipients))
+	for i, agent := range recipients {
+		if deliveries[i], err = w.deliver(a, row, agent); err != nil {
+			return gateway.Accepted{}, err
+		}
+	}
+	return gateway.Accepted{ID: id, Deliveries: deliveries}, nil
+}
+
+// prior returns the row of the message that a repeats, 0 for none, and whether
+// a's given id already is some other message's. A new idempotency key is
+// remembered on the way, for the message that a repeats or else for the next
+// row. Nothing was changed when it returns an error.
+func (w *writer) prior(a *acceptance) (row int64, taken bool, err error) {
+	if a.GivenID != "" {
+		if row, taken, err = w.priorByID(a); err != nil {
+			return 0, false, err
+		}
+	}
+	if a.Key == "" {
+		return row, taken, nil
+	}
+	target := row
+	if target == 0 {
+		target = w.next.message
+	}
+	added, err := w.exec(`INSERT INTO dedup (key, message) VALUES (?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target)
+	if err != nil || added == 1 {
+		return row, taken, err
+	}
+	var keyed int64
+	err = w.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
+		keyed = s.ColumnInt64(0)
+		return nil
+	}, a.dedup[:])
+	if err != nil {
+		return 0, false, err
+	}
+	if row != 0 && row != keyed {
+		return 0, false, gateway.ErrReused
+	}
+	same, err := w.sameContent(a, keyed)
+	if err == nil && !same {
+		err = gateway.ErrReused
+	}
+	return keyed, taken, err
+}
+
+// priorByID looks for the sender's earlier message under the id that it gives.
+func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
+	if a.isUUID {
+		mine := false
+		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
+			taken = true
+			mine = gateway.Class(s.ColumnInt64(1)) == a.Class && gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
+				s.ColumnText(3) == remoteSender(&a.Envelope)
+			row = s.ColumnInt64(0)
+			return nil
+		}, a.given[:])
+		if err != nil {
+			return 0, false, err
+		}
+		if mine {
+			same, err := w.sameContent(a, row)
+			if err != nil || same {
+				return row, true, err
+			}
+			if a.Class != gateway.ClassAnonymous {
+				return 0, true, gateway.ErrReused
+			}
+		}
+	}
+	row, err = w.aliased(a)
+	if row == 0 || err != nil {
+		return 0, taken, err
+	}
+	same, err := w.sameContent(a, row)
+	if err == nil && !same {
+		err = gateway.ErrReused
+	}
+	return row, taken, err
+}
+
+func (w *writer) aliased(a *acceptance) (row int64, err error) {
+	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ?`,
+		func(s *sqlite3.Stmt) error {
+			row = s.ColumnInt64(0)
+			return nil
+		}, string(a.GivenID), int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant())
+	return row, err
+}
+
+// variant tells apart the messages that strangers send under one id.
+func (a *acceptance) variant() []byte {
+	if a.content == nil {
+		return []byte{}
+	}
+	return a.content
+}
+
+// sameContent compares a with the stored message by fingerprint.
+func (w *writer) sameContent(a *acceptance, row int64) (bool, error) {
+	var body, kept []byte
+	err := w.query(`SELECT body, fingerprint FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		body, kept = s.ColumnBlob(0, nil), s.ColumnBlob(1, nil)
+		return nil
+	}, row)
+	if err != nil {
+		return false, err
+	}
+	now, err := a.Message.Fingerprint()
+	if err != nil {
+		return false, err
+	}
+	if len(body) == 0 {
+		return string(kept) == string(now[:]), nil
+	}
+	stored, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return false, refused
+	}
+	then, err := stored.Fingerprint()
+	return then == now, err
+}
+
+// insertMessage writes the message's row under the next number and returns its
+// canonical id.
+func (w *writer) insertMessage(a *acceptance, taken bool) (amtp.MessageID, error) {
+	canonical, given := a.given, ""
+	if !a.isUUID || taken {
+		canonical, _ = a.ID.UUID()
+		given = string(a.GivenID)
+	} else if id := amtp.MessageID(canonical.String()); id != a.GivenID {
+		given = string(a.GivenID) // the same UUID in other letters
+	}
+	thread, err := w.thread(a.SenderAgent, a.InReplyTo)
+	if err != nil {
+		return "", err
+	}
+	_, err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
+			request, given_id, subject, in_reply_to, thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(remoteSender(&a.Envelope)), int64(a.Class),
+		store.TrustCode(a.Trust), optional(store.Authentication(a.Class, a.Authentication)), store.Micros(a.ReceivedAt),
+		optional(stamp(&a.Envelope)), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
+		optional(thread), a.Message.Raw())
+	if err == nil && given != "" {
+		_, err = w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			given, int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant(), w.next.message)
+	}
+	return amtp.MessageID(canonical.String()), err
+}
+
+// stamp returns the sender's timestamp where it differs from ours, else 0.
+func stamp(e *gateway.Envelope) int64 {
+	if e.Timestamp.Equal(e.ReceivedAt) {
+		return 0
+	}
+	return store.Micros(e.Timestamp)
+}
+
+// deliver puts the message into a local agent's inbox.
+func (w *writer) deliver(a *acceptance, message int64, agent gateway.AgentID) (gateway.Delivery, error) {
+	thread, err := w.thread(agent, a.InReplyTo)
+	if err != nil {
+		return gateway.Delivery{}, err
+	}
+	now := store.Micros(a.ReceivedAt)
+	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, state, changed, thread) VALUES (?, ?, ?, ?, ?, ?)`,
+		w.next.delivery, message, int64(agent), int64(gateway.Delivered), now, optional(thread))
+	if err != nil {
+		return gateway.Delivery{}, err
+	}
+	w.next.delivery++
+	w.rings = append(w.rings, agent)
+	address, mode := w.dir.address(agent)
+	at := store.FromMicros(now)
+	return gateway.Delivery{
+		Recipient: address, Agent: agent, Mode: mode, State: gateway.Delivered, Changed: at, Delivered: at,
+	}, nil
+}
+
+// thread returns the thread that a reply joins in an agent's mailbox: that of
+// the message it answers if that is in the mailbox, else the id it answers.
+// "" means that the message begins a thread of its own.
+func (w *writer) thread(agent gateway.AgentID, answers amtp.MessageID) (string, error) {
+	if answers == "" {
+		return "", nil
+	}
+	row, err := w.find(gateway.Reader{Agent: agent}, answers)
+	if err != nil || row == 0 {
+		return string(answers), err
+	}
+	thread := ""
+	err = w.query(`SELECT CASE WHEN m.sender_agent = ?1 THEN m.thread ELSE d.thread END, m.uuid
+		FROM message m LEFT JOIN delivery d ON d.message = m.id AND d.agent = ?1 WHERE m.id = ?2`,
+		func(s *sqlite3.Stmt) error {
+			if thread = s.ColumnText(0); thread == "" {
+				thread = uuidText(s.ColumnRawBlob(1))
+			}
+			return nil
+		}, int64(agent), row)
+	return thread, err
+}
+
+func uuidText(b []byte) string {
+	u, err := uuid.FromBytes(b)
+	if err != nil {
+		return ""
+	}
+	return u.String()
+}
+
+// repeat answers a retry, and delivers to the recipients it adds.
+func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.AgentID) (gateway.Accepted, error) {
+	record, err := w.record(w.dir, row, false)
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
+	for _, agent := range recipients {
+		known := slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return d.Agent == agent })
+		if known {
+			continue
+		}
+		d, err := w.deliver(a, row, agent)
+		if err != nil {
+			return gateway.Accepted{}, err
+		}
+		out.Deliveries = append(out.Deliveries, d)
+	}
+	return out, nil
+}

@@ -1,0 +1,131 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// AddAgent registers an agent with its first key.
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (gateway.Agent, error) {
+	err := s.write(ctx, 512, func(w *writer) error {
+		added, err := w.exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Description, a.Role,
+			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
+			store.Micros(a.CreatedAt), store.Micros(a.LastActive))
+		if err != nil {
+			return err
+		}
+		if added == 0 {
+			return gateway.ErrExists
+		}
+		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
+		agent := a
+		w.changes = append(w.changes, func(d *directory) { d.put(&entry{Agent: agent}) })
+		k.Agent = a.ID
+		return w.addKey(k)
+	})
+	return a, err
+}
+
+func (w *writer) addKey(k gateway.Key) error {
+	_, err := w.exec(`INSERT INTO agent_key (id, agent, hash, created, used) VALUES (?, ?, ?, ?, ?)`,
+		k.ID, int64(k.Agent), k.Hash[:], store.Micros(k.CreatedAt), store.Micros(k.LastUsed))
+	w.changes = append(w.changes, func(d *directory) { d.keyed[k.Hash] = &keyEntry{Key: k} })
+	return err
+}
+
+// UpdateAgent stores a's descriptive members.
+func (s *Store) UpdateAgent(ctx context.Context, a gateway.Agent) error {
+	return s.write(ctx, 512, func(w *writer) error {
+		changed, err := w.exec(`UPDATE agent SET mode = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?
+			WHERE id = ? AND removed IS NULL`,
+			a.DeliveryMode, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
+			a.Listed, int64(a.ID))
+		if err != nil {
+			return err
+		}
+		if changed == 0 {
+			return gateway.ErrNotFound
+		}
+		w.changes = append(w.changes, func(d *directory) {
+			e := d.agent[a.ID]
+			e.DeliveryMode, e.Description, e.Role = a.DeliveryMode, a.Description, a.Role
+			e.Capabilities, e.SupportedSchemas, e.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
+		})
+		return nil
+	})
+}
+
+// RemoveAgent ends an agent and its keys.
+func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
+	return s.write(ctx, 128, func(w *writer) error {
+		changed, err := w.exec(`UPDATE agent SET removed = ? WHERE id = ? AND removed IS NULL`, store.Micros(now), int64(id))
+		if err != nil {
+			return err
+		}
+		if changed == 0 {
+			return gateway.ErrNotFound
+		}
+		if _, err := w.exec(`DELETE FROM agent_key WHERE agent = ?`, int64(id)); err != nil {
+			return err
+		}
+		w.changes = append(w.changes, func(d *directory) {
+			e := d.agent[id]
+			e.removed = true
+			delete(d.named, e.Address.Key())
+			d.dropKeys(id, "")
+		})
+		return nil
+	})
+}
+
+// dropKeys ends the agent's keys but the one named.
+func (d *directory) dropKeys(id gateway.AgentID, but string) {
+	for hash, k := range d.keyed {
+		if k.Agent == id && k.ID != but {
+			delete(d.keyed, hash)
+		}
+	}
+}
+
+// AddKey stores one more key of an agent and ends the others if asked to.
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (ended int, err error) {
+	err = s.write(ctx, 256, func(w *writer) error {
+		if !w.dir.lives(k.Agent) {
+			return gateway.ErrNotFound
+		}
+		if err := w.addKey(k); err != nil || !alone {
+			return err
+		}
+		n, err := w.exec(`DELETE FROM agent_key WHERE agent = ? AND id <> ?`, int64(k.Agent), k.ID)
+		ended = int(n)
+		w.changes = append(w.changes, func(d *directory) { d.dropKeys(k.Agent, k.ID) })
+		return err
+	})
+	return ended, err
+}
+
+// RemoveKey ends one key.
+func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID string) error {
+	return s.write(ctx, 128, func(w *writer) error {
+		n, err := w.exec(`DELETE FROM agent_key WHERE agent = ? AND id = ?`, int64(agent), keyID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return gateway.ErrNotFound
+		}
+		w.changes = append(w.changes, func(d *directory) {
+			for hash, k := range d.keyed {
+				if k.Agent == agent && k.ID == keyID {
+					delete(d.keyed, hash)
+				}
+			}
+		})
+		return nil
+	})
+}

@@ -1,0 +1,97 @@
+package sqlite
+
+import (
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Sizes of the WAL. Its bulk is copied into the database beside the writer once
+// it is larger than walSoft. What came in during that copy, a small rest, the
+// writer copies itself between two batches, so that the next batch starts the
+// WAL anew; beyond walHard it does so even if the bulk was not copied yet.
+const (
+	walSoft = 24 << 20 // bytes
+	walHard = 64 << 20
+)
+
+// checkpointer keeps the WAL short. It has a connection of its own: a passive
+// checkpoint blocks neither the writer nor a reader.
+type checkpointer struct {
+	conn *sqlite3.Conn
+	wake chan struct{}
+	stop chan struct{}
+
+	mu     sync.Mutex
+	copied bool // the bulk is in the database, the rest is the writer's
+	busy   bool // the bulk is being copied
+	pages  int  // length of the WAL after the last commit
+}
+
+func newCheckpointer(path string, w *writer) (*checkpointer, error) {
+	conn, err := connect(path, readerCache)
+	if err != nil {
+		return nil, err
+	}
+	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	w.conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
+		k.grown(pages)
+		return nil
+	})
+	return k, nil
+}
+
+const pageSize = 8192
+
+// grown hears the length of the WAL, in pages, after every commit.
+func (k *checkpointer) grown(pages int) {
+	k.mu.Lock()
+	k.pages = pages
+	start := pages*pageSize > walSoft && !k.busy && !k.copied
+	k.busy = k.busy || start
+	k.mu.Unlock()
+	if start {
+		k.wake <- struct{}{}
+	}
+}
+
+// run copies the bulk whenever it is asked to, until close.
+func (k *checkpointer) run() {
+	for {
+		select {
+		case <-k.wake:
+			_, _, err := k.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+			k.mu.Lock()
+			// An error here loses nothing: the WAL still has it all. The
+			// writer meets the cause at its own next step.
+			k.busy, k.copied = false, err == nil
+			k.mu.Unlock()
+		case <-k.stop:
+			return
+		}
+	}
+}
+
+// beforeBatch lets the writer copy the rest of the WAL when it is time to.
+func (k *checkpointer) beforeBatch(w *writer) {
+	k.mu.Lock()
+	due := k.copied || k.pages*pageSize > walHard && !k.busy
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	left, done, err := w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+	if err != nil && isIO(err) {
+		w.broken = err
+		w.fail()
+	}
+	k.mu.Lock()
+	// A reader may still need old pages; then the next round tries again.
+	k.copied = err == nil && done < left
+	if err == nil && done >= left {
+		k.pages = 0
+	}
+	k.mu.Unlock()
+}
+
+func (k *checkpointer) close() { close(k.stop) }

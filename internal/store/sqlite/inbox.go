@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// scanLimit is how many messages of an inbox one page looks at: a filter that
+// nearly nothing passes must not read a million rows in one request. The page
+// then ends early and says that there is more.
+const scanLimit = 20_000
+
+// Inbox returns a page of an agent's inbox.
+func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
+	page.Next = f.After
+	err = s.read(ctx, func(r *reader) error {
+		seen, skip, bytes := 0, f.Offset, 0
+		err := r.query(`SELECT `+envelopeColumns+`, d.seq, d.read, d.leases, d.thread, m.body
+			FROM delivery d JOIN message m ON m.id = d.message
+			WHERE d.agent = ? AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
+			func(st *sqlite3.Stmt) error {
+				item := gateway.InboxItem{
+					Seq:           st.ColumnInt64(afterEnvelope),
+					ReadAt:        store.FromMicros(st.ColumnInt64(afterEnvelope + 1)),
+					DeliveryCount: st.ColumnInt(afterEnvelope + 2),
+				}
+				received := store.FromMicros(st.ColumnInt64(6))
+				wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
+				size := len(st.ColumnRawBlob(afterEnvelope + 4))
+				full := len(page.Items) == f.Limit || len(page.Items) > 0 && bytes+size > f.MaxBytes
+				if seen == scanLimit || wanted && skip == 0 && full {
+					page.HasMore = true
+					return errEnough
+				}
+				seen++
+				page.Next = item.Seq
+				if !wanted {
+					return nil
+				}
+				if skip > 0 {
+					skip--
+					return nil
+				}
+				bytes += size
+				return s.appendItem(&page, item, st)
+			}, int64(agent), int64(gateway.Delivered), f.After)
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
+	})
+	return page, err
+}
+
+func (s *Store) appendItem(page *gateway.InboxPage, item gateway.InboxItem, st *sqlite3.Stmt) (err error) {
+	if item.Envelope, err = scanEnvelope(s.dir, st); err != nil {
+		return err
+	}
+	item.Thread = threadID(st.ColumnText(afterEnvelope+3), item.ID)
+	item.Body = st.ColumnBlob(afterEnvelope+4, nil)
+	page.Items = append(page.Items, item)
+	return nil
+}
+
+// Depth counts an agent's inbox, up to limit.
+func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`SELECT count(*), count(*) FILTER (WHERE read IS NULL)
+			FROM (SELECT read FROM delivery WHERE agent = ? AND state = ? LIMIT ?)`,
+			func(st *sqlite3.Stmt) error {
+				pending, unread = st.ColumnInt(0), st.ColumnInt(1)
+				return nil
+			}, int64(agent), int64(gateway.Delivered), limit)
+	})
+	return unread, pending, err
+}
+
+// boxed is one delivery to an agent, as acknowledging and marking look at it.
+type boxed struct {
+	seq   int64
+	state gateway.State
+	acked time.Time
+	read  time.Time
+	id    amtp.MessageID
+}
+
+// boxed finds the delivery of a message to an agent.
+func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err error) {
+	row, err := w.find(gateway.Reader{Agent: agent}, id)
+	if err != nil {
+		return b, err
+	}
+	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid FROM delivery d JOIN message m ON m.id = d.message
+		WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
+		b = boxed{
+			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
+			acked: store.FromMicros(s.ColumnInt64(2)), read: store.FromMicros(s.ColumnInt64(3)),
+			id: amtp.MessageID(uuidText(s.ColumnRawBlob(4))),
+		}
+		return nil
+	}, row, int64(agent))
+	if err == nil && b.seq == 0 {
+		err = gateway.ErrNotFound
+	}
+	return b, err
+}
+
+// Ack takes a message out of an inbox.
+func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (mark gateway.Mark, err error) {
+	err = s.write(ctx, 64, func(w *writer) error {
+		b, err := w.boxed(agent, id)
+		if err != nil {
+			return err
+		}
+		next, err := gateway.Next(b.state, gateway.Ack)
+		if err != nil {
+			return gateway.ErrNotFound // it never entered the inbox
+		}
+		mark = gateway.Mark{ID: b.id, At: b.acked}
+		if next == b.state {
+			return nil
+		}
+		mark.At = store.FromMicros(store.Micros(now))
+		_, err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, acked = ?2 WHERE seq = ?3`,
+			int64(next), store.Micros(now), b.seq)
+		return err
+	})
+	return mark, err
+}
+
+// MarkRead marks a message in an inbox as read.
+func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (mark gateway.Mark, err error) {
+	err = s.write(ctx, 64, func(w *writer) error {
+		b, err := w.boxed(agent, id)
+		if err != nil {
+			return err
+		}
+		if b.state != gateway.Delivered {
+			return gateway.ErrNotFound
+		}
+		mark = gateway.Mark{ID: b.id, At: b.read}
+		if !b.read.IsZero() {
+			return nil
+		}
+		mark.At = store.FromMicros(store.Micros(now))
+		_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, store.Micros(now), b.seq)
+		return err
+	})
+	return mark, err
+}
+
+// probeRow is the setting that Probe writes.
+const probeRow = "probe"
+
+// Probe writes a row and reads it back.
+func (s *Store) Probe(ctx context.Context, now time.Time) error {
+	want := fmt.Sprintf("%020d", now.UnixMicro())
+	err := s.write(ctx, 0, func(w *writer) error {
+		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
+			probeRow, want)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.read(ctx, func(r *reader) error {
+		got := ""
+		err := r.query(`SELECT value FROM setting WHERE name = ?`, func(st *sqlite3.Stmt) error {
+			got = st.ColumnText(0)
+			return nil
+		}, probeRow)
+		if err == nil && got < want {
+			err = errors.New("the row that was written is not there")
+		}
+		return err
+	})
+}

@@ -1,0 +1,225 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// find returns the row of the message that the reader means by id and may see,
+// 0 when there is none.
+func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err error) {
+	if u, ok := id.UUID(); ok {
+		err = c.query(`SELECT id FROM message m WHERE uuid = ?1 AND (?2 OR sender_agent = ?3
+				OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.agent = ?3))`,
+			func(s *sqlite3.Stmt) error {
+				row = s.ColumnInt64(0)
+				return nil
+			}, u[:], by.Everyone, int64(by.Agent))
+		if err != nil || row != 0 {
+			return row, err
+		}
+	}
+	err = c.query(`SELECT message FROM alias WHERE id = ?1 AND (?2 OR agent = ?3) ORDER BY message DESC LIMIT 1`,
+		func(s *sqlite3.Stmt) error {
+			row = s.ColumnInt64(0)
+			return nil
+		}, string(id), by.Everyone, int64(by.Agent))
+	return row, err
+}
+
+// Message returns one message that the reader may see.
+func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageID) (rec gateway.Record, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		row, err := r.find(by, id)
+		if err != nil {
+			return err
+		}
+		if row == 0 {
+			return gateway.ErrNotFound
+		}
+		rec, err = r.record(s.dir, row, true)
+		return err
+	})
+	return rec, err
+}
+
+// envelopeColumns are read by scanEnvelope, from column 0 on.
+const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.authentication, m.received, m.stamped,
+	m.request, m.given_id, m.subject, m.in_reply_to`
+
+const afterEnvelope = 12
+
+func scanEnvelope(dir *directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
+	e := gateway.Envelope{
+		ID:          amtp.MessageID(uuidText(s.ColumnRawBlob(0))),
+		SenderAgent: gateway.AgentID(s.ColumnInt64(1)),
+		Class:       gateway.Class(s.ColumnInt64(3)),
+		Trust:       store.TrustOf(s.ColumnInt64(4)),
+		ReceivedAt:  store.FromMicros(s.ColumnInt64(6)),
+		RequestID:   gateway.RequestID(s.ColumnInt64(8)),
+		GivenID:     amtp.MessageID(s.ColumnText(9)),
+		Subject:     s.ColumnText(10),
+		InReplyTo:   amtp.MessageID(s.ColumnText(11)),
+	}
+	var err, err2 error
+	e.Authentication, err = store.AuthenticationOf(e.Class, s.ColumnText(5))
+	if e.Timestamp = store.FromMicros(s.ColumnInt64(7)); e.Timestamp.IsZero() {
+		e.Timestamp = e.ReceivedAt
+	}
+	if e.SenderAgent != 0 {
+		e.Sender, _ = dir.address(e.SenderAgent)
+	} else {
+		e.Sender, err2 = amtp.ParseAddress(s.ColumnText(2))
+	}
+	return e, errors.Join(err, err2)
+}
+
+// record reads a message and its deliveries.
+func (c *statements) record(dir *directory, row int64, body bool) (rec gateway.Record, err error) {
+	err = c.query(`SELECT `+envelopeColumns+`, m.thread, CASE WHEN ?2 THEN m.body END FROM message m WHERE m.id = ?1`,
+		func(s *sqlite3.Stmt) error {
+			if rec.Envelope, err = scanEnvelope(dir, s); err != nil {
+				return err
+			}
+			rec.Thread = threadID(s.ColumnText(afterEnvelope), rec.ID)
+			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
+			return nil
+		}, row, body)
+	if err != nil {
+		return rec, err
+	}
+	rec.Deliveries, err = c.deliveries(dir, row)
+	return rec, err
+}
+
+func threadID(stored string, own amtp.MessageID) amtp.MessageID {
+	if stored == "" {
+		return own
+	}
+	return amtp.MessageID(stored)
+}
+
+func (c *statements) deliveries(dir *directory, row int64) (list []gateway.Delivery, err error) {
+	err = c.query(`SELECT agent, address, state, changed, delivered, acked, attempts, code, reason
+		FROM delivery WHERE message = ? ORDER BY seq`, func(s *sqlite3.Stmt) error {
+		d := gateway.Delivery{
+			Agent:     gateway.AgentID(s.ColumnInt64(0)),
+			State:     gateway.State(s.ColumnInt64(2)),
+			Changed:   store.FromMicros(s.ColumnInt64(3)),
+			Delivered: store.FromMicros(s.ColumnInt64(4)),
+			Acked:     store.FromMicros(s.ColumnInt64(5)),
+			Attempts:  s.ColumnInt(6),
+			ErrorCode: amtp.Code(s.ColumnText(7)),
+			ErrorText: s.ColumnText(8),
+		}
+		if d.Agent != 0 {
+			d.Recipient, d.Mode = dir.address(d.Agent)
+		} else if d.Recipient, err = amtp.ParseAddress(s.ColumnText(1)); err != nil {
+			return err
+		}
+		if d.State == gateway.Delivered && d.Delivered.IsZero() {
+			d.Delivered = d.Changed // one time is stored while both are the same
+		}
+		list = append(list, d)
+		return nil
+	}, row)
+	return list, err
+}
+
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
+
+// Messages lists messages, newest first.
+func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+	sql, args, possible := s.selection(by, f)
+	if !possible {
+		return page, nil
+	}
+	err = s.read(ctx, func(r *reader) error {
+		var rows []int64
+		err := r.query(sql, func(st *sqlite3.Stmt) error {
+			row := st.ColumnInt64(0)
+			if match, err := r.hasStatus(row, f.Status); err != nil || !match {
+				return err
+			}
+			if page.Total == gateway.MaxTotal {
+				page.Capped = true
+				return errEnough
+			}
+			if page.Total >= f.Offset && len(rows) < f.Limit {
+				rows = append(rows, row)
+			}
+			page.Total++
+			return nil
+		}, args...)
+		if err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+		for _, row := range rows {
+			rec, err := r.record(s.dir, row, false)
+			if err != nil {
+				return err
+			}
+			page.Messages = append(page.Messages, rec)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// hasStatus reports whether the message's status is the one wanted.
+func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
+	if want == "" {
+		return true, nil
+	}
+	var states []gateway.Delivery
+	err := c.query(`SELECT state FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
+		states = append(states, gateway.Delivery{State: gateway.State(s.ColumnInt64(0))})
+		return nil
+	}, row)
+	return gateway.Summary(states) == want, err
+}
+
+// selection returns the query for the rows of the messages that match, newest
+// first, but for their status. It is not possible for anything to match when an
+// address is no agent's.
+func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql string, args []any, possible bool) {
+	from := `SELECT id FROM message m WHERE true`
+	switch {
+	case by.Everyone:
+	case f.Sent:
+		from = `SELECT id FROM message m WHERE sender_agent = ?`
+		args = append(args, int64(by.Agent))
+	default:
+		from = `SELECT id FROM message m WHERE id IN
+			(SELECT id FROM message WHERE sender_agent = ? UNION SELECT message FROM delivery WHERE agent = ?)`
+		args = append(args, int64(by.Agent), int64(by.Agent))
+	}
+	if !f.Sender.IsZero() {
+		if agent, err := s.AgentNamed(f.Sender); err == nil {
+			from += ` AND sender_agent = ?`
+			args = append(args, int64(agent.ID))
+		} else {
+			from += ` AND sender = ?`
+			args = append(args, f.Sender.Key())
+		}
+	}
+	if !f.Recipient.IsZero() {
+		agent, err := s.AgentNamed(f.Recipient)
+		if err != nil {
+			return "", nil, false
+		}
+		from += ` AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.agent = ?)`
+		args = append(args, int64(agent.ID))
+	}
+	if !f.Since.IsZero() {
+		from += ` AND received >= ?`
+		args = append(args, store.Micros(f.Since))
+	}
+	return from + ` ORDER BY id DESC`, args, true
+}

@@ -1,0 +1,303 @@
+// Package sqlite is gateway.Store on one SQLite file, the default.
+//
+// Everything that is written goes through one connection owned by one
+// goroutine, which commits what waits together (store.Batcher). The journal is
+// a WAL with synchronous=FULL: when a commit returns, the data is on the disk,
+// and a crash at any moment keeps it. Every connection checks that setting and
+// the store does not open without it. An I/O error ends the store's trust in
+// itself: it fails every further write and says so through Failed.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// FileName is the name of the database in its directory.
+const FileName = "amtp.db"
+
+// Options says where the store is and how it runs. Only Dir is needed.
+type Options struct {
+	Dir string // an existing directory that only this process uses
+	VFS string // the SQLite VFS to use; "" is the system's
+}
+
+// Store is an open database.
+type Store struct {
+	path     string // as SQLite opens it
+	dir      *directory
+	bells    bells
+	batcher  *store.Batcher[work]
+	writer   *writer
+	readers  chan *reader
+	opened   int // readers made
+	closed   chan struct{}
+	keeper   *checkpointer
+	loops    sync.WaitGroup
+	failed   chan struct{}
+	failOnce sync.Once
+	closing  sync.Once
+	closeErr error
+}
+
+var _ gateway.Store = (*Store)(nil)
+
+// readerCount is how many reads run at once. More than the cores of a small
+// machine, so that one long list does not hold up an inbox.
+const readerCount = 4
+
+// Open creates or opens the database in o.Dir, brings its schema up to date and
+// starts the writer. A database of a newer release is refused.
+func Open(o Options) (*Store, error) {
+	s := &Store{path: location(o), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
+	if err := s.open(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
+	}
+	s.loops.Go(s.batcher.Run)
+	s.loops.Go(s.keeper.run)
+	s.loops.Go(s.keepActivity)
+	return s, nil
+}
+
+// location returns the URI by which every connection opens the file.
+func location(o Options) string {
+	q := url.Values{}
+	if o.VFS != "" {
+		q.Set("vfs", o.VFS)
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(o.Dir, FileName)), RawQuery: q.Encode()}
+	return u.String()
+}
+
+func (s *Store) open(o Options) error {
+	if err := migrate(s.path); err != nil {
+		return err
+	}
+	if err := syncDir(o.Dir); err != nil {
+		return err
+	}
+	conn, err := connect(s.path, writerCache)
+	if err != nil {
+		return err
+	}
+	s.writer = newWriter(conn, s.fail)
+	for range readerCount {
+		conn, err := connect(s.path, readerCache)
+		if err != nil {
+			return err
+		}
+		s.readers <- &reader{statements{conn: conn}}
+		s.opened++
+	}
+	if s.keeper, err = newCheckpointer(s.path, s.writer); err != nil {
+		return err
+	}
+	s.dir, err = loadDirectory(&s.writer.statements)
+	if err != nil {
+		return err
+	}
+	if err := s.writer.start(s.dir, &s.bells, s.keeper); err != nil {
+		return err
+	}
+	s.batcher = store.NewBatcher(s.writer.commit)
+	return nil
+}
+
+// syncDir makes the directory's entries durable: the files in it are new.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncHandle(d), d.Close())
+}
+
+// Page cache of a connection, in KiB, as PRAGMA cache_size counts it. The
+// operating system caches the file as well; these keep the hot ends of the
+// B-trees.
+const (
+	writerCache = 16 << 10
+	readerCache = 2 << 10
+)
+
+// connect opens one connection and makes sure that its commits are durable.
+func connect(path string, cacheKiB int) (*sqlite3.Conn, error) {
+	conn, err := sqlite3.OpenFlags(path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI|sqlite3.OPEN_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	if err := configure(conn, cacheKiB); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func configure(conn *sqlite3.Conn, cacheKiB int) error {
+	settings := fmt.Sprintf(`
+		PRAGMA busy_timeout = 10000;
+		PRAGMA page_size = 8192;
+		PRAGMA journal_mode = WAL;
+		PRAGMA synchronous = FULL;
+		PRAGMA wal_autocheckpoint = 0;
+		PRAGMA temp_store = MEMORY;
+		PRAGMA cache_size = -%d;`, cacheKiB)
+	if err := conn.Exec(settings); err != nil {
+		return err
+	}
+	return checkDurable(conn)
+}
+
+// checkDurable reads back what durability rests on. Some builds of SQLite fall
+// back to a weaker setting without a word.
+func checkDurable(conn *sqlite3.Conn) error {
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
+		stmt, _, err := conn.Prepare("PRAGMA " + pragma)
+		if err != nil {
+			return err
+		}
+		got := ""
+		if stmt.Step() {
+			got = stmt.ColumnText(0)
+		}
+		if err := errors.Join(stmt.Err(), stmt.Close()); err != nil {
+			return err
+		}
+		if got != want {
+			return fmt.Errorf("PRAGMA %s is %q and not %q: a message could be lost in a power cut, so the database is not opened", pragma, got, want)
+		}
+	}
+	return nil
+}
+
+// migrate brings the schema up to date.
+func migrate(path string) (err error) {
+	db, err := driver.Open(path, func(c *sqlite3.Conn) error { return configure(c, readerCache) })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return err
+	}
+	if err := refuseNewer(db, provider); err != nil {
+		return err
+	}
+	_, err = provider.Up(context.Background())
+	return err
+}
+
+func refuseNewer(db *sql.DB, p *goose.Provider) error {
+	ctx := context.Background()
+	current, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources()
+	newest := sources[len(sources)-1].Version
+	if current > newest {
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade", current, newest)
+	}
+	return nil
+}
+
+// Failed is closed when a write met an I/O error: nothing that follows it can
+// be trusted, and the process should end.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+func (s *Store) fail() { s.failOnce.Do(func() { close(s.failed) }) }
+
+// write runs fn in some batch of the writer. What fn returns is the item's
+// result; a refusal must come before its first change.
+func (s *Store) write(ctx context.Context, size int, fn work) error {
+	return s.batcher.Do(ctx, fn, size)
+}
+
+// read runs fn on one of the reading connections, in one snapshot.
+func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
+	select {
+	case <-s.closed:
+		return gateway.ErrClosed
+	case r := <-s.readers:
+		defer func() { s.readers <- r }()
+		return r.snapshot(ctx, fn)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close commits what waits, moves the journal into the database and closes all
+// connections. Reads that are under way end first.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.flushActivity()
+		close(s.closed)
+		s.batcher.Close()
+		s.keeper.close()
+		s.loops.Wait()
+		s.closeErr = s.release()
+	})
+	return s.closeErr
+}
+
+// keepActivity stores now and then who was seen, until Close.
+func (s *Store) keepActivity() {
+	tick := time.NewTicker(activityEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.flushActivity()
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+// flushActivity stores who was seen since the last time.
+func (s *Store) flushActivity() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	// Who was active is a hint; a store that cannot write any more has said so.
+	_ = s.write(ctx, 0, func(w *writer) error { return w.saveActivity() })
+}
+
+// release closes what open opened, as far as it came, and waits for the reads
+// that are under way.
+func (s *Store) release() error {
+	var errs []error
+	for range s.opened {
+		r := <-s.readers
+		errs = append(errs, r.close())
+	}
+	if s.keeper != nil {
+		errs = append(errs, s.keeper.conn.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
+	return errors.Join(errs...)
+}

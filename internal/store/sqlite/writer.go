@@ -1,0 +1,167 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// work is one write. It returns one of gateway's errors before its first
+// change, or nil; any other error is a fault.
+type work func(*writer) error
+
+// writer is the one connection that writes, used from one goroutine.
+type writer struct {
+	statements
+	dir    *directory
+	bells  *bells
+	keeper *checkpointer
+	fail   func() // tells the store that it is no longer to be trusted
+	broken error  // set by the first I/O error; nothing is written after it
+
+	next    sequences // what the next rows are numbered
+	rings   []gateway.AgentID
+	changes []func(*directory) // to the directory, after the commit
+}
+
+// sequences number the rows of message and delivery. They are kept in memory
+// because only this goroutine inserts, and go back with a rollback.
+type sequences struct{ message, delivery int64 }
+
+func newWriter(conn *sqlite3.Conn, fail func()) *writer {
+	return &writer{statements: statements{conn: conn}, fail: fail}
+}
+
+// start completes the writer with what was opened after it.
+func (w *writer) start(dir *directory, bells *bells, keeper *checkpointer) error {
+	w.dir, w.bells, w.keeper = dir, bells, keeper
+	return w.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(seq), 0) FROM delivery)`,
+		func(s *sqlite3.Stmt) error {
+			w.next = sequences{message: s.ColumnInt64(0) + 1, delivery: s.ColumnInt64(1) + 1}
+			return nil
+		})
+}
+
+// commit runs a batch in one transaction. When an item fails by a fault of its
+// own, the batch is rolled back and run again with a savepoint around each
+// item, so that only that item fails.
+func (w *writer) commit(batch []*store.Item[work]) {
+	if w.broken != nil {
+		finish(batch, gateway.ErrClosed)
+		return
+	}
+	w.keeper.beforeBatch(w)
+	before := w.next
+	err := w.transaction(func() error { return w.runAll(batch) })
+	if err != nil && !isIO(err) {
+		w.next = before
+		err = w.transaction(func() error { return w.runApart(batch) })
+	}
+	if err != nil {
+		w.next = before
+		finish(batch, w.fault(err))
+		return
+	}
+	w.published()
+}
+
+// transaction runs fn between BEGIN and COMMIT. After an error nothing of it
+// remains.
+func (w *writer) transaction(fn func() error) error {
+	w.rings, w.changes = w.rings[:0], w.changes[:0]
+	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := fn()
+	if err == nil {
+		_, err = w.exec("COMMIT")
+	}
+	if err == nil {
+		return nil
+	}
+	w.rings, w.changes = w.rings[:0], w.changes[:0]
+	if w.conn.GetAutocommit() {
+		return err // SQLite has rolled back by itself
+	}
+	_, rollback := w.exec("ROLLBACK")
+	return errors.Join(err, rollback)
+}
+
+func (w *writer) runAll(batch []*store.Item[work]) error {
+	for _, item := range batch {
+		item.Err = item.Work(w)
+		if item.Err != nil && !isRefusal(item.Err) {
+			return item.Err
+		}
+	}
+	return nil
+}
+
+// runApart gives every item a savepoint of its own.
+func (w *writer) runApart(batch []*store.Item[work]) error {
+	for _, item := range batch {
+		if _, err := w.exec("SAVEPOINT item"); err != nil {
+			return err
+		}
+		before, rings, changes := w.next, len(w.rings), len(w.changes)
+		item.Err = item.Work(w)
+		if item.Err != nil && !isRefusal(item.Err) {
+			if isFull(item.Err) || isIO(item.Err) {
+				return item.Err
+			}
+			w.next, w.rings, w.changes = before, w.rings[:rings], w.changes[:changes]
+			if _, err := w.exec("ROLLBACK TO item"); err != nil {
+				return err
+			}
+		}
+		if _, err := w.exec("RELEASE item"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// published makes a commit visible outside the database.
+func (w *writer) published() {
+	if len(w.changes) > 0 {
+		w.dir.apply(w.changes)
+	}
+	for _, agent := range w.rings {
+		w.bells.ring(agent)
+	}
+}
+
+// fault decides what a failed batch means. A full disk passes; after any other
+// I/O error the state of the file is unknown, and a sync is never tried again.
+func (w *writer) fault(err error) error {
+	switch {
+	case isFull(err):
+		return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+	case isIO(err):
+		w.broken = err
+		w.fail()
+		return fmt.Errorf("%w: %w", gateway.ErrClosed, err)
+	}
+	return err
+}
+
+func finish(batch []*store.Item[work], err error) {
+	for _, item := range batch {
+		item.Err = err
+	}
+}
+
+func isRefusal(err error) bool {
+	return errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused)
+}
+
+func isFull(err error) bool { return errors.Is(err, sqlite3.FULL) }
+
+// isIO reports whether err leaves the file in doubt.
+func isIO(err error) bool {
+	return errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB) ||
+		errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.PROTOCOL)
+}
