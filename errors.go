@@ -64,9 +64,14 @@ type Error struct {
 	// Result is what the gateway said about the message it refused as a whole;
 	// nil when it said nothing.
 	Result *SendResult `json:"-"`
+	// Cause is what a gateway keeps to itself; nil on the client's side.
+	Cause error `json:"-"`
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// Unwrap returns Cause.
+func (e *Error) Unwrap() error { return e.Cause }
 
 // Errorf makes an Error with a formatted message.
 func Errorf(code Code, format string, args ...any) *Error {

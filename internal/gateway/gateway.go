@@ -133,3 +133,59 @@ type InboxItem struct {
 	ReadAt        time.Time // zero when unread
 	DeliveryCount int
 }
+
+// Status returns the delivery as the wire shows it. AMTP §5.
+func (d *Delivery) Status() amtp.RecipientStatus {
+	status, code := d.State.Wire()
+	if d.ErrorCode != "" {
+		code = d.ErrorCode
+	}
+	inbox := d.Agent != 0 && d.Mode == "pull" && status == amtp.StatusDelivered
+	return amtp.RecipientStatus{
+		Address:        d.Recipient,
+		Status:         status,
+		Timestamp:      amtp.Time{Time: d.Changed},
+		Attempts:       d.Attempts,
+		DeliveryMode:   d.Mode,
+		LocalDelivery:  d.Agent != 0,
+		InboxDelivered: inbox,
+		DeliveredAt:    amtp.Time{Time: d.Delivered},
+		Acknowledged:   d.State == Acknowledged,
+		AcknowledgedAt: amtp.Time{Time: d.Acked},
+		ErrorCode:      code,
+		ErrorMessage:   d.ErrorText,
+	}
+}
+
+// Status returns what became of the message. AMTP §5.
+func (r *Record) Status() amtp.MessageStatus {
+	s := amtp.MessageStatus{
+		MessageID:  r.ID,
+		Status:     Summary(r.Deliveries),
+		CreatedAt:  amtp.Time{Time: r.ReceivedAt},
+		UpdatedAt:  amtp.Time{Time: r.ReceivedAt},
+		Recipients: make([]amtp.RecipientStatus, len(r.Deliveries)),
+	}
+	var last, next amtp.Time
+	for i := range r.Deliveries {
+		d := &r.Deliveries[i]
+		s.Recipients[i] = d.Status()
+		s.Attempts += d.Attempts
+		if d.Changed.After(s.UpdatedAt.Time) {
+			s.UpdatedAt = amtp.Time{Time: d.Changed}
+		}
+		if d.Delivered.After(last.Time) {
+			last = amtp.Time{Time: d.Delivered}
+		}
+		if !d.NextDue.IsZero() && (next.IsZero() || d.NextDue.Before(next.Time)) {
+			next = amtp.Time{Time: d.NextDue}
+		}
+	}
+	if s.Status == amtp.StatusDelivered {
+		s.DeliveredAt = &last
+	}
+	if !next.IsZero() {
+		s.NextRetry = &next
+	}
+	return s
+}

@@ -249,7 +249,7 @@ func (w *writer) deliver(a *acceptance, message int64, agent gateway.AgentID) (g
 	address, mode := w.dir.address(agent)
 	at := store.FromMicros(now)
 	return gateway.Delivery{
-		Recipient: address, Agent: agent, Mode: mode, State: gateway.Delivered, Changed: at, Delivered: at,
+		Recipient: address, Agent: agent, Mode: mode, State: gateway.Delivered, Changed: at, Delivered: at, Attempts: 1,
 	}, nil
 }
 

@@ -125,6 +125,9 @@ func (c *statements) deliveries(dir *directory, row int64) (list []gateway.Deliv
 		if d.State == gateway.Delivered && d.Delivered.IsZero() {
 			d.Delivered = d.Changed // one time is stored while both are the same
 		}
+		if d.Agent != 0 && s.ColumnType(6) == sqlite3.NULL {
+			d.Attempts = 1 // a pull inbox takes a message at the first try
+		}
 		list = append(list, d)
 		return nil
 	}, row)

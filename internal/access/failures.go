@@ -1,0 +1,82 @@
+package access
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Bounds on guessing. A key has 256 bits, so this only keeps guessers from
+// costing anything; whoever shows the right key is never held up.
+const (
+	failuresPerMinute = 10
+	addressesWatched  = 4096 // beyond that the oldest window is forgotten
+)
+
+// Failures counts wrong keys by the address that showed them.
+type Failures struct {
+	mu      sync.Mutex
+	windows map[netip.Prefix]*window
+}
+
+type window struct {
+	start time.Time
+	count int
+}
+
+// Count notes one wrong key from the address and returns how long it has to
+// wait, 0 while it has not used up its minute.
+func (f *Failures) Count(ip string, now time.Time) time.Duration {
+	prefix := network(ip)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.windows == nil {
+		f.windows = make(map[netip.Prefix]*window)
+	}
+	w := f.windows[prefix]
+	if w == nil || now.Sub(w.start) >= time.Minute {
+		f.makeRoom(now)
+		w = &window{start: now}
+		f.windows[prefix] = w
+	}
+	if w.count++; w.count <= failuresPerMinute {
+		return 0
+	}
+	return w.start.Add(time.Minute).Sub(now)
+}
+
+// makeRoom forgets what is over, and one more when that was not enough.
+func (f *Failures) makeRoom(now time.Time) {
+	if len(f.windows) < addressesWatched {
+		return
+	}
+	for prefix, w := range f.windows {
+		if now.Sub(w.start) >= time.Minute {
+			delete(f.windows, prefix)
+		}
+	}
+	for prefix := range f.windows {
+		if len(f.windows) < addressesWatched {
+			return
+		}
+		delete(f.windows, prefix)
+	}
+}
+
+// network returns what counts as one address: an IPv6 user has a /64.
+func network(ip string) netip.Prefix {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr = addr.Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}

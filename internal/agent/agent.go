@@ -1,0 +1,261 @@
+// Package agent is what a gateway does for its agents: it registers them, gives
+// and ends their keys, lists them, and lets each read and acknowledge its own
+// inbox. Who may call is decided here from the principal; who is calling was
+// decided before.
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Agents serves the agents of one domain.
+type Agents struct {
+	Store      gateway.Store
+	Domain     amtp.Domain
+	Now        func() time.Time
+	IsReserved func(local string) bool // names that belong to the gateway
+}
+
+// Bounds of what an agent says about itself.
+const (
+	maxDescription  = 1024 // bytes
+	maxRole         = 128  // bytes
+	maxCapability   = 128  // bytes
+	maxCapabilities = 64
+	maxSchemas      = 64
+)
+
+// Register makes an agent and its first key. The caller is the administrator,
+// or anybody in the development profile. The holder of a working key of the
+// name gets its agent back, and created is false.
+func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string) (r amtp.Registration, created bool, _ *amtp.Error) {
+	address, refused := s.address(n.Address)
+	if refused != nil {
+		return r, false, refused
+	}
+	if p.Agent != nil && p.Agent.Address.Equal(address) {
+		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
+	}
+	if !p.Admin && !p.Development {
+		return r, false, adminOnly(p)
+	}
+	if s.IsReserved(address.Local()) {
+		return r, false, registrationFailed("the name %q belongs to the gateway itself", address.Local())
+	}
+	now := s.Now()
+	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Description: n.Description, Role: n.Role,
+		Capabilities: n.Capabilities, SupportedSchemas: n.SupportedSchemas, Listed: n.Listed == nil || *n.Listed,
+		CreatedAt: now, LastActive: now}
+	if a.DeliveryMode == "" {
+		a.DeliveryMode = "pull"
+	}
+	if why := check(&a); why != nil {
+		return r, false, registrationFailed("%s", why)
+	}
+	secret, key := access.NewKey(0, now)
+	a, err := s.Store.AddAgent(ctx, a, key)
+	if errors.Is(err, gateway.ErrExists) {
+		return r, false, amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
+			With("error", "agent already exists: "+address.String())
+	}
+	if err != nil {
+		return r, false, storeFailed(err)
+	}
+	return registration(a, secret, now, "Agent registered successfully"), true, nil
+}
+
+func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {
+	public := View(&a, now, true)
+	public.APIKey = secret
+	return amtp.Registration{Address: a.Address, APIKey: secret, DeliveryMode: a.DeliveryMode, Agent: public, Message: text}
+}
+
+// address reads a bare name, or an address in our domain.
+func (s *Agents) address(name string) (amtp.Address, *amtp.Error) {
+	local, domain, full := strings.Cut(name, "@")
+	if err := amtp.CheckName(local); err != nil {
+		return amtp.Address{}, registrationFailed("%v", err)
+	}
+	if full {
+		d, err := amtp.ParseDomain(domain)
+		if err != nil || d != s.Domain && d != "localhost" {
+			return amtp.Address{}, registrationFailed("this gateway serves %s, not %.80q", s.Domain, domain)
+		}
+	}
+	a, err := amtp.ParseAddress(local + "@" + string(s.Domain))
+	if err != nil {
+		return amtp.Address{}, registrationFailed("%v", err)
+	}
+	return a, nil
+}
+
+// check reports what is wrong with what an agent says about itself.
+func check(a *gateway.Agent) error {
+	switch {
+	case a.DeliveryMode == "push":
+		return errors.New("push delivery is not available on this gateway yet; register with delivery_mode pull")
+	case a.DeliveryMode != "pull":
+		return errors.New("delivery_mode must be pull")
+	case len(a.Description) > maxDescription || !printable(a.Description):
+		return errors.New("description has at most 1024 bytes and no control characters")
+	case len(a.Role) > maxRole || !printable(a.Role):
+		return errors.New("role has at most 128 bytes and no control characters")
+	case len(a.Capabilities) > maxCapabilities || len(a.SupportedSchemas) > maxSchemas:
+		return errors.New("at most 64 capabilities and 64 supported_schemas are allowed")
+	}
+	for _, c := range a.Capabilities {
+		if c == "" || len(c) > maxCapability || !printable(c) {
+			return errors.New("a capability has 1 to 128 bytes and no control characters")
+		}
+	}
+	for _, pattern := range a.SupportedSchemas {
+		if err := amtp.CheckSchemaPattern(pattern); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// named finds the agent that a route means and checks that the caller may
+// manage it: the administrator, or the agent itself.
+func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
+	if p.Agent == nil && !p.Admin {
+		return nil, adminOnly(p)
+	}
+	address, refused := s.address(name)
+	if p.Admin {
+		if refused == nil {
+			if a, err := s.Store.AgentNamed(address); err == nil {
+				return a, nil
+			}
+		}
+		return nil, unknown(name)
+	}
+	if refused != nil || !p.Agent.Address.Equal(address) {
+		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied, "The key of %s manages that agent only.", p.Agent.Address)
+	}
+	return p.Agent, nil
+}
+
+// Show returns one agent.
+func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.Agent{}, refused
+	}
+	return View(a, s.Now(), true), nil
+}
+
+// All returns every agent by address, for the administrator.
+func (s *Agents) All(p gateway.Principal) (amtp.AgentMap, *amtp.Error) {
+	if !p.Admin {
+		return amtp.AgentMap{}, adminOnly(p)
+	}
+	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent)}
+	for _, a := range s.Store.Agents() {
+		all.Agents[a.Address.String()] = View(a, s.Now(), true)
+	}
+	all.Count = len(all.Agents)
+	return all, nil
+}
+
+// Update changes what an agent says about itself.
+func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.Agent{}, refused
+	}
+	set(&a.DeliveryMode, u.DeliveryMode)
+	set(&a.Description, u.Description)
+	set(&a.Role, u.Role)
+	set(&a.Capabilities, u.Capabilities)
+	set(&a.SupportedSchemas, u.SupportedSchemas)
+	set(&a.Listed, u.Listed)
+	if err := check(a); err != nil {
+		return amtp.Agent{}, amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
+	}
+	if err := s.Store.UpdateAgent(ctx, *a); err != nil {
+		return amtp.Agent{}, s.gone(err, name)
+	}
+	return View(a, s.Now(), true), nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// Delete ends an agent and its keys.
+func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (amtp.Address, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.Address{}, refused
+	}
+	if err := s.Store.RemoveAgent(ctx, a.ID, s.Now()); err != nil {
+		return amtp.Address{}, s.gone(err, name)
+	}
+	return a.Address, nil
+}
+
+func (s *Agents) gone(err error, name string) *amtp.Error {
+	if errors.Is(err, gateway.ErrNotFound) {
+		return unknown(name)
+	}
+	return storeFailed(err)
+}
+
+// View is an agent as it is shown. Strangers see the day of its last activity,
+// the agent itself and the administrator the minute.
+func View(a *gateway.Agent, now time.Time, exact bool) amtp.Agent {
+	last := a.LastActive
+	if !exact {
+		last = last.Truncate(24 * time.Hour)
+	}
+	return amtp.Agent{
+		Address: a.Address, DeliveryMode: a.DeliveryMode, Description: a.Description, Role: a.Role,
+		Capabilities: orEmpty(a.Capabilities), SupportedSchemas: orEmpty(a.SupportedSchemas),
+		CreatedAt: amtp.Time{Time: a.CreatedAt}, LastActive: amtp.Time{Time: last},
+		Active: a.Active(now), Listed: a.Listed,
+	}
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return slices.Clone(list)
+}
+
+func registrationFailed(format string, args ...any) *amtp.Error {
+	why := amtp.Errorf("", format, args...).Message
+	return amtp.Errorf(amtp.CodeRegistrationFailed, "The agent was not registered: %s.", why).With("error", why)
+}
+
+func unknown(name string) *amtp.Error {
+	return amtp.Errorf(amtp.CodeAgentUnknown, "There is no agent %.100q at this gateway.", name)
+}
+
+// adminOnly is the refusal of a caller without the administrator's key.
+func adminOnly(p gateway.Principal) *amtp.Error {
+	if p.Agent != nil {
+		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.", p.Agent.Address)
+	}
+	return amtp.Errorf(amtp.CodeAdminAuthRequired, "This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
+		With("required_header", "X-Admin-Key")
+}
+
+func storeFailed(err error) *amtp.Error { return gateway.Refusal(err) }

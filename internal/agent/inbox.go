@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Inbox returns a page of the caller's own inbox. When it is empty and wait is
+// positive, it waits for a message that long at the most.
+func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string, f gateway.InboxFilter, wait time.Duration) (gateway.InboxPage, *amtp.Error) {
+	if refused := s.own(p, address); refused != nil {
+		return gateway.InboxPage{}, refused
+	}
+	bell, stop := s.Store.Watch(p.Agent.ID)
+	defer stop()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		page, err := s.Store.Inbox(ctx, p.Agent.ID, f)
+		if err != nil {
+			return page, storeFailed(err)
+		}
+		if len(page.Items) > 0 || page.HasMore || wait <= 0 {
+			return page, nil
+		}
+		select {
+		case <-bell:
+		case <-deadline.C:
+			return page, nil
+		case <-ctx.Done():
+			return page, storeFailed(ctx.Err())
+		}
+	}
+}
+
+// Ack takes a message out of the caller's own inbox for good.
+func (s *Agents) Ack(ctx context.Context, p gateway.Principal, address, id string) (amtp.AckResult, *amtp.Error) {
+	mark, refused := s.mark(ctx, p, address, id, s.Store.Ack)
+	return amtp.AckResult{
+		MessageID: mark.ID, Status: "acknowledged", Timestamp: amtp.Time{Time: mark.At},
+		Recipient: own(p), Message: "Message acknowledged successfully",
+	}, refused
+}
+
+// MarkRead marks a message in the caller's own inbox as read.
+func (s *Agents) MarkRead(ctx context.Context, p gateway.Principal, address, id string) (amtp.ReadResult, *amtp.Error) {
+	mark, refused := s.mark(ctx, p, address, id, s.Store.MarkRead)
+	return amtp.ReadResult{MessageID: mark.ID, Status: "read", Timestamp: amtp.Time{Time: mark.At}, Recipient: own(p)}, refused
+}
+
+type marker func(context.Context, gateway.AgentID, amtp.MessageID, time.Time) (gateway.Mark, error)
+
+func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id string, mark marker) (gateway.Mark, *amtp.Error) {
+	if refused := s.own(p, address); refused != nil {
+		return gateway.Mark{}, refused
+	}
+	// What cannot be an id names no message either.
+	messageID, err := amtp.ParseMessageID(id)
+	if err != nil {
+		return gateway.Mark{}, notInInbox(id)
+	}
+	m, err := mark(ctx, p.Agent.ID, messageID, s.Now())
+	if errors.Is(err, gateway.ErrNotFound) {
+		return m, notInInbox(id)
+	}
+	if err != nil {
+		return m, storeFailed(err)
+	}
+	return m, nil
+}
+
+func own(p gateway.Principal) amtp.Address {
+	if p.Agent == nil {
+		return amtp.Address{}
+	}
+	return p.Agent.Address
+}
+
+// own checks that the address is the caller's. Whether another inbox exists is
+// nobody else's business: the answer is the same.
+func (s *Agents) own(p gateway.Principal, address string) *amtp.Error {
+	if refused := needAgent(p); refused != nil {
+		return refused
+	}
+	a, refused := s.address(address)
+	if refused != nil || !p.Agent.Address.Equal(a) {
+		return amtp.Errorf(amtp.CodeAccessDenied, "This inbox is not the one of %s, whose key was shown.", p.Agent.Address)
+	}
+	return nil
+}
+
+func needAgent(p gateway.Principal) *amtp.Error {
+	switch {
+	case p.Agent != nil:
+		return nil
+	case p.Admin:
+		return amtp.Errorf(amtp.CodeAccessDenied, "The admin key opens no inbox; show the agent's own key.")
+	}
+	return amtp.Errorf(amtp.CodeMissingAuthorization, "Agent API key required for inbox access").
+		With("required_header", "Authorization: Bearer <api-key>")
+}
+
+func notInInbox(id string) *amtp.Error {
+	return amtp.Errorf(amtp.CodeMessageNotFound, "Message not found or already acknowledged").
+		With("error", "message not found: "+amtp.Errorf("", "%.128q", id).Message)
+}

@@ -1,0 +1,75 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// IssueKey gives an agent one more key and, when alone is set, ends its others.
+func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool) (amtp.IssuedKey, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.IssuedKey{}, refused
+	}
+	secret, key := access.NewKey(a.ID, s.Now())
+	ended, err := s.Store.AddKey(ctx, key, alone)
+	if err != nil {
+		return amtp.IssuedKey{}, s.gone(err, name)
+	}
+	return amtp.IssuedKey{
+		Address: a.Address, APIKey: secret, ID: key.ID, Revoked: ended,
+		Message: "Key issued; it is shown this once",
+	}, nil
+}
+
+// Keys lists an agent's keys without their secrets.
+func (s *Agents) Keys(p gateway.Principal, name string) (amtp.AgentKeys, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.AgentKeys{}, refused
+	}
+	keys, err := s.Store.Keys(a.ID)
+	if err != nil {
+		return amtp.AgentKeys{}, storeFailed(err)
+	}
+	list := amtp.AgentKeys{Address: a.Address, Keys: make([]amtp.AgentKey, len(keys)), Count: len(keys)}
+	for i, k := range keys {
+		list.Keys[i] = amtp.AgentKey{ID: k.ID, CreatedAt: amtp.Time{Time: k.CreatedAt}, LastUsed: amtp.Time{Time: k.LastUsed}}
+	}
+	return list, nil
+}
+
+// RevokeKey ends one key at once.
+func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID string) (amtp.Address, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.Address{}, refused
+	}
+	err := s.Store.RemoveKey(ctx, a.ID, keyID)
+	if errors.Is(err, gateway.ErrNotFound) {
+		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q.", a.Address, keyID)
+	}
+	if err != nil {
+		return amtp.Address{}, storeFailed(err)
+	}
+	return a.Address, nil
+}
+
+// WhoAmI tells an agent what its key stands for.
+func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity, *amtp.Error) {
+	if refused := needAgent(p); refused != nil {
+		return amtp.Identity{}, refused
+	}
+	unread, pending, err := s.Store.Depth(ctx, p.Agent.ID, gateway.MaxTotal)
+	if err != nil {
+		return amtp.Identity{}, storeFailed(err)
+	}
+	return amtp.Identity{
+		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,
+		Unread: unread, Pending: pending, Agent: View(p.Agent, s.Now(), true),
+	}, nil
+}

@@ -1,0 +1,26 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// Refusal is what a caller hears of a store's error that has no better text
+// where it is met. Faults are INTERNAL: their cause is for the log.
+func Refusal(err error) *amtp.Error {
+	switch {
+	case errors.Is(err, ErrReused):
+		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
+			"This idempotency key or message id already stands for a message with other content. Use a new one for a new message.")
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")
+		e.RetryAfter = time.Second
+		return e
+	}
+	e := amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id. Try again.")
+	e.Cause = err
+	return e
+}

@@ -1,0 +1,150 @@
+// Package intake is the one door through which a message enters the gateway,
+// whoever brings it: the HTTP API today, and everything that comes later.
+//
+// Accept either returns what is on stable storage for every recipient that it
+// lists as taken, or an error and nothing was stored. It does no DNS and opens
+// no connection: accepting never waits for a stranger.
+package intake
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Store is what the door needs of gateway.Store.
+type Store interface {
+	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
+	AgentNamed(amtp.Address) (*gateway.Agent, error)
+}
+
+// Intake accepts messages for one domain.
+type Intake struct {
+	Store  Store
+	Domain amtp.Domain
+	Now    func() time.Time
+}
+
+// clockTolerance is how far a sender's clock may be off for its timestamp to
+// stand. Beyond it ours counts, so that a retry days later is not stale.
+const clockTolerance = 10 * time.Minute
+
+// IsReserved reports whether a local part belongs to the gateway itself: nobody
+// may register it or write under it.
+func IsReserved(local string) bool {
+	l := strings.ToLower(local)
+	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || strings.HasPrefix(l, "amtp-")
+}
+
+// Accept takes a message from the principal. Recipients that cannot be served
+// stand in the result as failed beside those that were taken; when none was
+// taken the error says why and carries the result.
+func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+	sender, refused := in.sender(p, m.Sender)
+	if refused != nil {
+		return nil, refused
+	}
+	if refused := checkContent(m); refused != nil {
+		return nil, refused
+	}
+	now := in.Now()
+	list := in.resolve(m.Recipients, now)
+	if list.taken() == 0 {
+		return nil, list.refusal(m)
+	}
+	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
+		Envelope:   in.envelope(p, m, sender, request, now),
+		Key:        m.IdempotencyKey,
+		Message:    m,
+		Recipients: list.agents(),
+	})
+	switch {
+	case err == nil:
+		return list.result(accepted), nil
+	case errors.Is(err, gateway.ErrNotFound):
+		list.vanished()
+		return nil, list.refusal(m)
+	}
+	return nil, gateway.Refusal(err)
+}
+
+// sender decides whether the principal may write as the address, and returns
+// the agent behind it. It looks at who authenticated, never at what is claimed.
+func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (*gateway.Agent, *amtp.Error) {
+	local := in.isOurs(claimed.Domain())
+	switch {
+	case p.Agent != nil && p.Agent.Address.Equal(in.home(claimed)):
+		return p.Agent, nil
+	case p.Agent != nil:
+		return nil, amtp.Errorf(amtp.CodeAccessDenied, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
+	case p.Admin:
+		return nil, amtp.Errorf(amtp.CodeAccessDenied, "The admin key does not send messages; show the key of the agent %s.", claimed)
+	case !local:
+		return nil, amtp.Errorf(amtp.CodeAccessDenied, "This gateway serves %s and takes no messages from other domains yet; %s cannot send here.", in.Domain, claimed)
+	case !p.Development:
+		return nil, amtp.Errorf(amtp.CodeMissingAuthorization, "Sending needs the sender's key: Authorization: Bearer KEY").
+			With("required_header", "Authorization: Bearer <api-key>")
+	}
+	agent, err := in.Store.AgentNamed(in.home(claimed))
+	if err != nil || IsReserved(claimed.Local()) {
+		return nil, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
+	}
+	return agent, nil
+}
+
+// isOurs reports whether the domain is served here. localhost always means this
+// gateway to those who can reach it.
+func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == "localhost" }
+
+// home returns the address under which we keep an agent of ours.
+func (in *Intake) home(a amtp.Address) amtp.Address {
+	if a.Domain() != in.Domain && a.Domain() == "localhost" {
+		if home, err := amtp.ParseAddress(a.Local() + "@" + string(in.Domain)); err == nil {
+			return home
+		}
+	}
+	return a
+}
+
+// checkContent refuses what the protocol allows and this gateway cannot keep
+// its word on.
+func checkContent(m *amtp.Message) *amtp.Error {
+	if m.Coordination != nil {
+		return amtp.Errorf(amtp.CodeCoordinationFailed,
+			"Workflows are not available on this gateway yet; send the message without coordination.")
+	}
+	for _, a := range m.Attachments {
+		if strings.HasPrefix(a.Hash, "md5:") {
+			return amtp.Errorf(amtp.CodeInvalidMessage, "The hash of attachment %q is md5, which proves nothing; use sha256.", a.Filename)
+		}
+	}
+	return nil
+}
+
+func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, sender *gateway.Agent, request gateway.RequestID, now time.Time) gateway.Envelope {
+	e := gateway.Envelope{
+		ID:             amtp.NewMessageID(),
+		GivenID:        m.MessageID,
+		Sender:         sender.Address,
+		SenderAgent:    sender.ID,
+		Class:          p.Class(),
+		Trust:          amtp.TrustUnverified,
+		Authentication: amtp.Authentication{Result: "none"},
+		ReceivedAt:     now,
+		Timestamp:      now,
+		Subject:        m.Subject,
+		InReplyTo:      m.InReplyTo,
+		RequestID:      request,
+	}
+	if e.Class == gateway.ClassAgent {
+		e.Trust, e.Authentication = amtp.TrustLocal, amtp.Authentication{Result: "pass"}
+	}
+	if off := m.Timestamp.Sub(now).Abs(); !m.Timestamp.IsZero() && off <= clockTolerance {
+		e.Timestamp = m.Timestamp.Time
+	}
+	return e
+}
