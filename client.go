@@ -1,0 +1,267 @@
+package amtp
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Client speaks to one gateway. It is used as a value with its members set;
+// they do not change while calls are under way, and then any number of calls
+// may run at the same time.
+//
+// Every call returns *[Error] when the gateway refused it, *[ConnectError] when
+// no answer came, and *[URLError] when URL cannot be used, in particular when a
+// key would travel unencrypted to another machine. Redirects are not followed.
+//
+// A call that may be repeated without harm is tried again after a lost
+// connection and the answers 429, 502, 503 and 504, with growing pauses or as
+// the gateway asks by Retry-After; the calls that may not say so.
+type Client struct {
+	// URL is the gateway's base, such as https://amtp.example.com. It may have
+	// a path and a slash at its end.
+	URL string
+	// Key is the agent's API key. Empty means that none is sent.
+	Key string
+	// AdminKey is sent with the administration of agents only.
+	AdminKey string
+	// HTTP makes the connections; nil means the standard transport. How it
+	// treats redirects is not used.
+	HTTP *http.Client
+	// UserAgent stands in every request; empty means the protocol's form with
+	// this library's version.
+	UserAgent string
+	// Retries is how often a call is tried again; 0 means 3, less than 0 never.
+	Retries int
+}
+
+// Send submits a message. When it returns without an error the gateway has
+// taken the message, for the recipients that are not marked failed. A message
+// without an idempotency key gets one, so that a repetition of this call's
+// request cannot arrive twice; a caller who may repeat the call itself sets the
+// key. Only the exported members of m are sent.
+func (c *Client) Send(ctx context.Context, m Message) (SendResult, error) {
+	if m.Version == "" {
+		m.Version = Version
+	}
+	if m.IdempotencyKey == "" {
+		key, err := uuid.NewRandom()
+		if err != nil {
+			return SendResult{}, err
+		}
+		m.IdempotencyKey = key.String()
+	}
+	var out SendResult
+	header, err := c.do(ctx, call{method: "POST", path: path("messages"), body: m, repeat: true}, &out)
+	out.Replayed = header.Get("Idempotent-Replayed") == "true"
+	return out, err
+}
+
+// Message returns a message that the caller sent or received, with its status.
+func (c *Client) Message(ctx context.Context, id MessageID) (StoredMessage, error) {
+	var raw json.RawMessage
+	var out StoredMessage
+	_, err := c.do(ctx, get(path("messages", string(id))), &raw)
+	if err == nil {
+		out.Message.Raw = raw
+		err = firstError(decode(raw, &out.Message), decode(raw, &out.Status))
+	}
+	return out, err
+}
+
+// Status returns what became of a message.
+func (c *Client) Status(ctx context.Context, id MessageID) (MessageStatus, error) {
+	var out MessageStatus
+	_, err := c.do(ctx, get(path("messages", string(id), "status")), &out)
+	return out, err
+}
+
+// MessageQuery chooses messages. Zero members do not restrict.
+type MessageQuery struct {
+	Status    Status
+	Sender    Address
+	Recipient Address
+	Since     time.Time
+	Sent      bool // only those that the caller sent
+	Limit     int  // 0 leaves it to the gateway: 100
+	Offset    int
+}
+
+// Messages lists messages that the caller sent or received, newest first.
+func (c *Client) Messages(ctx context.Context, q MessageQuery) (MessageList, error) {
+	v := make(query)
+	v.text("status", string(q.Status))
+	v.text("sender", q.Sender.String())
+	v.text("recipient", q.Recipient.String())
+	v.time("since", q.Since)
+	v.flag("sent", q.Sent)
+	v.number("limit", q.Limit)
+	v.number("offset", q.Offset)
+	var out MessageList
+	_, err := c.do(ctx, get(path("messages")).with(v), &out)
+	return out, err
+}
+
+// InboxQuery chooses messages of an inbox. Zero members do not restrict.
+type InboxQuery struct {
+	Limit  int // 0 leaves it to the gateway: 100
+	Offset int
+	Since  time.Time
+	Status string // unread or read
+	After  string // NextCursor of an earlier page
+	// Wait is how long the gateway holds the answer while there is nothing to
+	// show, in whole seconds. A gateway may answer earlier.
+	Wait time.Duration
+}
+
+// Inbox returns the messages that wait for address, oldest first. Reading
+// changes nothing: a message stays until [Client.Ack].
+func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (InboxPage, error) {
+	v := make(query)
+	v.number("limit", q.Limit)
+	v.number("offset", q.Offset)
+	v.time("since", q.Since)
+	v.text("status", q.Status)
+	v.text("after", q.After)
+	v.number("wait", int(q.Wait/time.Second))
+	var raw json.RawMessage
+	if _, err := c.do(ctx, get(path("inbox", address.String())).with(v), &raw); err != nil {
+		return InboxPage{}, err
+	}
+	return decodeInbox(raw)
+}
+
+// decodeInbox reads a page and its messages, each with its bytes.
+func decodeInbox(doc []byte) (InboxPage, error) {
+	var raw struct {
+		Recipient    Address           `json:"recipient"`
+		Count        int               `json:"count"`
+		MessageCount int               `json:"message_count"`
+		HasMore      bool              `json:"has_more"`
+		NextCursor   string            `json:"next_cursor"`
+		Messages     []json.RawMessage `json:"messages"`
+	}
+	if err := decode(doc, &raw); err != nil {
+		return InboxPage{}, err
+	}
+	out := InboxPage{
+		Recipient: raw.Recipient, Count: raw.Count, MessageCount: raw.MessageCount,
+		HasMore: raw.HasMore, NextCursor: raw.NextCursor,
+		Messages: make([]InboxMessage, len(raw.Messages)),
+	}
+	for i, doc := range raw.Messages {
+		if err := decode(doc, &out.Messages[i]); err != nil {
+			return InboxPage{}, err
+		}
+		out.Messages[i].Raw = doc
+	}
+	return out, nil
+}
+
+// MarkRead marks a message in the inbox as read.
+func (c *Client) MarkRead(ctx context.Context, address Address, id MessageID) (ReadResult, error) {
+	var out ReadResult
+	p := path("inbox", address.String(), string(id), "read")
+	_, err := c.do(ctx, call{method: "POST", path: p, repeat: true}, &out)
+	return out, err
+}
+
+// Ack takes a message out of the inbox for good. A repeated one succeeds.
+func (c *Client) Ack(ctx context.Context, address Address, id MessageID) (AckResult, error) {
+	var out AckResult
+	p := path("inbox", address.String(), string(id))
+	_, err := c.do(ctx, call{method: "DELETE", path: p, repeat: true}, &out)
+	return out, err
+}
+
+// AgentQuery chooses agents of a directory. Zero members do not restrict.
+type AgentQuery struct {
+	Address      string
+	Role         string
+	DeliveryMode string // pull or push
+	ActiveOnly   bool   // seen within the last 30 days
+	Capability   string
+	Schema       string // an id, or a pattern such as agntcy:commerce.*
+}
+
+// Discover lists the agents of a domain; "" is the gateway's own. AMTP §3.
+func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (AgentList, error) {
+	p := path("discovery", "agents")
+	if domain != "" {
+		p = path("discovery", "agents", string(domain))
+	}
+	v := make(query)
+	v.text("address", q.Address)
+	v.text("role", q.Role)
+	v.text("delivery_mode", q.DeliveryMode)
+	v.flag("active_only", q.ActiveOnly)
+	v.text("capability", q.Capability)
+	v.text("schema", q.Schema)
+	var out AgentList
+	_, err := c.do(ctx, get(p).with(v), &out)
+	return out, err
+}
+
+// WhoAmI returns the agent to whom Key belongs.
+func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
+	var out Identity
+	_, err := c.do(ctx, get(path("whoami")), &out)
+	return out, err
+}
+
+// Health asks whether the gateway lives. An unhealthy one is no error: see the
+// answer.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var out Health
+	_, err := c.do(ctx, call{method: "GET", path: "/health", probe: true}, &out)
+	return out, err
+}
+
+// Ready asks whether the gateway can take messages. One that is not ready is
+// no error: see the answer.
+func (c *Client) Ready(ctx context.Context) (Health, error) {
+	var out Health
+	_, err := c.do(ctx, call{method: "GET", path: "/ready", probe: true}, &out)
+	return out, err
+}
+
+// query collects the parameters that are set.
+type query url.Values
+
+func (q query) text(name, value string) {
+	if value != "" {
+		q[name] = []string{value}
+	}
+}
+
+func (q query) number(name string, value int) {
+	if value != 0 {
+		q.text(name, strconv.Itoa(value))
+	}
+}
+
+func (q query) flag(name string, value bool) {
+	if value {
+		q.text(name, "true")
+	}
+}
+
+func (q query) time(name string, value time.Time) {
+	if !value.IsZero() {
+		q.text(name, value.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package amtp
+
+import "context"
+
+// Register registers an agent. It needs AdminKey, except with a gateway in its
+// development profile or with the Key of that same agent. It is not repeated:
+// the key in its answer is shown once.
+func (c *Client) Register(ctx context.Context, a NewAgent) (Registration, error) {
+	if a.DeliveryMode == "" {
+		a.DeliveryMode = "pull"
+	}
+	var out Registration
+	_, err := c.do(ctx, call{method: "POST", path: agentPath(), body: a, admin: true}, &out)
+	return out, err
+}
+
+// Agents lists all agents. It needs AdminKey.
+func (c *Client) Agents(ctx context.Context) (AgentMap, error) {
+	var out AgentMap
+	_, err := c.do(ctx, call{method: "GET", path: agentPath(), admin: true, repeat: true}, &out)
+	return out, err
+}
+
+// Agent returns one agent, by name or address. It, and the calls below, need
+// AdminKey or the agent's own Key.
+func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
+	var out Agent
+	_, err := c.do(ctx, call{method: "GET", path: agentPath(name), admin: true, repeat: true}, &out)
+	return out, err
+}
+
+// UpdateAgent changes what is said of an agent and returns it as it is now.
+func (c *Client) UpdateAgent(ctx context.Context, name string, u AgentUpdate) (Agent, error) {
+	var out Agent
+	_, err := c.do(ctx, call{method: "PATCH", path: agentPath(name), body: u, admin: true, repeat: true}, &out)
+	return out, err
+}
+
+// DeleteAgent ends an agent and its keys. It is not repeated: a second one
+// would find neither.
+func (c *Client) DeleteAgent(ctx context.Context, name string) error {
+	_, err := c.do(ctx, call{method: "DELETE", path: agentPath(name), admin: true}, nil)
+	return err
+}
+
+// IssueKey makes one more key for an agent and, with alone, ends all its others
+// in the same step. It is not repeated: the key in its answer is shown once.
+func (c *Client) IssueKey(ctx context.Context, name string, alone bool) (IssuedKey, error) {
+	body := struct {
+		RevokeOthers bool `json:"revoke_others"`
+	}{alone}
+	var out IssuedKey
+	_, err := c.do(ctx, call{method: "POST", path: agentPath(name, "keys"), body: body, admin: true}, &out)
+	return out, err
+}
+
+// Keys lists the keys of an agent, without their secrets.
+func (c *Client) Keys(ctx context.Context, name string) (AgentKeys, error) {
+	var out AgentKeys
+	_, err := c.do(ctx, call{method: "GET", path: agentPath(name, "keys"), admin: true, repeat: true}, &out)
+	return out, err
+}
+
+// RevokeKey ends one key of an agent at once. It is not repeated.
+func (c *Client) RevokeKey(ctx context.Context, name, keyID string) error {
+	_, err := c.do(ctx, call{method: "DELETE", path: agentPath(name, "keys", keyID), admin: true}, nil)
+	return err
+}
+
+func agentPath(segments ...string) string {
+	return path(append([]string{"admin", "agents"}, segments...)...)
+}
