@@ -292,7 +292,7 @@ func refusal(resp *http.Response, answer []byte) *Error {
 	}
 	if decode(answer, &body) == nil && decode(body.Error, &said) == nil && said.Code != "" {
 		*e = Error{Code: said.Code, Message: said.Message, Details: said.Details,
-			Timestamp: said.Timestamp.Time, RequestID: said.RequestID}
+			Timestamp: said.Timestamp, RequestID: said.RequestID}
 	}
 	var result SendResult
 	if decode(answer, &result) == nil && len(result.Recipients) > 0 {

@@ -54,7 +54,7 @@ type Error struct {
 	Code      Code           `json:"code"`
 	Message   string         `json:"message"`           // a sentence for a person
 	Details   map[string]any `json:"details,omitempty"` // facts for a program
-	Timestamp time.Time      `json:"timestamp"`
+	Timestamp Time           `json:"timestamp"`
 	RequestID string         `json:"request_id"`
 
 	// Status is the HTTP status of the answer, 0 outside HTTP.

@@ -59,13 +59,20 @@ type Attachment struct {
 // reserved are the members by which a gateway speaks about a message. Nobody
 // else may write them, or a reader could take a claim for a finding.
 var reserved = map[string]bool{
-	"authentication": true,
-	"delivery_count": true,
-	"labels":         true,
-	"received_at":    true,
-	"status":         true,
-	"thread_id":      true,
-	"trust":          true,
+	"attempts":          true,
+	"authentication":    true,
+	"body_purged":       true,
+	"created_at":        true,
+	"delivered_at":      true,
+	"delivery_count":    true,
+	"labels":            true,
+	"next_retry":        true,
+	"received_at":       true,
+	"sender_message_id": true,
+	"status":            true,
+	"thread_id":         true,
+	"trust":             true,
+	"updated_at":        true,
 }
 
 // ParseMessage reads and checks one message. The error, if any, is an *Error

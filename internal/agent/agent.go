@@ -13,16 +13,14 @@ import (
 	"unicode"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // Agents serves the agents of one domain.
 type Agents struct {
-	Store      gateway.Store
-	Domain     amtp.Domain
-	Now        func() time.Time
-	IsReserved func(local string) bool // names that belong to the gateway
+	Store  gateway.Store
+	Domain amtp.Domain
+	Now    func() time.Time
 }
 
 // Bounds of what an agent says about itself.
@@ -48,7 +46,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	if !p.Admin && !p.Development {
 		return r, false, adminOnly(p)
 	}
-	if s.IsReserved(address.Local()) {
+	if gateway.IsReserved(address.Local()) {
 		return r, false, registrationFailed("the name %q belongs to the gateway itself", address.Local())
 	}
 	now := s.Now()
@@ -61,14 +59,14 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	if why := check(&a); why != nil {
 		return r, false, registrationFailed("%s", why)
 	}
-	secret, key := access.NewKey(0, now)
+	secret, key := gateway.NewKey(0, now)
 	a, err := s.Store.AddAgent(ctx, a, key)
 	if errors.Is(err, gateway.ErrExists) {
 		return r, false, amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
 			With("error", "agent already exists: "+address.String())
 	}
 	if err != nil {
-		return r, false, storeFailed(err)
+		return r, false, gateway.Refusal(err)
 	}
 	return registration(a, secret, now, "Agent registered successfully"), true, nil
 }
@@ -215,7 +213,7 @@ func (s *Agents) gone(err error, name string) *amtp.Error {
 	if errors.Is(err, gateway.ErrNotFound) {
 		return unknown(name)
 	}
-	return storeFailed(err)
+	return gateway.Refusal(err)
 }
 
 // View is an agent as it is shown. Strangers see the day of its last activity,
@@ -257,5 +255,3 @@ func adminOnly(p gateway.Principal) *amtp.Error {
 	return amtp.Errorf(amtp.CodeAdminAuthRequired, "This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
 		With("required_header", "X-Admin-Key")
 }
-
-func storeFailed(err error) *amtp.Error { return gateway.Refusal(err) }

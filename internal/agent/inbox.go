@@ -22,7 +22,7 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 	for {
 		page, err := s.Store.Inbox(ctx, p.Agent.ID, f)
 		if err != nil {
-			return page, storeFailed(err)
+			return page, gateway.Refusal(err)
 		}
 		if len(page.Items) > 0 || page.HasMore || wait <= 0 {
 			return page, nil
@@ -32,7 +32,7 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 		case <-deadline.C:
 			return page, nil
 		case <-ctx.Done():
-			return page, storeFailed(ctx.Err())
+			return page, gateway.Refusal(ctx.Err())
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id stri
 		return m, notInInbox(id)
 	}
 	if err != nil {
-		return m, storeFailed(err)
+		return m, gateway.Refusal(err)
 	}
 	return m, nil
 }

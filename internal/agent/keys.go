@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -15,7 +14,7 @@ func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string,
 	if refused != nil {
 		return amtp.IssuedKey{}, refused
 	}
-	secret, key := access.NewKey(a.ID, s.Now())
+	secret, key := gateway.NewKey(a.ID, s.Now())
 	ended, err := s.Store.AddKey(ctx, key, alone)
 	if err != nil {
 		return amtp.IssuedKey{}, s.gone(err, name)
@@ -34,7 +33,7 @@ func (s *Agents) Keys(p gateway.Principal, name string) (amtp.AgentKeys, *amtp.E
 	}
 	keys, err := s.Store.Keys(a.ID)
 	if err != nil {
-		return amtp.AgentKeys{}, storeFailed(err)
+		return amtp.AgentKeys{}, gateway.Refusal(err)
 	}
 	list := amtp.AgentKeys{Address: a.Address, Keys: make([]amtp.AgentKey, len(keys)), Count: len(keys)}
 	for i, k := range keys {
@@ -54,7 +53,7 @@ func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID
 		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q.", a.Address, keyID)
 	}
 	if err != nil {
-		return amtp.Address{}, storeFailed(err)
+		return amtp.Address{}, gateway.Refusal(err)
 	}
 	return a.Address, nil
 }
@@ -66,7 +65,7 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	}
 	unread, pending, err := s.Store.Depth(ctx, p.Agent.ID, gateway.MaxTotal)
 	if err != nil {
-		return amtp.Identity{}, storeFailed(err)
+		return amtp.Identity{}, gateway.Refusal(err)
 	}
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,

@@ -10,6 +10,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -38,6 +39,13 @@ const ActiveWithin = 30 * 24 * time.Hour
 
 // Active reports whether the agent was seen lately.
 func (a *Agent) Active(now time.Time) bool { return now.Sub(a.LastActive) < ActiveWithin }
+
+// IsReserved reports whether a local part belongs to the gateway itself: nobody
+// may register it or write under it.
+func IsReserved(local string) bool {
+	l := strings.ToLower(local)
+	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || strings.HasPrefix(l, "amtp-")
+}
 
 // Key is one API key of an agent. Only its hash is kept.
 type Key struct {
@@ -186,6 +194,31 @@ func (r *Record) Status() amtp.MessageStatus {
 	}
 	if !next.IsZero() {
 		s.NextRetry = &next
+	}
+	return s
+}
+
+// For returns the record as the reader may see it: a recipient sees the others
+// and whether they have the message, but not what they did with it.
+func (r Record) For(by Reader) Record {
+	if by.Everyone || by.Agent == r.SenderAgent {
+		return r
+	}
+	shown := make([]Delivery, len(r.Deliveries))
+	copy(shown, r.Deliveries)
+	for i := range shown {
+		if d := &shown[i]; d.Agent != by.Agent && d.State == Acknowledged {
+			d.State, d.Changed, d.Acked = Delivered, d.Delivered, time.Time{}
+		}
+	}
+	r.Deliveries = shown
+	return r
+}
+
+// Short cuts a stranger's text to what an answer may repeat of it.
+func Short(s string) string {
+	if len(s) > 100 {
+		return strings.ToValidUTF8(s[:100], "?") + "…"
 	}
 	return s
 }

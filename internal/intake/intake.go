@@ -33,13 +33,6 @@ type Intake struct {
 // stand. Beyond it ours counts, so that a retry days later is not stale.
 const clockTolerance = 10 * time.Minute
 
-// IsReserved reports whether a local part belongs to the gateway itself: nobody
-// may register it or write under it.
-func IsReserved(local string) bool {
-	l := strings.ToLower(local)
-	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || strings.HasPrefix(l, "amtp-")
-}
-
 // Accept takes a message from the principal. Recipients that cannot be served
 // stand in the result as failed beside those that were taken; when none was
 // taken the error says why and carries the result.
@@ -90,7 +83,7 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (*gateway.Ag
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
 	agent, err := in.Store.AgentNamed(in.home(claimed))
-	if err != nil || IsReserved(claimed.Local()) {
+	if err != nil || gateway.IsReserved(claimed.Local()) {
 		return nil, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
 	}
 	return agent, nil

@@ -1,4 +1,4 @@
-package access
+package gateway
 
 import (
 	"crypto/rand"
@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"time"
-
-	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // What keys begin with, so that people and secret scanners know them.
@@ -18,10 +16,10 @@ const (
 
 // NewKey makes an agent's key: the secret, to be shown once, and what is kept
 // of it.
-func NewKey(agent gateway.AgentID, now time.Time) (secret string, key gateway.Key) {
+func NewKey(agent AgentID, now time.Time) (secret string, key Key) {
 	secret = agentPrefix + random()
 	sum := sha256.Sum256([]byte(secret))
-	return secret, gateway.Key{
+	return secret, Key{
 		ID:        "key_" + hex.EncodeToString(sum[:6]),
 		Agent:     agent,
 		Hash:      sum,

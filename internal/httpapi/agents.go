@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// decode reads the request's body into v.
+func (c *call) decode(v any, optional bool) *amtp.Error {
+	body, refused := c.body(amtp.CodeInvalidRequest, optional)
+	if refused != nil || body == nil {
+		return refused
+	}
+	if err := strictjson.Decode(body, v); err != nil {
+		return amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.", err).With("parse_error", err.Error())
+	}
+	return nil
+}
+
+// newAgent is a registration as clients write it. Members that other gateways'
+// tools send with zero values are tolerated.
+type newAgent struct {
+	amtp.NewAgent
+	APIKey     string `json:"api_key"`
+	PushTarget string `json:"push_target"`
+}
+
+// register makes an agent.
+func (s *Server) register(c *call) {
+	var n newAgent
+	if refused := c.decode(&n, false); refused != nil {
+		c.fail(refused)
+		return
+	}
+	if n.APIKey != "" {
+		c.fail(amtp.Errorf(amtp.CodeRegistrationFailed, "The gateway makes the keys; register without api_key."))
+		return
+	}
+	result, created, refused := s.Agents.Register(c.r.Context(), c.principal, n.NewAgent, shownKey(c.r))
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	c.answer(status, result, refused)
+}
+
+// listAgents is the administrator's list.
+func (s *Server) listAgents(c *call) {
+	all, refused := s.Agents.All(c.principal)
+	c.answer(http.StatusOK, all, refused)
+}
+
+// showAgent shows one agent to itself or the administrator.
+func (s *Server) showAgent(c *call) {
+	a, refused := s.Agents.Show(c.principal, c.r.PathValue("name"))
+	c.answer(http.StatusOK, a, refused)
+}
+
+// updateAgent changes what an agent says about itself.
+func (s *Server) updateAgent(c *call) {
+	var u amtp.AgentUpdate
+	if refused := c.decode(&u, false); refused != nil {
+		c.fail(refused)
+		return
+	}
+	a, refused := s.Agents.Update(c.r.Context(), c.principal, c.r.PathValue("name"), u)
+	c.answer(http.StatusOK, a, refused)
+}
+
+// deleteAgent ends an agent.
+func (s *Server) deleteAgent(c *call) {
+	address, refused := s.Agents.Delete(c.r.Context(), c.principal, c.r.PathValue("name"))
+	c.answer(http.StatusOK, map[string]any{
+		"message": "Agent unregistered successfully", "name": address.Local(), "address": address,
+	}, refused)
+}
+
+// issueKey gives an agent a new key.
+func (s *Server) issueKey(c *call) {
+	var wish struct {
+		RevokeOthers bool `json:"revoke_others"`
+	}
+	if refused := c.decode(&wish, true); refused != nil {
+		c.fail(refused)
+		return
+	}
+	key, refused := s.Agents.IssueKey(c.r.Context(), c.principal, c.r.PathValue("name"), wish.RevokeOthers)
+	c.answer(http.StatusCreated, key, refused)
+}
+
+// listKeys lists an agent's keys without their secrets.
+func (s *Server) listKeys(c *call) {
+	keys, refused := s.Agents.Keys(c.principal, c.r.PathValue("name"))
+	c.answer(http.StatusOK, keys, refused)
+}
+
+// revokeKey ends one key.
+func (s *Server) revokeKey(c *call) {
+	kid := c.r.PathValue("kid")
+	address, refused := s.Agents.RevokeKey(c.r.Context(), c.principal, c.r.PathValue("name"), kid)
+	c.answer(http.StatusOK, map[string]any{"message": "Key revoked", "id": kid, "address": address}, refused)
+}
+
+// whoAmI tells an agent what its key stands for.
+func (s *Server) whoAmI(c *call) {
+	who, refused := s.Agents.WhoAmI(c.r.Context(), c.principal)
+	c.answer(http.StatusOK, who, refused)
+}
+
+// discover lists the agents of this domain. AMTP §3.
+func (s *Server) discover(c *call) {
+	p := c.params()
+	q := agent.Query{
+		Address:      p.text("address"),
+		Role:         p.text("role"),
+		DeliveryMode: p.oneOf("delivery_mode", "pull", "push"),
+		ActiveOnly:   p.flag("active_only"),
+		Capability:   p.text("capability"),
+		Schema:       p.text("schema"),
+	}
+	if p.err != nil {
+		c.fail(p.err)
+		return
+	}
+	c.reply(http.StatusOK, s.Agents.Discover(c.principal, q))
+}
+
+// discoverDomain lists the agents of a domain that the path names.
+func (s *Server) discoverDomain(c *call) {
+	name := c.r.PathValue("domain")
+	d, err := amtp.ParseDomain(name)
+	if err == nil && (d == s.Domain || d == "localhost") {
+		s.discover(c)
+		return
+	}
+	c.fail(amtp.Errorf(amtp.CodeDomainNotFound, "Domain not served by this gateway").
+		With("requested_domain", gateway.Short(name)).With("served_domain", string(s.Domain)))
+}

@@ -1,0 +1,109 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// statuses is the only place that knows which HTTP status a code has.
+var statuses = map[amtp.Code]int{
+	amtp.CodeInvalidMessage:       http.StatusBadRequest,
+	amtp.CodeUnsupportedVersion:   http.StatusBadRequest,
+	amtp.CodeSchemaValidation:     http.StatusBadRequest,
+	amtp.CodeInvalidRecipient:     http.StatusBadRequest,
+	amtp.CodeInvalidRequest:       http.StatusBadRequest,
+	amtp.CodeInvalidLimit:         http.StatusBadRequest,
+	amtp.CodeInvalidOffset:        http.StatusBadRequest,
+	amtp.CodeInvalidSince:         http.StatusBadRequest,
+	amtp.CodeInvalidParameter:     http.StatusBadRequest,
+	amtp.CodeCoordinationFailed:   http.StatusBadRequest,
+	amtp.CodeRegistrationFailed:   http.StatusBadRequest,
+	amtp.CodeAuthenticationFailed: http.StatusUnauthorized,
+	amtp.CodeMissingAuthorization: http.StatusUnauthorized,
+	amtp.CodeAdminAuthRequired:    http.StatusUnauthorized,
+	amtp.CodeAccessDenied:         http.StatusForbidden,
+	amtp.CodeAdminAccessDenied:    http.StatusForbidden,
+	amtp.CodeAgentUnknown:         http.StatusNotFound,
+	amtp.CodeRecipientNotFound:    http.StatusNotFound,
+	amtp.CodeMessageNotFound:      http.StatusNotFound,
+	amtp.CodeKeyNotFound:          http.StatusNotFound,
+	amtp.CodeDomainNotFound:       http.StatusNotFound,
+	amtp.CodeNotFound:             http.StatusNotFound,
+	amtp.CodeMethodNotAllowed:     http.StatusMethodNotAllowed,
+	amtp.CodeConflict:             http.StatusConflict,
+	amtp.CodeMessageTooLarge:      http.StatusRequestEntityTooLarge,
+	amtp.CodeUnsupportedMediaType: http.StatusUnsupportedMediaType,
+	amtp.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	amtp.CodeRateLimitExceeded:    http.StatusTooManyRequests,
+	amtp.CodeTemporaryFailure:     http.StatusServiceUnavailable,
+	amtp.CodeInternal:             http.StatusInternalServerError,
+}
+
+// refusal is the body of every answer that is an error. Beside the error stands
+// what is known of the message that was refused as a whole.
+type refusal struct {
+	Error *amtp.Error `json:"error"`
+	*amtp.SendResult
+}
+
+// fail writes the answer for a request that was refused. It is the only
+// function that writes errors.
+func (c *call) fail(e *amtp.Error) {
+	status, known := statuses[e.Code]
+	if !known {
+		status = http.StatusInternalServerError
+	}
+	if status >= http.StatusInternalServerError {
+		level := slog.LevelError
+		if e.Code == amtp.CodeTemporaryFailure {
+			level = slog.LevelWarn
+		}
+		c.s.Log.Log(c.r.Context(), level, "request failed", "request", c.id.String(), "route", c.r.Pattern, "code", e.Code, "cause", e.Cause)
+	}
+	answer := *e
+	answer.Timestamp, answer.RequestID = amtp.Time{Time: c.s.Now()}, c.id.String()
+	h := c.w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="amtp"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		seconds := max(1, int64(e.RetryAfter.Round(time.Second)/time.Second))
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	c.reply(status, refusal{Error: &answer, SendResult: e.Result})
+}
+
+// reply writes an answer.
+func (c *call) reply(status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		c.s.Log.Error("an answer cannot be encoded", "request", c.id.String(), "route", c.r.Pattern, "error", err)
+		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","message":"The answer cannot be encoded.","request_id":"`+c.id.String()+`"}}`)
+	}
+	c.write(status, b)
+}
+
+// write sends an encoded answer in one piece.
+func (c *call) write(status int, body []byte) {
+	c.status = status
+	h := c.w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.w.WriteHeader(status)
+	// Who has gone away does not hear the answer; what it says stays true.
+	_, _ = c.w.Write(body)
+}
+
+func (c *call) methodNotAllowed(methods string) {
+	c.w.Header().Set("Allow", methods)
+	c.fail(amtp.Errorf(amtp.CodeMethodNotAllowed, "This path does not serve %.20q; it serves %s.", c.r.Method, methods))
+}
+
+func (c *call) noRoute() {
+	c.fail(amtp.Errorf(amtp.CodeNotFound, "The gateway has no such path."))
+}

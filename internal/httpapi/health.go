@@ -1,0 +1,65 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// health says that the process answers. It touches nothing.
+func (s *Server) health(c *call) {
+	healthy, status, text, part := true, http.StatusOK, "healthy", "healthy"
+	select {
+	case <-s.Store.Failed():
+		healthy, status, text, part = false, http.StatusServiceUnavailable, "unhealthy", "failed"
+	default:
+	}
+	c.reply(status, amtp.Health{
+		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version,
+		Components: map[string]string{"store": part},
+	})
+}
+
+// readinessAge is how long a probe's answer stands. Strangers may ask as often
+// as they like; the disk is asked once a second.
+const readinessAge = time.Second
+
+type readiness struct {
+	mu sync.Mutex
+	at time.Time
+	ok bool
+}
+
+// ready says that messages can be stored: a row was really written and read.
+func (s *Server) ready(c *call) {
+	ready := s.probe()
+	status, text, part := http.StatusOK, "ready", "ready"
+	if !ready {
+		status, text, part = http.StatusServiceUnavailable, "not_ready", "not_ready"
+	}
+	c.reply(status, amtp.Health{
+		Status: text, Ready: &ready, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version,
+		Dependencies: map[string]string{"store": part},
+	})
+}
+
+func (s *Server) probe() bool {
+	r := &s.readiness
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := s.Now()
+	if now.Sub(r.at) < readinessAge && now.Sub(r.at) >= 0 && !r.at.IsZero() {
+		return r.ok
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := s.Store.Probe(ctx, now)
+	if err != nil {
+		s.Log.Warn("not ready", "cause", err)
+	}
+	r.at, r.ok = now, err == nil
+	return r.ok
+}

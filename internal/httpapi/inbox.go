@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// maxPage is how many bytes of messages one answer holds, unless a single one
+// is larger.
+const maxPage = 16 << 20
+
+// inbox shows the caller's own inbox. AMTP §5.
+func (s *Server) inbox(c *call) {
+	p := c.params()
+	status := p.oneOf("status", "unread", "read")
+	filter := gateway.InboxFilter{
+		After:    p.cursor("after"),
+		Since:    p.since(),
+		Unread:   status == "unread",
+		Read:     status == "read",
+		Offset:   p.offset(),
+		Limit:    p.limit(),
+		MaxBytes: maxPage,
+	}
+	wait := p.wait()
+	if p.err != nil {
+		c.fail(p.err)
+		return
+	}
+	if wait > 0 {
+		c.patient(wait)
+	}
+	page, refused := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	body, err := inboxView(c.principal.Agent.Address, &page)
+	if err != nil {
+		c.fail(gateway.Refusal(err))
+		return
+	}
+	c.write(http.StatusOK, body)
+}
+
+// patient lets the connection outlive the time limits of an ordinary request:
+// the server's limit on reading would otherwise end the wait.
+func (c *call) patient(wait time.Duration) {
+	until := time.Now().Add(wait + 30*time.Second)
+	control := http.NewResponseController(c.w)
+	// A connection that cannot do this ends the wait early, which is allowed.
+	_ = control.SetReadDeadline(until)
+	_ = control.SetWriteDeadline(until)
+}
+
+// acknowledge takes a message out of the caller's own inbox.
+func (s *Server) acknowledge(c *call) {
+	result, refused := s.Agents.Ack(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
+	c.answer(http.StatusOK, result, refused)
+}
+
+// markRead marks a message in the caller's own inbox as read.
+func (s *Server) markRead(c *call) {
+	result, refused := s.Agents.MarkRead(c.r.Context(), c.principal, c.r.PathValue("recipient"), c.r.PathValue("id"))
+	c.answer(http.StatusOK, result, refused)
+}
+
+// answer writes v, or the refusal if there is one.
+func (c *call) answer(status int, v any, refused *amtp.Error) {
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	c.reply(status, v)
+}

@@ -1,0 +1,132 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// send takes a message. AMTP §5: the answer comes when it is on disk.
+func (s *Server) send(c *call) {
+	body, refused := c.body(amtp.CodeInvalidMessage, false)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	m, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	result, refused := s.Intake.Accept(c.r.Context(), c.principal, m, c.id)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	if result.Replayed {
+		c.w.Header().Set("Idempotent-Replayed", "true")
+	}
+	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(result.Recipients)), result))
+}
+
+// message shows one message with its status.
+func (s *Server) message(c *call) {
+	reader, refused := reader(c.principal)
+	if refused == nil {
+		var rec gateway.Record
+		if rec, refused = s.record(c, reader); refused == nil {
+			body, err := storedView(&rec)
+			if err == nil {
+				c.write(http.StatusOK, body)
+				return
+			}
+			refused = gateway.Refusal(err)
+		}
+	}
+	c.fail(refused)
+}
+
+// status shows what became of a message. In the development profile the
+// reference client asks without a key.
+func (s *Server) status(c *call) {
+	reader, refused := reader(c.principal)
+	if c.principal.Development {
+		reader, refused = gateway.Reader{Everyone: true}, nil
+	}
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	rec, refused := s.record(c, reader)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	c.reply(http.StatusOK, rec.Status())
+}
+
+// reader is who the principal reads messages as.
+func reader(p gateway.Principal) (gateway.Reader, *amtp.Error) {
+	switch {
+	case p.Agent != nil:
+		return gateway.Reader{Agent: p.Agent.ID}, nil
+	case p.Admin:
+		return gateway.Reader{Everyone: true}, nil
+	}
+	return gateway.Reader{}, amtp.Errorf(amtp.CodeMissingAuthorization, "Messages are shown to their sender and recipients: show the agent's key").
+		With("required_header", "Authorization: Bearer <api-key>")
+}
+
+// record finds the message that the path names. Whether a message that is not
+// the reader's exists, nobody learns.
+func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, *amtp.Error) {
+	id, err := amtp.ParseMessageID(c.r.PathValue("id"))
+	if err != nil {
+		return gateway.Record{}, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
+	}
+	rec, err := s.Store.Message(c.r.Context(), by, id)
+	if errors.Is(err, gateway.ErrNotFound) {
+		return rec, amtp.Errorf(amtp.CodeMessageNotFound, "Message status not found")
+	}
+	if err != nil {
+		return rec, gateway.Refusal(err)
+	}
+	return rec.For(by), nil
+}
+
+// listMessages lists what the caller sent and received.
+func (s *Server) listMessages(c *call) {
+	reader, refused := reader(c.principal)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	p := c.params()
+	filter := gateway.MessageFilter{
+		Sender:    p.address("sender"),
+		Recipient: p.address("recipient"),
+		Status:    amtp.Status(p.oneOf("status", "queued", "delivering", "retrying", "delivered", "failed")),
+		Since:     p.since(),
+		Sent:      p.flag("sent"),
+		Limit:     p.limit(),
+		Offset:    p.offset(),
+	}
+	if p.err != nil {
+		c.fail(p.err)
+		return
+	}
+	page, err := s.Store.Messages(c.r.Context(), reader, filter)
+	if err != nil {
+		c.fail(gateway.Refusal(err))
+		return
+	}
+	list := amtp.MessageList{Messages: make([]amtp.MessageSummary, len(page.Messages)),
+		Total: page.Total, TotalCapped: page.Capped, Limit: filter.Limit, Offset: filter.Offset}
+	for i := range page.Messages {
+		rec := page.Messages[i].For(reader)
+		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject, InReplyTo: rec.InReplyTo}
+	}
+	c.reply(http.StatusOK, list)
+}

@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Bounds of parameters.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	maxParameter = 512 // bytes of one value
+	maxWait      = 30 * time.Second
+)
+
+// params are the query parameters of a request. The first bad one is kept in
+// err; readers after it return zero values.
+type params struct {
+	values url.Values
+	err    *amtp.Error
+}
+
+func (c *call) params() *params {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	p := &params{values: values}
+	if err != nil {
+		p.fail(amtp.CodeInvalidParameter, "The query cannot be read; encode its parameters.")
+	}
+	for name, list := range values {
+		if len(list) > 1 {
+			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q stands in the query more than once.", name)
+		}
+		if len(list[0]) > maxParameter {
+			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q is longer than %d bytes.", name, maxParameter)
+		}
+	}
+	return p
+}
+
+func (p *params) fail(code amtp.Code, format string, args ...any) {
+	if p.err == nil {
+		p.err = amtp.Errorf(code, format, args...)
+	}
+}
+
+func (p *params) text(name string) string { return p.values.Get(name) }
+
+func (p *params) limit() int {
+	return p.number("limit", defaultLimit, 1, maxLimit, amtp.CodeInvalidLimit)
+}
+
+func (p *params) offset() int {
+	return p.number("offset", 0, 0, gateway.MaxTotal, amtp.CodeInvalidOffset)
+}
+
+func (p *params) number(name string, absent, low, high int, code amtp.Code) int {
+	s := p.text(name)
+	if s == "" {
+		return absent
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		p.fail(code, "%s must be between %d and %d", name, low, high)
+	}
+	return n
+}
+
+func (p *params) flag(name string) bool {
+	switch s := p.text(name); s {
+	case "", "false", "0":
+		return false
+	case "true", "1":
+		return true
+	default:
+		p.fail(amtp.CodeInvalidParameter, "%s must be true or false", name)
+		return false
+	}
+}
+
+func (p *params) since() time.Time {
+	s := p.text("since")
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		p.fail(amtp.CodeInvalidSince, "since must be a date and time with a zone, such as 2026-01-31T12:00:00Z")
+	}
+	return t
+}
+
+// wait reads a number of seconds, or a duration such as 10s.
+func (p *params) wait() time.Duration {
+	s := p.text("wait")
+	if s == "" {
+		return 0
+	}
+	if seconds, err := strconv.Atoi(s); err == nil {
+		s = strconv.Itoa(seconds) + "s"
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxWait {
+		p.fail(amtp.CodeInvalidParameter, "wait must be between 0 and 30 seconds")
+	}
+	return d
+}
+
+func (p *params) address(name string) amtp.Address {
+	s := p.text(name)
+	if s == "" {
+		return amtp.Address{}
+	}
+	a, err := amtp.ParseAddress(s)
+	if err != nil {
+		p.fail(amtp.CodeInvalidParameter, "%s: %v", name, err)
+	}
+	return a
+}
+
+// oneOf reads a word from a list; absent is "".
+func (p *params) oneOf(name string, words ...string) string {
+	s := p.text(name)
+	if s == "" {
+		return ""
+	}
+	for _, w := range words {
+		if s == w {
+			return s
+		}
+	}
+	p.fail(amtp.CodeInvalidParameter, "%s must be one of %v", name, words)
+	return ""
+}
+
+// cursorBase is how cursors are written. They are opaque: only what was given
+// out may come back.
+const cursorBase = 36
+
+func cursorText(seq int64) string { return "i" + strconv.FormatInt(seq, cursorBase) }
+
+func (p *params) cursor(name string) int64 {
+	s := p.text(name)
+	if s == "" {
+		return 0
+	}
+	var n int64
+	err := strconv.ErrSyntax
+	if s[0] == 'i' {
+		n, err = strconv.ParseInt(s[1:], cursorBase, 64)
+	}
+	if err != nil || n < 0 || cursorText(n) != s {
+		p.fail(amtp.CodeInvalidParameter, "%s must be a next_cursor that this inbox gave", name)
+		return 0
+	}
+	return n
+}

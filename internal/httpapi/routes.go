@@ -1,0 +1,63 @@
+// Package httpapi is the JSON API of a gateway. A handler decodes the request,
+// calls one service and encodes its answer; who may do what is decided by the
+// services from the principal that access found.
+//
+// Every answer is JSON and carries the request's id. A request that is refused
+// has changed nothing; input never causes an answer of the 500s.
+package httpapi
+
+import "net/http"
+
+// route is one operation of the API.
+type route struct {
+	method  string
+	pattern string // of http.ServeMux, without the method
+	handle  func(*Server, *call)
+}
+
+// routes is the API.
+var routes = []route{
+	{"POST", "/v1/messages", (*Server).send},
+	{"GET", "/v1/messages", (*Server).listMessages},
+	{"GET", "/v1/messages/{id}", (*Server).message},
+	{"GET", "/v1/messages/{id}/status", (*Server).status},
+
+	{"GET", "/v1/inbox/{recipient}", (*Server).inbox},
+	{"POST", "/v1/inbox/{recipient}/{id}/read", (*Server).markRead},
+	{"DELETE", "/v1/inbox/{recipient}/{id}", (*Server).acknowledge},
+
+	{"GET", "/v1/discovery/agents", (*Server).discover},
+	{"GET", "/v1/discovery/agents/{domain}", (*Server).discoverDomain},
+
+	{"POST", "/v1/admin/agents", (*Server).register},
+	{"GET", "/v1/admin/agents", (*Server).listAgents},
+	{"GET", "/v1/admin/agents/{name}", (*Server).showAgent},
+	{"PATCH", "/v1/admin/agents/{name}", (*Server).updateAgent},
+	{"DELETE", "/v1/admin/agents/{name}", (*Server).deleteAgent},
+	{"POST", "/v1/admin/agents/{name}/keys", (*Server).issueKey},
+	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys},
+	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey},
+
+	{"GET", "/v1/whoami", (*Server).whoAmI},
+	{"GET", "/health", (*Server).health},
+	{"GET", "/ready", (*Server).ready},
+}
+
+// mux routes to the operations. A path that exists but not with the method is
+// 405 with the methods that it has; any other is 404.
+func (s *Server) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	allowed := make(map[string]string)
+	for _, r := range routes {
+		mux.HandleFunc(r.method+" "+r.pattern, s.serve(r.handle))
+		if allowed[r.pattern] != "" {
+			allowed[r.pattern] += ", "
+		}
+		allowed[r.pattern] += r.method
+	}
+	for pattern, methods := range allowed {
+		mux.HandleFunc(pattern, s.serve(func(_ *Server, c *call) { c.methodNotAllowed(methods) }))
+	}
+	mux.HandleFunc("/", s.serve(func(_ *Server, c *call) { c.noRoute() }))
+	return mux
+}

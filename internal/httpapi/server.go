@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
+)
+
+// Server answers the API.
+type Server struct {
+	Intake     *intake.Intake
+	Agents     *agent.Agents
+	Store      gateway.Store
+	Door       *access.Door
+	Domain     amtp.Domain
+	MaxMessage int64 // bytes of one request body
+	InFlight   int64 // bytes of all request bodies that are being worked on
+	TLS        bool  // the listener speaks TLS: answers carry HSTS
+	Log        *slog.Logger
+	Now        func() time.Time
+
+	inFlight  atomic.Int64
+	readiness readiness
+}
+
+// Handler returns the API as an http.Handler.
+func (s *Server) Handler() http.Handler {
+	mux := s.mux()
+	refuse := func(code amtp.Code, text string) http.Handler {
+		return s.serve(func(_ *Server, c *call) { c.fail(amtp.Errorf(code, "%s", text)) })
+	}
+	head := s.serve(func(_ *Server, c *call) { c.methodNotAllowed("GET") })
+	absolute := refuse(amtp.CodeInvalidRequest, "The request target must be a path; this is no proxy.")
+	none := s.serve(func(_ *Server, c *call) { c.noRoute() })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A client whose configured URL ends in a slash doubles it.
+		for strings.HasPrefix(r.URL.Path, "//") {
+			r.URL.Path, r.URL.RawPath = r.URL.Path[1:], strings.TrimPrefix(r.URL.RawPath, "/")
+		}
+		switch {
+		case r.URL.IsAbs() || r.URL.Host != "":
+			absolute.ServeHTTP(w, r)
+		case r.Method == http.MethodHead:
+			head(w, r)
+		case path.Clean(r.URL.Path) != r.URL.Path:
+			none(w, r) // before the mux would redirect
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+// call is one request on its way through a handler.
+type call struct {
+	s         *Server
+	w         http.ResponseWriter
+	r         *http.Request
+	id        gateway.RequestID
+	principal gateway.Principal
+	status    int   // of the answer, 0 before it
+	held      int64 // bytes counted in inFlight
+}
+
+// Values of headers that every answer has, shared so that none is allocated.
+var (
+	jsonType  = []string{"application/json; charset=utf-8"}
+	noSniff   = []string{"nosniff"}
+	deny      = []string{"DENY"}
+	noStore   = []string{"no-store"}
+	noReferer = []string{"no-referrer"}
+	hsts      = []string{"max-age=31536000; includeSubDomains"}
+)
+
+// serve wraps an operation: request id, headers, the caller, and what must hold
+// whatever the operation does.
+func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64())}
+		began := s.Now()
+		h := w.Header()
+		h["X-Request-Id"] = []string{c.id.String()}
+		h["X-Content-Type-Options"], h["X-Frame-Options"] = noSniff, deny
+		h["Cache-Control"], h["Referrer-Policy"] = noStore, noReferer
+		if s.TLS {
+			h["Strict-Transport-Security"] = hsts
+		}
+		defer c.end(began)
+		if v := r.Header.Get("X-Amtp-Version"); v != "" && v != amtp.Version {
+			c.fail(amtp.Errorf(amtp.CodeUnsupportedVersion, "X-AMTP-Version %.20q is not supported; this gateway speaks %s.", v, amtp.Version))
+			return
+		}
+		var refused *amtp.Error
+		if c.principal, refused = s.Door.Caller(r, began); refused != nil {
+			c.fail(refused)
+			return
+		}
+		handle(s, c)
+	}
+}
+
+// end runs after every operation.
+func (c *call) end(began time.Time) {
+	if c.held > 0 {
+		c.s.inFlight.Add(-c.held)
+	}
+	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		c.s.Log.Error("a handler panicked", "request", c.id.String(), "route", c.r.Pattern, "panic", v, "stack", string(debug.Stack()))
+		if c.status == 0 {
+			c.fail(amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id."))
+		}
+	}
+	if c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
+		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern, "status", c.status,
+			"from", access.RemoteIP(c.r), "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
+	}
+}
+
+// clientID returns the client's own name for the request, if it is harmless.
+func clientID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if _, err := amtp.ParseMessageID(id); err != nil || len(id) > 64 {
+		return ""
+	}
+	return id
+}
+
+// body reads the request's JSON. An empty body is an error unless optional.
+func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
+	r := c.r
+	if optional && r.ContentLength == 0 {
+		return nil, nil
+	}
+	if refused := checkMedia(r); refused != nil {
+		return nil, refused
+	}
+	size := r.ContentLength
+	if size > c.s.MaxMessage {
+		return nil, c.tooLarge()
+	}
+	if size < 0 {
+		size = c.s.MaxMessage
+	}
+	c.held = size
+	if c.s.inFlight.Add(size) > c.s.InFlight && size > 0 {
+		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway is working on as many bytes as it may. Try again.")
+		e.RetryAfter = time.Second
+		return nil, e
+	}
+	data, err := c.read()
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, c.tooLarge()
+	case err != nil:
+		c.w.Header().Set("Connection", "close")
+		return nil, amtp.Errorf(code, "The request body did not arrive whole.")
+	case len(data) == 0:
+		return nil, amtp.Errorf(code, "The request body is empty; send a JSON object.").With("parse_error", "EOF")
+	}
+	return data, nil
+}
+
+func (c *call) read() ([]byte, error) {
+	if n := c.r.ContentLength; n >= 0 {
+		data := make([]byte, n)
+		_, err := io.ReadFull(c.r.Body, data)
+		return data, err
+	}
+	return io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.s.MaxMessage))
+}
+
+func (c *call) tooLarge() *amtp.Error {
+	c.w.Header().Set("Connection", "close")
+	return amtp.Errorf(amtp.CodeMessageTooLarge, "Request body too large. Maximum size is %d bytes", c.s.MaxMessage).
+		With("max_size", c.s.MaxMessage)
+}
+
+func checkMedia(r *http.Request) *amtp.Error {
+	if len(r.Header["Content-Encoding"]) > 0 {
+		return amtp.Errorf(amtp.CodeUnsupportedMediaType, "A Content-Encoding is not supported; send the JSON as it is.")
+	}
+	t := r.Header.Get("Content-Type")
+	if t == "application/json" {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(t)
+	if err != nil || media != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return amtp.Errorf(amtp.CodeUnsupportedMediaType, "The Content-Type must be application/json in UTF-8.")
+	}
+	return nil
+}

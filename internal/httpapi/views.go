@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// shownKey returns the agent key that the request shows, to be echoed to its
+// holder.
+func shownKey(r *http.Request) string {
+	if key := r.Header.Get("X-Api-Key"); key != "" {
+		return key
+	}
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(key)
+}
+
+// appendResult writes the answer to a submission, the most frequent of all, in
+// the form that encoding/json would give it.
+func appendResult(b []byte, r *amtp.SendResult) []byte {
+	b = append(b, `{"message_id":`...)
+	b = appendString(b, string(r.MessageID))
+	b = append(b, `,"status":`...)
+	b = appendString(b, string(r.Status))
+	b = append(b, `,"recipients":[`...)
+	for i := range r.Recipients {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendRecipient(b, &r.Recipients[i])
+	}
+	return append(b, `]}`...)
+}
+
+func appendRecipient(b []byte, r *amtp.RecipientStatus) []byte {
+	b = append(b, `{"address":`...)
+	b = appendString(b, r.Address.String())
+	b = append(b, `,"status":`...)
+	b = appendString(b, string(r.Status))
+	b = appendTime(append(b, `,"timestamp":`...), r.Timestamp.Time)
+	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(r.Attempts), 10)
+	if r.DeliveryMode != "" {
+		b = appendString(append(b, `,"delivery_mode":`...), r.DeliveryMode)
+	}
+	if r.LocalDelivery {
+		b = append(b, `,"local_delivery":true`...)
+	}
+	if r.InboxDelivered {
+		b = append(b, `,"inbox_delivered":true`...)
+	}
+	if !r.DeliveredAt.IsZero() {
+		b = appendTime(append(b, `,"delivered_at":`...), r.DeliveredAt.Time)
+	}
+	if r.Acknowledged {
+		b = append(b, `,"acknowledged":true`...)
+	}
+	if !r.AcknowledgedAt.IsZero() {
+		b = appendTime(append(b, `,"acknowledged_at":`...), r.AcknowledgedAt.Time)
+	}
+	if r.ErrorCode != "" {
+		b = appendString(append(b, `,"error_code":`...), string(r.ErrorCode))
+	}
+	if r.ErrorMessage != "" {
+		b = appendString(append(b, `,"error_message":`...), r.ErrorMessage)
+	}
+	return append(b, '}')
+}
+
+// appendString writes a string of ours, with what HTML would read escaped.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(s) // a string cannot fail
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, amtp.TimeFormat)
+	return append(b, '"')
+}
+
+func appendJSON(b []byte, v any) ([]byte, error) {
+	encoded, err := json.Marshal(v)
+	return append(b, encoded...), err
+}
+
+// inboxView is a page of an inbox as it goes out.
+func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
+	size := 256
+	for i := range page.Items {
+		size += len(page.Items[i].Body) + 512
+	}
+	b := make([]byte, 0, size)
+	b = appendString(append(b, `{"recipient":`...), owner.String())
+	for _, name := range []string{"count", "message_count"} {
+		b = append(b, `,"`+name+`":`...)
+		b = strconv.AppendInt(b, int64(len(page.Items)), 10)
+	}
+	b = strconv.AppendBool(append(b, `,"has_more":`...), page.HasMore)
+	b = appendString(append(b, `,"next_cursor":`...), cursorText(page.Next))
+	b = append(b, `,"messages":[`...)
+	for i := range page.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendItem(b, &page.Items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, `]}`...), nil
+}
+
+func appendItem(b []byte, item *gateway.InboxItem) ([]byte, error) {
+	b, err := appendMessage(b, &item.Envelope, item.Body, item.Thread, "")
+	if err != nil {
+		return nil, err
+	}
+	status := `,"status":"unread"`
+	if !item.ReadAt.IsZero() {
+		status = `,"status":"read"`
+	}
+	b = append(b, status...)
+	b = strconv.AppendInt(append(b, `,"delivery_count":`...), int64(item.DeliveryCount), 10)
+	return append(b, '}'), nil
+}
+
+// storedView is a message with its status as it goes out.
+func storedView(rec *gateway.Record) ([]byte, error) {
+	b, err := appendMessage(make([]byte, 0, len(rec.Body)+1024), &rec.Envelope, rec.Body, rec.Thread, "recipients")
+	if err != nil {
+		return nil, err
+	}
+	summary, err := json.Marshal(rec.Status())
+	if err != nil {
+		return nil, err
+	}
+	// The summary begins with the message_id that is there already.
+	_, rest, _ := strings.Cut(string(summary), ",")
+	b = append(b, ',')
+	return append(b, rest...), nil
+}
+
+// appendMessage writes an object, without its closing brace, of what the
+// gateway knows and then the sender's members as they arrived, but for those
+// that the gateway answers for and the one named without.
+func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.MessageID, without string) ([]byte, error) {
+	b = appendString(append(b, `{"message_id":`...), string(e.ID))
+	if e.GivenID != "" {
+		b = appendString(append(b, `,"sender_message_id":`...), string(e.GivenID))
+	}
+	b = appendString(append(b, `,"version":`...), amtp.Version)
+	b = appendString(append(b, `,"sender":`...), e.Sender.String())
+	b = appendTime(append(b, `,"timestamp":`...), e.Timestamp)
+	b = appendTime(append(b, `,"received_at":`...), e.ReceivedAt)
+	b = appendString(append(b, `,"thread_id":`...), string(thread))
+	b = appendString(append(b, `,"trust":`...), string(e.Trust))
+	b, err := appendJSON(append(b, `,"authentication":`...), e.Authentication)
+	if err != nil {
+		return nil, err
+	}
+	if body == nil {
+		return append(b, `,"body_purged":true,"recipients":[]`...), nil
+	}
+	members, err := strictjson.Object(body)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range members {
+		switch m.Name {
+		case "message_id", "version", "sender", "timestamp", without:
+			continue
+		}
+		b = appendString(append(b, ','), m.Name)
+		b = append(b, ':')
+		b = append(b, m.Value...)
+	}
+	return b, nil
+}
