@@ -184,12 +184,12 @@ func (c *Client) once(ctx context.Context, call call, target string, body []byte
 		return nil, nil, &ConnectError{c.URL, err}
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	answer, err := readUpTo(maxAnswer, resp)
 	switch {
+	case errors.Is(err, errTooLarge):
+		return resp.Header, nil, &Error{Code: CodeUnknown, Status: resp.StatusCode, Message: "The gateway's answer is larger than 64 MiB."}
 	case err != nil:
 		return resp.Header, nil, &ConnectError{c.URL, fmt.Errorf("the answer broke off: %w", err)}
-	case len(answer) > maxAnswer:
-		return resp.Header, nil, &Error{Code: CodeUnknown, Status: resp.StatusCode, Message: "The gateway's answer is larger than 64 MiB."}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		if call.probe && resp.StatusCode == http.StatusServiceUnavailable {
 			return resp.Header, answer, nil
@@ -197,6 +197,21 @@ func (c *Client) once(ctx context.Context, call call, target string, body []byte
 		return resp.Header, nil, refusal(resp, answer)
 	}
 	return resp.Header, answer, nil
+}
+
+var errTooLarge = errors.New("too large")
+
+// readUpTo reads the body of an answer, errTooLarge when it has more bytes than
+// limit or announces more.
+func readUpTo(limit int64, resp *http.Response) ([]byte, error) {
+	if resp.ContentLength > limit {
+		return nil, errTooLarge
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if int64(len(b)) > limit {
+		return nil, errTooLarge
+	}
+	return b, err
 }
 
 func (c *Client) setHeader(h http.Header, call call, hasBody bool) {
