@@ -1,0 +1,105 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// minAdminKey is the least length of an administrator's key on a listener that
+// strangers can reach: shorter ones can be guessed.
+const minAdminKey = 16
+
+// check judges what no single setting can tell. Every field is valid by itself.
+func (l *loader) check() {
+	if l.cfg.DataDir == "" {
+		l.refuse("data_dir", "is empty and there is no user's data directory: set AMTP_DATA_DIR")
+	}
+	if l.cfg.Limits.InFlightBytes < l.cfg.Message.MaxSize {
+		l.refuse("limits.in_flight_bytes", "is less than message.max_size: the largest message could never be accepted")
+	}
+	l.checkTLS()
+	l.checkReach()
+	l.checkAdminKeys()
+}
+
+// refuse reports the value of a setting as a problem, at the place it came from.
+func (l *loader) refuse(path, text string) { l.problem(l.cfg.origin(path), path+": "+text) }
+
+// advise warns about the value of a setting, at the place it came from.
+func (l *loader) advise(path, text string) { l.warn(l.cfg.origin(path), path+": "+text) }
+
+func (l *loader) checkTLS() {
+	t := l.cfg.TLS
+	cert, key := t.CertFile != "", t.KeyFile != ""
+	switch {
+	case t.Enabled == Off:
+		if cert || key {
+			l.advise("tls.enabled", "is false, so the certificate and its key are not used")
+		}
+	case cert && !key:
+		l.refuse("tls.cert_file", "is given without tls.key_file")
+	case key && !cert:
+		l.refuse("tls.key_file", "is given without tls.cert_file")
+	case cert:
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			l.refuse("tls.cert_file", "cannot be used with tls.key_file: "+err.Error())
+		}
+	case t.Enabled == On:
+		l.refuse("tls.enabled", "is true, but neither tls.cert_file nor tls.key_file is given")
+	case !l.cfg.Loopback():
+		l.refuse("server.address", fmt.Sprintf("%s can be reached from other machines and there is no certificate. Three ways out: "+
+			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); "+
+			"listen on 127.0.0.1 with a TLS proxy in front; "+
+			"or say AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
+	}
+}
+
+// checkReach warns about a listener that is open to other machines.
+func (l *loader) checkReach() {
+	if l.cfg.Loopback() {
+		return
+	}
+	if l.cfg.TLS.Enabled == Off {
+		l.advise("tls.enabled", "is false: keys and messages cross the network in plain text")
+	}
+	if l.cfg.Server.Domain == "localhost" {
+		l.advise("server.domain", "is localhost, a name by which no other machine can reach these agents: set AMTP_DOMAIN to the domain of this gateway")
+	}
+}
+
+func (l *loader) checkAdminKeys() {
+	if key := l.cfg.Auth.AdminKey; key != "" {
+		l.checkLength("auth.admin_key", string(key))
+	}
+	file := l.cfg.Auth.AdminKeyFile
+	if file == "" {
+		return
+	}
+	keys, err := readKeyFile(file)
+	if err != nil {
+		l.refuse("auth.admin_key_file", brief(file)+": "+reason(err))
+		return
+	}
+	for _, key := range keys {
+		l.checkLength("auth.admin_key_file", key)
+	}
+	if othersMayRead(file) {
+		l.advise("auth.admin_key_file", "every user of this machine may read "+brief(file))
+	}
+}
+
+// checkLength refuses a key that strangers could guess.
+func (l *loader) checkLength(path, key string) {
+	if len(key) < minAdminKey && !l.cfg.Loopback() {
+		l.refuse(path, fmt.Sprintf("a key of %d characters is too short for a listener that other machines can reach: give at least %d", len(key), minAdminKey))
+	}
+}
+
+// othersMayRead reports whether users beside the owner and the group may read
+// a file. Windows does not say.
+func othersMayRead(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
+}

@@ -1,0 +1,207 @@
+// Package config reads what the operator wants into one value, once, before
+// anything starts.
+//
+// Every setting is declared in one row of settings.go: its place in the file,
+// its environment variable, its flag, its default and its meaning. The
+// strongest source wins: flags, then the environment, then the file, then the
+// defaults. Nothing is guessed: a bad value or an unknown key of the file is an
+// error that names where it stands, also when a stronger source hides it; an
+// unknown AMTP_ variable is a warning. A Config that [Load] returned without an
+// error is valid, and nothing in it changes afterwards.
+package config
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// FileName is the file that is read from the data directory when no flag names
+// another.
+const FileName = "amtp.yaml"
+
+// Config is the whole configuration of one gateway. What each field means is
+// said in settings.go.
+type Config struct {
+	DataDir string
+	Server  Server
+	TLS     TLS
+	Message Message
+	Auth    Auth
+	Logging Logging
+	Limits  Limits
+
+	file    string            // the file that was read, or ""
+	origins map[string]string // by path of the setting: the place it came from
+}
+
+// Server is the listener and the name of the gateway.
+type Server struct {
+	Address      string // host:port, as net.Listen takes it
+	Domain       amtp.Domain
+	ReadTimeout  time.Duration
+	WriteTimeout time.Duration
+	IdleTimeout  time.Duration
+}
+
+// TLS says how the listener is protected. Ask [Config.UseTLS] whether it is.
+type TLS struct {
+	Enabled    Switch
+	CertFile   string
+	KeyFile    string
+	MinVersion uint16 // tls.VersionTLS12 or tls.VersionTLS13
+}
+
+// Message bounds one message.
+type Message struct {
+	MaxSize int64 // bytes of one request body
+}
+
+// Auth says who may call. Ask [Config.AdminKeys] for the keys.
+type Auth struct {
+	Required     bool
+	AdminKey     Secret
+	AdminKeyFile string
+}
+
+// Logging says what the log holds and how it is written.
+type Logging struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Limits protect the process as a whole.
+type Limits struct {
+	ConnectionsPerAddress int
+	Connections           int
+	InFlightBytes         int64
+}
+
+// Switch is a choice that may be left to the program.
+type Switch string
+
+// The three positions of a [Switch].
+const (
+	Auto Switch = "auto"
+	On   Switch = "true"
+	Off  Switch = "false"
+)
+
+// Secret is text that no output shows. Convert it to a string to use it.
+type Secret string
+
+// redacted is what stands in every output in place of a secret.
+const redacted = "(set)"
+
+// String tells only whether there is a secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString tells only whether there is a secret.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText tells only whether there is a secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Sources are the places that Load reads, besides the file.
+type Sources struct {
+	Flags   *FlagValues // nil: no flags
+	Environ []string    // NAME=value, as os.Environ returns it; an empty value counts as not set
+}
+
+// Warning tells the operator that something he wrote has no effect, or another
+// one than he may expect.
+type Warning struct {
+	Place string `json:"place"` // "environment", a flag, a variable or file:line
+	Text  string `json:"text"`
+}
+
+func (w Warning) String() string { return w.Place + ": " + w.Text }
+
+// Problem is one reason not to start.
+type Problem struct {
+	Place string `json:"place"` // "environment", a flag, a variable or file:line
+	Text  string `json:"text"`
+}
+
+func (p Problem) String() string { return p.Place + ": " + p.Text }
+
+// Error is the error of [Load]: everything that was found, at least one problem.
+type Error struct {
+	Problems []Problem
+}
+
+// Error returns one line for each problem.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads all sources. The error, if there is one, is an [*Error]; the
+// warnings are valid beside it. Load reads the configuration file, the admin key
+// file and the certificate, and writes nothing.
+func Load(src Sources) (Config, []Warning, error) {
+	l := newLoader(src)
+	l.fromDefaults()
+	l.fromFile()
+	l.fromEnviron()
+	l.fromFlags()
+	l.otherVariables()
+	if len(l.problems) == 0 {
+		l.check()
+	}
+	if len(l.problems) > 0 {
+		return Config{}, l.warnings, &Error{Problems: l.problems}
+	}
+	return *l.cfg, l.warnings, nil
+}
+
+// File returns the configuration file that was read, or "".
+func (c Config) File() string { return c.file }
+
+// Loopback reports whether only this machine can reach the listener.
+func (c Config) Loopback() bool { return isLoopback(c.Server.Address) }
+
+// UseTLS reports whether the listener speaks TLS: as tls.enabled says, and if
+// that is auto, when there is a certificate. [Load] refuses a listener that is
+// open to other machines without either.
+func (c Config) UseTLS() bool {
+	if c.TLS.Enabled == Auto {
+		return c.TLS.CertFile != ""
+	}
+	return c.TLS.Enabled == On
+}
+
+// Development reports whether this is the development profile, in which callers
+// on this machine may register and send without a key.
+func (c Config) Development() bool {
+	return c.Server.Domain == "localhost" && c.Loopback() && !c.Auth.Required
+}
+
+// AdminKeys returns the keys that auth.admin_key and auth.admin_key_file give,
+// none if neither is set. The file is read anew each time, so that it can be
+// changed while the gateway runs.
+func (c Config) AdminKeys() ([]string, error) {
+	var keys []string
+	if c.Auth.AdminKey != "" {
+		keys = append(keys, string(c.Auth.AdminKey))
+	}
+	if c.Auth.AdminKeyFile == "" {
+		return keys, nil
+	}
+	fromFile, err := readKeyFile(c.Auth.AdminKeyFile)
+	return append(keys, fromFile...), err
+}
+
+// origin returns where the value of the setting at path came from.
+func (c Config) origin(path string) string { return cmp.Or(c.origins[path], fromDefault) }

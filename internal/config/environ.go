@@ -1,0 +1,141 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dedupWindow is how long a repeated message is recognised, at the least: the
+// seven days of retries and two to spare.
+const dedupWindow = 9 * 24 * time.Hour
+
+// variable is an AMTP_ variable that is known and is no setting: those of the
+// reference gateway that mean nothing, or something else, here, and those of
+// the client commands.
+type variable struct {
+	name  string
+	note  string // what there is to know; it completes "this release does not use it yet: "
+	quiet string // a value that says what is so anyway
+	// judge replaces the warning for variables with a story of their own.
+	judge func(l *loader, v variable, text string)
+}
+
+// Notes that several variables share.
+const (
+	noDomains = "messages go to agents of this gateway only, other domains are not looked up"
+	noDriver  = "everything is kept in SQLite in the data directory"
+	noMetrics = "there are no metrics to fetch"
+	noSchemas = "payloads are not checked against schemas"
+	forClient = "the commands that use a gateway read it"
+)
+
+// variables returns all of them in the order of the documentation.
+func variables() []variable {
+	return []variable{
+		{name: "AMTP_GATEWAY_URL", note: forClient, judge: nothing},
+		{name: "AMTP_AGENT_NAME", note: forClient, judge: nothing},
+		{name: "AMTP_API_KEY", note: forClient, judge: nothing},
+		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
+		{name: "AMTP_DATABASE_URL", note: "it is not available in this release: unset it, and the data is kept in SQLite in the data directory", judge: refuse},
+		{name: "AMTP_STORAGE_TYPE", note: "unset and memory mean SQLite in the data directory, database is not available in this release", judge: judgeStorage},
+		{name: "AMTP_STORAGE_DATABASE_DRIVER", note: noDriver},
+		{name: "AMTP_STORAGE_DATABASE_CONNECTION_STRING", note: noDriver},
+		{name: "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS", note: noDriver},
+		{name: "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME", note: noDriver},
+		{name: "AMTP_IDEMPOTENCY_TTL", note: "a repeated message is recognised for nine days or more; less is raised to that", judge: judgeIdempotency},
+		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off", judge: judgeValidation},
+		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt", judge: notNeeded},
+		{name: "AMTP_AUTH_API_KEY_HEADER", note: "an agent's key stands in the header Authorization, behind Bearer", judge: notNeeded},
+		{name: "AMTP_ADMIN_API_KEY_HEADER", note: "an administrator's key stands in the header X-Admin-Key, or in Authorization behind Bearer", quiet: "X-Admin-Key", judge: notNeeded},
+		{name: "AMTP_DNS_CACHE_TTL", note: noDomains},
+		{name: "AMTP_DNS_TIMEOUT", note: noDomains},
+		{name: "AMTP_DNS_RESOLVERS", note: noDomains},
+		{name: "AMTP_DNS_MOCK_MODE", note: noDomains, quiet: "false"},
+		{name: "AMTP_DNS_MOCK_RECORDS", note: noDomains},
+		{name: "AMTP_DNS_ALLOW_HTTP", note: noDomains, quiet: "false"},
+		{name: "AMTP_METRICS_ENABLED", note: noMetrics, quiet: "false"},
+		{name: "AMTP_SCHEMA_REGISTRY_TYPE", note: noSchemas},
+		{name: "AMTP_SCHEMA_REGISTRY_PATH", note: noSchemas},
+		{name: "AMTP_SCHEMA_REGISTRY_URL", note: noSchemas},
+		{name: "AMTP_SCHEMA_REGISTRY_AUTH_TOKEN", note: noSchemas},
+		{name: "AMTP_SCHEMA_REGISTRY_TIMEOUT", note: noSchemas},
+		{name: "AMTP_SCHEMA_USE_LOCAL_REGISTRY", note: noSchemas, quiet: "false"},
+	}
+}
+
+// otherVariables says what there is to say about each AMTP_ variable that is no
+// setting. Their values are never shown unless they are a plain word: some hold
+// passwords.
+func (l *loader) otherVariables() {
+	unknown := maps.Clone(l.env)
+	for _, s := range l.settings {
+		delete(unknown, s.env)
+	}
+	for _, v := range variables() {
+		text, ok := unknown[v.name]
+		delete(unknown, v.name)
+		if !ok || v.quiet != "" && strings.EqualFold(text, v.quiet) {
+			continue
+		}
+		if v.judge == nil {
+			v.judge = notYet
+		}
+		v.judge(l, v, text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(unknown)) {
+		if strings.HasPrefix(name, "AMTP_") {
+			l.warn(environment, name+" is not a variable of this program; nothing reads it")
+		}
+	}
+}
+
+func nothing(*loader, variable, string) {}
+
+func notYet(l *loader, v variable, _ string) {
+	l.warn(environment, v.name+" is known but this release does not use it yet: "+v.note)
+}
+
+func notNeeded(l *loader, v variable, _ string) {
+	l.warn(environment, v.name+" is not used: "+v.note)
+}
+
+func refuse(l *loader, v variable, _ string) {
+	l.problem(environment, v.name+" is set, but "+v.note)
+}
+
+func judgeStorage(l *loader, v variable, text string) {
+	switch strings.ToLower(text) {
+	case "memory":
+		l.warn(environment, v.name+" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
+	case "database":
+		l.problem(environment, v.name+" is database, which is not available in this release: unset it, and the data is kept in SQLite in the data directory")
+	default:
+		l.problem(environment, fmt.Sprintf("%s: %s is neither memory nor database", v.name, brief(text)))
+	}
+}
+
+func judgeIdempotency(l *loader, v variable, text string) {
+	d, err := parseDuration(text)
+	switch {
+	case err != nil:
+		l.problem(environment, v.name+": "+err.Error())
+	case d < dedupWindow:
+		l.warn(environment, v.name+" is raised from "+formatDuration(d)+" to nine days: retries last a week, and what they repeat must be recognised")
+	case d > dedupWindow:
+		l.warn(environment, v.name+" is known but this release does not use it yet: a repeated message is recognised for nine days or more")
+	}
+}
+
+func judgeValidation(l *loader, v variable, text string) {
+	on, err := strconv.ParseBool(text)
+	switch {
+	case err != nil:
+		l.problem(environment, fmt.Sprintf("%s: %s is neither true nor false", v.name, brief(text)))
+	case !on:
+		l.warn(environment, v.name+" is false, but validation cannot be turned off: messages are always validated")
+	}
+}

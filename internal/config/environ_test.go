@@ -1,0 +1,65 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func env(pairs ...string) command { return command{env: pairs} }
+
+func TestVariablesThatAreNoSettings(t *testing.T) {
+	const notYet = " is known but this release does not use it yet: "
+	for _, tc := range []warning{
+		{"unknown", env("AMTP_FOO=1"), []string{"environment: AMTP_FOO is not a variable of this program"}},
+		{"unknown, in order", env("AMTP_Z=1", "AMTP_A=1"), []string{"environment: AMTP_A ", "environment: AMTP_Z "}},
+		{"unknown but empty", env("AMTP_FOO="), nil},
+		{"of another program", env("FOO=1", "AMTPX=1"), nil},
+		{"of the client", env("AMTP_GATEWAY_URL=http://x", "AMTP_AGENT_NAME=a", "AMTP_API_KEY=k", "AMTP_PROFILE=p"), nil},
+		{"look-ups", env("AMTP_DNS_RESOLVERS=1.1.1.1:53"), []string{"environment: AMTP_DNS_RESOLVERS" + notYet}},
+		{"off as it is", env("AMTP_METRICS_ENABLED=false", "AMTP_DNS_MOCK_MODE=FALSE"), nil},
+		{"metrics", env("AMTP_METRICS_ENABLED=true"), []string{"environment: AMTP_METRICS_ENABLED" + notYet}},
+		{"schemas", env("AMTP_SCHEMA_REGISTRY_PATH=/s"), []string{"environment: AMTP_SCHEMA_REGISTRY_PATH" + notYet}},
+		{"memory", env("AMTP_STORAGE_TYPE=memory"), []string{"environment: AMTP_STORAGE_TYPE is memory: messages are kept in SQLite"}},
+		{"short window", env("AMTP_IDEMPOTENCY_TTL=168h"), []string{"environment: AMTP_IDEMPOTENCY_TTL is raised from 168h to nine days"}},
+		{"the window", env("AMTP_IDEMPOTENCY_TTL=216h"), nil},
+		{"long window", env("AMTP_IDEMPOTENCY_TTL=217h"), []string{"environment: AMTP_IDEMPOTENCY_TTL" + notYet}},
+		{"validation off", env("AMTP_MESSAGE_VALIDATION_ENABLED=false"), []string{"environment: AMTP_MESSAGE_VALIDATION_ENABLED is false, but validation cannot be turned off"}},
+		{"validation on", env("AMTP_MESSAGE_VALIDATION_ENABLED=true"), nil},
+		{"salt", env("AMTP_AUTH_API_KEY_SALT=s"), []string{"environment: AMTP_AUTH_API_KEY_SALT is not used: keys are 256 random bits"}},
+		{"header of agents", env("AMTP_AUTH_API_KEY_HEADER=X-API-Key"), []string{"environment: AMTP_AUTH_API_KEY_HEADER is not used"}},
+		{"header of administrators", env("AMTP_ADMIN_API_KEY_HEADER=X-Other"), []string{"environment: AMTP_ADMIN_API_KEY_HEADER is not used"}},
+		{"header of administrators as it is", env("AMTP_ADMIN_API_KEY_HEADER=x-admin-key"), nil},
+	} {
+		t.Run(tc.name, tc.test)
+	}
+}
+
+func TestRefusedVariables(t *testing.T) {
+	for _, tc := range []problem{
+		{"database", env("AMTP_STORAGE_TYPE=database"), "environment", "AMTP_STORAGE_TYPE is database, which is not available in this release"},
+		{"other storage", env("AMTP_STORAGE_TYPE=redis"), "environment", `AMTP_STORAGE_TYPE: "redis" is neither memory nor database`},
+		{"database URL", env("AMTP_DATABASE_URL=postgres://u:p@h/d"), "environment", "AMTP_DATABASE_URL is set, but it is not available in this release"},
+		{"window that is no duration", env("AMTP_IDEMPOTENCY_TTL=week"), "environment", `AMTP_IDEMPOTENCY_TTL: "week" is not a duration`},
+		{"validation that is no boolean", env("AMTP_MESSAGE_VALIDATION_ENABLED=off"), "environment", `"off" is neither true nor false`},
+	} {
+		t.Run(tc.name, tc.test)
+	}
+}
+
+// Values of variables that may hold a password stand in no message.
+func TestValuesOfVariablesStaySecret(t *testing.T) {
+	for _, v := range variables() {
+		if v.name == "AMTP_STORAGE_TYPE" || v.name == "AMTP_IDEMPOTENCY_TTL" || v.name == "AMTP_MESSAGE_VALIDATION_ENABLED" {
+			continue
+		}
+		_, warnings, err := env(v.name + "=canary").load(t)
+		for _, w := range warnings {
+			if strings.Contains(w.String(), "canary") {
+				t.Errorf("the warning about %s shows its value: %s", v.name, w)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("the problem with %s shows its value: %v", v.name, err)
+		}
+	}
+}

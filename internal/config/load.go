@@ -1,0 +1,101 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+)
+
+// Places that are neither a variable, a flag nor a line of a file.
+const (
+	fromDefault = "default"
+	environment = "environment"
+)
+
+// loader builds one Config, from the weakest source to the strongest, and
+// collects what there is to say about each.
+type loader struct {
+	cfg      *Config
+	settings []setting
+	flags    *FlagValues
+	env      map[string]string // the variables that are not empty
+	warnings []Warning
+	problems []Problem
+}
+
+func newLoader(src Sources) *loader {
+	cfg := &Config{origins: map[string]string{}}
+	l := &loader{cfg: cfg, settings: cfg.settings(), flags: src.Flags, env: map[string]string{}}
+	for _, pair := range src.Environ {
+		if name, text, _ := strings.Cut(pair, "="); text != "" {
+			l.env[name] = text
+		}
+	}
+	return l
+}
+
+func (l *loader) problem(place, text string) {
+	l.problems = append(l.problems, Problem{Place: place, Text: text})
+}
+
+func (l *loader) warn(place, text string) {
+	l.warnings = append(l.warnings, Warning{Place: place, Text: text})
+}
+
+// set gives a setting the text that was found at a place.
+func (l *loader) set(s setting, place, text string) {
+	if err := s.value.set(text); err != nil {
+		l.problem(place, s.path+": "+err.Error())
+		return
+	}
+	l.cfg.origins[s.path] = place
+}
+
+func (l *loader) fromDefaults() {
+	for _, s := range l.settings {
+		if s.def != "" {
+			l.set(s, fromDefault, s.def)
+		}
+	}
+	if dir, err := l.userDataDir(); err == nil {
+		l.cfg.DataDir = dir
+	}
+}
+
+func (l *loader) fromEnviron() {
+	for _, s := range l.settings {
+		if text, ok := l.env[s.env]; ok {
+			l.set(s, s.env, text)
+		}
+	}
+}
+
+func (l *loader) fromFlags() {
+	for _, s := range l.settings {
+		if text, ok := l.flags.given(s.flag); ok {
+			l.set(s, "--"+s.flag, text)
+		}
+	}
+}
+
+// userDataDir returns the data directory of a user who names none.
+func (l *loader) userDataDir() (string, error) {
+	return datadir.Default(func(name string) string {
+		if name == dataDirVariable {
+			return ""
+		}
+		return l.env[name]
+	})
+}
+
+// namedDataDir returns the data directory without regard to the file, which is
+// where the file is looked for, or "" when nobody names one.
+func (l *loader) namedDataDir() string {
+	if dir, ok := l.flags.given(dataDirFlag); ok {
+		return dir
+	}
+	if dir, ok := l.env[dataDirVariable]; ok {
+		return dir
+	}
+	return l.cfg.DataDir
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"slices"
+)
+
+// setting is the one declaration of a setting.
+type setting struct {
+	path    string // key in the file: section.name, or name
+	env     string // environment variable
+	flag    string // name of the flag without dashes; "" if it has none
+	def     string // default, written as a source would write it
+	meaning string // one sentence for the operator
+	value   value  // the field of the Config
+}
+
+// settings returns the declarations in the order in which they are shown, bound
+// to the fields of c. A default is not yet in its field.
+func (c *Config) settings() []setting {
+	return slices.Concat(
+		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
+			meaning: "Directory that holds everything the gateway keeps; the default is the user's data directory."}},
+		c.Server.settings(), c.TLS.settings(), c.Message.settings(),
+		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(),
+	)
+}
+
+func (s *Server) settings() []setting {
+	return []setting{
+		{path: "server.address", env: "AMTP_SERVER_ADDRESS", flag: "address", def: "127.0.0.1:8080", value: hostPort(&s.Address),
+			meaning: "Where the gateway listens; an empty host means every address of the machine."},
+		{path: "server.domain", env: "AMTP_DOMAIN", flag: "domain", def: "localhost", value: domain(&s.Domain),
+			meaning: "The domain behind the @ of this gateway's agents."},
+		{path: "server.read_timeout", env: "AMTP_READ_TIMEOUT", def: "30s", value: duration(&s.ReadTimeout),
+			meaning: "The longest time to read one request."},
+		{path: "server.write_timeout", env: "AMTP_WRITE_TIMEOUT", def: "1m", value: duration(&s.WriteTimeout),
+			meaning: "The longest time from the end of a request's header to the end of its answer."},
+		{path: "server.idle_timeout", env: "AMTP_IDLE_TIMEOUT", def: "2m", value: duration(&s.IdleTimeout),
+			meaning: "How long a connection without a request stays open."},
+	}
+}
+
+func (t *TLS) settings() []setting {
+	return []setting{
+		{path: "tls.enabled", env: "AMTP_TLS_ENABLED", flag: "tls-enabled", def: "auto", value: toggle(&t.Enabled),
+			meaning: "Whether the listener speaks TLS; auto means that it does when a certificate is given, and that any listener but a loopback one needs it."},
+		{path: "tls.cert_file", env: "AMTP_TLS_CERT_FILE", flag: "tls-cert", value: path(&t.CertFile),
+			meaning: "Certificate chain of the listener in PEM form."},
+		{path: "tls.key_file", env: "AMTP_TLS_KEY_FILE", flag: "tls-key", value: path(&t.KeyFile),
+			meaning: "Private key of the certificate in PEM form."},
+		{path: "tls.min_version", env: "AMTP_TLS_MIN_VERSION", def: "1.3",
+			value:   choice(&t.MinVersion, option[uint16]{"1.3", tls.VersionTLS13}, option[uint16]{"1.2", tls.VersionTLS12}),
+			meaning: "The oldest version of TLS that a caller may speak."},
+	}
+}
+
+func (m *Message) settings() []setting {
+	return []setting{
+		{path: "message.max_size", env: "AMTP_MESSAGE_MAX_SIZE", flag: "message-max-size", def: "10MiB", value: size(&m.MaxSize, 1*kib, 100*mib),
+			meaning: "The largest request body that is read."},
+	}
+}
+
+func (a *Auth) settings() []setting {
+	return []setting{
+		{path: "auth.required", env: "AMTP_AUTH_REQUIRED", flag: "auth-required", def: "false", value: boolean(&a.Required),
+			meaning: "Whether callers on this machine need a key even in the development profile (domain localhost on a loopback listener)."},
+		{path: "auth.admin_key", env: "AMTP_ADMIN_KEY", value: secret(&a.AdminKey),
+			meaning: "Key of the administrator, in place of the one that the first start writes to the data directory."},
+		{path: "auth.admin_key_file", env: "AMTP_ADMIN_KEY_FILE", flag: "admin-key-file", value: path(&a.AdminKeyFile),
+			meaning: "File with keys of administrators, one on a line, where # begins a line of comment."},
+	}
+}
+
+func (l *Logging) settings() []setting {
+	return []setting{
+		{path: "logging.level", env: "AMTP_LOG_LEVEL", flag: "log-level", def: "info",
+			value: choice(&l.Level, option[slog.Level]{"debug", slog.LevelDebug}, option[slog.Level]{"info", slog.LevelInfo},
+				option[slog.Level]{"warn", slog.LevelWarn}, option[slog.Level]{"error", slog.LevelError}),
+			meaning: "The least important entries that are logged."},
+		{path: "logging.format", env: "AMTP_LOG_FORMAT", flag: "log-format", def: "text",
+			value:   choice(&l.Format, option[string]{"text", "text"}, option[string]{"json", "json"}),
+			meaning: "How an entry of the log is written."},
+	}
+}
+
+func (l *Limits) settings() []setting {
+	return []setting{
+		{path: "limits.connections_per_address", env: "AMTP_LIMITS_CONNECTIONS_PER_ADDRESS", def: "64", value: count(&l.ConnectionsPerAddress),
+			meaning: "How many connections one address may hold open; this machine's own are exempt."},
+		{path: "limits.connections", env: "AMTP_LIMITS_CONNECTIONS", def: "8192", value: count(&l.Connections),
+			meaning: "How many connections may be open together."},
+		{path: "limits.in_flight_bytes", env: "AMTP_LIMITS_IN_FLIGHT_BYTES", def: "256MiB", value: size(&l.InFlightBytes, 1*mib, 1024*gib),
+			meaning: "How many bytes of request bodies may be in work together; beyond it callers are asked to come back."},
+	}
+}
