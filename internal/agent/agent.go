@@ -21,6 +21,9 @@ type Agents struct {
 	Store  gateway.Store
 	Domain amtp.Domain
 	Now    func() time.Time
+	// Stopping is closed when the gateway shuts down: whoever waits at an
+	// inbox is answered then.
+	Stopping <-chan struct{}
 }
 
 // Bounds of what an agent says about itself.

@@ -31,8 +31,10 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 		case <-bell:
 		case <-deadline.C:
 			return page, nil
-		case <-ctx.Done():
-			return page, gateway.Refusal(ctx.Err())
+		case <-s.Stopping:
+			return page, nil
+		case <-ctx.Done(): // the caller went away
+			return page, nil
 		}
 	}
 }

@@ -1,0 +1,46 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// ownAdminKey reads the administrator's key, or makes it if there is none. The
+// file is readable by its owner only.
+func ownAdminKey(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return makeAdminKey(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the admin key: %w", err)
+	}
+	key := strings.TrimSpace(string(b))
+	if key == "" || strings.ContainsAny(key, " \n") {
+		return "", fmt.Errorf("the admin key file %s does not hold one key; delete it and start again to make a new key", name)
+	}
+	return key, nil
+}
+
+// makeAdminKey writes a new key. The file appears whole or not at all.
+func makeAdminKey(name string) (key string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".admin-key-*") // mode 0600
+	if err != nil {
+		return "", fmt.Errorf("make the admin key: %w", err)
+	}
+	key = gateway.NewAdminKey()
+	_, err = f.WriteString(key + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("make the admin key: %w", err), os.Remove(f.Name()))
+	}
+	return key, nil
+}

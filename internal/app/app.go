@@ -1,0 +1,228 @@
+// Package app builds one gateway from a configuration and runs it. It is the
+// only package that knows everybody.
+//
+// New claims the data directory, opens the store and the listener; from then on
+// connections queue. Run answers them until its context ends, then lets the
+// requests that are under way finish. Close releases everything. A process that
+// is killed at any moment instead leaves a directory that the next New opens.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/httpapi"
+	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// App is one gateway.
+type App struct {
+	cfg      config.Config
+	log      *slog.Logger
+	lock     *lock
+	store    *sqlite.Store
+	listener net.Listener
+	server   *http.Server
+	stopping chan struct{} // closed when Run begins to end: waits end too
+	close    sync.Once
+	closeErr error
+}
+
+// drainTime is how long requests that are under way may take once the gateway
+// is asked to stop; after it they are cut, which loses nothing that was
+// answered.
+const drainTime = 25 * time.Second
+
+// New builds a gateway that is ready to run. It fails if another process uses
+// the data directory.
+func New(cfg config.Config, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open() (err error) {
+	dir := a.cfg.DataDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	if a.lock, err = acquire(dir); err != nil {
+		return err
+	}
+	admin, err := a.adminKeys()
+	if err != nil {
+		return err
+	}
+	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir}); err != nil {
+		return err
+	}
+	if a.listener, err = a.listen(); err != nil {
+		return err
+	}
+	a.server = a.newServer(a.api(admin).Handler())
+	return datadir.Record(dir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
+}
+
+// adminKeys returns the configured keys, or else the one in the data directory,
+// which is made at the first start.
+func (a *App) adminKeys() ([]string, error) {
+	keys, err := a.cfg.AdminKeys()
+	if err != nil || len(keys) > 0 {
+		return keys, err
+	}
+	key, err := ownAdminKey(filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile))
+	return []string{key}, err
+}
+
+// api wires the services.
+func (a *App) api(admin []string) *httpapi.Server {
+	domain := a.cfg.Server.Domain
+	return &httpapi.Server{
+		Intake: &intake.Intake{Store: a.store, Domain: domain, Now: time.Now},
+		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping},
+		Store:  a.store,
+		Door: &access.Door{Owners: a.store, Admin: admin,
+			Development: a.cfg.Development(), Failures: &access.Failures{}},
+		Domain:     domain,
+		MaxMessage: a.cfg.Message.MaxSize,
+		InFlight:   a.cfg.Limits.InFlightBytes,
+		TLS:        a.cfg.UseTLS(),
+		Log:        a.log,
+		Now:        time.Now,
+	}
+}
+
+// Bounds of one connection that are no matter of taste: a header is small, and
+// whoever sends it byte by byte is not a client.
+const (
+	headerTime = 5 * time.Second
+	// headerBytes leaves room for the 4 KiB that net/http adds: 32 KiB in all.
+	headerBytes          = 28 << 10
+	maxConcurrentStreams = 100
+)
+
+func (a *App) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:                      h,
+		ReadHeaderTimeout:            headerTime,
+		ReadTimeout:                  a.cfg.Server.ReadTimeout,
+		WriteTimeout:                 a.cfg.Server.WriteTimeout,
+		IdleTimeout:                  a.cfg.Server.IdleTimeout,
+		MaxHeaderBytes:               headerBytes,
+		DisableGeneralOptionsHandler: true,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams},
+		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// listen opens the listener, with TLS if it is to have it.
+func (a *App) listen() (net.Listener, error) {
+	var conf *tls.Config
+	if a.cfg.UseTLS() {
+		cert, err := tls.LoadX509KeyPair(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load the TLS certificate: %w", err)
+		}
+		conf = &tls.Config{
+			Certificates: []tls.Certificate{cert},
+			MinVersion:   a.cfg.TLS.MinVersion,
+			NextProtos:   []string{"h2", "http/1.1"},
+		}
+	}
+	l, err := net.Listen("tcp", a.cfg.Server.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
+	}
+	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
+	if conf != nil {
+		l = tls.NewListener(l, conf)
+	}
+	return l, nil
+}
+
+// URL returns the address under which the gateway can be reached from this
+// machine.
+func (a *App) URL() string {
+	scheme := "http"
+	if a.cfg.UseTLS() {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return scheme + "://" + a.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// Run answers requests until ctx ends or the store can no longer be trusted.
+// The first is nil, the second an error: the process should end, and a new one
+// finds everything that was answered.
+func (a *App) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- a.server.Serve(a.listener) }()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case <-a.store.Failed():
+		failed = errors.New("the disk reported an error; nothing is written any more, so the gateway stops")
+		a.log.Error("the store failed", "data", a.cfg.DataDir)
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	}
+	close(a.stopping)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err := a.server.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("requests were cut off because they took too long to end")
+		err = a.server.Close()
+	}
+	<-served
+	return errors.Join(failed, err)
+}
+
+// Close releases the listener, the store and the data directory. It may be
+// called more than once.
+func (a *App) Close() error {
+	a.close.Do(func() { a.closeErr = a.release() })
+	return a.closeErr
+}
+
+func (a *App) release() error {
+	var errs []error
+	if a.listener != nil {
+		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	if a.lock != nil {
+		err := os.Remove(filepath.Join(a.cfg.DataDir, datadir.GatewayFile))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, a.lock.release())
+	}
+	return errors.Join(errs...)
+}

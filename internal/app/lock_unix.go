@@ -1,0 +1,18 @@
+//go:build !windows
+
+package app
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lockExclusively claims an open file for this process.
+func lockExclusively(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}
