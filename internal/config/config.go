@@ -189,8 +189,8 @@ func (c Config) Development() bool {
 }
 
 // AdminKeys returns the keys that auth.admin_key and auth.admin_key_file give,
-// none if neither is set. The file is read anew each time, so that it can be
-// changed while the gateway runs.
+// none if neither is set. It reads the file, which may have changed since [Load]
+// found it good.
 func (c Config) AdminKeys() ([]string, error) {
 	var keys []string
 	if c.Auth.AdminKey != "" {

@@ -49,7 +49,7 @@ func variables() []variable {
 		{name: "AMTP_IDEMPOTENCY_TTL", note: "a repeated message is recognised for nine days or more; less is raised to that", judge: judgeIdempotency},
 		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off", judge: judgeValidation},
 		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt", judge: notNeeded},
-		{name: "AMTP_AUTH_API_KEY_HEADER", note: "an agent's key stands in the header Authorization, behind Bearer", judge: notNeeded},
+		{name: "AMTP_AUTH_API_KEY_HEADER", note: "an agent's key stands in the header Authorization behind Bearer, or in X-API-Key", quiet: "X-API-Key", judge: notNeeded},
 		{name: "AMTP_ADMIN_API_KEY_HEADER", note: "an administrator's key stands in the header X-Admin-Key, or in Authorization behind Bearer", quiet: "X-Admin-Key", judge: notNeeded},
 		{name: "AMTP_DNS_CACHE_TTL", note: noDomains},
 		{name: "AMTP_DNS_TIMEOUT", note: noDomains},

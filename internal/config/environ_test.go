@@ -26,9 +26,9 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 		{"validation off", env("AMTP_MESSAGE_VALIDATION_ENABLED=false"), []string{"environment: AMTP_MESSAGE_VALIDATION_ENABLED is false, but validation cannot be turned off"}},
 		{"validation on", env("AMTP_MESSAGE_VALIDATION_ENABLED=true"), nil},
 		{"salt", env("AMTP_AUTH_API_KEY_SALT=s"), []string{"environment: AMTP_AUTH_API_KEY_SALT is not used: keys are 256 random bits"}},
-		{"header of agents", env("AMTP_AUTH_API_KEY_HEADER=X-API-Key"), []string{"environment: AMTP_AUTH_API_KEY_HEADER is not used"}},
+		{"header of agents", env("AMTP_AUTH_API_KEY_HEADER=X-Key"), []string{"environment: AMTP_AUTH_API_KEY_HEADER is not used"}},
 		{"header of administrators", env("AMTP_ADMIN_API_KEY_HEADER=X-Other"), []string{"environment: AMTP_ADMIN_API_KEY_HEADER is not used"}},
-		{"header of administrators as it is", env("AMTP_ADMIN_API_KEY_HEADER=x-admin-key"), nil},
+		{"headers as they are", env("AMTP_ADMIN_API_KEY_HEADER=x-admin-key", "AMTP_AUTH_API_KEY_HEADER=X-API-Key"), nil},
 	} {
 		t.Run(tc.name, tc.test)
 	}

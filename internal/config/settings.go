@@ -21,7 +21,7 @@ type setting struct {
 func (c *Config) settings() []setting {
 	return slices.Concat(
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
-			meaning: "Directory that holds everything the gateway keeps; the default is the user's data directory."}},
+			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory."}},
 		c.Server.settings(), c.TLS.settings(), c.Message.settings(),
 		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(),
 	)
@@ -70,7 +70,7 @@ func (a *Auth) settings() []setting {
 		{path: "auth.admin_key", env: "AMTP_ADMIN_KEY", value: secret(&a.AdminKey),
 			meaning: "Key of the administrator, in place of the one that the first start writes to the data directory."},
 		{path: "auth.admin_key_file", env: "AMTP_ADMIN_KEY_FILE", flag: "admin-key-file", value: path(&a.AdminKeyFile),
-			meaning: "File with keys of administrators, one on a line, where # begins a line of comment."},
+			meaning: "File with keys of administrators, one on a line, where # begins a line of comment; they count beside auth.admin_key, and in place of the one in the data directory."},
 	}
 }
 
@@ -89,7 +89,7 @@ func (l *Logging) settings() []setting {
 func (l *Limits) settings() []setting {
 	return []setting{
 		{path: "limits.connections_per_address", env: "AMTP_LIMITS_CONNECTIONS_PER_ADDRESS", def: "64", value: count(&l.ConnectionsPerAddress),
-			meaning: "How many connections one address may hold open; this machine's own are exempt."},
+			meaning: "How many connections one address (for IPv6, one /64 network) may hold open; this machine's own are exempt."},
 		{path: "limits.connections", env: "AMTP_LIMITS_CONNECTIONS", def: "8192", value: count(&l.Connections),
 			meaning: "How many connections may be open together."},
 		{path: "limits.in_flight_bytes", env: "AMTP_LIMITS_IN_FLIGHT_BYTES", def: "256MiB", value: size(&l.InFlightBytes, 1*mib, 1024*gib),

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md anew")
+
+const (
+	docsFile    = "../../docs/configuration.md"
+	exampleFile = "../../docs/amtp.example.yaml"
+)
+
+const docsHead = `# Configuration
+
+<!-- Generated from internal/config by "go test ./internal/config -update". Do not edit. -->
+
+` + "`amtp serve`" + ` needs no configuration: without any it is a gateway for the programs on this machine.
+
+A setting is taken from the strongest source that has it: a **flag**, else an **environment variable**, else the **file**,
+else its **default**. The file is ` + "`" + FileName + "`" + ` in the data directory, or the one that ` + "`--config`" + ` names. An empty variable counts as
+not set. The user's data directory is ` + "`$XDG_DATA_HOME/amtp`, else `~/.local/share/amtp` (macOS: `~/Library/Application Support/amtp`,\nWindows: `%LocalAppData%\\amtp`" + `). Other file names are used as they stand: relative to the directory in which the program starts, and without ` + "`~`" + `.
+
+Nothing is passed over in silence. A bad value and an unknown key of the file are errors, and the gateway does not
+start; a variable that begins with ` + "`AMTP_`" + ` and means nothing here is a warning. ` + "`amtp config check`" + ` says all that without starting
+anything, ` + "`amtp config show`" + ` prints what would be used and where each value came from.
+
+Durations are written ` + "`30s`, `5m` or `1h30m`" + `; sizes as bytes or with a unit: ` + "`10MB` is 10,000,000 and `10MiB`" + ` is 10,485,760.
+
+`
+
+const docsProfiles = `## Who can reach it, and what that takes
+
+| Listener | Domain | What follows |
+|---|---|---|
+| loopback (127.0.0.1, ::1, localhost) | localhost | the development profile: programs on this machine register and send without a key, unless ` + "`auth.required`" + ` is true |
+| loopback | your own | keys are required; plain HTTP is fine, for a TLS proxy in front |
+| any other | any | keys and TLS are required; ` + "`tls.enabled: false`" + ` allows plain text, with a warning |
+
+On a listener that other machines can reach, an administrator's key has 16 characters or more.
+
+`
+
+const docsOthers = `## Variables of the reference gateway and of the clients
+
+The variables of the reference gateway mean here what they mean there, and its file is not read. These of them, and of the
+clients, are known and are no settings; those that hold something back say so when the gateway starts:
+
+| Variable | |
+|---|---|
+`
+
+// documentation returns docs/configuration.md as it has to be.
+func documentation(t *testing.T) []byte {
+	example, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	b.WriteString(docsHead)
+	section := ""
+	for _, s := range (&Config{}).settings() {
+		title, _, _ := strings.Cut(s.path, ".")
+		if title != section {
+			section = title
+			fmt.Fprintf(&b, "\n## %s\n\n| Key | Variable, flag | Default | Meaning |\n|---|---|---|---|\n", title)
+		}
+		b.WriteString(s.row())
+	}
+	b.WriteString("\n" + docsProfiles)
+	fmt.Fprintf(&b, "## Example\n\n[%s](%[1]s):\n\n```yaml\n%s```\n\n", filepath.Base(exampleFile), example)
+	b.WriteString(docsOthers)
+	for _, v := range variables() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.name, v.note)
+	}
+	return bytes.Replace(b.Bytes(), []byte("\n\n\n"), []byte("\n\n"), 1)
+}
+
+// row returns the setting's line in the table.
+func (s setting) row() string {
+	names := "`" + s.env + "`"
+	if s.flag != "" {
+		names += ", `--" + s.flag + "`"
+	}
+	def := "none"
+	switch {
+	case s.def != "":
+		def = "`" + s.def + "`"
+	case s.path == "data_dir":
+		def = "the user's data directory"
+	}
+	form := strings.ReplaceAll(s.value.form, "|", ", ")
+	if s.value.bounds != "" {
+		form += ", " + s.value.bounds
+	}
+	return fmt.Sprintf("| `%s` | %s | %s | %s (%s) |\n", s.path, names, def, s.meaning, form)
+}
+
+func TestDocumentationIsFresh(t *testing.T) {
+	want := documentation(t)
+	if *update {
+		if err := os.WriteFile(docsFile, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got, err := os.ReadFile(docsFile); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is stale (%v): run go test ./internal/config -update", docsFile, err)
+	}
+}
+
+// The example is loaded as it stands, but for the directories it names.
+func TestExample(t *testing.T) {
+	example, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	writeFile(t, filepath.Join(dir, "admin.keys"), "0123456789abcdef\n", 0o600)
+	content := strings.NewReplacer("/etc/amtp", dir, "/var/lib/amtp", dir).Replace(string(example))
+	name := filepath.Join(dir, "example.yaml")
+	writeFile(t, name, content, 0o600)
+	cfg, warnings, err := Load(Sources{Flags: parseFlags(t, "--config="+name)})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load of %s = %v, %v; want neither warning nor error", exampleFile, warnings, err)
+	}
+	if cfg.Server.Domain != "shop.example" || !cfg.UseTLS() || cfg.Message.MaxSize != 5<<20 || cfg.Logging.Format != "json" {
+		t.Errorf("%s became %+v", exampleFile, cfg)
+	}
+}
