@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A load is a closed loop: every client sends its next request as soon as it
+// has read the answer to its last, until n were sent in all.
+type load struct {
+	addr    string
+	clients int
+	n       int
+	status  int // what every answer must have
+	// source makes what one client sends: a function from the number of the
+	// request, 0 to n-1 over all clients, to its bytes, which stay valid until
+	// the next call.
+	source func(client int) func(i int) []byte
+}
+
+// A driven is what a load measured.
+type driven struct {
+	took  time.Duration
+	times histogram
+}
+
+// drive runs the load. The connections exist before the clock starts. Any
+// answer without the wanted status, and any other failure, ends the load and
+// is the error: there is no such thing as a few errors.
+func (l load) drive(ctx context.Context) (driven, error) {
+	conns := make([]*conn, l.clients)
+	for i := range conns {
+		c, err := dial(l.addr)
+		if err != nil {
+			return driven{}, err
+		}
+		defer c.net.Close()
+		conns[i] = c
+	}
+	stop := context.AfterFunc(ctx, func() {
+		for _, c := range conns {
+			c.net.Close()
+		}
+	})
+	defer stop()
+
+	var (
+		next  atomic.Int64
+		group sync.WaitGroup
+		times = make([]histogram, l.clients)
+		errs  = make([]error, l.clients)
+	)
+	begin := time.Now()
+	for i, c := range conns {
+		group.Go(func() { errs[i] = l.client(c, l.source(i), &next, &times[i]) })
+	}
+	group.Wait()
+	d := driven{took: time.Since(begin)}
+	for i := range times {
+		d.times.merge(&times[i])
+	}
+	if err := ctx.Err(); err != nil {
+		return d, err
+	}
+	return d, errors.Join(errs...)
+}
+
+// client is one of the loop's clients.
+func (l load) client(c *conn, request func(int) []byte, next *atomic.Int64, times *histogram) error {
+	for {
+		i := int(next.Add(1)) - 1
+		if i >= l.n {
+			return nil
+		}
+		bytes := request(i)
+		sent := time.Now()
+		a, err := c.do(bytes)
+		if err != nil {
+			next.Store(int64(l.n))
+			return fmt.Errorf("request %d: %w", i, err)
+		}
+		times.record(time.Since(sent))
+		if a.status != l.status {
+			next.Store(int64(l.n))
+			return fmt.Errorf("request %d: answered %d, want %d: %s", i, a.status, l.status, a.body)
+		}
+	}
+}

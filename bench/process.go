@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A process is a server under measurement: a child of this program, listening
+// on loopback.
+type process struct {
+	name      string // in the report
+	addr      string // host:port
+	pid       int
+	sender    agent
+	recipient agent
+
+	cmd   *exec.Cmd
+	stdin io.Closer // nil for the gateway
+}
+
+// An agent is one that the gateway registered; the floors ask nobody for keys.
+type agent struct {
+	Address string `json:"address"`
+	Key     string `json:"api_key"`
+}
+
+// stopping bounds how long a server may take to end when asked to.
+const stopping = 30 * time.Second
+
+// startFloor starts one of the floors; a log goes into dir.
+func startFloor(ctx context.Context, word, dir string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{
+		name: word, sender: agent{Address: "alice@localhost"}, recipient: agent{Address: "bob@localhost"},
+		cmd: exec.CommandContext(ctx, self, floorCommand, word, filepath.Join(dir, "log")),
+	}
+	p.cmd.Stderr = os.Stderr
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.pid, p.stdin = p.cmd.Process.Pid, stdin
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the server %s did not start: %w", p.name, err), p.stop())
+	}
+	p.addr = strings.TrimSpace(line)
+	return p, nil
+}
+
+// stop asks the process to end, by its own id, and waits until it has.
+func (p *process) stop() error {
+	if p.stdin != nil {
+		p.stdin.Close()
+	} else if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	late := time.AfterFunc(stopping, func() { _ = p.cmd.Process.Kill() })
+	err := p.cmd.Wait()
+	if !late.Stop() {
+		return fmt.Errorf("the server %s did not end within %v of being asked and was killed", p.name, stopping)
+	}
+	if err != nil {
+		return fmt.Errorf("the server %s: %w", p.name, err)
+	}
+	return nil
+}

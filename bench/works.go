@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A bench is one run. Every work starts servers of its own on directories of
+// its own and files what it measured in the report.
+type bench struct {
+	settings
+	dir    string // for all data of the run; removed at its end
+	binary string // the gateway
+	report *report
+	dirs   int // how many were used
+}
+
+// A work is one thing that can be measured.
+type work struct {
+	name string
+	run  func(*bench, context.Context) error
+}
+
+// works returns all works in the order in which they are done.
+func works() []work {
+	return []work{
+		{"accept", (*bench).accept},
+		{"ack", (*bench).ack},
+		{"inbox", (*bench).inbox},
+		{"size", (*bench).size},
+	}
+}
+
+func workNames() []string {
+	var names []string
+	for _, w := range works() {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// gatewayServer names the gateway in the report, beside the floors.
+const gatewayServer = "gateway"
+
+// onFloor runs use with a fresh floor.
+func (b *bench) onFloor(ctx context.Context, word string, use func(*process) error) error {
+	dir, err := b.fresh()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	p, err := startFloor(ctx, word, dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(p), p.stop())
+}
+
+// onGateway runs use with a fresh gateway that has its two agents.
+func (b *bench) onGateway(ctx context.Context, use func(*gateway) error) error {
+	dir, err := b.fresh()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	g, err := startGateway(ctx, b.binary, filepath.Join(dir, "data"))
+	if err != nil {
+		return err
+	}
+	err = g.register(ctx)
+	if err == nil {
+		err = use(g)
+	}
+	return errors.Join(err, g.stop())
+}
+
+// fresh makes an empty directory.
+func (b *bench) fresh() (string, error) {
+	b.dirs++
+	dir := filepath.Join(b.dir, fmt.Sprint(b.dirs))
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// progress tells who waits what is being done.
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+// size files the size of the program and of an idle gateway.
+func (b *bench) size(ctx context.Context) error {
+	info, err := os.Stat(b.binary)
+	if err != nil {
+		return err
+	}
+	b.report.figure("stripped program", float64(info.Size())/1e6, "MB")
+	return b.onGateway(ctx, func(g *gateway) error {
+		size, err := residentSize(g.pid)
+		b.report.figure("resident memory, idle", mebi(size), "MiB")
+		return err
+	})
+}
+
+func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// diskUse returns the sizes of all files below dir.
+func diskUse(dir string) (int64, error) {
+	var sum int64
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		sum += info.Size()
+		return nil
+	})
+	return sum, err
+}
