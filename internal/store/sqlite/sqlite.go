@@ -79,15 +79,19 @@ func Open(o Options) (*Store, error) {
 
 // location returns the URI by which every connection opens the file.
 func location(o Options) string {
-	q := url.Values{}
+	name := filepath.ToSlash(filepath.Join(o.Dir, FileName))
+	q := url.Values{"modeof": {name}} // the journal is as private as the database
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
 	}
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(o.Dir, FileName)), RawQuery: q.Encode()}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: name, RawQuery: q.Encode()}
 	return u.String()
 }
 
 func (s *Store) open(o Options) error {
+	if err := makePrivate(filepath.Join(o.Dir, FileName)); err != nil {
+		return err
+	}
 	if err := migrate(s.path); err != nil {
 		return err
 	}
@@ -119,6 +123,16 @@ func (s *Store) open(o Options) error {
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)
 	return nil
+}
+
+// makePrivate makes the database readable by its owner only before SQLite
+// writes the first byte: it holds everybody's mail.
+func makePrivate(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 // syncDir makes the directory's entries durable: the files in it are new.

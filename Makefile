@@ -1,0 +1,53 @@
+# make check   everything that must hold before a commit; CI runs the same
+# make demo    agents exchange messages through a real gateway
+# make bench   how fast, as ratios measured in one run
+# make crash   kill the gateway under load, CYCLES times
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CYCLES      ?= 200
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: check format vet lint sizes test demo build bench crash fuzz
+
+check: format vet lint sizes test
+
+format:
+	@files=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$files" ]; then echo "not gofmt-ed:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	GOOS=windows $(GO) vet ./internal/app ./internal/store/sqlite ./internal/cli
+	GOOS=darwin $(GO) vet ./internal/app ./internal/store/sqlite ./internal/cli
+
+lint:
+	$(GO) run $(STATICCHECK) ./...
+
+sizes:
+	@$(GO) run ./tools/sizes
+
+# The race detector needs a C compiler.
+test:
+	@sh tools/need-cc
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+demo:
+	$(GO) run ./cmd/amtp demo
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X github.com/amtp-go/amtp/internal/cli.release=$(VERSION)" -o amtp ./cmd/amtp
+
+bench:
+	$(GO) run ./bench $(BENCH)
+
+crash:
+	CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
+
+FUZZTIME ?= 30s
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$f in $$pkg"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done

@@ -1,0 +1,102 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/amtp-go/amtp"
+
+// may says which of our packages each of our packages may import. A package
+// that is not in it may not exist: it arrives here first. Services never know
+// one another; stores know only the gateway's nouns; only app and cli know the
+// configuration; leaves know nobody.
+var may = map[string][]string{
+	"":                         {"internal/strictjson", "internal/canonical"},
+	"internal/strictjson":      {},
+	"internal/canonical":       {"internal/strictjson"},
+	"internal/gateway":         {""},
+	"internal/access":          {"", "internal/gateway"},
+	"internal/intake":          {"", "internal/gateway"},
+	"internal/agent":           {"", "internal/gateway"},
+	"internal/store":           {"", "internal/gateway"},
+	"internal/store/sqlite":    {"", "internal/gateway", "internal/store"},
+	"internal/store/storetest": {"", "internal/gateway"},
+	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/strictjson"},
+	"internal/config":          {"", "internal/datadir"},
+	"internal/datadir":         {},
+	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
+	"internal/cli":             {"", "internal/app", "internal/config", "internal/datadir", "internal/strictjson"},
+	"internal/crashtest":       {"", "internal/datadir"},
+	"cmd/amtp":                 {"internal/cli"},
+	"bench":                    {"", "internal/datadir"},
+	"tools/sizes":              {},
+	"e2e":                      {},
+}
+
+// only names what a single package may use.
+var only = map[string][]string{
+	"github.com/ncruces/go-sqlite3":      {"internal/store/sqlite"},
+	"github.com/pressly/goose/v3":        {"internal/store/sqlite"},
+	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/canonical"},
+	"github.com/gowebpki/jcs":            {"internal/canonical"},
+	"go.yaml.in/yaml/v4":                 {"internal/config"},
+	"github.com/spf13/cobra":             {"internal/cli"},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func ours(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, module)
+	return strings.TrimPrefix(rest, "/"), ok && (rest == "" || rest[0] == '/')
+}
+
+// TestImports holds the direction in which packages may know one another.
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		name, _ := ours(p.ImportPath)
+		allowed, known := may[name]
+		if !known {
+			t.Errorf("package %q is not in the table", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if other, ok := ours(imported); ok && !slices.Contains(allowed, other) {
+				t.Errorf("package %q imports %q, which it may not know", name, other)
+			}
+			for lib, users := range only {
+				if (imported == lib || strings.HasPrefix(imported, lib+"/")) && !slices.Contains(users, name) {
+					t.Errorf("package %q imports %s, which only %v may", name, imported, users)
+				}
+			}
+		}
+	}
+}
