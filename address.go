@@ -52,6 +52,11 @@ func ParseDomain(s string) (Domain, error) {
 	if len(s) > maxDomain {
 		return "", fmt.Errorf("the domain is longer than %d characters", maxDomain)
 	}
+	for i := range len(s) {
+		if s[i] >= 0x80 { // before ToLower, which turns the Kelvin sign into k
+			return "", fmt.Errorf("the domain has a character outside ASCII; write it in A-label form")
+		}
+	}
 	s = strings.ToLower(s)
 	rest, last := s, ""
 	for more := true; more; {
