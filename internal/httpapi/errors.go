@@ -60,7 +60,10 @@ func (c *call) fail(e *amtp.Error) {
 	}
 	if status >= http.StatusInternalServerError {
 		level := slog.LevelError
-		if e.Code == amtp.CodeTemporaryFailure {
+		switch {
+		case c.r.Context().Err() != nil:
+			level = slog.LevelDebug // the caller went away and hears nothing
+		case e.Code == amtp.CodeTemporaryFailure:
 			level = slog.LevelWarn
 		}
 		c.s.Log.Log(c.r.Context(), level, "request failed", "request", c.id.String(), "route", c.r.Pattern, "code", e.Code, "cause", e.Cause)
