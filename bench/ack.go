@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/amtp-go/amtp"
 )
 
 // ackClients is how many acknowledge at once.
@@ -43,14 +45,14 @@ func (b *bench) ackOnGateway(ctx context.Context) error {
 }
 
 func (b *bench) ackOnFloor(ctx context.Context) error {
-	ids := make([]string, b.Messages)
+	ids := make([]amtp.MessageID, b.Messages)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("%036d", i)
+		ids[i] = amtp.MessageID(fmt.Sprintf("%036d", i))
 	}
 	return b.onFloor(ctx, bareFloor, func(p *process) error { return b.ackAll(ctx, p, ids) })
 }
 
-func (b *bench) ackAll(ctx context.Context, p *process, ids []string) error {
+func (b *bench) ackAll(ctx context.Context, p *process, ids []amtp.MessageID) error {
 	s, err := measure(ctx, p, acks(p, ackClients, ids))
 	if err == nil {
 		b.report.add("ack", p.name, ackClients, s)

@@ -1,19 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 // A gateway is the real program on a directory of its own, with its two agents.
@@ -91,127 +91,82 @@ func (g *gateway) awaitReady(ctx context.Context) error {
 }
 
 func (g *gateway) ready(ctx context.Context) error {
-	b, err := os.ReadFile(filepath.Join(g.dir, "gateway.json"))
+	b, err := os.ReadFile(filepath.Join(g.dir, datadir.GatewayFile))
 	if err != nil {
 		return err
 	}
-	var at struct {
-		URL string `json:"url"`
-		PID int    `json:"pid"`
-	}
-	if err := json.Unmarshal(b, &at); err != nil {
+	var here datadir.Running
+	if err := json.Unmarshal(b, &here); err != nil {
 		return err
 	}
-	if at.PID != g.pid {
-		return fmt.Errorf("gateway.json names process %d, not %d", at.PID, g.pid)
+	if here.PID != g.pid {
+		return fmt.Errorf("%s names process %d, not %d", datadir.GatewayFile, here.PID, g.pid)
 	}
-	u, err := url.Parse(at.URL)
+	u, err := url.Parse(here.URL)
 	if err != nil {
 		return err
 	}
-	g.url, g.addr = at.URL, u.Host
-	return g.call(ctx, request{method: "GET", path: "/ready"}, nil)
+	g.url, g.addr = here.URL, u.Host
+	health, err := (&amtp.Client{URL: g.url}).Ready(ctx)
+	if err == nil && (health.Ready == nil || !*health.Ready) {
+		err = fmt.Errorf("it says that it is %q", health.Status)
+	}
+	return err
 }
 
 // register makes the two agents.
 func (g *gateway) register(ctx context.Context) error {
-	key, err := os.ReadFile(filepath.Join(g.dir, "admin.key"))
-	if err != nil {
-		return err
+	key, ok := datadir.AdminKey(g.dir, g.url)
+	if !ok {
+		return fmt.Errorf("%s has no administrator's key for %s", g.dir, g.url)
 	}
-	admin := strings.TrimSpace(string(key))
+	c := amtp.Client{URL: g.url, AdminKey: key}
 	for name, a := range map[string]*agent{"alice": &g.sender, "bob": &g.recipient} {
-		body := fmt.Appendf(nil, `{"address":%q,"delivery_mode":"pull"}`, name)
-		if err := g.call(ctx, request{method: "POST", path: "/v1/admin/agents", admin: admin, body: body}, a); err != nil {
+		r, err := c.Register(ctx, amtp.NewAgent{Address: name})
+		if err != nil {
 			return err
 		}
+		*a = agent{r.Address, r.APIKey}
 	}
 	return nil
-}
-
-// A request is one outside the measured load.
-type request struct {
-	method, path string
-	key, admin   string // at most one of them
-	body         []byte
-}
-
-// call makes one request and decodes a successful answer into out, if given.
-func (g *gateway) call(ctx context.Context, q request, out any) error {
-	r, err := http.NewRequestWithContext(ctx, q.method, g.url+q.path, bytes.NewReader(q.body))
-	if err != nil {
-		return err
-	}
-	if q.key != "" {
-		r.Header.Set("Authorization", "Bearer "+q.key)
-	}
-	if q.admin != "" {
-		r.Header.Set("X-Admin-Key", q.admin)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %d %s", q.method, q.path, answer.StatusCode, body)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(body, out)
 }
 
 // inbox returns the ids of all messages in the recipient's inbox, page by page
 // as a client reads them. An id that stands in it twice is an error.
-func (g *gateway) inbox(ctx context.Context) ([]string, error) {
-	var ids []string
-	known := make(map[string]bool)
-	for after := ""; ; {
-		var page struct {
-			Messages []struct {
-				ID string `json:"message_id"`
-			} `json:"messages"`
-			HasMore bool   `json:"has_more"`
-			Next    string `json:"next_cursor"`
-		}
-		path := "/v1/inbox/" + g.recipient.Address + "?limit=1000&after=" + url.QueryEscape(after)
-		if err := g.call(ctx, request{method: "GET", path: path, key: g.recipient.Key}, &page); err != nil {
+func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, error) {
+	c := amtp.Client{URL: g.url, Key: g.recipient.Key}
+	var ids []amtp.MessageID
+	known := make(map[amtp.MessageID]bool)
+	for q := (amtp.InboxQuery{Limit: 1000}); ; {
+		page, err := c.Inbox(ctx, g.recipient.Address, q)
+		if err != nil {
 			return nil, err
 		}
 		for _, m := range page.Messages {
-			if known[m.ID] {
-				return nil, fmt.Errorf("message %s is in the inbox twice", m.ID)
+			if known[m.MessageID] {
+				return nil, fmt.Errorf("message %s is in the inbox twice", m.MessageID)
 			}
-			known[m.ID] = true
-			ids = append(ids, m.ID)
+			known[m.MessageID] = true
+			ids = append(ids, m.MessageID)
 		}
 		if !page.HasMore {
 			return ids, nil
 		}
-		if page.Next == after {
+		if page.NextCursor == q.After {
 			return nil, errors.New("the inbox has more, but its cursor does not move")
 		}
-		after = page.Next
+		q.After = page.NextCursor
 	}
 }
 
-// verify checks that the inbox holds exactly n messages, all those that were
-// acknowledged with 202 and no others.
+// verify checks that the inbox holds exactly n messages: all that were
+// acknowledged with 202, and no others.
 func (g *gateway) verify(ctx context.Context, n int) error {
 	ids, err := g.inbox(ctx)
-	if err != nil {
-		return err
+	if err == nil && len(ids) != n {
+		err = fmt.Errorf("the inbox has %d messages; %d were acknowledged", len(ids), n)
 	}
-	if len(ids) != n {
-		return fmt.Errorf("the gateway acknowledged %d messages; its inbox has %d", n, len(ids))
-	}
-	return nil
+	return err
 }
 
 // fill sends n messages as fast as it can be done.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/amtp-go/amtp"
 )
 
 // serve runs a handler for one test and returns it as a server to load.
@@ -19,7 +21,7 @@ func serve(t *testing.T, h http.Handler) *process {
 	t.Cleanup(s.Close)
 	return &process{
 		addr:   strings.TrimPrefix(s.URL, "http://"),
-		sender: agent{Address: "alice@localhost"}, recipient: agent{Address: "bob@localhost"},
+		sender: nobody("alice@localhost"), recipient: nobody("bob@localhost"),
 	}
 }
 
@@ -34,7 +36,7 @@ func TestALoadSendsEveryRequestOnce(t *testing.T) {
 
 func TestALoadAcknowledgesEveryMessage(t *testing.T) {
 	p := serve(t, floor(nil))
-	if _, err := acks(p, 4, []string{"a", "b", "c", "d", "e"}).drive(t.Context()); err != nil {
+	if _, err := acks(p, 4, []amtp.MessageID{"a", "b", "c", "d", "e"}).drive(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/amtp-go/amtp"
 )
 
 // A process is a server under measurement: a child of this program, listening
@@ -29,8 +31,17 @@ type process struct {
 
 // An agent is one that the gateway registered; the floors ask nobody for keys.
 type agent struct {
-	Address string `json:"address"`
-	Key     string `json:"api_key"`
+	Address amtp.Address
+	Key     string
+}
+
+// nobody is an agent without a key.
+func nobody(address string) agent {
+	a, err := amtp.ParseAddress(address)
+	if err != nil {
+		panic(err)
+	}
+	return agent{Address: a}
 }
 
 // stopping bounds how long a server may take to end when asked to.
@@ -43,7 +54,7 @@ func startFloor(ctx context.Context, word, dir string) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		name: word, sender: agent{Address: "alice@localhost"}, recipient: agent{Address: "bob@localhost"},
+		name: word, sender: nobody("alice@localhost"), recipient: nobody("bob@localhost"),
 		cmd: exec.CommandContext(ctx, self, floorCommand, word, filepath.Join(dir, "log")),
 	}
 	p.cmd.Stderr = os.Stderr

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"net/http"
+
+	"github.com/amtp-go/amtp"
 )
 
 // A submission makes the requests that send one message again and again, each
@@ -26,7 +28,7 @@ const (
 // newSubmission builds the request once: a message from one agent to another
 // whose payload is a JSON object of so many bytes, random text.
 func newSubmission(host string, from, to agent, payload int) *submission {
-	body := fmt.Appendf(nil, `{"version":"1.0","idempotency_key":"%0*d","sender":%q,"recipients":[%q],"subject":"bench","payload":%s}`,
+	body := fmt.Appendf(nil, `{"version":"1.0","idempotency_key":"%0*d","sender":"%s","recipients":["%s"],"subject":"bench","payload":%s}`,
 		keySize, 0, from.Address, to.Address, newPayload(payload))
 	request := fmt.Appendf(nil, "POST /v1/messages HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", host, from.Key, len(body))
@@ -86,7 +88,7 @@ func pages(p *process, n, limit int) load {
 }
 
 // acks is the load that acknowledges the messages one by one.
-func acks(p *process, clients int, ids []string) load {
+func acks(p *process, clients int, ids []amtp.MessageID) load {
 	source := func(int) func(int) []byte {
 		var request []byte
 		return func(i int) []byte {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSubmissionsAreWholeRequestsWithKeysOfTheirOwn(t *testing.T) {
-	from, to := agent{"alice@localhost", "amtp_secret"}, agent{Address: "bob@localhost"}
+	from, to := agent{nobody("alice@localhost").Address, "amtp_secret"}, nobody("bob@localhost")
 	template := newSubmission("127.0.0.1:1", from, to, 1024)
 	keys := make(map[string]bool)
 	for range 2 {
