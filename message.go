@@ -177,11 +177,12 @@ func (m *Message) readString(name string, value []byte) *Error {
 
 func (m *Message) readTimestamp(s string) *Error {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	t = t.UTC() // before its year is looked at: the zone may move it into another
+	if err != nil || t.Year() > 9999 {
 		return invalid("timestamp", "it must be a date and time with a zone, such as 2026-01-31T12:00:00Z")
 	}
 	if t.Year() > 1 { // the reference programs print a zero time for none
-		m.Timestamp = Time{t.UTC()}
+		m.Timestamp = Time{t}
 	}
 	return nil
 }
