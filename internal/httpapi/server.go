@@ -56,7 +56,7 @@ func (s *Server) Handler() http.Handler {
 			absolute.ServeHTTP(w, r)
 		case r.Method == http.MethodHead:
 			head(w, r)
-		case path.Clean(r.URL.Path) != r.URL.Path:
+		case path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path[0] != '/':
 			none(w, r) // before the mux would redirect
 		default:
 			mux.ServeHTTP(w, r)

@@ -1,0 +1,144 @@
+package httpapi_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRegister(t *testing.T) {
+	w := start(t)
+	a := w.do("POST", "/v1/admin/agents", `{"address":"Alice","delivery_mode":"pull","role":"buyer","capabilities":["po"],"supported_schemas":["agntcy:commerce.*"]}`)
+	w.wants("without a key in the development profile", a, 201, "")
+	inner := a.body["agent"].(map[string]any)
+	if a.body["address"] != "Alice@localhost" || inner["address"] != "Alice@localhost" || a.body["api_key"] != inner["api_key"] ||
+		a.body["delivery_mode"] != "pull" || !strings.HasPrefix(a.body["api_key"].(string), "amtp_") || a.body["message"] == "" {
+		t.Errorf("registration: got %s", a.raw)
+	}
+	w.keys["alice"] = a.body["api_key"].(string)
+	own := w.do("POST", "/v1/admin/agents", `{"address":"alice@LOCALHOST","delivery_mode":"pull"}`, w.as("alice"))
+	w.wants("again with one's own key", own, 200, "")
+	if own.body["api_key"] != w.keys["alice"] {
+		t.Errorf("again with one's own key: got key %v, want the one shown", own.body["api_key"])
+	}
+	for _, c := range []struct {
+		body   string
+		status int
+		code   string
+	}{
+		{`{"address":"alice","delivery_mode":"pull"}`, 409, "CONFLICT"},
+		{`{"address":"ALICE@localhost","delivery_mode":"pull"}`, 409, "CONFLICT"},
+		{`{"address":"x@other.test","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bad name","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"-x","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"` + strings.Repeat("a", 65) + `"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bob","delivery_mode":"push","push_target":"http://127.0.0.1/"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bob","delivery_mode":"pull","api_key":"k"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"mailer-daemon","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"amtp-x","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bob","delivery_mode":"pull","supported_schemas":["foo"]}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bob","delivery_mode":"pull","role":"a\nb"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":7}`, 400, "INVALID_REQUEST_FORMAT"},
+		{`{bad`, 400, "INVALID_REQUEST_FORMAT"},
+	} {
+		w.wants(c.body, w.do("POST", "/v1/admin/agents", c.body), c.status, c.code)
+	}
+	if all := w.do("GET", "/v1/admin/agents", "", "X-Admin-Key: "+w.admin); all.body["count"] != 1.0 {
+		t.Errorf("after refusals: got %s, want one agent", all.raw)
+	}
+}
+
+func TestAdministrationNeedsAKey(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	for _, c := range []struct{ method, path string }{
+		{"GET", "/v1/admin/agents"}, {"GET", "/v1/admin/agents/bob"}, {"PATCH", "/v1/admin/agents/bob"}, {"DELETE", "/v1/admin/agents/bob"},
+		{"GET", "/v1/admin/agents/bob/keys"}, {"POST", "/v1/admin/agents/bob/keys"}, {"DELETE", "/v1/admin/agents/bob/keys/key_x"},
+	} {
+		body := ""
+		if c.method == "PATCH" {
+			body = `{"role":"x"}`
+		}
+		w.wants(c.method+" "+c.path+" as nobody", w.do(c.method, c.path, body), 401, "ADMIN_AUTHENTICATION_REQUIRED")
+		w.wants(c.method+" "+c.path+" as another agent", w.do(c.method, c.path, body, w.as("alice")), 403, "ADMIN_ACCESS_DENIED")
+		w.wants(c.method+" "+c.path+" with a wrong key", w.do(c.method, c.path, body, "X-Admin-Key: wrong"), 403, "ADMIN_ACCESS_DENIED")
+	}
+	w.wants("whoami as nobody", w.do("GET", "/v1/whoami", ""), 401, "MISSING_AUTHORIZATION")
+}
+
+func TestKeys(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	old := w.as("alice")
+	issued := w.do("POST", "/v1/admin/agents/alice/keys", `{}`, old)
+	w.wants("issue", issued, 201, "")
+	fresh := "Authorization: Bearer " + issued.body["api_key"].(string)
+	list := w.do("GET", "/v1/admin/agents/alice@localhost/keys", "", fresh)
+	if list.body["count"] != 2.0 || strings.Contains(list.raw, w.keys["alice"]) {
+		t.Errorf("keys: got %s, want two without their secrets", list.raw)
+	}
+	alone := w.do("POST", "/v1/admin/agents/alice/keys", `{"revoke_others":true}`, "X-Admin-Key: "+w.admin)
+	if alone.body["revoked"] != 2.0 {
+		t.Errorf("rotation: got %s, want two revoked", alone.raw)
+	}
+	for _, ended := range []string{old, fresh} {
+		w.wants("a revoked key", w.do("GET", "/v1/whoami", "", ended), 401, "AUTHENTICATION_FAILED")
+	}
+	last := "Authorization: Bearer " + alone.body["api_key"].(string)
+	w.wants("the new key", w.do("GET", "/v1/whoami", "", last), 200, "")
+	w.wants("an unknown key id", w.do("DELETE", "/v1/admin/agents/alice/keys/key_none", "", last), 404, "KEY_NOT_FOUND")
+	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/alice/keys/"+alone.body["id"].(string), "", last), 200, "")
+	w.wants("after it", w.do("GET", "/v1/whoami", "", last), 401, "AUTHENTICATION_FAILED")
+}
+
+func TestUpdateAndDelete(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	w.send("bob", "alice", `"for the first alice"`)
+	changed := w.do("PATCH", "/v1/admin/agents/alice", `{"role":"buyer","listed":false}`, w.as("alice"))
+	if changed.body["role"] != "buyer" || changed.body["listed"] != false {
+		t.Errorf("update: got %s", changed.raw)
+	}
+	w.wants("a bad update", w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push"}`, w.as("alice")), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("delete by oneself", w.do("DELETE", "/v1/admin/agents/alice", "", w.as("alice")), 200, "")
+	w.wants("its key afterwards", w.do("GET", "/v1/whoami", "", w.as("alice")), 401, "AUTHENTICATION_FAILED")
+	w.wants("delete again", w.do("DELETE", "/v1/admin/agents/alice", "", "X-Admin-Key: "+w.admin), 404, "AGENT_UNKNOWN")
+	w.agent("alice")
+	if ids, _ := w.inbox("alice", ""); len(ids) != 0 {
+		t.Errorf("a namesake inherited %v", ids)
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	w := start(t)
+	for _, body := range []string{
+		`{"address":"a","role":"Buyer","capabilities":["po"],"supported_schemas":["agntcy:commerce.*"]}`,
+		`{"address":"b","role":"seller","supported_schemas":["agntcy:finance.pay.v1"]}`,
+		`{"address":"hidden","listed":false}`,
+	} {
+		w.wants(body, w.do("POST", "/v1/admin/agents", body), 201, "")
+	}
+	for query, want := range map[string]string{
+		"": "a@localhost b@localhost", "?role=buyer": "a@localhost", "?capability=po": "a@localhost",
+		"?schema=agntcy:commerce.order.v1": "a@localhost", "?schema=agntcy:finance.*": "b@localhost", "?schema=agntcy:x.y.v1": "",
+		"?address=B@localhost": "b@localhost", "?address=hidden@localhost": "", "?delivery_mode=push": "", "?delivery_mode=pull&active_only=true": "a@localhost b@localhost",
+	} {
+		for _, path := range []string{"/v1/discovery/agents", "/v1/discovery/agents/localhost"} {
+			a := w.do("GET", path+query, "")
+			var got []string
+			for _, agent := range a.body["agents"].([]any) {
+				got = append(got, agent.(map[string]any)["address"].(string))
+			}
+			if strings.Join(got, " ") != want || a.body["agent_count"] != float64(len(got)) || a.body["domain"] != "localhost" {
+				t.Errorf("%s%s: got %v, want %q: %s", path, query, got, want, a.raw)
+			}
+			if strings.Contains(a.raw, "api_key") || !strings.Contains(a.raw, "T00:00:00.000Z") && len(got) > 0 {
+				t.Errorf("%s%s: a stranger sees too much: %s", path, query, a.raw)
+			}
+		}
+	}
+	w.wants("another domain", w.do("GET", "/v1/discovery/agents/other.test", ""), 404, "DOMAIN_NOT_FOUND")
+	w.wants("a bad filter", w.do("GET", "/v1/discovery/agents?delivery_mode=fly", ""), 400, "INVALID_PARAMETER")
+}

@@ -1,0 +1,161 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestTransportIsRefused(t *testing.T) {
+	w := start(t, "AMTP_MESSAGE_MAX_SIZE=20000")
+	w.agent("alice")
+	body := `{"sender":"alice@localhost","recipients":["alice@localhost"]}`
+	big := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x", 20000) + `"}`
+	for _, c := range []struct {
+		name, method, path, body, header string
+		status                           int
+		code                             string
+	}{
+		{"text", "POST", "/v1/messages", body, "Content-Type: text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"another charset", "POST", "/v1/messages", body, "Content-Type: application/json; charset=latin1", 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"compressed", "POST", "/v1/messages", body, "Content-Encoding: gzip", 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"another protocol version", "POST", "/v1/messages", body, "X-AMTP-Version: 2.0", 400, "UNSUPPORTED_VERSION"},
+		{"too large", "POST", "/v1/messages", big, "Accept: */*", 413, "MESSAGE_TOO_LARGE"},
+		{"PUT", "PUT", "/v1/messages", body, "Accept: */*", 405, "METHOD_NOT_ALLOWED"},
+		{"OPTIONS", "OPTIONS", "/v1/messages", "", "Origin: http://evil.test", 405, "METHOD_NOT_ALLOWED"},
+		{"TRACE", "TRACE", "/v1/messages", "", "Accept: */*", 405, "METHOD_NOT_ALLOWED"},
+		{"no route", "GET", "/v2", "", "Accept: */*", 404, "NOT_FOUND"},
+		{"a trailing slash", "GET", "/v1/messages/", "", "Accept: */*", 404, "NOT_FOUND"},
+		{"climbing", "GET", "/v1/%2e%2e%2fhealth", "", "Accept: */*", 404, "NOT_FOUND"},
+	} {
+		a := w.do(c.method, c.path, c.body, c.header)
+		w.wants(c.name, a, c.status, c.code)
+		for name := range a.header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: the answer has %s", c.name, name)
+			}
+		}
+	}
+	ok := w.do("POST", "/v1/messages", body, "Content-Type: application/json; charset=UTF-8")
+	w.wants("with a charset", ok, 202, "")
+	if got := ok.header.Get("Content-Type"); got != "application/json; charset=utf-8" || strings.HasSuffix(ok.raw, "\n") {
+		t.Errorf("content type %q, body %q", got, ok.raw)
+	}
+}
+
+// TestRawRequests speaks HTTP by hand where a client library would not.
+func TestRawRequests(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	body := `{"sender":"alice@localhost","recipients":["alice@localhost"]}`
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	for _, c := range []struct {
+		name, request string
+		status        int
+	}{
+		{"an absolute target", "GET http://evil.test/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+		{"chunked", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 202},
+		{"two lengths", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
+		{"a large header", "GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 33<<10) + "\r\n\r\n", 431},
+		{"no host", "GET /health HTTP/1.1\r\n\r\n", 400},
+		{"two keys", "GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400},
+		{"an empty body", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n", 400},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(c.request)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if resp.StatusCode != c.status {
+			t.Errorf("%s: got %d, want %d", c.name, resp.StatusCode, c.status)
+		}
+		conn.Close()
+	}
+}
+
+// TestDevelopmentProfile tries what must not pass for a program on this machine.
+func TestDevelopmentProfile(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	id := w.send("alice", "bob", `1`)
+	operations := []struct{ name, method, path, body string }{
+		{"register", "POST", "/v1/admin/agents", `{"address":"carol","delivery_mode":"pull"}`},
+		{"send", "POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`},
+		{"status", "GET", "/v1/messages/" + id + "/status", ""},
+	}
+	for _, header := range []string{
+		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7", "Host: localhost.",
+		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-Proto: https",
+		"Via: 1.1 proxy", "Origin: http://localhost:8080", "Origin: null",
+		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site",
+	} {
+		for _, op := range operations {
+			a := w.do(op.method, op.path, op.body, header)
+			if a.status != http.StatusUnauthorized {
+				t.Errorf("%s with %q: got %d %s, want 401", op.name, header, a.status, a.raw)
+			}
+		}
+	}
+	for _, header := range []string{"Host: localhost", "Host: LOCALHOST:8080", "Host: 127.0.0.1", "Host: [::1]:8080", "Host: [::1]", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors"} {
+		for _, op := range operations[1:] {
+			if a := w.do(op.method, op.path, op.body, header); a.status/100 != 2 {
+				t.Errorf("%s with %q: got %d %s, want success", op.name, header, a.status, a.raw)
+			}
+		}
+	}
+	// What the profile never opens.
+	for _, c := range []struct{ method, path string }{
+		{"GET", "/v1/inbox/bob@localhost"}, {"DELETE", "/v1/inbox/bob@localhost/" + id}, {"POST", "/v1/inbox/bob@localhost/" + id + "/read"},
+		{"GET", "/v1/messages/" + id}, {"GET", "/v1/messages"}, {"GET", "/v1/whoami"}, {"GET", "/v1/admin/agents"}, {"DELETE", "/v1/admin/agents/bob"},
+	} {
+		if a := w.do(c.method, c.path, ""); a.status != http.StatusUnauthorized {
+			t.Errorf("%s %s without a key: got %d %s, want 401", c.method, c.path, a.status, a.raw)
+		}
+	}
+	unregistered := `{"sender":"nobody@localhost","recipients":["bob@localhost"]}`
+	w.wants("an unregistered sender", w.do("POST", "/v1/messages", unregistered), 403, "ACCESS_DENIED")
+	_, page := w.inbox("bob", "")
+	if !strings.Contains(page.raw, `"trust":"unverified"`) || !strings.Contains(page.raw, `"trust":"local"`) {
+		t.Errorf("labels: a keyless message is unverified and one with a key is local: %s", page.raw)
+	}
+}
+
+func TestWrongKeysAreHeldUp(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	limited := 0
+	for range 30 {
+		a := w.do("GET", "/v1/whoami", "", "Authorization: Bearer amtp_guess")
+		if a.status == http.StatusTooManyRequests && a.header.Get("Retry-After") != "" {
+			limited++
+		} else if a.status != http.StatusUnauthorized {
+			t.Fatalf("a wrong key: got %d %s", a.status, a.raw)
+		}
+	}
+	if limited != 20 {
+		t.Errorf("of 30 wrong keys %d were held up, want 20", limited)
+	}
+	w.wants("the right key", w.do("GET", "/v1/whoami", "", w.as("alice")), 200, "")
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	w := start(t)
+	health, ready := w.do("GET", "/health", ""), w.do("GET", "/ready", "")
+	if health.status != 200 || health.body["status"] != "healthy" || health.body["healthy"] != true || health.body["version"] != "1.0" {
+		t.Errorf("health: got %d %s", health.status, health.raw)
+	}
+	if ready.status != 200 || ready.body["status"] != "ready" || ready.body["ready"] != true || ready.body["dependencies"] == nil {
+		t.Errorf("ready: got %d %s", ready.status, ready.raw)
+	}
+}

@@ -1,0 +1,131 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestInboxPages(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	var sent []string
+	for i := range 5 {
+		sent = append(sent, w.send("alice", "bob", fmt.Sprint(i)))
+	}
+	var got []string
+	query := "?limit=2"
+	for range 3 {
+		ids, page := w.inbox("bob", query)
+		got = append(got, ids...)
+		// Acknowledging between pages must not make the next page skip.
+		w.wants("ack", w.do("DELETE", "/v1/inbox/bob@localhost/"+ids[0], "", w.as("bob")), 200, "")
+		query = "?limit=2&after=" + page.body["next_cursor"].(string)
+		if more := page.body["has_more"].(bool); more != (len(got) < 5) {
+			t.Errorf("has_more after %d of 5: got %v", len(got), more)
+		}
+	}
+	if !slices.Equal(got, sent) {
+		t.Errorf("pages: got %v, want %v", got, sent)
+	}
+	ids, page := w.inbox("bob", query)
+	if len(ids) != 0 || page.body["next_cursor"] == "" || page.body["count"] != 0.0 || page.body["message_count"] != 0.0 {
+		t.Errorf("behind the end: got %s, want an empty page with a cursor", page.raw)
+	}
+	if ids, _ := w.inbox("bob", "?offset=1&limit=10"); !slices.Equal(ids, []string{sent[3]}) {
+		t.Errorf("offset: got %v, want %v", ids, sent[3])
+	}
+}
+
+func TestInboxReadMarks(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	first, second := w.send("alice", "bob", `1`), w.send("alice", "bob", `2`)
+	if _, page := w.inbox("bob", ""); strings.Count(page.raw, `"status":"unread"`) != 2 {
+		t.Errorf("reading the inbox marked something: %s", page.raw)
+	}
+	a := w.do("POST", "/v1/inbox/bob@localhost/"+first+"/read", "", w.as("bob"))
+	w.wants("read", a, 200, "")
+	again := w.do("POST", "/v1/inbox/bob@localhost/"+first+"/read", "", w.as("bob"))
+	if a.body["timestamp"] != again.body["timestamp"] {
+		t.Errorf("second mark: got %v, want the first time %v", again.body["timestamp"], a.body["timestamp"])
+	}
+	if ids, _ := w.inbox("bob", "?status=read"); !slices.Equal(ids, []string{first}) {
+		t.Errorf("status=read: got %v, want %v", ids, first)
+	}
+	if ids, _ := w.inbox("bob", "?status=unread"); !slices.Equal(ids, []string{second}) {
+		t.Errorf("status=unread: got %v, want %v", ids, second)
+	}
+	if ids, _ := w.inbox("bob", "?since=2030-01-01T00:00:00Z"); len(ids) != 0 {
+		t.Errorf("since the future: got %v, want none", ids)
+	}
+}
+
+func TestAcknowledge(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	id := w.send("alice", "bob", `1`)
+	path := "/v1/inbox/bob%40localhost/" + id
+	w.wants("a stranger's ack", w.do("DELETE", path, "", w.as("alice")), 403, "ACCESS_DENIED")
+	w.wants("ack without a key", w.do("DELETE", path, ""), 401, "MISSING_AUTHORIZATION")
+	first := w.do("DELETE", path, "", w.as("bob"))
+	again := w.do("DELETE", path, "", w.as("bob"))
+	for name, a := range map[string]answer{"first": first, "again": again} {
+		w.wants(name, a, 200, "")
+		if a.body["status"] != "acknowledged" || a.body["message_id"] != id || a.body["recipient"] != "bob@localhost" || a.body["timestamp"] != first.body["timestamp"] {
+			t.Errorf("%s: got %s", name, a.raw)
+		}
+	}
+	if ids, _ := w.inbox("bob", ""); len(ids) != 0 {
+		t.Errorf("after the ack: got %v, want an empty inbox", ids)
+	}
+	for _, absent := range []string{"nonsense", "a%2Fb%20c", "01a204dc-8339-7ac7-ac52-c37b55304ca1", w.send("bob", "alice", `1`)} {
+		w.wants("ack of "+absent, w.do("DELETE", "/v1/inbox/bob@localhost/"+absent, "", w.as("bob")), 404, "MESSAGE_NOT_FOUND")
+	}
+}
+
+// TestInboxIsPrivate: whether another inbox exists is not to be learnt.
+func TestInboxIsPrivate(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	for _, other := range []string{"bob@localhost", "ghost@localhost", "bob@other.test", "nonsense", "%20"} {
+		a := w.do("GET", "/v1/inbox/"+other, "", w.as("alice"))
+		w.wants("inbox "+other, a, 403, "ACCESS_DENIED")
+		if strings.Contains(a.raw, "bob") || strings.Contains(a.raw, "ghost") {
+			t.Errorf("inbox %s: the answer speaks of the other: %s", other, a.raw)
+		}
+	}
+	w.wants("without a key", w.do("GET", "/v1/inbox/alice@localhost", ""), 401, "MISSING_AUTHORIZATION")
+	w.wants("with the admin key", w.do("GET", "/v1/inbox/alice@localhost", "", "X-Admin-Key: "+w.admin), 403, "ACCESS_DENIED")
+	w.wants("in other letters", w.do("GET", "/v1/inbox/ALICE@Localhost", "", w.as("alice")), 200, "")
+	w.wants("through X-API-Key", w.do("GET", "/v1/inbox/alice@localhost", "", "X-API-Key: "+w.keys["alice"]), 200, "")
+	w.wants("in lower case", w.do("GET", "//v1/inbox/alice@localhost", "", "Authorization: bearer "+w.keys["alice"]), 200, "")
+	w.wants("a bad cursor", w.do("GET", "/v1/inbox/alice@localhost?after=7", "", w.as("alice")), 400, "INVALID_PARAMETER")
+	w.wants("a long wait", w.do("GET", "/v1/inbox/alice@localhost?wait=31", "", w.as("alice")), 400, "INVALID_PARAMETER")
+}
+
+func TestInboxWaits(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	arrived := make(chan answer, 1)
+	go func() { arrived <- w.do("GET", "/v1/inbox/bob@localhost?wait=20", "", w.as("bob")) }()
+	id := w.send("alice", "bob", `1`)
+	select {
+	case a := <-arrived:
+		if !strings.Contains(a.raw, id) {
+			t.Errorf("the wait ended with %s, want message %s", a.raw, id)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a message arrived and the wait did not end")
+	}
+	if ids, _ := w.inbox("alice", "?wait=1ms"); len(ids) != 0 {
+		t.Errorf("a wait for nothing: got %v", ids)
+	}
+}
