@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/config"
+)
+
+const serveHelp = `Run a gateway until it is stopped with Ctrl-C or SIGTERM.
+
+Without any configuration it listens on 127.0.0.1:8080 for this machine only,
+serves the domain localhost and keeps everything in the user's data directory.
+The first start makes an admin key there, readable by its owner only.
+
+What a gateway answered with 202 is on disk: it may be killed at any moment.
+Settings come from flags, then the environment, then the file amtp.yaml in the
+data directory (or --config FILE), then defaults; "amtp config show" lists them.`
+
+const serveExamples = `  amtp serve
+  amtp serve --address 127.0.0.1:9000 --data-dir ./data
+  amtp serve --address :8443 --domain example.com --tls-cert cert.pem --tls-key key.pem`
+
+func (p *program) serveCommand() *cobra.Command {
+	var flags *config.FlagValues
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run a gateway",
+		Long:    serveHelp,
+		Example: serveExamples,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, warnings, err := config.Load(config.Sources{Flags: flags, Environ: p.environ})
+			if err != nil {
+				return usageErrorf("%s Run \"amtp config check\" to see all problems.", sentence(err))
+			}
+			return p.serve(cmd.Context(), cfg, warnings)
+		},
+	}
+	flags = config.Flags(cmd.Flags())
+	return cmd
+}
+
+func (p *program) serve(ctx context.Context, cfg config.Config, warnings []config.Warning) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := newLog(p.stderr, cfg.Logging)
+	a, err := app.New(cfg, log)
+	if err != nil {
+		return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+	}
+	p.banner(a, cfg)
+	for _, w := range warnings {
+		log.Warn(w.Text, "setting", w.Place)
+	}
+	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", cfg.DataDir, "pid", os.Getpid())
+	err = a.Run(ctx)
+	stop() // a second signal now ends the process at once
+	if err = errors.Join(err, a.Close()); err != nil {
+		return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+	}
+	log.Info("the gateway has stopped")
+	return nil
+}
+
+// codeNotStarted is the code of a gateway that did not start or did not end as
+// it should.
+const codeNotStarted = "GATEWAY_FAILED"
+
+// banner tells a person where the gateway is and what to type next.
+func (p *program) banner(a *app.App, cfg config.Config) {
+	next := "amtp setup --name alice"
+	if a.URL() != defaultGateway {
+		next += " --gateway " + a.URL()
+	}
+	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), cfg.DataDir)
+	if cfg.Development() {
+		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
+	}
+	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", next)
+}
+
+func newLog(w io.Writer, l config.Logging) *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
