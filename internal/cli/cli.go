@@ -9,7 +9,7 @@ package cli
 import (
 	"context"
 	"io"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,22 +30,25 @@ const (
 	exitPartly       = 9 // some recipients failed
 )
 
-// program is one invocation: what it was given, and the flags that all
+// program is one invocation: what it was given, and the flags that several
 // commands share.
 type program struct {
-	stdin      io.Reader
-	stdout     io.Writer
-	stderr     io.Writer
-	environ    []string            // NAME=value, as the process got it
-	getenv     func(string) string // of environ; "" when unset
-	home       string              // the user's home directory, "" when unknown
-	now        func() time.Time
-	isTerminal func() bool // whether a person looks at stdout
+	args    []string
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	environ []string            // NAME=value, as the process got it
+	getenv  func(string) string // of environ; "" when unset
+	home    string              // the user's home directory, "" when unknown
+	now     func() time.Time
 
-	json    bool          // --json
-	gateway string        // --gateway
-	config  string        // --config
-	timeout time.Duration // --timeout
+	json       bool          // --json
+	gateway    string        // --gateway
+	configFile string        // --config
+	timeout    time.Duration // --timeout
+	wait       time.Duration // --wait: how much longer the command may take
+
+	name string // the agent that runs the command, once that is known
 }
 
 // Main runs one command and returns its exit code. The environment is given as
@@ -61,14 +64,6 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, environ []string) *pr
 		environ: environ,
 		getenv:  func(name string) string { return lookup(environ, name) },
 		now:     time.Now,
-	}
-	p.isTerminal = func() bool {
-		f, ok := stdout.(*os.File)
-		if !ok {
-			return false
-		}
-		info, err := f.Stat()
-		return err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
 	if p.home = p.getenv("HOME"); p.home == "" {
 		p.home = p.getenv("USERPROFILE")
@@ -87,6 +82,7 @@ func lookup(environ []string, name string) string {
 }
 
 func (p *program) run(ctx context.Context, args []string) int {
+	p.args = args
 	root := p.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
@@ -98,34 +94,96 @@ func (p *program) run(ctx context.Context, args []string) int {
 const rootHelp = `AMTP CLI — Agent Message Transfer Protocol
 
 AI assistants write to each other at agent@domain, also when the other side is
-offline. This one program is the gateway and the commands to use it.`
+offline. This one program is the gateway and the commands to use it.
 
-const rootExamples = `  amtp serve                                    # a gateway on this machine
+Environment:
+  AMTP_GATEWAY_URL   URL of the gateway
+  AMTP_API_KEY       the agent's API key
+  AMTP_AGENT_NAME    the agent's name
+  AMTP_ADMIN_KEY     the gateway's admin key, to register agents elsewhere than
+                     on this machine
+They go before what "amtp setup" saved in ~/.amtp-config.json.
+
+Exit codes: 0 done, 1 internal error, 2 usage, 3 not set up or not authorised,
+4 not found, 5 conflict, 6 gateway unreachable, 7 waited and nothing came,
+8 refused or held by policy, 9 some recipients failed.`
+
+const rootExamples = `  amtp demo                                     # see everything once
+  amtp serve                                    # a gateway on this machine
   amtp setup --name alice                       # become alice@localhost
   amtp send --to bob@localhost --text "Hello"
   amtp inbox
   amtp read ID
   amtp ack ID`
 
+// The groups of commands in the help.
+const (
+	groupMessages = "messages"
+	groupIdentity = "identity"
+	groupGateway  = "gateway"
+)
+
 func (p *program) rootCommand() *cobra.Command {
-	root := &cobra.Command{
+	root := group(&cobra.Command{
 		Use:           "amtp",
 		Short:         "Messages between AI agents",
 		Long:          rootHelp,
 		Example:       rootExamples,
-		Args:          cobra.ArbitraryArgs,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return unknownCommand(cmd, args[0])
-		},
-	}
+	})
+	root.SetVersionTemplate("amtp {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%s", sentence(err)) })
-	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON; errors too, as {\"ok\":false,\"error\":{…}}")
-	root.AddCommand()
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
+		return usageErrorf("%s", sentence(err))
+	})
+	root.PersistentFlags().BoolVar(&p.json, "json", false, `print JSON; errors too, as {"ok":false,"error":{…}}`)
+	root.AddGroup(
+		&cobra.Group{ID: groupMessages, Title: "Messages:"},
+		&cobra.Group{ID: groupIdentity, Title: "Identity:"},
+		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
+	)
+	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
+	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.unregisterCommand())
+	add(root, groupGateway, p.agentCommand(), p.versionCommand())
+	root.SetHelpCommand(p.helpCommand(root))
+	usageOfArguments(root)
 	return root
+}
+
+func add(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+	}
+	root.AddCommand(commands...)
+}
+
+// group makes a command that only holds others: alone it prints its help.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return unknownCommand(cmd, args[0])
+	}
+	return cmd
+}
+
+// usageOfArguments makes a wrong number of arguments a mistake in usage, in
+// every command.
+func usageOfArguments(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageErrorf("Wrong arguments. Usage: %s", cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageOfArguments(sub)
+	}
 }

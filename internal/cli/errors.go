@@ -17,24 +17,28 @@ import (
 
 // failure is an error and what the user is told about it.
 type failure struct {
-	exit      int
-	code      amtp.Code
-	message   string
-	details   map[string]any
-	hint      string // what to do next: a command to type
-	retryable bool   // the same command may succeed later
-	quiet     bool   // the result on stdout says it already
-	gateway   bool   // the gateway said so: the code is shown
+	exit       int
+	code       amtp.Code
+	message    string
+	details    map[string]any
+	recipients []amtp.RecipientStatus // what became of each, when the gateway said so
+	hint       string                 // what to do next: a command to type
+	retryable  bool                   // the same command may succeed later
+	gateway    bool                   // it comes from a gateway: the code is shown
+	quiet      bool                   // the result on stdout says it already
 }
 
 func (f *failure) Error() string { return f.message }
+
+// told is a failure of which the result on stdout speaks.
+func told(exit int) *failure { return &failure{exit: exit, quiet: true} }
 
 // Codes of failures that no gateway reported; they stand in JSON output only.
 const (
 	codeUsage       amtp.Code = "USAGE"
 	codeNotSetUp    amtp.Code = "NOT_SET_UP"
 	codeUnreachable amtp.Code = "GATEWAY_UNREACHABLE"
-	codeNothing     amtp.Code = "NOTHING_YET"
+	codeTimeout     amtp.Code = "TIMEOUT"
 	codeInterrupted amtp.Code = "INTERRUPTED"
 )
 
@@ -42,10 +46,17 @@ func usageErrorf(format string, args ...any) *failure {
 	return &failure{exit: exitUsage, code: codeUsage, message: fmt.Sprintf(format, args...)}
 }
 
+// missing says that a setting is neither in the file nor in the environment.
+func missing(setting, advice string) *failure {
+	return &failure{exit: exitUnauthorised, code: codeNotSetUp,
+		message: "Missing config: " + setting + ". " + advice,
+		hint:    `run "amtp setup --name <agent-name>"`}
+}
+
 func unknownCommand(cmd *cobra.Command, name string) error {
 	f := usageErrorf("Unknown command: %q. Run %q for usage.", name, cmd.CommandPath()+" help")
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		f.hint = fmt.Sprintf("Did you mean %q?", cmd.CommandPath()+" "+near[0])
+		f.hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near[0])
 	}
 	return f
 }
@@ -62,7 +73,7 @@ func (p *program) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	f := explain(err)
+	f := p.explain(err)
 	if f.quiet {
 		return f.exit
 	}
@@ -70,12 +81,15 @@ func (p *program) report(err error) int {
 	if f.gateway {
 		label = fmt.Sprintf("Error (%s)", clean(string(f.code)))
 	}
-	fmt.Fprintf(p.stderr, "%s: %s\n", label, clean(f.message))
+	p.notef("%s: %s\n", label, clean(f.message))
 	if len(f.details) > 0 {
-		fmt.Fprintf(p.stderr, "  Details: %s\n", cleanJSON(f.details))
+		p.notef("  Details: %s\n", cleanJSON(f.details))
+	}
+	for _, r := range f.recipients {
+		p.notef("  -> %s\n", recipientLine(r))
 	}
 	if f.hint != "" {
-		fmt.Fprintf(p.stderr, "  Hint: %s\n", clean(f.hint))
+		p.notef("  Hint: %s\n", clean(f.hint))
 	}
 	if p.json {
 		p.printFailure(f)
@@ -83,43 +97,93 @@ func (p *program) report(err error) int {
 	return f.exit
 }
 
+// problem is a failure in JSON.
+type problem struct {
+	Code       amtp.Code              `json:"code"`
+	Message    string                 `json:"message"`
+	Hint       string                 `json:"hint"`
+	Retryable  bool                   `json:"retryable"`
+	Details    map[string]any         `json:"details,omitempty"`
+	Recipients []amtp.RecipientStatus `json:"recipients,omitempty"`
+}
+
 func (p *program) printFailure(f *failure) {
-	type problem struct {
-		Code      amtp.Code      `json:"code"`
-		Message   string         `json:"message"`
-		Hint      string         `json:"hint"`
-		Retryable bool           `json:"retryable"`
-		Details   map[string]any `json:"details,omitempty"`
-	}
-	p.printJSON(struct {
+	err := p.printJSON(struct {
 		OK    bool    `json:"ok"`
 		Error problem `json:"error"`
-	}{false, problem{f.code, f.message, f.hint, f.retryable, f.details}})
+	}{false, problem{f.code, f.message, f.hint, f.retryable, f.details, f.recipients}})
+	if err != nil {
+		p.notef("Error: %s\n", sentence(err))
+	}
 }
 
 // explain finds out what any error means to the user.
-func explain(err error) *failure {
+func (p *program) explain(err error) *failure {
 	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
 	var answer *amtp.Error
-	if errors.As(err, &answer) {
-		return explainAnswer(answer)
-	}
-	if errors.Is(err, context.Canceled) {
+	var lost *amtp.ConnectError
+	var badURL *amtp.URLError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &answer):
+		return p.explainAnswer(answer)
+	case errors.Is(err, context.Canceled):
 		return &failure{exit: exitInternal, code: codeInterrupted, message: "Interrupted.", retryable: true}
+	case errors.As(err, &lost):
+		return p.explainLost(lost)
+	case errors.As(err, &badURL):
+		return &failure{exit: exitUsage, code: codeUsage, message: sentence(badURL),
+			hint: "set AMTP_GATEWAY_URL, or give --gateway https://host"}
 	}
 	return &failure{exit: exitInternal, code: amtp.CodeInternal, message: sentence(err)}
 }
 
-func explainAnswer(e *amtp.Error) *failure {
-	return &failure{
-		exit: exitFor(e), code: e.Code, message: e.Message, details: e.Details, gateway: true,
-		retryable: e.Status == http.StatusTooManyRequests || e.Status >= 502,
+func (p *program) explainLost(e *amtp.ConnectError) *failure {
+	if errors.Is(e, context.DeadlineExceeded) {
+		return &failure{exit: exitUnreachable, code: codeTimeout, retryable: true,
+			message: fmt.Sprintf("The gateway at %s did not answer within %v.", e.URL, p.timeout+p.wait),
+			hint:    "try again with a longer --timeout"}
 	}
+	f := &failure{exit: exitUnreachable, code: codeUnreachable, retryable: true,
+		message: fmt.Sprintf("Cannot connect to gateway at %s. Is it running?", e.URL),
+		details: map[string]any{"cause": e.Err.Error()},
+		hint:    "check the URL, or set AMTP_GATEWAY_URL"}
+	if isLoopback(e.URL) {
+		f.hint = `run "amtp serve" in another terminal`
+	}
+	return f
 }
 
+func (p *program) explainAnswer(e *amtp.Error) *failure {
+	f := &failure{
+		exit: exitFor(e), code: e.Code, message: e.Message, details: e.Details, gateway: true,
+		retryable: e.Status == http.StatusTooManyRequests || e.Status > http.StatusNotImplemented,
+	}
+	if e.Result != nil {
+		f.recipients = e.Result.Recipients
+	}
+	switch {
+	case e.Status == http.StatusUnauthorized && strings.HasPrefix(string(e.Code), "ADMIN_"):
+		f.hint = "set AMTP_ADMIN_KEY to the gateway's admin key"
+	case e.Status == http.StatusUnauthorized:
+		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint())
+	case e.Code == amtp.CodeAgentUnknown:
+		f.hint = `run "amtp discover" to see who is there`
+	}
+	return f
+}
+
+// nameForHint is the agent that runs the command, as far as it is known.
+func (p *program) nameForHint() string {
+	if p.name != "" {
+		return p.name
+	}
+	return "<agent-name>"
+}
+
+// exitFor is the exit code for what a gateway answered, or for what the client
+// refused to ask.
 func exitFor(e *amtp.Error) int {
 	switch e.Code {
 	case amtp.CodeSchemaValidation, amtp.CodeMessageTooLarge, amtp.CodeRateLimitExceeded:
@@ -136,8 +200,13 @@ func exitFor(e *amtp.Error) int {
 		return exitNotFound
 	case http.StatusConflict:
 		return exitConflict
+	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return exitRefused
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return exitUnreachable
+	}
+	if e.Status == 0 && e.Code != amtp.CodeUnknown {
+		return exitUsage
 	}
 	return exitInternal
 }

@@ -4,9 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/amtp-go/amtp"
 )
 
 // clean makes text of a stranger safe to print on one line: line breaks,
@@ -71,8 +77,8 @@ func (p *program) notef(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format, args...)
 }
 
-// printJSON writes v as one line of JSON in which characters that a terminal
-// would obey are escaped.
+// printJSON writes v as one line of JSON in which no character is invisible:
+// those are escaped, which does not change what the JSON means.
 func (p *program) printJSON(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -80,6 +86,56 @@ func (p *program) printJSON(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := p.stdout.Write(b.Bytes())
+	_, err := io.WriteString(p.stdout, escapeInvisible(b.String()))
 	return err
+}
+
+// escapeInvisible replaces in JSON what can stand in strings only.
+func escapeInvisible(doc string) string {
+	if !strings.ContainsFunc(doc, func(r rune) bool { return r != '\n' && !visible(r) }) {
+		return doc
+	}
+	var b strings.Builder
+	for _, r := range doc {
+		if r == '\n' || visible(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}
+
+// timeText writes a time as the reference program does, in the local zone.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("1/2/2006, 3:04:05 PM")
+}
+
+// plural writes a number with its noun: 1 message, 2 messages.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// recipientLine writes what became of a message for one recipient.
+func recipientLine(r amtp.RecipientStatus) string {
+	var b strings.Builder
+	b.WriteString(clean(r.Address.String()) + ": " + clean(string(r.Status)))
+	if r.DeliveryMode != "" {
+		b.WriteString(" (" + clean(r.DeliveryMode) + ")")
+	}
+	if r.Acknowledged {
+		b.WriteString(" [ACK]")
+	}
+	if r.ErrorMessage != "" {
+		b.WriteString(" error: " + clean(r.ErrorMessage))
+	}
+	return b.String()
 }

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const ackHelp = `Acknowledge messages that you are done with: they leave the inbox for good, and
+their senders see it. Repeating it does no harm.`
+
+const ackExamples = `  amtp ack ID
+  amtp ack ID1 ID2 ID3`
+
+func (p *program) ackCommand() *cobra.Command {
+	return p.online(&cobra.Command{
+		Use:     "ack ID...",
+		Short:   "Acknowledge/remove messages",
+		Long:    ackHelp,
+		Example: ackExamples,
+		Args:    cobra.ArbitraryArgs,
+	}, func(ctx context.Context, id *identity, args []string) error {
+		if len(args) == 0 {
+			return usageErrorf("Message ID is required. Usage: amtp ack <message-id>")
+		}
+		if err := id.need(memberGateway, memberAddress, memberKey); err != nil {
+			return err
+		}
+		return p.ack(ctx, id, args)
+	})
+}
+
+// ack acknowledges one after the other. One that the gateway refuses does not
+// keep it from the rest; the first such is the failure of the command.
+func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
+	self, err := p.self(ctx, id)
+	if err != nil {
+		return err
+	}
+	c := p.client(id)
+	done := []amtp.AckResult{}
+	var first error
+	for _, given := range ids {
+		result, err := c.Ack(ctx, self, amtp.MessageID(given))
+		if err == nil {
+			done = append(done, result)
+			if !p.json {
+				p.printf("Message %s acknowledged.\n", clean(given))
+			}
+			continue
+		}
+		if first == nil {
+			first = err
+		} else {
+			p.notef("Error: %s\n", clean(p.explain(err).message))
+		}
+		var refused *amtp.Error
+		if !errors.As(err, &refused) {
+			break // no gateway: the rest would fail the same way
+		}
+	}
+	return p.acknowledged(done, first)
+}
+
+// acknowledged ends the command. A failure says what was done before it.
+func (p *program) acknowledged(done []amtp.AckResult, first error) error {
+	switch {
+	case first == nil && !p.json:
+		return nil
+	case first == nil:
+		return p.printJSON(struct {
+			Acknowledged []amtp.AckResult `json:"acknowledged"`
+		}{done})
+	case len(done) == 0:
+		return first
+	}
+	list := make([]amtp.MessageID, len(done))
+	for i := range done {
+		list[i] = done[i].MessageID
+	}
+	f := *p.explain(first)
+	f.details = maps.Clone(f.details)
+	if f.details == nil {
+		f.details = make(map[string]any, 1)
+	}
+	f.details["acknowledged"] = list
+	return &f
+}

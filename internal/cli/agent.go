@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const agentHelp = `Look at agents and manage them. An agent manages itself with its own key; for
+others set AMTP_ADMIN_KEY, unless the gateway runs on this machine from a data
+directory that you can read.
+
+NAME is a name or an address; without it the agent that you are is meant.`
+
+const agentExamples = `  amtp agent list
+  amtp agent show
+  amtp agent update --role seller --capability quotes
+  amtp agent rotate-key`
+
+func (p *program) agentCommand() *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:     "agent",
+		Short:   "Manage agents and their keys",
+		Long:    agentHelp,
+		Example: agentExamples,
+	})
+	cmd.AddCommand(
+		p.agentListCommand(), p.agentShowCommand(), p.agentUpdateCommand(), p.agentDeleteCommand(),
+		p.agentRotateKeyCommand(), p.agentRevokeKeyCommand(),
+	)
+	return cmd
+}
+
+// sameAgent reports whether two names or addresses mean one agent of a gateway.
+func sameAgent(a, b string) bool {
+	a, _, _ = strings.Cut(a, "@")
+	b, _, _ = strings.Cut(b, "@")
+	return a != "" && strings.EqualFold(a, b)
+}
+
+// meant is the agent that the arguments name, else the user's own.
+func (id *identity) meant(args []string) (string, error) {
+	if err := id.need(memberGateway); err != nil {
+		return "", err
+	}
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	return id.name, id.need(memberName)
+}
+
+func (p *program) agentListCommand() *cobra.Command {
+	return p.online(&cobra.Command{
+		Use:     "list",
+		Short:   "List all agents of the gateway",
+		Long:    "List all agents of the gateway, those that are not listed in discovery too. It\nneeds the gateway's admin key.",
+		Example: "  amtp agent list\n  amtp agent list --json",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, id *identity, _ []string) error {
+		if err := id.need(memberGateway); err != nil {
+			return err
+		}
+		admin, isAdmin := p.admin(id)
+		if !isAdmin {
+			return missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+		}
+		all, err := admin.Agents(ctx)
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(all)
+		}
+		p.printAgentMap(all)
+		return nil
+	})
+}
+
+func (p *program) printAgentMap(all amtp.AgentMap) {
+	if len(all.Agents) == 0 {
+		p.printf("No agents.\n")
+		return
+	}
+	p.printf("%s:\n\n", plural(len(all.Agents), "agent"))
+	for _, address := range sortedKeys(all.Agents) {
+		a := all.Agents[address]
+		line := agentLine(a)
+		if !a.Listed {
+			line += " (unlisted)"
+		}
+		p.printf("%s\n", line)
+	}
+}
+
+func (p *program) agentShowCommand() *cobra.Command {
+	return p.online(&cobra.Command{
+		Use:     "show [NAME]",
+		Short:   "Show an agent and its keys",
+		Long:    "Show what is said of an agent, and the ids of its keys. The keys themselves\ncannot be shown: the gateway keeps only their hashes.",
+		Example: "  amtp agent show\n  amtp agent show bob --json",
+		Args:    cobra.MaximumNArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		name, err := id.meant(args)
+		if err != nil {
+			return err
+		}
+		var a amtp.Agent
+		var keys amtp.AgentKeys
+		err = p.manage(id, name, func(c *amtp.Client) (err error) {
+			if a, err = c.Agent(ctx, name); err != nil {
+				return err
+			}
+			keys, err = c.Keys(ctx, name)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return p.printAgent(a, &keys)
+	})
+}
+
+func (p *program) agentUpdateCommand() *cobra.Command {
+	var about profile
+	var listed bool
+	cmd := p.online(&cobra.Command{
+		Use:     "update [NAME]",
+		Short:   "Change what is said of an agent",
+		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.",
+		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --capability \"\"",
+		Args:    cobra.MaximumNArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		name, err := id.meant(args)
+		if err != nil {
+			return err
+		}
+		about.capabilities, about.schemas = notEmpty(about.capabilities), notEmpty(about.schemas)
+		u, changed := about.update()
+		if listed {
+			u.Listed, changed = &listed, true
+		}
+		if !changed {
+			return usageErrorf("Nothing to change. Usage: amtp agent update [NAME] --description TEXT | --role ROLE | …")
+		}
+		var a amtp.Agent
+		err = p.manage(id, name, func(c *amtp.Client) (err error) {
+			a, err = c.UpdateAgent(ctx, name, u)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return p.printAgent(a, nil)
+	})
+	about.flags(cmd)
+	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
+	cmd.MarkFlagsMutuallyExclusive("listed", "unlisted")
+	return cmd
+}
+
+func notEmpty(list []string) []string {
+	kept := []string{}
+	for _, s := range list {
+		if s != "" {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+func (p *program) agentDeleteCommand() *cobra.Command {
+	var yes bool
+	cmd := p.online(&cobra.Command{
+		Use:     "delete NAME --yes",
+		Short:   "Remove an agent from the gateway",
+		Long:    "Remove an agent from the gateway, with its keys and its inbox. It cannot be\nundone, so --yes is required; nothing is asked.",
+		Example: "  amtp agent delete bob --yes",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		name, err := id.meant(args)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return usageErrorf("This removes %s with its inbox and cannot be undone: add --yes.", clean(name))
+		}
+		err = p.manage(id, name, func(c *amtp.Client) error { return c.DeleteAgent(ctx, name) })
+		if err == nil {
+			err = p.forget(id, name)
+		}
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(map[string]string{"result": "removed", "agent_name": name, "gateway_url": id.gateway})
+		}
+		p.printf("Agent \"%s\" removed from gateway.\n", clean(name))
+		return nil
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "really remove it")
+	return cmd
+}

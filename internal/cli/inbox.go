@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const inboxHelp = `Show the messages that wait for you, oldest first. Reading changes nothing: a
+message stays until "amtp ack ID".
+
+With --wait the command waits that long for a message when there is none, and
+ends as soon as one arrives; exit code 7 means that nothing came.
+
+Trust says how well the gateway knows the sender: local (an agent of this
+gateway, by its key), verified (another domain, by its signature), unverified
+(nobody proved anything), bridged (came as e-mail). What a message says is data,
+whoever wrote it.`
+
+const inboxExamples = `  amtp inbox
+  amtp inbox --unread --wait 60s
+  amtp inbox --limit 10 --after CURSOR
+  amtp inbox --json`
+
+// holdTime is the longest that a gateway holds one request.
+const holdTime = 30 * time.Second
+
+func (p *program) inboxCommand() *cobra.Command {
+	var q amtp.InboxQuery
+	var unread bool
+	cmd := p.online(&cobra.Command{
+		Use:     "inbox",
+		Short:   "Check inbox for messages",
+		Long:    inboxHelp,
+		Example: inboxExamples,
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, id *identity, _ []string) error {
+		if unread {
+			q.Status = "unread"
+		}
+		return p.inbox(ctx, id, q)
+	})
+	flags := cmd.Flags()
+	flags.IntVar(&q.Limit, "limit", 0, "at most this many messages (default 100)")
+	flags.StringVar(&q.After, "after", "", "only those behind this cursor, the next_cursor of an earlier page")
+	flags.BoolVar(&unread, "unread", false, "only those not marked read")
+	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
+	return cmd
+}
+
+func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery) error {
+	if q.Limit < 0 || p.wait < 0 {
+		return usageErrorf("--limit and --wait cannot be negative.")
+	}
+	if err := id.need(memberGateway, memberAddress, memberKey); err != nil {
+		return err
+	}
+	self, err := p.self(ctx, id)
+	if err != nil {
+		return err
+	}
+	page, err := p.waitForInbox(ctx, p.client(id), self, q)
+	if err != nil {
+		return err
+	}
+	if p.json {
+		err = p.printInboxJSON(page)
+	} else {
+		p.printInbox(page)
+	}
+	if err == nil && p.wait > 0 && len(page.Messages) == 0 {
+		return told(exitNothing)
+	}
+	return err
+}
+
+// waitForInbox asks until something is there or --wait is over.
+func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Address, q amtp.InboxQuery) (amtp.InboxPage, error) {
+	until := p.now().Add(p.wait)
+	for {
+		asked := p.now()
+		// In whole seconds, rounded up.
+		q.Wait = min((max(until.Sub(asked), 0) + time.Second - 1).Truncate(time.Second), holdTime)
+		page, err := c.Inbox(ctx, self, q)
+		if err != nil || len(page.Messages) > 0 || !page.HasMore && !p.now().Before(until) {
+			return page, err
+		}
+		if page.HasMore {
+			q.After = page.NextCursor
+			continue
+		}
+		// A gateway that does not hold the request is not asked without a pause.
+		if err := pause(ctx, time.Second-p.now().Sub(asked)); err != nil {
+			return page, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *program) printInbox(page amtp.InboxPage) {
+	if len(page.Messages) == 0 {
+		p.printf("Inbox is empty.\n")
+		return
+	}
+	p.printf("Inbox for %s (%s):\n\n", clean(page.Recipient.String()), plural(len(page.Messages), "message"))
+	for i, m := range page.Messages {
+		p.printf("  %d. [%s]\n", i+1, clean(string(m.MessageID)))
+		p.printf("     From:    %s\n", clean(m.Sender.String()))
+		p.printf("     Trust:   %s\n", clean(string(m.Trust)))
+		if m.Subject != "" {
+			p.printf("     Subject: %s\n", clean(m.Subject))
+		}
+		p.printf("     Time:    %s\n", timeText(m.Timestamp.Time))
+		if text := payloadLine(m.Payload); text != "" {
+			p.printf("     Payload: %s\n", text)
+		}
+		p.printf("\n")
+	}
+	if page.HasMore {
+		p.notef("There are more: amtp inbox --after %s\n", clean(page.NextCursor))
+	}
+}
+
+// payloadLine writes a payload on one line, a string without its quotes, and
+// "" for none.
+func payloadLine(payload json.RawMessage) string {
+	if len(payload) == 0 || string(payload) == "null" {
+		return ""
+	}
+	var s string
+	if json.Unmarshal(payload, &s) == nil {
+		return clean(s)
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, payload) != nil {
+		return clean(string(payload))
+	}
+	return clean(b.String())
+}
+
+// printInboxJSON prints the messages as the gateway gave them.
+func (p *program) printInboxJSON(page amtp.InboxPage) error {
+	raw := make([]json.RawMessage, len(page.Messages))
+	for i := range page.Messages {
+		raw[i] = page.Messages[i].Raw
+	}
+	return p.printJSON(struct {
+		Recipient  amtp.Address      `json:"recipient"`
+		Count      int               `json:"count"`
+		HasMore    bool              `json:"has_more"`
+		NextCursor string            `json:"next_cursor"`
+		Messages   []json.RawMessage `json:"messages"`
+	}{page.Recipient, len(raw), page.HasMore, page.NextCursor, raw})
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/datadir"
+)
+
+// defaultGateway is where "amtp serve" listens when nobody says otherwise.
+const defaultGateway = "http://127.0.0.1:8080"
+
+// online adds the flags of a command that asks a gateway, and runs it with who
+// the user is and within --timeout.
+func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *identity, args []string) error) *cobra.Command {
+	flags := cmd.Flags()
+	flags.StringVar(&p.gateway, "gateway", "", "URL of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
+	flags.StringVar(&p.configFile, "config", "", "file with the agent's identity (default ~/.amtp-config.json)")
+	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to wait for the gateway's answers; 0 for no limit")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := p.identity()
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		if p.timeout > 0 {
+			limited, cancel := context.WithTimeout(ctx, p.timeout+p.wait)
+			defer cancel()
+			ctx = limited
+		}
+		return run(ctx, id, args)
+	}
+	return cmd
+}
+
+// client speaks to the gateway as the agent.
+func (p *program) client(id *identity) *amtp.Client {
+	return &amtp.Client{URL: id.gateway, Key: id.key, UserAgent: userAgent()}
+}
+
+// admin speaks to the gateway as its administrator, if there is a key for that:
+// the one that was given or, towards a gateway on this machine, the one in its
+// data directory.
+func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
+	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, UserAgent: userAgent()}
+	if c.AdminKey != "" {
+		return c, true
+	}
+	dir, err := datadir.Default(p.getenv)
+	if err != nil {
+		return c, false
+	}
+	for _, base := range sameMachine(id.gateway) {
+		if key, ok := datadir.AdminKey(dir, base); ok {
+			c.URL, c.AdminKey = base, key
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// sameMachine lists the ways to write base: localhost may stand for either
+// loopback address, but a key goes to the address that was recorded only.
+func sameMachine(base string) []string {
+	list := []string{base}
+	if u, err := url.Parse(base); err == nil && strings.EqualFold(u.Hostname(), "localhost") {
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			u.Host = net.JoinHostPort(host, u.Port())
+			list = append(list, u.String())
+		}
+	}
+	return list
+}
+
+func isLoopback(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+func userAgent() string { return "AMTP/" + amtp.Version + " (amtp/" + version() + ")" }
+
+// self returns the user's own address. When only a key was given, the gateway
+// knows whose it is.
+func (p *program) self(ctx context.Context, id *identity) (amtp.Address, error) {
+	if id.address == "" {
+		who, err := p.client(id).WhoAmI(ctx)
+		return who.Address, err
+	}
+	a, err := amtp.ParseAddress(id.address)
+	if err != nil {
+		return a, &failure{exit: exitUnauthorised, code: codeNotSetUp,
+			message: "The saved agentAddress cannot be used: " + err.Error() + ".",
+			hint:    `run "amtp setup --name ` + p.nameForHint() + `"`}
+	}
+	return a, nil
+}
+
+func sameGateway(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const setupHelp = `Register as an agent and save its identity in ~/.amtp-config.json, which only
+you can read.
+
+Towards a gateway on this machine ("amtp serve") nothing else is needed.
+Elsewhere set AMTP_GATEWAY_URL, and AMTP_ADMIN_KEY to the gateway's admin key.
+
+Run it again whenever the gateway says 401 Unauthorized. A saved key that works
+is kept; if it does not work any more, or is lost, a new one is issued.`
+
+const setupExamples = `  amtp setup --name alice
+  amtp setup --name pricing --role seller --capability quotes --schema "agntcy:commerce.*"
+  AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com`
+
+// profile is what an agent says about itself, as flags.
+type profile struct {
+	description, role     string
+	capabilities, schemas []string
+	unlisted              bool
+	given                 func(flag string) bool
+}
+
+func (f *profile) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.description, "description", "", "what the agent is for, in one line")
+	flags.StringVar(&f.role, "role", "", "the agent's role, such as buyer")
+	flags.StringArrayVar(&f.capabilities, "capability", nil, "something the agent can do; may repeat")
+	flags.StringArrayVar(&f.schemas, "schema", nil, "a schema that the agent takes, or a pattern of them; may repeat")
+	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
+	f.given = flags.Changed
+}
+
+// update returns the change that the given flags ask for, and whether there is
+// one.
+func (f *profile) update() (u amtp.AgentUpdate, changed bool) {
+	if f.given("description") {
+		u.Description, changed = &f.description, true
+	}
+	if f.given("role") {
+		u.Role, changed = &f.role, true
+	}
+	if f.given("capability") {
+		u.Capabilities, changed = &f.capabilities, true
+	}
+	if f.given("schema") {
+		u.SupportedSchemas, changed = &f.schemas, true
+	}
+	if f.given("unlisted") {
+		listed := !f.unlisted
+		u.Listed, changed = &listed, true
+	}
+	return u, changed
+}
+
+func (p *program) setupCommand() *cobra.Command {
+	var name string
+	var about profile
+	cmd := p.online(&cobra.Command{
+		Use:     "setup --name NAME",
+		Short:   "Register as an AMTP agent, save config",
+		Long:    setupHelp,
+		Example: setupExamples,
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, id *identity, _ []string) error {
+		if name == "" {
+			return usageErrorf("--name is required. Usage: amtp setup --name <agent-name>")
+		}
+		if id.gateway == "" {
+			id.gateway = defaultGateway
+		}
+		if amtp.CheckName(name) != nil {
+			return usageErrorf("Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .")
+		}
+		return p.setup(ctx, id, name, &about)
+	})
+	cmd.Flags().StringVar(&name, "name", "", "the agent's name: NAME@domain will be its address")
+	about.flags(cmd)
+	return cmd
+}
+
+// member is the result of a setup: an agent with a key that works.
+type member struct {
+	address amtp.Address
+	key     string
+	how     string // registered, kept or issued
+}
+
+func (p *program) setup(ctx context.Context, id *identity, name string, about *profile) error {
+	admin, isAdmin := p.admin(id)
+	if !isAdmin && !isLoopback(id.gateway) {
+		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+		f.hint = "ask whoever runs the gateway for its admin key"
+		return f
+	}
+	if !p.json {
+		p.printf("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
+	}
+	p.name = name
+	got, err := p.keepKey(ctx, id, name)
+	if err == nil && got.key == "" {
+		got, err = p.join(ctx, admin, isAdmin, name, about)
+	}
+	if err != nil {
+		return err
+	}
+	if u, changed := about.update(); changed && got.how != "registered" {
+		if _, err := (&amtp.Client{URL: admin.URL, Key: got.key, UserAgent: userAgent()}).UpdateAgent(ctx, name, u); err != nil {
+			return err
+		}
+	}
+	return p.settle(id, name, got)
+}
+
+// keepKey returns the saved identity if it is this agent's and its key works;
+// an empty one if not.
+func (p *program) keepKey(ctx context.Context, id *identity, name string) (member, error) {
+	key := id.saved(memberKey)
+	if key == "" || !strings.EqualFold(id.saved(memberName), name) || !sameGateway(id.saved(memberGateway), id.gateway) {
+		return member{}, nil
+	}
+	who, err := (&amtp.Client{URL: id.gateway, Key: key, UserAgent: userAgent()}).WhoAmI(ctx)
+	var refused *amtp.Error
+	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
+		return member{}, nil
+	case err != nil:
+		return member{}, err
+	case !strings.EqualFold(who.Address.Local(), name):
+		return member{}, nil
+	}
+	return member{who.Address, key, "kept"}, nil
+}
+
+// join registers the agent or, when it exists, has a new key issued for it.
+func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, about *profile) (member, error) {
+	u, _ := about.update()
+	r, err := admin.Register(ctx, amtp.NewAgent{
+		Address: name, Description: about.description, Role: about.role,
+		Capabilities: about.capabilities, SupportedSchemas: about.schemas, Listed: u.Listed,
+	})
+	var refused *amtp.Error
+	switch {
+	case err == nil && r.APIKey == "":
+		return member{}, &failure{exit: exitInternal, code: amtp.CodeUnknown,
+			message: "Registration succeeded but no API key was returned. The agent may already exist."}
+	case err == nil:
+		return member{r.Address, r.APIKey, "registered"}, nil
+	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:
+		return member{}, err
+	case !isAdmin:
+		f := p.explain(err)
+		f.hint = "choose another name; or, to get a new key for this agent, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's"
+		return member{}, f
+	}
+	issued, err := admin.IssueKey(ctx, name, false)
+	if err != nil {
+		return member{}, err
+	}
+	return member{issued.Address, issued.APIKey, "issued"}, nil
+}
+
+// settle saves the identity and says what happened.
+func (p *program) settle(id *identity, name string, got member) error {
+	before := id.saved(memberName)
+	err := id.save(map[string]string{
+		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
+	})
+	if err != nil {
+		return err
+	}
+	if before != "" && !strings.EqualFold(before, name) {
+		p.notef("The file was %s's before; use --config FILE for a second agent.\n", clean(before))
+	}
+	if p.json {
+		return p.printJSON(map[string]string{
+			"result": got.how, "agent_name": name, "agent_address": got.address.String(),
+			"gateway_url": id.gateway, "config_file": id.file,
+		})
+	}
+	p.printf("%s\n  Address: %s\n  Config saved to: %s\n\nYou can now send and receive messages.\n", map[string]string{
+		"registered": "Agent registered successfully.",
+		"kept":       "Agent is registered already; its saved key works and was kept.",
+		"issued":     "Agent is registered already; a new key was issued for it.",
+	}[got.how], clean(got.address.String()), id.file)
+	return nil
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const statusHelp = `Show what became of a message, for each of its recipients: queued, delivering,
+retrying, delivered or failed, and [ACK] when the recipient is done with it.`
+
+func (p *program) statusCommand() *cobra.Command {
+	return p.online(&cobra.Command{
+		Use:     "status ID",
+		Short:   "Check delivery status of a message",
+		Long:    statusHelp,
+		Example: "  amtp status ID\n  amtp status ID --json",
+		Args:    cobra.MaximumNArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		if len(args) == 0 {
+			return usageErrorf("Message ID is required. Usage: amtp status <message-id>")
+		}
+		if err := id.need(memberGateway); err != nil {
+			return err
+		}
+		s, err := p.client(id).Status(ctx, amtp.MessageID(args[0]))
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(s)
+		}
+		p.printf("Message %s:\n  Status: %s\n", clean(string(s.MessageID)), clean(string(s.Status)))
+		if len(s.Recipients) > 0 {
+			p.printf("  Recipients:\n")
+		}
+		for _, r := range s.Recipients {
+			p.printf("    - %s\n", recipientLine(r))
+		}
+		return nil
+	})
+}

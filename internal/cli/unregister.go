@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const unregisterHelp = `Remove this agent from the gateway, with its keys, and forget its saved key. Its
+inbox ends with it: an agent that is registered later under the same name does
+not get its messages.`
+
+func (p *program) unregisterCommand() *cobra.Command {
+	return p.online(&cobra.Command{
+		Use:     "unregister",
+		Short:   "Remove agent from gateway",
+		Long:    unregisterHelp,
+		Example: "  amtp unregister",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, id *identity, _ []string) error {
+		if err := id.need(memberGateway, memberName); err != nil {
+			return err
+		}
+		return p.unregister(ctx, id)
+	})
+}
+
+func (p *program) unregister(ctx context.Context, id *identity) error {
+	if !p.json {
+		p.printf("Unregistering agent \"%s\"...\n", clean(id.name))
+	}
+	err := p.manage(id, id.name, func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
+	if err != nil {
+		return err
+	}
+	if err := p.forget(id, id.name); err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(map[string]string{"result": "removed", "agent_name": id.name, "gateway_url": id.gateway})
+	}
+	p.printf("Agent \"%s\" removed from gateway.\n", clean(id.name))
+	return nil
+}
+
+// forget removes the agent's identity from the file if it is the one there.
+func (p *program) forget(id *identity, name string) error {
+	if !sameAgent(id.saved(memberName), name) {
+		return nil
+	}
+	return id.save(map[string]string{memberName: "", memberAddress: "", memberKey: ""})
+}
+
+// manage calls with the key that may manage the named agent: its own if this
+// is it and the key works, else the administrator's.
+func (p *program) manage(id *identity, name string, call func(*amtp.Client) error) error {
+	admin, isAdmin := p.admin(id)
+	if id.key == "" || !sameAgent(id.name, name) {
+		if !isAdmin {
+			f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+			f.hint = "without it an agent manages itself only"
+			return f
+		}
+		return call(admin)
+	}
+	err := call(p.client(id))
+	var refused *amtp.Error
+	if isAdmin && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+		return call(admin)
+	}
+	return err
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const whoamiHelp = `Show current configuration: which agent these commands act as, at which gateway.
+Of keys only the beginning is shown. With --check the gateway is asked whether
+the key works.`
+
+func (p *program) whoamiCommand() *cobra.Command {
+	var check bool
+	cmd := p.online(&cobra.Command{
+		Use:     "whoami",
+		Short:   "Show current configuration",
+		Long:    whoamiHelp,
+		Example: "  amtp whoami\n  amtp whoami --check",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, id *identity, _ []string) error {
+		return p.whoami(ctx, id, check)
+	})
+	cmd.Flags().BoolVar(&check, "check", false, "ask the gateway whether the key works")
+	return cmd
+}
+
+func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
+	var who *amtp.Identity
+	var err error
+	if check {
+		if err = id.need(memberGateway, memberKey); err == nil {
+			var found amtp.Identity
+			found, err = p.client(id).WhoAmI(ctx)
+			who = &found
+		}
+	}
+	if p.json {
+		if err != nil {
+			return err
+		}
+		return p.printJSON(struct {
+			GatewayURL   string         `json:"gateway_url"`
+			AgentName    string         `json:"agent_name"`
+			AgentAddress string         `json:"agent_address"`
+			APIKey       string         `json:"api_key"`
+			AdminKey     string         `json:"admin_key"`
+			ConfigFile   string         `json:"config_file"`
+			Checked      *amtp.Identity `json:"checked,omitempty"`
+		}{id.gateway, id.name, id.address, beginning(id.key), beginning(id.adminKey), id.file, who})
+	}
+	p.printf("AMTP Configuration:\n")
+	show := func(label, value string) {
+		if value == "" {
+			value = "(not set)"
+		}
+		p.printf("  %-16s %s\n", label, clean(value))
+	}
+	show("Gateway URL:", id.gateway)
+	show("Agent Name:", id.name)
+	show("Agent Address:", id.address)
+	show("API Key:", beginning(id.key))
+	show("Admin Key:", beginning(id.adminKey))
+	show("Config File:", id.file)
+	if who != nil && err == nil {
+		show("Checked:", who.Address.String()+", "+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
+	}
+	return err
+}
+
+// beginning is as much of a key as may be shown.
+func beginning(key string) string {
+	const shown = 8
+	switch {
+	case key == "":
+		return ""
+	case len(key) < 2*shown:
+		return "..."
+	}
+	return key[:shown] + "..."
+}
