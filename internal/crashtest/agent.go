@@ -1,0 +1,89 @@
+package crashtest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// An Agent is one client of a gateway that dies now and then. It repeats what
+// had no clear answer until it has one.
+type Agent struct {
+	Address amtp.Address
+	key     string
+	gateway *Gateway
+	http    *http.Client
+	ledger  *Ledger
+}
+
+// patience is how long one request may take; a gateway that holds one longer
+// is as good as dead to the client.
+const patience = 10 * time.Second
+
+// Register makes an agent of the running gateway.
+func Register(ctx context.Context, g *Gateway, l *Ledger, name string) (*Agent, error) {
+	admin, err := g.AdminKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	url, err := g.URL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := (&amtp.Client{URL: url, AdminKey: admin}).Register(ctx, amtp.NewAgent{Address: name})
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{
+		Address: r.Address, key: r.APIKey, gateway: g, ledger: l,
+		http: &http.Client{Transport: &http.Transport{}},
+	}, nil
+}
+
+// Close gives the agent's connections back.
+func (a *Agent) Close() { a.http.CloseIdleConnections() }
+
+// once makes one call to the gateway's present life, waiting for it if it is
+// down. The error is an *amtp.Error when the gateway answered.
+func (a *Agent) once(ctx context.Context, call func(context.Context, *amtp.Client) error) error {
+	url, err := a.gateway.URL(ctx)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return call(limited, &amtp.Client{URL: url, Key: a.key, HTTP: a.http, Retries: -1})
+}
+
+// until repeats a call until it has a clear answer: success, a refusal, or the
+// end of ctx.
+func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Client) error) error {
+	again := time.NewTicker(poll)
+	defer again.Stop()
+	for {
+		err := a.once(ctx, call)
+		if err == nil || isRefusal(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-again.C:
+		}
+	}
+}
+
+// isRefusal reports whether the gateway answered and will not change its mind.
+func isRefusal(err error) bool {
+	var e *amtp.Error
+	return errors.As(err, &e) && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests
+}
+
+// isLost reports whether the call may or may not have had an effect.
+func isLost(err error) bool {
+	var e *amtp.Error
+	return err != nil && !errors.As(err, &e)
+}

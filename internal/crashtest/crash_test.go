@@ -1,0 +1,227 @@
+package crashtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// readyWithin is how soon after its start a gateway must take messages again.
+const readyWithin = 2 * time.Second
+
+// TestKilledUnderLoad kills the gateway CRASH_CYCLES times (10 when unset) at
+// moments that follow from CRASH_SEED (by chance when unset).
+func TestKilledUnderLoad(t *testing.T) {
+	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 10))
+	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
+	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", cycles, seed)
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(cycles)*5*time.Second)
+	defer cancel()
+	w := newWorld(ctx, t, seed)
+	began := time.Now()
+	w.start(ctx)
+	for range cycles {
+		w.crash(ctx, t)
+	}
+	w.stop()
+	w.settle(ctx, t)
+
+	c := w.ledger.Counts()
+	t.Logf("%d cycles in %v, slowest start %v: %+v", cycles, time.Since(began).Round(time.Millisecond), w.slowest, c)
+	if c.Accepted < 50*cycles || c.Acknowledged < 10*cycles {
+		t.Errorf("there was too little load to show anything: %+v", c)
+	}
+}
+
+func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// world is a gateway with everybody who uses it.
+type world struct {
+	gateway  *Gateway
+	ledger   *Ledger
+	rand     *rand.Rand
+	readers  []*Reader // two for each of the inboxes that are emptied
+	follower *Follower // of the inbox that only grows
+	senders  []*Sender
+	slowest  time.Duration
+
+	sending, reading sync.WaitGroup
+	stopSending      chan struct{}
+	stopReading      chan struct{}
+}
+
+func newWorld(ctx context.Context, t *testing.T, seed uint64) *world {
+	t.Helper()
+	dir := t.TempDir()
+	binary, err := Build(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		gateway: NewGateway(binary, dir), ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)),
+		stopSending: make(chan struct{}), stopReading: make(chan struct{}),
+	}
+	w.launch(ctx, t)
+	agents := make(map[string]*Agent)
+	for _, name := range []string{"bob", "carol", "archive", "ann", "eve", "joe", "sue"} {
+		if agents[name], err = Register(ctx, w.gateway, w.ledger, name); err != nil {
+			t.Fatalf("registering %s: %v", name, err)
+		}
+		t.Cleanup(agents[name].Close)
+	}
+	chance := func(n int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(n))) }
+	for i, name := range []string{"bob", "bob", "carol", "carol"} {
+		w.readers = append(w.readers, &Reader{Agent: agents[name], Rand: chance(10 + i)})
+	}
+	w.follower = &Follower{Agent: agents["archive"]}
+	to := []amtp.Address{agents["bob"].Address, agents["carol"].Address, agents["archive"].Address}
+	for i, name := range []string{"ann", "eve", "joe", "sue"} {
+		w.senders = append(w.senders, &Sender{Agent: agents[name], Recipients: to, Rand: chance(20 + i)})
+	}
+	return w
+}
+
+// launch starts a life and kills it when the test ends without having done so.
+func (w *world) launch(ctx context.Context, t *testing.T) {
+	t.Helper()
+	began := time.Now()
+	if err := w.gateway.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	process := w.gateway.cmd
+	t.Cleanup(func() {
+		if process.ProcessState == nil {
+			_ = process.Process.Kill()
+			_ = process.Wait()
+		}
+	})
+	limited, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	if err := w.gateway.AwaitReady(limited); err != nil {
+		t.Fatalf("not ready %v after the start: %v", readyWithin, err)
+	}
+	w.slowest = max(w.slowest, time.Since(began))
+}
+
+// start lets everybody work.
+func (w *world) start(ctx context.Context) {
+	for _, s := range w.senders {
+		w.sending.Go(func() { s.Run(ctx, w.stopSending) })
+	}
+	for _, r := range w.readers {
+		w.reading.Go(func() { r.Run(ctx, w.stopReading) })
+	}
+	w.reading.Go(func() { w.follower.Run(ctx, w.stopReading) })
+}
+
+// crash kills the gateway at some moment and starts it again; some of the new
+// lives are killed while they start.
+func (w *world) crash(ctx context.Context, t *testing.T) {
+	t.Helper()
+	pause(ctx, w.between(20*time.Millisecond, 400*time.Millisecond))
+	w.kill(t)
+	for w.rand.IntN(4) == 0 {
+		if err := w.gateway.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		pause(ctx, w.between(0, 40*time.Millisecond))
+		w.kill(t)
+	}
+	w.launch(ctx, t)
+}
+
+func (w *world) kill(t *testing.T) {
+	t.Helper()
+	if err := w.gateway.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.rand.Int64N(int64(high-low)))
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// stop lets the senders finish, then the readers.
+func (w *world) stop() {
+	close(w.stopSending)
+	w.sending.Wait()
+	close(w.stopReading)
+	w.reading.Wait()
+}
+
+// settle compares the gateway with the ledger.
+func (w *world) settle(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if err := w.follower.Settle(ctx); err != nil {
+		t.Fatalf("reading the inbox of %s: %v", w.follower.Address, err)
+	}
+	inboxes := make(map[amtp.Address][]Item)
+	for _, a := range []*Agent{w.readers[0].Agent, w.readers[2].Agent, w.follower.Agent} {
+		whole, err := a.Whole(ctx)
+		if err != nil {
+			t.Fatalf("reading the inbox of %s: %v", a.Address, err)
+		}
+		inboxes[a.Address] = whole
+	}
+	for _, r := range []*Reader{w.readers[0], w.readers[2]} {
+		for _, id := range w.ledger.AcknowledgedIDs(r.Address, 100) {
+			if err := r.checkAcknowledged(ctx, id); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	faults := w.ledger.Settle(inboxes)
+	for _, f := range faults[:min(20, len(faults))] {
+		t.Error(f)
+	}
+	if len(faults) > 20 {
+		t.Errorf("and %d more faults", len(faults)-20)
+	}
+}
+
+// checkAcknowledged asks the gateway what it knows of a message whose
+// acknowledgement it confirmed.
+func (r *Reader) checkAcknowledged(ctx context.Context, id amtp.MessageID) error {
+	var status amtp.MessageStatus
+	err := r.until(ctx, func(ctx context.Context, c *amtp.Client) (err error) {
+		status, err = c.Status(ctx, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the status of %s: %w", id, err)
+	}
+	for _, s := range status.Recipients {
+		if s.Address.Equal(r.Address) && s.Acknowledged && !s.AcknowledgedAt.IsZero() {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s confirmed the acknowledgement of %s; its status says %+v", r.Address, id, status.Recipients)
+}
