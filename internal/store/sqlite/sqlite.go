@@ -67,7 +67,11 @@ const readerCount = 4
 // Open creates or opens the database in o.Dir, brings its schema up to date and
 // starts the writer. A database of a newer release is refused.
 func Open(o Options) (*Store, error) {
-	s := &Store{path: location(o), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
+	vfs, err := useFilesystem(o.VFS)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: location(o.Dir, vfs), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -78,12 +82,9 @@ func Open(o Options) (*Store, error) {
 }
 
 // location returns the URI by which every connection opens the file.
-func location(o Options) string {
-	name := filepath.ToSlash(filepath.Join(o.Dir, FileName))
-	q := url.Values{"modeof": {name}} // the journal is as private as the database
-	if o.VFS != "" {
-		q.Set("vfs", o.VFS)
-	}
+func location(dir, vfs string) string {
+	name := filepath.ToSlash(filepath.Join(dir, FileName))
+	q := url.Values{"vfs": {vfs}, "modeof": {name}} // the journal is as private as the database
 	u := url.URL{Scheme: "file", OmitHost: true, Path: name, RawQuery: q.Encode()}
 	return u.String()
 }

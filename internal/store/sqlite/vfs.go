@@ -1,0 +1,139 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
+)
+
+// filesystem is the VFS through which all connections reach their files. It
+// does two things that the one below it does not: writes to the WAL are handed
+// to the operating system in one piece, and a full disk is reported as such.
+type filesystem struct{ vfs.VFS }
+
+// useFilesystem registers the filesystem over the VFS named below ("" is the
+// system's) and returns the name under which SQLite finds it.
+func useFilesystem(below string) (string, error) {
+	inner := vfs.Find(below)
+	if inner == nil {
+		return "", fmt.Errorf("there is no VFS %q", below)
+	}
+	name := "amtp+" + below
+	vfs.Register(name, filesystem{inner})
+	return name, nil
+}
+
+// OpenFilename opens a file of the database.
+func (f filesystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	file, flags, err := f.openBelow(name, flags)
+	if err != nil {
+		return nil, flags, err
+	}
+	if flags&vfs.OPEN_WAL != 0 {
+		return &walFile{File: file}, flags, nil
+	}
+	return &plainFile{file}, flags, nil
+}
+
+func (f filesystem) openBelow(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	if below, ok := f.VFS.(vfs.VFSFilename); ok {
+		return below.OpenFilename(name, flags)
+	}
+	return f.Open(name.String(), flags)
+}
+
+// plainFile is any file but the WAL.
+type plainFile struct{ vfs.File }
+
+func (f *plainFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	return n, diskFull(err)
+}
+
+func (f *plainFile) Truncate(size int64) error { return diskFull(f.File.Truncate(size)) }
+
+// SharedMemory is the index of the WAL, which connections have in common.
+func (f *plainFile) SharedMemory() vfs.SharedMemory {
+	if below, ok := f.File.(vfs.FileSharedMemory); ok {
+		return below.SharedMemory()
+	}
+	return nil
+}
+
+// walBuffer is how much of the WAL is held back at most. A batch of 64 messages
+// of 1 KiB writes about half a megabyte.
+const walBuffer = 1 << 20
+
+// walFile gathers the frames of a transaction, which SQLite writes in order and
+// in two pieces each, and writes them at once when they are to be synced. Other
+// connections look at frames only after that: the index names them later.
+type walFile struct {
+	vfs.File
+	held  []byte
+	start int64 // where held begins
+}
+
+func (f *walFile) WriteAt(p []byte, off int64) (int, error) {
+	if len(f.held) > 0 && (off != f.start+int64(len(f.held)) || len(f.held)+len(p) > walBuffer) {
+		if err := f.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if len(f.held) == 0 {
+		f.start = off
+	}
+	f.held = append(f.held, p...)
+	return len(p), nil
+}
+
+func (f *walFile) flush() error {
+	if len(f.held) == 0 {
+		return nil
+	}
+	_, err := f.File.WriteAt(f.held, f.start)
+	// After an error SQLite rolls back and writes these frames anew.
+	f.held = f.held[:0]
+	return diskFull(err)
+}
+
+func (f *walFile) Sync(flags vfs.SyncFlag) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return diskFull(f.File.Sync(flags))
+}
+
+func (f *walFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+func (f *walFile) Size() (int64, error) {
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	return f.File.Size()
+}
+
+func (f *walFile) Truncate(size int64) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return diskFull(f.File.Truncate(size))
+}
+
+func (f *walFile) Close() error { return errors.Join(f.flush(), f.File.Close()) }
+
+// diskFull tells SQLite that the disk is full where the system says so: then a
+// transaction is rolled back and the file is sound.
+func diskFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return vfs.SystemError(err, sqlite3.FULL)
+	}
+	return err
+}
