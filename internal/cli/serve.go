@@ -41,7 +41,7 @@ func (p *program) serveCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(config.Sources{Flags: flags, Environ: p.environ})
 			if err != nil {
-				return usageErrorf("%s Run \"amtp config check\" to see all problems.", sentence(err))
+				return badConfig(err)
 			}
 			return p.serve(cmd.Context(), cfg, warnings)
 		},
