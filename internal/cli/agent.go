@@ -139,6 +139,9 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 		}
 		about.capabilities, about.schemas = notEmpty(about.capabilities), notEmpty(about.schemas)
 		u, changed := about.update()
+		if listed && about.unlisted {
+			return usageErrorf("Give --listed or --unlisted, not both.")
+		}
 		if listed {
 			u.Listed, changed = &listed, true
 		}
@@ -157,7 +160,6 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	})
 	about.flags(cmd)
 	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
-	cmd.MarkFlagsMutuallyExclusive("listed", "unlisted")
 	return cmd
 }
 

@@ -147,7 +147,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.unregisterCommand())
-	add(root, groupGateway, p.agentCommand(), p.versionCommand())
+	add(root, groupGateway, p.serveCommand(), p.configCommand(), p.agentCommand(), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	return root
@@ -163,6 +163,7 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 // group makes a command that only holds others: alone it prints its help.
 func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()

@@ -24,6 +24,7 @@ commands, or of one, as data.`,
 				return p.printJSON(describe(cmd))
 			}
 			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 	}

@@ -95,7 +95,7 @@ func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Ad
 			continue
 		}
 		// A gateway that does not hold the request is not asked without a pause.
-		if err := pause(ctx, time.Second-p.now().Sub(asked)); err != nil {
+		if err := pause(ctx, min(asked.Add(time.Second).Sub(p.now()), until.Sub(p.now()))); err != nil {
 			return page, err
 		}
 	}

@@ -1,0 +1,352 @@
+package cli
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fakeGateway answers by "METHOD /path" and keeps what it was asked.
+type fakeGateway struct {
+	t       *testing.T
+	url     string
+	answers map[string]fakeAnswer
+	asked   []fakeRequest
+}
+
+type fakeAnswer struct {
+	status int
+	body   string
+}
+
+type fakeRequest struct {
+	line       string // method and URI
+	key, admin string
+	body       string
+}
+
+func newFakeGateway(t *testing.T, answers map[string]fakeAnswer) *fakeGateway {
+	t.Helper()
+	g := &fakeGateway{t: t, answers: answers}
+	srv := httptest.NewServer(g)
+	t.Cleanup(srv.Close)
+	g.url = srv.URL
+	return g
+}
+
+func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	g.asked = append(g.asked, fakeRequest{r.Method + " " + r.RequestURI, key, r.Header.Get("X-Admin-Key"), string(body)})
+	a, ok := g.answers[r.Method+" "+r.URL.Path]
+	if !ok {
+		g.t.Errorf("the gateway was asked for %s %s", r.Method, r.URL.Path)
+		a = fakeAnswer{500, `{}`}
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(a.status)
+	io.WriteString(w, a.body)
+}
+
+func (g *fakeGateway) lines() []string {
+	lines := make([]string, len(g.asked))
+	for i, r := range g.asked {
+		lines[i] = r.line
+	}
+	return lines
+}
+
+// user is somebody at a terminal with a home of their own.
+type user struct {
+	t     *testing.T
+	home  string
+	env   []string
+	stdin string
+}
+
+func newUser(t *testing.T) *user {
+	home := t.TempDir()
+	return &user{t: t, home: home, env: []string{"HOME=" + home, "AMTP_DATA_DIR=" + filepath.Join(home, "data")}}
+}
+
+// alice is a user who is set up at the gateway.
+func alice(t *testing.T, g *fakeGateway) *user {
+	u := newUser(t)
+	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice"}`)
+	return u
+}
+
+func (u *user) configFile() string { return filepath.Join(u.home, ".amtp-config.json") }
+
+func (u *user) writeConfig(text string) {
+	u.t.Helper()
+	if err := os.WriteFile(u.configFile(), []byte(text), 0o644); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+func (u *user) config() map[string]string {
+	u.t.Helper()
+	b, err := os.ReadFile(u.configFile())
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		u.t.Fatal(err)
+	}
+	return m
+}
+
+// outcome is what one command did.
+type outcome struct {
+	stdout, stderr string
+	exit           int
+}
+
+func (u *user) run(args ...string) outcome {
+	u.t.Helper()
+	var stdout, stderr strings.Builder
+	exit := Main(u.t.Context(), args, strings.NewReader(u.stdin), &stdout, &stderr, func() []string { return u.env })
+	return outcome{stdout.String(), stderr.String(), exit}
+}
+
+// expect compares, with $URL, $HOME and $TIME in want standing for what differs
+// between runs.
+func (u *user) expect(g *fakeGateway, got outcome, exit int, stdout, stderr string) {
+	u.t.Helper()
+	base := ""
+	if g != nil {
+		base = g.url
+	}
+	r := strings.NewReplacer("$URL", base, "$HOME", u.home, "$TIME", timeText(aMoment))
+	want := outcome{r.Replace(stdout), r.Replace(stderr), exit}
+	if got != want {
+		u.t.Errorf("\ngot  exit %d\nstdout:\n%s\nstderr:\n%s\nwant exit %d\nstdout:\n%s\nstderr:\n%s",
+			got.exit, got.stdout, got.stderr, want.exit, want.stdout, want.stderr)
+	}
+}
+
+var aMoment = time.Date(2026, 11, 22, 17, 21, 51, 0, time.UTC)
+
+const (
+	inboxOfAlice = `{"recipient":"alice@localhost","count":3,"message_count":3,"has_more":false,"next_cursor":"i3","messages":[
+{"message_id":"m1","sender":"bob@localhost","recipients":["alice@localhost"],"subject":"Hello","timestamp":"2026-11-22T17:21:51Z","payload":{"text": "Hi\nthere"},"trust":"local","status":"unread"},
+{"message_id":"m2","sender":"eve@evil.example","recipients":["alice@localhost"],"subject":"a\u202eb","timestamp":"2026-11-22T17:21:51Z","payload":"one\ntwo\u001b[2J","trust":"unverified","Trust":"local","status":"read"},
+{"message_id":"m3","sender":"bob@localhost","recipients":["alice@localhost"],"timestamp":"2026-11-22T17:21:51Z","payload":null,"trust":"local","status":"read"}]}`
+	emptyInbox = `{"recipient":"alice@localhost","count":0,"message_count":0,"has_more":false,"next_cursor":"i0","messages":[]}`
+	sentToBob  = `{"message_id":"m9","status":"delivered","recipients":[{"address":"bob@localhost","status":"delivered","timestamp":"2026-11-22T17:21:51Z","attempts":1,"delivery_mode":"pull"}]}`
+	wrongKey   = `{"error":{"code":"AUTHENTICATION_FAILED","message":"The key is unknown.","timestamp":"2026-11-22T17:21:51Z","request_id":"r1"}}`
+	noMessage  = `{"error":{"code":"MESSAGE_NOT_FOUND","message":"Message not found or already acknowledged","details":{"error":"message not found: x"}}}`
+)
+
+func TestCommandsOfTheReference(t *testing.T) {
+	tests := []struct {
+		name    string
+		args    string
+		answers map[string]fakeAnswer
+		exit    int
+		stdout  string
+		stderr  string
+	}{
+		{"send", "send --to bob@localhost --subject Hello --text Hi",
+			map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}}, 0,
+			"Message sent successfully.\n  ID:     m9\n  Status: delivered\n  -> bob@localhost: delivered\n", ""},
+		{"send, refused", "send --to ghost@localhost --text Hi",
+			map[string]fakeAnswer{"POST /v1/messages": {404, `{"error":{"code":"AGENT_UNKNOWN","message":"No such agent.","details":{"recipient":"ghost@localhost"}},"message_id":"m9","status":"failed","recipients":[{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"unknown"}]}`}}, 4,
+			"", "Error (AGENT_UNKNOWN): No such agent.\n  Details: {\"recipient\":\"ghost@localhost\"}\n  -> ghost@localhost: failed error: unknown\n  Hint: run \"amtp discover\" to see who is there\n"},
+		{"send, some failed", "send --to bob@localhost,ghost@localhost",
+			map[string]fakeAnswer{"POST /v1/messages": {202, `{"message_id":"m9","status":"accepted","recipients":[{"address":"bob@localhost","status":"queued","timestamp":"2026-11-22T17:21:51Z","attempts":0},{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"no\nsuch"}]}`}}, 9,
+			"Message sent, but not to 1 recipient.\n  ID:     m9\n  Status: accepted\n  -> bob@localhost: queued\n  -> ghost@localhost: failed error: no\\nsuch\n", ""},
+		{"send to nobody", "send --text y", nil, 2, "",
+			"Error: --to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --payload <json>]\n"},
+		{"send broken JSON", "send --to a@b.example --payload {bad", nil, 2, "", "Error: --payload must be valid JSON.\n"},
+		{"send to no address", "send --to bob --text y", nil, 2, "",
+			"Error (INVALID_RECIPIENT): The recipient \"bob\" is not an address: write name@domain.\n"},
+		{"send text and JSON", "send --to a@b.example --text a --payload 1", nil, 2, "",
+			"Error: Give --text or --payload, not both. Usage: amtp send --to <address> --subject <s> [--text <t> | --payload <json>]\n"},
+		{"inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, inboxOfAlice}}, 0,
+			"Inbox for alice@localhost (3 messages):\n\n" +
+				"  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Subject: Hello\n     Time:    $TIME\n     Payload: {\"text\":\"Hi\\nthere\"}\n\n" +
+				"  2. [m2]\n     From:    eve@evil.example\n     Trust:   unverified\n     Subject: a\\u202eb\n     Time:    $TIME\n     Payload: one\\ntwo\\u001b[2J\n\n" +
+				"  3. [m3]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n", ""},
+		{"empty inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, emptyInbox}}, 0, "Inbox is empty.\n", ""},
+		{"more in the inbox", "inbox --limit 1", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200,
+			`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i1","messages":[{"message_id":"m1","sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local"}]}`}}, 0,
+			"Inbox for alice@localhost (1 message):\n\n  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n",
+			"There are more: amtp inbox --after i1\n"},
+		{"inbox with a dead key", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {401, wrongKey}}, 3, "",
+			"Error (AUTHENTICATION_FAILED): The key is unknown.\n  Hint: 401 Unauthorized: the API key may have expired; run \"amtp setup --name alice\"\n"},
+		{"ack", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {200, `{"message_id":"m1","status":"acknowledged"}`}}, 0,
+			"Message m1 acknowledged.\n", ""},
+		{"ack of nothing", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {404, noMessage}}, 4, "",
+			"Error (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"error\":\"message not found: x\"}\n"},
+		{"ack without id", "ack", nil, 2, "", "Error: Message ID is required. Usage: amtp ack <message-id>\n"},
+		{"ack of several", "ack m1 m2 m3", map[string]fakeAnswer{
+			"DELETE /v1/inbox/alice@localhost/m1": {404, noMessage},
+			"DELETE /v1/inbox/alice@localhost/m2": {200, `{"message_id":"m2"}`},
+			"DELETE /v1/inbox/alice@localhost/m3": {403, `{"error":{"code":"ACCESS_DENIED","message":"Not yours."}}`}}, 4,
+			"Message m2 acknowledged.\n",
+			"Error: Not yours.\nError (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"acknowledged\":[\"m2\"],\"error\":\"message not found: x\"}\n"},
+		{"status", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {200, `{"message_id":"m1","status":"delivered","recipients":[{"address":"al2@localhost","status":"delivered","delivery_mode":"pull","acknowledged":true},{"address":"a@b.example","status":"failed","delivery_mode":"push","error_message":"boom"}]}`}}, 0,
+			"Message m1:\n  Status: delivered\n  Recipients:\n    - al2@localhost: delivered (pull) [ACK]\n    - a@b.example: failed (push) error: boom\n", ""},
+		{"status without id", "status", nil, 2, "", "Error: Message ID is required. Usage: amtp status <message-id>\n"},
+		{"status of nothing", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `{"error":{"code":"MESSAGE_NOT_FOUND","message":"Message status not found"}}`}}, 4, "",
+			"Error (MESSAGE_NOT_FOUND): Message status not found\n"},
+		{"discover", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[{"address":"alice@localhost","delivery_mode":"pull"},{"address":"q@w.example","delivery_mode":"push","supported_schemas":["agntcy:a.*","agntcy:b.*"]}]}`}}, 0,
+			"Discovered 2 agents:\n\n  - alice@localhost  (pull)\n  - q@w.example  (push) schemas=[agntcy:a.*, agntcy:b.*]\n", ""},
+		{"discover one", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[{"address":"alice@localhost"}]}`}}, 0,
+			"Discovered 1 agent:\n\n  - alice@localhost  (?)\n", ""},
+		{"discover none", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}}, 0, "No agents found.\n", ""},
+		{"discover elsewhere", "discover Other.TEST", map[string]fakeAnswer{"GET /v1/discovery/agents/other.test": {404, `{"error":{"code":"DOMAIN_NOT_FOUND","message":"Domain not served by this gateway","details":{"requested_domain":"other.test","served_domain":"localhost"}}}`}}, 4, "",
+			"Error (DOMAIN_NOT_FOUND): Domain not served by this gateway\n  Details: {\"requested_domain\":\"other.test\",\"served_domain\":\"localhost\"}\n"},
+		{"whoami", "whoami", nil, 0,
+			"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   alice@localhost\n  API Key:         amtp_sec...\n  Admin Key:       (not set)\n  Config File:     $HOME/.amtp-config.json\n", ""},
+		{"unregister", "unregister", map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}}, 0,
+			"Unregistering agent \"alice\"...\nAgent \"alice\" removed from gateway.\n", ""},
+		{"unregister, gone", "unregister", map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {404, `{"error":{"code":"AGENT_UNKNOWN","message":"No such agent."}}`}}, 4,
+			"Unregistering agent \"alice\"...\n", "Error (AGENT_UNKNOWN): No such agent.\n  Hint: run \"amtp discover\" to see who is there\n"},
+		{"no command", "bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help\" for usage.\n"},
+		{"nearly a command", "inbx", nil, 2, "", "Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n"},
+		{"no subcommand", "agent bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp agent help\" for usage.\n"},
+		{"no flag", "inbox --bogus", nil, 2, "", "Error: Unknown flag: --bogus.\n"},
+		{"too much", "inbox m1", nil, 2, "", "Error: Wrong arguments. Usage: amtp inbox [flags]\n"},
+		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `404 page not found`}}, 4, "", "Error (UNKNOWN): HTTP 404\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newFakeGateway(t, tt.answers)
+			u := alice(t, g)
+			u.expect(g, u.run(strings.Fields(tt.args)...), tt.exit, tt.stdout, tt.stderr)
+			if len(g.asked) != len(tt.answers) {
+				t.Errorf("asked %q, want %d requests", g.lines(), len(tt.answers))
+			}
+			for _, r := range g.asked {
+				if r.key != "amtp_secret-of-alice" {
+					t.Errorf("%s with key %q, want alice's", r.line, r.key)
+				}
+			}
+		})
+	}
+}
+
+func TestWithoutSetup(t *testing.T) {
+	tests := []struct {
+		args, message string
+	}{
+		{"send --to a@b.example", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"inbox", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"ack m1", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"status m1", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"discover", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"unregister", "gatewayUrl. Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"send --gateway http://127.0.0.1:1 --to a@b.example", `agentAddress. Run "amtp setup" first.`},
+		{"inbox --gateway http://127.0.0.1:1", `agentAddress. Run "amtp setup" first.`},
+		{"read m1 --gateway http://127.0.0.1:1", `apiKey. Run "amtp setup" first, or set AMTP_API_KEY.`},
+		{"sent --gateway http://127.0.0.1:1", `apiKey. Run "amtp setup" first, or set AMTP_API_KEY.`},
+		{"unregister --gateway http://127.0.0.1:1", "agentName. Set AMTP_AGENT_NAME env var or run setup first."},
+		{"agent show --gateway http://127.0.0.1:1", "agentName. Set AMTP_AGENT_NAME env var or run setup first."},
+		{"whoami --check --gateway http://127.0.0.1:1", `apiKey. Run "amtp setup" first, or set AMTP_API_KEY.`},
+	}
+	for _, tt := range tests {
+		u := newUser(t)
+		got := u.run(strings.Fields(tt.args)...)
+		want := "Error: Missing config: " + tt.message + "\n  Hint: run \"amtp setup --name <agent-name>\"\n"
+		if got.exit != 3 || got.stderr != want {
+			t.Errorf("amtp %s: exit %d\ngot  %swant %s", tt.args, got.exit, got.stderr, want)
+		}
+	}
+}
+
+func TestNoGateway(t *testing.T) {
+	u := newUser(t)
+	got := u.run("discover", "--gateway", "http://127.0.0.1:1")
+	if got.exit != 6 || !strings.HasPrefix(got.stderr, "Error: Cannot connect to gateway at http://127.0.0.1:1. Is it running?\n") ||
+		!strings.HasSuffix(got.stderr, "  Hint: run \"amtp serve\" in another terminal\n") {
+		t.Errorf("exit %d\n%s", got.exit, got.stderr)
+	}
+}
+
+func TestNoKeyGoesToAnotherMachineUnencrypted(t *testing.T) {
+	u := newUser(t)
+	u.env = append(u.env, "AMTP_API_KEY=amtp_secret-of-alice", "AMTP_ADMIN_KEY=admin-secret-admin-secret")
+	for _, args := range []string{"discover", "whoami --check", "setup --name alice", "agent list"} {
+		got := u.run(strings.Fields(args + " --gateway http://gateway.example")...)
+		if got.exit != 2 || !strings.Contains(got.stderr, "a key is sent over https only") {
+			t.Errorf("amtp %s: exit %d, %s", args, got.exit, got.stderr)
+		}
+	}
+}
+
+func TestATimeout(t *testing.T) {
+	hold := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
+	defer srv.Close()
+	defer close(hold)
+	u := newUser(t)
+	got := u.run("discover", "--gateway", srv.URL, "--timeout", "20ms")
+	want := "Error: The gateway at " + srv.URL + " did not answer within 20ms.\n  Hint: try again with a longer --timeout\n"
+	if got.exit != 6 || got.stderr != want {
+		t.Errorf("exit %d\ngot  %swant %s", got.exit, got.stderr, want)
+	}
+}
+
+func TestEveryCommandHasHelpWithExamples(t *testing.T) {
+	u := newUser(t)
+	got := u.run("help", "--json")
+	var root description
+	if err := json.Unmarshal([]byte(got.stdout), &root); err != nil || got.exit != 0 {
+		t.Fatalf("help --json: exit %d, %v", got.exit, err)
+	}
+	names := []string{}
+	var check func(d description)
+	check = func(d description) {
+		names = append(names, d.Command)
+		if d.Summary == "" || d.Help == "" {
+			t.Errorf("%s has no help", d.Command)
+		}
+		if d.Examples == "" && len(d.Commands) == 0 {
+			t.Errorf("%s has no examples", d.Command)
+		}
+		help := u.run(append(strings.Fields(d.Command)[1:], "--help")...)
+		if help.exit != 0 || help.stderr != "" || !strings.Contains(help.stdout, d.Help) {
+			t.Errorf("%s --help: exit %d, %s%s", d.Command, help.exit, help.stdout, help.stderr)
+		}
+		for _, sub := range d.Commands {
+			check(sub)
+		}
+	}
+	check(root)
+	for _, want := range []string{"setup", "send", "inbox", "read", "ack", "discover", "status", "sent", "whoami", "unregister",
+		"agent list", "agent show", "agent update", "agent rotate-key", "agent revoke-key", "agent delete", "version", "serve"} {
+		if !slices.Contains(names, "amtp "+want) {
+			t.Errorf("there is no amtp %s", want)
+		}
+	}
+	if got := u.run("help", "send"); got.exit != 0 || !strings.Contains(got.stdout, "--idempotency-key") {
+		t.Errorf("help send: exit %d, %s", got.exit, got.stdout)
+	}
+	if got := u.run("help", "bogus"); got.exit != 2 {
+		t.Errorf("help bogus: exit %d", got.exit)
+	}
+	if alone, help := u.run(), u.run("help"); alone != help || alone.exit != 0 {
+		t.Errorf("amtp alone and amtp help differ: %+v", alone)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	u := newUser(t)
+	if got := u.run("version"); got.exit != 0 || !strings.HasPrefix(got.stdout, "amtp ") || !strings.Contains(got.stdout, "AMTP 1.0") {
+		t.Errorf("version: %+v", got)
+	}
+	if got := u.run("--version"); got.exit != 0 || got.stdout != "amtp "+version()+"\n" {
+		t.Errorf("--version: %+v", got)
+	}
+}

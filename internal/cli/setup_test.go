@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+)
+
+const (
+	registered = `{"address":"alice@localhost","api_key":"amtp_new-key-of-alice","delivery_mode":"pull","agent":{"address":"alice@localhost"},"message":"ok"}`
+	taken      = `{"error":{"code":"CONFLICT","message":"The agent alice@localhost exists already."}}`
+	issued     = `{"address":"alice@localhost","api_key":"amtp_new-key-of-alice","id":"key_2","revoked":0,"message":"ok"}`
+	iAmAlice   = `{"address":"alice@localhost","domain":"localhost","key_id":"key_1","unread":1,"pending":2,"agent":{"address":"alice@localhost"}}`
+	afterwards = "  Address: alice@localhost\n  Config saved to: $HOME/.amtp-config.json\n\nYou can now send and receive messages.\n"
+)
+
+func TestSetupRegistersAndSaves(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	u.writeConfig(`{"keep": {"n": 1.50}, "adminKey": "fileadmin"}`)
+	got := u.run("setup", "--name", "alice", "--gateway", g.url, "--role", "buyer", "--capability", "ocr",
+		"--capability", "a,b", "--schema", "agntcy:commerce.*", "--description", "Buys", "--unlisted")
+	u.expect(g, got, 0, "Registering agent \"alice\" on $URL...\nAgent registered successfully.\n"+afterwards, "")
+	want := fakeRequest{"POST /v1/admin/agents", "", "fileadmin",
+		`{"address":"alice","delivery_mode":"pull","description":"Buys","role":"buyer","capabilities":["ocr","a,b"],"supported_schemas":["agntcy:commerce.*"],"listed":false}`}
+	if len(g.asked) != 1 || g.asked[0] != want {
+		t.Errorf("asked %+v\nwant %+v", g.asked, want)
+	}
+	saved, err := os.ReadFile(u.configFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile := strings.ReplaceAll(`{
+  "adminKey": "fileadmin",
+  "agentAddress": "alice@localhost",
+  "agentName": "alice",
+  "apiKey": "amtp_new-key-of-alice",
+  "gatewayUrl": "$URL",
+  "keep": {
+    "n": 1.50
+  }
+}
+`, "$URL", g.url)
+	if string(saved) != wantFile {
+		t.Errorf("the file is\n%s\nwant\n%s", saved, wantFile)
+	}
+	if info, err := os.Stat(u.configFile()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+func TestSetupOnThisMachineNeedsNoKey(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	u.run("setup", "--name=alice", "--gateway="+g.url)
+	if want := (fakeRequest{"POST /v1/admin/agents", "", "", `{"address":"alice","delivery_mode":"pull"}`}); len(g.asked) != 1 || g.asked[0] != want {
+		t.Errorf("asked %+v\nwant %+v", g.asked, want)
+	}
+}
+
+// withDataDirectory gives the user a data directory with an admin key whose
+// gateway is recorded at base.
+func (u *user) withDataDirectory(base string) {
+	u.t.Helper()
+	dir := filepath.Join(u.home, "data")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, datadir.AdminKeyFile), []byte("key-of-the-directory\n"), 0o600); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := datadir.Record(dir, datadir.Running{URL: base, PID: 1}); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+func TestSetupUsesTheKeyOfTheDataDirectoryForItsGatewayOnly(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	other := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	u.withDataDirectory(g.url)
+	u.run("setup", "--name", "alice", "--gateway", g.url)
+	u.run("setup", "--name", "alice2", "--gateway", strings.Replace(g.url, "127.0.0.1", "localhost", 1))
+	u.run("setup", "--name", "alice", "--gateway", other.url)
+	if len(g.asked) != 2 || g.asked[0].admin != "key-of-the-directory" || g.asked[1].admin != "key-of-the-directory" {
+		t.Errorf("the recorded gateway was asked %+v", g.asked)
+	}
+	if len(other.asked) != 1 || other.asked[0].admin != "" {
+		t.Errorf("another gateway was asked %+v", other.asked)
+	}
+}
+
+func TestSetupKeepsAKeyThatWorks(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/whoami": {200, iAmAlice}})
+	u := alice(t, g)
+	got := u.run("setup", "--name", "Alice")
+	u.expect(g, got, 0, "Registering agent \"Alice\" on $URL...\nAgent is registered already; its saved key works and was kept.\n"+afterwards, "")
+	if u.config()["apiKey"] != "amtp_secret-of-alice" {
+		t.Errorf("the key was changed: %v", u.config())
+	}
+}
+
+func TestSetupWithAKeptKeyUpdatesTheAgent(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{
+		"GET /v1/whoami": {200, iAmAlice}, "PATCH /v1/admin/agents/alice": {200, `{"address":"alice@localhost"}`}})
+	alice(t, g).run("setup", "--name", "alice", "--role", "seller")
+	want := fakeRequest{"PATCH /v1/admin/agents/alice", "amtp_secret-of-alice", "", `{"role":"seller"}`}
+	if len(g.asked) != 2 || g.asked[1] != want {
+		t.Errorf("asked %+v\nwant %+v", g.asked, want)
+	}
+}
+
+func TestSetupReplacesAKeyThatNoLongerWorks(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{
+		"GET /v1/whoami":                   {401, wrongKey},
+		"POST /v1/admin/agents":            {409, taken},
+		"POST /v1/admin/agents/alice/keys": {201, issued},
+	})
+	u := alice(t, g)
+	u.withDataDirectory(g.url)
+	got := u.run("setup", "--name", "alice")
+	u.expect(g, got, 0, "Registering agent \"alice\" on $URL...\nAgent is registered already; a new key was issued for it.\n"+afterwards, "")
+	if u.config()["apiKey"] != "amtp_new-key-of-alice" {
+		t.Errorf("the file has %v", u.config())
+	}
+	want := []fakeRequest{
+		{"GET /v1/whoami", "amtp_secret-of-alice", "", ""},
+		{"POST /v1/admin/agents", "", "key-of-the-directory", `{"address":"alice","delivery_mode":"pull"}`},
+		{"POST /v1/admin/agents/alice/keys", "", "key-of-the-directory", `{"revoke_others":false}`},
+	}
+	if !reflect.DeepEqual(g.asked, want) {
+		t.Errorf("asked %+v\nwant %+v", g.asked, want)
+	}
+}
+
+func TestSetupOfATakenNameWithoutAnAdminKey(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {409, taken}})
+	u := newUser(t)
+	got := u.run("setup", "--name", "alice", "--gateway", g.url)
+	u.expect(g, got, 5, "Registering agent \"alice\" on $URL...\n",
+		"Error (CONFLICT): The agent alice@localhost exists already.\n  Hint: choose another name; or, to get a new key for this agent, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's\n")
+	if _, err := os.Stat(u.configFile()); err == nil {
+		t.Error("a failed setup saved something")
+	}
+}
+
+func TestSetupForASecondAgentSaysSo(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, strings.ReplaceAll(registered, "alice", "bob")}})
+	u := alice(t, g)
+	got := u.run("setup", "--name", "bob")
+	if got.exit != 0 || got.stderr != "The file was alice's before; use --config FILE for a second agent.\n" {
+		t.Errorf("exit %d, %s", got.exit, got.stderr)
+	}
+}
+
+func TestSetupRefusals(t *testing.T) {
+	forbidden := `{"error":{"code":"ADMIN_ACCESS_DENIED","message":"Invalid admin API key","details":{"endpoint":"/v1/admin/agents"}}}`
+	required := `{"error":{"code":"ADMIN_AUTHENTICATION_REQUIRED","message":"Admin API key required"}}`
+	tests := []struct {
+		args    []string
+		answers map[string]fakeAnswer
+		exit    int
+		stdout  string
+		stderr  string
+	}{
+		{[]string{"setup"}, nil, 2, "", "Error: --name is required. Usage: amtp setup --name <agent-name>\n"},
+		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n"},
+		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
+		{[]string{"setup", "--name", "x", "--gateway", "gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "Registering agent \"x\" on $URL...\n",
+			"Error (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Details: {\"endpoint\":\"/v1/admin/agents\"}\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "Registering agent \"x\" on $URL...\n",
+			"Error (ADMIN_AUTHENTICATION_REQUIRED): Admin API key required\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201, `{"agent":{"address":"x@localhost"}}`}}, 1, "Registering agent \"x\" on $URL...\n",
+			"Error: Registration succeeded but no API key was returned. The agent may already exist.\n"},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			g := newFakeGateway(t, tt.answers)
+			u := newUser(t)
+			u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url)
+			u.expect(g, u.run(tt.args...), tt.exit, tt.stdout, tt.stderr)
+		})
+	}
+}
+
+func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{
+		"GET /v1/whoami": {200, strings.ReplaceAll(iAmAlice, "alice", "carol")}, "GET /v1/inbox/carol@localhost": {200, emptyInbox}})
+	u := newUser(t)
+	u.writeConfig(`{"gatewayUrl":"http://127.0.0.1:1","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice"}`)
+	u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, "AMTP_API_KEY=amtp_secret-of-carol", "AMTP_AGENT_NAME=", "AMTP_ADMIN_KEY=0123456789abcdef")
+	u.expect(g, u.run("whoami"), 0,
+		"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   (not set)\n  API Key:         amtp_sec...\n  Admin Key:       01234567...\n  Config File:     $HOME/.amtp-config.json\n", "")
+	u.expect(g, u.run("inbox"), 0, "Inbox is empty.\n", "")
+	for _, r := range g.asked {
+		if r.key != "amtp_secret-of-carol" || r.admin != "" {
+			t.Errorf("%s with keys %q and %q", r.line, r.key, r.admin)
+		}
+	}
+}
+
+func TestABrokenConfigFileIsNotTakenForNone(t *testing.T) {
+	u := newUser(t)
+	for _, text := range []string{"{", "[]", "null"} {
+		u.writeConfig(text)
+		got := u.run("setup", "--name", "alice")
+		if got.exit != 3 || !strings.Contains(got.stderr, "is not a JSON object") {
+			t.Errorf("a file %q: exit %d, %s", text, got.exit, got.stderr)
+		}
+		if left, _ := os.ReadFile(u.configFile()); string(left) != text {
+			t.Errorf("the file %q was changed to %q", text, left)
+		}
+	}
+}
+
+func TestTheConfigFileMayBeALink(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	real := filepath.Join(t.TempDir(), "real.json")
+	if err := os.WriteFile(real, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, u.configFile()); err != nil {
+		t.Fatal(err)
+	}
+	u.run("setup", "--name", "alice", "--gateway", g.url)
+	if info, err := os.Lstat(u.configFile()); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link was replaced: %v, %v", info, err)
+	}
+	if b, _ := os.ReadFile(real); !strings.Contains(string(b), "amtp_new-key-of-alice") {
+		t.Errorf("the linked file has %q", b)
+	}
+}
+
+func TestUnregisterForgetsTheKey(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}})
+	u := alice(t, g)
+	if got := u.run("unregister"); got.exit != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if want := map[string]string{"gatewayUrl": g.url}; !reflect.DeepEqual(u.config(), want) {
+		t.Errorf("the file has %v, want %v", u.config(), want)
+	}
+	if g.asked[0].key != "amtp_secret-of-alice" || g.asked[0].admin != "" {
+		t.Errorf("asked %+v", g.asked)
+	}
+}
+
+func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/bob": {200, `{}`}})
+	u := alice(t, g)
+	u.env = append(u.env, "AMTP_AGENT_NAME=bob", "AMTP_ADMIN_KEY=admin-secret-admin-secret")
+	got := u.run("agent", "delete", "bob@localhost")
+	if got.exit != 2 || len(g.asked) != 0 {
+		t.Errorf("delete without --yes: %+v", got)
+	}
+	u.expect(g, u.run("unregister"), 0, "Unregistering agent \"bob\"...\nAgent \"bob\" removed from gateway.\n", "")
+	if u.config()["apiKey"] != "amtp_secret-of-alice" {
+		t.Errorf("the file has %v", u.config())
+	}
+}
