@@ -1,6 +1,7 @@
 package amtp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"strings"
@@ -188,8 +189,8 @@ func (m *Message) readTimestamp(s string) *Error {
 }
 
 func (m *Message) readRecipients(value []byte) *Error {
-	var list []json.RawMessage
-	if value[0] != '[' || json.Unmarshal(value, &list) != nil {
+	list, ok := elements(value)
+	if !ok {
 		return invalid("recipients", "it must be an array of addresses")
 	}
 	if len(list) > MaxRecipients {
@@ -197,8 +198,8 @@ func (m *Message) readRecipients(value []byte) *Error {
 	}
 	m.Recipients = make([]Address, 0, len(list))
 	for _, item := range list {
-		s, ok := text(item)
-		if !ok {
+		s, isText := text(item)
+		if !isText {
 			return invalid("recipients", "every recipient must be a string")
 		}
 		a, err := ParseAddress(s)
@@ -210,6 +211,30 @@ func (m *Message) readRecipients(value []byte) *Error {
 		}
 	}
 	return nil
+}
+
+// elements splits a JSON array that was checked already. An array of strings
+// without escapes, nearly every list of recipients, is split without a parser.
+func elements(value []byte) ([]json.RawMessage, bool) {
+	if value[0] != '[' {
+		return nil, false
+	}
+	var list []json.RawMessage
+	rest := bytes.TrimSpace(value[1:])
+	for len(rest) > 0 && rest[0] == '"' {
+		end := bytes.IndexByte(rest[1:], '"') + 2
+		if bytes.IndexByte(rest[:end], '\\') >= 0 {
+			break
+		}
+		list = append(list, json.RawMessage(rest[:end]))
+		rest = bytes.TrimLeft(rest[end:], ", \t\r\n")
+	}
+	if string(rest) == "]" {
+		return list, true
+	}
+	list = nil
+	err := json.Unmarshal(value, &list)
+	return list, err == nil
 }
 
 func contains(list []Address, a Address) bool {

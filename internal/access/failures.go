@@ -10,13 +10,14 @@ import (
 // costing anything; whoever shows the right key is never held up.
 const (
 	failuresPerMinute = 10
-	addressesWatched  = 4096 // beyond that the oldest window is forgotten
+	addressesWatched  = 4096 // beyond that some window is forgotten
 )
 
 // Failures counts wrong keys by the address that showed them.
 type Failures struct {
 	mu      sync.Mutex
 	windows map[netip.Prefix]*window
+	swept   time.Time // when what is over was last forgotten
 }
 
 type window struct {
@@ -45,21 +46,25 @@ func (f *Failures) Count(ip string, now time.Time) time.Duration {
 	return w.start.Add(time.Minute).Sub(now)
 }
 
-// makeRoom forgets what is over, and one more when that was not enough.
+// makeRoom forgets what is over, at most once a second, and any one more when
+// that was not enough.
 func (f *Failures) makeRoom(now time.Time) {
 	if len(f.windows) < addressesWatched {
 		return
 	}
-	for prefix, w := range f.windows {
-		if now.Sub(w.start) >= time.Minute {
-			delete(f.windows, prefix)
+	if now.Sub(f.swept).Abs() >= time.Second {
+		f.swept = now
+		for prefix, w := range f.windows {
+			if now.Sub(w.start) >= time.Minute {
+				delete(f.windows, prefix)
+			}
 		}
 	}
 	for prefix := range f.windows {
-		if len(f.windows) < addressesWatched {
-			return
+		if len(f.windows) >= addressesWatched {
+			delete(f.windows, prefix)
 		}
-		delete(f.windows, prefix)
+		return
 	}
 }
 

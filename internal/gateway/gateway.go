@@ -9,7 +9,8 @@
 package gateway
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -105,7 +106,12 @@ type Delivery struct {
 // RequestID names one request in answers, logs and envelopes.
 type RequestID uint64
 
-func (id RequestID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+// String returns 16 hexadecimal digits.
+func (id RequestID) String() string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(id))
+	return hex.EncodeToString(b[:])
+}
 
 // Envelope is what the gateway knows of a message beside its bytes.
 type Envelope struct {
