@@ -1,0 +1,209 @@
+// Package e2e runs the program as people and their assistants do: the built
+// binary, one home directory per person, a gateway on a free port. Each file in
+// testdata is one story.
+//
+// Beside the commands of testscript a story has these:
+//
+//	gateway [FLAG...]   start a gateway on this story's data directory; sets URL and AMTP_GATEWAY_URL
+//	stop                stop it as an operator would (SIGTERM)
+//	crash               kill it (SIGKILL)
+//	as NAME             the commands that follow are typed by NAME
+//	amtp ARG...         run the program; it must succeed
+//	exit N amtp ARG...  run the program; its exit code must be N
+//	keep VAR REGEXP     set VAR to what the regexp's first group finds in stdout
+//	prints FILE         stdout must be FILE, see normal
+//	complains FILE      stderr must be FILE
+//	mode OCTAL FILE     the file's permissions
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestStories(t *testing.T) {
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "amtp"), "../cmd/amtp").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Setenv("AMTP_DATA_DIR", filepath.Join(env.WorkDir, "data"))
+			s := new(server)
+			env.Values[serverKey{}] = s
+			env.Defer(func() { s.end(os.Kill) })
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"gateway":   startGateway,
+			"stop":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(syscall.SIGTERM)) },
+			"crash":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(os.Kill)) },
+			"as":        as,
+			"amtp":      func(ts *testscript.TestScript, _ bool, args []string) { exits(ts, 0, args) },
+			"exit":      exit,
+			"keep":      keep,
+			"prints":    func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stdout", args) },
+			"complains": func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stderr", args) },
+			"mode":      mode,
+		},
+	})
+}
+
+// server is the gateway of one story.
+type server struct {
+	cmd    *exec.Cmd
+	output chan string // what it said, once it has ended
+}
+
+type serverKey struct{}
+
+func serverOf(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).(*server) }
+
+// startGateway starts the program and waits until it says where it listens.
+func startGateway(ts *testscript.TestScript, _ bool, args []string) {
+	s := serverOf(ts)
+	if s.cmd != nil {
+		ts.Fatalf("a gateway runs already")
+	}
+	address := "127.0.0.1:0"
+	if base := ts.Getenv("URL"); base != "" { // where it was before
+		address = strings.TrimPrefix(base, "http://")
+	}
+	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(filepath.ListSeparator))[0], "amtp"))
+	ts.Check(err)
+	cmd := exec.Command(path, append([]string{"serve", "--address", address}, args...)...)
+	cmd.Env = []string{"HOME=" + ts.Getenv("WORK"), "AMTP_DATA_DIR=" + ts.Getenv("AMTP_DATA_DIR"), "AMTP_ADMIN_KEY=" + ts.Getenv("GATEWAY_ADMIN_KEY")}
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	s.cmd, s.output = cmd, make(chan string, 1)
+	url := make(chan string, 1)
+	go func() {
+		var said strings.Builder
+		defer func() { s.output <- said.String() }()
+		defer close(url)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			said.WriteString(lines.Text() + "\n")
+			if m := regexp.MustCompile(`msg="the gateway runs" url=(\S+)`).FindStringSubmatch(lines.Text()); m != nil {
+				url <- m[1]
+			}
+		}
+	}()
+	select {
+	case base, ok := <-url:
+		if !ok {
+			ts.Fatalf("the gateway did not start:\n%s", <-s.output)
+		}
+		ts.Setenv("URL", base)
+		ts.Setenv("AMTP_GATEWAY_URL", base)
+	case <-time.After(30 * time.Second):
+		ts.Fatalf("the gateway did not say where it listens")
+	}
+}
+
+// end signals the gateway and waits for its end. It is no error when there is
+// none.
+func (s *server) end(signal os.Signal) error {
+	if s.cmd == nil {
+		return nil
+	}
+	cmd := s.cmd
+	s.cmd = nil
+	if err := cmd.Process.Signal(signal); err != nil {
+		return err
+	}
+	said := <-s.output
+	err := cmd.Wait()
+	if err != nil && signal != os.Kill {
+		return fmt.Errorf("the gateway ended with %w:\n%s", err, said)
+	}
+	return nil
+}
+
+func as(ts *testscript.TestScript, _ bool, args []string) {
+	home := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(home, 0o700))
+	ts.Setenv("HOME", home)
+}
+
+func exit(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if args[1] != "amtp" {
+		ts.Fatalf("usage: exit N amtp ARG...")
+	}
+	exits(ts, want, args[2:])
+}
+
+func exits(ts *testscript.TestScript, want int, args []string) {
+	err := ts.Exec("amtp", args...)
+	var failed *exec.ExitError
+	got := 0
+	if errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("amtp %q ended with exit code %d, want %d", args, got, want)
+	}
+}
+
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("stdout has nothing that matches %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+var (
+	times  = regexp.MustCompile(`\d+/\d+/\d{4}, \d+:\d\d:\d\d [AP]M`)
+	fences = regexp.MustCompile(`(BEGIN|END) [A-Z2-7]{26}`)
+	keyIDs = regexp.MustCompile(`key_[0-9a-f]{12}`)
+	keys   = regexp.MustCompile(`amtp_[A-Za-z0-9_-]{3}\.\.\.`)
+)
+
+// normal replaces what differs between two runs.
+func normal(s string) string {
+	s = times.ReplaceAllString(s, "TIME")
+	s = fences.ReplaceAllString(s, "$1 NONCE")
+	s = keys.ReplaceAllString(s, "KEY...")
+	return keyIDs.ReplaceAllString(s, "KEY-ID")
+}
+
+// same compares what the last command printed with a file, in which $VAR
+// stands for variables of the story, TIME, NONCE, KEY-ID and KEY... for what
+// differs between runs.
+func same(ts *testscript.TestScript, stream string, args []string) {
+	got := normal(ts.ReadFile(stream))
+	want := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	if got != want {
+		ts.Fatalf("%s is\n%s\nwant %s:\n%s", stream, got, args[0], want)
+	}
+}
+
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if info.Mode().Perm() != os.FileMode(want) {
+		ts.Fatalf("%s has mode %o, want %o", args[1], info.Mode().Perm(), want)
+	}
+}
