@@ -1,0 +1,147 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// living are the promises about the store as a whole.
+func living() []promise {
+	return []promise{
+		{"Probe writes a row and reads it back", probe},
+		{"Failed is open while the store is trusted", failedIsOpen},
+		{"after Close every method that does I/O is ErrClosed", closed},
+		{"Close may be called again", closedTwice},
+		{"a context ends the waiting of the caller, a write is whole or not at all", contexts},
+		{"a context ends the waiting in every method that writes", contextsElsewhere},
+		{"a context that has ended stops no other's write", contextsOfOthers},
+	}
+}
+
+func probe(w *world) {
+	for range 3 {
+		w.works("Probe", w.store.Probe(w.ctx, w.now()))
+	}
+	w.works("Probe with a clock that went back", w.store.Probe(w.ctx, morning))
+}
+
+func failedIsOpen(w *world) {
+	w.send(w.agent("alice"), w.agent("bob"))
+	select {
+	case <-w.store.Failed():
+		w.Errorf("Failed is closed, want it open")
+	default:
+	}
+}
+
+func closed(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.send(alice, bob)
+	a := w.acceptance(letter{from: alice, to: []person{bob}})
+	w.works("Close", w.store.Close())
+	_, accept := w.store.Accept(w.ctx, a)
+	_, message := w.store.Message(w.ctx, gateway.Reader{Agent: bob.ID}, id)
+	_, messages := w.store.Messages(w.ctx, gateway.Reader{Agent: bob.ID}, gateway.MessageFilter{Limit: 1})
+	_, inbox := w.store.Inbox(w.ctx, bob.ID, wholeInbox)
+	_, _, depth := w.store.Depth(w.ctx, bob.ID, 1)
+	_, mark := w.store.MarkRead(w.ctx, bob.ID, id, w.now())
+	_, ack := w.store.Ack(w.ctx, bob.ID, id, w.now())
+	_, register := w.register("carol")
+	_, key := w.store.AddKey(w.ctx, newKey("late", bob.ID, w.now()), false)
+	for method, err := range map[string]error{
+		"Accept": accept, "Message": message, "Messages": messages, "Inbox": inbox, "Depth": depth, "MarkRead": mark,
+		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.store.UpdateAgent(w.ctx, bob.Agent),
+		"RemoveAgent": w.store.RemoveAgent(w.ctx, bob.ID, w.now()), "RemoveKey": w.store.RemoveKey(w.ctx, bob.ID, bob.key.ID),
+		"Probe": w.store.Probe(w.ctx, w.now()),
+	} {
+		w.fails(method+" after Close", err, gateway.ErrClosed)
+	}
+}
+
+func closedTwice(w *world) {
+	w.works("Close", w.store.Close())
+	w.works("Close again", w.store.Close())
+}
+
+// contexts cancels a write at every moment. Whoever was told nothing repeats it.
+func contexts(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	const n = 120
+	all := make([]gateway.Acceptance, n)
+	for i := range all {
+		all[i] = w.acceptance(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i), text: strconv.Itoa(i)})
+	}
+	together(n, func(i int) {
+		ctx, cancel := context.WithCancel(w.ctx)
+		defer cancel()
+		go cancel()
+		_, err := w.store.Accept(ctx, all[i])
+		w.cancelled("Accept", err)
+	})
+	for i := range all {
+		_, err := w.store.Accept(w.ctx, all[i])
+		w.works("Accept of the retry", err)
+	}
+	same(w, "messages in the inbox", len(w.inbox(bob)), n)
+}
+
+func (w *world) cancelled(method string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		w.Errorf("%s = %v, want no error or that of the context", method, err)
+	}
+}
+
+// contextsElsewhere leaves every method that writes while the store is at it.
+// The race detector sees a store that still writes into what was returned.
+func contextsElsewhere(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	ctx, cancel := context.WithCancel(w.ctx)
+	cancel()
+	const rounds = 15
+	var acts []func()
+	for i := range rounds {
+		ack, mark := w.send(alice, bob), w.send(alice, bob)
+		short := w.agent("short" + strconv.Itoa(i))
+		w.addKey(bob, "old"+strconv.Itoa(i), false)
+		now := w.now()
+		added := gateway.Agent{Address: w.address("added" + strconv.Itoa(i) + "@" + domain), CreatedAt: now, LastActive: now}
+		first, more := newKey("first"+strconv.Itoa(i), 0, now), newKey("more"+strconv.Itoa(i), alice.ID, now)
+		acts = append(acts,
+			func() { _, err := w.store.Ack(ctx, bob.ID, ack, now); w.cancelled("Ack", err) },
+			func() { _, err := w.store.MarkRead(ctx, bob.ID, mark, now); w.cancelled("MarkRead", err) },
+			func() { _, err := w.store.AddAgent(ctx, added, first); w.cancelled("AddAgent", err) },
+			func() { _, err := w.store.AddKey(ctx, more, true); w.cancelled("AddKey", err) },
+			func() { w.cancelled("RemoveKey", w.store.RemoveKey(ctx, bob.ID, "key_old"+strconv.Itoa(i))) },
+			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, short.ID, now)) },
+			func() { w.cancelled("UpdateAgent", w.store.UpdateAgent(ctx, bob.Agent)) },
+			func() { w.cancelled("Probe", w.store.Probe(ctx, now)) },
+		)
+	}
+	together(len(acts), func(i int) { acts[i]() })
+	w.works("Probe", w.store.Probe(w.ctx, w.now()))
+}
+
+func contextsOfOthers(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	dead, cancel := context.WithCancel(w.ctx)
+	cancel()
+	sent := make([]bool, 60)
+	together(len(sent), func(i int) {
+		a := w.acceptance(letter{from: alice, to: []person{bob}, text: strconv.Itoa(i)})
+		if i%2 == 0 {
+			_, _ = w.store.Accept(dead, a) // stored or not, as it comes
+			return
+		}
+		if _, err := w.store.Accept(w.ctx, a); err != nil {
+			w.Errorf("Accept = %v, want no error", err)
+		}
+		sent[i] = true
+	})
+	if got := len(w.inbox(bob)); got < len(sent)/2 {
+		w.Errorf("messages in the inbox = %d, want at least %d", got, len(sent)/2)
+	}
+	same(w, "last one was sent", sent[len(sent)-1], true)
+}

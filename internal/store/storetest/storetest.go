@@ -1,0 +1,60 @@
+// Package storetest is the contract of gateway.Store as tests: one for every
+// sentence of the comments in internal/gateway/store.go, under the name of the
+// method and the words of the sentence. Every store passes all of them.
+package storetest
+
+import (
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// promise is one sentence of the contract and how it is checked.
+type promise struct {
+	sentence string
+	check    func(*world)
+}
+
+// Run checks a store. open returns a new and empty one, and ends it when the
+// test has ended.
+func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
+	for _, method := range []struct {
+		name     string
+		promises []promise
+	}{
+		{"Accept", accepting()},
+		{"Accept retries", retrying()},
+		{"Accept strangers", strangers()},
+		{"Accept ids", naming()},
+		{"Accept threads", threading()},
+		{"Accept at once", acceptingAtOnce()},
+		{"Message", reading()},
+		{"Messages", listing()},
+		{"Inbox", boxes()},
+		{"Inbox cursor", cursors()},
+		{"Depth, MarkRead, Ack", marking()},
+		{"Watch", watching()},
+		{"Agents", registering()},
+		{"Keys", unlocking()},
+		{"Store", living()},
+	} {
+		t.Run(method.name, func(t *testing.T) {
+			for _, p := range method.promises {
+				t.Run(p.sentence, func(t *testing.T) { p.check(newWorld(t, open(t))) })
+			}
+		})
+	}
+}
+
+// RunDurable checks what a store remembers: open opens the store in dir, which
+// is empty at first, and is called again for the same dir after a Close.
+func RunDurable(t *testing.T, open func(t *testing.T, dir string) gateway.Store) {
+	for _, p := range remembering() {
+		t.Run(p.sentence, func(t *testing.T) {
+			dir := t.TempDir()
+			w := newWorld(t, open(t, dir))
+			w.reopen = func() gateway.Store { return open(t, dir) }
+			p.check(w)
+		})
+	}
+}

@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// threading are the promises about Thread: in every mailbox it is the parent's
+// thread if the parent is in this mailbox, else in_reply_to, else the own id.
+func threading() []promise {
+	return []promise{
+		{"a message that answers nothing begins a thread", threadBegins},
+		{"a reply is in the thread of its parent", threadContinues},
+		{"a parent that is not in the mailbox gives the thread its id", threadOfAbsentParent},
+		{"a parent that is no message here gives the thread its id", threadOfUnknownParent},
+		{"replies to an unknown parent and their replies share a thread", threadBehindUnknownParent},
+		{"the parent may be named by the sender's alias", threadByAlias},
+		{"an alias means the sender's message, not the recipient's", threadByForeignAlias},
+		{"an alias means the sender's message, not another remote sender's", threadByRemoteAlias},
+		{"a recipient that a retry adds has a thread of its own mailbox", threadOfAddedRecipient},
+		{"Message shows the thread of the reader's mailbox", threadOfReader},
+	}
+}
+
+// reply sends an answer and returns its id.
+func (w *world) reply(to amtp.MessageID, from person, recipients ...person) amtp.MessageID {
+	w.Helper()
+	return w.post(letter{from: from, to: recipients, answers: to}).ID
+}
+
+// threadIn checks the thread of a message in an inbox.
+func (w *world) threadIn(p person, id, want amtp.MessageID) {
+	w.Helper()
+	for _, item := range w.page(p, wholeInbox).Items {
+		if item.ID == id {
+			same(w, "thread in the inbox of "+p.Address.String(), item.Thread, want)
+			return
+		}
+	}
+	w.Errorf("inbox of %s = %v, want %s in it", p.Address, w.inbox(p), id)
+}
+
+func threadBegins(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.send(alice, bob)
+	w.threadIn(bob, id, id)
+	same(w, "thread for the sender", w.read(alice, id).Thread, id)
+}
+
+func threadContinues(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	first := w.send(alice, bob)
+	second := w.reply(first, bob, alice)
+	third := w.reply(second, alice, bob)
+	w.ack(bob, third)
+	fourth := w.reply(third, bob, alice)
+	fifth := w.reply(third, alice, bob)
+	w.threadIn(alice, second, first)
+	w.threadIn(alice, fourth, first)
+	w.threadIn(bob, fifth, first)
+	for _, id := range []amtp.MessageID{second, third, fourth, fifth} {
+		same(w, "thread for alice", w.read(alice, id).Thread, first)
+		same(w, "thread for bob", w.read(bob, id).Thread, first)
+	}
+}
+
+func threadOfAbsentParent(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	root := w.send(alice, bob)
+	parent := w.reply(root, bob, alice)
+	reply := w.reply(parent, alice, bob, carol)
+	w.threadIn(bob, reply, root)
+	w.threadIn(carol, reply, parent)
+	w.threadIn(bob, w.reply(reply, carol, bob), root)
+	w.threadIn(carol, w.reply(reply, bob, carol), parent)
+}
+
+func threadOfUnknownParent(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for _, parent := range []amtp.MessageID{amtp.NewMessageID(), "somewhere:else.1"} {
+		id := w.reply(parent, alice, bob)
+		w.threadIn(bob, id, parent)
+		same(w, "thread for the sender", w.read(alice, id).Thread, parent)
+	}
+}
+
+func threadBehindUnknownParent(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	first := w.reply("elsewhere", alice, bob)
+	second := w.reply("elsewhere", carol, bob)
+	third := w.reply(second, carol, bob)
+	for _, id := range []amtp.MessageID{first, second, third} {
+		w.threadIn(bob, id, "elsewhere")
+	}
+}
+
+func threadByAlias(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	first := w.post(letter{from: alice, to: []person{bob}, id: "token"}).ID
+	second := w.reply("token", alice, bob)
+	same(w, "thread for the sender", w.read(alice, second).Thread, first)
+	w.threadIn(bob, second, first)
+}
+
+func threadByForeignAlias(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	private := w.post(letter{from: bob, to: []person{bob}, id: "token"}).ID
+	reply := w.reply("token", alice, bob)
+	w.threadIn(bob, reply, "token")
+	w.threadIn(bob, private, private)
+}
+
+func threadByRemoteAlias(w *world) {
+	bob := w.agent("bob")
+	remote := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "token"}
+	first := w.post(remote).ID
+	other := w.post(letter{remote: "other@far.example", class: gateway.ClassDomain, to: []person{bob}, answers: "token"}).ID
+	w.threadIn(bob, other, "token")
+	remote.id, remote.answers = "", "token"
+	w.threadIn(bob, w.post(remote).ID, first)
+}
+
+func threadOfAddedRecipient(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	root := w.send(alice, carol)
+	parent := w.reply(root, carol, alice)
+	l := letter{from: alice, to: []person{bob}, answers: parent, key: "k", text: "reply"}
+	id := w.post(l).ID
+	l.to = []person{carol}
+	w.post(l)
+	w.threadIn(bob, id, parent)
+	w.threadIn(carol, id, root)
+}
+
+func threadOfReader(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	root := w.send(alice, bob)
+	parent := w.reply(root, bob, alice)
+	reply := w.reply(parent, alice, carol)
+	same(w, "thread for alice", w.read(alice, reply).Thread, root)
+	same(w, "thread for carol", w.read(carol, reply).Thread, parent)
+}

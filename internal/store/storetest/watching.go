@@ -1,0 +1,124 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// watching are the promises about the bell.
+func watching() []promise {
+	return []promise{
+		{"the bell rings after a message entered the inbox", bellRings},
+		{"what rang is in the inbox", bellRingsAfterCommit},
+		{"a recipient that a retry adds is rung for", bellRingsForAdded},
+		{"every watch is rung, for its own agent only", bellsAreOwn},
+		{"the channel has room for one ring", bellHasOneRing},
+		{"a watch that was stopped does not ring", bellStops},
+	}
+}
+
+// patience is how long a ring may take. It is waited for only by a test that
+// fails.
+const patience = 20 * time.Second
+
+func (w *world) rings(bell <-chan struct{}, what string) {
+	w.Helper()
+	select {
+	case <-bell:
+	case <-time.After(patience):
+		w.Fatalf("the bell of %s is silent, want a ring", what)
+	}
+}
+
+// silent checks a bell which can only have rung already.
+func (w *world) silent(bell <-chan struct{}, what string) {
+	w.Helper()
+	select {
+	case <-bell:
+		w.Errorf("the bell of %s rang, want silence", what)
+	default:
+	}
+}
+
+func bellRings(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	bell, stop := w.store.Watch(bob.ID)
+	defer stop()
+	w.silent(bell, "bob before anything was sent")
+	for range 3 {
+		w.send(alice, bob)
+		w.rings(bell, "bob")
+	}
+}
+
+func bellRingsAfterCommit(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	bell, stop := w.store.Watch(bob.ID)
+	defer stop()
+	for n := 1; n <= 50; n++ {
+		sent := make(chan amtp.MessageID, 1)
+		go func() {
+			defer close(sent)
+			got, err := w.try(letter{from: alice, to: []person{bob}})
+			if err != nil {
+				w.Errorf("Accept = %v, want no error", err)
+			}
+			sent <- got.ID
+		}()
+		w.rings(bell, "bob")
+		if box := w.inbox(bob); len(box) != n {
+			w.Fatalf("messages in the inbox at ring %d = %d, want as many", n, len(box))
+		}
+		<-sent
+	}
+}
+
+func bellRingsForAdded(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	l := letter{from: alice, to: []person{bob}, key: "k", text: "once"}
+	w.post(l)
+	bell, stop := w.store.Watch(carol.ID)
+	defer stop()
+	l.to = []person{bob, carol}
+	w.post(l)
+	w.rings(bell, "carol")
+}
+
+func bellsAreOwn(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	first, stopFirst := w.store.Watch(bob.ID)
+	defer stopFirst()
+	second, stopSecond := w.store.Watch(bob.ID)
+	defer stopSecond()
+	other, stopOther := w.store.Watch(carol.ID)
+	defer stopOther()
+	w.send(alice, bob)
+	w.rings(first, "bob's first watch")
+	w.rings(second, "bob's second watch")
+	w.silent(other, "carol")
+	w.send(alice, bob, carol)
+	w.rings(other, "carol")
+}
+
+func bellHasOneRing(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	bell, stop := w.store.Watch(bob.ID)
+	defer stop()
+	same(w, "room of the channel", cap(bell), 1)
+	w.sendMany(5, alice, bob)
+	w.rings(bell, "bob")
+	w.send(alice, bob)
+	w.rings(bell, "bob again")
+}
+
+func bellStops(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	stopped, stop := w.store.Watch(bob.ID)
+	heard, stopHeard := w.store.Watch(bob.ID)
+	defer stopHeard()
+	stop()
+	w.send(alice, bob)
+	w.rings(heard, "bob's other watch")
+	w.silent(stopped, "bob's stopped watch")
+}
