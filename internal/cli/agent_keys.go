@@ -37,7 +37,7 @@ func (p *program) agentRotateKeyCommand() *cobra.Command {
 		}
 		return p.rotateKey(ctx, id, name, save, keep)
 	})
-	cmd.Flags().StringVar(&save, "save", "", "config file that gets the new key")
+	cmd.Flags().StringVar(&save, "save", "", "config `FILE` that gets the new key")
 	cmd.Flags().BoolVar(&keep, "keep-others", false, "do not end the agent's other keys")
 	return cmd
 }

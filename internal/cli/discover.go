@@ -48,11 +48,11 @@ func (p *program) discoverCommand() *cobra.Command {
 		return nil
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&q.Address, "address", "", "only the agent with this address")
-	flags.StringVar(&q.Role, "role", "", "only agents with this role")
-	flags.StringVar(&q.Capability, "capability", "", "only agents that can do this")
-	flags.StringVar(&q.Schema, "schema", "", "only agents that take this schema, or this pattern of schemas")
-	flags.StringVar(&q.DeliveryMode, "mode", "", "only agents with this delivery mode, pull or push")
+	flags.StringVar(&q.Address, "address", "", "only the agent with this `ADDRESS`")
+	flags.StringVar(&q.Role, "role", "", "only agents with this `ROLE`")
+	flags.StringVar(&q.Capability, "capability", "", "only agents with this `CAPABILITY`")
+	flags.StringVar(&q.Schema, "schema", "", "only agents that take this `SCHEMA`, or a pattern of schemas")
+	flags.StringVar(&q.DeliveryMode, "mode", "", "only agents with this delivery `MODE`, pull or push")
 	flags.BoolVar(&q.ActiveOnly, "active", false, "only agents that were seen within 30 days")
 	return cmd
 }

@@ -54,7 +54,8 @@ func describe(cmd *cobra.Command) description {
 	}
 	flags := func(f *pflag.Flag) {
 		if !f.Hidden && f.Name != "help" {
-			d.Flags = append(d.Flags, flagDescription{"--" + f.Name, f.Value.Type(), f.DefValue, f.Usage})
+			_, meaning := pflag.UnquoteUsage(f)
+			d.Flags = append(d.Flags, flagDescription{"--" + f.Name, f.Value.Type(), f.DefValue, meaning})
 		}
 	}
 	cmd.LocalFlags().VisitAll(flags)

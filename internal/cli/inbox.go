@@ -46,8 +46,8 @@ func (p *program) inboxCommand() *cobra.Command {
 		return p.inbox(ctx, id, q)
 	})
 	flags := cmd.Flags()
-	flags.IntVar(&q.Limit, "limit", 0, "at most this many messages (default 100)")
-	flags.StringVar(&q.After, "after", "", "only those behind this cursor, the next_cursor of an earlier page")
+	flags.IntVar(&q.Limit, "limit", 0, "at most `N` messages (default 100)")
+	flags.StringVar(&q.After, "after", "", "only those behind this `CURSOR`, the next_cursor of an earlier page")
 	flags.BoolVar(&unread, "unread", false, "only those not marked read")
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
 	return cmd

@@ -65,6 +65,14 @@ func TestSendRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+func TestSendRefusesWhatNoMessageHolds(t *testing.T) {
+	u := alice(t, newFakeGateway(t, nil))
+	u.stdin = strings.Repeat("x", amtp.MaxMessageSize+1)
+	if got := u.run("send", "--to", "bob@localhost", "--text", "-"); got.exit != 8 || !strings.Contains(got.stderr, "larger than 10 MiB") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestSendSaysWhenNothingWasSentTwice(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Idempotent-Replayed", "true")

@@ -21,8 +21,8 @@ const defaultGateway = "http://127.0.0.1:8080"
 // the user is and within --timeout.
 func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *identity, args []string) error) *cobra.Command {
 	flags := cmd.Flags()
-	flags.StringVar(&p.gateway, "gateway", "", "URL of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
-	flags.StringVar(&p.configFile, "config", "", "file with the agent's identity (default ~/.amtp-config.json)")
+	flags.StringVar(&p.gateway, "gateway", "", "`URL` of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
+	flags.StringVar(&p.configFile, "config", "", "`FILE` with the agent's identity (default ~/.amtp-config.json)")
 	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to wait for the gateway's answers; 0 for no limit")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := p.identity()

@@ -46,10 +46,10 @@ func (p *program) sentCommand() *cobra.Command {
 		return nil
 	})
 	flags := cmd.Flags()
-	flags.IntVar(&q.Limit, "limit", 20, "at most this many")
-	flags.IntVar(&q.Offset, "offset", 0, "leave out this many of the newest")
-	flags.StringVar(&status, "status", "", "only those that are queued, delivering, retrying, delivered or failed")
-	flags.StringVar(&to, "to", "", "only those to this address")
+	flags.IntVar(&q.Limit, "limit", 20, "at most `N` messages")
+	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest")
+	flags.StringVar(&status, "status", "", "only those in this `STATE`: queued, delivering, retrying, delivered or failed")
+	flags.StringVar(&to, "to", "", "only those to this `ADDRESS`")
 	return cmd
 }
 

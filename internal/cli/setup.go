@@ -34,10 +34,10 @@ type profile struct {
 
 func (f *profile) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.description, "description", "", "what the agent is for, in one line")
-	flags.StringVar(&f.role, "role", "", "the agent's role, such as buyer")
-	flags.StringArrayVar(&f.capabilities, "capability", nil, "something the agent can do; may repeat")
-	flags.StringArrayVar(&f.schemas, "schema", nil, "a schema that the agent takes, or a pattern of them; may repeat")
+	flags.StringVar(&f.description, "description", "", "what the agent is for, as one line of `TEXT`")
+	flags.StringVar(&f.role, "role", "", "the agent's `ROLE`, such as buyer")
+	flags.StringArrayVar(&f.capabilities, "capability", nil, "a `CAPABILITY` of the agent; may repeat")
+	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent takes, or a pattern of schemas; may repeat")
 	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
 	f.given = flags.Changed
 }
@@ -85,7 +85,7 @@ func (p *program) setupCommand() *cobra.Command {
 		}
 		return p.setup(ctx, id, name, &about)
 	})
-	cmd.Flags().StringVar(&name, "name", "", "the agent's name: NAME@domain will be its address")
+	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
 	about.flags(cmd)
 	return cmd
 }
