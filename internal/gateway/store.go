@@ -144,7 +144,7 @@ type MessageFilter struct {
 	Status    amtp.Status
 	Since     time.Time
 	Sent      bool // only those that the reader sent
-	Limit     int
+	Limit     int  // 0 is no limit
 	Offset    int
 }
 
@@ -166,8 +166,8 @@ type InboxFilter struct {
 	Unread   bool // only those not marked read
 	Read     bool // only those marked read
 	Offset   int
-	Limit    int
-	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message
+	Limit    int // 0 is no limit
+	MaxBytes int // of bodies; a page ends before it is exceeded but holds at least one message; 0 is no limit
 }
 
 // InboxPage is part of an inbox. Next is the After that continues behind what

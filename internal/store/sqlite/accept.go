@@ -55,7 +55,7 @@ func remoteSender(e *gateway.Envelope) string {
 }
 
 func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
-	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.dir.lives(id) })
+	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.lives(id) })
 	if len(recipients) == 0 {
 		return gateway.Accepted{}, gateway.ErrNotFound
 	}
@@ -207,7 +207,7 @@ func (w *writer) insertMessage(a *acceptance, taken bool) (amtp.MessageID, error
 	} else if id := amtp.MessageID(canonical.String()); id != a.GivenID {
 		given = string(a.GivenID) // the same UUID in other letters
 	}
-	thread, err := w.thread(a.SenderAgent, a.InReplyTo)
+	thread, err := w.thread(a, a.SenderAgent)
 	if err != nil {
 		return "", err
 	}
@@ -234,7 +234,7 @@ func stamp(e *gateway.Envelope) int64 {
 
 // deliver puts the message into a local agent's inbox.
 func (w *writer) deliver(a *acceptance, message int64, agent gateway.AgentID) (gateway.Delivery, error) {
-	thread, err := w.thread(agent, a.InReplyTo)
+	thread, err := w.thread(a, agent)
 	if err != nil {
 		return gateway.Delivery{}, err
 	}
@@ -253,26 +253,48 @@ func (w *writer) deliver(a *acceptance, message int64, agent gateway.AgentID) (g
 	}, nil
 }
 
-// thread returns the thread that a reply joins in an agent's mailbox: that of
-// the message it answers if that is in the mailbox, else the id it answers.
-// "" means that the message begins a thread of its own.
-func (w *writer) thread(agent gateway.AgentID, answers amtp.MessageID) (string, error) {
-	if answers == "" {
+// parent returns the row of the message that a answers, 0 when there is none
+// here. The id means what it means to the sender.
+func (w *writer) parent(a *acceptance) (row int64, err error) {
+	if a.InReplyTo == "" {
+		return 0, nil
+	}
+	found := func(s *sqlite3.Stmt) error {
+		row = s.ColumnInt64(0)
+		return nil
+	}
+	if u, ok := a.InReplyTo.UUID(); ok {
+		err = w.query(`SELECT id FROM message WHERE uuid = ?`, found, u[:])
+	}
+	if err != nil || row != 0 {
+		return row, err
+	}
+	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? ORDER BY length(variant), message DESC LIMIT 1`,
+		found, string(a.InReplyTo), int64(a.SenderAgent), remoteSender(&a.Envelope))
+	return row, err
+}
+
+// thread returns the thread that a joins in an agent's mailbox: that of its
+// parent if that is in the mailbox, else the id it answers. "" means that the
+// message begins a thread of its own.
+func (w *writer) thread(a *acceptance, agent gateway.AgentID) (string, error) {
+	if a.InReplyTo == "" {
 		return "", nil
 	}
-	row, err := w.find(gateway.Reader{Agent: agent}, answers)
-	if err != nil || row == 0 {
-		return string(answers), err
+	parent, err := w.parent(a)
+	thread := string(a.InReplyTo)
+	if err != nil || parent == 0 || agent == 0 {
+		return thread, err
 	}
-	thread := ""
 	err = w.query(`SELECT CASE WHEN m.sender_agent = ?1 THEN m.thread ELSE d.thread END, m.uuid
-		FROM message m LEFT JOIN delivery d ON d.message = m.id AND d.agent = ?1 WHERE m.id = ?2`,
+		FROM message m LEFT JOIN delivery d ON d.message = m.id AND d.agent = ?1
+		WHERE m.id = ?2 AND (m.sender_agent = ?1 OR d.agent IS NOT NULL)`,
 		func(s *sqlite3.Stmt) error {
 			if thread = s.ColumnText(0); thread == "" {
 				thread = uuidText(s.ColumnRawBlob(1))
 			}
 			return nil
-		}, int64(agent), row)
+		}, int64(agent), parent)
 	return thread, err
 }
 
@@ -286,7 +308,7 @@ func uuidText(b []byte) string {
 
 // repeat answers a retry, and delivers to the recipients it adds.
 func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.AgentID) (gateway.Accepted, error) {
-	record, err := w.record(w.dir, row, false)
+	record, err := w.record(w.dir, gateway.Reader{Everyone: true}, row, false)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}

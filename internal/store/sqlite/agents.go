@@ -28,7 +28,10 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 		k.Agent = a.ID
 		return w.addKey(k)
 	})
-	return a, err
+	if err != nil {
+		return gateway.Agent{}, err
+	}
+	return a, nil
 }
 
 func (w *writer) addKey(k gateway.Key) error {
@@ -73,6 +76,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 		if _, err := w.exec(`DELETE FROM agent_key WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
+		w.removed = append(w.removed, id)
 		w.changes = append(w.changes, func(d *directory) {
 			e := d.agent[id]
 			e.removed = true
@@ -93,9 +97,10 @@ func (d *directory) dropKeys(id gateway.AgentID, but string) {
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (ended int, err error) {
-	err = s.write(ctx, 256, func(w *writer) error {
-		if !w.dir.lives(k.Agent) {
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, error) {
+	ended := 0
+	err := s.write(ctx, 256, func(w *writer) error {
+		if !w.lives(k.Agent) {
 			return gateway.ErrNotFound
 		}
 		if err := w.addKey(k); err != nil || !alone {
@@ -106,7 +111,10 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (ended in
 		w.changes = append(w.changes, func(d *directory) { d.dropKeys(k.Agent, k.ID) })
 		return err
 	})
-	return ended, err
+	if err != nil {
+		return 0, err
+	}
+	return ended, nil
 }
 
 // RemoveKey ends one key.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"crypto/subtle"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -123,6 +124,24 @@ func (d *directory) address(id gateway.AgentID) (amtp.Address, string) {
 		return e.Address, e.DeliveryMode
 	}
 	return amtp.Address{}, ""
+}
+
+// everNamed returns the ids of all agents that have or had the address, as a
+// JSON array.
+func (d *directory) everNamed(a amtp.Address) string {
+	ids := []byte{'['}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for id, e := range d.agent {
+		if !e.Address.Equal(a) {
+			continue
+		}
+		if len(ids) > 1 {
+			ids = append(ids, ',')
+		}
+		ids = strconv.AppendInt(ids, int64(id), 10)
+	}
+	return string(append(ids, ']'))
 }
 
 // AgentNamed returns the living agent with the address.

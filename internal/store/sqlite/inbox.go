@@ -34,7 +34,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 				received := store.FromMicros(st.ColumnInt64(6))
 				wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
 				size := len(st.ColumnRawBlob(afterEnvelope + 4))
-				full := len(page.Items) == f.Limit || len(page.Items) > 0 && bytes+size > f.MaxBytes
+				full := f.Limit > 0 && len(page.Items) == f.Limit || f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
 				if seen == scanLimit || wanted && skip == 0 && full {
 					page.HasMore = true
 					return errEnough
@@ -69,11 +69,12 @@ func (s *Store) appendItem(page *gateway.InboxPage, item gateway.InboxItem, st *
 	return nil
 }
 
-// Depth counts an agent's inbox, up to limit.
+// Depth counts an agent's inbox, up to limit each.
 func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		return r.query(`SELECT count(*), count(*) FILTER (WHERE read IS NULL)
-			FROM (SELECT read FROM delivery WHERE agent = ? AND state = ? LIMIT ?)`,
+		return r.query(`SELECT
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND state = ?2 LIMIT ?3)),
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND state = ?2 AND read IS NULL LIMIT ?3))`,
 			func(st *sqlite3.Stmt) error {
 				pending, unread = st.ColumnInt(0), st.ColumnInt(1)
 				return nil
@@ -113,8 +114,9 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 }
 
 // Ack takes a message out of an inbox.
-func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (mark gateway.Mark, err error) {
-	err = s.write(ctx, 64, func(w *writer) error {
+func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+	var mark gateway.Mark
+	err := s.write(ctx, 64, func(w *writer) error {
 		b, err := w.boxed(agent, id)
 		if err != nil {
 			return err
@@ -132,12 +134,16 @@ func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 			int64(next), store.Micros(now), b.seq)
 		return err
 	})
-	return mark, err
+	if err != nil {
+		return gateway.Mark{}, err // mark is not ours while the write goes on
+	}
+	return mark, nil
 }
 
 // MarkRead marks a message in an inbox as read.
-func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (mark gateway.Mark, err error) {
-	err = s.write(ctx, 64, func(w *writer) error {
+func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+	var mark gateway.Mark
+	err := s.write(ctx, 64, func(w *writer) error {
 		b, err := w.boxed(agent, id)
 		if err != nil {
 			return err
@@ -153,7 +159,10 @@ func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.Mes
 		_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, store.Micros(now), b.seq)
 		return err
 	})
-	return mark, err
+	if err != nil {
+		return gateway.Mark{}, err // mark is not ours while the write goes on
+	}
+	return mark, nil
 }
 
 // probeRow is the setting that Probe writes.

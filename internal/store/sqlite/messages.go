@@ -24,7 +24,9 @@ func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err 
 			return row, err
 		}
 	}
-	err = c.query(`SELECT message FROM alias WHERE id = ?1 AND (?2 OR agent = ?3) ORDER BY message DESC LIMIT 1`,
+	// What somebody vouched for comes before what strangers sent in the name.
+	err = c.query(`SELECT message FROM alias WHERE id = ?1 AND (?2 OR agent = ?3 AND ?3 <> 0)
+			ORDER BY length(variant), message DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
 			row = s.ColumnInt64(0)
 			return nil
@@ -42,7 +44,7 @@ func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageI
 		if row == 0 {
 			return gateway.ErrNotFound
 		}
-		rec, err = r.record(s.dir, row, true)
+		rec, err = r.record(s.dir, by, row, true)
 		return err
 	})
 	return rec, err
@@ -79,9 +81,12 @@ func scanEnvelope(dir *directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
 	return e, errors.Join(err, err2)
 }
 
-// record reads a message and its deliveries.
-func (c *statements) record(dir *directory, row int64, body bool) (rec gateway.Record, err error) {
-	err = c.query(`SELECT `+envelopeColumns+`, m.thread, CASE WHEN ?2 THEN m.body END FROM message m WHERE m.id = ?1`,
+// record reads a message and its deliveries, with the thread that it has in the
+// reader's mailbox.
+func (c *statements) record(dir *directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
+	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
+			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
+			FROM message m WHERE m.id = ?1`,
 		func(s *sqlite3.Stmt) error {
 			if rec.Envelope, err = scanEnvelope(dir, s); err != nil {
 				return err
@@ -89,7 +94,7 @@ func (c *statements) record(dir *directory, row int64, body bool) (rec gateway.R
 			rec.Thread = threadID(s.ColumnText(afterEnvelope), rec.ID)
 			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
 			return nil
-		}, row, body)
+		}, row, body, by.Everyone, int64(by.Agent))
 	if err != nil {
 		return rec, err
 	}
@@ -139,10 +144,7 @@ var errEnough = errors.New("enough")
 
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
-	sql, args, possible := s.selection(by, f)
-	if !possible {
-		return page, nil
-	}
+	sql, args := s.selection(by, f)
 	err = s.read(ctx, func(r *reader) error {
 		var rows []int64
 		err := r.query(sql, func(st *sqlite3.Stmt) error {
@@ -154,7 +156,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 				page.Capped = true
 				return errEnough
 			}
-			if page.Total >= f.Offset && len(rows) < f.Limit {
+			if page.Total >= f.Offset && (f.Limit == 0 || len(rows) < f.Limit) {
 				rows = append(rows, row)
 			}
 			page.Total++
@@ -164,7 +166,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 			return err
 		}
 		for _, row := range rows {
-			rec, err := r.record(s.dir, row, false)
+			rec, err := r.record(s.dir, by, row, false)
 			if err != nil {
 				return err
 			}
@@ -189,40 +191,31 @@ func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
 }
 
 // selection returns the query for the rows of the messages that match, newest
-// first, but for their status. It is not possible for anything to match when an
-// address is no agent's.
-func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql string, args []any, possible bool) {
-	from := `SELECT id FROM message m WHERE true`
+// first, but for their status.
+func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql string, args []any) {
+	sql = `SELECT id FROM message m WHERE true`
 	switch {
 	case by.Everyone:
 	case f.Sent:
-		from = `SELECT id FROM message m WHERE sender_agent = ?`
+		sql = `SELECT id FROM message m WHERE sender_agent = ?`
 		args = append(args, int64(by.Agent))
 	default:
-		from = `SELECT id FROM message m WHERE id IN
+		sql = `SELECT id FROM message m WHERE id IN
 			(SELECT id FROM message WHERE sender_agent = ? UNION SELECT message FROM delivery WHERE agent = ?)`
 		args = append(args, int64(by.Agent), int64(by.Agent))
 	}
 	if !f.Sender.IsZero() {
-		if agent, err := s.AgentNamed(f.Sender); err == nil {
-			from += ` AND sender_agent = ?`
-			args = append(args, int64(agent.ID))
-		} else {
-			from += ` AND sender = ?`
-			args = append(args, f.Sender.Key())
-		}
+		sql += ` AND (sender_agent IN (SELECT value FROM json_each(?)) OR sender = ?)`
+		args = append(args, s.dir.everNamed(f.Sender), f.Sender.Key())
 	}
 	if !f.Recipient.IsZero() {
-		agent, err := s.AgentNamed(f.Recipient)
-		if err != nil {
-			return "", nil, false
-		}
-		from += ` AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.agent = ?)`
-		args = append(args, int64(agent.ID))
+		sql += ` AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id
+			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ?))`
+		args = append(args, s.dir.everNamed(f.Recipient), f.Recipient.Key())
 	}
 	if !f.Since.IsZero() {
-		from += ` AND received >= ?`
+		sql += ` AND received >= ?`
 		args = append(args, store.Micros(f.Since))
 	}
-	return from + ` ORDER BY id DESC`, args, true
+	return sql + ` ORDER BY id DESC`, args
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -22,9 +23,15 @@ type writer struct {
 	fail   func() // tells the store that it is no longer to be trusted
 	broken error  // set by the first I/O error; nothing is written after it
 
-	next    sequences // what the next rows are numbered
-	rings   []gateway.AgentID
-	changes []func(*directory) // to the directory, after the commit
+	next sequences // what the next rows are numbered
+	pending
+}
+
+// pending is what a transaction will have done when it is committed.
+type pending struct {
+	rings   []gateway.AgentID  // whose bells ring
+	changes []func(*directory) // to the directory
+	removed []gateway.AgentID  // agents that are gone already for the rest of the batch
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -71,7 +78,7 @@ func (w *writer) commit(batch []*store.Item[work]) {
 // transaction runs fn between BEGIN and COMMIT. After an error nothing of it
 // remains.
 func (w *writer) transaction(fn func() error) error {
-	w.rings, w.changes = w.rings[:0], w.changes[:0]
+	w.pending = pending{}
 	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -82,7 +89,7 @@ func (w *writer) transaction(fn func() error) error {
 	if err == nil {
 		return nil
 	}
-	w.rings, w.changes = w.rings[:0], w.changes[:0]
+	w.pending = pending{}
 	if w.conn.GetAutocommit() {
 		return err // SQLite has rolled back by itself
 	}
@@ -106,13 +113,13 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 		if _, err := w.exec("SAVEPOINT item"); err != nil {
 			return err
 		}
-		before, rings, changes := w.next, len(w.rings), len(w.changes)
+		next, before := w.next, w.pending
 		item.Err = item.Work(w)
 		if item.Err != nil && !isRefusal(item.Err) {
 			if isFull(item.Err) || isIO(item.Err) {
 				return item.Err
 			}
-			w.next, w.rings, w.changes = before, w.rings[:rings], w.changes[:changes]
+			w.next, w.pending = next, before
 			if _, err := w.exec("ROLLBACK TO item"); err != nil {
 				return err
 			}
@@ -122,6 +129,11 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 		}
 	}
 	return nil
+}
+
+// lives reports whether the agent exists as far as the batch has come.
+func (w *writer) lives(id gateway.AgentID) bool {
+	return w.dir.lives(id) && !slices.Contains(w.removed, id)
 }
 
 // published makes a commit visible outside the database.
