@@ -65,7 +65,7 @@ func (p *program) agentListCommand() *cobra.Command {
 		}
 		admin, isAdmin := p.admin(id)
 		if !isAdmin {
-			return missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+			return needAdmin()
 		}
 		all, err := admin.Agents(ctx)
 		if err != nil {

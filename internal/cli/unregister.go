@@ -61,9 +61,7 @@ func (p *program) manage(id *identity, name string, call func(*amtp.Client) erro
 	admin, isAdmin := p.admin(id)
 	if id.key == "" || !sameAgent(id.name, name) {
 		if !isAdmin {
-			f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
-			f.hint = "without it an agent manages itself only"
-			return f
+			return needAdmin()
 		}
 		return call(admin)
 	}
@@ -73,4 +71,11 @@ func (p *program) manage(id *identity, name string, call func(*amtp.Client) erro
 		return call(admin)
 	}
 	return err
+}
+
+// needAdmin says that the agent's own key is not enough.
+func needAdmin() error {
+	f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+	f.hint = "without it an agent manages itself only; the gateway keeps it in admin.key in its data directory"
+	return f
 }
