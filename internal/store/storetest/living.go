@@ -15,6 +15,7 @@ func living() []promise {
 		{"Failed is open while the store is trusted", failedIsOpen},
 		{"after Close every method that does I/O is ErrClosed", closed},
 		{"Close may be called again", closedTwice},
+		{"a write that fails changes nothing and fails alone", failsAlone},
 		{"a context ends the waiting of the caller, a write is whole or not at all", contexts},
 		{"a context ends the waiting in every method that writes", contextsElsewhere},
 		{"a context that has ended stops no other's write", contextsOfOthers},
@@ -64,6 +65,33 @@ func closed(w *world) {
 func closedTwice(w *world) {
 	w.works("Close", w.store.Close())
 	w.works("Close again", w.store.Close())
+}
+
+// failsAlone adds keys that exist already, which no store can do, beside
+// messages.
+func failsAlone(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	got := make([]attempt, 80)
+	together(len(got), func(i int) {
+		if i%4 == 0 {
+			if _, err := w.store.AddKey(w.ctx, alice.key, true); err == nil {
+				w.Errorf("AddKey of a key that exists = no error, want one")
+			}
+			return
+		}
+		got[i].Accepted, got[i].err = w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i), text: strconv.Itoa(i)})
+		w.works("Accept", got[i].err)
+	})
+	same(w, "messages in the inbox", len(w.inbox(bob)), 60)
+	for i, a := range got {
+		if i%4 != 0 {
+			again, err := w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i), text: strconv.Itoa(i)})
+			w.works("Accept again", err)
+			same(w, "id of the retry", again.ID, a.ID)
+		}
+	}
+	w.owns(alice, alice.key)
+	w.keys(alice, alice.key.ID)
 }
 
 // contexts cancels a write at every moment. Whoever was told nothing repeats it.
