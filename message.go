@@ -103,7 +103,7 @@ func ParseMessage(doc []byte) (*Message, *Error) {
 // string, is the same as no member: existing gateways print them all.
 func (m *Message) read(member strictjson.Member) *Error {
 	name, value := member.Name, member.Value
-	if reserved[name] {
+	if reserved[strings.ToLower(name)] { // in any case: some readers do not tell them apart
 		return invalid(name, "only a gateway writes this member; put your own data into payload or headers")
 	}
 	if string(value) == "null" && name != "payload" {

@@ -33,7 +33,7 @@ import (
 type App struct {
 	cfg      config.Config
 	log      *slog.Logger
-	lock     *lock
+	claim    *datadir.Claim
 	store    *sqlite.Store
 	listener net.Listener
 	server   *http.Server
@@ -62,7 +62,7 @@ func (a *App) open() (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
-	if a.lock, err = acquire(dir); err != nil {
+	if a.claim, err = datadir.Acquire(dir); err != nil {
 		return err
 	}
 	admin, err := a.adminKeys()
@@ -217,12 +217,12 @@ func (a *App) release() error {
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}
-	if a.lock != nil {
+	if a.claim != nil {
 		err := os.Remove(filepath.Join(a.cfg.DataDir, datadir.GatewayFile))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		errs = append(errs, a.lock.release())
+		errs = append(errs, a.claim.Release())
 	}
 	return errors.Join(errs...)
 }

@@ -73,6 +73,11 @@ func (u *user) withDataDirectory(base string) {
 	if err := os.WriteFile(filepath.Join(dir, datadir.AdminKeyFile), []byte("key-of-the-directory\n"), 0o600); err != nil {
 		u.t.Fatal(err)
 	}
+	claim, err := datadir.Acquire(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { claim.Release() })
 	if err := datadir.Record(dir, datadir.Running{URL: base, PID: 1}); err != nil {
 		u.t.Fatal(err)
 	}

@@ -65,14 +65,16 @@ func Record(dir string, r Running) error {
 }
 
 // AdminKey returns the administrator's key of the gateway at base, if base is
-// a loopback address and the one that is recorded in dir.
+// a loopback address, the one that is recorded in dir, and a gateway still has
+// its claim on dir: after a crash the record stays, and the address may be
+// anybody's.
 func AdminKey(dir, base string) (string, bool) {
 	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
 	if err != nil {
 		return "", false
 	}
 	var here Running
-	if json.Unmarshal(b, &here) != nil || !isLoopback(base) || !sameURL(here.URL, base) {
+	if json.Unmarshal(b, &here) != nil || !isLoopback(base) || !sameURL(here.URL, base) || !held(dir) {
 		return "", false
 	}
 	b, err = os.ReadFile(filepath.Join(dir, AdminKeyFile))

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -33,6 +35,7 @@ func TestDefaultPrefersWhatWasNamed(t *testing.T) {
 
 func TestAdminKeyGoesToTheRecordedLoopbackAddressOnly(t *testing.T) {
 	dir := t.TempDir()
+	claim(t, dir)
 	write(t, dir, AdminKeyFile, "secret\n")
 	if _, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
 		t.Error("a key was given although no gateway is recorded")
@@ -64,6 +67,7 @@ func TestAdminKeyGoesToTheRecordedLoopbackAddressOnly(t *testing.T) {
 
 func TestAdminKeyNeedsAKey(t *testing.T) {
 	dir := t.TempDir()
+	claim(t, dir)
 	if err := Record(dir, Running{URL: "http://127.0.0.1:8080"}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +78,52 @@ func TestAdminKeyNeedsAKey(t *testing.T) {
 	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
 		t.Errorf("AdminKey with an empty file = %q", key)
 	}
+}
+
+// TestAdminKeyNeedsARunningGateway: what a killed gateway left behind is no
+// reason to send its key to whoever has its port now.
+func TestAdminKeyNeedsARunningGateway(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, AdminKeyFile, "secret\n")
+	if err := Record(dir, Running{URL: "http://127.0.0.1:8080"}); err != nil {
+		t.Fatal(err)
+	}
+	release := claim(t, dir)
+	if _, ok := AdminKey(dir, "http://127.0.0.1:8080"); !ok {
+		t.Fatal("no key although the gateway runs")
+	}
+	release()
+	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
+		t.Errorf("AdminKey after the gateway ended = %q, want none", key)
+	}
+}
+
+func TestAcquireNamesTheHolder(t *testing.T) {
+	dir := t.TempDir()
+	claim(t, dir)
+	if err := Record(dir, Running{URL: "http://127.0.0.1:7", PID: 42}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Acquire(dir)
+	if err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:7 (process 42)") {
+		t.Errorf("a second claim: got %v, want an error that names the holder", err)
+	}
+}
+
+// claim holds the directory until the test or release ends.
+func claim(t *testing.T, dir string) (release func()) {
+	t.Helper()
+	c, err := Acquire(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		if err := c.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(release)
+	return release
 }
 
 func write(t *testing.T, dir, name, text string) {

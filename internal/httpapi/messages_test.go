@@ -32,6 +32,7 @@ func TestSendIsRefused(t *testing.T) {
 		{"a bad recipient", message("alice@localhost", "bob"), w.as("alice"), 400, "INVALID_RECIPIENT"},
 		{"coordination", `{"sender":"alice@localhost","recipients":["bob@localhost"],"coordination":{"type":"parallel"}}`, w.as("alice"), 400, "COORDINATION_FAILED"},
 		{"a forged label", `{"sender":"alice@localhost","recipients":["bob@localhost"],"trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
+		{"a forged label in other letters", `{"sender":"alice@localhost","recipients":["bob@localhost"],"Trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"no object", `[]`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"another version", `{"version":"2.0","sender":"alice@localhost","recipients":["bob@localhost"]}`, w.as("alice"), 400, "UNSUPPORTED_VERSION"},
 	} {
@@ -134,6 +135,23 @@ func TestRecipientsDoNotSeeAcknowledgements(t *testing.T) {
 		status := w.do("GET", "/v1/messages/"+id+"/status", "", w.as(name))
 		if got := strings.Count(status.raw, `"acknowledged":true`); got != want || status.body["status"] != "delivered" {
 			t.Errorf("status as %s: got %d acknowledgements in %s, want %d", name, got, status.raw, want)
+		}
+	}
+}
+
+// TestSenderIsShownOnce: a reader that does not tell SENDER from sender must not
+// be shown the one that the sender chose.
+func TestSenderIsShownOnce(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","SENDER":"boss@localhost","recipients":["bob@localhost"],"Message_ID":"x","extra":[1.0]}`, w.as("alice"))
+	w.wants("send", a, 202, "")
+	_, page := w.inbox("bob", "")
+	one := w.do("GET", "/v1/messages/"+a.body["message_id"].(string), "", w.as("bob"))
+	for _, raw := range []string{page.raw, one.raw} {
+		if strings.Contains(raw, "boss") || strings.Contains(raw, "Message_ID") || !strings.Contains(raw, `"extra":[1.0]`) {
+			t.Errorf("shown: got %s, want the gateway's sender and id only, other members verbatim", raw)
 		}
 	}
 }

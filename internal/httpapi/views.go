@@ -180,7 +180,9 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 		return nil, err
 	}
 	for _, m := range members {
-		switch m.Name {
+		// In any case of letters: some readers do not tell them apart, and the
+		// last one would win.
+		switch strings.ToLower(m.Name) {
 		case "message_id", "version", "sender", "timestamp", without:
 			continue
 		}
