@@ -75,9 +75,9 @@ func (u *user) withDataDirectory(base string) {
 	}
 	claim, err := datadir.Acquire(dir)
 	if err != nil {
-		t.Fatal(err)
+		u.t.Fatal(err)
 	}
-	t.Cleanup(func() { claim.Release() })
+	u.t.Cleanup(func() { claim.Release() })
 	if err := datadir.Record(dir, datadir.Running{URL: base, PID: 1}); err != nil {
 		u.t.Fatal(err)
 	}
