@@ -19,6 +19,7 @@ func boxes() []promise {
 		{"filters by time", inboxSince},
 		{"skips Offset messages", inboxOffset},
 		{"a page ends before MaxBytes is exceeded but holds at least one message", inboxMaxBytes},
+		{"a Limit or MaxBytes of 0 is no limit", inboxNoLimit},
 		{"HasMore is false only when nothing is left", inboxHasMore},
 		{"Next continues behind what was looked at", inboxNext},
 	}
@@ -141,6 +142,18 @@ func inboxMaxBytes(w *world) {
 		rest := w.page(bob, gateway.InboxFilter{Limit: 10, MaxBytes: 1 << 20, After: page.Next})
 		sameList(w, "rest", ids(rest.Items), sent[c.want:])
 	}
+}
+
+func inboxNoLimit(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	sent := w.sendMany(5, alice, bob)
+	for _, f := range []gateway.InboxFilter{{}, {Limit: 10}, {MaxBytes: 1 << 20}} {
+		page := w.page(bob, f)
+		sameList(w, "page", ids(page.Items), sent)
+		same(w, "HasMore", page.HasMore, false)
+	}
+	sameList(w, "page of two", w.pageIDs(bob, gateway.InboxFilter{Limit: 2}), sent[:2])
+	sameList(w, "page of one byte", w.pageIDs(bob, gateway.InboxFilter{MaxBytes: 1}), sent[:1])
 }
 
 // walk reads the inbox page by page and returns everything it saw.
