@@ -99,7 +99,22 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	}
 	printFigures(t, "\nratio of medians", r.Ratios, "%.2f")
 	printFigures(t, "\nfigure", r.Figures, "%.0f")
+	if busy := r.busiest(); busy > quiet {
+		fmt.Fprintf(t, "\nOther processes kept up to %.2f processors busy meanwhile; repeat this on a quiet machine.\n", busy)
+	}
 	return t.Flush()
+}
+
+// quiet is how many processors others may use before figures mean little.
+const quiet = 0.3
+
+// busiest returns how many processors other processes used at the worst.
+func (r *report) busiest() float64 {
+	var worst float64
+	for _, x := range r.Rows {
+		worst = max(worst, spreadOf(x.Samples, otherCores).Max)
+	}
+	return worst
 }
 
 func printFigures(w io.Writer, title string, figures []figure, format string) {
