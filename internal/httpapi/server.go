@@ -77,12 +77,10 @@ type call struct {
 
 // Values of headers that every answer has, shared so that none is allocated.
 var (
-	jsonType  = []string{"application/json; charset=utf-8"}
-	noSniff   = []string{"nosniff"}
-	deny      = []string{"DENY"}
-	noStore   = []string{"no-store"}
-	noReferer = []string{"no-referrer"}
-	hsts      = []string{"max-age=31536000; includeSubDomains"}
+	jsonType = []string{"application/json; charset=utf-8"}
+	noSniff  = []string{"nosniff"}
+	noStore  = []string{"no-store"}
+	hsts     = []string{"max-age=31536000; includeSubDomains"}
 )
 
 // serve wraps an operation: request id, headers, the caller, and what must hold
@@ -93,8 +91,7 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 		began := s.Now()
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id.String()}
-		h["X-Content-Type-Options"], h["X-Frame-Options"] = noSniff, deny
-		h["Cache-Control"], h["Referrer-Policy"] = noStore, noReferer
+		h["X-Content-Type-Options"], h["Cache-Control"] = noSniff, noStore
 		if s.TLS {
 			h["Strict-Transport-Security"] = hsts
 		}
