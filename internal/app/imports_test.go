@@ -27,6 +27,7 @@ var may = map[string][]string{
 	"internal/store":           {"", "internal/gateway"},
 	"internal/store/sqlite":    {"", "internal/gateway", "internal/store"},
 	"internal/store/storetest": {"", "internal/gateway"},
+	"internal/store/faultfs":   {},
 	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/strictjson"},
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
@@ -41,7 +42,7 @@ var may = map[string][]string{
 
 // only names what a single package may use.
 var only = map[string][]string{
-	"github.com/ncruces/go-sqlite3":      {"internal/store/sqlite"},
+	"github.com/ncruces/go-sqlite3":      {"internal/store/sqlite", "internal/store/faultfs"},
 	"github.com/pressly/goose/v3":        {"internal/store/sqlite"},
 	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/canonical"},
 	"github.com/gowebpki/jcs":            {"internal/canonical"},
