@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
@@ -22,18 +23,21 @@ type checkpointer struct {
 	wake chan struct{}
 	stop chan struct{}
 
+	soft, hard int // walSoft and walHard, or what a test wants
+
 	mu     sync.Mutex
 	copied bool // the bulk is in the database, the rest is the writer's
 	busy   bool // the bulk is being copied
 	pages  int  // length of the WAL after the last commit
 }
 
-func newCheckpointer(path string, w *writer) (*checkpointer, error) {
+func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 	conn, err := connect(path, readerCache)
 	if err != nil {
 		return nil, err
 	}
-	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
 	w.conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		k.grown(pages)
 		return nil
@@ -47,7 +51,7 @@ const pageSize = 8192
 func (k *checkpointer) grown(pages int) {
 	k.mu.Lock()
 	k.pages = pages
-	start := pages*pageSize > walSoft && !k.busy && !k.copied
+	start := pages*pageSize > k.soft && !k.busy && !k.copied
 	k.busy = k.busy || start
 	k.mu.Unlock()
 	if start {
@@ -75,7 +79,7 @@ func (k *checkpointer) run() {
 // beforeBatch lets the writer copy the rest of the WAL when it is time to.
 func (k *checkpointer) beforeBatch(w *writer) {
 	k.mu.Lock()
-	due := k.copied || k.pages*pageSize > walHard && !k.busy
+	due := k.copied || k.pages*pageSize > k.hard && !k.busy
 	k.mu.Unlock()
 	if !due {
 		return

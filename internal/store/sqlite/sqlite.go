@@ -38,6 +38,8 @@ const FileName = "amtp.db"
 type Options struct {
 	Dir string // an existing directory that only this process uses
 	VFS string // the SQLite VFS to use; "" is the system's
+
+	walSoft, walHard int // for tests: instead of the constants
 }
 
 // Store is an open database.
@@ -112,7 +114,7 @@ func (s *Store) open(o Options) error {
 		s.readers <- &reader{statements{conn: conn}}
 		s.opened++
 	}
-	if s.keeper, err = newCheckpointer(s.path, s.writer); err != nil {
+	if s.keeper, err = newCheckpointer(s.path, s.writer, o); err != nil {
 		return err
 	}
 	s.dir, err = loadDirectory(&s.writer.statements)
