@@ -12,6 +12,11 @@ import (
 // where it is met. Faults are INTERNAL: their cause is for the log.
 func Refusal(err error) *amtp.Error {
 	switch {
+	case errors.Is(err, ErrPaused):
+		e := amtp.Errorf(amtp.CodeTemporaryFailure,
+			"This gateway was restored from a backup and accepts no messages until its operator confirms it with: amtp restore --confirm")
+		e.RetryAfter = time.Minute
+		return e.With("paused", true)
 	case errors.Is(err, ErrReused):
 		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
 			"This idempotency key or message id already stands for a message with other content. Use a new one for a new message.")

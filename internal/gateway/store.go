@@ -16,6 +16,7 @@ var (
 	ErrReused   = errors.New("key or id was reused") // the idempotency key or id stands for other content
 	ErrBusy     = errors.New("busy")                 // cannot take more now; nothing was stored
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
+	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
 // Store keeps everything that must survive. Each method is one transaction:
@@ -105,6 +106,35 @@ type Store interface {
 	// KeyOwner returns the agent whose key has the hash. The agent and the key
 	// count as active now. It does no I/O. ErrNotFound when there is none.
 	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
+
+	// Purge takes away what has outlived its retention, of the next limit
+	// messages at the most behind after, in the order of acceptance. A body goes
+	// when Retention.BodyEnds has come for its deliveries: the message stays, a
+	// retry of it is recognised as before, and a retry that adds a recipient
+	// brings the body back. An idempotency key goes when Retention.KeyEnds has
+	// come, and not while the body is there. A message goes with its deliveries
+	// and aliases when Retention.StatusEnds has come and its keys are gone; after
+	// that its id is as one that never was. What is younger stays.
+	//
+	// The newest message and the message with the newest delivery stay whatever
+	// their age: a sequence number is never given twice.
+	//
+	// Next of the answer is the after of the next call; Done says that nothing
+	// behind it can be due yet. The work of one call is bounded, so that those
+	// who write at the same time do not wait.
+	Purge(ctx context.Context, keep Retention, now time.Time, after int64, limit int) (Purged, error)
+
+	// Pause makes every Accept that begins after it fail with ErrPaused, also of
+	// a retry, and also after the store was opened again. All else goes on. The
+	// time of the first Pause stays.
+	Pause(ctx context.Context, now time.Time) error
+
+	// Resume ends a pause. It is no error when there is none.
+	Resume(ctx context.Context) error
+
+	// Paused returns since when the store is paused, the zero time when it is
+	// not. It does no I/O.
+	Paused() time.Time
 
 	// Probe writes a row and reads it back.
 	Probe(ctx context.Context, now time.Time) error

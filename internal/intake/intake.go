@@ -20,6 +20,7 @@ import (
 type Store interface {
 	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	Paused() time.Time
 }
 
 // Intake accepts messages for one domain.
@@ -43,6 +44,9 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	}
 	if refused := checkContent(m); refused != nil {
 		return nil, refused
+	}
+	if !in.Store.Paused().IsZero() { // before a restored directory says who exists
+		return nil, gateway.Refusal(gateway.ErrPaused)
 	}
 	now := in.Now()
 	list := in.resolve(m.Recipients, now)

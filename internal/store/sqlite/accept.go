@@ -23,6 +23,9 @@ type acceptance struct {
 
 // Accept stores a message or recognises it as a retry.
 func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
+	if err := s.refusePaused(); err != nil {
+		return gateway.Accepted{}, err
+	}
 	p := acceptance{Acceptance: a}
 	if a.Class == gateway.ClassAnonymous && (a.Key != "" || a.GivenID != "") {
 		sum, err := a.Message.Fingerprint()
@@ -94,11 +97,11 @@ func (w *writer) prior(a *acceptance) (row int64, taken bool, err error) {
 	if a.Key == "" {
 		return row, taken, nil
 	}
-	target := row
-	if target == 0 {
-		target = w.next.message
+	target, used := w.next.message, any(null{})
+	if row != 0 { // a further key, which the stored body does not tell
+		target, used = row, store.Micros(a.ReceivedAt)
 	}
-	added, err := w.exec(`INSERT INTO dedup (key, message) VALUES (?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target)
+	added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target, used)
 	if err != nil || added == 1 {
 		return row, taken, err
 	}
@@ -324,5 +327,9 @@ func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.AgentID) 
 		}
 		out.Deliveries = append(out.Deliveries, d)
 	}
-	return out, nil
+	if len(out.Deliveries) > len(record.Deliveries) {
+		// Who is added gets the content, also when its retention was over.
+		_, err = w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
+	}
+	return out, err
 }

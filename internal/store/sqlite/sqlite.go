@@ -53,6 +53,7 @@ type Store struct {
 	opened   int // readers made
 	closed   chan struct{}
 	keeper   *checkpointer
+	pause    pause
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once
@@ -122,6 +123,9 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	if err := s.writer.start(s.dir, &s.bells, s.keeper); err != nil {
+		return err
+	}
+	if err := s.loadPause(); err != nil {
 		return err
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)

@@ -45,7 +45,8 @@ func newWriter(conn *sqlite3.Conn, fail func()) *writer {
 // start completes the writer with what was opened after it.
 func (w *writer) start(dir *directory, bells *bells, keeper *checkpointer) error {
 	w.dir, w.bells, w.keeper = dir, bells, keeper
-	return w.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(seq), 0) FROM delivery)`,
+	return w.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), max((SELECT coalesce(max(seq), 0) FROM delivery),
+			coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '`+floorRow+`'), 0))`,
 		func(s *sqlite3.Stmt) error {
 			w.next = sequences{message: s.ColumnInt64(0) + 1, delivery: s.ColumnInt64(1) + 1}
 			return nil

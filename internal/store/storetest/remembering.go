@@ -18,6 +18,7 @@ func remembering() []promise {
 		{"a second ack has the first time", marksAfterRestart},
 		{"replies find their threads", threadsAfterRestart},
 		{"deleted agents and keys stay deleted", deletedAfterRestart},
+		{"a pause lasts", pauseAfterRestart},
 		{"a cursor misses nothing, even when all was acknowledged", cursorAfterRestart},
 		{"the id of an agent is never used again", agentIDsAfterRestart},
 		{"who was active is known to the minute", activityAfterRestart},

@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Watch", watching()},
 		{"Agents", registering()},
 		{"Keys", unlocking()},
+		{"Purge", purging()},
+		{"Pause", pausing()},
 		{"Store", living()},
 	} {
 		t.Run(method.name, func(t *testing.T) {

@@ -1,0 +1,105 @@
+package gateway
+
+import "time"
+
+// Retention says how long things are kept. Every length counts from the last
+// change of a delivery: its acknowledgement, its arrival, its failure.
+type Retention struct {
+	Acknowledged   time.Duration // body, for a local recipient who acknowledged it
+	Unacknowledged time.Duration // body, for a local recipient who did not
+	Sent           time.Duration // body, for a recipient elsewhere who has it
+	Failed         time.Duration // body, for a recipient who will never have it
+	Status         time.Duration // the message with its deliveries, without the body
+	Keys           time.Duration // idempotency keys, at least MinKeys
+}
+
+const day = 24 * time.Hour
+
+// MinKeys is the shortest time for which an idempotency key is remembered: a
+// peer tries for seven days (AMTP §5), and its clock and queue may be late.
+const MinKeys = 9 * day
+
+// DefaultRetention returns what holds where nobody says otherwise.
+func DefaultRetention() Retention {
+	return Retention{
+		Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
+		Status: 365 * day, Keys: MinKeys,
+	}
+}
+
+// Shortest returns an age that nothing is purged before.
+func (r Retention) Shortest() time.Duration {
+	return min(r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed)
+}
+
+// BodyEnds returns until when the body is kept: as long as any delivery wants
+// it. It does not end while one of them is not decided.
+func (r Retention) BodyEnds(deliveries []Delivery) (at time.Time, ends bool) {
+	for i := range deliveries {
+		d := &deliveries[i]
+		keep, decided := r.body(d)
+		if !decided {
+			return time.Time{}, false
+		}
+		if until := d.Changed.Add(keep); until.After(at) {
+			at = until
+		}
+	}
+	return at, len(deliveries) > 0
+}
+
+// body returns how long one delivery wants the body after its last change.
+func (r Retention) body(d *Delivery) (keep time.Duration, decided bool) {
+	switch d.State {
+	case Acknowledged:
+		return r.Acknowledged, true
+	case Delivered:
+		if d.Agent == 0 {
+			return r.Sent, true
+		}
+		return r.Unacknowledged, true
+	case Failed, Expired, Rejected, Cancelled:
+		return r.Failed, true
+	}
+	return 0, false
+}
+
+// StatusEnds returns until when the message is known at all: never shorter than
+// its body.
+func (r Retention) StatusEnds(deliveries []Delivery) (at time.Time, ends bool) {
+	at, ends = r.BodyEnds(deliveries)
+	if until := lastChange(deliveries).Add(r.Status); until.After(at) {
+		at = until
+	}
+	return at, ends
+}
+
+// KeyEnds returns until when an idempotency key is remembered that was last
+// used at that time: never shorter than MinKeys after the last change of a
+// delivery, and never while one is not decided.
+func (r Retention) KeyEnds(used time.Time, deliveries []Delivery) (at time.Time, ends bool) {
+	if last := lastChange(deliveries); last.After(used) {
+		used = last
+	}
+	_, ends = r.BodyEnds(deliveries)
+	return used.Add(max(r.Keys, MinKeys)), ends
+}
+
+func lastChange(deliveries []Delivery) (last time.Time) {
+	for i := range deliveries {
+		if c := deliveries[i].Changed; c.After(last) {
+			last = c
+		}
+	}
+	return last
+}
+
+// Purged says what one Purge did.
+type Purged struct {
+	Bodies   int   // bodies removed; their messages are known still
+	Messages int   // messages forgotten, with their deliveries, aliases and keys
+	Keys     int   // idempotency keys forgotten
+	Unread   int   // bodies that are due and cannot be read, which therefore stay
+	Next     int64 // where to go on
+	Done     bool  // behind Next nothing can be due yet
+}

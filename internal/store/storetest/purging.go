@@ -1,0 +1,301 @@
+package storetest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// purging are the promises about what outlives its retention.
+func purging() []promise {
+	return []promise{
+		{"a body goes after its retention", bodiesGo},
+		{"the message stays", purgedMessageStays},
+		{"a retry of it is recognised as before", purgedRetry},
+		{"a retry that adds a recipient brings the body back", purgedComesBack},
+		{"as long as any delivery wants it", bodyOfTheLast},
+		{"an idempotency key goes", keysGo},
+		{"a further key goes after its own time", furtherKeysGo},
+		{"a message goes with its deliveries and aliases", messagesGo},
+		{"not while its key is remembered", messageWaitsForKey},
+		{"what is younger stays", youngerStays},
+		{"the newest message and the newest delivery stay", newestStays},
+		{"Next is the after of the next call", purgeGoesOn},
+		{"a year of it, with every rule looked at after every round", aYear},
+	}
+}
+
+const days = 24 * time.Hour
+
+// keep are lengths that cannot be confused.
+var keep = gateway.Retention{
+	Acknowledged: 30 * days, Unacknowledged: 180 * days, Sent: 31 * days, Failed: 32 * days,
+	Status: 365 * days, Keys: 10 * days,
+}
+
+// purge purges until nothing more can be due.
+func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
+	w.Helper()
+	var sum gateway.Purged
+	for range 10_000 {
+		did, err := w.store.Purge(w.ctx, r, now, sum.Next, 3)
+		if err != nil {
+			w.Fatalf("Purge = %v, want no error; after %d", err, sum.Next)
+		}
+		sum.Bodies += did.Bodies
+		sum.Messages += did.Messages
+		sum.Keys += did.Keys
+		sum.Unread += did.Unread
+		if sum.Next = did.Next; did.Done {
+			return sum
+		}
+	}
+	w.Fatalf("Purge is not Done after 10,000 calls; want it to come to an end")
+	return sum
+}
+
+// later returns the time that long after the last look at the clock.
+func (w *world) later(d time.Duration) time.Time {
+	return morning.Add(time.Duration(w.ticks.Load())*time.Second + d)
+}
+
+// hasBody reports whether the message's content is there for the reader.
+func (w *world) hasBody(p person, id amtp.MessageID) bool {
+	w.Helper()
+	return w.read(p, id).Body != nil
+}
+
+// newest posts one more message, so that another is not the newest.
+func (w *world) newest(from, to person) { w.send(from, to) }
+
+func bodiesGo(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	open := w.send(alice, bob)
+	acked := w.send(alice, bob)
+	at := w.ack(bob, acked).At
+	received := w.read(bob, open).ReceivedAt
+	for _, c := range []struct {
+		now         time.Time
+		acked, open bool
+	}{
+		{at.Add(keep.Acknowledged - time.Microsecond), true, true},
+		{at.Add(keep.Acknowledged), false, true},
+		{received.Add(keep.Unacknowledged - time.Microsecond), false, true},
+		{received.Add(keep.Unacknowledged), false, false},
+	} {
+		w.purge(keep, c.now)
+		same(w, "body of the acknowledged one at "+c.now.String(), w.hasBody(alice, acked), c.acked)
+		same(w, "body of the other at "+c.now.String(), w.hasBody(alice, open), c.open)
+	}
+}
+
+func purgedMessageStays(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.post(letter{from: alice, to: []person{bob}, id: "token", key: "k"}).ID
+	before := w.read(bob, id)
+	w.purge(keep, w.later(keep.Unacknowledged))
+	after := w.read(bob, id)
+	same(w, "body", after.Body == nil, true)
+	after.Body = before.Body
+	same(w, "subject", after.Subject, before.Subject)
+	w.sameTime("received", after.ReceivedAt, before.ReceivedAt)
+	same(w, "status", after.Status().Status, before.Status().Status)
+	same(w, "id behind the alias", w.read(alice, "token").ID, id)
+	items := w.page(bob, wholeInbox).Items
+	sameList(w, "inbox", ids(items), []amtp.MessageID{id})
+	same(w, "body in the inbox", items[0].Body == nil, true)
+	w.ack(bob, id)
+	sameList(w, "inbox after the ack", w.inbox(bob), nil)
+}
+
+func purgedRetry(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	letters := []letter{
+		{from: alice, id: "token"}, {from: alice, id: amtp.NewMessageID()},
+		{from: alice, id: "token", class: gateway.ClassAnonymous}, {from: alice, key: "k2", id: "token2"},
+	}
+	short := keep
+	short.Unacknowledged = time.Hour // before the key is forgotten
+	letters = append(letters, letter{from: alice, key: "k1"}, letter{from: alice, key: "k1", class: gateway.ClassAnonymous})
+	var first []gateway.Accepted
+	for i := range letters {
+		letters[i].to, letters[i].text = []person{bob}, "letter "+strconv.Itoa(i)
+		first = append(first, w.post(letters[i]))
+	}
+	same(w, "bodies purged", w.purge(short, w.later(2*time.Hour)).Bodies, len(letters))
+	box := w.inbox(bob)
+	for i, l := range letters {
+		w.isRetry(first[i], w.post(l))
+	}
+	sameList(w, "inbox", w.inbox(bob), box)
+	_, err := w.try(letter{from: alice, to: []person{bob}, key: "k1", text: "other"})
+	w.fails("Accept of other content under the key", err, gateway.ErrReused)
+	_, err = w.try(letter{from: alice, to: []person{bob}, id: "token", text: "other"})
+	w.fails("Accept of other content under the id", err, gateway.ErrReused)
+}
+
+func purgedComesBack(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	l := letter{from: alice, to: []person{bob}, id: "token", text: "content"}
+	id := w.post(l).ID
+	w.ack(bob, id)
+	w.purge(keep, w.later(keep.Acknowledged))
+	same(w, "body after the purge", w.hasBody(alice, id), false)
+	w.ticks.Add(int64((40 * days) / time.Second))
+	l.to = []person{bob, carol}
+	same(w, "id of the retry", w.post(l).ID, id)
+	items := w.page(carol, wholeInbox).Items
+	sameList(w, "inbox of carol", ids(items), []amtp.MessageID{id})
+	same(w, "carol has the content", items[0].Body != nil, true)
+	w.newest(alice, bob)
+	w.purge(keep, w.later(keep.Acknowledged))
+	same(w, "body while carol has not acknowledged", w.hasBody(carol, id), true)
+	w.purge(keep, w.later(keep.Unacknowledged))
+	same(w, "body after carol's retention", w.hasBody(carol, id), false)
+	w.purge(keep, w.later(keep.Status))
+	w.absent(alice, id)
+}
+
+// absent checks that the message is as one that never was.
+func (w *world) absent(p person, id amtp.MessageID) {
+	w.Helper()
+	_, err := w.store.Message(w.ctx, gateway.Reader{Agent: p.ID}, id)
+	w.fails("Message "+string(id), err, gateway.ErrNotFound)
+}
+
+func bodyOfTheLast(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	id := w.send(alice, bob, carol)
+	w.ack(bob, id)
+	w.purge(keep, w.later(keep.Acknowledged))
+	same(w, "body that carol wants", w.hasBody(carol, id), true)
+	w.ticks.Add(int64((100 * days) / time.Second))
+	w.ack(carol, id)
+	w.purge(keep, w.later(keep.Acknowledged-time.Second))
+	same(w, "body before the end", w.hasBody(carol, id), true)
+	w.purge(keep, w.later(keep.Acknowledged))
+	same(w, "body after the last", w.hasBody(carol, id), false)
+}
+
+func keysGo(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	l := letter{from: alice, to: []person{bob}, key: "k", text: "content"}
+	first := w.post(l)
+	w.ack(bob, first.ID)
+	short := keep
+	short.Acknowledged = time.Hour
+	same(w, "keys purged early", w.purge(short, w.later(keep.Keys-time.Second)).Keys, 0)
+	w.isRetry(first, w.post(l))
+	low := short
+	low.Keys = time.Hour // below what is allowed
+	same(w, "keys purged before the least time", w.purge(low, w.later(gateway.MinKeys-time.Minute)).Keys, 0)
+	w.isRetry(first, w.post(l))
+	same(w, "keys purged", w.purge(short, w.later(keep.Keys)).Keys, 1)
+	same(w, "a retry after that is a message of its own", w.post(l).ID != first.ID, true)
+	long := l
+	long.key = "stays-with-its-body"
+	second := w.post(long)
+	same(w, "keys of bodies that stay", w.purge(keep, w.later(keep.Unacknowledged-time.Minute)).Keys, 0)
+	w.isRetry(second, w.post(long))
+}
+
+func furtherKeysGo(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	l := letter{from: alice, to: []person{bob}, id: "token", key: "k1", text: "content"}
+	first := w.post(l)
+	w.ack(bob, first.ID)
+	w.purge(keep, w.later(keep.Acknowledged))
+	w.ticks.Add(int64((50 * days) / time.Second))
+	l.key = "k2"
+	w.isRetry(first, w.post(l))
+	same(w, "keys purged before the end", w.purge(keep, w.later(keep.Keys-time.Minute)).Keys, 0)
+	l.id = ""
+	w.isRetry(first, w.post(l))
+	same(w, "keys purged", w.purge(keep, w.later(keep.Keys)).Keys, 1)
+}
+
+func messagesGo(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	letters := []letter{{from: alice, id: "token"}, {from: alice, id: "token", class: gateway.ClassAnonymous},
+		{remote: "peer@far.example", id: "token", class: gateway.ClassAnonymous}, {from: alice, id: amtp.NewMessageID(), key: "k"}}
+	var first []gateway.Accepted
+	for i := range letters {
+		letters[i].to, letters[i].text = []person{bob}, "letter "+strconv.Itoa(i)
+		first = append(first, w.post(letters[i]))
+	}
+	w.newest(alice, bob)
+	same(w, "messages purged before the end", w.purge(keep, morning.Add(keep.Status)).Messages, 0)
+	did := w.purge(keep, w.later(keep.Status))
+	same(w, "messages purged", did.Messages, len(letters))
+	same(w, "messages listed", len(w.listBy(gateway.Reader{Everyone: true}, gateway.MessageFilter{}).Messages), 1)
+	same(w, "messages in the inbox", len(w.inbox(bob)), 1)
+	w.absent(alice, "token")
+	for i, l := range letters {
+		w.absent(alice, first[i].ID)
+		same(w, "sent again is replayed", w.post(l).Replayed, false)
+	}
+}
+
+func messageWaitsForKey(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	l := letter{from: alice, to: []person{bob}, id: "token", key: "k1", text: "content"}
+	first := w.post(l)
+	w.newest(alice, bob)
+	w.ticks.Add(int64((keep.Status - days) / time.Second))
+	l.key = "k2"
+	w.isRetry(first, w.post(l))
+	w.purge(keep, w.later(2*days))
+	w.isRetry(first, w.post(l))
+	w.purge(keep, w.later(keep.Keys))
+	w.absent(alice, "token")
+}
+
+func youngerStays(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for i := range 10 {
+		id := w.post(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i)}).ID
+		if i%2 == 0 {
+			w.ack(bob, id)
+		}
+	}
+	before := w.snapshot(alice, bob)
+	did := w.purge(keep, morning.Add(keep.Acknowledged))
+	same(w, "purged", did.Bodies+did.Keys+did.Messages, 0)
+	sameList(w, "everything", w.snapshot(alice, bob), before)
+}
+
+func newestStays(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	gone := w.send(alice, bob)
+	l := letter{from: alice, to: []person{bob}, id: "grows", text: "content"}
+	grows := w.post(l).ID
+	newest := w.send(alice, bob)
+	l.to = []person{bob, carol}
+	w.post(l) // has the newest delivery
+	w.purge(keep, w.later(10*keep.Status))
+	w.absent(alice, gone)
+	same(w, "body of the one with the newest delivery", w.hasBody(alice, grows), false)
+	same(w, "body of the newest", w.hasBody(alice, newest), false)
+}
+
+func purgeGoesOn(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for range 7 {
+		w.ack(bob, w.send(alice, bob))
+	}
+	now := w.later(keep.Acknowledged)
+	var next int64
+	for i, want := range []int{3, 3, 1} {
+		did, err := w.store.Purge(w.ctx, keep, now, next, 3)
+		w.works("Purge", err)
+		same(w, "bodies of call "+strconv.Itoa(i), did.Bodies, want)
+		same(w, "done after call "+strconv.Itoa(i), did.Done, want < 3)
+		same(w, "it goes on", did.Next > next, true)
+		next = did.Next
+	}
+	young, err := w.store.Purge(w.ctx, keep, morning.Add(days), 0, 3)
+	w.works("Purge", err)
+	same(w, "done where all is young", young.Done, true)
+}
