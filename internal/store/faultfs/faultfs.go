@@ -38,6 +38,7 @@ const (
 type Call struct {
 	Op   Op
 	File string // its base name
+	Off  int64  // where it is written, or the size after a truncation
 	Data []byte // what is written; not to be kept
 }
 
@@ -150,9 +151,9 @@ func (d *Disk) begin(op Op, path string) error {
 	return f.Err
 }
 
-func (d *Disk) done(op Op, path string, data []byte) {
+func (d *Disk) done(op Op, path string, off int64, data []byte) {
 	if d.Done != nil {
-		d.Done(Call{Op: op, File: filepath.Base(path), Data: data})
+		d.Done(Call{Op: op, File: filepath.Base(path), Off: off, Data: data})
 	}
 }
 
@@ -199,7 +200,7 @@ func (d *Disk) Delete(name string, syncDir bool) error {
 	if c := d.files[name]; c != nil {
 		c.deleted, c.gone = true, syncDir
 	}
-	d.done(Delete, name, nil)
+	d.done(Delete, name, 0, nil)
 	return nil
 }
 
@@ -249,7 +250,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		return n, err
 	}
 	f.content.wrote(p, off)
-	f.disk.done(Write, f.path, p)
+	f.disk.done(Write, f.path, off, p)
 	return n, nil
 }
 
@@ -279,9 +280,20 @@ func (f *file) Sync(vfs.SyncFlag) error {
 		}
 		return err
 	}
+	if !f.content.named {
+		f.disk.syncNames()
+	}
 	f.content.sync()
-	f.disk.done(Sync, f.path, nil)
+	f.disk.done(Sync, f.path, 0, nil)
 	return nil
+}
+
+// syncNames makes durable which files there are: the first sync of a new
+// journal is one of the directory as well.
+func (d *Disk) syncNames() {
+	for _, c := range d.files {
+		c.named, c.gone = true, c.deleted
+	}
 }
 
 // Truncate cuts the file.
@@ -295,6 +307,6 @@ func (f *file) Truncate(size int64) error {
 		return err
 	}
 	f.content.pending = append(f.content.pending, change{off: size, truncate: true})
-	f.disk.done(Truncate, f.path, nil)
+	f.disk.done(Truncate, f.path, size, nil)
 	return nil
 }

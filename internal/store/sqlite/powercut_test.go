@@ -1,0 +1,62 @@
+package sqlite
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/store/faultfs"
+)
+
+// TestPowerCuts cuts the power 50 times while messages, acknowledgements and
+// read marks come in, ten disks five times each, and opens the store again with
+// what was left. Whatever was confirmed is there, once, and nothing else.
+func TestPowerCuts(t *testing.T) {
+	const disks, cuts = 10, 5
+	seed := seeded(t)
+	for i := range disks {
+		t.Run(fmt.Sprintf("disk %d", i), func(t *testing.T) {
+			t.Parallel()
+			chance := rand.New(rand.NewPCG(seed, uint64(i)))
+			l, dir, during := newLedger(), t.TempDir(), 0
+			for cut := range cuts {
+				during += l.cutOnce(t, &dir, chance, uint64(i*cuts+cut))
+			}
+			if n := len(l.some(accepted)); n < 5*cuts {
+				t.Errorf("there was too little load to show anything: %d messages accepted", n)
+			}
+			t.Logf("%d messages accepted, %d acknowledged, %d of %d cuts during a call",
+				len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })), during, cuts)
+		})
+	}
+}
+
+// cutOnce runs a load on the store in dir, cuts the power at some call, and
+// checks what is left in the directory that dir becomes. It returns 1 when the
+// power went off while the load went on.
+func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uint64) (during int) {
+	t.Helper()
+	d := faultfs.New(t)
+	s := mustOpenOn(t, d, *dir, small)
+	alice, bob := cast(t, s)
+	d.Fail(faultfs.Fault{Ops: faultfs.Any, N: 10 + chance.IntN(250), Cut: true})
+	l.load(s, alice, bob, round, 60)
+	if d.Off() {
+		during = 1
+	}
+	*dir = t.TempDir()
+	loss := faultfs.Loss(round % uint64(faultfs.Losses))
+	if err := d.Restore(*dir, loss, chance); err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // on a disk without power; its error is no surprise
+	again := mustOpenOn(t, faultfs.New(t), *dir, small)
+	l.check(t, again)
+	if t.Failed() {
+		t.Fatalf("after cut %d, %s", round, loss)
+	}
+	if err := again.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	return during
+}
