@@ -80,6 +80,7 @@ var (
 	jsonType = []string{"application/json; charset=utf-8"}
 	noSniff  = []string{"nosniff"}
 	noStore  = []string{"no-store"}
+	closing  = []string{"close"}
 	hsts     = []string{"max-age=31536000; includeSubDomains"}
 )
 
@@ -94,6 +95,9 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 		h["X-Content-Type-Options"], h["Cache-Control"] = noSniff, noStore
 		if s.TLS {
 			h["Strict-Transport-Security"] = hsts
+		}
+		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
+			h["Connection"] = closing // nothing hides behind a body of unsure length: docs/decisions/007
 		}
 		defer c.end(began)
 		if v := r.Header.Get("X-Amtp-Version"); v != "" && v != amtp.Version {
@@ -147,44 +151,65 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 	if refused := checkMedia(r); refused != nil {
 		return nil, refused
 	}
-	size := r.ContentLength
-	if size > c.s.MaxMessage {
+	if r.ContentLength > c.s.MaxMessage {
 		return nil, c.tooLarge()
 	}
-	if size < 0 {
-		size = c.s.MaxMessage
-	}
-	c.held = size
-	if c.s.inFlight.Add(size) > c.s.InFlight && size > 0 {
+	data, err := c.read()
+	switch {
+	case errors.Is(err, errNoRoom):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway is working on as many bytes as it may. Try again.")
 		e.RetryAfter = time.Second
 		return nil, e
-	}
-	data, err := c.read()
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, c.tooLarge()
 	case err != nil:
 		c.w.Header().Set("Connection", "close")
 		return nil, amtp.Errorf(code, "The request body did not arrive whole.")
+	case int64(len(data)) > c.s.MaxMessage:
+		return nil, c.tooLarge()
 	case len(data) == 0:
 		return nil, amtp.Errorf(code, "The request body is empty; send a JSON object.").With("parse_error", "EOF")
 	}
 	return data, nil
 }
 
+// firstPiece is how much of a body there is room for before any of it came.
+const firstPiece = 64 << 10
+
+var errNoRoom = errors.New("too many bytes of bodies are in work")
+
+// read reads the body, up to one byte more than is allowed. It makes room as
+// the bytes come: who announces many and sends none takes it from nobody.
 func (c *call) read() ([]byte, error) {
-	if n := c.r.ContentLength; n >= 0 {
-		data := make([]byte, n)
-		_, err := io.ReadFull(c.r.Body, data)
-		return data, err
+	size := c.r.ContentLength
+	if size < 0 {
+		size = c.s.MaxMessage + 1
 	}
-	return io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.s.MaxMessage))
+	var data []byte
+	for int64(len(data)) < size {
+		if len(data) == cap(data) {
+			room := min(size, max(firstPiece, 4*int64(len(data))))
+			more := room - c.held
+			c.held = room
+			if c.s.inFlight.Add(more) > c.s.InFlight {
+				return nil, errNoRoom
+			}
+			data = append(make([]byte, 0, room), data...)
+		}
+		n, err := c.r.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF && (c.r.ContentLength < 0 || int64(len(data)) == size) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
 }
 
 func (c *call) tooLarge() *amtp.Error {
 	c.w.Header().Set("Connection", "close")
+	// Nobody waits for the rest. Where this cannot be said, it ends later.
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now())
 	return amtp.Errorf(amtp.CodeMessageTooLarge, "Request body too large. Maximum size is %d bytes", c.s.MaxMessage).
 		With("max_size", c.s.MaxMessage)
 }
