@@ -37,6 +37,9 @@ func (b *bench) ackOnGateway(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if len(ids) != b.Messages {
+			return fmt.Errorf("the inbox has %d messages; %d were acknowledged with 202", len(ids), b.Messages)
+		}
 		if err := b.ackAll(ctx, g.process, ids); err != nil {
 			return err
 		}

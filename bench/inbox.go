@@ -73,7 +73,10 @@ func (b *bench) fillAndRead(ctx context.Context, g *gateway) error {
 	b.report.figure(fmt.Sprintf("resident memory, %d queued", step), mebi(first), "MiB")
 	b.report.figure(fmt.Sprintf("resident memory, %d queued", b.Pending), mebi(all), "MiB")
 	b.report.figure("memory per 10,000 queued", mebi(all-first)*1024*10_000/float64(b.Pending-step), "KiB")
-	return b.readPages(ctx, g)
+	if err := b.readPages(ctx, g); err != nil {
+		return err
+	}
+	return g.verify(ctx, b.Pending)
 }
 
 // fillTo sends n messages and returns the memory that the gateway has then.
