@@ -1,0 +1,365 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Facts are what is counted in a database, to tell whether a copy is whole.
+type Facts struct {
+	Schema     int64 `json:"schema"`
+	Agents     int64 `json:"agents"`
+	Messages   int64 `json:"messages"`
+	Deliveries int64 `json:"deliveries"`
+}
+
+// What a copy is refused for, beside faults.
+var (
+	ErrNoDatabase = errors.New("there is no database")
+	ErrOccupied   = errors.New("exists already")
+	ErrUnsound    = errors.New("is not a sound database of a gateway")
+)
+
+// backupPages is how much is copied before it is looked whether to go on.
+const backupPages = 1024
+
+// Backup copies the database in dir to a file, as it is at one moment, while a
+// gateway may be writing to it. The file appears whole and verified or not at
+// all; an existing one is replaced only when asked to. The database is opened
+// for reading only: nothing in it changes, not even by closing it.
+func Backup(ctx context.Context, dir, file string, replace bool) (facts Facts, err error) {
+	if err := mayWrite(dir, file, replace); err != nil {
+		return facts, err
+	}
+	source, err := openToRead(filepath.Join(dir, FileName), nil)
+	if err != nil {
+		return facts, err
+	}
+	defer func() { err = errors.Join(err, source.close()) }()
+	temp, err := tempBeside(file, ".amtp-backup-*.tmp")
+	if err != nil {
+		return facts, err
+	}
+	defer removeTemp(temp)
+	if facts, err = source.copyTo(ctx, temp); err != nil {
+		return facts, err
+	}
+	if err := alone(temp, ""); err != nil {
+		return facts, err
+	}
+	copied, err := Examine(ctx, temp)
+	if err == nil && copied != facts {
+		err = fmt.Errorf("the copy has %+v and the database %+v", copied, facts)
+	}
+	if err != nil {
+		return facts, fmt.Errorf("verify the backup: %w", err)
+	}
+	return facts, appear(temp, file, replace)
+}
+
+// mayWrite refuses a target that exists, and the database itself always.
+func mayWrite(dir, file string, replace bool) error {
+	there, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if own, err := os.Stat(filepath.Join(dir, FileName)); err == nil && os.SameFile(own, there) {
+		return fmt.Errorf("%s is the database itself", file)
+	}
+	if !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", file)
+	}
+	if !replace {
+		return fmt.Errorf("%s %w", file, ErrOccupied)
+	}
+	return nil
+}
+
+// openToRead opens a database of ours without the right to change it.
+func openToRead(name string, options url.Values) (*statements, error) {
+	if _, err := os.Stat(name); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
+	path := filepath.ToSlash(name)
+	if options == nil {
+		options = url.Values{"modeof": {path}} // should a journal be made, it is as private
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: options.Encode()}
+	conn, err := sqlite3.OpenFlags(u.String(), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+	if err != nil {
+		return nil, err
+	}
+	c := &statements{conn: conn}
+	if err := conn.Exec(`PRAGMA busy_timeout = 10000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY`); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// copyTo copies the database, and counts it in the same snapshot.
+func (c *statements) copyTo(ctx context.Context, file string) (facts Facts, err error) {
+	if _, err := c.exec("BEGIN"); err != nil {
+		return facts, err
+	}
+	defer func() {
+		_, end := c.exec("ROLLBACK")
+		err = errors.Join(err, end)
+	}()
+	if facts, err = c.facts(); err != nil {
+		return facts, err
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file)}
+	b, err := c.conn.BackupInit("main", u.String())
+	if err != nil {
+		return facts, err
+	}
+	for done := false; !done && err == nil; {
+		if done, err = b.Step(backupPages); err == nil {
+			err = ctx.Err()
+		}
+	}
+	return facts, errors.Join(err, b.Close())
+}
+
+func (c *statements) facts() (f Facts, err error) {
+	err = c.query(`SELECT (SELECT max(version_id) FROM goose_db_version WHERE is_applied), (SELECT count(*) FROM agent WHERE removed IS NULL),
+			(SELECT count(*) FROM message), (SELECT count(*) FROM delivery)`, func(s *sqlite3.Stmt) error {
+		f = Facts{Schema: s.ColumnInt64(0), Agents: s.ColumnInt64(1), Messages: s.ColumnInt64(2), Deliveries: s.ColumnInt64(3)}
+		return nil
+	})
+	return f, err
+}
+
+// Examine verifies a file that nobody writes to: that it is a sound database of
+// a gateway, and of a release that this one knows.
+func Examine(ctx context.Context, file string) (facts Facts, err error) {
+	c, err := openToRead(file, url.Values{"immutable": {"1"}})
+	if err != nil {
+		return facts, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
+	faults, err := c.integrity()
+	if err != nil || len(faults) > 0 {
+		return facts, errors.Join(fmt.Errorf("%s %w: %s", file, ErrUnsound, strings.Join(faults, "; ")), err)
+	}
+	if facts, err = c.facts(); err != nil {
+		return facts, fmt.Errorf("%s %w: %w", file, ErrUnsound, err)
+	}
+	if newest := newestSchema(); facts.Schema > newest {
+		return facts, fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one", file, facts.Schema, newest)
+	}
+	return facts, nil
+}
+
+// maxFaults is how many faults of a damaged file are told.
+const maxFaults = 5
+
+// integrity returns what SQLite finds wrong with the file.
+func (c *statements) integrity() (faults []string, err error) {
+	err = c.query(`PRAGMA integrity_check(`+strconv.Itoa(maxFaults)+`)`, func(s *sqlite3.Stmt) error {
+		if text := s.ColumnText(0); text != "ok" {
+			faults = append(faults, text)
+		}
+		return nil
+	})
+	return faults, err
+}
+
+// newestSchema returns the number of the last migration.
+func newestSchema() (newest int64) {
+	names, _ := fs.Glob(migrations, "migrations/*.sql") // the pattern is well formed
+	for _, name := range names {
+		number, _, _ := strings.Cut(filepath.Base(name), "_")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest
+}
+
+// alone makes the file complete by itself, without a journal beside it, after
+// it ran sql in it.
+func alone(file, sql string) error {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file)}
+	conn, err := sqlite3.OpenFlags(u.String(), sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
+	if err != nil {
+		return err
+	}
+	err = conn.Exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; ` + sql)
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return err
+	}
+	if left, err := os.Stat(file + "-wal"); err == nil && left.Size() > 0 {
+		return fmt.Errorf("the journal of %s could not be moved into it", file)
+	}
+	for _, suffix := range []string{"-wal", "-shm"} { // an index of nothing, and nothing
+		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// tempBeside makes an empty file that only its owner can read, in the directory
+// in which file is to appear.
+func tempBeside(file, pattern string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(file), pattern) // mode 0600
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}
+
+// removeTemp removes what is left of a temporary database. What it cannot
+// remove harms nobody.
+func removeTemp(name string) {
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		_ = os.Remove(name + suffix)
+	}
+}
+
+// appear makes a complete temporary file durable and gives it its name.
+func appear(temp, file string, replace bool) error {
+	f, err := os.OpenFile(temp, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if !replace {
+		if err := os.Link(temp, file); errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%s %w", file, ErrOccupied)
+		} else if err == nil {
+			return syncDir(filepath.Dir(file))
+		} // a filesystem without links: it did not exist a moment ago
+	}
+	if err := os.Rename(temp, file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+// Restored says what a Restore did.
+type Restored struct {
+	Facts
+	Aside string // where the former database lies, "" when there was none
+}
+
+// floorStep is how far inbox sequences leap at a restore. Readers hold cursors
+// that the lost days gave out; what comes now must lie behind all of them.
+const floorStep = 1 << 30
+
+// Restore puts a backup in the place of the database in dir, which the caller
+// has claimed. The store that is opened there is paused. A database that is
+// there is moved aside when asked to, and refused otherwise. At every moment
+// one whole database is in place, the old or the new one.
+func Restore(ctx context.Context, dir, file string, replace bool, now time.Time) (done Restored, err error) {
+	name := filepath.Join(dir, FileName)
+	there, err := os.Stat(name)
+	occupied := err == nil && there.Size() > 0
+	if occupied && !replace {
+		return done, fmt.Errorf("%s %w", name, ErrOccupied)
+	}
+	temp, err := tempBeside(name, ".amtp-restore-*.tmp")
+	if err != nil {
+		return done, err
+	}
+	defer removeTemp(temp)
+	if err := copyFile(ctx, file, temp); err != nil {
+		return done, err
+	}
+	if done.Facts, err = Examine(ctx, temp); err != nil {
+		return done, fmt.Errorf("verify the backup %s: %w", file, err)
+	}
+	if err := alone(temp, pausing(now)); err != nil {
+		return done, err
+	}
+	if occupied {
+		if done.Aside, err = setAside(name, now); err != nil {
+			return done, fmt.Errorf("move the former database aside: %w", err)
+		}
+	}
+	return done, appear(temp, name, true)
+}
+
+// pausing returns the statements that make the store in a copy start paused.
+func pausing(now time.Time) string {
+	return fmt.Sprintf(`BEGIN;
+		INSERT INTO setting (name, value) VALUES ('%s', '%d') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+		INSERT INTO setting (name, value) SELECT '%s', %d + max(coalesce((SELECT max(seq) FROM delivery), 0),
+			coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '%[3]s'), 0))
+			WHERE true ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+		COMMIT;`, pauseRow, now.UnixMicro(), floorRow, floorStep)
+}
+
+func copyFile(ctx context.Context, from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // it was only read
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		if _, err = io.CopyN(out, in, 16<<20); err == nil {
+			err = ctx.Err()
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, out.Close())
+}
+
+// looksSound reports whether the file begins as a database does. SQLite takes one
+// that does not for an empty one, and deletes the journal beside it.
+func looksSound(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // it was only read
+	head := make([]byte, pageSize)
+	_, err = io.ReadFull(f, head)
+	return err == nil && strings.HasPrefix(string(head), "SQLite format 3\x00")
+}
+
+// setAside gives the database a second name, under which it stays when the new
+// one takes its place. Its journal is moved into it first; if that is not
+// possible, for it is damaged, the journal goes aside as well.
+func setAside(name string, now time.Time) (string, error) {
+	aside := name + ".before-restore-" + now.UTC().Format("20060102T150405.000Z")
+	mendable := looksSound(name) && alone(name, "") == nil
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if mendable {
+			break // SQLite has removed them
+		}
+		if err := os.Rename(name+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	if err := os.Link(name, aside); err != nil {
+		if err := os.Rename(name, aside); err != nil { // a filesystem without links
+			return "", err
+		}
+	}
+	return aside, syncDir(filepath.Dir(name))
+}
