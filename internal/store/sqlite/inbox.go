@@ -23,7 +23,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 	err = s.read(ctx, func(r *reader) error {
 		seen, skip, bytes := 0, f.Offset, 0
 		err := r.query(`SELECT `+envelopeColumns+`, d.seq, d.read, d.leases, d.thread, m.body
-			FROM delivery d JOIN message m ON m.id = d.message
+			FROM delivery d INDEXED BY delivery_box JOIN message m ON m.id = d.message
 			WHERE d.agent = ? AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
 			func(st *sqlite3.Stmt) error {
 				item := gateway.InboxItem{
@@ -98,7 +98,7 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 	if err != nil {
 		return b, err
 	}
-	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid FROM delivery d JOIN message m ON m.id = d.message
+	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
 		WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
 		b = boxed{
 			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),

@@ -15,7 +15,7 @@ import (
 func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err error) {
 	if u, ok := id.UUID(); ok {
 		err = c.query(`SELECT id FROM message m WHERE uuid = ?1 AND (?2 OR sender_agent = ?3
-				OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.agent = ?3))`,
+				OR EXISTS (SELECT 1 FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?3))`,
 			func(s *sqlite3.Stmt) error {
 				row = s.ColumnInt64(0)
 				return nil
@@ -85,7 +85,7 @@ func scanEnvelope(dir *directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
 // reader's mailbox.
 func (c *statements) record(dir *directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
 	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
-			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
+			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
 			FROM message m WHERE m.id = ?1`,
 		func(s *sqlite3.Stmt) error {
 			if rec.Envelope, err = scanEnvelope(dir, s); err != nil {
@@ -209,7 +209,7 @@ func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql strin
 		args = append(args, s.dir.everNamed(f.Sender), f.Sender.Key())
 	}
 	if !f.Recipient.IsZero() {
-		sql += ` AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id
+		sql += ` AND EXISTS (SELECT 1 FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id
 			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ?))`
 		args = append(args, s.dir.everNamed(f.Recipient), f.Recipient.Key())
 	}
