@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Text string `json:"text"`           // what is so, or what is wrong
+	Mend string `json:"mend,omitempty"` // how to mend it
+}
+
+// useBackup is how to mend what only an earlier copy can.
+const useBackup = "stop the gateway, keep a copy of the directory, and restore the last backup: amtp restore FILE --force"
+
+// Check looks at the database in dir, in one snapshot and without changing it;
+// a gateway may be running. What cannot be looked at is a finding as well.
+func Check(ctx context.Context, dir string) []Finding {
+	c, err := openToRead(filepath.Join(dir, FileName), nil)
+	if err == nil {
+		_, err = c.exec("BEGIN")
+	}
+	if err != nil {
+		if c != nil {
+			err = errors.Join(err, c.close())
+		}
+		return []Finding{{Name: "database", Text: "cannot be opened: " + err.Error(), Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
+	}
+	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
+	list := []Finding{c.checkIntegrity(), c.checkSchema(), c.checkSettings(), c.checkPause()}
+	for _, q := range consistency {
+		list = append(list, c.checkNone(q))
+	}
+	list = append(list, c.countAll())
+	_, _ = c.exec("ROLLBACK") // nothing was written
+	_ = c.close()             // nor is anything held
+	return list
+}
+
+func failed(name string, err error) Finding {
+	return Finding{Name: name, Text: "cannot be looked at: " + err.Error(), Mend: useBackup}
+}
+
+func (c *statements) checkIntegrity() Finding {
+	f := Finding{Name: "integrity"}
+	faults, err := c.integrity()
+	switch {
+	case err != nil:
+		return failed(f.Name, err)
+	case len(faults) > 0:
+		f.Text, f.Mend = "the file is damaged: "+strings.Join(faults, "; "), useBackup
+	default:
+		f.OK, f.Text = true, "every page and every index is as it should be"
+	}
+	return f
+}
+
+func (c *statements) checkSchema() Finding {
+	f := Finding{Name: "schema"}
+	facts, err := c.facts()
+	newest := newestSchema()
+	switch {
+	case err != nil:
+		return failed(f.Name, err)
+	case facts.Schema > newest:
+		f.Text = fmt.Sprintf("is %d, and this release knows %d", facts.Schema, newest)
+		f.Mend = "use the release that wrote it, or a newer one"
+	case facts.Schema < newest:
+		f.OK, f.Text = true, fmt.Sprintf("is %d; the next start of this release brings it to %d", facts.Schema, newest)
+	default:
+		f.OK, f.Text = true, fmt.Sprintf("is %d, the one of this release", facts.Schema)
+	}
+	return f
+}
+
+// checkSettings looks at what durability rests on and lies in the file. The
+// rest, synchronous=FULL, every connection of a gateway checks for itself.
+func (c *statements) checkSettings() Finding {
+	f := Finding{Name: "durability"}
+	var mode string
+	err := c.query(`PRAGMA journal_mode`, func(s *sqlite3.Stmt) error {
+		mode = s.ColumnText(0)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return failed(f.Name, err)
+	case mode == "wal":
+		f.OK, f.Text = true, "the journal is a WAL, and a gateway syncs it before it answers"
+	case mode == "delete":
+		f.OK, f.Text = true, "the journal becomes a WAL at the next start, as after a restore"
+	default:
+		f.Text, f.Mend = "the journal is "+mode+", which a power cut may lose", "start the gateway once; it sets the journal to WAL or refuses"
+	}
+	return f
+}
+
+func (c *statements) checkPause() Finding {
+	f := Finding{Name: "delivery", OK: true, Text: "messages are accepted"}
+	err := c.query(`SELECT CAST(value AS INTEGER) FROM setting WHERE name = ?`, func(s *sqlite3.Stmt) error {
+		f.OK = false
+		f.Text = "paused since the restore of " + store.FromMicros(s.ColumnInt64(0)).Format(time.RFC3339) + "; messages are refused"
+		f.Mend = "if this is the gateway that shall go on: amtp restore --confirm"
+		return nil
+	}, pauseRow)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	return f
+}
+
+// nothing is a query that finds nothing in a consistent database.
+type nothing struct {
+	name  string
+	sound string // what is so when it finds nothing
+	fault string // what it finds, after a number
+	sql   string
+	args  []any
+}
+
+// consistency says what points where, and what must not be missing.
+var consistency = []nothing{
+	{"deliveries", "every delivery has its message and its recipient", "deliveries without their message or recipient",
+		`SELECT count(*) FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message)
+			OR agent <> 0 AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = d.agent)`, nil},
+	{"messages", "every message has a delivery and a sender", "messages without a delivery or a sender",
+		`SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id)
+			OR sender_agent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = m.sender_agent)`, nil},
+	{"bodies", "every body is there, or was removed after its retention", "bodies are missing that no retention removed",
+		`SELECT count(*) FROM message m WHERE body IS NULL AND (fingerprint IS NULL OR length(fingerprint) <> 32
+			OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state IN (?, ?, ?, ?)))`,
+		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), int(gateway.Held)}},
+	{"keys", "every idempotency key has its message", "idempotency keys without their message",
+		`SELECT count(*) FROM dedup k WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message)`, nil},
+	{"aliases", "every alias has its message", "aliases without their message",
+		`SELECT count(*) FROM alias a WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message)`, nil},
+	{"shipments", "every shipment has its message", "shipments without their message",
+		`SELECT count(*) FROM shipment s WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = s.message)`, nil},
+	{"agent keys", "every key has a living agent", "keys without a living agent",
+		`SELECT count(*) FROM agent_key k WHERE NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = k.agent AND a.removed IS NULL)`, nil},
+}
+
+func (c *statements) checkNone(q nothing) Finding {
+	f := Finding{Name: q.name, OK: true, Text: q.sound}
+	err := c.query(q.sql, func(s *sqlite3.Stmt) error {
+		if n := s.ColumnInt64(0); n > 0 {
+			f.OK, f.Text, f.Mend = false, fmt.Sprintf("%d %s", n, q.fault), useBackup+". Please report it as well: no crash may cause this"
+		}
+		return nil
+	}, q.args...)
+	if err != nil {
+		return failed(f.Name, err)
+	}
+	return f
+}
+
+// countAll says how much there is.
+func (c *statements) countAll() Finding {
+	facts, err := c.facts()
+	if err != nil {
+		return failed("content", err)
+	}
+	return Finding{Name: "content", OK: true,
+		Text: fmt.Sprintf("%d agents, %d messages, %d deliveries", facts.Agents, facts.Messages, facts.Deliveries)}
+}
