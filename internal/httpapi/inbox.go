@@ -34,6 +34,10 @@ func (s *Server) inbox(c *call) {
 		c.patient(wait)
 	}
 	page, refused := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
+	if refused == nil && wait > 0 {
+		// The key may have been revoked while its holder waited.
+		_, refused = s.Door.Caller(c.r, s.Now())
+	}
 	if refused != nil {
 		c.fail(refused)
 		return
