@@ -19,6 +19,7 @@ func (l *loader) check() {
 	if l.cfg.Limits.InFlightBytes < l.cfg.Message.MaxSize {
 		l.refuse("limits.in_flight_bytes", "is less than message.max_size: the largest message could never be accepted")
 	}
+	l.checkRetention()
 	l.checkTLS()
 	l.checkReach()
 	l.checkAdminKeys()

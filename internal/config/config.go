@@ -26,13 +26,14 @@ const FileName = "amtp.yaml"
 // Config is the whole configuration of one gateway. What each field means is
 // said in settings.go.
 type Config struct {
-	DataDir string
-	Server  Server
-	TLS     TLS
-	Message Message
-	Auth    Auth
-	Logging Logging
-	Limits  Limits
+	DataDir   string
+	Server    Server
+	TLS       TLS
+	Message   Message
+	Auth      Auth
+	Logging   Logging
+	Limits    Limits
+	Retention Retention
 
 	file    string            // the file that was read, or ""
 	origins map[string]string // by path of the setting: the place it came from

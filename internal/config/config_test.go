@@ -118,6 +118,8 @@ func TestDefaults(t *testing.T) {
 		Message: Message{MaxSize: 10485760},
 		Logging: Logging{Level: slog.LevelInfo, Format: "text"},
 		Limits:  Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20},
+		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
+			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: time.Second, Every: time.Hour},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("Load without sources:\n got %+v\nwant %+v", cfg, want)
@@ -158,6 +160,8 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"server.read_timeout": "7s", "server.write_timeout": "8s", "server.idle_timeout": "9s",
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",
 		"auth.required": "true", "auth.admin_key": "0123456789abcdef", "logging.level": "debug", "logging.format": "json",
+		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d", "retention.failed": "36h",
+		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s", "retention.every": "4s",
 		"limits.connections_per_address": "3", "limits.connections": "4", "limits.in_flight_bytes": "20MiB",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 	}

@@ -23,7 +23,7 @@ func (c *Config) settings() []setting {
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
 			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory."}},
 		c.Server.settings(), c.TLS.settings(), c.Message.settings(),
-		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(),
+		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(),
 	)
 }
 

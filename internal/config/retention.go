@@ -1,0 +1,123 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Retention says how long things are kept, and how the purge goes about it.
+type Retention struct {
+	Acknowledged   time.Duration
+	Unacknowledged time.Duration
+	Sent           time.Duration
+	Failed         time.Duration
+	Status         time.Duration
+	Idempotency    time.Duration
+	Batch          int
+	Pause          time.Duration
+	Every          time.Duration
+}
+
+const day = 24 * time.Hour
+
+// Bounds of what is kept. Less than a minute would purge what is being read;
+// a hundred years stand for ever.
+const (
+	shortestKept = time.Minute
+	longestKept  = 36500 * day
+)
+
+// maxPurge is how many messages one round of the purge may look at: more would
+// make those wait who send meanwhile.
+const maxPurge = 5000
+
+func (r *Retention) settings() []setting {
+	const sharing = "; with several recipients the longest time counts"
+	return []setting{
+		{path: "retention.acknowledged", env: "AMTP_RETENTION_ACKNOWLEDGED", def: "30d", value: kept(&r.Acknowledged, shortestKept),
+			meaning: "How long the content of a message is kept after its recipient acknowledged it" + sharing + "."},
+		{path: "retention.unacknowledged", env: "AMTP_RETENTION_UNACKNOWLEDGED", def: "180d", value: kept(&r.Unacknowledged, shortestKept),
+			meaning: "How long the content of a message is kept that its recipient does not acknowledge; then the inbox shows it without content."},
+		{path: "retention.sent", env: "AMTP_RETENTION_SENT", def: "30d", value: kept(&r.Sent, shortestKept),
+			meaning: "How long the content of a message is kept after another gateway took it."},
+		{path: "retention.failed", env: "AMTP_RETENTION_FAILED", def: "30d", value: kept(&r.Failed, shortestKept),
+			meaning: "How long the content of a message is kept after its delivery failed."},
+		{path: "retention.status", env: "AMTP_RETENTION_STATUS", def: "365d", value: kept(&r.Status, dedupWindow),
+			meaning: "How long the status of a message is kept after its last change; then the gateway does not know the message any more."},
+		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: "9d", value: kept(&r.Idempotency, dedupWindow),
+			meaning: "How long an idempotency key is remembered after the last change of its message, and never shorter than the content."},
+		{path: "retention.batch", env: "AMTP_RETENTION_BATCH", def: "500", value: upTo(&r.Batch, maxPurge),
+			meaning: "How many messages one round of the purge looks at."},
+		{path: "retention.pause", env: "AMTP_RETENTION_PAUSE", def: "1s", value: duration(&r.Pause),
+			meaning: "How long the purge rests between two rounds."},
+		{path: "retention.every", env: "AMTP_RETENTION_EVERY", def: "1h", value: duration(&r.Every),
+			meaning: "How long the purge rests when nothing more was due."},
+	}
+}
+
+// kept makes a value of a time for which things are kept.
+func kept(p *time.Duration, shortest time.Duration) value {
+	parse := func(s string) (time.Duration, error) {
+		d, err := parseDays(s)
+		if err == nil && (d < shortest || d > longestKept) {
+			err = fmt.Errorf("%s is not between %s and %s", brief(s), formatDays(shortest), formatDays(longestKept))
+		}
+		return d, err
+	}
+	v := bind(p, "days", parse, formatDays)
+	v.bounds = formatDays(shortest) + " to " + formatDays(longestKept)
+	return v
+}
+
+// parseDays reads whole days, or a duration.
+func parseDays(s string) (time.Duration, error) {
+	if digits, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(digits, 10, 16); err == nil {
+			return time.Duration(n) * day, nil
+		}
+	}
+	d, err := parseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%s is not a time to keep things: write days, such as 30d, or a duration, such as 12h", brief(s))
+	}
+	return d, nil
+}
+
+func formatDays(d time.Duration) string {
+	if d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return formatDuration(d)
+}
+
+// upTo is a count with a bound of its own.
+func upTo(p *int, most int) value {
+	v := count(p)
+	set := v.set
+	v.set = func(s string) error {
+		if n, err := parseCount(s); err == nil && n > most {
+			return fmt.Errorf("%s is more than %d", brief(s), most)
+		}
+		return set(s)
+	}
+	v.bounds = fmt.Sprintf("1 to %d", most)
+	return v
+}
+
+// checkRetention refuses a status that ends before what it tells of.
+func (l *loader) checkRetention() {
+	r := l.cfg.Retention
+	for _, other := range []struct {
+		path string
+		kept time.Duration
+	}{
+		{"retention.acknowledged", r.Acknowledged}, {"retention.unacknowledged", r.Unacknowledged}, {"retention.sent", r.Sent},
+		{"retention.failed", r.Failed}, {"retention.idempotency", r.Idempotency},
+	} {
+		if other.kept > r.Status {
+			l.refuse(other.path, "is longer than retention.status, "+formatDays(r.Status)+": raise that as well")
+		}
+	}
+}
