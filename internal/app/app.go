@@ -173,10 +173,23 @@ func (a *App) URL() string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
+// Paused reports whether the gateway was restored from a backup and accepts no
+// messages until its operator confirms it.
+func (a *App) Paused() bool { return !a.store.Paused().IsZero() }
+
 // Run answers requests until ctx ends or the store can no longer be trusted.
 // The first is nil, the second an error: the process should end, and a new one
 // finds everything that was answered.
 func (a *App) Run(ctx context.Context) error {
+	purging, stopPurge := context.WithCancel(ctx)
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer stopPurge()
+	loops.Go(func() {
+		if err := a.newPurger().Run(purging); err != nil {
+			a.log.Error("the purge ended", "cause", err)
+		}
+	})
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.listener) }()
 	var failed error

@@ -66,6 +66,9 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	for _, w := range warnings {
 		log.Warn(w.Text, "setting", w.Place)
 	}
+	if a.Paused() {
+		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm", "amtp restore --confirm")
+	}
 	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", cfg.DataDir, "pid", os.Getpid())
 	err = a.Run(ctx)
 	stop() // a second signal now ends the process at once
@@ -94,6 +97,9 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), cfg.DataDir)
 	if cfg.Development() {
 		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
+	}
+	if a.Paused() {
+		fmt.Fprint(p.stderr, "  Paused:   restored from a backup; no message is accepted until: amtp restore --confirm\n")
 	}
 	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", next)
 }

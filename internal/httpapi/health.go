@@ -17,9 +17,12 @@ func (s *Server) health(c *call) {
 		healthy, status, text, part = false, http.StatusServiceUnavailable, "unhealthy", "failed"
 	default:
 	}
+	components := map[string]string{"store": part}
+	if !s.Store.Paused().IsZero() {
+		components["delivery"] = "paused"
+	}
 	c.reply(status, amtp.Health{
-		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version,
-		Components: map[string]string{"store": part},
+		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version, Components: components,
 	})
 }
 

@@ -132,6 +132,9 @@ var matrix = map[string][]cell{
 		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "", "noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
 		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "", "noadmin noadmin nokid notadmin notadmin nokid", "", ""},
 	},
+	"POST /v1/admin/resume": {
+		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
+	},
 	"GET /v1/whoami": {{"oneself", "/v1/whoami", "", "nokey nokey ok ok ok denied", "", ""}},
 	"GET /health":    {{"it", "/health", "", everybody("ok"), "", ""}},
 	"GET /ready":     {{"it", "/ready", "", everybody("ok"), "", ""}},

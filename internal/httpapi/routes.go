@@ -37,6 +37,7 @@ var routes = []route{
 	{"POST", "/v1/admin/agents/{name}/keys", (*Server).issueKey},
 	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys},
 	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey},
+	{"POST", "/v1/admin/resume", (*Server).resume},
 
 	{"GET", "/v1/whoami", (*Server).whoAmI},
 	{"GET", "/health", (*Server).health},

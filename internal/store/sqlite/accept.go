@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/amtp-go/amtp"
@@ -58,6 +59,9 @@ func remoteSender(e *gateway.Envelope) string {
 }
 
 func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
+	if w.reserve.refuses() {
+		return gateway.Accepted{}, fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+	}
 	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.lives(id) })
 	if len(recipients) == 0 {
 		return gateway.Accepted{}, gateway.ErrNotFound

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -11,6 +12,9 @@ import (
 // AddAgent registers an agent with its first key.
 func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (gateway.Agent, error) {
 	err := s.write(ctx, 512, func(w *writer) error {
+		if w.reserve.refuses() {
+			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+		}
 		added, err := w.exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Description, a.Role,

@@ -25,10 +25,13 @@ type checkpointer struct {
 
 	soft, hard int // walSoft and walHard, or what a test wants
 
+	fail func() // as the writer's
+
 	mu     sync.Mutex
-	copied bool // the bulk is in the database, the rest is the writer's
-	busy   bool // the bulk is being copied
-	pages  int  // length of the WAL after the last commit
+	broken error // the first I/O error, which is the writer's too
+	copied bool  // the bulk is in the database, the rest is the writer's
+	busy   bool  // the bulk is being copied
+	pages  int   // length of the WAL after the last commit
 }
 
 func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
@@ -37,7 +40,7 @@ func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 		return nil, err
 	}
 	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
+		fail: w.fail, soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
 	w.conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		k.grown(pages)
 		return nil
@@ -66,9 +69,13 @@ func (k *checkpointer) run() {
 		case <-k.wake:
 			_, _, err := k.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 			k.mu.Lock()
-			// An error here loses nothing: the WAL still has it all. The
-			// writer meets the cause at its own next step.
+			// An error here loses nothing: the WAL still has it all. But a
+			// sync that failed is not tried again.
 			k.busy, k.copied = false, err == nil
+			if isIO(err) {
+				k.broken = err
+				k.fail()
+			}
 			k.mu.Unlock()
 		case <-k.stop:
 			return
@@ -79,9 +86,10 @@ func (k *checkpointer) run() {
 // beforeBatch lets the writer copy the rest of the WAL when it is time to.
 func (k *checkpointer) beforeBatch(w *writer) {
 	k.mu.Lock()
-	due := k.copied || k.pages*pageSize > k.hard && !k.busy
+	due := k.copied || k.pages*pageSize > k.hard && !k.busy || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
+	w.broken = k.broken
 	k.mu.Unlock()
-	if !due {
+	if !due || w.broken != nil {
 		return
 	}
 	left, done, err := w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)

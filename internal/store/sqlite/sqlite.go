@@ -39,7 +39,11 @@ type Options struct {
 	Dir string // an existing directory that only this process uses
 	VFS string // the SQLite VFS to use; "" is the system's
 
-	walSoft, walHard int // for tests: instead of the constants
+	// For tests: instead of the constants, the system and the clock.
+	walSoft, walHard int
+	reserve          int64
+	free             func(dir string) (bytes int64, known bool)
+	now              func() time.Time
 }
 
 // Store is an open database.
@@ -107,6 +111,9 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	s.writer = newWriter(conn, s.fail)
+	if s.writer.reserve, err = openReserve(o); err != nil {
+		return err
+	}
 	for range readerCount {
 		conn, err := connect(s.path, readerCache)
 		if err != nil {

@@ -17,11 +17,12 @@ type work func(*writer) error
 // writer is the one connection that writes, used from one goroutine.
 type writer struct {
 	statements
-	dir    *directory
-	bells  *bells
-	keeper *checkpointer
-	fail   func() // tells the store that it is no longer to be trusted
-	broken error  // set by the first I/O error; nothing is written after it
+	dir     *directory
+	bells   *bells
+	keeper  *checkpointer
+	reserve *reserve
+	fail    func() // tells the store that it is no longer to be trusted
+	broken  error  // set by the first I/O error; nothing is written after it
 
 	next sequences // what the next rows are numbered
 	pending
@@ -61,11 +62,17 @@ func (w *writer) commit(batch []*store.Item[work]) {
 		finish(batch, gateway.ErrClosed)
 		return
 	}
-	w.keeper.beforeBatch(w)
+	if w.keeper.beforeBatch(w); w.broken != nil {
+		finish(batch, gateway.ErrClosed)
+		return
+	}
 	before := w.next
 	err := w.transaction(func() error { return w.runAll(batch) })
 	if err != nil && !isIO(err) {
 		w.next = before
+		if isFull(err) {
+			w.reserve.release() // acknowledgements go on, messages are refused
+		}
 		err = w.transaction(func() error { return w.runApart(batch) })
 	}
 	if err != nil {
@@ -168,7 +175,8 @@ func finish(batch []*store.Item[work], err error) {
 }
 
 func isRefusal(err error) bool {
-	return errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused)
+	return errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
+		errors.Is(err, gateway.ErrBusy)
 }
 
 func isFull(err error) bool { return errors.Is(err, sqlite3.FULL) }

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// What the commands beside a gateway do is refused for these reasons.
+var (
+	ErrOccupied   = sqlite.ErrOccupied
+	ErrNoDatabase = sqlite.ErrNoDatabase
+	ErrUnsound    = sqlite.ErrUnsound
+)
+
+// Backup is what a backup holds. The last one stands in the data directory.
+type Backup struct {
+	File string    `json:"file"`
+	At   time.Time `json:"at"`
+	Size int64     `json:"bytes"`
+	sqlite.Facts
+}
+
+const lastBackup = "backup.json"
+
+// MakeBackup copies the database in dir to a file, whole and verified or not at
+// all; a gateway may be running.
+func MakeBackup(ctx context.Context, dir, file string, replace bool) (b Backup, err error) {
+	if b.File, err = filepath.Abs(file); err != nil {
+		return b, err
+	}
+	b.At = time.Now().UTC().Truncate(time.Second)
+	if b.Facts, err = sqlite.Backup(ctx, dir, b.File, replace); err != nil {
+		return b, err
+	}
+	info, err := os.Stat(b.File)
+	if err != nil {
+		return b, err
+	}
+	b.Size = info.Size()
+	return b, recordBackup(dir, b)
+}
+
+// recordBackup notes the backup for a later check.
+func recordBackup(dir string, b Backup) error {
+	doc, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".backup-*.tmp") // mode 0600
+	if err != nil {
+		return fmt.Errorf("the backup is made, but not noted for amtp check: %w", err)
+	}
+	_, err = f.Write(append(doc, '\n'))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, lastBackup))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("the backup is made, but not noted for amtp check: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Restored says what RestoreBackup did.
+type Restored = sqlite.Restored
+
+// RestoreBackup makes a backup the database in dir, in which no gateway may run.
+// The next gateway there is paused. A database that is there is moved aside when
+// asked to, and refused otherwise.
+func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restored, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Restored{}, err
+	}
+	claim, err := datadir.Acquire(dir)
+	if err != nil {
+		return Restored{}, err
+	}
+	done, err := sqlite.Restore(ctx, dir, file, replace, time.Now())
+	return done, errors.Join(err, claim.Release())
+}
+
+// Resume ends the pause of a restored database in dir, in which no gateway may
+// run: a running one is asked for it. It reports whether there was a pause.
+func Resume(ctx context.Context, dir string) (was bool, err error) {
+	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
+	claim, err := datadir.Acquire(dir)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
+	s, err := sqlite.Open(sqlite.Options{Dir: dir})
+	if err != nil {
+		return false, err
+	}
+	was = !s.Paused().IsZero()
+	return was, errors.Join(s.Resume(ctx), s.Close())
+}

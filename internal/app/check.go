@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// Finding is one thing that a check looked at.
+type Finding = sqlite.Finding
+
+// Check looks at a data directory and its database without changing them. A
+// gateway may be running there.
+func Check(ctx context.Context, dir string, now time.Time) []Finding {
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() {
+		return []Finding{{Name: "directory", Text: dir + " is not a directory", Mend: "name the data directory: amtp check DIR"}}
+	}
+	list := []Finding{checkHolder(dir), checkModes(dir), checkDisk(dir), checkBackup(dir, now)}
+	return append(list, sqlite.Check(ctx, dir)...)
+}
+
+func checkHolder(dir string) Finding {
+	f := Finding{Name: "gateway", OK: true, Text: "none runs here"}
+	if running, claimed := datadir.Holder(dir); claimed && running.URL != "" {
+		f.Text = fmt.Sprintf("runs at %s (process %d)", running.URL, running.PID)
+	} else if claimed {
+		f.Text = "another process holds the directory"
+	}
+	return f
+}
+
+// checkModes looks whether others of this machine can read what is private.
+func checkModes(dir string) Finding {
+	f := Finding{Name: "files", OK: true, Text: "are private to their owner"}
+	if runtime.GOOS == "windows" {
+		f.Text = "are as private as their directory"
+		return f
+	}
+	var open []string
+	for _, pattern := range []string{sqlite.FileName + "*", datadir.AdminKeyFile} {
+		names, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is well formed
+		for _, name := range names {
+			if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
+				open = append(open, name)
+			}
+		}
+	}
+	if len(open) > 0 {
+		f.OK, f.Text = false, "others may open "+strings.Join(open, ", ")
+		f.Mend = "chmod 600 " + strings.Join(open, " ")
+	}
+	return f
+}
+
+// leastFree is what the journal, a checkpoint and a day of mail need.
+const leastFree = 256 << 20
+
+func checkDisk(dir string) Finding {
+	f := Finding{Name: "disk"}
+	free, err := freeBytes(dir)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		f.OK, f.Text = true, "this system does not say how much is free"
+	case err != nil:
+		f.Text, f.Mend = "cannot be looked at: "+err.Error(), "look at the disk"
+	default:
+		f.OK, f.Text = free >= leastFree, fmt.Sprintf("%d MiB are free", free>>20)
+		if !f.OK {
+			f.Mend = fmt.Sprintf("make room: %d MiB should be free", leastFree>>20)
+		}
+	}
+	return f
+}
+
+func checkBackup(dir string, now time.Time) Finding {
+	f := Finding{Name: "backup", OK: true, Text: "none is known that was made by amtp backup"}
+	doc, err := os.ReadFile(filepath.Join(dir, lastBackup))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f
+	}
+	var b Backup
+	if err == nil {
+		err = json.Unmarshal(doc, &b)
+	}
+	if err != nil {
+		f.Text = "the note of the last one cannot be read"
+		return f
+	}
+	f.Text = fmt.Sprintf("the last was made %s ago: %s", now.Sub(b.At).Round(time.Minute), b.File)
+	if _, err := os.Stat(b.File); err != nil {
+		f.Text += ", which is not there now"
+	}
+	return f
+}

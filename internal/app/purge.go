@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// purger removes what has outlived its retention, a few messages at a time. It
+// remembers where it was; after a restart it begins anew, which costs only time.
+type purger struct {
+	store interface {
+		Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error)
+	}
+	keep  gateway.Retention
+	batch int           // messages that one round looks at
+	pause time.Duration // between two rounds
+	every time.Duration // after a round behind which nothing was due
+	now   func() time.Time
+	log   *slog.Logger
+
+	after int64          // where the next round begins
+	sum   gateway.Purged // of the walk that is under way
+}
+
+func (a *App) newPurger() *purger {
+	r := a.cfg.Retention
+	return &purger{
+		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every, now: time.Now, log: a.log,
+	}
+}
+
+// retention is the configuration in the words of the gateway.
+func retention(r config.Retention) gateway.Retention {
+	return gateway.Retention{
+		Acknowledged: r.Acknowledged, Unacknowledged: r.Unacknowledged, Sent: r.Sent, Failed: r.Failed,
+		Status: r.Status, Keys: r.Idempotency,
+	}
+}
+
+// Run purges until ctx ends, which is no error. What a round could not do, as
+// on a full disk, the next walk does.
+func (p *purger) Run(ctx context.Context) error {
+	rest := time.NewTimer(p.pause)
+	defer rest.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rest.C:
+		}
+		done, err := p.round(ctx)
+		switch {
+		case errors.Is(err, gateway.ErrClosed) || ctx.Err() != nil:
+			return nil
+		case err != nil:
+			p.log.Warn("what has outlived its retention cannot be removed now", "cause", err)
+			rest.Reset(p.every)
+		case done:
+			rest.Reset(p.every)
+		default:
+			rest.Reset(p.pause)
+		}
+	}
+}
+
+// round makes one call, and says whether the walk has come to its end.
+func (p *purger) round(ctx context.Context) (done bool, err error) {
+	did, err := p.store.Purge(ctx, p.keep, p.now(), p.after, p.batch)
+	if err != nil {
+		return false, err
+	}
+	p.after = did.Next
+	p.sum.Bodies += did.Bodies
+	p.sum.Messages += did.Messages
+	p.sum.Keys += did.Keys
+	p.sum.Unread += did.Unread
+	if !did.Done {
+		return false, nil
+	}
+	if s := p.sum; s.Bodies+s.Messages+s.Keys+s.Unread > 0 {
+		p.log.Info("removed what has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys", s.Keys, "unreadable", s.Unread)
+	}
+	p.after, p.sum = 0, gateway.Purged{}
+	return true, nil
+}

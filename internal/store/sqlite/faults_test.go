@@ -1,0 +1,294 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/faultfs"
+)
+
+// faultCalls is how far the failing call wanders: from the first to this one.
+const faultCalls = 200
+
+// The failing calls are divided among chains, each a database that lives on
+// after each fault.
+const faultChains = 8
+
+// tiny makes most batches checkpoint, so that those calls fail as well.
+var tiny = Options{walSoft: 48 << 10, walHard: 96 << 10}
+
+// failing are the calls that fail.
+const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
+
+// TestIOErrors lets the N-th write, sync or truncation fail with EIO, for N from
+// 1 to 200. The store stops at once and for good; what was confirmed is found
+// when it is opened again, whatever became of what was not synced.
+func TestIOErrors(t *testing.T) {
+	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
+		d := faultfs.New(t)
+		s := mustOpenOn(t, d, *dir, tiny)
+		alice, bob := cast(t, s)
+		d.Fail(faultfs.Fault{Ops: failing, N: n, Err: syscall.EIO})
+		var err error
+		for i := 0; err == nil && d.Hits() == 0; i++ {
+			if i == 1000 {
+				t.Fatalf("call %d did not come", n)
+			}
+			err = l.step(s, alice, bob, chance, fmt.Sprintf("letter-%d-%d", n, i))
+		}
+		if err != nil && !errors.Is(err, gateway.ErrClosed) {
+			t.Errorf("the write that met the error = %v, want the error %q", err, gateway.ErrClosed)
+		}
+		select {
+		case <-s.Failed():
+		case <-time.After(10 * time.Second):
+			t.Fatal("Failed is open after an I/O error, want it closed")
+		}
+		for i := range 3 {
+			if err := l.post(s, alice, bob, fmt.Sprintf("late-%d-%d", n, i)); !errors.Is(err, gateway.ErrClosed) {
+				t.Errorf("Accept after the I/O error = %v, want the error %q", err, gateway.ErrClosed)
+			}
+		}
+		*dir = l.reopened(t, d, s, chance)
+	})
+}
+
+// TestFullDiskAtEveryCall lets the N-th call fail because the disk is full, for
+// N from 1 to 200; for every other N all calls after it fail too, for a while.
+// The store answers busy, stays up, has stored nothing of what it refused, and
+// goes on when there is room.
+func TestFullDiskAtEveryCall(t *testing.T) {
+	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
+		d, clock := faultfs.New(t), new(clock)
+		o := tiny
+		o.reserve, o.now, o.free = 1<<20, clock.now, plenty
+		s := mustOpenOn(t, d, *dir, o)
+		alice, bob := cast(t, s)
+		lasting := n%2 == 0
+		d.Fail(faultfs.Fault{Ops: failing, N: n, Err: syscall.ENOSPC, Lasting: lasting})
+		busy := 0
+		for i := 0; d.Hits() == 0 || i%5 != 0; i++ {
+			if i == 1000 {
+				t.Fatalf("call %d did not come", n)
+			}
+			err := l.step(s, alice, bob, chance, fmt.Sprintf("letter-%d-%d", n, i))
+			if errors.Is(err, gateway.ErrBusy) {
+				busy++
+			} else if err != nil {
+				t.Errorf("a write on a full disk = %v, want the error %q or none", err, gateway.ErrBusy)
+			}
+		}
+		select {
+		case <-s.Failed():
+			t.Fatal("Failed is closed because the disk was full, want it open")
+		default:
+		}
+		if lasting || chance.IntN(2) == 0 {
+			d.Heal()
+			clock.later(lookEvery)
+			if err := l.post(s, alice, bob, fmt.Sprintf("later-%d", n)); err != nil {
+				t.Errorf("Accept when there is room again = %v, want no error", err)
+			}
+		}
+		*dir = l.reopened(t, d, s, chance)
+	})
+}
+
+// chains runs a test for each N, several at once.
+func chains(t *testing.T, test func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand)) {
+	seed := seeded(t)
+	for chain := range faultChains {
+		t.Run(fmt.Sprintf("chain %d", chain), func(t *testing.T) {
+			t.Parallel()
+			chance := rand.New(rand.NewPCG(seed, uint64(chain)))
+			l, dir := newLedger(), t.TempDir()
+			for n := 1 + chain; n <= faultCalls; n += faultChains {
+				if test(t, l, &dir, n, chance); t.Failed() {
+					t.Fatalf("with call %d failing", n)
+				}
+			}
+			t.Logf("%d messages accepted, %d acknowledged", len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })))
+		})
+	}
+}
+
+// reopened ends a store, opens what is left of it on a healthy disk, compares
+// it with the ledger and returns where that is.
+func (l *ledger) reopened(t *testing.T, d *faultfs.Disk, s *Store, chance *rand.Rand) string {
+	t.Helper()
+	dir, loss := t.TempDir(), faultfs.Loss(chance.IntN(int(faultfs.Losses)))
+	if err := d.Restore(dir, loss, chance); err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // on a disk that is gone; its error is no surprise
+	again := mustOpenOn(t, faultfs.New(t), dir, tiny)
+	if l.check(t, again); t.Failed() {
+		t.Logf("what was not synced: %s", loss)
+	}
+	if err := again.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	return dir
+}
+
+// clock is one that the test moves.
+type clock struct{ past atomic.Int64 }
+
+func (c *clock) now() time.Time        { return dawn.Add(time.Duration(c.past.Load())) }
+func (c *clock) later(d time.Duration) { c.past.Add(int64(d)) }
+
+func plenty(string) (int64, bool) { return 1 << 40, true }
+
+// small disk: the files of dir, but for the index of the WAL, take part of it.
+type smallDisk struct {
+	dir      string
+	capacity atomic.Int64
+	asked    atomic.Int64 // how often somebody looked for room
+}
+
+func (d *smallDisk) room() int64 {
+	left := d.capacity.Load()
+	entries, _ := os.ReadDir(d.dir) // a test's own directory
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && filepath.Ext(e.Name()) != ".db-shm" {
+			left -= info.Size()
+		}
+	}
+	return left
+}
+
+func (d *smallDisk) free(string) (int64, bool) {
+	d.asked.Add(1)
+	return d.room(), true
+}
+
+// TestFullDisk fills a small disk with messages. They are refused; all that is
+// there can be acknowledged thanks to the reserve; nobody looks for room more
+// than once a second; and when there is room messages are taken again and the
+// reserve is there again.
+func TestFullDisk(t *testing.T) {
+	disk, clock, d := &smallDisk{dir: t.TempDir()}, new(clock), faultfs.New(t)
+	const reserve = 2 << 20
+	disk.capacity.Store(8 << 20)
+	d.Limit(disk.room)
+	o := Options{reserve: reserve, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20}
+	s := mustOpenOn(t, d, disk.dir, o)
+	alice, bob := cast(t, s)
+	l := newLedger()
+	there := func() bool {
+		info, err := os.Stat(filepath.Join(disk.dir, ReserveName))
+		return err == nil && info.Size() == reserve
+	}
+	if !there() {
+		t.Fatal("there is no reserve on a disk with room")
+	}
+	var err error
+	for i := 0; err == nil; i++ {
+		err = l.post(s, alice, bob, fmt.Sprintf("letter-%d", i))
+	}
+	if !errors.Is(err, gateway.ErrBusy) {
+		t.Fatalf("Accept on a full disk = %v, want the error %q", err, gateway.ErrBusy)
+	}
+	if there() {
+		t.Error("the reserve is kept although the disk is full")
+	}
+	asked := disk.asked.Load()
+	for i := range 500 {
+		clock.later(10 * time.Millisecond)
+		if err := l.post(s, alice, bob, fmt.Sprintf("late-%d", i)); !errors.Is(err, gateway.ErrBusy) {
+			t.Fatalf("Accept %d after the disk was full = %v, want the error %q", i, err, gateway.ErrBusy)
+		}
+	}
+	if n := disk.asked.Load() - asked; n > 5 {
+		t.Errorf("room was looked for %d times in 5 s, want at most 5", n)
+	}
+	if _, err := addAgent(s, "carol"); !errors.Is(err, gateway.ErrBusy) {
+		t.Errorf("AddAgent on a full disk = %v, want the error %q", err, gateway.ErrBusy)
+	}
+	names := l.some(accepted)
+	for _, name := range names {
+		if err := l.ack(s, bob, name); err != nil {
+			t.Fatalf("Ack on a full disk = %v, want no error; %d messages", err, len(names))
+		}
+	}
+	t.Logf("%d messages until the disk was full, all acknowledged", len(names))
+	l.check(t, s)
+	disk.capacity.Add(8 << 20)
+	clock.later(lookEvery)
+	if err := l.post(s, alice, bob, "after"); err != nil {
+		t.Errorf("Accept when there is room again = %v, want no error", err)
+	}
+	if !there() {
+		t.Error("the reserve was not made again")
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	again := mustOpenOn(t, faultfs.New(t), disk.dir, o)
+	l.check(t, again)
+}
+
+// TestNoRoomForTheReserve opens a store on a disk that is full already: it
+// opens, refuses messages, and takes acknowledgements.
+func TestNoRoomForTheReserve(t *testing.T) {
+	l, dir := newLedger(), t.TempDir()
+	s := mustOpenOn(t, faultfs.New(t), dir, Options{reserve: 1 << 20})
+	alice, bob := cast(t, s)
+	if err := l.post(s, alice, bob, "early"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), os.Remove(filepath.Join(dir, ReserveName))); err != nil {
+		t.Fatal(err)
+	}
+	var left atomic.Int64
+	clock := new(clock)
+	s = mustOpenOn(t, faultfs.New(t), dir, Options{
+		reserve: 1 << 20, now: clock.now, free: func(string) (int64, bool) { return left.Load(), true },
+	})
+	if err := l.post(s, alice, bob, "late"); !errors.Is(err, gateway.ErrBusy) {
+		t.Errorf("Accept without room = %v, want the error %q", err, gateway.ErrBusy)
+	}
+	if err := l.ack(s, bob, "early"); err != nil {
+		t.Errorf("Ack without room = %v, want no error", err)
+	}
+	left.Store(2<<20 - 1)
+	clock.later(lookEvery)
+	if err := l.post(s, alice, bob, "late"); !errors.Is(err, gateway.ErrBusy) {
+		t.Errorf("Accept with room for less than the reserve and its margin = %v, want the error %q", err, gateway.ErrBusy)
+	}
+	left.Store(2 << 20)
+	clock.later(lookEvery)
+	if err := l.post(s, alice, bob, "late"); err != nil {
+		t.Errorf("Accept with room = %v, want no error", err)
+	}
+	l.check(t, s)
+}
+
+// TestReserveWhereFreeSpaceIsUnknown makes the reserve, as on systems that
+// cannot tell, and by writing it, as on systems that cannot allocate.
+func TestReserveWhereFreeSpaceIsUnknown(t *testing.T) {
+	dir := t.TempDir()
+	r, err := openReserve(Options{Dir: dir, reserve: 3<<20 + 5, free: func(string) (int64, bool) { return 0, false }})
+	if err != nil || r.short {
+		t.Fatalf("openReserve = short %v, %v; want one that is there", r.short, err)
+	}
+	r.release()
+	f, err := os.Create(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fill(f, r.size), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(r.path); err != nil || info.Size() != r.size {
+		t.Errorf("the reserve that was written: %v, %v; want %d bytes", info, err, r.size)
+	}
+}
