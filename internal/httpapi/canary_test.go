@@ -256,7 +256,7 @@ func TestRevokedKeyHearsNothing(t *testing.T) {
 	}
 	for name, revoke := range end {
 		waiting := make(chan answer, 1)
-		conn := w.open(fmt.Sprintf("GET /v1/inbox/%s@localhost?wait=3 HTTP/1.1\r\nHost: localhost\r\n%s\r\nConnection: close\r\n\r\n", name, w.as(name)))
+		conn := w.open(fmt.Sprintf("GET /v1/inbox/%s@localhost?wait=1 HTTP/1.1\r\nHost: localhost\r\n%s\r\nConnection: close\r\n\r\n", name, w.as(name)))
 		go func() {
 			got := readRaw(t, conn, "GET ")
 			waiting <- answer{status: got.status, raw: string(got.body)}
