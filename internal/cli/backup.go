@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/datadir"
+)
+
+const backupHelp = `Copy the gateway's database to FILE, as it is at one moment. The gateway may be
+running, and goes on: nothing waits for the backup, and nothing in the data
+directory is changed but the note of the last backup.
+
+FILE is complete and verified when it appears: every page was checked, and it
+holds as many messages and deliveries as the database did in that moment. If the
+command is interrupted, there is no FILE. An existing one is kept, unless --force
+is given.
+
+It holds everybody's mail, so only its owner can read it. Keys of agents are in
+it as hashes only. The admin key, the configuration and certificates are not:
+they are files of their own, to be kept elsewhere.`
+
+func (p *program) backupCommand() *cobra.Command {
+	var dir string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Copy the database of a gateway, which may be running",
+		Long:  backupHelp,
+		Example: `  amtp backup /var/backups/amtp-$(date +%F).db
+  amtp backup --data-dir /var/lib/amtp --force /mnt/usb/amtp.db`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := p.dataDir(dir)
+			if err != nil {
+				return err
+			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			b, err := app.MakeBackup(ctx, dir, args[0], force)
+			if err != nil {
+				return p.badCopy(err, dir)
+			}
+			if p.json {
+				return p.printJSON(b)
+			}
+			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %d bytes\n",
+				clean(b.File), b.Messages, b.Deliveries, b.Agents, b.Size)
+			p.notef("The admin key and the configuration are not in it; keep them elsewhere.\n")
+			return nil
+		},
+	}
+	p.dataDirFlag(cmd, &dir)
+	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
+	return cmd
+}
+
+// dataDirFlag adds the flag that names the data directory.
+func (p *program) dataDirFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "data-dir", "", "the gateway's data `DIR` (default: AMTP_DATA_DIR, else the user's data directory)")
+}
+
+// dataDir returns the directory that was named, or the one that serve uses.
+func (p *program) dataDir(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	dir, err := datadir.Default(p.getenv)
+	if err != nil {
+		return "", usageErrorf("%s", sentence(err))
+	}
+	return dir, nil
+}
+
+// interruptible ends what a command does when the user asks for it, so that it
+// can clean up.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+}
+
+// badCopy finds out what an error of a backup or a restore means to the user.
+func (p *program) badCopy(err error, dir string) error {
+	f := &failure{exit: exitInternal, code: "COPY_FAILED", message: sentence(err)}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, app.ErrOccupied):
+		f.exit, f.code, f.hint = exitConflict, "EXISTS", "give --force; what is there is replaced by a backup, and moved aside by a restore"
+	case errors.Is(err, app.ErrNoDatabase):
+		f.exit, f.code = exitNotFound, "NO_DATABASE"
+		f.message = "There is no database of a gateway in " + dir + "."
+		f.hint = "name the gateway's data directory: --data-dir DIR"
+	case errors.Is(err, app.ErrUnsound):
+		f.exit, f.code = exitRefused, "UNSOUND"
+	}
+	return f
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/config"
+)
+
+// gatewayIn runs a gateway on the directory for the length of a test, or until
+// the returned function is called.
+func gatewayIn(t *testing.T, dir string) (url string, stop func()) {
+	t.Helper()
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := a.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return a.URL(), stop
+}
+
+// does runs a command and checks its exit code and what stands in its output.
+func (u *user) does(exit int, inOutput string, args ...string) outcome {
+	u.t.Helper()
+	got := u.run(args...)
+	if got.exit != exit || !strings.Contains(got.stdout+got.stderr, inOutput) {
+		u.t.Fatalf("amtp %s: got exit %d\nstdout:\n%s\nstderr:\n%s\nwant exit %d and %q",
+			strings.Join(args, " "), got.exit, got.stdout, got.stderr, exit, inOutput)
+	}
+	return got
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	u := newUser(t)
+	dir, file := filepath.Join(u.home, "data"), filepath.Join(u.home, "amtp.backup")
+	url, stop := gatewayIn(t, dir)
+	u.does(0, "registered", "setup", "--name", "alice", "--gateway", url)
+	u.does(0, "", "send", "--to", "alice@localhost", "--text", "kept")
+	u.does(4, "There is no database of a gateway in", "backup", file, "--data-dir", u.home)
+	u.does(2, "Wrong arguments", "backup")
+	u.does(0, "Messages:   1", "backup", file)
+	u.does(5, "exists already", "backup", file)
+	got := u.does(0, "", "backup", file, "--force", "--json")
+	var b app.Backup
+	if err := json.Unmarshal([]byte(got.stdout), &b); err != nil || b.Messages != 1 || b.Deliveries != 1 || b.Agents != 1 || b.Size == 0 || b.Schema == 0 {
+		t.Errorf("backup --json = %s, %v; want one of everything", got.stdout, err)
+	}
+	u.does(0, "All in order.", "check")
+	u.does(1, "is in use by the gateway at "+url, "restore", file, "--force")
+	u.does(0, "was not paused", "restore", "--confirm")
+	stop()
+	u.does(5, "exists already", "restore", file)
+	u.does(2, "Give the backup's FILE, or --confirm", "restore")
+	u.does(2, "Give the backup's FILE, or --confirm", "restore", file, "--confirm")
+	u.does(4, "There is no file", "restore", file+".none", "--force")
+
+	elsewhere := filepath.Join(u.home, "new")
+	u.does(0, `"paused":true`, "restore", file, "--data-dir", elsewhere, "--json")
+	u.does(1, "✗ delivery: paused since", "check", elsewhere)
+	url, stop = gatewayIn(t, elsewhere)
+	u.env = append(u.env, "AMTP_GATEWAY_URL="+url)
+	u.does(0, "kept", "inbox")
+	u.does(6, "restored from a backup", "send", "--to", "alice@localhost", "--text", "new")
+	u.does(3, "Missing config: adminKey", "restore", "--confirm", "--gateway", url)
+	u.does(0, "Confirmed. Messages are accepted.", "restore", "--confirm", "--data-dir", elsewhere)
+	u.does(0, "", "send", "--to", "alice@localhost", "--text", "new")
+	stop()
+
+	// A stopped one is confirmed where it lies.
+	u.does(0, "The former database: ", "restore", file, "--data-dir", elsewhere, "--force")
+	u.does(0, `{"was_paused":true}`, "restore", "--confirm", "--data-dir", elsewhere, "--json")
+	u.does(0, "All in order.", "check", elsewhere)
+	u.does(4, "There is no database of a gateway in", "restore", "--confirm", "--data-dir", filepath.Join(u.home, "nowhere"))
+}
+
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	u := newUser(t)
+	dir := filepath.Join(u.home, "data")
+	_, stop := gatewayIn(t, dir)
+	u.does(0, "✓ gateway: runs at http://127.0.0.1:", "check", dir)
+	stop()
+	if err := os.Chmod(filepath.Join(dir, "admin.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	u.does(1, "chmod 600 "+filepath.Join(dir, "admin.key"), "check")
+	got := u.does(1, "", "check", "--json")
+	var answer struct {
+		OK       bool          `json:"ok"`
+		Findings []app.Finding `json:"findings"`
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.OK || len(answer.Findings) < 10 {
+		t.Errorf("check --json = %s, %v", got.stdout, err)
+	}
+	u.does(1, "is not a directory", "check", filepath.Join(u.home, "nowhere"))
+	u.does(1, "✗ database: cannot be opened", "check", u.home)
+}

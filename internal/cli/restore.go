@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/datadir"
+)
+
+const restoreHelp = `Make a backup the database of a gateway, which must not be running. The backup is
+verified first. A database that is there already is refused, or moved aside with
+--force; it is never deleted.
+
+A gateway that is restored starts paused: it accepts no message until you say
+  amtp restore --confirm
+For a backup is a look into the past. Messages that were acknowledged after it
+was made are unread again, retries of what was sent after it are not recognised,
+and what arrived after it is gone. And the gateway that it was made of may still
+be running: a copy for tests must not answer in its place. While it is paused,
+agents can read and acknowledge, and senders are asked to come back later, so
+nothing is lost while you look around.
+
+--confirm ends the pause, of a running gateway or of a stopped one. If the
+gateway has an admin key of its own, set AMTP_ADMIN_KEY.`
+
+// restoring is the command line of one restore.
+type restoring struct {
+	dir     string
+	gateway string
+	force   bool
+	confirm bool
+}
+
+func (p *program) restoreCommand() *cobra.Command {
+	var r restoring
+	cmd := &cobra.Command{
+		Use:   "restore FILE | --confirm",
+		Short: "Make a backup the database of a gateway",
+		Long:  restoreHelp,
+		Example: `  amtp restore /var/backups/amtp-2026-11-22.db --data-dir ./new
+  amtp restore --confirm --data-dir ./new`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := p.dataDir(r.dir)
+			if err != nil {
+				return err
+			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			switch {
+			case r.confirm && len(args) == 0:
+				return p.confirmRestore(ctx, dir, r.gateway)
+			case !r.confirm && len(args) == 1:
+				return p.restore(ctx, dir, args[0], r.force)
+			}
+			return usageErrorf("Give the backup's FILE, or --confirm. Usage: %s", cmd.UseLine())
+		},
+	}
+	p.dataDirFlag(cmd, &r.dir)
+	flags := cmd.Flags()
+	flags.BoolVar(&r.force, "force", false, "move a database that is there aside")
+	flags.BoolVar(&r.confirm, "confirm", false, "end the pause after a restore")
+	flags.StringVar(&r.gateway, "gateway", "", "`URL` of the gateway to confirm, if it is not the one of the data directory")
+	return cmd
+}
+
+func (p *program) restore(ctx context.Context, dir, file string, force bool) error {
+	done, err := app.RestoreBackup(ctx, dir, file, force)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &failure{exit: exitNotFound, code: "NO_BACKUP", message: "There is no file " + file + "."}
+	}
+	if err != nil {
+		return p.badCopy(err, dir)
+	}
+	if p.json {
+		return p.printJSON(struct {
+			Directory string `json:"directory"`
+			Paused    bool   `json:"paused"`
+			Aside     string `json:"former_database,omitempty"`
+			Messages  int64  `json:"messages"`
+			Delivered int64  `json:"deliveries"`
+			Agents    int64  `json:"agents"`
+		}{dir, true, done.Aside, done.Messages, done.Deliveries, done.Agents})
+	}
+	p.printf("Restored to %s: %s, %s.\n", clean(dir), plural(int(done.Messages), "message"), plural(int(done.Agents), "agent"))
+	if done.Aside != "" {
+		p.printf("  The former database: %s\n", clean(done.Aside))
+	}
+	p.printf("The gateway starts paused. When it shall accept messages: amtp restore --confirm\n")
+	return nil
+}
+
+// confirmRestore ends the pause: through the gateway if one runs, else in its
+// directory.
+func (p *program) confirmRestore(ctx context.Context, dir, base string) error {
+	running, claimed := datadir.Holder(dir)
+	if base == "" {
+		base = running.URL
+	}
+	var was bool
+	var err error
+	if base == "" && !claimed {
+		was, err = app.Resume(ctx, dir)
+	} else {
+		was, err = p.confirmRunning(ctx, dir, base)
+	}
+	if errors.Is(err, app.ErrNoDatabase) {
+		return p.badCopy(err, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(map[string]bool{"was_paused": was})
+	}
+	if was {
+		p.printf("Confirmed. Messages are accepted.\n")
+	} else {
+		p.printf("The gateway was not paused.\n")
+	}
+	return nil
+}
+
+func (p *program) confirmRunning(ctx context.Context, dir, base string) (bool, error) {
+	key := p.getenv("AMTP_ADMIN_KEY")
+	if key == "" {
+		key, _ = datadir.AdminKey(dir, base)
+	}
+	if key == "" {
+		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+		f.hint = "or give the gateway's data directory: --data-dir DIR"
+		return false, f
+	}
+	return (&amtp.Client{URL: base, AdminKey: key, UserAgent: userAgent()}).Resume(ctx)
+}
