@@ -69,15 +69,12 @@ func Record(dir string, r Running) error {
 // its claim on dir: after a crash the record stays, and the address may be
 // anybody's.
 func AdminKey(dir, base string) (string, bool) {
-	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
-	if err != nil {
+	// The record is read under a claim that was seen: one from before was removed.
+	here, claimed := Holder(dir)
+	if !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
-	var here Running
-	if json.Unmarshal(b, &here) != nil || !isLoopback(base) || !sameURL(here.URL, base) || !held(dir) {
-		return "", false
-	}
-	b, err = os.ReadFile(filepath.Join(dir, AdminKeyFile))
+	b, err := os.ReadFile(filepath.Join(dir, AdminKeyFile))
 	key, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	return strings.TrimSpace(key), err == nil && key != ""
 }

@@ -85,16 +85,53 @@ func TestAdminKeyNeedsAKey(t *testing.T) {
 func TestAdminKeyNeedsARunningGateway(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, AdminKeyFile, "secret\n")
+	release := claim(t, dir)
 	if err := Record(dir, Running{URL: "http://127.0.0.1:8080"}); err != nil {
 		t.Fatal(err)
 	}
-	release := claim(t, dir)
 	if _, ok := AdminKey(dir, "http://127.0.0.1:8080"); !ok {
 		t.Fatal("no key although the gateway runs")
 	}
 	release()
 	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
 		t.Errorf("AdminKey after the gateway ended = %q, want none", key)
+	}
+}
+
+// TestARecordOfACrashEndsWithTheNextClaim: between the claim and its own record
+// a gateway migrates and recovers, and what the last one wrote is not its address.
+func TestARecordOfACrashEndsWithTheNextClaim(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, AdminKeyFile, "secret\n")
+	if err := Record(dir, Running{URL: "http://127.0.0.1:8080", PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	claim(t, dir)
+	if key, ok := AdminKey(dir, "http://127.0.0.1:8080"); ok {
+		t.Errorf("AdminKey for the address of a crashed gateway = %q, want none", key)
+	}
+	if running, claimed := Holder(dir); !claimed || running != (Running{}) {
+		t.Errorf("Holder = %+v, %v; want a claim without an address", running, claimed)
+	}
+}
+
+// TestAskingDoesNotLookLikeAClaim: two commands may ask at the same time.
+func TestAskingDoesNotLookLikeAClaim(t *testing.T) {
+	dir := t.TempDir()
+	claim(t, dir)() // makes the file
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := lockShared(f); err != nil {
+		t.Fatal(err)
+	}
+	if held(dir) {
+		t.Error("held = true while another command asks, want false")
+	}
+	if _, err := Acquire(dir); err == nil {
+		t.Error("a claim beside one who asks succeeded, want it to wait and to give up")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,14 +20,15 @@ const lockFile = "amtp.lock"
 // has the claim.
 var errLocked = errors.New("locked")
 
-// A command that asks whether the directory is held holds it itself for an
+// A command that asks whether the directory is held keeps a claim off for an
 // instant, so a refusal is final only after a few tries.
 const (
 	claimTries = 5
 	claimPause = 20 * time.Millisecond
 )
 
-// Acquire claims the directory, or says who has it.
+// Acquire claims the directory, or says who has it. What a gateway that crashed
+// recorded there is gone when it returns: until [Record], no address is ours.
 func Acquire(dir string) (*Claim, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -34,7 +36,11 @@ func Acquire(dir string) (*Claim, error) {
 	}
 	for try := 1; ; try++ {
 		if err = lockExclusively(f); err == nil {
-			return &Claim{f}, nil
+			err = os.Remove(filepath.Join(dir, GatewayFile))
+			if err == nil || errors.Is(err, fs.ErrNotExist) {
+				return &Claim{f}, nil
+			}
+			break
 		}
 		if try == claimTries || !errors.Is(err, errLocked) {
 			break
@@ -51,14 +57,15 @@ func Acquire(dir string) (*Claim, error) {
 // Release ends the claim.
 func (c *Claim) Release() error { return c.file.Close() }
 
-// held reports whether some process has the claim.
+// held reports whether some process has the claim. Others who ask at the same
+// time do not count.
 func held(dir string) bool {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
 	defer f.Close() // it was only tried
-	return errors.Is(lockExclusively(f), errLocked)
+	return errors.Is(lockShared(f), errLocked)
 }
 
 // holder names the gateway that runs in the directory, as it wrote it down.
