@@ -56,9 +56,17 @@ func (t *TLS) settings() []setting {
 	}
 }
 
+// maxMessage is the highest message.max_size. A client reads answers of at most
+// 64 MiB; a page of an inbox with one message must fit, with what the gateway
+// adds to it.
+const (
+	maxMessage    = 32 * mib
+	whyMaxMessage = "a message must fit into one answer of an inbox, and clients read at most 64MiB"
+)
+
 func (m *Message) settings() []setting {
 	return []setting{
-		{path: "message.max_size", env: "AMTP_MESSAGE_MAX_SIZE", flag: "message-max-size", def: "10MiB", value: size(&m.MaxSize, 1*kib, 100*mib),
+		{path: "message.max_size", env: "AMTP_MESSAGE_MAX_SIZE", flag: "message-max-size", def: "10MiB", value: sizeBecause(&m.MaxSize, 1*kib, maxMessage, whyMaxMessage),
 			meaning: "The largest request body that is read."},
 	}
 }

@@ -67,11 +67,17 @@ func duration(p *time.Duration) value {
 	return v
 }
 
-func size(p *int64, lowest, highest int64) value {
+func size(p *int64, lowest, highest int64) value { return sizeBecause(p, lowest, highest, "") }
+
+// sizeBecause is a size whose highest value has a reason that is not obvious.
+func sizeBecause(p *int64, lowest, highest int64, reason string) value {
 	parse := func(s string) (int64, error) {
 		n, err := parseSize(s)
 		if err == nil && (n < lowest || n > highest) {
 			err = fmt.Errorf("%s is not between %s and %s", brief(s), formatSize(lowest), formatSize(highest))
+			if n > highest && reason != "" {
+				err = fmt.Errorf("%w: %s", err, reason)
+			}
 		}
 		return n, err
 	}
