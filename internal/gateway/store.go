@@ -178,11 +178,16 @@ type MessageFilter struct {
 	Offset    int
 }
 
-// MaxTotal is how far matching messages are counted.
-const MaxTotal = 10_000
+// MaxTotal is how far matching messages are counted, and MaxScan how many one
+// call looks at: a filter that nearly nothing passes must not read a million
+// rows.
+const (
+	MaxTotal = 10_000
+	MaxScan  = 20_000
+)
 
-// MessagePage is part of a list. Total counts all that match, up to MaxTotal;
-// Capped says that there are more.
+// MessagePage is part of a list. Total counts all that match, up to MaxTotal
+// and among the newest MaxScan messages; Capped says that there may be more.
 type MessagePage struct {
 	Messages []Record
 	Total    int

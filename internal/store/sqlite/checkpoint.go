@@ -10,7 +10,9 @@ import (
 // Sizes of the WAL. Its bulk is copied into the database beside the writer once
 // it is larger than walSoft. What came in during that copy, a small rest, the
 // writer copies itself between two batches, so that the next batch starts the
-// WAL anew; beyond walHard it does so even if the bulk was not copied yet.
+// WAL anew if no reader needs its pages at that moment. Readers that overlap
+// may always need some: beyond walHard the writer waits until all of them have
+// ended, which none takes longer to do than readTime.
 const (
 	walSoft = 24 << 20 // bytes
 	walHard = 64 << 20
@@ -25,13 +27,15 @@ type checkpointer struct {
 
 	soft, hard int // walSoft and walHard, or what a test wants
 
-	fail func() // as the writer's
+	fail    func()        // as the writer's
+	quiesce func() func() // Store.quiesce
 
 	mu     sync.Mutex
 	broken error // the first I/O error, which is the writer's too
 	copied bool  // the bulk is in the database, the rest is the writer's
 	busy   bool  // the bulk is being copied
 	pages  int   // length of the WAL after the last commit
+	tried  int   // its length when it was last copied in vain
 }
 
 func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
@@ -54,7 +58,10 @@ const pageSize = 8192
 func (k *checkpointer) grown(pages int) {
 	k.mu.Lock()
 	k.pages = pages
-	start := pages*pageSize > k.soft && !k.busy && !k.copied
+	if pages < k.tried {
+		k.tried = 0 // it began anew
+	}
+	start := (pages-k.tried)*pageSize > k.soft && !k.busy && !k.copied
 	k.busy = k.busy || start
 	k.mu.Unlock()
 	if start {
@@ -86,24 +93,27 @@ func (k *checkpointer) run() {
 // beforeBatch lets the writer copy the rest of the WAL when it is time to.
 func (k *checkpointer) beforeBatch(w *writer) {
 	k.mu.Lock()
-	due := k.copied || k.pages*pageSize > k.hard && !k.busy || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
+	full := k.pages*pageSize > k.hard && !k.busy
+	due := full || k.copied || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
 	w.broken = k.broken
 	k.mu.Unlock()
 	if !due || w.broken != nil {
 		return
 	}
+	if full {
+		defer k.quiesce()()
+	}
 	left, done, err := w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
-	if err != nil && isIO(err) {
+	if isIO(err) {
 		w.broken = err
 		w.fail()
 	}
 	k.mu.Lock()
-	// A reader may still need old pages; then the next round tries again.
-	k.copied = err == nil && done < left
+	defer k.mu.Unlock()
+	k.copied, k.tried = false, k.pages
 	if err == nil && done >= left {
-		k.pages = 0
+		k.pages, k.tried = 0, 0 // the next commit says how long it really is
 	}
-	k.mu.Unlock()
 }
 
 func (k *checkpointer) close() { close(k.stop) }

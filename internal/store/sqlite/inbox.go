@@ -15,7 +15,7 @@ import (
 // scanLimit is how many messages of an inbox one page looks at: a filter that
 // nearly nothing passes must not read a million rows in one request. The page
 // then ends early and says that there is more.
-const scanLimit = 20_000
+const scanLimit = gateway.MaxScan
 
 // Inbox returns a page of an agent's inbox.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {

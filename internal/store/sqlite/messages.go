@@ -144,10 +144,21 @@ var errEnough = errors.New("enough")
 
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+	select {
+	case s.lists <- struct{}{}:
+		defer func() { <-s.lists }()
+	case <-ctx.Done():
+		return page, ctx.Err()
+	}
 	sql, args := s.selection(by, f)
+	looked := 0
 	err = s.read(ctx, func(r *reader) error {
 		var rows []int64
 		err := r.query(sql, func(st *sqlite3.Stmt) error {
+			if looked++; looked > gateway.MaxScan {
+				page.Capped = true
+				return errEnough
+			}
 			row := st.ColumnInt64(0)
 			if match, err := r.hasStatus(row, f.Status); err != nil || !match {
 				return err

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +56,7 @@ type Store struct {
 	writer   *writer
 	readers  chan *reader
 	opened   int // readers made
+	lists    chan struct{}
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
@@ -71,6 +73,14 @@ var _ gateway.Store = (*Store)(nil)
 // machine, so that one long list does not hold up an inbox.
 const readerCount = 4
 
+// listCount is how many of them lists of messages may have, which look at many
+// rows: an inbox is always read at once.
+const listCount = 2
+
+// readTime is how long one read may take. A snapshot that is kept longer keeps
+// the WAL from starting anew.
+const readTime = 5 * time.Second
+
 // Open creates or opens the database in o.Dir, brings its schema up to date and
 // starts the writer. A database of a newer release is refused.
 func Open(o Options) (*Store, error) {
@@ -78,7 +88,12 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: location(o.Dir, vfs), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
+	// SQLite is told not to follow a link to the file itself; the way to the
+	// directory may lead through as many as it likes.
+	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
+		return nil, err
+	}
+	s := &Store{path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -92,7 +107,9 @@ func Open(o Options) (*Store, error) {
 func location(dir, vfs string) string {
 	name := filepath.ToSlash(filepath.Join(dir, FileName))
 	q := url.Values{"vfs": {vfs}, "modeof": {name}} // the journal is as private as the database
-	u := url.URL{Scheme: "file", OmitHost: true, Path: name, RawQuery: q.Encode()}
+	// In SQLite's URIs a plus sign is a plus sign.
+	query := strings.ReplaceAll(q.Encode(), "+", "%20")
+	u := url.URL{Scheme: "file", OmitHost: true, Path: name, RawQuery: query}
 	return u.String()
 }
 
@@ -101,6 +118,10 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	if err := migrate(s.path); err != nil {
+		return err
+	}
+	// Who can open the index can hold its locks and stop every write.
+	if err := makePrivate(filepath.Join(o.Dir, FileName+"-shm")); err != nil {
 		return err
 	}
 	if err := syncDir(o.Dir); err != nil {
@@ -129,6 +150,7 @@ func (s *Store) open(o Options) error {
 	if err != nil {
 		return err
 	}
+	s.keeper.quiesce = s.quiesce
 	if err := s.writer.start(s.dir, &s.bells, s.keeper); err != nil {
 		return err
 	}
@@ -185,6 +207,7 @@ func configure(conn *sqlite3.Conn, cacheKiB int) error {
 		PRAGMA journal_mode = WAL;
 		PRAGMA synchronous = FULL;
 		PRAGMA wal_autocheckpoint = 0;
+		PRAGMA journal_size_limit = 67108864;
 		PRAGMA temp_store = MEMORY;
 		PRAGMA cache_size = -%d;`, cacheKiB)
 	if err := conn.Exec(settings); err != nil {
@@ -271,9 +294,24 @@ func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 		return gateway.ErrClosed
 	case r := <-s.readers:
 		defer func() { s.readers <- r }()
-		return r.snapshot(ctx, fn)
+		limited, cancel := context.WithTimeout(ctx, readTime)
+		defer cancel()
+		return r.snapshot(limited, fn)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// quiesce waits until no read is under way and lets none begin before resume.
+func (s *Store) quiesce() (resume func()) {
+	held := make([]*reader, 0, readerCount)
+	for range s.opened {
+		held = append(held, <-s.readers)
+	}
+	return func() {
+		for _, r := range held {
+			s.readers <- r
+		}
 	}
 }
 

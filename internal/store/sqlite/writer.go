@@ -68,7 +68,7 @@ func (w *writer) commit(batch []*store.Item[work]) {
 	}
 	before := w.next
 	err := w.transaction(func() error { return w.runAll(batch) })
-	if err != nil && !isIO(err) {
+	if err != nil && !isIO(err) && !errors.Is(err, sqlite3.BUSY) {
 		w.next = before
 		if isFull(err) {
 			w.reserve.release() // acknowledgements go on, messages are refused
@@ -160,6 +160,8 @@ func (w *writer) fault(err error) error {
 	switch {
 	case isFull(err):
 		return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+	case errors.Is(err, sqlite3.BUSY):
+		return fmt.Errorf("%w: another process holds the database", gateway.ErrBusy)
 	case isIO(err):
 		w.broken = err
 		w.fail()
