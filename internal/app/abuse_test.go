@@ -31,7 +31,7 @@ const (
 	slowConnections = 5000
 	wrongLogins     = 10_000
 	longPolls       = 1000
-	announcements   = 200 // of bodies that never come
+	announcements   = 200       // of bodies that never come
 	maxMemory       = 512 << 20 // of the attackers too, who share the process
 	softMemory      = 384 << 20
 	hardCap         = slower * time.Second // of one request of the client that behaves
