@@ -32,7 +32,7 @@ func (p *program) agentRotateKeyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if save == "" && !sameAgent(id.saved(memberName), name) {
+		if save == "" && !(id.saves && sameAgent(id.saved(memberName), name)) {
 			return usageErrorf("The key of %s would be lost: say where it goes with --save FILE.", clean(name))
 		}
 		return p.rotateKey(ctx, id, name, save, keep)

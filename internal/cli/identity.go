@@ -17,6 +17,7 @@ const (
 	memberAddress  = "agentAddress"
 	memberKey      = "apiKey"
 	memberAdminKey = "adminKey"
+	memberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
 )
 
 // identity is who the user is at which gateway, from the flags, the environment
@@ -29,6 +30,7 @@ type identity struct {
 	address  string
 	key      string
 	adminKey string
+	saves    bool // what the file says of the agent is said of this gateway
 }
 
 // identity reads the file, which need not exist, and the environment.
@@ -53,13 +55,29 @@ func (p *program) identity() (*identity, error) {
 	}
 	id.gateway = firstOf(p.gateway, p.getenv("AMTP_GATEWAY_URL"), id.saved(memberGateway))
 	id.name = firstOf(p.getenv("AMTP_AGENT_NAME"), id.saved(memberName))
-	id.key = firstOf(p.getenv("AMTP_API_KEY"), id.saved(memberKey))
-	id.adminKey = firstOf(p.getenv("AMTP_ADMIN_KEY"), id.saved(memberAdminKey))
-	if id.key == id.saved(memberKey) { // another key may be another agent's
-		id.address = id.saved(memberAddress)
+	id.key, id.adminKey = p.getenv("AMTP_API_KEY"), p.getenv("AMTP_ADMIN_KEY")
+	id.saves = mayGo(id.saved(memberGateway), id.gateway)
+	if id.saves {
+		id.key = firstOf(id.key, id.saved(memberKey))
+		if id.key == id.saved(memberKey) { // another key may be another agent's
+			id.address = id.saved(memberAddress)
+		}
+	}
+	if mayGo(firstOf(id.saved(memberAdminFor), id.saved(memberGateway)), id.gateway) {
+		id.adminKey = firstOf(id.adminKey, id.saved(memberAdminKey))
 	}
 	p.name = id.name
 	return id, nil
+}
+
+// mayGo reports whether a key that the file has for the gateway at holder may
+// go to the gateway that is used. A file without a gateway was written by hand,
+// for one on this machine.
+func mayGo(holder, used string) bool {
+	if holder == "" {
+		return used == "" || isLoopback(used)
+	}
+	return sameGateway(holder, used)
 }
 
 // saved returns a text of the file, "" when it has none.
@@ -78,9 +96,9 @@ func (id *identity) need(members ...string) error {
 		case m == memberGateway && id.gateway == "":
 			return missing(m, "Set AMTP_GATEWAY_URL env var or run setup first.")
 		case m == memberAddress && id.address == "" && id.key == "":
-			return missing(m, `Run "amtp setup" first.`)
+			return id.elsewhere(missing(m, `Run "amtp setup" first.`))
 		case m == memberKey && id.key == "":
-			return missing(m, `Run "amtp setup" first, or set AMTP_API_KEY.`)
+			return id.elsewhere(missing(m, `Run "amtp setup" first, or set AMTP_API_KEY.`))
 		case m == memberName && id.name == "":
 			return missing(m, "Set AMTP_AGENT_NAME env var or run setup first.")
 		}
@@ -88,9 +106,24 @@ func (id *identity) need(members ...string) error {
 	return nil
 }
 
+// elsewhere adds to a failure that the file has a key, but for another gateway.
+func (id *identity) elsewhere(f *failure) *failure {
+	if !id.saves && id.saved(memberKey) != "" {
+		f.hint = fmt.Sprintf("the saved key is for %s; set AMTP_API_KEY, or run %q",
+			firstOf(id.saved(memberGateway), "a gateway on this machine"),
+			"amtp setup --name "+firstOf(id.name, "<agent-name>")+" --gateway "+id.gateway+" --config FILE")
+	}
+	return f
+}
+
 // save changes members of the file and keeps all others; an empty text removes
-// one. The file is replaced as a whole and readable by its owner only.
+// one. The file is replaced as a whole and readable by its owner only. A saved
+// admin key stays that of its gateway when the file gets another one.
 func (id *identity) save(changes map[string]string) error {
+	from := id.saved(memberGateway)
+	if to := changes[memberGateway]; to != "" && id.saved(memberAdminKey) != "" && id.saved(memberAdminFor) == "" && !mayGo(from, to) {
+		changes[memberAdminFor] = firstOf(from, defaultGateway)
+	}
 	for member, text := range changes {
 		if text == "" {
 			delete(id.members, member)

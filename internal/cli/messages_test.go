@@ -114,7 +114,7 @@ func TestInboxWaits(t *testing.T) {
 		asked = append(asked, r.URL.RawQuery)
 	}))
 	defer srv.Close()
-	got := u.run("inbox", "--wait", "40s", "--gateway", srv.URL)
+	got := alice(t, &fakeGateway{url: srv.URL}).run("inbox", "--wait", "40s")
 	if got.exit != 0 || !strings.HasPrefix(got.stdout, "Inbox for alice@localhost (3 messages)") {
 		t.Errorf("%+v", got)
 	}

@@ -106,4 +106,17 @@ func (p *program) self(ctx context.Context, id *identity) (amtp.Address, error) 
 	return a, nil
 }
 
-func sameGateway(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
+// sameGateway reports whether two URLs are the same but for the case of the
+// host, the scheme's own port and slashes at the end.
+func sameGateway(a, b string) bool { return plainURL(a) == plainURL(b) }
+
+func plainURL(s string) string {
+	s = strings.TrimRight(strings.TrimSpace(s), "/")
+	u, err := url.Parse(s)
+	if err != nil {
+		return s
+	}
+	port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	u.Host = strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Host), port), ":")
+	return u.String()
+}

@@ -173,14 +173,16 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 
 // settle saves the identity and says what happened.
 func (p *program) settle(id *identity, name string, got member) error {
-	before := id.saved(memberName)
+	before, from := id.saved(memberName), id.saved(memberGateway)
 	err := id.save(map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
 	})
 	if err != nil {
 		return err
 	}
-	if before != "" && !strings.EqualFold(before, name) {
+	if before != "" && !id.saves && from != "" {
+		p.notef("The file was for %s before; use --config FILE for a second gateway.\n", clean(from))
+	} else if before != "" && !strings.EqualFold(before, name) {
 		p.notef("The file was %s's before; use --config FILE for a second agent.\n", clean(before))
 	}
 	if p.json {

@@ -209,6 +209,85 @@ func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
 	}
 }
 
+func TestSavedKeysGoToTheirGatewayOnly(t *testing.T) {
+	other := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}, "GET /v1/messages/m1/status": {401, wrongKey}})
+	const saved = "http://127.0.0.1:1"
+	for _, args := range []string{"inbox", "send --to b@localhost", "read m1", "ack m1", "sent", "status m1", "discover", "whoami --check",
+		"unregister", "agent list", "agent show", "agent show bob", "agent delete alice --yes", "agent rotate-key", "agent rotate-key bob --save f", "agent revoke-key key_1"} {
+		for _, given := range []string{"flag", "environment"} {
+			u := newUser(t)
+			u.writeConfig(`{"gatewayUrl":"` + saved + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
+			line := strings.Fields(args)
+			if given == "flag" {
+				line = append(line, "--gateway", other.url)
+			} else {
+				u.env = append(u.env, "AMTP_GATEWAY_URL="+other.url)
+			}
+			got := u.run(line...)
+			if want := "the saved key is for " + saved; strings.HasPrefix(got.stderr, "Error: Missing config: a") && !strings.Contains(got.stderr, "adminKey") && !strings.Contains(got.stderr, want) {
+				t.Errorf("amtp %s: %swant the hint %q", args, got.stderr, want)
+			}
+			if u.config()["apiKey"] != "amtp_secret-of-alice" {
+				t.Errorf("amtp %s changed the file to %v", args, u.config())
+			}
+		}
+	}
+	for _, r := range other.asked {
+		if r.key != "" || r.admin != "" {
+			t.Errorf("another gateway was asked %s with the saved keys %q and %q", r.line, r.key, r.admin)
+		}
+	}
+}
+
+func TestTheSavedGatewayMayBeWrittenInOtherWays(t *testing.T) {
+	for _, tt := range []struct {
+		saved, used string
+		want        bool
+	}{
+		{"https://Mail.Example", "https://mail.example:443/", true},
+		{"http://127.0.0.1:80/", "http://127.0.0.1", true},
+		{"http://[::1]:80", "http://[::1]", true},
+		{"https://mail.example/a", "https://mail.example/a/", true},
+		{"https://mail.example/a", "https://mail.example/A", false},
+		{"https://mail.example", "http://mail.example", false},
+		{"https://mail.example", "https://mail.example:8443", false},
+		{"https://mail.example", "https://mail.example@evil.example", false},
+		{"https://mail.example", "https://mail.example.evil.example", false},
+		{"https://mail.example:443", "http://mail.example:443", false},
+		{"", "http://127.0.0.1:8080", true},
+		{"", "https://mail.example", false},
+	} {
+		u := newUser(t)
+		u.writeConfig(`{"gatewayUrl":"` + tt.saved + `","apiKey":"amtp_secret-of-alice"}`)
+		got := u.run("whoami", "--gateway", tt.used)
+		if strings.Contains(got.stdout, "amtp_sec...") != tt.want {
+			t.Errorf("a key for %q, used %q: got\n%swant it used: %v", tt.saved, tt.used, got.stdout, tt.want)
+		}
+	}
+}
+
+func TestASavedAdminKeyDoesNotMoveToAnotherGateway(t *testing.T) {
+	first := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/admin/agents": {200, `{"agents":{}}`}})
+	second := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	u.writeConfig(`{"gatewayUrl":"` + first.url + `","agentName":"alice","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
+	got := u.run("setup", "--name", "alice", "--gateway", second.url)
+	if want := "The file was for " + first.url + " before; use --config FILE for a second gateway.\n"; got.exit != 0 || got.stderr != want {
+		t.Errorf("setup elsewhere: %+v, want %q", got, want)
+	}
+	if got := u.run("agent", "list"); got.exit != 3 {
+		t.Errorf("agent list at the second gateway: %+v, want exit 3", got)
+	}
+	if got := u.run("agent", "list", "--gateway", first.url); got.exit != 0 || first.asked[0].admin != "fileadmin" {
+		t.Errorf("agent list at the first gateway: %+v, asked %+v", got, first.asked)
+	}
+	for _, r := range second.asked {
+		if r.admin != "" {
+			t.Errorf("the second gateway was asked %s with %q", r.line, r.admin)
+		}
+	}
+}
+
 func TestABrokenConfigFileIsNotTakenForNone(t *testing.T) {
 	u := newUser(t)
 	for _, text := range []string{"{", "[]", "null"} {

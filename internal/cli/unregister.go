@@ -49,7 +49,7 @@ func (p *program) unregister(ctx context.Context, id *identity) error {
 
 // forget removes the agent's identity from the file if it is the one there.
 func (p *program) forget(id *identity, name string) error {
-	if !sameAgent(id.saved(memberName), name) {
+	if !id.saves || !sameAgent(id.saved(memberName), name) {
 		return nil
 	}
 	return id.save(map[string]string{memberName: "", memberAddress: "", memberKey: ""})
