@@ -149,7 +149,7 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 			return usageErrorf("Nothing to change. Usage: amtp agent update [NAME] --description TEXT | --role ROLE | …")
 		}
 		var a amtp.Agent
-		err = p.manage(id, name, func(c *amtp.Client) (err error) {
+		err = p.manageMeant(id, args, "update", func(c *amtp.Client) (err error) {
 			a, err = c.UpdateAgent(ctx, name, u)
 			return err
 		})

@@ -35,16 +35,20 @@ func (p *program) agentRotateKeyCommand() *cobra.Command {
 		if save == "" && !(id.saves && sameAgent(id.saved(memberName), name)) {
 			return usageErrorf("The key of %s would be lost: say where it goes with --save FILE.", clean(name))
 		}
-		return p.rotateKey(ctx, id, name, save, keep)
+		return p.rotateKey(ctx, id, args, save, keep)
 	})
 	cmd.Flags().StringVar(&save, "save", "", "config `FILE` that gets the new key")
 	cmd.Flags().BoolVar(&keep, "keep-others", false, "do not end the agent's other keys")
 	return cmd
 }
 
-func (p *program) rotateKey(ctx context.Context, id *identity, name, save string, keep bool) error {
+func (p *program) rotateKey(ctx context.Context, id *identity, args []string, save string, keep bool) error {
+	name, err := id.meant(args)
+	if err != nil {
+		return err
+	}
 	var issued amtp.IssuedKey
-	err := p.manage(id, name, func(c *amtp.Client) (err error) {
+	err = p.manageMeant(id, args, "rotate-key", func(c *amtp.Client) (err error) {
 		issued, err = c.IssueKey(ctx, name, false)
 		return err
 	})
@@ -115,7 +119,7 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := p.manage(id, name, func(c *amtp.Client) error { return c.RevokeKey(ctx, name, keyID) }); err != nil {
+		if err := p.manageMeant(id, args[:len(args)-1], "revoke-key", func(c *amtp.Client) error { return c.RevokeKey(ctx, name, keyID) }); err != nil {
 			return err
 		}
 		if p.json {

@@ -170,11 +170,45 @@ func TestAnotherAgentNeedsTheAdminKey(t *testing.T) {
 	}
 }
 
-func TestADeadKeyGivesWayToTheAdministrators(t *testing.T) {
+// TestADeadKeyChangesNothing: the name may be somebody else's by now.
+func TestADeadKeyChangesNothing(t *testing.T) {
+	for _, tt := range []struct{ args, route, asAdmin string }{
+		{"unregister", "DELETE /v1/admin/agents/alice", "delete alice --yes"},
+		{"agent update --role x", "PATCH /v1/admin/agents/alice", "update alice"},
+		{"agent rotate-key", "POST /v1/admin/agents/alice/keys", "rotate-key alice"},
+		{"agent revoke-key key_1", "DELETE /v1/admin/agents/alice/keys/key_1", "revoke-key alice"},
+	} {
+		g := newFakeGateway(t, map[string]fakeAnswer{tt.route: {401, wrongKey}})
+		u := alice(t, g)
+		u.withDataDirectory(g.url)
+		got := u.run(strings.Fields(tt.args)...)
+		if want := `run "amtp setup --name alice" for a new one, or as administrator "amtp agent ` + tt.asAdmin + "\"\n"; got.exit != 3 || !strings.HasSuffix(got.stderr, want) {
+			t.Errorf("amtp %s: %+v, want exit 3 and %q", tt.args, got, want)
+		}
+		if len(g.asked) != 1 || g.asked[0].key == "" || g.asked[0].admin != "" {
+			t.Errorf("amtp %s asked %+v, want one request with the agent's own key", tt.args, g.asked)
+		}
+		if u.config()["apiKey"] != "amtp_secret-of-alice" {
+			t.Errorf("amtp %s changed the file to %v", tt.args, u.config())
+		}
+	}
+}
+
+func TestWithoutAKeyOfItsOwnAnAgentDoesNotLeave(t *testing.T) {
+	g := newFakeGateway(t, nil)
+	u := newUser(t)
+	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice"}`)
+	u.withDataDirectory(g.url)
+	if got := u.run("unregister"); got.exit != 3 || !strings.Contains(got.stderr, "Missing config: apiKey.") || len(g.asked) != 0 {
+		t.Errorf("%+v, asked %q", got, g.lines())
+	}
+}
+
+func TestANamedAgentIsTheAdministratorsToo(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {401, wrongKey}})
 	u := alice(t, g)
 	u.withDataDirectory(g.url)
-	u.run("unregister")
+	u.run("agent", "delete", "alice", "--yes")
 	if len(g.asked) != 2 || g.asked[0].key == "" || g.asked[1].key != "" || g.asked[1].admin != "key-of-the-directory" {
 		t.Errorf("asked %+v", g.asked)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func (p *program) unregister(ctx context.Context, id *identity) error {
 	if !p.json {
 		p.printf("Unregistering agent \"%s\"...\n", clean(id.name))
 	}
-	err := p.manage(id, id.name, func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
+	err := p.manageSelf(id, "delete "+id.name+" --yes", func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
 	if err != nil {
 		return err
 	}
@@ -69,6 +70,33 @@ func (p *program) manage(id *identity, name string, call func(*amtp.Client) erro
 	var refused *amtp.Error
 	if isAdmin && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
 		return call(admin)
+	}
+	return err
+}
+
+// manageMeant changes the agent that the arguments name, with the key that may;
+// without a name the user's own, with its own key only.
+func (p *program) manageMeant(id *identity, args []string, command string, call func(*amtp.Client) error) error {
+	if len(args) > 0 {
+		return p.manage(id, args[0], call)
+	}
+	return p.manageSelf(id, command+" "+id.name, call)
+}
+
+// manageSelf calls with the user's own key only: under a name whose key does not
+// work there may be another agent by now, which nobody meant. The command
+// asAdmin of "amtp agent" says that it is meant.
+func (p *program) manageSelf(id *identity, asAdmin string, call func(*amtp.Client) error) error {
+	if err := id.need(memberKey); err != nil {
+		return err
+	}
+	err := call(p.client(id))
+	var refused *amtp.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+		f := p.explain(err)
+		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q for a new one, or as administrator %q",
+			"amtp setup --name "+id.name, "amtp agent "+asAdmin)
+		return f
 	}
 	return err
 }
