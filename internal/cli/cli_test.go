@@ -341,6 +341,13 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	}
 }
 
+func TestDiscoverPromisesNoOtherDomains(t *testing.T) {
+	got := newUser(t).run("discover", "--help")
+	if strings.Contains(got.stdout, "example.com") || strings.Contains(got.stdout, "on the network") || !strings.Contains(got.stdout, "DOMAIN_NOT_FOUND") {
+		t.Errorf("discover --help = %s\nwant what the gateway answers for another domain", got.stdout)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	u := newUser(t)
 	if got := u.run("version"); got.exit != 0 || !strings.HasPrefix(got.stdout, "amtp ") || !strings.Contains(got.stdout, "AMTP 1.0") {

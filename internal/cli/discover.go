@@ -9,11 +9,10 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-const discoverHelp = `List agents on the network: those of your gateway's domain, or of another domain,
-which your gateway then asks.`
+const discoverHelp = `List the agents of your gateway's domain that are shown in discovery. Gateways do
+not ask each other yet: for another DOMAIN the answer is DOMAIN_NOT_FOUND.`
 
 const discoverExamples = `  amtp discover
-  amtp discover example.com
   amtp discover --capability translation --active
   amtp discover --schema "agntcy:commerce.*" --json`
 
@@ -21,7 +20,7 @@ func (p *program) discoverCommand() *cobra.Command {
 	var q amtp.AgentQuery
 	cmd := p.online(&cobra.Command{
 		Use:     "discover [DOMAIN]",
-		Short:   "List agents on the network",
+		Short:   "List the agents of your gateway",
 		Long:    discoverHelp,
 		Example: discoverExamples,
 		Args:    cobra.MaximumNArgs(1),
