@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 )
@@ -86,12 +88,27 @@ func TestBackupAndRestore(t *testing.T) {
 	u.does(0, `"paused":true`, "restore", file, "--data-dir", elsewhere, "--json")
 	u.does(1, "✗ delivery: paused since", "check", elsewhere)
 	url, stop = gatewayIn(t, elsewhere)
-	u.env = append(u.env, "AMTP_GATEWAY_URL="+url)
+	u.env = append(u.env, "AMTP_GATEWAY_URL="+url, "AMTP_API_KEY="+u.config()["apiKey"])
 	u.does(0, "kept", "inbox")
+	components := func() string {
+		t.Helper()
+		h, err := (&amtp.Client{URL: url}).Health(t.Context())
+		ready, err2 := (&amtp.Client{URL: url}).Ready(t.Context())
+		if err := errors.Join(err, err2); err != nil || !*ready.Ready {
+			t.Fatalf("health and readiness: %v, %+v; want both, and ready", err, ready)
+		}
+		return h.Components["delivery"]
+	}
+	if got := components(); got != "paused" {
+		t.Errorf("delivery in /health = %q, want paused", got)
+	}
 	u.does(6, "restored from a backup", "send", "--to", "alice@localhost", "--text", "new")
 	u.does(3, "Missing config: adminKey", "restore", "--confirm", "--gateway", url)
 	u.does(0, "Confirmed. Messages are accepted.", "restore", "--confirm", "--data-dir", elsewhere)
 	u.does(0, "", "send", "--to", "alice@localhost", "--text", "new")
+	if got := components(); got != "" {
+		t.Errorf("delivery in /health = %q, want nothing", got)
+	}
 	stop()
 
 	// A stopped one is confirmed where it lies.
