@@ -1,9 +1,6 @@
 package amtp
 
-import (
-	"encoding/json"
-	"errors"
-)
+import "encoding/json"
 
 // Status is the state of a message, or of its delivery to one recipient, in
 // the protocol's words. AMTP §5.
@@ -143,12 +140,6 @@ type InboxPage struct {
 type StoredMessage struct {
 	Message Received
 	Status  MessageStatus
-}
-
-// UnmarshalJSON reads both from the one object that the gateway prints.
-func (m *StoredMessage) UnmarshalJSON(b []byte) error {
-	m.Message.Raw = append(json.RawMessage(nil), b...)
-	return errors.Join(json.Unmarshal(b, &m.Message), json.Unmarshal(b, &m.Status))
 }
 
 // AckResult answers an acknowledgement. A repeated one has the first time.

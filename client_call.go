@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
 // CodeUnknown stands in an [Error] for an answer that is not the protocol's: a
@@ -346,14 +348,39 @@ func keep(answer []byte, out any) error {
 }
 
 // decode stores the members of a JSON object into the struct that v points to,
-// by their exact names. encoding/json alone would take a stranger's member
-// "Trust" for the gateway's "trust". Members that hold JSON keep their bytes.
+// by their exact names at every depth. encoding/json alone would take a
+// stranger's member "Trust" for the gateway's "trust". Members that hold JSON
+// keep their bytes.
 func decode(doc []byte, v any) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(doc, &members); err != nil {
-		return Errorf(CodeUnknown, "The gateway's answer is not a JSON object.")
+	members, err := membersOf(doc)
+	if err != nil {
+		return err
 	}
 	return fill(reflect.ValueOf(v).Elem(), members)
+}
+
+// membersOf splits an object. strictjson would bound the whole of it, and a page
+// may hold more than one message that is as large as it may be.
+func membersOf(doc []byte) (map[string]json.RawMessage, error) {
+	noObject := Errorf(CodeUnknown, "The gateway's answer is not a JSON object.")
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') || !json.Valid(doc) {
+		return nil, noObject
+	}
+	members := make(map[string]json.RawMessage)
+	for dec.More() {
+		token, err := dec.Token()
+		name, ok := token.(string)
+		var value json.RawMessage
+		if err != nil || !ok || dec.Decode(&value) != nil {
+			return nil, noObject
+		}
+		if _, twice := members[name]; twice {
+			return nil, Errorf(CodeUnknown, "The gateway's answer names the member %q twice.", name)
+		}
+		members[name] = value
+	}
+	return members, nil
 }
 
 func fill(v reflect.Value, members map[string]json.RawMessage) error {
@@ -370,9 +397,47 @@ func fill(v reflect.Value, members map[string]json.RawMessage) error {
 		if !ok || name == "-" {
 			continue
 		}
-		if err := json.Unmarshal(value, v.Field(i).Addr().Interface()); err != nil {
+		if err := fillValue(v.Field(i), value); err != nil {
 			return Errorf(CodeUnknown, "The gateway's answer has a member %q that cannot be read: %v.", name, err)
 		}
 	}
 	return nil
+}
+
+// fillValue stores one value. The bounds of strictjson are for one message or
+// one agent, so each element of a list is decoded by itself.
+func fillValue(v reflect.Value, value json.RawMessage) error {
+	switch {
+	case v.Type() == reflect.TypeFor[json.RawMessage]():
+		v.SetBytes(value)
+		return nil
+	case v.Kind() == reflect.Slice:
+		var list []json.RawMessage
+		if err := json.Unmarshal(value, &list); err != nil || list == nil {
+			return err
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(list), len(list)))
+		for i, element := range list {
+			if err := fillValue(v.Index(i), element); err != nil {
+				return err
+			}
+		}
+		return nil
+	case v.Type() == reflect.TypeFor[map[string]Agent]():
+		list, err := membersOf(value)
+		if err != nil {
+			return err
+		}
+		agents := make(map[string]Agent, len(list))
+		for name, doc := range list {
+			var a Agent
+			if err := strictjson.DecodeValue(doc, &a); err != nil {
+				return err
+			}
+			agents[name] = a
+		}
+		v.Set(reflect.ValueOf(agents))
+		return nil
+	}
+	return strictjson.DecodeValue(value, v.Addr().Interface())
 }

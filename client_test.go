@@ -187,6 +187,55 @@ func TestAStrangersMemberNeverPassesForTheGateways(t *testing.T) {
 	}
 }
 
+// TestNamesAreExactAtEveryDepth: what a check of the names as they are written
+// let pass must not be read in another way here.
+func TestNamesAreExactAtEveryDepth(t *testing.T) {
+	const item = `{"message_id":"m1","sender":"eve@evil.example","trust":"unverified","authentication":{"result":"none","Result":"pass"},"status":"unread",` +
+		`"attachments":[{"url":"https://ok.test/a","URL":"file:///etc/passwd","hash":"sha256:00","Hash":"md5:zz"}]}`
+	c, _ := answering(t, 200, `{"messages":[`+item+`]}`)
+	page, err := c.Inbox(t.Context(), address(t, "bob@shop.example"), amtp.InboxQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ = answering(t, 200, item)
+	stored, err := c.Message(t.Context(), "m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, m := range map[string]amtp.Received{"inbox": page.Messages[0].Received, "message": stored.Message} {
+		if a := m.Attachments[0]; a.URL != "https://ok.test/a" || a.Hash != "sha256:00" || m.Authentication.Result != "none" {
+			t.Errorf("%s: attachment %+v, authentication %+v; want the members with the exact names", where, a, m.Authentication)
+		}
+	}
+	c, _ = answering(t, 200, `{"agents":{"a@localhost":{"address":"a@localhost","role":"x","Role":"admin"}},"count":1}`)
+	if all, err := c.Agents(t.Context()); err != nil || all.Agents["a@localhost"].Role != "x" {
+		t.Errorf("Agents = %+v, %v; want the role x", all, err)
+	}
+}
+
+func TestAMemberThatStandsTwiceIsRefused(t *testing.T) {
+	for _, item := range []string{
+		`{"message_id":"m1","trust":"unverified","trust":"local"}`,
+		`{"message_id":"m1","attachments":[{"url":"https://ok.test/a","url":"file:///etc/passwd"}]}`,
+	} {
+		c, _ := answering(t, 200, `{"messages":[`+item+`]}`)
+		if page, err := c.Inbox(t.Context(), address(t, "bob@shop.example"), amtp.InboxQuery{}); err == nil {
+			t.Errorf("Inbox = %+v, want an error; message %s", page, item)
+		}
+	}
+}
+
+// TestAPageMayHoldSeveralLargeMessages: the bounds of one document are not those
+// of a page, or a stranger could close an inbox with a few messages.
+func TestAPageMayHoldSeveralLargeMessages(t *testing.T) {
+	large := `{"message_id":"m","payload":[` + strings.Repeat("0,", 150_000) + `0]}`
+	c, _ := answering(t, 200, `{"messages":[`+large+`,`+large+`,`+large+`]}`)
+	page, err := c.Inbox(t.Context(), address(t, "bob@shop.example"), amtp.InboxQuery{})
+	if err != nil || len(page.Messages) != 3 {
+		t.Errorf("Inbox has %d messages, %v; want 3", len(page.Messages), err)
+	}
+}
+
 func TestMessageHasContentAndStatus(t *testing.T) {
 	const doc = `{"message_id":"m1","sender":"alice@localhost","subject":"hi","payload":"x","trust":"local","Trust":"verified","status":"delivered","created_at":"2026-01-31T12:00:00Z","recipients":[{"address":"bob@localhost","status":"delivered","timestamp":"2026-01-31T12:00:00Z","attempts":1,"acknowledged":true}],"delivered_at":null}`
 	c, _ := answering(t, 200, doc)
