@@ -56,7 +56,7 @@ type RecipientStatus struct {
 
 // SendResult answers a submission. Recipients stand in the order of the request.
 type SendResult struct {
-	MessageID  MessageID         `json:"message_id"`
+	MessageID  MessageID         `json:"message_id,omitempty"` // "" when a refused message had none
 	Status     Status            `json:"status"`
 	Recipients []RecipientStatus `json:"recipients"`
 	// Replayed says that the gateway recognised a retry and stored nothing new.

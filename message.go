@@ -275,12 +275,35 @@ func (m *Message) readAttachments(value []byte) *Error {
 	if len(m.Attachments) > 100 {
 		return invalid("attachments", "at most 100 are allowed")
 	}
+	if why := checkAttachmentNames(value); why != "" {
+		return invalid("attachments", why)
+	}
 	for i := range m.Attachments {
 		if why := m.Attachments[i].check(); why != "" {
 			return invalid("attachments", why)
 		}
 	}
 	return nil
+}
+
+// checkAttachmentNames refuses a member that differs from one of ours by the
+// case of its letters: what was checked must be what every reader reads.
+func checkAttachmentNames(value []byte) string {
+	var list []map[string]json.RawMessage
+	if json.Unmarshal(value, &list) != nil {
+		return "each must be an object"
+	}
+	for _, attachment := range list {
+		for name := range attachment {
+			switch lower := strings.ToLower(name); lower {
+			case "filename", "content_type", "size", "hash", "url":
+				if lower != name {
+					return "the member " + quoteShort(name) + " must be written " + lower
+				}
+			}
+		}
+	}
+	return ""
 }
 
 func (a *Attachment) check() string {

@@ -109,7 +109,7 @@ func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
 		return "", false, amtp.Errorf(amtp.CodeAuthenticationFailed, "Authorization must be written: Bearer KEY")
 	}
 	if token == "" {
-		return "", false, nil // a client without a key
+		return api, apiShown, nil // a client that has no key to show here
 	}
 	if apiShown && api != token {
 		return "", false, amtp.Errorf(amtp.CodeInvalidRequest, "Authorization and X-API-Key show two different keys; send one.")
@@ -140,8 +140,10 @@ func fromHere(r *http.Request) bool {
 		}
 	}
 	for name := range r.Header {
-		if strings.HasPrefix(name, "X-Forwarded-") {
-			return false
+		for _, proxy := range []string{"X-Forwarded-", "X-Real-Ip", "X-Client-Ip", "X-Original-", "X-Envoy-", "True-Client-Ip", "Cf-", "Fly-", "Fastly-"} {
+			if strings.HasPrefix(name, proxy) {
+				return false
+			}
 		}
 	}
 	for _, site := range r.Header["Sec-Fetch-Site"] {

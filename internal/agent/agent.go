@@ -47,7 +47,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
 	}
 	if !p.Admin && !p.Development {
-		return r, false, adminOnly(p)
+		return r, false, NeedAdmin(p)
 	}
 	if gateway.IsReserved(address.Local()) {
 		return r, false, registrationFailed("the name %q belongs to the gateway itself", address.Local())
@@ -134,7 +134,7 @@ func printable(s string) bool {
 // manage it: the administrator, or the agent itself.
 func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
 	if p.Agent == nil && !p.Admin {
-		return nil, adminOnly(p)
+		return nil, NeedAdmin(p)
 	}
 	address, refused := s.address(name)
 	if p.Admin {
@@ -163,7 +163,7 @@ func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error
 // All returns every agent by address, for the administrator.
 func (s *Agents) All(p gateway.Principal) (amtp.AgentMap, *amtp.Error) {
 	if !p.Admin {
-		return amtp.AgentMap{}, adminOnly(p)
+		return amtp.AgentMap{}, NeedAdmin(p)
 	}
 	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent)}
 	for _, a := range s.Store.Agents() {
@@ -179,19 +179,26 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 	if refused != nil {
 		return amtp.Agent{}, refused
 	}
-	set(&a.DeliveryMode, u.DeliveryMode)
-	set(&a.Description, u.Description)
-	set(&a.Role, u.Role)
-	set(&a.Capabilities, u.Capabilities)
-	set(&a.SupportedSchemas, u.SupportedSchemas)
-	set(&a.Listed, u.Listed)
-	if err := check(a); err != nil {
-		return amtp.Agent{}, amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
-	}
-	if err := s.Store.UpdateAgent(ctx, *a); err != nil {
+	changed, err := s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
+		set(&a.DeliveryMode, u.DeliveryMode)
+		set(&a.Description, u.Description)
+		set(&a.Role, u.Role)
+		set(&a.Capabilities, u.Capabilities)
+		set(&a.SupportedSchemas, u.SupportedSchemas)
+		set(&a.Listed, u.Listed)
+		if err := check(a); err != nil {
+			return amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
+		}
+		return nil
+	})
+	var wrong *amtp.Error
+	switch {
+	case errors.As(err, &wrong):
+		return amtp.Agent{}, wrong
+	case err != nil:
 		return amtp.Agent{}, s.gone(err, name)
 	}
-	return View(a, s.Now(), true), nil
+	return View(&changed, s.Now(), true), nil
 }
 
 func set[T any](to *T, from *T) {
@@ -250,8 +257,8 @@ func unknown(name string) *amtp.Error {
 	return amtp.Errorf(amtp.CodeAgentUnknown, "There is no agent %.100q at this gateway.", name)
 }
 
-// adminOnly is the refusal of a caller without the administrator's key.
-func adminOnly(p gateway.Principal) *amtp.Error {
+// NeedAdmin is the refusal of a caller without the administrator's key.
+func NeedAdmin(p gateway.Principal) *amtp.Error {
 	if p.Agent != nil {
 		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.", p.Agent.Address)
 	}

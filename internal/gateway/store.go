@@ -39,8 +39,9 @@ type Store interface {
 	// under which the sender finds the message. A stored message is never
 	// overwritten.
 	//
-	// A recipient that was deleted meanwhile is left out; ErrNotFound when none
-	// is left. A delivery to a local pull agent is Delivered at once and rings
+	// A recipient that was deleted meanwhile is left out. When none is left, or
+	// none was given, an earlier message is still recognised; otherwise it is
+	// ErrNotFound. A delivery to a local pull agent is Delivered at once and rings
 	// its bell after the commit.
 	Accept(context.Context, Acceptance) (Accepted, error)
 
@@ -79,8 +80,10 @@ type Store interface {
 	// id. ErrExists when a living agent has the name, in any case of letters.
 	AddAgent(context.Context, Agent, Key) (Agent, error)
 
-	// UpdateAgent stores a's descriptive members. ErrNotFound when it is gone.
-	UpdateAgent(ctx context.Context, a Agent) error
+	// UpdateAgent has change applied to the agent as it is at that moment,
+	// stores its descriptive members and returns it. An error of change is
+	// returned and nothing is stored. ErrNotFound when the agent is gone.
+	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error) (Agent, error)
 
 	// RemoveAgent ends an agent and its keys at once. What it sent and received
 	// stays until its retention ends. ErrNotFound when it is gone.
@@ -151,7 +154,7 @@ type Acceptance struct {
 	Envelope   // ID is the minted id; GivenID the sender's own, "" for none
 	Key        string
 	Message    *amtp.Message // its bytes are what is kept
-	Recipients []AgentID     // local recipients, at least one, without repetition
+	Recipients []AgentID     // local recipients, without repetition
 }
 
 // Accepted says what a store holds for an Acceptance.

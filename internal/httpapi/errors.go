@@ -93,6 +93,9 @@ func (c *call) reply(status int, v any) {
 
 // write sends an encoded answer in one piece.
 func (c *call) write(status int, body []byte) {
+	if len(body) > firstPiece && !c.makeRoom(int64(len(body))) {
+		status, body = http.StatusServiceUnavailable, c.noRoomAnswer()
+	}
 	c.status = status
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
@@ -100,6 +103,15 @@ func (c *call) write(status int, body []byte) {
 	c.w.WriteHeader(status)
 	// Who has gone away does not hear the answer; what it says stays true.
 	_, _ = c.w.Write(body)
+}
+
+// noRoomAnswer is written in place of an answer that there is no room for.
+func (c *call) noRoomAnswer() []byte {
+	c.w.Header().Set("Retry-After", "1")
+	b, _ := json.Marshal(refusal{Error: &amtp.Error{Code: amtp.CodeTemporaryFailure, // strings and a time cannot fail
+		Message:   "The gateway is working on as many bytes as it may. Try again.",
+		Timestamp: amtp.Time{Time: c.s.Now()}, RequestID: c.id.String()}})
+	return b
 }
 
 func (c *call) methodNotAllowed(methods string) {

@@ -10,7 +10,7 @@ import (
 
 // maxPage is how many bytes of messages one answer holds, unless a single one
 // is larger.
-const maxPage = 16 << 20
+const maxPage = 4 << 20
 
 // inbox shows the caller's own inbox. AMTP §5.
 func (s *Server) inbox(c *call) {

@@ -33,7 +33,8 @@ type Server struct {
 	Log        *slog.Logger
 	Now        func() time.Time
 
-	inFlight  atomic.Int64
+	inFlight  atomic.Int64 // bytes of those we know
+	strangers atomic.Int64 // bytes of those we do not
 	readiness readiness
 }
 
@@ -72,7 +73,7 @@ type call struct {
 	id        gateway.RequestID
 	principal gateway.Principal
 	status    int   // of the answer, 0 before it
-	held      int64 // bytes counted in inFlight
+	held      int64 // bytes counted in the caller's budget
 }
 
 // Values of headers that every answer has, shared so that none is allocated.
@@ -116,7 +117,7 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 // end runs after every operation.
 func (c *call) end(began time.Time) {
 	if c.held > 0 {
-		c.s.inFlight.Add(-c.held)
+		c.budget().Add(-c.held)
 	}
 	if v := recover(); v != nil {
 		if v == http.ErrAbortHandler {
@@ -171,6 +172,30 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 	return data, nil
 }
 
+// strangersShare is which part of the bytes in work may be those of callers who
+// showed nothing: they take no room from those who did.
+const strangersShare = 8
+
+// budget is where the bytes of this call are counted.
+func (c *call) budget() *atomic.Int64 {
+	if p := c.principal; p.Agent == nil && !p.Admin && !p.Development {
+		return &c.s.strangers
+	}
+	return &c.s.inFlight
+}
+
+// makeRoom counts bytes of a body, or of a large answer that somebody may take
+// minutes to read, among those that are worked on, and reports whether there
+// was room for them.
+func (c *call) makeRoom(bytes int64) bool {
+	budget, most := c.budget(), c.s.InFlight
+	if budget == &c.s.strangers {
+		most /= strangersShare
+	}
+	c.held += bytes
+	return budget.Add(bytes) <= most
+}
+
 // firstPiece is how much of a body there is room for before any of it came.
 const firstPiece = 64 << 10
 
@@ -188,8 +213,7 @@ func (c *call) read() ([]byte, error) {
 		if len(data) == cap(data) {
 			room := min(size, max(firstPiece, 4*int64(len(data))))
 			more := room - c.held
-			c.held = room
-			if c.s.inFlight.Add(more) > c.s.InFlight {
+			if !c.makeRoom(more) {
 				return nil, errNoRoom
 			}
 			data = append(make([]byte, 0, room), data...)

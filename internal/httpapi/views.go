@@ -173,7 +173,11 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 		return nil, err
 	}
 	if body == nil {
-		return append(b, `,"body_purged":true,"recipients":[]`...), nil
+		b = append(b, `,"body_purged":true`...)
+		if without != "recipients" {
+			b = append(b, `,"recipients":[]`...)
+		}
+		return b, nil
 	}
 	members, err := strictjson.Object(body)
 	if err != nil {

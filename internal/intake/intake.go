@@ -50,8 +50,8 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	}
 	now := in.Now()
 	list := in.resolve(m.Recipients, now)
-	if list.taken() == 0 {
-		return nil, list.refusal(m)
+	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
+		return nil, list.refusal(m) // it can be no retry of what was taken
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
 		Envelope:   in.envelope(p, m, sender, request, now),

@@ -95,6 +95,8 @@ func (l recipients) result(a gateway.Accepted) *amtp.SendResult {
 		r := &l[i]
 		if d := stored[r.agent]; d != nil && r.agent != 0 {
 			r.status = d.Status()
+		} else if d := deliveryTo(a.Deliveries, r.status.Address); d != nil && r.agent == 0 {
+			r.status = d.Status() // it was delivered before the agent left
 		} else if r.agent != 0 {
 			r.refuse(amtp.CodeAgentUnknown, "there is no agent "+r.status.Address.String()+" at this gateway")
 		}
@@ -105,6 +107,15 @@ func (l recipients) result(a gateway.Accepted) *amtp.SendResult {
 		status = amtp.StatusDelivered
 	}
 	return &amtp.SendResult{MessageID: a.ID, Status: status, Recipients: l.statuses(), Replayed: a.Replayed}
+}
+
+func deliveryTo(list []gateway.Delivery, a amtp.Address) *gateway.Delivery {
+	for i := range list {
+		if list[i].Recipient.Equal(a) {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func (l recipients) statuses() []amtp.RecipientStatus {

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,7 +22,16 @@ type acceptance struct {
 	dedup   [16]byte // when there is a key
 	given   uuid.UUID
 	isUUID  bool // GivenID is a UUID, given
+	// same says of the messages that the writer was in doubt about whether
+	// they have a's content.
+	same map[int64]bool
 }
+
+// doubtful is what the writer answers instead of comparing two messages that
+// are not the same to the byte: that takes long, and everybody waits for it.
+type doubtful struct{ row int64 }
+
+func (d doubtful) Error() string { return "another message may have the same content" }
 
 // Accept stores a message or recognises it as a retry.
 func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
@@ -39,15 +50,40 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 		p.dedup = store.DedupKey(a.Class, a.SenderAgent, remoteSender(&a.Envelope), a.Key, p.content)
 	}
 	p.given, p.isUUID = a.GivenID.UUID()
-	var out gateway.Accepted
-	err := s.write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
-		out, err = w.accept(&p)
+	for {
+		var out gateway.Accepted
+		err := s.write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
+			out, err = w.accept(&p)
+			return err
+		})
+		var doubt doubtful
+		if !errors.As(err, &doubt) {
+			if err != nil {
+				return gateway.Accepted{}, err
+			}
+			return out, nil
+		}
+		if err := s.compare(ctx, &p, doubt.row); err != nil {
+			return gateway.Accepted{}, err
+		}
+	}
+}
+
+// compare finds out whether the stored message has a's content.
+func (s *Store) compare(ctx context.Context, a *acceptance, row int64) error {
+	var same bool
+	err := s.read(ctx, func(r *reader) (err error) {
+		same, err = r.sameContent(a.Message, row)
 		return err
 	})
 	if err != nil {
-		return gateway.Accepted{}, err
+		return err
 	}
-	return out, nil
+	if a.same == nil {
+		a.same = make(map[int64]bool, 1)
+	}
+	a.same[row] = same
+	return nil
 }
 
 // remoteSender returns the sender's address unless it is a local agent.
@@ -63,15 +99,15 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 		return gateway.Accepted{}, fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 	}
 	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.lives(id) })
-	if len(recipients) == 0 {
-		return gateway.Accepted{}, gateway.ErrNotFound
-	}
-	prior, taken, err := w.prior(a)
+	prior, taken, err := w.prior(a, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
 	if prior != 0 {
 		return w.repeat(a, prior, recipients)
+	}
+	if len(recipients) == 0 {
+		return gateway.Accepted{}, gateway.ErrNotFound
 	}
 	id, err := w.insertMessage(a, taken)
 	if err != nil {
@@ -90,9 +126,9 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 
 // prior returns the row of the message that a repeats, 0 for none, and whether
 // a's given id already is some other message's. A new idempotency key is
-// remembered on the way, for the message that a repeats or else for the next
-// row. Nothing was changed when it returns an error.
-func (w *writer) prior(a *acceptance) (row int64, taken bool, err error) {
+// remembered on the way if keep is set, for the message that a repeats or else
+// for the next row. Nothing was changed when it returns an error.
+func (w *writer) prior(a *acceptance, keep bool) (row int64, taken bool, err error) {
 	if a.GivenID != "" {
 		if row, taken, err = w.priorByID(a); err != nil {
 			return 0, false, err
@@ -101,13 +137,15 @@ func (w *writer) prior(a *acceptance) (row int64, taken bool, err error) {
 	if a.Key == "" {
 		return row, taken, nil
 	}
-	target, used := w.next.message, any(null{})
-	if row != 0 { // a further key, which the stored body does not tell
-		target, used = row, store.Micros(a.ReceivedAt)
-	}
-	added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target, used)
-	if err != nil || added == 1 {
-		return row, taken, err
+	if keep {
+		target, used := w.next.message, any(null{})
+		if row != 0 { // a further key, which the stored body does not tell
+			target, used = row, store.Micros(a.ReceivedAt)
+		}
+		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target, used)
+		if err != nil || added == 1 {
+			return row, taken, err
+		}
 	}
 	var keyed int64
 	err = w.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
@@ -117,10 +155,13 @@ func (w *writer) prior(a *acceptance) (row int64, taken bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	if keyed == 0 {
+		return row, taken, nil
+	}
 	if row != 0 && row != keyed {
 		return 0, false, gateway.ErrReused
 	}
-	same, err := w.sameContent(a, keyed)
+	same, err := w.same(a, keyed)
 	if err == nil && !same {
 		err = gateway.ErrReused
 	}
@@ -142,7 +183,7 @@ func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
 			return 0, false, err
 		}
 		if mine {
-			same, err := w.sameContent(a, row)
+			same, err := w.same(a, row)
 			if err != nil || same {
 				return row, true, err
 			}
@@ -155,7 +196,7 @@ func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
 	if row == 0 || err != nil {
 		return 0, taken, err
 	}
-	same, err := w.sameContent(a, row)
+	same, err := w.same(a, row)
 	if err == nil && !same {
 		err = gateway.ErrReused
 	}
@@ -179,17 +220,34 @@ func (a *acceptance) variant() []byte {
 	return a.content
 }
 
-// sameContent compares a with the stored message by fingerprint.
-func (w *writer) sameContent(a *acceptance, row int64) (bool, error) {
+// same reports whether the stored message has a's content. Retries nearly
+// always have the same bytes; anything else is doubtful and compared by the
+// caller, who then comes again.
+func (w *writer) same(a *acceptance, row int64) (same bool, err error) {
+	if same, known := a.same[row]; known {
+		return same, nil
+	}
+	err = w.query(`SELECT body FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		same = bytes.Equal(s.ColumnRawBlob(0), a.Message.Raw())
+		return nil
+	}, row)
+	if err == nil && !same {
+		err = doubtful{row}
+	}
+	return same, err
+}
+
+// sameContent compares a message with a stored one by fingerprint.
+func (c *statements) sameContent(m *amtp.Message, row int64) (bool, error) {
 	var body, kept []byte
-	err := w.query(`SELECT body, fingerprint FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+	err := c.query(`SELECT body, fingerprint FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
 		body, kept = s.ColumnBlob(0, nil), s.ColumnBlob(1, nil)
 		return nil
 	}, row)
 	if err != nil {
 		return false, err
 	}
-	now, err := a.Message.Fingerprint()
+	now, err := m.Fingerprint()
 	if err != nil {
 		return false, err
 	}
@@ -294,7 +352,7 @@ func (w *writer) thread(a *acceptance, agent gateway.AgentID) (string, error) {
 		return thread, err
 	}
 	err = w.query(`SELECT CASE WHEN m.sender_agent = ?1 THEN m.thread ELSE d.thread END, m.uuid
-		FROM message m LEFT JOIN delivery d ON d.message = m.id AND d.agent = ?1
+		FROM message m LEFT JOIN delivery d INDEXED BY delivery_message ON d.message = m.id AND d.agent = ?1
 		WHERE m.id = ?2 AND (m.sender_agent = ?1 OR d.agent IS NOT NULL)`,
 		func(s *sqlite3.Stmt) error {
 			if thread = s.ColumnText(0); thread == "" {

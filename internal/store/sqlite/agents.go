@@ -2,11 +2,13 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
 )
 
 // AddAgent registers an agent with its first key.
@@ -45,26 +47,54 @@ func (w *writer) addKey(k gateway.Key) error {
 	return err
 }
 
-// UpdateAgent stores a's descriptive members.
-func (s *Store) UpdateAgent(ctx context.Context, a gateway.Agent) error {
-	return s.write(ctx, 512, func(w *writer) error {
-		changed, err := w.exec(`UPDATE agent SET mode = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?
-			WHERE id = ? AND removed IS NULL`,
-			a.DeliveryMode, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
-			a.Listed, int64(a.ID))
+// refusedChange is an error of the function that UpdateAgent was given.
+type refusedChange struct{ error }
+
+// UpdateAgent changes what an agent says about itself.
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error) (gateway.Agent, error) {
+	var changed gateway.Agent
+	err := s.write(ctx, 512, func(w *writer) error {
+		a, err := w.livingAgent(id) // from the table: this batch may have changed it
 		if err != nil {
 			return err
 		}
-		if changed == 0 {
-			return gateway.ErrNotFound
+		if err := change(&a); err != nil {
+			return refusedChange{err}
 		}
+		_, err = w.exec(`UPDATE agent SET mode = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ? WHERE id = ?`,
+			a.DeliveryMode, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
+			a.Listed, int64(id))
 		w.changes = append(w.changes, func(d *directory) {
-			e := d.agent[a.ID]
+			e := d.agent[id]
 			e.DeliveryMode, e.Description, e.Role = a.DeliveryMode, a.Description, a.Role
 			e.Capabilities, e.SupportedSchemas, e.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
 		})
-		return nil
+		changed = a
+		return err
 	})
+	var refused refusedChange
+	switch {
+	case errors.As(err, &refused):
+		return gateway.Agent{}, refused.error
+	case err != nil:
+		return gateway.Agent{}, err
+	}
+	return changed, nil
+}
+
+func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
+	err = gateway.ErrNotFound
+	fault := w.query(`SELECT `+agentColumns+` FROM agent WHERE id = ? AND removed IS NULL`, func(s *sqlite3.Stmt) error {
+		e, scan := scanAgent(s)
+		if scan == nil {
+			a, err = e.Agent, nil
+		}
+		return scan
+	}, int64(id))
+	if fault != nil {
+		return a, fault
+	}
+	return a, err
 }
 
 // RemoveAgent ends an agent and its keys.
@@ -85,6 +115,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			e := d.agent[id]
 			e.removed = true
 			delete(d.named, e.Address.Key())
+			d.sorted = nil
 			d.dropKeys(id, "")
 		})
 		return nil

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"crypto/subtle"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,8 @@ type directory struct {
 	agent map[gateway.AgentID]*entry
 	named map[string]gateway.AgentID // living agents by amtp.Address.Key
 	keyed map[[32]byte]*keyEntry
+
+	sorted []*entry // of the living, by address; nil when it has to be made anew
 }
 
 // entry is one agent. Removed ones stay: old messages name them.
@@ -95,6 +98,7 @@ func scanAgent(s *sqlite3.Stmt) (*entry, error) {
 func (d *directory) put(e *entry) {
 	d.agent[e.ID] = e
 	if !e.removed {
+		d.sorted = nil
 		d.named[e.Address.Key()] = e.ID
 	}
 }
@@ -161,14 +165,33 @@ func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
 func (s *Store) Agents() []*gateway.Agent {
 	d := s.dir
 	d.mu.RLock()
-	list := make([]*gateway.Agent, 0, len(d.named))
-	for _, id := range d.named {
-		agent := d.agent[id].Agent
-		list = append(list, &agent)
-	}
+	sorted := d.sorted
 	d.mu.RUnlock()
-	slices.SortFunc(list, func(a, b *gateway.Agent) int { return strings.Compare(a.Address.Key(), b.Address.Key()) })
+	if sorted == nil {
+		sorted = d.sort()
+	}
+	copies := make([]gateway.Agent, len(sorted))
+	list := make([]*gateway.Agent, len(sorted))
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for i, e := range sorted {
+		copies[i] = e.Agent
+		list[i] = &copies[i]
+	}
 	return list
+}
+
+// sort returns the living agents by address and keeps the list until one comes
+// or goes.
+func (d *directory) sort() []*entry {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(d.named))
+	d.sorted = make([]*entry, len(keys))
+	for i, key := range keys {
+		d.sorted[i] = d.agent[d.named[key]]
+	}
+	return d.sorted
 }
 
 // Keys lists an agent's keys, oldest first.
@@ -225,28 +248,40 @@ func (d *directory) touch(k *keyEntry, e *entry, now time.Time) {
 	k.LastUsed, k.touched = now, true
 }
 
-// takeTouched returns copies of what saveActivity has to store.
-func (d *directory) takeTouched() (agents []gateway.Agent, keys []gateway.Key) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// touched returns copies of what saveActivity has to store.
+func (d *directory) touched() (agents []gateway.Agent, keys []gateway.Key) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	for _, e := range d.agent {
 		if e.touched {
-			e.touched = false
 			agents = append(agents, e.Agent)
 		}
 	}
 	for _, k := range d.keyed {
 		if k.touched {
-			k.touched = false
 			keys = append(keys, k.Key)
 		}
 	}
 	return agents, keys
 }
 
+// saved notes what was stored, unless something happened since.
+func (d *directory) saved(agents []gateway.Agent, keys []gateway.Key) {
+	for _, a := range agents {
+		if e := d.agent[a.ID]; e != nil && e.LastActive.Equal(a.LastActive) {
+			e.touched = false
+		}
+	}
+	for _, saved := range keys {
+		if k := d.keyed[saved.Hash]; k != nil && k.LastUsed.Equal(saved.LastUsed) {
+			k.touched = false
+		}
+	}
+}
+
 // saveActivity stores who was seen since the last time.
 func (w *writer) saveActivity() error {
-	agents, keys := w.dir.takeTouched()
+	agents, keys := w.dir.touched()
 	for _, a := range agents {
 		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.LastActive), int64(a.ID)); err != nil {
 			return err
@@ -257,5 +292,6 @@ func (w *writer) saveActivity() error {
 			return err
 		}
 	}
+	w.changes = append(w.changes, func(d *directory) { d.saved(agents, keys) })
 	return nil
 }

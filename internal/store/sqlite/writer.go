@@ -177,7 +177,9 @@ func finish(batch []*store.Item[work], err error) {
 }
 
 func isRefusal(err error) bool {
-	return errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
+	var doubt doubtful
+	var change refusedChange
+	return errors.As(err, &doubt) || errors.As(err, &change) || errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
 		errors.Is(err, gateway.ErrBusy)
 }
 

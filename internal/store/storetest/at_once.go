@@ -227,7 +227,7 @@ func everyAct(w *world, alice, bob person, id amtp.MessageID) []func(n int) erro
 		func(int) error { _, _, err := w.store.Depth(w.ctx, bob.ID, 1000); return err },
 		func(int) error { _, err := w.store.Ack(w.ctx, bob.ID, id, w.now()); return err },
 		func(int) error { _, stop := w.store.Watch(bob.ID); stop(); return nil },
-		func(int) error { return w.store.UpdateAgent(w.ctx, bob.Agent) },
+		func(int) error { return w.update(w.ctx, bob.Agent) },
 		func(int) error { _, err := w.store.AgentNamed(bob.Address); return err },
 		func(int) error { _, err := w.store.Keys(bob.ID); return err },
 		func(int) error { _, _, err := w.store.KeyOwner(bob.key.Hash, w.now()); return err },

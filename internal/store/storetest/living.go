@@ -54,7 +54,7 @@ func closed(w *world) {
 	_, key := w.store.AddKey(w.ctx, newKey("late", bob.ID, w.now()), false)
 	for method, err := range map[string]error{
 		"Accept": accept, "Message": message, "Messages": messages, "Inbox": inbox, "Depth": depth, "MarkRead": mark,
-		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.store.UpdateAgent(w.ctx, bob.Agent),
+		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.update(w.ctx, bob.Agent),
 		"RemoveAgent": w.store.RemoveAgent(w.ctx, bob.ID, w.now()), "RemoveKey": w.store.RemoveKey(w.ctx, bob.ID, bob.key.ID),
 		"Probe": w.store.Probe(w.ctx, w.now()),
 	} {
@@ -144,7 +144,7 @@ func contextsElsewhere(w *world) {
 			func() { _, err := w.store.AddKey(ctx, more, true); w.cancelled("AddKey", err) },
 			func() { w.cancelled("RemoveKey", w.store.RemoveKey(ctx, bob.ID, "key_old"+strconv.Itoa(i))) },
 			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, short.ID, now)) },
-			func() { w.cancelled("UpdateAgent", w.store.UpdateAgent(ctx, bob.Agent)) },
+			func() { w.cancelled("UpdateAgent", w.update(ctx, bob.Agent)) },
 			func() { w.cancelled("Probe", w.store.Probe(ctx, now)) },
 		)
 	}

@@ -115,23 +115,23 @@ func updateAgent(w *world) {
 	want.Capabilities, want.SupportedSchemas = []string{"x"}, []string{"agntcy:a.b.v1"}
 	given := want
 	given.Address, given.CreatedAt, given.LastActive = w.address("mallory@"+domain), w.now(), w.now()
-	w.works("UpdateAgent", w.store.UpdateAgent(w.ctx, given))
+	w.works("UpdateAgent", w.update(w.ctx, given))
 	got, err := w.store.AgentNamed(alice.Address)
 	w.works("AgentNamed", err)
 	w.sameAgent("directory", got, &want)
 	_, err = w.store.AgentNamed(given.Address)
 	w.fails("AgentNamed of the address that was given", err, gateway.ErrNotFound)
 	want.Capabilities, want.SupportedSchemas, want.Description = nil, nil, ""
-	w.works("UpdateAgent", w.store.UpdateAgent(w.ctx, want))
+	w.works("UpdateAgent", w.update(w.ctx, want))
 	w.sameAgent("list", w.store.Agents()[0], &want)
 }
 
 func updateGone(w *world) {
 	alice := w.agent("alice")
 	w.remove(alice)
-	w.fails("UpdateAgent of a deleted agent", w.store.UpdateAgent(w.ctx, alice.Agent), gateway.ErrNotFound)
+	w.fails("UpdateAgent of a deleted agent", w.update(w.ctx, alice.Agent), gateway.ErrNotFound)
 	alice.ID = 999_999
-	w.fails("UpdateAgent of no agent", w.store.UpdateAgent(w.ctx, alice.Agent), gateway.ErrNotFound)
+	w.fails("UpdateAgent of no agent", w.update(w.ctx, alice.Agent), gateway.ErrNotFound)
 }
 
 func removeAgent(w *world) {

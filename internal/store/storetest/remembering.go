@@ -84,7 +84,7 @@ func asItWas(w *world) {
 	w.remove(carol)
 	w.addKey(alice, "second", false)
 	bob.Description, bob.Capabilities = "new", []string{"x", "y"}
-	w.works("UpdateAgent", w.store.UpdateAgent(w.ctx, bob.Agent))
+	w.works("UpdateAgent", w.update(w.ctx, bob.Agent))
 	w.sameAfterRestart(alice, bob, carol)
 	w.sameAfterRestart(alice, bob, carol)
 	same(w, "id behind the alias", w.read(alice, "token").ID, first)

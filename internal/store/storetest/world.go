@@ -305,3 +305,16 @@ func together(n int, fn func(i int)) {
 	close(start)
 	all.Wait()
 }
+
+// update gives the agent with a's id what a says about itself.
+func (w *world) update(ctx context.Context, a gateway.Agent) error {
+	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
+		now.DeliveryMode, now.Description, now.Role = a.DeliveryMode, a.Description, a.Role
+		now.Capabilities, now.SupportedSchemas, now.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
+		return nil
+	})
+	if err == nil {
+		same(w, "role of the agent that UpdateAgent returns", changed.Role, a.Role)
+	}
+	return err
+}
