@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -108,6 +109,28 @@ func TestUpdateAndDelete(t *testing.T) {
 	w.agent("alice")
 	if ids, _ := w.inbox("alice", ""); len(ids) != 0 {
 		t.Errorf("a namesake inherited %v", ids)
+	}
+}
+
+// TestUpdatesAtOnce: two who change different things at the same time both
+// have their way.
+func TestUpdatesAtOnce(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	for i := range 20 {
+		done := make(chan answer, 2)
+		for _, member := range []string{"role", "description"} {
+			go func() {
+				done <- w.do("PATCH", "/v1/admin/agents/alice", fmt.Sprintf(`{%q:"%s %d"}`, member, member, i), w.as("alice"))
+			}()
+		}
+		for range 2 {
+			w.wants("update", <-done, 200, "")
+		}
+		a := w.do("GET", "/v1/admin/agents/alice", "", w.as("alice"))
+		if a.body["role"] != fmt.Sprintf("role %d", i) || a.body["description"] != fmt.Sprintf("description %d", i) {
+			t.Fatalf("round %d: an update was lost: %s", i, a.raw)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func TestDevelopmentProfile(t *testing.T) {
 	for _, header := range []string{
 		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7", "Host: localhost.",
 		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-Proto: https",
-		"Via: 1.1 proxy", "Origin: http://localhost:8080", "Origin: null",
+		"Via: 1.1 proxy", "X-Real-Ip: 127.0.0.1", "Cf-Connecting-Ip: 127.0.0.1", "Origin: http://localhost:8080", "Origin: null",
 		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site",
 	} {
 		for _, op := range operations {
@@ -128,6 +128,37 @@ func TestDevelopmentProfile(t *testing.T) {
 	_, page := w.inbox("bob", "")
 	if !strings.Contains(page.raw, `"trust":"unverified"`) || !strings.Contains(page.raw, `"trust":"local"`) {
 		t.Errorf("labels: a keyless message is unverified and one with a key is local: %s", page.raw)
+	}
+}
+
+// TestAKeyIsNeverOverlooked: an empty Authorization beside a key elsewhere does
+// not make a caller nobody.
+func TestAKeyIsNeverOverlooked(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "Authorization: Bearer ", "X-API-Key: "+w.keys["bob"])
+	w.wants("bob's key for alice's message", a, 403, "ACCESS_DENIED")
+}
+
+// TestStrangersTakeNoRoom: bodies of those who showed nothing do not use up
+// what those who did may send.
+func TestStrangersTakeNoRoom(t *testing.T) {
+	w := start(t, "AMTP_AUTH_REQUIRED=true", "AMTP_LIMITS_IN_FLIGHT_BYTES=10485760")
+	w.agent("alice")
+	for range 20 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n%s", strings.Repeat("x", 1<<20))
+	}
+	for range 50 {
+		w.send("alice", "alice", `"still here"`)
+	}
+	for _, path := range []string{"/v1/admin/agents", "/v1/admin/agents/alice/keys"} {
+		w.wants("nobody's broken body", w.do("POST", path, `{bad`), 401, "ADMIN_AUTHENTICATION_REQUIRED")
 	}
 }
 

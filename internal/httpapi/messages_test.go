@@ -33,6 +33,7 @@ func TestSendIsRefused(t *testing.T) {
 		{"coordination", `{"sender":"alice@localhost","recipients":["bob@localhost"],"coordination":{"type":"parallel"}}`, w.as("alice"), 400, "COORDINATION_FAILED"},
 		{"a forged label", `{"sender":"alice@localhost","recipients":["bob@localhost"],"trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"a forged label in other letters", `{"sender":"alice@localhost","recipients":["bob@localhost"],"Trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
+		{"an attachment with a second url", `{"sender":"alice@localhost","recipients":["bob@localhost"],"attachments":[{"filename":"a","content_type":"b","size":1,"hash":"sha256:ab","url":"https://ok.test/a","URL":"file:///etc/passwd"}]}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"no object", `[]`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"another version", `{"version":"2.0","sender":"alice@localhost","recipients":["bob@localhost"]}`, w.as("alice"), 400, "UNSUPPORTED_VERSION"},
 	} {
@@ -93,6 +94,38 @@ func TestSendAgainWithTheSameKey(t *testing.T) {
 	w.wants("other content", w.do("POST", "/v1/messages", other, w.as("alice")), 422, "IDEMPOTENCY_KEY_REUSED")
 	if ids, _ := w.inbox("bob", ""); len(ids) != 1 {
 		t.Errorf("inbox: got %d messages, want 1", len(ids))
+	}
+}
+
+// TestSendAgainAfterTheRecipientLeft: what was taken stays taken.
+func TestSendAgainAfterTheRecipientLeft(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	body := `{"sender":"alice@localhost","recipients":["bob@localhost"],"idempotency_key":"k","payload":1}`
+	first := w.do("POST", "/v1/messages", body, w.as("alice"))
+	w.wants("unregister", w.do("DELETE", "/v1/admin/agents/bob", "", w.as("bob")), 200, "")
+	again := w.do("POST", "/v1/messages", body, w.as("alice"))
+	w.wants("again", again, 202, "")
+	if first.body["message_id"] != again.body["message_id"] || again.body["status"] != "delivered" {
+		t.Errorf("a retry: got %s, want %s", again.raw, first.raw)
+	}
+	fresh := strings.Replace(body, `"k"`, `"k2"`, 1)
+	w.wants("another key", w.do("POST", "/v1/messages", fresh, w.as("alice")), 404, "AGENT_UNKNOWN")
+	w.agent("bob")
+	w.wants("the same key when there is a bob again", w.do("POST", "/v1/messages", fresh, w.as("alice")), 202, "")
+}
+
+// TestSendAgainInOtherWords: the same content written differently is a retry.
+func TestSendAgainInOtherWords(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	first := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"],"idempotency_key":"k","payload":{"a":1,"b":[2.0]}}`, w.as("alice"))
+	again := w.do("POST", "/v1/messages", `{"payload": {"b":[2.0], "a":1}, "idempotency_key":"k","recipients":["bob@localhost"],"sender":"alice@localhost"}`, w.as("alice"))
+	w.wants("again", again, 202, "")
+	if first.body["message_id"] != again.body["message_id"] {
+		t.Errorf("a retry in other words: got id %v, want %v", again.body["message_id"], first.body["message_id"])
 	}
 }
 

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// TestViewsAreStrictJSON: what the gateway writes about a message passes the
+// decoder that it puts before its own, with and without the content.
+func TestViewsAreStrictJSON(t *testing.T) {
+	sender, err := amtp.ParseAddress("alice@localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"version":"1.0","message_id":"m","sender":"alice@localhost","recipients":["bob@localhost"],"timestamp":"2026-01-31T12:00:00Z","ünïcode":"<&>"}`
+	for _, content := range []string{body, ""} {
+		var stored []byte
+		if content != "" {
+			stored = []byte(content)
+		}
+		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Trust: amtp.TrustLocal, ReceivedAt: time.Now(), Timestamp: time.Now()}
+		record := gateway.Record{Envelope: e, Body: stored, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
+		one, err := storedView(&record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: stored}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, view := range [][]byte{one, page} {
+			if _, err := strictjson.Object(view); err != nil {
+				t.Errorf("content %q: %v in %s", content, err, view)
+			}
+		}
+	}
+}
+
+// TestAppendResultIsJSON: the form written by hand is the one that
+// encoding/json would give.
+func TestAppendResultIsJSON(t *testing.T) {
+	bob, err := amtp.ParseAddress("b&b@localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := amtp.Time{Time: time.Date(2026, 1, 31, 12, 0, 0, 123456789, time.UTC)}
+	r := &amtp.SendResult{MessageID: "m", Status: amtp.StatusAccepted, Recipients: []amtp.RecipientStatus{
+		{Address: bob, Status: amtp.StatusDelivered, Timestamp: at, Attempts: 1, DeliveryMode: "pull", LocalDelivery: true,
+			InboxDelivered: true, DeliveredAt: at, Acknowledged: true, AcknowledgedAt: at},
+		{Address: bob, Status: amtp.StatusFailed, Timestamp: at, ErrorCode: "X", ErrorMessage: "a \"<b>\" \n ü"},
+	}}
+	want, err := appendJSON(nil, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := appendResult(nil, r); string(got) != string(want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
