@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// prompt is how fast a refusal is. Of a slow machine three tries are asked.
-const prompt = time.Second
+// prompt is how fast a refusal is. A machine that is busy has three tries.
+const prompt = slower * time.Second
 
 // TestMalformedRequests makes every request of testdata/corpus. What is refused
 // is refused with the status and code that stand there, says under which id,
