@@ -15,6 +15,8 @@ const sector = 512
 type content struct {
 	durable []byte   // as of the last sync
 	pending []change // since then, in order
+	failed  int      // how many syncs failed
+	err     error    // of the last of them
 	named   bool     // its name in the directory is durable
 	deleted bool
 	gone    bool     // and that is durable
@@ -153,10 +155,10 @@ func (w change) sectors() []change {
 		return []change{w}
 	}
 	var parts []change
-	for len(w.data) > 0 {
-		n := min(len(w.data), sector-int(w.off%sector))
-		parts = append(parts, change{data: w.data[:n], off: w.off})
-		w.data, w.off = w.data[n:], w.off+int64(n)
+	for data, off := w.data, w.off; len(data) > 0; {
+		n := min(len(data), sector-int(off%sector))
+		parts = append(parts, change{data: data[:n], off: off})
+		data, off = data[n:], off+int64(n)
 	}
 	return parts
 }

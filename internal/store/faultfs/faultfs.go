@@ -5,7 +5,8 @@
 // the power is off nothing is written any more, and Restore writes what a disk
 // would still have: everything that was synced, and of the rest nothing,
 // everything, or a random choice of sectors. A sync that fails loses what it
-// should have synced, as Linux does: a second try that succeeds proves nothing.
+// should have synced, as Linux does: it says so once to everybody who has the file
+// open, and a second try that succeeds proves nothing.
 package faultfs
 
 import (
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,15 +62,16 @@ type Disk struct {
 	// before the disk is used.
 	Done func(Call)
 
-	below vfs.VFSFilename
-	mu    sync.Mutex
-	files map[string]*content // by path
-	fault Fault
-	seen  int // calls that the fault counted
-	hits  int // calls that failed
-	calls int
-	off   bool
-	room  func() int64 // bytes that the files may still grow by; nil is no limit
+	below  vfs.VFSFilename
+	mu     sync.Mutex
+	files  map[string]*content // by path
+	fault  Fault
+	seen   int    // calls that the fault counted
+	hits   int    // calls that failed
+	failed []Call // those calls
+	calls  int
+	off    bool
+	room   func() int64 // bytes that the files may still grow by; nil is no limit
 }
 
 // New returns a disk that SQLite finds by its name until the test ends.
@@ -84,7 +87,7 @@ func New(t testing.TB) *Disk {
 func (d *Disk) Fail(f Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fault, d.seen, d.hits = f, 0, 0
+	d.fault, d.seen, d.hits, d.failed = f, 0, 0, nil
 }
 
 // Heal lets everything succeed again that is not prevented by a power cut.
@@ -95,6 +98,14 @@ func (d *Disk) Hits() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.hits
+}
+
+// Failed reports whether such a call on the file of that name has failed since
+// Fail.
+func (d *Disk) Failed(op Op, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.failed, func(c Call) bool { return c.Op == op && c.File == name })
 }
 
 // Calls returns how many calls there were that change a file.
@@ -144,6 +155,7 @@ func (d *Disk) begin(op Op, path string) error {
 		return nil
 	}
 	d.hits++
+	d.failed = append(d.failed, Call{Op: op, File: filepath.Base(path)})
 	if f.Cut {
 		d.off = true
 		return errOff
@@ -183,7 +195,7 @@ func (d *Disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 		c = &content{before: c, durable: there, named: len(there) > 0 || flags&vfs.OPEN_MAIN_DB != 0}
 		d.files[path] = c
 	}
-	return &file{File: inner, disk: d, path: path, content: c}, flags, nil
+	return &file{File: inner, disk: d, path: path, content: c, told: c.failed}, flags, nil
 }
 
 // Delete removes a file. Until the directory is synced it may come back.
@@ -218,6 +230,7 @@ type file struct {
 	disk    *Disk
 	path    string
 	content *content
+	told    int // of how many failed syncs
 }
 
 // SharedMemory is the index of the WAL, which dies with the machine.
@@ -277,8 +290,14 @@ func (f *file) Sync(vfs.SyncFlag) error {
 	if err := f.disk.begin(Sync, f.path); err != nil {
 		if !f.disk.off {
 			f.content.pending = nil // lost, though it can still be read
+			f.content.failed++
+			f.content.err, f.told = err, f.content.failed
 		}
 		return err
+	}
+	if f.told < f.content.failed {
+		f.told = f.content.failed
+		return f.content.err
 	}
 	if !f.content.named {
 		f.disk.syncNames()

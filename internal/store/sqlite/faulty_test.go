@@ -39,7 +39,23 @@ func seeded(t *testing.T) uint64 {
 }
 
 // small makes checkpoints happen every few batches.
-var small = Options{walSoft: 128 << 10, walHard: 512 << 10}
+var small = Options{walSoft: 128 << 10, walHard: 512 << 10, reserve: 64 << 10}
+
+// scratch returns a new directory, in memory where the system has such a place:
+// what a disk would keep is decided by faultfs, and a thousand stores are opened.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "amtp-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
 
 // openOn opens the store of dir on a disk.
 func openOn(t *testing.T, d *faultfs.Disk, dir string, o Options) (*Store, error) {

@@ -18,7 +18,7 @@ func TestPowerCuts(t *testing.T) {
 		t.Run(fmt.Sprintf("disk %d", i), func(t *testing.T) {
 			t.Parallel()
 			chance := rand.New(rand.NewPCG(seed, uint64(i)))
-			l, dir, during := newLedger(), t.TempDir(), 0
+			l, dir, during := newLedger(), scratch(t), 0
 			for cut := range cuts {
 				during += l.cutOnce(t, &dir, chance, uint64(i*cuts+cut))
 			}
@@ -44,7 +44,7 @@ func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uin
 	if d.Off() {
 		during = 1
 	}
-	*dir = t.TempDir()
+	*dir = scratch(t)
 	loss := faultfs.Loss(round % uint64(faultfs.Losses))
 	if err := d.Restore(*dir, loss, chance); err != nil {
 		t.Fatal(err)

@@ -72,6 +72,20 @@ func (r *reserve) refuses() bool {
 	return r.short
 }
 
+// met begins the transaction that follows one that failed with err. If the disk
+// was full, acknowledgements go on from here and messages are refused. When it
+// was the sync of a commit that failed, that commit stands in the WAL whole, and
+// a crash would bring back what was refused: a first row takes its place.
+func (r *reserve) met(w *writer, err error) error {
+	if !isFull(err) {
+		return nil
+	}
+	r.release()
+	_, err = w.exec(`INSERT INTO setting (name, value) VALUES ('full', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1`,
+		r.looked.Format(time.RFC3339Nano))
+	return err
+}
+
 // release gives the reserve up: the disk is full.
 func (r *reserve) release() {
 	r.short, r.looked = true, r.now()

@@ -351,19 +351,31 @@ func (s *Store) flushActivity() {
 	_ = s.write(ctx, 0, func(w *writer) error { return w.saveActivity() })
 }
 
+// keepJournal makes closing the last connection of a store that failed leave the
+// journal to the next process, which copies all of it anew.
+func (s *Store) keepJournal(conn *sqlite3.Conn) error {
+	select {
+	case <-s.failed:
+		_, err := conn.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
+		return err
+	default:
+		return nil
+	}
+}
+
 // release closes what open opened, as far as it came, and waits for the reads
 // that are under way.
 func (s *Store) release() error {
 	var errs []error
 	for range s.opened {
 		r := <-s.readers
-		errs = append(errs, r.close())
+		errs = append(errs, s.keepJournal(r.conn), r.close())
 	}
 	if s.keeper != nil {
-		errs = append(errs, s.keeper.conn.Close())
+		errs = append(errs, s.keepJournal(s.keeper.conn), s.keeper.conn.Close())
 	}
 	if s.writer != nil {
-		errs = append(errs, s.writer.close())
+		errs = append(errs, s.keepJournal(s.writer.conn), s.writer.close())
 	}
 	return errors.Join(errs...)
 }

@@ -45,7 +45,10 @@ func (f filesystem) openBelow(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File,
 	return f.Open(name.String(), flags)
 }
 
-// plainFile is any file but the WAL.
+// plainFile is any file but the WAL. Its sync is one of a checkpoint, and that it
+// failed because the disk is full is no better than any other reason: the next
+// checkpoint does not copy again what an earlier one has copied, and which of it
+// is on the disk nobody knows any more.
 type plainFile struct{ vfs.File }
 
 func (f *plainFile) WriteAt(p []byte, off int64) (int, error) {

@@ -70,10 +70,13 @@ func (w *writer) commit(batch []*store.Item[work]) {
 	err := w.transaction(func() error { return w.runAll(batch) })
 	if err != nil && !isIO(err) && !errors.Is(err, sqlite3.BUSY) {
 		w.next = before
-		if isFull(err) {
-			w.reserve.release() // acknowledgements go on, messages are refused
-		}
-		err = w.transaction(func() error { return w.runApart(batch) })
+		first := err
+		err = w.transaction(func() error {
+			if err := w.reserve.met(w, first); err != nil {
+				return err
+			}
+			return w.runApart(batch)
+		})
 	}
 	if err != nil {
 		w.next = before
