@@ -62,6 +62,9 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	if p.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if p.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	p.banner(a, cfg)
 	for _, w := range warnings {
 		log.Warn(w.Text, "setting", w.Place)
@@ -83,6 +86,10 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 // than Go's default before it is collected: 5 µs less work for every message,
 // for some 15 MB more memory under load. GOGC overrides it.
 const gcPercent = 400
+
+// memoryLimit is where the heap is collected as often as it takes, bytes: under
+// a siege the process stays below 512 MiB. GOMEMLIMIT overrides it.
+const memoryLimit = 384 << 20
 
 // codeNotStarted is the code of a gateway that did not start or did not end as
 // it should.
