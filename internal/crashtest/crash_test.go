@@ -19,10 +19,10 @@ const senderCount = 12
 // readyWithin is how soon after its start a gateway must take messages again.
 const readyWithin = 2 * time.Second
 
-// TestKilledUnderLoad kills the gateway CRASH_CYCLES times (10 when unset) at
+// TestKilledUnderLoad kills the gateway CRASH_CYCLES times (25 when unset) at
 // moments that follow from CRASH_SEED (by chance when unset).
 func TestKilledUnderLoad(t *testing.T) {
-	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 10))
+	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", cycles, seed)
 
