@@ -90,8 +90,13 @@ func (d *Disk) Fail(f Fault) {
 	d.fault, d.seen, d.hits, d.failed = f, 0, 0, nil
 }
 
-// Heal lets everything succeed again that is not prevented by a power cut.
-func (d *Disk) Heal() { d.Fail(Fault{}) }
+// Heal lets everything succeed again that is not prevented by a power cut. What
+// has failed stays on record.
+func (d *Disk) Heal() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fault = Fault{}
+}
 
 // Hits returns how many calls have failed since Fail.
 func (d *Disk) Hits() int {
