@@ -1,0 +1,328 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/pressly/goose/v3"
+)
+
+// crash is one store that ends at a given point, in one of the ways to end.
+type crash struct {
+	*testing.T
+	disk       *faultfs.Disk
+	store      *Store
+	alice, bob gateway.Agent
+	ledger     *ledger
+	chance     *rand.Rand
+	loss       faultfs.Loss
+}
+
+// atEachLoss runs a test once for every way in which what was not synced may be
+// lost.
+func atEachLoss(t *testing.T, point string, test func(c *crash)) {
+	t.Helper()
+	seed := seeded(t)
+	for loss := range faultfs.Losses {
+		t.Run(point+", "+loss.String(), func(t *testing.T) {
+			c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, 0)), loss: loss}
+			c.store = mustOpenOn(t, c.disk, scratch(t), small)
+			c.alice, c.bob = cast(t, c.store)
+			test(c)
+		})
+	}
+}
+
+// restart ends the store where it is and opens what is left.
+func (c *crash) restart() {
+	c.Helper()
+	dir := scratch(c.T)
+	if err := c.disk.Restore(dir, c.loss, c.chance); err != nil {
+		c.Fatal(err)
+	}
+	c.store.Close() // of a process that is no more; its error is no surprise
+	c.disk = faultfs.New(c.T)
+	c.store = mustOpenOn(c.T, c.disk, dir, small)
+	c.ledger.check(c.T, c.store)
+}
+
+// inbox returns how many messages bob has.
+func (c *crash) inbox() int {
+	c.Helper()
+	page, err := c.store.Inbox(context.Background(), c.bob.ID, gateway.InboxFilter{})
+	if err != nil {
+		c.Fatalf("inbox: %v", err)
+	}
+	return len(page.Items)
+}
+
+// retry sends the message again, which must be recognised if it was replayed.
+func (c *crash) retry(name string, replayed bool) {
+	c.Helper()
+	got, err := c.store.Accept(context.Background(), note(c.alice, c.bob, name))
+	if err != nil || got.Replayed != replayed {
+		c.Errorf("the retry = replayed %v, %v; want replayed %v, no error", got.Replayed, err, replayed)
+	}
+}
+
+// TestCP03 ends the process in the transaction, before its commit is written:
+// nothing is there, and the retry is the message.
+func TestCP03(t *testing.T) {
+	atEachLoss(t, "before the commit", func(c *crash) {
+		c.disk.Fail(faultfs.Fault{Ops: faultfs.Write, File: "-wal", N: 1, Cut: true})
+		if err := c.ledger.post(c.store, c.alice, c.bob, "letter"); !errors.Is(err, gateway.ErrClosed) {
+			c.Fatalf("Accept = %v, want the error %q", err, gateway.ErrClosed)
+		}
+		c.restart()
+		if n := c.inbox(); n != 0 {
+			c.Errorf("%d messages in the inbox, want none", n)
+		}
+		c.retry("letter", false)
+	})
+	atEachLoss(t, "commit written and not synced", func(c *crash) {
+		c.disk.Fail(faultfs.Fault{Ops: faultfs.Sync, File: "-wal", N: 1, Cut: true})
+		if err := c.ledger.post(c.store, c.alice, c.bob, "letter"); !errors.Is(err, gateway.ErrClosed) {
+			c.Fatalf("Accept = %v, want the error %q", err, gateway.ErrClosed)
+		}
+		c.restart()
+		c.retry("letter", c.inbox() == 1) // either way it is there once
+		if n := c.inbox(); n != 1 {
+			c.Errorf("%d messages in the inbox after the retry, want 1", n)
+		}
+	})
+}
+
+// TestCP04 ends it after the commit, before the answer (CP04), in the answer
+// (CP05), and after it, before a reader is woken (CP07): the message is there
+// once, and a retry is recognised.
+func TestCP04(t *testing.T) {
+	atEachLoss(t, "after the commit", func(c *crash) {
+		if err := c.ledger.post(c.store, c.alice, c.bob, "letter"); err != nil {
+			c.Fatal(err)
+		}
+		c.restart()
+		c.retry("letter", true)
+		if n := c.inbox(); n != 1 {
+			c.Errorf("%d messages in the inbox, want 1", n)
+		}
+	})
+}
+
+// TestCP06 ends it while a batch of 20 is committed: all of it or nothing is
+// there.
+func TestCP06(t *testing.T) {
+	const batch = 20
+	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync} {
+		atEachLoss(t, fmt.Sprintf("in a batch, before call %d", op), func(c *crash) {
+			running, release := make(chan struct{}), make(chan struct{})
+			go c.store.write(context.Background(), 0, func(*writer) error { // holds the writer, so that a batch gathers
+				close(running)
+				<-release
+				return nil
+			})
+			<-running
+			gone, cancel := context.WithCancel(context.Background())
+			cancel() // nobody waits for these
+			for i := range batch {
+				name := fmt.Sprintf("letter-%d", i)
+				a := note(c.alice, c.bob, name)
+				c.ledger.letters[name] = &letter{body: string(a.Message.Raw())}
+				if _, err := c.store.Accept(gone, a); !errors.Is(err, context.Canceled) {
+					c.Fatalf("Accept = %v, want that nobody waits", err)
+				}
+			}
+			c.disk.Fail(faultfs.Fault{Ops: op, File: "-wal", N: 1, Cut: true})
+			close(release)
+			<-c.store.Failed()
+			c.restart()
+			if n := c.inbox(); n != 0 && n != batch {
+				c.Errorf("%d messages in the inbox, want none or all %d", n, batch)
+			}
+		})
+	}
+}
+
+// TestCP18 ends it after the commit of an acknowledgement: a second one answers
+// as the first, and the sender's retry (CP19) does not bring the message back.
+func TestCP18(t *testing.T) {
+	atEachLoss(t, "after an acknowledgement", func(c *crash) {
+		err := errors.Join(c.ledger.post(c.store, c.alice, c.bob, "letter"), c.ledger.ack(c.store, c.bob, "letter"))
+		if err != nil {
+			c.Fatal(err)
+		}
+		c.restart()
+		mark, err := c.store.Ack(context.Background(), c.bob.ID, c.ledger.letters["letter"].id, dawn.AddDate(0, 0, 1))
+		if err != nil || !mark.At.Equal(dawn) {
+			c.Errorf("the second Ack = %v, %v; want %v, no error", mark.At, err, dawn)
+		}
+		c.retry("letter", true)
+		if n := c.inbox(); n != 0 {
+			c.Errorf("%d messages in the inbox after the sender's retry, want none", n)
+		}
+	})
+}
+
+// firstSchema makes a database of the first release with an agent and a key that
+// was used.
+func firstSchema(t *testing.T, dir string) {
+	t.Helper()
+	db, err := driver.Open(location(dir, "os"), func(c *sqlite3.Conn) error { return configure(c, readerCache) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.UpTo(t.Context(), 1)
+	if err == nil {
+		_, err = db.Exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
+			VALUES ('old', 'shop.example', 'pull', '', '', '', '', 1, 1, 1)`)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCP26 cuts the power at every call of the migration, of an empty directory
+// and of a database of the first release. The next start completes it.
+func TestCP26(t *testing.T) {
+	seed := seeded(t)
+	for _, first := range []bool{false, true} {
+		t.Run(fmt.Sprintf("first release %v", first), func(t *testing.T) {
+			chance := rand.New(rand.NewPCG(seed, 0))
+			from := scratch(t)
+			if first {
+				firstSchema(t, from)
+			}
+			cut := true
+			n := 0
+			for ; cut; n++ {
+				cut = cutMigration(t, from, n+1, chance)
+			}
+			if n < 8 {
+				t.Errorf("there were %d calls, too few to be a migration", n)
+			}
+			t.Logf("the power was cut at each of %d calls", n)
+		})
+	}
+}
+
+// cutMigration opens a copy of a directory with the power going off at call n,
+// and then again. It is false when there were fewer calls.
+func cutMigration(t *testing.T, from string, n int, chance *rand.Rand) bool {
+	t.Helper()
+	dir, left := scratch(t), scratch(t)
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	d := faultfs.New(t)
+	d.Fail(faultfs.Fault{Ops: faultfs.Any, N: n, Cut: true})
+	s, err := openOn(t, d, dir, small)
+	cut := d.Off()
+	if !cut && err != nil {
+		t.Fatalf("open with %d calls = %v, want no error", n, err)
+	}
+	if err := d.Restore(left, faultfs.Loss(n%int(faultfs.Losses)), chance); err != nil {
+		t.Fatal(err)
+	}
+	if s != nil {
+		s.Close()
+	}
+	again, err := openOn(t, faultfs.New(t), left, small)
+	if err != nil {
+		t.Fatalf("open after the power was cut at call %d = %v, want no error", n, err)
+	}
+	defer again.Close()
+	if known, err := os.Stat(from + "/" + FileName); err == nil && known.Size() > 0 && len(again.Agents()) != 1 {
+		t.Errorf("%d agents after the power was cut at call %d, want the one that was there", len(again.Agents()), n)
+	}
+	alice, bob := cast(t, again)
+	l := newLedger()
+	if err := l.post(again, alice, bob, "letter"); err != nil {
+		t.Errorf("Accept after the power was cut at call %d = %v, want no error", n, err)
+	}
+	l.check(t, again)
+	return cut
+}
+
+// TestNewerSchemaIsRefused opens a database that a newer release wrote.
+func TestNewerSchemaIsRefused(t *testing.T) {
+	dir := scratch(t)
+	s := mustOpenOn(t, faultfs.New(t), dir, small)
+	err := s.write(t.Context(), 0, func(w *writer) error {
+		_, err := w.exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
+		return err
+	})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openOn(t, faultfs.New(t), dir, small); err == nil || !strings.Contains(err.Error(), "newer release") {
+		t.Errorf("open = %v, want an error that tells of a newer release", err)
+	}
+}
+
+// TestCP27 cuts the power at each of the first 24 calls that change the database
+// file, which are those of checkpoints.
+func TestCP27(t *testing.T) {
+	seed := seeded(t)
+	for n := range 24 {
+		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(n))), loss: faultfs.Loss(n) % faultfs.Losses}
+		c.store = mustOpenOn(t, c.disk, scratch(t), tiny)
+		c.alice, c.bob = cast(t, c.store)
+		c.disk.Fail(faultfs.Fault{Ops: faultfs.Any, File: FileName, N: n + 1, Cut: true})
+		for i := 0; !c.disk.Off(); i++ {
+			if i == 1000 {
+				t.Fatalf("call %d did not come", n+1)
+			}
+			if c.ledger.step(c.store, c.alice, c.bob, c.chance, fmt.Sprintf("letter-%d", i)) != nil {
+				break
+			}
+		}
+		if c.restart(); t.Failed() {
+			t.Fatalf("after a cut at call %d of a checkpoint, %s", n+1, c.loss)
+		}
+	}
+}
+
+// TestCP30 cuts the power at each call of Close.
+func TestCP30(t *testing.T) {
+	seed := seeded(t)
+	calls := 0
+	for cut := true; cut; calls++ {
+		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(calls))), loss: faultfs.Loss(calls) % faultfs.Losses}
+		c.store = mustOpenOn(t, c.disk, scratch(t), small)
+		c.alice, c.bob = cast(t, c.store)
+		for i := range 5 {
+			if err := c.ledger.step(c.store, c.alice, c.bob, c.chance, fmt.Sprintf("letter-%d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.disk.Fail(faultfs.Fault{Ops: faultfs.Any, N: calls + 1, Cut: true})
+		if err := c.store.Close(); err != nil && !c.disk.Off() {
+			t.Errorf("close: %v", err)
+		}
+		cut = c.disk.Off()
+		if c.restart(); t.Failed() {
+			t.Fatalf("after a cut at call %d of Close, %s", calls+1, c.loss)
+		}
+	}
+	if calls < 5 {
+		t.Errorf("Close made %d calls, too few to show anything", calls)
+	}
+	t.Logf("the power was cut at each of %d calls", calls)
+}
