@@ -15,7 +15,7 @@ func (b *bench) accept(ctx context.Context) error {
 		}
 		for round := range b.Rounds {
 			b.progress("accept: %d clients, %d messages, round %d of %d", clients, n, round+1, b.Rounds)
-			if err := b.acceptOnce(ctx, clients, n); err != nil {
+			if err := b.quietly(func() error { return b.acceptOnce(ctx, clients, n) }); err != nil {
 				return err
 			}
 		}
@@ -29,7 +29,7 @@ func (b *bench) acceptOnce(ctx context.Context, clients, n int) error {
 	measured := func(p *process) error {
 		s, err := measure(ctx, p, submissions(p, clients, n, b.Payload))
 		if err == nil {
-			b.report.add("accept", p.name, clients, s)
+			b.measured("accept", p.name, clients, s)
 		}
 		return err
 	}

@@ -93,7 +93,7 @@ func (b *bench) readPages(ctx context.Context, long *gateway) error {
 	read := func(name string, g *gateway) error {
 		s, err := measure(ctx, g.process, pages(g.process, pageReads, pageSize))
 		if err == nil {
-			b.report.add("page of 100", name, 1, s)
+			b.measured("page of 100", name, 1, s)
 		}
 		return err
 	}
@@ -102,8 +102,11 @@ func (b *bench) readPages(ctx context.Context, long *gateway) error {
 		if err := short.fill(ctx, shortInbox, b.Payload); err != nil {
 			return err
 		}
+		round := func() error {
+			return errors.Join(read(shortName, short), read(longName, long), b.acceptOnBare(ctx))
+		}
 		for range b.Rounds {
-			if err := errors.Join(read(shortName, short), read(longName, long), b.acceptOnBare(ctx)); err != nil {
+			if err := b.quietly(round); err != nil {
 				return err
 			}
 		}
@@ -124,7 +127,7 @@ func (b *bench) acceptOnBare(ctx context.Context) error {
 	return b.onFloor(ctx, bareFloor, func(p *process) error {
 		s, err := measure(ctx, p, submissions(p, 1, pageReads, b.Payload))
 		if err == nil {
-			b.report.add("page of 100", bareFloor, 1, s)
+			b.measured("page of 100", bareFloor, 1, s)
 		}
 		return err
 	})

@@ -16,6 +16,7 @@ type report struct {
 	CPUs     int       `json:"cpus"`
 	Go       string    `json:"go"`
 	Settings settings  `json:"settings"`
+	Repeated int       `json:"repeated"` // rounds thrown away because others used the machine
 	Rows     []*row    `json:"rows"`
 	Ratios   []figure  `json:"ratios"`
 	Figures  []figure  `json:"figures"`
@@ -99,6 +100,9 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	}
 	printFigures(t, "\nratio of medians", r.Ratios, "%.2f")
 	printFigures(t, "\nfigure", r.Figures, "%.0f")
+	if r.Repeated > 0 {
+		fmt.Fprintf(t, "\n%d rounds were thrown away and repeated because others used the machine.\n", r.Repeated)
+	}
 	if busy := r.busiest(); busy > quiet {
 		fmt.Fprintf(t, "\nOther processes kept up to %.2f processors busy meanwhile; repeat this on a quiet machine.\n", busy)
 	}

@@ -62,3 +62,38 @@ func TestTheJSONHasEverySample(t *testing.T) {
 		t.Errorf("read back: %v, %d rows; want 3 rows of 3 samples\n%s", err, len(back.Rows), out.String())
 	}
 }
+
+func TestARoundIsRepeatedForTheMachineOnly(t *testing.T) {
+	b := &bench{report: newReport(settings{})}
+	others := []float64{0.9, 0.1, 0.5, 0.2} // the second kept, then two tries for another
+	rates := []float64{500, 1, 500, 2}
+	i := 0
+	round := func() error {
+		b.measured("accept", bareFloor, 8, sample{Rate: rates[i], Others: others[i]})
+		i++
+		return nil
+	}
+	for range 2 {
+		if err := b.quietly(round); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.report.row("accept", bareFloor, 8).Samples
+	if len(got) != 2 || got[0].Rate != 1 || got[1].Rate != 2 || b.report.Repeated != 2 {
+		t.Errorf("kept %+v, repeated %d; want the quiet rounds with rates 1 and 2, repeated 2", got, b.report.Repeated)
+	}
+}
+
+func TestRepetitionEnds(t *testing.T) {
+	b := &bench{report: newReport(settings{})}
+	tries := 0
+	err := b.quietly(func() error {
+		tries++
+		b.measured("accept", bareFloor, 8, sample{Rate: float64(tries), Others: 2})
+		return nil
+	})
+	got := b.report.row("accept", bareFloor, 8).Samples
+	if err != nil || tries != maxRepeats+1 || len(got) != 1 || got[0].Rate != float64(tries) {
+		t.Errorf("%d tries, kept %+v, %v; want %d and the last", tries, got, err, maxRepeats+1)
+	}
+}

@@ -16,7 +16,15 @@ type bench struct {
 	dir    string // for all data of the run; removed at its end
 	binary string // the gateway
 	report *report
-	dirs   int // how many were used
+	round  []measurement // of the round under way
+	dirs   int           // how many were used
+}
+
+// A measurement is one sample with where it belongs.
+type measurement struct {
+	work, server string
+	clients      int
+	sample       sample
 }
 
 // A work is one thing that can be measured.
@@ -83,6 +91,45 @@ func (b *bench) fresh() (string, error) {
 	b.dirs++
 	dir := filepath.Join(b.dir, fmt.Sprint(b.dirs))
 	return dir, os.Mkdir(dir, 0o700)
+}
+
+// maxRepeats is how often one round is repeated at most.
+const maxRepeats = 10
+
+// quietly runs one round and files what it measured. A round in which others
+// used the machine is thrown away, whatever it showed, and repeated; the last
+// one allowed is kept. The report says how often that happened.
+func (b *bench) quietly(round func() error) error {
+	for repeats := 0; ; repeats++ {
+		b.round = b.round[:0]
+		if err := round(); err != nil {
+			return err
+		}
+		if repeats == maxRepeats || !b.disturbed() {
+			break
+		}
+		b.report.Repeated++
+		b.progress("others used the machine: the round is repeated")
+	}
+	for _, m := range b.round {
+		b.report.add(m.work, m.server, m.clients, m.sample)
+	}
+	return nil
+}
+
+// disturbed reports whether others used the machine in any part of the round.
+func (b *bench) disturbed() bool {
+	for _, m := range b.round {
+		if m.sample.Others > quiet {
+			return true
+		}
+	}
+	return false
+}
+
+// measured keeps a sample for the round under way.
+func (b *bench) measured(work, server string, clients int, s sample) {
+	b.round = append(b.round, measurement{work, server, clients, s})
 }
 
 // progress tells who waits what is being done.
