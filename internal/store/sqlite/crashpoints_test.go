@@ -324,8 +324,8 @@ func TestCP30(t *testing.T) {
 			t.Fatalf("after a cut at call %d of Close, %s", calls+1, c.loss)
 		}
 	}
-	if calls < 5 {
-		t.Errorf("Close made %d calls, too few to show anything", calls)
+	if calls < 2 { // how many calls Close is left with depends on what was written before it
+		t.Errorf("Close made %d calls, and the power was never cut", calls)
 	}
 	t.Logf("the power was cut at each of %d calls", calls)
 }
