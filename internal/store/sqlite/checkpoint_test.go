@@ -17,6 +17,7 @@ import (
 // beyond walHard the writer waits for it; then it begins anew again. The file
 // never gets longer than the bound.
 func TestWALStaysBounded(t *testing.T) {
+	t.Parallel()
 	const soft, hard, letters = 256 << 10, 768 << 10, 300
 	// Beyond hard there may be what one batch writes and what came in while the
 	// bulk was copied.

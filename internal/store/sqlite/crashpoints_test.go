@@ -78,6 +78,7 @@ func (c *crash) retry(name string, replayed bool) {
 // TestCP03 ends the process in the transaction, before its commit is written:
 // nothing is there, and the retry is the message.
 func TestCP03(t *testing.T) {
+	t.Parallel()
 	atEachLoss(t, "before the commit", func(c *crash) {
 		c.disk.Fail(faultfs.Fault{Ops: faultfs.Write, File: "-wal", N: 1, Cut: true})
 		if err := c.ledger.post(c.store, c.alice, c.bob, "letter"); !errors.Is(err, gateway.ErrClosed) {
@@ -106,6 +107,7 @@ func TestCP03(t *testing.T) {
 // (CP05), and after it, before a reader is woken (CP07): the message is there
 // once, and a retry is recognised.
 func TestCP04(t *testing.T) {
+	t.Parallel()
 	atEachLoss(t, "after the commit", func(c *crash) {
 		if err := c.ledger.post(c.store, c.alice, c.bob, "letter"); err != nil {
 			c.Fatal(err)
@@ -121,6 +123,7 @@ func TestCP04(t *testing.T) {
 // TestCP06 ends it while a batch of 20 is committed: all of it or nothing is
 // there.
 func TestCP06(t *testing.T) {
+	t.Parallel()
 	const batch = 20
 	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync} {
 		atEachLoss(t, fmt.Sprintf("in a batch, before call %d", op), func(c *crash) {
@@ -155,6 +158,7 @@ func TestCP06(t *testing.T) {
 // TestCP18 ends it after the commit of an acknowledgement: a second one answers
 // as the first, and the sender's retry (CP19) does not bring the message back.
 func TestCP18(t *testing.T) {
+	t.Parallel()
 	atEachLoss(t, "after an acknowledgement", func(c *crash) {
 		err := errors.Join(c.ledger.post(c.store, c.alice, c.bob, "letter"), c.ledger.ack(c.store, c.bob, "letter"))
 		if err != nil {
@@ -201,6 +205,7 @@ func firstSchema(t *testing.T, dir string) {
 // TestCP26 cuts the power at every call of the migration, of an empty directory
 // and of a database of the first release. The next start completes it.
 func TestCP26(t *testing.T) {
+	t.Parallel()
 	seed := seeded(t)
 	for _, first := range []bool{false, true} {
 		t.Run(fmt.Sprintf("first release %v", first), func(t *testing.T) {
@@ -265,6 +270,7 @@ func cutMigration(t *testing.T, from string, n int, chance *rand.Rand) {
 
 // TestNewerSchemaIsRefused opens a database that a newer release wrote.
 func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	s := mustOpenOn(t, faultfs.New(t), dir, small)
 	err := s.write(t.Context(), 0, func(w *writer) error {
@@ -282,6 +288,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 // TestCP27 cuts the power at each of the first 24 calls that change the database
 // file, which are those of checkpoints.
 func TestCP27(t *testing.T) {
+	t.Parallel()
 	seed := seeded(t)
 	for n := range 24 {
 		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(n))), loss: faultfs.Loss(n) % faultfs.Losses}
@@ -304,6 +311,7 @@ func TestCP27(t *testing.T) {
 
 // TestCP30 cuts the power at each call of Close.
 func TestCP30(t *testing.T) {
+	t.Parallel()
 	seed := seeded(t)
 	calls := 0
 	for cut := true; cut; calls++ {

@@ -32,6 +32,7 @@ const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
 // 1 to 200. The store stops at once and for good; what was confirmed is found
 // when it is opened again, whatever became of what was not synced.
 func TestIOErrors(t *testing.T) {
+	t.Parallel()
 	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
 		d := faultfs.New(t)
 		s := mustOpenOn(t, d, *dir, tiny)
@@ -67,6 +68,7 @@ func TestIOErrors(t *testing.T) {
 // The store answers busy, stays up, has stored nothing of what it refused, and
 // goes on when there is room.
 func TestFullDiskAtEveryCall(t *testing.T) {
+	t.Parallel()
 	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
 		d, clock := faultfs.New(t), new(clock)
 		o := tiny
@@ -187,6 +189,7 @@ func (d *smallDisk) free(string) (int64, bool) {
 // than once a second; and when there is room messages are taken again and the
 // reserve is there again.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	disk, clock, d := &smallDisk{dir: scratch(t)}, new(clock), faultfs.New(t)
 	const reserve = 2 << 20
 	disk.capacity.Store(8 << 20)
@@ -251,6 +254,7 @@ func TestFullDisk(t *testing.T) {
 // TestNoRoomForTheReserve opens a store on a disk that is full already: it
 // opens, refuses messages, and takes acknowledgements.
 func TestNoRoomForTheReserve(t *testing.T) {
+	t.Parallel()
 	l, dir := newLedger(), scratch(t)
 	s := mustOpenOn(t, faultfs.New(t), dir, Options{reserve: 1 << 20})
 	alice, bob := cast(t, s)
@@ -287,6 +291,7 @@ func TestNoRoomForTheReserve(t *testing.T) {
 // TestReserveWhereFreeSpaceIsUnknown makes the reserve, as on systems that
 // cannot tell, and by writing it, as on systems that cannot allocate.
 func TestReserveWhereFreeSpaceIsUnknown(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	r, err := openReserve(Options{Dir: dir, reserve: 3<<20 + 5, free: func(string) (int64, bool) { return 0, false }})
 	if err != nil || r.short {

@@ -271,6 +271,7 @@ func (m *model) reopen(t *rapid.T) {
 
 // TestModel does things at random and compares the store with the model.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	store, round := mustOpenOn(t, faultfs.New(t), dir, small), 0
 	rapid.Check(t, func(r *rapid.T) {

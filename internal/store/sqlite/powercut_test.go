@@ -12,6 +12,7 @@ import (
 // read marks come in, ten disks five times each, and opens the store again with
 // what was left. Whatever was confirmed is there, once, and nothing else.
 func TestPowerCuts(t *testing.T) {
+	t.Parallel()
 	const disks, cuts = 10, 5
 	seed := seeded(t)
 	for i := range disks {

@@ -101,6 +101,7 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 // its bytes were written to the WAL, then a sync of the WAL returned, and only
 // then the first byte of its 202 went out.
 func TestSyncBeforeAnswer(t *testing.T) {
+	t.Parallel()
 	const clients, each = 20, 50
 	o := &order{written: make(map[string]int), synced: make(map[string]int), answered: make(map[string]int)}
 	d := faultfs.New(t)
