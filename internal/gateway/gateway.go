@@ -25,7 +25,8 @@ type AgentID int64
 type Agent struct {
 	ID               AgentID
 	Address          amtp.Address // as registered, in this gateway's domain
-	DeliveryMode     string       // pull
+	DeliveryMode     string       // pull or push
+	Target           string       // where a push agent receives, never shown to strangers
 	Description      string
 	Role             string
 	Capabilities     []string
@@ -74,6 +75,11 @@ type Principal struct {
 	Agent *Agent // the agent whose key was shown, or nil
 	KeyID string // the key that was shown
 	Admin bool   // the administrator's key was shown
+	// Domain is whose gateway calls: a domain other than ours, for which
+	// Authentication says what it proved. Only Result "pass" vouches for it.
+	Domain         amtp.Domain
+	Authentication amtp.Authentication
+	Gateway        bool // this gateway itself
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that
 	// the profile opens are open.
@@ -82,14 +88,20 @@ type Principal struct {
 
 // Class returns the class under which the principal's messages are kept.
 func (p Principal) Class() Class {
-	if p.Agent != nil {
+	switch {
+	case p.Agent != nil:
 		return ClassAgent
+	case p.Gateway:
+		return ClassGateway
+	case p.Domain != "" && p.Authentication.Result == "pass":
+		return ClassDomain
 	}
 	return ClassAnonymous
 }
 
 // Delivery is the state of one message for one recipient.
 type Delivery struct {
+	ID        DeliveryID   // 0 in answers to Accept
 	Recipient amtp.Address // as registered when local
 	Agent     AgentID      // the local recipient, 0 for a remote one
 	State     State

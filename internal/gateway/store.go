@@ -16,6 +16,8 @@ var (
 	ErrReused   = errors.New("key or id was reused") // the idempotency key or id stands for other content
 	ErrBusy     = errors.New("busy")                 // cannot take more now; nothing was stored
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
+	ErrStale    = errors.New("stale")                // the lease was lost: another attempt has begun, or the job is done
+	ErrConflict = errors.New("conflict")             // not while somebody works on it
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
@@ -42,7 +44,9 @@ type Store interface {
 	// A recipient that was deleted meanwhile is left out. When none is left, or
 	// none was given, an earlier message is still recognised; otherwise it is
 	// ErrNotFound. A delivery to a local pull agent is Delivered at once and rings
-	// its bell after the commit.
+	// its bell after the commit. Any other is Queued with the message's job for
+	// its destination, which is due at once: one job per message and
+	// destination, also for recipients that a retry adds.
 	Accept(context.Context, Acceptance) (Accepted, error)
 
 	// Message returns a message by its canonical id or, failing that, by an
@@ -154,7 +158,18 @@ type Acceptance struct {
 	Envelope   // ID is the minted id; GivenID the sender's own, "" for none
 	Key        string
 	Message    *amtp.Message // its bytes are what is kept
-	Recipients []AgentID     // local recipients, without repetition
+	Recipients []Recipient   // in the order of the message, without repetition
+	// Unsigned says that the sender's domain may have sent the same message
+	// before it began to sign: an earlier one of ClassAnonymous with the same
+	// content is then this one.
+	Unsigned bool
+}
+
+// Recipient is to whom a message goes: a local agent, or an address in another
+// domain.
+type Recipient struct {
+	Agent   AgentID
+	Address amtp.Address // when Agent is 0
 }
 
 // Accepted says what a store holds for an Acceptance.

@@ -57,7 +57,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		Envelope:   in.envelope(p, m, sender, request, now),
 		Key:        m.IdempotencyKey,
 		Message:    m,
-		Recipients: list.agents(),
+		Recipients: list.chosen(),
 	})
 	switch {
 	case err == nil:

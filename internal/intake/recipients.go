@@ -54,17 +54,17 @@ func (l recipients) has(agent gateway.AgentID) bool {
 	return false
 }
 
-func (l recipients) taken() int { return len(l.agents()) }
+func (l recipients) taken() int { return len(l.chosen()) }
 
-// agents returns those to whom the message is to be delivered.
-func (l recipients) agents() []gateway.AgentID {
-	ids := make([]gateway.AgentID, 0, len(l))
+// chosen returns those to whom the message is to be delivered.
+func (l recipients) chosen() []gateway.Recipient {
+	list := make([]gateway.Recipient, 0, len(l))
 	for i := range l {
 		if l[i].agent != 0 {
-			ids = append(ids, l[i].agent)
+			list = append(list, gateway.Recipient{Agent: l[i].agent})
 		}
 	}
-	return ids
+	return list
 }
 
 // vanished notes that agents were deleted between the look-up and the commit.

@@ -98,7 +98,7 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	if w.reserve.refuses() {
 		return gateway.Accepted{}, fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 	}
-	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(id gateway.AgentID) bool { return !w.lives(id) })
+	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return !w.lives(r.Agent) })
 	prior, taken, err := w.prior(a, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
@@ -116,8 +116,8 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	row := w.next.message
 	w.next.message++
 	deliveries := make([]gateway.Delivery, len(recipients))
-	for i, agent := range recipients {
-		if deliveries[i], err = w.deliver(a, row, agent); err != nil {
+	for i, r := range recipients {
+		if deliveries[i], err = w.deliver(a, row, r.Agent); err != nil {
 			return gateway.Accepted{}, err
 		}
 	}
@@ -372,18 +372,18 @@ func uuidText(b []byte) string {
 }
 
 // repeat answers a retry, and delivers to the recipients it adds.
-func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.AgentID) (gateway.Accepted, error) {
+func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.Recipient) (gateway.Accepted, error) {
 	record, err := w.record(w.dir, gateway.Reader{Everyone: true}, row, false)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
 	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
-	for _, agent := range recipients {
-		known := slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return d.Agent == agent })
+	for _, r := range recipients {
+		known := slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return d.Agent == r.Agent })
 		if known {
 			continue
 		}
-		d, err := w.deliver(a, row, agent)
+		d, err := w.deliver(a, row, r.Agent)
 		if err != nil {
 			return gateway.Accepted{}, err
 		}

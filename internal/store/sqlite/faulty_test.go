@@ -126,7 +126,7 @@ func note(from, to gateway.Agent, name string) gateway.Acceptance {
 			Trust: amtp.TrustLocal, Authentication: amtp.Authentication{Result: "pass"},
 			ReceivedAt: dawn, Timestamp: dawn, Subject: m.Subject,
 		},
-		Key: m.IdempotencyKey, Message: m, Recipients: []gateway.AgentID{to.ID},
+		Key: m.IdempotencyKey, Message: m, Recipients: []gateway.Recipient{{Agent: to.ID}},
 	}
 }
 

@@ -161,7 +161,7 @@ func (m *model) acceptance(t *rapid.T, n *modelMessage, text string, to []*model
 	a := note(n.from.Agent, to[0].Agent, text)
 	a.Key, a.GivenID, a.ReceivedAt, a.Recipients = n.key, n.given, m.now(), nil
 	for _, r := range to {
-		a.Recipients = append(a.Recipients, r.ID)
+		a.Recipients = append(a.Recipients, gateway.Recipient{Agent: r.ID})
 	}
 	return a
 }

@@ -105,7 +105,7 @@ func useEverything(t *testing.T, s *Store) {
 		got, err := s.Accept(ctx, gateway.Acceptance{
 			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), GivenID: given, Sender: address, SenderAgent: alice.ID, Class: gateway.ClassAgent,
 				Trust: amtp.TrustLocal, ReceivedAt: now, Timestamp: now, InReplyTo: answers},
-			Key: key, Message: message, Recipients: []gateway.AgentID{alice.ID},
+			Key: key, Message: message, Recipients: []gateway.Recipient{{Agent: alice.ID}},
 		})
 		must(err)
 		return got.ID

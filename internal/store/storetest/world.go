@@ -167,7 +167,7 @@ func (w *world) acceptance(l letter) gateway.Acceptance {
 		a.Trust, a.Authentication.Result = amtp.TrustUnverified, "none"
 	}
 	for _, p := range l.to {
-		a.Recipients = append(a.Recipients, p.ID)
+		a.Recipients = append(a.Recipients, gateway.Recipient{Agent: p.ID})
 	}
 	return a
 }

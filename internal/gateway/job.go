@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// JobID names a job for good; it is never used again.
+type JobID int64
+
+// Kind says what a job does.
+type Kind int
+
+// The kinds. The numbers are stored.
+const (
+	KindRemote Kind = 1 // carries a message to the gateway of another domain
+	KindPush   Kind = 2 // carries a message to the endpoint of a local agent
+	KindReport Kind = 3 // tells a local sender what could not be delivered
+)
+
+// Destination is what jobs are queued for: jobs for one destination share its
+// fate, and never delay those for another. It is a domain in lower case, or one
+// of the names that PushTo returns, or Reports. A domain has no colon.
+type Destination string
+
+// Reports is where reports of failures go: into inboxes of this gateway.
+const Reports Destination = "report:"
+
+// PushTo returns the destination of what is pushed to a local agent.
+func PushTo(agent AgentID) Destination {
+	return Destination("push:" + strconv.FormatInt(int64(agent), 10))
+}
+
+// Kind returns what the jobs of a destination do.
+func (d Destination) Kind() Kind {
+	switch {
+	case d == Reports:
+		return KindReport
+	case strings.HasPrefix(string(d), "push:"):
+		return KindPush
+	}
+	return KindRemote
+}
+
+// Domain returns the domain of a remote destination, "" for any other.
+func (d Destination) Domain() amtp.Domain {
+	if d.Kind() != KindRemote {
+		return ""
+	}
+	return amtp.Domain(d)
+}
+
+// Job is something that the gateway does after it has answered: to carry one
+// message to one destination, or to report a failure. It ends when every
+// recipient that it has is decided.
+type Job struct {
+	ID          JobID
+	Destination Destination
+	State       State // Queued, Delivering or Retrying
+	Fence       int64 // counts the claims; guards what is settled
+	Attempts    int   // claims of the present generation
+	Begun       time.Time
+	FirstTry    time.Time // zero before the first claim
+	LastTry     time.Time
+	Due         time.Time // when it may be claimed
+	Lease       time.Time // until when it is claimed, zero when it is not
+	Rekeys      int       // how often the other side had to see a new idempotency key
+	Redriven    time.Time // of a redrive so late that the other side may have forgotten the message, else zero
+	Size        int       // bytes of the message
+	Code        amtp.Code // of the last attempt that failed
+	Reason      string
+	Since       time.Time // of the first attempt in a row that ended with Code
+	Same        int       // attempts in that row
+	Message     amtp.MessageID
+	Class       Class // the message's
+	SenderAgent AgentID
+}
+
+// Parcel is a job with what it carries.
+type Parcel struct {
+	Job
+	Envelope   Envelope
+	Body       []byte
+	Recipients []Delivery // those not decided yet; of a report those that failed
+}
+
+// Claiming says how many jobs of one destination are wanted.
+type Claiming struct {
+	Destination Destination
+	Limit       int
+}
+
+// Claimed are the jobs of one destination that were leased, the earliest due
+// first. Next is when the next of the rest is due, zero when there is none.
+type Claimed struct {
+	Destination Destination
+	Jobs        []Job
+	Next        time.Time
+}
+
+// Waiting is a destination with when its earliest job is due.
+type Waiting struct {
+	Destination Destination
+	Due         time.Time
+}
+
+// Result is what became of one recipient in an attempt.
+type Result struct {
+	Delivery DeliveryID
+	Event    Event // Success, Refuse or GiveUp; nothing else decides
+	Code     amtp.Code
+	Reason   string // our words, never the other side's
+	// Inbox says that the success is an entry into the recipient's inbox
+	// instead: of a push agent that receives no more.
+	Inbox bool
+}
+
+// Settlement ends one attempt.
+type Settlement struct {
+	Job     JobID
+	Fence   int64
+	Now     time.Time
+	Results []Result  // recipients without one stay with the job
+	Due     time.Time // when the rest is tried again; zero is at once
+	Code    amtp.Code // why it is tried again
+	Reason  string
+	Since   time.Time // as of a Job
+	Same    int
+	Rekey   bool // the next attempt needs a new idempotency key
+	Report  bool // failures among the results are reported to the sender
+}
+
+// JobFilter chooses jobs. Zero members do not restrict.
+type JobFilter struct {
+	Destination Destination
+	Message     amtp.MessageID
+	State       State
+	After       JobID // exclusive
+	Limit       int
+}
+
+// JobPage is part of a list, oldest first.
+type JobPage struct {
+	Jobs    []Parcel // without bodies
+	HasMore bool
+}
+
+// DeliveryID names one delivery that is not in an inbox.
+type DeliveryID int64
+
+// DeadLetter is a delivery that failed, which an operator may try again.
+// AMTP §8.
+type DeadLetter struct {
+	ID          DeliveryID
+	Delivery    Delivery
+	Destination Destination
+	Envelope    Envelope
+	Body        []byte // only of DeadLetter, nil after its retention
+	Size        int
+	FirstTry    time.Time
+	LastTry     time.Time
+	At          time.Time // when it was given up
+	Generation  int       // how often it was tried again
+}
+
+// DeadFilter chooses dead letters. Zero members do not restrict.
+type DeadFilter struct {
+	IDs         []DeliveryID
+	Destination Destination
+	Message     amtp.MessageID
+	Code        amtp.Code
+	Before      time.Time  // given up before
+	After       DeliveryID // exclusive
+	Limit       int
+}
+
+// DeadPage is part of a list, in the order of IDs.
+type DeadPage struct {
+	Letters []DeadLetter
+	HasMore bool
+}
+
+// Jobs is the part of a Store that keeps what is to be done after the answer.
+type Jobs interface {
+	// Work returns the bell of the queue. It rings after a job became due at
+	// once: by Accept, by Settle (a report) and by an operator.
+	Work() WorkBell
+
+	// Waiting lists destinations with jobs that nobody has leased or whose
+	// lease has ended, in the order of their names, those behind after only.
+	Waiting(ctx context.Context, after Destination, limit int) ([]Waiting, error)
+
+	// Claim leases for each destination up to Limit jobs that are due at now,
+	// the earliest due first and among those the oldest, until lease. Fence and
+	// Attempts of each were counted up, State is Delivering and LastTry now,
+	// all of it durable before Claim returns. A job is not due again before its
+	// lease ends, nor before the retry that Backoff gives for the attempt. A
+	// job whose lease ended without being settled is claimed like any other. Two calls
+	// never lease the same job for overlapping times. ErrPaused while the store
+	// is paused: then nothing is leased.
+	Claim(ctx context.Context, wanted []Claiming, now, lease time.Time) ([]Claimed, error)
+
+	// Parcel returns a job that was leased under the fence, with its message.
+	// ErrStale when it was claimed again or settled meanwhile.
+	Parcel(ctx context.Context, job JobID, fence int64) (Parcel, error)
+
+	// Settle ends an attempt: each result is applied to its delivery by Next,
+	// and a Report is queued for those that failed, in the same transaction.
+	// When every recipient is decided the job is gone; otherwise it is
+	// Retrying and due as the settlement says. Delivered and failed deliveries
+	// keep the job's attempts; a failure is a dead letter from then on.
+	// ErrStale when the fence is not the job's: then nothing was changed. A
+	// recipient that is decided already is left as it is.
+	Settle(context.Context, Settlement) error
+
+	// Expire gives up every job that was begun before then and is not leased,
+	// as an attempt that ends with GiveUp and the job's last error, or
+	// RECIPIENT_UNAVAILABLE where it has none, reporting as report decides.
+	// It looks at no more than limit jobs, oldest first, and returns how many
+	// it gave up.
+	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
+
+	// JobsPage lists jobs with their recipients, oldest first.
+	JobsPage(context.Context, JobFilter) (JobPage, error)
+
+	// Hasten makes a job that waits due at once and rings. ErrNotFound when
+	// there is no such job, ErrConflict when it is leased at now.
+	Hasten(ctx context.Context, job JobID, now time.Time) error
+
+	// Cancel ends a job that is not leased at now: its recipients that are not
+	// decided are Cancelled; nothing is reported and nothing is a dead letter.
+	// ErrNotFound and ErrConflict as Hasten.
+	Cancel(ctx context.Context, job JobID, now time.Time) error
+
+	// DeadLetters lists dead letters, without bodies.
+	DeadLetters(context.Context, DeadFilter) (DeadPage, error)
+
+	// DeadLetter returns one with its body. ErrNotFound.
+	DeadLetter(context.Context, DeliveryID) (DeadLetter, error)
+
+	// Redrive queues dead letters again, due at once, with a new schedule, and
+	// returns how many. A letter whose body is gone stays and is not counted.
+	// Calling it again changes nothing: what was redriven is no dead letter.
+	// After Forgotten since the message was received, Redriven of the job is
+	// now.
+	Redrive(ctx context.Context, f DeadFilter, now time.Time) (int, error)
+
+	// PurgeDead takes letters from the list for good; the messages keep their
+	// failed status. It returns how many.
+	PurgeDead(context.Context, DeadFilter) (int, error)
+}
+
+// WorkBell tells for which destinations there is something to do.
+type WorkBell interface {
+	// C receives after Take would return something. It has room for one ring.
+	C() <-chan struct{}
+	// Take returns the destinations that rang since the last call. All says
+	// that there were too many to note: ask Waiting.
+	Take() (rang []Destination, all bool)
+}

@@ -1,0 +1,38 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// Peer is what is remembered of another domain that wrote to us.
+type Peer struct {
+	Domain      amtp.Domain
+	FirstSeen   time.Time // of the first message that was taken
+	LastSeen    time.Time // to the hour
+	FirstSigned time.Time // of the first message with a valid signature, zero when there was none
+	LastSigned  time.Time // to the hour
+}
+
+// Sticky is for how long a domain that signed is held to it.
+const Sticky = 30 * day
+
+// Peers is the part of a Store that remembers other domains.
+type Peers interface {
+	// Peer returns what is known of a domain; only Domain is set when nothing is.
+	Peer(context.Context, amtp.Domain) (Peer, error)
+
+	// NotePeer remembers that a message of the domain was taken at now, signed
+	// or not. When it returns, a restart does not forget that the domain signs.
+	// It writes only what changes the peer's times by an hour or more.
+	NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
+
+	// KnownSender reports whether a message of the address was taken before.
+	KnownSender(context.Context, amtp.Address) (bool, error)
+
+	// PeersPage lists peers in the order of their domains, those behind after
+	// only.
+	PeersPage(ctx context.Context, after amtp.Domain, limit int) ([]Peer, error)
+}

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"time"
+)
+
+// Secret is something that must not be read from a copy of the store.
+type Secret struct {
+	Kind    string // what it is for, such as "signing"
+	Name    string // of this one among its kind
+	Sealed  []byte // by a Seal
+	Facts   []byte // JSON that is no secret, kept as it is
+	Created time.Time
+}
+
+// Secrets is the part of a Store that keeps sealed secrets.
+type Secrets interface {
+	// Secrets lists those of a kind, oldest first.
+	Secrets(ctx context.Context, kind string) ([]Secret, error)
+
+	// ChangeSecrets has change applied to those of a kind as they are at that
+	// moment and stores what it returns in their place. An error of change is
+	// returned and nothing is stored.
+	ChangeSecrets(ctx context.Context, kind string, change func([]Secret) ([]Secret, error)) error
+}
+
+// Seal encrypts what is stored with a key that is not: AES-256-GCM. The zero
+// value seals nothing.
+type Seal struct{ key []byte }
+
+// SealKeySize is the number of bytes of a Seal's key.
+const SealKeySize = 32
+
+// NewSeal returns the seal with the key of SealKeySize bytes.
+func NewSeal(key []byte) (Seal, error) {
+	if len(key) != SealKeySize {
+		return Seal{}, errors.New("a seal key has 32 bytes")
+	}
+	return Seal{key: append([]byte(nil), key...)}, nil
+}
+
+// ErrSealed says that a secret was sealed with another key, or for another name.
+var ErrSealed = errors.New("a secret cannot be opened: it was sealed with another key")
+
+// Close encrypts a secret for its place: it opens as that kind and name only.
+func (s Seal) Close(kind, name string, plain []byte) ([]byte, error) {
+	box, err := s.box()
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, box.NonceSize())
+	rand.Read(nonce) // never fails: it ends the program instead
+	return box.Seal(nonce, nonce, plain, place(kind, name)), nil
+}
+
+// Open is the inverse of Close.
+func (s Seal) Open(kind, name string, sealed []byte) ([]byte, error) {
+	box, err := s.box()
+	if err != nil {
+		return nil, err
+	}
+	n := box.NonceSize()
+	if len(sealed) < n {
+		return nil, ErrSealed
+	}
+	plain, err := box.Open(nil, sealed[:n], sealed[n:], place(kind, name))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plain, nil
+}
+
+func (s Seal) box() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s.key)
+	if err != nil {
+		return nil, errors.New("there is no seal key")
+	}
+	return cipher.NewGCM(block)
+}
+
+func place(kind, name string) []byte { return []byte(kind + "\x00" + name) }
