@@ -5,43 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
+	"time"
 
 	"github.com/amtp-go/amtp"
 )
 
-// gateway answers as a gateway would whose agents are alice and bob.
-func gateway() *httptest.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/messages", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusAccepted)
-		io.WriteString(w, `{"message_id":"019b1d3e-7c00-7000-8000-000000000001","status":"delivered","recipients":[{"address":"bob@localhost","status":"delivered","timestamp":"2026-01-31T12:00:00.000Z","attempts":1}]}`)
-	})
-	mux.HandleFunc("GET /v1/inbox/{address}", func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, `{"recipient":"bob@localhost","count":1,"message_count":1,"has_more":false,"next_cursor":"1","messages":[{"message_id":"019b1d3e-7c00-7000-8000-000000000001","sender":"alice@localhost","recipients":["bob@localhost"],"payload":{"text":"hello"},"trust":"local","status":"unread"}]}`)
-	})
-	mux.HandleFunc("DELETE /v1/inbox/{address}/{id}", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"message_id":%q,"status":"acknowledged","recipient":"bob@localhost"}`, r.PathValue("id"))
-	})
-	mux.HandleFunc("GET /v1/messages/{id}/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNotFound)
-		io.WriteString(w, `{"error":{"code":"MESSAGE_NOT_FOUND","message":"There is no such message."}}`)
-	})
-	return httptest.NewServer(mux)
-}
+// The examples run against a gateway of their own; gateway returns its URL and
+// the keys of the agents that it made there.
 
+// One recipient that does not exist fails by itself; the others have the
+// message. When all fail, Send returns an error.
 func ExampleClient_Send() {
-	srv := gateway()
-	defer srv.Close()
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
 	alice, _ := amtp.ParseAddress("alice@localhost")
 	bob, _ := amtp.ParseAddress("bob@localhost")
+	nobody, _ := amtp.ParseAddress("nobody@localhost")
 
-	c := &amtp.Client{URL: srv.URL, Key: "amtp_…"}
+	c := &amtp.Client{URL: url, Key: key["alice"]}
 	sent, err := c.Send(context.Background(), amtp.Message{
 		Sender:     alice,
-		Recipients: []amtp.Address{bob},
+		Recipients: []amtp.Address{bob, nobody},
+		Subject:    "Hello",
 		Payload:    json.RawMessage(`{"text":"hello"}`),
 	})
 	if err != nil {
@@ -49,20 +34,49 @@ func ExampleClient_Send() {
 		return
 	}
 	for _, r := range sent.Recipients {
+		if r.Status == amtp.StatusFailed {
+			fmt.Println(r.Address, r.ErrorCode)
+			continue
+		}
 		fmt.Println(r.Address, r.Status)
 	}
-	// Output: bob@localhost delivered
+	// Output:
+	// bob@localhost delivered
+	// nobody@localhost AGENT_UNKNOWN
+}
+
+// With an idempotency key of its own, a program may repeat a call of which it
+// never saw the answer, even after a restart.
+func ExampleClient_Send_repeated() {
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
+	alice, _ := amtp.ParseAddress("alice@localhost")
+	bob, _ := amtp.ParseAddress("bob@localhost")
+
+	ctx := context.Background()
+	c := &amtp.Client{URL: url, Key: key["alice"]}
+	m := amtp.Message{
+		IdempotencyKey: "order-4711",
+		Sender:         alice,
+		Recipients:     []amtp.Address{bob},
+		Payload:        json.RawMessage(`{"sku":"A-7"}`),
+	}
+	first, _ := c.Send(ctx, m)
+	second, _ := c.Send(ctx, m)
+	fmt.Println(second.Replayed, second.MessageID == first.MessageID)
+	// Output: true true
 }
 
 // An agent reads its inbox and acknowledges what it is done with. What it does
 // not acknowledge is there again the next time.
 func ExampleClient_Inbox() {
-	srv := gateway()
-	defer srv.Close()
-	bob, _ := amtp.ParseAddress("bob@localhost")
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
+	write(url, key["alice"], `{"text":"hello"}`)
 
 	ctx := context.Background()
-	c := &amtp.Client{URL: srv.URL, Key: "amtp_…"}
+	c := &amtp.Client{URL: url, Key: key["bob"]}
+	bob, _ := amtp.ParseAddress("bob@localhost")
 	page, err := c.Inbox(ctx, bob, amtp.InboxQuery{Limit: 10})
 	if err != nil {
 		fmt.Println(err)
@@ -79,14 +93,160 @@ func ExampleClient_Inbox() {
 }
 
 func ExampleClient_Status() {
-	srv := gateway()
-	defer srv.Close()
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
+	id := write(url, key["alice"], `{"text":"hello"}`)
 
-	c := &amtp.Client{URL: srv.URL, Key: "amtp_…"}
-	_, err := c.Status(context.Background(), "unknown")
-	var refused *amtp.Error
-	if errors.As(err, &refused) {
-		fmt.Println(refused.Status, refused.Code)
+	c := &amtp.Client{URL: url, Key: key["alice"]}
+	s, err := c.Status(context.Background(), id)
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	// Output: 404 MESSAGE_NOT_FOUND
+	fmt.Println(s.Status)
+	for _, r := range s.Recipients {
+		fmt.Println(r.Address, r.Status, "acknowledged:", r.Acknowledged)
+	}
+	// Output:
+	// delivered
+	// bob@localhost delivered acknowledged: false
+}
+
+func ExampleClient_Register() {
+	url, _, stop := gateway()
+	defer stop()
+
+	// A gateway on this machine registers anybody. Any other asks for AdminKey.
+	c := &amtp.Client{URL: url}
+	r, err := c.Register(context.Background(), amtp.NewAgent{
+		Address:      "reviewer",
+		Description:  "Reads changes and says what is wrong with them.",
+		Capabilities: []string{"code-review"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c.Key = r.APIKey // shown this once: keep it
+
+	who, err := c.WhoAmI(context.Background())
+	fmt.Println(who.Address, who.Agent.Capabilities, err)
+	// Output: reviewer@localhost [code-review] <nil>
+}
+
+// The life of an agent: wait, work, acknowledge. A gateway that is away is asked
+// again after a pause.
+func Example_receiveLoop() {
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
+	for _, task := range []string{`{"task":"wash"}`, `{"task":"dry"}`} {
+		write(url, key["alice"], task)
+	}
+
+	ctx := context.Background() // signal.NotifyContext ends it with Ctrl-C
+	c := &amtp.Client{URL: url, Key: key["bob"]}
+	bob, _ := amtp.ParseAddress("bob@localhost")
+	for done := 0; done < 2; { // an agent would go on until ctx ends
+		page, err := c.Inbox(ctx, bob, amtp.InboxQuery{Wait: 30 * time.Second})
+		if err != nil {
+			select {
+			case <-time.After(5 * time.Second):
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		for _, m := range page.Messages {
+			var order struct {
+				Task string `json:"task"`
+			}
+			if json.Unmarshal(m.Payload, &order) == nil {
+				fmt.Println(m.Sender, "asks:", order.Task)
+			}
+			if _, err := c.Ack(ctx, bob, m.MessageID); err == nil {
+				done++
+			}
+		}
+	}
+	// Output:
+	// alice@localhost asks: wash
+	// alice@localhost asks: dry
+}
+
+// An answer names the message that it answers. Its idempotency key follows from
+// that message, so that an agent which died before it could acknowledge does
+// not answer twice.
+func Example_reply() {
+	url, key, stop := gateway("alice", "bob")
+	defer stop()
+	write(url, key["alice"], `{"text":"Is it ready?"}`)
+
+	ctx := context.Background()
+	c := &amtp.Client{URL: url, Key: key["bob"]}
+	bob, _ := amtp.ParseAddress("bob@localhost")
+	page, err := c.Inbox(ctx, bob, amtp.InboxQuery{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, m := range page.Messages {
+		_, err := c.Send(ctx, amtp.Message{
+			Sender:         bob,
+			Recipients:     []amtp.Address{m.Sender},
+			InReplyTo:      m.MessageID,
+			IdempotencyKey: "answer-" + string(m.MessageID),
+			Payload:        json.RawMessage(`{"text":"Yes."}`),
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, err = c.Ack(ctx, bob, m.MessageID)
+		fmt.Println("answered", m.Sender, err)
+	}
+	// Output: answered alice@localhost <nil>
+}
+
+// A refusal has the protocol's code, and RetryAfter where trying again later can
+// help. A lost connection leaves open whether the request arrived: repeat it
+// with the same idempotency key.
+func Example_errors() {
+	url, key, stop := gateway("alice")
+	alice, _ := amtp.ParseAddress("alice@localhost")
+	bob, _ := amtp.ParseAddress("bob@localhost")
+	c := &amtp.Client{URL: url, Key: key["alice"], Retries: -1}
+	send := func() {
+		_, err := c.Send(context.Background(), amtp.Message{Sender: alice, Recipients: []amtp.Address{bob}})
+		var refused *amtp.Error
+		var lost *amtp.ConnectError
+		switch {
+		case errors.As(err, &refused) && refused.Code == amtp.CodeAgentUnknown:
+			fmt.Println(refused.Status, "there is no such agent:", refused.Result.Recipients[0].Address)
+		case errors.As(err, &refused):
+			fmt.Println(refused.Status, refused.Code) // refused.Message is for a person
+		case errors.As(err, &lost):
+			fmt.Println("no answer")
+		}
+	}
+	send()
+	c.Key = "amtp_wrong"
+	send()
+	stop()
+	send()
+	// Output:
+	// 404 there is no such agent: bob@localhost
+	// 401 AUTHENTICATION_FAILED
+	// no answer
+}
+
+// write sends bob a message from alice.
+func write(url, key, payload string) amtp.MessageID {
+	alice, _ := amtp.ParseAddress("alice@localhost")
+	bob, _ := amtp.ParseAddress("bob@localhost")
+	c := &amtp.Client{URL: url, Key: key}
+	sent, err := c.Send(context.Background(), amtp.Message{
+		Sender: alice, Recipients: []amtp.Address{bob}, Payload: json.RawMessage(payload),
+	})
+	must(err)
+	return sent.MessageID
 }
