@@ -27,9 +27,9 @@ lint:
 sizes:
 	@$(GO) run ./tools/sizes
 
-# The race detector needs a C compiler.
+# The race detector needs a C compiler, the examples python3 and node.
 test:
-	@sh tools/need-cc
+	@sh tools/need
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 
 demo:

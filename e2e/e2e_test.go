@@ -34,20 +34,30 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestStories(t *testing.T) {
+func TestStories(t *testing.T) { testscript.Run(t, stories(build(t), "testdata")) }
+
+// build makes the program and returns the directory that it is in.
+func build(t *testing.T) string {
+	t.Helper()
 	bin := t.TempDir()
 	lookAtSources(t)
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "amtp"), "../cmd/amtp").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	return bin
+}
+
+// stories are the stories in dir, told with the program in bin.
+func stories(bin, dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("AMTP_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			s := new(server)
 			env.Values[serverKey{}] = s
+			env.Values[workerKey{}] = new(workerOutput)
 			env.Defer(func() { s.end(os.Kill) })
 			return nil
 		},
@@ -63,7 +73,7 @@ func TestStories(t *testing.T) {
 			"complains": func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stderr", args) },
 			"mode":      mode,
 		},
-	})
+	}
 }
 
 // lookAtSources makes go test remember a result only for the sources that it

@@ -38,6 +38,7 @@ var may = map[string][]string{
 	"bench":                    {"", "internal/datadir"},
 	"tools/sizes":              {},
 	"e2e":                      {},
+	"examples/go":              {""},
 }
 
 // only names what a single package may use.

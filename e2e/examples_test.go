@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestExamples runs the worker of every language in examples through one story.
+// Beside the commands of the other stories it has these:
+//
+//	worker                start the worker as who types
+//	worker-says REGEXP    wait until the worker prints such a line
+//	stranger FROM TO TEXT send a text without a key
+func TestExamples(t *testing.T) {
+	bin := build(t)
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := filepath.Join(bin, "worker")
+	if out, err := exec.Command("go", "build", "-o", worker, "../examples/go").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for language, command := range map[string][]string{
+		"go":     {worker},
+		"python": {interpreter(t, "python3", "python3", "-c", "import sys; print(sys.executable)"), "-B", filepath.Join(examples, "python", "worker.py")},
+		"node":   {interpreter(t, "nodejs", "node", "-p", "process.execPath"), filepath.Join(examples, "node", "worker.mjs")},
+	} {
+		t.Run(language, func(t *testing.T) {
+			params := stories(bin, "testdata/examples")
+			params.Cmds["worker"] = func(ts *testscript.TestScript, _ bool, _ []string) { startWorker(ts, command) }
+			params.Cmds["worker-says"] = workerSays
+			params.Cmds["stranger"] = stranger
+			testscript.Run(t, params)
+		})
+	}
+}
+
+// interpreter returns the program that runs a language. What PATH finds may be a
+// wrapper that needs its user's home, so it is asked for itself.
+func interpreter(t *testing.T, debianPackage string, ask ...string) string {
+	t.Helper()
+	out, err := exec.Command(ask[0], ask[1:]...).Output()
+	if err != nil {
+		t.Fatalf("%s, with which an example is run, does not work: %v\nInstall it:  sudo apt-get install %s", ask[0], err, debianPackage)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+type workerKey struct{}
+
+// startWorker starts the worker with the identity of who types, until the end
+// of the story.
+func startWorker(ts *testscript.TestScript, command []string) {
+	cmd := exec.Command(command[0], append(command[1:], filepath.Join(ts.Getenv("HOME"), ".amtp-config.json"))...)
+	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
+	cmd.Dir = ts.Getenv("WORK")
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	lines := make(chan string, 1000) // more than one story makes it say
+	go func() {
+		defer close(lines)
+		for said := bufio.NewScanner(stderr); said.Scan(); {
+			lines <- said.Text()
+		}
+	}()
+	ts.Value(workerKey{}).(*workerOutput).lines = lines
+	ts.Defer(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself, which the story has noticed
+		for said := range lines {
+			ts.Logf("worker: %s", said)
+		}
+		_ = cmd.Wait()
+	})
+}
+
+// workerOutput is what the worker of one story prints.
+type workerOutput struct{ lines <-chan string }
+
+func workerSays(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	limit := time.After(30 * time.Second)
+	for {
+		select {
+		case said, ok := <-ts.Value(workerKey{}).(*workerOutput).lines:
+			if !ok {
+				ts.Fatalf("the worker ended before it said %q", args[0])
+			}
+			ts.Logf("worker: %s", said)
+			if want.MatchString(said) {
+				return
+			}
+		case <-limit:
+			ts.Fatalf("the worker did not say %q within 30 s", args[0])
+		}
+	}
+}
+
+func stranger(ts *testscript.TestScript, _ bool, args []string) {
+	body := fmt.Sprintf(`{"sender":%q,"recipients":[%q],"payload":{"text":%q}}`, args[0], args[1], args[2])
+	resp, err := http.Post(ts.Getenv("URL")+"/v1/messages", "application/json", strings.NewReader(body))
+	ts.Check(err)
+	ts.Check(resp.Body.Close())
+	if resp.StatusCode != http.StatusAccepted {
+		ts.Fatalf("the gateway answered a stranger with %s", resp.Status)
+	}
+}
