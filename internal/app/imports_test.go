@@ -31,6 +31,8 @@ var may = map[string][]string{
 	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/strictjson"},
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
+	"internal/outbound":        {},
+	"internal/testnet":         {},
 	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
 	"internal/cli":             {"", "internal/app", "internal/config", "internal/datadir", "internal/strictjson"},
 	"internal/crashtest":       {"", "internal/datadir"},
@@ -49,6 +51,7 @@ var only = map[string][]string{
 	"github.com/gowebpki/jcs":            {"internal/canonical"},
 	"go.yaml.in/yaml/v4":                 {"internal/config"},
 	"github.com/spf13/cobra":             {"internal/cli"},
+	"github.com/miekg/dns":               {"internal/testnet"},
 }
 
 type pkg struct {

@@ -1,0 +1,89 @@
+package outbound
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Ports that are open without a rule.
+const (
+	portHTTPS = 443
+	portHTTP  = 80 // only where plain HTTP is allowed
+)
+
+// Rule lifts what is otherwise refused. Each of its parts that is set must fit.
+type Rule struct {
+	// Host is the name in the URL, in lower case; its addresses may be any.
+	Host string
+	// Prefix holds the address that is connected to.
+	Prefix netip.Prefix
+	// Port is the port; 0 means every port. A rule with a port alone opens it
+	// on public addresses only.
+	Port uint16
+}
+
+// target is what a call wants to reach.
+type target struct {
+	host string
+	port uint16
+}
+
+// gate decides where calls may go.
+type gate struct {
+	allow []Rule
+	plain bool
+}
+
+// filter returns those of the addresses that may be connected to, at most
+// [maxAddresses]. If there are none, the error tells why not the first.
+func (g *gate) filter(t target, addrs []netip.Addr) ([]netip.AddrPort, error) {
+	var allowed []netip.AddrPort
+	var first error
+	for _, addr := range addrs {
+		if err := g.judge(t, addr); err != nil {
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		if len(allowed) < maxAddresses {
+			allowed = append(allowed, netip.AddrPortFrom(addr, t.port))
+		}
+	}
+	if len(allowed) == 0 {
+		return nil, first
+	}
+	return allowed, nil
+}
+
+// judge returns nil if a connection to addr may be made for t.
+func (g *gate) judge(t target, addr netip.Addr) error {
+	why, special := refuse(addr)
+	for _, rule := range g.allow {
+		if rule.lifts(t, addr, special) {
+			return nil
+		}
+	}
+	if special {
+		return forbid("%s is at %s, %s", t.host, addr, why)
+	}
+	if t.port == portHTTPS || g.plain && t.port == portHTTP {
+		return nil
+	}
+	return forbid("port %d", t.port)
+}
+
+// lifts reports whether the rule lets a connection to addr pass, which is
+// special or public.
+func (r Rule) lifts(t target, addr netip.Addr, special bool) bool {
+	if r.Port != 0 && r.Port != t.port {
+		return false
+	}
+	if r.Host == "" && !r.Prefix.IsValid() {
+		return r.Port != 0 && !special
+	}
+	if r.Host != "" && r.Host != strings.ToLower(strings.TrimSuffix(t.host, ".")) {
+		return false
+	}
+	return !r.Prefix.IsValid() || r.Prefix.Contains(addr.WithZone(""))
+}

@@ -1,0 +1,137 @@
+// Package outbound makes the HTTP client with which the gateway calls
+// strangers: other gateways and the receivers of pushes, whose URLs strangers
+// choose.
+//
+// What it promises for every call: the address that is connected to is a public
+// one, or one that the operator allowed, whatever the URL and DNS say; the
+// server has proved by its certificate that it is the URL's host; nothing is
+// followed, sent or kept that the caller did not ask for (no redirects, no
+// cookies, no proxy from the environment); and a hostile server can cost no
+// more than the limits say, neither in time nor in memory.
+//
+// Nothing outside this package makes an http.Client in the gateway.
+package outbound
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// ErrForbidden is in the chain of the error of a call that was not made because
+// its URL leads to where the gateway does not go.
+var ErrForbidden = errors.New("the gateway does not go there")
+
+// ErrTooLarge is in the chain of the error of a body that goes beyond its limit.
+var ErrTooLarge = errors.New("the answer is too large")
+
+// Bounds of one call where [Options] say nothing.
+const (
+	callTime    = 30 * time.Second
+	connectTime = 10 * time.Second // looking up and connecting, of all addresses together
+	tlsTime     = 10 * time.Second
+	headerTime  = 20 * time.Second // from the end of the request to the header of the answer
+	headerBytes = 32 << 10
+	bodyBytes   = 1 << 20
+)
+
+// Bounds of the connections that wait for the next call.
+const (
+	idleTime           = 90 * time.Second
+	idleConnections    = 256
+	idlePerHost        = 4
+	pingAfter, pingFor = 30 * time.Second, 10 * time.Second // HTTP/2: a dead connection is noticed
+)
+
+// Options say what differs from the defaults. The zero value is a client for
+// the Internet.
+type Options struct {
+	// Allow lifts addresses and ports beside the public addresses at port 443.
+	Allow []Rule
+	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
+	// is spoken.
+	PlainHTTP bool
+	// Roots are the authorities that servers' certificates may come from; nil
+	// means those of the system. See [Roots].
+	Roots *x509.CertPool
+	// MinTLS is the oldest version of TLS that is spoken, TLS 1.3 if it is 0.
+	MinTLS uint16
+	// Version is the program's, for the User-Agent.
+	Version string
+	// Timeout bounds one call from its beginning to the end of the answer's
+	// body, 30 s if it is 0.
+	Timeout time.Duration
+	// MaxBody is how many bytes of an answer may be read, 1 MiB if it is 0.
+	MaxBody int64
+	// Lookup returns the addresses of a host name, in the order in which they
+	// are tried; nil asks the system. It may return what it likes: what counts
+	// is the address that is connected to.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+// New makes a client. Its calls may go on at the same time; connections are
+// kept for later calls. An error that the limits and rules of this package
+// cause has [ErrForbidden] or [ErrTooLarge] in its chain; a redirect is
+// returned as the answer that it is.
+func New(o Options) *http.Client {
+	d := &dialer{
+		gate:   gate{allow: o.Allow, plain: o.PlainHTTP},
+		lookup: o.Lookup,
+	}
+	if d.lookup == nil {
+		d.lookup = systemLookup
+	}
+	t := &transport{
+		plain:   o.PlainHTTP,
+		agent:   "AMTP/1.0 (amtp/" + cmp.Or(o.Version, "dev") + ")",
+		maxBody: cmp.Or(o.MaxBody, bodyBytes),
+		http: &http.Transport{
+			Proxy:       nil, // a proxy would choose the address
+			DialContext: d.dial,
+			TLSClientConfig: &tls.Config{
+				RootCAs:    o.Roots,
+				MinVersion: cmp.Or(o.MinTLS, tls.VersionTLS13),
+			},
+			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingFor},
+			TLSHandshakeTimeout:    tlsTime,
+			ResponseHeaderTimeout:  headerTime,
+			MaxResponseHeaderBytes: headerBytes,
+			DisableCompression:     true, // the limit counts the bytes that arrive
+			MaxIdleConns:           idleConnections,
+			MaxIdleConnsPerHost:    idlePerHost,
+			IdleConnTimeout:        idleTime,
+		},
+	}
+	return &http.Client{
+		Transport: t,
+		Timeout:   cmp.Or(o.Timeout, callTime),
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
+
+// Roots returns the system's authorities and those of a file in PEM form, which
+// must hold at least one.
+func Roots(pem []byte) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil { // a system without authorities has none to add to
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("there is no certificate in PEM form")
+	}
+	return pool, nil
+}
+
+// forbid makes an error that says why the gateway does not go somewhere.
+func forbid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrForbidden, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,71 @@
+package outbound
+
+import (
+	"errors"
+	"io"
+	"net/http"
+)
+
+// transport sends requests within the limits.
+type transport struct {
+	http    *http.Transport
+	plain   bool
+	agent   string
+	maxBody int64
+}
+
+// RoundTrip sends one request, as [http.RoundTripper] says.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.judge(r); err != nil {
+		if r.Body != nil {
+			err = errors.Join(err, r.Body.Close())
+		}
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", t.agent)
+	res, err := t.http.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	res.Body = &limited{ReadCloser: res.Body, left: t.maxBody}
+	return res, nil
+}
+
+// judge refuses URLs for which there is nothing to ask.
+func (t *transport) judge(r *http.Request) error {
+	switch {
+	case r.URL.Scheme != "https" && (r.URL.Scheme != "http" || !t.plain):
+		return forbid("%q is not https", r.URL.Scheme)
+	case r.URL.User != nil:
+		return forbid("the URL has a user name")
+	}
+	return nil
+}
+
+// CloseIdleConnections closes the connections that wait for another call.
+func (t *transport) CloseIdleConnections() { t.http.CloseIdleConnections() }
+
+// limited is a body that ends in an error when it is longer than it may be.
+type limited struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read reads up to the limit. It fails only when there is more than that.
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.ReadCloser.Read(p)
+	if int64(n) <= l.left {
+		l.left -= int64(n)
+		return n, err
+	}
+	n = int(l.left)
+	l.left = -1
+	return n, ErrTooLarge
+}

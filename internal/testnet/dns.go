@@ -1,0 +1,206 @@
+// Package testnet is a small internet for tests: real sockets on this machine
+// in place of the ones out there.
+package testnet
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Mode is how a name server treats questions.
+type Mode int
+
+// The modes of a [DNS].
+const (
+	Answering     Mode = iota // as the records say
+	Failing                   // SERVFAIL
+	Refusing                  // REFUSED
+	Denying                   // NXDOMAIN, whatever there is
+	Silent                    // no answer at all
+	Truncating                // over UDP only the hint to ask over TCP
+	WithoutEDNS               // FORMERR for a question with EDNS, as old servers do
+	OtherQuestion             // an answer to what was not asked
+)
+
+// DNS is a name server on a loopback address, over UDP and TCP. Its records can
+// be changed while it runs. It answers for every name: one that has no records,
+// and none below it, does not exist.
+type DNS struct {
+	addr    netip.AddrPort
+	servers []*dns.Server
+
+	mu    sync.Mutex
+	names map[string]*records // by name in lower case with its final dot
+	modes map[string]Mode     // "" is for all names without one
+	asked map[string]int
+	byTCP map[string]int
+}
+
+// records are what is published at one name.
+type records struct {
+	txt    []dns.RR
+	cname  []dns.RR
+	soa    []dns.RR
+	rounds [][]netip.Addr // one for each question for A, the last for all further ones
+}
+
+// NewDNS starts a name server that runs until the test ends.
+func NewDNS(t testing.TB) *DNS {
+	t.Helper()
+	d := &DNS{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{}, byTCP: map[string]int{}}
+	if err := d.listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, s := range d.servers {
+			if err := s.Shutdown(); err != nil {
+				t.Errorf("stop the name server: %v", err)
+			}
+		}
+	})
+	return d
+}
+
+// listen opens the same port for UDP and TCP, which another process may have
+// taken for one of them.
+func (d *DNS) listen() (err error) {
+	for range 20 {
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		var tcp net.Listener
+		if tcp, err = net.Listen("tcp", udp.LocalAddr().String()); err != nil {
+			udp.Close()
+			continue
+		}
+		d.addr = netip.MustParseAddrPort(udp.LocalAddr().String())
+		d.serve(&dns.Server{PacketConn: udp, Handler: d.handler(false)})
+		d.serve(&dns.Server{Listener: tcp, Handler: d.handler(true)})
+		return nil
+	}
+	return fmt.Errorf("no port is free for both UDP and TCP: %w", err)
+}
+
+// serve starts s and returns when it listens.
+func (d *DNS) serve(s *dns.Server) {
+	started := make(chan struct{})
+	s.NotifyStartedFunc = func() { close(started) }
+	go s.ActivateAndServe() // ends with Shutdown
+	<-started
+	d.servers = append(d.servers, s)
+}
+
+// Addr returns where the server listens.
+func (d *DNS) Addr() netip.AddrPort { return d.addr }
+
+// TXT publishes texts at name in place of those that were there.
+func (d *DNS) TXT(name string, ttl time.Duration, texts ...string) {
+	d.change(name, func(r *records) {
+		r.txt = nil
+		for _, text := range texts {
+			r.txt = append(r.txt, &dns.TXT{Hdr: header(name, dns.TypeTXT, ttl), Txt: strs(text)})
+		}
+	})
+}
+
+// CNAME makes name another name of target; an empty target ends that.
+func (d *DNS) CNAME(name string, ttl time.Duration, target string) {
+	d.change(name, func(r *records) {
+		r.cname = nil
+		if target != "" {
+			r.cname = []dns.RR{&dns.CNAME{Hdr: header(name, dns.TypeCNAME, ttl), Target: dns.Fqdn(target)}}
+		}
+	})
+}
+
+// SOA makes name a zone. The answer that there is nothing may be remembered for
+// the shorter of ttl and minimum.
+func (d *DNS) SOA(name string, ttl, minimum time.Duration) {
+	d.change(name, func(r *records) {
+		r.soa = []dns.RR{&dns.SOA{Hdr: header(name, dns.TypeSOA, ttl), Ns: "ns.invalid.", Mbox: "nobody.invalid.",
+			Minttl: uint32(minimum / time.Second)}}
+	})
+}
+
+// Addrs publishes addresses at name: each question for A gets the next of the
+// rounds, and the last one stays.
+func (d *DNS) Addrs(name string, rounds ...[]netip.Addr) {
+	d.change(name, func(r *records) { r.rounds = rounds })
+}
+
+// Remove takes all records of name away.
+func (d *DNS) Remove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.names, key(name))
+}
+
+// Behave sets how questions for name are treated; "" is for all names for which
+// nothing else is set.
+func (d *DNS) Behave(name string, m Mode) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.modes[key(name)] = m
+}
+
+// Asked returns how many questions for name arrived, of any type.
+func (d *DNS) Asked(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[key(name)]
+}
+
+// AskedTCP returns how many of them arrived over TCP.
+func (d *DNS) AskedTCP(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byTCP[key(name)]
+}
+
+func (d *DNS) change(name string, do func(*records)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names[key(name)] == nil {
+		d.names[key(name)] = &records{}
+	}
+	do(d.names[key(name)])
+}
+
+// key is the form of a name under which the server knows it.
+func key(name string) string {
+	if name == "" {
+		return ""
+	}
+	return dns.CanonicalName(name)
+}
+
+func header(name string, typ uint16, ttl time.Duration) dns.RR_Header {
+	return dns.RR_Header{Name: dns.Fqdn(name), Rrtype: typ, Class: dns.ClassINET, Ttl: uint32(ttl / time.Second)}
+}
+
+// strs splits a text into strings of at most 255 bytes, in the form of a zone
+// file, which is what the library keeps.
+func strs(text string) []string {
+	out := []string{}
+	for more := true; more; more = text != "" {
+		n := min(len(text), 255)
+		var b strings.Builder
+		for i := range n {
+			if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+				fmt.Fprintf(&b, `\%03d`, c)
+			} else {
+				b.WriteByte(c)
+			}
+		}
+		out, text = append(out, b.String()), text[n:]
+	}
+	return out
+}
