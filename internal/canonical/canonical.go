@@ -23,14 +23,29 @@ func Form(doc []byte) ([]byte, error) {
 	if err := strictjson.Value(doc); err != nil {
 		return nil, err
 	}
-	if err := exactNumbers(doc); err != nil {
+	if err := ExactNumbers(doc); err != nil {
 		return nil, err
 	}
 	return jcs.Transform(doc)
 }
 
-// exactNumbers refuses the literals that a binary64 cannot give back.
-func exactNumbers(doc []byte) error {
+// Members returns the RFC 8785 form of the object that has these members of a
+// checked document, without the one named except. The error is about a number,
+// as with Form.
+func Members(members []strictjson.Member, except string) ([]byte, error) {
+	object, err := join(members, func(name string) bool { return name == except })
+	if err != nil {
+		return nil, err
+	}
+	if err := ExactNumbers(object); err != nil {
+		return nil, err
+	}
+	return jcs.Transform(object)
+}
+
+// ExactNumbers refuses a checked document with a number that a binary64 cannot
+// give back.
+func ExactNumbers(doc []byte) error {
 	inString := false
 	for i := 0; i < len(doc); i++ {
 		switch c := doc[i]; {
@@ -86,6 +101,19 @@ var outside = map[string]bool{
 // with number literals verbatim. Two messages have the same fingerprint if and
 // only if a retry of the one may look like the other.
 func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
+	object, err := join(members, func(name string) bool { return outside[name] })
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	err = object.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false))
+	if err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	return sha256.Sum256(object), nil
+}
+
+// join writes an object of the members that are not left out.
+func join(members []strictjson.Member, out func(name string) bool) (jsontext.Value, error) {
 	size := 2
 	for _, m := range members {
 		size += len(m.Name) + len(m.Value) + 4
@@ -93,7 +121,7 @@ func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
 	object := make(jsontext.Value, 0, size)
 	object = append(object, '{')
 	for _, m := range members {
-		if outside[m.Name] {
+		if out(m.Name) {
 			continue
 		}
 		if len(object) > 1 {
@@ -101,15 +129,10 @@ func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
 		}
 		var err error
 		if object, err = jsontext.AppendQuote(object, m.Name); err != nil {
-			return [sha256.Size]byte{}, err
+			return nil, err
 		}
 		object = append(object, ':')
 		object = append(object, m.Value...)
 	}
-	object = append(object, '}')
-	err := object.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false))
-	if err != nil {
-		return [sha256.Size]byte{}, err
-	}
-	return sha256.Sum256(object), nil
+	return append(object, '}'), nil
 }

@@ -1,0 +1,292 @@
+package amtp
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/canonical"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// How far a signed message's timestamp may lie from the verifier's clock. The
+// first is longer than the retries of a message take. AMTP §8.
+const (
+	MaxSignatureAge  = 8 * 24 * time.Hour
+	MaxSignatureSkew = 10 * time.Minute
+)
+
+// critical are the members that every signed message has, so that a signature
+// says who wrote what to whom, when, and as which message. Of these only the
+// payload may be null.
+var critical = []string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients", "payload"}
+
+// maxSignatureValue bounds the base64 of a signature; that of an RSA key of
+// 8192 bits has 1368 characters.
+const maxSignatureValue = 1368
+
+// Signature is what a message says about who vouches for it. It keeps the
+// message it came from; [Signature.Verify] says whether it is true.
+type Signature struct {
+	Algorithm string // ES256, RS256 or EdDSA
+	Domain    Domain // the sender's, and no other
+	Selector  string // names the key: see KeyRecordName
+	value     []byte
+	message   *Message
+}
+
+// ParseSignature reads a message's signature and checks all that needs no key:
+// the key is one of the sender's domain, the algorithm is known and every
+// critical member is there. The next steps are the caller's:
+//
+//	name, _ := amtp.KeyRecordName(sig.Selector, sig.Domain)
+//	key, err := amtp.ChooseKeyRecord(look up the TXT strings at name)
+//	err = sig.Verify(key)
+//	err = amtp.CheckTimestamp(m.Timestamp.Time, now)
+//
+// The error is a *SignatureError: unsigned, malformed, foreign-domain,
+// unsupported-algorithm or incomplete. What could be read is returned with it,
+// for the record. AMTP §9.
+func ParseSignature(m *Message) (Signature, error) {
+	s := Signature{Domain: m.Sender.Domain(), message: m}
+	if m.Signature == nil {
+		return s, &SignatureError{Reason: ReasonUnsigned}
+	}
+	var wire struct {
+		Algorithm string `json:"algorithm"`
+		KeyID     string `json:"keyid"`
+		Value     string `json:"value"`
+	}
+	if err := strictjson.Decode(m.Signature, &wire); err != nil {
+		return s, &SignatureError{Reason: ReasonMalformed, Cause: err}
+	}
+	domain, selector, ok := strings.Cut(wire.KeyID, ":")
+	if !ok {
+		domain, selector = string(s.Domain), wire.KeyID
+	}
+	selector = strings.ToLower(selector)
+	if _, err := KeyRecordName(selector, s.Domain); err != nil {
+		return s, &SignatureError{Reason: ReasonMalformed, Cause: err}
+	}
+	s.Selector = selector
+	if d, err := ParseDomain(domain); err != nil || d != s.Domain {
+		return s, &SignatureError{Reason: ReasonForeignDomain, Cause: fmt.Errorf("the key is one of %s", quoteShort(domain))}
+	}
+	switch wire.Algorithm {
+	case ES256, RS256, EdDSA:
+		s.Algorithm = wire.Algorithm
+	default:
+		return s, &SignatureError{Reason: ReasonUnsupportedAlgorithm, Cause: fmt.Errorf("the algorithm is %s", quoteShort(wire.Algorithm))}
+	}
+	if len(wire.Value) <= maxSignatureValue {
+		s.value, _ = decodeBase64(wire.Value)
+	}
+	if len(s.value) == 0 {
+		return s, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the value is not base64 of a signature")}
+	}
+	return s, complete(m)
+}
+
+// complete checks that the message has every critical member.
+func complete(m *Message) error {
+	for _, name := range critical {
+		if !m.has(name) {
+			return &SignatureError{Reason: ReasonIncomplete, Cause: fmt.Errorf("the message has no %s", name)}
+		}
+	}
+	return nil
+}
+
+// has reports whether a parsed message has the critical member. Null, an empty
+// string and a zero time are none, but a null payload is one.
+func (m *Message) has(name string) bool {
+	switch name {
+	case "version":
+		return m.Version != ""
+	case "message_id":
+		return m.MessageID != ""
+	case "idempotency_key":
+		return m.IdempotencyKey != ""
+	case "timestamp":
+		return !m.Timestamp.IsZero()
+	case "sender":
+		return !m.Sender.IsZero()
+	case "recipients":
+		return len(m.Recipients) > 0
+	case "payload":
+		return m.Payload != nil
+	}
+	return false
+}
+
+// Verify checks the signature against the key that the caller found. The error
+// is a *SignatureError: key-revoked, algorithm-mismatch, incomplete,
+// inexact-number or bad-signature. It does not look at the clock: see [CheckTimestamp]. AMTP §9.
+func (s Signature) Verify(key KeyRecord) error {
+	if key.Revoked() {
+		return &SignatureError{Reason: ReasonKeyRevoked}
+	}
+	if s.Algorithm == "" || key.Algorithm != s.Algorithm {
+		return &SignatureError{Reason: ReasonAlgorithmMismatch, Cause: fmt.Errorf("the key is for %s", key.Algorithm)}
+	}
+	if err := complete(s.message); err != nil {
+		return err
+	}
+	form, err := canonical.Members(s.message.members, "signature")
+	if err != nil {
+		return &SignatureError{Reason: ReasonInexactNumber, Cause: err}
+	}
+	digest := sha256.Sum256(form)
+	ok := false
+	switch key := key.Key.(type) {
+	case *ecdsa.PublicKey:
+		if len(s.value) == 64 {
+			r, v := new(big.Int).SetBytes(s.value[:32]), new(big.Int).SetBytes(s.value[32:])
+			ok = ecdsa.Verify(key, digest[:], r, v)
+		}
+	case *rsa.PublicKey:
+		ok = rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], s.value) == nil
+	case ed25519.PublicKey:
+		ok = len(key) == ed25519.PublicKeySize && ed25519.Verify(key, form, s.value)
+	}
+	if !ok {
+		return &SignatureError{Reason: ReasonBadSignature}
+	}
+	return nil
+}
+
+// Authentication returns what is recorded beside the message: pass when err is
+// nil, otherwise what err, from any of the steps, means. An error that is no
+// *SignatureError means that the key could not be looked up now.
+func (s Signature) Authentication(err error) Authentication {
+	var why Reason
+	var refused *SignatureError
+	switch {
+	case errors.As(err, &refused):
+		why = refused.Reason
+	case err != nil:
+		why = ReasonKeyUnavailable
+	}
+	return Authentication{
+		Result: why.Result(), Domain: string(s.Domain), Selector: s.Selector, Algorithm: s.Algorithm, Reason: string(why),
+	}
+}
+
+// CheckTimestamp checks that a signed message was written within the last 8
+// days and not more than 10 minutes from now, so that a recorded message cannot
+// be delivered again after its receiver forgot it. The error is a
+// *SignatureError: expired or not-yet-valid. AMTP §9.
+func CheckTimestamp(written, now time.Time) error {
+	switch age := now.Sub(written); {
+	case age > MaxSignatureAge:
+		return &SignatureError{Reason: ReasonExpired}
+	case age < -MaxSignatureSkew:
+		return &SignatureError{Reason: ReasonNotYetValid}
+	}
+	return nil
+}
+
+// Signer signs messages for a domain with ES256.
+type Signer struct {
+	selector string
+	key      *ecdsa.PrivateKey
+}
+
+// NewSigner makes a signer. The selector is the lower-case name under which the
+// domain publishes [Signer.KeyRecord]; the key is one on P-256.
+func NewSigner(selector string, key *ecdsa.PrivateKey) (*Signer, error) {
+	if _, err := KeyRecordName(selector, "x"); err != nil {
+		return nil, err
+	}
+	if key == nil || key.Curve != elliptic.P256() {
+		return nil, errors.New("the signing key is not one on P-256")
+	}
+	return &Signer{selector: selector, key: key}, nil
+}
+
+// Selector returns the selector that stands in the signatures.
+func (s *Signer) Selector() string { return s.selector }
+
+// KeyRecord returns what the domain publishes so that others can verify.
+func (s *Signer) KeyRecord() KeyRecord { return KeyRecord{Algorithm: ES256, Key: &s.key.PublicKey} }
+
+// Sign returns the body with its signature as last member; every other byte
+// stays. The same body always has the same signature (RFC 6979), so a retry has
+// the bytes of what it repeats. The body must be a message with every critical
+// member and without a signature; the error is an *Error for one that is no
+// message, else a *SignatureError: malformed for one that is signed already,
+// incomplete or inexact-number. AMTP §9.
+func (s *Signer) Sign(body []byte) ([]byte, error) {
+	m, failure := ParseMessage(body)
+	if failure != nil {
+		return nil, failure
+	}
+	for _, member := range m.members {
+		if member.Name == "signature" {
+			return nil, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the message has a signature already")}
+		}
+	}
+	if err := complete(m); err != nil {
+		return nil, err
+	}
+	form, err := canonical.Members(m.members, "signature")
+	if err != nil {
+		return nil, &SignatureError{Reason: ReasonInexactNumber, Cause: err}
+	}
+	value, err := s.sign(form)
+	if err != nil {
+		return nil, err
+	}
+	open := body[:bytes.LastIndexByte(body, '}')]
+	out := make([]byte, 0, len(body)+len(s.selector)+160)
+	out = append(out, open...)
+	out = append(out, `,"signature":{"algorithm":"ES256","keyid":"`...)
+	out = append(out, s.selector...)
+	out = append(out, `","value":"`...)
+	out = base64.StdEncoding.AppendEncode(out, value)
+	return append(out, `"}}`...), nil
+}
+
+// sign returns r‖s over the canonical form, 32 bytes each.
+func (s *Signer) sign(form []byte) ([]byte, error) {
+	digest := sha256.Sum256(form)
+	der, err := s.key.Sign(nil, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &pair); err != nil {
+		return nil, err
+	}
+	value := make([]byte, 64)
+	pair.R.FillBytes(value[:32])
+	pair.S.FillBytes(value[32:])
+	return value, nil
+}
+
+// Signable reports why a parsed message cannot leave under its domain's
+// signature: a number that the canonical form could only write by changing it,
+// or a signature of the sender's own, whose key nobody could look up. A gateway
+// asks before it takes a message for another domain. nil means that it can.
+func (m *Message) Signable() *Error {
+	if m.Signature != nil {
+		return invalid("signature", "the gateway signs what it sends to other domains; agents have no keys of their own")
+	}
+	for _, member := range m.members {
+		if err := canonical.ExactNumbers(member.Value); err != nil {
+			return invalid(member.Name, err.Error()+"; write it as a string")
+		}
+	}
+	return nil
+}
