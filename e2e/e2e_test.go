@@ -119,11 +119,24 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(filepath.ListSeparator))[0], "amtp"))
 	ts.Check(err)
-	cmd := exec.Command(path, append([]string{"serve", "--address", address}, args...)...)
-	cmd.Env = []string{"HOME=" + ts.Getenv("WORK"), "AMTP_DATA_DIR=" + ts.Getenv("AMTP_DATA_DIR"), "AMTP_ADMIN_KEY=" + ts.Getenv("GATEWAY_ADMIN_KEY")}
-	stderr, err := cmd.StderrPipe()
+	base, err := s.start(path, append([]string{"serve", "--address", address}, args...),
+		[]string{"HOME=" + ts.Getenv("WORK"), "AMTP_DATA_DIR=" + ts.Getenv("AMTP_DATA_DIR"), "AMTP_ADMIN_KEY=" + ts.Getenv("GATEWAY_ADMIN_KEY")})
 	ts.Check(err)
-	ts.Check(cmd.Start())
+	ts.Setenv("URL", base)
+	ts.Setenv("AMTP_GATEWAY_URL", base)
+}
+
+// start runs the program as a gateway and returns its URL.
+func (s *server) start(program string, args, environ []string) (string, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Env = environ
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
 	s.cmd, s.output = cmd, make(chan string, 1)
 	url := make(chan string, 1)
 	go func() {
@@ -140,12 +153,11 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	select {
 	case base, ok := <-url:
 		if !ok {
-			ts.Fatalf("the gateway did not start:\n%s", <-s.output)
+			return "", fmt.Errorf("the gateway did not start:\n%s", <-s.output)
 		}
-		ts.Setenv("URL", base)
-		ts.Setenv("AMTP_GATEWAY_URL", base)
+		return base, nil
 	case <-time.After(30 * time.Second):
-		ts.Fatalf("the gateway did not say where it listens")
+		return "", errors.New("the gateway did not say where it listens")
 	}
 }
 

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/amtp-go/amtp/skills"
+)
+
+// assistant is somebody who types what the skill says.
+type assistant struct {
+	t       *testing.T
+	bin     string
+	environ []string
+}
+
+// newAssistant has an empty home and nothing but the program.
+func newAssistant(t *testing.T, bin, url string) *assistant {
+	return &assistant{t, bin, []string{
+		"HOME=" + t.TempDir(), "PATH=" + bin + ":/usr/bin:/bin", "AMTP_GATEWAY_URL=" + url, "AMTP_DATA_DIR=" + t.TempDir(),
+	}}
+}
+
+// types runs lines of shell and returns what they printed and their exit code.
+func (a *assistant) types(script string) (output string, exit int) {
+	a.t.Helper()
+	cmd := exec.Command("sh", "-e", "-c", script)
+	cmd.Env, cmd.Dir = a.environ, a.t.TempDir()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		a.t.Fatal(err)
+	}
+	a.t.Logf("%s\n%s%s", script, out, stderr.Bytes())
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func (a *assistant) mustType(script string) string {
+	a.t.Helper()
+	out, exit := a.types(script)
+	if exit != 0 {
+		a.t.Fatalf("exit code %d, want 0:\n%s", exit, script)
+	}
+	return out
+}
+
+var (
+	blocks = regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```$")
+	spans  = regexp.MustCompile("`(amtp [^`]+)`")
+	sentID = regexp.MustCompile(`ID: +(\S+)`)
+	anID   = regexp.MustCompile(`\bID\b`)
+)
+
+// TestEveryCommandOfTheSkill types what the skill teaches, in its order, at a
+// real gateway: all of it succeeds. Bob and carol are there, and before each
+// step bob wrote something new.
+func TestEveryCommandOfTheSkill(t *testing.T) {
+	bin := build(t)
+	var s server
+	url, err := s.start(filepath.Join(bin, "amtp"), []string{"serve", "--address", "127.0.0.1:0"},
+		[]string{"HOME=" + t.TempDir(), "AMTP_DATA_DIR=" + t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.end(os.Kill) })
+	alice, bob, carol := newAssistant(t, bin, url), newAssistant(t, bin, url), newAssistant(t, bin, url)
+	bob.mustType(`amtp setup --name bob --role reviewer --capability review`)
+	carol.mustType(`amtp setup --name carol`)
+
+	if out, exit := alice.types("amtp whoami --check"); exit != 3 {
+		t.Errorf("before the setup: exit code %d, want 3\n%s", exit, out)
+	}
+	alice.mustType("amtp setup --name alice")
+	if out, exit := alice.types("amtp inbox --unread --wait 10ms"); exit != 7 {
+		t.Errorf("with nothing there: exit code %d, want 7\n%s", exit, out)
+	}
+	if out, exit := alice.types("amtp whoami --check --gateway http://127.0.0.1:1"); exit != 3 {
+		t.Errorf("with a key for another gateway: exit code %d, want 3\n%s", exit, out)
+	}
+	if out, exit := alice.types("amtp discover --gateway http://127.0.0.1:1"); exit != 6 {
+		t.Errorf("without a gateway: exit code %d, want 6\n%s", exit, out)
+	}
+
+	text := string(skills.AMTP)
+	scripts := blocks.FindAllStringSubmatch(text, -1)
+	if len(scripts) < 10 {
+		t.Fatalf("the skill has %d blocks of commands", len(scripts))
+	}
+	for _, b := range scripts {
+		script := strings.ReplaceAll("\n"+b[2], "\n"+b[1], "\n")[1:]
+		id := sentID.FindStringSubmatch(bob.mustType(`amtp send --to alice@localhost --text "something new"`))[1]
+		alice.mustType(anID.ReplaceAllString(script, id))
+	}
+
+	alice.mustType("amtp setup --name alice")
+	for _, m := range spans.FindAllStringSubmatch(blocks.ReplaceAllString(text, ""), -1) {
+		command := m[1]
+		if args := strings.Fields(command); len(args) == 2 { // named, not to be typed so
+			command = "amtp help " + args[1]
+		}
+		id := sentID.FindStringSubmatch(alice.mustType(`amtp send --to bob@localhost --text "something else"`))[1]
+		alice.mustType(anID.ReplaceAllString(command, id))
+	}
+}
