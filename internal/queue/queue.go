@@ -1,0 +1,242 @@
+// Package queue does what the gateway promised with its 202: it leases jobs,
+// has a courier make an attempt at each, and settles what came of it.
+//
+// Everything that decides when a job is tried again is stored; what is kept here
+// is only how each destination feels at the moment. A process that is killed
+// at any line leaves jobs whose leases end, and they are tried again: the other
+// side may see a message twice and recognises it by its id. A destination that
+// does not answer costs one attempt now and then, and never delays another.
+package queue
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"golang.org/x/sync/semaphore"
+)
+
+// Store is what the queue needs of gateway.Store.
+type Store interface {
+	Work() gateway.WorkBell
+	Waiting(ctx context.Context, after gateway.Destination, limit int) ([]gateway.Waiting, error)
+	Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error)
+	Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error)
+	Settle(context.Context, gateway.Settlement) error
+	Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error)
+}
+
+// Queue works on the jobs of one store. Run must be called once.
+type Queue struct {
+	store   Store
+	courier gateway.Courier
+	now     func() time.Time
+	log     *slog.Logger
+
+	lanes  lanes
+	leased int // jobs claimed and not yet settled
+	memory *semaphore.Weighted
+	done   chan finished
+	probes chan gateway.Destination
+	asked  chan chan<- []Lane
+	flying sync.WaitGroup
+}
+
+// Bounds of what is leased at once, and for how long. A lease is longer than any
+// attempt: nobody else may begin while an answer can still come.
+const (
+	maxLeased   = 512
+	maxMemory   = 64 << 20 // bytes of messages in memory
+	leaseTime   = 2 * time.Minute
+	attemptTime = 90 * time.Second
+	// pollTime is how often the store is asked for what no bell told of.
+	pollTime = 10 * time.Second
+	// graceTime is how long attempts may take once the queue is asked to stop.
+	graceTime = 10 * time.Second
+)
+
+// New returns a queue that Run starts.
+func New(store Store, courier gateway.Courier, now func() time.Time, log *slog.Logger) *Queue {
+	return &Queue{
+		store: store, courier: courier, now: now, log: log,
+		lanes: newLanes(), memory: semaphore.NewWeighted(maxMemory),
+		done: make(chan finished, maxLeased), probes: make(chan gateway.Destination, 16),
+		asked: make(chan chan<- []Lane),
+	}
+}
+
+// Probe has a destination tried at once, however it felt the last time.
+func (q *Queue) Probe(d gateway.Destination) {
+	select {
+	case q.probes <- d:
+	default: // somebody asked for many; the poll finds the rest
+	}
+}
+
+// Run works until ctx ends. Then it claims nothing more and lets the attempts
+// that are under way end, for a while; what is cut off is tried again by
+// whoever runs next.
+func (q *Queue) Run(ctx context.Context) error {
+	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	poll := time.NewTicker(pollTime)
+	defer poll.Stop()
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	bell := q.store.Work()
+	q.scan(ctx)
+	for {
+		wake.Reset(q.dispatch(ctx, hard))
+		select {
+		case <-ctx.Done():
+			late := time.AfterFunc(graceTime, cut)
+			defer late.Stop()
+			q.flying.Wait()
+			return nil
+		case <-bell.C():
+			q.rang(ctx, bell)
+		case f := <-q.done:
+			q.finish(f)
+			q.finishMore()
+		case d := <-q.probes:
+			q.lanes.reopen(d, q.now())
+		case answer := <-q.asked:
+			answer <- q.lanes.show()
+		case <-poll.C:
+			q.lanes.forget(q.now())
+			q.scan(ctx)
+		case <-wake.C:
+		}
+	}
+}
+
+// Lanes returns how the destinations feel, in the order of their names; nothing
+// when ctx ends before the queue answers.
+func (q *Queue) Lanes(ctx context.Context) []Lane {
+	answer := make(chan []Lane, 1)
+	select {
+	case q.asked <- answer:
+		return <-answer
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// rang notes for which destinations there is something to do.
+func (q *Queue) rang(ctx context.Context, bell gateway.WorkBell) {
+	rang, all := bell.Take()
+	now := q.now()
+	for _, d := range rang {
+		q.lanes.due(d, now, now)
+	}
+	if all {
+		q.scan(ctx)
+	}
+}
+
+// scan asks the store for all destinations that have something to do.
+func (q *Queue) scan(ctx context.Context) {
+	const page = 1000
+	for after := gateway.Destination(""); ; {
+		waiting, err := q.store.Waiting(ctx, after, page)
+		if err != nil {
+			q.complain(ctx, "the queue cannot be read", err)
+			return
+		}
+		now := q.now()
+		for _, w := range waiting {
+			q.lanes.due(w.Destination, w.Due, now)
+		}
+		if len(waiting) < page || q.lanes.full() {
+			return
+		}
+		after = waiting[len(waiting)-1].Destination
+	}
+}
+
+// dispatch claims what may be claimed and starts the attempts. It returns after
+// how long there may be more to do, if nothing happens before.
+func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
+	for ctx.Err() == nil && q.leased < maxLeased {
+		now := q.now()
+		wanted := q.lanes.wanted(now, maxLeased-q.leased)
+		if len(wanted) == 0 {
+			return q.lanes.sleep(now)
+		}
+		claimed, err := q.store.Claim(hard, wanted, now, now.Add(leaseTime))
+		if err != nil {
+			q.complain(ctx, "nothing can be claimed from the queue", err)
+			q.lanes.refused(wanted, now.Add(retryStore))
+			return retryStore
+		}
+		q.lanes.claimed(wanted, claimed, now)
+		for _, c := range claimed {
+			q.start(hard, c.Jobs)
+		}
+		q.finishMore()
+	}
+	return pollTime // what ends an attempt wakes it before
+}
+
+func (q *Queue) start(ctx context.Context, jobs []gateway.Job) {
+	q.leased += len(jobs)
+	for _, job := range jobs {
+		q.flying.Go(func() { q.done <- q.attempt(ctx, job) })
+	}
+}
+
+// retryStore is how long the queue leaves a store alone that refused.
+const retryStore = time.Second
+
+// finishMore notes everything that has ended meanwhile.
+func (q *Queue) finishMore() {
+	for {
+		select {
+		case f := <-q.done:
+			q.finish(f)
+		default:
+			return
+		}
+	}
+}
+
+func (q *Queue) finish(f finished) {
+	q.leased--
+	q.lanes.finish(f, q.now())
+}
+
+// complain logs what went wrong with the store, unless it was asked to stop or
+// waits for its operator.
+func (q *Queue) complain(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil && !errors.Is(err, gateway.ErrPaused) && !errors.Is(err, gateway.ErrClosed) {
+		q.log.Warn(what, "cause", err)
+	}
+}
+
+// RunExpiry gives up what is too old to be tried again, until ctx ends.
+func (q *Queue) RunExpiry(ctx context.Context) error {
+	const every, batch = time.Minute, 256
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for {
+			now := q.now()
+			n, err := q.store.Expire(ctx, now.Add(-gateway.MaxAge), now, batch, func(j gateway.Job) bool { return j.Reported() })
+			if err != nil {
+				q.complain(ctx, "old jobs cannot be given up", err)
+				break
+			}
+			if n < batch {
+				break
+			}
+		}
+	}
+}
