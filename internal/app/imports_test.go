@@ -31,6 +31,7 @@ var may = map[string][]string{
 	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/strictjson"},
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
+	"internal/queue":           {"", "internal/gateway"},
 	"internal/outbound":        {},
 	"internal/testnet":         {},
 	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
