@@ -59,6 +59,9 @@ type SendResult struct {
 	MessageID  MessageID         `json:"message_id,omitempty"` // "" when a refused message had none
 	Status     Status            `json:"status"`
 	Recipients []RecipientStatus `json:"recipients"`
+	// LocalID is the id under which the gateway of another domain keeps the
+	// message, where it is not MessageID.
+	LocalID MessageID `json:"local_id,omitempty"`
 	// Replayed says that the gateway recognised a retry and stored nothing new.
 	Replayed bool `json:"-"`
 }

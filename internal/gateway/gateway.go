@@ -79,6 +79,7 @@ type Principal struct {
 	// Authentication says what it proved. Only Result "pass" vouches for it.
 	Domain         amtp.Domain
 	Authentication amtp.Authentication
+	NewlySigns     bool // Domain may have sent the same message unsigned before
 	Gateway        bool // this gateway itself
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that

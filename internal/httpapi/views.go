@@ -36,7 +36,11 @@ func appendResult(b []byte, r *amtp.SendResult) []byte {
 		}
 		b = appendRecipient(b, &r.Recipients[i])
 	}
-	return append(b, `]}`...)
+	b = append(b, ']')
+	if r.LocalID != "" {
+		b = appendString(append(b, `,"local_id":`...), string(r.LocalID))
+	}
+	return append(b, '}')
 }
 
 func appendRecipient(b []byte, r *amtp.RecipientStatus) []byte {

@@ -28,6 +28,9 @@ type Intake struct {
 	Store  Store
 	Domain amtp.Domain
 	Now    func() time.Time
+	// Federated says that agents here may write to other domains, and those to
+	// agents here. A gateway without a domain of its own has nobody to be.
+	Federated bool
 }
 
 // clockTolerance is how far a sender's clock may be off for its timestamp to
@@ -36,20 +39,27 @@ const clockTolerance = 10 * time.Minute
 
 // Accept takes a message from the principal. Recipients that cannot be served
 // stand in the result as failed beside those that were taken; when none was
-// taken the error says why and carries the result.
+// taken the error says why and carries the result. The result names the message
+// as its sender knows it: by our id for those here, by the one it gave for
+// another domain.
 func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
 	sender, refused := in.sender(p, m.Sender)
 	if refused != nil {
 		return nil, refused
 	}
-	if refused := checkContent(m); refused != nil {
+	if refused := checkContent(p, m); refused != nil {
 		return nil, refused
 	}
 	if !in.Store.Paused().IsZero() { // before a restored directory says who exists
 		return nil, gateway.Refusal(gateway.ErrPaused)
 	}
 	now := in.Now()
-	list := in.resolve(m.Recipients, now)
+	list := in.resolve(p, m.Recipients, now)
+	if list.leaves() {
+		if refused := m.Signable(); refused != nil {
+			return nil, refused
+		}
+	}
 	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
 		return nil, list.refusal(m) // it can be no retry of what was taken
 	}
@@ -58,10 +68,11 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		Key:        m.IdempotencyKey,
 		Message:    m,
 		Recipients: list.chosen(),
+		Unsigned:   p.Class() == gateway.ClassDomain && p.NewlySigns,
 	})
 	switch {
 	case err == nil:
-		return list.result(accepted), nil
+		return named(list.result(accepted), p, m.MessageID), nil
 	case errors.Is(err, gateway.ErrNotFound):
 		list.vanished()
 		return nil, list.refusal(m)
@@ -69,28 +80,58 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	return nil, gateway.Refusal(err)
 }
 
-// sender decides whether the principal may write as the address, and returns
-// the agent behind it. It looks at who authenticated, never at what is claimed.
-func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (*gateway.Agent, *amtp.Error) {
+// named names the message as the caller knows it: a gateway of another domain
+// looks for the id that it sent.
+func named(r *amtp.SendResult, p gateway.Principal, given amtp.MessageID) *amtp.SendResult {
+	if p.Domain != "" && given != "" && given != r.MessageID {
+		r.MessageID, r.LocalID = given, r.MessageID
+	}
+	return r
+}
+
+// writer is who wrote a message, as it is kept.
+type writer struct {
+	address amtp.Address
+	agent   gateway.AgentID // 0 for another domain's, and for the gateway itself
+}
+
+// sender decides whether the principal may write as the address. It looks at who
+// authenticated, never at what is claimed.
+func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
 	local := in.isOurs(claimed.Domain())
 	switch {
+	case p.Gateway:
+		return writer{address: claimed}, nil
 	case p.Agent != nil && p.Agent.Address.Equal(in.home(claimed)):
-		return p.Agent, nil
+		return writer{p.Agent.Address, p.Agent.ID}, nil
 	case p.Agent != nil:
-		return nil, amtp.Errorf(amtp.CodeAccessDenied, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
 	case p.Admin:
-		return nil, amtp.Errorf(amtp.CodeAccessDenied, "The admin key does not send messages; show the key of the agent %s.", claimed)
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "The admin key does not send messages; show the key of the agent %s.", claimed)
 	case !local:
-		return nil, amtp.Errorf(amtp.CodeAccessDenied, "This gateway serves %s and takes no messages from other domains yet; %s cannot send here.", in.Domain, claimed)
+		return in.stranger(p, claimed)
 	case !p.Development:
-		return nil, amtp.Errorf(amtp.CodeMissingAuthorization, "Sending needs the sender's key: Authorization: Bearer KEY").
+		return writer{}, amtp.Errorf(amtp.CodeMissingAuthorization, "Sending needs the sender's key: Authorization: Bearer KEY").
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
 	agent, err := in.Store.AgentNamed(in.home(claimed))
 	if err != nil || gateway.IsReserved(claimed.Local()) {
-		return nil, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
 	}
-	return agent, nil
+	return writer{agent.Address, agent.ID}, nil
+}
+
+// stranger decides whether the caller may write as an address of another domain:
+// it must be that domain whose gateway access found calling.
+func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
+	switch {
+	case !in.Federated:
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
+			"This gateway serves %s only and takes no messages from other domains; %s cannot send here. Its operator gives it a domain with server.domain.", in.Domain, claimed)
+	case p.Domain != claimed.Domain():
+		return writer{}, amtp.Errorf(amtp.CodeAuthenticationFailed, "Nothing shows that this comes from %s.", claimed.Domain())
+	}
+	return writer{address: claimed}, nil
 }
 
 // isOurs reports whether the domain is served here. localhost always means this
@@ -109,7 +150,12 @@ func (in *Intake) home(a amtp.Address) amtp.Address {
 
 // checkContent refuses what the protocol allows and this gateway cannot keep
 // its word on.
-func checkContent(m *amtp.Message) *amtp.Error {
+// Another domain's gateway has taken its word already: what it coordinates is
+// delivered here as any message.
+func checkContent(p gateway.Principal, m *amtp.Message) *amtp.Error {
+	if p.Domain != "" {
+		return nil
+	}
 	if m.Coordination != nil {
 		return amtp.Errorf(amtp.CodeCoordinationFailed,
 			"Workflows are not available on this gateway yet; send the message without coordination.")
@@ -122,12 +168,12 @@ func checkContent(m *amtp.Message) *amtp.Error {
 	return nil
 }
 
-func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, sender *gateway.Agent, request gateway.RequestID, now time.Time) gateway.Envelope {
+func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, from writer, request gateway.RequestID, now time.Time) gateway.Envelope {
 	e := gateway.Envelope{
 		ID:             amtp.NewMessageID(),
 		GivenID:        m.MessageID,
-		Sender:         sender.Address,
-		SenderAgent:    sender.ID,
+		Sender:         from.address,
+		SenderAgent:    from.agent,
 		Class:          p.Class(),
 		Trust:          amtp.TrustUnverified,
 		Authentication: amtp.Authentication{Result: "none"},
@@ -137,8 +183,14 @@ func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, sender *gateway
 		InReplyTo:      m.InReplyTo,
 		RequestID:      request,
 	}
-	if e.Class == gateway.ClassAgent {
+	switch e.Class {
+	case gateway.ClassAgent, gateway.ClassGateway:
 		e.Trust, e.Authentication = amtp.TrustLocal, amtp.Authentication{Result: "pass"}
+	case gateway.ClassDomain:
+		e.Trust = amtp.TrustVerified
+	}
+	if p.Domain != "" {
+		e.Authentication = p.Authentication
 	}
 	if off := m.Timestamp.Sub(now).Abs(); !m.Timestamp.IsZero() && off <= clockTolerance {
 		e.Timestamp = m.Timestamp.Time

@@ -12,42 +12,68 @@ type recipients []recipient
 
 type recipient struct {
 	status amtp.RecipientStatus
-	agent  gateway.AgentID // 0 when it was refused
+	to     gateway.Recipient // zero when it was refused
 }
 
 // resolve finds who is meant by each address. Two addresses of one agent are
 // one recipient.
-func (in *Intake) resolve(addresses []amtp.Address, now time.Time) recipients {
+func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now time.Time) recipients {
 	list := make(recipients, 0, len(addresses))
 	for _, a := range addresses {
 		r := recipient{status: amtp.RecipientStatus{Address: a, Timestamp: amtp.Time{Time: now}}}
-		if !in.isOurs(a.Domain()) {
-			r.refuse(amtp.CodeRecipientNotFound, "this gateway serves "+string(in.Domain)+" and does not deliver to other domains yet")
-			list = append(list, r)
-			continue
+		if in.isOurs(a.Domain()) {
+			in.local(&r, a)
+		} else {
+			in.remote(&r, p, a)
 		}
-		agent, err := in.Store.AgentNamed(in.home(a))
-		if err != nil {
-			r.refuse(amtp.CodeAgentUnknown, "there is no agent "+a.String()+" at this gateway")
-			list = append(list, r)
-			continue
-		}
-		r.agent, r.status.Address = agent.ID, agent.Address
-		if !list.has(r.agent) {
+		if r.to == (gateway.Recipient{}) || !list.has(r.to) {
 			list = append(list, r)
 		}
 	}
 	return list
 }
 
+// local finds the agent with the address.
+func (in *Intake) local(r *recipient, a amtp.Address) {
+	agent, err := in.Store.AgentNamed(in.home(a))
+	if err != nil {
+		r.refuse(amtp.CodeAgentUnknown, "there is no agent "+a.String()+" at this gateway")
+		return
+	}
+	r.to, r.status.Address = gateway.Recipient{Agent: agent.ID}, agent.Address
+}
+
+// remote decides whether the principal may write to another domain. Only those
+// who are at home here may: a gateway that relays is used against others.
+func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
+	switch {
+	case p.Domain != "":
+		r.refuse(amtp.CodeAccessDenied, "this gateway serves "+string(in.Domain)+" and does not relay to "+string(a.Domain()))
+	case !in.Federated:
+		r.refuse(amtp.CodeRecipientNotFound, "this gateway serves "+string(in.Domain)+" only; to write to other domains its operator gives it a domain with server.domain")
+	default:
+		r.to = gateway.Recipient{Address: a}
+	}
+}
+
 func (r *recipient) refuse(code amtp.Code, why string) {
-	r.agent = 0
+	r.to = gateway.Recipient{}
 	r.status.Status, r.status.ErrorCode, r.status.ErrorMessage = amtp.StatusFailed, code, why
 }
 
-func (l recipients) has(agent gateway.AgentID) bool {
+func (l recipients) has(to gateway.Recipient) bool {
 	for i := range l {
-		if l[i].agent == agent {
+		if l[i].to.Agent == to.Agent && (to.Agent != 0 || l[i].to.Address.Equal(to.Address)) {
+			return true
+		}
+	}
+	return false
+}
+
+// leaves reports whether any recipient is in another domain.
+func (l recipients) leaves() bool {
+	for i := range l {
+		if l[i].to.Agent == 0 && l[i].to != (gateway.Recipient{}) {
 			return true
 		}
 	}
@@ -60,8 +86,8 @@ func (l recipients) taken() int { return len(l.chosen()) }
 func (l recipients) chosen() []gateway.Recipient {
 	list := make([]gateway.Recipient, 0, len(l))
 	for i := range l {
-		if l[i].agent != 0 {
-			list = append(list, gateway.Recipient{Agent: l[i].agent})
+		if l[i].to != (gateway.Recipient{}) {
+			list = append(list, l[i].to)
 		}
 	}
 	return list
@@ -70,7 +96,7 @@ func (l recipients) chosen() []gateway.Recipient {
 // vanished notes that agents were deleted between the look-up and the commit.
 func (l recipients) vanished() {
 	for i := range l {
-		if l[i].agent != 0 {
+		if l[i].to.Agent != 0 {
 			l[i].refuse(amtp.CodeAgentUnknown, "there is no agent "+l[i].status.Address.String()+" at this gateway")
 		}
 	}
@@ -86,18 +112,12 @@ func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 
 // result is what the sender hears, with the states that the store has.
 func (l recipients) result(a gateway.Accepted) *amtp.SendResult {
-	stored := make(map[gateway.AgentID]*gateway.Delivery, len(a.Deliveries))
-	for i := range a.Deliveries {
-		stored[a.Deliveries[i].Agent] = &a.Deliveries[i]
-	}
 	delivered := true
 	for i := range l {
 		r := &l[i]
-		if d := stored[r.agent]; d != nil && r.agent != 0 {
+		if d := stored(a.Deliveries, r); d != nil {
 			r.status = d.Status()
-		} else if d := deliveryTo(a.Deliveries, r.status.Address); d != nil && r.agent == 0 {
-			r.status = d.Status() // it was delivered before the agent left
-		} else if r.agent != 0 {
+		} else if r.to != (gateway.Recipient{}) {
 			r.refuse(amtp.CodeAgentUnknown, "there is no agent "+r.status.Address.String()+" at this gateway")
 		}
 		delivered = delivered && r.status.Status == amtp.StatusDelivered
@@ -107,6 +127,20 @@ func (l recipients) result(a gateway.Accepted) *amtp.SendResult {
 		status = amtp.StatusDelivered
 	}
 	return &amtp.SendResult{MessageID: a.ID, Status: status, Recipients: l.statuses(), Replayed: a.Replayed}
+}
+
+// stored finds the recipient's delivery: that of the agent, or that of the
+// address, also of an agent that left after it was delivered.
+func stored(list []gateway.Delivery, r *recipient) *gateway.Delivery {
+	if r.to.Agent == 0 {
+		return deliveryTo(list, r.status.Address)
+	}
+	for i := range list {
+		if list[i].Agent == r.to.Agent {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func deliveryTo(list []gateway.Delivery, a amtp.Address) *gateway.Delivery {
