@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -20,7 +21,12 @@ func (s *Server) send(c *call) {
 		c.fail(refused)
 		return
 	}
-	result, refused := s.Intake.Accept(c.r.Context(), c.principal, m, c.id)
+	caller, refused := c.sender(m)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	result, refused := s.Intake.Accept(c.r.Context(), caller, m, c.id)
 	if refused != nil {
 		c.fail(refused)
 		return
@@ -29,6 +35,16 @@ func (s *Server) send(c *call) {
 		c.w.Header().Set("Idempotent-Replayed", "true")
 	}
 	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(result.Recipients)), result))
+}
+
+// sender returns who sends the message: who showed a key, or else the gateway of
+// the domain in which its sender is.
+func (c *call) sender(m *amtp.Message) (gateway.Principal, *amtp.Error) {
+	p, d := c.principal, m.Sender.Domain()
+	if p.Agent != nil || p.Admin || c.s.Peers == nil || d == c.s.Domain || d == "localhost" {
+		return p, nil
+	}
+	return c.s.Peers.Caller(c.r.Context(), m, access.RemoteIP(c.r), c.s.Now())
 }
 
 // message shows one message with its status.

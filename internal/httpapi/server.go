@@ -26,6 +26,7 @@ type Server struct {
 	Agents     *agent.Agents
 	Store      gateway.Store
 	Door       *access.Door
+	Peers      *access.Peers // nil where no other domain may call
 	Domain     amtp.Domain
 	MaxMessage int64 // bytes of one request body
 	InFlight   int64 // bytes of all request bodies that are being worked on
