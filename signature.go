@@ -276,14 +276,18 @@ func (s *Signer) sign(form []byte) ([]byte, error) {
 }
 
 // Signable reports why a parsed message cannot leave under its domain's
-// signature: a number that the canonical form could only write by changing it,
-// or a signature of the sender's own, whose key nobody could look up. A gateway
-// asks before it takes a message for another domain. nil means that it can.
+// signature: a number that the canonical form could only write by changing it, a
+// signature of the sender's own, whose key nobody could look up, or a member
+// that a reader who ignores the case of letters would take for another one. A
+// gateway asks before it takes a message for another domain. nil means that it can.
 func (m *Message) Signable() *Error {
 	if m.Signature != nil {
 		return invalid("signature", "the gateway signs what it sends to other domains; agents have no keys of their own")
 	}
 	for _, member := range m.members {
+		if known := knownMember(member.Name); known != "" && known != member.Name {
+			return invalid(member.Name, "in a message for another domain this name is written "+known)
+		}
 		if err := canonical.ExactNumbers(member.Value); err != nil {
 			return invalid(member.Name, err.Error()+"; write it as a string")
 		}

@@ -332,6 +332,8 @@ func TestSignable(t *testing.T) {
 		{"number that binary64 has not", edit(complete, "payload", `{"a":[9007199254740993]}`), "payload"},
 		{"number in an unknown member", edit(complete, "x", `1e400`), "x"},
 		{"digits in a string", edit(complete, "payload", `"9007199254740993"`), ""},
+		{"another spelling of sender", edit(complete, "Sender", `"ceo@example.com"`), "Sender"},
+		{"another spelling of version, with a long s", edit(complete, "ver\u017fion", `"2.0"`), "ver\u017fion"},
 		{"signature of its own", signed(t, complete), "signature"},
 	} {
 		m, failure := amtp.ParseMessage([]byte(c.body))
