@@ -17,23 +17,24 @@ import (
 // then ends early and says that there is more.
 const scanLimit = gateway.MaxScan
 
-// Inbox returns a page of an agent's inbox.
+// Inbox returns a page of an agent's inbox. What stands on it is chosen by the
+// length of the bodies: one that is not shown is not read.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
 	page.Next = f.After
 	err = s.read(ctx, func(r *reader) error {
 		seen, skip, bytes := 0, f.Offset, 0
-		err := r.query(`SELECT `+envelopeColumns+`, d.seq, d.read, d.leases, d.thread, m.body
+		err := r.query(`SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
 			FROM delivery d INDEXED BY delivery_box JOIN message m ON m.id = d.message
 			WHERE d.agent = ? AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
 			func(st *sqlite3.Stmt) error {
 				item := gateway.InboxItem{
-					Seq:           st.ColumnInt64(afterEnvelope),
-					ReadAt:        store.FromMicros(st.ColumnInt64(afterEnvelope + 1)),
-					DeliveryCount: st.ColumnInt(afterEnvelope + 2),
+					Seq:           st.ColumnInt64(0),
+					ReadAt:        store.FromMicros(st.ColumnInt64(1)),
+					DeliveryCount: st.ColumnInt(2),
+					Thread:        amtp.MessageID(st.ColumnText(3)),
 				}
-				received := store.FromMicros(st.ColumnInt64(6))
+				row, received, size := st.ColumnInt64(4), store.FromMicros(st.ColumnInt64(5)), st.ColumnInt(6)
 				wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
-				size := len(st.ColumnRawBlob(afterEnvelope + 4))
 				full := f.Limit > 0 && len(page.Items) == f.Limit || f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
 				if seen == scanLimit || wanted && skip == 0 && full {
 					page.HasMore = true
@@ -49,7 +50,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 					return nil
 				}
 				bytes += size
-				return s.appendItem(&page, item, st)
+				return r.appendItem(s.dir, &page, item, row)
 			}, int64(agent), int64(gateway.Delivered), f.After)
 		if errors.Is(err, errEnough) {
 			return nil
@@ -59,14 +60,17 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 	return page, err
 }
 
-func (s *Store) appendItem(page *gateway.InboxPage, item gateway.InboxItem, st *sqlite3.Stmt) (err error) {
-	if item.Envelope, err = scanEnvelope(s.dir, st); err != nil {
-		return err
-	}
-	item.Thread = threadID(st.ColumnText(afterEnvelope+3), item.ID)
-	item.Body = st.ColumnBlob(afterEnvelope+4, nil)
-	page.Items = append(page.Items, item)
-	return nil
+// appendItem adds a message to the page, with what its own row knows of it.
+func (r *reader) appendItem(dir *directory, page *gateway.InboxPage, item gateway.InboxItem, row int64) error {
+	return r.query(`SELECT `+envelopeColumns+`, m.body FROM message m WHERE m.id = ?`, func(st *sqlite3.Stmt) (err error) {
+		if item.Envelope, err = scanEnvelope(dir, st); err != nil {
+			return err
+		}
+		item.Thread = threadID(string(item.Thread), item.ID)
+		item.Body = st.ColumnBlob(afterEnvelope, nil)
+		page.Items = append(page.Items, item)
+		return nil
+	}, row)
 }
 
 // Depth counts an agent's inbox, up to limit each.
