@@ -152,12 +152,12 @@ func fromHere(r *http.Request) bool {
 		}
 	}
 	ip := net.ParseIP(RemoteIP(r))
-	return ip != nil && ip.IsLoopback() && isLocalHost(r.Host)
+	return ip != nil && ip.IsLoopback() && IsThisMachine(r.Host)
 }
 
-// isLocalHost reports whether a Host header names this machine by a name that
-// no DNS answer can be made to stand for.
-func isLocalHost(host string) bool {
+// IsThisMachine reports whether a host, with a port or without, names this
+// machine by a name that no DNS answer can be made to stand for.
+func IsThisMachine(host string) bool {
 	if name, port, err := net.SplitHostPort(host); err == nil && port != "" {
 		host = name
 	} else {

@@ -58,6 +58,9 @@ func TestRawRequests(t *testing.T) {
 	}{
 		{"an absolute target", "GET http://evil.test/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
 		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+		{"HEAD of nothing", "HEAD /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+		{"HEAD of nothing below", "HEAD /v1/messages/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+		{"HEAD of a path that is not clean", "HEAD /v1/../health HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"chunked", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 202},
 		{"two lengths", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},

@@ -50,7 +50,13 @@ func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := make(map[string]string)
 	for _, r := range routes {
-		mux.HandleFunc(r.method+" "+r.pattern, s.serve(r.handle))
+		mux.HandleFunc(r.method+" "+r.pattern, s.serve(func(s *Server, c *call) {
+			if c.r.Method != r.method { // the mux has GET answer HEAD too
+				c.methodNotAllowed(allowed[r.pattern])
+				return
+			}
+			r.handle(s, c)
+		}))
 		if allowed[r.pattern] != "" {
 			allowed[r.pattern] += ", "
 		}

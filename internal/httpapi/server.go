@@ -42,22 +42,19 @@ type Server struct {
 // Handler returns the API as an http.Handler.
 func (s *Server) Handler() http.Handler {
 	mux := s.mux()
-	refuse := func(code amtp.Code, text string) http.Handler {
-		return s.serve(func(_ *Server, c *call) { c.fail(amtp.Errorf(code, "%s", text)) })
-	}
-	head := s.serve(func(_ *Server, c *call) { c.methodNotAllowed("GET") })
-	absolute := refuse(amtp.CodeInvalidRequest, "The request target must be a path; this is no proxy.")
+	foreign := s.serve(func(_ *Server, c *call) {
+		c.fail(amtp.Errorf(amtp.CodeInvalidRequest, "The request target must be a path, or name this gateway; this is no proxy."))
+	})
 	none := s.serve(func(_ *Server, c *call) { c.noRoute() })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ours := s.local(r)
 		// A client whose configured URL ends in a slash doubles it.
 		for strings.HasPrefix(r.URL.Path, "//") {
 			r.URL.Path, r.URL.RawPath = r.URL.Path[1:], strings.TrimPrefix(r.URL.RawPath, "/")
 		}
 		switch {
-		case r.URL.IsAbs() || r.URL.Host != "":
-			absolute.ServeHTTP(w, r)
-		case r.Method == http.MethodHead:
-			head(w, r)
+		case !ours:
+			foreign(w, r)
 		case path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path[0] != '/':
 			none(w, r) // before the mux would redirect
 		default:

@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+)
+
+// local makes a target that is a whole URL the path it names here, and reports
+// whether that is this gateway. RFC 9112 §3.2.2: such a target counts, and the
+// Host header beside it does not; r.Host is the target's host already.
+func (s *Server) local(r *http.Request) bool {
+	u := r.URL
+	if !u.IsAbs() && u.Host == "" {
+		return true
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || u.User != nil || !s.isOurs(r, u) {
+		return false
+	}
+	u.Scheme, u.Host = "", ""
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return true
+}
+
+// isOurs reports whether a URL's host means this gateway: its domain, the
+// address or, over TLS, the name at which the client reached it, and on this
+// machine the machine itself.
+func (s *Server) isOurs(r *http.Request, u *url.URL) bool {
+	host := u.Hostname()
+	if domain, err := amtp.ParseDomain(host); err == nil && domain == s.Domain {
+		return true
+	}
+	if r.TLS != nil && host != "" && strings.EqualFold(r.TLS.ServerName, host) {
+		return true
+	}
+	here, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip == here.AddrPort().Addr().Unmap() || here.IP.IsLoopback() && access.IsThisMachine(host)
+}
