@@ -69,7 +69,7 @@ func (a *App) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir}); err != nil {
+	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir, Log: a.log}); err != nil {
 		return err
 	}
 	if a.listener, err = a.listen(); err != nil {

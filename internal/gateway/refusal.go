@@ -22,7 +22,10 @@ func Refusal(err error) *amtp.Error {
 			"This idempotency key or message id already stands for a message with other content. Use a new one for a new message.")
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")
-		e.RetryAfter, e.Cause = time.Second, err
+		e.RetryAfter = time.Second
+		if !errors.Is(err, ErrFull) {
+			e.Cause = err
+		}
 		return e
 	}
 	e := amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id. Try again.")

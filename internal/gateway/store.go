@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -20,6 +21,9 @@ var (
 	ErrConflict = errors.New("conflict")             // not while somebody works on it
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
+
+// ErrFull is an ErrBusy that a store tells its log once, and not for every call.
+var ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
 
 // Store keeps everything that must survive. Each method is one transaction:
 // whole or not at all, and on stable storage before it returns. All methods

@@ -66,7 +66,11 @@ func (c *call) fail(e *amtp.Error) {
 		case e.Code == amtp.CodeTemporaryFailure:
 			level = slog.LevelWarn
 		}
-		c.s.Log.Log(c.r.Context(), level, "request failed", "request", c.id.String(), "route", c.r.Pattern, "code", e.Code, "cause", e.Cause)
+		fields := []any{"request", c.id.String(), "route", c.r.Pattern, "code", e.Code}
+		if e.Cause != nil {
+			fields = append(fields, "cause", e.Cause)
+		}
+		c.s.Log.Log(c.r.Context(), level, "request failed", fields...)
 	}
 	answer := *e
 	answer.Timestamp, answer.RequestID = amtp.Time{Time: c.s.Now()}, c.id.String()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/amtp-go/amtp"
@@ -96,7 +95,7 @@ func remoteSender(e *gateway.Envelope) string {
 
 func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	if w.reserve.refuses() {
-		return gateway.Accepted{}, fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+		return gateway.Accepted{}, gateway.ErrFull
 	}
 	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return !w.lives(r.Agent) })
 	prior, taken, err := w.prior(a, len(recipients) > 0)

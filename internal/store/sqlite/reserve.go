@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -36,6 +37,7 @@ type reserve struct {
 	size   int64
 	free   func(dir string) (bytes int64, known bool)
 	now    func() time.Time
+	log    *slog.Logger
 	short  bool      // there is no reserve
 	looked time.Time // when room was last looked for
 }
@@ -43,18 +45,22 @@ type reserve struct {
 // openReserve makes the reserve unless it is there. Without room for it the
 // store begins as if it had met a full disk.
 func openReserve(o Options) (*reserve, error) {
-	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.reserve, reserveSize), free: o.free, now: o.now}
+	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.reserve, reserveSize), free: o.free, now: o.now, log: o.Log}
 	if r.free == nil {
 		r.free = freeSpace
 	}
 	if r.now == nil {
 		r.now = time.Now
 	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
 	made, err := r.make()
-	r.short, r.looked = !made, r.now()
+	r.looked = r.now()
 	if err != nil {
 		return nil, fmt.Errorf("make the disk reserve: %w", err)
 	}
+	r.set(!made)
 	return r, nil
 }
 
@@ -67,9 +73,21 @@ func (r *reserve) refuses() bool {
 	if now := r.now(); now.Sub(r.looked) >= lookEvery {
 		r.looked = now
 		made, _ := r.make() // whatever the reason, there is no reserve
-		r.short = !made
+		r.set(!made)
 	}
 	return r.short
+}
+
+// set notes whether room is short. A change is logged, for all the requests
+// that it will have refused.
+func (r *reserve) set(short bool) {
+	switch {
+	case short && !r.short:
+		r.log.Error("the disk is full: no message is accepted until there is room", "data", filepath.Dir(r.path), "needed", 2*r.size)
+	case !short && r.short:
+		r.log.Info("there is room again: messages are accepted", "data", filepath.Dir(r.path))
+	}
+	r.short = short
 }
 
 // met begins the transaction that follows one that failed with err. If the disk
@@ -88,7 +106,8 @@ func (r *reserve) met(w *writer, err error) error {
 
 // release gives the reserve up: the disk is full.
 func (r *reserve) release() {
-	r.short, r.looked = true, r.now()
+	r.set(true)
+	r.looked = r.now()
 	_ = os.Remove(r.path) // what cannot be removed gives no room, and the write fails again
 }
 

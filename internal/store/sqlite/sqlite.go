@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,8 +38,9 @@ const FileName = "amtp.db"
 
 // Options says where the store is and how it runs. Only Dir is needed.
 type Options struct {
-	Dir string // an existing directory that only this process uses
-	VFS string // the SQLite VFS to use; "" is the system's
+	Dir string       // an existing directory that only this process uses
+	VFS string       // the SQLite VFS to use; "" is the system's
+	Log *slog.Logger // hears when the disk is full and when no longer; nil is nobody
 
 	// For tests: instead of the constants, the system and the clock.
 	walSoft, walHard int

@@ -112,7 +112,7 @@ func TestSyncBeforeAnswer(t *testing.T) {
 	if _, err := s.AddKey(t.Context(), key, true); err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, s, o)
+	url := serve(t, s, o, slog.New(slog.DiscardHandler))
 	var all sync.WaitGroup
 	for client := range clients {
 		all.Go(func() {
@@ -141,7 +141,7 @@ func TestSyncBeforeAnswer(t *testing.T) {
 }
 
 // serve answers requests over the store as the program does, and returns where.
-func serve(t *testing.T, s *Store, o *order) string {
+func serve(t *testing.T, s *Store, o *order, log *slog.Logger) string {
 	t.Helper()
 	now := time.Now
 	api := &httpapi.Server{
@@ -150,7 +150,7 @@ func serve(t *testing.T, s *Store, o *order) string {
 		Store:  s,
 		Door:   &access.Door{Owners: s, Failures: &access.Failures{}},
 		Domain: "shop.example", MaxMessage: 1 << 20, InFlight: 64 << 20,
-		Log: slog.New(slog.DiscardHandler), Now: now,
+		Log: log, Now: now,
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -162,7 +162,7 @@ func (w *writer) published() {
 func (w *writer) fault(err error) error {
 	switch {
 	case isFull(err):
-		return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
+		return gateway.ErrFull
 	case errors.Is(err, sqlite3.BUSY):
 		return fmt.Errorf("%w: another process holds the database", gateway.ErrBusy)
 	case isIO(err):
