@@ -32,6 +32,8 @@ var may = map[string][]string{
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
 	"internal/queue":           {"", "internal/gateway"},
+	"internal/courier":         {"", "internal/gateway", "internal/discovery", "internal/outbound"},
+	"internal/report":          {"", "internal/gateway"},
 	"internal/outbound":        {},
 	"internal/testnet":         {},
 	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},

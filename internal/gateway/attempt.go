@@ -28,6 +28,16 @@ type Carriage struct {
 	Pause time.Duration
 }
 
+// All is the carriage of a parcel of which every recipient has the same outcome.
+func (p *Parcel) All(o Outcome) Carriage {
+	c := Carriage{Outcomes: make([]Outcome, len(p.Recipients))}
+	for i := range p.Recipients {
+		c.Outcomes[i] = o
+		c.Outcomes[i].Delivery = p.Recipients[i].ID
+	}
+	return c
+}
+
 // Outcome is what became of one recipient.
 type Outcome struct {
 	Delivery   DeliveryID

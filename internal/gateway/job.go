@@ -208,13 +208,14 @@ type Jobs interface {
 	// ErrStale when it was claimed again or settled meanwhile.
 	Parcel(ctx context.Context, job JobID, fence int64) (Parcel, error)
 
-	// Settle ends an attempt: each result is applied to its delivery by Next,
-	// and a Report is queued for those that failed, in the same transaction.
-	// When every recipient is decided the job is gone; otherwise it is
-	// Retrying and due as the settlement says. Delivered and failed deliveries
-	// keep the job's attempts; a failure is a dead letter from then on.
-	// ErrStale when the fence is not the job's: then nothing was changed. A
-	// recipient that is decided already is left as it is.
+	// Settle ends an attempt: each result is applied to its delivery by Next and
+	// takes it from the job, and a Report is queued for those that failed, in
+	// the same transaction. When the job has no recipient left it is gone;
+	// otherwise it is Retrying and due as the settlement says. Delivered and
+	// failed deliveries keep the job's attempts; a failure is a dead letter from
+	// then on. A delivery that is decided already, as those of a report are, is
+	// taken from the job and left as it is. ErrStale when the fence is not the
+	// job's: then nothing was changed.
 	Settle(context.Context, Settlement) error
 
 	// Expire gives up every job that was begun before then and is not leased,

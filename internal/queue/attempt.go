@@ -61,11 +61,7 @@ func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage
 	defer func() {
 		if r := recover(); r != nil {
 			q.log.Error("an attempt met a defect", "job", int64(p.ID), "destination", string(p.Destination), "cause", fmt.Sprint(r), "stack", string(debug.Stack()))
-			c = gateway.Carriage{}
-			for _, d := range p.Recipients {
-				c.Outcomes = append(c.Outcomes, gateway.Outcome{Delivery: d.ID, Event: gateway.Postpone,
-					Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
-			}
+			c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
 		}
 	}()
 	return q.courier.Carry(ctx, p)

@@ -1,0 +1,144 @@
+// Package report tells senders here what could not be delivered: the failure is
+// a message in their inbox, from mailer-daemon of their own domain.
+//
+// A report is a job like any other, queued in the transaction that stored the
+// failure. Its message has an id that follows from the job, so that it is in the
+// inbox once however often the job runs. Nobody elsewhere gets a report, and
+// there is none about a report. AMTP §8.
+package report
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/google/uuid"
+)
+
+// Door takes the report in. intake.Intake is one.
+type Door interface {
+	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
+}
+
+// Reporter writes reports. It is the courier of the jobs for gateway.Reports.
+type Reporter struct {
+	Door   Door
+	Domain amtp.Domain // ours
+}
+
+// Daemon is the local part of who reports.
+const Daemon = "mailer-daemon"
+
+// failure is the payload of a report. AMTP §8. failed_recipients names them; the
+// codes beside it are of the first, and failures has each.
+type failure struct {
+	Version           string         `json:"version"`
+	MessageType       string         `json:"message_type"`
+	OriginalMessageID amtp.MessageID `json:"original_message_id"`
+	OriginalSubject   string         `json:"original_subject,omitempty"`
+	FailedRecipients  []amtp.Address `json:"failed_recipients"`
+	ErrorCode         amtp.Code      `json:"error_code"`
+	ErrorMessage      string         `json:"error_message"`
+	RetryCount        int            `json:"retry_count"`
+	FinalAttempt      amtp.Time      `json:"final_attempt"`
+	Failures          []failed       `json:"failures"`
+}
+
+type failed struct {
+	Address      amtp.Address `json:"address"`
+	ErrorCode    amtp.Code    `json:"error_code"`
+	ErrorMessage string       `json:"error_message"`
+	Attempts     int          `json:"attempts"`
+}
+
+// Carry writes the report of a job.
+func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+	m, err := r.message(&p)
+	if err != nil {
+		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: "the report cannot be written"})
+	}
+	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true}, m, 0)
+	switch {
+	case refused == nil, refused.Code == amtp.CodeAgentUnknown:
+		return p.All(gateway.Outcome{Event: gateway.Success}) // nobody is left to hear of it
+	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
+		c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code, Reason: "the report cannot be stored now"})
+		c.Down = true
+		return c
+	}
+	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code, Reason: "the report was refused by this gateway"})
+}
+
+// message is the report of a job: the same whenever it is made.
+func (r *Reporter) message(p *gateway.Parcel) (*amtp.Message, error) {
+	from, err := amtp.ParseAddress(Daemon + "@" + string(r.Domain))
+	if err != nil {
+		return nil, err
+	}
+	payload, err := json.Marshal(about(p))
+	if err != nil {
+		return nil, err
+	}
+	id := amtp.MessageID(derived(p, "message").String())
+	body, err := json.Marshal(map[string]any{
+		"version": amtp.Version, "message_id": id, "idempotency_key": derived(p, "key").String(),
+		"sender": from, "recipients": []amtp.Address{p.Envelope.Sender}, "subject": subject(p),
+		"in_reply_to": p.Envelope.ID, "headers": map[string]string{"auto-submitted": "auto-generated"},
+		"payload": json.RawMessage(payload),
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return nil, refused
+	}
+	return m, nil
+}
+
+func subject(p *gateway.Parcel) string {
+	if p.Envelope.Subject == "" {
+		return "Not delivered: " + string(p.Envelope.ID)
+	}
+	return "Not delivered: " + gateway.Short(p.Envelope.Subject)
+}
+
+func about(p *gateway.Parcel) failure {
+	f := failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID, OriginalSubject: p.Envelope.Subject}
+	for i := range p.Recipients {
+		s := p.Recipients[i].Status()
+		f.FailedRecipients = append(f.FailedRecipients, s.Address)
+		f.Failures = append(f.Failures, failed{s.Address, s.ErrorCode, s.ErrorMessage, s.Attempts})
+		if last := p.Recipients[i].Changed; last.After(f.FinalAttempt.Time) {
+			f.FinalAttempt = amtp.Time{Time: last}
+		}
+		f.RetryCount = max(f.RetryCount, s.Attempts-1)
+	}
+	if len(f.Failures) > 0 {
+		f.ErrorCode, f.ErrorMessage = f.Failures[0].ErrorCode, f.Failures[0].ErrorMessage
+	}
+	return f
+}
+
+// derived returns a UUID that only this job of this message has: version 7 with
+// the time at which it was begun.
+func derived(p *gateway.Parcel, what string) uuid.UUID {
+	h := sha256.New()
+	h.Write([]byte("amtp report\x00" + what + "\x00" + string(p.Envelope.ID) + "\x00"))
+	var n [16]byte
+	binary.BigEndian.PutUint64(n[:8], uint64(p.ID))
+	binary.BigEndian.PutUint64(n[8:], uint64(p.Begun.UnixMicro()))
+	h.Write(n[:])
+	var u uuid.UUID
+	copy(u[:], h.Sum(nil))
+	ms := uint64(p.Begun.Truncate(time.Millisecond).UnixMilli())
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i))
+	}
+	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
+	return u
+}
