@@ -85,18 +85,17 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // badCopy finds out what an error of a backup or a restore means to the user.
 func (p *program) badCopy(err error, dir string) error {
-	f := &failure{exit: exitInternal, code: "COPY_FAILED", message: sentence(err)}
+	f := &failure{exit: exitInternal, code: codeCopyFailed, message: sentence(err)}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, app.ErrOccupied):
-		f.exit, f.code, f.hint = exitConflict, "EXISTS", "give --force; what is there is replaced by a backup, and moved aside by a restore"
+		f.exit, f.code = exitConflict, codeExists
 	case errors.Is(err, app.ErrNoDatabase):
-		f.exit, f.code = exitNotFound, "NO_DATABASE"
+		f.exit, f.code = exitNotFound, codeNoDatabase
 		f.message = "There is no database of a gateway in " + dir + "."
-		f.hint = "name the gateway's data directory: --data-dir DIR"
 	case errors.Is(err, app.ErrUnsound):
-		f.exit, f.code = exitRefused, "UNSOUND"
+		f.exit, f.code = exitRefused, codeUnsound
 	}
 	return f
 }

@@ -48,7 +48,8 @@ type program struct {
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
-	name string // the agent that runs the command, once that is known
+	name    string // the agent that runs the command, once that is known
+	command string // the command that ran, as "amtp send"
 }
 
 // Main runs one command and returns its exit code. The environment is given as
@@ -88,7 +89,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	return p.report(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	p.command = cmd.CommandPath()
+	return p.report(err)
 }
 
 const rootHelp = `AMTP CLI — Agent Message Transfer Protocol

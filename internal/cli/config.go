@@ -121,7 +121,9 @@ func badConfig(err error) error {
 		return err
 	}
 	if len(found.Problems) == 1 {
-		return usageErrorf("%s.", found.Problems[0])
+		f := usageErrorf("%s.", found.Problems[0])
+		f.hint = `mend it there; "amtp config show" prints every setting and where it came from`
+		return f
 	}
 	lines := make([]string, len(found.Problems))
 	for i, problem := range found.Problems {

@@ -153,7 +153,7 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 	case ctx.Err() != nil:
 		d.err = ctx.Err()
 	case exit != exitDone:
-		d.err = &failure{exit: exitInternal, code: "DEMO_FAILED", message: fmt.Sprintf("The demo ended early: %s ended with exit code %d.", line, exit)}
+		d.err = &failure{exit: exitInternal, code: codeDemoFailed, message: fmt.Sprintf("The demo ended early: %s ended with exit code %d.", line, exit)}
 	}
 	return output.String()
 }

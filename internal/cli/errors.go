@@ -40,6 +40,13 @@ const (
 	codeUnreachable amtp.Code = "GATEWAY_UNREACHABLE"
 	codeTimeout     amtp.Code = "TIMEOUT"
 	codeInterrupted amtp.Code = "INTERRUPTED"
+	codeNotStarted  amtp.Code = "GATEWAY_FAILED" // a gateway did not start, or did not end as it should
+	codeCopyFailed  amtp.Code = "COPY_FAILED"
+	codeExists      amtp.Code = "EXISTS"
+	codeNoDatabase  amtp.Code = "NO_DATABASE"
+	codeUnsound     amtp.Code = "UNSOUND"
+	codeNoBackup    amtp.Code = "NO_BACKUP"
+	codeDemoFailed  amtp.Code = "DEMO_FAILED"
 )
 
 func usageErrorf(format string, args ...any) *failure {
@@ -77,6 +84,7 @@ func (p *program) report(err error) int {
 	if f.quiet {
 		return f.exit
 	}
+	p.advise(f)
 	label := "Error"
 	if f.gateway {
 		label = fmt.Sprintf("Error (%s)", clean(string(f.code)))
@@ -164,12 +172,10 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 		f.recipients = e.Result.Recipients
 	}
 	switch {
-	case e.Status == http.StatusUnauthorized && strings.HasPrefix(string(e.Code), "ADMIN_"):
-		f.hint = "set AMTP_ADMIN_KEY to the gateway's admin key"
-	case e.Status == http.StatusUnauthorized:
+	case e.Status == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "ADMIN_"):
 		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint())
-	case e.Code == amtp.CodeAgentUnknown:
-		f.hint = `run "amtp discover" to see who is there`
+	case f.retryable:
+		f.hint = waitHint(e)
 	}
 	return f
 }

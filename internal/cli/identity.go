@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/amtp-go/amtp"
 )
 
 // The members of the identity file. Others are kept as they are.
@@ -44,7 +46,9 @@ func (p *program) identity() (*identity, error) {
 	}
 	doc, err := os.ReadFile(id.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp, message: "Cannot read the config file: " + err.Error() + "."}
+		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp,
+			message: "Cannot read the config file: " + err.Error() + ".",
+			hint:    "make it readable for you, or give another one: --config FILE"}
 	}
 	if len(bytes.TrimSpace(doc)) > 0 {
 		if err := json.Unmarshal(doc, &id.members); err != nil || id.members == nil {
@@ -143,7 +147,9 @@ func (id *identity) save(changes map[string]string) error {
 		return err
 	}
 	if err := replaceFile(id.file, b.Bytes()); err != nil {
-		return fmt.Errorf("cannot save the config file: %w", err)
+		return &failure{exit: exitInternal, code: amtp.CodeInternal,
+			message: "Cannot save the config file: " + err.Error() + ".",
+			hint:    "make room, or give a file that you may write: --config FILE"}
 	}
 	return nil
 }

@@ -74,12 +74,12 @@ func TestErrorsInJSON(t *testing.T) {
 		want    string
 	}{
 		{"status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, noMessage}}, 4,
-			`{"ok":false,"error":{"code":"MESSAGE_NOT_FOUND","message":"Message not found or already acknowledged","hint":"","retryable":false,"details":{"error":"message not found: x"}}}`},
+			`{"ok":false,"error":{"code":"MESSAGE_NOT_FOUND","message":"Message not found or already acknowledged","hint":"\"amtp inbox\" and \"amtp sent\" list the messages that you may see","retryable":false,"details":{"error":"message not found: x"}}}`},
 		{"register", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown command: \"register\". Run \"amtp help\" for usage.","hint":"did you mean \"amtp unregister\"?","retryable":false}}`},
-		{"inbox --bogus", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown flag: --bogus.","hint":"","retryable":false}}`},
+		{"inbox --bogus", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown flag: --bogus.","hint":"run \"amtp inbox --help\"","retryable":false}}`},
 		{"send", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"--to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --payload <json>]","hint":"","retryable":false}}`},
 		{"send --to x@y.example --timeout 50ms", map[string]fakeAnswer{"POST /v1/messages": {429, limited}}, 8,
-			`{"ok":false,"error":{"code":"RATE_LIMIT_EXCEEDED","message":"Slow \u202edown","hint":"","retryable":true,"details":{"n":1}}}`},
+			`{"ok":false,"error":{"code":"RATE_LIMIT_EXCEEDED","message":"Slow \u202edown","hint":"wait, then try again","retryable":true,"details":{"n":1}}}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (p *program) restoreCommand() *cobra.Command {
 func (p *program) restore(ctx context.Context, dir, file string, force bool) error {
 	done, err := app.RestoreBackup(ctx, dir, file, force)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &failure{exit: exitNotFound, code: "NO_BACKUP", message: "There is no file " + file + "."}
+		return &failure{exit: exitNotFound, code: codeNoBackup, message: "There is no file " + file + "."}
 	}
 	if err != nil {
 		return p.badCopy(err, dir)

@@ -91,10 +91,6 @@ const gcPercent = 400
 // a siege the process stays below 512 MiB. GOMEMLIMIT overrides it.
 const memoryLimit = 384 << 20
 
-// codeNotStarted is the code of a gateway that did not start or did not end as
-// it should.
-const codeNotStarted = "GATEWAY_FAILED"
-
 // banner tells a person where the gateway is and what to type next.
 func (p *program) banner(a *app.App, cfg config.Config) {
 	next := "amtp setup --name alice"

@@ -154,7 +154,8 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 	switch {
 	case err == nil && r.APIKey == "":
 		return member{}, &failure{exit: exitInternal, code: amtp.CodeUnknown,
-			message: "Registration succeeded but no API key was returned. The agent may already exist."}
+			message: "Registration succeeded but no API key was returned. The agent may already exist.",
+			hint:    "choose another name, or ask whoever runs the gateway for a key"}
 	case err == nil:
 		return member{r.Address, r.APIKey, "registered"}, nil
 	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:

@@ -173,15 +173,15 @@ func TestSetupRefusals(t *testing.T) {
 		stderr  string
 	}{
 		{[]string{"setup"}, nil, 2, "", "Error: --name is required. Usage: amtp setup --name <agent-name>\n"},
-		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n"},
+		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n  Hint: run \"amtp setup --help\"\n"},
 		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
 		{[]string{"setup", "--name", "x", "--gateway", "gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "Registering agent \"x\" on $URL...\n",
-			"Error (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Details: {\"endpoint\":\"/v1/admin/agents\"}\n"},
+			"Error (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Details: {\"endpoint\":\"/v1/admin/agents\"}\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "Registering agent \"x\" on $URL...\n",
 			"Error (ADMIN_AUTHENTICATION_REQUIRED): Admin API key required\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201, `{"agent":{"address":"x@localhost"}}`}}, 1, "Registering agent \"x\" on $URL...\n",
-			"Error: Registration succeeded but no API key was returned. The agent may already exist.\n"},
+			"Error: Registration succeeded but no API key was returned. The agent may already exist.\n  Hint: choose another name, or ask whoever runs the gateway for a key\n"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

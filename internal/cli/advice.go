@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// advice is what to do next about each code: the hint of a failure that has
+// none of its own. A code without a line here fails the tests; docs/errors.md
+// shows them all.
+var advice = map[amtp.Code]string{
+	amtp.CodeInvalidMessage:       `correct what the text names; "amtp help send" shows how a message is made`,
+	amtp.CodeUnsupportedVersion:   `send version "1.0", or none`,
+	amtp.CodeSchemaValidation:     "correct the payload where the details say",
+	amtp.CodeMessageTooLarge:      "send less, or put the content elsewhere and refer to it in attachments",
+	amtp.CodeInvalidRecipient:     "write each recipient as name@domain",
+	amtp.CodeRecipientUnavailable: `send it again later; "amtp status ID" shows what was tried`,
+	amtp.CodeRecipientNotFound:    `run "amtp discover" to see whom this gateway serves`,
+	amtp.CodeAgentUnknown:         `run "amtp discover" to see who is there`,
+	amtp.CodeAuthenticationFailed: `run "amtp setup --name <agent-name>" for a key that works`,
+	amtp.CodeRateLimitExceeded:    "wait, then try again",
+	amtp.CodeTemporaryFailure:     "wait, then try again",
+	amtp.CodeCoordinationFailed:   "send the message without coordination, to each recipient yourself",
+	amtp.CodeInvalidRequest:       "correct what the text names",
+	amtp.CodeInvalidLimit:         "give a limit from 1 to 1000",
+	amtp.CodeInvalidOffset:        "give an offset of 0 or more",
+	amtp.CodeInvalidSince:         "give a date and time with a zone, such as 2026-01-31T12:00:00Z",
+	amtp.CodeInvalidParameter:     "correct the parameter that the text names",
+	amtp.CodeUnsupportedMediaType: "send JSON in UTF-8 as Content-Type: application/json, not compressed",
+	amtp.CodeMethodNotAllowed:     "check the URL and the versions of both sides: amtp version",
+	amtp.CodeNotFound:             "check the URL and the versions of both sides: amtp version",
+	amtp.CodeMessageNotFound:      `"amtp inbox" and "amtp sent" list the messages that you may see`,
+	amtp.CodeKeyNotFound:          `"amtp agent show" lists the keys`,
+	amtp.CodeDomainNotFound:       `run "amtp discover" without a domain to see who is at this gateway`,
+	amtp.CodeIdempotencyKeyReused: "use a new key and a new id for a new message; repeat the old one unchanged to retry it",
+	amtp.CodeConflict:             "choose another name",
+	amtp.CodeMissingAuthorization: `run "amtp setup --name <agent-name>", or show the key that you have`,
+	amtp.CodeAccessDenied:         `run "amtp whoami" to see as whom you act`,
+	amtp.CodeAdminAuthRequired:    "set AMTP_ADMIN_KEY to the gateway's admin key",
+	amtp.CodeAdminAccessDenied:    "set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other",
+	amtp.CodeRegistrationFailed:   "correct what the text names, or choose another name",
+	amtp.CodeInternal:             "try again; if it stays, the gateway's operator finds the cause in its log",
+	amtp.CodeUnknown:              "check the URL: what answered there is no AMTP gateway, or something stands before it",
+
+	codeUsage:       `run the command with --help`,
+	codeNotSetUp:    `run "amtp setup --name <agent-name>"`,
+	codeUnreachable: "check the URL, or set AMTP_GATEWAY_URL",
+	codeTimeout:     "try again with a longer --timeout",
+	codeInterrupted: `look before you run it again: what was sent is in "amtp sent"`,
+	codeNotStarted:  `"amtp check" looks at the data directory, "amtp config check" at the settings`,
+	codeCopyFailed:  "nothing was replaced; remove the cause and run it again",
+	codeExists:      "give --force; what is there is replaced by a backup, and moved aside by a restore",
+	codeNoDatabase:  "name the gateway's data directory: --data-dir DIR",
+	codeUnsound:     `do not use this file; take an older backup, or "amtp check DIR" to see what is wrong with a directory`,
+	codeNoBackup:    "name a file that amtp backup made",
+	codeDemoFailed:  "run it again; what the last command printed says what is wrong",
+}
+
+// advise gives a failure without a hint the one of its code. A text that names
+// the usage needs none.
+func (p *program) advise(f *failure) {
+	switch {
+	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \""):
+	case f.code == codeUsage && p.command != "":
+		f.hint = fmt.Sprintf("run %q", p.command+" --help")
+	default:
+		f.hint = advice[f.code]
+	}
+}
+
+// waitHint says how long a gateway asks to wait; "" when it does not.
+func waitHint(e *amtp.Error) string {
+	if e.RetryAfter <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("try again in %v", e.RetryAfter.Round(time.Second))
+}
