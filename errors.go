@@ -45,6 +45,7 @@ const (
 	CodeAdminAuthRequired    Code = "ADMIN_AUTHENTICATION_REQUIRED"
 	CodeAdminAccessDenied    Code = "ADMIN_ACCESS_DENIED"
 	CodeRegistrationFailed   Code = "AGENT_REGISTRATION_FAILED"
+	CodeCancelled            Code = "CANCELLED" // of a recipient: the message was withdrawn
 	CodeInternal             Code = "INTERNAL"
 )
 

@@ -146,7 +146,7 @@ func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.
 		return nil, unknown(name)
 	}
 	if refused != nil || !p.Agent.Address.Equal(address) {
-		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied, "The key of %s manages that agent only.", p.Agent.Address)
+		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied, "The key of %s manages that agent only; the admin key manages all.", p.Agent.Address)
 	}
 	return p.Agent, nil
 }
@@ -254,7 +254,7 @@ func registrationFailed(format string, args ...any) *amtp.Error {
 }
 
 func unknown(name string) *amtp.Error {
-	return amtp.Errorf(amtp.CodeAgentUnknown, "There is no agent %.100q at this gateway.", name)
+	return amtp.Errorf(amtp.CodeAgentUnknown, "There is no agent %.100q at this gateway; GET /v1/discovery/agents lists those that are listed.", name)
 }
 
 // NeedAdmin is the refusal of a caller without the administrator's key.

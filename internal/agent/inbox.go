@@ -90,7 +90,7 @@ func (s *Agents) own(p gateway.Principal, address string) *amtp.Error {
 	}
 	a, refused := s.address(address)
 	if refused != nil || !p.Agent.Address.Equal(a) {
-		return amtp.Errorf(amtp.CodeAccessDenied, "This inbox is not the one of %s, whose key was shown.", p.Agent.Address)
+		return amtp.Errorf(amtp.CodeAccessDenied, "This inbox is not the one of %s, whose key was shown; that one is /v1/inbox/%s", p.Agent.Address, p.Agent.Address)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID
 	}
 	err := s.Store.RemoveKey(ctx, a.ID, keyID)
 	if errors.Is(err, gateway.ErrNotFound) {
-		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q.", a.Address, keyID)
+		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q; list its keys first.", a.Address, keyID)
 	}
 	if err != nil {
 		return amtp.Address{}, gateway.Refusal(err)

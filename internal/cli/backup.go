@@ -85,17 +85,15 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // badCopy finds out what an error of a backup or a restore means to the user.
 func (p *program) badCopy(err error, dir string) error {
-	f := &failure{exit: exitInternal, code: codeCopyFailed, message: sentence(err)}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, app.ErrOccupied):
-		f.exit, f.code = exitConflict, codeExists
+		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):
-		f.exit, f.code = exitNotFound, codeNoDatabase
-		f.message = "There is no database of a gateway in " + dir + "."
+		return &failure{exit: exitNotFound, code: codeNoDatabase, message: "There is no database of a gateway in " + dir + "."}
 	case errors.Is(err, app.ErrUnsound):
-		f.exit, f.code = exitRefused, codeUnsound
+		return &failure{exit: exitRefused, code: codeUnsound, message: sentence(err)}
 	}
-	return f
+	return &failure{exit: exitInternal, code: codeCopyFailed, message: sentence(err)}
 }

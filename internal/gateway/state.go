@@ -99,7 +99,7 @@ func (s State) Wire() (amtp.Status, amtp.Code) {
 	case Rejected:
 		return amtp.StatusFailed, amtp.CodeAccessDenied
 	case Cancelled:
-		return amtp.StatusFailed, "CANCELLED"
+		return amtp.StatusFailed, amtp.CodeCancelled
 	}
 	return amtp.StatusFailed, ""
 }

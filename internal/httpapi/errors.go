@@ -124,5 +124,5 @@ func (c *call) methodNotAllowed(methods string) {
 }
 
 func (c *call) noRoute() {
-	c.fail(amtp.Errorf(amtp.CodeNotFound, "The gateway has no such path."))
+	c.fail(amtp.Errorf(amtp.CodeNotFound, "The gateway has no such path; its API is under /v1."))
 }

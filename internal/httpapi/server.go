@@ -123,7 +123,7 @@ func (c *call) end(began time.Time) {
 		}
 		c.s.Log.Error("a handler panicked", "request", c.id.String(), "route", c.r.Pattern, "panic", v, "stack", string(debug.Stack()))
 		if c.status == 0 {
-			c.fail(amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id."))
+			c.fail(amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id. Try again."))
 		}
 	}
 	if c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
@@ -161,7 +161,7 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 		return nil, e
 	case err != nil:
 		c.w.Header().Set("Connection", "close")
-		return nil, amtp.Errorf(code, "The request body did not arrive whole.")
+		return nil, amtp.Errorf(code, "The request body did not arrive whole; send it again.")
 	case int64(len(data)) > c.s.MaxMessage:
 		return nil, c.tooLarge()
 	case len(data) == 0:
