@@ -20,120 +20,6 @@ var update = flag.Bool("update", false, "write the generated pages anew")
 
 const errorsPage = moduleRoot + "/docs/errors.md"
 
-// meaning says of each code what happened, and whether the same request can
-// succeed later.
-var meaning = map[amtp.Code]struct{ what, again string }{
-	amtp.CodeInvalidMessage:       {"The message is not one of the protocol: JSON that cannot be read, or a member that is missing, unknown here or wrong.", "no"},
-	amtp.CodeUnsupportedVersion:   {"The message, or the request, is of a version of the protocol that the gateway does not speak.", "no"},
-	amtp.CodeSchemaValidation:     {"The payload does not fit the schema that the message names.", "no"},
-	amtp.CodeMessageTooLarge:      {"The request is larger than the gateway takes (`message.max_size`).", "no"},
-	amtp.CodeInvalidRecipient:     {"A recipient is no address, or there are too many.", "no"},
-	amtp.CodeRecipientUnavailable: {"The recipient was not reached in all the time there was.", "yes, as a new message"},
-	amtp.CodeRecipientNotFound:    {"The recipient's domain is not served here and cannot be reached.", "no"},
-	amtp.CodeAgentUnknown:         {"The domain is right, but no agent of that name is registered.", "once the agent exists"},
-	amtp.CodeAuthenticationFailed: {"A key was shown and is not right: unknown, expired or revoked.", "with another key"},
-	amtp.CodeRateLimitExceeded:    {"Too many requests, or too many wrong keys, from this address or by this caller.", "after `Retry-After`"},
-	amtp.CodeTemporaryFailure:     {"The gateway cannot do it now: it is busy, stopping, paused after a restore, or its disk is full.", "after `Retry-After`; to send, with the same idempotency key"},
-	amtp.CodeCoordinationFailed:   {"The workflow that the message asks for cannot be run.", "no"},
-	amtp.CodeInvalidRequest:       {"The request is wrong in a way that has nothing to do with a message.", "no"},
-	amtp.CodeInvalidLimit:         {"`limit` is out of its bounds.", "no"},
-	amtp.CodeInvalidOffset:        {"`offset` is out of its bounds.", "no"},
-	amtp.CodeInvalidSince:         {"`since` is no date and time.", "no"},
-	amtp.CodeInvalidParameter:     {"Another parameter, or an address in the path, is wrong.", "no"},
-	amtp.CodeUnsupportedMediaType: {"The body is declared to be something else than plain JSON.", "no"},
-	amtp.CodeMethodNotAllowed:     {"The path exists, the method does not; `Allow` names those that do.", "no"},
-	amtp.CodeNotFound:             {"The gateway has no such path.", "no"},
-	amtp.CodeMessageNotFound:      {"There is no such message, or it is not one that the caller may see; the answer is the same.", "no"},
-	amtp.CodeKeyNotFound:          {"The agent has no key of that id.", "no"},
-	amtp.CodeDomainNotFound:       {"The gateway does not serve that domain and cannot ask about it.", "no"},
-	amtp.CodeIdempotencyKeyReused: {"The idempotency key or message id stands for a message with other content already.", "with another key"},
-	amtp.CodeConflict:             {"The name is taken, or what is asked for contradicts what is there.", "no"},
-	amtp.CodeMissingAuthorization: {"The request needs an agent's key and shows none.", "with a key"},
-	amtp.CodeAccessDenied:         {"The key is right and does not allow this.", "with another key"},
-	amtp.CodeAdminAuthRequired:    {"The request needs the admin key and shows none.", "with the admin key"},
-	amtp.CodeAdminAccessDenied:    {"The key that was shown is no admin key.", "with the admin key"},
-	amtp.CodeRegistrationFailed:   {"The agent cannot be registered like that.", "no"},
-	amtp.CodeCancelled:            {"The message was withdrawn before it was delivered.", "yes, as a new message"},
-	amtp.CodeInternal:             {"The gateway failed, through no fault of the request.", "yes"},
-	amtp.CodeUnknown:              {"An answer that is not the protocol's; only clients say it.", "no"},
-
-	codeUsage:       {"The command line, or the configuration, is wrong.", "no"},
-	codeNotSetUp:    {"It is not known who the caller is, or for which gateway.", "after `amtp setup`"},
-	codeUnreachable: {"No gateway answers at the URL.", "yes"},
-	codeTimeout:     {"The gateway did not answer in time; what was asked may have been done.", "yes; to send, with the same `--idempotency-key`"},
-	codeInterrupted: {"The command was stopped by a signal; what was asked may have been done.", "yes; to send, with the same `--idempotency-key`"},
-	codeNotStarted:  {"The gateway did not start, or ended because its disk failed.", "once the cause is gone"},
-	codeCopyFailed:  {"A backup or a restore failed. Nothing that was there is lost.", "once the cause is gone"},
-	codeExists:      {"A file or database is in the way.", "with `--force`"},
-	codeNoDatabase:  {"The directory is none of a gateway.", "no"},
-	codeUnsound:     {"The file is damaged, or no database of a gateway.", "no"},
-	codeNoBackup:    {"The backup that was named does not exist.", "no"},
-	codeDemoFailed:  {"A step of the demonstration failed.", "yes"},
-}
-
-// parts are the packages whose errors have no code, and what to do about them.
-// Where the next step differs from text to text it stands in steps.
-var parts = map[string]struct{ title, next string }{
-	"":                      {"Addresses, ids and schemas", "Write it as the text says."},
-	"internal/canonical":    {"Numbers", "Write the number with fewer digits, or as a string."},
-	"internal/strictjson":   {"JSON", "Send one JSON document in UTF-8, every name once, within the bounds that the text names."},
-	"internal/agent":        {"What an agent says about itself", "Correct it and repeat the request."},
-	"internal/httpapi":      {"Requests", "Correct what the text names and repeat the request."},
-	"internal/intake":       {"Recipients", "Correct the recipient that the text names, or send without it."},
-	"internal/config":       {"Values of settings", "Correct the value at the place that stands before the text; `amtp config check` tries it without starting anything."},
-	"internal/datadir":      {"The data directory", ""},
-	"internal/app":          {"Starting and stopping", ""},
-	"internal/discovery":    {"Finding another domain", "The gateway looks again by itself. If it stays: `dig +short TXT _amtp.DOMAIN`, and ask whoever runs that domain."},
-	"internal/courier":      {"Delivering to another gateway", "The gateway tries again by itself, for up to a week; `amtp status ID` says when next."},
-	"internal/outbound":     {"Connections to others", "The gateway tries again by itself. An address that is not public is refused, unless the configuration allows it."},
-	"internal/store/sqlite": {"The database, backup and restore", ""},
-}
-
-// steps are what to do about a text of a part that has no single answer.
-var steps = map[string]string{
-	"claim the data directory: …": "Make the directory writable for the user who runs the gateway, or name another with `--data-dir`.",
-	"the data directory … is in use by …. Stop that gateway first, or choose another directory with --data-dir": "Use the gateway that runs, or stop it: `kill PID`.",
-	"there is no place for the data: set AMTP_DATA_DIR":                                                         "`AMTP_DATA_DIR=DIR amtp serve`",
-	"there is no place for the data: set AMTP_DATA_DIR or HOME":                                                 "`AMTP_DATA_DIR=DIR amtp serve`",
-
-	"listen on …: …; choose another with --address": "`amtp serve --address 127.0.0.1:9000`, or stop the program that has the port. Ports below 1024 need a right of their own.",
-	"load the TLS certificate: …":                   "`amtp config check` says what is wrong with the certificate or its key.",
-	"make the admin key: …":                         "Make the data directory writable for the user who runs the gateway.",
-	"make the data directory: …":                    "Name a directory that can be made: `--data-dir DIR`.",
-	"read the admin key: …":                         "Make `admin.key` in the data directory readable for the user who runs the gateway.",
-	"the admin key file … does not hold one key; delete it and start again to make a new key": "Delete it and start again; the former admin key ends with that.",
-	"the disk reported an error; nothing is written any more, so the gateway stops":           "Look at the disk and at the system's log, then `amtp check`, then start again. What was answered with 202 is there, or `amtp check` says that it is not.",
-	"serve: …": "Start it again; if it stays, the text names the cause.",
-	"the backup is made, but not noted for amtp check: …": "The backup is good. Make the data directory writable, so that `amtp check` knows of the next one.",
-
-	"open the database in …: …": "`amtp check DIR`",
-	"the database has schema … and this release knows …: it was written by a newer release; run that one, or restore a backup made before the upgrade": "Run the newer release again, or `amtp restore FILE --force` with a backup from before the upgrade.",
-	"PRAGMA … is … and not …: a message could be lost in a power cut, so the database is not opened":                                                   "The file system refuses what the promise needs. Put the data directory on a local disk: `--data-dir DIR`.",
-	"make the disk reserve: …":                    "Make room: 16 MiB at least.",
-	"prepare …: …":                                "`amtp check DIR`; the database is not one of this release.",
-	"move the former database aside: …":           "Make the data directory writable; nothing was moved.",
-	"the copy has … and the database …":           "Run the backup again; if it stays, `amtp check DIR` and look at the disk.",
-	"the journal of … could not be moved into it": "End every program that has the file open, then run it again.",
-	"verify the backup: …":                        "Run the backup again; if it stays, `amtp check DIR` and look at the disk.",
-	"verify the backup …: …":                      "Take another backup; nothing was changed.",
-	"exists already":                              "`--force`, or another name.",
-	"is not a sound database of a gateway":        "Take another backup. Of a data directory: `amtp check DIR`.",
-	"there is no database":                        "`--data-dir DIR`",
-	"… has schema … and this release knows …: use the release that wrote it, or a newer one": "Restore it with that release.",
-	"… is not a file":                   "Name a file.",
-	"… is the database itself":          "Name a file outside of the data directory.",
-	"cannot connect to gateway at …: …": "As `GATEWAY_UNREACHABLE`.",
-	"cannot use the gateway URL …: …":   "Write it as `https://host`, or `http://127.0.0.1:8080` for a gateway on this machine.",
-	"the answer broke off: …":           "Send the request again, with the same idempotency key.",
-}
-
-// inside are texts that never leave the program but for the log.
-var inside = []string{
-	"too large", "locked", "busy", "exists", "not found", "key or id was reused", "the store is closed", "the store is paused",
-	"a delivery that is … cannot …", "too many bytes of bodies are in work", "enough", "the row that was written is not there",
-	"another message may have the same content", "cannot bind a …", "there is no VFS …", "…: another process holds the database", "…: the disk is full",
-}
-
 // TestErrorsPage looks for every code and every text of an error in the source
 // and wants to know what to do about it: the next step of a code stands in
 // advice, its meaning in meaning; a text without a code belongs to one of parts.
@@ -192,19 +78,6 @@ that Go's HTTP server finds before the gateway sees a request (a malformed reque
 |---|---|
 | 0 | done |
 `
-
-// exitMeanings says what each exit code but 0 stands for.
-var exitMeanings = []string{
-	exitInternal:     "a fault here or in the gateway",
-	exitUsage:        "the command line, the configuration or the message is wrong",
-	exitUnauthorised: "not set up, or the key does not allow it",
-	exitNotFound:     "not found",
-	exitConflict:     "conflict: the name is taken, the key or id stands for something else",
-	exitUnreachable:  "no gateway answers, or it cannot take more now",
-	exitNothing:      "waited, and nothing came",
-	exitRefused:      "refused or held by policy",
-	exitPartly:       "some recipients failed; the others have the message",
-}
 
 func (s *sources) errorsPage(t *testing.T) []byte {
 	var b bytes.Buffer
@@ -266,7 +139,7 @@ func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amt
 		code := codes[name]
 		m, next := meaning[code], advice[code]
 		if m.what == "" || m.again == "" {
-			t.Errorf("%s has no meaning: say in internal/cli/errors_page_test.go what happened and whether the same request can succeed later", code)
+			t.Errorf("%s has no meaning: say in internal/cli/errors_catalogue_test.go what happened and whether the same request can succeed later", code)
 		}
 		if next == "" {
 			t.Errorf("%s has no next step: say in internal/cli/advice.go what to do about it", code)
@@ -419,13 +292,13 @@ func (s *sources) writeParts(t *testing.T, b *bytes.Buffer, texts []errorText) {
 		}
 		part, known := parts[e.pkg]
 		if !known {
-			t.Fatalf("%s makes an error without a code, %q: add the package to parts in internal/cli/errors_page_test.go, with what to do about its errors", e.pkg, e.text)
+			t.Fatalf("%s makes an error without a code, %q: add the package to parts in internal/cli/errors_catalogue_test.go, with what to do about its errors", e.pkg, e.text)
 		}
 		line := e.text
 		if part.next == "" || steps[e.text] != "" {
 			next := steps[e.text]
 			if next == "" {
-				t.Errorf("%q of %s has no next step: add it to steps in internal/cli/errors_page_test.go, or to inside if only the log shows it", e.text, e.pkg)
+				t.Errorf("%q of %s has no next step: add it to steps in internal/cli/errors_catalogue_test.go, or to inside if only the log shows it", e.text, e.pkg)
 			}
 			line += "\x00" + next
 		}
@@ -453,7 +326,7 @@ func writeSteps(b *bytes.Buffer, title string, lines []string) {
 	}
 }
 
-// TestCataloguesAreNotStale fails for an entry whose text or code is gone.
+// TestCatalogueOfErrorsIsNotStale fails for an entry whose text or code is gone.
 func TestCatalogueOfErrorsIsNotStale(t *testing.T) {
 	s := readSources(t)
 	there := make(map[string]bool)
