@@ -57,6 +57,10 @@ var advice = map[amtp.Code]string{
 	codeNoDatabase:  "name the gateway's data directory: --data-dir DIR",
 	codeUnsound:     `do not use this file; take an older backup, or "amtp check DIR" to see what is wrong with a directory`,
 	codeNoBackup:    "name a file that amtp backup made",
+	"IS_CLONE":      "bring it up to date with git pull, or move it elsewhere",
+	"IS_LINK":       "name the directory itself, or remove the link",
+	"NO_PERMISSION": "name a directory in which you may write, or ask its owner",
+	"NOT_WRITTEN":   "remove the cause that the text names and run it again",
 	codeDemoFailed:  "run it again; what the last command printed says what is wrong",
 }
 

@@ -55,6 +55,10 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	codeNoDatabase:  {"The directory is none of a gateway.", "no"},
 	codeUnsound:     {"The file is damaged, or no database of a gateway.", "no"},
 	codeNoBackup:    {"The backup that was named does not exist.", "no"},
+	"IS_CLONE":      {"The directory of skills has a clone of a repository where the skill would go.", "no"},
+	"IS_LINK":       {"A file or directory that would be written is a link or something else that is no plain file.", "no"},
+	"NO_PERMISSION": {"A file may not be written.", "with the right to write there"},
+	"NOT_WRITTEN":   {"A file could not be written; what was there is there.", "once the cause is gone"},
 	codeDemoFailed:  {"A step of the demonstration failed.", "yes"},
 }
 
@@ -69,6 +73,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/gateway":      {"Sealed secrets", ""},
 	"internal/intake":       {"Recipients", "Correct the recipient that the text names, or send without it."},
 	"internal/config":       {"Values of settings", "Correct the value at the place that stands before the text; `amtp config check` tries it without starting anything."},
+	"internal/ownfile":      {"Files of assistants", "Name the directory itself, or remove what is in the way: `--dry-run` shows what would be done."},
 	"internal/datadir":      {"The data directory", ""},
 	"internal/app":          {"Starting and stopping", ""},
 	"internal/discovery":    {"Finding another domain", "The gateway looks again by itself. If it stays: `dig +short TXT _amtp.DOMAIN`, and ask whoever runs that domain."},

@@ -103,6 +103,11 @@ func (s *sources) codes() map[string]amtp.Code {
 			codes[name.name] = amtp.Code(text)
 		}
 	}
+	for name := range s.exits() {
+		if _, named := codes[name]; !named {
+			codes[name] = amtp.Code(strings.TrimPrefix(name, "code"))
+		}
+	}
 	return codes
 }
 
@@ -245,6 +250,11 @@ func textAndHint(e errorText) string {
 func (s *sources) exits() map[string]string {
 	values := make(map[string]string)
 	list := make(map[string]string)
+	note := func(code, exit string) {
+		if strings.HasPrefix(code, "code") && exit != "" {
+			list[code] = exit
+		}
+	}
 	s.each(func(pkg string, n ast.Node) {
 		if pkg != "internal/cli" {
 			return
@@ -265,13 +275,15 @@ func (s *sources) exits() map[string]string {
 				}
 				switch nameOf(pair.Key) {
 				case "code":
-					code = nameOf(pair.Value)
+					code = codeName(pair.Value)
 				case "exit":
 					exit = nameOf(pair.Value)
 				}
 			}
-			if code != "" && exit != "" {
-				list[code] = exit
+			note(code, exit)
+		case *ast.AssignStmt: // f.exit, f.code = …
+			if len(x.Lhs) > 1 && len(x.Lhs) == len(x.Rhs) && nameOf(x.Lhs[0]) == "exit" && nameOf(x.Lhs[1]) == "code" {
+				note(codeName(x.Rhs[1]), nameOf(x.Rhs[0]))
 			}
 		}
 	})

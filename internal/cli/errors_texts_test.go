@@ -202,7 +202,7 @@ func (s *sources) made(pkg string, n ast.Node) (texts []ast.Expr, code string, h
 			case key.Name == "message" || key.Name == "Message" || key.Name == "Reason":
 				texts = append(texts, pair.Value)
 			case key.Name == "code" || key.Name == "Code":
-				code = nameOf(pair.Value)
+				code = codeName(pair.Value)
 			case key.Name == "hint":
 				hint = pair.Value
 			}
@@ -245,6 +245,15 @@ func nameOf(e ast.Expr) string {
 		return x.Sel.Name
 	}
 	return ""
+}
+
+// codeName names what an error's code is: a constant, or the code itself.
+func codeName(e ast.Expr) string {
+	if lit, ok := e.(*ast.BasicLit); ok {
+		text, _ := strconv.Unquote(lit.Value)
+		return "code" + text
+	}
+	return nameOf(e)
 }
 
 var isCode = regexp.MustCompile(`^[cC]ode[A-Z]`)
