@@ -35,6 +35,7 @@ var may = map[string][]string{
 	"internal/courier":         {"", "internal/gateway", "internal/discovery", "internal/outbound"},
 	"internal/report":          {"", "internal/gateway"},
 	"internal/outbound":        {},
+	"internal/discovery":       {""},
 	"internal/testnet":         {},
 	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
 	"internal/ownfile":         {},
@@ -56,7 +57,8 @@ var only = map[string][]string{
 	"github.com/gowebpki/jcs":            {"internal/canonical"},
 	"go.yaml.in/yaml/v4":                 {"internal/config"},
 	"github.com/spf13/cobra":             {"internal/cli"},
-	"github.com/miekg/dns":               {"internal/testnet"},
+	"github.com/miekg/dns":               {"internal/discovery", "internal/testnet"},
+	"github.com/maypok86/otter/v2":       {"internal/discovery"},
 }
 
 type pkg struct {

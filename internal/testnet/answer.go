@@ -66,7 +66,7 @@ func (d *DNS) answer(q *dns.Msg, tcp bool) *dns.Msg {
 		}
 	case WithoutEDNS:
 		if q.IsEdns0() != nil {
-			m.Rcode = dns.RcodeFormatError
+			m.Rcode, m.Question = dns.RcodeFormatError, nil
 			return m
 		}
 	case OtherQuestion:

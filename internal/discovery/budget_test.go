@@ -1,0 +1,165 @@
+package discovery_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+)
+
+func newBudget(t *testing.T, dns discovery.Resolver) *discovery.Budget {
+	t.Helper()
+	return discovery.NewBudget(newFinder(t, discovery.Options{Resolver: dns, Static: map[string]string{"static.example": record}}))
+}
+
+// nth is a domain that nobody asked for before.
+func nth(i int) amtp.Domain { return amtp.Domain(fmt.Sprintf("d%d.example", i)) }
+
+func TestTenNewDomainsAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		b := newBudget(t, dns)
+		stranger := netip.MustParseAddr("192.0.2.1")
+		taken := 0
+		for i := range 10_000 {
+			if _, err := b.Key(t.Context(), stranger, nth(i), "s1"); class(t, err) != discovery.ErrBudget {
+				taken++
+			}
+		}
+		if taken != 10 || total(dns) != 10 {
+			t.Fatalf("10,000 new domains at once: %d were taken, %d asked for; want 10", taken, total(dns))
+		}
+		time.Sleep(time.Minute)
+		for i := range 100 {
+			if _, err := b.Key(t.Context(), stranger, nth(20_000+i), "s1"); class(t, err) != discovery.ErrBudget {
+				taken++
+			}
+		}
+		if taken != 20 {
+			t.Errorf("a minute later %d were taken in all, want 20", taken)
+		}
+	})
+}
+
+func TestWhoIsOneClient(t *testing.T) {
+	for _, tc := range []struct {
+		spent, other string
+		want         error
+	}{
+		{"192.0.2.1", "192.0.2.2", discovery.ErrNone},
+		{"192.0.2.1", "::ffff:192.0.2.1", discovery.ErrBudget},
+		{"2001:db8::1", "2001:db8::ffff:1", discovery.ErrBudget},
+		{"2001:db8::1", "2001:db8:0:1::1", discovery.ErrNone},
+		{"127.0.0.1", "127.0.0.1", discovery.ErrNone},
+		{"::1", "::1", discovery.ErrNone},
+		{"", "", discovery.ErrBudget},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBudget(t, newSay())
+			spent, _ := netip.ParseAddr(tc.spent)
+			other, _ := netip.ParseAddr(tc.other)
+			for i := range 20 {
+				b.Key(t.Context(), spent, nth(i), "s1")
+			}
+			if _, err := b.Key(t.Context(), other, "new.example", "s1"); class(t, err) != tc.want {
+				t.Errorf("after %s spent its budget, %s gets %v; want %v", tc.spent, tc.other, err, tc.want)
+			}
+		})
+	}
+}
+
+// Who has no budget left still gets what is remembered, and what needs no DNS.
+func TestWhatIsRememberedCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.set("s1._amtpkey.b.example", time.Hour, keyText)
+		dns.set("_amtp.b.example", time.Hour, record)
+		b := newBudget(t, dns)
+		stranger := netip.MustParseAddr("192.0.2.1")
+		b.Key(t.Context(), stranger, "b.example", "s1")
+		b.Gateway(t.Context(), stranger, "b.example")
+		b.Key(t.Context(), stranger, "c.example", "s1")
+		for i := range 20 {
+			b.Gateway(t.Context(), stranger, nth(i))
+		}
+		before := total(dns)
+		for range 1000 {
+			_, key := b.Key(t.Context(), stranger, "b.example", "s1")
+			_, gateway := b.Gateway(t.Context(), stranger, "b.example")
+			_, table := b.Gateway(t.Context(), stranger, "static.example")
+			_, absent := b.Key(t.Context(), stranger, "c.example", "s1")
+			_, malformed := b.Key(t.Context(), stranger, "c.example", "a b")
+			if key != nil || gateway != nil || table != nil || class(t, absent) != discovery.ErrNone || class(t, malformed) != discovery.ErrInvalid {
+				t.Fatalf("without budget: key %v, gateway %v, table %v, absent key %v, malformed selector %v; want the answers",
+					key, gateway, table, absent, malformed)
+			}
+		}
+		if _, err := b.Gateway(t.Context(), stranger, "new.example"); class(t, err) != discovery.ErrBudget {
+			t.Errorf("without budget, a new domain = %v, want ErrBudget", err)
+		}
+		if total(dns) != before {
+			t.Errorf("DNS was asked %d times more, want none", total(dns)-before)
+		}
+	})
+}
+
+// A failure is remembered for a while as well.
+func TestFailuresCostOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.fail(errServer)
+		b := newBudget(t, dns)
+		for range 100 {
+			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1"); class(t, err) != discovery.ErrTemporary {
+				t.Fatalf("Key = %v, want ErrTemporary", err)
+			}
+		}
+		if total(dns) != 1 {
+			t.Errorf("DNS was asked %d times, want once", total(dns))
+		}
+	})
+}
+
+// Fifty are under way at once, also when all who caused them hang up.
+func TestFiftyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.takes = time.Second
+		b := newBudget(t, dns)
+		ctx, hangUp := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		refused := 0
+		ask := func(from, to int) *sync.WaitGroup {
+			var all sync.WaitGroup
+			for i := from; i < to; i++ {
+				all.Go(func() {
+					client := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+					if _, err := b.Key(ctx, client, nth(i), "s1"); class(t, err) == discovery.ErrBudget {
+						mu.Lock()
+						refused++
+						mu.Unlock()
+					}
+				})
+			}
+			synctest.Wait()
+			return &all
+		}
+		first := ask(0, 200)
+		hangUp()
+		second := ask(200, 400)
+		if dns.most != 50 || refused != 350 {
+			t.Errorf("400 clients caused %d questions at once and %d were refused, want 50 and 350", dns.most, refused)
+		}
+		first.Wait()
+		second.Wait()
+		if ask(400, 450).Wait(); refused != 350 || total(dns) != 100 {
+			t.Errorf("afterwards %d were refused and %d asked for in all, want still 350, and 100", refused, total(dns))
+		}
+	})
+}

@@ -1,0 +1,195 @@
+// Package discovery finds out how a domain is reached and which keys it signs
+// with: what the domain publishes in DNS, or what the operator wrote in its
+// place. AMTP §2, §9.
+//
+// What it promises: "there is no such thing" is said only when DNS said so. A
+// server that fails, refuses or is silent is a temporary error, and what was
+// known before is used for a while longer. Answers are remembered for the time
+// that they state, within bounds, absence too; a name is asked for once however
+// many wait for it; and what is remembered costs no DNS. It is all in memory: a
+// restart forgets it.
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// The errors of [Finder] and [Budget]. Each of their errors has exactly one of
+// them in its chain, and the reason behind it.
+var (
+	// ErrNone means that the domain publishes no such record.
+	ErrNone = errors.New("there is no record")
+	// ErrNoDomain means that the domain itself does not exist. Key never
+	// returns it.
+	ErrNoDomain = errors.New("there is no such domain")
+	// ErrInvalid means that there is a record from which nothing can be learned.
+	ErrInvalid = errors.New("the record is not valid")
+	// ErrTemporary means that DNS does not say now. Ask again later.
+	ErrTemporary = errors.New("DNS does not answer now")
+	// ErrBudget means that strangers have caused too many look-ups. Ask again
+	// later.
+	ErrBudget = errors.New("too many look-ups at this time")
+)
+
+// Source is where something was found.
+type Source string
+
+// The sources.
+const (
+	FromDNS    Source = "dns"
+	FromStatic Source = "static" // the operator's table
+)
+
+// Found is how a domain is reached.
+type Found struct {
+	amtp.Capabilities
+	// TTL is for how long that holds from DiscoveredAt, 0 for the operator's
+	// table, which holds for as long as the program runs.
+	TTL          time.Duration
+	DiscoveredAt time.Time
+	Source       Source
+	// Stale means that the TTL is over and DNS does not answer.
+	Stale bool
+}
+
+// How long answers from DNS are remembered, whatever they say themselves.
+const (
+	leastTTL    = time.Minute
+	mostTTL     = 24 * time.Hour
+	mostKeyTTL  = time.Hour       // a key that was revoked counts no longer than that
+	mostNoneTTL = 5 * time.Minute // who sets up a gateway does not wait for hours
+	staleFor    = 24 * time.Hour  // while DNS does not answer
+	staleKeyFor = time.Hour
+)
+
+// Options say where a [Finder] looks.
+type Options struct {
+	// Resolver asks DNS; nil means that there is no DNS: what Static does not
+	// name does not exist.
+	Resolver Resolver
+	// Static is the operator's table; what it names is not looked up. See
+	// [CheckStatic].
+	Static map[string]string
+	// AllowHTTP takes gateways without TLS.
+	AllowHTTP bool
+	// MaxTTL is the longest that an answer is remembered, 24 hours if it is 0.
+	MaxTTL time.Duration
+	Now    func() time.Time
+}
+
+// Finder answers the two questions. Any number of callers may ask at once.
+type Finder struct {
+	resolver  Resolver
+	allowHTTP bool
+	now       func() time.Time
+	static    static
+	gateways  *memory[amtp.Capabilities] // by domain
+	keys      *memory[amtp.KeyRecord]    // by name of the record
+}
+
+// New makes a Finder. The error is one of [CheckStatic].
+func New(o Options) (*Finder, error) {
+	table, err := readStatic(o.Static, o.AllowHTTP)
+	if err != nil {
+		return nil, err
+	}
+	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table}
+	if f.resolver == nil {
+		f.resolver = noDNS{}
+	}
+	longest := min(cmp.Or(o.MaxTTL, mostTTL), mostTTL)
+	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL), stale: staleFor})
+	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, mostNoneTTL), stale: staleKeyFor})
+	return f, nil
+}
+
+// Gateway returns how the domain is reached: its TXT record at _amtp.{domain}.
+// If ctx ends first the error is ErrTemporary, and the answer is remembered
+// all the same when it comes.
+func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error) {
+	if c, ok := f.static.gateways[domain]; ok {
+		return Found{Capabilities: c, DiscoveredAt: f.now(), Source: FromStatic}, nil
+	}
+	k, err := f.gateways.get(ctx, string(domain))
+	if err != nil {
+		return Found{}, err
+	}
+	return Found{Capabilities: k.value, TTL: k.ttl, DiscoveredAt: k.learned, Source: FromDNS, Stale: k.stale}, nil
+}
+
+// Key returns the key of the domain that the selector names: its TXT record at
+// {selector}._amtpkey.{domain}. With ErrNone and ErrInvalid there is an
+// [*amtp.SignatureError] in the chain of the error. A key that was revoked is
+// returned as such. ctx as in [Finder.Gateway].
+func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
+	name, err := keyName(domain, selector)
+	if err != nil {
+		return amtp.KeyRecord{}, err
+	}
+	if k, ok := f.static.keys[name]; ok {
+		return k, nil
+	}
+	k, err := f.keys.get(ctx, name)
+	return k.value, err
+}
+
+func keyName(domain amtp.Domain, selector string) (string, error) {
+	name, err := amtp.KeyRecordName(selector, domain)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, &amtp.SignatureError{Reason: amtp.ReasonMalformed, Cause: err})
+	}
+	return name, nil
+}
+
+// askGateway asks DNS for the record of a domain.
+func (f *Finder) askGateway(ctx context.Context, domain string) (amtp.Capabilities, time.Duration, error) {
+	a, err := f.resolver.TXT(ctx, amtp.CapabilitiesName(amtp.Domain(domain)))
+	if err != nil {
+		return amtp.Capabilities{}, 0, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	if a.Status == NoName {
+		return f.askDomain(ctx, domain, a.TTL)
+	}
+	c, err := amtp.ChooseCapabilities(a.Records, f.allowHTTP)
+	return c, a.TTL, classify(err)
+}
+
+// askDomain tells a domain without a record from one that does not exist. ttl
+// is for how long the absence of the record holds.
+func (f *Finder) askDomain(ctx context.Context, domain string, ttl time.Duration) (none amtp.Capabilities, _ time.Duration, err error) {
+	a, err := f.resolver.TXT(ctx, domain)
+	switch {
+	case err != nil:
+		return none, 0, fmt.Errorf("%w: %w", ErrTemporary, err)
+	case a.Status == NoName:
+		return none, min(ttl, a.TTL), fmt.Errorf("%w: %s", ErrNoDomain, domain)
+	}
+	return none, ttl, classify(amtp.ErrNoRecord)
+}
+
+// askKey asks DNS for the record of a key.
+func (f *Finder) askKey(ctx context.Context, name string) (amtp.KeyRecord, time.Duration, error) {
+	a, err := f.resolver.TXT(ctx, name)
+	if err != nil {
+		return amtp.KeyRecord{}, 0, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	k, err := amtp.ChooseKeyRecord(a.Records)
+	return k, a.TTL, classify(err)
+}
+
+// classify puts the class of an error of the parsers before it.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, amtp.ErrNoRecord):
+		return fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
+}

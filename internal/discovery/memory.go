@@ -1,0 +1,129 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// remembered is how many names a memory holds. Beyond it those go that are
+// asked for least, so that a flood of new names does not drive out those in use.
+const remembered = 10_000
+
+// askTime bounds one question, whoever waits for it.
+const askTime = 30 * time.Second
+
+// How long DNS is left alone after it failed for a name, by failures in a row.
+var pauses = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}
+
+// limits bound how long a memory keeps things.
+type limits struct {
+	found time.Duration // an answer, at most
+	none  time.Duration // that there is none, or no valid one, at most
+	stale time.Duration // an answer that is over, while DNS fails
+}
+
+// memory remembers the answers to one kind of question. Its error is the
+// question's, or ErrTemporary.
+type memory[V any] struct {
+	ask    func(ctx context.Context, name string) (V, time.Duration, error)
+	now    func() time.Time
+	limits limits
+	names  *otter.Cache[string, known[V]]
+	flight singleflight.Group
+}
+
+// known is what is remembered of one name. It is never changed, only replaced.
+type known[V any] struct {
+	value   V
+	err     error         // ErrNone, ErrNoDomain or ErrInvalid, with the reason
+	learned time.Time     // when DNS said so; zero if it never did
+	ttl     time.Duration // for how long it holds
+	stale   bool          // it holds no longer and DNS does not answer
+
+	failures int       // in a row since then
+	failure  error     // the last of them
+	again    time.Time // not to be asked before
+}
+
+func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error), now func() time.Time, l limits) *memory[V] {
+	return &memory[V]{ask: ask, now: now, limits: l, names: otter.Must(&otter.Options[string, known[V]]{
+		MaximumSize: remembered,
+		Executor:    func(do func()) { do() }, // no goroutines of its own
+	})}
+}
+
+// get returns what is known of a name and asks if that is not enough. An
+// answer that failed is in the error, not in the value.
+func (m *memory[V]) get(ctx context.Context, name string) (known[V], error) {
+	if k, ok := m.recall(name); ok {
+		return k, k.err
+	}
+	// Who stops waiting does not stop it for those who wait too.
+	asked := context.WithoutCancel(ctx)
+	answers := m.flight.DoChan(name, func() (any, error) { return m.learn(asked, name), nil })
+	select {
+	case a := <-answers:
+		k := a.Val.(known[V])
+		return k, k.err
+	case <-ctx.Done():
+		return known[V]{}, fmt.Errorf("%w: %w", ErrTemporary, context.Cause(ctx))
+	}
+}
+
+// recall returns what is known of a name if that answers the question: it still
+// holds, or DNS failed just now. The latter is a stale answer or ErrTemporary.
+func (m *memory[V]) recall(name string) (known[V], bool) {
+	k, ok := m.names.GetIfPresent(name)
+	if !ok {
+		return known[V]{}, false
+	}
+	now := m.now()
+	switch {
+	case !k.learned.IsZero() && now.Before(k.learned.Add(k.ttl)):
+		return k, true
+	case now.Before(k.again):
+		return m.fallback(k, now), true
+	}
+	return k, false
+}
+
+// fallback returns what is left of k when DNS fails.
+func (m *memory[V]) fallback(k known[V], now time.Time) known[V] {
+	if !k.learned.IsZero() && k.err == nil && now.Before(k.learned.Add(k.ttl+m.limits.stale)) {
+		k.stale = true
+		return k
+	}
+	return known[V]{err: k.failure}
+}
+
+// learn asks and remembers what came of it.
+func (m *memory[V]) learn(ctx context.Context, name string) known[V] {
+	before, ok := m.recall(name)
+	if ok { // somebody learned it between our look and our turn
+		return before
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	value, ttl, err := m.ask(ctx, name)
+	now := m.now()
+	if errors.Is(err, ErrTemporary) {
+		k := before
+		k.failure = err
+		k.again = now.Add(pauses[min(k.failures, len(pauses)-1)])
+		k.failures++
+		m.names.Set(name, k)
+		return m.fallback(k, now)
+	}
+	most := m.limits.found
+	if err != nil {
+		most = m.limits.none
+	}
+	k := known[V]{value: value, err: err, learned: now, ttl: min(max(ttl, leastTTL), most)}
+	m.names.Set(name, k)
+	return k
+}

@@ -1,0 +1,56 @@
+package discovery
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+)
+
+// keyMark stands in the name of every key record between selector and domain.
+const keyMark = "._amtpkey."
+
+// static is the operator's table.
+type static struct {
+	gateways map[amtp.Domain]amtp.Capabilities
+	keys     map[string]amtp.KeyRecord // by name of the record
+}
+
+// CheckStatic reports the first entry of a static table that is not valid. Each
+// entry has the value of a TXT record: that of _amtp.{domain} under the bare
+// domain, that of a key under {selector}._amtpkey.{domain}.
+func CheckStatic(table map[string]string, allowHTTP bool) error {
+	_, err := readStatic(table, allowHTTP)
+	return err
+}
+
+func readStatic(table map[string]string, allowHTTP bool) (static, error) {
+	s := static{gateways: map[amtp.Domain]amtp.Capabilities{}, keys: map[string]amtp.KeyRecord{}}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		if err := s.add(name, table[name], allowHTTP); err != nil {
+			return static{}, fmt.Errorf("%.80q: %w", name, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *static) add(name, txt string, allowHTTP bool) error {
+	d, err := amtp.ParseDomain(name)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(d), keyMark) {
+		if _, twice := s.keys[string(d)]; twice {
+			return fmt.Errorf("it stands in the table twice")
+		}
+		s.keys[string(d)], err = amtp.ParseKeyRecord(txt)
+		return err
+	}
+	if _, twice := s.gateways[d]; twice {
+		return fmt.Errorf("it stands in the table twice")
+	}
+	s.gateways[d], err = amtp.ParseCapabilities(txt, allowHTTP)
+	return err
+}
