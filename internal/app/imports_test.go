@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
 	"internal/queue":           {"", "internal/gateway"},
-	"internal/courier":         {"", "internal/gateway", "internal/discovery", "internal/outbound"},
+	"internal/courier":         {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson"},
 	"internal/report":          {"", "internal/gateway"},
 	"internal/outbound":        {},
 	"internal/discovery":       {""},

@@ -86,6 +86,9 @@ type Parcel struct {
 	Envelope   Envelope
 	Body       []byte
 	Recipients []Delivery // those not decided yet; of a report those that failed
+	// InReplyTo is the id under which other gateways know the message that this
+	// one answers; "" when the sender's own word is all that is known.
+	InReplyTo amtp.MessageID
 }
 
 // Claiming says how many jobs of one destination are wanted.
