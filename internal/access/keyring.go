@@ -1,0 +1,337 @@
+package access
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Keyring keeps the keys with which this domain signs what it sends: one in use,
+// perhaps one that waits until all others can know it, and those that were in
+// use while what they signed may still be on its way. Private keys are stored
+// sealed; the one in use is kept in memory. AMTP §9.
+type Keyring struct {
+	Store   gateway.Secrets
+	Seal    gateway.Seal
+	Domain  amtp.Domain
+	Records Records // as others see them
+	Now     func() time.Time
+
+	current atomic.Pointer[amtp.Signer]
+}
+
+// signing is the kind of the secrets of a Keyring.
+const signing = "signing"
+
+// KeyState is where a signing key stands.
+type KeyState string
+
+// The states, in their order.
+const (
+	KeyWaiting KeyState = "waiting" // to be published, and not used yet
+	KeyActive  KeyState = "active"  // signs
+	KeyRetired KeyState = "retired" // signed; its record is still needed until Until
+)
+
+// How long a new key is published before it signs: others remember for so long
+// that it was not there. And how long a retired one stays published: a signature
+// is good for as long as a message may be on its way.
+const (
+	publishTime = time.Hour
+	retireTime  = amtp.MaxSignatureAge
+)
+
+// SigningKey is one key as it is shown: nothing of it is secret.
+type SigningKey struct {
+	Selector string    `json:"selector"`
+	State    KeyState  `json:"state"`
+	Name     string    `json:"name"`   // of its TXT record
+	Record   string    `json:"record"` // what the TXT record says
+	Created  amtp.Time `json:"created_at"`
+	Seen     amtp.Time `json:"seen_at,omitzero"`    // when it was first found in DNS
+	Active   amtp.Time `json:"active_at,omitzero"`  // when it began to sign
+	Retired  amtp.Time `json:"retired_at,omitzero"` // when it ended
+	Until    amtp.Time `json:"keep_until,omitzero"` // until when its record is needed
+}
+
+// Load reads the keys and makes the first one, which signs at once: before it is
+// published nobody expects a signature.
+func (k *Keyring) Load(ctx context.Context) error {
+	err := k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		if len(list) > 0 {
+			return list, nil
+		}
+		first, err := k.newKey(list, KeyActive)
+		return append(list, first), err
+	})
+	if err != nil {
+		return fmt.Errorf("make the first signing key: %w", err)
+	}
+	return k.use(ctx)
+}
+
+// Signer returns the key in use. It does no I/O.
+func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
+
+// Keys lists the keys, oldest first.
+func (k *Keyring) Keys(ctx context.Context) ([]SigningKey, error) {
+	list, err := k.Store.Secrets(ctx, signing)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]SigningKey, len(list))
+	for i := range list {
+		if keys[i], err = k.read(&list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// Rotate makes the next key and returns it; the one in use goes on. When a key
+// waits already it is that one.
+func (k *Keyring) Rotate(ctx context.Context) (next SigningKey, err error) {
+	err = k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		for i := range list {
+			if next, err = k.read(&list[i]); err != nil || next.State == KeyWaiting {
+				return list, err
+			}
+		}
+		s, err := k.newKey(list, KeyWaiting)
+		if err != nil {
+			return nil, err
+		}
+		if next, err = k.read(&s); err != nil {
+			return nil, err
+		}
+		return append(list, s), nil
+	})
+	return next, err
+}
+
+// Use has the waiting key sign from now on and retires the one in use. It is
+// refused while others may not know the key: until its record has been in DNS
+// for an hour, unless at once is set.
+func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (SigningKey, *amtp.Error) {
+	if !atOnce {
+		if refused := k.published(ctx, selector); refused != nil {
+			return SigningKey{}, refused
+		}
+	}
+	var used SigningKey
+	err := k.change(ctx, func(key *SigningKey) *amtp.Error {
+		switch {
+		case key.Selector == selector && key.State != KeyWaiting:
+			return amtp.Errorf(amtp.CodeConflict, "The key %s is %s already.", selector, key.State)
+		case key.Selector == selector:
+			key.State, key.Active = KeyActive, amtp.Time{Time: k.Now()}
+			used = *key
+		case key.State == KeyActive:
+			k.retire(key)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return SigningKey{}, refusal(err)
+	case used.Selector == "":
+		return SigningKey{}, noKey(selector)
+	}
+	if err := k.use(ctx); err != nil {
+		return SigningKey{}, gateway.Refusal(err)
+	}
+	return used, nil
+}
+
+// Retire ends a key that waits, so that it is never used. The one in use ends
+// when another takes its place.
+func (k *Keyring) Retire(ctx context.Context, selector string) (SigningKey, *amtp.Error) {
+	var ended SigningKey
+	err := k.change(ctx, func(key *SigningKey) *amtp.Error {
+		switch {
+		case key.Selector != selector:
+			return nil
+		case key.State == KeyActive:
+			return amtp.Errorf(amtp.CodeConflict, "The key %s signs what is sent now. Make the next one and use it first: amtp keys rotate", selector)
+		case key.State == KeyWaiting:
+			k.retire(key)
+		}
+		ended = *key
+		return nil
+	})
+	switch {
+	case err != nil:
+		return SigningKey{}, refusal(err)
+	case ended.Selector == "":
+		return SigningKey{}, noKey(selector)
+	}
+	return ended, nil
+}
+
+func (k *Keyring) retire(key *SigningKey) {
+	now := k.Now()
+	key.State, key.Retired, key.Until = KeyRetired, amtp.Time{Time: now}, amtp.Time{Time: now.Add(retireTime)}
+	if key.Active.IsZero() {
+		key.Until = key.Retired // it never signed
+	}
+}
+
+func noKey(selector string) *amtp.Error {
+	return amtp.Errorf(amtp.CodeKeyNotFound, "There is no signing key %.80q. Those that are: amtp keys list", selector)
+}
+
+// refusal returns what change refused, or what the store says.
+func refusal(err error) *amtp.Error {
+	var e *amtp.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return gateway.Refusal(err)
+}
+
+// published checks that others have had time to learn of a key.
+func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
+	record, err := k.Records.Key(ctx, "", k.Domain, selector)
+	var refused *amtp.Error
+	changed := k.change(ctx, func(key *SigningKey) *amtp.Error {
+		now := k.Now()
+		switch {
+		case key.Selector != selector || key.State != KeyWaiting:
+		case err != nil || record.String() != key.Record:
+			key.Seen = amtp.Time{}
+			refused = amtp.Errorf(amtp.CodeConflict, "DNS does not show the key %s yet. Publish at %s the TXT record: %s", selector, key.Name, key.Record)
+		case key.Seen.IsZero():
+			key.Seen = amtp.Time{Time: now}
+			fallthrough
+		case now.Sub(key.Seen.Time) < publishTime:
+			ready := key.Seen.Add(publishTime)
+			refused = amtp.Errorf(amtp.CodeConflict, "DNS shows the key %s since %s. Others may remember until %s that it was not there; use it then, or at once with --now.",
+				selector, key.Seen.UTC().Format(time.RFC3339), ready.UTC().Format(time.RFC3339)).With("ready_at", amtp.Time{Time: ready})
+			refused.RetryAfter = ready.Sub(now)
+		}
+		return nil
+	})
+	if changed != nil {
+		return refusal(changed)
+	}
+	return refused
+}
+
+// change has fn look at every key and stores what it changes.
+func (k *Keyring) change(ctx context.Context, fn func(*SigningKey) *amtp.Error) error {
+	return k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		list = slices.Clone(list)
+		for i := range list {
+			key, err := k.read(&list[i])
+			if err != nil {
+				return nil, err
+			}
+			if refused := fn(&key); refused != nil {
+				return nil, refused
+			}
+			if list[i].Facts, err = json.Marshal(key); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	})
+}
+
+// newKey makes a key under a selector that was never used: the day it was made,
+// and a number when there are several.
+func (k *Keyring) newKey(list []gateway.Secret, state KeyState) (gateway.Secret, error) {
+	now := k.Now()
+	taken := func(selector string) bool {
+		return slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
+	}
+	day := now.UTC().Format("20060102")
+	selector := day
+	for n := 2; taken(selector); n++ {
+		selector = fmt.Sprintf("%s-%d", day, n)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	signer, err := amtp.NewSigner(selector, private)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	name, err := amtp.KeyRecordName(selector, k.Domain)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	key := SigningKey{Selector: selector, State: state, Name: name, Record: signer.KeyRecord().String(), Created: amtp.Time{Time: now}}
+	if state == KeyActive {
+		key.Active = key.Created
+	}
+	return k.seal(key, private)
+}
+
+func (k *Keyring) seal(key SigningKey, private *ecdsa.PrivateKey) (gateway.Secret, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	sealed, err := k.Seal.Close(signing, key.Selector, der)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	facts, err := json.Marshal(key)
+	return gateway.Secret{Kind: signing, Name: key.Selector, Sealed: sealed, Facts: facts, Created: key.Created.Time}, err
+}
+
+func (k *Keyring) read(s *gateway.Secret) (key SigningKey, err error) {
+	if err := json.Unmarshal(s.Facts, &key); err != nil {
+		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
+	}
+	key.Name, err = amtp.KeyRecordName(key.Selector, k.Domain) // the domain may be another since
+	return key, err
+}
+
+// use opens the active key and signs with it from now on.
+func (k *Keyring) use(ctx context.Context) error {
+	list, err := k.Store.Secrets(ctx, signing)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		key, err := k.read(&list[i])
+		if err != nil {
+			return err
+		}
+		if key.State != KeyActive {
+			continue
+		}
+		der, err := k.Seal.Open(signing, key.Selector, list[i].Sealed)
+		if err != nil {
+			return fmt.Errorf("open the signing key %s: %w", key.Selector, err)
+		}
+		private, err := x509.ParsePKCS8PrivateKey(der)
+		if err != nil {
+			return fmt.Errorf("read the signing key %s: %w", key.Selector, err)
+		}
+		ec, ok := private.(*ecdsa.PrivateKey)
+		if !ok {
+			return fmt.Errorf("the signing key %s is not one on P-256", key.Selector)
+		}
+		signer, err := amtp.NewSigner(key.Selector, ec)
+		if err != nil {
+			return err
+		}
+		k.current.Store(signer)
+		return nil
+	}
+	return errors.New("no signing key is in use")
+}
