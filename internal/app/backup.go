@@ -105,3 +105,6 @@ func Resume(ctx context.Context, dir string) (was bool, err error) {
 	was = !s.Paused().IsZero()
 	return was, errors.Join(s.Resume(ctx), s.Close())
 }
+
+// Schema is the number of the database's schema in this release.
+func Schema() int64 { return sqlite.NewestSchema() }

@@ -7,10 +7,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/app"
 )
 
 // fakeGateway answers by "METHOD /path" and keeps what it was asked.
@@ -355,5 +360,30 @@ func TestVersion(t *testing.T) {
 	}
 	if got := u.run("--version"); got.exit != 0 || got.stdout != "amtp "+version()+"\n" {
 		t.Errorf("--version: %+v", got)
+	}
+	var said map[string]any
+	got := u.run("version", "--json")
+	if err := json.Unmarshal([]byte(got.stdout), &said); err != nil || got.exit != 0 {
+		t.Fatalf("version --json: %+v: %v", got, err)
+	}
+	want := map[string]any{
+		"version": version(), "protocol": amtp.Version, "schema": float64(app.Schema()),
+		"go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+	}
+	for name, value := range want {
+		if said[name] != value || value == "" || value == 0.0 {
+			t.Errorf("version --json says %s %v, want %v", name, said[name], value)
+		}
+	}
+}
+
+func TestProvenance(t *testing.T) {
+	var got provenance
+	got.stamp([]debug.BuildSetting{
+		{Key: "GOOS", Value: "linux"}, {Key: "vcs.revision", Value: "abc"},
+		{Key: "vcs.time", Value: "2026-11-22T10:00:00Z"}, {Key: "vcs.modified", Value: "true"},
+	})
+	if want := (provenance{Commit: "abc", Date: "2026-11-22T10:00:00Z", Modified: true}); got != want {
+		t.Errorf("stamp = %+v, want %+v", got, want)
 	}
 }

@@ -160,7 +160,7 @@ func Examine(ctx context.Context, file string) (facts Facts, err error) {
 	if facts, err = c.facts(); err != nil {
 		return facts, fmt.Errorf("%s %w: %w", file, ErrUnsound, err)
 	}
-	if newest := newestSchema(); facts.Schema > newest {
+	if newest := NewestSchema(); facts.Schema > newest {
 		return facts, fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one", file, facts.Schema, newest)
 	}
 	return facts, nil
@@ -180,8 +180,9 @@ func (c *statements) integrity() (faults []string, err error) {
 	return faults, err
 }
 
-// newestSchema returns the number of the last migration.
-func newestSchema() (newest int64) {
+// NewestSchema returns the number of the last migration: the schema that this
+// release writes, and the newest that it reads.
+func NewestSchema() (newest int64) {
 	names, _ := fs.Glob(migrations, "migrations/*.sql") // the pattern is well formed
 	for _, name := range names {
 		number, _, _ := strings.Cut(filepath.Base(name), "_")

@@ -69,7 +69,7 @@ func (c *statements) checkIntegrity() Finding {
 func (c *statements) checkSchema() Finding {
 	f := Finding{Name: "schema"}
 	facts, err := c.facts()
-	newest := newestSchema()
+	newest := NewestSchema()
 	switch {
 	case err != nil:
 		return failed(f.Name, err)
