@@ -1,6 +1,7 @@
 # make check   everything that must hold before a commit; CI runs the same
 # make demo    agents exchange messages through a real gateway
 # make bench   how fast, as ratios measured in one run
+# make release VERSION=v1.2.3   archives and packages for all systems, in dist/
 # make crash   kill the gateway under load, CYCLES times
 
 GO          ?= go
@@ -8,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CYCLES      ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: check format vet lint sizes test demo build bench crash fuzz
+.PHONY: check format vet lint sizes test demo build release bench crash fuzz
 
 check: format vet lint sizes test
 
@@ -37,6 +38,9 @@ demo:
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X github.com/amtp-go/amtp/internal/cli.release=$(VERSION)" -o amtp ./cmd/amtp
+
+release:
+	$(GO) run ./tools/release $(VERSION)
 
 bench:
 	$(GO) run ./bench $(BENCH)

@@ -45,6 +45,7 @@ var may = map[string][]string{
 	"cmd/amtp":                 {"internal/cli"},
 	"bench":                    {"", "internal/datadir"},
 	"tools/sizes":              {},
+	"tools/release":            {},
 	"e2e":                      {},
 	"examples/go":              {""},
 }
