@@ -98,7 +98,8 @@ type Claiming struct {
 }
 
 // Claimed are the jobs of one destination that were leased, the earliest due
-// first. Next is when the next of the rest is due, zero when there is none.
+// first. Next is when the next of the rest is due, zero when there is none; what
+// is leased is not of the rest.
 type Claimed struct {
 	Destination Destination
 	Jobs        []Job
@@ -134,7 +135,7 @@ type Settlement struct {
 	Since   time.Time // as of a Job
 	Same    int
 	Rekey   bool // the next attempt needs a new idempotency key
-	Report  bool // failures among the results are reported to the sender
+	Report  bool // failures among the results are reported to the sender, if it is still here
 }
 
 // JobFilter chooses jobs. Zero members do not restrict.
@@ -155,14 +156,14 @@ type JobPage struct {
 // DeliveryID names one delivery that is not in an inbox.
 type DeliveryID int64
 
-// DeadLetter is a delivery that failed, which an operator may try again.
-// AMTP §8.
+// DeadLetter is a delivery that failed, which an operator may try again as long
+// as the message's body is kept. AMTP §8.
 type DeadLetter struct {
 	ID          DeliveryID
 	Delivery    Delivery
 	Destination Destination
 	Envelope    Envelope
-	Body        []byte // only of DeadLetter, nil after its retention
+	Body        []byte // only of DeadLetter
 	Size        int
 	FirstTry    time.Time
 	LastTry     time.Time
@@ -193,8 +194,9 @@ type Jobs interface {
 	// once: by Accept, by Settle (a report) and by an operator.
 	Work() WorkBell
 
-	// Waiting lists destinations with jobs that nobody has leased or whose
-	// lease has ended, in the order of their names, those behind after only.
+	// Waiting lists the destinations that have jobs, in the order of their
+	// names, those behind after only. A job that is leased is due when Claim
+	// says that it is due again.
 	Waiting(ctx context.Context, after Destination, limit int) ([]Waiting, error)
 
 	// Claim leases for each destination up to Limit jobs that are due at now,
@@ -217,8 +219,8 @@ type Jobs interface {
 	// otherwise it is Retrying and due as the settlement says. Delivered and
 	// failed deliveries keep the job's attempts; a failure is a dead letter from
 	// then on. A delivery that is decided already, as those of a report are, is
-	// taken from the job and left as it is. ErrStale when the fence is not the
-	// job's: then nothing was changed.
+	// taken from the job and left as it is. A sender that was removed gets no
+	// report. ErrStale when the fence is not the job's: then nothing was changed.
 	Settle(context.Context, Settlement) error
 
 	// Expire gives up every job that was begun before then and is not leased,
@@ -246,11 +248,14 @@ type Jobs interface {
 	// DeadLetter returns one with its body. ErrNotFound.
 	DeadLetter(context.Context, DeliveryID) (DeadLetter, error)
 
-	// Redrive queues dead letters again, due at once, with a new schedule, and
-	// returns how many. A letter whose body is gone stays and is not counted.
-	// Calling it again changes nothing: what was redriven is no dead letter.
-	// After Forgotten since the message was received, Redriven of the job is
-	// now.
+	// Redrive queues dead letters again, due at once, with a new schedule or
+	// that of the message's job for the destination where there is one, and
+	// returns how many. Calling it again changes nothing: what was redriven is
+	// no dead letter. What was not reported yet is not reported any more. After
+	// Forgotten since the message was received, Redriven of the job is now.
+	//
+	// Many letters are queued in steps, so that those who write at the same time
+	// do not wait: after an error some may be queued. So does PurgeDead.
 	Redrive(ctx context.Context, f DeadFilter, now time.Time) (int, error)
 
 	// PurgeDead takes letters from the list for good; the messages keep their

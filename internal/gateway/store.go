@@ -30,6 +30,8 @@ var ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
 // may be called at the same time from many goroutines. A context ends the
 // waiting of the caller; a write that was begun is finished all the same.
 type Store interface {
+	Jobs
+
 	// Accept stores a message with one delivery per recipient, or recognises
 	// it as a retry of one that it has.
 	//
@@ -94,7 +96,8 @@ type Store interface {
 	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error) (Agent, error)
 
 	// RemoveAgent ends an agent and its keys at once. What it sent and received
-	// stays until its retention ends. ErrNotFound when it is gone.
+	// stays until its retention ends, and so do jobs to carry it: who carries
+	// them finds that there is no agent any more. ErrNotFound when it is gone.
 	RemoveAgent(ctx context.Context, id AgentID, now time.Time) error
 
 	// AgentNamed returns the living agent with the address, in any case of

@@ -1,10 +1,10 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -17,8 +17,9 @@ import (
 // writer's turn.
 type acceptance struct {
 	gateway.Acceptance
-	content []byte   // the fingerprint, for a sender nobody vouches for; else nil
-	dedup   [16]byte // when there is a key
+	content []byte      // the fingerprint, for a sender nobody vouches for; else nil
+	dedup   [16]byte    // when there is a key
+	early   *acceptance // as it was from a domain that did not sign yet, or nil
 	given   uuid.UUID
 	isUUID  bool // GivenID is a UUID, given
 	// same says of the messages that the writer was in doubt about whether
@@ -37,22 +38,14 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	if err := s.refusePaused(); err != nil {
 		return gateway.Accepted{}, err
 	}
-	p := acceptance{Acceptance: a}
-	if a.Class == gateway.ClassAnonymous && (a.Key != "" || a.GivenID != "") {
-		sum, err := a.Message.Fingerprint()
-		if err != nil {
-			return gateway.Accepted{}, err
-		}
-		p.content = sum[:16]
+	p, err := prepare(a)
+	if err != nil {
+		return gateway.Accepted{}, err
 	}
-	if a.Key != "" {
-		p.dedup = store.DedupKey(a.Class, a.SenderAgent, remoteSender(&a.Envelope), a.Key, p.content)
-	}
-	p.given, p.isUUID = a.GivenID.UUID()
 	for {
 		var out gateway.Accepted
 		err := s.write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
-			out, err = w.accept(&p)
+			out, err = w.accept(p)
 			return err
 		})
 		var doubt doubtful
@@ -62,27 +55,37 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 			}
 			return out, nil
 		}
-		if err := s.compare(ctx, &p, doubt.row); err != nil {
+		if err := s.compare(ctx, p, doubt.row); err != nil {
 			return gateway.Accepted{}, err
 		}
 	}
 }
 
-// compare finds out whether the stored message has a's content.
-func (s *Store) compare(ctx context.Context, a *acceptance, row int64) error {
-	var same bool
-	err := s.read(ctx, func(r *reader) (err error) {
-		same, err = r.sameContent(a.Message, row)
-		return err
-	})
-	if err != nil {
-		return err
+// prepare computes what the writer need not.
+func prepare(a gateway.Acceptance) (*acceptance, error) {
+	p := &acceptance{Acceptance: a}
+	named := a.Key != "" || a.GivenID != ""
+	if a.Class == gateway.ClassAnonymous && named {
+		sum, err := a.Message.Fingerprint()
+		if err != nil {
+			return nil, err
+		}
+		p.content = sum[:16]
 	}
-	if a.same == nil {
-		a.same = make(map[int64]bool, 1)
+	if a.Key != "" {
+		p.dedup = store.DedupKey(a.Class, a.SenderAgent, remoteSender(&a.Envelope), a.Key, p.content)
 	}
-	a.same[row] = same
-	return nil
+	p.given, p.isUUID = a.GivenID.UUID()
+	if a.Unsigned && a.Class != gateway.ClassAnonymous && named {
+		a.Class = gateway.ClassAnonymous
+		early, err := prepare(a)
+		if err != nil {
+			return nil, err
+		}
+		p.early, p.same = early, make(map[int64]bool, 1)
+		early.same = p.same
+	}
+	return p, nil
 }
 
 // remoteSender returns the sender's address unless it is a local agent.
@@ -97,7 +100,7 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	if w.reserve.refuses() {
 		return gateway.Accepted{}, gateway.ErrFull
 	}
-	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return !w.lives(r.Agent) })
+	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return r.Agent != 0 && !w.lives(r.Agent) })
 	prior, taken, err := w.prior(a, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
@@ -112,153 +115,15 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	row := w.next.message
+	to := addressing{acceptance: a, message: w.next.message}
 	w.next.message++
 	deliveries := make([]gateway.Delivery, len(recipients))
 	for i, r := range recipients {
-		if deliveries[i], err = w.deliver(a, row, r.Agent); err != nil {
+		if deliveries[i], err = w.deliver(&to, r); err != nil {
 			return gateway.Accepted{}, err
 		}
 	}
 	return gateway.Accepted{ID: id, Deliveries: deliveries}, nil
-}
-
-// prior returns the row of the message that a repeats, 0 for none, and whether
-// a's given id already is some other message's. A new idempotency key is
-// remembered on the way if keep is set, for the message that a repeats or else
-// for the next row. Nothing was changed when it returns an error.
-func (w *writer) prior(a *acceptance, keep bool) (row int64, taken bool, err error) {
-	if a.GivenID != "" {
-		if row, taken, err = w.priorByID(a); err != nil {
-			return 0, false, err
-		}
-	}
-	if a.Key == "" {
-		return row, taken, nil
-	}
-	if keep {
-		target, used := w.next.message, any(null{})
-		if row != 0 { // a further key, which the stored body does not tell
-			target, used = row, store.Micros(a.ReceivedAt)
-		}
-		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target, used)
-		if err != nil || added == 1 {
-			return row, taken, err
-		}
-	}
-	var keyed int64
-	err = w.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
-		keyed = s.ColumnInt64(0)
-		return nil
-	}, a.dedup[:])
-	if err != nil {
-		return 0, false, err
-	}
-	if keyed == 0 {
-		return row, taken, nil
-	}
-	if row != 0 && row != keyed {
-		return 0, false, gateway.ErrReused
-	}
-	same, err := w.same(a, keyed)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return keyed, taken, err
-}
-
-// priorByID looks for the sender's earlier message under the id that it gives.
-func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
-	if a.isUUID {
-		mine := false
-		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
-			taken = true
-			mine = gateway.Class(s.ColumnInt64(1)) == a.Class && gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
-				s.ColumnText(3) == remoteSender(&a.Envelope)
-			row = s.ColumnInt64(0)
-			return nil
-		}, a.given[:])
-		if err != nil {
-			return 0, false, err
-		}
-		if mine {
-			same, err := w.same(a, row)
-			if err != nil || same {
-				return row, true, err
-			}
-			if a.Class != gateway.ClassAnonymous {
-				return 0, true, gateway.ErrReused
-			}
-		}
-	}
-	row, err = w.aliased(a)
-	if row == 0 || err != nil {
-		return 0, taken, err
-	}
-	same, err := w.same(a, row)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return row, taken, err
-}
-
-func (w *writer) aliased(a *acceptance) (row int64, err error) {
-	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ?`,
-		func(s *sqlite3.Stmt) error {
-			row = s.ColumnInt64(0)
-			return nil
-		}, string(a.GivenID), int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant())
-	return row, err
-}
-
-// variant tells apart the messages that strangers send under one id.
-func (a *acceptance) variant() []byte {
-	if a.content == nil {
-		return []byte{}
-	}
-	return a.content
-}
-
-// same reports whether the stored message has a's content. Retries nearly
-// always have the same bytes; anything else is doubtful and compared by the
-// caller, who then comes again.
-func (w *writer) same(a *acceptance, row int64) (same bool, err error) {
-	if same, known := a.same[row]; known {
-		return same, nil
-	}
-	err = w.query(`SELECT body FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		same = bytes.Equal(s.ColumnRawBlob(0), a.Message.Raw())
-		return nil
-	}, row)
-	if err == nil && !same {
-		err = doubtful{row}
-	}
-	return same, err
-}
-
-// sameContent compares a message with a stored one by fingerprint.
-func (c *statements) sameContent(m *amtp.Message, row int64) (bool, error) {
-	var body, kept []byte
-	err := c.query(`SELECT body, fingerprint FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		body, kept = s.ColumnBlob(0, nil), s.ColumnBlob(1, nil)
-		return nil
-	}, row)
-	if err != nil {
-		return false, err
-	}
-	now, err := m.Fingerprint()
-	if err != nil {
-		return false, err
-	}
-	if len(body) == 0 {
-		return string(kept) == string(now[:]), nil
-	}
-	stored, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		return false, refused
-	}
-	then, err := stored.Fingerprint()
-	return then == now, err
 }
 
 // insertMessage writes the message's row under the next number and returns its
@@ -296,25 +161,69 @@ func stamp(e *gateway.Envelope) int64 {
 	return store.Micros(e.Timestamp)
 }
 
-// deliver puts the message into a local agent's inbox.
-func (w *writer) deliver(a *acceptance, message int64, agent gateway.AgentID) (gateway.Delivery, error) {
-	thread, err := w.thread(a, agent)
+// addressing is a message on its way to its recipients.
+type addressing struct {
+	*acceptance
+	message int64
+	known   bool // the message was there before, and may have jobs
+	jobs    map[gateway.Destination]gateway.JobID
+}
+
+// deliver gives a recipient its delivery: in the inbox of a pull agent at once,
+// with the message's job for its destination otherwise.
+func (w *writer) deliver(to *addressing, r gateway.Recipient) (gateway.Delivery, error) {
+	at := store.FromMicros(store.Micros(to.ReceivedAt))
+	d := gateway.Delivery{Recipient: r.Address, Agent: r.Agent, State: gateway.Queued, Changed: at, NextDue: at}
+	destination := gateway.Destination(r.Address.Domain())
+	if r.Agent != 0 {
+		d.Recipient, d.Mode = w.dir.address(r.Agent)
+		if d.Mode != modePush {
+			d.Mode, d.State, d.Delivered, d.NextDue, d.Attempts = modePull, gateway.Delivered, at, time.Time{}, 1
+			return d, w.box(to, r.Agent)
+		}
+		destination = gateway.PushTo(r.Agent)
+	}
+	job, err := w.jobFor(to, destination)
 	if err != nil {
 		return gateway.Delivery{}, err
 	}
-	now := store.Micros(a.ReceivedAt)
+	thread, address := "", ""
+	if r.Agent == 0 {
+		address = r.Address.String()
+	} else if thread, err = w.thread(to.acceptance, r.Agent); err != nil {
+		return gateway.Delivery{}, err
+	}
+	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, address, state, changed, job, thread, pushed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.next.delivery, to.message, int64(r.Agent), optional(address), int64(gateway.Queued), store.Micros(at), int64(job),
+		optional(thread), optional(bit(r.Agent != 0)))
+	w.next.delivery++
+	return d, err
+}
+
+// How a local agent gets its messages.
+const (
+	modePull = "pull"
+	modePush = "push"
+)
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// box puts the message into a local agent's inbox.
+func (w *writer) box(to *addressing, agent gateway.AgentID) error {
+	thread, err := w.thread(to.acceptance, agent)
+	if err != nil {
+		return err
+	}
 	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, state, changed, thread) VALUES (?, ?, ?, ?, ?, ?)`,
-		w.next.delivery, message, int64(agent), int64(gateway.Delivered), now, optional(thread))
-	if err != nil {
-		return gateway.Delivery{}, err
-	}
+		w.next.delivery, to.message, int64(agent), int64(gateway.Delivered), store.Micros(to.ReceivedAt), optional(thread))
 	w.next.delivery++
 	w.rings = append(w.rings, agent)
-	address, mode := w.dir.address(agent)
-	at := store.FromMicros(now)
-	return gateway.Delivery{
-		Recipient: address, Agent: agent, Mode: mode, State: gateway.Delivered, Changed: at, Delivered: at, Attempts: 1,
-	}, nil
+	return err
 }
 
 // parent returns the row of the message that a answers, 0 when there is none
@@ -368,29 +277,4 @@ func uuidText(b []byte) string {
 		return ""
 	}
 	return u.String()
-}
-
-// repeat answers a retry, and delivers to the recipients it adds.
-func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.Recipient) (gateway.Accepted, error) {
-	record, err := w.record(w.dir, gateway.Reader{Everyone: true}, row, false)
-	if err != nil {
-		return gateway.Accepted{}, err
-	}
-	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
-	for _, r := range recipients {
-		known := slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return d.Agent == r.Agent })
-		if known {
-			continue
-		}
-		d, err := w.deliver(a, row, r.Agent)
-		if err != nil {
-			return gateway.Accepted{}, err
-		}
-		out.Deliveries = append(out.Deliveries, d)
-	}
-	if len(out.Deliveries) > len(record.Deliveries) {
-		// Who is added gets the content, also when its retention was over.
-		_, err = w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
-	}
-	return out, err
 }

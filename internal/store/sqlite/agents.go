@@ -17,9 +17,9 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 		}
-		added, err := w.exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Description, a.Role,
+		added, err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Target, a.Description, a.Role,
 			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
 			store.Micros(a.CreatedAt), store.Micros(a.LastActive))
 		if err != nil {
@@ -61,12 +61,12 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		if err := change(&a); err != nil {
 			return refusedChange{err}
 		}
-		_, err = w.exec(`UPDATE agent SET mode = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ? WHERE id = ?`,
-			a.DeliveryMode, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
+		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ? WHERE id = ?`,
+			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
 			a.Listed, int64(id))
 		w.changes = append(w.changes, func(d *directory) {
 			e := d.agent[id]
-			e.DeliveryMode, e.Description, e.Role = a.DeliveryMode, a.Description, a.Role
+			e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 			e.Capabilities, e.SupportedSchemas, e.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
 		})
 		changed = a

@@ -1,15 +1,18 @@
 package sqlite
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// bells wakes those who wait at an inbox.
+// bells wakes those who wait at an inbox, and who carries what is due.
 type bells struct {
 	mu      sync.Mutex
 	waiting map[gateway.AgentID][]chan struct{}
+	work    workBell
 }
 
 // Watch returns a channel that receives after a message entered the inbox.
@@ -50,5 +53,54 @@ func (b *bells) ring(agent gateway.AgentID) {
 		case bell <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// maxRang is how many destinations the bell of the queue notes. Beyond them it
+// is quicker to ask for all.
+const maxRang = 1024
+
+// workBell notes for which destinations there is something to do.
+type workBell struct {
+	c    chan struct{}
+	mu   sync.Mutex
+	rang map[gateway.Destination]struct{}
+	all  bool
+}
+
+// Work returns the bell of the queue.
+func (s *Store) Work() gateway.WorkBell { return &s.bells.work }
+
+// C receives after Take would return something.
+func (b *workBell) C() <-chan struct{} { return b.c }
+
+// Take returns what rang since the last call, in the order of the names.
+func (b *workBell) Take() (rang []gateway.Destination, all bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rang, all = slices.Sorted(maps.Keys(b.rang)), b.all
+	clear(b.rang)
+	b.all = false
+	return rang, all
+}
+
+func (b *workBell) ring(due []gateway.Destination) {
+	if len(due) == 0 {
+		return
+	}
+	b.mu.Lock()
+	for _, d := range due {
+		if b.all {
+			break
+		}
+		if b.rang[d] = struct{}{}; len(b.rang) > maxRang {
+			clear(b.rang)
+			b.all = true
+		}
+	}
+	b.mu.Unlock()
+	select {
+	case b.c <- struct{}{}:
+	default:
 	}
 }

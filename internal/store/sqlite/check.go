@@ -42,6 +42,11 @@ func Check(ctx context.Context, dir string) []Finding {
 	for _, q := range consistency {
 		list = append(list, c.checkNone(q))
 	}
+	if facts, err := c.facts(); err != nil || facts.Schema >= jobsSchema {
+		for _, q := range queueing {
+			list = append(list, c.checkNone(q))
+		}
+	}
 	list = append(list, c.countAll())
 	_, _ = c.exec("ROLLBACK") // nothing was written
 	_ = c.close()             // nor is anything held
@@ -129,7 +134,8 @@ type nothing struct {
 	args  []any
 }
 
-// consistency says what points where, and what must not be missing.
+// consistency says what points where, and what must not be missing, in a
+// database of any release.
 var consistency = []nothing{
 	{"deliveries", "every delivery has its message and its recipient", "deliveries without their message or recipient",
 		`SELECT count(*) FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message)
@@ -145,10 +151,33 @@ var consistency = []nothing{
 		`SELECT count(*) FROM dedup k WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message)`, nil},
 	{"aliases", "every alias has its message", "aliases without their message",
 		`SELECT count(*) FROM alias a WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message)`, nil},
-	{"shipments", "every shipment has its message", "shipments without their message",
-		`SELECT count(*) FROM shipment s WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = s.message)`, nil},
 	{"agent keys", "every key has a living agent", "keys without a living agent",
 		`SELECT count(*) FROM agent_key k WHERE NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = k.agent AND a.removed IS NULL)`, nil},
+}
+
+// jobsSchema is the first schema that has jobs.
+const jobsSchema = 3
+
+// queueing says how jobs and what they carry belong together.
+var queueing = []nothing{
+	{"waiting deliveries", "every delivery that waits has the job that carries it", "deliveries wait for nothing: their job is gone or carries something else",
+		`SELECT count(*) FROM delivery d WHERE d.state = ? AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = d.job AND j.message = d.message
+			AND j.destination = CASE WHEN d.agent <> 0 THEN 'push:' || d.agent ELSE substr(d.address, instr(d.address, '@') + 1) END)`,
+		[]any{int(gateway.Queued)}},
+	{"jobs", "every job has its message and something to carry", "jobs without their message or without a delivery",
+		`SELECT count(*) FROM job j WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = j.message AND m.body IS NOT NULL)
+			OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id
+				AND (d.state = ?1 AND j.destination <> ?2 OR d.state IN (?3, ?4) AND j.destination = ?2))`,
+		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired)}},
+	{"attempts", "every job counts its attempts, and is leased while one is made", "jobs whose state, lease and counts do not agree, or that are there twice",
+		`SELECT count(*) FROM job j WHERE state NOT IN (?1, ?2, ?3) OR (state = ?2) <> (lease IS NOT NULL) OR due < lease
+			OR attempts < 0 OR attempts > fence OR (state = ?1) <> (fence = 0) OR destination <> ?4 AND EXISTS
+				(SELECT 1 FROM job k WHERE k.message = j.message AND k.destination = j.destination AND k.id <> j.id)`,
+		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), string(gateway.Reports)}},
+	{"dead letters", "every dead letter failed and has its message", "dead letters that did not fail or that have no content",
+		`SELECT count(*) FROM delivery d WHERE dead IS NOT NULL
+			AND (state NOT IN (?, ?) OR NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message AND m.body IS NOT NULL))`,
+		[]any{int(gateway.Failed), int(gateway.Expired)}},
 }
 
 func (c *statements) checkNone(q nothing) Finding {

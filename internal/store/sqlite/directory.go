@@ -40,7 +40,7 @@ type keyEntry struct {
 	touched bool
 }
 
-const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed`
+const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target`
 
 func loadDirectory(c *statements) (*directory, error) {
 	d := &directory{
@@ -87,7 +87,7 @@ func scanAgent(s *sqlite3.Stmt) (*entry, error) {
 	return &entry{
 		Agent: gateway.Agent{
 			ID: gateway.AgentID(s.ColumnInt64(0)), Address: address, DeliveryMode: s.ColumnText(3),
-			Description: s.ColumnText(4), Role: s.ColumnText(5),
+			Target: s.ColumnText(12), Description: s.ColumnText(4), Role: s.ColumnText(5),
 			Capabilities: capabilities, SupportedSchemas: schemas, Listed: s.ColumnBool(8),
 			CreatedAt: store.FromMicros(s.ColumnInt64(9)), LastActive: store.FromMicros(s.ColumnInt64(10)),
 		},

@@ -25,7 +25,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 		seen, skip, bytes := 0, f.Offset, 0
 		err := r.query(`SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
 			FROM delivery d INDEXED BY delivery_box JOIN message m ON m.id = d.message
-			WHERE d.agent = ? AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
+			WHERE d.agent = ? AND d.pushed IS NULL AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
 			func(st *sqlite3.Stmt) error {
 				item := gateway.InboxItem{
 					Seq:           st.ColumnInt64(0),
@@ -77,8 +77,8 @@ func (r *reader) appendItem(dir *directory, page *gateway.InboxPage, item gatewa
 func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		return r.query(`SELECT
-				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND state = ?2 LIMIT ?3)),
-				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND state = ?2 AND read IS NULL LIMIT ?3))`,
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND pushed IS NULL AND state = ?2 LIMIT ?3)),
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND pushed IS NULL AND state = ?2 AND read IS NULL LIMIT ?3))`,
 			func(st *sqlite3.Stmt) error {
 				pending, unread = st.ColumnInt(0), st.ColumnInt(1)
 				return nil
@@ -94,6 +94,7 @@ type boxed struct {
 	acked time.Time
 	read  time.Time
 	id    amtp.MessageID
+	out   bool // it was pushed and is not in the inbox
 }
 
 // boxed finds the delivery of a message to an agent.
@@ -102,12 +103,12 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 	if err != nil {
 		return b, err
 	}
-	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
+	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
 		WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
 		b = boxed{
 			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
 			acked: store.FromMicros(s.ColumnInt64(2)), read: store.FromMicros(s.ColumnInt64(3)),
-			id: amtp.MessageID(uuidText(s.ColumnRawBlob(4))),
+			id: amtp.MessageID(uuidText(s.ColumnRawBlob(4))), out: s.ColumnBool(5),
 		}
 		return nil
 	}, row, int64(agent))
@@ -152,7 +153,7 @@ func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.Mes
 		if err != nil {
 			return err
 		}
-		if b.state != gateway.Delivered {
+		if b.state != gateway.Delivered || b.out {
 			return gateway.ErrNotFound
 		}
 		mark = gateway.Mark{ID: b.id, At: b.read}

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -109,47 +111,117 @@ func threadID(stored string, own amtp.MessageID) amtp.MessageID {
 	return amtp.MessageID(stored)
 }
 
-func (c *statements) deliveries(dir *directory, row int64) (list []gateway.Delivery, err error) {
-	err = c.query(`SELECT agent, address, state, changed, delivered, acked, attempts, code, reason
-		FROM delivery WHERE message = ? ORDER BY seq`, func(s *sqlite3.Stmt) error {
-		d := gateway.Delivery{
-			Agent:     gateway.AgentID(s.ColumnInt64(0)),
-			State:     gateway.State(s.ColumnInt64(2)),
-			Changed:   store.FromMicros(s.ColumnInt64(3)),
-			Delivered: store.FromMicros(s.ColumnInt64(4)),
-			Acked:     store.FromMicros(s.ColumnInt64(5)),
-			Attempts:  s.ColumnInt(6),
-			ErrorCode: amtp.Code(s.ColumnText(7)),
-			ErrorText: s.ColumnText(8),
-		}
-		if d.Agent != 0 {
-			d.Recipient, d.Mode = dir.address(d.Agent)
-		} else if d.Recipient, err = amtp.ParseAddress(s.ColumnText(1)); err != nil {
-			return err
-		}
-		if d.State == gateway.Delivered && d.Delivered.IsZero() {
-			d.Delivered = d.Changed // one time is stored while both are the same
-		}
-		if d.Agent != 0 && s.ColumnType(6) == sqlite3.NULL {
-			d.Attempts = 1 // a pull inbox takes a message at the first try
-		}
-		list = append(list, d)
-		return nil
-	}, row)
+// deliveryColumns are read by scanDelivery, of a delivery d and its job j, from
+// any column on.
+const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delivered, d.acked, d.attempts, d.code, d.reason, d.pushed,
+	d.place, j.state, j.changed, j.attempts, j.due, j.code, j.reason`
+
+const afterDelivery = 18
+
+// placed is a delivery with its place among the recipients.
+type placed struct {
+	gateway.Delivery
+	place int64
+}
+
+func scanDelivery(dir *directory, s *sqlite3.Stmt, from int) (d placed, err error) {
+	d.place = s.ColumnInt64(from)
+	d.Delivery = gateway.Delivery{
+		Agent:     gateway.AgentID(s.ColumnInt64(from + 1)),
+		State:     gateway.State(s.ColumnInt64(from + 3)),
+		Changed:   store.FromMicros(s.ColumnInt64(from + 4)),
+		Delivered: store.FromMicros(s.ColumnInt64(from + 5)),
+		Acked:     store.FromMicros(s.ColumnInt64(from + 6)),
+		Attempts:  s.ColumnInt(from + 7),
+		ErrorCode: amtp.Code(s.ColumnText(from + 8)),
+		ErrorText: s.ColumnText(from + 9),
+	}
+	pushed := s.ColumnBool(from + 10)
+	if d.Agent == 0 || pushed {
+		d.ID = gateway.DeliveryID(d.place)
+	}
+	if place := s.ColumnInt64(from + 11); place != 0 {
+		d.place = place
+	}
+	if d.Agent != 0 {
+		d.Recipient, _ = dir.address(d.Agent)
+		d.Mode = modePull
+	} else if d.Recipient, err = amtp.ParseAddress(s.ColumnText(from + 2)); err != nil {
+		return d, err
+	}
+	if pushed {
+		d.Mode = modePush
+	}
+	if d.State == gateway.Delivered && d.Delivered.IsZero() {
+		d.Delivered = d.Changed // one time is stored while both are the same
+	}
+	if d.Agent != 0 && !pushed && s.ColumnType(from+7) == sqlite3.NULL {
+		d.Attempts = 1 // a pull inbox takes a message at the first try
+	}
+	if d.State == gateway.Queued && s.ColumnType(from+12) != sqlite3.NULL {
+		waits(&d.Delivery, s, from)
+	}
+	return d, nil
+}
+
+// waits shows a delivery that is not decided as its job stands.
+func waits(d *gateway.Delivery, s *sqlite3.Stmt, from int) {
+	d.State = gateway.State(s.ColumnInt64(from + 12))
+	if changed := store.FromMicros(s.ColumnInt64(from + 13)); changed.After(d.Changed) {
+		d.Changed = changed
+	}
+	d.Attempts = s.ColumnInt(from + 14)
+	if d.State != gateway.Delivering {
+		d.NextDue = store.FromMicros(s.ColumnInt64(from + 15))
+	}
+	d.ErrorCode, d.ErrorText = amtp.Code(s.ColumnText(from+16)), s.ColumnText(from+17)
+}
+
+func (c *statements) deliveries(dir *directory, row int64) ([]gateway.Delivery, error) {
+	return c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
+}
+
+// deliveriesBy returns what the query finds, in the order in which the
+// recipients were named.
+func (c *statements) deliveriesBy(dir *directory, sql string, args ...any) ([]gateway.Delivery, error) {
+	var found []placed
+	inOrder := true
+	err := c.query(sql, func(s *sqlite3.Stmt) error {
+		d, err := scanDelivery(dir, s, 0)
+		inOrder = inOrder && (len(found) == 0 || found[len(found)-1].place < d.place)
+		found = append(found, d)
+		return err
+	}, args...)
+	if !inOrder {
+		slices.SortFunc(found, func(a, b placed) int { return cmp.Compare(a.place, b.place) })
+	}
+	list := make([]gateway.Delivery, len(found))
+	for i := range found {
+		list[i] = found[i].Delivery
+	}
 	return list, err
 }
 
 // errEnough ends a scan early.
 var errEnough = errors.New("enough")
 
-// Messages lists messages, newest first.
-func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+// mayList waits until one of the few lists may begin that run at once.
+func (s *Store) mayList(ctx context.Context) (release func(), err error) {
 	select {
 	case s.lists <- struct{}{}:
-		defer func() { <-s.lists }()
+		return func() { <-s.lists }, nil
 	case <-ctx.Done():
-		return page, ctx.Err()
+		return nil, ctx.Err()
 	}
+}
+
+// Messages lists messages, newest first.
+func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+	release, err := s.mayList(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer release()
 	sql, args := s.selection(by, f)
 	looked := 0
 	err = s.read(ctx, func(r *reader) error {
@@ -194,10 +266,11 @@ func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
 		return true, nil
 	}
 	var states []gateway.Delivery
-	err := c.query(`SELECT state FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
+	err := c.query(`SELECT CASE WHEN d.state = ?2 THEN coalesce(j.state, d.state) ELSE d.state END
+			FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ?1`, func(s *sqlite3.Stmt) error {
 		states = append(states, gateway.Delivery{State: gateway.State(s.ColumnInt64(0))})
 		return nil
-	}, row)
+	}, row, int64(gateway.Queued))
 	return gateway.Summary(states) == want, err
 }
 
@@ -221,7 +294,7 @@ func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql strin
 	}
 	if !f.Recipient.IsZero() {
 		sql += ` AND EXISTS (SELECT 1 FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id
-			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ?))`
+			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ? COLLATE NOCASE))`
 		args = append(args, s.dir.everNamed(f.Recipient), f.Recipient.Key())
 	}
 	if !f.Since.IsZero() {

@@ -157,10 +157,14 @@ func (r *reader) prepare(m *aged) bool {
 
 // standing reads of a message's deliveries what its retention depends on.
 func (c *statements) standing(row int64) (list []gateway.Delivery, err error) {
-	err = c.query(`SELECT agent, state, changed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
-		list = append(list, gateway.Delivery{
+	err = c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
+		d := gateway.Delivery{
 			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)), Changed: store.FromMicros(s.ColumnInt64(2)),
-		})
+		}
+		if s.ColumnBool(3) {
+			d.Mode = modePush
+		}
+		list = append(list, d)
 		return nil
 	}, row)
 	return list, err
@@ -217,6 +221,10 @@ func (w *writer) dropBody(m *aged, did *gateway.Purged) error {
 		return err
 	}
 	did.Bodies += int(n)
+	// Without its content nobody can try it again.
+	if _, err := w.exec(`UPDATE delivery INDEXED BY delivery_message SET dead = NULL WHERE message = ? AND dead IS NOT NULL`, m.row); err != nil {
+		return err
+	}
 	if m.key == nil {
 		return nil
 	}
@@ -252,7 +260,7 @@ func (w *writer) forget(row int64, did *gateway.Purged) error {
 		}
 	}
 	for _, sql := range []string{
-		`DELETE FROM delivery WHERE message = ?`, `DELETE FROM shipment WHERE message = ?`, `DELETE FROM message WHERE id = ?`,
+		`DELETE FROM delivery WHERE message = ?`, `DELETE FROM message WHERE id = ?`,
 	} {
 		if _, err := w.exec(sql, row); err != nil {
 			return err

@@ -69,7 +69,9 @@ type Store struct {
 	closeErr error
 }
 
-var _ gateway.Store = (*Store)(nil)
+var (
+	_ gateway.Store = (*Store)(nil)
+)
 
 // readerCount is how many reads run at once. More than the cores of a small
 // machine, so that one long list does not hold up an inbox.
@@ -96,6 +98,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
+	s.bells.work.c, s.bells.work.rang = make(chan struct{}, 1), make(map[gateway.Destination]struct{})
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -157,6 +160,9 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	if err := s.loadPause(); err != nil {
+		return err
+	}
+	if err := s.writer.lapse(); err != nil {
 		return err
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)

@@ -30,9 +30,10 @@ type writer struct {
 
 // pending is what a transaction will have done when it is committed.
 type pending struct {
-	rings   []gateway.AgentID  // whose bells ring
-	changes []func(*directory) // to the directory
-	removed []gateway.AgentID  // agents that are gone already for the rest of the batch
+	rings   []gateway.AgentID     // whose bells ring
+	work    []gateway.Destination // for which something is due at once
+	changes []func(*directory)    // to the directory
+	removed []gateway.AgentID     // agents that are gone already for the rest of the batch
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -155,6 +156,7 @@ func (w *writer) published() {
 	for _, agent := range w.rings {
 		w.bells.ring(agent)
 	}
+	w.bells.work.ring(w.pending.work)
 }
 
 // fault decides what a failed batch means. A full disk passes; after any other
@@ -183,7 +185,7 @@ func isRefusal(err error) bool {
 	var doubt doubtful
 	var change refusedChange
 	return errors.As(err, &doubt) || errors.As(err, &change) || errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
-		errors.Is(err, gateway.ErrBusy)
+		errors.Is(err, gateway.ErrBusy) || errors.Is(err, gateway.ErrStale) || errors.Is(err, gateway.ErrConflict)
 }
 
 func isFull(err error) bool { return errors.Is(err, sqlite3.FULL) }

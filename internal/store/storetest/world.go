@@ -77,6 +77,15 @@ func (w *world) agent(name string) person {
 	return p
 }
 
+// pushed registers an agent of that name that gets its messages by push.
+func (w *world) pushed(name string) person {
+	w.Helper()
+	p := w.agent(name)
+	p.DeliveryMode, p.Target = "push", "https://"+name+".example/hook"
+	w.works("UpdateAgent", w.update(w.ctx, p.Agent))
+	return p
+}
+
 func (w *world) register(name string) (person, error) {
 	now := w.now()
 	key := newKey(name+strconv.FormatInt(w.ticks.Load(), 10), 0, now)
@@ -104,6 +113,8 @@ type letter struct {
 	from    person
 	remote  string // the sender's address when it is no agent here
 	to      []person
+	far     []string      // recipients in other domains, behind those here
+	early   bool          // its domain may not have signed before
 	class   gateway.Class // ClassAgent unless said otherwise
 	id      amtp.MessageID
 	key     string
@@ -125,7 +136,7 @@ func (w *world) body(l *letter) string {
 	for i, p := range l.to {
 		to[i] = p.Address.String()
 	}
-	m["recipients"] = to
+	m["recipients"] = append(to, l.far...)
 	for name, value := range map[string]string{
 		"message_id": string(l.id), "idempotency_key": l.key, "in_reply_to": string(l.answers),
 	} {
@@ -169,6 +180,10 @@ func (w *world) acceptance(l letter) gateway.Acceptance {
 	for _, p := range l.to {
 		a.Recipients = append(a.Recipients, gateway.Recipient{Agent: p.ID})
 	}
+	for _, address := range l.far {
+		a.Recipients = append(a.Recipients, gateway.Recipient{Address: w.address(address)})
+	}
+	a.Unsigned = l.early
 	return a
 }
 
@@ -309,7 +324,7 @@ func together(n int, fn func(i int)) {
 // update gives the agent with a's id what a says about itself.
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
 	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
-		now.DeliveryMode, now.Description, now.Role = a.DeliveryMode, a.Description, a.Role
+		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 		now.Capabilities, now.SupportedSchemas, now.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
 		return nil
 	})

@@ -1,0 +1,235 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// deadStep is how many letters one transaction changes: messages wait behind it.
+const deadStep = 256
+
+// DeadLetters lists dead letters.
+func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gateway.DeadPage, err error) {
+	release, err := s.mayList(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer release()
+	limit := f.Limit
+	if limit > 0 {
+		f.Limit++
+	}
+	err = s.read(ctx, func(r *reader) (err error) {
+		page.Letters, err = r.letters(s.dir, f, false)
+		return err
+	})
+	if page.HasMore = limit > 0 && len(page.Letters) > limit; page.HasMore {
+		page.Letters = page.Letters[:limit]
+	}
+	return page, err
+}
+
+// DeadLetter returns one dead letter with its body.
+func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (letter gateway.DeadLetter, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		list, err := r.letters(s.dir, gateway.DeadFilter{IDs: []gateway.DeliveryID{id}}, true)
+		if err == nil && len(list) == 0 {
+			err = gateway.ErrNotFound
+		}
+		if err == nil {
+			letter = list[0]
+		}
+		return err
+	})
+	return letter, err
+}
+
+func (c *statements) letters(dir *directory, f gateway.DeadFilter, body bool) (list []gateway.DeadLetter, err error) {
+	where, args := deadSelection(f)
+	columns := envelopeColumns + `, ` + deliveryColumns + `, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation`
+	if body {
+		columns += `, m.body`
+	}
+	err = c.query(`SELECT `+columns+where, func(s *sqlite3.Stmt) error {
+		const rest = afterEnvelope + afterDelivery
+		d, err := scanDelivery(dir, s, afterEnvelope)
+		if err != nil {
+			return err
+		}
+		l := gateway.DeadLetter{
+			ID: d.ID, Delivery: d.Delivery, Destination: destination(&d.Delivery),
+			Size:     s.ColumnInt(rest),
+			FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
+			At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),
+		}
+		if body {
+			l.Body = s.ColumnBlob(rest+5, nil)
+		}
+		l.Envelope, err = scanEnvelope(dir, s)
+		list = append(list, l)
+		return err
+	}, args...)
+	return list, err
+}
+
+// destination returns what the delivery waits for while it waits.
+func destination(d *gateway.Delivery) gateway.Destination {
+	if d.Agent != 0 {
+		return gateway.PushTo(d.Agent)
+	}
+	return gateway.Destination(d.Recipient.Domain())
+}
+
+// deadSelection returns the rest of a query for the dead letters that match.
+func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
+	index, where := `delivery_dead`, ` WHERE d.dead IS NOT NULL AND d.seq > ?`
+	args = append(args, int64(f.After))
+	if f.IDs != nil {
+		ids, _ := json.Marshal(f.IDs) // numbers cannot fail
+		where += ` AND d.seq IN (SELECT value FROM json_each(?))`
+		args = append(args, string(ids))
+	}
+	if f.Message != "" {
+		u, _ := f.Message.UUID() // the zero UUID is no message's
+		index = `delivery_message`
+		where += ` AND d.message = (SELECT id FROM message WHERE uuid = ?)`
+		args = append(args, u[:])
+	}
+	if f.Destination != "" {
+		if f.Destination.Kind() == gateway.KindRemote {
+			where += ` AND d.agent = 0 AND substr(d.address, instr(d.address, '@') + 1) = ?`
+			args = append(args, string(f.Destination))
+		} else {
+			where += ` AND 'push:' || d.agent = ?`
+			args = append(args, string(f.Destination))
+		}
+	}
+	if f.Code != "" {
+		where += ` AND d.code = ?`
+		args = append(args, string(f.Code))
+	}
+	if !f.Before.IsZero() {
+		where += ` AND d.dead < ?`
+		args = append(args, store.Micros(f.Before))
+	}
+	sql = ` FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message LEFT JOIN job j ON j.id = d.job` + where + ` ORDER BY d.seq`
+	if f.Limit > 0 {
+		sql += ` LIMIT ?`
+		args = append(args, f.Limit)
+	}
+	return sql, args
+}
+
+// Redrive queues dead letters again.
+func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time) (int, error) {
+	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) { return w.redrive(seq, now) })
+}
+
+// PurgeDead takes letters from the list.
+func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error) {
+	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) {
+		n, err := w.exec(`UPDATE delivery SET dead = NULL WHERE seq = ? AND dead IS NOT NULL`, seq)
+		return n == 1, err
+	})
+}
+
+// eachDead does something to every dead letter that matches, in transactions of
+// bounded size, and returns to how many it was done.
+func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(*writer, int64) (bool, error)) (done int, err error) {
+	for rest := f.Limit; ; {
+		if f.Limit = deadStep; rest > 0 {
+			f.Limit = min(rest, deadStep)
+		}
+		where, args := deadSelection(f)
+		var found []int64
+		err := s.read(ctx, func(r *reader) error {
+			return r.query(`SELECT d.seq`+where, func(st *sqlite3.Stmt) error {
+				found = append(found, st.ColumnInt64(0))
+				return nil
+			}, args...)
+		})
+		if err != nil || len(found) == 0 {
+			return done, err
+		}
+		var did int
+		err = s.write(ctx, 256*len(found), func(w *writer) error {
+			did = 0
+			for _, seq := range found {
+				was, err := do(w, seq)
+				if err != nil {
+					return err
+				}
+				did += int(bit(was))
+			}
+			return nil
+		})
+		if err != nil {
+			return done, err // did is not ours while the write goes on
+		}
+		done += did
+		f.After = gateway.DeliveryID(found[len(found)-1])
+		if rest -= len(found); rest == 0 || len(found) < f.Limit {
+			return done, nil
+		}
+	}
+}
+
+// buried is a dead letter as redrive looks at it.
+type buried struct {
+	message     int64
+	state       gateway.State
+	report      int64 // the job that has yet to report it, or 0
+	destination gateway.Destination
+	received    time.Time
+	size        int
+}
+
+// redrive queues one dead letter again, false when it is none any more.
+func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
+	var l buried
+	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body) FROM delivery d JOIN message m ON m.id = d.message
+			WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
+		l = buried{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
+			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6)}
+		if agent := gateway.AgentID(s.ColumnInt64(3)); agent != 0 {
+			l.destination = gateway.PushTo(agent)
+			return nil
+		}
+		_, domain, _ := strings.Cut(s.ColumnText(4), "@")
+		l.destination = gateway.Destination(domain)
+		return nil
+	}, seq)
+	if err != nil || l.message == 0 {
+		return false, err
+	}
+	state, err := gateway.Next(l.state, gateway.Redrive)
+	if err != nil {
+		return false, err
+	}
+	job, err := w.joinJob(l.message, l.destination, now)
+	if err == nil && job == 0 {
+		job, err = w.insertJob(l.message, l.destination, now, l.size)
+	}
+	if err == nil && now.Sub(l.received) >= gateway.Forgotten {
+		_, err = w.exec(`UPDATE job SET redriven = ? WHERE id = ?`, store.Micros(now), int64(job))
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
+			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = ?`,
+		int64(state), store.Micros(now), int64(job), seq)
+	if err != nil || l.report == 0 {
+		return true, err
+	}
+	// What is tried again is not reported; a report of nothing else is gone.
+	_, err = w.exec(`DELETE FROM job WHERE id = ?1 AND NOT EXISTS
+			(SELECT 1 FROM delivery INDEXED BY delivery_message WHERE message = ?2 AND job = ?1)`, l.report, l.message)
+	return true, err
+}

@@ -1,0 +1,269 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// jobColumns are read by scanJob, of a job j and its message m, from column 0 on.
+const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
+	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id`
+
+// queued is a job with the row of its message.
+type queued struct {
+	gateway.Job
+	row int64
+}
+
+func scanJob(s *sqlite3.Stmt) queued {
+	at := func(column int) time.Time { return store.FromMicros(s.ColumnInt64(column)) }
+	return queued{row: s.ColumnInt64(20), Job: gateway.Job{
+		ID:          gateway.JobID(s.ColumnInt64(0)),
+		Destination: gateway.Destination(s.ColumnText(1)),
+		State:       gateway.State(s.ColumnInt64(2)),
+		Fence:       s.ColumnInt64(3),
+		Attempts:    s.ColumnInt(4),
+		Begun:       at(5), FirstTry: at(6), LastTry: at(7), Due: at(8), Lease: at(9),
+		Rekeys:      s.ColumnInt(10),
+		Redriven:    at(11),
+		Size:        s.ColumnInt(12),
+		Code:        amtp.Code(s.ColumnText(13)),
+		Reason:      s.ColumnText(14),
+		Since:       at(15),
+		Same:        s.ColumnInt(16),
+		Message:     amtp.MessageID(uuidText(s.ColumnRawBlob(17))),
+		Class:       gateway.Class(s.ColumnInt64(18)),
+		SenderAgent: gateway.AgentID(s.ColumnInt64(19)),
+	}}
+}
+
+// oneJob reads the first job that the query finds. There is none where its ID
+// is 0.
+func (c *statements) oneJob(sql string, args ...any) (j queued, err error) {
+	err = c.query(sql, func(s *sqlite3.Stmt) error {
+		j = scanJob(s)
+		return nil
+	}, args...)
+	return j, err
+}
+
+// job reads one job.
+func (c *statements) job(id gateway.JobID) (queued, error) {
+	return c.oneJob(`SELECT `+jobColumns+` FROM job j JOIN message m ON m.id = j.message WHERE j.id = ?`, int64(id))
+}
+
+// jobFor returns the message's job for the destination, due at once: the one
+// that it has, or a new one.
+func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID, err error) {
+	if id = to.jobs[d]; id != 0 {
+		return id, nil
+	}
+	if to.known {
+		if id, err = w.joinJob(to.message, d, to.ReceivedAt); err != nil {
+			return 0, err
+		}
+	}
+	if id == 0 {
+		if id, err = w.insertJob(to.message, d, to.ReceivedAt, len(to.Message.Raw())); err != nil {
+			return 0, err
+		}
+	}
+	if to.jobs == nil {
+		to.jobs = make(map[gateway.Destination]gateway.JobID, 1)
+	}
+	to.jobs[d] = id
+	return id, nil
+}
+
+// insertJob adds a job that is due now.
+func (w *writer) insertJob(message int64, d gateway.Destination, now time.Time, size int) (gateway.JobID, error) {
+	at := store.Micros(now)
+	_, err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same)
+			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0)`,
+		string(d), message, int64(gateway.Queued), at, at, at, size)
+	w.work = append(w.work, d)
+	return gateway.JobID(w.conn.LastInsertRowID()), err
+}
+
+// joinJob makes the message's job for the destination due now, 0 when there is
+// none. One that is leased has to be settled first, which leaves it who joined.
+func (w *writer) joinJob(message int64, d gateway.Destination, now time.Time) (id gateway.JobID, err error) {
+	err = w.query(`SELECT id FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`, func(s *sqlite3.Stmt) error {
+		id = gateway.JobID(s.ColumnInt64(0))
+		return nil
+	}, message, string(d))
+	if err != nil || id == 0 {
+		return 0, err
+	}
+	w.work = append(w.work, d)
+	_, err = w.exec(`UPDATE job SET due = min(due, ?1) WHERE id = ?2 AND (lease IS NULL OR lease <= ?1)`, store.Micros(now), int64(id))
+	return id, err
+}
+
+// Waiting lists destinations that have jobs: it leaps from one to the next, and
+// to the first that is due of each, whatever waits there.
+func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`WITH RECURSIVE next (name) AS (
+				SELECT (SELECT destination FROM job INDEXED BY job_due WHERE destination > ?1 ORDER BY destination LIMIT 1)
+				UNION ALL
+				SELECT (SELECT destination FROM job INDEXED BY job_due WHERE destination > name ORDER BY destination LIMIT 1)
+					FROM next WHERE name IS NOT NULL
+				LIMIT ?2)
+			SELECT name, (SELECT due FROM job INDEXED BY job_due WHERE destination = name ORDER BY due LIMIT 1) FROM next WHERE name IS NOT NULL`,
+			func(st *sqlite3.Stmt) error {
+				list = append(list, gateway.Waiting{
+					Destination: gateway.Destination(st.ColumnText(0)), Due: store.FromMicros(st.ColumnInt64(1)),
+				})
+				return nil
+			}, string(after), limit)
+	})
+	return list, err
+}
+
+// Claim leases jobs that are due.
+func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+	if err := s.refusePaused(); err != nil {
+		return nil, err
+	}
+	var out []gateway.Claimed
+	size := 0
+	for i := range wanted {
+		size += 64 * wanted[i].Limit
+	}
+	err := s.write(ctx, size, func(w *writer) error {
+		out = make([]gateway.Claimed, len(wanted))
+		for i := range wanted {
+			out[i].Destination = wanted[i].Destination
+			if err := w.claim(&out[i], wanted[i].Limit, now, lease); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err // out is not ours while the write goes on
+	}
+	return out, nil
+}
+
+// claim leases up to limit jobs of one destination. What is leased is due after
+// its lease, so that no later claim walks over it.
+func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) error {
+	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
+			WHERE j.destination = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		c.Jobs = append(c.Jobs, scanJob(s).Job)
+		return nil
+	}, string(c.Destination), store.Micros(now), max(limit, 0))
+	if err != nil {
+		return err
+	}
+	for i := range c.Jobs {
+		if err := w.lease(&c.Jobs[i], now, lease); err != nil {
+			return err
+		}
+	}
+	return w.query(`SELECT due FROM job INDEXED BY job_due WHERE destination = ? AND (lease IS NULL OR lease <= ?) ORDER BY due LIMIT 1`,
+		func(s *sqlite3.Stmt) error {
+			c.Next = store.FromMicros(s.ColumnInt64(0))
+			return nil
+		}, string(c.Destination), store.Micros(now))
+}
+
+// lease begins an attempt, of which everything is written before it is made.
+func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
+	state := j.State
+	if state == gateway.Delivering { // and its lease has ended
+		var err error
+		if state, err = gateway.Next(state, gateway.Lapse); err != nil {
+			return err
+		}
+	}
+	state, err := gateway.Next(state, gateway.Claim)
+	if err != nil {
+		return err
+	}
+	j.State = state
+	j.Fence++
+	j.Attempts++
+	j.LastTry, j.Lease = now, lease
+	if j.FirstTry.IsZero() {
+		j.FirstTry = now
+	}
+	if j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)); j.Due.Before(lease) {
+		j.Due = lease
+	}
+	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
+		int64(state), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(lease), store.Micros(j.FirstTry),
+		store.Micros(now), int64(j.ID))
+	for _, t := range []*time.Time{&j.FirstTry, &j.LastTry, &j.Lease, &j.Due} {
+		*t = store.FromMicros(store.Micros(*t)) // as it is stored
+	}
+	return err
+}
+
+// Parcel returns a leased job with its message.
+func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p gateway.Parcel, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		j, err := r.job(job)
+		if err != nil {
+			return err
+		}
+		if j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
+			return gateway.ErrStale
+		}
+		p, err = r.parcel(s.dir, j, true)
+		return err
+	})
+	return p, err
+}
+
+// parcel completes a job with what it carries.
+func (c *statements) parcel(dir *directory, j queued, body bool) (gateway.Parcel, error) {
+	p := gateway.Parcel{Job: j.Job}
+	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) (err error) {
+		p.Envelope, err = scanEnvelope(dir, s)
+		p.Body = s.ColumnBlob(afterEnvelope, nil)
+		return err
+	}, body, j.row)
+	if err != nil {
+		return p, err
+	}
+	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
+			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.row, int64(j.ID))
+	return p, err
+}
+
+// lapse ends the leases of a process that is no more: whoever opens the database
+// is alone. Their attempts count, and the next follows as if each had failed.
+func (w *writer) lapse() error {
+	var leased []queued
+	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_lease JOIN message m ON m.id = j.message WHERE j.lease IS NOT NULL`,
+		func(s *sqlite3.Stmt) error {
+			leased = append(leased, scanJob(s))
+			return nil
+		})
+	if err != nil || len(leased) == 0 {
+		return err
+	}
+	return w.transaction(func() error {
+		for i := range leased {
+			j := &leased[i]
+			state, err := gateway.Next(j.State, gateway.Lapse)
+			if err != nil {
+				return err
+			}
+			due := j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
+			_, err = w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`, int64(state), store.Micros(due), int64(j.ID))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

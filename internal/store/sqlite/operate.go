@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// JobsPage lists jobs, oldest first.
+func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway.JobPage, err error) {
+	release, err := s.mayList(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer release()
+	sql, args := jobSelection(f)
+	if f.Limit > 0 {
+		sql += ` LIMIT ?`
+		args = append(args, f.Limit+1)
+	}
+	err = s.read(ctx, func(r *reader) error {
+		var rows []queued
+		err := r.query(sql, func(st *sqlite3.Stmt) error {
+			rows = append(rows, scanJob(st))
+			return nil
+		}, args...)
+		if err != nil {
+			return err
+		}
+		if page.HasMore = f.Limit > 0 && len(rows) > f.Limit; page.HasMore {
+			rows = rows[:f.Limit]
+		}
+		for _, j := range rows {
+			p, err := r.parcel(s.dir, j, false)
+			if err != nil {
+				return err
+			}
+			page.Jobs = append(page.Jobs, p)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// jobSelection returns the query for the jobs that match, oldest first.
+func jobSelection(f gateway.JobFilter) (sql string, args []any) {
+	index, where := ``, ` WHERE j.id > ?`
+	args = append(args, int64(f.After))
+	if f.State != 0 {
+		where += ` AND j.state = ?`
+		args = append(args, int64(f.State))
+	}
+	if f.State == gateway.Delivering {
+		index = ` INDEXED BY job_lease`
+		where += ` AND j.lease IS NOT NULL`
+	}
+	if f.Destination != "" {
+		where += ` AND j.destination = ?`
+		args = append(args, string(f.Destination))
+		if f.State != gateway.Delivering {
+			index = ` INDEXED BY job_due`
+		}
+	}
+	if f.Message != "" {
+		u, _ := f.Message.UUID() // the zero UUID is no message's
+		index = ` INDEXED BY job_message`
+		where += ` AND j.message = (SELECT id FROM message WHERE uuid = ?)`
+		args = append(args, u[:])
+	}
+	return `SELECT ` + jobColumns + ` FROM job j` + index + ` JOIN message m ON m.id = j.message` + where + ` ORDER BY j.id`, args
+}
+
+// idle returns a job that is there and not leased at now.
+func (w *writer) idle(id gateway.JobID, now time.Time) (queued, error) {
+	j, err := w.job(id)
+	switch {
+	case err != nil:
+		return j, err
+	case j.ID == 0:
+		return j, gateway.ErrNotFound
+	case j.Lease.After(now):
+		return j, gateway.ErrConflict
+	case j.State == gateway.Delivering: // and its lease has ended
+		j.State, err = gateway.Next(j.State, gateway.Lapse)
+	}
+	return j, err
+}
+
+// Hasten makes a job due.
+func (s *Store) Hasten(ctx context.Context, job gateway.JobID, now time.Time) error {
+	return s.write(ctx, 64, func(w *writer) error {
+		j, err := w.idle(job, now)
+		if err != nil {
+			return err
+		}
+		w.work = append(w.work, j.Destination)
+		_, err = w.exec(`UPDATE job SET state = ?1, due = min(due, ?2), lease = NULL WHERE id = ?3`, int64(j.State), store.Micros(now), int64(job))
+		return err
+	})
+}
+
+// Cancel ends a job and what it has not decided.
+func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) error {
+	return s.write(ctx, 256, func(w *writer) error {
+		j, err := w.idle(job, now)
+		if err != nil {
+			return err
+		}
+		state, err := gateway.Next(j.State, gateway.Cancel)
+		if err != nil {
+			return err
+		}
+		if j.Destination == gateway.Reports { // those whose failure it tells of failed all the same
+			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET job = NULL WHERE message = ? AND job = ?`, j.row, int64(job))
+		} else {
+			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET state = ?, changed = ?, attempts = ?, job = NULL WHERE message = ? AND job = ?`,
+				int64(state), store.Micros(now), j.Attempts, j.row, int64(job))
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.exec(`DELETE FROM job WHERE id = ?`, int64(job))
+		return err
+	})
+}

@@ -1,0 +1,404 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// claiming are the promises about leases.
+func claiming() []promise {
+	return []promise{
+		{"Claim leases jobs that are due, the earliest due first and among those the oldest", earliestFirst},
+		{"Fence and Attempts were counted up, State is Delivering, LastTry now", claimCounts},
+		{"up to Limit of each destination", claimLimits},
+		{"Next is when the next of the rest is due, zero when there is none", claimNext},
+		{"a job is not due again before its lease ends, nor before the retry of Backoff", notDueBefore},
+		{"a job whose lease ended is claimed like any other", claimAfterLease},
+		{"two calls never lease the same job for overlapping times", neverTwice},
+		{"ErrPaused while the store is paused: then nothing is leased", claimPaused},
+		{"Parcel returns a job with its message", parcelIsWhole},
+		{"Parcel is ErrStale when it was claimed again or settled", parcelStale},
+		{"Waiting lists destinations in the order of their names", waitingInOrder},
+		{"the bell rings for what is due at once", workRings},
+		{"the bell says all when there were too many", bellSaysAll},
+		{"a local message neither rings nor waits", localIsNoWork},
+	}
+}
+
+// leaseTime is how long the jobs of these tests are leased.
+const leaseTime = 90 * time.Second
+
+// claim leases everything of the destinations that is due.
+func (w *world) claim(now time.Time, destinations ...gateway.Destination) []gateway.Job {
+	w.Helper()
+	var wanted []gateway.Claiming
+	for _, d := range destinations {
+		wanted = append(wanted, gateway.Claiming{Destination: d, Limit: 1000})
+	}
+	got, err := w.store.Claim(w.ctx, wanted, now, now.Add(leaseTime))
+	if err != nil {
+		w.Fatalf("Claim = %v, want no error", err)
+	}
+	var jobs []gateway.Job
+	for i := range got {
+		same(w, "destination of the answer", got[i].Destination, destinations[i])
+		jobs = append(jobs, got[i].Jobs...)
+	}
+	return jobs
+}
+
+// parcel is one under a lease.
+type parcel struct{ gateway.Parcel }
+
+// claimOne leases the one job of the destination that is due.
+func (w *world) claimOne(d gateway.Destination, now time.Time) parcel {
+	w.Helper()
+	jobs := w.claim(now, d)
+	if len(jobs) != 1 {
+		w.Fatalf("%d jobs for %s are due at %v, want 1", len(jobs), d, now)
+	}
+	p, err := w.store.Parcel(w.ctx, jobs[0].ID, jobs[0].Fence)
+	if err != nil {
+		w.Fatalf("Parcel = %v, want no error", err)
+	}
+	return parcel{p}
+}
+
+// settled is how an attempt ends that decides the deliveries.
+func (p parcel) settled(w *world, e gateway.Event, decided ...gateway.Delivery) gateway.Settlement {
+	s := gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Report: p.Reported()}
+	for i := range decided {
+		r := gateway.Result{Delivery: decided[i].ID, Event: e}
+		if e != gateway.Success {
+			r.Code, r.Reason = "RECIPIENT_NOT_FOUND", "nobody of that name"
+		}
+		s.Results = append(s.Results, r)
+	}
+	return s
+}
+
+func (w *world) settle(s gateway.Settlement) {
+	w.Helper()
+	if err := w.store.Settle(w.ctx, s); err != nil {
+		w.Fatalf("Settle = %v, want no error; %+v", err, s)
+	}
+}
+
+// mail posts one message to an address elsewhere.
+func (w *world) mail(from person, to ...string) amtp.MessageID {
+	w.Helper()
+	return w.post(letter{from: from, far: to}).ID
+}
+
+func messagesOf(jobs []gateway.Job) []amtp.MessageID {
+	list := make([]amtp.MessageID, len(jobs))
+	for i := range jobs {
+		list[i] = jobs[i].Message
+	}
+	return list
+}
+
+func earliestFirst(w *world) {
+	alice := w.agent("alice")
+	var ids []amtp.MessageID
+	for range 5 {
+		ids = append(ids, w.mail(alice, "a@far.example"))
+	}
+	sameTime := w.now()
+	for range 3 {
+		a := w.acceptance(letter{from: alice, far: []string{"a@far.example"}})
+		a.ReceivedAt = sameTime
+		got, err := w.store.Accept(w.ctx, a)
+		w.works("Accept", err)
+		ids = append(ids, got.ID)
+	}
+	early := w.acceptance(letter{from: alice, far: []string{"a@far.example"}})
+	early.ReceivedAt = morning.Add(-time.Hour)
+	got, err := w.store.Accept(w.ctx, early)
+	w.works("Accept", err)
+	ids = slices.Insert(ids, 0, got.ID)
+	late := w.acceptance(letter{from: alice, far: []string{"a@far.example"}})
+	late.ReceivedAt = morning.Add(time.Hour)
+	_, err = w.store.Accept(w.ctx, late)
+	w.works("Accept", err)
+	w.mail(alice, "a@other.example")
+	sameList(w, "messages", messagesOf(w.claim(w.now(), "far.example")), ids)
+}
+
+func claimCounts(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	now := w.now()
+	first := now
+	for i := range 4 {
+		j := w.claim(now, "far.example")[0]
+		stored := w.oneJob("far.example").Job
+		for where, j := range map[string]gateway.Job{"answer": j, "store": stored} {
+			same(w, "fence in the "+where, j.Fence, int64(i+1))
+			same(w, "attempts in the "+where, j.Attempts, i+1)
+			same(w, "state in the "+where, j.State, gateway.Delivering)
+			w.sameTime("first try in the "+where, j.FirstTry, first)
+			w.sameTime("last try in the "+where, j.LastTry, now)
+			w.sameTime("lease in the "+where, j.Lease, now.Add(leaseTime))
+		}
+		same(w, "the answer is what is stored", j, stored)
+		if i < 2 {
+			w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour)})
+		}
+		now = now.Add(time.Hour)
+	}
+}
+
+func claimLimits(w *world) {
+	alice := w.agent("alice")
+	for range 5 {
+		w.mail(alice, "a@one.example", "b@two.example", "c@three.example")
+	}
+	now := w.now()
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "one.example", Limit: 2}, {Destination: "two.example", Limit: 9},
+		{Destination: "three.example"}, {Destination: "nobody.example", Limit: 1}}, now, now.Add(leaseTime))
+	w.works("Claim", err)
+	for i, want := range []int{2, 5, 0, 0} {
+		same(w, fmt.Sprintf("jobs of %s", got[i].Destination), len(got[i].Jobs), want)
+	}
+	none, err := w.store.Claim(w.ctx, nil, now, now.Add(leaseTime))
+	w.works("Claim of nothing", err)
+	same(w, "claims of nothing", len(none), 0)
+}
+
+func claimNext(w *world) {
+	alice := w.agent("alice")
+	wanted := []gateway.Claiming{{Destination: "far.example", Limit: 2}}
+	next := func(now time.Time) time.Time {
+		got, err := w.store.Claim(w.ctx, wanted, now, now.Add(leaseTime))
+		w.works("Claim", err)
+		return got[0].Next
+	}
+	w.sameTime("next of nothing", next(w.now()), time.Time{})
+	for range 3 {
+		w.mail(alice, "a@far.example")
+	}
+	third := w.jobs(gateway.JobFilter{})[2]
+	now := w.now()
+	w.sameTime("next while one is due", next(now), third.Due)
+	w.sameTime("next when all are leased", next(now), time.Time{})
+	list := w.jobs(gateway.JobFilter{})
+	due := now.Add(time.Minute)
+	w.settle(gateway.Settlement{Job: list[1].ID, Fence: list[1].Fence, Now: now, Due: due})
+	w.settle(gateway.Settlement{Job: list[0].ID, Fence: list[0].Fence, Now: now, Due: due.Add(time.Hour)})
+	w.sameTime("next when two wait", next(now), due)
+}
+
+func notDueBefore(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	now := w.now()
+	for attempt := 1; attempt <= 12; attempt++ {
+		j := w.claim(now, "far.example")[0]
+		lease, retry := now.Add(leaseTime), now.Add(gateway.Backoff(j.ID, attempt))
+		due := lease
+		if retry.After(due) {
+			due = retry.Truncate(time.Microsecond)
+		}
+		w.sameTime(fmt.Sprintf("due of attempt %d", attempt), j.Due, due)
+		same(w, "claimed just before", len(w.claim(due.Add(-time.Microsecond), "far.example")), 0)
+		now = due
+	}
+}
+
+func claimAfterLease(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example")
+	first := w.claimOne("far.example", w.now())
+	second := w.claimOne("far.example", first.Lease)
+	same(w, "job", second.ID, first.ID)
+	same(w, "fence", second.Fence, first.Fence+1)
+	same(w, "attempts", second.Attempts, 2)
+	w.fails("Settle of the first", w.store.Settle(w.ctx, first.settled(w, gateway.Success, first.Recipients...)), gateway.ErrStale)
+	same(w, "state", w.read(alice, id).Deliveries[0].State, gateway.Delivering)
+	w.settle(second.settled(w, gateway.Success, second.Recipients...))
+	same(w, "state when settled", w.read(alice, id).Deliveries[0].State, gateway.Delivered)
+}
+
+func neverTwice(w *world) {
+	alice := w.agent("alice")
+	const n = 60
+	for range n {
+		w.mail(alice, "a@far.example")
+	}
+	now := w.now()
+	var mu sync.Mutex
+	seen := make(map[gateway.JobID]int)
+	together(8, func(int) {
+		for range 20 {
+			got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 3}}, now, now.Add(leaseTime))
+			if err != nil {
+				w.Errorf("Claim = %v, want no error", err)
+				return
+			}
+			mu.Lock()
+			for _, j := range got[0].Jobs {
+				seen[j.ID]++
+			}
+			mu.Unlock()
+		}
+	})
+	same(w, "jobs leased", len(seen), n)
+	for id, times := range seen {
+		same(w, fmt.Sprintf("leases of job %d", id), times, 1)
+	}
+}
+
+func claimPaused(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	w.works("Pause", w.store.Pause(w.ctx, w.now()))
+	now := w.now()
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 1}}, now, now.Add(leaseTime))
+	w.fails("Claim", err, gateway.ErrPaused)
+	same(w, "claims", len(got), 0)
+	j := w.oneJob("far.example")
+	same(w, "state", j.State, gateway.Queued)
+	same(w, "fence", j.Fence, 0)
+	w.works("Resume", w.store.Resume(w.ctx))
+	same(w, "jobs after it", len(w.claim(now, "far.example")), 1)
+}
+
+func parcelIsWhole(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	a := w.acceptance(letter{from: alice, to: []person{bob}, far: []string{"x@far.example", "y@other.example", "Z@far.example"}, id: "token"})
+	got, err := w.store.Accept(w.ctx, a)
+	w.works("Accept", err)
+	job := w.claim(w.now(), "far.example")[0]
+	p, err := w.store.Parcel(w.ctx, job.ID, job.Fence)
+	w.works("Parcel", err)
+	same(w, "job", p.Job, job)
+	same(w, "body", string(p.Body), string(a.Message.Raw()))
+	a.ID = got.ID
+	w.sameEnvelope("parcel", p.Envelope, a.Envelope)
+	same(w, "recipients", addresses(p.Recipients), "x@far.example Z@far.example")
+	same(w, "states", states(p.Recipients), "delivering delivering")
+	same(w, "ids", p.Recipients[0].ID != 0 && p.Recipients[0].ID != p.Recipients[1].ID, true)
+	s := parcel{p}.settled(w, gateway.Success, p.Recipients[0])
+	s.Due = w.now()
+	w.settle(s)
+	again := w.claimOne("far.example", w.now())
+	same(w, "recipients not decided yet", addresses(again.Recipients), "Z@far.example")
+}
+
+func parcelStale(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	queued := w.oneJob("far.example")
+	first := w.claimOne("far.example", w.now())
+	second := w.claimOne("far.example", first.Lease)
+	stale := func(what string, id gateway.JobID, fence int64) {
+		_, err := w.store.Parcel(w.ctx, id, fence)
+		w.fails("Parcel "+what, err, gateway.ErrStale)
+	}
+	stale("that was not claimed", queued.ID, 0)
+	stale("of the first claim", first.ID, first.Fence)
+	stale("of a claim to come", first.ID, second.Fence+1)
+	stale("of no job", 999, 1)
+	w.settle(gateway.Settlement{Job: second.ID, Fence: second.Fence, Now: w.now(), Due: w.now()})
+	stale("that is to be tried again", second.ID, second.Fence)
+	third := w.claimOne("far.example", w.now())
+	w.settle(third.settled(w, gateway.Success, third.Recipients...))
+	stale("that is done", third.ID, third.Fence)
+}
+
+func waitingInOrder(w *world) {
+	alice, bob := w.agent("alice"), w.pushed("bob")
+	var want []gateway.Waiting
+	for i := range 7 {
+		name := gateway.Destination(fmt.Sprintf("d%d.example", i))
+		due := w.now()
+		for k := range 3 {
+			a := w.acceptance(letter{from: alice, far: []string{"a@" + string(name)}})
+			a.ReceivedAt = due.Add(time.Duration(2-k) * time.Microsecond)
+			_, err := w.store.Accept(w.ctx, a)
+			w.works("Accept", err)
+		}
+		want = append(want, gateway.Waiting{Destination: name, Due: due})
+	}
+	push := w.acceptance(letter{from: alice, to: []person{bob}})
+	_, err := w.store.Accept(w.ctx, push)
+	w.works("Accept", err)
+	want = append(want, gateway.Waiting{Destination: gateway.PushTo(bob.ID), Due: push.ReceivedAt})
+	w.waiting("all", "", 100, want)
+	w.waiting("some", "", 3, want[:3])
+	w.waiting("some behind", want[2].Destination, 3, want[3:6])
+	w.waiting("all behind", "d2", 100, want[2:])
+	w.waiting("behind all", want[7].Destination, 3, nil)
+	now := w.now()
+	j := w.claim(now, "d0.example")
+	want[0].Due = w.jobs(gateway.JobFilter{Destination: "d0.example"})[0].Due
+	w.waiting("one leased", "", 1, want[:1])
+	for _, j := range j {
+		w.works("Cancel", w.store.Cancel(w.ctx, j.ID, j.Lease))
+	}
+	w.waiting("one done", "", 2, want[1:3])
+}
+
+func (w *world) waiting(what string, after gateway.Destination, limit int, want []gateway.Waiting) {
+	w.Helper()
+	got, err := w.store.Waiting(w.ctx, after, limit)
+	w.works("Waiting", err)
+	same(w, "destinations of "+what, len(got), len(want))
+	for i := range min(len(got), len(want)) {
+		same(w, "destination of "+what, got[i].Destination, want[i].Destination)
+		w.sameTime("due of "+what+" "+string(want[i].Destination), got[i].Due, want[i].Due)
+	}
+}
+
+func workRings(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@b.example")
+	w.mail(alice, "a@a.example", "a@b.example")
+	same(w, "rang", w.rang(), "a.example b.example")
+	same(w, "rang again", w.rang(), "")
+	for _, j := range w.claim(w.now(), "a.example", "b.example") {
+		s := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: w.now()} // at once
+		if j.Destination == "b.example" {
+			s.Due = s.Now.Add(time.Minute)
+		}
+		w.settle(s)
+	}
+	same(w, "rang after Settle", w.rang(), "a.example")
+}
+
+func bellSaysAll(w *world) {
+	alice := w.agent("alice")
+	var to []string
+	for i := range 1024 {
+		to = append(to, fmt.Sprintf("a@d%d.example", i))
+	}
+	for part := range slices.Chunk(to, 100) {
+		w.mail(alice, part...)
+	}
+	list, all := w.store.Work().Take()
+	same(w, "destinations", len(list), len(to))
+	same(w, "all", all, false)
+	for part := range slices.Chunk(append(to, "a@more.example"), 100) {
+		w.mail(alice, part...)
+	}
+	list, all = w.store.Work().Take()
+	same(w, "destinations of too many", len(list), 0)
+	same(w, "all of too many", all, true)
+	w.mail(alice, "a@b.example")
+	list, all = w.store.Work().Take()
+	sameList(w, "destinations after that", list, []gateway.Destination{"b.example"})
+	same(w, "all after that", all, false)
+}
+
+func localIsNoWork(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	w.send(alice, bob)
+	same(w, "rang", w.rang(), "")
+	w.waiting("nothing", "", 10, nil)
+}
