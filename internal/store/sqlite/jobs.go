@@ -234,9 +234,34 @@ func (c *statements) parcel(dir *directory, j queued, body bool) (gateway.Parcel
 	if err != nil {
 		return p, err
 	}
+	if body {
+		if p.InReplyTo, err = c.knownAs(&p.Envelope); err != nil {
+			return p, err
+		}
+	}
 	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
 			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.row, int64(j.ID))
 	return p, err
+}
+
+// knownAs returns the id under which other gateways know the message that e
+// answers: the one that it came with, or else ours. "" when the sender does not
+// have it.
+func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error) {
+	if e.InReplyTo == "" || e.SenderAgent == 0 {
+		return "", nil
+	}
+	row, err := c.find(gateway.Reader{Agent: e.SenderAgent}, e.InReplyTo)
+	if err != nil || row == 0 {
+		return "", err
+	}
+	err = c.query(`SELECT uuid, CASE WHEN sender_agent IS NULL THEN given_id END FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		if id = amtp.MessageID(s.ColumnText(1)); id == "" {
+			id = amtp.MessageID(uuidText(s.ColumnRawBlob(0)))
+		}
+		return nil
+	}, row)
+	return id, err
 }
 
 // lapse ends the leases of a process that is no more: whoever opens the database

@@ -22,6 +22,7 @@ func claiming() []promise {
 		{"two calls never lease the same job for overlapping times", neverTwice},
 		{"ErrPaused while the store is paused: then nothing is leased", claimPaused},
 		{"Parcel returns a job with its message", parcelIsWhole},
+		{"Parcel says under which id others know what it answers", parcelAnswers},
 		{"Parcel is ErrStale when it was claimed again or settled", parcelStale},
 		{"Waiting lists destinations in the order of their names", waitingInOrder},
 		{"the bell rings for what is due at once", workRings},
@@ -289,6 +290,26 @@ func parcelIsWhole(w *world) {
 	w.settle(s)
 	again := w.claimOne("far.example", w.now())
 	same(w, "recipients not decided yet", addresses(again.Recipients), "Z@far.example")
+}
+
+func parcelAnswers(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	uuid := amtp.NewMessageID()
+	far := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}}
+	token, whole, other := far, far, far
+	token.id, whole.id, other.to = "token", uuid, []person{carol}
+	own := w.post(letter{from: alice, to: []person{bob}, id: "mine"}).ID
+	for _, c := range []struct{ answers, want amtp.MessageID }{
+		{"", ""}, {"unheard-of", ""}, {amtp.NewMessageID(), ""},
+		{w.post(token).ID, "token"}, {w.post(whole).ID, uuid}, {w.post(other).ID, ""},
+		{own, own}, {"mine", own},
+	} {
+		w.post(letter{from: alice, far: []string{"a@far.example"}, answers: c.answers})
+		p := w.claimOne("far.example", w.now())
+		same(w, "id of what is answered by "+string(c.answers), p.InReplyTo, c.want)
+		same(w, "the sender's word", p.Envelope.InReplyTo, c.answers)
+		w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	}
 }
 
 func parcelStale(w *world) {
