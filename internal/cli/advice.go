@@ -61,6 +61,7 @@ var advice = map[amtp.Code]string{
 	"IS_LINK":       "name the directory itself, or remove the link",
 	"NO_PERMISSION": "name a directory in which you may write, or ask its owner",
 	"NOT_WRITTEN":   "remove the cause that the text names and run it again",
+	codeNoProfile:   `"amtp profile list" shows those that there are`,
 	codeDemoFailed:  "run it again; what the last command printed says what is wrong",
 }
 

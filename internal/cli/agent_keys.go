@@ -58,7 +58,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	target := id
 	if save != "" {
 		other := *p
-		other.configFile = save
+		other.configFile, other.profile = save, ""
 		if target, err = other.identity(); err != nil {
 			return err
 		}

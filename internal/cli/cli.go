@@ -45,6 +45,7 @@ type program struct {
 	json       bool          // --json
 	gateway    string        // --gateway
 	configFile string        // --config
+	profile    string        // --profile
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
@@ -105,6 +106,8 @@ Environment:
   AMTP_AGENT_NAME    the agent's name
   AMTP_ADMIN_KEY     the gateway's admin key, to register agents elsewhere than
                      on this machine
+  AMTP_PROFILE       which identity of ~/.amtp-config.json to use, see
+                     "amtp help profile"
 They go before what "amtp setup" saved in ~/.amtp-config.json.
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 not set up or not authorised,
@@ -149,7 +152,7 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
-	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.unregisterCommand())
+	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
 		p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))

@@ -143,6 +143,7 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 	}
 	actor := newProgram(strings.NewReader(""), screen, screen, []string{
 		"HOME=" + home, "AMTP_DATA_DIR=" + filepath.Join(d.dir, "data"), "AMTP_GATEWAY_URL=" + d.url,
+		"AMTP_PROFILE=" + profileDefault, // whatever the project here says
 	})
 	exit := actor.run(ctx, args)
 	d.steps = append(d.steps, step{agent, "amtp " + shellQuote(args), output.String(), exit})

@@ -46,6 +46,7 @@ const (
 	codeNoDatabase  amtp.Code = "NO_DATABASE"
 	codeUnsound     amtp.Code = "UNSOUND"
 	codeNoBackup    amtp.Code = "NO_BACKUP"
+	codeNoProfile   amtp.Code = "PROFILE_NOT_FOUND"
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
 )
 
@@ -173,7 +174,7 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 	}
 	switch {
 	case e.Status == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "ADMIN_"):
-		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint())
+		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint()+p.again())
 	case f.retryable:
 		f.hint = waitHint(e)
 	}

@@ -59,6 +59,7 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	"IS_LINK":       {"A file or directory that would be written is a link or something else that is no plain file.", "no"},
 	"NO_PERMISSION": {"A file may not be written.", "with the right to write there"},
 	"NOT_WRITTEN":   {"A file could not be written; what was there is there.", "once the cause is gone"},
+	codeNoProfile:   {"There is no profile of that name.", "after `amtp setup --profile NAME`"},
 	codeDemoFailed:  {"A step of the demonstration failed.", "yes"},
 }
 

@@ -1,18 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-
-	"github.com/amtp-go/amtp"
 )
 
-// The members of the identity file. Others are kept as they are.
+// The members of a profile. Others are kept as they are.
 const (
 	memberGateway  = "gatewayUrl"
 	memberName     = "agentName"
@@ -23,56 +17,76 @@ const (
 )
 
 // identity is who the user is at which gateway, from the flags, the environment
-// and the file, in this order.
+// and one profile of the config file. A profile that --profile names goes before
+// the environment, any other behind it.
 type identity struct {
-	file     string // where it is saved
-	members  map[string]json.RawMessage
+	*configFile
+	profile  string // its name
+	chosenBy string // see choose
+	absent   bool   // the file has no such profile yet
 	gateway  string
 	name     string
 	address  string
 	key      string
 	adminKey string
-	saves    bool // what the file says of the agent is said of this gateway
+	saves    bool // what the profile says of the agent is said of this gateway
 }
 
 // identity reads the file, which need not exist, and the environment.
 func (p *program) identity() (*identity, error) {
-	id := &identity{file: p.configFile, members: make(map[string]json.RawMessage)}
-	if id.file == "" {
+	file := p.configFile
+	if file == "" {
 		if p.home == "" {
 			return nil, usageErrorf("There is no home directory: set HOME, or give --config FILE.")
 		}
-		id.file = filepath.Join(p.home, ".amtp-config.json")
+		file = filepath.Join(p.home, ".amtp-config.json")
 	}
-	doc, err := os.ReadFile(id.file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp,
-			message: "Cannot read the config file: " + err.Error() + ".",
-			hint:    "make it readable for you, or give another one: --config FILE"}
+	c, err := readConfig(file)
+	if err != nil {
+		return nil, err
 	}
-	if len(bytes.TrimSpace(doc)) > 0 {
-		if err := json.Unmarshal(doc, &id.members); err != nil || id.members == nil {
-			return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp,
-				message: fmt.Sprintf("The config file %s is not a JSON object.", id.file),
-				hint:    `repair it, or remove it and run "amtp setup --name <agent-name>"`}
-		}
+	id := &identity{configFile: c}
+	if id.profile, id.chosenBy, err = p.choose(c); err != nil {
+		return nil, err
 	}
-	id.gateway = firstOf(p.gateway, p.getenv("AMTP_GATEWAY_URL"), id.saved(memberGateway))
-	id.name = firstOf(p.getenv("AMTP_AGENT_NAME"), id.saved(memberName))
-	id.key, id.adminKey = p.getenv("AMTP_API_KEY"), p.getenv("AMTP_ADMIN_KEY")
+	_, there := c.of(id.profile)
+	id.absent = !there
+	id.resolve(p)
+	p.name = id.name
+	return id, nil
+}
+
+// resolve finds out who the user is. A key goes only to the gateway that it is
+// for: a profile's to that profile's, and one of the environment, beside a
+// profile that goes before it, not to another than the environment's.
+func (id *identity) resolve(p *program) {
+	env := p.getenv
+	key, adminKey := env("AMTP_API_KEY"), env("AMTP_ADMIN_KEY")
+	first := func(environment, profile string) string { return firstOf(environment, profile) }
+	if id.chosenBy == byFlag {
+		first = func(environment, profile string) string { return firstOf(profile, environment) }
+	}
+	id.gateway = firstOf(p.gateway, first(env("AMTP_GATEWAY_URL"), id.saved(memberGateway)))
+	id.name = first(env("AMTP_AGENT_NAME"), id.saved(memberName))
+	if theirs := env("AMTP_GATEWAY_URL"); id.chosenBy == byFlag && theirs != "" && !sameGateway(theirs, id.gateway) {
+		key, adminKey = "", ""
+	}
+	id.key, id.adminKey = key, adminKey
 	id.saves = mayGo(id.saved(memberGateway), id.gateway)
 	if id.saves {
-		id.key = firstOf(id.key, id.saved(memberKey))
+		id.key = first(key, id.saved(memberKey))
 		if id.key == id.saved(memberKey) { // another key may be another agent's
 			id.address = id.saved(memberAddress)
 		}
 	}
 	if mayGo(firstOf(id.saved(memberAdminFor), id.saved(memberGateway)), id.gateway) {
-		id.adminKey = firstOf(id.adminKey, id.saved(memberAdminKey))
+		id.adminKey = first(adminKey, id.saved(memberAdminKey))
 	}
-	p.name = id.name
-	return id, nil
 }
+
+// named reports whether a profile of its own is used, and not the identity that
+// stands in the file itself.
+func (id *identity) named() bool { return id.profile != profileDefault }
 
 // mayGo reports whether a key that the file has for the gateway at holder may
 // go to the gateway that is used. A file without a gateway was written by hand,
@@ -84,18 +98,30 @@ func mayGo(holder, used string) bool {
 	return sameGateway(holder, used)
 }
 
-// saved returns a text of the file, "" when it has none.
+// saved returns a text of the profile, "" when it has none.
 func (id *identity) saved(member string) string {
-	var s string
-	if json.Unmarshal(id.members[member], &s) != nil {
-		return ""
-	}
-	return s
+	m, _ := id.of(id.profile)
+	return m.text(member)
 }
 
-// need returns the failure for the first of the members that is not known.
-func (id *identity) need(members ...string) error {
-	for _, m := range members {
+// noProfile says that the profile which was chosen is not there.
+func (id *identity) noProfile() error {
+	return &failure{exit: exitUnauthorised, code: codeNotSetUp,
+		message: fmt.Sprintf("There is no profile %q in %s; it was chosen by %s.", id.profile, id.file, id.chosenBy),
+		hint:    fmt.Sprintf("run %q, or choose one of %q", "amtp setup --profile "+id.profile+" --name <agent-name>", "amtp profile list")}
+}
+
+// again is what a command that is suggested must repeat of this one.
+func (p *program) again() string {
+	if p.profile == "" {
+		return ""
+	}
+	return " --profile " + p.profile
+}
+
+// need returns the failure for the first of the settings that is not known.
+func (id *identity) need(settings ...string) error {
+	for _, m := range settings {
 		switch {
 		case m == memberGateway && id.gateway == "":
 			return missing(m, "Set AMTP_GATEWAY_URL env var or run setup first.")
@@ -115,64 +141,43 @@ func (id *identity) elsewhere(f *failure) *failure {
 	if !id.saves && id.saved(memberKey) != "" {
 		f.hint = fmt.Sprintf("the saved key is for %s; set AMTP_API_KEY, or run %q",
 			firstOf(id.saved(memberGateway), "a gateway on this machine"),
-			"amtp setup --name "+firstOf(id.name, "<agent-name>")+" --gateway "+id.gateway+" --config FILE")
+			"amtp setup --name "+firstOf(id.name, "<agent-name>")+" --gateway "+id.gateway+" --profile PROFILE")
 	}
 	return f
 }
 
-// save changes members of the file and keeps all others; an empty text removes
-// one. The file is replaced as a whole and readable by its owner only. A saved
-// admin key stays that of its gateway when the file gets another one.
+// save changes members of the profile and keeps all others; an empty text
+// removes one, and a profile without any is removed. A saved admin key stays
+// that of its gateway when the profile gets another one.
 func (id *identity) save(changes map[string]string) error {
-	from := id.saved(memberGateway)
-	if to := changes[memberGateway]; to != "" && id.saved(memberAdminKey) != "" && id.saved(memberAdminFor) == "" && !mayGo(from, to) {
-		changes[memberAdminFor] = firstOf(from, defaultGateway)
-	}
-	for member, text := range changes {
-		if text == "" {
-			delete(id.members, member)
-			continue
+	return id.change(func(now *configFile) error {
+		m, _ := now.of(id.profile)
+		from := m.text(memberGateway)
+		if to := changes[memberGateway]; to != "" && m.text(memberAdminKey) != "" && m.text(memberAdminFor) == "" && !mayGo(from, to) {
+			changes[memberAdminFor] = firstOf(from, defaultGateway)
 		}
-		value, err := json.Marshal(text)
-		if err != nil {
-			return err
+		for member, text := range changes {
+			if text == "" {
+				delete(m, member)
+				continue
+			}
+			value, err := json.Marshal(text)
+			if err != nil {
+				return err
+			}
+			m[member] = value
 		}
-		id.members[member] = value
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(id.members); err != nil {
-		return err
-	}
-	if err := replaceFile(id.file, b.Bytes()); err != nil {
-		return &failure{exit: exitInternal, code: amtp.CodeInternal,
-			message: "Cannot save the config file: " + err.Error() + ".",
-			hint:    "make room, or give a file that you may write: --config FILE"}
-	}
-	return nil
-}
-
-// replaceFile writes a file that only its owner can read, whole or not at all.
-// A symbolic link stays one.
-func replaceFile(name string, content []byte) error {
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		name = target
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".amtp-*.tmp") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+		switch {
+		case id.named() && len(m) > 0:
+			now.profiles[id.profile] = m
+		case id.named():
+			delete(now.profiles, id.profile)
+			if now.members.text(memberProfile) == id.profile {
+				delete(now.members, memberProfile)
+			}
+		}
+		return nil
+	})
 }
 
 func firstOf(texts ...string) string {

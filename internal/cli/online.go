@@ -23,11 +23,15 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 	flags := cmd.Flags()
 	flags.StringVar(&p.gateway, "gateway", "", "`URL` of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
 	flags.StringVar(&p.configFile, "config", "", "`FILE` with the agent's identity (default ~/.amtp-config.json)")
+	flags.StringVar(&p.profile, "profile", "", "`PROFILE` of the config file to use (default: AMTP_PROFILE, else the project's, else the one of \"amtp profile use\")")
 	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to wait for the gateway's answers; 0 for no limit")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := p.identity()
 		if err != nil {
 			return err
+		}
+		if id.absent && cmd.Name() != "setup" {
+			return id.noProfile()
 		}
 		ctx := cmd.Context()
 		if p.timeout > 0 {
@@ -101,7 +105,7 @@ func (p *program) self(ctx context.Context, id *identity) (amtp.Address, error) 
 	if err != nil {
 		return a, &failure{exit: exitUnauthorised, code: codeNotSetUp,
 			message: "The saved agentAddress cannot be used: " + err.Error() + ".",
-			hint:    `run "amtp setup --name ` + p.nameForHint() + `"`}
+			hint:    `run "amtp setup --name ` + p.nameForHint() + p.again() + `"`}
 	}
 	return a, nil
 }

@@ -17,12 +17,15 @@ you can read.
 Towards a gateway on this machine ("amtp serve") nothing else is needed.
 Elsewhere set AMTP_GATEWAY_URL, and AMTP_ADMIN_KEY to the gateway's admin key.
 
+For a second agent or a second gateway give it a profile of its own, which is a
+part of the same file: --profile NAME. See "amtp help profile".
+
 Run it again whenever the gateway says 401 Unauthorized. A saved key that works
 is kept; if it does not work any more, or is lost, a new one is issued.`
 
 const setupExamples = `  amtp setup --name alice
   amtp setup --name pricing --role seller --capability quotes --schema "agntcy:commerce.*"
-  AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com`
+  AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com --profile work`
 
 // profile is what an agent says about itself, as flags.
 type profile struct {
@@ -182,20 +185,24 @@ func (p *program) settle(id *identity, name string, got member) error {
 		return err
 	}
 	if before != "" && !id.saves && from != "" {
-		p.notef("The file was for %s before; use --config FILE for a second gateway.\n", clean(from))
+		p.notef("The file was for %s before; use --profile NAME for a second gateway.\n", clean(from))
 	} else if before != "" && !strings.EqualFold(before, name) {
-		p.notef("The file was %s's before; use --config FILE for a second agent.\n", clean(before))
+		p.notef("The file was %s's before; use --profile NAME for a second agent.\n", clean(before))
 	}
 	if p.json {
 		return p.printJSON(map[string]string{
 			"result": got.how, "agent_name": name, "agent_address": got.address.String(),
-			"gateway_url": id.gateway, "config_file": id.file,
+			"gateway_url": id.gateway, "config_file": id.file, "profile": id.profile,
 		})
+	}
+	file := id.file
+	if id.named() {
+		file += ", profile " + id.profile
 	}
 	p.printf("%s\n  Address: %s\n  Config saved to: %s\n\nYou can now send and receive messages.\n", map[string]string{
 		"registered": "Agent registered successfully.",
 		"kept":       "Agent is registered already; its saved key works and was kept.",
 		"issued":     "Agent is registered already; a new key was issued for it.",
-	}[got.how], clean(got.address.String()), id.file)
+	}[got.how], clean(got.address.String()), clean(file))
 	return nil
 }

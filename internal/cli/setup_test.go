@@ -157,7 +157,7 @@ func TestSetupForASecondAgentSaysSo(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, strings.ReplaceAll(registered, "alice", "bob")}})
 	u := alice(t, g)
 	got := u.run("setup", "--name", "bob")
-	if got.exit != 0 || got.stderr != "The file was alice's before; use --config FILE for a second agent.\n" {
+	if got.exit != 0 || got.stderr != "The file was alice's before; use --profile NAME for a second agent.\n" {
 		t.Errorf("exit %d, %s", got.exit, got.stderr)
 	}
 }
@@ -272,7 +272,7 @@ func TestASavedAdminKeyDoesNotMoveToAnotherGateway(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"` + first.url + `","agentName":"alice","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
 	got := u.run("setup", "--name", "alice", "--gateway", second.url)
-	if want := "The file was for " + first.url + " before; use --config FILE for a second gateway.\n"; got.exit != 0 || got.stderr != want {
+	if want := "The file was for " + first.url + " before; use --profile NAME for a second gateway.\n"; got.exit != 0 || got.stderr != want {
 		t.Errorf("setup elsewhere: %+v, want %q", got, want)
 	}
 	if got := u.run("agent", "list"); got.exit != 3 {

@@ -11,9 +11,9 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-const unregisterHelp = `Remove this agent from the gateway, with its keys, and forget its saved key. Its
-inbox ends with it: an agent that is registered later under the same name does
-not get its messages.`
+const unregisterHelp = `Remove this agent from the gateway, with its keys, and forget its saved key, or
+the profile that it was. Its inbox ends with it: an agent that is registered
+later under the same name does not get its messages.`
 
 func (p *program) unregisterCommand() *cobra.Command {
 	return p.online(&cobra.Command{
@@ -53,7 +53,11 @@ func (p *program) forget(id *identity, name string) error {
 	if !id.saves || !sameAgent(id.saved(memberName), name) {
 		return nil
 	}
-	return id.save(map[string]string{memberName: "", memberAddress: "", memberKey: ""})
+	gone := map[string]string{memberName: "", memberAddress: "", memberKey: ""}
+	if id.named() && id.saved(memberAdminKey) == "" {
+		gone[memberGateway] = "" // nothing of the profile is left
+	}
+	return id.save(gone)
 }
 
 // manage calls with the key that may manage the named agent: its own if this

@@ -48,8 +48,9 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 			APIKey       string         `json:"api_key"`
 			AdminKey     string         `json:"admin_key"`
 			ConfigFile   string         `json:"config_file"`
+			Profile      string         `json:"profile"`
 			Checked      *amtp.Identity `json:"checked,omitempty"`
-		}{id.gateway, id.name, id.address, beginning(id.key), beginning(id.adminKey), id.file, who})
+		}{id.gateway, id.name, id.address, beginning(id.key), beginning(id.adminKey), id.file, id.profile, who})
 	}
 	p.printf("AMTP Configuration:\n")
 	show := func(label, value string) {
@@ -64,6 +65,9 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 	show("API Key:", beginning(id.key))
 	show("Admin Key:", beginning(id.adminKey))
 	show("Config File:", id.file)
+	if id.named() {
+		show("Profile:", id.profile)
+	}
 	if who != nil && err == nil {
 		show("Checked:", who.Address.String()+", "+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
 	}
