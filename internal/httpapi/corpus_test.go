@@ -360,6 +360,7 @@ func (c *corpus) speak(t *testing.T, request string, eof bool) raw {
 	answer := readRaw(t, conn, request)
 	conn.Close()
 	<-sent
+	answer.described(t, request)
 	return answer
 }
 
@@ -381,6 +382,13 @@ func readRaw(t *testing.T, conn net.Conn, request string) (got raw) {
 	// An error is a connection that was cut, which is an end too.
 	got.after, _ = io.ReadAll(in)
 	return got
+}
+
+// described holds the answer to the bytes of a whole request against the
+// document of the API.
+func (r raw) described(t *testing.T, request string) {
+	t.Helper()
+	describedRaw(t, request, &http.Response{StatusCode: r.status, Header: r.header}, r.body)
 }
 
 // wireError is an error as it stands in an answer.

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"net/http"
@@ -76,12 +75,11 @@ func TestRawRequests(t *testing.T) {
 		if _, err := conn.Write([]byte(c.request)); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Errorf("%s: %v", c.name, err)
-		} else if resp.StatusCode != c.status {
-			t.Errorf("%s: got %d, want %d", c.name, resp.StatusCode, c.status)
+		got := readRaw(t, conn, c.request)
+		if got.status != c.status {
+			t.Errorf("%s: got %d, want %d", c.name, got.status, c.status)
 		}
+		got.described(t, c.request)
 		conn.Close()
 	}
 }

@@ -135,9 +135,10 @@ var matrix = map[string][]cell{
 	"POST /v1/admin/resume": {
 		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
 	},
-	"GET /v1/whoami": {{"oneself", "/v1/whoami", "", "nokey nokey ok ok ok denied", "", ""}},
-	"GET /health":    {{"it", "/health", "", everybody("ok"), "", ""}},
-	"GET /ready":     {{"it", "/ready", "", everybody("ok"), "", ""}},
+	"GET /v1/whoami":       {{"oneself", "/v1/whoami", "", "nokey nokey ok ok ok denied", "", ""}},
+	"GET /v1/openapi.json": {{"it", "/v1/openapi.json", "", everybody("ok"), "", ""}},
+	"GET /health":          {{"it", "/health", "", everybody("ok"), "", ""}},
+	"GET /ready":           {{"it", "/ready", "", everybody("ok"), "", ""}},
 }
 
 // TestMatrixIsWhole: the matrix has the routes of the API and no others.
@@ -339,6 +340,7 @@ func (s *stage) fromElsewhere(method, path, body, header string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	described(s.t, r, body, resp, text)
 	return fmt.Sprintf("%d %s", resp.StatusCode, raw{body: text}.error(s.t).Code)
 }
 

@@ -124,6 +124,7 @@ func speak(t *testing.T, host, request string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	describedRaw(t, request, r, body)
 	// The reference client reads an answer as JSON only under this type.
 	if got := r.Header.Get("Content-Type"); got != "application/json; charset=utf-8" {
 		t.Errorf("content type %q", got)

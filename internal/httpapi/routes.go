@@ -40,6 +40,7 @@ var routes = []route{
 	{"POST", "/v1/admin/resume", (*Server).resume},
 
 	{"GET", "/v1/whoami", (*Server).whoAmI},
+	{"GET", "/v1/openapi.json", (*Server).openAPI},
 	{"GET", "/health", (*Server).health},
 	{"GET", "/ready", (*Server).ready},
 }

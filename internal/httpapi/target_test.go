@@ -124,5 +124,7 @@ func (w *world) raw(request string) raw {
 	w.t.Helper()
 	conn := w.open(request)
 	defer conn.Close()
-	return readRaw(w.t, conn, request)
+	got := readRaw(w.t, conn, request)
+	got.described(w.t, request)
+	return got
 }

@@ -1,0 +1,35 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/amtp-go/amtp/internal/openapi"
+)
+
+// openAPI serves the document of this API. Who has it already hears only that.
+func (s *Server) openAPI(c *call) {
+	doc, etag := openapi.JSON()
+	h := c.w.Header()
+	h.Set("ETag", etag)
+	h.Set("Cache-Control", "public, max-age=300")
+	if known(c.r.Header["If-None-Match"], etag) {
+		c.status = http.StatusNotModified
+		c.w.WriteHeader(c.status)
+		return
+	}
+	c.write(http.StatusOK, doc)
+}
+
+// known reports whether a condition of the client names the ETag. RFC 9110
+// §13.1.2: weakly, and * names all.
+func known(conditions []string, etag string) bool {
+	for _, list := range conditions {
+		for tag := range strings.SplitSeq(list, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}
