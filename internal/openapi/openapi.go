@@ -21,84 +21,68 @@ var source []byte
 // Source returns the document as it was written.
 func Source() []byte { return source }
 
-var document = sync.OnceValues(func() ([]byte, string) {
-	b, err := convert(source)
-	if err != nil {
-		panic(err) // the source is part of the program, and a test converts it
-	}
-	sum := sha256.Sum256(b)
-	return b, `"` + hex.EncodeToString(sum[:16]) + `"`
-})
-
 // JSON returns the document as JSON, its members in the order of the source, and
 // an ETag of it. Nobody may change the bytes.
 func JSON() (doc []byte, etag string) { return document() }
 
-func convert(source []byte) ([]byte, error) {
+var document = sync.OnceValues(func() ([]byte, string) {
 	var root yaml.Node
 	if err := yaml.Load(source, &root); err != nil {
-		return nil, err
+		panic(err) // it is part of the program, and tests read it
 	}
 	var b bytes.Buffer
-	if err := write(&b, &root); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
+	write(&b, &root)
+	sum := sha256.Sum256(b.Bytes())
+	return b.Bytes(), `"` + hex.EncodeToString(sum[:16]) + `"`
+})
 
 // write writes a node as JSON.
-func write(b *bytes.Buffer, n *yaml.Node) error {
+func write(b *bytes.Buffer, n *yaml.Node) {
 	switch n.Kind {
 	case yaml.DocumentNode:
-		return write(b, n.Content[0])
+		write(b, n.Content[0])
 	case yaml.MappingNode:
-		return writeAll(b, n, '{', '}')
-	case yaml.SequenceNode:
-		return writeAll(b, n, '[', ']')
-	case yaml.ScalarNode:
-		return writeScalar(b, n)
-	}
-	return fmt.Errorf("line %d: only mappings, sequences and scalars have a JSON form", n.Line)
-}
-
-func writeAll(b *bytes.Buffer, n *yaml.Node, open, end byte) error {
-	b.WriteByte(open)
-	for i, part := range n.Content {
-		key := n.Kind == yaml.MappingNode && i%2 == 0
-		switch {
-		case n.Kind == yaml.MappingNode && !key:
+		b.WriteByte('{')
+		for i := 0; i < len(n.Content); i += 2 {
+			separate(b, i)
+			writeString(b, n.Content[i].Value)
 			b.WriteByte(':')
-		case i > 0:
-			b.WriteByte(',')
+			write(b, n.Content[i+1])
 		}
-		var err error
-		if key {
-			err = writeString(b, part.Value)
-		} else {
-			err = write(b, part)
+		b.WriteByte('}')
+	case yaml.SequenceNode:
+		b.WriteByte('[')
+		for i, item := range n.Content {
+			separate(b, i)
+			write(b, item)
 		}
-		if err != nil {
-			return err
-		}
+		b.WriteByte(']')
+	case yaml.ScalarNode:
+		writeScalar(b, n)
+	default:
+		panic(fmt.Sprintf("openapi.yaml: line %d has no JSON form", n.Line))
 	}
-	b.WriteByte(end)
-	return nil
 }
 
-func writeScalar(b *bytes.Buffer, n *yaml.Node) error {
+func separate(b *bytes.Buffer, before int) {
+	if before > 0 {
+		b.WriteByte(',')
+	}
+}
+
+// writeScalar writes a number, a word of JSON or a string. A time is a string.
+func writeScalar(b *bytes.Buffer, n *yaml.Node) {
 	switch n.ShortTag() {
 	case "!!int", "!!bool":
 		b.WriteString(n.Value)
-		return nil
 	case "!!null":
 		b.WriteString("null")
-		return nil
+	default:
+		writeString(b, n.Value)
 	}
-	return writeString(b, n.Value)
 }
 
-func writeString(b *bytes.Buffer, s string) error {
-	quoted, err := json.Marshal(s)
+func writeString(b *bytes.Buffer, s string) {
+	quoted, _ := json.Marshal(s) // a string cannot fail
 	b.Write(quoted)
-	return err
 }
