@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CYCLES      ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: check format vet lint sizes test demo build release bench crash fuzz
+.PHONY: check format vet lint sizes test demo build release bench crash fuzz pages
 
 check: format vet lint sizes test
 
@@ -41,6 +41,11 @@ build:
 
 release:
 	$(GO) run ./tools/release $(VERSION)
+
+# The generated pages of docs, after a change of what they are made from.
+pages:
+	$(GO) test ./internal/config -run TestDocumentationIsFresh -update
+	$(GO) test ./internal/cli -run TestErrorsPage -update
 
 bench:
 	$(GO) run ./bench $(BENCH)

@@ -49,6 +49,7 @@ var may = map[string][]string{
 	"tools/sizes":              {},
 	"tools/release":            {},
 	"e2e":                      {},
+	"docs":                     {},
 	"examples/go":              {""},
 }
 
