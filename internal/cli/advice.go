@@ -36,7 +36,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeKeyNotFound:          `"amtp agent show" lists the keys`,
 	amtp.CodeDomainNotFound:       `run "amtp discover" without a domain to see who is at this gateway`,
 	amtp.CodeIdempotencyKeyReused: "use a new key and a new id for a new message; repeat the old one unchanged to retry it",
-	amtp.CodeConflict:             "choose another name",
+	amtp.CodeConflict:             "choose another name, or do first what the text says",
 	amtp.CodeMissingAuthorization: `run "amtp setup --name <agent-name>", or show the key that you have`,
 	amtp.CodeAccessDenied:         `run "amtp whoami" to see as whom you act`,
 	amtp.CodeAdminAuthRequired:    "set AMTP_ADMIN_KEY to the gateway's admin key",

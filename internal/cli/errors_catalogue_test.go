@@ -69,6 +69,7 @@ var parts = map[string]struct{ title, next string }{
 	"":                      {"Addresses, ids and schemas", "Write it as the text says."},
 	"internal/canonical":    {"Numbers", "Write the number with fewer digits, or as a string."},
 	"internal/strictjson":   {"JSON", "Send one JSON document in UTF-8, every name once, within the bounds that the text names."},
+	"internal/access":       {"Signing keys", "`amtp keys list` shows them. They open with the `seal.key` of the data directory in which they were made, which no backup holds."},
 	"internal/agent":        {"What an agent says about itself", "Correct it and repeat the request."},
 	"internal/httpapi":      {"Requests", "Correct what the text names and repeat the request."},
 	"internal/gateway":      {"Sealed secrets", ""},
@@ -80,6 +81,8 @@ var parts = map[string]struct{ title, next string }{
 	"internal/discovery":    {"Finding another domain", "The gateway looks again by itself. If it stays: `dig +short TXT _amtp.DOMAIN`, and ask whoever runs that domain."},
 	"internal/courier":      {"Delivering to another gateway", "The gateway tries again by itself, for up to a week; `amtp status ID` says when next."},
 	"internal/outbound":     {"Connections to others", "The gateway tries again by itself. An address that is not public is refused, unless the configuration allows it."},
+	"internal/queue":        {"The queue", "The gateway tries again by itself; `amtp status ID` says when next."},
+	"internal/report":       {"Reports of failures", "The gateway tries again by itself; its log has the cause."},
 	"internal/store/sqlite": {"The database, backup and restore", ""},
 }
 
