@@ -72,7 +72,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/access":       {"Signing keys", "`amtp keys list` shows them. They open with the `seal.key` of the data directory in which they were made, which no backup holds."},
 	"internal/agent":        {"What an agent says about itself", "Correct it and repeat the request."},
 	"internal/httpapi":      {"Requests", "Correct what the text names and repeat the request."},
-	"internal/gateway":      {"Sealed secrets", ""},
+	"internal/gateway":      {"States and secrets", "Where nothing else is said, it is a fault of the program: the log has it, please report it."},
 	"internal/intake":       {"Recipients", "Correct the recipient that the text names, or send without it."},
 	"internal/config":       {"Values of settings", "Correct the value at the place that stands before the text; `amtp config check` tries it without starting anything."},
 	"internal/ownfile":      {"Files of assistants", "Name the directory itself, or remove what is in the way: `--dry-run` shows what would be done."},
@@ -83,7 +83,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/outbound":     {"Connections to others", "The gateway tries again by itself. An address that is not public is refused, unless the configuration allows it."},
 	"internal/queue":        {"The queue", "The gateway tries again by itself; `amtp status ID` says when next."},
 	"internal/report":       {"Reports of failures", "The gateway tries again by itself; its log has the cause."},
-	"internal/store/sqlite": {"The database, backup and restore", ""},
+	"internal/store/sqlite": {"The database, backup and restore", "Where nothing else is said: a gateway that runs answers `INTERNAL` and has the text in its log; `amtp check DIR` looks at the database."},
 }
 
 // steps are what to do about a text of a part that has no single answer.
