@@ -34,7 +34,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestStories(t *testing.T) { testscript.Run(t, stories(build(t), "testdata")) }
+func TestStories(t *testing.T) { testscript.Run(t, stories(t, build(t), "testdata")) }
 
 // build makes the program and returns the directory that it is in.
 func build(t *testing.T) string {
@@ -48,14 +48,14 @@ func build(t *testing.T) string {
 }
 
 // stories are the stories in dir, told with the program in bin.
-func stories(bin, dir string) testscript.Params {
+func stories(t *testing.T, bin, dir string) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("AMTP_DATA_DIR", filepath.Join(env.WorkDir, "data"))
-			s := new(server)
+			s := &server{mirror: mirror{t: t}}
 			env.Values[serverKey{}] = s
 			env.Values[workerKey{}] = new(workerOutput)
 			env.Defer(func() { s.end(os.Kill) })
@@ -99,6 +99,7 @@ func lookAtSources(t *testing.T) {
 
 // server is the gateway of one story.
 type server struct {
+	mirror mirror
 	cmd    *exec.Cmd
 	output chan string // what it said, once it has ended
 }
@@ -113,23 +114,19 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	if s.cmd != nil {
 		ts.Fatalf("a gateway runs already")
 	}
-	address := "127.0.0.1:0"
-	if base := ts.Getenv("URL"); base != "" { // where it was before
-		address = strings.TrimPrefix(base, "http://")
-	}
 	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(filepath.ListSeparator))[0], "amtp"))
 	ts.Check(err)
-	base, err := s.start(path, append([]string{"serve", "--address", address}, args...),
-		[]string{"HOME=" + ts.Getenv("WORK"), "AMTP_DATA_DIR=" + ts.Getenv("AMTP_DATA_DIR"), "AMTP_ADMIN_KEY=" + ts.Getenv("GATEWAY_ADMIN_KEY")})
+	base, err := s.start(path, args, ts.Getenv("AMTP_DATA_DIR"), "HOME="+ts.Getenv("WORK"), "AMTP_ADMIN_KEY="+ts.Getenv("GATEWAY_ADMIN_KEY"))
 	ts.Check(err)
 	ts.Setenv("URL", base)
 	ts.Setenv("AMTP_GATEWAY_URL", base)
 }
 
-// start runs the program as a gateway and returns its URL.
-func (s *server) start(program string, args, environ []string) (string, error) {
-	cmd := exec.Command(program, args...)
-	cmd.Env = environ
+// start runs the program as a gateway on a free port, with a mirror before it
+// that is always at the same one, and returns the mirror's URL.
+func (s *server) start(program string, flags []string, dataDir string, environ ...string) (string, error) {
+	cmd := exec.Command(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...)...)
+	cmd.Env = append(environ, "AMTP_DATA_DIR="+dataDir)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return "", err
@@ -155,7 +152,7 @@ func (s *server) start(program string, args, environ []string) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("the gateway did not start:\n%s", <-s.output)
 		}
-		return base, nil
+		return s.mirror.stand(base, dataDir)
 	case <-time.After(30 * time.Second):
 		return "", errors.New("the gateway did not say where it listens")
 	}
@@ -174,6 +171,7 @@ func (s *server) end(signal os.Signal) error {
 	}
 	said := <-s.output
 	err := cmd.Wait()
+	s.mirror.leave()
 	if err != nil && signal != os.Kill {
 		return fmt.Errorf("the gateway ended with %w:\n%s", err, said)
 	}

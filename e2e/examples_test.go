@@ -37,7 +37,7 @@ func TestExamples(t *testing.T) {
 		"node":   {interpreter(t, "nodejs", "node", "-p", "process.execPath"), filepath.Join(examples, "node", "worker.mjs")},
 	} {
 		t.Run(language, func(t *testing.T) {
-			params := stories(bin, "testdata/examples")
+			params := stories(t, bin, "testdata/examples")
 			params.Cmds["worker"] = func(ts *testscript.TestScript, _ bool, _ []string) { startWorker(ts, command) }
 			params.Cmds["worker-says"] = workerSays
 			params.Cmds["stranger"] = stranger

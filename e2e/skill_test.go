@@ -64,9 +64,8 @@ var (
 // step bob wrote something new.
 func TestEveryCommandOfTheSkill(t *testing.T) {
 	bin := build(t)
-	var s server
-	url, err := s.start(filepath.Join(bin, "amtp"), []string{"serve", "--address", "127.0.0.1:0"},
-		[]string{"HOME=" + t.TempDir(), "AMTP_DATA_DIR=" + t.TempDir()})
+	s := server{mirror: mirror{t: t}}
+	url, err := s.start(filepath.Join(bin, "amtp"), nil, t.TempDir(), "HOME="+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/openapi/replay"
+)
+
+// mirror stands before a gateway and holds every request that a story makes, and
+// its answer, against the document of the API. It passes both on as they are,
+// and the people of the story know no other address.
+type mirror struct {
+	t       *testing.T
+	address string // where it stands, also after the gateway was started anew
+	behind  string // where the gateway is
+	front   *http.Server
+}
+
+var document = sync.OnceValues(replay.Load)
+
+// direct opens a connection per request: one that was left from a gateway that
+// is gone would have the request made twice.
+var direct = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+
+// stand puts the mirror before the gateway at base and returns its own URL.
+func (m *mirror) stand(base, dataDir string) (string, error) {
+	if m.address == "" {
+		m.address = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", m.address)
+	if err != nil {
+		return "", err
+	}
+	m.address, m.behind = listener.Addr().String(), strings.TrimPrefix(base, "http://")
+	m.front = &http.Server{Handler: m}
+	go func(s *http.Server) { _ = s.Serve(listener) }(m.front) // until it is closed
+	return "http://" + m.address, m.record(dataDir)
+}
+
+// record writes down that the gateway is where its mirror stands: commands on
+// this machine look for it there.
+func (m *mirror) record(dataDir string) error {
+	name := filepath.Join(dataDir, datadir.GatewayFile)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var running datadir.Running
+	if err := json.Unmarshal(b, &running); err != nil {
+		return err
+	}
+	running.URL = "http://" + m.address
+	if b, err = json.Marshal(running); err != nil {
+		return err
+	}
+	return os.WriteFile(name, b, 0o600)
+}
+
+func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	sent, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // who asked has gone
+	}
+	out := r.Clone(r.Context())
+	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", m.behind, ""
+	out.Body, out.ContentLength, out.TransferEncoding = io.NopCloser(bytes.NewReader(sent)), int64(len(sent)), nil
+	resp, err := direct.RoundTrip(out)
+	if err != nil {
+		panic(http.ErrAbortHandler) // a gateway that was killed does not answer
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	d, err := document()
+	if err == nil {
+		err = d.Check(replay.Exchange{Request: r, Sent: sent, Status: resp.StatusCode, Header: resp.Header, Body: body})
+	}
+	if err != nil {
+		m.t.Error(err)
+	}
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(body) // who asked may have gone
+}
+
+// leave takes the mirror away with its gateway.
+func (m *mirror) leave() {
+	if m.front != nil {
+		_ = m.front.Close()
+		m.front = nil
+	}
+}
