@@ -50,10 +50,10 @@ type Signature struct {
 // the key is one of the sender's domain, the algorithm is known and every
 // critical member is there. The next steps are the caller's:
 //
-//	name, _ := amtp.KeyRecordName(sig.Selector, sig.Domain)
-//	key, err := amtp.ChooseKeyRecord(look up the TXT strings at name)
-//	err = sig.Verify(key)
 //	err = amtp.CheckTimestamp(m.Timestamp.Time, now)
+//	name, err := amtp.KeyRecordName(sig.Selector, sig.Domain)
+//	key, err := amtp.ChooseKeyRecord(the TXT strings at name)
+//	err = sig.Verify(key)
 //
 // The error is a *SignatureError: unsigned, malformed, foreign-domain,
 // unsupported-algorithm or incomplete. What could be read is returned with it,

@@ -1,19 +1,21 @@
 // Package canonical gives one form to JSON values that mean the same.
 //
 // Form is RFC 8785, what signatures cover; it refuses a document whose numbers
-// it could only write by changing them. Fingerprint identifies the content of
+// it could only write by changing them. A second implementation checks it in the
+// tests. Fingerprint identifies the content of
 // a message for deduplication; it keeps number literals as they were written.
 package canonical
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math/big"
 	"strconv"
+	"strings"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/gowebpki/jcs"
 )
 
 // Form returns the RFC 8785 form of doc. It is an error when doc is not strict
@@ -23,10 +25,7 @@ func Form(doc []byte) ([]byte, error) {
 	if err := strictjson.Value(doc); err != nil {
 		return nil, err
 	}
-	if err := ExactNumbers(doc); err != nil {
-		return nil, err
-	}
-	return jcs.Transform(doc)
+	return form(bytes.Clone(doc))
 }
 
 // Members returns the RFC 8785 form of the object that has these members of a
@@ -37,10 +36,18 @@ func Members(members []strictjson.Member, except string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ExactNumbers(object); err != nil {
+	return form(object)
+}
+
+// form brings a checked document to its canonical form, in place.
+func form(doc jsontext.Value) ([]byte, error) {
+	if err := ExactNumbers(doc); err != nil {
 		return nil, err
 	}
-	return jcs.Transform(object)
+	if err := doc.Canonicalize(); err != nil {
+		return nil, err
+	}
+	return doc, nil
 }
 
 // ExactNumbers refuses a checked document with a number that a binary64 cannot
@@ -74,6 +81,9 @@ func isNumberByte(c byte) bool {
 // Exact reports whether the decimal literal survives a trip through binary64:
 // whether the shortest decimal of the nearest binary64 is the same decimal.
 func Exact(literal string) bool {
+	if isShort(literal) {
+		return true
+	}
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil {
 		return false
@@ -84,6 +94,14 @@ func Exact(literal string) bool {
 	}
 	got, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
 	return ok && got.Cmp(want) == 0
+}
+
+// isShort reports whether the literal is a plain decimal of at most 15 digits.
+// Every such decimal survives: binary64 tells all of them apart.
+func isShort(literal string) bool {
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(literal, "-"), ".")
+	digits := len(whole) + len(fraction)
+	return whole != "" && digits <= 15 && strings.Trim(whole, "0123456789") == "" && strings.Trim(fraction, "0123456789") == ""
 }
 
 // outside are the members that do not belong to a message's content: who it

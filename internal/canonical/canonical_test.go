@@ -5,6 +5,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/strictjson"
+	"github.com/gowebpki/jcs"
+	"pgregory.net/rapid"
 )
 
 // The vectors of RFC 8785 §3.2.2 to §3.2.4 and of its authors' test suite,
@@ -32,6 +36,9 @@ func TestForm(t *testing.T) {
 			got, err := Form([]byte(c.doc))
 			if err != nil || string(got) != c.want {
 				t.Fatalf("Form = %q, %v, want %q; document %s", got, err, c.want, c.doc)
+			}
+			if other, err := jcs.Transform([]byte(c.doc)); err != nil || string(other) != c.want {
+				t.Errorf("the second implementation = %q, %v, want %q; document %s", other, err, c.want, c.doc)
 			}
 			again, err := Form(got)
 			if err != nil || string(again) != c.want {
@@ -89,6 +96,9 @@ func TestNumbers(t *testing.T) {
 		if err != nil || string(got) != c.want {
 			t.Errorf("Form = %s, %v, want %s; literal %s, bits %016x", got, err, c.want, literal, c.bits)
 		}
+		if other, err := jcs.NumberToJSON(math.Float64frombits(c.bits)); err != nil || other != c.want {
+			t.Errorf("the second implementation = %s, %v, want %s; bits %016x", other, err, c.want, c.bits)
+		}
 	}
 }
 
@@ -108,10 +118,40 @@ func TestExact(t *testing.T) {
 		{"1e308", true}, {"1e309", false}, {"-1e400", false}, {"1e-400", false}, {"4.9e-324", false},
 		{"99999999999999999999999999999999", false}, {"100000000000000000000000000000000", true},
 		{"1e999999999", false}, {"1e-999999999", false},
+		{"0.000000000000001", true}, {"123456789.012345", true}, {"-99999999999999.9", true}, {"999999999999999", true},
+		{"9.99999999999999999", false}, {"1.2.3", false}, {"-", false}, {".", false}, {"1-1", false},
 		{"", false}, {"x", false}, {"NaN", false}, {"Inf", false},
 	} {
 		if got := Exact(c.literal); got != c.want {
 			t.Errorf("Exact = %v, want %v; literal %q", got, c.want, c.literal)
 		}
+	}
+}
+
+// The short way and the long way say the same.
+func TestShortNumbersAreExact(t *testing.T) {
+	literal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,16})?`)
+	rapid.Check(t, func(t *rapid.T) {
+		l := literal.Draw(t, "literal")
+		if isShort(l) && !Exact(l+"e0") {
+			t.Fatalf("isShort = true, want false: binary64 does not give it back; literal %s", l)
+		}
+	})
+}
+
+func TestMembers(t *testing.T) {
+	members, err := strictjson.Object([]byte(`{"b":[1.0,{"signature":1}],"signature":{"value":1e400},"a":"\u00e9"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Members(members, "signature")
+	if want := `{"a":"é","b":[1,{"signature":1}]}`; err != nil || string(got) != want {
+		t.Errorf("Members = %s, %v, want %s", got, err, want)
+	}
+	if got, err := Members(members, "other"); err == nil {
+		t.Errorf("Members = %s, want an error about 1e400", got)
+	}
+	if got, err := Members(nil, ""); err != nil || string(got) != "{}" {
+		t.Errorf("Members = %s, %v, want {}; no members", got, err)
 	}
 }

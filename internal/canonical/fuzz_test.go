@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
+	"github.com/gowebpki/jcs"
 )
 
 // FuzzForm checks that the canonical form means what the document means, is its
-// own canonical form, and is the same for documents that differ in white space
-// and the order of members only.
+// own canonical form, is what a second implementation writes, and is the same for
+// documents that differ in white space and the order of members only.
 func FuzzForm(f *testing.F) {
 	for _, doc := range []string{
 		`{"numbers":[1E30,4.50,2e-3,0.000000000000000000000000001],"literals":[null,true,false]}`, `-0`, `"\u20ac\ud83d\ude00"`,
@@ -30,6 +31,9 @@ func FuzzForm(f *testing.F) {
 		again, err := Form(form)
 		if err != nil || !bytes.Equal(again, form) {
 			t.Fatalf("Form of its own result = %q, %v, want %q; document %q", again, err, form, doc)
+		}
+		if second, err := jcs.Transform(doc); err != nil || !bytes.Equal(second, form) {
+			t.Fatalf("Form = %q, the second implementation %q, %v; document %q", form, second, err, doc)
 		}
 		var a, b any
 		if err := json.Unmarshal(doc, &a); err != nil {

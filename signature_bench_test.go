@@ -1,0 +1,73 @@
+//go:build unix
+
+package amtp_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// sized is a message of about so many bytes, most of them text.
+func sized(bytes int) string {
+	return edit(complete, "payload", `{"text":"`+strings.Repeat("Grüße aus Köln. ", bytes/18)+`","total":10498.50}`)
+}
+
+// countCPU reports the processor time that the rest of the benchmark takes, which
+// others who use the machine do not change as they change the time on the clock.
+func countCPU(b *testing.B) {
+	spent := func() time.Duration {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	before := spent()
+	b.Cleanup(func() { b.ReportMetric(float64((spent()-before).Nanoseconds())/float64(b.N), "cpu-ns/op") })
+}
+
+func BenchmarkSign(b *testing.B) {
+	for name, body := range map[string]string{"1KB": sized(600), "100KB": sized(100_000)} {
+		b.Run(name, func(b *testing.B) {
+			s := signer(b)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			countCPU(b)
+			for b.Loop() {
+				if _, err := s.Sign([]byte(body)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkVerify counts what a signature adds to a message that is parsed
+// anyway; the key is known.
+func BenchmarkVerify(b *testing.B) {
+	for name, body := range map[string]string{"1KB": sized(600), "100KB": sized(100_000)} {
+		b.Run(name, func(b *testing.B) {
+			m, failure := amtp.ParseMessage([]byte(signed(b, body)))
+			if failure != nil {
+				b.Fatal(failure)
+			}
+			key := signer(b).KeyRecord()
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			countCPU(b)
+			for b.Loop() {
+				sig, err := amtp.ParseSignature(m)
+				if err == nil {
+					err = sig.Verify(key)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
