@@ -371,6 +371,37 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+// FuzzParseSignature gives a good message a strange signature: it is refused for
+// a reason, or has a key to look for, and never passes.
+func FuzzParseSignature(f *testing.F) {
+	value := base64.StdEncoding.EncodeToString(make([]byte, 64))
+	for _, s := range []string{
+		`null`, `{}`, `{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}`, `{"algorithm":"EdDSA","keyid":"Example.com.:a.b","value":"` + value + `","x":[1]}`,
+		`{"algorithm":"RS256","keyid":"evil.test:key1","value":"AAAA"}`, `{"algorithm":"none","keyid":":","value":""}`, `{"algorithm":1,"keyid":"a b","value":"*"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	keys := []amtp.KeyRecord{signer(f).KeyRecord(), {Algorithm: amtp.EdDSA, Key: edKey("a").Public()}, {Algorithm: amtp.RS256, Key: rsaNumber(2048, 3)}, {Algorithm: amtp.ES256}}
+	f.Fuzz(func(t *testing.T, signature []byte) {
+		m, failure := amtp.ParseMessage(slices.Concat([]byte(complete[:len(complete)-1]+`,"signature":`), signature, []byte("}")))
+		if failure != nil {
+			return
+		}
+		sig, err := amtp.ParseSignature(m)
+		if reasonOf(err) == "?" || err != nil && len(err.Error()) > 700 {
+			t.Fatalf("ParseSignature = %v, want a short *SignatureError; signature %q", err, signature)
+		}
+		if name, bad := amtp.KeyRecordName(sig.Selector, sig.Domain); err == nil && (bad != nil || !strings.HasSuffix(name, "._amtpkey.example.com")) {
+			t.Fatalf("KeyRecordName = %q, %v, want a name below the sender's domain; signature %q", name, bad, signature)
+		}
+		for _, key := range keys {
+			if sig.Verify(key) == nil {
+				t.Fatalf("Verify = nil with a key of %s, want an error; signature %q", key.Algorithm, signature)
+			}
+		}
+	})
+}
+
 // FuzzSignature checks that what Sign takes verifies, that one changed byte of
 // it either leaves the meaning as it was or is found, and that no signature of
 // a stranger verifies.
