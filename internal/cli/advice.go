@@ -66,10 +66,10 @@ var advice = map[amtp.Code]string{
 }
 
 // advise gives a failure without a hint the one of its code. A text that names
-// the usage needs none.
+// the usage, or the flag that helps, needs none.
 func (p *program) advise(f *failure) {
 	switch {
-	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \""):
+	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \"") || strings.Contains(f.message, "with --"):
 	case f.code == codeUsage && p.command != "":
 		f.hint = fmt.Sprintf("run %q", p.command+" --help")
 	default:
