@@ -11,8 +11,8 @@ import (
 // it is larger than walSoft. What came in during that copy, a small rest, the
 // writer copies itself between two batches, so that the next batch starts the
 // WAL anew if no reader needs its pages at that moment. Readers that overlap
-// may always need some: beyond walHard the writer waits until all of them have
-// ended, which none takes longer to do than readTime.
+// may always need some: beyond walHard the writer waits until the bulk is copied
+// and all of them have ended, which none takes longer to do than readTime.
 const (
 	walSoft = 24 << 20 // bytes
 	walHard = 64 << 20
@@ -31,11 +31,13 @@ type checkpointer struct {
 	quiesce func() func() // Store.quiesce
 
 	mu     sync.Mutex
-	broken error // the first I/O error, which is the writer's too
-	copied bool  // the bulk is in the database, the rest is the writer's
-	busy   bool  // the bulk is being copied
-	pages  int   // length of the WAL after the last commit
-	tried  int   // its length when it was last copied in vain
+	idle   sync.Cond // told when busy ends
+	ended  bool      // run has returned
+	broken error     // the first I/O error, which is the writer's too
+	copied bool      // the bulk is in the database, the rest is the writer's
+	busy   bool      // the bulk is being copied
+	pages  int       // length of the WAL after the last commit
+	tried  int       // its length when it was last copied in vain
 }
 
 func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
@@ -45,6 +47,7 @@ func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 	}
 	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fail: w.fail, soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
+	k.idle.L = &k.mu
 	w.conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		k.grown(pages)
 		return nil
@@ -83,8 +86,13 @@ func (k *checkpointer) run() {
 				k.broken = err
 				k.fail()
 			}
+			k.idle.Signal()
 			k.mu.Unlock()
 		case <-k.stop:
+			k.mu.Lock()
+			k.ended = true
+			k.idle.Signal()
+			k.mu.Unlock()
 			return
 		}
 	}
@@ -93,6 +101,9 @@ func (k *checkpointer) run() {
 // beforeBatch lets the writer copy the rest of the WAL when it is time to.
 func (k *checkpointer) beforeBatch(w *writer) {
 	k.mu.Lock()
+	for k.pages*pageSize > k.hard && k.busy && !k.ended {
+		k.idle.Wait()
+	}
 	full := k.pages*pageSize > k.hard && !k.busy
 	due := full || k.copied || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
 	w.broken = k.broken
