@@ -25,7 +25,8 @@ type Secrets interface {
 
 	// ChangeSecrets has change applied to those of a kind as they are at that
 	// moment and stores what it returns in their place. An error of change is
-	// returned and nothing is stored.
+	// returned and nothing is stored. So it is when one is of another kind, and
+	// when two have one name, which is ErrExists.
 	ChangeSecrets(ctx context.Context, kind string, change func([]Secret) ([]Secret, error)) error
 }
 

@@ -31,6 +31,8 @@ var ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
 // waiting of the caller; a write that was begun is finished all the same.
 type Store interface {
 	Jobs
+	Peers
+	Secrets
 
 	// Accept stores a message with one delivery per recipient, or recognises
 	// it as a retry of one that it has.

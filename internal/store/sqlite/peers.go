@@ -1,0 +1,86 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// peerStep is how exactly it is remembered when a domain was last seen.
+const peerStep = time.Hour
+
+const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
+
+func scanPeer(s *sqlite3.Stmt) gateway.Peer {
+	return gateway.Peer{
+		Domain:      amtp.Domain(s.ColumnText(0)),
+		FirstSeen:   store.FromMicros(s.ColumnInt64(1)),
+		LastSeen:    store.FromMicros(s.ColumnInt64(2)),
+		FirstSigned: store.FromMicros(s.ColumnInt64(3)),
+		LastSigned:  store.FromMicros(s.ColumnInt64(4)),
+	}
+}
+
+// Peer returns what is known of a domain.
+func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, err error) {
+	p.Domain = domain
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`SELECT `+peerColumns+` FROM peer WHERE domain = ?`, func(st *sqlite3.Stmt) error {
+			p = scanPeer(st)
+			return nil
+		}, string(domain))
+	})
+	return p, err
+}
+
+// NotePeer remembers that a message of the domain was taken. Most often that is
+// known, and reading it is all there is to do.
+func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
+	known, err := s.Peer(ctx, domain)
+	if err != nil || !tells(&known, signed, now) {
+		return err
+	}
+	at := store.Micros(now)
+	return s.write(ctx, 64, func(w *writer) error {
+		if w.reserve.refuses() && known.FirstSeen.IsZero() {
+			return gateway.ErrFull
+		}
+		// What is older than what another call has written meanwhile changes nothing.
+		_, err := w.exec(`INSERT INTO peer (`+peerColumns+`) VALUES (?1, ?2, ?2, iif(?3, ?2, NULL), iif(?3, ?2, NULL))
+				ON CONFLICT (domain) DO UPDATE SET last_seen = max(last_seen, ?2), first_signed = iif(?3, coalesce(first_signed, ?2), first_signed),
+					last_signed = iif(?3, max(coalesce(last_signed, ?2), ?2), last_signed)`,
+			string(domain), at, signed)
+		return err
+	})
+}
+
+// tells reports whether a message at now changes what is known of its domain.
+func tells(p *gateway.Peer, signed bool, now time.Time) bool {
+	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep || signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
+}
+
+// KnownSender reports whether there is a message of the address.
+func (s *Store) KnownSender(ctx context.Context, a amtp.Address) (known bool, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`SELECT 1 FROM message INDEXED BY message_from WHERE sender = ? LIMIT 1`, func(*sqlite3.Stmt) error {
+			known = true
+			return nil
+		}, a.Key())
+	})
+	return known, err
+}
+
+// PeersPage lists peers.
+func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`SELECT `+peerColumns+` FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
+			list = append(list, scanPeer(st))
+			return nil
+		}, string(after), limit)
+	})
+	return list, err
+}

@@ -1,0 +1,86 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Secrets lists the sealed secrets of a kind.
+func (s *Store) Secrets(ctx context.Context, kind string) (list []gateway.Secret, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		list, err = r.secrets(kind)
+		return err
+	})
+	return list, err
+}
+
+func (c *statements) secrets(kind string) (list []gateway.Secret, err error) {
+	err = c.query(`SELECT name, sealed, facts, created FROM secret WHERE kind = ? ORDER BY created, name`, func(s *sqlite3.Stmt) error {
+		list = append(list, gateway.Secret{
+			Kind: kind, Name: s.ColumnText(0), Sealed: s.ColumnBlob(1, nil), Facts: s.ColumnBlob(2, nil),
+			Created: store.FromMicros(s.ColumnInt64(3)),
+		})
+		return nil
+	}, kind)
+	return list, err
+}
+
+// ChangeSecrets replaces the secrets of a kind by what change makes of them.
+func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+	err := s.write(ctx, 4096, func(w *writer) error {
+		before, err := w.secrets(kind)
+		if err != nil {
+			return err
+		}
+		after, err := change(before)
+		if err == nil {
+			err = distinct(kind, after)
+		}
+		if err != nil {
+			return refusedChange{err}
+		}
+		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, kind); err != nil {
+			return err
+		}
+		for _, n := range after {
+			if _, err := w.exec(`INSERT INTO secret (kind, name, sealed, facts, created) VALUES (?, ?, ?, ?, ?)`,
+				kind, n.Name, blob(n.Sealed), blob(n.Facts), store.Micros(n.Created)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var refused refusedChange
+	if errors.As(err, &refused) {
+		return refused.error
+	}
+	return err
+}
+
+// blob returns b as a value that is not null.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// distinct refuses secrets of another kind, and two of one name.
+func distinct(kind string, list []gateway.Secret) error {
+	names := make(map[string]bool, len(list))
+	for _, n := range list {
+		if n.Kind != kind {
+			return fmt.Errorf("a secret of kind %q is not one of kind %q", n.Kind, kind)
+		}
+		if names[n.Name] {
+			return fmt.Errorf("%w: two secrets of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
+		}
+		names[n.Name] = true
+	}
+	return nil
+}

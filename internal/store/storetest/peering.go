@@ -1,0 +1,166 @@
+package storetest
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// peering are the promises about other domains.
+func peering() []promise {
+	return []promise{
+		{"only Domain is set when nothing is known", peerUnknown},
+		{"NotePeer remembers that a message of the domain was taken", peerNoted},
+		{"NotePeer remembers that it was signed", peerSigned},
+		{"times are those of the latest message, to the hour", peerToTheHour},
+		{"a clock that went back changes nothing", peerClockBack},
+		{"notes at the same time are all kept", peersAtOnce},
+		{"KnownSender reports whether a message of the address was taken before", senderIsKnown},
+		{"PeersPage lists peers in the order of their domains", peersInOrder},
+	}
+}
+
+func (w *world) peer(d amtp.Domain) gateway.Peer {
+	w.Helper()
+	p, err := w.store.Peer(w.ctx, d)
+	if err != nil {
+		w.Fatalf("Peer = %v, want no error; domain %s", err, d)
+	}
+	same(w, "domain of the peer", p.Domain, d)
+	return p
+}
+
+func (w *world) note(d amtp.Domain, signed bool, now time.Time) {
+	w.Helper()
+	if err := w.store.NotePeer(w.ctx, d, signed, now); err != nil {
+		w.Fatalf("NotePeer = %v, want no error; domain %s", err, d)
+	}
+}
+
+func (w *world) isPeer(d amtp.Domain, firstSeen, lastSeen, firstSigned, lastSigned time.Time) {
+	w.Helper()
+	p := w.peer(d)
+	w.sameTime("first seen", p.FirstSeen, firstSeen)
+	w.sameTime("last seen", p.LastSeen, lastSeen)
+	w.sameTime("first signed", p.FirstSigned, firstSigned)
+	w.sameTime("last signed", p.LastSigned, lastSigned)
+}
+
+var never time.Time
+
+func peerUnknown(w *world) {
+	w.note("near.example", true, w.now())
+	w.isPeer("far.example", never, never, never, never)
+}
+
+func peerNoted(w *world) {
+	first := w.now()
+	w.note("far.example", false, first)
+	w.isPeer("far.example", first, first, never, never)
+	later := first.Add(5 * time.Hour)
+	w.note("far.example", false, later)
+	w.isPeer("far.example", first, later, never, never)
+}
+
+func peerSigned(w *world) {
+	first := w.now()
+	w.note("far.example", false, first)
+	signed := first.Add(time.Minute) // at once, although it was seen within the hour
+	w.note("far.example", true, signed)
+	p := w.peer("far.example")
+	w.sameTime("first seen", p.FirstSeen, first)
+	w.sameTime("first signed", p.FirstSigned, signed)
+	w.sameTime("last signed", p.LastSigned, signed)
+	later := signed.Add(3 * time.Hour)
+	w.note("far.example", true, later)
+	last := later.Add(3 * time.Hour)
+	w.note("far.example", false, last)
+	w.isPeer("far.example", first, last, signed, later)
+	w.note("signs.example", true, first)
+	w.isPeer("signs.example", first, first, first, first)
+}
+
+func peerToTheHour(w *world) {
+	first := w.now()
+	w.note("far.example", true, first)
+	for _, after := range []time.Duration{time.Second, 59 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour, 10 * time.Hour} {
+		now := first.Add(after)
+		w.note("far.example", true, now)
+		p := w.peer("far.example")
+		for what, at := range map[string]time.Time{"seen": p.LastSeen, "signed": p.LastSigned} {
+			if off := now.Sub(at); off < 0 || off >= time.Hour {
+				w.Errorf("last %s = %v, want less than an hour before %v", what, at, now)
+			}
+		}
+		w.sameTime("first seen", p.FirstSeen, first)
+		w.sameTime("first signed", p.FirstSigned, first)
+	}
+}
+
+func peerClockBack(w *world) {
+	first := w.now().Add(100 * time.Hour)
+	w.note("far.example", true, first)
+	w.note("far.example", true, morning)
+	w.isPeer("far.example", first, first, first, first)
+}
+
+func peersAtOnce(w *world) {
+	now := w.now()
+	together(40, func(i int) {
+		domain := amtp.Domain(fmt.Sprintf("d%d.example", i%5))
+		if err := w.store.NotePeer(w.ctx, domain, i < 5, now); err != nil {
+			w.Errorf("NotePeer = %v, want no error", err)
+		}
+	})
+	for i := range 5 {
+		w.isPeer(amtp.Domain(fmt.Sprintf("d%d.example", i)), now, now, now, now)
+	}
+}
+
+func senderIsKnown(w *world) {
+	bob := w.agent("bob")
+	known := func(address string) bool {
+		known, err := w.store.KnownSender(w.ctx, w.address(address))
+		w.works("KnownSender", err)
+		return known
+	}
+	same(w, "known before", known("peer@far.example"), false)
+	for _, class := range []gateway.Class{gateway.ClassDomain, gateway.ClassAnonymous} {
+		from := "peer" + strconv.Itoa(int(class)) + "@far.example"
+		w.post(letter{remote: from, class: class, to: []person{bob}})
+		same(w, "known after", known(from), true)
+	}
+	same(w, "known in other letters", known("PEER2@Far.example"), true)
+	same(w, "another of the domain", known("peer@far.example"), false)
+	same(w, "the same name elsewhere", known("peer2@other.example"), false)
+}
+
+func peersInOrder(w *world) {
+	for _, i := range []int{3, 1, 4, 0, 2} {
+		w.note(amtp.Domain(fmt.Sprintf("d%d.example", i)), false, w.now())
+	}
+	list := func(after amtp.Domain, limit int) (domains []amtp.Domain) {
+		peers, err := w.store.PeersPage(w.ctx, after, limit)
+		w.works("PeersPage", err)
+		for _, p := range peers {
+			w.isPeer(p.Domain, p.FirstSeen, p.LastSeen, p.FirstSigned, p.LastSigned)
+			domains = append(domains, p.Domain)
+		}
+		return domains
+	}
+	sameList(w, "first page", list("", 2), []amtp.Domain{"d0.example", "d1.example"})
+	sameList(w, "second page", list("d1.example", 2), []amtp.Domain{"d2.example", "d3.example"})
+	sameList(w, "the rest", list("d1.example", 9), []amtp.Domain{"d2.example", "d3.example", "d4.example"})
+	sameList(w, "behind the last", list("d4.example", 9), nil)
+}
+
+// peersAfterRestart belongs to what a store remembers.
+func peersAfterRestart(w *world) {
+	now := w.now()
+	w.note("far.example", true, now)
+	w.restart()
+	w.isPeer("far.example", now, now, now, now)
+}
