@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -123,7 +124,7 @@ func checkKey(k KeyRecord) error {
 		if bits := key.N.BitLen(); bits < minRSA || bits > maxRSA {
 			return fmt.Errorf("the RSA key has %d bits; it must have %d to %d", bits, minRSA, maxRSA)
 		}
-		if key.E < 3 || key.E%2 == 0 || key.N.Bit(0) == 0 {
+		if key.E < 3 || key.E > math.MaxInt32 || key.E%2 == 0 || key.N.Bit(0) == 0 {
 			return errors.New("the numbers of the RSA key are not those of a key")
 		}
 		if k.Algorithm == RS256 {

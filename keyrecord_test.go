@@ -115,6 +115,7 @@ func TestParseKeyRecordRefuses(t *testing.T) {
 		{"RSA of 8193 bits", "v=amtp1;k=RS256;p=" + spki(t, rsaNumber(8193, 65537)), amtp.ErrBadRecord},
 		{"RSA with exponent 1", "v=amtp1;k=RS256;p=" + spki(t, rsaNumber(2048, 1)), amtp.ErrBadRecord},
 		{"RSA with an even exponent", "v=amtp1;k=RS256;p=" + spki(t, rsaNumber(2048, 4)), amtp.ErrBadRecord},
+		{"RSA with an exponent of 33 bits", "v=amtp1;k=RS256;p=" + spki(t, rsaNumber(2048, 1<<32+1)), amtp.ErrBadRecord},
 		{"too long", "v=amtp1;k=ES256;p=" + p256 + ";n=" + strings.Repeat("x", 2048), amtp.ErrBadRecord},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -100,9 +100,14 @@ func (b vectorBook) es256() []vector {
 }
 
 func (b vectorBook) rs256() []vector {
-	large := b.pass("a key of 3072 bits", "rs256-3072", order)
-	return []vector{b.pass("a message", "rs256", order), large,
-		b.pass("a message", "rs256", order).not("another byte in the signature", amtp.ReasonBadSignature, func(v *vector) { v.replace(`"value":"`, `"value":"AAAA`) })}
+	plain := b.pass("a message", "rs256", order)
+	return []vector{
+		plain,
+		b.pass("a key of 3072 bits", "rs256-3072", order),
+		plain.not("another message", amtp.ReasonBadSignature, func(v *vector) { v.replace("Invoice 17", "Invoice 18") }),
+		plain.not("three bytes in front of the signature", amtp.ReasonBadSignature, func(v *vector) { v.replace(`"value":"`, `"value":"AAAA`) }),
+		plain.not("the key of another size", amtp.ReasonBadSignature, func(v *vector) { v.DNS[keyName] = []string{b.keys["rs256-3072"].Record} }),
+	}
 }
 
 func (b vectorBook) eddsa() []vector {
