@@ -39,7 +39,7 @@ var may = map[string][]string{
 	"internal/outbound":        {},
 	"internal/discovery":       {""},
 	"internal/testnet":         {},
-	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
+	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/discovery", "internal/outbound"},
 	"internal/ownfile":         {},
 	"skills":                   {},
 	"internal/cli":             {"", "internal/app", "internal/config", "internal/datadir", "internal/strictjson", "internal/ownfile", "skills"},

@@ -104,7 +104,9 @@ var steps = map[string]string{
 	"read the admin key: …":                         "Make `admin.key` in the data directory readable for the user who runs the gateway.",
 	"the admin key file … does not hold one key; delete it and start again to make a new key": "Delete it and start again; the former admin key ends with that.",
 	"the disk reported an error; nothing is written any more, so the gateway stops":           "Look at the disk and at the system's log, then `amtp check`, then start again. What was answered with 202 is there, or `amtp check` says that it is not.",
-	"serve: …": "Start it again; if it stays, the text names the cause.",
+	"read outbound.ca_file: …":                            "`amtp config check` says what is wrong with the file.",
+	"read the records of other domains: …":                "`amtp config check` says what is wrong with `peers` or `dns.mock_records`.",
+	"serve: …":                                            "Start it again; if it stays, the text names the cause.",
 	"the backup is made, but not noted for amtp check: …": "The backup is good. Make the data directory writable, so that `amtp check` knows of the next one.",
 
 	"open the database in …: …": "`amtp check DIR`",

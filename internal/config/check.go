@@ -23,6 +23,7 @@ func (l *loader) check() {
 	l.checkTLS()
 	l.checkReach()
 	l.checkAdminKeys()
+	l.checkOutside()
 }
 
 // refuse reports the value of a setting as a problem, at the place it came from.

@@ -34,6 +34,9 @@ type Config struct {
 	Logging   Logging
 	Limits    Limits
 	Retention Retention
+	DNS       DNS
+	Outbound  Outbound
+	Peers     Table
 
 	file    string            // the file that was read, or ""
 	origins map[string]string // by path of the setting: the place it came from

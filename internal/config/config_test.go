@@ -120,6 +120,7 @@ func TestDefaults(t *testing.T) {
 		Limits:  Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
 			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: time.Second, Every: time.Hour},
+		DNS: DNS{Timeout: 5 * time.Second, CacheTTL: 24 * time.Hour},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("Load without sources:\n got %+v\nwant %+v", cfg, want)
@@ -163,6 +164,10 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d", "retention.failed": "36h",
 		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s", "retention.every": "4s",
 		"limits.connections_per_address": "3", "limits.connections": "4", "limits.in_flight_bytes": "20MiB",
+		"dns.resolvers": "192.0.2.1:53,[2001:db8::1]:5353", "dns.timeout": "6s", "dns.cache_ttl": "5m",
+		"dns.mock_mode": "true", "dns.mock_records": `{"b.example":"v=amtp1;gateway=https://gw.b.example"}`, "dns.allow_http": "true",
+		"outbound.allow": "10.0.0.0/8,[fd00::/8]:8443,gw.lan", "outbound.ca_file": "{dir}/cert.pem",
+		"peers":         `{"c.lan":"v=amtp1;gateway=https://10.0.0.5:8443"}`,
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 	}
 	together := map[string]string{"tls.cert_file": "tls.key_file", "tls.key_file": "tls.cert_file"}

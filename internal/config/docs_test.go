@@ -47,6 +47,26 @@ On a listener that other machines can reach, an administrator's key has 16 chara
 
 `
 
+const docsOutside = `## Other domains
+
+Other domains are found in DNS and called at public addresses over TLS at port 443. On a network of one's own, where neither may hold, the
+operator writes what DNS would say, and which certificates count. Lists and records stand in the file as such or as one value:
+
+` + "```yaml" + `
+peers:
+  other.lan: v=amtp1;gateway=https://10.0.0.5:8443;auth=sig
+  k1._amtpkey.other.lan: v=amtp1;k=ES256;p=MFkwEwYHKoZI…
+outbound:
+  allow: [10.0.0.0/8, gw.lan:8443]
+  ca_file: /etc/amtp/our-ca.pem
+` + "```" + `
+
+A domain's record stands under the domain, a key's under its whole name. The gateway of an entry in ` + "`peers`" + ` needs no rule in
+` + "`outbound.allow`" + `; one that DNS names does when it is not at a public address. A rule for a host name trusts whatever addresses the
+name has; ` + "`:8443`" + ` opens a port on public addresses only.
+
+`
+
 const docsOthers = `## Variables of the reference gateway and of the clients
 
 The variables of the reference gateway mean here what they mean there, and its file is not read. These of them, and of the
@@ -73,7 +93,7 @@ func documentation(t *testing.T) []byte {
 		}
 		b.WriteString(s.row())
 	}
-	b.WriteString("\n" + docsProfiles)
+	b.WriteString("\n" + docsProfiles + docsOutside)
 	fmt.Fprintf(&b, "## Example\n\n[%s](%[1]s):\n\n```yaml\n%s```\n\n", filepath.Base(exampleFile), example)
 	b.WriteString(docsOthers)
 	for _, v := range variables() {

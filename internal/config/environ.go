@@ -26,7 +26,6 @@ type variable struct {
 
 // Notes that several variables share.
 const (
-	noDomains = "messages go to agents of this gateway only, other domains are not looked up"
 	noDriver  = "everything is kept in SQLite in the data directory"
 	noMetrics = "there are no metrics to fetch"
 	noSchemas = "payloads are not checked against schemas"
@@ -51,12 +50,6 @@ func variables() []variable {
 		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt", judge: notNeeded},
 		{name: "AMTP_AUTH_API_KEY_HEADER", note: "an agent's key stands in the header Authorization behind Bearer, or in X-API-Key", quiet: "X-API-Key", judge: notNeeded},
 		{name: "AMTP_ADMIN_API_KEY_HEADER", note: "an administrator's key stands in the header X-Admin-Key, or in Authorization behind Bearer", quiet: "X-Admin-Key", judge: notNeeded},
-		{name: "AMTP_DNS_CACHE_TTL", note: noDomains},
-		{name: "AMTP_DNS_TIMEOUT", note: noDomains},
-		{name: "AMTP_DNS_RESOLVERS", note: noDomains},
-		{name: "AMTP_DNS_MOCK_MODE", note: noDomains, quiet: "false"},
-		{name: "AMTP_DNS_MOCK_RECORDS", note: noDomains},
-		{name: "AMTP_DNS_ALLOW_HTTP", note: noDomains, quiet: "false"},
 		{name: "AMTP_METRICS_ENABLED", note: noMetrics, quiet: "false"},
 		{name: "AMTP_SCHEMA_REGISTRY_TYPE", note: noSchemas},
 		{name: "AMTP_SCHEMA_REGISTRY_PATH", note: noSchemas},

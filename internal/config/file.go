@@ -111,6 +111,13 @@ func (f *fileReader) key(key, val *yaml.Node, prefix string) {
 
 func (f *fileReader) value(s setting, n *yaml.Node) {
 	switch {
+	case n.Kind != yaml.ScalarNode && s.value.compose != nil:
+		text, err := s.value.compose(n)
+		if err != nil {
+			f.refuse(n.Line, s.path+": "+err.Error())
+			return
+		}
+		f.set(s, f.place(n.Line), text)
 	case n.Kind != yaml.ScalarNode:
 		f.refuse(n.Line, s.path+": expected one value ("+s.value.form+")")
 	case n.Tag == "!!null":

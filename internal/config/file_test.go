@@ -16,8 +16,8 @@ func chmod(t *testing.T, name string, mode uint32) {
 
 func TestRefusedFiles(t *testing.T) {
 	for _, tc := range []problem{
-		{"unknown section", command{file: "server:\n  domain: a.example\ndns:\n  timeout: 5s\n"}, "{dir}/amtp.yaml:3",
-			`unknown key "dns"; known here: data_dir, server, tls, message, auth, logging, limits, retention`},
+		{"unknown section", command{file: "server:\n  domain: a.example\nqueue:\n  length: 5\n"}, "{dir}/amtp.yaml:3",
+			`unknown key "queue"; known here: data_dir, server, tls, message, auth, logging, limits, retention, dns, outbound, peers`},
 		{"unknown key", command{file: "server:\n  domain: a.example\n  adress: :80\n"}, "{dir}/amtp.yaml:3",
 			`unknown key "server.adress"; known here: address, domain, read_timeout, write_timeout, idle_timeout`},
 		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1", `unknown key "server.domain"`},
@@ -80,6 +80,8 @@ func FuzzFile(f *testing.F) {
 	f.Add("server:\n  domain: a.example\n  address: '[::1]:0'\n")
 	f.Add("a: &a [*a]\n")
 	f.Add("message: {max_size: 1 MB}\nlimits:\n  in_flight_bytes: 1GiB\n")
+	f.Add("dns: {resolvers: [192.0.2.1, '::1'], mock_records: {a.example: v=amtp1;gateway=https://g}}\npeers:\n  b.example: \"v=amtp1;gateway=http://x\"\n")
+	f.Add("outbound:\n  allow:\n  - 10.0.0.0/8\n  - '[fd00::/8]:1'\n  - :8443\n  - gw.lan:9\n")
 	f.Add("logging: {level: WARN, format: json}\nauth: {admin_key: \"k#: x\"}\n")
 	f.Fuzz(func(t *testing.T, content string) {
 		l := newLoader(Sources{})

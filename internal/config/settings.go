@@ -24,6 +24,9 @@ func (c *Config) settings() []setting {
 			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory."}},
 		c.Server.settings(), c.TLS.settings(), c.Message.settings(),
 		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(),
+		c.DNS.settings(), c.Outbound.settings(),
+		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
+			meaning: "What other domains would publish in DNS, for those that do not; these entries win over DNS, and their gateways may be called wherever they are."}},
 	)
 }
 
@@ -52,7 +55,7 @@ func (t *TLS) settings() []setting {
 			meaning: "Private key of the certificate in PEM form."},
 		{path: "tls.min_version", env: "AMTP_TLS_MIN_VERSION", def: "1.3",
 			value:   choice(&t.MinVersion, option[uint16]{"1.3", tls.VersionTLS13}, option[uint16]{"1.2", tls.VersionTLS12}),
-			meaning: "The oldest version of TLS that a caller may speak."},
+			meaning: "The oldest version of TLS that a caller, or another gateway that is called, may speak."},
 	}
 }
 

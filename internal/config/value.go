@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/amtp-go/amtp"
 )
 
@@ -22,6 +24,9 @@ type value struct {
 	set    func(string) error // on error the field is unchanged
 	text   func() string      // what set would read; redacted for a secret
 	plain  func() any         // for JSON: a bool, a number or the text
+	// compose brings what a file holds in place of one value, a list or keys and
+	// values, to the text that set takes; nil if there can only be one value.
+	compose func(*yaml.Node) (string, error)
 }
 
 // bind makes a value of the field at p, which parse reads and format writes.

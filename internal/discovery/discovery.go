@@ -73,8 +73,9 @@ type Options struct {
 	// Resolver asks DNS; nil means that there is no DNS: what Static does not
 	// name does not exist.
 	Resolver Resolver
-	// Static is the operator's table; what it names is not looked up. See
-	// [CheckStatic].
+	// Static is the operator's table; what it names is not looked up. Each entry
+	// has the value of a TXT record: that of _amtp.{domain} under the bare
+	// domain, that of a key under {selector}._amtpkey.{domain}.
 	Static map[string]string
 	// AllowHTTP takes gateways without TLS.
 	AllowHTTP bool
@@ -93,7 +94,7 @@ type Finder struct {
 	keys      *memory[amtp.KeyRecord]    // by name of the record
 }
 
-// New makes a Finder. The error is one of [CheckStatic].
+// New makes a Finder. The error names an entry of the table that is not valid.
 func New(o Options) (*Finder, error) {
 	table, err := readStatic(o.Static, o.AllowHTTP)
 	if err != nil {

@@ -249,8 +249,8 @@ func TestPlainHTTPNeedsAnOption(t *testing.T) {
 	dns := newSay()
 	dns.set("_amtp.b.example", 0, plain)
 	table := map[string]string{"c.example": plain}
-	if err := discovery.CheckStatic(table, false); err == nil {
-		t.Errorf("CheckStatic(%v) = nil, want an error", table)
+	if _, err := discovery.New(discovery.Options{Static: table, Now: time.Now}); err == nil {
+		t.Errorf("New with the table %v = nil, want an error", table)
 	}
 	f := newFinder(t, discovery.Options{Resolver: dns, Static: table, AllowHTTP: true})
 	for _, domain := range []amtp.Domain{"b.example", "c.example"} {

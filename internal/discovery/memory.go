@@ -15,7 +15,7 @@ import (
 const remembered = 10_000
 
 // askTime bounds one question, whoever waits for it.
-const askTime = 30 * time.Second
+const askTime = time.Minute
 
 // How long DNS is left alone after it failed for a name, by failures in a row.
 var pauses = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}

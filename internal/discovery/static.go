@@ -18,14 +18,7 @@ type static struct {
 	keys     map[string]amtp.KeyRecord // by name of the record
 }
 
-// CheckStatic reports the first entry of a static table that is not valid. Each
-// entry has the value of a TXT record: that of _amtp.{domain} under the bare
-// domain, that of a key under {selector}._amtpkey.{domain}.
-func CheckStatic(table map[string]string, allowHTTP bool) error {
-	_, err := readStatic(table, allowHTTP)
-	return err
-}
-
+// readStatic reads a table. Its error names the first entry that is not valid.
 func readStatic(table map[string]string, allowHTTP bool) (static, error) {
 	s := static{gateways: map[amtp.Domain]amtp.Capabilities{}, keys: map[string]amtp.KeyRecord{}}
 	for _, name := range slices.Sorted(maps.Keys(table)) {

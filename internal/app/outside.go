@@ -1,0 +1,91 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/outbound"
+)
+
+// outside is how the gateway finds other domains and calls others.
+type outside struct {
+	client    *http.Client
+	domains   *discovery.Finder
+	strangers *discovery.Budget // over domains, for look-ups that strangers cause
+}
+
+// newOutside builds it for a program of the version. It connects to nobody.
+func newOutside(cfg config.Config, version string) (*outside, error) {
+	table := map[string]string{}
+	allow := make([]outbound.Rule, len(cfg.Outbound.Allow))
+	for i, rule := range cfg.Outbound.Allow {
+		allow[i] = outbound.Rule(rule)
+	}
+	tables := []config.Table{cfg.Peers}
+	if cfg.DNS.MockMode {
+		tables = append(tables, cfg.DNS.MockRecords)
+	}
+	for _, t := range tables {
+		for name, txt := range t {
+			table[string(name)] = txt
+			allow = append(allow, ruleFor(txt)...)
+		}
+	}
+	resolver := &discovery.DNS{Servers: discovery.System, Timeout: cfg.DNS.Timeout}
+	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, MinTLS: cfg.TLS.MinVersion, Version: version}
+	if servers := cfg.DNS.Resolvers; len(servers) > 0 {
+		resolver.Servers = func() ([]netip.AddrPort, error) { return servers, nil }
+		o.Lookup = resolver.Addresses
+	}
+	if file := cfg.Outbound.CAFile; file != "" {
+		pem, err := os.ReadFile(file)
+		if err == nil {
+			o.Roots, err = outbound.Roots(pem)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read outbound.ca_file: %w", err)
+		}
+	}
+	d := discovery.Options{Resolver: resolver, Static: table, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
+	if cfg.DNS.MockMode {
+		d.Resolver = nil
+	}
+	domains, err := discovery.New(d)
+	if err != nil {
+		return nil, fmt.Errorf("read the records of other domains: %w", err)
+	}
+	return &outside{client: outbound.New(o), domains: domains, strangers: discovery.NewBudget(domains)}, nil
+}
+
+// ruleFor lifts calls to the gateway of a record that the operator wrote: he
+// has said where it is. The record of a key needs no rule.
+func ruleFor(txt string) []outbound.Rule {
+	c, err := amtp.ParseCapabilities(txt, true)
+	if err != nil {
+		return nil
+	}
+	u, err := url.Parse(c.Gateway)
+	if err != nil {
+		return nil // cannot be: it was checked as a URL
+	}
+	port := uint64(443)
+	if u.Scheme == "http" {
+		port = 80
+	}
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		port = p
+	}
+	rule := outbound.Rule{Host: u.Hostname(), Port: uint16(port)}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		rule = outbound.Rule{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: uint16(port)}
+	}
+	return []outbound.Rule{rule}
+}

@@ -1,0 +1,171 @@
+package app
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/testnet"
+)
+
+// peer is another gateway, or what of it can be seen from here: it answers with
+// the User-Agent and speaks TLS with a certificate for example.com. put fills
+// its places into settings.
+func peer(t *testing.T, newest uint16) (put func(string) string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.UserAgent())
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{MaxVersion: newest}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(s.Listener.Addr().String())
+	return strings.NewReplacer("{port}", fmt.Sprint(at.Port()), "{ca}", file).Replace
+}
+
+// outsideOf is what a gateway with these variables has.
+func outsideOf(t *testing.T, put func(string) string, env ...string) *outside {
+	t.Helper()
+	all := []string{"AMTP_DATA_DIR=" + t.TempDir()}
+	for _, pair := range env {
+		all = append(all, put(pair))
+	}
+	cfg, _, err := config.Load(config.Sources{Environ: all})
+	if err != nil {
+		t.Fatalf("Load of %q: %v", all, err)
+	}
+	o, err := newOutside(cfg, "1.2.3")
+	if err != nil {
+		t.Fatalf("newOutside of %q: %v", all, err)
+	}
+	t.Cleanup(o.client.CloseIdleConnections)
+	return o
+}
+
+// call finds the gateway of b.example and calls it.
+func (o *outside) call(t *testing.T) (string, error) {
+	found, err := o.domains.Gateway(t.Context(), "b.example")
+	if err != nil {
+		return "", err
+	}
+	res, err := o.client.Get(found.Gateway)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return string(body), err
+}
+
+// From the settings to the answer of a gateway, over real DNS and TLS.
+func TestOutside(t *testing.T) {
+	const (
+		byName    = "v=amtp1;gateway=https://example.com:{port}"
+		byAddress = "v=amtp1;gateway=https://127.0.0.1:{port}"
+		ca        = "AMTP_OUTBOUND_CA_FILE={ca}"
+		mock      = "AMTP_DNS_MOCK_MODE=true"
+	)
+	for _, tc := range []struct {
+		name string
+		txt  string   // what b.example publishes; "" for nothing
+		env  []string // besides the name server
+		tls  uint16   // the newest that the peer speaks
+		want error
+	}{
+		{"found in DNS and allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0, nil},
+		{"found in DNS and allowed by host", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=example.com:{port}"}, 0, nil},
+		{"found in DNS", byName, []string{ca}, 0, outbound.ErrForbidden},
+		{"found in DNS, its port alone is allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=:{port}"}, 0, outbound.ErrForbidden},
+		{"found in DNS by its address", byAddress, []string{ca}, 0, outbound.ErrForbidden},
+		{"not to be found", "", nil, 0, discovery.ErrNoDomain},
+		{"a peer by name", "", []string{ca, `AMTP_PEERS={"b.example":"` + byName + `"}`}, 0, nil},
+		{"a peer by address", "", []string{ca, `AMTP_PEERS={"b.example":"` + byAddress + `"}`}, 0, nil},
+		{"a peer with old TLS", "", []string{ca, `AMTP_PEERS={"b.example":"` + byName + `"}`, "AMTP_TLS_MIN_VERSION=1.2"}, tls.VersionTLS12, nil},
+		{"a mock record", "", []string{ca, mock, `AMTP_DNS_MOCK_RECORDS={"b.example":"` + byName + `"}`}, 0, nil},
+		{"a mock record without its mode", "", []string{ca, `AMTP_DNS_MOCK_RECORDS={"b.example":"` + byName + `"}`}, 0, discovery.ErrNoDomain},
+		{"mock mode, found in DNS", byName, []string{ca, mock, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0, discovery.ErrNoDomain},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			put := peer(t, tc.tls)
+			server := testnet.NewDNS(t)
+			server.Addrs("example.com", []netip.Addr{netip.MustParseAddr("127.0.0.1")})
+			if tc.txt != "" {
+				server.TXT("_amtp.b.example", time.Hour, put(tc.txt))
+			}
+			o := outsideOf(t, put, append(tc.env, "AMTP_DNS_RESOLVERS="+server.Addr().String())...)
+			got, err := o.call(t)
+			if !errors.Is(err, tc.want) || err == nil && got != "AMTP/1.0 (amtp/1.2.3)" {
+				t.Errorf("the call = %q, %v; want the error %v", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestUnknownAuthorityIsRefused(t *testing.T) {
+	put := peer(t, 0)
+	o := outsideOf(t, put, `AMTP_PEERS={"b.example":"v=amtp1;gateway=https://127.0.0.1:{port}"}`)
+	var refused *tls.CertificateVerificationError
+	if got, err := o.call(t); !errors.As(err, &refused) {
+		t.Errorf("the call = %q, %v; want that the certificate is not accepted", got, err)
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	put := peer(t, tls.VersionTLS12)
+	o := outsideOf(t, put, "AMTP_OUTBOUND_CA_FILE={ca}", `AMTP_PEERS={"b.example":"v=amtp1;gateway=https://127.0.0.1:{port}"}`)
+	if got, err := o.call(t); err == nil {
+		t.Errorf("a call over TLS 1.2 = %q, want an error", got)
+	}
+}
+
+// A plain gateway is called when the operator says twice that it may be.
+func TestPlainPeer(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "plain") }))
+	t.Cleanup(s.Close)
+	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_ALLOW_HTTP=true", "AMTP_DNS_MOCK_MODE=true",
+		`AMTP_DNS_MOCK_RECORDS={"b.example":"v=amtp1;gateway=`+s.URL+`"}`)
+	if got, err := o.call(t); got != "plain" {
+		t.Errorf("the call = %q, %v; want plain", got, err)
+	}
+}
+
+// The operator's table has keys as well, and the strangers' budget is over the
+// same domains.
+func TestKeyOfAPeer(t *testing.T) {
+	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_MOCK_MODE=true",
+		`AMTP_PEERS={"k1._amtpkey.b.example":"v=amtp1;k=ES256;p="}`)
+	key, err := o.strangers.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "k1")
+	if err != nil || key.Algorithm != amtp.ES256 {
+		t.Errorf("Key = %+v, %v; want the one of the table", key, err)
+	}
+}
+
+// The name servers' time to remember is what the settings say at the most.
+func TestHowLongOutsideRemembers(t *testing.T) {
+	server := testnet.NewDNS(t)
+	server.TXT("_amtp.b.example", time.Hour, "v=amtp1;gateway=https://gw.b.example")
+	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_RESOLVERS="+server.Addr().String(), "AMTP_DNS_CACHE_TTL=90s")
+	if found, err := o.domains.Gateway(t.Context(), "b.example"); err != nil || found.TTL != 90*time.Second {
+		t.Errorf("Gateway = %+v, %v; want one that is remembered for 90s", found, err)
+	}
+}
