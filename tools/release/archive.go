@@ -17,12 +17,23 @@ import (
 // Archives hold files as given, all below one directory, owned by nobody in
 // particular and as old as the commit, so that they are the same each time.
 
-// mode is what a file in an archive may be used for: the programs are run.
+// mode is what a file may be used for: only the program is run.
 func mode(name string) os.FileMode {
-	if strings.HasPrefix(name, "amtp") {
+	if name == "amtp" || name == "amtp.exe" {
 		return 0o755
 	}
 	return 0o644
+}
+
+// settle gives files the modes and times that they have in a package.
+func settle(dir string, names []string, at time.Time) error {
+	for _, name := range names {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.Chmod(file, mode(name)), os.Chtimes(file, at, at)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func tarFiles(archive, below, dir string, files []string, at time.Time) error {

@@ -169,10 +169,8 @@ func (r *release) checkStamp(file string) error {
 
 // debian packs what is staged as a package.
 func (r *release) debian(arch string) error {
-	for _, name := range staged {
-		if err := os.Chtimes(filepath.Join(r.stage, name), r.time, r.time); err != nil {
-			return err
-		}
+	if err := settle(r.stage, staged, r.time); err != nil {
+		return err
 	}
 	version := strings.TrimPrefix(r.version, "v")
 	deb := fmt.Sprintf("amtp_%s_%s.deb", strings.Replace(version, "-", "~", 1), arch)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -89,6 +90,28 @@ func unpack(t *testing.T, name string, archive []byte) (list []string) {
 			t.Fatal(err)
 		}
 		list = append(list, h.Name+" "+h.FileInfo().Mode().String()+" "+all(t, r))
+	}
+}
+
+// A package keeps the modes and times of its files: those of a clone differ by
+// its owner's umask.
+func TestStagedFilesAreReproducible(t *testing.T) {
+	dir, at := t.TempDir(), time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	want := map[string]os.FileMode{"amtp": 0o755, "amtp.service": 0o644, "LICENSE": 0o644}
+	for name := range want {
+		write(t, filepath.Join(dir, name), "x", 0o600)
+	}
+	if err := settle(dir, slices.Collect(maps.Keys(want)), at); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range want {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != mode || !info.ModTime().Equal(at) {
+			t.Errorf("%s is %v of %v, want %v of %v", name, info.Mode(), info.ModTime(), mode, at)
+		}
 	}
 }
 
