@@ -76,6 +76,11 @@ func spreadOf(samples []sample, member func(sample) float64) spread {
 	for i, s := range samples {
 		values[i] = member(s)
 	}
+	return spreadAmong(values)
+}
+
+// spreadAmong returns the spread of the values, at least one. It sorts them.
+func spreadAmong(values []float64) spread {
 	slices.Sort(values)
 	n := len(values)
 	return spread{Median: (values[(n-1)/2] + values[n/2]) / 2, Min: values[0], Max: values[n-1]}

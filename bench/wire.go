@@ -20,6 +20,7 @@ type conn struct {
 type answer struct {
 	status int
 	body   []byte
+	closes bool // the server ends the connection behind it
 }
 
 // patience bounds how long one connection may be in use.
@@ -61,7 +62,7 @@ func (c *conn) do(request []byte) (answer, error) {
 	if len(c.buf) > total {
 		return answer{}, fmt.Errorf("%d bytes follow the answer", len(c.buf)-total)
 	}
-	return answer{status: h.status, body: c.buf[h.size:total]}, nil
+	return answer{status: h.status, body: c.buf[h.size:total], closes: h.closes}, nil
 }
 
 // read appends at least n more bytes to the buffer.
@@ -84,6 +85,7 @@ type head struct {
 	status int
 	length int // of the body
 	size   int // of the head itself, with its empty line; 0 while it is incomplete
+	closes bool
 }
 
 var (
@@ -91,6 +93,7 @@ var (
 	endOfLine     = []byte("\r\n")
 	contentLength = []byte("content-length")
 	chunked       = []byte("transfer-encoding")
+	connection    = []byte("connection")
 )
 
 // parseHead reads the head of an answer. Its size is 0 while b does not yet
@@ -117,6 +120,8 @@ func parseHead(b []byte) (head, error) {
 			if h.length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil || h.length < 0 {
 				return head{}, fmt.Errorf("not a length: %q", line)
 			}
+		case bytes.EqualFold(name, connection):
+			h.closes = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
 		case bytes.EqualFold(name, chunked):
 			return head{}, errors.New("the answer comes in chunks; only Content-Length is understood")
 		}

@@ -39,6 +39,8 @@ func works() []work {
 		{"accept", (*bench).accept},
 		{"ack", (*bench).ack},
 		{"inbox", (*bench).inbox},
+		{"restart", (*bench).restart},
+		{"abuse", (*bench).abuse},
 		{"size", (*bench).size},
 	}
 }
