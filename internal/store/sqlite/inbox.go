@@ -50,6 +50,9 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 					return nil
 				}
 				bytes += size
+				if page.Items == nil {
+					page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
+				}
 				return r.appendItem(s.dir, &page, item, row)
 			}, int64(agent), int64(gateway.Delivered), f.After)
 		if errors.Is(err, errEnough) {

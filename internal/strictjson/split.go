@@ -1,0 +1,135 @@
+package strictjson
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Split returns the members of a document that Object has accepted before, as
+// Object does. It looks only for where they end, so that what is stored is not
+// checked again each time it is read. Of any other document it returns some
+// members or an *Error, and never reads beyond it.
+func Split(doc []byte) ([]Member, error) {
+	s := splitter{doc: doc}
+	if s.next() != '{' {
+		return nil, s.broken()
+	}
+	s.at++
+	members := make([]Member, 0, 12)
+	for c := s.next(); c != '}'; c = s.next() {
+		if len(members) > 0 {
+			if c != ',' {
+				return nil, s.broken()
+			}
+			s.at++
+		}
+		m, err := s.member()
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, m)
+	}
+	return members, nil
+}
+
+// splitter walks through a document.
+type splitter struct {
+	doc []byte
+	at  int
+}
+
+func (s *splitter) broken() error { return &Error{Offset: int64(s.at), Reason: "the JSON is malformed"} }
+
+// next moves to the next byte that is not white space and returns it, 0 at the
+// end.
+func (s *splitter) next() byte {
+	for ; s.at < len(s.doc); s.at++ {
+		switch c := s.doc[s.at]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (s *splitter) member() (m Member, err error) {
+	if s.next() != '"' {
+		return m, s.broken()
+	}
+	start := s.at
+	s.text()
+	name := s.doc[start:s.at]
+	if s.next() != ':' {
+		return m, s.broken()
+	}
+	if bytes.IndexByte(name, '\\') < 0 {
+		m.Name = string(name[1 : len(name)-1])
+	} else if unquoted, err := jsontext.AppendUnquote(nil, name); err == nil {
+		m.Name = string(unquoted)
+	} else {
+		return m, s.broken()
+	}
+	s.at++
+	s.next()
+	start = s.at
+	s.value()
+	if m.Value = s.doc[start:s.at]; len(m.Value) == 0 {
+		return m, s.broken()
+	}
+	return m, nil
+}
+
+// text moves behind the string that begins here.
+func (s *splitter) text() {
+	for from := s.at + 1; ; {
+		n := bytes.IndexByte(s.doc[from:], '"')
+		if n < 0 {
+			s.at = len(s.doc)
+			return
+		}
+		end := from + n
+		back := end
+		for s.doc[back-1] == '\\' {
+			back--
+		}
+		from = end + 1
+		if (end-back)%2 == 0 {
+			s.at = from
+			return
+		}
+	}
+}
+
+// value moves behind the value that begins here.
+func (s *splitter) value() {
+	for depth := 0; s.at < len(s.doc); {
+		switch s.doc[s.at] {
+		case '"':
+			s.text()
+		case '{', '[':
+			depth++
+			s.at++
+			continue
+		case '}', ']':
+			if depth == 0 {
+				return // of the object that the value stands in
+			}
+			depth--
+			s.at++
+		case ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return
+			}
+			s.at++
+			continue
+		default:
+			s.at++
+			continue
+		}
+		if depth == 0 {
+			return
+		}
+	}
+}
