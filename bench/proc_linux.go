@@ -72,6 +72,19 @@ func residentSize(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
 
+// mayOpen reports an error when this process may not open so many files. The Go
+// runtime has raised the limit as far as it may already.
+func mayOpen(files uint64) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	if limit.Cur < files {
+		return fmt.Errorf("this needs %d open files and may have %d: ulimit -n", files, limit.Cur)
+	}
+	return nil
+}
+
 // syncData is fdatasync.
 func syncData(f *os.File) error {
 	for {

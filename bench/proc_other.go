@@ -14,5 +14,6 @@ func supported() error                       { return errNotLinux }
 func processTime(int) (time.Duration, error) { return 0, errNotLinux }
 func machineTime() (time.Duration, error)    { return 0, errNotLinux }
 func residentSize(int) (int64, error)        { return 0, errNotLinux }
+func mayOpen(uint64) error                   { return errNotLinux }
 func syncData(*os.File) error                { return errNotLinux }
 func onDisk(string) error                    { return errNotLinux }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -37,9 +36,8 @@ type siege struct {
 
 // besiege begins, and returns when all slow connections are there.
 func besiege(ctx context.Context, g *gateway) (*siege, error) {
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < slowConnections+1000 {
-		return nil, fmt.Errorf("%d files may be open, and the siege needs %d: ulimit -n (%v)", files.Cur, slowConnections+1000, err)
+	if err := mayOpen(slowConnections + 1000); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &siege{addr: g.addr, key: g.sender.Key, cancel: cancel}
