@@ -39,7 +39,9 @@ type splitter struct {
 	at  int
 }
 
-func (s *splitter) broken() error { return &Error{Offset: int64(s.at), Reason: "the JSON is malformed"} }
+func (s *splitter) broken() error {
+	return &Error{Offset: int64(s.at), Reason: "the JSON is malformed"}
+}
 
 // next moves to the next byte that is not white space and returns it, 0 at the
 // end.
