@@ -7,7 +7,7 @@ import "time"
 type Retention struct {
 	Acknowledged   time.Duration // body, for a local recipient who acknowledged it
 	Unacknowledged time.Duration // body, for a local recipient who did not
-	Sent           time.Duration // body, for a recipient elsewhere who has it
+	Sent           time.Duration // body, for a recipient elsewhere, or by push, who has it
 	Failed         time.Duration // body, for a recipient who will never have it
 	Status         time.Duration // the message with its deliveries, without the body
 	Keys           time.Duration // idempotency keys, at least MinKeys
@@ -54,7 +54,7 @@ func (r Retention) body(d *Delivery) (keep time.Duration, decided bool) {
 	case Acknowledged:
 		return r.Acknowledged, true
 	case Delivered:
-		if d.Agent == 0 {
+		if d.Agent == 0 || d.Mode == "push" {
 			return r.Sent, true
 		}
 		return r.Unacknowledged, true

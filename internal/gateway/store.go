@@ -125,7 +125,8 @@ type Store interface {
 
 	// Purge takes away what has outlived its retention, of the next limit
 	// messages at the most behind after, in the order of acceptance. A body goes
-	// when Retention.BodyEnds has come for its deliveries: the message stays, a
+	// when Retention.BodyEnds has come for its deliveries and no job needs it, and
+	// with it go the message's dead letters: the message stays, a
 	// retry of it is recognised as before, and a retry that adds a recipient
 	// brings the body back. An idempotency key goes when Retention.KeyEnds has
 	// come, and not while the body is there. A message goes with its deliveries

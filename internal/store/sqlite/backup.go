@@ -262,8 +262,9 @@ type Restored struct {
 	Aside string // where the former database lies, "" when there was none
 }
 
-// floorStep is how far inbox sequences leap at a restore. Readers hold cursors
-// that the lost days gave out; what comes now must lie behind all of them.
+// floorStep is how far inbox sequences and the ids of jobs leap at a restore.
+// Readers hold cursors that the lost days gave out, and reports were made of
+// their jobs; what comes now must lie behind all of them.
 const floorStep = 1 << 30
 
 // Restore puts a backup in the place of the database in dir, which the caller
@@ -306,6 +307,8 @@ func pausing(now time.Time) string {
 		INSERT INTO setting (name, value) SELECT '%s', %d + max(coalesce((SELECT max(seq) FROM delivery), 0),
 			coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '%[3]s'), 0))
 			WHERE true ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+		INSERT INTO sqlite_sequence (name, seq) SELECT 'job', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'job');
+		UPDATE sqlite_sequence SET seq = seq + %[4]d WHERE name = 'job';
 		COMMIT;`, pauseRow, now.UnixMicro(), floorRow, floorStep)
 }
 

@@ -193,6 +193,9 @@ func (w *writer) purge(m *aged, keep gateway.Retention, now time.Time, did *gate
 		if !ends || at.After(now) {
 			return nil // a retry has added a recipient meanwhile
 		}
+		if busy, err := w.hasJob(m.row); busy || err != nil {
+			return err // a report has yet to be made
+		}
 		if err := w.dropBody(m, did); err != nil {
 			return err
 		}
@@ -211,6 +214,15 @@ func (w *writer) purge(m *aged, keep gateway.Retention, now time.Time, did *gate
 		return nil
 	}
 	return w.forget(m.row, did)
+}
+
+// hasJob reports whether a job of the message is there.
+func (c *statements) hasJob(row int64) (has bool, err error) {
+	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? LIMIT 1`, func(*sqlite3.Stmt) error {
+		has = true
+		return nil
+	}, row)
+	return has, err
 }
 
 // dropBody removes the body and keeps what it was needed for: the fingerprint,

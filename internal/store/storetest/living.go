@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -52,6 +53,28 @@ func closed(w *world) {
 	_, ack := w.store.Ack(w.ctx, bob.ID, id, w.now())
 	_, register := w.register("carol")
 	_, key := w.store.AddKey(w.ctx, newKey("late", bob.ID, w.now()), false)
+	_, claim := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 1}}, w.now(), w.now())
+	_, parcel := w.store.Parcel(w.ctx, 1, 1)
+	_, waiting := w.store.Waiting(w.ctx, "", 1)
+	_, expire := w.store.Expire(w.ctx, w.now(), w.now(), 1, func(gateway.Job) bool { return true })
+	_, jobs := w.store.JobsPage(w.ctx, gateway.JobFilter{})
+	_, dead := w.store.DeadLetters(w.ctx, gateway.DeadFilter{})
+	_, letter := w.store.DeadLetter(w.ctx, 1)
+	_, redrive := w.store.Redrive(w.ctx, gateway.DeadFilter{}, w.now())
+	_, purge := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
+	_, peer := w.store.Peer(w.ctx, "far.example")
+	_, peers := w.store.PeersPage(w.ctx, "", 1)
+	_, known := w.store.KnownSender(w.ctx, alice.Address)
+	_, secrets := w.store.Secrets(w.ctx, "signing")
+	for method, err := range map[string]error{
+		"Claim": claim, "Parcel": parcel, "Waiting": waiting, "Expire": expire, "JobsPage": jobs, "DeadLetters": dead,
+		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "Peer": peer, "PeersPage": peers, "KnownSender": known,
+		"Secrets": secrets, "ChangeSecrets": w.put("signing"), "NotePeer": w.store.NotePeer(w.ctx, "far.example", true, w.now()),
+		"Settle": w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
+		"Hasten": w.store.Hasten(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
+	} {
+		w.fails(method+" after Close", err, gateway.ErrClosed)
+	}
 	for method, err := range map[string]error{
 		"Accept": accept, "Message": message, "Messages": messages, "Inbox": inbox, "Depth": depth, "MarkRead": mark,
 		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.update(w.ctx, bob.Agent),
@@ -131,6 +154,11 @@ func contextsElsewhere(w *world) {
 	const rounds = 15
 	var acts []func()
 	for i := range rounds {
+		far := "d" + strconv.Itoa(i) + ".example"
+		w.mail(alice, "a@x"+far)
+		leased := w.claimOne(gateway.Destination("x"+far), w.now())
+		w.mail(alice, "a@"+far)
+		waits := w.oneJob(gateway.Destination(far)).ID
 		ack, mark := w.send(alice, bob), w.send(alice, bob)
 		short := w.agent("short" + strconv.Itoa(i))
 		w.addKey(bob, "old"+strconv.Itoa(i), false)
@@ -145,12 +173,28 @@ func contextsElsewhere(w *world) {
 			func() { w.cancelled("RemoveKey", w.store.RemoveKey(ctx, bob.ID, "key_old"+strconv.Itoa(i))) },
 			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, short.ID, now)) },
 			func() { w.cancelled("UpdateAgent", w.update(ctx, bob.Agent)) },
+			func() {
+				_, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: gateway.Destination(far), Limit: 1}}, now, now.Add(leaseTime))
+				w.cancelled("Claim", err)
+			},
+			func() {
+				w.cancelled("Settle", w.store.Settle(ctx, gateway.Settlement{Job: leased.ID, Fence: leased.Fence, Now: now, Due: now}))
+			},
+			func() { _ = w.store.Hasten(ctx, waits, now) }, // leased or not, as it comes
+			func() { _, err := w.store.Expire(ctx, now, now, 5, nobody); w.cancelled("Expire", err) },
+			func() { _, err := w.store.Redrive(ctx, gateway.DeadFilter{}, now); w.cancelled("Redrive", err) },
+			func() { w.cancelled("NotePeer", w.store.NotePeer(ctx, amtp.Domain(far), true, now)) },
+			func() {
+				w.cancelled("ChangeSecrets", w.store.ChangeSecrets(ctx, far, func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }))
+			},
 			func() { w.cancelled("Probe", w.store.Probe(ctx, now)) },
 		)
 	}
 	together(len(acts), func(i int) { acts[i]() })
 	w.works("Probe", w.store.Probe(w.ctx, w.now()))
 }
+
+func nobody(gateway.Job) bool { return false }
 
 func contextsOfOthers(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")

@@ -20,6 +20,10 @@ func purging() []promise {
 		{"a further key goes after its own time", furtherKeysGo},
 		{"a message goes with its deliveries and aliases", messagesGo},
 		{"not while its key is remembered", messageWaitsForKey},
+		{"what is not decided stays", undecidedStays},
+		{"what went elsewhere goes after its own time", sentBodiesGo},
+		{"a body that a report needs stays", reportedBodyStays},
+		{"a retry to recipients elsewhere brings the body back", purgedComesBackElsewhere},
 		{"what is younger stays", youngerStays},
 		{"the newest message and the newest delivery stay", newestStays},
 		{"Next is the after of the next call", purgeGoesOn},
@@ -250,6 +254,79 @@ func messageWaitsForKey(w *world) {
 	w.isRetry(first, w.post(l))
 	w.purge(keep, w.later(keep.Keys))
 	w.absent(alice, "token")
+}
+
+func undecidedStays(w *world) {
+	alice, bob := w.agent("alice"), w.pushed("bob")
+	l := letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "b@far.example"}, key: "k", text: "content"}
+	first := w.post(l)
+	p := w.claimOne("far.example", w.now())
+	w.settle(p.settled(w, gateway.Success, p.Recipients[0]))
+	w.newest(alice, alice)
+	did := w.purge(keep, w.later(3*keep.Status))
+	same(w, "purged", did.Messages, 0)
+	same(w, "body", w.hasBody(alice, first.ID), true)
+	same(w, "jobs", len(w.jobs(gateway.JobFilter{})), 2)
+	w.isRetry(first, w.post(l))
+	for _, d := range []gateway.Destination{"far.example", gateway.PushTo(bob.ID)} {
+		p := w.claimOne(d, w.now())
+		w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	}
+	w.purge(keep, w.later(keep.Status))
+	w.absent(alice, first.ID)
+}
+
+func sentBodiesGo(w *world) {
+	alice, bob := w.agent("alice"), w.pushed("bob")
+	sent, failed, pushed := w.mail(alice, "a@far.example"), w.mail(alice, "a@bad.example"), w.send(alice, bob)
+	decide := func(d gateway.Destination, e gateway.Event) time.Time {
+		p := w.claimOne(d, w.now())
+		s := p.settled(w, e, p.Recipients...)
+		w.settle(s)
+		return s.Now
+	}
+	for _, c := range []struct {
+		id  amtp.MessageID
+		end time.Time
+	}{
+		{sent, decide("far.example", gateway.Success).Add(keep.Sent)},
+		{pushed, decide(gateway.PushTo(bob.ID), gateway.Success).Add(keep.Sent)},
+		{failed, decide("bad.example", gateway.Refuse).Add(keep.Failed)},
+	} {
+		w.fail(gateway.Reports, w.now())
+		w.purge(keep, c.end.Add(-time.Microsecond))
+		same(w, "body before its end", w.hasBody(alice, c.id), true)
+		w.purge(keep, c.end)
+		same(w, "body after its end", w.hasBody(alice, c.id), false)
+	}
+}
+
+func reportedBodyStays(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example")
+	w.fail("far.example", w.now())
+	w.newest(alice, alice)
+	w.purge(keep, w.later(2*keep.Status))
+	same(w, "body", w.hasBody(alice, id), true)
+	same(w, "recipients of the report", addresses(w.oneJob(gateway.Reports).Recipients), "a@far.example")
+	w.fail(gateway.Reports, w.now())
+	w.purge(keep, w.later(2*keep.Status))
+	w.absent(alice, id)
+}
+
+func purgedComesBackElsewhere(w *world) {
+	alice := w.agent("alice")
+	l := letter{from: alice, far: []string{"a@far.example"}, id: "token", text: "content"}
+	id := w.post(l).ID
+	p := w.claimOne("far.example", w.now())
+	w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	w.purge(keep, w.later(keep.Sent))
+	same(w, "body after the purge", w.hasBody(alice, id), false)
+	l.far = append(l.far, "b@far.example")
+	same(w, "states", states(w.post(l).Deliveries), "delivered queued")
+	added := w.claimOne("far.example", w.now())
+	same(w, "recipients", addresses(added.Recipients), "b@far.example")
+	same(w, "there is a body", len(added.Body) > 0, true)
 }
 
 func youngerStays(w *world) {

@@ -22,6 +22,14 @@ func remembering() []promise {
 		{"a cursor misses nothing, even when all was acknowledged", cursorAfterRestart},
 		{"the id of an agent is never used again", agentIDsAfterRestart},
 		{"who was active is known to the minute", activityAfterRestart},
+		{"what waited waits", jobsAfterRestart},
+		{"a lease ends with the process that had it", leasesAfterRestart},
+		{"what was settled stays settled", settledAfterRestart},
+		{"dead letters and reports stay", deadAfterRestart},
+		{"the id of a job is never used again", jobIDsAfterRestart},
+		{"peers are remembered", peersAfterRestart},
+		{"secrets are remembered", secretsAfterRestart},
+		{"an agent's mode and target are remembered", targetAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},
 	}
 }

@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Accept to elsewhere", queueing()},
 		{"Claim", claiming()},
 		{"Settle", settling()},
+		{"Jobs", operating()},
+		{"Dead letters", burying()},
 		{"Message", reading()},
 		{"Messages", listing()},
 		{"Inbox", boxes()},

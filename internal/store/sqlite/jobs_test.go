@@ -1,0 +1,237 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// far returns the message of that name to addresses in other domains.
+func far(from gateway.Agent, name string, to ...string) gateway.Acceptance {
+	a := note(from, from, name)
+	a.Recipients = nil
+	for _, s := range to {
+		address, err := amtp.ParseAddress(s)
+		if err != nil {
+			panic(err)
+		}
+		a.Recipients = append(a.Recipients, gateway.Recipient{Address: address})
+	}
+	return a
+}
+
+func mustMail(t testing.TB, s *Store, from gateway.Agent, name string, to ...string) {
+	t.Helper()
+	if _, err := s.Accept(context.Background(), far(from, name, to...)); err != nil {
+		t.Fatalf("Accept: %v", err)
+	}
+}
+
+const leaseTime = 90 * time.Second
+
+// mustClaim leases what is due for one destination.
+func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit int, now time.Time) []gateway.Job {
+	t.Helper()
+	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit}}, now, now.Add(leaseTime))
+	if err != nil {
+		t.Fatalf("Claim: %v", err)
+	}
+	return got[0].Jobs
+}
+
+// settlement is how an attempt of j ends that has the same result for all that
+// it carries.
+func settlement(t testing.TB, s *Store, j gateway.Job, e gateway.Event, now time.Time) gateway.Settlement {
+	t.Helper()
+	p, err := s.Parcel(context.Background(), j.ID, j.Fence)
+	if err != nil {
+		t.Fatalf("Parcel: %v", err)
+	}
+	out := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour), Report: j.Reported()}
+	for _, d := range p.Recipients {
+		if e != gateway.Postpone {
+			out.Results = append(out.Results, gateway.Result{Delivery: d.ID, Event: e, Code: "RECIPIENT_NOT_FOUND"})
+		}
+	}
+	return out
+}
+
+func mustSettle(t testing.TB, s *Store, j gateway.Job, e gateway.Event, now time.Time) {
+	t.Helper()
+	if err := s.Settle(context.Background(), settlement(t, s, j, e, now)); err != nil {
+		t.Fatalf("Settle: %v", err)
+	}
+}
+
+// busyQueue fills a store with jobs in every state: one waits, one is leased, one
+// is tried again, one pushes, and one reports a dead letter.
+func busyQueue(t testing.TB, s *Store) (alice gateway.Agent) {
+	t.Helper()
+	alice, err := addAgent(s, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := addAgent(s, "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.UpdateAgent(context.Background(), bob.ID, func(a *gateway.Agent) error {
+		a.DeliveryMode, a.Target = modePush, "https://bob.example"
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustMail(t, s, alice, "waits", "a@waits.example")
+	mustMail(t, s, alice, "leased", "a@leased.example", "b@leased.example")
+	mustMail(t, s, alice, "retries", "a@retries.example")
+	mustMail(t, s, alice, "dead", "a@dead.example", "b@waits.example")
+	if _, err := s.Accept(context.Background(), note(alice, bob, "pushed")); err != nil {
+		t.Fatal(err)
+	}
+	mustClaim(t, s, "leased.example", 1, dawn)
+	mustSettle(t, s, mustClaim(t, s, "retries.example", 1, dawn)[0], gateway.Postpone, dawn)
+	mustSettle(t, s, mustClaim(t, s, "dead.example", 1, dawn)[0], gateway.Refuse, dawn)
+	return alice
+}
+
+// TestCheckFindsInTheQueue makes one fault at a time in what jobs, deliveries and
+// dead letters say of one another.
+func TestCheckFindsInTheQueue(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	busyQueue(t, s)
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := Backup(t.Context(), filepath.Dir(s.writer.reserve.path), file, false); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		sql  string
+		want []string
+	}{
+		{`SELECT 1`, nil},
+		{`DELETE FROM job WHERE destination = 'waits.example'`, []string{"waiting deliveries"}},
+		{`UPDATE job SET destination = 'other.example' WHERE destination = 'leased.example'`, []string{"waiting deliveries"}},
+		{`UPDATE delivery SET job = NULL WHERE agent <> 0`, []string{"waiting deliveries", "jobs"}},
+		{`UPDATE delivery SET state = 5 WHERE address = 'a@retries.example'`, []string{"jobs"}},
+		{`UPDATE delivery SET job = NULL WHERE state = 7`, []string{"jobs"}},
+		{`UPDATE job SET message = 999 WHERE destination = 'report:'`, []string{"jobs"}},
+		{`UPDATE job SET lease = NULL WHERE lease IS NOT NULL`, []string{"attempts"}},
+		{`UPDATE job SET lease = 1 WHERE destination = 'waits.example'`, []string{"attempts"}},
+		{`UPDATE job SET due = lease - 1 WHERE lease IS NOT NULL`, []string{"attempts"}},
+		{`UPDATE job SET attempts = fence + 1 WHERE destination = 'retries.example'`, []string{"attempts"}},
+		{`UPDATE job SET state = 5 WHERE destination = 'waits.example'`, []string{"attempts"}},
+		{`UPDATE job SET fence = 1 WHERE destination = 'waits.example'`, []string{"attempts"}},
+		{`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same)
+			SELECT destination, message, 1, 1, 0, 0, 1, 1, 0, 1, 0 FROM job WHERE destination = 'leased.example'`, []string{"jobs", "attempts"}},
+		{`UPDATE delivery SET dead = 1 WHERE address = 'a@waits.example'`, []string{"dead letters"}},
+		{`UPDATE message SET body = NULL, fingerprint = zeroblob(32) WHERE id = (SELECT message FROM job WHERE destination = 'report:')`,
+			[]string{"bodies", "jobs", "dead letters"}},
+	} {
+		dir := t.TempDir()
+		name := filepath.Join(dir, FileName)
+		if err := os.WriteFile(name, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := alone(name, c.sql); err != nil {
+			t.Fatal(err)
+		}
+		if got := wrong(Check(t.Context(), dir)); !slices.Equal(got, c.want) {
+			t.Errorf("Check after %q finds %v, want %v", c.sql, got, c.want)
+		}
+	}
+}
+
+// TestCheckOfAnEarlierSchema: a database that has no queue yet is in order.
+func TestCheckOfAnEarlierSchema(t *testing.T) {
+	dir := t.TempDir()
+	firstSchema(t, dir)
+	list := Check(t.Context(), dir)
+	if got := wrong(list); len(got) > 0 {
+		t.Errorf("Check finds %v wrong, want nothing", got)
+	}
+	if slices.ContainsFunc(list, func(f Finding) bool { return f.Name == "jobs" }) {
+		t.Errorf("Check looked at jobs where there are none: %+v", list)
+	}
+}
+
+// TestRestoreOfTheQueue: what waited in the backup waits, and nothing is carried
+// before somebody says so; ids of jobs lie behind all that were given since.
+func TestRestoreOfTheQueue(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	alice := busyQueue(t, s)
+	if err := s.ChangeSecrets(t.Context(), "signing", func([]gateway.Secret) ([]gateway.Secret, error) {
+		return []gateway.Secret{{Kind: "signing", Name: "s1", Sealed: []byte("sealed"), Created: dawn}}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NotePeer(t.Context(), "far.example", true, dawn); err != nil {
+		t.Fatal(err)
+	}
+	file, dir := filepath.Join(t.TempDir(), "backup"), t.TempDir()
+	if _, err := Backup(t.Context(), filepath.Dir(s.writer.reserve.path), file, false); err != nil {
+		t.Fatal(err)
+	}
+	mustMail(t, s, alice, "lost", "a@lost.example")
+	lost := mustClaim(t, s, "lost.example", 1, dawn)[0]
+	if _, err := Restore(t.Context(), dir, file, false, dawn); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	wanted := []gateway.Claiming{{Destination: "waits.example", Limit: 9}, {Destination: "leased.example", Limit: 9}, {Destination: "retries.example", Limit: 9},
+		{Destination: gateway.Reports, Limit: 9}, {Destination: gateway.PushTo(alice.ID + 1), Limit: 9}}
+	later := dawn.Add(2 * time.Hour)
+	if _, err := r.Claim(t.Context(), wanted, later, later.Add(leaseTime)); !errors.Is(err, gateway.ErrPaused) {
+		t.Errorf("Claim = %v, want %q", err, gateway.ErrPaused)
+	}
+	if err := r.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Claim(t.Context(), wanted, later, later.Add(leaseTime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := ""
+	for _, c := range got {
+		count += fmt.Sprint(len(c.Jobs), " ")
+	}
+	if count != "2 1 1 1 1 " {
+		t.Errorf("%s jobs are claimed after the restore, want 2 1 1 1 1", count)
+	}
+	mustMail(t, r, alice, "new", "a@new.example")
+	if j := mustClaim(t, r, "new.example", 1, later)[0]; j.ID <= lost.ID+1000 {
+		t.Errorf("the new job has the id %d, want one far behind %d, which was lost", j.ID, lost.ID)
+	}
+	if list, err := r.Secrets(t.Context(), "signing"); err != nil || len(list) != 1 {
+		t.Errorf("Secrets = %v, %v; want the one of the backup", list, err)
+	}
+	if p, err := r.Peer(t.Context(), "far.example"); err != nil || p.FirstSigned.IsZero() {
+		t.Errorf("Peer = %+v, %v; want the one of the backup", p, err)
+	}
+	if list := wrong(Check(t.Context(), dir)); len(list) > 0 {
+		t.Errorf("Check finds %v, want nothing", list)
+	}
+}
