@@ -1,8 +1,14 @@
 package replay
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -71,6 +77,73 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: got %v, want nothing", c.name, err)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: got %v, want something about %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestExamplesAreDescribed: what the document shows as an example is what it
+// describes, requests, answers and errors.
+func TestExamplesAreDescribed(t *testing.T) {
+	d := loaded(t)
+	all, err := Examples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		at, err := url.Parse("http://localhost" + e.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Answer == nil {
+			t.Errorf("%s: the document shows no answer", e.Operation)
+			continue
+		}
+		answers := map[string][]byte{e.Status: e.Answer}
+		maps.Copy(answers, e.Refusals)
+		for status, body := range answers {
+			header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"r"}, "Retry-After": {"1"}, "Etag": {`"e"`}}
+			key := http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer k"}, "X-Admin-Key": {"k"}}
+			code, err := strconv.Atoi(status)
+			if err != nil {
+				t.Errorf("%s: status %q", e.Operation, status)
+			}
+			x := Exchange{Request: &http.Request{Method: e.Method, URL: at, Header: key}, Sent: e.Body, Status: code, Header: header, Body: body}
+			if err := d.Check(x); err != nil {
+				t.Errorf("the example of %s: %v", e.Operation, err)
+			}
+		}
+	}
+}
+
+// TestErrorsAreReal: the errors that the document shows have texts that stand in
+// the source, as docs/errors.md lists them.
+func TestErrorsAreReal(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []*regexp.Regexp
+	for line := range strings.Lines(strings.ReplaceAll(string(page), `\`, "")) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok && len(strings.ReplaceAll(text, "…", "")) > 8 {
+			texts = append(texts, regexp.MustCompile("^"+strings.ReplaceAll(regexp.QuoteMeta(text), "…", ".+")+"$"))
+		}
+	}
+	all, err := Examples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		for status, body := range e.Refusals {
+			var refused struct {
+				Error struct{ Message string }
+			}
+			if err := json.Unmarshal(body, &refused); len(body) > 0 && err != nil {
+				t.Fatal(err)
+			}
+			said := refused.Error.Message
+			if said != "" && !slices.ContainsFunc(texts, func(r *regexp.Regexp) bool { return r.MatchString(said) }) {
+				t.Errorf("%s %s shows %q, which no gateway says", e.Operation, status, said)
+			}
 		}
 	}
 }
