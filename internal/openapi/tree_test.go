@@ -1,0 +1,154 @@
+package openapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/amtp-go/amtp/internal/openapi"
+)
+
+// tree is a node of the document, in the order in which it was written.
+type tree struct {
+	root *yaml.Node
+	at   *yaml.Node // nil for what is not there
+}
+
+func read(t *testing.T) tree {
+	t.Helper()
+	var doc yaml.Node
+	if err := yaml.Load(openapi.Source(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return tree{doc.Content[0], doc.Content[0]}
+}
+
+// get follows names, and references on the way.
+func (n tree) get(names ...string) tree {
+	for _, name := range names {
+		found := tree{n.root, nil}
+		for key, value := range n.members() {
+			if key == name {
+				found = value
+			}
+		}
+		n = found.resolved()
+	}
+	return n
+}
+
+// members are what an object has, references as they stand there.
+func (n tree) members() iter.Seq2[string, tree] {
+	return func(yield func(string, tree) bool) {
+		if n.at == nil || n.at.Kind != yaml.MappingNode {
+			return
+		}
+		for i := 0; i < len(n.at.Content); i += 2 {
+			if !yield(n.at.Content[i].Value, tree{n.root, n.at.Content[i+1]}) {
+				return
+			}
+		}
+	}
+}
+
+// items are the elements of a list.
+func (n tree) items() (list []tree) {
+	if n.at != nil && n.at.Kind == yaml.SequenceNode {
+		for _, item := range n.at.Content {
+			list = append(list, tree{n.root, item})
+		}
+	}
+	return list
+}
+
+// ref returns what a reference names, such as schemas/Address; "" for another
+// node.
+func (n tree) ref() string {
+	for key, value := range n.members() {
+		if key == "$ref" {
+			return strings.TrimPrefix(value.at.Value, "#/components/")
+		}
+	}
+	return ""
+}
+
+func (n tree) resolved() tree {
+	ref := n.ref()
+	if ref == "" {
+		return n
+	}
+	kind, name, _ := strings.Cut(ref, "/")
+	return tree{n.root, n.root}.get("components", kind, name)
+}
+
+// own returns a text of the node itself, also where it stands beside a
+// reference.
+func (n tree) own(name string) string {
+	for key, value := range n.members() {
+		if key == name {
+			return value.text()
+		}
+	}
+	return ""
+}
+
+func (n tree) exists() bool { return n.at != nil }
+
+func (n tree) text() string {
+	if n.at == nil {
+		return ""
+	}
+	return strings.TrimSpace(n.at.Value)
+}
+
+// texts are the scalars of a list.
+func (n tree) texts() (list []string) {
+	for _, item := range n.items() {
+		list = append(list, item.text())
+	}
+	return list
+}
+
+// json writes the node as JSON over several lines.
+func (n tree) json(t *testing.T) string {
+	t.Helper()
+	source, err := yaml.Dump(n.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, openapi.Convert(source), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// operation is one operation with the path that it stands under.
+type operation struct {
+	tree
+	method, pattern string
+	item            tree
+}
+
+func (n tree) operations() (list []operation) {
+	for pattern, item := range n.get("paths").members() {
+		for method, op := range item.members() {
+			if method != "parameters" {
+				list = append(list, operation{op, strings.ToUpper(method), pattern, item})
+			}
+		}
+	}
+	return list
+}
+
+// parameters are those of the path and of the operation.
+func (o operation) parameters() (list []tree) {
+	for _, p := range append(o.item.get("parameters").items(), o.get("parameters").items()...) {
+		list = append(list, p.resolved())
+	}
+	return list
+}
