@@ -9,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CYCLES      ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: check format vet lint sizes test demo build release bench crash fuzz pages
+.PHONY: check format vet lint lint-openapi sizes test demo build release bench crash fuzz pages
 
 check: format vet lint sizes test
 
@@ -24,6 +24,11 @@ vet:
 
 lint:
 	$(GO) run $(STATICCHECK) ./...
+
+# A second opinion on the API's document; it needs npx. What the examples show is
+# held against it by a test, more strictly and with less noise.
+lint-openapi:
+	npx --yes @redocly/cli@2.77.0 lint --skip-rule no-invalid-media-type-examples internal/openapi/openapi.yaml
 
 sizes:
 	@$(GO) run ./tools/sizes
@@ -46,6 +51,7 @@ release:
 pages:
 	$(GO) test ./internal/config -run TestDocumentationIsFresh -update
 	$(GO) test ./internal/cli -run TestErrorsPage -update
+	$(GO) test ./internal/openapi -run TestPageIsFresh -update
 
 bench:
 	$(GO) run ./bench $(BENCH)
