@@ -59,6 +59,7 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 			env.Values[serverKey{}] = s
 			env.Values[workerKey{}] = new(workerOutput)
 			env.Defer(func() { s.end(os.Kill) })
+			env.Defer(func() { killService(filepath.Join(env.WorkDir, "service.pid")) })
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -176,6 +177,19 @@ func (s *server) end(signal os.Signal) error {
 		return fmt.Errorf("the gateway ended with %w:\n%s", err, said)
 	}
 	return nil
+}
+
+// killService ends the gateway that a story's own service manager has started.
+func killService(pidFile string) {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return
+	}
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill() // it may have ended
+		}
+	}
 }
 
 func as(ts *testscript.TestScript, _ bool, args []string) {

@@ -62,7 +62,13 @@ var advice = map[amtp.Code]string{
 	"NO_PERMISSION": "name a directory in which you may write, or ask its owner",
 	"NOT_WRITTEN":   "remove the cause that the text names and run it again",
 	codeNoProfile:   `"amtp profile list" shows those that there are`,
-	codeDemoFailed:  "run it again; what the last command printed says what is wrong",
+
+	codeNoManager:     `run "amtp serve" under what starts programs on this machine`,
+	codeServiceFailed: `"amtp service status" and "amtp service logs" say more`,
+	codeNoService:     "amtp service install",
+	codePackaged:      "sudo systemctl enable --now amtp",
+
+	codeDemoFailed: "run it again; what the last command printed says what is wrong",
 }
 
 // advise gives a failure without a hint the one of its code. A text that names

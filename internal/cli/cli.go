@@ -9,6 +9,8 @@ package cli
 import (
 	"context"
 	"io"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +43,9 @@ type program struct {
 	getenv  func(string) string // of environ; "" when unset
 	home    string              // the user's home directory, "" when unknown
 	now     func() time.Time
+	goos    string // the operating system, as Go calls it
+	// executable returns where this program is.
+	executable func() (string, error)
 
 	json       bool          // --json
 	gateway    string        // --gateway
@@ -65,7 +70,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, environ []string) *pr
 		stdin: stdin, stdout: stdout, stderr: stderr,
 		environ: environ,
 		getenv:  func(name string) string { return lookup(environ, name) },
-		now:     time.Now,
+		now:     time.Now, goos: runtime.GOOS, executable: os.Executable,
 	}
 	if p.home = p.getenv("HOME"); p.home == "" {
 		p.home = p.getenv("USERPROFILE")
@@ -154,7 +159,7 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.versionCommand())
+		p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	return root

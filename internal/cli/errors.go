@@ -48,6 +48,11 @@ const (
 	codeNoBackup    amtp.Code = "NO_BACKUP"
 	codeNoProfile   amtp.Code = "PROFILE_NOT_FOUND"
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
+
+	codeNoManager     amtp.Code = "NO_SERVICE_MANAGER"
+	codeServiceFailed amtp.Code = "SERVICE_FAILED"
+	codeNoService     amtp.Code = "NO_SERVICE"
+	codePackaged      amtp.Code = "IS_PACKAGED"
 )
 
 func usageErrorf(format string, args ...any) *failure {

@@ -60,7 +60,13 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	"NO_PERMISSION": {"A file may not be written.", "with the right to write there"},
 	"NOT_WRITTEN":   {"A file could not be written; what was there is there.", "once the cause is gone"},
 	codeNoProfile:   {"There is no profile of that name.", "after `amtp setup --profile NAME`"},
-	codeDemoFailed:  {"A step of the demonstration failed.", "yes"},
+
+	codeNoManager:     {"There is no systemd and no launchd that could run a service.", "no"},
+	codeServiceFailed: {"The service manager did not do it, or the gateway that it started does not run.", "once the cause is gone"},
+	codeNoService:     {"There is no service that amtp installed.", "no"},
+	codePackaged:      {"A package of the system has the service already.", "no"},
+
+	codeDemoFailed: {"A step of the demonstration failed.", "yes"},
 }
 
 // parts are the packages whose errors have no code, and what to do about them.
@@ -77,6 +83,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/config":       {"Values of settings", "Correct the value at the place that stands before the text; `amtp config check` tries it without starting anything."},
 	"internal/ownfile":      {"Files of assistants", "Name the directory itself, or remove what is in the way: `--dry-run` shows what would be done."},
 	"internal/datadir":      {"The data directory", ""},
+	"internal/service":      {"Files of a service", "Name paths and settings without such characters."},
 	"internal/app":          {"Starting and stopping", ""},
 	"internal/discovery":    {"Finding another domain", "The gateway looks again by itself. If it stays: `dig +short TXT _amtp.DOMAIN`, and ask whoever runs that domain."},
 	"internal/courier":      {"Delivering to another gateway", "The gateway tries again by itself, for up to a week; `amtp status ID` says when next."},

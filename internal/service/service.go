@@ -1,0 +1,38 @@
+// Package service writes the files by which a service manager runs a gateway: a
+// unit for systemd, a property list for launchd.
+//
+// The promise: a file starts exactly the program with exactly the arguments it
+// was given, whatever characters they have; and a gateway that it runs may do
+// what a gateway needs, and little else.
+package service
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Gateway is what the service manager shall run.
+type Gateway struct {
+	Program string   // absolute
+	Args    []string // behind "serve"
+	DataDir string
+	System  bool // for the machine, not for the user who asks
+	// For launchd, which keeps no log of its own.
+	Log     string // the file that gets the log
+	PIDFile string // the file that gets the process's number
+}
+
+// ErrText is returned for what no such file can hold for sure.
+var ErrText = errors.New("a path or setting has a control character, or is not UTF-8")
+
+// check refuses what cannot be written down.
+func (g Gateway) check() error {
+	for _, s := range append([]string{g.Program, g.DataDir, g.Log, g.PIDFile}, g.Args...) {
+		if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
+			return ErrText
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package service
+
+import "strings"
+
+// StateDir is where a unit for the machine keeps its data.
+const StateDir = "/var/lib/amtp"
+
+// EnvironmentFile is where a unit for the machine finds settings that nobody
+// else should see on a command line.
+const EnvironmentFile = "/etc/default/amtp"
+
+// Unit returns the unit for systemd.
+//
+// A unit for the machine runs as a user of its own, amtp, which systemd makes up
+// if there is none, and sees of the file system only its data directory. In a
+// unit for a user only those restrictions stand that a user's manager can
+// enforce on every system.
+func (g Gateway) Unit() ([]byte, error) {
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	section := func(lines ...string) {
+		for _, l := range lines {
+			b.WriteString(l + "\n")
+		}
+	}
+	section(
+		"# Changes of your own belong in a drop-in, which an update leaves alone:",
+		"# systemctl "+map[bool]string{false: "--user "}[g.System]+"edit amtp",
+		"[Unit]",
+		"Description=AMTP gateway: messages between AI agents",
+	)
+	if g.System {
+		section("Wants=network-online.target", "After=network-online.target")
+	}
+	section(
+		"",
+		"[Service]",
+		"Type=exec",
+		"Environment="+quote("AMTP_DATA_DIR="+g.DataDir, false),
+	)
+	if g.System {
+		section(
+			"EnvironmentFile=-"+EnvironmentFile,
+			"DynamicUser=yes",
+			"User=amtp",
+			"StateDirectory=amtp",
+			"StateDirectoryMode=0700",
+		)
+	}
+	command := quote(g.Program, false) + " serve"
+	for _, a := range g.Args {
+		command += " " + quote(a, true)
+	}
+	section(
+		"ExecStart="+command,
+		"UMask=0077",
+		"# An error of the disk ends the gateway on purpose; a bad configuration stays bad.",
+		"Restart=on-failure",
+		"RestartSec=2",
+		"RestartPreventExitStatus=2",
+		"# Requests that are under way have 25 seconds.",
+		"TimeoutStopSec=40",
+		"LimitNOFILE=65536",
+		"",
+	)
+	if g.System {
+		section(
+			"# A port below 1024 needs the first line. Nothing else is needed.",
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE",
+			"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+		)
+	}
+	section(everywhere...)
+	target := "default.target"
+	if g.System {
+		section(forSystem...)
+		target = "multi-user.target"
+	}
+	section("", "[Install]", "WantedBy="+target)
+	return []byte(b.String()), nil
+}
+
+// everywhere are restrictions that every manager enforces: they need no right to
+// mount.
+var everywhere = []string{
+	"LockPersonality=yes",
+	"MemoryDenyWriteExecute=yes",
+	"NoNewPrivileges=yes",
+	"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+	"RestrictNamespaces=yes",
+	"RestrictRealtime=yes",
+	"RestrictSUIDSGID=yes",
+	"SystemCallArchitectures=native",
+	"SystemCallFilter=@system-service",
+}
+
+// forSystem are those that need the machine's manager.
+var forSystem = []string{
+	"PrivateDevices=yes",
+	"PrivateTmp=yes",
+	"ProtectClock=yes",
+	"ProtectControlGroups=yes",
+	"ProtectHome=yes",
+	"ProtectHostname=yes",
+	"ProtectKernelLogs=yes",
+	"ProtectKernelModules=yes",
+	"ProtectKernelTunables=yes",
+	"ProtectProc=invisible",
+	"ProtectSystem=strict",
+}
+
+// quote writes a word so that systemd reads it as it is. In the arguments of a
+// command it would also replace $NAME.
+func quote(word string, argument bool) string {
+	word = strings.ReplaceAll(word, "%", "%%")
+	if argument {
+		word = strings.ReplaceAll(word, "$", "$$")
+	}
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("%$_./:=@,+-", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+}
