@@ -1,6 +1,9 @@
 package service
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // StateDir is where a unit for the machine keeps its data.
 const StateDir = "/var/lib/amtp"
@@ -19,67 +22,63 @@ func (g Gateway) Unit() ([]byte, error) {
 	if err := g.check(); err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	section := func(lines ...string) {
-		for _, l := range lines {
-			b.WriteString(l + "\n")
-		}
-	}
-	section(
-		"# Changes of your own belong in a drop-in, which an update leaves alone:",
-		"# systemctl "+map[bool]string{false: "--user "}[g.System]+"edit amtp",
-		"[Unit]",
-		"Description=AMTP gateway: messages between AI agents",
-	)
-	if g.System {
-		section("Wants=network-online.target", "After=network-online.target")
-	}
-	section(
-		"",
-		"[Service]",
-		"Type=exec",
-		"Environment="+quote("AMTP_DATA_DIR="+g.DataDir, false),
-	)
-	if g.System {
-		section(
-			"EnvironmentFile=-"+EnvironmentFile,
-			"DynamicUser=yes",
-			"User=amtp",
-			"StateDirectory=amtp",
-			"StateDirectoryMode=0700",
-		)
-	}
 	command := quote(g.Program, false) + " serve"
 	for _, a := range g.Args {
 		command += " " + quote(a, true)
 	}
-	section(
-		"ExecStart="+command,
-		"UMask=0077",
-		"# An error of the disk ends the gateway on purpose; a bad configuration stays bad.",
-		"Restart=on-failure",
-		"RestartSec=2",
-		"RestartPreventExitStatus=2",
-		"# Requests that are under way have 25 seconds.",
-		"TimeoutStopSec=40",
-		"LimitNOFILE=65536",
-		"",
+	manager, after, user, target := "systemctl --user", []string(nil), []string(nil), "default.target"
+	if g.System {
+		manager, after, user, target = "systemctl", network, ofItsOwn, "multi-user.target"
+	}
+	lines := slices.Concat(
+		[]string{
+			"# Changes of your own belong in a drop-in, which an update leaves alone:",
+			"# " + manager + " edit amtp",
+			"[Unit]",
+			"Description=AMTP gateway: messages between AI agents",
+		},
+		after,
+		[]string{
+			"",
+			"[Service]",
+			"Type=exec",
+			"Environment=" + quote("AMTP_DATA_DIR="+g.DataDir, false),
+		},
+		user,
+		[]string{"ExecStart=" + command},
+		life,
+		everywhere,
 	)
 	if g.System {
-		section(
-			"# A port below 1024 needs the first line. Nothing else is needed.",
-			"AmbientCapabilities=CAP_NET_BIND_SERVICE",
-			"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
-		)
+		lines = append(lines, forSystem...)
 	}
-	section(everywhere...)
-	target := "default.target"
-	if g.System {
-		section(forSystem...)
-		target = "multi-user.target"
-	}
-	section("", "[Install]", "WantedBy="+target)
-	return []byte(b.String()), nil
+	lines = append(lines, "", "[Install]", "WantedBy="+target)
+	return []byte(strings.Join(lines, "\n") + "\n"), nil
+}
+
+// network is what a gateway for others waits for when the machine starts.
+var network = []string{"Wants=network-online.target", "After=network-online.target"}
+
+// ofItsOwn is a user whom nobody needs to make.
+var ofItsOwn = []string{
+	"EnvironmentFile=-" + EnvironmentFile,
+	"DynamicUser=yes",
+	"User=amtp",
+	"StateDirectory=amtp",
+	"StateDirectoryMode=0700",
+}
+
+// life is how the process ends and begins.
+var life = []string{
+	"UMask=0077",
+	"# An error of the disk ends the gateway on purpose; a bad configuration stays bad.",
+	"Restart=on-failure",
+	"RestartSec=2",
+	"RestartPreventExitStatus=2",
+	"# Requests that are under way have 25 seconds.",
+	"TimeoutStopSec=40",
+	"LimitNOFILE=65536",
+	"",
 }
 
 // everywhere are restrictions that every manager enforces: they need no right to
@@ -98,6 +97,9 @@ var everywhere = []string{
 
 // forSystem are those that need the machine's manager.
 var forSystem = []string{
+	"# A port below 1024 needs the first line. Nothing else is needed.",
+	"AmbientCapabilities=CAP_NET_BIND_SERVICE",
+	"CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
 	"PrivateDevices=yes",
 	"PrivateTmp=yes",
 	"ProtectClock=yes",
