@@ -34,16 +34,6 @@ type Keyring struct {
 // signing is the kind of the secrets of a Keyring.
 const signing = "signing"
 
-// KeyState is where a signing key stands.
-type KeyState string
-
-// The states, in their order.
-const (
-	KeyWaiting KeyState = "waiting" // to be published, and not used yet
-	KeyActive  KeyState = "active"  // signs
-	KeyRetired KeyState = "retired" // signed; its record is still needed until Until
-)
-
 // How long a new key is published before it signs: others remember for so long
 // that it was not there. And how long a retired one stays published: a signature
 // is good for as long as a message may be on its way.
@@ -52,19 +42,6 @@ const (
 	retireTime  = amtp.MaxSignatureAge
 )
 
-// SigningKey is one key as it is shown: nothing of it is secret.
-type SigningKey struct {
-	Selector string    `json:"selector"`
-	State    KeyState  `json:"state"`
-	Name     string    `json:"name"`   // of its TXT record
-	Record   string    `json:"record"` // what the TXT record says
-	Created  amtp.Time `json:"created_at"`
-	Seen     amtp.Time `json:"seen_at,omitzero"`    // when it was first found in DNS
-	Active   amtp.Time `json:"active_at,omitzero"`  // when it began to sign
-	Retired  amtp.Time `json:"retired_at,omitzero"` // when it ended
-	Until    amtp.Time `json:"keep_until,omitzero"` // until when its record is needed
-}
-
 // Load reads the keys and makes the first one, which signs at once: before it is
 // published nobody expects a signature.
 func (k *Keyring) Load(ctx context.Context) error {
@@ -72,7 +49,7 @@ func (k *Keyring) Load(ctx context.Context) error {
 		if len(list) > 0 {
 			return list, nil
 		}
-		first, err := k.newKey(list, KeyActive)
+		first, err := k.newKey(list, amtp.KeyActive)
 		return append(list, first), err
 	})
 	if err != nil {
@@ -85,12 +62,12 @@ func (k *Keyring) Load(ctx context.Context) error {
 func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
 
 // Keys lists the keys, oldest first.
-func (k *Keyring) Keys(ctx context.Context) ([]SigningKey, error) {
+func (k *Keyring) Keys(ctx context.Context) ([]amtp.SigningKey, error) {
 	list, err := k.Store.Secrets(ctx, signing)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]SigningKey, len(list))
+	keys := make([]amtp.SigningKey, len(list))
 	for i := range list {
 		if keys[i], err = k.read(&list[i]); err != nil {
 			return nil, err
@@ -101,14 +78,14 @@ func (k *Keyring) Keys(ctx context.Context) ([]SigningKey, error) {
 
 // Rotate makes the next key and returns it; the one in use goes on. When a key
 // waits already it is that one.
-func (k *Keyring) Rotate(ctx context.Context) (next SigningKey, err error) {
+func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) {
 	err = k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		for i := range list {
-			if next, err = k.read(&list[i]); err != nil || next.State == KeyWaiting {
+			if next, err = k.read(&list[i]); err != nil || next.State == amtp.KeyWaiting {
 				return list, err
 			}
 		}
-		s, err := k.newKey(list, KeyWaiting)
+		s, err := k.newKey(list, amtp.KeyWaiting)
 		if err != nil {
 			return nil, err
 		}
@@ -123,48 +100,48 @@ func (k *Keyring) Rotate(ctx context.Context) (next SigningKey, err error) {
 // Use has the waiting key sign from now on and retires the one in use. It is
 // refused while others may not know the key: until its record has been in DNS
 // for an hour, unless at once is set.
-func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (SigningKey, *amtp.Error) {
+func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.SigningKey, *amtp.Error) {
 	if !atOnce {
 		if refused := k.published(ctx, selector); refused != nil {
-			return SigningKey{}, refused
+			return amtp.SigningKey{}, refused
 		}
 	}
-	var used SigningKey
-	err := k.change(ctx, func(key *SigningKey) *amtp.Error {
+	var used amtp.SigningKey
+	err := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
 		switch {
-		case key.Selector == selector && key.State != KeyWaiting:
+		case key.Selector == selector && key.State != amtp.KeyWaiting:
 			return amtp.Errorf(amtp.CodeConflict, "The key %s is %s already.", selector, key.State)
 		case key.Selector == selector:
-			key.State, key.Active = KeyActive, amtp.Time{Time: k.Now()}
+			key.State, key.Active = amtp.KeyActive, amtp.Time{Time: k.Now()}
 			used = *key
-		case key.State == KeyActive:
+		case key.State == amtp.KeyActive:
 			k.retire(key)
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
-		return SigningKey{}, refusal(err)
+		return amtp.SigningKey{}, refusal(err)
 	case used.Selector == "":
-		return SigningKey{}, noKey(selector)
+		return amtp.SigningKey{}, noKey(selector)
 	}
 	if err := k.use(ctx); err != nil {
-		return SigningKey{}, gateway.Refusal(err)
+		return amtp.SigningKey{}, gateway.Refusal(err)
 	}
 	return used, nil
 }
 
 // Retire ends a key that waits, so that it is never used. The one in use ends
 // when another takes its place.
-func (k *Keyring) Retire(ctx context.Context, selector string) (SigningKey, *amtp.Error) {
-	var ended SigningKey
-	err := k.change(ctx, func(key *SigningKey) *amtp.Error {
+func (k *Keyring) Retire(ctx context.Context, selector string) (amtp.SigningKey, *amtp.Error) {
+	var ended amtp.SigningKey
+	err := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
 		switch {
 		case key.Selector != selector:
 			return nil
-		case key.State == KeyActive:
+		case key.State == amtp.KeyActive:
 			return amtp.Errorf(amtp.CodeConflict, "The key %s signs what is sent now. Make the next one and use it first: amtp keys rotate", selector)
-		case key.State == KeyWaiting:
+		case key.State == amtp.KeyWaiting:
 			k.retire(key)
 		}
 		ended = *key
@@ -172,16 +149,16 @@ func (k *Keyring) Retire(ctx context.Context, selector string) (SigningKey, *amt
 	})
 	switch {
 	case err != nil:
-		return SigningKey{}, refusal(err)
+		return amtp.SigningKey{}, refusal(err)
 	case ended.Selector == "":
-		return SigningKey{}, noKey(selector)
+		return amtp.SigningKey{}, noKey(selector)
 	}
 	return ended, nil
 }
 
-func (k *Keyring) retire(key *SigningKey) {
+func (k *Keyring) retire(key *amtp.SigningKey) {
 	now := k.Now()
-	key.State, key.Retired, key.Until = KeyRetired, amtp.Time{Time: now}, amtp.Time{Time: now.Add(retireTime)}
+	key.State, key.Retired, key.Until = amtp.KeyRetired, amtp.Time{Time: now}, amtp.Time{Time: now.Add(retireTime)}
 	if key.Active.IsZero() {
 		key.Until = key.Retired // it never signed
 	}
@@ -204,10 +181,10 @@ func refusal(err error) *amtp.Error {
 func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 	record, err := k.Records.Key(ctx, "", k.Domain, selector)
 	var refused *amtp.Error
-	changed := k.change(ctx, func(key *SigningKey) *amtp.Error {
+	changed := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
 		now := k.Now()
 		switch {
-		case key.Selector != selector || key.State != KeyWaiting:
+		case key.Selector != selector || key.State != amtp.KeyWaiting:
 		case err != nil || record.String() != key.Record:
 			key.Seen = amtp.Time{}
 			refused = amtp.Errorf(amtp.CodeConflict, "DNS does not show the key %s yet. Publish at %s the TXT record: %s", selector, key.Name, key.Record)
@@ -229,7 +206,7 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 }
 
 // change has fn look at every key and stores what it changes.
-func (k *Keyring) change(ctx context.Context, fn func(*SigningKey) *amtp.Error) error {
+func (k *Keyring) change(ctx context.Context, fn func(*amtp.SigningKey) *amtp.Error) error {
 	return k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		list = slices.Clone(list)
 		for i := range list {
@@ -250,7 +227,7 @@ func (k *Keyring) change(ctx context.Context, fn func(*SigningKey) *amtp.Error) 
 
 // newKey makes a key under a selector that was never used: the day it was made,
 // and a number when there are several.
-func (k *Keyring) newKey(list []gateway.Secret, state KeyState) (gateway.Secret, error) {
+func (k *Keyring) newKey(list []gateway.Secret, state amtp.KeyState) (gateway.Secret, error) {
 	now := k.Now()
 	taken := func(selector string) bool {
 		return slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
@@ -272,14 +249,14 @@ func (k *Keyring) newKey(list []gateway.Secret, state KeyState) (gateway.Secret,
 	if err != nil {
 		return gateway.Secret{}, err
 	}
-	key := SigningKey{Selector: selector, State: state, Name: name, Record: signer.KeyRecord().String(), Created: amtp.Time{Time: now}}
-	if state == KeyActive {
+	key := amtp.SigningKey{Selector: selector, State: state, Name: name, Record: signer.KeyRecord().String(), Created: amtp.Time{Time: now}}
+	if state == amtp.KeyActive {
 		key.Active = key.Created
 	}
 	return k.seal(key, private)
 }
 
-func (k *Keyring) seal(key SigningKey, private *ecdsa.PrivateKey) (gateway.Secret, error) {
+func (k *Keyring) seal(key amtp.SigningKey, private *ecdsa.PrivateKey) (gateway.Secret, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return gateway.Secret{}, err
@@ -292,7 +269,7 @@ func (k *Keyring) seal(key SigningKey, private *ecdsa.PrivateKey) (gateway.Secre
 	return gateway.Secret{Kind: signing, Name: key.Selector, Sealed: sealed, Facts: facts, Created: key.Created.Time}, err
 }
 
-func (k *Keyring) read(s *gateway.Secret) (key SigningKey, err error) {
+func (k *Keyring) read(s *gateway.Secret) (key amtp.SigningKey, err error) {
 	if err := json.Unmarshal(s.Facts, &key); err != nil {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
 	}
@@ -311,7 +288,7 @@ func (k *Keyring) use(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if key.State != KeyActive {
+		if key.State != amtp.KeyActive {
 			continue
 		}
 		der, err := k.Seal.Open(signing, key.Selector, list[i].Sealed)

@@ -27,20 +27,29 @@ func ownAdminKey(name string) (string, error) {
 	return key, nil
 }
 
-// makeAdminKey writes a new key. The file appears whole or not at all.
+// makeAdminKey writes a new key.
 func makeAdminKey(name string) (key string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".admin-key-*") // mode 0600
-	if err != nil {
+	key = gateway.NewAdminKey()
+	if err := writePrivate(name, []byte(key+"\n")); err != nil {
 		return "", fmt.Errorf("make the admin key: %w", err)
 	}
-	key = gateway.NewAdminKey()
-	_, err = f.WriteString(key + "\n")
+	return key, nil
+}
+
+// writePrivate writes a file that its owner only can read. It appears whole, on
+// the disk, or not at all.
+func writePrivate(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("make the admin key: %w", err), os.Remove(f.Name()))
+		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return key, nil
+	return nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -37,6 +38,9 @@ type App struct {
 	store    *sqlite.Store
 	listener net.Listener
 	server   *http.Server
+	queue    *queue.Queue
+	peers    *access.Peers // nil without a domain of its own, like keys
+	keys     *access.Keyring
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
 	closeErr error
@@ -75,7 +79,11 @@ func (a *App) open() (err error) {
 	if a.listener, err = a.listen(); err != nil {
 		return err
 	}
-	a.server = a.newServer(a.api(admin).Handler())
+	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: time.Now, Federated: a.cfg.Federated()}
+	if err := a.connect(in); err != nil {
+		return err
+	}
+	a.server = a.newServer(a.api(in, admin).Handler())
 	return datadir.Record(dir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
 }
 
@@ -91,14 +99,16 @@ func (a *App) adminKeys() ([]string, error) {
 }
 
 // api wires the services.
-func (a *App) api(admin []string) *httpapi.Server {
+func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	domain := a.cfg.Server.Domain
 	return &httpapi.Server{
-		Intake: &intake.Intake{Store: a.store, Domain: domain, Now: time.Now},
+		Intake: in,
 		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping},
 		Store:  a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
+		Peers:      a.peers,
+		Keys:       a.keys,
 		Domain:     domain,
 		MaxMessage: a.cfg.Message.MaxSize,
 		InFlight:   a.cfg.Limits.InFlightBytes,
@@ -181,15 +191,19 @@ func (a *App) Paused() bool { return !a.store.Paused().IsZero() }
 // The first is nil, the second an error: the process should end, and a new one
 // finds everything that was answered.
 func (a *App) Run(ctx context.Context) error {
-	purging, stopPurge := context.WithCancel(ctx)
+	working, stopWork := context.WithCancel(ctx)
 	var loops sync.WaitGroup
 	defer loops.Wait()
-	defer stopPurge()
-	loops.Go(func() {
-		if err := a.newPurger().Run(purging); err != nil {
-			a.log.Error("the purge ended", "cause", err)
-		}
-	})
+	defer stopWork()
+	for name, run := range map[string]func(context.Context) error{
+		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
+	} {
+		loops.Go(func() {
+			if err := run(working); err != nil {
+				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
+			}
+		})
+	}
 	served := make(chan error, 1)
 	go func() { served <- a.server.Serve(a.listener) }()
 	var failed error

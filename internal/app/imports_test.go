@@ -38,8 +38,9 @@ var may = map[string][]string{
 	"internal/report":          {"", "internal/gateway"},
 	"internal/outbound":        {},
 	"internal/discovery":       {""},
-	"internal/testnet":         {},
-	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/discovery", "internal/outbound"},
+	"internal/testnet":         {"", "internal/app", "internal/config", "internal/testnet/fakedns"},
+	"internal/testnet/fakedns": {},
+	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/discovery", "internal/outbound", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
 	"internal/ownfile":         {},
 	"internal/service":         {},
 	"skills":                   {},
@@ -63,7 +64,7 @@ var only = map[string][]string{
 	"go.yaml.in/yaml/v4":                 {"internal/config", "internal/openapi"},
 	"github.com/pb33f":                   {"internal/openapi/replay"}, // in tests only
 	"github.com/spf13/cobra":             {"internal/cli"},
-	"github.com/miekg/dns":               {"internal/discovery", "internal/testnet"},
+	"github.com/miekg/dns":               {"internal/discovery", "internal/testnet/fakedns"},
 	"github.com/maypok86/otter/v2":       {"internal/discovery"},
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 )
 
 // peer is another gateway, or what of it can be seen from here: it answers with
@@ -107,7 +107,7 @@ func TestOutside(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			put := peer(t, tc.tls)
-			server := testnet.NewDNS(t)
+			server := fakedns.New(t)
 			server.Addrs("example.com", []netip.Addr{netip.MustParseAddr("127.0.0.1")})
 			if tc.txt != "" {
 				server.TXT("_amtp.b.example", time.Hour, put(tc.txt))
@@ -162,7 +162,7 @@ func TestKeyOfAPeer(t *testing.T) {
 
 // The name servers' time to remember is what the settings say at the most.
 func TestHowLongOutsideRemembers(t *testing.T) {
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	server.TXT("_amtp.b.example", time.Hour, "v=amtp1;gateway=https://gw.b.example")
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_RESOLVERS="+server.Addr().String(), "AMTP_DNS_CACHE_TTL=90s")
 	if found, err := o.domains.Gateway(t.Context(), "b.example"); err != nil || found.TTL != 90*time.Second {

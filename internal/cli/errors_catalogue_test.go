@@ -97,7 +97,8 @@ var parts = map[string]struct{ title, next string }{
 var steps = map[string]string{
 	"a seal key has 32 bytes":                                   "Put `seal.key` of the same data directory back; it is no part of a backup.",
 	"a secret cannot be opened: it was sealed with another key": "Put `seal.key` of the same data directory back, or set the secret anew.",
-	"there is no seal key":                                      "Put `seal.key` back into the data directory, or set the secret anew.",
+	"… has … bytes and not …; it is not the key that the secrets of this directory were sealed with": "Put `seal.key` of the same data directory back; it is no part of a backup.",
+	"there is no seal key": "Put `seal.key` back into the data directory, or set the secret anew.",
 
 	"claim the data directory: …": "Make the directory writable for the user who runs the gateway, or name another with `--data-dir`.",
 	"the data directory … is in use by …. Stop that gateway first, or choose another directory with --data-dir": "Use the gateway that runs, or stop it: `kill PID`.",

@@ -26,17 +26,18 @@ const FileName = "amtp.yaml"
 // Config is the whole configuration of one gateway. What each field means is
 // said in settings.go.
 type Config struct {
-	DataDir   string
-	Server    Server
-	TLS       TLS
-	Message   Message
-	Auth      Auth
-	Logging   Logging
-	Limits    Limits
-	Retention Retention
-	DNS       DNS
-	Outbound  Outbound
-	Peers     Table
+	DataDir    string
+	Server     Server
+	TLS        TLS
+	Message    Message
+	Auth       Auth
+	Federation Federation
+	Logging    Logging
+	Limits     Limits
+	Retention  Retention
+	DNS        DNS
+	Outbound   Outbound
+	Peers      Table
 
 	file    string            // the file that was read, or ""
 	origins map[string]string // by path of the setting: the place it came from
@@ -70,6 +71,15 @@ type Auth struct {
 	AdminKey     Secret
 	AdminKeyFile string
 }
+
+// Federation says how other domains are treated.
+type Federation struct {
+	Unsigned string // accept, flag or reject
+}
+
+// Federated reports whether the gateway has a domain of its own, by which others
+// can know it.
+func (c *Config) Federated() bool { return c.Server.Domain != "localhost" }
 
 // Logging says what the log holds and how it is written.
 type Logging struct {

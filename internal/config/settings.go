@@ -23,7 +23,7 @@ func (c *Config) settings() []setting {
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
 			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory."}},
 		c.Server.settings(), c.TLS.settings(), c.Message.settings(),
-		c.Auth.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(),
+		c.Auth.settings(), c.Federation.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(),
 		c.DNS.settings(), c.Outbound.settings(),
 		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
 			meaning: "What other domains would publish in DNS, for those that do not; these entries win over DNS, and their gateways may be called wherever they are."}},
@@ -71,6 +71,14 @@ func (m *Message) settings() []setting {
 	return []setting{
 		{path: "message.max_size", env: "AMTP_MESSAGE_MAX_SIZE", flag: "message-max-size", def: "10MiB", value: sizeBecause(&m.MaxSize, 1*kib, maxMessage, whyMaxMessage),
 			meaning: "The largest request body that is read."},
+	}
+}
+
+func (f *Federation) settings() []setting {
+	return []setting{
+		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", def: "flag",
+			value:   choice(&f.Unsigned, option[string]{"accept", "accept"}, option[string]{"flag", "flag"}, option[string]{"reject", "reject"}),
+			meaning: "What becomes of a message from another domain whose signature is missing or wrong, when the domain is not known to sign: accept takes it as unverified, flag also says why, reject refuses it."},
 	}
 }
 

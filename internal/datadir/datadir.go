@@ -21,6 +21,7 @@ import (
 // The names of the files in the directory that commands read.
 const (
 	AdminKeyFile = "admin.key"    // the key, one line; mode 0600
+	SealKeyFile  = "seal.key"     // what the secrets in the store are sealed with, 32 bytes; mode 0600
 	GatewayFile  = "gateway.json" // where the gateway listens, written by [Record]
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/discovery"
-	"github.com/amtp-go/amtp/internal/testnet"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 )
 
 // asking returns a resolver that asks the servers.
@@ -26,44 +26,44 @@ func TestTXT(t *testing.T) {
 	odd := "\"quoted\" back\\slash \\065 tab\t end\\ \x00\xff ü"
 	for _, tc := range []struct {
 		name  string
-		setup func(*testnet.DNS)
+		setup func(*fakedns.Server)
 		want  discovery.Answer
 	}{
-		{"a record", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, record) },
+		{"a record", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, record) },
 			discovery.Answer{Status: discovery.Exists, Records: []string{record}, TTL: time.Hour}},
-		{"in another case", func(d *testnet.DNS) { d.TXT("B.Example", time.Hour, record) },
+		{"in another case", func(d *fakedns.Server) { d.TXT("B.Example", time.Hour, record) },
 			discovery.Answer{Status: discovery.Exists, Records: []string{record}, TTL: time.Hour}},
-		{"two records", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, record, another) },
+		{"two records", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, record, another) },
 			discovery.Answer{Status: discovery.Exists, Records: []string{record, another}, TTL: time.Hour}},
-		{"several strings", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, long) },
+		{"several strings", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, long) },
 			discovery.Answer{Status: discovery.Exists, Records: []string{long}, TTL: time.Hour}},
-		{"odd bytes", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, odd) },
+		{"odd bytes", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, odd) },
 			discovery.Answer{Status: discovery.Exists, Records: []string{odd}, TTL: time.Hour}},
-		{"an empty text", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, "") },
+		{"an empty text", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, "") },
 			discovery.Answer{Status: discovery.Exists, Records: []string{""}, TTL: time.Hour}},
-		{"an alias", func(d *testnet.DNS) {
+		{"an alias", func(d *fakedns.Server) {
 			d.CNAME("b.example", time.Minute, "c.example")
 			d.TXT("c.example", time.Hour, record)
 		}, discovery.Answer{Status: discovery.Exists, Records: []string{record}, TTL: time.Minute}},
-		{"an alias of nothing", func(d *testnet.DNS) { d.CNAME("b.example", time.Hour, "c.example") },
+		{"an alias of nothing", func(d *fakedns.Server) { d.CNAME("b.example", time.Hour, "c.example") },
 			discovery.Answer{Status: discovery.NoName, TTL: time.Minute}},
-		{"no name", func(d *testnet.DNS) { d.SOA("example", time.Hour, 10*time.Minute) },
+		{"no name", func(d *fakedns.Server) { d.SOA("example", time.Hour, 10*time.Minute) },
 			discovery.Answer{Status: discovery.NoName, TTL: 10 * time.Minute}},
-		{"no name, for the SOA's own time", func(d *testnet.DNS) { d.SOA("example", 5*time.Minute, 10*time.Minute) },
+		{"no name, for the SOA's own time", func(d *fakedns.Server) { d.SOA("example", 5*time.Minute, 10*time.Minute) },
 			discovery.Answer{Status: discovery.NoName, TTL: 5 * time.Minute}},
-		{"no record", func(d *testnet.DNS) { d.SOA("b.example", time.Hour, 10*time.Minute) },
+		{"no record", func(d *fakedns.Server) { d.SOA("b.example", time.Hour, 10*time.Minute) },
 			discovery.Answer{Status: discovery.NoData, TTL: 10 * time.Minute}},
-		{"a name above another", func(d *testnet.DNS) { d.TXT("a.b.example", time.Hour, record) },
+		{"a name above another", func(d *fakedns.Server) { d.TXT("a.b.example", time.Hour, record) },
 			discovery.Answer{Status: discovery.NoData, TTL: time.Minute}},
-		{"a server that denies everything", func(d *testnet.DNS) { d.Behave("", testnet.Denying) },
+		{"a server that denies everything", func(d *fakedns.Server) { d.Behave("", fakedns.Denying) },
 			discovery.Answer{Status: discovery.NoName, TTL: time.Minute}},
-		{"a server without EDNS", func(d *testnet.DNS) {
+		{"a server without EDNS", func(d *fakedns.Server) {
 			d.TXT("b.example", time.Hour, record)
-			d.Behave("", testnet.WithoutEDNS)
+			d.Behave("", fakedns.WithoutEDNS)
 		}, discovery.Answer{Status: discovery.Exists, Records: []string{record}, TTL: time.Hour}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			server := testnet.NewDNS(t)
+			server := fakedns.New(t)
 			tc.setup(server)
 			got, err := asking(0, server.Addr()).TXT(t.Context(), "b.example")
 			if err != nil || got.Status != tc.want.Status || got.TTL != tc.want.TTL || !slices.Equal(got.Records, tc.want.Records) {
@@ -81,17 +81,17 @@ func TestTCPAfterTruncation(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		setup func(*testnet.DNS)
+		setup func(*fakedns.Server)
 		want  []string
 	}{
-		{"too large", func(d *testnet.DNS) { d.TXT("b.example", time.Hour, many...) }, many},
-		{"said to be", func(d *testnet.DNS) {
+		{"too large", func(d *fakedns.Server) { d.TXT("b.example", time.Hour, many...) }, many},
+		{"said to be", func(d *fakedns.Server) {
 			d.TXT("b.example", time.Hour, record)
-			d.Behave("b.example", testnet.Truncating)
+			d.Behave("b.example", fakedns.Truncating)
 		}, []string{record}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			server := testnet.NewDNS(t)
+			server := fakedns.New(t)
 			tc.setup(server)
 			got, err := asking(0, server.Addr()).TXT(t.Context(), "b.example")
 			if err != nil || !slices.Equal(got.Records, tc.want) {
@@ -109,16 +109,16 @@ func TestServersThatDoNotSay(t *testing.T) {
 	const short = 200 * time.Millisecond
 	for _, tc := range []struct {
 		name string
-		mode testnet.Mode
+		mode fakedns.Mode
 		want int // questions to one server
 	}{
-		{"failing", testnet.Failing, 1},
-		{"refusing", testnet.Refusing, 1},
-		{"silent", testnet.Silent, 2},
-		{"another question", testnet.OtherQuestion, 2},
+		{"failing", fakedns.Failing, 1},
+		{"refusing", fakedns.Refusing, 1},
+		{"silent", fakedns.Silent, 2},
+		{"another question", fakedns.OtherQuestion, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bad, good := testnet.NewDNS(t), testnet.NewDNS(t)
+			bad, good := fakedns.New(t), fakedns.New(t)
 			bad.TXT("b.example", time.Hour, another)
 			bad.Behave("", tc.mode)
 			good.TXT("b.example", time.Hour, record)
@@ -153,7 +153,7 @@ func TestNoServers(t *testing.T) {
 }
 
 func TestAliasesThatDoNotEnd(t *testing.T) {
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	server.CNAME("b.example", time.Hour, "c.example")
 	server.CNAME("c.example", time.Hour, "b.example")
 	if got, err := asking(0, server.Addr()).TXT(t.Context(), "b.example"); err == nil {
@@ -163,8 +163,8 @@ func TestAliasesThatDoNotEnd(t *testing.T) {
 
 // Who gives up does not wait for a silent server.
 func TestTheContextEndsAQuestion(t *testing.T) {
-	server := testnet.NewDNS(t)
-	server.Behave("", testnet.Silent)
+	server := fakedns.New(t)
+	server.Behave("", fakedns.Silent)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if got, err := asking(time.Hour, server.Addr()).TXT(ctx, "b.example"); err == nil {
@@ -173,7 +173,7 @@ func TestTheContextEndsAQuestion(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	server.Addrs("gw.example", []netip.Addr{four, six})
 	got, err := asking(0, nobody, server.Addr()).Addresses(t.Context(), "gw.example")
@@ -191,17 +191,17 @@ func TestAddresses(t *testing.T) {
 // From the question to the capabilities over real sockets, while the domain
 // changes what it publishes.
 func TestADomainThatChanges(t *testing.T) {
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	server.TXT("_amtp.b.example", time.Hour, record)
 	f := newFinder(t, discovery.Options{Resolver: asking(0, server.Addr()), MaxTTL: time.Nanosecond})
 	if got, err := f.Gateway(t.Context(), "b.example"); err != nil || got.Gateway != "https://gw.b.example" {
 		t.Fatalf("Gateway = %+v, %v; want https://gw.b.example", got, err)
 	}
-	server.Behave("", testnet.Failing)
+	server.Behave("", fakedns.Failing)
 	if got, err := f.Gateway(t.Context(), "b.example"); err != nil || !got.Stale {
 		t.Errorf("Gateway while the server fails = %+v, %v; want the stale answer", got, err)
 	}
-	server.Behave("", testnet.Answering)
+	server.Behave("", fakedns.Answering)
 	server.Remove("_amtp.b.example")
 	fresh := newFinder(t, discovery.Options{Resolver: asking(0, server.Addr())})
 	if _, err := fresh.Gateway(t.Context(), "b.example"); class(t, err) != discovery.ErrNoDomain {

@@ -71,6 +71,11 @@ func managed(suffix, body, done string) []cell {
 	}
 }
 
+// signing is the row of an operation on the keys of a gateway without a domain.
+func signing(suffix string) []cell {
+	return []cell{{"a signing key", "/v1/admin/keys" + suffix, "", "noadmin noadmin notadmin notadmin notadmin exists", "", ""}}
+}
+
 func everybody(word string) string { return strings.Repeat(word+" ", len(callers)) }
 
 // matrix has every route of the API. Who adds a route says here who may do
@@ -132,6 +137,10 @@ var matrix = map[string][]cell{
 		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "", "noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
 		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "", "noadmin noadmin nokid notadmin notadmin nokid", "", ""},
 	},
+	"GET /v1/admin/keys":                 signing(""),
+	"POST /v1/admin/keys":                signing(""),
+	"POST /v1/admin/keys/{selector}/use": signing("/20261122/use"),
+	"DELETE /v1/admin/keys/{selector}":   signing("/20261122"),
 	"POST /v1/admin/resume": {
 		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
 	},

@@ -37,6 +37,10 @@ var routes = []route{
 	{"POST", "/v1/admin/agents/{name}/keys", (*Server).issueKey},
 	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys},
 	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey},
+	{"GET", "/v1/admin/keys", (*Server).listSigningKeys},
+	{"POST", "/v1/admin/keys", (*Server).rotateSigningKey},
+	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey},
+	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey},
 	{"POST", "/v1/admin/resume", (*Server).resume},
 
 	{"GET", "/v1/whoami", (*Server).whoAmI},

@@ -26,7 +26,8 @@ type Server struct {
 	Agents     *agent.Agents
 	Store      gateway.Store
 	Door       *access.Door
-	Peers      *access.Peers // nil where no other domain may call
+	Peers      *access.Peers   // nil where no other domain may call
+	Keys       *access.Keyring // nil like Peers
 	Domain     amtp.Domain
 	MaxMessage int64 // bytes of one request body
 	InFlight   int64 // bytes of all request bodies that are being worked on

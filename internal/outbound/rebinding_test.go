@@ -13,11 +13,11 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 )
 
 // asking returns a look-up that asks a real name server.
-func asking(server *testnet.DNS) func(context.Context, string) ([]netip.Addr, error) {
+func asking(server *fakedns.Server) func(context.Context, string) ([]netip.Addr, error) {
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server.Addr().String())
 	}}
@@ -30,7 +30,7 @@ func asking(server *testnet.DNS) func(context.Context, string) ([]netip.Addr, er
 // when the call is made: the call is refused, and this machine never hears of it.
 func TestRebindingToThisMachine(t *testing.T) {
 	trap := newPeer(t, func(http.ResponseWriter, *http.Request) { t.Error("this machine was called") }, nil)
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	server.Addrs("example.com", []netip.Addr{netip.MustParseAddr("93.184.215.14")}, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
 	o := trap.reaching(t)
 	o.Allow = []outbound.Rule{{Port: trap.address().Port()}}
@@ -64,7 +64,7 @@ func TestRebindingBetweenCheckAndConnection(t *testing.T) {
 		s.Listener.Close()
 		s.Listener = l
 	})
-	server := testnet.NewDNS(t)
+	server := fakedns.New(t)
 	server.Addrs("example.com", []netip.Addr{public.address().Addr()}, []netip.Addr{trap.address().Addr()})
 	o := public.reaching(t)
 	o.Lookup = asking(server)

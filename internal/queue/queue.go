@@ -26,7 +26,6 @@ type Store interface {
 	Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error)
 	Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error)
 	Settle(context.Context, gateway.Settlement) error
-	Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error)
 }
 
 // Queue works on the jobs of one store. Run must be called once.
@@ -211,32 +210,11 @@ func (q *Queue) finish(f finished) {
 // complain logs what went wrong with the store, unless it was asked to stop or
 // waits for its operator.
 func (q *Queue) complain(ctx context.Context, what string, err error) {
-	if ctx.Err() == nil && !errors.Is(err, gateway.ErrPaused) && !errors.Is(err, gateway.ErrClosed) {
-		q.log.Warn(what, "cause", err)
-	}
+	complain(ctx, q.log, what, err)
 }
 
-// RunExpiry gives up what is too old to be tried again, until ctx ends.
-func (q *Queue) RunExpiry(ctx context.Context) error {
-	const every, batch = time.Minute, 256
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		for {
-			now := q.now()
-			n, err := q.store.Expire(ctx, now.Add(-gateway.MaxAge), now, batch, func(j gateway.Job) bool { return j.Reported() })
-			if err != nil {
-				q.complain(ctx, "old jobs cannot be given up", err)
-				break
-			}
-			if n < batch {
-				break
-			}
-		}
+func complain(ctx context.Context, log *slog.Logger, what string, err error) {
+	if ctx.Err() == nil && !errors.Is(err, gateway.ErrPaused) && !errors.Is(err, gateway.ErrClosed) {
+		log.Warn(what, "cause", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package testnet is a small internet for tests: real sockets on this machine
-// in place of the ones out there.
-package testnet
+// Package fakedns is a name server for tests: real sockets on this machine in place
+// of the ones out there.
+package fakedns
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 // Mode is how a name server treats questions.
 type Mode int
 
-// The modes of a [DNS].
+// The modes of a [Server].
 const (
 	Answering     Mode = iota // as the records say
 	Failing                   // SERVFAIL
@@ -29,10 +29,10 @@ const (
 	OtherQuestion             // an answer to what was not asked
 )
 
-// DNS is a name server on a loopback address, over UDP and TCP. Its records can
+// Server is a name server on a loopback address, over UDP and TCP. Its records can
 // be changed while it runs. It answers for every name: one that has no records,
 // and none below it, does not exist.
-type DNS struct {
+type Server struct {
 	addr    netip.AddrPort
 	servers []*dns.Server
 
@@ -51,10 +51,10 @@ type records struct {
 	rounds [][]netip.Addr // one for each question for A, the last for all further ones
 }
 
-// NewDNS starts a name server that runs until the test ends.
-func NewDNS(t testing.TB) *DNS {
+// New starts a name server that runs until the test ends.
+func New(t testing.TB) *Server {
 	t.Helper()
-	d := &DNS{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{}, byTCP: map[string]int{}}
+	d := &Server{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{}, byTCP: map[string]int{}}
 	if err := d.listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func NewDNS(t testing.TB) *DNS {
 
 // listen opens the same port for UDP and TCP, which another process may have
 // taken for one of them.
-func (d *DNS) listen() (err error) {
+func (d *Server) listen() (err error) {
 	for range 20 {
 		var udp net.PacketConn
 		if udp, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
@@ -90,7 +90,7 @@ func (d *DNS) listen() (err error) {
 }
 
 // serve starts s and returns when it listens.
-func (d *DNS) serve(s *dns.Server) {
+func (d *Server) serve(s *dns.Server) {
 	started := make(chan struct{})
 	s.NotifyStartedFunc = func() { close(started) }
 	go s.ActivateAndServe() // ends with Shutdown
@@ -99,10 +99,10 @@ func (d *DNS) serve(s *dns.Server) {
 }
 
 // Addr returns where the server listens.
-func (d *DNS) Addr() netip.AddrPort { return d.addr }
+func (d *Server) Addr() netip.AddrPort { return d.addr }
 
 // TXT publishes texts at name in place of those that were there.
-func (d *DNS) TXT(name string, ttl time.Duration, texts ...string) {
+func (d *Server) TXT(name string, ttl time.Duration, texts ...string) {
 	d.change(name, func(r *records) {
 		r.txt = nil
 		for _, text := range texts {
@@ -112,7 +112,7 @@ func (d *DNS) TXT(name string, ttl time.Duration, texts ...string) {
 }
 
 // CNAME makes name another name of target; an empty target ends that.
-func (d *DNS) CNAME(name string, ttl time.Duration, target string) {
+func (d *Server) CNAME(name string, ttl time.Duration, target string) {
 	d.change(name, func(r *records) {
 		r.cname = nil
 		if target != "" {
@@ -123,7 +123,7 @@ func (d *DNS) CNAME(name string, ttl time.Duration, target string) {
 
 // SOA makes name a zone. The answer that there is nothing may be remembered for
 // the shorter of ttl and minimum.
-func (d *DNS) SOA(name string, ttl, minimum time.Duration) {
+func (d *Server) SOA(name string, ttl, minimum time.Duration) {
 	d.change(name, func(r *records) {
 		r.soa = []dns.RR{&dns.SOA{Hdr: header(name, dns.TypeSOA, ttl), Ns: "ns.invalid.", Mbox: "nobody.invalid.",
 			Minttl: uint32(minimum / time.Second)}}
@@ -132,12 +132,12 @@ func (d *DNS) SOA(name string, ttl, minimum time.Duration) {
 
 // Addrs publishes addresses at name: each question for A gets the next of the
 // rounds, and the last one stays.
-func (d *DNS) Addrs(name string, rounds ...[]netip.Addr) {
+func (d *Server) Addrs(name string, rounds ...[]netip.Addr) {
 	d.change(name, func(r *records) { r.rounds = rounds })
 }
 
 // Remove takes all records of name away.
-func (d *DNS) Remove(name string) {
+func (d *Server) Remove(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.names, key(name))
@@ -145,27 +145,27 @@ func (d *DNS) Remove(name string) {
 
 // Behave sets how questions for name are treated; "" is for all names for which
 // nothing else is set.
-func (d *DNS) Behave(name string, m Mode) {
+func (d *Server) Behave(name string, m Mode) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.modes[key(name)] = m
 }
 
 // Asked returns how many questions for name arrived, of any type.
-func (d *DNS) Asked(name string) int {
+func (d *Server) Asked(name string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.asked[key(name)]
 }
 
 // AskedTCP returns how many of them arrived over TCP.
-func (d *DNS) AskedTCP(name string) int {
+func (d *Server) AskedTCP(name string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.byTCP[key(name)]
 }
 
-func (d *DNS) change(name string, do func(*records)) {
+func (d *Server) change(name string, do func(*records)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.names[key(name)] == nil {

@@ -1,4 +1,4 @@
-package testnet
+package fakedns
 
 import (
 	"net/netip"
@@ -12,7 +12,7 @@ import (
 const maxChain = 16
 
 // handler answers over UDP or TCP.
-func (d *DNS) handler(tcp bool) dns.HandlerFunc {
+func (d *Server) handler(tcp bool) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, q *dns.Msg) {
 		if len(q.Question) != 1 {
 			return
@@ -33,7 +33,7 @@ func (d *DNS) handler(tcp bool) dns.HandlerFunc {
 }
 
 // answer counts the question and returns the answer to it, nil for none.
-func (d *DNS) answer(q *dns.Msg, tcp bool) *dns.Msg {
+func (d *Server) answer(q *dns.Msg, tcp bool) *dns.Msg {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := key(q.Question[0].Name)
@@ -77,7 +77,7 @@ func (d *DNS) answer(q *dns.Msg, tcp bool) *dns.Msg {
 }
 
 // fill follows the name to its records and adds them to the answer.
-func (d *DNS) fill(m *dns.Msg, name string, typ uint16) {
+func (d *Server) fill(m *dns.Msg, name string, typ uint16) {
 	for range maxChain {
 		r := d.names[name]
 		if r == nil {
@@ -138,7 +138,7 @@ func address(name string, typ uint16, addr netip.Addr) dns.RR {
 }
 
 // exists reports whether there is anything at name or below it.
-func (d *DNS) exists(name string) bool {
+func (d *Server) exists(name string) bool {
 	for other := range d.names {
 		if other == name || strings.HasSuffix(other, "."+name) {
 			return true
@@ -149,7 +149,7 @@ func (d *DNS) exists(name string) bool {
 
 // authority returns the SOA of the zone that name is in; the root's says that
 // nothing may be remembered for a minute.
-func (d *DNS) authority(name string) []dns.RR {
+func (d *Server) authority(name string) []dns.RR {
 	for at, end := 0, false; !end; at, end = dns.NextLabel(name, at) {
 		if r := d.names[name[at:]]; r != nil && len(r.soa) > 0 {
 			return r.soa

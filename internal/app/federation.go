@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/courier"
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/report"
+)
+
+// records answers access's questions from what other domains publish.
+type records struct{ *outside }
+
+// Signs implements access.Records.
+func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, error) {
+	found, err := r.strangers.Gateway(ctx, address(from), d)
+	switch {
+	case err == nil:
+		return found.Signs(), nil
+	case errors.Is(err, discovery.ErrNone), errors.Is(err, discovery.ErrNoDomain), errors.Is(err, discovery.ErrInvalid):
+		return false, nil // it publishes nothing that it could be held to
+	}
+	return false, err
+}
+
+// Key implements access.Records. Our own questions have no budget.
+func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error) {
+	if from == "" {
+		return r.domains.Key(ctx, d, selector)
+	}
+	return r.strangers.Key(ctx, address(from), d, selector)
+}
+
+func address(from string) netip.Addr {
+	a, err := netip.ParseAddr(from)
+	if err != nil {
+		return netip.Addr{} // no connection has another; it shares one budget
+	}
+	return a
+}
+
+// connect builds what works after the answer, and for a gateway with a domain of
+// its own what it needs to write to others and to hear from them.
+func (a *App) connect(in *intake.Intake) error {
+	domain := a.cfg.Server.Domain
+	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Domain: domain}}
+	a.queue = queue.New(a.store, couriers, time.Now, a.log)
+	if !a.cfg.Federated() {
+		return nil
+	}
+	out, err := newOutside(a.cfg, amtp.SoftwareVersion())
+	if err != nil {
+		return err
+	}
+	key, err := sealKey(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
+	if err != nil {
+		return err
+	}
+	seal, err := gateway.NewSeal(key)
+	if err != nil {
+		return err
+	}
+	known := records{out}
+	a.keys = &access.Keyring{Store: a.store, Seal: seal, Domain: domain, Records: known, Now: time.Now}
+	if err := a.keys.Load(context.Background()); err != nil {
+		return err
+	}
+	a.peers = &access.Peers{Records: known, Memory: a.store, Policy: access.Policy(a.cfg.Federation.Unsigned)}
+	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
+	return nil
+}
+
+func (a *App) newExpiry() *queue.Expiry {
+	return &queue.Expiry{Store: a.store, Now: time.Now, Log: a.log}
+}
+
+// sealKey reads the key that opens the sealed secrets of this directory, and
+// makes it at the first start. It is not part of a backup.
+func sealKey(name string) ([]byte, error) {
+	key, err := os.ReadFile(name)
+	if err == nil && len(key) != gateway.SealKeySize {
+		return nil, fmt.Errorf("%s has %d bytes and not %d; it is not the key that the secrets of this directory were sealed with", name, len(key), gateway.SealKeySize)
+	}
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return key, err
+	}
+	key = make([]byte, gateway.SealKeySize)
+	rand.Read(key) // never fails: it ends the program instead
+	return key, writePrivate(name, key)
+}
