@@ -139,12 +139,15 @@ type letter struct {
 	acked   bool // and confirmed
 	marking bool
 	marked  bool
+	cargo   *cargo // of one to another domain
 }
 
 // ledger is what was asked of a store and what it confirmed, kept outside of it.
 type ledger struct {
 	mu      sync.Mutex
 	letters map[string]*letter
+	clock   int      // of carry and redrive
+	wrong   []string // what was seen meanwhile
 }
 
 func newLedger() *ledger { return &ledger{letters: make(map[string]*letter)} }
@@ -226,6 +229,7 @@ func accepted(e *letter) bool { return e.id != "" }
 func (l *ledger) check(t *testing.T, s *Store) {
 	t.Helper()
 	sound(t, s)
+	consistent(t, s)
 	_, bob := cast(t, s)
 	page, err := s.Inbox(context.Background(), bob.ID, gateway.InboxFilter{})
 	if err != nil {
@@ -235,15 +239,16 @@ func (l *ledger) check(t *testing.T, s *Store) {
 	if err != nil {
 		t.Fatalf("messages: %v", err)
 	}
-	for _, fault := range l.compare(all.Messages, page.Items) {
+	for _, fault := range l.compare(all.Messages, page.Items, s.queue(t)) {
 		t.Error(fault)
 	}
 }
 
 // compare returns what is wrong with what a store holds.
-func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem) (list []string) {
+func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem, q queue) (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	list = append(list, l.wrong...)
 	stored := make(map[string]gateway.Record)
 	for _, r := range messages {
 		if l.letters[r.Subject] == nil {
@@ -264,7 +269,7 @@ func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem) (
 	for name, e := range l.letters {
 		r, is := stored[name]
 		item, in := boxed[name]
-		for _, fault := range e.faults(r, is, item, in) {
+		for _, fault := range e.faults(name, r, is, item, in, q) {
 			list = append(list, name+" "+fault)
 		}
 	}
@@ -272,7 +277,7 @@ func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem) (
 }
 
 // faults says what is wrong with what is stored of a letter.
-func (e *letter) faults(r gateway.Record, stored bool, item gateway.InboxItem, in bool) (list []string) {
+func (e *letter) faults(name string, r gateway.Record, stored bool, item gateway.InboxItem, in bool, q queue) (list []string) {
 	say := func(wrong bool, what string) {
 		if wrong {
 			list = append(list, what)
@@ -287,6 +292,10 @@ func (e *letter) faults(r gateway.Record, stored bool, item gateway.InboxItem, i
 	say(e.id != "" && e.id != r.ID, "has another id than it was accepted with")
 	if len(r.Deliveries) != 1 {
 		return append(list, fmt.Sprintf("has %d deliveries and not 1", len(r.Deliveries)))
+	}
+	if e.cargo != nil {
+		say(in, "is in an inbox and went elsewhere")
+		return append(list, e.cargo.faults(name, r, q, e.id != "")...)
 	}
 	done := r.Deliveries[0].State == gateway.Acknowledged
 	say(e.acked && !done, "lost its acknowledgement")
@@ -341,19 +350,25 @@ func (l *ledger) step(s *Store, alice, bob gateway.Agent, chance *rand.Rand, nam
 		}
 		return ""
 	}
-	switch chance.IntN(8) {
+	switch chance.IntN(14) {
 	case 0, 1:
-		if name := pick(func(e *letter) bool { return accepted(e) && !e.acked }); name != "" {
+		if name := pick(func(e *letter) bool { return accepted(e) && !e.acked && e.cargo == nil }); name != "" {
 			return l.ack(s, bob, name)
 		}
 	case 2:
-		if name := pick(func(e *letter) bool { return accepted(e) && !e.acked && !e.marked }); name != "" {
+		if name := pick(func(e *letter) bool { return accepted(e) && !e.acked && !e.marked && e.cargo == nil }); name != "" {
 			return l.mark(s, bob, name)
 		}
 	case 3:
-		if name := pick(func(*letter) bool { return true }); name != "" {
+		if name := pick(func(e *letter) bool { return e.cargo == nil }); name != "" {
 			return l.post(s, alice, bob, name) // a retry
 		}
+	case 4, 5, 6:
+		return l.mail(s, alice, name)
+	case 7, 8, 9:
+		return l.carry(s, chance)
+	case 10:
+		return l.redrive(s, chance)
 	}
 	return l.post(s, alice, bob, name)
 }

@@ -235,3 +235,62 @@ func TestRestoreOfTheQueue(t *testing.T) {
 		t.Errorf("Check finds %v, want nothing", list)
 	}
 }
+
+// useTheQueue calls what couriers and operators call all day.
+func useTheQueue(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice, err := addAgent(s, "queuer")
+	must(err)
+	for _, name := range []string{"one", "two", "three"} {
+		a := far(alice, name, "a@far.example", "b@far.example", "c@"+name+".example")
+		a.Class, a.SenderAgent, a.Unsigned, a.GivenID = gateway.ClassDomain, 0, true, amtp.NewMessageID()
+		_, err := s.Accept(ctx, a)
+		must(err)
+		_, err = s.Accept(ctx, a)
+		must(err)
+	}
+	mustMail(t, s, alice, "four", "a@far.example")
+	mustMail(t, s, alice, "four", "a@far.example", "x@far.example")
+	_, err = s.Waiting(ctx, "", 10)
+	must(err)
+	jobs := mustClaim(t, s, "far.example", 10, dawn)
+	for i, e := range []gateway.Event{gateway.Success, gateway.Postpone, gateway.Refuse, gateway.Refuse} {
+		mustSettle(t, s, jobs[i], e, dawn)
+	}
+	for _, f := range []gateway.JobFilter{{}, {Destination: "far.example"}, {State: gateway.Queued}, {State: gateway.Delivering}, {Message: jobs[1].Message},
+		{Destination: "far.example", State: gateway.Delivering}, {Message: jobs[1].Message, State: gateway.Delivering, Destination: "far.example"}} {
+		f.Limit = 10
+		_, err := s.JobsPage(ctx, f)
+		must(err)
+	}
+	must(s.Hasten(ctx, jobs[1].ID, dawn))
+	list, err := s.DeadLetters(ctx, gateway.DeadFilter{})
+	must(err)
+	for _, f := range []gateway.DeadFilter{{IDs: []gateway.DeliveryID{list.Letters[0].ID}}, {Message: jobs[2].Message}, {Destination: "far.example", Code: "X", Before: dawn}} {
+		_, err := s.DeadLetters(ctx, f)
+		must(err)
+	}
+	_, err = s.DeadLetter(ctx, list.Letters[0].ID)
+	must(err)
+	_, err = s.Redrive(ctx, gateway.DeadFilter{Limit: 1}, dawn.Add(gateway.Forgotten))
+	must(err)
+	_, err = s.PurgeDead(ctx, gateway.DeadFilter{})
+	must(err)
+	must(s.Cancel(ctx, jobs[1].ID, dawn))
+	_, err = s.Expire(ctx, dawn.Add(time.Hour), dawn, 10, func(gateway.Job) bool { return true })
+	must(err)
+	must(s.NotePeer(ctx, "far.example", true, dawn))
+	_, err = s.PeersPage(ctx, "", 10)
+	must(err)
+	_, err = s.KnownSender(ctx, alice.Address)
+	must(err)
+	must(s.ChangeSecrets(ctx, "signing", func(l []gateway.Secret) ([]gateway.Secret, error) { return l, nil }))
+	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // nothing is leased
+}

@@ -5,11 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/faultfs"
 )
 
 // TestPowerCuts cuts the power 50 times while messages, acknowledgements and
-// read marks come in, ten disks five times each, and opens the store again with
+// read marks come in and others are carried elsewhere, fail and are tried again, ten disks five times each, and opens the store again with
 // what was left. Whatever was confirmed is there, once, and nothing else.
 func TestPowerCuts(t *testing.T) {
 	t.Parallel()
@@ -26,8 +27,13 @@ func TestPowerCuts(t *testing.T) {
 			if n := len(l.some(accepted)); n < 5*cuts {
 				t.Errorf("there was too little load to show anything: %d messages accepted", n)
 			}
-			t.Logf("%d messages accepted, %d acknowledged, %d of %d cuts during a call",
-				len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })), during, cuts)
+			delivered := len(l.some(func(e *letter) bool { return e.cargo.is(gateway.Delivered) }))
+			failed := len(l.some(func(e *letter) bool { return e.cargo.is(gateway.Failed) }))
+			if delivered+failed < 3 {
+				t.Errorf("there was too little load on the queue to show anything: %d delivered elsewhere, %d failed", delivered, failed)
+			}
+			t.Logf("%d messages accepted, %d acknowledged, %d delivered elsewhere, %d failed, %d of %d cuts during a call",
+				len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })), delivered, failed, during, cuts)
 		})
 	}
 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Accept threads", threading()},
 		{"Accept at once", acceptingAtOnce()},
 		{"Accept to elsewhere", queueing()},
+		{"Waiting, Work", waiting()},
 		{"Claim", claiming()},
 		{"Settle", settling()},
 		{"Jobs", operating()},
