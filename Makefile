@@ -50,7 +50,7 @@ release:
 # The generated pages of docs, after a change of what they are made from.
 pages:
 	$(GO) test ./internal/config -run TestDocumentationIsFresh -update
-	$(GO) test ./internal/cli -run TestErrorsPage -update
+	$(GO) test ./internal/cli -run 'TestErrorsPage|TestCommandsPage' -update
 	$(GO) test ./internal/openapi -run TestPageIsFresh -update
 
 bench:

@@ -145,7 +145,7 @@ func (p *program) rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	})
 	root.SetVersionTemplate("amtp {{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
 		return usageErrorf("%s", sentence(err))
@@ -159,9 +159,10 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.versionCommand())
+		p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
+	p.completions(root)
 	return root
 }
 

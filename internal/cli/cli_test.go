@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -324,13 +325,39 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		if help.exit != 0 || help.stderr != "" || !strings.Contains(help.stdout, d.Help) {
 			t.Errorf("%s --help: exit %d, %s%s", d.Command, help.exit, help.stdout, help.stderr)
 		}
+		for _, f := range d.Flags {
+			if !strings.HasPrefix(f.Name, "--") || f.Type == "" || strings.Contains(f.Type, "|") || f.Meaning == "" {
+				t.Errorf("%s: the flag %+v lacks its type or its meaning", d.Command, f)
+			}
+			if !strings.Contains(help.stdout, f.Name) {
+				t.Errorf("%s --help does not show %s", d.Command, f.Name)
+			}
+		}
+		if d.Command != "amtp" && len(d.ExitCodes) > 0 {
+			t.Errorf("%s repeats the exit codes", d.Command)
+		}
 		for _, sub := range d.Commands {
 			check(sub)
 		}
 	}
 	check(root)
+	if len(root.ExitCodes) != exitPartly+1 {
+		t.Errorf("help --json has the exit codes %v, want %d", root.ExitCodes, exitPartly+1)
+	}
+	for i, exit := range root.ExitCodes {
+		if exit.Code != i || exit.Meaning == "" || !strings.Contains(root.Help, fmt.Sprintf(" %d ", i)) && !strings.Contains(root.Help, fmt.Sprintf("\n%d ", i)) {
+			t.Errorf("exit code %d is %+v, and has to be in the help", i, exit)
+		}
+	}
+	var one description
+	if got := u.run("help", "serve", "--json"); json.Unmarshal([]byte(got.stdout), &one) != nil || len(one.ExitCodes) == 0 || !slices.ContainsFunc(one.Flags, func(f flagDescription) bool {
+		return f.Name == "--log-level" && f.Type == "string" && slices.Contains(f.Values, "debug") && f.Default == "info"
+	}) {
+		t.Errorf("help serve --json: exit %d, %s", got.exit, got.stdout)
+	}
 	for _, want := range []string{"setup", "send", "inbox", "read", "ack", "discover", "status", "sent", "whoami", "unregister",
-		"agent list", "agent show", "agent update", "agent rotate-key", "agent revoke-key", "agent delete", "version", "serve"} {
+		"agent list", "agent show", "agent update", "agent rotate-key", "agent revoke-key", "agent delete", "version", "serve",
+		"help", "completion", "backup", "restore", "check", "config show", "skill install", "profile use", "demo"} {
 		if !slices.Contains(names, "amtp "+want) {
 			t.Errorf("there is no amtp %s", want)
 		}

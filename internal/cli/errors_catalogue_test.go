@@ -144,16 +144,3 @@ var inside = []string{
 	"a delivery that is … cannot …", "too many bytes of bodies are in work", "enough", "the row that was written is not there",
 	"another message may have the same content", "cannot bind a …", "there is no VFS …", "…: another process holds the database", "…: the disk is full",
 }
-
-// exitMeanings says what each exit code but 0 stands for.
-var exitMeanings = []string{
-	exitInternal:     "a fault here or in the gateway",
-	exitUsage:        "the command line, the configuration or the message is wrong",
-	exitUnauthorised: "not set up, or the key does not allow it",
-	exitNotFound:     "not found",
-	exitConflict:     "conflict: the name is taken, the key or id stands for something else",
-	exitUnreachable:  "no gateway answers, or it cannot take more now",
-	exitNothing:      "waited, and nothing came",
-	exitRefused:      "refused or held by policy",
-	exitPartly:       "some recipients failed; the others have the message",
-}

@@ -76,16 +76,13 @@ that Go's HTTP server finds before the gateway sees a request (a malformed reque
 
 | Exit code | |
 |---|---|
-| 0 | done |
 `
 
 func (s *sources) errorsPage(t *testing.T) []byte {
 	var b bytes.Buffer
 	b.WriteString(errorsHead)
 	for exit, what := range exitMeanings {
-		if what != "" {
-			fmt.Fprintf(&b, "| %d | %s |\n", exit, what)
-		}
+		fmt.Fprintf(&b, "| %d | %s |\n", exit, what)
 	}
 	texts, codes := s.texts(), s.codes()
 	s.writeCodes(t, &b, codes)

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/amtp-go/amtp"
+)
+
+const completionHelp = `Print a script that makes a shell complete commands, flags and their values with
+the Tab key:
+
+  bash         in ~/.bashrc:  source <(amtp completion bash)
+               it needs the package bash-completion
+  zsh          in ~/.zshrc, behind compinit:  source <(amtp completion zsh)
+  fish         amtp completion fish > ~/.config/fish/completions/amtp.fish
+  powershell   in $PROFILE:  amtp completion powershell | Out-String | Invoke-Expression
+
+Profiles are completed from ~/.amtp-config.json. Addresses, names of agents and ids
+of messages are asked of your gateway, as the commands do it; when it does not
+answer within a second, nothing is offered. What a message says is never shown.`
+
+const completionExamples = `  amtp completion bash
+  source <(amtp completion zsh)
+  amtp completion fish > ~/.config/fish/completions/amtp.fish`
+
+var shells = []string{"bash", "zsh", "fish", "powershell"}
+
+func (p *program) completionCommand(root *cobra.Command) *cobra.Command {
+	const use = "completion {bash | zsh | fish | powershell}"
+	return &cobra.Command{
+		Use:                   use,
+		Short:                 "Make a shell complete commands, flags and values",
+		Long:                  completionHelp,
+		Example:               completionExamples,
+		Args:                  cobra.ExactArgs(1),
+		DisableFlagsInUseLine: true,
+		ValidArgsFunction:     first(cobra.FixedCompletions(shells, cobra.ShellCompDirectiveNoFileComp)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var script bytes.Buffer
+			var err error
+			switch args[0] {
+			case "bash":
+				err = root.GenBashCompletionV2(&script, true)
+			case "zsh":
+				err = root.GenZshCompletion(&script)
+			case "fish":
+				err = root.GenFishCompletion(&script, true)
+			case "powershell":
+				err = root.GenPowerShellCompletionWithDesc(&script)
+			default:
+				return usageErrorf("There is no completion for %q. Usage: amtp %s", args[0], use)
+			}
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return p.printJSON(map[string]string{"shell": args[0], "script": script.String()})
+			}
+			p.printf("%s", script.String())
+			return nil
+		},
+	}
+}
+
+// completions says what stands behind a command, or behind a flag of the name;
+// where nothing is said, nothing is offered.
+func (p *program) completions(root *cobra.Command) {
+	none := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveNoFileComp)
+	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	directories := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	arguments := map[string]cobra.CompletionFunc{
+		"ack":              p.offer(p.received),
+		"read":             first(p.offer(p.received)),
+		"status":           first(p.offer(p.sentIDs)),
+		"agent show":       first(p.offer(p.names)),
+		"agent update":     first(p.offer(p.names)),
+		"agent delete":     first(p.offer(p.names)),
+		"agent rotate-key": first(p.offer(p.names)),
+		"agent revoke-key": first(p.offer(p.names)),
+		"profile use":      first(p.profiles),
+		"backup":           first(files),
+		"restore":          first(files),
+		"check":            first(directories),
+	}
+	flags := map[string]cobra.CompletionFunc{
+		"profile":     p.profiles,
+		"to":          p.offer(p.addresses),
+		"in-reply-to": p.offer(p.received),
+		"mode":        words("pull", "push"),
+		"status":      words("queued", "delivering", "retrying", "delivered", "failed"),
+	}
+	each(root, func(cmd *cobra.Command) {
+		complete, said := arguments[strings.TrimPrefix(cmd.CommandPath(), "amtp ")]
+		if !said {
+			complete = none
+		}
+		if cmd.ValidArgsFunction == nil {
+			cmd.ValidArgsFunction = complete
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			complete, said := flags[f.Name]
+			kind, _ := pflag.UnquoteUsage(f)
+			alternatives := strings.Split(f.Value.Type(), "|")
+			switch {
+			case said:
+			case len(alternatives) > 1:
+				complete = words(alternatives...)
+			case kind == "DIR" || f.Name == "data-dir":
+				complete = directories
+			case kind == "FILE" || f.Value.Type() == "path":
+				complete = files
+			default:
+				complete = none
+			}
+			// It fails only where the same flag has one already.
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete)
+		})
+	})
+}
+
+func each(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, sub := range cmd.Commands() {
+		each(sub, do)
+	}
+}
+
+func words(list ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// commandNames completes the names of commands below those that stand there.
+func commandNames(root *cobra.Command) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) (list []cobra.Completion, _ cobra.ShellCompDirective) {
+		if above, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+			for _, cmd := range above.Commands() {
+				if cmd.IsAvailableCommand() {
+					list = append(list, cobra.CompletionWithDesc(cmd.Name(), cmd.Short))
+				}
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// first completes the first argument only.
+func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(cmd, args, begun)
+	}
+}
+
+// profiles are the names in the config file.
+func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	id, err := p.identity()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list := []cobra.Completion{profileDefault}
+	for name := range id.profiles {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+// patience is how long somebody who pressed Tab waits for a gateway.
+const patience = time.Second
+
+// offer completes with what the gateway says. Only names and ids get to the
+// terminal, and only those of a harmless form: they come from strangers.
+func (p *program) offer(ask func(context.Context, *identity) []cobra.Completion) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		id, err := p.identity()
+		if err != nil || id.absent || id.gateway == "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+		defer cancel()
+		list := slices.DeleteFunc(ask(ctx, id), func(c cobra.Completion) bool {
+			word, _, _ := strings.Cut(c, "\t")
+			return slices.Contains(args, word)
+		})
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// addresses are those of the gateway's agents.
+func (p *program) addresses(ctx context.Context, id *identity) (list []cobra.Completion) {
+	for _, a := range p.agents(ctx, id) {
+		list = append(list, a.String())
+	}
+	return list
+}
+
+// names are those of the gateway's agents.
+func (p *program) names(ctx context.Context, id *identity) (list []cobra.Completion) {
+	for _, a := range p.agents(ctx, id) {
+		list = append(list, a.Local())
+	}
+	return list
+}
+
+func (p *program) agents(ctx context.Context, id *identity) (list []amtp.Address) {
+	found, err := p.client(id).Discover(ctx, "", amtp.AgentQuery{})
+	if err != nil {
+		return nil
+	}
+	for _, a := range found.Agents {
+		if amtp.CheckName(a.Address.Local()) == nil {
+			list = append(list, a.Address)
+		}
+	}
+	return list
+}
+
+// received are the ids in the inbox, with who wrote.
+func (p *program) received(ctx context.Context, id *identity) (list []cobra.Completion) {
+	if id.key == "" {
+		return nil
+	}
+	self, err := p.self(ctx, id)
+	if err != nil {
+		return nil
+	}
+	page, err := p.client(id).Inbox(ctx, self, amtp.InboxQuery{})
+	if err != nil {
+		return nil
+	}
+	for _, m := range page.Messages {
+		list = append(list, harmless(m.MessageID, m.Sender)...)
+	}
+	return list
+}
+
+// sentIDs are the ids of what was sent, with to whom.
+func (p *program) sentIDs(ctx context.Context, id *identity) (list []cobra.Completion) {
+	if id.key == "" {
+		return nil
+	}
+	page, err := p.client(id).Messages(ctx, amtp.MessageQuery{Sent: true})
+	if err != nil {
+		return nil
+	}
+	for _, m := range page.Messages {
+		var to amtp.Address
+		if len(m.Recipients) > 0 {
+			to = m.Recipients[0].Address
+		}
+		list = append(list, harmless(m.MessageID, to)...)
+	}
+	return list
+}
+
+// harmless is an id with the address that it is about; none when the id is not
+// of the form of one.
+func harmless(id amtp.MessageID, about amtp.Address) []cobra.Completion {
+	if _, err := amtp.ParseMessageID(string(id)); err != nil {
+		return nil
+	}
+	if amtp.CheckName(about.Local()) != nil {
+		return []cobra.Completion{string(id)}
+	}
+	return []cobra.Completion{cobra.CompletionWithDesc(string(id), about.String())}
+}
