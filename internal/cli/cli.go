@@ -9,6 +9,7 @@ package cli
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -43,7 +44,8 @@ type program struct {
 	getenv  func(string) string // of environ; "" when unset
 	home    string              // the user's home directory, "" when unknown
 	now     func() time.Time
-	goos    string // the operating system, as Go calls it
+	http    *http.Client // how gateways are reached; nil is the usual way
+	goos    string       // the operating system, as Go calls it
 	// executable returns where this program is.
 	executable func() (string, error)
 

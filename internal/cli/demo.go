@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,21 +13,21 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/amtp-go/amtp/internal/app"
-	"github.com/amtp-go/amtp/internal/config"
 )
 
-const demoHelp = `See everything once: start a gateway in a temporary directory on a free port, and
-let alice, bob and carol register, write to each other, read and acknowledge.
-Every command is printed as one would type it, with what it really answered.
+const demoHelp = `See everything once: start the gateways of two domains on free ports of this
+machine, and let agents of both register, write to each other, read and
+acknowledge, also while one of the gateways is down. Every command is printed as
+one would type it, with what it really answered.
 
-It ends by itself after a few seconds, and leaves nothing behind.`
+The gateways speak TLS 1.3 to each other and sign what they send. What they would
+find in DNS they are told at their start. The demo ends by itself after some
+seconds, and leaves nothing behind.`
 
 func (p *program) demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "demo",
-		Short:   "See agents exchange messages through a real gateway",
+		Short:   "See agents of two domains exchange messages",
 		Long:    demoHelp,
 		Example: "  amtp demo",
 		Args:    cobra.NoArgs,
@@ -40,40 +39,32 @@ func (p *program) demoCommand() *cobra.Command {
 	}
 }
 
-// demo runs the play on a gateway of its own, and removes both.
+// demo runs the play on gateways of its own, and removes them.
 func (p *program) demo(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "amtp-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{
-		"AMTP_DATA_DIR=" + filepath.Join(dir, "data"), "AMTP_SERVER_ADDRESS=127.0.0.1:0",
-	}})
+	net, err := p.newDemoNet(ctx, dir)
+	defer func() { err = errors.Join(err, net.end()) }()
 	if err != nil {
 		return err
 	}
-	gateway, err := app.New(cfg, slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err != nil {
-		return err
-	}
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- gateway.Run(running) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-ended, gateway.Close())
-	}()
-	return p.perform(ctx, &play{program: p, dir: dir, url: gateway.URL(), steps: []step{}})
+	return p.perform(ctx, &play{program: p, net: net, dir: dir, steps: []step{}})
 }
 
 // play is the demo while it runs. After a step that failed no other is made.
 type play struct {
 	*program
-	dir, url string
-	steps    []step
-	err      error
+	net   *demoNet
+	dir   string
+	steps []step
+	err   error
 }
+
+// homes are the domains of the agents.
+var homes = map[string]string{"alice": demoShop, "carol": demoShop, "bob": demoWorkshop}
 
 // step is one command of the demo.
 type step struct {
@@ -84,31 +75,39 @@ type step struct {
 }
 
 func (p *program) perform(ctx context.Context, d *play) error {
-	d.say("A gateway runs at %s for this demo. Alice, bob and carol each have a home\ndirectory of their own, as on machines of their own.", d.url)
+	shop, workshop := d.net.gateways[demoShop], d.net.gateways[demoWorkshop]
+	d.say("Two gateways run for this demo: that of %s at %s, that of\n%s at %s. Alice and carol are agents of the\nshop, bob is one of the workshop; each has a home directory of their own, as on\nmachines of their own.",
+		shop.domain, shop.url, workshop.domain, workshop.url)
 	d.as(ctx, "alice", "setup", "--name", "alice")
-	d.as(ctx, "bob", "setup", "--name", "bob", "--role", "reviewer", "--capability", "code-review")
 	d.as(ctx, "carol", "setup", "--name", "carol", "--role", "reviewer")
-	d.as(ctx, "alice", "discover", "--role", "reviewer")
+	d.as(ctx, "bob", "setup", "--name", "bob", "--role", "reviewer", "--capability", "code-review")
 
-	d.say("Alice writes to bob. Once she sees this answer, the message is on disk.")
-	first := d.sends(ctx, "alice", "--to", "bob@localhost", "--subject", "Hello", "--text", "Hi bob, can you review my change?")
-	d.as(ctx, "bob", "inbox")
+	d.say("Alice writes to bob in the other domain. Once she sees this answer, the message\nis on disk, and her gateway sees to the rest.")
+	first := d.sends(ctx, "alice", "--to", "bob@workshop.example", "--subject", "Hello", "--text", "Hi bob, can you review my change?")
+	d.as(ctx, "bob", "inbox", "--wait", "20s")
+	d.say("Verified: the shop's gateway signed the message, and the workshop's checked it\nwith the key that the shop publishes.")
 	d.as(ctx, "bob", "read", first)
 
 	d.say("Bob answers, and takes the message out of his inbox. Alice sees both.")
-	answer := d.sends(ctx, "bob", "--to", "alice@localhost", "--in-reply-to", first, "--text", "Yes, send it.")
+	answer := d.sends(ctx, "bob", "--to", "alice@shop.example", "--in-reply-to", first, "--text", "Yes, send it.")
 	d.as(ctx, "bob", "ack", first)
+	d.as(ctx, "alice", "inbox", "--wait", "20s")
 	d.as(ctx, "alice", "status", first)
-	d.as(ctx, "alice", "inbox", "--wait", "5s")
 	d.as(ctx, "alice", "ack", answer)
 
-	d.say("One message for two agents, with data instead of text.")
-	task := d.sends(ctx, "alice", "--to", "bob@localhost", "--to", "carol@localhost",
+	d.say("Now the gateway of the workshop is stopped. Alice writes all the same: to bob,\nand to carol next to her, with data instead of text.")
+	d.do(workshop.end)
+	task := d.sends(ctx, "alice", "--to", "bob@workshop.example", "--to", "carol@shop.example",
 		"--subject", "Review", "--payload", `{"task":"review","repository":"shop","change":7}`)
 	d.as(ctx, "carol", "read", task)
 	d.as(ctx, "carol", "ack", task)
+	d.as(ctx, "alice", "status", task)
+
+	d.say("It is started again, and the message arrives.")
+	d.do(func() error { return d.net.start(ctx, workshop) })
+	d.as(ctx, "bob", "inbox", "--wait", "30s")
+	d.as(ctx, "bob", "ack", task)
 	d.as(ctx, "alice", "sent")
-	d.as(ctx, "bob", "inbox", "--unread")
 
 	d.say("That was all. To do the same for real:\n\n  amtp serve                    in one terminal\n  amtp setup --name YOUR-NAME   in another")
 	if d.err != nil || !p.json {
@@ -117,6 +116,13 @@ func (p *program) perform(ctx context.Context, d *play) error {
 	return p.printJSON(struct {
 		Steps []step `json:"steps"`
 	}{d.steps})
+}
+
+// do makes a step that nobody types.
+func (d *play) do(fn func() error) {
+	if d.err == nil {
+		d.err = fn()
+	}
 }
 
 func (d *play) say(format string, args ...any) {
@@ -141,10 +147,12 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 		d.printf("%s\n", line)
 		screen = io.MultiWriter(&output, d.stdout)
 	}
+	gateway := d.net.gateways[homes[agent]]
 	actor := newProgram(strings.NewReader(""), screen, screen, []string{
-		"HOME=" + home, "AMTP_DATA_DIR=" + filepath.Join(d.dir, "data"), "AMTP_GATEWAY_URL=" + d.url,
+		"HOME=" + home, "AMTP_DATA_DIR=" + gateway.dir, "AMTP_GATEWAY_URL=" + gateway.url,
 		"AMTP_PROFILE=" + profileDefault, // whatever the project here says
 	})
+	actor.http = d.net.client()
 	exit := actor.run(ctx, args)
 	d.steps = append(d.steps, step{agent, "amtp " + shellQuote(args), output.String(), exit})
 	if !d.json {

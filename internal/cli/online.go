@@ -46,14 +46,14 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 
 // client speaks to the gateway as the agent.
 func (p *program) client(id *identity) *amtp.Client {
-	return &amtp.Client{URL: id.gateway, Key: id.key, UserAgent: userAgent()}
+	return &amtp.Client{URL: id.gateway, Key: id.key, HTTP: p.http, UserAgent: userAgent()}
 }
 
 // admin speaks to the gateway as its administrator, if there is a key for that:
 // the one that was given or, towards a gateway on this machine, the one in its
 // data directory.
 func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
-	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, UserAgent: userAgent()}
+	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, HTTP: p.http, UserAgent: userAgent()}
 	if c.AdminKey != "" {
 		return c, true
 	}

@@ -119,7 +119,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		return err
 	}
 	if u, changed := about.update(); changed && got.how != "registered" {
-		if _, err := (&amtp.Client{URL: admin.URL, Key: got.key, UserAgent: userAgent()}).UpdateAgent(ctx, name, u); err != nil {
+		if _, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: p.http, UserAgent: userAgent()}).UpdateAgent(ctx, name, u); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 	if key == "" || !strings.EqualFold(id.saved(memberName), name) || !sameGateway(id.saved(memberGateway), id.gateway) {
 		return member{}, nil
 	}
-	who, err := (&amtp.Client{URL: id.gateway, Key: key, UserAgent: userAgent()}).WhoAmI(ctx)
+	who, err := (&amtp.Client{URL: id.gateway, Key: key, HTTP: p.http, UserAgent: userAgent()}).WhoAmI(ctx)
 	var refused *amtp.Error
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:

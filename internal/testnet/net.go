@@ -22,6 +22,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/privateca"
 	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 )
 
@@ -29,7 +30,7 @@ import (
 type Net struct {
 	DNS *fakedns.Server
 	t   testing.TB
-	ca  *authority
+	ca  *privateca.Authority
 	dir string
 
 	mu       sync.Mutex
@@ -42,7 +43,7 @@ func New(t testing.TB) *Net {
 	t.Helper()
 	n := &Net{DNS: fakedns.New(t), t: t, dir: t.TempDir(), gateways: make(map[amtp.Domain]*Gateway), people: make(map[string]*Person)}
 	var err error
-	if n.ca, err = newAuthority(filepath.Join(n.dir, "ca.pem")); err != nil {
+	if n.ca, err = privateca.New(filepath.Join(n.dir, "ca.pem")); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -90,14 +91,14 @@ func (n *Net) Start(domain string, settings ...string) *Gateway {
 func (g *Gateway) Run(settings ...string) {
 	t := g.net.t
 	t.Helper()
-	cert, key, err := g.net.ca.certificate(g.net.dir, "amtp."+string(g.Domain))
+	cert, key, err := g.net.ca.Certificate(g.net.dir, "amtp."+string(g.Domain))
 	if err != nil {
 		t.Fatal(err)
 	}
 	environ := append([]string{
 		"AMTP_SERVER_ADDRESS=" + g.address, "AMTP_DATA_DIR=" + g.Dir, "AMTP_DOMAIN=" + string(g.Domain),
 		"AMTP_TLS_CERT_FILE=" + cert, "AMTP_TLS_KEY_FILE=" + key,
-		"AMTP_DNS_RESOLVERS=" + g.net.DNS.Addr().String(), "AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE=" + g.net.ca.file,
+		"AMTP_DNS_RESOLVERS=" + g.net.DNS.Addr().String(), "AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE=" + g.net.ca.File,
 	}, append(g.settings, settings...)...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
@@ -171,7 +172,7 @@ func (n *Net) HTTP(d amtp.Domain) *http.Client {
 }
 
 // Roots returns the authority of this internet.
-func (n *Net) Roots() *x509.CertPool { return n.ca.pool }
+func (n *Net) Roots() *x509.CertPool { return n.ca.Pool }
 
 // Operator returns a client with the admin key.
 func (g *Gateway) Operator() *amtp.Client {

@@ -1,4 +1,7 @@
-package testnet
+// Package privateca is an authority for certificates that nobody else trusts: for
+// gateways that speak TLS to each other on one machine, in the demo and in tests.
+// Its key is in memory only and ends with the process.
+package privateca
 
 import (
 	"crypto/ecdsa"
@@ -8,24 +11,31 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
 )
 
-// authority signs the certificates of an internet.
-type authority struct {
-	file string // its own certificate, in PEM form
-	pool *x509.CertPool
+// Authority signs certificates.
+type Authority struct {
+	File string // its own certificate, in PEM form
+	Pool *x509.CertPool
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(file string) (*authority, error) {
-	a := &authority{file: file, pool: x509.NewCertPool()}
-	template := certificate("An authority for tests")
+// lifetime of a certificate: nobody should come to rely on it.
+const lifetime = 24 * time.Hour
+
+// New makes an authority and writes its certificate to the file.
+func New(file string) (*Authority, error) {
+	a := &Authority{File: file, Pool: x509.NewCertPool()}
+	template, err := template("A private authority")
+	if err != nil {
+		return nil, err
+	}
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
@@ -36,18 +46,26 @@ func newAuthority(file string) (*authority, error) {
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
-	a.pool.AddCert(a.cert)
+	a.Pool.AddCert(a.cert)
 	return a, writePEM(file, "CERTIFICATE", der)
 }
 
-// certificate writes a certificate for the host and its key into dir.
-func (a *authority) certificate(dir, host string) (certFile, keyFile string, err error) {
+// Certificate writes a certificate for a host, a name or an address, and its key
+// into dir and returns the names of the files.
+func (a *Authority) Certificate(dir, host string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
 	}
-	template := certificate(host)
-	template.DNSNames = []string{host}
+	template, err := template(host)
+	if err != nil {
+		return "", "", err
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
 	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -64,12 +82,16 @@ func (a *authority) certificate(dir, host string) (certFile, keyFile string, err
 	return certFile, keyFile, writePEM(keyFile, "PRIVATE KEY", private)
 }
 
-func certificate(name string) *x509.Certificate {
-	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62)) // never fails
+func template(name string) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(lifetime),
+	}, nil
 }
 
 func writePEM(file, kind string, der []byte) error {
