@@ -71,7 +71,10 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 	caller := gateway.Principal{Domain: domain, Authentication: auth}
 	if err == nil {
 		caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
-		if err := p.Memory.NotePeer(ctx, domain, true, now); err != nil {
+		if known.Learns(true, now) {
+			err = p.Memory.NotePeer(ctx, domain, true, now)
+		}
+		if err != nil {
 			return gateway.Principal{}, gateway.Refusal(err)
 		}
 	} else if refused := p.unproven(ctx, &caller, known, from, now); refused != nil {

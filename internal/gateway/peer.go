@@ -16,6 +16,15 @@ type Peer struct {
 	LastSigned  time.Time // to the hour
 }
 
+// peerStep is how exact the times of a Peer are.
+const peerStep = time.Hour
+
+// Learns reports whether a message of the domain at now, signed or not, changes
+// what is remembered of it.
+func (p *Peer) Learns(signed bool, now time.Time) bool {
+	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep || signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
+}
+
 // Sticky is for how long a domain that signed is held to it.
 const Sticky = 30 * day
 

@@ -35,7 +35,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 			if page.Total > min(b.N, 9_900) {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(200 * time.Millisecond)
 		}
 	})
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// peerStep is how exactly it is remembered when a domain was last seen.
-const peerStep = time.Hour
 
 const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
 
@@ -41,7 +39,7 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, e
 // known, and reading it is all there is to do.
 func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
 	known, err := s.Peer(ctx, domain)
-	if err != nil || !tells(&known, signed, now) {
+	if err != nil || !known.Learns(signed, now) {
 		return err
 	}
 	at := store.Micros(now)
@@ -56,11 +54,6 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 			string(domain), at, signed)
 		return err
 	})
-}
-
-// tells reports whether a message at now changes what is known of its domain.
-func tells(p *gateway.Peer, signed bool, now time.Time) bool {
-	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep || signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
 }
 
 // KnownSender reports whether there is a message of the address.
