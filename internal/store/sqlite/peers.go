@@ -10,7 +10,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-
 const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
 
 func scanPeer(s *sqlite3.Stmt) gateway.Peer {
