@@ -103,20 +103,27 @@ func newWorld(ctx context.Context, t *testing.T, seed uint64) *world {
 		w.senders = append(w.senders, &Sender{
 			Agent:      register(fmt.Sprintf("sender-%d", i)),
 			Recipients: []amtp.Address{bob.Address, carol.Address, archive.Address},
+			Number:     "12345678901234567890.50",
 			Rand:       chance(),
 		})
 	}
 	return w
 }
 
-// launch starts a life and kills it when the test ends without having done so.
 func (w *world) launch(ctx context.Context, t *testing.T) {
 	t.Helper()
+	w.slowest = max(w.slowest, launch(ctx, t, w.gateway))
+}
+
+// launch starts a life, and kills it when the test ends without having done so.
+// It returns how long the gateway took to be ready.
+func launch(ctx context.Context, t *testing.T, g *Gateway) time.Duration {
+	t.Helper()
 	began := time.Now()
-	if err := w.gateway.Launch(); err != nil {
+	if err := g.Launch(); err != nil {
 		t.Fatal(err)
 	}
-	process := w.gateway.cmd
+	process := g.cmd
 	t.Cleanup(func() {
 		if process.ProcessState == nil {
 			_ = process.Process.Kill()
@@ -125,10 +132,10 @@ func (w *world) launch(ctx context.Context, t *testing.T) {
 	})
 	limited, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	if err := w.gateway.AwaitReady(limited); err != nil {
+	if err := g.AwaitReady(limited); err != nil {
 		t.Fatalf("not ready %v after the start: %v", readyWithin, err)
 	}
-	w.slowest = max(w.slowest, time.Since(began))
+	return time.Since(began)
 }
 
 // start lets everybody work.

@@ -24,6 +24,11 @@ type Gateway struct {
 	log    string // the file for what all lives print
 	cmd    *exec.Cmd
 
+	// What the next life is given: where it listens, and more of its
+	// environment as NAME=value.
+	Address     string
+	Environment []string
+
 	mu  sync.Mutex
 	url string        // "" until the present life listens
 	up  chan struct{} // closed once url is set
@@ -47,7 +52,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 func NewGateway(binary, dir string) *Gateway {
 	return &Gateway{
 		binary: binary, dir: filepath.Join(dir, "data"), log: filepath.Join(dir, "log"),
-		up: make(chan struct{}),
+		up: make(chan struct{}), Address: "127.0.0.1:0",
 	}
 }
 
@@ -58,8 +63,8 @@ func (g *Gateway) Launch() error {
 		return err
 	}
 	defer log.Close()
-	g.cmd = exec.Command(g.binary, "serve", "--address", "127.0.0.1:0", "--data-dir", g.dir)
-	g.cmd.Env = environment()
+	g.cmd = exec.Command(g.binary, "serve", "--address", g.Address, "--data-dir", g.dir)
+	g.cmd.Env = append(environment(), g.Environment...)
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	return g.cmd.Start()
 }

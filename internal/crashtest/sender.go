@@ -23,6 +23,7 @@ const (
 type Sender struct {
 	*Agent
 	Recipients []amtp.Address
+	Number     string // a literal in the payload
 	Rand       *rand.Rand
 	sent       int
 }
@@ -61,7 +62,7 @@ func (s *Sender) compose() (amtp.Message, string) {
 		Sender:     s.Address,
 		Recipients: s.choose(),
 		Subject:    name,
-		Payload:    fmt.Appendf(nil, `{"name":%q,"text":"%s","number":12345678901234567890.50}`, name, text),
+		Payload:    fmt.Appendf(nil, `{"name":%q,"text":"%s","number":%s}`, name, text, s.Number),
 	}
 	kind := s.Rand.IntN(3)
 	if kind > 0 {
