@@ -1,12 +1,11 @@
 package courier
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,11 +53,11 @@ func (a *attempt) all(o gateway.Outcome) gateway.Carriage {
 func (a *attempt) judge() gateway.Carriage {
 	var r reply
 	readable := isJSON(a.header) && strictjson.Decode(a.body, &r) == nil
+	named := readable && strings.EqualFold(r.MessageID, string(a.id))
 	switch code := a.status; {
-	case code >= 200 && code < 300, code == http.StatusBadRequest && readable && len(r.Recipients) > 0:
-		if readable && strings.EqualFold(r.MessageID, string(a.id)) {
-			return a.perRecipient(&r)
-		}
+	case named && code >= 200 && code < 300, named && code == http.StatusBadRequest && len(r.Recipients) > 0:
+		return a.perRecipient(&r)
+	case code >= 200 && code < 300:
 		return a.all(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d without naming the message", a.domain, code))
 	case code >= 300 && code < 400:
 		return a.all(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a redirect (%d), which is not followed", a.domain, code))
@@ -67,7 +66,9 @@ func (a *attempt) judge() gateway.Carriage {
 	case code == http.StatusForbidden:
 		return a.all(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (403)", a.domain))
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly:
-		return a.all(later("the gateway of %s answered %d", a.domain, code))
+		o := later("the gateway of %s answered %d", a.domain, code)
+		o.RetryAfter = a.retryAfter()
+		return a.all(o)
 	case code == http.StatusTooManyRequests, code >= 500:
 		return a.unwell()
 	case readable && r.Error != nil && r.Error.Code != "":
@@ -78,11 +79,16 @@ func (a *attempt) judge() gateway.Carriage {
 
 // perRecipient reads a list of recipients. One that is not in it is tried again,
 // and so is one that failed for a reason that may pass, under a new key: the
-// reference gateway would repeat its answer to the old one.
+// reference gateway would repeat its answer to the old one. Of two entries for
+// one recipient the worse counts.
 func (a *attempt) perRecipient(r *reply) gateway.Carriage {
 	said := make(map[string]int, len(r.Recipients))
 	for i := range r.Recipients {
-		if address, err := amtp.ParseAddress(r.Recipients[i].Address); err == nil {
+		address, err := amtp.ParseAddress(r.Recipients[i].Address)
+		if err != nil {
+			continue
+		}
+		if n, ok := said[address.Key()]; !ok || hasIt(r.Recipients[n].Status) {
 			said[address.Key()] = i
 		}
 	}
@@ -100,10 +106,10 @@ func (a *attempt) perRecipient(r *reply) gateway.Carriage {
 
 // one is what became of a recipient that the answer names.
 func (a *attempt) one(status, code string) gateway.Outcome {
-	switch amtp.Status(status) {
-	case amtp.StatusDelivered, amtp.StatusAccepted, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying:
+	switch {
+	case hasIt(status):
 		return gateway.Outcome{Event: gateway.Success}
-	case amtp.StatusFailed:
+	case amtp.Status(status) == amtp.StatusFailed:
 		if c := amtp.Code(code); isPermanent(c) {
 			return gateway.Outcome{Event: gateway.Refuse, Code: c, Reason: fmt.Sprintf("the gateway of %s refused this recipient (%s)", a.domain, c)}
 		}
@@ -114,8 +120,15 @@ func (a *attempt) one(status, code string) gateway.Outcome {
 	return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a status that means nothing", a.domain)
 }
 
-// word is what a code of another gateway looks like before it is repeated.
-var word = regexp.MustCompile(`^[A-Z][A-Z0-9_]{1,40}$`)
+// hasIt reports whether the other side has the message of a recipient with the
+// status.
+func hasIt(status string) bool {
+	switch amtp.Status(status) {
+	case amtp.StatusDelivered, amtp.StatusAccepted, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying:
+		return true
+	}
+	return false
+}
 
 // refused is a refusal of the whole message for good.
 func (a *attempt) refused(r *reply) gateway.Outcome {
@@ -128,16 +141,13 @@ func (a *attempt) refused(r *reply) gateway.Outcome {
 		o.Code = amtp.CodeMessageTooLarge
 	}
 	o.Reason = fmt.Sprintf("the gateway of %s refused the message (%d)", a.domain, a.status)
-	if word.MatchString(string(given)) {
-		o.Reason = fmt.Sprintf("the gateway of %s refused the message (%d %s)", a.domain, a.status, given)
-	}
 	return o
 }
 
 // unwell is an answer that says that nothing goes there now.
 func (a *attempt) unwell() gateway.Carriage {
 	o := later("the gateway of %s cannot take messages now (%d)", a.domain, a.status)
-	o.RetryAfter = retryAfter(a.header.Get("Retry-After"), a.now)
+	o.RetryAfter = a.retryAfter()
 	c := a.all(o)
 	c.Down, c.Pause = true, o.RetryAfter
 	return c
@@ -149,13 +159,14 @@ func (a *attempt) unreachable(err error) gateway.Carriage {
 	var unknown x509.UnknownAuthorityError
 	var wrongName x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	var slow net.Error
 	o := later("the gateway of %s cannot be reached", a.domain)
 	switch {
 	case errors.Is(err, outbound.ErrForbidden):
 		o.Reason = fmt.Sprintf("the gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow", a.domain)
 	case errors.As(err, &unknown), errors.As(err, &wrongName), errors.As(err, &invalid):
 		o.Reason = fmt.Sprintf("the gateway of %s has a certificate that is not valid for it", a.domain)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &slow) && slow.Timeout():
 		o.Reason = fmt.Sprintf("the gateway of %s did not answer in time", a.domain)
 	}
 	c := a.all(o)
@@ -168,15 +179,16 @@ func isJSON(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(media), "application/json")
 }
 
-// retryAfter reads a Retry-After header: seconds or a date. 0 is none. RFC 9110
+// retryAfter reads the Retry-After header: seconds or a date. 0 is none. RFC 9110
 // §10.2.3.
-func retryAfter(value string, now time.Time) time.Duration {
+func (a *attempt) retryAfter() time.Duration {
 	const most = 30 * 24 * 3600
+	value := a.header.Get("Retry-After")
 	if s, err := strconv.ParseUint(value, 10, 63); err == nil {
 		return time.Duration(min(s, most)) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return min(at.Sub(now), most*time.Second)
+	if at, err := http.ParseTime(value); err == nil && at.After(a.now) {
+		return min(at.Sub(a.now), most*time.Second)
 	}
 	return 0
 }

@@ -47,21 +47,16 @@ func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if err != nil {
 		return notFound(&p, err)
 	}
-	if found.MaxSize > 0 && int64(len(p.Body)) > found.MaxSize {
-		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
-			Reason: fmt.Sprintf("the gateway of %s takes messages of up to %d bytes", domain, found.MaxSize)})
-	}
-	url := strings.TrimSuffix(found.Gateway, "/") + "/v1/messages"
 	if !found.Signs() {
-		return r.post(ctx, &p, url, p.Recipients, false)
+		return r.post(ctx, &p, found, p.Recipients)
 	}
-	return r.each(ctx, &p, url)
+	return r.each(ctx, &p, found)
 }
 
 // each posts one message for every recipient, some at a time, until ctx ends.
-func (r *Remote) each(ctx context.Context, p *gateway.Parcel, url string) gateway.Carriage {
+func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Found) gateway.Carriage {
 	if len(p.Recipients) == 1 {
-		return r.post(ctx, p, url, p.Recipients, true)
+		return r.post(ctx, p, found, p.Recipients)
 	}
 	var mu sync.Mutex
 	var whole gateway.Carriage
@@ -77,7 +72,7 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, url string) gatewa
 		}
 		posts.Go(func() {
 			defer func() { <-slots }()
-			c := r.post(ctx, p, url, p.Recipients[i:i+1], true)
+			c := r.post(ctx, p, found, p.Recipients[i:i+1])
 			mu.Lock()
 			defer mu.Unlock()
 			whole.Outcomes = append(whole.Outcomes, c.Outcomes...)
@@ -90,9 +85,9 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, url string) gatewa
 }
 
 // post sends one message to the gateway for some of the parcel's recipients.
-func (r *Remote) post(ctx context.Context, p *gateway.Parcel, url string, to []gateway.Delivery, single bool) gateway.Carriage {
+func (r *Remote) post(ctx context.Context, p *gateway.Parcel, found discovery.Found, to []gateway.Delivery) gateway.Carriage {
 	a := attempt{domain: p.Destination.Domain(), to: to, now: r.Now()}
-	e, body, err := envelope(p, to, single)
+	e, body, err := envelope(p, to, found.Signs())
 	if err == nil {
 		a.id = amtp.PeerMessageID(e.MessageID)
 		body, err = r.sealed(body, e)
@@ -100,23 +95,39 @@ func (r *Remote) post(ctx context.Context, p *gateway.Parcel, url string, to []g
 	if err != nil {
 		return a.all(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for another gateway: " + err.Error()})
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if found.MaxSize > 0 && int64(len(body)) > found.MaxSize {
+		return a.all(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
+			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body), a.domain, found.MaxSize)})
+	}
+	req, err := request(ctx, found, body)
 	if err != nil {
 		return a.all(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-AMTP-Version", amtp.Version)
 	res, err := r.Client.Do(req)
 	if err != nil {
 		return a.unreachable(err)
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
-	if a.body, err = io.ReadAll(res.Body); err != nil && !errors.Is(err, outbound.ErrTooLarge) {
+	switch a.body, err = io.ReadAll(res.Body); {
+	case errors.Is(err, outbound.ErrTooLarge):
+		a.body = nil // what was cut says nothing
+	case err != nil:
 		return a.unreachable(err)
 	}
 	return a.judge()
+}
+
+// request is the post of a body to the gateway that was found.
+func request(ctx context.Context, found discovery.Found, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(found.Gateway, "/")+"/v1/messages", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-AMTP-Version", amtp.Version)
+	return req, nil
 }
 
 // sealed returns the body to be posted: with our signature where we have a key.

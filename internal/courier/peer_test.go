@@ -1,0 +1,207 @@
+package courier_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/courier"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+)
+
+// canary stands in everything that a peer says; it has the form of a code.
+const canary = "CANARY_TEXT"
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+const (
+	msgID  = "019b1d3e-7c00-7000-8000-000000000001"
+	domain = "b.example"
+)
+
+// peer is the gateway of b.example, which answers as a test wants.
+type peer struct {
+	*httptest.Server
+	dns *fakedns.Server
+	t   *testing.T
+
+	mu    sync.Mutex
+	posts []post
+}
+
+// post is what arrived.
+type post struct {
+	header http.Header
+	body   string
+	proto  string
+}
+
+func newPeer(t *testing.T, answer http.HandlerFunc) *peer {
+	t.Helper()
+	p := &peer{t: t, dns: fakedns.New(t)}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Errorf("read a post: %v", err)
+		}
+		p.mu.Lock()
+		p.posts = append(p.posts, post{r.Header, string(body), r.Proto})
+		p.mu.Unlock()
+		w.Header().Set("X-Note", canary)
+		answer(w, r)
+	}))
+	p.EnableHTTP2 = true
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.StartTLS()
+	t.Cleanup(p.Close)
+	p.publish("")
+	return p
+}
+
+// publish puts the record of the peer into DNS, with more tags.
+func (p *peer) publish(tags string) {
+	p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+p.at()+tags)
+}
+
+// at is the peer's URL under a name that its certificate has.
+func (p *peer) at() string {
+	return fmt.Sprintf("https://example.com:%d", netip.MustParseAddrPort(p.Listener.Addr().String()).Port())
+}
+
+func (p *peer) arrived() []post {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]post(nil), p.posts...)
+}
+
+// options are those with which the peer can be reached.
+func (p *peer) options() outbound.Options {
+	roots := x509.NewCertPool()
+	roots.AddCert(p.Certificate())
+	return outbound.Options{
+		Allow: []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}, Roots: roots, Version: "test", MaxBody: 1 << 16,
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		},
+	}
+}
+
+// courier is one that asks the peer's name server.
+func (p *peer) courier(o outbound.Options) *courier.Remote {
+	p.t.Helper()
+	servers := []netip.AddrPort{p.dns.Addr()}
+	resolver := &discovery.DNS{Servers: func() ([]netip.AddrPort, error) { return servers, nil }, Timeout: time.Second}
+	finder, err := discovery.New(discovery.Options{Resolver: resolver, Now: time.Now})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	client := outbound.New(o)
+	p.t.Cleanup(client.CloseIdleConnections)
+	return &courier.Remote{Finder: finder, Client: client, Signer: func() *amtp.Signer { return nil }, Now: func() time.Time { return noon }}
+}
+
+func newSigner(t *testing.T) *amtp.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := amtp.NewSigner("s1", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func address(t *testing.T, s string) amtp.Address {
+	t.Helper()
+	a, err := amtp.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// parcel is a message to local parts at b.example; its deliveries are numbered
+// from 1.
+func parcel(t *testing.T, to ...string) gateway.Parcel {
+	t.Helper()
+	return written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","payload":{"x":1}}`, to...)
+}
+
+func written(t *testing.T, body string, to ...string) gateway.Parcel {
+	t.Helper()
+	p := gateway.Parcel{
+		Job:      gateway.Job{ID: 7, Fence: 1, Attempts: 1, Destination: domain, Begun: noon, Class: gateway.ClassAgent, SenderAgent: 1},
+		Envelope: gateway.Envelope{ID: msgID, Sender: address(t, "alice@a.example"), Timestamp: noon},
+		Body:     []byte(body),
+	}
+	for i, name := range to {
+		p.Recipients = append(p.Recipients, gateway.Delivery{ID: gateway.DeliveryID(i + 1), Recipient: address(t, name+"@"+domain)})
+	}
+	return p
+}
+
+// says writes an outcome in words: event, code, for how long it is borne, what
+// the next attempt needs.
+func says(o gateway.Outcome) string {
+	words := []string{o.Event.String()}
+	if o.Code != "" {
+		words = append(words, string(o.Code))
+	}
+	if o.Patience.Tries > 0 {
+		words = append(words, fmt.Sprintf("%d tries", o.Patience.Tries))
+	}
+	if o.Patience.For > 0 {
+		words = append(words, "for "+o.Patience.For.String())
+	}
+	if o.RetryAfter > 0 {
+		words = append(words, "after "+o.RetryAfter.String())
+	}
+	if o.Rekey {
+		words = append(words, "rekey")
+	}
+	return strings.Join(words, " ")
+}
+
+// check compares what became of every recipient, in the order of their numbers.
+func check(t *testing.T, c gateway.Carriage, want ...string) {
+	t.Helper()
+	got := make(map[gateway.DeliveryID]gateway.Outcome)
+	for _, o := range c.Outcomes {
+		if _, twice := got[o.Delivery]; twice {
+			t.Errorf("delivery %d has two outcomes", o.Delivery)
+		}
+		got[o.Delivery] = o
+		if strings.Contains(strings.ToUpper(o.Reason), canary) || strings.Contains(o.Reason, "127.0.0.1") {
+			t.Errorf("the reason repeats what the other side said, or where it is: %q", o.Reason)
+		}
+		if o.Event != gateway.Success && (o.Reason == "" || o.Code == "") {
+			t.Errorf("an outcome without a reason or a code: %+v", o)
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d recipients have an outcome, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		if s := says(got[gateway.DeliveryID(i+1)]); s != w {
+			t.Errorf("recipient %d: %q, want %q", i+1, s, w)
+		}
+	}
+}

@@ -1,0 +1,352 @@
+package courier_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/courier"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+)
+
+// takes is a peer that has every message that it is sent.
+func takes(t *testing.T, p **peer) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		list := (*p).arrived()
+		var m struct {
+			MessageID  string   `json:"message_id"`
+			Recipients []string `json:"recipients"`
+		}
+		if err := json.Unmarshal([]byte(list[len(list)-1].body), &m); err != nil {
+			t.Errorf("what arrived is no JSON: %v", err)
+		}
+		var said []string
+		for _, r := range m.Recipients {
+			said = append(said, fmt.Sprintf(`{"address":%q,"status":"delivered"}`, r))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"message_id":%q,"recipients":[%s]}`, m.MessageID, strings.Join(said, ","))
+	}
+}
+
+func newTaker(t *testing.T) *peer {
+	t.Helper()
+	var p *peer
+	p = newPeer(t, func(w http.ResponseWriter, r *http.Request) { takes(t, &p)(w, r) })
+	return p
+}
+
+// TestNoAnswer: what comes of attempts that end without an answer, or with a
+// part of one. All of them are made again, and the destination counts as down.
+func TestNoAnswer(t *testing.T) {
+	gone := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	half := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"message_id":"`+msgID+`"`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	never := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	drips := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(200)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		change func(*peer, *outbound.Options)
+		limit  time.Duration // of the attempt
+		reason string
+	}{
+		{"hangs up", gone, nil, 0, "cannot be reached"},
+		{"hangs up after a part", half, nil, 0, "cannot be reached"},
+		{"says nothing", never, nil, 300 * time.Millisecond, "did not answer in time"},
+		{"stops speaking", drips, nil, 300 * time.Millisecond, "did not answer in time"},
+		{"says nothing for as long as a call may take", never, func(_ *peer, o *outbound.Options) { o.Timeout = 300 * time.Millisecond }, 0, "did not answer in time"},
+		{"is not there", nil, func(p *peer, _ *outbound.Options) { p.Listener.Close() }, 0, "cannot be reached"},
+		{"has a certificate of nobody", nil, func(_ *peer, o *outbound.Options) { o.Roots = nil }, 0, "certificate"},
+		{"has a certificate for another name", nil, func(p *peer, _ *outbound.Options) {
+			p.dns.TXT("_amtp."+domain, time.Minute, strings.Replace("v=amtp1;gateway="+p.at(), "example.com", "example.net", 1))
+		}, 0, "certificate"},
+		{"is at a private address", nil, func(_ *peer, o *outbound.Options) { o.Allow = nil }, 0, "outbound.allow"},
+		{"has no address", nil, func(_ *peer, o *outbound.Options) {
+			o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, nil }
+		}, 0, "cannot be reached"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, c.answer)
+			o := p.options()
+			if c.change != nil {
+				c.change(p, &o)
+			}
+			ctx := t.Context()
+			if c.limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, c.limit)
+				defer cancel()
+			}
+			got := p.courier(o).Carry(ctx, parcel(t, "bob", "carol"))
+			check(t, got, later, later)
+			if !got.Down {
+				t.Error("the destination does not count as down")
+			}
+			if reason := got.Outcomes[0].Reason; !strings.Contains(reason, c.reason) {
+				t.Errorf("the reason is %q, want %q in it", reason, c.reason)
+			}
+		})
+	}
+}
+
+// TestRecords: what comes of what DNS says of a domain.
+func TestRecords(t *testing.T) {
+	const setup = "postpone RECIPIENT_NOT_FOUND 4 tries for 15m0s after 5m0s"
+	for _, c := range []struct {
+		name   string
+		change func(*peer)
+		want   string
+		down   bool
+	}{
+		{"no such domain", func(p *peer) { p.dns.Remove("_amtp." + domain) }, setup, false},
+		{"no gateway", func(p *peer) { p.dns.Remove("_amtp." + domain); p.dns.TXT(domain, time.Minute, canary) }, setup, false},
+		{"http", func(p *peer) { p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway=http://example.com") }, aDay, false},
+		{"no URL", func(p *peer) { p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+canary) }, aDay, false},
+		{"two different ones", func(p *peer) {
+			p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+p.at(), "v=amtp1;gateway=https://"+canary+".example")
+		}, aDay, false},
+		{"SERVFAIL", func(p *peer) { p.dns.Behave("_amtp."+domain, fakedns.Failing) }, later, true},
+		{"refused", func(p *peer) { p.dns.Behave("_amtp."+domain, fakedns.Refusing) }, later, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTaker(t)
+			c.change(p)
+			got := p.courier(p.options()).Carry(t.Context(), parcel(t, "bob"))
+			check(t, got, c.want)
+			if got.Down != c.down || len(p.arrived()) != 0 {
+				t.Errorf("down %v after %d requests, want %v after none", got.Down, len(p.arrived()), c.down)
+			}
+		})
+	}
+}
+
+// TestNoSuchDomain: a domain that does not exist is tried four times within a
+// quarter of an hour and then refused, and one that appears meanwhile is reached.
+func TestNoSuchDomain(t *testing.T) {
+	for _, appears := range []bool{false, true} {
+		t.Run(fmt.Sprintf("appears %v", appears), func(t *testing.T) {
+			p := newTaker(t)
+			p.dns.Remove("_amtp." + domain)
+			box := parcel(t, "bob")
+			now, event := noon, gateway.Postpone
+			for box.Attempts = 1; ; box.Attempts++ {
+				if appears && box.Attempts == 4 {
+					p.publish("")
+				}
+				s := box.Settle(p.courier(p.options()).Carry(t.Context(), box), now)
+				if len(s.Results) == 1 {
+					event = s.Results[0].Event
+					break
+				}
+				box.Code, box.Since, box.Same = s.Code, s.Since, s.Same
+				now = s.Due
+			}
+			want := gateway.Refuse
+			if appears {
+				want = gateway.Success
+			}
+			if took := now.Sub(noon); event != want || box.Attempts != 4 || took < 15*time.Minute || took > 20*time.Minute {
+				t.Errorf("%v after %d attempts and %v, want %v after 4 and 15 to 20 minutes", event, box.Attempts, took, want)
+			}
+		})
+	}
+}
+
+// TestLargest: the bytes that count are those that go over the wire: with what
+// the gateway writes and with its signature.
+func TestLargest(t *testing.T) {
+	for _, tags := range []string{"", ";auth=sig"} {
+		t.Run(tags, func(t *testing.T) {
+			p := newTaker(t)
+			p.publish(tags)
+			c := p.courier(p.options())
+			signer := newSigner(t)
+			c.Signer = func() *amtp.Signer { return signer }
+			check(t, c.Carry(t.Context(), parcel(t, "bob")), ok)
+			size := len(p.arrived()[0].body)
+			if size <= len(parcel(t, "bob").Body) {
+				t.Fatalf("%d bytes were sent of a message of %d", size, len(parcel(t, "bob").Body))
+			}
+			p.publish(fmt.Sprintf("%s;max-size=%d", tags, size))
+			c.Finder = p.courier(p.options()).Finder
+			check(t, c.Carry(t.Context(), parcel(t, "bob")), ok)
+			p.publish(fmt.Sprintf("%s;max-size=%d", tags, size-1))
+			c.Finder = p.courier(p.options()).Finder
+			got := c.Carry(t.Context(), parcel(t, "bob"))
+			check(t, got, "refuse MESSAGE_TOO_LARGE")
+			if n := len(p.arrived()); n != 2 {
+				t.Errorf("%d requests, want 2: what is too large is not sent", n)
+			}
+			if want := fmt.Sprint(size - 1); !strings.Contains(got.Outcomes[0].Reason, want) {
+				t.Errorf("the reason %q does not say %s", got.Outcomes[0].Reason, want)
+			}
+		})
+	}
+}
+
+// TestOnePost: a domain gets one message for all its recipients; one that signs
+// gets one for each, all signed, with keys of their own.
+func TestOnePost(t *testing.T) {
+	for tags, want := range map[string]int{"": 1, ";auth=cert,apikey": 1, ";auth=sig": 3} {
+		t.Run(tags, func(t *testing.T) {
+			p := newTaker(t)
+			p.publish(tags)
+			c := p.courier(p.options())
+			signer := newSigner(t)
+			c.Signer = func() *amtp.Signer { return signer }
+			check(t, c.Carry(t.Context(), parcel(t, "bob", "carol", "dan")), ok, ok, ok)
+			posts := p.arrived()
+			if len(posts) != want {
+				t.Fatalf("%d posts, want %d", len(posts), want)
+			}
+			var recipients, keys []string
+			for _, got := range posts {
+				m := signed(t, got.body, signer)
+				for _, r := range m.Recipients {
+					recipients = append(recipients, r.String())
+				}
+				keys = append(keys, m.IdempotencyKey)
+				if h := got.header; h.Get("X-Amtp-Version") != "1.0" || h.Get("User-Agent") != "AMTP/1.0 (amtp/test)" || h.Get("Content-Type") != "application/json" {
+					t.Errorf("header %v", h)
+				}
+			}
+			slices.Sort(recipients)
+			slices.Sort(keys)
+			if strings.Join(recipients, " ") != "bob@b.example carol@b.example dan@b.example" || len(slices.Compact(keys)) != want {
+				t.Errorf("posts for %v with keys %v", recipients, keys)
+			}
+		})
+	}
+}
+
+// signed reads a message and checks that the signer signed it.
+func signed(t *testing.T, body string, s *amtp.Signer) *amtp.Message {
+	t.Helper()
+	m, refused := amtp.ParseMessage([]byte(body))
+	if refused != nil {
+		t.Fatalf("%v; body %s", refused, body)
+	}
+	sig, err := amtp.ParseSignature(m)
+	if err != nil {
+		t.Fatalf("%v; body %s", err, body)
+	}
+	if err := sig.Verify(s.KeyRecord()); err != nil {
+		t.Errorf("%v; body %s", err, body)
+	}
+	return m
+}
+
+// TestRedirectSendsNothing: what a redirect points to gets no request.
+func TestRedirectSendsNothing(t *testing.T) {
+	other := newTaker(t)
+	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.at()+"/v1/messages", http.StatusTemporaryRedirect)
+	})
+	check(t, p.courier(p.options()).Carry(t.Context(), parcel(t, "bob")), aDay)
+	if len(other.arrived()) != 0 {
+		t.Error("the redirect was followed")
+	}
+}
+
+// TestEndless: an answer without an end is read up to its limit and no further.
+func TestEndless(t *testing.T) {
+	ended := make(chan struct{})
+	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		w.Header().Set("Content-Type", "application/json")
+		for {
+			if _, err := w.Write([]byte(`{"message_id":"` + canary + `"}` + strings.Repeat(" ", 4096))); err != nil {
+				return
+			}
+		}
+	})
+	check(t, p.courier(p.options()).Carry(t.Context(), parcel(t, "bob")), aDay)
+	<-ended
+}
+
+// TestDownEndsTheRest: when a peer that wants one message for each recipient goes
+// away, not every recipient is tried.
+func TestDownEndsTheRest(t *testing.T) {
+	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	p.publish(";auth=sig")
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf("agent%d", i))
+	}
+	box := parcel(t, many...)
+	got := p.courier(p.options()).Carry(t.Context(), box)
+	if n := len(p.arrived()); n >= 100 || !got.Down || len(got.Outcomes) != n {
+		t.Errorf("%d posts, %d outcomes, down %v; want a part of 100, as many, true", n, len(got.Outcomes), got.Down)
+	}
+	if s := box.Settle(got, noon); len(s.Results) != 0 || s.Due.IsZero() {
+		t.Errorf("%d of 100 recipients are decided, due %v; want none, and all tried again", len(s.Results), s.Due)
+	}
+}
+
+// TestUnwritable: a message that cannot be written for another gateway is
+// refused, and nothing is sent.
+func TestUnwritable(t *testing.T) {
+	p := newTaker(t)
+	for _, body := range []string{
+		`{"sender":"alice@a.example","recipients":["bob@b.example"],"signature":{"algorithm":"ES256","keyid":"x","value":"x"}}`,
+		`{"sender":"alice@a.example","recipients":["bob@b.example"],"Payload":1}`,
+	} {
+		check(t, p.courier(p.options()).Carry(t.Context(), written(t, body, "bob")), "refuse INVALID_MESSAGE_FORMAT")
+	}
+	if len(p.arrived()) != 0 {
+		t.Error("something was sent")
+	}
+}
+
+// TestRedriven: a late redrive is a new message that names the old one, and the
+// same one whenever it is tried.
+func TestRedriven(t *testing.T) {
+	p := newTaker(t)
+	c := p.courier(p.options())
+	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","headers":{"x":1.0,"amtp-redrive-of":"lie"},"payload":{"x":1e0}}`, "bob")
+	box.Redriven = noon.Add(8 * 24 * time.Hour)
+	check(t, c.Carry(t.Context(), box), ok)
+	check(t, c.Carry(t.Context(), box), ok)
+	posts := p.arrived()
+	if len(posts) != 2 || posts[0].body != posts[1].body {
+		t.Fatalf("two attempts at one redrive differ: %+v", posts)
+	}
+	m, refused := amtp.ParseMessage([]byte(posts[0].body))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	if m.MessageID == msgID || m.IdempotencyKey == "550e8400-e29b-41d4-a716-446655440000" || !m.Timestamp.Equal(box.Redriven) {
+		t.Errorf("id %s, key %s, timestamp %v: want new ones", m.MessageID, m.IdempotencyKey, m.Timestamp)
+	}
+	if want := `"headers":{"x":1.0,"amtp-redrive-of":"` + msgID + `"}`; !strings.Contains(posts[0].body, want) || !strings.Contains(posts[0].body, `"payload":{"x":1e0}`) {
+		t.Errorf("body %s, want %s and the payload's own bytes", posts[0].body, want)
+	}
+}
+
+// TestRouter: a destination without a courier is refused and not forgotten.
+func TestRouter(t *testing.T) {
+	p := newTaker(t)
+	r := courier.Router{gateway.KindRemote: p.courier(p.options())}
+	check(t, r.Carry(t.Context(), parcel(t, "bob")), ok)
+	box := parcel(t, "bob")
+	box.Destination = gateway.PushTo(3)
+	check(t, r.Carry(t.Context(), box), "refuse RECIPIENT_UNAVAILABLE")
+}
