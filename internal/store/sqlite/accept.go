@@ -227,23 +227,37 @@ func (w *writer) box(to *addressing, agent gateway.AgentID) error {
 }
 
 // parent returns the row of the message that a answers, 0 when there is none
-// here. The id means what it means to the sender.
+// here. The id means what it means to the sender: to one of another domain first
+// of all what it gave itself, which a stranger may have used before it.
 func (w *writer) parent(a *acceptance) (row int64, err error) {
 	if a.InReplyTo == "" {
 		return 0, nil
 	}
-	found := func(s *sqlite3.Stmt) error {
-		row = s.ColumnInt64(0)
-		return nil
+	if a.SenderAgent == 0 {
+		if row, err = w.alias(a); err != nil || row != 0 {
+			return row, err
+		}
 	}
 	if u, ok := a.InReplyTo.UUID(); ok {
-		err = w.query(`SELECT id FROM message WHERE uuid = ?`, found, u[:])
+		err = w.query(`SELECT id FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
+			row = s.ColumnInt64(0)
+			return nil
+		}, u[:])
 	}
 	if err != nil || row != 0 {
 		return row, err
 	}
+	return w.alias(a)
+}
+
+// alias returns the row of the message that a answers by the id that its sender
+// gave it, 0 when there is none.
+func (w *writer) alias(a *acceptance) (row int64, err error) {
 	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? ORDER BY length(variant), message DESC LIMIT 1`,
-		found, string(a.InReplyTo), int64(a.SenderAgent), remoteSender(&a.Envelope))
+		func(s *sqlite3.Stmt) error {
+			row = s.ColumnInt64(0)
+			return nil
+		}, string(a.InReplyTo), int64(a.SenderAgent), remoteSender(&a.Envelope))
 	return row, err
 }
 

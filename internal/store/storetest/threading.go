@@ -17,6 +17,7 @@ func threading() []promise {
 		{"the parent may be named by the sender's alias", threadByAlias},
 		{"an alias means the sender's message, not the recipient's", threadByForeignAlias},
 		{"an alias means the sender's message, not another remote sender's", threadByRemoteAlias},
+		{"a remote sender's own id goes before that of a message that had it first", threadByTakenID},
 		{"a recipient that a retry adds has a thread of its own mailbox", threadOfAddedRecipient},
 		{"Message shows the thread of the reader's mailbox", threadOfReader},
 	}
@@ -118,6 +119,17 @@ func threadByRemoteAlias(w *world) {
 	w.threadIn(bob, other, "token")
 	remote.id, remote.answers = "", "token"
 	w.threadIn(bob, w.post(remote).ID, first)
+}
+
+func threadByTakenID(w *world) {
+	bob := w.agent("bob")
+	id := amtp.NewMessageID()
+	stranger := letter{remote: "peer@far.example", class: gateway.ClassAnonymous, to: []person{bob}, id: id, text: "forged"}
+	same(w, "canonical id of the first", w.post(stranger).ID, id)
+	peer := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: id}
+	own := w.post(peer).ID
+	peer.id, peer.answers, peer.text = "", id, ""
+	w.threadIn(bob, w.post(peer).ID, own)
 }
 
 func threadOfAddedRecipient(w *world) {
