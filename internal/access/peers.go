@@ -66,7 +66,7 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 	sig, err := p.verify(ctx, m, from, now)
 	auth := sig.Authentication(err)
 	if auth.Result == "temperror" {
-		return gateway.Principal{}, unavailable(domain, err)
+		return gateway.Principal{}, unavailable(domain, auth.Reason, err)
 	}
 	caller := gateway.Principal{Domain: domain, Authentication: auth}
 	if err == nil {
@@ -111,7 +111,7 @@ func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, known g
 	if !held && p.Policy != PolicyReject {
 		signs, err := p.Records.Signs(ctx, from, caller.Domain)
 		if err != nil {
-			return unavailable(caller.Domain, err)
+			return unavailable(caller.Domain, caller.Authentication.Reason, err)
 		}
 		held = signs
 	}
@@ -131,9 +131,10 @@ func unauthenticated(reason, format string, args ...any) *amtp.Error {
 	return amtp.Errorf(amtp.CodeAuthenticationFailed, format, args...).With("reason", reason)
 }
 
-// unavailable is the answer while a domain's records cannot be read.
-func unavailable(d amtp.Domain, cause error) *amtp.Error {
-	e := amtp.Errorf(amtp.CodeTemporaryFailure, "The records of %s cannot be read now, so nothing shows who sends this. Try again.", d)
+// unavailable is the answer while a domain's records cannot be read. The reason
+// is why the message itself shows nothing.
+func unavailable(d amtp.Domain, reason string, cause error) *amtp.Error {
+	e := amtp.Errorf(amtp.CodeTemporaryFailure, "The records of %s cannot be read now, so nothing shows who sends this. Try again.", d).With("reason", reason)
 	e.RetryAfter, e.Cause = retryLookup, cause
 	var slow interface{ RetryAfter() time.Duration }
 	if errors.As(cause, &slow) && slow.RetryAfter() > 0 {
