@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,8 +20,9 @@ import (
 // A gateway is the real program on a directory of its own, with its two agents.
 type gateway struct {
 	*process
-	dir string
-	url string
+	dir  string
+	url  string
+	http *http.Client
 }
 
 // starting bounds how long a gateway may take until it answers.
@@ -37,21 +39,27 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
+// launch is what a gateway is started with beside its directory.
+type launch struct {
+	settings []string     // NAME=value
+	http     *http.Client // that reaches it; nil for the usual one
+}
+
 // startGateway starts the program on dir, which may hold an earlier gateway's
 // data, and waits until it is ready. What it logs goes to DIR.log.
-func startGateway(ctx context.Context, binary, dir string) (*gateway, error) {
+func startGateway(ctx context.Context, binary, dir string, with launch) (*gateway, error) {
 	log, err := os.OpenFile(dir+".log", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, binary, "serve", "--address", "127.0.0.1:0", "--data-dir", dir)
-	cmd.Env = environment()
+	cmd := exec.CommandContext(ctx, binary, "serve", "--data-dir", dir)
+	cmd.Env = append(append(environment(), "AMTP_SERVER_ADDRESS=127.0.0.1:0"), with.settings...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	g := &gateway{dir: dir, process: &process{name: gatewayServer, pid: cmd.Process.Pid, cmd: cmd}}
+	g := &gateway{dir: dir, http: with.http, process: &process{name: gatewayServer, pid: cmd.Process.Pid, cmd: cmd}}
 	if err := g.awaitReady(ctx); err != nil {
 		text, _ := os.ReadFile(dir + ".log")
 		return nil, errors.Join(err, g.stop(), fmt.Errorf("its log:\n%s", text))
@@ -107,20 +115,28 @@ func (g *gateway) ready(ctx context.Context) error {
 		return err
 	}
 	g.url, g.addr = here.URL, u.Host
-	health, err := (&amtp.Client{URL: g.url}).Ready(ctx)
+	health, err := (&amtp.Client{URL: g.url, HTTP: g.http}).Ready(ctx)
 	if err == nil && (health.Ready == nil || !*health.Ready) {
 		err = fmt.Errorf("it says that it is %q", health.Status)
 	}
 	return err
 }
 
-// register makes the two agents.
-func (g *gateway) register(ctx context.Context) error {
+// operator is a client with the administrator's key.
+func (g *gateway) operator() (*amtp.Client, error) {
 	key, ok := datadir.AdminKey(g.dir, g.url)
 	if !ok {
-		return fmt.Errorf("%s has no administrator's key for %s", g.dir, g.url)
+		return nil, fmt.Errorf("%s has no administrator's key for %s", g.dir, g.url)
 	}
-	c := amtp.Client{URL: g.url, AdminKey: key}
+	return &amtp.Client{URL: g.url, Key: key, AdminKey: key, HTTP: g.http}, nil
+}
+
+// register makes the two agents.
+func (g *gateway) register(ctx context.Context) error {
+	c, err := g.operator()
+	if err != nil {
+		return err
+	}
 	for name, a := range map[string]*agent{"alice": &g.sender, "bob": &g.recipient} {
 		r, err := c.Register(ctx, amtp.NewAgent{Address: name})
 		if err != nil {
@@ -134,7 +150,7 @@ func (g *gateway) register(ctx context.Context) error {
 // inbox returns the ids of all messages in the recipient's inbox, page by page
 // as a client reads them. An id that stands in it twice is an error.
 func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, error) {
-	c := amtp.Client{URL: g.url, Key: g.recipient.Key}
+	c := amtp.Client{URL: g.url, Key: g.recipient.Key, HTTP: g.http}
 	var ids []amtp.MessageID
 	known := make(map[amtp.MessageID]bool)
 	for q := (amtp.InboxQuery{Limit: 1000}); ; {

@@ -29,7 +29,7 @@ func (b *bench) inbox(ctx context.Context) error {
 		return err
 	}
 	data := filepath.Join(dir, "data")
-	g, err := startGateway(ctx, b.binary, data)
+	g, err := startGateway(ctx, b.binary, data, launch{})
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (b *bench) inbox(ctx context.Context) error {
 // emptyDirectory returns the size of a directory whose gateway has registered
 // its agents and has ended.
 func (b *bench) emptyDirectory(ctx context.Context, dir string) (int64, error) {
-	g, err := startGateway(ctx, b.binary, dir)
+	g, err := startGateway(ctx, b.binary, dir, launch{})
 	if err != nil {
 		return 0, err
 	}

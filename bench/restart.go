@@ -72,7 +72,7 @@ func (b *bench) restart(ctx context.Context) error {
 // said that it is ready.
 func (b *bench) timedStart(ctx context.Context, dir string) (*gateway, float64, error) {
 	began := time.Now()
-	g, err := startGateway(ctx, b.binary, dir)
+	g, err := startGateway(ctx, b.binary, dir, launch{})
 	return g, micros(time.Since(began)) / 1000, err
 }
 

@@ -38,6 +38,7 @@ func works() []work {
 	return []work{
 		{"accept", (*bench).accept},
 		{"ack", (*bench).ack},
+		{"federation", (*bench).federation},
 		{"inbox", (*bench).inbox},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
@@ -77,7 +78,7 @@ func (b *bench) onGateway(ctx context.Context, use func(*gateway) error) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	g, err := startGateway(ctx, b.binary, filepath.Join(dir, "data"))
+	g, err := startGateway(ctx, b.binary, filepath.Join(dir, "data"), launch{})
 	if err != nil {
 		return err
 	}

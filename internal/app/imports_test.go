@@ -48,7 +48,7 @@ var may = map[string][]string{
 	"internal/cli":             {"", "internal/app", "internal/config", "internal/datadir", "internal/strictjson", "internal/ownfile", "internal/service", "skills", "internal/privateca"},
 	"internal/crashtest":       {"", "internal/datadir"},
 	"cmd/amtp":                 {"internal/cli"},
-	"bench":                    {"", "internal/datadir"},
+	"bench":                    {"", "internal/datadir", "internal/privateca"},
 	"tools/sizes":              {},
 	"tools/release":            {},
 	"e2e":                      {},
