@@ -46,9 +46,15 @@ const (
 // its key cannot be looked up the answer is to come again, never that an
 // unsigned message will do.
 type Peers struct {
-	Records Records
-	Memory  Memory
-	Policy  Policy
+	records Records
+	memory  Memory
+	policy  Policy
+	recent  *recent
+}
+
+// NewPeers returns the Peers with what they ask.
+func NewPeers(r Records, m Memory, policy Policy) *Peers {
+	return &Peers{records: r, memory: m, policy: policy, recent: newRecent()}
 }
 
 // retryLookup is what a gateway is asked to wait for DNS.
@@ -59,33 +65,76 @@ const retryLookup = time.Minute
 // nobody can say now.
 func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal, *amtp.Error) {
 	domain := m.Sender.Domain()
-	known, err := p.Memory.Peer(ctx, domain)
-	if err != nil {
-		return gateway.Principal{}, gateway.Refusal(err)
-	}
 	sig, err := p.verify(ctx, m, from, now)
 	auth := sig.Authentication(err)
-	if auth.Result == "temperror" {
+	if auth.Result == amtp.AuthTempError {
 		return gateway.Principal{}, unavailable(domain, auth.Reason, err)
 	}
 	caller := gateway.Principal{Domain: domain, Authentication: auth}
-	if err == nil {
-		caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
-		if known.Learns(true, now) {
-			err = p.Memory.NotePeer(ctx, domain, true, now)
-		}
-		if err != nil {
-			return gateway.Principal{}, gateway.Refusal(err)
-		}
-	} else if refused := p.unproven(ctx, &caller, known, from, now); refused != nil {
+	refused := p.proven(ctx, &caller, now)
+	if err != nil {
+		refused = p.unproven(ctx, &caller, from, now)
+	}
+	if refused == nil {
+		caller.Authentication.FirstContact, refused = p.isNew(ctx, m.Sender)
+	}
+	if refused != nil {
 		return gateway.Principal{}, refused
 	}
-	wrote, err := p.Memory.KnownSender(ctx, m.Sender)
-	if err != nil {
-		return gateway.Principal{}, gateway.Refusal(err)
-	}
-	caller.Authentication.FirstContact = !wrote
 	return caller, nil
+}
+
+// Taken notes that a message of the caller is stored. Of one that proved nothing
+// it is remembered that its domain did not sign yet: when it begins to, its
+// retries are still known.
+func (p *Peers) Taken(ctx context.Context, caller gateway.Principal, now time.Time) error {
+	if caller.Domain == "" || caller.Class() == gateway.ClassDomain {
+		return nil
+	}
+	known, err := p.memory.Peer(ctx, caller.Domain)
+	if err == nil && known.Learns(false, now) {
+		err = p.memory.NotePeer(ctx, caller.Domain, false, now)
+	}
+	return err
+}
+
+// proven notes that the domain signs, before anything is done for it.
+func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.Time) *amtp.Error {
+	if caller.Class() != gateway.ClassDomain {
+		return nil
+	}
+	known, remembered := p.recent.domains.GetIfPresent(caller.Domain)
+	if !remembered {
+		var err error
+		if known, err = p.memory.Peer(ctx, caller.Domain); err != nil {
+			return gateway.Refusal(err)
+		}
+	}
+	unsigned := !known.FirstSeen.IsZero() && (known.FirstSigned.IsZero() || known.FirstSeen.Before(known.FirstSigned))
+	caller.NewlySigns = unsigned && (known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys)
+	if known.Learns(true, now) {
+		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {
+			return gateway.Refusal(err)
+		}
+	} else if !remembered {
+		p.recent.domains.Set(caller.Domain, known)
+	}
+	return nil
+}
+
+// isNew reports whether the address never wrote here before.
+func (p *Peers) isNew(ctx context.Context, sender amtp.Address) (bool, *amtp.Error) {
+	if _, wrote := p.recent.senders.GetIfPresent(sender.Key()); wrote {
+		return false, nil
+	}
+	wrote, err := p.memory.KnownSender(ctx, sender)
+	if err != nil {
+		return false, gateway.Refusal(err)
+	}
+	if wrote {
+		p.recent.senders.Set(sender.Key(), struct{}{})
+	}
+	return !wrote, nil
 }
 
 // verify takes the signature through its steps. What could be read of it is
@@ -98,7 +147,7 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 	if err := amtp.CheckTimestamp(m.Timestamp.Time, now); err != nil {
 		return sig, err // before a look-up for it
 	}
-	key, err := p.Records.Key(ctx, from, sig.Domain, sig.Selector)
+	key, err := p.records.Key(ctx, from, sig.Domain, sig.Selector)
 	if err != nil {
 		return sig, err
 	}
@@ -106,10 +155,14 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 }
 
 // unproven decides on a message without a signature that verifies.
-func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, known gateway.Peer, from string, now time.Time) *amtp.Error {
+func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time) *amtp.Error {
+	known, err := p.memory.Peer(ctx, caller.Domain)
+	if err != nil {
+		return gateway.Refusal(err)
+	}
 	held := !known.LastSigned.IsZero() && now.Sub(known.LastSigned) < gateway.Sticky
-	if !held && p.Policy != PolicyReject {
-		signs, err := p.Records.Signs(ctx, from, caller.Domain)
+	if !held && p.policy != PolicyReject {
+		signs, err := p.records.Signs(ctx, from, caller.Domain)
 		if err != nil {
 			return unavailable(caller.Domain, caller.Authentication.Reason, err)
 		}
@@ -119,9 +172,9 @@ func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, known g
 	switch {
 	case held:
 		return unauthenticated(reason, "%s signs what it sends, and this message does not verify: %s.", caller.Domain, reason)
-	case p.Policy == PolicyReject:
+	case p.policy == PolicyReject:
 		return unauthenticated(reason, "This gateway takes signed messages only, and this one does not verify: %s.", reason)
-	case p.Policy == PolicyAccept:
+	case p.policy == PolicyAccept:
 		caller.Authentication.Reason = ""
 	}
 	return nil

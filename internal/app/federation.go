@@ -78,7 +78,7 @@ func (a *App) connect(in *intake.Intake) error {
 	if err := a.keys.Load(context.Background()); err != nil {
 		return err
 	}
-	a.peers = &access.Peers{Records: known, Memory: a.store, Policy: access.Policy(a.cfg.Federation.Unsigned)}
+	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
 	return nil
 }

@@ -31,6 +31,11 @@ func (s *Server) send(c *call) {
 		c.fail(refused)
 		return
 	}
+	if s.Peers != nil {
+		if err := s.Peers.Taken(c.r.Context(), caller, s.Now()); err != nil {
+			s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(), "domain", string(caller.Domain), "cause", err)
+		}
+	}
 	if result.Replayed {
 		c.w.Header().Set("Idempotent-Replayed", "true")
 	}
