@@ -264,7 +264,7 @@ func TestVerifyAlgorithms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	es, rs, ed := signer(t).KeyRecord(), amtp.KeyRecord{Algorithm: amtp.RS256, Key: &rsaKey.PublicKey}, amtp.KeyRecord{Algorithm: amtp.EdDSA, Key: edKey("a").Public().(crypto.PublicKey)}
+	es, rs, ed := signer(t).KeyRecord(), amtp.KeyRecord{Algorithm: amtp.RS256, Key: &rsaKey.PublicKey}, amtp.KeyRecord{Algorithm: amtp.EdDSA, Key: edKey("a").Public()}
 	order := elliptic.P256().Params().N
 	for _, c := range []struct {
 		name   string
