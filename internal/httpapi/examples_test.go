@@ -13,55 +13,71 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi/replay"
 )
 
-// told is the story that the examples of the document tell, in its order, and
-// who makes each request. Alice is there before. Every operation has its place
-// in it.
-var told = []struct{ operation, who string }{
-	{"health", ""},
-	{"ready", ""},
-	{"registerAgent", "admin"},
-	{"sendMessage", "alice"},
-	{"whoAmI", "bob"},
-	{"listMessages", "alice"},
-	{"getMessage", "alice"},
-	{"getMessageStatus", "alice"},
-	{"readInbox", "bob"},
-	{"markRead", "bob"},
-	{"acknowledge", "bob"},
-	{"discoverAgents", ""},
-	{"discoverAgentsOfDomain", ""},
-	{"listAgents", "admin"},
-	{"getAgent", "bob"},
-	{"issueKey", "bob"},
-	{"listKeys", "bob"},
-	{"revokeKey", "bob"},
-	{"updateAgent", "bob"},
-	{"deleteAgent", "bob"},
-	{"resume", "admin"},
+// told are the stories that the examples of the document tell, each at a gateway
+// of its own at which alice is registered: the operations in their order, and
+// who makes each request. Every operation has its place in one.
+var told = []struct {
+	settings []string
+	steps    [][2]string
+}{
+	{nil, [][2]string{
+		{"health", ""},
+		{"ready", ""},
+		{"registerAgent", "admin"},
+		{"sendMessage", "alice"},
+		{"whoAmI", "bob"},
+		{"listMessages", "alice"},
+		{"getMessage", "alice"},
+		{"getMessageStatus", "alice"},
+		{"readInbox", "bob"},
+		{"markRead", "bob"},
+		{"acknowledge", "bob"},
+		{"discoverAgents", ""},
+		{"discoverAgentsOfDomain", ""},
+		{"listAgents", "admin"},
+		{"getAgent", "bob"},
+		{"issueKey", "bob"},
+		{"listKeys", "bob"},
+		{"revokeKey", "bob"},
+		{"updateAgent", "bob"},
+		{"deleteAgent", "bob"},
+		{"resume", "admin"},
+	}},
+	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
+		{"listSigningKeys", "admin"},
+		{"rotateSigningKey", "admin"},
+		{"retireSigningKey", "admin"},
+	}},
+	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
+		{"rotateSigningKey", "admin"},
+		{"useSigningKey", "admin"},
+	}},
 }
 
 // TestExamplesAreReal makes the requests that the document shows, one after the
 // other, at a real gateway, and compares its answers with those that the
 // document shows. Ids, keys and times may be others, each for itself.
 func TestExamplesAreReal(t *testing.T) {
-	w := start(t)
-	w.agent("alice")
 	examples, err := replay.Examples()
 	if err != nil {
 		t.Fatal(err)
 	}
-	delete(examples, "getOpenAPI") // shows only how it begins
-	s := script{world: w, real: make(map[string]string)}
-	for _, step := range told {
-		e, ok := examples[step.operation]
-		if !ok {
-			t.Fatalf("the document has no operation %s", step.operation)
+	left := maps.Clone(examples)
+	delete(left, "getOpenAPI") // shows only how it begins
+	for _, story := range told {
+		s := script{world: start(t, story.settings...), real: make(map[string]string)}
+		s.agent("alice")
+		for _, step := range story.steps {
+			e, ok := examples[step[0]]
+			if !ok {
+				t.Fatalf("the document has no operation %s", step[0])
+			}
+			delete(left, step[0])
+			s.play(e, step[1])
 		}
-		delete(examples, step.operation)
-		s.play(e, step.who)
 	}
-	if left := slices.Sorted(maps.Keys(examples)); len(left) > 0 {
-		t.Errorf("the story has no place for %v", left)
+	if len(left) > 0 {
+		t.Errorf("no story has a place for %v", slices.Sorted(maps.Keys(left)))
 	}
 }
 
@@ -100,11 +116,14 @@ func (s *script) play(e replay.Example, who string) {
 	}
 }
 
+// translate writes what is real for what is shown. A text that begins with
+// another goes before that.
 func (s *script) translate(text string) string {
-	for shown, real := range s.real {
-		text = strings.ReplaceAll(text, shown, real)
+	var pairs []string
+	for _, shown := range slices.Backward(slices.Sorted(maps.Keys(s.real))) {
+		pairs = append(pairs, shown, s.real[shown])
 	}
-	return text
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // forms are the texts that are not the same twice.
@@ -112,6 +131,8 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`),
 	regexp.MustCompile(`^key_[0-9a-f]{12}$`),
 	regexp.MustCompile(`^amtp_[A-Za-z0-9_-]{43}$`),
+	regexp.MustCompile(`^[0-9]{8}(-[0-9]+)?(\._amtpkey\.shop\.example)?$`),
+	regexp.MustCompile(`^v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }
 
 // same compares what is shown with what is real and returns where they differ.

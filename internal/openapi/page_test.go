@@ -23,7 +23,7 @@ const pageHead = `# The HTTP API
 
 `
 
-const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" + `. The examples are one story, which a test
+const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" + `. The examples are stories, which a test
 plays at a real gateway. They need these:
 
 ` + "```sh" + `
