@@ -9,6 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"golang.org/x/sync/semaphore"
 )
 
 // finished is what an attempt tells the lane.
@@ -21,12 +22,18 @@ type finished struct {
 	due         time.Time // when the job is tried again, zero when it is done
 }
 
-// attempt makes one attempt at a leased job and settles it.
-func (q *Queue) attempt(ctx context.Context, job gateway.Job) finished {
+// attempt makes one attempt at a leased job and settles it. The message takes
+// memory of its destination's share and of the whole: who does not answer holds
+// no more than the share.
+func (q *Queue) attempt(ctx context.Context, job gateway.Job, share *semaphore.Weighted) finished {
 	f := finished{destination: job.Destination, began: q.now()}
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	size := min(int64(job.Size)+1, maxMemory)
+	size := min(int64(job.Size)+1, maxShare)
+	if share.Acquire(limited, size) != nil {
+		return q.lapse(f, job)
+	}
+	defer share.Release(size)
 	if q.memory.Acquire(limited, size) != nil {
 		return q.lapse(f, job)
 	}

@@ -4,20 +4,22 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"golang.org/x/sync/semaphore"
 )
 
 // lane is how one destination feels. It is a value that moves with what it is
-// told; it does no I/O.
+// told; it does no I/O. The share alone is also used by the attempts.
 type lane struct {
 	destination gateway.Destination
 	window      int // attempts that may be made at once
 	flying      int
-	failures    int       // in a row, of the destination and not of a message
-	counted     time.Time // of the last failure
-	closed      time.Time // nothing is begun before it
-	next        time.Time // when there may be something to do, zero when nothing is known
-	seen        time.Time // when something last happened
-	index       int       // in the heap, -1 when it is not there
+	failures    int                 // in a row, of the destination and not of a message
+	counted     time.Time           // of the last failure
+	closed      time.Time           // nothing is begun before it
+	next        time.Time           // when there may be something to do, zero when nothing is known
+	seen        time.Time           // when something last happened
+	index       int                 // in the heap, -1 when it is not there
+	share       *semaphore.Weighted // of the memory, for its messages
 }
 
 // How a lane opens and closes. It begins with one attempt and doubles with every

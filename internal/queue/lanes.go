@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"golang.org/x/sync/semaphore"
 )
 
 // lanes are all destinations that are worked on, those that want to claim in the
@@ -31,7 +32,7 @@ func (ls *lanes) full() bool { return len(ls.all) >= maxLanes }
 func (ls *lanes) at(d gateway.Destination, now time.Time) *lane {
 	l := ls.all[d]
 	if l == nil {
-		l = &lane{destination: d, window: firstWindow, seen: now, index: -1}
+		l = &lane{destination: d, window: firstWindow, seen: now, index: -1, share: semaphore.NewWeighted(maxShare)}
 		ls.all[d] = l
 	}
 	return l

@@ -49,6 +49,7 @@ type Queue struct {
 const (
 	maxLeased   = 512
 	maxMemory   = 64 << 20 // bytes of messages in memory
+	maxShare    = 16 << 20 // of these, for one destination: more than one message has
 	leaseTime   = 2 * time.Minute
 	attemptTime = 90 * time.Second
 	// pollTime is how often the store is asked for what no bell told of.
@@ -173,17 +174,18 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 		}
 		q.lanes.claimed(wanted, claimed, now)
 		for _, c := range claimed {
-			q.start(hard, c.Jobs)
+			q.start(hard, c)
 		}
 		q.finishMore()
 	}
 	return pollTime // what ends an attempt wakes it before
 }
 
-func (q *Queue) start(ctx context.Context, jobs []gateway.Job) {
-	q.leased += len(jobs)
-	for _, job := range jobs {
-		q.flying.Go(func() { q.done <- q.attempt(ctx, job) })
+func (q *Queue) start(ctx context.Context, c gateway.Claimed) {
+	q.leased += len(c.Jobs)
+	share := q.lanes.at(c.Destination, q.now()).share
+	for _, job := range c.Jobs {
+		q.flying.Go(func() { q.done <- q.attempt(ctx, job, share) })
 	}
 }
 

@@ -1,0 +1,230 @@
+package queue_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/report"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a gateway's store and queue, on the clock of a bubble, with a courier
+// that does as a test says.
+type world struct {
+	t     *testing.T
+	store *sqlite.Store
+	alice gateway.Agent
+	log   bytes.Buffer
+
+	mu    sync.Mutex
+	tries map[gateway.Destination][]time.Time
+	jobs  map[gateway.Destination]gateway.JobID // the last one
+	now   int                                   // attempts under way
+	most  int                                   // of them at once
+	carry func(context.Context, gateway.Parcel) gateway.Carriage
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, tries: make(map[gateway.Destination][]time.Time), jobs: make(map[gateway.Destination]gateway.JobID)}
+	var err error
+	if w.store, err = sqlite.Open(sqlite.Options{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	w.alice, err = w.store.AddAgent(context.Background(), gateway.Agent{
+		Address: address(t, "alice@a.example"), DeliveryMode: "pull", CreatedAt: time.Now(), LastActive: time.Now(),
+	}, gateway.Key{ID: "key_1", Hash: sha256.Sum256(nil), CreatedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) close() {
+	if err := w.store.Close(); err != nil {
+		w.t.Errorf("Close = %v", err)
+	}
+}
+
+func address(t *testing.T, s string) amtp.Address {
+	t.Helper()
+	a, err := amtp.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// send has alice write to the addresses.
+func (w *world) send(to ...string) amtp.MessageID {
+	w.t.Helper()
+	a := gateway.Acceptance{Envelope: gateway.Envelope{
+		ID: amtp.NewMessageID(), Sender: w.alice.Address, SenderAgent: w.alice.ID, Class: gateway.ClassAgent, Trust: amtp.TrustLocal,
+		Authentication: amtp.Authentication{Result: "pass"}, ReceivedAt: time.Now(), Timestamp: time.Now(),
+	}}
+	var refused *amtp.Error
+	if a.Message, refused = amtp.ParseMessage([]byte(`{"sender":"alice@a.example","recipients":["x@b.example"],"payload":1}`)); refused != nil {
+		w.t.Fatal(refused)
+	}
+	for _, s := range to {
+		a.Recipients = append(a.Recipients, gateway.Recipient{Address: address(w.t, s)})
+	}
+	accepted, err := w.store.Accept(context.Background(), a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return accepted.ID
+}
+
+// sendMany has alice write n messages to as many agents of a domain.
+func (w *world) sendMany(n int, domain string) {
+	w.t.Helper()
+	var all sync.WaitGroup
+	const at = 100
+	for part := range at {
+		all.Go(func() {
+			for i := part; i < n; i += at {
+				w.send(fmt.Sprintf("agent%d@%s", i, domain))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Carry notes the attempt and does what the test says.
+func (w *world) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+	w.mu.Lock()
+	w.tries[p.Destination] = append(w.tries[p.Destination], time.Now())
+	w.jobs[p.Destination] = p.ID
+	w.now++
+	w.most = max(w.most, w.now)
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.now--
+	}()
+	if p.Destination == gateway.Reports {
+		door := &intake.Intake{Store: w.store, Domain: "a.example", Now: time.Now, Federated: true}
+		return (&report.Reporter{Door: door, Domain: "a.example"}).Carry(ctx, p)
+	}
+	return w.carry(ctx, p)
+}
+
+// tried returns when attempts at a destination were made.
+func (w *world) tried(d gateway.Destination) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]time.Time(nil), w.tries[d]...)
+}
+
+// atMost returns how many attempts were under way at once.
+func (w *world) atMost() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
+// run starts a queue over the store, or over what a test puts before it. What it
+// returns stops the queue and waits for its end.
+func (w *world) run(store queue.Store) (stop func()) {
+	if store == nil {
+		store = w.store
+	}
+	return w.loop(queue.New(store, w, time.Now, slog.New(slog.NewTextHandler(&w.log, nil))))
+}
+
+// expire starts what gives up old jobs.
+func (w *world) expire() (stop func()) {
+	return w.loop(&queue.Expiry{Store: w.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+}
+
+func (w *world) loop(l interface{ Run(context.Context) error }) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			w.t.Errorf("Run = %v", err)
+		}
+	})
+	return func() {
+		cancel()
+		ended.Wait()
+	}
+}
+
+// seldom is a store that is asked for what no bell told of once an hour only, so
+// that a test of a week takes seconds.
+type seldom struct {
+	*sqlite.Store
+	next time.Time
+}
+
+func (s *seldom) Waiting(ctx context.Context, after gateway.Destination, limit int) ([]gateway.Waiting, error) {
+	if time.Now().Before(s.next) {
+		return nil, nil
+	}
+	s.next = time.Now().Add(time.Hour)
+	return s.Store.Waiting(ctx, after, limit)
+}
+
+// state returns how the only recipient of a message stands.
+func (w *world) state(id amtp.MessageID) gateway.Delivery {
+	w.t.Helper()
+	r, err := w.store.Message(context.Background(), gateway.Reader{Everyone: true}, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Deliveries[0]
+}
+
+// reports returns how many messages are in alice's inbox.
+func (w *world) reports() int {
+	w.t.Helper()
+	page, err := w.store.Inbox(context.Background(), w.alice.ID, gateway.InboxFilter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(page.Items)
+}
+
+// waiting returns how many jobs there are.
+func (w *world) waiting() int {
+	w.t.Helper()
+	page, err := w.store.JobsPage(context.Background(), gateway.JobFilter{Limit: 100_000})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(page.Jobs)
+}
+
+// What couriers of tests do.
+
+func delivers(_ context.Context, p gateway.Parcel) gateway.Carriage {
+	return p.All(gateway.Outcome{Event: gateway.Success})
+}
+
+// postpones is the outcome of an attempt at a message that is not taken now.
+func postpones(_ context.Context, p gateway.Parcel) gateway.Carriage {
+	return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now"})
+}
+
+// down is what comes of an attempt at a destination that does not answer.
+func down(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+	c := postpones(ctx, p)
+	c.Down = true
+	return c
+}
