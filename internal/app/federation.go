@@ -56,7 +56,7 @@ func address(from string) netip.Addr {
 // its own what it needs to write to others and to hear from them.
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
-	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Domain: domain}}
+	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, time.Now, a.log)
 	if !a.cfg.Federated() {
 		return nil

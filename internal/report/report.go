@@ -24,9 +24,15 @@ type Door interface {
 	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
 }
 
+// Agents are those that live here. gateway.Store knows them.
+type Agents interface {
+	Agents() []*gateway.Agent
+}
+
 // Reporter writes reports. It is the courier of the jobs for gateway.Reports.
 type Reporter struct {
 	Door   Door
+	Agents Agents
 	Domain amtp.Domain // ours
 }
 
@@ -57,14 +63,21 @@ type failed struct {
 
 // Carry writes the report of a job.
 func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-	m, err := r.message(&p)
+	sender := r.sender(&p)
+	if sender == nil {
+		return p.All(gateway.Outcome{Event: gateway.Success}) // nobody is left to hear of it
+	}
+	m, err := r.message(&p, sender.Address)
 	if err != nil {
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: "the report cannot be written"})
 	}
 	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true}, m, 0)
 	switch {
 	case refused == nil, refused.Code == amtp.CodeAgentUnknown:
-		return p.All(gateway.Outcome{Event: gateway.Success}) // nobody is left to hear of it
+		return p.All(gateway.Outcome{Event: gateway.Success})
+	case refused.Code == amtp.CodeIdempotencyKeyReused:
+		// It is there already, and names what was redriven meanwhile.
+		return p.All(gateway.Outcome{Event: gateway.Success})
 	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
 		c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code, Reason: "the report cannot be stored now"})
 		c.Down = true
@@ -73,8 +86,19 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code, Reason: "the report was refused by this gateway"})
 }
 
+// sender returns who wrote the message, nil when it is gone. Another agent of the
+// same name is not told of it.
+func (r *Reporter) sender(p *gateway.Parcel) *gateway.Agent {
+	for _, a := range r.Agents.Agents() {
+		if a.ID == p.SenderAgent {
+			return a
+		}
+	}
+	return nil
+}
+
 // message is the report of a job: the same whenever it is made.
-func (r *Reporter) message(p *gateway.Parcel) (*amtp.Message, error) {
+func (r *Reporter) message(p *gateway.Parcel, to amtp.Address) (*amtp.Message, error) {
 	from, err := amtp.ParseAddress(Daemon + "@" + string(r.Domain))
 	if err != nil {
 		return nil, err
@@ -86,7 +110,7 @@ func (r *Reporter) message(p *gateway.Parcel) (*amtp.Message, error) {
 	id := amtp.MessageID(derived(p, "message").String())
 	body, err := json.Marshal(map[string]any{
 		"version": amtp.Version, "message_id": id, "idempotency_key": derived(p, "key").String(),
-		"sender": from, "recipients": []amtp.Address{p.Envelope.Sender}, "subject": subject(p),
+		"sender": from, "recipients": []amtp.Address{to}, "subject": subject(p),
 		"in_reply_to": p.Envelope.ID, "headers": map[string]string{"auto-submitted": "auto-generated"},
 		"payload": json.RawMessage(payload),
 	})
