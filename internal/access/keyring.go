@@ -58,6 +58,50 @@ func (k *Keyring) Load(ctx context.Context) error {
 	return k.use(ctx)
 }
 
+// Made reports whether keys were made here before.
+func (k *Keyring) Made(ctx context.Context) (bool, error) {
+	list, err := k.Store.Secrets(ctx, signing)
+	return len(list) > 0, err
+}
+
+// ErrNothingLost refuses a reset of keys that open.
+var ErrNothingLost = errors.New("the signing key in use opens with the seal key that is there, so nothing is lost; for a new one: amtp keys rotate")
+
+// Reset gives up the keys that do not open with the seal, and makes one that
+// signs in place of the one in use. The records of those that signed are needed
+// as after any other change, for what is on its way. Nobody knows the new key
+// yet: until its record is in DNS others refuse what it signs, and that is sent
+// again.
+func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) {
+	err = k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		list = slices.Clone(list)
+		for i := range list {
+			key, err := k.read(&list[i])
+			if err != nil {
+				return nil, err
+			}
+			_, sealed := k.Seal.Open(signing, key.Selector, list[i].Sealed)
+			switch {
+			case key.State == amtp.KeyRetired || key.State == amtp.KeyWaiting && sealed == nil:
+				continue
+			case sealed == nil:
+				return nil, ErrNothingLost
+			}
+			k.retire(&key)
+			if list[i].Facts, err = json.Marshal(key); err != nil {
+				return nil, err
+			}
+		}
+		made, err := k.newKey(list, amtp.KeyActive)
+		if err != nil {
+			return nil, err
+		}
+		fresh, err = k.read(&made)
+		return append(list, made), err
+	})
+	return fresh, err
+}
+
 // Signer returns the key in use. It does no I/O.
 func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
 

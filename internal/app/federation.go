@@ -2,18 +2,13 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/courier"
-	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -65,17 +60,9 @@ func (a *App) connect(in *intake.Intake) error {
 	if err != nil {
 		return err
 	}
-	key, err := sealKey(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
-	if err != nil {
-		return err
-	}
-	seal, err := gateway.NewSeal(key)
-	if err != nil {
-		return err
-	}
 	known := records{out}
-	a.keys = &access.Keyring{Store: a.store, Seal: seal, Domain: domain, Records: known, Now: time.Now}
-	if err := a.keys.Load(context.Background()); err != nil {
+	a.keys = &access.Keyring{Store: a.store, Domain: domain, Records: known, Now: time.Now}
+	if err := loadKeys(a.cfg.DataDir, a.keys); err != nil {
 		return err
 	}
 	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
@@ -85,19 +72,4 @@ func (a *App) connect(in *intake.Intake) error {
 
 func (a *App) newExpiry() *queue.Expiry {
 	return &queue.Expiry{Store: a.store, Now: time.Now, Log: a.log}
-}
-
-// sealKey reads the key that opens the sealed secrets of this directory, and
-// makes it at the first start. It is not part of a backup.
-func sealKey(name string) ([]byte, error) {
-	key, err := os.ReadFile(name)
-	if err == nil && len(key) != gateway.SealKeySize {
-		return nil, fmt.Errorf("%s has %d bytes and not %d; it is not the key that the secrets of this directory were sealed with", name, len(key), gateway.SealKeySize)
-	}
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return key, err
-	}
-	key = make([]byte, gateway.SealKeySize)
-	rand.Read(key) // never fails: it ends the program instead
-	return key, writePrivate(name, key)
 }

@@ -22,8 +22,9 @@ command is interrupted, there is no FILE. An existing one is kept, unless --forc
 is given.
 
 It holds everybody's mail, so only its owner can read it. Keys of agents are in
-it as hashes only. The admin key, the configuration and certificates are not:
-they are files of their own, to be kept elsewhere.`
+it as hashes only, and the keys that sign for the domain are sealed with seal.key.
+That file, the admin key, the configuration and certificates are not in it: keep
+them elsewhere, and seal.key apart from the backup, for both together can sign.`
 
 func (p *program) backupCommand() *cobra.Command {
 	var dir string
@@ -51,7 +52,7 @@ func (p *program) backupCommand() *cobra.Command {
 			}
 			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %d bytes\n",
 				clean(b.File), b.Messages, b.Deliveries, b.Agents, b.Size)
-			p.notef("The admin key and the configuration are not in it; keep them elsewhere.\n")
+			p.notef("seal.key, the admin key and the configuration are not in it; keep them elsewhere.\n")
 			return nil
 		},
 	}

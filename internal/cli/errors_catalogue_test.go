@@ -95,9 +95,14 @@ var parts = map[string]struct{ title, next string }{
 
 // steps are what to do about a text of a part that has no single answer.
 var steps = map[string]string{
-	"a seal key has 32 bytes":                                   "Put `seal.key` of the same data directory back; it is no part of a backup.",
-	"a secret cannot be opened: it was sealed with another key": "Put `seal.key` of the same data directory back, or set the secret anew.",
-	"… has … bytes and not …; it is not the key that the secrets of this directory were sealed with": "Put `seal.key` of the same data directory back; it is no part of a backup.",
+	"a seal key has 32 bytes":                                                                   "Put `seal.key` of the same data directory back; it is no part of a backup.",
+	"a secret cannot be opened: it was sealed with another key":                                 "Put `seal.key` of the same data directory back, or set the secret anew.",
+	"put back the one that belongs to this database, or make new signing keys: amtp keys reset": "The text before it names the file. `amtp keys reset`",
+	"read the seal key: …":                                                                      "Make `seal.key` in the data directory readable for the user who runs the gateway.",
+	"this gateway has no domain of its own, so it signs nothing; name it as for amtp serve, with --domain or AMTP_DOMAIN": "`amtp keys reset --domain DOMAIN`",
+	"… does not open the signing keys of this database; …":                                                                "Put `seal.key` of the same data directory back; it is no part of a backup. If it is lost: `amtp keys reset`.",
+	"… has … bytes and not …, so it is no seal key; …":                                                                    "Put `seal.key` of the same data directory back; it is no part of a backup. If it is lost: `amtp keys reset`.",
+	"… is missing, and only it opens the signing keys of this database; …":                                                "Put `seal.key` of the same data directory back; it is no part of a backup. If it is lost: `amtp keys reset`.",
 	"there is no seal key": "Put `seal.key` back into the data directory, or set the secret anew.",
 
 	"claim the data directory: …": "Make the directory writable for the user who runs the gateway, or name another with `--data-dir`.",

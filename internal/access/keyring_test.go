@@ -1,0 +1,134 @@
+package access_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// published is what DNS shows of our keys.
+type published map[string]amtp.KeyRecord
+
+func (p published) Signs(context.Context, string, amtp.Domain) (bool, error) { return true, nil }
+
+func (p published) Key(_ context.Context, _ string, _ amtp.Domain, selector string) (amtp.KeyRecord, error) {
+	if k, ok := p[selector]; ok {
+		return k, nil
+	}
+	return amtp.KeyRecord{}, &amtp.SignatureError{Reason: amtp.ReasonKeyMissing}
+}
+
+// ring is a keyring over a real store, with a clock of its own.
+type ring struct {
+	*access.Keyring
+	dns published
+	now time.Time
+}
+
+func openRing(t *testing.T) *ring {
+	t.Helper()
+	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &ring{dns: published{}, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	r.Keyring = &access.Keyring{Store: s, Seal: sealOf(t, 1), Domain: "shop.example", Records: r.dns, Now: func() time.Time { return r.now }}
+	if err := r.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func sealOf(t *testing.T, b byte) gateway.Seal {
+	t.Helper()
+	key := make([]byte, gateway.SealKeySize)
+	key[0] = b
+	seal, err := gateway.NewSeal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seal
+}
+
+// TestKeyIsUsedOnceItIsKnown: a new key signs when DNS has shown it for an hour,
+// and the one before it is needed for 8 days more.
+func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
+	r := openRing(t)
+	first := r.Signer().Selector()
+	next, err := r.Rotate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func(step string, wait time.Duration) {
+		t.Helper()
+		_, refused := r.Use(t.Context(), next.Selector, false)
+		if refused == nil {
+			t.Fatalf("%s: Use = nil, want CONFLICT", step)
+		}
+		if refused.Code != amtp.CodeConflict || refused.RetryAfter != wait || r.Signer().Selector() != first {
+			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, refused.RetryAfter, r.Signer().Selector(), wait, first)
+		}
+	}
+	use("before it is published", 0)
+	record, err := amtp.ParseKeyRecord(next.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dns[next.Selector] = record
+	use("when it is seen for the first time", time.Hour)
+	r.now = r.now.Add(40 * time.Minute)
+	use("40 minutes later", 20*time.Minute)
+	delete(r.dns, next.Selector)
+	use("when it is gone again", 0)
+	r.dns[next.Selector] = record
+	use("when it is back: the hour begins anew", time.Hour)
+	r.now = r.now.Add(time.Hour)
+	used, refused := r.Use(t.Context(), next.Selector, false)
+	if refused != nil || used.State != amtp.KeyActive || r.Signer().Selector() != next.Selector {
+		t.Fatalf("Use = %+v, %v; %s signs; want %s", used, refused, r.Signer().Selector(), next.Selector)
+	}
+	keys, err := r.Keys(t.Context())
+	if err != nil || len(keys) != 2 || keys[0].State != amtp.KeyRetired || !keys[0].Until.Equal(r.now.Add(amtp.MaxSignatureAge)) {
+		t.Errorf("Keys = %+v, %v; want the first retired, needed until %v", keys, err, r.now.Add(amtp.MaxSignatureAge))
+	}
+	if _, refused := r.Use(t.Context(), first, true); refused == nil || refused.Code != amtp.CodeConflict {
+		t.Errorf("Use = %v of a retired key, want CONFLICT", refused)
+	}
+}
+
+// TestResetKeepsWhatOpens: keys are given up only when their seal is lost.
+func TestResetKeepsWhatOpens(t *testing.T) {
+	r := openRing(t)
+	if fresh, err := r.Reset(t.Context()); err != access.ErrNothingLost {
+		t.Errorf("Reset = %+v, %v; want ErrNothingLost", fresh, err)
+	}
+	first := r.Signer()
+	if _, err := r.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Seal = sealOf(t, 2)
+	fresh, err := r.Reset(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Load(t.Context()); err != nil || r.Signer().Selector() != fresh.Selector || fresh.Selector == first.Selector() {
+		t.Errorf("Load = %v; %s signs, want the new %s", err, r.Signer().Selector(), fresh.Selector)
+	}
+	keys, err := r.Keys(t.Context())
+	if err != nil || len(keys) != 3 || keys[0].State != amtp.KeyRetired || !keys[0].Until.After(r.now) || keys[1].State != amtp.KeyRetired || keys[1].Until.After(r.now) {
+		t.Errorf("Keys = %+v, %v; want both of before retired, and only the one that signed needed on", keys, err)
+	}
+	if _, err := r.Reset(t.Context()); err != access.ErrNothingLost {
+		t.Errorf("Reset = %v of keys that open again, want ErrNothingLost", err)
+	}
+}

@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/config"
+)
+
+const keysHelp = `The keys with which the gateway signs what it sends to other domains. Others find
+the public part in DNS: one TXT record for each key.
+
+The first key is made at the first start with a domain; publish its record and
+you are done. To change it later, without a message being refused:
+
+  1. amtp keys rotate        makes the next key; the present one goes on
+  2. publish its record      beside the one that is there
+  3. wait an hour            so long others may remember that it was not there
+  4. amtp keys use SELECTOR  it signs from now on
+  5. leave the former record for 8 days: messages that it signed may still be on
+     their way. "amtp keys list" says until when.
+
+They need the gateway's admin key: AMTP_ADMIN_KEY, unless the gateway runs on
+this machine from a data directory that you can read. The private parts never
+leave the gateway; they are sealed with seal.key of the data directory, which no
+backup holds.`
+
+const keysExamples = `  amtp keys list
+  amtp keys rotate
+  amtp keys use 20261122`
+
+func (p *program) keysCommand() *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:     "keys",
+		Short:   "Show and change the keys that sign for the domain",
+		Long:    keysHelp,
+		Example: keysExamples,
+	})
+	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
+	return cmd
+}
+
+// asOperator runs a command that needs the admin key.
+func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client, args []string) error) *cobra.Command {
+	return p.online(cmd, func(ctx context.Context, id *identity, args []string) error {
+		if err := id.need(memberGateway); err != nil {
+			return err
+		}
+		admin, ok := p.admin(id)
+		if !ok {
+			return needAdmin()
+		}
+		return run(ctx, admin, args)
+	})
+}
+
+func (p *program) keysListCommand() *cobra.Command {
+	return p.asOperator(&cobra.Command{
+		Use:     "list",
+		Short:   "List the keys and their records for DNS",
+		Long:    "List the keys that sign for the domain, oldest first, each with the line that a\nzone file needs for it.",
+		Example: "  amtp keys list\n  amtp keys list --json",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+		list, err := c.SigningKeys(ctx)
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(list)
+		}
+		p.printf("Signing keys of %s:\n\n", clean(string(list.Domain)))
+		for i := range list.Keys {
+			p.printKey(&list.Keys[i])
+			p.printf("\n")
+		}
+		return nil
+	})
+}
+
+func (p *program) printKey(k *amtp.SigningKey) {
+	what := map[amtp.KeyState]string{amtp.KeyWaiting: "waits; publish it, then use it", amtp.KeyActive: "signs what is sent", amtp.KeyRetired: "retired"}[k.State]
+	p.printf("%s  %s\n", clean(k.Selector), what)
+	line := func(label string, t amtp.Time) {
+		if !t.IsZero() {
+			p.printf("  %-13s %s\n", label, timeText(t.Time))
+		}
+	}
+	line("Made:", k.Created)
+	line("Signs since:", k.Active)
+	line("Retired:", k.Retired)
+	if k.State == amtp.KeyRetired && !k.Until.After(p.now()) {
+		p.printf("  Its record is not needed any more.\n")
+		return
+	}
+	line("Needed until:", k.Until)
+	p.printf("  %s\n", zoneLine(k))
+}
+
+// recordTTL is for how long DNS servers are to keep a key's record, seconds.
+const recordTTL = 300
+
+// zoneLine is the key's record as a line of a zone file, in strings of at most
+// 255 bytes as DNS has them.
+func zoneLine(k *amtp.SigningKey) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s.  %d  IN  TXT ", clean(k.Name), recordTTL)
+	for rest := k.Record; ; {
+		n := min(len(rest), 255)
+		fmt.Fprintf(&b, " %q", rest[:n])
+		if rest = rest[n:]; rest == "" {
+			return b.String()
+		}
+	}
+}
+
+func (p *program) keysRotateCommand() *cobra.Command {
+	return p.asOperator(&cobra.Command{
+		Use:     "rotate",
+		Short:   "Make the next key",
+		Long:    "Make the next key and print its record, ready for the zone file. The present key\ngoes on signing. When a key waits already, it is that one.",
+		Example: "  amtp keys rotate",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+		k, err := c.RotateSigningKey(ctx)
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(amtp.SigningKeyChange{Key: k})
+		}
+		p.printf("The key %s waits; the present one goes on signing. Publish beside it:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
+			clean(k.Selector), zoneLine(&k), clean(k.Selector))
+		return nil
+	})
+}
+
+func (p *program) keysUseCommand() *cobra.Command {
+	var now bool
+	cmd := p.asOperator(&cobra.Command{
+		Use:   "use SELECTOR",
+		Short: "Sign with the key that waits",
+		Long: `Sign with the key that waits from now on, and retire the one before it. Exit code
+5 while the record has not been in DNS for an hour: the first call after it was
+published begins to count, and the answer says from when on it will do.
+
+With --now it is used at once. Who looked for the key before it was published
+may refuse messages until that is forgotten, an hour at most; they are sent again.`,
+		Example: "  amtp keys use 20261122\n  amtp keys use 20261122 --now",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+		k, err := c.UseSigningKey(ctx, args[0], now)
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(amtp.SigningKeyChange{Key: k})
+		}
+		p.printf("The key %s signs from now on. Leave the record of the former one in DNS; how long: amtp keys list\n", clean(k.Selector))
+		return nil
+	})
+	cmd.Flags().BoolVar(&now, "now", false, "whether others can know the key or not")
+	return cmd
+}
+
+func (p *program) keysRetireCommand() *cobra.Command {
+	return p.asOperator(&cobra.Command{
+		Use:     "retire SELECTOR",
+		Short:   "End a key that waits",
+		Long:    "End a key that waits, so that it is never used. The one that signs ends when\nanother takes its place: \"amtp keys use\".",
+		Example: "  amtp keys retire 20261122",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+		k, err := c.RetireSigningKey(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if p.json {
+			return p.printJSON(amtp.SigningKeyChange{Key: k})
+		}
+		p.printf("The key %s is retired.", clean(k.Selector))
+		if k.Until.After(p.now()) {
+			p.printf(" Its record is needed until %s.\n", timeText(k.Until.Time))
+		} else {
+			p.printf(" Its record is not needed any more.\n")
+		}
+		return nil
+	})
+}
+
+const keysResetHelp = `Make a new signing key when those of a data directory cannot be opened any more,
+because its seal.key is lost: after a restore on another machine, for example.
+If you have seal.key somewhere, put it back instead; then nothing has changed.
+
+The gateway must not be running. The lost keys are retired, and the new one signs
+from the next start on. Nobody knows it yet: publish its record first. Until
+others find it they refuse what this gateway sends, and it is sent again for a
+day. Keys that can be opened are kept: change those with "amtp keys rotate".
+
+The domain and the data directory are those that "amtp serve" would use.`
+
+func (p *program) keysResetCommand() *cobra.Command {
+	var flags *config.FlagValues
+	cmd := &cobra.Command{
+		Use:     "reset",
+		Short:   "Make a new key when seal.key is lost",
+		Long:    keysResetHelp,
+		Example: "  amtp keys reset --data-dir /var/lib/amtp --domain example.com",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := config.Load(config.Sources{Flags: flags, Environ: p.environ})
+			if err != nil {
+				return badConfig(err)
+			}
+			done, err := app.ResetKeys(cmd.Context(), cfg)
+			switch {
+			case errors.Is(err, app.ErrNothingLost):
+				return &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(err)}
+			case errors.Is(err, app.ErrNoDomain):
+				return usageErrorf("%s", sentence(err))
+			case err != nil:
+				return p.badCopy(err, cfg.DataDir)
+			case p.json:
+				return p.printJSON(done)
+			}
+			p.printf("The key %s signs from the next start on. Publish it before that:\n\n  %s\n", clean(done.Key.Selector), zoneLine(&done.Key))
+			if done.Aside != "" {
+				p.printf("\nThe file that was no seal key: %s\n", clean(done.Aside))
+			}
+			return nil
+		},
+	}
+	flags = config.Flags(cmd.Flags())
+	return cmd
+}
