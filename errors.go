@@ -38,6 +38,8 @@ const (
 	CodeMessageNotFound      Code = "MESSAGE_NOT_FOUND"
 	CodeKeyNotFound          Code = "KEY_NOT_FOUND"
 	CodeDomainNotFound       Code = "DOMAIN_NOT_FOUND"
+	CodeJobNotFound          Code = "JOB_NOT_FOUND"
+	CodeDeadLetterNotFound   Code = "DEAD_LETTER_NOT_FOUND"
 	CodeIdempotencyKeyReused Code = "IDEMPOTENCY_KEY_REUSED"
 	CodeConflict             Code = "CONFLICT"
 	CodeMissingAuthorization Code = "MISSING_AUTHORIZATION"

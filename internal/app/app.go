@@ -109,6 +109,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
 		Peers:      a.peers,
 		Keys:       a.keys,
+		Queue:      a.queue,
 		Domain:     domain,
 		MaxMessage: a.cfg.Message.MaxSize,
 		InFlight:   a.cfg.Limits.InFlightBytes,

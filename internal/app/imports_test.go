@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"internal/store/sqlite":    {"", "internal/gateway", "internal/store"},
 	"internal/store/storetest": {"", "internal/gateway"},
 	"internal/store/faultfs":   {},
-	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/strictjson", "internal/openapi"},
+	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/strictjson", "internal/openapi"},
 	"internal/openapi":         {},
 	"internal/openapi/replay":  {"internal/openapi"},
 	"internal/config":          {"", "internal/datadir"},

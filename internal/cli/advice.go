@@ -35,6 +35,8 @@ var advice = map[amtp.Code]string{
 	amtp.CodeMessageNotFound:      `"amtp inbox" and "amtp sent" list the messages that you may see`,
 	amtp.CodeKeyNotFound:          `"amtp agent show" lists the keys`,
 	amtp.CodeDomainNotFound:       `run "amtp discover" without a domain to see who is at this gateway`,
+	amtp.CodeJobNotFound:          `"amtp queue list" shows what waits, "amtp status ID" what became of a message`,
+	amtp.CodeDeadLetterNotFound:   `"amtp dead list" shows those that there are`,
 	amtp.CodeIdempotencyKeyReused: "use a new key and a new id for a new message; repeat the old one unchanged to retry it",
 	amtp.CodeConflict:             "choose another name, or do first what the text says",
 	amtp.CodeMissingAuthorization: `run "amtp setup --name <agent-name>", or show the key that you have`,

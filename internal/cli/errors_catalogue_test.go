@@ -33,6 +33,8 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeMessageNotFound:      {"There is no such message, or it is not one that the caller may see; the answer is the same.", "no"},
 	amtp.CodeKeyNotFound:          {"The agent has no key of that id.", "no"},
 	amtp.CodeDomainNotFound:       {"The gateway does not serve that domain and cannot ask about it.", "no"},
+	amtp.CodeJobNotFound:          {"The queue has no such job: it was delivered, given up or cancelled.", "no"},
+	amtp.CodeDeadLetterNotFound:   {"There is no such dead letter: it was queued again, removed, or never was.", "no"},
 	amtp.CodeIdempotencyKeyReused: {"The idempotency key or message id stands for a message with other content already.", "with another key"},
 	amtp.CodeConflict:             {"The name is taken, or what is asked for contradicts what is there.", "no"},
 	amtp.CodeMissingAuthorization: {"The request needs an agent's key and shows none.", "with a key"},

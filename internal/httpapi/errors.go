@@ -33,6 +33,8 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeMessageNotFound:      http.StatusNotFound,
 	amtp.CodeKeyNotFound:          http.StatusNotFound,
 	amtp.CodeDomainNotFound:       http.StatusNotFound,
+	amtp.CodeJobNotFound:          http.StatusNotFound,
+	amtp.CodeDeadLetterNotFound:   http.StatusNotFound,
 	amtp.CodeNotFound:             http.StatusNotFound,
 	amtp.CodeMethodNotAllowed:     http.StatusMethodNotAllowed,
 	amtp.CodeConflict:             http.StatusConflict,

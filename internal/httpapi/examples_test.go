@@ -68,14 +68,11 @@ func TestExamplesAreReal(t *testing.T) {
 		s := script{world: start(t, story.settings...), real: make(map[string]string)}
 		s.agent("alice")
 		for _, step := range story.steps {
-			e, ok := examples[step[0]]
-			if !ok {
-				t.Fatalf("the document has no operation %s", step[0])
-			}
+			s.tell(examples, step[0], step[1])
 			delete(left, step[0])
-			s.play(e, step[1])
 		}
 	}
+	tellOfTheQueue(t, examples, left)
 	if len(left) > 0 {
 		t.Errorf("no story has a place for %v", slices.Sorted(maps.Keys(left)))
 	}
@@ -85,6 +82,16 @@ func TestExamplesAreReal(t *testing.T) {
 type script struct {
 	*world
 	real map[string]string // what stands in the examples → what it is here
+}
+
+// tell plays the example of an operation.
+func (s *script) tell(examples map[string]replay.Example, operation, who string) {
+	s.t.Helper()
+	e, ok := examples[operation]
+	if !ok {
+		s.t.Fatalf("the document has no operation %s", operation)
+	}
+	s.play(e, who)
 }
 
 func (s *script) play(e replay.Example, who string) {

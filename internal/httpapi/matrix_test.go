@@ -45,6 +45,8 @@ var outcomes = map[string]string{
 	"noagent":  "404 AGENT_UNKNOWN",
 	"nokid":    "404 KEY_NOT_FOUND",
 	"nodomain": "404 DOMAIN_NOT_FOUND",
+	"nojob":    "404 JOB_NOT_FOUND",
+	"nodead":   "404 DEAD_LETTER_NOT_FOUND",
 	"exists":   "409 CONFLICT",
 }
 
@@ -74,6 +76,11 @@ func managed(suffix, body, done string) []cell {
 // signing is the row of an operation on the keys of a gateway without a domain.
 func signing(suffix string) []cell {
 	return []cell{{"a signing key", "/v1/admin/keys" + suffix, "", "noadmin noadmin notadmin notadmin notadmin exists", "", ""}}
+}
+
+// operating is the row of an operation that only the operator may do.
+func operating(object, path, body, done string) []cell {
+	return []cell{{object, path, body, "noadmin noadmin notadmin notadmin notadmin " + done, "", ""}}
 }
 
 func everybody(word string) string { return strings.Repeat(word+" ", len(callers)) }
@@ -137,10 +144,19 @@ var matrix = map[string][]cell{
 		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "", "noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
 		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "", "noadmin noadmin nokid notadmin notadmin nokid", "", ""},
 	},
-	"GET /v1/admin/keys":                 signing(""),
-	"POST /v1/admin/keys":                signing(""),
-	"POST /v1/admin/keys/{selector}/use": signing("/20261122/use"),
-	"DELETE /v1/admin/keys/{selector}":   signing("/20261122"),
+	"GET /v1/admin/keys":                  signing(""),
+	"POST /v1/admin/keys":                 signing(""),
+	"POST /v1/admin/keys/{selector}/use":  signing("/20261122/use"),
+	"DELETE /v1/admin/keys/{selector}":    signing("/20261122"),
+	"GET /v1/admin/queue":                 operating("the queue", "/v1/admin/queue", "", "ok"),
+	"GET /v1/admin/queue/{job}":           operating("no job", "/v1/admin/queue/7", "", "nojob"),
+	"POST /v1/admin/queue/{job}/retry":    operating("no job", "/v1/admin/queue/7/retry", "", "nojob"),
+	"DELETE /v1/admin/queue/{job}":        operating("no job", "/v1/admin/queue/7", "", "nojob"),
+	"GET /v1/admin/dead-letters":          operating("the dead letters", "/v1/admin/dead-letters", "", "ok"),
+	"DELETE /v1/admin/dead-letters":       operating("all dead letters", "/v1/admin/dead-letters?all=true", "", "ok"),
+	"POST /v1/admin/dead-letters/redrive": operating("all dead letters", "/v1/admin/dead-letters/redrive", `{"all":true}`, "ok"),
+	"GET /v1/admin/dead-letters/{id}":     operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
+	"DELETE /v1/admin/dead-letters/{id}":  operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
 	"POST /v1/admin/resume": {
 		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
 	},

@@ -81,14 +81,17 @@ func (p *params) flag(name string) bool {
 	}
 }
 
-func (p *params) since() time.Time {
-	s := p.text("since")
+func (p *params) since() time.Time { return p.time("since", amtp.CodeInvalidSince) }
+
+// time reads a date and time, the zero time for none.
+func (p *params) time(name string, code amtp.Code) time.Time {
+	s := p.text(name)
 	if s == "" {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		p.fail(amtp.CodeInvalidSince, "since must be a date and time with a zone, such as 2026-01-31T12:00:00Z")
+		p.fail(code, "%s must be a date and time with a zone, such as 2026-01-31T12:00:00Z", name)
 	}
 	return t
 }
@@ -153,7 +156,7 @@ func (p *params) cursor(name string) int64 {
 		n, err = strconv.ParseInt(s[1:], cursorBase, 64)
 	}
 	if err != nil || n < 0 || cursorText(n) != s {
-		p.fail(amtp.CodeInvalidParameter, "%s must be a next_cursor that this inbox gave", name)
+		p.fail(amtp.CodeInvalidParameter, "%s must be a next_cursor that this list gave", name)
 		return 0
 	}
 	return n

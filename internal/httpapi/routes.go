@@ -6,7 +6,11 @@
 // has changed nothing; input never causes an answer of the 500s.
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"path"
+	"strings"
+)
 
 // route is one operation of the API.
 type route struct {
@@ -43,6 +47,16 @@ var routes = []route{
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey},
 	{"POST", "/v1/admin/resume", (*Server).resume},
 
+	{"GET", "/v1/admin/queue", (*Server).listJobs},
+	{"GET", "/v1/admin/queue/{job}", (*Server).showJob},
+	{"POST", "/v1/admin/queue/{job}/retry", (*Server).retryJob},
+	{"DELETE", "/v1/admin/queue/{job}", (*Server).cancelJob},
+	{"GET", "/v1/admin/dead-letters", (*Server).listDead},
+	{"DELETE", "/v1/admin/dead-letters", (*Server).purgeDead},
+	{"POST", "/v1/admin/dead-letters/redrive", (*Server).redriveDead},
+	{"GET", "/v1/admin/dead-letters/{id}", (*Server).showDead},
+	{"DELETE", "/v1/admin/dead-letters/{id}", (*Server).purgeOneDead},
+
 	{"GET", "/v1/whoami", (*Server).whoAmI},
 	{"GET", "/v1/openapi.json", (*Server).openAPI},
 	{"GET", "/health", (*Server).health},
@@ -68,7 +82,16 @@ func (s *Server) mux() *http.ServeMux {
 		allowed[r.pattern] += r.method
 	}
 	for pattern, methods := range allowed {
-		mux.HandleFunc(pattern, s.serve(func(_ *Server, c *call) { c.methodNotAllowed(methods) }))
+		if _, wider := allowed[path.Dir(pattern)+"/{id}"]; wider && !strings.HasSuffix(pattern, "}") {
+			continue // the mux would not know which of the two is meant
+		}
+		mux.HandleFunc(pattern, s.serve(func(_ *Server, c *call) {
+			if own := allowed[c.r.URL.Path]; own != "" {
+				c.methodNotAllowed(own)
+				return
+			}
+			c.methodNotAllowed(methods)
+		}))
 	}
 	mux.HandleFunc("/", s.serve(func(_ *Server, c *call) { c.noRoute() }))
 	return mux

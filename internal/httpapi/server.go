@@ -18,6 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/queue"
 )
 
 // Server answers the API.
@@ -28,6 +29,7 @@ type Server struct {
 	Door       *access.Door
 	Peers      *access.Peers   // nil where no other domain may call
 	Keys       *access.Keyring // nil like Peers
+	Queue      *queue.Queue
 	Domain     amtp.Domain
 	MaxMessage int64 // bytes of one request body
 	InFlight   int64 // bytes of all request bodies that are being worked on

@@ -1,0 +1,58 @@
+package amtp
+
+// JobID names something that a gateway still has to do.
+type JobID int64
+
+// QueuedJob is a message on its way to one destination, as the gateway's
+// operator sees it: to another domain, to the endpoint of an agent here, or the
+// report of a failure. Zero times are left out.
+type QueuedJob struct {
+	ID           JobID             `json:"id"`
+	Kind         string            `json:"kind"`        // remote, push or report
+	Destination  string            `json:"destination"` // the domain, or push:… and report: for those here
+	State        string            `json:"state"`       // queued, delivering, retrying; cancelled in the answer to a cancellation
+	MessageID    MessageID         `json:"message_id"`
+	Sender       Address           `json:"sender"`
+	Subject      string            `json:"subject,omitempty"`
+	Recipients   []RecipientStatus `json:"recipients"` // those that are not decided; of a report those that failed
+	Size         int               `json:"size"`       // bytes of the message
+	Attempts     int               `json:"attempts"`
+	CreatedAt    Time              `json:"created_at"` // from when on it is tried
+	FirstAttempt Time              `json:"first_attempt,omitzero"`
+	LastAttempt  Time              `json:"last_attempt,omitzero"`
+	NextAttempt  Time              `json:"next_attempt,omitzero"`
+	LeasedUntil  Time              `json:"leased_until,omitzero"` // while it is delivered
+	ErrorCode    Code              `json:"error_code,omitempty"`  // of the last attempt
+	ErrorMessage string            `json:"error_message,omitempty"`
+	ErrorSince   Time              `json:"error_since,omitzero"` // of the first attempt in a row that ended like the last
+	RedrivenAt   Time              `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
+}
+
+// Lane is how a destination feels to the gateway that delivers to it.
+type Lane struct {
+	Destination string `json:"destination"`
+	Window      int    `json:"window"`                // attempts that may be made at once
+	InFlight    int    `json:"in_flight"`             // attempts under way
+	Failures    int    `json:"failures"`              // in a row
+	ClosedUntil Time   `json:"closed_until,omitzero"` // nothing is tried before it
+}
+
+// JobList is part of the queue, oldest first.
+type JobList struct {
+	Jobs         []QueuedJob `json:"jobs"`
+	Count        int         `json:"count"` // of the jobs on this page
+	HasMore      bool        `json:"has_more"`
+	NextCursor   string      `json:"next_cursor"`  // give it as After to read on
+	Destinations []Lane      `json:"destinations"` // those of the jobs on this page, as far as they were tried
+}
+
+// JobView is one job, and how its destination feels where that is known.
+type JobView struct {
+	Job         QueuedJob `json:"job"`
+	Destination *Lane     `json:"destination,omitempty"`
+}
+
+// JobChange answers the calls that change a job.
+type JobChange struct {
+	Job QueuedJob `json:"job"`
+}
