@@ -37,8 +37,12 @@ type Remote struct {
 	Now    func() time.Time
 }
 
-// atOnce is how many messages of one parcel are under way together.
-const atOnce = 8
+// How many messages of one parcel are under way together: several small ones, or
+// one large one, each of which is a copy.
+const (
+	atOnce      = 8
+	atOnceBytes = 4 << 20
+)
 
 // Carry makes one attempt.
 func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
@@ -61,7 +65,7 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Fo
 	var mu sync.Mutex
 	var whole gateway.Carriage
 	var posts sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(p.Body)))))
 	for i := range p.Recipients {
 		slots <- struct{}{}
 		mu.Lock()

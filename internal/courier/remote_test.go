@@ -348,5 +348,5 @@ func TestRouter(t *testing.T) {
 	check(t, r.Carry(t.Context(), parcel(t, "bob")), ok)
 	box := parcel(t, "bob")
 	box.Destination = gateway.PushTo(3)
-	check(t, r.Carry(t.Context(), box), "refuse RECIPIENT_UNAVAILABLE")
+	check(t, r.Carry(t.Context(), box), "postpone RECIPIENT_UNAVAILABLE")
 }

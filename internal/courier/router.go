@@ -9,7 +9,6 @@ package courier
 import (
 	"context"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -21,5 +20,8 @@ func (r Router) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if c := r[p.Destination.Kind()]; c != nil {
 		return c.Carry(ctx, p)
 	}
-	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeRecipientUnavailable, Reason: "this gateway does not carry messages there"})
+	// Perhaps it did before, and does again after the next start.
+	c := p.All(later("this gateway does not carry messages there now"))
+	c.Down = true
+	return c
 }

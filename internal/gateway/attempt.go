@@ -135,7 +135,9 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 	}
 	if later != nil {
 		s.Code, s.Reason = later.Code, later.Reason
-		s.Since, s.Same = p.same(later.Code, now)
+		if later.Patience != (Patience{}) { // only such a trouble is counted
+			s.Since, s.Same = p.same(later.Code, now)
+		}
 		s.Due = now.Add(max(wait, Backoff(p.ID, p.Attempts)))
 	}
 	return s
@@ -158,7 +160,8 @@ func (p *Parcel) patience(o *Outcome, now time.Time) Event {
 }
 
 // same returns since when and in how many attempts in a row the trouble was met,
-// this one included.
+// this one included. What is borne as long as anything is tried leaves no trace,
+// so that an outage of days does not use up the patience with what follows it.
 func (p *Parcel) same(code amtp.Code, now time.Time) (since time.Time, tries int) {
 	if code != p.Code || p.Since.IsZero() {
 		return now, 1

@@ -86,6 +86,7 @@ func TestSettle(t *testing.T) {
 		{"too many attempts", gateway.Job{Attempts: 169}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 0, gateway.GiveUp, 0, 0},
 		{"too old", gateway.Job{Attempts: 2}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 7 * 24 * time.Hour, gateway.GiveUp, 0, 0},
 		{"401 for the first time after two days", gateway.Job{Attempts: 50, Code: amtp.CodeTemporaryFailure, Since: dawn, Same: 49}, refusal, 48 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
+		{"an odd answer after a day of outage", gateway.Job{Attempts: 40, Code: amtp.CodeAuthenticationFailed}, refusal, 26 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
 		{"401 for a day", gateway.Job{Attempts: 30, Code: amtp.CodeAuthenticationFailed, Since: dawn, Same: 29}, refusal, 24 * time.Hour, gateway.Refuse, 0, 0},
 		{"no such domain, fourth time, too soon", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound, Since: dawn, Same: 3}, unknown, 14 * time.Minute, gateway.Postpone, 5 * time.Minute, 5 * time.Minute},
 		{"no such domain, fourth time", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound, Since: dawn, Same: 3}, unknown, 15 * time.Minute, gateway.Refuse, 0, 0},
@@ -115,6 +116,35 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// TestOutageIsNotCounted: days without a connection do not use up the patience
+// with the first answer that makes no sense.
+func TestOutageIsNotCounted(t *testing.T) {
+	p, now := parcel(1), dawn
+	p.Attempts = 1
+	odd := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Patience: gateway.Patience{For: 24 * time.Hour}}
+	outage := odd
+	outage.Patience = gateway.Patience{}
+	attempt := func(o gateway.Outcome) gateway.Settlement {
+		s := p.Settle(p.All(o), now)
+		p.Code, p.Since, p.Same = s.Code, s.Since, s.Same
+		p.Attempts++
+		now = s.Due
+		return s
+	}
+	for now.Sub(dawn) < 26*time.Hour {
+		attempt(outage)
+	}
+	if s := attempt(odd); len(s.Results) != 0 {
+		t.Fatalf("after %v of outage one odd answer ends with %v, want another try", now.Sub(dawn), s.Results[0].Event)
+	}
+	for end := now.Add(25 * time.Hour); now.Before(end); {
+		if s := attempt(odd); len(s.Results) != 0 {
+			return
+		}
+	}
+	t.Error("odd answers for more than a day are still borne")
+}
+
 // TestMixedOutcomes: what is decided is decided, the rest is tried again.
 func TestMixedOutcomes(t *testing.T) {
 	p := parcel(1, 2, 3)
@@ -127,7 +157,7 @@ func TestMixedOutcomes(t *testing.T) {
 	if len(s.Results) != 2 || s.Results[0].Delivery != 1 || s.Results[1].Delivery != 2 {
 		t.Fatalf("results %+v, want those of 1 and 2", s.Results)
 	}
-	if !s.Due.After(dawn) || s.Code != amtp.CodeTemporaryFailure || !s.Rekey || s.Same != 1 || !s.Since.Equal(dawn) {
+	if !s.Due.After(dawn) || s.Code != amtp.CodeTemporaryFailure || !s.Rekey || s.Same != 0 || !s.Since.IsZero() {
 		t.Errorf("the rest: %+v, want it tried again under a new key", s)
 	}
 }

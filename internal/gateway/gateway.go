@@ -80,7 +80,8 @@ type Principal struct {
 	Domain         amtp.Domain
 	Authentication amtp.Authentication
 	NewlySigns     bool // Domain may have sent the same message unsigned before
-	Gateway        bool // this gateway itself
+	Gateway        bool // this gateway itself, which writes to For only
+	For            AgentID
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that
 	// the profile opens are open.

@@ -73,7 +73,7 @@ type Job struct {
 	Size        int       // bytes of the message
 	Code        amtp.Code // of the last attempt that failed
 	Reason      string
-	Since       time.Time // of the first attempt in a row that ended with Code
+	Since       time.Time // of the first attempt in a row that ended with Code, zero when nobody counts
 	Same        int       // attempts in that row
 	Message     amtp.MessageID
 	Class       Class // the message's

@@ -20,6 +20,7 @@ import (
 type Store interface {
 	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	Agents() []*gateway.Agent
 	Paused() time.Time
 }
 

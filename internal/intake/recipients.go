@@ -21,9 +21,12 @@ func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now tim
 	list := make(recipients, 0, len(addresses))
 	for _, a := range addresses {
 		r := recipient{status: amtp.RecipientStatus{Address: a, Timestamp: amtp.Time{Time: now}}}
-		if in.isOurs(a.Domain()) {
+		switch {
+		case p.Gateway:
+			in.own(&r, p.For, a)
+		case in.isOurs(a.Domain()):
 			in.local(&r, a)
-		} else {
+		default:
 			in.remote(&r, p, a)
 		}
 		if r.to == (gateway.Recipient{}) || !list.has(r.to) {
@@ -41,6 +44,18 @@ func (in *Intake) local(r *recipient, a amtp.Address) {
 		return
 	}
 	r.to, r.status.Address = gateway.Recipient{Agent: agent.ID}, agent.Address
+}
+
+// own is the agent to whom the gateway itself writes: it, and no namesake that
+// came after it, also when the gateway serves another domain since.
+func (in *Intake) own(r *recipient, agent gateway.AgentID, a amtp.Address) {
+	for _, known := range in.Store.Agents() {
+		if known.ID == agent {
+			r.to, r.status.Address = gateway.Recipient{Agent: known.ID}, known.Address
+			return
+		}
+	}
+	r.refuse(amtp.CodeAgentUnknown, "the agent "+a.String()+" is gone")
 }
 
 // remote decides whether the principal may write to another domain. Only those

@@ -22,6 +22,10 @@ type finished struct {
 	due         time.Time // when the job is tried again, zero when it is done
 }
 
+// copies is how often a message is in memory while it is carried: as it is
+// stored, as it goes out, and while it is signed.
+const copies = 3
+
 // attempt makes one attempt at a leased job and settles it. The message takes
 // memory of its destination's share and of the whole: who does not answer holds
 // no more than the share.
@@ -29,7 +33,7 @@ func (q *Queue) attempt(ctx context.Context, job gateway.Job, share *semaphore.W
 	f := finished{destination: job.Destination, began: q.now()}
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	size := min(int64(job.Size)+1, maxShare)
+	size := min(copies*int64(job.Size)+1, maxShare)
 	if share.Acquire(limited, size) != nil {
 		return q.lapse(f, job)
 	}

@@ -139,7 +139,27 @@ func TestManyDestinations(t *testing.T) {
 		}
 		ls.claimed(wanted, nil, dawn)
 	}
-	if ls.forget(dawn.Add(time.Hour)); len(ls.all) != 0 {
-		t.Errorf("%d lanes are kept of destinations that have nothing to do", len(ls.all))
+	ls.due("new.example", dawn, dawn)
+	if w := ls.wanted(dawn, maxLeased); len(w) != 1 || w[0].Destination != "new.example" {
+		t.Errorf("with %d lanes that have nothing to do, a new destination is not asked for: %v", maxLanes, w)
+	}
+	if ls.forget(dawn.Add(time.Hour)); len(ls.all) != 1 {
+		t.Errorf("%d lanes are kept, want that of the one that is asked for", len(ls.all))
+	}
+}
+
+// TestWaitingLanesMakeRoom: destinations that wait for their next try do not keep
+// out one that is due.
+func TestWaitingLanesMakeRoom(t *testing.T) {
+	ls := newLanes()
+	for i := range maxLanes {
+		ls.due(gateway.PushTo(gateway.AgentID(i)), dawn.Add(time.Hour), dawn)
+	}
+	ls.due("alive.example", dawn, dawn)
+	if w := ls.wanted(dawn, maxLeased); len(w) != 1 || w[0].Destination != "alive.example" {
+		t.Errorf("asked for %v, want alive.example", w)
+	}
+	if len(ls.all) != maxLanes || len(ls.order) != maxLanes-1 {
+		t.Errorf("%d lanes, %d of them in order; want %d and all but the one asked for", len(ls.all), len(ls.order), maxLanes)
 	}
 }

@@ -17,8 +17,8 @@ type lanes struct {
 	order byTime
 }
 
-// maxLanes bounds the memory for destinations. Beyond it a destination waits
-// until the poll finds it when others are done.
+// maxLanes bounds the memory for destinations. Beyond it one that waits makes
+// room for one that is due; the poll finds it again.
 const maxLanes = 1 << 14
 
 // perClaim is for how many destinations one claim asks.
@@ -40,12 +40,28 @@ func (ls *lanes) at(d gateway.Destination, now time.Time) *lane {
 
 // due notes that a destination has something to do at that time.
 func (ls *lanes) due(d gateway.Destination, at, now time.Time) {
-	if ls.all[d] == nil && ls.full() {
+	if ls.all[d] == nil && ls.full() && (at.After(now) || !ls.makeRoom(now)) {
 		return
 	}
 	l := ls.at(d, now)
 	l.due(at)
 	ls.place(l)
+}
+
+// makeRoom drops a lane that has nothing to do now, and reports whether there
+// was one.
+func (ls *lanes) makeRoom(now time.Time) bool {
+	for d, l := range ls.all {
+		if at, wants := l.ready(); l.flying > 0 || wants && !at.After(now) {
+			continue
+		}
+		if l.index >= 0 {
+			heap.Remove(&ls.order, l.index)
+		}
+		delete(ls.all, d)
+		return true
+	}
+	return false
 }
 
 // reopen has a destination tried at once.

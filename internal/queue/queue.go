@@ -35,13 +35,14 @@ type Queue struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	lanes  lanes
-	leased int // jobs claimed and not yet settled
-	memory *semaphore.Weighted
-	done   chan finished
-	probes chan gateway.Destination
-	asked  chan chan<- []Lane
-	flying sync.WaitGroup
+	lanes   lanes
+	scanned gateway.Destination // up to which the store was asked, "" for all of it
+	leased  int                 // jobs claimed and not yet settled
+	memory  *semaphore.Weighted
+	done    chan finished
+	probes  chan gateway.Destination
+	asked   chan chan<- []Lane
+	flying  sync.WaitGroup
 }
 
 // Bounds of what is leased at once, and for how long. A lease is longer than any
@@ -137,11 +138,12 @@ func (q *Queue) rang(ctx context.Context, bell gateway.WorkBell) {
 	}
 }
 
-// scan asks the store for all destinations that have something to do.
+// scan asks the store for destinations that have something to do: all of them,
+// or, where there are very many, the next ones with every call.
 func (q *Queue) scan(ctx context.Context) {
-	const page = 1000
-	for after := gateway.Destination(""); ; {
-		waiting, err := q.store.Waiting(ctx, after, page)
+	const page, pages = 1000, 32
+	for range pages {
+		waiting, err := q.store.Waiting(ctx, q.scanned, page)
 		if err != nil {
 			q.complain(ctx, "the queue cannot be read", err)
 			return
@@ -150,10 +152,11 @@ func (q *Queue) scan(ctx context.Context) {
 		for _, w := range waiting {
 			q.lanes.due(w.Destination, w.Due, now)
 		}
-		if len(waiting) < page || q.lanes.full() {
+		if len(waiting) < page {
+			q.scanned = ""
 			return
 		}
-		after = waiting[len(waiting)-1].Destination
+		q.scanned = waiting[len(waiting)-1].Destination
 	}
 }
 

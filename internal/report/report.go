@@ -71,7 +71,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	if err != nil {
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: "the report cannot be written"})
 	}
-	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true}, m, 0)
+	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
 	case refused == nil, refused.Code == amtp.CodeAgentUnknown:
 		return p.All(gateway.Outcome{Event: gateway.Success})

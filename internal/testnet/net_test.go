@@ -98,3 +98,25 @@ func TestOtherSideIsDown(t *testing.T) {
 	}
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 }
+
+// TestOneStartWithoutDomain: a gateway that is started without its domain by
+// mistake gives nothing up; with it again, what waits goes out.
+func TestOneStartWithoutDomain(t *testing.T) {
+	n := testnet.New(t)
+	a, b := n.Start("a.example"), n.Start("b.example")
+	alice, bob := n.As("alice@a.example"), n.As("bob@b.example")
+	b.Stop()
+	sent := alice.Send("wait", "bob@b.example")
+	alice.Hears(sent.MessageID, amtp.StatusRetrying)
+	a.Stop()
+	a.Run("AMTP_DOMAIN=localhost")
+	if s := alice.Hears(sent.MessageID, amtp.StatusRetrying); s.Recipients[0].Status != amtp.StatusRetrying {
+		t.Errorf("without the domain: %+v", s.Recipients[0])
+	}
+	a.Stop()
+	a.Run()
+	b.Run()
+	if got := bob.Receives(1)[0]; got.MessageID != sent.MessageID {
+		t.Errorf("bob has %s, want %s", got.MessageID, sent.MessageID)
+	}
+}

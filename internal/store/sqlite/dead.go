@@ -217,7 +217,7 @@ func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 		job, err = w.insertJob(l.message, l.destination, now, l.size)
 	}
 	if err == nil && now.Sub(l.received) >= gateway.Forgotten {
-		_, err = w.exec(`UPDATE job SET redriven = ? WHERE id = ?`, store.Micros(now), int64(job))
+		_, err = w.exec(`UPDATE job SET redriven = coalesce(redriven, ?) WHERE id = ?`, store.Micros(now), int64(job))
 	}
 	if err != nil {
 		return false, err

@@ -20,6 +20,7 @@ func burying() []promise {
 		{"what was not reported yet is not reported any more", redriveBeforeReport},
 		{"after Forgotten Redriven of the job is now", redriveLate},
 		{"what fails again is a dead letter of a later generation", redriveFailsAgain},
+		{"Redriven of a job stays what it was first", redrivenOnce},
 		{"Redrive of many", redriveMany},
 		{"PurgeDead takes letters from the list; the messages keep their failed status", purgeDead},
 		{"a letter goes with its message's body", deadBodiesGo},
@@ -289,4 +290,22 @@ func deadBodiesGo(w *world) {
 	same(w, "redriven", w.redrive(gateway.DeadFilter{}, w.later(keep.Failed)), 0)
 	same(w, "body", w.hasBody(alice, id), false)
 	same(w, "states", states(w.read(alice, id).Deliveries), "failed")
+}
+
+// redrivenOnce: who joins a job that was redriven late does not change under
+// which id its message goes out, which somebody may have by now.
+func redrivenOnce(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	letters := w.dead(gateway.DeadFilter{})
+	first := w.read(alice, id).ReceivedAt.Add(gateway.Forgotten)
+	w.redrive(gateway.DeadFilter{IDs: []gateway.DeliveryID{letters[0].ID}}, first)
+	before := w.claimOne("far.example", first)
+	s := before.settled(w, gateway.Success)
+	s.Due = first.Add(time.Second)
+	w.settle(s)
+	w.redrive(gateway.DeadFilter{IDs: []gateway.DeliveryID{letters[1].ID}}, first.Add(time.Minute))
+	again := w.claimOne("far.example", first.Add(2*time.Minute))
+	w.sameTime("Redriven", again.Redriven, before.Redriven)
 }
