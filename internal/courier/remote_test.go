@@ -341,7 +341,7 @@ func TestRedriven(t *testing.T) {
 	}
 }
 
-// TestRouter: a destination without a courier is refused and not forgotten.
+// TestRouter: a destination without a courier waits until there is one.
 func TestRouter(t *testing.T) {
 	p := newTaker(t)
 	r := courier.Router{gateway.KindRemote: p.courier(p.options())}
