@@ -150,7 +150,11 @@ func (p *program) rootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
-		return usageErrorf("%s", sentence(err))
+		f := usageErrorf("%s", sentence(err))
+		if strings.Contains(err.Error(), "unit in duration") {
+			f.hint = "write a time with its unit, such as 30s, 5m or 1h"
+		}
+		return f
 	})
 	root.PersistentFlags().BoolVar(&p.json, "json", false, `print JSON; errors too, as {"ok":false,"error":{…}}`)
 	root.AddGroup(

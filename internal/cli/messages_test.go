@@ -97,7 +97,10 @@ func TestInboxPassesItsFlags(t *testing.T) {
 	if want := "GET /v1/inbox/alice@localhost?after=i3&limit=5&status=unread&wait=30"; g.lines()[0] != want {
 		t.Errorf("asked %q, want %q", g.lines(), want)
 	}
-	if got := alice(t, g).run("inbox", "--wait", "-1s"); got.exit != 2 {
+	u := alice(t, g)
+	u.expect(g, u.run("inbox", "--wait", "5"), 2, "", "Error: Invalid argument \"5\" for \"--wait\" flag: time: missing unit in duration \"5\".\n"+
+		"  Hint: write a time with its unit, such as 30s, 5m or 1h\n")
+	if got := u.run("inbox", "--wait", "-1s"); got.exit != 2 {
 		t.Errorf("a negative wait: %+v", got)
 	}
 }

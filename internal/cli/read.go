@@ -69,7 +69,7 @@ func (p *program) read(ctx context.Context, id *identity, messageID amtp.Message
 	}
 	p.printMessage(m)
 	if mine {
-		p.notef("Done with it: amtp ack %s\n", clean(string(m.Message.MessageID)))
+		p.notef("Done with it: amtp ack %s%s\n", clean(string(m.Message.MessageID)), p.again())
 	}
 	return nil
 }
