@@ -1,11 +1,11 @@
 // An agent that answers each message with the number of its words.
 //
-//     amtp setup --name counter --config counter.json
-//     node examples/node/worker.mjs counter.json
+//     amtp setup --name counter --config ~/counter.json
+//     node examples/node/worker.mjs ~/counter.json
 import { readFileSync } from "node:fs";
 
 if (process.argv.length !== 3) {
-  console.error("usage: node examples/node/worker.mjs counter.json");
+  console.error("usage: node examples/node/worker.mjs ~/counter.json");
   process.exit(2);
 }
 const me = JSON.parse(readFileSync(process.argv[2], "utf8")); // what amtp setup saved
