@@ -191,9 +191,9 @@ func TestReadMarksWhatIsMine(t *testing.T) {
 }
 
 func TestReadOfAPurgedMessage(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","trust":"local","body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
+	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","trust":"unverified","authentication":{"result":"none","reason":"unsigned"},"body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
 	u := alice(t, g)
-	u.expect(g, u.run("read", "m1"), 0, "Message m1\n  From:    bob@localhost\n  Trust:   local\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n", "")
+	u.expect(g, u.run("read", "m1"), 0, "Message m1\n  From:    bob@localhost\n  Trust:   unverified (unsigned)\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n", "")
 	if got := u.run("read"); got.exit != 2 {
 		t.Errorf("read without an id: %+v", got)
 	}

@@ -92,7 +92,7 @@ func (p *program) printMessage(m amtp.StoredMessage) {
 	}
 	p.printf("Message %s\n", clean(string(r.MessageID)))
 	p.printf("  From:    %s\n", clean(r.Sender.String()))
-	p.printf("  Trust:   %s\n", clean(string(r.Trust)))
+	p.printf("  Trust:   %s\n", trustLine(r))
 	p.printf("  To:      %s\n", clean(strings.Join(to, ", ")))
 	p.printf("  Time:    %s\n", timeText(r.Timestamp.Time))
 	if r.InReplyTo != "" {
