@@ -164,8 +164,10 @@ type ReadResult struct {
 
 // Agent is an agent as its gateway lists it.
 type Agent struct {
-	Address          Address  `json:"address"`
-	DeliveryMode     string   `json:"delivery_mode"` // pull or push
+	Address      Address `json:"address"`
+	DeliveryMode string  `json:"delivery_mode"` // pull or push
+	// PushTarget is shown to the agent itself and the administrator only.
+	PushTarget       string   `json:"push_target,omitempty"`
 	Description      string   `json:"description,omitempty"`
 	Role             string   `json:"role,omitempty"`
 	Capabilities     []string `json:"capabilities"`
@@ -176,6 +178,8 @@ type Agent struct {
 	Listed           bool     `json:"listed"` // shown in discovery
 	// APIKey stands only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`
+	// PushSecret stands only in an answer to what made it.
+	PushSecret string `json:"push_secret,omitempty"`
 }
 
 // AgentList is what discovery answers. AMTP §3.
@@ -194,8 +198,13 @@ type AgentMap struct {
 
 // NewAgent asks for a registration.
 type NewAgent struct {
-	Address          string   `json:"address"`       // a name, or an address in the gateway's domain
-	DeliveryMode     string   `json:"delivery_mode"` // pull
+	Address      string `json:"address"`       // a name, or an address in the gateway's domain
+	DeliveryMode string `json:"delivery_mode"` // pull or push
+	// PushTarget is the URL of a push agent's endpoint, and PushHeaders what is
+	// sent there beside each message; they are stored sealed and never shown.
+	PushTarget  string            `json:"push_target,omitempty"`
+	PushHeaders map[string]string `json:"push_headers,omitempty"`
+
 	Description      string   `json:"description,omitempty"`
 	Role             string   `json:"role,omitempty"`
 	Capabilities     []string `json:"capabilities,omitempty"`
@@ -203,9 +212,13 @@ type NewAgent struct {
 	Listed           *bool    `json:"listed,omitempty"` // nil means listed
 }
 
-// AgentUpdate changes an agent; nil members stay as they are.
+// AgentUpdate changes an agent; nil members stay as they are. PushHeaders takes
+// the place of all headers that were there.
 type AgentUpdate struct {
-	DeliveryMode     *string   `json:"delivery_mode,omitempty"`
+	DeliveryMode *string            `json:"delivery_mode,omitempty"`
+	PushTarget   *string            `json:"push_target,omitempty"`
+	PushHeaders  *map[string]string `json:"push_headers,omitempty"`
+
 	Description      *string   `json:"description,omitempty"`
 	Role             *string   `json:"role,omitempty"`
 	Capabilities     *[]string `json:"capabilities,omitempty"`
@@ -218,8 +231,20 @@ type Registration struct {
 	Address      Address `json:"address"`
 	APIKey       string  `json:"api_key"`
 	DeliveryMode string  `json:"delivery_mode"`
+	PushSecret   string  `json:"push_secret,omitempty"` // of a push agent, shown this once too
 	Agent        Agent   `json:"agent"`
 	Message      string  `json:"message"`
+}
+
+// IssuedPushSecret answers the request for a new secret that signs what is
+// pushed. It is shown this once.
+type IssuedPushSecret struct {
+	Address    Address `json:"address"`
+	PushSecret string  `json:"push_secret"`
+	// PreviousUntil is until when the one before it signs too; zero when it
+	// does not.
+	PreviousUntil Time   `json:"previous_until,omitzero"`
+	Message       string `json:"message"`
 }
 
 // AgentKey is one key of an agent, without its secret.

@@ -29,10 +29,11 @@ func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 	return out, err
 }
 
-// UpdateAgent changes what is said of an agent and returns it as it is now.
+// UpdateAgent changes what is said of an agent and returns it as it is now. What
+// makes it a push agent is not repeated: the secret in its answer is shown once.
 func (c *Client) UpdateAgent(ctx context.Context, name string, u AgentUpdate) (Agent, error) {
 	var out Agent
-	_, err := c.do(ctx, call{method: "PATCH", path: agentPath(name), body: u, admin: true, repeat: true}, &out)
+	_, err := c.do(ctx, call{method: "PATCH", path: agentPath(name), body: u, admin: true, repeat: u.DeliveryMode == nil}, &out)
 	return out, err
 }
 
@@ -65,6 +66,17 @@ func (c *Client) Keys(ctx context.Context, name string) (AgentKeys, error) {
 func (c *Client) RevokeKey(ctx context.Context, name, keyID string) error {
 	_, err := c.do(ctx, call{method: "DELETE", path: agentPath(name, "keys", keyID), admin: true}, nil)
 	return err
+}
+
+// RenewPushSecret makes a new secret that signs what is pushed to an agent. The
+// one before it signs too for a day, unless at once is set. It is not repeated.
+func (c *Client) RenewPushSecret(ctx context.Context, name string, atOnce bool) (IssuedPushSecret, error) {
+	body := struct {
+		AtOnce bool `json:"at_once"`
+	}{atOnce}
+	var out IssuedPushSecret
+	_, err := c.do(ctx, call{method: "POST", path: agentPath(name, "push-secret"), body: body, admin: true}, &out)
+	return out, err
 }
 
 func agentPath(segments ...string) string {

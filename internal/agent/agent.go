@@ -24,6 +24,11 @@ type Agents struct {
 	// Stopping is closed when the gateway shuts down: whoever waits at an
 	// inbox is answered then.
 	Stopping <-chan struct{}
+	// For push agents: what seals their secrets, where their endpoints may be,
+	// and who pushes.
+	Seal    gateway.Seal
+	Targets Targets
+	Queue   Hurrier
 }
 
 // Bounds of what an agent says about itself.
@@ -56,22 +61,35 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Description: n.Description, Role: n.Role,
 		Capabilities: n.Capabilities, SupportedSchemas: n.SupportedSchemas, Listed: n.Listed == nil || *n.Listed,
 		CreatedAt: now, LastActive: now}
+	a.Target = n.PushTarget
 	if a.DeliveryMode == "" {
 		a.DeliveryMode = "pull"
 	}
-	if why := check(&a); why != nil {
+	why := check(&a)
+	if why == nil {
+		why = s.checkPush(&a, n.PushTarget, n.PushHeaders)
+	}
+	if why != nil {
 		return r, false, registrationFailed("%s", why)
 	}
+	push := a.DeliveryMode == "push"
+	a.DeliveryMode = "pull" // until its secret is kept
 	secret, key := gateway.NewKey(0, now)
 	a, err := s.Store.AddAgent(ctx, a, key)
 	if errors.Is(err, gateway.ErrExists) {
 		return r, false, amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
 			With("error", "agent already exists: "+address.String())
 	}
+	pushSecret := ""
+	if err == nil && push {
+		a, pushSecret, err = s.turnToPush(ctx, a, n.PushHeaders)
+	}
 	if err != nil {
 		return r, false, gateway.Refusal(err)
 	}
-	return registration(a, secret, now, "Agent registered successfully"), true, nil
+	r = registration(a, secret, now, "Agent registered successfully")
+	r.PushSecret, r.Agent.PushSecret = pushSecret, pushSecret
+	return r, true, nil
 }
 
 func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {
@@ -102,10 +120,8 @@ func (s *Agents) address(name string) (amtp.Address, *amtp.Error) {
 // check reports what is wrong with what an agent says about itself.
 func check(a *gateway.Agent) error {
 	switch {
-	case a.DeliveryMode == "push":
-		return errors.New("push delivery is not available on this gateway yet; register with delivery_mode pull")
-	case a.DeliveryMode != "pull":
-		return errors.New("delivery_mode must be pull")
+	case a.DeliveryMode != "pull" && a.DeliveryMode != "push":
+		return errors.New("delivery_mode must be pull or push")
 	case len(a.Description) > maxDescription || !printable(a.Description):
 		return errors.New("description has at most 1024 bytes and no control characters")
 	case len(a.Role) > maxRole || !printable(a.Role):
@@ -173,32 +189,70 @@ func (s *Agents) All(p gateway.Principal) (amtp.AgentMap, *amtp.Error) {
 	return all, nil
 }
 
-// Update changes what an agent says about itself.
+// Update changes what an agent says about itself, and how it gets its messages.
 func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent, *amtp.Error) {
 	a, refused := s.named(p, name)
 	if refused != nil {
 		return amtp.Agent{}, refused
 	}
+	before, wish := *a, *a
+	if err := s.apply(&wish, &u); err != nil {
+		return amtp.Agent{}, notChanged(err)
+	}
+	pushSecret := ""
+	if wish.DeliveryMode == "push" && (before.DeliveryMode != "push" || u.PushHeaders != nil) {
+		var err error
+		if pushSecret, err = s.keepEndpoint(ctx, a.ID, u.PushHeaders); err != nil {
+			return amtp.Agent{}, gateway.Refusal(err)
+		}
+	}
 	changed, err := s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
-		set(&a.DeliveryMode, u.DeliveryMode)
-		set(&a.Description, u.Description)
-		set(&a.Role, u.Role)
-		set(&a.Capabilities, u.Capabilities)
-		set(&a.SupportedSchemas, u.SupportedSchemas)
-		set(&a.Listed, u.Listed)
-		if err := check(a); err != nil {
-			return amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
+		before = *a
+		if err := s.apply(a, &u); err != nil {
+			return notChanged(err)
 		}
 		return nil
 	})
-	var wrong *amtp.Error
-	switch {
-	case errors.As(err, &wrong):
-		return amtp.Agent{}, wrong
-	case err != nil:
-		return amtp.Agent{}, s.gone(err, name)
+	if err == nil {
+		s.followed(ctx, &before, &changed)
+		view := View(&changed, s.Now(), true)
+		view.PushSecret = pushSecret
+		if changed.Target == "" && before.Target != "" {
+			s.forgetEndpoint(ctx, a.ID)
+		}
+		return view, nil
 	}
-	return View(&changed, s.Now(), true), nil
+	if pushSecret != "" { // nobody has seen it
+		s.forgetEndpoint(context.WithoutCancel(ctx), a.ID)
+	}
+	var wrong *amtp.Error
+	if errors.As(err, &wrong) {
+		return amtp.Agent{}, wrong
+	}
+	return amtp.Agent{}, s.gone(err, name)
+}
+
+// apply changes an agent as the update says, and reports what is wrong with the
+// agent that comes of it.
+func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
+	set(&a.DeliveryMode, u.DeliveryMode)
+	set(&a.Description, u.Description)
+	set(&a.Role, u.Role)
+	set(&a.Capabilities, u.Capabilities)
+	set(&a.SupportedSchemas, u.SupportedSchemas)
+	set(&a.Listed, u.Listed)
+	target, headers := "", map[string]string(nil)
+	set(&target, u.PushTarget)
+	set(&headers, u.PushHeaders)
+	set(&a.Target, u.PushTarget)
+	if err := check(a); err != nil {
+		return err
+	}
+	return s.checkPush(a, target, headers)
+}
+
+func notChanged(err error) *amtp.Error {
+	return amtp.Errorf(amtp.CodeInvalidRequest, "The agent was not changed: %v.", err)
 }
 
 func set[T any](to *T, from *T) {
@@ -216,6 +270,10 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 	if err := s.Store.RemoveAgent(ctx, a.ID, s.Now()); err != nil {
 		return amtp.Address{}, s.gone(err, name)
 	}
+	if a.Target != "" {
+		s.forgetEndpoint(ctx, a.ID)
+		s.Queue.Hurry(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
+	}
 	return a.Address, nil
 }
 
@@ -227,14 +285,18 @@ func (s *Agents) gone(err error, name string) *amtp.Error {
 }
 
 // View is an agent as it is shown. Strangers see the day of its last activity,
-// the agent itself and the administrator the minute.
+// the agent itself and the administrator the minute, and where it receives.
 func View(a *gateway.Agent, now time.Time, exact bool) amtp.Agent {
 	last := a.LastActive
 	if !exact {
 		last = last.Truncate(24 * time.Hour)
 	}
+	target := a.Target
+	if !exact {
+		target = ""
+	}
 	return amtp.Agent{
-		Address: a.Address, DeliveryMode: a.DeliveryMode, Description: a.Description, Role: a.Role,
+		Address: a.Address, DeliveryMode: a.DeliveryMode, PushTarget: target, Description: a.Description, Role: a.Role,
 		Capabilities: orEmpty(a.Capabilities), SupportedSchemas: orEmpty(a.SupportedSchemas),
 		CreatedAt: amtp.Time{Time: a.CreatedAt}, LastActive: amtp.Time{Time: last},
 		Active: a.Active(now), Listed: a.Listed,

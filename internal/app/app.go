@@ -24,8 +24,10 @@ import (
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -39,7 +41,9 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 	queue    *queue.Queue
-	peers    *access.Peers // nil without a domain of its own, like keys
+	seal     gateway.Seal
+	targets  outbound.Options // where agents may have messages pushed
+	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
@@ -103,8 +107,9 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	domain := a.cfg.Server.Domain
 	return &httpapi.Server{
 		Intake: in,
-		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping},
-		Store:  a.store,
+		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping,
+			Seal: a.seal, Targets: a.targets, Queue: a.queue},
+		Store: a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
 		Peers:      a.peers,

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/courier"
+	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/report"
 )
@@ -53,18 +56,34 @@ func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, time.Now, a.log)
+	if err := a.federate(couriers); err != nil {
+		return err
+	}
+	var err error
+	if a.targets, err = pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
+		return err
+	}
+	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in, Queue: a.queue, Log: a.log, Now: time.Now}
+	return nil
+}
+
+// federate opens the seal and, for a gateway with a domain of its own, what it
+// needs for other domains.
+func (a *App) federate(couriers courier.Router) (err error) {
 	if !a.cfg.Federated() {
-		return nil
+		a.seal, err = openSeal(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
+		return err
 	}
 	out, err := newOutside(a.cfg, amtp.SoftwareVersion())
 	if err != nil {
 		return err
 	}
 	known := records{out}
-	a.keys = &access.Keyring{Store: a.store, Domain: domain, Records: known, Now: time.Now}
+	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: time.Now}
 	if err := loadKeys(a.cfg.DataDir, a.keys); err != nil {
 		return err
 	}
+	a.seal = a.keys.Seal
 	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
 	return nil

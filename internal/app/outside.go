@@ -39,20 +39,10 @@ func newOutside(cfg config.Config, version string) (*outside, error) {
 			allow = append(allow, ruleFor(txt)...)
 		}
 	}
-	resolver := &discovery.DNS{Servers: discovery.System, Timeout: cfg.DNS.Timeout}
-	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, MinTLS: cfg.TLS.MinVersion, Version: version}
-	if servers := cfg.DNS.Resolvers; len(servers) > 0 {
-		resolver.Servers = func() ([]netip.AddrPort, error) { return servers, nil }
-		o.Lookup = resolver.Addresses
-	}
-	if file := cfg.Outbound.CAFile; file != "" {
-		pem, err := os.ReadFile(file)
-		if err == nil {
-			o.Roots, err = outbound.Roots(pem)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read outbound.ca_file: %w", err)
-		}
+	resolver := newResolver(cfg)
+	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, Version: version}
+	if err := trust(&o, cfg, resolver); err != nil {
+		return nil, err
 	}
 	d := discovery.Options{Resolver: resolver, Static: table, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
 	if cfg.DNS.MockMode {
@@ -63,6 +53,42 @@ func newOutside(cfg config.Config, version string) (*outside, error) {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
 	return &outside{client: outbound.New(o), domains: domains, strangers: discovery.NewBudget(domains)}, nil
+}
+
+// pushes says where the endpoints of agents may be. Agents choose them, so that
+// only the operator's own rules count, and not those for the gateways of others.
+func pushes(cfg config.Config, version string) (outbound.Options, error) {
+	o := outbound.Options{PlainAllowed: true, Version: version}
+	for _, rule := range cfg.Outbound.Allow {
+		o.Allow = append(o.Allow, outbound.Rule(rule))
+	}
+	return o, trust(&o, cfg, newResolver(cfg))
+}
+
+func newResolver(cfg config.Config) *discovery.DNS {
+	resolver := &discovery.DNS{Servers: discovery.System, Timeout: cfg.DNS.Timeout}
+	if servers := cfg.DNS.Resolvers; len(servers) > 0 {
+		resolver.Servers = func() ([]netip.AddrPort, error) { return servers, nil }
+	}
+	return resolver
+}
+
+// trust says whom calls believe: which names and which authorities.
+func trust(o *outbound.Options, cfg config.Config, resolver *discovery.DNS) error {
+	o.MinTLS = cfg.TLS.MinVersion
+	if len(cfg.DNS.Resolvers) > 0 {
+		o.Lookup = resolver.Addresses
+	}
+	if file := cfg.Outbound.CAFile; file != "" {
+		pem, err := os.ReadFile(file)
+		if err == nil {
+			o.Roots, err = outbound.Roots(pem)
+		}
+		if err != nil {
+			return fmt.Errorf("read outbound.ca_file: %w", err)
+		}
+	}
+	return nil
 }
 
 // ruleFor lifts calls to the gateway of a record that the operator wrote: he

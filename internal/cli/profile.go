@@ -94,9 +94,7 @@ func (p *program) printProfiles(id *identity) error {
 		p.printf("No profiles.\n")
 	}
 	names, addresses := 0, 0
-	for i, l := range list {
-		l.AgentAddress = firstOf(l.AgentAddress, "(not set up)")
-		list[i] = l
+	for _, l := range list {
 		names, addresses = max(names, len(l.Name)), max(addresses, len(l.AgentAddress))
 	}
 	for _, l := range list {

@@ -32,11 +32,7 @@ object {"line": …}.`,
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			shown, err := p.showLogs(ctx, m.logs(strconv.Itoa(lines), follow))
-			if err == nil && !shown && lines > 0 && !follow {
-				p.notef("There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
-			}
-			return err
+			return p.showLogs(ctx, m.logs(strconv.Itoa(lines), follow))
 		},
 	}
 	serviceFlag(cmd, &system)
@@ -46,9 +42,8 @@ object {"line": …}.`,
 }
 
 // showLogs prints what a command of the manager prints, line by line: a log may
-// repeat what strangers sent, such as the path of a request. It reports whether
-// there was one.
-func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err error) {
+// repeat what strangers sent, such as the path of a request.
+func (p *program) showLogs(ctx context.Context, argv []string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stderr = p.environ, p.stderr
 	cmd.WaitDelay = time.Second
@@ -57,20 +52,19 @@ func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err 
 		err = cmd.Start()
 	}
 	if err != nil {
-		return shown, noLog(argv, err)
+		return noLog(argv, err)
 	}
 	for r := bufio.NewReader(out); err == nil; {
 		var line string
 		line, err = r.ReadString('\n')
 		if line != "" {
 			p.printLogLine(line)
-			shown = true
 		}
 	}
 	if err = cmd.Wait(); err != nil && ctx.Err() == nil { // with --follow it ends by being stopped
-		return shown, noLog(argv, err)
+		return noLog(argv, err)
 	}
-	return shown, nil
+	return nil
 }
 
 func noLog(argv []string, err error) error {

@@ -67,7 +67,7 @@ func (a *attempt) judge() gateway.Carriage {
 		return a.all(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (403)", a.domain))
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly:
 		o := later("the gateway of %s answered %d", a.domain, code)
-		o.RetryAfter = a.retryAfter()
+		o.RetryAfter = retryAfter(a.header, a.now)
 		return a.all(o)
 	case code == http.StatusTooManyRequests, code >= 500:
 		return a.unwell()
@@ -147,7 +147,7 @@ func (a *attempt) refused(r *reply) gateway.Outcome {
 // unwell is an answer that says that nothing goes there now.
 func (a *attempt) unwell() gateway.Carriage {
 	o := later("the gateway of %s cannot take messages now (%d)", a.domain, a.status)
-	o.RetryAfter = a.retryAfter()
+	o.RetryAfter = retryAfter(a.header, a.now)
 	c := a.all(o)
 	c.Down, c.Pause = true, o.RetryAfter
 	return c
@@ -156,15 +156,12 @@ func (a *attempt) unwell() gateway.Carriage {
 // unreachable is what came of a post without an answer, or with half of one. The
 // error's own text has addresses of machines in it.
 func (a *attempt) unreachable(err error) gateway.Carriage {
-	var unknown x509.UnknownAuthorityError
-	var wrongName x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var slow net.Error
 	o := later("the gateway of %s cannot be reached", a.domain)
 	switch {
 	case errors.Is(err, outbound.ErrForbidden):
 		o.Reason = fmt.Sprintf("the gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow", a.domain)
-	case errors.As(err, &unknown), errors.As(err, &wrongName), errors.As(err, &invalid):
+	case isCertificate(err):
 		o.Reason = fmt.Sprintf("the gateway of %s has a certificate that is not valid for it", a.domain)
 	case errors.As(err, &slow) && slow.Timeout():
 		o.Reason = fmt.Sprintf("the gateway of %s did not answer in time", a.domain)
@@ -174,6 +171,15 @@ func (a *attempt) unreachable(err error) gateway.Carriage {
 	return c
 }
 
+// isCertificate reports whether a call was not made because of the other side's
+// certificate.
+func isCertificate(err error) bool {
+	var unknown x509.UnknownAuthorityError
+	var wrongName x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &unknown) || errors.As(err, &wrongName) || errors.As(err, &invalid)
+}
+
 func isJSON(h http.Header) bool {
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(media), "application/json")
@@ -181,14 +187,14 @@ func isJSON(h http.Header) bool {
 
 // retryAfter reads the Retry-After header: seconds or a date. 0 is none. RFC 9110
 // §10.2.3.
-func (a *attempt) retryAfter() time.Duration {
+func retryAfter(h http.Header, now time.Time) time.Duration {
 	const most = 30 * 24 * 3600
-	value := a.header.Get("Retry-After")
+	value := h.Get("Retry-After")
 	if s, err := strconv.ParseUint(value, 10, 63); err == nil {
 		return time.Duration(min(s, most)) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil && at.After(a.now) {
-		return min(at.Sub(a.now), most*time.Second)
+	if at, err := http.ParseTime(value); err == nil && at.After(now) {
+		return min(at.Sub(now), most*time.Second)
 	}
 	return 0
 }

@@ -114,14 +114,10 @@ func New(o Options) (*Finder, error) {
 // If ctx ends first the error is ErrTemporary, and the answer is remembered
 // all the same when it comes.
 func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error) {
-	return f.gateway(ctx, domain, free)
-}
-
-func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Found, error) {
 	if c, ok := f.static.gateways[domain]; ok {
 		return Found{Capabilities: c, DiscoveredAt: f.now(), Source: FromStatic}, nil
 	}
-	k, err := f.gateways.get(ctx, string(domain), pay)
+	k, err := f.gateways.get(ctx, string(domain))
 	if err != nil {
 		return Found{}, err
 	}
@@ -133,10 +129,6 @@ func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Fo
 // [*amtp.SignatureError] in the chain of the error. A key that was revoked is
 // returned as such. ctx as in [Finder.Gateway].
 func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
-	return f.key(ctx, domain, selector, free)
-}
-
-func (f *Finder) key(ctx context.Context, domain amtp.Domain, selector string, pay payer) (amtp.KeyRecord, error) {
 	name, err := keyName(domain, selector)
 	if err != nil {
 		return amtp.KeyRecord{}, err
@@ -144,7 +136,7 @@ func (f *Finder) key(ctx context.Context, domain amtp.Domain, selector string, p
 	if k, ok := f.static.keys[name]; ok {
 		return k, nil
 	}
-	k, err := f.keys.get(ctx, name, pay)
+	k, err := f.keys.get(ctx, name)
 	return k.value, err
 }
 

@@ -25,11 +25,12 @@ func (c *call) decode(v any, optional bool) *amtp.Error {
 }
 
 // newAgent is a registration as clients write it. Members that other gateways'
-// tools send with zero values are tolerated.
+// tools send with zero values are tolerated; headers is how those name
+// push_headers.
 type newAgent struct {
 	amtp.NewAgent
-	APIKey     string `json:"api_key"`
-	PushTarget string `json:"push_target"`
+	APIKey  string            `json:"api_key"`
+	Headers map[string]string `json:"headers"`
 }
 
 // register makes an agent.
@@ -42,6 +43,13 @@ func (s *Server) register(c *call) {
 	if n.APIKey != "" {
 		c.fail(amtp.Errorf(amtp.CodeRegistrationFailed, "The gateway makes the keys; register without api_key."))
 		return
+	}
+	if len(n.Headers) > 0 {
+		if len(n.PushHeaders) > 0 {
+			c.fail(amtp.Errorf(amtp.CodeRegistrationFailed, "The agent was not registered: headers is another name of push_headers; give one of them."))
+			return
+		}
+		n.PushHeaders = n.Headers
 	}
 	result, created, refused := s.Agents.Register(c.r.Context(), c.principal, n.NewAgent, shownKey(c.r))
 	status := http.StatusOK
@@ -106,6 +114,19 @@ func (s *Server) revokeKey(c *call) {
 	kid := c.r.PathValue("kid")
 	address, refused := s.Agents.RevokeKey(c.r.Context(), c.principal, c.r.PathValue("name"), kid)
 	c.answer(http.StatusOK, map[string]any{"message": "Key revoked", "id": kid, "address": address}, refused)
+}
+
+// renewPushSecret gives a push agent's endpoint a new secret.
+func (s *Server) renewPushSecret(c *call) {
+	var wish struct {
+		AtOnce bool `json:"at_once"`
+	}
+	if refused := c.decode(&wish, true); refused != nil {
+		c.fail(refused)
+		return
+	}
+	issued, refused := s.Agents.RenewPushSecret(c.r.Context(), c.principal, c.r.PathValue("name"), wish.AtOnce)
+	c.answer(http.StatusCreated, issued, refused)
 }
 
 // whoAmI tells an agent what its key stands for.

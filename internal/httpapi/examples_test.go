@@ -40,6 +40,7 @@ var told = []struct {
 		{"listKeys", "bob"},
 		{"revokeKey", "bob"},
 		{"updateAgent", "bob"},
+		{"renewPushSecret", "bob"},
 		{"deleteAgent", "bob"},
 		{"resume", "admin"},
 	}},
@@ -138,6 +139,8 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`),
 	regexp.MustCompile(`^key_[0-9a-f]{12}$`),
 	regexp.MustCompile(`^amtp_[A-Za-z0-9_-]{43}$`),
+	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),
+	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),
 	regexp.MustCompile(`^[0-9]{8}(-[0-9]+)?(\._amtpkey\.shop\.example)?$`),
 	regexp.MustCompile(`^v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }

@@ -137,6 +137,10 @@ var matrix = map[string][]cell{
 	"DELETE /v1/admin/agents/{name}":    managed("", "", "ok"),
 	"POST /v1/admin/agents/{name}/keys": managed("/keys", "", "made"),
 	"GET /v1/admin/agents/{name}/keys":  managed("/keys", "", "ok"),
+	"POST /v1/admin/agents/{name}/push-secret": {
+		{"bob, who has an inbox", "/v1/admin/agents/bob/push-secret", "", "noadmin noadmin notadmin notadmin exists exists", "", ""},
+		{"nobody", "/v1/admin/agents/ghost/push-secret", "", "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+	},
 	"DELETE /v1/admin/agents/{name}/keys/{kid}": {
 		{"bob's key", "/v1/admin/agents/bob/keys/{kid}", "", "noadmin noadmin notadmin notadmin ok ok", "", "nobody's key"},
 		{"nobody's key", "/v1/admin/agents/ghost/keys/{kid}", "", "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},

@@ -32,6 +32,7 @@ type target struct {
 type gate struct {
 	allow []Rule
 	plain bool
+	ruled bool // only where a rule leads
 }
 
 // filter returns those of the addresses that may be connected to, at most
@@ -66,6 +67,9 @@ func (g *gate) judge(t target, addr netip.Addr) error {
 	}
 	if special {
 		return forbid("%s is at %s, %s", t.host, addr, why)
+	}
+	if g.ruled {
+		return forbid("plain http to a public address")
 	}
 	if t.port == portHTTPS || g.plain && t.port == portHTTP {
 		return nil

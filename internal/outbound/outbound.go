@@ -57,6 +57,9 @@ type Options struct {
 	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
 	// is spoken.
 	PlainHTTP bool
+	// PlainAllowed allows http URLs to where a rule of Allow leads that names a
+	// host or a network, and nowhere else.
+	PlainAllowed bool
 	// Roots are the authorities that servers' certificates may come from; nil
 	// means those of the system. See [Roots].
 	Roots *x509.CertPool
@@ -80,34 +83,14 @@ type Options struct {
 // cause has [ErrForbidden] or [ErrTooLarge] in its chain; a redirect is
 // returned as the answer that it is.
 func New(o Options) *http.Client {
-	d := &dialer{
-		gate:   gate{allow: o.Allow, plain: o.PlainHTTP},
-		lookup: o.Lookup,
-	}
-	if d.lookup == nil {
-		d.lookup = systemLookup
-	}
 	t := &transport{
 		plain:   o.PlainHTTP,
 		agent:   "AMTP/1.0 (amtp/" + cmp.Or(o.Version, "dev") + ")",
 		maxBody: cmp.Or(o.MaxBody, bodyBytes),
-		http: &http.Transport{
-			Proxy:       nil, // a proxy would choose the address
-			DialContext: d.dial,
-			TLSClientConfig: &tls.Config{
-				RootCAs:    o.Roots,
-				MinVersion: cmp.Or(o.MinTLS, tls.VersionTLS13),
-			},
-			ForceAttemptHTTP2:      true,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingFor},
-			TLSHandshakeTimeout:    tlsTime,
-			ResponseHeaderTimeout:  headerTime,
-			MaxResponseHeaderBytes: headerBytes,
-			DisableCompression:     true, // the limit counts the bytes that arrive
-			MaxIdleConns:           idleConnections,
-			MaxIdleConnsPerHost:    idlePerHost,
-			IdleConnTimeout:        idleTime,
-		},
+		http:    o.connections(o.gate()),
+	}
+	if o.PlainAllowed && !o.PlainHTTP {
+		t.allowed = o.connections(o.plainGate())
 	}
 	return &http.Client{
 		Transport: t,
@@ -115,6 +98,31 @@ func New(o Options) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
+	}
+}
+
+// connections makes and keeps connections that the gate lets pass.
+func (o Options) connections(g gate) *http.Transport {
+	d := &dialer{gate: g, lookup: o.Lookup}
+	if d.lookup == nil {
+		d.lookup = systemLookup
+	}
+	return &http.Transport{
+		Proxy:       nil, // a proxy would choose the address
+		DialContext: d.dial,
+		TLSClientConfig: &tls.Config{
+			RootCAs:    o.Roots,
+			MinVersion: cmp.Or(o.MinTLS, tls.VersionTLS13),
+		},
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingFor},
+		TLSHandshakeTimeout:    tlsTime,
+		ResponseHeaderTimeout:  headerTime,
+		MaxResponseHeaderBytes: headerBytes,
+		DisableCompression:     true, // the limit counts the bytes that arrive
+		MaxIdleConns:           idleConnections,
+		MaxIdleConnsPerHost:    idlePerHost,
+		IdleConnTimeout:        idleTime,
 	}
 }
 

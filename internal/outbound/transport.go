@@ -4,11 +4,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // transport sends requests within the limits.
 type transport struct {
 	http    *http.Transport
+	allowed *http.Transport // for http URLs where only rules open them, or nil
 	plain   bool
 	agent   string
 	maxBody int64
@@ -24,7 +26,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", t.agent)
-	res, err := t.http.RoundTrip(r)
+	res, err := t.through(r).RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -32,19 +34,36 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
+// through returns the connections for a request.
+func (t *transport) through(r *http.Request) *http.Transport {
+	if t.allowed != nil && r.URL.Scheme == "http" {
+		return t.allowed
+	}
+	return t.http
+}
+
 // judge refuses URLs for which there is nothing to ask.
 func (t *transport) judge(r *http.Request) error {
+	return judgeURL(r.URL, t.plain || t.allowed != nil)
+}
+
+func judgeURL(u *url.URL, plain bool) error {
 	switch {
-	case r.URL.Scheme != "https" && (r.URL.Scheme != "http" || !t.plain):
-		return forbid("%q is not https", r.URL.Scheme)
-	case r.URL.User != nil:
+	case u.Scheme != "https" && (u.Scheme != "http" || !plain):
+		return forbid("%q is not https", u.Scheme)
+	case u.User != nil:
 		return forbid("the URL has a user name")
 	}
 	return nil
 }
 
 // CloseIdleConnections closes the connections that wait for another call.
-func (t *transport) CloseIdleConnections() { t.http.CloseIdleConnections() }
+func (t *transport) CloseIdleConnections() {
+	t.http.CloseIdleConnections()
+	if t.allowed != nil {
+		t.allowed.CloseIdleConnections()
+	}
+}
 
 // limited is a body that ends in an error when it is longer than it may be.
 type limited struct {

@@ -26,6 +26,8 @@ type Store interface {
 	Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error)
 	Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error)
 	Settle(context.Context, gateway.Settlement) error
+	JobsPage(context.Context, gateway.JobFilter) (gateway.JobPage, error)
+	Hasten(ctx context.Context, job gateway.JobID, now time.Time) error
 }
 
 // Queue works on the jobs of one store. Run must be called once.
@@ -49,8 +51,8 @@ type Queue struct {
 // attempt: nobody else may begin while an answer can still come.
 const (
 	maxLeased   = 512
-	maxMemory   = 128 << 20 // bytes of messages in memory, all copies of them
-	maxShare    = 32 << 20  // of these, for one destination: all copies of the largest message
+	maxMemory   = 64 << 20 // bytes of messages in memory
+	maxShare    = 16 << 20 // of these, for one destination: more than one message has
 	leaseTime   = 2 * time.Minute
 	attemptTime = 90 * time.Second
 	// pollTime is how often the store is asked for what no bell told of.

@@ -1,0 +1,216 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Targets says which endpoints the gateway would ever push to. outbound.Options
+// is one. It asks nobody.
+type Targets interface {
+	Check(*url.URL) error
+}
+
+// Hurrier has what waits for a destination tried now. queue.Queue is one.
+type Hurrier interface {
+	Hurry(context.Context, gateway.Destination)
+}
+
+// Bounds of what an agent says about its endpoint.
+const (
+	maxTarget      = 2048 // bytes
+	maxHeaders     = 16
+	maxHeaderName  = 64   // bytes
+	maxHeaderValue = 4096 // bytes
+	maxHeaderBytes = 8192 // bytes of all of them
+)
+
+// forbidden are the headers of a push that are not the agent's to write: they
+// would change what is sent, where it goes, or what the gateway says of it.
+var forbidden = map[string]bool{
+	"host": true, "content-length": true, "content-type": true, "content-encoding": true, "transfer-encoding": true,
+	"connection": true, "keep-alive": true, "upgrade": true, "te": true, "trailer": true, "expect": true,
+	"accept": true, "accept-encoding": true, "user-agent": true, "via": true, "forwarded": true,
+}
+
+var forbiddenBeginnings = []string{"webhook-", "x-amtp-", "proxy-", "x-forwarded-", "sec-", ":"}
+
+// checkPush reports what is wrong with how the agent wants to be reached.
+func (s *Agents) checkPush(a *gateway.Agent, target string, headers map[string]string) error {
+	if a.DeliveryMode != "push" {
+		if target != "" || len(headers) > 0 {
+			return errors.New("push_target and push_headers are for delivery_mode push")
+		}
+		return nil
+	}
+	if a.Target == "" {
+		return errors.New("delivery_mode push needs push_target, the URL of the agent's endpoint")
+	}
+	if err := s.checkTarget(a.Target); err != nil {
+		return err
+	}
+	return checkHeaders(headers)
+}
+
+// checkTarget looks at a URL, which may have a token in it and is not repeated.
+func (s *Agents) checkTarget(target string) error {
+	if len(target) > maxTarget || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("push_target is a URL of up to 2048 visible ASCII characters")
+	}
+	u, err := url.Parse(target)
+	switch {
+	case err != nil || u.Opaque != "" || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("push_target is written https://HOST/PATH")
+	case u.User != nil:
+		return errors.New("push_target has no user name or password; put what your endpoint asks for into push_headers")
+	case u.Fragment != "" || strings.Contains(target, "#"):
+		return errors.New("push_target has no fragment")
+	}
+	if s.Targets.Check(u) != nil {
+		return errors.New("push_target must be https on port 443 of a public address; the gateway's operator allows others, and plain http, with outbound.allow")
+	}
+	return nil
+}
+
+func checkHeaders(headers map[string]string) error {
+	if len(headers) > maxHeaders {
+		return errors.New("push_headers has at most 16 headers")
+	}
+	seen, size := make(map[string]bool, len(headers)), 0
+	for name, value := range headers {
+		lower := strings.ToLower(name)
+		size += len(name) + len(value)
+		switch {
+		case !isToken(name) || len(name) > maxHeaderName:
+			return errors.New("a name in push_headers is a header's name of up to 64 characters")
+		case isForbidden(lower):
+			return errors.New("push_headers cannot have " + name + ", which the gateway writes itself")
+		case seen[lower]:
+			return errors.New("push_headers has " + name + " twice")
+		case len(value) > maxHeaderValue || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }):
+			return errors.New("a value in push_headers has at most 4096 bytes of visible ASCII and spaces")
+		case strings.Trim(value, " \t") != value:
+			return errors.New("a value in push_headers does not begin or end with a space")
+		}
+		seen[lower] = true
+	}
+	if size > maxHeaderBytes {
+		return errors.New("push_headers has at most 8192 bytes in all")
+	}
+	return nil
+}
+
+func isForbidden(lower string) bool {
+	for _, begin := range forbiddenBeginnings {
+		if strings.HasPrefix(lower, begin) {
+			return true
+		}
+	}
+	return forbidden[lower]
+}
+
+// isToken reports whether s is a token of RFC 9110 §5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", r)
+	})
+}
+
+// turnToPush makes a new agent a push agent, once its secret is kept. When that
+// cannot be, the agent is taken back: its registration was not answered.
+func (s *Agents) turnToPush(ctx context.Context, a gateway.Agent, headers map[string]string) (gateway.Agent, string, error) {
+	secret, err := s.keepEndpoint(ctx, a.ID, &headers)
+	if err == nil {
+		a, err = s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
+			a.DeliveryMode = "push"
+			return nil
+		})
+	}
+	if err != nil {
+		after := context.WithoutCancel(ctx)
+		_ = s.Store.RemoveAgent(after, a.ID, s.Now())
+		s.forgetEndpoint(after, a.ID)
+	}
+	return a, secret, err
+}
+
+// keepEndpoint stores the headers of an agent's endpoint, nil for those that it
+// has, and a secret if it has none, which it returns.
+func (s *Agents) keepEndpoint(ctx context.Context, id gateway.AgentID, headers *map[string]string) (made string, err error) {
+	err = s.changeEndpoint(ctx, id, func(e *gateway.Endpoint) error {
+		made = ""
+		if len(e.Secrets) == 0 {
+			made = e.Renew(s.Now(), 0)
+		}
+		if headers != nil {
+			e.Headers = *headers
+		}
+		return nil
+	})
+	return made, err
+}
+
+// changeEndpoint has change applied to what is kept for an agent's endpoint: an
+// empty one where nothing is kept, or what is kept cannot be opened any more.
+func (s *Agents) changeEndpoint(ctx context.Context, id gateway.AgentID, change func(*gateway.Endpoint) error) error {
+	return s.Store.ChangeSecrets(ctx, gateway.EndpointKind(id), func(list []gateway.Secret) ([]gateway.Secret, error) {
+		e, err := gateway.OpenEndpoint(s.Seal, id, list)
+		if err != nil && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrSealed) {
+			return nil, err
+		}
+		if err := change(&e); err != nil {
+			return nil, err
+		}
+		sealed, err := e.Seal(s.Seal, id, s.Now())
+		return []gateway.Secret{sealed}, err
+	})
+}
+
+// forgetEndpoint removes what is kept for the endpoint of an agent that has none
+// any more. What a crash leaves of it is sealed and nobody's.
+func (s *Agents) forgetEndpoint(ctx context.Context, id gateway.AgentID) {
+	_ = s.Store.ChangeSecrets(ctx, gateway.EndpointKind(id), func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
+}
+
+// RenewPushSecret gives the endpoint of an agent a new secret. The one before it
+// signs beside it for a day, unless at once is set.
+func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string, atOnce bool) (amtp.IssuedPushSecret, *amtp.Error) {
+	a, refused := s.named(p, name)
+	if refused != nil {
+		return amtp.IssuedPushSecret{}, refused
+	}
+	if a.DeliveryMode != "push" {
+		return amtp.IssuedPushSecret{}, amtp.Errorf(amtp.CodeConflict,
+			"%s gets its messages in its inbox, so there is nothing to sign. It gets an endpoint with: amtp agent update --push URL", a.Address)
+	}
+	issued := amtp.IssuedPushSecret{Address: a.Address, Message: "Push secret renewed; it is shown this once"}
+	overlap := gateway.SecretOverlap
+	if atOnce {
+		overlap = 0
+	}
+	err := s.changeEndpoint(ctx, a.ID, func(e *gateway.Endpoint) error {
+		now := s.Now()
+		if issued.PreviousUntil = (amtp.Time{}); len(e.Secrets) > 0 && !atOnce {
+			issued.PreviousUntil = amtp.Time{Time: now.Add(overlap)}
+		}
+		issued.PushSecret = e.Renew(now, overlap)
+		return nil
+	})
+	if err != nil {
+		return amtp.IssuedPushSecret{}, gateway.Refusal(err)
+	}
+	s.Queue.Hurry(ctx, gateway.PushTo(a.ID))
+	return issued, nil
+}
+
+// followed has what is under way go where the agent gets its messages now.
+func (s *Agents) followed(ctx context.Context, before, now *gateway.Agent) {
+	if before.DeliveryMode != now.DeliveryMode || before.Target != now.Target {
+		s.Queue.Hurry(ctx, gateway.PushTo(now.ID))
+	}
+}

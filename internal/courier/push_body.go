@@ -1,0 +1,69 @@
+package courier
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// expected are the members that the reference gateway pushes always, the
+// sender's with what stands for one that the sender did not write.
+var expected = []struct{ name, absent string }{
+	{"attachments", "null"}, {"coordination", "null"}, {"headers", "null"}, {"in_reply_to", `""`},
+	{"payload", "null"}, {"response_type", `""`}, {"schema", `""`}, {"subject", `""`},
+}
+
+// pushBody is what an endpoint receives: what the gateway knows of the message,
+// and then the sender's members as they arrived. It is what the inbox of a pull
+// agent shows, and has every member that the reference gateway pushes. AMTP §5.
+func pushBody(p *gateway.Parcel) ([]byte, error) {
+	e := &p.Envelope
+	written := make(map[string]bool)
+	b := append(make([]byte, 0, len(p.Body)+1024), '{')
+	for _, m := range []struct {
+		name  string
+		value any
+	}{
+		{"message_id", e.ID}, {"sender_message_id", e.GivenID}, {"version", amtp.Version}, {"sender", e.Sender}, {"recipient", p.Recipients[0].Recipient},
+		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"trust", e.Trust}, {"authentication", e.Authentication},
+	} {
+		written[m.name] = true
+		if m.value == amtp.MessageID("") {
+			continue
+		}
+		value, err := json.Marshal(m.value)
+		if err != nil {
+			return nil, err
+		}
+		b = appendMember(b, m.name, value)
+	}
+	members, err := strictjson.Split(p.Body)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range expected {
+		b = appendMember(b, x.name, member(members, x.name, x.absent))
+		written[x.name] = true
+	}
+	for _, m := range members {
+		// In any case of letters: some readers do not tell them apart, and the
+		// last one would win.
+		if !written[strings.ToLower(m.Name)] {
+			b = appendMember(b, m.Name, m.Value)
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// member returns the value of a member, or what stands for none.
+func member(members []strictjson.Member, name, absent string) []byte {
+	for _, m := range members {
+		if m.Name == name && string(m.Value) != "null" {
+			return m.Value
+		}
+	}
+	return []byte(absent)
+}

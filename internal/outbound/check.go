@@ -1,0 +1,87 @@
+package outbound
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Check says of a URL that somebody wants to be called whether a client with
+// these options would ever call it. It asks nobody: where a name leads is seen
+// when the connection is made, and a name that leads to a private address passes
+// here and not there.
+func (o Options) Check(u *url.URL) error {
+	if err := judgeURL(u, o.PlainHTTP || o.PlainAllowed); err != nil {
+		return err
+	}
+	g, port := o.gate(), uint64(portHTTPS)
+	if u.Scheme == "http" {
+		port = portHTTP
+		if !o.PlainHTTP {
+			g = o.plainGate()
+		}
+	}
+	if number := u.Port(); number != "" {
+		var err error
+		if port, err = strconv.ParseUint(number, 10, 16); err != nil || port == 0 {
+			return forbid("%q is no port", number)
+		}
+	}
+	t := target{host: u.Hostname(), port: uint16(port)}
+	if t.host == "" {
+		return forbid("the URL has no host")
+	}
+	if addrs := literal(t.host); addrs != nil {
+		_, err := g.filter(t, addrs)
+		return err
+	}
+	if looksNumeric(t.host) {
+		return forbid("%q is neither a name nor an address as it is usually written", t.host)
+	}
+	return g.mayPass(t)
+}
+
+// literal returns the addresses of a host that is one, or that means this
+// machine everywhere.
+func literal(host string) []netip.Addr {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}
+	}
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	return nil
+}
+
+// mayPass reports whether there is an address at which the target would pass.
+func (g *gate) mayPass(t target) error {
+	if t.port == portHTTPS && !g.ruled || g.plain && t.port == portHTTP {
+		return nil
+	}
+	lifts := func(r Rule) bool {
+		return (r.Port == 0 || r.Port == t.port) && (r.Host == "" || r.Host == strings.ToLower(strings.TrimSuffix(t.host, ".")))
+	}
+	switch {
+	case slices.ContainsFunc(g.allow, lifts):
+		return nil
+	case g.ruled:
+		return forbid("plain http is not allowed there")
+	}
+	return forbid("port %d", t.port)
+}
+
+func (o Options) gate() gate { return gate{allow: o.Allow, plain: o.PlainHTTP} }
+
+// plainGate lets pass what a rule names; a rule that is a port alone opens that
+// port for https.
+func (o Options) plainGate() gate {
+	g := gate{ruled: true}
+	for _, r := range o.Allow {
+		if r.Host != "" || r.Prefix.IsValid() {
+			g.allow = append(g.allow, r)
+		}
+	}
+	return g
+}

@@ -1,0 +1,49 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"golang.org/x/sync/semaphore"
+)
+
+// Bounds of one Hurry. What is beyond them comes at its own time.
+const (
+	hurryTime  = 10 * time.Second
+	hurryJobs  = 10_000
+	hurryPage  = 500
+	hurryWidth = 64 // asked for at once, so that the store can commit them together
+)
+
+// Hurry has everything that waits for a destination tried now, because something
+// about it has changed. What is being tried at the moment is not tried again for
+// that.
+func (q *Queue) Hurry(ctx context.Context, d gateway.Destination) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hurryTime)
+	defer cancel()
+	q.Probe(d)
+	slots := semaphore.NewWeighted(hurryWidth)
+	for after, seen := gateway.JobID(0), 0; seen < hurryJobs; {
+		page, err := q.store.JobsPage(ctx, gateway.JobFilter{Destination: d, State: gateway.Retrying, After: after, Limit: hurryPage})
+		if err != nil {
+			q.complain(ctx, "the queue cannot be read", err)
+			return
+		}
+		for i := range page.Jobs {
+			after, seen = page.Jobs[i].ID, seen+1
+			if slots.Acquire(ctx, 1) != nil {
+				return
+			}
+			go func(job gateway.JobID) {
+				defer slots.Release(1)
+				// One that is gone or under way needs no hurry.
+				_ = q.store.Hasten(ctx, job, q.now())
+			}(after)
+		}
+		if !page.HasMore {
+			break
+		}
+	}
+	_ = slots.Acquire(ctx, hurryWidth) // all have ended, or the time has
+}
