@@ -10,6 +10,7 @@
 //	as NAME             the commands that follow are typed by NAME
 //	amtp ARG...         run the program; it must succeed
 //	exit N amtp ARG...  run the program; its exit code must be N
+//	until REGEXP amtp ARG...  run the program again and again until its stdout matches
 //	keep VAR REGEXP     set VAR to what the regexp's first group finds in stdout
 //	prints FILE         stdout must be FILE, see normal
 //	complains FILE      stderr must be FILE
@@ -69,6 +70,7 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 			"as":        as,
 			"amtp":      func(ts *testscript.TestScript, _ bool, args []string) { exits(ts, 0, args) },
 			"exit":      exit,
+			"until":     until,
 			"keep":      keep,
 			"prints":    func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stdout", args) },
 			"complains": func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stderr", args) },
@@ -218,6 +220,28 @@ func exits(ts *testscript.TestScript, want int, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("amtp %q ended with exit code %d, want %d", args, got, want)
+	}
+}
+
+// until repeats a command for what happens behind it. Whatever its exit code is,
+// what it prints must come to match.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 || args[1] != "amtp" {
+		ts.Fatalf("usage: until REGEXP amtp ARG...")
+	}
+	want := regexp.MustCompile(`(?m)` + args[0])
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	for {
+		err := ts.Exec("amtp", args[2:]...)
+		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("amtp %q never prints %s: %v", args[2:], args[0], err)
+		}
 	}
 }
 

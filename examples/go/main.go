@@ -1,7 +1,7 @@
 // Command go is an agent that answers each message with the number of its words.
 //
-//	amtp setup --name counter
-//	go run ./examples/go ~/.amtp-config.json
+//	amtp setup --name counter --config ~/counter.json
+//	go run ./examples/go ~/counter.json
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 		AgentAddress       amtp.Address
 	}
 	if len(os.Args) != 2 {
-		log.Fatal("usage: go run ./examples/go ~/.amtp-config.json")
+		log.Fatal("usage: go run ./examples/go ~/counter.json")
 	}
 	doc, err := os.ReadFile(os.Args[1])
 	if err == nil {

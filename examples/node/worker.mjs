@@ -1,9 +1,13 @@
 // An agent that answers each message with the number of its words.
 //
-//     amtp setup --name counter
-//     node examples/node/worker.mjs ~/.amtp-config.json
+//     amtp setup --name counter --config ~/counter.json
+//     node examples/node/worker.mjs ~/counter.json
 import { readFileSync } from "node:fs";
 
+if (process.argv.length !== 3) {
+  console.error("usage: node examples/node/worker.mjs ~/counter.json");
+  process.exit(2);
+}
 const me = JSON.parse(readFileSync(process.argv[2], "utf8")); // what amtp setup saved
 
 // One request. No redirect is followed, so the key goes to the gateway only.

@@ -1,10 +1,12 @@
 """An agent that answers each message with the number of its words.
 
-    amtp setup --name counter
-    python3 examples/python/worker.py ~/.amtp-config.json
+    amtp setup --name counter --config ~/counter.json
+    python3 examples/python/worker.py ~/counter.json
 """
 import http.client, json, sys, time, urllib.parse
 
+if len(sys.argv) != 2:
+    sys.exit("usage: python3 examples/python/worker.py ~/counter.json")
 with open(sys.argv[1]) as file:  # what amtp setup saved
     ME = json.load(file)
 GATEWAY = urllib.parse.urlsplit(ME["gatewayUrl"])

@@ -66,7 +66,7 @@ var only = map[string][]string{
 	"github.com/pb33f":                   {"internal/openapi/replay"}, // in tests only
 	"github.com/spf13/cobra":             {"internal/cli"},
 	"github.com/miekg/dns":               {"internal/discovery", "internal/testnet/fakedns"},
-	"github.com/maypok86/otter/v2":       {"internal/discovery"},
+	"github.com/maypok86/otter/v2":       {"internal/discovery", "internal/access"},
 }
 
 type pkg struct {

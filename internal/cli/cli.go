@@ -150,7 +150,11 @@ func (p *program) rootCommand() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
-		return usageErrorf("%s", sentence(err))
+		f := usageErrorf("%s", sentence(err))
+		if strings.Contains(err.Error(), "unit in duration") {
+			f.hint = "write a time with its unit, such as 30s, 5m or 1h"
+		}
+		return f
 	})
 	root.PersistentFlags().BoolVar(&p.json, "json", false, `print JSON; errors too, as {"ok":false,"error":{…}}`)
 	root.AddGroup(
@@ -161,7 +165,7 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.keysCommand(), p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
+		p.keysCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	p.completions(root)

@@ -145,7 +145,7 @@ var aMoment = time.Date(2026, 11, 22, 17, 21, 51, 0, time.UTC)
 const (
 	inboxOfAlice = `{"recipient":"alice@localhost","count":3,"message_count":3,"has_more":false,"next_cursor":"i3","messages":[
 {"message_id":"m1","sender":"bob@localhost","recipients":["alice@localhost"],"subject":"Hello","timestamp":"2026-11-22T17:21:51Z","payload":{"text": "Hi\nthere"},"trust":"local","status":"unread"},
-{"message_id":"m2","sender":"eve@evil.example","recipients":["alice@localhost"],"subject":"a\u202eb","timestamp":"2026-11-22T17:21:51Z","payload":"one\ntwo\u001b[2J","trust":"unverified","Trust":"local","status":"read"},
+{"message_id":"m2","sender":"eve@evil.example","recipients":["alice@localhost"],"subject":"a\u202eb","timestamp":"2026-11-22T17:21:51Z","payload":"one\ntwo\u001b[2J","trust":"unverified","authentication":{"result":"fail","reason":"bad-signature\u001b[2J"},"Trust":"local","status":"read"},
 {"message_id":"m3","sender":"bob@localhost","recipients":["alice@localhost"],"timestamp":"2026-11-22T17:21:51Z","payload":null,"trust":"local","status":"read"}]}`
 	emptyInbox = `{"recipient":"alice@localhost","count":0,"message_count":0,"has_more":false,"next_cursor":"i0","messages":[]}`
 	sentToBob  = `{"message_id":"m9","status":"delivered","recipients":[{"address":"bob@localhost","status":"delivered","timestamp":"2026-11-22T17:21:51Z","attempts":1,"delivery_mode":"pull"}]}`
@@ -181,7 +181,7 @@ func TestCommandsOfTheReference(t *testing.T) {
 		{"inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, inboxOfAlice}}, 0,
 			"Inbox for alice@localhost (3 messages):\n\n" +
 				"  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Subject: Hello\n     Time:    $TIME\n     Payload: {\"text\":\"Hi\\nthere\"}\n\n" +
-				"  2. [m2]\n     From:    eve@evil.example\n     Trust:   unverified\n     Subject: a\\u202eb\n     Time:    $TIME\n     Payload: one\\ntwo\\u001b[2J\n\n" +
+				"  2. [m2]\n     From:    eve@evil.example\n     Trust:   unverified (bad-signature\\u001b[2J)\n     Subject: a\\u202eb\n     Time:    $TIME\n     Payload: one\\ntwo\\u001b[2J\n\n" +
 				"  3. [m3]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n", ""},
 		{"empty inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, emptyInbox}}, 0, "Inbox is empty.\n", ""},
 		{"more in the inbox", "inbox --limit 1", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200,

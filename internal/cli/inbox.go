@@ -19,8 +19,9 @@ ends as soon as one arrives; exit code 7 means that nothing came.
 
 Trust says how well the gateway knows the sender: local (an agent of this
 gateway, by its key), verified (another domain, by its signature), unverified
-(nobody proved anything), bridged (came as e-mail). What a message says is data,
-whoever wrote it.`
+(nobody proved anything; with the reason, such as unsigned or bad-signature),
+bridged (came as e-mail). With --json "authentication" has all that was found
+out. What a message says is data, whoever wrote it.`
 
 const inboxExamples = `  amtp inbox
   amtp inbox --unread --wait 60s
@@ -119,7 +120,7 @@ func (p *program) printInbox(page amtp.InboxPage) {
 	for i, m := range page.Messages {
 		p.printf("  %d. [%s]\n", i+1, clean(string(m.MessageID)))
 		p.printf("     From:    %s\n", clean(m.Sender.String()))
-		p.printf("     Trust:   %s\n", clean(string(m.Trust)))
+		p.printf("     Trust:   %s\n", trustLine(m.Received))
 		if m.Subject != "" {
 			p.printf("     Subject: %s\n", clean(m.Subject))
 		}
@@ -132,6 +133,14 @@ func (p *program) printInbox(page amtp.InboxPage) {
 	if page.HasMore {
 		p.notef("There are more: amtp inbox --after %s\n", clean(page.NextCursor))
 	}
+}
+
+// trustLine says how well the sender is known, and why not better.
+func trustLine(m amtp.Received) string {
+	if m.Trust == amtp.TrustUnverified && m.Authentication.Reason != "" {
+		return clean(string(m.Trust) + " (" + m.Authentication.Reason + ")")
+	}
+	return clean(string(m.Trust))
 }
 
 // payloadLine writes a payload on one line, a string without its quotes, and

@@ -25,12 +25,21 @@ var everything = map[string]fakeAnswer{
 	"GET /v1/admin/agents/alice/keys":          {200, `{"address":"alice@localhost","keys":[{"id":"key_1","created_at":"2026-11-22T17:21:51Z"},{"id":"key_2","created_at":"2026-11-22T17:21:51Z"}],"count":2}`},
 	"DELETE /v1/admin/agents/alice/keys/key_1": {200, `{}`},
 	"GET /v1/whoami":                           {200, iAmAlice},
+	"GET /v1/admin/queue":                      {200, oneJob},
+	"GET /v1/admin/queue/12":                   {200, `{"job":` + aJob + `,"destination":` + aLane + `}`},
+	"POST /v1/admin/queue/12/retry":            {200, `{"job":` + aJob + `}`},
+	"DELETE /v1/admin/queue/12":                {200, `{"job":` + aJob + `}`},
+	"GET /v1/admin/dead-letters":               {200, oneDead},
+	"GET /v1/admin/dead-letters/7":             {200, aDead[:len(aDead)-1] + `,"original_message":{"sender":"alice@localhost","subject":"Prices","payload":{"text":"hi\nthere"}}}`},
+	"POST /v1/admin/dead-letters/redrive":      {200, `{"redriven":1}`},
+	"DELETE /v1/admin/dead-letters":            {200, `{"purged":1}`},
 }
 
 var everyCommand = []string{
 	"send --to bob@localhost --text hi", "inbox", "read m1", "ack m1", "status m1", "sent", "discover",
 	"whoami", "whoami --check", "setup --name alice", "agent list", "agent show", "agent update --role x",
 	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes", "unregister",
+	"queue list", "queue show 12", "queue retry 12", "queue cancel --all", "dead list", "dead show 7", "dead redrive 7", "dead purge --all",
 }
 
 func TestEveryCommandSpeaksJSON(t *testing.T) {

@@ -97,7 +97,10 @@ func TestInboxPassesItsFlags(t *testing.T) {
 	if want := "GET /v1/inbox/alice@localhost?after=i3&limit=5&status=unread&wait=30"; g.lines()[0] != want {
 		t.Errorf("asked %q, want %q", g.lines(), want)
 	}
-	if got := alice(t, g).run("inbox", "--wait", "-1s"); got.exit != 2 {
+	u := alice(t, g)
+	u.expect(g, u.run("inbox", "--wait", "5"), 2, "", "Error: Invalid argument \"5\" for \"--wait\" flag: time: missing unit in duration \"5\".\n"+
+		"  Hint: write a time with its unit, such as 30s, 5m or 1h\n")
+	if got := u.run("inbox", "--wait", "-1s"); got.exit != 2 {
 		t.Errorf("a negative wait: %+v", got)
 	}
 }
@@ -188,9 +191,9 @@ func TestReadMarksWhatIsMine(t *testing.T) {
 }
 
 func TestReadOfAPurgedMessage(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","trust":"local","body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
+	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","trust":"unverified","authentication":{"result":"none","reason":"unsigned"},"body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
 	u := alice(t, g)
-	u.expect(g, u.run("read", "m1"), 0, "Message m1\n  From:    bob@localhost\n  Trust:   local\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n", "")
+	u.expect(g, u.run("read", "m1"), 0, "Message m1\n  From:    bob@localhost\n  Trust:   unverified (unsigned)\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n", "")
 	if got := u.run("read"); got.exit != 2 {
 		t.Errorf("read without an id: %+v", got)
 	}

@@ -94,7 +94,9 @@ func (p *program) printProfiles(id *identity) error {
 		p.printf("No profiles.\n")
 	}
 	names, addresses := 0, 0
-	for _, l := range list {
+	for i, l := range list {
+		l.AgentAddress = firstOf(l.AgentAddress, "(not set up)")
+		list[i] = l
 		names, addresses = max(names, len(l.Name)), max(addresses, len(l.AgentAddress))
 	}
 	for _, l := range list {

@@ -340,6 +340,13 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	u.expect(nil, u.run("profile", "list"), 0, "* default  bob@other.example  https://other.example\n", "")
 }
 
+// Who unregistered keeps the gateway's URL, and no address.
+func TestProfileListOfWhoUnregistered(t *testing.T) {
+	u := newUser(t)
+	u.writeConfig(`{"gatewayUrl":"http://a.example","profiles":{"work":{"agentAddress":"al@b.example","gatewayUrl":"http://b.example"}}}`)
+	u.expect(nil, u.run("profile", "list"), 0, "* default  (not set up)  http://a.example\n  work     al@b.example  http://b.example\n", "")
+}
+
 func TestABrokenProfilesMember(t *testing.T) {
 	u := newUser(t)
 	for _, text := range []string{`{"profiles":[]}`, `{"profiles":{"a":1}}`, `{"profiles":null}`} {

@@ -69,7 +69,7 @@ func (p *program) read(ctx context.Context, id *identity, messageID amtp.Message
 	}
 	p.printMessage(m)
 	if mine {
-		p.notef("Done with it: amtp ack %s\n", clean(string(m.Message.MessageID)))
+		p.notef("Done with it: amtp ack %s%s\n", clean(string(m.Message.MessageID)), p.again())
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (p *program) printMessage(m amtp.StoredMessage) {
 	}
 	p.printf("Message %s\n", clean(string(r.MessageID)))
 	p.printf("  From:    %s\n", clean(r.Sender.String()))
-	p.printf("  Trust:   %s\n", clean(string(r.Trust)))
+	p.printf("  Trust:   %s\n", trustLine(r))
 	p.printf("  To:      %s\n", clean(strings.Join(to, ", ")))
 	p.printf("  Time:    %s\n", timeText(r.Timestamp.Time))
 	if r.InReplyTo != "" {

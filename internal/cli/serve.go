@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 const serveHelp = `Run a gateway until it is stopped with Ctrl-C or SIGTERM.
@@ -93,10 +95,6 @@ const memoryLimit = 384 << 20
 
 // banner tells a person where the gateway is and what to type next.
 func (p *program) banner(a *app.App, cfg config.Config) {
-	next := "amtp setup --name alice"
-	if a.URL() != defaultGateway {
-		next += " --gateway " + a.URL()
-	}
 	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), cfg.DataDir)
 	if cfg.Development() {
 		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
@@ -104,7 +102,28 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 	if a.Paused() {
 		fmt.Fprint(p.stderr, "  Paused:   restored from a backup; no message is accepted until: amtp restore --confirm\n")
 	}
-	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", next)
+	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", p.firstSetup(a.URL(), cfg))
+}
+
+// firstSetup is the command that makes the first agent of the gateway, for a
+// terminal that knows nothing of this one: where a key is needed to register,
+// setup finds it in the data directory.
+func (p *program) firstSetup(url string, cfg config.Config) string {
+	next := "amtp setup --name alice"
+	if url != defaultGateway {
+		next += " --gateway " + url
+	}
+	usual, _ := datadir.Default(func(name string) string { // "" when there is none
+		if name == "AMTP_DATA_DIR" {
+			return ""
+		}
+		return p.getenv(name)
+	})
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil || dir == usual || cfg.Development() || p.goos == "windows" {
+		return next
+	}
+	return "AMTP_DATA_DIR=" + shellQuote([]string{dir}) + " " + next
 }
 
 func newLog(w io.Writer, l config.Logging) *slog.Logger {

@@ -32,7 +32,11 @@ object {"line": …}.`,
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return p.showLogs(ctx, m.logs(strconv.Itoa(lines), follow))
+			shown, err := p.showLogs(ctx, m.logs(strconv.Itoa(lines), follow))
+			if err == nil && !shown && lines > 0 && !follow {
+				p.notef("There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
+			}
+			return err
 		},
 	}
 	serviceFlag(cmd, &system)
@@ -42,8 +46,9 @@ object {"line": …}.`,
 }
 
 // showLogs prints what a command of the manager prints, line by line: a log may
-// repeat what strangers sent, such as the path of a request.
-func (p *program) showLogs(ctx context.Context, argv []string) error {
+// repeat what strangers sent, such as the path of a request. It reports whether
+// there was one.
+func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stderr = p.environ, p.stderr
 	cmd.WaitDelay = time.Second
@@ -52,19 +57,20 @@ func (p *program) showLogs(ctx context.Context, argv []string) error {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return noLog(argv, err)
+		return shown, noLog(argv, err)
 	}
 	for r := bufio.NewReader(out); err == nil; {
 		var line string
 		line, err = r.ReadString('\n')
 		if line != "" {
 			p.printLogLine(line)
+			shown = true
 		}
 	}
 	if err = cmd.Wait(); err != nil && ctx.Err() == nil { // with --follow it ends by being stopped
-		return noLog(argv, err)
+		return shown, noLog(argv, err)
 	}
-	return nil
+	return shown, nil
 }
 
 func noLog(argv []string, err error) error {

@@ -102,6 +102,11 @@ func TestServiceOnMacOS(t *testing.T) {
 	}
 	u.expect(nil, u.on("darwin", program, "service", "logs", "--lines", "2"), 0, "two\\u001b[2J\nthree\n", "")
 	u.expect(nil, u.on("darwin", program, "service", "logs", "--lines", "1", "--json"), 0, "{\"line\":\"three\"}\n", "")
+	if err := os.Truncate(filepath.Join(u.home, "Library", "Logs", "amtp", "amtp.log"), 0); err != nil {
+		t.Fatal(err)
+	}
+	u.expect(nil, u.on("darwin", program, "service", "logs"), 0, "", "There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
+	u.expect(nil, u.on("darwin", program, "service", "logs", "--lines", "0"), 0, "", "")
 
 	calls()
 	got = u.on("darwin", program, "service", "remove")

@@ -9,7 +9,8 @@ import (
 )
 
 const statusHelp = `Show what became of a message, for each of its recipients: queued, delivering,
-retrying, delivered or failed, and [ACK] when the recipient is done with it.`
+retrying, delivered or failed, and [ACK] when the recipient is done with it. While
+it is tried again: how often it was tried, the last error, and when next.`
 
 func (p *program) statusCommand() *cobra.Command {
 	return p.online(&cobra.Command{
@@ -38,6 +39,9 @@ func (p *program) statusCommand() *cobra.Command {
 		}
 		for _, r := range s.Recipients {
 			p.printf("    - %s\n", recipientLine(r))
+		}
+		if s.NextRetry != nil {
+			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, timeText(s.NextRetry.Time), p.until(*s.NextRetry))
 		}
 		return nil
 	})

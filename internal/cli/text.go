@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf16"
@@ -75,6 +76,41 @@ func (p *program) printf(format string, args ...any) {
 // notef tells the user something beside the result.
 func (p *program) notef(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format, args...)
+}
+
+// sayf writes a result, or beside it when stdout is for JSON.
+func (p *program) sayf(format string, args ...any) {
+	if p.json {
+		p.notef(format, args...)
+		return
+	}
+	p.printf(format, args...)
+}
+
+// printTable writes rows with their columns below one another, cleaned, the
+// first as their heads.
+func (p *program) printTable(rows [][]string) {
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, clean(cell))
+		}
+		fmt.Fprint(w, "\n")
+	}
+	w.Flush()
+}
+
+// labelled writes lines of a label and a value, cleaned, and nothing for an
+// empty one.
+func (p *program) labelled(width int) func(label, value string) {
+	return func(label, value string) {
+		if value != "" {
+			p.printf("  %-*s %s\n", width, label, clean(value))
+		}
+	}
 }
 
 // printJSON writes v as one line of JSON in which no character is invisible:

@@ -16,19 +16,24 @@ import (
 // asks somebody's name servers.
 const (
 	newPerMinute   = 10 // names that one address makes us ask for
-	atOnce         = 50 // questions that are under way for all strangers together
+	atOnce         = 50 // questions that are under way for all clients together
 	clientsWatched = 4096
 )
 
 // Budget is a [Finder] for questions that strangers cause. What is remembered
-// costs nothing; what has to be asked for is counted by the address of who
-// caused it, for IPv6 its /64 network. This machine is bound by the total only,
-// for a proxy in front of the gateway brings everybody's messages. A question
-// that is paid for is waited for, also when ctx ends: who hangs up early could
-// otherwise have any number under way.
+// costs nothing, nor does an answer that another's question brings; what has to
+// be asked for is counted by the address of who caused it first, for IPv6 its
+// /64 network. This machine is bound by the total only, for a proxy in front of
+// the gateway brings everybody's messages.
+//
+// A name that was found before is asked for again on nobody's account and
+// within a total of its own: no number of strangers makes us forget a peer. A
+// question counts in its total until it is answered, also when all who waited
+// for it hang up.
 type Budget struct {
 	finder  *Finder
-	slots   chan struct{}
+	fresh   chan struct{} // a slot for each question after a name that is new
+	again   chan struct{} // and for each after one that was found before
 	clients *otter.Cache[netip.Prefix, *rate.Limiter]
 }
 
@@ -36,7 +41,8 @@ type Budget struct {
 func NewBudget(f *Finder) *Budget {
 	return &Budget{
 		finder: f,
-		slots:  make(chan struct{}, atOnce),
+		fresh:  make(chan struct{}, atOnce),
+		again:  make(chan struct{}, atOnce),
 		clients: otter.Must(&otter.Options[netip.Prefix, *rate.Limiter]{
 			MaximumSize: clientsWatched,
 			Executor:    func(do func()) { do() },
@@ -46,65 +52,34 @@ func NewBudget(f *Finder) *Budget {
 
 // Gateway is [Finder.Gateway] on behalf of client, or ErrBudget.
 func (b *Budget) Gateway(ctx context.Context, client netip.Addr, domain amtp.Domain) (Found, error) {
-	if !b.finder.mustAskGateway(domain) {
-		return b.finder.Gateway(ctx, domain)
-	}
-	if err := b.take(client); err != nil {
-		return Found{}, err
-	}
-	defer b.give()
-	return b.finder.Gateway(context.WithoutCancel(ctx), domain)
+	return b.finder.gateway(ctx, domain, b.payer(client))
 }
 
 // Key is [Finder.Key] on behalf of client, or ErrBudget.
 func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
-	if !b.finder.mustAskKey(domain, selector) {
-		return b.finder.Key(ctx, domain, selector)
-	}
-	if err := b.take(client); err != nil {
-		return amtp.KeyRecord{}, err
-	}
-	defer b.give()
-	return b.finder.Key(context.WithoutCancel(ctx), domain, selector)
+	return b.finder.key(ctx, domain, selector, b.payer(client))
 }
 
-// mustAskGateway reports whether Gateway would ask DNS.
-func (f *Finder) mustAskGateway(domain amtp.Domain) bool {
-	if _, ok := f.static.gateways[domain]; ok {
-		return false
+// payer pays for one question on the account of client.
+func (b *Budget) payer(client netip.Addr) payer {
+	return func(found bool) (func(), error) {
+		slots := b.fresh
+		if found {
+			slots = b.again
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			return nil, fmt.Errorf("%w: %d are under way", ErrBudget, atOnce)
+		}
+		give := func() { <-slots }
+		if found || b.allows(client) {
+			return give, nil
+		}
+		give()
+		return nil, fmt.Errorf("%w: %d a minute may be new to us from one address", ErrBudget, newPerMinute)
 	}
-	_, ok := f.gateways.recall(string(domain))
-	return !ok
 }
-
-// mustAskKey reports whether Key would ask DNS.
-func (f *Finder) mustAskKey(domain amtp.Domain, selector string) bool {
-	name, err := keyName(domain, selector)
-	if err != nil {
-		return false
-	}
-	if _, ok := f.static.keys[name]; ok {
-		return false
-	}
-	_, ok := f.keys.recall(name)
-	return !ok
-}
-
-// take pays for one question; give returns what it holds.
-func (b *Budget) take(client netip.Addr) error {
-	select {
-	case b.slots <- struct{}{}:
-	default:
-		return fmt.Errorf("%w: %d are under way", ErrBudget, atOnce)
-	}
-	if b.allows(client) {
-		return nil
-	}
-	b.give()
-	return fmt.Errorf("%w: %d a minute may be new to us from one address", ErrBudget, newPerMinute)
-}
-
-func (b *Budget) give() { <-b.slots }
 
 func (b *Budget) allows(client netip.Addr) bool {
 	client = client.Unmap().WithZone("")

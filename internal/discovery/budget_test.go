@@ -158,8 +158,113 @@ func TestFiftyAtOnce(t *testing.T) {
 		}
 		first.Wait()
 		second.Wait()
+		time.Sleep(dns.takes) // until what was asked for is answered
 		if ask(400, 450).Wait(); refused != 350 || total(dns) != 100 {
 			t.Errorf("afterwards %d were refused and %d asked for in all, want still 350, and 100", refused, total(dns))
 		}
+		time.Sleep(dns.takes)
+	})
+}
+
+// A busy peer's messages come together, when its key is new and whenever it has
+// to be asked for again: that is one question and costs one.
+func TestManyMessagesOfOnePeerAreOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.set("s1._amtpkey.b.example", 5*time.Minute, keyText)
+		dns.takes = 20 * time.Millisecond
+		b := newBudget(t, dns)
+		for round := range 3 {
+			if n := refusedOf(t, 64, func() error {
+				_, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1")
+				return err
+			}); n != 0 || total(dns) != round+1 {
+				t.Errorf("round %d: %d of 64 messages of one peer were refused and DNS was asked %d times in all, want none and %d",
+					round, n, total(dns), round+1)
+			}
+			time.Sleep(6 * time.Minute)
+		}
+	})
+}
+
+// refusedOf asks n times at once and returns how many heard ErrBudget.
+func refusedOf(t *testing.T, n int, ask func() error) int {
+	t.Helper()
+	var all sync.WaitGroup
+	errs := make([]error, n)
+	for i := range errs {
+		all.Go(func() { errs[i] = ask() })
+	}
+	all.Wait()
+	refused := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case class(t, err) == discovery.ErrBudget:
+			refused++
+		default:
+			t.Fatalf("got %v, want an answer or ErrBudget", err)
+		}
+	}
+	return refused
+}
+
+// Whose question is under way is told the answer to whoever waits for it, also
+// to those who could not have asked.
+func TestWhoJoinsAQuestionPaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.set("s1._amtpkey.b.example", time.Hour, keyText)
+		b := newBudget(t, dns)
+		spent := netip.MustParseAddr("192.0.2.1")
+		for i := range 20 {
+			b.Key(t.Context(), spent, nth(i), "s1")
+		}
+		dns.takes = time.Second
+		var other sync.WaitGroup
+		other.Go(func() {
+			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.2"), "b.example", "s1"); err != nil {
+				t.Errorf("who asks first = %v, want the key", err)
+			}
+		})
+		synctest.Wait()
+		if _, err := b.Key(t.Context(), spent, "b.example", "s1"); err != nil {
+			t.Errorf("who joins without budget = %v, want the key", err)
+		}
+		other.Wait()
+	})
+}
+
+// A domain that was found once is asked for again on nobody's account, and not
+// behind fifty strangers. What there was not costs each time.
+func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.set("s1._amtpkey.b.example", time.Minute, keyText)
+		b := newBudget(t, dns)
+		peer := netip.MustParseAddr("192.0.2.1")
+		b.Key(t.Context(), peer, "b.example", "s1")
+		b.Key(t.Context(), peer, "none.example", "s1")
+		time.Sleep(10 * time.Minute)
+		for i := range 10 {
+			b.Key(t.Context(), peer, nth(i), "s1")
+		}
+		if _, err := b.Key(t.Context(), peer, "none.example", "s1"); class(t, err) != discovery.ErrBudget {
+			t.Errorf("without budget, what there was not = %v, want ErrBudget", err)
+		}
+		dns.takes = time.Second
+		var strangers sync.WaitGroup
+		for i := range 50 {
+			strangers.Go(func() { b.Key(t.Context(), netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), nth(100+i), "s1") })
+		}
+		synctest.Wait()
+		if _, err := b.Key(t.Context(), peer, "new.example", "s1"); class(t, err) != discovery.ErrBudget {
+			t.Errorf("beside fifty strangers, a new domain = %v, want ErrBudget", err)
+		}
+		before := total(dns)
+		if _, err := b.Key(t.Context(), peer, "b.example", "s1"); err != nil || total(dns) != before+1 {
+			t.Errorf("beside fifty strangers, a known domain = %v with %d questions, want the key and one", err, total(dns)-before)
+		}
+		strangers.Wait()
 	})
 }

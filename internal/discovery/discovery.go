@@ -114,10 +114,14 @@ func New(o Options) (*Finder, error) {
 // If ctx ends first the error is ErrTemporary, and the answer is remembered
 // all the same when it comes.
 func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error) {
+	return f.gateway(ctx, domain, free)
+}
+
+func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Found, error) {
 	if c, ok := f.static.gateways[domain]; ok {
 		return Found{Capabilities: c, DiscoveredAt: f.now(), Source: FromStatic}, nil
 	}
-	k, err := f.gateways.get(ctx, string(domain))
+	k, err := f.gateways.get(ctx, string(domain), pay)
 	if err != nil {
 		return Found{}, err
 	}
@@ -129,6 +133,10 @@ func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error)
 // [*amtp.SignatureError] in the chain of the error. A key that was revoked is
 // returned as such. ctx as in [Finder.Gateway].
 func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
+	return f.key(ctx, domain, selector, free)
+}
+
+func (f *Finder) key(ctx context.Context, domain amtp.Domain, selector string, pay payer) (amtp.KeyRecord, error) {
 	name, err := keyName(domain, selector)
 	if err != nil {
 		return amtp.KeyRecord{}, err
@@ -136,7 +144,7 @@ func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (
 	if k, ok := f.static.keys[name]; ok {
 		return k, nil
 	}
-	k, err := f.keys.get(ctx, name)
+	k, err := f.keys.get(ctx, name, pay)
 	return k.value, err
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
-	"golang.org/x/sync/singleflight"
 )
 
 // remembered is how many names a memory holds. Beyond it those go that are
@@ -28,14 +28,30 @@ type limits struct {
 }
 
 // memory remembers the answers to one kind of question. Its error is the
-// question's, or ErrTemporary.
+// question's, or ErrTemporary, or that of who would not pay for the question.
 type memory[V any] struct {
 	ask    func(ctx context.Context, name string) (V, time.Duration, error)
 	now    func() time.Time
 	limits limits
 	names  *otter.Cache[string, known[V]]
-	flight singleflight.Group
+
+	mu       sync.Mutex
+	underWay map[string]*question[V]
 }
+
+// question is one that DNS is being asked, for all who wait for it.
+type question[V any] struct {
+	over   chan struct{}
+	answer known[V] // once over is closed
+}
+
+// payer is called before a question is put to DNS, by whom it is put. found
+// says that the name had an answer before. An error means that it is not put;
+// done is called when it is answered, whoever still waits for it.
+type payer func(found bool) (done func(), err error)
+
+// free puts any question.
+func free(bool) (func(), error) { return func() {}, nil }
 
 // known is what is remembered of one name. It is never changed, only replaced.
 type known[V any] struct {
@@ -51,28 +67,60 @@ type known[V any] struct {
 }
 
 func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error), now func() time.Time, l limits) *memory[V] {
-	return &memory[V]{ask: ask, now: now, limits: l, names: otter.Must(&otter.Options[string, known[V]]{
+	return &memory[V]{ask: ask, now: now, limits: l, underWay: map[string]*question[V]{}, names: otter.Must(&otter.Options[string, known[V]]{
 		MaximumSize: remembered,
 		Executor:    func(do func()) { do() }, // no goroutines of its own
 	})}
 }
 
 // get returns what is known of a name and asks if that is not enough. An
-// answer that failed is in the error, not in the value.
-func (m *memory[V]) get(ctx context.Context, name string) (known[V], error) {
+// answer that failed is in the error, not in the value. Who finds the question
+// under way waits for its answer and pays nothing.
+func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], error) {
 	if k, ok := m.recall(name); ok {
 		return k, k.err
 	}
-	// Who stops waiting does not stop it for those who wait too.
-	asked := context.WithoutCancel(ctx)
-	answers := m.flight.DoChan(name, func() (any, error) { return m.learn(asked, name), nil })
+	q, err := m.put(ctx, name, pay)
+	if err != nil {
+		return known[V]{}, err
+	}
 	select {
-	case a := <-answers:
-		k := a.Val.(known[V])
-		return k, k.err
+	case <-q.over:
+		return q.answer, q.answer.err
 	case <-ctx.Done():
 		return known[V]{}, fmt.Errorf("%w: %w", ErrTemporary, context.Cause(ctx))
 	}
+}
+
+// put returns the question for a name that is under way, or puts it.
+func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[V], error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if q := m.underWay[name]; q != nil {
+		return q, nil
+	}
+	q := &question[V]{over: make(chan struct{})}
+	before, ok := m.recall(name)
+	if ok { // somebody learned it between our look and our turn
+		q.answer = before
+		close(q.over)
+		return q, nil
+	}
+	done, err := pay(!before.learned.IsZero() && before.err == nil)
+	if err != nil {
+		return nil, err
+	}
+	m.underWay[name] = q
+	asked := context.WithoutCancel(ctx) // who stops waiting does not stop it for the others
+	go func() {
+		q.answer = m.learn(asked, name, before)
+		m.mu.Lock()
+		delete(m.underWay, name)
+		m.mu.Unlock()
+		done()
+		close(q.over)
+	}()
+	return q, nil
 }
 
 // recall returns what is known of a name if that answers the question: it still
@@ -101,12 +149,8 @@ func (m *memory[V]) fallback(k known[V], now time.Time) known[V] {
 	return known[V]{err: k.failure}
 }
 
-// learn asks and remembers what came of it.
-func (m *memory[V]) learn(ctx context.Context, name string) known[V] {
-	before, ok := m.recall(name)
-	if ok { // somebody learned it between our look and our turn
-		return before
-	}
+// learn asks and remembers what came of it, beside what was known before.
+func (m *memory[V]) learn(ctx context.Context, name string, before known[V]) known[V] {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	value, ttl, err := m.ask(ctx, name)

@@ -184,6 +184,7 @@ func (c *corpus) run(t *testing.T, x malformed) {
 			t.Errorf("the answer took %v, want less than %v", took, prompt)
 		}
 	}
+	got.described(t, request)
 	if !slices.Contains(x.status, got.status) {
 		t.Fatalf("got %d %.300q, want %v %s; request %.200q", got.status, got.body, x.status, x.code, request)
 	}
@@ -360,7 +361,6 @@ func (c *corpus) speak(t *testing.T, request string, eof bool) raw {
 	answer := readRaw(t, conn, request)
 	conn.Close()
 	<-sent
-	answer.described(t, request)
 	return answer
 }
 

@@ -28,7 +28,7 @@ plays at a real gateway. They need these:
 
 ` + "```sh" + `
 URL=http://127.0.0.1:8080
-KEY=amtp_…                                       # the agent's key: amtp setup, or the answer to the registration
+KEY=amtp_…                                       # the key of the agent who asks (alice sends, bob reads his inbox): apiKey in its ~/.amtp-config.json
 ADMIN_KEY=$(cat ~/.local/share/amtp/admin.key)   # made by the first start of the gateway
 ` + "```\n\n"
 

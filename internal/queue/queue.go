@@ -51,8 +51,8 @@ type Queue struct {
 // attempt: nobody else may begin while an answer can still come.
 const (
 	maxLeased   = 512
-	maxMemory   = 64 << 20 // bytes of messages in memory
-	maxShare    = 16 << 20 // of these, for one destination: more than one message has
+	maxMemory   = 128 << 20 // bytes of messages in memory, all copies of them
+	maxShare    = 32 << 20  // of these, for one destination: all copies of the largest message
 	leaseTime   = 2 * time.Minute
 	attemptTime = 90 * time.Second
 	// pollTime is how often the store is asked for what no bell told of.

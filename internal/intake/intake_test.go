@@ -1,0 +1,249 @@
+package intake_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// house is the door of ours.example over a real store, with alice and bob at
+// home. laptop is the same for a gateway without a domain of its own.
+type house struct {
+	*testing.T
+	store  *sqlite.Store
+	door   *intake.Intake
+	laptop *intake.Intake
+	agents map[string]*gateway.Agent
+}
+
+func openHouse(t *testing.T) *house {
+	t.Helper()
+	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &house{T: t, store: s, agents: map[string]*gateway.Agent{},
+		door:   &intake.Intake{Store: s, Domain: "ours.example", Now: time.Now, Federated: true},
+		laptop: &intake.Intake{Store: s, Domain: "ours.example", Now: time.Now}}
+	for i, name := range []string{"alice", "bob"} {
+		a, err := amtp.ParseAddress(name + "@ours.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := s.AddAgent(t.Context(), gateway.Agent{Address: a, DeliveryMode: "pull", CreatedAt: time.Now()}, gateway.Key{ID: name, Hash: [32]byte{byte(i + 1)}, CreatedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.agents[name] = &made
+	}
+	return h
+}
+
+// caller is the principal that a word of the tables stands for.
+func (h *house) caller(who string) gateway.Principal {
+	switch who {
+	case "nobody":
+		return gateway.Principal{}
+	case "admin":
+		return gateway.Principal{Admin: true}
+	case "development":
+		return gateway.Principal{Development: true}
+	case "gateway":
+		return gateway.Principal{Gateway: true, For: h.agents["bob"].ID}
+	case "gateway, for one who left":
+		return gateway.Principal{Gateway: true, For: h.agents["bob"].ID + 1000}
+	case "far.example, proven":
+		return gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example"}}
+	case "far.example, unproven":
+		return gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: amtp.AuthNone, Domain: "far.example", Reason: "unsigned"}}
+	}
+	if a := h.agents[who]; a != nil {
+		return gateway.Principal{Agent: a}
+	}
+	h.Fatalf("nobody is called %q", who)
+	return gateway.Principal{}
+}
+
+// accept has the caller bring a message.
+func (h *house) accept(door *intake.Intake, who, sender string, to ...string) (*amtp.SendResult, *amtp.Error) {
+	h.Helper()
+	return h.acceptBody(door, who, fmt.Sprintf(`{"sender":%q,"recipients":["%s"],"payload":1}`, sender, strings.Join(to, `","`)))
+}
+
+func (h *house) acceptBody(door *intake.Intake, who, body string) (*amtp.SendResult, *amtp.Error) {
+	h.Helper()
+	m, refused := amtp.ParseMessage([]byte(body))
+	if refused != nil {
+		h.Fatalf("%v; body %s", refused, body)
+	}
+	return door.Accept(h.Context(), h.caller(who), m, 1)
+}
+
+// stored returns what is kept of the messages, newest first.
+func (h *house) stored() []gateway.Record {
+	h.Helper()
+	page, err := h.store.Messages(h.Context(), gateway.Reader{Everyone: true}, gateway.MessageFilter{Limit: 100})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return page.Messages
+}
+
+// TestSender: who may write as whom, and how that is kept.
+func TestSender(t *testing.T) {
+	h := openHouse(t)
+	for _, c := range []struct {
+		who, sender string
+		code        amtp.Code // "" when it is taken
+		trust       amtp.Trust
+		laptop      bool
+	}{
+		{who: "alice", sender: "alice@ours.example", trust: amtp.TrustLocal},
+		{who: "alice", sender: "ALICE@Ours.Example", trust: amtp.TrustLocal},
+		{who: "alice", sender: "alice@localhost", trust: amtp.TrustLocal},
+		{who: "alice", sender: "bob@ours.example", code: amtp.CodeAccessDenied},
+		{who: "alice", sender: "alice@far.example", code: amtp.CodeAccessDenied},
+		{who: "alice", sender: "mailer-daemon@ours.example", code: amtp.CodeAccessDenied},
+		{who: "admin", sender: "alice@ours.example", code: amtp.CodeAccessDenied},
+		{who: "admin", sender: "ann@far.example", code: amtp.CodeAccessDenied},
+		{who: "nobody", sender: "alice@ours.example", code: amtp.CodeMissingAuthorization},
+		{who: "nobody", sender: "alice@localhost", code: amtp.CodeMissingAuthorization},
+		{who: "nobody", sender: "postmaster@ours.example", code: amtp.CodeMissingAuthorization},
+		{who: "nobody", sender: "ann@far.example", code: amtp.CodeAuthenticationFailed},
+		{who: "far.example, proven", sender: "ann@far.example", trust: amtp.TrustVerified},
+		{who: "far.example, proven", sender: "mailer-daemon@far.example", trust: amtp.TrustVerified},
+		{who: "far.example, unproven", sender: "ann@far.example", trust: amtp.TrustUnverified},
+		{who: "far.example, proven", sender: "ann@other.example", code: amtp.CodeAuthenticationFailed},
+		{who: "far.example, proven", sender: "ann@sub.far.example", code: amtp.CodeAuthenticationFailed},
+		{who: "far.example, proven", sender: "alice@ours.example", code: amtp.CodeMissingAuthorization},
+		{who: "development", sender: "alice@ours.example", trust: amtp.TrustUnverified},
+		{who: "development", sender: "alice@localhost", trust: amtp.TrustUnverified},
+		{who: "development", sender: "nobody@ours.example", code: amtp.CodeAccessDenied},
+		{who: "development", sender: "mailer-daemon@ours.example", code: amtp.CodeAccessDenied},
+		{who: "development", sender: "ann@far.example", code: amtp.CodeAuthenticationFailed},
+		{who: "gateway", sender: "mailer-daemon@ours.example", trust: amtp.TrustLocal},
+		{who: "gateway, for one who left", sender: "mailer-daemon@ours.example", code: amtp.CodeAgentUnknown},
+		{who: "nobody", sender: "ann@far.example", laptop: true, code: amtp.CodeAccessDenied},
+		{who: "development", sender: "ann@far.example", laptop: true, code: amtp.CodeAccessDenied},
+	} {
+		door := h.door
+		if c.laptop {
+			door = h.laptop
+		}
+		before := len(h.stored())
+		_, refused := h.accept(door, c.who, c.sender, "bob@ours.example")
+		kept := h.stored()
+		switch {
+		case c.code != "" && (refused == nil || refused.Code != c.code || len(kept) != before):
+			t.Errorf("%s as %s (laptop %v): got %v and %d messages, want %s and %d", c.who, c.sender, c.laptop, refused, len(kept), c.code, before)
+		case c.code == "" && (refused != nil || len(kept) != before+1):
+			t.Errorf("%s as %s: got %v and %d messages, want it taken", c.who, c.sender, refused, len(kept))
+		case c.code == "" && (kept[0].Trust != c.trust || !strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
+			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Trust, kept[0].Sender, c.trust)
+		}
+	}
+}
+
+// TestRecipients: for whom a message is taken, one word for each recipient.
+func TestRecipients(t *testing.T) {
+	h := openHouse(t)
+	for _, c := range []struct {
+		who, sender string
+		to          []string
+		want        []string // of each: its status, or the code that it failed with
+		laptop      bool
+	}{
+		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example"}, want: []string{"delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"BOB@localhost"}, want: []string{"delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example", "bob@localhost"}, want: []string{"delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"alice@ours.example"}, want: []string{"delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example", "bob@ours.example"}, want: []string{"AGENT_UNKNOWN", "delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example"}, want: []string{"AGENT_UNKNOWN"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"postmaster@ours.example"}, want: []string{"AGENT_UNKNOWN"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "ANN@far.example"}, want: []string{"queued"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"}, want: []string{"queued", "delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example"}, want: []string{"RECIPIENT_NOT_FOUND"}, laptop: true},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"}, want: []string{"RECIPIENT_NOT_FOUND", "delivered"}, laptop: true},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"bob@ours.example"}, want: []string{"delivered"}},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"eve@other.example"}, want: []string{"ACCESS_DENIED"}},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"zoe@far.example"}, want: []string{"ACCESS_DENIED"}},
+		{who: "far.example, unproven", sender: "ann@far.example", to: []string{"eve@other.example", "bob@ours.example"}, want: []string{"ACCESS_DENIED", "delivered"}},
+	} {
+		door := h.door
+		if c.laptop {
+			door = h.laptop
+		}
+		result, refused := h.accept(door, c.who, c.sender, c.to...)
+		taken := refused == nil
+		if !taken {
+			result = refused.Result
+		}
+		if result == nil {
+			t.Errorf("%s to %v: got %v, want %v", c.who, c.to, refused, c.want)
+			continue
+		}
+		var got []string
+		some := false
+		for _, r := range result.Recipients {
+			word := string(r.ErrorCode)
+			if word == "" {
+				word, some = string(r.Status), true
+			}
+			got = append(got, word)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || taken != some {
+			t.Errorf("%s to %v (laptop %v): got %v, taken %v; want %v", c.who, c.to, c.laptop, got, taken, c.want)
+		}
+	}
+}
+
+// TestWhatLeavesCanBeSigned: what no signature can cover is refused as soon as
+// one recipient is elsewhere, and nothing of it is stored.
+func TestWhatLeavesCanBeSigned(t *testing.T) {
+	h := openHouse(t)
+	const inexact = `{"sender":"alice@ours.example","recipients":["bob@ours.example"%s],"payload":9007199254740993}`
+	if _, refused := h.acceptBody(h.door, "alice", fmt.Sprintf(inexact, "")); refused != nil {
+		t.Errorf("for bob only: %v, want it taken", refused)
+	}
+	before := len(h.stored())
+	_, refused := h.acceptBody(h.door, "alice", fmt.Sprintf(inexact, `,"ann@far.example"`))
+	if refused == nil || refused.Code != amtp.CodeInvalidMessage || len(h.stored()) != before {
+		t.Errorf("for ann too: %v and %d messages, want %s and %d", refused, len(h.stored()), amtp.CodeInvalidMessage, before)
+	}
+}
+
+// TestNames: those here know a message by our id, another domain by its own.
+func TestNames(t *testing.T) {
+	h := openHouse(t)
+	body := func(sender, id string) string {
+		return fmt.Sprintf(`{"sender":%q,"recipients":["bob@ours.example"],"message_id":%q,"payload":1}`, sender, id)
+	}
+	token, taken := "order-7", string(amtp.NewMessageID())
+	first, refused := h.acceptBody(h.door, "alice", body("alice@ours.example", taken))
+	if refused != nil || string(first.MessageID) != taken || first.LocalID != "" {
+		t.Errorf("alice's UUID: %+v, %v; want %s", first, refused, taken)
+	}
+	local, refused := h.acceptBody(h.door, "alice", body("alice@ours.example", token))
+	if refused != nil || string(local.MessageID) == token || local.LocalID != "" {
+		t.Errorf("alice's token: %+v, %v; want an id of ours", local, refused)
+	}
+	for _, id := range []string{token, taken} {
+		for _, try := range []string{"first", "second"} {
+			r, refused := h.acceptBody(h.door, "far.example, proven", body("ann@far.example", id))
+			if refused != nil || string(r.MessageID) != id || r.LocalID == "" || string(r.LocalID) == id || r.Replayed != (try == "second") {
+				t.Errorf("the %s try of far.example with %s: %+v, %v; want its own id, and ours beside it", try, id, r, refused)
+			}
+		}
+	}
+}
