@@ -28,7 +28,7 @@ type window struct {
 // Count notes one wrong key from the address and returns how long it has to
 // wait, 0 while it has not used up its minute.
 func (f *Failures) Count(ip string, now time.Time) time.Duration {
-	prefix := network(ip)
+	prefix := Network(ip)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.windows == nil {
@@ -68,8 +68,9 @@ func (f *Failures) makeRoom(now time.Time) {
 	}
 }
 
-// network returns what counts as one address: an IPv6 user has a /64.
-func network(ip string) netip.Prefix {
+// Network returns what counts as one address: an IPv6 user has a /64. It is zero
+// for what is no address.
+func Network(ip string) netip.Prefix {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
 		return netip.Prefix{}

@@ -19,11 +19,25 @@ func (l *loader) check() {
 	if l.cfg.Limits.InFlightBytes < l.cfg.Message.MaxSize {
 		l.refuse("limits.in_flight_bytes", "is less than message.max_size: the largest message could never be accepted")
 	}
+	l.checkPeersShare()
 	l.checkRetention()
 	l.checkTLS()
 	l.checkReach()
 	l.checkAdminKeys()
 	l.checkOutside()
+}
+
+// peersShare is which part of limits.in_flight_bytes other domains have, in
+// httpapi.
+const peersShare = 8
+
+// checkPeersShare warns about room for other domains that is so small that it
+// grows to their largest message and no further.
+func (l *loader) checkPeersShare() {
+	limits, most := l.cfg.Limits, l.cfg.Message.MaxSize
+	if l.cfg.Federated() && limits.InFlightBytes >= most && limits.InFlightBytes/peersShare < most {
+		l.advise("limits.in_flight_bytes", "an eighth of it is for other domains, and that is less than message.max_size: their largest messages are taken one at a time; give at least eight times message.max_size")
+	}
 }
 
 // refuse reports the value of a setting as a problem, at the place it came from.

@@ -127,6 +127,10 @@ func TestWarnings(t *testing.T) {
 			[]string{"AMTP_TLS_ENABLED: tls.enabled: is false, so the certificate and its key are not used"}},
 		{"key file that everybody may read", command{flags: []string{"--admin-key-file={dir}/open.keys"}},
 			[]string{"--admin-key-file: auth.admin_key_file: every user of this machine may read"}},
+		{"little room for other domains", command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_LIMITS_IN_FLIGHT_BYTES=64MiB"}},
+			[]string{"AMTP_LIMITS_IN_FLIGHT_BYTES: limits.in_flight_bytes: an eighth of it is for other domains, and that is less than message.max_size"}},
+		{"just enough of it", command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_LIMITS_IN_FLIGHT_BYTES=80MiB"}}, nil},
+		{"little room and no other domains", command{env: []string{"AMTP_LIMITS_IN_FLIGHT_BYTES=64MiB"}}, nil},
 	} {
 		t.Run(tc.name, tc.test)
 	}

@@ -112,6 +112,6 @@ func (l *Limits) settings() []setting {
 		{path: "limits.connections", env: "AMTP_LIMITS_CONNECTIONS", def: "8192", value: count(&l.Connections),
 			meaning: "How many connections may be open together."},
 		{path: "limits.in_flight_bytes", env: "AMTP_LIMITS_IN_FLIGHT_BYTES", def: "256MiB", value: size(&l.InFlightBytes, 1*mib, 1024*gib),
-			meaning: "How many bytes of request bodies may be in work together; beyond it callers are asked to come back."},
+			meaning: "How many bytes of request bodies may be in work together; beyond it callers are asked to come back. Other domains have an eighth of it, one address a quarter of that, and room for one largest message in any case."},
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // decode reads the request's body into v.
 func (c *call) decode(v any, optional bool) *amtp.Error {
-	if c.budget() == &c.s.strangers {
+	if c.stranger() {
 		return agent.NeedAdmin(c.principal) // nobody's body is read for nothing
 	}
 	body, refused := c.body(amtp.CodeInvalidRequest, optional)

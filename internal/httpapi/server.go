@@ -10,7 +10,6 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -37,8 +36,7 @@ type Server struct {
 	Log        *slog.Logger
 	Now        func() time.Time
 
-	inFlight  atomic.Int64 // bytes of those we know
-	strangers atomic.Int64 // bytes of those we do not
+	room      room
 	readiness readiness
 }
 
@@ -74,7 +72,7 @@ type call struct {
 	id        gateway.RequestID
 	principal gateway.Principal
 	status    int   // of the answer, 0 before it
-	held      int64 // bytes counted in the caller's budget
+	held      int64 // bytes that the room counts for it
 }
 
 // Values of headers that every answer has, shared so that none is allocated.
@@ -117,9 +115,7 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 
 // end runs after every operation.
 func (c *call) end(began time.Time) {
-	if c.held > 0 {
-		c.budget().Add(-c.held)
-	}
+	c.leaveRoom()
 	if v := recover(); v != nil {
 		if v == http.ErrAbortHandler {
 			panic(v)
@@ -173,35 +169,6 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 	return data, nil
 }
 
-// strangersShare is which part of the bytes in work may be those of callers who
-// showed nothing: they take no room from those who did.
-const strangersShare = 8
-
-// budget is where the bytes of this call are counted.
-func (c *call) budget() *atomic.Int64 {
-	if p := c.principal; p.Agent == nil && !p.Admin && !p.Development {
-		return &c.s.strangers
-	}
-	return &c.s.inFlight
-}
-
-// makeRoom counts bytes of a body, or of a large answer that somebody may take
-// minutes to read, among those that are worked on, and reports whether there
-// was room for them.
-func (c *call) makeRoom(bytes int64) bool {
-	budget, most := c.budget(), c.s.InFlight
-	if budget == &c.s.strangers {
-		most /= strangersShare
-	}
-	c.held += bytes
-	return budget.Add(bytes) <= most
-}
-
-// firstPiece is how much of a body there is room for before any of it came.
-const firstPiece = 64 << 10
-
-var errNoRoom = errors.New("too many bytes of bodies are in work")
-
 // read reads the body, up to one byte more than is allowed. It makes room as
 // the bytes come: who announces many and sends none takes it from nobody.
 func (c *call) read() ([]byte, error) {
@@ -212,7 +179,7 @@ func (c *call) read() ([]byte, error) {
 	var data []byte
 	for int64(len(data)) < size {
 		if len(data) == cap(data) {
-			room := min(size, max(firstPiece, 4*int64(len(data))))
+			room := min(size, max(firstPiece, 2*int64(len(data))))
 			more := room - c.held
 			if !c.makeRoom(more) {
 				return nil, errNoRoom
