@@ -50,6 +50,9 @@ func (c *call) sender(m *amtp.Message) (gateway.Principal, *amtp.Error) {
 	if p.Agent != nil || p.Admin || c.s.Peers == nil || d == c.s.Domain || d == "localhost" {
 		return p, nil
 	}
+	if refused := c.s.Intake.Passing(m); refused != nil {
+		return p, refused // before anything is looked up for it
+	}
 	return c.s.Peers.Caller(c.r.Context(), m, access.RemoteIP(c.r), c.s.Now())
 }
 

@@ -71,6 +71,18 @@ func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 	}
 }
 
+// Passing refuses a message of another domain that has no recipient here, as
+// Accept would whatever is found out about its sender. It compares domains
+// only, and so tells nothing about who exists. nil means that Accept decides.
+func (in *Intake) Passing(m *amtp.Message) *amtp.Error {
+	for _, a := range m.Recipients {
+		if in.isOurs(a.Domain()) {
+			return nil
+		}
+	}
+	return in.resolve(gateway.Principal{Domain: m.Sender.Domain()}, m.Recipients, in.Now()).refusal(m)
+}
+
 func (r *recipient) refuse(code amtp.Code, why string) {
 	r.to = gateway.Recipient{}
 	r.status.Status, r.status.ErrorCode, r.status.ErrorMessage = amtp.StatusFailed, code, why
