@@ -158,11 +158,13 @@ func TestFiftyAtOnce(t *testing.T) {
 		}
 		first.Wait()
 		second.Wait()
-		time.Sleep(dns.takes) // until what was asked for is answered
+		time.Sleep(dns.takes)
+		synctest.Wait() // what was asked for is answered
 		if ask(400, 450).Wait(); refused != 350 || total(dns) != 100 {
 			t.Errorf("afterwards %d were refused and %d asked for in all, want still 350, and 100", refused, total(dns))
 		}
 		time.Sleep(dns.takes)
+		synctest.Wait()
 	})
 }
 
