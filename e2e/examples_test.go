@@ -59,10 +59,14 @@ func interpreter(t *testing.T, debianPackage string, ask ...string) string {
 
 type workerKey struct{}
 
-// startWorker starts the worker with the identity of who types, until the end
-// of the story.
+// startWorker starts the worker with the identity of who types.
 func startWorker(ts *testscript.TestScript, command []string) {
-	cmd := exec.Command(command[0], append(command[1:], filepath.Join(ts.Getenv("HOME"), ".amtp-config.json"))...)
+	startWorkerOn(ts, append(command, filepath.Join(ts.Getenv("HOME"), ".amtp-config.json")))
+}
+
+// startWorkerOn starts a program until the end of the story.
+func startWorkerOn(ts *testscript.TestScript, command []string) {
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
 	cmd.Dir = ts.Getenv("WORK")
 	stderr, err := cmd.StderrPipe()
@@ -88,21 +92,25 @@ func startWorker(ts *testscript.TestScript, command []string) {
 // workerOutput is what the worker of one story prints.
 type workerOutput struct{ lines <-chan string }
 
-func workerSays(ts *testscript.TestScript, _ bool, args []string) {
-	want := regexp.MustCompile(args[0])
+func workerSays(ts *testscript.TestScript, _ bool, args []string) { workerHears(ts, args[0]) }
+
+// workerHears waits for a line of the worker and returns what the last group of
+// the pattern finds in it.
+func workerHears(ts *testscript.TestScript, pattern string) string {
+	want := regexp.MustCompile(pattern)
 	limit := time.After(30 * time.Second)
 	for {
 		select {
 		case said, ok := <-ts.Value(workerKey{}).(*workerOutput).lines:
 			if !ok {
-				ts.Fatalf("the worker ended before it said %q", args[0])
+				ts.Fatalf("the worker ended before it said %q", pattern)
 			}
 			ts.Logf("worker: %s", said)
-			if want.MatchString(said) {
-				return
+			if found := want.FindStringSubmatch(said); found != nil {
+				return found[len(found)-1]
 			}
 		case <-limit:
-			ts.Fatalf("the worker did not say %q within 30 s", args[0])
+			ts.Fatalf("the worker did not say %q within 30 s", pattern)
 		}
 	}
 }

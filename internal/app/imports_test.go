@@ -54,6 +54,7 @@ var may = map[string][]string{
 	"e2e":                      {},
 	"docs":                     {},
 	"examples/go":              {""},
+	"examples/push/go":         {},
 }
 
 // only names what a single package may use.

@@ -29,7 +29,7 @@ func (p *program) agentCommand() *cobra.Command {
 	})
 	cmd.AddCommand(
 		p.agentListCommand(), p.agentShowCommand(), p.agentUpdateCommand(), p.agentDeleteCommand(),
-		p.agentRotateKeyCommand(), p.agentRevokeKeyCommand(),
+		p.agentRotateKeyCommand(), p.agentRevokeKeyCommand(), p.agentPushSecretCommand(),
 	)
 	return cmd
 }
@@ -129,8 +129,8 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	cmd := p.online(&cobra.Command{
 		Use:     "update [NAME]",
 		Short:   "Change what is said of an agent",
-		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.",
-		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --capability \"\"",
+		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.\n\nWith --push messages are posted to an endpoint, with --pull they go to the inbox;\nthose under way follow. After an endpoint answered 410 its agent has an inbox;\ngive --push again when it is back.",
+		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --capability \"\"\n  amtp agent update --push https://hooks.example.com/amtp",
 		Args:    cobra.MaximumNArgs(1),
 	}, func(ctx context.Context, id *identity, args []string) error {
 		name, err := id.meant(args)
@@ -138,7 +138,10 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 			return err
 		}
 		about.capabilities, about.schemas = notEmpty(about.capabilities), notEmpty(about.schemas)
-		u, changed := about.update()
+		u, changed, err := about.update()
+		if err != nil {
+			return err
+		}
 		if listed && about.unlisted {
 			return usageErrorf("Give --listed or --unlisted, not both.")
 		}
@@ -160,6 +163,7 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	})
 	about.flags(cmd)
 	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
+	cmd.Flags().BoolVar(&about.endpoint.pull, "pull", false, "messages go to the agent's inbox, and no more to its endpoint")
 	return cmd
 }
 

@@ -149,11 +149,15 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	line("Description:", a.Description)
 	line("Role:", a.Role)
 	line("Delivery:", a.DeliveryMode)
+	if a.PushTarget != "" && a.DeliveryMode == "push" {
+		line("Endpoint:", a.PushTarget)
+	}
 	line("Capabilities:", strings.Join(a.Capabilities, ", "))
 	line("Schemas:", strings.Join(a.SupportedSchemas, ", "))
 	line("Listed:", map[bool]string{true: "yes", false: "no"}[a.Listed])
 	line("Registered:", timeText(a.CreatedAt.Time))
 	line("Last active:", timeText(a.LastActive.Time))
+	p.printPushSecret(a.PushSecret)
 	if keys != nil {
 		for _, k := range keys.Keys {
 			line("Key:", k.ID+", made "+timeText(k.CreatedAt.Time)+", last used "+cmp.Or(timeText(k.LastUsed.Time), "never"))

@@ -20,11 +20,15 @@ Elsewhere set AMTP_GATEWAY_URL, and AMTP_ADMIN_KEY to the gateway's admin key.
 For a second agent or a second gateway give it a profile of its own, which is a
 part of the same file: --profile NAME. See "amtp help profile".
 
+With --push its messages are posted to that URL, signed with a secret that is
+printed once; without it they wait in its inbox.
+
 Run it again whenever the gateway says 401 Unauthorized. A saved key that works
 is kept; if it does not work any more, or is lost, a new one is issued.`
 
 const setupExamples = `  amtp setup --name alice
   amtp setup --name pricing --role seller --capability quotes --schema "agntcy:commerce.*"
+  amtp setup --name hook --push https://hooks.example.com/amtp --push-header "Authorization=Bearer t0k3n"
   AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com --profile work`
 
 // profile is what an agent says about itself, as flags.
@@ -32,6 +36,7 @@ type profile struct {
 	description, role     string
 	capabilities, schemas []string
 	unlisted              bool
+	endpoint              endpoint
 	given                 func(flag string) bool
 }
 
@@ -42,12 +47,13 @@ func (f *profile) flags(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.capabilities, "capability", nil, "a `CAPABILITY` of the agent; may repeat")
 	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent takes, or a pattern of schemas; may repeat")
 	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
+	f.endpoint.flags(cmd)
 	f.given = flags.Changed
 }
 
 // update returns the change that the given flags ask for, and whether there is
 // one.
-func (f *profile) update() (u amtp.AgentUpdate, changed bool) {
+func (f *profile) update() (u amtp.AgentUpdate, changed bool, err error) {
 	if f.given("description") {
 		u.Description, changed = &f.description, true
 	}
@@ -64,7 +70,8 @@ func (f *profile) update() (u amtp.AgentUpdate, changed bool) {
 		listed := !f.unlisted
 		u.Listed, changed = &listed, true
 	}
-	return u, changed
+	push, err := f.endpoint.update(&u, f.given)
+	return u, changed || push, err
 }
 
 func (p *program) setupCommand() *cobra.Command {
@@ -98,9 +105,14 @@ type member struct {
 	address amtp.Address
 	key     string
 	how     string // registered, kept or issued
+	secret  string // that signs what is pushed to it, when it was made
 }
 
 func (p *program) setup(ctx context.Context, id *identity, name string, about *profile) error {
+	u, changed, err := about.update()
+	if err != nil {
+		return err
+	}
 	admin, isAdmin := p.admin(id)
 	if !isAdmin && !isLoopback(id.gateway) {
 		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
@@ -113,15 +125,17 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	p.name = name
 	got, err := p.keepKey(ctx, id, name)
 	if err == nil && got.key == "" {
-		got, err = p.join(ctx, admin, isAdmin, name, about)
+		got, err = p.join(ctx, admin, isAdmin, name, u)
 	}
 	if err != nil {
 		return err
 	}
-	if u, changed := about.update(); changed && got.how != "registered" {
-		if _, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: p.http, UserAgent: userAgent()}).UpdateAgent(ctx, name, u); err != nil {
+	if changed && got.how != "registered" {
+		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: p.http, UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
+		if err != nil {
 			return err
 		}
+		got.secret = a.PushSecret
 	}
 	return p.settle(id, name, got)
 }
@@ -143,15 +157,15 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 	case !strings.EqualFold(who.Address.Local(), name):
 		return member{}, nil
 	}
-	return member{who.Address, key, "kept"}, nil
+	return member{who.Address, key, "kept", ""}, nil
 }
 
 // join registers the agent or, when it exists, has a new key issued for it.
-func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, about *profile) (member, error) {
-	u, _ := about.update()
+func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, u amtp.AgentUpdate) (member, error) {
 	r, err := admin.Register(ctx, amtp.NewAgent{
-		Address: name, Description: about.description, Role: about.role,
-		Capabilities: about.capabilities, SupportedSchemas: about.schemas, Listed: u.Listed,
+		Address: name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
+		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
+		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
 	})
 	var refused *amtp.Error
 	switch {
@@ -160,7 +174,7 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 			message: "Registration succeeded but no API key was returned. The agent may already exist.",
 			hint:    "choose another name, or ask whoever runs the gateway for a key"}
 	case err == nil:
-		return member{r.Address, r.APIKey, "registered"}, nil
+		return member{r.Address, r.APIKey, "registered", r.PushSecret}, nil
 	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:
 		return member{}, err
 	case !isAdmin:
@@ -172,7 +186,15 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 	if err != nil {
 		return member{}, err
 	}
-	return member{issued.Address, issued.APIKey, "issued"}, nil
+	return member{issued.Address, issued.APIKey, "issued", ""}, nil
+}
+
+// given returns what p points to, nothing when it points nowhere.
+func given[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 // settle saves the identity and says what happened.
@@ -190,19 +212,25 @@ func (p *program) settle(id *identity, name string, got member) error {
 		p.notef("The file was %s's before; use --profile NAME for a second agent.\n", clean(before))
 	}
 	if p.json {
-		return p.printJSON(map[string]string{
+		said := map[string]string{
 			"result": got.how, "agent_name": name, "agent_address": got.address.String(),
 			"gateway_url": id.gateway, "config_file": id.file, "profile": id.profile,
-		})
+		}
+		if got.secret != "" {
+			said["push_secret"] = got.secret
+		}
+		return p.printJSON(said)
 	}
 	file := id.file
 	if id.named() {
 		file += ", profile " + id.profile
 	}
-	p.printf("%s\n  Address: %s\n  Config saved to: %s\n\nYou can now send and receive messages.\n", map[string]string{
+	p.printf("%s\n  Address: %s\n  Config saved to: %s\n", map[string]string{
 		"registered": "Agent registered successfully.",
 		"kept":       "Agent is registered already; its saved key works and was kept.",
 		"issued":     "Agent is registered already; a new key was issued for it.",
 	}[got.how], clean(got.address.String()), clean(file))
+	p.printPushSecret(got.secret)
+	p.printf("\nYou can now send and receive messages.\n")
 	return nil
 }
