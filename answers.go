@@ -196,6 +196,15 @@ type AgentMap struct {
 	Count  int              `json:"count"`
 }
 
+// DomainCapabilities is what a gateway found out about how a domain is reached.
+type DomainCapabilities struct {
+	Capabilities
+	DiscoveredAt Time `json:"discovered_at"`
+	// TTL is for how many nanoseconds that holds from DiscoveredAt, 0 for what the
+	// gateway's operator wrote in place of DNS.
+	TTL int64 `json:"ttl"`
+}
+
 // NewAgent asks for a registration.
 type NewAgent struct {
 	Address      string `json:"address"`       // a name, or an address in the gateway's domain

@@ -189,7 +189,8 @@ type AgentQuery struct {
 	Schema       string // an id, or a pattern such as agntcy:commerce.*
 }
 
-// Discover lists the agents of a domain; "" is the gateway's own. AMTP §3.
+// Discover lists the agents of a domain; "" is the gateway's own. Of another the
+// gateway asks that domain's, for callers with a key. AMTP §3.
 func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (AgentList, error) {
 	p := path("discovery", "agents")
 	if domain != "" {
@@ -204,6 +205,14 @@ func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (Age
 	v.text("schema", q.Schema)
 	var out AgentList
 	_, err := c.do(ctx, get(p).with(v), &out)
+	return out, err
+}
+
+// Capabilities returns what a domain publishes about its gateway, as the gateway
+// finds it. AMTP §2.
+func (c *Client) Capabilities(ctx context.Context, domain Domain) (DomainCapabilities, error) {
+	var out DomainCapabilities
+	_, err := c.do(ctx, get(path("capabilities", string(domain))), &out)
 	return out, err
 }
 

@@ -24,7 +24,7 @@ type QueuedJob struct {
 	LeasedUntil  Time              `json:"leased_until,omitzero"` // while it is delivered
 	ErrorCode    Code              `json:"error_code,omitempty"`  // of the last attempt
 	ErrorMessage string            `json:"error_message,omitempty"`
-	ErrorSince   Time              `json:"error_since,omitzero"` // of the first attempt in a row that ended like the last
+	ErrorSince   Time              `json:"error_since,omitzero"` // of the first attempt in a row that ended like the last; zero where that is not counted, as of an outage
 	RedrivenAt   Time              `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
 }
 

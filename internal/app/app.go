@@ -24,6 +24,7 @@ import (
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -45,6 +46,7 @@ type App struct {
 	targets  outbound.Options // where agents may have messages pushed
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
+	domains  *domains.Domains
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
 	closeErr error
@@ -115,6 +117,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Peers:      a.peers,
 		Keys:       a.keys,
 		Queue:      a.queue,
+		Domains:    a.domains,
 		Domain:     domain,
 		MaxMessage: a.cfg.Message.MaxSize,
 		InFlight:   a.cfg.Limits.InFlightBytes,

@@ -12,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -67,15 +68,16 @@ func (a *App) connect(in *intake.Intake) error {
 	return nil
 }
 
-// federate opens the seal and, for a gateway with a domain of its own, what it
-// needs for other domains.
-func (a *App) federate(couriers courier.Router) (err error) {
-	if !a.cfg.Federated() {
-		a.seal, err = openSeal(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
-		return err
-	}
+// federate opens the seal, builds what asks other domains and, for a gateway
+// with a domain of its own, what writes to them and hears from them.
+func (a *App) federate(couriers courier.Router) error {
 	out, err := newOutside(a.cfg, amtp.SoftwareVersion())
 	if err != nil {
+		return err
+	}
+	a.domains = domains.New(out.domains, out.client, time.Now)
+	if !a.cfg.Federated() {
+		a.seal, err = openSeal(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
 		return err
 	}
 	known := records{out}

@@ -28,20 +28,21 @@ var may = map[string][]string{
 	"internal/store/sqlite":    {"", "internal/gateway", "internal/store"},
 	"internal/store/storetest": {"", "internal/gateway"},
 	"internal/store/faultfs":   {},
-	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/strictjson", "internal/openapi"},
+	"internal/httpapi":         {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/domains", "internal/strictjson", "internal/openapi"},
 	"internal/openapi":         {},
 	"internal/openapi/replay":  {"internal/openapi"},
 	"internal/config":          {"", "internal/datadir"},
 	"internal/datadir":         {},
 	"internal/queue":           {"", "internal/gateway"},
 	"internal/courier":         {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson"},
+	"internal/domains":         {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson"},
 	"internal/report":          {"", "internal/gateway"},
 	"internal/outbound":        {},
 	"internal/discovery":       {""},
 	"internal/testnet":         {"", "internal/app", "internal/config", "internal/privateca", "internal/testnet/fakedns"},
 	"internal/privateca":       {},
 	"internal/testnet/fakedns": {},
-	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/discovery", "internal/outbound", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
+	"internal/app":             {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/discovery", "internal/outbound", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir"},
 	"internal/ownfile":         {},
 	"internal/service":         {},
 	"skills":                   {},
@@ -67,7 +68,7 @@ var only = map[string][]string{
 	"github.com/pb33f":                   {"internal/openapi/replay"}, // in tests only
 	"github.com/spf13/cobra":             {"internal/cli"},
 	"github.com/miekg/dns":               {"internal/discovery", "internal/testnet/fakedns"},
-	"github.com/maypok86/otter/v2":       {"internal/discovery", "internal/access"},
+	"github.com/maypok86/otter/v2":       {"internal/discovery", "internal/access", "internal/domains"},
 }
 
 type pkg struct {

@@ -145,7 +145,7 @@ func (p *program) queueShowCommand() *cobra.Command {
 func (p *program) printJob(v amtp.JobView) {
 	j := v.Job
 	p.printf("Job %d for %s\n", j.ID, clean(j.Destination))
-	line := p.labelled(14)
+	line := p.labelled(15)
 	line("Message:", string(j.MessageID))
 	line("From:", j.Sender.String())
 	line("Subject:", j.Subject)
@@ -156,7 +156,7 @@ func (p *program) printJob(v amtp.JobView) {
 	line("Last attempt:", timeText(j.LastAttempt.Time))
 	line("Next attempt:", timeText(j.NextAttempt.Time))
 	line("Last error:", errorLine(j.ErrorCode, j.ErrorMessage))
-	line("Error since:", timeText(j.ErrorSince.Time))
+	line("Fails so since:", timeText(j.ErrorSince.Time))
 	line("Redriven:", timeText(j.RedrivenAt.Time))
 	for _, r := range j.Recipients {
 		line("To:", r.Address.String())

@@ -5,7 +5,6 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/agent"
-	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
@@ -137,8 +136,18 @@ func (s *Server) whoAmI(c *call) {
 
 // discover lists the agents of this domain. AMTP §3.
 func (s *Server) discover(c *call) {
+	q, refused := c.agentQuery()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	c.reply(http.StatusOK, s.Agents.Discover(c.principal, agent.Query(q)))
+}
+
+// agentQuery reads the conditions of the query.
+func (c *call) agentQuery() (amtp.AgentQuery, *amtp.Error) {
 	p := c.params()
-	q := agent.Query{
+	q := amtp.AgentQuery{
 		Address:      p.text("address"),
 		Role:         p.text("role"),
 		DeliveryMode: p.oneOf("delivery_mode", "pull", "push"),
@@ -146,21 +155,5 @@ func (s *Server) discover(c *call) {
 		Capability:   p.text("capability"),
 		Schema:       p.text("schema"),
 	}
-	if p.err != nil {
-		c.fail(p.err)
-		return
-	}
-	c.reply(http.StatusOK, s.Agents.Discover(c.principal, q))
-}
-
-// discoverDomain lists the agents of a domain that the path names.
-func (s *Server) discoverDomain(c *call) {
-	name := c.r.PathValue("domain")
-	d, err := amtp.ParseDomain(name)
-	if err == nil && (d == s.Domain || d == "localhost") {
-		s.discover(c)
-		return
-	}
-	c.fail(amtp.Errorf(amtp.CodeDomainNotFound, "Domain not served by this gateway").
-		With("requested_domain", gateway.Short(name)).With("served_domain", string(s.Domain)))
+	return q, p.err
 }

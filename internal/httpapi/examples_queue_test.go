@@ -29,8 +29,8 @@ func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	t.Cleanup(peer.Close)
-	record := `"v=amtp1;gateway=` + peer.URL + `"`
-	s := script{real: make(map[string]string), world: start(t, "AMTP_DOMAIN=shop.example", "AMTP_DNS_MOCK_MODE=true",
+	record := `"v=amtp1;gateway=` + peer.URL + `;auth=sig;max-size=5000000"`
+	s := script{real: make(map[string]string), world: start(t, "AMTP_DOMAIN=shop.example",
 		"AMTP_DNS_ALLOW_HTTP=true", `AMTP_DNS_MOCK_RECORDS={"far.example":`+record+`,"other.example":`+record+`}`)}
 	s.agent("alice")
 	play := func(operation string) {
@@ -39,6 +39,7 @@ func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example) {
 		delete(left, operation)
 	}
 
+	play("getCapabilities")
 	s.sends("carol@far.example")
 	s.until("/v1/admin/queue?state=retrying", `"count":1`)
 	play("listJobs")

@@ -138,6 +138,7 @@ func (s *script) translate(text string) string {
 var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`),
 	regexp.MustCompile(`^key_[0-9a-f]{12}$`),
+	regexp.MustCompile(`^https?://[a-z0-9.:]+$`),
 	regexp.MustCompile(`^amtp_[A-Za-z0-9_-]{43}$`),
 	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),
 	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),

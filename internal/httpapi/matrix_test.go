@@ -123,7 +123,11 @@ var matrix = map[string][]cell{
 	},
 	"GET /v1/discovery/agents/{domain}": {
 		{"ours", "/v1/discovery/agents/localhost", "", "ok ok ok ok ok ok+", "hidden@localhost", ""},
-		{"another", "/v1/discovery/agents/other.test", "", everybody("nodomain"), "", ""},
+		{"another", "/v1/discovery/agents/other.test", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
+	},
+	"GET /v1/capabilities/{domain}": {
+		{"ours", "/v1/capabilities/localhost", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
+		{"another", "/v1/capabilities/other.test", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
 	},
 	"POST /v1/admin/agents": {
 		{"a new one", "/v1/admin/agents", `{"address":"{new}"}`, "noadmin made notadmin notadmin notadmin made", "", ""},

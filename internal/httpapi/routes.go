@@ -32,6 +32,7 @@ var routes = []route{
 
 	{"GET", "/v1/discovery/agents", (*Server).discover},
 	{"GET", "/v1/discovery/agents/{domain}", (*Server).discoverDomain},
+	{"GET", "/v1/capabilities/{domain}", (*Server).capabilities},
 
 	{"POST", "/v1/admin/agents", (*Server).register},
 	{"GET", "/v1/admin/agents", (*Server).listAgents},

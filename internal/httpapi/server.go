@@ -15,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/queue"
@@ -29,6 +30,7 @@ type Server struct {
 	Peers      *access.Peers   // nil where no other domain may call
 	Keys       *access.Keyring // nil like Peers
 	Queue      *queue.Queue
+	Domains    *domains.Domains
 	Domain     amtp.Domain
 	MaxMessage int64 // bytes of one request body
 	InFlight   int64 // bytes of all request bodies that are being worked on

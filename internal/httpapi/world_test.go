@@ -29,7 +29,7 @@ type world struct {
 func start(t *testing.T, settings ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir}, settings...)
+	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DNS_MOCK_MODE=true"}, settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)

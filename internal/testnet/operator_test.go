@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,4 +159,43 @@ func TestPurgeDeadLetters(t *testing.T) {
 		t.Errorf("redrive: %d, %v; want 0", n, err)
 	}
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
+}
+
+// TestDiscoverAnotherDomain: an agent finds the agents that another domain shows,
+// by way of its own gateway, and how that domain is reached.
+func TestDiscoverAnotherDomain(t *testing.T) {
+	n := testnet.New(t)
+	a, b := n.Start("a.example"), n.Start("b.example")
+	alice := n.As("alice@a.example")
+	n.As("bob@b.example")
+	hidden := n.As("hidden@b.example")
+	no := false
+	if _, err := hidden.Client.UpdateAgent(t.Context(), "hidden", amtp.AgentUpdate{Listed: &no}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{DeliveryMode: "pull"})
+	if err != nil || list.AgentCount != 1 || list.Domain != "b.example" || list.Agents[0].Address.String() != "bob@b.example" {
+		t.Errorf("the agents of b.example: %+v, %v; want bob", list, err)
+	}
+	for domain, gateway := range map[amtp.Domain]string{"b.example": "https://amtp.b.example:", "a.example": "https://amtp.a.example:"} {
+		found, err := alice.Client.Capabilities(t.Context(), domain)
+		if err != nil || !strings.HasPrefix(found.Gateway, gateway) || !found.Signs() || found.TTL <= 0 || found.DiscoveredAt.IsZero() {
+			t.Errorf("%s is reached so: %+v, %v", domain, found, err)
+		}
+	}
+	var refused *amtp.Error
+	if _, err := a.Client().Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) || refused.Code != amtp.CodeMissingAuthorization {
+		t.Errorf("without a key: %v, want MISSING_AUTHORIZATION", err)
+	}
+	if _, err := alice.Client.Capabilities(t.Context(), "nowhere.example"); !errors.As(err, &refused) || refused.Code != amtp.CodeDomainNotFound {
+		t.Errorf("a domain that does not exist: %v, want DOMAIN_NOT_FOUND", err)
+	}
+	b.Stop()
+	if list, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{DeliveryMode: "pull"}); err != nil || list.AgentCount != 1 {
+		t.Errorf("while b.example is down the answer of a minute ago is %+v, %v", list, err)
+	}
+	alice.Client.Retries = -1
+	if _, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) || refused.Code != amtp.CodeTemporaryFailure {
+		t.Errorf("another question while it is down: %v, want TEMPORARY_FAILURE", err)
+	}
 }

@@ -1,0 +1,192 @@
+package domains
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// Bounds of what is asked and remembered.
+const (
+	listTime      = time.Minute // how long a list is remembered
+	refusedTime   = askAgain    // and that there was none
+	callTime      = 10 * time.Second
+	atOnce        = 16      // gateways that are asked at the same time
+	maxAnswer     = 1 << 20 // bytes of one answer
+	maxRemembered = 8 << 20 // bytes of all answers that are remembered
+	overhead      = 1 << 10 // bytes that count beside those of an answer
+)
+
+// remembered is an answer, which is never changed.
+type remembered struct {
+	list    amtp.AgentList
+	refused *amtp.Error
+	until   time.Time
+	size    uint32 // bytes, about
+}
+
+// Agents lists the agents that the domain's gateway shows to everybody. The
+// conditions are the other gateway's to apply. DOMAIN_NOT_FOUND when there is no
+// list to be had, TEMPORARY_FAILURE when there is none now.
+func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList, *amtp.Error) {
+	if refused := mayAsk(p); refused != nil {
+		return amtp.AgentList{}, refused
+	}
+	query := conditions(q)
+	key := string(d) + "?" + query
+	if r, ok := s.lists.GetIfPresent(key); ok && s.now().Before(r.until) {
+		return r.list, r.refused
+	}
+	// Who stops waiting does not stop it for those who wait too.
+	asked := context.WithoutCancel(ctx)
+	answers := s.flight.DoChan(key, func() (any, error) { return s.learn(asked, key, d, query), nil })
+	select {
+	case a := <-answers:
+		r := a.Val.(remembered)
+		return r.list, r.refused
+	case <-ctx.Done():
+		return amtp.AgentList{}, notNow("The gateway of %s does not answer now. Try again.", d)
+	}
+}
+
+// conditions writes the query of the request.
+func conditions(q amtp.AgentQuery) string {
+	v := make(url.Values)
+	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode, "capability": q.Capability, "schema": q.Schema} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.ActiveOnly {
+		v.Set("active_only", "true")
+	}
+	return v.Encode()
+}
+
+// learn asks the domain's gateway and remembers what came of it.
+func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, query string) remembered {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return remembered{refused: notNow("This gateway is asking as many others as it may. Try again.")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	body, refused := s.ask(ctx, d, query)
+	r := remembered{refused: refused, size: uint32(len(body) + overhead)}
+	if refused == nil {
+		r.list, r.refused = s.read(d, body)
+	}
+	r.until = s.now().Add(listTime)
+	if r.refused != nil {
+		r.until = s.now().Add(refusedTime)
+	}
+	s.lists.Set(key, r)
+	return r
+}
+
+// ask makes the request and returns the body of a good answer.
+func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) ([]byte, *amtp.Error) {
+	found, refused := s.find(ctx, d)
+	if refused != nil {
+		return nil, refused
+	}
+	target := strings.TrimSuffix(found.Gateway, "/") + "/v1/discovery/agents"
+	if query != "" {
+		target += "?" + query
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, notFound(d, "The address of the gateway of %s is no URL.", d)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-AMTP-Version", amtp.Version)
+	res, err := s.client.Do(req)
+	if err != nil {
+		return nil, unreachable(d, err)
+	}
+	defer res.Body.Close()
+	switch code := res.StatusCode; {
+	case code == http.StatusTooManyRequests, code >= 500:
+		return nil, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, code)
+	case code != http.StatusOK:
+		return nil, notFound(d, "The gateway of %s does not list its agents (%d).", d, code)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	switch {
+	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
+		return nil, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role or capability.", d, maxAnswer)
+	case err != nil:
+		return nil, unreachable(d, err)
+	}
+	return body, nil
+}
+
+// unreachable is what is said of a gateway without an answer. The error's own
+// text has addresses of machines in it.
+func unreachable(d amtp.Domain, err error) *amtp.Error {
+	if errors.Is(err, outbound.ErrForbidden) {
+		return notFound(d, "The gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow.", d)
+	}
+	return notNow("The gateway of %s does not answer now. Try again.", d)
+}
+
+// read takes the agents out of an answer. Those that are not of the domain, or
+// not agents, are left out: a gateway speaks for its own.
+func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error) {
+	var answer struct {
+		Agents *[]json.RawMessage `json:"agents"`
+	}
+	if err := strictjson.Decode(body, &answer); err != nil || answer.Agents == nil {
+		return amtp.AgentList{}, notFound(d, "The gateway of %s answered with what is no list of agents.", d)
+	}
+	now := s.now()
+	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(d), Timestamp: amtp.Time{Time: now}}
+	for _, doc := range *answer.Agents {
+		if a, ok := agent(doc, now); ok && a.Address.Domain() == d {
+			list.Agents = append(list.Agents, a)
+		}
+	}
+	list.AgentCount = len(list.Agents)
+	return list, nil
+}
+
+// agent reads one agent of a list: only what the protocol has, and nothing that
+// it says of how this gateway should treat it.
+func agent(doc []byte, now time.Time) (amtp.Agent, bool) {
+	var said struct {
+		Address          amtp.Address `json:"address"`
+		DeliveryMode     string       `json:"delivery_mode"`
+		Description      string       `json:"description"`
+		Role             string       `json:"role"`
+		Capabilities     []string     `json:"capabilities"`
+		SupportedSchemas []string     `json:"supported_schemas"`
+		CreatedAt        amtp.Time    `json:"created_at"`
+		LastActive       amtp.Time    `json:"last_active"`
+		Active           *bool        `json:"active"`
+	}
+	if strictjson.DecodeValue(doc, &said) != nil || said.DeliveryMode != "pull" && said.DeliveryMode != "push" {
+		return amtp.Agent{}, false
+	}
+	a := amtp.Agent{
+		Address: said.Address, DeliveryMode: said.DeliveryMode, Description: said.Description, Role: said.Role,
+		Capabilities: append([]string{}, said.Capabilities...), SupportedSchemas: append([]string{}, said.SupportedSchemas...),
+		CreatedAt: said.CreatedAt, LastActive: said.LastActive, Listed: true,
+		Active: now.Sub(said.LastActive.Time) < gateway.ActiveWithin,
+	}
+	if said.Active != nil {
+		a.Active = *said.Active
+	}
+	return a, true
+}

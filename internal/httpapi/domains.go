@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// domain reads the domain that the path names; localhost is our own.
+func (s *Server) domain(c *call) (amtp.Domain, *amtp.Error) {
+	name := c.r.PathValue("domain")
+	d, err := amtp.ParseDomain(name)
+	if err != nil {
+		return "", amtp.Errorf(amtp.CodeDomainNotFound, "%q is no domain: %v.", gateway.Short(name), err).With("requested_domain", gateway.Short(name))
+	}
+	if d == "localhost" {
+		return s.Domain, nil
+	}
+	return d, nil
+}
+
+// discoverDomain lists the agents of a domain: ours, or those that the gateway of
+// another shows. AMTP §3.
+func (s *Server) discoverDomain(c *call) {
+	d, refused := s.domain(c)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	if d == s.Domain {
+		s.discover(c)
+		return
+	}
+	q, refused := c.agentQuery()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	list, refused := s.Domains.Agents(c.r.Context(), c.principal, d, q)
+	c.answer(http.StatusOK, list, refused)
+}
+
+// capabilities shows what a domain publishes about its gateway, our own too: it
+// is what others find. AMTP §2.
+func (s *Server) capabilities(c *call) {
+	d, refused := s.domain(c)
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	found, refused := s.Domains.Capabilities(c.r.Context(), c.principal, d)
+	c.answer(http.StatusOK, found, refused)
+}
