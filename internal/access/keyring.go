@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,8 @@ type Keyring struct {
 	Records Records // as others see them
 	Now     func() time.Time
 
-	current atomic.Pointer[amtp.Signer]
+	current  atomic.Pointer[amtp.Signer]
+	changing sync.Mutex // from storing which key signs until current is it
 }
 
 // signing is the kind of the secrets of a Keyring.
@@ -151,7 +153,9 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.S
 		}
 	}
 	var used amtp.SigningKey
-	err := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	err := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
 		switch {
 		case key.Selector == selector && key.State != amtp.KeyWaiting:
 			return amtp.Errorf(amtp.CodeConflict, "The key %s is %s already.", selector, key.State)
@@ -163,13 +167,10 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.S
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return amtp.SigningKey{}, refusal(err)
-	case used.Selector == "":
-		return amtp.SigningKey{}, noKey(selector)
 	}
-	if err := k.use(ctx); err != nil {
+	if err := k.use(context.WithoutCancel(ctx)); err != nil { // it is stored that it signs
 		return amtp.SigningKey{}, gateway.Refusal(err)
 	}
 	return used, nil
@@ -179,7 +180,7 @@ func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.S
 // when another takes its place.
 func (k *Keyring) Retire(ctx context.Context, selector string) (amtp.SigningKey, *amtp.Error) {
 	var ended amtp.SigningKey
-	err := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
+	err := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
 		switch {
 		case key.Selector != selector:
 			return nil
@@ -191,11 +192,8 @@ func (k *Keyring) Retire(ctx context.Context, selector string) (amtp.SigningKey,
 		ended = *key
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return amtp.SigningKey{}, refusal(err)
-	case ended.Selector == "":
-		return amtp.SigningKey{}, noKey(selector)
 	}
 	return ended, nil
 }
@@ -225,7 +223,7 @@ func refusal(err error) *amtp.Error {
 func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 	record, err := k.Records.Key(ctx, "", k.Domain, selector)
 	var refused *amtp.Error
-	changed := k.change(ctx, func(key *amtp.SigningKey) *amtp.Error {
+	changed := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
 		now := k.Now()
 		switch {
 		case key.Selector != selector || key.State != amtp.KeyWaiting:
@@ -249,9 +247,13 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 	return refused
 }
 
-// change has fn look at every key and stores what it changes.
-func (k *Keyring) change(ctx context.Context, fn func(*amtp.SigningKey) *amtp.Error) error {
+// change has fn look at every key and stores what it changes. Nothing changes when
+// there is no key of that name.
+func (k *Keyring) change(ctx context.Context, selector string, fn func(*amtp.SigningKey) *amtp.Error) error {
 	return k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		if !slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }) {
+			return nil, noKey(selector)
+		}
 		list = slices.Clone(list)
 		for i := range list {
 			key, err := k.read(&list[i])

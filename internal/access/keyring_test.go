@@ -132,3 +132,28 @@ func TestResetKeepsWhatOpens(t *testing.T) {
 		t.Errorf("Reset = %v of keys that open again, want ErrNothingLost", err)
 	}
 }
+
+// TestAWrongSelectorChangesNothing: to use or retire a key that there is not
+// leaves the one in use as it is, also for the next start.
+func TestAWrongSelectorChangesNothing(t *testing.T) {
+	r := openRing(t)
+	first := r.Signer().Selector()
+	if _, err := r.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, atOnce := range []bool{false, true} {
+		if _, refused := r.Use(t.Context(), "no-such-key", atOnce); refused == nil || refused.Code != amtp.CodeKeyNotFound {
+			t.Errorf("Use of a key that there is not, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
+		}
+	}
+	if _, refused := r.Retire(t.Context(), "no-such-key"); refused == nil || refused.Code != amtp.CodeKeyNotFound {
+		t.Errorf("Retire of a key that there is not: %v, want KEY_NOT_FOUND", refused)
+	}
+	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
+	if err := again.Load(t.Context()); err != nil {
+		t.Fatalf("the next start: %v", err)
+	}
+	if got := again.Signer().Selector(); got != first {
+		t.Errorf("the next start signs with %s, want %s", got, first)
+	}
+}

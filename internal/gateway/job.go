@@ -227,7 +227,7 @@ type Jobs interface {
 	// as an attempt that ends with GiveUp and the job's last error, or
 	// RECIPIENT_UNAVAILABLE where it has none, reporting as report decides.
 	// It looks at no more than limit jobs, oldest first, and returns how many
-	// it gave up.
+	// it gave up. ErrPaused while the store is paused: then nothing is given up.
 	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
 
 	// JobsPage lists jobs with their recipients, oldest first.

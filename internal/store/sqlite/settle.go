@@ -157,6 +157,9 @@ func (w *writer) bury(e *ending, d undecided, state gateway.State, r *gateway.Re
 // Expire gives up jobs that were begun before then. Jobs are numbered as they
 // were begun, so that the walk ends at the first that is young.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
+	if err := s.refusePaused(); err != nil {
+		return 0, err
+	}
 	gone := 0
 	err := s.write(ctx, 256*limit, func(w *writer) error {
 		gone = 0

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ func operating() []promise {
 		{"with the job's last error, or RECIPIENT_UNAVAILABLE where it has none", expireCodes},
 		{"reporting as report decides", expireReports},
 		{"Expire looks at no more than limit jobs, oldest first", expireLimit},
+		{"Expire is ErrPaused while the store is paused: then nothing is given up", expirePaused},
 		{"JobsPage lists jobs with their recipients, oldest first", jobsInOrder},
 		{"JobsPage lists those that match, page by page", jobsFiltered},
 		{"Hasten makes a job that waits due at once and rings", hasten},
@@ -35,6 +37,22 @@ func (w *world) expire(begun, now time.Time, limit int) int {
 		w.Fatalf("Expire = %v, want no error", err)
 	}
 	return n
+}
+
+// expirePaused: a store that was restored from an old backup does not know what
+// became of its jobs since.
+func expirePaused(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example")
+	w.works("Pause", w.store.Pause(w.ctx, w.now()))
+	later := w.now().Add(time.Hour)
+	n, err := w.store.Expire(w.ctx, later, later, 10, func(gateway.Job) bool { return true })
+	if n != 0 || !errors.Is(err, gateway.ErrPaused) {
+		w.Errorf("Expire while paused = %d, %v; want 0, ErrPaused", n, err)
+	}
+	same(w, "state", states(w.read(alice, id).Deliveries), "queued")
+	w.works("Resume", w.store.Resume(w.ctx))
+	same(w, "given up after the pause", w.expire(later, later, 10), 1)
 }
 
 func expireOld(w *world) {
