@@ -23,8 +23,14 @@ import (
 type mirror struct {
 	t       *testing.T
 	address string // where it stands, also after the gateway was started anew
-	behind  string // where the gateway is
 	front   *http.Server
+}
+
+// pane is a mirror before one start of a gateway. A request that is still under
+// way when the gateway is started anew stays with the one it was made to.
+type pane struct {
+	t      *testing.T
+	behind string // where the gateway is
 }
 
 var document = sync.OnceValues(replay.Load)
@@ -42,8 +48,8 @@ func (m *mirror) stand(base, dataDir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m.address, m.behind = listener.Addr().String(), strings.TrimPrefix(base, "http://")
-	m.front = &http.Server{Handler: m}
+	m.address = listener.Addr().String()
+	m.front = &http.Server{Handler: pane{m.t, strings.TrimPrefix(base, "http://")}}
 	go func(s *http.Server) { _ = s.Serve(listener) }(m.front) // until it is closed
 	return "http://" + m.address, m.record(dataDir)
 }
@@ -67,13 +73,13 @@ func (m *mirror) record(dataDir string) error {
 	return os.WriteFile(name, b, 0o600)
 }
 
-func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // who asked has gone
 	}
 	out := r.Clone(r.Context())
-	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", m.behind, ""
+	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", p.behind, ""
 	out.Body, out.ContentLength, out.TransferEncoding = io.NopCloser(bytes.NewReader(sent)), int64(len(sent)), nil
 	resp, err := direct.RoundTrip(out)
 	if err != nil {
@@ -89,7 +95,7 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = d.Check(replay.Exchange{Request: r, Sent: sent, Status: resp.StatusCode, Header: resp.Header, Body: body})
 	}
 	if err != nil {
-		m.t.Error(err)
+		p.t.Error(err)
 	}
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
