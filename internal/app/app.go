@@ -26,6 +26,7 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -170,7 +171,7 @@ func (a *App) listen() (net.Listener, error) {
 	}
 	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
 	if conf != nil {
-		l = tls.NewListener(l, conf)
+		l = tls.NewListener(gathered.Listener(l), conf)
 	}
 	return l, nil
 }

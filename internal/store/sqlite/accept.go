@@ -146,11 +146,27 @@ func (w *writer) insertMessage(a *acceptance, taken bool) (amtp.MessageID, error
 		store.TrustCode(a.Trust), optional(store.Authentication(a.Class, a.Authentication)), store.Micros(a.ReceivedAt),
 		optional(stamp(&a.Envelope)), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
 		optional(thread), a.Message.Raw())
+	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
-		_, err = w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			given, int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant(), w.next.message)
+		err = w.name(a, given)
 	}
-	return amtp.MessageID(canonical.String()), err
+	if abroad := amtp.PeerMessageID(id); err == nil && abroad != id && a.leaves() {
+		err = w.name(a, string(abroad))
+	}
+	return id, err
+}
+
+// name makes the id an alias of the message that is being stored.
+func (w *writer) name(a *acceptance, id string) error {
+	_, err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		id, int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant(), w.next.message)
+	return err
+}
+
+// leaves reports whether the message goes to another domain, where it may have
+// another id: an answer names it by that one.
+func (a *acceptance) leaves() bool {
+	return a.SenderAgent != 0 && slices.ContainsFunc(a.Recipients, func(r gateway.Recipient) bool { return r.Agent == 0 })
 }
 
 // stamp returns the sender's timestamp where it differs from ours, else 0.
@@ -234,7 +250,7 @@ func (w *writer) parent(a *acceptance) (row int64, err error) {
 		return 0, nil
 	}
 	if a.SenderAgent == 0 {
-		if row, err = w.alias(a); err != nil || row != 0 {
+		if row, err = w.alias(a, 0); err != nil || row != 0 {
 			return row, err
 		}
 	}
@@ -244,20 +260,25 @@ func (w *writer) parent(a *acceptance) (row int64, err error) {
 			return nil
 		}, u[:])
 	}
-	if err != nil || row != 0 {
+	if err != nil || row != 0 || a.SenderAgent == 0 {
 		return row, err
 	}
-	return w.alias(a)
+	return w.alias(a, a.SenderAgent)
 }
 
-// alias returns the row of the message that a answers by the id that its sender
-// gave it, 0 when there is none.
-func (w *writer) alias(a *acceptance) (row int64, err error) {
+// alias returns the row of the message that a answers by the id that its author
+// gave it, or under which it left: a local agent, or a's own sender for 0. It is
+// 0 when there is none.
+func (w *writer) alias(a *acceptance, author gateway.AgentID) (row int64, err error) {
+	sender := ""
+	if author == 0 {
+		sender = remoteSender(&a.Envelope)
+	}
 	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? ORDER BY length(variant), message DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
 			row = s.ColumnInt64(0)
 			return nil
-		}, string(a.InReplyTo), int64(a.SenderAgent), remoteSender(&a.Envelope))
+		}, string(a.InReplyTo), int64(author), sender)
 	return row, err
 }
 
@@ -268,8 +289,11 @@ func (w *writer) thread(a *acceptance, agent gateway.AgentID) (string, error) {
 	if a.InReplyTo == "" {
 		return "", nil
 	}
-	parent, err := w.parent(a)
 	thread := string(a.InReplyTo)
+	parent, err := w.parent(a)
+	if err == nil && parent == 0 && a.SenderAgent == 0 && agent != 0 {
+		parent, err = w.alias(a, agent) // as the answered message left this mailbox
+	}
 	if err != nil || parent == 0 || agent == 0 {
 		return thread, err
 	}
