@@ -44,6 +44,7 @@ type Queue struct {
 	done    chan finished
 	probes  chan gateway.Destination
 	asked   chan chan<- []Lane
+	crew    crew
 	flying  sync.WaitGroup
 }
 
@@ -67,7 +68,7 @@ func New(store Store, courier gateway.Courier, now func() time.Time, log *slog.L
 		store: store, courier: courier, now: now, log: log,
 		lanes: newLanes(), memory: semaphore.NewWeighted(maxMemory),
 		done: make(chan finished, maxLeased), probes: make(chan gateway.Destination, 16),
-		asked: make(chan chan<- []Lane),
+		asked: make(chan chan<- []Lane), crew: newCrew(),
 	}
 }
 
@@ -85,6 +86,7 @@ func (q *Queue) Probe(d gateway.Destination) {
 func (q *Queue) Run(ctx context.Context) error {
 	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	defer q.crew.end()
 	poll := time.NewTicker(pollTime)
 	defer poll.Stop()
 	wake := time.NewTimer(0)
@@ -190,7 +192,11 @@ func (q *Queue) start(ctx context.Context, c gateway.Claimed) {
 	q.leased += len(c.Jobs)
 	share := q.lanes.at(c.Destination, q.now()).share
 	for _, job := range c.Jobs {
-		q.flying.Go(func() { q.done <- q.attempt(ctx, job, share) })
+		q.flying.Add(1)
+		q.crew.do(func() {
+			defer q.flying.Done()
+			q.done <- q.attempt(ctx, job, share)
+		})
 	}
 }
 
