@@ -37,7 +37,8 @@ func (b *bench) outage(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := pair.there.stop(); err != nil {
+	_, seen, err := pair.there.inbox(ctx)
+	if err := errors.Join(err, pair.there.stop()); err != nil {
 		return err
 	}
 	before, err := residentSize(pair.here.pid)
@@ -56,7 +57,7 @@ func (b *bench) outage(ctx context.Context) (err error) {
 	if err := b.beside(ctx, pair, "domain down"); err != nil {
 		return err
 	}
-	waited, drained, err := b.back(ctx, pair, filepath.Join(dir, "there"))
+	waited, drained, err := b.back(ctx, pair, filepath.Join(dir, "there"), seen)
 	if err != nil {
 		return err
 	}
@@ -84,9 +85,9 @@ func (b *bench) beside(ctx context.Context, pair *neighbours, when string) error
 	return nil
 }
 
-// back starts the gateway again and measures how long the first message and then
-// all others take.
-func (b *bench) back(ctx context.Context, pair *neighbours, dir string) (waited, drained time.Duration, err error) {
+// back starts the gateway again and measures how long the first message behind
+// the cursor and then all others take.
+func (b *bench) back(ctx context.Context, pair *neighbours, dir, seen string) (waited, drained time.Duration, err error) {
 	who := pair.there.recipient
 	again, err := startGateway(ctx, b.binary, dir, pair.away)
 	if err != nil {
@@ -97,7 +98,7 @@ func (b *bench) back(ctx context.Context, pair *neighbours, dir string) (waited,
 	began := time.Now()
 	c := amtp.Client{URL: pair.there.url, Key: who.Key, HTTP: pair.there.http}
 	for found := false; !found; {
-		page, err := c.Inbox(ctx, who.Address, amtp.InboxQuery{Limit: 1, Offset: b.Messages, Wait: 2 * time.Second})
+		page, err := c.Inbox(ctx, who.Address, amtp.InboxQuery{Limit: 1, After: seen, Wait: 2 * time.Second})
 		if err != nil {
 			return 0, 0, err
 		}
