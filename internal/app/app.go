@@ -9,7 +9,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,11 +21,11 @@ import (
 
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -44,6 +43,12 @@ type App struct {
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
+
+	certificate certificate.Source // nil without TLS, like local
+	local       *certificate.Local
+	protocols   []string    // that the listener speaks for the certificate's sake
+	challenges  *challenges // nil where no authority asks over HTTP
+
 	targets  outbound.Options // where agents may have messages pushed
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
@@ -83,15 +88,22 @@ func (a *App) open() (err error) {
 	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir, Log: a.log}); err != nil {
 		return err
 	}
-	if a.listener, err = a.listen(); err != nil {
-		return err
-	}
 	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: time.Now, Federated: a.cfg.Federated()}
 	if err := a.connect(in); err != nil {
 		return err
 	}
+	if err := a.certify(); err != nil {
+		return err
+	}
+	if a.listener, err = a.listen(); err != nil {
+		return err
+	}
 	a.server = a.newServer(a.api(in, admin).Handler())
-	return datadir.Record(dir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
+	running := datadir.Running{URL: a.URL(), PID: os.Getpid()}
+	if a.local != nil {
+		running.Certificate = a.local.PEM()
+	}
+	return datadir.Record(dir, running)
 }
 
 // adminKeys returns the configured keys, or else the one in the data directory,
@@ -115,16 +127,17 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Store: a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
-		Peers:      a.peers,
-		Keys:       a.keys,
-		Queue:      a.queue,
-		Domains:    a.domains,
-		Domain:     domain,
-		MaxMessage: a.cfg.Message.MaxSize,
-		InFlight:   a.cfg.Limits.InFlightBytes,
-		TLS:        a.cfg.UseTLS(),
-		Log:        a.log,
-		Now:        time.Now,
+		Peers:        a.peers,
+		Keys:         a.keys,
+		Queue:        a.queue,
+		Domains:      a.domains,
+		Certificates: a.certificate,
+		Domain:       domain,
+		MaxMessage:   a.cfg.Message.MaxSize,
+		InFlight:     a.cfg.Limits.InFlightBytes,
+		TLS:          a.cfg.UseTLS(),
+		Log:          a.log,
+		Now:          time.Now,
 	}
 }
 
@@ -149,31 +162,6 @@ func (a *App) newServer(h http.Handler) *http.Server {
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams},
 		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
-}
-
-// listen opens the listener, with TLS if it is to have it.
-func (a *App) listen() (net.Listener, error) {
-	var conf *tls.Config
-	if a.cfg.UseTLS() {
-		cert, err := tls.LoadX509KeyPair(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load the TLS certificate: %w", err)
-		}
-		conf = &tls.Config{
-			Certificates: []tls.Certificate{cert},
-			MinVersion:   a.cfg.TLS.MinVersion,
-			NextProtos:   []string{"h2", "http/1.1"},
-		}
-	}
-	l, err := net.Listen("tcp", a.cfg.Server.Address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
-	}
-	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
-	if conf != nil {
-		l = tls.NewListener(gathered.Listener(l), conf)
-	}
-	return l, nil
 }
 
 // URL returns the address under which the gateway can be reached from this
@@ -205,9 +193,7 @@ func (a *App) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stopWork()
-	for name, run := range map[string]func(context.Context) error{
-		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
-	} {
+	for name, run := range a.loops() {
 		loops.Go(func() {
 			if err := run(working); err != nil {
 				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
@@ -237,6 +223,20 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
+// loops are the parts of the gateway that work by themselves.
+func (a *App) loops() map[string]func(context.Context) error {
+	loops := map[string]func(context.Context) error{
+		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
+	}
+	if a.certificate != nil {
+		loops["certificate"] = a.certificate.Run
+	}
+	if a.challenges != nil {
+		loops["challenges"] = a.challenges.Run
+	}
+	return loops
+}
+
 // Close releases the listener, the store and the data directory. It may be
 // called more than once.
 func (a *App) Close() error {
@@ -246,8 +246,15 @@ func (a *App) Close() error {
 
 func (a *App) release() error {
 	var errs []error
-	if a.listener != nil {
-		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	listeners := []net.Listener{a.listener}
+	if a.challenges != nil {
+		listeners = append(listeners, a.challenges.listener)
+	}
+	for _, l := range listeners {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

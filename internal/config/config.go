@@ -29,6 +29,7 @@ type Config struct {
 	DataDir    string
 	Server     Server
 	TLS        TLS
+	ACME       ACME
 	Message    Message
 	Auth       Auth
 	Federation Federation
@@ -187,11 +188,11 @@ func (c Config) File() string { return c.file }
 func (c Config) Loopback() bool { return isLoopback(c.Server.Address) }
 
 // UseTLS reports whether the listener speaks TLS: as tls.enabled says, and if
-// that is auto, when there is a certificate. [Load] refuses a listener that is
+// that is auto, when there is a certificate or acme gets one. [Load] refuses a listener that is
 // open to other machines without either.
 func (c Config) UseTLS() bool {
 	if c.TLS.Enabled == Auto {
-		return c.TLS.CertFile != ""
+		return c.TLS.CertFile != "" || c.ACME.Enabled
 	}
 	return c.TLS.Enabled == On
 }
