@@ -42,12 +42,15 @@ func (a *ACME) settings() []setting {
 			meaning: "Certificates in PEM form that the authority's own server may show beside those that the system trusts, for an authority of your own."},
 		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain, same[amtp.Domain]),
 			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default amtp.{domain}."},
-		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: hostPort(&a.HTTPAddress),
+		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: bind(&a.HTTPAddress, "host:port", parseOptional, same),
 			meaning: "Where the authority's questions over plain HTTP (HTTP-01) are answered and nothing else: port 80 of the hosts, or what a proxy passes its /.well-known/acme-challenge/ to; when it is not set, the authority asks at port 443 (TLS-ALPN-01)."},
 	}
 }
 
 func parseEmail(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
 	local, host, ok := strings.Cut(s, "@")
 	if !ok || local == "" || strings.ContainsFunc(s, notVisible) || strings.ContainsAny(s, ",?&") {
 		return "", fmt.Errorf("%s is not an e-mail address", brief(s))
@@ -56,6 +59,14 @@ func parseEmail(s string) (string, error) {
 		return "", fmt.Errorf("%s has no domain behind the @", brief(s))
 	}
 	return s, nil
+}
+
+// parseOptional reads the address of a listener, or none.
+func parseOptional(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	return parseHostPort(s)
 }
 
 func parseDirectory(s string) (string, error) {
