@@ -4,19 +4,39 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/amtp-go/amtp"
 )
 
-// outageMessages is how many messages wait for the domain that is down.
-const outageMessages = 100_000
+const (
+	outageWork     = "outage"
+	outageMessages = 100_000 // that wait for the domain that is down
+	// outageCalm is how long the disk has for what was written in seconds: that
+	// slows everybody down, whether it waits or not.
+	outageCalm = 15 * time.Second
+)
 
 // outage measures what a domain that is down costs: what it does to the accepts
 // of others, how much memory its messages take while they wait, and how fast they
-// arrive once it is back. Everything that was accepted must arrive, once.
-func (b *bench) outage(ctx context.Context) (err error) {
+// arrive once it is back. The accepts of others are compared with those of a
+// gateway that has delivered as many messages: any gateway is slower with a
+// larger database. Everything that was accepted must arrive, once.
+func (b *bench) outage(ctx context.Context) error {
+	if err := b.withNeighbours(ctx, b.noOutage); err != nil {
+		return err
+	}
+	if err := b.withNeighbours(ctx, b.outageOf); err != nil {
+		return err
+	}
+	r := b.report
+	up, down := r.row(outageWork, "domain up", crowd), r.row(outageWork, "domain down", crowd)
+	r.ratio("outage: accepts for others, domain down / up", down, up, perSecond)
+	return nil
+}
+
+// withNeighbours runs use with fresh gateways.
+func (b *bench) withNeighbours(ctx context.Context, use func(context.Context, *neighbours) error) (err error) {
 	dir, err := b.fresh()
 	if err != nil {
 		return err
@@ -27,12 +47,26 @@ func (b *bench) outage(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pair.here.stop(), pair.there.stop()) }()
-	here := pair.here.recipient
-	if err := b.beside(ctx, pair, "domain up"); err != nil {
+	return use(ctx, pair)
+}
+
+// noOutage measures the accepts of others after as many messages to a domain that
+// is up.
+func (b *bench) noOutage(ctx context.Context, pair *neighbours) error {
+	local := pair.here.recipient
+	pair.here.recipient = pair.there.recipient
+	b.progress("outage: %d messages while the domain is up", b.Messages+outageMessages)
+	if _, err := pair.through(ctx, b.Messages+outageMessages, b.Payload); err != nil {
 		return err
 	}
+	pair.here.recipient = local
+	return b.beside(ctx, pair, "domain up")
+}
+
+// outageOf goes through an outage.
+func (b *bench) outageOf(ctx context.Context, pair *neighbours) error {
+	local := pair.here.recipient
 	pair.here.recipient = pair.there.recipient
-	b.progress("outage: %d messages while the domain is up", b.Messages)
 	normal, err := pair.through(ctx, b.Messages, b.Payload)
 	if err != nil {
 		return err
@@ -53,17 +87,15 @@ func (b *bench) outage(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	pair.here.recipient = here
+	pair.here.recipient = local
 	if err := b.beside(ctx, pair, "domain down"); err != nil {
 		return err
 	}
-	waited, drained, err := b.back(ctx, pair, filepath.Join(dir, "there"), seen)
+	waited, drained, err := b.back(ctx, pair, seen)
 	if err != nil {
 		return err
 	}
 	r := b.report
-	up, down := r.row(outageWork, "domain up", crowd), r.row(outageWork, "domain down", crowd)
-	r.ratio("outage: accepts for others, domain down / up", down, up, perSecond)
 	r.Ratios = append(r.Ratios, figure{Name: "outage: drained / normal rate", Value: outageMessages / drained.Seconds() / normal.Rate})
 	r.figure("outage: memory for 100,000 that wait", mebi(after-before), "MiB")
 	r.figure("outage: from its return to the first message", waited.Seconds(), "s")
@@ -71,10 +103,13 @@ func (b *bench) outage(ctx context.Context) (err error) {
 	return pair.there.verify(ctx, b.Messages+outageMessages)
 }
 
-const outageWork = "outage"
-
-// beside measures accepts for a recipient here.
+// beside measures accepts for a recipient here, when the machine has come to rest.
 func (b *bench) beside(ctx context.Context, pair *neighbours, when string) error {
+	select {
+	case <-time.After(outageCalm):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for range b.Rounds {
 		s, err := measure(ctx, pair.here.process, submissions(pair.here.process, crowd, b.Messages, b.Payload))
 		if err != nil {
@@ -87,8 +122,8 @@ func (b *bench) beside(ctx context.Context, pair *neighbours, when string) error
 
 // back starts the gateway again and measures how long the first message behind
 // the cursor and then all others take.
-func (b *bench) back(ctx context.Context, pair *neighbours, dir, seen string) (waited, drained time.Duration, err error) {
-	who := pair.there.recipient
+func (b *bench) back(ctx context.Context, pair *neighbours, seen string) (waited, drained time.Duration, err error) {
+	who, dir := pair.there.recipient, pair.there.dir
 	again, err := startGateway(ctx, b.binary, dir, pair.away)
 	if err != nil {
 		return 0, 0, err
