@@ -170,12 +170,12 @@ func TestACME(t *testing.T) {
 				t.Errorf("certificate: got %+v, want the valid one of %s", c, certified)
 			}
 			w.stop()
-			orders, accounts := w.authority.Orders(), w.authority.Asked("POST /sign-me-up")
+			orders, accounts := w.authority.Asked("POST /order-plz"), w.authority.Asked("POST /sign-me-up")
 			w.start()
 			if again := w.await("after a restart", some); !again.Equal(first) {
 				t.Errorf("after a restart: got serial %x, want %x", again.SerialNumber, first.SerialNumber)
 			}
-			if n, m := w.authority.Orders(), w.authority.Asked("POST /sign-me-up"); n != orders || m != accounts {
+			if n, m := w.authority.Asked("POST /order-plz"), w.authority.Asked("POST /sign-me-up"); n != orders || m != accounts {
 				t.Errorf("a restart asked the authority: got %d orders and %d accounts, want %d and %d", n, m, orders, accounts)
 			}
 			w.stop()
@@ -319,12 +319,12 @@ func TestACMERefused(t *testing.T) {
 	if wait := time.Until(c.Next.Time); wait < time.Minute {
 		t.Errorf("the next try is in %v, want a minute or more: authorities count refusals", wait)
 	}
-	orders := w.authority.Orders()
+	orders := w.authority.Asked("POST /order-plz")
 	w.stop()
 	w.start()
 	until(t, "the list after a restart", func() bool { _, c := w.list(); return c.Error != "" })
-	if _, c := w.list(); time.Until(c.Next.Time) < 30*time.Second || w.authority.Orders() != orders {
-		t.Errorf("after a restart: next try at %v, %d orders, want the pause to go on and %d orders", c.Next, w.authority.Orders(), orders)
+	if _, c := w.list(); time.Until(c.Next.Time) < 30*time.Second || w.authority.Asked("POST /order-plz") != orders {
+		t.Errorf("after a restart: next try at %v, %d orders, want the pause to go on and %d orders", c.Next, w.authority.Asked("POST /order-plz"), orders)
 	}
 }
 

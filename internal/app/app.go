@@ -44,8 +44,8 @@ type App struct {
 	queue    *queue.Queue
 	seal     gateway.Seal
 
-	certificate certificate.Source // nil without TLS, like local
-	local       *certificate.Local
+	certificate certificate.Source // nil without TLS, like loopback
+	loopback    *certificate.Local
 	protocols   []string    // that the listener speaks for the certificate's sake
 	challenges  *challenges // nil where no authority asks over HTTP
 
@@ -100,8 +100,8 @@ func (a *App) open() (err error) {
 	}
 	a.server = a.newServer(a.api(in, admin).Handler())
 	running := datadir.Running{URL: a.URL(), PID: os.Getpid()}
-	if a.local != nil {
-		running.Certificate = a.local.PEM()
+	if a.loopback != nil {
+		running.Certificate = a.loopback.PEM()
 	}
 	return datadir.Record(dir, running)
 }
@@ -193,7 +193,7 @@ func (a *App) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stopWork()
-	for name, run := range a.loops() {
+	for name, run := range a.parts() {
 		loops.Go(func() {
 			if err := run(working); err != nil {
 				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
@@ -223,18 +223,18 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
-// loops are the parts of the gateway that work by themselves.
-func (a *App) loops() map[string]func(context.Context) error {
-	loops := map[string]func(context.Context) error{
+// parts are what goes on beside the answers.
+func (a *App) parts() map[string]func(context.Context) error {
+	parts := map[string]func(context.Context) error{
 		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
 	}
 	if a.certificate != nil {
-		loops["certificate"] = a.certificate.Run
+		parts["certificate"] = a.certificate.Run
 	}
 	if a.challenges != nil {
-		loops["challenges"] = a.challenges.Run
+		parts["challenges"] = a.challenges.Run
 	}
-	return loops
+	return parts
 }
 
 // Close releases the listener, the store and the data directory. It may be
@@ -246,17 +246,13 @@ func (a *App) Close() error {
 
 func (a *App) release() error {
 	var errs []error
-	listeners := []net.Listener{a.listener}
-	if a.challenges != nil {
-		listeners = append(listeners, a.challenges.listener)
-	}
-	for _, l := range listeners {
-		if l == nil {
-			continue
-		}
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if a.listener != nil {
+		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if a.challenges != nil {
+		errs = append(errs, a.challenges.Close())
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

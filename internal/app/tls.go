@@ -23,7 +23,7 @@ func (a *App) certify() (err error) {
 	if !a.cfg.UseTLS() {
 		return nil
 	}
-	if a.local, err = certificate.NewLocal(time.Now()); err != nil {
+	if a.loopback, err = certificate.NewLocal(time.Now()); err != nil {
 		return err
 	}
 	if !a.cfg.ACME.Enabled {
@@ -90,7 +90,7 @@ func (a *App) listen() (net.Listener, error) {
 		return l, nil
 	}
 	return tls.NewListener(gathered.Listener(l), &tls.Config{
-		GetCertificate: a.local.Before(a.certificate),
+		GetCertificate: a.loopback.Before(a.certificate),
 		MinVersion:     a.cfg.TLS.MinVersion,
 		NextProtos:     append([]string{"h2", "http/1.1"}, a.protocols...),
 	}), nil
@@ -119,12 +119,12 @@ func (c *challenges) Run(ctx context.Context) error {
 	return nil
 }
 
-// ChallengeAddress is where an authority may ask over plain HTTP, "" if nowhere.
-func (a *App) ChallengeAddress() string {
-	if a.challenges == nil {
-		return ""
+// Close releases the listener; it may be released already.
+func (c *challenges) Close() error {
+	if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
 	}
-	return a.challenges.listener.Addr().String()
+	return nil
 }
 
 // Certified reports whether the gateway has a certificate to show, if it needs

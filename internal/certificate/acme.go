@@ -220,45 +220,53 @@ func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool
 
 // attempt gets another certificate for a host and notes how that ended.
 func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed bool, err error) {
+	before := a.leaf(host)
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	err = a.alone(limited, host, urgency)
+	asked, err := a.alone(limited, host, urgency)
 	if ctx.Err() != nil {
-		return false, ctx.Err() // nobody's failure
+		return false, ctx.Err()
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", host, plain(err))
-	}
-	if err = errors.Join(err, a.remember(ctx, host, err)); err != nil {
 		return false, err
 	}
-	changed, usable, err := a.load(ctx, host)
-	if err == nil && !usable {
+	_, usable, err := a.load(ctx, host)
+	if err == nil && asked && !usable {
 		err = errors.New("what was obtained is not in the store")
 	}
-	if changed {
-		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", a.leaf(host).NotAfter, "authority", a.o.Directory)
+	after := a.leaf(host)
+	if changed = after != nil && !after.Equal(before); changed {
+		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", after.NotAfter, "authority", a.o.Directory)
 	}
 	return changed, err
 }
 
-// alone gets another certificate into the storage while no other gateway does.
-func (a *ACME) alone(ctx context.Context, host string, urgency how) (err error) {
+// alone gets another certificate into the storage while no other gateway does,
+// and reports whether it asked the authority: another may have done so meanwhile.
+// How that ended is noted before another's turn comes.
+func (a *ACME) alone(ctx context.Context, host string, urgency how) (asked bool, err error) {
 	lock := "keep/" + host
 	if err := a.storage.Lock(ctx, lock); err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
-	_, usable, err := a.load(ctx, host) // another gateway may have been first
-	if err != nil || usable && !a.wanted(host, urgency) {
-		return err
+	_, usable, err := a.load(ctx, host)
+	if err != nil || !a.wanted(host, urgency) {
+		return false, err
 	}
 	if !usable { // half of a change that was cut off, or sealed with a key that is lost
 		if err := a.storage.Delete(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuer.IssuerKey(), host)); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return a.obtain(ctx, host, urgency == forcibly)
+	err = a.obtain(ctx, host, urgency == forcibly)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return true, ctx.Err() // the gateway stops, or who asked went away: nobody's failure
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", host, plain(err))
+	}
+	return true, errors.Join(err, a.remember(ctx, host, err))
 }
 
 func (a *ACME) leaf(host string) *x509.Certificate {

@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,12 +50,12 @@ func expired(t *testing.T) (cert, key []byte) {
 }
 
 // closed is an authority that nobody can call.
-type closed struct{ calls int }
+type closed struct{ calls atomic.Int64 }
 
 var errClosed = errors.New("there is no network")
 
 func (c *closed) RoundTrip(*http.Request) (*http.Response, error) {
-	c.calls++
+	c.calls.Add(1)
 	return nil, errClosed
 }
 
@@ -119,8 +121,8 @@ func TestAnotherGatewayRenewed(t *testing.T) {
 	if changed, err := a.Renew(t.Context(), false); !changed || err != nil {
 		t.Errorf("renew: got %t, %v, want the other gateway's certificate", changed, err)
 	}
-	if authority.calls != 0 {
-		t.Errorf("the authority was asked %d times, want never", authority.calls)
+	if n := authority.calls.Load(); n != 0 {
+		t.Errorf("the authority was asked %d times, want never", n)
 	}
 }
 
@@ -151,19 +153,42 @@ func TestPatience(t *testing.T) {
 	if _, err := a.keep(t.Context(), "amtp.shop.example", patiently); !errors.Is(err, errClosed) {
 		t.Fatalf("the first attempt: got %v, want the network's error", err)
 	}
-	first := authority.calls
+	first := authority.calls.Load()
 	b := newACME(t, s, authority, "amtp.shop.example")
-	if _, err := b.keep(t.Context(), "amtp.shop.example", patiently); err != nil || authority.calls != first {
-		t.Errorf("at another gateway, at once: got %v and %d calls, want none more than %d", err, authority.calls, first)
+	if _, err := b.keep(t.Context(), "amtp.shop.example", patiently); err != nil || authority.calls.Load() != first {
+		t.Errorf("at another gateway, at once: got %v and %d calls, want none more than %d", err, authority.calls.Load(), first)
 	}
 	if c := b.List().Certificates[0]; c.Error == "" {
 		t.Error("the other gateway does not tell of the failure")
 	}
-	if _, err := b.keep(t.Context(), "amtp.shop.example", promptly); !errors.Is(err, errClosed) || authority.calls == first {
-		t.Errorf("on request: got %v and %d calls, want another attempt", err, authority.calls)
+	if _, err := b.keep(t.Context(), "amtp.shop.example", promptly); !errors.Is(err, errClosed) || authority.calls.Load() == first {
+		t.Errorf("on request: got %v and %d calls, want another attempt", err, authority.calls.Load())
 	}
 	if n := b.notes["amtp.shop.example"]; n.Tries != 2 {
 		t.Errorf("tries in a row: got %d, want 2", n.Tries)
+	}
+}
+
+// TestOneFails: of several gateways that need a certificate at the same time, one
+// finds that the authority is away, and the others wait with it.
+func TestOneFails(t *testing.T) {
+	s, alone, authority := newStore(t), &closed{}, &closed{}
+	_, _ = newACME(t, newStore(t), alone, "amtp.shop.example").keep(t.Context(), "amtp.shop.example", patiently) // fails, to be counted
+	var wg sync.WaitGroup
+	for range 3 {
+		a := newACME(t, s, authority, "amtp.shop.example")
+		wg.Go(func() {
+			if _, err := a.keep(t.Context(), "amtp.shop.example", patiently); err != nil && !errors.Is(err, errClosed) {
+				t.Errorf("keep: got %v, want the network's error or none", err)
+			}
+			if c := a.List().Certificates[0]; c.Error == "" {
+				t.Error("a gateway does not tell of the failure")
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := authority.calls.Load(), alone.calls.Load(); got != want || want == 0 {
+		t.Errorf("three gateways made %d calls, want the %d of one attempt", got, want)
 	}
 }
 

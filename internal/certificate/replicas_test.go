@@ -73,8 +73,8 @@ func TestReplicas(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := authority.Orders(); n != i+1 {
-			t.Errorf("with seal %d: got %d orders in all, want %d", key, n, i+1)
+		if n := authority.Issued(); n != i+1 {
+			t.Errorf("with seal %d: got %d certificates in all, want %d", key, n, i+1)
 		}
 		first := serial(replicas[0])
 		for _, a := range replicas {

@@ -134,8 +134,9 @@ func (a *Authority) Roots() *x509.CertPool {
 // Asked counts the requests for a path of its API since it was started.
 func (a *Authority) Asked(path string) int { return a.log.count(path + " -> calling handler()") }
 
-// Orders counts the orders for certificates since it was started.
-func (a *Authority) Orders() int { return a.Asked("POST /order-plz") }
+// Issued counts the certificates that it gave since it was started. It refuses
+// some requests, to have them repeated, so that orders count more.
+func (a *Authority) Issued() int { return a.log.count("Issued certificate serial ") }
 
 func (a *Authority) get(url string) ([]byte, error) {
 	r, err := a.http.Get(url)
