@@ -33,8 +33,8 @@ type Keyring struct {
 	changing sync.Mutex // from storing which key signs until current is it
 }
 
-// signing is the kind of the secrets of a Keyring.
-const signing = "signing"
+// Signing is the kind of the secrets of a Keyring.
+const Signing = "signing"
 
 // How long a new key is published before it signs: others remember for so long
 // that it was not there. And how long a retired one stays published: a signature
@@ -47,7 +47,7 @@ const (
 // Load reads the keys and makes the first one, which signs at once: before it is
 // published nobody expects a signature.
 func (k *Keyring) Load(ctx context.Context) error {
-	err := k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		if len(list) > 0 {
 			return list, nil
 		}
@@ -62,7 +62,7 @@ func (k *Keyring) Load(ctx context.Context) error {
 
 // Made reports whether keys were made here before.
 func (k *Keyring) Made(ctx context.Context) (bool, error) {
-	list, err := k.Store.Secrets(ctx, signing)
+	list, err := k.Store.Secrets(ctx, Signing)
 	return len(list) > 0, err
 }
 
@@ -75,14 +75,14 @@ var ErrNothingLost = errors.New("the signing key in use opens with the seal key 
 // yet: until its record is in DNS others refuse what it signs, and that is sent
 // again.
 func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) {
-	err = k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		list = slices.Clone(list)
 		for i := range list {
 			key, err := k.read(&list[i])
 			if err != nil {
 				return nil, err
 			}
-			_, sealed := k.Seal.Open(signing, key.Selector, list[i].Sealed)
+			_, sealed := k.Seal.Open(Signing, key.Selector, list[i].Sealed)
 			switch {
 			case key.State == amtp.KeyRetired || key.State == amtp.KeyWaiting && sealed == nil:
 				continue
@@ -109,11 +109,18 @@ func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
 
 // Keys lists the keys, oldest first.
 func (k *Keyring) Keys(ctx context.Context) ([]amtp.SigningKey, error) {
-	list, err := k.Store.Secrets(ctx, signing)
+	list, err := k.Store.Secrets(ctx, Signing)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]amtp.SigningKey, len(list))
+	return ReadKeys(list, k.Domain)
+}
+
+// ReadKeys reads the domain's keys from the secrets of the kind Signing. It
+// opens none.
+func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []amtp.SigningKey, err error) {
+	k := Keyring{Domain: d}
+	keys = make([]amtp.SigningKey, len(list))
 	for i := range list {
 		if keys[i], err = k.read(&list[i]); err != nil {
 			return nil, err
@@ -125,7 +132,7 @@ func (k *Keyring) Keys(ctx context.Context) ([]amtp.SigningKey, error) {
 // Rotate makes the next key and returns it; the one in use goes on. When a key
 // waits already it is that one.
 func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) {
-	err = k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		for i := range list {
 			if next, err = k.read(&list[i]); err != nil || next.State == amtp.KeyWaiting {
 				return list, err
@@ -250,7 +257,7 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 // change has fn look at every key and stores what it changes. Nothing changes when
 // there is no key of that name.
 func (k *Keyring) change(ctx context.Context, selector string, fn func(*amtp.SigningKey) *amtp.Error) error {
-	return k.Store.ChangeSecrets(ctx, signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	return k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		if !slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }) {
 			return nil, noKey(selector)
 		}
@@ -307,12 +314,12 @@ func (k *Keyring) seal(key amtp.SigningKey, private *ecdsa.PrivateKey) (gateway.
 	if err != nil {
 		return gateway.Secret{}, err
 	}
-	sealed, err := k.Seal.Close(signing, key.Selector, der)
+	sealed, err := k.Seal.Close(Signing, key.Selector, der)
 	if err != nil {
 		return gateway.Secret{}, err
 	}
 	facts, err := json.Marshal(key)
-	return gateway.Secret{Kind: signing, Name: key.Selector, Sealed: sealed, Facts: facts, Created: key.Created.Time}, err
+	return gateway.Secret{Kind: Signing, Name: key.Selector, Sealed: sealed, Facts: facts, Created: key.Created.Time}, err
 }
 
 func (k *Keyring) read(s *gateway.Secret) (key amtp.SigningKey, err error) {
@@ -325,7 +332,7 @@ func (k *Keyring) read(s *gateway.Secret) (key amtp.SigningKey, err error) {
 
 // use opens the active key and signs with it from now on.
 func (k *Keyring) use(ctx context.Context) error {
-	list, err := k.Store.Secrets(ctx, signing)
+	list, err := k.Store.Secrets(ctx, Signing)
 	if err != nil {
 		return err
 	}
@@ -337,7 +344,7 @@ func (k *Keyring) use(ctx context.Context) error {
 		if key.State != amtp.KeyActive {
 			continue
 		}
-		der, err := k.Seal.Open(signing, key.Selector, list[i].Sealed)
+		der, err := k.Seal.Open(Signing, key.Selector, list[i].Sealed)
 		if err != nil {
 			return fmt.Errorf("open the signing key %s: %w", key.Selector, err)
 		}

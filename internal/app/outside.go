@@ -20,6 +20,11 @@ type outside struct {
 	client    *http.Client
 	domains   *discovery.Finder
 	strangers *discovery.Budget // over domains, for look-ups that strangers cause
+
+	// What the two are made of.
+	options  outbound.Options
+	resolver discovery.Resolver
+	table    map[string]string // the operator's
 }
 
 // newOutside builds it for a program of the version. It connects to nobody.
@@ -46,13 +51,14 @@ func newOutside(cfg config.Config, version string) (*outside, error) {
 	}
 	d := discovery.Options{Resolver: resolver, Static: table, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
 	if cfg.DNS.MockMode {
-		d.Resolver = nil
+		d.Resolver = discovery.NoDNS{}
 	}
 	domains, err := discovery.New(d)
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	return &outside{client: outbound.New(o), domains: domains, strangers: discovery.NewBudget(domains)}, nil
+	return &outside{client: outbound.New(o), domains: domains, strangers: discovery.NewBudget(domains),
+		options: o, resolver: d.Resolver, table: table}, nil
 }
 
 // pushes says where the endpoints of agents may be. Agents choose them, so that

@@ -24,6 +24,7 @@ func (l *loader) check() {
 	l.checkTLS()
 	l.checkACME()
 	l.checkReach()
+	l.checkPublic()
 	l.checkAdminKeys()
 	l.checkOutside()
 }

@@ -47,6 +47,8 @@ type Config struct {
 // Server is the listener and the name of the gateway.
 type Server struct {
 	Address      string // host:port, as net.Listen takes it
+	LocalAddress string // a second one, for this machine only; "" for none
+	PublicURL    string // ask [Config.PublicURL]
 	Domain       amtp.Domain
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
@@ -129,6 +131,9 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Sources struct {
 	Flags   *FlagValues // nil: no flags
 	Environ []string    // NAME=value, as os.Environ returns it; an empty value counts as not set
+	// Content is read in place of what the file holds, nil for the file itself:
+	// to try a change before it is written.
+	Content []byte
 }
 
 // Warning tells the operator that something he wrote has no effect, or another

@@ -26,6 +26,9 @@ func (l *loader) fromFile() {
 		place = name
 	}
 	content, err := os.ReadFile(name)
+	if l.content != nil {
+		content, err = l.content, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return
 	}

@@ -19,13 +19,14 @@ type loader struct {
 	settings []setting
 	flags    *FlagValues
 	env      map[string]string // the variables that are not empty
+	content  []byte            // in place of what the file holds, or nil
 	warnings []Warning
 	problems []Problem
 }
 
 func newLoader(src Sources) *loader {
 	cfg := &Config{origins: map[string]string{}}
-	l := &loader{cfg: cfg, settings: cfg.settings(), flags: src.Flags, env: map[string]string{}}
+	l := &loader{cfg: cfg, settings: cfg.settings(), flags: src.Flags, env: map[string]string{}, content: src.Content}
 	for _, pair := range src.Environ {
 		if name, text, _ := strings.Cut(pair, "="); text != "" {
 			l.env[name] = text

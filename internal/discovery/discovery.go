@@ -102,7 +102,7 @@ func New(o Options) (*Finder, error) {
 	}
 	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table}
 	if f.resolver == nil {
-		f.resolver = noDNS{}
+		f.resolver = NoDNS{}
 	}
 	longest := min(cmp.Or(o.MaxTTL, mostTTL), mostTTL)
 	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL), stale: staleFor})

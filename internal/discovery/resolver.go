@@ -30,8 +30,8 @@ const (
 	NoName                   // there is no such name, and none below it
 )
 
-// noDNS is a DNS without names.
-type noDNS struct{}
+// NoDNS is a DNS without names.
+type NoDNS struct{}
 
 // TXT answers that there is no such name.
-func (noDNS) TXT(context.Context, string) (Answer, error) { return Answer{Status: NoName}, nil }
+func (NoDNS) TXT(context.Context, string) (Answer, error) { return Answer{Status: NoName}, nil }

@@ -59,6 +59,10 @@ var (
 	global6 = netip.MustParsePrefix("2000::/3")
 )
 
+// Special reports whether addr is not a public address, to which a client goes
+// only where a [Rule] leads, and why.
+func Special(addr netip.Addr) (why string, special bool) { return refuse(addr) }
+
 // refuse reports whether addr is not a public address, and why.
 func refuse(addr netip.Addr) (why string, special bool) {
 	addr = addr.WithZone("")

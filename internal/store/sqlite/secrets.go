@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -83,4 +84,24 @@ func distinct(kind string, list []gateway.Secret) error {
 		names[n.Name] = true
 	}
 	return nil
+}
+
+// ReadSecrets lists the sealed secrets of a kind in the database in dir, without
+// the right to change it; a gateway may be running.
+func ReadSecrets(ctx context.Context, dir, kind string) (list []gateway.Secret, err error) {
+	c, err := openToRead(filepath.Join(dir, FileName), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
+	known := false
+	err = c.query(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'secret'`, func(*sqlite3.Stmt) error {
+		known = true
+		return nil
+	})
+	if err != nil || !known {
+		return nil, err // of a release before there were any
+	}
+	return c.secrets(kind)
 }

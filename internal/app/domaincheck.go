@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// CheckDomain looks at a domain as the gateway of the configuration would when
+// it delivers a message there: with its resolvers, its peers, its authorities
+// and its rules on where calls may go. Of its own domain it also compares what
+// is published with what the gateway has. A gateway may be running; nothing is
+// changed and no gateway is asked for anything that needs a key.
+func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]domaincheck.Finding, domaincheck.Verdict, error) {
+	out, err := newOutside(cfg, amtp.SoftwareVersion())
+	if err != nil {
+		return nil, 0, err
+	}
+	older := out.options
+	older.MinTLS = tls.VersionTLS12
+	l := &domaincheck.Looker{
+		Resolver: out.resolver, Static: out.table, Lookup: newResolver(cfg).Addresses,
+		Client: out.client, Older: outbound.New(older), AllowHTTP: cfg.DNS.AllowHTTP, Now: time.Now,
+	}
+	defer l.Client.CloseIdleConnections()
+	defer l.Older.CloseIdleConnections()
+	var own *domaincheck.Own
+	if d == cfg.Server.Domain && cfg.Federated() {
+		own = ownDomain(ctx, cfg)
+		selectors = append(own.Wanted(time.Now()), selectors...)
+	}
+	seen := l.Look(ctx, d, selectors)
+	list := domaincheck.Judge(seen, own)
+	return list, domaincheck.Sum(seen, list), nil
+}
+
+// ownDomain is what the gateway of the configuration knows of its own domain.
+func ownDomain(ctx context.Context, cfg config.Config) *domaincheck.Own {
+	own := &domaincheck.Own{Gateway: cfg.PublicURL(), MaxMessage: cfg.Message.MaxSize}
+	own.Keys, own.KeysErr = signingKeys(ctx, cfg)
+	return own
+}
+
+// signingKeys reads the signing keys in the data directory, without the right to
+// change it; a gateway may be running there.
+func signingKeys(ctx context.Context, cfg config.Config) ([]amtp.SigningKey, error) {
+	list, err := sqlite.ReadSecrets(ctx, cfg.DataDir, access.Signing)
+	if err != nil {
+		return nil, err
+	}
+	return access.ReadKeys(list, cfg.Server.Domain)
+}

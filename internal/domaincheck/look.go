@@ -1,0 +1,167 @@
+package domaincheck
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// Looker looks at domains.
+type Looker struct {
+	Resolver discovery.Resolver
+	// Static is the operator's table, as in discovery.Options: what it names is
+	// not looked up.
+	Static map[string]string
+	// Lookup returns the addresses of a host.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Client calls gateways as messages are brought to them; Older is the same
+	// with TLS 1.2 allowed, to tell an old version from a broken one. Both are
+	// of outbound.
+	Client, Older *http.Client
+	AllowHTTP     bool // gateways without TLS are taken
+	Now           func() time.Time
+}
+
+// maxAnswer bounds what is read of an answer, bytes.
+const maxAnswer = 1 << 20
+
+// Look looks at a domain and at its keys with the selectors. Keys that the
+// operator's table has of it are looked at as well.
+func (l *Looker) Look(ctx context.Context, d amtp.Domain, selectors []string) *Seen {
+	s := &Seen{Domain: d}
+	if txt, ok := l.Static[string(d)]; ok {
+		s.Static = true
+		s.Record = TXT{Name: string(d), Status: discovery.Exists, Records: []string{txt}}
+	} else {
+		s.Record = l.txt(ctx, amtp.CapabilitiesName(d))
+	}
+	if s.Record.Status == discovery.NoName && l.exists(ctx, d) {
+		s.Record.Status = discovery.NoData // the domain is there, and has no record
+	}
+	for _, selector := range l.selectors(d, selectors) {
+		s.Keys = append(s.Keys, l.key(ctx, d, selector))
+	}
+	if s.Record.Status != discovery.Exists {
+		return s
+	}
+	if s.Found, s.FoundErr = amtp.ChooseCapabilities(s.Record.Records, l.AllowHTTP); s.FoundErr != nil {
+		return s
+	}
+	u, err := url.Parse(s.Found.Gateway)
+	if err != nil {
+		s.FoundErr = err // cannot be: it was checked as a URL
+		return s
+	}
+	s.Host = u.Hostname()
+	if addr, err := netip.ParseAddr(s.Host); err == nil {
+		s.Addrs = []netip.Addr{addr}
+	} else if s.Addrs, s.AddrsErr = l.Lookup(ctx, s.Host); s.AddrsErr != nil {
+		return s
+	}
+	s.Call = l.call(ctx, d, u)
+	return s
+}
+
+func (l *Looker) txt(ctx context.Context, name string) TXT {
+	a, err := l.Resolver.TXT(ctx, name)
+	t := TXT{Name: name, Err: err, Status: a.Status, Records: a.Records}
+	if t.Status == discovery.Exists && !slices.ContainsFunc(t.Records, isOurs) {
+		t.Status = discovery.NoData // texts of somebody else
+	}
+	return t
+}
+
+// isOurs reports whether a text means to be a record of the protocol: it has
+// the version, however the rest is written.
+func isOurs(txt string) bool { return strings.Contains(strings.ToLower(txt), "amtp1") }
+
+func (l *Looker) exists(ctx context.Context, d amtp.Domain) bool {
+	a, err := l.Resolver.TXT(ctx, string(d))
+	return err == nil && a.Status != discovery.NoName
+}
+
+// selectors adds those of the operator's table to the ones that were given.
+func (l *Looker) selectors(d amtp.Domain, given []string) []string {
+	list := slices.Clone(given)
+	for name := range l.Static {
+		if selector, ok := strings.CutSuffix(name, "._amtpkey."+string(d)); ok && !slices.Contains(list, selector) {
+			list = append(list, selector)
+		}
+	}
+	slices.Sort(list[len(given):])
+	return list
+}
+
+func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
+	name, err := amtp.KeyRecordName(selector, d)
+	if err != nil {
+		return Key{selector, TXT{Name: selector, Err: err}}
+	}
+	if txt, ok := l.Static[name]; ok {
+		return Key{selector, TXT{Name: name, Status: discovery.Exists, Records: []string{txt}}}
+	}
+	return Key{selector, l.txt(ctx, name)}
+}
+
+// call asks the gateway for what every gateway has, of an agent that no gateway
+// shows, so that the answer is short.
+func (l *Looker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) Call {
+	target := strings.TrimSuffix(gateway.String(), "/") + "/v1/discovery/agents?address=" + url.QueryEscape("postmaster@"+string(d))
+	c := l.ask(ctx, l.Client, target)
+	if c.Err != nil && c.Connected && !c.Verified && l.Older != nil && gateway.Scheme == "https" {
+		old := l.ask(ctx, l.Older, target)
+		c.Older = old.TLS != nil && old.TLS.Version < tls.VersionTLS13
+	}
+	return c
+}
+
+func (l *Looker) ask(ctx context.Context, client *http.Client, target string) (c Call) {
+	var connected atomic.Bool // set by the one who connects, who may outlive the call
+	c.Made, c.Began = true, l.Now()
+	defer func() { c.Ended, c.Connected = l.Now(), connected.Load() }()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		TLSHandshakeStart: func() { connected.Store(true) },
+		GotConn: func(i httptrace.GotConnInfo) {
+			connected.Store(true)
+			c.Verified, c.Remote = true, i.Conn.RemoteAddr().String()
+		},
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		c.Err = err
+		return c
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-AMTP-Version", amtp.Version)
+	res, err := client.Do(req)
+	if err != nil {
+		c.Err = err
+		return c
+	}
+	defer res.Body.Close()
+	c.TLS, c.Proto, c.Status, c.Header = res.TLS, res.ProtoMajor, res.StatusCode, res.Header
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		c.Err = err
+		return c
+	}
+	var said struct {
+		Domain string `json:"domain"`
+	}
+	if strictjson.Decode(body, &said) == nil {
+		c.Serves = strings.ToLower(said.Domain)
+	}
+	return c
+}
