@@ -22,6 +22,9 @@ type Query struct {
 // that is not listed finds itself, and the administrator finds all.
 func (s *Agents) Discover(p gateway.Principal, q Query) amtp.AgentList {
 	now := s.Now()
+	if a, err := amtp.ParseAddress(q.Address); err == nil {
+		q.Address = gateway.AtHome(a, s.Domain).String()
+	}
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
 	for _, a := range s.Store.Agents() {
 		mine := p.Admin || p.Agent != nil && p.Agent.ID == a.ID

@@ -40,6 +40,7 @@ type App struct {
 	claim    *datadir.Claim
 	store    *sqlite.Store
 	listener net.Listener
+	nearby   net.Listener // a second one, for this machine only, or nil
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
@@ -88,6 +89,9 @@ func (a *App) open() (err error) {
 	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir, Log: a.log}); err != nil {
 		return err
 	}
+	if err := a.readdress(); err != nil {
+		return err
+	}
 	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: time.Now, Federated: a.cfg.Federated()}
 	if err := a.connect(in); err != nil {
 		return err
@@ -96,6 +100,9 @@ func (a *App) open() (err error) {
 		return err
 	}
 	if a.listener, err = a.listen(); err != nil {
+		return err
+	}
+	if a.nearby, err = a.listenNearby(); err != nil {
 		return err
 	}
 	a.server = a.newServer(a.api(in, admin).Handler())
@@ -129,6 +136,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
 		Peers:        a.peers,
 		Keys:         a.keys,
+		Seal:         a.seal,
 		Queue:        a.queue,
 		Domains:      a.domains,
 		Certificates: a.certificate,
@@ -167,6 +175,9 @@ func (a *App) newServer(h http.Handler) *http.Server {
 // URL returns the address under which the gateway can be reached from this
 // machine.
 func (a *App) URL() string {
+	if a.nearby != nil {
+		return "http://" + a.nearby.Addr().String()
+	}
 	scheme := "http"
 	if a.cfg.UseTLS() {
 		scheme = "https"
@@ -200,8 +211,7 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		})
 	}
-	served := make(chan error, 1)
-	go func() { served <- a.server.Serve(a.listener) }()
+	served := a.serve()
 	var failed error
 	select {
 	case <-ctx.Done():
@@ -219,7 +229,9 @@ func (a *App) Run(ctx context.Context) error {
 		a.log.Warn("requests were cut off because they took too long to end")
 		err = a.server.Close()
 	}
-	<-served
+	for range cap(served) {
+		<-served
+	}
 	return errors.Join(failed, err)
 }
 
@@ -246,8 +258,8 @@ func (a *App) Close() error {
 
 func (a *App) release() error {
 	var errs []error
-	if a.listener != nil {
-		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	for _, l := range a.listeners() {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

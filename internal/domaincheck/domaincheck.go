@@ -77,11 +77,11 @@ type Key struct {
 // Call is one request to the gateway and what came of it.
 type Call struct {
 	Made      bool
-	Err       error         // no answer
-	Connected bool          // something accepted the connection
-	Remote    string        // host:port of the other end
-	Older     bool          // only a version of TLS before 1.3 is spoken there
-	Verified  bool          // the certificate was accepted
+	Err       error  // no answer
+	Connected bool   // something accepted the connection
+	Remote    string // host:port of the other end
+	Older     bool   // only a version of TLS before 1.3 is spoken there
+	Verified  bool   // the certificate was accepted
 	TLS       *tls.ConnectionState
 	Proto     int // 1 or 2, of HTTP
 	Status    int

@@ -103,6 +103,13 @@ type Store interface {
 	// them finds that there is no agent any more. ErrNotFound when it is gone.
 	RemoveAgent(ctx context.Context, id AgentID, now time.Time) error
 
+	// Readdress moves the agents of one domain to another: each keeps its id and
+	// with it its keys, its mail and what is remembered of its messages, under the
+	// same name in the other domain. Removed ones move as well, so that the history
+	// has one domain. A living agent whose name a living one of the other domain
+	// has stays where it is. Done again it changes nothing.
+	Readdress(ctx context.Context, from, to amtp.Domain) (Readdressed, error)
+
 	// AgentNamed returns the living agent with the address, in any case of
 	// letters. It does no I/O.
 	AgentNamed(amtp.Address) (*Agent, error)
@@ -162,6 +169,12 @@ type Store interface {
 
 	// Close finishes what was begun and releases the store.
 	Close() error
+}
+
+// Readdressed says what a Readdress did with the living agents, by name.
+type Readdressed struct {
+	Moved  []amtp.Address // as they are now
+	Stayed []amtp.Address // whose names are taken
 }
 
 // Acceptance is a message to be stored.

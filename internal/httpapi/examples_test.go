@@ -44,6 +44,7 @@ var told = []struct {
 		{"deleteAgent", "bob"},
 		{"resume", "admin"},
 	}},
+	{nil, [][2]string{{"prepareDomain", "admin"}}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
 		{"listSigningKeys", "admin"},
 		{"rotateSigningKey", "admin"},

@@ -152,6 +152,7 @@ var matrix = map[string][]cell{
 		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "", "noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
 		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "", "noadmin noadmin nokid notadmin notadmin nokid", "", ""},
 	},
+	"POST /v1/admin/domain":               operating("a domain to come", "/v1/admin/domain", `{"domain":"shop.example"}`, "ok"),
 	"GET /v1/admin/keys":                  signing(""),
 	"POST /v1/admin/keys":                 signing(""),
 	"POST /v1/admin/keys/{selector}/use":  signing("/20261122/use"),

@@ -130,8 +130,8 @@ func (s *Server) listMessages(c *call) {
 	}
 	p := c.params()
 	filter := gateway.MessageFilter{
-		Sender:    p.address("sender"),
-		Recipient: p.address("recipient"),
+		Sender:    gateway.AtHome(p.address("sender"), s.Domain),
+		Recipient: gateway.AtHome(p.address("recipient"), s.Domain),
 		Status:    amtp.Status(p.oneOf("status", "queued", "delivering", "retrying", "delivered", "failed")),
 		Since:     p.since(),
 		Sent:      p.flag("sent"),

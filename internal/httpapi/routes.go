@@ -43,6 +43,7 @@ var routes = []route{
 	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys},
 	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey},
 	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret},
+	{"POST", "/v1/admin/domain", (*Server).prepareDomain},
 	{"GET", "/v1/admin/keys", (*Server).listSigningKeys},
 	{"POST", "/v1/admin/keys", (*Server).rotateSigningKey},
 	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey},

@@ -30,6 +30,7 @@ type Server struct {
 	Door         *access.Door
 	Peers        *access.Peers   // nil where no other domain may call
 	Keys         *access.Keyring // nil like Peers
+	Seal         gateway.Seal    // for keys of a domain that is prepared
 	Queue        *queue.Queue
 	Domains      *domains.Domains
 	Certificates certificate.Source // nil without TLS

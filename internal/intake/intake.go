@@ -137,17 +137,10 @@ func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, *
 
 // isOurs reports whether the domain is served here. localhost always means this
 // gateway to those who can reach it.
-func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == "localhost" }
+func (in *Intake) isOurs(d amtp.Domain) bool { return d == in.Domain || d == gateway.Home }
 
 // home returns the address under which we keep an agent of ours.
-func (in *Intake) home(a amtp.Address) amtp.Address {
-	if a.Domain() != in.Domain && a.Domain() == "localhost" {
-		if home, err := amtp.ParseAddress(a.Local() + "@" + string(in.Domain)); err == nil {
-			return home
-		}
-	}
-	return a
-}
+func (in *Intake) home(a amtp.Address) amtp.Address { return gateway.AtHome(a, in.Domain) }
 
 // checkContent refuses what the protocol allows and this gateway cannot keep
 // its word on.

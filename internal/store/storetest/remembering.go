@@ -31,6 +31,7 @@ func remembering() []promise {
 		{"secrets are remembered", secretsAfterRestart},
 		{"a lease that somebody holds is still held", leaseAfterRestart},
 		{"an agent's mode and target are remembered", targetAfterRestart},
+		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},
 	}
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Depth, MarkRead, Ack", marking()},
 		{"Watch", watching()},
 		{"Agents", registering()},
+		{"Readdress", readdressing()},
 		{"Keys", unlocking()},
 		{"Peers", peering()},
 		{"Secrets", sealing()},

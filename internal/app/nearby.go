@@ -1,0 +1,42 @@
+package app
+
+import (
+	"fmt"
+	"net"
+)
+
+// listenNearby opens the listener for this machine only, if there is to be one.
+// It has no TLS: what it hears never leaves the machine.
+func (a *App) listenNearby() (net.Listener, error) {
+	address := a.cfg.Server.LocalAddress
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another with --local-address", address, err)
+	}
+	return newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress), nil
+}
+
+// listeners returns those that are open.
+func (a *App) listeners() []net.Listener {
+	var list []net.Listener
+	for _, l := range []net.Listener{a.listener, a.nearby} {
+		if l != nil {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// serve answers requests at every listener. The channel has room for the end of
+// each.
+func (a *App) serve() <-chan error {
+	all := a.listeners()
+	served := make(chan error, len(all))
+	for _, l := range all {
+		go func() { served <- a.server.Serve(l) }()
+	}
+	return served
+}

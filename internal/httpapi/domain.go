@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// prepareDomain makes the first signing key for the domain that a gateway is to
+// get, so that its record can be published before the next start.
+func (s *Server) prepareDomain(c *call) {
+	var body struct {
+		Domain string `json:"domain"`
+	}
+	refused := needAdmin(c.principal)
+	if refused == nil {
+		refused = c.decode(&body, false)
+	}
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	plan, refused := s.planDomain(c, body.Domain)
+	c.answer(http.StatusOK, plan, refused)
+}
+
+func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused *amtp.Error) {
+	d, err := amtp.ParseDomain(name)
+	switch {
+	case err != nil || d == gateway.Home:
+		return plan, amtp.Errorf(amtp.CodeInvalidRequest, "%q is no domain that others could find.", gateway.Short(name)).With("field", "domain")
+	case s.Domain != d && s.Domain != gateway.Home:
+		return plan, amtp.Errorf(amtp.CodeConflict, "This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.", s.Domain, d)
+	}
+	if plan, refused = agent.Plan(s.Store.Agents(), gateway.Home, d); refused != nil {
+		return plan, refused
+	}
+	plan.Serves = s.Domain
+	ring := &access.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now}
+	err = ring.Load(c.r.Context())
+	switch {
+	case errors.Is(err, gateway.ErrSealed):
+		return plan, amtp.Errorf(amtp.CodeConflict, "There are signing keys from before, which the file seal.key of this gateway does not open. Put back the one that belongs to them, or stop the gateway and make a new key: amtp keys reset")
+	case err != nil:
+		return plan, gateway.Refusal(err)
+	}
+	if plan.Keys, err = ring.Keys(c.r.Context()); err != nil {
+		return plan, gateway.Refusal(err)
+	}
+	c.s.Log.Info("a domain was prepared", "request", c.id.String(), "domain", string(d))
+	return plan, nil
+}
