@@ -3,9 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
@@ -103,22 +100,8 @@ func (p *program) printKey(k *amtp.SigningKey) {
 	p.printf("  %s\n", zoneLine(k))
 }
 
-// recordTTL is for how long DNS servers are to keep a key's record, seconds.
-const recordTTL = 300
-
-// zoneLine is the key's record as a line of a zone file, in strings of at most
-// 255 bytes as DNS has them.
-func zoneLine(k *amtp.SigningKey) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s.  %d  IN  TXT ", clean(k.Name), recordTTL)
-	for rest := k.Record; ; {
-		n := min(len(rest), 255)
-		fmt.Fprintf(&b, " %q", rest[:n])
-		if rest = rest[n:]; rest == "" {
-			return b.String()
-		}
-	}
-}
+// zoneLine is the key's record as a line of a zone file.
+func zoneLine(k *amtp.SigningKey) string { return newTXT(clean(k.Name), k.Record).Zone }
 
 func (p *program) keysRotateCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{

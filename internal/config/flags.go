@@ -1,6 +1,9 @@
 package config
 
 import (
+	"path/filepath"
+	"strings"
+
 	"github.com/spf13/pflag"
 )
 
@@ -13,7 +16,8 @@ const (
 
 // FlagValues are the flags of one command line, as they were written.
 type FlagValues struct {
-	set *pflag.FlagSet
+	set   *pflag.FlagSet
+	where bool // only those that say where the file is
 }
 
 // Flags adds to fs a flag for every setting that has one, and --config. Their
@@ -36,10 +40,34 @@ func Flags(fs *pflag.FlagSet) *FlagValues {
 
 // given returns the text of a flag that stood on the command line.
 func (f *FlagValues) given(name string) (string, bool) {
-	if f == nil || name == "" || !f.set.Changed(name) {
+	if f == nil || name == "" || !f.set.Changed(name) || f.where && name != configFlag && name != dataDirFlag {
 		return "", false
 	}
 	return f.set.Lookup(name).Value.String(), true
+}
+
+// Where returns the flags that say where the file is, without the others.
+func (f *FlagValues) Where() *FlagValues { return &FlagValues{set: f.set, where: true} }
+
+// Changes returns the settings of the other flags as changes of the file. Names
+// of files are written in full: a gateway starts in another directory.
+func (f *FlagValues) Changes() ([]Change, error) {
+	var list []Change
+	for _, s := range (&Config{}).settings() {
+		text, ok := f.given(s.flag)
+		if !ok || s.flag == dataDirFlag {
+			continue
+		}
+		if s.value.form == pathForm && text != "" {
+			var err error
+			if text, err = filepath.Abs(text); err != nil {
+				return nil, err
+			}
+		}
+		section, key, _ := strings.Cut(s.path, ".")
+		list = append(list, Change{Section: section, Key: key, Value: text})
+	}
+	return list, nil
 }
 
 // flagText is a flag whose text is read later. It is a pflag.Value.

@@ -15,6 +15,7 @@ import (
 const (
 	secretForm  = "key"
 	booleanForm = "true|false"
+	pathForm    = "path"
 )
 
 // value is one field of a Config as the sources and the output see it.
@@ -58,7 +59,7 @@ func hostPort(p *string) value { return bind(p, "host:port", parseHostPort, same
 
 func domain(p *amtp.Domain) value { return bind(p, "domain", parseDomain, same) }
 
-func path(p *string) value { return bind(p, "path", parsePath, same) }
+func path(p *string) value { return bind(p, pathForm, parsePath, same) }
 
 func secret(p *Secret) value { return bind(p, secretForm, parseSecret, Secret.String) }
 

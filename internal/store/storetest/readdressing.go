@@ -121,7 +121,6 @@ func readdressFrees(w *world) {
 		[]string{"alice@moved.example", "alice@" + domain})
 }
 
-
 func readdressAfterRestart(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	id := w.send(bob, alice)
