@@ -106,8 +106,8 @@ func (a *App) open() (err error) {
 		return err
 	}
 	a.server = a.newServer(a.api(in, admin).Handler())
-	running := datadir.Running{URL: a.URL(), PID: os.Getpid()}
-	if a.loopback != nil {
+	running := datadir.Running{URL: a.URL(), PID: os.Getpid(), Domain: string(a.cfg.Server.Domain)}
+	if a.loopback != nil && a.nearby == nil {
 		running.Certificate = a.loopback.PEM()
 	}
 	return datadir.Record(dir, running)

@@ -28,7 +28,7 @@ func (s *domainSetup) result() domainDone {
 		Domain: s.domain, Gateway: c.Gateway, ConfigFile: s.file, Changed: append([]string{}, s.changed...),
 		Agents: append([]amtp.Readdressing{}, s.done.Agents...), Host: hostOf(c.Gateway),
 		Records: domainRecords(s.domain, c, s.done.Keys, s.now()),
-		Restart: s.runs && (len(s.changed) > 0 || s.done.Serves != s.domain),
+		Restart: s.stale(),
 	}
 	if s.runs {
 		done.Process = s.running.PID
@@ -87,7 +87,7 @@ func (s *domainSetup) printTLS(done domainDone) {
 func (s *domainSetup) printStart(done domainDone) {
 	switch {
 	case done.Restart:
-		s.printf("\n3. Restart the gateway that runs here (process %d): until then it serves %s\n   as before. Stop it, and start it again as it was started.\n", done.Process, clean(string(s.done.Serves)))
+		s.printf("\n3. Restart the gateway that runs here (process %d): it serves %s as\n   it was started until then. Stop it, and start it again.\n", done.Process, clean(string(s.done.Serves)))
 	case s.runs:
 		s.printf("\n3. The gateway runs (process %d), and needs no restart.\n", done.Process)
 	default:

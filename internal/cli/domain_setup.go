@@ -168,17 +168,15 @@ func (s *domainSetup) apply(flags *config.FlagValues, content []byte, changes []
 // prepare makes the key, through the gateway if one runs.
 func (s *domainSetup) prepare(ctx context.Context) (err error) {
 	s.running, s.runs = datadir.Holder(s.cfg.DataDir)
-	s.done = amtp.DomainPlan{Domain: s.domain, Serves: s.before.Server.Domain}
 	if !s.runs {
 		s.done, err = app.PrepareDomain(ctx, s.cfg)
 		return s.explainPrepare(err)
 	}
-	if s.before.Federated() {
-		// Its keys are there, whatever domain they are for.
+	if serves := amtp.Domain(s.running.Domain); serves != "localhost" {
+		// It has its keys, whatever domain they are for.
+		s.done = amtp.DomainPlan{Domain: s.domain, Serves: serves}
 		s.done.Keys, err = app.SigningKeys(ctx, s.cfg)
-		if err != nil || len(s.done.Keys) > 0 {
-			return s.explainPrepare(err)
-		}
+		return s.explainPrepare(err)
 	}
 	key := s.getenv("AMTP_ADMIN_KEY")
 	if key == "" {
@@ -192,6 +190,16 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.http, UserAgent: userAgent()}
 	s.done, err = c.PrepareDomain(ctx, s.domain)
 	return err
+}
+
+// stale reports whether a gateway runs that does not know of the file as it is.
+func (s *domainSetup) stale() bool {
+	if !s.runs || len(s.changed) > 0 || s.done.Serves != s.domain {
+		return s.runs
+	}
+	file, err := os.Stat(s.file)
+	start, err2 := os.Stat(filepath.Join(s.cfg.DataDir, datadir.GatewayFile))
+	return err == nil && err2 == nil && file.ModTime().After(start.ModTime())
 }
 
 func (s *domainSetup) explainPrepare(err error) error {

@@ -160,6 +160,7 @@ func TestPrecedence(t *testing.T) {
 func TestEverySettingReachesItsField(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/elsewhere", "server.address": "127.0.0.1:9999", "server.domain": "shop.example",
+		"server.public_url": "https://gw.shop.example:8443", "server.local_address": "127.0.0.1:8081",
 		"server.read_timeout": "7s", "server.write_timeout": "8s", "server.idle_timeout": "9s",
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",
 		"acme.enabled": "true", "acme.accept_terms": "true", "acme.email": "op@shop.example", "acme.directory": "https://ca.example/dir",

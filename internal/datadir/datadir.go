@@ -27,8 +27,9 @@ const (
 
 // Running is the content of GatewayFile: a gateway that was started here.
 type Running struct {
-	URL string `json:"url"` // http://127.0.0.1:8080
-	PID int    `json:"pid"`
+	URL    string `json:"url"` // http://127.0.0.1:8080
+	PID    int    `json:"pid"`
+	Domain string `json:"domain,omitempty"` // that it serves
 	// Certificate is the one, in PEM form, by which the gateway proves itself to
 	// who calls URL, when it speaks TLS.
 	Certificate string `json:"certificate,omitempty"`
