@@ -5,7 +5,7 @@
 // Beside the commands of testscript a story has these:
 //
 //	gateway [FLAG...]   start a gateway on this story's data directory; sets URL and AMTP_GATEWAY_URL
-//	stop                stop it as an operator would (SIGTERM)
+//	halt                stop it as an operator would (SIGTERM); testscript's own stop ends the story
 //	crash               kill it (SIGKILL)
 //	as NAME             the commands that follow are typed by NAME
 //	amtp ARG...         run the program; it must succeed
@@ -65,7 +65,7 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"gateway":   startGateway,
-			"stop":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(syscall.SIGTERM)) },
+			"halt":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(syscall.SIGTERM)) },
 			"crash":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(os.Kill)) },
 			"as":        as,
 			"amtp":      func(ts *testscript.TestScript, _ bool, args []string) { exits(ts, 0, args) },

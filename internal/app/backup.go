@@ -76,6 +76,9 @@ type Restored = sqlite.Restored
 // The next gateway there is paused. A database that is there is moved aside when
 // asked to, and refused otherwise.
 func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restored, error) {
+	if _, err := os.Stat(file); err != nil {
+		return Restored{}, err // before anything is said about the directory
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Restored{}, err
 	}
