@@ -19,6 +19,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,6 +105,7 @@ func lookAtSources(t *testing.T) {
 type server struct {
 	mirror mirror
 	cmd    *exec.Cmd
+	url    string      // where it listens
 	output chan string // what it said, once it has ended
 }
 
@@ -129,14 +131,22 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 // start runs the program as a gateway on a free port, with a mirror before it
 // that is always at the same one, and returns the mirror's URL.
 func (s *server) start(program string, flags []string, dataDir string, environ ...string) (string, error) {
-	cmd := exec.Command(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...)...)
-	cmd.Env = append(environ, "AMTP_DATA_DIR="+dataDir)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
+	if err := s.run(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...), append(environ, "AMTP_DATA_DIR="+dataDir)); err != nil {
 		return "", err
 	}
+	return s.mirror.stand(s.url, dataDir)
+}
+
+// run starts the program as a gateway and waits until it says where it listens.
+func (s *server) run(program string, args, environ []string) error {
+	cmd := exec.Command(program, args...)
+	cmd.Env = environ
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return err
 	}
 	s.cmd, s.output = cmd, make(chan string, 1)
 	url := make(chan string, 1)
@@ -154,13 +164,18 @@ func (s *server) start(program string, flags []string, dataDir string, environ .
 	select {
 	case base, ok := <-url:
 		if !ok {
-			return "", fmt.Errorf("the gateway did not start:\n%s", <-s.output)
+			return fmt.Errorf("the gateway did not start:\n%s", <-s.output)
 		}
-		return s.mirror.stand(base, dataDir)
+		s.url = base
+		return nil
 	case <-time.After(30 * time.Second):
-		return "", errors.New("the gateway did not say where it listens")
+		return errors.New("the gateway did not say where it listens")
 	}
 }
+
+// terminate stops the gateway as an operator would, and kill as a power cut.
+func (s *server) terminate() error { return s.end(syscall.SIGTERM) }
+func (s *server) kill() error      { return s.end(os.Kill) }
 
 // end signals the gateway and waits for its end. It is no error when there is
 // none.
@@ -288,4 +303,18 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	if info.Mode().Perm() != os.FileMode(want) {
 		ts.Fatalf("%s has mode %o, want %o", args[1], info.Mode().Perm(), want)
 	}
+}
+
+// run runs the program and returns what it printed, in the order in which it
+// did, and its exit code.
+func run(ctx context.Context, t *testing.T, program string, environ, args []string) (output string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = environ
+	out, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
