@@ -110,8 +110,10 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	if s.file = s.before.File(); s.file == "" {
 		s.file = filepath.Join(s.before.DataDir, config.FileName)
 	}
-	if err := foreignOwner(s.before.DataDir); err != nil {
-		return usageErrorf("%s", sentence(err))
+	if owner := foreignOwner(s.before.DataDir); owner != "" {
+		f := usageErrorf("The data directory %s belongs to the user %s, and a gateway of that user could not use what this command makes there.", s.before.DataDir, owner)
+		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain)
+		return f
 	}
 	content, err := os.ReadFile(s.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
