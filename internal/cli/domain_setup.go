@@ -112,7 +112,7 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	}
 	if owner := foreignOwner(s.before.DataDir); owner != "" {
 		f := usageErrorf("The data directory %s belongs to the user %s, and a gateway of that user could not use what this command makes there.", s.before.DataDir, owner)
-		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain)
+		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain) + " --data-dir " + shellQuote([]string{s.before.DataDir})
 		return f
 	}
 	content, err := os.ReadFile(s.file)

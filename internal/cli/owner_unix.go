@@ -20,9 +20,9 @@ func foreignOwner(dir string) string {
 	if !ok || int(owner.Uid) == os.Geteuid() {
 		return ""
 	}
-	name := strconv.FormatUint(uint64(owner.Uid), 10)
-	if u, err := osuser.LookupId(name); err == nil {
-		name = u.Username
+	id := strconv.FormatUint(uint64(owner.Uid), 10)
+	if u, err := osuser.LookupId(id); err == nil {
+		return u.Username
 	}
-	return name
+	return `\#` + id // as sudo takes it
 }

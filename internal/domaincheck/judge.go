@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -75,12 +76,27 @@ func recordPoint(s *Seen, own *Own) Finding {
 		return bad(PointRecord, "leave one of them", "there are %d records, and other programs may read another one than this does: %s", len(ours), strings.Join(ours, "  and  "))
 	case !strings.HasPrefix(ours[0], "v=amtp1;gateway="):
 		return bad(PointRecord, again, "it does not begin with v=amtp1;gateway= in this order and these letters, which other programs insist on: %s", ours[0])
-	case own != nil && own.Gateway != "" && own.Gateway != s.Found.Gateway:
+	case own != nil && own.Gateway != "" && !samePlace(own.Gateway, s.Found.Gateway):
 		return bad(PointRecord, again+"; or, if the record is right: server.public_url", "it names the gateway %s, and this one is to be reached at %s", s.Found.Gateway, own.Gateway)
 	case own != nil && !s.Found.Signs():
 		return bad(PointRecord, again, "it does not say auth=sig, so that others take unsigned messages in the name of this domain")
 	}
 	return good(PointRecord, "%s", s.Found)
+}
+
+// samePlace compares the base URLs of gateways: a record may name port 443.
+func samePlace(a, b string) bool {
+	plain := func(base string) string {
+		u, err := url.Parse(base)
+		if err != nil {
+			return base
+		}
+		if u.Scheme == "https" {
+			u.Host = strings.TrimSuffix(u.Host, ":443")
+		}
+		return u.String()
+	}
+	return plain(a) == plain(b)
 }
 
 // addressPoint: the gateway's host leads somewhere.

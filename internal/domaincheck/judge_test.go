@@ -103,6 +103,9 @@ func TestJudge(t *testing.T) {
 			publish(s, "V=AMTP1;gateway=https://amtp.shop.example;auth=sig")
 		}},
 		{what: "another gateway", point: "record", text: "to be reached at https://here.example", verdict: domaincheck.Unsound, breaks: func(_ *domaincheck.Seen, o *domaincheck.Own) { o.Gateway = "https://here.example" }},
+		{what: "the port of https by its number", breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+			publish(s, "v=amtp1;gateway=https://amtp.shop.example:443;auth=sig")
+		}},
 		{what: "no auth=sig", point: "record", text: "auth=sig", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
 			publish(s, "v=amtp1;gateway=https://amtp.shop.example")
 		}},

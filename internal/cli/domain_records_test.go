@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/amtp-go/amtp"
+)
+
+// TestTXTRecords: the line of a zone file is one that name servers read, in
+// strings of at most 255 bytes, and says what the value says.
+func TestTXTRecords(t *testing.T) {
+	for _, value := range []string{
+		"v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=10485760",
+		"v=amtp1;k=RS256;p=" + strings.Repeat("A", 255-18),
+		"v=amtp1;k=RS256;p=" + strings.Repeat("B", 256-18),
+		"v=amtp1;k=RS256;p=" + strings.Repeat("C", 1450),
+	} {
+		r := newTXT("k1._amtpkey.shop.example", value)
+		rr, err := dns.NewRR(r.Zone)
+		if err != nil {
+			t.Errorf("%d bytes: the line is none: %v\n%s", len(value), err, r.Zone)
+			continue
+		}
+		txt, ok := rr.(*dns.TXT)
+		if !ok || txt.Hdr.Name != "k1._amtpkey.shop.example." || txt.Hdr.Ttl != recordTTL || !slices.Equal(txt.Txt, r.Strings) || strings.Join(txt.Txt, "") != value {
+			t.Errorf("%d bytes: got %v of\n%s\nwant the value in strings", len(value), rr, r.Zone)
+		}
+		if i := slices.IndexFunc(r.Strings, func(s string) bool { return len(s) > 255 || s == "" }); i >= 0 || len(r.Strings) != (len(value)+254)/255 {
+			t.Errorf("%d bytes: got %d strings, one of them too long or empty", len(value), len(r.Strings))
+		}
+	}
+}
+
+// TestDomainRecords: the records are those that others may need at the time.
+func TestDomainRecords(t *testing.T) {
+	now := time.Now()
+	key := func(selector string, state amtp.KeyState, until time.Time) amtp.SigningKey {
+		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example", Record: "v=amtp1;k=ES256;p=" + selector, Until: amtp.Time{Time: until}}
+	}
+	list := domainRecords("shop.example", amtp.Capabilities{Gateway: "https://amtp.shop.example", Auth: []string{"sig"}, MaxSize: 5000}, []amtp.SigningKey{
+		key("old", amtp.KeyRetired, now.Add(-time.Hour)), key("former", amtp.KeyRetired, now.Add(time.Hour)),
+		key("present", amtp.KeyActive, time.Time{}), key("next", amtp.KeyWaiting, time.Time{}),
+	}, now)
+	var got []string
+	for _, r := range list {
+		got = append(got, r.Name+" "+r.Value)
+	}
+	want := []string{
+		"_amtp.shop.example v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=5000", "former._amtpkey.shop.example v=amtp1;k=ES256;p=former",
+		"present._amtpkey.shop.example v=amtp1;k=ES256;p=present", "next._amtpkey.shop.example v=amtp1;k=ES256;p=next",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
