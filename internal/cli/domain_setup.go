@@ -35,7 +35,8 @@ says what to start anew. Run it again as often as you like: it changes what diff
 keeps the key, and prints the records again.
 
 A gateway that serves a domain already gets another with --rename only: its agents move
-there, and whoever writes to their former addresses is told that they are not there.`
+there, and whoever writes to their former addresses is told that they are not there.
+Each of them runs "amtp setup" again, which keeps its key.`
 
 const domainSetupExamples = `  amtp domain setup example.com
   amtp domain setup example.com --address :443 --tls-cert fullchain.pem --tls-key key.pem
