@@ -90,8 +90,12 @@ func (c *challenges) asks(hello *tls.ClientHelloInfo) bool {
 
 // certificate returns what answers such a caller.
 func (c *challenges) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	q, err := c.open(hello.Context(), strings.ToLower(hello.ServerName))
-	if errors.Is(err, fs.ErrNotExist) || c.tells != acme.ChallengeTypeTLSALPN01 {
+	err := fs.ErrNotExist
+	var q acme.Challenge
+	if c.tells == acme.ChallengeTypeTLSALPN01 {
+		q, err = c.open(hello.Context(), strings.ToLower(hello.ServerName))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("no authority was asked to look here")
 	}
 	if err != nil {

@@ -65,6 +65,38 @@ func TestAdminKeyGoesToTheRecordedLoopbackAddressOnly(t *testing.T) {
 	}
 }
 
+// TestCertificateIsThatOfTheRecordedAddress: a certificate that is in no
+// authority's name counts for the address that was recorded with it, while the
+// gateway runs.
+func TestCertificateIsThatOfTheRecordedAddress(t *testing.T) {
+	dir := t.TempDir()
+	release := claim(t, dir)
+	for _, tt := range []struct {
+		recorded, certificate, base string
+		want                        bool
+	}{
+		{"https://127.0.0.1:8443", "PEM", "https://127.0.0.1:8443", true},
+		{"https://127.0.0.1:8443", "PEM", "https://127.0.0.1:9443", false},
+		{"https://127.0.0.1:8443", "PEM", "https://amtp.shop.example:8443", false},
+		{"https://amtp.shop.example", "PEM", "https://amtp.shop.example", false},
+		{"http://127.0.0.1:8080", "", "http://127.0.0.1:8080", false},
+	} {
+		if err := Record(dir, Running{URL: tt.recorded, Certificate: tt.certificate}); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := Certificate(dir, tt.base); ok != tt.want || ok && got != tt.certificate {
+			t.Errorf("Certificate for %s, recorded %s = %q, %v; want %v", tt.base, tt.recorded, got, ok, tt.want)
+		}
+	}
+	if err := Record(dir, Running{URL: "https://127.0.0.1:8443", Certificate: "PEM"}); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if got, ok := Certificate(dir, "https://127.0.0.1:8443"); ok {
+		t.Errorf("Certificate after the gateway ended = %q, want none", got)
+	}
+}
+
 func TestAdminKeyNeedsAKey(t *testing.T) {
 	dir := t.TempDir()
 	claim(t, dir)
