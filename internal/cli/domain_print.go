@@ -79,7 +79,7 @@ func (s *domainSetup) printTLS(done domainDone) {
 		s.printf("\n2. Have calls to %s reach this gateway, which speaks TLS\n   at %s: open the port in the firewall, forward it in the router.\n", clean(done.Gateway), clean(s.cfg.Server.Address))
 		return
 	}
-	s.printf("\n2. The gateway listens at %s without TLS. Either have a proxy speak\n   TLS 1.3 at %s and pass everything on to it, or give the\n   gateway itself a certificate:\n\n  amtp domain setup %s --address :443 --tls-cert FILE --tls-key FILE\n",
+	s.printf("\n2. The gateway listens at %s without TLS. Either have a proxy speak\n   TLS 1.3 at %s and pass everything on to it, or give the\n   gateway itself a certificate, of your own or one that it obtains by itself:\n\n  amtp domain setup %[3]s --address :443 --tls-cert FILE --tls-key FILE\n  amtp domain setup %[3]s --address :443 --acme --acme-accept-terms\n",
 		clean(s.cfg.Server.Address), clean(done.Gateway), clean(string(s.domain)))
 }
 

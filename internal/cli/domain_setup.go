@@ -40,6 +40,7 @@ Each of them runs "amtp setup" again, which keeps its key.`
 
 const domainSetupExamples = `  amtp domain setup example.com
   amtp domain setup example.com --address :443 --tls-cert fullchain.pem --tls-key key.pem
+  amtp domain setup example.com --address :443 --acme --acme-accept-terms
   amtp domain setup example.com --public-url https://gateway.example.com --json`
 
 func (p *program) domainSetupCommand() *cobra.Command {
@@ -190,7 +191,7 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 		f.hint = "the gateway has its admin key from its configuration"
 		return f
 	}
-	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.http, UserAgent: userAgent()}
+	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.reachIn(s.cfg.DataDir, s.running.URL), UserAgent: userAgent()}
 	s.done, err = c.PrepareDomain(ctx, s.domain)
 	return err
 }

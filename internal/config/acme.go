@@ -41,7 +41,7 @@ func (a *ACME) settings() []setting {
 		{path: "acme.ca_file", env: "AMTP_ACME_CA_FILE", value: path(&a.CAFile),
 			meaning: "Certificates in PEM form that the authority's own server may show beside those that the system trusts, for an authority of your own."},
 		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain, same[amtp.Domain]),
-			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default amtp.{domain}."},
+			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default that of server.public_url, else amtp.{domain}."},
 		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: bind(&a.HTTPAddress, "host:port", parseOptional, same),
 			meaning: "Where the authority's questions over plain HTTP (HTTP-01) are answered and nothing else: port 80 of the hosts, or what a proxy passes its /.well-known/acme-challenge/ to; when it is not set, the authority asks at port 443 (TLS-ALPN-01)."},
 	}
@@ -81,7 +81,10 @@ func parseDirectory(s string) (string, error) {
 func (c Config) CertificateHosts() []string {
 	hosts := c.ACME.Hosts
 	if len(hosts) == 0 {
-		hosts = []amtp.Domain{"amtp." + c.Server.Domain}
+		hosts = []amtp.Domain{publicHost + c.Server.Domain}
+		if u, err := url.Parse(c.Server.PublicURL); err == nil && u.Hostname() != "" {
+			hosts[0] = amtp.Domain(u.Hostname())
+		}
 	}
 	names := make([]string, len(hosts))
 	for i, h := range hosts {

@@ -53,6 +53,7 @@ func TestACME(t *testing.T) {
 func TestCertificateHosts(t *testing.T) {
 	for want, settings := range map[string][]string{
 		"amtp.shop.example":             nil,
+		"gw.shop.example":               {"AMTP_PUBLIC_URL=https://gw.shop.example:8443/amtp"},
 		"a.shop.example b.shop.example": {"AMTP_ACME_HOSTS=A.shop.example, b.shop.example"},
 	} {
 		cfg, _, err := Load(Sources{Environ: append([]string{"AMTP_DOMAIN=shop.example", "AMTP_DATA_DIR=" + t.TempDir()}, settings...)})
