@@ -33,6 +33,7 @@ type Store interface {
 	Jobs
 	Peers
 	Secrets
+	Leases
 
 	// Accept stores a message with one delivery per recipient, or recognises
 	// it as a retry of one that it has.

@@ -1,7 +1,7 @@
 // Package storetest is the contract of gateway.Store as tests: one for every
-// sentence of the comments in internal/gateway (store.go, job.go, peer.go and
-// secret.go), under the name of the method and the words of the sentence. Every
-// store passes all of them.
+// sentence of the comments in internal/gateway (store.go, job.go, peer.go,
+// secret.go and lease.go), under the name of the method and the words of the
+// sentence. Every store passes all of them.
 package storetest
 
 import (
@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Keys", unlocking()},
 		{"Peers", peering()},
 		{"Secrets", sealing()},
+		{"Leases", leasing()},
 		{"Purge", purging()},
 		{"Pause", pausing()},
 		{"Store", living()},

@@ -1,0 +1,28 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// Hold takes a lease that nobody else holds.
+func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Time) (held bool, err error) {
+	err = s.write(ctx, 64, func(w *writer) error {
+		n, err := w.exec(`INSERT INTO lease (name, owner, until) VALUES (?1, ?2, ?3)
+			ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4`,
+			name, owner, store.Micros(until), store.Micros(now))
+		held = n == 1
+		return err
+	})
+	return held && err == nil, err
+}
+
+// Release ends a lease of the owner.
+func (s *Store) Release(ctx context.Context, name, owner string) error {
+	return s.write(ctx, 64, func(w *writer) error {
+		_, err := w.exec(`DELETE FROM lease WHERE name = ? AND owner = ?`, name, owner)
+		return err
+	})
+}
