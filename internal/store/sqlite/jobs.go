@@ -36,7 +36,7 @@ func scanJob(s *sqlite3.Stmt) queued {
 		Reason:      s.ColumnText(14),
 		Since:       at(15),
 		Same:        s.ColumnInt(16),
-		Message:     amtp.MessageID(uuidText(s.ColumnRawBlob(17))),
+		Message:     store.MessageID(s.ColumnRawBlob(17)),
 		Class:       gateway.Class(s.ColumnInt64(18)),
 		SenderAgent: gateway.AgentID(s.ColumnInt64(19)),
 	}}
@@ -177,33 +177,12 @@ func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) erro
 
 // lease begins an attempt, of which everything is written before it is made.
 func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
-	state := j.State
-	if state == gateway.Delivering { // and its lease has ended
-		var err error
-		if state, err = gateway.Next(state, gateway.Lapse); err != nil {
-			return err
-		}
-	}
-	state, err := gateway.Next(state, gateway.Claim)
-	if err != nil {
+	if err := store.Lease(j, store.Micros(now), store.Micros(lease)); err != nil {
 		return err
 	}
-	j.State = state
-	j.Fence++
-	j.Attempts++
-	j.LastTry, j.Lease = now, lease
-	if j.FirstTry.IsZero() {
-		j.FirstTry = now
-	}
-	if j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)); j.Due.Before(lease) {
-		j.Due = lease
-	}
-	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
-		int64(state), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(lease), store.Micros(j.FirstTry),
-		store.Micros(now), int64(j.ID))
-	for _, t := range []*time.Time{&j.FirstTry, &j.LastTry, &j.Lease, &j.Due} {
-		*t = store.FromMicros(store.Micros(*t)) // as it is stored
-	}
+	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
+		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease), store.Micros(j.FirstTry),
+		store.Micros(j.LastTry), int64(j.ID))
 	return err
 }
 
@@ -224,7 +203,7 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 }
 
 // parcel completes a job with what it carries.
-func (c *statements) parcel(dir *directory, j queued, body bool) (gateway.Parcel, error) {
+func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
 	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) (err error) {
 		p.Envelope, err = scanEnvelope(dir, s)
@@ -257,7 +236,7 @@ func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error)
 	}
 	err = c.query(`SELECT uuid, CASE WHEN sender_agent IS NULL THEN given_id END FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
 		if id = amtp.MessageID(s.ColumnText(1)); id == "" {
-			id = amtp.MessageID(uuidText(s.ColumnRawBlob(0)))
+			id = store.MessageID(s.ColumnRawBlob(0))
 		}
 		return nil
 	}, row)
