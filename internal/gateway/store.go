@@ -22,8 +22,12 @@ var (
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
-// ErrFull is an ErrBusy that a store tells its log once, and not for every call.
-var ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
+// What a store tells its log once, and not for every call. After ErrAway nobody
+// knows whether a write that was under way is stored; to repeat it is safe.
+var (
+	ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
+	ErrAway = fmt.Errorf("%w: the database is away", ErrBusy)
+)
 
 // Store keeps everything that must survive. Each method is one transaction:
 // whole or not at all, and on stable storage before it returns. All methods

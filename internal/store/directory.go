@@ -26,6 +26,7 @@ type Directory struct {
 // entry is one agent. Removed ones stay: old messages name them.
 type entry struct {
 	gateway.Agent
+	keys    []*keyEntry
 	removed bool
 	touched bool // LastActive is not stored yet
 }
@@ -70,10 +71,10 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 		d.sorted = nil
 	}
 	used := make(map[[32]byte]*keyEntry)
-	for hash, k := range d.keyed {
-		if k.Agent == a.ID {
-			used[hash] = k
-			delete(d.keyed, hash)
+	if old != nil {
+		for _, k := range old.keys {
+			used[k.Hash] = k
+			delete(d.keyed, k.Hash)
 		}
 	}
 	d.put(a, removed)
@@ -81,11 +82,10 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 		e.LastActive, e.touched = old.LastActive, old.touched
 	}
 	for _, key := range keys {
-		k := &keyEntry{Key: key}
+		k := d.putKey(key)
 		if before := used[key.Hash]; before != nil && before.LastUsed.After(key.LastUsed) {
 			k.LastUsed, k.touched = before.LastUsed, before.touched
 		}
-		d.keyed[key.Hash] = k
 	}
 }
 
@@ -109,11 +109,19 @@ func (d *Directory) Remove(id gateway.AgentID) {
 	d.dropKeys(id, func(gateway.Key) bool { return true })
 }
 
-// PutKey adds a key.
+// PutKey adds a key of an agent that was put.
 func (d *Directory) PutKey(k gateway.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.keyed[k.Hash] = &keyEntry{Key: k}
+	d.putKey(k)
+}
+
+func (d *Directory) putKey(key gateway.Key) *keyEntry {
+	k := &keyEntry{Key: key}
+	e := d.agent[key.Agent]
+	e.keys = append(e.keys, k)
+	d.keyed[key.Hash] = k
+	return k
 }
 
 // DropKey ends a key of an agent.
@@ -131,11 +139,14 @@ func (d *Directory) KeepKey(id gateway.AgentID, keyID string) {
 }
 
 func (d *Directory) dropKeys(id gateway.AgentID, these func(gateway.Key) bool) {
-	for hash, k := range d.keyed {
-		if k.Agent == id && these(k.Key) {
-			delete(d.keyed, hash)
+	e := d.agent[id]
+	e.keys = slices.DeleteFunc(e.keys, func(k *keyEntry) bool {
+		if !these(k.Key) {
+			return false
 		}
-	}
+		delete(d.keyed, k.Hash)
+		return true
+	})
 }
 
 // Lives reports whether the agent exists and was not removed.
@@ -224,8 +235,8 @@ func (d *Directory) sort() []*entry {
 func (d *Directory) Keys(agent gateway.AgentID) []gateway.Key {
 	d.mu.RLock()
 	var list []gateway.Key
-	for _, k := range d.keyed {
-		if k.Agent == agent {
+	if e := d.agent[agent]; e != nil {
+		for _, k := range e.keys {
 			list = append(list, k.Key)
 		}
 	}
