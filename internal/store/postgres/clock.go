@@ -25,7 +25,7 @@ func (s *Store) Now() time.Time { return time.Now().Add(s.clock.offset()) }
 func (s *Store) measureClock(ctx context.Context) error {
 	before := time.Now()
 	var there int64
-	if err := s.pool.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`).Scan(&there); err != nil {
+	if err := s.pool.QueryRow(ctx, `SELECT `+serverTime).Scan(&there); err != nil {
 		return err
 	}
 	took := time.Since(before)

@@ -26,7 +26,6 @@ const (
 type connecting struct {
 	pool   *pgxpool.Config
 	pooled bool // through a proxy that gives a connection for one transaction at a time
-	unsafe bool // a test's server may lose what it committed
 }
 
 func configure(o Options) (*connecting, error) {
@@ -35,7 +34,7 @@ func configure(o Options) (*connecting, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connecting{pool: cfg, pooled: pooled, unsafe: o.unsafe}
+	c := &connecting{pool: cfg, pooled: pooled}
 	if !strings.Contains(where, "pool_max_conns") {
 		cfg.MaxConns = maxConns
 	}
@@ -93,8 +92,6 @@ func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("the server is a standby and takes no writes")
 	case encoding != "UTF8":
 		return fmt.Errorf("the database's encoding is %s and has to be UTF8", encoding)
-	case c.unsafe:
-		return nil
 	}
 	for _, setting := range []struct{ name, value string }{{"fsync", fsync}, {"full_page_writes", pages}, {"synchronous_commit", commit}} {
 		if setting.value == "off" {

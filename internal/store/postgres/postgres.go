@@ -31,10 +31,7 @@ type Options struct {
 	URL string       // postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
 	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
 
-	// For tests: a server that may lose what it committed, and a store that
-	// neither rings others nor hears them.
-	unsafe bool
-	deaf   bool
+	deaf bool // for tests: it neither rings others nor hears them
 }
 
 // Store is a gateway's share of a database.

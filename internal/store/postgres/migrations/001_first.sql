@@ -171,3 +171,10 @@ CREATE TABLE secret (
   created bigint NOT NULL,
   PRIMARY KEY (kind, name)
 );
+
+-- Who does what only one gateway on a store does at a time.
+CREATE TABLE lease (
+  name  text   COLLATE "C" PRIMARY KEY,
+  owner text   COLLATE "C" NOT NULL,
+  until bigint NOT NULL                       -- by the database's clock
+) WITH (fillfactor = 50);

@@ -37,6 +37,7 @@ const prefix = "amtp_test_"
 var shared struct {
 	sync.Mutex
 	url       string
+	server    *Server // that was started here; its lifeline is cut when nobody holds it
 	keeps     bool // databases are not dropped: they go with the server, and here that is quicker
 	templates map[string]string
 	used      []string // databases whose tests have ended
@@ -90,6 +91,7 @@ func open() error {
 		if err != nil {
 			return err
 		}
+		shared.server = s
 		given = s.URL("postgres")
 	}
 	conf, err := pgx.ParseConfig(given)
