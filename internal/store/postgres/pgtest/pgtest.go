@@ -38,7 +38,7 @@ var shared struct {
 	sync.Mutex
 	url       string
 	server    *Server // that was started here; its lifeline is cut when nobody holds it
-	keeps     bool // databases are not dropped: they go with the server, and here that is quicker
+	keeps     bool    // databases are not dropped: they go with the server, and here that is quicker
 	templates map[string]string
 	used      []string // databases whose tests have ended
 }
