@@ -32,8 +32,8 @@ var errAlone = errors.New("not simply new")
 // Accept stores a message or recognises it as a retry. What is new goes through a
 // batch; everything else is looked at in a transaction of its own.
 func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
-	if s.paused.Load() != 0 {
-		return gateway.Accepted{}, gateway.ErrPaused
+	if err := s.isPaused(ctx); err != nil {
+		return gateway.Accepted{}, err
 	}
 	in, err := store.NewIncoming(a)
 	if err != nil {

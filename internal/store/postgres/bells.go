@@ -11,6 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
 // channel is where replicas tell one another what rang. It is a hint: who does
@@ -44,6 +46,9 @@ func newNoticeBoard(c *connecting) *noticeBoard {
 	b := &noticeBoard{some: make(chan struct{}, 1)}
 	if !c.pooled {
 		b.listening = c.pool.ConnConfig.Copy()
+		b.listening.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}
+		}
 	}
 	b.clear()
 	return b

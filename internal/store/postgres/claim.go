@@ -31,8 +31,8 @@ const (
 
 // Claim leases jobs that are due.
 func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
-	if s.paused.Load() != 0 {
-		return nil, gateway.ErrPaused
+	if err := s.isPaused(ctx); err != nil {
+		return nil, err
 	}
 	return write(ctx, s, func(ctx context.Context, t *tx) ([]gateway.Claimed, error) {
 		return t.claim(ctx, wanted, leasing{owner: s.own[:], now: store.Micros(now), until: store.Micros(lease)})

@@ -25,6 +25,21 @@ func (t *tx) refusePaused(ctx context.Context) error {
 // the most; what is written asks the database.
 func (s *Store) Paused() time.Time { return store.FromMicros(s.paused.Load()) }
 
+// isPaused is the answer of a store that is paused as far as it knows: the pause
+// may have ended at another replica a moment ago.
+func (s *Store) isPaused(ctx context.Context) error {
+	if s.paused.Load() == 0 {
+		return nil
+	}
+	if err := s.loadPause(ctx); err != nil {
+		return err
+	}
+	if s.paused.Load() != 0 {
+		return gateway.ErrPaused
+	}
+	return nil
+}
+
 // Pause makes the store accept nothing.
 func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	err := s.do(ctx, func(ctx context.Context, t *tx) error {

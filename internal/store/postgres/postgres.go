@@ -135,7 +135,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if off := s.clock.offset(); off.Abs() > maxSkew {
 		return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks", off.Round(time.Second), maxSkew)
 	}
-	if err := s.catchUp(ctx); err != nil {
+	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx)); err != nil {
 		return err
 	}
 	s.letters = store.NewBatcher(s.storeLetters)

@@ -162,8 +162,8 @@ func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool
 // they were begun, so that the walk ends at the first that is young. What
 // another transaction holds is looked at the next time.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
-	if s.paused.Load() != 0 {
-		return 0, gateway.ErrPaused
+	if err := s.isPaused(ctx); err != nil {
+		return 0, err
 	}
 	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
 		if err := t.refusePaused(ctx); err != nil {

@@ -140,7 +140,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 		out = make([]gateway.Claimed, len(wanted))
 		for i := range wanted {
 			out[i].Destination = wanted[i].Destination
-			if err := w.claim(&out[i], wanted[i].Limit, now, lease); err != nil {
+			if err := w.claim(&out[i], wanted[i], now, lease); err != nil {
 				return err
 			}
 		}
@@ -152,14 +152,30 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	return out, nil
 }
 
-// claim leases up to limit jobs of one destination. What is leased is due after
-// its lease, so that no later claim walks over it.
-func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) error {
-	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
+// room returns how many jobs of a destination may be leased.
+func (w *writer) room(wanted gateway.Claiming, now time.Time) (room int, err error) {
+	room = wanted.Limit
+	if wanted.Most > 0 {
+		err = w.query(`SELECT count(*) FROM job INDEXED BY job_lease WHERE lease > ? AND destination = ?`, func(s *sqlite3.Stmt) error {
+			room = min(room, wanted.Most-s.ColumnInt(0))
+			return nil
+		}, store.Micros(now), string(wanted.Destination))
+	}
+	return max(room, 0), err
+}
+
+// claim leases jobs of one destination. What is leased is due after its lease, so
+// that no later claim walks over it.
+func (w *writer) claim(c *gateway.Claimed, wanted gateway.Claiming, now, lease time.Time) error {
+	limit, err := w.room(wanted, now)
+	if err != nil {
+		return err
+	}
+	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
 			WHERE j.destination = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
 		c.Jobs = append(c.Jobs, scanJob(s).Job)
 		return nil
-	}, string(c.Destination), store.Micros(now), max(limit, 0))
+	}, string(c.Destination), store.Micros(now), limit)
 	if err != nil {
 		return err
 	}
@@ -170,7 +186,7 @@ func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) erro
 	}
 	return w.query(`SELECT due FROM job INDEXED BY job_due WHERE destination = ? AND (lease IS NULL OR lease <= ?) ORDER BY due LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
-			c.Next = store.FromMicros(s.ColumnInt64(0))
+			c.Next = wanted.Next(len(c.Jobs), store.FromMicros(s.ColumnInt64(0)), now)
 			return nil
 		}, string(c.Destination), store.Micros(now))
 }
