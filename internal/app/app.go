@@ -1,7 +1,8 @@
 // Package app builds one gateway from a configuration and runs it. It is the
 // only package that knows everybody.
 //
-// New claims the data directory, opens the store and the listener; from then on
+// New claims the data directory, opens the store, which is in it or a PostgreSQL
+// that several gateways share, and the listener; from then on
 // connections queue. Run answers them until its context ends, then lets the
 // requests that are under way finish. Close releases everything. A process that
 // is killed at any moment instead leaves a directory that the next New opens.
@@ -9,6 +10,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -30,7 +32,6 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/queue"
-	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
 // App is one gateway.
@@ -38,7 +39,8 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	claim    *datadir.Claim
-	store    *sqlite.Store
+	store    gateway.Store
+	process  string // of this one among those on the store
 	listener net.Listener
 	server   *http.Server
 	queue    *queue.Queue
@@ -60,7 +62,7 @@ const drainTime = 25 * time.Second
 // New builds a gateway that is ready to run. It fails if another process uses
 // the data directory.
 func New(cfg config.Config, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
+	a := &App{cfg: cfg, log: log, process: rand.Text(), stopping: make(chan struct{})}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -68,18 +70,10 @@ func New(cfg config.Config, log *slog.Logger) (*App, error) {
 }
 
 func (a *App) open() (err error) {
-	dir := a.cfg.DataDir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	if a.claim, err = datadir.Acquire(dir); err != nil {
+	if err := a.claimDir(); err != nil {
 		return err
 	}
-	admin, err := a.adminKeys()
-	if err != nil {
-		return err
-	}
-	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir, Log: a.log}); err != nil {
+	if a.store, err = openStore(a.cfg, a.log); err != nil {
 		return err
 	}
 	if a.listener, err = a.listen(); err != nil {
@@ -89,19 +83,15 @@ func (a *App) open() (err error) {
 	if err := a.connect(in); err != nil {
 		return err
 	}
-	a.server = a.newServer(a.api(in, admin).Handler())
-	return datadir.Record(dir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
-}
-
-// adminKeys returns the configured keys, or else the one in the data directory,
-// which is made at the first start.
-func (a *App) adminKeys() ([]string, error) {
-	keys, err := a.cfg.AdminKeys()
-	if err != nil || len(keys) > 0 {
-		return keys, err
+	admin, err := a.adminKeys()
+	if err != nil {
+		return err
 	}
-	key, err := ownAdminKey(filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile))
-	return []string{key}, err
+	a.server = a.newServer(a.api(in, admin).Handler())
+	if a.claim == nil {
+		return nil
+	}
+	return datadir.Record(a.cfg.DataDir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
 }
 
 // api wires the services.
@@ -196,6 +186,19 @@ func (a *App) URL() string {
 // messages until its operator confirms it.
 func (a *App) Paused() bool { return !a.store.Paused().IsZero() }
 
+// parts are what goes on beside the answers.
+func (a *App) parts() map[string]func(context.Context) error {
+	parts := map[string]func(context.Context) error{
+		"purge":  a.alone("purge", a.newPurger().Run).Run,
+		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
+		"queue":  a.queue.Run,
+	}
+	if a.keys != nil {
+		parts["keys"] = (&refresher{keys: a.keys, log: a.log}).Run
+	}
+	return parts
+}
+
 // Run answers requests until ctx ends or the store can no longer be trusted.
 // The first is nil, the second an error: the process should end, and a new one
 // finds everything that was answered.
@@ -204,9 +207,7 @@ func (a *App) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stopWork()
-	for name, run := range map[string]func(context.Context) error{
-		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
-	} {
+	for name, run := range a.parts() {
 		loops.Go(func() {
 			if err := run(working); err != nil {
 				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
