@@ -18,8 +18,8 @@ const (
 		CROSS JOIN LATERAL (SELECT CASE WHEN w.most = 0 THEN w.room ELSE least(w.room, w.most -
 			(SELECT count(*) FROM job l WHERE l.destination = w.destination AND l.lease > $4)::int) END AS room) free
 		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND due <= $4
-			ORDER BY destination, due, id LIMIT greatest(free.room, 0) FOR UPDATE SKIP LOCKED) j
-		JOIN message m ON m.id = j.message ORDER BY j.due, j.id`
+			ORDER BY destination, due, id LIMIT greatest(free.room, 0) FOR UPDATE SKIP LOCKED) j` +
+		itsMessage + `ORDER BY j.due, j.id`
 	leaseJobs = `UPDATE job j SET state = u.state, changed = $8, fence = u.fence, attempts = u.attempts, due = u.due, lease = $9, owner = $7,
 			first_try = u.first, last_try = u.last
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $10::bigint[])

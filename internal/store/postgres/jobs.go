@@ -9,7 +9,11 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-const jobsFrom = `SELECT ` + jobColumns + ` FROM job j JOIN message m ON m.id = j.message `
+// itsMessage joins each job with its message by a look-up, however many there may
+// be: a server that cannot know how few are wanted would read all messages.
+const itsMessage = ` CROSS JOIN LATERAL (SELECT uuid, class, sender_agent FROM message WHERE id = j.message LIMIT 1) m `
+
+const jobsFrom = `SELECT ` + jobColumns + ` FROM job j` + itsMessage
 
 // job reads one job, held until the commit if it is to be changed. There is none
 // where its ID is 0.
