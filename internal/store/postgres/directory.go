@@ -153,8 +153,8 @@ func (s *Store) know(ctx context.Context, ids ...gateway.AgentID) error {
 // AgentNamed returns the living agent with the address.
 func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
 	found, err := s.dir.Named(a)
-	if err == nil && s.isFresh() || a.IsZero() {
-		return found, err
+	if err == nil || a.IsZero() {
+		return found, err // one that was removed meanwhile is refused where it is written to
 	}
 	if err := s.refresh(); err != nil {
 		return nil, err
@@ -162,8 +162,12 @@ func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
 	return s.dir.Named(a)
 }
 
-// Agents returns all living agents ordered by address.
-func (s *Store) Agents() []*gateway.Agent { return s.dir.All() }
+// Agents returns all living agents ordered by address: those that are known here
+// while the database is away.
+func (s *Store) Agents() []*gateway.Agent {
+	_ = s.refresh() // the log hears of it
+	return s.dir.All()
+}
 
 // Keys lists an agent's keys, oldest first.
 func (s *Store) Keys(agent gateway.AgentID) ([]gateway.Key, error) {

@@ -133,6 +133,11 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 		return page, err
 	}
 	defer release()
+	if !f.Sender.IsZero() || !f.Recipient.IsZero() { // who had the address is known when the list begins
+		if err := s.catchUp(ctx); err != nil {
+			return page, err
+		}
+	}
 	var found []recordRow
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) error {
 		rows, err := s.selected(ctx, c, by, f, &page)

@@ -26,6 +26,9 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 		return gateway.Accepted{}, err
 	}
 	recipients := living(a.Recipients, modes)
+	if _, lives := modes[a.SenderAgent]; a.SenderAgent != 0 && !lives {
+		recipients = nil
+	}
 	row, err := t.number(ctx, `SELECT nextval('message_id')`)
 	if err != nil {
 		return gateway.Accepted{}, err
@@ -42,7 +45,7 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 		to.row = prior
 		return t.repeat(ctx, to, recipients)
 	}
-	if _, lives := modes[a.SenderAgent]; len(recipients) == 0 || a.SenderAgent != 0 && !lives {
+	if len(recipients) == 0 {
 		return gateway.Accepted{}, gateway.ErrNotFound
 	}
 	m := &mail{}

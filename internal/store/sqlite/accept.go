@@ -50,6 +50,9 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 		return gateway.Accepted{}, gateway.ErrFull
 	}
 	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return r.Agent != 0 && !w.lives(r.Agent) })
+	if a.SenderAgent != 0 && !w.lives(a.SenderAgent) {
+		recipients = nil
+	}
 	prior, taken, err := w.prior(a, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
