@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -34,4 +35,12 @@ func (s *Store) measureClock(ctx context.Context) error {
 		s.clock.ahead.Store(int64(off))
 	}
 	return nil
+}
+
+// tooFar refuses clocks that are further apart than is safe.
+func tooFar(off time.Duration) error {
+	if off.Abs() <= maxSkew {
+		return nil
+	}
+	return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks", off.Round(time.Second), maxSkew)
 }

@@ -82,8 +82,8 @@ const probeSetting = "probe"
 // Probe writes a row and reads it back, and refuses a clock that is far from the
 // database's: the machine is not one to trust with requests.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
-	if off := s.clock.offset(); off.Abs() > maxSkew {
-		return fmt.Errorf("the database's clock is %v away from this machine's", off.Round(time.Second))
+	if err := tooFar(s.clock.offset()); err != nil {
+		return err
 	}
 	want := fmt.Sprintf("%020d", now.UnixMicro())
 	got, err := write(ctx, s, func(ctx context.Context, t *tx) (got string, err error) {

@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -132,8 +131,8 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := s.measureClock(ctx); err != nil {
 		return err
 	}
-	if off := s.clock.offset(); off.Abs() > maxSkew {
-		return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks", off.Round(time.Second), maxSkew)
+	if err := tooFar(s.clock.offset()); err != nil {
+		return err
 	}
 	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx)); err != nil {
 		return err
