@@ -52,3 +52,36 @@ func TestStoreReopened(t *testing.T) {
 		return open(t, url.(string))
 	})
 }
+
+// TestBehindProxy remembers everything without a statement that has a name,
+// without a lock that belongs to a session and without hearing the others: what
+// a proxy that pools transactions leaves of a connection.
+func TestBehindProxy(t *testing.T) {
+	var databases sync.Map
+	storetest.RunDurable(t, func(t *testing.T, dir string) gateway.Store {
+		url, _ := databases.LoadOrStore(dir, sync.OnceValue(func() string { return pgtest.Database(t, "empty", nil) + "&pgbouncer=true" }))
+		s := open(t, url.(func() string)())
+		var named int
+		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_prepared_statements`).Scan(&named); err != nil || named > 0 {
+			t.Errorf("statements with a name = %d, %v, want none", named, err)
+		}
+		return s
+	})
+}
+
+func TestProxyWord(t *testing.T) {
+	for given, want := range map[string]struct {
+		rest   string
+		pooled bool
+	}{
+		"postgres://a@b/c?pgbouncer=true&x=y": {"postgres://a@b/c?x=y", true},
+		"postgres://a@b/c?pgbouncer=false":    {"postgres://a@b/c", false},
+		"postgres://a:p%40@b/c?host=%2Ftmp":   {"postgres://a:p%40@b/c?host=%2Ftmp", false},
+		"host=a pgbouncer=true dbname=c":      {"host=a  dbname=c", true},
+		"host=a dbname=c":                     {"host=a dbname=c", false},
+	} {
+		if rest, pooled := behindProxy(given); rest != want.rest || pooled != want.pooled {
+			t.Errorf("behindProxy(%q) = %q, %v, want %q, %v", given, rest, pooled, want.rest, want.pooled)
+		}
+	}
+}
