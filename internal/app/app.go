@@ -79,7 +79,7 @@ func (a *App) open() (err error) {
 	if a.listener, err = a.listen(); err != nil {
 		return err
 	}
-	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: time.Now, Federated: a.cfg.Federated()}
+	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated()}
 	if err := a.connect(in); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	domain := a.cfg.Server.Domain
 	return &httpapi.Server{
 		Intake: in,
-		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping,
+		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: a.store.Now, Stopping: a.stopping,
 			Seal: a.seal, Targets: a.targets, Queue: a.queue},
 		Store: a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
@@ -113,7 +113,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		InFlight:   a.cfg.Limits.InFlightBytes,
 		TLS:        a.cfg.UseTLS(),
 		Log:        a.log,
-		Now:        time.Now,
+		Now:        a.store.Now,
 	}
 }
 

@@ -54,7 +54,7 @@ func address(from string) netip.Addr {
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
-	a.queue = queue.New(a.store, couriers, queue.Options{Now: time.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
+	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	if err := a.federate(couriers); err != nil {
 		return err
 	}
@@ -95,5 +95,5 @@ func (a *App) federate(couriers courier.Router) error {
 }
 
 func (a *App) newExpiry() *queue.Expiry {
-	return &queue.Expiry{Store: a.store, Now: time.Now, Log: a.log}
+	return &queue.Expiry{Store: a.store, Now: a.store.Now, Log: a.log}
 }

@@ -163,6 +163,11 @@ type Store interface {
 	// not, as far as this process knows. It does no I/O.
 	Paused() time.Time
 
+	// Now returns the time by which leases and schedules go. All processes on one
+	// store have one clock, whatever their machines show; the times given to the
+	// other methods are taken from it. It does no I/O.
+	Now() time.Time
+
 	// Probe writes a row and reads it back.
 	Probe(ctx context.Context, now time.Time) error
 

@@ -46,8 +46,20 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	case !errors.Is(err, errAlone):
 		return gateway.Accepted{}, err
 	}
-	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted, error) { return t.accept(ctx, in) })
+	for {
+		out, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted, error) { return t.accept(ctx, in) })
+		if !errors.Is(err, errElsewhere) {
+			return out, err
+		}
+		if err := s.catchUp(ctx); err != nil {
+			return gateway.Accepted{}, err
+		}
+	}
 }
+
+// errElsewhere is met when an agent was registered through another replica a
+// moment ago and is not known here yet.
+var errElsewhere = errors.New("an agent is not known here yet")
 
 // storeLetters stores a batch. A batch that meets another is looked at again; so
 // is one of which nobody knows whether it was committed, under the same ids.

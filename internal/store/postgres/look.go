@@ -148,6 +148,7 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	}
 	for _, l := range all {
 		l.decide(modes)
+		l.alone = l.alone || !l.stored && !knows(s.dir, l.recipients)
 	}
 	return nil
 }
@@ -201,6 +202,16 @@ func (l *letter) decide(modes map[gateway.AgentID]string) {
 			l.threads[agent] = thread
 		}
 	}
+}
+
+// knows reports whether the directory has all the recipients.
+func knows(dir *store.Directory, to []gateway.Recipient) bool {
+	for _, r := range to {
+		if r.Agent != 0 && !dir.Knows(r.Agent) {
+			return false
+		}
+	}
+	return true
 }
 
 // living returns the recipients that were not removed.

@@ -26,6 +26,9 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 		return gateway.Accepted{}, err
 	}
 	recipients := living(a.Recipients, modes)
+	if !knows(t.dir, recipients) {
+		return gateway.Accepted{}, errElsewhere
+	}
 	if _, lives := modes[a.SenderAgent]; a.SenderAgent != 0 && !lives {
 		recipients = nil
 	}
@@ -131,6 +134,11 @@ func (t *tx) deliveriesOf(ctx context.Context, row int64) ([]gateway.Delivery, e
 	rows, err := t.deliveries(ctx, deliveriesOf, row)
 	if err != nil {
 		return nil, err
+	}
+	for i := range rows {
+		if rows[i].Agent != 0 && !t.dir.Knows(rows[i].Agent) {
+			return nil, errElsewhere
+		}
 	}
 	return store.Deliveries(rows, t.dir)
 }

@@ -68,6 +68,14 @@ func TestRegisteredElsewhere(t *testing.T) {
 	}
 	carol := register(t, one, "carol")
 	mustAccept(t, one, letterTo(t, alice, "k", bob, carol))
+	again := mustAccept(t, two, letterTo(t, alice, "k", bob, carol))
+	if d := again.Deliveries; !again.Replayed || d[0].Recipient != bob.Address || d[1].Recipient != carol.Address {
+		t.Errorf("a retry at the other replica = %+v, want a replay with both addresses", again)
+	}
+	dave := register(t, one, "dave")
+	if d := mustAccept(t, two, letterTo(t, alice, "to dave", dave)).Deliveries[0]; d.Recipient != dave.Address {
+		t.Errorf("recipient of a new message at the other replica = %s, want %s", d.Recipient, dave.Address)
+	}
 	if items := inbox(t, two, bob); len(items) != 1 || items[0].Sender != alice.Address {
 		t.Errorf("inbox at the other replica = %v, want one message of alice", items)
 	}
@@ -268,5 +276,34 @@ func TestTheSameToBoth(t *testing.T) {
 	}
 	if items := inbox(t, one, bob); len(items) != n {
 		t.Errorf("messages in the inbox = %d, want %d", len(items), n)
+	}
+}
+
+// A replica that stops in the middle of a transaction holds up the others for a
+// few seconds only, and what it then wants to commit is refused.
+func TestStoppedInTransaction(t *testing.T) {
+	one, two := twoReplicas(t, openDeaf)
+	alice := register(t, one, "alice")
+	holds, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := one.UpdateAgent(context.Background(), alice.ID, func(a *gateway.Agent) error {
+			close(holds)
+			<-goOn
+			a.Description = "asleep"
+			return nil
+		})
+		ended <- err
+	}()
+	<-holds
+	bob := register(t, two, "bob")
+	close(goOn)
+	if err := <-ended; !errors.Is(err, gateway.ErrAway) {
+		t.Errorf("UpdateAgent of the replica that slept = %v, want %v", err, gateway.ErrAway)
+	}
+	if got, err := one.AgentNamed(bob.Address); err != nil || got.ID != bob.ID {
+		t.Errorf("AgentNamed = %v, %v, want bob, whom the other registered meanwhile", got, err)
+	}
+	if got, err := one.AgentNamed(alice.Address); err != nil || got.Description != "" {
+		t.Errorf("description of alice = %q, %v, want none", got.Description, err)
 	}
 }

@@ -20,6 +20,11 @@ const (
 	writeTime = 20 * time.Second
 )
 
+// begin begins a transaction that holds locks while we think. A process that is
+// stopped there, or whose machine is gone, must not hold up the others: the
+// server ends its transaction after three seconds.
+const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000`
+
 // tries is how often a transaction is run that met another, or whose connection
 // broke.
 const tries = 8
@@ -221,7 +226,7 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) erro
 		t := &tx{dir: s.dir}
 		err = s.borrow(ctx, func(c conn) error {
 			t.conn = c
-			return pgx.BeginFunc(ctx, c, func(pgx.Tx) error { return fn(ctx, t) })
+			return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{BeginQuery: begin}, func(pgx.Tx) error { return fn(ctx, t) })
 		})
 		if err == nil {
 			s.published(t.rings, t.work)

@@ -282,6 +282,9 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	return nil
 }
 
+// Now returns the time by the clock of this machine, the only one that writes.
+func (s *Store) Now() time.Time { return time.Now() }
+
 // Failed is closed when a write met an I/O error: nothing that follows it can
 // be trusted, and the process should end.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
