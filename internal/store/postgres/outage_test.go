@@ -97,7 +97,7 @@ func TestRefusesFarClocks(t *testing.T) {
 		}
 	}
 	s := openDeaf(t, database(t))
-	if off := s.Now().Sub(time.Now()).Abs(); off > time.Second {
+	if off := time.Until(s.Now()).Abs(); off > time.Second {
 		t.Errorf("the database's clock is %v away, want it near: it is this machine's", off)
 	}
 	if err := s.Probe(context.Background(), dawn); err != nil {

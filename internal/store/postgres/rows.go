@@ -130,15 +130,7 @@ func (c conn) number(ctx context.Context, sql string, args ...any) (n int64, err
 	return n, err
 }
 
-// blobs returns strings as bytea values, NULL for those that are empty.
-func blobs(list []string) [][]byte {
-	all := make([][]byte, len(list))
-	for i, s := range list {
-		all[i] = blob(s)
-	}
-	return all
-}
-
+// blob returns a string as a bytea value, NULL for an empty one.
 func blob(s string) []byte {
 	if s == "" {
 		return nil
