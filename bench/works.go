@@ -42,6 +42,7 @@ func works() []work {
 		{"inbox", (*bench).inbox},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
+		{"postgres", (*bench).postgres},
 		{"size", (*bench).size},
 	}
 }

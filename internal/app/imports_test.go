@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"internal/cli":                   {"", "internal/app", "internal/config", "internal/datadir", "internal/strictjson", "internal/ownfile", "internal/service", "skills", "internal/privateca"},
 	"internal/crashtest":             {"", "internal/datadir"},
 	"cmd/amtp":                       {"internal/cli"},
-	"bench":                          {"", "internal/datadir", "internal/privateca"},
+	"bench":                          {"", "internal/datadir", "internal/privateca", "internal/gateway", "internal/store/postgres", "internal/store/postgres/pgtest"},
 	"tools/sizes":                    {},
 	"tools/release":                  {},
 	"tools/postgres":                 {"internal/store/postgres/pgtest"},
@@ -64,7 +64,7 @@ var may = map[string][]string{
 // only names what a single package may use.
 var only = map[string][]string{
 	"github.com/ncruces/go-sqlite3":      {"internal/store/sqlite", "internal/store/faultfs"},
-	"github.com/jackc/pgx/v5":            {"internal/store/postgres", "internal/store/postgres/pgtest"},
+	"github.com/jackc/pgx/v5":            {"internal/store/postgres", "internal/store/postgres/pgtest", "bench"},
 	"github.com/pressly/goose/v3":        {"internal/store/sqlite", "internal/store/postgres"},
 	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/canonical"},
 	"github.com/gowebpki/jcs":            {"internal/canonical"},

@@ -193,6 +193,22 @@ func (s *Server) URL(database string) string {
 	return u.String()
 }
 
+// NewDatabase makes an empty database and returns its address.
+func (s *Server) NewDatabase() (string, error) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	name := newName()
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE template0`)
+	return s.URL(name), err
+}
+
+// PID is the process that starts all others of the server.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Kill ends the server as a crash does.
 func (s *Server) Kill() error {
 	s.crashed = true
@@ -203,7 +219,9 @@ func (s *Server) Kill() error {
 func (s *Server) Stop() error {
 	err := s.end(syscall.SIGQUIT)
 	if s.broom != nil {
-		err = errors.Join(err, s.lifeline.Close(), s.broom.Wait())
+		err = errors.Join(err, s.lifeline.Close())
+		_ = s.broom.Wait() // it may not be allowed to remove the directory from where it is
+		err = errors.Join(err, os.RemoveAll(s.dir))
 	}
 	return err
 }
