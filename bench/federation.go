@@ -66,7 +66,7 @@ func (b *bench) federateOnce(ctx context.Context, n int) (err error) {
 	}
 	b.measured(endToEnd, "local", crowd, local)
 	here.recipient = there.recipient
-	idle, err := b.oneByOne(ctx, here, there, idleMessages)
+	idle, err := b.oneByOne(ctx, here, there)
 	if err != nil {
 		return err
 	}
@@ -146,13 +146,13 @@ func (g *gateway) published(ctx context.Context) (string, error) {
 
 // oneByOne sends one message after the other, each when the one before was seen
 // in its inbox.
-func (b *bench) oneByOne(ctx context.Context, here, there *gateway, n int) (sample, error) {
+func (b *bench) oneByOne(ctx context.Context, here, there *gateway) (sample, error) {
 	from := &amtp.Client{URL: here.url, Key: here.sender.Key}
 	to := &amtp.Client{URL: there.url, Key: there.recipient.Key, HTTP: there.http}
 	payload := newPayload(b.Payload)
 	var times histogram
 	began, after := time.Now(), ""
-	for range n {
+	for range idleMessages {
 		sent := time.Now()
 		_, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address, Recipients: []amtp.Address{there.recipient.Address}, Payload: payload})
 		if err != nil {
@@ -169,7 +169,7 @@ func (b *bench) oneByOne(ctx context.Context, here, there *gateway, n int) (samp
 		after = page.NextCursor
 	}
 	return sample{
-		Rate: float64(n) / time.Since(began).Seconds(), P50: micros(times.quantile(0.5)), P99: micros(times.quantile(0.99)),
+		Rate: idleMessages / time.Since(began).Seconds(), P50: micros(times.quantile(0.5)), P99: micros(times.quantile(0.99)),
 		P999: micros(times.quantile(0.999)), Max: micros(times.max),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
 )
 
@@ -22,11 +23,11 @@ const (
 	polled  = 60
 )
 
-// postgres measures gateways on one PostgreSQL, which runs on the same machine, in
-// turns with the bare handler: the durable accept through one, two and four of
-// them, how soon a reader at one hears of what another accepted, and what the
-// queue costs when much waits.
-func (b *bench) postgres(ctx context.Context) (err error) {
+// inboxes are those among which the clients divide their messages.
+const inboxes = 16
+
+// onServer runs use with a PostgreSQL of its own, whose files are on the disk.
+func (b *bench) onServer(use func(*pgtest.Server) error) error {
 	// The server runs as another user, who has to find its directory.
 	if err := os.Chmod(b.dir, 0o711); err != nil {
 		return err
@@ -35,7 +36,27 @@ func (b *bench) postgres(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
+	return errors.Join(use(server), server.Stop())
+}
+
+// postgres measures gateways on one PostgreSQL, which runs on the same machine, in
+// turns with the bare handler: the durable accept through one, two and four of
+// them, and how soon a reader at one hears of what another accepted.
+func (b *bench) postgres(ctx context.Context) error {
+	return b.onServer(func(server *pgtest.Server) error {
+		if err := b.replicas(ctx, server); err != nil {
+			return err
+		}
+		return b.acrossReplicas(ctx, server)
+	})
+}
+
+// postgresQueue measures what the queue costs when much waits.
+func (b *bench) postgresQueue(ctx context.Context) error {
+	return b.onServer(func(server *pgtest.Server) error { return b.backlog(ctx, server) })
+}
+
+func (b *bench) replicas(ctx context.Context, server *pgtest.Server) error {
 	for round := range b.Rounds {
 		b.progress("postgres: %d clients, %d messages, round %d of %d", crowd, b.Messages, round+1, b.Rounds)
 		if err := b.quietly(func() error { return b.replicasOnce(ctx, server) }); err != nil {
@@ -48,10 +69,7 @@ func (b *bench) postgres(ctx context.Context) (err error) {
 	for _, n := range replicaCounts[1:] {
 		r.ratio(fmt.Sprintf("postgres, 64 clients: rate, %d replicas / 1", n), r.row("postgres", replicasName(n), crowd), one, perSecond)
 	}
-	if err := b.acrossReplicas(ctx, server); err != nil {
-		return err
-	}
-	return b.backlog(ctx, server)
+	return nil
 }
 
 func replicasName(n int) string {
@@ -76,12 +94,22 @@ func (b *bench) replicasOnce(ctx context.Context, server *pgtest.Server) error {
 			return err
 		}
 		err = b.onReplicas(ctx, server, n, "", func(replicas []*gateway) error {
-			s, err := measureReplicas(ctx, server, replicas, b.Messages, b.Payload)
+			readers, err := replicas[0].readers(ctx)
+			if err != nil {
+				return err
+			}
+			s, err := measureReplicas(ctx, server, b.shares(replicas, readers))
 			if err != nil {
 				return err
 			}
 			b.measured("postgres", replicasName(n), crowd, s)
-			return replicas[0].verify(ctx, b.Messages)
+			for _, reader := range readers {
+				replicas[0].recipient = reader
+				if err := replicas[0].verify(ctx, b.Messages/inboxes); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return err
@@ -125,10 +153,47 @@ func (b *bench) onReplicas(ctx context.Context, server *pgtest.Server, n int, pa
 	return use(replicas)
 }
 
-// measureReplicas drives the replicas together, each with its share of the clients
-// and of the messages. The server's processor time is that of the replicas and of
-// PostgreSQL.
-func measureReplicas(ctx context.Context, server *pgtest.Server, replicas []*gateway, n, payload int) (sample, error) {
+// readers registers those to whom the messages go.
+func (g *gateway) readers(ctx context.Context) ([]agent, error) {
+	c, err := g.operator()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]agent, inboxes)
+	for i := range list {
+		r, err := c.Register(ctx, amtp.NewAgent{Address: fmt.Sprint("reader", i)})
+		if err != nil {
+			return nil, err
+		}
+		list[i] = agent{r.Address, r.APIKey}
+	}
+	return list, nil
+}
+
+// share is the part of a load that goes to one inbox, through one replica.
+type share struct {
+	*gateway
+	load load
+}
+
+func (b *bench) shares(replicas []*gateway, readers []agent) []share {
+	list := make([]share, len(readers))
+	for i, reader := range readers {
+		g := replicas[i%len(replicas)]
+		p := *g.process
+		p.recipient = reader
+		list[i] = share{g, submissions(&p, crowd/inboxes, b.Messages/inboxes, b.Payload)}
+	}
+	return list
+}
+
+// measureReplicas drives the shares of a load together. The server's processor
+// time is that of the replicas and of PostgreSQL.
+func measureReplicas(ctx context.Context, server *pgtest.Server, shares []share) (sample, error) {
+	replicas, n := make(map[*gateway]bool), 0
+	for _, s := range shares {
+		replicas[s.gateway], n = true, n+s.load.n
+	}
 	used := func() (server1, client, machine time.Duration, err error) {
 		db, err := familyTime(server.PID())
 		if err != nil {
@@ -136,7 +201,7 @@ func measureReplicas(ctx context.Context, server *pgtest.Server, replicas []*gat
 		}
 		sum := db
 		var c clocks
-		for _, g := range replicas {
+		for g := range replicas {
 			if c, err = readClocks(g.pid); err != nil {
 				return 0, 0, 0, err
 			}
@@ -149,11 +214,10 @@ func measureReplicas(ctx context.Context, server *pgtest.Server, replicas []*gat
 		return sample{}, err
 	}
 	var group sync.WaitGroup
-	driven, errs := make([]driven, len(replicas)), make([]error, len(replicas))
+	driven, errs := make([]driven, len(shares)), make([]error, len(shares))
 	began := time.Now()
-	for i, g := range replicas {
-		l := submissions(g.process, crowd/len(replicas), n/len(replicas), payload)
-		group.Go(func() { driven[i], errs[i] = l.drive(ctx) })
+	for i, s := range shares {
+		group.Go(func() { driven[i], errs[i] = s.load.drive(ctx) })
 	}
 	group.Wait()
 	took := time.Since(began)
@@ -187,10 +251,10 @@ func (b *bench) acrossReplicas(ctx context.Context, server *pgtest.Server) error
 	}{{"with NOTIFY", "", noticed}, {"without NOTIFY", "&pgbouncer=true", polled}} {
 		b.progress("postgres: from one replica to a reader at another, %s, %d messages", way.name, way.messages)
 		err := b.onReplicas(ctx, server, 2, way.parameters, func(replicas []*gateway) error {
-			s, err := b.oneByOne(ctx, replicas[0], replicas[1], way.messages)
+			times, err := b.across(ctx, replicas[0], replicas[1], way.messages)
 			if err == nil {
-				b.report.figure("accepted at A until read at B, "+way.name+": p50", s.P50/1000, "ms")
-				b.report.figure("accepted at A until read at B, "+way.name+": p99", s.P99/1000, "ms")
+				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p50", micros(times.quantile(0.5))/1000, "ms")
+				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p99", micros(times.quantile(0.99))/1000, "ms")
 			}
 			return err
 		})
@@ -199,4 +263,46 @@ func (b *bench) acrossReplicas(ctx context.Context, server *pgtest.Server) error
 		}
 	}
 	return nil
+}
+
+// across sends n messages one by one through one replica, each to a reader who
+// waits at another already, and measures from the answer to the sender to that to
+// the reader.
+func (b *bench) across(ctx context.Context, here, there *gateway, n int) (*histogram, error) {
+	from := &amtp.Client{URL: here.url, Key: here.sender.Key}
+	to := &amtp.Client{URL: there.url, Key: here.recipient.Key}
+	payload := newPayload(b.Payload)
+	var times histogram
+	type read struct {
+		page amtp.InboxPage
+		at   time.Time
+		err  error
+	}
+	after := ""
+	for range n {
+		came := make(chan read, 1)
+		go func() {
+			page, err := to.Inbox(ctx, here.recipient.Address, amtp.InboxQuery{After: after, Wait: 20 * time.Second})
+			came <- read{page, time.Now(), err}
+		}()
+		select { // it waits by then
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if _, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address, Recipients: []amtp.Address{here.recipient.Address}, Payload: payload}); err != nil {
+			return nil, err
+		}
+		sent := time.Now()
+		got := <-came
+		if got.err != nil {
+			return nil, got.err
+		}
+		if len(got.page.Messages) != 1 {
+			return nil, fmt.Errorf("%d messages arrived where one was sent", len(got.page.Messages))
+		}
+		times.record(max(got.at.Sub(sent), 0))
+		after = got.page.NextCursor
+	}
+	return &times, nil
 }

@@ -43,6 +43,7 @@ func works() []work {
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
 		{"postgres", (*bench).postgres},
+		{"postgres-queue", (*bench).postgresQueue},
 		{"size", (*bench).size},
 	}
 }
