@@ -47,7 +47,8 @@ const (
 	CodeAdminAuthRequired    Code = "ADMIN_AUTHENTICATION_REQUIRED"
 	CodeAdminAccessDenied    Code = "ADMIN_ACCESS_DENIED"
 	CodeRegistrationFailed   Code = "AGENT_REGISTRATION_FAILED"
-	CodeCancelled            Code = "CANCELLED" // of a recipient: the message was withdrawn
+	CodeCancelled            Code = "CANCELLED"          // of a recipient: the message was withdrawn
+	CodeCertificateFailed    Code = "CERTIFICATE_FAILED" // another certificate could not be had; the one in use goes on
 	CodeInternal             Code = "INTERNAL"
 )
 

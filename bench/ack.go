@@ -38,7 +38,7 @@ func (b *bench) ackOnGateway(ctx context.Context) error {
 		if err := g.fill(ctx, b.Messages, b.Payload); err != nil {
 			return err
 		}
-		ids, err := g.inbox(ctx)
+		ids, _, err := g.inbox(ctx)
 		if err != nil {
 			return err
 		}

@@ -148,28 +148,29 @@ func (g *gateway) register(ctx context.Context) error {
 }
 
 // inbox returns the ids of all messages in the recipient's inbox, page by page
-// as a client reads them. An id that stands in it twice is an error.
-func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, error) {
+// as a client reads them, and the cursor behind the last. An id that stands in it
+// twice is an error.
+func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, string, error) {
 	c := amtp.Client{URL: g.url, Key: g.recipient.Key, HTTP: g.http}
 	var ids []amtp.MessageID
 	known := make(map[amtp.MessageID]bool)
 	for q := (amtp.InboxQuery{Limit: 1000}); ; {
 		page, err := c.Inbox(ctx, g.recipient.Address, q)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, m := range page.Messages {
 			if known[m.MessageID] {
-				return nil, fmt.Errorf("message %s is in the inbox twice", m.MessageID)
+				return nil, "", fmt.Errorf("message %s is in the inbox twice", m.MessageID)
 			}
 			known[m.MessageID] = true
 			ids = append(ids, m.MessageID)
 		}
 		if !page.HasMore {
-			return ids, nil
+			return ids, page.NextCursor, nil
 		}
 		if page.NextCursor == q.After {
-			return nil, errors.New("the inbox has more, but its cursor does not move")
+			return nil, "", errors.New("the inbox has more, but its cursor does not move")
 		}
 		q.After = page.NextCursor
 	}
@@ -178,7 +179,7 @@ func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, error) {
 // verify checks that the inbox holds exactly n messages: all that were
 // acknowledged with 202, and no others.
 func (g *gateway) verify(ctx context.Context, n int) error {
-	ids, err := g.inbox(ctx)
+	ids, _, err := g.inbox(ctx)
 	if err == nil && len(ids) != n {
 		err = fmt.Errorf("the inbox has %d messages; %d were acknowledged", len(ids), n)
 	}

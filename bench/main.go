@@ -30,8 +30,9 @@ type settings struct {
 	Pending  int      `json:"pending"` // messages in the long inbox
 	Only     []string `json:"only"`    // names of works
 
-	json bool
-	dir  string
+	json  bool
+	dir   string
+	plots string
 }
 
 // floorCommand is the first argument of this program when it is its own child.
@@ -74,6 +75,7 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.Pending, "pending", 1_000_000, "messages in the long inbox")
 	f.StringVar(&only, "only", "", "what to measure, of: "+strings.Join(workNames(), ",")+"; all of it when empty")
 	f.BoolVar(&s.json, "json", false, "print the report, with every sample, as JSON")
+	f.StringVar(&s.plots, "plots", "", "directory into which plots of the accepts are drawn, as "+throughputFile+" and "+latencyFile)
 	f.StringVar(&s.dir, "dir", "", "directory on a disk for the data; that for temporary files when empty")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -137,6 +139,11 @@ func run(ctx context.Context, s settings) error {
 		}
 		if err := w.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	if s.plots != "" {
+		if err := writePlots(s.plots, b.report); err != nil {
+			return err
 		}
 	}
 	return b.report.print(os.Stdout, s.json)

@@ -9,8 +9,8 @@ import (
 func measured(rates ...float64) *report {
 	r := newReport(settings{Rounds: len(rates), Payload: 1024})
 	for _, v := range rates {
-		r.add("accept", bareFloor, 8, sample{Rate: 4 * v, P50: 10})
-		r.add("accept", logFloor, 8, sample{Rate: 2 * v, P50: 20})
+		r.add("accept", bareFloor, 8, sample{Rate: 4 * v, P50: 10, P99: 20, P999: 50})
+		r.add("accept", logFloor, 8, sample{Rate: 2 * v, P50: 20, P99: 50, P999: 90})
 		r.add("accept", gatewayServer, 8, sample{Rate: v, P50: 50, P99: 100, P999: 250})
 	}
 	return r

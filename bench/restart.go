@@ -123,7 +123,7 @@ func walLength(dir string) (int64, error) {
 // keptAll checks that nothing is lost that was answered, and nothing is there
 // that was not sent.
 func (b *bench) keptAll(ctx context.Context, g *gateway, answered int) error {
-	ids, err := g.inbox(ctx)
+	ids, _, err := g.inbox(ctx)
 	if err != nil {
 		return err
 	}

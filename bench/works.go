@@ -39,6 +39,7 @@ func works() []work {
 		{"accept", (*bench).accept},
 		{"ack", (*bench).ack},
 		{"federation", (*bench).federation},
+		{outageWork, (*bench).outage},
 		{"inbox", (*bench).inbox},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},

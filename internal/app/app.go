@@ -11,7 +11,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domains"
@@ -45,6 +45,12 @@ type App struct {
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
+
+	certificate certificate.Source // nil without TLS, like local
+	local       *certificate.Local
+	protocols   []string    // that the listener speaks for the certificate's sake
+	challenges  *challenges // nil where no authority asks over HTTP
+
 	targets  outbound.Options // where agents may have messages pushed
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
@@ -76,9 +82,6 @@ func (a *App) open() (err error) {
 	if a.store, err = openStore(a.cfg, a.log); err != nil {
 		return err
 	}
-	if a.listener, err = a.listen(); err != nil {
-		return err
-	}
 	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated()}
 	if err := a.connect(in); err != nil {
 		return err
@@ -87,11 +90,26 @@ func (a *App) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.certify(); err != nil {
+		return err
+	}
+	if a.listener, err = a.listen(); err != nil {
+		return err
+	}
 	a.server = a.newServer(a.api(in, admin).Handler())
+	return a.record()
+}
+
+// record notes in the data directory where the gateway listens.
+func (a *App) record() error {
 	if a.claim == nil {
 		return nil
 	}
-	return datadir.Record(a.cfg.DataDir, datadir.Running{URL: a.URL(), PID: os.Getpid()})
+	running := datadir.Running{URL: a.URL(), PID: os.Getpid()}
+	if a.local != nil {
+		running.Certificate = a.local.PEM()
+	}
+	return datadir.Record(a.cfg.DataDir, running)
 }
 
 // api wires the services.
@@ -104,16 +122,17 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Store: a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
-		Peers:      a.peers,
-		Keys:       a.keys,
-		Queue:      a.queue,
-		Domains:    a.domains,
-		Domain:     domain,
-		MaxMessage: a.cfg.Message.MaxSize,
-		InFlight:   a.cfg.Limits.InFlightBytes,
-		TLS:        a.cfg.UseTLS(),
-		Log:        a.log,
-		Now:        a.store.Now,
+		Peers:        a.peers,
+		Keys:         a.keys,
+		Queue:        a.queue,
+		Domains:      a.domains,
+		Certificates: a.certificate,
+		Domain:       domain,
+		MaxMessage:   a.cfg.Message.MaxSize,
+		InFlight:     a.cfg.Limits.InFlightBytes,
+		TLS:          a.cfg.UseTLS(),
+		Log:          a.log,
+		Now:          a.store.Now,
 	}
 }
 
@@ -140,31 +159,6 @@ func (a *App) newServer(h http.Handler) *http.Server {
 	}
 }
 
-// listen opens the listener, with TLS if it is to have it.
-func (a *App) listen() (net.Listener, error) {
-	var conf *tls.Config
-	if a.cfg.UseTLS() {
-		cert, err := tls.LoadX509KeyPair(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load the TLS certificate: %w", err)
-		}
-		conf = &tls.Config{
-			Certificates: []tls.Certificate{cert},
-			MinVersion:   a.cfg.TLS.MinVersion,
-			NextProtos:   []string{"h2", "http/1.1"},
-		}
-	}
-	l, err := net.Listen("tcp", a.cfg.Server.Address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
-	}
-	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
-	if conf != nil {
-		l = tls.NewListener(l, conf)
-	}
-	return l, nil
-}
-
 // URL returns the address under which the gateway can be reached from this
 // machine.
 func (a *App) URL() string {
@@ -186,19 +180,6 @@ func (a *App) URL() string {
 // messages until its operator confirms it.
 func (a *App) Paused() bool { return !a.store.Paused().IsZero() }
 
-// parts are what goes on beside the answers.
-func (a *App) parts() map[string]func(context.Context) error {
-	parts := map[string]func(context.Context) error{
-		"purge":  a.alone("purge", a.newPurger().Run).Run,
-		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
-		"queue":  a.queue.Run,
-	}
-	if a.keys != nil {
-		parts["keys"] = (&refresher{keys: a.keys, log: a.log}).Run
-	}
-	return parts
-}
-
 // Run answers requests until ctx ends or the store can no longer be trusted.
 // The first is nil, the second an error: the process should end, and a new one
 // finds everything that was answered.
@@ -207,7 +188,7 @@ func (a *App) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stopWork()
-	for name, run := range a.parts() {
+	for name, run := range a.loops() {
 		loops.Go(func() {
 			if err := run(working); err != nil {
 				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
@@ -237,6 +218,25 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
+// loops are the parts of the gateway that work by themselves.
+func (a *App) loops() map[string]func(context.Context) error {
+	loops := map[string]func(context.Context) error{
+		"purge":  a.alone("purge", a.newPurger().Run).Run,
+		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
+		"queue":  a.queue.Run,
+	}
+	if a.keys != nil {
+		loops["keys"] = (&refresher{keys: a.keys, log: a.log}).Run
+	}
+	if a.certificate != nil {
+		loops["certificate"] = a.certificate.Run
+	}
+	if a.challenges != nil {
+		loops["challenges"] = a.challenges.Run
+	}
+	return loops
+}
+
 // Close releases the listener, the store and the data directory. It may be
 // called more than once.
 func (a *App) Close() error {
@@ -246,8 +246,15 @@ func (a *App) Close() error {
 
 func (a *App) release() error {
 	var errs []error
-	if a.listener != nil {
-		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	listeners := []net.Listener{a.listener}
+	if a.challenges != nil {
+		listeners = append(listeners, a.challenges.listener)
+	}
+	for _, l := range listeners {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

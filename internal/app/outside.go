@@ -102,6 +102,11 @@ func ruleFor(txt string) []outbound.Rule {
 	if err != nil {
 		return nil // cannot be: it was checked as a URL
 	}
+	return []outbound.Rule{hostRule(u)}
+}
+
+// hostRule lifts calls to the host of a URL at its port.
+func hostRule(u *url.URL) outbound.Rule {
 	port := uint64(443)
 	if u.Scheme == "http" {
 		port = 80
@@ -113,5 +118,5 @@ func ruleFor(txt string) []outbound.Rule {
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		rule = outbound.Rule{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: uint16(port)}
 	}
-	return []outbound.Rule{rule}
+	return rule
 }

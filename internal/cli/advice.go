@@ -45,6 +45,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeAdminAccessDenied:    "set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other",
 	amtp.CodeRegistrationFailed:   "correct what the text names, or choose another name",
 	amtp.CodeCancelled:            "send it again as a new message, if it shall arrive after all",
+	amtp.CodeCertificateFailed:    `mend what the text names; "amtp cert show" says when the gateway tries again`,
 	amtp.CodeInternal:             "try again; if it stays, the gateway's operator finds the cause in its log",
 	amtp.CodeUnknown:              "check the URL: what answered there is no AMTP gateway, or something stands before it",
 

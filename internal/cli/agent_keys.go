@@ -71,7 +71,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	}
 	ended := 0
 	if !keep {
-		holder := &amtp.Client{URL: id.gateway, Key: issued.APIKey, HTTP: p.http, UserAgent: userAgent()}
+		holder := &amtp.Client{URL: id.gateway, Key: issued.APIKey, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
 		if ended, err = endOthers(ctx, holder, name, issued.ID); err != nil {
 			return err
 		}

@@ -202,6 +202,8 @@ func exitFor(e *amtp.Error) int {
 		return exitRefused
 	case amtp.CodeIdempotencyKeyReused:
 		return exitConflict
+	case amtp.CodeCertificateFailed:
+		return exitInternal
 	}
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:

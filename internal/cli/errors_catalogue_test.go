@@ -43,6 +43,7 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeAdminAccessDenied:    {"The key that was shown is no admin key.", "with the admin key"},
 	amtp.CodeRegistrationFailed:   {"The agent cannot be registered like that.", "no"},
 	amtp.CodeCancelled:            {"The message was withdrawn before it was delivered.", "yes, as a new message"},
+	amtp.CodeCertificateFailed:    {"Another certificate could not be had from the authority or the files; the one in use goes on.", "once the cause is gone"},
 	amtp.CodeInternal:             {"The gateway failed, through no fault of the request.", "yes"},
 	amtp.CodeUnknown:              {"An answer that is not the protocol's; only clients say it.", "no"},
 
@@ -96,6 +97,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/store":          {"Secrets and deliveries", "It is a fault of the program: the log has it, please report it."},
 	"internal/store/postgres": {"PostgreSQL", "Correct the server or the database as the text says; docs/operations-postgres.md has what is needed of them. The gateways go on by themselves."},
 	"internal/store/sqlite":   {"The database, backup and restore", "Where nothing else is said: a gateway that runs answers `INTERNAL` and has the text in its log; `amtp check DIR` looks at the database."},
+	"internal/certificate":  {"Certificates", "The one in use goes on, and the gateway tries again by itself; `amtp cert show` says when. The text has the cause: mend that, then `amtp cert renew`."},
 }
 
 // steps are what to do about a text of a part that has no single answer.
@@ -133,6 +135,8 @@ var steps = map[string]string{
 	"read the admin key: …":                         "Make `admin.key` in the data directory readable for the user who runs the gateway.",
 	"the admin key file … does not hold one key; delete it and start again to make a new key": "Delete it and start again; the former admin key ends with that.",
 	"the disk reported an error; nothing is written any more, so the gateway stops":           "Look at the disk and at the system's log, then `amtp check`, then start again. What was answered with 202 is there, or `amtp check` says that it is not.",
+	"listen on … for the authority's questions: …; choose another with acme.http_address":     "Stop the program that has the port, or give another address with `acme.http_address`. Ports below 1024 need a right of their own.",
+	"read acme.ca_file: …":                                "`amtp config check` says what is wrong with the file.",
 	"read outbound.ca_file: …":                            "`amtp config check` says what is wrong with the file.",
 	"read the records of other domains: …":                "`amtp config check` says what is wrong with `peers` or `dns.mock_records`.",
 	"serve: …":                                            "Start it again; if it stays, the text names the cause.",

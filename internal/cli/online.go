@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -46,14 +49,14 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 
 // client speaks to the gateway as the agent.
 func (p *program) client(id *identity) *amtp.Client {
-	return &amtp.Client{URL: id.gateway, Key: id.key, HTTP: p.http, UserAgent: userAgent()}
+	return &amtp.Client{URL: id.gateway, Key: id.key, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
 }
 
 // admin speaks to the gateway as its administrator, if there is a key for that:
 // the one that was given or, towards a gateway on this machine, the one in its
 // data directory.
 func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
-	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, HTTP: p.http, UserAgent: userAgent()}
+	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
 	if c.AdminKey != "" {
 		return c, true
 	}
@@ -63,11 +66,39 @@ func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
 	}
 	for _, base := range sameMachine(id.gateway) {
 		if key, ok := datadir.AdminKey(dir, base); ok {
-			c.URL, c.AdminKey = base, key
+			c.URL, c.AdminKey, c.HTTP = base, key, p.reach(base)
 			return c, true
 		}
 	}
 	return c, false
+}
+
+// reach is how a gateway is called. No authority vouches for 127.0.0.1: the
+// gateway of the data directory wrote there by which certificate it can be known.
+func (p *program) reach(base string) *http.Client {
+	dir, err := datadir.Default(p.getenv)
+	if err != nil {
+		return p.http
+	}
+	return p.reachIn(dir, base)
+}
+
+func (p *program) reachIn(dir, base string) *http.Client {
+	own, ok := datadir.Certificate(dir, base)
+	standard, isTransport := http.DefaultTransport.(*http.Transport)
+	if p.http != nil || !ok || !isTransport {
+		return p.http
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil { // a system without authorities has none to add to
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM([]byte(own)) {
+		return nil
+	}
+	t := standard.Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return &http.Client{Transport: t}
 }
 
 // sameMachine lists the ways to write base: localhost may stand for either

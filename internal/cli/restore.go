@@ -139,5 +139,5 @@ func (p *program) confirmRunning(ctx context.Context, dir, base string) (bool, e
 		f.hint = "or give the gateway's data directory: --data-dir DIR"
 		return false, f
 	}
-	return (&amtp.Client{URL: base, AdminKey: key, UserAgent: userAgent()}).Resume(ctx)
+	return (&amtp.Client{URL: base, AdminKey: key, HTTP: p.reachIn(dir, base), UserAgent: userAgent()}).Resume(ctx)
 }

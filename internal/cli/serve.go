@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,13 +30,16 @@ The first start makes an admin key there, readable by its owner only.
 What a gateway answered with 202 is on disk: it may be killed at any moment.
 With --database-url (better: AMTP_DATABASE_URL) everything is in a PostgreSQL, and
 any number of gateways on it are one; docs/operations-postgres.md has more.
+SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
+looks every ten seconds.
 
 Settings come from flags, then the environment, then the file amtp.yaml in the
 data directory (or --config FILE), then defaults; "amtp config show" lists them.`
 
 const serveExamples = `  amtp serve
   amtp serve --address 127.0.0.1:9000 --data-dir ./data
-  amtp serve --address :8443 --domain example.com --tls-cert cert.pem --tls-key key.pem`
+  amtp serve --address :8443 --domain example.com --tls-cert cert.pem --tls-key key.pem
+  amtp serve --address :443 --domain example.com --acme --acme-accept-terms`
 
 func (p *program) serveCommand() *cobra.Command {
 	var flags *config.FlagValues
@@ -77,6 +82,12 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	if a.Paused() {
 		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm", "amtp restore --confirm")
 	}
+	if !a.Certified() {
+		log.Warn("there is no certificate yet: callers from other machines are refused until the authority has given one", "see", "amtp cert show")
+	}
+	if cfg.UseTLS() {
+		defer reloads(ctx, a)()
+	}
 	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", place(cfg), "pid", os.Getpid())
 	err = a.Run(ctx)
 	stop() // a second signal now ends the process at once
@@ -85,6 +96,31 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	}
 	log.Info("the gateway has stopped")
 	return nil
+}
+
+// reloads has the gateway look for a new certificate at each SIGHUP, where the
+// system has that, until it is stopped. Without TLS there is nothing to look for,
+// and the end of a terminal ends the gateway as it ends other programs.
+func reloads(ctx context.Context, a *app.App) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	var worker sync.WaitGroup
+	worker.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				a.Reload(ctx)
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hangup)
+		cancel()
+		worker.Wait()
+	}
 }
 
 // gcPercent lets the heap, a few megabytes of short-lived requests, grow further
@@ -101,6 +137,9 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), place(cfg))
 	if cfg.Development() {
 		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
+	}
+	if !a.Certified() {
+		fmt.Fprintf(p.stderr, "  Missing:  a certificate for %s; it is being obtained: amtp cert show\n", strings.Join(cfg.CertificateHosts(), ", "))
 	}
 	if a.Paused() {
 		fmt.Fprint(p.stderr, "  Paused:   restored from a backup; no message is accepted until: amtp restore --confirm\n")

@@ -131,7 +131,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		return err
 	}
 	if changed && got.how != "registered" {
-		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: p.http, UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
+		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: admin.HTTP, UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 	if key == "" || !strings.EqualFold(id.saved(memberName), name) || !sameGateway(id.saved(memberGateway), id.gateway) {
 		return member{}, nil
 	}
-	who, err := (&amtp.Client{URL: id.gateway, Key: key, HTTP: p.http, UserAgent: userAgent()}).WhoAmI(ctx)
+	who, err := (&amtp.Client{URL: id.gateway, Key: key, HTTP: p.reach(id.gateway), UserAgent: userAgent()}).WhoAmI(ctx)
 	var refused *amtp.Error
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:

@@ -22,6 +22,7 @@ func (l *loader) check() {
 	l.checkPeersShare()
 	l.checkRetention()
 	l.checkTLS()
+	l.checkACME()
 	l.checkReach()
 	l.checkAdminKeys()
 	l.checkOutside()
@@ -62,11 +63,13 @@ func (l *loader) checkTLS() {
 		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
 			l.refuse("tls.cert_file", "cannot be used with tls.key_file: "+err.Error())
 		}
+	case l.cfg.ACME.Enabled:
 	case t.Enabled == On:
-		l.refuse("tls.enabled", "is true, but neither tls.cert_file nor tls.key_file is given")
+		l.refuse("tls.enabled", "is true, but neither tls.cert_file nor tls.key_file is given, and acme.enabled is false")
 	case !l.cfg.Loopback():
-		l.refuse("server.address", fmt.Sprintf("%s can be reached from other machines and there is no certificate. Three ways out: "+
+		l.refuse("server.address", fmt.Sprintf("%s can be reached from other machines and there is no certificate. Four ways out: "+
 			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); "+
+			"have the gateway obtain one (AMTP_ACME_ENABLED=true); "+
 			"listen on 127.0.0.1 with a TLS proxy in front; "+
 			"or say AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
 	}

@@ -56,7 +56,7 @@ func TestProfile(t *testing.T) {
 func TestRefusedListeners(t *testing.T) {
 	for _, tc := range []problem{
 		{"open and plain", command{env: []string{open}}, "AMTP_SERVER_ADDRESS",
-			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); listen on 127.0.0.1 with a TLS proxy in front; or say AMTP_TLS_ENABLED=false"},
+			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); have the gateway obtain one (AMTP_ACME_ENABLED=true); listen on 127.0.0.1 with a TLS proxy in front; or say AMTP_TLS_ENABLED=false"},
 		{"TLS without files", command{flags: []string{"--tls-enabled=true"}}, "--tls-enabled", "neither tls.cert_file nor tls.key_file"},
 		{"certificate without key", command{env: []string{"AMTP_TLS_CERT_FILE={dir}/cert.pem"}}, "AMTP_TLS_CERT_FILE", "without tls.key_file"},
 		{"key without certificate", command{env: []string{"AMTP_TLS_KEY_FILE={dir}/key.pem"}}, "AMTP_TLS_KEY_FILE", "without tls.cert_file"},

@@ -31,6 +31,7 @@ type Config struct {
 	Database   Database
 	Server     Server
 	TLS        TLS
+	ACME       ACME
 	Message    Message
 	Auth       Auth
 	Federation Federation
@@ -190,11 +191,11 @@ func (c Config) File() string { return c.file }
 func (c Config) Loopback() bool { return isLoopback(c.Server.Address) }
 
 // UseTLS reports whether the listener speaks TLS: as tls.enabled says, and if
-// that is auto, when there is a certificate. [Load] refuses a listener that is
+// that is auto, when there is a certificate or acme gets one. [Load] refuses a listener that is
 // open to other machines without either.
 func (c Config) UseTLS() bool {
 	if c.TLS.Enabled == Auto {
-		return c.TLS.CertFile != ""
+		return c.TLS.CertFile != "" || c.ACME.Enabled
 	}
 	return c.TLS.Enabled == On
 }

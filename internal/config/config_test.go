@@ -115,6 +115,7 @@ func TestDefaults(t *testing.T) {
 		Server: Server{Address: "127.0.0.1:8080", Domain: "localhost",
 			ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second},
 		TLS:        TLS{Enabled: Auto, MinVersion: tls.VersionTLS13},
+		ACME:       ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Message:    Message{MaxSize: 10485760},
 		Federation: Federation{Unsigned: "flag"},
 		Logging:    Logging{Level: slog.LevelInfo, Format: "text"},
@@ -162,6 +163,8 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"data_dir": "/elsewhere", "server.address": "127.0.0.1:9999", "server.domain": "shop.example",
 		"server.read_timeout": "7s", "server.write_timeout": "8s", "server.idle_timeout": "9s",
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",
+		"acme.enabled": "true", "acme.accept_terms": "true", "acme.email": "op@shop.example", "acme.directory": "https://ca.example/dir",
+		"acme.ca_file": "{dir}/cert.pem", "acme.hosts": "gw.shop.example,www.shop.example", "acme.http_address": "127.0.0.1:8081",
 		"auth.required": "true", "auth.admin_key": "0123456789abcdef", "federation.unsigned": "reject", "logging.level": "debug", "logging.format": "json",
 		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d", "retention.failed": "36h",
 		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s", "retention.every": "4s",
@@ -173,7 +176,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "queue.lease": "3s",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 	}
-	together := map[string]string{"tls.cert_file": "tls.key_file", "tls.key_file": "tls.cert_file"}
+	together := map[string][]string{"tls.cert_file": {"tls.key_file"}, "tls.key_file": {"tls.cert_file"}, "acme.enabled": {"acme.accept_terms", "acme.hosts"}}
 	dir := t.TempDir()
 	writeCertificate(t, dir)
 	writeFile(t, filepath.Join(dir, "admin.keys"), "key\n", 0o600)
@@ -182,7 +185,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		t.Run(s.path, func(t *testing.T) {
 			in := command{env: []string{s.env + "=" + values[s.path]}}
 			for _, other := range (&Config{}).settings() {
-				if other.path == together[s.path] {
+				if slices.Contains(together[s.path], other.path) {
 					in.env = append(in.env, other.env+"="+values[other.path])
 				}
 			}
@@ -191,7 +194,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 				t.Fatalf("Load(%+v) = %v", in, err)
 			}
 			for path, text := range texts(cfg) {
-				given := path == s.path || path == together[s.path] || path == "data_dir"
+				given := path == s.path || slices.Contains(together[s.path], path) || path == "data_dir"
 				if changed := text != before[path]; changed != given {
 					t.Errorf("with %s, %s = %q, before %q", in.env, path, text, before[path])
 				}

@@ -1,10 +1,8 @@
 package config
 
 import (
-	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -94,7 +92,7 @@ func (l *loader) checkOutside() {
 		l.advise("dns.mock_mode", "is true and neither dns.mock_records nor peers names a domain: no other domain can be reached")
 	}
 	if file := c.Outbound.CAFile; file != "" {
-		l.checkAuthorities(file)
+		l.checkAuthorities("outbound.ca_file", file)
 	}
 }
 
@@ -107,15 +105,5 @@ func (l *loader) checkPlain(path string, t Table) {
 		if _, err := amtp.ParseCapabilities(t[name], false); err != nil {
 			l.refuse(path, fmt.Sprintf("the record of %s cannot be used: %v; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text", brief(string(name)), err))
 		}
-	}
-}
-
-func (l *loader) checkAuthorities(file string) {
-	content, err := os.ReadFile(file)
-	switch {
-	case err != nil:
-		l.refuse("outbound.ca_file", brief(file)+": "+reason(err))
-	case !x509.NewCertPool().AppendCertsFromPEM(content):
-		l.refuse("outbound.ca_file", brief(file)+" holds no certificate in PEM form")
 	}
 }

@@ -24,7 +24,7 @@ func (c *Config) settings() []setting {
 			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory; with database.url what belongs to this one process."},
 			{path: "seal_key_file", env: "AMTP_SEAL_KEY_FILE", value: path(&c.SealKey),
 				meaning: "File with the 32 bytes, as they are or in base64, that open the secrets in the database, in place of seal.key in the data directory; the same for all gateways on one database."}},
-		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.Message.settings(),
+		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
 		c.Auth.settings(), c.Federation.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
 		c.DNS.settings(), c.Outbound.settings(),
 		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
@@ -50,9 +50,9 @@ func (s *Server) settings() []setting {
 func (t *TLS) settings() []setting {
 	return []setting{
 		{path: "tls.enabled", env: "AMTP_TLS_ENABLED", flag: "tls-enabled", def: "auto", value: toggle(&t.Enabled),
-			meaning: "Whether the listener speaks TLS; auto means that it does when a certificate is given, and that any listener but a loopback one needs it."},
+			meaning: "Whether the listener speaks TLS; auto means that it does when a certificate is given or acme.enabled is true, and that any listener but a loopback one needs it."},
 		{path: "tls.cert_file", env: "AMTP_TLS_CERT_FILE", flag: "tls-cert", value: path(&t.CertFile),
-			meaning: "Certificate chain of the listener in PEM form."},
+			meaning: "Certificate chain of the listener in PEM form; when it changes it is read again."},
 		{path: "tls.key_file", env: "AMTP_TLS_KEY_FILE", flag: "tls-key", value: path(&t.KeyFile),
 			meaning: "Private key of the certificate in PEM form."},
 		{path: "tls.min_version", env: "AMTP_TLS_MIN_VERSION", def: "1.3",

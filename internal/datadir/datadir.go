@@ -29,6 +29,9 @@ const (
 type Running struct {
 	URL string `json:"url"` // http://127.0.0.1:8080
 	PID int    `json:"pid"`
+	// Certificate is the one, in PEM form, by which the gateway proves itself to
+	// who calls URL, when it speaks TLS.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // Default returns the data directory: AMTP_DATA_DIR, else the place that the
@@ -78,6 +81,16 @@ func AdminKey(dir, base string) (string, bool) {
 	b, err := os.ReadFile(filepath.Join(dir, AdminKeyFile))
 	key, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	return strings.TrimSpace(key), err == nil && key != ""
+}
+
+// Certificate returns the certificate by which the gateway at base proves itself
+// on this machine, under the conditions of AdminKey.
+func Certificate(dir, base string) (pem string, ok bool) {
+	here, claimed := Holder(dir)
+	if !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
+		return "", false
+	}
+	return here.Certificate, here.Certificate != ""
 }
 
 func isLoopback(base string) bool {

@@ -42,6 +42,7 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeUnsupportedMediaType: http.StatusUnsupportedMediaType,
 	amtp.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	amtp.CodeRateLimitExceeded:    http.StatusTooManyRequests,
+	amtp.CodeCertificateFailed:    http.StatusBadGateway,
 	amtp.CodeTemporaryFailure:     http.StatusServiceUnavailable,
 	amtp.CodeInternal:             http.StatusInternalServerError,
 }

@@ -74,6 +74,7 @@ func TestExamplesAreReal(t *testing.T) {
 		}
 	}
 	tellOfTheQueue(t, examples, left)
+	tellOfTheCertificate(t, examples, left)
 	if len(left) > 0 {
 		t.Errorf("no story has a place for %v", slices.Sorted(maps.Keys(left)))
 	}
@@ -141,7 +142,8 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^https?://[a-z0-9.:]+$`),
 	regexp.MustCompile(`^amtp_[A-Za-z0-9_-]{43}$`),
 	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),
-	regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=$`),
+	regexp.MustCompile(`^/[^ ]*/cert\.pem$`),
+	regexp.MustCompile(`^[0-9a-f]{10,16}$`),
 	regexp.MustCompile(`^[0-9]{8}(-[0-9]+)?(\._amtpkey\.shop\.example)?$`),
 	regexp.MustCompile(`^v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }

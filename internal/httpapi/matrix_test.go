@@ -165,6 +165,8 @@ var matrix = map[string][]cell{
 	"POST /v1/admin/dead-letters/redrive": operating("all dead letters", "/v1/admin/dead-letters/redrive", `{"all":true}`, "ok"),
 	"GET /v1/admin/dead-letters/{id}":     operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
 	"DELETE /v1/admin/dead-letters/{id}":  operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
+	"GET /v1/admin/certificate":           operating("no certificate", "/v1/admin/certificate", "", "exists"),
+	"POST /v1/admin/certificate/renew":    operating("no certificate", "/v1/admin/certificate/renew", "", "exists"),
 	"POST /v1/admin/resume": {
 		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
 	},

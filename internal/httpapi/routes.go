@@ -47,6 +47,8 @@ var routes = []route{
 	{"POST", "/v1/admin/keys", (*Server).rotateSigningKey},
 	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey},
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey},
+	{"GET", "/v1/admin/certificate", (*Server).showCertificate},
+	{"POST", "/v1/admin/certificate/renew", (*Server).renewCertificate},
 	{"POST", "/v1/admin/resume", (*Server).resume},
 
 	{"GET", "/v1/admin/queue", (*Server).listJobs},

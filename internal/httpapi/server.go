@@ -15,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -23,20 +24,21 @@ import (
 
 // Server answers the API.
 type Server struct {
-	Intake     *intake.Intake
-	Agents     *agent.Agents
-	Store      gateway.Store
-	Door       *access.Door
-	Peers      *access.Peers   // nil where no other domain may call
-	Keys       *access.Keyring // nil like Peers
-	Queue      *queue.Queue
-	Domains    *domains.Domains
-	Domain     amtp.Domain
-	MaxMessage int64 // bytes of one request body
-	InFlight   int64 // bytes of all request bodies that are being worked on
-	TLS        bool  // the listener speaks TLS: answers carry HSTS
-	Log        *slog.Logger
-	Now        func() time.Time
+	Intake       *intake.Intake
+	Agents       *agent.Agents
+	Store        gateway.Store
+	Door         *access.Door
+	Peers        *access.Peers   // nil where no other domain may call
+	Keys         *access.Keyring // nil like Peers
+	Queue        *queue.Queue
+	Domains      *domains.Domains
+	Certificates certificate.Source // nil without TLS
+	Domain       amtp.Domain
+	MaxMessage   int64 // bytes of one request body
+	InFlight     int64 // bytes of all request bodies that are being worked on
+	TLS          bool  // the listener speaks TLS: answers carry HSTS
+	Log          *slog.Logger
+	Now          func() time.Time
 
 	room      room
 	readiness readiness

@@ -23,6 +23,7 @@ type world struct {
 	admin string            // the admin key
 	keys  map[string]string // by agent name
 	log   *bytes.Buffer
+	http  http.RoundTripper // how the gateway is called; nil is the usual way
 }
 
 // start runs a gateway with the settings NAME=value for the length of a test.
@@ -100,7 +101,11 @@ func (w *world) do(method, path, body string, headers ...string) answer {
 		}
 		r.Header.Set(name, value)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	transport := w.http
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	resp, err := transport.RoundTrip(r)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", method, path, err)
 	}

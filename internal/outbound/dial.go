@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/gathered"
 )
 
 // maxAddresses is how many addresses of one host are tried.
@@ -105,5 +107,9 @@ func connectOne(ctx context.Context, network string, addr netip.AddrPort, left i
 	if end, ok := ctx.Deadline(); ok {
 		plain.Timeout = max(time.Until(end)/time.Duration(left), time.Second)
 	}
-	return plain.DialContext(ctx, network, addr.String())
+	conn, err := plain.DialContext(ctx, network, addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return gathered.New(conn), nil
 }

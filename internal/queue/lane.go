@@ -27,7 +27,8 @@ type lane struct {
 // one attempt every minute at the latest.
 const (
 	firstWindow  = 1
-	maxWindow    = 64
+	maxWindow    = 96 // fewer than the streams that servers allow on one HTTP/2 connection
+	nearWindow   = 8  // at an agent's endpoint, and for reports
 	tolerated    = 5
 	longestPause = time.Minute
 	longestAsked = 24 * time.Hour
@@ -39,12 +40,13 @@ func (l *lane) width() int {
 	if l.destination.Kind() == gateway.KindRemote {
 		return maxWindow
 	}
-	return maxWindow / 8
+	return nearWindow
 }
 
-// ready returns when the lane wants to claim, false when it does not.
+// ready returns when the lane wants to claim, false when it does not: with a
+// quarter of its attempts free it is worth a commit of the store.
 func (l *lane) ready() (at time.Time, wants bool) {
-	if l.next.IsZero() || l.flying >= l.window {
+	if l.next.IsZero() || l.flying > l.window-max(l.window/4, 1) {
 		return time.Time{}, false
 	}
 	if l.closed.After(l.next) {

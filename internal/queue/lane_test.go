@@ -30,7 +30,7 @@ func TestSlowStart(t *testing.T) {
 	ls := newLanes()
 	ls.due("b.example", dawn, dawn)
 	now := dawn
-	for _, want := range []int{1, 2, 4, 8, 16, 32, 64, 64} {
+	for _, want := range []int{1, 2, 4, 8, 16, 32, 64, 96, 96} {
 		if got := begin(t, &ls, now); got != want {
 			t.Fatalf("begun %d attempts, want %d", got, want)
 		}
@@ -38,6 +38,21 @@ func TestSlowStart(t *testing.T) {
 			ls.finish(finished{destination: "b.example", began: now, tried: true}, now.Add(time.Millisecond))
 		}
 		now = now.Add(time.Second)
+	}
+}
+
+// TestClaimsInBulk: a busy destination is claimed for when a quarter of its
+// attempts is free, and not for every single one.
+func TestClaimsInBulk(t *testing.T) {
+	l := &lane{destination: "b.example", window: 32, flying: 32, next: dawn}
+	for free := range 8 {
+		if _, wants := l.ready(); wants {
+			t.Errorf("with %d of 32 attempts free it wants to claim, want 8 to be free", free)
+		}
+		l.flying--
+	}
+	if _, wants := l.ready(); !wants {
+		t.Error("with 8 of 32 attempts free it does not want to claim")
 	}
 }
 

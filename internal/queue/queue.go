@@ -45,6 +45,7 @@ type Queue struct {
 	done    chan finished
 	probes  chan gateway.Destination
 	asked   chan chan<- []Lane
+	crew    crew
 	flying  sync.WaitGroup
 }
 
@@ -76,7 +77,7 @@ func New(store Store, courier gateway.Courier, o Options) *Queue {
 		store: store, courier: courier, now: o.Now, log: o.Log, lease: o.Lease,
 		lanes: newLanes(), memory: semaphore.NewWeighted(maxMemory),
 		done: make(chan finished, maxLeased), probes: make(chan gateway.Destination, 16),
-		asked: make(chan chan<- []Lane),
+		asked: make(chan chan<- []Lane), crew: newCrew(),
 	}
 }
 
@@ -94,6 +95,7 @@ func (q *Queue) Probe(d gateway.Destination) {
 func (q *Queue) Run(ctx context.Context) error {
 	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	defer q.crew.end()
 	poll := time.NewTicker(pollTime)
 	defer poll.Stop()
 	wake := time.NewTimer(0)
@@ -199,7 +201,11 @@ func (q *Queue) start(ctx context.Context, c gateway.Claimed) {
 	q.leased += len(c.Jobs)
 	share := q.lanes.at(c.Destination, q.now()).share
 	for _, job := range c.Jobs {
-		q.flying.Go(func() { q.done <- q.attempt(ctx, job, share) })
+		q.flying.Add(1)
+		q.crew.do(func() {
+			defer q.flying.Done()
+			q.done <- q.attempt(ctx, job, share)
+		})
 	}
 }
 

@@ -154,8 +154,8 @@ func (s *Store) parcels(ctx context.Context, rows []parcelRow) (list []gateway.P
 }
 
 // knownAs returns the id under which other gateways know the message that e
-// answers: the one that it came with, or else ours. "" when the sender does not
-// have it.
+// answers: the one that it came with, or else the one under which ours leaves.
+// "" when the sender does not have it.
 func (c conn) knownAs(ctx context.Context, e *store.EnvelopeRow) (id amtp.MessageID, err error) {
 	if e.InReplyTo == "" || e.SenderAgent == 0 {
 		return "", nil
@@ -165,10 +165,15 @@ func (c conn) knownAs(ctx context.Context, e *store.EnvelopeRow) (id amtp.Messag
 		return "", err
 	}
 	var uuid, given []byte
-	err = c.query(ctx, `SELECT uuid, CASE WHEN sender_agent IS NULL THEN given_id END FROM message WHERE id = $1`, []any{row},
-		[]any{&uuid, &given}, func() error {
-			if id = amtp.MessageID(given); id == "" {
-				id = store.MessageID(uuid)
+	var local bool
+	err = c.query(ctx, `SELECT uuid, given_id, sender_agent IS NOT NULL FROM message WHERE id = $1`, []any{row},
+		[]any{&uuid, &given, &local}, func() error {
+			own := store.MessageID(uuid)
+			switch id = amtp.MessageID(given); {
+			case local:
+				id = amtp.PeerMessageID(own)
+			case id == "":
+				id = own
 			}
 			return nil
 		})

@@ -18,6 +18,7 @@ type mail struct {
 	messages   []messageRow
 	dedup      dedupRows
 	aliases    []aliasRow
+	abroad     []aliasRow // the ids under which they leave for other domains
 	jobs       jobRows
 	deliveries deliveryRows
 	rings      []store.Entry
@@ -68,6 +69,10 @@ func (m *mail) message(in *store.Incoming, row int64, id uuid.UUID, given, threa
 	m.messages = append(m.messages, messageRow{Incoming: in, row: row, uuid: id, given: given, thread: thread})
 	if given != "" {
 		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
+	}
+	own := store.MessageID(id[:])
+	if abroad := amtp.PeerMessageID(own); abroad != own && in.Leaves() {
+		m.abroad = append(m.abroad, aliasRow{Incoming: in, id: string(abroad), row: row})
 	}
 }
 
@@ -215,7 +220,8 @@ func (c conn) jobIDs(ctx context.Context, n int) (ids []int64, err error) {
 func (m *mail) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
 	m.dedup.queue(b)
 	queueMessages(b, m.messages)
-	queueAliases(b, m.aliases)
+	queueAliases(b, insertAlias, m.aliases)
+	queueAliases(b, insertAlias+` ON CONFLICT DO NOTHING`, m.abroad)
 	m.jobs.queue(b, jobIDs)
 	d := &m.deliveries
 	for i, place := range d.newJob {
@@ -278,7 +284,7 @@ func column[R, V any](rows []R, of func(*R) V) []V {
 	return list
 }
 
-func queueAliases(b *pgx.Batch, list []aliasRow) {
+func queueAliases(b *pgx.Batch, sql string, list []aliasRow) {
 	if len(list) == 0 {
 		return
 	}
@@ -286,7 +292,7 @@ func queueAliases(b *pgx.Batch, list []aliasRow) {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.SenderAgent, b.SenderAgent), cmp.Compare(a.From(), b.From()),
 			bytes.Compare(a.Variant(), b.Variant()))
 	})
-	b.Queue(insertAlias,
+	b.Queue(sql,
 		column(list, func(a *aliasRow) []byte { return []byte(a.id) }),
 		column(list, func(a *aliasRow) int64 { return int64(a.SenderAgent) }),
 		column(list, func(a *aliasRow) string { return a.From() }),

@@ -42,6 +42,11 @@ func (q *threading) about(i int32, in *store.Incoming, to []gateway.Recipient) {
 const parentAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.by AND a.sender = q.author
 		ORDER BY length(a.variant), a.message DESC LIMIT 1)`
 
+// ownAlias finds what somebody of another domain answers by the id under which it
+// left the mailbox.
+const ownAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.agent AND a.sender = ''
+		ORDER BY length(a.variant), a.message DESC LIMIT 1)`
+
 // threadsJoined finds the parent of each message and, if it is in the mailbox,
 // the thread that it has there. The id of the parent means what it means to the
 // sender: to one of another domain first of all what it gave itself, which a
@@ -49,7 +54,7 @@ const parentAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.age
 const threadsJoined = `SELECT q.letter, q.agent, CASE WHEN m.sender_agent = q.agent THEN m.thread ELSE d.thread END, m.uuid
 	FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) q (letter, agent, by, author, ref, uuid)
 	CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN q.by = 0 THEN ` + parentAlias + ` END,
-		(SELECT p.id FROM message p WHERE p.uuid = q.uuid), ` + parentAlias + `) AS id) parent
+		(SELECT p.id FROM message p WHERE p.uuid = q.uuid), CASE WHEN q.by = 0 THEN ` + ownAlias + ` ELSE ` + parentAlias + ` END) AS id) parent
 	JOIN message m ON m.id = parent.id
 	LEFT JOIN LATERAL (SELECT d.seq, d.thread FROM delivery d WHERE d.message = m.id AND d.agent = q.agent LIMIT 1) d ON true
 	WHERE m.sender_agent = q.agent OR d.seq IS NOT NULL`

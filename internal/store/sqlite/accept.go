@@ -92,11 +92,21 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 		store.TrustCode(a.Trust), optional(store.Authentication(a.Class, a.Authentication)), store.Micros(a.ReceivedAt),
 		optional(a.Stamp()), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
 		optional(thread), a.Message.Raw())
+	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
-		_, err = w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			given, int64(a.SenderAgent), a.From(), a.Variant(), w.next.message)
+		err = w.name(a, given)
 	}
-	return amtp.MessageID(canonical.String()), err
+	if abroad := amtp.PeerMessageID(id); err == nil && abroad != id && a.Leaves() {
+		err = w.name(a, string(abroad))
+	}
+	return id, err
+}
+
+// name makes the id an alias of the message that is being stored.
+func (w *writer) name(a *store.Incoming, id string) error {
+	_, err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		id, int64(a.SenderAgent), a.From(), a.Variant(), w.next.message)
+	return err
 }
 
 // addressing is a message on its way to its recipients.
@@ -154,7 +164,7 @@ func (w *writer) parent(a *store.Incoming) (row int64, err error) {
 		return 0, nil
 	}
 	if a.SenderAgent == 0 {
-		if row, err = w.alias(a); err != nil || row != 0 {
+		if row, err = w.alias(a, 0); err != nil || row != 0 {
 			return row, err
 		}
 	}
@@ -164,20 +174,25 @@ func (w *writer) parent(a *store.Incoming) (row int64, err error) {
 			return nil
 		}, u[:])
 	}
-	if err != nil || row != 0 {
+	if err != nil || row != 0 || a.SenderAgent == 0 {
 		return row, err
 	}
-	return w.alias(a)
+	return w.alias(a, a.SenderAgent)
 }
 
-// alias returns the row of the message that a answers by the id that its sender
-// gave it, 0 when there is none.
-func (w *writer) alias(a *store.Incoming) (row int64, err error) {
+// alias returns the row of the message that a answers by the id that its author
+// gave it, or under which it left: a local agent, or a's own sender for 0. It is
+// 0 when there is none.
+func (w *writer) alias(a *store.Incoming, author gateway.AgentID) (row int64, err error) {
+	sender := ""
+	if author == 0 {
+		sender = a.From()
+	}
 	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? ORDER BY length(variant), message DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
 			row = s.ColumnInt64(0)
 			return nil
-		}, string(a.InReplyTo), int64(a.SenderAgent), a.From())
+		}, string(a.InReplyTo), int64(author), sender)
 	return row, err
 }
 
@@ -188,8 +203,11 @@ func (w *writer) thread(a *store.Incoming, agent gateway.AgentID) (string, error
 	if a.InReplyTo == "" {
 		return "", nil
 	}
-	parent, err := w.parent(a)
 	thread := string(a.InReplyTo)
+	parent, err := w.parent(a)
+	if err == nil && parent == 0 && a.SenderAgent == 0 && agent != 0 {
+		parent, err = w.alias(a, agent) // as the answered message left this mailbox
+	}
 	if err != nil || parent == 0 || agent == 0 {
 		return thread, err
 	}

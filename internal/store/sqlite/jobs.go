@@ -240,8 +240,8 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 }
 
 // knownAs returns the id under which other gateways know the message that e
-// answers: the one that it came with, or else ours. "" when the sender does not
-// have it.
+// answers: the one that it came with, or else the one under which ours leaves.
+// "" when the sender does not have it.
 func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error) {
 	if e.InReplyTo == "" || e.SenderAgent == 0 {
 		return "", nil
@@ -250,9 +250,13 @@ func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error)
 	if err != nil || row == 0 {
 		return "", err
 	}
-	err = c.query(`SELECT uuid, CASE WHEN sender_agent IS NULL THEN given_id END FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		if id = amtp.MessageID(s.ColumnText(1)); id == "" {
-			id = store.MessageID(s.ColumnRawBlob(0))
+	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		own := store.MessageID(s.ColumnRawBlob(0))
+		switch id = amtp.MessageID(s.ColumnText(1)); {
+		case s.ColumnBool(2):
+			id = amtp.PeerMessageID(own)
+		case id == "":
+			id = own
 		}
 		return nil
 	}, row)

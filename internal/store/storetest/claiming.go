@@ -322,10 +322,11 @@ func parcelAnswers(w *world) {
 	token, whole, other := far, far, far
 	token.id, whole.id, other.to = "token", uuid, []person{carol}
 	own := w.post(letter{from: alice, to: []person{bob}, id: "mine"}).ID
+	v4 := w.post(letter{from: alice, to: []person{bob}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID
 	for _, c := range []struct{ answers, want amtp.MessageID }{
 		{"", ""}, {"unheard-of", ""}, {amtp.NewMessageID(), ""},
 		{w.post(token).ID, "token"}, {w.post(whole).ID, uuid}, {w.post(other).ID, ""},
-		{own, own}, {"mine", own},
+		{own, own}, {"mine", own}, {v4, amtp.PeerMessageID(v4)},
 	} {
 		w.post(letter{from: alice, far: []string{"a@far.example"}, answers: c.answers})
 		p := w.claimOne("far.example", w.now())

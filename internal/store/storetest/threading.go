@@ -18,6 +18,8 @@ func threading() []promise {
 		{"an alias means the sender's message, not the recipient's", threadByForeignAlias},
 		{"an alias means the sender's message, not another remote sender's", threadByRemoteAlias},
 		{"a remote sender's own id goes before that of a message that had it first", threadByTakenID},
+		{"an answer from another domain names the message by the id under which it left", threadFromAbroad},
+		{"only the mailbox that it left knows a message by that id", threadFromAbroadOfOthers},
 		{"a recipient that a retry adds has a thread of its own mailbox", threadOfAddedRecipient},
 		{"Message shows the thread of the reader's mailbox", threadOfReader},
 	}
@@ -130,6 +132,28 @@ func threadByTakenID(w *world) {
 	own := w.post(peer).ID
 	peer.id, peer.answers, peer.text = "", id, ""
 	w.threadIn(bob, w.post(peer).ID, own)
+}
+
+// threadFromAbroad: a message whose id other gateways do not take leaves under
+// another, which is all that the answer knows.
+func threadFromAbroad(w *world) {
+	alice := w.agent("alice")
+	first := w.post(letter{from: alice, far: []string{"peer@far.example"}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID
+	abroad := amtp.PeerMessageID(first)
+	if abroad == first {
+		w.Fatalf("PeerMessageID(%s) is the id itself, want another", first)
+	}
+	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}, answers: abroad}).ID
+	w.threadIn(alice, answer, first)
+	same(w, "id of the message by the id under which it left", w.read(alice, abroad).ID, first)
+}
+
+func threadFromAbroadOfOthers(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	abroad := amtp.PeerMessageID(w.post(letter{from: alice, far: []string{"peer@far.example"}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID)
+	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, answers: abroad}).ID
+	w.threadIn(bob, answer, abroad)
+	w.absent(bob, abroad)
 }
 
 func threadOfAddedRecipient(w *world) {

@@ -1,0 +1,46 @@
+package amtp
+
+// CertificateState says whether callers can trust a certificate.
+type CertificateState string
+
+// The states of a certificate.
+const (
+	CertificateValid   CertificateState = "valid"
+	CertificateExpired CertificateState = "expired" // or not valid yet
+	CertificateMissing CertificateState = "missing" // none was ever obtained
+)
+
+// Where the certificates of a gateway come from.
+const (
+	CertificateFile = "file" // files that somebody else renews
+	CertificateACME = "acme" // obtained and renewed by the gateway
+)
+
+// Certificate is one that a gateway shows its callers, as its operator sees it:
+// nothing of it is secret. Zero times are left out.
+type Certificate struct {
+	State     CertificateState `json:"state"`
+	Hosts     []string         `json:"hosts"` // names and addresses that it is for
+	Issuer    string           `json:"issuer,omitempty"`
+	Serial    string           `json:"serial,omitempty"` // in hexadecimal digits
+	NotBefore Time             `json:"not_before,omitzero"`
+	NotAfter  Time             `json:"not_after,omitzero"`
+	DaysLeft  int              `json:"days_left"`              // whole days until NotAfter, less than 0 behind it
+	Next      Time             `json:"next_renewal,omitzero"`  // when the gateway tries to get the next one
+	Error     string           `json:"last_error,omitempty"`   // of the last attempt to get another one, "" when it succeeded
+	ErrorAt   Time             `json:"last_error_at,omitzero"` // when that was
+}
+
+// CertificateList answers GET /v1/admin/certificate.
+type CertificateList struct {
+	Source       string        `json:"source"`              // CertificateFile or CertificateACME
+	From         string        `json:"from"`                // the file, or the directory of the authority
+	Challenge    string        `json:"challenge,omitempty"` // how the authority is shown that the host is ours: http-01 or tls-alpn-01
+	Certificates []Certificate `json:"certificates"`
+}
+
+// CertificateRenewal answers the call that renews certificates.
+type CertificateRenewal struct {
+	Renewed bool `json:"renewed"` // another certificate is in use than before
+	CertificateList
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/certificate"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/gathered"
+	"github.com/amtp-go/amtp/internal/outbound"
+)
+
+// certify builds what the listener shows to callers of TLS.
+func (a *App) certify() (err error) {
+	if !a.cfg.UseTLS() {
+		return nil
+	}
+	if a.local, err = certificate.NewLocal(time.Now()); err != nil {
+		return err
+	}
+	if !a.cfg.ACME.Enabled {
+		files, err := certificate.OpenFile(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile, time.Now, a.log)
+		if err != nil {
+			return err
+		}
+		a.certificate = files
+		return nil
+	}
+	client, err := authority(a.cfg, amtp.SoftwareVersion())
+	if err != nil {
+		return err
+	}
+	obtained, err := certificate.NewACME(context.Background(), certificate.ACMEOptions{
+		Hosts: a.cfg.CertificateHosts(), Directory: a.cfg.ACME.Directory, Email: a.cfg.ACME.Email, HTTP: a.cfg.ACME.HTTPAddress != "",
+		Client: client, Version: amtp.SoftwareVersion(), Store: a.store, Seal: a.seal, Now: time.Now, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.certificate, a.protocols = obtained, obtained.Protocols()
+	if address := a.cfg.ACME.HTTPAddress; address != "" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen on %s for the authority's questions: %w; choose another with acme.http_address", address, err)
+		}
+		a.challenges = newChallenges(newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress), obtained.Challenges())
+	}
+	return nil
+}
+
+// authority makes the client for the authority that certifies the gateway. The
+// operator said where it is.
+func authority(cfg config.Config, version string) (*http.Client, error) {
+	u, err := url.Parse(cfg.ACME.Directory)
+	if err != nil {
+		return nil, err
+	}
+	o := outbound.Options{Version: version, Allow: []outbound.Rule{hostRule(u)}}
+	if err := trust(&o, cfg, newResolver(cfg)); err != nil {
+		return nil, err
+	}
+	if file := cfg.ACME.CAFile; file != "" {
+		pem, err := os.ReadFile(file)
+		if err == nil {
+			o.Roots, err = outbound.Roots(pem)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read acme.ca_file: %w", err)
+		}
+	}
+	return outbound.New(o), nil
+}
+
+// listen opens the listener, with TLS if it is to have it.
+func (a *App) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", a.cfg.Server.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
+	}
+	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
+	if a.certificate == nil {
+		return l, nil
+	}
+	return tls.NewListener(gathered.Listener(l), &tls.Config{
+		GetCertificate: a.local.Before(a.certificate),
+		MinVersion:     a.cfg.TLS.MinVersion,
+		NextProtos:     append([]string{"h2", "http/1.1"}, a.protocols...),
+	}), nil
+}
+
+// challenges is the listener at which an authority asks over plain HTTP.
+type challenges struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+func newChallenges(l net.Listener, h http.Handler) *challenges {
+	return &challenges{listener: l, server: &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: headerTime, IdleTimeout: headerTime,
+		MaxHeaderBytes: headerBytes, DisableGeneralOptionsHandler: true,
+	}}
+}
+
+// Run answers until ctx ends. Who asks then asks again.
+func (c *challenges) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.server.Close() })
+	defer stop()
+	if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ChallengeAddress is where an authority may ask over plain HTTP, "" if nowhere.
+func (a *App) ChallengeAddress() string {
+	if a.challenges == nil {
+		return ""
+	}
+	return a.challenges.listener.Addr().String()
+}
+
+// Certified reports whether the gateway has a certificate to show, if it needs
+// one.
+func (a *App) Certified() bool {
+	if a.certificate == nil {
+		return true
+	}
+	for _, c := range a.certificate.List().Certificates {
+		if c.State == amtp.CertificateMissing {
+			return false
+		}
+	}
+	return true
+}
+
+// Reload looks for other certificates now. What comes of it is in the log.
+func (a *App) Reload(ctx context.Context) {
+	if a.certificate == nil {
+		a.log.Info("there is nothing to read again: the gateway has no certificate of its own")
+		return
+	}
+	changed, err := a.certificate.Renew(ctx, false)
+	if err == nil && !changed {
+		a.log.Info("the certificates were looked at; none is to be changed")
+	}
+}

@@ -1,0 +1,373 @@
+package certificate
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// ACMEOptions say which certificates are wanted, and from whom.
+type ACMEOptions struct {
+	Hosts     []string // names in lower case, at least one
+	Directory string   // URL of the authority's directory
+	Email     string   // where the authority may write to, "" for nowhere
+	// HTTP has the authority look by HTTP-01, which the Challenges of the ACME
+	// must answer, and not by TLS-ALPN-01, which its Certificate answers.
+	HTTP bool
+
+	Client  *http.Client // to the authority
+	Version string       // of this program
+	Store   Store
+	Seal    gateway.Seal
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Store is what of a gateway.Store certificates need.
+type Store interface {
+	gateway.Secrets
+	gateway.Leases
+}
+
+// ACME obtains certificates, one for each host, and renews them when a third of
+// their time is left. Gateways on one store share them: one of them asks the
+// authority, the others use what it got.
+type ACME struct {
+	o          ACMEOptions
+	storage    *storage
+	challenges *challenges
+	issuer     *issuer
+
+	wake  chan struct{} // has room for one
+	turn  chan struct{} // has room for who looks after a host: one at a time
+	mu    sync.Mutex
+	inUse map[string]*tls.Certificate // by host
+	notes map[string]note             // by host
+}
+
+// NewACME builds it. It asks nobody; the certificates that are stored are used
+// at once.
+func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
+	s := &storage{store: o.Store, seal: o.Seal, now: o.Now, log: o.Log, locks: locks{leases: o.Store, now: o.Now}}
+	c := &challenges{storage: s, hosts: o.Hosts, tells: acme.ChallengeTypeTLSALPN01}
+	if o.HTTP {
+		c.tells = acme.ChallengeTypeHTTP01
+	}
+	a := &ACME{
+		o: o, storage: s, challenges: c,
+		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s, challenges: c},
+		wake:   make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		inUse: map[string]*tls.Certificate{}, notes: map[string]note{},
+	}
+	for _, host := range o.Hosts {
+		if _, _, err := a.load(ctx, host); err != nil {
+			return nil, fmt.Errorf("read the stored certificate of %s: %w", host, err)
+		}
+	}
+	return a, nil
+}
+
+// Challenges answers HTTP-01. It belongs on port 80 of the hosts.
+func (a *ACME) Challenges() http.Handler { return a.challenges }
+
+// Protocols are those that the listener must speak for the authority's sake.
+func (a *ACME) Protocols() []string {
+	if a.o.HTTP {
+		return nil
+	}
+	return []string{acmez.ACMETLS1Protocol}
+}
+
+// Certificate returns the one for the host that a caller names, or that of the
+// first host.
+func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if a.challenges.asks(hello) {
+		return a.challenges.certificate(hello)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.inUse[strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))]; c != nil {
+		return c, nil
+	}
+	if c := a.inUse[a.o.Hosts[0]]; c != nil {
+		return c, nil
+	}
+	return nil, ErrNone
+}
+
+// attemptTime bounds one attempt for one host.
+const attemptTime = 5 * time.Minute
+
+// Run obtains what is missing and renews what is due, again and again.
+func (a *ACME) Run(ctx context.Context) error {
+	for {
+		next := lookAtStore
+		for _, host := range a.o.Hosts {
+			_, _ = a.keep(ctx, host, patiently) // it logs its error and tells it in List
+			next = min(next, a.until(host))
+		}
+		timer := time.NewTimer(max(next, breath))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-a.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// lookAtStore is the longest that a certificate which another gateway got is not
+// noticed, and breath the least that lies between two rounds.
+const (
+	lookAtStore = 10 * time.Minute
+	breath      = time.Second
+)
+
+// until is how long there is nothing to do for a host.
+func (a *ACME) until(host string) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, a.next(host).Sub(a.o.Now()))
+}
+
+// next is when the gateway tries to get another certificate for a host.
+func (a *ACME) next(host string) time.Time {
+	var due time.Time
+	if c := a.inUse[host]; c != nil {
+		due = renewal(c.Leaf)
+	}
+	if n := a.notes[host]; n.Next.After(due) {
+		return n.Next
+	}
+	return due
+}
+
+// ratio is the part of its time that a certificate has left when it is renewed.
+const ratio = 1.0 / 3
+
+// renewal is when a certificate is renewed.
+func renewal(leaf *x509.Certificate) time.Time {
+	left := time.Duration(float64(leaf.NotAfter.Sub(leaf.NotBefore)) * ratio)
+	return leaf.NotAfter.Add(-left)
+}
+
+// how says how much an attempt is wanted.
+type how int
+
+const (
+	patiently how = iota // when it is due, and the last failure was long enough ago
+	promptly             // when it is due
+	forcibly             // in any case
+)
+
+// Renew tries to get certificates now.
+func (a *ACME) Renew(ctx context.Context, force bool) (changed bool, err error) {
+	urgency := promptly
+	if force {
+		urgency = forcibly
+	}
+	var errs []error
+	for _, host := range a.o.Hosts {
+		got, err := a.keep(ctx, host, urgency)
+		changed = changed || got
+		errs = append(errs, err)
+	}
+	select {
+	case a.wake <- struct{}{}: // Run counts anew
+	default:
+	}
+	return changed, errors.Join(errs...)
+}
+
+// keep uses the stored certificate of a host, and gets another one first when
+// that is wanted.
+func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool, err error) {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	changed, _, err = a.load(ctx, host)
+	if err == nil && a.wanted(host, urgency) {
+		var got bool
+		got, err = a.attempt(ctx, host, urgency)
+		changed = changed || got
+	}
+	if err != nil {
+		a.log(ctx, host, err)
+	}
+	return changed, err
+}
+
+// attempt gets another certificate for a host and notes how that ended.
+func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	err = a.alone(limited, host, urgency)
+	if ctx.Err() != nil {
+		return false, ctx.Err() // nobody's failure
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", host, plain(err))
+	}
+	if err = errors.Join(err, a.remember(ctx, host, err)); err != nil {
+		return false, err
+	}
+	changed, usable, err := a.load(ctx, host)
+	if err == nil && !usable {
+		err = errors.New("what was obtained is not in the store")
+	}
+	if changed {
+		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", a.leaf(host).NotAfter, "authority", a.o.Directory)
+	}
+	return changed, err
+}
+
+// alone gets another certificate into the storage while no other gateway does.
+func (a *ACME) alone(ctx context.Context, host string, urgency how) (err error) {
+	lock := "keep/" + host
+	if err := a.storage.Lock(ctx, lock); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
+	_, usable, err := a.load(ctx, host) // another gateway may have been first
+	if err != nil || usable && !a.wanted(host, urgency) {
+		return err
+	}
+	if !usable { // half of a change that was cut off, or sealed with a key that is lost
+		if err := a.storage.Delete(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuer.IssuerKey(), host)); err != nil {
+			return err
+		}
+	}
+	return a.obtain(ctx, host, urgency == forcibly)
+}
+
+func (a *ACME) leaf(host string) *x509.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.inUse[host]; c != nil {
+		return c.Leaf
+	}
+	return nil
+}
+
+// wanted reports whether the authority is to be asked about a host now.
+func (a *ACME) wanted(host string, urgency how) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, at := a.inUse[host], a.o.Now()
+	switch urgency {
+	case forcibly:
+		return true
+	case promptly:
+		return c == nil || !at.Before(renewal(c.Leaf))
+	}
+	return !at.Before(a.next(host))
+}
+
+// log tells of a failure, and what it means.
+func (a *ACME) log(ctx context.Context, host string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	a.mu.Lock()
+	c, next := a.inUse[host], a.next(host)
+	a.mu.Unlock()
+	if c == nil {
+		a.o.Log.Error("there is no certificate: callers from other machines are refused until there is one", "host", host, "cause", err, "next_try", next)
+		return
+	}
+	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter, "next_try", next)
+}
+
+// obtain gets a certificate from the authority into the storage, unless another
+// gateway did that meanwhile.
+func (a *ACME) obtain(ctx context.Context, host string, force bool) error {
+	cache := certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return nil, fs.ErrNotExist },
+		Logger:           zap.NewNop(),
+	})
+	defer cache.Stop() // nothing is in it; the certificates in use are ours
+	config := certmagic.New(cache, certmagic.Config{
+		RenewalWindowRatio: ratio, Issuers: []certmagic.Issuer{a.issuer}, Storage: a.storage,
+		DisableStorageCheck: true, DisableARI: true, Logger: zap.NewNop(),
+	})
+	if a.storage.Exists(ctx, certmagic.StorageKeys.SiteCert(a.issuer.IssuerKey(), host)) {
+		return config.RenewCertSync(ctx, host, force)
+	}
+	return config.ObtainCertSync(ctx, host)
+}
+
+// load uses the stored certificate of a host if there is one that can be used,
+// and reports whether it is another than before.
+func (a *ACME) load(ctx context.Context, host string) (changed, usable bool, err error) {
+	keys, issuer := certmagic.StorageKeys, a.issuer.IssuerKey()
+	n, err := a.recall(ctx, host)
+	if err != nil {
+		return false, false, err
+	}
+	chain, err := a.storage.Load(ctx, keys.SiteCert(issuer, host))
+	var key []byte
+	if err == nil {
+		key, err = a.storage.Load(ctx, keys.SitePrivateKey(issuer, host))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, false, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.notes[host] = n
+	if err != nil {
+		return false, false, nil
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return false, false, nil
+	}
+	before := a.inUse[host]
+	if before != nil && before.Leaf.Equal(pair.Leaf) {
+		return false, true, nil
+	}
+	a.inUse[host] = &pair
+	return true, true, nil
+}
+
+// List tells of the certificate of each host.
+func (a *ACME) List() amtp.CertificateList {
+	list := amtp.CertificateList{Source: amtp.CertificateACME, From: a.o.Directory, Challenge: a.challenges.tells}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, host := range a.o.Hosts {
+		var leaf *x509.Certificate
+		if c := a.inUse[host]; c != nil {
+			leaf = c.Leaf
+		}
+		c := describe(leaf, a.o.Now())
+		if leaf == nil {
+			c.Hosts = []string{host}
+		}
+		n := a.notes[host]
+		c.Error, c.ErrorAt, c.Next = n.Error, amtp.Time{Time: n.Failed}, amtp.Time{Time: a.next(host)}
+		list.Certificates = append(list.Certificates, c)
+	}
+	return list
+}

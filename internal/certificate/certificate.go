@@ -1,0 +1,71 @@
+// Package certificate keeps the certificates that the gateway's listener shows.
+// They come from files that somebody else renews, or from an authority that is
+// asked over ACME (RFC 8555).
+//
+// The promise: a certificate that works goes on until there is a better one,
+// whatever happens to its files, to the authority or to the network; connections
+// that are open are not touched by a change. Private keys that the gateway made
+// itself are stored sealed, are nowhere else but in memory, and are in no log.
+// After a crash the stored certificate is used again and the authority is asked
+// no sooner than before.
+package certificate
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// Source is where the certificates of a listener come from: files or ACME. Its
+// methods may be called at the same time.
+type Source interface {
+	// Certificate returns what a caller is shown, as tls.Config.GetCertificate
+	// asks for it. It fails with ErrNone while there is none.
+	Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+	// Run keeps the certificates fresh until ctx ends, which is no error.
+	Run(ctx context.Context) error
+
+	// Renew looks for other certificates now: those that are due, that are
+	// missing or could not be had before, and with force all. It reports whether
+	// others are in use from now on. An error says why some are not; those before
+	// go on.
+	Renew(ctx context.Context, force bool) (changed bool, err error)
+
+	// List tells of the certificates in use. It does no I/O.
+	List() amtp.CertificateList
+}
+
+// ErrNone says that there is no certificate to show yet.
+var ErrNone = errors.New("there is no certificate yet")
+
+// describe tells of a certificate; leaf is nil while there is none.
+func describe(leaf *x509.Certificate, now time.Time) amtp.Certificate {
+	c := amtp.Certificate{State: amtp.CertificateMissing}
+	if leaf == nil {
+		return c
+	}
+	c.State = amtp.CertificateValid
+	if !inForce(leaf, now) {
+		c.State = amtp.CertificateExpired
+	}
+	c.Hosts = append(c.Hosts, leaf.DNSNames...)
+	for _, ip := range leaf.IPAddresses {
+		c.Hosts = append(c.Hosts, ip.String())
+	}
+	c.Issuer = leaf.Issuer.String()
+	c.Serial = leaf.SerialNumber.Text(16)
+	c.NotBefore, c.NotAfter = amtp.Time{Time: leaf.NotBefore}, amtp.Time{Time: leaf.NotAfter}
+	c.DaysLeft = int(math.Floor(leaf.NotAfter.Sub(now).Hours() / 24))
+	return c
+}
+
+// inForce reports whether callers can trust a certificate now.
+func inForce(leaf *x509.Certificate, now time.Time) bool {
+	return !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
+}

@@ -1,0 +1,101 @@
+package certificate
+
+import (
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// challenges are the questions by which an authority makes sure that a host is
+// ours. They are in the storage, so that any gateway on the store answers what
+// another was asked for. RFC 8555 §8.3, RFC 8737.
+type challenges struct {
+	storage *storage
+	hosts   []string
+	tells   string // acme.ChallengeTypeHTTP01 or acme.ChallengeTypeTLSALPN01
+}
+
+// challengePath is below what HTTP-01 asks for.
+const challengePath = "/.well-known/acme-challenge/"
+
+// challengeTime bounds what the storage is asked for one answer.
+const challengeTime = 5 * time.Second
+
+func (c *challenges) key(host string) string { return path.Join("challenges", c.tells, host) }
+
+// Present makes the gateway answer a question. It is part of acmez.Solver.
+func (c *challenges) Present(ctx context.Context, question acme.Challenge) error {
+	b, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	return c.storage.Store(ctx, c.key(question.Identifier.Value), b)
+}
+
+// CleanUp ends that, also when the attempt was given up.
+func (c *challenges) CleanUp(ctx context.Context, question acme.Challenge) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), challengeTime)
+	defer cancel()
+	return c.storage.Delete(ctx, c.key(question.Identifier.Value))
+}
+
+// open returns the question that is open for a host of ours.
+func (c *challenges) open(ctx context.Context, host string) (q acme.Challenge, err error) {
+	if !slices.Contains(c.hosts, host) {
+		return q, fs.ErrNotExist
+	}
+	ctx, cancel := context.WithTimeout(ctx, challengeTime)
+	defer cancel()
+	b, err := c.storage.Load(ctx, c.key(host))
+	if err != nil {
+		return q, err
+	}
+	return q, json.Unmarshal(b, &q)
+}
+
+// ServeHTTP answers HTTP-01 and nothing else.
+func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	token, ok := strings.CutPrefix(r.URL.Path, challengePath)
+	if ok && token != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		for _, host := range c.hosts {
+			q, err := c.open(r.Context(), host)
+			if err == nil && subtle.ConstantTimeCompare([]byte(q.Token), []byte(token)) == 1 {
+				_, _ = io.WriteString(w, q.KeyAuthorization) // who went away hears nothing
+				return
+			}
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, "This port only answers the authority that certifies this host. The gateway speaks https.\n")
+}
+
+// asks reports whether a caller is an authority that asks by TLS-ALPN-01.
+func (c *challenges) asks(hello *tls.ClientHelloInfo) bool {
+	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmez.ACMETLS1Protocol
+}
+
+// certificate returns what answers such a caller.
+func (c *challenges) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	q, err := c.open(hello.Context(), strings.ToLower(hello.ServerName))
+	if errors.Is(err, fs.ErrNotExist) || c.tells != acme.ChallengeTypeTLSALPN01 {
+		return nil, errors.New("no authority was asked to look here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return acmez.TLSALPN01ChallengeCert(q)
+}

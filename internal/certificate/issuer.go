@@ -1,0 +1,102 @@
+package certificate
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// issuer is the certmagic.Issuer that asks the authority. It is not certmagic's
+// own, which makes an HTTP client and listeners for itself and may ask at the
+// terminal: docs/decisions/015.
+type issuer struct {
+	client     *http.Client
+	directory  string
+	email      string
+	version    string
+	storage    *storage
+	challenges *challenges
+}
+
+var _ certmagic.Issuer = (*issuer)(nil)
+
+// pollTime is how long the authority may take to look at one challenge.
+const pollTime = 2 * time.Minute
+
+// Issue obtains a certificate for the request.
+func (i *issuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	key, err := i.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := &acmez.Client{
+		Client:           &acme.Client{Directory: i.directory, HTTPClient: i.client, UserAgent: "amtp/" + i.version, PollTimeout: pollTime},
+		ChallengeSolvers: map[string]acmez.Solver{i.challenges.tells: i.challenges},
+	}
+	// The operator accepted the terms, or there would be no issuer. For a key
+	// that it knows the authority answers with the account that there is.
+	account := acme.Account{PrivateKey: key, TermsOfServiceAgreed: true}
+	if i.email != "" {
+		account.Contact = []string{"mailto:" + i.email}
+	}
+	if account, err = client.NewAccount(ctx, account); err != nil {
+		return nil, err
+	}
+	order, err := acmez.OrderParametersFromCSR(account, csr)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := client.ObtainCertificate(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	if len(chains) == 0 {
+		return nil, errors.New("the authority sent no certificate")
+	}
+	return &certmagic.IssuedCertificate{Certificate: chains[0].ChainPEM}, nil
+}
+
+// account returns the key of the account, which is made when it is needed first.
+func (i *issuer) account(ctx context.Context) (crypto.Signer, error) {
+	name := path.Join("accounts", i.IssuerKey(), certmagic.StorageKeys.Safe(cmp.Or(i.email, "nobody")+".key"))
+	stored, err := i.storage.Load(ctx, name)
+	if err == nil {
+		return certmagic.PEMDecodePrivateKey(stored)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := certmagic.PEMEncodePrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, i.storage.Store(ctx, name, encoded)
+}
+
+// IssuerKey names the authority in the keys of the storage.
+func (i *issuer) IssuerKey() string {
+	name := i.directory
+	if u, err := url.Parse(i.directory); err == nil {
+		name = u.Host + strings.ReplaceAll(u.Path, "/", "-")
+	}
+	return certmagic.StorageKeys.Safe(name)
+}

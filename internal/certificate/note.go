@@ -1,0 +1,114 @@
+package certificate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// note is what is remembered of attempts that failed. It is stored: a gateway
+// that is started again and again, or several on one store, do not ask the
+// authority more often than one that runs.
+type note struct {
+	Tries  int       `json:"tries"` // in a row
+	Failed time.Time `json:"failed"`
+	Next   time.Time `json:"next"` // not before
+	Error  string    `json:"error"`
+}
+
+// How long after a failure the next attempt is made: a multiple of the first
+// for each failure in a row, up to the last. An authority bounds how often it
+// says no in an hour; one that does not answer counts nothing.
+const (
+	silentFirst, silentLast   = 10 * time.Second, 10 * time.Minute
+	refusedFirst, refusedLast = 2 * time.Minute, time.Hour
+)
+
+// pause is how long the next attempt waits after so many failures.
+func pause(tries int, err error) time.Duration {
+	first, last := silentFirst, silentLast
+	var problem acme.Problem
+	if errors.As(err, &problem) {
+		first, last = refusedFirst, refusedLast
+		if problem.Type == acme.ProblemTypeRateLimited {
+			first = refusedLast
+		}
+	}
+	wait := last
+	if n := min(tries-1, 16); first<<n < last {
+		wait = first << n
+	}
+	return time.Duration(float64(wait) * (0.75 + rand.Float64()/2))
+}
+
+func noteName(issuer, host string) string { return path.Join("notes", issuer, host) }
+
+// recall reads the note of a host.
+func (a *ACME) recall(ctx context.Context, host string) (n note, err error) {
+	b, err := a.storage.Load(ctx, noteName(a.issuer.IssuerKey(), host))
+	if errors.Is(err, fs.ErrNotExist) {
+		return note{}, nil
+	}
+	if err != nil {
+		return note{}, err
+	}
+	return n, json.Unmarshal(b, &n)
+}
+
+// remember writes down how an attempt ended; err is nil after a success.
+func (a *ACME) remember(ctx context.Context, host string, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), challengeTime)
+	defer cancel()
+	a.mu.Lock()
+	n := a.notes[host]
+	a.mu.Unlock()
+	name := noteName(a.issuer.IssuerKey(), host)
+	if err == nil {
+		if n == (note{}) {
+			return nil
+		}
+		n = note{}
+	} else {
+		at := a.o.Now()
+		n = note{Tries: n.Tries + 1, Failed: at, Next: at.Add(pause(n.Tries+1, err)), Error: brief(err.Error())}
+	}
+	a.mu.Lock()
+	a.notes[host] = n
+	a.mu.Unlock()
+	if err == nil {
+		return a.storage.Delete(ctx, name)
+	}
+	b, encodeErr := json.Marshal(n)
+	if encodeErr != nil {
+		return encodeErr
+	}
+	return a.storage.Store(ctx, name, b)
+}
+
+// plain makes an error of the libraries short enough for a line: what the
+// authority said, if it said something.
+func plain(err error) error {
+	var problem acme.Problem
+	if errors.As(err, &problem) {
+		return problem
+	}
+	return err
+}
+
+// errorBytes bounds what is kept of an error, of which the authority may have
+// written a part.
+const errorBytes = 500
+
+func brief(s string) string {
+	if len(s) > errorBytes {
+		s = s[:errorBytes] + "…"
+	}
+	return strings.ToValidUTF8(s, "")
+}

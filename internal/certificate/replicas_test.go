@@ -1,0 +1,98 @@
+package certificate
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/testnet/pebble"
+)
+
+// TestReplicas: of several gateways on one store that need a certificate at the
+// same time one asks the authority, any answers its question, and all show what
+// came of it. When seal.key is lost, they get another.
+func TestReplicas(t *testing.T) {
+	const host = "amtp.shop.example"
+	names := fakedns.New(t)
+	names.Addrs(host, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, "listen", err)
+	_, number, err := net.SplitHostPort(port.Addr().String())
+	must(t, "port", err)
+	at, err := strconv.Atoi(number)
+	must(t, "port", err)
+	authority := pebble.New(t, pebble.Options{DNS: names.Addr(), HTTPPort: at, TLSPort: 1})
+	client := trusting(t, authority.CAFile)
+	s := newStore(t)
+	replica := func(key byte) *ACME {
+		seal, err := gateway.NewSeal(bytes.Repeat([]byte{key}, gateway.SealKeySize))
+		must(t, "seal", err)
+		a, err := NewACME(t.Context(), ACMEOptions{
+			Hosts: []string{host}, Directory: authority.Directory, HTTP: true, Client: client, Version: "test",
+			Store: s, Seal: seal, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		})
+		must(t, "NewACME", err)
+		return a
+	}
+	var bystander *ACME // answers, and asks for nothing itself
+	var mu sync.Mutex
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		bystander.Challenges().ServeHTTP(w, r)
+	})}
+	go server.Serve(port) // until it is closed
+	t.Cleanup(func() { server.Close() })
+
+	for i, key := range []byte{1, 2} {
+		mu.Lock()
+		bystander = replica(key)
+		mu.Unlock()
+		replicas := []*ACME{replica(key), replica(key), replica(key)}
+		var wg sync.WaitGroup
+		for _, a := range replicas {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if _, err := a.Renew(ctx, false); err != nil {
+					t.Errorf("renew with seal %d: got %v, want no error", key, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := authority.Orders(); n != i+1 {
+			t.Errorf("with seal %d: got %d orders in all, want %d", key, n, i+1)
+		}
+		first := serial(replicas[0])
+		for _, a := range replicas {
+			if got := serial(a); got == "" || got != first {
+				t.Errorf("with seal %d: got serials %q and %q, want the same", key, got, first)
+			}
+		}
+	}
+}
+
+// trusting is a client that trusts the authorities in a file.
+func trusting(t *testing.T, file string) *http.Client {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Clean(file))
+	must(t, "read", err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(b)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}

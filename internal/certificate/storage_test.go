@@ -1,0 +1,187 @@
+package certificate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+func newStore(t *testing.T) Store {
+	t.Helper()
+	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func newStorage(t *testing.T, s Store, key byte) *storage {
+	t.Helper()
+	seal, err := gateway.NewSeal(bytes.Repeat([]byte{key}, gateway.SealKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &storage{store: s, seal: seal, now: time.Now, log: slog.New(slog.DiscardHandler), locks: locks{leases: s, now: time.Now}}
+}
+
+func must(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: got %v, want no error", what, err)
+	}
+}
+
+// TestStorage: what certmagic asks of a storage, on a real store.
+func TestStorage(t *testing.T) {
+	ctx := t.Context()
+	rows := newStore(t)
+	s := newStorage(t, rows, 1)
+	for key, value := range map[string]string{"certs/ca/host/host.key": "secret", "certs/ca/host/host.crt": "chain", "certs/ca/hosts": "x", "accounts/me": "y"} {
+		must(t, "store "+key, s.Store(ctx, key, []byte(value)))
+	}
+	must(t, "store again", s.Store(ctx, "accounts/me", []byte("z")))
+	if b, err := s.Load(ctx, "accounts/me"); err != nil || string(b) != "z" {
+		t.Errorf("load: got %q, %v, want the last value, z", b, err)
+	}
+	if _, err := s.Load(ctx, "certs/ca/host"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("load a directory: got %v, want fs.ErrNotExist", err)
+	}
+	for key, want := range map[string]bool{"certs": true, "certs/ca/host": true, "certs/ca/host/host.key": true, "certs/ca/hos": false, "none": false} {
+		if got := s.Exists(ctx, key); got != want {
+			t.Errorf("exists %q: got %t, want %t", key, got, want)
+		}
+	}
+	for _, c := range []struct {
+		dir       string
+		recursive bool
+		want      []string
+	}{
+		{"certs/ca", false, []string{"certs/ca/host", "certs/ca/hosts"}},
+		{"certs/ca", true, []string{"certs/ca/host/host.crt", "certs/ca/host/host.key", "certs/ca/hosts"}},
+		{"", false, []string{"accounts", "certs"}},
+	} {
+		got, err := s.List(ctx, c.dir, c.recursive)
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("list %q, recursive %t: got %v, %v, want %v", c.dir, c.recursive, got, err, c.want)
+		}
+	}
+	if _, err := s.List(ctx, "none", true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("list what is not there: got %v, want fs.ErrNotExist", err)
+	}
+	info, err := s.Stat(ctx, "certs/ca/hosts")
+	if err != nil || !info.IsTerminal || info.Modified.IsZero() {
+		t.Errorf("stat of a file: got %+v, %v, want a terminal one with its time", info, err)
+	}
+	if info, err = s.Stat(ctx, "certs/ca/host"); err != nil || info.IsTerminal {
+		t.Errorf("stat of a directory: got %+v, %v, want one that is not terminal", info, err)
+	}
+	must(t, "delete a directory", s.Delete(ctx, "certs/ca/host"))
+	must(t, "delete it again", s.Delete(ctx, "certs/ca/host"))
+	if s.Exists(ctx, "certs/ca/host/host.key") || !s.Exists(ctx, "certs/ca/hosts") {
+		t.Error("delete certs/ca/host: it is still there, or its neighbour is not")
+	}
+	list, err := rows.Secrets(ctx, kind)
+	must(t, "secrets", err)
+	for _, n := range list {
+		if bytes.Contains(n.Sealed, []byte("x")) && bytes.Contains(n.Facts, []byte("x")) || len(n.Sealed) < 16 {
+			t.Errorf("%s is stored as %q, want it sealed", n.Name, n.Sealed)
+		}
+	}
+}
+
+// TestSealLost: what another key sealed is as good as not there.
+func TestSealLost(t *testing.T) {
+	rows := newStore(t)
+	must(t, "store", newStorage(t, rows, 1).Store(t.Context(), "certs/x", []byte("secret")))
+	if _, err := newStorage(t, rows, 2).Load(t.Context(), "certs/x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("load with another seal: got %v, want fs.ErrNotExist", err)
+	}
+}
+
+// TestLock: one of two gateways has a lock, the other waits as long as its
+// context, and takes it when it is given back.
+func TestLock(t *testing.T) {
+	ctx := t.Context()
+	rows := newStore(t)
+	a, b := newStorage(t, rows, 1), newStorage(t, rows, 1)
+	must(t, "lock", a.Lock(ctx, "one"))
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := b.Lock(short, "one"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the other gateway: got %v, want it to wait until its context ends", err)
+	}
+	short, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := a.Lock(short, "one"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the same gateway again: got %v, want it to wait, too", err)
+	}
+	must(t, "another lock", b.Lock(ctx, "two"))
+	must(t, "unlock two", b.Unlock(ctx, "two"))
+	must(t, "unlock one", a.Unlock(ctx, "one"))
+	must(t, "lock what was given back", b.Lock(ctx, "one"))
+	must(t, "unlock", b.Unlock(ctx, "one"))
+	if err := b.Unlock(ctx, "one"); err == nil {
+		t.Error("unlock what is not locked: got no error")
+	}
+}
+
+// leaseTable is leases in memory, for time that a test makes.
+type leaseTable struct {
+	gateway.Secrets
+	owner string
+	until time.Time
+	holds int
+}
+
+func (l *leaseTable) Hold(_ context.Context, _, owner string, now, until time.Time) (bool, error) {
+	if l.owner != "" && l.owner != owner && now.Before(l.until) {
+		return false, nil
+	}
+	l.owner, l.until, l.holds = owner, until, l.holds+1
+	return true, nil
+}
+
+func (l *leaseTable) Release(_ context.Context, _, owner string) error {
+	if l.owner == owner {
+		l.owner = ""
+	}
+	return nil
+}
+
+// TestLockLives: a lock is renewed for as long as it is held, and that of a
+// gateway that died ends by itself.
+func TestLockLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &leaseTable{}
+		l := &locks{leases: table, now: time.Now}
+		must(t, "lock", l.Lock(t.Context(), "x"))
+		time.Sleep(10 * lockTime)
+		synctest.Wait()
+		if !table.until.After(time.Now()) {
+			t.Errorf("after %v the lease ended at %v, want it renewed", 10*lockTime, table.until)
+		}
+		must(t, "unlock", l.Unlock(t.Context(), "x"))
+		table.owner, table.until = "one that died", time.Now().Add(lockTime)
+		began := time.Now()
+		must(t, "lock after a death", l.Lock(t.Context(), "x"))
+		if waited := time.Since(began); waited < lockTime || waited > lockTime+2*lockTry {
+			t.Errorf("waited %v, want %v and a little", waited, lockTime)
+		}
+		must(t, "unlock", l.Unlock(t.Context(), "x"))
+	})
+}

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+)
+
+// ACME says how the gateway gets its own certificate. Ask [Config.CertificateHosts]
+// for which hosts.
+type ACME struct {
+	Enabled     bool
+	AcceptTerms bool
+	Email       string
+	Directory   string
+	CAFile      string
+	Hosts       []amtp.Domain
+	HTTPAddress string // host:port, "" for TLS-ALPN-01
+}
+
+// letsEncrypt is the directory of the authority that most use.
+const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+func (a *ACME) settings() []setting {
+	return []setting{
+		{path: "acme.enabled", env: "AMTP_ACME_ENABLED", flag: "acme", def: "false", value: boolean(&a.Enabled),
+			meaning: "Whether the gateway obtains and renews its certificate itself, over ACME, in place of tls.cert_file."},
+		{path: "acme.accept_terms", env: "AMTP_ACME_ACCEPT_TERMS", flag: "acme-accept-terms", def: "false", value: boolean(&a.AcceptTerms),
+			meaning: "Whether you accept the terms of service of the authority; it certifies nobody who does not."},
+		{path: "acme.email", env: "AMTP_ACME_EMAIL", flag: "acme-email", value: bind(&a.Email, "e-mail address", parseEmail, same),
+			meaning: "Where the authority may write to about the certificate; it may be left empty."},
+		{path: "acme.directory", env: "AMTP_ACME_DIRECTORY", def: letsEncrypt, value: bind(&a.Directory, "URL", parseDirectory, same),
+			meaning: "The directory of the authority; its host may be called wherever it is."},
+		{path: "acme.ca_file", env: "AMTP_ACME_CA_FILE", value: path(&a.CAFile),
+			meaning: "Certificates in PEM form that the authority's own server may show beside those that the system trusts, for an authority of your own."},
+		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain, same[amtp.Domain]),
+			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default amtp.{domain}."},
+		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: bind(&a.HTTPAddress, "host:port", parseOptional, same),
+			meaning: "Where the authority's questions over plain HTTP (HTTP-01) are answered and nothing else: port 80 of the hosts, or what a proxy passes its /.well-known/acme-challenge/ to; when it is not set, the authority asks at port 443 (TLS-ALPN-01)."},
+	}
+}
+
+func parseEmail(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	local, host, ok := strings.Cut(s, "@")
+	if !ok || local == "" || strings.ContainsFunc(s, notVisible) || strings.ContainsAny(s, ",?&") {
+		return "", fmt.Errorf("%s is not an e-mail address", brief(s))
+	}
+	if _, err := amtp.ParseDomain(host); err != nil {
+		return "", fmt.Errorf("%s has no domain behind the @", brief(s))
+	}
+	return s, nil
+}
+
+// parseOptional reads the address of a listener, or none.
+func parseOptional(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	return parseHostPort(s)
+}
+
+func parseDirectory(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		return "", fmt.Errorf("%s is not the https URL of a directory, such as %s", brief(s), letsEncrypt)
+	}
+	return s, nil
+}
+
+// CertificateHosts returns the names that certificates are obtained for.
+func (c Config) CertificateHosts() []string {
+	hosts := c.ACME.Hosts
+	if len(hosts) == 0 {
+		hosts = []amtp.Domain{"amtp." + c.Server.Domain}
+	}
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = string(h)
+	}
+	return names
+}
+
+// checkACME judges the settings of ACME together.
+func (l *loader) checkACME() {
+	c := l.cfg
+	if !c.ACME.Enabled {
+		return
+	}
+	switch {
+	case c.TLS.Enabled == Off:
+		l.refuse("acme.enabled", "is true, but tls.enabled is false, and so there is nobody to show a certificate to")
+	case c.TLS.CertFile != "" || c.TLS.KeyFile != "":
+		l.refuse("acme.enabled", "is true and tls.cert_file or tls.key_file is given: choose one")
+	}
+	if !c.ACME.AcceptTerms {
+		l.refuse("acme.accept_terms", "must be true: read the terms of service of the authority at "+c.ACME.Directory+", and say AMTP_ACME_ACCEPT_TERMS=true to accept them")
+	}
+	for _, host := range c.CertificateHosts() {
+		if err := certifiable(host); err != nil {
+			l.refuse("acme.hosts", err.Error())
+		}
+	}
+	if http := c.ACME.HTTPAddress; http != "" && http == c.Server.Address && !strings.HasSuffix(http, ":0") {
+		l.refuse("acme.http_address", "is that of the gateway itself; give another port")
+	}
+	if file := c.ACME.CAFile; file != "" {
+		l.checkAuthorities("acme.ca_file", file)
+	}
+}
+
+// certifiable refuses names that no authority gives a certificate for.
+func certifiable(host string) error {
+	if _, err := netip.ParseAddr(host); err == nil || net.ParseIP(host) != nil {
+		return fmt.Errorf("%s is an address; certificates are for names", brief(host))
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return errors.New("no authority certifies localhost: set server.domain or acme.hosts to the name by which others reach the gateway")
+	}
+	return nil
+}
+
+func (l *loader) checkAuthorities(path, file string) {
+	content, err := os.ReadFile(file)
+	switch {
+	case err != nil:
+		l.refuse(path, brief(file)+": "+reason(err))
+	case !x509.NewCertPool().AppendCertsFromPEM(content):
+		l.refuse(path, brief(file)+" holds no certificate in PEM form")
+	}
+}

@@ -1,0 +1,45 @@
+package queue
+
+import "time"
+
+// crew runs what it is given, each at once and beside all others. A goroutine
+// that has finished waits a while for more: its stack has grown to what an
+// attempt needs, and growing one anew for every attempt costs as much as reading
+// the message.
+type crew struct {
+	next chan func()
+	over chan struct{} // closed when nothing more comes
+}
+
+// restTime is how long one of the crew waits for more.
+const restTime = time.Second
+
+func newCrew() crew { return crew{next: make(chan func()), over: make(chan struct{})} }
+
+// end sends home who waits.
+func (c crew) end() { close(c.over) }
+
+// do runs the work beside its caller.
+func (c crew) do(work func()) {
+	select {
+	case c.next <- work:
+	default:
+		go c.work(work)
+	}
+}
+
+func (c crew) work(work func()) {
+	rest := time.NewTimer(restTime)
+	defer rest.Stop()
+	for {
+		work()
+		rest.Reset(restTime)
+		select {
+		case work = <-c.next:
+		case <-rest.C:
+			return
+		case <-c.over:
+			return
+		}
+	}
+}
