@@ -33,10 +33,11 @@ lint-openapi:
 sizes:
 	@$(GO) run ./tools/sizes
 
-# The race detector needs a C compiler, the examples python3 and node.
+# The race detector needs a C compiler, the examples python3 and node; all
+# packages share one PostgreSQL.
 test:
 	@sh tools/need
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+	CGO_ENABLED=1 $(GO) run ./tools/postgres $(GO) test -race -timeout 15m ./...
 
 demo:
 	$(GO) run ./cmd/amtp demo

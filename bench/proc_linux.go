@@ -107,3 +107,35 @@ func onDisk(dir string) error {
 	}
 	return nil
 }
+
+// familyTime returns the processor time of a process and of all that it has
+// started, also of those that have ended.
+func familyTime(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 15 {
+		return 0, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
+	}
+	sum, err := ticks(fields[11:15]) // its own, and that of children that it waited for
+	if err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, word := range strings.Fields(string(children)) {
+		child, err := strconv.Atoi(word)
+		if err != nil {
+			return 0, err
+		}
+		if t, err := processTime(child); err == nil { // it may have ended
+			sum += t
+		}
+	}
+	return sum, nil
+}

@@ -17,3 +17,4 @@ func residentSize(int) (int64, error)        { return 0, errNotLinux }
 func mayOpen(uint64) error                   { return errNotLinux }
 func syncData(*os.File) error                { return errNotLinux }
 func onDisk(string) error                    { return errNotLinux }
+func familyTime(int) (time.Duration, error)  { return 0, errNotLinux }

@@ -43,6 +43,8 @@ func works() []work {
 		{"inbox", (*bench).inbox},
 		{"restart", (*bench).restart},
 		{"abuse", (*bench).abuse},
+		{"postgres", (*bench).postgres},
+		{"postgres-queue", (*bench).postgresQueue},
 		{"size", (*bench).size},
 	}
 }

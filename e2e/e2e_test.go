@@ -122,7 +122,8 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(filepath.ListSeparator))[0], "amtp"))
 	ts.Check(err)
 	base, err := s.start(path, args, ts.Getenv("AMTP_DATA_DIR"), "HOME="+ts.Getenv("WORK"), "AMTP_ADMIN_KEY="+ts.Getenv("GATEWAY_ADMIN_KEY"),
-		"AMTP_OUTBOUND_ALLOW="+ts.Getenv("GATEWAY_OUTBOUND_ALLOW"))
+		"AMTP_OUTBOUND_ALLOW="+ts.Getenv("GATEWAY_OUTBOUND_ALLOW"),
+		"AMTP_DATABASE_URL="+ts.Getenv("GATEWAY_DATABASE_URL"), "AMTP_QUEUE_LEASE="+ts.Getenv("GATEWAY_QUEUE_LEASE"))
 	ts.Check(err)
 	ts.Setenv("URL", base)
 	ts.Setenv("AMTP_GATEWAY_URL", base)

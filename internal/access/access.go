@@ -10,6 +10,7 @@ package access
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -58,6 +59,8 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 			p.Agent, p.KeyID = agent, id
 		case d.isAdmin(key):
 			p.Admin = true
+		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
+			return gateway.Principal{}, gateway.Refusal(fault)
 		default:
 			return gateway.Principal{}, d.wrong(r, now, amtp.Errorf(amtp.CodeAuthenticationFailed,
 				"401 Unauthorized: the key is unknown, expired or revoked. Get a new one: amtp setup --name NAME"))

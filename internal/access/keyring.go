@@ -60,6 +60,14 @@ func (k *Keyring) Load(ctx context.Context) error {
 	return k.use(ctx)
 }
 
+// Refresh reads which key is in use: another gateway on the store may have changed
+// it.
+func (k *Keyring) Refresh(ctx context.Context) error {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	return k.use(ctx)
+}
+
 // Made reports whether keys were made here before.
 func (k *Keyring) Made(ctx context.Context) (bool, error) {
 	list, err := k.Store.Secrets(ctx, Signing)

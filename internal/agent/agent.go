@@ -155,8 +155,12 @@ func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.
 	address, refused := s.address(name)
 	if p.Admin {
 		if refused == nil {
-			if a, err := s.Store.AgentNamed(address); err == nil {
+			a, err := s.Store.AgentNamed(address)
+			if err == nil {
 				return a, nil
+			}
+			if !errors.Is(err, gateway.ErrNotFound) {
+				return nil, gateway.Refusal(err)
 			}
 		}
 		return nil, unknown(name)

@@ -1,15 +1,76 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
+	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
+
+// adminKeys returns the configured keys, or else the gateway's own, which is made
+// at the first start: in the data directory, or in the store that several share.
+func (a *App) adminKeys() ([]string, error) {
+	keys, err := a.cfg.AdminKeys()
+	if err != nil || len(keys) > 0 {
+		return keys, err
+	}
+	var key string
+	if shared(a.cfg) {
+		key, err = a.sharedAdminKey(context.Background())
+	} else {
+		key, err = ownAdminKey(filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile))
+	}
+	return []string{key}, err
+}
+
+// administration is the kind of the secret that is the administrator's key.
+const administration = "admin"
+
+// sharedAdminKey returns the key of all gateways on the store. Each puts a copy in
+// its data directory, where the commands of that machine find it. The first takes
+// the one that is there already.
+func (a *App) sharedAdminKey(ctx context.Context) (string, error) {
+	name := filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)
+	key, err := shareAdminKey(ctx, a.store, a.seal, func() (string, error) {
+		if a.claim == nil {
+			return gateway.NewAdminKey(), nil
+		}
+		return ownAdminKey(name)
+	})
+	if err != nil || a.claim == nil {
+		return key, err
+	}
+	return key, writePrivate(name, []byte(key+"\n"))
+}
+
+// shareAdminKey returns the key in the store, where the first is put.
+func shareAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, first func() (string, error)) (key string, err error) {
+	const name = "key"
+	err = s.ChangeSecrets(ctx, administration, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		if len(list) > 0 {
+			plain, err := seal.Open(administration, name, list[0].Sealed)
+			key = string(plain)
+			return list, err
+		}
+		var err error
+		if key, err = first(); err != nil {
+			return nil, err
+		}
+		box, err := seal.Close(administration, name, []byte(key))
+		return []gateway.Secret{{Kind: administration, Name: name, Sealed: box, Created: time.Now()}}, err
+	})
+	if err != nil {
+		return "", fmt.Errorf("the admin key of the gateways on this database: %w", err)
+	}
+	return key, nil
+}
 
 // ownAdminKey reads the administrator's key, or makes it if there is none. The
 // file is readable by its owner only.

@@ -1,7 +1,8 @@
 // Package app builds one gateway from a configuration and runs it. It is the
 // only package that knows everybody.
 //
-// New claims the data directory, opens the store and the listener; from then on
+// New claims the data directory, opens the store, which is in it or a PostgreSQL
+// that several gateways share, and the listener; from then on
 // connections queue. Run answers them until its context ends, then lets the
 // requests that are under way finish. Close releases everything. A process that
 // is killed at any moment instead leaves a directory that the next New opens.
@@ -9,6 +10,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +32,6 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/queue"
-	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
 // App is one gateway.
@@ -38,7 +39,8 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	claim    *datadir.Claim
-	store    *sqlite.Store
+	store    gateway.Store
+	process  string // of this one among those on the store
 	listener net.Listener
 	nearby   net.Listener // a second one, for this machine only, or nil
 	server   *http.Server
@@ -67,7 +69,7 @@ const drainTime = 25 * time.Second
 // New builds a gateway that is ready to run. It fails if another process uses
 // the data directory.
 func New(cfg config.Config, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
+	a := &App{cfg: cfg, log: log, process: rand.Text(), stopping: make(chan struct{})}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -75,25 +77,21 @@ func New(cfg config.Config, log *slog.Logger) (*App, error) {
 }
 
 func (a *App) open() (err error) {
-	dir := a.cfg.DataDir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	if a.claim, err = datadir.Acquire(dir); err != nil {
+	if err := a.claimDir(); err != nil {
 		return err
 	}
-	admin, err := a.adminKeys()
-	if err != nil {
-		return err
-	}
-	if a.store, err = sqlite.Open(sqlite.Options{Dir: dir, Log: a.log}); err != nil {
+	if a.store, err = openStore(a.cfg, a.log); err != nil {
 		return err
 	}
 	if err := a.readdress(); err != nil {
 		return err
 	}
-	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: time.Now, Federated: a.cfg.Federated()}
+	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated()}
 	if err := a.connect(in); err != nil {
+		return err
+	}
+	admin, err := a.adminKeys()
+	if err != nil {
 		return err
 	}
 	if err := a.certify(); err != nil {
@@ -106,22 +104,19 @@ func (a *App) open() (err error) {
 		return err
 	}
 	a.server = a.newServer(a.api(in, admin).Handler())
+	return a.record()
+}
+
+// record notes in the data directory where the gateway listens.
+func (a *App) record() error {
+	if a.claim == nil {
+		return nil
+	}
 	running := datadir.Running{URL: a.URL(), PID: os.Getpid(), Domain: string(a.cfg.Server.Domain)}
 	if a.loopback != nil && a.nearby == nil {
 		running.Certificate = a.loopback.PEM()
 	}
-	return datadir.Record(dir, running)
-}
-
-// adminKeys returns the configured keys, or else the one in the data directory,
-// which is made at the first start.
-func (a *App) adminKeys() ([]string, error) {
-	keys, err := a.cfg.AdminKeys()
-	if err != nil || len(keys) > 0 {
-		return keys, err
-	}
-	key, err := ownAdminKey(filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile))
-	return []string{key}, err
+	return datadir.Record(a.cfg.DataDir, running)
 }
 
 // api wires the services.
@@ -129,7 +124,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	domain := a.cfg.Server.Domain
 	return &httpapi.Server{
 		Intake: in,
-		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: time.Now, Stopping: a.stopping,
+		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: a.store.Now, Stopping: a.stopping,
 			Seal: a.seal, Targets: a.targets, Queue: a.queue},
 		Store: a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
@@ -145,7 +140,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		InFlight:     a.cfg.Limits.InFlightBytes,
 		TLS:          a.cfg.UseTLS(),
 		Log:          a.log,
-		Now:          time.Now,
+		Now:          a.store.Now,
 	}
 }
 
@@ -235,10 +230,15 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
-// parts are what goes on beside the answers.
+// parts are the parts of the gateway that work by themselves.
 func (a *App) parts() map[string]func(context.Context) error {
 	parts := map[string]func(context.Context) error{
-		"purge": a.newPurger().Run, "queue": a.queue.Run, "expiry": a.newExpiry().Run,
+		"purge":  a.alone("purge", a.newPurger().Run).Run,
+		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
+		"queue":  a.queue.Run,
+	}
+	if a.keys != nil {
+		parts["keys"] = (&refresher{keys: a.keys, log: a.log}).Run
 	}
 	if a.certificate != nil {
 		parts["certificate"] = a.certificate.Run

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -20,6 +20,9 @@ var (
 	ErrNoDatabase = sqlite.ErrNoDatabase
 	ErrUnsound    = sqlite.ErrUnsound
 )
+
+// DatabaseFile is the name of SQLite's database in a data directory.
+const DatabaseFile = sqlite.FileName
 
 // Backup is what a backup holds. The last one stands in the data directory.
 type Backup struct {
@@ -90,23 +93,15 @@ func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restore
 	return done, errors.Join(err, claim.Release())
 }
 
-// Resume ends the pause of a restored database in dir, in which no gateway may
-// run: a running one is asked for it. It reports whether there was a pause.
-func Resume(ctx context.Context, dir string) (was bool, err error) {
-	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("%w: %w", ErrNoDatabase, err)
-	}
-	claim, err := datadir.Acquire(dir)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, claim.Release()) }()
-	s, err := sqlite.Open(sqlite.Options{Dir: dir})
+// Resume ends the pause of a restored store, on which no gateway may run: a running
+// one is asked for it. It reports whether there was a pause.
+func Resume(ctx context.Context, cfg config.Config) (was bool, err error) {
+	s, release, err := openAlone(cfg)
 	if err != nil {
 		return false, err
 	}
 	was = !s.Paused().IsZero()
-	return was, errors.Join(s.Resume(ctx), s.Close())
+	return was, errors.Join(s.Resume(ctx), release())
 }
 
 // Schema is the number of the database's schema in this release.

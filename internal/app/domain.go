@@ -14,7 +14,6 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -61,35 +60,27 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan amtp.DomainPlan
 	if !cfg.Federated() {
 		return plan, ErrNoDomain
 	}
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return plan, fmt.Errorf("make the data directory: %w", err)
-	}
-	claim, err := datadir.Acquire(cfg.DataDir)
+	s, release, err := openFirst(cfg)
 	if err != nil {
 		return plan, err
 	}
-	defer func() { err = errors.Join(err, claim.Release()) }()
-	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir})
-	if err != nil {
-		return plan, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, release()) }()
 	plan, refused := agent.Plan(s.Agents(), cfg.Server.Domain)
 	if refused != nil {
 		return plan, refused
 	}
 	ring := &access.Keyring{Store: s, Domain: cfg.Server.Domain, Now: time.Now}
-	if err := loadKeys(cfg.DataDir, ring); err != nil {
+	if err := loadKeys(cfg, ring); err != nil {
 		return plan, err
 	}
 	plan.Keys, err = ring.Keys(ctx)
 	return plan, err
 }
 
-// SigningKeys returns the signing keys in the data directory of a gateway, which
-// may be running, as far as there are any.
+// SigningKeys returns the signing keys in the store of a gateway, which may be
+// running, as far as there are any.
 func SigningKeys(ctx context.Context, cfg config.Config) ([]amtp.SigningKey, error) {
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); !shared(cfg) && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // nothing was started here yet
 	}
 	return signingKeys(ctx, cfg)

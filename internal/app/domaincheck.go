@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -48,12 +50,26 @@ func ownDomain(ctx context.Context, cfg config.Config) *domaincheck.Own {
 	return own
 }
 
-// signingKeys reads the signing keys in the data directory, without the right to
-// change it; a gateway may be running there.
-func signingKeys(ctx context.Context, cfg config.Config) ([]amtp.SigningKey, error) {
-	list, err := sqlite.ReadSecrets(ctx, cfg.DataDir, access.Signing)
+// signingKeys reads the signing keys of a gateway, which may be running: in its
+// data directory without the right to change it.
+func signingKeys(ctx context.Context, cfg config.Config) (keys []amtp.SigningKey, err error) {
+	var list []gateway.Secret
+	if shared(cfg) {
+		list, err = sharedSecrets(ctx, cfg, access.Signing)
+	} else {
+		list, err = sqlite.ReadSecrets(ctx, cfg.DataDir, access.Signing)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return access.ReadKeys(list, cfg.Server.Domain)
+}
+
+func sharedSecrets(ctx context.Context, cfg config.Config, kind string) (list []gateway.Secret, err error) {
+	s, release, err := openAlone(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return s.Secrets(ctx, kind)
 }

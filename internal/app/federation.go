@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/courier"
-	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -56,7 +54,7 @@ func address(from string) netip.Addr {
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
-	a.queue = queue.New(a.store, couriers, time.Now, a.log)
+	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	if err := a.federate(couriers); err != nil {
 		return err
 	}
@@ -77,20 +75,25 @@ func (a *App) federate(couriers courier.Router) error {
 	}
 	a.domains = domains.New(out.domains, out.client, time.Now)
 	if !a.cfg.Federated() {
-		a.seal, err = openSeal(filepath.Join(a.cfg.DataDir, datadir.SealKeyFile))
-		return err
+		if a.seal, err = openSeal(a.cfg); err != nil {
+			return err
+		}
+		return a.checkSeal()
 	}
 	known := records{out}
 	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: time.Now}
-	if err := loadKeys(a.cfg.DataDir, a.keys); err != nil {
+	if err := loadKeys(a.cfg, a.keys); err != nil {
 		return err
 	}
 	a.seal = a.keys.Seal
+	if err := a.checkSeal(); err != nil {
+		return err
+	}
 	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
 	return nil
 }
 
 func (a *App) newExpiry() *queue.Expiry {
-	return &queue.Expiry{Store: a.store, Now: time.Now, Log: a.log}
+	return &queue.Expiry{Store: a.store, Now: a.store.Now, Log: a.log}
 }

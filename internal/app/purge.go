@@ -30,7 +30,7 @@ type purger struct {
 func (a *App) newPurger() *purger {
 	r := a.cfg.Retention
 	return &purger{
-		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every, now: time.Now, log: a.log,
+		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every, now: a.store.Now, log: a.log,
 	}
 }
 

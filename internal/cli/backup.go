@@ -37,7 +37,11 @@ func (p *program) backupCommand() *cobra.Command {
   amtp backup --data-dir /var/lib/amtp --force /mnt/usb/amtp.db`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := p.dataDir(dir)
+			named := dir
+			dir, err := p.dataDir(named)
+			if err == nil {
+				err = p.refuseElsewhere(named, dir, insteadOfBackup)
+			}
 			if err != nil {
 				return err
 			}

@@ -25,6 +25,9 @@ func (p *program) checkCommand() *cobra.Command {
 				named = args[0]
 			}
 			dir, err := p.dataDir(named)
+			if err == nil {
+				err = p.refuseElsewhere(named, dir, insteadOfCheck)
+			}
 			if err != nil {
 				return err
 			}

@@ -165,7 +165,7 @@ func (p *program) rootCommand() *cobra.Command {
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
+		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	p.completions(root)

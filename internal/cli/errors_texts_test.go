@@ -43,7 +43,7 @@ type sources struct {
 }
 
 // notTheProgram are directories whose errors no user meets.
-var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/crashtest", "internal/testnet", "internal/store/storetest", "internal/store/faultfs", "internal/openapi/replay"}
+var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/crashtest", "internal/testnet", "internal/store/storetest", "internal/store/faultfs", "internal/store/postgres/pgtest", "internal/openapi/replay"}
 
 const moduleRoot = "../.."
 

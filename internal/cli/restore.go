@@ -56,6 +56,9 @@ func (p *program) restoreCommand() *cobra.Command {
 			case r.confirm && len(args) == 0:
 				return p.confirmRestore(ctx, dir, r.gateway)
 			case !r.confirm && len(args) == 1:
+				if err := p.refuseElsewhere(r.dir, dir, insteadOfRestore); err != nil {
+					return err
+				}
 				return p.restore(ctx, dir, args[0], r.force)
 			}
 			return usageErrorf("Give the backup's FILE, or --confirm. Usage: %s", cmd.UseLine())
@@ -105,7 +108,7 @@ func (p *program) confirmRestore(ctx context.Context, dir, base string) error {
 	var was bool
 	var err error
 	if base == "" && !claimed {
-		was, err = app.Resume(ctx, dir)
+		was, err = app.Resume(ctx, p.storeOf(dir))
 	} else {
 		was, err = p.confirmRunning(ctx, dir, base)
 	}

@@ -28,6 +28,8 @@ serves the domain localhost and keeps everything in the user's data directory.
 The first start makes an admin key there, readable by its owner only.
 
 What a gateway answered with 202 is on disk: it may be killed at any moment.
+With --database-url (better: AMTP_DATABASE_URL) everything is in a PostgreSQL, and
+any number of gateways on it are one; docs/operations-postgres.md has more.
 SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
 looks every ten seconds.
 
@@ -86,7 +88,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	if cfg.UseTLS() {
 		defer reloads(ctx, a)()
 	}
-	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", cfg.DataDir, "pid", os.Getpid())
+	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", place(cfg), "pid", os.Getpid())
 	err = a.Run(ctx)
 	stop() // a second signal now ends the process at once
 	if err = errors.Join(err, a.Close()); err != nil {
@@ -132,7 +134,7 @@ const memoryLimit = 384 << 20
 
 // banner tells a person where the gateway is and what to type next.
 func (p *program) banner(a *app.App, cfg config.Config) {
-	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), cfg.DataDir)
+	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), place(cfg))
 	if cfg.Development() {
 		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
 	}
@@ -143,6 +145,14 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 		fmt.Fprint(p.stderr, "  Paused:   restored from a backup; no message is accepted until: amtp restore --confirm\n")
 	}
 	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", p.firstSetup(a.URL(), cfg))
+}
+
+// place is where the gateway's data is.
+func place(cfg config.Config) string {
+	if url := cfg.Database.URL; url != "" {
+		return url.String()
+	}
+	return cfg.DataDir
 }
 
 // firstSetup is the command that makes the first agent of the gateway, for a

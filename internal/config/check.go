@@ -13,7 +13,7 @@ const minAdminKey = 16
 
 // check judges what no single setting can tell. Every field is valid by itself.
 func (l *loader) check() {
-	if l.cfg.DataDir == "" {
+	if l.cfg.DataDir == "" && (l.cfg.Database.URL == "" || l.cfg.SealKey == "") {
 		l.refuse("data_dir", "is empty and there is no user's data directory: set AMTP_DATA_DIR")
 	}
 	if l.cfg.Limits.InFlightBytes < l.cfg.Message.MaxSize {

@@ -27,6 +27,8 @@ const FileName = "amtp.yaml"
 // said in settings.go.
 type Config struct {
 	DataDir    string
+	SealKey    string // the file with the seal key, "" for the one in the data directory
+	Database   Database
 	Server     Server
 	TLS        TLS
 	ACME       ACME
@@ -36,6 +38,7 @@ type Config struct {
 	Logging    Logging
 	Limits     Limits
 	Retention  Retention
+	Queue      Queue
 	DNS        DNS
 	Outbound   Outbound
 	Peers      Table

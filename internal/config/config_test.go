@@ -122,7 +122,8 @@ func TestDefaults(t *testing.T) {
 		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
 			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: time.Second, Every: time.Hour},
-		DNS: DNS{Timeout: 5 * time.Second, CacheTTL: 24 * time.Hour},
+		Queue: Queue{Lease: 2 * time.Minute},
+		DNS:   DNS{Timeout: 5 * time.Second, CacheTTL: 24 * time.Hour},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("Load without sources:\n got %+v\nwant %+v", cfg, want)
@@ -173,6 +174,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"dns.mock_mode": "true", "dns.mock_records": `{"b.example":"v=amtp1;gateway=https://gw.b.example"}`, "dns.allow_http": "true",
 		"outbound.allow": "10.0.0.0/8,[fd00::/8]:8443,gw.lan", "outbound.ca_file": "{dir}/cert.pem",
 		"peers":         `{"c.lan":"v=amtp1;gateway=https://10.0.0.5:8443"}`,
+		"seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "queue.lease": "3s",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 	}
 	together := map[string][]string{"tls.cert_file": {"tls.key_file"}, "tls.key_file": {"tls.cert_file"}, "acme.enabled": {"acme.accept_terms", "acme.hosts"}}

@@ -26,7 +26,6 @@ type variable struct {
 
 // Notes that several variables share.
 const (
-	noDriver  = "everything is kept in SQLite in the data directory"
 	noMetrics = "there are no metrics to fetch"
 	noSchemas = "payloads are not checked against schemas"
 	forClient = "the commands that use a gateway read it"
@@ -39,12 +38,11 @@ func variables() []variable {
 		{name: "AMTP_AGENT_NAME", note: forClient, judge: nothing},
 		{name: "AMTP_API_KEY", note: forClient, judge: nothing},
 		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
-		{name: "AMTP_DATABASE_URL", note: "it is not available in this release: unset it, and the data is kept in SQLite in the data directory", judge: refuse},
-		{name: "AMTP_STORAGE_TYPE", note: "unset and memory mean SQLite in the data directory, database is not available in this release", judge: judgeStorage},
-		{name: "AMTP_STORAGE_DATABASE_DRIVER", note: noDriver},
-		{name: "AMTP_STORAGE_DATABASE_CONNECTION_STRING", note: noDriver},
-		{name: "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS", note: noDriver},
-		{name: "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME", note: noDriver},
+		{name: storageType, note: "memory means SQLite in the data directory, database the PostgreSQL of AMTP_STORAGE_DATABASE_CONNECTION_STRING", judge: judgeStorage},
+		{name: storageDriver, note: "postgres, or nothing", judge: judgeDriver},
+		{name: storageConnection, note: "with AMTP_STORAGE_TYPE=database another way to give database.url, weaker than AMTP_DATABASE_URL", judge: judgeStored},
+		{name: storageConnections, note: "how many connections one gateway may hold open; as pool_max_conns in database.url", judge: judgeStored},
+		{name: storageIdle, note: "after how long a connection that is not used is closed; as pool_max_conn_idle_time in database.url", judge: judgeStored},
 		{name: "AMTP_IDEMPOTENCY_TTL", note: "a repeated message is recognised for nine days or more; less is raised to that", judge: judgeIdempotency},
 		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off", judge: judgeValidation},
 		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt", judge: notNeeded},
@@ -94,21 +92,6 @@ func notYet(l *loader, v variable, _ string) {
 
 func notNeeded(l *loader, v variable, _ string) {
 	l.warn(environment, v.name+" is not used: "+v.note)
-}
-
-func refuse(l *loader, v variable, _ string) {
-	l.problem(environment, v.name+" is set, but "+v.note)
-}
-
-func judgeStorage(l *loader, v variable, text string) {
-	switch strings.ToLower(text) {
-	case "memory":
-		l.warn(environment, v.name+" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
-	case "database":
-		l.problem(environment, v.name+" is database, which is not available in this release: unset it, and the data is kept in SQLite in the data directory")
-	default:
-		l.problem(environment, fmt.Sprintf("%s: %s is neither memory nor database", v.name, brief(text)))
-	}
 }
 
 func judgeIdempotency(l *loader, v variable, text string) {

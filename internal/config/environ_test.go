@@ -19,6 +19,10 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 		{"metrics", env("AMTP_METRICS_ENABLED=true"), []string{"environment: AMTP_METRICS_ENABLED" + notYet}},
 		{"schemas", env("AMTP_SCHEMA_REGISTRY_PATH=/s"), []string{"environment: AMTP_SCHEMA_REGISTRY_PATH" + notYet}},
 		{"memory", env("AMTP_STORAGE_TYPE=memory"), []string{"environment: AMTP_STORAGE_TYPE is memory: messages are kept in SQLite"}},
+		{"memory beside a database", env("AMTP_STORAGE_TYPE=memory", "AMTP_DATABASE_URL=postgres://h/d"), []string{"environment: AMTP_STORAGE_TYPE is memory, and is not used"}},
+		{"a connection string beside another", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h", "AMTP_DATABASE_URL=postgres://h/d"), []string{"environment: AMTP_STORAGE_DATABASE_CONNECTION_STRING is not used"}},
+		{"a connection string for nothing", env("AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h"), []string{"environment: AMTP_STORAGE_DATABASE_CONNECTION_STRING is not used"}},
+		{"a database", env("AMTP_STORAGE_TYPE=Database", "AMTP_STORAGE_DATABASE_DRIVER=postgres", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h user=u"), nil},
 		{"short window", env("AMTP_IDEMPOTENCY_TTL=168h"), []string{"environment: AMTP_IDEMPOTENCY_TTL is raised from 168h to nine days"}},
 		{"the window", env("AMTP_IDEMPOTENCY_TTL=216h"), nil},
 		{"long window", env("AMTP_IDEMPOTENCY_TTL=217h"), []string{"environment: AMTP_IDEMPOTENCY_TTL" + notYet}},
@@ -35,9 +39,15 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 
 func TestRefusedVariables(t *testing.T) {
 	for _, tc := range []problem{
-		{"database", env("AMTP_STORAGE_TYPE=database"), "environment", "AMTP_STORAGE_TYPE is database, which is not available in this release"},
+		{"a database of which nothing is said", env("AMTP_STORAGE_TYPE=database"), "environment", "AMTP_STORAGE_TYPE is database, and AMTP_STORAGE_DATABASE_CONNECTION_STRING does not say which"},
+		{"a database of another kind", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_DRIVER=mysql", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h"), "environment", "AMTP_STORAGE_DATABASE_DRIVER is not postgres"},
+		{"a connection string that is none", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=mysql://u:p@h"), "environment", "AMTP_STORAGE_DATABASE_CONNECTION_STRING is not the address of a PostgreSQL"},
+		{"a pool of no size", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h", "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=many"), "environment", `AMTP_STORAGE_DATABASE_MAX_CONNECTIONS: "many" is not a number`},
+		{"a lease that is too short", env("AMTP_QUEUE_LEASE=500ms"), "AMTP_QUEUE_LEASE", `"500ms" is shorter than 1s`},
+		{"a lease that is too long", env("AMTP_QUEUE_LEASE=2h"), "AMTP_QUEUE_LEASE", `"2h" is longer than 1h`},
 		{"other storage", env("AMTP_STORAGE_TYPE=redis"), "environment", `AMTP_STORAGE_TYPE: "redis" is neither memory nor database`},
-		{"database URL", env("AMTP_DATABASE_URL=postgres://u:p@h/d"), "environment", "AMTP_DATABASE_URL is set, but it is not available in this release"},
+		{"database URL", env("AMTP_DATABASE_URL=mysql://u:p@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},
+		{"database URL that config show printed", env("AMTP_DATABASE_URL=postgres://u:(set)@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},
 		{"window that is no duration", env("AMTP_IDEMPOTENCY_TTL=week"), "environment", `AMTP_IDEMPOTENCY_TTL: "week" is not a duration`},
 		{"validation that is no boolean", env("AMTP_MESSAGE_VALIDATION_ENABLED=off"), "environment", `"off" is neither true nor false`},
 	} {

@@ -64,6 +64,7 @@ func (l *loader) fromDefaults() {
 }
 
 func (l *loader) fromEnviron() {
+	l.fromStorage()
 	for _, s := range l.settings {
 		if text, ok := l.env[s.env]; ok {
 			l.set(s, s.env, text)

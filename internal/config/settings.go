@@ -21,9 +21,11 @@ type setting struct {
 func (c *Config) settings() []setting {
 	return slices.Concat(
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
-			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory."}},
-		c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
-		c.Auth.settings(), c.Federation.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(),
+			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory; with database.url what belongs to this one process."},
+			{path: "seal_key_file", env: "AMTP_SEAL_KEY_FILE", value: path(&c.SealKey),
+				meaning: "File with the 32 bytes, as they are or in base64, that open the secrets in the database, in place of seal.key in the data directory; the same for all gateways on one database."}},
+		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
+		c.Auth.settings(), c.Federation.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
 		c.DNS.settings(), c.Outbound.settings(),
 		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
 			meaning: "What other domains would publish in DNS, for those that do not; these entries win over DNS, and their gateways may be called wherever they are."}},

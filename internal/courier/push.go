@@ -58,8 +58,10 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if len(p.Recipients) == 0 {
 		return gateway.Carriage{}
 	}
-	a := c.agent(&p)
+	a, err := c.agent(&p)
 	switch {
+	case err != nil:
+		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the gateway cannot look up the agent now"})
 	case a == nil:
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeAgentUnknown, Reason: "the agent was removed from this gateway"})
 	case a.DeliveryMode != "push":
@@ -67,7 +69,7 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	}
 	carriage := c.push(ctx, &p, a)
 	if len(carriage.Outcomes) > 0 && carriage.Outcomes[0].Event == gateway.Postpone {
-		if now := c.agent(&p); now != nil && now.DeliveryMode != "push" { // changed meanwhile
+		if now, err := c.agent(&p); err == nil && now != nil && now.DeliveryMode != "push" { // changed meanwhile
 			return inbox(&p)
 		}
 	}
@@ -75,13 +77,18 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 }
 
 // agent returns the recipient as it is now, nil when it is gone.
-func (c *Push) agent(p *gateway.Parcel) *gateway.Agent {
+func (c *Push) agent(p *gateway.Parcel) (*gateway.Agent, error) {
 	to := &p.Recipients[0]
 	a, err := c.Store.AgentNamed(to.Recipient)
-	if err != nil || a.ID != to.Agent {
-		return nil // or another has its name
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case a.ID != to.Agent:
+		return nil, nil // another has its name
 	}
-	return a
+	return a, nil
 }
 
 // inbox is the carriage of what its recipient gets from its inbox after all.

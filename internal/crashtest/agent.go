@@ -14,17 +14,28 @@ import (
 type Agent struct {
 	Address amtp.Address
 	key     string
-	gateway *Gateway
+	gateway Place
 	http    *http.Client
 	ledger  *Ledger
 }
+
+// Place is where a gateway is reached: the real program through all its lives, or
+// what stands before several of them.
+type Place interface {
+	URL(ctx context.Context) (string, error)
+	AdminKey(ctx context.Context) (string, error)
+}
+
+// longest is how long anything may fail before it succeeds, for a client that
+// tries again.
+const longest = 30 * time.Second
 
 // patience is how long one request may take; a gateway that holds one longer
 // is as good as dead to the client.
 const patience = 10 * time.Second
 
 // Register makes an agent of the running gateway.
-func Register(ctx context.Context, g *Gateway, l *Ledger, name string) (*Agent, error) {
+func Register(ctx context.Context, g Place, l *Ledger, name string) (*Agent, error) {
 	admin, err := g.AdminKey(ctx)
 	if err != nil {
 		return nil, err
@@ -63,9 +74,13 @@ func (a *Agent) once(ctx context.Context, call func(context.Context, *amtp.Clien
 func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Client) error) error {
 	again := time.NewTicker(poll)
 	defer again.Stop()
+	began := time.Now()
 	for {
 		err := a.once(ctx, call)
 		if err == nil || isRefusal(err) {
+			if took := time.Since(began); took > longest {
+				a.ledger.Fault("%s had to try for %v, %v is the most", a.Address, took, longest)
+			}
 			return err
 		}
 		select {
@@ -86,4 +101,10 @@ func isRefusal(err error) bool {
 func isLost(err error) bool {
 	var e *amtp.Error
 	return err != nil && !errors.As(err, &e)
+}
+
+// Client returns a client that speaks for the agent.
+func (a *Agent) Client(ctx context.Context) (*amtp.Client, error) {
+	url, err := a.gateway.URL(ctx)
+	return &amtp.Client{URL: url, Key: a.key, HTTP: a.http}, err
 }

@@ -65,6 +65,7 @@ type pair struct {
 // side is one domain.
 type side struct {
 	gateway  *Gateway
+	place    Place // where its people find it, gateway if it is nil
 	domain   string
 	readers  []*Reader // of the inbox that is emptied
 	follower *Follower // of the inbox that only grows
@@ -87,6 +88,13 @@ func newPair(ctx context.Context, t *testing.T, seed uint64) *pair {
 		p.sides[i] = &side{gateway: NewGateway(binary, home), domain: domain}
 	}
 	p.introduce(ctx, t)
+	p.people(ctx, t, seed)
+	return p
+}
+
+// people registers who writes and reads.
+func (p *pair) people(ctx context.Context, t *testing.T, seed uint64) {
+	t.Helper()
 	streams := uint64(0)
 	chance := func() *rand.Rand { streams++; return rand.New(rand.NewPCG(seed, streams)) }
 	var inboxes []amtp.Address
@@ -106,7 +114,6 @@ func newPair(ctx context.Context, t *testing.T, seed uint64) *pair {
 			})
 		}
 	}
-	return p
 }
 
 // introduce starts both gateways and tells each what the other publishes: where
@@ -144,14 +151,21 @@ func (p *pair) introduce(ctx context.Context, t *testing.T) {
 	}
 }
 
+func (s *side) at() Place {
+	if s.place != nil {
+		return s.place
+	}
+	return s.gateway
+}
+
 // operator is a client with the admin key of a side's gateway.
 func (s *side) operator(ctx context.Context, t *testing.T) *amtp.Client {
 	t.Helper()
-	key, err := s.gateway.AdminKey(ctx)
+	key, err := s.at().AdminKey(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := s.gateway.URL(ctx)
+	url, err := s.at().URL(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +174,7 @@ func (s *side) operator(ctx context.Context, t *testing.T) *amtp.Client {
 
 func (p *pair) register(ctx context.Context, t *testing.T, s *side, name string) *Agent {
 	t.Helper()
-	a, err := Register(ctx, s.gateway, p.ledger, name)
+	a, err := Register(ctx, s.at(), p.ledger, name)
 	if err != nil {
 		t.Fatalf("registering %s at %s: %v", name, s.domain, err)
 	}

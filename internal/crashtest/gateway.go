@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -128,13 +129,39 @@ func (g *Gateway) publish(url string) {
 	}
 }
 
-// Kill ends the present life with SIGKILL and waits until it is gone.
-func (g *Gateway) Kill() error {
+// leave says that nobody listens any more.
+func (g *Gateway) leave() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.url != "" {
 		g.url, g.up = "", make(chan struct{})
 	}
-	g.mu.Unlock()
+}
+
+// Terminate ends the present life as an operator does, and waits until it is gone.
+func (g *Gateway) Terminate() error {
+	g.leave()
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("the gateway was gone before it was asked to end: %w", err)
+	}
+	if err := g.cmd.Wait(); err != nil {
+		return fmt.Errorf("the gateway was asked to end: %w", err)
+	}
+	return nil
+}
+
+// Signal sends the present life a signal.
+func (g *Gateway) Signal(s os.Signal) error { return g.cmd.Process.Signal(s) }
+
+// Log returns what all lives have printed.
+func (g *Gateway) Log() string {
+	b, _ := os.ReadFile(g.log)
+	return string(b)
+}
+
+// Kill ends the present life with SIGKILL and waits until it is gone.
+func (g *Gateway) Kill() error {
+	g.leave()
 	if err := g.cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("the gateway was gone before it was killed: %w", err)
 	}

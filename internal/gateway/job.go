@@ -95,11 +95,26 @@ type Parcel struct {
 type Claiming struct {
 	Destination Destination
 	Limit       int
+	Most        int // that may be leased at once, by all who claim; 0 is no bound
+}
+
+// heldBack is how long a claim waits for what others have leased.
+const heldBack = time.Second
+
+// Next returns when it is worth to claim again, after a claim at now that leased
+// so many and left a rest that is due then. What was due and was not leased
+// although the limit left room waits for what others have leased.
+func (c Claiming) Next(leased int, due, now time.Time) time.Time {
+	if c.Most > 0 && leased < c.Limit && !due.IsZero() && !due.After(now) {
+		return now.Add(heldBack)
+	}
+	return due
 }
 
 // Claimed are the jobs of one destination that were leased, the earliest due
-// first. Next is when the next of the rest is due, zero when there is none; what
-// is leased is not of the rest.
+// first. Next is when the next of the rest is due, zero when there is none, and
+// not at once where Claiming.Most holds it back; what is leased is not of the
+// rest.
 type Claimed struct {
 	Destination Destination
 	Jobs        []Job
@@ -199,8 +214,9 @@ type Jobs interface {
 	// says that it is due again.
 	Waiting(ctx context.Context, after Destination, limit int) ([]Waiting, error)
 
-	// Claim leases for each destination up to Limit jobs that are due at now,
-	// the earliest due first and among those the oldest, until lease. Fence and
+	// Claim leases for each destination up to Limit jobs that are due at now, and
+	// so many that no more than Most of the destination are leased at now, the
+	// earliest due first and among those the oldest, until lease. Fence and
 	// Attempts of each were counted up, State is Delivering and LastTry now,
 	// all of it durable before Claim returns. A job is not due again before its
 	// lease ends, nor before the retry that Backoff gives for the attempt. A

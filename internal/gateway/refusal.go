@@ -23,7 +23,7 @@ func Refusal(err error) *amtp.Error {
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")
 		e.RetryAfter = time.Second
-		if !errors.Is(err, ErrFull) {
+		if !errors.Is(err, ErrFull) && !errors.Is(err, ErrAway) {
 			e.Cause = err
 		}
 		return e

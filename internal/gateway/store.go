@@ -22,8 +22,12 @@ var (
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
-// ErrFull is an ErrBusy that a store tells its log once, and not for every call.
-var ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
+// What a store tells its log once, and not for every call. After ErrAway nobody
+// knows whether a write that was under way is stored; to repeat it is safe.
+var (
+	ErrFull = fmt.Errorf("%w: the disk is full", ErrBusy)
+	ErrAway = fmt.Errorf("%w: the database is away", ErrBusy)
+)
 
 // Store keeps everything that must survive. Each method is one transaction:
 // whole or not at all, and on stable storage before it returns. All methods
@@ -50,7 +54,8 @@ type Store interface {
 	// under which the sender finds the message. A stored message is never
 	// overwritten.
 	//
-	// A recipient that was deleted meanwhile is left out. When none is left, or
+	// A recipient that was deleted meanwhile is left out; a sender that was
+	// deleted sends nothing more, and nobody is left. When none is left, or
 	// none was given, an earlier message is still recognised; otherwise it is
 	// ErrNotFound. A delivery to a local pull agent is Delivered at once and rings
 	// its bell after the commit. Any other is Queued with the message's job for
@@ -111,10 +116,12 @@ type Store interface {
 	Readdress(ctx context.Context, from, to amtp.Domain) (Readdressed, error)
 
 	// AgentNamed returns the living agent with the address, in any case of
-	// letters. It does no I/O.
+	// letters. It does no I/O for one that it finds, as far as this process
+	// knows: that another removed it is known within a second, and Accept
+	// refuses it at once. ErrNotFound is certain.
 	AgentNamed(amtp.Address) (*Agent, error)
 
-	// Agents returns all living agents ordered by address. It does no I/O.
+	// Agents returns all living agents ordered by address.
 	Agents() []*Agent
 
 	// AddKey stores one more key of an agent and, when alone is set, ends all
@@ -128,7 +135,9 @@ type Store interface {
 	RemoveKey(ctx context.Context, agent AgentID, keyID string) error
 
 	// KeyOwner returns the agent whose key has the hash. The agent and the key
-	// count as active now. It does no I/O. ErrNotFound when there is none.
+	// count as active now. It does no I/O for one that it finds; a key that
+	// another process ended is found no more within a second. ErrNotFound when
+	// there is none, any other error when nobody can say.
 	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
 
 	// Purge takes away what has outlived its retention, of the next limit
@@ -158,8 +167,13 @@ type Store interface {
 	Resume(ctx context.Context) error
 
 	// Paused returns since when the store is paused, the zero time when it is
-	// not. It does no I/O.
+	// not, as far as this process knows. It does no I/O.
 	Paused() time.Time
+
+	// Now returns the time by which leases and schedules go. All processes on one
+	// store have one clock, whatever their machines show; the times given to the
+	// other methods are taken from it. It does no I/O.
+	Now() time.Time
 
 	// Probe writes a row and reads it back.
 	Probe(ctx context.Context, now time.Time) error

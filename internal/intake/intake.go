@@ -56,6 +56,9 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	}
 	now := in.Now()
 	list := in.resolve(p, m.Recipients, now)
+	if err := list.fault(); err != nil {
+		return nil, gateway.Refusal(err)
+	}
 	if list.leaves() {
 		if refused := m.Signable(); refused != nil {
 			return nil, refused
@@ -116,6 +119,9 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *am
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
 	agent, err := in.Store.AgentNamed(in.home(claimed))
+	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+		return writer{}, gateway.Refusal(err)
+	}
 	if err != nil || gateway.IsReserved(claimed.Local()) {
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
 	}

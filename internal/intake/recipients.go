@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -13,6 +14,7 @@ type recipients []recipient
 type recipient struct {
 	status amtp.RecipientStatus
 	to     gateway.Recipient // zero when it was refused
+	fault  error             // why nobody can say now who is meant
 }
 
 // resolve finds who is meant by each address. Two addresses of one agent are
@@ -40,6 +42,7 @@ func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now tim
 func (in *Intake) local(r *recipient, a amtp.Address) {
 	agent, err := in.Store.AgentNamed(in.home(a))
 	if err != nil {
+		r.found(err)
 		r.refuse(amtp.CodeAgentUnknown, "there is no agent "+a.String()+" at this gateway")
 		return
 	}
@@ -55,7 +58,26 @@ func (in *Intake) own(r *recipient, agent gateway.AgentID, a amtp.Address) {
 			return
 		}
 	}
+	_, err := in.Store.AgentNamed(in.home(a))
+	r.found(err)
 	r.refuse(amtp.CodeAgentUnknown, "the agent "+a.String()+" is gone")
+}
+
+// found notes a look-up that failed: it says nothing about who exists.
+func (r *recipient) found(err error) {
+	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+		r.fault = err
+	}
+}
+
+// fault returns why nobody can say now who is meant by some address.
+func (l recipients) fault() error {
+	for i := range l {
+		if l[i].fault != nil {
+			return l[i].fault
+		}
+	}
+	return nil
 }
 
 // remote decides whether the principal may write to another domain. Only those
@@ -120,11 +142,15 @@ func (l recipients) chosen() []gateway.Recipient {
 	return list
 }
 
-// vanished notes that agents were deleted between the look-up and the commit.
+// vanished notes that agents were deleted between the look-up and the commit: the
+// sender, where there is a recipient that cannot have been.
 func (l recipients) vanished() {
 	for i := range l {
-		if l[i].to.Agent != 0 {
+		switch {
+		case l[i].to.Agent != 0:
 			l[i].refuse(amtp.CodeAgentUnknown, "there is no agent "+l[i].status.Address.String()+" at this gateway")
+		case l[i].to != (gateway.Recipient{}):
+			l[i].refuse(amtp.CodeAccessDenied, "the sender was removed from this gateway")
 		}
 	}
 }

@@ -31,7 +31,7 @@ const copies = 3
 // no more than the share.
 func (q *Queue) attempt(ctx context.Context, job gateway.Job, share *semaphore.Weighted) finished {
 	f := finished{destination: job.Destination, began: q.now()}
-	limited, cancel := context.WithTimeout(ctx, attemptTime)
+	limited, cancel := context.WithTimeout(ctx, q.attemptTime())
 	defer cancel()
 	size := min(copies*int64(job.Size)+1, maxShare)
 	if share.Acquire(limited, size) != nil {
@@ -62,7 +62,7 @@ func (q *Queue) attempt(ctx context.Context, job gateway.Job, share *semaphore.W
 
 // lapse leaves a job to the end of its lease.
 func (q *Queue) lapse(f finished, job gateway.Job) finished {
-	f.due = q.now().Add(leaseTime)
+	f.due = q.now().Add(q.lease)
 	return f
 }
 

@@ -96,7 +96,7 @@ func (ls *lanes) wanted(now time.Time, room int) []gateway.Claiming {
 		heap.Pop(&ls.order)
 		n := min(l.room(), room)
 		room -= n
-		list = append(list, gateway.Claiming{Destination: l.destination, Limit: n})
+		list = append(list, gateway.Claiming{Destination: l.destination, Limit: n, Most: l.window})
 	}
 	return list
 }

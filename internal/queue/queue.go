@@ -36,6 +36,7 @@ type Queue struct {
 	courier gateway.Courier
 	now     func() time.Time
 	log     *slog.Logger
+	lease   time.Duration
 
 	lanes   lanes
 	scanned gateway.Destination // up to which the store was asked, "" for all of it
@@ -48,24 +49,32 @@ type Queue struct {
 	flying  sync.WaitGroup
 }
 
-// Bounds of what is leased at once, and for how long. A lease is longer than any
-// attempt: nobody else may begin while an answer can still come.
+// Options says how a queue works. All are needed.
+type Options struct {
+	Now   func() time.Time
+	Log   *slog.Logger
+	Lease time.Duration // for how long a job is leased, see attemptTime
+}
+
+// Bounds of what is leased at once.
 const (
-	maxLeased   = 512
-	maxMemory   = 128 << 20 // bytes of messages in memory, all copies of them
-	maxShare    = 32 << 20  // of these, for one destination: all copies of the largest message
-	leaseTime   = 2 * time.Minute
-	attemptTime = 90 * time.Second
+	maxLeased = 512
+	maxMemory = 128 << 20 // bytes of messages in memory, all copies of them
+	maxShare  = 32 << 20  // of these, for one destination: all copies of the largest message
 	// pollTime is how often the store is asked for what no bell told of.
 	pollTime = 10 * time.Second
 	// graceTime is how long attempts may take once the queue is asked to stop.
 	graceTime = 10 * time.Second
 )
 
+// attemptTime is how long an attempt may take. A lease is longer than any attempt:
+// nobody else may begin while an answer can still come.
+func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
+
 // New returns a queue that Run starts.
-func New(store Store, courier gateway.Courier, now func() time.Time, log *slog.Logger) *Queue {
+func New(store Store, courier gateway.Courier, o Options) *Queue {
 	return &Queue{
-		store: store, courier: courier, now: now, log: log,
+		store: store, courier: courier, now: o.Now, log: o.Log, lease: o.Lease,
 		lanes: newLanes(), memory: semaphore.NewWeighted(maxMemory),
 		done: make(chan finished, maxLeased), probes: make(chan gateway.Destination, 16),
 		asked: make(chan chan<- []Lane), crew: newCrew(),
@@ -173,7 +182,7 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 		if len(wanted) == 0 {
 			return q.lanes.sleep(now)
 		}
-		claimed, err := q.store.Claim(hard, wanted, now, now.Add(leaseTime))
+		claimed, err := q.store.Claim(hard, wanted, now, now.Add(q.lease))
 		if err != nil {
 			q.complain(ctx, "nothing can be claimed from the queue", err)
 			q.lanes.refused(wanted, now.Add(retryStore))

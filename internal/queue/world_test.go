@@ -144,7 +144,7 @@ func (w *world) run(store queue.Store) (stop func()) {
 	if store == nil {
 		store = w.store
 	}
-	return w.loop(queue.New(store, w, time.Now, slog.New(slog.NewTextHandler(&w.log, nil))))
+	return w.loop(queue.New(store, w, queue.Options{Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute}))
 }
 
 // expire starts what gives up old jobs.

@@ -20,7 +20,8 @@ const (
 	maxWaitingBytes = 128 << 20
 )
 
-// Batcher collects the writes of many goroutines and hands them to one. There
+// Batcher collects the writes of many goroutines and hands them to one, or to a
+// few. There
 // is no timer: whatever waits when a batch has ended is the next batch, and a
 // lone write goes at once.
 type Batcher[W any] struct {
@@ -44,7 +45,7 @@ type Item[W any] struct {
 }
 
 // NewBatcher returns a batcher whose Run calls commit with one batch after
-// another, from one goroutine.
+// another. Several that run at once have batches of their own.
 func NewBatcher[W any](commit func([]*Item[W])) *Batcher[W] {
 	b := &Batcher[W]{commit: commit, wake: make(chan struct{}, 1)}
 	b.items.New = func() any { return &Item[W]{done: make(chan struct{}, 1)} }
@@ -101,13 +102,10 @@ func (b *Batcher[W]) ring() {
 // Run commits batches until Close was called and nothing waits any more.
 func (b *Batcher[W]) Run() {
 	batch := make([]*Item[W], 0, maxBatch)
-	for range b.wake {
+	for open := true; open; {
+		_, open = <-b.wake
 		for {
-			var closed bool
-			if batch, closed = b.take(batch[:0]); len(batch) == 0 {
-				if closed {
-					return
-				}
+			if batch = b.take(batch[:0]); len(batch) == 0 {
 				break
 			}
 			b.commit(batch)
@@ -118,8 +116,9 @@ func (b *Batcher[W]) Run() {
 	}
 }
 
-// take moves the longest allowed beginning of the queue into batch.
-func (b *Batcher[W]) take(batch []*Item[W]) ([]*Item[W], bool) {
+// take moves the longest allowed beginning of the queue into batch, and wakes
+// another Run for what is left.
+func (b *Batcher[W]) take(batch []*Item[W]) []*Item[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, bytes := 0, 0
@@ -132,13 +131,18 @@ func (b *Batcher[W]) take(batch []*Item[W]) ([]*Item[W], bool) {
 	clear(b.queue[rest:])
 	b.queue = b.queue[:rest]
 	b.bytes -= bytes
-	return batch, b.closed
+	if rest > 0 && !b.closed {
+		b.ring()
+	}
+	return batch
 }
 
 // Close refuses new work. Run ends when what waits has been committed.
 func (b *Batcher[W]) Close() {
 	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.ring()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		close(b.wake)
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/google/uuid"
 )
 
 // Micros returns how t is stored: integer microseconds since 1970, 0 for the
@@ -107,4 +108,67 @@ func StringsOf(stored string) ([]string, error) {
 	var list []string
 	err := json.Unmarshal([]byte(stored), &list)
 	return list, err
+}
+
+// EnvelopeRow is an envelope as it is stored. Times are microseconds, 0 for
+// none.
+type EnvelopeRow struct {
+	UUID           []byte
+	SenderAgent    gateway.AgentID
+	Sender         string // of another domain
+	Class          gateway.Class
+	Trust          int64
+	Authentication string
+	Received       int64
+	Stamped        int64 // only where it differs
+	Request        int64
+	GivenID        string
+	Subject        string
+	InReplyTo      string
+}
+
+// Envelope returns what the row says.
+func (r *EnvelopeRow) Envelope(dir *Directory) (e gateway.Envelope, err error) {
+	e = gateway.Envelope{
+		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, Trust: TrustOf(r.Trust), ReceivedAt: FromMicros(r.Received),
+		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject, InReplyTo: amtp.MessageID(r.InReplyTo),
+		Timestamp: FromMicros(r.Stamped),
+	}
+	if e.Timestamp.IsZero() {
+		e.Timestamp = e.ReceivedAt
+	}
+	if e.Authentication, err = AuthenticationOf(e.Class, r.Authentication); err != nil {
+		return e, err
+	}
+	if e.SenderAgent != 0 {
+		e.Sender, _ = dir.Address(e.SenderAgent)
+		return e, nil
+	}
+	e.Sender, err = amtp.ParseAddress(r.Sender)
+	return e, err
+}
+
+// MessageID returns the canonical id whose 16 bytes are stored, "" for others.
+func MessageID(b []byte) amtp.MessageID {
+	u, err := uuid.FromBytes(b)
+	if err != nil {
+		return ""
+	}
+	return amtp.MessageID(u.String())
+}
+
+// Thread returns the thread that is stored, or else the message's own.
+func Thread(stored string, own amtp.MessageID) amtp.MessageID {
+	if stored == "" {
+		return own
+	}
+	return amtp.MessageID(stored)
+}
+
+// Bit returns 1 for true.
+func Bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }

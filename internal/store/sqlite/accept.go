@@ -4,28 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
-	"github.com/google/uuid"
 	"github.com/ncruces/go-sqlite3"
 )
-
-// acceptance is a gateway.Acceptance with what can be computed before the
-// writer's turn.
-type acceptance struct {
-	gateway.Acceptance
-	content []byte      // the fingerprint, for a sender nobody vouches for; else nil
-	dedup   [16]byte    // when there is a key
-	early   *acceptance // as it was from a domain that did not sign yet, or nil
-	given   uuid.UUID
-	isUUID  bool // GivenID is a UUID, given
-	// same says of the messages that the writer was in doubt about whether
-	// they have a's content.
-	same map[int64]bool
-}
 
 // doubtful is what the writer answers instead of comparing two messages that
 // are not the same to the byte: that takes long, and everybody waits for it.
@@ -38,7 +22,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	if err := s.refusePaused(); err != nil {
 		return gateway.Accepted{}, err
 	}
-	p, err := prepare(a)
+	p, err := store.NewIncoming(a)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
@@ -61,46 +45,14 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	}
 }
 
-// prepare computes what the writer need not.
-func prepare(a gateway.Acceptance) (*acceptance, error) {
-	p := &acceptance{Acceptance: a}
-	named := a.Key != "" || a.GivenID != ""
-	if a.Class == gateway.ClassAnonymous && named {
-		sum, err := a.Message.Fingerprint()
-		if err != nil {
-			return nil, err
-		}
-		p.content = sum[:16]
-	}
-	if a.Key != "" {
-		p.dedup = store.DedupKey(a.Class, a.SenderAgent, remoteSender(&a.Envelope), a.Key, p.content)
-	}
-	p.given, p.isUUID = a.GivenID.UUID()
-	if a.Unsigned && a.Class != gateway.ClassAnonymous && named {
-		a.Class = gateway.ClassAnonymous
-		early, err := prepare(a)
-		if err != nil {
-			return nil, err
-		}
-		p.early, p.same = early, make(map[int64]bool, 1)
-		early.same = p.same
-	}
-	return p, nil
-}
-
-// remoteSender returns the sender's address unless it is a local agent.
-func remoteSender(e *gateway.Envelope) string {
-	if e.SenderAgent != 0 {
-		return ""
-	}
-	return e.Sender.Key()
-}
-
-func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
+func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 	if w.reserve.refuses() {
 		return gateway.Accepted{}, gateway.ErrFull
 	}
 	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return r.Agent != 0 && !w.lives(r.Agent) })
+	if a.SenderAgent != 0 && !w.lives(a.SenderAgent) {
+		recipients = nil
+	}
 	prior, taken, err := w.prior(a, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
@@ -115,7 +67,7 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	to := addressing{acceptance: a, message: w.next.message}
+	to := addressing{Incoming: a, message: w.next.message}
 	w.next.message++
 	deliveries := make([]gateway.Delivery, len(recipients))
 	for i, r := range recipients {
@@ -128,58 +80,38 @@ func (w *writer) accept(a *acceptance) (gateway.Accepted, error) {
 
 // insertMessage writes the message's row under the next number and returns its
 // canonical id.
-func (w *writer) insertMessage(a *acceptance, taken bool) (amtp.MessageID, error) {
-	canonical, given := a.given, ""
-	if !a.isUUID || taken {
-		canonical, _ = a.ID.UUID()
-		given = string(a.GivenID)
-	} else if id := amtp.MessageID(canonical.String()); id != a.GivenID {
-		given = string(a.GivenID) // the same UUID in other letters
-	}
+func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, error) {
+	canonical, given := a.Name(taken)
 	thread, err := w.thread(a, a.SenderAgent)
 	if err != nil {
 		return "", err
 	}
 	_, err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
 			request, given_id, subject, in_reply_to, thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(remoteSender(&a.Envelope)), int64(a.Class),
+		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(a.From()), int64(a.Class),
 		store.TrustCode(a.Trust), optional(store.Authentication(a.Class, a.Authentication)), store.Micros(a.ReceivedAt),
-		optional(stamp(&a.Envelope)), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
+		optional(a.Stamp()), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
 		optional(thread), a.Message.Raw())
 	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
 		err = w.name(a, given)
 	}
-	if abroad := amtp.PeerMessageID(id); err == nil && abroad != id && a.leaves() {
+	if abroad := amtp.PeerMessageID(id); err == nil && abroad != id && a.Leaves() {
 		err = w.name(a, string(abroad))
 	}
 	return id, err
 }
 
 // name makes the id an alias of the message that is being stored.
-func (w *writer) name(a *acceptance, id string) error {
+func (w *writer) name(a *store.Incoming, id string) error {
 	_, err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant(), w.next.message)
+		id, int64(a.SenderAgent), a.From(), a.Variant(), w.next.message)
 	return err
-}
-
-// leaves reports whether the message goes to another domain, where it may have
-// another id: an answer names it by that one.
-func (a *acceptance) leaves() bool {
-	return a.SenderAgent != 0 && slices.ContainsFunc(a.Recipients, func(r gateway.Recipient) bool { return r.Agent == 0 })
-}
-
-// stamp returns the sender's timestamp where it differs from ours, else 0.
-func stamp(e *gateway.Envelope) int64 {
-	if e.Timestamp.Equal(e.ReceivedAt) {
-		return 0
-	}
-	return store.Micros(e.Timestamp)
 }
 
 // addressing is a message on its way to its recipients.
 type addressing struct {
-	*acceptance
+	*store.Incoming
 	message int64
 	known   bool // the message was there before, and may have jobs
 	jobs    map[gateway.Destination]gateway.JobID
@@ -188,16 +120,11 @@ type addressing struct {
 // deliver gives a recipient its delivery: in the inbox of a pull agent at once,
 // with the message's job for its destination otherwise.
 func (w *writer) deliver(to *addressing, r gateway.Recipient) (gateway.Delivery, error) {
-	at := store.FromMicros(store.Micros(to.ReceivedAt))
-	d := gateway.Delivery{Recipient: r.Address, Agent: r.Agent, State: gateway.Queued, Changed: at, NextDue: at}
-	destination := gateway.Destination(r.Address.Domain())
-	if r.Agent != 0 {
-		d.Recipient, d.Mode = w.dir.address(r.Agent)
-		if d.Mode != modePush {
-			d.Mode, d.State, d.Delivered, d.NextDue, d.Attempts = modePull, gateway.Delivered, at, time.Time{}, 1
-			return d, w.box(to, r.Agent)
-		}
-		destination = gateway.PushTo(r.Agent)
+	at := store.Micros(to.ReceivedAt)
+	home, mode := w.dir.Address(r.Agent)
+	d, destination := store.NewDelivery(r, home, mode, at)
+	if destination == "" {
+		return d, w.box(to, r.Agent)
 	}
 	job, err := w.jobFor(to, destination)
 	if err != nil {
@@ -206,46 +133,33 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) (gateway.Delivery,
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
-	} else if thread, err = w.thread(to.acceptance, r.Agent); err != nil {
+	} else if thread, err = w.thread(to.Incoming, r.Agent); err != nil {
 		return gateway.Delivery{}, err
 	}
 	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, address, state, changed, job, thread, pushed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.next.delivery, to.message, int64(r.Agent), optional(address), int64(gateway.Queued), store.Micros(at), int64(job),
-		optional(thread), optional(bit(r.Agent != 0)))
+		w.next.delivery, to.message, int64(r.Agent), optional(address), int64(gateway.Queued), at, int64(job),
+		optional(thread), optional(store.Bit(r.Agent != 0)))
 	w.next.delivery++
 	return d, err
 }
 
-// How a local agent gets its messages.
-const (
-	modePull = "pull"
-	modePush = "push"
-)
-
-func bit(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // box puts the message into a local agent's inbox.
 func (w *writer) box(to *addressing, agent gateway.AgentID) error {
-	thread, err := w.thread(to.acceptance, agent)
+	thread, err := w.thread(to.Incoming, agent)
 	if err != nil {
 		return err
 	}
 	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, state, changed, thread) VALUES (?, ?, ?, ?, ?, ?)`,
 		w.next.delivery, to.message, int64(agent), int64(gateway.Delivered), store.Micros(to.ReceivedAt), optional(thread))
+	w.rings = append(w.rings, store.Entry{Agent: agent, Seq: w.next.delivery})
 	w.next.delivery++
-	w.rings = append(w.rings, agent)
 	return err
 }
 
 // parent returns the row of the message that a answers, 0 when there is none
 // here. The id means what it means to the sender: to one of another domain first
 // of all what it gave itself, which a stranger may have used before it.
-func (w *writer) parent(a *acceptance) (row int64, err error) {
+func (w *writer) parent(a *store.Incoming) (row int64, err error) {
 	if a.InReplyTo == "" {
 		return 0, nil
 	}
@@ -269,10 +183,10 @@ func (w *writer) parent(a *acceptance) (row int64, err error) {
 // alias returns the row of the message that a answers by the id that its author
 // gave it, or under which it left: a local agent, or a's own sender for 0. It is
 // 0 when there is none.
-func (w *writer) alias(a *acceptance, author gateway.AgentID) (row int64, err error) {
+func (w *writer) alias(a *store.Incoming, author gateway.AgentID) (row int64, err error) {
 	sender := ""
 	if author == 0 {
-		sender = remoteSender(&a.Envelope)
+		sender = a.From()
 	}
 	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? ORDER BY length(variant), message DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
@@ -285,7 +199,7 @@ func (w *writer) alias(a *acceptance, author gateway.AgentID) (row int64, err er
 // thread returns the thread that a joins in an agent's mailbox: that of its
 // parent if that is in the mailbox, else the id it answers. "" means that the
 // message begins a thread of its own.
-func (w *writer) thread(a *acceptance, agent gateway.AgentID) (string, error) {
+func (w *writer) thread(a *store.Incoming, agent gateway.AgentID) (string, error) {
 	if a.InReplyTo == "" {
 		return "", nil
 	}
@@ -302,17 +216,9 @@ func (w *writer) thread(a *acceptance, agent gateway.AgentID) (string, error) {
 		WHERE m.id = ?2 AND (m.sender_agent = ?1 OR d.agent IS NOT NULL)`,
 		func(s *sqlite3.Stmt) error {
 			if thread = s.ColumnText(0); thread == "" {
-				thread = uuidText(s.ColumnRawBlob(1))
+				thread = string(store.MessageID(s.ColumnRawBlob(1)))
 			}
 			return nil
 		}, int64(agent), parent)
 	return thread, err
-}
-
-func uuidText(b []byte) string {
-	u, err := uuid.FromBytes(b)
-	if err != nil {
-		return ""
-	}
-	return u.String()
 }

@@ -30,7 +30,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 		}
 		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
 		agent := a
-		w.changes = append(w.changes, func(d *directory) { d.put(&entry{Agent: agent}) })
+		w.changes = append(w.changes, func(d *store.Directory) { d.Put(agent, false) })
 		k.Agent = a.ID
 		return w.addKey(k)
 	})
@@ -43,7 +43,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 func (w *writer) addKey(k gateway.Key) error {
 	_, err := w.exec(`INSERT INTO agent_key (id, agent, hash, created, used) VALUES (?, ?, ?, ?, ?)`,
 		k.ID, int64(k.Agent), k.Hash[:], store.Micros(k.CreatedAt), store.Micros(k.LastUsed))
-	w.changes = append(w.changes, func(d *directory) { d.keyed[k.Hash] = &keyEntry{Key: k} })
+	w.changes = append(w.changes, func(d *store.Directory) { d.PutKey(k) })
 	return err
 }
 
@@ -64,11 +64,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ? WHERE id = ?`,
 			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
 			a.Listed, int64(id))
-		w.changes = append(w.changes, func(d *directory) {
-			e := d.agent[id]
-			e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
-			e.Capabilities, e.SupportedSchemas, e.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
-		})
+		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
 		return err
 	})
@@ -85,9 +81,9 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
 	err = gateway.ErrNotFound
 	fault := w.query(`SELECT `+agentColumns+` FROM agent WHERE id = ? AND removed IS NULL`, func(s *sqlite3.Stmt) error {
-		e, scan := scanAgent(s)
+		found, _, scan := scanAgent(s)
 		if scan == nil {
-			a, err = e.Agent, nil
+			a, err = found, nil
 		}
 		return scan
 	}, int64(id))
@@ -111,24 +107,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			return err
 		}
 		w.removed = append(w.removed, id)
-		w.changes = append(w.changes, func(d *directory) {
-			e := d.agent[id]
-			e.removed = true
-			delete(d.named, e.Address.Key())
-			d.sorted = nil
-			d.dropKeys(id, "")
-		})
+		w.changes = append(w.changes, func(d *store.Directory) { d.Remove(id) })
 		return nil
 	})
-}
-
-// dropKeys ends the agent's keys but the one named.
-func (d *directory) dropKeys(id gateway.AgentID, but string) {
-	for hash, k := range d.keyed {
-		if k.Agent == id && k.ID != but {
-			delete(d.keyed, hash)
-		}
-	}
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
@@ -143,7 +124,7 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, err
 		}
 		n, err := w.exec(`DELETE FROM agent_key WHERE agent = ? AND id <> ?`, int64(k.Agent), k.ID)
 		ended = int(n)
-		w.changes = append(w.changes, func(d *directory) { d.dropKeys(k.Agent, k.ID) })
+		w.changes = append(w.changes, func(d *store.Directory) { d.KeepKey(k.Agent, k.ID) })
 		return err
 	})
 	if err != nil {
@@ -162,13 +143,7 @@ func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID stri
 		if n == 0 {
 			return gateway.ErrNotFound
 		}
-		w.changes = append(w.changes, func(d *directory) {
-			for hash, k := range d.keyed {
-				if k.Agent == agent && k.ID == keyID {
-					delete(d.keyed, hash)
-				}
-			}
-		})
+		w.changes = append(w.changes, func(d *store.Directory) { d.DropKey(agent, keyID) })
 		return nil
 	})
 }

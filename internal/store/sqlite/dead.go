@@ -50,7 +50,7 @@ func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (letter g
 	return letter, err
 }
 
-func (c *statements) letters(dir *directory, f gateway.DeadFilter, body bool) (list []gateway.DeadLetter, err error) {
+func (c *statements) letters(dir *store.Directory, f gateway.DeadFilter, body bool) (list []gateway.DeadLetter, err error) {
 	where, args := deadSelection(f)
 	columns := envelopeColumns + `, ` + deliveryColumns + `, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation`
 	if body {
@@ -58,12 +58,13 @@ func (c *statements) letters(dir *directory, f gateway.DeadFilter, body bool) (l
 	}
 	err = c.query(`SELECT `+columns+where, func(s *sqlite3.Stmt) error {
 		const rest = afterEnvelope + afterDelivery
-		d, err := scanDelivery(dir, s, afterEnvelope)
+		row := scanDelivery(s, afterEnvelope)
+		d, err := row.Delivery(dir)
 		if err != nil {
 			return err
 		}
 		l := gateway.DeadLetter{
-			ID: d.ID, Delivery: d.Delivery, Destination: destination(&d.Delivery),
+			ID: d.ID, Delivery: d, Destination: store.DestinationOf(&d),
 			Size:     s.ColumnInt(rest),
 			FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
 			At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),
@@ -76,14 +77,6 @@ func (c *statements) letters(dir *directory, f gateway.DeadFilter, body bool) (l
 		return err
 	}, args...)
 	return list, err
-}
-
-// destination returns what the delivery waits for while it waits.
-func destination(d *gateway.Delivery) gateway.Destination {
-	if d.Agent != 0 {
-		return gateway.PushTo(d.Agent)
-	}
-	return gateway.Destination(d.Recipient.Domain())
 }
 
 // deadSelection returns the rest of a query for the dead letters that match.
@@ -165,7 +158,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(*wri
 				if err != nil {
 					return err
 				}
-				did += int(bit(was))
+				did += int(store.Bit(was))
 			}
 			return nil
 		})

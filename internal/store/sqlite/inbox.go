@@ -64,12 +64,12 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 }
 
 // appendItem adds a message to the page, with what its own row knows of it.
-func (r *reader) appendItem(dir *directory, page *gateway.InboxPage, item gateway.InboxItem, row int64) error {
+func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row int64) error {
 	return r.query(`SELECT `+envelopeColumns+`, m.body FROM message m WHERE m.id = ?`, func(st *sqlite3.Stmt) (err error) {
 		if item.Envelope, err = scanEnvelope(dir, st); err != nil {
 			return err
 		}
-		item.Thread = threadID(string(item.Thread), item.ID)
+		item.Thread = store.Thread(string(item.Thread), item.ID)
 		item.Body = st.ColumnBlob(afterEnvelope, nil)
 		page.Items = append(page.Items, item)
 		return nil
@@ -111,7 +111,7 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 		b = boxed{
 			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
 			acked: store.FromMicros(s.ColumnInt64(2)), read: store.FromMicros(s.ColumnInt64(3)),
-			id: amtp.MessageID(uuidText(s.ColumnRawBlob(4))), out: s.ColumnBool(5),
+			id: store.MessageID(s.ColumnRawBlob(4)), out: s.ColumnBool(5),
 		}
 		return nil
 	}, row, int64(agent))

@@ -36,7 +36,7 @@ func scanJob(s *sqlite3.Stmt) queued {
 		Reason:      s.ColumnText(14),
 		Since:       at(15),
 		Same:        s.ColumnInt(16),
-		Message:     amtp.MessageID(uuidText(s.ColumnRawBlob(17))),
+		Message:     store.MessageID(s.ColumnRawBlob(17)),
 		Class:       gateway.Class(s.ColumnInt64(18)),
 		SenderAgent: gateway.AgentID(s.ColumnInt64(19)),
 	}}
@@ -140,7 +140,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 		out = make([]gateway.Claimed, len(wanted))
 		for i := range wanted {
 			out[i].Destination = wanted[i].Destination
-			if err := w.claim(&out[i], wanted[i].Limit, now, lease); err != nil {
+			if err := w.claim(&out[i], wanted[i], now, lease); err != nil {
 				return err
 			}
 		}
@@ -152,14 +152,30 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	return out, nil
 }
 
-// claim leases up to limit jobs of one destination. What is leased is due after
-// its lease, so that no later claim walks over it.
-func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) error {
-	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
+// room returns how many jobs of a destination may be leased.
+func (w *writer) room(wanted gateway.Claiming, now time.Time) (room int, err error) {
+	room = wanted.Limit
+	if wanted.Most > 0 {
+		err = w.query(`SELECT count(*) FROM job INDEXED BY job_lease WHERE lease > ? AND destination = ?`, func(s *sqlite3.Stmt) error {
+			room = min(room, wanted.Most-s.ColumnInt(0))
+			return nil
+		}, store.Micros(now), string(wanted.Destination))
+	}
+	return max(room, 0), err
+}
+
+// claim leases jobs of one destination. What is leased is due after its lease, so
+// that no later claim walks over it.
+func (w *writer) claim(c *gateway.Claimed, wanted gateway.Claiming, now, lease time.Time) error {
+	limit, err := w.room(wanted, now)
+	if err != nil {
+		return err
+	}
+	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
 			WHERE j.destination = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
 		c.Jobs = append(c.Jobs, scanJob(s).Job)
 		return nil
-	}, string(c.Destination), store.Micros(now), max(limit, 0))
+	}, string(c.Destination), store.Micros(now), limit)
 	if err != nil {
 		return err
 	}
@@ -170,40 +186,19 @@ func (w *writer) claim(c *gateway.Claimed, limit int, now, lease time.Time) erro
 	}
 	return w.query(`SELECT due FROM job INDEXED BY job_due WHERE destination = ? AND (lease IS NULL OR lease <= ?) ORDER BY due LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
-			c.Next = store.FromMicros(s.ColumnInt64(0))
+			c.Next = wanted.Next(len(c.Jobs), store.FromMicros(s.ColumnInt64(0)), now)
 			return nil
 		}, string(c.Destination), store.Micros(now))
 }
 
 // lease begins an attempt, of which everything is written before it is made.
 func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
-	state := j.State
-	if state == gateway.Delivering { // and its lease has ended
-		var err error
-		if state, err = gateway.Next(state, gateway.Lapse); err != nil {
-			return err
-		}
-	}
-	state, err := gateway.Next(state, gateway.Claim)
-	if err != nil {
+	if err := store.Lease(j, store.Micros(now), store.Micros(lease)); err != nil {
 		return err
 	}
-	j.State = state
-	j.Fence++
-	j.Attempts++
-	j.LastTry, j.Lease = now, lease
-	if j.FirstTry.IsZero() {
-		j.FirstTry = now
-	}
-	if j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)); j.Due.Before(lease) {
-		j.Due = lease
-	}
-	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
-		int64(state), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(lease), store.Micros(j.FirstTry),
-		store.Micros(now), int64(j.ID))
-	for _, t := range []*time.Time{&j.FirstTry, &j.LastTry, &j.Lease, &j.Due} {
-		*t = store.FromMicros(store.Micros(*t)) // as it is stored
-	}
+	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
+		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease), store.Micros(j.FirstTry),
+		store.Micros(j.LastTry), int64(j.ID))
 	return err
 }
 
@@ -224,7 +219,7 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 }
 
 // parcel completes a job with what it carries.
-func (c *statements) parcel(dir *directory, j queued, body bool) (gateway.Parcel, error) {
+func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
 	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) (err error) {
 		p.Envelope, err = scanEnvelope(dir, s)
@@ -256,7 +251,7 @@ func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error)
 		return "", err
 	}
 	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		own := amtp.MessageID(uuidText(s.ColumnRawBlob(0)))
+		own := store.MessageID(s.ColumnRawBlob(0))
 		switch id = amtp.MessageID(s.ColumnText(1)); {
 		case s.ColumnBool(2):
 			id = amtp.PeerMessageID(own)

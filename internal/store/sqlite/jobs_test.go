@@ -12,6 +12,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
 )
 
 // far returns the message of that name to addresses in other domains.
@@ -84,7 +85,7 @@ func busyQueue(t testing.TB, s *Store) (alice gateway.Agent) {
 		t.Fatal(err)
 	}
 	_, err = s.UpdateAgent(context.Background(), bob.ID, func(a *gateway.Agent) error {
-		a.DeliveryMode, a.Target = modePush, "https://bob.example"
+		a.DeliveryMode, a.Target = store.ModePush, "https://bob.example"
 		return nil
 	})
 	if err != nil {
@@ -170,7 +171,7 @@ func TestMigrationKeepsMail(t *testing.T) {
 		err = conn.Exec(fmt.Sprintf(`
 			INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body) VALUES (%d, randomblob(16), 1, 1, 1, %[1]d, 1, x'7b7d');
 			INSERT INTO delivery (seq, message, agent, state, changed, acked) VALUES (%[1]d, %[1]d, 1, %d, %[1]d, %d);`,
-			n, int64(gateway.Delivered)+bit(n == 2), bit(n == 2)))
+			n, int64(gateway.Delivered)+store.Bit(n == 2), store.Bit(n == 2)))
 	}
 	if err := errors.Join(err, conn.Close()); err != nil {
 		t.Fatal(err)
@@ -188,7 +189,7 @@ func TestMigrationKeepsMail(t *testing.T) {
 		t.Fatalf("%d messages, %v; want 4", len(page.Messages), err)
 	}
 	for _, m := range page.Messages {
-		if d := m.Deliveries[0]; d.Mode != modePull || d.Attempts != 1 || !d.NextDue.IsZero() {
+		if d := m.Deliveries[0]; d.Mode != store.ModePull || d.Attempts != 1 || !d.NextDue.IsZero() {
 			t.Errorf("a delivery from before is %+v, want one to an inbox", d)
 		}
 	}

@@ -1,10 +1,9 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
-	"slices"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -58,34 +57,19 @@ const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.a
 
 const afterEnvelope = 12
 
-func scanEnvelope(dir *directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
-	e := gateway.Envelope{
-		ID:          amtp.MessageID(uuidText(s.ColumnRawBlob(0))),
-		SenderAgent: gateway.AgentID(s.ColumnInt64(1)),
-		Class:       gateway.Class(s.ColumnInt64(3)),
-		Trust:       store.TrustOf(s.ColumnInt64(4)),
-		ReceivedAt:  store.FromMicros(s.ColumnInt64(6)),
-		RequestID:   gateway.RequestID(s.ColumnInt64(8)),
-		GivenID:     amtp.MessageID(s.ColumnText(9)),
-		Subject:     s.ColumnText(10),
-		InReplyTo:   amtp.MessageID(s.ColumnText(11)),
+func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
+	row := store.EnvelopeRow{
+		UUID: s.ColumnRawBlob(0), SenderAgent: gateway.AgentID(s.ColumnInt64(1)), Sender: s.ColumnText(2),
+		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Authentication: s.ColumnText(5),
+		Received: s.ColumnInt64(6), Stamped: s.ColumnInt64(7), Request: s.ColumnInt64(8),
+		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11),
 	}
-	var err, err2 error
-	e.Authentication, err = store.AuthenticationOf(e.Class, s.ColumnText(5))
-	if e.Timestamp = store.FromMicros(s.ColumnInt64(7)); e.Timestamp.IsZero() {
-		e.Timestamp = e.ReceivedAt
-	}
-	if e.SenderAgent != 0 {
-		e.Sender, _ = dir.address(e.SenderAgent)
-	} else {
-		e.Sender, err2 = amtp.ParseAddress(s.ColumnText(2))
-	}
-	return e, errors.Join(err, err2)
+	return row.Envelope(dir)
 }
 
 // record reads a message and its deliveries, with the thread that it has in the
 // reader's mailbox.
-func (c *statements) record(dir *directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
+func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
 	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
 			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
 			FROM message m WHERE m.id = ?1`,
@@ -93,7 +77,7 @@ func (c *statements) record(dir *directory, by gateway.Reader, row int64, body b
 			if rec.Envelope, err = scanEnvelope(dir, s); err != nil {
 				return err
 			}
-			rec.Thread = threadID(s.ColumnText(afterEnvelope), rec.ID)
+			rec.Thread = store.Thread(s.ColumnText(afterEnvelope), rec.ID)
 			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
 			return nil
 		}, row, body, by.Everyone, int64(by.Agent))
@@ -104,13 +88,6 @@ func (c *statements) record(dir *directory, by gateway.Reader, row int64, body b
 	return rec, err
 }
 
-func threadID(stored string, own amtp.MessageID) amtp.MessageID {
-	if stored == "" {
-		return own
-	}
-	return amtp.MessageID(stored)
-}
-
 // deliveryColumns are read by scanDelivery, of a delivery d and its job j, from
 // any column on.
 const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delivered, d.acked, d.attempts, d.code, d.reason, d.pushed,
@@ -118,88 +95,41 @@ const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delive
 
 const afterDelivery = 18
 
-// placed is a delivery with its place among the recipients.
-type placed struct {
-	gateway.Delivery
-	place int64
+func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
+	row := store.DeliveryRow{
+		Seq: s.ColumnInt64(from), Agent: gateway.AgentID(s.ColumnInt64(from + 1)), Address: s.ColumnText(from + 2),
+		State: gateway.State(s.ColumnInt64(from + 3)), Changed: s.ColumnInt64(from + 4), Delivered: s.ColumnInt64(from + 5),
+		Acked: s.ColumnInt64(from + 6), Attempts: -1, Code: s.ColumnText(from + 8), Reason: s.ColumnText(from + 9),
+		Pushed: s.ColumnBool(from + 10), Place: s.ColumnInt64(from + 11),
+	}
+	if s.ColumnType(from+7) != sqlite3.NULL {
+		row.Attempts = s.ColumnInt64(from + 7)
+	}
+	if row.State == gateway.Queued && s.ColumnType(from+12) != sqlite3.NULL {
+		row.Job = &store.JobRow{
+			State: gateway.State(s.ColumnInt64(from + 12)), Changed: s.ColumnInt64(from + 13), Attempts: s.ColumnInt(from + 14),
+			Due: s.ColumnInt64(from + 15), Code: s.ColumnText(from + 16), Reason: s.ColumnText(from + 17),
+		}
+	}
+	return row
 }
 
-func scanDelivery(dir *directory, s *sqlite3.Stmt, from int) (d placed, err error) {
-	d.place = s.ColumnInt64(from)
-	d.Delivery = gateway.Delivery{
-		Agent:     gateway.AgentID(s.ColumnInt64(from + 1)),
-		State:     gateway.State(s.ColumnInt64(from + 3)),
-		Changed:   store.FromMicros(s.ColumnInt64(from + 4)),
-		Delivered: store.FromMicros(s.ColumnInt64(from + 5)),
-		Acked:     store.FromMicros(s.ColumnInt64(from + 6)),
-		Attempts:  s.ColumnInt(from + 7),
-		ErrorCode: amtp.Code(s.ColumnText(from + 8)),
-		ErrorText: s.ColumnText(from + 9),
-	}
-	pushed := s.ColumnBool(from + 10)
-	if d.Agent == 0 || pushed {
-		d.ID = gateway.DeliveryID(d.place)
-	}
-	if place := s.ColumnInt64(from + 11); place != 0 {
-		d.place = place
-	}
-	if d.Agent != 0 {
-		d.Recipient, _ = dir.address(d.Agent)
-		d.Mode = modePull
-	} else if d.Recipient, err = amtp.ParseAddress(s.ColumnText(from + 2)); err != nil {
-		return d, err
-	}
-	if pushed {
-		d.Mode = modePush
-	}
-	if d.State == gateway.Delivered && d.Delivered.IsZero() {
-		d.Delivered = d.Changed // one time is stored while both are the same
-	}
-	if d.Agent != 0 && !pushed && s.ColumnType(from+7) == sqlite3.NULL {
-		d.Attempts = 1 // a pull inbox takes a message at the first try
-	}
-	if d.State == gateway.Queued && s.ColumnType(from+12) != sqlite3.NULL {
-		waits(&d.Delivery, s, from)
-	}
-	return d, nil
-}
-
-// waits shows a delivery that is not decided as its job stands.
-func waits(d *gateway.Delivery, s *sqlite3.Stmt, from int) {
-	d.State = gateway.State(s.ColumnInt64(from + 12))
-	if changed := store.FromMicros(s.ColumnInt64(from + 13)); changed.After(d.Changed) {
-		d.Changed = changed
-	}
-	d.Attempts = s.ColumnInt(from + 14)
-	if d.State != gateway.Delivering {
-		d.NextDue = store.FromMicros(s.ColumnInt64(from + 15))
-	}
-	d.ErrorCode, d.ErrorText = amtp.Code(s.ColumnText(from+16)), s.ColumnText(from+17)
-}
-
-func (c *statements) deliveries(dir *directory, row int64) ([]gateway.Delivery, error) {
+func (c *statements) deliveries(dir *store.Directory, row int64) ([]gateway.Delivery, error) {
 	return c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
 }
 
 // deliveriesBy returns what the query finds, in the order in which the
 // recipients were named.
-func (c *statements) deliveriesBy(dir *directory, sql string, args ...any) ([]gateway.Delivery, error) {
-	var found []placed
-	inOrder := true
+func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any) ([]gateway.Delivery, error) {
+	var rows []store.DeliveryRow
 	err := c.query(sql, func(s *sqlite3.Stmt) error {
-		d, err := scanDelivery(dir, s, 0)
-		inOrder = inOrder && (len(found) == 0 || found[len(found)-1].place < d.place)
-		found = append(found, d)
-		return err
+		rows = append(rows, scanDelivery(s, 0))
+		return nil
 	}, args...)
-	if !inOrder {
-		slices.SortFunc(found, func(a, b placed) int { return cmp.Compare(a.place, b.place) })
+	if err != nil {
+		return nil, err
 	}
-	list := make([]gateway.Delivery, len(found))
-	for i := range found {
-		list[i] = found[i].Delivery
-	}
-	return list, err
+	return store.Deliveries(rows, dir)
 }
 
 // errEnough ends a scan early.
@@ -290,16 +220,22 @@ func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql strin
 	}
 	if !f.Sender.IsZero() {
 		sql += ` AND (sender_agent IN (SELECT value FROM json_each(?)) OR sender = ?)`
-		args = append(args, s.dir.everNamed(f.Sender), f.Sender.Key())
+		args = append(args, everNamed(s.dir, f.Sender), f.Sender.Key())
 	}
 	if !f.Recipient.IsZero() {
 		sql += ` AND EXISTS (SELECT 1 FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id
 			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ? COLLATE NOCASE))`
-		args = append(args, s.dir.everNamed(f.Recipient), f.Recipient.Key())
+		args = append(args, everNamed(s.dir, f.Recipient), f.Recipient.Key())
 	}
 	if !f.Since.IsZero() {
 		sql += ` AND received >= ?`
 		args = append(args, store.Micros(f.Since))
 	}
 	return sql + ` ORDER BY id DESC`, args
+}
+
+// everNamed returns the ids of all agents that have or had the address, as JSON.
+func everNamed(dir *store.Directory, a amtp.Address) string {
+	ids, _ := json.Marshal(dir.EverNamed(a)) // numbers cannot fail
+	return string(ids)
 }

@@ -35,7 +35,7 @@ func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	return s.write(ctx, 0, func(w *writer) error {
 		added, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, pauseRow, store.Micros(now))
 		if added == 1 {
-			w.changes = append(w.changes, func(*directory) { s.pause.since.Store(store.Micros(now)) })
+			w.changes = append(w.changes, func(*store.Directory) { s.pause.since.Store(store.Micros(now)) })
 		}
 		return err
 	})
@@ -45,7 +45,7 @@ func (s *Store) Pause(ctx context.Context, now time.Time) error {
 func (s *Store) Resume(ctx context.Context) error {
 	return s.write(ctx, 0, func(w *writer) error {
 		_, err := w.exec(`DELETE FROM setting WHERE name = ?`, pauseRow)
-		w.changes = append(w.changes, func(*directory) { s.pause.since.Store(0) })
+		w.changes = append(w.changes, func(*store.Directory) { s.pause.since.Store(0) })
 		return err
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -135,24 +134,9 @@ func (r *reader) prepare(m *aged) bool {
 	if err != nil {
 		return false
 	}
-	parsed, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		return false
-	}
-	sum, err := parsed.Fingerprint()
-	if err != nil {
-		return false
-	}
-	m.fingerprint = sum[:]
-	if parsed.IdempotencyKey != "" {
-		var content []byte
-		if class == gateway.ClassAnonymous {
-			content = sum[:16]
-		}
-		key := store.DedupKey(class, agent, sender, parsed.IdempotencyKey, content)
-		m.key = key[:]
-	}
-	return true
+	fingerprint, key, ok := store.Remains(class, agent, sender, body)
+	m.fingerprint, m.key = fingerprint, key
+	return ok
 }
 
 // standing reads of a message's deliveries what its retention depends on.
@@ -162,7 +146,7 @@ func (c *statements) standing(row int64) (list []gateway.Delivery, err error) {
 			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)), Changed: store.FromMicros(s.ColumnInt64(2)),
 		}
 		if s.ColumnBool(3) {
-			d.Mode = modePush
+			d.Mode = store.ModePush
 		}
 		list = append(list, d)
 		return nil

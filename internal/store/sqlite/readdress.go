@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -61,18 +62,6 @@ func (w *writer) readdress(from, to amtp.Domain) (done gateway.Readdressed, err 
 			return gateway.Readdressed{}, err
 		}
 	}
-	w.changes = append(w.changes, func(d *directory) { d.move(moved) })
+	w.changes = append(w.changes, func(d *store.Directory) { d.Move(moved) })
 	return done, nil
-}
-
-// move gives agents other addresses.
-func (d *directory) move(moved map[gateway.AgentID]amtp.Address) {
-	for id, address := range moved {
-		e := d.agent[id]
-		if !e.removed {
-			delete(d.named, e.Address.Key())
-		}
-		e.Address = address
-		d.put(e)
-	}
 }

@@ -6,23 +6,22 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
 )
 
 // repeat answers a retry, and delivers to the recipients it adds.
-func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.Recipient) (gateway.Accepted, error) {
+func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recipient) (gateway.Accepted, error) {
 	record, err := w.record(w.dir, gateway.Reader{Everyone: true}, row, false)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
 	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
-	to := addressing{acceptance: a, message: row, known: true}
+	to := addressing{Incoming: a, message: row, known: true}
 	added := false
 	for _, r := range recipients {
-		if slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return isFor(&d, r) }) {
+		if slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) }) {
 			continue
 		}
 		if _, err := w.deliver(&to, r); err != nil {
@@ -45,24 +44,19 @@ func (w *writer) repeat(a *acceptance, row int64, recipients []gateway.Recipient
 	return out, nil
 }
 
-// isFor reports whether a delivery is the recipient's.
-func isFor(d *gateway.Delivery, r gateway.Recipient) bool {
-	return d.Agent == r.Agent && (r.Agent != 0 || d.Recipient.Equal(r.Address))
-}
-
 // prior returns the row of the message that a repeats, 0 for none, and whether
 // a's given id already is some other message's. A new idempotency key is
 // remembered on the way if keep is set, for the message that a repeats or else
 // for the next row. Nothing was changed when it returns an error.
-func (w *writer) prior(a *acceptance, keep bool) (row int64, taken bool, err error) {
+func (w *writer) prior(a *store.Incoming, keep bool) (row int64, taken bool, err error) {
 	if a.GivenID != "" {
 		if row, taken, err = w.priorByID(a); err != nil {
 			return 0, false, err
 		}
 	}
 	known := row
-	if known == 0 && a.early != nil {
-		if known, err = w.unsigned(a.early); err != nil {
+	if known == 0 && a.Early != nil {
+		if known, err = w.unsigned(a.Early); err != nil {
 			return 0, false, err
 		}
 	}
@@ -74,7 +68,7 @@ func (w *writer) prior(a *acceptance, keep bool) (row int64, taken bool, err err
 		if known != 0 { // a further key, which the stored body does not tell
 			target, used = known, store.Micros(a.ReceivedAt)
 		}
-		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.dedup[:], target, used)
+		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.Dedup[:], target, used)
 		if err != nil || added == 1 {
 			return known, taken, err
 		}
@@ -96,18 +90,18 @@ func (w *writer) prior(a *acceptance, keep bool) (row int64, taken bool, err err
 }
 
 // keyed returns the row of the message for which a's key is remembered.
-func (w *writer) keyed(a *acceptance) (row int64, err error) {
+func (w *writer) keyed(a *store.Incoming) (row int64, err error) {
 	err = w.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
 		row = s.ColumnInt64(0)
 		return nil
-	}, a.dedup[:])
+	}, a.Dedup[:])
 	return row, err
 }
 
 // unsigned returns the row of the message that a repeats as it came before its
 // domain began to sign. What strangers may have sent in the name makes nothing
 // impossible: where they confuse the trace there is none.
-func (w *writer) unsigned(a *acceptance) (row int64, err error) {
+func (w *writer) unsigned(a *store.Incoming) (row int64, err error) {
 	if a.GivenID != "" {
 		row, _, err = w.priorByID(a)
 		if errors.Is(err, gateway.ErrReused) {
@@ -130,16 +124,16 @@ func (w *writer) unsigned(a *acceptance) (row int64, err error) {
 }
 
 // priorByID looks for the sender's earlier message under the id that it gives.
-func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
-	if a.isUUID {
+func (w *writer) priorByID(a *store.Incoming) (row int64, taken bool, err error) {
+	if a.IsUUID {
 		mine := false
 		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
 			taken = true
 			mine = gateway.Class(s.ColumnInt64(1)) == a.Class && gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
-				s.ColumnText(3) == remoteSender(&a.Envelope)
+				s.ColumnText(3) == a.From()
 			row = s.ColumnInt64(0)
 			return nil
-		}, a.given[:])
+		}, a.Given[:])
 		if err != nil {
 			return 0, false, err
 		}
@@ -164,28 +158,20 @@ func (w *writer) priorByID(a *acceptance) (row int64, taken bool, err error) {
 	return row, taken, err
 }
 
-func (w *writer) aliased(a *acceptance) (row int64, err error) {
+func (w *writer) aliased(a *store.Incoming) (row int64, err error) {
 	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ?`,
 		func(s *sqlite3.Stmt) error {
 			row = s.ColumnInt64(0)
 			return nil
-		}, string(a.GivenID), int64(a.SenderAgent), remoteSender(&a.Envelope), a.variant())
+		}, string(a.GivenID), int64(a.SenderAgent), a.From(), a.Variant())
 	return row, err
-}
-
-// variant tells apart the messages that strangers send under one id.
-func (a *acceptance) variant() []byte {
-	if a.content == nil {
-		return []byte{}
-	}
-	return a.content
 }
 
 // same reports whether the stored message has a's content. Retries nearly
 // always have the same bytes; anything else is doubtful and compared by the
 // caller, who then comes again.
-func (w *writer) same(a *acceptance, row int64) (same bool, err error) {
-	if same, known := a.same[row]; known {
+func (w *writer) same(a *store.Incoming, row int64) (same bool, err error) {
+	if same, known := a.Same[row]; known {
 		return same, nil
 	}
 	err = w.query(`SELECT body FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
@@ -198,8 +184,8 @@ func (w *writer) same(a *acceptance, row int64) (same bool, err error) {
 	return same, err
 }
 
-// sameContent compares a message with a stored one by fingerprint.
-func (c *statements) sameContent(m *amtp.Message, row int64) (bool, error) {
+// sameContent compares a message with a stored one.
+func (c *statements) sameContent(a *store.Incoming, row int64) (bool, error) {
 	var body, kept []byte
 	err := c.query(`SELECT body, fingerprint FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
 		body, kept = s.ColumnBlob(0, nil), s.ColumnBlob(1, nil)
@@ -208,34 +194,22 @@ func (c *statements) sameContent(m *amtp.Message, row int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now, err := m.Fingerprint()
-	if err != nil {
-		return false, err
-	}
-	if len(body) == 0 {
-		return string(kept) == string(now[:]), nil
-	}
-	stored, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		return false, refused
-	}
-	then, err := stored.Fingerprint()
-	return then == now, err
+	return a.HasContent(body, kept)
 }
 
 // compare finds out whether the stored message has a's content.
-func (s *Store) compare(ctx context.Context, a *acceptance, row int64) error {
+func (s *Store) compare(ctx context.Context, a *store.Incoming, row int64) error {
 	var same bool
 	err := s.read(ctx, func(r *reader) (err error) {
-		same, err = r.sameContent(a.Message, row)
+		same, err = r.sameContent(a, row)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if a.same == nil {
-		a.same = make(map[int64]bool, 1)
+	if a.Same == nil {
+		a.Same = make(map[int64]bool, 1)
 	}
-	a.same[row] = same
+	a.Same[row] = same
 	return nil
 }

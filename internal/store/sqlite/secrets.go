@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -40,7 +39,7 @@ func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]ga
 		}
 		after, err := change(before)
 		if err == nil {
-			err = distinct(kind, after)
+			err = store.Distinct(kind, after)
 		}
 		if err != nil {
 			return refusedChange{err}
@@ -69,21 +68,6 @@ func blob(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-// distinct refuses secrets of another kind, and two of one name.
-func distinct(kind string, list []gateway.Secret) error {
-	names := make(map[string]bool, len(list))
-	for _, n := range list {
-		if n.Kind != kind {
-			return fmt.Errorf("a secret of kind %q is not one of kind %q", n.Kind, kind)
-		}
-		if names[n.Name] {
-			return fmt.Errorf("%w: two secrets of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
-		}
-		names[n.Name] = true
-	}
-	return nil
 }
 
 // ReadSecrets lists the sealed secrets of a kind in the database in dir, without

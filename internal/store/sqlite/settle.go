@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -15,7 +14,7 @@ import (
 // Settle ends an attempt.
 func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 	for _, r := range e.Results {
-		if _, err := decided(r.Event); err != nil {
+		if _, err := store.Decided(r.Event); err != nil {
 			return err
 		}
 	}
@@ -29,15 +28,6 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 		}
 		return w.settle(j, &e)
 	})
-}
-
-// decided returns the state of a delivery after an attempt that decides it.
-func decided(e gateway.Event) (gateway.State, error) {
-	switch e {
-	case gateway.Success, gateway.Refuse, gateway.GiveUp:
-		return gateway.Next(gateway.Delivering, e)
-	}
-	return 0, fmt.Errorf("%v decides nothing", e)
 }
 
 // undecided is a delivery that waits for its job. Of a report it is one that
@@ -95,7 +85,7 @@ func (w *writer) postpone(j *queued, e *gateway.Settlement) error {
 	}
 	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?, reason = ?, since = ?, same = ?
 			WHERE id = ?`,
-		int64(state), store.Micros(e.Now), store.Micros(due), bit(e.Rekey), optional(string(e.Code)), optional(e.Reason),
+		int64(state), store.Micros(e.Now), store.Micros(due), store.Bit(e.Rekey), optional(string(e.Code)), optional(e.Reason),
 		optional(store.Micros(e.Since)), e.Same, int64(j.ID))
 	return err
 }
@@ -114,7 +104,7 @@ func (w *writer) decide(e *ending, d undecided, r *gateway.Result) error {
 		_, err := w.exec(`UPDATE delivery SET job = NULL WHERE seq = ?`, d.seq)
 		return err
 	}
-	state, err := decided(r.Event)
+	state, err := store.Decided(r.Event)
 	if err != nil {
 		return err
 	}
@@ -135,8 +125,8 @@ func (w *writer) enter(e *ending, d undecided) error {
 	_, err := w.exec(`UPDATE delivery SET seq = ?1, place = coalesce(place, seq), pushed = NULL, state = ?2, changed = ?3, job = NULL, attempts = ?4
 			WHERE seq = ?5`,
 		w.next.delivery, int64(gateway.Delivered), store.Micros(e.now), e.job.Attempts, d.seq)
+	w.rings = append(w.rings, store.Entry{Agent: d.agent, Seq: w.next.delivery})
 	w.next.delivery++
-	w.rings = append(w.rings, d.agent)
 	return err
 }
 

@@ -52,8 +52,8 @@ type Options struct {
 // Store is an open database.
 type Store struct {
 	path     string // as SQLite opens it
-	dir      *directory
-	bells    bells
+	dir      *store.Directory
+	bells    *store.Bells
 	batcher  *store.Batcher[work]
 	writer   *writer
 	readers  chan *reader
@@ -97,8 +97,7 @@ func Open(o Options) (*Store, error) {
 	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
 		return nil, err
 	}
-	s := &Store{path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
-	s.bells.work.c, s.bells.work.rang = make(chan struct{}, 1), make(map[gateway.Destination]struct{})
+	s := &Store{bells: store.NewBells(), path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -156,7 +155,7 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	s.keeper.quiesce = s.quiesce
-	if err := s.writer.start(s.dir, &s.bells, s.keeper); err != nil {
+	if err := s.writer.start(s.dir, s.bells, s.keeper); err != nil {
 		return err
 	}
 	if err := s.loadPause(); err != nil {
@@ -283,6 +282,9 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	return nil
 }
 
+// Now returns the time by the clock of this machine, the only one that writes.
+func (s *Store) Now() time.Time { return time.Now() }
+
 // Failed is closed when a write met an I/O error: nothing that follows it can
 // be trusted, and the process should end.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
@@ -339,7 +341,7 @@ func (s *Store) Close() error {
 
 // keepActivity stores now and then who was seen, until Close.
 func (s *Store) keepActivity() {
-	tick := time.NewTicker(activityEvery)
+	tick := time.NewTicker(store.ActivityEvery)
 	defer tick.Stop()
 	for {
 		select {

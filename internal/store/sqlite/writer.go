@@ -17,8 +17,8 @@ type work func(*writer) error
 // writer is the one connection that writes, used from one goroutine.
 type writer struct {
 	statements
-	dir     *directory
-	bells   *bells
+	dir     *store.Directory
+	bells   *store.Bells
 	keeper  *checkpointer
 	reserve *reserve
 	fail    func() // tells the store that it is no longer to be trusted
@@ -30,10 +30,10 @@ type writer struct {
 
 // pending is what a transaction will have done when it is committed.
 type pending struct {
-	rings   []gateway.AgentID     // whose bells ring
-	work    []gateway.Destination // for which something is due at once
-	changes []func(*directory)    // to the directory
-	removed []gateway.AgentID     // agents that are gone already for the rest of the batch
+	rings   []store.Entry            // whose bells ring
+	work    []gateway.Destination    // for which something is due at once
+	changes []func(*store.Directory) // to the directory
+	removed []gateway.AgentID        // agents that are gone already for the rest of the batch
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -45,7 +45,7 @@ func newWriter(conn *sqlite3.Conn, fail func()) *writer {
 }
 
 // start completes the writer with what was opened after it.
-func (w *writer) start(dir *directory, bells *bells, keeper *checkpointer) error {
+func (w *writer) start(dir *store.Directory, bells *store.Bells, keeper *checkpointer) error {
 	w.dir, w.bells, w.keeper = dir, bells, keeper
 	return w.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), max((SELECT coalesce(max(seq), 0) FROM delivery),
 			coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '`+floorRow+`'), 0))`,
@@ -145,18 +145,16 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 
 // lives reports whether the agent exists as far as the batch has come.
 func (w *writer) lives(id gateway.AgentID) bool {
-	return w.dir.lives(id) && !slices.Contains(w.removed, id)
+	return w.dir.Lives(id) && !slices.Contains(w.removed, id)
 }
 
 // published makes a commit visible outside the database.
 func (w *writer) published() {
-	if len(w.changes) > 0 {
-		w.dir.apply(w.changes)
+	for _, change := range w.changes {
+		change(w.dir)
 	}
-	for _, agent := range w.rings {
-		w.bells.ring(agent)
-	}
-	w.bells.work.ring(w.pending.work)
+	w.bells.Ring(w.rings)
+	w.bells.RingWork(w.pending.work)
 }
 
 // fault decides what a failed batch means. A full disk passes; after any other

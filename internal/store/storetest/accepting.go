@@ -19,6 +19,7 @@ func accepting() []promise {
 		{"an agent may write to itself", writingToItself},
 		{"with neither key nor id every call stores a message", withoutKeyOrID},
 		{"a recipient that was deleted meanwhile is left out", deletedRecipientIsLeftOut},
+		{"a sender that was deleted sends nothing more", deletedSender},
 		{"ErrNotFound when no recipient is left", noRecipientIsLeft},
 		{"what was refused leaves no trace", refusalLeavesNoTrace},
 	}
@@ -210,4 +211,21 @@ func refusalLeavesNoTrace(w *world) {
 	got := w.post(letter{from: alice, to: []person{carol}, id: id, key: "k", text: "two"})
 	same(w, "id", got.ID, id)
 	same(w, "Replayed", got.Replayed, false)
+}
+
+func deletedSender(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	l := letter{from: alice, to: []person{bob}, key: "k", text: "content"}
+	first := w.post(l)
+	w.remove(alice)
+	for _, to := range []letter{{from: alice, to: []person{bob}}, {from: alice, far: []string{"a@far.example"}, key: "other"}} {
+		_, err := w.try(to)
+		w.fails("Accept of a letter of who was deleted", err, gateway.ErrNotFound)
+	}
+	w.isRetry(first, w.post(l))
+	l.to = []person{bob, carol}
+	same(w, "id of a retry that adds a recipient", w.post(l).ID, first.ID)
+	sameList(w, "inbox of the one", w.inbox(bob), []amtp.MessageID{first.ID})
+	sameList(w, "inbox of the added one", w.inbox(carol), nil)
+	same(w, "jobs", len(w.jobs(gateway.JobFilter{})), 0)
 }

@@ -16,6 +16,7 @@ func claiming() []promise {
 		{"Claim leases jobs that are due, the earliest due first and among those the oldest", earliestFirst},
 		{"Fence and Attempts were counted up, State is Delivering, LastTry now", claimCounts},
 		{"up to Limit of each destination", claimLimits},
+		{"so many that no more than Most of the destination are leased", claimMost},
 		{"Next is when the next of the rest is due, zero when there is none", claimNext},
 		{"a job is not due again before its lease ends, nor before the retry of Backoff", notDueBefore},
 		{"a job whose lease ended is claimed like any other", claimAfterLease},
@@ -166,6 +167,32 @@ func claimLimits(w *world) {
 	none, err := w.store.Claim(w.ctx, nil, now, now.Add(leaseTime))
 	w.works("Claim of nothing", err)
 	same(w, "claims of nothing", len(none), 0)
+}
+
+func claimMost(w *world) {
+	alice := w.agent("alice")
+	for range 7 {
+		w.mail(alice, "a@far.example")
+	}
+	now := w.now()
+	claim := func(now time.Time, limit, most int) gateway.Claimed {
+		got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: limit, Most: most}}, now, now.Add(leaseTime))
+		w.works("Claim", err)
+		return got[0]
+	}
+	same(w, "leased within the limit", len(claim(now, 2, 3).Jobs), 2)
+	got := claim(now, 2, 3)
+	same(w, "leased up to the most", len(got.Jobs), 1)
+	w.sameTime("next when it is held back", got.Next, now.Add(time.Second))
+	got = claim(now, 2, 3)
+	same(w, "leased at the most", len(got.Jobs), 0)
+	w.sameTime("next when all of it is held back", got.Next, now.Add(time.Second))
+	same(w, "leased when less is allowed than are leased", len(claim(now, 2, 1).Jobs), 0)
+	same(w, "leased without a bound", len(claim(now, 1, 0).Jobs), 1)
+	j := w.jobs(gateway.JobFilter{State: gateway.Delivering})[0].Job
+	w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour)})
+	same(w, "leased when one was settled", len(claim(now, 2, 4).Jobs), 1)
+	same(w, "leased when the leases have ended", len(claim(now.Add(leaseTime), 2, 4).Jobs), 2)
 }
 
 func claimNext(w *world) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -13,6 +14,7 @@ import (
 func living() []promise {
 	return []promise{
 		{"Probe writes a row and reads it back", probe},
+		{"Now is the time, and goes on", nowGoesOn},
 		{"Failed is open while the store is trusted", failedIsOpen},
 		{"after Close every method that does I/O is ErrClosed", closed},
 		{"Close may be called again", closedTwice},
@@ -28,6 +30,16 @@ func probe(w *world) {
 		w.works("Probe", w.store.Probe(w.ctx, w.now()))
 	}
 	w.works("Probe with a clock that went back", w.store.Probe(w.ctx, morning))
+}
+
+func nowGoesOn(w *world) {
+	first := w.store.Now()
+	if off := time.Since(first).Abs(); off > 30*time.Second {
+		w.Errorf("Now = %v, want the time of this machine within half a minute", first)
+	}
+	if second := w.store.Now(); second.Before(first.Add(-time.Millisecond)) {
+		w.Errorf("Now = %v, want it not before %v", second, first)
+	}
 }
 
 func failedIsOpen(w *world) {

@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// lease is a store that only answers for leases.
+type lease struct {
+	mu    sync.Mutex
+	owner string
+	until time.Time
+	down  bool
+}
+
+var errDown = errors.New("down")
+
+func (l *lease) Hold(_ context.Context, _, owner string, now, until time.Time) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return false, errDown
+	}
+	if l.owner != owner && l.owner != "" && l.until.After(now) {
+		return false, nil
+	}
+	l.owner, l.until = owner, until
+	return true, nil
+}
+
+func (l *lease) Release(_ context.Context, _, owner string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owner == owner {
+		l.owner = ""
+	}
+	return nil
+}
+
+func (l *lease) set(owner string, until time.Time, down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owner, l.until, l.down = owner, until, down
+}
+
+// part notes between when it ran.
+type part struct {
+	mu      sync.Mutex
+	began   []time.Duration
+	ended   []time.Duration
+	started time.Time
+}
+
+func (p *part) run(ctx context.Context) error {
+	p.note(&p.began)
+	<-ctx.Done()
+	p.note(&p.ended)
+	return nil
+}
+
+func (p *part) note(list *[]time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*list = append(*list, time.Since(p.started))
+}
+
+func (p *part) was(t *testing.T, what string, list []time.Duration, want ...time.Duration) {
+	t.Helper()
+	if len(list) != len(want) {
+		t.Errorf("the part %s at %v, want %v", what, list, want)
+		return
+	}
+	for i := range want {
+		if list[i] != want[i] {
+			t.Errorf("the part %s at %v, want %v", what, list, want)
+		}
+	}
+}
+
+func newAlone(l *lease, owner string) (*alone, *part) {
+	p := &part{started: time.Now()}
+	return &alone{leases: l, name: "part", owner: owner, length: 30 * time.Second, run: p.run, now: time.Now, log: slog.New(slog.DiscardHandler)}, p
+}
+
+func TestAloneRunsInOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{}
+		one, first := newAlone(l, "one")
+		two, second := newAlone(l, "two")
+		ctxOne, stopOne := context.WithTimeout(t.Context(), 65*time.Second)
+		defer stopOne()
+		ctxTwo, stopTwo := context.WithTimeout(t.Context(), 100*time.Second)
+		defer stopTwo()
+		var both sync.WaitGroup
+		both.Go(func() { _ = one.Run(ctxOne) })
+		synctest.Wait()
+		both.Go(func() { _ = two.Run(ctxTwo) })
+		both.Wait()
+		first.was(t, "of the first began", first.began, 0)
+		first.was(t, "of the first ended", first.ended, 65*time.Second)
+		second.was(t, "of the second began", second.began, 70*time.Second)
+		second.was(t, "of the second ended", second.ended, 100*time.Second)
+	})
+}
+
+// TestAloneTakesOver from one that was killed, when its lease ends.
+func TestAloneTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{}
+		l.set("killed", time.Now().Add(25*time.Second), false)
+		one, p := newAlone(l, "one")
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := one.Run(ctx); err != nil {
+			t.Errorf("Run = %v, want none", err)
+		}
+		p.was(t, "began", p.began, 30*time.Second)
+	})
+}
+
+// TestAloneStopsWhenItCannotBeSure whether it still holds the lease, and goes on
+// when it does again.
+func TestAloneStopsWhenItCannotBeSure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{}
+		one, p := newAlone(l, "one")
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer stop()
+		time.AfterFunc(15*time.Second, func() { l.set("one", time.Now(), true) })
+		time.AfterFunc(65*time.Second, func() { l.set("", time.Now(), false) })
+		if err := one.Run(ctx); err != nil {
+			t.Errorf("Run = %v, want none", err)
+		}
+		p.was(t, "began", p.began, 0, 70*time.Second)
+		p.was(t, "ended", p.ended, 40*time.Second, 2*time.Minute)
+	})
+}
+
+// TestAloneStopsWhenAnotherHasIt, as after it was stopped for a while.
+func TestAloneStopsWhenAnotherHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{}
+		one, p := newAlone(l, "one")
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		time.AfterFunc(15*time.Second, func() { l.set("two", time.Now().Add(time.Hour), false) })
+		if err := one.Run(ctx); err != nil {
+			t.Errorf("Run = %v, want none", err)
+		}
+		p.was(t, "ended", p.ended, 20*time.Second)
+		p.was(t, "began", p.began, 0)
+	})
+}
+
+// TestAloneEndsWithItsPart when that has nothing more to do.
+func TestAloneEndsWithItsPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{}
+		one, _ := newAlone(l, "one")
+		wrong := errors.New("wrong")
+		one.run = func(context.Context) error { return wrong }
+		if err := one.Run(t.Context()); !errors.Is(err, wrong) {
+			t.Errorf("Run = %v, want %v", err, wrong)
+		}
+		if l.owner != "" {
+			t.Errorf("the lease is %s's, want it to be free", l.owner)
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// ErrSealLost means that the key is missing, or is another one, with which the
+// secrets in the database were sealed.
+var ErrSealLost = errors.New("put back the one that belongs to this database, or make new signing keys: amtp keys reset")
+
+// errOtherSeal means that a gateway would join others on a database with a key of
+// its own.
+var errOtherSeal = errors.New("give every gateway on one database the same file: AMTP_SEAL_KEY_FILE, or seal.key in its data directory")
+
+// sealFile returns the name of the file with the seal key.
+func sealFile(cfg config.Config) string {
+	if cfg.SealKey != "" {
+		return cfg.SealKey
+	}
+	return filepath.Join(cfg.DataDir, datadir.SealKeyFile)
+}
+
+// openSeal reads the key that opens the sealed secrets of the store. In the data
+// directory it is made when there is none; one that was named has to be there. It
+// is not part of a backup.
+func openSeal(cfg config.Config) (gateway.Seal, error) {
+	name := sealFile(cfg)
+	content, err := os.ReadFile(name)
+	if err == nil {
+		key, ok := sealKey(content)
+		if !ok {
+			return gateway.Seal{}, fmt.Errorf("%s has %d bytes and not %d, so it is no seal key; %w", name, len(content), gateway.SealKeySize, ErrSealLost)
+		}
+		return gateway.NewSeal(key)
+	}
+	if !errors.Is(err, fs.ErrNotExist) || cfg.SealKey != "" {
+		return gateway.Seal{}, fmt.Errorf("read the seal key: %w", err)
+	}
+	key := make([]byte, gateway.SealKeySize)
+	rand.Read(key) // never fails: it ends the program instead
+	if err := writePrivate(name, key); err != nil {
+		return gateway.Seal{}, fmt.Errorf("make the seal key: %w", err)
+	}
+	return gateway.NewSeal(key)
+}
+
+// sealKey returns the key that a file holds, as it is or in base64.
+func sealKey(content []byte) ([]byte, bool) {
+	if len(content) == gateway.SealKeySize {
+		return content, true
+	}
+	key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(content)))
+	return key, err == nil && len(key) == gateway.SealKeySize
+}
+
+// sealed is the kind of the secret that tells one seal from another.
+const sealed = "seal"
+
+// checkSeal refuses another seal key than the one of the gateways that share the
+// store. A gateway that is alone has none to compare it with: it may have lost its
+// key, and goes on without what that opened.
+func (a *App) checkSeal() error {
+	if !shared(a.cfg) {
+		return nil
+	}
+	err := markSeal(context.Background(), a.store, a.seal)
+	if errors.Is(err, gateway.ErrSealed) {
+		return fmt.Errorf("%s is not the seal key of this database; %w", sealFile(a.cfg), errOtherSeal)
+	}
+	return err
+}
+
+// markSeal notes the seal in a store where none is noted, and finds out whether it
+// is that one.
+func markSeal(ctx context.Context, s gateway.Secrets, seal gateway.Seal) error {
+	return s.ChangeSecrets(ctx, sealed, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		const name = "mark"
+		if len(list) > 0 {
+			_, err := seal.Open(sealed, name, list[0].Sealed)
+			return list, err
+		}
+		box, err := seal.Close(sealed, name, []byte(name))
+		return []gateway.Secret{{Kind: sealed, Name: name, Sealed: box}}, err
+	})
+}

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/postgres"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+)
+
+// shared reports whether other gateways may be on the same store.
+func shared(cfg config.Config) bool { return cfg.Database.URL != "" }
+
+// openStore opens the store that the configuration names.
+func openStore(cfg config.Config, log *slog.Logger) (gateway.Store, error) {
+	if shared(cfg) {
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log})
+		if err != nil {
+			return nil, err // and no pointer to nothing
+		}
+		if err := refuseHalf(context.Background(), s); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
+	}
+	if err := refuseMoved(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openAlone opens the store for a command that is the only one on it, as far as
+// that can be told: the data directory is claimed, a shared store may have others.
+func openAlone(cfg config.Config) (gateway.Store, func() error, error) {
+	log := slog.New(slog.DiscardHandler)
+	if shared(cfg) {
+		s, err := openStore(cfg, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
+	return openClaimed(cfg)
+}
+
+// openClaimed claims the data directory and opens the store in it.
+func openClaimed(cfg config.Config) (gateway.Store, func() error, error) {
+	claim, err := datadir.Acquire(cfg.DataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := openStore(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, claim.Release())
+	}
+	return s, func() error { return errors.Join(s.Close(), claim.Release()) }, nil
+}
+
+// openFirst is openAlone for who may be the first, and then makes the store.
+func openFirst(cfg config.Config) (gateway.Store, func() error, error) {
+	if shared(cfg) {
+		return openAlone(cfg)
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	return openClaimed(cfg)
+}
+
+// claimDir makes the data directory and claims it for this process. A gateway
+// whose data is elsewhere, and whose seal key too, does without one where none
+// can be made.
+func (a *App) claimDir() (err error) {
+	optional := shared(a.cfg) && a.cfg.SealKey != ""
+	if a.cfg.DataDir == "" && optional {
+		return nil
+	}
+	err = os.MkdirAll(a.cfg.DataDir, 0o700)
+	if err == nil {
+		a.claim, err = datadir.Acquire(a.cfg.DataDir)
+	} else {
+		err = fmt.Errorf("make the data directory: %w", err)
+	}
+	if optional && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		a.log.Info("there is no data directory, and none is needed", "data", a.cfg.DataDir, "cause", err)
+		return nil
+	}
+	return err
+}

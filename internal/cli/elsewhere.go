@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/config"
+)
+
+// storeOf returns the configuration of the gateway with the data directory, as far
+// as it says where the data is. A mistake elsewhere in it is for those who start
+// the gateway.
+func (p *program) storeOf(dir string) config.Config {
+	environ := append(p.environ[:len(p.environ):len(p.environ)], "AMTP_DATA_DIR="+dir)
+	cfg, _, err := config.Load(config.Sources{Environ: environ})
+	if err != nil {
+		return config.Config{DataDir: dir}
+	}
+	return cfg
+}
+
+// refuseElsewhere refuses to work on the files of a gateway whose data is in a
+// PostgreSQL, and says what to use instead. A directory that was named and holds a
+// database is what is meant, whatever the environment says.
+func (p *program) refuseElsewhere(named, dir, instead string) error {
+	url := p.storeOf(dir).Database.URL
+	if url == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, app.DatabaseFile)); named != "" && err == nil {
+		return nil
+	}
+	f := usageErrorf("The data of this gateway is in PostgreSQL (%s), and this command works on files in a data directory.", url)
+	f.hint = instead + "; see docs/operations-postgres.md. For a directory with SQLite: --data-dir DIR"
+	return f
+}
+
+// What to use for a gateway on PostgreSQL.
+const (
+	insteadOfBackup  = "back it up as any PostgreSQL, such as with pg_dump --format=custom"
+	insteadOfRestore = "restore it as any PostgreSQL, such as with pg_restore, and start the gateways paused: amtp help restore"
+	insteadOfCheck   = "look at GET /ready of every gateway, and at the database with pg_amcheck"
+)

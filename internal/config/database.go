@@ -1,0 +1,213 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Database says where the data is, when it is not in the data directory.
+type Database struct {
+	URL DSN // "" is SQLite in the data directory
+}
+
+// DSN is the address of a PostgreSQL, as a URL or as keywords. Its password is in
+// no output. Convert it to a string to use it.
+type DSN string
+
+func (d *Database) settings() []setting {
+	return []setting{
+		{path: "database.url", env: "AMTP_DATABASE_URL", flag: "database-url", value: bind(&d.URL, "URL", parseDSN, DSN.String),
+			meaning: "The PostgreSQL that holds everything, such as postgres://user:password@host/database, for any number of gateways that are one; without it everything is in SQLite in the data directory."},
+	}
+}
+
+// Queue says how deliveries are worked on.
+type Queue struct {
+	Lease time.Duration
+}
+
+// Bounds of queue.lease. An attempt has three quarters of it.
+const (
+	shortestLease = time.Second
+	longestLease  = time.Hour
+)
+
+func (q *Queue) settings() []setting {
+	lease := durationUpTo(&q.Lease, longestLease)
+	set := lease.set
+	lease.set = func(s string) error {
+		if d, err := parseDuration(s); err == nil && d < shortestLease {
+			return fmt.Errorf("%s is shorter than %s", brief(s), formatDuration(shortestLease))
+		}
+		return set(s)
+	}
+	lease.bounds = formatDuration(shortestLease) + " to " + formatDuration(longestLease)
+	return []setting{
+		{path: "queue.lease", env: "AMTP_QUEUE_LEASE", def: "2m", value: lease,
+			meaning: "For how long a delivery that a gateway has begun is left to it: when that gateway is gone, another takes the delivery over after this time, and an attempt is given up after three quarters of it."},
+	}
+}
+
+// keywords is the other form of a DSN, of which one must be there.
+var keywords = regexp.MustCompile(`(^|\s)(host|dbname|user|service)\s*=`)
+
+// parseDSN looks whether this is the address of a PostgreSQL at all; who opens
+// it reads it. Its errors never show it.
+func parseDSN(s string) (DSN, error) {
+	const form = "is not the address of a PostgreSQL: write postgres://user:password@host/database"
+	if s == "" {
+		return "", nil
+	}
+	if strings.Contains(s, redacted) || strings.ContainsFunc(s, isControl) {
+		return "", errors.New(form)
+	}
+	scheme, _, isURL := strings.Cut(s, "://")
+	if !isURL && keywords.MatchString(s) {
+		return DSN(s), nil
+	}
+	if _, err := url.Parse(s); err != nil || scheme != "postgres" && scheme != "postgresql" {
+		return "", errors.New(form)
+	}
+	return DSN(s), nil
+}
+
+// String names the server and the database, and tells only whether there is a
+// password.
+func (d DSN) String() string {
+	u, err := url.Parse(string(d))
+	switch {
+	case d == "":
+		return ""
+	case err != nil || u.Scheme == "":
+		return redacted
+	}
+	who := ""
+	if u.User != nil {
+		who = u.User.Username() + "@"
+		if _, has := u.User.Password(); has {
+			who = u.User.Username() + ":" + redacted + "@"
+		}
+	}
+	host := u.Host
+	if host == "" {
+		host = u.Query().Get("host") // the directory of a socket
+	}
+	return u.Scheme + "://" + who + host + u.Path
+}
+
+// GoString names the server and the database.
+func (d DSN) GoString() string { return d.String() }
+
+// MarshalText names the server and the database.
+func (d DSN) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// The reference gateway's variables for its storage.
+const (
+	storageType        = "AMTP_STORAGE_TYPE"
+	storageDriver      = "AMTP_STORAGE_DATABASE_DRIVER"
+	storageConnection  = "AMTP_STORAGE_DATABASE_CONNECTION_STRING"
+	storageConnections = "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS"
+	storageIdle        = "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME"
+)
+
+// fromStorage reads them, as another way to write database.url. They are weaker
+// than that.
+func (l *loader) fromStorage() {
+	if !strings.EqualFold(l.env[storageType], "database") {
+		return
+	}
+	text, ok := l.env[storageConnection]
+	if !ok {
+		if _, ok := l.env["AMTP_DATABASE_URL"]; !ok {
+			l.problem(environment, storageType+" is database, and "+storageConnection+" does not say which")
+		}
+		return
+	}
+	dsn, err := parseDSN(text)
+	if err != nil {
+		l.problem(environment, storageConnection+" "+err.Error())
+		return
+	}
+	dsn = l.withPool(dsn)
+	l.set(l.setting("database.url"), storageConnection, string(dsn))
+}
+
+// withPool adds what the reference says of its pool, in the words of ours.
+func (l *loader) withPool(dsn DSN) DSN {
+	if text, ok := l.env[storageConnections]; ok {
+		n, err := strconv.Atoi(text)
+		switch {
+		case err != nil || n < 0 || n > maxCount:
+			l.problem(environment, fmt.Sprintf("%s: %s is not a number of connections", storageConnections, brief(text)))
+		case n > 0: // 0 is as many as the program likes
+			dsn = dsn.with("pool_max_conns", strconv.Itoa(n))
+		}
+	}
+	if text, ok := l.env[storageIdle]; ok {
+		d, err := parseDuration(text)
+		if err != nil {
+			l.problem(environment, storageIdle+": "+err.Error())
+			return dsn
+		}
+		dsn = dsn.with("pool_max_conn_idle_time", d.String())
+	}
+	return dsn
+}
+
+// with adds a parameter.
+func (d DSN) with(name, text string) DSN {
+	u, err := url.Parse(string(d))
+	if err != nil || u.Scheme == "" {
+		return d + DSN(" "+name+"="+text)
+	}
+	q := u.Query()
+	q.Set(name, text)
+	u.RawQuery = q.Encode()
+	return DSN(u.String())
+}
+
+// setting returns the one at path, which there is.
+func (l *loader) setting(path string) setting {
+	for _, s := range l.settings {
+		if s.path == path {
+			return s
+		}
+	}
+	panic("config: there is no setting " + path)
+}
+
+func judgeStorage(l *loader, v variable, text string) {
+	switch strings.ToLower(text) {
+	case "database": // fromStorage has read the rest
+	case "memory":
+		if l.cfg.Database.URL == "" {
+			l.warn(environment, v.name+" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
+			return
+		}
+		l.warn(environment, v.name+" is memory, and is not used: database.url is set")
+	default:
+		l.problem(environment, fmt.Sprintf("%s: %s is neither memory nor database", v.name, brief(text)))
+	}
+}
+
+// judgeDriver refuses a database that is no PostgreSQL.
+func judgeDriver(l *loader, v variable, text string) {
+	switch strings.ToLower(text) {
+	case "postgres", "postgresql", "pgx", "pq":
+		judgeStored(l, v, text)
+	default:
+		l.problem(environment, v.name+" is not postgres, which is the only database here beside SQLite")
+	}
+}
+
+// judgeStored says that what describes a database is not used.
+func judgeStored(l *loader, v variable, _ string) {
+	if l.cfg.origin("database.url") != storageConnection {
+		l.warn(environment, v.name+" is not used: it counts where "+storageType+" is database, and AMTP_DATABASE_URL and --database-url count more")
+	}
+}

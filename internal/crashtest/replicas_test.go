@@ -1,0 +1,331 @@
+package crashtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/jackc/pgx/v5"
+)
+
+// replicaLease is for how long a delivery is left to a replica that is gone.
+const replicaLease = 3 * time.Second
+
+// cluster is three replicas on one PostgreSQL that are a.example, and one gateway
+// on SQLite that is b.example. They write to each other.
+type cluster struct {
+	*pair
+	server   *pgtest.Server
+	replicas []*Gateway
+	slowest  time.Duration // from a blow to the next message that is accepted
+	prober   *Agent
+	probes   int
+}
+
+func newCluster(ctx context.Context, t *testing.T, seed uint64) *cluster {
+	t.Helper()
+	dir := t.TempDir()
+	binary, err := Build(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &cluster{server: server, pair: &pair{
+		ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)), stopSending: make(chan struct{}), stopReading: make(chan struct{}),
+	}}
+	home := func(name string) string {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for i := range 3 {
+		c.replicas = append(c.replicas, NewGateway(binary, home(fmt.Sprint("a", i))))
+	}
+	front := newBalancer(ctx, t, c.replicas)
+	c.sides = [2]*side{{domain: "a.example", place: front}, {domain: "b.example", gateway: NewGateway(binary, home("b"))}}
+	c.introduceReplicas(ctx, t)
+	c.people(ctx, t, seed)
+	c.prober = c.register(ctx, t, c.sides[0], "prober")
+	t.Cleanup(func() {
+		for _, g := range append(c.replicas, c.sides[1].gateway) {
+			if t.Failed() {
+				t.Logf("log of %s:\n%.6000s", g.dir, g.Log())
+			}
+		}
+	})
+	return c
+}
+
+// introduceReplicas starts all gateways and tells each domain what the other
+// publishes.
+func (c *cluster) introduceReplicas(ctx context.Context, t *testing.T) {
+	t.Helper()
+	a, b := c.sides[0], c.sides[1]
+	common := []string{"AMTP_DNS_ALLOW_HTTP=true", "AMTP_DNS_MOCK_MODE=true"}
+	seal := filepath.Join(c.replicas[0].dir, "seal.key")
+	for i, g := range c.replicas {
+		g.Environment = append([]string{"AMTP_DOMAIN=" + a.domain, "AMTP_DATABASE_URL=" + c.server.URL("postgres"),
+			"AMTP_QUEUE_LEASE=" + replicaLease.String()}, common...)
+		if i > 0 {
+			g.Environment = append(g.Environment, "AMTP_SEAL_KEY_FILE="+seal)
+		}
+	}
+	b.gateway.Environment = append([]string{"AMTP_DOMAIN=" + b.domain}, common...)
+	published := make(map[string]map[string]string)
+	for _, s := range []struct {
+		*side
+		first *Gateway
+	}{{a, c.replicas[0]}, {b, b.gateway}} {
+		c.launch(ctx, t, s.first)
+		url, err := s.at().URL(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := s.first.URL(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.gateway != nil {
+			s.gateway.Address = own[len("http://"):] // where it stays
+		}
+		key, err := s.at().AdminKey(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := (&amtp.Client{URL: own, AdminKey: key}).SigningKeys(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records := map[string]string{s.domain: "v=amtp1;gateway=" + url + ";auth=sig"}
+		for _, k := range keys.Keys {
+			records[k.Name] = k.Record
+		}
+		published[s.domain] = records
+		if err := s.first.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	know := func(g *Gateway, domain string) {
+		peers, err := json.Marshal(published[domain])
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Environment = append(g.Environment, "AMTP_PEERS="+string(peers))
+		c.launch(ctx, t, g)
+	}
+	know(b.gateway, a.domain)
+	for _, g := range c.replicas {
+		know(g, b.domain)
+	}
+}
+
+// launch starts a life of a gateway.
+func (c *cluster) launch(ctx context.Context, t *testing.T, g *Gateway) {
+	t.Helper()
+	c.launched(t, g)
+	limited, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	if err := g.AwaitReady(limited); err != nil {
+		t.Fatalf("not ready %v after the start: %v", longest, err)
+	}
+}
+
+// launched starts a life, and kills it when the test ends without having done so.
+func (c *cluster) launched(t *testing.T, g *Gateway) {
+	t.Helper()
+	if err := g.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	process := g.cmd
+	t.Cleanup(func() {
+		if process.ProcessState == nil {
+			_ = process.Process.Signal(syscall.SIGCONT) // it may be stopped
+			_ = process.Process.Kill()
+			_ = process.Wait()
+		}
+	})
+}
+
+// recovers waits until a message is accepted and notes how long that took since
+// the blow.
+func (c *cluster) recovers(ctx context.Context, t *testing.T, blow time.Time) {
+	t.Helper()
+	c.probes++
+	name := fmt.Sprint("probe-", c.probes)
+	m := amtp.Message{Sender: c.prober.Address, Recipients: []amtp.Address{c.prober.Address}, IdempotencyKey: name,
+		Payload: fmt.Appendf(nil, `{"name":%q}`, name)}
+	err := c.prober.until(ctx, func(ctx context.Context, client *amtp.Client) error {
+		_, err := client.Send(ctx, m)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.slowest = max(c.slowest, time.Since(blow))
+}
+
+// finish lets everybody end and compares everything with the ledger.
+func (c *cluster) finish(ctx context.Context, t *testing.T, least int) {
+	t.Helper()
+	close(c.stopSending)
+	c.sending.Wait()
+	took := c.drain(ctx, t)
+	close(c.stopReading)
+	c.reading.Wait()
+	c.settle(ctx, t)
+	probes, err := c.prober.Client(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := probes.Inbox(ctx, c.prober.Address, amtp.InboxQuery{Limit: 1000})
+	if err != nil || len(page.Messages) != c.probes {
+		t.Errorf("%d probes were accepted and %d are there, %v", c.probes, len(page.Messages), err)
+	}
+	counts := c.ledger.Counts()
+	t.Logf("slowest recovery %v, all arrived %v after the end: %+v", c.slowest.Round(time.Millisecond), took.Round(time.Millisecond), counts)
+	if counts.Accepted < least || counts.Acknowledged < least/4 {
+		t.Errorf("there was too little load to show anything: %+v", counts)
+	}
+	if c.slowest > longest {
+		t.Errorf("the slowest recovery took %v, %v is the most", c.slowest, longest)
+	}
+}
+
+// sql runs a statement beside the gateways.
+func (c *cluster) sql(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, c.server.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// TestReplicasUnderLoad has three replicas on one PostgreSQL go through everything
+// that happens to replicas and to a database, one after the other and under load:
+// what was accepted arrives, once, and a client that tries again never fails.
+func TestReplicasUnderLoad(t *testing.T) {
+	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
+	restarts := int(fromEnvironment(t, "CRASH_CYCLES", 30))
+	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", restarts, seed)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+time.Duration(restarts)*10*time.Second)
+	defer cancel()
+	c := newCluster(ctx, t, seed)
+	c.start(ctx)
+	for _, blow := range []struct {
+		name  string
+		times int
+		deal  func(context.Context, *testing.T)
+	}{
+		{"SIGKILL and SIGTERM", restarts, c.restart},
+		{"SIGSTOP beyond the lease, of two at once", max(restarts/6, 1), c.stopTwo},
+		{"kill -9 of PostgreSQL", max(restarts/3, 1), c.killServer},
+		{"a storm of pg_terminate_backend", max(restarts/10, 1), c.storm},
+		{"a full disk", max(restarts/15, 1), c.fullDisk},
+	} {
+		began := time.Now()
+		for range blow.times {
+			blow.deal(ctx, t)
+		}
+		t.Logf("%s, %d times: %v", blow.name, blow.times, time.Since(began).Round(time.Millisecond))
+	}
+	c.finish(ctx, t, 10*restarts)
+}
+
+// restart ends a replica, by force or in order, and starts it again.
+func (c *cluster) restart(ctx context.Context, t *testing.T) {
+	pause(ctx, time.Duration(c.rand.Int64N(int64(200*time.Millisecond))))
+	g := c.replicas[c.rand.IntN(len(c.replicas))]
+	blow, end := time.Now(), g.Kill
+	if c.rand.IntN(2) == 0 {
+		end = g.Terminate
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	c.recovers(ctx, t, blow)
+	c.launch(ctx, t, g)
+}
+
+// stopTwo has two replicas sleep for longer than their leases last.
+func (c *cluster) stopTwo(ctx context.Context, t *testing.T) {
+	order := c.rand.Perm(len(c.replicas))[:2]
+	signal := func(s os.Signal) {
+		for _, i := range order {
+			if err := c.replicas[i].Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	blow := time.Now()
+	signal(syscall.SIGSTOP)
+	c.recovers(ctx, t, blow)
+	pause(ctx, replicaLease+time.Duration(c.rand.Int64N(int64(500*time.Millisecond))))
+	signal(syscall.SIGCONT)
+}
+
+// killServer ends PostgreSQL as a crash does and starts it again.
+func (c *cluster) killServer(ctx context.Context, t *testing.T) {
+	pause(ctx, 100*time.Millisecond+time.Duration(c.rand.Int64N(int64(300*time.Millisecond))))
+	blow := time.Now()
+	if err := c.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.server.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	c.recovers(ctx, t, blow)
+}
+
+// storm cuts all connections of the gateways again and again for a second.
+func (c *cluster) storm(ctx context.Context, t *testing.T) {
+	blow := time.Now()
+	for time.Since(blow) < time.Second {
+		if err := c.sql(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'amtp%'`); err != nil {
+			t.Fatal(err)
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+	c.recovers(ctx, t, time.Now())
+}
+
+// fullDisk has the server answer as on a full disk when a message is stored.
+func (c *cluster) fullDisk(ctx context.Context, t *testing.T) {
+	err := c.sql(ctx, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+		CREATE TRIGGER disk_full BEFORE INSERT ON message EXECUTE FUNCTION disk_full()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.prober.once(ctx, func(ctx context.Context, client *amtp.Client) error {
+		_, err := client.Send(ctx, amtp.Message{Sender: c.prober.Address, Recipients: []amtp.Address{c.prober.Address}, Payload: []byte(`{}`)})
+		return err
+	})
+	if err == nil || isRefusal(err) {
+		t.Errorf("a message on a full disk: %v, want to be asked to come back", err)
+	}
+	pause(ctx, time.Second)
+	if err := c.sql(ctx, `DROP FUNCTION disk_full CASCADE`); err != nil {
+		t.Fatal(err)
+	}
+	c.recovers(ctx, t, time.Now())
+}

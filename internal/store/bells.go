@@ -1,0 +1,156 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Bells wakes those who wait at an inbox, and who carries what is due.
+type Bells struct {
+	mu      sync.Mutex
+	waiting map[gateway.AgentID]*watch
+	work    workBell
+}
+
+// watch is who waits at one inbox, and up to which entry they were rung for.
+type watch struct {
+	bells []chan struct{}
+	rang  int64
+}
+
+// Entry is a message that entered an inbox under a sequence number.
+type Entry struct {
+	Agent gateway.AgentID
+	Seq   int64
+}
+
+// NewBells returns bells that nobody waits for.
+func NewBells() *Bells {
+	return &Bells{
+		waiting: make(map[gateway.AgentID]*watch),
+		work:    workBell{c: make(chan struct{}, 1), rang: make(map[gateway.Destination]struct{})},
+	}
+}
+
+// Watch returns a channel that receives after a message entered the inbox.
+func (b *Bells) Watch(agent gateway.AgentID) (<-chan struct{}, func()) {
+	bell := make(chan struct{}, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.waiting[agent]
+	if w == nil {
+		w = new(watch)
+		b.waiting[agent] = w
+	}
+	w.bells = append(w.bells, bell)
+	return bell, func() { b.forget(agent, bell) }
+}
+
+func (b *Bells) forget(agent gateway.AgentID, bell chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.waiting[agent]
+	if w == nil {
+		return
+	}
+	w.bells = slices.DeleteFunc(w.bells, func(c chan struct{}) bool { return c == bell })
+	if len(w.bells) == 0 {
+		delete(b.waiting, agent)
+	}
+}
+
+// Watched returns the agents at whose inboxes somebody waits.
+func (b *Bells) Watched() []gateway.AgentID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.waiting))
+}
+
+// Ring wakes those who wait for entries. Nobody is rung twice for an entry, nor
+// for one before it: who was rung for a later one finds both.
+func (b *Bells) Ring(entries []Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range entries {
+		w := b.waiting[e.Agent]
+		if w == nil || w.rang >= e.Seq {
+			continue
+		}
+		w.rang = e.Seq
+		for _, bell := range w.bells {
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// maxRang is how many destinations the bell of the queue notes. Beyond them it
+// is quicker to ask for all.
+const maxRang = 1024
+
+// workBell notes for which destinations there is something to do.
+type workBell struct {
+	c    chan struct{}
+	mu   sync.Mutex
+	rang map[gateway.Destination]struct{}
+	all  bool
+}
+
+// Work returns the bell of the queue.
+func (b *Bells) Work() gateway.WorkBell { return &b.work }
+
+// RingWork notes that something is due for the destinations.
+func (b *Bells) RingWork(due []gateway.Destination) { b.work.ring(due) }
+
+// RingAll has all destinations looked at.
+func (b *Bells) RingAll() { b.work.ringAll() }
+
+// C receives after Take would return something.
+func (b *workBell) C() <-chan struct{} { return b.c }
+
+// Take returns what rang since the last call, in the order of the names.
+func (b *workBell) Take() (rang []gateway.Destination, all bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rang, all = slices.Sorted(maps.Keys(b.rang)), b.all
+	clear(b.rang)
+	b.all = false
+	return rang, all
+}
+
+func (b *workBell) ring(due []gateway.Destination) {
+	if len(due) == 0 {
+		return
+	}
+	b.mu.Lock()
+	for _, d := range due {
+		if b.all {
+			break
+		}
+		if b.rang[d] = struct{}{}; len(b.rang) > maxRang {
+			clear(b.rang)
+			b.all = true
+		}
+	}
+	b.mu.Unlock()
+	select {
+	case b.c <- struct{}{}:
+	default:
+	}
+}
+
+func (b *workBell) ringAll() {
+	b.mu.Lock()
+	clear(b.rang)
+	b.all = true
+	b.mu.Unlock()
+	select {
+	case b.c <- struct{}{}:
+	default:
+	}
+}

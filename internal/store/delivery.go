@@ -1,0 +1,180 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// How a local agent gets its messages.
+const (
+	ModePull = "pull"
+	ModePush = "push"
+)
+
+// DeliveryRow is a delivery as it is stored, with the job that it waits for.
+// Times are microseconds, 0 for none.
+type DeliveryRow struct {
+	Seq       int64
+	Agent     gateway.AgentID
+	Address   string // of a remote recipient
+	State     gateway.State
+	Changed   int64
+	Delivered int64 // only where it differs from Changed
+	Acked     int64
+	Attempts  int64 // -1 where none are stored
+	Code      string
+	Reason    string
+	Pushed    bool
+	Place     int64 // among the recipients, where Seq does not tell it
+	Job       *JobRow
+}
+
+// JobRow is of a job what its deliveries show.
+type JobRow struct {
+	State    gateway.State
+	Changed  int64
+	Attempts int
+	Due      int64
+	Code     string
+	Reason   string
+}
+
+// Delivery returns what the row says.
+func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
+	d = gateway.Delivery{
+		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered), Acked: FromMicros(r.Acked),
+		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
+	}
+	if r.Agent == 0 || r.Pushed {
+		d.ID = gateway.DeliveryID(r.Seq)
+	}
+	if r.Agent != 0 {
+		d.Recipient, _ = dir.Address(r.Agent)
+		d.Mode = ModePull
+	} else if d.Recipient, err = amtp.ParseAddress(r.Address); err != nil {
+		return d, err
+	}
+	if r.Pushed {
+		d.Mode = ModePush
+	}
+	if d.State == gateway.Delivered && d.Delivered.IsZero() {
+		d.Delivered = d.Changed // one time is stored while both are the same
+	}
+	if r.Agent != 0 && !r.Pushed && r.Attempts < 0 {
+		d.Attempts = 1 // a pull inbox takes a message at the first try
+	}
+	if d.State == gateway.Queued && r.Job != nil {
+		r.Job.shown(&d)
+	}
+	return d, nil
+}
+
+// shown makes a delivery that is not decided look as its job stands.
+func (j *JobRow) shown(d *gateway.Delivery) {
+	d.State = j.State
+	if changed := FromMicros(j.Changed); changed.After(d.Changed) {
+		d.Changed = changed
+	}
+	d.Attempts = j.Attempts
+	if d.State != gateway.Delivering {
+		d.NextDue = FromMicros(j.Due)
+	}
+	d.ErrorCode, d.ErrorText = amtp.Code(j.Code), j.Reason
+}
+
+// Deliveries returns what the rows say, in the order in which the recipients
+// were named.
+func Deliveries(rows []DeliveryRow, dir *Directory) ([]gateway.Delivery, error) {
+	place := func(r *DeliveryRow) int64 {
+		if r.Place != 0 {
+			return r.Place
+		}
+		return r.Seq
+	}
+	slices.SortFunc(rows, func(a, b DeliveryRow) int { return cmp.Compare(place(&a), place(&b)) })
+	list := make([]gateway.Delivery, len(rows))
+	for i := range rows {
+		var err error
+		if list[i], err = rows[i].Delivery(dir); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// NewDelivery returns the delivery of a message that arrives now, not stored
+// yet, and the destination that it is queued for, "" when it enters an inbox.
+func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int64) (gateway.Delivery, gateway.Destination) {
+	at := FromMicros(now)
+	d := gateway.Delivery{Recipient: r.Address, Agent: r.Agent, State: gateway.Queued, Changed: at, NextDue: at}
+	if r.Agent == 0 {
+		return d, gateway.Destination(r.Address.Domain())
+	}
+	d.Recipient, d.Mode = address, mode
+	if mode == ModePush {
+		return d, gateway.PushTo(r.Agent)
+	}
+	d.Mode, d.State, d.Delivered, d.NextDue, d.Attempts = ModePull, gateway.Delivered, at, FromMicros(0), 1
+	return d, ""
+}
+
+// Decided returns the state of a delivery after an attempt that decides it.
+func Decided(e gateway.Event) (gateway.State, error) {
+	switch e {
+	case gateway.Success, gateway.Refuse, gateway.GiveUp:
+		return gateway.Next(gateway.Delivering, e)
+	}
+	return 0, fmt.Errorf("%v decides nothing", e)
+}
+
+// DestinationOf returns what a delivery waits for while it waits.
+func DestinationOf(d *gateway.Delivery) gateway.Destination {
+	if d.Agent != 0 {
+		return gateway.PushTo(d.Agent)
+	}
+	return gateway.Destination(d.Recipient.Domain())
+}
+
+// Lease begins an attempt at a job that is due: everything that is to be
+// written of it before it is made, as it is stored.
+func Lease(j *gateway.Job, now, lease int64) (err error) {
+	state := j.State
+	if state == gateway.Delivering { // and its lease has ended
+		if state, err = gateway.Next(state, gateway.Lapse); err != nil {
+			return err
+		}
+	}
+	if j.State, err = gateway.Next(state, gateway.Claim); err != nil {
+		return err
+	}
+	j.Fence++
+	j.Attempts++
+	j.LastTry, j.Lease = FromMicros(now), FromMicros(lease)
+	if j.FirstTry.IsZero() {
+		j.FirstTry = j.LastTry
+	}
+	j.Due = FromMicros(Micros(j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))))
+	if j.Due.Before(j.Lease) {
+		j.Due = j.Lease
+	}
+	return nil
+}
+
+// Distinct refuses secrets of another kind, and two of one name.
+func Distinct(kind string, list []gateway.Secret) error {
+	names := make(map[string]bool, len(list))
+	for _, n := range list {
+		if n.Kind != kind {
+			return fmt.Errorf("a secret of kind %q is not one of kind %q", n.Kind, kind)
+		}
+		if names[n.Name] {
+			return fmt.Errorf("%w: two secrets of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
+		}
+		names[n.Name] = true
+	}
+	return nil
+}

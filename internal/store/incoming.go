@@ -1,0 +1,140 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/google/uuid"
+)
+
+// Incoming is a gateway.Acceptance with what can be computed before it is its
+// turn to be stored.
+type Incoming struct {
+	gateway.Acceptance
+	Content []byte    // the fingerprint, for a sender nobody vouches for; else nil
+	Dedup   [16]byte  // when there is a key
+	Early   *Incoming // as it was from a domain that did not sign yet, or nil
+	Given   uuid.UUID
+	IsUUID  bool // GivenID is a UUID, Given
+	// Same says of the stored messages that may be this one, and are not the
+	// same to the byte, whether they have its content.
+	Same map[int64]bool
+}
+
+// NewIncoming prepares an acceptance.
+func NewIncoming(a gateway.Acceptance) (*Incoming, error) {
+	p := &Incoming{Acceptance: a}
+	named := a.Key != "" || a.GivenID != ""
+	if a.Class == gateway.ClassAnonymous && named {
+		sum, err := a.Message.Fingerprint()
+		if err != nil {
+			return nil, err
+		}
+		p.Content = sum[:16]
+	}
+	if a.Key != "" {
+		p.Dedup = DedupKey(a.Class, a.SenderAgent, p.From(), a.Key, p.Content)
+	}
+	p.Given, p.IsUUID = a.GivenID.UUID()
+	if a.Unsigned && a.Class != gateway.ClassAnonymous && named {
+		a.Class = gateway.ClassAnonymous
+		early, err := NewIncoming(a)
+		if err != nil {
+			return nil, err
+		}
+		p.Early, p.Same = early, make(map[int64]bool, 1)
+		early.Same = p.Same
+	}
+	return p, nil
+}
+
+// From returns the sender's address unless it is a local agent.
+func (p *Incoming) From() string {
+	if p.SenderAgent != 0 {
+		return ""
+	}
+	return p.Sender.Key()
+}
+
+// Leaves reports whether the message goes to another domain, where it may have
+// another id: an answer names it by that one.
+func (p *Incoming) Leaves() bool {
+	return p.SenderAgent != 0 && slices.ContainsFunc(p.Recipients, func(r gateway.Recipient) bool { return r.Agent == 0 })
+}
+
+// Stamp returns the sender's timestamp where it differs from ours, else 0.
+func (p *Incoming) Stamp() int64 {
+	if p.Timestamp.Equal(p.ReceivedAt) {
+		return 0
+	}
+	return Micros(p.Timestamp)
+}
+
+// Variant tells apart the messages that strangers send under one id.
+func (p *Incoming) Variant() []byte {
+	if p.Content == nil {
+		return []byte{}
+	}
+	return p.Content
+}
+
+// Name returns the canonical id that the message gets, and the sender's own where
+// it differs. Taken says that some other message has the given one.
+func (p *Incoming) Name(taken bool) (canonical uuid.UUID, given string) {
+	if !p.IsUUID || taken {
+		canonical, _ = p.ID.UUID()
+		return canonical, string(p.GivenID)
+	}
+	if amtp.MessageID(p.Given.String()) != p.GivenID {
+		given = string(p.GivenID) // the same UUID in other letters
+	}
+	return p.Given, given
+}
+
+// HasContent compares the message with a stored one: by its body, or by the
+// fingerprint that is kept when there is no body any more.
+func (p *Incoming) HasContent(body, fingerprint []byte) (bool, error) {
+	now, err := p.Message.Fingerprint()
+	if err != nil {
+		return false, err
+	}
+	if len(body) == 0 {
+		return string(fingerprint) == string(now[:]), nil
+	}
+	stored, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return false, refused
+	}
+	then, err := stored.Fingerprint()
+	return then == now, err
+}
+
+// IsFor reports whether a delivery is the recipient's.
+func IsFor(d *gateway.Delivery, r gateway.Recipient) bool {
+	return d.Agent == r.Agent && (r.Agent != 0 || d.Recipient.Equal(r.Address))
+}
+
+// Remains computes what is kept of a message when its body goes: the
+// fingerprint, by which a late retry is recognised, and the deduplication key
+// that only the body tells, nil when it tells none. It is false when the body
+// cannot be read.
+func Remains(class gateway.Class, sender gateway.AgentID, address string, body []byte) (fingerprint, key []byte, ok bool) {
+	parsed, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return nil, nil, false
+	}
+	sum, err := parsed.Fingerprint()
+	if err != nil {
+		return nil, nil, false
+	}
+	if parsed.IdempotencyKey == "" {
+		return sum[:], nil, true
+	}
+	var content []byte
+	if class == gateway.ClassAnonymous {
+		content = sum[:16]
+	}
+	dedup := DedupKey(class, sender, address, parsed.IdempotencyKey, content)
+	return sum[:], dedup[:], true
+}

@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// letter is one acceptance in a batch.
+type letter struct {
+	*store.Incoming
+	out   gateway.Accepted
+	tried bool // the commit of an earlier try may have been made
+	*placing
+}
+
+// placing is what one try makes of a letter.
+type placing struct {
+	alone      bool                // it is not simply new, and has to be looked at by itself
+	stored     bool                // the earlier try was committed
+	recipients []gateway.Recipient // those that live
+	modes      map[gateway.AgentID]string
+	threads    map[gateway.AgentID]string
+	row        int64
+}
+
+// errAlone has a letter stored by accept instead of in a batch.
+var errAlone = errors.New("not simply new")
+
+// Accept stores a message or recognises it as a retry. What is new goes through a
+// batch; everything else is looked at in a transaction of its own.
+func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
+	if err := s.isPaused(ctx); err != nil {
+		return gateway.Accepted{}, err
+	}
+	in, err := store.NewIncoming(a)
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	l := &letter{Incoming: in}
+	switch err := s.letters.Do(ctx, l, len(a.Message.Raw())+512); {
+	case err == nil:
+		return l.out, nil
+	case !errors.Is(err, errAlone):
+		return gateway.Accepted{}, err
+	}
+	for {
+		out, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted, error) { return t.accept(ctx, in) })
+		if !errors.Is(err, errElsewhere) {
+			return out, err
+		}
+		if err := s.catchUp(ctx); err != nil {
+			return gateway.Accepted{}, err
+		}
+	}
+}
+
+// errElsewhere is met when an agent was registered through another replica a
+// moment ago and is not known here yet.
+var errElsewhere = errors.New("an agent is not known here yet")
+
+// storeLetters stores a batch. A batch that meets another is looked at again; so
+// is one of which nobody knows whether it was committed, under the same ids.
+func (s *Store) storeLetters(batch []*store.Item[*letter]) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	defer cancel()
+	all := make([]*letter, len(batch))
+	for i, item := range batch {
+		all[i] = item.Work
+	}
+	var err error
+	for range tries {
+		err = s.borrow(ctx, func(c conn) error { return s.post(ctx, c, all) })
+		var b broken
+		if errors.As(err, &b) {
+			for _, l := range all {
+				l.tried = true
+			}
+			if s.pool.Ping(ctx) == nil {
+				continue
+			}
+		}
+		if !met(err) {
+			break
+		}
+	}
+	fault := s.fault(err)
+	for i, item := range batch {
+		switch {
+		case err == nil && !all[i].alone:
+		case err == nil, met(err), !errors.Is(fault, gateway.ErrBusy) && !errors.Is(fault, gateway.ErrPaused):
+			item.Err = errAlone // a letter that nobody can store fails alone
+		default:
+			item.Err = fault
+		}
+	}
+}
+
+// post stores those letters that are simply new, in one transaction of two
+// rounds: what is known, and everything that is written.
+func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
+	err := s.look(ctx, c, all)
+	if err == nil {
+		m := s.place(all)
+		if m.rings, err = c.insert(ctx, m); err == nil {
+			s.published(m.rings, m.jobs.destination)
+			return nil
+		}
+	}
+	if _, rollback := c.Exec(ctx, "ROLLBACK"); rollback != nil {
+		return errors.Join(err, c.Close(ctx)) // in whatever state it is, nobody goes on with it
+	}
+	return err
+}
+
+// place gives every letter that is new its rows.
+func (s *Store) place(all []*letter) *mail {
+	m := &mail{}
+	for _, l := range all {
+		if l.alone || l.stored {
+			continue
+		}
+		id, given := l.Name(false)
+		m.message(l.Incoming, l.row, id, given, l.threads[l.SenderAgent])
+		if l.Key != "" {
+			m.dedup.add(l.Dedup[:], l.row)
+		}
+		to := &addressing{Incoming: l.Incoming, row: l.row, modes: l.modes, threads: l.threads}
+		l.out = gateway.Accepted{ID: store.MessageID(id[:]), Deliveries: make([]gateway.Delivery, len(l.recipients))}
+		for i, r := range l.recipients {
+			l.out.Deliveries[i] = m.deliver(s.dir, to, r)
+		}
+	}
+	return m
+}

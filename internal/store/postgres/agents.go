@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// turn begins a change of the directory and returns its version. The next change,
+// of whatever replica, waits for the commit.
+func (t *tx) turn(ctx context.Context) (version int64, err error) {
+	return t.number(ctx, `UPDATE directory SET version = version + 1 RETURNING version`)
+}
+
+// amend is write for a change of the directory. It returns when the directory in
+// memory has it too; the other replicas are told.
+func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T, error)) (T, error) {
+	return write(ctx, s, func(ctx context.Context, t *tx) (out T, err error) {
+		version, err := t.turn(ctx)
+		if err != nil {
+			return out, err
+		}
+		t.after = func(ctx context.Context) error {
+			s.notices.changed()
+			return s.catchUp(ctx)
+		}
+		return fn(ctx, t, version)
+	})
+}
+
+// AddAgent registers an agent with its first key.
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (gateway.Agent, error) {
+	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
+		added := a
+		id, err := t.number(ctx, `INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
+				active, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+				ON CONFLICT (folded) WHERE removed IS NULL DO NOTHING RETURNING id`,
+			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target), []byte(a.Description), []byte(a.Role),
+			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed, store.Micros(a.CreatedAt),
+			store.Micros(a.LastActive), version)
+		if err == nil && id == 0 {
+			err = gateway.ErrExists
+		}
+		if err != nil {
+			return gateway.Agent{}, err
+		}
+		added.ID = gateway.AgentID(id)
+		key := k
+		key.Agent = added.ID
+		return added, t.addKey(ctx, key)
+	})
+}
+
+// errKey is what nobody can do: to store one key twice.
+var errKey = errors.New("the key is stored already")
+
+func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
+	n, err := t.change(ctx, `INSERT INTO agent_key (id, agent, hash, created, used) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		k.ID, int64(k.Agent), k.Hash[:], store.Micros(k.CreatedAt), store.Micros(k.LastUsed))
+	if err == nil && n == 0 {
+		err = errKey
+	}
+	return err
+}
+
+// UpdateAgent changes what an agent says about itself.
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error) (gateway.Agent, error) {
+	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
+		var a agent
+		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`, []any{int64(id)}, a.into(), func() error {
+			found, err = a.read()
+			return err
+		})
+		if err == nil && found.ID == 0 {
+			err = gateway.ErrNotFound
+		}
+		if err == nil {
+			err = change(&found)
+		}
+		if err != nil {
+			return gateway.Agent{}, err
+		}
+		_, err = t.change(ctx, `UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
+				version = $8 WHERE id = $9`,
+			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role), []byte(store.Strings(found.Capabilities)),
+			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id))
+		return found, err
+	})
+}
+
+// RemoveAgent ends an agent and its keys.
+func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
+	_, err := amend(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+		n, err := t.change(ctx, `UPDATE agent SET removed = $1, version = $2 WHERE id = $3 AND removed IS NULL`, store.Micros(now), version, int64(id))
+		if err == nil && n == 0 {
+			err = gateway.ErrNotFound
+		}
+		if err == nil {
+			_, err = t.change(ctx, `DELETE FROM agent_key WHERE agent = $1`, int64(id))
+		}
+		return none, err
+	})
+	return err
+}
+
+// touchAgent notes that the keys of a living agent change.
+func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) error {
+	n, err := t.change(ctx, `UPDATE agent SET version = $1 WHERE id = $2 AND removed IS NULL`, version, int64(id))
+	if err == nil && n == 0 {
+		err = gateway.ErrNotFound
+	}
+	return err
+}
+
+// AddKey stores one more key of an agent and ends the others if asked to.
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, error) {
+	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
+		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
+			return 0, err
+		}
+		if err := t.addKey(ctx, k); err != nil || !alone {
+			return 0, err
+		}
+		n, err := t.change(ctx, `DELETE FROM agent_key WHERE agent = $1 AND id <> $2`, int64(k.Agent), k.ID)
+		return int(n), err
+	})
+}
+
+// RemoveKey ends one key.
+func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID string) error {
+	_, err := amend(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+		if err := t.touchAgent(ctx, agent, version); err != nil {
+			return none, err
+		}
+		n, err := t.change(ctx, `DELETE FROM agent_key WHERE agent = $1 AND id = $2`, int64(agent), keyID)
+		if err == nil && n == 0 {
+			err = gateway.ErrNotFound
+		}
+		return none, err
+	})
+	return err
+}
+
+// keepActivity stores now and then who was seen, until Close.
+func (s *Store) keepActivity() {
+	tick := time.NewTicker(store.ActivityEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.flushActivity()
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+// flushActivity stores who was seen here since the last time, and lets the other
+// replicas know. It is a hint: what fails is tried again the next time.
+func (s *Store) flushActivity() {
+	agents, keys := s.dir.Touched()
+	if len(agents)+len(keys) == 0 {
+		return
+	}
+	slices.SortFunc(agents, func(a, b gateway.Agent) int { return cmp.Compare(a.ID, b.ID) })
+	ids, seen := make([]int64, len(agents)), make([]int64, len(agents))
+	for i := range agents {
+		ids[i], seen[i] = int64(agents[i].ID), store.Micros(agents[i].LastActive)
+	}
+	names, used := make([]string, len(keys)), make([]int64, len(keys))
+	for i := range keys {
+		names[i], used[i] = keys[i].ID, store.Micros(keys[i].LastUsed)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := s.do(ctx, func(ctx context.Context, t *tx) error {
+		version, err := t.turn(ctx) // nobody else touches these rows until the commit
+		if err != nil {
+			return err
+		}
+		_, err = t.change(ctx, `UPDATE agent a SET active = greatest(a.active, u.seen), version = $3
+				FROM unnest($1::bigint[], $2::bigint[]) u (id, seen) WHERE a.id = u.id`, ids, seen, version)
+		if err == nil {
+			_, err = t.change(ctx, `UPDATE agent_key k SET used = greatest(k.used, u.used)
+					FROM unnest($1::text[], $2::bigint[]) u (id, used) WHERE k.id = u.id`, names, used)
+		}
+		return err
+	})
+	if err == nil {
+		s.dir.Saved(agents, keys)
+	}
+}

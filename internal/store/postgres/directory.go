@@ -1,0 +1,200 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// catchUp is up to which version the directory in memory is the database's. One
+// question at a time is put; it answers all who asked before it was put.
+type catchUp struct {
+	turn    sync.Mutex // who has it asks
+	mu      sync.Mutex
+	begun   int64     // questions put
+	ended   int64     // of these, up to which answers have come
+	err     error     // the last answer
+	version int64     // changed by who has the turn
+	fresh   time.Time // up to when nothing that was changed is missing
+}
+
+// catchUp brings the directory in memory to what the database had at some moment
+// after the call began.
+func (s *Store) catchUp(ctx context.Context) error {
+	c := &s.caught
+	c.mu.Lock()
+	after := c.begun
+	c.mu.Unlock()
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.mu.Lock()
+	if c.ended > after { // somebody asked after us
+		defer c.mu.Unlock()
+		return c.err
+	}
+	c.begun++
+	number, at := c.begun, time.Now()
+	c.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	err := s.fault(s.borrow(limited, func(db conn) error { return s.renew(limited, db) }))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended, c.err = number, err; err == nil {
+		c.fresh = at
+	}
+	return err
+}
+
+// isFresh reports whether the directory is what the database had a moment ago.
+func (s *Store) isFresh() bool {
+	s.caught.mu.Lock()
+	defer s.caught.mu.Unlock()
+	return time.Since(s.caught.fresh) < freshFor
+}
+
+// freshFor is how long the directory is believed when the database does not
+// answer: a key may have been revoked through another replica.
+const freshFor = 3 * time.Second
+
+const agentColumns = `a.id, a.name, a.domain, a.mode, a.target, a.description, a.role, a.capabilities, a.schemas, a.listed, a.created, a.active,
+	a.removed IS NOT NULL`
+
+// agent is where the columns of one go.
+type agent struct {
+	gateway.Agent
+	id, created, active                              int64
+	name, domain                                     string
+	target, description, role, capabilities, schemas []byte
+	removed                                          bool
+}
+
+func (a *agent) into() []any {
+	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities, &a.schemas, &a.Listed,
+		&a.created, &a.active, &a.removed}
+}
+
+// read returns the agent that was read last.
+func (a *agent) read() (found gateway.Agent, err error) {
+	found = a.Agent
+	if found.Address, err = amtp.ParseAddress(a.name + "@" + a.domain); err != nil {
+		return found, err
+	}
+	if found.Capabilities, err = store.StringsOf(string(a.capabilities)); err != nil {
+		return found, err
+	}
+	found.SupportedSchemas, err = store.StringsOf(string(a.schemas))
+	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target), string(a.description), string(a.role)
+	found.CreatedAt, found.LastActive = store.FromMicros(a.created), store.FromMicros(a.active)
+	return found, err
+}
+
+// renew reads the agents that were changed since the last time, each with all of
+// its keys, in one statement: they are of one moment.
+func (s *Store) renew(ctx context.Context, db conn) error {
+	type change struct {
+		agent   gateway.Agent
+		removed bool
+		keys    []gateway.Key
+	}
+	var list []change
+	var a agent
+	var key struct {
+		id            string
+		hash          []byte
+		created, used int64
+	}
+	var version int64
+	newest := s.caught.version
+	err := db.query(ctx, `SELECT `+agentColumns+`, a.version, coalesce(k.id, ''), k.hash, coalesce(k.created, 0), coalesce(k.used, 0)
+			FROM agent a LEFT JOIN agent_key k ON k.agent = a.id WHERE a.version > $1 ORDER BY a.version, a.id`, []any{s.caught.version},
+		append(a.into(), &version, &key.id, &key.hash, &key.created, &key.used), func() error {
+			if last := len(list) - 1; last < 0 || list[last].agent.ID != gateway.AgentID(a.id) {
+				found, err := a.read()
+				if err != nil {
+					return err
+				}
+				list = append(list, change{agent: found, removed: a.removed})
+			}
+			newest = max(newest, version)
+			if key.id != "" {
+				k := gateway.Key{ID: key.id, Agent: gateway.AgentID(a.id), CreatedAt: store.FromMicros(key.created), LastUsed: store.FromMicros(key.used)}
+				copy(k.Hash[:], key.hash)
+				c := &list[len(list)-1]
+				c.keys = append(c.keys, k)
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		s.dir.Renew(c.agent, c.removed, c.keys)
+	}
+	s.caught.version = newest
+	return nil
+}
+
+// know makes sure that the directory has the agents that some row names: one may
+// have been registered through another replica a moment ago.
+func (s *Store) know(ctx context.Context, ids ...gateway.AgentID) error {
+	for _, id := range ids {
+		if id != 0 && !s.dir.Knows(id) {
+			return s.catchUp(ctx)
+		}
+	}
+	return nil
+}
+
+// AgentNamed returns the living agent with the address.
+func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
+	found, err := s.dir.Named(a)
+	if err == nil || a.IsZero() {
+		return found, err // one that was removed meanwhile is refused where it is written to
+	}
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	return s.dir.Named(a)
+}
+
+// Agents returns all living agents ordered by address: those that are known here
+// while the database is away.
+func (s *Store) Agents() []*gateway.Agent {
+	_ = s.refresh() // the log hears of it
+	return s.dir.All()
+}
+
+// Keys lists an agent's keys, oldest first.
+func (s *Store) Keys(agent gateway.AgentID) ([]gateway.Key, error) {
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	return s.dir.Keys(agent), nil
+}
+
+// KeyOwner returns the agent whose key has the hash, and the key's id.
+func (s *Store) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
+	if s.isFresh() {
+		if a, id, err := s.dir.KeyOwner(hash, now); err == nil {
+			return a, id, nil
+		}
+	}
+	if err := s.refresh(); err != nil {
+		return nil, "", err
+	}
+	return s.dir.KeyOwner(hash, now)
+}
+
+// refresh asks for what is new on behalf of somebody who found nothing.
+func (s *Store) refresh() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.catchUp(s.life)
+}

@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// scanLimit is how many messages of an inbox one page looks at: a filter that
+// nearly nothing passes must not read a million rows in one request. The page
+// then ends early and says that there is more.
+const scanLimit = gateway.MaxScan
+
+// boxStep is how many of them are asked for at once where a filter may leave
+// any of them out.
+const boxStep = 1000
+
+// noted is a message of an inbox, before it is read.
+type noted struct {
+	seq, read, leases, row, received, size int64
+	thread                                 []byte
+}
+
+// Inbox returns a page of an agent's inbox. What stands on it is chosen by the
+// length of the bodies: one that is not shown is not read.
+func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
+	page.Next = f.After
+	var chosen []noted
+	var envelopes map[int64]letterRow
+	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		if chosen, err = c.choose(ctx, agent, f, &page); err != nil || len(chosen) == 0 {
+			return err
+		}
+		envelopes, err = c.bodies(ctx, chosen)
+		return err
+	})
+	if err != nil {
+		return gateway.InboxPage{Next: f.After}, err
+	}
+	if len(chosen) > 0 {
+		page.Items = make([]gateway.InboxItem, 0, len(chosen))
+	}
+	for _, n := range chosen {
+		row, there := envelopes[n.row]
+		if !there {
+			continue // it was acknowledged long ago, and forgotten just now
+		}
+		item := gateway.InboxItem{Seq: n.seq, ReadAt: store.FromMicros(n.read), DeliveryCount: int(n.leases), Body: row.body}
+		if item.Envelope, err = s.envelope(ctx, row.EnvelopeRow); err != nil {
+			return gateway.InboxPage{Next: f.After}, err
+		}
+		item.Thread = store.Thread(string(n.thread), item.ID)
+		page.Items = append(page.Items, item)
+	}
+	return page, nil
+}
+
+// envelope returns what a row says, of whichever replica its sender is known.
+func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.Envelope, error) {
+	if err := s.know(ctx, row.SenderAgent); err != nil {
+		return gateway.Envelope{}, err
+	}
+	return row.Envelope(s.dir)
+}
+
+// choose decides what stands on a page, and notes in it where to go on.
+func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, page *gateway.InboxPage) (chosen []noted, err error) {
+	step := boxStep
+	if f.Limit > 0 && !f.Unread && !f.Read && f.Since.IsZero() {
+		step = min(f.Offset+f.Limit+1, boxStep)
+	}
+	seen, skip, bytes := 0, f.Offset, 0
+	for full := false; !full; {
+		var n noted
+		found := 0
+		err := c.query(ctx, `SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
+				FROM (SELECT * FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND seq > $2 ORDER BY seq LIMIT $3) d
+				JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), page.Next, step},
+			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size}, func() error {
+				found++
+				wanted := !(f.Unread && n.read != 0 || f.Read && n.read == 0 || n.received < store.Micros(f.Since))
+				if full || seen == scanLimit || wanted && skip == 0 && (f.Limit > 0 && len(chosen) == f.Limit ||
+					f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes) {
+					full = true
+					return nil
+				}
+				seen++
+				page.Next = n.seq
+				switch {
+				case !wanted:
+				case skip > 0:
+					skip--
+				default:
+					bytes += int(n.size)
+					chosen = append(chosen, n)
+				}
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+		if page.HasMore = full; found < step {
+			break
+		}
+	}
+	return chosen, nil
+}
+
+// letterRow is an envelope with its body, as they are stored.
+type letterRow struct {
+	store.EnvelopeRow
+	body []byte
+}
+
+// bodies reads the messages that were chosen.
+func (c conn) bodies(ctx context.Context, chosen []noted) (map[int64]letterRow, error) {
+	rows := make([]int64, len(chosen))
+	for i := range chosen {
+		rows[i] = chosen[i].row
+	}
+	found := make(map[int64]letterRow, len(rows))
+	var e envelope
+	var row int64
+	var body []byte
+	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows},
+		append(e.into(), &row, &body), func() error {
+			found[row] = letterRow{e.read(), body}
+			return nil
+		})
+	return found, err
+}
+
+// Depth counts an agent's inbox, up to limit each.
+func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		return c.query(ctx, `SELECT
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 LIMIT $2) a),
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND read IS NULL LIMIT $2) b)`,
+			[]any{int64(agent), limit}, []any{&pending, &unread}, func() error { return nil })
+	})
+	return unread, pending, err
+}

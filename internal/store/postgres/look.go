@@ -1,0 +1,226 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
+)
+
+// pausedSetting is the row of setting that says since when nothing is accepted.
+const pausedSetting = "paused"
+
+const (
+	livingAgents = `SELECT id, mode FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`
+	knownKeys    = `SELECT u.letter FROM unnest($1::int[], $2::bytea[]) u (letter, key) JOIN dedup d ON d.key = u.key`
+	knownIDs     = `SELECT u.letter, m.uuid FROM unnest($1::int[], $2::bytea[]) u (letter, uuid) JOIN message m ON m.uuid = u.uuid`
+	knownAliases = `SELECT u.letter FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[], $5::bytea[]) u (letter, id, agent, sender, variant)
+		JOIN alias a ON a.id = u.id AND a.agent = u.agent AND a.sender = u.sender AND a.variant = u.variant`
+	nextRows = `SELECT nextval('message_id') FROM generate_series(1, $1::int)`
+)
+
+// asked is what has to be found out of a batch before it is written.
+type asked struct {
+	agents []int64
+	keys   struct {
+		letter []int32
+		key    [][]byte
+	}
+	ids struct {
+		letter []int32
+		uuid   [][]byte
+	}
+	aliases struct {
+		letter      []int32
+		id, variant [][]byte
+		agent       []int64
+		sender      []string
+	}
+	threads threading
+}
+
+// ask collects the questions. Of letters of one batch that share a name the
+// first is in it and the others are alone.
+func ask(all []*letter) *asked {
+	q := &asked{}
+	agents := make(map[gateway.AgentID]bool)
+	taken := make(map[string]bool)
+	for i, l := range all {
+		l.placing = &placing{}
+		for _, name := range names(l) {
+			l.alone = l.alone || taken[name]
+		}
+		for _, name := range names(l) {
+			taken[name] = true
+		}
+		if l.alone {
+			continue
+		}
+		for _, r := range l.Recipients {
+			agents[r.Agent] = true
+		}
+		agents[l.SenderAgent] = true
+		q.about(int32(i), l.Incoming)
+		if l.tried {
+			id, _ := l.Name(false)
+			q.ids.letter, q.ids.uuid = append(q.ids.letter, int32(i)), append(q.ids.uuid, id[:])
+		}
+		q.threads.about(int32(i), l.Incoming, l.Recipients)
+	}
+	for id := range agents {
+		q.agents = append(q.agents, int64(id))
+	}
+	return q
+}
+
+// names returns what no other message may have at the same time.
+func names(l *letter) (list []string) {
+	for in := l.Incoming; in != nil; in = in.Early {
+		if in.Key != "" {
+			list = append(list, "k"+string(in.Dedup[:]))
+		}
+		if in.GivenID != "" {
+			list = append(list, "i"+string(in.GivenID))
+		}
+		if in.IsUUID {
+			list = append(list, "u"+string(in.Given[:]))
+		}
+	}
+	return list
+}
+
+// about asks for all the names under which the message may be known.
+func (q *asked) about(i int32, in *store.Incoming) {
+	for ; in != nil; in = in.Early {
+		if in.Key != "" {
+			q.keys.letter, q.keys.key = append(q.keys.letter, i), append(q.keys.key, in.Dedup[:])
+		}
+		if in.IsUUID {
+			q.ids.letter, q.ids.uuid = append(q.ids.letter, i), append(q.ids.uuid, in.Given[:])
+		}
+		if in.GivenID != "" {
+			a := &q.aliases
+			a.letter, a.id, a.variant = append(a.letter, i), append(a.id, []byte(in.GivenID)), append(a.variant, in.Variant())
+			a.agent, a.sender = append(a.agent, int64(in.SenderAgent)), append(a.sender, in.From())
+		}
+	}
+}
+
+// look begins the transaction and finds out, in one round, which letters are
+// simply new, who lives, and which threads they join.
+func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
+	q := ask(all)
+	b := &pgx.Batch{}
+	b.Queue("BEGIN")
+	paused := false
+	b.Queue(`SELECT 1 FROM setting WHERE name = $1`, pausedSetting).Query(func(rows pgx.Rows) error {
+		paused = rows.Next()
+		rows.Close()
+		return rows.Err()
+	})
+	modes := make(map[gateway.AgentID]string)
+	var id int64
+	var mode string
+	queue(b, livingAgents, []any{q.agents}, []any{&id, &mode}, func() error {
+		modes[gateway.AgentID(id)] = mode
+		return nil
+	})
+	q.queue(b, all)
+	q.threads.queue(b, func(i int32, agent gateway.AgentID, thread string) {
+		l := all[i]
+		if l.threads == nil {
+			l.threads = make(map[gateway.AgentID]string)
+		}
+		l.threads[agent] = thread
+	})
+	next := 0
+	queue(b, nextRows, []any{int32(len(all))}, []any{&id}, func() error {
+		all[next].row = id
+		next++
+		return nil
+	})
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	if paused {
+		return gateway.ErrPaused
+	}
+	for _, l := range all {
+		l.decide(modes)
+		l.alone = l.alone || !l.stored && !knows(s.dir, l.recipients)
+	}
+	return nil
+}
+
+func queue(b *pgx.Batch, sql string, args, into []any, row func() error) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return each(rows, into, row) })
+}
+
+// queue puts the questions that there are.
+func (q *asked) queue(b *pgx.Batch, all []*letter) {
+	var i int32
+	known := func() error {
+		all[i].alone = true
+		return nil
+	}
+	if len(q.keys.letter) > 0 {
+		queue(b, knownKeys, []any{q.keys.letter, q.keys.key}, []any{&i}, known)
+	}
+	if a := &q.aliases; len(a.letter) > 0 {
+		queue(b, knownAliases, []any{a.letter, a.id, a.agent, a.sender, a.variant}, []any{&i}, known)
+	}
+	var uuid []byte
+	if len(q.ids.letter) > 0 {
+		queue(b, knownIDs, []any{q.ids.letter, q.ids.uuid}, []any{&i, &uuid}, func() error {
+			l := all[i]
+			if id, _ := l.Name(false); l.tried && string(uuid) == string(id[:]) && store.MessageID(uuid) == l.ID {
+				l.stored = true // by the try of which we did not hear
+				return nil
+			}
+			return known()
+		})
+	}
+}
+
+// decide says what becomes of a letter. One whose sender or recipients are gone
+// may still be a retry.
+func (l *letter) decide(modes map[gateway.AgentID]string) {
+	if l.stored {
+		l.alone = false
+		return
+	}
+	l.recipients, l.modes = living(l.Recipients, modes), modes
+	if _, lives := modes[l.SenderAgent]; len(l.recipients) == 0 || l.SenderAgent != 0 && !lives {
+		l.alone = true
+	}
+	for agent, thread := range defaults(l.Incoming, l.recipients) {
+		if _, found := l.threads[agent]; !found {
+			if l.threads == nil {
+				l.threads = make(map[gateway.AgentID]string)
+			}
+			l.threads[agent] = thread
+		}
+	}
+}
+
+// knows reports whether the directory has all the recipients.
+func knows(dir *store.Directory, to []gateway.Recipient) bool {
+	for _, r := range to {
+		if r.Agent != 0 && !dir.Knows(r.Agent) {
+			return false
+		}
+	}
+	return true
+}
+
+// living returns the recipients that were not removed.
+func living(to []gateway.Recipient, modes map[gateway.AgentID]string) []gateway.Recipient {
+	list := make([]gateway.Recipient, 0, len(to))
+	for _, r := range to {
+		if _, lives := modes[r.Agent]; lives || r.Agent == 0 {
+			list = append(list, r)
+		}
+	}
+	return list
+}

@@ -1,0 +1,337 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// mail is the rows of new messages, by columns.
+type mail struct {
+	messages   []messageRow
+	dedup      dedupRows
+	aliases    []aliasRow
+	abroad     []aliasRow // the ids under which they leave for other domains
+	jobs       jobRows
+	deliveries deliveryRows
+	rings      []store.Entry
+}
+
+type messageRow struct {
+	*store.Incoming
+	row    int64
+	uuid   uuid.UUID
+	given  string
+	thread string
+}
+
+type aliasRow struct {
+	*store.Incoming
+	id  string
+	row int64
+}
+
+type dedupRows struct {
+	key [][]byte
+	row []int64
+}
+
+type jobRows struct {
+	message     []int64
+	destination []gateway.Destination
+	due         []int64
+	size        []int64
+}
+
+// deliveryRows names the jobs of new messages by their place in jobRows, from 1
+// on, and other jobs by their id.
+type deliveryRows struct {
+	message, agent, changed, newJob, job []int64
+	state                                []int16
+	pushed                               []bool
+	address                              []string
+	thread                               [][]byte
+}
+
+func (d *dedupRows) add(key []byte, row int64) {
+	d.key, d.row = append(d.key, key), append(d.row, row)
+}
+
+// message adds a message under its ids.
+func (m *mail) message(in *store.Incoming, row int64, id uuid.UUID, given, thread string) {
+	m.messages = append(m.messages, messageRow{Incoming: in, row: row, uuid: id, given: given, thread: thread})
+	if given != "" {
+		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
+	}
+	own := store.MessageID(id[:])
+	if abroad := amtp.PeerMessageID(own); abroad != own && in.Leaves() {
+		m.abroad = append(m.abroad, aliasRow{Incoming: in, id: string(abroad), row: row})
+	}
+}
+
+// addressing is a message on its way to its recipients.
+type addressing struct {
+	*store.Incoming
+	row     int64
+	modes   map[gateway.AgentID]string
+	threads map[gateway.AgentID]string
+	known   map[gateway.Destination]gateway.JobID // jobs that the message had before
+	added   map[gateway.Destination]int64         // jobs that it gets, by their place
+}
+
+// deliver gives a recipient its delivery: in the inbox of a pull agent at once,
+// with the message's job for its destination otherwise.
+func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) gateway.Delivery {
+	at := store.Micros(to.ReceivedAt)
+	var home amtp.Address
+	if r.Agent != 0 {
+		home, _ = dir.Address(r.Agent)
+	}
+	d, destination := store.NewDelivery(r, home, to.modes[r.Agent], at)
+	rows := &m.deliveries
+	rows.message, rows.agent, rows.changed = append(rows.message, to.row), append(rows.agent, int64(r.Agent)), append(rows.changed, at)
+	rows.state, rows.pushed = append(rows.state, int16(d.State)), append(rows.pushed, d.Mode == store.ModePush)
+	address, job, added := "", int64(0), int64(0)
+	if r.Agent == 0 {
+		address = r.Address.String()
+	}
+	if destination != "" {
+		job, added = m.jobFor(to, destination, at)
+	}
+	rows.address, rows.job, rows.newJob = append(rows.address, address), append(rows.job, job), append(rows.newJob, added)
+	thread := ""
+	if r.Agent != 0 {
+		thread = to.threads[r.Agent]
+	}
+	rows.thread = append(rows.thread, blob(thread))
+	return d
+}
+
+// jobFor returns the message's job for the destination: the id of one that it
+// has, or the place of a new one.
+func (m *mail) jobFor(to *addressing, d gateway.Destination, at int64) (id, place int64) {
+	if id := to.known[d]; id != 0 {
+		return int64(id), 0
+	}
+	if place := to.added[d]; place != 0 {
+		return 0, place
+	}
+	place = m.jobs.add(to.row, d, at, len(to.Message.Raw()))
+	if to.added == nil {
+		to.added = make(map[gateway.Destination]int64, 1)
+	}
+	to.added[d] = place
+	return 0, place
+}
+
+// add adds a job that is due at that time, and returns its place.
+func (j *jobRows) add(message int64, d gateway.Destination, due int64, size int) int64 {
+	j.message, j.destination = append(j.message, message), append(j.destination, d)
+	j.due, j.size = append(j.due, due), append(j.size, int64(size))
+	return int64(len(j.message))
+}
+
+const (
+	insertDedup   = `INSERT INTO dedup (key, message) SELECT * FROM unnest($1::bytea[], $2::bigint[])`
+	insertMessage = `INSERT INTO message (id, received, stamped, request, sender_agent, class, trust, uuid, sender, authentication, given_id,
+			subject, in_reply_to, thread, body)
+		SELECT id, received, nullif(stamped, 0), request, nullif(agent, 0), class, trust, uuid, nullif(sender, ''), authentication, given, subject,
+			reply, thread, body
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::smallint[], $8::bytea[], $9::text[],
+			$10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[])
+			u (id, received, stamped, request, agent, class, trust, uuid, sender, authentication, given, subject, reply, thread, body)`
+	insertAlias = `INSERT INTO alias (id, agent, sender, variant, message)
+		SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[])`
+	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same)
+		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[]) u (id, message, destination, due, size)`
+	// What enters an inbox is numbered under a lock on it, which is held until the
+	// commit. There are fewer locks than inboxes, so that a batch never needs more
+	// than a server has.
+	lockInboxes    = `SELECT pg_advisory_xact_lock($1::int, u.box) FROM unnest($2::int[]) u (box)`
+	insertDelivery = `INSERT INTO delivery (seq, message, agent, changed, job, state, pushed, address, thread)
+		SELECT nextval('delivery_seq'), message, agent, changed, nullif(job, 0), state, pushed, nullif(address, ''), thread
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::boolean[], $7::text[], $8::bytea[])
+			u (message, agent, changed, job, state, pushed, address, thread)
+		RETURNING seq`
+)
+
+// Advisory locks of this gateway, by their first number.
+const (
+	inboxLock  = 0x616d7470 // "amtp"
+	claimLock  = 0x616d7471
+	secretLock = 0x616d7472
+	boxStripes = 256
+)
+
+// boxes returns the locks of the inboxes that mail enters, in order: batches of
+// all replicas take them in the same.
+func boxes(agents []int64, enters func(i int) bool) []int32 {
+	var list []int32
+	for i, agent := range agents {
+		if enters(i) {
+			list = append(list, int32(agent%boxStripes))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// insert writes the rows and commits, in one round. Rows with unique names are
+// written in their order, so that two batches wait for each other in one
+// direction only; what is there already fails the transaction.
+func (c conn) insert(ctx context.Context, m *mail) (rings []store.Entry, err error) {
+	if len(m.messages) == 0 && len(m.deliveries.message) == 0 {
+		_, err := c.Exec(ctx, "ROLLBACK")
+		return nil, err
+	}
+	ids, err := c.jobIDs(ctx, len(m.jobs.message))
+	if err != nil {
+		return nil, err
+	}
+	b := &pgx.Batch{}
+	rings = m.queue(b, ids)
+	b.Queue("COMMIT")
+	return rings, c.SendBatch(ctx, b).Close()
+}
+
+// jobIDs reserves n ids.
+func (c conn) jobIDs(ctx context.Context, n int) (ids []int64, err error) {
+	if n == 0 {
+		return nil, nil
+	}
+	var id int64
+	err = c.query(ctx, `SELECT nextval('job_id') FROM generate_series(1, $1::int)`, []any{int32(n)}, []any{&id}, func() error {
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}
+
+// queue queues the statements that write the rows. The entries that it returns
+// have their numbers when the batch was run.
+func (m *mail) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
+	m.dedup.queue(b)
+	queueMessages(b, m.messages)
+	queueAliases(b, insertAlias, m.aliases)
+	queueAliases(b, insertAlias+` ON CONFLICT DO NOTHING`, m.abroad)
+	m.jobs.queue(b, jobIDs)
+	d := &m.deliveries
+	for i, place := range d.newJob {
+		if place != 0 {
+			d.job[i] = jobIDs[place-1]
+		}
+	}
+	return d.queue(b)
+}
+
+func (d *dedupRows) queue(b *pgx.Batch) {
+	if len(d.key) == 0 {
+		return
+	}
+	order := make([]int, len(d.key))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return bytes.Compare(d.key[i], d.key[j]) })
+	b.Queue(insertDedup, pick(order, d.key), pick(order, d.row))
+}
+
+func pick[T any](order []int, list []T) []T {
+	sorted := make([]T, len(list))
+	for i, from := range order {
+		sorted[i] = list[from]
+	}
+	return sorted
+}
+
+func queueMessages(b *pgx.Batch, list []messageRow) {
+	if len(list) == 0 {
+		return
+	}
+	slices.SortFunc(list, func(a, b messageRow) int { return bytes.Compare(a.uuid[:], b.uuid[:]) })
+	b.Queue(insertMessage,
+		column(list, func(m *messageRow) int64 { return m.row }),
+		column(list, func(m *messageRow) int64 { return store.Micros(m.ReceivedAt) }),
+		column(list, func(m *messageRow) int64 { return m.Stamp() }),
+		column(list, func(m *messageRow) int64 { return int64(m.RequestID) }),
+		column(list, func(m *messageRow) int64 { return int64(m.SenderAgent) }),
+		column(list, func(m *messageRow) int16 { return int16(m.Class) }),
+		column(list, func(m *messageRow) int16 { return int16(store.TrustCode(m.Trust)) }),
+		column(list, func(m *messageRow) []byte { return m.uuid[:] }),
+		column(list, func(m *messageRow) string { return m.From() }),
+		column(list, func(m *messageRow) []byte { return blob(store.Authentication(m.Class, m.Authentication)) }),
+		column(list, func(m *messageRow) []byte { return blob(m.given) }),
+		column(list, func(m *messageRow) []byte { return blob(m.Subject) }),
+		column(list, func(m *messageRow) []byte { return blob(string(m.InReplyTo)) }),
+		column(list, func(m *messageRow) []byte { return blob(m.thread) }),
+		column(list, func(m *messageRow) []byte { return m.Message.Raw() }))
+}
+
+// column returns one column of rows.
+func column[R, V any](rows []R, of func(*R) V) []V {
+	list := make([]V, len(rows))
+	for i := range rows {
+		list[i] = of(&rows[i])
+	}
+	return list
+}
+
+func queueAliases(b *pgx.Batch, sql string, list []aliasRow) {
+	if len(list) == 0 {
+		return
+	}
+	slices.SortFunc(list, func(a, b aliasRow) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.SenderAgent, b.SenderAgent), cmp.Compare(a.From(), b.From()),
+			bytes.Compare(a.Variant(), b.Variant()))
+	})
+	b.Queue(sql,
+		column(list, func(a *aliasRow) []byte { return []byte(a.id) }),
+		column(list, func(a *aliasRow) int64 { return int64(a.SenderAgent) }),
+		column(list, func(a *aliasRow) string { return a.From() }),
+		column(list, func(a *aliasRow) []byte { return a.Variant() }),
+		column(list, func(a *aliasRow) int64 { return a.row }))
+}
+
+func (j *jobRows) queue(b *pgx.Batch, ids []int64) {
+	if len(ids) > 0 {
+		names := column(j.destination, func(d *gateway.Destination) string { return string(*d) })
+		b.Queue(insertJob, ids, j.message, names, j.due, j.size)
+	}
+}
+
+func (d *deliveryRows) queue(b *pgx.Batch) (rings []store.Entry) {
+	if len(d.message) == 0 {
+		return nil
+	}
+	enters := func(i int) bool { return d.agent[i] != 0 && !d.pushed[i] }
+	if list := boxes(d.agent, enters); len(list) > 0 {
+		b.Queue(lockInboxes, int32(inboxLock), list)
+	}
+	var of []int // the ring of each row, or -1
+	for i := range d.message {
+		place := -1
+		if enters(i) {
+			place = len(rings)
+			rings = append(rings, store.Entry{Agent: gateway.AgentID(d.agent[i])})
+		}
+		of = append(of, place)
+	}
+	var seq int64
+	i := 0
+	queue(b, insertDelivery, []any{d.message, d.agent, d.changed, d.job, d.state, d.pushed, d.address, d.thread}, []any{&seq}, func() error {
+		if of[i] >= 0 {
+			rings[of[i]].Seq = seq
+		}
+		i++
+		return nil
+	})
+	return rings
+}

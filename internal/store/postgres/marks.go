@@ -1,0 +1,213 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// marking is one acknowledgement or read mark.
+type marking struct {
+	agent gateway.AgentID
+	id    amtp.MessageID
+	at    int64
+	ack   bool
+	mark  gateway.Mark
+}
+
+// boxed is one delivery to an agent, as acknowledging and marking look at it.
+type boxed struct {
+	seq, acked, read int64
+	state            int16
+	uuid             []byte
+	pushed           bool
+}
+
+// Ack takes a message out of an inbox.
+func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now), ack: true})
+}
+
+// MarkRead marks a message in an inbox as read.
+func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now)})
+}
+
+func (s *Store) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
+	switch err := s.marks.Do(ctx, m, 64); {
+	case err == nil:
+		return m.mark, nil
+	case !errors.Is(err, errAlone):
+		return gateway.Mark{}, err
+	}
+	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Mark, error) { return t.mark(ctx, m) })
+}
+
+// storeMarks stores a batch: it looks for the deliveries under their messages'
+// canonical ids, and marks those that are found as they should be. Whatever is
+// otherwise is looked at alone.
+func (s *Store) storeMarks(batch []*store.Item[*marking]) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	defer cancel()
+	var err error
+	var done []bool
+	for range tries {
+		err = s.borrow(ctx, func(c conn) (err error) {
+			done, err = c.marks(ctx, batch)
+			return err
+		})
+		var b broken
+		if !met(err) && !(errors.As(err, &b) && s.pool.Ping(ctx) == nil) {
+			break
+		}
+	}
+	fault := s.fault(err)
+	for i, item := range batch {
+		switch {
+		case err != nil && errors.Is(fault, gateway.ErrBusy):
+			item.Err = fault
+		case err != nil, !done[i]:
+			item.Err = errAlone
+		}
+	}
+}
+
+// Acknowledging changes only what nobody else has acknowledged meanwhile, and
+// marking only what nobody else has marked.
+const (
+	findBoxed = `SELECT u.item, d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed
+		FROM unnest($1::int[], $2::bytea[], $3::bigint[]) u (item, uuid, agent)
+		JOIN agent a ON a.id = u.agent AND a.removed IS NULL
+		JOIN message m ON m.uuid = u.uuid
+		JOIN delivery d ON d.message = m.id AND d.agent = u.agent`
+	storeAcks = `WITH held AS MATERIALIZED (SELECT d.seq, u.at FROM unnest($1::bigint[], $2::bigint[]) u (seq, at) JOIN delivery d ON d.seq = u.seq
+			WHERE d.state = 5 ORDER BY d.seq FOR UPDATE OF d)
+		UPDATE delivery d SET state = 6, delivered = coalesce(d.delivered, d.changed), changed = held.at, acked = held.at
+		FROM held WHERE d.seq = held.seq AND d.state = 5 RETURNING d.seq`
+	storeReads = `WITH held AS MATERIALIZED (SELECT d.seq, u.at FROM unnest($1::bigint[], $2::bigint[]) u (seq, at) JOIN delivery d ON d.seq = u.seq
+			WHERE d.read IS NULL ORDER BY d.seq FOR UPDATE OF d)
+		UPDATE delivery d SET read = held.at FROM held WHERE d.seq = held.seq AND d.read IS NULL RETURNING d.seq`
+)
+
+// marks stores a batch and reports which of it is done.
+func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []bool, err error) {
+	var items []int32
+	var uuids [][]byte
+	var agents []int64
+	for i, item := range batch {
+		if u, ok := item.Work.id.UUID(); ok {
+			items, uuids, agents = append(items, int32(i)), append(uuids, u[:]), append(agents, int64(item.Work.agent))
+		}
+	}
+	done = make([]bool, len(batch))
+	found := make([]boxed, len(batch))
+	var b boxed
+	var i int32
+	err = c.query(ctx, findBoxed, []any{items, uuids, agents}, []any{&i, &b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error {
+		found[i] = b
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	acks, reads := pending{item: map[int64]int{}}, pending{item: map[int64]int{}}
+	for i, item := range batch {
+		mark, due, err := found[i].marked(item.Work)
+		switch {
+		case err != nil: // alone finds out what is wrong
+		case !due:
+			item.Work.mark, done[i] = mark, true
+		case item.Work.ack:
+			acks.add(i, found[i].seq, item.Work)
+		default:
+			reads.add(i, found[i].seq, item.Work)
+		}
+		item.Work.mark = mark
+	}
+	if err := c.settleMarks(ctx, storeReads, &reads, done); err != nil {
+		return nil, err
+	}
+	return done, c.settleMarks(ctx, storeAcks, &acks, done)
+}
+
+// pending are deliveries to be marked. The second mark of one waits for the next
+// look at it.
+type pending struct {
+	seq, at []int64
+	item    map[int64]int
+}
+
+func (p *pending) add(i int, seq int64, m *marking) {
+	if _, twice := p.item[seq]; !twice {
+		p.seq, p.at = append(p.seq, seq), append(p.at, m.at)
+		p.item[seq] = i
+	}
+}
+
+func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bool) error {
+	if len(p.seq) == 0 {
+		return nil
+	}
+	var seq int64
+	return c.query(ctx, sql, []any{p.seq, p.at}, []any{&seq}, func() error {
+		done[p.item[seq]] = true
+		return nil
+	})
+}
+
+// marked returns the mark that a delivery gets, and whether it has yet to be
+// stored.
+func (b *boxed) marked(m *marking) (mark gateway.Mark, due bool, err error) {
+	if b.seq == 0 {
+		return mark, false, gateway.ErrNotFound
+	}
+	mark = gateway.Mark{ID: store.MessageID(b.uuid), At: store.FromMicros(m.at)}
+	if !m.ack {
+		if gateway.State(b.state) != gateway.Delivered || b.pushed {
+			return mark, false, gateway.ErrNotFound
+		}
+		if b.read != 0 {
+			mark.At = store.FromMicros(b.read)
+		}
+		return mark, b.read == 0, nil
+	}
+	next, err := gateway.Next(gateway.State(b.state), gateway.Ack)
+	if err != nil {
+		return mark, false, gateway.ErrNotFound // it never entered the inbox
+	}
+	if next == gateway.State(b.state) {
+		mark.At = store.FromMicros(b.acked)
+		return mark, false, nil
+	}
+	return mark, true, nil
+}
+
+// mark finds a delivery under whatever id its agent knows it and marks it.
+func (t *tx) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
+	var b boxed
+	row, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)
+	if err != nil {
+		return gateway.Mark{}, err
+	}
+	err = t.query(ctx, `SELECT d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed
+			FROM delivery d JOIN message m ON m.id = d.message JOIN agent a ON a.id = d.agent AND a.removed IS NULL
+			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{row, int64(m.agent)},
+		[]any{&b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error { return nil })
+	if err != nil {
+		return gateway.Mark{}, err
+	}
+	mark, due, err := b.marked(m)
+	if err != nil || !due {
+		return mark, err
+	}
+	sql := storeReads
+	if m.ack {
+		sql = storeAcks
+	}
+	_, err = t.change(ctx, sql, []int64{b.seq}, []int64{m.at})
+	return mark, err
+}

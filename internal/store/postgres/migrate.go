@@ -1,0 +1,59 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date, forward only. Replicas that start at the
+// same time wait for each other by an advisory lock; behind a proxy, where a
+// session is nobody's own, by a row. A migration leaves the schema usable for the
+// release before it: that one still runs while replicas are replaced.
+func migrate(ctx context.Context, c *connecting) (err error) {
+	cc := c.pool.ConnConfig.Copy()
+	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(c.check))
+	defer func() { err = errors.Join(err, db.Close()) }()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	alone, err := oneAtATime(c.pooled)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, alone)
+	if err != nil {
+		return err
+	}
+	current, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	sources := provider.ListSources()
+	if newest := sources[len(sources)-1].Version; current > newest {
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade", current, newest)
+	} else if current == newest {
+		return nil
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+func oneAtATime(pooled bool) (goose.ProviderOption, error) {
+	if pooled {
+		locker, err := lock.NewPostgresTableLocker()
+		return goose.WithLocker(locker), err
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	return goose.WithSessionLocker(locker), err
+}

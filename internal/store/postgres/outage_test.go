@@ -1,0 +1,336 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+)
+
+// ownServer starts a server that a test may treat as it likes.
+func ownServer(t testing.TB, settings ...string) (*pgtest.Server, string) {
+	t.Helper()
+	server, err := pgtest.Start(settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	return server, server.URL("postgres")
+}
+
+// A server that may lose what it committed is refused, whichever of the settings
+// says so.
+func TestRefusesServersThatLose(t *testing.T) {
+	for setting, refused := range map[string]bool{
+		"fsync=off": true, "full_page_writes=off": true, "synchronous_commit=off": true,
+		"synchronous_commit=local": false, "synchronous_commit=remote_write": false,
+	} {
+		t.Run(setting, func(t *testing.T) {
+			_, where := ownServer(t, setting)
+			s, err := Open(context.Background(), Options{URL: where})
+			if err == nil {
+				err = s.Close()
+				if refused {
+					t.Fatalf("Open with %s = no error, want a refusal", setting)
+				}
+			}
+			if refused != (err != nil && strings.Contains(err.Error(), setting)) {
+				t.Errorf("Open with %s = %v, want a refusal that names it: %v", setting, err, refused)
+			}
+		})
+	}
+}
+
+// A schema of a newer release is refused, and nothing is changed.
+func TestRefusesNewerSchema(t *testing.T) {
+	where := database(t)
+	s := open(t, where)
+	if _, err := s.pool.Exec(context.Background(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(context.Background(), Options{URL: where})
+	if err == nil || !strings.Contains(err.Error(), "the database has schema 999 and this release knows") {
+		t.Errorf("Open = %v, want a refusal that names the schema", err)
+	}
+}
+
+// Replicas that start at the same time on an empty database make its schema once.
+func TestReplicasStartAtOnce(t *testing.T) {
+	where := pgtest.Database(t, "empty", nil)
+	var done sync.WaitGroup
+	for range 4 {
+		done.Go(func() {
+			s, err := Open(context.Background(), Options{URL: where})
+			if err != nil {
+				t.Errorf("Open = %v, want no error", err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("Close = %v, want no error", err)
+			}
+		})
+	}
+	done.Wait()
+}
+
+// A clock that is far away refuses to start, and later makes the replica not
+// ready.
+func TestRefusesFarClocks(t *testing.T) {
+	for off, refused := range map[time.Duration]bool{0: false, 29 * time.Second: false, -29 * time.Second: false, 31 * time.Second: true, -time.Hour: true} {
+		if err := tooFar(off); (err != nil) != refused {
+			t.Errorf("clock %v away = %v, want refused: %v", off, err, refused)
+		}
+	}
+	s := openDeaf(t, database(t))
+	if off := time.Until(s.Now()).Abs(); off > time.Second {
+		t.Errorf("the database's clock is %v away, want it near: it is this machine's", off)
+	}
+	if err := s.Probe(context.Background(), dawn); err != nil {
+		t.Errorf("Probe = %v, want no error", err)
+	}
+}
+
+// While the server is away every call is ErrAway and the store is not ready; when
+// it is back, all is as it was, and the store goes on by itself.
+func TestServerDiesAndComesBack(t *testing.T) {
+	server, where := ownServer(t)
+	s := open(t, where)
+	alice, bob := register(t, s, "alice"), register(t, s, "bob")
+	_, key := gateway.NewKey(bob.ID, dawn)
+	if _, err := s.AddKey(context.Background(), key, false); err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[amtp.MessageID]bool)
+	for life := range 3 {
+		for i := range 20 {
+			want[mustAccept(t, s, letterTo(t, alice, fmt.Sprint("life", life, "letter", i), bob)).ID] = true
+		}
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Accept(context.Background(), letterTo(t, alice, fmt.Sprint("away", life), bob))
+		if !errors.Is(err, gateway.ErrBusy) {
+			t.Errorf("Accept while the server is away = %v, want %v", err, gateway.ErrAway)
+		}
+		if _, err := s.Inbox(context.Background(), bob.ID, gateway.InboxFilter{}); !errors.Is(err, gateway.ErrBusy) {
+			t.Errorf("Inbox while the server is away = %v, want %v", err, gateway.ErrAway)
+		}
+		if err := s.Probe(context.Background(), dawn); err == nil {
+			t.Errorf("Probe while the server is away = no error, want one")
+		}
+		if _, err := s.AgentNamed(address(t, "nobody@shop.example")); err == nil || errors.Is(err, gateway.ErrNotFound) {
+			t.Errorf("AgentNamed of one that is not known = %v, want an error that does not say that there is none", err)
+		}
+		if _, _, err := s.KeyOwner([32]byte{1}, dawn); err == nil || errors.Is(err, gateway.ErrNotFound) {
+			t.Errorf("KeyOwner of a key that is not known = %v, want an error that does not say that there is none", err)
+		}
+		if err := server.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "the store is ready again", 20*time.Second, func() bool { return s.Probe(context.Background(), dawn) == nil })
+		if _, _, err := s.KeyOwner(key.Hash, dawn); err != nil {
+			t.Errorf("KeyOwner = %v, want bob", err)
+		}
+	}
+	for _, item := range inbox(t, s, bob) {
+		delete(want, item.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d messages were accepted and are gone", len(want))
+	}
+	select {
+	case <-s.Failed():
+		t.Errorf("Failed is closed, want it open: the store recovered")
+	default:
+	}
+}
+
+func address(t testing.TB, s string) amtp.Address {
+	t.Helper()
+	a, err := amtp.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// All connections are ended again and again under those who write. Whoever was
+// told yes finds the message, once; whoever was told no may repeat it.
+func TestConnectionsAreEnded(t *testing.T) {
+	where := database(t)
+	one, two := open(t, where), open(t, where)
+	alice, bob := register(t, one, "alice"), register(t, one, "bob")
+	const n = 400
+	var told atomic.Int64
+	stop := make(chan struct{})
+	var storm, done sync.WaitGroup
+	storm.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(30 * time.Millisecond):
+				// This ends the connection that asks, too, so that it is an error.
+				_, _ = one.pool.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+					WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			}
+		}
+	})
+	ids := make([]amtp.MessageID, n)
+	for w := range 8 {
+		done.Go(func() {
+			s := []*Store{one, two}[w%2]
+			for i := w; i < n; i += 8 {
+				a := letterTo(t, alice, fmt.Sprint("letter", i), bob)
+				for ids[i] == "" {
+					got, err := s.Accept(context.Background(), a)
+					switch {
+					case err == nil:
+						ids[i] = got.ID
+					case errors.Is(err, gateway.ErrBusy):
+						told.Add(1)
+					default:
+						t.Errorf("Accept = %v, want no error or %v", err, gateway.ErrBusy)
+						return
+					}
+				}
+			}
+		})
+	}
+	done.Wait()
+	close(stop)
+	storm.Wait()
+	found := make(map[amtp.MessageID]int)
+	soon(t, "the inbox can be read", 10*time.Second, func() bool {
+		page, err := one.Inbox(context.Background(), bob.ID, gateway.InboxFilter{})
+		for _, item := range page.Items {
+			found[item.ID]++
+		}
+		return err == nil
+	})
+	for i, id := range ids {
+		if found[id] != 1 {
+			t.Errorf("letter %d is %d times in the inbox, want once", i, found[id])
+		}
+	}
+	if len(found) != n {
+		t.Errorf("messages in the inbox = %d, want %d (%d calls were told to try again)", len(found), n, told.Load())
+	}
+}
+
+// wire passes connections on to a server. When it is armed, it lets the next
+// commit through and cuts the connection before the answer comes.
+type wire struct {
+	net.Listener
+	server string
+	armed  atomic.Bool
+	cuts   atomic.Int64
+}
+
+func newWire(t testing.TB, where string) (*wire, string) {
+	t.Helper()
+	u, err := url.Parse(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{Listener: l, server: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")}
+	t.Cleanup(func() { l.Close() })
+	go w.pass()
+	u.RawQuery = url.Values{"host": {dir}}.Encode()
+	return w, u.String()
+}
+
+func (w *wire) pass() {
+	for {
+		c, err := w.Accept()
+		if err != nil {
+			return
+		}
+		s, err := net.Dial("unix", w.server)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		cut := new(atomic.Bool)
+		go func() {
+			defer s.Close()
+			buf := make([]byte, 1<<20)
+			for {
+				n, err := c.Read(buf)
+				if strings.Contains(string(buf[:n]), "COMMIT") {
+					cut.CompareAndSwap(false, w.armed.CompareAndSwap(true, false))
+				}
+				if _, e := s.Write(buf[:n]); err != nil || e != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			defer c.Close()
+			buf := make([]byte, 1<<20)
+			for {
+				n, err := s.Read(buf)
+				if cut.Load() {
+					w.cuts.Add(1) // the server has answered, so it has committed
+					return
+				}
+				if _, e := c.Write(buf[:n]); err != nil || e != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// A commit of which the answer is lost is found out: the caller hears that the
+// message is stored, and it is there once, also when nothing but our own id
+// tells it from another.
+func TestCommitOfUnknownOutcome(t *testing.T) {
+	w, where := newWire(t, database(t))
+	s, err := Open(context.Background(), Options{URL: where + "&default_query_exec_mode=exec", deaf: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	alice, bob := register(t, s, "alice"), register(t, s, "bob")
+	want := 0
+	for i := range 30 {
+		name := fmt.Sprint("letter", i)
+		if i%2 == 0 {
+			name = "" // no key
+		}
+		w.armed.Store(true)
+		got, err := s.Accept(context.Background(), letterTo(t, alice, name, bob))
+		if err != nil {
+			t.Fatalf("Accept %d = %v, want that it is found out", i, err)
+		}
+		want++
+		items := inbox(t, s, bob)
+		if len(items) != want || items[want-1].ID != got.ID {
+			t.Fatalf("messages in the inbox after %d letters = %d, want as many and the last %s", want, len(items), got.ID)
+		}
+	}
+	if w.cuts.Load() < 20 {
+		t.Errorf("connections that were cut = %d, want one for nearly every letter", w.cuts.Load())
+	}
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// refusePaused is the answer of a paused store in a transaction: the pause may
+// have begun at another replica.
+func (t *tx) refusePaused(ctx context.Context) error {
+	paused, err := t.number(ctx, `SELECT 1 FROM setting WHERE name = $1`, pausedSetting)
+	if err == nil && paused != 0 {
+		err = gateway.ErrPaused
+	}
+	return err
+}
+
+// Paused returns since when the store accepts nothing, as known a second ago at
+// the most; what is written asks the database.
+func (s *Store) Paused() time.Time { return store.FromMicros(s.paused.Load()) }
+
+// isPaused is the answer of a store that is paused as far as it knows: the pause
+// may have ended at another replica a moment ago.
+func (s *Store) isPaused(ctx context.Context) error {
+	if s.paused.Load() == 0 {
+		return nil
+	}
+	if err := s.loadPause(ctx); err != nil {
+		return err
+	}
+	if s.paused.Load() != 0 {
+		return gateway.ErrPaused
+	}
+	return nil
+}
+
+// Pause makes the store accept nothing.
+func (s *Store) Pause(ctx context.Context, now time.Time) error {
+	err := s.do(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, pausedSetting,
+			strconv.FormatInt(store.Micros(now), 10))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.loadPause(ctx)
+}
+
+// Resume ends a pause.
+func (s *Store) Resume(ctx context.Context) error {
+	err := s.do(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.change(ctx, `DELETE FROM setting WHERE name = $1`, pausedSetting)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.loadPause(ctx)
+}
+
+// loadPause reads whether the store is paused.
+func (s *Store) loadPause(ctx context.Context) error {
+	return s.read(ctx, func(ctx context.Context, c conn) error {
+		since, err := c.number(ctx, `SELECT value::bigint FROM setting WHERE name = $1`, pausedSetting)
+		if err == nil {
+			s.paused.Store(since)
+		}
+		return err
+	})
+}
+
+// probeSetting is the row that Probe writes.
+const probeSetting = "probe"
+
+// Probe writes a row and reads it back, and refuses a clock that is far from the
+// database's: the machine is not one to trust with requests.
+func (s *Store) Probe(ctx context.Context, now time.Time) error {
+	if err := tooFar(s.clock.offset()); err != nil {
+		return err
+	}
+	want := fmt.Sprintf("%020d", now.UnixMicro())
+	got, err := write(ctx, s, func(ctx context.Context, t *tx) (got string, err error) {
+		err = t.query(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name)
+				DO UPDATE SET value = greatest(setting.value, excluded.value) RETURNING value`, []any{probeSetting, want}, []any{&got}, func() error { return nil })
+		return got, err
+	})
+	if err == nil && got < want {
+		err = errors.New("the row that was written is not there")
+	}
+	return err
+}

@@ -1,0 +1,75 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// peers reads the peers that the end of a query finds.
+func (c conn) peers(ctx context.Context, end string, args ...any) (list []gateway.Peer, err error) {
+	var domain string
+	var seen, last, signed, lastSigned int64
+	err = c.query(ctx, `SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0) FROM peer `+end, args,
+		[]any{&domain, &seen, &last, &signed, &lastSigned}, func() error {
+			list = append(list, gateway.Peer{
+				Domain: amtp.Domain(domain), FirstSeen: store.FromMicros(seen), LastSeen: store.FromMicros(last),
+				FirstSigned: store.FromMicros(signed), LastSigned: store.FromMicros(lastSigned),
+			})
+			return nil
+		})
+	return list, err
+}
+
+// Peer returns what is known of a domain.
+func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, error) {
+	p := gateway.Peer{Domain: domain}
+	err := s.read(ctx, func(ctx context.Context, c conn) error {
+		list, err := c.peers(ctx, `WHERE domain = $1`, string(domain))
+		if len(list) > 0 {
+			p = list[0]
+		}
+		return err
+	})
+	return p, err
+}
+
+// NotePeer remembers that a message of the domain was taken. Most often that is
+// known, and reading it is all there is to do.
+func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
+	known, err := s.Peer(ctx, domain)
+	if err != nil || !known.Learns(signed, now) {
+		return err
+	}
+	return s.do(ctx, func(ctx context.Context, t *tx) error {
+		// What is older than what another call has written meanwhile changes nothing.
+		_, err := t.change(ctx, `INSERT INTO peer AS p (domain, first_seen, last_seen, first_signed, last_signed)
+				VALUES ($1, $2::bigint, $2::bigint, CASE WHEN $3 THEN $2::bigint END, CASE WHEN $3 THEN $2::bigint END)
+				ON CONFLICT (domain) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen),
+					first_signed = coalesce(p.first_signed, excluded.first_signed), last_signed = greatest(p.last_signed, excluded.last_signed)`,
+			string(domain), store.Micros(now), signed)
+		return err
+	})
+}
+
+// KnownSender reports whether there is a message of the address.
+func (s *Store) KnownSender(ctx context.Context, a amtp.Address) (known bool, err error) {
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		n, err := c.number(ctx, `SELECT 1 FROM message WHERE sender = $1 LIMIT 1`, a.Key())
+		known = n != 0
+		return err
+	})
+	return known, err
+}
+
+// PeersPage lists peers.
+func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		list, err = c.peers(ctx, `WHERE domain > $1 ORDER BY domain LIMIT $2`, string(after), limit)
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,96 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func exec1(t *testing.T, url, sql string) error {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// TestDatabase makes databases that know nothing of one another, from what was
+// migrated once.
+func TestDatabase(t *testing.T) {
+	migrated := 0
+	migrate := func(url string) error {
+		migrated++
+		return exec1(t, url, `CREATE TABLE word (w text PRIMARY KEY)`)
+	}
+	for range 3 {
+		url := Database(t, "words", migrate)
+		if err := exec1(t, url, `INSERT INTO word VALUES ('one')`); err != nil {
+			t.Errorf("a new database: %v, want an empty table", err)
+		}
+	}
+	if migrated != 1 {
+		t.Errorf("migrated %d times, want once", migrated)
+	}
+	if err := exec1(t, Database(t, "empty", nil), `SELECT * FROM word`); err == nil {
+		t.Error("a database of another kind has the table, want none")
+	}
+}
+
+// TestMigrateFails shows what went wrong.
+func TestMigrateFails(t *testing.T) {
+	wrong := errors.New("no")
+	if _, err := database("wrong", func(string) error { return wrong }); !errors.Is(err, wrong) {
+		t.Errorf("database = %v, want %v", err, wrong)
+	}
+}
+
+// TestServer kills a server and starts it again: what was committed is there.
+// When it is stopped its files are gone.
+func TestServer(t *testing.T) {
+	s, err := Start("work_mem=5MB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	if err := exec1(t, s.URL("postgres"), `CREATE TABLE word (w text PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ping(); err == nil {
+		t.Error("a killed server answers")
+	}
+	if err := s.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec1(t, s.URL("postgres"), `INSERT INTO word VALUES (current_setting('work_mem'))`); err != nil {
+		t.Errorf("after the crash: %v, want the table", err)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the server's directory after Stop: %v, want none", err)
+	}
+}
+
+// TestSettingThatIsNone is refused by the server, with its words.
+func TestSettingThatIsNone(t *testing.T) {
+	s, err := Start("nothing_of_this_name=1")
+	if err == nil {
+		s.Stop()
+		t.Fatal("Start = no error, want one")
+	}
+	if !strings.Contains(err.Error(), "nothing_of_this_name") {
+		t.Errorf("Start = %v, want the server's own words", err)
+	}
+}

@@ -1,0 +1,240 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL of its own. Its commits are synced as in production:
+// the gateway refuses a server whose are not.
+type Server struct {
+	bin      string
+	dir      string
+	settings []string
+	crashed  bool           // there was a life before, which did not end in order
+	cmd      *exec.Cmd      // the present life, nil between two
+	broom    *exec.Cmd      // ends the server and removes dir
+	lifeline io.WriteCloser // whose end the broom waits for
+}
+
+// directoryPrefix begins the names of the servers' directories.
+const directoryPrefix = "amtp-pg-"
+
+// startTime is how long a server may take to answer: after a crash it reads its
+// journal first.
+const startTime = time.Minute
+
+// Start starts a server with more settings, as name=value. It ends with this
+// process, unless it is stopped before.
+func Start(settings ...string) (*Server, error) {
+	bin, err := find()
+	if err != nil {
+		return nil, err
+	}
+	return StartIn(bin, parent(), settings...)
+}
+
+// StartIn starts a server that keeps its files in a new directory in parent. bin
+// is where its programs are; "" is for finding them.
+func StartIn(bin, parent string, settings ...string) (s *Server, err error) {
+	if bin == "" {
+		if bin, err = find(); err != nil {
+			return nil, err
+		}
+	}
+	s = &Server{bin: bin, settings: settings}
+	if s.dir, err = os.MkdirTemp(parent, directoryPrefix); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	if err := s.sweepLater(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	if err := s.Launch(); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// parent returns where servers have their files: in memory where there is room
+// for it, otherwise in a place with a short name, because a socket's must be.
+func parent() string {
+	const enough = 2 << 30
+	if freeBytes("/dev/shm") > enough {
+		return "/dev/shm"
+	}
+	return "/tmp"
+}
+
+func inMemory(dir string) bool { return strings.HasPrefix(dir, "/dev/shm/") }
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// prepare makes the files of the server. It takes no root, so they belong to
+// another user where we are root.
+func (s *Server) prepare() error {
+	if err := giveAway(s.dir); err != nil {
+		return err
+	}
+	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	asAnother(cmd)
+	return cmd
+}
+
+// broom waits until its input ends, which it does with us; then it ends the
+// server and removes its files. $1 is the directory.
+const broom = `read -r _
+pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+if [ -n "$pid" ]; then
+	kill -QUIT "$pid" 2>/dev/null
+	n=0
+	while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done
+fi
+cd / && rm -rf "$1"`
+
+func (s *Server) sweepLater() (err error) {
+	s.broom = exec.Command("/bin/sh", "-c", broom, "sh", s.dir)
+	s.broom.Dir = s.dir
+	asAnother(s.broom)
+	if s.lifeline, err = s.broom.StdinPipe(); err != nil {
+		return err
+	}
+	return s.broom.Start()
+}
+
+// Launch starts the next life of a server that was killed, and waits until it
+// answers.
+func (s *Server) Launch() error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	deadline := time.Now().Add(startTime)
+	for {
+		s.cmd = s.command("postgres", "-D", s.data(), "-k", s.dir)
+		for _, setting := range append([]string{
+			"listen_addresses=", "jit=off", "max_connections=200", "max_wal_size=256MB", "autovacuum_naptime=5s",
+		}, s.settings...) {
+			s.cmd.Args = append(s.cmd.Args, "-c", setting)
+		}
+		s.cmd.Stdout, s.cmd.Stderr = log, log
+		if err := s.cmd.Start(); err != nil {
+			return err
+		}
+		ended, err := s.await(deadline)
+		if err == nil {
+			return nil
+		}
+		if !ended || !s.crashed || time.Now().After(deadline) {
+			out, _ := os.ReadFile(log.Name())
+			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, out[max(0, len(out)-2000):])
+		}
+		// The processes of the life before hold its memory for a moment.
+		_ = s.cmd.Wait() // how it ended stands in its log
+		pause(50 * time.Millisecond)
+	}
+}
+
+// await waits until the server answers, or has ended.
+func (s *Server) await(deadline time.Time) (ended bool, err error) {
+	for {
+		if err = s.ping(); err == nil {
+			return false, nil
+		}
+		if hasEnded(s.cmd) {
+			return true, errors.New("it ended at once")
+		}
+		if time.Now().After(deadline) {
+			return false, err
+		}
+		pause(5 * time.Millisecond)
+	}
+}
+
+func (s *Server) ping() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+func pause(d time.Duration) { <-time.After(d) }
+
+// URL returns the address of a database of the server.
+func (s *Server) URL(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	return u.String()
+}
+
+// NewDatabase makes an empty database and returns its address.
+func (s *Server) NewDatabase() (string, error) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	name := newName()
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE template0`)
+	return s.URL(name), err
+}
+
+// PID is the process that starts all others of the server.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Kill ends the server as a crash does.
+func (s *Server) Kill() error {
+	s.crashed = true
+	return s.end(os.Kill)
+}
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() error {
+	err := s.end(syscall.SIGQUIT)
+	if s.broom != nil {
+		err = errors.Join(err, s.lifeline.Close())
+		_ = s.broom.Wait() // it may not be allowed to remove the directory from where it is
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
+}
+
+func (s *Server) end(how os.Signal) error {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return nil
+	}
+	err := s.cmd.Process.Signal(how)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	_ = s.cmd.Wait() // it was told to end, so an error is what is expected
+	s.cmd = nil
+	return err
+}

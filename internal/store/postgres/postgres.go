@@ -1,0 +1,190 @@
+// Package postgres is gateway.Store on PostgreSQL, for any number of processes
+// that share one database and are one gateway.
+//
+// What many write at once goes through batchers: a batch is one transaction of a
+// few statements, each for all of its items. When a call returns, its commit is
+// on the server's disk, and on its synchronous standbys where it has any; the
+// store does not open where the server promises less. Two replicas never store
+// one message twice, because unique constraints decide and not what either of
+// them saw before. A commit of which nobody knows whether it was made is made
+// again under the same ids, and the constraints tell. When the database is away
+// every call is gateway.ErrAway, and the store goes on by itself when it is back.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options says where the store is and how it runs. Only URL is needed.
+type Options struct {
+	URL string       // postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
+	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
+
+	deaf bool // for tests: it neither rings others nor hears them
+}
+
+// Store is a gateway's share of a database.
+type Store struct {
+	pool   *pgxpool.Pool
+	reads  chan struct{} // so many that write always find a connection
+	lists  chan struct{}
+	own    uuid.UUID // this process, as the owner of leases and the author of notices
+	log    *slog.Logger
+	dir    *store.Directory
+	bells  *store.Bells
+	caught catchUp
+	clock  clock
+	away   atomic.Bool
+	paused atomic.Int64 // since when, µs
+
+	letters   *store.Batcher[*letter]
+	marks     *store.Batcher[*marking]
+	endings   *store.Batcher[*ending]
+	notices   *noticeBoard
+	heard     atomic.Bool    // the other replicas are listened to
+	newestJob int64          // when the queue was last looked at without hearing anything
+	inFlight  sync.WaitGroup // writes that nobody may wait for any more
+	loops     sync.WaitGroup
+	life      context.Context // ends with the store
+	end       context.CancelFunc
+	gate      sync.RWMutex // held shared to begin something, and alone to close
+	closed    bool
+	closing   sync.Once
+	closeErr  error
+	failed    chan struct{}
+}
+
+var _ gateway.Store = (*Store)(nil)
+
+// How many batches of a kind are under way at once: while one waits for the
+// disk the next is prepared. More of them would only be smaller.
+const (
+	letterWriters = 2
+	markWriters   = 1
+	endingWriters = 2
+)
+
+// listCount is how many lists of messages are read at once, which look at many
+// rows.
+const listCount = 2
+
+// Open connects to the database, brings its schema up to date and starts. It
+// refuses a database that may lose what it committed, one of a newer release,
+// and one whose clock is far from ours.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{
+		own: uuid.New(), log: o.Log, dir: store.NewDirectory(), bells: store.NewBells(),
+		lists: make(chan struct{}, listCount), failed: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := s.open(ctx, o); err != nil {
+		s.end()
+		if s.pool != nil {
+			s.pool.Close()
+		}
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	for range letterWriters {
+		s.loops.Go(s.letters.Run)
+	}
+	for range markWriters {
+		s.loops.Go(s.marks.Run)
+	}
+	for range endingWriters {
+		s.loops.Go(s.endings.Run)
+	}
+	s.loops.Go(s.keepActivity)
+	s.loops.Go(s.keepUp)
+	if !o.deaf {
+		s.loops.Go(s.listen)
+		s.loops.Go(s.notify)
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, o Options) error {
+	c, err := configure(o)
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, c); err != nil {
+		return err
+	}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, c.pool); err != nil {
+		return err
+	}
+	s.reads = make(chan struct{}, c.pool.MaxConns-reserved)
+	s.notices = newNoticeBoard(c)
+	if err := s.measureClock(ctx); err != nil {
+		return err
+	}
+	if err := tooFar(s.clock.offset()); err != nil {
+		return err
+	}
+	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx)); err != nil {
+		return err
+	}
+	s.letters = store.NewBatcher(s.storeLetters)
+	s.marks = store.NewBatcher(s.storeMarks)
+	s.endings = store.NewBatcher(s.storeEndings)
+	return nil
+}
+
+// Failed is never closed: whatever happens to the database, a server that comes
+// back is the one that holds the truth.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Close commits what waits, gives back what this process has leased, and closes
+// all connections. Reads that are under way end first.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.flushActivity()
+		s.gate.Lock()
+		s.closed = true
+		s.gate.Unlock()
+		s.letters.Close()
+		s.marks.Close()
+		s.endings.Close()
+		s.inFlight.Wait()
+		s.end()
+		s.loops.Wait()
+		if err := s.lapse(); err != nil && !errors.Is(err, gateway.ErrAway) {
+			s.closeErr = err // when it is away the leases end by themselves
+		}
+		s.pool.Close()
+	})
+	return s.closeErr
+}
+
+// enter begins something that Close waits for, until leave.
+func (s *Store) enter() error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.closed {
+		return gateway.ErrClosed
+	}
+	s.inFlight.Add(1)
+	return nil
+}
+
+func (s *Store) leave() { s.inFlight.Done() }
+
+// Watch returns a channel that receives after a message entered the inbox,
+// through whichever replica.
+func (s *Store) Watch(agent gateway.AgentID) (<-chan struct{}, func()) { return s.bells.Watch(agent) }
+
+// Work returns the bell of the queue.
+func (s *Store) Work() gateway.WorkBell { return s.bells.Work() }

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// envelopeColumns are read into an envelope.
+const envelopeColumns = `m.uuid, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.class, m.trust, m.authentication, m.received,
+	coalesce(m.stamped, 0), m.request, m.given_id, m.subject, m.in_reply_to`
+
+// envelope is where the columns of one go.
+type envelope struct {
+	row                                      store.EnvelopeRow
+	uuid, authentication, given, subj, reply []byte
+	agent                                    int64
+	class                                    int16
+}
+
+func (e *envelope) into() []any {
+	return []any{&e.uuid, &e.agent, &e.row.Sender, &e.class, &e.row.Trust, &e.authentication, &e.row.Received,
+		&e.row.Stamped, &e.row.Request, &e.given, &e.subj, &e.reply}
+}
+
+// read returns the row that was read last.
+func (e *envelope) read() store.EnvelopeRow {
+	r := e.row
+	r.UUID, r.SenderAgent, r.Class = e.uuid, gateway.AgentID(e.agent), gateway.Class(e.class)
+	r.Authentication, r.GivenID, r.Subject, r.InReplyTo = string(e.authentication), string(e.given), string(e.subj), string(e.reply)
+	return r
+}
+
+// deliveryColumns are read into a delivery, of a delivery d and its job j.
+const deliveryColumns = `d.seq, d.agent, coalesce(d.address, ''), d.state, d.changed, coalesce(d.delivered, 0), coalesce(d.acked, 0),
+	coalesce(d.attempts, -1), coalesce(d.code, ''), d.reason, d.pushed, coalesce(d.place, 0),
+	coalesce(j.state, 0), coalesce(j.changed, 0), coalesce(j.attempts, 0), coalesce(j.due, 0), coalesce(j.code, ''), j.reason`
+
+// delivery is where the columns of one go.
+type delivery struct {
+	row               store.DeliveryRow
+	job               store.JobRow
+	agent             int64
+	state, jobState   int16
+	reason, jobReason []byte
+}
+
+func (d *delivery) into() []any {
+	r, j := &d.row, &d.job
+	return []any{&r.Seq, &d.agent, &r.Address, &d.state, &r.Changed, &r.Delivered, &r.Acked,
+		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &d.jobState, &j.Changed, &j.Attempts, &j.Due, &j.Code, &d.jobReason}
+}
+
+// read returns the row that was read last.
+func (d *delivery) read() store.DeliveryRow {
+	r := d.row
+	r.Agent, r.State, r.Reason = gateway.AgentID(d.agent), gateway.State(d.state), string(d.reason)
+	if d.jobState != 0 && r.State == gateway.Queued {
+		j := d.job
+		j.State, j.Reason = gateway.State(d.jobState), string(d.jobReason)
+		r.Job = &j
+	}
+	return r
+}
+
+// jobColumns are read into a queued job, of a job j and its message m.
+const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, coalesce(j.first_try, 0), coalesce(j.last_try, 0), j.due,
+	coalesce(j.lease, 0), j.rekeys, coalesce(j.redriven, 0), j.size, coalesce(j.code, ''), j.reason, coalesce(j.since, 0), j.same,
+	m.uuid, m.class, coalesce(m.sender_agent, 0), j.message`
+
+// queued is a job with the id of its message's row, and where its columns go.
+type queued struct {
+	gateway.Job
+	row int64
+}
+
+type queuedScan struct {
+	queued
+	destination, code                                   string
+	state, class                                        int16
+	begun, first, last, due, lease, redriven, since, id int64
+	agent                                               int64
+	reason, uuid                                        []byte
+}
+
+func (q *queuedScan) into() []any {
+	return []any{&q.id, &q.destination, &q.state, &q.Fence, &q.Attempts, &q.begun, &q.first, &q.last, &q.due,
+		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent, &q.row}
+}
+
+// read returns the job that was read last.
+func (q *queuedScan) read() queued {
+	j := q.queued
+	j.ID, j.Destination, j.State = gateway.JobID(q.id), gateway.Destination(q.destination), gateway.State(q.state)
+	j.Begun, j.FirstTry, j.LastTry = store.FromMicros(q.begun), store.FromMicros(q.first), store.FromMicros(q.last)
+	j.Due, j.Lease, j.Redriven, j.Since = store.FromMicros(q.due), store.FromMicros(q.lease), store.FromMicros(q.redriven), store.FromMicros(q.since)
+	j.Code, j.Reason = amtp.Code(q.code), string(q.reason)
+	j.Message, j.Class, j.SenderAgent = store.MessageID(q.uuid), gateway.Class(q.class), gateway.AgentID(q.agent)
+	return j
+}
+
+// jobs reads the jobs that a query of jobColumns finds.
+func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []queued, err error) {
+	var q queuedScan
+	err = c.query(ctx, sql, args, q.into(), func() error {
+		list = append(list, q.read())
+		return nil
+	})
+	return list, err
+}
+
+// rows reads the deliveries that a query of deliveryColumns finds.
+func (c conn) deliveries(ctx context.Context, sql string, args ...any) (list []store.DeliveryRow, err error) {
+	var d delivery
+	err = c.query(ctx, sql, args, d.into(), func() error {
+		list = append(list, d.read())
+		return nil
+	})
+	return list, err
+}
+
+// deliveriesOf selects those of one message, as they are looked at by sight.
+const deliveriesOf = `SELECT ` + deliveryColumns + ` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = $1`
+
+// number reads one number, 0 where there is none.
+func (c conn) number(ctx context.Context, sql string, args ...any) (n int64, err error) {
+	err = c.query(ctx, sql, args, []any{&n}, func() error { return nil })
+	return n, err
+}
+
+// blob returns a string as a bytea value, NULL for an empty one.
+func blob(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}

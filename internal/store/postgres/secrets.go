@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// Secrets lists the sealed secrets of a kind.
+func (s *Store) Secrets(ctx context.Context, kind string) (list []gateway.Secret, err error) {
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		list, err = c.secrets(ctx, kind)
+		return err
+	})
+	return list, err
+}
+
+func (c conn) secrets(ctx context.Context, kind string) (list []gateway.Secret, err error) {
+	n := gateway.Secret{Kind: kind}
+	var created int64
+	err = c.query(ctx, `SELECT name, sealed, facts, created FROM secret WHERE kind = $1 ORDER BY created, name`, []any{kind},
+		[]any{&n.Name, &n.Sealed, &n.Facts, &created}, func() error {
+			n.Created = store.FromMicros(created)
+			list = append(list, n)
+			return nil
+		})
+	return list, err
+}
+
+// ChangeSecrets replaces the secrets of a kind by what change makes of them. Two
+// changes of one kind come one after the other, at whichever replicas.
+func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+	return s.do(ctx, func(ctx context.Context, t *tx) error {
+		if _, err := t.change(ctx, lockNames, int32(secretLock), hashes([]string{kind})); err != nil {
+			return err
+		}
+		before, err := t.secrets(ctx, kind)
+		if err != nil {
+			return err
+		}
+		after, err := change(before)
+		if err == nil {
+			err = store.Distinct(kind, after)
+		}
+		if err == nil {
+			_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, kind)
+		}
+		if err != nil {
+			return err
+		}
+		for _, n := range after {
+			if _, err := t.change(ctx, `INSERT INTO secret (kind, name, sealed, facts, created) VALUES ($1, $2, $3, $4, $5)`,
+				kind, n.Name, bytesOf(n.Sealed), bytesOf(n.Facts), store.Micros(n.Created)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// bytesOf returns b as a value that is not NULL.
+func bytesOf(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// ending is one settlement in a batch.
+type ending struct {
+	gateway.Settlement
+	stale bool
+}
+
+// Settle ends an attempt.
+func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
+	for _, r := range e.Results {
+		if _, err := store.Decided(r.Event); err != nil {
+			return err
+		}
+	}
+	end := &ending{Settlement: e}
+	err := s.endings.Do(ctx, end, 128*(1+len(e.Results)))
+	if errors.Is(err, errAlone) {
+		return s.do(ctx, func(ctx context.Context, t *tx) error {
+			one := &ending{Settlement: e}
+			if err := t.endAll(ctx, []*ending{one}); err != nil || !one.stale {
+				return err
+			}
+			return gateway.ErrStale
+		})
+	}
+	return err
+}
+
+// storeEndings settles a batch in one transaction.
+func (s *Store) storeEndings(batch []*store.Item[*ending]) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	defer cancel()
+	all := make([]*ending, len(batch))
+	for i, item := range batch {
+		all[i] = item.Work
+	}
+	err := s.transact(ctx, func(ctx context.Context, t *tx) error { return t.endAll(ctx, all) })
+	for i, item := range batch {
+		switch {
+		case errors.Is(err, gateway.ErrBusy):
+			item.Err = err
+		case err != nil:
+			item.Err = errAlone
+		case all[i].stale:
+			item.Err = gateway.ErrStale
+		}
+	}
+}
+
+// endAll applies settlements to their jobs, which are held in the order of their
+// ids until the commit.
+func (t *tx) endAll(ctx context.Context, all []*ending) error {
+	ids := make([]int64, len(all))
+	for i := range all {
+		ids[i] = int64(all[i].Job)
+	}
+	found, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held, ids)
+	if err != nil {
+		return err
+	}
+	jobs := make(map[gateway.JobID]queued, len(found))
+	for _, j := range found {
+		jobs[j.ID] = j
+	}
+	var list []closing
+	for _, e := range all {
+		j, there := jobs[e.Job]
+		if e.stale = !there || j.Fence != e.Fence || j.State != gateway.Delivering; !e.stale {
+			list = append(list, closing{job: j, Settlement: e.Settlement})
+			delete(jobs, e.Job) // the next settlement of it is stale
+		}
+	}
+	return t.close(ctx, list)
+}
+
+// closing is a job with how its attempt ends.
+type closing struct {
+	gateway.Settlement
+	job queued
+}
+
+// undecided is a delivery that waits for its job. Of a report it is one that
+// failed and is not reported yet.
+type undecided struct {
+	seq   int64
+	agent gateway.AgentID
+}
+
+// close applies settlements to jobs that are held.
+func (t *tx) close(ctx context.Context, list []closing) error {
+	if len(list) == 0 {
+		return nil
+	}
+	waiting, err := t.undecided(ctx, list)
+	if err != nil {
+		return err
+	}
+	lives, err := t.told(ctx, list)
+	if err != nil {
+		return err
+	}
+	b := &book{}
+	for i := range list {
+		c := &list[i]
+		c.Report = c.Report && c.job.Destination != gateway.Reports && lives[c.job.SenderAgent]
+		if err := b.close(c, waiting[c.job.ID]); err != nil {
+			return err
+		}
+	}
+	return b.write(ctx, t)
+}
+
+// undecided returns the deliveries that wait for the jobs.
+func (t *tx) undecided(ctx context.Context, list []closing) (map[gateway.JobID][]undecided, error) {
+	rows, ids := make([]int64, len(list)), make([]int64, len(list))
+	for i := range list {
+		rows[i], ids[i] = list[i].job.row, int64(list[i].job.ID)
+	}
+	waiting := make(map[gateway.JobID][]undecided, len(list))
+	var job, seq, agent int64
+	err := t.query(ctx, `SELECT job, seq, agent FROM delivery WHERE message = ANY ($1::bigint[]) AND job = ANY ($2::bigint[]) ORDER BY seq`,
+		[]any{rows, ids}, []any{&job, &seq, &agent}, func() error {
+			id := gateway.JobID(job)
+			waiting[id] = append(waiting[id], undecided{seq, gateway.AgentID(agent)})
+			return nil
+		})
+	return waiting, err
+}
+
+// told returns which of the senders who may have to be told of a failure live.
+func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool, error) {
+	var ids []int64
+	for i := range list {
+		if list[i].Report && list[i].job.SenderAgent != 0 {
+			ids = append(ids, int64(list[i].job.SenderAgent))
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	lives := make(map[gateway.AgentID]bool, len(ids))
+	var id int64
+	err := t.query(ctx, `SELECT id FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`, []any{ids}, []any{&id}, func() error {
+		lives[gateway.AgentID(id)] = true
+		return nil
+	})
+	return lives, err
+}
+
+// Expire gives up jobs that were begun before then. Jobs are numbered about as
+// they were begun, so that the walk ends at the first that is young. What
+// another transaction holds is looked at the next time.
+func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
+	if err := s.isPaused(ctx); err != nil {
+		return 0, err
+	}
+	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
+		if err := t.refusePaused(ctx); err != nil {
+			return 0, err
+		}
+		oldest, err := t.jobs(ctx, jobsFrom+`ORDER BY j.id LIMIT $1 `+held+` SKIP LOCKED`, limit)
+		if err != nil {
+			return 0, err
+		}
+		var old []closing
+		for _, j := range oldest {
+			if !j.Begun.Before(begun) {
+				break
+			}
+			if !j.Lease.After(now) {
+				old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
+			}
+		}
+		waiting, err := t.undecided(ctx, old)
+		if err != nil {
+			return 0, err
+		}
+		for i := range old {
+			old[i].giveUp(waiting[old[i].job.ID])
+		}
+		return len(old), t.close(ctx, old)
+	})
+}
+
+// giveUp ends a job as an attempt does that was the last.
+func (c *closing) giveUp(waiting []undecided) {
+	code := c.job.Code
+	if code == "" {
+		code = amtp.CodeRecipientUnavailable
+	}
+	for _, d := range waiting {
+		c.Results = append(c.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp, Code: code, Reason: c.job.Reason})
+	}
+}

@@ -1,0 +1,250 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// How long one read or one transaction may take, waiting for a connection
+// included. What takes longer is a database that is not well.
+const (
+	readTime  = 5 * time.Second
+	writeTime = 20 * time.Second
+)
+
+// begin begins a transaction that holds locks while we think. A process that is
+// stopped there, or whose machine is gone, must not hold up the others: the
+// server ends its transaction after three seconds.
+const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000`
+
+// tries is how often a transaction is run that met another, or whose connection
+// broke.
+const tries = 8
+
+// conn is a connection, in a transaction or not.
+type conn struct{ *pgx.Conn }
+
+// query calls row for every row of the result, which into was filled from.
+func (c conn) query(ctx context.Context, sql string, args []any, into []any, row func() error) error {
+	rows, err := c.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, into, row)
+}
+
+func each(rows pgx.Rows, into []any, row func() error) error {
+	_, err := pgx.ForEachRow(rows, into, row)
+	return err
+}
+
+// change runs a statement and reports how many rows it changed.
+func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error) {
+	tag, err := c.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), err
+}
+
+// tx is a transaction that writes, with what it will have done when it is
+// committed.
+type tx struct {
+	conn
+	dir   *store.Directory
+	rings []store.Entry               // whose bells ring
+	work  []gateway.Destination       // for which something is due at once
+	after func(context.Context) error // what has to be done before the caller hears of the commit
+}
+
+// broken is what a statement meets whose connection ends. Of a commit it leaves
+// open whether it was made.
+type broken struct{ error }
+
+func (b broken) Unwrap() error { return b.error }
+
+// borrow runs fn with a connection.
+func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return broken{err}
+	}
+	defer c.Release()
+	if err = fn(conn{c.Conn()}); err != nil && (c.Conn().IsClosed() || unreachable(err)) && ctx.Err() == nil {
+		return broken{err}
+	}
+	return err
+}
+
+// unreachable reports whether the server itself says that it goes.
+func unreachable(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") || e.Code == "25006")
+}
+
+// met reports whether the transaction met another one and has to be run again.
+func met(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case "23505", "40001", "40P01", "55P03": // unique, serialization, deadlock, lock
+		return true
+	}
+	return false
+}
+
+// fault returns what the caller hears of an error.
+func (s *Store) fault(err error) error {
+	var b broken
+	var e *pgconn.PgError
+	switch {
+	case err == nil:
+		s.back()
+		return nil
+	case errors.As(err, &b), errors.Is(err, context.DeadlineExceeded) && s.life.Err() == nil:
+		s.lost(err)
+		return fmt.Errorf("%w: %w", gateway.ErrAway, err)
+	case errors.As(err, &e) && e.Code == "53100":
+		return gateway.ErrFull
+	case errors.As(err, &e) && strings.HasPrefix(e.Code, "53"), met(err):
+		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
+	}
+	return err
+}
+
+// lost and back tell the log once that the database is away, and that it is back.
+func (s *Store) lost(err error) {
+	if !s.away.Swap(true) {
+		s.log.Warn("the database cannot be reached; requests are answered with 503 until it is back", "cause", err)
+	}
+}
+
+func (s *Store) back() {
+	if s.away.Load() && s.away.Swap(false) {
+		s.log.Info("the database is back")
+	}
+}
+
+// read runs fn on a connection that only reads, once more when the connection
+// turns out to be dead.
+func (s *Store) read(ctx context.Context, fn func(context.Context, conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	limited, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	select {
+	case s.reads <- struct{}{}:
+		defer func() { <-s.reads }()
+	case <-limited.Done():
+		return limited.Err()
+	}
+	var err error
+	for range 2 {
+		err = s.borrow(limited, func(c conn) error { return fn(limited, c) })
+		var b broken
+		if !errors.As(err, &b) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.fault(err)
+}
+
+// snapshot runs fn as read does, and all that it reads is of one moment.
+func (s *Store) snapshot(ctx context.Context, fn func(context.Context, conn) error) error {
+	return s.read(ctx, func(ctx context.Context, c conn) error {
+		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
+			return fn(ctx, c)
+		})
+	})
+}
+
+// write runs fn in a transaction and returns what it returns. It goes on when
+// ctx ends: then only the caller stops waiting.
+func write[T any](ctx context.Context, s *Store, fn func(context.Context, *tx) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	if err := s.enter(); err != nil {
+		return none, err
+	}
+	done := make(chan answer, 1)
+	go func() {
+		defer s.leave()
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+		defer cancel()
+		var a answer
+		a.err = s.transact(limited, func(ctx context.Context, t *tx) (err error) {
+			a.value, err = fn(ctx, t)
+			return err
+		})
+		done <- a
+	}()
+	select {
+	case a := <-done:
+		if a.err != nil {
+			return none, a.err
+		}
+		return a.value, nil
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// do is write for what has no answer.
+func (s *Store) do(ctx context.Context, fn func(context.Context, *tx) error) error {
+	_, err := write(ctx, s, func(ctx context.Context, t *tx) (struct{}, error) { return struct{}{}, fn(ctx, t) })
+	return err
+}
+
+// transact runs fn in a transaction, again while it meets others, and then rings.
+func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) error) error {
+	var err error
+	for range tries {
+		t := &tx{dir: s.dir}
+		err = s.borrow(ctx, func(c conn) error {
+			t.conn = c
+			return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{BeginQuery: begin}, func(pgx.Tx) error { return fn(ctx, t) })
+		})
+		if err == nil {
+			s.published(t.rings, t.work)
+			if t.after != nil {
+				err = t.after(ctx)
+			}
+			break
+		}
+		if !met(err) {
+			break
+		}
+	}
+	return s.fault(err)
+}
+
+// published rings the bells here, and has the other replicas ring theirs.
+func (s *Store) published(rings []store.Entry, work []gateway.Destination) {
+	s.bells.Ring(rings)
+	s.bells.RingWork(work)
+	s.notices.add(rings, work)
+}
