@@ -28,6 +28,7 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -42,7 +43,8 @@ type App struct {
 	store    gateway.Store
 	process  string // of this one among those on the store
 	listener net.Listener
-	nearby   net.Listener // a second one, for this machine only, or nil
+	nearby   net.Listener       // a second one, for this machine only, or nil
+	gathered *gathered.Listener // below listener, nil without TLS
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
@@ -265,6 +267,9 @@ func (a *App) release() error {
 	}
 	if a.challenges != nil {
 		errs = append(errs, a.challenges.Close())
+	}
+	if a.gathered != nil {
+		a.gathered.Wait() // answers that were written leave before the process ends
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

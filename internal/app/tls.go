@@ -89,7 +89,8 @@ func (a *App) listen() (net.Listener, error) {
 	if a.certificate == nil {
 		return l, nil
 	}
-	return tls.NewListener(gathered.Listener(l), &tls.Config{
+	a.gathered = gathered.Listen(l)
+	return tls.NewListener(a.gathered, &tls.Config{
 		GetCertificate: a.loopback.Before(a.certificate),
 		MinVersion:     a.cfg.TLS.MinVersion,
 		NextProtos:     append([]string{"h2", "http/1.1"}, a.protocols...),

@@ -119,8 +119,11 @@ func (a *ACME) Run(ctx context.Context) error {
 	for {
 		next := lookAtStore
 		for _, host := range a.o.Hosts {
-			_, _ = a.keep(ctx, host, patiently) // it logs its error and tells it in List
-			next = min(next, a.until(host))
+			wait := time.Duration(0)
+			if _, err := a.keep(ctx, host, patiently); err != nil { // it is in the log and in List
+				wait = silentFirst // also when the store does not take the note of it
+			}
+			next = min(next, max(wait, a.until(host)))
 		}
 		timer := time.NewTimer(max(next, breath))
 		select {
@@ -218,21 +221,14 @@ func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool
 	return changed, err
 }
 
-// attempt gets another certificate for a host and notes how that ended.
+// attempt gets another certificate for a host, and uses it.
 func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed bool, err error) {
 	before := a.leaf(host)
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
-	asked, err := a.alone(limited, host, urgency)
+	err = a.alone(limited, host, urgency)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
-	}
-	if err != nil {
-		return false, err
-	}
-	_, usable, err := a.load(ctx, host)
-	if err == nil && asked && !usable {
-		err = errors.New("what was obtained is not in the store")
 	}
 	after := a.leaf(host)
 	if changed = after != nil && !after.Equal(before); changed {
@@ -242,31 +238,49 @@ func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed b
 }
 
 // alone gets another certificate into the storage while no other gateway does,
-// and reports whether it asked the authority: another may have done so meanwhile.
-// How that ended is noted before another's turn comes.
-func (a *ACME) alone(ctx context.Context, host string, urgency how) (asked bool, err error) {
+// unless another has done so meanwhile, or was refused one. How that ended is
+// noted before another's turn comes.
+func (a *ACME) alone(ctx context.Context, host string, urgency how) (err error) {
 	lock := "keep/" + host
 	if err := a.storage.Lock(ctx, lock); err != nil {
-		return false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
 	_, usable, err := a.load(ctx, host)
 	if err != nil || !a.wanted(host, urgency) {
-		return false, err
+		return err
 	}
 	if !usable { // half of a change that was cut off, or sealed with a key that is lost
 		if err := a.storage.Delete(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuer.IssuerKey(), host)); err != nil {
-			return false, err
+			return err
 		}
 	}
-	err = a.obtain(ctx, host, urgency == forcibly)
+	err = a.obtain(ctx, host)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return true, ctx.Err() // the gateway stops, or who asked went away: nobody's failure
+		return ctx.Err() // the gateway stops, or who asked went away: nobody's failure
+	}
+	if err == nil {
+		err = a.obtained(ctx, host)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", host, plain(err))
 	}
-	return true, errors.Join(err, a.remember(ctx, host, err))
+	return errors.Join(err, a.remember(ctx, host, err))
+}
+
+// obtained uses what the authority gave. It must be in the store, and must not be
+// due already: the authority would be asked again at once.
+func (a *ACME) obtained(ctx context.Context, host string) error {
+	_, usable, err := a.load(ctx, host)
+	switch {
+	case err != nil:
+		return err
+	case !usable:
+		return errors.New("what was obtained is not in the store")
+	case a.wanted(host, promptly):
+		return errors.New("the certificate that the authority gave is to be renewed already; is a clock wrong?")
+	}
+	return nil
 }
 
 func (a *ACME) leaf(host string) *x509.Certificate {
@@ -307,9 +321,8 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter, "next_try", next)
 }
 
-// obtain gets a certificate from the authority into the storage, unless another
-// gateway did that meanwhile.
-func (a *ACME) obtain(ctx context.Context, host string, force bool) error {
+// obtain gets a certificate from the authority into the storage.
+func (a *ACME) obtain(ctx context.Context, host string) error {
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return nil, fs.ErrNotExist },
 		Logger:           zap.NewNop(),
@@ -320,7 +333,7 @@ func (a *ACME) obtain(ctx context.Context, host string, force bool) error {
 		DisableStorageCheck: true, DisableARI: true, Logger: zap.NewNop(),
 	})
 	if a.storage.Exists(ctx, certmagic.StorageKeys.SiteCert(a.issuer.IssuerKey(), host)) {
-		return config.RenewCertSync(ctx, host, force)
+		return config.RenewCertSync(ctx, host, true) // that it is due was asked before
 	}
 	return config.ObtainCertSync(ctx, host)
 }

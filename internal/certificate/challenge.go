@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -35,8 +36,20 @@ const challengeTime = 5 * time.Second
 
 func (c *challenges) key(host string) string { return path.Join("challenges", c.tells, host) }
 
+// ours refuses a question about anything but a host of ours: the authority chose
+// the name, and it becomes part of a key in the storage.
+func (c *challenges) ours(question acme.Challenge) error {
+	if !slices.Contains(c.hosts, question.Identifier.Value) {
+		return fmt.Errorf("the authority asks about %.100q, which is no host of this gateway", question.Identifier.Value)
+	}
+	return nil
+}
+
 // Present makes the gateway answer a question. It is part of acmez.Solver.
 func (c *challenges) Present(ctx context.Context, question acme.Challenge) error {
+	if err := c.ours(question); err != nil {
+		return err
+	}
 	b, err := json.Marshal(question)
 	if err != nil {
 		return err
@@ -46,6 +59,9 @@ func (c *challenges) Present(ctx context.Context, question acme.Challenge) error
 
 // CleanUp ends that, also when the attempt was given up.
 func (c *challenges) CleanUp(ctx context.Context, question acme.Challenge) error {
+	if err := c.ours(question); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), challengeTime)
 	defer cancel()
 	return c.storage.Delete(ctx, c.key(question.Identifier.Value))

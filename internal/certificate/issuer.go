@@ -8,7 +8,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -68,7 +70,40 @@ func (i *issuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*cert
 	if len(chains) == 0 {
 		return nil, errors.New("the authority sent no certificate")
 	}
+	if err := serves(csr, chains[0].ChainPEM, i.storage.now()); err != nil {
+		return nil, err
+	}
 	return &certmagic.IssuedCertificate{Certificate: chains[0].ChainPEM}, nil
+}
+
+// clockAhead is how far the authority's clock may be before ours.
+const clockAhead = time.Hour
+
+// serves says why a certificate is not what was asked for: it would take the
+// place of one that works.
+func serves(csr *x509.CertificateRequest, chain []byte, now time.Time) error {
+	block, _ := pem.Decode(chain)
+	if block == nil {
+		return errors.New("the authority sent no certificate in PEM form")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("the authority sent a certificate that cannot be read: %w", err)
+	}
+	public, ok := csr.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(leaf.PublicKey) {
+		return errors.New("the authority sent a certificate for another key")
+	}
+	for _, host := range csr.DNSNames {
+		if err := leaf.VerifyHostname(host); err != nil {
+			return fmt.Errorf("the authority sent a certificate for another host: %w", err)
+		}
+	}
+	if now.After(leaf.NotAfter) || now.Add(clockAhead).Before(leaf.NotBefore) {
+		return fmt.Errorf("the authority sent a certificate that is valid from %s to %s, and that is not now",
+			leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // account returns the key of the account, which is made when it is needed first.

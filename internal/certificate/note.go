@@ -97,10 +97,17 @@ func (a *ACME) remember(ctx context.Context, host string, err error) error {
 func plain(err error) error {
 	var problem acme.Problem
 	if errors.As(err, &problem) {
-		return problem
+		return short{problem}
 	}
-	return err
+	return short{err}
 }
+
+// short is an error with a bounded text.
+type short struct{ error }
+
+func (s short) Error() string { return brief(s.error.Error()) }
+
+func (s short) Unwrap() error { return s.error }
 
 // errorBytes bounds what is kept of an error, of which the authority may have
 // written a part.

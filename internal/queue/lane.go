@@ -19,6 +19,7 @@ type lane struct {
 	next        time.Time           // when there may be something to do, zero when nothing is known
 	seen        time.Time           // when something last happened
 	index       int                 // in the heap, -1 when it is not there
+	aside       bool                // out of the heap until an attempt ends
 	share       *semaphore.Weighted // of the memory, for its messages
 }
 

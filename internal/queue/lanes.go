@@ -15,6 +15,7 @@ import (
 type lanes struct {
 	all   map[gateway.Destination]*lane
 	order byTime
+	aside []*lane // that have their part; the end of an attempt puts them back
 }
 
 // maxLanes bounds the memory for destinations. Beyond it one that waits makes
@@ -23,6 +24,10 @@ const maxLanes = 1 << 14
 
 // perClaim is for how many destinations one claim asks.
 const perClaim = 64
+
+// reserve is how many attempts are kept for destinations that have few under way:
+// a handful that take many and then do not answer leave room for all others.
+const reserve = maxLeased / 4
 
 func newLanes() lanes { return lanes{all: make(map[gateway.Destination]*lane)} }
 
@@ -75,6 +80,7 @@ func (ls *lanes) reopen(d gateway.Destination, now time.Time) {
 func (ls *lanes) place(l *lane) {
 	_, wants := l.ready()
 	switch {
+	case l.aside:
 	case wants && l.index < 0:
 		heap.Push(&ls.order, l)
 	case wants:
@@ -94,7 +100,12 @@ func (ls *lanes) wanted(now time.Time, room int) []gateway.Claiming {
 			break
 		}
 		heap.Pop(&ls.order)
-		n := min(l.room(), room)
+		n := min(l.room(), room, max(nearWindow-l.flying, room-reserve))
+		if n <= 0 {
+			l.aside = true
+			ls.aside = append(ls.aside, l)
+			continue
+		}
 		room -= n
 		list = append(list, gateway.Claiming{Destination: l.destination, Limit: n, Most: l.window})
 	}
@@ -131,6 +142,11 @@ func (ls *lanes) finish(f finished, now time.Time) {
 	l := ls.at(f.destination, now)
 	l.finish(f, now)
 	ls.place(l)
+	for _, l := range ls.aside {
+		l.aside = false
+		ls.place(l)
+	}
+	ls.aside = ls.aside[:0]
 }
 
 // sleep returns how long nothing is to be claimed.

@@ -204,6 +204,42 @@ func TestLargeAndSlow(t *testing.T) {
 	})
 }
 
+// TestFewTakeNotAll: a handful of domains that took many messages at once and
+// then stop answering do not hold all attempts: another domain is not delayed.
+func TestFewTakeNotAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		var hangs atomic.Bool
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if p.Destination != "alive.example" && hangs.Load() {
+				<-ctx.Done()
+				return down(ctx, p)
+			}
+			return delivers(ctx, p)
+		}
+		stop := w.run(nil)
+		defer stop()
+		const domains = 8
+		for range 2 {
+			for i := range domains {
+				w.sendMany(100, fmt.Sprintf("slow%d.example", i))
+			}
+			time.Sleep(time.Minute)
+			if !hangs.Load() && w.waiting() != 0 {
+				t.Fatalf("%d messages wait, want none while the domains answer", w.waiting())
+			}
+			hangs.Store(true)
+		}
+		began := time.Now()
+		id := w.send("bob@alive.example")
+		synctest.Wait()
+		if d := w.state(id); d.State != gateway.Delivered || time.Since(began) != 0 {
+			t.Errorf("the message to another domain is %v, want delivered at once", d.State)
+		}
+	})
+}
+
 // TestRestart: a queue that is stopped lets the attempts under way end and claims
 // nothing more; the next one goes on where it was.
 func TestRestart(t *testing.T) {
