@@ -101,7 +101,7 @@ func (s *Store) deadLetters(ctx context.Context, f gateway.DeadFilter, body bool
 
 // deadSelection returns the rest of a query for the dead letters that match.
 func deadSelection(f gateway.DeadFilter) where {
-	w := where{sql: ` FROM delivery d JOIN message m ON m.id = d.message LEFT JOIN job j ON j.id = d.job WHERE d.dead IS NOT NULL`}
+	w := where{sql: ` FROM delivery d JOIN message m ON m.id = d.message ` + itsJob + ` WHERE d.dead IS NOT NULL`}
 	w.and(`d.seq > %s`, int64(f.After))
 	if f.IDs != nil {
 		w.and(`d.seq = ANY (%s::bigint[])`, column(f.IDs, func(id *gateway.DeliveryID) int64 { return int64(*id) }))

@@ -128,7 +128,7 @@ func (c conn) parcels(ctx context.Context, jobs []queued, body bool) ([]parcelRo
 		list[i].letterRow = letters[list[i].row]
 	}
 	var d delivery
-	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.job FROM delivery d LEFT JOIN job j ON j.id = d.job
+	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.job FROM delivery d `+itsJob+`
 			WHERE d.message = ANY ($1::bigint[]) AND d.job = ANY ($2::bigint[])`, []any{rows, ids}, append(d.into(), &job), func() error {
 		p := &list[place[job]]
 		p.deliveries = append(p.deliveries, d.read())

@@ -76,7 +76,7 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 		return nil, err
 	}
 	var d delivery
-	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.message FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ANY ($1::bigint[])`,
+	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.message FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[])`,
 		[]any{rows}, append(d.into(), &row), func() error {
 			r := &list[place[row]]
 			r.deliveries = append(r.deliveries, d.read())
@@ -202,7 +202,7 @@ func (c conn) withStatus(ctx context.Context, ids []int64, want amtp.Status) (ma
 	var id int64
 	var state int16
 	err = c.query(ctx, `SELECT d.message, CASE WHEN d.state = 1 THEN coalesce(j.state, d.state) ELSE d.state END
-			FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ANY ($1::bigint[])`, []any{ids}, []any{&id, &state}, func() error {
+			FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[])`, []any{ids}, []any{&id, &state}, func() error {
 		states[id] = append(states[id], gateway.Delivery{State: gateway.State(state)})
 		return nil
 	})

@@ -108,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.loops.Go(s.keepActivity)
 	s.loops.Go(s.keepUp)
+	s.loops.Go(s.tidy)
 	if !o.deaf {
 		s.loops.Go(s.listen)
 		s.loops.Go(s.notify)

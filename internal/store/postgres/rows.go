@@ -121,8 +121,11 @@ func (c conn) deliveries(ctx context.Context, sql string, args ...any) (list []s
 	return list, err
 }
 
-// deliveriesOf selects those of one message, as they are looked at by sight.
-const deliveriesOf = `SELECT ` + deliveryColumns + ` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = $1`
+// itsJob joins each delivery with its job by a look-up, as itsMessage does.
+const itsJob = `LEFT JOIN LATERAL (SELECT * FROM job WHERE id = d.job LIMIT 1) j ON true`
+
+// deliveriesOf selects those of one message.
+const deliveriesOf = `SELECT ` + deliveryColumns + ` FROM delivery d ` + itsJob + ` WHERE d.message = $1`
 
 // number reads one number, 0 where there is none.
 func (c conn) number(ctx context.Context, sql string, args ...any) (n int64, err error) {

@@ -78,7 +78,11 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 		return broken{err}
 	}
 	defer c.Release()
-	if err = fn(conn{c.Conn()}); err != nil && (c.Conn().IsClosed() || unreachable(err)) && ctx.Err() == nil {
+	err = fn(conn{c.Conn()})
+	if err != nil && unreachable(err) { // nothing good comes of it: a server that became a standby stays one
+		err = errors.Join(err, c.Conn().Close(ctx))
+	}
+	if err != nil && c.Conn().IsClosed() && ctx.Err() == nil {
 		return broken{err}
 	}
 	return err
@@ -116,7 +120,7 @@ func (s *Store) fault(err error) error {
 		return fmt.Errorf("%w: %w", gateway.ErrAway, err)
 	case errors.As(err, &e) && e.Code == "53100":
 		return gateway.ErrFull
-	case errors.As(err, &e) && strings.HasPrefix(e.Code, "53"), met(err):
+	case errors.As(err, &e) && (strings.HasPrefix(e.Code, "53") || e.Code == "57014"), met(err): // or an operator's time limit
 		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
 	}
 	return err
