@@ -209,8 +209,12 @@ func (s *domainSetup) stale() bool {
 func (s *domainSetup) explainPrepare(err error) error {
 	var refused *amtp.Error
 	switch {
-	case err == nil, errors.As(err, &refused):
-		return err
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && refused.Code == amtp.CodeConflict:
+		return &failure{exit: exitConflict, code: refused.Code, message: refused.Message, details: refused.Details}
+	case refused != nil:
+		return refused
 	case errors.Is(err, app.ErrSealLost):
 		return &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(err)}
 	}
