@@ -94,6 +94,9 @@ var parts = map[string]struct{ title, next string }{
 	"internal/courier":      {"Delivering to another gateway", "The gateway tries again by itself, for up to a week; `amtp status ID` says when next."},
 	"internal/outbound":     {"Connections to others", "The gateway tries again by itself. An address that is not public is refused, unless the configuration allows it."},
 	"internal/queue":        {"The queue", "The gateway tries again by itself; `amtp status ID` says when next."},
+	"internal/peering":      {"Peers without DNS", "`amtp peer list` shows what was said of the peer, `amtp peer check DOMAIN` what is wrong."},
+	"internal/echo":         {"The echo", "Remove that agent, or leave `echo.enabled` false; otherwise the gateway's log has the cause."},
+	"internal/invite":       {"Invitations", "Where nothing else is said, it is a fault of the program: the log has it, please report it."},
 	"internal/report":       {"Reports of failures", "The gateway tries again by itself; its log has the cause."},
 	"internal/store/sqlite": {"The database, backup and restore", "Where nothing else is said: a gateway that runs answers `INTERNAL` and has the text in its log; `amtp check DIR` looks at the database."},
 }

@@ -38,6 +38,7 @@ func variables() []variable {
 		{name: "AMTP_GATEWAY_URL", note: forClient, judge: nothing},
 		{name: "AMTP_AGENT_NAME", note: forClient, judge: nothing},
 		{name: "AMTP_API_KEY", note: forClient, judge: nothing},
+		{name: "AMTP_GATEWAY_PIN", note: forClient, judge: nothing},
 		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
 		{name: "AMTP_DATABASE_URL", note: "it is not available in this release: unset it, and the data is kept in SQLite in the data directory", judge: refuse},
 		{name: "AMTP_STORAGE_TYPE", note: "unset and memory mean SQLite in the data directory, database is not available in this release", judge: judgeStorage},
