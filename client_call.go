@@ -60,6 +60,7 @@ type call struct {
 	body   any
 	admin  bool // an administrator's key may go with it
 	repeat bool // may be sent again
+	secret bool // its body has what only the gateway may read
 	probe  bool // 503 is an answer like another
 }
 
@@ -133,7 +134,7 @@ func (c *Client) target(call call) (string, error) {
 }
 
 func (c *Client) sendsKey(call call) bool {
-	return c.Key != "" || call.admin && c.AdminKey != ""
+	return c.Key != "" || call.secret || call.admin && c.AdminKey != ""
 }
 
 func isLoopback(host string) bool {

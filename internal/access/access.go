@@ -48,7 +48,7 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 	p := gateway.Principal{}
 	switch {
 	case adminShown && !d.isAdmin(admin):
-		return p, d.wrong(r, now, amtp.Errorf(amtp.CodeAdminAccessDenied, "This is not an admin key of this gateway."))
+		return p, d.Wrong(r, now, amtp.Errorf(amtp.CodeAdminAccessDenied, "This is not an admin key of this gateway."))
 	case adminShown:
 		p.Admin = true
 	}
@@ -62,7 +62,7 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
 			return gateway.Principal{}, gateway.Refusal(fault)
 		default:
-			return gateway.Principal{}, d.wrong(r, now, amtp.Errorf(amtp.CodeAuthenticationFailed,
+			return gateway.Principal{}, d.Wrong(r, now, amtp.Errorf(amtp.CodeAuthenticationFailed,
 				"401 Unauthorized: the key is unknown, expired or revoked. Get a new one: amtp setup --name NAME"))
 		}
 	}
@@ -72,9 +72,9 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 	return p, nil
 }
 
-// wrong counts a failed attempt and replaces err when the address has had too
-// many of them.
-func (d *Door) wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
+// Wrong counts a failed attempt to show something secret and replaces err when the
+// address has had too many of them.
+func (d *Door) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
 	wait := d.Failures.Count(RemoteIP(r), now)
 	if wait == 0 {
 		return err

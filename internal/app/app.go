@@ -27,11 +27,14 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domains"
+	"github.com/amtp-go/amtp/internal/echo"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/invite"
 	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 )
 
@@ -57,6 +60,8 @@ type App struct {
 	targets  outbound.Options // where agents may have messages pushed
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
+	peering  *peering.Peering
+	echo     *echo.Echo // nil when the operator wants none
 	domains  *domains.Domains
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
@@ -105,6 +110,9 @@ func (a *App) open() (err error) {
 	if a.nearby, err = a.listenNearby(); err != nil {
 		return err
 	}
+	if err := a.openEcho(in); err != nil {
+		return err
+	}
 	a.server = a.newServer(a.api(in, admin).Handler())
 	return a.record()
 }
@@ -124,11 +132,13 @@ func (a *App) record() error {
 // api wires the services.
 func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	domain := a.cfg.Server.Domain
+	agents := &agent.Agents{Store: a.store, Domain: domain, Now: a.store.Now, Stopping: a.stopping,
+		Seal: a.seal, Targets: a.targets, Queue: a.queue}
 	return &httpapi.Server{
-		Intake: in,
-		Agents: &agent.Agents{Store: a.store, Domain: domain, Now: a.store.Now, Stopping: a.stopping,
-			Seal: a.seal, Targets: a.targets, Queue: a.queue},
-		Store: a.store,
+		Intake:  in,
+		Agents:  agents,
+		Invites: &invite.Invites{Store: a.store, Agents: agents, Domain: domain, Self: a.shown, Now: a.store.Now},
+		Store:   a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}},
 		Peers:        a.peers,
@@ -143,6 +153,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		TLS:          a.cfg.UseTLS(),
 		Log:          a.log,
 		Now:          a.store.Now,
+		Peering:      a.peering,
 	}
 }
 
@@ -247,6 +258,9 @@ func (a *App) parts() map[string]func(context.Context) error {
 	}
 	if a.challenges != nil {
 		parts["challenges"] = a.challenges.Run
+	}
+	if a.echo != nil {
+		parts["echo"] = a.echo.Run
 	}
 	return parts
 }

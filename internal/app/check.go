@@ -26,8 +26,12 @@ func Check(ctx context.Context, dir string, now time.Time) []Finding {
 	if err != nil || !info.IsDir() {
 		return []Finding{{Name: "directory", Text: dir + " is not a directory", Mend: "name the data directory: amtp check DIR"}}
 	}
-	list := []Finding{checkHolder(dir), checkModes(dir), checkDisk(dir), checkBackup(dir, now)}
-	return append(list, sqlite.Check(ctx, dir)...)
+	return append(Glance(dir, now), sqlite.Check(ctx, dir)...)
+}
+
+// Glance looks at a data directory without its database.
+func Glance(dir string, now time.Time) []Finding {
+	return []Finding{checkHolder(dir), checkModes(dir), checkDisk(dir), checkBackup(dir, now)}
 }
 
 func checkHolder(dir string) Finding {

@@ -14,6 +14,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/report"
 )
@@ -69,7 +70,12 @@ func (a *App) connect(in *intake.Intake) error {
 // federate opens the seal, builds what asks other domains and, for a gateway
 // with a domain of its own, what writes to them and hears from them.
 func (a *App) federate(couriers courier.Router) error {
-	out, err := newOutside(a.cfg, amtp.SoftwareVersion())
+	var peers discovery.Peers
+	if a.cfg.Federated() {
+		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: time.Now}
+		peers = a.peering
+	}
+	out, err := newOutside(a.cfg, amtp.SoftwareVersion(), peers)
 	if err != nil {
 		return err
 	}
@@ -89,6 +95,7 @@ func (a *App) federate(couriers courier.Router) error {
 	if err := a.checkSeal(); err != nil {
 		return err
 	}
+	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
 	return nil

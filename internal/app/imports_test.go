@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"internal/store/sqlite":          {"", "internal/gateway", "internal/store"},
 	"internal/store/storetest":       {"", "internal/gateway"},
 	"internal/store/faultfs":         {},
-	"internal/httpapi":               {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/domains", "internal/certificate", "internal/strictjson", "internal/openapi"},
+	"internal/httpapi":               {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/domains", "internal/certificate", "internal/strictjson", "internal/openapi", "internal/peering", "internal/invite"},
 	"internal/openapi":               {},
 	"internal/openapi/replay":        {"internal/openapi"},
 	"internal/config":                {"", "internal/datadir"},
@@ -46,7 +46,7 @@ var may = map[string][]string{
 	"internal/privateca":             {},
 	"internal/testnet/fakedns":       {},
 	"internal/testnet/pebble":        {"internal/privateca"},
-	"internal/app":                   {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/domaincheck", "internal/discovery", "internal/outbound", "internal/gathered", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/certificate", "internal/store", "internal/store/postgres"},
+	"internal/app":                   {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/domaincheck", "internal/discovery", "internal/outbound", "internal/gathered", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/certificate", "internal/store", "internal/store/postgres", "internal/peering", "internal/invite", "internal/echo"},
 	"internal/ownfile":               {},
 	"internal/service":               {},
 	"skills":                         {},
@@ -63,6 +63,9 @@ var may = map[string][]string{
 	"internal/store/postgres":        {"", "internal/gateway", "internal/store"},
 	"internal/store/postgres/pgtest": {},
 	"tools/postgres":                 {"internal/store/postgres/pgtest"},
+	"internal/echo":                  {"", "internal/gateway"},
+	"internal/invite":                {"", "internal/gateway"},
+	"internal/peering":               {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson"},
 }
 
 // only names what a single package may use.

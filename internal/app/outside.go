@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -28,7 +27,7 @@ type outside struct {
 }
 
 // newOutside builds it for a program of the version. It connects to nobody.
-func newOutside(cfg config.Config, version string) (*outside, error) {
+func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outside, error) {
 	table := map[string]string{}
 	allow := make([]outbound.Rule, len(cfg.Outbound.Allow))
 	for i, rule := range cfg.Outbound.Allow {
@@ -49,7 +48,7 @@ func newOutside(cfg config.Config, version string) (*outside, error) {
 	if err := trust(&o, cfg, resolver); err != nil {
 		return nil, err
 	}
-	d := discovery.Options{Resolver: resolver, Static: table, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
+	d := discovery.Options{Resolver: resolver, Static: table, Peers: peers, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
 	if cfg.DNS.MockMode {
 		d.Resolver = discovery.NoDNS{}
 	}
@@ -108,21 +107,5 @@ func ruleFor(txt string) []outbound.Rule {
 	if err != nil {
 		return nil // cannot be: it was checked as a URL
 	}
-	return []outbound.Rule{hostRule(u)}
-}
-
-// hostRule lifts calls to the host of a URL at its port.
-func hostRule(u *url.URL) outbound.Rule {
-	port := uint64(443)
-	if u.Scheme == "http" {
-		port = 80
-	}
-	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
-		port = p
-	}
-	rule := outbound.Rule{Host: u.Hostname(), Port: uint16(port)}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		rule = outbound.Rule{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: uint16(port)}
-	}
-	return rule
+	return []outbound.Rule{outbound.RuleOf(u)}
 }

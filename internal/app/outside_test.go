@@ -54,7 +54,7 @@ func outsideOf(t *testing.T, put func(string) string, env ...string) *outside {
 	if err != nil {
 		t.Fatalf("Load of %q: %v", all, err)
 	}
-	o, err := newOutside(cfg, "1.2.3")
+	o, err := newOutside(cfg, "1.2.3", nil)
 	if err != nil {
 		t.Fatalf("newOutside of %q: %v", all, err)
 	}

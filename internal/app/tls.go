@@ -63,7 +63,7 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := outbound.Options{Version: version, Allow: []outbound.Rule{hostRule(u)}}
+	o := outbound.Options{Version: version, Allow: []outbound.Rule{outbound.RuleOf(u)}}
 	if err := trust(&o, cfg, newResolver(cfg)); err != nil {
 		return nil, err
 	}

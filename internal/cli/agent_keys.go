@@ -65,6 +65,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	}
 	err = target.save(map[string]string{
 		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(), memberKey: issued.APIKey,
+		memberPin: id.pinText(),
 	})
 	if err != nil {
 		return err

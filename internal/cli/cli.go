@@ -53,6 +53,7 @@ type program struct {
 	gateway    string        // --gateway
 	configFile string        // --config
 	profile    string        // --profile
+	pin        string        // --pin of setup: the gateway's
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
@@ -113,6 +114,8 @@ Environment:
   AMTP_AGENT_NAME    the agent's name
   AMTP_ADMIN_KEY     the gateway's admin key, to register agents elsewhere than
                      on this machine
+  AMTP_GATEWAY_PIN   pin of the gateway's certificate, where no authority that this
+                     machine believes has issued it, see "amtp help peer"
   AMTP_PROFILE       which identity of ~/.amtp-config.json to use, see
                      "amtp help profile"
 They go before what "amtp setup" saved in ~/.amtp-config.json.
@@ -163,9 +166,9 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
 	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
-	add(root, groupIdentity, p.setupCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
+	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.versionCommand())
+		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.inviteCommand(), p.peerCommand(), p.doctorCommand(), p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	p.completions(root)

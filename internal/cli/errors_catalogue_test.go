@@ -98,6 +98,9 @@ var parts = map[string]struct{ title, next string }{
 	"internal/store/postgres": {"PostgreSQL", "Correct the server or the database as the text says; docs/operations-postgres.md has what is needed of them. The gateways go on by themselves."},
 	"internal/store/sqlite":   {"The database, backup and restore", "Where nothing else is said: a gateway that runs answers `INTERNAL` and has the text in its log; `amtp check DIR` looks at the database."},
 	"internal/certificate":    {"Certificates", "The one in use goes on, and the gateway tries again by itself; `amtp cert show` says when. The text has the cause: mend that, then `amtp cert renew`."},
+	"internal/peering":        {"Peers without DNS", "`amtp peer list` shows what was said of the peer, `amtp peer check DOMAIN` what is wrong."},
+	"internal/echo":           {"The echo", "Remove that agent, or leave `echo.enabled` false; otherwise the gateway's log has the cause."},
+	"internal/invite":         {"Invitations", "Where nothing else is said, it is a fault of the program: the log has it, please report it."},
 }
 
 // steps are what to do about a text of a part that has no single answer.

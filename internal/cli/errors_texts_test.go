@@ -51,7 +51,8 @@ func readSources(t *testing.T) *sources {
 	t.Helper()
 	s := &sources{set: token.NewFileSet(), files: map[string][]*ast.File{}, consts: map[makerName]string{}, makers: map[makerName]maker{
 		{"fmt", "Errorf"}: {text: 0}, {"errors", "New"}: {text: 0}, {"", "Errorf"}: {text: 1}, {"", "invalid"}: {text: 1, code: "CodeInvalidMessage"},
-		{"internal/intake", "refuse"}: {text: 1}, {"internal/config", "refuse"}: {text: 1, code: "codeUsage"},
+		{"internal/peering", "invalid"}: {text: 0, code: "CodeInvalidRequest"},
+		{"internal/intake", "refuse"}:   {text: 1}, {"internal/config", "refuse"}: {text: 1, code: "codeUsage"},
 		{"internal/config", "problem"}: {text: 1, code: "codeUsage"}, {"internal/cli", "missing"}: {text: 1, code: "codeNotSetUp"},
 	}}
 	err := filepath.WalkDir(moduleRoot, func(path string, d fs.DirEntry, err error) error {

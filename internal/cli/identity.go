@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+
+	"github.com/amtp-go/amtp"
 )
 
 // The members of a profile. Others are kept as they are.
@@ -12,6 +14,7 @@ const (
 	memberName     = "agentName"
 	memberAddress  = "agentAddress"
 	memberKey      = "apiKey"
+	memberPin      = "gatewayPin" // of the gateway's certificate, see amtp.Pin
 	memberAdminKey = "adminKey"
 	memberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
 )
@@ -29,7 +32,8 @@ type identity struct {
 	address  string
 	key      string
 	adminKey string
-	saves    bool // what the profile says of the agent is said of this gateway
+	pin      *amtp.Pin // by which the gateway is known; nil: by its authority
+	saves    bool      // what the profile says of the agent is said of this gateway
 }
 
 // identity reads the file, which need not exist, and the environment.
@@ -52,6 +56,9 @@ func (p *program) identity() (*identity, error) {
 	_, there := c.of(id.profile)
 	id.absent = !there
 	id.resolve(p)
+	if err := id.knowGateway(p); err != nil {
+		return nil, err
+	}
 	p.name = id.name
 	return id, nil
 }
@@ -82,6 +89,32 @@ func (id *identity) resolve(p *program) {
 	if mayGo(firstOf(id.saved(memberAdminFor), id.saved(memberGateway)), id.gateway) {
 		id.adminKey = first(adminKey, id.saved(memberAdminKey))
 	}
+}
+
+// knowGateway finds out whether the gateway is known by a pin, and has the program
+// speak with no other then.
+func (id *identity) knowGateway(p *program) error {
+	text := p.getenv("AMTP_GATEWAY_PIN")
+	if id.saves {
+		text = firstOf(text, id.saved(memberPin))
+	}
+	if text = firstOf(p.pin, text); text == "" {
+		return nil
+	}
+	pin, err := amtp.ParsePin(text)
+	if err != nil {
+		return usageErrorf("The pin of the gateway cannot be used: %s", sentence(err))
+	}
+	id.pin, p.http = &pin, pin.HTTP()
+	return nil
+}
+
+// pinText is the pin as it is saved, "" for none.
+func (id *identity) pinText() string {
+	if id.pin == nil {
+		return ""
+	}
+	return id.pin.String()
 }
 
 // named reports whether a profile of its own is used, and not the identity that

@@ -33,13 +33,20 @@ var everything = map[string]fakeAnswer{
 	"GET /v1/admin/dead-letters/7":             {200, aDead[:len(aDead)-1] + `,"original_message":{"sender":"alice@localhost","subject":"Prices","payload":{"text":"hi\nthere"}}}`},
 	"POST /v1/admin/dead-letters/redrive":      {200, `{"redriven":1}`},
 	"DELETE /v1/admin/dead-letters":            {200, `{"purged":1}`},
+	"GET /v1/admin/peers":                      {200, `{"domain":"here.lan","self":{"gateways":["https://192.168.1.5:8443"],"pin":"sha256//x"},"peers":[` + aPeer + `],"count":1,"seen":[]}`},
+	"POST /v1/admin/peers":                     {201, `{"peer":` + aPeer + `,"ok":true,"points":[{"name":"address","ok":true,"text":"answers"}]}`},
+	"POST /v1/admin/peers/far.lan/check":       {200, `{"peer":` + aPeer + `,"ok":true,"points":[{"name":"address","ok":true,"text":"answers"}]}`},
+	"DELETE /v1/admin/peers/far.lan":           {200, `{}`},
 }
+
+const aPeer = `{"domain":"far.lan","gateway":"https://192.168.1.7:8443","added_at":"2026-11-22T17:21:51Z"}`
 
 var everyCommand = []string{
 	"send --to bob@localhost --text hi", "inbox", "read m1", "ack m1", "status m1", "sent", "discover",
 	"whoami", "whoami --check", "setup --name alice", "agent list", "agent show", "agent update --role x",
 	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes", "unregister",
 	"queue list", "queue show 12", "queue retry 12", "queue cancel --all", "dead list", "dead show 7", "dead redrive 7", "dead purge --all",
+	"peer list", "peer add far.lan https://192.168.1.7:8443", "peer check far.lan", "peer remove far.lan", "peer self",
 }
 
 func TestEveryCommandSpeaksJSON(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // defaultGateway is where "amtp serve" listens when nobody says otherwise.
 const defaultGateway = "http://127.0.0.1:8080"
+
+// withoutProfile are the commands that make a profile, or say that there is none.
+var withoutProfile = []string{"setup", "join", "doctor"}
 
 // online adds the flags of a command that asks a gateway, and runs it with who
 // the user is and within --timeout.
@@ -33,7 +37,7 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 		if err != nil {
 			return err
 		}
-		if id.absent && cmd.Name() != "setup" {
+		if id.absent && !slices.Contains(withoutProfile, cmd.Name()) {
 			return id.noProfile()
 		}
 		ctx := cmd.Context()

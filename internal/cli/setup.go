@@ -20,6 +20,9 @@ Elsewhere set AMTP_GATEWAY_URL, and AMTP_ADMIN_KEY to the gateway's admin key.
 For a second agent or a second gateway give it a profile of its own, which is a
 part of the same file: --profile NAME. See "amtp help profile".
 
+A gateway on your own network, whose certificate no authority issued, is known by
+its pin: --pin HASH, as "amtp peer cert" prints it. It is saved with the identity.
+
 With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
@@ -41,13 +44,18 @@ type profile struct {
 }
 
 func (f *profile) flags(cmd *cobra.Command) {
+	f.words(cmd)
+	f.endpoint.flags(cmd)
+}
+
+// words are the flags without those of an endpoint.
+func (f *profile) words(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.description, "description", "", "what the agent is for, as one line of `TEXT`")
 	flags.StringVar(&f.role, "role", "", "the agent's `ROLE`, such as buyer")
 	flags.StringArrayVar(&f.capabilities, "capability", nil, "a `CAPABILITY` of the agent; may repeat")
 	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent takes, or a pattern of schemas; may repeat")
 	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
-	f.endpoint.flags(cmd)
 	f.given = flags.Changed
 }
 
@@ -96,6 +104,7 @@ func (p *program) setupCommand() *cobra.Command {
 		return p.setup(ctx, id, name, &about)
 	})
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
+	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which is believed then and no other")
 	about.flags(cmd)
 	return cmd
 }
@@ -202,6 +211,7 @@ func (p *program) settle(id *identity, name string, got member) error {
 	before, from := id.saved(memberName), id.saved(memberGateway)
 	err := id.save(map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
+		memberPin: id.pinText(),
 	})
 	if err != nil {
 		return err

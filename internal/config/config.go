@@ -35,6 +35,7 @@ type Config struct {
 	Message    Message
 	Auth       Auth
 	Federation Federation
+	Echo       Echo
 	Logging    Logging
 	Limits     Limits
 	Retention  Retention
@@ -81,6 +82,11 @@ type Auth struct {
 // Federation says how other domains are treated.
 type Federation struct {
 	Unsigned string // accept, flag or reject
+}
+
+// Echo is the agent that answers who asks whether messages get through.
+type Echo struct {
+	Enabled bool
 }
 
 // Federated reports whether the gateway has a domain of its own, by which others

@@ -14,7 +14,7 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 		{"unknown, in order", env("AMTP_Z=1", "AMTP_A=1"), []string{"environment: AMTP_A ", "environment: AMTP_Z "}},
 		{"unknown but empty", env("AMTP_FOO="), nil},
 		{"of another program", env("FOO=1", "AMTPX=1"), nil},
-		{"of the client", env("AMTP_GATEWAY_URL=http://x", "AMTP_AGENT_NAME=a", "AMTP_API_KEY=k", "AMTP_PROFILE=p"), nil},
+		{"of the client", env("AMTP_GATEWAY_URL=http://x", "AMTP_AGENT_NAME=a", "AMTP_API_KEY=k", "AMTP_PROFILE=p", "AMTP_GATEWAY_PIN=x"), nil},
 		{"off as it is", env("AMTP_METRICS_ENABLED=FALSE", "AMTP_SCHEMA_USE_LOCAL_REGISTRY=false"), nil},
 		{"metrics", env("AMTP_METRICS_ENABLED=true"), []string{"environment: AMTP_METRICS_ENABLED" + notYet}},
 		{"schemas", env("AMTP_SCHEMA_REGISTRY_PATH=/s"), []string{"environment: AMTP_SCHEMA_REGISTRY_PATH" + notYet}},

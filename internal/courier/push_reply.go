@@ -71,22 +71,8 @@ func isAutomatic(p *gateway.Parcel) bool {
 		return true
 	}
 	m, refused := amtp.ParseMessage(p.Body)
-	if refused != nil || m.ResponseType != "" {
-		return true
-	}
-	headers, err := strictjson.Object(m.Headers)
-	if err != nil {
-		return false // it has none
-	}
-	for _, h := range headers {
-		if strings.EqualFold(h.Name, autoSubmitted) && !strings.EqualFold(string(h.Value), `"no"`) {
-			return true
-		}
-	}
-	return false
+	return refused != nil || m.Automatic()
 }
-
-const autoSubmitted = "auto-submitted"
 
 // replyTo is the message that carries a response to the sender.
 func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Message, *amtp.Error) {
@@ -101,7 +87,7 @@ func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Messag
 	body, err := json.Marshal(amtp.Message{
 		Version: amtp.Version, MessageID: amtp.MessageID(replyID(e.ID, a.ID, "message")), IdempotencyKey: replyID(e.ID, a.ID, "key"),
 		Sender: a.Address, Recipients: []amtp.Address{e.Sender}, Subject: subject, InReplyTo: e.ID, ResponseType: "workflow_response",
-		Headers: json.RawMessage(`{"` + autoSubmitted + `":"auto-replied"}`),
+		Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`),
 	})
 	if err != nil {
 		return nil, amtp.Errorf(amtp.CodeInvalidMessage, "The reply cannot be written.")

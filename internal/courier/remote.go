@@ -2,6 +2,7 @@ package courier
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (r *Remote) post(ctx context.Context, p *gateway.Parcel, found discovery.Fo
 	if err != nil {
 		return a.all(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
 	}
-	res, err := r.Client.Do(req)
+	res, err := cmp.Or(found.Client, r.Client).Do(req)
 	if err != nil {
 		return a.unreachable(err)
 	}

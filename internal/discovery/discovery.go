@@ -1,6 +1,6 @@
 // Package discovery finds out how a domain is reached and which keys it signs
 // with: what the domain publishes in DNS, or what the operator wrote in its
-// place. AMTP §2, §9.
+// place, or, of a peer, what its gateway tells itself. AMTP §2, §9.
 //
 // What it promises: "there is no such thing" is said only when DNS said so. A
 // server that fails, refuses or is silent is a temporary error, and what was
@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -44,18 +45,22 @@ type Source string
 const (
 	FromDNS    Source = "dns"
 	FromStatic Source = "static" // the operator's table
+	FromPeer   Source = "peer"   // a peer, see Peers
 )
 
 // Found is how a domain is reached.
 type Found struct {
 	amtp.Capabilities
-	// TTL is for how long that holds from DiscoveredAt, 0 for the operator's
-	// table, which holds for as long as the program runs.
+	// TTL is for how long that holds from DiscoveredAt, 0 for what the operator
+	// said, which holds until he says something else.
 	TTL          time.Duration
 	DiscoveredAt time.Time
 	Source       Source
 	// Stale means that the TTL is over and DNS does not answer.
 	Stale bool
+	// Client is what calls the gateway of a peer, and that gateway only; nil for
+	// any other domain.
+	Client *http.Client
 }
 
 // How long answers from DNS are remembered, whatever they say themselves.
@@ -66,6 +71,7 @@ const (
 	mostNoneTTL = 5 * time.Minute // who sets up a gateway does not wait for hours
 	staleFor    = 24 * time.Hour  // while DNS does not answer
 	staleKeyFor = time.Hour
+	peerKeyTTL  = 5 * time.Minute // the keys of a peer, which its gateway tells
 )
 
 // Options say where a [Finder] looks.
@@ -77,6 +83,8 @@ type Options struct {
 	// has the value of a TXT record: that of _amtp.{domain} under the bare
 	// domain, that of a key under {selector}._amtpkey.{domain}.
 	Static map[string]string
+	// Peers go before DNS and Static; nil means that there are none.
+	Peers Peers
 	// AllowHTTP takes gateways without TLS.
 	AllowHTTP bool
 	// MaxTTL is the longest that an answer is remembered, 24 hours if it is 0.
@@ -90,8 +98,10 @@ type Finder struct {
 	allowHTTP bool
 	now       func() time.Time
 	static    static
+	peers     Peers
 	gateways  *memory[amtp.Capabilities] // by domain
 	keys      *memory[amtp.KeyRecord]    // by name of the record
+	peerKeys  *memory[PeerKeys]          // by peer
 }
 
 // New makes a Finder. The error names an entry of the table that is not valid.
@@ -100,13 +110,14 @@ func New(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table}
+	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table, peers: o.Peers}
 	if f.resolver == nil {
 		f.resolver = NoDNS{}
 	}
 	longest := min(cmp.Or(o.MaxTTL, mostTTL), mostTTL)
 	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL), stale: staleFor})
 	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, mostNoneTTL), stale: staleKeyFor})
+	f.peerKeys = newMemory(f.askPeer, o.Now, limits{found: peerKeyTTL, none: leastTTL, stale: staleKeyFor})
 	return f, nil
 }
 
@@ -118,6 +129,13 @@ func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error)
 }
 
 func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Found, error) {
+	p, err := f.peer(ctx, domain)
+	switch {
+	case err != nil:
+		return Found{}, err
+	case p != nil:
+		return Found{Capabilities: p.Capabilities, DiscoveredAt: f.now(), Source: FromPeer, Client: p.Client}, nil
+	}
 	if c, ok := f.static.gateways[domain]; ok {
 		return Found{Capabilities: c, DiscoveredAt: f.now(), Source: FromStatic}, nil
 	}
@@ -140,6 +158,13 @@ func (f *Finder) key(ctx context.Context, domain amtp.Domain, selector string, p
 	name, err := keyName(domain, selector)
 	if err != nil {
 		return amtp.KeyRecord{}, err
+	}
+	p, err := f.peer(ctx, domain)
+	switch {
+	case err != nil:
+		return amtp.KeyRecord{}, err
+	case p != nil:
+		return f.peerKey(ctx, p, selector, pay)
 	}
 	if k, ok := f.static.keys[name]; ok {
 		return k, nil

@@ -1,6 +1,7 @@
 package domains
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,7 +113,7 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) ([]byte,
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-AMTP-Version", amtp.Version)
-	res, err := s.client.Do(req)
+	res, err := cmp.Or(found.Client, s.client).Do(req)
 	if err != nil {
 		return nil, unreachable(d, err)
 	}

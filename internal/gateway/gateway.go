@@ -46,7 +46,7 @@ func (a *Agent) Active(now time.Time) bool { return now.Sub(a.LastActive) < Acti
 // may register it or write under it.
 func IsReserved(local string) bool {
 	l := strings.ToLower(local)
-	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || strings.HasPrefix(l, "amtp-")
+	return l == "mailer-daemon" || l == "postmaster" || l == "abuse" || l == "echo" || strings.HasPrefix(l, "amtp-")
 }
 
 // Key is one API key of an agent. Only its hash is kept.

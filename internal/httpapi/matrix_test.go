@@ -48,6 +48,7 @@ var outcomes = map[string]string{
 	"nojob":    "404 JOB_NOT_FOUND",
 	"nodead":   "404 DEAD_LETTER_NOT_FOUND",
 	"exists":   "409 CONFLICT",
+	"badbody":  "400 INVALID_REQUEST_FORMAT",
 }
 
 const absentID = "01a204dc-8339-7ac7-ac52-c37b55304ca1"
@@ -168,6 +169,19 @@ var matrix = map[string][]cell{
 	"DELETE /v1/admin/dead-letters/{id}":  operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
 	"GET /v1/admin/certificate":           operating("no certificate", "/v1/admin/certificate", "", "exists"),
 	"POST /v1/admin/certificate/renew":    operating("no certificate", "/v1/admin/certificate/renew", "", "exists"),
+	"GET /v1/discovery/keys":              {{"ours", "/v1/discovery/keys", "", everybody("nodomain"), "", ""}},
+	"POST /v1/peers/check":                {{"a question", "/v1/peers/check", `{"sender":"amtp-peer@other.test","recipients":["amtp-peer@localhost"]}`, everybody("nodomain"), "", ""}},
+	"GET /v1/admin/peers":                 operating("the peers", "/v1/admin/peers", "", "exists"),
+	"POST /v1/admin/peers":                operating("a peer", "/v1/admin/peers", `{"domain":"other.test","gateway":"https://192.0.2.1"}`, "exists"),
+	"DELETE /v1/admin/peers/{domain}":     operating("a peer", "/v1/admin/peers/other.test", "", "exists"),
+	"POST /v1/admin/peers/{domain}/check": operating("a peer", "/v1/admin/peers/other.test/check", "", "exists"),
+	"POST /v1/admin/invites": {
+		{"somebody new", "/v1/admin/invites", `{"name":"{new}"}`, "noadmin noadmin notadmin notadmin notadmin made", "", ""},
+		{"bob", "/v1/admin/invites", `{"name":"bob"}`, "noadmin noadmin notadmin notadmin notadmin exists", "", ""},
+		{"bob again", "/v1/admin/invites", `{"name":"bob","existing":true}`, "noadmin noadmin notadmin notadmin notadmin made", "", ""},
+		{"nobody again", "/v1/admin/invites", `{"name":"ghost","existing":true}`, "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+	},
+	"POST /v1/join": {{"no invitation", "/v1/join", `{"secret":7}`, everybody("badbody"), "", ""}},
 	"POST /v1/admin/resume": {
 		{"the end of a pause", "/v1/admin/resume", "", "noadmin noadmin notadmin notadmin notadmin ok", "", ""},
 	},

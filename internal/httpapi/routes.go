@@ -32,7 +32,9 @@ var routes = []route{
 
 	{"GET", "/v1/discovery/agents", (*Server).discover},
 	{"GET", "/v1/discovery/agents/{domain}", (*Server).discoverDomain},
+	{"GET", "/v1/discovery/keys", (*Server).domainKeys},
 	{"GET", "/v1/capabilities/{domain}", (*Server).capabilities},
+	{"POST", "/v1/peers/check", (*Server).answerPeer},
 
 	{"POST", "/v1/admin/agents", (*Server).register},
 	{"GET", "/v1/admin/agents", (*Server).listAgents},
@@ -50,6 +52,11 @@ var routes = []route{
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey},
 	{"GET", "/v1/admin/certificate", (*Server).showCertificate},
 	{"POST", "/v1/admin/certificate/renew", (*Server).renewCertificate},
+	{"GET", "/v1/admin/peers", (*Server).listPeers},
+	{"POST", "/v1/admin/peers", (*Server).addPeer},
+	{"DELETE", "/v1/admin/peers/{domain}", (*Server).removePeer},
+	{"POST", "/v1/admin/peers/{domain}/check", (*Server).checkPeer},
+	{"POST", "/v1/admin/invites", (*Server).makeInvite},
 	{"POST", "/v1/admin/resume", (*Server).resume},
 
 	{"GET", "/v1/admin/queue", (*Server).listJobs},
@@ -62,6 +69,7 @@ var routes = []route{
 	{"GET", "/v1/admin/dead-letters/{id}", (*Server).showDead},
 	{"DELETE", "/v1/admin/dead-letters/{id}", (*Server).purgeOneDead},
 
+	{"POST", "/v1/join", (*Server).join},
 	{"GET", "/v1/whoami", (*Server).whoAmI},
 	{"GET", "/v1/openapi.json", (*Server).openAPI},
 	{"GET", "/health", (*Server).health},

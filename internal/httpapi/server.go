@@ -19,6 +19,8 @@ import (
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/invite"
+	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 )
 
@@ -40,6 +42,8 @@ type Server struct {
 	TLS          bool  // the listener speaks TLS: answers carry HSTS
 	Log          *slog.Logger
 	Now          func() time.Time
+	Peering      *peering.Peering // nil like Peers
+	Invites      *invite.Invites
 
 	room      room
 	readiness readiness

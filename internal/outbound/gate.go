@@ -2,6 +2,8 @@ package outbound
 
 import (
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +22,22 @@ type Rule struct {
 	// Port is the port; 0 means every port. A rule with a port alone opens it
 	// on public addresses only.
 	Port uint16
+}
+
+// RuleOf returns the rule that lifts calls to the host and port of a URL and to
+// nothing else: to that address, or to where that name leads.
+func RuleOf(u *url.URL) Rule {
+	port := uint64(portHTTPS)
+	if u.Scheme == "http" {
+		port = portHTTP
+	}
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil && p > 0 {
+		port = p
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return Rule{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: uint16(port)}
+	}
+	return Rule{Host: strings.ToLower(u.Hostname()), Port: uint16(port)}
 }
 
 // target is what a call wants to reach.

@@ -15,7 +15,6 @@ package outbound
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -63,6 +62,10 @@ type Options struct {
 	// Roots are the authorities that servers' certificates may come from; nil
 	// means those of the system. See [Roots].
 	Roots *x509.CertPool
+	// Pin, when it is set, is the SHA-256 of the public key that the server's
+	// certificate has (SubjectPublicKeyInfo). That key then proves who the server
+	// is, in place of an authority, a name and a date.
+	Pin []byte
 	// MinTLS is the oldest version of TLS that is spoken, TLS 1.3 if it is 0.
 	MinTLS uint16
 	// Version is the program's, for the User-Agent.
@@ -108,12 +111,9 @@ func (o Options) connections(g gate) *http.Transport {
 		d.lookup = systemLookup
 	}
 	return &http.Transport{
-		Proxy:       nil, // a proxy would choose the address
-		DialContext: d.dial,
-		TLSClientConfig: &tls.Config{
-			RootCAs:    o.Roots,
-			MinVersion: cmp.Or(o.MinTLS, tls.VersionTLS13),
-		},
+		Proxy:                  nil, // a proxy would choose the address
+		DialContext:            d.dial,
+		TLSClientConfig:        o.tls(),
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingFor},
 		TLSHandshakeTimeout:    tlsTime,
@@ -133,6 +133,15 @@ func Roots(pem []byte) (*x509.CertPool, error) {
 	if err != nil { // a system without authorities has none to add to
 		pool = x509.NewCertPool()
 	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("there is no certificate in PEM form")
+	}
+	return pool, nil
+}
+
+// OnlyRoots returns the authorities of a file in PEM form and no others.
+func OnlyRoots(pem []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, errors.New("there is no certificate in PEM form")
 	}

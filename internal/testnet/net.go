@@ -56,6 +56,9 @@ type Gateway struct {
 	Dir    string // its data
 
 	net      *Net
+	cert     string // files, the same after a restart
+	key      string
+	apart    bool // it is in no DNS, and trusts nobody
 	settings []string
 	address  string // host:port, the same after a restart
 	app      *app.App
@@ -72,16 +75,34 @@ func (n *Net) Start(domain string, settings ...string) *Gateway {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	g := &Gateway{Domain: d, Dir: filepath.Join(n.dir, domain), net: n, address: "127.0.0.1:0", settings: settings}
+	return n.start(&Gateway{Domain: d, Dir: filepath.Join(n.dir, domain), settings: settings})
+}
+
+// StartApart runs a gateway that is published nowhere, believes the authorities of
+// the system only and goes to public addresses only.
+func (n *Net) StartApart(domain string, settings ...string) *Gateway {
+	n.t.Helper()
+	d, err := amtp.ParseDomain(domain)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.start(&Gateway{Domain: d, Dir: filepath.Join(n.dir, domain), settings: settings, apart: true})
+}
+
+func (n *Net) start(g *Gateway) *Gateway {
+	n.t.Helper()
+	g.net, g.address = n, "127.0.0.1:0"
 	n.mu.Lock()
-	n.gateways[d] = g
+	n.gateways[g.Domain] = g
 	n.mu.Unlock()
 	g.Run()
-	g.Publish()
+	if !g.apart {
+		g.Publish()
+	}
 	n.t.Cleanup(func() {
 		g.Stop()
 		if n.t.Failed() {
-			n.t.Logf("log of %s:\n%s", domain, g.log.String())
+			n.t.Logf("log of %s:\n%s", g.Domain, g.log.String())
 		}
 	})
 	return g
@@ -91,15 +112,21 @@ func (n *Net) Start(domain string, settings ...string) *Gateway {
 func (g *Gateway) Run(settings ...string) {
 	t := g.net.t
 	t.Helper()
-	cert, key, err := g.net.ca.Certificate(g.net.dir, "amtp."+string(g.Domain))
-	if err != nil {
-		t.Fatal(err)
+	if g.cert == "" {
+		var err error
+		if g.cert, g.key, err = g.net.ca.Certificate(g.net.dir, "amtp."+string(g.Domain)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	environ := append([]string{
+	environ := []string{
 		"AMTP_SERVER_ADDRESS=" + g.address, "AMTP_DATA_DIR=" + g.Dir, "AMTP_DOMAIN=" + string(g.Domain),
-		"AMTP_TLS_CERT_FILE=" + cert, "AMTP_TLS_KEY_FILE=" + key,
-		"AMTP_DNS_RESOLVERS=" + g.net.DNS.Addr().String(), "AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE=" + g.net.ca.File,
-	}, append(g.settings, settings...)...)
+		"AMTP_TLS_CERT_FILE=" + g.cert, "AMTP_TLS_KEY_FILE=" + g.key,
+		"AMTP_DNS_RESOLVERS=" + g.net.DNS.Addr().String(),
+	}
+	if !g.apart {
+		environ = append(environ, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE="+g.net.ca.File)
+	}
+	environ = append(append(environ, g.settings...), settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,24 @@
+package amtp_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/amtp-go/amtp"
+)
+
+func TestAutomatic(t *testing.T) {
+	for headers, want := range map[string]bool{
+		``: false, `{}`: false, `{"priority":"high"}`: false,
+		`{"auto-submitted":"no"}`: false, `{"Auto-Submitted":"NO"}`: false,
+		`{"auto-submitted":"auto-generated"}`: true, `{"AUTO-SUBMITTED":"auto-replied"}`: true, `{"auto-submitted":true}`: true, `{"auto-submitted":""}`: true,
+	} {
+		m := amtp.Message{Headers: json.RawMessage(headers)}
+		if got := m.Automatic(); got != want {
+			t.Errorf("a message with the headers %q: Automatic() = %t, want %t", headers, got, want)
+		}
+		if m.ResponseType = "workflow_response"; !m.Automatic() {
+			t.Errorf("a response with the headers %q is not automatic", headers)
+		}
+	}
+}

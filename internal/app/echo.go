@@ -1,0 +1,23 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/echo"
+	"github.com/amtp-go/amtp/internal/intake"
+)
+
+// openEcho registers the agent that answers by itself, or ends it, as the operator
+// says.
+func (a *App) openEcho(in *intake.Intake) error {
+	e := &echo.Echo{Store: a.store, Door: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
+	if !a.cfg.Echo.Enabled {
+		return e.Close(context.Background())
+	}
+	if err := e.Open(context.Background()); err != nil {
+		return err
+	}
+	a.echo = e
+	return nil
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const inviteHelp = `Invite somebody on another machine to become an agent of this gateway, without the
+admin key. The code that is printed is for the agent of that name, counts for ten
+minutes and once; whoever has it can use it, so send it by a way that others do not
+read. The other one types: amtp join CODE
+
+An invitation for the same name from before ends. With --existing the agent exists
+already, and who joins gets one more key of it: on a second machine, or where the
+key was lost.
+
+The code says where the gateway is: at --url, else at --gateway or the saved URL
+when other machines reach it, else where the gateway says that it is
+(server.public_url). It must be https; of a gateway on this machine only, the code
+is for this machine only.`
+
+func (p *program) inviteCommand() *cobra.Command {
+	var n amtp.NewInvite
+	var at string
+	cmd := p.online(&cobra.Command{
+		Use:     "invite NAME",
+		Short:   "Let somebody become an agent without the admin key",
+		Long:    inviteHelp,
+		Example: "  amtp invite carol\n  amtp invite carol --url https://amtp.example.com\n  amtp invite carol --existing",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		if err := id.need(memberGateway); err != nil {
+			return err
+		}
+		admin, ok := p.admin(id)
+		if !ok {
+			return needAdmin()
+		}
+		n.Name = args[0]
+		return p.invite(ctx, admin, id, n, at)
+	})
+	cmd.Flags().StringVar(&at, "url", "", "`URL` of the gateway as the other one reaches it")
+	cmd.Flags().BoolVar(&n.Existing, "existing", false, "one more key for an agent that there is already")
+	return cmd
+}
+
+func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, n amtp.NewInvite, at string) error {
+	if at != "" && !mayCarry(at) {
+		return usageErrorf("An invitation is for an https URL, and %q is none.", at)
+	}
+	made, err := admin.Invite(ctx, n)
+	if err != nil {
+		return err
+	}
+	code := amtp.InviteCode{Gateway: firstOf(at, inviteURL(admin.URL, made.Gateway)), Secret: made.Secret, Pin: id.pin}
+	if pin, err := amtp.ParsePin(made.Pin); err == nil {
+		code.Pin = &pin
+	}
+	if _, err := amtp.ParseInviteCode(code.String()); err != nil {
+		return &failure{exit: exitUsage, code: codeUsage, message: "The invitation was made, and cannot be used: the gateway's URL " + code.Gateway + " is no https URL.",
+			hint: "give the URL at which the other one reaches it: --url https://…"}
+	}
+	if p.json {
+		return p.printJSON(struct {
+			Address     amtp.Address `json:"address"`
+			Code        string       `json:"code"`
+			GatewayURL  string       `json:"gateway_url"`
+			Expires     amtp.Time    `json:"expires_at"`
+			ThisMachine bool         `json:"this_machine_only"`
+		}{made.Address, code.String(), code.Gateway, made.Expires, isLoopback(code.Gateway)})
+	}
+	p.printf("amtp join %s\n", code)
+	p.notef("\nWhoever types that until %s, once, is %s at %s.\n", timeText(made.Expires.Time), clean(made.Address.String()), clean(code.Gateway))
+	if isLoopback(code.Gateway) {
+		p.notef("That is this machine only; for another one: --url https://…\n")
+	}
+	return nil
+}
+
+// mayCarry reports whether a code may go to a gateway at the URL.
+func mayCarry(at string) bool {
+	u, err := url.Parse(at)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(at))
+}
+
+// inviteURL is where the gateway is for somebody else: where it is for us, if that
+// is no loopback address; else where it says that it is.
+func inviteURL(ours, said string) string {
+	if !isLoopback(ours) {
+		return ours
+	}
+	return firstOf(said, ours)
+}

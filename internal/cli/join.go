@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp"
+)
+
+const joinHelp = `Become the agent for which somebody made an invitation with "amtp invite", and save
+its identity in ~/.amtp-config.json. The code says which gateway, and for which
+name; no other key is needed. It counts once, within ten minutes.
+
+A profile that has an identity already is not overwritten: --profile NAME makes
+another one. See "amtp help profile".`
+
+func (p *program) joinCommand() *cobra.Command {
+	var about profile
+	cmd := p.online(&cobra.Command{
+		Use:     "join CODE",
+		Short:   "Become an agent by an invitation",
+		Long:    joinHelp,
+		Example: "  amtp join amtp_invite_AWZvb2…\n  amtp join amtp_invite_AWZvb2… --profile work --description \"Quotes prices\"",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, id *identity, args []string) error {
+		code, err := amtp.ParseInviteCode(args[0])
+		if err != nil {
+			return usageErrorf("%s", sentence(err))
+		}
+		u, _, err := about.update()
+		if err != nil {
+			return err
+		}
+		return p.joinBy(ctx, id, code, u)
+	})
+	about.words(cmd)
+	ask := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if p.gateway != "" {
+			return usageErrorf("The code says which gateway; give it without --gateway.")
+		}
+		code, err := amtp.ParseInviteCode(args[0])
+		if err != nil {
+			return usageErrorf("%s", sentence(err))
+		}
+		p.gateway = code.Gateway
+		if code.Pin != nil {
+			p.pin = code.Pin.String()
+		}
+		return ask(cmd, args)
+	}
+	return cmd
+}
+
+// joinBy uses the code and saves who the user is then. That it can be saved is
+// tried before: the code counts once.
+func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode, u amtp.AgentUpdate) error {
+	if id.saved(memberKey) != "" {
+		return &failure{exit: exitConflict, code: amtp.CodeConflict,
+			message: fmt.Sprintf("The profile %s in %s is %s already.", id.profile, id.file, firstOf(id.saved(memberAddress), "somebody")),
+			hint:    `give the new identity a profile of its own: --profile NAME; the code was not used`}
+	}
+	if err := id.save(map[string]string{}); err != nil {
+		return err
+	}
+	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.http, UserAgent: userAgent()}).Join(ctx, amtp.Join{
+		Secret: code.Secret, Description: given(u.Description), Role: given(u.Role),
+		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
+	})
+	if err != nil {
+		f := p.explain(err)
+		if f.code == amtp.CodeAuthenticationFailed {
+			f.hint = "ask whoever sent the code for another one: amtp invite NAME"
+		}
+		return f
+	}
+	return p.settle(id, got.Address.Local(), member{got.Address, got.APIKey, got.Result, ""})
+}

@@ -1,0 +1,121 @@
+package echo
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// maxAnswer is how many bytes an answer has at the most.
+const maxAnswer = 1 << 10
+
+// said is the payload of an answer.
+type said struct {
+	Text    string          `json:"text"`
+	Trust   amtp.Trust      `json:"trust"`       // what the message counted as
+	At      amtp.Time       `json:"received_at"` // when it was stored
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// answer is the answer to a message: the same whenever it is made. The payload
+// comes back when there is room for it, and the subject too.
+func answer(item *gateway.InboxItem, from amtp.Address) (*amtp.Message, error) {
+	m, refused := amtp.ParseMessage(item.Body)
+	if refused != nil {
+		return nil, refused
+	}
+	payload, subject := m.Payload, "Re: "+strings.TrimPrefix(item.Subject, "Re: ")
+	for {
+		body, err := written(item, from, subject, payload)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(body) <= maxAnswer || payload == nil && subject == "Re:":
+			parsed, refused := amtp.ParseMessage(body)
+			if refused != nil {
+				return nil, refused
+			}
+			return parsed, nil
+		case payload != nil:
+			payload = nil
+		default:
+			subject = "Re:"
+		}
+	}
+}
+
+func written(item *gateway.InboxItem, from amtp.Address, subject string, payload json.RawMessage) ([]byte, error) {
+	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Trust, At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(amtp.Message{
+		Version: amtp.Version, MessageID: amtp.MessageID(derived(item, "message")), IdempotencyKey: derived(item, "key"),
+		Sender: from, Recipients: []amtp.Address{item.Sender}, Subject: subject, InReplyTo: item.ID,
+		Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`), Payload: doc,
+	})
+}
+
+// derived returns a UUID that only the answer to this message has.
+func derived(item *gateway.InboxItem, what string) string {
+	version := 7
+	if what == "key" {
+		version = 4
+	}
+	return uuid.NewHash(sha256.New(), uuid.Nil, []byte("amtp echo\x00"+what+"\x00"+string(item.ID)), version).String()
+}
+
+// Bounds of answers to one domain, and of the domains that are counted.
+const (
+	perMinute = 6
+	watched   = 4096
+)
+
+// answers remembers when each domain had its last ones.
+type answers struct {
+	mu      sync.Mutex
+	domains map[amtp.Domain]*[perMinute]time.Time // oldest first
+}
+
+// allow counts an answer to the domain, unless it had enough. When too many
+// domains are counted at once a new one has to wait.
+func (a *answers) allow(d amtp.Domain, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := a.domains[d]
+	if last == nil {
+		if len(a.domains) >= watched {
+			a.forget(now)
+		}
+		if len(a.domains) >= watched {
+			return false
+		}
+		if a.domains == nil {
+			a.domains = make(map[amtp.Domain]*[perMinute]time.Time)
+		}
+		last = new([perMinute]time.Time)
+		a.domains[d] = last
+	}
+	if now.Sub(last[0]) < time.Minute {
+		return false
+	}
+	copy(last[:], last[1:])
+	last[perMinute-1] = now
+	return true
+}
+
+// forget lets go of domains that may have all their answers again.
+func (a *answers) forget(now time.Time) {
+	for d, last := range a.domains {
+		if now.Sub(last[perMinute-1]) >= time.Minute {
+			delete(a.domains, d)
+		}
+	}
+}

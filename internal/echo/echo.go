@@ -1,0 +1,229 @@
+// Package echo is the agent echo@{domain}, which answers who asks whether
+// messages get through. It is there when the operator says so.
+//
+// What it promises: it answers each message once, however often the gateway is
+// killed meanwhile and however many gateways over one store see it, for an answer
+// has an id that follows from the message; it answers only those whose domain
+// proved that they wrote, and those here; never what a program sent by itself, so
+// that no two of its kind talk to each other; with at most a kilobyte, and six
+// times a minute to one domain at the most. What it does not answer it takes out
+// of its inbox all the same.
+//
+// Its inbox is one like any other and its answers go through the one door. It has
+// no key: nobody reads its messages or writes as it.
+package echo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Name is the local part of the agent. It is reserved.
+const Name = "echo"
+
+// Store is what Echo needs of gateway.Store.
+type Store interface {
+	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	AddAgent(context.Context, gateway.Agent, gateway.Key) (gateway.Agent, error)
+	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
+	Keys(gateway.AgentID) ([]gateway.Key, error)
+	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)
+	Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error)
+	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
+}
+
+// Door takes the answers in. intake.Intake is one.
+type Door interface {
+	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
+}
+
+// Echo is the agent.
+type Echo struct {
+	Store  Store
+	Door   Door
+	Domain amtp.Domain // ours
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	agent   gateway.Agent
+	answers answers
+}
+
+// ownKey is the id of the key that the store wants of every agent. Nobody has its
+// secret. An agent of the name without it is somebody's, from before the name was
+// reserved.
+const ownKey = "key_echo"
+
+// Open registers the agent at the first start, and fails when somebody else has
+// its name.
+func (e *Echo) Open(ctx context.Context) error {
+	address, err := e.address()
+	if err != nil {
+		return err
+	}
+	for range 2 { // another gateway over the same store may be faster
+		var there *gateway.Agent
+		if there, err = e.Store.AgentNamed(address); err == nil {
+			e.agent = *there
+			if ours, err := e.isOurs(there.ID); err != nil || ours {
+				return err
+			}
+			return fmt.Errorf("there is an agent %s that somebody registered; remove it, or leave echo.enabled false", address)
+		}
+		now := e.Now()
+		key := gateway.Key{ID: ownKey, CreatedAt: now, LastUsed: now}
+		rand.Read(key.Hash[:]) // of no secret that anybody knows
+		e.agent, err = e.Store.AddAgent(ctx, gateway.Agent{
+			Address: address, DeliveryMode: "pull", Description: "Answers who asks whether messages get through", Role: Name,
+			Listed: true, CreatedAt: now, LastActive: now,
+		}, key)
+		if !errors.Is(err, gateway.ErrExists) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("register %s: %w", address, err)
+	}
+	return nil
+}
+
+// Close ends the agent when the operator wants none any more: who writes to it
+// hears that there is nobody. An agent of the name that is somebody's stays.
+func (e *Echo) Close(ctx context.Context) error {
+	address, err := e.address()
+	if err != nil {
+		return err
+	}
+	there, err := e.Store.AgentNamed(address)
+	if err != nil {
+		return nil // there is none
+	}
+	ours, err := e.isOurs(there.ID)
+	if err != nil || !ours {
+		return err
+	}
+	if err := e.Store.RemoveAgent(ctx, there.ID, e.Now()); err != nil && !errors.Is(err, gateway.ErrNotFound) {
+		return fmt.Errorf("remove %s: %w", address, err)
+	}
+	return nil
+}
+
+func (e *Echo) address() (amtp.Address, error) {
+	return amtp.ParseAddress(Name + "@" + string(e.Domain))
+}
+
+func (e *Echo) isOurs(id gateway.AgentID) (bool, error) {
+	keys, err := e.Store.Keys(id)
+	if err != nil {
+		return false, err
+	}
+	for _, k := range keys {
+		if k.ID == ownKey {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// How long Run waits for its bell before it looks all the same, and for a gateway
+// that cannot take its answers now.
+const (
+	lookAgain = time.Minute
+	tryAgain  = 5 * time.Second
+	pageSize  = 50
+	pageBytes = 4 << 20
+)
+
+// Run answers until ctx ends. What it was at is looked at again after a restart.
+func (e *Echo) Run(ctx context.Context) error {
+	bell, stop := e.Store.Watch(e.agent.ID)
+	defer stop()
+	for {
+		pause := lookAgain
+		if err := e.drain(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Warn("the echo waits", "cause", err)
+			pause = tryAgain
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-bell:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// drain goes through what is in the inbox. An error means that it is still there.
+func (e *Echo) drain(ctx context.Context) error {
+	after := int64(0)
+	for {
+		page, err := e.Store.Inbox(ctx, e.agent.ID, gateway.InboxFilter{After: after, Limit: pageSize, MaxBytes: pageBytes})
+		if err != nil {
+			return err
+		}
+		for i := range page.Items {
+			if err := e.handle(ctx, &page.Items[i]); err != nil {
+				return err
+			}
+		}
+		if after = page.Next; !page.HasMore {
+			return nil
+		}
+	}
+}
+
+// handle answers a message or not, and takes it out of the inbox. The answer is
+// stored before that: a crash between the two makes the same answer again, which
+// the door recognises.
+func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
+	if e.mayAnswer(item) {
+		m, err := answer(item, e.agent.Address)
+		if err != nil {
+			return err
+		}
+		_, refused := e.Door.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
+		switch {
+		case refused == nil:
+		case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
+			return refused
+		default: // the sender is gone, or the answer is there from before an upgrade
+			e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(refused.Code))
+		}
+	}
+	_, err := e.Store.Ack(ctx, e.agent.ID, item.ID, e.Now())
+	if errors.Is(err, gateway.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// mayAnswer decides on a message: from whom it is, that no program sent it by
+// itself, and whether its domain had enough answers.
+func (e *Echo) mayAnswer(item *gateway.InboxItem) bool {
+	if !Deserves(item) {
+		return false
+	}
+	return e.answers.allow(item.Sender.Domain(), e.Now())
+}
+
+// Deserves reports whether a message is one to be answered, but for how many
+// there were.
+func Deserves(item *gateway.InboxItem) bool {
+	local := strings.ToLower(item.Sender.Local())
+	if item.Trust != amtp.TrustLocal && item.Trust != amtp.TrustVerified || gateway.IsReserved(local) || item.Class == gateway.ClassGateway {
+		return false
+	}
+	m, refused := amtp.ParseMessage(item.Body)
+	return refused == nil && !m.Automatic()
+}

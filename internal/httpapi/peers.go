@@ -1,0 +1,157 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/peering"
+)
+
+// peers returns the peers of this gateway, for its operator.
+func (c *call) peers() (*peering.Peering, *amtp.Error) {
+	if refused := needAdmin(c.principal); refused != nil {
+		return nil, refused
+	}
+	if c.s.Peering == nil {
+		return nil, amtp.Errorf(amtp.CodeConflict,
+			"This gateway has no domain of its own, so there is nobody to be a peer of. Give it one with server.domain and start it again.")
+	}
+	return c.s.Peering, nil
+}
+
+// listPeers shows the domains that are reached without DNS.
+func (s *Server) listPeers(c *call) {
+	peers, refused := c.peers()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	list, refused := peers.List(c.r.Context())
+	c.answer(http.StatusOK, list, refused)
+}
+
+// addPeer says how a domain is reached.
+func (s *Server) addPeer(c *call) {
+	var n amtp.NewPeer
+	peers, refused := c.peers()
+	if refused == nil {
+		refused = c.decode(&n, false)
+	}
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	report, refused := peers.Add(c.r.Context(), n)
+	if refused == nil {
+		s.Log.Info("a peer was added", "request", c.id.String(), "domain", string(report.Peer.Domain), "gateway", report.Peer.Gateway)
+	}
+	c.answer(http.StatusCreated, report, refused)
+}
+
+// removePeer has DNS asked for a domain again.
+func (s *Server) removePeer(c *call) {
+	peers, refused := c.peers()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	d := peerDomain(c)
+	if refused = peers.Remove(c.r.Context(), d); refused == nil {
+		s.Log.Info("a peer was removed", "request", c.id.String(), "domain", string(d))
+	}
+	c.answer(http.StatusOK, map[string]any{"message": "Peer removed", "domain": d}, refused)
+}
+
+// checkPeer tries what works between here and a peer.
+func (s *Server) checkPeer(c *call) {
+	peers, refused := c.peers()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	report, refused := peers.Check(c.r.Context(), peerDomain(c))
+	c.answer(http.StatusOK, report, refused)
+}
+
+// peerDomain is the domain that the path names; what is none names no peer.
+func peerDomain(c *call) amtp.Domain {
+	d, err := amtp.ParseDomain(c.r.PathValue("domain"))
+	if err != nil {
+		return amtp.Domain(gateway.Short(c.r.PathValue("domain")))
+	}
+	return d
+}
+
+// maxQuestion bounds the question of a peer: it is a message without content.
+const maxQuestion = 4 << 10
+
+// answerPeer tells another gateway what this one makes of it. The question is a
+// message that is verified as any other, and goes nowhere.
+func (s *Server) answerPeer(c *call) {
+	if s.Peers == nil {
+		c.fail(noDomainHere(s.Domain))
+		return
+	}
+	if c.r.ContentLength < 0 || c.r.ContentLength > maxQuestion {
+		e := c.tooLarge()
+		e.Message, e.Details = "The question of another gateway says how many bytes it has, and has at most 4096.", map[string]any{"max_size": maxQuestion}
+		c.fail(e)
+		return
+	}
+	m, refused := c.question()
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	caller, refused := s.Peers.Caller(c.r.Context(), m, access.RemoteIP(c.r), s.Now())
+	if refused != nil {
+		c.fail(refused)
+		return
+	}
+	answer, refused := s.Peering.Answer(c.r.Context(), caller)
+	c.answer(http.StatusOK, answer, refused)
+}
+
+// question reads the message of another gateway that asks.
+func (c *call) question() (*amtp.Message, *amtp.Error) {
+	body, refused := c.body(amtp.CodeInvalidMessage, false)
+	if refused != nil {
+		return nil, refused
+	}
+	m, refused := amtp.ParseMessage(body)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case len(m.Recipients) != 1 || m.Recipients[0].Domain() != c.s.Domain || m.Sender.Domain() == c.s.Domain || m.Sender.Domain() == "localhost":
+		return nil, amtp.Errorf(amtp.CodeInvalidRecipient, "Another gateway asks here, with one recipient in %s and a sender in its own domain.", c.s.Domain)
+	}
+	return m, nil
+}
+
+// domainKeys tells the keys that this domain publishes. They are in DNS for
+// everybody; this is for those who know the gateway and have no DNS for it.
+func (s *Server) domainKeys(c *call) {
+	if s.Keys == nil {
+		c.fail(noDomainHere(s.Domain))
+		return
+	}
+	keys, err := s.Keys.Keys(c.r.Context())
+	if err != nil {
+		c.fail(gateway.Refusal(err))
+		return
+	}
+	now := s.Now()
+	told := amtp.DomainKeys{Domain: s.Domain, Keys: []amtp.DomainKey{}, Timestamp: amtp.Time{Time: now}}
+	for _, k := range keys {
+		if k.State != amtp.KeyRetired || k.Until.After(now) {
+			told.Keys = append(told.Keys, amtp.DomainKey{Selector: k.Selector, Record: k.Record})
+		}
+	}
+	c.reply(http.StatusOK, told)
+}
+
+func noDomainHere(d amtp.Domain) *amtp.Error {
+	return amtp.Errorf(amtp.CodeDomainNotFound, "This gateway serves %s only and has no domain by which others know it.", d).With("requested_domain", string(d))
+}

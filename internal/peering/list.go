@@ -1,0 +1,183 @@
+package peering
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Bounds of the list: it is read as a whole.
+const (
+	maxPeers = 500
+	maxSeen  = 1000     // domains that wrote here
+	maxCA    = 64 << 10 // bytes of a PEM file
+)
+
+// List returns the peers in the order of their domains, with when they last
+// wrote here, and beside them all domains that wrote.
+func (s *Peering) List(ctx context.Context) (amtp.PeerList, *amtp.Error) {
+	list, err := s.Store.Secrets(ctx, kind)
+	if err != nil {
+		return amtp.PeerList{}, gateway.Refusal(err)
+	}
+	all := amtp.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]amtp.Peer, 0, len(list)), Count: len(list), Seen: []amtp.PeerSeen{}}
+	for i := range list {
+		p, err := s.described(ctx, &list[i])
+		if err != nil {
+			return amtp.PeerList{}, gateway.Refusal(err)
+		}
+		all.Peers = append(all.Peers, p)
+	}
+	seen, err := s.Store.PeersPage(ctx, "", maxSeen)
+	if err != nil {
+		return amtp.PeerList{}, gateway.Refusal(err)
+	}
+	for _, p := range seen {
+		all.Seen = append(all.Seen, amtp.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen}, Last: amtp.Time{Time: p.LastSeen}, Signed: amtp.Time{Time: p.LastSigned}})
+	}
+	slices.SortFunc(all.Peers, func(a, b amtp.Peer) int { return strings.Compare(string(a.Domain), string(b.Domain)) })
+	return all, nil
+}
+
+// described is a peer as the operator sees it.
+func (s *Peering) described(ctx context.Context, n *gateway.Secret) (amtp.Peer, error) {
+	var e entry
+	if err := json.Unmarshal(n.Facts, &e); err != nil {
+		return amtp.Peer{}, err
+	}
+	seen, err := s.Store.Peer(ctx, e.Domain)
+	return amtp.Peer{
+		NewPeer: e.NewPeer, Added: e.Added,
+		LastSeen: amtp.Time{Time: seen.LastSeen}, LastSigned: amtp.Time{Time: seen.LastSigned},
+	}, err
+}
+
+// Add keeps a peer, in place of the one of its domain, and returns what a check
+// found. When another gateway than the one that is meant answers there it is
+// refused; when none answers it is kept, for the other side may not run yet.
+func (s *Peering) Add(ctx context.Context, n amtp.NewPeer) (amtp.PeerReport, *amtp.Error) {
+	if refused := s.judge(&n); refused != nil {
+		return amtp.PeerReport{}, refused
+	}
+	p, err := s.peer(&n, "new")
+	if err != nil {
+		return amtp.PeerReport{}, invalid("%v", err)
+	}
+	defer p.Client.CloseIdleConnections()
+	n.Gateway = p.Capabilities.Gateway // in one form
+	points, another := s.check(ctx, p)
+	if another != nil {
+		return amtp.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain, another.Text).With("point", another.Name)
+	}
+	e := entry{n, amtp.Time{Time: s.Now()}}
+	if err := s.keep(ctx, &e); err != nil {
+		var refused *amtp.Error
+		if errors.As(err, &refused) {
+			return amtp.PeerReport{}, refused
+		}
+		return amtp.PeerReport{}, gateway.Refusal(err)
+	}
+	return report(amtp.Peer{NewPeer: n, Added: e.Added}, points), nil
+}
+
+// keep stores an entry in place of the one of its domain.
+func (s *Peering) keep(ctx context.Context, e *entry) error {
+	facts, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	defer s.forget()
+	return s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == string(e.Domain) })
+		if len(list) >= maxPeers {
+			return nil, amtp.Errorf(amtp.CodeConflict, "This gateway has %d peers, and that is as many as it keeps.", maxPeers)
+		}
+		return append(list, gateway.Secret{Kind: kind, Name: string(e.Domain), Facts: facts, Created: e.Added.Time}), nil
+	})
+}
+
+// Remove ends a peer: DNS is asked for its domain again.
+func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
+	there := false
+	err := s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		rest := slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == string(d) })
+		there = len(rest) < len(list)
+		return rest, nil
+	})
+	s.forget()
+	switch {
+	case err != nil:
+		return gateway.Refusal(err)
+	case !there:
+		return noPeer(d)
+	}
+	return nil
+}
+
+// Check tries what works between here and a peer, in each direction.
+func (s *Peering) Check(ctx context.Context, d amtp.Domain) (amtp.PeerReport, *amtp.Error) {
+	list, err := s.Store.Secrets(ctx, kind)
+	if err != nil {
+		return amtp.PeerReport{}, gateway.Refusal(err)
+	}
+	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == string(d) })
+	if i < 0 {
+		return amtp.PeerReport{}, noPeer(d)
+	}
+	about, err := s.described(ctx, &list[i])
+	if err != nil {
+		return amtp.PeerReport{}, gateway.Refusal(err)
+	}
+	p, err := s.peer(&about.NewPeer, "check") // with connections of its own: one that is kept would prove less
+	if err != nil {
+		return amtp.PeerReport{}, gateway.Refusal(err)
+	}
+	defer p.Client.CloseIdleConnections()
+	points, _ := s.check(ctx, p)
+	return report(about, points), nil
+}
+
+func report(p amtp.Peer, points []amtp.PeerPoint) amtp.PeerReport {
+	bad := slices.ContainsFunc(points, func(p amtp.PeerPoint) bool { return !p.OK })
+	return amtp.PeerReport{Peer: p, OK: !bad, Points: points}
+}
+
+// judge refuses what can be no peer and brings the rest to one form.
+func (s *Peering) judge(n *amtp.NewPeer) *amtp.Error {
+	d, err := amtp.ParseDomain(string(n.Domain))
+	switch {
+	case err != nil:
+		return invalid("%q is no domain: %v", gateway.Short(string(n.Domain)), err)
+	case d == s.Domain || d == "localhost":
+		return invalid("%s is this gateway itself", d)
+	case !strings.HasPrefix(strings.ToLower(n.Gateway), "https://"):
+		return invalid("%q is not https; write the URL of its gateway as https://192.168.1.7:8443", gateway.Short(n.Gateway))
+	case n.Pin != "" && n.CA != "":
+		return invalid("give a pin or an authority: either would be enough for whoever has the other")
+	case len(n.CA) > maxCA:
+		return invalid("the file of the authority has more than %d bytes", maxCA)
+	}
+	n.Domain = d
+	if n.Pin != "" {
+		pin, err := amtp.ParsePin(n.Pin)
+		if err != nil {
+			return invalid("%v", err)
+		}
+		n.Pin = pin.String()
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) *amtp.Error {
+	return amtp.Errorf(amtp.CodeInvalidRequest, "The peer was not added: %s.", amtp.Errorf("", format, args...).Message)
+}
+
+func noPeer(d amtp.Domain) *amtp.Error {
+	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is no peer of this gateway. Those that are: amtp peer list", gateway.Short(string(d))).
+		With("requested_domain", gateway.Short(string(d)))
+}

@@ -1,0 +1,153 @@
+// Package peering keeps the domains that this gateway reaches without DNS,
+// because its operator said where their gateways are and by which certificate
+// they are known: two machines on a network of one's own.
+//
+// What it promises: a peer is believed for its own domain only, and only over a
+// connection whose certificate is the one that the operator meant; the keys that
+// it signs with are asked of it over such a connection and of nobody else; and
+// what is called for a peer is its host and port, wherever they are, and nothing
+// beside them. The list is in the store: a running gateway takes a change at
+// once, another one over the same store within a second, and a crash loses none.
+package peering
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/outbound"
+)
+
+// Store is what Peering needs of gateway.Store.
+type Store interface {
+	gateway.Secrets
+	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
+	PeersPage(ctx context.Context, after amtp.Domain, limit int) ([]gateway.Peer, error)
+}
+
+// Peering knows the peers of one gateway. It is a discovery.Peers.
+type Peering struct {
+	Store  Store
+	Domain amtp.Domain // ours
+	// Outbound says how peers are called. Allow and Pin are each peer's own, and
+	// so are Roots where it has an authority.
+	Outbound outbound.Options
+	// Signer returns our present key.
+	Signer func() *amtp.Signer
+	// Self says where others reach this gateway, and by what they know it.
+	Self func(context.Context) amtp.GatewaySelf
+	Now  func() time.Time
+
+	mu    sync.Mutex
+	known map[amtp.Domain]*discovery.Peer // never changed, only replaced
+	read  time.Time                       // when it was read from the store
+}
+
+// kind is that of the entries among the secrets of the store. Nothing of them is
+// secret; they are there because they are changed all at once or not at all.
+const kind = "peer"
+
+// freshFor is how long what was read is believed: another gateway over the same
+// store may have changed it.
+const freshFor = time.Second
+
+// entry is a peer as it is stored.
+type entry struct {
+	amtp.NewPeer
+	Added amtp.Time `json:"added_at"`
+}
+
+// Peer implements discovery.Peers.
+func (s *Peering) Peer(ctx context.Context, d amtp.Domain) (*discovery.Peer, error) {
+	all, err := s.all(ctx)
+	return all[d], err
+}
+
+// all returns the peers, from memory when they were read just now.
+func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.Peer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Now()
+	if s.known != nil && now.Sub(s.read).Abs() < freshFor {
+		return s.known, nil
+	}
+	list, err := s.Store.Secrets(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	next := make(map[amtp.Domain]*discovery.Peer, len(list))
+	for i := range list {
+		p, err := s.recall(&list[i])
+		if err != nil {
+			return nil, fmt.Errorf("read the peer %s: %w", list[i].Name, err)
+		}
+		next[p.Domain] = p
+	}
+	for d, before := range s.known {
+		if next[d] != before {
+			before.Client.CloseIdleConnections()
+		}
+	}
+	s.known, s.read = next, now
+	return next, nil
+}
+
+// forget has the next look read the store.
+func (s *Peering) forget() {
+	s.mu.Lock()
+	s.read = time.Time{}
+	s.mu.Unlock()
+}
+
+// recall returns the peer of an entry, the one that is known already when the
+// entry is still the same: its connections are kept.
+func (s *Peering) recall(n *gateway.Secret) (*discovery.Peer, error) {
+	sum := sha256.Sum256(n.Facts)
+	version := hex.EncodeToString(sum[:8])
+	if before := s.known[amtp.Domain(n.Name)]; before != nil && before.Version == version {
+		return before, nil
+	}
+	var e entry
+	if err := json.Unmarshal(n.Facts, &e); err != nil {
+		return nil, err
+	}
+	return s.peer(&e.NewPeer, version)
+}
+
+// peer makes a peer of what was said of it.
+func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.Peer, error) {
+	caps, err := amtp.ParseCapabilities("v=amtp1;gateway="+n.Gateway, false)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(caps.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	o := s.Outbound
+	o.Allow = []outbound.Rule{outbound.RuleOf(u)}
+	if n.Pin != "" {
+		pin, err := amtp.ParsePin(n.Pin)
+		if err != nil {
+			return nil, err
+		}
+		o.Pin = pin[:]
+	}
+	if n.CA != "" {
+		if o.Roots, err = outbound.OnlyRoots([]byte(n.CA)); err != nil {
+			return nil, err
+		}
+	}
+	if !n.Unsigned {
+		caps.Auth = []string{"sig"}
+	}
+	return &discovery.Peer{Domain: n.Domain, Version: version, Capabilities: caps, Client: outbound.New(o)}, nil
+}

@@ -1,0 +1,278 @@
+package peering
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// store keeps secrets as gateway.Secrets promises, and knows no domain.
+type store struct {
+	mu    sync.Mutex
+	list  []gateway.Secret
+	reads int
+}
+
+func (s *store) Secrets(context.Context, string) ([]gateway.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	return s.list, nil
+}
+
+func (s *store) ChangeSecrets(_ context.Context, _ string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, err := change(s.list)
+	if err == nil {
+		s.list = list
+	}
+	return err
+}
+
+func (s *store) Peer(context.Context, amtp.Domain) (gateway.Peer, error) { return gateway.Peer{}, nil }
+
+func (s *store) PeersPage(context.Context, amtp.Domain, int) ([]gateway.Peer, error) { return nil, nil }
+
+// watch is the time of a world.
+type watch struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *watch) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *watch) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newPeering(s Store, c *watch) *Peering {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	signer, err := amtp.NewSigner("ours", key)
+	if err != nil {
+		panic(err)
+	}
+	return &Peering{Store: s, Domain: "here.lan", Now: c.Now, Signer: func() *amtp.Signer { return signer },
+		Self: func(context.Context) amtp.GatewaySelf { return amtp.GatewaySelf{} }}
+}
+
+// far is the gateway of far.lan, and what it answers.
+type far struct {
+	*httptest.Server
+	domain amtp.Domain
+	keys   []amtp.DomainKey
+	at     time.Time
+	back   amtp.PeerAnswer
+	status int // of the answer to a question, 200 if it is 0
+}
+
+func newFar(t *testing.T) *far {
+	t.Helper()
+	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtp1;k=ES256;p="}}, at: noon,
+		back: amtp.PeerAnswer{Domain: "far.lan", Authentication: amtp.Authentication{Result: amtp.AuthPass}, Listed: true, Reached: true}}
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, status int, v any) {
+		w.Header().Set("Date", f.at.Format(http.TimeFormat))
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(v) // to a test
+	}
+	mux.HandleFunc("GET /v1/discovery/keys", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, amtp.DomainKeys{Domain: f.domain, Keys: f.keys})
+	})
+	mux.HandleFunc("POST /v1/peers/check", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, max(f.status, 200), f.back)
+	})
+	f.Server = httptest.NewTLSServer(mux)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *far) peer() amtp.NewPeer {
+	return amtp.NewPeer{Domain: "far.lan", Gateway: f.URL, Pin: amtp.PinOf(f.Certificate()).String()}
+}
+
+// TestEveryReplicaSees: a change at one gateway holds there at once, and at
+// another over the same store within a second; between that the store is not
+// asked.
+func TestEveryReplicaSees(t *testing.T) {
+	f, s, c := newFar(t), &store{}, &watch{now: noon}
+	one, two := newPeering(s, c), newPeering(s, c)
+	here := func(p *Peering) bool {
+		t.Helper()
+		found, err := p.Peer(t.Context(), "far.lan")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found != nil
+	}
+	if here(two) {
+		t.Fatal("there is a peer before one was added")
+	}
+	if _, refused := one.Add(t.Context(), f.peer()); refused != nil {
+		t.Fatal(refused)
+	}
+	if !here(one) {
+		t.Error("the gateway that added the peer does not know it at once")
+	}
+	reads := s.reads
+	for range 100 {
+		here(one)
+	}
+	if s.reads != reads {
+		t.Errorf("100 looks read the store %d times, want none", s.reads-reads)
+	}
+	c.pass(time.Second)
+	if !here(two) {
+		t.Error("the other gateway does not know the peer after a second")
+	}
+	before, _ := two.Peer(t.Context(), "far.lan")
+	c.pass(time.Second)
+	if after, _ := two.Peer(t.Context(), "far.lan"); after != before {
+		t.Error("a peer that has not changed lost its connections")
+	}
+	if refused := two.Remove(t.Context(), "far.lan"); refused != nil || here(two) {
+		t.Errorf("the gateway that removed the peer still knows it: %v", refused)
+	}
+	c.pass(time.Second)
+	if here(one) {
+		t.Error("the other gateway still knows the peer after a second")
+	}
+	if refused := one.Remove(t.Context(), "far.lan"); refused == nil || refused.Code != amtp.CodeDomainNotFound {
+		t.Errorf("removing what is no peer: %v, want DOMAIN_NOT_FOUND", refused)
+	}
+}
+
+// TestCheckNamesWhatIsWrong: each fault by itself is the point that is not in
+// order.
+func TestCheckNamesWhatIsWrong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*far)
+		want   string // of points that are not in order
+		word   string
+	}{
+		"nothing":                {func(*far) {}, "", ""},
+		"it ended":               {func(f *far) { f.Close() }, "address", "does not answer"},
+		"another domain":         {func(f *far) { f.domain = "near.lan" }, "domain", "is the gateway of near.lan"},
+		"no keys":                {func(f *far) { f.keys = nil }, "keys", "0 of its keys"},
+		"a clock ahead":          {func(f *far) { f.at = noon.Add(6 * time.Minute) }, "clock", "6m0s ahead of ours"},
+		"a clock behind":         {func(f *far) { f.at = noon.Add(-time.Hour) }, "clock", "1h0m0s behind ours"},
+		"it does not know us":    {func(f *far) { f.back.Authentication.Result = "fail" }, "them", "does not know the keys of here.lan"},
+		"it refuses us":          {func(f *far) { f.status = 401 }, "them", "does not know the keys of here.lan"},
+		"it does not reach us":   {func(f *far) { f.status = 503 }, "them", "does not reach this gateway"},
+		"it reached us once":     {func(f *far) { f.back.Reached, f.back.Problem = false, "no answer" }, "them", "no answer"},
+		"an older release":       {func(f *far) { f.status = 404 }, "them", "(404)"},
+		"it finds us by itself":  {func(f *far) { f.back.Listed, f.back.Reached = false, false }, "", ""},
+		"another key than it is": {func(f *far) {}, "certificate", "which is not the pinned one"},
+	} {
+		f := newFar(t)
+		p := newPeering(&store{}, &watch{now: noon})
+		n := f.peer()
+		if _, refused := p.Add(t.Context(), n); refused != nil {
+			t.Fatal(refused)
+		}
+		if tc.want == "certificate" {
+			facts := strings.Replace(string(p.Store.(*store).list[0].Facts), n.Pin, amtp.Pin{1}.String(), 1)
+			p.Store.(*store).list[0].Facts = []byte(facts)
+		}
+		tc.change(f)
+		r, refused := p.Check(t.Context(), "far.lan")
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		var bad []string
+		said := ""
+		for _, point := range r.Points {
+			if !point.OK {
+				bad, said = append(bad, point.Name), point.Text
+				if point.Mend == "" {
+					t.Errorf("%s: nothing is said of how to mend %q", name, point.Text)
+				}
+			}
+		}
+		if strings.Join(bad, " ") != tc.want || !strings.Contains(said, tc.word) || r.OK != (tc.want == "") {
+			t.Errorf("%s: not in order are %v (%s), want %q that says %q", name, bad, said, tc.want, tc.word)
+		}
+	}
+}
+
+// TestKnownBy: a pin, an authority of its own, and nothing else than what was
+// given.
+func TestKnownBy(t *testing.T) {
+	f := newFar(t)
+	ca := func(f *far) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}))
+	}
+	for name, tc := range map[string]struct {
+		change func(*amtp.NewPeer)
+		want   amtp.Code
+	}{
+		"a pin":                    {func(*amtp.NewPeer) {}, ""},
+		"its authority":            {func(n *amtp.NewPeer) { n.Pin, n.CA = "", ca(f) }, ""},
+		"neither":                  {func(n *amtp.NewPeer) { n.Pin = "" }, amtp.CodeConflict},
+		"another pin":              {func(n *amtp.NewPeer) { n.Pin = amtp.Pin{1}.String() }, amtp.CodeConflict},
+		"both":                     {func(n *amtp.NewPeer) { n.CA = ca(f) }, amtp.CodeInvalidRequest},
+		"no pin at all":            {func(n *amtp.NewPeer) { n.Pin = "sha256//x" }, amtp.CodeInvalidRequest},
+		"no authority at all":      {func(n *amtp.NewPeer) { n.Pin, n.CA = "", "x" }, amtp.CodeInvalidRequest},
+		"plain http":               {func(n *amtp.NewPeer) { n.Gateway = "http://192.168.1.7" }, amtp.CodeInvalidRequest},
+		"a URL that ends a record": {func(n *amtp.NewPeer) { n.Gateway += ";auth=sig;gateway=https://evil.example" }, amtp.CodeInvalidRequest},
+		"this gateway":             {func(n *amtp.NewPeer) { n.Domain = "HERE.lan" }, amtp.CodeInvalidRequest},
+		"no domain":                {func(n *amtp.NewPeer) { n.Domain = "a b" }, amtp.CodeInvalidRequest},
+	} {
+		p := newPeering(&store{}, &watch{now: noon})
+		n := f.peer()
+		tc.change(&n)
+		_, refused := p.Add(t.Context(), n)
+		if (refused == nil) != (tc.want == "") || refused != nil && refused.Code != tc.want {
+			t.Errorf("%s: %v, want %q", name, refused, tc.want)
+		}
+	}
+}
+
+// TestKeys: those that are none are left out, and a gateway that does not sign
+// has none.
+func TestKeys(t *testing.T) {
+	f := newFar(t)
+	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtp1;k=ES256;p="}, amtp.DomainKey{Selector: "two", Record: "no record"})
+	p := newPeering(&store{}, &watch{now: noon})
+	if _, refused := p.Add(t.Context(), f.peer()); refused != nil {
+		t.Fatal(refused)
+	}
+	peer, err := p.Peer(t.Context(), "far.lan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := p.Keys(t.Context(), peer)
+	if _, ok := keys["one"]; err != nil || len(keys) != 1 || !ok {
+		t.Errorf("Keys = %v, %v; want the key one", keys, err)
+	}
+	f.Close()
+	if keys, err := p.Keys(t.Context(), peer); err == nil {
+		t.Errorf("Keys of a gateway that ended = %v, want an error", keys)
+	}
+	var _ discovery.Peers = p
+}
