@@ -243,7 +243,7 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
-// parts are the parts of the gateway that work by themselves.
+// parts are what of the gateway works by itself.
 func (a *App) parts() map[string]func(context.Context) error {
 	parts := map[string]func(context.Context) error{
 		"purge":  a.alone("purge", a.newPurger().Run).Run,
@@ -260,7 +260,7 @@ func (a *App) parts() map[string]func(context.Context) error {
 		parts["challenges"] = a.challenges.Run
 	}
 	if a.echo != nil {
-		parts["echo"] = a.echo.Run
+		parts["echo"] = a.alone("echo", a.echo.Run).Run
 	}
 	return parts
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"time"
 
 	"github.com/amtp-go/amtp/internal/echo"
 	"github.com/amtp-go/amtp/internal/intake"

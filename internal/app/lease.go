@@ -26,7 +26,7 @@ type alone struct {
 func (a *App) alone(name string, run func(context.Context) error) *alone {
 	return &alone{
 		leases: a.store, name: name, owner: a.process, length: a.cfg.Queue.Lease / 4,
-		run: run, now: time.Now, log: a.log,
+		run: run, now: a.store.Now, log: a.log,
 	}
 }
 
