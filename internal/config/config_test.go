@@ -166,7 +166,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",
 		"acme.enabled": "true", "acme.accept_terms": "true", "acme.email": "op@shop.example", "acme.directory": "https://ca.example/dir",
 		"acme.ca_file": "{dir}/cert.pem", "acme.hosts": "gw.shop.example,www.shop.example", "acme.http_address": "127.0.0.1:8081",
-		"auth.required": "true", "auth.admin_key": "0123456789abcdef", "federation.unsigned": "reject", "logging.level": "debug", "logging.format": "json",
+		"auth.required": "true", "auth.admin_key": "0123456789abcdef", "federation.unsigned": "reject", "echo.enabled": "true", "logging.level": "debug", "logging.format": "json",
 		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d", "retention.failed": "36h",
 		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s", "retention.every": "4s",
 		"limits.connections_per_address": "3", "limits.connections": "4", "limits.in_flight_bytes": "20MiB",
