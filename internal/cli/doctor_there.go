@@ -18,7 +18,7 @@ const maxSkew = 2 * time.Minute
 // gatewayAnswers looks whether the gateway answers and can store.
 func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	const name = "gateway"
-	nobody := &amtp.Client{URL: x.id.gateway, HTTP: x.http, UserAgent: userAgent()}
+	nobody := &amtp.Client{URL: x.id.gateway, HTTP: x.reach(x.id.gateway), UserAgent: userAgent()}
 	began := x.now()
 	health, err := nobody.Health(ctx)
 	if err != nil {
