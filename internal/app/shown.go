@@ -25,8 +25,11 @@ func (a *App) shown(ctx context.Context) amtp.GatewaySelf {
 	}
 	ctx, cancel := context.WithTimeout(ctx, shownTime)
 	defer cancel()
-	dial := tls.Dialer{Config: &tls.Config{ServerName: host(a.cfg.PublicURL()), InsecureSkipVerify: true}} // it is our own listener
-	at := a.listener.Addr().String()
+	name, at := host(a.cfg.PublicURL()), a.listener.Addr().String()
+	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsLoopback() {
+		name = "" // who calls it there names no host, and may be shown another certificate
+	}
+	dial := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} // it is our own listener
 	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsUnspecified() {
 		at = net.JoinHostPort("127.0.0.1", port(at))
 	}

@@ -113,8 +113,15 @@ func (g *Gateway) Run(settings ...string) {
 	t := g.net.t
 	t.Helper()
 	if g.cert == "" {
+		dir, host := g.net.dir, g.host()
+		if g.apart { // each has a file of that name
+			dir = g.Dir + "-certificate"
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var err error
-		if g.cert, g.key, err = g.net.ca.Certificate(g.net.dir, "amtp."+string(g.Domain)); err != nil {
+		if g.cert, g.key, err = g.net.ca.Certificate(dir, host); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,6 +145,14 @@ func (g *Gateway) Run(settings ...string) {
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop, g.ended = stop, make(chan error, 1)
 	go func(a *app.App, ended chan<- error) { ended <- a.Run(ctx) }(g.app, g.ended)
+}
+
+// host is what the gateway's certificate is for.
+func (g *Gateway) host() string {
+	if g.apart {
+		return "127.0.0.1"
+	}
+	return "amtp." + string(g.Domain)
 }
 
 // Stop ends the gateway as SIGTERM does. Its domain stays published.
@@ -187,13 +202,16 @@ func (g *Gateway) Log() string { return g.log.String() }
 // Client returns the client of somebody who trusts this internet's authority,
 // without any key.
 func (g *Gateway) Client() *amtp.Client {
-	return &amtp.Client{URL: g.URL(), HTTP: g.net.HTTP(g.Domain)}
+	return &amtp.Client{URL: g.URL(), HTTP: g.net.reach(g.host())}
 }
 
 // HTTP makes connections to a gateway, whatever host the URL names.
-func (n *Net) HTTP(d amtp.Domain) *http.Client {
+func (n *Net) HTTP(d amtp.Domain) *http.Client { return n.reach("amtp." + string(d)) }
+
+// reach makes connections to the gateway whose certificate is for the host.
+func (n *Net) reach(host string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: n.Roots(), ServerName: "amtp." + string(d)},
+		TLSClientConfig:   &tls.Config{RootCAs: n.Roots(), ServerName: host},
 		ForceAttemptHTTP2: true,
 	}}
 }

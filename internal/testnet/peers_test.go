@@ -153,7 +153,7 @@ func TestForgedPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, doc := range map[string][]byte{"unsigned": body, "signed with a key of his own": signed} {
-		res, err := n.HTTP("a.lan").Post(a.URL()+"/v1/messages", "application/json", bytes.NewReader(doc))
+		res, err := a.Client().HTTP.Post(a.URL()+"/v1/messages", "application/json", bytes.NewReader(doc))
 		if err != nil {
 			t.Fatal(err)
 		}
