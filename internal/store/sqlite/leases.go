@@ -8,15 +8,19 @@ import (
 )
 
 // Hold takes a lease that nobody else holds.
-func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Time) (held bool, err error) {
-	err = s.write(ctx, 64, func(w *writer) error {
+func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
+	held := false
+	err := s.write(ctx, 64, func(w *writer) error {
 		n, err := w.exec(`INSERT INTO lease (name, owner, until) VALUES (?1, ?2, ?3)
 			ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4`,
 			name, owner, store.Micros(until), store.Micros(now))
 		held = n == 1
 		return err
 	})
-	return held && err == nil, err
+	if err != nil {
+		return false, err // held is not ours while the write goes on
+	}
+	return held, nil
 }
 
 // Release ends a lease of the owner.
