@@ -112,7 +112,8 @@ type Store interface {
 	// with it its keys, its mail and what is remembered of its messages, under the
 	// same name in the other domain. Removed ones move as well, so that the history
 	// has one domain. A living agent whose name a living one of the other domain
-	// has stays where it is. Done again it changes nothing.
+	// has stays where it is. Done again it changes nothing. Another process on
+	// the store shows the addresses of before for a second at the most.
 	Readdress(ctx context.Context, from, to amtp.Domain) (Readdressed, error)
 
 	// AgentNamed returns the living agent with the address, in any case of

@@ -102,6 +102,13 @@ func (p *pair) Purge(ctx context.Context, keep gateway.Retention, now time.Time,
 	return p.next().Purge(ctx, keep, now, after, limit)
 }
 
+// Readdress lets the second hear of it, which may take it a second by itself.
+func (p *pair) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Readdressed, error) {
+	done, err := p.Store.Readdress(ctx, from, to)
+	p.second.Agents()
+	return done, err
+}
+
 func (p *pair) Close() error {
 	if err := p.second.Close(); err != nil {
 		return err
