@@ -149,7 +149,6 @@ func (p *program) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	})
-	root.SetVersionTemplate("amtp {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake

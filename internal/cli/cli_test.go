@@ -378,7 +378,7 @@ func TestVersion(t *testing.T) {
 	if got := u.run("version"); got.exit != 0 || !strings.HasPrefix(got.stdout, "amtp ") || !strings.Contains(got.stdout, "AMTP 1.0") {
 		t.Errorf("version: %+v", got)
 	}
-	if got := u.run("--version"); got.exit != 0 || got.stdout != "amtp "+version()+"\n" {
+	if got := u.run("--version"); got.exit != 0 || got.stdout != "amtp version "+version()+"\n" {
 		t.Errorf("--version: %+v", got)
 	}
 	var said map[string]any
