@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -237,21 +238,22 @@ func (w *writer) forget(row int64, did *gateway.Purged) error {
 	var given, sender string
 	var agent int64
 	var variant []byte
+	var abroad amtp.MessageID
 	err := w.query(`SELECT body IS NOT NULL OR id = ?2 OR EXISTS (SELECT 1 FROM delivery WHERE message = ?1 AND seq = ?3)
 				OR EXISTS (SELECT 1 FROM dedup WHERE message = ?1 AND used IS NOT NULL),
-			given_id, sender_agent, sender, CASE WHEN class = ?4 THEN substr(fingerprint, 1, 16) ELSE x'' END
+			given_id, sender_agent, sender, CASE WHEN class = ?4 THEN substr(fingerprint, 1, 16) ELSE x'' END, uuid
 			FROM message WHERE id = ?1`, func(s *sqlite3.Stmt) error {
 		stays, given, agent, sender = s.ColumnBool(0), s.ColumnText(1), s.ColumnInt64(2), s.ColumnText(3)
 		variant = s.ColumnBlob(4, []byte{})
+		abroad = amtp.PeerMessageID(store.MessageID(s.ColumnRawBlob(5)))
 		return nil
 	}, row, w.next.message-1, w.next.delivery-1, int64(gateway.ClassAnonymous))
 	if err != nil || stays {
 		return err
 	}
-	if given != "" {
-		_, err := w.exec(`DELETE FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ? AND message = ?`,
-			given, agent, sender, variant, row)
-		if err != nil {
+	for _, id := range []string{given, string(abroad)} {
+		if _, err := w.exec(`DELETE FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ? AND message = ?`,
+			id, agent, sender, variant, row); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ func purging() []promise {
 	return []promise{
 		{"a body goes after its retention", bodiesGo},
 		{"the message stays", purgedMessageStays},
+		{"the id under which it left goes with the message", purgedAbroad},
 		{"a retry of it is recognised as before", purgedRetry},
 		{"a retry that adds a recipient brings the body back", purgedComesBack},
 		{"as long as any delivery wants it", bodyOfTheLast},
@@ -160,6 +161,19 @@ func purgedComesBack(w *world) {
 	same(w, "body after carol's retention", w.hasBody(carol, id), false)
 	w.purge(keep, w.later(keep.Status))
 	w.absent(alice, id)
+}
+
+func purgedAbroad(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.post(letter{from: alice, far: []string{"peer@far.example"}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID
+	p := w.claimOne("far.example", w.now())
+	w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	w.send(alice, bob) // the newest message stays
+	w.purge(keep, w.later(keep.Status))
+	w.purge(keep, w.later(keep.Status))
+	w.absent(alice, id)
+	again := w.post(letter{from: alice, to: []person{bob}, id: amtp.PeerMessageID(id), text: "another"})
+	same(w, "a message under the id that is free again", again.Replayed, false)
 }
 
 // absent checks that the message is as one that never was.
