@@ -20,10 +20,9 @@ const (
 	maxWaitingBytes = 128 << 20
 )
 
-// Batcher collects the writes of many goroutines and hands them to one, or to a
-// few. There
-// is no timer: whatever waits when a batch has ended is the next batch, and a
-// lone write goes at once.
+// Batcher collects the work of many goroutines, most of it writes, and hands it
+// to one, or to a few. There is no timer: whatever waits when a batch has ended
+// is the next batch, and what comes alone goes at once.
 type Batcher[W any] struct {
 	commit func([]*Item[W])
 
@@ -35,8 +34,8 @@ type Batcher[W any] struct {
 	items  sync.Pool
 }
 
-// Item is one write. The commit function sets Err; what it leaves nil is
-// durable when the function returns.
+// Item is one piece of work. The commit function sets Err; a write that it leaves
+// nil is durable when the function returns.
 type Item[W any] struct {
 	Work W
 	Err  error

@@ -109,10 +109,7 @@ func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
 			return nil
 		}
 	}
-	if _, rollback := c.Exec(ctx, "ROLLBACK"); rollback != nil {
-		return errors.Join(err, c.Close(ctx)) // in whatever state it is, nobody goes on with it
-	}
-	return err
+	return c.undo(ctx, err)
 }
 
 // place gives every letter that is new its rows.

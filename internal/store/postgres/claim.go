@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
 )
 
 // Claims of one destination come one after the other, whichever replica makes
@@ -50,42 +51,41 @@ func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([
 	if len(wanted) == 0 {
 		return out, nil
 	}
-	if err := t.refusePaused(ctx); err != nil {
-		return nil, err
-	}
 	names, rooms, mosts := make([]string, len(wanted)), make([]int32, len(wanted)), make([]int32, len(wanted))
 	place := make(map[gateway.Destination]int, len(wanted))
 	for i, w := range wanted {
 		out[i].Destination, place[w.Destination] = w.Destination, i
 		names[i], rooms[i], mosts[i] = string(w.Destination), int32(w.Limit), int32(w.Most)
 	}
-	if _, err := t.change(ctx, lockNames, int32(claimLock), hashes(names)); err != nil {
+	b := &pgx.Batch{}
+	paused := queuePaused(b)
+	b.Queue(lockNames, int32(claimLock), hashes(names))
+	due := queueJobs(b, claimable, names, rooms, mosts, l.now)
+	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
-	due, err := t.jobs(ctx, claimable, names, rooms, mosts, l.now)
-	if err != nil {
-		return nil, err
+	if *paused {
+		return nil, gateway.ErrPaused
 	}
-	for _, j := range due {
+	for _, j := range *due {
 		if err := store.Lease(&j.Job, l.now, l.until); err != nil {
 			return nil, err
 		}
 		c := &out[place[j.Destination]]
 		c.Jobs = append(c.Jobs, j.Job)
 	}
-	if err := t.lease(ctx, out, l); err != nil {
-		return nil, err
-	}
+	b = &pgx.Batch{}
+	queueLeases(b, out, l)
 	var number int32
 	var next *int64
-	err = t.query(ctx, nextOfRest, []any{names, l.now}, []any{&number, &next}, func() error {
+	queue(b, nextOfRest, []any{names, l.now}, []any{&number, &next}, func() error {
 		if next != nil {
 			i := number - 1
 			out[i].Next = wanted[i].Next(len(out[i].Jobs), store.FromMicros(*next), store.FromMicros(l.now))
 		}
 		return nil
 	})
-	return out, err
+	return out, t.SendBatch(ctx, b).Close()
 }
 
 // hashes returns the names of locks, in order.
@@ -100,16 +100,17 @@ func hashes(names []string) []int32 {
 	return slices.Compact(list)
 }
 
-// lease begins attempts, of which everything is written before they are made.
-func (t *tx) lease(ctx context.Context, claimed []gateway.Claimed, l leasing) error {
+// queueLeases begins attempts, of which everything is written before they are
+// made.
+func queueLeases(b *pgx.Batch, claimed []gateway.Claimed, l leasing) {
 	var jobs []gateway.Job
 	for i := range claimed {
 		jobs = append(jobs, claimed[i].Jobs...)
 	}
 	if len(jobs) == 0 {
-		return nil
+		return
 	}
-	_, err := t.change(ctx, leaseJobs,
+	b.Queue(leaseJobs,
 		column(jobs, func(j *gateway.Job) int64 { return int64(j.ID) }),
 		column(jobs, func(j *gateway.Job) int16 { return int16(j.State) }),
 		column(jobs, func(j *gateway.Job) int64 { return j.Fence }),
@@ -118,5 +119,4 @@ func (t *tx) lease(ctx context.Context, claimed []gateway.Claimed, l leasing) er
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.FirstTry) }),
 		l.owner, l.now, l.until,
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.LastTry) }))
-	return err
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
 )
 
 // itsMessage joins each job with its message by a look-up, however many there may
@@ -68,116 +68,6 @@ func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit in
 			})
 	})
 	return list, err
-}
-
-// Parcel returns a leased job with its message.
-func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error) {
-	var found []parcelRow
-	err := s.snapshot(ctx, func(ctx context.Context, c conn) error {
-		j, err := c.job(ctx, job, "")
-		if err != nil {
-			return err
-		}
-		if j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
-			return gateway.ErrStale
-		}
-		if found, err = c.parcels(ctx, []queued{j}, true); err == nil {
-			found[0].answers, err = c.knownAs(ctx, &found[0].EnvelopeRow)
-		}
-		return err
-	})
-	if err != nil {
-		return gateway.Parcel{}, err
-	}
-	list, err := s.parcels(ctx, found)
-	if err != nil {
-		return gateway.Parcel{}, err
-	}
-	return list[0], nil
-}
-
-// parcelRow is a job with what it carries, as they are stored.
-type parcelRow struct {
-	queued
-	letterRow
-	deliveries []store.DeliveryRow
-	answers    amtp.MessageID
-}
-
-// parcels reads what jobs carry.
-func (c conn) parcels(ctx context.Context, jobs []queued, body bool) ([]parcelRow, error) {
-	list := make([]parcelRow, len(jobs))
-	ids, rows := make([]int64, len(jobs)), make([]int64, len(jobs))
-	place := make(map[int64]int, len(jobs))
-	for i := range jobs {
-		list[i].queued, ids[i], rows[i], place[int64(jobs[i].ID)] = jobs[i], int64(jobs[i].ID), jobs[i].row, i
-	}
-	letters := make(map[int64]letterRow, len(jobs))
-	var e envelope
-	var row, job int64
-	var content []byte
-	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, CASE WHEN $2 THEN m.body END FROM message m WHERE m.id = ANY ($1::bigint[])`,
-		[]any{rows, body}, append(e.into(), &row, &content), func() error {
-			letters[row] = letterRow{e.read(), content}
-			return nil
-		})
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		list[i].letterRow = letters[list[i].row]
-	}
-	var d delivery
-	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.job FROM delivery d `+itsJob+`
-			WHERE d.message = ANY ($1::bigint[]) AND d.job = ANY ($2::bigint[])`, []any{rows, ids}, append(d.into(), &job), func() error {
-		p := &list[place[job]]
-		p.deliveries = append(p.deliveries, d.read())
-		return nil
-	})
-	return list, err
-}
-
-// parcels returns what the rows say.
-func (s *Store) parcels(ctx context.Context, rows []parcelRow) (list []gateway.Parcel, err error) {
-	for i := range rows {
-		r := &rows[i]
-		p := gateway.Parcel{Job: r.Job, Body: r.body, InReplyTo: r.answers}
-		if p.Envelope, err = s.envelope(ctx, r.EnvelopeRow); err != nil {
-			return nil, err
-		}
-		if p.Recipients, err = s.deliveries(ctx, r.deliveries); err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
-// knownAs returns the id under which other gateways know the message that e
-// answers: the one that it came with, or else the one under which ours leaves.
-// "" when the sender does not have it.
-func (c conn) knownAs(ctx context.Context, e *store.EnvelopeRow) (id amtp.MessageID, err error) {
-	if e.InReplyTo == "" || e.SenderAgent == 0 {
-		return "", nil
-	}
-	row, err := c.find(ctx, gateway.Reader{Agent: e.SenderAgent}, amtp.MessageID(e.InReplyTo))
-	if err != nil || row == 0 {
-		return "", err
-	}
-	var uuid, given []byte
-	var local bool
-	err = c.query(ctx, `SELECT uuid, given_id, sender_agent IS NOT NULL FROM message WHERE id = $1`, []any{row},
-		[]any{&uuid, &given, &local}, func() error {
-			own := store.MessageID(uuid)
-			switch id = amtp.MessageID(given); {
-			case local:
-				id = amtp.PeerMessageID(own)
-			case id == "":
-				id = own
-			}
-			return nil
-		})
-	return id, err
 }
 
 // lapse ends the leases of this process when it closes. Their attempts count, and
@@ -269,30 +159,35 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 		return page, err
 	}
 	defer release()
-	var found []parcelRow
-	err = s.snapshot(ctx, func(ctx context.Context, c conn) error {
+	var ids []int64
+	var found map[gateway.JobID]*parcelRow
+	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		sql, args := jobSelection(f)
-		jobs, err := c.jobs(ctx, sql, args...)
-		if err != nil {
+		if ids, err = c.numbers(ctx, sql, args...); err != nil {
 			return err
 		}
-		if page.HasMore = f.Limit > 0 && len(jobs) > f.Limit; page.HasMore {
-			jobs = jobs[:f.Limit]
+		if page.HasMore = f.Limit > 0 && len(ids) > f.Limit; page.HasMore {
+			ids = ids[:f.Limit]
 		}
-		found, err = c.parcels(ctx, jobs, false)
-		return err
+		b := &pgx.Batch{}
+		found = queueParcels(b, ids, false)
+		return c.SendBatch(ctx, b).Close()
 	})
-	if err == nil {
-		page.Jobs, err = s.parcels(ctx, found)
-	}
 	if err != nil {
 		return gateway.JobPage{}, err
+	}
+	for _, id := range ids {
+		p, err := s.parcel(ctx, found[gateway.JobID(id)])
+		if err != nil {
+			return gateway.JobPage{}, err
+		}
+		page.Jobs = append(page.Jobs, p)
 	}
 	return page, nil
 }
 
-// jobSelection returns the query for the jobs that match, oldest first, and for
-// one more than a page of them.
+// jobSelection returns the query for the ids of the jobs that match, oldest first,
+// and for one more than a page of them.
 func jobSelection(f gateway.JobFilter) (string, []any) {
 	w := where{sql: ` WHERE j.id > $1`, args: []any{int64(f.After)}}
 	if f.State != 0 {
@@ -312,5 +207,5 @@ func jobSelection(f gateway.JobFilter) (string, []any) {
 	if f.Limit > 0 {
 		w.add(` LIMIT %s`, f.Limit+1)
 	}
-	return jobsFrom + w.sql, w.args
+	return `SELECT j.id FROM job j` + w.sql, w.args
 }

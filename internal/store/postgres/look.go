@@ -113,12 +113,7 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	q := ask(all)
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	paused := false
-	b.Queue(`SELECT 1 FROM setting WHERE name = $1`, pausedSetting).Query(func(rows pgx.Rows) error {
-		paused = rows.Next()
-		rows.Close()
-		return rows.Err()
-	})
+	paused := queuePaused(b)
 	modes := make(map[gateway.AgentID]string)
 	var id int64
 	var mode string
@@ -143,7 +138,7 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	if paused {
+	if *paused {
 		return gateway.ErrPaused
 	}
 	for _, l := range all {

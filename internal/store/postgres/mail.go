@@ -203,16 +203,11 @@ func (c conn) insert(ctx context.Context, m *mail) (rings []store.Entry, err err
 }
 
 // jobIDs reserves n ids.
-func (c conn) jobIDs(ctx context.Context, n int) (ids []int64, err error) {
+func (c conn) jobIDs(ctx context.Context, n int) ([]int64, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	var id int64
-	err = c.query(ctx, `SELECT nextval('job_id') FROM generate_series(1, $1::int)`, []any{int32(n)}, []any{&id}, func() error {
-		ids = append(ids, id)
-		return nil
-	})
-	return ids, err
+	return c.numbers(ctx, `SELECT nextval('job_id') FROM generate_series(1, $1::int)`, int32(n))
 }
 
 // queue queues the statements that write the rows. The entries that it returns

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
 )
 
 // refusePaused is the answer of a paused store in a transaction: the pause may
@@ -19,6 +20,18 @@ func (t *tx) refusePaused(ctx context.Context) error {
 		err = gateway.ErrPaused
 	}
 	return err
+}
+
+// queuePaused asks whether the store is paused. What it returns is known when the
+// batch was run.
+func queuePaused(b *pgx.Batch) *bool {
+	paused := new(bool)
+	var one int32
+	queue(b, `SELECT 1 FROM setting WHERE name = $1`, []any{pausedSetting}, []any{&one}, func() error {
+		*paused = true
+		return nil
+	})
+	return paused
 }
 
 // Paused returns since when the store accepts nothing, as known a second ago at

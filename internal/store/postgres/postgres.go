@@ -50,6 +50,7 @@ type Store struct {
 	letters   *store.Batcher[*letter]
 	marks     *store.Batcher[*marking]
 	endings   *store.Batcher[*ending]
+	packings  *store.Batcher[*packing]
 	notices   *noticeBoard
 	heard     atomic.Bool    // the other replicas are listened to
 	newestJob int64          // when the queue was last looked at without hearing anything
@@ -67,11 +68,12 @@ type Store struct {
 var _ gateway.Store = (*Store)(nil)
 
 // How many batches of a kind are under way at once: while one waits for the
-// disk the next is prepared. More of them would only be smaller.
+// database the next is prepared. More of them would only be smaller.
 const (
 	letterWriters = 2
 	markWriters   = 1
 	endingWriters = 2
+	packers       = 2
 )
 
 // listCount is how many lists of messages are read at once, which look at many
@@ -105,6 +107,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	for range endingWriters {
 		s.loops.Go(s.endings.Run)
+	}
+	for range packers {
+		s.loops.Go(s.packings.Run)
 	}
 	s.loops.Go(s.keepActivity)
 	s.loops.Go(s.keepUp)
@@ -141,6 +146,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	s.letters = store.NewBatcher(s.storeLetters)
 	s.marks = store.NewBatcher(s.storeMarks)
 	s.endings = store.NewBatcher(s.storeEndings)
+	s.packings = store.NewBatcher(s.pack)
 	return nil
 }
 
@@ -159,6 +165,7 @@ func (s *Store) Close() error {
 		s.letters.Close()
 		s.marks.Close()
 		s.endings.Close()
+		s.packings.Close()
 		s.inFlight.Wait()
 		s.end()
 		s.loops.Wait()

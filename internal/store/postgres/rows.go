@@ -6,6 +6,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
 )
 
 // envelopeColumns are read into an envelope.
@@ -111,6 +112,18 @@ func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []queued,
 	return list, err
 }
 
+// queueJobs asks for jobs as jobs does. What it returns is filled when the batch
+// was run.
+func queueJobs(b *pgx.Batch, sql string, args ...any) *[]queued {
+	list := &[]queued{}
+	var q queuedScan
+	queue(b, sql, args, q.into(), func() error {
+		*list = append(*list, q.read())
+		return nil
+	})
+	return list
+}
+
 // rows reads the deliveries that a query of deliveryColumns finds.
 func (c conn) deliveries(ctx context.Context, sql string, args ...any) (list []store.DeliveryRow, err error) {
 	var d delivery
@@ -131,6 +144,16 @@ const deliveriesOf = `SELECT ` + deliveryColumns + ` FROM delivery d ` + itsJob 
 func (c conn) number(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = c.query(ctx, sql, args, []any{&n}, func() error { return nil })
 	return n, err
+}
+
+// numbers reads a column of numbers.
+func (c conn) numbers(ctx context.Context, sql string, args ...any) (list []int64, err error) {
+	var n int64
+	err = c.query(ctx, sql, args, []any{&n}, func() error {
+		list = append(list, n)
+		return nil
+	})
+	return list, err
 }
 
 // blob returns a string as a bytea value, NULL for an empty one.

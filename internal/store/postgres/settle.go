@@ -8,6 +8,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
 )
 
 // ending is one settlement in a batch.
@@ -65,12 +66,14 @@ func (t *tx) endAll(ctx context.Context, all []*ending) error {
 	for i := range all {
 		ids[i] = int64(all[i].Job)
 	}
-	found, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held, ids)
-	if err != nil {
+	b := &pgx.Batch{}
+	found := queueJobs(b, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held, ids)
+	waiting := queueUndecided(b, ids)
+	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	jobs := make(map[gateway.JobID]queued, len(found))
-	for _, j := range found {
+	jobs := make(map[gateway.JobID]queued, len(*found))
+	for _, j := range *found {
 		jobs[j.ID] = j
 	}
 	var list []closing
@@ -81,7 +84,7 @@ func (t *tx) endAll(ctx context.Context, all []*ending) error {
 			delete(jobs, e.Job) // the next settlement of it is stale
 		}
 	}
-	return t.close(ctx, list)
+	return t.close(ctx, list, waiting)
 }
 
 // closing is a job with how its attempt ends.
@@ -97,14 +100,10 @@ type undecided struct {
 	agent gateway.AgentID
 }
 
-// close applies settlements to jobs that are held.
-func (t *tx) close(ctx context.Context, list []closing) error {
+// close applies settlements to jobs that are held, and to what waits for each.
+func (t *tx) close(ctx context.Context, list []closing, waiting map[gateway.JobID][]undecided) error {
 	if len(list) == 0 {
 		return nil
-	}
-	waiting, err := t.undecided(ctx, list)
-	if err != nil {
-		return err
 	}
 	lives, err := t.told(ctx, list)
 	if err != nil {
@@ -121,21 +120,19 @@ func (t *tx) close(ctx context.Context, list []closing) error {
 	return b.write(ctx, t)
 }
 
-// undecided returns the deliveries that wait for the jobs.
-func (t *tx) undecided(ctx context.Context, list []closing) (map[gateway.JobID][]undecided, error) {
-	rows, ids := make([]int64, len(list)), make([]int64, len(list))
-	for i := range list {
-		rows[i], ids[i] = list[i].job.row, int64(list[i].job.ID)
-	}
-	waiting := make(map[gateway.JobID][]undecided, len(list))
+// queueUndecided asks for the deliveries that wait for jobs. What it returns is
+// filled when the batch was run.
+func queueUndecided(b *pgx.Batch, jobs []int64) map[gateway.JobID][]undecided {
+	waiting := make(map[gateway.JobID][]undecided, len(jobs))
 	var job, seq, agent int64
-	err := t.query(ctx, `SELECT job, seq, agent FROM delivery WHERE message = ANY ($1::bigint[]) AND job = ANY ($2::bigint[]) ORDER BY seq`,
-		[]any{rows, ids}, []any{&job, &seq, &agent}, func() error {
-			id := gateway.JobID(job)
-			waiting[id] = append(waiting[id], undecided{seq, gateway.AgentID(agent)})
-			return nil
-		})
-	return waiting, err
+	queue(b, `SELECT j.id, d.seq, d.agent FROM job j
+			CROSS JOIN LATERAL (SELECT seq, agent FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d
+			WHERE j.id = ANY ($1::bigint[]) ORDER BY d.seq`, []any{jobs}, []any{&job, &seq, &agent}, func() error {
+		id := gateway.JobID(job)
+		waiting[id] = append(waiting[id], undecided{seq, gateway.AgentID(agent)})
+		return nil
+	})
+	return waiting
 }
 
 // told returns which of the senders who may have to be told of a failure live.
@@ -182,14 +179,15 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 				old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
 			}
 		}
-		waiting, err := t.undecided(ctx, old)
-		if err != nil {
+		b := &pgx.Batch{}
+		waiting := queueUndecided(b, column(old, func(c *closing) int64 { return int64(c.job.ID) }))
+		if err := t.SendBatch(ctx, b).Close(); err != nil {
 			return 0, err
 		}
 		for i := range old {
 			old[i].giveUp(waiting[old[i].job.ID])
 		}
-		return len(old), t.close(ctx, old)
+		return len(old), t.close(ctx, old, waiting)
 	})
 }
 

@@ -52,6 +52,15 @@ func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error
 	return tag.RowsAffected(), err
 }
 
+// undo ends a transaction that failed with err, which it returns: whatever state
+// it is in, nobody goes on with it.
+func (c conn) undo(ctx context.Context, err error) error {
+	if _, rollback := c.Exec(ctx, "ROLLBACK"); rollback != nil {
+		return errors.Join(err, c.Close(ctx))
+	}
+	return err
+}
+
 // tx is a transaction that writes, with what it will have done when it is
 // committed.
 type tx struct {

@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/jackc/pgx/v5"
+)
+
+// packing is one parcel among those that are read at once.
+type packing struct {
+	job   gateway.JobID
+	fence int64
+	row   parcelRow // of that job, none where its ID is 0
+}
+
+// Parcel returns a leased job with its message. Those for which many ask at the
+// same time are read together.
+func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error) {
+	p := &packing{job: job, fence: fence}
+	if err := s.packings.Do(ctx, p, 0); err != nil {
+		return gateway.Parcel{}, err
+	}
+	if j := &p.row.Job; j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
+		return gateway.Parcel{}, gateway.ErrStale
+	}
+	return s.parcel(ctx, &p.row)
+}
+
+// pack reads the parcels of a batch, all as they were at one moment.
+func (s *Store) pack(batch []*store.Item[*packing]) {
+	ctx := context.Background() // a read ends by itself
+	ids := make([]int64, len(batch))
+	for i, item := range batch {
+		ids[i] = int64(item.Work.job)
+	}
+	var found map[gateway.JobID]*parcelRow
+	err := s.read(ctx, func(ctx context.Context, c conn) error {
+		b := &pgx.Batch{}
+		b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+		found = queueParcels(b, ids, true)
+		b.Queue(`COMMIT`)
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return c.undo(ctx, err)
+		}
+		return c.nameAnswered(ctx, found)
+	})
+	for _, item := range batch {
+		if item.Err = err; err != nil {
+			continue
+		}
+		if row := found[item.Work.job]; row != nil {
+			item.Work.row = *row
+		}
+	}
+}
+
+// parcelRow is a job with what it carries, as they are stored.
+type parcelRow struct {
+	queued
+	letterRow
+	deliveries []store.DeliveryRow
+	answers    amtp.MessageID
+}
+
+// What jobs carry: each with its message and, where $2 says so, its body; and the
+// deliveries that wait for them.
+const (
+	carriers = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END
+		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
+	carried = `SELECT ` + deliveryColumns + `, j.id FROM job j
+		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
+)
+
+// queueParcels asks for what jobs carry. What it returns is filled when the batch
+// was run.
+func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parcelRow {
+	found := make(map[gateway.JobID]*parcelRow, len(ids))
+	var q queuedScan
+	var e envelope
+	var content []byte
+	queue(b, carriers, []any{ids, body}, append(append(q.into(), e.into()...), &content), func() error {
+		found[gateway.JobID(q.id)] = &parcelRow{queued: q.read(), letterRow: letterRow{e.read(), content}}
+		return nil
+	})
+	var d delivery
+	var job int64
+	queue(b, carried, []any{ids}, append(d.into(), &job), func() error {
+		p := found[gateway.JobID(job)]
+		p.deliveries = append(p.deliveries, d.read())
+		return nil
+	})
+	return found
+}
+
+// parcel returns what the row says.
+func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err error) {
+	p = gateway.Parcel{Job: r.Job, Body: r.body, InReplyTo: r.answers}
+	if p.Envelope, err = s.envelope(ctx, r.EnvelopeRow); err != nil {
+		return gateway.Parcel{}, err
+	}
+	if p.Recipients, err = s.deliveries(ctx, r.deliveries); err != nil {
+		return gateway.Parcel{}, err
+	}
+	return p, nil
+}
+
+// answeredMessages finds what messages answer, in the mailboxes of their senders.
+const answeredMessages = `SELECT q.job, m.uuid, m.given_id, m.sender_agent IS NOT NULL
+	FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[]) q (job, agent, ref, uuid)
+	CROSS JOIN LATERAL (SELECT coalesce(
+		(SELECT p.id FROM message p WHERE p.uuid = q.uuid AND
+			(p.sender_agent = q.agent OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = p.id AND d.agent = q.agent))),
+		(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.agent ORDER BY length(a.variant), a.message DESC LIMIT 1)) AS id) known
+	JOIN message m ON m.id = known.id`
+
+// nameAnswered notes of each message that answers another the id under which
+// other gateways know that one: the one that it came with, or else the one under
+// which ours leaves. It is "" when the sender does not have it.
+func (c conn) nameAnswered(ctx context.Context, found map[gateway.JobID]*parcelRow) error {
+	var jobs, agents []int64
+	var refs, asUUID [][]byte
+	for id, p := range found {
+		if p.InReplyTo == "" || p.EnvelopeRow.SenderAgent == 0 {
+			continue
+		}
+		var known []byte
+		if u, ok := amtp.MessageID(p.InReplyTo).UUID(); ok {
+			known = u[:]
+		}
+		jobs, agents = append(jobs, int64(id)), append(agents, int64(p.EnvelopeRow.SenderAgent))
+		refs, asUUID = append(refs, []byte(p.InReplyTo)), append(asUUID, known)
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	var job int64
+	var uuid, given []byte
+	var local bool
+	return c.query(ctx, answeredMessages, []any{jobs, agents, refs, asUUID}, []any{&job, &uuid, &given, &local}, func() error {
+		p := found[gateway.JobID(job)]
+		own := store.MessageID(uuid)
+		switch p.answers = amtp.MessageID(given); {
+		case local:
+			p.answers = amtp.PeerMessageID(own)
+		case p.answers == "":
+			p.answers = own
+		}
+		return nil
+	})
+}
