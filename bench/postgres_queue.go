@@ -14,33 +14,46 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The destination of everything in these measurements, and how many claims each
-// is the median of.
+// The destination of everything in these measurements, and of how many claims the
+// median is told.
 const (
 	farDomain = "far.example"
-	claims    = 300
+	claims    = 500
 )
 
 // backlog measures the queue of the store itself: a claim beside few and many
-// jobs that wait, and the size of the tables after many went through.
+// jobs that wait, in turns, and the size of the tables after many went through.
 func (b *bench) backlog(ctx context.Context, server *pgtest.Server) error {
-	var few, many spread
-	for _, c := range []struct {
-		waiting int
-		into    *spread
-	}{{100, &few}, {b.Pending, &many}} {
-		b.progress("postgres: %d claims beside %d jobs that wait", claims, c.waiting)
+	var queues []*queue
+	waiting := []int{100, b.Pending}
+	for _, n := range waiting {
+		b.progress("postgres: %d jobs wait", n)
 		q, err := openQueue(ctx, server)
 		if err != nil {
 			return err
 		}
-		if *c.into, err = q.claimBeside(ctx, c.waiting); err != nil {
+		if err := q.wait(ctx, n); err != nil {
 			return err
 		}
-		if err := q.close(ctx); err != nil {
+		queues = append(queues, q)
+	}
+	b.progress("postgres: %d claims beside each", claims)
+	took := [2][]float64{}
+	for range claims {
+		for i, q := range queues {
+			t, err := q.claimFour(ctx)
+			if err != nil {
+				return err
+			}
+			took[i] = append(took[i], t)
+		}
+	}
+	few, many := spreadAmong(took[0]), spreadAmong(took[1])
+	for i, s := range []spread{few, many} {
+		b.report.figure(fmt.Sprintf("claim of 4 beside %d that wait: p50", waiting[i]), s.Median, "µs")
+		if err := queues[i].close(ctx); err != nil {
 			return err
 		}
-		b.report.figure(fmt.Sprintf("claim of 4 beside %d that wait: p50", c.waiting), c.into.Median, "µs")
 	}
 	b.report.quotient(fmt.Sprintf("claim: p50, beside %d / beside 100", b.Pending), many, few)
 	return b.tables(ctx, server)
@@ -151,11 +164,11 @@ func together(n int, do func() error) error {
 	return <-errs
 }
 
-// claimBeside makes so many jobs wait and measures claims of four, in
-// microseconds.
-func (q *queue) claimBeside(ctx context.Context, waiting int) (spread, error) {
+// wait makes so many jobs wait, in tables as they are when nothing was loaded into
+// them just now: vacuumed, analysed, and on the disk.
+func (q *queue) wait(ctx context.Context, n int) error {
 	if err := q.accept(ctx); err != nil {
-		return spread{}, err
+		return err
 	}
 	for _, sql := range []string{ // copies of that one
 		`INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body)
@@ -165,32 +178,37 @@ func (q *queue) claimBeside(ctx context.Context, waiting int) (spread, error) {
 		`INSERT INTO delivery (seq, message, agent, address, state, changed, pushed, job)
 			SELECT nextval('delivery_seq'), j.message, agent, address, d.state, d.changed, pushed, j.id FROM delivery d, job j WHERE $1 > 0 AND j.id <> d.job`,
 	} {
-		if _, err := q.conn.Exec(ctx, sql, waiting); err != nil {
-			return spread{}, err
+		if _, err := q.conn.Exec(ctx, sql, n); err != nil {
+			return err
 		}
 	}
-	if _, err := q.conn.Exec(ctx, `ANALYZE`); err != nil {
-		return spread{}, err
-	}
-	took := make([]float64, claims)
-	for i := range took {
-		began := time.Now()
-		jobs, err := q.claim(ctx, 4)
-		if err != nil {
-			return spread{}, err
-		}
-		took[i] = micros(time.Since(began))
-		if len(jobs) != 4 && waiting > 4*claims {
-			return spread{}, fmt.Errorf("%d jobs were claimed, want 4", len(jobs))
-		}
-		for _, j := range jobs { // it waits again, at the end of the line
-			s := gw.Settlement{Job: j.ID, Fence: j.Fence, Now: time.Now(), Code: amtp.CodeTemporaryFailure}
-			if err := q.store.Settle(ctx, s); err != nil {
-				return spread{}, err
-			}
+	for _, sql := range []string{`VACUUM ANALYZE`, `CHECKPOINT`} {
+		if _, err := q.conn.Exec(ctx, sql); err != nil {
+			return err
 		}
 	}
-	return spreadAmong(took), nil
+	return nil
+}
+
+// claimFour measures a claim of four jobs, in microseconds. They wait again, at
+// the end of the line.
+func (q *queue) claimFour(ctx context.Context) (took float64, err error) {
+	began := time.Now()
+	jobs, err := q.claim(ctx, 4)
+	if err != nil {
+		return 0, err
+	}
+	took = micros(time.Since(began))
+	if len(jobs) != 4 {
+		return 0, fmt.Errorf("%d jobs were claimed, want 4", len(jobs))
+	}
+	for _, j := range jobs {
+		s := gw.Settlement{Job: j.ID, Fence: j.Fence, Now: time.Now(), Code: amtp.CodeTemporaryFailure}
+		if err := q.store.Settle(ctx, s); err != nil {
+			return 0, err
+		}
+	}
+	return took, nil
 }
 
 func (q *queue) claim(ctx context.Context, n int) ([]gw.Job, error) {

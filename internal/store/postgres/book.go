@@ -149,6 +149,7 @@ func (b *book) write(ctx context.Context, t *tx) error {
 		batch.Queue(`DELETE FROM job WHERE id = ANY ($1::bigint[])`, b.gone)
 	}
 	t.work = append(t.work, b.work...)
+	t.dead += len(b.gone) + len(b.postponed)
 	return t.SendBatch(ctx, batch).Close()
 }
 

@@ -73,6 +73,7 @@ func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([
 		}
 		c := &out[place[j.Destination]]
 		c.Jobs = append(c.Jobs, j.Job)
+		t.dead++
 	}
 	b = &pgx.Batch{}
 	queueLeases(b, out, l)

@@ -54,6 +54,7 @@ type Store struct {
 	notices   *noticeBoard
 	heard     atomic.Bool    // the other replicas are listened to
 	newestJob int64          // when the queue was last looked at without hearing anything
+	deadJobs  atomic.Int64   // rows of the queue that this process left dead since it was vacuumed
 	inFlight  sync.WaitGroup // writes that nobody may wait for any more
 	loops     sync.WaitGroup
 	life      context.Context // ends with the store

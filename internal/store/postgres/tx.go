@@ -68,6 +68,7 @@ type tx struct {
 	dir   *store.Directory
 	rings []store.Entry               // whose bells ring
 	work  []gateway.Destination       // for which something is due at once
+	dead  int                         // rows of the queue that were changed or deleted
 	after func(context.Context) error // what has to be done before the caller hears of the commit
 }
 
@@ -243,6 +244,7 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) erro
 		})
 		if err == nil {
 			s.published(t.rings, t.work)
+			s.deadJobs.Add(int64(t.dead))
 			if t.after != nil {
 				err = t.after(ctx)
 			}
