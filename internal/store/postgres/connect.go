@@ -22,6 +22,12 @@ const (
 	reserved = 6
 )
 
+// planning has every row looked up by an index. A batch asks for some hundreds of
+// rows of tables that are small at first and grow by thousands a second: the
+// server would rather read such a table whole, and join it by hashing, until
+// that has become slower by far.
+var planning = map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
 // connecting is how the database is reached.
 type connecting struct {
 	pool   *pgxpool.Config
@@ -43,6 +49,11 @@ func configure(o Options) (*connecting, error) {
 	cc := cfg.ConnConfig
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = 5 * time.Second
+	}
+	for name, value := range planning {
+		if _, given := cc.RuntimeParams[name]; !given && !pooled { // a proxy refuses what it does not know
+			cc.RuntimeParams[name] = value
+		}
 	}
 	if pooled {
 		// No statement has a name that the next transaction would look for in vain.

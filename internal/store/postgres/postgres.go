@@ -68,15 +68,6 @@ type Store struct {
 
 var _ gateway.Store = (*Store)(nil)
 
-// How many batches of a kind are under way at once: while one waits for the
-// database the next is prepared. More of them would only be smaller.
-const (
-	letterWriters = 2
-	markWriters   = 1
-	endingWriters = 2
-	packers       = 2
-)
-
 // listCount is how many lists of messages are read at once, which look at many
 // rows.
 const listCount = 2
@@ -100,18 +91,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	for range letterWriters {
-		s.loops.Go(s.letters.Run)
-	}
-	for range markWriters {
-		s.loops.Go(s.marks.Run)
-	}
-	for range endingWriters {
-		s.loops.Go(s.endings.Run)
-	}
-	for range packers {
-		s.loops.Go(s.packings.Run)
-	}
+	// One batch of a kind at a time: two would only be half as large, and cost the
+	// database as much each.
+	s.loops.Go(s.letters.Run)
+	s.loops.Go(s.marks.Run)
+	s.loops.Go(s.endings.Run)
+	s.loops.Go(s.packings.Run)
 	s.loops.Go(s.keepActivity)
 	s.loops.Go(s.keepUp)
 	s.loops.Go(s.tidy)
