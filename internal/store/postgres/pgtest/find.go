@@ -15,7 +15,15 @@ import (
 
 // find returns the directory with initdb and postgres, and installs them where
 // that is possible.
-var find = sync.OnceValues(func() (string, error) {
+var find = sync.OnceValues(look)
+
+func look() (string, error) {
+	if bin := os.Getenv(Programs); bin != "" {
+		if !has(bin) {
+			return "", fmt.Errorf("%s: there are no initdb and postgres in %s", Programs, bin)
+		}
+		return bin, nil
+	}
 	if bin, ok := installed(); ok {
 		return bin, nil
 	}
@@ -27,8 +35,10 @@ var find = sync.OnceValues(func() (string, error) {
   Debian, Ubuntu:  sudo apt-get install postgresql
   macOS:           brew install postgresql
 or name a server on which they may make databases:
-  export `+Variable+`=postgres://user:password@host/postgres`), err)
-})
+  export `+Variable+`=postgres://user:password@host/postgres
+or the directory of the programs of one:
+  export `+Programs+`=/usr/lib/postgresql/18/bin`), err)
+}
 
 // installed looks where pg_config points, where Debian has several majors side
 // by side, of which the highest is taken, and on the path.

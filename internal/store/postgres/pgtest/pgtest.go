@@ -1,7 +1,8 @@
 // Package pgtest gives tests a PostgreSQL.
 //
 // Where AMTP_TEST_POSTGRES names a server by its URL, that one is used.
-// Otherwise the installed program is started, with a data directory of its own,
+// Otherwise the installed program, or the one that AMTP_TEST_POSTGRES_PROGRAMS
+// names, is started, with a data directory of its own,
 // reachable through a socket and not over the network; as root on Debian a
 // missing one is installed. Where there is none, the test fails and says what to
 // type: it is never skipped. A server that was started here ends, and its files
@@ -27,6 +28,10 @@ import (
 // Variable names the server that tests use, as a URL or as keywords, by a user
 // who may make databases.
 const Variable = "AMTP_TEST_POSTGRES"
+
+// Programs names the directory of the server's programs, for one that is not
+// where they are looked for, and for trying another release.
+const Programs = "AMTP_TEST_POSTGRES_PROGRAMS"
 
 // prefix begins the name of every database that is made here; then comes the
 // second in which it was made.

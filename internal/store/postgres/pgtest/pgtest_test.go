@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,6 +81,54 @@ func TestServer(t *testing.T) {
 	}
 	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the server's directory after Stop: %v, want none", err)
+	}
+}
+
+// TestRevive starts a server again that has ended by itself, here for somebody
+// killed it, and leaves one alone that runs. Its journal is where it was put, and
+// goes with it.
+func TestRevive(t *testing.T) {
+	disks := []string{t.TempDir(), t.TempDir()}
+	for _, dir := range disks { // the server is another user, who has to find them
+		for range 2 {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	s, err := StartOn(disks[0], disks[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	journal, err := filepath.Glob(filepath.Join(disks[1], "*", "0000*"))
+	if err != nil || len(journal) == 0 {
+		t.Errorf("files of the journal on its disk: %q, %v, want some", journal, err)
+	}
+	first := s.PID()
+	if err := s.Revive(); err != nil || s.PID() != first {
+		t.Errorf("Revive of a server that runs = %v, as process %d; want the same, %d", err, s.PID(), first)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Revive(); err != nil || s.PID() == first {
+		t.Errorf("Revive of a server that ended = %v, as process %d; want another than %d", err, s.PID(), first)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.journal); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the journal's directory after Stop: %v, want none", err)
+	}
+}
+
+// TestProgramsThatAreNone fails aloud: no other server is taken instead.
+func TestProgramsThatAreNone(t *testing.T) {
+	t.Setenv(Programs, t.TempDir())
+	if bin, err := look(); err == nil || !strings.Contains(err.Error(), Programs) {
+		t.Errorf("programs = %q, %v, want an error that names %s", bin, err, Programs)
 	}
 }
 

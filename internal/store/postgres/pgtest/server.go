@@ -21,6 +21,7 @@ import (
 type Server struct {
 	bin      string
 	dir      string
+	journal  string // where the journal is, when not in dir
 	settings []string
 	crashed  bool           // there was a life before, which did not end in order
 	cmd      *exec.Cmd      // the present life, nil between two
@@ -47,21 +48,40 @@ func Start(settings ...string) (*Server, error) {
 
 // StartIn starts a server that keeps its files in a new directory in parent. bin
 // is where its programs are; "" is for finding them.
-func StartIn(bin, parent string, settings ...string) (s *Server, err error) {
+func StartIn(bin, parent string, settings ...string) (*Server, error) {
 	if bin == "" {
+		var err error
 		if bin, err = find(); err != nil {
 			return nil, err
 		}
 	}
-	s = &Server{bin: bin, settings: settings}
-	if s.dir, err = os.MkdirTemp(parent, directoryPrefix); err != nil {
+	return begin(&Server{bin: bin, settings: settings}, parent, "")
+}
+
+// StartOn starts a server that keeps its files on one disk and its journal, in
+// files of a megabyte, on another: a directory of each.
+func StartOn(disk, journal string, settings ...string) (*Server, error) {
+	bin, err := find()
+	if err != nil {
 		return nil, err
 	}
+	return begin(&Server{bin: bin, settings: settings}, disk, journal)
+}
+
+func begin(s *Server, disk, journal string) (_ *Server, err error) {
+	if s.dir, err = os.MkdirTemp(disk, directoryPrefix); err != nil {
+		return nil, err
+	}
+	if journal != "" {
+		if s.journal, err = os.MkdirTemp(journal, directoryPrefix); err != nil {
+			return nil, errors.Join(err, s.remove())
+		}
+	}
 	if err := s.prepare(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.dir))
+		return nil, errors.Join(err, s.remove())
 	}
 	if err := s.sweepLater(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(s.dir))
+		return nil, errors.Join(err, s.remove())
 	}
 	if err := s.Launch(); err != nil {
 		return nil, errors.Join(err, s.Stop())
@@ -90,6 +110,12 @@ func (s *Server) prepare() error {
 		return err
 	}
 	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	if s.journal != "" {
+		if err := giveAway(s.journal); err != nil {
+			return err
+		}
+		cmd.Args = append(cmd.Args, "--waldir="+s.journal, "--wal-segsize=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -104,8 +130,17 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// remove takes the server's files away.
+func (s *Server) remove() error {
+	err := os.RemoveAll(s.dir)
+	if s.journal != "" {
+		err = errors.Join(err, os.RemoveAll(s.journal))
+	}
+	return err
+}
+
 // broom waits until its input ends, which it does with us; then it ends the
-// server and removes its files. $1 is the directory.
+// server and removes its files. $1 is the directory, $2 that of the journal.
 const broom = `read -r _
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
 if [ -n "$pid" ]; then
@@ -113,10 +148,13 @@ if [ -n "$pid" ]; then
 	n=0
 	while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done
 fi
-cd / && rm -rf "$1"`
+cd / && rm -rf "$@"`
 
 func (s *Server) sweepLater() (err error) {
 	s.broom = exec.Command("/bin/sh", "-c", broom, "sh", s.dir)
+	if s.journal != "" {
+		s.broom.Args = append(s.broom.Args, s.journal)
+	}
 	s.broom.Dir = s.dir
 	asAnother(s.broom)
 	if s.lifeline, err = s.broom.StdinPipe(); err != nil {
@@ -128,7 +166,7 @@ func (s *Server) sweepLater() (err error) {
 // Launch starts the next life of a server that was killed, and waits until it
 // answers.
 func (s *Server) Launch() error {
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(s.logName(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -150,7 +188,7 @@ func (s *Server) Launch() error {
 			return nil
 		}
 		if !ended || !s.crashed || time.Now().After(deadline) {
-			out, _ := os.ReadFile(log.Name())
+			out := s.Log()
 			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, out[max(0, len(out)-2000):])
 		}
 		// The processes of the life before hold its memory for a moment.
@@ -221,10 +259,29 @@ func (s *Server) Stop() error {
 	if s.broom != nil {
 		err = errors.Join(err, s.lifeline.Close())
 		_ = s.broom.Wait() // it may not be allowed to remove the directory from where it is
-		err = errors.Join(err, os.RemoveAll(s.dir))
+		err = errors.Join(err, s.remove())
 	}
 	return err
 }
+
+// Revive starts the next life of a server that has ended by itself, and waits
+// until one answers that goes on.
+func (s *Server) Revive() error {
+	if ended, err := s.await(time.Now().Add(startTime)); !ended {
+		return err
+	}
+	s.crashed = true
+	_ = s.cmd.Wait() // how it ended stands in its log
+	return s.Launch()
+}
+
+// Log returns what the server has said in all its lives.
+func (s *Server) Log() string {
+	out, _ := os.ReadFile(s.logName())
+	return string(out)
+}
+
+func (s *Server) logName() string { return filepath.Join(s.dir, "log") }
 
 func (s *Server) end(how os.Signal) error {
 	if s.cmd == nil || s.cmd.Process == nil {
