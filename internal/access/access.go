@@ -62,8 +62,7 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
 			return gateway.Principal{}, gateway.Refusal(fault)
 		default:
-			return gateway.Principal{}, d.Wrong(r, now, amtp.Errorf(amtp.CodeAuthenticationFailed,
-				"401 Unauthorized: the key is unknown, expired or revoked. Get a new one: amtp setup --name NAME"))
+			return gateway.Principal{}, d.Wrong(r, now, gateway.Refusal(gateway.ErrRevoked))
 		}
 	}
 	if !adminShown && !keyShown {

@@ -227,7 +227,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 		return view, nil
 	}
 	if pushSecret != "" { // nobody has seen it
-		s.forgetEndpoint(context.WithoutCancel(ctx), a.ID)
+		s.forgetEndpoint(gateway.WithoutKey(context.WithoutCancel(ctx)), a.ID)
 	}
 	var wrong *amtp.Error
 	if errors.As(err, &wrong) {
@@ -275,6 +275,7 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 		return amtp.Address{}, s.gone(err, name)
 	}
 	if a.Target != "" {
+		ctx := gateway.WithoutKey(ctx) // it may have been the agent itself
 		s.forgetEndpoint(ctx, a.ID)
 		s.Queue.Hurry(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
 	}

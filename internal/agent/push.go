@@ -132,7 +132,7 @@ func (s *Agents) turnToPush(ctx context.Context, a gateway.Agent, headers map[st
 		})
 	}
 	if err != nil {
-		after := context.WithoutCancel(ctx)
+		after := gateway.WithoutKey(context.WithoutCancel(ctx))
 		_ = s.Store.RemoveAgent(after, a.ID, s.Now())
 		s.forgetEndpoint(after, a.ID)
 	}

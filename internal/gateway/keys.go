@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -30,6 +31,35 @@ func NewKey(agent AgentID, now time.Time) (secret string, key Key) {
 
 // NewAdminKey makes an administrator's key.
 func NewAdminKey() string { return adminPrefix + random() }
+
+// shownKey is where a context holds the key by which somebody acts.
+type shownKey struct{}
+
+type keyOf struct {
+	agent AgentID
+	id    string
+}
+
+// WithKey returns a context for what is done for whoever showed that key of the
+// agent. A Store does nothing for it once the key has ended.
+func WithKey(ctx context.Context, agent AgentID, id string) context.Context {
+	return context.WithValue(ctx, shownKey{}, keyOf{agent, id})
+}
+
+// WithoutKey returns a context for what the gateway has to do whatever becomes of
+// the key.
+func WithoutKey(ctx context.Context) context.Context {
+	if _, id := KeyShown(ctx); id == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, shownKey{}, keyOf{})
+}
+
+// KeyShown returns the key by which is acted, an empty id for none.
+func KeyShown(ctx context.Context) (agent AgentID, id string) {
+	k, _ := ctx.Value(shownKey{}).(keyOf)
+	return k.agent, k.id
+}
 
 // random returns 256 random bits in 43 characters that need no escaping.
 func random() string {

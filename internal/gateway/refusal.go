@@ -17,6 +17,9 @@ func Refusal(err error) *amtp.Error {
 			"This gateway was restored from a backup and accepts no messages until its operator confirms it with: amtp restore --confirm")
 		e.RetryAfter = time.Minute
 		return e.With("paused", true)
+	case errors.Is(err, ErrRevoked):
+		return amtp.Errorf(amtp.CodeAuthenticationFailed,
+			"401 Unauthorized: the key is unknown, expired or revoked. Get a new one: amtp setup --name NAME")
 	case errors.Is(err, ErrReused):
 		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
 			"This idempotency key or message id already stands for a message with other content. Use a new one for a new message.")

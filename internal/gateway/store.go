@@ -19,6 +19,7 @@ var (
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
 	ErrStale    = errors.New("stale")                // the lease was lost: another attempt has begun, or the job is done
 	ErrConflict = errors.New("conflict")             // not while somebody works on it
+	ErrRevoked  = errors.New("the key has ended")    // by which the caller acts: see WithKey
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
@@ -33,6 +34,10 @@ var (
 // whole or not at all, and on stable storage before it returns. All methods
 // may be called at the same time from many goroutines. A context ends the
 // waiting of the caller; a write that was begun is finished all the same.
+//
+// A context that names a key (WithKey) makes every method that it is given to
+// ErrRevoked when the key, or its agent, ended before the call began, through
+// whatever process on the store: nothing is changed then, and nothing shown.
 type Store interface {
 	Jobs
 	Peers
@@ -137,8 +142,9 @@ type Store interface {
 
 	// KeyOwner returns the agent whose key has the hash. The agent and the key
 	// count as active now. It does no I/O for one that it finds; a key that
-	// another process ended is found no more within a second. ErrNotFound when
-	// there is none, any other error when nobody can say.
+	// another process ended is found no more within a second, and does nothing
+	// meanwhile: see WithKey. ErrNotFound when there is none, any other error when
+	// nobody can say.
 	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
 
 	// Purge takes away what has outlived its retention, of the next limit

@@ -118,6 +118,9 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 			c.fail(refused)
 			return
 		}
+		if p := &c.principal; p.Agent != nil { // the key may have ended, and only the store knows
+			c.r = r.WithContext(gateway.WithKey(r.Context(), p.Agent.ID, p.KeyID))
+		}
 		handle(s, c)
 	}
 }

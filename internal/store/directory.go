@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/subtle"
 	"maps"
 	"slices"
@@ -164,6 +165,20 @@ func (d *Directory) dropKeys(id gateway.AgentID, these func(gateway.Key) bool) {
 		delete(d.keyed, k.Hash)
 		return true
 	})
+}
+
+// Ended is gateway.ErrRevoked when the key by which is acted in ctx has ended.
+func (d *Directory) Ended(ctx context.Context) error {
+	agent, id := gateway.KeyShown(ctx)
+	if id == "" {
+		return nil
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if e := d.agent[agent]; e == nil || !slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == id }) {
+		return gateway.ErrRevoked
+	}
+	return nil
 }
 
 // Lives reports whether the agent exists and was not removed.

@@ -12,7 +12,8 @@ import (
 type letter struct {
 	*store.Incoming
 	out   gateway.Accepted
-	tried bool // the commit of an earlier try may have been made
+	key   string // by which it was sent, "" for none
+	tried bool   // the commit of an earlier try may have been made
 	*placing
 }
 
@@ -40,6 +41,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 		return gateway.Accepted{}, err
 	}
 	l := &letter{Incoming: in}
+	_, l.key = gateway.KeyShown(ctx)
 	switch err := s.letters.Do(ctx, l, len(a.Message.Raw())+512); {
 	case err == nil:
 		return l.out, nil

@@ -61,6 +61,12 @@ func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway
 // acceptAll stores messages, 64 at once, spread over the replicas.
 func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Acceptance) {
 	b.Helper()
+	sender := letter(0).SenderAgent
+	keys, err := replicas[0].Keys(sender)
+	if err != nil || len(keys) == 0 {
+		b.Fatalf("keys = %d, %v, want one", len(keys), err)
+	}
+	ctx := gateway.WithKey(context.Background(), sender, keys[0].ID) // as the API does it
 	all := make([]gateway.Acceptance, b.N)
 	for i := range all {
 		all[i] = letter(i)
@@ -71,7 +77,7 @@ func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Accep
 	b.RunParallel(func(p *testing.PB) {
 		s := replicas[int(workers.Add(1))%len(replicas)]
 		for p.Next() {
-			if _, err := s.Accept(context.Background(), all[n.Add(1)-1]); err != nil {
+			if _, err := s.Accept(ctx, all[n.Add(1)-1]); err != nil {
 				b.Error(err)
 			}
 		}

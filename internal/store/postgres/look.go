@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -13,6 +15,9 @@ const pausedSetting = "paused"
 
 const (
 	livingAgents = `SELECT id, mode FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`
+	// livingKeys goes on behind livingAgents, with 0 for the agent: a statement of
+	// its own costs a tenth of what is accepted in a second.
+	livingKeys   = ` UNION ALL SELECT 0, id FROM agent_key WHERE id = ANY ($2::text[])`
 	knownKeys    = `SELECT u.letter FROM unnest($1::int[], $2::bytea[]) u (letter, key) JOIN dedup d ON d.key = u.key`
 	knownIDs     = `SELECT u.letter, m.uuid FROM unnest($1::int[], $2::bytea[]) u (letter, uuid) JOIN message m ON m.uuid = u.uuid`
 	knownAliases = `SELECT u.letter FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[], $5::bytea[]) u (letter, id, agent, sender, variant)
@@ -23,6 +28,7 @@ const (
 // asked is what has to be found out of a batch before it is written.
 type asked struct {
 	agents []int64
+	shown  []string // keys by which letters are sent
 	keys   struct {
 		letter []int32
 		key    [][]byte
@@ -45,6 +51,7 @@ type asked struct {
 func ask(all []*letter) *asked {
 	q := &asked{}
 	agents := make(map[gateway.AgentID]bool)
+	shown := make(map[string]bool)
 	taken := make(map[string]bool)
 	for i, l := range all {
 		l.placing = &placing{}
@@ -61,6 +68,7 @@ func ask(all []*letter) *asked {
 			agents[r.Agent] = true
 		}
 		agents[l.SenderAgent] = true
+		shown[l.key] = true
 		q.about(int32(i), l.Incoming)
 		if l.tried {
 			id, _ := l.Name(false)
@@ -71,6 +79,8 @@ func ask(all []*letter) *asked {
 	for id := range agents {
 		q.agents = append(q.agents, int64(id))
 	}
+	delete(shown, "")
+	q.shown = slices.Collect(maps.Keys(shown))
 	return q
 }
 
@@ -114,11 +124,15 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	paused := queuePaused(b)
-	modes := make(map[gateway.AgentID]string)
+	modes, keys := make(map[gateway.AgentID]string), make(map[string]bool)
 	var id int64
-	var mode string
-	queue(b, livingAgents, []any{q.agents}, []any{&id, &mode}, func() error {
-		modes[gateway.AgentID(id)] = mode
+	var word string
+	queue(b, livingAgents+livingKeys, []any{q.agents, q.shown}, []any{&id, &word}, func() error {
+		if id != 0 {
+			modes[gateway.AgentID(id)] = word
+		} else {
+			keys[word] = true
+		}
 		return nil
 	})
 	q.queue(b, all)
@@ -143,6 +157,7 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	}
 	for _, l := range all {
 		l.decide(modes)
+		l.alone = l.alone || !l.stored && l.key != "" && !keys[l.key]
 		l.alone = l.alone || !l.stored && !knows(s.dir, l.recipients)
 	}
 	return nil

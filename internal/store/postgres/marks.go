@@ -14,6 +14,7 @@ import (
 type marking struct {
 	agent gateway.AgentID
 	id    amtp.MessageID
+	key   string // by which it is made, "" for none
 	at    int64
 	ack   bool
 	mark  gateway.Mark
@@ -38,6 +39,7 @@ func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.Mes
 }
 
 func (s *Store) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
+	_, m.key = gateway.KeyShown(ctx)
 	switch err := s.marks.Do(ctx, m, 64); {
 	case err == nil:
 		return m.mark, nil
@@ -80,10 +82,11 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 // marking only what nobody else has marked.
 const (
 	findBoxed = `SELECT u.item, d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed
-		FROM unnest($1::int[], $2::bytea[], $3::bigint[]) u (item, uuid, agent)
+		FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[]) u (item, uuid, agent, key)
 		JOIN agent a ON a.id = u.agent AND a.removed IS NULL
 		JOIN message m ON m.uuid = u.uuid
-		JOIN delivery d ON d.message = m.id AND d.agent = u.agent`
+		JOIN delivery d ON d.message = m.id AND d.agent = u.agent
+		WHERE u.key = '' OR EXISTS (SELECT FROM agent_key k WHERE k.id = u.key)`
 	storeAcks = `WITH held AS MATERIALIZED (SELECT d.seq, u.at FROM unnest($1::bigint[], $2::bigint[]) u (seq, at) JOIN delivery d ON d.seq = u.seq
 			WHERE d.state = 5 ORDER BY d.seq FOR UPDATE OF d)
 		UPDATE delivery d SET state = 6, delivered = coalesce(d.delivered, d.changed), changed = held.at, acked = held.at
@@ -98,16 +101,18 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 	var items []int32
 	var uuids [][]byte
 	var agents []int64
+	var keys []string
 	for i, item := range batch {
 		if u, ok := item.Work.id.UUID(); ok {
-			items, uuids, agents = append(items, int32(i)), append(uuids, u[:]), append(agents, int64(item.Work.agent))
+			items, uuids = append(items, int32(i)), append(uuids, u[:])
+			agents, keys = append(agents, int64(item.Work.agent)), append(keys, item.Work.key)
 		}
 	}
 	done = make([]bool, len(batch))
 	found := make([]boxed, len(batch))
 	var b boxed
 	var i int32
-	err = c.query(ctx, findBoxed, []any{items, uuids, agents}, []any{&i, &b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error {
+	err = c.query(ctx, findBoxed, []any{items, uuids, agents, keys}, []any{&i, &b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error {
 		found[i] = b
 		return nil
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/storetest"
 )
 
 // soon waits until something is so, and fails when it is not for long.
@@ -120,6 +121,12 @@ func TestRemovedElsewhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What acts by a key that ended through one replica is refused by the other, at
+// once: nothing told it yet.
+func TestEndedElsewhere(t *testing.T) {
+	storetest.RunTwo(t, func(t *testing.T) (one, two gateway.Store) { return twoReplicas(t, openDeaf) })
 }
 
 // A message that one replica takes rings at the other: soon where it is heard,

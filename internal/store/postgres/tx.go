@@ -30,10 +30,18 @@ const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000`
 const tries = 8
 
 // conn is a connection, in a transaction or not.
-type conn struct{ *pgx.Conn }
+type conn struct {
+	*pgx.Conn
+	shown *shown
+}
 
 // query calls row for every row of the result, which into was filled from.
 func (c conn) query(ctx context.Context, sql string, args []any, into []any, row func() error) error {
+	if c.shown.waits() {
+		b := &pgx.Batch{}
+		queue(b, sql, args, into, row)
+		return c.SendBatch(ctx, b).Close()
+	}
 	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return err
@@ -48,6 +56,15 @@ func each(rows pgx.Rows, into []any, row func() error) error {
 
 // change runs a statement and reports how many rows it changed.
 func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error) {
+	if c.shown.waits() {
+		b, n := &pgx.Batch{}, int64(0)
+		b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+			n = tag.RowsAffected()
+			return nil
+		})
+		err := c.SendBatch(ctx, b).Close()
+		return n, err
+	}
 	tag, err := c.Exec(ctx, sql, args...)
 	return tag.RowsAffected(), err
 }
@@ -88,7 +105,7 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 		return broken{err}
 	}
 	defer c.Release()
-	err = fn(conn{c.Conn()})
+	err = fn(conn{Conn: c.Conn(), shown: shownIn(ctx)})
 	if err != nil && unreachable(err) { // nothing good comes of it: a server that became a standby stays one
 		err = errors.Join(err, c.Conn().Close(ctx))
 	}

@@ -294,11 +294,17 @@ func (s *Store) fail() { s.failOnce.Do(func() { close(s.failed) }) }
 // write runs fn in some batch of the writer. What fn returns is the item's
 // result; a refusal must come before its first change.
 func (s *Store) write(ctx context.Context, size int, fn work) error {
+	if err := s.dir.Ended(ctx); err != nil {
+		return err
+	}
 	return s.batcher.Do(ctx, fn, size)
 }
 
 // read runs fn on one of the reading connections, in one snapshot.
 func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
+	if err := s.dir.Ended(ctx); err != nil {
+		return err
+	}
 	select {
 	case <-s.closed:
 		return gateway.ErrClosed

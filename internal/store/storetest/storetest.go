@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Agents", registering()},
 		{"Readdress", readdressing()},
 		{"Keys", unlocking()},
+		{"WithKey", acting()},
 		{"Peers", peering()},
 		{"Secrets", sealing()},
 		{"Leases", leasing()},
