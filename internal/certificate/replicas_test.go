@@ -17,14 +17,40 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/postgres"
+	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
 	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 	"github.com/amtp-go/amtp/internal/testnet/pebble"
 )
 
+// clocked is a store with the clock by which its leases end.
+type clocked interface {
+	Store
+	Now() time.Time
+}
+
 // TestReplicas: of several gateways on one store that need a certificate at the
 // same time one asks the authority, any answers its question, and all show what
-// came of it. When seal.key is lost, they get another.
+// came of it. When seal.key is lost, they get another. On PostgreSQL each of them
+// has a store of its own, and only the database in common.
 func TestReplicas(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		one := newStore(t)
+		replicas(t, func() clocked { return one })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		url := pgtest.Database(t, "empty", nil)
+		replicas(t, func() clocked {
+			s, err := postgres.Open(t.Context(), postgres.Options{URL: url})
+			must(t, "open", err)
+			t.Cleanup(func() { must(t, "close", s.Close()) })
+			return s
+		})
+	})
+}
+
+// replicas is TestReplicas with what store opens for each gateway.
+func replicas(t *testing.T, store func() clocked) {
 	const host = "amtp.shop.example"
 	names := fakedns.New(t)
 	names.Addrs(host, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
@@ -36,13 +62,13 @@ func TestReplicas(t *testing.T) {
 	must(t, "port", err)
 	authority := pebble.New(t, pebble.Options{DNS: names.Addr(), HTTPPort: at, TLSPort: 1})
 	client := trusting(t, authority.CAFile)
-	s := newStore(t)
 	replica := func(key byte) *ACME {
 		seal, err := gateway.NewSeal(bytes.Repeat([]byte{key}, gateway.SealKeySize))
 		must(t, "seal", err)
+		s := store()
 		a, err := NewACME(t.Context(), ACMEOptions{
 			Hosts: []string{host}, Directory: authority.Directory, HTTP: true, Client: client, Version: "test",
-			Store: s, Seal: seal, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Store: s, Seal: seal, Now: s.Now, Log: slog.New(slog.DiscardHandler),
 		})
 		must(t, "NewACME", err)
 		return a

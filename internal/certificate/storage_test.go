@@ -15,7 +15,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-func newStore(t *testing.T) Store {
+func newStore(t *testing.T) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir()})
 	if err != nil {
