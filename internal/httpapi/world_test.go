@@ -19,6 +19,7 @@ import (
 // world is a real gateway on a port of its own, and the people who use it.
 type world struct {
 	t     *testing.T
+	dir   string
 	url   string
 	admin string            // the admin key
 	keys  map[string]string // by agent name
@@ -26,21 +27,28 @@ type world struct {
 	http  http.RoundTripper // how the gateway is called; nil is the usual way
 }
 
-// start runs a gateway with the settings NAME=value for the length of a test.
+// start runs a gateway with the settings NAME=value for the length of a test, on
+// SQLite unless they say otherwise or the test is one of TestOnPostgreSQL.
 func start(t *testing.T, settings ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
+	if strings.HasPrefix(t.Name(), onPostgreSQL+"/") {
+		settings = append(database(t), settings...)
+	}
 	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DNS_MOCK_MODE=true"}, settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, keys: make(map[string]string), log: new(bytes.Buffer)}
+	w := &world{t: t, dir: dir, keys: make(map[string]string), log: new(bytes.Buffer)}
 	a, err := app.New(cfg, slog.New(slog.NewTextHandler(w.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.url = a.URL()
+	if _, err := os.Stat(filepath.Join(dir, "amtp.db")); (err == nil) == (cfg.Database.URL != "") {
+		t.Fatalf("the file of SQLite in a gateway with the database %q: %v", cfg.Database.URL, err)
+	}
 	key, err := os.ReadFile(filepath.Join(dir, "admin.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +174,7 @@ func (w *world) wants(what string, a answer, status int, code string) {
 	w.t.Helper()
 	if a.status != status || a.code() != code {
 		w.t.Errorf("%s: got %d %q, want %d %q: %s", what, a.status, a.code(), status, code, a.raw)
+		return
 	}
 	if code == "" {
 		return
