@@ -76,7 +76,7 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 		refused = p.unproven(ctx, &caller, from, now)
 	}
 	if refused == nil {
-		caller.Authentication.FirstContact, refused = p.isNew(ctx, m.Sender)
+		caller.Authentication.FirstContact, refused = p.isNew(ctx, m.Sender, now)
 	}
 	if refused != nil {
 		return gateway.Principal{}, refused
@@ -103,7 +103,7 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 	if caller.Class() != gateway.ClassDomain {
 		return nil
 	}
-	known, remembered := p.recent.domains.GetIfPresent(caller.Domain)
+	known, remembered := p.recent.peer(caller.Domain, now)
 	if !remembered {
 		var err error
 		if known, err = p.memory.Peer(ctx, caller.Domain); err != nil {
@@ -117,14 +117,14 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 			return gateway.Refusal(err)
 		}
 	} else if !remembered {
-		p.recent.domains.Set(caller.Domain, known)
+		p.recent.notePeer(caller.Domain, known, now)
 	}
 	return nil
 }
 
 // isNew reports whether the address never wrote here before.
-func (p *Peers) isNew(ctx context.Context, sender amtp.Address) (bool, *amtp.Error) {
-	if _, wrote := p.recent.senders.GetIfPresent(sender.Key()); wrote {
+func (p *Peers) isNew(ctx context.Context, sender amtp.Address, now time.Time) (bool, *amtp.Error) {
+	if p.recent.wrote(sender, now) {
 		return false, nil
 	}
 	wrote, err := p.memory.KnownSender(ctx, sender)
@@ -132,7 +132,7 @@ func (p *Peers) isNew(ctx context.Context, sender amtp.Address) (bool, *amtp.Err
 		return false, gateway.Refusal(err)
 	}
 	if wrote {
-		p.recent.senders.Set(sender.Key(), struct{}{})
+		p.recent.noteSender(sender, now)
 	}
 	return !wrote, nil
 }

@@ -3,9 +3,8 @@ package access
 import (
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/cache"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -13,8 +12,14 @@ import (
 // addresses that wrote before, so that a busy peer costs no reads. Nothing is let
 // in because of it: what does not verify is judged by the store.
 type recent struct {
-	domains *otter.Cache[amtp.Domain, gateway.Peer]
-	senders *otter.Cache[string, struct{}] // by Address.Key
+	domains *cache.Cache[amtp.Domain, seenPeer]
+	senders *cache.Cache[string, time.Time] // until when, by Address.Key
+}
+
+// seenPeer is what the store said of a domain.
+type seenPeer struct {
+	gateway.Peer
+	until time.Time
 }
 
 // Bounds of what is remembered.
@@ -25,11 +30,26 @@ const (
 )
 
 func newRecent() *recent {
-	return &recent{domains: newCache[amtp.Domain, gateway.Peer](recentDomains), senders: newCache[string, struct{}](recentSenders)}
+	return &recent{domains: cache.New[amtp.Domain, seenPeer](recentDomains), senders: cache.New[string, time.Time](recentSenders)}
 }
 
-func newCache[K comparable, V any](size int) *otter.Cache[K, V] {
-	return otter.Must(&otter.Options[K, V]{
-		MaximumSize: size, ExpiryCalculator: otter.ExpiryWriting[K, V](recentTime), Executor: func(do func()) { do() },
-	})
+func (r *recent) peer(d amtp.Domain, now time.Time) (gateway.Peer, bool) {
+	seen, ok := r.domains.Get(d)
+	if !ok || !now.Before(seen.until) {
+		return gateway.Peer{}, false
+	}
+	return seen.Peer, true
+}
+
+func (r *recent) notePeer(d amtp.Domain, p gateway.Peer, now time.Time) {
+	r.domains.Set(d, seenPeer{p, now.Add(recentTime)})
+}
+
+func (r *recent) wrote(sender amtp.Address, now time.Time) bool {
+	until, ok := r.senders.Get(sender.Key())
+	return ok && now.Before(until)
+}
+
+func (r *recent) noteSender(sender amtp.Address, now time.Time) {
+	r.senders.Set(sender.Key(), now.Add(recentTime))
 }

@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/cache"
 )
 
 // What strangers may cost: each message that claims to be from a new domain
@@ -34,19 +34,16 @@ type Budget struct {
 	finder  *Finder
 	fresh   chan struct{} // a slot for each question after a name that is new
 	again   chan struct{} // and for each after one that was found before
-	clients *otter.Cache[netip.Prefix, *rate.Limiter]
+	clients *cache.Cache[netip.Prefix, *rate.Limiter]
 }
 
 // NewBudget makes a Budget over f. It keeps what f remembers.
 func NewBudget(f *Finder) *Budget {
 	return &Budget{
-		finder: f,
-		fresh:  make(chan struct{}, atOnce),
-		again:  make(chan struct{}, atOnce),
-		clients: otter.Must(&otter.Options[netip.Prefix, *rate.Limiter]{
-			MaximumSize: clientsWatched,
-			Executor:    func(do func()) { do() },
-		}),
+		finder:  f,
+		fresh:   make(chan struct{}, atOnce),
+		again:   make(chan struct{}, atOnce),
+		clients: cache.New[netip.Prefix, *rate.Limiter](clientsWatched),
 	}
 }
 
@@ -86,8 +83,8 @@ func (b *Budget) allows(client netip.Addr) bool {
 	if client.IsLoopback() {
 		return true
 	}
-	l, _ := b.clients.ComputeIfAbsent(network(client), func() (*rate.Limiter, bool) {
-		return rate.NewLimiter(rate.Every(time.Minute/newPerMinute), newPerMinute), false
+	l := b.clients.GetOrSet(network(client), func() *rate.Limiter {
+		return rate.NewLimiter(rate.Every(time.Minute/newPerMinute), newPerMinute)
 	})
 	return l.AllowN(b.finder.now(), 1)
 }

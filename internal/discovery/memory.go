@@ -7,11 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/amtp-go/amtp/internal/cache"
 )
 
-// remembered is how many names a memory holds. Beyond it those go that are
-// asked for least, so that a flood of new names does not drive out those in use.
+// remembered is how many names a memory holds. Beyond it those go first that were
+// asked for once, so that a flood of new names does not drive out those in use.
 const remembered = 10_000
 
 // askTime bounds one question, whoever waits for it.
@@ -33,7 +33,7 @@ type memory[V any] struct {
 	ask    func(ctx context.Context, name string) (V, time.Duration, error)
 	now    func() time.Time
 	limits limits
-	names  *otter.Cache[string, known[V]]
+	names  *cache.Cache[string, known[V]]
 
 	mu       sync.Mutex
 	underWay map[string]*question[V]
@@ -67,10 +67,7 @@ type known[V any] struct {
 }
 
 func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error), now func() time.Time, l limits) *memory[V] {
-	return &memory[V]{ask: ask, now: now, limits: l, underWay: map[string]*question[V]{}, names: otter.Must(&otter.Options[string, known[V]]{
-		MaximumSize: remembered,
-		Executor:    func(do func()) { do() }, // no goroutines of its own
-	})}
+	return &memory[V]{ask: ask, now: now, limits: l, underWay: map[string]*question[V]{}, names: cache.New[string, known[V]](remembered)}
 }
 
 // get returns what is known of a name and asks if that is not enough. An
@@ -126,7 +123,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 // recall returns what is known of a name if that answers the question: it still
 // holds, or DNS failed just now. The latter is a stale answer or ErrTemporary.
 func (m *memory[V]) recall(name string) (known[V], bool) {
-	k, ok := m.names.GetIfPresent(name)
+	k, ok := m.names.Get(name)
 	if !ok {
 		return known[V]{}, false
 	}

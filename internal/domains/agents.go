@@ -33,7 +33,7 @@ type remembered struct {
 	list    amtp.AgentList
 	refused *amtp.Error
 	until   time.Time
-	size    uint32 // bytes, about
+	size    int // bytes, about
 }
 
 // Agents lists the agents that the domain's gateway shows to everybody. The
@@ -45,7 +45,7 @@ func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain
 	}
 	query := conditions(q)
 	key := string(d) + "?" + query
-	if r, ok := s.lists.GetIfPresent(key); ok && s.now().Before(r.until) {
+	if r, ok := s.lists.Get(key); ok && s.now().Before(r.until) {
 		return r.list, r.refused
 	}
 	// Who stops waiting does not stop it for those who wait too.
@@ -85,7 +85,7 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, query st
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	body, refused := s.ask(ctx, d, query)
-	r := remembered{refused: refused, size: uint32(len(body) + overhead)}
+	r := remembered{refused: refused, size: len(body) + overhead}
 	if refused == nil {
 		r.list, r.refused = s.read(d, body)
 	}

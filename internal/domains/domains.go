@@ -14,10 +14,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/cache"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -34,7 +34,7 @@ type Domains struct {
 	client *http.Client
 	now    func() time.Time
 
-	lists  *otter.Cache[string, remembered]
+	lists  *cache.Cache[string, remembered]
 	flight singleflight.Group
 	slots  chan struct{} // one for each gateway that is being asked
 }
@@ -44,11 +44,7 @@ type Domains struct {
 func New(finder Finder, client *http.Client, now func() time.Time) *Domains {
 	return &Domains{
 		finder: finder, client: client, now: now, slots: make(chan struct{}, atOnce),
-		lists: otter.Must(&otter.Options[string, remembered]{
-			MaximumWeight: maxRemembered,
-			Weigher:       func(_ string, r remembered) uint32 { return r.size },
-			Executor:      func(do func()) { do() }, // no goroutines of its own
-		}),
+		lists: cache.Weighed[string](maxRemembered, func(r remembered) int { return r.size }),
 	}
 }
 
