@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,10 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
-	"go.uber.org/zap"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -251,7 +250,7 @@ func (a *ACME) alone(ctx context.Context, host string, urgency how) (err error) 
 		return err
 	}
 	if !usable { // half of a change that was cut off, or sealed with a key that is lost
-		if err := a.storage.Delete(ctx, certmagic.StorageKeys.CertsSitePrefix(a.issuer.IssuerKey(), host)); err != nil {
+		if err := a.storage.Delete(ctx, siteOf(a.issuer.name(), host).dir); err != nil {
 			return err
 		}
 	}
@@ -321,35 +320,41 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter, "next_try", next)
 }
 
-// obtain gets a certificate from the authority into the storage.
+// obtain gets a certificate for a new key from the authority into the storage,
+// where it takes the place of the one before with its key, in one step.
 func (a *ACME) obtain(ctx context.Context, host string) error {
-	cache := certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return nil, fs.ErrNotExist },
-		Logger:           zap.NewNop(),
-	})
-	defer cache.Stop() // nothing is in it; the certificates in use are ours
-	config := certmagic.New(cache, certmagic.Config{
-		RenewalWindowRatio: ratio, Issuers: []certmagic.Issuer{a.issuer}, Storage: a.storage,
-		DisableStorageCheck: true, DisableARI: true, Logger: zap.NewNop(),
-	})
-	if a.storage.Exists(ctx, certmagic.StorageKeys.SiteCert(a.issuer.IssuerKey(), host)) {
-		return config.RenewCertSync(ctx, host, true) // that it is due was asked before
+	key, encoded, err := newKey()
+	if err != nil {
+		return err
 	}
-	return config.ObtainCertSync(ctx, host)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{host}}, key)
+	if err != nil {
+		return err
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return err
+	}
+	chain, err := a.issuer.issue(ctx, csr)
+	if err != nil {
+		return err
+	}
+	at := siteOf(a.issuer.name(), host)
+	return a.storage.Replace(ctx, at.dir, map[string][]byte{at.chain: chain, at.key: encoded})
 }
 
 // load uses the stored certificate of a host if there is one that can be used,
 // and reports whether it is another than before.
 func (a *ACME) load(ctx context.Context, host string) (changed, usable bool, err error) {
-	keys, issuer := certmagic.StorageKeys, a.issuer.IssuerKey()
+	at := siteOf(a.issuer.name(), host)
 	n, err := a.recall(ctx, host)
 	if err != nil {
 		return false, false, err
 	}
-	chain, err := a.storage.Load(ctx, keys.SiteCert(issuer, host))
+	chain, err := a.storage.Load(ctx, at.chain)
 	var key []byte
 	if err == nil {
-		key, err = a.storage.Load(ctx, keys.SitePrivateKey(issuer, host))
+		key, err = a.storage.Load(ctx, at.key)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, false, err

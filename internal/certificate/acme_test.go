@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 
@@ -71,13 +70,11 @@ func newACME(t *testing.T, s Store, authority http.RoundTripper, hosts ...string
 	return a
 }
 
-// put stores a certificate as certmagic does.
+// put stores a certificate.
 func put(t *testing.T, a *ACME, host string, cert, key []byte) {
 	t.Helper()
-	keys, issuer := certmagic.StorageKeys, a.issuer.IssuerKey()
-	for name, value := range map[string][]byte{keys.SiteCert(issuer, host): cert, keys.SitePrivateKey(issuer, host): key, keys.SiteMeta(issuer, host): []byte("{}")} {
-		must(t, "store", a.storage.Store(t.Context(), name, value))
-	}
+	at := siteOf(a.issuer.name(), host)
+	must(t, "store", a.storage.Replace(t.Context(), at.dir, map[string][]byte{at.chain: cert, at.key: key}))
 }
 
 func show(a *ACME, name string) (string, error) {
@@ -140,7 +137,7 @@ func TestHalfStored(t *testing.T) {
 	if c := a.List().Certificates[0]; c.State != amtp.CertificateMissing || c.Error == "" || c.Next.IsZero() {
 		t.Errorf("list: got %+v, want a missing one with the error and the next try", c)
 	}
-	if a.storage.Exists(t.Context(), certmagic.StorageKeys.SiteCert(a.issuer.IssuerKey(), "amtp.shop.example")) {
+	if kept(t, a.storage, siteOf(a.issuer.name(), "amtp.shop.example").chain) {
 		t.Error("the half that does not fit is still stored")
 	}
 }
@@ -318,7 +315,7 @@ func TestNoteIsStored(t *testing.T) {
 		t.Errorf("got %+v, want one try with a short error", n)
 	}
 	must(t, "success", a.remember(t.Context(), "amtp.shop.example", nil))
-	if a.storage.Exists(t.Context(), path.Join("notes", a.issuer.IssuerKey(), "amtp.shop.example")) {
+	if kept(t, a.storage, path.Join("notes", a.issuer.name(), "amtp.shop.example")) {
 		t.Error("after a success the note is still there")
 	}
 }

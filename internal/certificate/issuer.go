@@ -18,14 +18,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// issuer is the certmagic.Issuer that asks the authority. It is not certmagic's
-// own, which makes an HTTP client and listeners for itself and may ask at the
-// terminal: docs/decisions/015.
+// issuer asks the authority: docs/decisions/015.
 type issuer struct {
 	client     *http.Client
 	directory  string
@@ -35,13 +32,12 @@ type issuer struct {
 	challenges *challenges
 }
 
-var _ certmagic.Issuer = (*issuer)(nil)
-
 // pollTime is how long the authority may take to look at one challenge.
 const pollTime = 2 * time.Minute
 
-// Issue obtains a certificate for the request.
-func (i *issuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+// issue obtains a certificate for the request, and returns it with the chain
+// below it in PEM form.
+func (i *issuer) issue(ctx context.Context, csr *x509.CertificateRequest) (chain []byte, err error) {
 	key, err := i.account(ctx)
 	if err != nil {
 		return nil, err
@@ -73,7 +69,7 @@ func (i *issuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*cert
 	if err := serves(csr, chains[0].ChainPEM, i.storage.now()); err != nil {
 		return nil, err
 	}
-	return &certmagic.IssuedCertificate{Certificate: chains[0].ChainPEM}, nil
+	return chains[0].ChainPEM, nil
 }
 
 // clockAhead is how far the authority's clock may be before ours.
@@ -108,30 +104,39 @@ func serves(csr *x509.CertificateRequest, chain []byte, now time.Time) error {
 
 // account returns the key of the account, which is made when it is needed first.
 func (i *issuer) account(ctx context.Context) (crypto.Signer, error) {
-	name := path.Join("accounts", i.IssuerKey(), certmagic.StorageKeys.Safe(cmp.Or(i.email, "nobody")+".key"))
+	name := path.Join("accounts", i.name(), safe(cmp.Or(i.email, "nobody")+".key"))
 	stored, err := i.storage.Load(ctx, name)
 	if err == nil {
-		return certmagic.PEMDecodePrivateKey(stored)
+		block, _ := pem.Decode(stored)
+		if block == nil {
+			return nil, errors.New("the stored key of the authority's account is not in PEM form")
+		}
+		return x509.ParseECPrivateKey(block.Bytes)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := certmagic.PEMEncodePrivateKey(key)
+	key, encoded, err := newKey()
 	if err != nil {
 		return nil, err
 	}
 	return key, i.storage.Store(ctx, name, encoded)
 }
 
-// IssuerKey names the authority in the keys of the storage.
-func (i *issuer) IssuerKey() string {
+// newKey makes a private key, and returns it in PEM form as well.
+func newKey() (key *ecdsa.PrivateKey, encoded []byte, err error) {
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), err
+}
+
+// name names the authority in the names of the storage.
+func (i *issuer) name() string {
 	name := i.directory
 	if u, err := url.Parse(i.directory); err == nil {
 		name = u.Host + strings.ReplaceAll(u.Path, "/", "-")
 	}
-	return certmagic.StorageKeys.Safe(name)
+	return safe(name)
 }

@@ -52,7 +52,7 @@ func noteName(issuer, host string) string { return path.Join("notes", issuer, ho
 
 // recall reads the note of a host.
 func (a *ACME) recall(ctx context.Context, host string) (n note, err error) {
-	b, err := a.storage.Load(ctx, noteName(a.issuer.IssuerKey(), host))
+	b, err := a.storage.Load(ctx, noteName(a.issuer.name(), host))
 	if errors.Is(err, fs.ErrNotExist) {
 		return note{}, nil
 	}
@@ -69,7 +69,7 @@ func (a *ACME) remember(ctx context.Context, host string, err error) error {
 	a.mu.Lock()
 	n := a.notes[host]
 	a.mu.Unlock()
-	name := noteName(a.issuer.IssuerKey(), host)
+	name := noteName(a.issuer.name(), host)
 	if err == nil {
 		if n == (note{}) {
 			return nil

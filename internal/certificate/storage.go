@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/caddyserver/certmagic"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -18,9 +18,9 @@ import (
 // kind is the kind of the secrets of a storage.
 const kind = "acme"
 
-// storage is the certmagic.Storage of a gateway: what its keys name are sealed
-// secrets in the gateway's store, so that all gateways on one store have the
-// same certificates, and its locks are leases in it.
+// storage keeps what the gateway knows of certificates as sealed secrets in its
+// store, by names that are paths, so that all gateways on one store have the same
+// certificates. Its locks are leases there.
 type storage struct {
 	store gateway.Secrets
 	seal  gateway.Seal
@@ -29,107 +29,71 @@ type storage struct {
 	locks // Lock and Unlock
 }
 
-var _ certmagic.Storage = (*storage)(nil)
+// Store keeps value under name.
+func (s *storage) Store(ctx context.Context, name string, value []byte) error {
+	return s.Replace(ctx, name, map[string][]byte{name: value})
+}
 
-// Store keeps value under key.
-func (s *storage) Store(ctx context.Context, key string, value []byte) error {
-	sealed, err := s.seal.Close(kind, key, value)
-	if err != nil {
-		return err
+// Delete forgets what is kept under name and below it.
+func (s *storage) Delete(ctx context.Context, name string) error {
+	return s.Replace(ctx, name, nil)
+}
+
+// Replace keeps the values by their names, and forgets what was kept under dir
+// and below it: both or, when it fails, neither.
+func (s *storage) Replace(ctx context.Context, dir string, values map[string][]byte) error {
+	var fresh []gateway.Secret
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		sealed, err := s.seal.Close(kind, name, values[name])
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, gateway.Secret{Kind: kind, Name: name, Sealed: sealed, Created: s.now()})
 	}
 	return s.store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == key })
-		return append(list, gateway.Secret{Kind: kind, Name: key, Sealed: sealed, Created: s.now()}), nil
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return below(n.Name, dir) })
+		return append(list, fresh...), nil
 	})
 }
 
-// Load returns what is kept under key. What was sealed with a key that is lost
-// is as good as not there: it can be made again.
-func (s *storage) Load(ctx context.Context, key string) ([]byte, error) {
-	n, err := s.find(ctx, key)
+// below reports whether name is dir, or in it.
+func below(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
+
+// Load returns what is kept under name, or fs.ErrNotExist. What was sealed with a
+// key that is lost is as good as not there: it can be made again.
+func (s *storage) Load(ctx context.Context, name string) ([]byte, error) {
+	list, err := s.store.Secrets(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	value, err := s.seal.Open(kind, key, n.Sealed)
+	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == name })
+	if i < 0 {
+		return nil, fs.ErrNotExist
+	}
+	value, err := s.seal.Open(kind, name, list[i].Sealed)
 	if errors.Is(err, gateway.ErrSealed) {
-		s.log.Warn("something stored about certificates does not open with seal.key and is made again", "name", key)
+		s.log.Warn("something stored about certificates does not open with seal.key and is made again", "name", name)
 		return nil, fs.ErrNotExist
 	}
 	return value, err
 }
 
-func (s *storage) find(ctx context.Context, key string) (gateway.Secret, error) {
-	list, err := s.store.Secrets(ctx, kind)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == key })
-	if i < 0 {
-		return gateway.Secret{}, fs.ErrNotExist
-	}
-	return list[i], nil
+// site is where the certificate of a host is kept, and its key beside it.
+type site struct{ dir, chain, key string }
+
+// siteOf names the site of a host at an authority. A release that is running
+// reads what another wrote: the names stay as they are.
+func siteOf(authority, host string) site {
+	dir := path.Join("certificates", authority, safe(host))
+	return site{dir: dir, chain: path.Join(dir, safe(host)+".crt"), key: path.Join(dir, safe(host)+".key")}
 }
 
-// below reports whether name is key, or in the directory that key is.
-func below(name, key string) bool {
-	return key == "" || name == key || strings.HasPrefix(name, strings.TrimSuffix(key, "/")+"/")
-}
+var (
+	spelt = strings.NewReplacer(" ", "_", "+", "_plus_", "*", "wildcard_", ":", "-", "..", "")
+	unfit = regexp.MustCompile(`[^\w@.-]`)
+)
 
-// Delete forgets what is kept under key and below it.
-func (s *storage) Delete(ctx context.Context, key string) error {
-	return s.store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		return slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return below(n.Name, key) }), nil
-	})
-}
-
-// Exists reports whether something is kept under key or below it.
-func (s *storage) Exists(ctx context.Context, key string) bool {
-	_, err := s.Stat(ctx, key)
-	return err == nil
-}
-
-// List returns the names in a directory, and with recursive all below it.
-func (s *storage) List(ctx context.Context, dir string, recursive bool) (names []string, err error) {
-	list, err := s.store.Secrets(ctx, kind)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range list {
-		if !below(n.Name, dir) || n.Name == dir {
-			continue
-		}
-		name := n.Name
-		if first, _, deeper := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, dir), "/"), "/"); deeper && !recursive {
-			name = path.Join(dir, first)
-		}
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	if names == nil {
-		return nil, fs.ErrNotExist
-	}
-	return names, nil
-}
-
-// Stat tells of what is kept under key.
-func (s *storage) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error) {
-	list, err := s.store.Secrets(ctx, kind)
-	if err != nil {
-		return certmagic.KeyInfo{}, err
-	}
-	info, found := certmagic.KeyInfo{Key: key}, false
-	for _, n := range list {
-		if !below(n.Name, key) {
-			continue
-		}
-		found = true
-		if n.Name == key {
-			info.IsTerminal, info.Modified, info.Size = true, n.Created, int64(len(n.Sealed))
-		}
-	}
-	if !found {
-		return info, fs.ErrNotExist
-	}
-	return info, nil
+// safe makes s one part of a name.
+func safe(s string) string {
+	return unfit.ReplaceAllLiteralString(spelt.Replace(strings.ToLower(strings.TrimSpace(s))), "")
 }

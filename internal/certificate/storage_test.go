@@ -45,13 +45,35 @@ func must(t *testing.T, what string, err error) {
 	}
 }
 
-// TestStorage: what certmagic asks of a storage, on a real store.
+// kept reports whether something is kept under name.
+func kept(t *testing.T, s *storage, name string) bool {
+	t.Helper()
+	_, err := s.Load(t.Context(), name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		must(t, "load "+name, err)
+	}
+	return err == nil
+}
+
+// names are those that are kept.
+func names(t *testing.T, s *storage) (list []string) {
+	t.Helper()
+	secrets, err := s.store.Secrets(t.Context(), kind)
+	must(t, "secrets", err)
+	for _, n := range secrets {
+		list = append(list, n.Name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// TestStorage: what certificates need of a storage, on a real store.
 func TestStorage(t *testing.T) {
 	ctx := t.Context()
 	rows := newStore(t)
 	s := newStorage(t, rows, 1)
-	for key, value := range map[string]string{"certs/ca/host/host.key": "secret", "certs/ca/host/host.crt": "chain", "certs/ca/hosts": "x", "accounts/me": "y"} {
-		must(t, "store "+key, s.Store(ctx, key, []byte(value)))
+	for name, value := range map[string]string{"certs/ca/host/host.key": "secret", "certs/ca/host/host.crt": "chain", "certs/ca/hosts": "x", "accounts/me": "y"} {
+		must(t, "store "+name, s.Store(ctx, name, []byte(value)))
 	}
 	must(t, "store again", s.Store(ctx, "accounts/me", []byte("z")))
 	if b, err := s.Load(ctx, "accounts/me"); err != nil || string(b) != "z" {
@@ -60,46 +82,63 @@ func TestStorage(t *testing.T) {
 	if _, err := s.Load(ctx, "certs/ca/host"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("load a directory: got %v, want fs.ErrNotExist", err)
 	}
-	for key, want := range map[string]bool{"certs": true, "certs/ca/host": true, "certs/ca/host/host.key": true, "certs/ca/hos": false, "none": false} {
-		if got := s.Exists(ctx, key); got != want {
-			t.Errorf("exists %q: got %t, want %t", key, got, want)
-		}
-	}
-	for _, c := range []struct {
-		dir       string
-		recursive bool
-		want      []string
-	}{
-		{"certs/ca", false, []string{"certs/ca/host", "certs/ca/hosts"}},
-		{"certs/ca", true, []string{"certs/ca/host/host.crt", "certs/ca/host/host.key", "certs/ca/hosts"}},
-		{"", false, []string{"accounts", "certs"}},
-	} {
-		got, err := s.List(ctx, c.dir, c.recursive)
-		slices.Sort(got)
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("list %q, recursive %t: got %v, %v, want %v", c.dir, c.recursive, got, err, c.want)
-		}
-	}
-	if _, err := s.List(ctx, "none", true); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("list what is not there: got %v, want fs.ErrNotExist", err)
-	}
-	info, err := s.Stat(ctx, "certs/ca/hosts")
-	if err != nil || !info.IsTerminal || info.Modified.IsZero() {
-		t.Errorf("stat of a file: got %+v, %v, want a terminal one with its time", info, err)
-	}
-	if info, err = s.Stat(ctx, "certs/ca/host"); err != nil || info.IsTerminal {
-		t.Errorf("stat of a directory: got %+v, %v, want one that is not terminal", info, err)
+	must(t, "replace a directory", s.Replace(ctx, "certs/ca/host", map[string][]byte{"certs/ca/host/other": []byte("o")}))
+	if got, want := names(t, s), []string{"accounts/me", "certs/ca/host/other", "certs/ca/hosts"}; !slices.Equal(got, want) {
+		t.Errorf("replaced: %v are kept, want %v", got, want)
 	}
 	must(t, "delete a directory", s.Delete(ctx, "certs/ca/host"))
 	must(t, "delete it again", s.Delete(ctx, "certs/ca/host"))
-	if s.Exists(ctx, "certs/ca/host/host.key") || !s.Exists(ctx, "certs/ca/hosts") {
-		t.Error("delete certs/ca/host: it is still there, or its neighbour is not")
+	if got, want := names(t, s), []string{"accounts/me", "certs/ca/hosts"}; !slices.Equal(got, want) {
+		t.Errorf("deleted: %v are kept, want %v", got, want)
 	}
 	list, err := rows.Secrets(ctx, kind)
 	must(t, "secrets", err)
 	for _, n := range list {
 		if bytes.Contains(n.Sealed, []byte("x")) && bytes.Contains(n.Facts, []byte("x")) || len(n.Sealed) < 16 {
 			t.Errorf("%s is stored as %q, want it sealed", n.Name, n.Sealed)
+		}
+	}
+}
+
+// errFull is what a store says that cannot write.
+var errFull = errors.New("the disk is full")
+
+// fullStore is a store that does not write.
+type fullStore struct{ Store }
+
+func (fullStore) ChangeSecrets(context.Context, string, func([]gateway.Secret) ([]gateway.Secret, error)) error {
+	return errFull
+}
+
+// TestReplacedWhole: what is not stored whole is not stored at all.
+func TestReplacedWhole(t *testing.T) {
+	rows := newStore(t)
+	s := newStorage(t, rows, 1)
+	must(t, "store", s.Replace(t.Context(), "d", map[string][]byte{"d/crt": []byte("c1"), "d/key": []byte("k1")}))
+	s.store = fullStore{rows}
+	if err := s.Replace(t.Context(), "d", map[string][]byte{"d/crt": []byte("c2"), "d/key": []byte("k2")}); !errors.Is(err, errFull) {
+		t.Errorf("replace: got %v, want the store's error", err)
+	}
+	for name, want := range map[string]string{"d/crt": "c1", "d/key": "k1"} {
+		if b, err := s.Load(t.Context(), name); err != nil || string(b) != want {
+			t.Errorf("%s: got %q, %v, want %q as before", name, b, err, want)
+		}
+	}
+}
+
+// TestNames: what a release stored, those after it and those before it find.
+func TestNames(t *testing.T) {
+	at := siteOf((&issuer{directory: "https://ca.example:14000/acme/Dir"}).name(), "amtp.shop.example")
+	if want := (site{
+		"certificates/ca.example-14000-acme-dir/amtp.shop.example",
+		"certificates/ca.example-14000-acme-dir/amtp.shop.example/amtp.shop.example.crt",
+		"certificates/ca.example-14000-acme-dir/amtp.shop.example/amtp.shop.example.key",
+	}); at != want {
+		t.Errorf("a certificate is kept at %q, want %q", at, want)
+	}
+	for s, want := range map[string]string{"Who+me@Shop.Example.key": "who_plus_me@shop.example.key", "a..b c*d/é~_-": "ab_cwildcard_d_-", "../..": ""} {
+		if got := safe(s); got != want {
+			t.Errorf("%q becomes %q, want %q", s, got, want)
 		}
 	}
 }
