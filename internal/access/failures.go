@@ -28,7 +28,7 @@ type window struct {
 // Count notes one wrong key from the address and returns how long it has to
 // wait, 0 while it has not used up its minute.
 func (f *Failures) Count(ip string, now time.Time) time.Duration {
-	prefix := Network(ip)
+	prefix := NetworkOf(ip)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.windows == nil {
@@ -66,23 +66,4 @@ func (f *Failures) makeRoom(now time.Time) {
 		}
 		return
 	}
-}
-
-// Network returns what counts as one address: an IPv6 user has a /64. It is zero
-// for what is no address.
-func Network(ip string) netip.Prefix {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr = addr.Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }

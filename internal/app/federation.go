@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -24,7 +23,7 @@ type records struct{ *outside }
 
 // Signs implements access.Records.
 func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, error) {
-	found, err := r.strangers.Gateway(ctx, address(from), d)
+	found, err := r.strangers.Gateway(ctx, access.NetworkOf(from), d)
 	switch {
 	case err == nil:
 		return found.Signs(), nil
@@ -39,15 +38,7 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	if from == "" {
 		return r.domains.Key(ctx, d, selector)
 	}
-	return r.strangers.Key(ctx, address(from), d, selector)
-}
-
-func address(from string) netip.Addr {
-	a, err := netip.ParseAddr(from)
-	if err != nil {
-		return netip.Addr{} // no connection has another; it shares one budget
-	}
-	return a
+	return r.strangers.Key(ctx, access.NetworkOf(from), d, selector)
 }
 
 // connect builds what works after the answer, and for a gateway with a domain of

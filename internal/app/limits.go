@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/amtp-go/amtp/internal/access"
 )
 
 // limited is a listener that keeps one address, and all together, from holding
@@ -16,11 +18,11 @@ type limited struct {
 
 	mu   sync.Mutex
 	open int
-	from map[netip.Addr]int
+	from map[netip.Prefix]int
 }
 
 func newLimited(l net.Listener, total, perAddress int) *limited {
-	return &limited{Listener: l, total: total, perAddress: perAddress, from: make(map[netip.Addr]int)}
+	return &limited{Listener: l, total: total, perAddress: perAddress, from: make(map[netip.Prefix]int)}
 }
 
 // Accept returns the next connection that is within the limits.
@@ -38,24 +40,16 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// origin returns what counts as one address: an IPv6 user has a /64.
-func origin(conn net.Conn) netip.Addr {
+// origin returns on whose account a connection is.
+func origin(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
-		return netip.Addr{}
+		return netip.Prefix{}
 	}
-	addr, ok := netip.AddrFromSlice(tcp.IP)
-	if addr = addr.Unmap(); !ok || !addr.Is6() {
-		return addr
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return prefix.Addr()
+	return access.Network(tcp.AddrPort().Addr())
 }
 
-func (l *limited) admit(who netip.Addr) bool {
+func (l *limited) admit(who netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open >= l.total {
@@ -71,7 +65,7 @@ func (l *limited) admit(who netip.Addr) bool {
 	return true
 }
 
-func (l *limited) leave(who netip.Addr) {
+func (l *limited) leave(who netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
@@ -83,8 +77,8 @@ func (l *limited) leave(who netip.Addr) {
 	}
 }
 
-// local reports whether the address is this machine. The /64 of ::1 is ::.
-func local(who netip.Addr) bool { return who.IsLoopback() || who.IsUnspecified() || !who.IsValid() }
+// local reports whether it is this machine's.
+func local(who netip.Prefix) bool { return who.Addr().IsLoopback() || !who.IsValid() }
 
 // counted is a connection that is counted until it closes.
 type counted struct {

@@ -154,7 +154,7 @@ func TestPlainPeer(t *testing.T) {
 func TestKeyOfAPeer(t *testing.T) {
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_MOCK_MODE=true",
 		`AMTP_PEERS={"k1._amtpkey.b.example":"v=amtp1;k=ES256;p="}`)
-	key, err := o.strangers.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "k1")
+	key, err := o.strangers.Key(t.Context(), netip.MustParsePrefix("192.0.2.1/32"), "b.example", "k1")
 	if err != nil || key.Algorithm != amtp.ES256 {
 		t.Errorf("Key = %+v, %v; want the one of the table", key, err)
 	}

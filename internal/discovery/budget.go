@@ -22,8 +22,8 @@ const (
 
 // Budget is a [Finder] for questions that strangers cause. What is remembered
 // costs nothing, nor does an answer that another's question brings; what has to
-// be asked for is counted by the address of who caused it first, for IPv6 its
-// /64 network. This machine is bound by the total only, for a proxy in front of
+// be asked for is counted by the network of who caused it first, which counts as
+// one address; those without one are one together. This machine is bound by the total only, for a proxy in front of
 // the gateway brings everybody's messages.
 //
 // A name that was found before is asked for again on nobody's account and
@@ -48,17 +48,17 @@ func NewBudget(f *Finder) *Budget {
 }
 
 // Gateway is [Finder.Gateway] on behalf of client, or ErrBudget.
-func (b *Budget) Gateway(ctx context.Context, client netip.Addr, domain amtp.Domain) (Found, error) {
+func (b *Budget) Gateway(ctx context.Context, client netip.Prefix, domain amtp.Domain) (Found, error) {
 	return b.finder.gateway(ctx, domain, b.payer(client))
 }
 
 // Key is [Finder.Key] on behalf of client, or ErrBudget.
-func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
+func (b *Budget) Key(ctx context.Context, client netip.Prefix, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
 	return b.finder.key(ctx, domain, selector, b.payer(client))
 }
 
 // payer pays for one question on the account of client.
-func (b *Budget) payer(client netip.Addr) payer {
+func (b *Budget) payer(client netip.Prefix) payer {
 	return func(found bool) (func(), error) {
 		slots := b.fresh
 		if found {
@@ -78,26 +78,12 @@ func (b *Budget) payer(client netip.Addr) payer {
 	}
 }
 
-func (b *Budget) allows(client netip.Addr) bool {
-	client = client.Unmap().WithZone("")
-	if client.IsLoopback() {
+func (b *Budget) allows(client netip.Prefix) bool {
+	if client.Addr().IsLoopback() {
 		return true
 	}
-	l := b.clients.GetOrSet(network(client), func() *rate.Limiter {
+	l := b.clients.GetOrSet(client, func() *rate.Limiter {
 		return rate.NewLimiter(rate.Every(time.Minute/newPerMinute), newPerMinute)
 	})
 	return l.AllowN(b.finder.now(), 1)
-}
-
-// network returns what counts as one address: an IPv6 user has a /64.
-func network(addr netip.Addr) netip.Prefix {
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{} // no address: all of these are one client
-	}
-	return p
 }

@@ -66,7 +66,7 @@ func (c *call) makeRoom(bytes int64) bool {
 		c.held += bytes
 		return true
 	}
-	from := access.Network(access.RemoteIP(c.r))
+	from := access.NetworkOf(access.RemoteIP(c.r))
 	if r.strangers+bytes > fits.strangers || !from.Addr().IsLoopback() && r.from[from]+bytes > fits.address {
 		return false
 	}
@@ -84,7 +84,7 @@ func (c *call) leaveRoom() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.stranger() {
-		r.addStranger(access.Network(access.RemoteIP(c.r)), -c.held)
+		r.addStranger(access.NetworkOf(access.RemoteIP(c.r)), -c.held)
 	} else {
 		r.known -= c.held
 	}
