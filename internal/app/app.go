@@ -150,7 +150,6 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Domain:       domain,
 		MaxMessage:   a.cfg.Message.MaxSize,
 		InFlight:     a.cfg.Limits.InFlightBytes,
-		TLS:          a.cfg.UseTLS(),
 		Log:          a.log,
 		Now:          a.store.Now,
 		Peering:      a.peering,

@@ -50,10 +50,24 @@ func TestTLSListener(t *testing.T) {
 			if r.TLS.Version != c.highest || r.ProtoMajor != 2 {
 				t.Errorf("got %s over %s, want HTTP/2 over %s", r.Proto, tls.VersionName(r.TLS.Version), tls.VersionName(c.highest))
 			}
-			if hsts := r.Header.Get("Strict-Transport-Security"); !strings.HasPrefix(hsts, "max-age=") {
-				t.Errorf("Strict-Transport-Security of an error under TLS: got %q, want a max-age", hsts)
+			if hsts := r.Header.Get("Strict-Transport-Security"); hsts != "max-age=31536000" {
+				t.Errorf("Strict-Transport-Security of an error under TLS: got %q, want a year for this host", hsts)
 			}
 		})
+	}
+}
+
+// TestNoHSTSNearby: an answer of the listener for this machine, which has no TLS,
+// does not say that it is to be asked under TLS only.
+func TestNoHSTSNearby(t *testing.T) {
+	url, _ := startTLS(t, []string{"AMTP_LOCAL_ADDRESS=127.0.0.1:0"})
+	r, err := http.Get(url + "/v1/nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if hsts, ok := r.Header["Strict-Transport-Security"]; ok || !strings.HasPrefix(url, "http://") || r.Header.Get("X-Request-Id") == "" {
+		t.Errorf("Strict-Transport-Security of an answer at %s: got %q, want none", url, hsts)
 	}
 }
 

@@ -39,7 +39,6 @@ type Server struct {
 	Domain       amtp.Domain
 	MaxMessage   int64 // bytes of one request body
 	InFlight     int64 // bytes of all request bodies that are being worked on
-	TLS          bool  // the listener speaks TLS: answers carry HSTS
 	Log          *slog.Logger
 	Now          func() time.Time
 	Peering      *peering.Peering // nil like Peers
@@ -90,7 +89,7 @@ var (
 	noSniff  = []string{"nosniff"}
 	noStore  = []string{"no-store"}
 	closing  = []string{"close"}
-	hsts     = []string{"max-age=31536000; includeSubDomains"}
+	hsts     = []string{"max-age=31536000"} // this host: what is below its name is somebody else's
 )
 
 // serve wraps an operation: request id, headers, the caller, and what must hold
@@ -102,7 +101,7 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id.String()}
 		h["X-Content-Type-Options"], h["Cache-Control"] = noSniff, noStore
-		if s.TLS {
+		if r.TLS != nil { // the listener for this machine has none
 			h["Strict-Transport-Security"] = hsts
 		}
 		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
