@@ -85,6 +85,11 @@ func (r Retention) KeyEnds(used time.Time, deliveries []Delivery) (at time.Time,
 	return used.Add(max(r.Keys, MinKeys)), ends
 }
 
+// Peer is how long a domain is remembered after its last message: as long as the
+// status of that, and never shorter than it is held to its signatures and its
+// retries may come.
+func (r Retention) Peer() time.Duration { return max(r.Status, Sticky, MinKeys) }
+
 func lastChange(deliveries []Delivery) (last time.Time) {
 	for i := range deliveries {
 		if c := deliveries[i].Changed; c.After(last) {
@@ -99,6 +104,7 @@ type Purged struct {
 	Bodies   int   // bodies removed; their messages are known still
 	Messages int   // messages forgotten, with their deliveries, aliases and keys
 	Keys     int   // idempotency keys forgotten
+	Peers    int   // domains forgotten
 	Unread   int   // bodies that are due and cannot be read, which therefore stay
 	Next     int64 // where to go on
 	Done     bool  // behind Next nothing can be due yet

@@ -157,6 +157,11 @@ type Store interface {
 	// and aliases when Retention.StatusEnds has come and its keys are gone; after
 	// that its id is as one that never was. What is younger stays.
 	//
+	// A call with after 0 begins with the domains whose last message is older than
+	// Retention.Peer: limit of them at the most, and when there were so many the
+	// next call is to begin there again. What an operator has said of a domain is
+	// no part of it.
+	//
 	// The newest message and the message with the newest delivery stay whatever
 	// their age: a sequence number is never given twice.
 	//

@@ -73,3 +73,13 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 	})
 	return list, err
 }
+
+// purgePeers forgets domains that wrote nothing since, and returns how many.
+func (s *Store) purgePeers(ctx context.Context, since time.Time, limit int) (int, error) {
+	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
+		// The time stands twice: a domain may write while its row is waited for.
+		n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1
+				AND domain IN (SELECT domain FROM peer WHERE last_seen <= $1 LIMIT $2)`, store.Micros(since), limit)
+		return int(n), err
+	})
+}

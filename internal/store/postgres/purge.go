@@ -36,6 +36,12 @@ type usedKey struct {
 // looked at again under a lock on the messages.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
+	if after == 0 {
+		gone, err := s.purgePeers(ctx, now.Add(-keep.Peer()), limit)
+		if out.Peers = gone; err != nil || gone == limit {
+			return out, err
+		}
+	}
 	var due []*aged
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		due, err = c.due(ctx, keep, now, limit, &out)

@@ -76,3 +76,34 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 	})
 	return list, err
 }
+
+// purgePeers forgets domains that wrote nothing since, and returns how many.
+func (s *Store) purgePeers(ctx context.Context, since time.Time, limit int) (gone int, err error) {
+	var due []string
+	err = s.read(ctx, func(r *reader) error {
+		return r.query(`SELECT domain FROM peer WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
+			due = append(due, st.ColumnText(0))
+			return nil
+		}, store.Micros(since), limit)
+	})
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	var did int
+	err = s.write(ctx, 64*len(due), func(w *writer) error {
+		did = 0
+		for _, domain := range due {
+			// It may have written meanwhile.
+			n, err := w.exec(`DELETE FROM peer WHERE domain = ? AND last_seen <= ?`, domain, store.Micros(since))
+			if err != nil {
+				return err
+			}
+			did += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err // did is not ours while the write goes on
+	}
+	return did, nil
+}

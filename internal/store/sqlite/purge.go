@@ -27,6 +27,12 @@ type aged struct {
 // have changed meanwhile.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
+	if after == 0 {
+		gone, err := s.purgePeers(ctx, now.Add(-keep.Peer()), limit)
+		if out.Peers = gone; err != nil || gone == limit {
+			return out, err
+		}
+	}
 	var due []aged
 	err := s.read(ctx, func(r *reader) (err error) {
 		due, err = r.due(keep, now, limit, &out)

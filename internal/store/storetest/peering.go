@@ -164,3 +164,34 @@ func peersAfterRestart(w *world) {
 	w.restart()
 	w.isPeer("far.example", now, now, now, now)
 }
+
+// peersGo has more domains than one call takes, and one that wrote again.
+func peersGo(w *world) {
+	now := w.now()
+	for i := range 7 {
+		w.note(amtp.Domain("d"+strconv.Itoa(i)+".example"), i%2 == 0, now)
+	}
+	again := now.Add(2 * time.Hour)
+	w.note("d3.example", false, again)
+	same(w, "domains purged before their time", w.purge(keep, now.Add(keep.Status-time.Second)).Peers, 0)
+	first, err := w.store.Purge(w.ctx, keep, now.Add(keep.Status), 0, 3)
+	if err != nil || first.Peers != 3 || first.Done || first.Next != 0 {
+		w.Fatalf("Purge of seven domains with a limit of 3 = %+v, %v; want three, and to begin there again", first, err)
+	}
+	same(w, "domains purged in their time", w.purge(keep, now.Add(keep.Status)).Peers, 3)
+	w.isPeer("d3.example", now, again, never, never)
+	w.isPeer("d0.example", never, never, never, never)
+	w.note("d0.example", false, again)
+	w.isPeer("d0.example", again, again, never, never)
+	same(w, "domains purged in the end", w.purge(keep, again.Add(keep.Status)).Peers, 2)
+}
+
+// signingPeersStay has a retention that ends before a domain's duty to sign.
+func signingPeersStay(w *world) {
+	short, now := keep, w.now()
+	short.Status = gateway.MinKeys
+	w.note("signs.example", true, now)
+	same(w, "domains purged while they are held to sign", w.purge(short, now.Add(gateway.Sticky-time.Second)).Peers, 0)
+	w.isPeer("signs.example", now, now, now, now)
+	same(w, "domains purged afterwards", w.purge(short, now.Add(gateway.Sticky)).Peers, 1)
+}

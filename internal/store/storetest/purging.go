@@ -26,6 +26,8 @@ func purging() []promise {
 		{"a body that a report needs stays", reportedBodyStays},
 		{"a retry to recipients elsewhere brings the body back", purgedComesBackElsewhere},
 		{"what is younger stays", youngerStays},
+		{"the domains whose last message is older go", peersGo},
+		{"a domain is remembered for as long as it is held to its signatures", signingPeersStay},
 		{"the newest message and the newest delivery stay", newestStays},
 		{"Next is the after of the next call", purgeGoesOn},
 		{"a year of it, with every rule looked at after every round", aYear},
@@ -52,6 +54,7 @@ func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
 		sum.Bodies += did.Bodies
 		sum.Messages += did.Messages
 		sum.Keys += did.Keys
+		sum.Peers += did.Peers
 		sum.Unread += did.Unread
 		if sum.Next = did.Next; did.Done {
 			return sum
