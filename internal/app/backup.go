@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -19,6 +20,8 @@ var (
 	ErrOccupied   = sqlite.ErrOccupied
 	ErrNoDatabase = sqlite.ErrNoDatabase
 	ErrUnsound    = sqlite.ErrUnsound
+	ErrNothing    = postgres.ErrNoDatabase
+	ErrServed     = postgres.ErrServed
 )
 
 // DatabaseFile is the name of SQLite's database in a data directory.
@@ -91,6 +94,15 @@ func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restore
 	}
 	done, err := sqlite.Restore(ctx, dir, file, replace, time.Now())
 	return done, errors.Join(err, claim.Release())
+}
+
+// RestoredDatabase says what RestoreDatabase found.
+type RestoredDatabase = postgres.Restored
+
+// RestoreDatabase makes a PostgreSQL that was put back to an earlier moment ready
+// for gateways, of which none may be connected. They start paused.
+func RestoreDatabase(ctx context.Context, at config.DSN) (RestoredDatabase, error) {
+	return postgres.Restore(ctx, string(at))
 }
 
 // Resume ends the pause of a restored store, on which no gateway may run: a running

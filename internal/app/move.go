@@ -244,14 +244,11 @@ func refuseMoved(dir string) error {
 	return fmt.Errorf("a move of the data in %s to %s has begun and is not done: run amtp migrate-store again, or delete %s to give it up", dir, note.To, name)
 }
 
-// errHalf says that a database is not ready.
-var errHalf = errors.New("a move into this database has begun and is not done: run amtp migrate-store again")
-
 // refuseHalf refuses a database into which something is being moved.
 func refuseHalf(ctx context.Context, s *postgres.Store) error {
 	incomplete, err := s.Incomplete(ctx)
 	if err == nil && incomplete {
-		err = errHalf
+		err = postgres.ErrHalf
 	}
 	return err
 }

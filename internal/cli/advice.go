@@ -57,6 +57,7 @@ var advice = map[amtp.Code]string{
 	codeNotStarted:  `"amtp check" looks at the data directory, "amtp config check" at the settings`,
 	codeCopyFailed:  "nothing was replaced; remove the cause and run it again",
 	codeExists:      "give --force; what is there is replaced by a backup, and moved aside by a restore",
+	codeServed:      "stop every gateway on the database, then run it again",
 	codeNoDatabase:  "name the gateway's data directory: --data-dir DIR",
 	codeUnsound:     `do not use this file; take an older backup, or "amtp check DIR" to see what is wrong with a directory`,
 	codeNoBackup:    "name a file that amtp backup made",

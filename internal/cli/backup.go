@@ -93,6 +93,10 @@ func (p *program) badCopy(err error, dir string) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, app.ErrServed):
+		return &failure{exit: exitConflict, code: codeServed, message: sentence(err)}
+	case errors.Is(err, app.ErrNothing):
+		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err), hint: "AMTP_DATABASE_URL names the database"}
 	case errors.Is(err, app.ErrOccupied):
 		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):

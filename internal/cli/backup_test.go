@@ -80,8 +80,8 @@ func TestBackupAndRestore(t *testing.T) {
 	u.does(0, "was not paused", "restore", "--confirm")
 	stop()
 	u.does(5, "exists already", "restore", file)
-	u.does(2, "Give the backup's FILE, or --confirm", "restore")
-	u.does(2, "Give the backup's FILE, or --confirm", "restore", file, "--confirm")
+	u.does(2, "Give the backup's FILE, or --database, or --confirm", "restore")
+	u.does(2, "Give the backup's FILE, or --database, or --confirm", "restore", file, "--confirm")
 	u.does(4, "There is no file", "restore", file+".none", "--force")
 
 	elsewhere := filepath.Join(u.home, "new")

@@ -39,6 +39,6 @@ func (p *program) refuseElsewhere(named, dir, instead string) error {
 // What to use for a gateway on PostgreSQL.
 const (
 	insteadOfBackup  = "back it up as any PostgreSQL, such as with pg_dump --format=custom"
-	insteadOfRestore = "restore it as any PostgreSQL, such as with pg_restore, and start the gateways paused: amtp help restore"
+	insteadOfRestore = "restore it as any PostgreSQL, such as with pg_restore, and then: amtp restore --database"
 	insteadOfCheck   = "look at GET /ready of every gateway, and at the database with pg_amcheck"
 )

@@ -44,6 +44,7 @@ const (
 	codeCopyFailed  amtp.Code = "COPY_FAILED"
 	codeExists      amtp.Code = "EXISTS"
 	codeNoDatabase  amtp.Code = "NO_DATABASE"
+	codeServed      amtp.Code = "IS_SERVED"
 	codeUnsound     amtp.Code = "UNSOUND"
 	codeNoBackup    amtp.Code = "NO_BACKUP"
 	codeNoProfile   amtp.Code = "PROFILE_NOT_FOUND"

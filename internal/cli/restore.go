@@ -25,6 +25,13 @@ be running: a copy for tests must not answer in its place. While it is paused,
 agents can read and acknowledge, and senders are asked to come back later, so
 nothing is lost while you look around.
 
+A PostgreSQL is restored with its own tools, such as pg_restore. Before the first
+gateway starts on it, say
+  amtp restore --database
+It makes the database ready for a gateway that starts paused, and has what comes
+next be numbered behind all that readers have seen. No gateway may be connected.
+AMTP_DATABASE_URL names the database.
+
 --confirm ends the pause, of a running gateway or of a stopped one. If the
 gateway has an admin key of its own, set AMTP_ADMIN_KEY.`
 
@@ -34,16 +41,18 @@ type restoring struct {
 	gateway string
 	force   bool
 	confirm bool
+	shared  bool // what is restored is a PostgreSQL, and was already
 }
 
 func (p *program) restoreCommand() *cobra.Command {
 	var r restoring
 	cmd := &cobra.Command{
-		Use:   "restore FILE | --confirm",
+		Use:   "restore FILE | --database | --confirm",
 		Short: "Make a backup the database of a gateway",
 		Long:  restoreHelp,
 		Example: `  amtp restore /var/backups/amtp-2026-11-22.db --data-dir ./new
-  amtp restore --confirm --data-dir ./new`,
+  amtp restore --confirm --data-dir ./new
+  amtp restore --database`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := p.dataDir(r.dir)
@@ -53,20 +62,23 @@ func (p *program) restoreCommand() *cobra.Command {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
 			switch {
-			case r.confirm && len(args) == 0:
+			case r.shared && !r.confirm && !r.force && len(args) == 0:
+				return p.restoreDatabase(ctx, dir)
+			case r.confirm && !r.shared && len(args) == 0:
 				return p.confirmRestore(ctx, dir, r.gateway)
-			case !r.confirm && len(args) == 1:
+			case !r.confirm && !r.shared && len(args) == 1:
 				if err := p.refuseElsewhere(r.dir, dir, insteadOfRestore); err != nil {
 					return err
 				}
 				return p.restore(ctx, dir, args[0], r.force)
 			}
-			return usageErrorf("Give the backup's FILE, or --confirm. Usage: %s", cmd.UseLine())
+			return usageErrorf("Give the backup's FILE, or --database, or --confirm. Usage: %s", cmd.UseLine())
 		},
 	}
 	p.dataDirFlag(cmd, &r.dir)
 	flags := cmd.Flags()
 	flags.BoolVar(&r.force, "force", false, "move a database that is there aside")
+	flags.BoolVar(&r.shared, "database", false, "make a PostgreSQL ready that was restored")
 	flags.BoolVar(&r.confirm, "confirm", false, "end the pause after a restore")
 	flags.StringVar(&r.gateway, "gateway", "", "`URL` of the gateway to confirm, if it is not the one of the data directory")
 	return cmd
@@ -95,6 +107,30 @@ func (p *program) restore(ctx context.Context, dir, file string, force bool) err
 		p.printf("  The former database: %s\n", clean(done.Aside))
 	}
 	p.printf("The gateway starts paused. When it shall accept messages: amtp restore --confirm\n")
+	return nil
+}
+
+// restoreDatabase makes a PostgreSQL ready that was put back to an earlier moment.
+func (p *program) restoreDatabase(ctx context.Context, dir string) error {
+	url := p.storeOf(dir).Database.URL
+	if url == "" {
+		return usageErrorf("Say which database: set AMTP_DATABASE_URL. To restore a gateway with SQLite give the backup's FILE.")
+	}
+	done, err := app.RestoreDatabase(ctx, url)
+	if err != nil {
+		return p.badCopy(err, dir)
+	}
+	if p.json {
+		return p.printJSON(struct {
+			Database  string `json:"database"`
+			Paused    bool   `json:"paused"`
+			Messages  int64  `json:"messages"`
+			Delivered int64  `json:"deliveries"`
+			Agents    int64  `json:"agents"`
+		}{url.String(), true, done.Messages, done.Deliveries, done.Agents})
+	}
+	p.printf("Ready: %s, %s in %s.\n", plural(int(done.Messages), "message"), plural(int(done.Agents), "agent"), url)
+	p.printf("The gateways start paused. When they shall accept messages: amtp restore --confirm\n")
 	return nil
 }
 

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What a restored database is refused for.
+var (
+	ErrNoDatabase = errors.New("the database holds nothing of a gateway: restore it first, such as with pg_restore")
+	ErrServed     = errors.New("gateways are connected to the database: stop them first")
+	ErrHalf       = errors.New("a move into this database has begun and is not done: run amtp migrate-store again")
+)
+
+// floorStep is how far inbox sequences and the ids of jobs leap. Readers hold
+// cursors that the lost days gave out, and reports were made of their jobs; what
+// comes now must lie behind all of them.
+const floorStep = 1 << 30
+
+// Restored says what is in a database that was restored.
+type Restored struct{ Agents, Messages, Deliveries int64 }
+
+// Restore takes a database that was put back to an earlier moment, brings its
+// schema up to date, and has the gateways that will start on it be paused and
+// leap over the numbers that readers have seen. It is refused while a gateway is
+// connected. It may be done again: the pause stays, and the numbers leap once more.
+func Restore(ctx context.Context, url string) (done Restored, err error) {
+	c, err := configure(Options{URL: url})
+	if err != nil {
+		return done, err
+	}
+	names := c.pool.ConnConfig.RuntimeParams
+	gateways := names["application_name"]
+	names["application_name"] = gateways + "-restore" // which is no gateway
+	conn, err := pgx.ConnectConfig(ctx, c.pool.ConnConfig.Copy())
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	current, err := schema(ctx, conn)
+	if err == nil && current == 0 {
+		err = ErrNoDatabase
+	}
+	if err == nil {
+		err = refuseServed(ctx, conn, gateways)
+	}
+	if err == nil {
+		err = migrate(ctx, c)
+	}
+	if err != nil {
+		return done, err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		done, err = rewound(ctx, tx)
+		return err
+	})
+	return done, err
+}
+
+// refuseServed refuses a database to which somebody is connected by the name that
+// gateways have there.
+func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
+	var others int
+	err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, name).Scan(&others)
+	if err == nil && others > 0 {
+		err = fmt.Errorf("%w; %d connections are called %s", ErrServed, others, name)
+	}
+	return err
+}
+
+// rewound makes the pause and the leap.
+func rewound(ctx context.Context, tx pgx.Tx) (done Restored, err error) {
+	var half bool
+	err = tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM agent WHERE removed IS NULL), (SELECT count(*) FROM message), (SELECT count(*) FROM delivery),
+			EXISTS (SELECT FROM setting WHERE name = $1 AND value LIKE $2)`, moveSetting, moveBegun+"%").
+		Scan(&done.Agents, &done.Messages, &done.Deliveries, &half)
+	if err == nil && half {
+		err = ErrHalf
+	}
+	if err != nil {
+		return done, err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, (`+serverTime+`)::text)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, pausedSetting); err != nil {
+		return done, err
+	}
+	for _, sequence := range []string{"delivery_seq", "job_id"} {
+		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, nextval($1::regclass) + $2::bigint)`, sequence, int64(floorStep)); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
