@@ -40,8 +40,9 @@ func Restore(ctx context.Context, url string) (done Restored, err error) {
 		return done, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	current, err := schema(ctx, conn)
-	if err == nil && current == 0 {
+	var empty bool
+	err = conn.QueryRow(ctx, `SELECT to_regclass('message') IS NULL`).Scan(&empty)
+	if err == nil && empty {
 		err = ErrNoDatabase
 	}
 	if err == nil {
