@@ -25,10 +25,10 @@ type noted struct {
 // Inbox returns a page of an agent's inbox. What stands on it is chosen by the
 // length of the bodies: one that is not shown is not read.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
-	page.Next = f.After
 	var chosen []noted
 	var envelopes map[int64]letterRow
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		page = gateway.InboxPage{Next: f.After} // it may be the second time
 		if chosen, err = c.choose(ctx, agent, f, &page); err != nil || len(chosen) == 0 {
 			return err
 		}

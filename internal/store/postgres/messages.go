@@ -140,6 +140,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 	}
 	var found []recordRow
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) error {
+		page = gateway.MessagePage{} // it may be the second time
 		rows, err := s.selected(ctx, c, by, f, &page)
 		if err == nil {
 			found, err = c.records(ctx, by, rows, false)

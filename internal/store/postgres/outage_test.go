@@ -240,12 +240,13 @@ func TestConnectionsAreEnded(t *testing.T) {
 	}
 }
 
-// wire passes connections on to a server. When it is armed, it lets the next
-// commit through and cuts the connection before the answer comes.
+// wire passes connections on to a server. When it is armed with a word, it lets
+// the next statement with it through and cuts the connection before the answer
+// comes.
 type wire struct {
 	net.Listener
 	server string
-	armed  atomic.Bool
+	armed  atomic.Pointer[string]
 	cuts   atomic.Int64
 }
 
@@ -284,8 +285,8 @@ func (w *wire) pass() {
 			buf := make([]byte, 1<<20)
 			for {
 				n, err := c.Read(buf)
-				if strings.Contains(string(buf[:n]), "COMMIT") {
-					cut.CompareAndSwap(false, w.armed.CompareAndSwap(true, false))
+				if word := w.armed.Load(); word != nil && strings.Contains(string(buf[:n]), *word) {
+					cut.CompareAndSwap(false, w.armed.CompareAndSwap(word, nil))
 				}
 				if _, e := s.Write(buf[:n]); err != nil || e != nil {
 					return
@@ -298,7 +299,7 @@ func (w *wire) pass() {
 			for {
 				n, err := s.Read(buf)
 				if cut.Load() {
-					w.cuts.Add(1) // the server has answered, so it has committed
+					w.cuts.Add(1) // the server has answered, so it has done it
 					return
 				}
 				if _, e := c.Write(buf[:n]); err != nil || e != nil {
@@ -320,13 +321,13 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	}
 	defer s.Close()
 	alice, bob := register(t, s, "alice"), register(t, s, "bob")
-	want := 0
+	want, commit := 0, "COMMIT"
 	for i := range 30 {
 		name := fmt.Sprint("letter", i)
 		if i%2 == 0 {
 			name = "" // no key
 		}
-		w.armed.Store(true)
+		w.armed.Store(&commit)
 		got, err := s.Accept(context.Background(), letterTo(t, alice, name, bob))
 		if err != nil {
 			t.Fatalf("Accept %d = %v, want that it is found out", i, err)

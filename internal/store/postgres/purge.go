@@ -44,6 +44,7 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	}
 	var due []*aged
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
+		out = gateway.Purged{Next: after, Peers: out.Peers} // it may be the second time
 		due, err = c.due(ctx, keep, now, limit, &out)
 		return err
 	})

@@ -167,7 +167,7 @@ func (s *Store) back() {
 }
 
 // read runs fn on a connection that only reads, once more when the connection
-// turns out to be dead.
+// turns out to be dead: fn begins anew, whatever it had found out.
 func (s *Store) read(ctx context.Context, fn func(context.Context, conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
