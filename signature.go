@@ -240,7 +240,31 @@ func (s *Signer) Sign(body []byte) ([]byte, error) {
 	if err := complete(m); err != nil {
 		return nil, err
 	}
-	form, err := canonical.Members(m.members, "signature")
+	return s.seal(body, m.members)
+}
+
+// SignPeer returns what [Signer.Sign] makes of the message that [PeerBody] writes
+// of a parsed one for the peer, and reads it no further time. The error is as
+// theirs. AMTP §5, §9.
+func (s *Signer) SignPeer(m *Message, e PeerEnvelope) ([]byte, error) {
+	body, err := peerBody(m.members, e)
+	if err != nil {
+		return nil, err
+	}
+	if e.Sender.IsZero() || e.Timestamp.IsZero() {
+		return nil, &SignatureError{Reason: ReasonIncomplete, Cause: errors.New("the message for the peer has no sender or no timestamp")}
+	}
+	members, err := strictjson.Split(body)
+	if err != nil {
+		return nil, err
+	}
+	return s.seal(body, members)
+}
+
+// seal returns the body of a complete message, whose members these are, with its
+// signature.
+func (s *Signer) seal(body []byte, members []strictjson.Member) ([]byte, error) {
+	form, err := canonical.Members(members, "signature")
 	if err != nil {
 		return nil, &SignatureError{Reason: ReasonInexactNumber, Cause: err}
 	}

@@ -45,15 +45,22 @@ type PeerEnvelope struct {
 // [Message.Signable] refuses, or when the envelope's recipients are none, of
 // several domains, or several where there must be one.
 func PeerBody(body []byte, e PeerEnvelope) ([]byte, error) {
-	if err := e.check(); err != nil {
-		return nil, err
-	}
 	members, err := strictjson.Object(body)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(body)+512)
-	b = e.appendFacts(b)
+	return peerBody(members, e)
+}
+
+func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	size := 512
+	for _, m := range members {
+		size += len(m.Name) + len(m.Value) + 4
+	}
+	b := e.appendFacts(make([]byte, 0, size))
 	payload := false
 	for _, m := range members {
 		if known := knownMember(m.Name); known != "" && known != m.Name {

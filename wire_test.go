@@ -96,6 +96,48 @@ func TestPeerBodyRefuses(t *testing.T) {
 	}
 }
 
+// A message signed for a peer is PeerBody's, signed; and nothing leaves signed that
+// Sign would refuse.
+func TestSignPeer(t *testing.T) {
+	s := signer(t)
+	m, failure := amtp.ParseMessage([]byte(`{"sender":"alice@shop.example","recipients":["bob@peer.test"],"x":[1.50,"\u00e9"]}`))
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	wire, err := amtp.PeerBody(m.Raw(), envelope(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := s.Sign(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.SignPeer(m, envelope(t)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("SignPeer = %s, %v, want %s", got, err, want)
+	}
+	for _, c := range []struct {
+		name   string
+		body   string
+		change func(*amtp.PeerEnvelope)
+	}{
+		{"no sender", `{}`, func(e *amtp.PeerEnvelope) { e.Sender = amtp.Address{} }},
+		{"no timestamp", `{}`, func(e *amtp.PeerEnvelope) { e.Timestamp = time.Time{} }},
+		{"no recipient", `{}`, func(e *amtp.PeerEnvelope) { e.Recipients = nil }},
+		{"a signature", `{"signature":{}}`, func(*amtp.PeerEnvelope) {}},
+		{"a number that changes", `{"x":9007199254740993}`, func(*amtp.PeerEnvelope) {}},
+		{"another spelling", `{"Payload":1}`, func(*amtp.PeerEnvelope) {}},
+	} {
+		body := strings.Replace(c.body, "{", `{"sender":"alice@shop.example","recipients":["bob@peer.test"],`, 1)
+		m, failure := amtp.ParseMessage([]byte(strings.Replace(body, ",}", "}", 1)))
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		if got, err := s.SignPeer(m, envelope(t, c.change)); err == nil {
+			t.Errorf("SignPeer = %s, want an error; %s", got, c.name)
+		}
+	}
+}
+
 // What goes to a peer has the forms that the reference gateway insists on,
 // whatever ours look like.
 func TestPeerForms(t *testing.T) {
@@ -196,6 +238,9 @@ func FuzzPeerBody(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		if short, err := s.SignPeer(m, e); err != nil || !bytes.Equal(short, whole) {
+			t.Fatalf("SignPeer = %q, %v, want what Sign makes of PeerBody, %q; body %q", short, err, whole, body)
 		}
 		if _, err := check(t, string(whole), s.KeyRecord()); err != nil {
 			t.Fatalf("Verify = %v of our own signature; body %q", err, whole)

@@ -53,14 +53,11 @@ func form(doc jsontext.Value) ([]byte, error) {
 // ExactNumbers refuses a checked document with a number that a binary64 cannot
 // give back.
 func ExactNumbers(doc []byte) error {
-	inString := false
 	for i := 0; i < len(doc); i++ {
 		switch c := doc[i]; {
-		case inString && c == '\\':
-			i++
 		case c == '"':
-			inString = !inString
-		case !inString && (c == '-' || '0' <= c && c <= '9'):
+			i = strictjson.AfterString(doc, i) - 1
+		case c == '-' || '0' <= c && c <= '9':
 			end := i + 1
 			for end < len(doc) && isNumberByte(doc[end]) {
 				end++

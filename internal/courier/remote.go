@@ -92,10 +92,11 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Fo
 // post sends one message to the gateway for some of the parcel's recipients.
 func (r *Remote) post(ctx context.Context, p *gateway.Parcel, found discovery.Found, to []gateway.Delivery) gateway.Carriage {
 	a := attempt{domain: p.Destination.Domain(), to: to, now: r.Now()}
-	e, body, err := envelope(p, to, found.Signs())
+	var body []byte
+	e, m, err := envelope(p, to, found.Signs())
 	if err == nil {
 		a.id = amtp.PeerMessageID(e.MessageID)
-		body, err = r.sealed(body, e)
+		body, err = r.sealed(m, e)
 	}
 	if err != nil {
 		return a.all(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for another gateway: " + err.Error()})
@@ -136,21 +137,17 @@ func request(ctx context.Context, found discovery.Found, body []byte) (*http.Req
 }
 
 // sealed returns the body to be posted: with our signature where we have a key.
-func (r *Remote) sealed(body []byte, e amtp.PeerEnvelope) ([]byte, error) {
-	wire, err := amtp.PeerBody(body, e)
-	if err != nil {
-		return nil, err
-	}
+func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 	if s := r.Signer(); s != nil {
-		return s.Sign(wire)
+		return s.SignPeer(m, e)
 	}
-	return wire, nil
+	return amtp.PeerBody(m.Raw(), e)
 }
 
-// envelope says what the other gateway is told of the message. After a redrive
-// so late that it may have forgotten the first one, it is a new message that
-// names the old.
-func envelope(p *gateway.Parcel, to []gateway.Delivery, single bool) (amtp.PeerEnvelope, []byte, error) {
+// envelope says what the other gateway is told of the message, and of which.
+// After a redrive so late that it may have forgotten the first one, it is a new
+// message that names the old.
+func envelope(p *gateway.Parcel, to []gateway.Delivery, single bool) (amtp.PeerEnvelope, *amtp.Message, error) {
 	m, refused := amtp.ParseMessage(p.Body)
 	if refused != nil {
 		return amtp.PeerEnvelope{}, nil, refused
@@ -163,11 +160,17 @@ func envelope(p *gateway.Parcel, to []gateway.Delivery, single bool) (amtp.PeerE
 		e.Recipients = append(e.Recipients, to[i].Recipient)
 	}
 	if p.Redriven.IsZero() {
-		return e, p.Body, nil
+		return e, m, nil
 	}
 	again, body, err := redriven(p)
+	if err != nil {
+		return e, nil, err
+	}
+	if m, refused = amtp.ParseMessage(body); refused != nil {
+		return e, nil, refused
+	}
 	e.MessageID, e.IdempotencyKey, e.Timestamp = again, "", p.Redriven
-	return e, body, err
+	return e, m, nil
 }
 
 // notFound is what came of an attempt without a gateway to go to.

@@ -84,22 +84,24 @@ func (s *splitter) member() (m Member, err error) {
 }
 
 // text moves behind the string that begins here.
-func (s *splitter) text() {
-	for from := s.at + 1; ; {
-		n := bytes.IndexByte(s.doc[from:], '"')
+func (s *splitter) text() { s.at = AfterString(s.doc, s.at) }
+
+// AfterString returns where the string ends that begins at a place of a checked
+// document. Of any other document that is some later place, at most its end.
+func AfterString(doc []byte, at int) int {
+	for from := at + 1; ; {
+		n := bytes.IndexByte(doc[from:], '"')
 		if n < 0 {
-			s.at = len(s.doc)
-			return
+			return len(doc)
 		}
 		end := from + n
 		back := end
-		for s.doc[back-1] == '\\' {
+		for doc[back-1] == '\\' {
 			back--
 		}
 		from = end + 1
 		if (end-back)%2 == 0 {
-			s.at = from
-			return
+			return from
 		}
 	}
 }
