@@ -90,14 +90,14 @@ func New(o Options) *http.Client {
 		plain:   o.PlainHTTP,
 		agent:   "AMTP/1.0 (amtp/" + cmp.Or(o.Version, "dev") + ")",
 		maxBody: cmp.Or(o.MaxBody, bodyBytes),
+		longest: cmp.Or(o.Timeout, callTime),
 		http:    o.connections(o.gate()),
 	}
 	if o.PlainAllowed && !o.PlainHTTP {
 		t.allowed = o.connections(o.plainGate())
 	}
 	return &http.Client{
-		Transport: t,
-		Timeout:   cmp.Or(o.Timeout, callTime),
+		Transport: t, // which bounds the time: the client would begin a goroutine for it with every call
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},

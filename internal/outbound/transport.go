@@ -1,10 +1,12 @@
 package outbound
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // transport sends requests within the limits.
@@ -14,6 +16,7 @@ type transport struct {
 	plain   bool
 	agent   string
 	maxBody int64
+	longest time.Duration // of one call, to the end of the answer's body
 }
 
 // RoundTrip sends one request, as [http.RoundTripper] says.
@@ -24,13 +27,15 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	r = r.Clone(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), t.longest)
+	r = r.Clone(ctx)
 	r.Header.Set("User-Agent", t.agent)
 	res, err := t.through(r).RoundTrip(r)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	res.Body = &limited{ReadCloser: res.Body, left: t.maxBody}
+	res.Body = &limited{ReadCloser: res.Body, left: t.maxBody, over: cancel}
 	return res, nil
 }
 
@@ -69,6 +74,13 @@ func (t *transport) CloseIdleConnections() {
 type limited struct {
 	io.ReadCloser
 	left int64
+	over context.CancelFunc // ends the call
+}
+
+// Close ends the call.
+func (l *limited) Close() error {
+	defer l.over()
+	return l.ReadCloser.Close()
 }
 
 // Read reads up to the limit. It fails only when there is more than that.
