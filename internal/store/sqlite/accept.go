@@ -75,6 +75,7 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 			return gateway.Accepted{}, err
 		}
 	}
+	w.beside = true
 	return gateway.Accepted{ID: id, Deliveries: deliveries}, nil
 }
 

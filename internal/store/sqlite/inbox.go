@@ -125,6 +125,7 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
 	var mark gateway.Mark
 	err := s.write(ctx, 64, func(w *writer) error {
+		w.beside = true
 		b, err := w.boxed(agent, id)
 		if err != nil {
 			return err
@@ -152,6 +153,7 @@ func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
 	var mark gateway.Mark
 	err := s.write(ctx, 64, func(w *writer) error {
+		w.beside = true
 		b, err := w.boxed(agent, id)
 		if err != nil {
 			return err

@@ -137,6 +137,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 		size += 64 * wanted[i].Limit
 	}
 	err := s.write(ctx, size, func(w *writer) error {
+		w.beside = true
 		out = make([]gateway.Claimed, len(wanted))
 		for i := range wanted {
 			out[i].Destination = wanted[i].Destination
@@ -171,16 +172,22 @@ func (w *writer) claim(c *gateway.Claimed, wanted gateway.Claiming, now, lease t
 	if err != nil {
 		return err
 	}
+	var due []queued
 	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
 			WHERE j.destination = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
-		c.Jobs = append(c.Jobs, scanJob(s).Job)
+		due = append(due, scanJob(s))
 		return nil
 	}, string(c.Destination), store.Micros(now), limit)
 	if err != nil {
 		return err
 	}
-	for i := range c.Jobs {
-		if err := w.lease(&c.Jobs[i], now, lease); err != nil {
+	c.Jobs = make([]gateway.Job, len(due))
+	for i := range due {
+		if err := w.lease(&due[i].Job, now, lease); err != nil {
+			return err
+		}
+		c.Jobs[i] = due[i].Job
+		if err := w.pack(due[i]); err != nil {
 			return err
 		}
 	}
@@ -204,6 +211,9 @@ func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
 
 // Parcel returns a leased job with its message.
 func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p gateway.Parcel, err error) {
+	if p, ok := s.writer.packed.take(job, fence); ok {
+		return p, nil
+	}
 	err = s.read(ctx, func(r *reader) error {
 		j, err := r.job(job)
 		if err != nil {

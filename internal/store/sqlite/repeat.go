@@ -20,6 +20,7 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
 	to := addressing{Incoming: a, message: row, known: true}
 	added := false
+	defer func() { w.beside = !added }()
 	for _, r := range recipients {
 		if slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) }) {
 			continue

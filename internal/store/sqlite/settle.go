@@ -26,6 +26,8 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 		if j.ID == 0 || j.Fence != e.Fence || j.State != gateway.Delivering {
 			return gateway.ErrStale
 		}
+		w.beside = true // but for the parcel of this one
+		w.packed.drop(j.ID)
 		return w.settle(j, &e)
 	})
 }

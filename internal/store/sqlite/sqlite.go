@@ -340,6 +340,7 @@ func (s *Store) Close() error {
 		s.batcher.Close()
 		s.keeper.close()
 		s.loops.Wait()
+		s.writer.packed.clear()
 		s.closeErr = s.release()
 	})
 	return s.closeErr

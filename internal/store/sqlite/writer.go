@@ -24,7 +24,9 @@ type writer struct {
 	fail    func() // tells the store that it is no longer to be trusted
 	broken  error  // set by the first I/O error; nothing is written after it
 
-	next sequences // what the next rows are numbered
+	next   sequences // what the next rows are numbered
+	packed packed
+	beside bool // set by work that leaves alone what packed parcels say
 	pending
 }
 
@@ -34,6 +36,8 @@ type pending struct {
 	work    []gateway.Destination    // for which something is due at once
 	changes []func(*store.Directory) // to the directory
 	removed []gateway.AgentID        // agents that are gone already for the rest of the batch
+	packed  []gateway.Parcel         // of what is leased
+	unpack  bool                     // what is packed may be so no longer
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -111,12 +115,20 @@ func (w *writer) transaction(fn func() error) error {
 
 func (w *writer) runAll(batch []*store.Item[work]) error {
 	for _, item := range batch {
-		item.Err = item.Work(w)
+		w.do(item)
 		if item.Err != nil && !isRefusal(item.Err) {
 			return item.Err
 		}
 	}
 	return nil
+}
+
+// do does the work of one item.
+func (w *writer) do(item *store.Item[work]) {
+	w.beside = false
+	if item.Err = item.Work(w); item.Err == nil && !w.beside {
+		w.unpack = true
+	}
 }
 
 // runApart gives every item a savepoint of its own.
@@ -126,7 +138,7 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 			return err
 		}
 		next, before := w.next, w.pending
-		item.Err = item.Work(w)
+		w.do(item)
 		if item.Err != nil && !isRefusal(item.Err) {
 			if isFull(item.Err) || isIO(item.Err) {
 				return item.Err
@@ -152,6 +164,11 @@ func (w *writer) lives(id gateway.AgentID) bool {
 func (w *writer) published() {
 	for _, change := range w.changes {
 		change(w.dir)
+	}
+	if w.unpack {
+		w.packed.clear()
+	} else {
+		w.packed.put(w.pending.packed)
 	}
 	w.bells.Ring(w.rings)
 	w.bells.RingWork(w.pending.work)

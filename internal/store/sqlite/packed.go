@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"sync"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// packed are parcels of jobs that were leased a moment ago, read by the writer
+// in passing: to read one for itself takes a snapshot and costs more than to sign
+// it. Each is taken once. Any write that might change what one says drops all,
+// and what is not here is read from the database.
+type packed struct {
+	mu      sync.Mutex
+	parcels map[gateway.JobID]gateway.Parcel
+}
+
+// Bounds of what is packed: 8 MiB together. What is larger costs little to read
+// beside what it costs to send.
+const (
+	maxPacked     = 512
+	maxPackedSize = 16 << 10 // bytes of one body
+)
+
+// put adds parcels.
+func (p *packed) put(list []gateway.Parcel) {
+	if len(list) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.parcels == nil || len(p.parcels)+len(list) > maxPacked { // nobody came for them
+		p.parcels = make(map[gateway.JobID]gateway.Parcel, maxPacked)
+	}
+	for _, parcel := range list {
+		p.parcels[parcel.ID] = parcel
+	}
+}
+
+// take returns and drops the parcel of a lease.
+func (p *packed) take(job gateway.JobID, fence int64) (gateway.Parcel, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parcel, ok := p.parcels[job]
+	if !ok || parcel.Fence != fence {
+		return gateway.Parcel{}, false
+	}
+	delete(p.parcels, job)
+	return parcel, true
+}
+
+// drop forgets what is packed of one job.
+func (p *packed) drop(job gateway.JobID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.parcels, job)
+}
+
+// clear forgets all.
+func (p *packed) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.parcels)
+}
+
+// pack reads a leased job's parcel for when the lease is committed.
+func (w *writer) pack(j queued) error {
+	if j.Size > maxPackedSize || len(w.pending.packed) == maxPacked {
+		return nil
+	}
+	p, err := w.parcel(w.dir, j, true)
+	w.pending.packed = append(w.pending.packed, p)
+	return err
+}
