@@ -5,7 +5,9 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -20,6 +22,13 @@ const (
 	maxWaitingBytes = 128 << 20
 )
 
+// Bounds of what a batch of calm work waits for others: so many turns of the
+// scheduler without anybody who joins, and never longer than that.
+const (
+	calmTurns = 16
+	calmTime  = 5 * time.Millisecond
+)
+
 // Batcher collects the work of many goroutines, most of it writes, and hands it
 // to one, or to a few. There is no timer: whatever waits when a batch has ended
 // is the next batch, and what comes alone goes at once.
@@ -29,6 +38,7 @@ type Batcher[W any] struct {
 	mu     sync.Mutex
 	queue  []*Item[W]
 	bytes  int
+	hasty  int // of the queue: not calm
 	closed bool
 	wake   chan struct{} // holds one token while something may wait
 	items  sync.Pool
@@ -40,6 +50,7 @@ type Item[W any] struct {
 	Work W
 	Err  error
 	size int
+	calm bool // see DoCalmly
 	done chan struct{}
 }
 
@@ -56,8 +67,19 @@ func NewBatcher[W any](commit func([]*Item[W])) *Batcher[W] {
 // Close: then the work was not and will not be done. When ctx ends, Do returns
 // while the work goes on.
 func (b *Batcher[W]) Do(ctx context.Context, work W, size int) error {
+	return b.do(ctx, work, size, false)
+}
+
+// DoCalmly is Do for work of which many pieces come at nearly the same time and
+// that no agent waits for. A batch of nothing else lets those join who are about to
+// write: fewer and larger batches are less work for the whole machine.
+func (b *Batcher[W]) DoCalmly(ctx context.Context, work W, size int) error {
+	return b.do(ctx, work, size, true)
+}
+
+func (b *Batcher[W]) do(ctx context.Context, work W, size int, calm bool) error {
 	item := b.items.Get().(*Item[W])
-	item.Work, item.Err, item.size = work, nil, size
+	item.Work, item.Err, item.size, item.calm = work, nil, size, calm
 	if err := b.enqueue(item); err != nil {
 		b.items.Put(item)
 		return err
@@ -85,6 +107,9 @@ func (b *Batcher[W]) enqueue(item *Item[W]) error {
 	}
 	b.queue = append(b.queue, item)
 	b.bytes += item.size
+	if !item.calm {
+		b.hasty++
+	}
 	if len(b.queue) == 1 {
 		b.ring()
 	}
@@ -104,6 +129,7 @@ func (b *Batcher[W]) Run() {
 	for open := true; open; {
 		_, open = <-b.wake
 		for {
+			b.gather()
 			if batch = b.take(batch[:0]); len(batch) == 0 {
 				break
 			}
@@ -115,6 +141,34 @@ func (b *Batcher[W]) Run() {
 	}
 }
 
+// gather lets whoever is about to write do so first, while nobody who waits is in
+// a hurry. Nobody else is there to run on an idle machine, and it returns at once.
+func (b *Batcher[W]) gather() {
+	n := b.calm()
+	if n == 0 {
+		return
+	}
+	began, most := time.Now(), 0
+	for turns := 0; turns < calmTurns && n > 0 && time.Since(began) < calmTime; turns++ {
+		if n > most {
+			turns, most = 0, n
+		}
+		runtime.Gosched()
+		n = b.calm()
+	}
+}
+
+// calm returns how many wait, 0 when one of them is in a hurry or more would be
+// too many.
+func (b *Batcher[W]) calm() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hasty > 0 || b.closed || len(b.queue) >= maxBatch {
+		return 0
+	}
+	return len(b.queue)
+}
+
 // take moves the longest allowed beginning of the queue into batch, and wakes
 // another Run for what is left.
 func (b *Batcher[W]) take(batch []*Item[W]) []*Item[W] {
@@ -123,6 +177,9 @@ func (b *Batcher[W]) take(batch []*Item[W]) []*Item[W] {
 	n, bytes := 0, 0
 	for n < len(b.queue) && n < maxBatch && (n == 0 || bytes+b.queue[n].size <= maxBatchBytes) {
 		bytes += b.queue[n].size
+		if !b.queue[n].calm {
+			b.hasty--
+		}
 		n++
 	}
 	batch = append(batch, b.queue[:n]...)

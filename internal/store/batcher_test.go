@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -98,4 +99,33 @@ func TestBatcherIsBounded(t *testing.T) {
 		leave()
 		callers.Wait()
 	})
+}
+
+// TestBatcherGathersCalmWork: calm work that is about to be written together is
+// one batch, unless somebody is in a hurry.
+func TestBatcherGathersCalmWork(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // who is about to write has not begun
+	for _, calm := range []bool{true, false} {
+		var sizes []int
+		b := store.NewBatcher(func(batch []*store.Item[int]) { sizes = append(sizes, len(batch)) })
+		var loop, callers sync.WaitGroup
+		loop.Go(b.Run)
+		do := b.DoCalmly
+		if !calm {
+			do = b.Do
+		}
+		for n := range 10 {
+			callers.Go(func() {
+				if err := do(t.Context(), n, 1); err != nil {
+					t.Errorf("work %d: got %v, want no error", n, err)
+				}
+			})
+		}
+		callers.Wait()
+		b.Close()
+		loop.Wait()
+		if calm != (len(sizes) == 1) {
+			t.Errorf("ten pieces of work, calm is %t: got batches of %v, want one batch of the calm ones only", calm, sizes)
+		}
+	}
 }

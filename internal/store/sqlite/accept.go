@@ -26,9 +26,13 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
+	write := s.write
+	if a.SenderAgent == 0 {
+		write = s.writeCalmly
+	}
 	for {
 		var out gateway.Accepted
-		err := s.write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
+		err := write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
 			out, err = w.accept(p)
 			return err
 		})

@@ -18,7 +18,7 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 			return err
 		}
 	}
-	return s.write(ctx, 128*(1+len(e.Results)), func(w *writer) error {
+	return s.writeCalmly(ctx, 128*(1+len(e.Results)), func(w *writer) error {
 		j, err := w.job(e.Job)
 		if err != nil {
 			return err

@@ -300,6 +300,12 @@ func (s *Store) write(ctx context.Context, size int, fn work) error {
 	return s.batcher.Do(ctx, fn, size)
 }
 
+// writeCalmly is write for what comes in numbers and no agent waits for: messages
+// of another gateway, ends of attempts.
+func (s *Store) writeCalmly(ctx context.Context, size int, fn work) error {
+	return s.batcher.DoCalmly(ctx, fn, size)
+}
+
 // read runs fn on one of the reading connections, in one snapshot.
 func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 	if err := s.dir.Ended(ctx); err != nil {
