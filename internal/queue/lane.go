@@ -28,8 +28,8 @@ type lane struct {
 // one attempt every minute at the latest.
 const (
 	firstWindow  = 1
-	maxWindow    = 96 // fewer than the streams that servers allow on one HTTP/2 connection
-	nearWindow   = 8  // at an agent's endpoint, and for reports
+	maxWindow    = 192 // as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
+	nearWindow   = 8   // at an agent's endpoint, and for reports
 	tolerated    = 5
 	longestPause = time.Minute
 	longestAsked = 24 * time.Hour

@@ -30,7 +30,7 @@ func TestSlowStart(t *testing.T) {
 	ls := newLanes()
 	ls.due("b.example", dawn, dawn)
 	now := dawn
-	for _, want := range []int{1, 2, 4, 8, 16, 32, 64, 96, 96} {
+	for _, want := range []int{1, 2, 4, 8, 16, 32, 64, 128, 192, 192} {
 		if got := begin(t, &ls, now); got != want {
 			t.Fatalf("begun %d attempts, want %d", got, want)
 		}

@@ -118,8 +118,8 @@ func TestDeadDomain(t *testing.T) {
 		if left := w.waiting(); left != 0 {
 			t.Errorf("%d messages wait an hour after the domain is back", left)
 		}
-		if most := w.atMost(); most > 96 {
-			t.Errorf("%d attempts at once at one domain, want 96 at the most", most)
+		if most := w.atMost(); most > 192 {
+			t.Errorf("%d attempts at once at one domain, want 192 at the most", most)
 		}
 	})
 }
