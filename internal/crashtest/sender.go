@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/google/uuid"
@@ -25,6 +26,7 @@ type Sender struct {
 	Recipients []amtp.Address
 	Number     string // a literal in the payload
 	Rand       *rand.Rand
+	Pause      time.Duration // between two messages
 	sent       int
 }
 
@@ -46,6 +48,7 @@ func (s *Sender) Run(ctx context.Context, stop <-chan struct{}) {
 		if s.Rand.IntN(misuseOneIn) == 0 {
 			s.misuse(ctx, m)
 		}
+		pause(ctx, s.Pause)
 	}
 }
 
