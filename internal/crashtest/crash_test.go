@@ -176,15 +176,6 @@ func (w *world) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(w.rand.Int64N(int64(high-low)))
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // stop lets the senders finish, then the readers.
 func (w *world) stop() {
 	close(w.stopSending)

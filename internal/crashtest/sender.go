@@ -126,3 +126,12 @@ func (s *Sender) misuse(ctx context.Context, m amtp.Message) {
 		s.ledger.Fault("%s under a key that was used: %v, want %s", name, err, amtp.CodeIdempotencyKeyReused)
 	}
 }
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
