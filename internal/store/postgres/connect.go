@@ -22,11 +22,12 @@ const (
 	reserved = 6
 )
 
-// planning has every row looked up by an index. A batch asks for some hundreds of
-// rows of tables that are small at first and grow by thousands a second: the
-// server would rather read such a table whole, and join it by hashing, until
-// that has become slower by far.
-var planning = map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+// planForIndexes has every row looked up by an index. A batch asks for some
+// hundreds of rows of tables that are small at first and grow by thousands a
+// second: the server would rather read such a table whole, and join it by
+// hashing, until that has become slower by far.
+const planForIndexes = `SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+	set_config('enable_mergejoin', 'off', false)`
 
 // connecting is how the database is reached.
 type connecting struct {
@@ -49,11 +50,6 @@ func configure(o Options) (*connecting, error) {
 	cc := cfg.ConnConfig
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = 5 * time.Second
-	}
-	for name, value := range planning {
-		if _, given := cc.RuntimeParams[name]; !given && !pooled { // a proxy refuses what it does not know
-			cc.RuntimeParams[name] = value
-		}
 	}
 	if pooled {
 		// No statement has a name that the next transaction would look for in vain.
@@ -109,5 +105,9 @@ func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("the server has %s=off: a message could be lost in a power cut, so the database is not used", setting.name)
 		}
 	}
-	return nil
+	if c.pooled { // the session is others' as well
+		return nil
+	}
+	_, err = conn.Exec(ctx, planForIndexes) // and not when connecting: a proxy refuses what it does not know
+	return err
 }

@@ -342,3 +342,25 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 		t.Errorf("connections that were cut = %d, want one for nearly every letter", w.cuts.Load())
 	}
 }
+
+// TestPlansForIndexes: rows are looked up by index, which the server is told in a
+// session that is ours and never while connecting, where a proxy knows few
+// parameters and refuses the others.
+func TestPlansForIndexes(t *testing.T) {
+	url := database(t)
+	for _, c := range []struct{ more, want string }{{"", "off"}, {"&pgbouncer=true", "on"}} {
+		cfg, err := configure(Options{URL: url + c.more})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range cfg.pool.ConnConfig.RuntimeParams {
+			if name != "application_name" {
+				t.Errorf("%s is asked for while connecting", name)
+			}
+		}
+		var got string
+		if err := open(t, url+c.more).pool.QueryRow(t.Context(), `SHOW enable_seqscan`).Scan(&got); err != nil || got != c.want {
+			t.Errorf("with %q: enable_seqscan is %q, %v, want %s", c.more, got, err, c.want)
+		}
+	}
+}

@@ -303,6 +303,9 @@ func (s *Store) write(ctx context.Context, size int, fn work) error {
 // writeCalmly is write for what comes in numbers and no agent waits for: messages
 // of another gateway, ends of attempts.
 func (s *Store) writeCalmly(ctx context.Context, size int, fn work) error {
+	if err := s.dir.Ended(ctx); err != nil {
+		return err
+	}
 	return s.batcher.DoCalmly(ctx, fn, size)
 }
 
