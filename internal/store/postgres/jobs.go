@@ -177,7 +177,11 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 		return gateway.JobPage{}, err
 	}
 	for _, id := range ids {
-		p, err := s.parcel(ctx, found[gateway.JobID(id)])
+		row := found[gateway.JobID(id)]
+		if row == nil {
+			continue
+		}
+		p, err := s.parcel(ctx, row)
 		if err != nil {
 			return gateway.JobPage{}, err
 		}

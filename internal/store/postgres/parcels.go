@@ -88,8 +88,9 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var d delivery
 	var job int64
 	queue(b, carried, []any{ids}, append(d.into(), &job), func() error {
-		p := found[gateway.JobID(job)]
-		p.deliveries = append(p.deliveries, d.read())
+		if p := found[gateway.JobID(job)]; p != nil { // one whose message is gone carries nothing
+			p.deliveries = append(p.deliveries, d.read())
+		}
 		return nil
 	})
 	return found

@@ -93,3 +93,21 @@ func TestQueueIsTidied(t *testing.T) {
 		return err == nil && vacuumed
 	})
 }
+
+// TestJobWithoutMessage: a database that was damaged costs the job that lost its
+// message, and not the process.
+func TestJobWithoutMessage(t *testing.T) {
+	s := open(t, database(t))
+	alice := register(t, s, "alice")
+	mustAccept(t, s, letterTo(t, alice, "letter", "a@far.example"))
+	j := mustClaim(t, s, "far.example", 1, 0, dawn)[0]
+	if _, err := s.pool.Exec(t.Context(), `DELETE FROM message`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Parcel(t.Context(), j.ID, j.Fence); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("its parcel: got %v, want ErrStale", err)
+	}
+	if page, err := s.JobsPage(t.Context(), gateway.JobFilter{}); err != nil || len(page.Jobs) != 0 {
+		t.Errorf("the list of jobs: got %d, %v, want none", len(page.Jobs), err)
+	}
+}
