@@ -13,9 +13,10 @@ import (
 // Why a domain's TXT strings tell us nothing. Errors of this file are one of
 // them, wrapped with what is wrong; compare with errors.Is.
 var (
-	ErrNoRecord      = errors.New("there is no AMTP record")
-	ErrBadRecord     = errors.New("the AMTP record is malformed")
-	ErrRecordsDiffer = errors.New("there are several different AMTP records")
+	ErrNoRecord       = errors.New("there is no AMTP record")
+	ErrBadRecord      = errors.New("the AMTP record is malformed")
+	ErrRecordsDiffer  = errors.New("there are several different AMTP records")
+	ErrSeveralRecords = errors.New("there are several valid records of a key")
 )
 
 // maxRecord bounds one TXT record in bytes. The longest that we know of, the

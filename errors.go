@@ -25,6 +25,15 @@ const (
 	CodeCoordinationFailed   Code = "COORDINATION_FAILED"
 )
 
+// The codes of sender verification. AMTP §9, §11.
+const (
+	CodeLocalSenderAuthRequired  Code = "LOCAL_SENDER_AUTH_REQUIRED"
+	CodeSenderCredentialMismatch Code = "SENDER_CREDENTIAL_MISMATCH"
+	CodeSignatureRequired        Code = "SIGNATURE_REQUIRED"
+	CodeSignatureInvalid         Code = "SIGNATURE_INVALID"
+	CodeSignatureKeyUnavailable  Code = "SIGNATURE_KEY_UNAVAILABLE"
+)
+
 // The codes beside the protocol's.
 const (
 	CodeInvalidRequest       Code = "INVALID_REQUEST_FORMAT" // a body or parameter that is no message

@@ -3,7 +3,6 @@ package amtp
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -14,11 +13,10 @@ import (
 	"strings"
 )
 
-// The algorithms of signatures. We sign with ES256 and verify all. AMTP §9.
+// The algorithms of signatures. AMTP §9.
 const (
 	ES256 = "ES256" // ECDSA, P-256, SHA-256; the signature is r‖s, 64 bytes
 	RS256 = "RS256" // RSASSA-PKCS1-v1_5, SHA-256
-	EdDSA = "EdDSA" // Ed25519, over the canonical form itself
 )
 
 // Bounds of RSA keys in bits: weaker ones prove nothing, stronger ones cost the
@@ -28,33 +26,33 @@ const (
 	maxRSA = 8192
 )
 
+// keyVersion is the version of the record of a key. AMTP §2.
+const keyVersion = "amtpkey1"
+
 // KeyRecord is the public key that a domain publishes in the TXT record at
-// {selector}._amtpkey.{domain}. The zero Key means that it was revoked. AMTP §9.
+// {selector}._amtpkey.{domain}. AMTP §2.
 type KeyRecord struct {
-	Algorithm string           // ES256, RS256 or EdDSA
-	Key       crypto.PublicKey // *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey or nil
+	Algorithm string           // ES256 or RS256
+	Key       crypto.PublicKey // *ecdsa.PublicKey or *rsa.PublicKey
 }
 
-// Revoked reports whether the domain says that this key is not used any more.
-func (k KeyRecord) Revoked() bool { return k.Key == nil }
-
-// String writes the record.
+// String writes the record: v=amtpkey1;alg=ES256;p={base64 of the key}.
 func (k KeyRecord) String() string {
 	p := ""
 	if der, err := x509.MarshalPKIXPublicKey(k.Key); err == nil {
 		p = base64.StdEncoding.EncodeToString(der)
 	}
-	return "v=amtp1;k=" + k.Algorithm + ";p=" + p
+	return "v=" + keyVersion + ";alg=" + k.Algorithm + ";p=" + p
 }
 
 // KeyRecordName returns the name at which a domain publishes the key that the
-// selector names: {selector}._amtpkey.{domain}. It is an error when selector is
-// no DNS label or several with dots between them, or the whole is too long.
+// selector names: {selector}._amtpkey.{domain}. The selector is one label of
+// lower-case letters, digits and hyphens, with no hyphen at either end. It is an
+// error when the selector is another text, or when the whole name is too long.
+// AMTP §2.
 func KeyRecordName(selector string, d Domain) (string, error) {
-	for label := range strings.SplitSeq(selector, ".") {
-		if checkLabel(label) != nil || label != strings.ToLower(label) {
-			return "", fmt.Errorf("%s is not a selector: use lower-case letters, digits and hyphens", quoteShort(selector))
-		}
+	if checkLabel(selector) != nil || selector != strings.ToLower(selector) {
+		return "", fmt.Errorf("%s is not a selector: use up to 63 lower-case letters, digits and hyphens", quoteShort(selector))
 	}
 	name := selector + "._amtpkey." + string(d)
 	if len(name) > maxDomain {
@@ -63,13 +61,14 @@ func KeyRecordName(selector string, d Domain) (string, error) {
 	return name, nil
 }
 
-// ParseKeyRecord reads one TXT record: v=amtp1;k=ES256;p={base64 of the key as
-// SubjectPublicKeyInfo}. Tags stand in any order and case, with spaces around
-// them and in p; unknown tags are ignored; an empty p is a revoked key. ES256
-// is a key on P-256, RS256 an RSA key of 2048 to 8192 bits, EdDSA one of
-// Ed25519. The error is ErrNoRecord or ErrBadRecord. AMTP §9.
+// ParseKeyRecord reads one TXT record: v=amtpkey1;alg=ES256;p={standard base64,
+// padded, of the key as DER SubjectPublicKeyInfo}. Parameters stand in any
+// order, with spaces between them; their names and values are written exactly so.
+// Unknown parameters are ignored; a parameter that stands twice makes the record
+// invalid. ES256 needs a key on P-256, RS256 an RSA key of 2048 to 8192 bits. The
+// error is ErrNoRecord or ErrBadRecord. AMTP §2.
 func ParseKeyRecord(txt string) (KeyRecord, error) {
-	tags, err := parseTags(txt, "v", "k", "p")
+	tags, err := keyTags(txt)
 	if err != nil {
 		return KeyRecord{}, err
 	}
@@ -80,30 +79,49 @@ func ParseKeyRecord(txt string) (KeyRecord, error) {
 	return k, nil
 }
 
-func parseKey(tags map[string]string) (KeyRecord, error) {
-	var k KeyRecord
-	for _, algorithm := range []string{ES256, RS256, EdDSA} {
-		if strings.EqualFold(tags["k"], algorithm) {
-			k.Algorithm = algorithm
+// keyTags splits the parameters of a key's record. Unlike those of a gateway's
+// record they are read to the letter: every verifier must find the same key. A
+// text without v=amtpkey1 is no record of a key, whatever else it says.
+func keyTags(txt string) (map[string]string, error) {
+	tags := make(map[string]string, 4)
+	ours, twice := false, ""
+	for segment := range strings.SplitSeq(txt, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(segment), "=")
+		if !ok {
+			continue
 		}
+		if _, again := tags[name]; again {
+			twice = name
+		}
+		tags[name] = value
+		ours = ours || name == "v" && value == keyVersion
 	}
-	if k.Algorithm == "" {
-		return KeyRecord{}, errors.New("the tag k is none of ES256, RS256 and EdDSA")
+	switch {
+	case !ours:
+		return nil, ErrNoRecord
+	case twice != "":
+		return nil, fmt.Errorf("%w: the parameter %s stands twice", ErrBadRecord, quoteShort(twice))
+	case len(txt) > maxRecord:
+		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrBadRecord, maxRecord)
 	}
-	p, ok := tags["p"]
+	return tags, nil
+}
+
+func parseKey(tags map[string]string) (KeyRecord, error) {
+	k := KeyRecord{Algorithm: tags["alg"]}
+	if k.Algorithm != ES256 && k.Algorithm != RS256 {
+		return KeyRecord{}, errors.New("the parameter alg is neither ES256 nor RS256")
+	}
+	if tags["p"] == "" {
+		return KeyRecord{}, errors.New("the parameter p is missing")
+	}
+	der, ok := decodeBase64(base64.StdEncoding, tags["p"])
 	if !ok {
-		return KeyRecord{}, errors.New("the tag p is missing")
-	}
-	if p == "" {
-		return k, nil
-	}
-	der, ok := decodeBase64(strings.NewReplacer(" ", "", "\t", "").Replace(p))
-	if !ok {
-		return KeyRecord{}, errors.New("the tag p is not base64")
+		return KeyRecord{}, errors.New("the parameter p is not padded standard base64")
 	}
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return KeyRecord{}, errors.New("the tag p is not a public key in the form SubjectPublicKeyInfo")
+		return KeyRecord{}, errors.New("the parameter p is not a public key in the form SubjectPublicKeyInfo")
 	}
 	k.Key = key
 	return k, checkKey(k)
@@ -114,10 +132,6 @@ func checkKey(k KeyRecord) error {
 	switch key := k.Key.(type) {
 	case *ecdsa.PublicKey:
 		if k.Algorithm == ES256 && key.Curve == elliptic.P256() {
-			return nil
-		}
-	case ed25519.PublicKey:
-		if k.Algorithm == EdDSA {
 			return nil
 		}
 	case *rsa.PublicKey:
@@ -134,13 +148,13 @@ func checkKey(k KeyRecord) error {
 	return fmt.Errorf("the key is not one for %s", k.Algorithm)
 }
 
-// decodeBase64 decodes the standard alphabet with padding, and nothing beside
-// it: the package's decoder skips line breaks.
-func decodeBase64(s string) ([]byte, bool) {
+// decodeBase64 decodes the encoding's alphabet, and nothing beside it: the
+// package's decoder skips line breaks.
+func decodeBase64(e *base64.Encoding, s string) ([]byte, bool) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, false
 	}
-	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	b, err := e.Strict().DecodeString(s)
 	if err != nil {
 		return nil, false // not what was read before the error
 	}
@@ -148,29 +162,32 @@ func decodeBase64(s string) ([]byte, bool) {
 }
 
 // ChooseKeyRecord reads the key among the TXT strings at a name, each joined
-// from its pieces of 255 bytes. Strings without v=amtp1 are ignored. The error
-// is a *SignatureError: key-missing, which wraps ErrNoRecord, key-invalid for a
-// malformed record and key-ambiguous when two records do not say the same.
+// from its pieces of 255 bytes. Exactly one of them is a valid record; strings
+// that are none are ignored beside it. The error is a *SignatureError: key-missing,
+// which wraps ErrNoRecord, when no string says v=amtpkey1, key-invalid when none
+// of those that do is valid, and key-ambiguous when several are, also of the same
+// key. AMTP §2.
 func ChooseKeyRecord(txts []string) (KeyRecord, error) {
-	var found *KeyRecord
+	var found KeyRecord
 	var bad error
+	valid := 0
 	for _, txt := range txts {
 		k, err := ParseKeyRecord(txt)
 		switch {
 		case errors.Is(err, ErrNoRecord):
-		case err != nil && found == nil && bad == nil:
+		case err != nil:
 			bad = err
-		case err != nil || bad != nil || found != nil && found.String() != k.String():
-			return KeyRecord{}, &SignatureError{Reason: ReasonKeyAmbiguous, Cause: ErrRecordsDiffer}
 		default:
-			found = &k
+			found, valid = k, valid+1
 		}
 	}
 	switch {
-	case bad != nil:
+	case valid > 1:
+		return KeyRecord{}, &SignatureError{Reason: ReasonKeyAmbiguous, Cause: ErrSeveralRecords}
+	case valid == 0 && bad != nil:
 		return KeyRecord{}, &SignatureError{Reason: ReasonKeyInvalid, Cause: bad}
-	case found == nil:
+	case valid == 0:
 		return KeyRecord{}, &SignatureError{Reason: ReasonKeyMissing, Cause: ErrNoRecord}
 	}
-	return *found, nil
+	return found, nil
 }

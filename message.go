@@ -40,6 +40,7 @@ type Message struct {
 	Payload        json.RawMessage `json:"payload,omitempty"` // any JSON value
 	InReplyTo      MessageID       `json:"in_reply_to,omitempty"`
 	ResponseType   string          `json:"response_type,omitempty"`
+	WorkflowID     MessageID       `json:"workflow_id,omitempty"` // of the workflow that the message belongs to or answers
 	Coordination   json.RawMessage `json:"coordination,omitempty"`
 	Attachments    []Attachment    `json:"attachments,omitempty"`
 	Signature      json.RawMessage `json:"signature,omitempty"`
@@ -60,20 +61,21 @@ type Attachment struct {
 // reserved are the members by which a gateway speaks about a message. Nobody
 // else may write them, or a reader could take a claim for a finding.
 var reserved = map[string]bool{
-	"attempts":          true,
-	"authentication":    true,
-	"body_purged":       true,
-	"created_at":        true,
-	"delivered_at":      true,
-	"delivery_count":    true,
-	"labels":            true,
-	"next_retry":        true,
-	"received_at":       true,
-	"sender_message_id": true,
-	"status":            true,
-	"thread_id":         true,
-	"trust":             true,
-	"updated_at":        true,
+	"attempts":            true,
+	"authentication":      true,
+	"body_purged":         true,
+	"created_at":          true,
+	"delivered_at":        true,
+	"delivery_count":      true,
+	"labels":              true,
+	"next_retry":          true,
+	"received_at":         true,
+	"sender_message_id":   true,
+	"sender_verification": true,
+	"status":              true,
+	"thread_id":           true,
+	"trust":               true,
+	"updated_at":          true,
 }
 
 // ParseMessage reads and checks one message. The error, if any, is an *Error
@@ -126,7 +128,7 @@ func (m *Message) read(member strictjson.Member) *Error {
 	case "attachments":
 		return m.readAttachments(value)
 	case "version", "sender", "message_id", "idempotency_key", "timestamp",
-		"subject", "schema", "in_reply_to", "response_type":
+		"subject", "schema", "in_reply_to", "response_type", "workflow_id":
 		return m.readString(name, value)
 	}
 	return nil
@@ -153,6 +155,8 @@ func (m *Message) readString(name string, value []byte) *Error {
 		m.MessageID, err = ParseMessageID(s)
 	case "in_reply_to":
 		m.InReplyTo, err = ParseMessageID(s)
+	case "workflow_id":
+		m.WorkflowID, err = ParseMessageID(s)
 	case "idempotency_key":
 		m.IdempotencyKey, err = s, CheckIdempotencyKey(s)
 	case "schema":

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/asn1"
@@ -13,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/canonical"
@@ -28,18 +25,18 @@ const (
 )
 
 // critical are the members that every signed message has, so that a signature
-// says who wrote what to whom, when, and as which message. Of these only the
-// payload may be null.
-var critical = []string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients", "payload"}
+// says who wrote to whom, when, and as which message. The receiver fills in none
+// of them. AMTP §9.
+var critical = []string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients"}
 
-// maxSignatureValue bounds the base64 of a signature; that of an RSA key of
-// 8192 bits has 1368 characters.
-const maxSignatureValue = 1368
+// maxSignatureValue bounds the text of a signature; that of an RSA key of 8192
+// bits has 1366 characters.
+const maxSignatureValue = 1366
 
 // Signature is what a message says about who vouches for it. It keeps the
 // message it came from; [Signature.Verify] says whether it is true.
 type Signature struct {
-	Algorithm string // ES256, RS256 or EdDSA
+	Algorithm string // ES256 or RS256
 	Domain    Domain // the sender's, and no other
 	Selector  string // names the key: see KeyRecordName
 	value     []byte
@@ -47,55 +44,73 @@ type Signature struct {
 }
 
 // ParseSignature reads a message's signature and checks all that needs no key:
-// the key is one of the sender's domain, the algorithm is known and every
-// critical member is there. The next steps are the caller's:
+// it has exactly the members algorithm, keyid and value, the algorithm is known,
+// the keyid is a selector, the value is base64url without padding, and every
+// critical member of the message is there. The next steps are the caller's:
 //
 //	err = amtp.CheckTimestamp(m.Timestamp.Time, now)
 //	name, err := amtp.KeyRecordName(sig.Selector, sig.Domain)
 //	key, err := amtp.ChooseKeyRecord(the TXT strings at name)
 //	err = sig.Verify(key)
 //
-// The error is a *SignatureError: unsigned, malformed, foreign-domain,
-// unsupported-algorithm or incomplete. What could be read is returned with it,
-// for the record. AMTP §9.
+// The error is a *SignatureError: unsigned, malformed, unsupported-algorithm or
+// incomplete. What could be read is returned with it, for the record. AMTP §9.
 func ParseSignature(m *Message) (Signature, error) {
 	s := Signature{Domain: m.Sender.Domain(), message: m}
 	if m.Signature == nil {
 		return s, &SignatureError{Reason: ReasonUnsigned}
 	}
-	var wire struct {
-		Algorithm string `json:"algorithm"`
-		KeyID     string `json:"keyid"`
-		Value     string `json:"value"`
-	}
-	if err := strictjson.Decode(m.Signature, &wire); err != nil {
+	wire, err := readSignature(m.Signature)
+	if err != nil {
 		return s, &SignatureError{Reason: ReasonMalformed, Cause: err}
 	}
-	domain, selector, ok := strings.Cut(wire.KeyID, ":")
-	if !ok {
-		domain, selector = string(s.Domain), wire.KeyID
-	}
-	selector = strings.ToLower(selector)
-	if _, err := KeyRecordName(selector, s.Domain); err != nil {
+	if _, err := KeyRecordName(wire.keyid, s.Domain); err != nil {
 		return s, &SignatureError{Reason: ReasonMalformed, Cause: err}
 	}
-	s.Selector = selector
-	if d, err := ParseDomain(domain); err != nil || d != s.Domain {
-		return s, &SignatureError{Reason: ReasonForeignDomain, Cause: fmt.Errorf("the key is one of %s", quoteShort(domain))}
+	s.Selector = wire.keyid
+	if wire.algorithm != ES256 && wire.algorithm != RS256 {
+		return s, &SignatureError{Reason: ReasonUnsupportedAlgorithm, Cause: fmt.Errorf("the algorithm is %s", quoteShort(wire.algorithm))}
 	}
-	switch wire.Algorithm {
-	case ES256, RS256, EdDSA:
-		s.Algorithm = wire.Algorithm
-	default:
-		return s, &SignatureError{Reason: ReasonUnsupportedAlgorithm, Cause: fmt.Errorf("the algorithm is %s", quoteShort(wire.Algorithm))}
-	}
-	if len(wire.Value) <= maxSignatureValue {
-		s.value, _ = decodeBase64(wire.Value)
+	s.Algorithm = wire.algorithm
+	if len(wire.value) <= maxSignatureValue {
+		s.value, _ = decodeBase64(base64.RawURLEncoding, wire.value)
 	}
 	if len(s.value) == 0 {
-		return s, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the value is not base64 of a signature")}
+		return s, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the value is not base64url, without padding, of a signature")}
 	}
 	return s, complete(m)
+}
+
+// signatureMembers are the three members of a signature.
+type signatureMembers struct{ algorithm, keyid, value string }
+
+// readSignature takes a signature apart. It has exactly three members, each of
+// them a string: a member that not every reader knows would be signed by nobody.
+func readSignature(object []byte) (w signatureMembers, err error) {
+	members, err := strictjson.Object(object)
+	if err != nil {
+		return w, err
+	}
+	if len(members) != 3 {
+		return w, fmt.Errorf("the signature has %d members; it has exactly algorithm, keyid and value", len(members))
+	}
+	for _, m := range members {
+		s, ok := text(m.Value)
+		if !ok {
+			return w, fmt.Errorf("the signature's member %s is no string", quoteShort(m.Name))
+		}
+		switch m.Name {
+		case "algorithm":
+			w.algorithm = s
+		case "keyid":
+			w.keyid = s
+		case "value":
+			w.value = s
+		default:
+			return w, fmt.Errorf("the signature has the unknown member %s", quoteShort(m.Name))
+		}
+	}
+	return w, nil
 }
 
 // complete checks that the message has every critical member.
@@ -109,7 +124,7 @@ func complete(m *Message) error {
 }
 
 // has reports whether a parsed message has the critical member. Null, an empty
-// string and a zero time are none, but a null payload is one.
+// string and a zero time are none.
 func (m *Message) has(name string) bool {
 	switch name {
 	case "version":
@@ -124,19 +139,14 @@ func (m *Message) has(name string) bool {
 		return !m.Sender.IsZero()
 	case "recipients":
 		return len(m.Recipients) > 0
-	case "payload":
-		return m.Payload != nil
 	}
 	return false
 }
 
 // Verify checks the signature against the key that the caller found. The error
-// is a *SignatureError: key-revoked, algorithm-mismatch, incomplete,
-// inexact-number or bad-signature. It does not look at the clock: see [CheckTimestamp]. AMTP §9.
+// is a *SignatureError: algorithm-mismatch, incomplete, inexact-number or
+// bad-signature. It does not look at the clock: see [CheckTimestamp]. AMTP §9.
 func (s Signature) Verify(key KeyRecord) error {
-	if key.Revoked() {
-		return &SignatureError{Reason: ReasonKeyRevoked}
-	}
 	if s.Algorithm == "" || key.Algorithm != s.Algorithm {
 		return &SignatureError{Reason: ReasonAlgorithmMismatch, Cause: fmt.Errorf("the key is for %s", key.Algorithm)}
 	}
@@ -157,8 +167,6 @@ func (s Signature) Verify(key KeyRecord) error {
 		}
 	case *rsa.PublicKey:
 		ok = rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], s.value) == nil
-	case ed25519.PublicKey:
-		ok = len(key) == ed25519.PublicKeySize && ed25519.Verify(key, form, s.value)
 	}
 	if !ok {
 		return &SignatureError{Reason: ReasonBadSignature}
@@ -197,33 +205,50 @@ func CheckTimestamp(written, now time.Time) error {
 	return nil
 }
 
-// Signer signs messages for a domain with ES256.
+// Signer signs messages for a domain, with ES256 or RS256.
 type Signer struct {
 	selector string
-	key      *ecdsa.PrivateKey
+	key      crypto.Signer
+	record   KeyRecord
 }
 
 // NewSigner makes a signer. The selector is the lower-case name under which the
-// domain publishes [Signer.KeyRecord]; the key is one on P-256.
-func NewSigner(selector string, key *ecdsa.PrivateKey) (*Signer, error) {
+// domain publishes [Signer.KeyRecord]; the key is an *ecdsa.PrivateKey on P-256,
+// which signs ES256, or an *rsa.PrivateKey of 2048 to 8192 bits, which signs
+// RS256. AMTP §9.
+func NewSigner(selector string, key crypto.Signer) (*Signer, error) {
 	if _, err := KeyRecordName(selector, "x"); err != nil {
 		return nil, err
 	}
-	if key == nil || key.Curve != elliptic.P256() {
-		return nil, errors.New("the signing key is not one on P-256")
+	s := &Signer{selector: selector, key: key}
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		if key != nil {
+			s.record = KeyRecord{Algorithm: ES256, Key: &key.PublicKey}
+		}
+	case *rsa.PrivateKey:
+		if key != nil {
+			s.record = KeyRecord{Algorithm: RS256, Key: &key.PublicKey}
+		}
 	}
-	return &Signer{selector: selector, key: key}, nil
+	if s.record.Algorithm == "" {
+		return nil, errors.New("the signing key is neither one on P-256 nor an RSA key")
+	}
+	if err := checkKey(s.record); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Selector returns the selector that stands in the signatures.
 func (s *Signer) Selector() string { return s.selector }
 
 // KeyRecord returns what the domain publishes so that others can verify.
-func (s *Signer) KeyRecord() KeyRecord { return KeyRecord{Algorithm: ES256, Key: &s.key.PublicKey} }
+func (s *Signer) KeyRecord() KeyRecord { return s.record }
 
 // Sign returns the body with its signature as last member; every other byte
-// stays. The same body always has the same signature (RFC 6979), so a retry has
-// the bytes of what it repeats. The body must be a message with every critical
+// stays. The same body always has the same signature (RFC 6979, or the RSA of RFC
+// 8017 §8.2), so a retry has the bytes of what it repeats. The body must be a message with every critical
 // member and without a signature; the error is an *Error for one that is no
 // message, else a *SignatureError: malformed for one that is signed already,
 // incomplete or inexact-number. AMTP §9.
@@ -273,27 +298,30 @@ func (s *Signer) seal(body []byte, members []strictjson.Member) ([]byte, error) 
 		return nil, err
 	}
 	open := body[:bytes.LastIndexByte(body, '}')]
-	out := make([]byte, 0, len(body)+len(s.selector)+160)
+	out := make([]byte, 0, len(body)+len(s.selector)+base64.RawURLEncoding.EncodedLen(len(value))+80)
 	out = append(out, open...)
-	out = append(out, `,"signature":{"algorithm":"ES256","keyid":"`...)
+	out = append(out, `,"signature":{"algorithm":"`...)
+	out = append(out, s.record.Algorithm...)
+	out = append(out, `","keyid":"`...)
 	out = append(out, s.selector...)
 	out = append(out, `","value":"`...)
-	out = base64.StdEncoding.AppendEncode(out, value)
+	out = base64.RawURLEncoding.AppendEncode(out, value)
 	return append(out, `"}}`...), nil
 }
 
-// sign returns r‖s over the canonical form, 32 bytes each.
+// sign returns the signature of the canonical form: r‖s of 32 bytes each for
+// ES256, a number as long as the key for RS256. AMTP §9.
 func (s *Signer) sign(form []byte) ([]byte, error) {
 	digest := sha256.Sum256(form)
-	der, err := s.key.Sign(nil, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, err
+	value, err := s.key.Sign(nil, digest[:], crypto.SHA256)
+	if err != nil || s.record.Algorithm == RS256 {
+		return value, err
 	}
 	var pair struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &pair); err != nil {
+	if _, err := asn1.Unmarshal(value, &pair); err != nil {
 		return nil, err
 	}
-	value := make([]byte, 64)
+	value = make([]byte, 64)
 	pair.R.FillBytes(value[:32])
 	pair.S.FillBytes(value[32:])
 	return value, nil

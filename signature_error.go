@@ -8,14 +8,12 @@ type Reason string
 const (
 	ReasonUnsigned             Reason = "unsigned"
 	ReasonMalformed            Reason = "malformed"
-	ReasonForeignDomain        Reason = "foreign-domain" // the key is one of another domain than the sender's
 	ReasonUnsupportedAlgorithm Reason = "unsupported-algorithm"
 	ReasonIncomplete           Reason = "incomplete"     // a member that must be signed is missing
 	ReasonInexactNumber        Reason = "inexact-number" // the canonical form would change a number
 	ReasonKeyMissing           Reason = "key-missing"
 	ReasonKeyInvalid           Reason = "key-invalid"
-	ReasonKeyAmbiguous         Reason = "key-ambiguous" // several different keys under one selector
-	ReasonKeyRevoked           Reason = "key-revoked"
+	ReasonKeyAmbiguous         Reason = "key-ambiguous"   // several valid records under one selector
 	ReasonKeyUnavailable       Reason = "key-unavailable" // DNS did not answer: try again
 	ReasonAlgorithmMismatch    Reason = "algorithm-mismatch"
 	ReasonBadSignature         Reason = "bad-signature"
@@ -41,7 +39,7 @@ func (r Reason) Result() string {
 		return AuthNone
 	case ReasonKeyUnavailable:
 		return AuthTempError
-	case ReasonForeignDomain, ReasonKeyRevoked, ReasonAlgorithmMismatch, ReasonBadSignature, ReasonExpired, ReasonNotYetValid:
+	case ReasonAlgorithmMismatch, ReasonBadSignature, ReasonExpired, ReasonNotYetValid:
 		return AuthFail
 	}
 	return AuthPermError
@@ -62,3 +60,16 @@ func (e *SignatureError) Error() string {
 
 // Unwrap returns Cause.
 func (e *SignatureError) Unwrap() error { return e.Cause }
+
+// Verification returns what the reason comes to in sender_verification. AMTP §9.
+func (r Reason) Verification() VerificationResult {
+	switch r {
+	case "":
+		return SenderVerified
+	case ReasonUnsigned:
+		return SenderUnsigned
+	case ReasonKeyMissing, ReasonKeyUnavailable:
+		return SenderKeyUnavailable
+	}
+	return SenderInvalid
+}

@@ -174,7 +174,7 @@ func derive(version int, parts ...string) string {
 func knownMember(name string) string {
 	for _, known := range [...]string{
 		"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients", "subject", "schema", "headers", "payload",
-		"in_reply_to", "response_type", "coordination", "attachments", "signature",
+		"in_reply_to", "response_type", "workflow_id", "coordination", "attachments", "signature",
 	} {
 		if len(name) >= len(known) && strings.EqualFold(name, known) {
 			return known

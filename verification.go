@@ -1,0 +1,33 @@
+package amtp
+
+// VerificationResult says in one word how it is known who sent a message.
+// AMTP §9.
+type VerificationResult string
+
+// The results.
+const (
+	SenderVerified        VerificationResult = "verified"         // the signature of the sender's domain verifies
+	SenderAuthenticated   VerificationResult = "authenticated"    // the sender's own key was shown
+	SenderTrustedInternal VerificationResult = "trusted_internal" // the gateway itself wrote the message
+	SenderUnsigned        VerificationResult = "unsigned"         // nothing was signed or shown
+	SenderInvalid         VerificationResult = "invalid"          // the signature is not one of this message, or no signature
+	SenderKeyUnavailable  VerificationResult = "key_unavailable"  // no key was found, or DNS did not answer
+)
+
+// The methods by which a sender is proven. AMTP §9.
+const (
+	MethodDomainSignature = "domain_signature"
+	MethodAgentKey        = "agent_api_key"
+)
+
+// SenderVerification is what a gateway found out about the sender of a message,
+// in the words of the protocol. It is recorded before anything is stored, and
+// never taken from the message. AMTP §9.
+type SenderVerification struct {
+	Result    VerificationResult `json:"result"`
+	Method    string             `json:"method,omitempty"`    // of a sender that is proven
+	Domain    Domain             `json:"domain,omitempty"`    // of a sender elsewhere
+	KeyID     string             `json:"keyid,omitempty"`     // the selector of a signature
+	Algorithm string             `json:"algorithm,omitempty"` // of a signature
+	Policy    string             `json:"policy,omitempty"`    // under which a sender that is not proven was let in
+}
