@@ -9,10 +9,6 @@ package canonical
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
-	"math/big"
-	"strconv"
-	"strings"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,20 +35,55 @@ func Members(members []strictjson.Member, except string) ([]byte, error) {
 	return form(object)
 }
 
-// form brings a checked document to its canonical form, in place.
+// form returns the canonical form of a checked document, whose bytes it may use.
+// Numbers are written first, from their own digits, so that nothing reads them
+// twice.
 func form(doc jsontext.Value) ([]byte, error) {
-	if err := ExactNumbers(doc); err != nil {
+	doc, err := rewriteNumbers(doc)
+	if err != nil {
 		return nil, err
 	}
-	if err := doc.Canonicalize(); err != nil {
+	if err := doc.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
 		return nil, err
 	}
 	return doc, nil
 }
 
+// rewriteNumbers returns a checked document in which every number has its
+// canonical form: the same one where that is so already.
+func rewriteNumbers(doc []byte) ([]byte, error) {
+	var out []byte // nil while nothing has changed
+	copied := 0    // bytes of doc that are in out
+	var form [32]byte
+	err := eachNumber(doc, func(start, end int, d decimal) {
+		number := d.append(form[:0])
+		if bytes.Equal(number, doc[start:end]) {
+			return
+		}
+		if out == nil {
+			out = make([]byte, 0, len(doc)+64)
+		}
+		out = append(append(out, doc[copied:start]...), number...)
+		copied = end
+	})
+	if err != nil || out == nil {
+		return doc, err
+	}
+	return append(out, doc[copied:]...), nil
+}
+
 // ExactNumbers refuses a checked document with a number that a binary64 cannot
-// give back.
+// give back: one whose literal and canonical form differ as decimals. The work is
+// linear in the bytes of doc.
 func ExactNumbers(doc []byte) error {
+	return eachNumber(doc, func(int, int, decimal) {})
+}
+
+// eachNumber calls use for each number of a checked document, with where it
+// stands. It ends with an error at the first number that is not exact.
+func eachNumber(doc []byte, use func(start, end int, d decimal)) error {
+	var n numbers
+	var joined [64]byte // longer literals are rare
 	for i := 0; i < len(doc); i++ {
 		switch c := doc[i]; {
 		case c == '"':
@@ -62,9 +93,17 @@ func ExactNumbers(doc []byte) error {
 			for end < len(doc) && isNumberByte(doc[end]) {
 				end++
 			}
-			if !Exact(string(doc[i:end])) {
-				return fmt.Errorf("the number %s cannot be written in canonical form without changing it", doc[i:end])
+			d, ok := take(doc[i:end], joined[:0])
+			if ok {
+				var err error
+				if ok, err = n.exact(d); err != nil {
+					return err
+				}
 			}
+			if !ok {
+				return inexact(doc[i:end])
+			}
+			use(i, end, d)
 			i = end - 1
 		}
 	}
@@ -78,27 +117,12 @@ func isNumberByte(c byte) bool {
 // Exact reports whether the decimal literal survives a trip through binary64:
 // whether the shortest decimal of the nearest binary64 is the same decimal.
 func Exact(literal string) bool {
-	if isShort(literal) {
-		return true
-	}
-	f, err := strconv.ParseFloat(literal, 64)
-	if err != nil {
-		return false
-	}
-	want, ok := new(big.Rat).SetString(literal)
+	d, ok := take([]byte(literal), nil)
 	if !ok {
 		return false
 	}
-	got, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
-	return ok && got.Cmp(want) == 0
-}
-
-// isShort reports whether the literal is a plain decimal of at most 15 digits.
-// Every such decimal survives: binary64 tells all of them apart.
-func isShort(literal string) bool {
-	whole, fraction, _ := strings.Cut(strings.TrimPrefix(literal, "-"), ".")
-	digits := len(whole) + len(fraction)
-	return whole != "" && digits <= 15 && strings.Trim(whole, "0123456789") == "" && strings.Trim(fraction, "0123456789") == ""
+	ok, err := new(numbers).exact(d)
+	return ok && err == nil
 }
 
 // outside are the members that do not belong to a message's content: who it

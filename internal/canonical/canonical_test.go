@@ -1,7 +1,9 @@
 package canonical
 
 import (
+	"errors"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"testing"
@@ -128,15 +130,64 @@ func TestExact(t *testing.T) {
 	}
 }
 
-// The short way and the long way say the same.
-func TestShortNumbersAreExact(t *testing.T) {
-	literal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,16})?`)
+// bySlowFractions is the definition of Exact, by fractions of any size.
+func bySlowFractions(literal string) bool {
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return false
+	}
+	want, ok := new(big.Rat).SetString(literal)
+	if !ok {
+		return false
+	}
+	got, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
+	return ok && got.Cmp(want) == 0
+}
+
+// Numbers are judged and written by their digits as their definition says, by
+// fractions, and as a second implementation writes them.
+func TestNumbersByDefinition(t *testing.T) {
+	plain := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-3]?[0-9]{1,2})?`)
+	printed := rapid.Custom(func(t *rapid.T) string {
+		f := math.Float64frombits(rapid.Uint64().Draw(t, "bits"))
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			f = 1
+		}
+		format := rapid.SampledFrom([]byte("efg")).Draw(t, "format")
+		return strconv.FormatFloat(f, format, rapid.IntRange(-1, 20).Draw(t, "precision"), 64)
+	})
 	rapid.Check(t, func(t *rapid.T) {
-		l := literal.Draw(t, "literal")
-		if isShort(l) && !Exact(l+"e0") {
-			t.Fatalf("isShort = true, want false: binary64 does not give it back; literal %s", l)
+		short := func(s string) bool { return len(s) <= 64 } // as strict JSON has it
+		literal := rapid.OneOf(plain, printed).Filter(short).Draw(t, "literal")
+		want := bySlowFractions(literal)
+		if got := Exact(literal); got != want {
+			t.Fatalf("Exact = %v, want %v; literal %s", got, want, literal)
+		}
+		got, err := Form([]byte(literal))
+		if (err == nil) != want {
+			t.Fatalf("Form = %s, %v, want an error to be %v; literal %s", got, err, !want, literal)
+		}
+		if other, bad := jcs.Transform([]byte(literal)); want && (bad != nil || string(got) != string(other)) {
+			t.Fatalf("Form = %s, want %s, %v of the second implementation; literal %s", got, other, bad, literal)
 		}
 	})
+}
+
+// TestTinyNumbersAreCounted: numbers that are slow to read are few, also where
+// there are ten times as many as are allowed.
+func TestTinyNumbersAreCounted(t *testing.T) {
+	list := func(n int) []byte { return []byte("[" + strings.Repeat("5e-324,", n-1) + "5e-324]") }
+	if err := ExactNumbers(list(maxTiny)); err != nil {
+		t.Errorf("ExactNumbers = %v, want no error for %d tiny numbers", err, maxTiny)
+	}
+	for _, n := range []int{maxTiny + 1, 10 * maxTiny} {
+		if err := ExactNumbers(list(n)); !errors.Is(err, errTiny) {
+			t.Errorf("ExactNumbers = %v, want %v for %d tiny numbers", err, errTiny, n)
+		}
+		if got, err := Form(list(n)); !errors.Is(err, errTiny) {
+			t.Errorf("Form = %.20s, %v, want %v for %d tiny numbers", got, err, errTiny, n)
+		}
+	}
 }
 
 func TestMembers(t *testing.T) {
