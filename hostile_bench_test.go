@@ -39,7 +39,7 @@ func hostile() map[string]string {
 		"quotes": `"` + strings.Repeat(`\"`, limit/2) + `"`, "empty lists": list("[]"), "empty texts": list(`""`),
 		"nesting": list(strings.Repeat("[", 60) + strings.Repeat("]", 60)), "text": `"` + strings.Repeat("a", limit) + `"`,
 		"space": "[" + strings.Repeat(" ", limit) + "]", "names backwards": object(func(i int) string { return fmt.Sprintf("%06d", 95_000-i) }, "1", 95_000),
-		"long names": object(func(i int) string { return strings.Repeat("n", 1000) + fmt.Sprint(9000-i) }, "1", 9000),
+		"long names":    object(func(i int) string { return strings.Repeat("n", 1000) + fmt.Sprint(9000-i) }, "1", 9000),
 		"escaped names": "{" + `"\u006e":` + object(func(i int) string { return fmt.Sprintf("é%06d", i) }, `"\u00e9"`, 90_000) + "}",
 	}
 	bodies := make(map[string]string, len(payloads)+4)
@@ -63,7 +63,7 @@ func BenchmarkHostile(b *testing.B) {
 	key := signer(b).KeyRecord()
 	value := strings.Repeat("A", 86)
 	for name, body := range hostile() {
-		forged := []byte(body[:strings.LastIndexByte(body, '}')] + `,"signature":{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}}`)
+		forged := body[:strings.LastIndexByte(body, '}')] + `,"signature":{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}}`
 		for step, run := range map[string]func(m *amtp.Message){
 			"parse":       func(*amtp.Message) {},
 			"verify":      func(m *amtp.Message) { verifyForged(m, key) },
@@ -71,12 +71,16 @@ func BenchmarkHostile(b *testing.B) {
 			"signable":    func(m *amtp.Message) { _ = m.Signable() },
 		} {
 			b.Run(name+"/"+step, func(b *testing.B) {
-				b.SetBytes(int64(len(forged)))
-				m, failure := amtp.ParseMessage(forged)
+				doc := []byte(forged)
+				if step == "signable" { // what an agent here sends has no signature
+					doc = []byte(body)
+				}
+				b.SetBytes(int64(len(doc)))
+				m, failure := amtp.ParseMessage(doc)
 				countCPU(b)
 				for b.Loop() {
 					if step == "parse" {
-						m, failure = amtp.ParseMessage(forged)
+						m, failure = amtp.ParseMessage(doc)
 					}
 					if failure == nil {
 						run(m)
@@ -93,4 +97,3 @@ func verifyForged(m *amtp.Message, key amtp.KeyRecord) {
 		_ = sig.Verify(key)
 	}
 }
-
