@@ -51,7 +51,7 @@ func (k KeyRecord) String() string {
 // error when the selector is another text, or when the whole name is too long.
 // AMTP §2.
 func KeyRecordName(selector string, d Domain) (string, error) {
-	if checkLabel(selector) != nil || selector != strings.ToLower(selector) {
+	if !isSelector(selector) {
 		return "", fmt.Errorf("%s is not a selector: use up to 63 lower-case letters, digits and hyphens", quoteShort(selector))
 	}
 	name := selector + "._amtpkey." + string(d)
@@ -59,6 +59,13 @@ func KeyRecordName(selector string, d Domain) (string, error) {
 		return "", fmt.Errorf("the selector %s is too long for a name in DNS", quoteShort(selector))
 	}
 	return name, nil
+}
+
+// isSelector reports whether s is [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?: less than
+// what a label in DNS may be. AMTP §2.
+func isSelector(s string) bool {
+	return s != "" && len(s) <= maxLabel && s[0] != '-' && s[len(s)-1] != '-' &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // ParseKeyRecord reads one TXT record: v=amtpkey1;alg=ES256;p={standard base64,
@@ -84,14 +91,14 @@ func ParseKeyRecord(txt string) (KeyRecord, error) {
 // text without v=amtpkey1 is no record of a key, whatever else it says.
 func keyTags(txt string) (map[string]string, error) {
 	tags := make(map[string]string, 4)
-	ours, twice := false, ""
+	ours, again := false, []string(nil)
 	for segment := range strings.SplitSeq(txt, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(segment), "=")
 		if !ok {
 			continue
 		}
-		if _, again := tags[name]; again {
-			twice = name
+		if _, stands := tags[name]; stands {
+			again = append(again, name)
 		}
 		tags[name] = value
 		ours = ours || name == "v" && value == keyVersion
@@ -99,8 +106,8 @@ func keyTags(txt string) (map[string]string, error) {
 	switch {
 	case !ours:
 		return nil, ErrNoRecord
-	case twice != "":
-		return nil, fmt.Errorf("%w: the parameter %s stands twice", ErrBadRecord, quoteShort(twice))
+	case len(again) > 0:
+		return nil, fmt.Errorf("%w: the parameter %s stands twice", ErrBadRecord, quoteShort(again[0]))
 	case len(txt) > maxRecord:
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrBadRecord, maxRecord)
 	}

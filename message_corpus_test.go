@@ -97,6 +97,13 @@ var jsonLayer = []malformed{
 	{"M064", "forged received_at", with("received_at", `null`), imf},
 	{"M064", "forged thread_id", with("thread_id", `""`), imf},
 	{"M064", "forged delivery_count", with("delivery_count", `1`), imf},
+	{"M064", "forged sender_verification", with("sender_verification", `{"result":"verified"}`), imf},
+	{"M064", "forged sender_verification of null", with("sender_verification", `null`), imf},
+	{"M064", "forged sender_verification in upper case", with("SENDER_VERIFICATION", `{"result":"verified"}`), imf},
+	{"M064", "forged sender_verification in mixed case", with("Sender_Verification", `{"result":"verified"}`), imf},
+	{"M064", "forged sender_verification with a long s", with("\u017fender_verification", `{"result":"verified"}`), imf},
+	{"M064", "forged status with a long s", with("statu\u017f", `"delivered"`), imf},
+	{"M064", "sender_verification in the payload", with("payload", `{"sender_verification":{"result":"verified"}}`), ok},
 	{"M064", "forged by escapes", with(`tr\u0075st`, `"verified"`), imf},
 }
 
@@ -172,6 +179,13 @@ var fieldLayer = []malformed{
 	{"M121", "key as an object", with("idempotency_key", `{}`), imf},
 	{"M124", "bad in_reply_to", with("in_reply_to", `"a/b"`), imf},
 	{"M124", "in_reply_to as a number", with("in_reply_to", `7`), imf},
+	{"M124", "bad workflow_id", with("workflow_id", `"a/b"`), imf},
+	{"M124", "workflow_id as a number", with("workflow_id", `7`), imf},
+	{"M124", "workflow_id as an object", with("workflow_id", `{}`), imf},
+	{"M124", "workflow_id of 129 characters", with("workflow_id", quoted(strings.Repeat("w", 129))), imf},
+	{"M124", "workflow_id", with("workflow_id", `"019b1d3e-7c00-7000-8000-000000000001"`), ok},
+	{"M124", "empty workflow_id", with("workflow_id", `""`), ok},
+	{"M124", "workflow_id null", with("workflow_id", `null`), ok},
 	{"M125", "response_type of 1 KiB", with("response_type", quoted(strings.Repeat("r", 1<<10))), imf},
 	{"M126", "schema without a version", with("schema", `"agntcy:x"`), imf},
 	{"M130", "101 attachments", with("attachments", list(101, attachment("size", `1`))), imf},
@@ -179,9 +193,14 @@ var fieldLayer = []malformed{
 	{"M131", "negative size", with("attachments", list(1, attachment("size", `-1`))), imf},
 	{"M133", "file URL", with("attachments", list(1, attachment("url", `"file:///etc/passwd"`))), imf},
 	{"M134", "URL with credentials", with("attachments", list(1, attachment("url", `"https://a:b@x.test/f"`))), imf},
+	{"M134", "a second size in upper case", with("attachments", "["+strings.Replace(attachment("size", `1`), `"size"`, `"SIZE":2,"size"`, 1)+"]"), imf},
+	{"M134", "a second size with a long s", with("attachments", "["+strings.Replace(attachment("size", `1`), `"size"`, "\"\u017fize\":2,\"size\"", 1)+"]"), imf},
 	{"M135", "size as a string", with("attachments", list(1, attachment("size", `"1"`))), imf},
 	{"M136", "coordination as a string", with("coordination", `"parallel"`), imf},
 	{"M159", "signature as a string", with("signature", `"x"`), imf},
+	{"M159", "signature as an array", with("signature", `[]`), imf},
+	{"M159", "a name twice in the signature", with("signature", `{"value":"x","value":"x"}`), imf},
+	{"M159", "signature twice", with("signature", `{},"signature":{}`), imf},
 }
 
 func TestMalformedCorpus(t *testing.T) {

@@ -23,7 +23,7 @@ func parse(t *testing.T, doc string) *amtp.Message {
 func TestParseMessageReadsEveryMember(t *testing.T) {
 	doc := ` { "version":"1.0", "message_id":"m:1", "idempotency_key":"k/1", "timestamp":"2026-01-31T13:00:00.123456+01:00",
 		"sender":"Alice@X.Test", "recipients":["b@y.test","c@z.test"], "subject":"Gr\u00fc\u00dfe", "schema":"agntcy:commerce.order.v1",
-		"headers":{"h" : 1.0}, "payload": [1, 9007199254740993 ], "in_reply_to":"m:0", "response_type":"json", "coordination":{"type":"parallel"},
+		"headers":{"h" : 1.0}, "payload": [1, 9007199254740993 ], "in_reply_to":"m:0", "response_type":"json", "workflow_id":"w:1", "coordination":{"type":"parallel"},
 		"attachments":[{"filename":"f","content_type":"text/plain","size":3,"hash":"md5:00","url":"http://x.test/f"}],
 		"signature":{"value" : "x"}, "x-more":true } `
 	m := parse(t, doc)
@@ -40,6 +40,7 @@ func TestParseMessageReadsEveryMember(t *testing.T) {
 		{"payload", string(m.Payload), `[1, 9007199254740993 ]`},
 		{"in_reply_to", string(m.InReplyTo), "m:0"},
 		{"response_type", m.ResponseType, "json"},
+		{"workflow_id", string(m.WorkflowID), "w:1"},
 		{"coordination", string(m.Coordination), `{"type":"parallel"}`},
 		{"attachment", m.Attachments[0].Filename + " " + m.Attachments[0].Hash, "f md5:00"},
 		{"signature", string(m.Signature), `{"value" : "x"}`},
@@ -54,7 +55,7 @@ func TestParseMessageReadsEveryMember(t *testing.T) {
 // The reference programs print all members always (null, "", the zero time).
 func TestEmptyIsAbsent(t *testing.T) {
 	m := parse(t, `{"version":"","message_id":"","idempotency_key":null,"timestamp":"0001-01-01T00:00:00Z","sender":"a@x.test",
-		"recipients":["b@y.test"],"subject":"","schema":"","headers":null,"in_reply_to":"","response_type":null,
+		"recipients":["b@y.test"],"subject":"","schema":"","headers":null,"in_reply_to":"","response_type":null,"workflow_id":"",
 		"coordination":null,"attachments":null,"signature":null}`)
 	want := amtp.Message{Sender: m.Sender, Recipients: m.Recipients}
 	if got, err := json.Marshal(m); err != nil || string(got) != marshal(t, want) {

@@ -223,11 +223,11 @@ func NewSigner(selector string, key crypto.Signer) (*Signer, error) {
 	s := &Signer{selector: selector, key: key}
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
-		if key != nil {
+		if key != nil && *key != (ecdsa.PrivateKey{PublicKey: key.PublicKey}) { // not the public key alone
 			s.record = KeyRecord{Algorithm: ES256, Key: &key.PublicKey}
 		}
 	case *rsa.PrivateKey:
-		if key != nil {
+		if key != nil && key.D != nil && key.N != nil {
 			s.record = KeyRecord{Algorithm: RS256, Key: &key.PublicKey}
 		}
 	}
@@ -248,10 +248,10 @@ func (s *Signer) KeyRecord() KeyRecord { return s.record }
 
 // Sign returns the body with its signature as last member; every other byte
 // stays. The same body always has the same signature (RFC 6979, or the RSA of RFC
-// 8017 §8.2), so a retry has the bytes of what it repeats. The body must be a message with every critical
-// member and without a signature; the error is an *Error for one that is no
-// message, else a *SignatureError: malformed for one that is signed already,
-// incomplete or inexact-number. AMTP §9.
+// 8017 §8.2), so a retry has the bytes of what it repeats. The body must be a
+// message with every critical member and without a signature; the error is an
+// *Error for one that is no message, else a *SignatureError: malformed for one
+// that is signed already, incomplete or inexact-number. AMTP §9.
 func (s *Signer) Sign(body []byte) ([]byte, error) {
 	m, failure := ParseMessage(body)
 	if failure != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -15,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,12 +31,12 @@ const vectorDir = "testdata/signature"
 type vector struct {
 	Name      string              `json:"name"`
 	Body      string              `json:"body"`                // the bytes that arrived, in UTF-8
-	Canonical string              `json:"canonical,omitempty"` // what was signed, when it passes
+	Canonical string              `json:"canonical,omitempty"` // what was signed, when it verifies
 	SHA256    string              `json:"sha256,omitempty"`    // of Canonical, in hexadecimal
 	DNS       map[string][]string `json:"dns"`                 // name → TXT strings
 	Now       time.Time           `json:"now"`
-	Result    string              `json:"result"` // pass, fail, none, permerror, or refused: no message at all
-	Reason    amtp.Reason         `json:"reason"`
+	Result    string              `json:"result"` // verified, unsigned, invalid, key_unavailable, or refused: no message at all
+	Reason    amtp.Reason         `json:"reason"` // "" when it is verified or refused
 }
 
 // testKey is a private key that everybody knows.
@@ -70,13 +70,11 @@ func (k testKey) sign(t testing.TB, form []byte) string {
 		}
 	case *rsa.PrivateKey:
 		value, err = rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
-	default:
-		value, err = k.signer(t).Sign(nil, form, crypto.Hash(0))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return base64.StdEncoding.EncodeToString(value)
+	return base64.RawURLEncoding.EncodeToString(value)
 }
 
 // halves takes r and s out of ASN.1: 30 len 02 len r 02 len s.
@@ -92,35 +90,29 @@ func halves(t testing.TB, der []byte) (r, s []byte) {
 	return r, s
 }
 
-// newTestKeys makes the keys of keys.json; the RSA keys are made once and kept.
+// newTestKeys makes the keys of keys.json; those that are there are kept.
 func newTestKeys(t *testing.T) map[string]testKey {
-	keys := readJSON[map[string]testKey](t, "keys.json")
-	for name, algorithm := range map[string]string{"es256": amtp.ES256, "es256-other": amtp.ES256, "rs256": amtp.RS256, "rs256-3072": amtp.RS256, "eddsa": amtp.EdDSA} {
-		if keys[name].PKCS8 != "" {
-			continue
+	had, keys := readJSON[map[string]testKey](t, "keys.json"), map[string]testKey{}
+	for name, generate := range map[string]func() crypto.Signer{
+		"es256":       func() crypto.Signer { return signingKey(t, "es256") },
+		"es256-other": func() crypto.Signer { return signingKey(t, "es256-other") },
+		"rs256":       func() crypto.Signer { return rsaKey(t, 2048) },
+		"rs256-3072":  func() crypto.Signer { return rsaKey(t, 3072) },
+	} {
+		key := had[name]
+		if key.PKCS8 == "" {
+			der, err := x509.MarshalPKCS8PrivateKey(generate())
+			if err != nil {
+				t.Fatal(err)
+			}
+			key.PKCS8 = base64.StdEncoding.EncodeToString(der)
 		}
-		var key crypto.Signer
-		var err error
-		switch name {
-		case "rs256":
-			key, err = rsa.GenerateKey(rand.Reader, 2048)
-		case "rs256-3072":
-			key, err = rsa.GenerateKey(rand.Reader, 3072)
-		case "eddsa":
-			key = edKey(name)
-		default:
-			key = signingKey(t, name)
-		}
+		s, err := amtp.NewSigner("key1", key.signer(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys[name] = testKey{
-			Algorithm: algorithm, PKCS8: base64.StdEncoding.EncodeToString(der), Record: amtp.KeyRecord{Algorithm: algorithm, Key: key.Public()}.String(),
-		}
+		key.Algorithm, key.Record = s.KeyRecord().Algorithm, s.KeyRecord().String()
+		keys[name] = key
 	}
 	return keys
 }
@@ -158,8 +150,23 @@ func judge(v vector) (result string, reason amtp.Reason) {
 	if err == nil {
 		err = sig.Verify(key)
 	}
-	a := sig.Authentication(err)
-	return a.Result, amtp.Reason(a.Reason)
+	reason = reasonOf(err)
+	return string(reason.Verification()), reason
+}
+
+// judgeAll compares what the vectors of a file expect with what we find.
+func judgeAll(t *testing.T, file string, list []vector) {
+	t.Helper()
+	names := map[string]bool{}
+	for _, v := range list {
+		if names[v.Name] {
+			t.Errorf("%s has two vectors with the name %q", file, v.Name)
+		}
+		names[v.Name] = true
+		if result, reason := judge(v); result != v.Result || reason != v.Reason {
+			t.Errorf("%s, %s: %s %q, want %s %q; body %s", file, v.Name, result, reason, v.Result, v.Reason, v.Body)
+		}
+	}
 }
 
 // TestVectors checks the published vectors and that they are those of
@@ -169,17 +176,16 @@ func TestVectors(t *testing.T) {
 		writeVectors(t)
 	}
 	keys := newTestKeys(t)
+	if !bytes.Equal(indent(t, keys), indent(t, readJSON[map[string]testKey](t, "keys.json"))) {
+		t.Errorf("keys.json has other records than its keys; go test -run Vectors -update . writes it")
+	}
 	want := vectorFiles(t, keys)
 	for file := range want {
 		got := readJSON[[]vector](t, file)
 		if g, w := indent(t, got), indent(t, want[file]); !bytes.Equal(g, w) {
 			t.Errorf("%s is not what its cases say; go test -run Vectors -update . writes it", file)
 		}
-		for _, v := range got {
-			if result, reason := judge(v); result != v.Result || reason != v.Reason {
-				t.Errorf("%s, %s: %s %q, want %s %q; body %s", file, v.Name, result, reason, v.Result, v.Reason, v.Body)
-			}
-		}
+		judgeAll(t, file, got)
 	}
 }
 
@@ -214,39 +220,75 @@ func indent(t *testing.T, v any) []byte {
 	return b.Bytes()
 }
 
-// TestVectorsInNode gives the vectors to an implementation that shares nothing
-// with ours: its own JSON parser, its own canonical form, Node's cryptography.
-// It checks them all, signs a message of its own with each key, and we check
-// what it signed.
-func TestVectorsInNode(t *testing.T) {
+// inNode runs the second implementation, which shares nothing with ours: its own
+// JSON parser, its own canonical form, Node's cryptography.
+func inNode[T any](t *testing.T, args ...string) T {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatalf("node is not here, and with it the second implementation: install it (Debian: apt-get install nodejs): %v", err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.Command(node, filepath.Join(vectorDir, "verify.mjs"))
+	cmd := exec.Command(node, append([]string{filepath.Join(vectorDir, "verify.mjs")}, args...)...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("verify.mjs: %v\n%s", err, &stderr)
 	}
-	var report struct {
-		Checked int      `json:"checked"`
-		Signed  []vector `json:"signed"`
-	}
-	if err := json.Unmarshal(out, &report); err != nil {
+	var v T
+	if err := json.Unmarshal(out, &v); err != nil {
 		t.Fatalf("verify.mjs printed %q: %v", out, err)
 	}
-	keys, total := newTestKeys(t), 0
-	for _, list := range vectorFiles(t, keys) {
+	return v
+}
+
+// TestVectorsInNode has the second implementation check every published vector.
+func TestVectorsInNode(t *testing.T) {
+	files, total := vectorFiles(t, newTestKeys(t)), len(readJSON[[]vector](t, second))
+	for _, list := range files {
 		total += len(list)
 	}
-	if report.Checked != total || len(report.Signed) != len(keys) {
-		t.Errorf("verify.mjs checked %d vectors and signed %d, want %d and %d", report.Checked, len(report.Signed), total, len(keys))
+	if report := inNode[struct{ Checked int }](t); report.Checked != total {
+		t.Errorf("verify.mjs checked %d vectors, want %d", report.Checked, total)
 	}
-	for _, v := range report.Signed {
-		if result, reason := judge(v); result != "pass" {
-			t.Errorf("%s: %s %q, want pass; signed in Node: %s", v.Name, result, reason, v.Body)
+}
+
+// second is the file of the vectors that the second implementation made.
+const second = "second.json"
+
+// TestVectorsOfNode judges the vectors that the second implementation signed and
+// broke: those that are published and, because its keys' signatures of ES256 are
+// new each time, those that it makes now.
+func TestVectorsOfNode(t *testing.T) {
+	made := inNode[[]vector](t, "make")
+	if *update {
+		keep(t, second, made)
+	}
+	published := readJSON[[]vector](t, second)
+	judgeAll(t, second, published)
+	judgeAll(t, "verify.mjs make", made)
+	cases := func(list []vector) (lines []string) {
+		for _, v := range list {
+			lines = append(lines, v.Name+": "+v.Result+" "+string(v.Reason))
+		}
+		return lines
+	}
+	if got, want := cases(published), cases(made); !slices.Equal(got, want) {
+		t.Errorf("%s has the vectors\n%q\nverify.mjs makes\n%q\ngo test -run Vectors -update . writes it", second, got, want)
+	}
+	count := map[string]int{}
+	for _, v := range published {
+		count[v.Result]++
+		if v.Result != string(amtp.SenderVerified) || v.Canonical == "" {
+			continue
+		}
+		if form, err := canonical.Form([]byte(edit(v.Body, "signature", ""))); err != nil || string(form) != v.Canonical {
+			t.Errorf("%s, %s: Form = %q, %v, want that of the second implementation %q", second, v.Name, form, err, v.Canonical)
+		}
+	}
+	for _, result := range []string{"verified", "unsigned", "invalid", "key_unavailable", "refused"} {
+		if count[result] == 0 {
+			t.Errorf("%s has no vector with the result %s", second, result)
 		}
 	}
 }
