@@ -105,7 +105,7 @@ func ParseMessage(doc []byte) (*Message, *Error) {
 // string, is the same as no member: existing gateways print them all.
 func (m *Message) read(member strictjson.Member) *Error {
 	name, value := member.Name, member.Value
-	if reserved[fold(name)] { // in any case: some readers do not tell them apart
+	if reserved[strictjson.Fold(name)] { // in any case: some readers do not tell them apart
 		return invalid(name, "only a gateway writes this member; put your own data into payload or headers")
 	}
 	if string(value) == "null" && name != "payload" {
@@ -132,12 +132,6 @@ func (m *Message) read(member strictjson.Member) *Error {
 		return m.readString(name, value)
 	}
 	return nil
-}
-
-// fold returns the name in lower case, as readers see it that ignore the case of
-// letters: to them the long s and the Kelvin sign are letters of ASCII.
-func fold(name string) string {
-	return strings.ToLower(strings.ReplaceAll(name, "\u017f", "s"))
 }
 
 func (m *Message) readString(name string, value []byte) *Error {
@@ -305,7 +299,7 @@ func checkAttachmentNames(value []byte) string {
 	}
 	for _, attachment := range list {
 		for name := range attachment {
-			switch lower := fold(name); lower {
+			switch lower := strictjson.Fold(name); lower {
 			case "filename", "content_type", "size", "hash", "url":
 				if lower != name {
 					return "the member " + quoteShort(name) + " must be written " + lower

@@ -178,7 +178,7 @@ func TestSenderIsShownOnce(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
 	w.agent("bob")
-	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","SENDER":"boss@localhost","recipients":["bob@localhost"],"Message_ID":"x","extra":[1.0]}`, w.as("alice"))
+	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","SENDER":"boss@localhost","ſender":"boss@localhost","recipients":["bob@localhost"],"Message_ID":"x","extra":[1.0]}`, w.as("alice"))
 	w.wants("send", a, 202, "")
 	_, page := w.inbox("bob", "")
 	one := w.do("GET", "/v1/messages/"+a.body["message_id"].(string), "", w.as("bob"))

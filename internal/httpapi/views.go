@@ -193,7 +193,7 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 	for _, m := range members {
 		// In any case of letters: some readers do not tell them apart, and the
 		// last one would win.
-		switch strings.ToLower(m.Name) {
+		switch strictjson.Fold(m.Name) {
 		case "message_id", "version", "sender", "timestamp", without:
 			continue
 		}

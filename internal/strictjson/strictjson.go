@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -45,6 +46,10 @@ type Member struct {
 	Name  string // decoded
 	Value []byte // verbatim, without surrounding white space; aliases the document
 }
+
+// Fold returns the name as it is to readers that do not tell the cases of letters
+// apart: in lower case, and the long s, which to them is an s as well.
+func Fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "\u017f", "s")) }
 
 // Object checks doc, which must be one JSON object, and returns its members in
 // the order in which they stand. The values alias doc.
