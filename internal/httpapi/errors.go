@@ -57,6 +57,7 @@ type refusal struct {
 // fail writes the answer for a request that was refused. It is the only
 // function that writes errors.
 func (c *call) fail(e *amtp.Error) {
+	c.refused = true
 	status, known := statuses[e.Code]
 	if !known {
 		status = http.StatusInternalServerError

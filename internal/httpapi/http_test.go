@@ -56,7 +56,7 @@ func TestRawRequests(t *testing.T) {
 		status        int
 	}{
 		{"an absolute target", "GET http://evil.test/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
-		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200},
 		{"HEAD of nothing", "HEAD /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"HEAD of nothing below", "HEAD /v1/messages/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"HEAD of a path that is not clean", "HEAD /v1/../health HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
