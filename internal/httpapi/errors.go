@@ -14,7 +14,6 @@ import (
 var statuses = map[amtp.Code]int{
 	amtp.CodeInvalidMessage:       http.StatusBadRequest,
 	amtp.CodeUnsupportedVersion:   http.StatusBadRequest,
-	amtp.CodeSchemaValidation:     http.StatusBadRequest,
 	amtp.CodeInvalidRecipient:     http.StatusBadRequest,
 	amtp.CodeInvalidRequest:       http.StatusBadRequest,
 	amtp.CodeInvalidLimit:         http.StatusBadRequest,
