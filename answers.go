@@ -16,6 +16,10 @@ const (
 	StatusFailed     Status = "failed"
 )
 
+// StatusPending is a word of the filter of [Client.Messages] only: it selects
+// every message that is still queued, delivering or retrying for a recipient.
+const StatusPending Status = "pending"
+
 // Trust says how well the sender of a message is known to the gateway.
 type Trust string
 

@@ -89,7 +89,7 @@ type MessageQuery struct {
 	Since     time.Time
 	Sent      bool // only those that the caller sent
 	Limit     int  // 0 leaves it to the gateway: 100
-	Offset    int
+	Offset    int  // 10,000 at the most
 }
 
 // Messages lists messages that the caller sent or received, newest first.

@@ -100,6 +100,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetErr(p.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	p.command = cmd.CommandPath()
+	if err == nil {
+		err = misnamed(cmd)
+	}
 	return p.report(err)
 }
 
@@ -145,11 +148,17 @@ func (p *program) rootCommand() *cobra.Command {
 		Short:         "Messages between AI agents",
 		Long:          rootHelp,
 		Example:       rootExamples,
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	})
+	p.versionFlag(root)
 	root.CompletionOptions.DisableDefaultCmd = true
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if misnamed(cmd) == nil {
+			help(cmd, args)
+		}
+	})
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
 		f := usageErrorf("%s", sentence(err))
@@ -181,8 +190,22 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 	root.AddCommand(commands...)
 }
 
+// onlyHolds marks, in the annotations of a command, one that group made.
+const onlyHolds = "group"
+
+// misnamed returns the failure of a command line that names a command which a
+// group does not have, nil for any other. Cobra shows help before it looks at
+// the arguments, so that a wrong name with --help would end well.
+func misnamed(cmd *cobra.Command) error {
+	if _, is := cmd.Annotations[onlyHolds]; is && cmd.Flags().NArg() > 0 {
+		return unknownCommand(cmd, cmd.Flags().Arg(0))
+	}
+	return nil
+}
+
 // group makes a command that only holds others: alone it prints its help.
 func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{onlyHolds: ""}
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

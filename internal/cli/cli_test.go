@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 )
@@ -221,7 +223,7 @@ func TestCommandsOfTheReference(t *testing.T) {
 			"Unregistering agent \"alice\"...\n", "Error (AGENT_UNKNOWN): No such agent.\n  Hint: run \"amtp discover\" to see who is there\n"},
 		{"no command", "bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help\" for usage.\n"},
 		{"nearly a command", "inbx", nil, 2, "", "Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n"},
-		{"no subcommand", "agent bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp agent help\" for usage.\n"},
+		{"no subcommand", "agent bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help agent\" for usage.\n"},
 		{"no flag", "inbox --bogus", nil, 2, "", "Error: Unknown flag: --bogus.\n  Hint: run \"amtp inbox --help\"\n"},
 		{"too much", "inbox m1", nil, 2, "", "Error: Wrong arguments. Usage: amtp inbox [flags]\n"},
 		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `404 page not found`}}, 4, "", "Error (UNKNOWN): HTTP 404\n  Hint: check the URL: what answered there is no AMTP gateway, or something stands before it\n"},
@@ -370,6 +372,49 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	}
 	if alone, help := u.run(), u.run("help"); alone != help || alone.exit != 0 {
 		t.Errorf("amtp alone and amtp help differ: %+v", alone)
+	}
+}
+
+// TestNoSuchCommand names a command that is not there, in the program and in
+// every group of commands, with each flag that would otherwise be obeyed first.
+func TestNoSuchCommand(t *testing.T) {
+	u := newUser(t)
+	groups := 0
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if len(cmd.Commands()) == 0 {
+			return
+		}
+		groups++
+		path := strings.Fields(cmd.CommandPath())[1:]
+		help := strings.Join(append([]string{"amtp", "help"}, path...), " ")
+		want := "Error: Unknown command: \"no-such\". Run \"" + help + "\" for usage.\n"
+		for _, words := range []string{"no-such", "no-such --help", "no-such -h", "--help no-such", "no-such --json=false --help", "no-such more --help"} {
+			u.expect(nil, u.run(append(slices.Clone(path), strings.Fields(words)...)...), exitUsage, "", want)
+		}
+		if got := u.run(append(slices.Clone(path), "no-such", "--help", "--json")...); got.exit != exitUsage || !strings.Contains(got.stdout, `"code":"USAGE"`) {
+			t.Errorf("%s no-such --help --json: %+v, want exit code 2 and the error on stdout", cmd.CommandPath(), got)
+		}
+		for _, words := range []string{"--no-such-flag no-such --help", "no-such --no-such-flag --help", "--help --no-such-flag", "--no-such-flag --help"} {
+			if got := u.run(append(slices.Clone(path), strings.Fields(words)...)...); got.exit != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, "Unknown flag: --no-such-flag") {
+				t.Errorf("%s %s: %+v, want exit code 2 and the unknown flag", cmd.CommandPath(), words, got)
+			}
+		}
+		if got := u.run(append(slices.Clone(path), "--help")...); got.exit != exitDone || got.stdout == "" || got.stderr != "" {
+			t.Errorf("%s --help: %+v, want its help", cmd.CommandPath(), got)
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newProgram(nil, nil, nil, nil).rootCommand())
+	if groups < 10 {
+		t.Errorf("looked at %d groups of commands, want all of them", groups)
+	}
+	u.expect(nil, u.run("no-such", "--version"), exitUsage, "", "Error: Unknown command: \"no-such\". Run \"amtp help\" for usage.\n")
+	u.expect(nil, u.run("inbx", "--help"), exitUsage, "", "Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n")
+	if got := u.run("send", "--no-such-flag", "--help"); got.exit != exitUsage || got.stdout != "" {
+		t.Errorf("send --no-such-flag --help: %+v, want exit code 2", got)
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *program) completions(root *cobra.Command) {
 		"to":          p.offer(p.addresses),
 		"in-reply-to": p.offer(p.received),
 		"mode":        words("pull", "push"),
-		"status":      words("queued", "delivering", "retrying", "delivered", "failed"),
+		"status":      words("pending", "queued", "delivering", "retrying", "delivered", "failed"),
 	}
 	each(root, func(cmd *cobra.Command) {
 		complete, said := arguments[strings.TrimPrefix(cmd.CommandPath(), "amtp ")]

@@ -68,7 +68,8 @@ func missing(setting, advice string) *failure {
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	f := usageErrorf("Unknown command: %q. Run %q for usage.", name, cmd.CommandPath()+" help")
+	of, group, _ := strings.Cut(cmd.CommandPath(), " ")
+	f := usageErrorf("Unknown command: %q. Run %q for usage.", name, strings.TrimSpace(of+" help "+group))
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		f.hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near[0])
 	}

@@ -73,6 +73,16 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	codeDemoFailed: {"A step of the demonstration failed.", "yes"},
 }
 
+// fromElsewhere are the codes with which this gateway answers nobody, and whose
+// they are.
+var fromElsewhere = map[amtp.Code]string{
+	amtp.CodeSchemaValidation: "Another gateway says so of its recipient; this one checks no payload against a schema.",
+}
+
+// withoutStatus are the codes of ours that answer no request: they stand in the
+// status of a recipient, or are a client's.
+var withoutStatus = []amtp.Code{amtp.CodeRecipientUnavailable, amtp.CodeCancelled, amtp.CodeUnknown}
+
 // parts are the packages whose errors have no code, and what to do about them.
 // Where the next step differs from text to text it stands in steps.
 var parts = map[string]struct{ title, next string }{

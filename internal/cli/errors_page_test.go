@@ -134,9 +134,39 @@ func (s *sources) statuses(codes map[string]amtp.Code) map[amtp.Code]int {
 	return list
 }
 
+// emitted returns the names of the constants with which the program itself makes
+// an error: those that it gives to a function, returns, assigns or writes into a
+// member. A code that is only compared, listed or looked up is not among them.
+func (s *sources) emitted() map[string]bool {
+	found := make(map[string]bool)
+	note := func(list ...ast.Expr) {
+		for _, e := range list {
+			if name := nameOf(e); isCode.MatchString(name) {
+				found[name] = true
+			}
+		}
+	}
+	s.each(func(pkg string, n ast.Node) {
+		if pkg == "internal/cli" {
+			return
+		}
+		switch x := n.(type) {
+		case *ast.CallExpr:
+			note(x.Args...)
+		case *ast.ReturnStmt:
+			note(x.Results...)
+		case *ast.AssignStmt:
+			note(x.Rhs...)
+		case *ast.KeyValueExpr:
+			note(x.Value)
+		}
+	})
+	return found
+}
+
 func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amtp.Code) {
 	fmt.Fprintf(b, "\n## Codes of a gateway\n\n| Code | HTTP | Exit | What happened | Next | Again? |\n|---|---|---|---|---|---|\n")
-	statuses := s.statuses(codes)
+	statuses, emitted := s.statuses(codes), s.emitted()
 	for _, name := range byCode(codes) {
 		code := codes[name]
 		m, next := meaning[code], advice[code]
@@ -148,6 +178,16 @@ func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amt
 		}
 		if strings.HasPrefix(name, "code") {
 			continue
+		}
+		switch by, foreign := fromElsewhere[code]; {
+		case !emitted[name] && !foreign:
+			t.Errorf("%s stands in errors.go, and no code of ours answers with it: remove it, or say in fromElsewhere of internal/cli/errors_catalogue_test.go whose it is", code)
+		case emitted[name] && foreign:
+			t.Errorf("%s is ours now: remove it from fromElsewhere in internal/cli/errors_catalogue_test.go", code)
+		case emitted[name] && statuses[code] == 0 && !slices.Contains(withoutStatus, code):
+			t.Errorf("%s has no HTTP status: add it to statuses in internal/httpapi/errors.go, or to withoutStatus in internal/cli/errors_catalogue_test.go", code)
+		case foreign:
+			m.what += " " + by
 		}
 		status, exit := "", ""
 		if statuses[code] != 0 || code == amtp.CodeUnknown {

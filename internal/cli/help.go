@@ -30,7 +30,6 @@ commands, or of one, as data.`,
 				return p.printJSON(d)
 			}
 			cmd.InitDefaultHelpFlag()
-			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 	}
@@ -80,7 +79,6 @@ type flagDescription struct {
 }
 
 func describe(cmd *cobra.Command) description {
-	cmd.InitDefaultVersionFlag()
 	d := description{
 		Command: cmd.CommandPath(), Usage: cmd.UseLine(), Summary: cmd.Short, Help: cmd.Long, Examples: cmd.Example,
 	}

@@ -47,8 +47,8 @@ func (p *program) sentCommand() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.IntVar(&q.Limit, "limit", 20, "at most `N` messages")
-	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest")
-	flags.StringVar(&status, "status", "", "only those in this `STATE`: queued, delivering, retrying, delivered or failed")
+	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest, 10000 at the most")
+	flags.StringVar(&status, "status", "", "only those in this `STATE`: pending, queued, delivering, retrying, delivered or failed")
 	flags.StringVar(&to, "to", "", "only those to this `ADDRESS`")
 	return cmd
 }

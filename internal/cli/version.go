@@ -65,6 +65,20 @@ func (p *program) versionCommand() *cobra.Command {
 	}
 }
 
+// versionFlag adds --version to the program. Cobra's own would be obeyed before
+// the arguments are looked at.
+func (p *program) versionFlag(root *cobra.Command) {
+	asked := root.Flags().BoolP("version", "v", false, "version for amtp")
+	run := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *asked && len(args) == 0 {
+			p.printf("amtp version %s\n", version())
+			return nil
+		}
+		return run(cmd, args)
+	}
+}
+
 // stamp takes what go build wrote into the program about the clone.
 func (v *provenance) stamp(settings []debug.BuildSetting) {
 	for _, s := range settings {

@@ -18,7 +18,8 @@ var expected = []struct{ name, absent string }{
 
 // pushBody is what an endpoint receives: what the gateway knows of the message,
 // and then the sender's members as they arrived. It is what the inbox of a pull
-// agent shows, and has every member that the reference gateway pushes. AMTP §5.
+// agent shows but for the marks of the inbox (status, delivery_count), and has
+// every member that the reference gateway pushes. AMTP §5.
 func pushBody(p *gateway.Parcel) ([]byte, error) {
 	e := &p.Envelope
 	written := make(map[string]bool)
@@ -28,7 +29,7 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 		value any
 	}{
 		{"message_id", e.ID}, {"sender_message_id", e.GivenID}, {"version", amtp.Version}, {"sender", e.Sender}, {"recipient", p.Recipients[0].Recipient},
-		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"trust", e.Trust}, {"authentication", e.Authentication},
+		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"thread_id", p.Thread}, {"trust", e.Trust}, {"authentication", e.Authentication},
 	} {
 		written[m.name] = true
 		if m.value == amtp.MessageID("") {

@@ -249,7 +249,7 @@ func TestPushBody(t *testing.T) {
 			t.Fatalf("%v: %s", err, body)
 		}
 		ours := map[string]string{"message_id": `"` + string(id) + `"`, "sender": `"alice@shop.example"`, "recipient": `"bob@shop.example"`,
-			"version": `"1.0"`, "trust": `"local"`, "authentication": `{"result":"pass"}`}
+			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`}
 		for name, value := range ours {
 			want[name] = json.RawMessage(value)
 		}

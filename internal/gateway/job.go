@@ -89,6 +89,9 @@ type Parcel struct {
 	// InReplyTo is the id under which other gateways know the message that this
 	// one answers; "" when the sender's own word is all that is known.
 	InReplyTo amtp.MessageID
+	// Thread is that of the message in the recipient's mailbox, of a push; "" of
+	// any other job.
+	Thread amtp.MessageID
 }
 
 // Claiming says how many jobs of one destination are wanted.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/amtp-go/amtp"
 )
@@ -104,6 +105,11 @@ func (s State) Wire() (amtp.Status, amtp.Code) {
 	return amtp.StatusFailed, ""
 }
 
+// Pending reports whether a delivery in s is still to be decided.
+func (s State) Pending() bool {
+	return s == Queued || s == Delivering || s == Retrying || s == Held
+}
+
 // Summary returns the status of a message from those of its recipients: failed
 // if all failed, delivered if all delivered, else retrying if any is, else
 // delivering if any is, else queued.
@@ -124,4 +130,18 @@ func Summary(deliveries []Delivery) amtp.Status {
 		return amtp.StatusDelivering
 	}
 	return amtp.StatusQueued
+}
+
+// InStatus reports whether the filter word want selects a message with these
+// deliveries. No word selects every message. amtp.StatusPending selects a
+// message that is not decided for a recipient: queued, delivering, retrying or
+// held. Any other word selects by [Summary]. AMTP §5.
+func InStatus(deliveries []Delivery, want amtp.Status) bool {
+	switch want {
+	case "":
+		return true
+	case amtp.StatusPending:
+		return slices.ContainsFunc(deliveries, func(d Delivery) bool { return d.State.Pending() })
+	}
+	return Summary(deliveries) == want
 }

@@ -104,6 +104,39 @@ func TestWire(t *testing.T) {
 	}
 }
 
+func TestInStatus(t *testing.T) {
+	pending := []gateway.State{gateway.Queued, gateway.Delivering, gateway.Retrying, gateway.Held}
+	decided := []gateway.State{gateway.Delivered, gateway.Acknowledged, gateway.Failed, gateway.Expired, gateway.Rejected, gateway.Cancelled}
+	of := func(states ...gateway.State) (list []gateway.Delivery) {
+		for _, s := range states {
+			list = append(list, gateway.Delivery{State: s})
+		}
+		return list
+	}
+	check := func(states []gateway.Delivery, want amtp.Status, in bool) {
+		t.Helper()
+		if got := gateway.InStatus(states, want); got != in {
+			t.Errorf("InStatus = %t, want %t; deliveries %v, status %q", got, in, states, want)
+		}
+	}
+	for _, d := range decided {
+		check(of(d), amtp.StatusPending, false)
+		check(of(d, gateway.Failed), amtp.StatusPending, false)
+		for _, p := range pending {
+			check(of(p), amtp.StatusPending, true)
+			check(of(d, p), amtp.StatusPending, true)
+			check(of(d, p), "", true)
+		}
+	}
+	check(nil, amtp.StatusPending, false)
+	check(of(gateway.Acknowledged), amtp.StatusDelivered, true)
+	check(of(gateway.Delivered, gateway.Retrying), amtp.StatusRetrying, true)
+	check(of(gateway.Delivered), amtp.StatusFailed, false)
+	if len(pending)+len(decided) != int(gateway.Cancelled) {
+		t.Errorf("the test knows %d states, want all %d", len(pending)+len(decided), gateway.Cancelled)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	for _, c := range []struct {
 		states []gateway.State

@@ -239,7 +239,7 @@ type Reader struct {
 type MessageFilter struct {
 	Sender    amtp.Address
 	Recipient amtp.Address
-	Status    amtp.Status
+	Status    amtp.Status // see InStatus
 	Since     time.Time
 	Sent      bool // only those that the reader sent
 	Limit     int  // 0 is no limit

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/agent"
@@ -55,6 +57,8 @@ func (s *Server) register(c *call) {
 	if created {
 		status = http.StatusCreated
 	}
+	c.unchanged = !created
+	c.note("agent", result.Address.String(), "delivery_mode", result.DeliveryMode)
 	c.answer(status, result, refused)
 }
 
@@ -78,12 +82,27 @@ func (s *Server) updateAgent(c *call) {
 		return
 	}
 	a, refused := s.Agents.Update(c.r.Context(), c.principal, c.r.PathValue("name"), u)
+	c.note("agent", a.Address.String(), "members", given(&u))
 	c.answer(http.StatusOK, a, refused)
+}
+
+// given names the members of an update; their values may be secrets.
+func given(u *amtp.AgentUpdate) string {
+	var names []string
+	v := reflect.ValueOf(u).Elem()
+	for i := range v.NumField() {
+		if !v.Field(i).IsNil() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 // deleteAgent ends an agent.
 func (s *Server) deleteAgent(c *call) {
 	address, refused := s.Agents.Delete(c.r.Context(), c.principal, c.r.PathValue("name"))
+	c.note("agent", address.String())
 	c.answer(http.StatusOK, map[string]any{
 		"message": "Agent unregistered successfully", "name": address.Local(), "address": address,
 	}, refused)
@@ -99,6 +118,7 @@ func (s *Server) issueKey(c *call) {
 		return
 	}
 	key, refused := s.Agents.IssueKey(c.r.Context(), c.principal, c.r.PathValue("name"), wish.RevokeOthers)
+	c.note("agent", key.Address.String(), "key", key.ID, "revoked", key.Revoked)
 	c.answer(http.StatusCreated, key, refused)
 }
 
@@ -112,6 +132,7 @@ func (s *Server) listKeys(c *call) {
 func (s *Server) revokeKey(c *call) {
 	kid := c.r.PathValue("kid")
 	address, refused := s.Agents.RevokeKey(c.r.Context(), c.principal, c.r.PathValue("name"), kid)
+	c.note("agent", address.String(), "key", kid)
 	c.answer(http.StatusOK, map[string]any{"message": "Key revoked", "id": kid, "address": address}, refused)
 }
 
@@ -125,6 +146,7 @@ func (s *Server) renewPushSecret(c *call) {
 		return
 	}
 	issued, refused := s.Agents.RenewPushSecret(c.r.Context(), c.principal, c.r.PathValue("name"), wish.AtOnce)
+	c.note("agent", issued.Address.String(), "at_once", wish.AtOnce)
 	c.answer(http.StatusCreated, issued, refused)
 }
 

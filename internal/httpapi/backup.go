@@ -19,9 +19,7 @@ func (s *Server) resume(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	if was {
-		s.Log.Info("the pause was ended: messages are accepted", "request", c.id.String())
-	}
+	c.unchanged = !was
 	c.reply(http.StatusOK, amtp.Resumed{WasPaused: was})
 }
 

@@ -57,7 +57,7 @@ func (l *locked) String() string {
 
 func watch(t *testing.T, format string, settings ...string) *watched {
 	t.Helper()
-	w := &watched{world: &world{t: t, keys: make(map[string]string), log: new(bytes.Buffer)}, dir: t.TempDir(), log: new(locked)}
+	w := &watched{world: &world{t: t, keys: make(map[string]string), log: new(locked)}, dir: t.TempDir(), log: new(locked)}
 	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + w.dir}, settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {

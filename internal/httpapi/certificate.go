@@ -60,7 +60,7 @@ func (s *Server) renewCertificate(c *call) {
 		c.fail(e)
 		return
 	}
-	s.Log.Info("the certificates were renewed on request", "request", c.id.String(), "changed", changed, "force", body.Force)
+	c.note("changed", changed, "force", body.Force)
 	c.reply(http.StatusOK, amtp.CertificateRenewal{Renewed: changed, CertificateList: source.List()})
 }
 

@@ -77,9 +77,9 @@ func (c certified) write(t *testing.T) {
 
 // tellOfTheCertificate tells the story of the document: of a gateway whose
 // certificate is in files.
-func tellOfTheCertificate(t *testing.T, examples, left map[string]replay.Example) {
+func tellOfTheCertificate(t *testing.T, examples, left map[string]replay.Example, changes map[string]bool) {
 	t.Helper()
-	s := script{world: startCertified(t).world, real: make(map[string]string)}
+	s := script{world: startCertified(t).world, real: make(map[string]string), changes: changes}
 	for _, operation := range []string{"showCertificate", "renewCertificate"} {
 		s.tell(examples, operation, "admin")
 		delete(left, operation)

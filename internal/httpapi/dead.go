@@ -89,7 +89,7 @@ func (s *Server) redriveDead(c *call) {
 			s.Queue.Probe(d)
 		}
 	}
-	s.Log.Info("dead letters were queued again", "request", c.id.String(), "letters", n)
+	c.note("letters", n)
 	c.reply(http.StatusOK, amtp.Redriven{Redriven: n})
 }
 
@@ -163,7 +163,7 @@ func (s *Server) purgeOneDead(c *call) {
 }
 
 func (s *Server) purged(c *call, n int) {
-	s.Log.Info("dead letters were removed", "request", c.id.String(), "letters", n)
+	c.note("letters", n)
 	c.reply(http.StatusOK, amtp.PurgedDead{Purged: n})
 }
 

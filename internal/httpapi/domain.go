@@ -51,6 +51,6 @@ func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused
 	if plan.Keys, err = ring.Keys(c.r.Context()); err != nil {
 		return plan, gateway.Refusal(err)
 	}
-	c.s.Log.Info("a domain was prepared", "request", c.id.String(), "domain", string(d))
+	c.note("domain", string(d))
 	return plan, nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -14,7 +15,6 @@ import (
 var statuses = map[amtp.Code]int{
 	amtp.CodeInvalidMessage:       http.StatusBadRequest,
 	amtp.CodeUnsupportedVersion:   http.StatusBadRequest,
-	amtp.CodeSchemaValidation:     http.StatusBadRequest,
 	amtp.CodeInvalidRecipient:     http.StatusBadRequest,
 	amtp.CodeInvalidRequest:       http.StatusBadRequest,
 	amtp.CodeInvalidLimit:         http.StatusBadRequest,
@@ -57,6 +57,7 @@ type refusal struct {
 // fail writes the answer for a request that was refused. It is the only
 // function that writes errors.
 func (c *call) fail(e *amtp.Error) {
+	c.refused = true
 	status, known := statuses[e.Code]
 	if !known {
 		status = http.StatusInternalServerError
@@ -126,6 +127,21 @@ func (c *call) methodNotAllowed(methods string) {
 	c.fail(amtp.Errorf(amtp.CodeMethodNotAllowed, "This path does not serve %.20q; it serves %s.", c.r.Method, methods))
 }
 
+// noRoute answers for a path that is not there. What the protocol or the
+// reference gateway's tools know and this gateway does not have says so.
 func (c *call) noRoute() {
+	at := c.r.URL.Path
+	under := func(path string) bool { return at == path || strings.HasPrefix(at, path+"/") }
+	switch {
+	case under("/v1/admin/schemas"):
+		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."))
+		return
+	case under("/v1/workflows"):
+		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway runs no workflows: send the messages without coordination."))
+		return
+	case under("/v1/webhooks"):
+		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway sends no notifications of deliveries: ask GET /v1/messages/{id}/status."))
+		return
+	}
 	c.fail(amtp.Errorf(amtp.CodeNotFound, "The gateway has no such path; its API is under /v1."))
 }

@@ -15,7 +15,7 @@ import (
 // tellOfTheQueue tells the story of the document: of shop.example, which
 // writes to two other domains. One takes nothing for an hour, the other does
 // not have the recipient.
-func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example) {
+func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example, changes map[string]bool) {
 	t.Helper()
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // the answer does not depend on how it ends
@@ -30,7 +30,7 @@ func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example) {
 	}))
 	t.Cleanup(peer.Close)
 	record := `"v=amtp1;gateway=` + peer.URL + `;auth=sig;max-size=5000000"`
-	s := script{real: make(map[string]string), world: start(t, "AMTP_DOMAIN=shop.example",
+	s := script{real: make(map[string]string), changes: changes, world: start(t, "AMTP_DOMAIN=shop.example",
 		"AMTP_DNS_ALLOW_HTTP=true", `AMTP_DNS_MOCK_RECORDS={"far.example":`+record+`,"other.example":`+record+`}`)}
 	s.agent("alice")
 	play := func(operation string) {

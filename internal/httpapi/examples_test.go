@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/openapi/replay"
 )
 
@@ -79,17 +81,23 @@ func TestExamplesAreReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := maps.Clone(examples)
-	delete(left, "getOpenAPI") // shows only how it begins
+	delete(left, "getOpenAPI")                                // shows only how it begins
+	changes := map[string]bool{"POST /v1/admin/resume": true} // e2e/backup has a pause
 	for _, story := range told {
-		s := script{world: start(t, story.settings...), real: map[string]string{nowhere: "https://127.0.0.1:9"}}
+		s := script{world: start(t, story.settings...), real: map[string]string{nowhere: "https://127.0.0.1:9"}, changes: changes}
 		s.agent("alice")
 		for _, step := range story.steps {
 			s.tell(examples, step[0], step[1])
 			delete(left, step[0])
 		}
 	}
-	tellOfTheQueue(t, examples, left)
-	tellOfTheCertificate(t, examples, left)
+	tellOfTheQueue(t, examples, left, changes)
+	tellOfTheCertificate(t, examples, left, changes)
+	for route, sentence := range httpapi.Changes() {
+		if sentence != "" && !changes[route] {
+			t.Errorf("no example shows that the log tells of %s", route)
+		}
+	}
 	if len(left) > 0 {
 		t.Errorf("no story has a place for %v", slices.Sorted(maps.Keys(left)))
 	}
@@ -99,6 +107,8 @@ func TestExamplesAreReal(t *testing.T) {
 type script struct {
 	*world
 	real map[string]string // what stands in the examples → what it is here
+	// changes are the operations of which the log told.
+	changes map[string]bool
 }
 
 // tell plays the example of an operation.
@@ -121,9 +131,20 @@ func (s *script) play(e replay.Example, who string) {
 	default:
 		key = s.as(who)
 	}
-	got := s.do(e.Method, s.translate(e.Path), s.translate(string(e.Body)), key)
+	path := s.translate(e.Path)
+	got := s.do(e.Method, path, s.translate(string(e.Body)), key)
 	if fmt.Sprint(got.status) != e.Status {
 		s.t.Fatalf("%s: got %d %s, the document shows %s", e.Operation, got.status, got.raw, e.Status)
+	}
+	request, err := http.NewRequest(e.Method, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if who != "" && who != "admin" {
+		who = who + "@"
+	}
+	if s.logged(request, got, who) != "" {
+		s.changes[httpapi.Reached(request)] = true
 	}
 	var shown, real any
 	if err := json.Unmarshal(e.Answer, &shown); err != nil {

@@ -1,5 +1,7 @@
 package httpapi
 
+import "net/http"
+
 // Routes returns the operations of the API, each as method and pattern.
 func Routes() []string {
 	var all []string
@@ -7,4 +9,23 @@ func Routes() []string {
 		all = append(all, r.method+" "+r.pattern)
 	}
 	return all
+}
+
+// Changes returns what the log says of each operation, "" for nothing.
+func Changes() map[string]string {
+	said := make(map[string]string)
+	for _, r := range routes {
+		said[r.method+" "+r.pattern] = r.changed
+	}
+	return said
+}
+
+// Reached returns the operation that a request reaches, "" for none.
+func Reached(r *http.Request) string {
+	mux := http.NewServeMux()
+	for _, route := range routes {
+		mux.Handle(route.method+" "+route.pattern, http.NotFoundHandler())
+	}
+	_, pattern := mux.Handler(r)
+	return pattern
 }

@@ -56,7 +56,7 @@ func TestRawRequests(t *testing.T) {
 		status        int
 	}{
 		{"an absolute target", "GET http://evil.test/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
-		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+		{"HEAD", "HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200},
 		{"HEAD of nothing", "HEAD /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"HEAD of nothing below", "HEAD /v1/messages/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"HEAD of a path that is not clean", "HEAD /v1/../health HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
@@ -189,5 +189,25 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 	if ready.status != 200 || ready.body["status"] != "ready" || ready.body["ready"] != true || ready.body["dependencies"] == nil {
 		t.Errorf("ready: got %d %s", ready.status, ready.raw)
+	}
+}
+
+// TestWhatIsNotThere: paths of the protocol and of the reference gateway's tools
+// that this gateway does not have are 404 and say what is missing.
+func TestWhatIsNotThere(t *testing.T) {
+	w := start(t)
+	admin := "X-Admin-Key: " + w.admin
+	for path, missing := range map[string]string{
+		"/v1/admin/schemas": "no registry of schemas", "/v1/admin/schemas/agntcy:commerce.order.v1": "no registry of schemas",
+		"/v1/admin/schemas/agntcy:commerce.order.v1/validate": "no registry of schemas", "/v1/admin/schemas/stats": "no registry of schemas",
+		"/v1/workflows": "no workflows", "/v1/workflows/w1": "no workflows", "/v1/webhooks": "no notifications",
+		"/v1/admin/schemas-of-another": "no such path",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			a := w.do(method, path, "", admin)
+			if w.wants(method+" "+path, a, 404, "NOT_FOUND"); !strings.Contains(a.raw, missing) {
+				t.Errorf("%s %s: the answer does not say %q: %s", method, path, missing, a.raw)
+			}
+		}
 	}
 }

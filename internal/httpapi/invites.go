@@ -19,9 +19,7 @@ func (s *Server) makeInvite(c *call) {
 		return
 	}
 	made, refused := s.Invites.Make(c.r.Context(), n)
-	if refused == nil {
-		s.Log.Info("somebody was invited", "request", c.id.String(), "agent", made.Address.String())
-	}
+	c.note("agent", made.Address.String(), "existing", n.Existing)
 	c.answer(http.StatusCreated, made, refused)
 }
 
@@ -52,8 +50,6 @@ func (s *Server) join(c *call) {
 	if unknown {
 		refused = s.Door.Wrong(c.r, s.Now(), refused)
 	}
-	if refused == nil {
-		s.Log.Info("somebody joined by an invitation", "request", c.id.String(), "agent", joined.Address.String())
-	}
+	c.note("agent", joined.Address.String())
 	c.answer(http.StatusCreated, joined, refused)
 }

@@ -115,7 +115,7 @@ func (s *Server) retryJob(c *call) {
 		return
 	}
 	s.Queue.Probe(job.Destination)
-	s.Log.Info("a job is tried at once", "request", c.id.String(), "job", int64(job.ID), "destination", string(job.Destination))
+	c.note("job", int64(job.ID), "destination", string(job.Destination))
 	job.Due, job.Lease = now, time.Time{}
 	c.reply(http.StatusOK, amtp.JobChange{Job: jobView(&job)})
 }
@@ -132,7 +132,7 @@ func (s *Server) cancelJob(c *call) {
 		c.fail(jobRefusal(err, job.ID))
 		return
 	}
-	s.Log.Info("a job was cancelled", "request", c.id.String(), "job", int64(job.ID), "message", string(job.Message), "destination", string(job.Destination))
+	c.note("job", int64(job.ID), "message", string(job.Message), "destination", string(job.Destination))
 	job.State, job.Due, job.Lease = gateway.Cancelled, time.Time{}, time.Time{}
 	for i := range job.Recipients {
 		if d := &job.Recipients[i]; job.Destination != gateway.Reports {

@@ -280,6 +280,9 @@ func (s *stage) route(route, profile string) (tried int) {
 			}
 			a := s.do(method, s.fill(x.path), s.fill(x.body), s.key(caller))
 			s.judge(caller+" on "+x.object, a, want[i], s.fill(x.sign))
+			if method == "GET" {
+				s.head(caller+" on "+x.object, a, s.do("HEAD", s.fill(x.path), "", s.key(caller)))
+			}
 			heard[caller+" on "+x.object] = s.plain(a, s.fill(x.path+" "+x.body))
 			if a.status/100 == 2 && method != "GET" {
 				s.set()
@@ -298,6 +301,20 @@ func (s *stage) route(route, profile string) (tried int) {
 		}
 	}
 	return tried
+}
+
+// head compares the answer to HEAD with that to GET: it has the same status and
+// headers and no body. RFC 9110 §9.3.2.
+func (s *stage) head(what string, get, head answer) {
+	s.t.Helper()
+	if head.status != get.status || head.raw != "" {
+		s.t.Errorf("HEAD for %s: got %d with the body %q, want %d without one", what, head.status, head.raw, get.status)
+	}
+	for name := range get.header {
+		if head.header.Get(name) == "" {
+			s.t.Errorf("HEAD for %s: the answer has no header %s", what, name)
+		}
+	}
 }
 
 // key returns the header that a caller sends.

@@ -132,7 +132,7 @@ func (s *Server) listMessages(c *call) {
 	filter := gateway.MessageFilter{
 		Sender:    gateway.AtHome(p.address("sender"), s.Domain),
 		Recipient: gateway.AtHome(p.address("recipient"), s.Domain),
-		Status:    amtp.Status(p.oneOf("status", "queued", "delivering", "retrying", "delivered", "failed")),
+		Status:    amtp.Status(p.oneOf("status", "pending", "queued", "delivering", "retrying", "delivered", "failed")),
 		Since:     p.since(),
 		Sent:      p.flag("sent"),
 		Limit:     p.limit(),

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -203,6 +204,7 @@ func TestMessageListFilters(t *testing.T) {
 		"?recipient=ghost@localhost":  0,
 		"?status=delivered":           2,
 		"?status=failed":              0,
+		"?status=pending":             0,
 		"?since=2030-01-01T00:00:00Z": 0,
 		"?since=2020-01-01T00:00:00%2B01:00&limit=1": 2,
 	} {
@@ -211,11 +213,44 @@ func TestMessageListFilters(t *testing.T) {
 		}
 	}
 	for query, code := range map[string]string{
-		"?limit=0": "INVALID_LIMIT", "?limit=1001": "INVALID_LIMIT", "?limit=x": "INVALID_LIMIT", "?offset=-1": "INVALID_OFFSET",
+		"?limit=0": "INVALID_LIMIT", "?limit=1001": "INVALID_LIMIT", "?limit=x": "INVALID_LIMIT", "?offset=-1": "INVALID_OFFSET", "?offset=10001": "INVALID_OFFSET",
 		"?since=yesterday": "INVALID_SINCE_FORMAT", "?status=lost": "INVALID_PARAMETER", "?sender=x": "INVALID_PARAMETER",
 		"?sent=maybe": "INVALID_PARAMETER", "?limit=1&limit=2": "INVALID_PARAMETER", "?a=%zz": "INVALID_PARAMETER",
 		"?sender=" + strings.Repeat("a", 10<<10): "INVALID_PARAMETER",
 	} {
 		w.wants("GET /v1/messages"+query[:min(len(query), 40)], w.do("GET", "/v1/messages"+query, "", w.as("alice")), http.StatusBadRequest, code)
+	}
+}
+
+// TestWordsOfTheDraft asks with every value that the protocol names for a
+// parameter: none is refused. AMTP §3, §5.
+func TestWordsOfTheDraft(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.send("alice", "alice", `1`)
+	discovery := map[string][]string{
+		"address": {"alice@localhost"}, "role": {"buyer"}, "delivery_mode": {"pull", "push"}, "active_only": {"true", "false"},
+		"capability": {"pricing"}, "schema": {"agntcy:commerce.*", "agntcy:commerce.order.v1"},
+	}
+	for path, parameters := range map[string]map[string][]string{
+		"/v1/messages": {
+			"status": {"pending", "delivered", "failed", "queued", "delivering", "retrying"}, "sender": {"alice@localhost", "a@b.example"},
+			"recipient": {"alice@localhost", "a@b.example"}, "since": {"2025-08-14T10:30:00.000Z", "2025-08-14T10:30:00Z"},
+			"limit": {"1", "100", "1000"}, "offset": {"0", "1", "10000"},
+		},
+		"/v1/inbox/alice@localhost": {
+			"status": {"unread", "read"}, "since": {"2025-08-14T10:30:00.000Z", "2025-08-14T10:30:00Z"},
+			"limit": {"1", "100", "1000"}, "offset": {"0", "1", "10000"},
+		},
+		"/v1/discovery/agents":           discovery,
+		"/v1/discovery/agents/localhost": discovery,
+	} {
+		for name, values := range parameters {
+			for _, value := range values {
+				if a := w.do("GET", path+"?"+name+"="+url.QueryEscape(value), "", w.as("alice")); a.status != http.StatusOK {
+					t.Errorf("GET %s?%s=%s = %d, want 200: %s", path, name, value, a.status, a.raw)
+				}
+			}
+		}
 	}
 }

@@ -44,9 +44,7 @@ func (s *Server) addPeer(c *call) {
 		return
 	}
 	report, refused := peers.Add(c.r.Context(), n)
-	if refused == nil {
-		s.Log.Info("a peer was added", "request", c.id.String(), "domain", string(report.Peer.Domain), "gateway", report.Peer.Gateway)
-	}
+	c.note("domain", string(report.Peer.Domain), "gateway", report.Peer.Gateway)
 	c.answer(http.StatusCreated, report, refused)
 }
 
@@ -58,9 +56,8 @@ func (s *Server) removePeer(c *call) {
 		return
 	}
 	d := peerDomain(c)
-	if refused = peers.Remove(c.r.Context(), d); refused == nil {
-		s.Log.Info("a peer was removed", "request", c.id.String(), "domain", string(d))
-	}
+	c.note("domain", string(d))
+	refused = peers.Remove(c.r.Context(), d)
 	c.answer(http.StatusOK, map[string]any{"message": "Peer removed", "domain": d}, refused)
 }
 

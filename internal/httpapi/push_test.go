@@ -1,11 +1,13 @@
 package httpapi_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -129,6 +131,49 @@ func TestPush(t *testing.T) {
 	w.close()
 	w.scan()
 	w.scanFor("Bearer " + secret)
+}
+
+// TestPushIsWhatAnInboxShows: an endpoint gets the members that an inbox shows of
+// the same message, with the same values. Only its own name, the marks of an
+// inbox and what the reference gateway pushes always stand in one of the two.
+func TestPushIsWhatAnInboxShows(t *testing.T) {
+	w := start(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
+	url, got, _ := endpoint(t)
+	w.agent("alice")
+	w.agent("carol")
+	w.wants("register", w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"`+url+`"}`), 201, "")
+	last := "unheard-of"
+	for _, members := range []string{
+		``, `,"payload":{"n":1.50,"<":[ 1 ]},"subject":"s","headers":{"priority":"high"},"x_own":[1]`, `,"message_id":"given","schema":"agntcy:a.b.v1"`,
+	} {
+		sent := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost","carol@localhost"],"in_reply_to":"`+last+`"`+members+`}`, w.as("alice"))
+		w.wants("send", sent, 202, "")
+		last = sent.body["message_id"].(string)
+		_, page := w.inbox("carol", "")
+		items := page.body["messages"].([]any)
+		shown, _ := items[len(items)-1].(map[string]any)
+		var pushed map[string]any
+		if err := json.Unmarshal((<-got).body, &pushed); err != nil {
+			t.Fatal(err)
+		}
+		if pushed["recipient"] != "bob@localhost" {
+			t.Errorf("the push is for %v, want bob@localhost", pushed["recipient"])
+		}
+		delete(pushed, "recipient")
+		delete(shown, "status")
+		delete(shown, "delivery_count")
+		for _, name := range []string{"attachments", "coordination", "headers", "in_reply_to", "payload", "response_type", "schema", "subject"} {
+			if _, there := pushed[name]; !there {
+				t.Errorf("the push has no %s", name)
+			}
+			if _, written := shown[name]; !written {
+				delete(pushed, name)
+			}
+		}
+		if !reflect.DeepEqual(pushed, shown) {
+			t.Errorf("an endpoint gets %v\nan inbox shows %v\nwant the same", pushed, shown)
+		}
+	}
 }
 
 // scanFor looks for a text in every byte of the data directory.

@@ -81,6 +81,9 @@ type call struct {
 	principal gateway.Principal
 	status    int   // of the answer, 0 before it
 	held      int64 // bytes that the room counts for it
+	refused   bool  // fail was called
+	unchanged bool  // it succeeded and nothing is different from before
+	facts     []any // names and values for the line of logChange
 }
 
 // Values of headers that every answer has, shared so that none is allocated.
@@ -140,6 +143,28 @@ func (c *call) end(began time.Time) {
 		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern, "status", c.status,
 			"from", access.RemoteIP(c.r), "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
 	}
+}
+
+// note adds facts to the line that logs what the call changes: names and
+// values, as slog takes them; never a secret, and nothing of a message.
+func (c *call) note(facts ...any) { c.facts = append(c.facts, facts...) }
+
+// logChange logs a change that a call made, and who asked for it. It does
+// nothing for a call that was refused or changed nothing, or when said is "".
+func (c *call) logChange(said string) {
+	if said == "" || c.refused || c.unchanged {
+		return
+	}
+	fields := []any{"request", c.id.String()}
+	switch p := &c.principal; {
+	case p.Admin:
+		fields = append(fields, "by", "admin")
+	case p.Agent != nil:
+		fields = append(fields, "by", p.Agent.Address.String())
+	case p.Development:
+		fields = append(fields, "by", "development profile")
+	}
+	c.s.Log.Info(said, append(fields, c.facts...)...)
 }
 
 // clientID returns the client's own name for the request, if it is harmless.

@@ -78,10 +78,8 @@ func (s *Server) retireSigningKey(c *call) {
 	c.changedKey(http.StatusOK, ended, refused)
 }
 
-// changedKey answers a call that changed a key, and logs it.
+// changedKey answers a call that changed a key.
 func (c *call) changedKey(status int, key amtp.SigningKey, refused *amtp.Error) {
-	if refused == nil {
-		c.s.Log.Info("a signing key was changed", "request", c.id.String(), "selector", key.Selector, "state", string(key.State))
-	}
+	c.note("selector", key.Selector, "state", string(key.State))
 	c.answer(status, amtp.SigningKeyChange{Key: key}, refused)
 }

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -23,7 +22,7 @@ type world struct {
 	url   string
 	admin string            // the admin key
 	keys  map[string]string // by agent name
-	log   *bytes.Buffer
+	log   *locked
 	http  http.RoundTripper // how the gateway is called; nil is the usual way
 }
 
@@ -40,7 +39,7 @@ func start(t *testing.T, settings ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: dir, keys: make(map[string]string), log: new(bytes.Buffer)}
+	w := &world{t: t, dir: dir, keys: make(map[string]string), log: new(locked)}
 	a, err := app.New(cfg, slog.New(slog.NewTextHandler(w.log, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -194,7 +194,7 @@ func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gatew
 	}
 }
 
-// withStatus tells which of the messages have the status that is wanted.
+// withStatus tells which of the messages the wanted status selects.
 func (c conn) withStatus(ctx context.Context, ids []int64, want amtp.Status) (match func(int64) bool, err error) {
 	if want == "" {
 		return func(int64) bool { return true }, nil
@@ -207,7 +207,7 @@ func (c conn) withStatus(ctx context.Context, ids []int64, want amtp.Status) (ma
 		states[id] = append(states[id], gateway.Delivery{State: gateway.State(state)})
 		return nil
 	})
-	return func(id int64) bool { return gateway.Summary(states[id]) == want }, err
+	return func(id int64) bool { return gateway.InStatus(states[id], want) }, err
 }
 
 // selection returns the query for the rows of the messages that match, newest

@@ -63,6 +63,7 @@ type parcelRow struct {
 	letterRow
 	deliveries []store.DeliveryRow
 	answers    amtp.MessageID
+	thread     string // of a push
 }
 
 // What jobs carry: each with its message and, where $2 says so, its body; and the
@@ -70,7 +71,7 @@ type parcelRow struct {
 const (
 	carriers = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END
 		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
-	carried = `SELECT ` + deliveryColumns + `, j.id FROM job j
+	carried = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
 		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
 )
 
@@ -86,10 +87,11 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 		return nil
 	})
 	var d delivery
+	var thread []byte
 	var job int64
-	queue(b, carried, []any{ids}, append(d.into(), &job), func() error {
+	queue(b, carried, []any{ids}, append(d.into(), &thread, &job), func() error {
 		if p := found[gateway.JobID(job)]; p != nil { // one whose message is gone carries nothing
-			p.deliveries = append(p.deliveries, d.read())
+			p.deliveries, p.thread = append(p.deliveries, d.read()), string(thread)
 		}
 		return nil
 	})
@@ -104,6 +106,9 @@ func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err
 	}
 	if p.Recipients, err = s.deliveries(ctx, r.deliveries); err != nil {
 		return gateway.Parcel{}, err
+	}
+	if r.Destination.Kind() == gateway.KindPush {
+		p.Thread = store.Thread(r.thread, p.Envelope.ID)
 	}
 	return p, nil
 }

@@ -246,6 +246,13 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 	}
 	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
 			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.row, int64(j.ID))
+	if err != nil || j.Destination.Kind() != gateway.KindPush {
+		return p, err
+	}
+	err = c.query(`SELECT thread FROM delivery d INDEXED BY delivery_message WHERE d.message = ? AND d.job = ?`, func(s *sqlite3.Stmt) error {
+		p.Thread = store.Thread(s.ColumnText(0), p.Envelope.ID)
+		return nil
+	}, j.row, int64(j.ID))
 	return p, err
 }
 

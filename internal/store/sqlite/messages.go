@@ -190,7 +190,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 	return page, err
 }
 
-// hasStatus reports whether the message's status is the one wanted.
+// hasStatus reports whether the wanted status selects the message.
 func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
 	if want == "" {
 		return true, nil
@@ -201,7 +201,7 @@ func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
 		states = append(states, gateway.Delivery{State: gateway.State(s.ColumnInt64(0))})
 		return nil
 	}, row, int64(gateway.Queued))
-	return gateway.Summary(states) == want, err
+	return gateway.InStatus(states, want), err
 }
 
 // selection returns the query for the rows of the messages that match, newest

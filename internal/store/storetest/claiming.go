@@ -24,6 +24,7 @@ func claiming() []promise {
 		{"ErrPaused while the store is paused: then nothing is leased", claimPaused},
 		{"Parcel returns a job with its message", parcelIsWhole},
 		{"Parcel says under which id others know what it answers", parcelAnswers},
+		{"Parcel of a push says which thread the message has in that mailbox", parcelThread},
 		{"Parcel is ErrStale when it was claimed again or settled", parcelStale},
 	}
 }
@@ -334,6 +335,27 @@ func parcelAnswers(w *world) {
 		same(w, "the sender's word", p.Envelope.InReplyTo, c.answers)
 		w.settle(p.settled(w, gateway.Success, p.Recipients...))
 	}
+}
+
+func parcelThread(w *world) {
+	alice, bob := w.agent("alice"), w.pushed("bob")
+	pushed := func(l letter, thread amtp.MessageID) amtp.MessageID {
+		l.from, l.to = alice, []person{bob}
+		id := w.post(l).ID
+		if thread == "" {
+			thread = id
+		}
+		p := w.claimOne(gateway.PushTo(bob.ID), w.now())
+		same(w, "thread of what answers "+string(l.answers), p.Thread, thread)
+		w.settle(p.settled(w, gateway.Success, p.Recipients...))
+		return id
+	}
+	first := pushed(letter{}, "")
+	second := pushed(letter{answers: first}, first)
+	pushed(letter{answers: second}, first)
+	pushed(letter{answers: "unheard-of"}, "unheard-of")
+	w.mail(alice, "a@far.example")
+	same(w, "thread of what goes elsewhere", w.claimOne("far.example", w.now()).Thread, "")
 }
 
 func parcelStale(w *world) {

@@ -128,7 +128,7 @@ func filtersStatus(w *world) {
 	w.ack(bob, first)
 	w.ack(carol, second)
 	w.listed("delivered", alice, gateway.MessageFilter{Status: amtp.StatusDelivered}, second, first)
-	for _, s := range []amtp.Status{amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying, amtp.StatusFailed} {
+	for _, s := range []amtp.Status{amtp.StatusPending, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying, amtp.StatusFailed} {
 		w.listed(string(s), alice, gateway.MessageFilter{Status: s})
 	}
 }

@@ -323,6 +323,7 @@ func jobShows(w *world) {
 		return len(w.list(alice, gateway.MessageFilter{Status: status, Limit: 10}).Messages)
 	}
 	same(w, "queued ones", listed(amtp.StatusQueued), 1)
+	same(w, "pending ones when queued", listed(amtp.StatusPending), 1)
 	now := w.now()
 	j := w.claimOne("far.example", now)
 	d := w.read(alice, id).Deliveries[0]
@@ -331,6 +332,7 @@ func jobShows(w *world) {
 	w.sameTime("change when claimed", d.Changed, now)
 	w.sameTime("due when claimed", d.NextDue, time.Time{})
 	same(w, "delivering ones", listed(amtp.StatusDelivering), 1)
+	same(w, "pending ones when claimed", listed(amtp.StatusPending), 1)
 	now = w.now()
 	w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Minute), Code: "TEMPORARY_FAILURE", Reason: "it was not well"})
 	r := w.read(alice, id)
@@ -342,6 +344,7 @@ func jobShows(w *world) {
 	w.sameTime("change after a failure", d.Changed, now)
 	w.sameTime("due after a failure", d.NextDue, now.Add(time.Minute))
 	same(w, "retrying ones", listed(amtp.StatusRetrying), 1)
+	same(w, "pending ones after a failure", listed(amtp.StatusPending), 1)
 	same(w, "queued ones after a failure", listed(amtp.StatusQueued), 0)
 	w.sameTime("next retry of the status", r.Status().NextRetry.Time, now.Add(time.Minute))
 	found := w.list(alice, gateway.MessageFilter{Recipient: w.address("A@far.example"), Limit: 10})

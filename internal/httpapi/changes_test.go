@@ -1,0 +1,171 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/httpapi"
+)
+
+// silent are the operations besides GET that the log does not tell of at its
+// default level, and why.
+var silent = map[string]string{
+	"POST /v1/messages":                    "the traffic of messages",
+	"POST /v1/inbox/{recipient}/{id}/read": "the traffic of messages",
+	"DELETE /v1/inbox/{recipient}/{id}":    "the traffic of messages",
+	"POST /v1/peers/check":                 "changes nothing",
+	"POST /v1/admin/peers/{domain}/check":  "changes nothing",
+}
+
+// TestChangesAreLogged looks at the table of routes: whatever changes the gateway
+// has a sentence for the log, each its own. That the sentence is written show
+// the examples, see [script.logged].
+func TestChangesAreLogged(t *testing.T) {
+	said := make(map[string]string)
+	for route, sentence := range httpapi.Changes() {
+		switch {
+		case strings.HasPrefix(route, "GET "):
+			if sentence != "" {
+				t.Errorf("%s has the sentence %q, want none: reading changes nothing", route, sentence)
+			}
+		case silent[route] != "":
+			if sentence != "" {
+				t.Errorf("%s has the sentence %q, want none: %s", route, sentence, silent[route])
+			}
+		case sentence == "":
+			t.Errorf("%s changes the gateway and leaves no line in the log: give it a sentence in routes.go", route)
+		case said[sentence] != "":
+			t.Errorf("%s and %s both say %q in the log", route, said[sentence], sentence)
+		}
+		said[sentence] = route
+	}
+	for route := range silent {
+		if _, there := httpapi.Changes()[route]; !there {
+			t.Errorf("silent has %s, the API has no such route", route)
+		}
+	}
+}
+
+// logged checks that the log at its default level tells of the request once, if
+// it changed something: what was done, by whom, under the request's id. It
+// returns the line.
+func (w *world) logged(r *http.Request, a answer, by string) string {
+	w.t.Helper()
+	route := httpapi.Reached(r)
+	sentence := httpapi.Changes()[route]
+	if sentence == "" || a.status/100 != 2 {
+		return ""
+	}
+	lines := w.lines(a.header.Get("X-Request-Id"))
+	if a.body["was_paused"] == false { // there was no pause to end
+		if len(lines) > 0 {
+			w.t.Errorf("%s: the log says %q of what changed nothing", route, lines)
+		}
+		return ""
+	}
+	if len(lines) != 1 {
+		w.t.Errorf("%s: the log tells of it in %d lines, want 1: %q", route, len(lines), lines)
+		return ""
+	}
+	said := `msg="` + sentence + `"`
+	if !strings.Contains(lines[0], "level=INFO") || !strings.Contains(lines[0], said) || by != "" && !strings.Contains(lines[0], "by="+by) {
+		w.t.Errorf("%s: the log says %q, want level INFO, %s and by=%s", route, lines[0], said, by)
+	}
+	if m := secrets.FindString(lines[0]); m != "" {
+		w.t.Errorf("%s: the log shows the secret %.12s…", route, m)
+	}
+	return lines[0]
+}
+
+// secrets are the forms of what is shown once.
+var secrets = regexp.MustCompile(`(amtp_|whsec_)[A-Za-z0-9_+/-]{20,}|=[A-Za-z0-9_-]{22}( |$)`)
+
+// lines returns the lines of the log about a request. They are written before
+// the answer is complete.
+func (w *world) lines(request string) (found []string) {
+	for line := range strings.SplitSeq(w.log.String(), "\n") {
+		if strings.Contains(line, "request="+request) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// TestLinesOfTheLog: what the lines say besides, and that what is refused or
+// changes nothing leaves none.
+func TestLinesOfTheLog(t *testing.T) {
+	w := start(t)
+	admin := "X-Admin-Key: " + w.admin
+	w.agent("alice")
+	for _, c := range []struct{ method, path, body, key, want string }{
+		{"POST", "/v1/admin/agents", `{"address":"bob"}`, "Accept: */*", `by="development profile" agent=bob@localhost delivery_mode=pull`},
+		{"PATCH", "/v1/admin/agents/alice", `{"description":"canary-secret","role":"buyer","listed":false}`, "alice", `by=alice@localhost agent=alice@localhost members=description,role,listed`},
+		{"POST", "/v1/admin/agents/alice/keys", `{"revoke_others":true}`, admin, `by=admin agent=alice@localhost key=key_`},
+		{"DELETE", "/v1/admin/agents/bob", "", admin, `by=admin agent=bob@localhost`},
+		// Nothing is changed.
+		{"DELETE", "/v1/admin/agents/bob", "", admin, ""},
+		{"DELETE", "/v1/admin/agents/alice", "", "Accept: */*", ""},
+		{"POST", "/v1/admin/agents", `{"address":"mailer-daemon"}`, admin, ""},
+		{"POST", "/v1/admin/resume", "", admin, ""},
+		{"POST", "/v1/admin/queue/7/retry", "", admin, ""},
+		{"GET", "/v1/admin/agents", "", admin, ""},
+	} {
+		key := c.key
+		if w.keys[key] != "" {
+			key = w.as(key)
+		}
+		a := w.do(c.method, c.path, c.body, key)
+		lines := w.lines(a.header.Get("X-Request-Id"))
+		switch what := c.method + " " + c.path; {
+		case c.want == "" && len(lines) > 0:
+			t.Errorf("%s: the log says %q, want nothing", what, lines)
+		case c.want != "" && (len(lines) != 1 || !strings.Contains(lines[0], c.want)):
+			t.Errorf("%s: the log says %q, want one line with %s", what, lines, c.want)
+		}
+	}
+	w.agent("carol")
+	again := w.do("POST", "/v1/admin/agents", `{"address":"carol"}`, w.as("carol"))
+	if lines := w.lines(again.header.Get("X-Request-Id")); again.status != 200 || len(lines) > 0 {
+		t.Errorf("register again with one's own key: got %d and %q in the log, want 200 and nothing", again.status, lines)
+	}
+	if strings.Contains(w.log.String(), "canary-secret") {
+		t.Error("the log shows the value of a member")
+	}
+}
+
+// TestHeadDoesNotWait: what has no body is not waited for. The deadline ends a
+// test that hangs, before the wait would end.
+func TestHeadDoesNotWait(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	r, err := http.NewRequest("HEAD", w.url+"/v1/inbox/alice@localhost?wait=30s", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+w.keys["alice"])
+	resp, err := (&http.Client{Timeout: 20 * time.Second}).Do(r)
+	if err != nil {
+		t.Fatalf("HEAD of an empty inbox with wait: %v, want an answer at once", err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("HEAD of an empty inbox with wait = %d, want 200", resp.StatusCode)
+	}
+}
+
+// TestHeadElsewhere: a path without GET says what it serves.
+func TestHeadElsewhere(t *testing.T) {
+	w := start(t)
+	for path, allow := range map[string]string{"/v1/join": "POST", "/v1/admin/resume": "POST"} {
+		a := w.do("HEAD", path, "")
+		if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != allow {
+			t.Errorf("HEAD %s = %d with Allow %q, want 405 with %q", path, a.status, a.header.Get("Allow"), allow)
+		}
+	}
+	if a := w.do("PUT", "/v1/messages", ""); a.header.Get("Allow") != "POST, GET, HEAD" {
+		t.Errorf("PUT /v1/messages: Allow is %q, want POST, GET, HEAD", a.header.Get("Allow"))
+	}
+}
