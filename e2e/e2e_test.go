@@ -15,6 +15,10 @@
 //	prints FILE         stdout must be FILE, see normal
 //	complains FILE      stderr must be FILE
 //	mode OCTAL FILE     the file's permissions
+//	fill FILE           replace $VAR in the file by what the story's variable is
+//
+// Until a gateway was started AMTP_GATEWAY_URL is $NOWHERE, where nothing answers:
+// the usual port may be somebody's real gateway.
 package e2e
 
 import (
@@ -33,6 +37,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -57,6 +62,8 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("AMTP_DATA_DIR", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("NOWHERE", "http://"+nowhere.Address(t).String())
+			env.Setenv("AMTP_GATEWAY_URL", env.Getenv("NOWHERE"))
 			s := &server{mirror: mirror{t: t}}
 			env.Values[serverKey{}] = s
 			env.Values[workerKey{}] = new(workerOutput)
@@ -76,6 +83,7 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 			"prints":    func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stdout", args) },
 			"complains": func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stderr", args) },
 			"mode":      mode,
+			"fill":      fill,
 		},
 	}
 }
@@ -304,6 +312,11 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	if info.Mode().Perm() != os.FileMode(want) {
 		ts.Fatalf("%s has mode %o, want %o", args[1], info.Mode().Perm(), want)
 	}
+}
+
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // run runs the program and returns what it printed, in the order in which it

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/openapi/replay"
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 )
 
 // told are the stories that the examples of the document tell, each at a gateway
@@ -66,9 +67,9 @@ var told = []struct {
 	}},
 }
 
-// nowhere is the gateway of the document that does not answer; here nothing
+// unanswered is the gateway of the document that does not answer; here nothing
 // listens on that port.
-const nowhere = "https://192.168.1.7:8443"
+const unanswered = "https://192.168.1.7:8443"
 
 // TestExamplesAreReal makes the requests that the document shows, one after the
 // other, at a real gateway, and compares its answers with those that the
@@ -81,7 +82,7 @@ func TestExamplesAreReal(t *testing.T) {
 	left := maps.Clone(examples)
 	delete(left, "getOpenAPI") // shows only how it begins
 	for _, story := range told {
-		s := script{world: start(t, story.settings...), real: map[string]string{nowhere: "https://127.0.0.1:9"}}
+		s := script{world: start(t, story.settings...), real: map[string]string{unanswered: "https://" + nowhere.Address(t).String()}}
 		s.agent("alice")
 		for _, step := range story.steps {
 			s.tell(examples, step[0], step[1])
