@@ -178,7 +178,7 @@ func (c *cluster) launched(t *testing.T, g *Gateway) {
 func (c *cluster) recovers(ctx context.Context, t *testing.T, blow time.Time) {
 	t.Helper()
 	if err := c.prober.until(ctx, c.probe); err != nil {
-		t.Fatal(err)
+		t.Fatalf("no replica has accepted a message %v after the blow: %v", time.Since(blow), err)
 	}
 	c.probes++
 	c.slowest = max(c.slowest, time.Since(blow))
