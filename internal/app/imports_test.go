@@ -58,6 +58,7 @@ var may = map[string][]string{
 	"bench":                          {"", "internal/datadir", "internal/privateca", "internal/gateway", "internal/store/postgres", "internal/store/postgres/pgtest"},
 	"tools/sizes":                    {},
 	"tools/release":                  {},
+	"tools/tests":                    {},
 	"e2e":                            {},
 	"docs":                           {},
 	"examples/go":                    {""},
