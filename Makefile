@@ -2,7 +2,7 @@
 # make demo    agents exchange messages through a real gateway
 # make bench   how fast, as ratios measured in one run
 # make release VERSION=v1.2.3   archives and packages for all systems, in dist/
-# make crash   kill the gateway under load, CYCLES times
+# make crash   kill the gateway under load, CYCLES times, and judge the times too
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -62,7 +62,7 @@ bench:
 	$(GO) run ./bench $(BENCH)
 
 crash:
-	CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
+	CRASH_CYCLES=$(CYCLES) CRASH_TIMES=1 $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
 
 FUZZTIME ?= 30s
 fuzz:

@@ -50,7 +50,7 @@ func TestReplicasOnFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplicasOnFullDisk$", "-test.v", "-test.timeout=20m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplicasOnFullDisk$", "-test.v", "-test.timeout=25m")
 	cmd.Env = append(os.Environ(), disksVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	err = apart(cmd)
@@ -109,13 +109,13 @@ func withoutDisks(t *testing.T, why error) {
 func story(t *testing.T, start func() (*pgtest.Server, error), blow func(context.Context, *testing.T, *cluster)) {
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("to repeat: CRASH_SEED=%d", seed)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-	defer cancel()
+	ctx := overall(t, 0)
 	c := newCluster(ctx, t, seed, start)
 	c.start(ctx)
 	c.recovers(ctx, t, time.Now())
+	c.ledger.accept(ctx, t, 10*perBlow)
 	blow(ctx, t, c)
-	c.finish(ctx, t, 200)
+	c.finish(ctx, t, 10*perBlow)
 }
 
 // fullData fills the disk with the tables. The server says so to who writes, and
@@ -181,7 +181,7 @@ func (c *cluster) asIfFull(ctx context.Context, t *testing.T) {
 // them, until it says that it cannot take it now. A few may still find room.
 func (c *cluster) askedToComeBack(ctx context.Context, t *testing.T) {
 	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, longest)
+	limited, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
 	for _, g := range c.replicas {
 		for asked := false; !asked; pause(ctx, poll) {
@@ -209,6 +209,8 @@ func (c *cluster) at(g *Gateway) *Agent {
 // in one line. The log is not on the disks.
 func (c *cluster) says(ctx context.Context, t *testing.T, from int, words ...string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
 	for {
 		log := c.server.Log()
 		for line := range strings.Lines(log[from:]) {
