@@ -109,6 +109,10 @@ func lookAtSources(t *testing.T) {
 	}
 }
 
+// patience is how long one event is waited for, also on a busy machine. It is
+// over only in a test that fails.
+const patience = 5 * time.Minute
+
 // server is the gateway of one story.
 type server struct {
 	mirror mirror
@@ -177,8 +181,11 @@ func (s *server) run(program string, args, environ []string) error {
 		}
 		s.url = base
 		return nil
-	case <-time.After(30 * time.Second):
-		return errors.New("the gateway did not say where it listens")
+	case <-time.After(patience):
+		_ = cmd.Process.Kill() // with which its output ends
+		_ = cmd.Wait()
+		s.cmd = nil
+		return fmt.Errorf("the gateway does not say for %v where it listens, only:\n%s", patience, <-s.output)
 	}
 }
 
@@ -255,7 +262,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: until REGEXP amtp ARG...")
 	}
 	want := regexp.MustCompile(`(?m)` + args[0])
-	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for {
 		err := ts.Exec("amtp", args[2:]...)
@@ -265,7 +272,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-late:
-			ts.Fatalf("amtp %q never prints %s: %v", args[2:], args[0], err)
+			ts.Fatalf("amtp %q does not print %s for %v: %v", args[2:], args[0], patience, err)
 		}
 	}
 }
