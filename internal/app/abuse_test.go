@@ -233,7 +233,7 @@ type siege struct {
 
 	opened, cut, logins, bombs atomic.Int64
 	peak                       atomic.Uint64
-	wrong                 atomic.Pointer[string] // an answer that no input may cause
+	wrong                      atomic.Pointer[string] // an answer that no input may cause
 }
 
 func besiege(ctx context.Context, g *besieged) *siege {
