@@ -33,6 +33,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	for range cycles {
 		w.crash(ctx, t)
 	}
+	w.ledger.busy(ctx, t, perBlow*cycles, 5*cycles)
 	w.stop()
 	w.settle(ctx, t)
 
@@ -40,9 +41,6 @@ func TestKilledUnderLoad(t *testing.T) {
 	t.Logf("%d cycles in %v: %+v", cycles, time.Since(began).Round(time.Millisecond), c)
 	judge(t, "the slowest start", w.slowest, readyWithin)
 	judge(t, "the longest that a client had to try", w.ledger.Longest(), longest)
-	if c.Accepted < perBlow*cycles || c.Acknowledged < 5*cycles {
-		t.Errorf("there was too little load to show anything: %+v", c)
-	}
 }
 
 func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {

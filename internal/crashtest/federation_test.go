@@ -37,6 +37,7 @@ func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 		pause(ctx, time.Duration(p.rand.Int64N(int64(200*time.Millisecond))))
 		slowest = max(slowest, launch(ctx, t, victim))
 	}
+	p.ledger.busy(ctx, t, perBlow/2*cycles, 5*cycles)
 	close(p.stopSending)
 	p.sending.Wait()
 	took := p.drain(ctx, t)
@@ -48,9 +49,6 @@ func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 	judge(t, "the slowest start", slowest, readyWithin)
 	judge(t, "the longest that a client had to try", p.ledger.Longest(), longest)
 	judge(t, "after the last kill all arriving", took, settledWithin)
-	if c.Accepted < perBlow/2*cycles || c.Acknowledged < 5*cycles {
-		t.Errorf("there was too little load to show anything: %+v", c)
-	}
 }
 
 // pair is two gateways that know each other, with everybody who uses them.

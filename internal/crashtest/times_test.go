@@ -44,12 +44,18 @@ func overall(t *testing.T, blows int) context.Context {
 // the machine, that much happens between two blows.
 func (l *Ledger) accept(ctx context.Context, t *testing.T, more int) {
 	t.Helper()
+	l.busy(ctx, t, l.Counts().Accepted+more, 0)
+}
+
+// busy waits until so many messages were accepted and acknowledged in all: with
+// less a test shows nothing.
+func (l *Ledger) busy(ctx context.Context, t *testing.T, accepted, acknowledged int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
-	before := l.Counts().Accepted
-	for l.Counts().Accepted < before+more {
+	for c := l.Counts(); c.Accepted < accepted || c.Acknowledged < acknowledged; c = l.Counts() {
 		if pause(ctx, poll); ctx.Err() != nil {
-			t.Fatalf("%d messages were accepted in %v, want %d", l.Counts().Accepted-before, patient, more)
+			t.Fatalf("after %v no more came of the load than %+v, want %d accepted and %d acknowledged", patient, c, accepted, acknowledged)
 		}
 	}
 }
