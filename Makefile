@@ -2,16 +2,21 @@
 # make demo    agents exchange messages through a real gateway
 # make bench   how fast, as ratios measured in one run
 # make release VERSION=v1.2.3   archives and packages for all systems, in dist/
-# make crash   kill the gateway under load, CYCLES times
+# make crash   kill the gateway under load, CYCLES times, and judge the times too
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CYCLES      ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: check format vet lint lint-openapi sizes test demo build release bench crash fuzz pages
+.PHONY: check need format vet lint lint-openapi sizes test demo build release bench crash fuzz pages
 
-check: format vet lint sizes test
+check: need format vet lint sizes test
+
+# What has to be installed is said, or installed where we are root, before
+# anything runs.
+need:
+	@sh tools/need
 
 format:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -33,11 +38,10 @@ lint-openapi:
 sizes:
 	@$(GO) run ./tools/sizes
 
-# The race detector needs a C compiler, the examples python3 and node; all
-# packages share one PostgreSQL.
-test:
-	@sh tools/need
-	CGO_ENABLED=1 $(GO) run ./tools/postgres $(GO) test -race -timeout 15m ./...
+# All packages share one PostgreSQL. A package takes less than five minutes on a
+# quiet machine; -timeout is for a busy one.
+test: need
+	CGO_ENABLED=1 $(GO) run ./tools/postgres $(GO) run ./tools/tests $(GO) test -race -timeout 30m ./...
 
 demo:
 	$(GO) run ./cmd/amtp demo
@@ -58,7 +62,7 @@ bench:
 	$(GO) run ./bench $(BENCH)
 
 crash:
-	CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
+	CRASH_CYCLES=$(CYCLES) CRASH_TIMES=1 $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
 
 FUZZTIME ?= 30s
 fuzz:

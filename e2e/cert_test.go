@@ -72,12 +72,12 @@ func (g *secured) hears(text string) {
 
 func (g *secured) until(what string, ok func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	g.t.Fatalf("not within 40 s: %s\n%s", what, g.said)
+	g.t.Fatalf("not within %v: %s\n%s", patience, what, g.said)
 }
 
 // stop stops it as an operator would.

@@ -119,7 +119,7 @@ func (m *machine) environ() []string {
 // amtp runs a command and returns what it printed and its exit code.
 func (m *machine) amtp(args ...string) (output string, code int) {
 	m.Helper()
-	ctx, cancel := context.WithTimeout(m.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(m.Context(), patience)
 	defer cancel()
 	return run(ctx, m.T, m.bin, m.environ(), args)
 }

@@ -15,6 +15,10 @@
 //	prints FILE         stdout must be FILE, see normal
 //	complains FILE      stderr must be FILE
 //	mode OCTAL FILE     the file's permissions
+//	fill FILE           replace $VAR in the file by what the story's variable is
+//
+// Until a gateway was started AMTP_GATEWAY_URL is $NOWHERE, where nothing answers:
+// the usual port may be somebody's real gateway.
 package e2e
 
 import (
@@ -33,6 +37,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -57,6 +62,8 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("AMTP_DATA_DIR", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("NOWHERE", "http://"+nowhere.Address(t).String())
+			env.Setenv("AMTP_GATEWAY_URL", env.Getenv("NOWHERE"))
 			s := &server{mirror: mirror{t: t}}
 			env.Values[serverKey{}] = s
 			env.Values[workerKey{}] = new(workerOutput)
@@ -76,6 +83,7 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 			"prints":    func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stdout", args) },
 			"complains": func(ts *testscript.TestScript, _ bool, args []string) { same(ts, "stderr", args) },
 			"mode":      mode,
+			"fill":      fill,
 		},
 	}
 }
@@ -100,6 +108,10 @@ func lookAtSources(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// patience is how long one event is waited for, also on a busy machine. It is
+// over only in a test that fails.
+const patience = 5 * time.Minute
 
 // server is the gateway of one story.
 type server struct {
@@ -169,8 +181,11 @@ func (s *server) run(program string, args, environ []string) error {
 		}
 		s.url = base
 		return nil
-	case <-time.After(30 * time.Second):
-		return errors.New("the gateway did not say where it listens")
+	case <-time.After(patience):
+		_ = cmd.Process.Kill() // with which its output ends
+		_ = cmd.Wait()
+		s.cmd = nil
+		return fmt.Errorf("the gateway does not say for %v where it listens, only:\n%s", patience, <-s.output)
 	}
 }
 
@@ -247,7 +262,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: until REGEXP amtp ARG...")
 	}
 	want := regexp.MustCompile(`(?m)` + args[0])
-	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for {
 		err := ts.Exec("amtp", args[2:]...)
@@ -257,7 +272,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-late:
-			ts.Fatalf("amtp %q never prints %s: %v", args[2:], args[0], err)
+			ts.Fatalf("amtp %q does not print %s for %v: %v", args[2:], args[0], patience, err)
 		}
 	}
 }
@@ -304,6 +319,11 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	if info.Mode().Perm() != os.FileMode(want) {
 		ts.Fatalf("%s has mode %o, want %o", args[1], info.Mode().Perm(), want)
 	}
+}
+
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // run runs the program and returns what it printed, in the order in which it

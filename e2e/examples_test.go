@@ -98,7 +98,7 @@ func workerSays(ts *testscript.TestScript, _ bool, args []string) { workerHears(
 // the pattern finds in it.
 func workerHears(ts *testscript.TestScript, pattern string) string {
 	want := regexp.MustCompile(pattern)
-	limit := time.After(30 * time.Second)
+	limit := time.After(patience)
 	for {
 		select {
 		case said, ok := <-ts.Value(workerKey{}).(*workerOutput).lines:
@@ -110,7 +110,7 @@ func workerHears(ts *testscript.TestScript, pattern string) string {
 				return found[len(found)-1]
 			}
 		case <-limit:
-			ts.Fatalf("the worker did not say %q within 30 s", pattern)
+			ts.Fatalf("the worker does not say %q for %v", pattern, patience)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 	"github.com/amtp-go/amtp/skills"
 )
 
@@ -81,10 +82,11 @@ func TestEveryCommandOfTheSkill(t *testing.T) {
 	if out, exit := alice.types("amtp inbox --unread --wait 10ms"); exit != 7 {
 		t.Errorf("with nothing there: exit code %d, want 7\n%s", exit, out)
 	}
-	if out, exit := alice.types("amtp whoami --check --gateway http://127.0.0.1:1"); exit != 3 {
+	elsewhere := " --gateway http://" + nowhere.Address(t).String()
+	if out, exit := alice.types("amtp whoami --check" + elsewhere); exit != 3 {
 		t.Errorf("with a key for another gateway: exit code %d, want 3\n%s", exit, out)
 	}
-	if out, exit := alice.types("amtp discover --gateway http://127.0.0.1:1"); exit != 6 {
+	if out, exit := alice.types("amtp discover" + elsewhere); exit != 6 {
 		t.Errorf("without a gateway: exit code %d, want 6\n%s", exit, out)
 	}
 

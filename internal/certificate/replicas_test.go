@@ -91,7 +91,7 @@ func replicas(t *testing.T, store func() clocked) {
 		var wg sync.WaitGroup
 		for _, a := range replicas {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 				defer cancel()
 				if _, err := a.Renew(ctx, false); err != nil {
 					t.Errorf("renew with seal %d: got %v, want no error", key, err)

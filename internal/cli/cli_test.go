@@ -19,6 +19,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 )
 
 // fakeGateway answers by "METHOD /path" and keeps what it was asked.
@@ -275,8 +276,9 @@ func TestWithoutSetup(t *testing.T) {
 
 func TestNoGateway(t *testing.T) {
 	u := newUser(t)
-	got := u.run("discover", "--gateway", "http://127.0.0.1:1")
-	if got.exit != 6 || !strings.HasPrefix(got.stderr, "Error: Cannot connect to gateway at http://127.0.0.1:1. Is it running?\n") ||
+	url := "http://" + nowhere.Address(t).String()
+	got := u.run("discover", "--gateway", url)
+	if got.exit != 6 || !strings.HasPrefix(got.stderr, "Error: Cannot connect to gateway at "+url+". Is it running?\n") ||
 		!strings.HasSuffix(got.stderr, "  Hint: run \"amtp serve\" in another terminal\n") {
 		t.Errorf("exit %d\n%s", got.exit, got.stderr)
 	}

@@ -3,6 +3,7 @@ package crashtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -25,10 +26,6 @@ type Place interface {
 	URL(ctx context.Context) (string, error)
 	AdminKey(ctx context.Context) (string, error)
 }
-
-// longest is how long anything may fail before it succeeds, for a client that
-// tries again.
-const longest = 30 * time.Second
 
 // patience is how long one request may take; a gateway that holds one longer
 // is as good as dead to the client.
@@ -78,14 +75,12 @@ func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Clie
 	for {
 		err := a.once(ctx, call)
 		if err == nil || isRefusal(err) {
-			if took := time.Since(began); took > longest {
-				a.ledger.Fault("%s had to try for %v, %v is the most", a.Address, took, longest)
-			}
+			a.ledger.Tried(time.Since(began))
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("%s has tried for %v, the last time it was told %q: %w", a.Address, time.Since(began), err, ctx.Err())
 		case <-again.C:
 		}
 	}

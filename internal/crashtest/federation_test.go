@@ -16,10 +16,6 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// settledWithin is how soon after the last kill everything that was accepted
-// must have arrived.
-const settledWithin = 2 * time.Minute
-
 // TestTwoDomainsKilledUnderLoad kills one or the other of two gateways that
 // write to each other, CRASH_CYCLES times (25 when unset): what was accepted by
 // either arrives at the other, once, and no sender is told otherwise.
@@ -27,19 +23,21 @@ func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", cycles, seed)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*settledWithin+time.Duration(cycles)*5*time.Second)
-	defer cancel()
+	ctx := overall(t, cycles)
 	p := newPair(ctx, t, seed)
 	p.start(ctx)
+	slowest := time.Duration(0)
 	for range cycles {
-		pause(ctx, 20*time.Millisecond+time.Duration(p.rand.Int64N(int64(400*time.Millisecond))))
+		p.ledger.accept(ctx, t, perBlow/2+p.rand.IntN(perBlow))
+		pause(ctx, time.Duration(p.rand.Int64N(int64(40*time.Millisecond))))
 		victim := p.sides[p.rand.IntN(2)].gateway
 		if err := victim.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		pause(ctx, time.Duration(p.rand.Int64N(int64(200*time.Millisecond))))
-		launch(ctx, t, victim)
+		slowest = max(slowest, launch(ctx, t, victim))
 	}
+	p.ledger.busy(ctx, t, perBlow/2*cycles, 5*cycles)
 	close(p.stopSending)
 	p.sending.Wait()
 	took := p.drain(ctx, t)
@@ -47,10 +45,10 @@ func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 	p.reading.Wait()
 	p.settle(ctx, t)
 	c := p.ledger.Counts()
-	t.Logf("%d cycles, all arrived %v after the last kill: %+v", cycles, took.Round(time.Millisecond), c)
-	if c.Accepted < 10*cycles || c.Acknowledged < 5*cycles {
-		t.Errorf("there was too little load to show anything: %+v", c)
-	}
+	t.Logf("%d cycles: %+v", cycles, c)
+	judge(t, "the slowest start", slowest, readyWithin)
+	judge(t, "the longest that a client had to try", p.ledger.Longest(), longest)
+	judge(t, "after the last kill all arriving", took, settledWithin)
 }
 
 // pair is two gateways that know each other, with everybody who uses them.
@@ -200,13 +198,13 @@ func (p *pair) start(ctx context.Context) {
 func (p *pair) drain(ctx context.Context, t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, settledWithin)
+	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
 	for _, s := range p.sides {
 		for jobs := 1; jobs > 0; {
 			list, err := s.operator(ctx, t).Jobs(ctx, amtp.JobQuery{Limit: 100})
 			if err != nil {
-				t.Fatalf("%s still had messages %v after the last kill: %v", s.domain, settledWithin, err)
+				t.Fatalf("%s still had messages %v after the last kill: %v", s.domain, time.Since(began), err)
 			}
 			if jobs = len(list.Jobs); jobs > 0 {
 				s.hasten(ctx, t, list.Jobs)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
@@ -53,8 +52,7 @@ func (p *slowPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // than its lease lasts, and another delivers the message. What the first says when
 // it wakes changes nothing.
 func TestStaleWriteIsFenced(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := overall(t, 0)
 	peer := &slowPeer{came: make(chan struct{}, 1), release: make(chan struct{})}
 	far := httptest.NewServer(peer)
 	defer far.Close()
@@ -77,7 +75,9 @@ func TestStaleWriteIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for len(peer.came) == 0 { // the first attempt is under way
-		pause(ctx, poll)
+		if pause(ctx, poll); ctx.Err() != nil {
+			t.Fatalf("no attempt reaches the other domain:\n%s", one.Log())
+		}
 	}
 	if err := one.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/amtp-go/amtp"
 )
@@ -26,6 +27,7 @@ type Ledger struct {
 	byID     map[amtp.MessageID]string // accepted id → name
 	copies   map[place]*copied
 	counts   Counts
+	longest  time.Duration
 	faults   []string
 }
 
@@ -224,6 +226,20 @@ func (l *Ledger) Settle(inboxes map[amtp.Address][]Item) []string {
 		}
 	}
 	return l.faults
+}
+
+// Tried is called when a client has its clear answer, with how long it tried.
+func (l *Ledger) Tried(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.longest = max(l.longest, d)
+}
+
+// Longest returns how long a client had to try at most.
+func (l *Ledger) Longest() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.longest
 }
 
 // Counts returns how much the ledger covers so far.

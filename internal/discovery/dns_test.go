@@ -11,15 +11,13 @@ import (
 
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 )
 
 // asking returns a resolver that asks the servers.
 func asking(timeout time.Duration, servers ...netip.AddrPort) *discovery.DNS {
 	return &discovery.DNS{Timeout: timeout, Servers: func() ([]netip.AddrPort, error) { return servers, nil }}
 }
-
-// nobody is an address where no name server listens.
-var nobody = netip.MustParseAddrPort("127.0.0.1:1")
 
 func TestTXT(t *testing.T) {
 	long := "v=amtp1;gateway=https://gw.example;x=" + strings.Repeat("x", 1000)
@@ -128,7 +126,7 @@ func TestServersThatDoNotSay(t *testing.T) {
 			if n := bad.Asked("b.example"); n != tc.want {
 				t.Errorf("it was asked %d times, want %d", n, tc.want)
 			}
-			got, err := asking(0, nobody, bad.Addr(), good.Addr()).TXT(t.Context(), "b.example")
+			got, err := asking(0, nowhere.Address(t), bad.Addr(), good.Addr()).TXT(t.Context(), "b.example")
 			if err != nil || !slices.Equal(got.Records, []string{record}) {
 				t.Errorf("TXT with a good server behind it = %+v, %v; want what that says", got, err)
 			}
@@ -140,7 +138,7 @@ func TestNoServers(t *testing.T) {
 	broken := errors.New("no file")
 	for _, d := range []*discovery.DNS{
 		asking(0),
-		asking(0, nobody),
+		asking(0, nowhere.Address(t)),
 		{Servers: func() ([]netip.AddrPort, error) { return nil, broken }},
 	} {
 		if got, err := d.TXT(t.Context(), "b.example"); err == nil {
@@ -176,7 +174,7 @@ func TestAddresses(t *testing.T) {
 	server := fakedns.New(t)
 	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	server.Addrs("gw.example", []netip.Addr{four, six})
-	got, err := asking(0, nobody, server.Addr()).Addresses(t.Context(), "gw.example")
+	got, err := asking(0, nowhere.Address(t), server.Addr()).Addresses(t.Context(), "gw.example")
 	if err != nil || len(got) != 2 || !slices.Contains(got, four) || !slices.Contains(got, six) {
 		t.Errorf("Addresses(gw.example) = %v, %v; want %s and %s", got, err, four, six)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 )
 
 // other is the gateway of b.example, at which discovery finds it.
@@ -127,7 +128,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	s, o := answers(t, 200, twoAgents)
-	o.url = "http://127.0.0.1:1"
+	o.url = "http://" + nowhere.Address(t).String()
 	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil || refused.Code != amtp.CodeDomainNotFound || !strings.Contains(refused.Message, "outbound.allow") {
 		t.Errorf("a gateway at an address that is not allowed: %v", refused)
 	}

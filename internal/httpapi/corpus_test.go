@@ -20,7 +20,8 @@ import (
 	"time"
 )
 
-// prompt is how fast a refusal is. A machine that is busy has three tries.
+// prompt is how fast a refusal is. On a busy machine it is tried again until it is,
+// for as long as patience lasts.
 const prompt = slower * time.Second
 
 // TestMalformedRequests makes every request of testdata/corpus. What is refused
@@ -175,13 +176,14 @@ func (c *corpus) run(t *testing.T, x malformed) {
 	request, eof := c.bytes(t, x)
 	before := c.state(t)
 	var got raw
-	for try := 0; try < 3; try++ {
+	for first := time.Now(); ; {
 		began := time.Now()
 		got = c.speak(t, request, eof)
 		if took := time.Since(began); took < prompt {
 			break
-		} else if try == 2 {
-			t.Errorf("the answer took %v, want less than %v", took, prompt)
+		} else if time.Since(first) > patience {
+			t.Errorf("for %v no answer took less than %v, the last one %v", patience, prompt, took)
+			break
 		}
 	}
 	got.described(t, request)
@@ -347,7 +349,7 @@ func (c *corpus) speak(t *testing.T, request string, eof bool) raw {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	sent := make(chan struct{})
@@ -464,7 +466,7 @@ func TestSlowRequestsEnd(t *testing.T) {
 					}
 					return
 				}
-				if took := time.Since(began); took > 20*time.Second {
+				if took := time.Since(began); took > patience {
 					t.Fatalf("after %v the connection is still open", took)
 				}
 			}

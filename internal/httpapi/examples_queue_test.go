@@ -69,7 +69,7 @@ func (s *script) sends(to string) {
 // until asks until the answer has the text.
 func (s *script) until(path, text string) {
 	s.t.Helper()
-	tick, late := time.NewTicker(10*time.Millisecond), time.After(30*time.Second)
+	tick, late := time.NewTicker(10*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for {
 		a := s.do("GET", path, "", "X-Admin-Key: "+s.admin)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/openapi/replay"
+	"github.com/amtp-go/amtp/internal/testnet/nowhere"
 )
 
 // told are the stories that the examples of the document tell, each at a gateway
@@ -68,9 +69,9 @@ var told = []struct {
 	}},
 }
 
-// nowhere is the gateway of the document that does not answer; here nothing
+// unanswered is the gateway of the document that does not answer; here nothing
 // listens on that port.
-const nowhere = "https://192.168.1.7:8443"
+const unanswered = "https://192.168.1.7:8443"
 
 // TestExamplesAreReal makes the requests that the document shows, one after the
 // other, at a real gateway, and compares its answers with those that the
@@ -84,7 +85,7 @@ func TestExamplesAreReal(t *testing.T) {
 	delete(left, "getOpenAPI")                                // shows only how it begins
 	changes := map[string]bool{"POST /v1/admin/resume": true} // e2e/backup has a pause
 	for _, story := range told {
-		s := script{world: start(t, story.settings...), real: map[string]string{nowhere: "https://127.0.0.1:9"}, changes: changes}
+		s := script{world: start(t, story.settings...), real: map[string]string{unanswered: "https://" + nowhere.Address(t).String()}, changes: changes}
 		s.agent("alice")
 		for _, step := range story.steps {
 			s.tell(examples, step[0], step[1])

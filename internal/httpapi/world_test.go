@@ -10,10 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 )
+
+// patience is how long one event is waited for, also on a busy machine. It is
+// over only in a test that fails.
+const patience = 5 * time.Minute
 
 // world is a real gateway on a port of its own, and the people who use it.
 type world struct {

@@ -72,7 +72,7 @@ func (p *Person) Post(m amtp.Message, to ...string) amtp.SendResult {
 }
 
 // patience is how long something that must happen may take in a test.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // Receives waits until the agent's inbox holds n messages and returns them.
 func (p *Person) Receives(n int) []amtp.InboxMessage {

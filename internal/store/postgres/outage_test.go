@@ -97,8 +97,9 @@ func TestRefusesFarClocks(t *testing.T) {
 		}
 	}
 	s := openDeaf(t, database(t))
-	if off := time.Until(s.Now()).Abs(); off > time.Second {
-		t.Errorf("the database's clock is %v away, want it near: it is this machine's", off)
+	before := time.Now()
+	if now := s.Now(); now.Before(before.Add(-time.Second)) || now.After(time.Now().Add(time.Second)) {
+		t.Errorf("Now = %v, want it within a second of this machine's clock, which showed %v and then %v", now, before, time.Now())
 	}
 	if err := s.Probe(context.Background(), dawn); err != nil {
 		t.Errorf("Probe = %v, want no error", err)
@@ -124,7 +125,7 @@ func TestServerDiesAndComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The server's processes outlive their parent for a moment, and serve.
-		soon(t, "a message is refused", 20*time.Second, func() bool {
+		soon(t, "a message is refused", func() bool {
 			got, err := s.Accept(context.Background(), letterTo(t, alice, "", bob))
 			if err != nil && !errors.Is(err, gateway.ErrAway) {
 				t.Errorf("Accept while the server is away = %v, want %v", err, gateway.ErrAway)
@@ -149,7 +150,7 @@ func TestServerDiesAndComesBack(t *testing.T) {
 		if err := server.Launch(); err != nil {
 			t.Fatal(err)
 		}
-		soon(t, "the store is ready again", 20*time.Second, func() bool { return s.Probe(context.Background(), dawn) == nil })
+		soon(t, "the store is ready again", func() bool { return s.Probe(context.Background(), dawn) == nil })
 		if _, _, err := s.KeyOwner(key.Hash, dawn); err != nil {
 			t.Errorf("KeyOwner = %v, want bob", err)
 		}
@@ -223,7 +224,7 @@ func TestConnectionsAreEnded(t *testing.T) {
 	close(stop)
 	storm.Wait()
 	found := make(map[amtp.MessageID]int)
-	soon(t, "the inbox can be read", 10*time.Second, func() bool {
+	soon(t, "the inbox can be read", func() bool {
 		page, err := one.Inbox(context.Background(), bob.ID, gateway.InboxFilter{})
 		for _, item := range page.Items {
 			found[item.ID]++

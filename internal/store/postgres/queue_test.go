@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -87,7 +86,7 @@ func TestQueueIsTidied(t *testing.T) {
 		})
 	}
 	settlers.Wait()
-	soon(t, "the queue's table is vacuumed", 20*time.Second, func() bool {
+	soon(t, "the queue's table is vacuumed", func() bool {
 		var vacuumed bool
 		err := s.pool.QueryRow(context.Background(), `SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relid = 'job'::regclass`).Scan(&vacuumed)
 		return err == nil && vacuumed

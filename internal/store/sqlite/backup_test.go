@@ -27,7 +27,7 @@ type office struct {
 
 func openOffice(t *testing.T, dir string) *office {
 	t.Helper()
-	s, err := Open(Options{Dir: dir})
+	s, err := Open(Options{Dir: fresh(t, dir)})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

@@ -36,7 +36,7 @@ func atEachLoss(t *testing.T, point string, test func(c *crash)) {
 	for loss := range faultfs.Losses {
 		t.Run(point+", "+loss.String(), func(t *testing.T) {
 			c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, 0)), loss: loss}
-			c.store = mustOpenOn(t, c.disk, scratch(t), small)
+			c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), small)
 			c.alice, c.bob = cast(t, c.store)
 			test(c)
 		})
@@ -292,7 +292,7 @@ func TestCP27(t *testing.T) {
 	seed := seeded(t)
 	for n := range 24 {
 		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(n))), loss: faultfs.Loss(n) % faultfs.Losses}
-		c.store = mustOpenOn(t, c.disk, scratch(t), tiny)
+		c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), tiny)
 		c.alice, c.bob = cast(t, c.store)
 		c.disk.Fail(faultfs.Fault{Ops: faultfs.Any, File: FileName, N: n + 1, Cut: true})
 		for i := 0; !c.disk.Off(); i++ {
@@ -316,7 +316,7 @@ func TestCP30(t *testing.T) {
 	calls := 0
 	for cut := true; cut; calls++ {
 		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(calls))), loss: faultfs.Loss(calls) % faultfs.Losses}
-		c.store = mustOpenOn(t, c.disk, scratch(t), small)
+		c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), small)
 		c.alice, c.bob = cast(t, c.store)
 		for i := range 5 {
 			if err := c.ledger.step(c.store, c.alice, c.bob, c.chance, fmt.Sprintf("letter-%d", i)); err != nil {

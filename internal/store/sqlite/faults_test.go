@@ -51,7 +51,7 @@ func TestIOErrors(t *testing.T) {
 		}
 		select {
 		case <-s.Failed():
-		case <-time.After(10 * time.Second):
+		case <-time.After(5 * time.Minute):
 			t.Fatal("Failed is open after an I/O error, want it closed")
 		}
 		for i := range 3 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,41 @@ func scratch(t *testing.T) string {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+// made is an empty database. To make one takes longer than most tests that need
+// one, so that they get copies.
+var made = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "amtp-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	s, err := Open(Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, FileName))
+})
+
+// fresh puts an empty database into dir, unless one is there, and returns dir.
+func fresh(t *testing.T, dir string) string {
+	t.Helper()
+	name := filepath.Join(dir, FileName)
+	if _, err := os.Stat(name); err == nil {
+		return dir
+	}
+	empty, err := made()
+	if err == nil {
+		err = os.WriteFile(name, empty, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 

@@ -8,9 +8,10 @@ import (
 	"github.com/amtp-go/amtp/internal/store/storetest"
 )
 
+// open opens the store in dir, which is empty or was opened before.
 func open(t *testing.T, dir string) gateway.Store {
 	t.Helper()
-	s, err := sqlite.Open(sqlite.Options{Dir: dir})
+	s, err := sqlite.Open(sqlite.Options{Dir: sqlite.Fresh(t, dir)})
 	if err != nil {
 		t.Fatalf("open in %s: %v", dir, err)
 	}
@@ -23,7 +24,7 @@ func open(t *testing.T, dir string) gateway.Store {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) gateway.Store { return open(t, t.TempDir()) })
+	storetest.Run(t, func(t *testing.T) gateway.Store { return open(t, sqlite.Scratch(t)) })
 }
 
 func TestStoreReopened(t *testing.T) {

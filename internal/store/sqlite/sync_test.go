@@ -106,7 +106,7 @@ func TestSyncBeforeAnswer(t *testing.T) {
 	o := &order{written: make(map[string]int), synced: make(map[string]int), answered: make(map[string]int)}
 	d := faultfs.New(t)
 	d.Done = o.call
-	s := mustOpenOn(t, d, scratch(t), small)
+	s := mustOpenOn(t, d, fresh(t, scratch(t)), small)
 	alice, bob := cast(t, s)
 	secret, key := gateway.NewKey(alice.ID, dawn)
 	if _, err := s.AddKey(t.Context(), key, true); err != nil {

@@ -20,7 +20,7 @@ func watching() []promise {
 
 // patience is how long a ring may take. It is waited for only by a test that
 // fails.
-const patience = 20 * time.Second
+const patience = 5 * time.Minute
 
 func (w *world) rings(bell <-chan struct{}, what string) {
 	w.Helper()

@@ -84,6 +84,9 @@ func New(t testing.TB, o Options) *Authority {
 	return a
 }
 
+// startTime is how long it may take to answer, also on a busy machine.
+const startTime = 5 * time.Minute
+
 // Start starts it and waits until it answers.
 func (a *Authority) Start() {
 	a.t.Helper()
@@ -94,14 +97,14 @@ func (a *Authority) Start() {
 	if err := a.cmd.Start(); err != nil {
 		a.t.Fatalf("start %s: %v", a.program, err)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(startTime)
 	for {
 		_, err := a.get(a.Directory)
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			a.t.Fatalf("pebble does not answer: %v\n%s", err, a.log)
+			a.t.Fatalf("pebble does not answer %v after its start: %v\n%s", startTime, err, a.log)
 		}
 		<-time.After(20 * time.Millisecond)
 	}
@@ -185,6 +188,7 @@ func find(t testing.TB) string {
 	if os.Geteuid() != 0 {
 		t.Fatalf("pebble is needed for this test; %s", advice)
 	}
+	fmt.Fprintln(os.Stderr, "The tests need pebble. You are root, so it is installed now: apt-get install pebble")
 	install := exec.Command("sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends pebble")
 	install.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	if out, err := install.CombinedOutput(); err != nil {

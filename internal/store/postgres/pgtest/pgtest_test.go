@@ -116,11 +116,18 @@ func TestRevive(t *testing.T) {
 	if err := s.Revive(); err != nil || s.PID() == first {
 		t.Errorf("Revive of a server that ended = %v, as process %d; want another than %d", err, s.PID(), first)
 	}
+	for _, dir := range disks { // they may be full, and the log has to tell of it
+		if log, err := filepath.Rel(dir, s.logName()); err != nil || filepath.IsLocal(log) {
+			t.Errorf("the log is %s (%v), want it elsewhere than in %s", s.logName(), err, dir)
+		}
+	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(s.journal); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the journal's directory after Stop: %v, want none", err)
+	for _, dir := range []string{s.dir, s.disk, s.journal} {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s after Stop: %v, want that it is gone", dir, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,8 +22,9 @@ import (
 // the gateway refuses a server whose are not.
 type Server struct {
 	bin      string
-	dir      string
-	journal  string // where the journal is, when not in dir
+	dir      string // of its socket, its log and, unless disk names another, its data
+	disk     string // of its data
+	journal  string // where the journal is, when not in the data
 	settings []string
 	crashed  bool           // there was a life before, which did not end in order
 	cmd      *exec.Cmd      // the present life, nil between two
@@ -34,7 +37,7 @@ const directoryPrefix = "amtp-pg-"
 
 // startTime is how long a server may take to answer: after a crash it reads its
 // journal first.
-const startTime = time.Minute
+const startTime = 5 * time.Minute
 
 // Start starts a server with more settings, as name=value. It ends with this
 // process, unless it is stopped before.
@@ -55,27 +58,30 @@ func StartIn(bin, parent string, settings ...string) (*Server, error) {
 			return nil, err
 		}
 	}
-	return begin(&Server{bin: bin, settings: settings}, parent, "")
+	return begin(&Server{bin: bin, settings: settings}, parent)
 }
 
-// StartOn starts a server that keeps its files on one disk and its journal, in
-// files of a megabyte, on another: a directory of each.
+// StartOn starts a server that keeps its data on one disk and its journal, in
+// files of a megabyte, on another: a directory of each. Its log and its socket are
+// on neither, so they are there also when a disk is full.
 func StartOn(disk, journal string, settings ...string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
 	}
-	return begin(&Server{bin: bin, settings: settings}, disk, journal)
-}
-
-func begin(s *Server, disk, journal string) (_ *Server, err error) {
-	if s.dir, err = os.MkdirTemp(disk, directoryPrefix); err != nil {
+	s := &Server{bin: bin, settings: settings}
+	if s.disk, err = os.MkdirTemp(disk, directoryPrefix); err != nil {
 		return nil, err
 	}
-	if journal != "" {
-		if s.journal, err = os.MkdirTemp(journal, directoryPrefix); err != nil {
-			return nil, errors.Join(err, s.remove())
-		}
+	if s.journal, err = os.MkdirTemp(journal, directoryPrefix); err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return begin(s, parent())
+}
+
+func begin(s *Server, parent string) (_ *Server, err error) {
+	if s.dir, err = os.MkdirTemp(parent, directoryPrefix); err != nil {
+		return nil, errors.Join(err, s.remove())
 	}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -101,19 +107,23 @@ func parent() string {
 
 func inMemory(dir string) bool { return strings.HasPrefix(dir, "/dev/shm/") }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+// directories are those that were made for the server, and go with it.
+func (s *Server) directories() []string {
+	return slices.DeleteFunc([]string{s.dir, s.disk, s.journal}, func(dir string) bool { return dir == "" })
+}
+
+func (s *Server) data() string { return filepath.Join(cmp.Or(s.disk, s.dir), "data") }
 
 // prepare makes the files of the server. It takes no root, so they belong to
 // another user where we are root.
 func (s *Server) prepare() error {
-	if err := giveAway(s.dir); err != nil {
-		return err
+	for _, dir := range s.directories() {
+		if err := giveAway(dir); err != nil {
+			return err
+		}
 	}
 	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
 	if s.journal != "" {
-		if err := giveAway(s.journal); err != nil {
-			return err
-		}
 		cmd.Args = append(cmd.Args, "--waldir="+s.journal, "--wal-segsize=1")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -132,17 +142,18 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 
 // remove takes the server's files away.
 func (s *Server) remove() error {
-	err := os.RemoveAll(s.dir)
-	if s.journal != "" {
-		err = errors.Join(err, os.RemoveAll(s.journal))
+	var all error
+	for _, dir := range s.directories() {
+		all = errors.Join(all, os.RemoveAll(dir))
 	}
-	return err
+	return all
 }
 
 // broom waits until its input ends, which it does with us; then it ends the
-// server and removes its files. $1 is the directory, $2 that of the journal.
+// server and removes its files. $1 is its data, the others are its directories.
 const broom = `read -r _
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null)
+shift
 if [ -n "$pid" ]; then
 	kill -QUIT "$pid" 2>/dev/null
 	n=0
@@ -151,10 +162,7 @@ fi
 cd / && rm -rf "$@"`
 
 func (s *Server) sweepLater() (err error) {
-	s.broom = exec.Command("/bin/sh", "-c", broom, "sh", s.dir)
-	if s.journal != "" {
-		s.broom.Args = append(s.broom.Args, s.journal)
-	}
+	s.broom = exec.Command("/bin/sh", append([]string{"-c", broom, "sh", s.data()}, s.directories()...)...)
 	s.broom.Dir = s.dir
 	asAnother(s.broom)
 	if s.lifeline, err = s.broom.StdinPipe(); err != nil {

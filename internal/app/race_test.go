@@ -1,6 +1,0 @@
-//go:build race
-
-package app_test
-
-// slower is how much the race detector slows the gateway down, generously.
-const slower = 5

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// wires is where requests would go; none leaves the test.
+type wires struct{ hosts []string }
+
+func (w *wires) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.hosts = append(w.hosts, r.URL.Scheme+"://"+r.URL.Host)
+	return nil, errors.New("connection refused")
+}
+
+// TestTheUsualGateway: whoever names no gateway is told of the one that "amtp serve"
+// would be, and asks it. A story cannot show that: what answers there may be real.
+func TestTheUsualGateway(t *testing.T) {
+	for _, tc := range []struct{ command, says string }{
+		{"doctor", "✗ identity: no key is known for the gateway at " + defaultGateway + "\n"},
+		{"doctor", "✗ gateway: Cannot connect to gateway at " + defaultGateway + ". Is it running?\n"},
+		{"setup --name alice", `Registering agent "alice" on ` + defaultGateway + "...\n"},
+	} {
+		var stdout strings.Builder
+		w := &wires{}
+		p := newProgram(strings.NewReader(""), &stdout, io.Discard, newUser(t).env)
+		p.http = &http.Client{Transport: w}
+		p.run(t.Context(), strings.Fields(tc.command))
+		if !strings.Contains(stdout.String(), tc.says) {
+			t.Errorf("amtp %s prints\n%s\nwant %q", tc.command, stdout.String(), tc.says)
+		}
+		if asked := slices.Compact(w.hosts); !slices.Equal(asked, []string{defaultGateway}) {
+			t.Errorf("amtp %s asked %q, want %q", tc.command, asked, defaultGateway)
+		}
+	}
+}

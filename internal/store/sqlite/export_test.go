@@ -1,0 +1,7 @@
+package sqlite
+
+// What the tests from outside use, too.
+var (
+	Fresh   = fresh
+	Scratch = scratch
+)
