@@ -182,8 +182,9 @@ type Agent struct {
 	LastActive       Time     `json:"last_active"`
 	Active           bool     `json:"active"` // within the last 30 days
 	Listed           bool     `json:"listed"` // shown in discovery
-	// Receipts says whether other domains are told what the agent reads: default,
-	// always or never. It is shown to the agent itself and the administrator only.
+	// Receipts says whether other domains are told what the agent reads: always or
+	// never, "" for what the operator says. It is shown to the agent itself and the
+	// administrator only.
 	Receipts string `json:"receipts,omitempty"`
 	// APIKey stands only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`

@@ -235,15 +235,16 @@ func (r Record) For(by Reader) Record {
 	copy(shown, r.Deliveries)
 	for i := range shown {
 		if d := &shown[i]; d.Agent == 0 || d.Agent != by.Agent {
-			d.conceal()
+			d.Conceal()
 		}
 	}
 	r.Deliveries = shown
 	return r
 }
 
-// conceal hides what the recipient did with the message.
-func (d *Delivery) conceal() {
+// Conceal hides what the recipient did with the message: it is delivered, and no
+// more.
+func (d *Delivery) Conceal() {
 	if d.State == Acknowledged {
 		d.State, d.Changed = Delivered, d.Delivered
 	}

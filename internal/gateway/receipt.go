@@ -11,10 +11,6 @@ import (
 // and takes them. It is reserved, and it has no inbox.
 const ReceiptsName = "amtp-receipts"
 
-// ReceiptsFeature is the word by which a domain asks for receipts, among the
-// features of its record.
-const ReceiptsFeature = "receipts"
-
 // Bounds of receipts.
 const (
 	// MaxReceipts is how many one message carries.

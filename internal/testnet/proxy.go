@@ -98,7 +98,7 @@ func (g *Gateway) Behind() *Proxy {
 		p.client.CloseIdleConnections()
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig", host, port))
+	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port, g.features()))
 	return p
 }
 
