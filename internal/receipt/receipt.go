@@ -57,7 +57,10 @@ const (
 	lookEvery = 2 * time.Second
 	// gather is how long after a call the next one to the same domain waits for
 	// more to tell, unless so much is there that one message does not hold it.
-	gather   = 5 * time.Second
+	gather = 5 * time.Second
+	// breath is how long after a full message the next one to the same domain
+	// waits: nobody is in a hurry for receipts, and agents wait for the store.
+	breath   = 250 * time.Millisecond
 	atOnce   = 4 // domains
 	page     = 256
 	dropStep = 5000
@@ -200,7 +203,14 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 				return call{why: "the store takes nothing"}
 			}
 		}
-		if how.why != "" || !more || ctx.Err() != nil {
+		if how.why != "" || !more {
+			return how
+		}
+		pause := time.NewTimer(breath)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
 			return how
 		}
 	}
