@@ -54,8 +54,14 @@ type RecipientStatus struct {
 	DeliveredAt    Time    `json:"delivered_at,omitzero"`
 	Acknowledged   bool    `json:"acknowledged,omitempty"`
 	AcknowledgedAt Time    `json:"acknowledged_at,omitzero"`
-	ErrorCode      Code    `json:"error_code,omitempty"`
-	ErrorMessage   string  `json:"error_message,omitempty"`
+	// Read and Refused, like Acknowledged, are of a recipient in another domain
+	// what its gateway told, if it tells.
+	Read         bool   `json:"read,omitempty"`
+	ReadAt       Time   `json:"read_at,omitzero"`
+	Refused      bool   `json:"refused,omitempty"` // the recipient refused the work that was asked of it
+	RefusedAt    Time   `json:"refused_at,omitzero"`
+	ErrorCode    Code   `json:"error_code,omitempty"`
+	ErrorMessage string `json:"error_message,omitempty"`
 }
 
 // SendResult answers a submission. Recipients stand in the order of the request.
@@ -180,6 +186,10 @@ type Agent struct {
 	LastActive       Time     `json:"last_active"`
 	Active           bool     `json:"active"` // within the last 30 days
 	Listed           bool     `json:"listed"` // shown in discovery
+	// Receipts says whether other domains are told what the agent reads: always or
+	// never, "" for what the operator says. It is shown to the agent itself and the
+	// administrator only.
+	Receipts string `json:"receipts,omitempty"`
 	// APIKey stands only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`
 	// PushSecret stands only in an answer to what made it.
@@ -237,6 +247,7 @@ type AgentUpdate struct {
 	Capabilities     *[]string `json:"capabilities,omitempty"`
 	SupportedSchemas *[]string `json:"supported_schemas,omitempty"`
 	Listed           *bool     `json:"listed,omitempty"`
+	Receipts         *string   `json:"receipts,omitempty"` // default, always or never
 }
 
 // Registration answers a registration. The key is shown this once.

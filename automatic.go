@@ -6,12 +6,19 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// Automatic reports whether a program sent the message by itself: a report, an
-// answer to a message, or what says so in its header auto-submitted. Whoever
-// answers by itself does not answer such a message: two that do would never end.
-// RFC 3834 §2.
+// The message types, in their payload, of what gateways write by themselves: a
+// report of what was not delivered (AMTP §8), and receipts.
+const (
+	TypeDeliveryFailure = "delivery_failure"
+	TypeReceipts        = "receipts"
+)
+
+// Automatic reports whether a program sent the message by itself: a report, a
+// receipt, an answer to a message, or what says so in its header auto-submitted.
+// Whoever answers by itself does not answer such a message: two that do would
+// never end. RFC 3834 §2.
 func (m *Message) Automatic() bool {
-	if m.ResponseType != "" {
+	if m.ResponseType != "" || m.isType(TypeDeliveryFailure) || m.isType(TypeReceipts) {
 		return true
 	}
 	headers, err := strictjson.Object(m.Headers)
@@ -21,6 +28,20 @@ func (m *Message) Automatic() bool {
 	for _, h := range headers {
 		if strings.EqualFold(h.Name, "auto-submitted") && !strings.EqualFold(string(h.Value), `"no"`) {
 			return true
+		}
+	}
+	return false
+}
+
+// isType reports whether the payload is an object with the message_type.
+func (m *Message) isType(kind string) bool {
+	payload, err := strictjson.Object(m.Payload)
+	if err != nil {
+		return false // it is something else
+	}
+	for _, member := range payload {
+		if member.Name == "message_type" {
+			return string(member.Value) == `"`+kind+`"`
 		}
 	}
 	return false

@@ -36,6 +36,10 @@ type Capabilities struct {
 	Features []string `json:"features,omitempty"` // lower case; what the reference gateway publishes
 }
 
+// FeatureReceipts is the word among Features by which a domain asks others to tell
+// it when their agents read, or acknowledge, a message of its agents.
+const FeatureReceipts = "receipts"
+
 // CapabilitiesName returns the name at which a domain publishes its record.
 func CapabilitiesName(d Domain) string { return "_amtp." + string(d) }
 

@@ -13,6 +13,9 @@ type NewPeer struct {
 	// Unsigned says that the gateway there does not sign what it sends. Of any
 	// other peer a message without a signature that verifies is refused.
 	Unsigned bool `json:"unsigned,omitempty"`
+	// Receipts says that the gateway there wants to be told when agents here read,
+	// or acknowledge, a message from there. DNS would say it among the features.
+	Receipts bool `json:"receipts,omitempty"`
 }
 
 // Peer is a domain that a gateway reaches without DNS, because its operator said

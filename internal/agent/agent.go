@@ -245,6 +245,9 @@ func (s *Agents) apply(a *gateway.Agent, u *amtp.AgentUpdate) error {
 	set(&a.Capabilities, u.Capabilities)
 	set(&a.SupportedSchemas, u.SupportedSchemas)
 	set(&a.Listed, u.Listed)
+	if err := setReceipts(a, u.Receipts); err != nil {
+		return err
+	}
 	target, headers := "", map[string]string(nil)
 	set(&target, u.PushTarget)
 	set(&headers, u.PushHeaders)
@@ -296,15 +299,15 @@ func View(a *gateway.Agent, now time.Time, exact bool) amtp.Agent {
 	if !exact {
 		last = last.Truncate(24 * time.Hour)
 	}
-	target := a.Target
-	if !exact {
-		target = ""
+	target, receipts := "", ""
+	if exact {
+		target, receipts = a.Target, string(a.Receipts)
 	}
 	return amtp.Agent{
 		Address: a.Address, DeliveryMode: a.DeliveryMode, PushTarget: target, Description: a.Description, Role: a.Role,
 		Capabilities: orEmpty(a.Capabilities), SupportedSchemas: orEmpty(a.SupportedSchemas),
 		CreatedAt: amtp.Time{Time: a.CreatedAt}, LastActive: amtp.Time{Time: last},
-		Active: a.Active(now), Listed: a.Listed,
+		Active: a.Active(now), Listed: a.Listed, Receipts: receipts,
 	}
 }
 

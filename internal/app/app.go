@@ -36,6 +36,7 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/receipt"
 )
 
 // App is one gateway.
@@ -61,7 +62,8 @@ type App struct {
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
 	peering  *peering.Peering
-	echo     *echo.Echo // nil when the operator wants none
+	echo     *echo.Echo      // nil when the operator wants none
+	receipts *receipt.Sender // nil without a domain of its own
 	domains  *domains.Domains
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
@@ -260,6 +262,9 @@ func (a *App) parts() map[string]func(context.Context) error {
 	}
 	if a.echo != nil {
 		parts["echo"] = a.alone("echo", a.echo.Run).Run
+	}
+	if a.receipts != nil {
+		parts["receipts"] = a.alone("receipts", a.receipts.Run).Run
 	}
 	return parts
 }

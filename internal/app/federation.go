@@ -47,7 +47,7 @@ func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
-	if err := a.federate(couriers); err != nil {
+	if err := a.federate(in, couriers); err != nil {
 		return err
 	}
 	var err error
@@ -60,7 +60,7 @@ func (a *App) connect(in *intake.Intake) error {
 
 // federate opens the seal, builds what asks other domains and, for a gateway
 // with a domain of its own, what writes to them and hears from them.
-func (a *App) federate(couriers courier.Router) error {
+func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	var peers discovery.Peers
 	if a.cfg.Federated() {
 		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: time.Now}
@@ -89,6 +89,7 @@ func (a *App) federate(couriers courier.Router) error {
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
+	a.tellReceipts(in, couriers, out.domains)
 	return nil
 }
 

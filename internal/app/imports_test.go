@@ -47,7 +47,7 @@ var may = map[string][]string{
 	"internal/testnet/fakedns":       {},
 	"internal/testnet/nowhere":       {},
 	"internal/testnet/pebble":        {"internal/privateca"},
-	"internal/app":                   {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/domaincheck", "internal/discovery", "internal/outbound", "internal/gathered", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/certificate", "internal/store", "internal/store/postgres", "internal/peering", "internal/invite", "internal/echo"},
+	"internal/app":                   {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/domaincheck", "internal/discovery", "internal/outbound", "internal/gathered", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/certificate", "internal/store", "internal/store/postgres", "internal/peering", "internal/invite", "internal/echo", "internal/receipt"},
 	"internal/cache":                 {},
 	"internal/ownfile":               {},
 	"internal/service":               {},
@@ -67,6 +67,7 @@ var may = map[string][]string{
 	"internal/store/postgres/pgtest": {},
 	"tools/postgres":                 {"internal/store/postgres/pgtest"},
 	"internal/echo":                  {"", "internal/gateway"},
+	"internal/receipt":               {"", "internal/gateway", "internal/strictjson"},
 	"internal/invite":                {"", "internal/gateway"},
 	"internal/peering":               {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson"},
 }

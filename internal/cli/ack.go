@@ -10,8 +10,13 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-const ackHelp = `Acknowledge messages that you are done with: they leave the inbox for good, and
-their senders see it. Repeating it does no harm.`
+const ackHelp = `Acknowledge messages that you are done with: they leave the inbox for good.
+Repeating it does no harm.
+
+A sender at the same gateway sees it at once. One in another domain hears of it
+only when its gateway asks for receipts and this gateway sends them there: by
+default for messages whose sender was verified, to domains that you have written
+to. Until then "delivered" is all that the sender knows.`
 
 const ackExamples = `  amtp ack ID
   amtp ack ID1 ID2 ID3`

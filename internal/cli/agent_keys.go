@@ -156,6 +156,9 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	line("Capabilities:", strings.Join(a.Capabilities, ", "))
 	line("Schemas:", strings.Join(a.SupportedSchemas, ", "))
 	line("Listed:", map[bool]string{true: "yes", false: "no"}[a.Listed])
+	if a.Receipts != "" {
+		line("Receipts:", a.Receipts)
+	}
 	line("Registered:", timeText(a.CreatedAt.Time))
 	line("Last active:", timeText(a.LastActive.Time))
 	p.printPushSecret(a.PushSecret)

@@ -23,7 +23,7 @@ type domainDone struct {
 }
 
 func (s *domainSetup) result() domainDone {
-	c := amtp.Capabilities{Gateway: s.cfg.PublicURL(), Auth: []string{"sig"}, MaxSize: s.cfg.Message.MaxSize}
+	c := amtp.Capabilities{Gateway: s.cfg.PublicURL(), Auth: []string{"sig"}, MaxSize: s.cfg.Message.MaxSize, Features: []string{amtp.FeatureReceipts}}
 	done := domainDone{
 		Domain: s.domain, Gateway: c.Gateway, ConfigFile: s.file, Changed: append([]string{}, s.changed...),
 		Agents: append([]amtp.Readdressing{}, s.done.Agents...), Host: hostOf(c.Gateway),

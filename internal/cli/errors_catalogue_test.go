@@ -112,6 +112,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/peering":        {"Peers without DNS", "`amtp peer list` shows what was said of the peer, `amtp peer check DOMAIN` what is wrong."},
 	"internal/echo":           {"The echo", "Remove that agent, or leave `echo.enabled` false; otherwise the gateway's log has the cause."},
 	"internal/invite":         {"Invitations", "Where nothing else is said, it is a fault of the program: the log has it, please report it."},
+	"internal/receipt":        {"Receipts", "Nothing is lost but that the sender does not hear of it; whoever runs the domain that sent them corrects its gateway."},
 }
 
 // steps are what to do about a text of a part that has no single answer.

@@ -85,6 +85,7 @@ same. When something else answers than what is meant it is refused with exit cod
 	cmd.Flags().StringVar(&n.Pin, "pin", "", "`HASH` of the public key in its certificate")
 	cmd.Flags().StringVar(&caFile, "ca", "", "`FILE` with the authorities of its certificate")
 	cmd.Flags().BoolVar(&n.Unsigned, "unsigned", false, "it does not sign what it sends; that is taken as unverified")
+	cmd.Flags().BoolVar(&n.Receipts, "receipts", false, "it wants to be told when agents here read or acknowledge its messages")
 	return cmd
 }
 
@@ -154,6 +155,9 @@ func knownBy(n *amtp.NewPeer) string {
 	}
 	if n.Unsigned {
 		by += ", unsigned"
+	}
+	if n.Receipts {
+		by += ", receipts"
 	}
 	return by
 }

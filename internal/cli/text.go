@@ -170,6 +170,12 @@ func recipientLine(r amtp.RecipientStatus) string {
 	if r.Acknowledged {
 		b.WriteString(" [ACK]")
 	}
+	if r.Read {
+		b.WriteString(" [READ]")
+	}
+	if r.Refused {
+		b.WriteString(" [REFUSED]")
+	}
 	if r.ErrorMessage != "" {
 		b.WriteString(" error: " + clean(r.ErrorMessage))
 	}

@@ -27,6 +27,7 @@ func (l *loader) check() {
 	l.checkPublic()
 	l.checkAdminKeys()
 	l.checkOutside()
+	l.checkReceipts()
 }
 
 // peersShare is which part of limits.in_flight_bytes other domains have, in

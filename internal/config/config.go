@@ -81,7 +81,9 @@ type Auth struct {
 
 // Federation says how other domains are treated.
 type Federation struct {
-	Unsigned string // accept, flag or reject
+	Unsigned        string       // accept, flag or reject
+	Receipts        string       // known, all or off
+	ReceiptsDomains []DomainRule // in place of Receipts, for some
 }
 
 // Echo is the agent that answers who asks whether messages get through.

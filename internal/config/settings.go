@@ -85,6 +85,10 @@ func (f *Federation) settings() []setting {
 		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", def: "flag",
 			value:   choice(&f.Unsigned, option[string]{"accept", "accept"}, option[string]{"flag", "flag"}, option[string]{"reject", "reject"}),
 			meaning: "What becomes of a message from another domain whose signature is missing or wrong, when the domain is not known to sign: accept takes it as unverified, flag also says why, reject refuses it."},
+		{path: "federation.receipts", env: "AMTP_FEDERATION_RECEIPTS", def: "known", value: receiptRule(&f.Receipts),
+			meaning: "Which other domains are told that an agent here read or acknowledged their message, when they ask for it: known means those that the agent has written to, all means every one, off none; a domain that did not sign the message is never told."},
+		{path: "federation.receipts_domains", env: "AMTP_FEDERATION_RECEIPTS_DOMAINS", value: list(&f.ReceiptsDomains, "domain=rule", parseDomainRule, formatDomainRule),
+			meaning: "What holds for some domains in place of federation.receipts, such as shop.example=all."},
 	}
 }
 

@@ -32,6 +32,7 @@ type Agent struct {
 	Capabilities     []string
 	SupportedSchemas []string // ids or patterns
 	Listed           bool     // shown in discovery
+	Receipts         ReceiptWish
 	CreatedAt        time.Time
 	LastActive       time.Time // to the minute
 }
@@ -112,6 +113,8 @@ type Delivery struct {
 	NextDue   time.Time // zero when nothing is due
 	Delivered time.Time // zero until it is
 	Acked     time.Time // zero until it is
+	Read      time.Time // zero until it is, as far as is known
+	Refused   time.Time // when the recipient refused the work, zero until it is known
 	Mode      string    // pull, push, or "" for remote
 	ErrorCode amtp.Code
 	ErrorText string
@@ -180,6 +183,10 @@ func (d *Delivery) Status() amtp.RecipientStatus {
 		DeliveredAt:    amtp.Time{Time: d.Delivered},
 		Acknowledged:   d.State == Acknowledged,
 		AcknowledgedAt: amtp.Time{Time: d.Acked},
+		Read:           !d.Read.IsZero(),
+		ReadAt:         amtp.Time{Time: d.Read},
+		Refused:        !d.Refused.IsZero(),
+		RefusedAt:      amtp.Time{Time: d.Refused},
 		ErrorCode:      code,
 		ErrorMessage:   d.ErrorText,
 	}
@@ -227,12 +234,21 @@ func (r Record) For(by Reader) Record {
 	shown := make([]Delivery, len(r.Deliveries))
 	copy(shown, r.Deliveries)
 	for i := range shown {
-		if d := &shown[i]; d.Agent != by.Agent && d.State == Acknowledged {
-			d.State, d.Changed, d.Acked = Delivered, d.Delivered, time.Time{}
+		if d := &shown[i]; d.Agent == 0 || d.Agent != by.Agent {
+			d.Conceal()
 		}
 	}
 	r.Deliveries = shown
 	return r
+}
+
+// Conceal hides what the recipient did with the message: it is delivered, and no
+// more.
+func (d *Delivery) Conceal() {
+	if d.State == Acknowledged {
+		d.State, d.Changed = Delivered, d.Delivered
+	}
+	d.Acked, d.Read, d.Refused = time.Time{}, time.Time{}, time.Time{}
 }
 
 // Short cuts a stranger's text to what an answer may repeat of it.

@@ -7,7 +7,7 @@ import "time"
 type Retention struct {
 	Acknowledged   time.Duration // body, for a local recipient who acknowledged it
 	Unacknowledged time.Duration // body, for a local recipient who did not
-	Sent           time.Duration // body, for a recipient elsewhere, or by push, who has it
+	Sent           time.Duration // body, for a recipient elsewhere who has it, and for one by push who did not acknowledge it
 	Failed         time.Duration // body, for a recipient who will never have it
 	Status         time.Duration // the message with its deliveries, without the body
 	Keys           time.Duration // idempotency keys, at least MinKeys
@@ -52,6 +52,9 @@ func (r Retention) BodyEnds(deliveries []Delivery) (at time.Time, ends bool) {
 func (r Retention) body(d *Delivery) (keep time.Duration, decided bool) {
 	switch d.State {
 	case Acknowledged:
+		if d.Agent == 0 { // its gateway said so
+			return r.Sent, true
+		}
 		return r.Acknowledged, true
 	case Delivered:
 		if d.Agent == 0 || d.Mode == "push" {

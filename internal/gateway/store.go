@@ -43,6 +43,7 @@ type Store interface {
 	Peers
 	Secrets
 	Leases
+	Receipts
 
 	// Accept stores a message with one delivery per recipient, or recognises
 	// it as a retry of one that it has.

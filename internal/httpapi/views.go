@@ -68,6 +68,18 @@ func appendRecipient(b []byte, r *amtp.RecipientStatus) []byte {
 	if !r.AcknowledgedAt.IsZero() {
 		b = appendTime(append(b, `,"acknowledged_at":`...), r.AcknowledgedAt.Time)
 	}
+	if r.Read {
+		b = append(b, `,"read":true`...)
+	}
+	if !r.ReadAt.IsZero() {
+		b = appendTime(append(b, `,"read_at":`...), r.ReadAt.Time)
+	}
+	if r.Refused {
+		b = append(b, `,"refused":true`...)
+	}
+	if !r.RefusedAt.IsZero() {
+		b = appendTime(append(b, `,"refused_at":`...), r.RefusedAt.Time)
+	}
 	if r.ErrorCode != "" {
 		b = appendString(append(b, `,"error_code":`...), string(r.ErrorCode))
 	}

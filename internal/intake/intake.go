@@ -8,6 +8,7 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ type Intake struct {
 	// Federated says that agents here may write to other domains, and those to
 	// agents here. A gateway without a domain of its own has nobody to be.
 	Federated bool
+	// Receipts takes the payload of what a domain, which proved that it wrote, tells
+	// of our messages; nil where nothing is told.
+	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
 }
 
 // clockTolerance is how far a sender's clock may be off for its timestamp to
@@ -44,6 +48,9 @@ const clockTolerance = 10 * time.Minute
 // as its sender knows it: by our id for those here, by the one it gave for
 // another domain.
 func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+	if in.isReceipts(p, m) {
+		return in.receipts(ctx, p, m)
+	}
 	sender, refused := in.sender(p, m.Sender)
 	if refused != nil {
 		return nil, refused
@@ -76,7 +83,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	})
 	switch {
 	case err == nil:
-		return named(list.result(accepted), p, m.MessageID), nil
+		return named(list.result(accepted, p), p, m.MessageID), nil
 	case errors.Is(err, gateway.ErrNotFound):
 		list.vanished()
 		return nil, list.refusal(m)

@@ -163,12 +163,17 @@ func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 	return e
 }
 
-// result is what the sender hears, with the states that the store has.
-func (l recipients) result(a gateway.Accepted) *amtp.SendResult {
+// result is what the sender hears, with the states that the store has. To the
+// gateway of another domain it says nothing of what a recipient did since: only
+// receipts tell that, and not everybody gets them.
+func (l recipients) result(a gateway.Accepted, p gateway.Principal) *amtp.SendResult {
 	delivered := true
 	for i := range l {
 		r := &l[i]
 		if d := stored(a.Deliveries, r); d != nil {
+			if p.Domain != "" {
+				d.Conceal()
+			}
 			r.status = d.Status()
 		} else if r.to != (gateway.Recipient{}) {
 			r.refuse(amtp.CodeAgentUnknown, "there is no agent "+r.status.Address.String()+" at this gateway")

@@ -149,5 +149,8 @@ func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.Peer, error)
 	if !n.Unsigned {
 		caps.Auth = []string{"sig"}
 	}
+	if n.Receipts {
+		caps.Features = []string{amtp.FeatureReceipts}
+	}
 	return &discovery.Peer{Domain: n.Domain, Version: version, Capabilities: caps, Client: outbound.New(o)}, nil
 }

@@ -25,6 +25,8 @@ type DeliveryRow struct {
 	Changed   int64
 	Delivered int64 // only where it differs from Changed
 	Acked     int64
+	Read      int64
+	Refused   int64
 	Attempts  int64 // -1 where none are stored
 	Code      string
 	Reason    string
@@ -47,6 +49,7 @@ type JobRow struct {
 func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
 	d = gateway.Delivery{
 		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered), Acked: FromMicros(r.Acked),
+		Read: FromMicros(r.Read), Refused: FromMicros(r.Refused),
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
 	}
 	if r.Agent == 0 || r.Pushed {

@@ -30,7 +30,18 @@ type entry struct {
 	keys    []*keyEntry
 	removed bool
 	touched bool // LastActive is not stored yet
+	wrote   map[amtp.Domain]bool
 }
+
+// Contact is an agent and a domain that it has written to.
+type Contact struct {
+	Agent  gateway.AgentID
+	Domain amtp.Domain
+}
+
+// maxWrote is how many domains of one agent are remembered in memory. What is
+// not is stored again, which changes nothing.
+const maxWrote = 1024
 
 type keyEntry struct {
 	gateway.Key
@@ -96,7 +107,7 @@ func (d *Directory) Describe(a gateway.Agent) {
 	defer d.mu.Unlock()
 	e := d.agent[a.ID]
 	e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
-	e.Capabilities, e.SupportedSchemas, e.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
+	e.Capabilities, e.SupportedSchemas, e.Listed, e.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
 }
 
 // Move gives agents other addresses.
@@ -204,6 +215,44 @@ func (d *Directory) Address(id gateway.AgentID) (amtp.Address, string) {
 		return e.Address, e.DeliveryMode
 	}
 	return amtp.Address{}, ""
+}
+
+// Wish returns what is said of the agent about receipts.
+func (d *Directory) Wish(id gateway.AgentID) gateway.ReceiptWish {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if e := d.agent[id]; e != nil {
+		return e.Receipts
+	}
+	return gateway.ReceiptsNever
+}
+
+// HasWritten reports whether it is stored that the agent has written to the
+// domain. That it has not means nothing.
+func (d *Directory) HasWritten(c Contact) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e := d.agent[c.Agent]
+	return e != nil && e.wrote[c.Domain]
+}
+
+// NoteWritten notes what is stored by now.
+func (d *Directory) NoteWritten(list []Contact) {
+	if len(list) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range list {
+		e := d.agent[c.Agent]
+		switch {
+		case e == nil:
+			continue
+		case e.wrote == nil || len(e.wrote) >= maxWrote:
+			e.wrote = make(map[amtp.Domain]bool, 1)
+		}
+		e.wrote[c.Domain] = true
+	}
 }
 
 // EverNamed returns the ids of all agents that have or had the address.

@@ -39,17 +39,19 @@ type Table struct {
 func Tables() []Table {
 	return []Table{
 		table("agent", 1, numbers("id"), texts("name", "domain", "mode"), blobs("target", "description", "role", "capabilities", "schemas"),
-			truths("listed"), numbers("created", "active", "removed")),
+			truths("listed"), numbers("created", "active", "removed"), texts("receipts")),
 		table("agent_key", 1, texts("id"), numbers("agent"), blobs("hash"), numbers("created", "used")),
 		table("message", 1, numbers("id"), blobs("uuid"), numbers("sender_agent"), texts("sender"), numbers("class", "trust"), blobs("authentication"),
 			numbers("received", "stamped", "request"), blobs("given_id", "subject", "in_reply_to", "thread", "fingerprint", "body")),
 		table("delivery", 1, numbers("seq", "message", "agent"), texts("address"),
 			numbers("state", "changed", "delivered", "acked", "read", "leases", "job", "attempts"), texts("code"), blobs("reason", "thread"),
-			truths("pushed"), numbers("place", "first_try", "last_try", "dead", "generation")),
+			truths("pushed"), numbers("place", "first_try", "last_try", "dead", "generation", "refused")),
 		table("job", 1, numbers("id"), texts("destination"), numbers("message", "state", "changed", "fence", "attempts", "due", "lease", "begun",
 			"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"), numbers("since", "same")),
 		table("dedup", 1, blobs("key"), numbers("message", "used")),
 		table("alias", 4, blobs("id"), numbers("agent"), texts("sender"), blobs("variant"), numbers("message")),
+		table("contact", 2, numbers("agent"), texts("domain")),
+		table("receipt", 2, numbers("message", "agent"), texts("domain"), numbers("read", "acked", "refused", "due")),
 		table("peer", 1, texts("domain"), numbers("first_seen", "last_seen", "first_signed", "last_signed")),
 		table("secret", 2, texts("kind", "name"), blobs("sealed", "facts"), numbers("created")),
 	}

@@ -59,6 +59,7 @@ type Gateway struct {
 	cert     string // files, the same after a restart
 	key      string
 	apart    bool // it is in no DNS, and trusts nobody
+	silent   bool // it asks for no receipts
 	settings []string
 	address  string // host:port, the same after a restart
 	app      *app.App
@@ -183,7 +184,7 @@ func (g *Gateway) Publish() {
 	}
 	host := "amtp." + string(g.Domain)
 	g.net.DNS.Addrs(host, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
-	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig", host, port))
+	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port, g.features()))
 	keys, err := g.Operator().SigningKeys(context.Background())
 	if err != nil {
 		g.net.t.Fatal(err)
@@ -191,6 +192,21 @@ func (g *Gateway) Publish() {
 	for _, k := range keys.Keys {
 		g.net.DNS.TXT(k.Name, ttl, k.Record)
 	}
+}
+
+// AskNothing publishes the gateway without any features, as one that knows no
+// receipts. It must be called before anybody has looked for the gateway.
+func (g *Gateway) AskNothing() {
+	g.silent = true
+	g.Publish()
+}
+
+// features are what the record says behind auth.
+func (g *Gateway) features() string {
+	if g.silent {
+		return ""
+	}
+	return ";features=" + amtp.FeatureReceipts
 }
 
 // URL returns where the gateway is reached on this machine.

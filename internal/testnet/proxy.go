@@ -27,6 +27,7 @@ type Proxy struct {
 	mu    sync.Mutex
 	plan  []fault
 	seen  map[string]int // posts by what befell them
+	posts int            // all of them
 	apart time.Time      // until then nothing passes
 }
 
@@ -98,7 +99,7 @@ func (g *Gateway) Behind() *Proxy {
 		p.client.CloseIdleConnections()
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig", host, port))
+	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port, g.features()))
 	return p
 }
 
@@ -133,6 +134,13 @@ func (p *Proxy) Seen() map[string]int {
 	return maps.Clone(p.seen)
 }
 
+// Posts returns how many posts came.
+func (p *Proxy) Posts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.posts
+}
+
 // part lets nothing pass for a while.
 func (p *Proxy) part(d time.Duration) {
 	p.mu.Lock()
@@ -144,6 +152,7 @@ func (p *Proxy) part(d time.Duration) {
 func (p *Proxy) next() (f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.posts++
 	switch {
 	case time.Now().Before(p.apart):
 		return fault{kind: "reset"}

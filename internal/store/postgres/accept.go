@@ -107,6 +107,7 @@ func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
 	if err == nil {
 		m := s.place(all)
 		if m.rings, err = c.insert(ctx, m); err == nil {
+			s.dir.NoteWritten(m.contacts)
 			s.published(m.rings, m.jobs.destination)
 			return nil
 		}

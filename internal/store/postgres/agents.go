@@ -38,11 +38,11 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx, `INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
-				active, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+				active, version, receipts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 				ON CONFLICT (folded) WHERE removed IS NULL DO NOTHING RETURNING id`,
 			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target), []byte(a.Description), []byte(a.Role),
 			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed, store.Micros(a.CreatedAt),
-			store.Micros(a.LastActive), version)
+			store.Micros(a.LastActive), version, string(a.Receipts))
 		if err == nil && id == 0 {
 			err = gateway.ErrExists
 		}
@@ -86,9 +86,9 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 			return gateway.Agent{}, err
 		}
 		_, err = t.change(ctx, `UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
-				version = $8 WHERE id = $9`,
+				version = $8, receipts = $10 WHERE id = $9`,
 			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role), []byte(store.Strings(found.Capabilities)),
-			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id))
+			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts))
 		return found, err
 	})
 }
@@ -102,6 +102,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 		}
 		if err == nil {
 			_, err = t.change(ctx, `DELETE FROM agent_key WHERE agent = $1`, int64(id))
+		}
+		if err == nil {
+			_, err = t.change(ctx, `DELETE FROM contact WHERE agent = $1`, int64(id))
 		}
 		return none, err
 	})

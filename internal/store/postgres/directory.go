@@ -62,7 +62,7 @@ func (s *Store) isFresh() bool {
 const freshFor = 3 * time.Second
 
 const agentColumns = `a.id, a.name, a.domain, a.mode, a.target, a.description, a.role, a.capabilities, a.schemas, a.listed, a.created, a.active,
-	a.removed IS NOT NULL`
+	a.removed IS NOT NULL, a.receipts`
 
 // agent is where the columns of one go.
 type agent struct {
@@ -71,11 +71,12 @@ type agent struct {
 	name, domain                                     string
 	target, description, role, capabilities, schemas []byte
 	removed                                          bool
+	receipts                                         string
 }
 
 func (a *agent) into() []any {
 	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities, &a.schemas, &a.Listed,
-		&a.created, &a.active, &a.removed}
+		&a.created, &a.active, &a.removed, &a.receipts}
 }
 
 // read returns the agent that was read last.
@@ -89,6 +90,7 @@ func (a *agent) read() (found gateway.Agent, err error) {
 	}
 	found.SupportedSchemas, err = store.StringsOf(string(a.schemas))
 	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target), string(a.description), string(a.role)
+	found.Receipts = gateway.ReceiptWish(a.receipts)
 	found.CreatedAt, found.LastActive = store.FromMicros(a.created), store.FromMicros(a.active)
 	return found, err
 }

@@ -22,6 +22,7 @@ type mail struct {
 	jobs       jobRows
 	deliveries deliveryRows
 	rings      []store.Entry
+	contacts   []store.Contact // that may be new
 }
 
 type messageRow struct {
@@ -101,6 +102,9 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	address, job, added := "", int64(0), int64(0)
 	if r.Agent == 0 {
 		address = r.Address.String()
+		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 && !dir.HasWritten(c) {
+			m.contacts = append(m.contacts, c)
+		}
 	}
 	if destination != "" {
 		job, added = m.jobFor(to, destination, at)
@@ -218,6 +222,7 @@ func (m *mail) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
 	queueAliases(b, insertAlias, m.aliases)
 	queueAliases(b, insertAlias+` ON CONFLICT DO NOTHING`, m.abroad)
 	m.jobs.queue(b, jobIDs)
+	queueContacts(b, m.contacts)
 	d := &m.deliveries
 	for i, place := range d.newJob {
 		if place != 0 {

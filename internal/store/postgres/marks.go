@@ -18,6 +18,7 @@ type marking struct {
 	at    int64
 	ack   bool
 	mark  gateway.Mark
+	owed  store.ReceiptRow // what is told of it elsewhere
 }
 
 // boxed is one delivery to an agent, as acknowledging and marking look at it.
@@ -26,7 +27,15 @@ type boxed struct {
 	state            int16
 	uuid             []byte
 	pushed           bool
+	class            int16
+	sender           string // of another domain
 }
+
+func (b *boxed) into() []any {
+	return []any{&b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed, &b.class, &b.sender}
+}
+
+const boxedColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
 
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
@@ -79,21 +88,31 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 }
 
 // Acknowledging changes only what nobody else has acknowledged meanwhile, and
-// marking only what nobody else has marked.
+// marking only what nobody else has marked. What other domains are to be told of
+// it is written in the same statement.
 const (
-	findBoxed = `SELECT u.item, d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed
+	findBoxed = `SELECT u.item, ` + boxedColumns + `
 		FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[]) u (item, uuid, agent, key)
 		JOIN agent a ON a.id = u.agent AND a.removed IS NULL
 		JOIN message m ON m.uuid = u.uuid
 		JOIN delivery d ON d.message = m.id AND d.agent = u.agent
 		WHERE u.key = '' OR EXISTS (SELECT FROM agent_key k WHERE k.id = u.key)`
-	storeAcks = `WITH held AS MATERIALIZED (SELECT d.seq, u.at FROM unnest($1::bigint[], $2::bigint[]) u (seq, at) JOIN delivery d ON d.seq = u.seq
-			WHERE d.state = 5 ORDER BY d.seq FOR UPDATE OF d)
-		UPDATE delivery d SET state = 6, delivered = coalesce(d.delivered, d.changed), changed = held.at, acked = held.at
-		FROM held WHERE d.seq = held.seq AND d.state = 5 RETURNING d.seq`
-	storeReads = `WITH held AS MATERIALIZED (SELECT d.seq, u.at FROM unnest($1::bigint[], $2::bigint[]) u (seq, at) JOIN delivery d ON d.seq = u.seq
-			WHERE d.read IS NULL ORDER BY d.seq FOR UPDATE OF d)
-		UPDATE delivery d SET read = held.at FROM held WHERE d.seq = held.seq AND d.read IS NULL RETURNING d.seq`
+	marksGiven = `(SELECT d.seq, u.at, u.domain, u.read, u.acked, u.due
+			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (seq, at, domain, read, acked, due)
+			JOIN delivery d ON d.seq = u.seq`
+	storeAcks = `WITH held AS MATERIALIZED ` + marksGiven + `
+			WHERE d.state = 5 ORDER BY d.seq FOR UPDATE OF d),
+		marked AS (UPDATE delivery d SET state = 6, delivered = coalesce(d.delivered, d.changed), changed = held.at, acked = held.at
+			FROM held WHERE d.seq = held.seq AND d.state = 5 RETURNING d.seq, d.message, d.agent), ` + storeOwed
+	storeReads = `WITH held AS MATERIALIZED ` + marksGiven + `
+			WHERE d.read IS NULL ORDER BY d.seq FOR UPDATE OF d),
+		marked AS (UPDATE delivery d SET read = held.at FROM held WHERE d.seq = held.seq AND d.read IS NULL
+			RETURNING d.seq, d.message, d.agent), ` + storeOwed
+	storeOwed = `owed AS (INSERT INTO receipt AS r (message, agent, domain, read, acked, due)
+			SELECT marked.message, marked.agent, held.domain, nullif(held.read, 0), nullif(held.acked, 0), held.due
+			FROM marked JOIN held ON held.seq = marked.seq WHERE held.domain <> '' ORDER BY marked.message, marked.agent
+			ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(r.read, excluded.read), acked = coalesce(r.acked, excluded.acked))
+		SELECT seq FROM marked`
 )
 
 // marks stores a batch and reports which of it is done.
@@ -112,7 +131,7 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 	found := make([]boxed, len(batch))
 	var b boxed
 	var i int32
-	err = c.query(ctx, findBoxed, []any{items, uuids, agents, keys}, []any{&i, &b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error {
+	err = c.query(ctx, findBoxed, []any{items, uuids, agents, keys}, append([]any{&i}, b.into()...), func() error {
 		found[i] = b
 		return nil
 	})
@@ -142,23 +161,28 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 // pending are deliveries to be marked. The second mark of one waits for the next
 // look at it.
 type pending struct {
-	seq, at []int64
-	item    map[int64]int
+	seq, at          []int64
+	domain           []string
+	read, acked, due []int64
+	item             map[int64]int
 }
 
 func (p *pending) add(i int, seq int64, m *marking) {
 	if _, twice := p.item[seq]; !twice {
-		p.seq, p.at = append(p.seq, seq), append(p.at, m.at)
+		p.seq, p.at, p.domain = append(p.seq, seq), append(p.at, m.at), append(p.domain, string(m.owed.Domain))
+		p.read, p.acked, p.due = append(p.read, m.owed.Read), append(p.acked, m.owed.Acked), append(p.due, m.owed.Due)
 		p.item[seq] = i
 	}
 }
+
+func (p *pending) args() []any { return []any{p.seq, p.at, p.domain, p.read, p.acked, p.due} }
 
 func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bool) error {
 	if len(p.seq) == 0 {
 		return nil
 	}
 	var seq int64
-	return c.query(ctx, sql, []any{p.seq, p.at}, []any{&seq}, func() error {
+	return c.query(ctx, sql, p.args(), []any{&seq}, func() error {
 		done[p.item[seq]] = true
 		return nil
 	})
@@ -171,6 +195,7 @@ func (b *boxed) marked(m *marking) (mark gateway.Mark, due bool, err error) {
 		return mark, false, gateway.ErrNotFound
 	}
 	mark = gateway.Mark{ID: store.MessageID(b.uuid), At: store.FromMicros(m.at)}
+	m.owed = store.NewReceipt(gateway.Class(b.class), b.sender, b.read, m.at, m.ack)
 	if !m.ack {
 		if gateway.State(b.state) != gateway.Delivered || b.pushed {
 			return mark, false, gateway.ErrNotFound
@@ -198,10 +223,10 @@ func (t *tx) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
 	if err != nil {
 		return gateway.Mark{}, err
 	}
-	err = t.query(ctx, `SELECT d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed
+	err = t.query(ctx, `SELECT `+boxedColumns+`
 			FROM delivery d JOIN message m ON m.id = d.message JOIN agent a ON a.id = d.agent AND a.removed IS NULL
 			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{row, int64(m.agent)},
-		[]any{&b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed}, func() error { return nil })
+		b.into(), func() error { return nil })
 	if err != nil {
 		return gateway.Mark{}, err
 	}
@@ -213,6 +238,8 @@ func (t *tx) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
 	if m.ack {
 		sql = storeAcks
 	}
-	_, err = t.change(ctx, sql, []int64{b.seq}, []int64{m.at})
+	p := pending{item: map[int64]int{}}
+	p.add(0, b.seq, m)
+	_, err = t.change(ctx, sql, p.args()...)
 	return mark, err
 }

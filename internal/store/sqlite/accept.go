@@ -138,6 +138,9 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) (gateway.Delivery,
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
+		if err := w.wrote(store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
+			return gateway.Delivery{}, err
+		}
 	} else if thread, err = w.thread(to.Incoming, r.Agent); err != nil {
 		return gateway.Delivery{}, err
 	}

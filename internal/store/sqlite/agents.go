@@ -17,11 +17,11 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 		}
-		added, err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		added, err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Target, a.Description, a.Role,
 			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
-			store.Micros(a.CreatedAt), store.Micros(a.LastActive))
+			store.Micros(a.CreatedAt), store.Micros(a.LastActive), string(a.Receipts))
 		if err != nil {
 			return err
 		}
@@ -61,9 +61,10 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		if err := change(&a); err != nil {
 			return refusedChange{err}
 		}
-		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ? WHERE id = ?`,
+		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?
+				WHERE id = ?`,
 			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
-			a.Listed, int64(id))
+			a.Listed, string(a.Receipts), int64(id))
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
 		return err
@@ -104,6 +105,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			return gateway.ErrNotFound
 		}
 		if _, err := w.exec(`DELETE FROM agent_key WHERE agent = ?`, int64(id)); err != nil {
+			return err
+		}
+		if _, err := w.exec(`DELETE FROM contact WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
 		w.removed = append(w.removed, id)

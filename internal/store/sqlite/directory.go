@@ -9,7 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target`
+const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target, receipts`
 
 // loadDirectory reads all agents and keys. Only this process has the database
 // open, so the copy is exact; the writer changes it after each commit, before
@@ -54,6 +54,7 @@ func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool, err error) {
 		Target: s.ColumnText(12), Description: s.ColumnText(4), Role: s.ColumnText(5),
 		Capabilities: capabilities, SupportedSchemas: schemas, Listed: s.ColumnBool(8),
 		CreatedAt: store.FromMicros(s.ColumnInt64(9)), LastActive: store.FromMicros(s.ColumnInt64(10)),
+		Receipts: gateway.ReceiptWish(s.ColumnText(13)),
 	}, s.ColumnType(11) != sqlite3.NULL, err
 }
 

@@ -98,6 +98,10 @@ type boxed struct {
 	read  time.Time
 	id    amtp.MessageID
 	out   bool // it was pushed and is not in the inbox
+
+	message int64
+	class   gateway.Class
+	sender  string // of another domain
 }
 
 // boxed finds the delivery of a message to an agent.
@@ -106,12 +110,13 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 	if err != nil {
 		return b, err
 	}
-	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
+	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed, m.id, m.class, m.sender FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
 		WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
 		b = boxed{
 			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
 			acked: store.FromMicros(s.ColumnInt64(2)), read: store.FromMicros(s.ColumnInt64(3)),
 			id: store.MessageID(s.ColumnRawBlob(4)), out: s.ColumnBool(5),
+			message: s.ColumnInt64(6), class: gateway.Class(s.ColumnInt64(7)), sender: s.ColumnText(8),
 		}
 		return nil
 	}, row, int64(agent))
@@ -141,7 +146,10 @@ func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 		mark.At = store.FromMicros(store.Micros(now))
 		_, err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, acked = ?2 WHERE seq = ?3`,
 			int64(next), store.Micros(now), b.seq)
-		return err
+		if err != nil {
+			return err
+		}
+		return w.owe(&b, agent, now, true)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // mark is not ours while the write goes on
@@ -166,8 +174,10 @@ func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.Mes
 			return nil
 		}
 		mark.At = store.FromMicros(store.Micros(now))
-		_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, store.Micros(now), b.seq)
-		return err
+		if _, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, store.Micros(now), b.seq); err != nil {
+			return err
+		}
+		return w.owe(&b, agent, now, false)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // mark is not ours while the write goes on

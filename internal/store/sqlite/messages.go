@@ -91,9 +91,9 @@ func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64, 
 // deliveryColumns are read by scanDelivery, of a delivery d and its job j, from
 // any column on.
 const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delivered, d.acked, d.attempts, d.code, d.reason, d.pushed,
-	d.place, j.state, j.changed, j.attempts, j.due, j.code, j.reason`
+	d.place, d.read, d.refused, j.state, j.changed, j.attempts, j.due, j.code, j.reason`
 
-const afterDelivery = 18
+const afterDelivery = 20
 
 func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 	row := store.DeliveryRow{
@@ -101,14 +101,15 @@ func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 		State: gateway.State(s.ColumnInt64(from + 3)), Changed: s.ColumnInt64(from + 4), Delivered: s.ColumnInt64(from + 5),
 		Acked: s.ColumnInt64(from + 6), Attempts: -1, Code: s.ColumnText(from + 8), Reason: s.ColumnText(from + 9),
 		Pushed: s.ColumnBool(from + 10), Place: s.ColumnInt64(from + 11),
+		Read: s.ColumnInt64(from + 12), Refused: s.ColumnInt64(from + 13),
 	}
 	if s.ColumnType(from+7) != sqlite3.NULL {
 		row.Attempts = s.ColumnInt64(from + 7)
 	}
-	if row.State == gateway.Queued && s.ColumnType(from+12) != sqlite3.NULL {
+	if row.State == gateway.Queued && s.ColumnType(from+14) != sqlite3.NULL {
 		row.Job = &store.JobRow{
-			State: gateway.State(s.ColumnInt64(from + 12)), Changed: s.ColumnInt64(from + 13), Attempts: s.ColumnInt(from + 14),
-			Due: s.ColumnInt64(from + 15), Code: s.ColumnText(from + 16), Reason: s.ColumnText(from + 17),
+			State: gateway.State(s.ColumnInt64(from + 14)), Changed: s.ColumnInt64(from + 15), Attempts: s.ColumnInt(from + 16),
+			Due: s.ColumnInt64(from + 17), Code: s.ColumnText(from + 18), Reason: s.ColumnText(from + 19),
 		}
 	}
 	return row

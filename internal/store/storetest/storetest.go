@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"WithKey", acting()},
 		{"Peers", peering()},
 		{"Secrets", sealing()},
+		{"Receipts", telling()},
 		{"Leases", leasing()},
 		{"Purge", purging()},
 		{"Pause", pausing()},

@@ -325,7 +325,7 @@ func together(n int, fn func(i int)) {
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
 	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
 		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role
-		now.Capabilities, now.SupportedSchemas, now.Listed = a.Capabilities, a.SupportedSchemas, a.Listed
+		now.Capabilities, now.SupportedSchemas, now.Listed, now.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
 		return nil
 	})
 	if err == nil {

@@ -1,0 +1,30 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// receiptsDefault is the word for what is said of an agent of which nothing is
+// said.
+const receiptsDefault = "default"
+
+// receiptsWord returns the word for a wish.
+func receiptsWord(w gateway.ReceiptWish) string { return cmp.Or(string(w), receiptsDefault) }
+
+// setReceipts changes what is said of an agent about receipts, when a word is
+// given.
+func setReceipts(a *gateway.Agent, word *string) error {
+	if word == nil {
+		return nil
+	}
+	for _, w := range []gateway.ReceiptWish{gateway.ReceiptsDefault, gateway.ReceiptsAlways, gateway.ReceiptsNever} {
+		if receiptsWord(w) == *word {
+			a.Receipts = w
+			return nil
+		}
+	}
+	return fmt.Errorf("receipts %.40q is none of default, always and never", *word)
+}

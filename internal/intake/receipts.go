@@ -1,0 +1,34 @@
+package intake
+
+import (
+	"context"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// isReceipts reports whether the message brings receipts: from the gateway of
+// another domain, which proved that it is one, to this gateway alone. To anybody
+// else there is no such recipient.
+func (in *Intake) isReceipts(p gateway.Principal, m *amtp.Message) bool {
+	return in.Receipts != nil && p.Class() == gateway.ClassDomain && p.Domain == m.Sender.Domain() && isReceiptsName(m.Sender) &&
+		len(m.Recipients) == 1 && m.Recipients[0].Domain() == in.Domain && isReceiptsName(m.Recipients[0])
+}
+
+func isReceiptsName(a amtp.Address) bool { return strings.EqualFold(a.Local(), gateway.ReceiptsName) }
+
+// receipts takes a message with receipts. It is in no inbox, and it may come
+// again.
+func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Message) (*amtp.SendResult, *amtp.Error) {
+	if !in.Store.Paused().IsZero() {
+		return nil, gateway.Refusal(gateway.ErrPaused)
+	}
+	if refused := in.Receipts(ctx, p.Domain, m.Payload); refused != nil {
+		return nil, refused
+	}
+	now := amtp.Time{Time: in.Now()}
+	return &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusDelivered, Recipients: []amtp.RecipientStatus{
+		{Address: m.Recipients[0], Status: amtp.StatusDelivered, Timestamp: now, Attempts: 1, DeliveredAt: now},
+	}}, nil
+}

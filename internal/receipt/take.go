@@ -1,0 +1,48 @@
+package receipt
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Taker takes what the gateways of other domains tell.
+type Taker struct {
+	Store Store
+	Now   func() time.Time
+	turn  chan struct{}
+}
+
+// takenAtOnce is how many messages with receipts are worked on together; others
+// wait for their turn, so that no peer keeps the store from those who read.
+const takenAtOnce = 2
+
+// NewTaker returns one that applies receipts to the store.
+func NewTaker(store Store, now func() time.Time) *Taker {
+	return &Taker{Store: store, Now: now, turn: make(chan struct{}, takenAtOnce)}
+}
+
+// Take applies the receipts in the payload of a message from a domain that proved
+// that it wrote. What they say of anything but that domain's recipients of our
+// messages is passed over without a word. The error is
+// INVALID_MESSAGE_FORMAT for what are no receipts, and TEMPORARY_FAILURE when
+// they cannot be stored now.
+func (t *Taker) Take(ctx context.Context, from amtp.Domain, doc json.RawMessage) *amtp.Error {
+	list, err := read(doc)
+	if err != nil {
+		return amtp.Errorf(amtp.CodeInvalidMessage, "The receipts cannot be read: %v.", err)
+	}
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return gateway.Refusal(ctx.Err())
+	}
+	if _, err := t.Store.TakeReceipts(ctx, from, list, t.Now()); err != nil {
+		return gateway.Refusal(err)
+	}
+	return nil
+}
