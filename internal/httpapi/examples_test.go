@@ -82,7 +82,7 @@ func TestExamplesAreReal(t *testing.T) {
 	}
 	left := maps.Clone(examples)
 	delete(left, "getOpenAPI")                                // shows only how it begins
-	changes := map[string]bool{"POST /v1/admin/resume": true} // e2e/backup has a pause
+	changes := map[string]bool{"POST /v1/admin/resume": true} // cli.TestBackupAndRestore has a pause
 	for _, story := range told {
 		s := script{world: start(t, story.settings...), real: map[string]string{nowhere: "https://127.0.0.1:9"}, changes: changes}
 		s.agent("alice")
