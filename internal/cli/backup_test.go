@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,11 +21,17 @@ import (
 // the returned function is called.
 func gatewayIn(t *testing.T, dir string) (url string, stop func()) {
 	t.Helper()
+	return gatewayLogging(t, dir, io.Discard)
+}
+
+// gatewayLogging is gatewayIn with a place for the gateway's log.
+func gatewayLogging(t *testing.T, dir string, log io.Writer) (url string, stop func()) {
+	t.Helper()
 	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a, err := app.New(cfg, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +94,8 @@ func TestBackupAndRestore(t *testing.T) {
 	elsewhere := filepath.Join(u.home, "new")
 	u.does(0, `"paused":true`, "restore", file, "--data-dir", elsewhere, "--json")
 	u.does(1, "✗ delivery: paused since", "check", elsewhere)
-	url, stop = gatewayIn(t, elsewhere)
+	var log bytes.Buffer
+	url, stop = gatewayLogging(t, elsewhere, &log)
 	u.env = append(u.env, "AMTP_GATEWAY_URL="+url, "AMTP_API_KEY="+u.config()["apiKey"])
 	u.does(0, "kept", "inbox")
 	components := func() string {
@@ -110,6 +118,9 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("delivery in /health = %q, want nothing", got)
 	}
 	stop()
+	if want := `msg="the pause was ended: messages are accepted" request=`; strings.Count(log.String(), want) != 1 || !strings.Contains(log.String(), "by=admin") {
+		t.Errorf("the log of the gateway says %q, want one line with %s and by=admin", log.String(), want)
+	}
 
 	// A stopped one is confirmed where it lies.
 	u.does(0, "The former database: ", "restore", file, "--data-dir", elsewhere, "--force")

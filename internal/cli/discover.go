@@ -53,7 +53,7 @@ func (p *program) discoverCommand() *cobra.Command {
 	flags.StringVar(&q.Address, "address", "", "only the agent with this `ADDRESS`")
 	flags.StringVar(&q.Role, "role", "", "only agents with this `ROLE`")
 	flags.StringVar(&q.Capability, "capability", "", "only agents with this `CAPABILITY`")
-	flags.StringVar(&q.Schema, "schema", "", "only agents that take this `SCHEMA`, or a pattern of schemas")
+	flags.StringVar(&q.Schema, "schema", "", "only agents that say they take this `SCHEMA`, or a pattern of schemas")
 	flags.StringVar(&q.DeliveryMode, "mode", "", "only agents with this delivery `MODE`, pull or push")
 	flags.BoolVar(&q.ActiveOnly, "active", false, "only agents that were seen within 30 days")
 	return cmd

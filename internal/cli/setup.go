@@ -54,7 +54,7 @@ func (f *profile) words(cmd *cobra.Command) {
 	flags.StringVar(&f.description, "description", "", "what the agent is for, as one line of `TEXT`")
 	flags.StringVar(&f.role, "role", "", "the agent's `ROLE`, such as buyer")
 	flags.StringArrayVar(&f.capabilities, "capability", nil, "a `CAPABILITY` of the agent; may repeat")
-	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent takes, or a pattern of schemas; may repeat")
+	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent says it takes, or a pattern of schemas; not enforced; may repeat")
 	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
 	f.given = flags.Changed
 }

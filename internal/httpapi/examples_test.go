@@ -83,7 +83,7 @@ func TestExamplesAreReal(t *testing.T) {
 	}
 	left := maps.Clone(examples)
 	delete(left, "getOpenAPI")                                // shows only how it begins
-	changes := map[string]bool{"POST /v1/admin/resume": true} // e2e/backup has a pause
+	changes := map[string]bool{"POST /v1/admin/resume": true} // cli.TestBackupAndRestore has a pause
 	for _, story := range told {
 		s := script{world: start(t, story.settings...), real: map[string]string{unanswered: "https://" + nowhere.Address(t).String()}, changes: changes}
 		s.agent("alice")
