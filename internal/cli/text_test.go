@@ -60,3 +60,17 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+// TestRecipientMarks: what a recipient did stands behind its status.
+func TestRecipientMarks(t *testing.T) {
+	for want, r := range map[string]amtp.RecipientStatus{
+		": delivered":           {Status: amtp.StatusDelivered},
+		": delivered [READ]":    {Status: amtp.StatusDelivered, Read: true},
+		": delivered [ACK]":     {Status: amtp.StatusDelivered, Read: true, Acknowledged: true},
+		": delivered [REFUSED]": {Status: amtp.StatusDelivered, Refused: true},
+	} {
+		if got := recipientLine(r); got != want {
+			t.Errorf("recipientLine = %q, want %q", got, want)
+		}
+	}
+}
