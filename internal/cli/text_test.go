@@ -3,6 +3,8 @@ package cli
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/amtp-go/amtp"
 )
 
 func TestClean(t *testing.T) {
