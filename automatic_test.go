@@ -22,3 +22,17 @@ func TestAutomatic(t *testing.T) {
 		}
 	}
 }
+
+// TestAutomaticByType: what gateways write by themselves is known by its payload
+// too.
+func TestAutomaticByType(t *testing.T) {
+	for payload, want := range map[string]bool{
+		`{"message_type":"delivery_failure"}`: true, `{"a":1,"message_type":"receipts"}`: true,
+		`{"message_type":"order"}`: false, `{"message_type":1}`: false, `{"Message_Type":"receipts"}`: false, `"receipts"`: false, `[]`: false, ``: false, `null`: false,
+	} {
+		m := amtp.Message{Payload: json.RawMessage(payload)}
+		if got := m.Automatic(); got != want {
+			t.Errorf("a message with the payload %s: Automatic() = %t, want %t", payload, got, want)
+		}
+	}
+}

@@ -12,8 +12,8 @@ const statusHelp = `Show what became of a message, for each of its recipients: q
 retrying, delivered or failed. While it is tried again: how often it was tried,
 the last error, and when next.
 
-[READ] says that the recipient marked the message read, [ACK] that it is done with
-it, [REFUSED] that it refused what it was asked to do; --json has the times. Of a
+[READ] says that the recipient marked the message read, [ACK] in its place that it
+is done with it, [REFUSED] that it refused the work; --json has all with the times. Of a
 recipient at this gateway that shows at once. Of one in another domain it shows
 when the gateway there sends receipts, and some minutes later at times; until a
 receipt came "delivered" is all that is known.`

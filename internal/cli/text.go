@@ -170,7 +170,7 @@ func recipientLine(r amtp.RecipientStatus) string {
 	if r.Acknowledged {
 		b.WriteString(" [ACK]")
 	}
-	if r.Read {
+	if r.Read && !r.Acknowledged { // who is done with it has read it
 		b.WriteString(" [READ]")
 	}
 	if r.Refused {

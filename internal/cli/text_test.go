@@ -3,6 +3,8 @@ package cli
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/amtp-go/amtp"
 )
 
 func TestClean(t *testing.T) {
@@ -59,4 +61,18 @@ func FuzzClean(f *testing.F) {
 			t.Errorf("clean(%q) = %q is not clean", s, line)
 		}
 	})
+}
+
+// TestRecipientMarks: what a recipient did stands behind its status.
+func TestRecipientMarks(t *testing.T) {
+	for want, r := range map[string]amtp.RecipientStatus{
+		": delivered":           {Status: amtp.StatusDelivered},
+		": delivered [READ]":    {Status: amtp.StatusDelivered, Read: true},
+		": delivered [ACK]":     {Status: amtp.StatusDelivered, Read: true, Acknowledged: true},
+		": delivered [REFUSED]": {Status: amtp.StatusDelivered, Refused: true},
+	} {
+		if got := recipientLine(r); got != want {
+			t.Errorf("recipientLine = %q, want %q", got, want)
+		}
+	}
 }
