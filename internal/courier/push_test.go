@@ -448,8 +448,8 @@ func TestPushSettleIsLost(t *testing.T) {
 		t.Fatal(refused)
 	}
 	if got.Sender.String() != "bob@shop.example" || got.InReplyTo != id || got.ResponseType != "workflow_response" || string(got.Payload) != `{"price":1.50}` ||
-		got.Subject != "Re: a question" || list[0].Trust != amtp.TrustLocal {
-		t.Errorf("the reply is %s, trust %s", list[0].Body, list[0].Trust)
+		got.Subject != "Re: a question" || list[0].Shown().Trust != amtp.TrustLocal {
+		t.Errorf("the reply is %s, trust %s", list[0].Body, list[0].Shown().Trust)
 	}
 }
 
@@ -498,7 +498,7 @@ func TestPushReplies(t *testing.T) {
 func TestPushReplyGoesElsewhere(t *testing.T) {
 	s := set(t)
 	s.answers(201, "Content-Type: application/json", `{"response":{"ok":true}}`)
-	p := gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}
+	p := gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}}
 	s.send(p, `,"message_id":"their-id"`)
 	s.attempt()
 	var body struct {

@@ -22,7 +22,7 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		if content != "" {
 			stored = []byte(content)
 		}
-		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Trust: amtp.TrustLocal, ReceivedAt: time.Now(), Timestamp: time.Now()}
+		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Class: gateway.ClassAgent, ReceivedAt: time.Now(), Timestamp: time.Now()}
 		record := gateway.Record{Envelope: e, Body: stored, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
 		one, err := storedView(&record)
 		if err != nil {

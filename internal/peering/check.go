@@ -142,7 +142,7 @@ func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 // Answer says what this gateway makes of the one that asks in a check. Who
 // proved nothing hears what is wrong with his signature and no more.
 func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.PeerAnswer, *amtp.Error) {
-	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Authentication}
+	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Found.Authentication}
 	if caller.Class() != gateway.ClassDomain {
 		return answer, nil
 	}

@@ -92,7 +92,7 @@ type far struct {
 
 func newFar(t *testing.T) *far {
 	t.Helper()
-	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtp1;k=ES256;p="}}, at: noon,
+	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}}, at: noon,
 		back: amtp.PeerAnswer{Domain: "far.lan", Authentication: amtp.Authentication{Result: amtp.AuthPass}, Listed: true, Reached: true}}
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, status int, v any) {
@@ -257,7 +257,7 @@ func TestKnownBy(t *testing.T) {
 // has none.
 func TestKeys(t *testing.T) {
 	f := newFar(t)
-	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtp1;k=ES256;p="}, amtp.DomainKey{Selector: "two", Record: "no record"})
+	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}, amtp.DomainKey{Selector: "two", Record: "no record"})
 	p := newPeering(&store{}, &watch{now: noon})
 	if _, refused := p.Add(t.Context(), f.peer()); refused != nil {
 		t.Fatal(refused)
