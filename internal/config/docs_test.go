@@ -105,6 +105,9 @@ func documentation(t *testing.T) []byte {
 // row returns the setting's line in the table.
 func (s setting) row() string {
 	names := "`" + s.env + "`"
+	if s.alias != "" {
+		names += ", `" + s.alias + "`"
+	}
 	if s.flag != "" {
 		names += ", `--" + s.flag + "`"
 	}
