@@ -31,7 +31,7 @@ var rows = []row{
 	{"a key that was taken out of DNS", nil, keyGone},
 	{"DNS fails for the key", nil, dnsFailsForKey},
 	{"DNS refuses to answer for the key", nil, dnsRefusesForKey},
-	{"DNS is silent", []string{"AMTP_DNS_TIMEOUT=1s"}, dnsSilent},
+	{"DNS is silent", []string{"AMTP_DNS_TIMEOUT=3s"}, dnsSilent},
 	{"DNS fails for a domain that sends unsigned", nil, dnsFailsForDomain},
 	{"DNS is down and the key is known", nil, dnsDownKnown},
 	{"DNS is down and the domain signed lately", nil, dnsDownDowngrade},
