@@ -249,7 +249,8 @@ func TestPushBody(t *testing.T) {
 			t.Fatalf("%v: %s", err, body)
 		}
 		ours := map[string]string{"message_id": `"` + string(id) + `"`, "sender": `"alice@shop.example"`, "recipient": `"bob@shop.example"`,
-			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`}
+			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`,
+			"sender_verification": `{"result":"authenticated","method":"agent_api_key"}`}
 		for name, value := range ours {
 			want[name] = json.RawMessage(value)
 		}
@@ -502,10 +503,12 @@ func TestPushReplyGoesElsewhere(t *testing.T) {
 	s.send(p, `,"message_id":"their-id"`)
 	s.attempt()
 	var body struct {
-		Given string `json:"sender_message_id"`
-		Trust string `json:"trust"`
+		Given  string                  `json:"sender_message_id"`
+		Trust  string                  `json:"trust"`
+		Sender amtp.SenderVerification `json:"sender_verification"`
 	}
-	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" || body.Trust != "verified" {
+	proven := amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature, Domain: "far.example"}
+	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" || body.Trust != "verified" || body.Sender != proven {
 		t.Errorf("the endpoint got %s", s.endpoint.bodies[0])
 	}
 	jobs, err := s.store.JobsPage(context.Background(), gateway.JobFilter{Destination: "far.example"})
