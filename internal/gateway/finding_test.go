@@ -107,7 +107,9 @@ func TestShown(t *testing.T) {
 		a.Result, a.Reason = r.Result(), string(r)
 		return gateway.Finding{Authentication: a, Policy: gateway.PolicyFlag}
 	}
-	of := func(result string) gateway.Finding { return gateway.Finding{Authentication: amtp.Authentication{Result: result}} }
+	of := func(result string) gateway.Finding {
+		return gateway.Finding{Authentication: amtp.Authentication{Result: result}}
+	}
 	for _, c := range []struct {
 		what   string
 		sender string
