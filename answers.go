@@ -86,6 +86,10 @@ type MessageStatus struct {
 	Recipients  []RecipientStatus `json:"recipients"`
 	Attempts    int               `json:"attempts"`
 	NextRetry   *Time             `json:"next_retry"` // nil when nothing is to be tried again
+
+	// SenderVerification says how the sender is known; nil when the gateway, or
+	// the version of it that took the message, does not say.
+	SenderVerification *SenderVerification `json:"sender_verification,omitempty"`
 }
 
 // MessageSummary is one line of a list of messages: status and headline.
@@ -125,6 +129,11 @@ type Received struct {
 	ReceivedAt      Time            `json:"received_at"`
 	ThreadID        MessageID       `json:"thread_id"`
 	BodyPurged      bool            `json:"body_purged"` // the content was removed after its retention
+
+	// SenderVerification says the same as Trust and Authentication in the words
+	// of the protocol; nil when the gateway, or the version of it that took the
+	// message, does not say.
+	SenderVerification *SenderVerification `json:"sender_verification,omitempty"`
 
 	// Raw is the object as the gateway printed it.
 	Raw json.RawMessage `json:"-"`

@@ -34,6 +34,17 @@ type PeerList struct {
 	Peers  []Peer      `json:"peers"`
 	Count  int         `json:"count"`
 	Seen   []PeerSeen  `json:"seen"` // domains that wrote here, with DNS or without; a thousand at the most
+	// Flagged counts messages of other domains that were taken without proof.
+	Flagged FlaggedCounts `json:"flagged"`
+}
+
+// FlaggedCounts counts the messages that one process of a gateway took since it
+// started although nothing shows who sent them, because its policy is to flag
+// them, by the result that stands beside them. AMTP §9.
+type FlaggedCounts struct {
+	Unsigned       int64 `json:"unsigned"`
+	Invalid        int64 `json:"invalid"`
+	KeyUnavailable int64 `json:"key_unavailable"`
 }
 
 // PeerSeen is a domain that wrote to a gateway. Times are to the hour.

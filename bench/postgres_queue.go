@@ -137,7 +137,7 @@ func (q *queue) accept(ctx context.Context) error {
 	now := time.Now()
 	_, err = q.store.Accept(ctx, gw.Acceptance{
 		Envelope: gw.Envelope{ID: amtp.NewMessageID(), Sender: q.sender.Address, SenderAgent: q.sender.ID, Class: gw.ClassAgent,
-			Trust: amtp.TrustLocal, Authentication: amtp.Authentication{Result: "pass"}, ReceivedAt: now, Timestamp: now},
+			Found: gw.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
 		Message: m, Recipients: []gw.Recipient{{Address: to}},
 	})
 	return err

@@ -3,16 +3,22 @@ package access
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
+// ErrBudget means that strangers have caused so many look-ups that Records asks
+// for none on this account now.
+var ErrBudget = errors.New("too many look-ups at this time")
+
 // Records reads what other domains publish. Both answer from memory where they
 // can; from is the address on whose account the question is asked, whose
-// questions are limited. An error that is no *amtp.SignatureError means that
-// nobody can say now, and never that there is nothing.
+// questions are limited: beyond it the error is ErrBudget. An error that is no
+// *amtp.SignatureError means that nobody can say now, and never that there is
+// nothing.
 type Records interface {
 	// Signs reports whether the domain publishes that it signs all it sends.
 	Signs(ctx context.Context, from string, d amtp.Domain) (bool, error)
@@ -28,55 +34,46 @@ type Memory interface {
 	KnownSender(context.Context, amtp.Address) (bool, error)
 }
 
-// Policy says what becomes of a message whose domain proves nothing and is not
-// known to sign.
-type Policy string
-
-// The policies.
-const (
-	PolicyAccept Policy = "accept" // it is taken as unverified
-	PolicyFlag   Policy = "flag"   // it is taken as unverified, with the reason beside it
-	PolicyReject Policy = "reject" // it is refused with 401
-)
-
 // Peers finds out which domain's gateway calls, by the signature of the message
 // that it brings. AMTP §9.
 //
-// A domain that signs is held to it: what does not verify is refused, and when
-// its key cannot be looked up the answer is to come again, never that an
-// unsigned message will do.
+// A domain that signs is held to it, whatever the policy: what does not verify is
+// refused, and while its key or its record cannot be read the answer is to come
+// again, never that an unsigned message will do. Of any other domain the policy
+// decides on what does not verify.
 type Peers struct {
 	records Records
 	memory  Memory
-	policy  Policy
+	policy  gateway.Policy
 	recent  *recent
+	flags   flags
 }
 
-// NewPeers returns the Peers with what they ask.
-func NewPeers(r Records, m Memory, policy Policy) *Peers {
-	return &Peers{records: r, memory: m, policy: policy, recent: newRecent()}
+// NewPeers returns the Peers with what they ask, and the log for what is flagged.
+func NewPeers(r Records, m Memory, policy gateway.Policy, log *slog.Logger) *Peers {
+	return &Peers{records: r, memory: m, policy: policy, recent: newRecent(), flags: newFlags(log)}
 }
 
 // retryLookup is what a gateway is asked to wait for DNS.
 const retryLookup = time.Minute
 
-// Caller returns the domain that sends the message, with what it proved. The
-// error is 401 for a message that does not verify where it must, and 503 when
-// nobody can say now.
+// Caller returns the domain that sends the message, with what was found out about
+// it. The error is that of the protocol for a message that does not verify where
+// it must: 403 when it is unsigned or its signature is not right, 503 while nobody
+// can say. AMTP §9.
 func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal, *amtp.Error) {
 	domain := m.Sender.Domain()
 	sig, err := p.verify(ctx, m, from, now)
-	auth := sig.Authentication(err)
-	if auth.Result == amtp.AuthTempError {
-		return gateway.Principal{}, unavailable(domain, auth.Reason, err)
-	}
-	caller := gateway.Principal{Domain: domain, Authentication: auth}
+	caller := gateway.Principal{Domain: domain, Found: gateway.Finding{Authentication: sig.Authentication(err)}}
 	refused := p.proven(ctx, &caller, now)
-	if err != nil {
-		refused = p.unproven(ctx, &caller, from, now)
+	switch {
+	case errors.Is(err, ErrBudget), unknown(&caller) && ctx.Err() != nil: // the key was not looked for
+		refused = refuse(&caller, err)
+	case err != nil:
+		refused = p.unproven(ctx, &caller, from, now, err)
 	}
 	if refused == nil {
-		caller.Authentication.FirstContact, refused = p.isNew(ctx, m.Sender, now)
+		caller.Found.FirstContact, refused = p.isNew(ctx, m.Sender, now)
 	}
 	if refused != nil {
 		return gateway.Principal{}, refused
@@ -84,12 +81,16 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 	return caller, nil
 }
 
-// Taken notes that a message of the caller is stored. Of one that proved nothing
-// it is remembered that its domain did not sign yet: when it begins to, its
-// retries are still known.
-func (p *Peers) Taken(ctx context.Context, caller gateway.Principal, now time.Time) error {
+// Taken notes that a message of the caller is stored; again says that it was
+// known already. Of one that proved nothing it is remembered that its domain did
+// not sign yet: when it begins to, its retries are still known. Where the policy
+// is to flag such messages, this one is.
+func (p *Peers) Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error {
 	if caller.Domain == "" || caller.Class() == gateway.ClassDomain {
 		return nil
+	}
+	if !again && caller.Found.Policy == gateway.PolicyFlag {
+		p.flags.raise(ctx, &caller, now)
 	}
 	known, err := p.memory.Peer(ctx, caller.Domain)
 	if err == nil && known.Learns(false, now) {
@@ -155,43 +156,65 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 }
 
 // unproven decides on a message without a signature that verifies.
-func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time) *amtp.Error {
+func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time, why error) *amtp.Error {
 	known, err := p.memory.Peer(ctx, caller.Domain)
 	if err != nil {
 		return gateway.Refusal(err)
 	}
 	held := !known.LastSigned.IsZero() && now.Sub(known.LastSigned) < gateway.Sticky
-	if !held && p.policy != PolicyReject {
-		signs, err := p.records.Signs(ctx, from, caller.Domain)
-		if err != nil {
-			return unavailable(caller.Domain, caller.Authentication.Reason, err)
+	if !held && p.policy != gateway.PolicyReject {
+		if held, err = p.records.Signs(ctx, from, caller.Domain); err != nil {
+			return undecided(caller, err)
 		}
-		held = signs
 	}
-	reason := caller.Authentication.Reason
-	switch {
-	case held:
-		return unauthenticated(reason, "%s signs what it sends, and this message does not verify: %s.", caller.Domain, reason)
-	case p.policy == PolicyReject:
-		return unauthenticated(reason, "This gateway takes signed messages only, and this one does not verify: %s.", reason)
-	case p.policy == PolicyAccept:
-		caller.Authentication.Reason = ""
+	if held || p.policy == gateway.PolicyReject {
+		return refuse(caller, why)
 	}
+	caller.Found.Policy = p.policy
 	return nil
 }
 
-func unauthenticated(reason, format string, args ...any) *amtp.Error {
-	return amtp.Errorf(amtp.CodeAuthenticationFailed, format, args...).With("reason", reason)
+// unknown reports whether nobody could say what the key is.
+func unknown(caller *gateway.Principal) bool {
+	return caller.Found.Reason == string(amtp.ReasonKeyUnavailable)
 }
 
-// unavailable is the answer while a domain's records cannot be read. The reason
-// is why the message itself shows nothing.
-func unavailable(d amtp.Domain, reason string, cause error) *amtp.Error {
-	e := amtp.Errorf(amtp.CodeTemporaryFailure, "The records of %s cannot be read now, so nothing shows who sends this. Try again.", d).With("reason", reason)
-	e.RetryAfter, e.Cause = retryLookup, cause
-	var slow interface{ RetryAfter() time.Duration }
-	if errors.As(cause, &slow) && slow.RetryAfter() > 0 {
-		e.RetryAfter = slow.RetryAfter()
+// refuse is the answer to a message that proves nothing where it has to, and why.
+// AMTP §9.
+func refuse(caller *gateway.Principal, why error) *amtp.Error {
+	d, reason := caller.Domain, amtp.Reason(caller.Found.Reason)
+	switch reason.Verification() {
+	case amtp.SenderUnsigned:
+		return about(caller, amtp.Errorf(amtp.CodeSignatureRequired, "A message from %s needs the signature of its domain, and this one has none.", d))
+	case amtp.SenderKeyUnavailable:
+		e := amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "The key of %s that checks the signature is not to be had now: %s. Try again.", d, reason)
+		if !unknown(caller) {
+			why = nil // DNS has said that there is none
+		}
+		return later(about(caller, e), why)
 	}
+	return about(caller, amtp.Errorf(amtp.CodeSignatureInvalid, "The signature of this message from %s does not verify: %s.", d, reason))
+}
+
+// undecided is the answer while nobody can say whether the domain signs all that
+// it sends.
+func undecided(caller *gateway.Principal, cause error) *amtp.Error {
+	code := amtp.CodeTemporaryFailure
+	if amtp.Reason(caller.Found.Reason) != amtp.ReasonUnsigned {
+		code = amtp.CodeSignatureKeyUnavailable
+	}
+	return later(about(caller, amtp.Errorf(code,
+		"The records of %s cannot be read now, so nothing shows who sends this. Try again.", caller.Domain)), cause)
+}
+
+// about adds what was found to an answer.
+func about(caller *gateway.Principal, e *amtp.Error) *amtp.Error {
+	reason := amtp.Reason(caller.Found.Reason)
+	return e.With("result", reason.Verification()).With("reason", reason)
+}
+
+// later has the caller wait for DNS.
+func later(e *amtp.Error, cause error) *amtp.Error {
+	e.RetryAfter, e.Cause = retryLookup, cause
 	return e
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -30,7 +31,7 @@ func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, e
 	case errors.Is(err, discovery.ErrNone), errors.Is(err, discovery.ErrNoDomain), errors.Is(err, discovery.ErrInvalid):
 		return false, nil // it publishes nothing that it could be held to
 	}
-	return false, err
+	return false, spent(err)
 }
 
 // Key implements access.Records. Our own questions have no budget.
@@ -38,7 +39,16 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	if from == "" {
 		return r.domains.Key(ctx, d, selector)
 	}
-	return r.strangers.Key(ctx, access.NetworkOf(from), d, selector)
+	key, err := r.strangers.Key(ctx, access.NetworkOf(from), d, selector)
+	return key, spent(err)
+}
+
+// spent says in access's words that a budget is used up.
+func spent(err error) error {
+	if errors.Is(err, discovery.ErrBudget) {
+		return fmt.Errorf("%w: %w", access.ErrBudget, err)
+	}
+	return err
 }
 
 // connect builds what works after the answer, and for a gateway with a domain of
@@ -87,7 +97,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		return err
 	}
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
-	a.peers = access.NewPeers(known, a.store, access.Policy(a.cfg.Federation.Unsigned))
+	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
 	a.tellReceipts(in, couriers, out.domains)
 	return nil

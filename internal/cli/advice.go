@@ -25,6 +25,13 @@ var advice = map[amtp.Code]string{
 	amtp.CodeTemporaryFailure:     "wait, then try again",
 	amtp.CodeCoordinationFailed:   "send the message without coordination, to each recipient yourself",
 	amtp.CodeInvalidRequest:       "correct what the text names",
+
+	amtp.CodeLocalSenderAuthRequired:  `run "amtp setup --name <agent-name>", or show the key of the sender`,
+	amtp.CodeSenderCredentialMismatch: `run "amtp whoami" to see as whom you act`,
+	amtp.CodeSignatureRequired:        `publish the key of the sender's domain and sign: "amtp domain setup"`,
+	amtp.CodeSignatureInvalid:         `"amtp domain check" on the sender's side compares its key with DNS`,
+	amtp.CodeSignatureKeyUnavailable:  `wait, then try again; "amtp domain check" on the sender's side looks for its key in DNS`,
+
 	amtp.CodeInvalidLimit:         "give a limit from 1 to 1000",
 	amtp.CodeInvalidOffset:        "give an offset of 0 or more",
 	amtp.CodeInvalidSince:         "give a date and time with a zone, such as 2026-01-31T12:00:00Z",

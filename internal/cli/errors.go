@@ -200,7 +200,8 @@ func (p *program) nameForHint() string {
 // refused to ask.
 func exitFor(e *amtp.Error) int {
 	switch e.Code {
-	case amtp.CodeSchemaValidation, amtp.CodeMessageTooLarge, amtp.CodeRateLimitExceeded:
+	case amtp.CodeSchemaValidation, amtp.CodeMessageTooLarge, amtp.CodeRateLimitExceeded,
+		amtp.CodeSignatureRequired, amtp.CodeSignatureInvalid, amtp.CodeSignatureKeyUnavailable:
 		return exitRefused
 	case amtp.CodeIdempotencyKeyReused:
 		return exitConflict

@@ -22,6 +22,13 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeRateLimitExceeded:    {"Too many requests, or too many wrong keys, from this address or by this caller.", "after `Retry-After`"},
 	amtp.CodeTemporaryFailure:     {"The gateway cannot do it now: it is busy, stopping, paused after a restore, or its disk is full.", "after `Retry-After`; to send, with the same idempotency key"},
 	amtp.CodeCoordinationFailed:   {"The workflow that the message asks for cannot be run.", "no"},
+
+	amtp.CodeLocalSenderAuthRequired:  {"The sender is an agent of this gateway, and its key was not shown.", "with the sender's key"},
+	amtp.CodeSenderCredentialMismatch: {"The key is right, and it is not the sender's.", "with the sender's key"},
+	amtp.CodeSignatureRequired:        {"A message from this domain has to be signed, and it has no signature.", "once it is signed"},
+	amtp.CodeSignatureInvalid:         {"A message from this domain has to be signed, and its signature does not verify.", "no"},
+	amtp.CodeSignatureKeyUnavailable:  {"The key that would verify the signature is not in DNS, or DNS does not answer.", "after `Retry-After`, as it is"},
+
 	amtp.CodeInvalidRequest:       {"The request is wrong in a way that has nothing to do with a message.", "no"},
 	amtp.CodeInvalidLimit:         {"`limit` is out of its bounds.", "no"},
 	amtp.CodeInvalidOffset:        {"`offset` is out of its bounds.", "no"},

@@ -246,6 +246,8 @@ func TestExitCodesOfRefusals(t *testing.T) {
 		{amtp.CodeInvalidMessage, 400, 2}, {amtp.CodeSchemaValidation, 400, 8}, {amtp.CodeMissingAuthorization, 401, 3},
 		{amtp.CodeAccessDenied, 403, 3}, {amtp.CodeAgentUnknown, 404, 4}, {amtp.CodeConflict, 409, 5},
 		{amtp.CodeMessageTooLarge, 413, 8}, {amtp.CodeIdempotencyKeyReused, 422, 5}, {amtp.CodeRateLimitExceeded, 429, 8},
+		{amtp.CodeLocalSenderAuthRequired, 401, 3}, {amtp.CodeSenderCredentialMismatch, 403, 3}, {amtp.CodeSignatureRequired, 403, 8},
+		{amtp.CodeSignatureInvalid, 403, 8}, {amtp.CodeSignatureKeyUnavailable, 503, 8},
 		{amtp.CodeInternal, 500, 1}, {amtp.CodeUnknown, 502, 6}, {amtp.CodeTemporaryFailure, 503, 6}, {amtp.CodeUnknown, 504, 6},
 		{amtp.CodeUnknown, 413, 8}, {amtp.CodeUnknown, 307, 1}, {amtp.CodeUnknown, 0, 1}, {amtp.CodeInvalidRecipient, 0, 2},
 	}

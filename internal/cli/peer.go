@@ -119,7 +119,7 @@ func (p *program) peerListCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{
 		Use:     "list",
 		Short:   "List the domains that are reached without DNS",
-		Long:    "List the domains that are reached without DNS, with how their gateway is known and\nwhen they last wrote here, to the hour.",
+		Long:    "List the domains that are reached without DNS, with how their gateway is known and\nwhen they last wrote here, to the hour; and how many messages of other domains were\ntaken without proof, if any, while federation.unsigned is flag.",
 		Example: "  amtp peer list\n  amtp peer list --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
@@ -129,6 +129,10 @@ func (p *program) peerListCommand() *cobra.Command {
 		}
 		if p.json {
 			return p.printJSON(list)
+		}
+		if f := list.Flagged; f.Unsigned+f.Invalid+f.KeyUnavailable > 0 {
+			defer p.printf("\nTaken from other domains without proof since the gateway's start: %d unsigned, %d invalid, %d with a key that was not to be had.\n",
+				f.Unsigned, f.Invalid, f.KeyUnavailable)
 		}
 		if len(list.Peers) == 0 {
 			p.printf("No peers.\n")

@@ -66,6 +66,7 @@ func (l *loader) otherVariables() {
 	unknown := maps.Clone(l.env)
 	for _, s := range l.settings {
 		delete(unknown, s.env)
+		delete(unknown, s.alias)
 	}
 	for _, v := range variables() {
 		text, ok := unknown[v.name]

@@ -45,6 +45,9 @@ func TestRefusedVariables(t *testing.T) {
 		{"a pool of no size", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h", "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=many"), "environment", `AMTP_STORAGE_DATABASE_MAX_CONNECTIONS: "many" is not a number`},
 		{"a lease that is too short", env("AMTP_QUEUE_LEASE=500ms"), "AMTP_QUEUE_LEASE", `"500ms" is shorter than 1s`},
 		{"a lease that is too long", env("AMTP_QUEUE_LEASE=2h"), "AMTP_QUEUE_LEASE", `"2h" is longer than 1h`},
+		{"a policy by two names that differ", env("AMTP_FEDERATION_UNSIGNED=flag", "AMTP_SIGNATURE_VERIFY_POLICY=reject"), "environment",
+			`AMTP_FEDERATION_UNSIGNED is "flag" and AMTP_SIGNATURE_VERIFY_POLICY is "reject", and both mean federation.unsigned`},
+		{"a policy that is none", env("AMTP_SIGNATURE_VERIFY_POLICY=deny"), "AMTP_SIGNATURE_VERIFY_POLICY", `federation.unsigned: "deny" is none of: accept, flag, reject`},
 		{"other storage", env("AMTP_STORAGE_TYPE=redis"), "environment", `AMTP_STORAGE_TYPE: "redis" is neither memory nor database`},
 		{"database URL", env("AMTP_DATABASE_URL=mysql://u:p@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},
 		{"database URL that config show printed", env("AMTP_DATABASE_URL=postgres://u:(set)@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},
@@ -69,6 +72,26 @@ func TestValuesOfVariablesStaySecret(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
 			t.Errorf("the problem with %s shows its value: %v", v.name, err)
+		}
+	}
+}
+
+// TestPolicyByTheReferencesName: the variable of the reference gateway is another
+// name of the setting.
+func TestPolicyByTheReferencesName(t *testing.T) {
+	for _, tc := range []struct {
+		in   command
+		want string
+	}{
+		{env(), "flag"},
+		{env("AMTP_SIGNATURE_VERIFY_POLICY=reject"), "reject"},
+		{env("AMTP_SIGNATURE_VERIFY_POLICY=ACCEPT"), "accept"},
+		{env("AMTP_SIGNATURE_VERIFY_POLICY=", "AMTP_FEDERATION_UNSIGNED=accept"), "accept"},
+		{env("AMTP_SIGNATURE_VERIFY_POLICY=Reject", "AMTP_FEDERATION_UNSIGNED=reject"), "reject"},
+	} {
+		cfg, warnings, err := tc.in.loadIn(t, t.TempDir())
+		if err != nil || len(warnings) > 0 || cfg.Federation.Unsigned != tc.want {
+			t.Errorf("with %q: %q, %v, %v; want %q", tc.in.env, cfg.Federation.Unsigned, warnings, err, tc.want)
 		}
 	}
 }

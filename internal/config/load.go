@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/amtp-go/amtp/internal/datadir"
@@ -66,8 +67,15 @@ func (l *loader) fromDefaults() {
 func (l *loader) fromEnviron() {
 	l.fromStorage()
 	for _, s := range l.settings {
-		if text, ok := l.env[s.env]; ok {
+		text, ok := l.env[s.env]
+		same, twice := l.env[s.alias]
+		switch {
+		case ok && twice && !strings.EqualFold(text, same):
+			l.problem(environment, fmt.Sprintf("%s is %s and %s is %s, and both mean %s: give one of them", s.env, brief(text), s.alias, brief(same), s.path))
+		case ok:
 			l.set(s, s.env, text)
+		case twice:
+			l.set(s, s.alias, same)
 		}
 	}
 }

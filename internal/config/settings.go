@@ -10,6 +10,7 @@ import (
 type setting struct {
 	path    string // key in the file: section.name, or name
 	env     string // environment variable
+	alias   string // another variable of the same meaning, of the reference gateway; "" if there is none
 	flag    string // name of the flag without dashes; "" if it has none
 	def     string // default, written as a source would write it
 	meaning string // one sentence for the operator
@@ -82,9 +83,9 @@ func (m *Message) settings() []setting {
 
 func (f *Federation) settings() []setting {
 	return []setting{
-		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", def: "flag",
+		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", alias: "AMTP_SIGNATURE_VERIFY_POLICY", def: "flag",
 			value:   choice(&f.Unsigned, option[string]{"accept", "accept"}, option[string]{"flag", "flag"}, option[string]{"reject", "reject"}),
-			meaning: "What becomes of a message from another domain whose signature is missing or wrong, when the domain is not known to sign: accept takes it as unverified, flag also says why, reject refuses it."},
+			meaning: "What becomes of a message from another domain that is unsigned, whose signature is wrong or whose key is not to be had, when the domain is not known to sign: accept takes it and records that, flag also warns in the log and counts it, reject refuses it."},
 		{path: "federation.receipts", env: "AMTP_FEDERATION_RECEIPTS", def: "known", value: receiptRule(&f.Receipts),
 			meaning: "Which other domains are told that an agent here read or acknowledged their message, when they ask for it: known means those that the agent has written to, all means every one, off none; a domain that did not sign the message is never told."},
 		{path: "federation.receipts_domains", env: "AMTP_FEDERATION_RECEIPTS_DOMAINS", value: list(&f.ReceiptsDomains, "domain=rule", parseDomainRule, formatDomainRule),

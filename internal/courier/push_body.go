@@ -22,6 +22,7 @@ var expected = []struct{ name, absent string }{
 // every member that the reference gateway pushes. AMTP §5.
 func pushBody(p *gateway.Parcel) ([]byte, error) {
 	e := &p.Envelope
+	shown := e.Shown()
 	written := make(map[string]bool)
 	b := append(make([]byte, 0, len(p.Body)+1024), '{')
 	for _, m := range []struct {
@@ -29,10 +30,12 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 		value any
 	}{
 		{"message_id", e.ID}, {"sender_message_id", e.GivenID}, {"version", amtp.Version}, {"sender", e.Sender}, {"recipient", p.Recipients[0].Recipient},
-		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"thread_id", p.Thread}, {"trust", e.Trust}, {"authentication", e.Authentication},
+		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"thread_id", p.Thread},
+		{"trust", shown.Trust}, {"authentication", shown.Authentication},
+		{"sender_verification", shown.Verification},
 	} {
 		written[m.name] = true
-		if m.value == amtp.MessageID("") {
+		if m.value == amtp.MessageID("") || m.value == (*amtp.SenderVerification)(nil) {
 			continue
 		}
 		value, err := json.Marshal(m.value)

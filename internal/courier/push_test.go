@@ -249,7 +249,8 @@ func TestPushBody(t *testing.T) {
 			t.Fatalf("%v: %s", err, body)
 		}
 		ours := map[string]string{"message_id": `"` + string(id) + `"`, "sender": `"alice@shop.example"`, "recipient": `"bob@shop.example"`,
-			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`}
+			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`,
+			"sender_verification": `{"result":"authenticated","method":"agent_api_key"}`}
 		for name, value := range ours {
 			want[name] = json.RawMessage(value)
 		}
@@ -448,8 +449,8 @@ func TestPushSettleIsLost(t *testing.T) {
 		t.Fatal(refused)
 	}
 	if got.Sender.String() != "bob@shop.example" || got.InReplyTo != id || got.ResponseType != "workflow_response" || string(got.Payload) != `{"price":1.50}` ||
-		got.Subject != "Re: a question" || list[0].Trust != amtp.TrustLocal {
-		t.Errorf("the reply is %s, trust %s", list[0].Body, list[0].Trust)
+		got.Subject != "Re: a question" || list[0].Shown().Trust != amtp.TrustLocal {
+		t.Errorf("the reply is %s, trust %s", list[0].Body, list[0].Shown().Trust)
 	}
 }
 
@@ -498,14 +499,16 @@ func TestPushReplies(t *testing.T) {
 func TestPushReplyGoesElsewhere(t *testing.T) {
 	s := set(t)
 	s.answers(201, "Content-Type: application/json", `{"response":{"ok":true}}`)
-	p := gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}
+	p := gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}}
 	s.send(p, `,"message_id":"their-id"`)
 	s.attempt()
 	var body struct {
-		Given string `json:"sender_message_id"`
-		Trust string `json:"trust"`
+		Given  string                  `json:"sender_message_id"`
+		Trust  string                  `json:"trust"`
+		Sender amtp.SenderVerification `json:"sender_verification"`
 	}
-	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" || body.Trust != "verified" {
+	proven := amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature, Domain: "far.example"}
+	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" || body.Trust != "verified" || body.Sender != proven {
 		t.Errorf("the endpoint got %s", s.endpoint.bodies[0])
 	}
 	jobs, err := s.store.JobsPage(context.Background(), gateway.JobFilter{Destination: "far.example"})

@@ -67,9 +67,10 @@ type Found struct {
 const (
 	leastTTL    = time.Minute
 	mostTTL     = 24 * time.Hour
-	mostKeyTTL  = time.Hour       // a key that was revoked counts no longer than that
-	mostNoneTTL = 5 * time.Minute // who sets up a gateway does not wait for hours
-	staleFor    = 24 * time.Hour  // while DNS does not answer
+	mostKeyTTL  = time.Hour        // a key that was revoked counts no longer than that
+	mostNoneTTL = 5 * time.Minute  // who sets up a gateway does not wait for hours
+	noKeyTTL    = 30 * time.Second // at most, of a key that is missing or not valid. AMTP §2
+	staleFor    = 24 * time.Hour   // while DNS does not answer
 	staleKeyFor = time.Hour
 	peerKeyTTL  = 5 * time.Minute // the keys of a peer, which its gateway tells
 )
@@ -116,8 +117,8 @@ func New(o Options) (*Finder, error) {
 	}
 	longest := min(cmp.Or(o.MaxTTL, mostTTL), mostTTL)
 	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL), stale: staleFor})
-	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, mostNoneTTL), stale: staleKeyFor})
-	f.peerKeys = newMemory(f.askPeer, o.Now, limits{found: peerKeyTTL, none: leastTTL, stale: staleKeyFor})
+	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, noKeyTTL), stale: staleKeyFor})
+	f.peerKeys = newMemory(f.askPeer, o.Now, limits{found: peerKeyTTL, none: noKeyTTL, stale: staleKeyFor})
 	return f, nil
 }
 
@@ -148,8 +149,8 @@ func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Fo
 
 // Key returns the key of the domain that the selector names: its TXT record at
 // {selector}._amtpkey.{domain}. With ErrNone and ErrInvalid there is an
-// [*amtp.SignatureError] in the chain of the error. A key that was revoked is
-// returned as such. ctx as in [Finder.Gateway].
+// [*amtp.SignatureError] in the chain of the error. They hold for 30 seconds at
+// the most, in which a key may have been published. ctx as in [Finder.Gateway].
 func (f *Finder) Key(ctx context.Context, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
 	return f.key(ctx, domain, selector, free)
 }

@@ -17,7 +17,8 @@ const (
 	record  = "v=amtp1;gateway=https://gw.b.example"
 	another = "v=amtp1;gateway=https://other.b.example"
 	// keyText is the key of RFC 8410 §10.1.
-	keyText = "v=amtp1;k=EdDSA;p=MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+	keyText  = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="
+	key2Text = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPDaLHlJ3eymrFr1dSKz3fdIW2N/m8wiO0JHSXQyCESPZrvMz7MAnAHWAxLirnvzzFSofCwinucJ2wHT7mGpRHA=="
 )
 
 // say is a DNS that says what the test wants.
@@ -179,12 +180,17 @@ func TestKey(t *testing.T) {
 		reason   amtp.Reason
 	}{
 		{"a key", "s1", func(s *say) { s.set(name, 0, keyText) }, nil, ""},
-		{"a revoked key", "s1", func(s *say) { s.set(name, 0, "v=amtp1;k=ES256;p=") }, nil, ""},
+		{"a key without one in it", "s1", func(s *say) { s.set(name, 0, "v=amtpkey1;alg=ES256;p=") }, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
+		{"the form from before the revision", "s1", func(s *say) {
+			s.set(name, 0, "v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w==")
+		}, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"no name", "s1", func(*say) {}, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"no TXT", "s1", func(s *say) { s.set(name, 0) }, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"another record", "s1", func(s *say) { s.set(name, 0, "hello") }, discovery.ErrNone, amtp.ReasonKeyMissing},
-		{"malformed", "s1", func(s *say) { s.set(name, 0, "v=amtp1;k=ES256;p=AAAA") }, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
-		{"two that differ", "s1", func(s *say) { s.set(name, 0, keyText, "v=amtp1;k=ES256;p=") }, discovery.ErrInvalid, amtp.ReasonKeyAmbiguous},
+		{"malformed", "s1", func(s *say) { s.set(name, 0, "v=amtpkey1;alg=ES256;p=AAAA") }, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
+		{"two that differ", "s1", func(s *say) { s.set(name, 0, keyText, key2Text) }, discovery.ErrInvalid, amtp.ReasonKeyAmbiguous},
+		{"two that are equal", "s1", func(s *say) { s.set(name, 0, keyText, keyText) }, discovery.ErrInvalid, amtp.ReasonKeyAmbiguous},
+		{"one beside a broken one", "s1", func(s *say) { s.set(name, 0, keyText, "v=amtpkey1;alg=ES256;p=AAAA") }, nil, ""},
 		{"no selector", "", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
 		{"a selector that is no name", "a b", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
 		{"a selector that is too long", strings.Repeat("a.", 120) + "a", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
@@ -217,7 +223,7 @@ func TestStaticTable(t *testing.T) {
 	if err != nil || got.Gateway != "https://gw.b.example" || got.Source != discovery.FromStatic || got.TTL != 0 {
 		t.Errorf("Gateway of a domain in the table = %+v, %v; want its entry", got, err)
 	}
-	if key, err := f.Key(t.Context(), "b.example", "s1"); err != nil || key.Algorithm != amtp.EdDSA {
+	if key, err := f.Key(t.Context(), "b.example", "s1"); err != nil || key.Algorithm != amtp.ES256 {
 		t.Errorf("Key in the table = %+v, %v; want its entry", key, err)
 	}
 	if len(dns.asked) != 0 {
@@ -302,7 +308,10 @@ func TestHowLongAnswersAreRemembered(t *testing.T) {
 		{"a bad record", func(s *say) { s.set("_amtp.b.example", time.Hour, "v=amtp1") }, ask, 0, 5 * time.Minute},
 		{"a key", func(s *say) { s.set("s1._amtpkey.b.example", 10*time.Minute, keyText) }, askKey, 0, 10 * time.Minute},
 		{"a key for years", func(s *say) { s.set("s1._amtpkey.b.example", 99999*time.Hour, keyText) }, askKey, 0, time.Hour},
-		{"no key", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour) }, askKey, 0, 5 * time.Minute},
+		{"no key", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour) }, askKey, 0, 30 * time.Second},
+		{"no key, for no time", func(s *say) { s.set("s1._amtpkey.b.example", 0) }, askKey, 0, 30 * time.Second},
+		{"a key that is not valid", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour, "v=amtpkey1;alg=ES256;p=AAAA") }, askKey, 0, 30 * time.Second},
+		{"two keys", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour, keyText, key2Text) }, askKey, 0, 30 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -120,6 +120,17 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 	return q, nil
 }
 
+// shorten has an answer hold no longer than ttl from when it was learned, unless
+// there is another one meanwhile.
+func (m *memory[V]) shorten(name string, k known[V], ttl time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now, ok := m.names.Get(name); ok && now.learned.Equal(k.learned) && now.ttl > ttl {
+		now.ttl = ttl
+		m.names.Set(name, now)
+	}
+}
+
 // recall returns what is known of a name if that answers the question: it still
 // holds, or DNS failed just now. The latter is a stale answer or ErrTemporary.
 func (m *memory[V]) recall(name string) (known[V], bool) {

@@ -50,12 +50,20 @@ func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*Peer, error) {
 // peerKey returns a key of a peer. All keys of one are asked for together, so
 // that no number of selectors makes for more than one question.
 func (f *Finder) peerKey(ctx context.Context, p *Peer, selector string, pay payer) (amtp.KeyRecord, error) {
-	known, err := f.peerKeys.get(ctx, string(p.Domain)+" "+p.Version, pay)
-	if err != nil && !errors.Is(err, ErrNone) {
-		return amtp.KeyRecord{}, err
-	}
+	name := string(p.Domain) + " " + p.Version
+	known, err := f.peerKeys.get(ctx, name, pay)
 	key, ok := known.value[selector]
-	if !ok {
+	if !ok && err == nil && f.now().Sub(known.learned) >= noKeyTTL { // it may be new since
+		f.peerKeys.shorten(name, known, noKeyTTL)
+		known, err = f.peerKeys.get(ctx, name, pay)
+		key, ok = known.value[selector]
+	}
+	switch {
+	case err != nil && !errors.Is(err, ErrNone):
+		return amtp.KeyRecord{}, err
+	case !ok && known.stale:
+		return amtp.KeyRecord{}, fmt.Errorf("%w: %w", ErrTemporary, known.failure)
+	case !ok:
 		return amtp.KeyRecord{}, fmt.Errorf("%w: %w", ErrNone, &amtp.SignatureError{Reason: amtp.ReasonKeyMissing, Cause: amtp.ErrNoRecord})
 	}
 	return key, nil

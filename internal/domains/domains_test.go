@@ -167,7 +167,7 @@ func TestRemembered(t *testing.T) {
 // TestStrangers cause no questions, and localhost is nobody.
 func TestStrangers(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
-	for _, p := range []gateway.Principal{{}, {Domain: "b.example", Authentication: amtp.Authentication{Result: "pass"}}, {Gateway: true}} {
+	for _, p := range []gateway.Principal{{}, {Domain: "b.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass"}}}, {Gateway: true}} {
 		_, refused := s.Agents(t.Context(), p, "b.example", amtp.AgentQuery{})
 		_, again := s.Capabilities(t.Context(), p, "b.example")
 		if refused == nil || refused.Code != amtp.CodeMissingAuthorization || again == nil || again.Code != refused.Code {

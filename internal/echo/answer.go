@@ -52,7 +52,7 @@ func answer(item *gateway.InboxItem, from amtp.Address) (*amtp.Message, error) {
 }
 
 func written(item *gateway.InboxItem, from amtp.Address, subject string, payload json.RawMessage) ([]byte, error) {
-	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Trust, At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
+	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Shown().Trust, At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
 	if err != nil {
 		return nil, err
 	}

@@ -221,7 +221,8 @@ func (e *Echo) mayAnswer(item *gateway.InboxItem) bool {
 // there were.
 func Deserves(item *gateway.InboxItem) bool {
 	local := strings.ToLower(item.Sender.Local())
-	if item.Trust != amtp.TrustLocal && item.Trust != amtp.TrustVerified || gateway.IsReserved(local) || item.Class == gateway.ClassGateway {
+	trust := item.Shown().Trust
+	if trust != amtp.TrustLocal && trust != amtp.TrustVerified || gateway.IsReserved(local) || item.Class == gateway.ClassGateway {
 		return false
 	}
 	m, refused := amtp.ParseMessage(item.Body)

@@ -74,7 +74,7 @@ func item(t *testing.T, n int, more string) gateway.InboxItem {
 	t.Helper()
 	id := amtp.MessageID(fmt.Sprintf("01a204dc-8339-7ac7-ac52-%012d", n))
 	return gateway.InboxItem{
-		Envelope: gateway.Envelope{ID: id, Sender: address(t, "alice@far.example"), Class: gateway.ClassDomain, Trust: amtp.TrustVerified, ReceivedAt: noon, Subject: "Probe"},
+		Envelope: gateway.Envelope{ID: id, Sender: address(t, "alice@far.example"), Class: gateway.ClassDomain, ReceivedAt: noon, Subject: "Probe"},
 		Body:     []byte(`{"sender":"alice@far.example","recipients":["echo@shop.example"]` + more + `}`),
 	}
 }
@@ -87,9 +87,9 @@ func TestWhoIsAnswered(t *testing.T) {
 		want   bool
 	}{
 		"verified":                 {func(*gateway.InboxItem) {}, `,"payload":1`, true},
-		"local":                    {func(i *gateway.InboxItem) { i.Trust, i.Class = amtp.TrustLocal, gateway.ClassAgent }, ``, true},
-		"unverified":               {func(i *gateway.InboxItem) { i.Trust, i.Class = amtp.TrustUnverified, gateway.ClassAnonymous }, ``, false},
-		"bridged":                  {func(i *gateway.InboxItem) { i.Trust = amtp.TrustBridged }, ``, false},
+		"local":                    {func(i *gateway.InboxItem) { i.Class = gateway.ClassAgent }, ``, true},
+		"unverified":               {func(i *gateway.InboxItem) { i.Class = gateway.ClassAnonymous }, ``, false},
+		"bridged":                  {func(i *gateway.InboxItem) { i.Class, i.Found.Bridged = gateway.ClassAnonymous, true }, ``, false},
 		"marked automatic":         {func(*gateway.InboxItem) {}, `,"headers":{"Auto-Submitted":"auto-replied"}`, false},
 		"marked not automatic":     {func(*gateway.InboxItem) {}, `,"headers":{"auto-submitted":"no"}`, true},
 		"a response":               {func(*gateway.InboxItem) {}, `,"response_type":"workflow_response"`, false},

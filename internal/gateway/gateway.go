@@ -76,13 +76,13 @@ type Principal struct {
 	Agent *Agent // the agent whose key was shown, or nil
 	KeyID string // the key that was shown
 	Admin bool   // the administrator's key was shown
-	// Domain is whose gateway calls: a domain other than ours, for which
-	// Authentication says what it proved. Only Result "pass" vouches for it.
-	Domain         amtp.Domain
-	Authentication amtp.Authentication
-	NewlySigns     bool // Domain may have sent the same message unsigned before
-	Gateway        bool // this gateway itself, which writes to For only
-	For            AgentID
+	// Domain is whose gateway calls: a domain other than ours, for which Found
+	// says what it proved. Only Result "pass" vouches for it.
+	Domain     amtp.Domain
+	Found      Finding
+	NewlySigns bool // Domain may have sent the same message unsigned before
+	Gateway    bool // this gateway itself, which writes to For only
+	For        AgentID
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that
 	// the profile opens are open.
@@ -96,7 +96,7 @@ func (p Principal) Class() Class {
 		return ClassAgent
 	case p.Gateway:
 		return ClassGateway
-	case p.Domain != "" && p.Authentication.Result == "pass":
+	case p.Domain != "" && p.Found.Result == amtp.AuthPass:
 		return ClassDomain
 	}
 	return ClassAnonymous
@@ -132,18 +132,17 @@ func (id RequestID) String() string {
 
 // Envelope is what the gateway knows of a message beside its bytes.
 type Envelope struct {
-	ID             amtp.MessageID // canonical: a UUID in lower case
-	GivenID        amtp.MessageID // the sender's own id where it differs
-	Sender         amtp.Address   // as registered when local
-	SenderAgent    AgentID        // the local sender, 0 for a remote one
-	Class          Class
-	Trust          amtp.Trust
-	Authentication amtp.Authentication
-	ReceivedAt     time.Time
-	Timestamp      time.Time // the sender's when it was plausible, else ReceivedAt
-	Subject        string
-	InReplyTo      amtp.MessageID
-	RequestID      RequestID // of the request that brought it
+	ID          amtp.MessageID // canonical: a UUID in lower case
+	GivenID     amtp.MessageID // the sender's own id where it differs
+	Sender      amtp.Address   // as registered when local
+	SenderAgent AgentID        // the local sender, 0 for a remote one
+	Class       Class
+	Found       Finding   // about the sender; shown as Shown says, and in no other way
+	ReceivedAt  time.Time // by this gateway
+	Timestamp   time.Time // the sender's when it was plausible, else ReceivedAt
+	Subject     string
+	InReplyTo   amtp.MessageID
+	RequestID   RequestID // of the request that brought it
 }
 
 // Record is a stored message with its deliveries, in the order in which the
@@ -200,6 +199,8 @@ func (r *Record) Status() amtp.MessageStatus {
 		CreatedAt:  amtp.Time{Time: r.ReceivedAt},
 		UpdatedAt:  amtp.Time{Time: r.ReceivedAt},
 		Recipients: make([]amtp.RecipientStatus, len(r.Deliveries)),
+
+		SenderVerification: r.Shown().Verification,
 	}
 	var last, next amtp.Time
 	for i := range r.Deliveries {

@@ -13,38 +13,43 @@ import (
 
 // statuses is the only place that knows which HTTP status a code has.
 var statuses = map[amtp.Code]int{
-	amtp.CodeInvalidMessage:       http.StatusBadRequest,
-	amtp.CodeUnsupportedVersion:   http.StatusBadRequest,
-	amtp.CodeInvalidRecipient:     http.StatusBadRequest,
-	amtp.CodeInvalidRequest:       http.StatusBadRequest,
-	amtp.CodeInvalidLimit:         http.StatusBadRequest,
-	amtp.CodeInvalidOffset:        http.StatusBadRequest,
-	amtp.CodeInvalidSince:         http.StatusBadRequest,
-	amtp.CodeInvalidParameter:     http.StatusBadRequest,
-	amtp.CodeCoordinationFailed:   http.StatusBadRequest,
-	amtp.CodeRegistrationFailed:   http.StatusBadRequest,
-	amtp.CodeAuthenticationFailed: http.StatusUnauthorized,
-	amtp.CodeMissingAuthorization: http.StatusUnauthorized,
-	amtp.CodeAdminAuthRequired:    http.StatusUnauthorized,
-	amtp.CodeAccessDenied:         http.StatusForbidden,
-	amtp.CodeAdminAccessDenied:    http.StatusForbidden,
-	amtp.CodeAgentUnknown:         http.StatusNotFound,
-	amtp.CodeRecipientNotFound:    http.StatusNotFound,
-	amtp.CodeMessageNotFound:      http.StatusNotFound,
-	amtp.CodeKeyNotFound:          http.StatusNotFound,
-	amtp.CodeDomainNotFound:       http.StatusNotFound,
-	amtp.CodeJobNotFound:          http.StatusNotFound,
-	amtp.CodeDeadLetterNotFound:   http.StatusNotFound,
-	amtp.CodeNotFound:             http.StatusNotFound,
-	amtp.CodeMethodNotAllowed:     http.StatusMethodNotAllowed,
-	amtp.CodeConflict:             http.StatusConflict,
-	amtp.CodeMessageTooLarge:      http.StatusRequestEntityTooLarge,
-	amtp.CodeUnsupportedMediaType: http.StatusUnsupportedMediaType,
-	amtp.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
-	amtp.CodeRateLimitExceeded:    http.StatusTooManyRequests,
-	amtp.CodeCertificateFailed:    http.StatusBadGateway,
-	amtp.CodeTemporaryFailure:     http.StatusServiceUnavailable,
-	amtp.CodeInternal:             http.StatusInternalServerError,
+	amtp.CodeInvalidMessage:           http.StatusBadRequest,
+	amtp.CodeUnsupportedVersion:       http.StatusBadRequest,
+	amtp.CodeInvalidRecipient:         http.StatusBadRequest,
+	amtp.CodeInvalidRequest:           http.StatusBadRequest,
+	amtp.CodeInvalidLimit:             http.StatusBadRequest,
+	amtp.CodeInvalidOffset:            http.StatusBadRequest,
+	amtp.CodeInvalidSince:             http.StatusBadRequest,
+	amtp.CodeInvalidParameter:         http.StatusBadRequest,
+	amtp.CodeCoordinationFailed:       http.StatusBadRequest,
+	amtp.CodeRegistrationFailed:       http.StatusBadRequest,
+	amtp.CodeAuthenticationFailed:     http.StatusUnauthorized,
+	amtp.CodeMissingAuthorization:     http.StatusUnauthorized,
+	amtp.CodeAdminAuthRequired:        http.StatusUnauthorized,
+	amtp.CodeAccessDenied:             http.StatusForbidden,
+	amtp.CodeAdminAccessDenied:        http.StatusForbidden,
+	amtp.CodeLocalSenderAuthRequired:  http.StatusUnauthorized,
+	amtp.CodeSenderCredentialMismatch: http.StatusForbidden,
+	amtp.CodeSignatureRequired:        http.StatusForbidden,
+	amtp.CodeSignatureInvalid:         http.StatusForbidden,
+	amtp.CodeSignatureKeyUnavailable:  http.StatusServiceUnavailable,
+	amtp.CodeAgentUnknown:             http.StatusNotFound,
+	amtp.CodeRecipientNotFound:        http.StatusNotFound,
+	amtp.CodeMessageNotFound:          http.StatusNotFound,
+	amtp.CodeKeyNotFound:              http.StatusNotFound,
+	amtp.CodeDomainNotFound:           http.StatusNotFound,
+	amtp.CodeJobNotFound:              http.StatusNotFound,
+	amtp.CodeDeadLetterNotFound:       http.StatusNotFound,
+	amtp.CodeNotFound:                 http.StatusNotFound,
+	amtp.CodeMethodNotAllowed:         http.StatusMethodNotAllowed,
+	amtp.CodeConflict:                 http.StatusConflict,
+	amtp.CodeMessageTooLarge:          http.StatusRequestEntityTooLarge,
+	amtp.CodeUnsupportedMediaType:     http.StatusUnsupportedMediaType,
+	amtp.CodeIdempotencyKeyReused:     http.StatusUnprocessableEntity,
+	amtp.CodeRateLimitExceeded:        http.StatusTooManyRequests,
+	amtp.CodeCertificateFailed:        http.StatusBadGateway,
+	amtp.CodeTemporaryFailure:         http.StatusServiceUnavailable,
+	amtp.CodeInternal:                 http.StatusInternalServerError,
 }
 
 // refusal is the body of every answer that is an error. Beside the error stands
@@ -67,7 +72,9 @@ func (c *call) fail(e *amtp.Error) {
 		switch {
 		case c.r.Context().Err() != nil:
 			level = slog.LevelDebug // the caller went away and hears nothing
-		case e.Code == amtp.CodeTemporaryFailure:
+		case e.Code == amtp.CodeSignatureKeyUnavailable && e.Cause == nil:
+			level = slog.LevelDebug // the sender's domain publishes no such key
+		case e.Code == amtp.CodeTemporaryFailure, e.Code == amtp.CodeSignatureKeyUnavailable:
 			level = slog.LevelWarn
 		}
 		fields := []any{"request", c.id.String(), "route", c.r.Pattern, "code", e.Code}

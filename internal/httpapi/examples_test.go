@@ -183,7 +183,7 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^/[^ ]*/cert\.pem$`),
 	regexp.MustCompile(`^[0-9a-f]{10,16}$`),
 	regexp.MustCompile(`^[0-9]{8}(-[0-9]+)?(\._amtpkey\.shop\.example)?$`),
-	regexp.MustCompile(`^v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
+	regexp.MustCompile(`^v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }
 
 // same compares what is shown with what is real and returns where they differ.

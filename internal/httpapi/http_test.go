@@ -139,7 +139,7 @@ func TestAKeyIsNeverOverlooked(t *testing.T) {
 	w.agent("alice")
 	w.agent("bob")
 	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "Authorization: Bearer ", "X-API-Key: "+w.keys["bob"])
-	w.wants("bob's key for alice's message", a, 403, "ACCESS_DENIED")
+	w.wants("bob's key for alice's message", a, 403, "SENDER_CREDENTIAL_MISMATCH")
 }
 
 // TestStrangersTakeNoRoom: bodies of those who showed nothing do not use up

@@ -38,6 +38,8 @@ type cell struct {
 var outcomes = map[string]string{
 	"ok": "200", "ok+": "200", "made": "201", "taken": "202",
 	"nokey":    "401 MISSING_AUTHORIZATION",
+	"nosender": "401 LOCAL_SENDER_AUTH_REQUIRED",
+	"mismatch": "403 SENDER_CREDENTIAL_MISMATCH",
 	"noadmin":  "401 ADMIN_AUTHENTICATION_REQUIRED",
 	"denied":   "403 ACCESS_DENIED",
 	"notadmin": "403 ADMIN_ACCESS_DENIED",
@@ -90,9 +92,9 @@ func everybody(word string) string { return strings.Repeat(word+" ", len(callers
 // what with it.
 var matrix = map[string][]cell{
 	"POST /v1/messages": {
-		{"as alice", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "nokey taken denied taken denied denied", "", "as nobody"},
-		{"as nobody", "/v1/messages", `{"sender":"ghost@localhost","recipients":["bob@localhost"]}`, "nokey denied denied denied denied denied", "", ""},
-		{"as somebody elsewhere", "/v1/messages", `{"sender":"a@other.test","recipients":["bob@localhost"]}`, everybody("denied"), "", ""},
+		{"as alice", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "nosender taken mismatch taken mismatch denied", "", "as nobody"},
+		{"as nobody", "/v1/messages", `{"sender":"ghost@localhost","recipients":["bob@localhost"]}`, "nosender denied mismatch mismatch mismatch denied", "", ""},
+		{"as somebody elsewhere", "/v1/messages", `{"sender":"a@other.test","recipients":["bob@localhost"]}`, "denied denied mismatch mismatch mismatch denied", "", ""},
 	},
 	"GET /v1/messages": {
 		{"the list", "/v1/messages", "", "nokey nokey ok ok+ ok+ ok+", "{m}", ""},

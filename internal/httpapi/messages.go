@@ -33,7 +33,7 @@ func (s *Server) send(c *call) {
 		return
 	}
 	if s.Peers != nil {
-		if err := s.Peers.Taken(context.WithoutCancel(c.r.Context()), caller, s.Now()); err != nil {
+		if err := s.Peers.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
 			s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(), "domain", string(caller.Domain), "cause", err)
 		}
 	}

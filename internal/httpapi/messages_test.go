@@ -20,14 +20,14 @@ func TestSendIsRefused(t *testing.T) {
 		status             int
 		code               string
 	}{
-		{"no key", good, "Accept: */*", 401, "MISSING_AUTHORIZATION"},
+		{"no key", good, "Accept: */*", 401, "LOCAL_SENDER_AUTH_REQUIRED"},
 		{"an unknown key", good, "Authorization: Bearer amtp_wrong", 401, "AUTHENTICATION_FAILED"},
 		{"another scheme", good, "Authorization: Basic YTpi", 401, "AUTHENTICATION_FAILED"},
-		{"another agent's key", good, w.as("bob"), 403, "ACCESS_DENIED"},
+		{"another agent's key", good, w.as("bob"), 403, "SENDER_CREDENTIAL_MISMATCH"},
 		{"the admin key", good, "X-Admin-Key: " + w.admin, 403, "ACCESS_DENIED"},
 		{"a wrong admin key", good, "X-Admin-Key: x", 403, "ADMIN_ACCESS_DENIED"},
 		{"a sender from elsewhere", message("a@other.test", "bob@localhost"), "Accept: */*", 403, "ACCESS_DENIED"},
-		{"a sender from elsewhere with a key", message("a@other.test", "bob@localhost"), w.as("alice"), 403, "ACCESS_DENIED"},
+		{"a sender from elsewhere with a key", message("a@other.test", "bob@localhost"), w.as("alice"), 403, "SENDER_CREDENTIAL_MISMATCH"},
 		{"an unknown recipient", message("alice@localhost", "ghost@localhost"), w.as("alice"), 404, "AGENT_UNKNOWN"},
 		{"a recipient elsewhere", message("alice@localhost", "bob@other.test"), w.as("alice"), 404, "RECIPIENT_NOT_FOUND"},
 		{"a bad recipient", message("alice@localhost", "bob"), w.as("alice"), 400, "INVALID_RECIPIENT"},

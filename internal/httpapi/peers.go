@@ -29,6 +29,7 @@ func (s *Server) listPeers(c *call) {
 		return
 	}
 	list, refused := peers.List(c.r.Context())
+	list.Flagged = s.Peers.Flagged()
 	c.answer(http.StatusOK, list, refused)
 }
 

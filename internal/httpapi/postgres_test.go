@@ -23,6 +23,7 @@ func TestOnPostgreSQL(t *testing.T) {
 	}{
 		{"Matrix", TestMatrix},
 		{"SendIsRefused", TestSendIsRefused},
+		{"DomainSignatures", TestDomainSignatures},
 		{"SendRefusedAsAWholeNamesTheRecipients", TestSendRefusedAsAWholeNamesTheRecipients},
 		{"SendToSeveral", TestSendToSeveral},
 		{"SendAgainWithTheSameKey", TestSendAgainWithTheSameKey},

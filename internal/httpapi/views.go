@@ -163,7 +163,9 @@ func storedView(rec *gateway.Record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	summary, err := json.Marshal(rec.Status())
+	status := rec.Status()
+	status.SenderVerification = nil // it stands there already
+	summary, err := json.Marshal(status)
 	if err != nil {
 		return nil, err
 	}
@@ -186,8 +188,7 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 	b = appendTime(append(b, `,"timestamp":`...), e.Timestamp)
 	b = appendTime(append(b, `,"received_at":`...), e.ReceivedAt)
 	b = appendString(append(b, `,"thread_id":`...), string(thread))
-	b = appendString(append(b, `,"trust":`...), string(e.Trust))
-	b, err := appendJSON(append(b, `,"authentication":`...), e.Authentication)
+	b, err := appendShown(b, e.Shown())
 	if err != nil {
 		return nil, err
 	}
@@ -208,10 +209,22 @@ func appendMessage(b []byte, e *gateway.Envelope, body []byte, thread amtp.Messa
 		switch strictjson.Fold(m.Name) {
 		case "message_id", "version", "sender", "timestamp", without:
 			continue
+		case "sender_verification": // of a message from before senders were refused it
+			continue
 		}
 		b = appendString(append(b, ','), m.Name)
 		b = append(b, ':')
 		b = append(b, m.Value...)
 	}
 	return b, nil
+}
+
+// appendShown writes what is known of the sender.
+func appendShown(b []byte, s gateway.Shown) ([]byte, error) {
+	b = appendString(append(b, `,"trust":`...), string(s.Trust))
+	b, err := appendJSON(append(b, `,"authentication":`...), s.Authentication)
+	if err != nil || s.Verification == nil {
+		return b, err
+	}
+	return appendJSON(append(b, `,"sender_verification":`...), s.Verification)
 }

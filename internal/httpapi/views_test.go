@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		if content != "" {
 			stored = []byte(content)
 		}
-		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Trust: amtp.TrustLocal, ReceivedAt: time.Now(), Timestamp: time.Now()}
+		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Class: gateway.ClassAgent, ReceivedAt: time.Now(), Timestamp: time.Now()}
 		record := gateway.Record{Envelope: e, Body: stored, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
 		one, err := storedView(&record)
 		if err != nil {
@@ -35,6 +36,34 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		for _, view := range [][]byte{one, page} {
 			if _, err := strictjson.Object(view); err != nil {
 				t.Errorf("content %q: %v in %s", content, err, view)
+			}
+		}
+	}
+}
+
+// TestOnlyTheGatewaySpeaks: a message that was taken before its senders were
+// refused the name cannot say by it how they are known.
+func TestOnlyTheGatewaySpeaks(t *testing.T) {
+	sender, err := amtp.ParseAddress("ann@far.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(`{"sender":"ann@far.example","recipients":["bob@localhost"],"sender_verification":{"result":"verified"},"Sender_verification":1,"payload":1}`)
+	for result, want := range map[string]int{amtp.AuthNone: 1, amtp.AuthPermError: 0} { // of the second nobody knows the word
+		e := gateway.Envelope{ID: amtp.NewMessageID(), Sender: sender, Class: gateway.ClassAnonymous,
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: result}}}
+		one, err := storedView(&gateway.Record{Envelope: e, Body: body, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := inboxView(sender, &gateway.InboxPage{Items: []gateway.InboxItem{{Envelope: e, Body: body}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, view := range [][]byte{one, page} {
+			text := strings.ToLower(string(view))
+			if strings.Contains(text, "verified\"}") || strings.Count(text, `"sender_verification":`) != want {
+				t.Errorf("%s: want sender_verification %d times, as the gateway found: %s", result, want, view)
 			}
 		}
 	}

@@ -107,7 +107,7 @@ type writer struct {
 }
 
 // sender decides whether the principal may write as the address. It looks at who
-// authenticated, never at what is claimed.
+// authenticated, never at what is claimed. AMTP §9.
 func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
 	local := in.isOurs(claimed.Domain())
 	switch {
@@ -116,13 +116,13 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *am
 	case p.Agent != nil && p.Agent.Address.Equal(in.home(claimed)):
 		return writer{p.Agent.Address, p.Agent.ID}, nil
 	case p.Agent != nil:
-		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
+		return writer{}, amtp.Errorf(amtp.CodeSenderCredentialMismatch, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
 	case p.Admin:
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "The admin key does not send messages; show the key of the agent %s.", claimed)
 	case !local:
 		return in.stranger(p, claimed)
 	case !p.Development:
-		return writer{}, amtp.Errorf(amtp.CodeMissingAuthorization, "Sending needs the sender's key: Authorization: Bearer KEY").
+		return writer{}, amtp.Errorf(amtp.CodeLocalSenderAuthRequired, "Sending needs the sender's key: Authorization: Bearer KEY").
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
 	agent, err := in.Store.AgentNamed(in.home(claimed))
@@ -177,27 +177,23 @@ func checkContent(p gateway.Principal, m *amtp.Message) *amtp.Error {
 
 func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, from writer, request gateway.RequestID, now time.Time) gateway.Envelope {
 	e := gateway.Envelope{
-		ID:             amtp.NewMessageID(),
-		GivenID:        m.MessageID,
-		Sender:         from.address,
-		SenderAgent:    from.agent,
-		Class:          p.Class(),
-		Trust:          amtp.TrustUnverified,
-		Authentication: amtp.Authentication{Result: "none"},
-		ReceivedAt:     now,
-		Timestamp:      now,
-		Subject:        m.Subject,
-		InReplyTo:      m.InReplyTo,
-		RequestID:      request,
+		ID:          amtp.NewMessageID(),
+		GivenID:     m.MessageID,
+		Sender:      from.address,
+		SenderAgent: from.agent,
+		Class:       p.Class(),
+		Found:       gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone}},
+		ReceivedAt:  now,
+		Timestamp:   now,
+		Subject:     m.Subject,
+		InReplyTo:   m.InReplyTo,
+		RequestID:   request,
 	}
-	switch e.Class {
-	case gateway.ClassAgent, gateway.ClassGateway:
-		e.Trust, e.Authentication = amtp.TrustLocal, amtp.Authentication{Result: "pass"}
-	case gateway.ClassDomain:
-		e.Trust = amtp.TrustVerified
-	}
-	if p.Domain != "" {
-		e.Authentication = p.Authentication
+	switch {
+	case e.Class == gateway.ClassAgent, e.Class == gateway.ClassGateway:
+		e.Found.Result = amtp.AuthPass
+	case p.Domain != "":
+		e.Found = p.Found
 	}
 	if off := m.Timestamp.Sub(now).Abs(); !m.Timestamp.IsZero() && off <= clockTolerance {
 		e.Timestamp = m.Timestamp.Time

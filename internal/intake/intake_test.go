@@ -64,9 +64,9 @@ func (h *house) caller(who string) gateway.Principal {
 	case "gateway, for one who left":
 		return gateway.Principal{Gateway: true, For: h.agents["bob"].ID + 1000}
 	case "far.example, proven":
-		return gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example"}}
+		return gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example"}}}
 	case "far.example, unproven":
-		return gateway.Principal{Domain: "far.example", Authentication: amtp.Authentication{Result: amtp.AuthNone, Domain: "far.example", Reason: "unsigned"}}
+		return gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Domain: "far.example", Reason: "unsigned"}}}
 	}
 	if a := h.agents[who]; a != nil {
 		return gateway.Principal{Agent: a}
@@ -112,21 +112,21 @@ func TestSender(t *testing.T) {
 		{who: "alice", sender: "alice@ours.example", trust: amtp.TrustLocal},
 		{who: "alice", sender: "ALICE@Ours.Example", trust: amtp.TrustLocal},
 		{who: "alice", sender: "alice@localhost", trust: amtp.TrustLocal},
-		{who: "alice", sender: "bob@ours.example", code: amtp.CodeAccessDenied},
-		{who: "alice", sender: "alice@far.example", code: amtp.CodeAccessDenied},
-		{who: "alice", sender: "mailer-daemon@ours.example", code: amtp.CodeAccessDenied},
+		{who: "alice", sender: "bob@ours.example", code: amtp.CodeSenderCredentialMismatch},
+		{who: "alice", sender: "alice@far.example", code: amtp.CodeSenderCredentialMismatch},
+		{who: "alice", sender: "mailer-daemon@ours.example", code: amtp.CodeSenderCredentialMismatch},
 		{who: "admin", sender: "alice@ours.example", code: amtp.CodeAccessDenied},
 		{who: "admin", sender: "ann@far.example", code: amtp.CodeAccessDenied},
-		{who: "nobody", sender: "alice@ours.example", code: amtp.CodeMissingAuthorization},
-		{who: "nobody", sender: "alice@localhost", code: amtp.CodeMissingAuthorization},
-		{who: "nobody", sender: "postmaster@ours.example", code: amtp.CodeMissingAuthorization},
+		{who: "nobody", sender: "alice@ours.example", code: amtp.CodeLocalSenderAuthRequired},
+		{who: "nobody", sender: "alice@localhost", code: amtp.CodeLocalSenderAuthRequired},
+		{who: "nobody", sender: "postmaster@ours.example", code: amtp.CodeLocalSenderAuthRequired},
 		{who: "nobody", sender: "ann@far.example", code: amtp.CodeAuthenticationFailed},
 		{who: "far.example, proven", sender: "ann@far.example", trust: amtp.TrustVerified},
 		{who: "far.example, proven", sender: "mailer-daemon@far.example", trust: amtp.TrustVerified},
 		{who: "far.example, unproven", sender: "ann@far.example", trust: amtp.TrustUnverified},
 		{who: "far.example, proven", sender: "ann@other.example", code: amtp.CodeAuthenticationFailed},
 		{who: "far.example, proven", sender: "ann@sub.far.example", code: amtp.CodeAuthenticationFailed},
-		{who: "far.example, proven", sender: "alice@ours.example", code: amtp.CodeMissingAuthorization},
+		{who: "far.example, proven", sender: "alice@ours.example", code: amtp.CodeLocalSenderAuthRequired},
 		{who: "development", sender: "alice@ours.example", trust: amtp.TrustUnverified},
 		{who: "development", sender: "alice@localhost", trust: amtp.TrustUnverified},
 		{who: "development", sender: "nobody@ours.example", code: amtp.CodeAccessDenied},
@@ -149,8 +149,8 @@ func TestSender(t *testing.T) {
 			t.Errorf("%s as %s (laptop %v): got %v and %d messages, want %s and %d", c.who, c.sender, c.laptop, refused, len(kept), c.code, before)
 		case c.code == "" && (refused != nil || len(kept) != before+1):
 			t.Errorf("%s as %s: got %v and %d messages, want it taken", c.who, c.sender, refused, len(kept))
-		case c.code == "" && (kept[0].Trust != c.trust || !strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
-			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Trust, kept[0].Sender, c.trust)
+		case c.code == "" && (kept[0].Shown().Trust != c.trust || !strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
+			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Shown().Trust, kept[0].Sender, c.trust)
 		}
 	}
 }

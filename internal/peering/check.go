@@ -80,11 +80,11 @@ func clock(skew time.Duration) amtp.PeerPoint {
 func (s *Peering) back(ctx context.Context, p *discovery.Peer) amtp.PeerPoint {
 	point := amtp.PeerPoint{Name: "them"}
 	mend := fmt.Sprintf("over there: amtp peer add %s URL --pin HASH; the whole line: amtp peer self", s.Domain)
-	answer, status, err := s.ask(ctx, p)
+	answer, refused, status, err := s.ask(ctx, p)
 	switch {
 	case err != nil:
 		point.Text, point.Mend = "what it makes of this gateway is not known: "+err.Error(), "look at the log over there"
-	case status == http.StatusUnauthorized, status == http.StatusOK && answer.Authentication.Result != amtp.AuthPass:
+	case unknownThere(refused), status == http.StatusOK && answer.Authentication.Result != amtp.AuthPass:
 		point.Text, point.Mend = fmt.Sprintf("it does not know the keys of %s, so it takes nothing from here for verified", s.Domain), mend
 	case status == http.StatusServiceUnavailable:
 		point.Text, point.Mend = "it does not reach this gateway, so it cannot check what comes from here",
@@ -103,27 +103,48 @@ func (s *Peering) back(ctx context.Context, p *discovery.Peer) amtp.PeerPoint {
 	return point
 }
 
-// ask sends the gateway of a peer a signed question.
-func (s *Peering) ask(ctx context.Context, p *discovery.Peer) (answer amtp.PeerAnswer, status int, err error) {
+// unknownThere reports whether a gateway refused because the signature of this
+// one is not one of the keys that it has for our domain. That it has none now is
+// something else, unless it says that it looked. AMTP §9.
+func unknownThere(e *amtp.Error) bool {
+	if e == nil {
+		return false
+	}
+	switch e.Code {
+	case amtp.CodeSignatureRequired, amtp.CodeSignatureInvalid:
+		return true
+	case amtp.CodeSignatureKeyUnavailable:
+		return e.Details["reason"] == string(amtp.ReasonKeyMissing)
+	}
+	return false
+}
+
+// ask sends the gateway of a peer a signed question. refused is what it said when
+// it did not answer it.
+func (s *Peering) ask(ctx context.Context, p *discovery.Peer) (answer amtp.PeerAnswer, refused *amtp.Error, status int, err error) {
 	question, err := s.question(p.Domain)
 	if err != nil {
-		return answer, 0, err
+		return answer, nil, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Capabilities.Gateway+"/v1/peers/check", bytes.NewReader(question))
 	if err != nil {
-		return answer, 0, err
+		return answer, nil, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	body, res, err := call(p, req)
 	if err != nil {
-		return answer, 0, fmt.Errorf("%s", faultOf(p, err).text)
+		return answer, nil, 0, fmt.Errorf("%s", faultOf(p, err).text)
 	}
 	if res.StatusCode == http.StatusOK {
-		err = strictjson.Decode(body, &answer)
+		return answer, nil, res.StatusCode, strictjson.Decode(body, &answer)
 	}
-	return answer, res.StatusCode, err
+	var said struct {
+		Error *amtp.Error `json:"error"`
+	}
+	_ = strictjson.Decode(body, &said) // what is no answer of a gateway has its status only
+	return answer, said.Error, res.StatusCode, nil
 }
 
 // question is a message from nobody to nobody, signed as any other.
@@ -142,7 +163,7 @@ func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 // Answer says what this gateway makes of the one that asks in a check. Who
 // proved nothing hears what is wrong with his signature and no more.
 func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.PeerAnswer, *amtp.Error) {
-	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Authentication}
+	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Found.Authentication}
 	if caller.Class() != gateway.ClassDomain {
 		return answer, nil
 	}

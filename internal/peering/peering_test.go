@@ -87,12 +87,13 @@ type far struct {
 	keys   []amtp.DomainKey
 	at     time.Time
 	back   amtp.PeerAnswer
-	status int // of the answer to a question, 200 if it is 0
+	status int         // of the answer to a question, 200 if it is 0
+	says   *amtp.Error // in place of the answer
 }
 
 func newFar(t *testing.T) *far {
 	t.Helper()
-	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtp1;k=ES256;p="}}, at: noon,
+	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}}, at: noon,
 		back: amtp.PeerAnswer{Domain: "far.lan", Authentication: amtp.Authentication{Result: amtp.AuthPass}, Listed: true, Reached: true}}
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, status int, v any) {
@@ -105,6 +106,10 @@ func newFar(t *testing.T) *far {
 		answer(w, 200, amtp.DomainKeys{Domain: f.domain, Keys: f.keys})
 	})
 	mux.HandleFunc("POST /v1/peers/check", func(w http.ResponseWriter, _ *http.Request) {
+		if f.says != nil {
+			answer(w, f.status, map[string]any{"error": f.says})
+			return
+		}
 		answer(w, max(f.status, 200), f.back)
 	})
 	f.Server = httptest.NewTLSServer(mux)
@@ -175,14 +180,21 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		want   string // of points that are not in order
 		word   string
 	}{
-		"nothing":                {func(*far) {}, "", ""},
-		"it ended":               {func(f *far) { f.Close() }, "address", "does not answer"},
-		"another domain":         {func(f *far) { f.domain = "near.lan" }, "domain", "is the gateway of near.lan"},
-		"no keys":                {func(f *far) { f.keys = nil }, "keys", "0 of its keys"},
-		"a clock ahead":          {func(f *far) { f.at = noon.Add(6 * time.Minute) }, "clock", "6m0s ahead of ours"},
-		"a clock behind":         {func(f *far) { f.at = noon.Add(-time.Hour) }, "clock", "1h0m0s behind ours"},
-		"it does not know us":    {func(f *far) { f.back.Authentication.Result = "fail" }, "them", "does not know the keys of here.lan"},
-		"it refuses us":          {func(f *far) { f.status = 401 }, "them", "does not know the keys of here.lan"},
+		"nothing":             {func(*far) {}, "", ""},
+		"it ended":            {func(f *far) { f.Close() }, "address", "does not answer"},
+		"another domain":      {func(f *far) { f.domain = "near.lan" }, "domain", "is the gateway of near.lan"},
+		"no keys":             {func(f *far) { f.keys = nil }, "keys", "0 of its keys"},
+		"a clock ahead":       {func(f *far) { f.at = noon.Add(6 * time.Minute) }, "clock", "6m0s ahead of ours"},
+		"a clock behind":      {func(f *far) { f.at = noon.Add(-time.Hour) }, "clock", "1h0m0s behind ours"},
+		"it does not know us": {func(f *far) { f.back.Authentication.Result = "fail" }, "them", "does not know the keys of here.lan"},
+		"it refuses us":       {func(f *far) { f.status, f.says = 403, amtp.Errorf(amtp.CodeSignatureInvalid, "") }, "them", "does not know the keys of here.lan"},
+		"it has none of our keys": {func(f *far) {
+			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason", amtp.ReasonKeyMissing)
+		}, "them", "does not know the keys of here.lan"},
+		"it cannot read our keys": {func(f *far) {
+			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason", amtp.ReasonKeyUnavailable)
+		}, "them", "does not reach this gateway"},
+		"it does not let us in":  {func(f *far) { f.status = 403 }, "them", "(403)"},
 		"it does not reach us":   {func(f *far) { f.status = 503 }, "them", "does not reach this gateway"},
 		"it reached us once":     {func(f *far) { f.back.Reached, f.back.Problem = false, "no answer" }, "them", "no answer"},
 		"an older release":       {func(f *far) { f.status = 404 }, "them", "(404)"},
@@ -257,7 +269,7 @@ func TestKnownBy(t *testing.T) {
 // has none.
 func TestKeys(t *testing.T) {
 	f := newFar(t)
-	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtp1;k=ES256;p="}, amtp.DomainKey{Selector: "two", Record: "no record"})
+	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}, amtp.DomainKey{Selector: "two", Record: "no record"})
 	p := newPeering(&store{}, &watch{now: noon})
 	if _, refused := p.Add(t.Context(), f.peer()); refused != nil {
 		t.Fatal(refused)

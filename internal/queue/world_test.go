@@ -72,8 +72,8 @@ func address(t *testing.T, s string) amtp.Address {
 func (w *world) send(to ...string) amtp.MessageID {
 	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
-		ID: amtp.NewMessageID(), Sender: w.alice.Address, SenderAgent: w.alice.ID, Class: gateway.ClassAgent, Trust: amtp.TrustLocal,
-		Authentication: amtp.Authentication{Result: "pass"}, ReceivedAt: time.Now(), Timestamp: time.Now(),
+		ID: amtp.NewMessageID(), Sender: w.alice.Address, SenderAgent: w.alice.ID, Class: gateway.ClassAgent,
+		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: time.Now(), Timestamp: time.Now(),
 	}}
 	var refused *amtp.Error
 	if a.Message, refused = amtp.ParseMessage([]byte(`{"sender":"alice@a.example","recipients":["x@b.example"],"payload":1}`)); refused != nil {

@@ -172,8 +172,8 @@ func TestShape(t *testing.T) {
 		t.Fatalf("alice has %d messages, want the report", len(got))
 	}
 	r := got[0]
-	if r.Sender.String() != "mailer-daemon@a.example" || r.Trust != amtp.TrustLocal || r.InReplyTo != id || r.Thread != id || r.Subject != "Not delivered: Lunch <today>" {
-		t.Errorf("the report is from %s, trust %s, to %s in thread %s, %q", r.Sender, r.Trust, r.InReplyTo, r.Thread, r.Subject)
+	if r.Sender.String() != "mailer-daemon@a.example" || r.Shown().Trust != amtp.TrustLocal || r.InReplyTo != id || r.Thread != id || r.Subject != "Not delivered: Lunch <today>" {
+		t.Errorf("the report is from %s, trust %s, to %s in thread %s, %q", r.Sender, r.Shown().Trust, r.InReplyTo, r.Thread, r.Subject)
 	}
 	m, refused := amtp.ParseMessage(r.Body)
 	if refused != nil {
@@ -313,7 +313,7 @@ func TestNobodyToTell(t *testing.T) {
 	t.Run("a remote sender", func(t *testing.T) {
 		w := newWorld(t)
 		hook := w.agent("hook", "push")
-		p := gateway.Principal{Domain: "b.example", Authentication: amtp.Authentication{Result: "pass", Domain: "b.example"}}
+		p := gateway.Principal{Domain: "b.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "b.example"}}}
 		w.send(p, "bob@b.example", "x", "hook@a.example")
 		w.fail(gateway.PushTo(hook.ID))
 		if _, ok := w.claim(gateway.Reports); ok {

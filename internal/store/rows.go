@@ -30,49 +30,52 @@ func FromMicros(us int64) time.Time {
 
 var trusts = []amtp.Trust{"", amtp.TrustLocal, amtp.TrustVerified, amtp.TrustUnverified, amtp.TrustBridged}
 
-// TrustCode returns how a trust label is stored.
-func TrustCode(t amtp.Trust) int64 {
+// TrustCode returns how the trust label of a message is stored.
+func TrustCode(e *gateway.Envelope) int64 {
+	shown := e.Shown().Trust
 	for i, known := range trusts {
-		if t == known {
+		if shown == known {
 			return int64(i)
 		}
 	}
 	return 0
 }
 
-// TrustOf is the inverse of TrustCode; what it does not know is unverified.
-func TrustOf(code int64) amtp.Trust {
-	if code <= 0 || code >= int64(len(trusts)) {
-		return amtp.TrustUnverified
-	}
-	return trusts[code]
+// bridged reports whether a stored trust label is that of a message that came as
+// e-mail. Every other label follows from what is stored beside it.
+func bridged(code int64) bool {
+	return code > 0 && code < int64(len(trusts)) && trusts[code] == amtp.TrustBridged
 }
 
-// Authentication returns how the result of an authentication is stored: "" for
-// the two that follow from the class, else JSON.
-func Authentication(class gateway.Class, a amtp.Authentication) string {
-	if a == usual(class) {
+// Finding returns how a finding is stored: "" for the two that follow from the
+// class, else JSON.
+func Finding(class gateway.Class, f gateway.Finding) string {
+	f.Bridged = false // the label says it
+	if f == usual(class) {
 		return ""
 	}
-	b, _ := json.Marshal(a) // a struct of strings and a bool cannot fail
+	b, _ := json.Marshal(f) // a struct of strings and a bool cannot fail
 	return string(b)
 }
 
-// AuthenticationOf is the inverse of Authentication.
-func AuthenticationOf(class gateway.Class, stored string) (amtp.Authentication, error) {
-	if stored == "" {
-		return usual(class), nil
+// FindingOf is the inverse of Finding, with the stored trust label.
+func FindingOf(class gateway.Class, stored string, trust int64) (gateway.Finding, error) {
+	f := usual(class)
+	if stored != "" {
+		f = gateway.Finding{}
+		if err := json.Unmarshal([]byte(stored), &f); err != nil {
+			return f, err
+		}
 	}
-	var a amtp.Authentication
-	err := json.Unmarshal([]byte(stored), &a)
-	return a, err
+	f.Bridged = bridged(trust)
+	return f, nil
 }
 
-func usual(class gateway.Class) amtp.Authentication {
+func usual(class gateway.Class) gateway.Finding {
 	if class == gateway.ClassAgent || class == gateway.ClassGateway {
-		return amtp.Authentication{Result: "pass"}
+		return gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}
 	}
-	return amtp.Authentication{Result: "none"}
+	return gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone}}
 }
 
 // DedupKey returns the 16 bytes under which an idempotency key is remembered:
@@ -113,31 +116,31 @@ func StringsOf(stored string) ([]string, error) {
 // EnvelopeRow is an envelope as it is stored. Times are microseconds, 0 for
 // none.
 type EnvelopeRow struct {
-	UUID           []byte
-	SenderAgent    gateway.AgentID
-	Sender         string // of another domain
-	Class          gateway.Class
-	Trust          int64
-	Authentication string
-	Received       int64
-	Stamped        int64 // only where it differs
-	Request        int64
-	GivenID        string
-	Subject        string
-	InReplyTo      string
+	UUID        []byte
+	SenderAgent gateway.AgentID
+	Sender      string // of another domain
+	Class       gateway.Class
+	Trust       int64
+	Finding     string
+	Received    int64
+	Stamped     int64 // only where it differs
+	Request     int64
+	GivenID     string
+	Subject     string
+	InReplyTo   string
 }
 
 // Envelope returns what the row says.
 func (r *EnvelopeRow) Envelope(dir *Directory) (e gateway.Envelope, err error) {
 	e = gateway.Envelope{
-		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, Trust: TrustOf(r.Trust), ReceivedAt: FromMicros(r.Received),
+		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, ReceivedAt: FromMicros(r.Received),
 		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject, InReplyTo: amtp.MessageID(r.InReplyTo),
 		Timestamp: FromMicros(r.Stamped),
 	}
 	if e.Timestamp.IsZero() {
 		e.Timestamp = e.ReceivedAt
 	}
-	if e.Authentication, err = AuthenticationOf(e.Class, r.Authentication); err != nil {
+	if e.Found, err = FindingOf(e.Class, r.Finding, r.Trust); err != nil {
 		return e, err
 	}
 	if e.SenderAgent != 0 {

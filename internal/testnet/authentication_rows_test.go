@@ -22,11 +22,6 @@ type row struct {
 // alone is for rows that stop their gateway.
 var alone = []string{}
 
-const (
-	notAuthenticated = http.StatusUnauthorized
-	failed           = amtp.CodeAuthenticationFailed
-)
-
 var rows = []row{
 	{"the same letter again", nil, again},
 	{"the same letter from somebody who recorded it, many times", nil, recorded},
@@ -36,7 +31,7 @@ var rows = []row{
 	{"a key that was taken out of DNS", nil, keyGone},
 	{"DNS fails for the key", nil, dnsFailsForKey},
 	{"DNS refuses to answer for the key", nil, dnsRefusesForKey},
-	{"DNS is silent", []string{"AMTP_DNS_TIMEOUT=1s"}, dnsSilent},
+	{"DNS is silent", []string{"AMTP_DNS_TIMEOUT=3s"}, dnsSilent},
 	{"DNS fails for a domain that sends unsigned", nil, dnsFailsForDomain},
 	{"DNS is down and the key is known", nil, dnsDownKnown},
 	{"DNS is down and the domain signed lately", nil, dnsDownDowngrade},
@@ -49,9 +44,9 @@ var rows = []row{
 	{"31 days after it, and DNS says that the domain signs", alone, func(w *world) { w.since(31, true, true) }},
 	{"a domain that does not exist", nil, noDomain},
 	{"a record of the domain that is not valid", nil, badDomainRecord},
-	{"policy accept", []string{"AMTP_FEDERATION_UNSIGNED=accept"}, policyAccept},
-	{"policy flag", []string{"AMTP_FEDERATION_UNSIGNED=flag"}, policyFlag},
-	{"policy reject", []string{"AMTP_FEDERATION_UNSIGNED=reject"}, policyReject},
+	{"policy accept", []string{policySetting + "accept"}, policyAccept},
+	{"policy flag", []string{policySetting + "flag"}, policyFlag},
+	{"policy reject", []string{policySetting + "reject"}, policyReject},
 	{"our sender without a signature", nil, func(w *world) { w.claims("bob@"+ours, "") }},
 	{"our sender in capitals", nil, func(w *world) { w.claims("BOB@OURS.EXAMPLE", "") }},
 	{"our sender signed by another domain", nil, claimsWithForeignKey},
@@ -113,7 +108,7 @@ func broughtHere(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes("eve@elsewhere.example"))
 	w.refused(l.bytes(), http.StatusForbidden, amtp.CodeAccessDenied, "")
-	w.refused(l.with("recipients", []string{bob.Address.String()}).bytes(), notAuthenticated, failed, amtp.ReasonBadSignature)
+	w.turnedAway(l.with("recipients", []string{bob.Address.String()}).bytes(), amtp.ReasonBadSignature)
 }
 
 func rotation(w *world) {
@@ -124,14 +119,14 @@ func rotation(w *world) {
 	d.publish("key2", next.record())
 	w.verified(w.taken(d.writes(bob.Address.String()).signedBy(next, "key2").bytes(), bob), d, "ES256", "key2")
 	w.verified(w.taken(late.bytes(), bob), d, "ES256", "key1")
-	w.refused(d.writes(bob.Address.String()).signedBy(d.key, "key2").bytes(), notAuthenticated, failed, amtp.ReasonBadSignature)
+	w.turnedAway(d.writes(bob.Address.String()).signedBy(d.key, "key2").bytes(), amtp.ReasonBadSignature)
 }
 
 func keyGone(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes(bob.Address.String()))
 	w.net.DNS.Remove("key1._amtpkey." + d.name)
-	w.refused(l.bytes(), notAuthenticated, failed, amtp.ReasonKeyMissing)
+	w.turnedAway(l.bytes(), amtp.ReasonKeyMissing)
 }
 
 func dnsFailsForKey(w *world) { w.noKeyNow(fakedns.Failing) }
@@ -140,20 +135,31 @@ func dnsRefusesForKey(w *world) { w.noKeyNow(fakedns.Refusing) }
 
 func dnsSilent(w *world) { w.noKeyNow(fakedns.Silent) }
 
-// noKeyNow: while nobody can say what the key is, the letter is to come again,
-// and is never taken for an unsigned one.
+// noKeyNow: while nobody can say what the key is, the letter of a domain that
+// signs is to come again, and is never taken for an unsigned one. That of a domain
+// that does not say that it signs is taken, as the policy has it.
 func (w *world) noKeyNow(mode fakedns.Mode) {
 	for _, held := range []bool{true, false} {
 		d, bob := w.newDomain(held), w.newAgent()
 		w.net.DNS.Behave("key1._amtpkey."+d.name, mode)
-		w.later(d.signs(d.writes(bob.Address.String())).bytes(), amtp.ReasonKeyUnavailable)
+		body := d.signs(d.writes(bob.Address.String())).bytes()
+		if held {
+			w.turnedAway(body, amtp.ReasonKeyUnavailable)
+		} else {
+			w.unverified(w.taken(body, bob), d, amtp.ReasonKeyUnavailable)
+		}
 	}
 }
 
-// later brings a body that must be asked for again.
+// later brings a body that must be asked for again, because nobody can say
+// whether its domain signs.
 func (w *world) later(body []byte, reason amtp.Reason) {
 	w.Helper()
-	if a := w.refused(body, http.StatusServiceUnavailable, amtp.CodeTemporaryFailure, reason); a.retryAfter != "60" {
+	code := amtp.CodeSignatureKeyUnavailable
+	if reason == amtp.ReasonUnsigned {
+		code = amtp.CodeTemporaryFailure
+	}
+	if a := w.refused(body, http.StatusServiceUnavailable, code, reason); a.retryAfter != "60" {
 		w.Errorf("Retry-After is %q, want 60: %s", a.retryAfter, a.text)
 	}
 }
@@ -161,7 +167,12 @@ func (w *world) later(body []byte, reason amtp.Reason) {
 func dnsFailsForDomain(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	w.net.DNS.Behave("_amtp."+d.name, fakedns.Failing)
-	w.later(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
+	l := d.signs(d.writes(bob.Address.String()))
+	w.later(l.with("signature", nil).bytes(), amtp.ReasonUnsigned)
+	w.later(l.with("subject", "another").bytes(), amtp.ReasonBadSignature)
+	w.later(l.signatureWith("keyid", "key2").bytes(), amtp.ReasonKeyMissing)
+	w.net.DNS.Behave("key3._amtpkey."+d.name, fakedns.Failing)
+	w.later(l.signatureWith("keyid", "key3").bytes(), amtp.ReasonKeyUnavailable)
 }
 
 func dnsDownKnown(w *world) {
@@ -175,29 +186,29 @@ func dnsDownDowngrade(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob)
 	w.net.DNS.Behave("_amtp."+d.name, fakedns.Failing)
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
 func downgradeUnsigned(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
 	w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob)
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
 func downgradeBad(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob)
 	l := d.signs(d.writes(bob.Address.String()))
-	w.refused(l.with("payload", "another").bytes(), notAuthenticated, failed, amtp.ReasonBadSignature)
-	w.refused(l.signatureWith("keyid", "nosuchkey").bytes(), notAuthenticated, failed, amtp.ReasonKeyMissing)
+	w.turnedAway(l.with("payload", "another").bytes(), amtp.ReasonBadSignature)
+	w.turnedAway(l.signatureWith("keyid", "nosuchkey").bytes(), amtp.ReasonKeyMissing)
 }
 
 func downgradeRecord(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob)
 	w.net.DNS.Remove("_amtp." + d.name)
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
 func downgradeRestart(w *world) {
@@ -205,7 +216,7 @@ func downgradeRestart(w *world) {
 	w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob)
 	w.gate.Stop()
 	w.gate.Run()
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
 // since has a domain send an unsigned letter so many days after its last
@@ -225,7 +236,7 @@ func (w *world) since(days int, publishes, held bool) {
 	}
 	w.gate.Run()
 	if body := d.writes(bob.Address.String()).bytes(); held {
-		w.refused(body, notAuthenticated, failed, amtp.ReasonUnsigned)
+		w.turnedAway(body, amtp.ReasonUnsigned)
 	} else {
 		w.unverified(w.taken(body, bob), d, amtp.ReasonUnsigned)
 	}
@@ -247,27 +258,49 @@ func badDomainRecord(w *world) {
 
 func policyAccept(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
-	m := w.taken(d.writes(bob.Address.String()).bytes(), bob)
-	if a := m.Authentication; m.Trust != amtp.TrustUnverified || a.Result != amtp.AuthNone || a.Reason != "" {
-		w.Errorf("the message stands as %s, %+v; want unverified, none, without a reason", m.Trust, a)
-	}
-	m = w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob)
-	if a := m.Authentication; m.Trust != amtp.TrustUnverified || a.Result != amtp.AuthFail || a.Reason != "" {
-		w.Errorf("the message stands as %s, %+v; want unverified, fail, without a reason", m.Trust, a)
-	}
+	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
+	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d, amtp.ReasonBadSignature)
+	w.flagged(0, 0, 0, 0)
 	w.heldTo()
 }
 
+// policyFlag: what is taken without proof is counted, and the log has a line about
+// a domain, and no more of them however much it sends.
 func policyFlag(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
+	body := d.writes(bob.Address.String()).bytes()
+	w.unverified(w.taken(body, bob), d, amtp.ReasonUnsigned)
+	w.post(body) // the same again is no further one
 	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
+	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d, amtp.ReasonBadSignature)
+	w.flagged(2, 1, 0, 1)
+	other := w.newDomain(false)
+	w.unverified(w.taken(other.signs(other.writes(bob.Address.String())).signatureWith("keyid", "key2").bytes(), bob), other, amtp.ReasonKeyMissing)
+	w.flagged(2, 1, 1, 2)
 	w.heldTo()
+	w.flagged(2, 1, 1, 2)
+}
+
+// flagged checks what the operator is told of messages that were taken without
+// proof: how many there were, and in how many lines of the log.
+func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
+	w.Helper()
+	list, err := w.gate.Operator().Peers(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	if want := (amtp.FlaggedCounts{Unsigned: unsigned, Invalid: invalid, KeyUnavailable: unavailable}); list.Flagged != want {
+		w.Errorf("the counts are %+v, want %+v", list.Flagged, want)
+	}
+	if got := strings.Count(w.gate.Log(), "nothing shows who sent it"); got != lines {
+		w.Errorf("the log has %d lines about it, want %d:\n%s", got, lines, w.gate.Log())
+	}
 }
 
 func policyReject(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
-	w.refused(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), notAuthenticated, failed, amtp.ReasonBadSignature)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
+	w.turnedAway(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), amtp.ReasonBadSignature)
 	w.verified(w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob), d, "ES256", "key1")
 	w.heldTo()
 }
@@ -276,7 +309,7 @@ func policyReject(w *world) {
 func (w *world) heldTo() {
 	w.Helper()
 	d, bob := w.newDomain(true), w.newAgent()
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 	w.verified(w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob), d, "ES256", "key1")
 }
 
@@ -289,8 +322,8 @@ func (w *world) claims(sender, keyid string) {
 	if keyid != "" {
 		l = l.signedBy(d.key, strings.ReplaceAll(keyid, "DOMAIN", d.name))
 	}
-	w.refused(l.bytes(), notAuthenticated, amtp.CodeMissingAuthorization, "")
-	w.refused(l.with("recipients", []string{"eve@elsewhere.example"}).bytes(), notAuthenticated, amtp.CodeMissingAuthorization, "")
+	w.refused(l.bytes(), http.StatusUnauthorized, amtp.CodeLocalSenderAuthRequired, "")
+	w.refused(l.with("recipients", []string{"eve@elsewhere.example"}).bytes(), http.StatusUnauthorized, amtp.CodeLocalSenderAuthRequired, "")
 }
 
 func claimsWithForeignKey(w *world) { w.claims("bob@"+ours, "DOMAIN:key1") }
@@ -306,7 +339,7 @@ func claimsWithOurSelector(w *world) {
 func agentAsOther(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes(bob.Address.String()))
-	w.refused(l.bytes(), http.StatusForbidden, amtp.CodeAccessDenied, "", "Authorization", "Bearer "+bob.Client.Key)
+	w.refused(l.bytes(), http.StatusForbidden, amtp.CodeSenderCredentialMismatch, "", "Authorization", "Bearer "+bob.Client.Key)
 }
 
 func adminAsOther(w *world) {
@@ -318,12 +351,12 @@ func adminAsOther(w *world) {
 func wrongKeyBeside(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes(bob.Address.String()))
-	w.refused(l.bytes(), notAuthenticated, failed, "", "Authorization", "Bearer amtp_nobody")
+	w.refused(l.bytes(), http.StatusUnauthorized, amtp.CodeAuthenticationFailed, "", "Authorization", "Bearer amtp_nobody")
 }
 
 func saysVerified(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
-	for _, name := range []string{"trust", "Trust", "authentication", "received_at"} {
+	for _, name := range []string{"trust", "Trust", "authentication", "received_at", "sender_verification", "Sender_Verification"} {
 		l := d.signs(d.writes(bob.Address.String()).with(name, "verified"))
 		w.refused(l.bytes(), http.StatusBadRequest, amtp.CodeInvalidMessage, "")
 	}
@@ -401,7 +434,7 @@ func beginsToSign(w *world) {
 	if n := len(bob.Inbox()); n != 1 {
 		w.Errorf("the inbox has %d messages, want the one", n)
 	}
-	w.refused(d.writes(bob.Address.String()).bytes(), notAuthenticated, failed, amtp.ReasonUnsigned)
+	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
 // idTaken: a stranger writes in the name of a domain, under the id of a letter

@@ -1,16 +1,13 @@
 package testnet_test
 
 import (
-	"net/http"
 	"testing"
-
-	"github.com/amtp-go/amtp"
 )
 
 // TestAuthentication has one test for each way in which another domain's letter
 // can arrive. Each step of the proof is broken once, for a domain that publishes
 // that it signs, which is held to it, and for one that says nothing, whose
-// letters are taken as unverified with the reason beside them.
+// letters are taken as unverified with the reason beside them. AMTP §9.
 func TestAuthentication(t *testing.T) {
 	w := openWorld(t)
 	for _, s := range steps {
@@ -38,7 +35,7 @@ func (w *world) step(s step) {
 			m := w.taken(body, bob)
 			w.verified(m, d, d.key.algorithm, m.Authentication.Selector)
 		case held:
-			w.refused(body, http.StatusUnauthorized, amtp.CodeAuthenticationFailed, s.reason)
+			w.turnedAway(body, s.reason)
 			if list := bob.Inbox(); len(list) != 0 {
 				w.Errorf("the inbox has %d messages, want none", len(list))
 			}

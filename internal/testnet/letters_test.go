@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -16,6 +15,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +24,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/canonical"
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/testnet"
 )
 
@@ -41,7 +42,7 @@ func recordOf(algorithm string, public crypto.PublicKey) string {
 	if err != nil {
 		panic(err)
 	}
-	return "v=amtp1;k=" + algorithm + ";p=" + base64.StdEncoding.EncodeToString(der)
+	return "v=amtpkey1;alg=" + algorithm + ";p=" + base64.StdEncoding.EncodeToString(der)
 }
 
 // sign is written apart from the program's own code, so that what the tests
@@ -58,8 +59,6 @@ func (k *key) sign(form []byte) []byte {
 		}
 	case *rsa.PrivateKey:
 		out, err = rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])
-	case ed25519.PrivateKey:
-		out = ed25519.Sign(private, form)
 	}
 	if err != nil {
 		panic(err)
@@ -73,14 +72,6 @@ func es256() *key {
 		panic(err)
 	}
 	return &key{"ES256", private}
-}
-
-func eddsa() *key {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return &key{"EdDSA", private}
 }
 
 // rs256 makes an RSA key of a size only once: it takes long.
@@ -124,7 +115,7 @@ func (l letter) signedBy(k *key, keyid string) letter {
 }
 
 func signature(algorithm, keyid string, value []byte) map[string]any {
-	return map[string]any{"algorithm": algorithm, "keyid": keyid, "value": base64.StdEncoding.EncodeToString(value)}
+	return map[string]any{"algorithm": algorithm, "keyid": keyid, "value": base64.RawURLEncoding.EncodeToString(value)}
 }
 
 // signatureWith returns a copy in whose signature one member is another; nil
@@ -136,7 +127,7 @@ func (l letter) signatureWith(name string, value any) letter {
 
 // value is what the signature is, decoded.
 func (l letter) value() []byte {
-	v, err := base64.StdEncoding.DecodeString(l["signature"].(map[string]any)["value"].(string))
+	v, err := base64.RawURLEncoding.DecodeString(l["signature"].(map[string]any)["value"].(string))
 	if err != nil {
 		panic(err)
 	}
@@ -155,18 +146,28 @@ func (l letter) bytes() []byte {
 // gateways exist only as far as this test speaks for them.
 type world struct {
 	*testing.T
-	net  *testnet.Net
-	gate *testnet.Gateway
-	http *http.Client
+	net    *testnet.Net
+	gate   *testnet.Gateway
+	http   *http.Client
+	policy gateway.Policy // of the gateway
 }
 
 // ours is the domain of the gateway.
 const ours = "ours.example"
 
+// policySetting is the variable that says what becomes of what proves nothing.
+const policySetting = "AMTP_SIGNATURE_VERIFY_POLICY="
+
 // openWorld starts the gateway of ours, with settings.
 func openWorld(t *testing.T, settings ...string) *world {
 	n := testnet.New(t)
-	return &world{T: t, net: n, gate: n.Start(ours, settings...), http: n.HTTP(ours)}
+	w := &world{T: t, net: n, gate: n.Start(ours, settings...), http: n.HTTP(ours), policy: gateway.PolicyFlag}
+	for _, s := range settings {
+		if _, policy, ok := strings.Cut(s, policySetting); ok {
+			w.policy = gateway.Policy(policy)
+		}
+	}
+	return w
 }
 
 // within is the world for a subtest.
@@ -222,6 +223,7 @@ type answer struct {
 	status     int
 	code       amtp.Code
 	reason     any // of the details
+	found      any // the result among them
 	retryAfter string
 	replayed   bool
 	result     amtp.SendResult
@@ -255,8 +257,9 @@ func (w *world) post(body []byte, header ...string) answer {
 	if err := json.Unmarshal(text, &said); err != nil {
 		w.Fatalf("the answer is no JSON: %v: %s", err, text)
 	}
-	return answer{status: r.StatusCode, code: said.Error.Code, reason: said.Error.Details["reason"], retryAfter: r.Header.Get("Retry-After"),
-		replayed: r.Header.Get("Idempotent-Replayed") == "true", result: said.SendResult, text: string(text)}
+	return answer{status: r.StatusCode, code: said.Error.Code, reason: said.Error.Details["reason"], found: said.Error.Details["result"],
+		retryAfter: r.Header.Get("Retry-After"),
+		replayed:   r.Header.Get("Idempotent-Replayed") == "true", result: said.SendResult, text: string(text)}
 }
 
 // stored is how many messages the gateway has.
@@ -282,10 +285,29 @@ func (w *world) refused(body []byte, status int, code amtp.Code, reason amtp.Rea
 	if got, _ := a.reason.(string); got != string(reason) {
 		w.Errorf("the reason is %q, want %q: %s; body %s", got, reason, a.text, body)
 	}
+	if got, _ := a.found.(string); reason != "" && got != string(reason.Verification()) {
+		w.Errorf("the result is %q, want %q: %s; body %s", got, reason.Verification(), a.text, body)
+	}
 	if after := w.stored(); after != before {
 		w.Errorf("%d messages are stored, want %d as before: nothing of what was refused; body %s", after, before, body)
 	}
 	return a
+}
+
+// turnedAway brings a body that must be refused because its sender has to be
+// proven and is not.
+func (w *world) turnedAway(body []byte, reason amtp.Reason) {
+	w.Helper()
+	status, code, wait := http.StatusForbidden, amtp.CodeSignatureInvalid, ""
+	switch reason.Verification() {
+	case amtp.SenderUnsigned:
+		code = amtp.CodeSignatureRequired
+	case amtp.SenderKeyUnavailable:
+		status, code, wait = http.StatusServiceUnavailable, amtp.CodeSignatureKeyUnavailable, "60"
+	}
+	if a := w.refused(body, status, code, reason); a.retryAfter != wait {
+		w.Errorf("Retry-After is %q, want %q: %s", a.retryAfter, wait, a.text)
+	}
 }
 
 // taken brings a body that must be taken and returns the message as the agent
@@ -310,6 +332,7 @@ func (w *world) verified(m amtp.InboxMessage, d *domain, algorithm, selector str
 	if m.Trust != amtp.TrustVerified || m.Authentication != want {
 		w.Errorf("the message stands as %s, %+v; want verified, %+v", m.Trust, m.Authentication, want)
 	}
+	w.shown(m, amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature, Domain: amtp.Domain(d.name), KeyID: selector, Algorithm: algorithm})
 }
 
 // unverified checks what stands beside a message whose sender proved nothing.
@@ -318,5 +341,14 @@ func (w *world) unverified(m amtp.InboxMessage, d *domain, reason amtp.Reason) {
 	a := m.Authentication
 	if m.Trust != amtp.TrustUnverified || a.Result != reason.Result() || a.Reason != string(reason) || a.Domain != d.name {
 		w.Errorf("the message stands as %s, %+v; want unverified, %s because of %s, domain %s", m.Trust, a, reason.Result(), reason, d.name)
+	}
+	w.shown(m, amtp.SenderVerification{Result: reason.Verification(), Domain: amtp.Domain(d.name), KeyID: a.Selector, Algorithm: a.Algorithm, Policy: string(w.policy)})
+}
+
+// shown checks the protocol's own form of what stands beside a message.
+func (w *world) shown(m amtp.InboxMessage, want amtp.SenderVerification) {
+	w.Helper()
+	if m.SenderVerification == nil || *m.SenderVerification != want {
+		w.Errorf("sender_verification is %+v, want %+v", m.SenderVerification, want)
 	}
 }

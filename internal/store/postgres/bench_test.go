@@ -53,7 +53,7 @@ func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway
 	}
 	return gateway.Acceptance{
 		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: alice.Address, SenderAgent: alice.ID, Class: gateway.ClassAgent,
-			Trust: amtp.TrustLocal, Authentication: amtp.Authentication{Result: "pass"}, ReceivedAt: dawn, Timestamp: dawn},
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: dawn, Timestamp: dawn},
 		Key: name, Message: m, Recipients: recipients,
 	}
 }

@@ -30,7 +30,7 @@ func (e *envelope) into() []any {
 func (e *envelope) read() store.EnvelopeRow {
 	r := e.row
 	r.UUID, r.SenderAgent, r.Class = e.uuid, gateway.AgentID(e.agent), gateway.Class(e.class)
-	r.Authentication, r.GivenID, r.Subject, r.InReplyTo = string(e.authentication), string(e.given), string(e.subj), string(e.reply)
+	r.Finding, r.GivenID, r.Subject, r.InReplyTo = string(e.authentication), string(e.given), string(e.subj), string(e.reply)
 	return r
 }
 

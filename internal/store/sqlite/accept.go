@@ -94,7 +94,7 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 	_, err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
 			request, given_id, subject, in_reply_to, thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(a.From()), int64(a.Class),
-		store.TrustCode(a.Trust), optional(store.Authentication(a.Class, a.Authentication)), store.Micros(a.ReceivedAt),
+		store.TrustCode(&a.Envelope), optional(store.Finding(a.Class, a.Found)), store.Micros(a.ReceivedAt),
 		optional(a.Stamp()), int64(a.RequestID), optional(given), optional(a.Subject), optional(string(a.InReplyTo)),
 		optional(thread), a.Message.Raw())
 	id := amtp.MessageID(canonical.String())

@@ -58,7 +58,7 @@ func (o *office) send(key string) (amtp.MessageID, error) {
 	now := time.Now()
 	got, err := o.Accept(context.Background(), gateway.Acceptance{
 		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: o.agent.Address, SenderAgent: o.agent.ID,
-			Class: gateway.ClassAgent, Trust: amtp.TrustLocal, ReceivedAt: now, Timestamp: now},
+			Class: gateway.ClassAgent, Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
 		Key: key, Message: m, Recipients: []gateway.Recipient{{Agent: o.agent.ID}},
 	})
 	return got.ID, err

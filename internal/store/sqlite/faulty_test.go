@@ -159,7 +159,7 @@ func note(from, to gateway.Agent, name string) gateway.Acceptance {
 	return gateway.Acceptance{
 		Envelope: gateway.Envelope{
 			ID: amtp.NewMessageID(), Sender: m.Sender, SenderAgent: from.ID, Class: gateway.ClassAgent,
-			Trust: amtp.TrustLocal, Authentication: amtp.Authentication{Result: "pass"},
+			Found:      gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}},
 			ReceivedAt: dawn, Timestamp: dawn, Subject: m.Subject,
 		},
 		Key: m.IdempotencyKey, Message: m, Recipients: []gateway.Recipient{{Agent: to.ID}},

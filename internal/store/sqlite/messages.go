@@ -60,7 +60,7 @@ const afterEnvelope = 12
 func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
 	row := store.EnvelopeRow{
 		UUID: s.ColumnRawBlob(0), SenderAgent: gateway.AgentID(s.ColumnInt64(1)), Sender: s.ColumnText(2),
-		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Authentication: s.ColumnText(5),
+		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Finding: s.ColumnText(5),
 		Received: s.ColumnInt64(6), Stamped: s.ColumnInt64(7), Request: s.ColumnInt64(8),
 		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11),
 	}

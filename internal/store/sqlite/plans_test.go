@@ -110,7 +110,7 @@ func useEverything(t *testing.T, s *Store) {
 	accept := func(given, answers amtp.MessageID, key string) amtp.MessageID {
 		got, err := s.Accept(ctx, gateway.Acceptance{
 			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), GivenID: given, Sender: address, SenderAgent: alice.ID, Class: gateway.ClassAgent,
-				Trust: amtp.TrustLocal, ReceivedAt: now, Timestamp: now, InReplyTo: answers},
+				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now, InReplyTo: answers},
 			Key: key, Message: message, Recipients: []gateway.Recipient{{Agent: alice.ID}},
 		})
 		must(err)

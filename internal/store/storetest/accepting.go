@@ -67,33 +67,40 @@ func deliveredAtOnce(w *world) {
 
 func envelopeIsKept(w *world) {
 	alice, bob := w.agent("Alice"), w.agent("bob")
-	far := amtp.Authentication{Result: "pass", Domain: "far.example", Selector: "s1", Algorithm: "ES256", FirstContact: true}
-	bad := amtp.Authentication{Result: "fail", Reason: "no key <&> \u00fc"}
+	pass := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}
+	none := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone}}
+	far := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example", Selector: "s1", Algorithm: "ES256", FirstContact: true}}
+	bad := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthFail, Reason: "no key <&> \u00fc"}, Policy: gateway.PolicyFlag}
+	accepted := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: "unsigned"}, Policy: gateway.PolicyAccept}
+	mail := gateway.Finding{Authentication: none.Authentication, Bridged: true}
 	for _, c := range []struct {
-		class          gateway.Class
-		remote         string
-		trust          amtp.Trust
-		authentication amtp.Authentication
+		class  gateway.Class
+		remote string
+		trust  amtp.Trust
+		found  gateway.Finding
 	}{
-		{gateway.ClassAgent, "", amtp.TrustLocal, amtp.Authentication{Result: "pass"}},
-		{gateway.ClassAnonymous, "", amtp.TrustUnverified, amtp.Authentication{Result: "none"}},
+		{gateway.ClassAgent, "", amtp.TrustLocal, pass},
+		{gateway.ClassAnonymous, "", amtp.TrustUnverified, none},
 		{gateway.ClassDomain, "Peer@far.example", amtp.TrustVerified, far},
 		{gateway.ClassAnonymous, "peer@far.example", amtp.TrustUnverified, bad},
-		{gateway.ClassAnonymous, "mail@far.example", amtp.TrustBridged, amtp.Authentication{Result: "none"}},
-		{gateway.ClassGateway, "mailer-daemon@" + domain, amtp.TrustLocal, amtp.Authentication{Result: "pass"}},
+		{gateway.ClassAnonymous, "poor@far.example", amtp.TrustUnverified, accepted},
+		{gateway.ClassAnonymous, "mail@far.example", amtp.TrustBridged, mail},
+		{gateway.ClassGateway, "mailer-daemon@" + domain, amtp.TrustLocal, pass},
 	} {
 		l := letter{from: alice, remote: c.remote, to: []person{bob}, class: c.class, id: "given-id", key: "k", answers: "a:1"}
 		if c.remote != "" {
 			l.from = person{}
 		}
 		a := w.acceptance(l)
-		a.Trust, a.Authentication, a.RequestID = c.trust, c.authentication, 1<<63|5
+		a.Found, a.RequestID = c.found, 1<<63|5
 		a.Timestamp = a.ReceivedAt.Add(-time.Minute)
 		got, err := w.store.Accept(w.ctx, a)
 		if err != nil {
 			w.Fatalf("Accept = %v, want no error; class %d, sender %s", err, c.class, l.sender())
 		}
-		w.sameEnvelope("record", w.read(bob, got.ID).Envelope, a.Envelope)
+		record := w.read(bob, got.ID)
+		w.sameEnvelope("record", record.Envelope, a.Envelope)
+		same(w, "trust", record.Shown().Trust, c.trust)
 		items := w.page(bob, wholeInbox).Items
 		w.sameEnvelope("inbox", items[len(items)-1].Envelope, a.Envelope)
 	}

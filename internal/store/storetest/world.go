@@ -169,13 +169,13 @@ func (w *world) acceptance(l letter) gateway.Acceptance {
 	a := gateway.Acceptance{
 		Envelope: gateway.Envelope{
 			ID: amtp.NewMessageID(), GivenID: m.MessageID, Sender: m.Sender, SenderAgent: l.from.ID, Class: l.class,
-			Trust: amtp.TrustLocal, Authentication: amtp.Authentication{Result: "pass"},
+			Found:      gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}},
 			ReceivedAt: now, Timestamp: now, Subject: m.Subject, InReplyTo: m.InReplyTo,
 		},
 		Key: m.IdempotencyKey, Message: m,
 	}
 	if l.class == gateway.ClassAnonymous {
-		a.Trust, a.Authentication.Result = amtp.TrustUnverified, "none"
+		a.Found.Result = amtp.AuthNone
 	}
 	for _, p := range l.to {
 		a.Recipients = append(a.Recipients, gateway.Recipient{Agent: p.ID})

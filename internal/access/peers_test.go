@@ -1,0 +1,183 @@
+package access_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// known is what a domain has in DNS, and what goes wrong when it is read.
+type known struct {
+	signs    bool
+	signsErr error
+	key      amtp.KeyRecord
+	keyErr   error
+}
+
+func (p *known) Signs(context.Context, string, amtp.Domain) (bool, error) {
+	return p.signs, p.signsErr
+}
+
+func (p *known) Key(context.Context, string, amtp.Domain, string) (amtp.KeyRecord, error) {
+	return p.key, p.keyErr
+}
+
+// nobody remembers no domain.
+type nobody struct{ signed time.Time }
+
+func (n nobody) Peer(_ context.Context, d amtp.Domain) (gateway.Peer, error) {
+	return gateway.Peer{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed, LastSigned: n.signed}, nil
+}
+func (nobody) NotePeer(context.Context, amtp.Domain, bool, time.Time) error { return nil }
+func (nobody) KnownSender(context.Context, amtp.Address) (bool, error)      { return false, nil }
+
+var errDNS = errors.New("DNS is silent")
+
+// bodies are a message of far.example that is well signed, and others.
+func bodies(t *testing.T, now time.Time) (good, forged, unsigned string, key amtp.KeyRecord) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := amtp.NewSigner("k1", private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsigned = fmt.Sprintf(`{"version":"1.0","message_id":"m1","idempotency_key":"k","timestamp":"%s","sender":"ann@far.example","recipients":["bob@ours.example"],"subject":"a"}`,
+		now.UTC().Format(time.RFC3339))
+	signed, err := signer.Sign([]byte(unsigned))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good = string(signed)
+	return good, strings.Replace(good, `"subject":"a"`, `"subject":"b"`, 1), unsigned, signer.KeyRecord()
+}
+
+// TestCaller decides on each kind of message, for a domain that signs, one that
+// does not, and one of which nobody can say, under each policy. AMTP §9.
+func TestCaller(t *testing.T) {
+	now := time.Now()
+	good, forged, unsigned, key := bodies(t, now)
+	missing := &amtp.SignatureError{Reason: amtp.ReasonKeyMissing, Cause: amtp.ErrNoRecord}
+	spent := fmt.Errorf("%w: for now", access.ErrBudget)
+	const (
+		verified = "verified"
+		policy   = "taken under the policy"
+	)
+	required, invalid, key503, later := string(amtp.CodeSignatureRequired), string(amtp.CodeSignatureInvalid), string(amtp.CodeSignatureKeyUnavailable), string(amtp.CodeTemporaryFailure)
+	for _, c := range []struct {
+		what, body string
+		keyErr     error
+		// what becomes of it: under accept and flag, from a domain that does not
+		// sign and from one of which nobody can say; and where it must be proven.
+		free, unsure, held string
+	}{
+		{"signed", good, nil, verified, verified, verified},
+		{"unsigned", unsigned, nil, policy, later, required},
+		{"forged", forged, nil, policy, key503, invalid},
+		{"without a key in DNS", good, missing, policy, key503, key503},
+		{"DNS is silent", good, errDNS, policy, key503, key503},
+		{"too many look-ups", good, spent, key503, key503, key503},
+	} {
+		for _, p := range []gateway.Policy{gateway.PolicyAccept, gateway.PolicyFlag, gateway.PolicyReject} {
+			for _, domain := range []string{"signs", "signed", "does not", "unsure"} {
+				records, memory := &known{signs: domain == "signs", key: key, keyErr: c.keyErr}, nobody{}
+				want := c.held
+				switch domain {
+				case "unsure":
+					if records.signsErr = errDNS; p != gateway.PolicyReject {
+						want = c.unsure
+					}
+				case "does not":
+					if p != gateway.PolicyReject {
+						want = c.free
+					}
+				case "signed":
+					memory.signed = now.Add(-29 * 24 * time.Hour)
+				}
+				m, refused := amtp.ParseMessage([]byte(c.body))
+				if refused != nil {
+					t.Fatal(refused)
+				}
+				peers := access.NewPeers(records, memory, p, slog.New(slog.DiscardHandler))
+				caller, refused := peers.Caller(t.Context(), m, "192.0.2.1", now)
+				got := policy
+				switch {
+				case refused != nil:
+					got = string(refused.Code)
+				case caller.Class() == gateway.ClassDomain:
+					got = verified
+				}
+				if got != want || refused == nil && got == policy && caller.Found.Policy != p || got == verified && caller.Found.Policy != "" {
+					t.Errorf("%s, from a domain that %s, under %s: %s, %+v; want %s", c.what, domain, p, got, caller.Found, want)
+				}
+				if refused != nil && (refused.Details["result"] == nil || refused.Details["reason"] == nil || (refused.RetryAfter > 0) != (got == key503 || got == later)) {
+					t.Errorf("%s, from a domain that %s, under %s: details %v, wait %v", c.what, domain, p, refused.Details, refused.RetryAfter)
+				}
+			}
+		}
+	}
+}
+
+// TestWhoHangsUp is not taken for one whose key is not to be had: it comes again.
+func TestWhoHangsUp(t *testing.T) {
+	now := time.Now()
+	good, _, _, _ := bodies(t, now)
+	m, refused := amtp.ParseMessage([]byte(good))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	peers := access.NewPeers(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+	if _, refused := peers.Caller(ctx, m, "192.0.2.1", now); refused == nil || refused.Code != amtp.CodeSignatureKeyUnavailable {
+		t.Errorf("got %v, want SIGNATURE_KEY_UNAVAILABLE", refused)
+	}
+}
+
+// TestStrangersDoNotFillTheLog: every message that is flagged is counted, and few
+// of them are a line: one an hour for each domain, and 60 in all.
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	peers := access.NewPeers(&known{}, nobody{}, gateway.PolicyFlag, slog.New(slog.NewTextHandler(&log, nil)))
+	now := time.Now()
+	take := func(d string, again bool) {
+		t.Helper()
+		caller := gateway.Principal{Domain: amtp.Domain(d), Found: gateway.Finding{
+			Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: string(amtp.ReasonUnsigned)}, Policy: gateway.PolicyFlag}}
+		if err := peers.Taken(t.Context(), caller, again, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := func(want int, counted int64) {
+		t.Helper()
+		if got := strings.Count(log.String(), "level=WARN"); got != want || peers.Flagged().Unsigned != counted {
+			t.Errorf("%d lines and %d counted, want %d and %d", got, peers.Flagged().Unsigned, want, counted)
+		}
+	}
+	for range 100 {
+		take("one.example", false)
+	}
+	take("one.example", true)
+	lines(1, 100)
+	for i := range 1000 {
+		take(fmt.Sprintf("d%d.example", i), false)
+	}
+	lines(60, 1100)
+	now = now.Add(time.Hour)
+	take("one.example", false)
+	lines(61, 1101)
+}

@@ -1,0 +1,72 @@
+package discovery_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+)
+
+// lan is one peer, and what its gateway tells.
+type lan struct {
+	keys  discovery.PeerKeys
+	err   error
+	asked int
+}
+
+func (l *lan) Peer(_ context.Context, d amtp.Domain) (*discovery.Peer, error) {
+	if d != "b.lan" {
+		return nil, nil
+	}
+	return &discovery.Peer{Domain: d, Version: "1"}, nil
+}
+
+func (l *lan) Keys(context.Context, *discovery.Peer) (discovery.PeerKeys, error) {
+	l.asked++
+	return l.keys, l.err
+}
+
+// TestNewKeyOfAPeer: that a peer has no such key is believed for 30 seconds, also
+// when its other keys are known for longer; and while it does not answer nobody
+// says that there is none. AMTP §2.
+func TestNewKeyOfAPeer(t *testing.T) {
+	key, err := amtp.ParseKeyRecord(keyText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	peer := &lan{keys: discovery.PeerKeys{"one": key}}
+	f, err := discovery.New(discovery.Options{Peers: peer, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what     string
+		later    time.Duration
+		change   func()
+		selector string
+		want     error
+		asked    int
+	}{
+		{"a key", 0, nil, "one", nil, 1},
+		{"no such key", 0, nil, "two", discovery.ErrNone, 1},
+		{"a key that is new", 29 * time.Second, func() { peer.keys = discovery.PeerKeys{"one": key, "two": key} }, "two", discovery.ErrNone, 1},
+		{"a key that was known", 0, nil, "one", nil, 1},
+		{"the new one, half a minute later", time.Second, nil, "two", nil, 2},
+		{"no such key, in the meantime", 4 * time.Minute, nil, "one", nil, 2},
+		{"no such key, while the peer is away", 0, func() { peer.err = discovery.ErrTemporary }, "three", discovery.ErrTemporary, 3},
+		{"a key that was known, while the peer is away", 0, nil, "two", nil, 3},
+	} {
+		now = now.Add(step.later)
+		if step.change != nil {
+			step.change()
+		}
+		_, err := f.Key(t.Context(), "b.lan", step.selector)
+		if (err == nil) != (step.want == nil) || !errors.Is(err, step.want) || peer.asked != step.asked {
+			t.Errorf("%s: Key(%s) = %v and the peer was asked %d times; want %v, %d", step.what, step.selector, err, peer.asked, step.want, step.asked)
+		}
+	}
+}
