@@ -68,8 +68,8 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 			return ""
 		}
 		out, err := s.Accept(ctx, gateway.Acceptance{
-			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: from, SenderAgent: agent, Class: c, Trust: amtp.TrustVerified,
-				Authentication: amtp.Authentication{Result: "pass"}, ReceivedAt: now, Timestamp: now},
+			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: from, SenderAgent: agent, Class: c,
+				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
 			Message: m, Recipients: []gateway.Recipient{{Agent: to.ID}},
 		})
 		if err != nil {
