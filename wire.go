@@ -1,9 +1,12 @@
 package amtp
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,37 +16,55 @@ import (
 )
 
 // PeerEnvelope is what a gateway knows of a message that it is about to deliver
-// to another domain's gateway. Its facts take the place of what the sender wrote
-// about them.
+// to one recipient in another domain. Its facts take the place of what the sender
+// wrote about them. A delivery to another gateway has exactly one recipient.
+// AMTP §9.
 type PeerEnvelope struct {
 	MessageID      MessageID // this gateway's own
 	IdempotencyKey string    // the sender's; "" when it gave none
 	Timestamp      time.Time
 	Sender         Address
-	Recipients     []Address // of one domain; exactly one when Single
+	Recipient      Address
+	// Further says that another recipient of the same domain was named before
+	// this one. The first leaves under the id and key of the message, each
+	// further one under a key of its own.
+	Further bool
+	// FanOut says that the peer is known to take one message id in several
+	// deliveries. A further recipient has an id of its own at every other: the
+	// reference gateway of July 2026 overwrites a message whose id comes twice.
+	FanOut bool
 	// InReplyTo is the id under which the peer knows the message that this one
-	// answers: PeerMessageID of one that we sent there, the peer's own id of
-	// one that came from there. "" leaves the member as the sender wrote it.
+	// answers: PeerID of one that we sent there, the peer's own id of one that
+	// came from there. "" leaves the member as the sender wrote it.
 	InReplyTo MessageID
-	// Single says that the peer takes one recipient in each message, because
-	// its record says auth=sig. Every recipient then has a key of its own.
-	Single bool
-	// Round counts the answers that refused some of the recipients by name.
-	// The reference gateway repeats such an answer to the same key for a day,
-	// so every round has another key.
+	// AnyReply says that the peer takes an in_reply_to of any form. Towards any
+	// other one that is no UUIDv7 stands in the header [HeaderInReplyTo].
+	AnyReply bool
+	// RedriveOf is the id of the message that this one repeats so late that the
+	// peer may have forgotten it, "" for none: the header [HeaderRedriveOf].
+	RedriveOf MessageID
+	// Round counts the answers that refused the recipient for a reason that may
+	// pass. The reference gateway repeats such an answer to the same key for a
+	// day, so every round has another key.
 	Round int
 }
 
+// Headers of a message that a gateway writes towards another.
+const (
+	HeaderInReplyTo = "amtp-in-reply-to" // in_reply_to, where the peer may refuse the member
+	HeaderRedriveOf = "amtp-redrive-of"  // the id of the message that a late redrive repeats
+)
+
 // PeerBody writes the message that goes to the peer: the members that an
 // envelope knows first, then all others of the message in their order, with
-// every byte of their values. A message without payload gets a null: every
-// critical member is there, and [Signer.Sign] takes the result. The same message
-// and envelope always give the same bytes. AMTP §4, §5.
+// every byte of their values; only headers may have more at their end. A message
+// without payload gets a null: every critical member is there, and [Signer.Sign]
+// takes the result. The same message and envelope always give the same bytes.
+// AMTP §4, §5, §9.
 //
 // body is a message that [ParseMessage] took. It is an error when it has a
 // signature or another spelling of a member's name, both of which
-// [Message.Signable] refuses, or when the envelope's recipients are none, of
-// several domains, or several where there must be one.
+// [Message.Signable] refuses, or when the envelope has no recipient.
 func PeerBody(body []byte, e PeerEnvelope) ([]byte, error) {
 	members, err := strictjson.Object(body)
 	if err != nil {
@@ -53,19 +74,21 @@ func PeerBody(body []byte, e PeerEnvelope) ([]byte, error) {
 }
 
 func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
-	if err := e.check(); err != nil {
-		return nil, err
+	if e.Recipient.IsZero() {
+		return nil, errors.New("the message for the peer has no recipient")
 	}
 	size := 512
 	for _, m := range members {
 		size += len(m.Name) + len(m.Value) + 4
 	}
+	headers := e.headers(members)
 	b := e.appendFacts(make([]byte, 0, size))
 	payload := false
 	for _, m := range members {
 		if known := knownMember(m.Name); known != "" && known != m.Name {
 			return nil, fmt.Errorf("the member %s is another spelling of %s", quoteShort(m.Name), known)
 		}
+		value := m.Value
 		switch m.Name {
 		case "version", "message_id", "idempotency_key", "timestamp", "sender", "recipients":
 			continue
@@ -75,15 +98,28 @@ func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
 			}
 			continue
 		case "in_reply_to":
-			if e.InReplyTo != "" {
+			if e.InReplyTo != "" || !e.takesReply(m.Value) {
 				continue
 			}
+		case "headers":
+			var err error
+			if value, err = withHeaders(m.Value, headers); err != nil {
+				return nil, err
+			}
+			headers = nil
 		case "payload":
 			payload = true
 		}
 		b = appendQuoted(append(b, ','), m.Name)
 		b = append(b, ':')
-		b = append(b, m.Value...)
+		b = append(b, value...)
+	}
+	if len(headers) > 0 {
+		value, err := withHeaders(nil, headers)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"headers":`...), value...)
 	}
 	if !payload {
 		b = append(b, `,"payload":null`...)
@@ -91,38 +127,102 @@ func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-func (e PeerEnvelope) check() error {
-	if len(e.Recipients) == 0 {
-		return errors.New("the message for the peer has no recipient")
-	}
-	if e.Single && len(e.Recipients) > 1 {
-		return errors.New("the message for the peer has several recipients where one is allowed")
-	}
-	for _, r := range e.Recipients {
-		if r.Domain() != e.Recipients[0].Domain() {
-			return errors.New("the message for the peer has recipients of several domains")
+// takesReply reports whether the peer takes the value of an in_reply_to: a
+// UUIDv7, a value that means none, or any where it takes all.
+func (e PeerEnvelope) takesReply(value []byte) bool {
+	id := unquoted(value)
+	return e.AnyReply || id == "" || isUUID(id, 7)
+}
+
+// header is one that a gateway writes.
+type header struct{ name, value string }
+
+// headers returns the headers that the message gets on its way.
+func (e PeerEnvelope) headers(members []strictjson.Member) (list []header) {
+	reply := string(e.InReplyTo)
+	for _, m := range members {
+		if m.Name == "in_reply_to" && reply == "" {
+			reply = unquoted(m.Value)
 		}
 	}
-	return nil
+	if reply != "" && !e.AnyReply && !isUUID(reply, 7) {
+		list = append(list, header{HeaderInReplyTo, reply})
+	}
+	if e.RedriveOf != "" {
+		list = append(list, header{HeaderRedriveOf, string(e.RedriveOf)})
+	}
+	return list
+}
+
+// unquoted returns the text of a JSON string, "" for any other value.
+func unquoted(value []byte) (text string) {
+	if json.Unmarshal(value, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// withHeaders returns the value of the member headers with more of them at its
+// end, and every byte of the others. One of the same name that the sender wrote
+// goes.
+func withHeaders(value []byte, more []header) ([]byte, error) {
+	if len(more) == 0 {
+		return value, nil
+	}
+	if len(value) == 0 || string(value) == "null" {
+		value = []byte("{}")
+	}
+	members, err := strictjson.Object(value)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range more {
+		same := func(m strictjson.Member) bool { return m.Name == h.name }
+		i := slices.IndexFunc(members, same)
+		switch {
+		case i >= 0 && unquoted(members[i].Value) == h.value:
+			continue
+		case i >= 0:
+			members = slices.Delete(members, i, i+1)
+			value = written(members)
+		}
+		text := appendQuoted(nil, h.value)
+		value = slices.Clone(bytes.TrimRight(value, " \t\r\n"))
+		value = value[:len(value)-1] // its closing brace
+		if len(members) > 0 {
+			value = append(value, ',')
+		}
+		value = append(appendQuoted(value, h.name), ':')
+		value = append(append(value, text...), '}')
+		members = append(members, strictjson.Member{Name: h.name, Value: text})
+	}
+	return value, nil
+}
+
+// written returns members as an object.
+func written(members []strictjson.Member) []byte {
+	b := []byte{'{'}
+	for i, m := range members {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendQuoted(b, m.Name), ':')
+		b = append(b, m.Value...)
+	}
+	return append(b, '}')
 }
 
 // appendFacts writes the beginning of the object.
 func (e PeerEnvelope) appendFacts(b []byte) []byte {
 	b = append(b, `{"version":"`+Version+`","message_id":`...)
-	b = appendQuoted(b, string(PeerMessageID(e.MessageID)))
+	b = appendQuoted(b, string(e.PeerID()))
 	b = appendQuoted(append(b, `,"idempotency_key":`...), e.PeerKey())
 	b = e.Timestamp.UTC().AppendFormat(append(b, `,"timestamp":"`...), TimeFormat)
 	b = appendQuoted(append(b, `","sender":`...), e.Sender.String())
-	b = append(b, `,"recipients":[`...)
-	for i, r := range e.Recipients {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendQuoted(b, r.String())
-	}
+	b = appendQuoted(append(b, `,"recipients":[`...), e.Recipient.String())
 	b = append(b, ']')
-	if e.InReplyTo != "" {
-		b = appendQuoted(append(b, `,"in_reply_to":`...), string(e.InReplyTo))
+	if id := string(e.InReplyTo); id != "" && (e.AnyReply || isUUID(id, 7)) {
+		b = appendQuoted(append(b, `,"in_reply_to":`...), id)
 	}
 	return b
 }
@@ -137,21 +237,42 @@ func PeerMessageID(id MessageID) MessageID {
 	return MessageID(derive(7, "message_id", string(id)))
 }
 
-// PeerKey returns the idempotency key for this envelope: the sender's own when it
-// is a UUIDv4 and the first to go to this peer, otherwise a UUID of that form
-// made from the SHA-256 of what makes it another: sender, key (or message id
-// where there is none), the recipient when single, and the round. The sender is
-// part of it because the reference gateway does not tell senders apart.
+// PeerCopyID returns the id under which a further recipient of one domain gets
+// our message from a gateway that may not take one id in several deliveries: a
+// UUIDv7 made from the SHA-256 of PeerMessageID and the recipient.
+func PeerCopyID(id MessageID, recipient Address) MessageID {
+	return MessageID(derive(7, "message_id", string(PeerMessageID(id)), recipient.Key()))
+}
+
+// PeerID returns the id under which the message leaves: that of the message, or,
+// for a further recipient at a peer that is not known to take fan-out, one of
+// its own.
+func (e PeerEnvelope) PeerID() MessageID {
+	if e.Further && !e.FanOut {
+		return PeerCopyID(e.MessageID, e.Recipient)
+	}
+	return PeerMessageID(e.MessageID)
+}
+
+// PeerKey returns the idempotency key under which the message leaves. It depends
+// on nothing that is known of the peer: who deduplicates on it takes the message
+// once for each recipient, whatever its id becomes. AMTP §8.
+//
+// It is the sender's own when that is a UUIDv4 and the recipient the first of its
+// domain, otherwise a UUID of that form made from the SHA-256 of what makes it
+// another: sender, key (or message id where there is none), a further recipient,
+// and the round. The sender is part of it because the reference gateway does not
+// tell senders apart.
 func (e PeerEnvelope) PeerKey() string {
-	if !e.Single && e.Round == 0 && isUUID(e.IdempotencyKey, 4) {
+	if !e.Further && e.Round == 0 && isUUID(e.IdempotencyKey, 4) {
 		return e.IdempotencyKey
 	}
 	kind, key, recipient := "key", e.IdempotencyKey, ""
 	if key == "" {
 		kind, key = "id", string(e.MessageID)
 	}
-	if e.Single && len(e.Recipients) > 0 {
-		recipient = e.Recipients[0].Key()
+	if e.Further {
+		recipient = e.Recipient.Key()
 	}
 	return derive(4, "idempotency_key", e.Sender.Key(), kind, key, recipient, strconv.Itoa(e.Round))
 }

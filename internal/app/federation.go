@@ -98,7 +98,9 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	}
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
-	couriers[gateway.KindRemote] = &courier.Remote{Finder: out.domains, Client: out.client, Signer: a.keys.Signer, Now: time.Now}
+	couriers[gateway.KindRemote] = &courier.Remote{
+		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Now: time.Now, Log: a.log,
+	}
 	a.tellReceipts(in, couriers, out.domains)
 	return nil
 }

@@ -1,9 +1,11 @@
 package courier
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -20,104 +22,124 @@ import (
 type attempt struct {
 	domain amtp.Domain
 	id     amtp.MessageID // that was sent
-	to     []gateway.Delivery
+	to     *gateway.Delivery
 	now    time.Time
 
-	status int
-	header http.Header
-	body   []byte
+	Answer
+	code amtp.Code // of the error in the answer, "" when there is none of the protocol's form
+	text string    // of that error
 }
 
 // reply is what is read of an answer. Its texts are the other side's and go no
-// further.
+// further than the log.
 type reply struct {
-	MessageID  string `json:"message_id"`
-	Recipients []struct {
-		Address   string `json:"address"`
-		Status    string `json:"status"`
-		ErrorCode string `json:"error_code"`
-	} `json:"recipients"`
-	Error *struct {
-		Code string `json:"code"`
+	MessageID  string  `json:"message_id"`
+	Recipients []entry `json:"recipients"`
+	Error      *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
 	} `json:"error"`
 }
 
-// all is the same outcome for every recipient of the post.
-func (a *attempt) all(o gateway.Outcome) gateway.Carriage {
-	p := gateway.Parcel{Recipients: a.to}
-	return p.All(o)
+// entry is what an answer says of one recipient.
+type entry struct {
+	Address   string `json:"address"`
+	Status    string `json:"status"`
+	ErrorCode string `json:"error_code"`
 }
 
-// judge decides from the answer what became of each recipient. A message is
+// outcome is the carriage of one post.
+func (a *attempt) outcome(o gateway.Outcome) gateway.Carriage {
+	o.Delivery = a.to.ID
+	return gateway.Carriage{Outcomes: []gateway.Outcome{o}}
+}
+
+// judge decides from the answer what became of the recipient. A message is
 // delivered when the answer names it and its recipient, and never otherwise.
 func (a *attempt) judge() gateway.Carriage {
 	var r reply
-	readable := isJSON(a.header) && strictjson.Decode(a.body, &r) == nil
+	readable := isJSON(a.Header) && strictjson.Decode(a.Body, &r) == nil
+	if readable && r.Error != nil && r.Error.Message != "" {
+		a.code, a.text = token(r.Error.Code), r.Error.Message
+	}
 	named := readable && strings.EqualFold(r.MessageID, string(a.id))
-	switch code := a.status; {
-	case named && code >= 200 && code < 300, named && code == http.StatusBadRequest && len(r.Recipients) > 0:
-		return a.perRecipient(&r)
-	case code >= 200 && code < 300:
-		return a.all(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d without naming the message", a.domain, code))
-	case code >= 300 && code < 400:
-		return a.all(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a redirect (%d), which is not followed", a.domain, code))
-	case code == http.StatusUnauthorized:
-		return a.all(trouble(amtp.CodeAuthenticationFailed, "the gateway of %s does not believe that this is from us (401)", a.domain))
-	case code == http.StatusForbidden:
-		return a.all(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (403)", a.domain))
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly:
-		o := later("the gateway of %s answered %d", a.domain, code)
-		o.RetryAfter = retryAfter(a.header, a.now)
-		return a.all(o)
-	case code == http.StatusTooManyRequests, code >= 500:
+	switch status := a.Status; {
+	case status >= 200 && status < 300 && named:
+		return a.outcome(a.became(r.entry(a.to.Recipient)))
+	case status >= 200 && status < 300:
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d without naming the message", a.domain, status))
+	case status >= 300 && status < 400:
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a redirect (%d), which is not followed", a.domain, status))
+	case named && len(r.Recipients) > 0 && (status == http.StatusBadRequest || status == http.StatusNotFound):
+		return a.outcome(a.became(r.entry(a.to.Recipient)))
+	}
+	if c, ok := a.refused(); ok {
+		return c
+	}
+	return a.byStatus()
+}
+
+// byStatus is what came of an answer of which only the status means something.
+func (a *attempt) byStatus() gateway.Carriage {
+	switch status := a.Status; {
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		o := later("the gateway of %s answered %s", a.domain, a.number())
+		o.RetryAfter = retryAfter(a.Header, a.now)
+		return a.outcome(o)
+	case status == http.StatusTooManyRequests, status >= 500:
 		return a.unwell()
-	case readable && r.Error != nil && r.Error.Code != "":
-		return a.all(a.refused(&r))
+	case status == http.StatusUnauthorized:
+		return a.outcome(trouble(amtp.CodeAuthenticationFailed, "the gateway of %s does not believe that this is from us (%s)", a.domain, a.number()))
+	case status == http.StatusForbidden:
+		return a.outcome(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (%s)", a.domain, a.number()))
+	case a.code != "":
+		if o, known := a.judged(a.code); known { // such as passes by itself
+			return a.outcome(o)
+		}
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %s", a.domain, a.number()))
 	}
-	return a.all(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d and does not say why", a.domain, a.status))
+	return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d and does not say why", a.domain, a.Status))
 }
 
-// perRecipient reads a list of recipients. One that is not in it is tried again,
-// and so is one that failed for a reason that may pass, under a new key: the
-// reference gateway would repeat its answer to the old one. Of two entries for
-// one recipient the worse counts.
-func (a *attempt) perRecipient(r *reply) gateway.Carriage {
-	said := make(map[string]int, len(r.Recipients))
+// number is the status of the answer, with the code that stood there.
+func (a *attempt) number() string {
+	return strings.TrimSpace(strconv.Itoa(a.Status) + " " + string(a.code))
+}
+
+// entry returns what the answer says of a recipient, nil when it is nothing. Of
+// two entries the worse counts.
+func (r *reply) entry(to amtp.Address) (found *entry) {
 	for i := range r.Recipients {
-		address, err := amtp.ParseAddress(r.Recipients[i].Address)
-		if err != nil {
-			continue
-		}
-		if n, ok := said[address.Key()]; !ok || hasIt(r.Recipients[n].Status) {
-			said[address.Key()] = i
+		e := &r.Recipients[i]
+		if address, err := amtp.ParseAddress(e.Address); err == nil && address.Equal(to) && (found == nil || hasIt(found.Status)) {
+			found = e
 		}
 	}
-	c := gateway.Carriage{Outcomes: make([]gateway.Outcome, 0, len(a.to))}
-	for i := range a.to {
-		o := trouble(amtp.CodeRecipientUnavailable, "the gateway of %s says nothing of this recipient", a.domain)
-		if n, ok := said[a.to[i].Recipient.Key()]; ok {
-			o = a.one(r.Recipients[n].Status, r.Recipients[n].ErrorCode)
-		}
-		o.Delivery = a.to[i].ID
-		c.Outcomes = append(c.Outcomes, o)
-	}
-	return c
+	return found
 }
 
-// one is what became of a recipient that the answer names.
-func (a *attempt) one(status, code string) gateway.Outcome {
+// became is what became of the recipient by what the answer says of it. One that
+// failed for a reason that may pass is tried again under a new key: the reference
+// gateway would repeat its answer to the old one.
+func (a *attempt) became(e *entry) gateway.Outcome {
 	switch {
-	case hasIt(status):
+	case e == nil:
+		return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s says nothing of this recipient", a.domain)
+	case hasIt(e.Status):
 		return gateway.Outcome{Event: gateway.Success}
-	case amtp.Status(status) == amtp.StatusFailed:
-		if c := amtp.Code(code); isPermanent(c) {
-			return gateway.Outcome{Event: gateway.Refuse, Code: c, Reason: fmt.Sprintf("the gateway of %s refused this recipient (%s)", a.domain, c)}
-		}
-		o := trouble(amtp.CodeRecipientUnavailable, "the gateway of %s could not deliver to this recipient", a.domain)
-		o.Rekey = true
-		return o
+	case amtp.Status(e.Status) != amtp.StatusFailed:
+		return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a status that means nothing", a.domain)
 	}
-	return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a status that means nothing", a.domain)
+	a.code = token(e.ErrorCode)
+	o, known := a.judged(a.code)
+	if !known {
+		o = trouble(amtp.CodeRecipientUnavailable, "the gateway of %s could not deliver to %s", a.domain, a.to.Recipient.Local())
+		if a.code != "" {
+			o.Reason += " (" + string(a.code) + ")"
+		}
+	}
+	o.Rekey = o.Event == gateway.Postpone
+	return o
 }
 
 // hasIt reports whether the other side has the message of a recipient with the
@@ -130,32 +152,38 @@ func hasIt(status string) bool {
 	return false
 }
 
-// refused is a refusal of the whole message for good.
-func (a *attempt) refused(r *reply) gateway.Outcome {
-	o := gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeRecipientUnavailable}
-	given := amtp.Code(r.Error.Code)
-	switch {
-	case isPermanent(given):
-		o.Code = given
-	case a.status == http.StatusRequestEntityTooLarge:
-		o.Code = amtp.CodeMessageTooLarge
+// unwell is an answer that says that the gateway takes nothing now. An error of
+// the protocol with 500 is about this message, as far as anybody can tell.
+func (a *attempt) unwell() gateway.Carriage {
+	o := later("the gateway of %s cannot take messages now (%s)", a.domain, a.number())
+	o.RetryAfter = retryAfter(a.Header, a.now)
+	c := a.outcome(o)
+	if c.Down = a.Status != http.StatusInternalServerError || a.code == ""; c.Down {
+		c.Pause = o.RetryAfter
 	}
-	o.Reason = fmt.Sprintf("the gateway of %s refused the message (%d)", a.domain, a.status)
-	return o
+	return c
 }
 
-// unwell is an answer that says that nothing goes there now.
-func (a *attempt) unwell() gateway.Carriage {
-	o := later("the gateway of %s cannot take messages now (%d)", a.domain, a.status)
-	o.RetryAfter = retryAfter(a.header, a.now)
-	c := a.all(o)
-	c.Down, c.Pause = true, o.RetryAfter
-	return c
+// note tells the operator what another gateway said when it refused a message.
+func (j *journey) note(a *attempt, c *gateway.Carriage) {
+	o := &c.Outcomes[0]
+	if o.Event == gateway.Success || a.code == "" {
+		return
+	}
+	level := slog.LevelInfo
+	if o.Event == gateway.Refuse {
+		level = slog.LevelWarn
+	}
+	j.Log.Log(context.Background(), level, "another gateway refused a message", "domain", a.domain, "message", j.parcel.Envelope.ID, "recipient", a.to.Recipient,
+		"status", a.Status, "code", a.code, "said", said(a.text))
 }
 
 // unreachable is what came of a post without an answer, or with half of one. The
 // error's own text has addresses of machines in it.
 func (a *attempt) unreachable(err error) gateway.Carriage {
+	if errors.Is(err, ErrAddress) {
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
+	}
 	var slow net.Error
 	o := later("the gateway of %s cannot be reached", a.domain)
 	switch {
@@ -166,7 +194,7 @@ func (a *attempt) unreachable(err error) gateway.Carriage {
 	case errors.As(err, &slow) && slow.Timeout():
 		o.Reason = fmt.Sprintf("the gateway of %s did not answer in time", a.domain)
 	}
-	c := a.all(o)
+	c := a.outcome(o)
 	c.Down = true
 	return c
 }

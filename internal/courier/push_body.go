@@ -71,3 +71,12 @@ func member(members []strictjson.Member, name, absent string) []byte {
 	}
 	return []byte(absent)
 }
+
+// appendMember adds a member to an object that is being written and not closed.
+func appendMember(b []byte, name string, value []byte) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	quoted, _ := json.Marshal(name) // a string cannot fail
+	return append(append(append(b, quoted...), ':'), value...)
+}

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,18 +24,28 @@ type Finder interface {
 	Gateway(context.Context, amtp.Domain) (discovery.Found, error)
 }
 
-// Remote carries messages to the gateways of other domains, signed. AMTP §5, §9.
+// Peers remembers other domains. gateway.Store is one.
+type Peers interface {
+	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
+}
+
+// Remote carries messages to the gateways of other domains, signed, each with
+// one recipient. AMTP §5, §9.
 //
-// To a gateway that publishes auth=sig each recipient gets a message of its own,
-// so that the signature says who it is for; any other gets one message for all
-// recipients of its domain, because the reference gateway keeps only the first
-// of several.
+// The first recipient of a domain gets the message under its own id and key. Each
+// further one has a key of its own, and an id of its own where the gateway is not
+// known to take fan-out: the reference gateway of July 2026 overwrites a message
+// whose id comes twice, and the one who got it first loses it.
 type Remote struct {
 	Finder Finder
 	Client *http.Client // of outbound
+	Peers  Peers
 	// Signer returns our present key, nil while there is none.
 	Signer func() *amtp.Signer
 	Now    func() time.Time
+	Log    *slog.Logger
+
+	known fanOuts
 }
 
 // How many messages of one parcel are under way together: several small ones, or
@@ -45,29 +55,41 @@ const (
 	atOnceBytes = 4 << 20
 )
 
+// journey is one attempt to carry a parcel to the gateway that was found.
+type journey struct {
+	*Remote
+	parcel  *gateway.Parcel
+	message *amtp.Message
+	found   discovery.Found
+	fanOut  bool // the gateway is known to take one id in several deliveries
+}
+
 // Carry makes one attempt.
 func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-	domain := p.Destination.Domain()
-	found, err := r.Finder.Gateway(ctx, domain)
+	found, err := r.Finder.Gateway(ctx, p.Destination.Domain())
 	if err != nil {
 		return notFound(&p, err)
 	}
-	if !found.Signs() {
-		return r.post(ctx, &p, found, p.Recipients)
+	m, refused := amtp.ParseMessage(p.Body)
+	if refused != nil {
+		return p.All(unwritable(refused))
 	}
-	return r.each(ctx, &p, found)
+	j := journey{Remote: r, parcel: &p, message: m, found: found}
+	j.fanOut = takesFanOut(found) || matters(&p) && r.signs(ctx, p.Destination.Domain())
+	return j.each(ctx)
 }
 
 // each posts one message for every recipient, some at a time, until ctx ends.
-func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Found) gateway.Carriage {
-	if len(p.Recipients) == 1 {
-		return r.post(ctx, p, found, p.Recipients)
+func (j *journey) each(ctx context.Context) gateway.Carriage {
+	to := j.parcel.Recipients
+	if len(to) == 1 {
+		return j.post(ctx, &to[0])
 	}
 	var mu sync.Mutex
 	var whole gateway.Carriage
 	var posts sync.WaitGroup
-	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(p.Body)))))
-	for i := range p.Recipients {
+	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(j.parcel.Body)))))
+	for i := range to {
 		slots <- struct{}{}
 		mu.Lock()
 		down := whole.Down
@@ -77,7 +99,7 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Fo
 		}
 		posts.Go(func() {
 			defer func() { <-slots }()
-			c := r.post(ctx, p, found, p.Recipients[i:i+1])
+			c := j.post(ctx, &to[i])
 			mu.Lock()
 			defer mu.Unlock()
 			whole.Outcomes = append(whole.Outcomes, c.Outcomes...)
@@ -89,88 +111,97 @@ func (r *Remote) each(ctx context.Context, p *gateway.Parcel, found discovery.Fo
 	return whole
 }
 
-// post sends one message to the gateway for some of the parcel's recipients.
-func (r *Remote) post(ctx context.Context, p *gateway.Parcel, found discovery.Found, to []gateway.Delivery) gateway.Carriage {
-	a := attempt{domain: p.Destination.Domain(), to: to, now: r.Now()}
-	var body []byte
-	e, m, err := envelope(p, to, found.Signs())
-	if err == nil {
-		a.id = amtp.PeerMessageID(e.MessageID)
-		body, err = r.sealed(m, e)
-	}
+// post sends the message to the gateway for one of the parcel's recipients.
+func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carriage {
+	e := j.envelope(to)
+	a := attempt{domain: j.parcel.Destination.Domain(), id: e.PeerID(), to: to, now: j.Now()}
+	body, err := j.sealed(e)
 	if err != nil {
-		return a.all(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for another gateway: " + err.Error()})
+		return a.outcome(unwritable(err))
 	}
-	if found.MaxSize > 0 && int64(len(body)) > found.MaxSize {
-		return a.all(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
-			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body), a.domain, found.MaxSize)})
+	if most := j.found.MaxSize; most > 0 && int64(len(body)) > most {
+		return a.outcome(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
+			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body), a.domain, most)})
 	}
-	req, err := request(ctx, found, body)
-	if err != nil {
-		return a.all(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
-	}
-	res, err := cmp.Or(found.Client, r.Client).Do(req)
-	if err != nil {
+	if a.Answer, err = j.Post(ctx, j.found, body); err != nil {
 		return a.unreachable(err)
 	}
-	defer res.Body.Close()
-	a.status, a.header = res.StatusCode, res.Header
-	switch a.body, err = io.ReadAll(res.Body); {
-	case errors.Is(err, outbound.ErrTooLarge):
-		a.body = nil // what was cut says nothing
-	case err != nil:
-		return a.unreachable(err)
-	}
-	return a.judge()
+	c := a.judge()
+	j.note(&a, &c)
+	return c
 }
 
-// request is the post of a body to the gateway that was found.
-func request(ctx context.Context, found discovery.Found, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(found.Gateway, "/")+"/v1/messages", bytes.NewReader(body))
+// Answer is what another gateway answered to a post. Body is nil where it was too
+// large to be read.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// ErrAddress is met when the address of a gateway is no URL.
+var ErrAddress = errors.New("the address of the gateway is no URL")
+
+// Post sends one body, signed or not, to the messages of the gateway that was
+// found, and returns what was answered. Any other error than ErrAddress means
+// that there was no answer, or half of one.
+func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (Answer, error) {
+	url := strings.TrimSuffix(found.Gateway, "/") + "/v1/messages"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return Answer{}, ErrAddress
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-AMTP-Version", amtp.Version)
-	return req, nil
+	res, err := cmp.Or(found.Client, r.Client).Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer res.Body.Close()
+	a := Answer{Status: res.StatusCode, Header: res.Header}
+	switch a.Body, err = io.ReadAll(res.Body); {
+	case errors.Is(err, outbound.ErrTooLarge):
+		a.Body = nil // what was cut says nothing
+	case err != nil:
+		return Answer{}, err
+	}
+	return a, nil
 }
 
 // sealed returns the body to be posted: with our signature where we have a key.
-func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
-	if s := r.Signer(); s != nil {
-		return s.SignPeer(m, e)
+func (j *journey) sealed(e amtp.PeerEnvelope) ([]byte, error) {
+	if s := j.Signer(); s != nil {
+		return s.SignPeer(j.message, e)
 	}
-	return amtp.PeerBody(m.Raw(), e)
+	return amtp.PeerBody(j.message.Raw(), e)
 }
 
-// envelope says what the other gateway is told of the message, and of which.
-// After a redrive so late that it may have forgotten the first one, it is a new
-// message that names the old.
-func envelope(p *gateway.Parcel, to []gateway.Delivery, single bool) (amtp.PeerEnvelope, *amtp.Message, error) {
-	m, refused := amtp.ParseMessage(p.Body)
-	if refused != nil {
-		return amtp.PeerEnvelope{}, nil, refused
-	}
+// envelope says what the other gateway is told of the message for the recipient.
+// All of it but FanOut and AnyReply follows from what is stored. After a redrive
+// so late that the gateway may have forgotten the first one, it is a new message
+// that names the old.
+func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
+	p := j.parcel
 	e := amtp.PeerEnvelope{
-		MessageID: p.Envelope.ID, IdempotencyKey: m.IdempotencyKey, Timestamp: p.Envelope.Timestamp,
-		Sender: p.Envelope.Sender, InReplyTo: p.InReplyTo, Single: single, Round: p.Rekeys,
+		MessageID: p.Envelope.ID, IdempotencyKey: j.message.IdempotencyKey, Timestamp: p.Envelope.Timestamp, Sender: p.Envelope.Sender,
+		Recipient: to.Recipient, Further: to.Further, FanOut: j.fanOut, Round: p.Rekeys,
+		InReplyTo: p.InReplyTo,
+		AnyReply:  j.fanOut || p.Answered.From == p.Destination.Domain(),
 	}
-	for i := range to {
-		e.Recipients = append(e.Recipients, to[i].Recipient)
+	if e.InReplyTo != "" {
+		e.InReplyTo = p.Answered.To(to.Recipient, e.InReplyTo, j.fanOut)
 	}
-	if p.Redriven.IsZero() {
-		return e, m, nil
+	if !to.Redriven.IsZero() {
+		e.RedriveOf = e.PeerID()
+		e.MessageID, e.IdempotencyKey, e.Timestamp = to.Base(p.Envelope.ID), "", to.Redriven
 	}
-	again, body, err := redriven(p)
-	if err != nil {
-		return e, nil, err
-	}
-	if m, refused = amtp.ParseMessage(body); refused != nil {
-		return e, nil, refused
-	}
-	e.MessageID, e.IdempotencyKey, e.Timestamp = again, "", p.Redriven
-	return e, m, nil
+	return e
+}
+
+// unwritable is the outcome for a message that no other gateway would take.
+func unwritable(err error) gateway.Outcome {
+	return gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for another gateway: " + err.Error()}
 }
 
 // notFound is what came of an attempt without a gateway to go to.
@@ -206,12 +237,3 @@ func later(format string, args ...any) gateway.Outcome {
 func trouble(code amtp.Code, format string, args ...any) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: fmt.Sprintf(format, args...), Patience: gateway.Patience{For: 24 * time.Hour}}
 }
-
-// permanent are the codes after which the same message for the same recipient is
-// not worth another attempt.
-var permanent = []amtp.Code{
-	amtp.CodeAgentUnknown, amtp.CodeRecipientNotFound, amtp.CodeInvalidRecipient, amtp.CodeInvalidMessage, amtp.CodeUnsupportedVersion,
-	amtp.CodeSchemaValidation, amtp.CodeMessageTooLarge, amtp.CodeAccessDenied, amtp.CodeIdempotencyKeyReused, amtp.CodeCoordinationFailed,
-}
-
-func isPermanent(c amtp.Code) bool { return slices.Contains(permanent, c) }

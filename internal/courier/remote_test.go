@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +94,8 @@ func TestNoAnswer(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, c.limit)
 				defer cancel()
 			}
-			got := p.courier(o).Carry(ctx, parcel(t, "bob", "carol"))
-			check(t, got, later, later)
+			got := p.courier(o).Carry(ctx, parcel(t, "bob"))
+			check(t, got, later)
 			if !got.Down {
 				t.Error("the destination does not count as down")
 			}
@@ -202,36 +201,164 @@ func TestLargest(t *testing.T) {
 	}
 }
 
-// TestOnePost: a domain gets one message for all its recipients; one that signs
-// gets one for each, all signed, with keys of their own.
-func TestOnePost(t *testing.T) {
-	for tags, want := range map[string]int{"": 1, ";auth=cert,apikey": 1, ";auth=sig": 3} {
-		t.Run(tags, func(t *testing.T) {
+// posted returns the messages that a peer got, by their one recipient.
+func posted(t *testing.T, p *peer, signer *amtp.Signer) map[string]*amtp.Message {
+	t.Helper()
+	list := make(map[string]*amtp.Message)
+	for _, got := range p.arrived() {
+		m := signed(t, got.body, signer)
+		if len(m.Recipients) != 1 {
+			t.Fatalf("a post for %v, want one recipient", m.Recipients)
+		}
+		list[m.Recipients[0].String()] = m
+		if h := got.header; h.Get("X-Amtp-Version") != "1.0" || h.Get("User-Agent") != "AMTP/1.0 (amtp/test)" || h.Get("Content-Type") != "application/json" {
+			t.Errorf("header %v", h)
+		}
+	}
+	return list
+}
+
+// TestOneRecipient: every recipient of a domain gets a message of its own, signed,
+// under a key of its own. The id is the same at gateways that are known to take
+// it in several deliveries, and another for every further recipient elsewhere.
+func TestOneRecipient(t *testing.T) {
+	day := 24 * time.Hour
+	for _, c := range []struct {
+		name, tags string
+		signed     time.Time // when it last signed
+		err        error
+		ids        int
+	}{
+		{"nothing is known", "", time.Time{}, nil, 3},
+		{"other ways to prove itself", ";auth=cert,apikey", time.Time{}, nil, 3},
+		{"it says that it signs", ";auth=sig", time.Time{}, nil, 1},
+		{"it says that it takes fan-out", ";features=x,FanOut", time.Time{}, nil, 1},
+		{"it knows receipts", ";features=receipts", time.Time{}, nil, 1},
+		{"it has another feature", ";features=fan", time.Time{}, nil, 3},
+		{"it signs to us", "", noon.Add(-29 * day), nil, 1},
+		{"it signed once", "", noon.Add(-30 * day), nil, 3},
+		{"nobody can say", "", noon, gateway.ErrBusy, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			p := newTaker(t)
-			p.publish(tags)
-			c := p.courier(p.options())
+			p.publish(c.tags)
+			p.memory.signed, p.memory.err = c.signed, c.err
+			r := p.courier(p.options())
 			signer := newSigner(t)
-			c.Signer = func() *amtp.Signer { return signer }
-			check(t, c.Carry(t.Context(), parcel(t, "bob", "carol", "dan")), ok, ok, ok)
-			posts := p.arrived()
-			if len(posts) != want {
-				t.Fatalf("%d posts, want %d", len(posts), want)
+			r.Signer = func() *amtp.Signer { return signer }
+			check(t, r.Carry(t.Context(), parcel(t, "bob", "carol", "dan")), ok, ok, ok)
+			posts := posted(t, p, signer)
+			ids, keys := make(map[amtp.MessageID]bool), make(map[string]bool)
+			for _, m := range posts {
+				ids[m.MessageID], keys[m.IdempotencyKey] = true, true
 			}
-			var recipients, keys []string
-			for _, got := range posts {
-				m := signed(t, got.body, signer)
-				for _, r := range m.Recipients {
-					recipients = append(recipients, r.String())
-				}
-				keys = append(keys, m.IdempotencyKey)
-				if h := got.header; h.Get("X-Amtp-Version") != "1.0" || h.Get("User-Agent") != "AMTP/1.0 (amtp/test)" || h.Get("Content-Type") != "application/json" {
-					t.Errorf("header %v", h)
-				}
+			if len(posts) != 3 || len(p.arrived()) != 3 || len(keys) != 3 || len(ids) != c.ids {
+				t.Errorf("%d posts for %d recipients with %d keys and %d ids, want 3, 3, 3 and %d", len(p.arrived()), len(posts), len(keys), len(ids), c.ids)
 			}
-			slices.Sort(recipients)
-			slices.Sort(keys)
-			if strings.Join(recipients, " ") != "bob@b.example carol@b.example dan@b.example" || len(slices.Compact(keys)) != want {
-				t.Errorf("posts for %v with keys %v", recipients, keys)
+			if bob := posts["bob@b.example"]; bob.MessageID != msgID || bob.IdempotencyKey != "550e8400-e29b-41d4-a716-446655440000" {
+				t.Errorf("bob, the first, gets id %s and key %s, want those of the message", bob.MessageID, bob.IdempotencyKey)
+			}
+		})
+	}
+}
+
+// TestStable: whoever is decided already, whoever joins and whatever becomes known
+// of the peer, a recipient that is tried again has the key that it had, and the
+// id of another recipient only where that is known to be fine.
+func TestStable(t *testing.T) {
+	p := newTaker(t)
+	r := p.courier(p.options())
+	signer := newSigner(t)
+	r.Signer = func() *amtp.Signer { return signer }
+	check(t, r.Carry(t.Context(), parcel(t, "bob", "carol", "dan")), ok, ok, ok)
+	first := posted(t, p, signer)
+	for _, c := range []struct {
+		name   string
+		change func(*gateway.Parcel)
+	}{
+		{"alone", func(b *gateway.Parcel) { b.Recipients = b.Recipients[2:] }},
+		{"beside another", func(b *gateway.Parcel) { b.Recipients[1].Recipient = address(t, "erin@"+domain) }},
+		{"later", func(b *gateway.Parcel) { b.Attempts, b.LastTry = 9, noon.Add(time.Hour) }},
+		{"at a peer that is known meanwhile", func(*gateway.Parcel) { p.publish(";auth=sig"); r.Finder = p.courier(p.options()).Finder }},
+	} {
+		box := parcel(t, "bob", "carol", "dan")
+		c.change(&box)
+		r.Carry(t.Context(), box)
+		again := posted(t, p, signer)
+		dan, before := again["dan@b.example"], first["dan@b.example"]
+		if dan.IdempotencyKey != before.IdempotencyKey {
+			t.Errorf("%s: the key is %s, want %s as before", c.name, dan.IdempotencyKey, before.IdempotencyKey)
+		}
+		if want := before.MessageID; !strings.Contains(c.name, "known") && dan.MessageID != want {
+			t.Errorf("%s: the id is %s, want %s as before", c.name, dan.MessageID, want)
+		}
+	}
+}
+
+// TestNobodyAsks: what is known of a peer is looked up for parcels only to which
+// it matters, and not for each of them.
+func TestNobodyAsks(t *testing.T) {
+	p := newTaker(t)
+	r := p.courier(p.options())
+	for range 5 {
+		check(t, r.Carry(t.Context(), parcel(t, "bob")), ok)
+	}
+	if n := p.memory.asked.Load(); n != 0 {
+		t.Errorf("the store was asked %d times for messages with one recipient, want never", n)
+	}
+	for range 5 {
+		check(t, r.Carry(t.Context(), parcel(t, "bob", "carol")), ok, ok)
+	}
+	if n := p.memory.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times within a minute, want once", n)
+	}
+	r.Now = func() time.Time { return noon.Add(time.Minute) }
+	check(t, r.Carry(t.Context(), parcel(t, "bob", "carol")), ok, ok)
+	if n := p.memory.asked.Load(); n != 2 {
+		t.Errorf("the store was asked %d times, want again after a minute", n)
+	}
+}
+
+// TestAnsweredID: an answer names the message as its recipient knows it, and what
+// the gateway may refuse stands in a header.
+func TestAnsweredID(t *testing.T) {
+	const own = "019b1d3e-7c00-7000-8000-00000000aaaa"
+	carol := address(t, "carol@"+domain)
+	copied := gateway.Answered{Copies: []gateway.Delivery{{Recipient: carol, Further: true}}}
+	for _, c := range []struct {
+		name, tags string
+		known      amtp.MessageID
+		answered   gateway.Answered
+		want       amtp.MessageID
+		header     bool
+	}{
+		{"nobody knows it", "", "", gateway.Answered{}, "m-1", true},
+		{"nobody knows it, at one that takes it", ";auth=sig", "", gateway.Answered{}, "m-1", false},
+		{"the peer's own token", "", "token", gateway.Answered{From: domain}, "token", false},
+		{"the token of a third", "", "token", gateway.Answered{From: "c.example"}, "token", true},
+		{"the peer's own id", "", own, gateway.Answered{From: domain}, own, false},
+		{"ours", "", own, gateway.Answered{}, own, false},
+		{"ours, of which carol had a copy", "", own, copied, amtp.PeerCopyID(own, carol), false},
+		{"ours, at one that takes fan-out", ";auth=sig", own, copied, own, false},
+		{"ours, of which another had a copy", "", own, gateway.Answered{Copies: []gateway.Delivery{{Recipient: address(t, "x@"+domain), Further: true}}}, own, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTaker(t)
+			p.publish(c.tags)
+			signer := newSigner(t)
+			r := p.courier(p.options())
+			r.Signer = func() *amtp.Signer { return signer }
+			box := written(t, `{"sender":"alice@a.example","recipients":["carol@b.example"],"in_reply_to":"m-1","headers":{"x":1.0},"payload":1}`, "carol")
+			box.Envelope.InReplyTo, box.InReplyTo, box.Answered = "m-1", c.known, c.answered
+			check(t, r.Carry(t.Context(), box), ok)
+			m := posted(t, p, signer)["carol@b.example"]
+			wantHeaders := `{"x":1.0}`
+			if c.header {
+				wantHeaders = `{"x":1.0,"amtp-in-reply-to":"` + string(c.want) + `"}`
+				c.want = ""
+			}
+			if m.InReplyTo != c.want || string(m.Headers) != wantHeaders {
+				t.Errorf("in_reply_to %q, headers %s, want %q, %s", m.InReplyTo, m.Headers, c.want, wantHeaders)
 			}
 		})
 	}
@@ -322,7 +449,7 @@ func TestRedriven(t *testing.T) {
 	p := newTaker(t)
 	c := p.courier(p.options())
 	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","headers":{"x":1.0,"amtp-redrive-of":"lie"},"payload":{"x":1e0}}`, "bob")
-	box.Redriven = noon.Add(8 * 24 * time.Hour)
+	box.Recipients[0].Redriven = noon.Add(8 * 24 * time.Hour)
 	check(t, c.Carry(t.Context(), box), ok)
 	check(t, c.Carry(t.Context(), box), ok)
 	posts := p.arrived()
@@ -333,7 +460,7 @@ func TestRedriven(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if m.MessageID == msgID || m.IdempotencyKey == "550e8400-e29b-41d4-a716-446655440000" || !m.Timestamp.Equal(box.Redriven) {
+	if m.MessageID == msgID || m.IdempotencyKey == "550e8400-e29b-41d4-a716-446655440000" || !m.Timestamp.Equal(box.Recipients[0].Redriven) {
 		t.Errorf("id %s, key %s, timestamp %v: want new ones", m.MessageID, m.IdempotencyKey, m.Timestamp)
 	}
 	if want := `"headers":{"x":1.0,"amtp-redrive-of":"` + msgID + `"}`; !strings.Contains(posts[0].body, want) || !strings.Contains(posts[0].body, `"payload":{"x":1e0}`) {

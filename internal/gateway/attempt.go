@@ -46,8 +46,10 @@ type Outcome struct {
 	Reason     string // our words, never the other side's
 	RetryAfter time.Duration
 	Patience   Patience
-	Rekey      bool // the next attempt needs a new idempotency key
-	Inbox      bool // the success is an entry into the recipient's inbox
+	// Rekey says that the recipient does not have the message and that the other
+	// side would say so again to the same idempotency key.
+	Rekey bool
+	Inbox bool // the success is an entry into the recipient's inbox
 }
 
 // Patience says how long the same trouble is borne before it counts as a
@@ -114,6 +116,7 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 	}
 	var later *Outcome // of those that are tried again, who said most
 	wait := time.Duration(0)
+	s.Rekey = true
 	for i := range p.Recipients {
 		o := said[p.Recipients[i].ID]
 		if o == nil {
@@ -131,8 +134,11 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 			later = o
 		}
 		wait = max(wait, min(o.RetryAfter, maxRetryAfter))
-		s.Rekey = s.Rekey || o.Rekey
+		// One key for all of a job: as long as anybody may have the message
+		// under the present one, the next attempt has the same.
+		s.Rekey = s.Rekey && o.Rekey
 	}
+	s.Rekey = s.Rekey && later != nil
 	if later != nil {
 		s.Code, s.Reason = later.Code, later.Reason
 		if later.Patience != (Patience{}) { // only such a trouble is counted

@@ -116,6 +116,8 @@ type Delivery struct {
 	Read      time.Time // zero until it is, as far as is known
 	Refused   time.Time // when the recipient refused the work, zero until it is known
 	Mode      string    // pull, push, or "" for remote
+	Further   bool      // remote, and another of its domain was named before it
+	Redriven  time.Time // remote, and of a redrive so late that the other side may have forgotten the message, else zero
 	ErrorCode amtp.Code
 	ErrorText string
 }

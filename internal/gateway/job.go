@@ -89,6 +89,7 @@ type Parcel struct {
 	// InReplyTo is the id under which other gateways know the message that this
 	// one answers; "" when the sender's own word is all that is known.
 	InReplyTo amtp.MessageID
+	Answered  Answered // of a message that InReplyTo names
 	// Thread is that of the message in the recipient's mailbox, of a push; "" of
 	// any other job.
 	Thread amtp.MessageID
@@ -229,6 +230,7 @@ type Jobs interface {
 	Claim(ctx context.Context, wanted []Claiming, now, lease time.Time) ([]Claimed, error)
 
 	// Parcel returns a job that was leased under the fence, with its message.
+	// Further of a delivery was settled when it was stored.
 	// ErrStale when it was claimed again or settled meanwhile.
 	Parcel(ctx context.Context, job JobID, fence int64) (Parcel, error)
 
@@ -271,7 +273,9 @@ type Jobs interface {
 	// that of the message's job for the destination where there is one, and
 	// returns how many. Calling it again changes nothing: what was redriven is
 	// no dead letter. What was not reported yet is not reported any more. After
-	// Forgotten since the message was received, Redriven of the job is now.
+	// Forgotten since the message was received, Redriven of each delivery is now,
+	// and of the job what it was first; the sender then finds the message by the
+	// id under which the delivery leaves, as an answer does.
 	//
 	// Many letters are queued in steps, so that those who write at the same time
 	// do not wait: after an error some may be queued. So does PurgeDead.

@@ -52,7 +52,9 @@ type Store interface {
 	// id is that retry if it has the same content (amtp.Message.Fingerprint):
 	// then nothing is stored but deliveries to recipients that it did not have
 	// yet, and the earlier message is returned with its present states. With
-	// other content it is ErrReused. For ClassAnonymous other content is simply
+	// other content it is ErrReused. When a message of another domain has the id
+	// of one and the key of another with its content, it is the one of the key,
+	// and ErrReused for those here. For ClassAnonymous other content is simply
 	// another message. With neither key nor id every call stores a message.
 	//
 	// The given id becomes the canonical one when it is a UUID that no stored

@@ -46,6 +46,7 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeMessageTooLarge:          http.StatusRequestEntityTooLarge,
 	amtp.CodeUnsupportedMediaType:     http.StatusUnsupportedMediaType,
 	amtp.CodeIdempotencyKeyReused:     http.StatusUnprocessableEntity,
+	amtp.CodeRecipientUnavailable:     http.StatusUnprocessableEntity, // of a message that was taken, and failed since
 	amtp.CodeRateLimitExceeded:        http.StatusTooManyRequests,
 	amtp.CodeCertificateFailed:        http.StatusBadGateway,
 	amtp.CodeTemporaryFailure:         http.StatusServiceUnavailable,

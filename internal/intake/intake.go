@@ -44,7 +44,8 @@ const clockTolerance = 10 * time.Minute
 
 // Accept takes a message from the principal. Recipients that cannot be served
 // stand in the result as failed beside those that were taken; when none was
-// taken the error says why and carries the result. The result names the message
+// taken, now or before, the error says why and carries the result. Another
+// gateway hears the error as well when all that it asks for has failed here. The result names the message
 // as its sender knows it: by our id for those here, by the one it gave for
 // another domain.
 func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
@@ -83,7 +84,11 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	})
 	switch {
 	case err == nil:
-		return named(list.result(accepted, p), p, m.MessageID), nil
+		result := named(list.result(accepted, p), p, m.MessageID)
+		if list.nothing(accepted, p) {
+			return nil, list.refusal(m)
+		}
+		return result, nil
 	case errors.Is(err, gateway.ErrNotFound):
 		list.vanished()
 		return nil, list.refusal(m)

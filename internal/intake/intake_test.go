@@ -247,3 +247,97 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingTaken: a post of which nobody gets the message is refused, also when
+// it repeats one that others got, in every order: the reference gateway posts a
+// message once for each recipient, under one id and key, and takes any 2xx for
+// success.
+func TestNothingTaken(t *testing.T) {
+	const key = `"message_id":"01a20449-e7ee-7e45-9a3f-45acd5b9b452","idempotency_key":"62def701-eba2-421a-8c20-f7c5a6f7d33d",`
+	for _, who := range []string{"far.example, proven", "far.example, unproven", "alice"} {
+		for _, order := range [][]string{{"bob", "nobody", "bob", "nobody"}, {"nobody", "bob", "nobody", "bob"}} {
+			t.Run(who+", first "+order[0], func(t *testing.T) {
+				h := openHouse(t)
+				sender := "ann@far.example"
+				if who == "alice" {
+					sender = "alice@ours.example"
+				}
+				for i, to := range order {
+					result, refused := h.acceptBody(h.door, who, fmt.Sprintf(`{%s"sender":%q,"recipients":["%s@ours.example"],"payload":1}`, key, sender, to))
+					switch {
+					case to == "bob" && (refused != nil || result.Status != amtp.StatusDelivered || result.Replayed != (i > 1)):
+						t.Errorf("post %d, for bob: %+v, %v; want it delivered", i, result, refused)
+					case to == "nobody" && (refused == nil || refused.Code != amtp.CodeAgentUnknown || refused.Result == nil || len(refused.Result.Recipients) != 1):
+						t.Errorf("post %d, for nobody: %+v, %v; want %s with its recipient", i, result, refused, amtp.CodeAgentUnknown)
+					}
+				}
+				if list := h.stored(); len(list) != 1 || len(list[0].Deliveries) != 1 {
+					t.Errorf("stored are %+v, want one message for bob", list)
+				}
+			})
+		}
+	}
+}
+
+// TestFailedSince: another gateway that repeats a message which failed here is
+// told so by the status of the answer; a sender here, whose message was taken, is
+// not refused.
+func TestFailedSince(t *testing.T) {
+	h := openHouse(t)
+	for who, d := range map[string]gateway.Destination{
+		"far.example, proven": h.pushed("hook"), "alice": "far.example",
+	} {
+		sender, to := "ann@far.example", "hook@ours.example"
+		if who == "alice" {
+			sender, to = "alice@ours.example", "ann@far.example"
+		}
+		body := fmt.Sprintf(`{"idempotency_key":"k","sender":%q,"recipients":[%q],"payload":1}`, sender, to)
+		if _, refused := h.acceptBody(h.door, who, body); refused != nil {
+			t.Fatal(refused)
+		}
+		h.fail(d)
+		result, refused := h.acceptBody(h.door, who, body)
+		if who == "alice" {
+			if refused != nil || result.Recipients[0].Status != amtp.StatusFailed {
+				t.Errorf("a retry of alice: %+v, %v; want the failed state", result, refused)
+			}
+			continue
+		}
+		if refused == nil || refused.Code != amtp.CodeRecipientUnavailable || refused.Result.Recipients[0].ErrorCode != "GONE" {
+			t.Errorf("a retry of another gateway: %+v, %v; want %s, and the recipient's own code", result, refused, amtp.CodeRecipientUnavailable)
+		}
+	}
+}
+
+// pushed registers a push agent and returns where its messages wait.
+func (h *house) pushed(name string) gateway.Destination {
+	h.Helper()
+	a, err := amtp.ParseAddress(name + "@ours.example")
+	if err != nil {
+		h.Fatal(err)
+	}
+	made, err := h.store.AddAgent(h.Context(), gateway.Agent{Address: a, DeliveryMode: "push", Target: "https://hook.example", CreatedAt: time.Now()},
+		gateway.Key{ID: name, Hash: [32]byte{99}, CreatedAt: time.Now()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return gateway.PushTo(made.ID)
+}
+
+// fail has the one job of a destination refused.
+func (h *house) fail(d gateway.Destination) {
+	h.Helper()
+	now := time.Now().Add(time.Second)
+	got, err := h.store.Claim(h.Context(), []gateway.Claiming{{Destination: d, Limit: 1}}, now, now.Add(time.Minute))
+	if err != nil || len(got[0].Jobs) != 1 {
+		h.Fatalf("Claim = %+v, %v; want one job", got, err)
+	}
+	p, err := h.store.Parcel(h.Context(), got[0].Jobs[0].ID, got[0].Jobs[0].Fence)
+	if err != nil {
+		h.Fatal(err)
+	}
+	err = h.store.Settle(h.Context(), p.Settle(p.All(gateway.Outcome{Event: gateway.Refuse, Code: "GONE", Reason: "it is gone"}), now))
+	if err != nil {
+		h.Fatal(err)
+	}
+}

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -15,6 +16,8 @@ type recipient struct {
 	status amtp.RecipientStatus
 	to     gateway.Recipient // zero when it was refused
 	fault  error             // why nobody can say now who is meant
+	// refused says that this gateway does not take the message for the address.
+	refused bool
 }
 
 // resolve finds who is meant by each address. Two addresses of one agent are
@@ -106,7 +109,7 @@ func (in *Intake) Passing(m *amtp.Message) *amtp.Error {
 }
 
 func (r *recipient) refuse(code amtp.Code, why string) {
-	r.to = gateway.Recipient{}
+	r.to, r.refused = gateway.Recipient{}, true
 	r.status.Status, r.status.ErrorCode, r.status.ErrorMessage = amtp.StatusFailed, code, why
 }
 
@@ -158,9 +161,27 @@ func (l recipients) vanished() {
 // refusal is the error for a message of which nothing was taken.
 func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 	first := l[0].status
+	if i := slices.IndexFunc(l, func(r recipient) bool { return r.refused }); i >= 0 {
+		first = l[i].status
+	} else {
+		first.ErrorCode = amtp.CodeRecipientUnavailable // it was taken, and failed since
+	}
 	e := amtp.Errorf(first.ErrorCode, "The message was not accepted: %s.", first.ErrorMessage).With("recipient", first.Address.String())
 	e.Result = &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusFailed, Recipients: l.statuses()}
 	return e
+}
+
+// nothing reports whether nobody has the message of those for whom it came now,
+// as the result stands: that is no success, also when the message is known. A
+// sender here whose message failed after it was taken is not refused. The
+// reference gateway looks at the status of the answer alone.
+func (l recipients) nothing(a gateway.Accepted, p gateway.Principal) bool {
+	for i := range l {
+		if l[i].status.Status != amtp.StatusFailed || p.Domain == "" && stored(a.Deliveries, &l[i]) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // result is what the sender hears, with the states that the store has. To the

@@ -31,6 +31,8 @@ type DeliveryRow struct {
 	Code      string
 	Reason    string
 	Pushed    bool
+	Further   bool
+	Redriven  int64
 	Place     int64 // among the recipients, where Seq does not tell it
 	Job       *JobRow
 }
@@ -52,6 +54,7 @@ func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
 		Read: FromMicros(r.Read), Refused: FromMicros(r.Refused),
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
 	}
+	d.Further, d.Redriven = r.Further, FromMicros(r.Redriven)
 	if r.Agent == 0 || r.Pushed {
 		d.ID = gateway.DeliveryID(r.Seq)
 	}
@@ -123,6 +126,31 @@ func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int
 	}
 	d.Mode, d.State, d.Delivered, d.NextDue, d.Attempts = ModePull, gateway.Delivered, at, FromMicros(0), 1
 	return d, ""
+}
+
+// Further reports whether a recipient is in another domain, and one of that
+// domain is among the deliveries that the message has already.
+func Further(before []gateway.Delivery, r gateway.Recipient) bool {
+	return r.Agent == 0 && slices.ContainsFunc(before, func(d gateway.Delivery) bool {
+		return d.Agent == 0 && d.Recipient.Domain() == r.Address.Domain()
+	})
+}
+
+// Names returns the ids, beside its own, under which a message of an agent here
+// leaves for a recipient in another domain: an answer names it by one of them.
+// id is the message's canonical id.
+func Names(d *gateway.Delivery, id amtp.MessageID) (list []amtp.MessageID) {
+	if d.Agent != 0 {
+		return nil
+	}
+	// That of the first recipient of its domain is named by its own delivery.
+	if base := d.Base(id); base != id && (!d.Further || !d.Redriven.IsZero()) {
+		list = append(list, base)
+	}
+	if d.Further {
+		list = append(list, d.Abroad(id))
+	}
+	return list
 }
 
 // Decided returns the state of a delivery after an attempt that decides it.

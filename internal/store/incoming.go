@@ -1,8 +1,6 @@
 package store
 
 import (
-	"slices"
-
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/google/uuid"
@@ -55,12 +53,6 @@ func (p *Incoming) From() string {
 		return ""
 	}
 	return p.Sender.Key()
-}
-
-// Leaves reports whether the message goes to another domain, where it may have
-// another id: an answer names it by that one.
-func (p *Incoming) Leaves() bool {
-	return p.SenderAgent != 0 && slices.ContainsFunc(p.Recipients, func(r gateway.Recipient) bool { return r.Agent == 0 })
 }
 
 // Stamp returns the sender's timestamp where it differs from ours, else 0.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -149,6 +150,40 @@ func (r *EnvelopeRow) Envelope(dir *Directory) (e gateway.Envelope, err error) {
 	}
 	e.Sender, err = amtp.ParseAddress(r.Sender)
 	return e, err
+}
+
+// AnsweredRow is the message that another one answers, as it is stored, in the
+// mailbox of who answers.
+type AnsweredRow struct {
+	UUID    []byte
+	GivenID string
+	Local   bool // it was written here
+	Sender  string
+	// Copies are of one that was written here the deliveries to other domains
+	// that are Further or Redriven, with their Address.
+	Copies []DeliveryRow
+}
+
+// Answered returns the id under which other gateways know the message, and what
+// else is known of it.
+func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Answered, err error) {
+	own := MessageID(r.UUID)
+	if !r.Local {
+		_, domain, _ := strings.Cut(r.Sender, "@")
+		a.From = amtp.Domain(domain)
+		if r.GivenID != "" {
+			return amtp.MessageID(r.GivenID), a, nil
+		}
+		return own, a, nil
+	}
+	for i := range r.Copies {
+		d, err := r.Copies[i].Delivery(dir)
+		if err != nil {
+			return "", a, err
+		}
+		a.Copies = append(a.Copies, d)
+	}
+	return amtp.PeerMessageID(own), a, nil
 }
 
 // MessageID returns the canonical id whose 16 bytes are stored, "" for others.

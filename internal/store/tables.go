@@ -45,7 +45,7 @@ func Tables() []Table {
 			numbers("received", "stamped", "request"), blobs("given_id", "subject", "in_reply_to", "thread", "fingerprint", "body")),
 		table("delivery", 1, numbers("seq", "message", "agent"), texts("address"),
 			numbers("state", "changed", "delivered", "acked", "read", "leases", "job", "attempts"), texts("code"), blobs("reason", "thread"),
-			truths("pushed"), numbers("place", "first_try", "last_try", "dead", "generation", "refused")),
+			truths("pushed", "further"), numbers("place", "first_try", "last_try", "dead", "generation", "refused", "redriven")),
 		table("job", 1, numbers("id"), texts("destination"), numbers("message", "state", "changed", "fence", "attempts", "due", "lease", "begun",
 			"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"), numbers("since", "same")),
 		table("dedup", 1, blobs("key"), numbers("message", "used")),

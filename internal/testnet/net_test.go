@@ -71,8 +71,9 @@ func TestUnknownRecipient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := status.Recipients[0]; s.Status != amtp.StatusFailed || s.ErrorCode != amtp.CodeAgentUnknown {
-		t.Errorf("status of %s: %s %s", s.Address, s.Status, s.ErrorCode)
+	if s := status.Recipients[0]; s.Status != amtp.StatusFailed || s.ErrorCode != amtp.CodeAgentUnknown ||
+		s.ErrorMessage != "there is no agent nobody at b.example" {
+		t.Errorf("status of %s: %s %s %q", s.Address, s.Status, s.ErrorCode, s.ErrorMessage)
 	}
 	if s := status.Recipients[1]; s.Status != amtp.StatusDelivered {
 		t.Errorf("status of %s: %s", s.Address, s.Status)

@@ -19,8 +19,9 @@ import (
 
 // Reference plays the protocol's reference gateway as others see it, with what
 // it does wrong: it knows a message by its idempotency key alone, whoever sent it
-// and to whomever, repeats its first answer to that key for a day, and has an
-// inbox for every name.
+// and to whomever, repeats its first answer to that key for a day, has an inbox
+// for every name, and overwrites a message whose id comes a second time: who had
+// it has it no more.
 type Reference struct {
 	Domain amtp.Domain
 	net    *Net
@@ -29,9 +30,17 @@ type Reference struct {
 	mu      sync.Mutex
 	posts   []RefPost
 	answers map[string]refAnswer // by idempotency key
-	inboxes map[string][]RefMessage
-	failing map[string]int // by address: how often delivery to it fails
-	mute    int            // answers that are lost on their way
+	stored  []refStored
+	failing map[string]int    // by address: how often delivery to it fails
+	refused map[string]string // by address: the code with which its messages are refused
+	mute    int               // answers that are lost on their way
+	conns   int
+}
+
+// refStored is a message with who of its recipients has it.
+type refStored struct {
+	RefMessage
+	has []string
 }
 
 // RefPost is a request that arrived, and the answer.
@@ -96,9 +105,15 @@ func (n *Net) Reference(domain string) *Reference {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	r := &Reference{
 		Domain: d, net: n, host: host + ":" + port,
-		answers: make(map[string]refAnswer), inboxes: make(map[string][]RefMessage), failing: make(map[string]int),
+		answers: make(map[string]refAnswer), failing: make(map[string]int), refused: make(map[string]string),
 	}
-	s := &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0)}
+	s := &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.mu.Lock()
+			r.conns++
+			r.mu.Unlock()
+		}
+	}}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -120,6 +135,21 @@ func (r *Reference) Fail(address string, n int) {
 	r.failing[address] = n
 }
 
+// Refuse has messages for the address refused with the code, or taken again when
+// it is "".
+func (r *Reference) Refuse(address, code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused[address] = code
+}
+
+// Conns returns how many connections were made to it.
+func (r *Reference) Conns() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conns
+}
+
 // Mute loses the next n answers on their way.
 func (r *Reference) Mute(n int) {
 	r.mu.Lock()
@@ -135,10 +165,15 @@ func (r *Reference) Posts() []RefPost {
 }
 
 // Inbox returns what an address has.
-func (r *Reference) Inbox(address string) []RefMessage {
+func (r *Reference) Inbox(address string) (list []RefMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.inboxes[address])
+	for _, m := range r.stored {
+		if slices.Contains(m.has, address) {
+			list = append(list, m.RefMessage)
+		}
+	}
+	return list
 }
 
 // ServeHTTP implements http.Handler.
@@ -190,7 +225,13 @@ func (r *Reference) process(m *RefMessage) refAnswer {
 	if old, ok := r.answers[m.IdempotencyKey]; ok {
 		return old
 	}
+	for _, address := range m.Recipients {
+		if code := r.refused[address]; code != "" {
+			return refuse(code, "validation_error", "the message is not good enough for "+address)
+		}
+	}
 	status, word := http.StatusOK, "delivered"
+	stored := refStored{RefMessage: *m}
 	list := make([]string, len(m.Recipients))
 	for i, address := range m.Recipients {
 		became := `"status":"delivered","timestamp":"2026-11-22T17:11:31.634235701Z","attempts":1,"delivery_mode":"pull","local_delivery":true,"inbox_delivered":true`
@@ -199,10 +240,12 @@ func (r *Reference) process(m *RefMessage) refAnswer {
 			status, word = http.StatusBadRequest, "failed"
 			became = `"status":"failed","timestamp":"2026-11-22T17:11:31.634235701Z","attempts":1,"error_code":"DELIVERY_FAILED","error_message":"discovery failed"`
 		} else {
-			r.inboxes[address] = append(r.inboxes[address], *m)
+			stored.has = append(stored.has, address)
 		}
 		list[len(list)-1-i] = fmt.Sprintf(`{"address":%q,%s}`, address, became) // in the order of completion
 	}
+	r.stored = slices.DeleteFunc(r.stored, func(old refStored) bool { return old.MessageID == m.MessageID })
+	r.stored = append(r.stored, stored)
 	answer := refAnswer{status, fmt.Sprintf(`{"message_id":%q,"status":%q,"recipients":[%s]}`, m.MessageID, word, strings.Join(list, ","))}
 	r.answers[m.IdempotencyKey] = answer
 	return answer

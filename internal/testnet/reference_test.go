@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // TestToReference: a message to several recipients at a reference gateway goes
-// there in one post, in the form that it takes, and every one of them has it
+// there once for each, in the form that it takes, and every one of them has it
 // once.
 func TestToReference(t *testing.T) {
 	n := testnet.New(t)
@@ -28,60 +27,87 @@ func TestToReference(t *testing.T) {
 	}, "bob@ref.example", "Carol@REF.example", "dan@ref.example")
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 
-	posts := ref.Posts()
-	if len(posts) != 1 || posts[0].Status != 200 {
-		t.Fatalf("%d posts, answered %+v; want one, taken", len(posts), posts)
+	if posts := ref.Posts(); len(posts) != 3 {
+		t.Fatalf("%d posts, want 3: %+v", len(posts), posts)
 	}
-	p := posts[0]
-	if p.Header.Get("X-Amtp-Version") != "1.0" || !strings.HasPrefix(p.Header.Get("User-Agent"), "AMTP/1.0 (amtp/") {
-		t.Errorf("header %v", p.Header)
+	for _, p := range ref.Posts() {
+		if p.Status != 200 || len(p.Body.Recipients) != 1 || p.Header.Get("X-Amtp-Version") != "1.0" || !strings.HasPrefix(p.Header.Get("User-Agent"), "AMTP/1.0 (amtp/") {
+			t.Errorf("answered %d, for %v, header %v; want one recipient, taken", p.Status, p.Body.Recipients, p.Header)
+		}
+		if got := p.Body; got.Subject != "<three>" || string(got.Payload) != `{"n":1.0,"text":"h\u00e9"}` ||
+			got.Headers["priority"] != "high" || len(got.Attachments) != 1 || got.Schema != "agntcy:commerce.order.v1" {
+			t.Errorf("the reference gateway read %+v", got)
+		}
 	}
-	if got := p.Body; got.MessageID != string(amtp.PeerMessageID(sent.MessageID)) || got.Subject != "<three>" || string(got.Payload) != `{"n":1.0,"text":"h\u00e9"}` ||
-		got.Headers["priority"] != "high" || len(got.Attachments) != 1 || got.Schema != "agntcy:commerce.order.v1" {
-		t.Errorf("the reference gateway read %+v", got)
-	}
-	for _, address := range []string{"bob@ref.example", "Carol@ref.example", "dan@ref.example"} {
-		if got := ref.Inbox(address); len(got) != 1 {
-			t.Errorf("%s has %d messages, want 1", address, len(got))
+	for address, id := range map[string]amtp.MessageID{
+		"bob@ref.example": amtp.PeerMessageID(sent.MessageID), "Carol@ref.example": copyID(t, sent.MessageID, "carol@ref.example"),
+		"dan@ref.example": copyID(t, sent.MessageID, "dan@ref.example"),
+	} {
+		if got := ref.Inbox(address); len(got) != 1 || got[0].MessageID != string(id) {
+			t.Errorf("%s has %+v, want one message %s", address, got, id)
 		}
 	}
 }
 
-// TestReferencePartialFailure: recipients that the reference gateway failed to
-// deliver to are tried again alone and under a new key, because it repeats its
-// answer to the old one; nobody gets the message twice.
-func TestReferencePartialFailure(t *testing.T) {
-	n := testnet.New(t)
-	n.Start("a.example")
-	ref := n.Reference("ref.example")
-	alice := n.As("alice@a.example")
-	ref.Fail("bob@ref.example", 2)
-	ref.Fail("carol@ref.example", 1)
-	sent := alice.Send("mixed", "bob@ref.example", "carol@ref.example", "dan@ref.example")
-	alice.Hears(sent.MessageID, amtp.StatusDelivered)
+// copyID is the id under which a further recipient of a domain gets a message.
+func copyID(t *testing.T, id amtp.MessageID, address string) amtp.MessageID {
+	t.Helper()
+	a, err := amtp.ParseAddress(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return amtp.PeerCopyID(id, a)
+}
 
-	var keys []string
-	var to [][]string
-	for _, p := range ref.Posts() {
-		keys = append(keys, p.Body.IdempotencyKey)
-		to = append(to, p.Body.Recipients)
-	}
-	if want := "[[bob@ref.example carol@ref.example dan@ref.example] [bob@ref.example carol@ref.example] [bob@ref.example]]"; fmt.Sprint(to) != want {
-		t.Errorf("posts for %v, want %s", to, want)
-	}
-	slices.Sort(keys)
-	if n := len(slices.Compact(keys)); n != len(to) {
-		t.Errorf("%d keys in %d posts, want another in each", n, len(to))
-	}
-	for _, name := range []string{"bob", "carol", "dan"} {
+// once checks that each of the names has one message at the reference gateway.
+func once(t *testing.T, ref *testnet.Reference, names ...string) {
+	t.Helper()
+	for _, name := range names {
 		if got := ref.Inbox(name + "@ref.example"); len(got) != 1 {
 			t.Errorf("%s has %d messages, want 1", name, len(got))
 		}
 	}
 }
 
-// TestReferenceAnswerLost: an answer that is lost leads to a second post under
-// the same key, which the reference gateway recognises.
+// TestReferencePartialFailure: recipients that the reference gateway failed to
+// deliver to are tried again under a new key, because it repeats its answer to the
+// old one, and under the id that each had; in whatever order they are named, and
+// nobody loses or doubles a message by it.
+func TestReferencePartialFailure(t *testing.T) {
+	for _, order := range []string{"bob carol dan", "dan carol bob"} {
+		t.Run(order, func(t *testing.T) {
+			n := testnet.New(t)
+			n.Start("a.example")
+			ref := n.Reference("ref.example")
+			alice := n.As("alice@a.example")
+			ref.Fail("bob@ref.example", 2)
+			ref.Fail("carol@ref.example", 1)
+			var to []string
+			for name := range strings.FieldsSeq(order) {
+				to = append(to, name+"@ref.example")
+			}
+			sent := alice.Send("mixed", to...)
+			alice.Hears(sent.MessageID, amtp.StatusDelivered)
+
+			keys, ids, posts := make(map[string]bool), make(map[string]string), make(map[string]int)
+			for _, p := range ref.Posts() {
+				address := p.Body.Recipients[0]
+				if other := ids[p.Body.MessageID]; other != "" && other != address {
+					t.Errorf("the id of %s came for %s", other, address)
+				}
+				ids[p.Body.MessageID], keys[p.Body.IdempotencyKey] = address, true
+				posts[address]++
+			}
+			if fmt.Sprint(posts) != "map[bob@ref.example:3 carol@ref.example:2 dan@ref.example:1]" || len(keys) != 6 || len(ids) != 3 {
+				t.Errorf("posts %v with %d keys and %d ids, want 3, 2 and 1 with 6 and 3", posts, len(keys), len(ids))
+			}
+			once(t, ref, "bob", "carol", "dan")
+		})
+	}
+}
+
+// TestReferenceAnswerLost: an answer that is lost leads to another post for that
+// recipient under the same id and key, which the reference gateway recognises.
 func TestReferenceAnswerLost(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -90,13 +116,107 @@ func TestReferenceAnswerLost(t *testing.T) {
 	ref.Mute(1)
 	sent := alice.Send("say it again", "bob@ref.example", "carol@ref.example")
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
-	posts := ref.Posts()
-	if len(posts) != 2 || posts[0].Body.IdempotencyKey != posts[1].Body.IdempotencyKey || posts[0].Answer != posts[1].Answer {
-		t.Errorf("posts %+v, want the same one twice", posts)
+	answers := make(map[string]string)
+	repeated := 0
+	for _, p := range ref.Posts() {
+		key := p.Body.Recipients[0] + p.Body.MessageID + p.Body.IdempotencyKey
+		if answers[key] == p.Answer {
+			repeated++
+		}
+		answers[key] = p.Answer
 	}
-	for _, name := range []string{"bob", "carol"} {
-		if got := ref.Inbox(name + "@ref.example"); len(got) != 1 {
-			t.Errorf("%s has %d messages, want 1", name, len(got))
+	if len(answers) != 2 || repeated != 1 {
+		t.Errorf("%d names and %d repetitions in %+v, want two and one", len(answers), repeated, ref.Posts())
+	}
+	once(t, ref, "bob", "carol")
+}
+
+// TestReferenceRefuses: a refusal of the reference gateway reaches the sender as
+// what it is, the operator's log with its reason; when its cause is gone a redrive
+// delivers the message, and takes it from nobody else.
+func TestReferenceRefuses(t *testing.T) {
+	for _, order := range [][]string{{"bob@ref.example", "carol@ref.example"}, {"carol@ref.example", "bob@ref.example"}} {
+		t.Run("first "+order[0], func(t *testing.T) {
+			n := testnet.New(t)
+			g := n.Start("a.example")
+			ref := n.Reference("ref.example")
+			alice := n.As("alice@a.example")
+			ref.Refuse("carol@ref.example", "MESSAGE_VALIDATION_FAILED")
+			sent := alice.Send("not good enough", order...)
+			report := alice.Receives(1)[0]
+			s, err := alice.Client.Status(t.Context(), sent.MessageID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range s.Recipients {
+				if r.Address.Local() == "carol" && (r.Status != amtp.StatusFailed || r.ErrorCode != amtp.CodeInvalidMessage ||
+					!strings.Contains(r.ErrorMessage, "(MESSAGE_VALIDATION_FAILED)") || strings.Contains(r.ErrorMessage, "good enough")) {
+					t.Errorf("the status of carol is %+v, want %s with the code of the other side", r, amtp.CodeInvalidMessage)
+				}
+			}
+			if !strings.Contains(string(report.Payload), "(MESSAGE_VALIDATION_FAILED)") {
+				t.Errorf("the report says %s", report.Payload)
+			}
+			if log := g.Log(); !strings.Contains(log, "Request validation failed") {
+				t.Error("the log does not have what the other side said")
+			}
+			ref.Refuse("carol@ref.example", "")
+			if did, err := g.Operator().Redrive(t.Context(), amtp.DeadLetterChoice{Message: sent.MessageID}); err != nil || did != 1 {
+				t.Fatalf("Redrive = %d, %v; want 1", did, err)
+			}
+			alice.Hears(sent.MessageID, amtp.StatusDelivered)
+			once(t, ref, "bob", "carol")
+		})
+	}
+}
+
+// TestReferenceMany: fifty recipients of one domain are fifty posts on the same
+// few connections.
+func TestReferenceMany(t *testing.T) {
+	n := testnet.New(t)
+	n.Start("a.example")
+	ref := n.Reference("ref.example")
+	alice := n.As("alice@a.example")
+	var to []string
+	for i := range 50 {
+		to = append(to, fmt.Sprintf("agent%d@ref.example", i))
+	}
+	sent := alice.Send("to all", to...)
+	alice.Hears(sent.MessageID, amtp.StatusDelivered)
+	for _, address := range to {
+		if got := ref.Inbox(address); len(got) != 1 {
+			t.Errorf("%s has %d messages, want 1", address, len(got))
+		}
+	}
+	if posts, conns := len(ref.Posts()), ref.Conns(); posts != 50 || conns > 8 {
+		t.Errorf("%d posts on %d connections, want 50 on 8 at the most", posts, conns)
+	}
+}
+
+// TestReferenceReplies: what a message answers reaches the reference gateway in
+// whatever form its sender knows it.
+func TestReferenceReplies(t *testing.T) {
+	n := testnet.New(t)
+	n.Start("a.example")
+	ref := n.Reference("ref.example")
+	alice := n.As("alice@a.example")
+	for _, id := range []amtp.MessageID{"550e8400-e29b-41d4-a716-446655440000", "my-own-id-1", "01H8X9Z2K3M4N5P6Q7R8S9T2"} {
+		sent := alice.Post(amtp.Message{InReplyTo: id, Headers: json.RawMessage(`{"priority":"high"}`)}, "bob@ref.example")
+		alice.Hears(sent.MessageID, amtp.StatusDelivered)
+		list := ref.Inbox("bob@ref.example")
+		got := list[len(list)-1]
+		if got.InReplyTo != "" || got.Headers[amtp.HeaderInReplyTo] != string(id) || got.Headers["priority"] != "high" {
+			t.Errorf("bob has an answer to %q with headers %v, want %s in a header", got.InReplyTo, got.Headers, id)
+		}
+	}
+	first := alice.Send("to two", "bob@ref.example", "carol@ref.example")
+	alice.Hears(first.MessageID, amtp.StatusDelivered)
+	second := alice.Post(amtp.Message{InReplyTo: first.MessageID}, "bob@ref.example", "carol@ref.example")
+	alice.Hears(second.MessageID, amtp.StatusDelivered)
+	for name, known := range map[string]amtp.MessageID{"bob": first.MessageID, "carol": copyID(t, first.MessageID, "carol@ref.example")} {
+		list := ref.Inbox(name + "@ref.example")
+		if got := list[len(list)-1]; got.InReplyTo != string(known) {
+			t.Errorf("%s has an answer to %s, want to %s, as it knows the message", name, got.InReplyTo, known)
 		}
 	}
 }
@@ -219,19 +339,22 @@ func TestReferenceIDCollision(t *testing.T) {
 }
 
 // TestReferenceAnswer: an answer from a reference gateway finds the message that
-// it answers.
+// it answers, by the id under which each of its recipients has it.
 func TestReferenceAnswer(t *testing.T) {
 	n := testnet.New(t)
 	g := n.Start("a.example")
 	ref := n.Reference("ref.example")
 	alice := n.As("alice@a.example")
-	sent := alice.Send("a question", "bob@ref.example")
+	sent := alice.Send("a question", "bob@ref.example", "carol@ref.example")
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
-	known := ref.Inbox("bob@ref.example")[0].MessageID
-	taken(t, ref.Post(g, "/v1/messages", ref.RefBody("bob", "alice@a.example", refID, refKey, map[string]string{"in_reply_to": `"` + known + `"`})), refID, "alice@a.example")
-	got := alice.Receives(1)[0]
-	if string(got.InReplyTo) != known || got.ThreadID != sent.MessageID {
-		t.Errorf("the answer is to %s in thread %s, want %s in %s", got.InReplyTo, got.ThreadID, known, sent.MessageID)
+	for i, name := range []string{"bob", "carol"} {
+		known := ref.Inbox(name + "@ref.example")[0].MessageID
+		id, key := strings.Replace(refID, "01a", fmt.Sprint("01", i), 1), strings.Replace(refKey, "62d", fmt.Sprint("62", i), 1)
+		taken(t, ref.Post(g, "/v1/messages", ref.RefBody(name, "alice@a.example", id, key, map[string]string{"in_reply_to": `"` + known + `"`})), id, "alice@a.example")
+		got := alice.Receives(i + 1)[i]
+		if string(got.InReplyTo) != known || got.ThreadID != sent.MessageID {
+			t.Errorf("the answer of %s is to %s in thread %s, want %s in %s", name, got.InReplyTo, got.ThreadID, known, sent.MessageID)
+		}
 	}
 }
 
@@ -258,17 +381,27 @@ func TestReferenceIsNotRedirected(t *testing.T) {
 	}
 }
 
-// TestReferenceUnknownRecipient: a reference gateway hears at once that there is
-// nobody, and its other recipients have the message.
+// TestReferenceUnknownRecipient: a reference gateway hears by the status that
+// there is nobody, whether it posts for that recipient first or last, and its
+// other recipients have the message.
 func TestReferenceUnknownRecipient(t *testing.T) {
-	n := testnet.New(t)
-	g := n.Start("a.example")
-	ref := n.Reference("ref.example")
-	alice := n.As("alice@a.example")
-	r := ref.Post(g, "/v1/messages", ref.RefBody("ann", "nobody@a.example", refID, refKey, nil))
-	if r.StatusCode != 404 || !strings.Contains(r.Text, `"AGENT_UNKNOWN"`) {
-		t.Errorf("answered %d %s, want 404 AGENT_UNKNOWN", r.StatusCode, r.Text)
+	for _, order := range []string{"nobody alice nobody", "alice nobody alice"} {
+		t.Run(order, func(t *testing.T) {
+			n := testnet.New(t)
+			g := n.Start("a.example")
+			ref := n.Reference("ref.example")
+			alice := n.As("alice@a.example")
+			for name := range strings.FieldsSeq(order) {
+				r := ref.Post(g, "/v1/messages", ref.RefBody("ann", name+"@a.example", refID, refKey, nil))
+				if name == "alice" {
+					taken(t, r, refID, "alice@a.example")
+					continue
+				}
+				if r.StatusCode != 404 || !strings.Contains(r.Text, `"AGENT_UNKNOWN"`) || !strings.Contains(r.Text, refID) {
+					t.Errorf("answered %d %s, want 404 AGENT_UNKNOWN of that message", r.StatusCode, r.Text)
+				}
+			}
+			alice.Receives(1)
+		})
 	}
-	taken(t, ref.Post(g, "/v1/messages", ref.RefBody("ann", "alice@a.example", refID, refKey, nil)), refID, "alice@a.example")
-	alice.Receives(1)
 }

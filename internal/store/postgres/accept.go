@@ -127,11 +127,11 @@ func (s *Store) place(all []*letter) *mail {
 		if l.Key != "" {
 			m.dedup.add(l.Dedup[:], l.row)
 		}
-		to := &addressing{Incoming: l.Incoming, row: l.row, modes: l.modes, threads: l.threads}
-		l.out = gateway.Accepted{ID: store.MessageID(id[:]), Deliveries: make([]gateway.Delivery, len(l.recipients))}
-		for i, r := range l.recipients {
-			l.out.Deliveries[i] = m.deliver(s.dir, to, r)
+		to := &addressing{Incoming: l.Incoming, row: l.row, id: store.MessageID(id[:]), modes: l.modes, threads: l.threads}
+		for _, r := range l.recipients {
+			m.deliver(s.dir, to, r)
 		}
+		l.out = gateway.Accepted{ID: to.id, Deliveries: to.before}
 	}
 	return m
 }

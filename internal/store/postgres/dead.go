@@ -186,6 +186,9 @@ type buried struct {
 	received     int64
 	size         int
 	state        int16
+	uuid         []byte
+	sender       int64 // the agent who wrote the message
+	further      bool
 }
 
 // redriveAll queues dead letters again. Their messages are held in the order of
@@ -198,10 +201,11 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, now int64) (int, e
 	if err != nil {
 		return 0, err
 	}
-	err = t.query(ctx, `SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body)
+	err = t.query(ctx, `SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
+				coalesce(m.sender_agent, 0), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size}, func() error {
+		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender, &l.further}, func() error {
 			list = append(list, l)
 			return nil
 		})
@@ -222,7 +226,7 @@ func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
 	if err != nil {
 		return err
 	}
-	row := store.DeliveryRow{Agent: gateway.AgentID(l.agent), Address: l.address}
+	row := store.DeliveryRow{Agent: gateway.AgentID(l.agent), Address: l.address, Further: l.further}
 	d, err := row.Delivery(t.dir)
 	if err != nil {
 		return err
@@ -233,7 +237,8 @@ func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
 		job, err = t.insertJob(ctx, l.message, destination, now, l.size)
 	}
 	if err == nil && store.FromMicros(now).Sub(store.FromMicros(l.received)) >= gateway.Forgotten {
-		_, err = t.change(ctx, `UPDATE job SET redriven = coalesce(redriven, $1) WHERE id = $2`, now, int64(job))
+		d.Redriven = store.FromMicros(now)
+		err = t.redriveLate(ctx, l, &d, job)
 	}
 	if err != nil {
 		return err
@@ -245,5 +250,23 @@ func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
 	}
 	// What is tried again is not reported; a report of nothing else is gone.
 	_, err = t.change(ctx, `DELETE FROM job WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = $2 AND job = $1)`, l.report, l.message)
+	return err
+}
+
+// redriveLate gives what other gateways may have forgotten a new id.
+func (t *tx) redriveLate(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID) error {
+	now := store.Micros(d.Redriven)
+	for _, name := range store.Names(d, store.MessageID(l.uuid)) {
+		if _, err := t.change(ctx, `INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
+			[]byte(name), l.sender, l.message); err != nil {
+			return err
+		}
+	}
+	if d.Agent == 0 {
+		if _, err := t.change(ctx, `UPDATE delivery SET redriven = $1 WHERE seq = $2`, now, l.seq); err != nil {
+			return err
+		}
+	}
+	_, err := t.change(ctx, `UPDATE job SET redriven = coalesce(redriven, $1) WHERE id = $2`, now, int64(job))
 	return err
 }

@@ -56,7 +56,7 @@ type jobRows struct {
 type deliveryRows struct {
 	message, agent, changed, newJob, job []int64
 	state                                []int16
-	pushed                               []bool
+	pushed, further                      []bool
 	address                              []string
 	thread                               [][]byte
 }
@@ -71,16 +71,14 @@ func (m *mail) message(in *store.Incoming, row int64, id uuid.UUID, given, threa
 	if given != "" {
 		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
 	}
-	own := store.MessageID(id[:])
-	if abroad := amtp.PeerMessageID(own); abroad != own && in.Leaves() {
-		m.abroad = append(m.abroad, aliasRow{Incoming: in, id: string(abroad), row: row})
-	}
 }
 
 // addressing is a message on its way to its recipients.
 type addressing struct {
 	*store.Incoming
 	row     int64
+	id      amtp.MessageID
+	before  []gateway.Delivery // that it has so far
 	modes   map[gateway.AgentID]string
 	threads map[gateway.AgentID]string
 	known   map[gateway.Destination]gateway.JobID // jobs that the message had before
@@ -89,13 +87,15 @@ type addressing struct {
 
 // deliver gives a recipient its delivery: in the inbox of a pull agent at once,
 // with the message's job for its destination otherwise.
-func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) gateway.Delivery {
+func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) {
 	at := store.Micros(to.ReceivedAt)
 	var home amtp.Address
 	if r.Agent != 0 {
 		home, _ = dir.Address(r.Agent)
 	}
 	d, destination := store.NewDelivery(r, home, to.modes[r.Agent], at)
+	d.Further = store.Further(to.before, r)
+	to.before = append(to.before, d)
 	rows := &m.deliveries
 	rows.message, rows.agent, rows.changed = append(rows.message, to.row), append(rows.agent, int64(r.Agent)), append(rows.changed, at)
 	rows.state, rows.pushed = append(rows.state, int16(d.State)), append(rows.pushed, d.Mode == store.ModePush)
@@ -104,6 +104,9 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 		address = r.Address.String()
 		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 && !dir.HasWritten(c) {
 			m.contacts = append(m.contacts, c)
+		}
+		for _, name := range store.Names(&d, to.id) {
+			m.abroad = append(m.abroad, aliasRow{Incoming: to.Incoming, id: string(name), row: to.row})
 		}
 	}
 	if destination != "" {
@@ -114,8 +117,7 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	if r.Agent != 0 {
 		thread = to.threads[r.Agent]
 	}
-	rows.thread = append(rows.thread, blob(thread))
-	return d
+	rows.thread, rows.further = append(rows.thread, blob(thread)), append(rows.further, d.Further)
 }
 
 // jobFor returns the message's job for the destination: the id of one that it
@@ -160,10 +162,10 @@ const (
 	// commit. There are fewer locks than inboxes, so that a batch never needs more
 	// than a server has.
 	lockInboxes    = `SELECT pg_advisory_xact_lock($1::int, u.box) FROM unnest($2::int[]) u (box)`
-	insertDelivery = `INSERT INTO delivery (seq, message, agent, changed, job, state, pushed, address, thread)
-		SELECT nextval('delivery_seq'), message, agent, changed, nullif(job, 0), state, pushed, nullif(address, ''), thread
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::boolean[], $7::text[], $8::bytea[])
-			u (message, agent, changed, job, state, pushed, address, thread)
+	insertDelivery = `INSERT INTO delivery (seq, message, agent, changed, job, state, pushed, address, thread, further)
+		SELECT nextval('delivery_seq'), message, agent, changed, nullif(job, 0), state, pushed, nullif(address, ''), thread, further
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::boolean[], $7::text[], $8::bytea[], $9::boolean[])
+			u (message, agent, changed, job, state, pushed, address, thread, further)
 		RETURNING seq`
 )
 
@@ -326,7 +328,7 @@ func (d *deliveryRows) queue(b *pgx.Batch) (rings []store.Entry) {
 	}
 	var seq int64
 	i := 0
-	queue(b, insertDelivery, []any{d.message, d.agent, d.changed, d.job, d.state, d.pushed, d.address, d.thread}, []any{&seq}, func() error {
+	queue(b, insertDelivery, []any{d.message, d.agent, d.changed, d.job, d.state, d.pushed, d.address, d.thread, d.further}, []any{&seq}, func() error {
 		if of[i] >= 0 {
 			rings[of[i]].Seq = seq
 		}

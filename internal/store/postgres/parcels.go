@@ -62,8 +62,8 @@ type parcelRow struct {
 	queued
 	letterRow
 	deliveries []store.DeliveryRow
-	answers    amtp.MessageID
-	thread     string // of a push
+	answered   *store.AnsweredRow // nil when the sender does not have it
+	thread     string             // of a push
 }
 
 // What jobs carry: each with its message and, where $2 says so, its body; and the
@@ -100,7 +100,12 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 
 // parcel returns what the row says.
 func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err error) {
-	p = gateway.Parcel{Job: r.Job, Body: r.body, InReplyTo: r.answers}
+	p = gateway.Parcel{Job: r.Job, Body: r.body}
+	if r.answered != nil {
+		if p.InReplyTo, p.Answered, err = r.answered.Answered(s.dir); err != nil {
+			return gateway.Parcel{}, err
+		}
+	}
 	if p.Envelope, err = s.envelope(ctx, r.EnvelopeRow); err != nil {
 		return gateway.Parcel{}, err
 	}
@@ -113,18 +118,22 @@ func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err
 	return p, nil
 }
 
-// answeredMessages finds what messages answer, in the mailboxes of their senders.
-const answeredMessages = `SELECT q.job, m.uuid, m.given_id, m.sender_agent IS NOT NULL
+// answeredMessages finds what messages answer, in the mailboxes of their senders,
+// with each delivery to another domain for which one of ours left under another
+// id than for the first recipient.
+const answeredMessages = `SELECT q.job, m.uuid, m.given_id, m.sender_agent IS NOT NULL, coalesce(m.sender, ''),
+		coalesce(c.address, ''), coalesce(c.further, false), coalesce(c.redriven, 0)
 	FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[]) q (job, agent, ref, uuid)
 	CROSS JOIN LATERAL (SELECT coalesce(
 		(SELECT p.id FROM message p WHERE p.uuid = q.uuid AND
 			(p.sender_agent = q.agent OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = p.id AND d.agent = q.agent))),
 		(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.agent ORDER BY length(a.variant), a.message DESC LIMIT 1)) AS id) known
-	JOIN message m ON m.id = known.id`
+	JOIN message m ON m.id = known.id
+	LEFT JOIN LATERAL (SELECT d.address, d.further, d.redriven FROM delivery d WHERE d.message = m.id AND m.sender_agent IS NOT NULL
+		AND d.agent = 0 AND (d.further OR d.redriven IS NOT NULL)) c ON true`
 
-// nameAnswered notes of each message that answers another the id under which
-// other gateways know that one: the one that it came with, or else the one under
-// which ours leaves. It is "" when the sender does not have it.
+// nameAnswered notes of each message that answers another what is known of that
+// one: nothing when the sender does not have it.
 func (c conn) nameAnswered(ctx context.Context, found map[gateway.JobID]*parcelRow) error {
 	var jobs, agents []int64
 	var refs, asUUID [][]byte
@@ -143,16 +152,18 @@ func (c conn) nameAnswered(ctx context.Context, found map[gateway.JobID]*parcelR
 		return nil
 	}
 	var job int64
-	var uuid, given []byte
-	var local bool
-	return c.query(ctx, answeredMessages, []any{jobs, agents, refs, asUUID}, []any{&job, &uuid, &given, &local}, func() error {
+	var a store.AnsweredRow
+	var given []byte
+	var copied store.DeliveryRow
+	into := []any{&job, &a.UUID, &given, &a.Local, &a.Sender, &copied.Address, &copied.Further, &copied.Redriven}
+	return c.query(ctx, answeredMessages, []any{jobs, agents, refs, asUUID}, into, func() error {
 		p := found[gateway.JobID(job)]
-		own := store.MessageID(uuid)
-		switch p.answers = amtp.MessageID(given); {
-		case local:
-			p.answers = amtp.PeerMessageID(own)
-		case p.answers == "":
-			p.answers = own
+		if p.answered == nil {
+			one := a
+			one.GivenID, p.answered = string(given), &one
+		}
+		if copied.Address != "" {
+			p.answered.Copies = append(p.answered.Copies, copied)
 		}
 		return nil
 	})

@@ -53,12 +53,12 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 	}
 	m := &mail{}
 	id, given := a.Name(taken)
+	to.id = store.MessageID(id[:])
 	m.message(a, row, id, given, to.threads[a.SenderAgent])
-	out := gateway.Accepted{ID: store.MessageID(id[:])}
 	for _, r := range recipients {
-		out.Deliveries = append(out.Deliveries, m.deliver(t.dir, to, r))
+		m.deliver(t.dir, to, r)
 	}
-	return out, t.insertMail(ctx, m)
+	return gateway.Accepted{ID: to.id, Deliveries: to.before}, t.insertMail(ctx, m)
 }
 
 // modes returns how those of the sender and the recipients who live here get
@@ -114,6 +114,7 @@ func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Re
 		return slices.ContainsFunc(out.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) })
 	})
 	if len(added) > 0 {
+		to.id, to.before = out.ID, out.Deliveries
 		if err := t.add(ctx, to, added); err != nil {
 			return gateway.Accepted{}, err
 		}
@@ -211,7 +212,7 @@ func (t *tx) prior(ctx context.Context, a *store.Incoming, row int64, keep bool)
 		return 0, false, err
 	case keyed == 0:
 		return known, taken, nil
-	case prior != 0 && prior != keyed:
+	case prior != 0 && prior != keyed && a.SenderAgent != 0:
 		return 0, false, gateway.ErrReused
 	}
 	same, err := t.same(ctx, a, keyed)

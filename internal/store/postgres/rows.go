@@ -37,7 +37,8 @@ func (e *envelope) read() store.EnvelopeRow {
 // deliveryColumns are read into a delivery, of a delivery d and its job j.
 const deliveryColumns = `d.seq, d.agent, coalesce(d.address, ''), d.state, d.changed, coalesce(d.delivered, 0), coalesce(d.acked, 0),
 	coalesce(d.attempts, -1), coalesce(d.code, ''), d.reason, d.pushed, coalesce(d.place, 0), coalesce(d.read, 0), coalesce(d.refused, 0),
-	coalesce(j.state, 0), coalesce(j.changed, 0), coalesce(j.attempts, 0), coalesce(j.due, 0), coalesce(j.code, ''), j.reason`
+	coalesce(j.state, 0), coalesce(j.changed, 0), coalesce(j.attempts, 0), coalesce(j.due, 0), coalesce(j.code, ''), j.reason,
+	d.further, coalesce(d.redriven, 0)`
 
 // delivery is where the columns of one go.
 type delivery struct {
@@ -51,7 +52,8 @@ type delivery struct {
 func (d *delivery) into() []any {
 	r, j := &d.row, &d.job
 	return []any{&r.Seq, &d.agent, &r.Address, &d.state, &r.Changed, &r.Delivered, &r.Acked,
-		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &r.Read, &r.Refused, &d.jobState, &j.Changed, &j.Attempts, &j.Due, &j.Code, &d.jobReason}
+		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &r.Read, &r.Refused, &d.jobState, &j.Changed, &j.Attempts, &j.Due, &j.Code, &d.jobReason,
+		&r.Further, &r.Redriven}
 }
 
 // read returns the row that was read last.

@@ -71,16 +71,15 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	to := addressing{Incoming: a, message: w.next.message}
+	to := addressing{Incoming: a, message: w.next.message, id: id, before: make([]gateway.Delivery, 0, len(recipients))}
 	w.next.message++
-	deliveries := make([]gateway.Delivery, len(recipients))
-	for i, r := range recipients {
-		if deliveries[i], err = w.deliver(&to, r); err != nil {
+	for _, r := range recipients {
+		if err := w.deliver(&to, r); err != nil {
 			return gateway.Accepted{}, err
 		}
 	}
 	w.beside = true
-	return gateway.Accepted{ID: id, Deliveries: deliveries}, nil
+	return gateway.Accepted{ID: id, Deliveries: to.before}, nil
 }
 
 // insertMessage writes the message's row under the next number and returns its
@@ -99,56 +98,81 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 		optional(thread), a.Message.Raw())
 	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
-		err = w.name(a, given)
-	}
-	if abroad := amtp.PeerMessageID(id); err == nil && abroad != id && a.Leaves() {
-		err = w.name(a, string(abroad))
+		err = w.name(alias{agent: a.SenderAgent, sender: a.From(), variant: a.Variant(), message: w.next.message}, given)
 	}
 	return id, err
 }
 
-// name makes the id an alias of the message that is being stored.
-func (w *writer) name(a *store.Incoming, id string) error {
+// alias is a message with who finds it under other ids than its own.
+type alias struct {
+	agent   gateway.AgentID
+	sender  string
+	variant []byte
+	message int64
+}
+
+// name gives the message another id.
+func (w *writer) name(a alias, id string) error {
 	_, err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, int64(a.SenderAgent), a.From(), a.Variant(), w.next.message)
+		id, int64(a.agent), a.sender, a.variant, a.message)
 	return err
+}
+
+// nameAbroad gives a message of an agent here the ids under which it leaves for
+// the recipient of a delivery.
+func (w *writer) nameAbroad(message int64, by gateway.AgentID, id amtp.MessageID, d *gateway.Delivery) error {
+	for _, name := range store.Names(d, id) {
+		if err := w.name(alias{agent: by, variant: []byte{}, message: message}, string(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addressing is a message on its way to its recipients.
 type addressing struct {
 	*store.Incoming
 	message int64
+	id      amtp.MessageID
 	known   bool // the message was there before, and may have jobs
 	jobs    map[gateway.Destination]gateway.JobID
+	before  []gateway.Delivery // that it has so far
 }
 
 // deliver gives a recipient its delivery: in the inbox of a pull agent at once,
 // with the message's job for its destination otherwise.
-func (w *writer) deliver(to *addressing, r gateway.Recipient) (gateway.Delivery, error) {
+func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	at := store.Micros(to.ReceivedAt)
 	home, mode := w.dir.Address(r.Agent)
 	d, destination := store.NewDelivery(r, home, mode, at)
+	d.Further = store.Further(to.before, r)
+	to.before = append(to.before, d)
 	if destination == "" {
-		return d, w.box(to, r.Agent)
+		return w.box(to, r.Agent)
 	}
 	job, err := w.jobFor(to, destination)
 	if err != nil {
-		return gateway.Delivery{}, err
+		return err
 	}
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
 		if err := w.wrote(store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
-			return gateway.Delivery{}, err
+			return err
 		}
-	} else if thread, err = w.thread(to.Incoming, r.Agent); err != nil {
-		return gateway.Delivery{}, err
+		err = w.nameAbroad(to.message, to.SenderAgent, to.id, &d)
+	} else {
+		thread, err = w.thread(to.Incoming, r.Agent)
 	}
-	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, address, state, changed, job, thread, pushed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, address, state, changed, job, thread, pushed, further)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.next.delivery, to.message, int64(r.Agent), optional(address), int64(gateway.Queued), at, int64(job),
-		optional(thread), optional(store.Bit(r.Agent != 0)))
+		optional(thread), optional(store.Bit(r.Agent != 0)), optional(store.Bit(d.Further)))
 	w.next.delivery++
-	return d, err
+	return err
 }
 
 // box puts the message into a local agent's inbox.

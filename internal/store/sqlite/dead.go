@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -181,15 +182,20 @@ type buried struct {
 	destination gateway.Destination
 	received    time.Time
 	size        int
+	id          amtp.MessageID
+	sender      gateway.AgentID
+	row         store.DeliveryRow // what is needed of it for its ids
 }
 
 // redrive queues one dead letter again, false when it is none any more.
 func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 	var l buried
-	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body) FROM delivery d JOIN message m ON m.id = d.message
-			WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
+	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further
+			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
 		l = buried{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
-			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6)}
+			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
+			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
+			row: store.DeliveryRow{Seq: seq, Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
 		if agent := gateway.AgentID(s.ColumnInt64(3)); agent != 0 {
 			l.destination = gateway.PushTo(agent)
 			return nil
@@ -210,7 +216,7 @@ func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 		job, err = w.insertJob(l.message, l.destination, now, l.size)
 	}
 	if err == nil && now.Sub(l.received) >= gateway.Forgotten {
-		_, err = w.exec(`UPDATE job SET redriven = coalesce(redriven, ?) WHERE id = ?`, store.Micros(now), int64(job))
+		err = w.redriveLate(&l, job, store.Micros(now))
 	}
 	if err != nil {
 		return false, err
@@ -225,4 +231,28 @@ func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 	_, err = w.exec(`DELETE FROM job WHERE id = ?1 AND NOT EXISTS
 			(SELECT 1 FROM delivery INDEXED BY delivery_message WHERE message = ?2 AND job = ?1)`, l.report, l.message)
 	return true, err
+}
+
+// redriveLate gives what other gateways may have forgotten a new id.
+func (w *writer) redriveLate(l *buried, job gateway.JobID, now int64) error {
+	if l.destination.Kind() != gateway.KindRemote {
+		return w.redriven(job, now)
+	}
+	l.row.Redriven = now
+	d, err := l.row.Delivery(w.dir)
+	if err == nil {
+		err = w.nameAbroad(l.message, l.sender, l.id, &d)
+	}
+	if err == nil {
+		_, err = w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, now, l.row.Seq)
+	}
+	if err != nil {
+		return err
+	}
+	return w.redriven(job, now)
+}
+
+func (w *writer) redriven(job gateway.JobID, now int64) error {
+	_, err := w.exec(`UPDATE job SET redriven = coalesce(redriven, ?) WHERE id = ?`, now, int64(job))
+	return err
 }

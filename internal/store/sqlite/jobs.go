@@ -240,7 +240,7 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 		return p, err
 	}
 	if body {
-		if p.InReplyTo, err = c.knownAs(&p.Envelope); err != nil {
+		if err := c.nameAnswered(dir, &p); err != nil {
 			return p, err
 		}
 	}
@@ -256,28 +256,35 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 	return p, err
 }
 
-// knownAs returns the id under which other gateways know the message that e
-// answers: the one that it came with, or else the one under which ours leaves.
-// "" when the sender does not have it.
-func (c *statements) knownAs(e *gateway.Envelope) (id amtp.MessageID, err error) {
+// nameAnswered notes of a message that answers another the id under which other
+// gateways know that one: the one that it came with, or else the one under which
+// ours leaves, and to whom it left under another. It is "" when the sender does
+// not have it.
+func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error {
+	e := &p.Envelope
 	if e.InReplyTo == "" || e.SenderAgent == 0 {
-		return "", nil
+		return nil
 	}
 	row, err := c.find(gateway.Reader{Agent: e.SenderAgent}, e.InReplyTo)
 	if err != nil || row == 0 {
-		return "", err
+		return err
 	}
-	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		own := store.MessageID(s.ColumnRawBlob(0))
-		switch id = amtp.MessageID(s.ColumnText(1)); {
-		case s.ColumnBool(2):
-			id = amtp.PeerMessageID(own)
-		case id == "":
-			id = own
-		}
+	var a store.AnsweredRow
+	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL, sender FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		a = store.AnsweredRow{UUID: s.ColumnBlob(0, nil), GivenID: s.ColumnText(1), Local: s.ColumnBool(2), Sender: s.ColumnText(3)}
 		return nil
 	}, row)
-	return id, err
+	if err == nil && a.Local {
+		err = c.query(`SELECT address, further, redriven FROM delivery INDEXED BY delivery_message
+				WHERE message = ? AND agent = 0 AND (further IS NOT NULL OR redriven IS NOT NULL)`, func(s *sqlite3.Stmt) error {
+			a.Copies = append(a.Copies, store.DeliveryRow{Address: s.ColumnText(0), Further: s.ColumnBool(1), Redriven: s.ColumnInt64(2)})
+			return nil
+		}, row)
+	}
+	if err == nil {
+		p.InReplyTo, p.Answered, err = a.Answered(dir)
+	}
+	return err
 }
 
 // lapse ends the leases of a process that is no more: whoever opens the database

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -241,30 +240,17 @@ func (w *writer) dropBody(m *aged, did *gateway.Purged) error {
 // the numbers go on from the highest row, and none is given twice.
 func (w *writer) forget(row int64, did *gateway.Purged) error {
 	var stays bool
-	var given, sender string
-	var agent int64
-	var variant []byte
-	var abroad amtp.MessageID
 	err := w.query(`SELECT body IS NOT NULL OR id = ?2 OR EXISTS (SELECT 1 FROM delivery WHERE message = ?1 AND seq = ?3)
-				OR EXISTS (SELECT 1 FROM dedup WHERE message = ?1 AND used IS NOT NULL),
-			given_id, sender_agent, sender, CASE WHEN class = ?4 THEN substr(fingerprint, 1, 16) ELSE x'' END, uuid
+				OR EXISTS (SELECT 1 FROM dedup WHERE message = ?1 AND used IS NOT NULL)
 			FROM message WHERE id = ?1`, func(s *sqlite3.Stmt) error {
-		stays, given, agent, sender = s.ColumnBool(0), s.ColumnText(1), s.ColumnInt64(2), s.ColumnText(3)
-		variant = s.ColumnBlob(4, []byte{})
-		abroad = amtp.PeerMessageID(store.MessageID(s.ColumnRawBlob(5)))
+		stays = s.ColumnBool(0)
 		return nil
-	}, row, w.next.message-1, w.next.delivery-1, int64(gateway.ClassAnonymous))
+	}, row, w.next.message-1, w.next.delivery-1)
 	if err != nil || stays {
 		return err
 	}
-	for _, id := range []string{given, string(abroad)} {
-		if _, err := w.exec(`DELETE FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ? AND message = ?`,
-			id, agent, sender, variant, row); err != nil {
-			return err
-		}
-	}
 	for _, sql := range []string{
-		`DELETE FROM delivery WHERE message = ?`, `DELETE FROM message WHERE id = ?`,
+		`DELETE FROM alias WHERE message = ?`, `DELETE FROM delivery WHERE message = ?`, `DELETE FROM message WHERE id = ?`,
 	} {
 		if _, err := w.exec(sql, row); err != nil {
 			return err

@@ -18,14 +18,14 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 		return gateway.Accepted{}, err
 	}
 	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
-	to := addressing{Incoming: a, message: row, known: true}
+	to := addressing{Incoming: a, message: row, id: record.ID, known: true, before: slices.Clone(record.Deliveries)}
 	added := false
 	defer func() { w.beside = !added }()
 	for _, r := range recipients {
 		if slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) }) {
 			continue
 		}
-		if _, err := w.deliver(&to, r); err != nil {
+		if err := w.deliver(&to, r); err != nil {
 			return gateway.Accepted{}, err
 		}
 		added = true
@@ -80,7 +80,7 @@ func (w *writer) prior(a *store.Incoming, keep bool) (row int64, taken bool, err
 		return 0, false, err
 	case keyed == 0:
 		return known, taken, nil
-	case row != 0 && row != keyed:
+	case row != 0 && row != keyed && a.SenderAgent != 0:
 		return 0, false, gateway.ErrReused
 	}
 	same, err := w.same(a, keyed)

@@ -308,4 +308,6 @@ func redrivenOnce(w *world) {
 	w.redrive(gateway.DeadFilter{IDs: []gateway.DeliveryID{letters[1].ID}}, first.Add(time.Minute))
 	again := w.claimOne("far.example", first.Add(2*time.Minute))
 	w.sameTime("Redriven", again.Redriven, before.Redriven)
+	w.sameTime("Redriven of the first", again.Recipients[0].Redriven, first)
+	w.sameTime("Redriven of the second", again.Recipients[1].Redriven, first.Add(time.Minute))
 }

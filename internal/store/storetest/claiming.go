@@ -24,7 +24,9 @@ func claiming() []promise {
 		{"ErrPaused while the store is paused: then nothing is leased", claimPaused},
 		{"Parcel returns a job with its message", parcelIsWhole},
 		{"Parcel says under which id others know what it answers", parcelAnswers},
+		{"and under which ids its recipients got it", parcelAnswersCopies},
 		{"Parcel of a push says which thread the message has in that mailbox", parcelThread},
+		{"Further of a delivery was settled when it was stored", parcelFurther},
 		{"Parcel is ErrStale when it was claimed again or settled", parcelStale},
 	}
 }
@@ -356,6 +358,53 @@ func parcelThread(w *world) {
 	pushed(letter{answers: "unheard-of"}, "unheard-of")
 	w.mail(alice, "a@far.example")
 	same(w, "thread of what goes elsewhere", w.claimOne("far.example", w.now()).Thread, "")
+}
+
+// parcelFurther: of the recipients of one domain all but the first are Further,
+// whoever of them is decided already, whatever is in between and after a restart.
+func parcelFurther(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "x@near.example", "b@FAR.example", "c@far.example"}})
+	further := func(p parcel) (list string) {
+		for _, d := range p.Recipients {
+			list += d.Recipient.String() + map[bool]string{true: " further ", false: " "}[d.Further]
+		}
+		return list
+	}
+	p := w.claimOne("far.example", w.now())
+	same(w, "parcel", further(p), "a@far.example b@far.example further c@far.example further ")
+	s := p.settled(w, gateway.Success, p.Recipients[0], p.Recipients[1])
+	s.Due = w.now()
+	w.settle(s)
+	same(w, "parcel without the first", further(w.claimOne("far.example", w.now())), "c@far.example further ")
+	same(w, "parcel of another domain", further(w.claimOne("near.example", w.now())), "x@near.example ")
+}
+
+// parcelAnswersCopies: the parcel knows to whom the answered message left under
+// another id, and whose id it is.
+func parcelAnswersCopies(w *world) {
+	alice := w.agent("alice")
+	first := w.mail(alice, "a@far.example", "b@far.example", "x@near.example", "c@far.example")
+	w.drop("far.example")
+	w.drop("near.example")
+	from := w.post(letter{remote: "Peer@far.example", class: gateway.ClassDomain, to: []person{alice}, id: "token"}).ID
+	for _, c := range []struct {
+		answers amtp.MessageID
+		from    amtp.Domain
+		copies  string
+	}{{first, "", "b@far.example c@far.example"}, {from, "far.example", ""}, {"unheard-of", "", ""}} {
+		w.post(letter{from: alice, far: []string{"b@far.example"}, answers: c.answers})
+		p := w.claimOne("far.example", w.now())
+		same(w, "whose id "+string(c.answers)+" is", p.Answered.From, c.from)
+		same(w, "copies of "+string(c.answers), addresses(p.Answered.Copies), c.copies)
+		if c.copies != "" {
+			b := w.address("b@far.example")
+			same(w, "id for b", p.Answered.To(b, p.InReplyTo, false), amtp.PeerCopyID(first, b))
+			same(w, "id for b where fan-out is known", p.Answered.To(b, p.InReplyTo, true), first)
+			same(w, "id for a", p.Answered.To(w.address("a@far.example"), p.InReplyTo, false), first)
+		}
+		w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	}
 }
 
 func parcelStale(w *world) {

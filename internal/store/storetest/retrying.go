@@ -18,9 +18,29 @@ func retrying() []promise {
 		{"other content is ErrReused", otherContent},
 		{"ErrReused leaves nothing changed", reusedChangesNothing},
 		{"a key and an id of two messages store nothing", keyAndIDDisagree},
+		{"of two messages of another domain with one content it is the one of the key", keyGoesBeforeID},
 		{"senders with the same key and id are independent", sendersAreIndependent},
 		{"domains with the same key and id are independent", domainsAreIndependent},
 	}
+}
+
+// keyGoesBeforeID: another gateway gives a further recipient first an id of its
+// own, and then, as it knows us better, that of the message; the key stays.
+func keyGoesBeforeID(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	own, shared := amtp.NewMessageID(), amtp.NewMessageID()
+	l := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}, text: "one"}
+	l.id, l.key = own, "key-of-alice"
+	first := w.post(l)
+	l.id, l.key, l.to = shared, "key-of-bob", []person{bob}
+	w.post(l)
+	l.id, l.key, l.to = shared, "key-of-alice", []person{alice}
+	w.isRetry(first, w.post(l))
+	sameList(w, "inbox of alice", w.inbox(alice), []amtp.MessageID{own})
+	sameList(w, "inbox of bob", w.inbox(bob), []amtp.MessageID{shared})
+	l.text = "another"
+	_, err := w.store.Accept(w.ctx, w.acceptance(l))
+	w.fails("Accept of other content", err, gateway.ErrReused)
 }
 
 func retryByKey(w *world) {

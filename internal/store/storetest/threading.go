@@ -20,6 +20,9 @@ func threading() []promise {
 		{"a remote sender's own id goes before that of a message that had it first", threadByTakenID},
 		{"an answer from another domain names the message by the id under which it left", threadFromAbroad},
 		{"only the mailbox that it left knows a message by that id", threadFromAbroadOfOthers},
+		{"so does one of a further recipient of a domain, under its own id", threadFromFurther},
+		{"also of one that a retry adds, before and after a restart", threadFromAdded},
+		{"also of one that was redriven late", threadFromRedriven},
 		{"a recipient that a retry adds has a thread of its own mailbox", threadOfAddedRecipient},
 		{"Message shows the thread of the reader's mailbox", threadOfReader},
 	}
@@ -154,6 +157,92 @@ func threadFromAbroadOfOthers(w *world) {
 	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, answers: abroad}).ID
 	w.threadIn(bob, answer, abroad)
 	w.absent(bob, abroad)
+}
+
+// fromFar has a recipient in another domain answer a message under the id by
+// which it knows it, and returns the answer.
+func (w *world) fromFar(address string, to person, answers amtp.MessageID) amtp.MessageID {
+	w.Helper()
+	return w.post(letter{remote: address, class: gateway.ClassDomain, to: []person{to}, answers: answers}).ID
+}
+
+// threadFromFurther: of the recipients of one domain all but the first know the
+// message by an id of their own, unless their gateway takes the first one's.
+func threadFromFurther(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for _, given := range []amtp.MessageID{"", "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10", "token"} {
+		id := w.post(letter{from: alice, id: given, to: []person{bob},
+			far: []string{"a@far.example", "X@near.example", "B@Far.example", "c@far.example", "y@near.example"}}).ID
+		base := amtp.PeerMessageID(id)
+		for address, further := range map[string]bool{
+			"a@far.example": false, "x@near.example": false, "b@far.example": true, "c@far.example": true, "y@near.example": true,
+		} {
+			known := amtp.PeerCopyID(id, w.address(address))
+			w.threadIn(alice, w.fromFar(address, alice, base), id)
+			if further {
+				w.threadIn(alice, w.fromFar(address, alice, known), id)
+				same(w, "message by the id of "+address, w.read(alice, known).ID, id)
+				w.threadIn(bob, w.fromFar(address, bob, known), known)
+				w.absent(bob, known)
+				continue
+			}
+			w.threadIn(alice, w.fromFar(address, alice, known), known)
+			w.absent(alice, known)
+		}
+		w.drop("far.example")
+		w.drop("near.example")
+	}
+}
+
+// drop has all recipients of a destination's jobs get their messages.
+func (w *world) drop(d gateway.Destination) {
+	w.Helper()
+	for _, j := range w.claim(w.now(), d) {
+		p, err := w.store.Parcel(w.ctx, j.ID, j.Fence)
+		w.works("Parcel", err)
+		w.settle(parcel{p}.settled(w, gateway.Success, p.Recipients...))
+	}
+}
+
+func threadFromAdded(w *world) {
+	alice := w.agent("alice")
+	l := letter{from: alice, far: []string{"a@far.example"}, key: "k", text: "the same"}
+	id := w.post(l).ID
+	w.drop("far.example")
+	l.far = []string{"b@far.example", "x@near.example", "a@far.example", "y@near.example"}
+	same(w, "id of the message", w.post(l).ID, id)
+	for address, further := range map[string]bool{"b@far.example": true, "x@near.example": false, "y@near.example": true} {
+		known := amtp.PeerCopyID(id, w.address(address))
+		want := known
+		if further {
+			want = id
+		}
+		w.threadIn(alice, w.fromFar(address, alice, known), want)
+	}
+	p := w.claimOne("far.example", w.now())
+	same(w, "recipients", addresses(p.Recipients), "b@far.example")
+	same(w, "further", p.Recipients[0].Further, true)
+}
+
+// threadFromRedriven: what other gateways may have forgotten leaves under a new
+// id.
+func threadFromRedriven(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	late := w.now().Add(gateway.Forgotten)
+	same(w, "redriven", w.redrive(gateway.DeadFilter{}, late), 2)
+	p := w.claimOne("far.example", late)
+	for i := range p.Recipients {
+		d := &p.Recipients[i]
+		w.sameTime("redriven", d.Redriven, late)
+		same(w, "further", d.Further, i == 1)
+		for _, known := range []amtp.MessageID{d.Base(id), d.Abroad(id), amtp.PeerMessageID(id)} {
+			w.threadIn(alice, w.fromFar(d.Recipient.String(), alice, known), id)
+			same(w, "message by that id", w.read(alice, known).ID, id)
+		}
+	}
+	same(w, "ids of the two", p.Recipients[0].Abroad(id) != p.Recipients[1].Abroad(id), true)
 }
 
 func threadOfAddedRecipient(w *world) {

@@ -1,0 +1,72 @@
+package courier
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Features by which a gateway says that it takes one message in several
+// deliveries, each with one recipient. fanout says just that; what knows receipts
+// does it as well.
+var fanOutFeatures = []string{"fanout", "receipts"}
+
+// takesFanOut reports whether what a domain publishes says that its gateway takes
+// one id in several deliveries.
+func takesFanOut(found discovery.Found) bool {
+	return found.Signs() || slices.ContainsFunc(found.Features, func(word string) bool { return slices.Contains(fanOutFeatures, word) })
+}
+
+// matters reports whether it is of any consequence to the parcel what the gateway
+// takes: nearly none asks the store about it.
+func matters(p *gateway.Parcel) bool {
+	return p.Envelope.InReplyTo != "" || slices.ContainsFunc(p.Recipients, func(d gateway.Delivery) bool { return d.Further })
+}
+
+// fanOuts remembers for a while which domains sign to us: many messages ask one
+// after the other.
+type fanOuts struct {
+	mu    sync.Mutex
+	signs map[amtp.Domain]signing
+}
+
+type signing struct {
+	signs bool
+	until time.Time
+}
+
+// Bounds of what is remembered.
+const (
+	signsFor = time.Minute
+	maxSigns = 1000 // domains
+)
+
+// signs reports whether messages that the domain signed came lately: who signs
+// knows that one message comes in several deliveries. AMTP §9. Where nobody can
+// say it is no: an id of its own harms no further recipient.
+func (r *Remote) signs(ctx context.Context, d amtp.Domain) bool {
+	now := r.Now()
+	r.known.mu.Lock()
+	known, ok := r.known.signs[d]
+	r.known.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.signs
+	}
+	p, err := r.Peers.Peer(ctx, d)
+	if err != nil {
+		return false
+	}
+	known = signing{signs: !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < gateway.Sticky, until: now.Add(signsFor)}
+	r.known.mu.Lock()
+	defer r.known.mu.Unlock()
+	if r.known.signs == nil || len(r.known.signs) >= maxSigns {
+		r.known.signs = make(map[amtp.Domain]signing)
+	}
+	r.known.signs[d] = known
+	return known.signs
+}

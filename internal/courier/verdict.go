@@ -1,0 +1,137 @@
+package courier
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// bearing says for how long a refusal is borne.
+type bearing int
+
+const (
+	final    bearing = iota // the same message for the same recipient is not worth another attempt
+	forADay                 // the other side or its DNS may mend it
+	asLongAs                // anything is tried
+)
+
+// verdict is what a code of another gateway comes to: for how long, the code that
+// the sender sees, and the words, in which %[1]s is the domain and %[2]s the local
+// part of the recipient.
+type verdict struct {
+	bearing bearing
+	code    amtp.Code
+	words   string
+}
+
+// verdicts are the codes that mean the same from every gateway: those of the
+// protocol, ours, and those of the reference gateway. Any other, and any answer
+// that is no AMTP error, is borne for a day. AMTP §9, §11.
+var verdicts = map[amtp.Code]verdict{
+	amtp.CodeAgentUnknown:      {final, amtp.CodeAgentUnknown, "there is no agent %[2]s at %[1]s"},
+	amtp.CodeRecipientNotFound: {final, amtp.CodeRecipientNotFound, "%[1]s does not know the recipient %[2]s"},
+	amtp.CodeInvalidRecipient:  {final, amtp.CodeInvalidRecipient, "the gateway of %[1]s does not take %[2]s for an address"},
+
+	amtp.CodeInvalidMessage:       {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
+	amtp.CodeInvalidRequest:       {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
+	"VALIDATION_FAILED":           {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
+	"MESSAGE_VALIDATION_FAILED":   {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form, the size or the schema of the message"},
+	amtp.CodeUnsupportedVersion:   {final, amtp.CodeUnsupportedVersion, "the gateway of %[1]s does not speak this version of AMTP"},
+	amtp.CodeSchemaValidation:     {final, amtp.CodeSchemaValidation, "the gateway of %[1]s says that the payload does not match its schema"},
+	"SCHEMA_REQUIRED":             {final, amtp.CodeSchemaValidation, "the gateway of %[1]s wants a schema for %[2]s"},
+	"SCHEMA_NEGOTIATION_FAILED":   {final, amtp.CodeSchemaValidation, "the gateway of %[1]s does not know the schema of the message"},
+	amtp.CodeMessageTooLarge:      {final, amtp.CodeMessageTooLarge, "the message is too large for the gateway of %[1]s"},
+	"PAYLOAD_TOO_LARGE":           {final, amtp.CodeMessageTooLarge, "the message is too large for the gateway of %[1]s"},
+	amtp.CodeCoordinationFailed:   {final, amtp.CodeCoordinationFailed, "the gateway of %[1]s refuses the workflow of the message"},
+	amtp.CodeIdempotencyKeyReused: {final, amtp.CodeIdempotencyKeyReused, "the gateway of %[1]s has another message under this id or idempotency key"},
+
+	amtp.CodeSignatureRequired:        {forADay, amtp.CodeSignatureRequired, "the gateway of %[1]s takes signed messages only and found no signature"},
+	amtp.CodeSignatureInvalid:         {forADay, amtp.CodeSignatureInvalid, "the gateway of %[1]s says that the signature is not that of the sender's domain"},
+	amtp.CodeSignatureKeyUnavailable:  {forADay, amtp.CodeSignatureKeyUnavailable, "the gateway of %[1]s cannot look up the key of the sender's domain"},
+	amtp.CodeLocalSenderAuthRequired:  {forADay, amtp.CodeLocalSenderAuthRequired, "the gateway of %[1]s takes the sender for an agent of its own and wants its key"},
+	amtp.CodeSenderCredentialMismatch: {forADay, amtp.CodeSenderCredentialMismatch, "the gateway of %[1]s takes the sender for another agent"},
+	amtp.CodeAuthenticationFailed:     {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s does not believe that this is from us"},
+	amtp.CodeMissingAuthorization:     {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s wants a key that gateways do not have"},
+	"AUTHENTICATION_REQUIRED":         {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s wants a key that gateways do not have"},
+	amtp.CodeAccessDenied:             {forADay, amtp.CodeAccessDenied, "the gateway of %[1]s does not let this message in"},
+	amtp.CodeRecipientUnavailable:     {forADay, amtp.CodeRecipientUnavailable, "the gateway of %[1]s could not deliver to %[2]s"},
+	"DELIVERY_FAILED":                 {forADay, amtp.CodeRecipientUnavailable, "the gateway of %[1]s could not deliver to %[2]s"},
+	amtp.CodeCancelled:                {forADay, amtp.CodeRecipientUnavailable, "the operator of %[1]s withdrew the delivery to %[2]s"},
+
+	amtp.CodeRateLimitExceeded: {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s takes no more messages from us now"},
+	amtp.CodeTemporaryFailure:  {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s cannot take messages now"},
+	amtp.CodeInternal:          {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
+	"PROCESSING_FAILED":        {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
+}
+
+// judged is the outcome for a code that the other side gave.
+func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
+	v, known := verdicts[code]
+	if !known {
+		return gateway.Outcome{}, false
+	}
+	o := gateway.Outcome{Event: gateway.Postpone, Code: v.code, Reason: fmt.Sprintf(v.words, a.domain, a.to.Recipient.Local())}
+	if code != v.code {
+		o.Reason += " (" + string(code) + ")"
+	}
+	switch v.bearing {
+	case final:
+		o.Event = gateway.Refuse
+	case forADay:
+		o.Patience = gateway.Patience{For: 24 * time.Hour}
+	}
+	return o, true
+}
+
+// refused is what came of an answer with an error of the protocol, for which
+// status alone says nothing else. ok is false where the code means nothing.
+func (a *attempt) refused() (c gateway.Carriage, ok bool) {
+	v, known := verdicts[a.code]
+	switch {
+	case !known:
+		return c, false
+	case a.Status >= http.StatusInternalServerError && v.bearing == final: // what fails may well be mistaken
+		return c, false
+	case v.bearing == asLongAs:
+		return c, false
+	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly:
+		return c, false
+	}
+	o, _ := a.judged(a.code)
+	o.RetryAfter = retryAfter(a.Header, a.now)
+	return a.outcome(o), true
+}
+
+// token returns a code of another gateway as it may be shown, "" for one that is
+// none: it is a word and no text.
+func token(code string) amtp.Code {
+	if len(code) > 64 {
+		return ""
+	}
+	for _, c := range code {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return ""
+		}
+	}
+	return amtp.Code(code)
+}
+
+// said returns a text of another gateway as it may stand in the log.
+func said(text string) string {
+	const most = 200
+	clean := strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
+	if len(clean) > most {
+		clean = strings.ToValidUTF8(clean[:most], "") + "…"
+	}
+	return clean
+}

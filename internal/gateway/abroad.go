@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"strconv"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/google/uuid"
+)
+
+// RedrivenID returns the id of the new message that a redrive at that time makes
+// of one which other gateways may have forgotten. The same redrive always makes
+// the same.
+func RedrivenID(id amtp.MessageID, at time.Time) amtp.MessageID {
+	seed := "amtp redrive\x00" + string(amtp.PeerMessageID(id)) + "\x00" + strconv.FormatInt(at.UnixMicro(), 10)
+	return amtp.MessageID(uuid.NewHash(sha256.New(), uuid.Nil, []byte(seed), 7).String())
+}
+
+// Base returns the id under which the first recipient of its domain gets the
+// message, by its canonical id: also a further one, where fan-out is known.
+func (d *Delivery) Base(id amtp.MessageID) amtp.MessageID {
+	if !d.Redriven.IsZero() {
+		return RedrivenID(id, d.Redriven)
+	}
+	return amtp.PeerMessageID(id)
+}
+
+// Abroad returns the id under which the recipient gets the message, by its
+// canonical id, from a gateway that is not known to take one id in several
+// deliveries. Only this recipient has it unless it is Base.
+func (d *Delivery) Abroad(id amtp.MessageID) amtp.MessageID {
+	if d.Further {
+		return amtp.PeerCopyID(d.Base(id), d.Recipient)
+	}
+	return d.Base(id)
+}
+
+// Answered is what is known of the message that another one answers, beside the
+// id under which other gateways know it.
+type Answered struct {
+	From amtp.Domain // that gave the id; "" when the message left here
+	// Copies are of a message that left here the deliveries to other domains
+	// whose Abroad may be another id.
+	Copies []Delivery
+}
+
+// To returns the id under which the recipient knows the answered message, whose
+// id is the one that Parcel has; fanOut says that its gateway takes one id in
+// several deliveries.
+func (a *Answered) To(recipient amtp.Address, id amtp.MessageID, fanOut bool) amtp.MessageID {
+	for i := range a.Copies {
+		c := &a.Copies[i]
+		switch {
+		case !c.Recipient.Equal(recipient):
+		case fanOut:
+			return c.Base(id)
+		default:
+			return c.Abroad(id)
+		}
+	}
+	return id
+}
