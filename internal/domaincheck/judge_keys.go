@@ -3,7 +3,6 @@ package domaincheck
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
