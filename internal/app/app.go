@@ -51,6 +51,7 @@ type App struct {
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
+	brought  *access.Brought // the key that the configuration names, while there is no domain
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
@@ -144,6 +145,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Peers:        a.peers,
 		Keys:         a.keys,
 		Seal:         a.seal,
+		Brought:      a.brought,
 		Queue:        a.queue,
 		Domains:      a.domains,
 		Certificates: a.certificate,

@@ -55,7 +55,7 @@ operator writes what DNS would say, and which certificates count. Lists and reco
 ` + "```yaml" + `
 peers:
   other.lan: v=amtp1;gateway=https://10.0.0.5:8443;auth=sig
-  k1._amtpkey.other.lan: v=amtp1;k=ES256;p=MFkwEwYHKoZI…
+  k1._amtpkey.other.lan: v=amtpkey1;alg=ES256;p=MFkwEwYHKoZI…
 outbound:
   allow: [10.0.0.0/8, gw.lan:8443]
   ca_file: /etc/amtp/our-ca.pem

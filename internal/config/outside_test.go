@@ -10,7 +10,7 @@ import (
 const (
 	record  = "v=amtp1;gateway=https://gw.b.example"
 	plain   = "v=amtp1;gateway=http://127.0.0.1:8080"
-	keyText = "v=amtp1;k=ES256;p="
+	keyText = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="
 )
 
 func TestOutsideInAFile(t *testing.T) {
@@ -34,7 +34,7 @@ outbound:
   allow: [10.0.0.0/8, "10.0.0.5:8443", "[fd00::/8]:8443", "::1", gw.lan:8443, ":8443"]
 peers:
   Other.lan: ` + record + `
-  s1._amtpkey.other.lan: v=amtp1;k=ES256;p=
+  s1._amtpkey.other.lan: ` + keyText + `
 `},
 		"one value each": {file: `
 dns: {resolvers: "192.0.2.1, [2001:db8::1]:5353"}

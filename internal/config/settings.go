@@ -25,7 +25,7 @@ func (c *Config) settings() []setting {
 			{path: "seal_key_file", env: "AMTP_SEAL_KEY_FILE", value: path(&c.SealKey),
 				meaning: "File with the 32 bytes, as they are or in base64, that open the secrets in the database, in place of seal.key in the data directory; the same for all gateways on one database."}},
 		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
-		c.Auth.settings(), c.Federation.settings(), c.Echo.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
+		c.Auth.settings(), c.Federation.settings(), c.Signature.settings(), c.Echo.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
 		c.DNS.settings(), c.Outbound.settings(),
 		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
 			meaning: "What other domains would publish in DNS, for those that do not; these entries win over DNS, and their gateways may be called wherever they are."}},
@@ -85,6 +85,15 @@ func (f *Federation) settings() []setting {
 		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", def: "flag",
 			value:   choice(&f.Unsigned, option[string]{"accept", "accept"}, option[string]{"flag", "flag"}, option[string]{"reject", "reject"}),
 			meaning: "What becomes of a message from another domain whose signature is missing or wrong, when the domain is not known to sign: accept takes it as unverified, flag also says why, reject refuses it."},
+	}
+}
+
+func (s *Signature) settings() []setting {
+	return []setting{
+		{path: "signature.private_key_file", env: "AMTP_SIGNATURE_PRIVATE_KEY_FILE", value: path(&s.PrivateKeyFile),
+			meaning: "Private key in PEM form with which the gateway signs, in place of one that it makes: EC on P-256 or RSA, not encrypted; read at the start, and the same for all gateways on one database."},
+		{path: "signature.key_id", env: "AMTP_SIGNATURE_KEY_ID", def: "k1", value: bind(&s.KeyID, "selector", parseSelector, same),
+			meaning: "The selector of that key: its public part is in DNS at {selector}._amtpkey.{domain}."},
 	}
 }
 

@@ -49,11 +49,11 @@ var told = []struct {
 	{nil, [][2]string{{"prepareDomain", "admin"}}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
 		{"listSigningKeys", "admin"},
-		{"rotateSigningKey", "admin"},
+		{"makeSigningKey", "admin"},
 		{"retireSigningKey", "admin"},
 	}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
-		{"rotateSigningKey", "admin"},
+		{"makeSigningKey", "admin"},
 		{"useSigningKey", "admin"},
 	}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
@@ -161,7 +161,7 @@ var forms = []*regexp.Regexp{
 	regexp.MustCompile(`^/[^ ]*/cert\.pem$`),
 	regexp.MustCompile(`^[0-9a-f]{10,16}$`),
 	regexp.MustCompile(`^[0-9]{8}(-[0-9]+)?(\._amtpkey\.shop\.example)?$`),
-	regexp.MustCompile(`^v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
+	regexp.MustCompile(`^v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$`),
 }
 
 // same compares what is shown with what is real and returns where they differ.

@@ -47,7 +47,7 @@ var routes = []route{
 	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret},
 	{"POST", "/v1/admin/domain", (*Server).prepareDomain},
 	{"GET", "/v1/admin/keys", (*Server).listSigningKeys},
-	{"POST", "/v1/admin/keys", (*Server).rotateSigningKey},
+	{"POST", "/v1/admin/keys", (*Server).makeSigningKey},
 	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey},
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey},
 	{"GET", "/v1/admin/certificate", (*Server).showCertificate},
