@@ -69,7 +69,7 @@ func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.Signin
 	}
 	private, err := amtp.ParseSigningKey([]byte(n.PrivateKey))
 	if err != nil {
-		return invalid("private_key", "The private key cannot be used: %v.", err)
+		return invalid("private_key", "The private key cannot be used: %v", err)
 	}
 	if n.Bits != 0 {
 		return invalid("bits", "A key that is brought along has the bits that it has; leave bits out.")
@@ -77,7 +77,7 @@ func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.Signin
 	if n.Algorithm != "" {
 		signer, err := amtp.NewSigner("x", private)
 		if err != nil {
-			return invalid("private_key", "The private key cannot be used: %v.", err)
+			return invalid("private_key", "The private key cannot be used: %v", err)
 		}
 		if is := signer.KeyRecord().Algorithm; is != n.Algorithm {
 			return invalid("algorithm", "The private key is one for %s, not for %.40q; leave the algorithm out.", is, n.Algorithm)
