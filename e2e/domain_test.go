@@ -229,6 +229,7 @@ func TestTwoDomains(t *testing.T) {
 	breakCertificate(shop)
 	breakPort(shop, workshop)
 	shop.checks("all is mended", 0, "")
+	signWithRSA(shop, workshop)
 	workshop.checks("the other domain is mended", 0, "", "shop.example")
 }
 
@@ -259,14 +260,62 @@ func breakDNS(m, other *machine) {
 
 func breakKey(m *machine) {
 	name := m.signer + "._amtpkey." + m.domain
-	m.dns.TXT(name, time.Minute, "v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w==")
+	other := "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="
+	m.dns.TXT(name, time.Minute, other)
 	got := m.checks("another key is published", 1, "key")
-	if !strings.Contains(got, "    publish at "+name+" the TXT record: v=amtp1;k=ES256;p=") {
-		m.Errorf("the check does not say what to publish:\n%s", got)
+	_, real, found := strings.Cut(got, "    publish at "+name+" the TXT record: ")
+	if real, _, _ = strings.Cut(real, "\n"); !found || !strings.HasPrefix(real, "v=amtpkey1;alg=ES256;p=") {
+		m.Fatalf("the check does not say what to publish:\n%s", got)
+	}
+	for _, c := range []struct {
+		what string
+		txts []string
+		says string
+	}{
+		{"two records", []string{real, real}, "2 valid records at " + name + ", of the same key"},
+		{"two keys", []string{other, real}, "2 valid records at " + name + ", of different keys"},
+		{"the wrong algorithm", []string{strings.Replace(real, "ES256", "RS256", 1)}, "alg=RS256, and the key is one for ES256"},
+		{"the older form", []string{strings.NewReplacer("v=amtpkey1", "v=amtp1", "alg=", "k=").Replace(real)}, "before the protocol had one"},
+		{"quotation marks", []string{`\"` + real + `\"`}, "quotation marks"},
+		{"backslashes", []string{strings.ReplaceAll(real, ";", `\\;`)}, "backslashes"},
+		{"a space in the key", []string{real[:60] + " " + real[60:]}, "spaces in p"},
+		{"two records of one", []string{real[60:], real[:60]}, "the strings of one record are published as 2 records"},
+		{"a cut one", []string{real[:100]}, "p is cut off"},
+	} {
+		m.dns.TXT(name, time.Minute, c.txts...)
+		if got := m.checks(c.what, 1, "key"); !strings.Contains(got, c.says) {
+			m.Errorf("%s: the check does not say %q:\n%s", c.what, c.says, got)
+		}
+	}
+	m.dns.TXT(name, time.Minute, "v=amtpkey1;alg=ES256;p=AAAA", real)
+	if got := m.checks("a broken record beside it", 0, ""); !strings.Contains(got, "    Note: a record beside it is not valid") {
+		m.Errorf("the check does not note it:\n%s", got)
 	}
 	m.dns.Remove(name)
 	m.checks("the key is not published", 1, "key")
+	m.dns.TXT(name+"."+m.domain, time.Minute, real)
+	if got := m.checks("the form added the domain", 1, "key"); !strings.Contains(got, "but there is one at "+name+"."+m.domain) {
+		m.Errorf("the check does not find it:\n%s", got)
+	}
+	if got := m.does(1, "doctor"); !strings.Contains(got, "✗ domain key "+m.signer) || !strings.Contains(got, "the form adds ."+m.domain) {
+		m.Errorf("the doctor does not find it:\n%s", got)
+	}
+	m.dns.Remove(name + "." + m.domain)
 	m.publish()
+}
+
+// signWithRSA has the domain sign with an RSA key, whose record is several strings.
+func signWithRSA(m, other *machine) {
+	m.does(0, "keys", "generate", "--alg", "rs256", "--selector", "rsa")
+	m.checks("the RSA key is not published", 1, "key")
+	m.publish()
+	m.checks("the RSA key is published", 0, "")
+	m.does(0, "keys", "use", "rsa", "--now")
+	m.does(0, "send", "--to", "bob@"+other.domain, "--subject", "RSA", "--text", "Hello once more")
+	if got := other.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "Subject: RSA") || strings.Contains(got, "unverified") {
+		m.Errorf("bob's inbox:\n%s", got)
+	}
+	other.checks("the RSA key, seen from elsewhere", 0, "", m.domain, "--selector", "rsa")
 }
 
 // breakClock puts a proxy before the gateway whose clock is an hour ahead.

@@ -135,6 +135,7 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	base, err := s.start(path, args, ts.Getenv("AMTP_DATA_DIR"), "HOME="+ts.Getenv("WORK"), "AMTP_ADMIN_KEY="+ts.Getenv("GATEWAY_ADMIN_KEY"),
 		"AMTP_OUTBOUND_ALLOW="+ts.Getenv("GATEWAY_OUTBOUND_ALLOW"),
+		"AMTP_SIGNATURE_PRIVATE_KEY_FILE="+ts.Getenv("GATEWAY_SIGNATURE_PRIVATE_KEY_FILE"), "AMTP_SIGNATURE_KEY_ID="+ts.Getenv("GATEWAY_SIGNATURE_KEY_ID"),
 		"AMTP_DATABASE_URL="+ts.Getenv("GATEWAY_DATABASE_URL"), "AMTP_QUEUE_LEASE="+ts.Getenv("GATEWAY_QUEUE_LEASE"))
 	ts.Check(err)
 	ts.Setenv("URL", base)

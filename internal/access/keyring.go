@@ -2,9 +2,7 @@ package access
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -28,6 +26,7 @@ type Keyring struct {
 	Domain  amtp.Domain
 	Records Records // as others see them
 	Now     func() time.Time
+	Brought *Brought // the key that the configuration names, nil for none
 
 	current  atomic.Pointer[amtp.Signer]
 	changing sync.Mutex // from storing which key signs until current is it
@@ -36,8 +35,10 @@ type Keyring struct {
 // Signing is the kind of the secrets of a Keyring.
 const Signing = "signing"
 
-// How long a new key is published before it signs: others remember for so long
-// that it was not there. And how long a retired one stays published: a signature
+// How long a new key is published before it signs. A gateway that asked too early
+// remembers for half a minute that it was not there, but the name servers between
+// us and it remember for as long as the zone's SOA record says (RFC 2308 §5), and
+// the last of the domain's own may get the record as late. And how long a retired one stays published: a signature
 // is good for as long as a message may be on its way.
 const (
 	publishTime = time.Hour
@@ -45,13 +46,21 @@ const (
 )
 
 // Load reads the keys and makes the first one, which signs at once: before it is
-// published nobody expects a signature.
+// published nobody expects a signature. Where the configuration brings a key, that
+// one signs.
 func (k *Keyring) Load(ctx context.Context) error {
 	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		if k.Brought != nil {
+			return k.adopt(list, false)
+		}
 		if len(list) > 0 {
 			return list, nil
 		}
-		first, err := k.newKey(list, amtp.KeyActive)
+		private, err := makeKey(amtp.ES256, 0)
+		if err != nil {
+			return nil, err
+		}
+		first, err := k.newKey(list, private, "", amtp.KeyActive)
 		return append(list, first), err
 	})
 	if err != nil {
@@ -102,7 +111,17 @@ func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) 
 				return nil, err
 			}
 		}
-		made, err := k.newKey(list, amtp.KeyActive)
+		if k.Brought != nil {
+			if list, err = k.adopt(list, true); err == nil {
+				fresh, err = k.named(list, k.Brought.Selector)
+			}
+			return list, err
+		}
+		private, err := makeKey(amtp.ES256, 0)
+		if err != nil {
+			return nil, err
+		}
+		made, err := k.newKey(list, private, "", amtp.KeyActive)
 		if err != nil {
 			return nil, err
 		}
@@ -110,6 +129,15 @@ func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) 
 		return append(list, made), err
 	})
 	return fresh, err
+}
+
+// named reads the key with the selector, which is there.
+func (k *Keyring) named(list []gateway.Secret, selector string) (amtp.SigningKey, error) {
+	i := slices.IndexFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
+	if i < 0 {
+		return amtp.SigningKey{}, noKey(selector)
+	}
+	return k.read(&list[i])
 }
 
 // Signer returns the key in use. It does no I/O.
@@ -137,31 +165,15 @@ func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []amtp.SigningKey, err
 	return keys, nil
 }
 
-// Rotate makes the next key and returns it; the one in use goes on. When a key
-// waits already it is that one.
-func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) {
-	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		for i := range list {
-			if next, err = k.read(&list[i]); err != nil || next.State == amtp.KeyWaiting {
-				return list, err
-			}
-		}
-		s, err := k.newKey(list, amtp.KeyWaiting)
-		if err != nil {
-			return nil, err
-		}
-		if next, err = k.read(&s); err != nil {
-			return nil, err
-		}
-		return append(list, s), nil
-	})
-	return next, err
-}
-
 // Use has the waiting key sign from now on and retires the one in use. It is
 // refused while others may not know the key: until its record has been in DNS
-// for an hour, unless at once is set.
+// for an hour, unless at once is set. It is refused as well where the configuration
+// names the key, which the next start would go back to.
 func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.SigningKey, *amtp.Error) {
+	if k.Brought != nil && k.Brought.Selector != selector {
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
+			"The configuration says that %s signs. Change or remove AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, and start the gateway again.", k.Brought.Selector)
+	}
 	if !atOnce {
 		if refused := k.published(ctx, selector); refused != nil {
 			return amtp.SigningKey{}, refused
@@ -286,54 +298,17 @@ func (k *Keyring) change(ctx context.Context, selector string, fn func(*amtp.Sig
 	})
 }
 
-// newKey makes a key under a selector that was never used: the day it was made,
-// and a number when there are several.
-func (k *Keyring) newKey(list []gateway.Secret, state amtp.KeyState) (gateway.Secret, error) {
-	now := k.Now()
-	taken := func(selector string) bool {
-		return slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
-	}
-	day := now.UTC().Format("20060102")
-	selector := day
-	for n := 2; taken(selector); n++ {
-		selector = fmt.Sprintf("%s-%d", day, n)
-	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	signer, err := amtp.NewSigner(selector, private)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	name, err := amtp.KeyRecordName(selector, k.Domain)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	key := amtp.SigningKey{Selector: selector, State: state, Name: name, Record: signer.KeyRecord().String(), Created: amtp.Time{Time: now}}
-	if state == amtp.KeyActive {
-		key.Active = key.Created
-	}
-	return k.seal(key, private)
-}
-
-func (k *Keyring) seal(key amtp.SigningKey, private *ecdsa.PrivateKey) (gateway.Secret, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	sealed, err := k.Seal.Close(Signing, key.Selector, der)
-	if err != nil {
-		return gateway.Secret{}, err
-	}
-	facts, err := json.Marshal(key)
-	return gateway.Secret{Kind: Signing, Name: key.Selector, Sealed: sealed, Facts: facts, Created: key.Created.Time}, err
-}
-
+// read reads a key. What its record says follows from the key, and not from how
+// such records were written when it was stored.
 func (k *Keyring) read(s *gateway.Secret) (key amtp.SigningKey, err error) {
 	if err := json.Unmarshal(s.Facts, &key); err != nil {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
 	}
+	record, err := presentRecord(key.Record)
+	if err != nil {
+		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
+	}
+	key.Algorithm, key.Record = record.Algorithm, record.String()
 	key.Name, err = amtp.KeyRecordName(key.Selector, k.Domain) // the domain may be another since
 	return key, err
 }
@@ -360,13 +335,13 @@ func (k *Keyring) use(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the signing key %s: %w", key.Selector, err)
 		}
-		ec, ok := private.(*ecdsa.PrivateKey)
+		able, ok := private.(crypto.Signer)
 		if !ok {
-			return fmt.Errorf("the signing key %s is not one on P-256", key.Selector)
+			return fmt.Errorf("the signing key %s cannot sign", key.Selector)
 		}
-		signer, err := amtp.NewSigner(key.Selector, ec)
+		signer, err := amtp.NewSigner(key.Selector, able)
 		if err != nil {
-			return err
+			return fmt.Errorf("read the signing key %s: %w", key.Selector, err)
 		}
 		k.current.Store(signer)
 		return nil

@@ -52,6 +52,7 @@ type App struct {
 	server   *http.Server
 	queue    *queue.Queue
 	seal     gateway.Seal
+	brought  *access.Brought // the key that the configuration names, while there is no domain
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
@@ -146,6 +147,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Peers:        a.peers,
 		Keys:         a.keys,
 		Seal:         a.seal,
+		Brought:      a.brought,
 		Queue:        a.queue,
 		Domains:      a.domains,
 		Certificates: a.certificate,

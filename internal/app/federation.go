@@ -85,6 +85,9 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		if a.seal, err = openSeal(a.cfg); err != nil {
 			return err
 		}
+		if a.brought, err = broughtKey(a.cfg); err != nil {
+			return err
+		}
 		return a.checkSeal()
 	}
 	known := records{out}

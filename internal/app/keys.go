@@ -42,11 +42,34 @@ func loadKeys(cfg config.Config, ring *access.Keyring) error {
 	if ring.Seal, err = openSeal(cfg); err != nil {
 		return err
 	}
+	if ring.Brought, err = broughtKey(cfg); err != nil {
+		return err
+	}
 	err = ring.Load(ctx)
+	if errors.Is(err, access.ErrOtherKey) {
+		return fmt.Errorf("the key in %s does not become %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID, access.ErrOtherKey)
+	}
 	if errors.Is(err, gateway.ErrSealed) {
 		return fmt.Errorf("%s does not open the signing keys of this database; %w", name, mend)
 	}
 	return err
+}
+
+// broughtKey reads the key that the configuration names, nil for none.
+func broughtKey(cfg config.Config) (*access.Brought, error) {
+	file := cfg.Signature.PrivateKeyFile
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing key: %w", err)
+	}
+	key, err := amtp.ParseSigningKey(content)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing key in %s: %w", file, err)
+	}
+	return &access.Brought{Selector: cfg.Signature.KeyID, Key: key}, nil
 }
 
 // KeysReset says what ResetKeys did.
@@ -79,6 +102,9 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 		return done, err
 	}
 	ring := &access.Keyring{Store: s, Seal: seal, Domain: cfg.Server.Domain, Now: time.Now}
+	if ring.Brought, err = broughtKey(cfg); err != nil {
+		return done, err
+	}
 	if done.Key, err = ring.Reset(ctx); err != nil || !shared(cfg) {
 		return done, err
 	}

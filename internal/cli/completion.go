@@ -84,6 +84,9 @@ func (p *program) completions(root *cobra.Command) {
 		"agent delete":     first(p.offer(p.names)),
 		"agent rotate-key": first(p.offer(p.names)),
 		"agent revoke-key": first(p.offer(p.names)),
+		"keys use":         first(p.offer(p.waitingKeys)),
+		"keys retire":      first(p.offer(p.waitingKeys)),
+		"keys import":      first(files),
 		"profile use":      first(p.profiles),
 		"backup":           first(files),
 		"restore":          first(files),
@@ -94,6 +97,8 @@ func (p *program) completions(root *cobra.Command) {
 		"to":          p.offer(p.addresses),
 		"in-reply-to": p.offer(p.received),
 		"mode":        words("pull", "push"),
+		"alg":         words("es256", "rs256"),
+		"bits":        words(rsaSizes...),
 		"status":      words("pending", "queued", "delivering", "retrying", "delivered", "failed"),
 	}
 	each(root, func(cmd *cobra.Command) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -124,7 +125,13 @@ func (x *examination) domain(ctx context.Context, cfg config.Config, known bool)
 		return
 	}
 	if verdict == domaincheck.Sound {
-		x.good(name, "%s: others find it, %s in order", cfg.Server.Domain, plural(len(list), "point"))
+		text := fmt.Sprintf("%s: others find it, %s in order", cfg.Server.Domain, plural(len(list), "point"))
+		for _, f := range list {
+			if f.Note != "" {
+				text += "; " + f.Name + ": " + f.Note
+			}
+		}
+		x.good(name, "%s", text)
 		return
 	}
 	for _, f := range list {

@@ -18,6 +18,8 @@ domain answers, HSTS, the clock, max-size, and its keys.
 
 Without DOMAIN it is the gateway's own, whose records must be those that "amtp domain
 setup" prints. Of another domain the keys are not known: name one with --selector.
+A record that is no valid one is told with the reason, and one that was published at
+another name is looked for. What works and could be better is a note.
 
 The command looks by itself, as "amtp serve" with the same settings would, also
 while no gateway runs. No message is sent and no key is shown.
@@ -115,6 +117,9 @@ func (p *program) printDomainFindings(list []domaincheck.Finding) {
 		p.printf("%s %s: %s\n", mark, f.Name, clean(f.Text))
 		if f.Mend != "" {
 			p.printf("    %s\n", clean(f.Mend))
+		}
+		if f.Note != "" {
+			p.printf("    Note: %s\n", clean(f.Note))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,9 @@ func (s *domainSetup) print() error {
 	s.printf("\n   In the web form of a provider: records of the type TXT, each value in one piece\n   and without quotes. Leave out .%s at the end of a name if the form adds it.\n", clean(string(s.domain)))
 	for _, r := range done.Records {
 		s.printf("\n  Name   %s\n  Value  %s\n", clean(r.Name), clean(r.Value))
+	}
+	if slices.ContainsFunc(done.Records, func(r txtRecord) bool { return len(r.Strings) > 1 }) {
+		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one behind the other, never as records of their own.\n", maxString)
 	}
 	s.printf("\n   And an A or AAAA record for %s with the public address of this\n   gateway, or of the proxy in front of it.\n", clean(done.Host))
 	s.printTLS(done)

@@ -14,11 +14,12 @@ import (
 // TestTXTRecords: the line of a zone file is one that name servers read, in
 // strings of at most 255 bytes, and says what the value says.
 func TestTXTRecords(t *testing.T) {
+	const head = "v=amtpkey1;alg=RS256;p="
 	for _, value := range []string{
 		"v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=10485760",
-		"v=amtp1;k=RS256;p=" + strings.Repeat("A", 255-18),
-		"v=amtp1;k=RS256;p=" + strings.Repeat("B", 256-18),
-		"v=amtp1;k=RS256;p=" + strings.Repeat("C", 1450),
+		head + strings.Repeat("A", 255-len(head)),
+		head + strings.Repeat("B", 256-len(head)),
+		head + strings.Repeat("C", 1450),
 	} {
 		r := newTXT("k1._amtpkey.shop.example", value)
 		rr, err := dns.NewRR(r.Zone)
@@ -40,7 +41,7 @@ func TestTXTRecords(t *testing.T) {
 func TestDomainRecords(t *testing.T) {
 	now := time.Now()
 	key := func(selector string, state amtp.KeyState, until time.Time) amtp.SigningKey {
-		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example", Record: "v=amtp1;k=ES256;p=" + selector, Until: amtp.Time{Time: until}}
+		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example", Record: "v=amtpkey1;alg=ES256;p=" + selector, Until: amtp.Time{Time: until}}
 	}
 	list := domainRecords("shop.example", amtp.Capabilities{Gateway: "https://amtp.shop.example", Auth: []string{"sig"}, MaxSize: 5000}, []amtp.SigningKey{
 		key("old", amtp.KeyRetired, now.Add(-time.Hour)), key("former", amtp.KeyRetired, now.Add(time.Hour)),
@@ -51,8 +52,8 @@ func TestDomainRecords(t *testing.T) {
 		got = append(got, r.Name+" "+r.Value)
 	}
 	want := []string{
-		"_amtp.shop.example v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=5000", "former._amtpkey.shop.example v=amtp1;k=ES256;p=former",
-		"present._amtpkey.shop.example v=amtp1;k=ES256;p=present", "next._amtpkey.shop.example v=amtp1;k=ES256;p=next",
+		"_amtp.shop.example v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=5000", "former._amtpkey.shop.example v=amtpkey1;alg=ES256;p=former",
+		"present._amtpkey.shop.example v=amtpkey1;alg=ES256;p=present", "next._amtpkey.shop.example v=amtpkey1;alg=ES256;p=next",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -18,10 +18,15 @@ you are done. To change it later, without a message being refused:
 
   1. amtp keys rotate        makes the next key; the present one goes on
   2. publish its record      beside the one that is there
-  3. wait an hour            so long others may remember that it was not there
+  3. wait an hour            name servers may remember that it was not there
   4. amtp keys use SELECTOR  it signs from now on
   5. leave the former record for 8 days: messages that it signed may still be on
      their way. "amtp keys list" says until when.
+
+"amtp keys generate" makes the next key of another algorithm or under a name of your
+own. A key that you have already, and perhaps published, comes along with "amtp keys
+import", or by AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, which the
+gateway reads when it starts.
 
 They need the gateway's admin key: AMTP_ADMIN_KEY, unless the gateway runs on
 this machine from a data directory that you can read. The private parts never
@@ -30,7 +35,8 @@ backup holds.`
 
 const keysExamples = `  amtp keys list
   amtp keys rotate
-  amtp keys use 20261122`
+  amtp keys use 20261122
+  amtp keys import key.pem --selector k1`
 
 func (p *program) keysCommand() *cobra.Command {
 	cmd := group(&cobra.Command{
@@ -39,7 +45,7 @@ func (p *program) keysCommand() *cobra.Command {
 		Long:    keysHelp,
 		Example: keysExamples,
 	})
-	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
+	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysGenerateCommand(), p.keysImportCommand(), p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
 	return cmd
 }
 
@@ -89,6 +95,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 			p.printf("  %-13s %s\n", label, timeText(t.Time))
 		}
 	}
+	p.printf("  %-13s %s\n", "Algorithm:", clean(k.Algorithm))
 	line("Made:", k.Created)
 	line("Signs since:", k.Active)
 	line("Retired:", k.Retired)
@@ -107,7 +114,7 @@ func (p *program) keysRotateCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{
 		Use:     "rotate",
 		Short:   "Make the next key",
-		Long:    "Make the next key and print its record, ready for the zone file. The present key\ngoes on signing. When a key waits already, it is that one.",
+		Long:    "Make the next key, of the algorithm in use, and print its record, ready for the\nzone file. The present key goes on signing. When a key waits already, it is that one.",
 		Example: "  amtp keys rotate",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
@@ -118,10 +125,14 @@ func (p *program) keysRotateCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(amtp.SigningKeyChange{Key: k})
 		}
-		p.printf("The key %s waits; the present one goes on signing. Publish beside it:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
-			clean(k.Selector), zoneLine(&k), clean(k.Selector))
+		p.printWaiting(&k)
 		return nil
 	})
+}
+
+func (p *program) printWaiting(k *amtp.SigningKey) {
+	p.printf("The key %s waits; the present one goes on signing. Publish beside it:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
+		clean(k.Selector), zoneLine(k), clean(k.Selector))
 }
 
 func (p *program) keysUseCommand() *cobra.Command {
@@ -133,8 +144,13 @@ func (p *program) keysUseCommand() *cobra.Command {
 5 while the record has not been in DNS for an hour: the first call after it was
 published begins to count, and the answer says from when on it will do.
 
-With --now it is used at once. Who looked for the key before it was published
-may refuse messages until that is forgotten, an hour at most; they are sent again.`,
+With --now it is used at once: for a key that was published before it was imported,
+or when it cannot wait. A gateway that looked for the key too early forgets within
+half a minute that it was not there, the name servers between it and yours perhaps
+after an hour; what it refuses until then is sent again.
+
+Where AMTP_SIGNATURE_PRIVATE_KEY_FILE names the key that signs, no other one is used:
+exit code 5.`,
 		Example: "  amtp keys use 20261122\n  amtp keys use 20261122 --now",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, c *amtp.Client, args []string) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+
+	"github.com/amtp-go/amtp"
 )
 
 // minAdminKey is the least length of an administrator's key on a listener that
@@ -26,6 +28,7 @@ func (l *loader) check() {
 	l.checkReach()
 	l.checkPublic()
 	l.checkAdminKeys()
+	l.checkSignature()
 	l.checkOutside()
 	l.checkReceipts()
 }
@@ -109,6 +112,40 @@ func (l *loader) checkAdminKeys() {
 	if othersMayRead(file) {
 		l.advise("auth.admin_key_file", "every user of this machine may read "+brief(file))
 	}
+}
+
+// checkSignature refuses a file with which the gateway could not sign.
+func (l *loader) checkSignature() {
+	const setting = "signature.private_key_file"
+	file := l.cfg.Signature.PrivateKeyFile
+	if file == "" {
+		if l.cfg.origin("signature.key_id") != fromDefault {
+			l.advise("signature.key_id", "names the key of signature.private_key_file, which is not given: the gateway signs with a key of its own")
+		}
+		return
+	}
+	if err := tryKey(file); err != nil {
+		l.refuse(setting, brief(file)+": "+reason(err))
+		return
+	}
+	if _, err := amtp.KeyRecordName(l.cfg.Signature.KeyID, l.cfg.Server.Domain); err != nil {
+		l.refuse("signature.key_id", err.Error())
+	}
+	if othersMayRead(file) {
+		l.advise(setting, "every user of this machine may read "+brief(file))
+	}
+	if !l.cfg.Federated() {
+		l.advise(setting, "signs nothing as long as server.domain is localhost: such a gateway writes to no other domain")
+	}
+}
+
+// tryKey reads a signing key.
+func tryKey(file string) error {
+	content, err := os.ReadFile(file)
+	if err == nil {
+		_, err = amtp.ParseSigningKey(content)
+	}
+	return err
 }
 
 // checkLength refuses a key that strangers could guess.

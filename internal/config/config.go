@@ -35,6 +35,7 @@ type Config struct {
 	Message    Message
 	Auth       Auth
 	Federation Federation
+	Signature  Signature
 	Echo       Echo
 	Logging    Logging
 	Limits     Limits
@@ -84,6 +85,12 @@ type Federation struct {
 	Unsigned        string       // accept, flag or reject
 	Receipts        string       // known, all or off
 	ReceiptsDomains []DomainRule // in place of Receipts, for some
+}
+
+// Signature says with which key the gateway signs, when it is not one that it made.
+type Signature struct {
+	PrivateKeyFile string // PEM, see amtp.ParseSigningKey; "" for a key of the gateway's own
+	KeyID          string // the selector of that key
 }
 
 // Echo is the agent that answers who asks whether messages get through.

@@ -118,6 +118,7 @@ func TestDefaults(t *testing.T) {
 		ACME:       ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Message:    Message{MaxSize: 10485760},
 		Federation: Federation{Unsigned: "flag", Receipts: "known"},
+		Signature:  Signature{KeyID: "k1"},
 		Logging:    Logging{Level: slog.LevelInfo, Format: "text"},
 		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
@@ -176,6 +177,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"peers":         `{"c.lan":"v=amtp1;gateway=https://10.0.0.5:8443"}`,
 		"seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "queue.lease": "3s",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
+		"signature.private_key_file": "{dir}/key.pem", "signature.key_id": "main",
 	}
 	together := map[string][]string{"tls.cert_file": {"tls.key_file"}, "tls.key_file": {"tls.cert_file"}, "acme.enabled": {"acme.accept_terms", "acme.hosts"}}
 	dir := t.TempDir()

@@ -17,7 +17,7 @@ func chmod(t *testing.T, name string, mode uint32) {
 func TestRefusedFiles(t *testing.T) {
 	for _, tc := range []problem{
 		{"unknown section", command{file: "server:\n  domain: a.example\nlines:\n  length: 5\n"}, "{dir}/amtp.yaml:3",
-			`unknown key "lines"; known here: data_dir, seal_key_file, database, server, tls, acme, message, auth, federation, echo, logging, limits, retention, queue, dns, outbound, peers`},
+			`unknown key "lines"; known here: data_dir, seal_key_file, database, server, tls, acme, message, auth, federation, signature, echo, logging, limits, retention, queue, dns, outbound, peers`},
 		{"unknown key", command{file: "server:\n  domain: a.example\n  adress: :80\n"}, "{dir}/amtp.yaml:3",
 			`unknown key "server.adress"; known here: address, domain, public_url, local_address, read_timeout, write_timeout, idle_timeout`},
 		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1", `unknown key "server.domain"`},

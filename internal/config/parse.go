@@ -64,6 +64,14 @@ func parseDomain(s string) (amtp.Domain, error) {
 	return d, nil
 }
 
+// parseSelector reads the name of a signing key. AMTP §2.
+func parseSelector(s string) (string, error) {
+	if _, err := amtp.KeyRecordName(s, "x"); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
 // parsePath reads the name of a file or directory, which is used as it stands:
 // a shell's ~ would make a directory of that name.
 func parsePath(s string) (string, error) {

@@ -26,7 +26,7 @@ func (c *Config) settings() []setting {
 			{path: "seal_key_file", env: "AMTP_SEAL_KEY_FILE", value: path(&c.SealKey),
 				meaning: "File with the 32 bytes, as they are or in base64, that open the secrets in the database, in place of seal.key in the data directory; the same for all gateways on one database."}},
 		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
-		c.Auth.settings(), c.Federation.settings(), c.Echo.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
+		c.Auth.settings(), c.Federation.settings(), c.Signature.settings(), c.Echo.settings(), c.Logging.settings(), c.Limits.settings(), c.Retention.settings(), c.Queue.settings(),
 		c.DNS.settings(), c.Outbound.settings(),
 		[]setting{{path: "peers", env: "AMTP_PEERS", value: table(&c.Peers),
 			meaning: "What other domains would publish in DNS, for those that do not; these entries win over DNS, and their gateways may be called wherever they are."}},
@@ -90,6 +90,15 @@ func (f *Federation) settings() []setting {
 			meaning: "Which other domains are told that an agent here read or acknowledged their message, when they ask for it: known means those that the agent has written to, all means every one, off none; a domain that did not sign the message is never told."},
 		{path: "federation.receipts_domains", env: "AMTP_FEDERATION_RECEIPTS_DOMAINS", value: list(&f.ReceiptsDomains, "domain=rule", parseDomainRule, formatDomainRule),
 			meaning: "What holds for some domains in place of federation.receipts, such as shop.example=all."},
+	}
+}
+
+func (s *Signature) settings() []setting {
+	return []setting{
+		{path: "signature.private_key_file", env: "AMTP_SIGNATURE_PRIVATE_KEY_FILE", value: path(&s.PrivateKeyFile),
+			meaning: "Private key in PEM form with which the gateway signs, in place of one that it makes: EC on P-256 or RSA, not encrypted; read at the start, and the same for all gateways on one database."},
+		{path: "signature.key_id", env: "AMTP_SIGNATURE_KEY_ID", def: "k1", value: bind(&s.KeyID, "selector", parseSelector, same),
+			meaning: "The selector of that key: its public part is in DNS at {selector}._amtpkey.{domain}."},
 	}
 }
 

@@ -26,6 +26,7 @@ type Finding struct {
 	Skipped bool   `json:"skipped,omitempty"` // a point before it failed
 	Text    string `json:"text"`              // what is so, or what is wrong
 	Mend    string `json:"mend,omitempty"`    // how to mend it
+	Note    string `json:"note,omitempty"`    // what could be better although it is in order
 }
 
 // The names of the points, in their order. There is one PointKey for every key.
@@ -66,6 +67,10 @@ type TXT struct {
 	Err     error // DNS did not say
 	Status  discovery.Status
 	Records []string
+	TTL     time.Duration // for how long that may be remembered; 0 if DNS does not say
+	// Elsewhere is another name at which such a record is when there is none
+	// here, "" for none.
+	Elsewhere string
 }
 
 // Key is the record of one key.

@@ -51,6 +51,8 @@ func dnsPoint(s *Seen) Finding {
 		return bad(PointDNS, "look whether the name servers of the domain work, and those that this machine asks: dns.resolvers", "DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
 	case s.Record.Status == discovery.NoName:
 		return bad(PointDNS, "register the domain, or mend its spelling", "there is no domain %s", s.Domain)
+	case s.Record.Elsewhere != "":
+		return bad(PointDNS, misplaced(s.Record.Elsewhere, s.Record.Name), "there is no record at %s, but there is one at %s", s.Record.Name, s.Record.Elsewhere)
 	case s.Record.Status == discovery.NoData:
 		return bad(PointDNS, publish, "there is no record at %s", s.Record.Name)
 	}

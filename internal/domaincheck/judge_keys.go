@@ -3,10 +3,10 @@ package domaincheck
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/discovery"
 )
 
 // Wanted returns the selectors of the keys whose records are needed at the time:
@@ -42,35 +42,110 @@ func keyPoints(s *Seen, own *Own) []Finding {
 	return list
 }
 
+// keyPoint judges the record of one key.
 func keyPoint(k *Key, own *Own) Finding {
 	name := PointKey + " " + k.Selector
-	ours := slices.DeleteFunc(slices.Clone(k.Records), func(txt string) bool { return !isOurs(txt) })
 	var mine *amtp.SigningKey
 	if own != nil {
 		if i := slices.IndexFunc(own.Keys, func(o amtp.SigningKey) bool { return o.Selector == k.Selector }); i >= 0 {
 			mine = &own.Keys[i]
 		}
 	}
-	publish, active := "its operator has to publish it", false
+	publish := "its operator has to publish it"
 	if mine != nil {
-		publish, active = fmt.Sprintf("publish at %s the TXT record: %s", mine.Name, mine.Record), mine.State == amtp.KeyActive
+		publish = fmt.Sprintf("publish at %s the TXT record: %s", mine.Name, mine.Record)
 	}
-	record, err := amtp.ChooseKeyRecord(k.Records)
+	var valid, broken []string
+	for _, txt := range k.Records {
+		switch _, err := amtp.ParseKeyRecord(txt); {
+		case err == nil:
+			valid = append(valid, txt)
+		case meansKey(txt):
+			broken = append(broken, txt)
+		}
+	}
 	switch {
 	case k.Err != nil:
 		return bad(name, "look whether the name servers of the domain work", "DNS does not say what is at %s: %v", k.Name, k.Err)
-	case k.Status != discovery.Exists && active:
-		return bad(name, publish, "there is no record at %s, so that others refuse what this gateway signs", k.Name)
-	case k.Status != discovery.Exists:
-		return bad(name, publish, "there is no record at %s", k.Name)
-	case err != nil:
-		return bad(name, publish, "the record cannot be used: %v", err)
-	case len(ours) > 1:
-		return bad(name, "leave one of them", "there are %d records at %s", len(ours), k.Name)
-	case mine != nil && record.String() != mine.Record:
-		return bad(name, publish, "the record has another key than this gateway signs with")
-	case mine != nil:
-		return good(name, "is published, and is the one of this gateway (%s)", mine.State)
+	case len(valid) > 1:
+		return twiceValid(name, k, valid, mine)
+	case len(valid) == 1:
+		return validKey(name, publish, k, valid[0], broken, mine)
+	case torn(k.Records):
+		return bad(name, oneString+"; "+publish, "the strings of one record are published as %d records, and none of them is valid", len(k.Records))
+	case len(broken) > 0:
+		f := keyFault(broken[0])
+		if f.hint != "" {
+			publish = f.hint + "; " + publish
+		}
+		return bad(name, publish, "the record at %s cannot be used: %s", k.Name, f.text)
 	}
-	return good(name, "is published, for %s", record.Algorithm)
+	return noKeyRecord(name, publish, k, mine)
+}
+
+// noKeyRecord is a name without a record of a key. It may be elsewhere.
+func noKeyRecord(name, publish string, k *Key, mine *amtp.SigningKey) Finding {
+	text := "there is no record at " + k.Name
+	switch {
+	case k.Elsewhere != "":
+		text += ", but there is one at " + k.Elsewhere
+		publish = misplaced(k.Elsewhere, k.Name) + "; " + publish
+	case len(k.Records) > 0:
+		text = fmt.Sprintf("at %s stands something else than the record of a key: %.80q", k.Name, k.Records[0])
+	}
+	if mine != nil && mine.State == amtp.KeyActive {
+		text += ", so that others do not believe what this gateway signs"
+	}
+	return bad(name, publish, "%s", text)
+}
+
+// misplaced says how a record got to another name.
+func misplaced(at, wanted string) string {
+	if behind, ok := strings.CutPrefix(at, wanted+"."); ok {
+		return "the form adds ." + behind + " to the names by itself: leave that out of the name"
+	}
+	return "move it to the name " + wanted
+}
+
+// twiceValid is a name with several valid records, which nobody may choose from.
+// AMTP §2.
+func twiceValid(name string, k *Key, valid []string, mine *amtp.SigningKey) Finding {
+	keys := map[string]bool{}
+	for _, txt := range valid {
+		record, _ := amtp.ParseKeyRecord(txt) // it is valid
+		keys[record.String()] = true
+	}
+	leave, how := "remove all but one of them", "of the same key"
+	switch {
+	case mine != nil && keys[mine.Record]:
+		leave = "remove all but this one: " + mine.Record
+	case mine != nil:
+		leave = "remove them and publish this one: " + mine.Record
+	}
+	if len(keys) > 1 {
+		how = "of different keys"
+	}
+	return bad(name, leave, "there are %d valid records at %s, %s: others believe none of them", len(valid), k.Name, how)
+}
+
+// longTTL is how long a record of a key may be remembered before it is worth a
+// word: a key that was replaced stays known for as long.
+const longTTL = 24 * time.Hour
+
+func validKey(name, publish string, k *Key, txt string, broken []string, mine *amtp.SigningKey) Finding {
+	record, _ := amtp.ParseKeyRecord(txt) // it is valid
+	if mine != nil && record.String() != mine.Record {
+		return bad(name, publish, "the record at %s has another key than this gateway has as %s", k.Name, k.Selector)
+	}
+	f := good(name, "is published, for %s", record.Algorithm)
+	if mine != nil {
+		f = good(name, "is published, and is the one of this gateway (%s)", mine.State)
+	}
+	switch {
+	case len(broken) > 0:
+		f.Note = fmt.Sprintf("a record beside it is not valid, and is ignored: %s; remove it", keyFault(broken[0]).text)
+	case k.TTL > longTTL:
+		f.Note = fmt.Sprintf("it may be remembered for %s: with a TTL of %d seconds a change is known sooner", k.TTL, 300)
+	}
+	return f
 }

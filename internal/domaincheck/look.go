@@ -45,7 +45,14 @@ func (l *Looker) Look(ctx context.Context, d amtp.Domain, selectors []string) *S
 		s.Static = true
 		s.Record = TXT{Name: string(d), Status: discovery.Exists, Records: []string{txt}}
 	} else {
-		s.Record = l.txt(ctx, amtp.CapabilitiesName(d))
+		name := amtp.CapabilitiesName(d)
+		s.Record = l.txt(ctx, name)
+		if s.Record.Status == discovery.Exists && !slices.ContainsFunc(s.Record.Records, isOurs) {
+			s.Record.Status = discovery.NoData // texts of somebody else
+		}
+		if s.Record.Err == nil && s.Record.Status != discovery.Exists {
+			s.Record.Elsewhere = l.elsewhere(ctx, isOurs, append(doubled(name, d), string(d)))
+		}
 	}
 	if s.Record.Status == discovery.NoName && l.exists(ctx, d) {
 		s.Record.Status = discovery.NoData // the domain is there, and has no record
@@ -76,11 +83,36 @@ func (l *Looker) Look(ctx context.Context, d amtp.Domain, selectors []string) *S
 
 func (l *Looker) txt(ctx context.Context, name string) TXT {
 	a, err := l.Resolver.TXT(ctx, name)
-	t := TXT{Name: name, Err: err, Status: a.Status, Records: a.Records}
-	if t.Status == discovery.Exists && !slices.ContainsFunc(t.Records, isOurs) {
-		t.Status = discovery.NoData // texts of somebody else
+	return TXT{Name: name, Err: err, Status: a.Status, Records: a.Records, TTL: a.TTL}
+}
+
+// elsewhere returns the first of the names at which there is a text of the kind,
+// "" for none.
+func (l *Looker) elsewhere(ctx context.Context, ours func(string) bool, names []string) string {
+	for _, name := range names {
+		if t := l.txt(ctx, name); t.Err == nil && slices.ContainsFunc(t.Records, ours) {
+			return name
+		}
 	}
-	return t
+	return ""
+}
+
+// Bounds of the search for a record that was published at another name: how many
+// zones a form may have added, and how long a name in DNS is.
+const (
+	maxZones = 4
+	maxName  = 253
+)
+
+// doubled returns the names to which a record goes when the form adds to what was
+// typed the zone that it is for: the domain or one above it.
+func doubled(name string, d amtp.Domain) (names []string) {
+	for zone := string(d); strings.Contains(zone, ".") && len(names) < maxZones; _, zone, _ = strings.Cut(zone, ".") {
+		if n := name + "." + zone; len(n) <= maxName {
+			names = append(names, n)
+		}
+	}
+	return names
 }
 
 // isOurs reports whether a text means to be a record of the protocol: it has
@@ -112,7 +144,11 @@ func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
 	if txt, ok := l.Static[name]; ok {
 		return Key{selector, TXT{Name: name, Status: discovery.Exists, Records: []string{txt}}}
 	}
-	return Key{selector, l.txt(ctx, name)}
+	k := Key{selector, l.txt(ctx, name)}
+	if k.Err == nil && !slices.ContainsFunc(k.Records, meansKey) {
+		k.Elsewhere = l.elsewhere(ctx, meansKey, append(doubled(name, d), "_amtpkey."+string(d), selector+".amtpkey."+string(d)))
+	}
+	return k
 }
 
 // call asks the gateway for what every gateway has, of an agent that no gateway

@@ -40,11 +40,13 @@ func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused
 		return plan, refused
 	}
 	plan.Serves = s.Domain
-	ring := &access.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now}
+	ring := &access.Keyring{Store: s.Store, Seal: s.Seal, Domain: d, Now: s.Now, Brought: s.Brought}
 	err = ring.Load(c.r.Context())
 	switch {
 	case errors.Is(err, gateway.ErrSealed):
 		return plan, amtp.Errorf(amtp.CodeConflict, "There are signing keys from before, which the file seal.key of this gateway does not open. Put back the one that belongs to them, or stop the gateway and make a new key: amtp keys reset")
+	case errors.Is(err, access.ErrOtherKey):
+		return plan, amtp.Errorf(amtp.CodeConflict, "The key of AMTP_SIGNATURE_PRIVATE_KEY_FILE is not used: %v.", access.ErrOtherKey)
 	case err != nil:
 		return plan, gateway.Refusal(err)
 	}

@@ -52,11 +52,11 @@ var told = []struct {
 	{nil, [][2]string{{"prepareDomain", "admin"}}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
 		{"listSigningKeys", "admin"},
-		{"rotateSigningKey", "admin"},
+		{"makeSigningKey", "admin"},
 		{"retireSigningKey", "admin"},
 	}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{
-		{"rotateSigningKey", "admin"},
+		{"makeSigningKey", "admin"},
 		{"useSigningKey", "admin"},
 	}},
 	{[]string{"AMTP_DOMAIN=shop.example"}, [][2]string{

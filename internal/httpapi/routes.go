@@ -52,7 +52,7 @@ var routes = []route{
 	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret, "the push secret of an agent was renewed"},
 	{"POST", "/v1/admin/domain", (*Server).prepareDomain, "a domain was prepared"},
 	{"GET", "/v1/admin/keys", (*Server).listSigningKeys, ""},
-	{"POST", "/v1/admin/keys", (*Server).rotateSigningKey, "a signing key was made"},
+	{"POST", "/v1/admin/keys", (*Server).makeSigningKey, "a signing key was made"},
 	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey, "a signing key was taken into use"},
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey, "a signing key was retired"},
 	{"GET", "/v1/admin/certificate", (*Server).showCertificate, ""},

@@ -33,6 +33,7 @@ type Server struct {
 	Peers        *access.Peers   // nil where no other domain may call
 	Keys         *access.Keyring // nil like Peers
 	Seal         gateway.Seal    // for keys of a domain that is prepared
+	Brought      *access.Brought // likewise; nil for none
 	Queue        *queue.Queue
 	Domains      *domains.Domains
 	Certificates certificate.Source // nil without TLS

@@ -35,19 +35,55 @@ func (s *Server) listSigningKeys(c *call) {
 	c.reply(http.StatusOK, amtp.SigningKeyList{Domain: s.Domain, Keys: keys})
 }
 
-// rotateSigningKey makes the next key, which waits until it is used.
-func (s *Server) rotateSigningKey(c *call) {
+// makeSigningKey makes the next key, or the one that is asked for, or takes the
+// one that is brought along. It waits until it is used.
+func (s *Server) makeSigningKey(c *call) {
+	var n amtp.NewSigningKey
 	ring, refused := c.keyring()
+	if refused == nil {
+		refused = c.decode(&n, true)
+	}
 	if refused != nil {
 		c.fail(refused)
 		return
 	}
-	next, err := ring.Rotate(c.r.Context())
-	if err != nil {
-		c.fail(gateway.Refusal(err))
-		return
+	var next amtp.SigningKey
+	switch {
+	case n == amtp.NewSigningKey{}:
+		var err error
+		if next, err = ring.Rotate(c.r.Context()); err != nil {
+			refused = gateway.Refusal(err)
+		}
+	case n.PrivateKey != "":
+		next, refused = importKey(c, ring, n)
+	default:
+		next, refused = ring.Generate(c.r.Context(), n)
 	}
-	c.changedKey(http.StatusCreated, next, nil)
+	c.changedKey(http.StatusCreated, next, refused)
+}
+
+// importKey takes a key that is brought along. What is said of it beside must be so.
+func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.SigningKey, *amtp.Error) {
+	invalid := func(field, format string, args ...any) (amtp.SigningKey, *amtp.Error) {
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, format, args...).With("field", field)
+	}
+	private, err := amtp.ParseSigningKey([]byte(n.PrivateKey))
+	if err != nil {
+		return invalid("private_key", "The private key cannot be used: %v", err)
+	}
+	if n.Bits != 0 {
+		return invalid("bits", "A key that is brought along has the bits that it has; leave bits out.")
+	}
+	if n.Algorithm != "" {
+		signer, err := amtp.NewSigner("x", private)
+		if err != nil {
+			return invalid("private_key", "The private key cannot be used: %v", err)
+		}
+		if is := signer.KeyRecord().Algorithm; is != n.Algorithm {
+			return invalid("algorithm", "The private key is one for %s, not for %.40q; leave the algorithm out.", is, n.Algorithm)
+		}
+	}
+	return ring.Import(c.r.Context(), n.Selector, private)
 }
 
 // useSigningKey has the waiting key sign from now on.

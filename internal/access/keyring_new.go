@@ -1,0 +1,310 @@
+package access
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Brought is a key from elsewhere that signs, whatever the store says.
+type Brought struct {
+	Selector string
+	Key      crypto.Signer
+}
+
+// maxWaiting is how many keys may wait at a time. One is what an operator needs;
+// each is read whenever the keys are.
+const maxWaiting = 8
+
+// rsaSizes are the RSA keys that are made, in bits. Larger ones can be brought:
+// making one takes minutes.
+var rsaSizes = []int{2048, 3072, 4096}
+
+// Rotate makes the next key, of the kind that signs now, and returns it; the one
+// in use goes on. When a key waits already it is that one.
+func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) {
+	keys, err := k.Keys(ctx)
+	if err != nil {
+		return next, err
+	}
+	if i := slices.IndexFunc(keys, isWaiting); i >= 0 {
+		return keys[i], nil
+	}
+	private, err := makeLike(keys)
+	if err != nil {
+		return next, err
+	}
+	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		for i := range list { // another may have been made meanwhile
+			if next, err = k.read(&list[i]); err != nil || isWaiting(next) {
+				return list, err
+			}
+		}
+		s, err := k.newKey(list, private, "", amtp.KeyWaiting)
+		if err != nil {
+			return nil, err
+		}
+		if next, err = k.read(&s); err != nil {
+			return nil, err
+		}
+		return append(list, s), nil
+	})
+	return next, err
+}
+
+func isWaiting(key amtp.SigningKey) bool { return key.State == amtp.KeyWaiting }
+
+// Generate makes a key that waits, of ES256 or RS256, under a selector that was
+// never used; "" is the day. Bits are those of an RSA key, 0 for 2048.
+func (k *Keyring) Generate(ctx context.Context, n amtp.NewSigningKey) (amtp.SigningKey, *amtp.Error) {
+	switch {
+	case n.Algorithm == "":
+		n.Algorithm = amtp.ES256
+	case n.Algorithm != amtp.ES256 && n.Algorithm != amtp.RS256:
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "The algorithm is ES256 or RS256, not %.40q.", n.Algorithm).With("field", "algorithm")
+	}
+	switch {
+	case n.Bits == 0:
+	case n.Algorithm != amtp.RS256:
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "A key for ES256 has 256 bits; bits are those of a key for RS256.").With("field", "bits")
+	case !slices.Contains(rsaSizes, n.Bits):
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "An RSA key that is made has 2048, 3072 or 4096 bits, not %d.", n.Bits).With("field", "bits")
+	}
+	if refused := k.mayAdd(ctx, n.Selector); refused != nil {
+		return amtp.SigningKey{}, refused
+	}
+	private, err := makeKey(n.Algorithm, n.Bits)
+	if err != nil {
+		return amtp.SigningKey{}, gateway.Refusal(err)
+	}
+	return k.add(ctx, n.Selector, private)
+}
+
+// Import adds a key from elsewhere, which waits. When it waits or signs already
+// under the selector nothing changes.
+func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (amtp.SigningKey, *amtp.Error) {
+	if selector == "" {
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "A key that is brought along needs the selector under which its record is, or will be, in DNS.").With("field", "selector")
+	}
+	if refused := k.checkSelector(selector); refused != nil {
+		return amtp.SigningKey{}, refused
+	}
+	return k.add(ctx, selector, private)
+}
+
+// mayAdd says before a key is made whether it could be added, since making one may
+// take seconds.
+func (k *Keyring) mayAdd(ctx context.Context, selector string) *amtp.Error {
+	if selector != "" {
+		if refused := k.checkSelector(selector); refused != nil {
+			return refused
+		}
+	}
+	keys, err := k.Keys(ctx)
+	if err != nil {
+		return gateway.Refusal(err)
+	}
+	return room(keys, selector)
+}
+
+func (k *Keyring) checkSelector(selector string) *amtp.Error {
+	if _, err := amtp.KeyRecordName(selector, k.Domain); err != nil {
+		return amtp.Errorf(amtp.CodeInvalidRequest, "The selector cannot be used: %v.", err).With("field", "selector")
+	}
+	return nil
+}
+
+// room refuses a key when its selector was used, or too many wait.
+func room(keys []amtp.SigningKey, selector string) *amtp.Error {
+	waiting := 0
+	for _, key := range keys {
+		if key.Selector == selector {
+			return amtp.Errorf(amtp.CodeConflict, "The selector %s is that of another key, which is %s, and others may remember it. Choose one that was never used.", selector, key.State)
+		}
+		if isWaiting(key) {
+			waiting++
+		}
+	}
+	if waiting >= maxWaiting {
+		return amtp.Errorf(amtp.CodeConflict, "%d keys wait already. End those that are not needed: amtp keys retire SELECTOR", waiting)
+	}
+	return nil
+}
+
+// add stores a key, which waits.
+func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added amtp.SigningKey, refused *amtp.Error) {
+	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+		keys, err := ReadKeys(list, k.Domain)
+		if err != nil {
+			return nil, err
+		}
+		s, err := k.newKey(list, private, selector, amtp.KeyWaiting)
+		if err != nil {
+			return nil, err
+		}
+		if added, err = k.read(&s); err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if key.Selector == selector && key.Record == added.Record && key.State != amtp.KeyRetired {
+				added = key
+				return list, nil
+			}
+		}
+		if refused := room(keys, selector); refused != nil {
+			return nil, refused
+		}
+		return append(list, s), nil
+	})
+	if err != nil {
+		return amtp.SigningKey{}, refusal(err)
+	}
+	return added, nil
+}
+
+// ErrOtherKey refuses a key of the configuration in place of the one that others
+// know.
+var ErrOtherKey = errors.New("the gateway has another key under that selector, and others may know it: put back the former file, or name the new key differently with AMTP_SIGNATURE_KEY_ID and publish its record")
+
+// adopt has the key of the configuration sign, and retires the one in use. Every
+// gateway on the store that brings the same key makes the same of it. Anew seals
+// it with the seal that is there, when the one of before is lost.
+func (k *Keyring) adopt(list []gateway.Secret, anew bool) ([]gateway.Secret, error) {
+	b := k.Brought
+	own, err := k.newKey(list, b.Key, b.Selector, amtp.KeyActive)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := k.read(&own)
+	if err != nil {
+		return nil, err
+	}
+	list, known := slices.Clone(list), false
+	for i := range list {
+		key, err := k.read(&list[i])
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case key.Selector == b.Selector && key.Record != fresh.Record:
+			return nil, fmt.Errorf("the signing key %s: %w", b.Selector, ErrOtherKey)
+		case key.Selector == b.Selector:
+			known = true
+			if key.State != amtp.KeyActive {
+				key.State, key.Active, key.Retired, key.Until = amtp.KeyActive, fresh.Active, amtp.Time{}, amtp.Time{}
+			}
+			if anew {
+				list[i].Sealed = own.Sealed
+			}
+		case key.State == amtp.KeyActive:
+			k.retire(&key)
+		default:
+			continue
+		}
+		if list[i].Facts, err = json.Marshal(key); err != nil {
+			return nil, err
+		}
+	}
+	if !known {
+		list = append(list, own)
+	}
+	return list, nil
+}
+
+// makeKey makes a key for the algorithm. Bits are those of an RSA key.
+func makeKey(algorithm string, bits int) (crypto.Signer, error) {
+	if algorithm == amtp.RS256 {
+		return rsa.GenerateKey(rand.Reader, max(bits, rsaSizes[0]))
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
+// makeLike makes a key of the kind that is in use.
+func makeLike(keys []amtp.SigningKey) (crypto.Signer, error) {
+	for _, key := range keys {
+		if key.State != amtp.KeyActive {
+			continue
+		}
+		record, err := amtp.ParseKeyRecord(key.Record)
+		if err != nil {
+			return nil, err
+		}
+		bits := 0
+		if public, ok := record.Key.(*rsa.PublicKey); ok {
+			bits = rsaSizes[len(rsaSizes)-1]
+			if i := slices.IndexFunc(rsaSizes, func(size int) bool { return size >= public.N.BitLen() }); i >= 0 {
+				bits = rsaSizes[i]
+			}
+		}
+		return makeKey(record.Algorithm, bits)
+	}
+	return makeKey(amtp.ES256, 0)
+}
+
+// newKey seals a key under a selector that was never used; "" is the day it was
+// made, with a number when there are several.
+func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector string, state amtp.KeyState) (gateway.Secret, error) {
+	now := k.Now()
+	if selector == "" {
+		selector = freeSelector(list, now.UTC().Format("20060102"))
+	}
+	signer, err := amtp.NewSigner(selector, private)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	name, err := amtp.KeyRecordName(selector, k.Domain)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	record := signer.KeyRecord()
+	key := amtp.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name, Record: record.String(), Created: amtp.Time{Time: now}}
+	if state == amtp.KeyActive {
+		key.Active = key.Created
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	sealed, err := k.Seal.Close(Signing, selector, der)
+	if err != nil {
+		return gateway.Secret{}, err
+	}
+	facts, err := json.Marshal(key)
+	return gateway.Secret{Kind: Signing, Name: selector, Sealed: sealed, Facts: facts, Created: now}, err
+}
+
+func freeSelector(list []gateway.Secret, day string) string {
+	selector := day
+	for n := 2; slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }); n++ {
+		selector = fmt.Sprintf("%s-%d", day, n)
+	}
+	return selector
+}
+
+// presentRecord reads a record as it was stored: as records are now, or as they
+// were before the protocol had them, v=amtp1;k=ES256;p={key}. The key is the same.
+func presentRecord(stored string) (amtp.KeyRecord, error) {
+	record, err := amtp.ParseKeyRecord(stored)
+	if err == nil {
+		return record, nil
+	}
+	_, p, _ := strings.Cut(stored, ";p=")
+	for _, algorithm := range []string{amtp.ES256, amtp.RS256} {
+		if record, err := amtp.ParseKeyRecord("v=amtpkey1;alg=" + algorithm + ";p=" + p); err == nil {
+			return record, nil
+		}
+	}
+	return amtp.KeyRecord{}, err
+}
