@@ -40,7 +40,7 @@ func (c *Client) ImportSigningKey(ctx context.Context, selector string, file []b
 
 func (c *Client) newSigningKey(ctx context.Context, n NewSigningKey) (SigningKey, error) {
 	var out SigningKeyChange
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys"), body: n, admin: true, repeat: n.PrivateKey != ""}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys"), body: n, admin: true, secret: n.PrivateKey != "", repeat: n.PrivateKey != ""}, &out)
 	return out.Key, err
 }
 

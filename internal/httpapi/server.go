@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -180,7 +181,7 @@ func clientID(r *http.Request) string {
 // body reads the request's JSON. An empty body is an error unless optional.
 func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 	r := c.r
-	if optional && r.ContentLength == 0 {
+	if optional && c.noBody() {
 		return nil, nil
 	}
 	if refused := checkMedia(r); refused != nil {
@@ -204,6 +205,27 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 		return nil, amtp.Errorf(code, "The request body is empty; send a JSON object.").With("parse_error", "EOF")
 	}
 	return data, nil
+}
+
+// noBody reports whether the request has no body. A proxy may announce one of
+// unknown length and send nothing.
+func (c *call) noBody() bool {
+	if c.r.ContentLength >= 0 {
+		return c.r.ContentLength == 0
+	}
+	var first [1]byte
+	n, err := io.ReadFull(c.r.Body, first[:])
+	if n == 0 {
+		return errors.Is(err, io.EOF) // else it is read on, and what went wrong is said
+	}
+	c.r.Body = &begunBody{io.MultiReader(bytes.NewReader(first[:n]), c.r.Body), c.r.Body}
+	return false
+}
+
+// begunBody is a body of which something was read.
+type begunBody struct {
+	io.Reader
+	io.Closer
 }
 
 // read reads the body, up to one byte more than is allowed. It makes room as
