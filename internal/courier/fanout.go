@@ -14,7 +14,7 @@ import (
 // Features by which a gateway says that it takes one message in several
 // deliveries, each with one recipient. fanout says just that; what knows receipts
 // does it as well.
-var fanOutFeatures = []string{"fanout", "receipts"}
+var fanOutFeatures = []string{"fanout", amtp.FeatureReceipts}
 
 // takesFanOut reports whether what a domain publishes says that its gateway takes
 // one id in several deliveries.
