@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -62,9 +63,12 @@ func page(t *testing.T) []byte {
 	return b.Bytes()
 }
 
+// noLabel is what GitHub leaves out of the anchor of a heading.
+var noLabel = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
 // anchor is the name by which a page refers to one of its headings.
 func anchor(heading string) string {
-	return strings.NewReplacer(" ", "-", "'", "").Replace(strings.ToLower(heading))
+	return strings.ReplaceAll(noLabel.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
 // write writes one operation.
