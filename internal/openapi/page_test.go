@@ -6,8 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
