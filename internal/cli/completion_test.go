@@ -51,7 +51,7 @@ func TestCompletion(t *testing.T) {
 		{"agent rotate-key bob |", "", ":4"},
 		{"profile use |", "default home work", ":4"},
 		{"inbox --profile |", "default home work", ":4"},
-		{"sent --status |", "queued delivering retrying delivered failed", ":4"},
+		{"sent --status |", "pending queued delivering retrying delivered failed", ":4"},
 		{"discover --mode |", "pull push", ":4"},
 		{"serve --log-level |", "debug info warn error", ":4"},
 		{"serve --tls-cert |", "", ":0"},
