@@ -336,11 +336,12 @@ func (m *Message) Signable() *Error {
 	if m.Signature != nil {
 		return invalid("signature", "the gateway signs what it sends to other domains; agents have no keys of their own")
 	}
+	var numbers canonical.Numbers // of all members together, as they are signed
 	for _, member := range m.members {
 		if known := knownMember(member.Name); known != "" && known != member.Name {
 			return invalid(member.Name, "in a message for another domain this name is written "+known)
 		}
-		if err := canonical.ExactNumbers(member.Value); err != nil {
+		if err := numbers.Exact(member.Value); err != nil {
 			return invalid(member.Name, err.Error()+"; write it as a string")
 		}
 	}

@@ -286,6 +286,10 @@ func TestCheckTimestamp(t *testing.T) {
 	}
 }
 
+// tiny is a list of so many numbers that are slow to read.
+func tiny(n int) string { return "[" + strings.Repeat("5e-324,", n-1) + "5e-324]" }
+
+// TestSignable: what Signable lets through can be signed.
 func TestSignable(t *testing.T) {
 	for _, c := range []struct{ name, body, field string }{
 		{"plain", complete, ""},
@@ -297,6 +301,8 @@ func TestSignable(t *testing.T) {
 		{"another spelling of sender", edit(complete, "Sender", `"ceo@example.com"`), "Sender"},
 		{"another spelling of version, with a long s", edit(complete, "ver\u017fion", `"2.0"`), "ver\u017fion"},
 		{"signature of its own", signed(t, complete), "signature"},
+		{"as many numbers next to zero as are allowed, in two members", edit(edit(complete, "x", tiny(400)), "y", tiny(600)), ""},
+		{"more of them than are allowed, in two members", edit(edit(complete, "x", tiny(600)), "y", tiny(600)), "y"},
 	} {
 		m, failure := amtp.ParseMessage([]byte(c.body))
 		if failure != nil {
@@ -304,7 +310,12 @@ func TestSignable(t *testing.T) {
 		}
 		err := m.Signable()
 		if (err == nil) != (c.field == "") || err != nil && (err.Code != amtp.CodeInvalidMessage || err.Details["field"] != c.field) {
-			t.Errorf("%s: Signable = %v, want an error about %q; body %s", c.name, err, c.field, c.body)
+			t.Errorf("%s: Signable = %v, want an error about %q; body %.300s", c.name, err, c.field, c.body)
+		}
+		if !m.Timestamp.IsZero() && c.field != "signature" && !strings.Contains(c.name, "spelling") && !strings.Contains(c.name, "null") {
+			if _, bad := signer(t).Sign([]byte(c.body)); (bad == nil) != (err == nil) {
+				t.Errorf("%s: Signable = %v and Sign = %v, want both or none", c.name, err, bad)
+			}
 		}
 	}
 }

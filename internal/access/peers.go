@@ -187,7 +187,7 @@ func refuse(caller *gateway.Principal, why error) *amtp.Error {
 	case amtp.SenderUnsigned:
 		return about(caller, amtp.Errorf(amtp.CodeSignatureRequired, "A message from %s needs the signature of its domain, and this one has none.", d))
 	case amtp.SenderKeyUnavailable:
-		e := amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "The key of %s that checks the signature is not to be had now: %s. Try again.", d, reason)
+		e := amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "The key of %s that checks the signature cannot be obtained now: %s. Try again.", d, reason)
 		if !unknown(caller) {
 			why = nil // DNS has said that there is none
 		}

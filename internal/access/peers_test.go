@@ -132,7 +132,7 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// TestWhoHangsUp is not taken for one whose key is not to be had: it comes again.
+// TestWhoHangsUp is not taken for one whose key cannot be obtained: it comes again.
 func TestWhoHangsUp(t *testing.T) {
 	now := time.Now()
 	good, _, _, _ := bodies(t, now)

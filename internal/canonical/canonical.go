@@ -55,7 +55,7 @@ func rewriteNumbers(doc []byte) ([]byte, error) {
 	var out []byte // nil while nothing has changed
 	copied := 0    // bytes of doc that are in out
 	var form [32]byte
-	err := eachNumber(doc, func(start, end int, d decimal) {
+	err := new(Numbers).each(doc, func(start, end int, d decimal) {
 		number := d.append(form[:0])
 		if bytes.Equal(number, doc[start:end]) {
 			return
@@ -76,13 +76,15 @@ func rewriteNumbers(doc []byte) ([]byte, error) {
 // give back: one whose literal and canonical form differ as decimals. The work is
 // linear in the bytes of doc.
 func ExactNumbers(doc []byte) error {
-	return eachNumber(doc, func(int, int, decimal) {})
+	return new(Numbers).Exact(doc)
 }
 
-// eachNumber calls use for each number of a checked document, with where it
-// stands. It ends with an error at the first number that is not exact.
-func eachNumber(doc []byte, use func(start, end int, d decimal)) error {
-	var n numbers
+// Exact is ExactNumbers for one part of the document.
+func (n *Numbers) Exact(part []byte) error { return n.each(part, func(int, int, decimal) {}) }
+
+// each calls use for each number of a checked document, with where it stands. It
+// ends with an error at the first number that is not exact.
+func (n *Numbers) each(doc []byte, use func(start, end int, d decimal)) error {
 	var joined [64]byte // longer literals are rare
 	for i := 0; i < len(doc); i++ {
 		switch c := doc[i]; {
@@ -121,7 +123,7 @@ func Exact(literal string) bool {
 	if !ok {
 		return false
 	}
-	ok, err := new(numbers).exact(d)
+	ok, err := new(Numbers).exact(d)
 	return ok && err == nil
 }
 

@@ -27,8 +27,9 @@ const maxTiny = 1000
 
 var errTiny = errors.New("there are more than 1000 numbers so close to zero that binary64 loses digits")
 
-// numbers reads the numbers of one document.
-type numbers struct{ tiny int }
+// Numbers judges the numbers of one document, which may be given in parts. The
+// zero value has judged none.
+type Numbers struct{ tiny int }
 
 // decimal is a number literal, taken apart: 0.digits × 10^point. Zero has no
 // digits.
@@ -40,7 +41,7 @@ type decimal struct {
 
 // maxPoint bounds the exponent that is read: anything beyond is no binary64,
 // however many zeros stand in the literal.
-const maxPoint = 1 << 40
+const maxPoint = 1 << 30
 
 // take takes a JSON number apart, in one pass over its bytes. Digits on both sides
 // of a point are joined in scratch. ok is false for what is no number.
@@ -109,7 +110,7 @@ func readExponent(b []byte) (int, bool) {
 
 // exact reports whether the decimal is the shortest one of a binary64, as it is
 // when its digits survive a trip through it.
-func (n *numbers) exact(d decimal) (bool, error) {
+func (n *Numbers) exact(d decimal) (bool, error) {
 	power := d.point - 1
 	switch {
 	case len(d.digits) == 0:

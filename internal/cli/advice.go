@@ -27,7 +27,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeInvalidRequest:       "correct what the text names",
 
 	amtp.CodeLocalSenderAuthRequired:  `run "amtp setup --name <agent-name>", or show the key of the sender`,
-	amtp.CodeSenderCredentialMismatch: `run "amtp whoami" to see as whom you act`,
+	amtp.CodeSenderCredentialMismatch: `run "amtp whoami" to see which agent you are acting as`,
 	amtp.CodeSignatureRequired:        `publish the key of the sender's domain and sign: "amtp domain setup"`,
 	amtp.CodeSignatureInvalid:         `"amtp domain check" on the sender's side compares its key with DNS`,
 	amtp.CodeSignatureKeyUnavailable:  `wait, then try again; "amtp domain check" on the sender's side looks for its key in DNS`,
@@ -47,7 +47,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeIdempotencyKeyReused: "use a new key and a new id for a new message; repeat the old one unchanged to retry it",
 	amtp.CodeConflict:             "choose another name, or do first what the text says",
 	amtp.CodeMissingAuthorization: `run "amtp setup --name <agent-name>", or show the key that you have`,
-	amtp.CodeAccessDenied:         `run "amtp whoami" to see as whom you act`,
+	amtp.CodeAccessDenied:         `run "amtp whoami" to see which agent you are acting as`,
 	amtp.CodeAdminAuthRequired:    "set AMTP_ADMIN_KEY to the gateway's admin key",
 	amtp.CodeAdminAccessDenied:    "set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other",
 	amtp.CodeRegistrationFailed:   "correct what the text names, or choose another name",

@@ -130,7 +130,7 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 	cmd := p.online(&cobra.Command{
 		Use:     "update [NAME]",
 		Short:   "Change what is said of an agent",
-		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.\n\nWith --push messages are posted to an endpoint, with --pull they go to the inbox;\nthose under way follow. After an endpoint answered 410 its agent has an inbox;\ngive --push again when it is back.\n\nThe gateways of other domains may be told when the agent reads or acknowledges\ntheir messages (amtp ack --help). --receipts never tells nobody; always tells\nevery domain that proved that it wrote, unless the operator turned that off;\ndefault does as federation.receipts says.",
+		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.\n\nWith --push messages are posted to an endpoint, with --pull they go to the inbox;\nthose under way follow. After an endpoint answered 410 its agent has an inbox;\ngive --push again when it is back.\n\nThe gateways of other domains may be told when the agent reads or acknowledges\ntheir messages (amtp ack --help). --receipts never tells nobody; always tells\nevery domain whose signature was verified, unless the operator turned receipts\noff; default follows federation.receipts.",
 		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --receipts never\n  amtp agent update --capability \"\"\n  amtp agent update --push https://hooks.example.com/amtp",
 		Args:    cobra.MaximumNArgs(1),
 	}, func(ctx context.Context, id *identity, args []string) error {
@@ -166,7 +166,7 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 		return p.printAgent(a, nil)
 	})
 	about.flags(cmd)
-	cmd.Flags().StringVar(&receipts, "receipts", "", "whether other domains are told what the agent reads: default, always or never")
+	cmd.Flags().StringVar(&receipts, "receipts", "", "whether senders in other domains are told that the agent has read or acknowledged their messages: default, always or never")
 	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
 	cmd.Flags().BoolVar(&about.endpoint.pull, "pull", false, "messages go to the agent's inbox, and no more to its endpoint")
 	return cmd

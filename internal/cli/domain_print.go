@@ -68,7 +68,7 @@ func (s *domainSetup) print() error {
 		s.printf("\n  Name   %s\n  Value  %s\n", clean(r.Name), clean(r.Value))
 	}
 	if slices.ContainsFunc(done.Records, func(r txtRecord) bool { return len(r.Strings) > 1 }) {
-		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one behind the other, never as records of their own.\n", maxString)
+		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one after another, never as records of their own.\n", maxString)
 	}
 	s.printf("\n   And an A or AAAA record for %s with the public address of this\n   gateway, or of the proxy in front of it.\n", clean(done.Host))
 	s.printTLS(done)

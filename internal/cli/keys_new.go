@@ -123,7 +123,7 @@ func (p *program) keyFile(name string) ([]byte, error) {
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-			p.notef("Others of this machine may read %s; once the key is imported, remove it, or: chmod 600 %s\n", clean(name), clean(name))
+			p.notef("Other users of this machine can read %s; once the key is imported, remove it, or: chmod 600 %s\n", clean(name), clean(name))
 		}
 		from = f
 	}
@@ -142,7 +142,7 @@ func (p *program) printImported(k *amtp.SigningKey) {
 		p.printf("The key %s is there already, and signs what is sent.\n", clean(k.Selector))
 		return
 	}
-	p.printf("The key %[1]s (%[2]s) waits; the present one goes on signing. Its record:\n\n  %[3]s\n\nWhen DNS has it already: amtp keys use %[1]s --now\nElse publish it, and an hour after it can be found: amtp keys use %[1]s\n",
+	p.printf("The key %[1]s (%[2]s) waits; the present one goes on signing. Its record:\n\n  %[3]s\n\nIf it is already in DNS: amtp keys use %[1]s --now\nOtherwise publish it, and an hour after it is visible: amtp keys use %[1]s\n",
 		clean(k.Selector), clean(k.Algorithm), zoneLine(k))
 }
 

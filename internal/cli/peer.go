@@ -131,7 +131,7 @@ func (p *program) peerListCommand() *cobra.Command {
 			return p.printJSON(list)
 		}
 		if f := list.Flagged; f.Unsigned+f.Invalid+f.KeyUnavailable > 0 {
-			defer p.printf("\nTaken from other domains without proof since the gateway's start: %d unsigned, %d invalid, %d with a key that was not to be had.\n",
+			defer p.printf("\nTaken from other domains without proof since the gateway's start: %d unsigned, %d invalid, %d with a key that could not be obtained.\n",
 				f.Unsigned, f.Invalid, f.KeyUnavailable)
 		}
 		if len(list.Peers) == 0 {

@@ -46,7 +46,7 @@ func (l *loader) checkReceipts() {
 	seen := make(map[amtp.Domain]bool)
 	for _, r := range l.cfg.Federation.ReceiptsDomains {
 		if seen[r.Domain] {
-			l.refuse("federation.receipts_domains", brief(string(r.Domain))+" stands in it twice")
+			l.refuse("federation.receipts_domains", brief(string(r.Domain))+" is listed twice")
 		}
 		seen[r.Domain] = true
 	}

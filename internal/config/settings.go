@@ -85,7 +85,7 @@ func (f *Federation) settings() []setting {
 	return []setting{
 		{path: "federation.unsigned", env: "AMTP_FEDERATION_UNSIGNED", alias: "AMTP_SIGNATURE_VERIFY_POLICY", def: "flag",
 			value:   choice(&f.Unsigned, option[string]{"accept", "accept"}, option[string]{"flag", "flag"}, option[string]{"reject", "reject"}),
-			meaning: "What becomes of a message from another domain that is unsigned, whose signature is wrong or whose key is not to be had, when the domain is not known to sign: accept takes it and records that, flag also warns in the log and counts it, reject refuses it."},
+			meaning: "What becomes of a message from another domain that is unsigned, whose signature is wrong or whose key cannot be obtained, when the domain is not known to sign: accept takes it and records that, flag also warns in the log and counts it, reject refuses it."},
 		{path: "federation.receipts", env: "AMTP_FEDERATION_RECEIPTS", def: "known", value: receiptRule(&f.Receipts),
 			meaning: "Which other domains are told that an agent here read or acknowledged their message, when they ask for it: known means those that the agent has written to, all means every one, off none; a domain that did not sign the message is never told."},
 		{path: "federation.receipts_domains", env: "AMTP_FEDERATION_RECEIPTS_DOMAINS", value: list(&f.ReceiptsDomains, "domain=rule", parseDomainRule, formatDomainRule),

@@ -89,7 +89,10 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 	var whole gateway.Carriage
 	var posts sync.WaitGroup
 	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(j.parcel.Body)))))
-	for i := range to {
+	for k := range to {
+		// Each attempt begins with another one: a recipient at which all ends does
+		// not stand before the others for good.
+		i := (k + j.parcel.Attempts) % len(to)
 		slots <- struct{}{}
 		mu.Lock()
 		down := whole.Down

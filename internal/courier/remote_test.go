@@ -428,6 +428,26 @@ func TestDownEndsTheRest(t *testing.T) {
 	}
 }
 
+// TestEachHasItsTurn: a recipient at which every attempt ends does not keep the
+// others of a large message from being tried.
+func TestEachHasItsTurn(t *testing.T) {
+	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	r := p.courier(p.options())
+	text := strings.Repeat("x", 3<<20) // so large that one is under way at a time
+	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"payload":"`+text+`"}`, "ann", "bob", "carol")
+	tried := make(map[gateway.DeliveryID]int)
+	for box.Attempts = 1; box.Attempts <= 6; box.Attempts++ {
+		for _, o := range r.Carry(t.Context(), box).Outcomes {
+			tried[o.Delivery]++
+		}
+	}
+	for _, d := range box.Recipients {
+		if tried[d.ID] < 2 {
+			t.Errorf("in 6 attempts %s was tried %d times, want at least 2: %v", d.Recipient, tried[d.ID], tried)
+		}
+	}
+}
+
 // TestUnwritable: a message that cannot be written for another gateway is
 // refused, and nothing is sent.
 func TestUnwritable(t *testing.T) {

@@ -103,6 +103,9 @@ func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 		return c, false
 	}
 	o, _ := a.judged(a.code)
+	if a.Status >= http.StatusInternalServerError { // a failure of theirs passes, however long it takes
+		o.Patience = gateway.Patience{}
+	}
 	o.RetryAfter = retryAfter(a.Header, a.now)
 	return a.outcome(o), true
 }

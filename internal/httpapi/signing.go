@@ -72,7 +72,7 @@ func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.Signin
 		return invalid("private_key", "The private key cannot be used: %v", err)
 	}
 	if n.Bits != 0 {
-		return invalid("bits", "A key that is brought along has the bits that it has; leave bits out.")
+		return invalid("bits", "An imported key has a fixed size; leave out bits.")
 	}
 	if n.Algorithm != "" {
 		signer, err := amtp.NewSigner("x", private)

@@ -41,6 +41,7 @@ type Sender struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
+	last  amtp.Domain // that a call was begun to; only Run's goroutine uses it
 	mu    sync.Mutex
 	peers map[amtp.Domain]*peer
 }
@@ -93,25 +94,42 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// look begins a call to each domain that is owed something and whose turn it is,
-// as long as there is a slot.
+// look begins a call to each domain that is owed something, as long as there is a
+// slot. It goes on behind the domain that was begun last, so that each has its
+// turn however many there are.
 func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.WaitGroup) error {
 	s.tidy()
-	after := amtp.Domain("")
+	last := s.last
+	full, err := s.walk(ctx, last, "", slots, calls)
+	if err != nil || full || last == "" {
+		return err
+	}
+	s.last = ""
+	_, err = s.walk(ctx, "", last, slots, calls)
+	return err
+}
+
+// walk begins calls to the domains behind after, up to the one named upTo; "" is
+// the last one. It reports whether it met a domain for which there is no slot.
+func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan struct{}, calls *sync.WaitGroup) (full bool, err error) {
 	for {
 		domains, err := s.Store.ReceiptDomains(ctx, after, page)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, d := range domains {
+			if upTo != "" && d > upTo {
+				return false, nil
+			}
 			if after = d; !s.isDue(d) {
 				continue
 			}
 			select {
 			case slots <- struct{}{}:
 			default:
-				return nil // the rest has its turn when these are done
+				return true, nil // the rest has its turn when these are done
 			}
+			s.last = d
 			s.begin(d)
 			calls.Go(func() {
 				defer func() { <-slots }()
@@ -119,7 +137,7 @@ func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.Wait
 			})
 		}
 		if len(domains) < page {
-			return nil
+			return false, nil
 		}
 	}
 }

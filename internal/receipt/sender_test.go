@@ -312,6 +312,34 @@ func TestFewAtOnce(t *testing.T) {
 	})
 }
 
+// TestEachDomainHasItsTurn: domains that are always owed something do not keep
+// those behind them waiting, ten times as many as there are slots.
+func TestEachDomainHasItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var list []gateway.OwedReceipt
+		for i := range 10 * atOnce {
+			list = append(list, owed(int64(i+1), fmt.Sprintf("d%02d.example", i)))
+		}
+		s, store, gate, _ := newSender(list...)
+		gate.took = 2 * time.Second
+		gate.say = func(p gateway.Parcel) gateway.Outcome { // and is owed the next one
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			d := p.Destination.Domain()
+			store.rows[d] = append(store.rows[d], owed(int64(1000+len(gate.parcels)), string(d)))
+			return gateway.Outcome{Event: gateway.Success}
+		}
+		runFor(t, s, 5*time.Minute)
+		told := make(map[gateway.Destination]int)
+		for _, p := range gate.calls() {
+			told[p.Destination]++
+		}
+		if len(told) != 10*atOnce {
+			t.Errorf("%d of %d domains were told something in 5 minutes: %v", len(told), 10*atOnce, told)
+		}
+	})
+}
+
 // TestCalmDown: a stream of receipts is gathered, and a message's next one waits
 // for its minute.
 func TestCalmDown(t *testing.T) {

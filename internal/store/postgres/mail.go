@@ -102,7 +102,7 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	address, job, added := "", int64(0), int64(0)
 	if r.Agent == 0 {
 		address = r.Address.String()
-		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 && !dir.HasWritten(c) {
+		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 && !dir.HasWritten(c) && !to.Message.Automatic() {
 			m.contacts = append(m.contacts, c)
 		}
 		for _, name := range store.Names(&d, to.id) {

@@ -166,8 +166,9 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 				unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
 				u (seq, was, state, changed, delivered, acked, read, refused) JOIN delivery d ON d.seq = u.seq
 				WHERE d.state = u.was ORDER BY d.seq FOR UPDATE OF d)
-			UPDATE delivery d SET state = held.state, changed = held.changed, delivered = nullif(held.delivered, 0), acked = nullif(held.acked, 0),
-				read = nullif(held.read, 0), refused = nullif(held.refused, 0)
+			UPDATE delivery d SET state = held.state, changed = held.changed, delivered = coalesce(nullif(held.delivered, 0), d.delivered),
+				acked = coalesce(nullif(held.acked, 0), d.acked), read = coalesce(nullif(held.read, 0), d.read),
+				refused = coalesce(nullif(held.refused, 0), d.refused)
 			FROM held WHERE d.seq = held.seq AND d.state = held.was`,
 			column(told, func(t *store.Told) int64 { return t.Seq }),
 			column(told, func(t *store.Told) int16 { return int16(t.Was) }),

@@ -157,7 +157,7 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
-		if err := w.wrote(store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
+		if err := w.wrote(to.Message, store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
 			return err
 		}
 		err = w.nameAbroad(to.message, to.SenderAgent, to.id, &d)

@@ -11,9 +11,10 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// wrote notes that an agent has written to a domain, the first time.
-func (w *writer) wrote(c store.Contact) error {
-	if c.Agent == 0 || w.dir.HasWritten(c) {
+// wrote notes that an agent has written to a domain, the first time. What was
+// sent by itself, such as the reply of an endpoint, is nobody's decision.
+func (w *writer) wrote(m *amtp.Message, c store.Contact) error {
+	if c.Agent == 0 || w.dir.HasWritten(c) || m.Automatic() {
 		return nil
 	}
 	_, err := w.exec(`INSERT INTO contact (agent, domain) VALUES (?, ?) ON CONFLICT DO NOTHING`, int64(c.Agent), string(c.Domain))
@@ -178,7 +179,8 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	err = s.writeCalmly(ctx, 64*len(told), func(w *writer) error {
 		w.beside, changed = true, 0
 		for _, t := range told {
-			n, err := w.exec(`UPDATE delivery SET state = ?, changed = ?, delivered = ?, acked = ?, read = ?, refused = ? WHERE seq = ? AND state = ?`,
+			n, err := w.exec(`UPDATE delivery SET state = ?, changed = ?, delivered = coalesce(?, delivered), acked = coalesce(?, acked),
+				read = coalesce(?, read), refused = coalesce(?, refused) WHERE seq = ? AND state = ?`,
 				int64(t.State), t.Changed, optional(t.Delivered), optional(t.Acked), optional(t.Read), optional(t.Refused), t.Seq, int64(t.Was))
 			if err != nil {
 				return err
