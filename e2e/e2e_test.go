@@ -178,6 +178,8 @@ func (s *server) run(program string, args, environ []string) error {
 	select {
 	case base, ok := <-url:
 		if !ok {
+			s.cmd = nil // there is nothing to end
+			_ = cmd.Wait()
 			return fmt.Errorf("the gateway did not start:\n%s", <-s.output)
 		}
 		s.url = base
