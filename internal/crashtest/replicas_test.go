@@ -238,7 +238,7 @@ func (c *cluster) sql(ctx context.Context, statement string) error {
 // what was accepted arrives, once, and a client that tries again never fails.
 func TestReplicasUnderLoad(t *testing.T) {
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
-	restarts := int(fromEnvironment(t, "CRASH_CYCLES", 30))
+	restarts := int(fromEnvironment(t, "CRASH_CYCLES", 15))
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", restarts, seed)
 	ctx := overall(t, restarts)
 	c := newCluster(ctx, t, seed, func() (*pgtest.Server, error) { return pgtest.Start() })

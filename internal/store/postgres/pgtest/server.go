@@ -183,7 +183,7 @@ func (s *Server) Launch() error {
 	for {
 		s.cmd = s.command("postgres", "-D", s.data(), "-k", s.dir)
 		for _, setting := range append([]string{
-			"listen_addresses=", "jit=off", "max_connections=200", "max_wal_size=256MB", "autovacuum_naptime=5s",
+			"listen_addresses=", "jit=off", "max_connections=200", "max_wal_size=256MB",
 		}, s.settings...) {
 			s.cmd.Args = append(s.cmd.Args, "-c", setting)
 		}
