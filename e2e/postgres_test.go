@@ -13,7 +13,7 @@ import (
 
 // onFiles are the stories about files in a data directory, which a gateway on
 // PostgreSQL does not have; testdata/postgres tells what it has instead.
-var onFiles = []string{"backup", "check", "domain", "keys", "operations", "service"}
+var onFiles = []string{"backup", "check", "domain", "keys", "operations", "service", "signing"}
 
 // TestStoriesOnPostgreSQL tells the stories in which a gateway runs once more, with
 // its data in a PostgreSQL: nobody in them notices.

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/amtp-go/amtp/internal/httpapi"
 )
@@ -136,36 +135,26 @@ func TestLinesOfTheLog(t *testing.T) {
 	}
 }
 
-// TestHeadDoesNotWait: what has no body is not waited for. The deadline ends a
-// test that hangs, before the wait would end.
-func TestHeadDoesNotWait(t *testing.T) {
+// TestHead: what monitors ask for answers HEAD as GET, without the body, and every
+// other path says what it serves.
+func TestHead(t *testing.T) {
 	w := start(t)
-	w.agent("alice")
-	r, err := http.NewRequest("HEAD", w.url+"/v1/inbox/alice@localhost?wait=30s", nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"/health", "/ready"} {
+		get, head := w.do("GET", path, ""), w.do("HEAD", path, "")
+		if get.status != http.StatusOK || head.status != get.status || head.raw != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
+			t.Errorf("HEAD %s = %d with the body %q, GET %d; want the same without a body", path, head.status, head.raw, get.status)
+		}
 	}
-	r.Header.Set("Authorization", "Bearer "+w.keys["alice"])
-	resp, err := (&http.Client{Timeout: 20 * time.Second}).Do(r)
-	if err != nil {
-		t.Fatalf("HEAD of an empty inbox with wait: %v, want an answer at once", err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("HEAD of an empty inbox with wait = %d, want 200", resp.StatusCode)
-	}
-}
-
-// TestHeadElsewhere: a path without GET says what it serves.
-func TestHeadElsewhere(t *testing.T) {
-	w := start(t)
-	for path, allow := range map[string]string{"/v1/join": "POST", "/v1/admin/resume": "POST"} {
+	for path, allow := range map[string]string{
+		"/v1/join": "POST", "/v1/admin/resume": "POST", "/v1/messages": "POST, GET", "/v1/inbox/alice@localhost": "GET", "/v1/whoami": "GET",
+		"/v1/messages/x/status": "GET", "/v1/openapi.json": "GET",
+	} {
 		a := w.do("HEAD", path, "")
 		if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != allow {
 			t.Errorf("HEAD %s = %d with Allow %q, want 405 with %q", path, a.status, a.header.Get("Allow"), allow)
 		}
 	}
-	if a := w.do("PUT", "/v1/messages", ""); a.header.Get("Allow") != "POST, GET, HEAD" {
-		t.Errorf("PUT /v1/messages: Allow is %q, want POST, GET, HEAD", a.header.Get("Allow"))
+	if a := w.do("POST", "/health", ""); a.header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST /health: Allow is %q, want GET, HEAD", a.header.Get("Allow"))
 	}
 }

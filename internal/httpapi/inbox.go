@@ -30,9 +30,6 @@ func (s *Server) inbox(c *call) {
 		c.fail(p.err)
 		return
 	}
-	if c.r.Method == http.MethodHead {
-		wait = 0 // nobody waits for what has no body
-	}
 	if wait > 0 {
 		c.patient(wait)
 	}

@@ -9,6 +9,7 @@ package httpapi
 import (
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -81,9 +82,12 @@ var routes = []route{
 	{"GET", "/ready", (*Server).ready, ""},
 }
 
-// mux routes to the operations. What GET answers HEAD answers too, without the
-// body (RFC 9110 §9.3.2). A path that exists but not with the method is 405 with
-// the methods that it has; any other is 404.
+// probes are the paths that answer HEAD as GET, without the body (RFC 9110
+// §9.3.2): load balancers and monitors ask so.
+var probes = []string{"/health", "/ready"}
+
+// mux routes to the operations. A path that exists but not with the method is 405
+// with the methods that it has; any other is 404.
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := make(map[string]string)
@@ -96,8 +100,13 @@ func (s *Server) mux() *http.ServeMux {
 			allowed[r.pattern] += ", "
 		}
 		allowed[r.pattern] += r.method
-		if r.method == http.MethodGet {
+		if slices.Contains(probes, r.pattern) {
 			allowed[r.pattern] += ", HEAD"
+		}
+	}
+	for _, r := range routes {
+		if r.method == http.MethodGet && !slices.Contains(probes, r.pattern) { // which the mux would serve
+			mux.HandleFunc("HEAD "+r.pattern, s.serve(func(_ *Server, c *call) { c.methodNotAllowed(allowed[r.pattern]) }))
 		}
 	}
 	for pattern, methods := range allowed {
