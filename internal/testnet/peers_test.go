@@ -152,15 +152,18 @@ func TestForgedPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, doc := range map[string][]byte{"unsigned": body, "signed with a key of his own": signed} {
-		res, err := a.Client().HTTP.Post(a.URL()+"/v1/messages", "application/json", bytes.NewReader(doc))
+	for name, tc := range map[string]struct {
+		doc  []byte
+		want int
+	}{"unsigned": {body, http.StatusForbidden}, "signed with a key of his own": {signed, http.StatusServiceUnavailable}} {
+		res, err := a.Client().HTTP.Post(a.URL()+"/v1/messages", "application/json", bytes.NewReader(tc.doc))
 		if err != nil {
 			t.Fatal(err)
 		}
 		said, _ := io.ReadAll(res.Body)
 		res.Body.Close()
-		if res.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: got %d %s, want 401", name, res.StatusCode, said)
+		if res.StatusCode != tc.want {
+			t.Errorf("%s: got %d %s, want %d", name, res.StatusCode, said, tc.want)
 		}
 	}
 }
