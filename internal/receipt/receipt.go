@@ -271,14 +271,15 @@ func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedRec
 		Recipients: []gateway.Delivery{{ID: 1, Recipient: m.Recipients[0]}},
 	}
 	c := s.Courier.Carry(ctx, p)
-	for _, o := range c.Outcomes {
-		switch o.Event {
-		case gateway.Success:
-			return call{}, true
-		case gateway.Refuse:
-			return call{why: cmp.Or(o.Reason, noReason), pause: c.Pause}, true
-		}
+	if len(c.Outcomes) == 0 {
+		return call{why: noReason}, false
+	}
+	switch o := c.Outcomes[0]; o.Event {
+	case gateway.Success:
+		return call{}, true
+	case gateway.Refuse:
+		return call{why: cmp.Or(o.Reason, noReason), pause: c.Pause}, true
+	default:
 		return call{why: cmp.Or(o.Reason, noReason), pause: max(c.Pause, o.RetryAfter)}, false
 	}
-	return call{why: noReason}, false
 }
