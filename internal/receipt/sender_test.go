@@ -322,11 +322,13 @@ func TestEachDomainHasItsTurn(t *testing.T) {
 		}
 		s, store, gate, _ := newSender(list...)
 		gate.took = 2 * time.Second
+		row := int64(1000)
 		gate.say = func(p gateway.Parcel) gateway.Outcome { // and is owed the next one
 			store.mu.Lock()
 			defer store.mu.Unlock()
 			d := p.Destination.Domain()
-			store.rows[d] = append(store.rows[d], owed(int64(1000+len(gate.parcels)), string(d)))
+			row++
+			store.rows[d] = append(store.rows[d], owed(row, string(d)))
 			return gateway.Outcome{Event: gateway.Success}
 		}
 		runFor(t, s, 5*time.Minute)
