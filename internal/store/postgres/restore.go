@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -61,9 +62,28 @@ func Restore(ctx context.Context, url string) (done Restored, err error) {
 	return done, err
 }
 
+// leaveTime is how long the connections of a gateway that has just stopped may take
+// to end in the server.
+const leaveTime = 3 * time.Second
+
 // refuseServed refuses a database to which somebody is connected by the name that
-// gateways have there.
+// gateways have there, and goes on being so for a while.
 func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
+	for end := time.Now().Add(leaveTime); ; {
+		err := served(ctx, conn, name)
+		if !errors.Is(err, ErrServed) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaveTime / 30):
+		}
+	}
+}
+
+// served is ErrServed while somebody is connected by the name.
+func served(ctx context.Context, conn *pgx.Conn, name string) error {
 	var others int
 	err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, name).Scan(&others)
 	if err == nil && others > 0 {
