@@ -114,12 +114,14 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 	for i := range c.Outcomes {
 		said[c.Outcomes[i].Delivery] = &c.Outcomes[i]
 	}
-	var later *Outcome // of those that are tried again, who said most
+	var later *Outcome // of those that are tried again, the one that said most
+	spoke := false     // later is what somebody said
 	wait := time.Duration(0)
 	s.Rekey = true
 	for i := range p.Recipients {
 		o := said[p.Recipients[i].ID]
-		if o == nil {
+		heard := o != nil
+		if !heard {
 			o = &Outcome{Delivery: p.Recipients[i].ID, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
 		}
 		if o.Event != Postpone {
@@ -130,8 +132,9 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 			s.Results = append(s.Results, Result{Delivery: o.Delivery, Event: event, Code: o.Code, Reason: o.Reason})
 			continue
 		}
-		if later == nil || o.RetryAfter > later.RetryAfter {
-			later = o
+		// A recipient that had no turn says nothing where another was told a cause.
+		if later == nil || heard && (!spoke || o.RetryAfter > later.RetryAfter) {
+			later, spoke = o, heard
 		}
 		wait = max(wait, min(o.RetryAfter, maxRetryAfter))
 		// One key for all of a job: as long as anybody may have the message

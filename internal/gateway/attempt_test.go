@@ -145,6 +145,23 @@ func TestOutageIsNotCounted(t *testing.T) {
 	t.Error("odd answers for more than a day are still borne")
 }
 
+// TestCauseOfThoseThatHadATurn: where an attempt ends before all recipients had
+// their turn, what the others were told is the job's cause, and its patience goes
+// on, whichever recipients they are.
+func TestCauseOfThoseThatHadATurn(t *testing.T) {
+	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer", Patience: gateway.Patience{For: 24 * time.Hour}}
+	for heard := range gateway.DeliveryID(3) {
+		p := parcel(1, 2, 3)
+		p.Code, p.Since, p.Same = cause.Code, dawn.Add(-time.Hour), 5
+		o := cause
+		o.Delivery = heard + 1
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}}, dawn)
+		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason || s.Same != 6 || !s.Since.Equal(p.Since) {
+			t.Errorf("only recipient %d had a turn: settled as %+v, want its cause, for the sixth time", o.Delivery, s)
+		}
+	}
+}
+
 // TestMixedOutcomes: what is decided is decided, the rest is tried again.
 func TestMixedOutcomes(t *testing.T) {
 	p := parcel(1, 2, 3)
