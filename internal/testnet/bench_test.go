@@ -50,6 +50,27 @@ func BenchmarkLocal(b *testing.B) {
 	crowd(b, alice, "carol@a.example", func() {})
 }
 
+// BenchmarkFiftyRecipients: one operation is one message for fifty agents of
+// another domain, from the send until all fifty have it. most is the slowest.
+func BenchmarkFiftyRecipients(b *testing.B) {
+	n := testnet.New(b)
+	n.Start("a.example")
+	n.Start("b.example")
+	alice := n.As("alice@a.example")
+	var to []string
+	for i := range 50 {
+		to = append(to, n.As(fmt.Sprintf("agent%d@b.example", i)).Address.String())
+	}
+	alice.Hears(alice.Send("to warm up", to...).MessageID, amtp.StatusDelivered)
+	var most time.Duration
+	for b.Loop() {
+		began := time.Now()
+		alice.Hears(alice.Send("to all", to...).MessageID, amtp.StatusDelivered)
+		most = max(most, time.Since(began))
+	}
+	b.ReportMetric(float64(most.Milliseconds()), "most-ms")
+}
+
 // crowd sends b.N messages from 64 connections of one agent and waits for the
 // end of all.
 func crowd(b *testing.B, from *testnet.Person, to string, settled func()) {
