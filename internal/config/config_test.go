@@ -122,7 +122,7 @@ func TestDefaults(t *testing.T) {
 		Logging:    Logging{Level: slog.LevelInfo, Format: "text"},
 		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
-			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: time.Second, Every: time.Hour},
+			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: 200 * time.Millisecond, Every: time.Hour},
 		Queue: Queue{Lease: 2 * time.Minute},
 		DNS:   DNS{Timeout: 5 * time.Second, CacheTTL: 24 * time.Hour},
 	}

@@ -50,7 +50,7 @@ func (r *Retention) settings() []setting {
 			meaning: "How long an idempotency key is remembered after the last change of its message, and never shorter than the content."},
 		{path: "retention.batch", env: "AMTP_RETENTION_BATCH", def: "500", value: upTo(&r.Batch, maxPurge),
 			meaning: "How many messages one round of the purge looks at."},
-		{path: "retention.pause", env: "AMTP_RETENTION_PAUSE", def: "1s", value: duration(&r.Pause),
+		{path: "retention.pause", env: "AMTP_RETENTION_PAUSE", def: "200ms", value: duration(&r.Pause),
 			meaning: "How long the purge rests between two rounds."},
 		{path: "retention.every", env: "AMTP_RETENTION_EVERY", def: "1h", value: duration(&r.Every),
 			meaning: "How long the purge rests when nothing more was due."},

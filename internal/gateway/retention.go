@@ -88,6 +88,67 @@ func (r Retention) KeyEnds(used time.Time, deliveries []Delivery) (at time.Time,
 	return used.Add(max(r.Keys, MinKeys)), ends
 }
 
+// Kept is what the end of a message depends on.
+type Kept struct {
+	Body       bool // it is there
+	Deliveries []Delivery
+	Keys       []time.Time // when idempotency keys were used that no body tells
+}
+
+// LookTime is the shortest time after which a message is looked at again of which
+// nothing could be removed.
+const LookTime = 10 * time.Minute
+
+// LookAgain returns when a message that was looked at now is to be looked at again.
+// Nothing of it is due before. What agents, gateways and operators do meanwhile moves
+// the end of a body to Shortest after that at the earliest. Without a body only
+// two things move an end: another key, and a retry that adds a recipient.
+func (r Retention) LookAgain(k Kept, now time.Time) time.Time {
+	at, ends := time.Time{}, false
+	if k.Body {
+		at, ends = r.BodyEnds(k.Deliveries)
+		if soon := now.Add(max(r.Shortest(), LookTime)); !ends || at.After(soon) {
+			at = soon
+		}
+	} else {
+		at = r.nextEnd(k, now)
+	}
+	if !at.After(now) {
+		return now.Add(LookTime) // something holds it: a job, a key, or that it is the newest
+	}
+	if latest := now.Add(r.longest()); at.After(latest) {
+		return latest // it is of a clock that was ahead
+	}
+	return at
+}
+
+// nextEnd returns the first end of a message without a body that is still to come,
+// the zero time when there is none.
+func (r Retention) nextEnd(k Kept, now time.Time) (next time.Time) {
+	note := func(at time.Time, ends bool) {
+		if ends && at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	note(r.StatusEnds(k.Deliveries))
+	for _, used := range k.Keys {
+		note(r.KeyEnds(used, k.Deliveries))
+	}
+	return next
+}
+
+// longest returns an age at which everything of a message has ended, unless
+// something changes meanwhile.
+func (r Retention) longest() time.Duration {
+	return max(r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed, r.Status, r.Keys, MinKeys)
+}
+
+// Shorter reports whether something is kept shorter than by the other retention.
+func (r Retention) Shorter(than Retention) bool {
+	return r.Acknowledged < than.Acknowledged || r.Unacknowledged < than.Unacknowledged || r.Sent < than.Sent ||
+		r.Failed < than.Failed || r.Status < than.Status || r.Keys < than.Keys
+}
+
 // Peer is how long a domain is remembered after its last message: as long as the
 // status of that, and never shorter than it is held to its signatures and its
 // retries may come.
@@ -109,6 +170,7 @@ type Purged struct {
 	Keys     int   // idempotency keys forgotten
 	Peers    int   // domains forgotten
 	Unread   int   // bodies that are due and cannot be read, which therefore stay
+	Looked   int   // messages looked at
 	Next     int64 // where to go on
 	Done     bool  // behind Next nothing can be due yet
 }

@@ -151,7 +151,9 @@ type Store interface {
 	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
 
 	// Purge takes away what has outlived its retention, of the next limit
-	// messages at the most behind after, in the order of acceptance. A body goes
+	// messages at the most of which something may be due: those whose turn it is by
+	// Retention.LookAgain, and then those that became Retention.Shortest old since the
+	// last call. No other message is looked at, whatever is stored. A body goes
 	// when Retention.BodyEnds has come for its deliveries and no job needs it, and
 	// with it go the message's dead letters: the message stays, a
 	// retry of it is recognised as before, and a retry that adds a recipient
@@ -159,6 +161,10 @@ type Store interface {
 	// come, and not while the body is there. A message goes with its deliveries
 	// and aliases when Retention.StatusEnds has come and its keys are gone; after
 	// that its id is as one that never was. What is younger stays.
+	//
+	// Where the store stands in that order it remembers itself, across a restart too.
+	// When something is to be kept shorter than by the last call, or when the clock
+	// went back by LookTime or by Retention.Shortest, it begins anew.
 	//
 	// A call with after 0 begins with the domains whose last message is older than
 	// Retention.Peer: limit of them at the most, and when there were so many the
@@ -169,8 +175,8 @@ type Store interface {
 	// their age: a sequence number is never given twice.
 	//
 	// Next of the answer is the after of the next call; Done says that nothing
-	// behind it can be due yet. The work of one call is bounded, so that those
-	// who write at the same time do not wait.
+	// more is due. The work of one call is bounded, and is done in steps, so that
+	// those who write at the same time do not wait.
 	Purge(ctx context.Context, keep Retention, now time.Time, after int64, limit int) (Purged, error)
 
 	// Pause makes every Accept that begins after it fail with ErrPaused, also of

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -12,28 +13,23 @@ import (
 // purgeBytes bounds the bodies that one Purge reads.
 const purgeBytes = 8 << 20
 
-// aged is a message of which something may be due.
+// aged is a message that the purge looks at.
 type aged struct {
-	row         int64
-	received    int64
-	size        int64 // of the body, 0 when it was removed before
+	store.Turn
+	there bool
+	size  int64 // of the body, 0 when it was removed before
+	gateway.Kept
+	keys        [][]byte // beside the times at which they were used
 	class       gateway.Class
 	sender      gateway.AgentID
 	address     string
-	deliveries  []gateway.Delivery
-	keys        []usedKey
-	fingerprint []byte // of a body that is to be removed, else nil
+	fingerprint []byte // of a body that goes, else nil
 	key         []byte // the idempotency key that the body tells, or nil
 }
 
-type usedKey struct {
-	key  []byte
-	used int64
-}
-
 // Purge removes what has outlived its retention. It is read beside all who write
-// what is due, and bodies are parsed there; what may have changed meanwhile is
-// looked at again under a lock on the messages.
+// whose turn it is, and bodies are parsed there; what may have changed meanwhile is
+// looked at again under a lock on the messages, a few at a time.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
 	if after == 0 {
@@ -42,111 +38,125 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 			return out, err
 		}
 	}
-	var due []*aged
+	peers := out.Peers
+	var list []*aged
+	var walk store.Walk
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
-		out = gateway.Purged{Next: after, Peers: out.Peers} // it may be the second time
-		due, err = c.due(ctx, keep, now, limit, &out)
+		out = gateway.Purged{Next: after, Peers: peers} // it may be the second time
+		if walk, err = c.walk(ctx, keep, now); err == nil {
+			list, err = c.turns(ctx, &walk, limit, &out)
+		}
 		return err
 	})
-	if err != nil {
-		return gateway.Purged{Next: after}, err
+	for err == nil && len(list) > 0 {
+		sizes := make([]int64, len(list))
+		for i, m := range list {
+			if m.fingerprint != nil {
+				sizes[i] = m.size
+			}
+		}
+		n := store.PurgeStep(sizes)
+		err = s.purgeStep(ctx, &walk, list[:n], &out)
+		list = list[n:]
 	}
-	if len(due) == 0 {
-		return out, nil
-	}
-	did, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Purged, error) { return t.purge(ctx, due, keep, now) })
-	if err != nil {
-		return gateway.Purged{Next: after}, err
-	}
-	out.Bodies, out.Messages, out.Keys = did.Bodies, did.Messages, did.Keys
-	return out, nil
+	return out, err
 }
 
-// due returns what is due among the next messages, and notes in out how far it
-// looked.
-func (c conn) due(ctx context.Context, keep gateway.Retention, now time.Time, limit int, out *gateway.Purged) (due []*aged, err error) {
-	list, err := c.agedOf(ctx, `WHERE m.id > $1 ORDER BY m.id LIMIT $2`, out.Next, limit)
+// purgeStep purges some messages in one transaction.
+func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []*aged, out *gateway.Purged) error {
+	for _, m := range list {
+		walk.Pass(m.Turn)
+	}
+	passed := *walk
+	did, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Purged, error) { return t.purge(ctx, list, &passed) })
 	if err != nil {
-		return nil, err
+		return err
+	}
+	out.Bodies, out.Messages, out.Keys = out.Bodies+did.Bodies, out.Messages+did.Messages, out.Keys+did.Keys
+	out.Looked += len(list)
+	out.Next += int64(len(list))
+	return nil
+}
+
+// walk returns where the purge goes on.
+func (c conn) walk(ctx context.Context, keep gateway.Retention, now time.Time) (store.Walk, error) {
+	var stored string
+	err := c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored}, func() error { return nil })
+	if err != nil {
+		return store.Walk{}, err
+	}
+	return store.NewWalk(stored, keep, now)
+}
+
+// turns returns the next messages to look at, with what has to be written when their
+// bodies go, and notes in out what it found.
+func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gateway.Purged) ([]*aged, error) {
+	var list []*aged
+	var row, received int64
+	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{walk.Now, limit}, []any{&row}, func() error {
+		list = append(list, &aged{Turn: store.Turn{Row: row}})
+		return nil
+	})
+	if err == nil && len(list) < limit {
+		err = c.query(ctx, `SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
+			[]any{walk.Received, walk.Message, walk.Until(), limit - len(list)}, []any{&row, &received}, func() error {
+				list = append(list, &aged{Turn: store.Turn{Row: row, Received: received, First: true}})
+				return nil
+			})
 	}
 	out.Done = len(list) < limit
-	var bodies []*aged
-	var size int64
-	for _, m := range list {
-		if store.FromMicros(m.received).Add(keep.Shortest()).After(now) {
-			out.Done = true // those behind it came later still
-			break
-		}
-		if size > 0 && size+m.size > purgeBytes {
-			out.Done = false
-			break
-		}
-		if m.isDue(keep, now) {
-			if due = append(due, m); m.size > 0 {
-				bodies = append(bodies, m)
-			}
-			size += m.size
-		}
-		out.Next = m.row
+	if err == nil {
+		err = c.hold(ctx, list)
 	}
-	unread, err := c.remains(ctx, bodies)
 	if err != nil {
 		return nil, err
 	}
-	kept := due[:0]
-	for _, m := range due {
-		if unread[m.row] {
-			out.Unread++
+	var bodies []*aged
+	var size int64
+	for i, m := range list {
+		if !m.bodyEnds(walk) {
 			continue
 		}
-		kept = append(kept, m)
-	}
-	return kept, nil
-}
-
-// isDue reports whether something of the message is due.
-func (m *aged) isDue(keep gateway.Retention, now time.Time) bool {
-	if m.size > 0 {
-		at, ends := keep.BodyEnds(m.deliveries)
-		return ends && !at.After(now)
-	}
-	if at, ends := keep.StatusEnds(m.deliveries); ends && !at.After(now) {
-		return true
-	}
-	return len(m.keysDue(keep, now)) > 0
-}
-
-// keysDue returns the message's keys that may be forgotten, of those that no
-// body tells any more.
-func (m *aged) keysDue(keep gateway.Retention, now time.Time) (keys [][]byte) {
-	for _, k := range m.keys {
-		if at, ends := keep.KeyEnds(store.FromMicros(k.used), m.deliveries); ends && !at.After(now) {
-			keys = append(keys, k.key)
+		if size += m.size; size > purgeBytes && len(bodies) > 0 {
+			list, out.Done = list[:i], false
+			break
 		}
+		bodies = append(bodies, m)
 	}
-	return keys
+	out.Unread, err = c.remains(ctx, bodies)
+	return list, err
 }
 
-// agedOf reads what a message's retention depends on, of those that the end of a
-// query finds.
-func (c conn) agedOf(ctx context.Context, end string, args ...any) (list []*aged, err error) {
-	byRow := make(map[int64]*aged)
-	var rows []int64
-	var m aged
-	var class int16
-	var sender int64
-	err = c.query(ctx, `SELECT m.id, m.received, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, '') FROM message m `+end,
-		args, []any{&m.row, &m.received, &m.size, &class, &sender, &m.address}, func() error {
-			one := m
-			one.class, one.sender = gateway.Class(class), gateway.AgentID(sender)
-			list, rows, byRow[one.row] = append(list, &one), append(rows, one.row), &one
-			return nil
-		})
-	if err != nil || len(list) == 0 {
-		return nil, err
+// bodyEnds reports whether the body is there and its time has come.
+func (m *aged) bodyEnds(walk *store.Walk) bool {
+	at, ends := walk.Keep.BodyEnds(m.Deliveries)
+	return m.Body && ends && store.Micros(at) <= walk.Now
+}
+
+// hold reads what the retention of the messages depends on, as it is now.
+func (c conn) hold(ctx context.Context, list []*aged) error {
+	byRow := make(map[int64][]*aged, len(list)) // a message may be in the list twice
+	rows := make([]int64, len(list))
+	for i, m := range list {
+		rows[i], byRow[m.Row] = m.Row, append(byRow[m.Row], m)
+		m.there, m.size, m.Kept, m.keys = false, 0, gateway.Kept{}, nil
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	b := &pgx.Batch{}
-	var row, agent, changed int64
+	var row, size, sender int64
+	var class int16
+	var address string
+	queue(b, `SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, '') FROM message m
+			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address}, func() error {
+		for _, m := range byRow[row] {
+			m.there, m.size, m.Body = true, size, size > 0
+			m.class, m.sender, m.address = gateway.Class(class), gateway.AgentID(sender), address
+		}
+		return nil
+	})
+	var agent, changed int64
 	var state int16
 	var pushed bool
 	queue(b, `SELECT message, agent, state, changed, pushed FROM delivery WHERE message = ANY ($1::bigint[])`, []any{rows},
@@ -155,107 +165,95 @@ func (c conn) agedOf(ctx context.Context, end string, args ...any) (list []*aged
 			if pushed {
 				d.Mode = store.ModePush
 			}
-			byRow[row].deliveries = append(byRow[row].deliveries, d)
+			for _, m := range byRow[row] {
+				m.Deliveries = append(m.Deliveries, d)
+			}
 			return nil
 		})
-	var k usedKey
+	var key []byte
+	var used int64
 	queue(b, `SELECT message, key, used FROM dedup WHERE message = ANY ($1::bigint[]) AND used IS NOT NULL`, []any{rows},
-		[]any{&row, &k.key, &k.used}, func() error {
-			byRow[row].keys = append(byRow[row].keys, k)
+		[]any{&row, &key, &used}, func() error {
+			for _, m := range byRow[row] {
+				m.keys, m.Keys = append(m.keys, key), append(m.Keys, store.FromMicros(used))
+			}
 			return nil
 		})
-	return list, c.SendBatch(ctx, b).Close()
+	return c.SendBatch(ctx, b).Close()
 }
 
-// remains computes what has to be written when bodies go, and returns which of
+// remains computes what has to be written when bodies go, and returns how many of
 // them cannot be read.
-func (c conn) remains(ctx context.Context, list []*aged) (unread map[int64]bool, err error) {
+func (c conn) remains(ctx context.Context, list []*aged) (unread int, err error) {
+	if len(list) == 0 {
+		return 0, nil
+	}
 	rows := make([]int64, len(list))
 	byRow := make(map[int64]*aged, len(list))
 	for i, m := range list {
-		rows[i], byRow[m.row] = m.row, m
+		rows[i], byRow[m.Row] = m.Row, m
 	}
-	unread = make(map[int64]bool)
 	var row int64
 	var body []byte
 	err = c.query(ctx, `SELECT id, body FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &body}, func() error {
 		m := byRow[row]
 		fingerprint, key, ok := store.Remains(m.class, m.sender, m.address, body)
-		m.fingerprint, m.key, unread[row] = fingerprint, key, !ok
+		if m.fingerprint, m.key = fingerprint, key; !ok {
+			unread++
+		}
 		return nil
 	})
 	return unread, err
 }
 
-// purge removes what is due of messages that are held until the commit.
-func (t *tx) purge(ctx context.Context, due []*aged, keep gateway.Retention, now time.Time) (did gateway.Purged, err error) {
-	rows := make([]int64, len(due))
-	before := make(map[int64]*aged, len(due))
-	for i, m := range due {
-		rows[i], before[m.row] = m.row, m
+// purge removes what is due of messages that are held until the commit, and says
+// when they are looked at again.
+func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gateway.Purged, err error) {
+	rows := make([]int64, len(list))
+	for i, m := range list {
+		rows[i] = m.Row
 	}
 	if _, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id FOR UPDATE`, rows); err != nil {
 		return did, err
 	}
-	held, err := t.agedOf(ctx, `WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id`, rows)
-	if err != nil {
+	if err := t.hold(ctx, list); err != nil {
 		return did, err
 	}
-	if err := t.dropBodies(ctx, held, before, keep, now, &did); err != nil {
+	if err := t.dropBodies(ctx, list, walk, &did); err != nil {
 		return did, err
 	}
-	// With the bodies the keys that they told have become rows with a time.
-	if held, err = t.agedOf(ctx, `WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id`, rows); err != nil {
-		return did, err
-	}
-	var keys [][]byte
-	var ended []int64
-	for _, m := range held {
-		if m.size > 0 {
-			continue
-		}
-		keys = append(keys, m.keysDue(keep, now)...)
-		if at, ends := keep.StatusEnds(m.deliveries); ends && !at.After(now) {
-			ended = append(ended, m.row)
+	if did.Bodies > 0 { // with them the keys that they told have become rows with a time
+		if err := t.hold(ctx, list); err != nil {
+			return did, err
 		}
 	}
-	n, err := t.change(ctx, `DELETE FROM dedup WHERE key = ANY ($1::bytea[]) AND used IS NOT NULL AND message = ANY ($2::bigint[])`, keys, rows)
-	did.Keys = int(n)
-	if err == nil && len(ended) > 0 {
-		err = t.forget(ctx, ended, &did)
+	if err := t.purgeRest(ctx, list, walk, &did); err != nil {
+		return did, err
 	}
-	return did, err
+	return did, t.pass(ctx, list, walk)
 }
 
 // dropBodies removes the bodies that are still due, and keeps what they were
 // needed for: the fingerprints and the way to their keys.
-func (t *tx) dropBodies(ctx context.Context, held []*aged, before map[int64]*aged, keep gateway.Retention, now time.Time, did *gateway.Purged) error {
+func (t *tx) dropBodies(ctx context.Context, list []*aged, walk *store.Walk, did *gateway.Purged) error {
 	var rows, keyed []int64
 	var prints, keys [][]byte
-	for _, m := range held {
-		was := before[m.row]
-		at, ends := keep.BodyEnds(m.deliveries)
-		if was.fingerprint == nil || m.size == 0 || !ends || at.After(now) {
+	for _, m := range list {
+		if m.fingerprint == nil || !m.bodyEnds(walk) {
 			continue // a retry has added a recipient meanwhile
 		}
-		rows, prints = append(rows, m.row), append(prints, was.fingerprint)
-		if was.key != nil {
-			keyed, keys = append(keyed, m.row), append(keys, was.key)
+		rows, prints = append(rows, m.Row), append(prints, m.fingerprint)
+		if m.key != nil {
+			keyed, keys = append(keyed, m.Row), append(keys, m.key)
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	var gone []int64
-	var row int64
 	// A report may have yet to be made of a body.
-	err := t.query(ctx, `UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
-			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id) RETURNING m.id`,
-		[]any{rows, prints}, []any{&row}, func() error {
-			gone = append(gone, row)
-			return nil
-		})
-	if err != nil {
+	gone, err := t.numbers(ctx, `UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
+			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id) RETURNING m.id`, rows, prints)
+	if err != nil || len(gone) == 0 {
 		return err
 	}
 	did.Bodies += len(gone)
@@ -268,25 +266,85 @@ func (t *tx) dropBodies(ctx context.Context, held []*aged, before map[int64]*age
 	return err
 }
 
-// forget removes messages whose bodies are gone with everything that points to
-// them. One stays while one of its keys is remembered, or while it, or its
-// delivery, is the newest.
-func (t *tx) forget(ctx context.Context, rows []int64, did *gateway.Purged) error {
-	var gone []int64
-	var row int64
-	err := t.query(ctx, `DELETE FROM message m WHERE m.id = ANY ($1::bigint[]) AND m.body IS NULL AND m.id <> (SELECT max(id) FROM message)
-			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.seq = (SELECT max(seq) FROM delivery))
-			AND NOT EXISTS (SELECT 1 FROM dedup k WHERE k.message = m.id AND k.used IS NOT NULL) RETURNING m.id`, []any{rows}, []any{&row}, func() error {
-		gone = append(gone, row)
-		return nil
-	})
-	if err != nil || len(gone) == 0 {
-		return err
+// purgeRest forgets the keys that are due of messages without a body, and then the
+// messages.
+func (t *tx) purgeRest(ctx context.Context, list []*aged, walk *store.Walk, did *gateway.Purged) error {
+	var keys [][]byte
+	var ended []int64
+	for _, m := range list {
+		if m.Body || !m.there {
+			continue
+		}
+		kept := m.Keys[:0:0]
+		for i, key := range m.keys {
+			if at, ends := walk.Keep.KeyEnds(m.Keys[i], m.Deliveries); ends && store.Micros(at) <= walk.Now {
+				keys = append(keys, key)
+			} else {
+				kept = append(kept, m.Keys[i])
+			}
+		}
+		m.Keys = kept
+		if at, ends := walk.Keep.StatusEnds(m.Deliveries); ends && store.Micros(at) <= walk.Now {
+			ended = append(ended, m.Row)
+		}
 	}
-	did.Messages += len(gone)
+	if len(keys) > 0 {
+		n, err := t.change(ctx, `DELETE FROM dedup WHERE key = ANY ($1::bytea[]) AND used IS NOT NULL`, keys)
+		if did.Keys = int(n); err != nil {
+			return err
+		}
+	}
+	gone, err := t.forget(ctx, ended)
+	did.Messages = len(gone)
+	for _, m := range list {
+		m.there = m.there && !slices.Contains(gone, m.Row)
+	}
+	return err
+}
+
+// forget removes messages whose bodies are gone with everything that points to
+// them, and returns which. One stays while one of its keys is remembered, or while
+// it, or its delivery, is the newest.
+func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	gone, err = t.numbers(ctx, `DELETE FROM message m WHERE m.id = ANY ($1::bigint[]) AND m.body IS NULL AND m.id <> (SELECT max(id) FROM message)
+			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.seq = (SELECT max(seq) FROM delivery))
+			AND NOT EXISTS (SELECT 1 FROM dedup k WHERE k.message = m.id AND k.used IS NOT NULL) RETURNING m.id`, rows)
+	if err != nil || len(gone) == 0 {
+		return nil, err
+	}
 	if _, err := t.change(ctx, `DELETE FROM alias WHERE message = ANY ($1::bigint[])`, gone); err != nil {
-		return err
+		return nil, err
 	}
 	_, err = t.change(ctx, `DELETE FROM delivery WHERE message = ANY ($1::bigint[])`, gone)
+	return gone, err
+}
+
+// pass writes when the messages are looked at again, and how far the purge has come.
+func (t *tx) pass(ctx context.Context, list []*aged, walk *store.Walk) error {
+	var rows, due, gone []int64
+	for _, m := range list {
+		switch {
+		case !m.there:
+			gone = append(gone, m.Row)
+		case !slices.Contains(rows, m.Row):
+			rows, due = append(rows, m.Row), append(due, store.Micros(walk.Keep.LookAgain(m.Kept, store.FromMicros(walk.Now))))
+		}
+	}
+	b := &pgx.Batch{}
+	b.Queue(`DELETE FROM purge_turn WHERE message = ANY ($1::bigint[])`, gone)
+	b.Queue(`INSERT INTO purge_turn (message, due) SELECT * FROM unnest($1::bigint[], $2::bigint[]) u (message, due) ORDER BY message
+			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, rows, due)
+	b.Queue(`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.PurgeSetting, walk.String())
+	return t.SendBatch(ctx, b).Close()
+}
+
+// lookAt has the purge look at a message at that time, and not before. The message
+// is locked first, as the purge does.
+func (t *tx) lookAt(ctx context.Context, row int64, at time.Time) error {
+	_, err := t.change(ctx, `INSERT INTO purge_turn (message, due) SELECT m.id, $2::bigint FROM (SELECT id FROM message WHERE id = $1 FOR UPDATE) m
+			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, row, store.Micros(at))
 	return err
 }

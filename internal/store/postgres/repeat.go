@@ -172,7 +172,10 @@ func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recip
 		return err
 	}
 	// Who is added gets the content, also when its retention was over.
-	_, err := t.change(ctx, `UPDATE message SET body = $1 WHERE id = $2 AND body IS NULL`, to.Message.Raw(), to.row)
+	back, err := t.change(ctx, `UPDATE message SET body = $1 WHERE id = $2 AND body IS NULL`, to.Message.Raw(), to.row)
+	if err == nil && back > 0 {
+		err = t.lookAt(ctx, to.row, to.ReceivedAt)
+	}
 	return err
 }
 
@@ -202,6 +205,9 @@ func (t *tx) prior(ctx context.Context, a *store.Incoming, row int64, keep bool)
 		}
 		added, err := t.change(ctx, `INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
 			a.Dedup[:], target, used)
+		if err == nil && added == 1 && known != 0 {
+			err = t.lookAt(ctx, known, a.ReceivedAt) // an end that was not foreseen
+		}
 		if err != nil || added == 1 {
 			return known, taken, err
 		}

@@ -58,7 +58,7 @@ func badStep(sql, step string) string {
 		!strings.Contains(step, "SUBQUERY") && !strings.Contains(step, "(subquery")
 	list := strings.HasPrefix(sql, "SELECT id FROM message m WHERE") // newest first through the primary key until enough
 	oldest := step == "SCAN j" && strings.HasSuffix(sql, "ORDER BY j.id LIMIT ?")
-	rare := strings.Contains(step, "SCAN agent") || step == "SCAN peer" // once at the start; once at the beginning of a purge
+	rare := strings.Contains(step, "SCAN agent") // once at the start
 	recursion := strings.Contains(sql, "WITH RECURSIVE") && step == "SCAN next"
 	switch {
 	case strings.Contains(step, "TEMP B-TREE") && (strings.Contains(sql, "j.due <=") || oldest):

@@ -32,7 +32,11 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	}
 	if added {
 		// Who is added gets the content, also when its retention was over.
-		if _, err = w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row); err != nil {
+		back, err := w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
+		if err == nil && back > 0 {
+			err = w.lookAt(row, a.ReceivedAt)
+		}
+		if err != nil {
 			return gateway.Accepted{}, err
 		}
 		if out.Deliveries, err = w.deliveries(w.dir, row); err != nil {
@@ -70,6 +74,9 @@ func (w *writer) prior(a *store.Incoming, keep bool) (row int64, taken bool, err
 			target, used = known, store.Micros(a.ReceivedAt)
 		}
 		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.Dedup[:], target, used)
+		if err == nil && added == 1 && known != 0 {
+			err = w.lookAt(known, a.ReceivedAt) // an end that was not foreseen
+		}
 		if err != nil || added == 1 {
 			return known, taken, err
 		}

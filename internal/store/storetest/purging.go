@@ -30,6 +30,11 @@ func purging() []promise {
 		{"a domain is remembered for as long as it is held to its signatures", signingPeersStay},
 		{"the newest message and the newest delivery stay", newestStays},
 		{"Next is the after of the next call", purgeGoesOn},
+		{"no other message is looked at", onlyWhatIsDue},
+		{"whatever is stored", lifeOfAMessage},
+		{"it begins anew when something is to be kept shorter", keptShorter},
+		{"it begins anew when the clock went back", purgeClockBack},
+		{"those that were received at one moment all have their turn", oneMoment},
 		{"a year of it, with every rule looked at after every round", aYear},
 	}
 }
@@ -56,6 +61,7 @@ func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
 		sum.Keys += did.Keys
 		sum.Peers += did.Peers
 		sum.Unread += did.Unread
+		sum.Looked += did.Looked
 		if sum.Next = did.Next; did.Done {
 			return sum
 		}
@@ -327,7 +333,7 @@ func reportedBodyStays(w *world) {
 	same(w, "body", w.hasBody(alice, id), true)
 	same(w, "recipients of the report", addresses(w.oneJob(gateway.Reports).Recipients), "a@far.example")
 	w.fail(gateway.Reports, w.now())
-	w.purge(keep, w.later(2*keep.Status))
+	w.purge(keep, w.later(2*keep.Status+gateway.LookTime))
 	w.absent(alice, id)
 }
 
@@ -392,4 +398,99 @@ func purgeGoesOn(w *world) {
 	young, err := w.store.Purge(w.ctx, keep, morning.Add(days), 0, 3)
 	w.works("Purge", err)
 	same(w, "done where all is young", young.Done, true)
+}
+
+// onlyWhatIsDue has more that is kept than that is due.
+func onlyWhatIsDue(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for i := range 12 {
+		id := w.send(alice, bob)
+		if i < 2 {
+			w.ack(bob, id)
+		}
+	}
+	young := w.purge(keep, morning.Add(keep.Acknowledged))
+	same(w, "looked at while all is young", young.Looked, 0)
+	now := w.later(keep.Acknowledged)
+	first := w.purge(keep, now)
+	same(w, "bodies", first.Bodies, 2)
+	same(w, "looked at the first time", first.Looked, 12)
+	same(w, "looked at after that", w.purge(keep, now.Add(keep.Acknowledged-time.Second)).Looked, 0)
+	w.send(alice, bob)
+	same(w, "looked at with one that has come", w.purge(keep, now.Add(keep.Acknowledged-time.Second)).Looked, 1)
+}
+
+// lifeOfAMessage counts, over two years, how often the purge looks at a message.
+func lifeOfAMessage(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	const acknowledged, not = 20, 4
+	for i := range acknowledged + not {
+		l := letter{from: alice, to: []person{bob}, id: amtp.MessageID("token-" + strconv.Itoa(i)), key: "k" + strconv.Itoa(i)}
+		if id := w.post(l).ID; i < acknowledged {
+			w.ack(bob, id)
+		}
+	}
+	w.ticks.Add(int64((300 * days) / time.Second))
+	newest := w.send(alice, bob)
+	var sum gateway.Purged
+	for now := morning; now.Before(morning.Add(640 * days)); now = now.Add(3 * days) {
+		did := w.purge(keep, now)
+		sum.Bodies, sum.Keys, sum.Messages, sum.Looked = sum.Bodies+did.Bodies, sum.Keys+did.Keys, sum.Messages+did.Messages, sum.Looked+did.Looked
+	}
+	same(w, "bodies", sum.Bodies, acknowledged+not+1)
+	same(w, "messages", sum.Messages, acknowledged+not)
+	w.read(alice, newest)
+	// Once when it is old enough for anything, once at the end of its body and once at
+	// its own; one that nobody acknowledged, every thirty days as well.
+	most := 3*acknowledged + (3+int(keep.Unacknowledged/keep.Acknowledged))*(not+1)
+	if sum.Looked > most {
+		w.Errorf("the purge looked at messages %d times to remove %d bodies and %d messages, want %d times at most", sum.Looked, sum.Bodies, sum.Messages, most)
+	}
+}
+
+func keptShorter(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.send(alice, bob)
+	w.newest(alice, bob)
+	now := w.later(keep.Acknowledged)
+	same(w, "bodies", w.purge(keep, now).Bodies, 0)
+	short := keep
+	short.Unacknowledged = 20 * days
+	same(w, "bodies that are kept shorter now", w.purge(short, now).Bodies, 2)
+	same(w, "body", w.hasBody(alice, id), false)
+	w.purge(keep, now)
+	short.Status = 25 * days
+	same(w, "messages that are kept shorter now", w.purge(short, now).Messages, 1)
+	w.absent(alice, id)
+}
+
+// purgeClockBack has a purge in a time to come, whose looks at what is undecided
+// would be years away.
+func purgeClockBack(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example")
+	w.newest(alice, alice)
+	same(w, "bodies", w.purge(keep, w.later(3650*days)).Bodies, 1)
+	p := w.claimOne("far.example", w.now())
+	w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	w.purge(keep, w.later(keep.Sent-time.Minute))
+	same(w, "body before its end", w.hasBody(alice, id), true)
+	w.purge(keep, w.later(keep.Sent))
+	same(w, "body after its end", w.hasBody(alice, id), false)
+}
+
+// oneMoment has more messages of one microsecond than one call looks at.
+func oneMoment(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	const n = 11
+	for i := range n {
+		a := w.acceptance(letter{from: alice, to: []person{bob}, text: "letter " + strconv.Itoa(i)})
+		a.ReceivedAt, a.Timestamp = morning, morning
+		_, err := w.store.Accept(w.ctx, a)
+		w.works("Accept", err)
+	}
+	did := w.purge(keep, morning.Add(keep.Unacknowledged))
+	same(w, "bodies", did.Bodies, n)
+	same(w, "looked at", did.Looked, n)
+	same(w, "messages", w.purge(keep, morning.Add(keep.Status)).Messages, n-1)
 }

@@ -33,6 +33,7 @@ func remembering() []promise {
 		{"an agent's mode and target are remembered", targetAfterRestart},
 		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},
+		{"the purge remembers where it stands", purgeAfterRestart},
 	}
 }
 
@@ -244,4 +245,16 @@ func closedWhileWriting(w *world) {
 		}
 	}
 	same(w, "messages in the inbox", len(w.inbox(bob)), n)
+}
+
+func purgeAfterRestart(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for range 5 {
+		w.send(alice, bob)
+	}
+	now := w.later(keep.Acknowledged)
+	same(w, "looked at", w.purge(keep, now).Looked, 5)
+	w.restart()
+	same(w, "looked at after a restart", w.purge(keep, now).Looked, 0)
+	same(w, "bodies in the end", w.purge(keep, w.later(keep.Unacknowledged)).Bodies, 5)
 }

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// PurgeSetting is the row of setting that keeps the Walk.
+const PurgeSetting = "purge"
+
+// Walk is how far the purge has come. Every message up to it, in the order in
+// which they were received, has a time at which it is looked at again.
+type Walk struct {
+	Received int64             `json:"received"` // µs, of the last message that was looked at the first time
+	Message  int64             `json:"message"`  // its row
+	Now      int64             `json:"now"`      // µs, of the last call
+	Keep     gateway.Retention `json:"keep"`     // of the last call
+}
+
+// NewWalk returns where a call of the purge goes on, after what an earlier one
+// stored: "" for none. It begins anew when the times that are stored may be too late:
+// they were computed with the retention of then, and counted from the time of then.
+// It also begins anew when a message may have come in behind its back, from a clock
+// that went back.
+func NewWalk(stored string, keep gateway.Retention, now time.Time) (Walk, error) {
+	begin := Walk{Received: math.MinInt64, Message: math.MinInt64, Now: Micros(now), Keep: keep}
+	if stored == "" {
+		return begin, nil
+	}
+	var w Walk
+	if err := json.Unmarshal([]byte(stored), &w); err != nil {
+		return begin, err
+	}
+	back := min(gateway.LookTime, keep.Shortest())
+	if keep.Shorter(w.Keep) || now.Before(FromMicros(w.Now).Add(-back)) {
+		return begin, nil
+	}
+	w.Now, w.Keep = Micros(now), keep
+	return w, nil
+}
+
+// Until returns the time, in µs, up to which messages were received that are to be
+// looked at the first time.
+func (w *Walk) Until() int64 { return Micros(FromMicros(w.Now).Add(-w.Keep.Shortest())) }
+
+// Pass notes that a message was looked at. One that had its turn changes nothing.
+func (w *Walk) Pass(t Turn) {
+	if t.First {
+		w.Received, w.Message = t.Received, t.Row
+	}
+}
+
+// String returns the walk as it is stored.
+func (w *Walk) String() string {
+	b, _ := json.Marshal(w) // numbers cannot fail
+	return string(b)
+}
+
+// Turn is a message that the purge looks at.
+type Turn struct {
+	Row      int64
+	Received int64 // µs, of one that is looked at the first time
+	First    bool
+}
+
+// Bounds of one step of a purge. Those who write at the same time wait for a step,
+// and for no more of it.
+const (
+	purgeStep      = 64
+	purgeStepBytes = 1 << 20 // of bodies that go
+)
+
+// PurgeStep returns how many of the messages make one step, by the sizes of the
+// bodies that go.
+func PurgeStep(sizes []int64) int {
+	n, sum := 0, int64(0)
+	for n < len(sizes) && n < purgeStep && (n == 0 || sum+sizes[n] <= purgeStepBytes) {
+		sum += sizes[n]
+		n++
+	}
+	return n
+}
