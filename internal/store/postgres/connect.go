@@ -47,6 +47,9 @@ func configure(o Options) (*connecting, error) {
 	}
 	cfg.MaxConns = max(cfg.MaxConns, minConns)
 	cfg.MaxConnLifetime, cfg.MaxConnLifetimeJitter = time.Hour, 10*time.Minute
+	// One that was idle is asked before it is used. A way that is gone without a word
+	// does not answer.
+	cfg.PingTimeout = 5 * time.Second
 	cc := cfg.ConnConfig
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = 5 * time.Second

@@ -249,6 +249,26 @@ type wire struct {
 	server string
 	armed  atomic.Pointer[string]
 	cuts   atomic.Int64
+
+	mu        sync.Mutex
+	listeners []*atomic.Bool // of each connection that listens: whether it is silent
+}
+
+// silence has the connections that listen neither say nor hear anything from now on.
+// They stay open. It returns how many there are.
+func (w *wire) silence() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, silent := range w.listeners {
+		silent.Store(true)
+	}
+	return len(w.listeners)
+}
+
+func (w *wire) listens(silent *atomic.Bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listeners = append(w.listeners, silent)
 }
 
 func newWire(t testing.TB, where string) (*wire, string) {
@@ -280,7 +300,7 @@ func (w *wire) pass() {
 			c.Close()
 			continue
 		}
-		cut := new(atomic.Bool)
+		cut, silent := new(atomic.Bool), new(atomic.Bool)
 		go func() {
 			defer s.Close()
 			buf := make([]byte, 1<<20)
@@ -288,6 +308,12 @@ func (w *wire) pass() {
 				n, err := c.Read(buf)
 				if word := w.armed.Load(); word != nil && strings.Contains(string(buf[:n]), *word) {
 					cut.CompareAndSwap(false, w.armed.CompareAndSwap(word, nil))
+				}
+				if strings.Contains(string(buf[:n]), "LISTEN "+channel) {
+					w.listens(silent)
+				}
+				if silent.Load() {
+					n = 0
 				}
 				if _, e := s.Write(buf[:n]); err != nil || e != nil {
 					return
@@ -302,6 +328,9 @@ func (w *wire) pass() {
 				if cut.Load() {
 					w.cuts.Add(1) // the server has answered, so it has done it
 					return
+				}
+				if silent.Load() {
+					n = 0
 				}
 				if _, e := c.Write(buf[:n]); err != nil || e != nil {
 					return
@@ -362,6 +391,38 @@ func TestPlansForIndexes(t *testing.T) {
 		var got string
 		if err := open(t, url+c.more).pool.QueryRow(t.Context(), `SHOW enable_seqscan`).Scan(&got); err != nil || got != c.want {
 			t.Errorf("with %q: enable_seqscan is %q, %v, want %s", c.more, got, err, c.want)
+		}
+	}
+}
+
+// A connection that listens and whose other end is gone without a word is noticed:
+// what happens elsewhere is asked for, and a new connection hears it again.
+func TestSilentListener(t *testing.T) {
+	if longest := quietTime + answerTime; longest >= 5*time.Second {
+		t.Errorf("a silent connection is noticed after %v at the latest, want less than five seconds", longest)
+	}
+	where := database(t)
+	w, behind := newWire(t, where)
+	one, two := open(t, where), open(t, behind)
+	alice, bob := register(t, one, "alice"), register(t, one, "bob")
+	soon(t, "the replica listens", two.heard.Load)
+	bell, stop := two.Watch(bob.ID)
+	defer stop()
+	for range 2 {
+		if n := w.silence(); n == 0 {
+			t.Fatal("no connection listens")
+		}
+		soon(t, "the silence is noticed", func() bool { return !two.heard.Load() })
+		soon(t, "the replica listens again", two.heard.Load)
+		select {
+		case <-bell: // as after everything that may have been missed
+		default:
+		}
+		mustAccept(t, one, letterTo(t, alice, "", bob))
+		select {
+		case <-bell:
+		case <-time.After(patience):
+			t.Fatal("the message that came after the silence rang no bell")
 		}
 	}
 }
