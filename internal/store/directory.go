@@ -138,6 +138,20 @@ func (d *Directory) Remove(id gateway.AgentID) {
 	d.dropKeys(id, func(gateway.Key) bool { return true })
 }
 
+// Keep ends the living agents that are not among these: the store has lost them.
+func (d *Directory) Keep(these map[gateway.AgentID]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, e := range d.agent {
+		if e.removed || these[id] {
+			continue
+		}
+		e.removed, d.sorted = true, nil
+		delete(d.named, e.Address.Key())
+		d.dropKeys(id, func(gateway.Key) bool { return true })
+	}
+}
+
 // PutKey adds a key of an agent that was put.
 func (d *Directory) PutKey(k gateway.Key) {
 	d.mu.Lock()

@@ -166,7 +166,10 @@ func (s *Store) pausedFor(d time.Duration) bool {
 func (s *Store) keepUp() {
 	for s.pausedFor(pollTime) {
 		ctx, cancel := context.WithTimeout(s.life, readTime)
-		err := s.catchUp(ctx)
+		err := s.borrow(ctx, func(c conn) error { return s.sameServer(ctx, c.Conn) })
+		if err == nil {
+			err = s.catchUp(ctx)
+		}
 		if err == nil {
 			err = s.loadPause(ctx)
 		}

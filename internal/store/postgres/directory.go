@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -15,11 +16,13 @@ import (
 type catchUp struct {
 	turn    sync.Mutex // who has it asks
 	mu      sync.Mutex
-	begun   int64     // questions put
-	ended   int64     // of these, up to which answers have come
-	err     error     // the last answer
-	version int64     // changed by who has the turn
-	fresh   time.Time // up to when nothing that was changed is missing
+	begun   int64        // questions put
+	ended   int64        // of these, up to which answers have come
+	err     error        // the last answer
+	version int64        // changed by who has the turn
+	lost    atomic.Int64 // how often the database may have lost what the directory has
+	read    atomic.Int64 // of these, up to which the directory was read as a whole
+	fresh   time.Time    // up to when nothing that was changed is missing
 }
 
 // catchUp brings the directory in memory to what the database had at some moment
@@ -54,7 +57,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 func (s *Store) isFresh() bool {
 	s.caught.mu.Lock()
 	defer s.caught.mu.Unlock()
-	return time.Since(s.caught.fresh) < freshFor
+	return time.Since(s.caught.fresh) < freshFor && s.caught.lost.Load() == s.caught.read.Load()
 }
 
 // freshFor is how long the directory is believed when the database does not
@@ -111,9 +114,14 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 		created, used int64
 	}
 	var version int64
-	newest := s.caught.version
+	newest, after := s.caught.version, s.caught.version
+	lost := s.caught.lost.Load()
+	anew := lost != s.caught.read.Load()
+	if anew {
+		newest, after = 0, -1
+	}
 	err := db.query(ctx, `SELECT `+agentColumns+`, a.version, coalesce(k.id, ''), k.hash, coalesce(k.created, 0), coalesce(k.used, 0)
-			FROM agent a LEFT JOIN agent_key k ON k.agent = a.id WHERE a.version > $1 ORDER BY a.version, a.id`, []any{s.caught.version},
+			FROM agent a LEFT JOIN agent_key k ON k.agent = a.id WHERE a.version > $1 ORDER BY a.version, a.id`, []any{after},
 		append(a.into(), &version, &key.id, &key.hash, &key.created, &key.used), func() error {
 			if last := len(list) - 1; last < 0 || list[last].agent.ID != gateway.AgentID(a.id) {
 				found, err := a.read()
@@ -133,6 +141,14 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 		})
 	if err != nil {
 		return err
+	}
+	if anew {
+		known := make(map[gateway.AgentID]bool, len(list))
+		for i := range list {
+			known[list[i].agent.ID] = true
+		}
+		s.dir.Keep(known)
+		s.caught.read.Store(lost)
 	}
 	for _, c := range list {
 		s.dir.Renew(c.agent, c.removed, c.keys)

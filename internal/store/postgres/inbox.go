@@ -39,6 +39,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 		return gateway.InboxPage{Next: f.After}, err
 	}
 	if len(chosen) > 0 {
+		s.saw(chosen[len(chosen)-1].seq)
 		page.Items = make([]gateway.InboxItem, 0, len(chosen))
 	}
 	for _, n := range chosen {

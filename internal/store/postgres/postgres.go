@@ -22,6 +22,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -52,10 +53,12 @@ type Store struct {
 	endings   *store.Batcher[*ending]
 	packings  *store.Batcher[*packing]
 	notices   *noticeBoard
-	heard     atomic.Bool    // the other replicas are listened to
-	newestJob int64          // when the queue was last looked at without hearing anything
-	deadJobs  atomic.Int64   // rows of the queue that this process left dead since it was vacuumed
-	inFlight  sync.WaitGroup // writes that nobody may wait for any more
+	heard     atomic.Bool            // the other replicas are listened to
+	server    atomic.Pointer[string] // on which the database is, see sameServer
+	highest   atomic.Int64           // the newest inbox sequence that was given or shown here
+	newestJob int64                  // when the queue was last looked at without hearing anything
+	deadJobs  atomic.Int64           // rows of the queue that this process left dead since it was vacuumed
+	inFlight  sync.WaitGroup         // writes that nobody may wait for any more
 	loops     sync.WaitGroup
 	life      context.Context // ends with the store
 	end       context.CancelFunc
@@ -114,6 +117,12 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	}
 	if err := migrate(ctx, c); err != nil {
 		return err
+	}
+	c.pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := c.check(ctx, conn); err != nil {
+			return err
+		}
+		return s.sameServer(ctx, conn)
 	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c.pool); err != nil {
 		return err

@@ -108,10 +108,5 @@ func rewound(ctx context.Context, tx pgx.Tx) (done Restored, err error) {
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, pausedSetting); err != nil {
 		return done, err
 	}
-	for _, sequence := range []string{"delivery_seq", "job_id"} {
-		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, nextval($1::regclass) + $2::bigint)`, sequence, int64(floorStep)); err != nil {
-			return done, err
-		}
-	}
-	return done, nil
+	return done, leap(ctx, tx)
 }

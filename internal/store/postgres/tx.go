@@ -276,6 +276,9 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) erro
 
 // published rings the bells here, and has the other replicas ring theirs.
 func (s *Store) published(rings []store.Entry, work []gateway.Destination) {
+	for _, e := range rings {
+		s.saw(e.Seq)
+	}
 	s.bells.Ring(rings)
 	s.bells.RingWork(work)
 	s.notices.add(rings, work)

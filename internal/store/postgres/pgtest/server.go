@@ -261,6 +261,41 @@ func (s *Server) Kill() error {
 	return s.end(os.Kill)
 }
 
+// Standby keeps a copy of the data as they are now, which takes a new life of the
+// server. takeOver ends the server and goes on from the copy on a timeline of its
+// own, as a standby does that was behind and is promoted.
+func (s *Server) Standby() (takeOver func() error, err error) {
+	if err := s.Kill(); err != nil {
+		return nil, err
+	}
+	behind := filepath.Join(s.dir, "behind")
+	if err := s.shell(`cp -a "$1" "$2" && rm -f "$2/postmaster.pid"`, s.data(), behind); err != nil {
+		return nil, err
+	}
+	s.settings = append(s.settings, "restore_command=false")
+	return func() error {
+		err := s.Kill()
+		if err == nil {
+			err = s.shell(`rm -rf "$1" && mv "$2" "$1" && touch "$1/recovery.signal"`, s.data(), behind)
+		}
+		if err == nil {
+			err = s.Launch()
+		}
+		return err
+	}, s.Launch()
+}
+
+// shell runs a script as the user to whom the files belong.
+func (s *Server) shell(script string, args ...string) error {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh"}, args...)...)
+	cmd.Dir = s.dir
+	asAnother(cmd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", script, err, out)
+	}
+	return nil
+}
+
 // Stop ends the server and removes its files.
 func (s *Server) Stop() error {
 	err := s.end(syscall.SIGQUIT)
