@@ -34,7 +34,7 @@ type Lane struct {
 	Window      int    `json:"window"`                // attempts that may be made at once
 	InFlight    int    `json:"in_flight"`             // attempts under way
 	Failures    int    `json:"failures"`              // in a row
-	ClosedUntil Time   `json:"closed_until,omitzero"` // nothing is tried before it
+	ClosedUntil Time   `json:"closed_until,omitzero"` // what failed is not tried again before it
 }
 
 // JobList is part of the queue, oldest first.

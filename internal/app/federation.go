@@ -57,6 +57,7 @@ func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
+	in.Heard = a.queue.Heard
 	if err := a.federate(in, couriers); err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	couriers[gateway.KindRemote] = &courier.Remote{
-		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Now: time.Now, Log: a.log,
+		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Now: time.Now, Log: a.log,
 	}
 	a.tellReceipts(in, couriers, out.domains)
 	return nil

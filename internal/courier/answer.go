@@ -158,7 +158,7 @@ func (a *attempt) unwell() gateway.Carriage {
 	o := later("the gateway of %s cannot take messages now (%s)", a.domain, a.number())
 	o.RetryAfter = retryAfter(a.Header, a.now)
 	c := a.outcome(o)
-	if c.Down = a.Status != http.StatusInternalServerError || a.code == ""; c.Down {
+	if c.Down, _ = health(a.Status, a.code != "", nil); c.Down {
 		c.Pause = o.RetryAfter
 	}
 	return c

@@ -102,6 +102,14 @@ func (c *Push) push(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) ga
 	if err != nil {
 		return c.unsent(p, a, err)
 	}
+	ctx, where := watched(ctx, req.URL.Host)
+	carriage := c.exchange(ctx, p, a, req.WithContext(ctx))
+	carriage.Host = where()
+	return carriage
+}
+
+// exchange makes a push and judges its answer.
+func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, req *http.Request) gateway.Carriage {
 	res, err := c.Client.Do(req)
 	if err != nil {
 		return unanswered(p, a, err)
@@ -199,6 +207,7 @@ func (c *Push) refused(ctx context.Context, p *gateway.Parcel, a *gateway.Agent,
 			all.Outcomes[i] = pause(all.Outcomes[i], res, c.Now())
 			all.Pause = all.Outcomes[i].RetryAfter
 		}
+		all.Down, all.Answered = health(code, false, nil)
 		return all
 	case code < 400:
 		return p.All(trouble(amtp.CodeAccessDenied, "the endpoint of %s answered with a redirect (%d), which is not followed", a.Address, code))

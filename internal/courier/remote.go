@@ -42,6 +42,9 @@ type Remote struct {
 	Peers  Peers
 	// Signer returns our present key, nil while there is none.
 	Signer func() *amtp.Signer
+	// Doubt has the domain's gateway looked for again at the next attempt, because
+	// nobody is where it was; nil does nothing.
+	Doubt func(amtp.Domain)
 	Now    func() time.Time
 	Log    *slog.Logger
 
@@ -95,9 +98,9 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 		i := (k + j.parcel.Attempts) % len(to)
 		slots <- struct{}{}
 		mu.Lock()
-		down := whole.Down
+		enough := whole.Down && (!whole.Answered || len(whole.Outcomes) >= atOnce)
 		mu.Unlock()
-		if ctx.Err() != nil || down {
+		if ctx.Err() != nil || enough {
 			break // the rest is tried again with what failed
 		}
 		posts.Go(func() {
@@ -105,9 +108,7 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 			c := j.post(ctx, &to[i])
 			mu.Lock()
 			defer mu.Unlock()
-			whole.Outcomes = append(whole.Outcomes, c.Outcomes...)
-			whole.Down = whole.Down || c.Down
-			whole.Pause = max(whole.Pause, c.Pause)
+			whole = together(whole, c)
 		})
 	}
 	posts.Wait()
@@ -126,10 +127,17 @@ func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carria
 		return a.outcome(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
 			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body), a.domain, most)})
 	}
+	ctx, where := watched(ctx, hostOf(j.found.Gateway))
 	if a.Answer, err = j.Post(ctx, j.found, body); err != nil {
-		return a.unreachable(err)
+		if j.Doubt != nil && isAbsent(err) {
+			j.Doubt(a.domain)
+		}
+		c := a.unreachable(err)
+		c.Host = where()
+		return c
 	}
 	c := a.judge()
+	c.Host, c.Answered = where(), true
 	j.note(&a, &c)
 	return c
 }

@@ -147,6 +147,10 @@ func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Fo
 	return Found{Capabilities: k.value, TTL: k.ttl, DiscoveredAt: k.learned, Source: FromDNS, Stale: k.stale}, nil
 }
 
+// Doubt has DNS asked for the gateway of a domain again at the next question,
+// because nobody was where the last answer led.
+func (f *Finder) Doubt(domain amtp.Domain) { f.gateways.doubt(string(domain)) }
+
 // Key returns the key of the domain that the selector names: its TXT record at
 // {selector}._amtpkey.{domain}. With ErrNone and ErrInvalid there is an
 // [*amtp.SignatureError] in the chain of the error. They hold for 30 seconds at

@@ -131,6 +131,19 @@ func (m *memory[V]) shorten(name string, k known[V], ttl time.Duration) {
 	}
 }
 
+// restTime is for how long an answer counts as new: many who find nobody where it
+// leads ask once.
+const restTime = 5 * time.Second
+
+// doubt has the name asked for again, whatever time its answer stated. What was
+// known is used while DNS does not answer.
+func (m *memory[V]) doubt(name string) {
+	k, ok := m.names.Get(name)
+	if age := m.now().Sub(k.learned); ok && !k.learned.IsZero() && age >= restTime {
+		m.shorten(name, k, age)
+	}
+}
+
 // recall returns what is known of a name if that answers the question: it still
 // holds, or DNS failed just now. The latter is a stale answer or ErrTemporary.
 func (m *memory[V]) recall(name string) (known[V], bool) {

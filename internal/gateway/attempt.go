@@ -24,8 +24,15 @@ type Carriage struct {
 	// Down says that the destination could not be reached or is not well,
 	// whatever the message: nothing else is worth trying there now.
 	Down bool
+	// Answered says that its gateway answered, so that it is there: when it is Down
+	// all the same, nobody knows whether that is about the gateway, the sender or
+	// the one message, and another message is worth an attempt.
+	Answered bool
 	// Pause is for how long the destination asked to be left alone.
 	Pause time.Duration
+	// Host is where the attempt went: an address and port, or as much as is known.
+	// Destinations at one host share its fate. "" is unknown.
+	Host string
 }
 
 // All is the carriage of a parcel of which every recipient has the same outcome.

@@ -78,6 +78,7 @@ type Job struct {
 	Message     amtp.MessageID
 	Class       Class // the message's
 	SenderAgent AgentID
+	Flow        Flow // whose jobs it takes turns with
 }
 
 // Parcel is a job with what it carries.
@@ -93,42 +94,6 @@ type Parcel struct {
 	// Thread is that of the message in the recipient's mailbox, of a push; "" of
 	// any other job.
 	Thread amtp.MessageID
-}
-
-// Claiming says how many jobs of one destination are wanted.
-type Claiming struct {
-	Destination Destination
-	Limit       int
-	Most        int // that may be leased at once, by all who claim; 0 is no bound
-}
-
-// heldBack is how long a claim waits for what others have leased.
-const heldBack = time.Second
-
-// Next returns when it is worth to claim again, after a claim at now that leased
-// so many and left a rest that is due then. What was due and was not leased
-// although the limit left room waits for what others have leased.
-func (c Claiming) Next(leased int, due, now time.Time) time.Time {
-	if c.Most > 0 && leased < c.Limit && !due.IsZero() && !due.After(now) {
-		return now.Add(heldBack)
-	}
-	return due
-}
-
-// Claimed are the jobs of one destination that were leased, the earliest due
-// first. Next is when the next of the rest is due, zero when there is none, and
-// not at once where Claiming.Most holds it back; what is leased is not of the
-// rest.
-type Claimed struct {
-	Destination Destination
-	Jobs        []Job
-	Next        time.Time
-}
-
-// Waiting is a destination with when its earliest job is due.
-type Waiting struct {
-	Destination Destination
-	Due         time.Time
 }
 
 // Result is what became of one recipient in an attempt.
@@ -218,15 +183,25 @@ type Jobs interface {
 	// says that it is due again.
 	Waiting(ctx context.Context, after Destination, limit int) ([]Waiting, error)
 
-	// Claim leases for each destination up to Limit jobs that are due at now, and
-	// so many that no more than Most of the destination are leased at now, the
-	// earliest due first and among those the oldest, until lease. Fence and
-	// Attempts of each were counted up, State is Delivering and LastTry now,
-	// all of it durable before Claim returns. A job is not due again before its
+	// Claim leases for each destination up to Limit jobs of the Part that are due
+	// at now, and so many that no more than Most of the destination are leased at
+	// now, and that their messages have Bytes at the most, or one, until lease.
+	//
+	// Those that were never tried come first, and of them the flows by turns: the
+	// one behind After begins, and of each the earliest due is first and among
+	// those the oldest. However much one flow has, another's is found at once. Of
+	// those that were tried the earliest due come first, the flows by turns among
+	// as many as one call looks at. A flow of Except gets nothing.
+	//
+	// Fence and Attempts of each were counted up, State is Delivering and LastTry
+	// now, all of it durable before Claim returns. A job is not due again before its
 	// lease ends, nor before the retry that Backoff gives for the attempt. A
 	// job whose lease ended without being settled is claimed like any other. Two calls
 	// never lease the same job for overlapping times. ErrPaused while the store
 	// is paused: then nothing is leased.
+	//
+	// What a call costs does not grow with what waits. No destination is wanted
+	// twice in one call.
 	Claim(ctx context.Context, wanted []Claiming, now, lease time.Time) ([]Claimed, error)
 
 	// Parcel returns a job that was leased under the fence, with its message.

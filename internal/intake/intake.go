@@ -36,6 +36,9 @@ type Intake struct {
 	// Receipts takes the payload of what a domain, which proved that it wrote, tells
 	// of our messages; nil where nothing is told.
 	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
+	// Heard is told of each domain from whose gateway a message was taken; nil is
+	// nobody. It must not wait.
+	Heard func(amtp.Domain)
 }
 
 // clockTolerance is how far a sender's clock may be off for its timestamp to
@@ -87,6 +90,9 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		result := named(list.result(accepted, p), p, m.MessageID)
 		if list.nothing(accepted, p) {
 			return nil, list.refusal(m)
+		}
+		if in.Heard != nil && p.Domain != "" {
+			in.Heard(p.Domain)
 		}
 		return result, nil
 	case errors.Is(err, gateway.ErrNotFound):

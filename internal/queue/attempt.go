@@ -5,63 +5,92 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"golang.org/x/sync/semaphore"
 )
+
+// flight is a job that was leased, with what its attempt takes.
+type flight struct {
+	gateway.Job
+	part   gateway.Part
+	class  class
+	host   string // that its gateway was at the last time
+	weight int64  // bytes of memory
+}
 
 // finished is what an attempt tells the lane.
 type finished struct {
-	destination gateway.Destination
-	began       time.Time
-	tried       bool // the courier was asked
-	down        bool
-	pause       time.Duration
-	due         time.Time // when the job is tried again, zero when it is done
+	flight
+	began    time.Time
+	tried    bool // the gateway was asked
+	down     bool
+	answered bool
+	found    string // the host that it went to, "" when nobody knows
+	pause    time.Duration
+	due      time.Time // when the job is tried again, zero when it is done
 }
 
 // copies is how often a message is in memory while it is carried: as it is
 // stored, as it goes out, and while it is signed.
 const copies = 3
 
-// attempt makes one attempt at a leased job and settles it. The message takes
-// memory of its destination's share and of the whole: who does not answer holds
-// no more than the share.
-func (q *Queue) attempt(ctx context.Context, job gateway.Job, share *semaphore.Weighted) finished {
-	f := finished{destination: job.Destination, began: q.now()}
-	limited, cancel := context.WithTimeout(ctx, q.attemptTime())
+// leastRate is how many bytes of a message take a second more of an attempt whose
+// time is short.
+const leastRate = 8 << 10
+
+// limit returns how long an attempt may take: all of its time with a gateway in
+// good health, and else what is enough for one that answers.
+func (q *Queue) limit(f *flight) time.Duration {
+	if f.class == steady {
+		return q.attemptTime()
+	}
+	return min(q.attemptTime(), trialTime+time.Duration(f.Size/leastRate)*time.Second)
+}
+
+// attempt makes one attempt at a leased job and settles it. The lanes claim no
+// more for a destination than its share of the memory; here the message waits for
+// that of all, and the time of the attempt begins after it.
+func (q *Queue) attempt(ctx context.Context, job flight) finished {
+	f := finished{flight: job, began: q.now()}
+	waiting, stop := context.WithTimeout(ctx, q.lease-q.attemptTime())
+	defer stop()
+	if q.memory.Acquire(waiting, job.weight) != nil {
+		return q.lapse(f)
+	}
+	defer q.memory.Release(job.weight)
+	f.began = q.now()
+	limited, cancel := context.WithTimeout(ctx, min(q.limit(&job), job.Lease.Sub(f.began)-q.lease/8))
 	defer cancel()
-	size := min(copies*int64(job.Size)+1, maxShare)
-	if share.Acquire(limited, size) != nil {
-		return q.lapse(f, job)
-	}
-	defer share.Release(size)
-	if q.memory.Acquire(limited, size) != nil {
-		return q.lapse(f, job)
-	}
-	defer q.memory.Release(size)
 	parcel, err := q.store.Parcel(limited, job.ID, job.Fence)
 	if errors.Is(err, gateway.ErrStale) || errors.Is(err, gateway.ErrNotFound) {
 		return f
 	}
 	if err != nil {
 		q.complain(ctx, "a message cannot be read from the store", err)
-		return q.lapse(f, job)
+		return q.lapse(f)
 	}
 	carriage := q.carry(limited, parcel)
 	settlement := parcel.Settle(carriage, q.now())
-	f.tried, f.down, f.pause, f.due = true, carriage.Down, carriage.Pause, settlement.Due
+	f.tried, f.down, f.answered, f.found, f.pause = says(&carriage), carriage.Down, carriage.Answered, carriage.Host, carriage.Pause
+	f.due = settlement.Due
 	if err := q.settle(ctx, &parcel, settlement); err != nil {
 		q.complain(ctx, "what came of an attempt cannot be stored; it will be made again", err)
-		return q.lapse(f, job)
+		return q.lapse(f)
 	}
 	return f
 }
 
+// says reports whether a carriage says something of the gateway: a message that
+// was refused before anybody was asked, or whose domain does not exist, does not.
+func says(c *gateway.Carriage) bool {
+	return c.Down || c.Answered || slices.ContainsFunc(c.Outcomes, func(o gateway.Outcome) bool { return o.Event == gateway.Success })
+}
+
 // lapse leaves a job to the end of its lease.
-func (q *Queue) lapse(f finished, job gateway.Job) finished {
+func (q *Queue) lapse(f finished) finished {
 	f.due = q.now().Add(q.lease)
 	return f
 }

@@ -20,12 +20,17 @@ const (
 // about it has changed. What is being tried at the moment is not tried again for
 // that.
 func (q *Queue) Hurry(ctx context.Context, d gateway.Destination) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hurryTime)
-	defer cancel()
 	q.Probe(d)
+	q.hasten(context.WithoutCancel(ctx), d, hurryJobs)
+}
+
+// hasten makes up to so many jobs due now that wait for their next attempt.
+func (q *Queue) hasten(ctx context.Context, d gateway.Destination, most int) {
+	ctx, cancel := context.WithTimeout(ctx, hurryTime)
+	defer cancel()
 	slots := semaphore.NewWeighted(hurryWidth)
-	for after, seen := gateway.JobID(0), 0; seen < hurryJobs; {
-		page, err := q.store.JobsPage(ctx, gateway.JobFilter{Destination: d, State: gateway.Retrying, After: after, Limit: hurryPage})
+	for after, seen := gateway.JobID(0), 0; seen < most; {
+		page, err := q.store.JobsPage(ctx, gateway.JobFilter{Destination: d, State: gateway.Retrying, After: after, Limit: min(hurryPage, most)})
 		if err != nil {
 			q.complain(ctx, "the queue cannot be read", err)
 			return

@@ -4,24 +4,51 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"golang.org/x/sync/semaphore"
 )
 
 // lane is how one destination feels. It is a value that moves with what it is
-// told; it does no I/O. The share alone is also used by the attempts.
+// told; it does no I/O.
 type lane struct {
 	destination gateway.Destination
-	window      int // attempts that may be made at once
-	flying      int
-	failures    int                 // in a row, of the destination and not of a message
-	counted     time.Time           // of the last failure
-	closed      time.Time           // nothing is begun before it
-	next        time.Time           // when there may be something to do, zero when nothing is known
-	seen        time.Time           // when something last happened
-	index       int                 // in the heap, -1 when it is not there
-	aside       bool                // out of the heap until an attempt ends
-	share       *semaphore.Weighted // of the memory, for its messages
+	window      int // attempts that may be made at once, of each part
+	fresh       entry
+	tried       entry
+	health      health
+	soft        int          // answers in a row with which it took nothing
+	host        string       // that its gateway was at the last time, "" when nobody knows
+	after       gateway.Flow // whose turn it was last
+	bytes       int64        // of memory for messages under way
+	heaviest    int64        // of the last claim
+	heard       hearing
+	spare       bool      // among those that make room
+	seen        time.Time // when something last happened
 }
+
+// entry is what a lane has to do of one part: mail that was never tried, or mail
+// that was.
+type entry struct {
+	lane   *lane
+	part   gateway.Part
+	at     time.Time // when there may be something to do, zero when nothing is known
+	rang   bool      // something came since the last claim
+	asked  time.Time // of the last claim
+	flying int
+	held   map[gateway.Flow]int // of these, by flow
+	gate   gate
+	class  class
+	index  int    // in the heap of its class, -1 when it is not there
+	aside  reason // why it is kept out of the heap
+	listed reason // among those that wait for which it was put last
+}
+
+// health is what the last attempt said of a gateway.
+type health int
+
+const (
+	unknown health = iota
+	well           // it answered in good time
+	ill            // it did not answer
+)
 
 // How a lane opens and closes. It begins with one attempt and doubles with every
 // round of successes; after five failures in a row it closes, and is tried with
@@ -32,8 +59,61 @@ const (
 	nearWindow   = 8   // at an agent's endpoint, and for reports
 	tolerated    = 5
 	longestPause = time.Minute
-	longestAsked = 24 * time.Hour
+	// shortPause is between attempts at new mail for a gateway that answers and takes
+	// nothing: it may take the next.
+	shortPause = 500 * time.Millisecond
+	// slowTime is how long a gateway in good health takes to answer, and slowRate
+	// the bytes of a message that take a second more.
+	slowTime = 5 * time.Second
+	slowRate = 64 << 10
+	// peekTime is how often a lane that has hardly any room is asked for what came.
+	peekTime = 200 * time.Millisecond
 )
+
+// gate keeps attempts at one part away from a destination while it fails.
+type gate struct {
+	failures int       // in a row
+	counted  time.Time // the last of them
+	closed   time.Time // nothing is begun before it
+}
+
+// fail notes a failure, and reports false when it counts with an earlier one,
+// with which it was under way.
+func (g *gate) fail(began, now time.Time) bool {
+	if began.Before(g.counted) {
+		return false
+	}
+	g.failures++
+	g.counted = now
+	if g.shut() {
+		g.close(now.Add(min(time.Second<<min(g.failures-tolerated, 10), longestPause)))
+	}
+	return true
+}
+
+// shut reports whether the destination has failed too often to be tried freely.
+func (g *gate) shut() bool { return g.failures >= tolerated }
+
+func (g *gate) close(until time.Time) {
+	if until.After(g.closed) {
+		g.closed = until
+	}
+}
+
+func newLane(d gateway.Destination, now time.Time) *lane {
+	l := &lane{destination: d, window: firstWindow, seen: now}
+	l.fresh = entry{lane: l, part: gateway.Fresh, index: -1}
+	l.tried = entry{lane: l, part: gateway.Tried, index: -1}
+	return l
+}
+
+// entry returns that of a part.
+func (l *lane) entry(p gateway.Part) *entry {
+	if p == gateway.Tried {
+		return &l.tried
+	}
+	return &l.fresh
+}
 
 // width returns how many attempts at once a destination is ever worth. An agent
 // at one endpoint is not a gateway; reports are written here.
@@ -44,73 +124,187 @@ func (l *lane) width() int {
 	return nearWindow
 }
 
-// ready returns when the lane wants to claim, false when it does not: with a
-// quarter of its attempts free it is worth a commit of the store.
-func (l *lane) ready() (at time.Time, wants bool) {
-	if l.next.IsZero() || l.flying > l.window-max(l.window/4, 1) {
-		return time.Time{}, false
+func (l *lane) flying() int { return l.fresh.flying + l.tried.flying }
+
+// room returns how many more attempts at a part may be begun. Mail that was tried
+// leaves some to new mail whatever it does.
+func (e *entry) room() int {
+	l := e.lane
+	width := l.width()
+	room := min(l.window-e.flying, width-l.flying())
+	if e.part == gateway.Tried {
+		room = min(room, max(width*3/4, 1)-e.flying)
 	}
-	if l.closed.After(l.next) {
-		return l.closed, true
-	}
-	return l.next, true
+	return room
 }
 
-// room returns how many more attempts may be begun.
-func (l *lane) room() int { return l.window - l.flying }
+// fits returns how many more messages the destination's share of the memory takes
+// when they are as large as the largest of the last claim, and one whatever its
+// size when there is none under way.
+func (l *lane) fits() int {
+	n := int((maxShare - l.bytes) / max(l.heaviest, 1))
+	if l.bytes == 0 {
+		return max(n, 1)
+	}
+	return n
+}
+
+// claimable returns how many bytes the messages of one more claim may have
+// together.
+func (l *lane) claimable() int64 { return max((maxShare-l.bytes)/copies, 1) }
+
+// ready returns when the lane wants to claim of a part, false when it does not.
+// With a quarter of its attempts free it is worth a commit of the store; what has
+// just come is asked for sooner, now and then, for it may be another sender's.
+func (e *entry) ready() (at time.Time, wants bool) {
+	l := e.lane
+	room := e.room()
+	if e.at.IsZero() || room <= 0 || l.fits() <= 0 {
+		return time.Time{}, false
+	}
+	if e.part == gateway.Tried && l.fresh.gate.shut() && !l.fresh.at.IsZero() {
+		return time.Time{}, false // new mail is the probe
+	}
+	at = later(e.at, e.gate.closed)
+	if room-l.keeps() < max(l.window/4, 1) {
+		if !e.rang {
+			return time.Time{}, false
+		}
+		at = later(at, e.asked.Add(peekTime))
+	}
+	return at, true
+}
+
+// keeps returns how many attempts are kept for what comes while others are under
+// way: the next of another flow need not wait for an answer.
+func (l *lane) keeps() int { return min(l.window/4, nearWindow) }
+
+// most returns how many attempts at one part a flow may hold here.
+func (l *lane) most() int { return l.window - l.keeps() }
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
 
 // due notes that there is something to do at that time.
-func (l *lane) due(at time.Time) {
-	if l.next.IsZero() || at.Before(l.next) {
-		l.next = at
+func (e *entry) due(at time.Time) {
+	if e.at.IsZero() || at.Before(e.at) {
+		e.at = at
+	}
+}
+
+// hold counts the attempts under way, and those at mail of a flow.
+func (e *entry) hold(f gateway.Flow, more int) {
+	e.flying += more
+	if e.held == nil {
+		e.held = make(map[gateway.Flow]int)
+	}
+	if e.held[f] += more; e.held[f] <= 0 {
+		delete(e.held, f)
 	}
 }
 
 // reopen forgets how the destination felt.
 func (l *lane) reopen(now time.Time) {
-	l.failures, l.closed = 0, time.Time{}
-	l.due(now)
+	l.fresh.gate, l.tried.gate, l.soft = gate{}, gate{}, 0
+	if l.health == ill {
+		l.health = unknown
+	}
+	l.fresh.due(now)
+	l.tried.due(now)
 }
 
 // finish notes how an attempt ended.
-func (l *lane) finish(f finished, now time.Time) {
-	l.flying--
+func (l *lane) finish(f *finished, now time.Time) {
+	l.entry(f.part).hold(f.Flow, -1)
+	l.bytes -= f.weight
 	l.seen = now
 	if !f.due.IsZero() {
-		l.due(f.due)
-	}
-	if f.pause > 0 {
-		l.close(now.Add(min(f.pause, longestAsked)))
+		l.tried.due(f.due)
 	}
 	if !f.tried {
 		return
 	}
-	if !f.down {
-		l.failures = 0
-		l.window = min(l.window+1, l.width())
+	l.host = f.found
+	switch {
+	case !f.down:
+		l.succeeded()
+	case f.answered:
+		l.refused(f, now)
+	default:
+		l.failed(f, now)
+	}
+	if quick := now.Sub(f.began) <= slowTime+time.Duration(f.weight/copies/slowRate)*time.Second; quick && l.health != ill {
+		l.health = well
+	}
+}
+
+// succeeded notes an answer that speaks of the message, whatever it says.
+func (l *lane) succeeded() {
+	if l.health == ill {
+		l.health = unknown
+	}
+	l.fresh.gate, l.tried.gate, l.soft = gate{}, gate{}, 0
+	l.window = min(l.window+1, l.width())
+}
+
+// refused notes an answer that may speak of the gateway, or of one sender, or of
+// the one message. Mail that was refused waits as for a gateway that is not
+// there; new mail has its try, now and then.
+func (l *lane) refused(f *finished, now time.Time) {
+	if l.health == ill {
+		l.health = unknown
+	}
+	l.fresh.gate = gate{counted: l.fresh.gate.counted, closed: earlier(l.fresh.gate.closed, now.Add(shortPause))}
+	if !l.tried.gate.fail(f.began, now) {
 		return
 	}
-	if f.began.Before(l.counted) {
-		return // it failed together with one that was counted
-	}
-	l.failures++
-	l.counted = now
+	l.soft++
 	l.window = max(l.window/2, 1)
-	if l.failures >= tolerated {
+	if l.tried.gate.shut() {
+		l.tried.gate.close(now.Add(min(f.pause, longestPause)))
+	}
+	if l.soft >= tolerated {
 		l.window = 1
-		l.close(now.Add(min(time.Second<<min(l.failures-tolerated, 10), longestPause)))
+		l.fresh.gate.close(now.Add(shortPause))
 	}
 }
 
-// close keeps attempts away from the destination for a while.
-func (l *lane) close(until time.Time) {
-	if until.After(l.closed) {
-		l.closed = until
+// failed notes an attempt without an answer. One at mail that had failed before
+// says nothing of the next that comes: what fails again and again may be the
+// message.
+func (l *lane) failed(f *finished, now time.Time) {
+	l.health = ill
+	counts := l.tried.gate.fail(f.began, now)
+	if f.part == gateway.Fresh {
+		counts = l.fresh.gate.fail(f.began, now)
+	}
+	if !counts {
+		return
+	}
+	l.window = max(l.window/2, 1)
+	if l.entry(f.part).gate.shut() {
+		l.window = 1
 	}
 }
 
-// idle reports whether nothing would be lost with the lane.
-func (l *lane) idle(now time.Time) bool {
+// idle reports whether the lane has nothing to do.
+func (l *lane) idle() bool {
+	return l.flying() == 0 && l.fresh.at.IsZero() && l.tried.at.IsZero()
+}
+
+// forgettable reports whether nothing would be lost with the lane.
+func (l *lane) forgettable(now time.Time) bool {
 	const rest = 10 * time.Minute
-	return l.flying == 0 && l.next.IsZero() && now.Sub(l.seen) > rest && !l.closed.After(now)
+	return l.idle() && now.Sub(l.seen) > rest && !l.fresh.gate.closed.After(now) && !l.tried.gate.closed.After(now)
 }

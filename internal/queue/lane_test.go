@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,50 +10,79 @@ import (
 
 var dawn = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 
-// begin has the lanes claim whatever they want at now, as a store that always
-// has more.
-func begin(t *testing.T, ls *lanes, now time.Time) int {
-	t.Helper()
-	wanted := ls.wanted(now, maxLeased)
-	got := make([]gateway.Claimed, len(wanted))
-	n := 0
-	for i, w := range wanted {
-		got[i] = gateway.Claimed{Destination: w.Destination, Jobs: make([]gateway.Job, w.Limit), Next: now}
-		n += w.Limit
+// table is lanes with a store that always has more new mail, of one flow.
+type table struct {
+	*lanes
+	*testing.T
+	under []flight
+	next  gateway.JobID
+}
+
+func newTable(t *testing.T) *table { return &table{lanes: newLanes(), T: t} }
+
+// begin has the lanes claim whatever they want at now, and returns how many
+// attempts that is.
+func (b *table) begin(now time.Time) (n int) {
+	b.Helper()
+	for wanted := b.wanted(now); len(wanted) > 0; wanted = b.wanted(now) {
+		got := make([]gateway.Claimed, len(wanted))
+		for i, w := range wanted {
+			got[i] = gateway.Claimed{Destination: w.Destination, Next: now, Fresh: true}
+			for range w.Limit {
+				b.next++
+				got[i].Jobs = append(got[i].Jobs, gateway.Job{ID: b.next, Destination: w.Destination, Flow: 1})
+			}
+			n += w.Limit
+		}
+		b.under = append(b.under, b.claimed(wanted, got, now)...)
 	}
-	ls.claimed(wanted, got, now)
 	return n
 }
 
-// TestSlowStart: a destination gets one attempt, and twice as many with every
-// round of successes up to the widest.
+// end ends all attempts under way.
+func (b *table) end(began, now time.Time, how finished) {
+	for _, f := range b.under {
+		how.flight, how.began, how.tried = f, began, true
+		b.finish(&how, now)
+	}
+	b.under = nil
+}
+
+// TestSlowStart: a destination gets one attempt, and about twice as many with
+// every round of successes up to the widest, of which some are kept.
 func TestSlowStart(t *testing.T) {
-	ls := newLanes()
-	ls.due("b.example", dawn, dawn)
+	b := newTable(t)
+	b.rang("b.example", dawn)
 	now := dawn
-	for _, want := range []int{1, 2, 4, 8, 16, 32, 64, 128, 192, 192} {
-		if got := begin(t, &ls, now); got != want {
+	for _, want := range []int{1, 2, 3, 6, 10, 18, 33, 66, 132, 184, 184} {
+		if got := b.begin(now); got != want {
 			t.Fatalf("begun %d attempts, want %d", got, want)
 		}
-		for range want {
-			ls.finish(finished{destination: "b.example", began: now, tried: true}, now.Add(time.Millisecond))
-		}
+		b.end(now, now.Add(time.Millisecond), finished{})
 		now = now.Add(time.Second)
 	}
 }
 
 // TestClaimsInBulk: a busy destination is claimed for when a quarter of its
-// attempts is free, and not for every single one.
+// attempts is free, and not for every single one; but what has just come is asked
+// for sooner, a few times a second.
 func TestClaimsInBulk(t *testing.T) {
-	l := &lane{destination: "b.example", window: 32, flying: 32, next: dawn}
-	for free := range 8 {
-		if _, wants := l.ready(); wants {
-			t.Errorf("with %d of 32 attempts free it wants to claim, want 8 to be free", free)
+	l := newLane("b.example", dawn)
+	l.window, l.fresh.flying, l.fresh.at, l.fresh.asked = 32, 32, dawn, dawn
+	for free := range 16 {
+		l.fresh.rang = false
+		if _, wants := l.fresh.ready(); wants {
+			t.Errorf("with %d of 32 attempts free it wants to claim, want 16 to be free, of which 8 are kept", free)
 		}
-		l.flying--
+		l.fresh.rang = true
+		if at, wants := l.fresh.ready(); wants != (free > 0) || wants && !at.Equal(dawn.Add(peekTime)) {
+			t.Errorf("something came, %d attempts are free: claims %v at %v, want at %v if any is", free, wants, at, dawn.Add(peekTime))
+		}
+		l.fresh.flying--
 	}
-	if _, wants := l.ready(); !wants {
-		t.Error("with 8 of 32 attempts free it does not want to claim")
+	l.fresh.rang = false
+	if _, wants := l.fresh.ready(); !wants {
+		t.Error("with 16 of 32 attempts free it does not want to claim")
 	}
 }
 
@@ -60,28 +90,27 @@ func TestClaimsInBulk(t *testing.T) {
 // one attempt, at growing distances of a minute at most, and begins slowly when
 // it is back.
 func TestDeadDestination(t *testing.T) {
-	ls := newLanes()
-	ls.due("dead.example", dawn, dawn)
+	b := newTable(t)
+	b.rang("dead.example", dawn)
 	now, tries := dawn, 0
 	for now.Before(dawn.Add(time.Hour)) {
-		n := begin(t, &ls, now)
-		for range n {
-			ls.finish(finished{destination: "dead.example", began: now, tried: true, down: true}, now)
-		}
+		n := b.begin(now)
+		b.end(now, now, finished{down: true})
 		tries += n
 		if n > 1 {
 			t.Fatalf("%d attempts at once at a destination that never answered", n)
 		}
-		now = now.Add(max(ls.sleep(now), time.Millisecond))
+		now = now.Add(max(b.sleep(now), time.Millisecond))
 	}
 	if tries < 60 || tries > 80 {
 		t.Errorf("%d attempts in an hour, want about one a minute", tries)
 	}
-	if n := begin(t, &ls, now.Add(time.Minute)); n != 1 {
+	now = now.Add(time.Minute)
+	if n := b.begin(now); n != 1 {
 		t.Fatalf("%d attempts as a probe, want 1", n)
 	}
-	ls.finish(finished{destination: "dead.example", began: now, tried: true}, now)
-	if n := begin(t, &ls, now.Add(time.Minute)); n != 2 {
+	b.end(now, now, finished{})
+	if n := b.begin(now.Add(time.Minute)); n != 2 {
 		t.Errorf("%d attempts after the first success, want 2", n)
 	}
 }
@@ -89,92 +118,146 @@ func TestDeadDestination(t *testing.T) {
 // TestFailuresTogether: attempts that were under way at the same time and fail
 // together count once.
 func TestFailuresTogether(t *testing.T) {
-	l := &lane{destination: "b.example", window: 32, flying: 32}
-	for range 32 {
-		l.finish(finished{began: dawn, tried: true, down: true}, dawn.Add(time.Second))
-	}
-	if l.failures != 1 || l.window != 16 || l.closed.After(dawn) {
-		t.Errorf("32 failures at once: %d counted, window %d, closed %v; want 1, 16 and open", l.failures, l.window, l.closed)
+	for _, answered := range []bool{false, true} {
+		l := newLane("b.example", dawn)
+		l.window, l.fresh.flying = 32, 32
+		for range 32 {
+			l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true, answered: answered}, dawn.Add(time.Second))
+		}
+		if n := max(l.fresh.gate.failures, l.tried.gate.failures); n != 1 || l.window != 16 || l.fresh.gate.closed.After(dawn) {
+			t.Errorf("32 failures at once, answered %v: %d counted, window %d, closed %v; want 1, 16 and open", answered, n, l.window, l.fresh.gate.closed)
+		}
 	}
 }
 
-// TestPause: a destination that asks for silence gets it, a day at the most.
-func TestPause(t *testing.T) {
-	for pause, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 1000 * time.Hour: 24 * time.Hour} {
-		ls := newLanes()
-		ls.due("b.example", dawn, dawn)
-		begin(t, &ls, dawn)
-		ls.finish(finished{destination: "b.example", began: dawn, tried: true, down: true, pause: pause, due: dawn.Add(time.Second)}, dawn)
-		if n := begin(t, &ls, dawn.Add(want-time.Second)); n != 0 {
-			t.Errorf("asked for %v: an attempt was begun before %v", pause, want)
+// TestGates: what failed says when new mail, and when mail that failed before, is
+// tried again.
+func TestGates(t *testing.T) {
+	for name, c := range map[string]struct {
+		how          finished
+		times        int
+		fresh, tried time.Duration // until each is open
+	}{
+		"it does not answer":                     {finished{flight: flight{part: gateway.Fresh}, down: true}, 20, time.Minute, time.Minute},
+		"a failed message fails again":           {finished{flight: flight{part: gateway.Tried}, down: true}, 20, 0, time.Minute},
+		"it answers and takes nothing":           {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true}, 20, shortPause, time.Minute},
+		"it asks for a day":                      {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true, pause: 24 * time.Hour}, 1, 0, 0},
+		"it asks everybody for a day":            {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true, pause: 24 * time.Hour}, 5, shortPause, time.Minute},
+		"it refuses messages and nothing else":   {finished{flight: flight{part: gateway.Fresh}}, 20, 0, 0},
+		"nothing was tried":                      {finished{flight: flight{part: gateway.Fresh}}, 0, 0, 0},
+		"a failed message is refused once more":  {finished{flight: flight{part: gateway.Tried}, down: true, answered: true}, 4, 0, 0},
+		"failed messages are refused many times": {finished{flight: flight{part: gateway.Tried}, down: true, answered: true}, 20, shortPause, time.Minute},
+	} {
+		l, now := newLane("b.example", dawn), dawn
+		for range c.times {
+			now = now.Add(time.Minute)
+			l.entry(c.how.part).flying++
+			c.how.began, c.how.tried = now, true
+			l.finish(&c.how, now)
 		}
-		if n := begin(t, &ls, dawn.Add(want)); n != 1 {
-			t.Errorf("asked for %v: no attempt after %v", pause, want)
+		if fresh, tried := max(l.fresh.gate.closed.Sub(now), 0), max(l.tried.gate.closed.Sub(now), 0); fresh != c.fresh || tried != c.tried {
+			t.Errorf("%s: new mail waits %v and other mail %v, want %v and %v", name, fresh, tried, c.fresh, c.tried)
 		}
+	}
+}
+
+// TestNewMailIsTheProbe: while a destination is closed, mail that failed does not
+// take the attempt that new mail waits for.
+func TestNewMailIsTheProbe(t *testing.T) {
+	b := newTable(t)
+	l := b.at("dead.example", dawn)
+	for range 20 {
+		l.fresh.flying++
+		l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true, due: dawn}, dawn)
+	}
+	b.placeAll(l)
+	if w := b.wanted(dawn.Add(time.Hour)); len(w) != 1 || w[0].Part != gateway.Tried {
+		t.Fatalf("without new mail %v is claimed, want what was tried", w)
+	}
+	b.rang("dead.example", dawn)
+	if w := b.wanted(dawn.Add(time.Hour)); len(w) != 1 || w[0].Part != gateway.Fresh {
+		t.Errorf("with new mail %v is claimed, want that", w)
 	}
 }
 
 // TestReopen: an operator's wish opens a closed lane.
 func TestReopen(t *testing.T) {
-	ls := newLanes()
-	ls.due("dead.example", dawn, dawn)
+	b := newTable(t)
+	b.rang("dead.example", dawn)
 	for range 20 {
-		now := dawn.Add(ls.sleep(dawn))
-		for range begin(t, &ls, now) {
-			ls.finish(finished{destination: "dead.example", began: now, tried: true, down: true}, now)
-		}
+		now := dawn.Add(b.sleep(dawn))
+		b.begin(now)
+		b.end(now, now, finished{down: true})
 	}
-	if begin(t, &ls, dawn) != 0 {
+	if b.begin(dawn) != 0 {
 		t.Fatal("the lane is open, want it closed")
 	}
-	ls.reopen("dead.example", dawn)
-	if n := begin(t, &ls, dawn); n != 1 {
-		t.Errorf("begun %d after it was reopened, want 1", n)
+	b.reopen("dead.example", dawn)
+	if n := b.begin(dawn); n == 0 {
+		t.Error("begun none after it was reopened")
 	}
 }
 
 // TestManyDestinations: one claim asks for a bounded number of destinations and
-// jobs; the rest come next; memory for destinations is bounded.
+// jobs; memory for destinations is bounded; and one more takes the place of one
+// that has nothing to do, or waits, or whose mail failed before. What that costs
+// does not grow.
 func TestManyDestinations(t *testing.T) {
-	ls := newLanes()
-	for i := range maxLanes + 100 {
-		ls.due(gateway.PushTo(gateway.AgentID(i)), dawn, dawn)
+	name := func(i int) gateway.Destination { return gateway.Destination(fmt.Sprintf("d%d.example", i)) }
+	for what, w := range map[string]gateway.Waiting{
+		"with mail that failed":         {Due: dawn},
+		"with mail that waits":          {Due: dawn.Add(time.Hour)},
+		"with new mail that was thrown": {Due: dawn.Add(time.Hour), Fresh: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newTable(t)
+			for i := range maxLanes {
+				w.Destination = name(i)
+				if !b.due(w, dawn) {
+					t.Fatalf("there is no room for destination %d", i)
+				}
+			}
+			for i := range maxLanes {
+				w.Destination = name(maxLanes + i)
+				if fits := b.due(w, dawn); fits != w.Due.After(dawn) {
+					t.Fatalf("beyond the bound one more that is due at %v fits: %v", w.Due, fits)
+				}
+			}
+			if len(b.all) != maxLanes {
+				t.Fatalf("%d lanes, want %d", len(b.all), maxLanes)
+			}
+			for _, alive := range []gateway.Destination{"alive.example", "well.example"} {
+				b.rang(alive, dawn)
+				if w := b.wanted(dawn); len(w) == 0 || w[0].Destination != alive || len(w) > perClaim {
+					t.Fatalf("asked for %d destinations, want %s before others, and %d at most", len(w), alive, perClaim)
+				}
+			}
+			if len(b.all) != maxLanes {
+				t.Errorf("%d lanes, want %d", len(b.all), maxLanes)
+			}
+		})
 	}
-	if len(ls.all) != maxLanes {
-		t.Fatalf("%d lanes, want %d", len(ls.all), maxLanes)
-	}
-	seen := make(map[gateway.Destination]bool)
-	for len(seen) < maxLanes {
-		wanted := ls.wanted(dawn, maxLeased)
-		if len(wanted) == 0 || len(wanted) > perClaim {
-			t.Fatalf("%d destinations in one claim, want 1 to %d", len(wanted), perClaim)
+	t.Run("with nothing to do", func(t *testing.T) {
+		b := newTable(t)
+		for i := range maxLanes {
+			b.rang(name(i), dawn)
 		}
-		for _, w := range wanted {
-			seen[w.Destination] = true
+		for w := b.wanted(dawn); len(w) > 0; w = b.wanted(dawn) {
+			if len(w) > perClaim {
+				t.Fatalf("%d destinations in one claim, want %d at the most", len(w), perClaim)
+			}
+			b.claimed(w, nil, dawn)
 		}
-		ls.claimed(wanted, nil, dawn)
-	}
-	ls.due("new.example", dawn, dawn)
-	if w := ls.wanted(dawn, maxLeased); len(w) != 1 || w[0].Destination != "new.example" {
-		t.Errorf("with %d lanes that have nothing to do, a new destination is not asked for: %v", maxLanes, w)
-	}
-	if ls.forget(dawn.Add(time.Hour)); len(ls.all) != 1 {
-		t.Errorf("%d lanes are kept, want that of the one that is asked for", len(ls.all))
-	}
-}
-
-// TestWaitingLanesMakeRoom: destinations that wait for their next try do not keep
-// out one that is due.
-func TestWaitingLanesMakeRoom(t *testing.T) {
-	ls := newLanes()
-	for i := range maxLanes {
-		ls.due(gateway.PushTo(gateway.AgentID(i)), dawn.Add(time.Hour), dawn)
-	}
-	ls.due("alive.example", dawn, dawn)
-	if w := ls.wanted(dawn, maxLeased); len(w) != 1 || w[0].Destination != "alive.example" {
-		t.Errorf("asked for %v, want alive.example", w)
-	}
-	if len(ls.all) != maxLanes || len(ls.order) != maxLanes-1 {
-		t.Errorf("%d lanes, %d of them in order; want %d and all but the one asked for", len(ls.all), len(ls.order), maxLanes)
-	}
+		now := dawn.Add(2 * time.Second)
+		for w := b.wanted(now); len(w) > 0; w = b.wanted(now) {
+			b.claimed(w, nil, now)
+		}
+		b.rang("new.example", now)
+		if w := b.wanted(now); len(w) != 1 || w[0].Destination != "new.example" {
+			t.Errorf("with %d lanes that have nothing to do, a new destination is not asked for: %v", maxLanes, w)
+		}
+		if b.forget(now.Add(time.Hour)); len(b.all) != 1 {
+			t.Errorf("%d lanes are kept, want that of the one that is asked for", len(b.all))
+		}
+	})
 }

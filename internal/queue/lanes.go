@@ -7,155 +7,481 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"golang.org/x/sync/semaphore"
 )
 
-// lanes are all destinations that are worked on, those that want to claim in the
-// order of time.
+// lanes are all destinations of one kind that are worked on, those that want to
+// claim in the order of time for each class of attempt.
 type lanes struct {
-	all   map[gateway.Destination]*lane
-	order byTime
-	aside []*lane // that have their part; the end of an attempt puts them back
+	all    map[gateway.Destination]*lane
+	order  [classes]byTime
+	aside  map[reason][]*entry
+	recent []*arrival // new mail that came a moment ago
+	spare  []*lane    // that had nothing to do when they were put here
+	slots  slots
 }
 
-// maxLanes bounds the memory for destinations. Beyond it one that waits makes
-// room for one that is due; the poll finds it again.
-const maxLanes = 1 << 14
+// reason says for what an entry waits beside the order of time. The zero value is
+// for nothing.
+type reason struct {
+	flow  gateway.Flow // that has no slot left in the class
+	class class
+	host  string // that has no slot left
+	bulk  bool   // for the slots that are kept for those with few attempts
+	lane  bool   // for an attempt of its own to end, or for something to come
+}
 
-// perClaim is for how many destinations one claim asks.
-const perClaim = 64
+// arrival is new mail with when it came. It was passed over when only flows with
+// many trials had some.
+type arrival struct {
+	*entry
+	came   time.Time
+	passed bool
+}
 
-// reserve is how many attempts are kept for destinations that have few under way:
-// a handful that take many and then do not answer leave room for all others.
-const reserve = maxLeased / 4
+const (
+	// maxLanes bounds the memory for destinations. Beyond it one that waits makes
+	// room for one that is due; the poll finds it again.
+	maxLanes = 1 << 14
+	// perClaim is for how many destinations one claim asks.
+	perClaim = 64
+	// recentTime is for how long new mail counts as having just come.
+	recentTime = time.Second
+	// looks is at how many lanes is looked for one that makes room.
+	looks = 8
+)
 
-func newLanes() lanes { return lanes{all: make(map[gateway.Destination]*lane)} }
-
-func (ls *lanes) full() bool { return len(ls.all) >= maxLanes }
+func newLanes() *lanes {
+	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots()}
+}
 
 // at returns the lane of a destination, a new one if need be.
 func (ls *lanes) at(d gateway.Destination, now time.Time) *lane {
 	l := ls.all[d]
 	if l == nil {
-		l = &lane{destination: d, window: firstWindow, seen: now, index: -1, share: semaphore.NewWeighted(maxShare)}
+		l = newLane(d, now)
 		ls.all[d] = l
 	}
 	return l
 }
 
-// due notes that a destination has something to do at that time.
-func (ls *lanes) due(d gateway.Destination, at, now time.Time) {
-	if ls.all[d] == nil && ls.full() && (at.After(now) || !ls.makeRoom(now)) {
-		return
+// rang notes that something came for a destination.
+func (ls *lanes) rang(d gateway.Destination, now time.Time) {
+	l := ls.all[d]
+	if l == nil {
+		if !ls.makeRoom(gateway.Fresh, now) && !ls.makeWay(now) {
+			return // the poll finds it
+		}
+		l = ls.at(d, now)
 	}
-	l := ls.at(d, now)
-	l.due(at)
-	ls.place(l)
+	l.fresh.due(now)
+	l.fresh.rang, l.fresh.aside = true, reason{}
+	ls.placeAll(l)
+	if l.fresh.class == trial {
+		ls.recent = append(ls.recent, &arrival{entry: &l.fresh, came: now})
+	}
 }
 
-// makeRoom drops a lane that has nothing to do now, and reports whether there
-// was one.
-func (ls *lanes) makeRoom(now time.Time) bool {
-	for d, l := range ls.all {
-		if at, wants := l.ready(); l.flying > 0 || wants && !at.After(now) {
-			continue
+// due notes what the store says of a destination, and reports false when there
+// is no room for more that is due.
+func (ls *lanes) due(w gateway.Waiting, now time.Time) bool {
+	part := gateway.Tried
+	if w.Fresh {
+		part = gateway.Fresh
+	}
+	l := ls.all[w.Destination]
+	if l == nil {
+		if since := now.Sub(w.Due); w.Fresh && since >= 0 && since <= recentTime {
+			ls.rang(w.Destination, now) // so many came that the bell did not tell of it
+			return ls.all[w.Destination] != nil
 		}
-		if l.index >= 0 {
-			heap.Remove(&ls.order, l.index)
+		if w.Due.After(now) && len(ls.all) >= maxLanes {
+			return true // it is asked for again when it is due
 		}
-		delete(ls.all, d)
+		if !ls.makeRoom(part, now) {
+			return false
+		}
+		l = ls.at(w.Destination, now)
+	}
+	l.entry(part).due(w.Due)
+	ls.placeAll(l)
+	return true
+}
+
+// makeRoom reports whether there is room for one lane more, which has something
+// of the part to do. It looks at a few lanes only: first at those whose mail was
+// tried and waits, or is due while there is new mail, then at those with nothing
+// to do, and at last at all that wait.
+func (ls *lanes) makeRoom(part gateway.Part, now time.Time) bool {
+	if len(ls.all) < maxLanes || ls.dropLate(again, now, part == gateway.Fresh) {
 		return true
 	}
+	for range min(looks, len(ls.spare)) {
+		l := ls.spare[0]
+		ls.spare = ls.spare[1:]
+		l.spare = false
+		if l.idle() && ls.all[l.destination] == l {
+			delete(ls.all, l.destination)
+			return true
+		}
+	}
+	return ls.dropLate(trial, now, false) || ls.dropLate(steady, now, false)
+}
+
+// makeWay reports whether there is a lane that has its turn later than one with
+// mail that comes now: new mail that waits for slots of its flow, or that has
+// waited for some time.
+func (ls *lanes) makeWay(now time.Time) bool {
+	for why, list := range ls.aside {
+		for i := len(list) - 1; i >= max(len(list)-looks, 0); i-- {
+			e := list[i]
+			if list = list[:i]; e.aside == why && e.lane.flying() == 0 && ls.all[e.lane.destination] == e.lane {
+				ls.aside[why] = list
+				ls.drop(e.lane)
+				return true
+			}
+		}
+		ls.aside[why] = list
+	}
+	return ls.dropLate(trial, now.Add(-recentTime), true)
+}
+
+// dropLate drops one of the last lanes of a class that waits, or that was due
+// then.
+func (ls *lanes) dropLate(c class, now time.Time, due bool) bool {
+	order := ls.order[c]
+	for i := len(order) - 1; i >= max(len(order)-looks, 0); i-- {
+		l := order[i].lane
+		at, _ := order[i].ready()
+		if waits := at.After(now); l.flying() == 0 && (waits != due || waits && c == again) {
+			ls.drop(l)
+			return true
+		}
+	}
 	return false
+}
+
+// drop forgets a lane. The poll finds what it has to do.
+func (ls *lanes) drop(l *lane) {
+	for _, e := range []*entry{&l.fresh, &l.tried} {
+		e.at, e.aside = time.Time{}, reason{}
+		ls.place(e)
+	}
+	delete(ls.all, l.destination)
 }
 
 // reopen has a destination tried at once.
 func (ls *lanes) reopen(d gateway.Destination, now time.Time) {
 	l := ls.at(d, now)
 	l.reopen(now)
-	ls.place(l)
+	l.fresh.aside, l.tried.aside = reason{}, reason{}
+	ls.placeAll(l)
 }
 
-// place puts a lane where it belongs in the order.
-func (ls *lanes) place(l *lane) {
-	_, wants := l.ready()
-	switch {
-	case l.aside:
-	case wants && l.index < 0:
-		heap.Push(&ls.order, l)
-	case wants:
-		heap.Fix(&ls.order, l.index)
-	case l.index >= 0:
-		heap.Remove(&ls.order, l.index)
+func (ls *lanes) placeAll(l *lane) {
+	ls.place(&l.fresh)
+	ls.place(&l.tried)
+	if l.idle() && !l.spare && ls.all[l.destination] == l {
+		l.spare = true
+		ls.spare = append(ls.spare, l)
 	}
 }
 
-// wanted returns what should be claimed now, at most room jobs, and takes those
-// lanes out of the order until claimed puts them back.
-func (ls *lanes) wanted(now time.Time, room int) []gateway.Claiming {
-	var list []gateway.Claiming
-	for len(ls.order) > 0 && len(list) < perClaim && room > 0 {
-		l := ls.order[0]
-		if at, _ := l.ready(); at.After(now) {
-			break
+// classOf returns what an attempt would be now.
+func classOf(e *entry) class {
+	switch {
+	case e.lane.destination == gateway.Reports:
+		return steady // nobody else has a part in it
+	case e.part == gateway.Tried:
+		return again
+	case e.lane.health == well:
+		return steady
+	}
+	return trial
+}
+
+// place puts an entry where it belongs in the order.
+func (ls *lanes) place(e *entry) {
+	_, wants := e.ready()
+	wants = wants && e.aside == reason{}
+	c := classOf(e)
+	if e.index >= 0 && (!wants || c != e.class) {
+		heap.Remove(&ls.order[e.class], e.index)
+	}
+	e.class = c
+	switch {
+	case !wants:
+	case e.index < 0:
+		heap.Push(&ls.order[c], e)
+	default:
+		heap.Fix(&ls.order[c], e.index)
+	}
+}
+
+// putAside keeps an entry out of the order for a reason.
+func (ls *lanes) putAside(e *entry, why reason) {
+	e.aside = why
+	ls.place(e)
+	if !why.lane && e.listed != why {
+		e.listed = why
+		ls.aside[why] = append(ls.aside[why], e)
+	}
+}
+
+// release puts back what waits aside and need not any longer, so many as may be
+// begun.
+func (ls *lanes) release() {
+	for why, list := range ls.aside {
+		n := ls.mayRelease(why)
+		i := 0
+		for ; i < len(list) && n > 0; i++ {
+			e := list[i]
+			if e.listed == why {
+				e.listed = reason{}
+			}
+			if e.aside == why && ls.all[e.lane.destination] == e.lane {
+				e.aside = reason{}
+				ls.place(e)
+				n--
+			}
 		}
-		heap.Pop(&ls.order)
-		n := min(l.room(), room, max(nearWindow-l.flying, room-reserve))
-		if n <= 0 {
-			l.aside = true
-			ls.aside = append(ls.aside, l)
-			continue
+		if list = list[i:]; len(list) == 0 {
+			delete(ls.aside, why)
+		} else {
+			ls.aside[why] = list
 		}
-		room -= n
-		list = append(list, gateway.Claiming{Destination: l.destination, Limit: n, Most: l.window})
+	}
+}
+
+func (ls *lanes) mayRelease(why reason) int {
+	switch {
+	case why.host != "":
+		return ls.slots.hostRoom(why.host)
+	case why.bulk:
+		return ls.slots.free(steady) - reserve
+	case ls.slots.full(why.class, why.flow):
+		return 0
+	}
+	return ls.slots.room(why.class)
+}
+
+// wanted returns what should be claimed now and takes those lanes out of the order
+// until claimed puts them back.
+func (ls *lanes) wanted(now time.Time) []asked {
+	ls.release()
+	list := ls.justCame(now)
+	kept := len(list)
+	atHost := make(map[string]int)
+	for c := range classes {
+		room := ls.slots.room(c)
+		if c == trial {
+			room -= kept
+		}
+		var full []gateway.Flow
+		for len(ls.order[c]) > 0 && len(list) < perClaim && room > 0 {
+			e := ls.order[c][0]
+			if at, _ := e.ready(); at.After(now) {
+				break
+			}
+			if isAsked(list, e.lane) { // once in a claim
+				break
+			}
+			n, why := ls.allowed(e, room, atHost)
+			if n <= 0 {
+				ls.putAside(e, why)
+				continue
+			}
+			if full == nil {
+				full = ls.slots.allFull(c)
+			}
+			room -= n
+			atHost[e.lane.host] += n
+			list = append(list, ls.ask(e, n, full, now))
+		}
 	}
 	return list
 }
 
-// claimed notes what was leased. A destination of which nothing was said has
-// nothing to do.
-func (ls *lanes) claimed(wanted []gateway.Claiming, got []gateway.Claimed, now time.Time) {
-	for _, w := range wanted {
-		ls.all[w.Destination].next = time.Time{}
+// asked is a claim with the entry that it is for.
+type asked struct {
+	gateway.Claiming
+	*entry
+	kept *arrival // it takes slots that are kept, nil when it does not
+}
+
+func isAsked(list []asked, l *lane) bool {
+	return slices.ContainsFunc(list, func(a asked) bool { return a.lane == l })
+}
+
+// ask takes an entry out of the order and returns what is claimed for it.
+func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, now time.Time) asked {
+	l := e.lane
+	if e.index >= 0 {
+		heap.Remove(&ls.order[e.class], e.index)
 	}
-	for _, c := range got {
-		l := ls.at(c.Destination, now)
-		l.flying += len(c.Jobs)
-		l.next, l.seen = c.Next, now
+	e.aside, e.asked, e.rang = reason{}, now, false
+	for f, held := range e.held {
+		if held >= l.most() && len(e.held) < nearWindow { // of many flows none holds too much
+			except = append(slices.Clone(except), f)
+		}
 	}
-	for _, w := range wanted {
-		ls.place(ls.all[w.Destination])
+	return asked{entry: e, Claiming: gateway.Claiming{
+		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: l.claimable(),
+	}}
+}
+
+// allowed returns how many attempts may be begun for an entry beside those of the
+// same claim, or why none.
+func (ls *lanes) allowed(e *entry, room int, atHost map[string]int) (int, reason) {
+	l := e.lane
+	n := min(e.room(), l.fits(), room)
+	if !e.rang {
+		n = min(n, max(e.room()-l.keeps(), 1))
+	}
+	if e.class == steady {
+		if n = min(n, max(nearWindow-l.flying(), ls.slots.free(steady)-reserve)); n <= 0 {
+			return 0, reason{bulk: true}
+		}
+	}
+	if l.host != "" {
+		if n = min(n, ls.slots.hostRoom(l.host)-atHost[l.host]); n <= 0 {
+			return 0, reason{host: l.host}
+		}
+	}
+	return n, reason{}
+}
+
+// justCame asks for new mail that came a moment ago and finds no slot among those
+// that all share: the newest first, and that of flows with few trials before that
+// of others.
+func (ls *lanes) justCame(now time.Time) (list []asked) {
+	i := 0
+	for i < len(ls.recent) && now.Sub(ls.recent[i].came) > recentTime {
+		i++
+	}
+	ls.recent = ls.recent[i:]
+	n := ls.slots.keep(now)
+	if n <= 0 || len(ls.recent) == 0 || len(ls.order[trial]) <= ls.slots.room(trial) && len(ls.aside) == 0 {
+		return nil
+	}
+	heavy := ls.slots.allHeavy()
+	var second *arrival
+	for i := len(ls.recent) - 1; i >= 0 && len(list) < n; i-- {
+		e := ls.recent[i]
+		if at, wants := e.ready(); !wants || at.After(now) || classOf(e.entry) != trial || ls.all[e.lane.destination] != e.lane || isAsked(list, e.lane) {
+			continue
+		}
+		if e.passed || e.aside != (reason{}) {
+			if second == nil && e.aside.host == "" {
+				second = e
+			}
+			continue
+		}
+		list = append(list, ls.ask(e.entry, 1, heavy, now))
+		list[len(list)-1].kept = e
+	}
+	if len(list) == 0 && second != nil {
+		list = append(list, ls.ask(second.entry, 1, nil, now))
+		list[0].kept = second
+	}
+	return list
+}
+
+// claimed notes what was leased, and returns it with what each attempt takes. A
+// destination of which nothing was said has nothing to do.
+func (ls *lanes) claimed(wanted []asked, got []gateway.Claimed, now time.Time) (flights []flight) {
+	for i := range wanted {
+		a := &wanted[i]
+		var c gateway.Claimed
+		if i < len(got) && got[i].Destination == a.Destination {
+			c = got[i]
+		}
+		flights = append(flights, ls.begun(a, &c, now)...)
+	}
+	return flights
+}
+
+// begun notes what was leased for one claim.
+func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []flight) {
+	l, e := a.lane, a.entry
+	l.fresh.at, l.tried.at = time.Time{}, c.Tried
+	if c.Fresh {
+		l.fresh.at = now
+	}
+	if len(c.Jobs) > 0 {
+		l.heaviest = 0
+	}
+	for i := range c.Jobs {
+		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, weight: min(copies*int64(c.Jobs[i].Size)+1, maxShare)}
+		ls.slots.take(&f)
+		e.hold(f.Flow, 1)
+		l.heaviest = max(l.heaviest, f.weight)
+		l.bytes += f.weight
+		if a.kept != nil {
+			ls.slots.kept--
+		}
+		flights = append(flights, f)
+	}
+	if n := len(c.Jobs); n > 0 {
+		l.seen, l.after = now, c.Jobs[n-1].Flow
+	} else if !e.at.IsZero() && !e.at.After(now) {
+		ls.gotNothing(a, c, now)
+	}
+	ls.placeAll(l)
+	return flights
+}
+
+// gotNothing notes why nothing was leased although something is due: it waits for
+// slots of its flow, or for what others have leased.
+func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
+	if len(c.Held) == 0 {
+		a.entry.at = now.Add(retryStore)
+		return
+	}
+	switch f := c.Held[0]; {
+	case a.kept != nil && !a.kept.passed:
+		a.kept.passed = true
+	case ls.slots.full(a.class, f):
+		ls.putAside(a.entry, reason{flow: f, class: a.class})
+	default: // it holds as much of the lane as it may
+		ls.putAside(a.entry, reason{lane: true})
 	}
 }
 
 // refused notes that the store leased nothing: all are asked for again then.
-func (ls *lanes) refused(wanted []gateway.Claiming, then time.Time) {
-	for _, w := range wanted {
-		l := ls.all[w.Destination]
-		l.next = then
-		ls.place(l)
+func (ls *lanes) refused(wanted []asked, then time.Time) {
+	for i := range wanted {
+		wanted[i].at = then
+		ls.placeAll(wanted[i].lane)
 	}
 }
 
 // finish notes how an attempt ended.
-func (ls *lanes) finish(f finished, now time.Time) {
-	l := ls.at(f.destination, now)
+func (ls *lanes) finish(f *finished, now time.Time) {
+	ls.slots.give(f)
+	l := ls.at(f.Destination, now)
 	l.finish(f, now)
-	ls.place(l)
-	for _, l := range ls.aside {
-		l.aside = false
-		ls.place(l)
+	for _, e := range []*entry{&l.fresh, &l.tried} {
+		if e.aside.lane {
+			e.aside = reason{}
+		}
 	}
-	ls.aside = ls.aside[:0]
+	ls.placeAll(l)
 }
 
 // sleep returns how long nothing is to be claimed.
 func (ls *lanes) sleep(now time.Time) time.Duration {
-	if len(ls.order) == 0 {
-		return pollTime
+	wait := pollTime
+	for c := range classes {
+		if len(ls.order[c]) == 0 || ls.slots.free(c) == 0 { // what ends an attempt wakes the queue
+			continue
+		}
+		at, _ := ls.order[c][0].ready()
+		wait = min(wait, max(at.Sub(now), 0))
 	}
-	at, _ := ls.order[0].ready()
-	return max(at.Sub(now), 0)
+	if len(ls.recent) > 0 {
+		wait = min(wait, trialEvery)
+	}
+	return wait
 }
 
 // Lane shows how one destination feels.
@@ -164,13 +490,13 @@ type Lane struct {
 	Window      int       // attempts that may be made at once
 	Flying      int       // attempts under way
 	Failures    int       // in a row
-	ClosedUntil time.Time // zero when it is open
+	ClosedUntil time.Time // what was tried before waits until then; zero when it need not
 }
 
-func (ls *lanes) show() []Lane {
-	list := make([]Lane, 0, len(ls.all))
+func (ls *lanes) show(list []Lane) []Lane {
 	for _, l := range ls.all {
-		list = append(list, Lane{Destination: l.destination, Window: l.window, Flying: l.flying, Failures: l.failures, ClosedUntil: l.closed})
+		list = append(list, Lane{Destination: l.destination, Window: l.window, Flying: l.flying(),
+			Failures: max(l.fresh.gate.failures, l.tried.gate.failures), ClosedUntil: later(l.fresh.gate.closed, l.tried.gate.closed)})
 	}
 	slices.SortFunc(list, func(a, b Lane) int { return cmp.Compare(a.Destination, b.Destination) })
 	return list
@@ -178,15 +504,28 @@ func (ls *lanes) show() []Lane {
 
 // forget drops the lanes of which nothing is to be remembered.
 func (ls *lanes) forget(now time.Time) {
+	hosts := make(map[string]bool)
 	for d, l := range ls.all {
-		if l.idle(now) {
+		if l.forgettable(now) {
 			delete(ls.all, d)
+		} else {
+			hosts[l.host] = true
 		}
 	}
+	for name, h := range ls.slots.hosts {
+		if h.flying == 0 && !hosts[name] {
+			delete(ls.slots.hosts, name)
+		}
+	}
+	ls.spare = slices.DeleteFunc(ls.spare, func(l *lane) bool {
+		gone := ls.all[l.destination] != l
+		l.spare = l.spare && !gone
+		return gone
+	})
 }
 
-// byTime is a heap of lanes, the first to claim on top.
-type byTime []*lane
+// byTime is a heap of entries, the first to claim on top.
+type byTime []*entry
 
 func (h byTime) Len() int { return len(h) }
 
@@ -203,17 +542,17 @@ func (h byTime) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *byTime) Push(x any) {
-	l := x.(*lane)
-	l.index = len(*h)
-	*h = append(*h, l)
+	e := x.(*entry)
+	e.index = len(*h)
+	*h = append(*h, e)
 }
 
 // Pop implements heap.Interface.
 func (h *byTime) Pop() any {
 	last := len(*h) - 1
-	l := (*h)[last]
+	e := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	l.index = -1
-	return l
+	e.index = -1
+	return e
 }

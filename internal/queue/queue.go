@@ -5,7 +5,10 @@
 // is only how each destination feels at the moment. A process that is killed
 // at any line leaves jobs whose leases end, and they are tried again: the other
 // side may see a message twice and recognises it by its id. A destination that
-// does not answer costs one attempt now and then, and never delays another.
+// does not answer costs one attempt now and then. It never delays one that does
+// by more than a second, nor does a sender another, whatever waits: new mail comes
+// before mail that failed, senders take turns, and what may not answer has slots
+// of its own. docs/decisions/031-turns.md has the reasons.
 package queue
 
 import (
@@ -38,12 +41,16 @@ type Queue struct {
 	log     *slog.Logger
 	lease   time.Duration
 
-	lanes   lanes
-	scanned gateway.Destination // up to which the store was asked, "" for all of it
-	leased  int                 // jobs claimed and not yet settled
+	lanes   map[gateway.Kind]*lanes
+	scanned gateway.Destination  // up to which the store was asked, "" for all of it
+	missed  *gateway.Destination // behind which the next poll goes on, for there was no room for more
+	pages   int                  // that it is still asked for, -1 for all of them
+	whole   bool                 // all are asked for once more after these
 	memory  *semaphore.Weighted
 	done    chan finished
 	probes  chan gateway.Destination
+	heard   chan gateway.Destination
+	hands   chan struct{} // one for each piece of work beside the loop
 	asked   chan chan<- []Lane
 	crew    crew
 	flying  sync.WaitGroup
@@ -56,9 +63,8 @@ type Options struct {
 	Lease time.Duration // for how long a job is leased, see attemptTime
 }
 
-// Bounds of what is leased at once.
+// Bounds of what is leased at once, beside those of slots.
 const (
-	maxLeased = 512
 	maxMemory = 128 << 20 // bytes of messages in memory, all copies of them
 	maxShare  = 32 << 20  // of these, for one destination: all copies of the largest message
 	// pollTime is how often the store is asked for what no bell told of.
@@ -75,8 +81,11 @@ func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 func New(store Store, courier gateway.Courier, o Options) *Queue {
 	return &Queue{
 		store: store, courier: courier, now: o.Now, log: o.Log, lease: o.Lease,
-		lanes: newLanes(), memory: semaphore.NewWeighted(maxMemory),
-		done: make(chan finished, maxLeased), probes: make(chan gateway.Destination, 16),
+		lanes: map[gateway.Kind]*lanes{
+			gateway.KindRemote: newLanes(), gateway.KindPush: newLanes(), gateway.KindReport: newLanes(),
+		},
+		memory: semaphore.NewWeighted(maxMemory), done: make(chan finished, 3*maxLeased),
+		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64), hands: make(chan struct{}, 4),
 		asked: make(chan chan<- []Lane), crew: newCrew(),
 	}
 }
@@ -101,9 +110,13 @@ func (q *Queue) Run(ctx context.Context) error {
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	bell := q.store.Work()
-	q.scan(ctx)
+	q.pages = -1
 	for {
-		wake.Reset(q.dispatch(ctx, hard))
+		wait := q.dispatch(ctx, hard)
+		if q.pages != 0 {
+			wait = 0
+		}
+		wake.Reset(wait)
 		select {
 		case <-ctx.Done():
 			late := time.AfterFunc(graceTime, cut)
@@ -111,18 +124,20 @@ func (q *Queue) Run(ctx context.Context) error {
 			q.flying.Wait()
 			return nil
 		case <-bell.C():
-			q.rang(ctx, bell)
+			q.rang(bell)
 		case f := <-q.done:
-			q.finish(f)
-			q.finishMore()
+			q.finish(ctx, &f)
+			q.finishMore(ctx)
 		case d := <-q.probes:
-			q.lanes.reopen(d, q.now())
+			q.lanes[d.Kind()].reopen(d, q.now())
+		case d := <-q.heard:
+			q.hear(ctx, d)
 		case answer := <-q.asked:
-			answer <- q.lanes.show()
+			answer <- q.show()
 		case <-poll.C:
-			q.lanes.forget(q.now())
-			q.scan(ctx)
+			q.poll()
 		case <-wake.C:
+			q.page(ctx)
 		}
 	}
 }
@@ -139,94 +154,139 @@ func (q *Queue) Lanes(ctx context.Context) []Lane {
 	}
 }
 
+func (q *Queue) show() (list []Lane) {
+	for _, ls := range q.lanes {
+		list = ls.show(list)
+	}
+	return list
+}
+
 // rang notes for which destinations there is something to do.
-func (q *Queue) rang(ctx context.Context, bell gateway.WorkBell) {
+func (q *Queue) rang(bell gateway.WorkBell) {
 	rang, all := bell.Take()
 	now := q.now()
 	for _, d := range rang {
-		q.lanes.due(d, now, now)
+		q.lanes[d.Kind()].rang(d, now)
 	}
-	if all {
-		q.scan(ctx)
+	switch {
+	case all && q.pages < 0:
+		q.whole = true
+	case all:
+		q.scanned, q.pages = "", -1
 	}
 }
 
-// scan asks the store for destinations that have something to do: all of them,
-// or, where there are very many, the next ones with every call.
-func (q *Queue) scan(ctx context.Context) {
-	const page, pages = 1000, 32
-	for range pages {
-		waiting, err := q.store.Waiting(ctx, q.scanned, page)
-		if err != nil {
-			q.complain(ctx, "the queue cannot be read", err)
-			return
+// The store is asked for destinations that have something to do a page at a time,
+// and something else is done between two pages.
+const (
+	pageSize  = 1000
+	pollPages = 32 // with every poll; where there are more, the next poll goes on
+)
+
+// poll has the store asked for what no bell told of.
+func (q *Queue) poll() {
+	for _, ls := range q.lanes {
+		ls.forget(q.now())
+	}
+	if q.pages == 0 {
+		q.pages = pollPages
+	}
+}
+
+// page asks for one page of what waits.
+func (q *Queue) page(ctx context.Context) {
+	if q.pages == 0 {
+		return
+	}
+	if q.pages > 0 {
+		q.pages--
+	}
+	waiting, err := q.store.Waiting(ctx, q.scanned, pageSize)
+	if err != nil {
+		q.complain(ctx, "the queue cannot be read", err)
+		q.pages = 0
+		return
+	}
+	now := q.now()
+	for _, w := range waiting {
+		if !q.lanes[w.Destination.Kind()].due(w, now) && q.missed == nil {
+			q.missed = new(q.scanned)
 		}
-		now := q.now()
-		for _, w := range waiting {
-			q.lanes.due(w.Destination, w.Due, now)
+		q.scanned = w.Destination
+	}
+	if len(waiting) < pageSize {
+		q.scanned, q.pages = "", 0
+		if q.whole {
+			q.whole, q.pages = false, -1
 		}
-		if len(waiting) < page {
-			q.scanned = ""
-			return
-		}
-		q.scanned = waiting[len(waiting)-1].Destination
+	}
+	if q.pages == 0 && q.missed != nil {
+		q.scanned, q.missed = *q.missed, nil
 	}
 }
 
 // dispatch claims what may be claimed and starts the attempts. It returns after
 // how long there may be more to do, if nothing happens before.
 func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
-	for ctx.Err() == nil && q.leased < maxLeased {
+	for ctx.Err() == nil {
 		now := q.now()
-		wanted := q.lanes.wanted(now, maxLeased-q.leased)
-		if len(wanted) == 0 {
-			return q.lanes.sleep(now)
+		wait := pollTime
+		claims := 0
+		for _, ls := range q.lanes {
+			wanted := ls.wanted(now)
+			if len(wanted) == 0 {
+				wait = min(wait, ls.sleep(now))
+				continue
+			}
+			claims++
+			list := make([]gateway.Claiming, len(wanted))
+			for i := range wanted {
+				list[i] = wanted[i].Claiming
+			}
+			claimed, err := q.store.Claim(hard, list, now, now.Add(q.lease))
+			if err != nil {
+				q.complain(ctx, "nothing can be claimed from the queue", err)
+				ls.refused(wanted, now.Add(retryStore))
+				continue
+			}
+			for _, f := range ls.claimed(wanted, claimed, now) {
+				q.start(hard, f)
+			}
 		}
-		claimed, err := q.store.Claim(hard, wanted, now, now.Add(q.lease))
-		if err != nil {
-			q.complain(ctx, "nothing can be claimed from the queue", err)
-			q.lanes.refused(wanted, now.Add(retryStore))
-			return retryStore
+		q.finishMore(ctx)
+		if claims == 0 {
+			return wait
 		}
-		q.lanes.claimed(wanted, claimed, now)
-		for _, c := range claimed {
-			q.start(hard, c)
-		}
-		q.finishMore()
 	}
-	return pollTime // what ends an attempt wakes it before
+	return pollTime
 }
 
-func (q *Queue) start(ctx context.Context, c gateway.Claimed) {
-	q.leased += len(c.Jobs)
-	share := q.lanes.at(c.Destination, q.now()).share
-	for _, job := range c.Jobs {
-		q.flying.Add(1)
-		q.crew.do(func() {
-			defer q.flying.Done()
-			q.done <- q.attempt(ctx, job, share)
-		})
-	}
+func (q *Queue) start(ctx context.Context, f flight) {
+	q.flying.Add(1)
+	q.crew.do(func() {
+		defer q.flying.Done()
+		q.done <- q.attempt(ctx, f)
+	})
 }
 
 // retryStore is how long the queue leaves a store alone that refused.
 const retryStore = time.Second
 
 // finishMore notes everything that has ended meanwhile.
-func (q *Queue) finishMore() {
+func (q *Queue) finishMore(ctx context.Context) {
 	for {
 		select {
 		case f := <-q.done:
-			q.finish(f)
+			q.finish(ctx, &f)
 		default:
 			return
 		}
 	}
 }
 
-func (q *Queue) finish(f finished) {
-	q.leased--
-	q.lanes.finish(f, q.now())
+func (q *Queue) finish(ctx context.Context, f *finished) {
+	q.lanes[f.Destination.Kind()].finish(f, q.now())
+	q.welcome(ctx, f)
 }
 
 // complain logs what went wrong with the store, unless it was asked to stop or

@@ -54,15 +54,14 @@ func TestSevenDays(t *testing.T) {
 }
 
 // TestClosedForDays: a destination that asks again and again to be left alone for
-// a day is, and what waits for it expires after seven days all the same.
+// a day gets each message once a day, and what waits for it expires after seven
+// days all the same.
 func TestClosedForDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-			c := down(ctx, p)
-			c.Pause = 24 * time.Hour
-			return c
+			return limited(p, 24*time.Hour)
 		}
 		const n = 50
 		w.sendMany(n, "closed.example")
@@ -72,8 +71,8 @@ func TestClosedForDays(t *testing.T) {
 		end := w.expire()
 		defer end()
 		time.Sleep(59 * time.Minute)
-		if tries, left := len(w.tried("closed.example")), w.waiting(); tries != 7 || left != n {
-			t.Errorf("%d attempts in seven days, %d jobs wait; want one a day, and all %d", tries, left, n)
+		if tries, left := len(w.tried("closed.example")), w.waiting(); tries != 7*n || left != n {
+			t.Errorf("%d attempts in seven days, %d jobs wait; want one a day of each, and all %d", tries, left, n)
 		}
 		time.Sleep(3 * time.Minute)
 		if left, reports := w.waiting(), w.reports(); left != 0 || reports != n {
@@ -141,8 +140,8 @@ func TestSlowDomains(t *testing.T) {
 		stop := w.run(nil)
 		defer stop()
 		time.Sleep(time.Minute)
-		if most := w.atMost(); most != 512 {
-			t.Errorf("%d attempts at once, want 512", most)
+		if most := w.atMost(); most < 90 || most > 192 {
+			t.Errorf("%d attempts at once, want those for destinations that nobody knows, 192 at the most", most)
 		}
 		time.Sleep(3 * time.Minute)
 		for i := range n {

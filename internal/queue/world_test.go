@@ -27,6 +27,7 @@ type world struct {
 	t     *testing.T
 	store *sqlite.Store
 	alice gateway.Agent
+	bob   gateway.Agent
 	log   bytes.Buffer
 
 	mu    sync.Mutex
@@ -44,13 +45,19 @@ func newWorld(t *testing.T) *world {
 	if w.store, err = sqlite.Open(sqlite.Options{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
-	w.alice, err = w.store.AddAgent(context.Background(), gateway.Agent{
-		Address: address(t, "alice@a.example"), DeliveryMode: "pull", CreatedAt: time.Now(), LastActive: time.Now(),
-	}, gateway.Key{ID: "key_1", Hash: sha256.Sum256(nil), CreatedAt: time.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.alice, w.bob = w.agent("alice"), w.agent("bob")
 	return w
+}
+
+func (w *world) agent(name string) gateway.Agent {
+	w.t.Helper()
+	a, err := w.store.AddAgent(context.Background(), gateway.Agent{
+		Address: address(w.t, name+"@a.example"), DeliveryMode: "pull", CreatedAt: time.Now(), LastActive: time.Now(),
+	}, gateway.Key{ID: "key_" + name, Hash: sha256.Sum256([]byte(name)), CreatedAt: time.Now()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return a
 }
 
 func (w *world) close() {
@@ -71,8 +78,13 @@ func address(t *testing.T, s string) amtp.Address {
 // send has alice write to the addresses.
 func (w *world) send(to ...string) amtp.MessageID {
 	w.t.Helper()
+	return w.sendAs(w.alice, to...)
+}
+
+func (w *world) sendAs(from gateway.Agent, to ...string) amtp.MessageID {
+	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
-		ID: amtp.NewMessageID(), Sender: w.alice.Address, SenderAgent: w.alice.ID, Class: gateway.ClassAgent,
+		ID: amtp.NewMessageID(), Sender: from.Address, SenderAgent: from.ID, Class: gateway.ClassAgent,
 		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: time.Now(), Timestamp: time.Now(),
 	}}
 	var refused *amtp.Error
@@ -141,10 +153,17 @@ func (w *world) atMost() int {
 // run starts a queue over the store, or over what a test puts before it. What it
 // returns stops the queue and waits for its end.
 func (w *world) run(store queue.Store) (stop func()) {
+	_, stop = w.runs(store)
+	return stop
+}
+
+// runs is run, and returns the queue as well.
+func (w *world) runs(store queue.Store) (q *queue.Queue, stop func()) {
 	if store == nil {
 		store = w.store
 	}
-	return w.loop(queue.New(store, w, queue.Options{Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute}))
+	q = queue.New(store, w, queue.Options{Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute})
+	return q, w.loop(q)
 }
 
 // expire starts what gives up old jobs.
@@ -220,6 +239,14 @@ func delivers(_ context.Context, p gateway.Parcel) gateway.Carriage {
 // postpones is the outcome of an attempt at a message that is not taken now.
 func postpones(_ context.Context, p gateway.Parcel) gateway.Carriage {
 	return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now"})
+}
+
+// limited is the outcome of an attempt at a gateway that answers and asks to be
+// left alone for so long.
+func limited(p gateway.Parcel, wait time.Duration) gateway.Carriage {
+	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now", RetryAfter: wait})
+	c.Down, c.Answered, c.Pause = true, true, wait
+	return c
 }
 
 // down is what comes of an attempt at a destination that does not answer.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"strings"
+
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/google/uuid"
@@ -53,6 +55,15 @@ func (p *Incoming) From() string {
 		return ""
 	}
 	return p.Sender.Key()
+}
+
+// Flow returns whose turn the message's jobs have.
+func (p *Incoming) Flow() gateway.Flow { return FlowOf(p.SenderAgent, p.From()) }
+
+// FlowOf returns the flow of an agent here, or else of the address of another
+// domain, as they are stored.
+func FlowOf(agent gateway.AgentID, from string) gateway.Flow {
+	return gateway.FlowOf(agent, amtp.Domain(from[strings.LastIndexByte(from, '@')+1:]))
 }
 
 // Stamp returns the sender's timestamp where it differs from ours, else 0.

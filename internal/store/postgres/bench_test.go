@@ -132,8 +132,8 @@ func backlog(b *testing.B, s *Store, n int) {
 	for _, sql := range []string{
 		`INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body)
 			SELECT nextval('message_id'), decode(md5(i::text), 'hex'), sender_agent, class, trust, received, request, '' FROM message, generate_series(2, $1) i`,
-		`INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same)
-			SELECT nextval('job_id'), m.id, destination, j.state, changed, due, begun, size, 0, 0, 0, 0 FROM job j, message m WHERE $1 > 0 AND m.id <> j.message`,
+		`INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
+			SELECT nextval('job_id'), m.id, destination, j.state, changed, due, begun, size, 0, 0, 0, 0, turn FROM job j, message m WHERE $1 > 0 AND m.id <> j.message`,
 		`INSERT INTO delivery (seq, message, agent, address, state, changed, pushed, job)
 			SELECT nextval('delivery_seq'), j.message, agent, address, d.state, d.changed, pushed, j.id FROM delivery d, job j WHERE $1 > 0 AND j.id <> d.job`,
 	} {

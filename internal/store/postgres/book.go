@@ -89,7 +89,7 @@ func (b *book) decide(c *closing, d undecided, r *gateway.Result, report *int64)
 		return nil
 	}
 	if c.Report && *report == 0 {
-		*report = b.reports.add(c.job.row, gateway.Reports, now, c.job.Size)
+		*report = b.reports.add(c.job.row, gateway.Reports, c.job.Flow, now, c.job.Size)
 		b.work = append(b.work, gateway.Reports)
 	}
 	b.buried = append(b.buried, buryRow{doneRow: row, report: *report, first: store.Micros(c.job.FirstTry), last: store.Micros(c.job.LastTry),

@@ -15,20 +15,64 @@ import (
 // them: that is how they count what others have leased.
 const (
 	lockNames = `SELECT pg_advisory_xact_lock($1::int, u.name) FROM unnest($2::int[]) u (name)`
-	claimable = `SELECT ` + jobColumns + ` FROM unnest($1::text[], $2::int[], $3::int[]) w (destination, room, most)
-		CROSS JOIN LATERAL (SELECT CASE WHEN w.most = 0 THEN w.room ELSE least(w.room, w.most -
-			(SELECT count(*) FROM job l WHERE l.destination = w.destination AND l.lease > $4)::int) END AS room) free
-		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND due <= $4
-			ORDER BY destination, due, id LIMIT greatest(free.room, 0) FOR UPDATE SKIP LOCKED) j` +
-		itsMessage + `ORDER BY j.due, j.id`
+	leasedNow = `SELECT w.place::int, (SELECT count(*) FROM job j WHERE j.destination = w.destination AND j.lease > $2)::int
+		FROM unnest($1::text[]) WITH ORDINALITY w (destination, place)`
+	// The flows that have new mail for each destination, those behind a flow before
+	// the others: it leaps from one to the next.
+	flowsOf = `SELECT w.place::int, f.turn FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, after, steps, place)
+		CROSS JOIN LATERAL (
+			WITH RECURSIVE ahead (turn, n) AS (
+				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > w.after AND j.turn < $4
+					ORDER BY j.destination, j.turn LIMIT 1), 1
+				UNION ALL
+				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > a.turn AND j.turn < $4
+					ORDER BY j.destination, j.turn LIMIT 1), a.n + 1 FROM ahead a WHERE a.turn IS NOT NULL AND a.n < w.steps),
+			behind (turn, n) AS (
+				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn <= w.after AND j.turn < $4
+					ORDER BY j.destination, j.turn LIMIT 1), 1
+				UNION ALL
+				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > b.turn AND j.turn <= w.after AND j.turn < $4
+					ORDER BY j.destination, j.turn LIMIT 1), b.n + 1 FROM behind b WHERE b.turn IS NOT NULL AND b.n < w.steps)
+			SELECT turn, n FROM ahead WHERE turn IS NOT NULL UNION ALL SELECT turn, w.steps + n FROM behind WHERE turn IS NOT NULL) f
+		WHERE w.steps > 0 ORDER BY w.place, f.n`
+	claimable = `SELECT ` + jobColumns + ` FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, turn, quota, place)
+		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND turn = w.turn AND due <= $4
+			ORDER BY destination, turn, due, id LIMIT w.quota FOR UPDATE SKIP LOCKED) j` +
+		itsMessage + `ORDER BY w.place, j.due, j.id`
 	leaseJobs = `UPDATE job j SET state = u.state, changed = $8, fence = u.fence, attempts = u.attempts, due = u.due, lease = $9, owner = $7,
-			first_try = u.first, last_try = u.last
-		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $10::bigint[])
-			u (id, state, fence, attempts, due, first, last) WHERE j.id = u.id`
-	nextOfRest = `SELECT w.place::int, (SELECT j.due FROM job j WHERE j.destination = w.destination AND (j.lease IS NULL OR j.lease <= $2)
-			ORDER BY j.destination, j.due LIMIT 1)
+			first_try = u.first, last_try = u.last, turn = u.turn
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $10::bigint[], $11::bigint[])
+			u (id, state, fence, attempts, due, first, last, turn) WHERE j.id = u.id`
+	restOf = `SELECT w.place::int, coalesce((SELECT j.due FROM job j WHERE j.destination = w.destination AND j.turn < $3
+			ORDER BY j.destination, j.turn, j.due LIMIT 1), 0),
+			coalesce((SELECT j.due FROM job j WHERE j.destination = w.destination AND j.turn = $3 AND (j.lease IS NULL OR j.lease <= $2)
+			ORDER BY j.destination, j.turn, j.due LIMIT 1), 0)
 		FROM unnest($1::text[]) WITH ORDINALITY w (destination, place)`
 )
+
+// Waiting lists destinations that have jobs: it leaps from one to the next, and
+// to the first of each, whatever waits there.
+func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
+	var name string
+	var fresh, tried int64
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		list = nil
+		return c.query(ctx, `WITH RECURSIVE next (name, n) AS (
+				SELECT (SELECT destination FROM job WHERE destination > $1 ORDER BY destination LIMIT 1), 1
+				UNION ALL
+				SELECT (SELECT destination FROM job WHERE destination > name ORDER BY destination LIMIT 1), n + 1
+					FROM next WHERE name IS NOT NULL AND n < $2)
+			SELECT name, coalesce((SELECT due FROM job WHERE destination = name AND turn < $3 ORDER BY destination, turn, due LIMIT 1), 0),
+				coalesce((SELECT due FROM job WHERE destination = name AND turn = $3 ORDER BY destination, turn, due LIMIT 1), 0)
+				FROM next WHERE name IS NOT NULL ORDER BY name`,
+			[]any{string(after), limit, int64(gateway.TurnTried)}, []any{&name, &fresh, &tried}, func() error {
+				list = append(list, gateway.Waiting{Destination: gateway.Destination(name), Fresh: fresh != 0,
+					Due: store.Earlier(store.FromMicros(fresh), store.FromMicros(tried))})
+				return nil
+			})
+	})
+	return list, err
+}
 
 // Claim leases jobs that are due.
 func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
@@ -46,47 +90,134 @@ type leasing struct {
 	now, until int64
 }
 
+// claim leases in three rounds: whose turn it is, which jobs those are, and the
+// leases themselves.
 func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([]gateway.Claimed, error) {
 	out := make([]gateway.Claimed, len(wanted))
 	if len(wanted) == 0 {
 		return out, nil
 	}
-	names, rooms, mosts := make([]string, len(wanted)), make([]int32, len(wanted)), make([]int32, len(wanted))
-	place := make(map[gateway.Destination]int, len(wanted))
-	for i, w := range wanted {
-		out[i].Destination, place[w.Destination] = w.Destination, i
-		names[i], rooms[i], mosts[i] = string(w.Destination), int32(w.Limit), int32(w.Most)
+	for i := range wanted {
+		out[i].Destination = wanted[i].Destination
+	}
+	turns, err := t.turns(ctx, wanted, out, l)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.choose(ctx, wanted, out, turns, l); err != nil {
+		return nil, err
+	}
+	b := &pgx.Batch{}
+	queueLeases(b, out, l)
+	var place int32
+	var fresh, tried int64
+	queue(b, restOf, []any{destinations(wanted), l.now, int64(gateway.TurnTried)}, []any{&place, &fresh, &tried}, func() error {
+		i := place - 1
+		store.Rest(&out[i], &wanted[i], store.FromMicros(fresh), store.FromMicros(tried), store.FromMicros(l.now))
+		return nil
+	})
+	return out, t.SendBatch(ctx, b).Close()
+}
+
+// turn is whose turn it is for one destination of a claim.
+type turn struct {
+	limit int // how many may be leased
+	flows []gateway.Flow
+}
+
+// turns locks the destinations and finds whose turn it is.
+func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, l leasing) ([]turn, error) {
+	names := destinations(wanted)
+	turns := make([]turn, len(wanted))
+	after, steps := make([]int64, len(wanted)), make([]int32, len(wanted))
+	for i := range wanted {
+		w := &wanted[i]
+		after[i], turns[i].limit = int64(w.After), w.Limit
+		if w.Part != gateway.Tried && w.Limit > 0 {
+			steps[i] = int32(w.Limit + len(w.Except))
+		}
 	}
 	b := &pgx.Batch{}
 	paused := queuePaused(b)
 	b.Queue(lockNames, int32(claimLock), hashes(names))
-	due := queueJobs(b, claimable, names, rooms, mosts, l.now)
+	var place, leased int32
+	queue(b, leasedNow, []any{names, l.now}, []any{&place, &leased}, func() error {
+		if w := &wanted[place-1]; w.Most > 0 {
+			turns[place-1].limit = max(min(w.Limit, w.Most-int(leased)), 0)
+		}
+		return nil
+	})
+	var flow int64
+	queue(b, flowsOf, []any{names, after, steps, int64(gateway.TurnTried)}, []any{&place, &flow}, func() error {
+		i := place - 1
+		if turn := &turns[i]; !store.Held(&out[i], &wanted[i], gateway.Flow(flow)) && len(turn.flows) < turn.limit {
+			turn.flows = append(turn.flows, gateway.Flow(flow))
+		}
+		return nil
+	})
 	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
 	if *paused {
 		return nil, gateway.ErrPaused
 	}
-	for _, j := range *due {
-		if err := store.Lease(&j.Job, l.now, l.until); err != nil {
-			return nil, err
-		}
-		c := &out[place[j.Destination]]
-		c.Jobs = append(c.Jobs, j.Job)
-		t.dead++
+	return turns, nil
+}
+
+// choose holds the jobs whose turn it is, and begins an attempt at each that is
+// chosen.
+func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, turns []turn, l leasing) error {
+	var names []string
+	var which []int64
+	var quotas []int32
+	ask := func(d gateway.Destination, turn gateway.Turn, quota int) {
+		names, which, quotas = append(names, string(d)), append(which, int64(turn)), append(quotas, int32(quota))
 	}
-	b = &pgx.Batch{}
-	queueLeases(b, out, l)
-	var number int32
-	var next *int64
-	queue(b, nextOfRest, []any{names, l.now}, []any{&number, &next}, func() error {
-		if next != nil {
-			i := number - 1
-			out[i].Next = wanted[i].Next(len(out[i].Jobs), store.FromMicros(*next), store.FromMicros(l.now))
+	place := make(map[gateway.Destination]int, len(wanted))
+	for i := range wanted {
+		w := &wanted[i]
+		place[w.Destination] = i
+		for _, flow := range turns[i].flows {
+			ask(w.Destination, gateway.TurnOf(flow, 0), store.Quota(turns[i].limit, len(turns[i].flows)))
 		}
+		if w.Part != gateway.Fresh && turns[i].limit > 0 {
+			ask(w.Destination, gateway.TurnTried, store.LookAhead(turns[i].limit))
+		}
+	}
+	if len(names) == 0 {
 		return nil
-	})
-	return out, t.SendBatch(ctx, b).Close()
+	}
+	due, err := t.jobs(ctx, claimable, names, which, quotas, l.now)
+	if err != nil {
+		return err
+	}
+	fresh, tried := make([][]queued, len(wanted)), make([][]queued, len(wanted))
+	for _, j := range due {
+		if i := place[j.Destination]; j.Attempts == 0 {
+			fresh[i] = append(fresh[i], j)
+		} else {
+			tried[i] = append(tried[i], j)
+		}
+	}
+	of := func(j *queued) *gateway.Job { return &j.Job }
+	for i := range wanted {
+		chosen, err := store.Choose(&out[i], &wanted[i], turns[i].limit, of, fresh[i], func() ([]queued, error) { return tried[i], nil })
+		if err != nil {
+			return err
+		}
+		for _, j := range chosen {
+			if err := store.Lease(&j.Job, l.now, l.until); err != nil {
+				return err
+			}
+			out[i].Jobs = append(out[i].Jobs, j.Job)
+			t.dead++
+		}
+	}
+	return nil
+}
+
+func destinations(wanted []gateway.Claiming) []string {
+	return column(wanted, func(w *gateway.Claiming) string { return string(w.Destination) })
 }
 
 // hashes returns the names of locks, in order.
@@ -119,5 +250,6 @@ func queueLeases(b *pgx.Batch, claimed []gateway.Claimed, l leasing) {
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.Due) }),
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.FirstTry) }),
 		l.owner, l.now, l.until,
-		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.LastTry) }))
+		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.LastTry) }),
+		column(jobs, func(j *gateway.Job) int64 { return int64(gateway.TurnOf(j.Flow, j.Attempts)) }))
 }

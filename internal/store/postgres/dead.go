@@ -187,7 +187,8 @@ type buried struct {
 	size         int
 	state        int16
 	uuid         []byte
-	sender       int64 // the agent who wrote the message
+	sender       int64  // the agent who wrote the message
+	from         string // the address of who wrote it elsewhere
 	further      bool
 }
 
@@ -202,10 +203,10 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, now int64) (int, e
 		return 0, err
 	}
 	err = t.query(ctx, `SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
-				coalesce(m.sender_agent, 0), d.further
+				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender, &l.further}, func() error {
+		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender, &l.from, &l.further}, func() error {
 			list = append(list, l)
 			return nil
 		})
@@ -234,7 +235,7 @@ func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
 	destination := store.DestinationOf(&d)
 	job, err := t.joinJob(ctx, l.message, destination, now)
 	if err == nil && job == 0 {
-		job, err = t.insertJob(ctx, l.message, destination, now, l.size)
+		job, err = t.insertJob(ctx, l.message, destination, store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
 	}
 	if err == nil && store.FromMicros(now).Sub(store.FromMicros(l.received)) >= gateway.Forgotten {
 		d.Redriven = store.FromMicros(now)

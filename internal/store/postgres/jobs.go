@@ -11,7 +11,7 @@ import (
 
 // itsMessage joins each job with its message by a look-up, however many there may
 // be: a server that cannot know how few are wanted would read all messages.
-const itsMessage = ` CROSS JOIN LATERAL (SELECT uuid, class, sender_agent FROM message WHERE id = j.message LIMIT 1) m `
+const itsMessage = ` CROSS JOIN LATERAL (SELECT uuid, class, sender_agent, sender FROM message WHERE id = j.message LIMIT 1) m `
 
 const jobsFrom = `SELECT ` + jobColumns + ` FROM job j` + itsMessage
 
@@ -28,9 +28,10 @@ func (c conn) job(ctx context.Context, id gateway.JobID, hold string) (queued, e
 const held = `FOR UPDATE OF j`
 
 // insertJob adds a job that is due now.
-func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination, now int64, size int) (gateway.JobID, error) {
-	id, err := t.number(ctx, `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same)
-			VALUES (nextval('job_id'), $1, $2, 1, $3, $3, $3, $4, 0, 0, 0, 0) RETURNING id`, message, string(d), now, size)
+func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination, flow gateway.Flow, now int64, size int) (gateway.JobID, error) {
+	id, err := t.number(ctx, `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
+			VALUES (nextval('job_id'), $1, $2, 1, $3, $3, $3, $4, 0, 0, 0, 0, $5) RETURNING id`,
+		message, string(d), now, size, int64(gateway.TurnOf(flow, 0)))
 	t.work = append(t.work, d)
 	return gateway.JobID(id), err
 }
@@ -46,28 +47,6 @@ func (t *tx) joinJob(ctx context.Context, message int64, d gateway.Destination, 
 	t.work = append(t.work, d)
 	_, err = t.change(ctx, `UPDATE job SET due = least(due, $1) WHERE id = $2 AND (lease IS NULL OR lease <= $1)`, now, id)
 	return gateway.JobID(id), err
-}
-
-// Waiting lists destinations that have jobs: it leaps from one to the next, and
-// to the first that is due of each, whatever waits there.
-func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
-	var name string
-	var due int64
-	err = s.read(ctx, func(ctx context.Context, c conn) error {
-		list = nil
-		return c.query(ctx, `WITH RECURSIVE next (name, n) AS (
-				SELECT (SELECT destination FROM job WHERE destination > $1 ORDER BY destination LIMIT 1), 1
-				UNION ALL
-				SELECT (SELECT destination FROM job WHERE destination > name ORDER BY destination LIMIT 1), n + 1
-					FROM next WHERE name IS NOT NULL AND n < $2)
-			SELECT name, (SELECT due FROM job WHERE destination = name ORDER BY destination, due LIMIT 1)
-				FROM next WHERE name IS NOT NULL ORDER BY name`,
-			[]any{string(after), limit}, []any{&name, &due}, func() error {
-				list = append(list, gateway.Waiting{Destination: gateway.Destination(name), Due: store.FromMicros(due)})
-				return nil
-			})
-	})
-	return list, err
 }
 
 // lapse ends the leases of this process when it closes. Their attempts count, and

@@ -49,6 +49,7 @@ type jobRows struct {
 	destination []gateway.Destination
 	due         []int64
 	size        []int64
+	turn        []int64
 }
 
 // deliveryRows names the jobs of new messages by their place in jobRows, from 1
@@ -129,7 +130,7 @@ func (m *mail) jobFor(to *addressing, d gateway.Destination, at int64) (id, plac
 	if place := to.added[d]; place != 0 {
 		return 0, place
 	}
-	place = m.jobs.add(to.row, d, at, len(to.Message.Raw()))
+	place = m.jobs.add(to.row, d, to.Flow(), at, len(to.Message.Raw()))
 	if to.added == nil {
 		to.added = make(map[gateway.Destination]int64, 1)
 	}
@@ -138,9 +139,10 @@ func (m *mail) jobFor(to *addressing, d gateway.Destination, at int64) (id, plac
 }
 
 // add adds a job that is due at that time, and returns its place.
-func (j *jobRows) add(message int64, d gateway.Destination, due int64, size int) int64 {
+func (j *jobRows) add(message int64, d gateway.Destination, flow gateway.Flow, due int64, size int) int64 {
 	j.message, j.destination = append(j.message, message), append(j.destination, d)
 	j.due, j.size = append(j.due, due), append(j.size, int64(size))
+	j.turn = append(j.turn, int64(gateway.TurnOf(flow, 0)))
 	return int64(len(j.message))
 }
 
@@ -155,9 +157,9 @@ const (
 			u (id, received, stamped, request, agent, class, trust, uuid, sender, authentication, given, subject, reply, thread, body)`
 	insertAlias = `INSERT INTO alias (id, agent, sender, variant, message)
 		SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[])`
-	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same)
-		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[]) u (id, message, destination, due, size)`
+	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
+		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0, turn
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (id, message, destination, due, size, turn)`
 	// What enters an inbox is numbered under a lock on it, which is held until the
 	// commit. There are fewer locks than inboxes, so that a batch never needs more
 	// than a server has.
@@ -305,7 +307,7 @@ func queueAliases(b *pgx.Batch, sql string, list []aliasRow) {
 func (j *jobRows) queue(b *pgx.Batch, ids []int64) {
 	if len(ids) > 0 {
 		names := column(j.destination, func(d *gateway.Destination) string { return string(*d) })
-		b.Queue(insertJob, ids, j.message, names, j.due, j.size)
+		b.Queue(insertJob, ids, j.message, names, j.due, j.size, j.turn)
 	}
 }
 

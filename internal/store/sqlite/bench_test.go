@@ -70,8 +70,8 @@ func backlog(b *testing.B, s *Store, alice gateway.Agent, n int) {
 					SELECT value, randomblob(16), sender_agent, class, trust, received, request, zeroblob(1000) FROM message, series WHERE id = 1`,
 				`INSERT INTO delivery (seq, message, agent, address, state, changed, job)
 					SELECT value, value, agent, address, state, changed, value FROM delivery, series WHERE seq = 1`,
-				`INSERT INTO job (id, destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same)
-					SELECT value, destination, value, state, changed, fence, attempts, due, begun, rekeys, size, same FROM job, series WHERE id = 1`,
+				`INSERT INTO job (id, destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn)
+					SELECT value, destination, value, state, changed, fence, attempts, due, begun, rekeys, size, same, turn FROM job, series WHERE id = 1`,
 			} {
 				if _, err := w.exec(series + sql); err != nil {
 					return err

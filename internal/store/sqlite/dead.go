@@ -184,18 +184,20 @@ type buried struct {
 	size        int
 	id          amtp.MessageID
 	sender      gateway.AgentID
+	flow        gateway.Flow
 	row         store.DeliveryRow // what is needed of it for its ids
 }
 
 // redrive queues one dead letter again, false when it is none any more.
 func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 	var l buried
-	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further
+	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
 		l = buried{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
 			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
 			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
-			row: store.DeliveryRow{Seq: seq, Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
+			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(8)), s.ColumnText(10)),
+			row:  store.DeliveryRow{Seq: seq, Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
 		if agent := gateway.AgentID(s.ColumnInt64(3)); agent != 0 {
 			l.destination = gateway.PushTo(agent)
 			return nil
@@ -213,7 +215,7 @@ func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 	}
 	job, err := w.joinJob(l.message, l.destination, now)
 	if err == nil && job == 0 {
-		job, err = w.insertJob(l.message, l.destination, now, l.size)
+		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size)
 	}
 	if err == nil && now.Sub(l.received) >= gateway.Forgotten {
 		err = w.redriveLate(&l, job, store.Micros(now))

@@ -108,7 +108,7 @@ func (d *depot) enqueue(p *modelPart, to gateway.Destination, now time.Time) *mo
 
 func (d *depot) insert(l *modelLetter, to gateway.Destination, now time.Time) *modelJob {
 	j := &modelJob{letter: l, Job: gateway.Job{ID: d.next, Destination: to, State: gateway.Queued, Begun: now, Due: now,
-		Size: len(l.acceptance.Message.Raw()), Message: l.id, Class: gateway.ClassAgent, SenderAgent: d.alice.ID}}
+		Size: len(l.acceptance.Message.Raw()), Message: l.id, Class: gateway.ClassAgent, SenderAgent: d.alice.ID, Flow: gateway.Flow(d.alice.ID)}}
 	d.next++
 	d.jobs = append(d.jobs, j)
 	return j
@@ -171,7 +171,9 @@ func (d *depot) claim(t *rapid.T) {
 			due = append(due, j)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *modelJob) int { return a.Due.Compare(b.Due) })
+	slices.SortStableFunc(due, func(a, b *modelJob) int {
+		return cmp.Or(cmp.Compare(gateway.TurnOf(a.Flow, a.Attempts), gateway.TurnOf(b.Flow, b.Attempts)), a.Due.Compare(b.Due))
+	})
 	due = due[:min(limit, len(due))]
 	for _, j := range due {
 		j.Fence++
@@ -481,7 +483,7 @@ func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 	}
 	var next gateway.JobID
 	err = s.write(t.Context(), 0, func(w *writer) error {
-		next, err = w.insertJob(1, "probe.example", clock, 0)
+		next, err = w.insertJob(1, "probe.example", 0, clock, 0)
 		if err == nil {
 			_, err = w.exec(`DELETE FROM job WHERE id = ?`, int64(next))
 		}

@@ -12,7 +12,7 @@ import (
 
 // jobColumns are read by scanJob, of a job j and its message m, from column 0 on.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
-	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id`
+	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender`
 
 // queued is a job with the row of its message.
 type queued struct {
@@ -39,6 +39,7 @@ func scanJob(s *sqlite3.Stmt) queued {
 		Message:     store.MessageID(s.ColumnRawBlob(17)),
 		Class:       gateway.Class(s.ColumnInt64(18)),
 		SenderAgent: gateway.AgentID(s.ColumnInt64(19)),
+		Flow:        store.FlowOf(gateway.AgentID(s.ColumnInt64(19)), s.ColumnText(21)),
 	}}
 }
 
@@ -69,7 +70,7 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 		}
 	}
 	if id == 0 {
-		if id, err = w.insertJob(to.message, d, to.ReceivedAt, len(to.Message.Raw())); err != nil {
+		if id, err = w.insertJob(to.message, d, to.Flow(), to.ReceivedAt, len(to.Message.Raw())); err != nil {
 			return 0, err
 		}
 	}
@@ -81,11 +82,11 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 }
 
 // insertJob adds a job that is due now.
-func (w *writer) insertJob(message int64, d gateway.Destination, now time.Time, size int) (gateway.JobID, error) {
+func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time, size int) (gateway.JobID, error) {
 	at := store.Micros(now)
-	_, err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same)
-			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0)`,
-		string(d), message, int64(gateway.Queued), at, at, at, size)
+	_, err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn)
+			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0, ?)`,
+		string(d), message, int64(gateway.Queued), at, at, at, size, int64(gateway.TurnOf(flow, 0)))
 	w.work = append(w.work, d)
 	return gateway.JobID(w.conn.LastInsertRowID()), err
 }
@@ -103,110 +104,6 @@ func (w *writer) joinJob(message int64, d gateway.Destination, now time.Time) (i
 	w.work = append(w.work, d)
 	_, err = w.exec(`UPDATE job SET due = min(due, ?1) WHERE id = ?2 AND (lease IS NULL OR lease <= ?1)`, store.Micros(now), int64(id))
 	return id, err
-}
-
-// Waiting lists destinations that have jobs: it leaps from one to the next, and
-// to the first that is due of each, whatever waits there.
-func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
-	err = s.read(ctx, func(r *reader) error {
-		return r.query(`WITH RECURSIVE next (name) AS (
-				SELECT (SELECT destination FROM job INDEXED BY job_due WHERE destination > ?1 ORDER BY destination LIMIT 1)
-				UNION ALL
-				SELECT (SELECT destination FROM job INDEXED BY job_due WHERE destination > name ORDER BY destination LIMIT 1)
-					FROM next WHERE name IS NOT NULL
-				LIMIT ?2)
-			SELECT name, (SELECT due FROM job INDEXED BY job_due WHERE destination = name ORDER BY due LIMIT 1) FROM next WHERE name IS NOT NULL`,
-			func(st *sqlite3.Stmt) error {
-				list = append(list, gateway.Waiting{
-					Destination: gateway.Destination(st.ColumnText(0)), Due: store.FromMicros(st.ColumnInt64(1)),
-				})
-				return nil
-			}, string(after), limit)
-	})
-	return list, err
-}
-
-// Claim leases jobs that are due.
-func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
-	if err := s.refusePaused(); err != nil {
-		return nil, err
-	}
-	var out []gateway.Claimed
-	size := 0
-	for i := range wanted {
-		size += 64 * wanted[i].Limit
-	}
-	err := s.write(ctx, size, func(w *writer) error {
-		w.beside = true
-		out = make([]gateway.Claimed, len(wanted))
-		for i := range wanted {
-			out[i].Destination = wanted[i].Destination
-			if err := w.claim(&out[i], wanted[i], now, lease); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err // out is not ours while the write goes on
-	}
-	return out, nil
-}
-
-// room returns how many jobs of a destination may be leased.
-func (w *writer) room(wanted gateway.Claiming, now time.Time) (room int, err error) {
-	room = wanted.Limit
-	if wanted.Most > 0 {
-		err = w.query(`SELECT count(*) FROM job INDEXED BY job_lease WHERE lease > ? AND destination = ?`, func(s *sqlite3.Stmt) error {
-			room = min(room, wanted.Most-s.ColumnInt(0))
-			return nil
-		}, store.Micros(now), string(wanted.Destination))
-	}
-	return max(room, 0), err
-}
-
-// claim leases jobs of one destination. What is leased is due after its lease, so
-// that no later claim walks over it.
-func (w *writer) claim(c *gateway.Claimed, wanted gateway.Claiming, now, lease time.Time) error {
-	limit, err := w.room(wanted, now)
-	if err != nil {
-		return err
-	}
-	var due []queued
-	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_due JOIN message m ON m.id = j.message
-			WHERE j.destination = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
-		due = append(due, scanJob(s))
-		return nil
-	}, string(c.Destination), store.Micros(now), limit)
-	if err != nil {
-		return err
-	}
-	c.Jobs = make([]gateway.Job, len(due))
-	for i := range due {
-		if err := w.lease(&due[i].Job, now, lease); err != nil {
-			return err
-		}
-		c.Jobs[i] = due[i].Job
-		if err := w.pack(due[i]); err != nil {
-			return err
-		}
-	}
-	return w.query(`SELECT due FROM job INDEXED BY job_due WHERE destination = ? AND (lease IS NULL OR lease <= ?) ORDER BY due LIMIT 1`,
-		func(s *sqlite3.Stmt) error {
-			c.Next = wanted.Next(len(c.Jobs), store.FromMicros(s.ColumnInt64(0)), now)
-			return nil
-		}, string(c.Destination), store.Micros(now))
-}
-
-// lease begins an attempt, of which everything is written before it is made.
-func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
-	if err := store.Lease(j, store.Micros(now), store.Micros(lease)); err != nil {
-		return err
-	}
-	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ? WHERE id = ?`,
-		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease), store.Micros(j.FirstTry),
-		store.Micros(j.LastTry), int64(j.ID))
-	return err
 }
 
 // Parcel returns a leased job with its message.

@@ -52,7 +52,7 @@ func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 		args = append(args, int64(f.State))
 	}
 	if f.Destination != "" {
-		index = ` INDEXED BY job_due`
+		index = ` INDEXED BY job_turn`
 		where += ` AND destination = ?`
 		args = append(args, string(f.Destination))
 	}

@@ -135,7 +135,7 @@ func (w *writer) enter(e *ending, d undecided) error {
 // bury makes a delivery that failed a dead letter, and has it reported.
 func (w *writer) bury(e *ending, d undecided, state gateway.State, r *gateway.Result) (err error) {
 	if e.report && e.by == 0 {
-		if e.by, err = w.insertJob(e.job.row, gateway.Reports, e.now, e.job.Size); err != nil {
+		if e.by, err = w.insertJob(e.job.row, gateway.Reports, e.job.Flow, e.now, e.job.Size); err != nil {
 			return err
 		}
 	}

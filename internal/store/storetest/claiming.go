@@ -13,7 +13,14 @@ import (
 // claiming are the promises about leases.
 func claiming() []promise {
 	return []promise{
-		{"Claim leases jobs that are due, the earliest due first and among those the oldest", earliestFirst},
+		{"Claim leases jobs that are due, of a flow the earliest due first and among those the oldest", earliestFirst},
+		{"those that were never tried come first, the flows by turns, the one behind After first", claimTurns},
+		{"however much one flow has, another's is found at once; what was tried is by turns, too", claimLittle},
+		{"a flow of Except gets nothing and is among those held", claimExcept},
+		{"of the Part that is asked for", claimPart},
+		{"messages have Bytes at the most, or one is leased", claimBytes},
+		{"the flow of a job is its sender here, or the domain that it came from", claimFlows},
+		{"Waiting says when the earliest is due, and whether some were never tried", waitingFresh},
 		{"Fence and Attempts were counted up, State is Delivering, LastTry now", claimCounts},
 		{"up to Limit of each destination", claimLimits},
 		{"so many that no more than Most of the destination are leased", claimMost},
@@ -129,6 +136,200 @@ func earliestFirst(w *world) {
 	w.works("Accept", err)
 	w.mail(alice, "a@other.example")
 	sameList(w, "messages", messagesOf(w.claim(w.now(), "far.example")), ids)
+}
+
+// turn claims for far.example.
+func (w *world) turn(c gateway.Claiming, now time.Time) gateway.Claimed {
+	w.Helper()
+	c.Destination = "far.example"
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{c}, now, now.Add(leaseTime))
+	w.works("Claim", err)
+	return got[0]
+}
+
+// flowsOf names the senders of jobs by the first letters of their names.
+func flowsOf(jobs []gateway.Job, people ...person) string {
+	names := ""
+	for _, j := range jobs {
+		for _, p := range people {
+			if j.Flow == gateway.Flow(p.ID) {
+				names += p.Address.Local()[:1]
+			}
+		}
+	}
+	return names
+}
+
+func claimTurns(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	for range 5 {
+		w.mail(alice, "a@far.example")
+	}
+	w.mail(carol, "a@far.example")
+	w.mail(bob, "a@far.example")
+	w.mail(bob, "a@far.example")
+	now := w.now()
+	claim := func(limit int, after person) (string, bool) {
+		got := w.turn(gateway.Claiming{Limit: limit, After: gateway.Flow(after.ID)}, now)
+		return flowsOf(got.Jobs, alice, bob, carol), got.Fresh
+	}
+	for _, c := range []struct {
+		limit int
+		after person
+		want  string
+		rest  bool
+	}{{1, alice, "b", true}, {1, carol, "a", true}, {3, alice, "bca", true}, {9, carol, "aaa", false}} {
+		got, rest := claim(c.limit, c.after)
+		same(w, fmt.Sprintf("whose are %d behind %s", c.limit, c.after.Address.Local()), got, c.want)
+		same(w, "there are more that were never tried", rest, c.rest)
+	}
+	w.mail(bob, "a@far.example")
+	later := now.Add(leaseTime + time.Hour)
+	got := w.turn(gateway.Claiming{Limit: 4}, later)
+	same(w, "whose are next when all may be tried again", flowsOf(got.Jobs, alice, bob, carol)[:1], "b")
+	same(w, "attempts of the first", got.Jobs[0].Attempts, 1)
+	same(w, "attempts of the second", got.Jobs[1].Attempts, 2)
+}
+
+func claimLittle(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for range 300 {
+		w.mail(bob, "a@far.example")
+	}
+	w.mail(alice, "a@far.example")
+	now := w.now()
+	got := w.turn(gateway.Claiming{Limit: 8, After: gateway.Flow(bob.ID)}, now)
+	same(w, "whose are the first eight", flowsOf(got.Jobs, alice, bob), "abbbb")
+	for _, j := range w.claim(now, "far.example") {
+		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Minute)})
+	}
+	for _, j := range got.Jobs {
+		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Second)})
+	}
+	got = w.turn(gateway.Claiming{Limit: 4, Part: gateway.Tried}, now.Add(time.Hour))
+	same(w, "whose are the first that were tried", flowsOf(got.Jobs, alice, bob), "babb")
+}
+
+func claimExcept(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	for range 3 {
+		w.mail(bob, "a@far.example")
+	}
+	not := []gateway.Flow{gateway.Flow(bob.ID), 999}
+	now := w.now()
+	got := w.turn(gateway.Claiming{Limit: 5, Except: not}, now)
+	same(w, "leased of who has no turn", len(got.Jobs), 0)
+	sameList(w, "held", got.Held, not[:1])
+	same(w, "fresh", got.Fresh, true)
+	w.mail(alice, "a@far.example")
+	got = w.turn(gateway.Claiming{Limit: 5, Except: not}, now.Add(time.Minute))
+	same(w, "whose are leased beside", flowsOf(got.Jobs, alice, bob), "a")
+	sameList(w, "held beside", got.Held, not[:1])
+	w.settle(gateway.Settlement{Job: got.Jobs[0].ID, Fence: got.Jobs[0].Fence, Now: now, Due: now})
+	for _, j := range w.turn(gateway.Claiming{Limit: 5, Part: gateway.Fresh}, now.Add(time.Minute)).Jobs {
+		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now})
+	}
+	got = w.turn(gateway.Claiming{Limit: 5, Except: not}, now.Add(time.Minute))
+	same(w, "whose are leased of what was tried", flowsOf(got.Jobs, alice, bob), "a")
+	sameList(w, "held of what was tried", got.Held, not[:1])
+	same(w, "leased when nobody is left out", len(w.turn(gateway.Claiming{Limit: 5}, now.Add(time.Minute)).Jobs), 3)
+}
+
+func claimPart(w *world) {
+	alice := w.agent("alice")
+	for range 4 {
+		w.mail(alice, "a@far.example")
+	}
+	now := w.now()
+	same(w, "leased of what was tried when nothing was", len(w.turn(gateway.Claiming{Limit: 9, Part: gateway.Tried}, now).Jobs), 0)
+	got := w.turn(gateway.Claiming{Limit: 2, Part: gateway.Fresh}, now)
+	same(w, "leased of new mail", len(got.Jobs), 2)
+	w.sameTime("tried is due when nothing was tried but what is leased", got.Tried, time.Time{})
+	due := now.Add(time.Second)
+	for i, j := range got.Jobs {
+		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: due.Add(time.Duration(i) * time.Hour)})
+	}
+	now = now.Add(time.Minute)
+	got = w.turn(gateway.Claiming{Limit: 9, Part: gateway.Tried}, now)
+	same(w, "leased of what was tried", len(got.Jobs), 1)
+	same(w, "fresh beside it", got.Fresh, true)
+	w.sameTime("tried is due", got.Tried, due.Add(time.Hour))
+	w.settle(gateway.Settlement{Job: got.Jobs[0].ID, Fence: got.Jobs[0].Fence, Now: now, Due: due.Add(5 * time.Hour)})
+	got = w.turn(gateway.Claiming{Limit: 9, Part: gateway.Fresh}, now.Add(2*time.Hour))
+	same(w, "leased of new mail when all is due", len(got.Jobs), 2)
+	same(w, "fresh after it", got.Fresh, false)
+	w.sameTime("tried is due after it", got.Tried, due.Add(time.Hour))
+}
+
+func claimBytes(w *world) {
+	alice := w.agent("alice")
+	for range 5 {
+		w.mail(alice, "a@far.example")
+	}
+	size := int64(w.jobs(gateway.JobFilter{})[0].Size)
+	now := w.now()
+	same(w, "leased where one is too large", len(w.turn(gateway.Claiming{Limit: 9, Bytes: 1}, now).Jobs), 1)
+	same(w, "leased where two fit", len(w.turn(gateway.Claiming{Limit: 9, Bytes: 3*size - 1}, now).Jobs), 2)
+	same(w, "leased where the limit is lower", len(w.turn(gateway.Claiming{Limit: 1, Bytes: 3 * size}, now).Jobs), 1)
+	for _, j := range w.jobs(gateway.JobFilter{State: gateway.Delivering}) {
+		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now})
+	}
+	got := w.turn(gateway.Claiming{Limit: 9, Bytes: 3 * size}, now)
+	same(w, "leased of both kinds", len(got.Jobs), 3)
+	same(w, "attempts of the first", got.Jobs[0].Attempts, 1)
+	same(w, "attempts of the last", got.Jobs[2].Attempts, 2)
+}
+
+func claimFlows(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	_, err := w.store.UpdateAgent(w.ctx, bob.ID, func(a *gateway.Agent) error {
+		a.DeliveryMode, a.Target = "push", "https://bob.example/hook"
+		return nil
+	})
+	w.works("UpdateAgent", err)
+	w.post(letter{from: alice, to: []person{bob}})
+	w.post(letter{remote: "x@one.example", class: gateway.ClassDomain, to: []person{bob}})
+	w.post(letter{remote: "y@one.example", class: gateway.ClassDomain, to: []person{bob}})
+	w.post(letter{remote: "x@two.example", class: gateway.ClassDomain, to: []person{bob}})
+	want := []gateway.Flow{gateway.Flow(alice.ID), gateway.FlowOf(0, "one.example"), gateway.FlowOf(0, "one.example"), gateway.FlowOf(0, "two.example")}
+	now := w.now()
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: gateway.PushTo(bob.ID), Limit: 3}}, now, now.Add(leaseTime))
+	w.works("Claim", err)
+	counts := map[gateway.Flow]int{}
+	for _, j := range got[0].Jobs {
+		counts[j.Flow]++
+	}
+	same(w, "flows of the first three", len(counts), 3)
+	var flows []gateway.Flow
+	for _, j := range w.jobs(gateway.JobFilter{}) {
+		flows = append(flows, j.Flow)
+	}
+	sameList(w, "flows", flows, want)
+}
+
+func waitingFresh(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	waiting := func() gateway.Waiting {
+		list, err := w.store.Waiting(w.ctx, "", 9)
+		w.works("Waiting", err)
+		same(w, "destinations", len(list), 1)
+		return list[0]
+	}
+	same(w, "fresh", waiting().Fresh, true)
+	now := w.now()
+	j := w.claim(now, "far.example")[0]
+	same(w, "fresh when it is leased", waiting().Fresh, false)
+	due := now.Add(time.Second)
+	w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: due})
+	w.sameTime("due of what was tried", waiting().Due, due)
+	late := w.acceptance(letter{from: alice, far: []string{"a@far.example"}})
+	late.ReceivedAt = due.Add(time.Hour)
+	_, err := w.store.Accept(w.ctx, late)
+	w.works("Accept", err)
+	got := waiting()
+	same(w, "fresh beside what was tried", got.Fresh, true)
+	w.sameTime("due of both", got.Due, due)
 }
 
 func claimCounts(w *world) {

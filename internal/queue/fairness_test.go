@@ -1,0 +1,370 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// alive is a domain whose gateway answers at once.
+const alive = "alive.example"
+
+// many returns how many of something a test has: few where it would take minutes.
+func many(n int) int {
+	if slow || testing.Short() {
+		return n / 50
+	}
+	return n
+}
+
+// fan has an agent write to n domains, a hundred in each message.
+func (w *world) fan(from gateway.Agent, n int, name string) {
+	w.t.Helper()
+	var all sync.WaitGroup
+	const at, each = 32, 100
+	for part := range at {
+		all.Go(func() {
+			for i := part; i < (n+each-1)/each; i += at {
+				to := make([]string, 0, each)
+				for k := i * each; k < min((i+1)*each, n); k++ {
+					to = append(to, fmt.Sprintf("x@"+name, k))
+				}
+				w.sendAs(from, to...)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// pile has an agent write n messages to one address.
+func (w *world) pile(from gateway.Agent, n int, to string) {
+	w.t.Helper()
+	var all sync.WaitGroup
+	const at = 100
+	for part := range at {
+		all.Go(func() {
+			for i := part; i < n; i += at {
+				w.sendAs(from, to)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// soon checks that messages to the living domain are there within a second, three
+// times with some time between.
+func (w *world) soon(from gateway.Agent, to string) {
+	w.t.Helper()
+	for i := range 3 {
+		began := time.Now()
+		id := w.sendAs(from, to)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		d := w.state(id)
+		if d.State != gateway.Delivered {
+			w.t.Errorf("message %d of %s to %s is %v after a second, want delivered", i+1, from.Address, to, d.State)
+		}
+		w.t.Logf("message %d of %s to %s: %v after %v", i+1, from.Address, to, d.State, d.Delivered.Sub(began))
+		time.Sleep(40 * time.Second)
+	}
+}
+
+// hang is what comes of an attempt at a host that takes connections and says
+// nothing.
+func hang(ctx context.Context, p gateway.Parcel, most time.Duration) gateway.Carriage {
+	select {
+	case <-time.After(most):
+	case <-ctx.Done():
+	}
+	return down(ctx, p)
+}
+
+// TestAliveBeside: whatever else is queued, and whoever wrote it, a message to a
+// destination that answers is there within a second.
+func TestAliveBeside(t *testing.T) {
+	isAlive := func(p gateway.Parcel) bool { return p.Destination == alive }
+	type setting struct {
+		fill  func(w *world)
+		carry func(ctx context.Context, p gateway.Parcel) gateway.Carriage
+	}
+	dead := func(took time.Duration) func(context.Context, gateway.Parcel) gateway.Carriage {
+		return func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if isAlive(p) {
+				return delivers(ctx, p)
+			}
+			return hang(ctx, p, took)
+		}
+	}
+	fanned := func(n int, name string) func(*world) {
+		return func(w *world) { w.fan(w.bob, many(n), name) }
+	}
+	for name, s := range map[string]setting{
+		"dead destinations that take 10 s":     {fanned(100_000, "d%d.example"), dead(10 * time.Second)},
+		"dead destinations that take for ever": {fanned(100_000, "d%d.example"), dead(time.Hour)},
+		"dead destinations that fail at once":  {fanned(20_000, "d%d.example"), dead(0)},
+		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"), func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if isAlive(p) {
+				return delivers(ctx, p)
+			}
+			c := hang(ctx, p, 20*time.Second)
+			c.Host = "192.0.2.1:443"
+			return c
+		}},
+	} {
+		for _, before := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, known %v", name, before), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					defer w.close()
+					w.carry = s.carry
+					stop := w.run(nil)
+					defer stop()
+					if before {
+						w.send("bob@" + alive)
+						time.Sleep(time.Second)
+					}
+					s.fill(w)
+					time.Sleep(2 * time.Second)
+					w.soon(w.alice, "x@"+alive)
+					w.soon(w.bob, "y@"+alive)
+				})
+			})
+		}
+	}
+}
+
+// TestRestartBesideMany: after a restart, when nothing is known of anybody, mail
+// to a destination that answers does not wait for those that do not.
+func TestRestartBesideMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if p.Destination == alive {
+				return delivers(ctx, p)
+			}
+			return hang(ctx, p, 10*time.Second)
+		}
+		w.fan(w.bob, many(20_000), "d%d.example")
+		for range 2 {
+			stop := w.run(nil)
+			time.Sleep(30 * time.Second)
+			w.soon(w.alice, "x@"+alive)
+			stop()
+		}
+	})
+}
+
+// TestPoison: messages that a gateway always answers with an error, or on which it
+// hangs, delay no others to it, whatever it says of them.
+func TestPoison(t *testing.T) {
+	poisoned := func(p gateway.Parcel) bool {
+		return strings.HasPrefix(p.Recipients[0].Recipient.String(), "poison")
+	}
+	for name, answer := range map[string]func(context.Context, gateway.Parcel) gateway.Carriage{
+		"an error of its own": func(ctx context.Context, p gateway.Parcel) gateway.Carriage { return postpones(ctx, p) },
+		"an error that may be its gateway's": func(_ context.Context, p gateway.Parcel) gateway.Carriage {
+			return limited(p, 0)
+		},
+		"a limit for a day": func(_ context.Context, p gateway.Parcel) gateway.Carriage { return limited(p, 24*time.Hour) },
+	} {
+		for _, n := range []int{5, 40, 200} {
+			t.Run(fmt.Sprintf("%s for %d", name, n), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					defer w.close()
+					w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+						if poisoned(p) {
+							return answer(ctx, p)
+						}
+						return delivers(ctx, p)
+					}
+					stop := w.run(nil)
+					defer stop()
+					w.pile(w.alice, n, "poison@"+alive)
+					time.Sleep(2 * time.Minute)
+					w.soon(w.alice, "x@"+alive)
+					w.soon(w.bob, "x@"+alive)
+				})
+			})
+		}
+	}
+}
+
+// TestHangsForFive: five messages on which a gateway hangs delay others by no more
+// than the first pause, and not at all later.
+func TestHangsForFive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if strings.HasPrefix(p.Recipients[0].Recipient.String(), "poison") {
+				return hang(ctx, p, 20*time.Second)
+			}
+			return delivers(ctx, p)
+		}
+		stop := w.run(nil)
+		defer stop()
+		w.pile(w.alice, 5, "poison@"+alive)
+		time.Sleep(4 * time.Minute)
+		w.soon(w.alice, "x@"+alive)
+		time.Sleep(3 * time.Hour)
+		w.soon(w.alice, "x@"+alive)
+	})
+}
+
+// TestOneSender: one sender with very many messages, to one destination or to very
+// many, delays nobody else's.
+func TestOneSender(t *testing.T) {
+	for name, c := range map[string]struct {
+		took time.Duration
+		fill func(w *world)
+		to   string
+	}{
+		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@busy.example"},
+		"the same, which is slow":       {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
+		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive},
+		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
+		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
+		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@d7.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.close()
+				w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+					if p.Destination != alive {
+						time.Sleep(c.took)
+					}
+					return delivers(ctx, p)
+				}
+				c.fill(w)
+				stop := w.run(nil)
+				defer stop()
+				for range 20 {
+					began := time.Now()
+					id := w.send(c.to)
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if d := w.state(id); d.State != gateway.Delivered {
+						t.Errorf("alice's message is %v after a second, want delivered", d.State)
+					} else if testing.Verbose() {
+						t.Logf("delivered after %v", d.Delivered.Sub(began))
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestTriedToo: what failed before gets its attempts beside new mail that never
+// ends.
+func TestTriedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		var mu sync.Mutex
+		met := make(map[amtp.MessageID]bool)
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			mu.Lock()
+			again := met[p.Envelope.ID]
+			met[p.Envelope.ID] = true
+			mu.Unlock()
+			if strings.HasPrefix(p.Recipients[0].Recipient.String(), "twice") && !again {
+				return postpones(ctx, p)
+			}
+			time.Sleep(time.Second)
+			return delivers(ctx, p)
+		}
+		stop := w.run(nil)
+		defer stop()
+		id := w.send("twice@busy.example")
+		time.Sleep(100 * time.Millisecond)
+		w.pile(w.bob, many(100_000), "x@busy.example")
+		time.Sleep(10 * time.Second)
+		if d := w.state(id); d.State != gateway.Delivered {
+			t.Errorf("what failed once is %v after 10 s beside new mail, want delivered", d.State)
+		}
+	})
+}
+
+// TestOneHost: names at one host that does not answer share 64 attempts; others
+// that failed have theirs.
+func TestOneHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		var mu sync.Mutex
+		at := make(map[string]int)
+		most := 0
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			mu.Lock()
+			if p.Attempts > 1 {
+				at["host"]++
+				most = max(most, at["host"])
+			}
+			mu.Unlock()
+			c := hang(ctx, p, 20*time.Second)
+			mu.Lock()
+			if p.Attempts > 1 {
+				at["host"]--
+			}
+			mu.Unlock()
+			c.Host = "192.0.2.1:443"
+			return c
+		}
+		w.fan(w.bob, 300, "n%d.slow.example")
+		w.fan(w.alice, 300, "m%d.slow.example")
+		stop := w.run(nil)
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		if most < 40 || most > 64 {
+			t.Errorf("%d attempts at once at mail that failed before, at one host; want 64 at the most, and about as many", most)
+		}
+	})
+}
+
+// TestHeard: a message from a domain that did not answer is a reason to try it;
+// when it answers, everything that waits for it follows. One that never answers
+// is not tried much more often for that.
+func TestHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		back := make(chan struct{})
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			select {
+			case <-back:
+				return delivers(ctx, p)
+			default:
+				return down(ctx, p)
+			}
+		}
+		q, stop := w.runs(nil)
+		defer stop()
+		w.sendMany(50, "b.example")
+		time.Sleep(10 * time.Hour)
+		before := len(w.tried("b.example"))
+		for range 3600 {
+			q.Heard("b.example")
+			q.Heard("nobody.example")
+			time.Sleep(time.Second)
+		}
+		if more := len(w.tried("b.example")) - before; more > 60+20 {
+			t.Errorf("%d attempts in an hour in which the domain wrote all the time, want hardly more than one a minute", more)
+		}
+		close(back)
+		q.Heard("b.example")
+		time.Sleep(2 * time.Minute) // of its own schedule it would be tried within the hour
+		if n := w.waiting(); n != 0 {
+			t.Errorf("%d messages wait two minutes after the domain is back, want none", n)
+		}
+	})
+}
