@@ -45,8 +45,8 @@ type Remote struct {
 	// Doubt has the domain's gateway looked for again at the next attempt, because
 	// nobody is where it was; nil does nothing.
 	Doubt func(amtp.Domain)
-	Now    func() time.Time
-	Log    *slog.Logger
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	known fanOuts
 }

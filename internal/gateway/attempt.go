@@ -114,75 +114,105 @@ func mix(h uint64) uint64 {
 }
 
 // Settle decides how an attempt ends, from what is stored of the job and what
-// became of its recipients.
+// became of its recipients. Each recipient has its own trouble and its own wait:
+// one that is refused does not use up the patience with another, and one that is
+// to be left alone for a day does not keep another waiting.
 func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 	s := Settlement{Job: p.ID, Fence: p.Fence, Now: now, Report: p.Reported()}
 	said := make(map[DeliveryID]*Outcome, len(c.Outcomes))
 	for i := range c.Outcomes {
 		said[c.Outcomes[i].Delivery] = &c.Outcomes[i]
 	}
-	var later *Outcome // of those that are tried again, the one that said most
-	spoke := false     // later is what somebody said
-	wait := time.Duration(0)
-	s.Rekey = true
+	before := p.troubles()
+	left := rest{now: now, backoff: now.Add(Backoff(p.ID, p.Attempts)), rekey: true}
 	for i := range p.Recipients {
-		o := said[p.Recipients[i].ID]
-		heard := o != nil
+		d := p.Recipients[i].ID
+		o, heard := said[d]
 		if !heard {
-			o = &Outcome{Delivery: p.Recipients[i].ID, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+			o = &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
 		}
-		if o.Event != Postpone {
-			s.Results = append(s.Results, Result{Delivery: o.Delivery, Event: o.Event, Code: o.Code, Reason: o.Reason, Inbox: o.Inbox})
+		trouble := p.trouble(before, d)
+		waits := !heard && trouble.until.After(now)
+		if heard {
+			trouble = trouble.after(o, now)
+		}
+		if event := p.decide(o, trouble, waits, now); event != Postpone {
+			s.Results = append(s.Results, Result{Delivery: d, Event: event, Code: o.Code, Reason: o.Reason, Inbox: o.Inbox && event == Success})
 			continue
 		}
-		if event := p.patience(o, now); event != Postpone {
-			s.Results = append(s.Results, Result{Delivery: o.Delivery, Event: event, Code: o.Code, Reason: o.Reason})
-			continue
-		}
-		// A recipient that had no turn says nothing where another was told a cause.
-		if later == nil || heard && (!spoke || o.RetryAfter > later.RetryAfter) {
-			later, spoke = o, heard
-		}
-		wait = max(wait, min(o.RetryAfter, maxRetryAfter))
-		// One key for all of a job: as long as anybody may have the message
-		// under the present one, the next attempt has the same.
-		s.Rekey = s.Rekey && o.Rekey
+		left.add(o, trouble, heard)
 	}
-	s.Rekey = s.Rekey && later != nil
-	if later != nil {
-		s.Code, s.Reason = later.Code, later.Reason
-		if later.Patience != (Patience{}) { // only such a trouble is counted
-			s.Since, s.Same = p.same(later.Code, now)
-		}
-		s.Due = now.Add(max(wait, Backoff(p.ID, p.Attempts)))
-	}
+	left.settle(&s)
 	return s
 }
 
-// patience returns what a trouble comes to: Postpone while it is borne, GiveUp
-// when nothing is tried any longer, and Refuse when this trouble was borne long
-// enough.
-func (p *Parcel) patience(o *Outcome, now time.Time) Event {
-	if p.Attempts >= MaxAttempts || now.Sub(p.Begun) >= MaxAge {
+// decide returns what an outcome comes to: Postpone while the trouble is borne,
+// GiveUp when nothing is tried any longer, and Refuse when this trouble was borne
+// long enough.
+func (p *Parcel) decide(o *Outcome, t trouble, waits bool, now time.Time) Event {
+	switch {
+	case o.Event != Postpone:
+		return o.Event
+	case p.Attempts >= MaxAttempts && !waits, now.Sub(p.Begun) >= MaxAge:
 		return GiveUp
-	}
-	if o.Patience == (Patience{}) {
-		return Postpone
-	}
-	if since, tries := p.same(o.Code, now); tries >= o.Patience.Tries && now.Sub(since) >= o.Patience.For {
+	case o.Patience != Patience{} && t.same >= o.Patience.Tries && now.Sub(t.since) >= o.Patience.For:
 		return Refuse
 	}
 	return Postpone
 }
 
-// same returns since when and in how many attempts in a row the trouble was met,
-// this one included. What is borne as long as anything is tried leaves no trace,
-// so that an outage of days does not use up the patience with what follows it.
-func (p *Parcel) same(code amtp.Code, now time.Time) (since time.Time, tries int) {
-	if code != p.Code || p.Since.IsZero() {
-		return now, 1
+// rest are the recipients of an attempt that are not decided.
+type rest struct {
+	now     time.Time
+	backoff time.Time // before which nothing is tried again
+	list    []waiting
+	said    *Outcome // the one that said most
+	spoke   bool     // said is what somebody said
+	trouble trouble  // of its recipient
+	rekey   bool
+}
+
+// waiting is one recipient that is tried again, with when.
+type waiting struct {
+	delivery DeliveryID
+	trouble  trouble
+	due      time.Time
+}
+
+func (r *rest) add(o *Outcome, t trouble, heard bool) {
+	due := r.backoff
+	if heard {
+		due = latest(due, r.now.Add(min(o.RetryAfter, maxRetryAfter)))
+	} else {
+		due = latest(due, t.until)
 	}
-	return p.Since, p.Same + 1
+	r.list = append(r.list, waiting{o.Delivery, t, due})
+	// A recipient that had no turn says nothing where another was told a cause.
+	if r.said == nil || heard && (!r.spoke || o.RetryAfter > r.said.RetryAfter) {
+		r.said, r.spoke, r.trouble = o, heard, t
+	}
+	// One key for all of a job: as long as anybody may have the message under the
+	// present one, the next attempt has the same.
+	r.rekey = r.rekey && o.Rekey
+}
+
+// settle notes when the rest is tried again and why, and of which recipients that
+// is not the whole truth.
+func (r *rest) settle(s *Settlement) {
+	if len(r.list) == 0 {
+		return
+	}
+	s.Rekey, s.Code, s.Reason = r.rekey, r.said.Code, r.said.Reason
+	if r.trouble.code == s.Code { // only a trouble that is not borne for ever is counted
+		s.Since, s.Same = r.trouble.since, r.trouble.same
+	}
+	s.Due = r.list[0].due
+	for _, w := range r.list {
+		if w.due.Before(s.Due) {
+			s.Due = w.due
+		}
+	}
+	s.Troubles = r.others(s)
 }
 
 // Reported reports whether the sender hears of failures of the job: senders here

@@ -75,6 +75,7 @@ type Job struct {
 	Reason      string
 	Since       time.Time // of the first attempt in a row that ended with Code, zero when nobody counts
 	Same        int       // attempts in that row
+	Troubles    string    // of recipients that fare otherwise, as Settle wrote it; "" when none does
 	Message     amtp.MessageID
 	Class       Class // the message's
 	SenderAgent AgentID
@@ -118,8 +119,12 @@ type Settlement struct {
 	Reason  string
 	Since   time.Time // as of a Job
 	Same    int
-	Rekey   bool // the next attempt needs a new idempotency key
-	Report  bool // failures among the results are reported to the sender, if it is still here
+	// Troubles is as of a Job.
+	Troubles string
+	// Unmade says that no attempt was made, and nothing else but Due counts.
+	Unmade bool
+	Rekey  bool // the next attempt needs a new idempotency key
+	Report bool // failures among the results are reported to the sender, if it is still here
 }
 
 // JobFilter chooses jobs. Zero members do not restrict.
@@ -185,7 +190,11 @@ type Jobs interface {
 
 	// Claim leases for each destination up to Limit jobs of the Part that are due
 	// at now, and so many that no more than Most of the destination are leased at
-	// now, and that their messages have Bytes at the most, or one, until lease.
+	// now, and that their messages have Bytes at the most, until lease, and a large
+	// message for the time longer that Carrying says.
+	//
+	// One whose message does not fit is left, with its size in Needs, and those
+	// behind it that fit are leased.
 	//
 	// Those that were never tried come first, and of them the flows by turns: the
 	// one behind After begins, and of each the earliest due is first and among
@@ -217,6 +226,10 @@ type Jobs interface {
 	// then on. A delivery that is decided already, as those of a report are, is
 	// taken from the job and left as it is. A sender that was removed gets no
 	// report. ErrStale when the fence is not the job's: then nothing was changed.
+	//
+	// Of an Unmade attempt nothing is left but the Fence and, where there were others
+	// before, LastTry: Attempts is one less, and a job that has none is Queued, was
+	// never tried and takes its turn as such.
 	Settle(context.Context, Settlement) error
 
 	// Expire gives up every job that was begun before then and is not leased,

@@ -41,6 +41,7 @@ const (
 	Ack                       // the recipient acknowledges
 	Redrive                   // an operator tries a failed one again
 	Cancel                    // the sender or an operator withdraws it
+	Return                    // the first attempt was not made after all
 )
 
 var stateNames = map[State]string{
@@ -52,7 +53,7 @@ var stateNames = map[State]string{
 var eventNames = map[Event]string{
 	Claim: "claim", Success: "success", Postpone: "postpone", Refuse: "refuse",
 	GiveUp: "give up", Lapse: "lapse", Hold: "hold", Release: "release",
-	Reject: "reject", Ack: "ack", Redrive: "redrive", Cancel: "cancel",
+	Reject: "reject", Ack: "ack", Redrive: "redrive", Cancel: "cancel", Return: "return",
 }
 
 func (s State) String() string { return stateNames[s] }
@@ -62,7 +63,7 @@ func (e Event) String() string { return eventNames[e] }
 var transitions = map[State]map[Event]State{
 	Queued:       {Claim: Delivering, Hold: Held, Cancel: Cancelled},
 	Retrying:     {Claim: Delivering, Cancel: Cancelled},
-	Delivering:   {Success: Delivered, Postpone: Retrying, Refuse: Failed, GiveUp: Expired, Lapse: Retrying},
+	Delivering:   {Success: Delivered, Postpone: Retrying, Refuse: Failed, GiveUp: Expired, Lapse: Retrying, Return: Queued},
 	Held:         {Release: Queued, Success: Delivered, Reject: Rejected, GiveUp: Expired, Cancel: Cancelled},
 	Delivered:    {Ack: Acknowledged},
 	Acknowledged: {Ack: Acknowledged},

@@ -14,7 +14,7 @@ var states = []gateway.State{
 
 var events = []gateway.Event{
 	gateway.Claim, gateway.Success, gateway.Postpone, gateway.Refuse, gateway.GiveUp, gateway.Lapse,
-	gateway.Hold, gateway.Release, gateway.Reject, gateway.Ack, gateway.Redrive, gateway.Cancel,
+	gateway.Hold, gateway.Release, gateway.Reject, gateway.Ack, gateway.Redrive, gateway.Cancel, gateway.Return,
 }
 
 // no stands for a step that is refused.
@@ -23,17 +23,17 @@ const no gateway.State = 0
 // nexts has a row per state and a column per event, in the order of states and
 // events.
 var nexts = [][]gateway.State{
-	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel
-	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled},                             // queued
-	{no, gateway.Delivered, gateway.Retrying, gateway.Failed, gateway.Expired, gateway.Retrying, no, no, no, no, no, no},  // delivering
-	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled},                                       // retrying
-	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no, gateway.Cancelled}, // held
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no},                                                    // delivered
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no},                                                    // acknowledged
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no},                                                          // failed
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no},                                                          // expired
-	{no, no, no, no, no, no, no, no, no, no, no, no},                                                                      // rejected
-	{no, no, no, no, no, no, no, no, no, no, no, no},                                                                      // cancelled
+	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel, return
+	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled, no},                                        // queued
+	{no, gateway.Delivered, gateway.Retrying, gateway.Failed, gateway.Expired, gateway.Retrying, no, no, no, no, no, no, gateway.Queued}, // delivering
+	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled, no},                                                  // retrying
+	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no, gateway.Cancelled, no},            // held
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no},                                                               // delivered
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no},                                                               // acknowledged
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},                                                                     // failed
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},                                                                     // expired
+	{no, no, no, no, no, no, no, no, no, no, no, no, no},                                                                                 // rejected
+	{no, no, no, no, no, no, no, no, no, no, no, no, no},                                                                                 // cancelled
 }
 
 func TestNext(t *testing.T) {
@@ -51,7 +51,7 @@ func TestNext(t *testing.T) {
 }
 
 func TestNextOfNoState(t *testing.T) {
-	for _, event := range append(events, 0, 13) {
+	for _, event := range append(events, 0, 14) {
 		if got, err := gateway.Next(0, event); err == nil {
 			t.Errorf("Next = %v, want an error; state 0, event %v", got, event)
 		}

@@ -62,7 +62,7 @@ type Claiming struct {
 	Part        Part   // of the jobs, from which they are taken
 	After       Flow   // whose turn it was last
 	Except      []Flow // that have no turn now
-	Bytes       int64  // of all messages together; one is leased whatever its size; 0 is no bound
+	Bytes       int64  // of all messages together; 0 is no bound
 }
 
 // heldBack is how long a claim waits for what others have leased.
@@ -92,6 +92,9 @@ type Claimed struct {
 	Tried time.Time
 	// Held are flows of Except that have something due, some of them at least.
 	Held []Flow
+	// Needs is the size of the first message that had its turn and was left because
+	// of its size, 0 when there is none.
+	Needs int
 }
 
 // Waiting is a destination with when its earliest job is due, and whether some
@@ -101,3 +104,11 @@ type Waiting struct {
 	Due         time.Time
 	Fresh       bool
 }
+
+// LeastRate is how many bytes of a message take another second of every time limit,
+// on its way to another gateway as on its way from one: what is slower is cut off.
+const LeastRate = 8 << 10
+
+// Carrying returns how much longer than a small message one of so many bytes may
+// take, in whole seconds.
+func Carrying(size int64) time.Duration { return time.Duration(size/LeastRate) * time.Second }

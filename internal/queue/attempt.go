@@ -18,7 +18,7 @@ type flight struct {
 	part   gateway.Part
 	class  class
 	host   string // that its gateway was at the last time
-	weight int64  // bytes of memory
+	weight int64  // bytes of memory that it has
 }
 
 // finished is what an attempt tells the lane.
@@ -31,37 +31,24 @@ type finished struct {
 	found    string // the host that it went to, "" when nobody knows
 	pause    time.Duration
 	due      time.Time // when the job is tried again, zero when it is done
+	unmade   bool      // there was no attempt
 }
-
-// copies is how often a message is in memory while it is carried: as it is
-// stored, as it goes out, and while it is signed.
-const copies = 3
-
-// leastRate is how many bytes of a message take a second more of an attempt whose
-// time is short.
-const leastRate = 8 << 10
 
 // limit returns how long an attempt may take: all of its time with a gateway in
-// good health, and else what is enough for one that answers.
+// good health, and else what is enough for one that answers; a large message more.
 func (q *Queue) limit(f *flight) time.Duration {
+	more := gateway.Carrying(int64(f.Size))
 	if f.class == steady {
-		return q.attemptTime()
+		return q.attemptTime() + more
 	}
-	return min(q.attemptTime(), trialTime+time.Duration(f.Size/leastRate)*time.Second)
+	return min(q.attemptTime(), trialTime) + more
 }
 
-// attempt makes one attempt at a leased job and settles it. The lanes claim no
-// more for a destination than its share of the memory; here the message waits for
-// that of all, and the time of the attempt begins after it.
+// attempt makes one attempt at a leased job and settles it. The message has its
+// memory already, so that nothing keeps the attempt from being made once it
+// counts; where something does all the same, it is given back.
 func (q *Queue) attempt(ctx context.Context, job flight) finished {
 	f := finished{flight: job, began: q.now()}
-	waiting, stop := context.WithTimeout(ctx, q.lease-q.attemptTime())
-	defer stop()
-	if q.memory.Acquire(waiting, job.weight) != nil {
-		return q.lapse(f)
-	}
-	defer q.memory.Release(job.weight)
-	f.began = q.now()
 	limited, cancel := context.WithTimeout(ctx, min(q.limit(&job), job.Lease.Sub(f.began)-q.lease/8))
 	defer cancel()
 	parcel, err := q.store.Parcel(limited, job.ID, job.Fence)
@@ -70,9 +57,9 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 	}
 	if err != nil {
 		q.complain(ctx, "a message cannot be read from the store", err)
-		return q.lapse(f)
+		return q.giveBack(ctx, f)
 	}
-	carriage := q.carry(limited, parcel)
+	carriage := q.carry(limited, parcel.Now(f.began))
 	settlement := parcel.Settle(carriage, q.now())
 	f.tried, f.down, f.answered, f.found, f.pause = says(&carriage), carriage.Down, carriage.Answered, carriage.Host, carriage.Pause
 	f.due = settlement.Due
@@ -87,6 +74,22 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 // was refused before anybody was asked, or whose domain does not exist, does not.
 func says(c *gateway.Carriage) bool {
 	return c.Down || c.Answered || slices.ContainsFunc(c.Outcomes, func(o gateway.Outcome) bool { return o.Event == gateway.Success })
+}
+
+// giveBack leaves a job as if it had not been leased: no attempt is counted that
+// was not made.
+func (q *Queue) giveBack(ctx context.Context, f finished) finished {
+	now := q.now()
+	s := gateway.Settlement{Job: f.ID, Fence: f.Fence, Now: now, Due: now.Add(retryStore), Unmade: true}
+	switch err := q.storeIt(ctx, s); {
+	case errors.Is(err, gateway.ErrStale):
+		return f
+	case err != nil:
+		q.complain(ctx, "an attempt that was not made cannot be taken back", err)
+		return q.lapse(f)
+	}
+	f.due, f.unmade = s.Due, true
+	return f
 }
 
 // lapse leaves a job to the end of its lease.

@@ -18,6 +18,7 @@ type lane struct {
 	host        string       // that its gateway was at the last time, "" when nobody knows
 	after       gateway.Flow // whose turn it was last
 	bytes       int64        // of memory for messages under way
+	bulk        int64        // of these, for large ones
 	heaviest    int64        // of the last claim
 	heard       hearing
 	spare       bool      // among those that make room
@@ -32,7 +33,9 @@ type entry struct {
 	at     time.Time // when there may be something to do, zero when nothing is known
 	rang   bool      // something came since the last claim
 	asked  time.Time // of the last claim
+	needs  int64     // bytes of the message that did not fit the last time, 0 when all did
 	flying int
+	bulky  int                  // of these, large messages, of which nothing else knows
 	held   map[gateway.Flow]int // of these, by flow
 	gate   gate
 	class  class
@@ -126,32 +129,31 @@ func (l *lane) width() int {
 
 func (l *lane) flying() int { return l.fresh.flying + l.tried.flying }
 
+// light returns how many small messages are under way.
+func (e *entry) light() int { return e.flying - e.bulky }
+
 // room returns how many more attempts at a part may be begun. Mail that was tried
 // leaves some to new mail whatever it does.
 func (e *entry) room() int {
 	l := e.lane
 	width := l.width()
-	room := min(l.window-e.flying, width-l.flying())
+	room := min(l.window-e.light(), width-l.fresh.light()-l.tried.light())
 	if e.part == gateway.Tried {
-		room = min(room, max(width*3/4, 1)-e.flying)
+		room = min(room, max(width*3/4, 1)-e.light())
 	}
 	return room
 }
 
 // fits returns how many more messages the destination's share of the memory takes
-// when they are as large as the largest of the last claim, and one whatever its
-// size when there is none under way.
+// when they are as large as the largest of the last claim, and one while anything
+// is left of it: what is too large is not claimed.
 func (l *lane) fits() int {
-	n := int((maxShare - l.bytes) / max(l.heaviest, 1))
-	if l.bytes == 0 {
-		return max(n, 1)
+	room := maxShare - l.bytes
+	if room < copies {
+		return 0
 	}
-	return n
+	return int(max(room/max(l.heaviest, 1), 1))
 }
-
-// claimable returns how many bytes the messages of one more claim may have
-// together.
-func (l *lane) claimable() int64 { return max((maxShare-l.bytes)/copies, 1) }
 
 // ready returns when the lane wants to claim of a part, false when it does not.
 // With a quarter of its attempts free it is worth a commit of the store; what has
@@ -227,9 +229,12 @@ func (l *lane) reopen(now time.Time) {
 // finish notes how an attempt ended.
 func (l *lane) finish(f *finished, now time.Time) {
 	l.entry(f.part).hold(f.Flow, -1)
-	l.bytes -= f.weight
 	l.seen = now
-	if !f.due.IsZero() {
+	switch {
+	case f.due.IsZero():
+	case f.unmade && f.Attempts == 1:
+		l.fresh.due(f.due)
+	default:
 		l.tried.due(f.due)
 	}
 	if !f.tried {

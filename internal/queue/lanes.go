@@ -18,16 +18,18 @@ type lanes struct {
 	recent []*arrival // new mail that came a moment ago
 	spare  []*lane    // that had nothing to do when they were put here
 	slots  slots
+	memory *memory
 }
 
 // reason says for what an entry waits beside the order of time. The zero value is
 // for nothing.
 type reason struct {
-	flow  gateway.Flow // that has no slot left in the class
-	class class
-	host  string // that has no slot left
-	bulk  bool   // for the slots that are kept for those with few attempts
-	lane  bool   // for an attempt of its own to end, or for something to come
+	flow   gateway.Flow // that has no slot left in the class
+	class  class
+	host   string // that has no slot left
+	bulk   bool   // for the slots that are kept for those with few attempts
+	memory bool
+	lane   bool // for an attempt of its own to end, or for something to come
 }
 
 // arrival is new mail with when it came. It was passed over when only flows with
@@ -51,7 +53,13 @@ const (
 )
 
 func newLanes() *lanes {
-	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots()}
+	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(), memory: &memory{}}
+}
+
+// sharing has the lanes share the memory with others.
+func (ls *lanes) sharing(m *memory) *lanes {
+	ls.memory = m
+	return ls
 }
 
 // at returns the lane of a destination, a new one if need be.
@@ -231,14 +239,21 @@ func (ls *lanes) putAside(e *entry, why reason) {
 // begun.
 func (ls *lanes) release() {
 	for why, list := range ls.aside {
-		n := ls.mayRelease(why)
+		n, memory := ls.mayRelease(why), *ls.memory
 		i := 0
 		for ; i < len(list) && n > 0; i++ {
 			e := list[i]
+			waits := e.aside == why && ls.all[e.lane.destination] == e.lane
+			if waits && why.memory {
+				if !memory.holds(e.class, e.needed()) {
+					break
+				}
+				memory.take(e.class, e.needed())
+			}
 			if e.listed == why {
 				e.listed = reason{}
 			}
-			if e.aside == why && ls.all[e.lane.destination] == e.lane {
+			if waits {
 				e.aside = reason{}
 				ls.place(e)
 				n--
@@ -254,6 +269,8 @@ func (ls *lanes) release() {
 
 func (ls *lanes) mayRelease(why reason) int {
 	switch {
+	case why.memory:
+		return looks
 	case why.host != "":
 		return ls.slots.hostRoom(why.host)
 	case why.bulk:
@@ -268,11 +285,12 @@ func (ls *lanes) mayRelease(why reason) int {
 // until claimed puts them back.
 func (ls *lanes) wanted(now time.Time) []asked {
 	ls.release()
-	list := ls.justCame(now)
+	memory := *ls.memory
+	list := ls.justCame(now, &memory)
 	kept := len(list)
 	atHost := make(map[string]int)
 	for c := range classes {
-		room := ls.slots.room(c)
+		room := min(ls.slots.room(c), ls.slots.left(c)) // so that no flow gets more than it may have
 		if c == trial {
 			room -= kept
 		}
@@ -290,12 +308,21 @@ func (ls *lanes) wanted(now time.Time) []asked {
 				ls.putAside(e, why)
 				continue
 			}
+			h, fits := e.hunger(n, &memory)
+			if !fits && memory != *ls.memory {
+				break // the next claim has it, if this one leaves any
+			}
+			if !fits {
+				ls.putAside(e, ls.lacks(e))
+				continue
+			}
 			if full == nil {
 				full = ls.slots.allFull(c)
 			}
 			room -= n
+			memory.take(c, h.bytes)
 			atHost[e.lane.host] += n
-			list = append(list, ls.ask(e, n, full, now))
+			list = append(list, ls.ask(e, n, full, h, now))
 		}
 	}
 	return list
@@ -313,7 +340,7 @@ func isAsked(list []asked, l *lane) bool {
 }
 
 // ask takes an entry out of the order and returns what is claimed for it.
-func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, now time.Time) asked {
+func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.Time) asked {
 	l := e.lane
 	if e.index >= 0 {
 		heap.Remove(&ls.order[e.class], e.index)
@@ -325,7 +352,7 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, now time.Time) aske
 		}
 	}
 	return asked{entry: e, Claiming: gateway.Claiming{
-		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: l.claimable(),
+		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: h.most,
 	}}
 }
 
@@ -353,7 +380,7 @@ func (ls *lanes) allowed(e *entry, room int, atHost map[string]int) (int, reason
 // justCame asks for new mail that came a moment ago and finds no slot among those
 // that all share: the newest first, and that of flows with few trials before that
 // of others.
-func (ls *lanes) justCame(now time.Time) (list []asked) {
+func (ls *lanes) justCame(now time.Time, memory *memory) (list []asked) {
 	i := 0
 	for i < len(ls.recent) && now.Sub(ls.recent[i].came) > recentTime {
 		i++
@@ -376,11 +403,18 @@ func (ls *lanes) justCame(now time.Time) (list []asked) {
 			}
 			continue
 		}
-		list = append(list, ls.ask(e.entry, 1, heavy, now))
-		list[len(list)-1].kept = e
+		if h, fits := e.hunger(1, memory); fits {
+			memory.take(trial, h.bytes)
+			list = append(list, ls.ask(e.entry, 1, heavy, h, now))
+			list[len(list)-1].kept = e
+		}
 	}
-	if len(list) == 0 && second != nil {
-		list = append(list, ls.ask(second.entry, 1, nil, now))
+	if len(list) > 0 || second == nil {
+		return list
+	}
+	if h, fits := second.hunger(1, memory); fits {
+		memory.take(trial, h.bytes)
+		list = append(list, ls.ask(second.entry, 1, nil, h, now))
 		list[0].kept = second
 	}
 	return list
@@ -410,12 +444,13 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 	if len(c.Jobs) > 0 {
 		l.heaviest = 0
 	}
+	e.needs = int64(c.Needs)
 	for i := range c.Jobs {
-		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, weight: min(copies*int64(c.Jobs[i].Size)+1, maxShare)}
+		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, weight: weigh(int64(c.Jobs[i].Size))}
 		ls.slots.take(&f)
 		e.hold(f.Flow, 1)
 		l.heaviest = max(l.heaviest, f.weight)
-		l.bytes += f.weight
+		ls.carries(&f, l, 1)
 		if a.kept != nil {
 			ls.slots.kept--
 		}
@@ -431,8 +466,14 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 }
 
 // gotNothing notes why nothing was leased although something is due: it waits for
-// slots of its flow, or for what others have leased.
+// memory, for slots of its flow, or for what others have leased.
 func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
+	if e := a.entry; c.Needs > 0 {
+		if maxShare-e.lane.bytes < e.needed() || !ls.memory.holds(e.class, e.needed()) {
+			ls.putAside(e, ls.lacks(e))
+		}
+		return
+	}
 	if len(c.Held) == 0 {
 		a.entry.at = now.Add(retryStore)
 		return
@@ -459,6 +500,7 @@ func (ls *lanes) refused(wanted []asked, then time.Time) {
 func (ls *lanes) finish(f *finished, now time.Time) {
 	ls.slots.give(f)
 	l := ls.at(f.Destination, now)
+	ls.carries(&f.flight, l, -1)
 	l.finish(f, now)
 	for _, e := range []*entry{&l.fresh, &l.tried} {
 		if e.aside.lane {

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"golang.org/x/sync/semaphore"
 )
 
 // Store is what the queue needs of gateway.Store.
@@ -46,7 +45,6 @@ type Queue struct {
 	missed  *gateway.Destination // behind which the next poll goes on, for there was no room for more
 	pages   int                  // that it is still asked for, -1 for all of them
 	whole   bool                 // all are asked for once more after these
-	memory  *semaphore.Weighted
 	done    chan finished
 	probes  chan gateway.Destination
 	heard   chan gateway.Destination
@@ -63,28 +61,27 @@ type Options struct {
 	Lease time.Duration // for how long a job is leased, see attemptTime
 }
 
-// Bounds of what is leased at once, beside those of slots.
+// How long things take.
 const (
-	maxMemory = 128 << 20 // bytes of messages in memory, all copies of them
-	maxShare  = 32 << 20  // of these, for one destination: all copies of the largest message
 	// pollTime is how often the store is asked for what no bell told of.
 	pollTime = 10 * time.Second
 	// graceTime is how long attempts may take once the queue is asked to stop.
 	graceTime = 10 * time.Second
 )
 
-// attemptTime is how long an attempt may take. A lease is longer than any attempt:
-// nobody else may begin while an answer can still come.
+// attemptTime is how long an attempt at a small message may take. A lease is longer
+// than any attempt: nobody else may begin while an answer can still come.
 func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 
 // New returns a queue that Run starts.
 func New(store Store, courier gateway.Courier, o Options) *Queue {
+	memory := &memory{}
 	return &Queue{
 		store: store, courier: courier, now: o.Now, log: o.Log, lease: o.Lease,
 		lanes: map[gateway.Kind]*lanes{
-			gateway.KindRemote: newLanes(), gateway.KindPush: newLanes(), gateway.KindReport: newLanes(),
+			gateway.KindRemote: newLanes().sharing(memory), gateway.KindPush: newLanes().sharing(memory), gateway.KindReport: newLanes().sharing(memory),
 		},
-		memory: semaphore.NewWeighted(maxMemory), done: make(chan finished, 3*maxLeased),
+		done:   make(chan finished, 3*maxLeased),
 		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64), hands: make(chan struct{}, 4),
 		asked: make(chan chan<- []Lane), crew: newCrew(),
 	}

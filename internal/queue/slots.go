@@ -40,6 +40,10 @@ const (
 	// hostWidth is how many attempts are made at once at one host that does not
 	// answer, under however many names.
 	hostWidth = 64
+	// fair is the part of each class that one flow may have under way. Once it has had
+	// so many it begins none until a quarter of them has ended, so that a claim is
+	// worth its commit.
+	fair = 4
 	// heavy is how many trials a flow may have under way and still be among those
 	// that are served first.
 	heavy = 8
@@ -50,6 +54,7 @@ type slots struct {
 	most  [classes]int
 	used  [classes]int
 	held  [classes]map[gateway.Flow]int
+	sated [classes]map[gateway.Flow]bool // those that have had as much as is fair
 	hosts map[string]*host
 	// kept are the trials that may be begun now beyond most of the class, as of a
 	// time.
@@ -66,7 +71,7 @@ type host struct {
 func newSlots() slots {
 	s := slots{most: [classes]int{maxSteady, maxTrial - trialKept, maxAgain}, hosts: make(map[string]*host), kept: trialBurst}
 	for c := range s.held {
-		s.held[c] = make(map[gateway.Flow]int)
+		s.held[c], s.sated[c] = make(map[gateway.Flow]int), make(map[gateway.Flow]bool)
 	}
 	return s
 }
@@ -74,14 +79,16 @@ func newSlots() slots {
 // free returns how many slots of a class are free.
 func (s *slots) free(c class) int { return max(s.most[c]-s.used[c], 0) }
 
-// most3 is how many slots a flow may hold for each one that is free: alone it gets
-// three quarters, and the more want some the less each gets, so that some are
-// always left for the next.
+// most3 is how many slots a flow may hold for each one that is free: the more flows
+// want some the less each gets, so that some are always left for the next.
 const most3 = 3
+
+// fairly returns how many slots of a class one flow may hold, however many are free.
+func fairly(c class) int { return [classes]int{maxSteady / fair, maxTrial / fair, maxAgain / fair}[c] }
 
 // full reports whether a flow holds as much of a class as it may.
 func (s *slots) full(c class, f gateway.Flow) bool {
-	return s.held[c][f] >= max(most3*s.free(c), 1)
+	return s.sated[c][f] || s.held[c][f] >= max(most3*s.free(c), 1)
 }
 
 // allFull returns the flows that are full.
@@ -92,6 +99,18 @@ func (s *slots) allFull(c class) (list []gateway.Flow) {
 		}
 	}
 	return list
+}
+
+// left returns how many attempts of a class may be begun before one flow that is
+// not full has more than is fair.
+func (s *slots) left(c class) int {
+	most := 0
+	for f, n := range s.held[c] {
+		if !s.sated[c][f] {
+			most = max(most, n)
+		}
+	}
+	return fairly(c) - most
 }
 
 // allHeavy returns the flows that have many trials under way.
@@ -124,7 +143,9 @@ func (s *slots) keep(now time.Time) int {
 // take notes that an attempt has begun.
 func (s *slots) take(f *flight) {
 	s.used[f.class]++
-	s.held[f.class][f.Flow]++
+	if s.held[f.class][f.Flow]++; s.held[f.class][f.Flow] >= fairly(f.class) {
+		s.sated[f.class][f.Flow] = true
+	}
 	if f.host != "" {
 		h := s.hosts[f.host]
 		if h == nil {
@@ -138,8 +159,12 @@ func (s *slots) take(f *flight) {
 // give notes that an attempt has ended, and what it says of the host.
 func (s *slots) give(f *finished) {
 	s.used[f.class]--
-	if s.held[f.class][f.Flow]--; s.held[f.class][f.Flow] <= 0 {
-		delete(s.held[f.class], f.Flow)
+	s.held[f.class][f.Flow]--
+	if n := s.held[f.class][f.Flow]; n <= fairly(f.class)*3/4 {
+		delete(s.sated[f.class], f.Flow)
+		if n <= 0 {
+			delete(s.held[f.class], f.Flow)
+		}
 	}
 	if h := s.hosts[f.host]; h != nil {
 		h.flying--

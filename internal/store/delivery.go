@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -184,7 +185,7 @@ func Lease(j *gateway.Job, now, lease int64) (err error) {
 	}
 	j.Fence++
 	j.Attempts++
-	j.LastTry, j.Lease = FromMicros(now), FromMicros(lease)
+	j.LastTry, j.Lease = FromMicros(now), FromMicros(lease).Add(gateway.Carrying(int64(j.Size)))
 	if j.FirstTry.IsZero() {
 		j.FirstTry = j.LastTry
 	}
@@ -193,6 +194,18 @@ func Lease(j *gateway.Job, now, lease int64) (err error) {
 		j.Due = j.Lease
 	}
 	return nil
+}
+
+// Return takes back what Lease did, but for the fence: no attempt was made. Where
+// there were others before, when the last of them was is not known any more.
+func Return(j *gateway.Job) (err error) {
+	event := gateway.Postpone
+	if j.Attempts--; j.Attempts == 0 {
+		event = gateway.Return
+		j.FirstTry, j.LastTry = time.Time{}, time.Time{}
+	}
+	j.State, err = gateway.Next(j.State, event)
+	return err
 }
 
 // Distinct refuses secrets of another kind, and two of one name.

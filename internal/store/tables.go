@@ -47,7 +47,7 @@ func Tables() []Table {
 			numbers("state", "changed", "delivered", "acked", "read", "leases", "job", "attempts"), texts("code"), blobs("reason", "thread"),
 			truths("pushed", "further"), numbers("place", "first_try", "last_try", "dead", "generation", "refused", "redriven")),
 		table("job", 1, numbers("id"), texts("destination"), numbers("message", "state", "changed", "fence", "attempts", "due", "lease", "begun",
-			"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"), numbers("since", "same", "turn")),
+			"first_try", "last_try", "rekeys", "redriven", "size"), texts("code"), blobs("reason"), numbers("since", "same", "turn"), texts("troubles")),
 		table("dedup", 1, blobs("key"), numbers("message", "used")),
 		table("alias", 4, blobs("id"), numbers("agent"), texts("sender"), blobs("variant"), numbers("message")),
 		table("contact", 2, numbers("agent"), texts("domain")),

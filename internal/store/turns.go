@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,11 +18,10 @@ func Quota(limit, flows int) int { return (limit + flows - 1) / max(flows, 1) }
 
 // ByTurns chooses jobs behind those that were chosen before: one of each flow in
 // the order in which the flows appear, then the next of each, and so on, up to
-// limit of all and so many that the messages of all have the given bytes, or one
-// message; 0 bytes are no bound. Jobs of one flow keep their order. What comes
-// behind one that does not fit waits with it, so that a large message has its
-// turn.
-func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes int64) []T {
+// limit of all and so many that the messages of all have the given bytes; 0 bytes
+// are no bound. Jobs of one flow keep their order, but for one that does not fit:
+// smaller ones pass it, and needs is the size of the first such, 0 for none.
+func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes int64) (list []T, needs int) {
 	seen := make(map[gateway.Flow]int)
 	var rounds [][]int // the jobs of each round
 	for i := range jobs {
@@ -39,23 +39,30 @@ func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes
 	}
 	for _, round := range rounds {
 		for _, i := range round {
-			size += int64(of(&jobs[i]).Size)
-			if len(chosen) >= limit || bytes > 0 && size > bytes && len(chosen) > 0 {
-				return chosen
+			if len(chosen) >= limit {
+				return chosen, needs
 			}
+			more := of(&jobs[i]).Size
+			if bytes > 0 && size+int64(more) > bytes {
+				needs = cmp.Or(needs, more)
+				continue
+			}
+			size += int64(more)
 			chosen = append(chosen, jobs[i])
 		}
 	}
-	return chosen
+	return chosen, needs
 }
 
 // Choose returns the jobs to be leased of those of one destination that are due,
 // limit at the most: of new mail, the flows as their turns come, each with its
 // earliest first, and then of what was tried, the earliest first. The latter is
-// asked for only where it is wanted. It notes in c who is held.
+// asked for only where it is wanted. It notes in c who is held, and what was too
+// large.
 func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of func(*T) *gateway.Job, fresh []T, tried func() ([]T, error)) ([]T, error) {
-	chosen := ByTurns(nil, fresh, of, limit, wanted.Bytes)
-	if wanted.Part == gateway.Fresh || len(chosen) < len(fresh) || len(chosen) >= limit {
+	chosen, needs := ByTurns(nil, fresh, of, limit, wanted.Bytes)
+	c.Needs = needs
+	if wanted.Part == gateway.Fresh || len(chosen) >= limit {
 		return chosen, nil
 	}
 	list, err := tried()
@@ -63,7 +70,9 @@ func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of f
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(j T) bool { return Held(c, wanted, of(&j).Flow) })
-	return ByTurns(chosen, list, of, limit, wanted.Bytes), nil
+	chosen, needs = ByTurns(chosen, list, of, limit, wanted.Bytes)
+	c.Needs = cmp.Or(c.Needs, needs)
+	return chosen, nil
 }
 
 // Held reports whether a flow that has something due has no turn, and notes it.

@@ -16,6 +16,7 @@ type book struct {
 	buried    []buryRow  // deliveries that failed
 	gone      []int64    // jobs without a recipient left
 	postponed []laterRow // jobs that are tried again
+	returned  []backRow  // jobs whose attempt was not made
 	reports   jobRows
 	work      []gateway.Destination
 }
@@ -43,8 +44,16 @@ type laterRow struct {
 	due        int64
 }
 
+type backRow struct {
+	gateway.Job
+	now, due int64
+}
+
 // close enters a settlement.
 func (b *book) close(c *closing, waiting []undecided) error {
+	if c.Unmade {
+		return b.giveBack(c)
+	}
 	results := make(map[gateway.DeliveryID]*gateway.Result, len(c.Results))
 	for i := range c.Results {
 		results[c.Results[i].Delivery] = &c.Results[i]
@@ -103,13 +112,28 @@ func (b *book) postpone(c *closing) error {
 	if err != nil {
 		return err
 	}
-	due := c.Due
-	if !due.After(c.Now) {
-		due = c.Now
-		b.work = append(b.work, c.job.Destination)
-	}
-	b.postponed = append(b.postponed, laterRow{job: int64(c.job.ID), state: state, settlement: &c.Settlement, due: store.Micros(due)})
+	b.postponed = append(b.postponed, laterRow{job: int64(c.job.ID), state: state, settlement: &c.Settlement, due: b.dueAgain(c)})
 	return nil
+}
+
+// giveBack leaves a job as if it had not been leased.
+func (b *book) giveBack(c *closing) error {
+	row := backRow{Job: c.job.Job, now: store.Micros(c.Now), due: b.dueAgain(c)}
+	if err := store.Return(&row.Job); err != nil {
+		return err
+	}
+	b.returned = append(b.returned, row)
+	return nil
+}
+
+// dueAgain returns when a job is due after its attempt, and rings where that is at
+// once.
+func (b *book) dueAgain(c *closing) int64 {
+	if c.Due.After(c.Now) {
+		return store.Micros(c.Due)
+	}
+	b.work = append(b.work, c.job.Destination)
+	return store.Micros(c.Now)
 }
 
 const (
@@ -126,9 +150,13 @@ const (
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::bytea[], $8::bigint[], $9::bigint[])
 			u (seq, state, now, attempts, job, code, reason, first, last) WHERE d.seq = u.seq`
 	postponeJobs = `UPDATE job j SET state = u.state, changed = u.now, due = u.due, lease = NULL, owner = NULL, rekeys = j.rekeys + u.rekey,
-			code = nullif(u.code, ''), reason = u.reason, since = nullif(u.since, 0), same = u.same
-		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::bigint[], $9::int[])
-			u (id, state, now, due, rekey, code, reason, since, same) WHERE j.id = u.id`
+			code = nullif(u.code, ''), reason = u.reason, since = nullif(u.since, 0), same = u.same, troubles = nullif(u.troubles, '')
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::bigint[], $9::int[], $10::text[])
+			u (id, state, now, due, rekey, code, reason, since, same, troubles) WHERE j.id = u.id`
+	returnJobs = `UPDATE job j SET state = u.state, changed = u.now, due = u.due, lease = NULL, owner = NULL, attempts = u.attempts, turn = u.turn,
+			first_try = nullif(u.first, 0), last_try = nullif(u.last, 0)
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::int[], $6::bigint[], $7::bigint[], $8::bigint[])
+			u (id, state, now, due, attempts, turn, first, last) WHERE j.id = u.id`
 )
 
 // write writes what was entered, in one round.
@@ -145,11 +173,12 @@ func (b *book) write(ctx context.Context, t *tx) error {
 	b.queueEntered(batch, t)
 	b.queueBuried(batch, ids)
 	b.queuePostponed(batch)
+	b.queueReturned(batch)
 	if len(b.gone) > 0 {
 		batch.Queue(`DELETE FROM job WHERE id = ANY ($1::bigint[])`, b.gone)
 	}
 	t.work = append(t.work, b.work...)
-	t.dead += len(b.gone) + len(b.postponed)
+	t.dead += len(b.gone) + len(b.postponed) + len(b.returned)
 	return t.SendBatch(ctx, batch).Close()
 }
 
@@ -207,5 +236,21 @@ func (b *book) queuePostponed(batch *pgx.Batch) {
 		column(b.postponed, func(r *laterRow) string { return string(r.settlement.Code) }),
 		column(b.postponed, func(r *laterRow) []byte { return blob(r.settlement.Reason) }),
 		column(b.postponed, func(r *laterRow) int64 { return store.Micros(r.settlement.Since) }),
-		column(b.postponed, func(r *laterRow) int32 { return int32(r.settlement.Same) }))
+		column(b.postponed, func(r *laterRow) int32 { return int32(r.settlement.Same) }),
+		column(b.postponed, func(r *laterRow) string { return r.settlement.Troubles }))
+}
+
+func (b *book) queueReturned(batch *pgx.Batch) {
+	if len(b.returned) == 0 {
+		return
+	}
+	batch.Queue(returnJobs,
+		column(b.returned, func(r *backRow) int64 { return int64(r.ID) }),
+		column(b.returned, func(r *backRow) int16 { return int16(r.State) }),
+		column(b.returned, func(r *backRow) int64 { return r.now }),
+		column(b.returned, func(r *backRow) int64 { return r.due }),
+		column(b.returned, func(r *backRow) int32 { return int32(r.Attempts) }),
+		column(b.returned, func(r *backRow) int64 { return int64(gateway.TurnOf(r.Flow, r.Attempts)) }),
+		column(b.returned, func(r *backRow) int64 { return store.Micros(r.FirstTry) }),
+		column(b.returned, func(r *backRow) int64 { return store.Micros(r.LastTry) }))
 }

@@ -39,10 +39,10 @@ const (
 		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND turn = w.turn AND due <= $4
 			ORDER BY destination, turn, due, id LIMIT w.quota FOR UPDATE SKIP LOCKED) j` +
 		itsMessage + `ORDER BY w.place, j.due, j.id`
-	leaseJobs = `UPDATE job j SET state = u.state, changed = $8, fence = u.fence, attempts = u.attempts, due = u.due, lease = $9, owner = $7,
+	leaseJobs = `UPDATE job j SET state = u.state, changed = $8, fence = u.fence, attempts = u.attempts, due = u.due, lease = u.lease, owner = $7,
 			first_try = u.first, last_try = u.last, turn = u.turn
-		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $10::bigint[], $11::bigint[])
-			u (id, state, fence, attempts, due, first, last, turn) WHERE j.id = u.id`
+		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
+			u (id, state, fence, attempts, due, first, lease, last, turn) WHERE j.id = u.id`
 	restOf = `SELECT w.place::int, coalesce((SELECT j.due FROM job j WHERE j.destination = w.destination AND j.turn < $3
 			ORDER BY j.destination, j.turn, j.due LIMIT 1), 0),
 			coalesce((SELECT j.due FROM job j WHERE j.destination = w.destination AND j.turn = $3 AND (j.lease IS NULL OR j.lease <= $2)
@@ -249,7 +249,8 @@ func queueLeases(b *pgx.Batch, claimed []gateway.Claimed, l leasing) {
 		column(jobs, func(j *gateway.Job) int32 { return int32(j.Attempts) }),
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.Due) }),
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.FirstTry) }),
-		l.owner, l.now, l.until,
+		l.owner, l.now,
+		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.Lease) }),
 		column(jobs, func(j *gateway.Job) int64 { return store.Micros(j.LastTry) }),
 		column(jobs, func(j *gateway.Job) int64 { return int64(gateway.TurnOf(j.Flow, j.Attempts)) }))
 }

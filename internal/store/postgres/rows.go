@@ -71,7 +71,7 @@ func (d *delivery) read() store.DeliveryRow {
 // jobColumns are read into a queued job, of a job j and its message m.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, coalesce(j.first_try, 0), coalesce(j.last_try, 0), j.due,
 	coalesce(j.lease, 0), j.rekeys, coalesce(j.redriven, 0), j.size, coalesce(j.code, ''), j.reason, coalesce(j.since, 0), j.same,
-	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message`
+	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message, coalesce(j.troubles, '')`
 
 // queued is a job with the id of its message's row, and where its columns go.
 type queued struct {
@@ -90,7 +90,7 @@ type queuedScan struct {
 
 func (q *queuedScan) into() []any {
 	return []any{&q.id, &q.destination, &q.state, &q.Fence, &q.Attempts, &q.begun, &q.first, &q.last, &q.due,
-		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent, &q.sender, &q.row}
+		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent, &q.sender, &q.row, &q.Troubles}
 }
 
 // read returns the job that was read last.

@@ -12,7 +12,7 @@ import (
 
 // jobColumns are read by scanJob, of a job j and its message m, from column 0 on.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
-	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender`
+	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender, j.troubles`
 
 // queued is a job with the row of its message.
 type queued struct {
@@ -36,6 +36,7 @@ func scanJob(s *sqlite3.Stmt) queued {
 		Reason:      s.ColumnText(14),
 		Since:       at(15),
 		Same:        s.ColumnInt(16),
+		Troubles:    s.ColumnText(22),
 		Message:     store.MessageID(s.ColumnRawBlob(17)),
 		Class:       gateway.Class(s.ColumnInt64(18)),
 		SenderAgent: gateway.AgentID(s.ColumnInt64(19)),

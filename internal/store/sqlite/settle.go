@@ -28,8 +28,33 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 		}
 		w.beside = true // but for the parcel of this one
 		w.packed.drop(j.ID)
+		if e.Unmade {
+			return w.giveBack(&j, &e)
+		}
 		return w.settle(j, &e)
 	})
+}
+
+// giveBack leaves a job as if it had not been leased.
+func (w *writer) giveBack(j *queued, e *gateway.Settlement) error {
+	if err := store.Return(&j.Job); err != nil {
+		return err
+	}
+	due := w.dueAgain(j, e)
+	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, attempts = ?, due = ?, lease = NULL, first_try = ?, last_try = ?, turn = ? WHERE id = ?`,
+		int64(j.State), store.Micros(e.Now), j.Attempts, due, optional(store.Micros(j.FirstTry)), optional(store.Micros(j.LastTry)),
+		int64(gateway.TurnOf(j.Flow, j.Attempts)), int64(j.ID))
+	return err
+}
+
+// dueAgain returns when a job is due after its attempt, and rings where that is at
+// once.
+func (w *writer) dueAgain(j *queued, e *gateway.Settlement) int64 {
+	if e.Due.After(e.Now) {
+		return store.Micros(e.Due)
+	}
+	w.work = append(w.work, j.Destination)
+	return store.Micros(e.Now)
 }
 
 // undecided is a delivery that waits for its job. Of a report it is one that
@@ -80,15 +105,10 @@ func (w *writer) postpone(j *queued, e *gateway.Settlement) error {
 	if err != nil {
 		return err
 	}
-	due := e.Due
-	if !due.After(e.Now) {
-		due = e.Now
-		w.work = append(w.work, j.Destination)
-	}
-	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?, reason = ?, since = ?, same = ?
-			WHERE id = ?`,
-		int64(state), store.Micros(e.Now), store.Micros(due), store.Bit(e.Rekey), optional(string(e.Code)), optional(e.Reason),
-		optional(store.Micros(e.Since)), e.Same, int64(j.ID))
+	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?, reason = ?, since = ?, same = ?,
+			troubles = ? WHERE id = ?`,
+		int64(state), store.Micros(e.Now), w.dueAgain(j, e), store.Bit(e.Rekey), optional(string(e.Code)), optional(e.Reason),
+		optional(store.Micros(e.Since)), e.Same, optional(e.Troubles), int64(j.ID))
 	return err
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +19,8 @@ func claiming() []promise {
 		{"however much one flow has, another's is found at once; what was tried is by turns, too", claimLittle},
 		{"a flow of Except gets nothing and is among those held", claimExcept},
 		{"of the Part that is asked for", claimPart},
-		{"messages have Bytes at the most, or one is leased", claimBytes},
+		{"messages have Bytes at the most; one that does not fit is left with its size, and smaller ones pass it", claimBytes},
+		{"a large message is leased for as much longer as it takes", claimLarge},
 		{"the flow of a job is its sender here, or the domain that it came from", claimFlows},
 		{"Waiting says when the earliest is due, and whether some were never tried", waitingFresh},
 		{"Fence and Attempts were counted up, State is Delivering, LastTry now", claimCounts},
@@ -268,16 +270,55 @@ func claimBytes(w *world) {
 	}
 	size := int64(w.jobs(gateway.JobFilter{})[0].Size)
 	now := w.now()
-	same(w, "leased where one is too large", len(w.turn(gateway.Claiming{Limit: 9, Bytes: 1}, now).Jobs), 1)
-	same(w, "leased where two fit", len(w.turn(gateway.Claiming{Limit: 9, Bytes: 3*size - 1}, now).Jobs), 2)
-	same(w, "leased where the limit is lower", len(w.turn(gateway.Claiming{Limit: 1, Bytes: 3 * size}, now).Jobs), 1)
+	got := w.turn(gateway.Claiming{Limit: 9, Bytes: size - 1}, now)
+	same(w, "leased where one is too large", len(got.Jobs), 0)
+	same(w, "needed for it", int64(got.Needs), size)
+	same(w, "fresh beside it", got.Fresh, true)
+	got = w.turn(gateway.Claiming{Limit: 9, Bytes: 3*size - 1}, now)
+	same(w, "leased where two fit", len(got.Jobs), 2)
+	same(w, "needed for the third", int64(got.Needs), size)
+	got = w.turn(gateway.Claiming{Limit: 1, Bytes: 3 * size}, now)
+	same(w, "leased where the limit is lower", len(got.Jobs), 1)
+	same(w, "needed where there was room", got.Needs, 0)
 	for _, j := range w.jobs(gateway.JobFilter{State: gateway.Delivering}) {
 		w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now})
 	}
-	got := w.turn(gateway.Claiming{Limit: 9, Bytes: 3 * size}, now)
+	got = w.turn(gateway.Claiming{Limit: 9, Bytes: 3 * size}, now)
 	same(w, "leased of both kinds", len(got.Jobs), 3)
 	same(w, "attempts of the first", got.Jobs[0].Attempts, 1)
 	same(w, "attempts of the last", got.Jobs[2].Attempts, 2)
+	large := w.large(alice, 1000)
+	w.mail(alice, "a@far.example")
+	got = w.turn(gateway.Claiming{Limit: 1, Bytes: 2 * size, Part: gateway.Fresh}, now.Add(time.Hour))
+	same(w, "leased of what does not fit", len(got.Jobs), 0)
+	got = w.turn(gateway.Claiming{Limit: 2, Bytes: 2 * size, Part: gateway.Fresh}, now.Add(time.Hour))
+	same(w, "leased behind it", len(got.Jobs), 1)
+	same(w, "the one that was left is needed", got.Needs > 1000, true)
+	got = w.turn(gateway.Claiming{Limit: 2, Bytes: int64(got.Needs), Part: gateway.Fresh}, now.Add(time.Hour))
+	sameList(w, "leased where there is as much as it needs", messagesOf(got.Jobs), []amtp.MessageID{large})
+}
+
+// large posts a message of more than so many bytes to far.example.
+func (w *world) large(from person, size int) amtp.MessageID {
+	w.Helper()
+	doc := fmt.Sprintf(`{"sender":%q,"recipients":["a@far.example"],"payload":%q}`, from.Address.String(), strings.Repeat("x", size))
+	return w.post(letter{from: from, far: []string{"a@far.example"}, doc: doc}).ID
+}
+
+func claimLarge(w *world) {
+	alice := w.agent("alice")
+	w.large(alice, 5*gateway.LeastRate)
+	now := w.now()
+	first := w.claimOne("far.example", now)
+	more := gateway.Carrying(int64(first.Size))
+	if more < 5*time.Second {
+		w.Fatalf("a message of %d bytes takes %v longer, want 5 s and more", first.Size, more)
+	}
+	end := now.Add(leaseTime + more)
+	w.sameTime("end of the lease", first.Lease, end)
+	w.sameTime("end of the lease as it is stored", w.oneJob("far.example").Lease, end)
+	same(w, "claimed before the end of the lease", len(w.claim(end.Add(-time.Microsecond), "far.example")), 0)
+	same(w, "claimed after it", w.claimOne("far.example", end).Attempts, 2)
 }
 
 func claimFlows(w *world) {

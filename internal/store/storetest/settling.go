@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -12,6 +13,8 @@ func settling() []promise {
 	return []promise{
 		{"each result is applied to its delivery", resultsAreApplied},
 		{"otherwise it is Retrying and due as the settlement says", settledToRetry},
+		{"Troubles are kept as they are", troublesAreKept},
+		{"of an Unmade attempt nothing is left but the fence", unmadeIsUndone},
 		{"recipients without a result stay with the job", restStays},
 		{"zero Due is at once", dueZero},
 		{"a Report is queued for those that failed", reportIsQueued},
@@ -81,6 +84,54 @@ func settledToRetry(w *world) {
 	same(w, "code when there is none", j.Code, "")
 	same(w, "rekeys stay", j.Rekeys, 1)
 	w.sameTime("since when there is none", j.Since, time.Time{})
+}
+
+func troublesAreKept(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example", "b@far.example")
+	p := w.claimOne("far.example", w.now())
+	now := w.now()
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(time.Minute), Troubles: "1 2 3 4 X\n5 6 7 8 \n"})
+	same(w, "troubles", w.oneJob("far.example").Troubles, "1 2 3 4 X\n5 6 7 8 \n")
+	p = w.claimOne("far.example", now.Add(time.Minute))
+	same(w, "troubles of the next attempt", p.Troubles, "1 2 3 4 X\n5 6 7 8 \n")
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: now.Add(time.Hour)})
+	same(w, "troubles when there are none", w.oneJob("far.example").Troubles, "")
+}
+
+func unmadeIsUndone(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example")
+	now := w.now()
+	first := w.claimOne("far.example", now)
+	due := now.Add(time.Second)
+	w.settle(gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now, Due: due, Unmade: true})
+	same(w, "settling it again", errors.Is(w.store.Settle(w.ctx, gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now}), gateway.ErrStale), true)
+	same(w, "state of the message", states(w.read(alice, id).Deliveries), "queued")
+	j := w.oneJob("far.example").Job
+	same(w, "state", j.State, gateway.Queued)
+	same(w, "attempts", j.Attempts, 0)
+	same(w, "fence", j.Fence, first.Fence)
+	w.sameTime("first try", j.FirstTry, time.Time{})
+	w.sameTime("last try", j.LastTry, time.Time{})
+	w.sameTime("lease", j.Lease, time.Time{})
+	w.sameTime("due", j.Due, due)
+	got := w.turn(gateway.Claiming{Limit: 1, Part: gateway.Fresh}, due)
+	same(w, "leased as new mail", len(got.Jobs), 1)
+	again := got.Jobs[0]
+	same(w, "attempts when it is leased again", again.Attempts, 1)
+	w.settle(gateway.Settlement{Job: again.ID, Fence: again.Fence, Now: due, Due: due, Code: "TEMPORARY_FAILURE", Reason: "not now", Since: due, Same: 1})
+	third := w.claimOne("far.example", due.Add(time.Minute))
+	w.rang()
+	w.settle(gateway.Settlement{Job: third.ID, Fence: third.Fence, Now: due.Add(time.Minute), Unmade: true})
+	same(w, "rang", w.rang(), "far.example")
+	j = w.oneJob("far.example").Job
+	same(w, "state after an attempt that was made", j.State, gateway.Retrying)
+	same(w, "attempts after it", j.Attempts, 1)
+	same(w, "code", j.Code, "TEMPORARY_FAILURE")
+	same(w, "attempts in the row", j.Same, 1)
+	w.sameTime("first try after it", j.FirstTry, again.FirstTry)
+	same(w, "leased as mail that was tried", len(w.turn(gateway.Claiming{Limit: 1, Part: gateway.Tried}, due.Add(time.Minute)).Jobs), 1)
 }
 
 func restStays(w *world) {

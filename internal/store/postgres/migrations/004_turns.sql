@@ -10,3 +10,8 @@ UPDATE job SET turn = CASE WHEN attempts > 0 THEN 9223372036854775807
   ELSE coalesce((SELECT sender_agent FROM message m WHERE m.id = job.message), 0) END;
 DROP INDEX job_due;
 CREATE INDEX job_turn ON job (destination, turn, due, id);
+
+-- What recipients of one job met that fare otherwise than the job (gateway.Job).
+-- The release before leaves it as it is; a line of it says nothing when its
+-- recipient is decided.
+ALTER TABLE job ADD COLUMN troubles text;

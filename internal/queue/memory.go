@@ -1,0 +1,108 @@
+package queue
+
+// memory counts the bytes of the messages that are carried, those of all kinds of
+// destinations together. Only the queue's loop asks it, before a claim: what is
+// claimed has its memory, and the time of its attempt does not pass while it waits
+// for some.
+type memory struct {
+	used     int64
+	doubtful int64 // of these, for attempts that may come to nothing
+}
+
+// Bounds of what is in memory, all copies of it.
+const (
+	maxMemory   = 128 << 20
+	maxDoubtful = maxMemory * 3 / 4
+	// spare is kept for small messages: what all attempts that one flow may have take
+	// when each is for the largest message that is no large one.
+	spare = 32 << 20
+	// maxShare is how much of it one destination may take: all copies of the largest
+	// message.
+	maxShare = 32 << 20
+	// copies is how often a message is in memory while it is carried: as it is stored,
+	// as it goes out, and while it is signed.
+	copies = 3
+	// guess is how much a message takes of which nothing is known yet, and what every
+	// claim may take.
+	guess = copies * 64 << 10
+	// bulky is how much a message takes that may be under way for minutes. It counts
+	// for the memory and not among the attempts at a destination: small messages pass it.
+	bulky = maxShare / 8
+)
+
+// weigh returns what a message of that size takes.
+func weigh(size int64) int64 { return min(copies*size+1, maxShare) }
+
+// free returns what there is for attempts of a class at small messages.
+func (m *memory) free(c class) int64 {
+	free := maxMemory - m.used
+	if c != steady {
+		free = min(free, maxDoubtful-m.doubtful)
+	}
+	return max(free, 0)
+}
+
+// ample returns what there is for those at large ones.
+func (m *memory) ample(c class) int64 { return max(m.free(c)-spare, 0) }
+
+// holds reports whether there is room for so many bytes.
+func (m *memory) holds(c class, bytes int64) bool {
+	return bytes <= m.ample(c) || bytes <= min(m.free(c), guess)
+}
+
+func (m *memory) take(c class, bytes int64) {
+	m.used += bytes
+	if c != steady {
+		m.doubtful += bytes
+	}
+}
+
+// hunger is what a claim for a destination may take.
+type hunger struct {
+	bytes int64 // of memory
+	most  int64 // of messages
+}
+
+// hunger returns what a claim of n messages may take of the memory, false where
+// that is not enough for any. While a large message waits for its memory, smaller
+// ones leave so much of the destination's share that it fits as soon as those before
+// it are done.
+func (e *entry) hunger(n int, m *memory) (h hunger, ok bool) {
+	l := e.lane
+	free := max(m.ample(e.class), min(m.free(e.class), guess))
+	room, likely := min(free, maxShare-l.bytes), int64(n)*max(2*l.heaviest, guess/copies)
+	if large := weigh(e.needs); e.needs > 0 && room >= large {
+		h.bytes = min(room, max(large, likely))
+		h.most = max(h.bytes/copies, e.needs)
+		return h, true
+	} else if e.needs > 0 {
+		room = min(room, maxShare-large-(l.bytes-l.bulk))
+	}
+	if room < copies {
+		return hunger{}, false
+	}
+	h.bytes = min(room, max(likely, guess))
+	h.most = h.bytes / copies
+	return h, true
+}
+
+// needed returns how much memory the message takes that an entry waits to claim.
+func (e *entry) needed() int64 { return max(weigh(e.needs), copies) }
+
+// lacks returns for what an entry waits that finds too little memory.
+func (ls *lanes) lacks(e *entry) reason {
+	if maxShare-e.lane.bytes < e.needed() {
+		return reason{lane: true}
+	}
+	return reason{memory: true}
+}
+
+// carries notes that a message is under way, or with -1 that it is no more.
+func (ls *lanes) carries(f *flight, l *lane, more int64) {
+	ls.memory.take(f.class, more*f.weight)
+	l.bytes += more * f.weight
+	if f.weight > bulky {
+		l.bulk += more * f.weight
+		l.entry(f.part).bulky += int(more)
+	}
+}
