@@ -11,6 +11,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
@@ -44,7 +45,7 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 		}
 	}
 	resolver := newResolver(cfg)
-	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, Version: version}
+	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, Version: version, Rate: gateway.LeastRate}
 	if err := trust(&o, cfg, resolver); err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 // pushes says where the endpoints of agents may be. Agents choose them, so that
 // only the operator's own rules count, and not those for the gateways of others.
 func pushes(cfg config.Config, version string) (outbound.Options, error) {
-	o := outbound.Options{PlainAllowed: true, Version: version}
+	o := outbound.Options{PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
 	for _, rule := range cfg.Outbound.Allow {
 		o.Allow = append(o.Allow, outbound.Rule(rule))
 	}

@@ -32,12 +32,22 @@ var ErrTooLarge = errors.New("the answer is too large")
 
 // Bounds of one call where [Options] say nothing.
 const (
-	callTime    = 30 * time.Second
+	callTime    = 30 * time.Second // of a call that moves nothing
+	leastRate   = 8 << 10          // bytes that make it a second longer
 	connectTime = 10 * time.Second // looking up and connecting, of all addresses together
 	tlsTime     = 10 * time.Second
 	headerTime  = 20 * time.Second // from the end of the request to the header of the answer
 	headerBytes = 32 << 10
 	bodyBytes   = 1 << 20
+)
+
+// A request whose body has freight bytes or more has connections of its own: on a
+// slow line the small ones would wait for minutes behind what the system has taken of
+// it. inTransit is how much that is at the most, and so how long such a request may
+// wait for its answer once all of it was handed over.
+const (
+	freight   = 64 << 10
+	inTransit = 4 << 20
 )
 
 // Bounds of the connections that wait for the next call.
@@ -71,8 +81,10 @@ type Options struct {
 	// Version is the program's, for the User-Agent.
 	Version string
 	// Timeout bounds one call from its beginning to the end of the answer's
-	// body, 30 s if it is 0.
+	// body, 30 s if it is 0, and Rate is how many bytes of the request's body, and of
+	// the answer to a large one, make it a second longer, 8 KiB if it is 0.
 	Timeout time.Duration
+	Rate    int64
 	// MaxBody is how many bytes of an answer may be read, 1 MiB if it is 0.
 	MaxBody int64
 	// Lookup returns the addresses of a host name, in the order in which they
@@ -91,17 +103,28 @@ func New(o Options) *http.Client {
 		agent:   "AMTP/1.0 (amtp/" + cmp.Or(o.Version, "dev") + ")",
 		maxBody: cmp.Or(o.MaxBody, bodyBytes),
 		longest: cmp.Or(o.Timeout, callTime),
-		http:    o.connections(o.gate()),
+		rate:    cmp.Or(o.Rate, leastRate),
+		small:   o.lines(),
+		large:   o.lines(),
 	}
-	if o.PlainAllowed && !o.PlainHTTP {
-		t.allowed = o.connections(o.plainGate())
-	}
+	// A ping would wait behind the body, and its answer come too late.
+	t.large.each(func(h *http.Transport) {
+		h.HTTP2, h.ResponseHeaderTimeout = nil, headerTime+t.time(inTransit)
+	})
 	return &http.Client{
 		Transport: t, // which bounds the time: the client would begin a goroutine for it with every call
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}
+}
+
+func (o Options) lines() lines {
+	l := lines{http: o.connections(o.gate())}
+	if o.PlainAllowed && !o.PlainHTTP {
+		l.allowed = o.connections(o.plainGate())
+	}
+	return l
 }
 
 // connections makes and keeps connections that the gate lets pass.

@@ -11,12 +11,19 @@ import (
 
 // transport sends requests within the limits.
 type transport struct {
-	http    *http.Transport
-	allowed *http.Transport // for http URLs where only rules open them, or nil
+	small   lines
+	large   lines // for requests whose body would hold up others behind it
 	plain   bool
 	agent   string
 	maxBody int64
-	longest time.Duration // of one call, to the end of the answer's body
+	longest time.Duration // of one call, to the end of the answer's body, when it moves nothing
+	rate    int64         // bytes that make it a second longer
+}
+
+// lines are connections that are kept.
+type lines struct {
+	http    *http.Transport
+	allowed *http.Transport // for http URLs where only rules open them, or nil
 }
 
 // RoundTrip sends one request, as [http.RoundTripper] says.
@@ -27,10 +34,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), t.longest)
+	if r.ContentLength >= freight {
+		return t.carry(r)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), t.longest+t.time(r.ContentLength))
 	r = r.Clone(ctx)
 	r.Header.Set("User-Agent", t.agent)
-	res, err := t.through(r).RoundTrip(r)
+	res, err := t.small.of(r).RoundTrip(r)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -39,17 +49,44 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// through returns the connections for a request.
-func (t *transport) through(r *http.Request) *http.Transport {
-	if t.allowed != nil && r.URL.Scheme == "http" {
-		return t.allowed
+// carry sends a request with a large body, for as long as it makes progress.
+func (t *transport) carry(r *http.Request) (*http.Response, error) {
+	ctx, p := watch(r.Context(), t.longest, t.rate)
+	r = r.Clone(ctx)
+	r.Header.Set("User-Agent", t.agent)
+	p.sending(r)
+	res, err := t.large.of(r).RoundTrip(r)
+	if err != nil {
+		p.stop()
+		return nil, p.told(err)
 	}
-	return t.http
+	res.Body = &limited{ReadCloser: &moving{res.Body, p}, left: t.maxBody, over: p.stop}
+	return res, nil
+}
+
+// time returns how long so many bytes may take; unknown is -1.
+func (t *transport) time(bytes int64) time.Duration {
+	return time.Duration(float64(max(bytes, 0)) / float64(t.rate) * float64(time.Second))
+}
+
+func (l *lines) each(do func(*http.Transport)) {
+	do(l.http)
+	if l.allowed != nil {
+		do(l.allowed)
+	}
+}
+
+// of returns the connections for a request.
+func (l *lines) of(r *http.Request) *http.Transport {
+	if l.allowed != nil && r.URL.Scheme == "http" {
+		return l.allowed
+	}
+	return l.http
 }
 
 // judge refuses URLs for which there is nothing to ask.
 func (t *transport) judge(r *http.Request) error {
-	return judgeURL(r.URL, t.plain || t.allowed != nil)
+	return judgeURL(r.URL, t.plain || t.small.allowed != nil)
 }
 
 func judgeURL(u *url.URL, plain bool) error {
@@ -64,10 +101,8 @@ func judgeURL(u *url.URL, plain bool) error {
 
 // CloseIdleConnections closes the connections that wait for another call.
 func (t *transport) CloseIdleConnections() {
-	t.http.CloseIdleConnections()
-	if t.allowed != nil {
-		t.allowed.CloseIdleConnections()
-	}
+	t.small.each((*http.Transport).CloseIdleConnections)
+	t.large.each((*http.Transport).CloseIdleConnections)
 }
 
 // limited is a body that ends in an error when it is longer than it may be.
