@@ -3,14 +3,15 @@ package amtp
 import "context"
 
 // Register registers an agent. It needs AdminKey, except with a gateway in its
-// development profile or with the Key of that same agent. It is not repeated:
-// the key in its answer is shown once.
+// development profile or with the Key of that same agent. It is not repeated, for
+// the key in its answer is shown once, unless it has an IdempotencyKey.
 func (c *Client) Register(ctx context.Context, a NewAgent) (Registration, error) {
 	if a.DeliveryMode == "" {
 		a.DeliveryMode = "pull"
 	}
 	var out Registration
-	_, err := c.do(ctx, call{method: "POST", path: agentPath(), body: a, admin: true}, &out)
+	once := call{method: "POST", path: agentPath(), body: a, admin: true, repeat: a.IdempotencyKey != "", key: a.IdempotencyKey}
+	_, err := c.do(ctx, once, &out)
 	return out, err
 }
 

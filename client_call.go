@@ -58,10 +58,11 @@ type call struct {
 	path   string // escaped, from the root of the gateway
 	query  query
 	body   any
-	admin  bool // an administrator's key may go with it
-	repeat bool // may be sent again
-	secret bool // its body has what only the gateway may read
-	probe  bool // 503 is an answer like another
+	admin  bool   // an administrator's key may go with it
+	repeat bool   // may be sent again
+	secret bool   // its body has what only the gateway may read
+	key    string // the Idempotency-Key, "" for none
+	probe  bool   // 503 is an answer like another
 }
 
 func get(path string) call { return call{method: "GET", path: path, repeat: true} }
@@ -134,7 +135,7 @@ func (c *Client) target(call call) (string, error) {
 }
 
 func (c *Client) sendsKey(call call) bool {
-	return c.Key != "" || call.secret || call.admin && c.AdminKey != ""
+	return c.Key != "" || call.secret || call.key != "" || call.admin && c.AdminKey != ""
 }
 
 func isLoopback(host string) bool {
@@ -198,6 +199,9 @@ func (c *Client) setHeader(h http.Header, call call, hasBody bool) {
 	}
 	if call.admin && c.AdminKey != "" {
 		h.Set("X-Admin-Key", c.AdminKey)
+	}
+	if call.key != "" {
+		h.Set("Idempotency-Key", call.key)
 	}
 }
 

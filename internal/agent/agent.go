@@ -40,64 +40,6 @@ const (
 	maxSchemas      = 64
 )
 
-// Register makes an agent and its first key. The caller is the administrator,
-// or anybody in the development profile. The holder of a working key of the
-// name gets its agent back, and created is false.
-func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string) (r amtp.Registration, created bool, _ *amtp.Error) {
-	address, refused := s.address(n.Address)
-	if refused != nil {
-		return r, false, refused
-	}
-	if p.Agent != nil && p.Agent.Address.Equal(address) {
-		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
-	}
-	if !p.Admin && !p.Development {
-		return r, false, NeedAdmin(p)
-	}
-	if gateway.IsReserved(address.Local()) {
-		return r, false, registrationFailed("the name %q belongs to the gateway itself", address.Local())
-	}
-	now := s.Now()
-	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Description: n.Description, Role: n.Role,
-		Capabilities: n.Capabilities, SupportedSchemas: n.SupportedSchemas, Listed: n.Listed == nil || *n.Listed,
-		CreatedAt: now, LastActive: now}
-	a.Target = n.PushTarget
-	if a.DeliveryMode == "" {
-		a.DeliveryMode = "pull"
-	}
-	why := check(&a)
-	if why == nil {
-		why = s.checkPush(&a, n.PushTarget, n.PushHeaders)
-	}
-	if why != nil {
-		return r, false, registrationFailed("%s", why)
-	}
-	push := a.DeliveryMode == "push"
-	a.DeliveryMode = "pull" // until its secret is kept
-	secret, key := gateway.NewKey(0, now)
-	a, err := s.Store.AddAgent(ctx, a, key)
-	if errors.Is(err, gateway.ErrExists) {
-		return r, false, amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
-			With("error", "agent already exists: "+address.String())
-	}
-	pushSecret := ""
-	if err == nil && push {
-		a, pushSecret, err = s.turnToPush(ctx, a, n.PushHeaders)
-	}
-	if err != nil {
-		return r, false, gateway.Refusal(err)
-	}
-	r = registration(a, secret, now, "Agent registered successfully")
-	r.PushSecret, r.Agent.PushSecret = pushSecret, pushSecret
-	return r, true, nil
-}
-
-func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {
-	public := View(&a, now, true)
-	public.APIKey = secret
-	return amtp.Registration{Address: a.Address, APIKey: secret, DeliveryMode: a.DeliveryMode, Agent: public, Message: text}
-}
-
 // address reads a bare name, or an address in our domain.
 func (s *Agents) address(name string) (amtp.Address, *amtp.Error) {
 	local, domain, full := strings.Cut(name, "@")
@@ -278,8 +220,7 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 		return amtp.Address{}, s.gone(err, name)
 	}
 	if a.Target != "" {
-		ctx := gateway.WithoutKey(ctx) // it may have been the agent itself
-		s.forgetEndpoint(ctx, a.ID)
+		ctx := gateway.WithoutKey(ctx)           // it may have been the agent itself
 		s.Queue.Hurry(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
 	}
 	return a.Address, nil
@@ -316,11 +257,6 @@ func orEmpty(list []string) []string {
 		return []string{}
 	}
 	return slices.Clone(list)
-}
-
-func registrationFailed(format string, args ...any) *amtp.Error {
-	why := amtp.Errorf("", format, args...).Message
-	return amtp.Errorf(amtp.CodeRegistrationFailed, "The agent was not registered: %s.", why).With("error", why)
 }
 
 func unknown(name string) *amtp.Error {

@@ -121,24 +121,6 @@ func isToken(s string) bool {
 	})
 }
 
-// turnToPush makes a new agent a push agent, once its secret is kept. When that
-// cannot be, the agent is taken back: its registration was not answered.
-func (s *Agents) turnToPush(ctx context.Context, a gateway.Agent, headers map[string]string) (gateway.Agent, string, error) {
-	secret, err := s.keepEndpoint(ctx, a.ID, &headers)
-	if err == nil {
-		a, err = s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
-			a.DeliveryMode = "push"
-			return nil
-		})
-	}
-	if err != nil {
-		after := gateway.WithoutKey(context.WithoutCancel(ctx))
-		_ = s.Store.RemoveAgent(after, a.ID, s.Now())
-		s.forgetEndpoint(after, a.ID)
-	}
-	return a, secret, err
-}
-
 // keepEndpoint stores the headers of an agent's endpoint, nil for those that it
 // has, and a secret if it has none, which it returns.
 func (s *Agents) keepEndpoint(ctx context.Context, id gateway.AgentID, headers *map[string]string) (made string, err error) {

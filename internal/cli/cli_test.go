@@ -28,6 +28,7 @@ type fakeGateway struct {
 	url     string
 	answers map[string]fakeAnswer
 	asked   []fakeRequest
+	repeats []string // the Idempotency-Key of each registration
 }
 
 type fakeAnswer struct {
@@ -54,6 +55,9 @@ func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	g.asked = append(g.asked, fakeRequest{r.Method + " " + r.RequestURI, key, r.Header.Get("X-Admin-Key"), string(body)})
+	if r.Method+r.URL.Path == "POST/v1/admin/agents" {
+		g.repeats = append(g.repeats, r.Header.Get("Idempotency-Key"))
+	}
 	a, ok := g.answers[r.Method+" "+r.URL.Path]
 	if !ok {
 		g.t.Errorf("the gateway was asked for %s %s", r.Method, r.URL.Path)

@@ -116,6 +116,20 @@ func (c *configFile) change(apply func(now *configFile) error) error {
 	return nil
 }
 
+// dropEmpty removes the file if it holds nothing, while no other command changes it.
+func (c *configFile) dropEmpty() error {
+	unlock, err := lockConfig(c.file)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := readConfig(c.file)
+	if err != nil || len(now.members) > 0 {
+		return err
+	}
+	return os.Remove(behindLinks(c.file))
+}
+
 func notSaved(err error) error {
 	return &failure{exit: exitInternal, code: amtp.CodeInternal,
 		message: "Cannot save the config file: " + err.Error() + ".",

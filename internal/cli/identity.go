@@ -17,6 +17,8 @@ const (
 	memberPin      = "gatewayPin" // of the gateway's certificate, see amtp.Pin
 	memberAdminKey = "adminKey"
 	memberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
+
+	memberRegistering = "registering" // see registering; while a registration is not answered
 )
 
 // identity is who the user is at which gateway, from the flags, the environment

@@ -27,7 +27,9 @@ With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
 Run it again whenever the gateway says 401 Unauthorized. A saved key that works
-is kept; if it does not work any more, or is lost, a new one is issued.`
+is kept; if it does not work any more, or is lost, a new one is issued. Run it
+again as well when no answer came: within ten minutes it gets the key that the
+first attempt made.`
 
 const setupExamples = `  amtp setup --name alice
   amtp setup --name pricing --role seller --capability quotes --schema "agntcy:commerce.*"
@@ -133,18 +135,21 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	}
 	p.name = name
 	got, err := p.keepKey(ctx, id, name)
+	var attempt registering
 	if err == nil && got.key == "" {
-		got, err = p.join(ctx, admin, isAdmin, name, u)
+		if attempt, err = id.register(name); err == nil {
+			got, err = p.join(ctx, admin, isAdmin, name, u, attempt)
+		}
 	}
 	if err != nil {
-		return err
+		return id.gaveUp(attempt, err)
 	}
-	if changed && got.how != "registered" {
+	if changed && (got.how != "registered" || attempt.again) {
 		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: admin.HTTP, UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
 		if err != nil {
 			return err
 		}
-		got.secret = a.PushSecret
+		got.secret = firstOf(a.PushSecret, got.secret)
 	}
 	return p.settle(id, name, got)
 }
@@ -170,9 +175,10 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 }
 
 // join registers the agent or, when it exists, has a new key issued for it.
-func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, u amtp.AgentUpdate) (member, error) {
+func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, u amtp.AgentUpdate, attempt registering) (member, error) {
 	r, err := admin.Register(ctx, amtp.NewAgent{
-		Address: name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
+		IdempotencyKey: attempt.Key,
+		Address:        name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
 		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
 		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
 	})
@@ -211,7 +217,7 @@ func (p *program) settle(id *identity, name string, got member) error {
 	before, from := id.saved(memberName), id.saved(memberGateway)
 	err := id.save(map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
-		memberPin: id.pinText(),
+		memberPin: id.pinText(), memberRegistering: "",
 	})
 	if err != nil {
 		return err

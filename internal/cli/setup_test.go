@@ -348,3 +348,36 @@ func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
 		t.Errorf("the file has %v", u.config())
 	}
 }
+
+// TestSetupThatSavesNothing: an identity that cannot be saved is not registered.
+func TestSetupThatSavesNothing(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
+	u := newUser(t)
+	got := u.run("setup", "--name", "alice", "--gateway", g.url, "--config", filepath.Join(u.home, "no", "such", "directory", "c.json"))
+	if got.exit != 1 || !strings.Contains(got.stderr, "Cannot save the config file") || len(g.asked) != 0 {
+		t.Errorf("exit code %d, %q, and the gateway was asked %d times; want 1, what cannot be saved, and not once", got.exit, got.stderr, len(g.asked))
+	}
+}
+
+// TestSetupWhoseAnswerIsLost: run again it shows the idempotency key of the first
+// attempt, until the gateway has answered.
+func TestSetupWhoseAnswerIsLost(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {500, `{"error":{"code":"INTERNAL_SERVER_ERROR","message":"lost"}}`}})
+	u := newUser(t)
+	u.run("setup", "--name", "alice", "--gateway", g.url)
+	u.run("setup", "--name", "ALICE", "--gateway", g.url)
+	u.run("setup", "--name", "bob", "--gateway", g.url)
+	u.run("setup", "--name", "alice", "--gateway", g.url)
+	keys := g.repeats
+	if len(keys) != 4 || len(keys[0]) < 22 || keys[1] != keys[0] || keys[2] == keys[0] || keys[3] == keys[2] {
+		t.Fatalf("idempotency keys %q, want one for alice's two attempts, one for bob's, and another for what came after that", keys)
+	}
+	g.answers["POST /v1/admin/agents"] = fakeAnswer{200, registered}
+	u.expect(g, u.run("setup", "--name", "alice", "--gateway", g.url), 0, "Registering agent \"alice\" on $URL...\nAgent registered successfully.\n"+afterwards, "")
+	if keys = g.repeats; keys[4] != keys[3] {
+		t.Errorf("the last attempt had the idempotency key %q, want %q", keys[4], keys[3])
+	}
+	if saved, err := os.ReadFile(u.configFile()); err != nil || strings.Contains(string(saved), "registering") {
+		t.Errorf("the file is %s, %v; want nothing of the attempts in it", saved, err)
+	}
+}

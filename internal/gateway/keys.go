@@ -18,7 +18,16 @@ const (
 // NewKey makes an agent's key: the secret, to be shown once, and what is kept
 // of it.
 func NewKey(agent AgentID, now time.Time) (secret string, key Key) {
-	secret = agentPrefix + random()
+	return keyOfSecret(agentPrefix+random(), agent, now)
+}
+
+// KeyFrom makes the agent's key that belongs to these bits, which nobody else knows:
+// the same one every time.
+func KeyFrom(bits [32]byte, agent AgentID, now time.Time) (secret string, key Key) {
+	return keyOfSecret(agentPrefix+base64.RawURLEncoding.EncodeToString(bits[:]), agent, now)
+}
+
+func keyOfSecret(secret string, agent AgentID, now time.Time) (string, Key) {
 	sum := sha256.Sum256([]byte(secret))
 	return secret, Key{
 		ID:        "key_" + hex.EncodeToString(sum[:6]),

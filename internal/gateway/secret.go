@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"time"
 )
@@ -76,10 +78,23 @@ func (s Seal) Open(kind, name string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// Derive returns 256 bits that only the holder of the seal's key can compute: for each
+// purpose and text its own, and the same every time. HKDF, RFC 5869.
+func (s Seal) Derive(purpose, text string) (bits [32]byte, err error) {
+	if len(s.key) == 0 {
+		return bits, errNoSeal
+	}
+	out, err := hkdf.Key(sha256.New, s.key, []byte(text), "amtp "+purpose, len(bits))
+	copy(bits[:], out)
+	return bits, err
+}
+
+var errNoSeal = errors.New("there is no seal key")
+
 func (s Seal) box() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(s.key)
 	if err != nil {
-		return nil, errors.New("there is no seal key")
+		return nil, errNoSeal
 	}
 	return cipher.NewGCM(block)
 }

@@ -103,15 +103,19 @@ type Store interface {
 	Watch(AgentID) (bell <-chan struct{}, stop func())
 
 	// AddAgent registers an agent with its first key and returns it with its
-	// id. ErrExists when a living agent has the name, in any case of letters.
-	AddAgent(context.Context, Agent, Key) (Agent, error)
+	// id. ErrExists when a living agent has the name, in any case of letters. With
+	// the agent it stores the secrets that the functions make for the id: all of it
+	// or nothing. A function may be called more than once, and only its last result
+	// counts. Its error is returned, and then nothing is stored.
+	AddAgent(ctx context.Context, a Agent, k Key, with ...func(AgentID) (Secret, error)) (Agent, error)
 
 	// UpdateAgent has change applied to the agent as it is at that moment,
 	// stores its descriptive members and returns it. An error of change is
 	// returned and nothing is stored. ErrNotFound when the agent is gone.
 	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error) (Agent, error)
 
-	// RemoveAgent ends an agent and its keys at once. What it sent and received
+	// RemoveAgent ends an agent, its keys and the secret of its endpoint at once. What
+	// it sent and received
 	// stays until its retention ends, and so do jobs to carry it: who carries
 	// them finds that there is no agent any more. ErrNotFound when it is gone.
 	RemoveAgent(ctx context.Context, id AgentID, now time.Time) error

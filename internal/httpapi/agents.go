@@ -52,6 +52,7 @@ func (s *Server) register(c *call) {
 		}
 		n.PushHeaders = n.Headers
 	}
+	n.IdempotencyKey = c.r.Header.Get("Idempotency-Key")
 	result, created, refused := s.Agents.Register(c.r.Context(), c.principal, n.NewAgent, shownKey(c.r))
 	status := http.StatusOK
 	if created {

@@ -49,6 +49,44 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// TestRegistrationThatComesAgain: a client that did not hear the answer gets it by the
+// same idempotency key, and nobody else does.
+func TestRegistrationThatComesAgain(t *testing.T) {
+	w := watch(t, "text", "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
+	url, _, _ := endpoint(t)
+	const mine = "Idempotency-Key: 6f1c2d3e-8a4b-4c5d-9e6f-7a8b9c0d1e2f"
+	for name, body := range map[string]string{
+		"pull": `{"address":"pull"}`, "push": `{"address":"push","delivery_mode":"push","push_target":"` + url + `"}`,
+	} {
+		first := w.do("POST", "/v1/admin/agents", body, mine)
+		w.wants("the first time", first, 201, "")
+		again := w.do("POST", "/v1/admin/agents", body, mine)
+		w.wants("again", again, 200, "")
+		for _, member := range []string{"address", "api_key", "push_secret", "delivery_mode"} {
+			if again.body[member] != first.body[member] {
+				t.Errorf("%s of %s again: got %v, want %v", member, name, again.body[member], first.body[member])
+			}
+		}
+		w.keys[name] = first.body["api_key"].(string)
+		w.wants("the key", w.do("GET", "/v1/whoami", "", w.as(name)), 200, "")
+		w.wants("without the idempotency key", w.do("POST", "/v1/admin/agents", body), 409, "CONFLICT")
+		w.wants("with another", w.do("POST", "/v1/admin/agents", body, mine+"x"), 409, "CONFLICT")
+		keys := w.do("GET", "/v1/admin/agents/"+name+"/keys", "", w.as(name))
+		if keys.body["count"] != 1.0 {
+			t.Errorf("keys of %s: got %s, want one", name, keys.raw)
+		}
+	}
+	if w.keys["pull"] == w.keys["push"] {
+		t.Error("two agents that were registered with one idempotency key have the same key")
+	}
+	for _, bad := range []string{"short", strings.Repeat("a", 21), strings.Repeat("a", 129), strings.Repeat("a", 30) + "!"} {
+		w.wants("Idempotency-Key "+bad, w.do("POST", "/v1/admin/agents", `{"address":"x"}`, "Idempotency-Key: "+bad), 400, "AGENT_REGISTRATION_FAILED")
+	}
+	kid := w.do("GET", "/v1/admin/agents/pull/keys", "", w.as("pull")).body["keys"].([]any)[0].(map[string]any)["id"].(string)
+	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/pull/keys/"+kid, "", w.as("pull")), 200, "")
+	w.wants("after the key was revoked", w.do("POST", "/v1/admin/agents", `{"address":"pull"}`, mine), 409, "CONFLICT")
+}
+
 func TestAdministrationNeedsAKey(t *testing.T) {
 	w := start(t)
 	w.agent("alice")

@@ -33,8 +33,8 @@ func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t 
 	})
 }
 
-// AddAgent registers an agent with its first key.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (gateway.Agent, error) {
+// AddAgent registers an agent with its first key, and stores secrets with it.
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) (gateway.Secret, error)) (gateway.Agent, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx, `INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
@@ -50,6 +50,15 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 			return gateway.Agent{}, err
 		}
 		added.ID = gateway.AgentID(id)
+		for _, make := range with {
+			secret, err := make(added.ID)
+			if err == nil {
+				err = t.addSecret(ctx, &secret)
+			}
+			if err != nil {
+				return gateway.Agent{}, err
+			}
+		}
 		key := k
 		key.Agent = added.ID
 		return added, t.addKey(ctx, key)
@@ -105,6 +114,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 		}
 		if err == nil {
 			_, err = t.change(ctx, `DELETE FROM contact WHERE agent = $1`, int64(id))
+		}
+		if err == nil {
+			_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, gateway.EndpointKind(id))
 		}
 		return none, err
 	})

@@ -49,14 +49,19 @@ func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]ga
 		if err != nil {
 			return err
 		}
-		for _, n := range after {
-			if _, err := t.change(ctx, `INSERT INTO secret (kind, name, sealed, facts, created) VALUES ($1, $2, $3, $4, $5)`,
-				kind, n.Name, bytesOf(n.Sealed), bytesOf(n.Facts), store.Micros(n.Created)); err != nil {
+		for i := range after {
+			if err := t.addSecret(ctx, &after[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func (t *tx) addSecret(ctx context.Context, n *gateway.Secret) error {
+	_, err := t.change(ctx, `INSERT INTO secret (kind, name, sealed, facts, created) VALUES ($1, $2, $3, $4, $5)`,
+		n.Kind, n.Name, bytesOf(n.Sealed), bytesOf(n.Facts), store.Micros(n.Created))
+	return err
 }
 
 // bytesOf returns b as a value that is not NULL.

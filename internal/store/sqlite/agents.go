@@ -11,8 +11,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// AddAgent registers an agent with its first key.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (gateway.Agent, error) {
+// AddAgent registers an agent with its first key, and stores secrets with it.
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) (gateway.Secret, error)) (gateway.Agent, error) {
 	err := s.write(ctx, 512, func(w *writer) error {
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
@@ -29,6 +29,15 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key) (g
 			return gateway.ErrExists
 		}
 		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
+		for _, make := range with {
+			secret, err := make(a.ID)
+			if err == nil {
+				err = w.addSecret(&secret)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		agent := a
 		w.changes = append(w.changes, func(d *store.Directory) { d.Put(agent, false) })
 		k.Agent = a.ID
@@ -108,6 +117,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			return err
 		}
 		if _, err := w.exec(`DELETE FROM contact WHERE agent = ?`, int64(id)); err != nil {
+			return err
+		}
+		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
 			return err
 		}
 		w.removed = append(w.removed, id)

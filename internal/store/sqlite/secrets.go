@@ -47,9 +47,8 @@ func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]ga
 		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, kind); err != nil {
 			return err
 		}
-		for _, n := range after {
-			if _, err := w.exec(`INSERT INTO secret (kind, name, sealed, facts, created) VALUES (?, ?, ?, ?, ?)`,
-				kind, n.Name, blob(n.Sealed), blob(n.Facts), store.Micros(n.Created)); err != nil {
+		for i := range after {
+			if err := w.addSecret(&after[i]); err != nil {
 				return err
 			}
 		}
@@ -59,6 +58,12 @@ func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]ga
 	if errors.As(err, &refused) {
 		return refused.error
 	}
+	return err
+}
+
+func (w *writer) addSecret(n *gateway.Secret) error {
+	_, err := w.exec(`INSERT INTO secret (kind, name, sealed, facts, created) VALUES (?, ?, ?, ?, ?)`,
+		n.Kind, n.Name, blob(n.Sealed), blob(n.Facts), store.Micros(n.Created))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -15,6 +16,8 @@ func registering() []promise {
 		{"AddAgent registers an agent with its first key", addAgent},
 		{"AddAgent is ErrExists when a living agent has the name, in any case of letters", nameIsTaken},
 		{"AddAgent that was refused leaves no key", refusedKey},
+		{"AddAgent stores secrets with the agent, all of it or nothing", addAgentWith},
+		{"RemoveAgent ends the secret of its endpoint", removedEndpoint},
 		{"of many AddAgents at once one gets the name", oneGetsTheName},
 		{"UpdateAgent stores the descriptive members", updateAgent},
 		{"UpdateAgent is ErrNotFound when it is gone", updateGone},
@@ -75,6 +78,58 @@ func nameIsTaken(w *world) {
 	}
 	w.agent("alice2")
 	same(w, "number of agents", len(w.store.Agents()), 2)
+}
+
+// endpointOf makes the secret of an agent's endpoint.
+func endpointOf(id gateway.AgentID) (gateway.Secret, error) {
+	return gateway.Secret{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"), Facts: []byte("{}"), Created: morning}, nil
+}
+
+func (w *world) endpoints(id gateway.AgentID) int {
+	w.Helper()
+	list, err := w.store.Secrets(w.ctx, gateway.EndpointKind(id))
+	w.works("Secrets", err)
+	return len(list)
+}
+
+func addAgentWith(w *world) {
+	now := w.now()
+	agent := gateway.Agent{Address: w.address("hook@" + domain), DeliveryMode: "push", Target: "https://hook.example/", CreatedAt: now, LastActive: now}
+	key := newKey("secret", 0, now)
+	fault := errors.New("it cannot be sealed")
+	var id gateway.AgentID
+	_, err := w.store.AddAgent(w.ctx, agent, key, endpointOf, func(made gateway.AgentID) (gateway.Secret, error) {
+		id = made
+		return gateway.Secret{}, fault
+	})
+	w.fails("AddAgent with a secret that cannot be made", err, fault)
+	_, err = w.store.AgentNamed(agent.Address)
+	w.fails("AgentNamed", err, gateway.ErrNotFound)
+	_, _, err = w.store.KeyOwner(key.Hash, now)
+	w.fails("KeyOwner", err, gateway.ErrNotFound)
+	same(w, "secrets of one that was not registered", w.endpoints(id), 0)
+	added, err := w.store.AddAgent(w.ctx, agent, key, endpointOf)
+	w.works("AddAgent", err)
+	same(w, "secrets", w.endpoints(added.ID), 1)
+	same(w, "mode", added.DeliveryMode, "push")
+	other := newKey("other", 0, now)
+	_, err = w.store.AddAgent(w.ctx, agent, other, endpointOf)
+	w.fails("AddAgent of a taken name", err, gateway.ErrExists)
+	same(w, "secrets after that", w.endpoints(added.ID), 1)
+}
+
+func removedEndpoint(w *world) {
+	now := w.now()
+	add := func(name string) gateway.Agent {
+		a := gateway.Agent{Address: w.address(name + "@" + domain), DeliveryMode: "push", Target: "https://hook.example/", CreatedAt: now, LastActive: now}
+		added, err := w.store.AddAgent(w.ctx, a, newKey(name, 0, now), endpointOf)
+		w.works("AddAgent", err)
+		return added
+	}
+	one, two := add("one"), add("two")
+	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, one.ID, now))
+	same(w, "secrets of the one that was removed", w.endpoints(one.ID), 0)
+	same(w, "secrets of the other", w.endpoints(two.ID), 1)
 }
 
 func refusedKey(w *world) {
