@@ -2,6 +2,7 @@ package faultfs
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -82,19 +83,17 @@ func (d *Disk) Restore(dir string, loss Loss, chance *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
-	var names []string
-	for path := range d.files {
-		names = append(names, path)
-	}
-	slices.Sort(names)
 	var errs []error
-	for _, path := range names {
+	for _, path := range d.paths() {
 		if left, ok := d.files[path].left(loss, chance); ok {
 			errs = append(errs, os.WriteFile(filepath.Join(dir, filepath.Base(path)), left, 0o600))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// paths returns the files that were ever opened, in order.
+func (d *Disk) paths() []string { return slices.Sorted(maps.Keys(d.files)) }
 
 // left returns what is left of the file, false when nothing is.
 func (c *content) left(loss Loss, chance *rand.Rand) ([]byte, bool) {

@@ -1,5 +1,5 @@
 // Package faultfs is a disk for tests of a store: an SQLite VFS over the
-// system's that fails a chosen call, runs full, and loses power.
+// system's, or over memory, that fails a chosen call, runs full, and loses power.
 //
 // It remembers for every file what was synced and what was written since. When
 // the power is off nothing is written any more, and Restore writes what a disk
@@ -63,6 +63,7 @@ type Disk struct {
 	Done func(Call)
 
 	below  vfs.VFSFilename
+	there  func(path string) ([]byte, error) // what a file of below contains
 	mu     sync.Mutex
 	files  map[string]*content // by path
 	fault  Fault
@@ -76,10 +77,10 @@ type Disk struct {
 
 // New returns a disk that SQLite finds by its name until the test ends.
 func New(t testing.TB) *Disk {
-	d := &Disk{below: vfs.Find("").(vfs.VFSFilename), files: make(map[string]*content)}
+	d := &Disk{below: vfs.Find("").(vfs.VFSFilename), there: os.ReadFile, files: make(map[string]*content)}
 	d.Name = fmt.Sprintf("faultfs-%p", d)
 	vfs.Register(d.Name, d)
-	t.Cleanup(func() { vfs.Unregister(d.Name) })
+	t.Cleanup(d.Unplug)
 	return d
 }
 
@@ -193,7 +194,7 @@ func (d *Disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 	}
 	c := d.files[path]
 	if c == nil || c.deleted {
-		there, err := os.ReadFile(path)
+		there, err := d.there(path)
 		if err != nil {
 			return nil, flags, errors.Join(err, inner.Close())
 		}

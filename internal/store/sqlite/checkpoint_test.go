@@ -52,7 +52,7 @@ func TestWALStaysBounded(t *testing.T) {
 		longest, begun = 0, 0
 		return long, times
 	}
-	s := mustOpenOn(t, d, dir, Options{walSoft: soft, walHard: hard, reserve: 64 << 10})
+	s := mustOpenOn(t, d, dir, Options{walSoft: soft, walHard: hard, Reserve: 64 << 10})
 	alice, bob := cast(t, s)
 	l := newLedger()
 	send := func(phase string) {

@@ -23,7 +23,7 @@ const faultCalls = 200
 const faultChains = 8
 
 // tiny makes most batches checkpoint, so that those calls fail as well.
-var tiny = Options{walSoft: 16 << 10, walHard: 64 << 10, reserve: 64 << 10}
+var tiny = Options{walSoft: 16 << 10, walHard: 64 << 10, Reserve: 64 << 10}
 
 // failing are the calls that fail.
 const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
@@ -194,7 +194,7 @@ func TestFullDisk(t *testing.T) {
 	const reserve = 2 << 20
 	disk.capacity.Store(8 << 20)
 	d.Limit(disk.room)
-	o := Options{reserve: reserve, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20}
+	o := Options{Reserve: reserve, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20}
 	s := mustOpenOn(t, d, disk.dir, o)
 	alice, bob := cast(t, s)
 	l := newLedger()
@@ -256,7 +256,7 @@ func TestFullDisk(t *testing.T) {
 func TestNoRoomForTheReserve(t *testing.T) {
 	t.Parallel()
 	l, dir := newLedger(), scratch(t)
-	s := mustOpenOn(t, faultfs.New(t), dir, Options{reserve: 1 << 20})
+	s := mustOpenOn(t, faultfs.New(t), dir, Options{Reserve: 1 << 20})
 	alice, bob := cast(t, s)
 	if err := l.post(s, alice, bob, "early"); err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	var left atomic.Int64
 	clock := new(clock)
 	s = mustOpenOn(t, faultfs.New(t), dir, Options{
-		reserve: 1 << 20, now: clock.now, free: func(string) (int64, bool) { return left.Load(), true },
+		Reserve: 1 << 20, now: clock.now, free: func(string) (int64, bool) { return left.Load(), true },
 	})
 	if err := l.post(s, alice, bob, "late"); !errors.Is(err, gateway.ErrBusy) {
 		t.Errorf("Accept without room = %v, want the error %q", err, gateway.ErrBusy)
@@ -293,7 +293,7 @@ func TestNoRoomForTheReserve(t *testing.T) {
 func TestReserveWhereFreeSpaceIsUnknown(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	r, err := openReserve(Options{Dir: dir, reserve: 3<<20 + 5, free: func(string) (int64, bool) { return 0, false }})
+	r, err := openReserve(Options{Dir: dir, Reserve: 3<<20 + 5, free: func(string) (int64, bool) { return 0, false }})
 	if err != nil || r.short {
 		t.Fatalf("openReserve = short %v, %v; want one that is there", r.short, err)
 	}

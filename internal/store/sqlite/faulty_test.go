@@ -40,7 +40,7 @@ func seeded(t *testing.T) uint64 {
 }
 
 // small makes checkpoints happen every few batches.
-var small = Options{walSoft: 128 << 10, walHard: 512 << 10, reserve: 64 << 10}
+var small = Options{walSoft: 128 << 10, walHard: 512 << 10, Reserve: 64 << 10}
 
 // scratch returns a new directory, in memory where the system has such a place:
 // what a disk would keep is decided by faultfs, and a thousand stores are opened.

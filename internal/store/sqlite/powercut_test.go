@@ -67,3 +67,34 @@ func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uin
 	}
 	return during
 }
+
+// TestDiskInMemory ends a store on a disk in memory in each of the ways to end, and
+// opens what is left: whatever was confirmed is there.
+func TestDiskInMemory(t *testing.T) {
+	t.Parallel()
+	seed := seeded(t)
+	empty, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for loss := range faultfs.Losses {
+		l, dir, files := newLedger(), scratch(t), map[string][]byte{FileName: empty}
+		for round := range uint64(2) {
+			d := faultfs.InMemory(t, dir, files)
+			s := mustOpenOn(t, d, dir, small)
+			l.check(t, s)
+			alice, bob := cast(t, s)
+			l.load(s, alice, bob, round, 20)
+			files = d.Left(loss, rand.New(rand.NewPCG(seed, round)))
+			s.Close() // on a disk without power; its error is no surprise
+			dir = scratch(t)
+		}
+		s := mustOpenOn(t, faultfs.InMemory(t, dir, files), dir, small)
+		if l.check(t, s); t.Failed() {
+			t.Fatalf("after %s", loss)
+		}
+		if n := len(l.some(accepted)); n < 50 {
+			t.Errorf("there was too little load to show anything: %d messages accepted", n)
+		}
+	}
+}

@@ -45,7 +45,7 @@ type reserve struct {
 // openReserve makes the reserve unless it is there. Without room for it the
 // store begins as if it had met a full disk.
 func openReserve(o Options) (*reserve, error) {
-	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.reserve, reserveSize), free: o.free, now: o.now, log: o.Log}
+	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.Reserve, reserveSize), free: o.free, now: o.now, log: o.Log}
 	if r.free == nil {
 		r.free = freeSpace
 	}

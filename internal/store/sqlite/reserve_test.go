@@ -23,7 +23,7 @@ func TestFullDiskIsLoggedOnce(t *testing.T) {
 	disk.capacity.Store(8 << 20)
 	d.Limit(disk.room)
 	log := slog.New(slog.NewTextHandler(kept, nil))
-	s := mustOpenOn(t, d, disk.dir, Options{Log: log, reserve: 2 << 20, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20})
+	s := mustOpenOn(t, d, disk.dir, Options{Log: log, Reserve: 2 << 20, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20})
 	alice, bob := cast(t, s)
 	secret, key := gateway.NewKey(alice.ID, dawn)
 	if _, err := s.AddKey(t.Context(), key, true); err != nil {

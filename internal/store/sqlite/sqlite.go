@@ -9,6 +9,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -38,13 +39,14 @@ const FileName = "amtp.db"
 
 // Options says where the store is and how it runs. Only Dir is needed.
 type Options struct {
-	Dir string       // an existing directory that only this process uses
-	VFS string       // the SQLite VFS to use; "" is the system's
-	Log *slog.Logger // hears when the disk is full and when no longer; nil is nobody
+	Dir     string       // an existing directory that only this process uses
+	VFS     string       // the SQLite VFS to use; "" is the system's
+	Log     *slog.Logger // hears when the disk is full and when no longer; nil is nobody
+	Readers int          // how many reads run at once; 0 is 4
+	Reserve int64        // bytes of the disk that are kept for when it is full; 0 is 16 MiB
 
 	// For tests: instead of the constants, the system and the clock.
 	walSoft, walHard int
-	reserve          int64
 	free             func(dir string) (bytes int64, known bool)
 	now              func() time.Time
 }
@@ -97,7 +99,7 @@ func Open(o Options) (*Store, error) {
 	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
 		return nil, err
 	}
-	s := &Store{bells: store.NewBells(), path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readerCount)}
+	s := &Store{bells: store.NewBells(), path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, cmp.Or(o.Readers, readerCount))}
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -121,25 +123,18 @@ func (s *Store) open(o Options) error {
 	if err := makePrivate(filepath.Join(o.Dir, FileName)); err != nil {
 		return err
 	}
-	if err := migrate(s.path); err != nil {
-		return err
-	}
-	// Who can open the index can hold its locks and stop every write.
-	if err := makePrivate(filepath.Join(o.Dir, FileName+"-shm")); err != nil {
+	conn, err := s.first(filepath.Join(o.Dir, FileName+"-shm"))
+	if err != nil {
 		return err
 	}
 	if err := syncDir(o.Dir); err != nil {
-		return err
-	}
-	conn, err := connect(s.path, writerCache)
-	if err != nil {
-		return err
+		return errors.Join(err, conn.Close())
 	}
 	s.writer = newWriter(conn, s.fail)
 	if s.writer.reserve, err = openReserve(o); err != nil {
 		return err
 	}
-	for range readerCount {
+	for range cap(s.readers) {
 		conn, err := connect(s.path, readerCache)
 		if err != nil {
 			return err
@@ -166,6 +161,34 @@ func (s *Store) open(o Options) error {
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)
 	return nil
+}
+
+// first opens the first connection, the writer's, to a database whose schema is up
+// to date. Most starts find it so.
+func (s *Store) first(index string) (*sqlite3.Conn, error) {
+	// Who can open the index can hold its locks and stop every write. It is made
+	// before anything is open: to close a file may end locks that others have on it.
+	if err := makePrivate(index); err != nil {
+		return nil, err
+	}
+	conn, err := connect(s.path, writerCache)
+	if err != nil {
+		return nil, err
+	}
+	current, err := isCurrent(conn)
+	if err == nil && current {
+		return conn, nil
+	}
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return nil, err
+	}
+	if err := migrate(s.path); err != nil {
+		return nil, err
+	}
+	if err := makePrivate(index); err != nil {
+		return nil, err
+	}
+	return connect(s.path, writerCache)
 }
 
 // makePrivate makes the database readable by its owner only before SQLite
@@ -268,6 +291,40 @@ func migrate(path string) (err error) {
 	return err
 }
 
+// isCurrent reports whether the migrations that the database has are those of this
+// release.
+func isCurrent(conn *sqlite3.Conn) (_ bool, err error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return false, err
+	}
+	missing := make(map[int64]bool, len(files))
+	for _, file := range files {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return false, err
+		}
+		missing[version] = true
+	}
+	c := statements{conn: conn}
+	defer func() { err = errors.Join(err, c.forget()) }()
+	is := false
+	err = c.query(`SELECT 1 FROM sqlite_schema WHERE name = 'goose_db_version'`, func(*sqlite3.Stmt) error {
+		is = true
+		return nil
+	})
+	if err != nil || !is {
+		return false, err
+	}
+	err = c.query(`SELECT version_id, is_applied FROM goose_db_version WHERE version_id > 0 ORDER BY id`, func(s *sqlite3.Stmt) error {
+		version, applied := s.ColumnInt64(0), s.ColumnBool(1)
+		is = is && missing[version] && applied
+		delete(missing, version)
+		return nil
+	})
+	return is && len(missing) == 0, err
+}
+
 func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	ctx := context.Background()
 	current, err := p.GetDBVersion(ctx)
@@ -329,7 +386,7 @@ func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 
 // quiesce waits until no read is under way and lets none begin before resume.
 func (s *Store) quiesce() (resume func()) {
-	held := make([]*reader, 0, readerCount)
+	held := make([]*reader, 0, s.opened)
 	for range s.opened {
 		held = append(held, <-s.readers)
 	}

@@ -104,12 +104,16 @@ func bind(s *sqlite3.Stmt, args []any) error {
 	return nil
 }
 
-func (c *statements) close() error {
+func (c *statements) close() error { return errors.Join(c.forget(), c.conn.Close()) }
+
+// forget ends the prepared statements.
+func (c *statements) forget() error {
 	var errs []error
 	for _, s := range c.prepared {
 		errs = append(errs, s.Close())
 	}
-	return errors.Join(append(errs, c.conn.Close())...)
+	c.prepared = nil
+	return errors.Join(errs...)
 }
 
 // reader is a connection that only reads.
