@@ -77,7 +77,8 @@ func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 func New(store Store, courier gateway.Courier, o Options) *Queue {
 	memory := &memory{}
 	return &Queue{
-		store: store, courier: courier, now: o.Now, log: o.Log, lease: o.Lease,
+		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) }, // compared with times that are stored
+		log: o.Log, lease: o.Lease,
 		lanes: map[gateway.Kind]*lanes{
 			gateway.KindRemote: newLanes().sharing(memory), gateway.KindPush: newLanes().sharing(memory), gateway.KindReport: newLanes().sharing(memory),
 		},
