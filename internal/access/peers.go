@@ -111,7 +111,9 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 			return gateway.Refusal(err)
 		}
 	}
-	unsigned := !known.FirstSeen.IsZero() && (known.FirstSigned.IsZero() || known.FirstSeen.Before(known.FirstSigned))
+	// One that signed from the first has both times of one message. Which of two
+	// times is the later says nothing: the clock may have been set between them.
+	unsigned := !known.FirstSeen.IsZero() && !known.FirstSeen.Equal(known.FirstSigned)
 	caller.NewlySigns = unsigned && (known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys)
 	if known.Learns(true, now) {
 		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {

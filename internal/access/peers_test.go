@@ -181,3 +181,41 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	take("one.example", false)
 	lines(61, 1101)
 }
+
+// once is a memory of one domain.
+type once struct {
+	nobody
+	peer gateway.Peer
+}
+
+func (o once) Peer(context.Context, amtp.Domain) (gateway.Peer, error) { return o.peer, nil }
+
+// TestNewlySigns: of a domain whose first message proved nothing it is known, when it
+// begins to sign, that it may repeat that message; whichever way the clock was set
+// between the two.
+func TestNewlySigns(t *testing.T) {
+	now := time.Now()
+	good, _, _, key := bodies(t, now)
+	for what, c := range map[string]struct {
+		seen, signed time.Time
+		want         bool
+	}{
+		"nothing is known":                     {},
+		"it wrote and has not signed":          {seen: now, want: true},
+		"it signed from the first":             {seen: now, signed: now},
+		"it began to sign a minute later":      {seen: now.Add(-time.Hour), signed: now.Add(-59 * time.Minute), want: true},
+		"the clock went back before it signed": {seen: now, signed: now.Add(-4 * time.Minute), want: true},
+		"it signs for long":                    {seen: now.Add(-1000 * time.Hour), signed: now.Add(-999 * time.Hour)},
+	} {
+		memory := once{peer: gateway.Peer{Domain: "far.example", FirstSeen: c.seen, LastSeen: c.seen, FirstSigned: c.signed, LastSigned: c.signed}}
+		peers := access.NewPeers(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+		m, refused := amtp.ParseMessage([]byte(good))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		p, refused := peers.Caller(t.Context(), m, "192.0.2.1", now)
+		if refused != nil || p.NewlySigns != c.want {
+			t.Errorf("%s: newly signs %v, %v; want %v", what, p.NewlySigns, refused, c.want)
+		}
+	}
+}
