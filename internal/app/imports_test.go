@@ -54,6 +54,7 @@ var may = map[string][]string{
 	"skills":                         {},
 	"internal/cli":                   {"", "internal/app", "internal/domaincheck", "internal/config", "internal/datadir", "internal/strictjson", "internal/ownfile", "internal/service", "skills", "internal/privateca"},
 	"internal/crashtest":             {"", "internal/datadir"},
+	"internal/sim":                   {}, // its tests know nearly everybody
 	"cmd/amtp":                       {"internal/cli"},
 	"bench":                          {"", "internal/datadir", "internal/privateca", "internal/gateway", "internal/store/postgres", "internal/store/postgres/pgtest"},
 	"tools/sizes":                    {},

@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// people are the agents of each domain. Between them they write all letters.
+var people = map[amtp.Domain][]string{
+	"a.example": {"alice", "adam"},
+	"b.example": {"bella", "bob"},
+}
+
+// image is what every simulation of a gateway begins with: a database with its
+// agents and no message. To make one takes longer than to simulate an hour.
+type image struct {
+	database []byte
+	keys     map[string]string // of the agents, by address
+	signer   *amtp.Signer
+}
+
+var (
+	images     = make(map[amtp.Domain]*image)
+	imagesOnce sync.Once
+)
+
+// prepare makes the images. It is called outside of simulations.
+func prepare(t *testing.T) {
+	t.Helper()
+	imagesOnce.Do(func() {
+		for domain, names := range people {
+			synctest.Test(t, func(t *testing.T) { // so that no time in it is of the future
+				made, err := draw(t.TempDir(), domain, names)
+				if err != nil {
+					t.Fatalf("make the database of %s: %v", domain, err)
+				}
+				images[domain] = made
+			})
+		}
+	})
+	if len(images) != len(people) {
+		t.Fatal("there are no databases to begin with")
+	}
+}
+
+func draw(dir string, domain amtp.Domain, names []string) (*image, error) {
+	store, err := sqlite.Open(sqlite.Options{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	im := &image{keys: make(map[string]string)}
+	for _, name := range names {
+		address, err := amtp.ParseAddress(name + "@" + string(domain))
+		if err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
+		secret, key := gateway.NewKey(0, time.Now())
+		_, err = store.AddAgent(context.Background(), gateway.Agent{
+			Address: address, DeliveryMode: "pull", Listed: true, CreatedAt: time.Now(), LastActive: time.Now(),
+		}, key)
+		if err != nil {
+			return nil, errors.Join(err, store.Close())
+		}
+		im.keys[address.String()] = secret
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, sqlite.FileName)
+	if err := shrink(file); err != nil {
+		return nil, err
+	}
+	if im.database, err = os.ReadFile(file); err != nil {
+		return nil, err
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	im.signer, err = amtp.NewSigner("k1", private)
+	return im, err
+}
+
+// shrink gives a database the smallest pages that still hold a row: what every
+// commit writes is copied several times, by the store and by the disk.
+func shrink(file string) error {
+	conn, err := sqlite3.Open(file)
+	if err != nil {
+		return err
+	}
+	err = conn.Exec(`PRAGMA journal_mode = DELETE; PRAGMA page_size = 1024; VACUUM`)
+	return errors.Join(err, conn.Close())
+}
+
+// scratch makes a directory, in memory where the system has such a place: what a
+// disk keeps is decided by faultfs.
+func scratch() (string, error) {
+	dir, err := os.MkdirTemp("/dev/shm", "amtp-sim-*")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "amtp-sim-*")
+	}
+	return dir, err
+}
+
+// reserveSize is how many bytes a store keeps for when its disk is full.
+const reserveSize = 64 << 10
