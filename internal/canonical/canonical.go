@@ -38,15 +38,12 @@ func Members(members []strictjson.Member, except string) ([]byte, error) {
 // form returns the canonical form of a checked document, whose bytes it may use.
 // Numbers are written first, from their own digits, so that nothing reads them
 // twice.
-func form(doc jsontext.Value) ([]byte, error) {
-	doc, err := rewriteNumbers(doc)
+func form(doc []byte) ([]byte, error) {
+	numbered, err := rewriteNumbers(doc)
 	if err != nil {
 		return nil, err
 	}
-	if err := doc.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
-		return nil, err
-	}
-	return doc, nil
+	return order(numbered), nil
 }
 
 // rewriteNumbers returns a checked document in which every number has its
@@ -146,20 +143,16 @@ func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
 	if err != nil {
 		return [sha256.Size]byte{}, err
 	}
-	err = object.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false))
-	if err != nil {
-		return [sha256.Size]byte{}, err
-	}
-	return sha256.Sum256(object), nil
+	return sha256.Sum256(order(object)), nil
 }
 
 // join writes an object of the members that are not left out.
-func join(members []strictjson.Member, out func(name string) bool) (jsontext.Value, error) {
+func join(members []strictjson.Member, out func(name string) bool) ([]byte, error) {
 	size := 2
 	for _, m := range members {
 		size += len(m.Name) + len(m.Value) + 4
 	}
-	object := make(jsontext.Value, 0, size)
+	object := make([]byte, 0, size)
 	object = append(object, '{')
 	for _, m := range members {
 		if out(m.Name) {

@@ -1,0 +1,228 @@
+package canonical
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// order returns a checked document without white space, with its strings escaped and
+// the members of its objects in the order of RFC 8785 §3.2.2.2 and §3.2.3. Numbers stay
+// as they are written. Every byte is read twice and written once, however deep it
+// lies, but for names, which are compared as often as sorting takes.
+func order(doc []byte) []byte {
+	w := orderer{doc: doc}
+	w.look()
+	if w.plain && len(w.sorted) == 0 {
+		return doc
+	}
+	w.out = make([]byte, 0, len(doc))
+	w.write(0, len(doc))
+	return w.out
+}
+
+// orderer orders one document.
+type orderer struct {
+	doc    []byte
+	plain  bool             // there is no white space, and no escape
+	sorted map[int][]member // of each object whose members move, by where it begins
+	ends   map[int]int      // of those objects, where they end
+	out    []byte
+}
+
+// member is a member of an object: where its name and its value are in the document.
+type member struct {
+	key                  []byte // the name as it is compared, see key
+	name, colon, at, end int
+}
+
+// look finds the members of every object, and sorts those that are not in order.
+func (w *orderer) look() {
+	var open []int       // where the objects and arrays begin that have not ended
+	var bases []int      // of each, how many members were pending before it
+	var pending []member // of the objects that have not ended
+	w.plain = true
+	last := byte(0) // the token before, where it is one of {[,:
+	for i := 0; i < len(w.doc); i++ {
+		switch c := w.doc[i]; c {
+		case '"':
+			end := strictjson.AfterString(w.doc, i)
+			w.plain = w.plain && bytes.IndexByte(w.doc[i:end], '\\') < 0
+			if in := len(open) - 1; in >= 0 && w.doc[open[in]] == '{' && last != ':' {
+				pending = append(pending, member{key: w.key(w.doc[i+1 : end-1]), name: i, colon: end})
+			}
+			i, last = end-1, c
+		case '{', '[':
+			open, bases, last = append(open, i), append(bases, len(pending)), c
+		case '}', ']':
+			begin, base := open[len(open)-1], bases[len(bases)-1]
+			open, bases = open[:len(open)-1], bases[:len(bases)-1]
+			if c == '}' {
+				closeMember(pending[base:], i)
+				w.sort(begin, i+1, pending[base:])
+				pending = pending[:base]
+			}
+			last = c
+		case ',':
+			if in := len(open) - 1; w.doc[open[in]] == '{' {
+				closeMember(pending, i)
+			}
+			last = c
+		case ':':
+			pending[len(pending)-1].at, last = i+1, c
+		case ' ', '\t', '\n', '\r':
+			w.plain = false
+		default:
+			last = c
+		}
+	}
+}
+
+// closeMember notes where the value of the last member ends.
+func closeMember(pending []member, end int) {
+	if len(pending) > 0 {
+		pending[len(pending)-1].end = end
+	}
+}
+
+// sort keeps the members of an object in their order if that is another one.
+func (w *orderer) sort(begin, end int, members []member) {
+	compare := func(a, b member) int { return bytes.Compare(a.key, b.key) }
+	if slices.IsSortedFunc(members, compare) {
+		return
+	}
+	if w.sorted == nil {
+		w.sorted, w.ends = make(map[int][]member), make(map[int]int)
+	}
+	members = slices.Clone(members)
+	slices.SortFunc(members, compare)
+	w.sorted[begin], w.ends[begin] = members, end
+}
+
+// key returns the name between its quotes so that names compare by their bytes as
+// they do by their UTF-16 code units. In UTF-8 only the characters from U+E000 on
+// stand elsewhere: before those beyond U+FFFF, whose surrogates come before them.
+func (w *orderer) key(literal []byte) []byte {
+	escaped := bytes.IndexByte(literal, '\\') >= 0
+	if !escaped && bytes.IndexByte(literal, 0xEE) < 0 && bytes.IndexByte(literal, 0xEF) < 0 {
+		return literal
+	}
+	var key []byte
+	if escaped {
+		key = unescape(make([]byte, 0, len(literal)), literal, utf8.AppendRune)
+	} else {
+		key = bytes.Clone(literal)
+	}
+	for i, b := range key {
+		if b == 0xEE || b == 0xEF { // no byte of UTF-8 is one of 0xF5 and 0xF6
+			key[i] = b - 0xEE + 0xF5
+		}
+	}
+	return key
+}
+
+// write writes the part of the document between two places.
+func (w *orderer) write(from, to int) {
+	copied := from // up to which everything is written
+	flush := func(at int) { w.out = append(w.out, w.doc[copied:at]...) }
+	for i := from; i < to; i++ {
+		switch w.doc[i] {
+		case '"':
+			end := strictjson.AfterString(w.doc, i)
+			if n := bytes.IndexByte(w.doc[i:end], '\\'); n >= 0 {
+				flush(i + n)
+				w.out = unescape(w.out, w.doc[i+n:end-1], appendEscaped)
+				copied = end - 1
+			}
+			i = end - 1
+		case ' ', '\t', '\n', '\r':
+			flush(i)
+			copied = i + 1
+		case '{':
+			members, moves := w.sorted[i]
+			if !moves {
+				continue
+			}
+			flush(i + 1)
+			for n, m := range members {
+				if n > 0 {
+					w.out = append(w.out, ',')
+				}
+				w.write(m.name, m.colon)
+				w.out = append(w.out, ':')
+				w.write(m.at, m.end)
+			}
+			copied = w.ends[i] - 1
+			i = copied - 1 // at the bracket that ends it
+		}
+	}
+	flush(to)
+}
+
+// unescape writes what stands between the quotes of a checked string, with each
+// escaped character written by add, and all others as they are.
+func unescape(out, literal []byte, add func([]byte, rune) []byte) []byte {
+	for len(literal) > 0 {
+		n := bytes.IndexByte(literal, '\\')
+		if n < 0 {
+			return append(out, literal...)
+		}
+		out = append(out, literal[:n]...)
+		r, size := escapeAt(literal[n:])
+		out, literal = add(out, r), literal[n+size:]
+	}
+	return out
+}
+
+// escapeAt reads the escape sequence, or the two of a surrogate pair, at the beginning.
+func escapeAt(s []byte) (r rune, size int) {
+	switch s[1] {
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		r = hex4(s[2:])
+		if utf16.IsSurrogate(r) {
+			return utf16.DecodeRune(r, hex4(s[8:])), 12
+		}
+		return r, 6
+	}
+	return rune(s[1]), 2
+}
+
+func hex4(s []byte) (r rune) {
+	for _, c := range s[:4] {
+		switch {
+		case c <= '9':
+			r = r<<4 | rune(c-'0')
+		default:
+			r = r<<4 | rune(c|0x20-'a'+10)
+		}
+	}
+	return r
+}
+
+// appendEscaped writes a character as it stands in a string. RFC 8785 §3.2.2.2
+func appendEscaped(out []byte, r rune) []byte {
+	const digits = "0123456789abcdef"
+	switch {
+	case r == '"' || r == '\\':
+		return append(out, '\\', byte(r))
+	case r >= ' ':
+		return utf8.AppendRune(out, r)
+	}
+	if short := "........btn.fr.................."[r]; short != '.' {
+		return append(out, '\\', short)
+	}
+	return append(out, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+}
