@@ -46,6 +46,7 @@ var may = map[string][]string{
 	"internal/privateca":             {},
 	"internal/testnet/fakedns":       {},
 	"internal/testnet/nowhere":       {},
+	"internal/testnet/hostile":       {},
 	"internal/testnet/pebble":        {"internal/privateca"},
 	"internal/app":                   {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/courier", "internal/report", "internal/domains", "internal/domaincheck", "internal/discovery", "internal/outbound", "internal/gathered", "internal/store/sqlite", "internal/httpapi", "internal/config", "internal/datadir", "internal/certificate", "internal/store", "internal/store/postgres", "internal/peering", "internal/invite", "internal/echo", "internal/receipt"},
 	"internal/cache":                 {},

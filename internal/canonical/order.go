@@ -5,8 +5,6 @@ import (
 	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
 // order returns a checked document without white space, with its strings escaped and
@@ -49,8 +47,8 @@ func (w *orderer) look() {
 	for i := 0; i < len(w.doc); i++ {
 		switch c := w.doc[i]; c {
 		case '"':
-			end := strictjson.AfterString(w.doc, i)
-			w.plain = w.plain && bytes.IndexByte(w.doc[i:end], '\\') < 0
+			end, rewrite := text(w.doc, i)
+			w.plain = w.plain && !rewrite
 			if in := len(open) - 1; in >= 0 && w.doc[open[in]] == '{' && last != ':' {
 				pending = append(pending, member{key: w.key(w.doc[i+1 : end-1]), name: i, colon: end})
 			}
@@ -74,9 +72,38 @@ func (w *orderer) look() {
 		case ':':
 			pending[len(pending)-1].at, last = i+1, c
 		case ' ', '\t', '\n', '\r':
-			w.plain = false
+			i, w.plain = afterSpace(w.doc, i)-1, false
 		default:
 			last = c
+		}
+	}
+}
+
+// afterSpace returns where the white space ends that begins at a place.
+func afterSpace(doc []byte, at int) int {
+	for at < len(doc) && (doc[at] == ' ' || doc[at] == '\n' || doc[at] == '\t' || doc[at] == '\r') {
+		at++
+	}
+	return at
+}
+
+// text returns where the string ends that begins at a place, and whether it has to be
+// written in another way: it has an escape sequence that is not the canonical one.
+func text(doc []byte, at int) (end int, rewrite bool) {
+	end = at + 1 + bytes.IndexByte(doc[at+1:], '"')
+	first := bytes.IndexByte(doc[at:end], '\\')
+	if first < 0 {
+		return end + 1, false
+	}
+	for i := at + first; ; {
+		switch doc[i] {
+		case '"':
+			return i + 1, rewrite
+		case '\\':
+			rewrite = rewrite || doc[i+1] == 'u' || doc[i+1] == '/'
+			i += 2
+		default:
+			i++
 		}
 	}
 }
@@ -112,7 +139,7 @@ func (w *orderer) key(literal []byte) []byte {
 	}
 	var key []byte
 	if escaped {
-		key = unescape(make([]byte, 0, len(literal)), literal, utf8.AppendRune)
+		key = unescape(make([]byte, 0, len(literal)), literal)
 	} else {
 		key = bytes.Clone(literal)
 	}
@@ -131,16 +158,17 @@ func (w *orderer) write(from, to int) {
 	for i := from; i < to; i++ {
 		switch w.doc[i] {
 		case '"':
-			end := strictjson.AfterString(w.doc, i)
-			if n := bytes.IndexByte(w.doc[i:end], '\\'); n >= 0 {
-				flush(i + n)
-				w.out = unescape(w.out, w.doc[i+n:end-1], appendEscaped)
-				copied = end - 1
+			end, rewrite := text(w.doc, i)
+			if rewrite {
+				flush(i)
+				w.out = appendText(w.out, w.doc[i:end])
+				copied = end
 			}
 			i = end - 1
 		case ' ', '\t', '\n', '\r':
 			flush(i)
-			copied = i + 1
+			copied = afterSpace(w.doc, i)
+			i = copied - 1
 		case '{':
 			members, moves := w.sorted[i]
 			if !moves {
@@ -162,19 +190,38 @@ func (w *orderer) write(from, to int) {
 	flush(to)
 }
 
-// unescape writes what stands between the quotes of a checked string, with each
-// escaped character written by add, and all others as they are.
-func unescape(out, literal []byte, add func([]byte, rune) []byte) []byte {
-	for len(literal) > 0 {
-		n := bytes.IndexByte(literal, '\\')
+// unescape writes the characters that stand between the quotes of a checked string.
+func unescape(out, literal []byte) []byte {
+	for copied, i := 0, 0; ; {
+		n := bytes.IndexByte(literal[i:], '\\')
 		if n < 0 {
-			return append(out, literal...)
+			return append(out, literal[copied:]...)
 		}
-		out = append(out, literal[:n]...)
-		r, size := escapeAt(literal[n:])
-		out, literal = add(out, r), literal[n+size:]
+		r, size := escapeAt(literal[i+n:])
+		out = utf8.AppendRune(append(out, literal[copied:i+n]...), r)
+		i += n + size
+		copied = i
 	}
-	return out
+}
+
+// appendText writes a string with its canonical escape sequences. Those of two
+// characters are canonical, but for that of a slash.
+func appendText(out, literal []byte) []byte {
+	copied := 0
+	for i := 0; i < len(literal); {
+		switch {
+		case literal[i] != '\\':
+			i++
+		case literal[i+1] == 'u' || literal[i+1] == '/':
+			r, size := escapeAt(literal[i:])
+			out = appendEscaped(append(out, literal[copied:i]...), r)
+			i += size
+			copied = i
+		default:
+			i += 2
+		}
+	}
+	return append(out, literal[copied:]...)
 }
 
 // escapeAt reads the escape sequence, or the two of a surrogate pair, at the beginning.

@@ -89,21 +89,24 @@ func (s *splitter) text() { s.at = AfterString(s.doc, s.at) }
 // AfterString returns where the string ends that begins at a place of a checked
 // document. Of any other document that is some later place, at most its end.
 func AfterString(doc []byte, at int) int {
-	for from := at + 1; ; {
-		n := bytes.IndexByte(doc[from:], '"')
-		if n < 0 {
-			return len(doc)
-		}
-		end := from + n
-		back := end
-		for doc[back-1] == '\\' {
-			back--
-		}
-		from = end + 1
-		if (end-back)%2 == 0 {
-			return from
+	n := bytes.IndexByte(doc[at+1:], '"')
+	if n < 0 {
+		return len(doc)
+	}
+	end := at + 1 + n
+	first := bytes.IndexByte(doc[at:end], '\\')
+	if first < 0 {
+		return end + 1
+	}
+	for i := at + first; i < len(doc); i++ {
+		switch doc[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
 		}
 	}
+	return len(doc)
 }
 
 // value moves behind the value that begins here.

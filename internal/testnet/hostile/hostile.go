@@ -1,0 +1,204 @@
+// Package hostile makes inputs that cost whoever reads them as much as they can, and
+// checks that the cost of reading grows as the input does. What is not proven to come
+// from anybody may cost a gateway no more: a reader that looks twice at everything for
+// each thing that it finds takes hours for what another one takes a second for.
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Shape is a family of inputs, one for each size in bytes.
+type Shape struct {
+	Name string
+	Make func(n int) []byte
+}
+
+// pieces are what texts are full of: what separates, what opens, what escapes, and what
+// parsers of addresses, domains, tags, URLs, base64, times and numbers look for.
+var pieces = []string{
+	"a", "A", "0", "9", ".", "-", "_", "+", "@", ";", "=", ",", " ", "\t", "\n", "\"", "'", "\\", "/", ":", "%", "[", "(", "{", "<", "&", "?", "#", "~", "*",
+	"é", "ſ", "\u212a", "\ufb33", "😀", "\x00", "\xff", "a.", ".a", "a@", "a@b.", "xn--a.", "a=b;", "a=;", "=a;", "a=b,", "p=A;", "v=amtp1;", "v=amtpkey1;",
+	"%41", "%zz", "\\\"", "\\u0041", "AAAA", "A=", "a:b", "https://a", "https://a,", "a/../", "1.", "1e", "-1", "2026-", "00:", "i1", "key_", "Bearer ", "W/\"a\",",
+	"a b", "a, ", "\r\n ", "v=amtp1;gateway=https://a.example;auth=sig;", "a&b=", "limit=1&", ";;", "==", "\"\"", "[]", "{}",
+}
+
+// Texts returns shapes that repeat one piece, behind each of the beginnings: those that
+// a reader takes to be its own.
+func Texts(beginnings ...string) []Shape {
+	var list []Shape
+	for _, begin := range append([]string{""}, beginnings...) {
+		for _, piece := range pieces {
+			list = append(list, Shape{fmt.Sprintf("%q and then %q", begin, piece), func(n int) []byte {
+				return []byte(begin + strings.Repeat(piece, max(n-len(begin), 0)/len(piece)))
+			}})
+		}
+	}
+	return list
+}
+
+// many returns n bytes of an item that is made for each number, with commas between.
+func many(n int, open, end string, item func(i int) string) string {
+	var b strings.Builder
+	b.WriteString(open)
+	for i := 0; b.Len() < n; i++ {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(item(i))
+	}
+	b.WriteString(end)
+	return b.String()
+}
+
+func list(item string) func(n int) string {
+	return func(n int) string { return many(n, "[", "]", func(int) string { return item }) }
+}
+
+func object(member func(i int) string) func(n int) string {
+	return func(n int) string { return many(n, "{", "}", member) }
+}
+
+// nested returns values inside one another, as deep as JSON may be here. Every object
+// has its members in the wrong order, and the largest is the innermost.
+func nested(n int) string {
+	const deep = 55
+	return strings.Repeat(`{"b":1,"a":`, deep) + `"` + strings.Repeat("x", n) + `"` + strings.Repeat("}", deep)
+}
+
+// backwards are numbers that get smaller.
+func backwards(i int) int { return 99_999_999 - i }
+
+// Values returns shapes of JSON values.
+func Values() []Shape {
+	letters := strings.Repeat("n", 1000)
+	var shapes []Shape
+	for name, make := range map[string]func(n int) string{
+		"ones": list("1"), "tiny numbers": list("5e-324"), "numbers of 17 digits": list("0.30000000000000004"), "numbers half way": list("9007199254740993"),
+		"long numbers": list("0." + strings.Repeat("0", 50) + "12345"), "large exponents": list("1.5e300"), "zeros": list("0.0e-399"),
+		"empty lists": list("[]"), "empty objects": list("{}"), "empty texts": list(`""`), "texts": list(`"a@b.example"`), "true": list("true"),
+		"nesting": list(strings.Repeat("[", 60) + strings.Repeat("]", 60)), "nested objects": nested,
+		"escapes":                     func(n int) string { return `"` + strings.Repeat(`\u0041`, n/6) + `"` },
+		"pairs":                       func(n int) string { return `"` + strings.Repeat(`\ud83d\ude00`, n/12) + `"` },
+		"quotes":                      func(n int) string { return `"` + strings.Repeat(`\"`, n/2) + `"` },
+		"backslashes":                 func(n int) string { return `"` + strings.Repeat(`\\`, n/2) + `"` },
+		"text":                        func(n int) string { return `"` + strings.Repeat("a", n) + `"` },
+		"foreign":                     func(n int) string { return `"` + strings.Repeat("é", n/2) + `"` },
+		"space":                       func(n int) string { return "[" + strings.Repeat(" ", n) + "]" },
+		"names":                       object(func(i int) string { return fmt.Sprintf(`"%08d":1`, i) }),
+		"backwards":                   object(func(i int) string { return fmt.Sprintf(`"%08d":1`, backwards(i)) }),
+		"long names":                  object(func(i int) string { return fmt.Sprintf(`"%s%08d":1`, letters, backwards(i)) }),
+		"long names that are escaped": object(func(i int) string { return fmt.Sprintf(`"\u006e%s%08d":1`, letters, backwards(i)) }),
+		"names beyond":                object(func(i int) string { return fmt.Sprintf(`"%s%08d":1`, strings.Repeat("\ufb33😀", 8), backwards(i)) }),
+		"escaped names":               object(func(i int) string { return fmt.Sprintf(`"\u00e9%08d":"\u00e9"`, backwards(i)) }),
+		"objects":                     list(`{"b":1,"a":2}`),
+		"cut":                         func(n int) string { return many(n, "[", "", func(int) string { return `{"a":[` }) },
+		"one name twice": func(n int) string {
+			return many(n, "{", `,"00000000":1}`, func(i int) string { return fmt.Sprintf(`"%08d":1`, i) })
+		},
+	} {
+		shapes = append(shapes, Shape{name, func(n int) []byte { return []byte(make(n)) }})
+	}
+	return shapes
+}
+
+// Within returns the shapes with what stands around them: they are one member of a
+// document, for example.
+func Within(shapes []Shape, before, behind string) []Shape {
+	out := make([]Shape, len(shapes))
+	for i, s := range shapes {
+		out[i] = Shape{s.Name + " in " + before, func(n int) []byte {
+			return bytes.Join([][]byte{[]byte(before), s.Make(max(n-len(before)-len(behind), 0)), []byte(behind)}, nil)
+		}}
+	}
+	return out
+}
+
+// Bounds of Linear. Twice the input may cost a little more than twice as much: sorting
+// does, and so does what no longer fits the caches.
+const (
+	mostRatio = 2.6
+	// trifle is a cost at which nothing can have been done once for every pair of
+	// bytes of the sizes that are used here.
+	trifle = 20 * time.Microsecond
+	looks  = 6 // by the clock on the wall, of which the least counts
+	counts = 5 // by processor time
+	// counted is how much processor time one count takes: some systems tell it in
+	// steps of milliseconds.
+	counted = 60 * time.Millisecond
+)
+
+// Linear checks that reading 2n bytes of each shape costs at most mostRatio times as
+// much as reading n. A first look is by the clock, whose least measurement is right on
+// a machine that has nothing else to do. Where that looks bad, processor time is
+// counted, several times.
+func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
+	t.Helper()
+	release := ownThread()
+	defer release()
+	for _, s := range shapes {
+		small, large := s.Make(n), s.Make(2*n)
+		if ratio := growth(small, large, read); ratio > mostRatio {
+			t.Errorf("%s: %d bytes cost %.1f times as much as %d; want at most %.1f", s.Name, len(large), ratio, len(small), mostRatio)
+		}
+	}
+}
+
+// growth returns how many times as much the large input costs, 0 for a trifle.
+func growth(small, large []byte, read func([]byte)) (ratio float64) {
+	least := [2]time.Duration{time.Hour, time.Hour}
+	for range looks {
+		if least[1] = min(least[1], look(large, read)); least[1] < trifle {
+			return 0
+		}
+		least[0] = min(least[0], look(small, read))
+		if ratio = float64(least[1]) / float64(max(least[0], 1)); ratio <= mostRatio {
+			return ratio
+		}
+	}
+	for range counts {
+		if ratio = count(large, read) / count(small, read); ratio <= mostRatio {
+			return ratio
+		}
+	}
+	return ratio
+}
+
+// look returns how long reading takes once.
+func look(input []byte, read func([]byte)) time.Duration {
+	before := time.Now()
+	read(input)
+	return time.Since(before)
+}
+
+// count returns the processor time that reading takes, in seconds.
+func count(input []byte, read func([]byte)) float64 {
+	before, n := spent(), 0
+	for spent()-before < counted {
+		read(input)
+		n++
+	}
+	return (spent() - before).Seconds() / float64(n)
+}
+
+// Bench reports of each shape what ten megabytes cost in milliseconds of processor
+// time, measured with n bytes. At most 100 are allowed.
+func Bench(b *testing.B, shapes []Shape, n int, read func(input []byte)) {
+	for _, s := range shapes {
+		b.Run(s.Name, func(b *testing.B) {
+			release := ownThread()
+			defer release()
+			input := s.Make(n)
+			before := spent()
+			for b.Loop() {
+				read(input)
+			}
+			each := float64((spent() - before).Microseconds()) / float64(b.N) / 1000
+			b.ReportMetric(each*10e6/float64(len(input)), "ms/10MB")
+		})
+	}
+}
