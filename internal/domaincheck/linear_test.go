@@ -1,0 +1,23 @@
+package domaincheck
+
+import (
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/strictjson"
+	"github.com/amtp-go/amtp/internal/testnet/hostile"
+)
+
+// TestReadersOfRecordsAreLinear: what stands in DNS, and what a gateway answers, is
+// anybody's.
+func TestReadersOfRecordsAreLinear(t *testing.T) {
+	texts := hostile.Texts("v=amtpkey1;", "v=amtpkey1; alg=RS256; p=MIIB")
+	t.Run("key", func(t *testing.T) {
+		hostile.Linear(t, texts, 16<<10, func(b []byte) { _, _ = keyFault(string(b)), meansKey(string(b)) })
+	})
+	t.Run("torn key", func(t *testing.T) {
+		hostile.Linear(t, texts, 16<<10, func(b []byte) { _ = torn([]string{string(b[:len(b)/2]), string(b[len(b)/2:])}) })
+	})
+	t.Run("answer", func(t *testing.T) {
+		hostile.Linear(t, hostile.Values(), 16<<10, func(b []byte) { _ = strictjson.Decode(b, new(map[string]any)) })
+	})
+}

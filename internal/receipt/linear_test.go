@@ -1,0 +1,15 @@
+package receipt
+
+import (
+	"testing"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/testnet/hostile"
+)
+
+// TestReadingIsLinear: receipts come from other domains.
+func TestReadingIsLinear(t *testing.T) {
+	shapes := hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":`, `}`)
+	shapes = append(shapes, hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":[{"message_id":`, `}]}`)...)
+	hostile.Linear(t, shapes, 32<<10, func(doc []byte) { _, _ = read(doc) })
+}
