@@ -102,9 +102,11 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	}
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
-	couriers[gateway.KindRemote] = &courier.Remote{
-		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Now: time.Now, Log: a.log,
+	remote := &courier.Remote{
+		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Known: out.domains.Known,
+		Now: time.Now, Log: a.log,
 	}
+	couriers[gateway.KindRemote], in.Sizes = remote, remote
 	a.tellReceipts(in, couriers, out.domains)
 	return nil
 }

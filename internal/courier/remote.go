@@ -45,6 +45,9 @@ type Remote struct {
 	// Doubt has the domain's gateway looked for again at the next attempt, because
 	// nobody is where it was; nil does nothing.
 	Doubt func(amtp.Domain)
+	// Known returns what is remembered of a domain's gateway, without asking
+	// anybody; nil remembers nothing.
+	Known func(amtp.Domain) (amtp.Capabilities, bool)
 	Now   func() time.Time
 	Log   *slog.Logger
 
@@ -80,6 +83,26 @@ func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	j := journey{Remote: r, parcel: &p, message: m, found: found}
 	j.fanOut = takesFanOut(found) || matters(&p) && r.signs(ctx, p.Destination.Domain())
 	return j.each(ctx)
+}
+
+// Most returns how many bytes the gateway of a domain takes, as far as that is
+// remembered: 0 when it is not known. It asks nobody.
+func (r *Remote) Most(d amtp.Domain) int64 {
+	if r.Known == nil {
+		return 0
+	}
+	c, _ := r.Known(d)
+	return c.MaxSize
+}
+
+// Size returns how many bytes the message has on its way in that envelope, 0 when it
+// cannot be written.
+func (r *Remote) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
+	body, err := r.sealed(m, e)
+	if err != nil {
+		return 0
+	}
+	return int64(len(body))
 }
 
 // each posts one message for every recipient, some at a time, until ctx ends.
@@ -119,7 +142,7 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carriage {
 	e := j.envelope(to)
 	a := attempt{domain: j.parcel.Destination.Domain(), id: e.PeerID(), to: to, now: j.Now()}
-	body, err := j.sealed(e)
+	body, err := j.sealed(j.message, e)
 	if err != nil {
 		return a.outcome(unwritable(err))
 	}
@@ -181,11 +204,11 @@ func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (
 }
 
 // sealed returns the body to be posted: with our signature where we have a key.
-func (j *journey) sealed(e amtp.PeerEnvelope) ([]byte, error) {
-	if s := j.Signer(); s != nil {
-		return s.SignPeer(j.message, e)
+func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
+	if s := r.Signer(); s != nil {
+		return s.SignPeer(m, e)
 	}
-	return amtp.PeerBody(j.message.Raw(), e)
+	return amtp.PeerBody(m.Raw(), e)
 }
 
 // envelope says what the other gateway is told of the message for the recipient.

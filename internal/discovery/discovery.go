@@ -147,6 +147,21 @@ func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Fo
 	return Found{Capabilities: k.value, TTL: k.ttl, DiscoveredAt: k.learned, Source: FromDNS, Stale: k.stale}, nil
 }
 
+// Known returns how the domain is reached if that is remembered. It asks no DNS.
+func (f *Finder) Known(domain amtp.Domain) (c amtp.Capabilities, known bool) {
+	if p, err := f.peer(context.Background(), domain); err != nil || p != nil {
+		if p != nil {
+			c = p.Capabilities
+		}
+		return c, p != nil
+	}
+	if c, ok := f.static.gateways[domain]; ok {
+		return c, true
+	}
+	k, ok := f.gateways.recall(string(domain))
+	return k.value, ok && k.err == nil
+}
+
 // Doubt has DNS asked for the gateway of a domain again at the next question,
 // because nobody was where the last answer led.
 func (f *Finder) Doubt(domain amtp.Domain) { f.gateways.doubt(string(domain)) }

@@ -33,12 +33,25 @@ type Intake struct {
 	// Federated says that agents here may write to other domains, and those to
 	// agents here. A gateway without a domain of its own has nobody to be.
 	Federated bool
+	// Sizes says what other gateways take; nil knows nothing of them.
+	Sizes Sizes
 	// Receipts takes the payload of what a domain, which proved that it wrote, tells
 	// of our messages; nil where nothing is told.
 	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
 	// Heard is told of each domain from whose gateway a message was taken; nil is
 	// nobody. It must not wait.
 	Heard func(amtp.Domain)
+}
+
+// Sizes says whether a message fits through the door of another gateway.
+// courier.Remote is one. It asks nobody.
+type Sizes interface {
+	// Most returns how many bytes the gateway of the domain takes, 0 when that is
+	// not known.
+	Most(amtp.Domain) int64
+	// Size returns how many bytes the message has on its way, 0 when that cannot be
+	// told.
+	Size(*amtp.Message, amtp.PeerEnvelope) int64
 }
 
 // clockTolerance is how far a sender's clock may be off for its timestamp to
@@ -70,16 +83,18 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if err := list.fault(); err != nil {
 		return nil, gateway.Refusal(err)
 	}
+	envelope := in.envelope(p, m, sender, request, now)
 	if list.leaves() {
 		if refused := m.Signable(); refused != nil {
 			return nil, refused
 		}
+		in.refuseTooLarge(list, m, &envelope)
 	}
 	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
 		return nil, list.refusal(m) // it can be no retry of what was taken
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
-		Envelope:   in.envelope(p, m, sender, request, now),
+		Envelope:   envelope,
 		Key:        m.IdempotencyKey,
 		Message:    m,
 		Recipients: list.chosen(),
