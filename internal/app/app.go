@@ -154,6 +154,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Domain:       domain,
 		MaxMessage:   a.cfg.Message.MaxSize,
 		InFlight:     a.cfg.Limits.InFlightBytes,
+		Timeouts:     httpapi.Timeouts{Read: a.cfg.Server.ReadTimeout, Write: a.cfg.Server.WriteTimeout},
 		Log:          a.log,
 		Now:          a.store.Now,
 		Peering:      a.peering,

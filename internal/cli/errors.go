@@ -174,7 +174,7 @@ func (p *program) explainLost(e *amtp.ConnectError) *failure {
 func (p *program) explainAnswer(e *amtp.Error) *failure {
 	f := &failure{
 		exit: exitFor(e), code: e.Code, message: e.Message, details: e.Details, gateway: true,
-		retryable: e.Status == http.StatusTooManyRequests || e.Status > http.StatusNotImplemented,
+		retryable: e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status > http.StatusNotImplemented,
 	}
 	if e.Result != nil {
 		f.recipients = e.Result.Recipients
@@ -219,7 +219,7 @@ func exitFor(e *amtp.Error) int {
 		return exitConflict
 	case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
 		return exitRefused
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return exitUnreachable
 	}
 	if e.Status == 0 && e.Code != amtp.CodeUnknown {

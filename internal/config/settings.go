@@ -44,9 +44,9 @@ func (s *Server) settings() []setting {
 		{path: "server.local_address", env: "AMTP_LOCAL_ADDRESS", flag: "local-address", value: bind(&s.LocalAddress, "host:port", parseLocal, same),
 			meaning: "A second listener without TLS, on a loopback address: for the agents and commands of this machine, when server.address is for others."},
 		{path: "server.read_timeout", env: "AMTP_READ_TIMEOUT", def: "30s", value: duration(&s.ReadTimeout),
-			meaning: "The longest time to read one request."},
+			meaning: "How long a request may take that does not arrive; a body that arrives has another second for every 8 KiB of it."},
 		{path: "server.write_timeout", env: "AMTP_WRITE_TIMEOUT", def: "1m", value: duration(&s.WriteTimeout),
-			meaning: "The longest time from the end of a request's header to the end of its answer."},
+			meaning: "The longest time from the end of a request to the end of its answer; a large answer that is taken has another second for every 8 KiB of it."},
 		{path: "server.idle_timeout", env: "AMTP_IDLE_TIMEOUT", def: "2m", value: duration(&s.IdleTimeout),
 			meaning: "How long a connection without a request stays open."},
 	}

@@ -113,6 +113,7 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 	}
 	var mu sync.Mutex
 	var whole gateway.Carriage
+	var longest time.Duration // of a post
 	var posts sync.WaitGroup
 	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(j.parcel.Body)))))
 	for k := range to {
@@ -121,21 +122,30 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 		i := (k + j.parcel.Attempts) % len(to)
 		slots <- struct{}{}
 		mu.Lock()
-		enough := whole.Down && (!whole.Answered || len(whole.Outcomes) >= atOnce)
+		enough := whole.Down && (!whole.Answered || len(whole.Outcomes) >= atOnce) || !timeFor(ctx, longest)
 		mu.Unlock()
 		if ctx.Err() != nil || enough {
 			break // the rest is tried again with what failed
 		}
 		posts.Go(func() {
 			defer func() { <-slots }()
+			began := time.Now()
 			c := j.post(ctx, &to[i])
 			mu.Lock()
 			defer mu.Unlock()
+			longest = max(longest, time.Since(began))
 			whole = together(whole, c)
 		})
 	}
 	posts.Wait()
 	return whole
+}
+
+// timeFor reports whether there is time for something that took so long before: a
+// large message that would be cut off in the middle is not begun.
+func timeFor(ctx context.Context, took time.Duration) bool {
+	end, ok := ctx.Deadline()
+	return !ok || time.Until(end) >= took
 }
 
 // post sends the message to the gateway for one of the parcel's recipients.
@@ -171,6 +181,7 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	Took   time.Duration // from the beginning of the call to the answer
 }
 
 // ErrAddress is met when the address of a gateway is no URL.
@@ -188,12 +199,13 @@ func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-AMTP-Version", amtp.Version)
+	began := time.Now()
 	res, err := cmp.Or(found.Client, r.Client).Do(req)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer res.Body.Close()
-	a := Answer{Status: res.StatusCode, Header: res.Header}
+	a := Answer{Status: res.StatusCode, Header: res.Header, Took: time.Since(began)}
 	switch a.Body, err = io.ReadAll(res.Body); {
 	case errors.Is(err, outbound.ErrTooLarge):
 		a.Body = nil // what was cut says nothing

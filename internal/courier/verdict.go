@@ -102,12 +102,24 @@ func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly:
 		return c, false
 	}
+	if a.mayBeCut(&v) {
+		return a.outcome(trouble(v.code, "the gateway of %s refuses the form of a message that took long to arrive and may have been cut off", a.domain)), true
+	}
 	o, _ := a.judged(a.code)
 	if a.Status >= http.StatusInternalServerError { // a failure of theirs passes, however long it takes
 		o.Patience = gateway.Patience{}
 	}
 	o.RetryAfter = retryAfter(a.Header, a.now)
 	return a.outcome(o), true
+}
+
+// cutAfter is how long a message takes that a gateway may have cut off by time:
+// many say of what is left that its form is wrong, and do not say 408.
+const cutAfter = 5 * time.Second
+
+// mayBeCut reports whether a refusal of the form may be one of half a message.
+func (a *attempt) mayBeCut(v *verdict) bool {
+	return v.bearing == final && v.code == amtp.CodeInvalidMessage && a.Took >= cutAfter
 }
 
 // token returns a code of another gateway as it may be shown, "" for one that is

@@ -65,7 +65,10 @@ type refusal struct {
 func (c *call) fail(e *amtp.Error) {
 	c.refused = true
 	status, known := statuses[e.Code]
-	if !known {
+	switch {
+	case c.late:
+		status = http.StatusRequestTimeout
+	case !known:
 		status = http.StatusInternalServerError
 	}
 	if status >= http.StatusInternalServerError {
@@ -110,6 +113,7 @@ func (c *call) reply(status int, v any) {
 // write sends an encoded answer in one piece.
 func (c *call) write(status int, body []byte) {
 	if len(body) > firstPiece && !c.makeRoom(int64(len(body))) {
+		c.s.room.makeWay(c)
 		status, body = http.StatusServiceUnavailable, c.noRoomAnswer()
 	}
 	c.status = status
@@ -117,8 +121,7 @@ func (c *call) write(status int, body []byte) {
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.w.WriteHeader(status)
-	// Who has gone away does not hear the answer; what it says stays true.
-	_, _ = c.w.Write(body)
+	c.writeAll(body)
 }
 
 // noRoomAnswer is written in place of an answer that there is no room for.

@@ -35,6 +35,7 @@ type room struct {
 	known     int64
 	strangers int64
 	from      map[netip.Prefix]int64 // the strangers' by address, while it has any
+	slow      map[*pace]bool         // bodies that take longer than one that does not move
 }
 
 // roomFor says what fits into a room.

@@ -41,6 +41,7 @@ type Server struct {
 	Domain       amtp.Domain
 	MaxMessage   int64 // bytes of one request body
 	InFlight     int64 // bytes of all request bodies that are being worked on
+	Timeouts     Timeouts
 	Log          *slog.Logger
 	Now          func() time.Time
 	Peering      *peering.Peering // nil like Peers
@@ -84,6 +85,7 @@ type call struct {
 	status    int   // of the answer, 0 before it
 	held      int64 // bytes that the room counts for it
 	refused   bool  // fail was called
+	late      bool  // its body was cut off
 	unchanged bool  // it succeeded and nothing is different from before
 	facts     []any // names and values for the line of logChange
 }
@@ -196,9 +198,11 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway is working on as many bytes as it may. Try again.")
 		e.RetryAfter = time.Second
 		return nil, e
+	case err != nil && isCut(err):
+		return nil, c.cut()
 	case err != nil:
 		c.w.Header().Set("Connection", "close")
-		return nil, amtp.Errorf(code, "The request body did not arrive whole; send it again.")
+		return nil, amtp.Errorf(code, "The request body cannot be read; its pieces are not those of HTTP.")
 	case int64(len(data)) > c.s.MaxMessage:
 		return nil, c.tooLarge()
 	case len(data) == 0:
@@ -236,11 +240,14 @@ func (c *call) read() ([]byte, error) {
 		size = c.s.MaxMessage + 1
 	}
 	var data []byte
+	p := c.reading()
+	defer p.done()
 	for int64(len(data)) < size {
 		if len(data) == cap(data) {
 			room := min(size, max(firstPiece, 2*int64(len(data))))
 			more := room - c.held
 			if !c.makeRoom(more) {
+				c.s.room.makeWay(c)
 				return nil, errNoRoom
 			}
 			data = append(make([]byte, 0, room), data...)
@@ -253,6 +260,7 @@ func (c *call) read() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		p.reaches(len(data))
 	}
 	return data, nil
 }

@@ -1,0 +1,198 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Timeouts are how long the listener waits for what does not come. What comes, or
+// is taken, has more time: a second for every gateway.LeastRate bytes. Zero values
+// leave the times to the listener.
+type Timeouts struct {
+	Read  time.Duration // for a request
+	Write time.Duration // for an answer
+}
+
+// stepTime is how often the end of the time is moved, at the most.
+const stepTime = time.Second
+
+// pace moves the end of the time that a body has, as it comes or goes. While
+// nobody else needs the room that it takes, a body may be slow for as long as it
+// keeps the least rate; who needs it ends the slowest (room).
+type pace struct {
+	call  *call
+	most  time.Duration // for a body that does not move
+	ends  func(at time.Time)
+	began time.Time
+	moved time.Time // when the end was moved last
+
+	mu    sync.Mutex
+	bytes int64
+	slow  bool // it takes longer than one that does not move
+	over  bool // nothing is moved any more
+}
+
+// reading returns the pace of the request's body, nil where the listener sets
+// none.
+func (c *call) reading() *pace {
+	t := c.s.Timeouts
+	if t.Read <= 0 {
+		return nil
+	}
+	control := http.NewResponseController(c.w)
+	return newPace(c, t.Read, func(at time.Time) {
+		_ = control.SetReadDeadline(at) // where it cannot be moved, the listener's time counts
+		_ = control.SetWriteDeadline(at.Add(t.Write))
+	})
+}
+
+// writing returns the pace of the answer's body.
+func (c *call) writing() *pace {
+	t := c.s.Timeouts
+	if t.Write <= 0 {
+		return nil
+	}
+	control := http.NewResponseController(c.w)
+	return newPace(c, t.Write, func(at time.Time) { _ = control.SetWriteDeadline(at) })
+}
+
+func newPace(c *call, most time.Duration, ends func(time.Time)) *pace {
+	now := time.Now()
+	return &pace{call: c, most: most, ends: ends, began: now, moved: now}
+}
+
+// reaches notes that so many bytes have come or gone, and that there are more.
+func (p *pace) reaches(bytes int) {
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	if now.Sub(p.moved) < stepTime {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moved, p.bytes = now, int64(bytes)
+	if p.over {
+		return
+	}
+	end := p.began.Add(p.most + time.Duration(float64(p.bytes)/gateway.LeastRate*float64(time.Second)))
+	if still := now.Add(p.most); still.Before(end) {
+		end = still
+	}
+	p.ends(end)
+	if !p.slow && now.Sub(p.began) > p.most {
+		p.slow = true
+		p.call.s.room.slowly(p)
+	}
+}
+
+// done ends the pace. After a body that took its time, the answer has all of its
+// own.
+func (p *pace) done() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slow {
+		p.call.s.room.quickly(p)
+	}
+	if p.over = true; p.moved != p.began {
+		_ = http.NewResponseController(p.call.w).SetWriteDeadline(time.Now().Add(p.call.s.Timeouts.Write))
+	}
+}
+
+// end has the body end now, because its room is needed.
+func (p *pace) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		p.over = true
+		p.ends(time.Now())
+	}
+}
+
+// rate returns how many bytes come or go in a second.
+func (p *pace) rate() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return float64(p.bytes) / max(time.Since(p.began).Seconds(), 1)
+}
+
+// slowly notes a body that is slow.
+func (r *room) slowly(p *pace) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.slow == nil {
+		r.slow = make(map[*pace]bool)
+	}
+	r.slow[p] = true
+}
+
+func (r *room) quickly(p *pace) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.slow, p)
+}
+
+// makeWay ends the slowest body that takes room which the call could have: of
+// its address where that has too much, else of all who are known, or not, as it is.
+func (r *room) makeWay(c *call) {
+	var list []*pace
+	r.mu.Lock()
+	for p := range r.slow {
+		if p.call.stranger() == c.stranger() {
+			list = append(list, p)
+		}
+	}
+	r.mu.Unlock()
+	var slowest *pace
+	for _, p := range list {
+		if slowest == nil || p.rate() < slowest.rate() {
+			slowest = p
+		}
+	}
+	if slowest != nil {
+		slowest.end()
+	}
+}
+
+// isCut reports whether the error of a body says that it did not arrive whole.
+func isCut(err error) bool {
+	var slow net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &slow) && slow.Timeout()
+}
+
+// cut refuses a body that did not arrive whole. The message is not at fault: who
+// sends it again may well succeed.
+func (c *call) cut() *amtp.Error {
+	c.late = true
+	c.w.Header().Set("Connection", "close")
+	return amtp.Errorf(amtp.CodeTemporaryFailure, "The request body did not arrive whole; send it again.")
+}
+
+// writeAll writes the body of an answer, a large one in pieces.
+func (c *call) writeAll(body []byte) {
+	if len(body) <= firstPiece {
+		_, _ = c.w.Write(body) // who has gone away does not hear the answer; what it says stays true
+		return
+	}
+	p := c.writing()
+	defer p.done()
+	for done := 0; done < len(body); {
+		n, err := c.w.Write(body[done:min(done+firstPiece, len(body))])
+		if err != nil {
+			return
+		}
+		done += n
+		p.reaches(done)
+	}
+}
