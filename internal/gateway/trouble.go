@@ -111,7 +111,8 @@ func latest(a, b time.Time) time.Time {
 }
 
 // Now returns the parcel for the recipients that are tried at now: all but those
-// that asked to be left alone for longer, and all where there are no others.
+// that asked to be left alone for longer than the job waits, and all where there are
+// no others.
 func (p *Parcel) Now(now time.Time) Parcel {
 	own := p.troubles()
 	if len(own) == 0 {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -165,18 +164,16 @@ func (r *room) makeWay(c *call) {
 	}
 }
 
-// isCut reports whether the error of a body says that it did not arrive whole.
-func isCut(err error) bool {
+// cut refuses a body that did not arrive whole. Where the time for it was over, the
+// message is not at fault: who sends it again may well succeed. Who ended it himself,
+// or sent what is no body of HTTP, hears that its form is wrong.
+func (c *call) cut(code amtp.Code, err error) *amtp.Error {
 	var slow net.Error
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &slow) && slow.Timeout()
-}
-
-// cut refuses a body that did not arrive whole. The message is not at fault: who
-// sends it again may well succeed.
-func (c *call) cut() *amtp.Error {
-	c.late = true
+	if c.late = errors.As(err, &slow) && slow.Timeout(); c.late {
+		code = amtp.CodeTemporaryFailure
+	}
 	c.w.Header().Set("Connection", "close")
-	return amtp.Errorf(amtp.CodeTemporaryFailure, "The request body did not arrive whole; send it again.")
+	return amtp.Errorf(code, "The request body did not arrive whole; send it again.")
 }
 
 // writeAll writes the body of an answer, a large one in pieces.

@@ -159,7 +159,7 @@ func TestPaceOfABody(t *testing.T) {
 					}
 					return
 				}
-				if got.status != http.StatusRequestTimeout || got.code != amtp.CodeTemporaryFailure || !got.close || (got.took - c.ends).Abs() > c.about {
+				if got.status != http.StatusRequestTimeout || got.code != amtp.CodeTemporaryFailure || !got.close || (got.took-c.ends).Abs() > c.about {
 					t.Errorf("answered %+v, want 408 TEMPORARY_FAILURE after about %v, and the end of the connection", got, c.ends)
 				}
 			})

@@ -198,11 +198,8 @@ func (c *call) body(code amtp.Code, optional bool) ([]byte, *amtp.Error) {
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway is working on as many bytes as it may. Try again.")
 		e.RetryAfter = time.Second
 		return nil, e
-	case err != nil && isCut(err):
-		return nil, c.cut()
 	case err != nil:
-		c.w.Header().Set("Connection", "close")
-		return nil, amtp.Errorf(code, "The request body cannot be read; its pieces are not those of HTTP.")
+		return nil, c.cut(code, err)
 	case int64(len(data)) > c.s.MaxMessage:
 		return nil, c.tooLarge()
 	case len(data) == 0:

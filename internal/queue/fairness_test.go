@@ -113,7 +113,7 @@ func TestAliveBeside(t *testing.T) {
 	for name, s := range map[string]setting{
 		"dead destinations that take 10 s":     {fanned(100_000, "d%d.example"), dead(10 * time.Second)},
 		"dead destinations that take for ever": {fanned(20_000, "d%d.example"), dead(time.Hour)},
-		"dead destinations that fail at once":  {fanned(20_000, "d%d.example"), dead(0)},
+		"dead destinations that fail at once":  {fanned(2_000, "d%d.example"), dead(0)},
 		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"), func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 			if isAlive(p) {
 				return delivers(ctx, p)
@@ -233,12 +233,12 @@ func TestOneSender(t *testing.T) {
 		fill func(w *world)
 		to   string
 	}{
-		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@busy.example"},
+		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
 		"the same, which is slow":       {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
 		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive},
-		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
+		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@" + alive},
 		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
-		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@d7.example"},
+		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@d7.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestTriedToo(t *testing.T) {
 		defer stop()
 		id := w.send("twice@busy.example")
 		time.Sleep(100 * time.Millisecond)
-		w.pile(w.bob, many(100_000), "x@busy.example")
+		w.pile(w.bob, many(20_000), "x@busy.example")
 		time.Sleep(10 * time.Second)
 		if d := w.state(id); d.State != gateway.Delivered {
 			t.Errorf("what failed once is %v after 10 s beside new mail, want delivered", d.State)

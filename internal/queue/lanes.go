@@ -398,7 +398,7 @@ func (ls *lanes) justCame(now time.Time, memory *memory) (list []asked) {
 			continue
 		}
 		if e.passed || e.aside != (reason{}) {
-			if second == nil && e.aside.host == "" {
+			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.lane { // a kept slot is no use to those
 				second = e
 			}
 			continue

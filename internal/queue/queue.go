@@ -226,7 +226,7 @@ func (q *Queue) page(ctx context.Context) {
 // dispatch claims what may be claimed and starts the attempts. It returns after
 // how long there may be more to do, if nothing happens before.
 func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
-	for ctx.Err() == nil {
+	for vain := 0; ctx.Err() == nil; {
 		now := q.now()
 		wait := pollTime
 		claims := 0
@@ -247,13 +247,20 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 				ls.refused(wanted, now.Add(retryStore))
 				continue
 			}
-			for _, f := range ls.claimed(wanted, claimed, now) {
+			flights := ls.claimed(wanted, claimed, now)
+			for _, f := range flights {
 				q.start(hard, f)
+			}
+			if vain++; len(flights) > 0 {
+				vain = 0
 			}
 		}
 		q.finishMore(ctx)
-		if claims == 0 {
+		switch {
+		case claims == 0:
 			return wait
+		case vain >= mostVain: // another claim would hardly do better now
+			return vainPause
 		}
 	}
 	return pollTime
@@ -266,6 +273,13 @@ func (q *Queue) start(ctx context.Context, f flight) {
 		q.done <- q.attempt(ctx, f)
 	})
 }
+
+// After mostVain claims in a row that leased nothing the queue waits for vainPause,
+// if nothing else happens.
+const (
+	mostVain  = 64
+	vainPause = 100 * time.Millisecond
+)
 
 // retryStore is how long the queue leaves a store alone that refused.
 const retryStore = time.Second

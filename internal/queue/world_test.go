@@ -83,12 +83,18 @@ func (w *world) send(to ...string) amtp.MessageID {
 
 func (w *world) sendAs(from gateway.Agent, to ...string) amtp.MessageID {
 	w.t.Helper()
+	return w.post(`{"sender":"alice@a.example","recipients":["x@b.example"],"payload":1}`, from, to...)
+}
+
+// post has an agent send a document to the addresses.
+func (w *world) post(document string, from gateway.Agent, to ...string) amtp.MessageID {
+	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
 		ID: amtp.NewMessageID(), Sender: from.Address, SenderAgent: from.ID, Class: gateway.ClassAgent,
 		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: time.Now(), Timestamp: time.Now(),
 	}}
 	var refused *amtp.Error
-	if a.Message, refused = amtp.ParseMessage([]byte(`{"sender":"alice@a.example","recipients":["x@b.example"],"payload":1}`)); refused != nil {
+	if a.Message, refused = amtp.ParseMessage([]byte(document)); refused != nil {
 		w.t.Fatal(refused)
 	}
 	for _, s := range to {
