@@ -111,10 +111,9 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 			return gateway.Refusal(err)
 		}
 	}
-	// One that signed from the first has both times of one message. Which of two
-	// times is the later says nothing: the clock may have been set between them.
-	unsigned := !known.FirstSeen.IsZero() && !known.FirstSeen.Equal(known.FirstSigned)
-	caller.NewlySigns = unsigned && (known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys)
+	// Also of a domain of which nothing else is noted: a process may end between
+	// taking a message and noting who sent it.
+	caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
 	if known.Learns(true, now) {
 		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {
 			return gateway.Refusal(err)

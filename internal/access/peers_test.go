@@ -190,9 +190,9 @@ type once struct {
 
 func (o once) Peer(context.Context, amtp.Domain) (gateway.Peer, error) { return o.peer, nil }
 
-// TestNewlySigns: of a domain whose first message proved nothing it is known, when it
-// begins to sign, that it may repeat that message; whichever way the clock was set
-// between the two.
+// TestNewlySigns: a domain may repeat what it sent before it signed, for as long as
+// that is remembered; also one of which nothing is noted, for a process may have
+// ended before it was.
 func TestNewlySigns(t *testing.T) {
 	now := time.Now()
 	good, _, _, key := bodies(t, now)
@@ -200,9 +200,9 @@ func TestNewlySigns(t *testing.T) {
 		seen, signed time.Time
 		want         bool
 	}{
-		"nothing is known":                     {},
+		"nothing is known":                     {want: true},
 		"it wrote and has not signed":          {seen: now, want: true},
-		"it signed from the first":             {seen: now, signed: now},
+		"it signed from the first":             {seen: now, signed: now, want: true},
 		"it began to sign a minute later":      {seen: now.Add(-time.Hour), signed: now.Add(-59 * time.Minute), want: true},
 		"the clock went back before it signed": {seen: now, signed: now.Add(-4 * time.Minute), want: true},
 		"it signs for long":                    {seen: now.Add(-1000 * time.Hour), signed: now.Add(-999 * time.Hour)},
