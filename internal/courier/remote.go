@@ -226,7 +226,9 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 // envelope says what the other gateway is told of the message for the recipient.
 // All of it but FanOut and AnyReply follows from what is stored. After a redrive
 // so late that the gateway may have forgotten the first one, it is a new message
-// that names the old.
+// that names the old. A time that is too old or too new for any gateway was written
+// by a clock that was wrong, for nothing is on its way for so long: now stands in
+// its place. AMTP §9.
 func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel
 	e := amtp.PeerEnvelope{
@@ -241,6 +243,9 @@ func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	if !to.Redriven.IsZero() {
 		e.RedriveOf = e.PeerID()
 		e.MessageID, e.IdempotencyKey, e.Timestamp = to.Base(p.Envelope.ID), "", to.Redriven
+	}
+	if now := j.Now(); amtp.CheckTimestamp(e.Timestamp, now) != nil {
+		e.Timestamp = now
 	}
 	return e
 }

@@ -295,6 +295,29 @@ func TestStable(t *testing.T) {
 	}
 }
 
+// TestWrittenByAWrongClock: a message that was taken while the clock was wrong
+// leaves with a time that its receiver takes, and any other with its own.
+func TestWrittenByAWrongClock(t *testing.T) {
+	p := newTaker(t)
+	r := p.courier(p.options())
+	signer := newSigner(t)
+	r.Signer = func() *amtp.Signer { return signer }
+	for off, kept := range map[time.Duration]bool{
+		0: true, -7 * 24 * time.Hour: true, 9 * time.Minute: true, -8*24*time.Hour - time.Second: false, 11 * time.Minute: false, 400 * 24 * time.Hour: false,
+	} {
+		box := parcel(t, "bob")
+		box.Envelope.Timestamp = noon.Add(off)
+		check(t, r.Carry(t.Context(), box), ok)
+		want := noon
+		if kept {
+			want = noon.Add(off)
+		}
+		if got := posted(t, p, signer)["bob@b.example"]; !got.Timestamp.Equal(want) {
+			t.Errorf("a message that was written at %v by the clock leaves with %v, want %v", noon.Add(off), got.Timestamp, want)
+		}
+	}
+}
+
 // TestNobodyAsks: what is known of a peer is looked up for parcels only to which
 // it matters, and not for each of them.
 func TestNobodyAsks(t *testing.T) {
@@ -470,6 +493,7 @@ func TestRedriven(t *testing.T) {
 	c := p.courier(p.options())
 	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","headers":{"x":1.0,"amtp-redrive-of":"lie"},"payload":{"x":1e0}}`, "bob")
 	box.Recipients[0].Redriven = noon.Add(8 * 24 * time.Hour)
+	c.Now = func() time.Time { return box.Recipients[0].Redriven.Add(time.Hour) }
 	check(t, c.Carry(t.Context(), box), ok)
 	check(t, c.Carry(t.Context(), box), ok)
 	posts := p.arrived()
