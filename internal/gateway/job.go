@@ -193,8 +193,8 @@ type Jobs interface {
 	// now, and that their messages have Bytes at the most, until lease, and a large
 	// message for the time longer that Carrying says.
 	//
-	// One whose message does not fit is left, with its size in Needs, and those
-	// behind it that fit are leased.
+	// One whose message does not fit is left, with its size in Needs, and those of other
+	// flows that fit are leased, and of its own among as many behind it as Behind says.
 	//
 	// Those that were never tried come first, and of them the flows by turns: the
 	// one behind After begins, and of each the earliest due is first and among

@@ -63,6 +63,7 @@ type Claiming struct {
 	After       Flow   // whose turn it was last
 	Except      []Flow // that have no turn now
 	Bytes       int64  // of all messages together; 0 is no bound
+	Behind      int    // how many jobs of a flow are looked at behind those that do not fit
 }
 
 // heldBack is how long a claim waits for what others have leased.

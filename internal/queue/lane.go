@@ -36,7 +36,7 @@ type entry struct {
 	needs  int64     // bytes of the message that did not fit the last time, 0 when all did
 	flying int
 	bulky  int                  // of these, large messages, of which nothing else knows
-	held   map[gateway.Flow]int // of these, by flow
+	held   map[gateway.Flow]int // the others, by flow
 	gate   gate
 	class  class
 	index  int    // in the heap of its class, -1 when it is not there
@@ -205,14 +205,18 @@ func (e *entry) due(at time.Time) {
 	}
 }
 
-// hold counts the attempts under way, and those at mail of a flow.
-func (e *entry) hold(f gateway.Flow, more int) {
+// hold counts the attempts under way, and those at small mail of a flow.
+func (e *entry) hold(f *flight, more int) {
 	e.flying += more
+	if f.weight > bulky {
+		e.bulky += more
+		return
+	}
 	if e.held == nil {
 		e.held = make(map[gateway.Flow]int)
 	}
-	if e.held[f] += more; e.held[f] <= 0 {
-		delete(e.held, f)
+	if e.held[f.Flow] += more; e.held[f.Flow] <= 0 {
+		delete(e.held, f.Flow)
 	}
 }
 
@@ -228,7 +232,7 @@ func (l *lane) reopen(now time.Time) {
 
 // finish notes how an attempt ended.
 func (l *lane) finish(f *finished, now time.Time) {
-	l.entry(f.part).hold(f.Flow, -1)
+	l.entry(f.part).hold(&f.flight, -1)
 	l.seen = now
 	switch {
 	case f.due.IsZero():

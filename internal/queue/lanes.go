@@ -352,7 +352,7 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.
 		}
 	}
 	return asked{entry: e, Claiming: gateway.Claiming{
-		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: h.most,
+		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: h.most, Behind: h.behind,
 	}}
 }
 
@@ -448,7 +448,7 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 	for i := range c.Jobs {
 		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, weight: weigh(int64(c.Jobs[i].Size))}
 		ls.slots.take(&f)
-		e.hold(f.Flow, 1)
+		e.hold(&f, 1)
 		l.heaviest = max(l.heaviest, f.weight)
 		ls.carries(&f, l, 1)
 		if a.kept != nil {

@@ -105,6 +105,7 @@ func TestLargeMessagesOverASlowLine(t *testing.T) {
 	}{
 		{"60 of 10 MiB over 4 Mbit/s", 60, 10 << 20, 500_000, 1},
 		{"6 of 10 MiB over 256 kbit/s", 6, 10 << 20, 32_000, 1},
+		{"one of 10 MiB over 256 kbit/s", 1, 10 << 20, 32_000, 1},
 		{"12 of 10 MiB to 12 over 4 Mbit/s", 12, 10 << 20, 500_000, 12},
 		{"40 of 2 MiB over 1 Mbit/s", 40, 2 << 20, 125_000, 2},
 	} {
@@ -130,6 +131,8 @@ func TestLargeMessagesOverASlowLine(t *testing.T) {
 				time.Sleep(90 * time.Second)
 				w.soon(w.alice, "y@slow0.example")
 				w.soon(w.alice, "y@"+alive)
+				w.soon(w.bob, "y@"+alive)
+				w.soon(w.bob, "y@slow0.example")
 				alone := time.Duration(n*size/c.rate) * time.Second
 				time.Sleep(2*alone + time.Hour)
 				synctest.Wait()

@@ -59,9 +59,13 @@ func (m *memory) take(c class, bytes int64) {
 
 // hunger is what a claim for a destination may take.
 type hunger struct {
-	bytes int64 // of memory
-	most  int64 // of messages
+	bytes  int64 // of memory
+	most   int64 // of messages
+	behind int   // how far it looks for small ones behind a large one
 }
+
+// farBehind is how far a claim looks for small messages behind a sender's large ones.
+const farBehind = 128
 
 // hunger returns what a claim of n messages may take of the memory, false where
 // that is not enough for any. While a large message waits for its memory, smaller
@@ -76,7 +80,7 @@ func (e *entry) hunger(n int, m *memory) (h hunger, ok bool) {
 		h.most = max(h.bytes/copies, e.needs)
 		return h, true
 	} else if e.needs > 0 {
-		room = min(room, maxShare-large-(l.bytes-l.bulk))
+		room, h.behind = min(room, maxShare-large-(l.bytes-l.bulk)), farBehind
 	}
 	if room < copies {
 		return hunger{}, false
@@ -103,6 +107,5 @@ func (ls *lanes) carries(f *flight, l *lane, more int64) {
 	l.bytes += more * f.weight
 	if f.weight > bulky {
 		l.bulk += more * f.weight
-		l.entry(f.part).bulky += int(more)
 	}
 }

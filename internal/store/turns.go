@@ -10,11 +10,13 @@ import (
 
 // LookAhead is how many jobs that were tried and are due a claim of so many looks
 // at, so that one flow's do not hide another's.
-func LookAhead(limit int) int { return 2*limit + 32 }
+func LookAhead(wanted *gateway.Claiming, limit int) int { return 2*limit + 32 + wanted.Behind }
 
 // Quota is how many jobs of one flow a claim of so many looks at when it has
 // found several flows with new mail.
-func Quota(limit, flows int) int { return (limit + flows - 1) / max(flows, 1) }
+func Quota(wanted *gateway.Claiming, limit, flows int) int {
+	return (limit+flows-1)/max(flows, 1) + wanted.Behind
+}
 
 // ByTurns chooses jobs behind those that were chosen before: one of each flow in
 // the order in which the flows appear, then the next of each, and so on, up to

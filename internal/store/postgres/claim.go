@@ -178,10 +178,10 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 		w := &wanted[i]
 		place[w.Destination] = i
 		for _, flow := range turns[i].flows {
-			ask(w.Destination, gateway.TurnOf(flow, 0), store.Quota(turns[i].limit, len(turns[i].flows)))
+			ask(w.Destination, gateway.TurnOf(flow, 0), store.Quota(w, turns[i].limit, len(turns[i].flows)))
 		}
 		if w.Part != gateway.Fresh && turns[i].limit > 0 {
-			ask(w.Destination, gateway.TurnTried, store.LookAhead(turns[i].limit))
+			ask(w.Destination, gateway.TurnTried, store.LookAhead(w, turns[i].limit))
 		}
 	}
 	if len(names) == 0 {

@@ -107,14 +107,14 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 			return nil, err
 		}
 		for _, flow := range flows {
-			if list, err = w.due(list, wanted.Destination, gateway.TurnOf(flow, 0), now, store.Quota(limit, len(flows))); err != nil {
+			if list, err = w.due(list, wanted.Destination, gateway.TurnOf(flow, 0), now, store.Quota(wanted, limit, len(flows))); err != nil {
 				return nil, err
 			}
 		}
 	}
 	of := func(j *queued) *gateway.Job { return &j.Job }
 	return store.Choose(c, wanted, limit, of, list, func() ([]queued, error) {
-		return w.due(nil, wanted.Destination, gateway.TurnTried, now, store.LookAhead(limit))
+		return w.due(nil, wanted.Destination, gateway.TurnTried, now, store.LookAhead(wanted, limit))
 	})
 }
 

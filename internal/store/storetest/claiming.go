@@ -294,7 +294,11 @@ func claimBytes(w *world) {
 	got = w.turn(gateway.Claiming{Limit: 2, Bytes: 2 * size, Part: gateway.Fresh}, now.Add(time.Hour))
 	same(w, "leased behind it", len(got.Jobs), 1)
 	same(w, "the one that was left is needed", got.Needs > 1000, true)
-	got = w.turn(gateway.Claiming{Limit: 2, Bytes: int64(got.Needs), Part: gateway.Fresh}, now.Add(time.Hour))
+	w.large(alice, 1000)
+	w.mail(alice, "a@far.example")
+	got = w.turn(gateway.Claiming{Limit: 1, Bytes: 2 * size, Part: gateway.Fresh, Behind: 2}, now.Add(time.Hour))
+	same(w, "leased far behind it", len(got.Jobs), 1)
+	got = w.turn(gateway.Claiming{Limit: 1, Bytes: int64(got.Needs), Part: gateway.Fresh}, now.Add(time.Hour))
 	sameList(w, "leased where there is as much as it needs", messagesOf(got.Jobs), []amtp.MessageID{large})
 }
 
