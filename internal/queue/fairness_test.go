@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/queue"
 )
 
 // alive is a domain whose gateway answers at once.
@@ -372,6 +373,46 @@ func TestHeard(t *testing.T) {
 		time.Sleep(2 * time.Minute) // of its own schedule it would be tried within the hour
 		if n := w.waiting(); n != 0 {
 			t.Errorf("%d messages wait two minutes after the domain is back, want none", n)
+		}
+	})
+}
+
+// counted is a store that counts claims, and does something before one of them.
+type counted struct {
+	queue.Store
+	claims int
+	at     int
+	before func()
+}
+
+func (c *counted) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+	if c.claims++; c.claims == c.at {
+		c.before()
+	}
+	return c.Store.Claim(ctx, wanted, now, lease)
+}
+
+// TestHeardOfAmongFailures: where attempts fail as fast as they are begun, so that
+// there is always something to claim, what has just come is claimed among the next.
+func TestHeardOfAmongFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		c := &counted{Store: w.store, at: 20, before: func() { w.send("x@" + alive) }}
+		var reached int
+		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+			if p.Destination == alive {
+				reached = c.claims
+				return delivers(ctx, p)
+			}
+			return down(ctx, p)
+		}
+		w.fan(w.bob, 4_000, "d%d.example")
+		stop := w.run(c)
+		defer stop()
+		time.Sleep(time.Second)
+		if c.claims < 50 || reached == 0 || reached > c.at+10 {
+			t.Errorf("what came at claim %d of %d was reached at %d, want that among the next ten", c.at, c.claims, reached)
 		}
 	})
 }

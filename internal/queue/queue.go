@@ -45,6 +45,7 @@ type Queue struct {
 	missed  *gateway.Destination // behind which the next poll goes on, for there was no room for more
 	pages   int                  // that it is still asked for, -1 for all of them
 	whole   bool                 // all are asked for once more after these
+	vain    int                  // claims in a row that leased nothing
 	done    chan finished
 	probes  chan gateway.Destination
 	heard   chan gateway.Destination
@@ -109,7 +110,12 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer wake.Stop()
 	bell := q.store.Work()
 	q.pages = -1
-	for {
+	for ctx.Err() == nil {
+		select {
+		case <-bell.C(): // what has come is heard of before everything else
+			q.rang(bell)
+		default:
+		}
 		wait := q.dispatch(ctx, hard)
 		if q.pages != 0 {
 			wait = 0
@@ -117,10 +123,6 @@ func (q *Queue) Run(ctx context.Context) error {
 		wake.Reset(wait)
 		select {
 		case <-ctx.Done():
-			late := time.AfterFunc(graceTime, cut)
-			defer late.Stop()
-			q.flying.Wait()
-			return nil
 		case <-bell.C():
 			q.rang(bell)
 		case f := <-q.done:
@@ -138,6 +140,10 @@ func (q *Queue) Run(ctx context.Context) error {
 			q.page(ctx)
 		}
 	}
+	late := time.AfterFunc(graceTime, cut)
+	defer late.Stop()
+	q.flying.Wait()
+	return nil
 }
 
 // Lanes returns how the destinations feel, in the order of their names; nothing
@@ -223,47 +229,47 @@ func (q *Queue) page(ctx context.Context) {
 	}
 }
 
-// dispatch claims what may be claimed and starts the attempts. It returns after
-// how long there may be more to do, if nothing happens before.
+// dispatch claims once for everything that may be claimed, and starts the attempts.
+// It returns after how long there may be more to do, if nothing happens before. It
+// does not go on by itself: where attempts fail as fast as they are begun there is
+// always more, and what has just come is to be heard of.
 func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
-	for vain := 0; ctx.Err() == nil; {
-		now := q.now()
-		wait := pollTime
-		claims := 0
-		for _, ls := range q.lanes {
-			wanted := ls.wanted(now)
-			if len(wanted) == 0 {
-				wait = min(wait, ls.sleep(now))
-				continue
-			}
-			claims++
-			list := make([]gateway.Claiming, len(wanted))
-			for i := range wanted {
-				list[i] = wanted[i].Claiming
-			}
-			claimed, err := q.store.Claim(hard, list, now, now.Add(q.lease))
-			if err != nil {
-				q.complain(ctx, "nothing can be claimed from the queue", err)
-				ls.refused(wanted, now.Add(retryStore))
-				continue
-			}
-			flights := ls.claimed(wanted, claimed, now)
-			for _, f := range flights {
-				q.start(hard, f)
-			}
-			if vain++; len(flights) > 0 {
-				vain = 0
-			}
+	now := q.now()
+	wait := pollTime
+	claims, leased := 0, 0
+	for _, ls := range q.lanes {
+		wanted := ls.wanted(now)
+		if len(wanted) == 0 {
+			wait = min(wait, ls.sleep(now))
+			continue
 		}
-		q.finishMore(ctx)
-		switch {
-		case claims == 0:
-			return wait
-		case vain >= mostVain: // another claim would hardly do better now
-			return vainPause
+		claims++
+		list := make([]gateway.Claiming, len(wanted))
+		for i := range wanted {
+			list[i] = wanted[i].Claiming
+		}
+		claimed, err := q.store.Claim(hard, list, now, now.Add(q.lease))
+		if err != nil {
+			q.complain(ctx, "nothing can be claimed from the queue", err)
+			ls.refused(wanted, now.Add(retryStore))
+			continue
+		}
+		for _, f := range ls.claimed(wanted, claimed, now) {
+			leased++
+			q.start(hard, f)
 		}
 	}
-	return pollTime
+	q.finishMore(ctx)
+	switch q.vain++; {
+	case claims == 0:
+		q.vain = 0
+		return wait
+	case leased > 0:
+		q.vain = 0
+	case q.vain >= mostVain: // another claim would hardly do better now
+		return vainPause
+	}
+	return 0
 }
 
 func (q *Queue) start(ctx context.Context, f flight) {
@@ -274,8 +280,8 @@ func (q *Queue) start(ctx context.Context, f flight) {
 	})
 }
 
-// After mostVain claims in a row that leased nothing the queue waits for vainPause,
-// if nothing else happens.
+// After so many claims in a row that leased nothing the queue waits for vainPause, if
+// nothing else happens.
 const (
 	mostVain  = 64
 	vainPause = 100 * time.Millisecond
