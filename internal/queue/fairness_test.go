@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -380,13 +381,13 @@ func TestHeard(t *testing.T) {
 // counted is a store that counts claims, and does something before one of them.
 type counted struct {
 	queue.Store
-	claims int
-	at     int
+	claims atomic.Int32
+	at     int32
 	before func()
 }
 
 func (c *counted) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
-	if c.claims++; c.claims == c.at {
+	if c.claims.Add(1) == c.at {
 		c.before()
 	}
 	return c.Store.Claim(ctx, wanted, now, lease)
@@ -399,20 +400,20 @@ func TestHeardOfAmongFailures(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		c := &counted{Store: w.store, at: 20, before: func() { w.send("x@" + alive) }}
-		var reached int
+		var reached atomic.Int32
 		w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 			if p.Destination == alive {
-				reached = c.claims
+				reached.Store(c.claims.Load())
 				return delivers(ctx, p)
 			}
 			return down(ctx, p)
 		}
-		w.fan(w.bob, 4_000, "d%d.example")
+		w.fan(w.bob, 1_500, "d%d.example")
 		stop := w.run(c)
 		defer stop()
-		time.Sleep(time.Second)
-		if c.claims < 50 || reached == 0 || reached > c.at+10 {
-			t.Errorf("what came at claim %d of %d was reached at %d, want that among the next ten", c.at, c.claims, reached)
+		time.Sleep(500 * time.Millisecond)
+		if all, n := c.claims.Load(), reached.Load(); all < 40 || n == 0 || n > c.at+10 {
+			t.Errorf("what came at claim %d of %d was reached at %d, want that among the next ten", c.at, all, n)
 		}
 	})
 }
