@@ -328,4 +328,13 @@ type Health struct {
 	Version      string            `json:"version"`
 	Components   map[string]string `json:"components,omitempty"`
 	Dependencies map[string]string `json:"dependencies,omitempty"`
+	Clock        *ClockDoubt       `json:"clock,omitempty"` // while the gateway doubts its clock
+}
+
+// ClockDoubt says why a gateway does not believe its clock at the moment: nothing
+// is removed or given up because of its age until it does.
+type ClockDoubt struct {
+	Jumped  int64 `json:"jumped_seconds"` // by how much, negative when it went back
+	AtStart bool  `json:"at_start"`       // against what it showed when the gateway ran last
+	Waits   int64 `json:"waits_seconds"`  // for how long it has yet to agree with the time that passes
 }

@@ -35,7 +35,7 @@ func (f *Failures) Count(ip string, now time.Time) time.Duration {
 		f.windows = make(map[netip.Prefix]*window)
 	}
 	w := f.windows[prefix]
-	if w == nil || now.Sub(w.start) >= time.Minute {
+	if w == nil || now.Sub(w.start).Abs() >= time.Minute { // a clock may go back
 		f.makeRoom(now)
 		w = &window{start: now}
 		f.windows[prefix] = w
@@ -55,7 +55,7 @@ func (f *Failures) makeRoom(now time.Time) {
 	if now.Sub(f.swept).Abs() >= time.Second {
 		f.swept = now
 		for prefix, w := range f.windows {
-			if now.Sub(w.start) >= time.Minute {
+			if now.Sub(w.start).Abs() >= time.Minute {
 				delete(f.windows, prefix)
 			}
 		}

@@ -257,7 +257,7 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 		case err != nil || record.String() != key.Record:
 			key.Seen = amtp.Time{}
 			refused = amtp.Errorf(amtp.CodeConflict, "DNS does not show the key %s yet. Publish at %s the TXT record: %s", selector, key.Name, key.Record)
-		case key.Seen.IsZero():
+		case key.Seen.IsZero(), key.Seen.After(now): // or seen by a clock that was ahead
 			key.Seen = amtp.Time{Time: now}
 			fallthrough
 		case now.Sub(key.Seen.Time) < publishTime:

@@ -162,7 +162,7 @@ func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from st
 	if err != nil {
 		return gateway.Refusal(err)
 	}
-	held := !known.LastSigned.IsZero() && now.Sub(known.LastSigned) < gateway.Sticky
+	held := known.Sticks(now)
 	if !held && p.policy != gateway.PolicyReject {
 		if held, err = p.records.Signs(ctx, from, caller.Domain); err != nil {
 			return undecided(caller, err)

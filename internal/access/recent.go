@@ -35,7 +35,7 @@ func newRecent() *recent {
 
 func (r *recent) peer(d amtp.Domain, now time.Time) (gateway.Peer, bool) {
 	seen, ok := r.domains.Get(d)
-	if !ok || !now.Before(seen.until) {
+	if !ok || !counts(seen.until, now) {
 		return gateway.Peer{}, false
 	}
 	return seen.Peer, true
@@ -47,8 +47,12 @@ func (r *recent) notePeer(d amtp.Domain, p gateway.Peer, now time.Time) {
 
 func (r *recent) wrote(sender amtp.Address, now time.Time) bool {
 	until, ok := r.senders.Get(sender.Key())
-	return ok && now.Before(until)
+	return ok && counts(until, now)
 }
+
+// counts reports whether what is remembered until then counts now. A clock that
+// went back prolongs nothing.
+func counts(until, now time.Time) bool { return now.Before(until) && until.Sub(now) <= recentTime }
 
 func (r *recent) noteSender(sender amtp.Address, now time.Time) {
 	r.senders.Set(sender.Key(), now.Add(recentTime))

@@ -37,6 +37,7 @@ import (
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/receipt"
+	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
 // App is one gateway.
@@ -44,6 +45,7 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	claim    *datadir.Claim
+	clock    wallclock.Clock
 	store    gateway.Store
 	process  string // of this one among those on the store
 	listener net.Listener
@@ -79,7 +81,12 @@ const drainTime = 25 * time.Second
 // New builds a gateway that is ready to run. It fails if another process uses
 // the data directory.
 func New(cfg config.Config, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log, process: rand.Text(), stopping: make(chan struct{})}
+	return NewBy(wallclock.Clock{}, cfg, log)
+}
+
+// NewBy is New for a gateway on a machine that has the given clock.
+func NewBy(clock wallclock.Clock, cfg config.Config, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: log, clock: clock.Complete(), process: rand.Text(), stopping: make(chan struct{})}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -90,7 +97,7 @@ func (a *App) open() (err error) {
 	if err := a.claimDir(); err != nil {
 		return err
 	}
-	if a.store, err = openStore(a.cfg, a.log); err != nil {
+	if a.store, err = openStore(a.cfg, a.log, a.clock); err != nil {
 		return err
 	}
 	if err := a.readdress(); err != nil {
@@ -253,6 +260,7 @@ func (a *App) parts() map[string]func(context.Context) error {
 		"purge":  a.alone("purge", a.newPurger().Run).Run,
 		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
 		"queue":  a.queue.Run,
+		"clock":  (&watchman{store: a.store, log: a.log}).Run,
 	}
 	if a.keys != nil {
 		parts["keys"] = (&refresher{keys: a.keys, log: a.log}).Run

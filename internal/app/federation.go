@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
@@ -65,7 +64,7 @@ func (a *App) connect(in *intake.Intake) error {
 	if a.targets, err = pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
 		return err
 	}
-	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in, Queue: a.queue, Log: a.log, Now: time.Now}
+	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in, Queue: a.queue, Log: a.log, Now: a.clock.Now}
 	return nil
 }
 
@@ -74,14 +73,14 @@ func (a *App) connect(in *intake.Intake) error {
 func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	var peers discovery.Peers
 	if a.cfg.Federated() {
-		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: time.Now}
+		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: a.clock.Now}
 		peers = a.peering
 	}
 	out, err := newOutside(a.cfg, amtp.SoftwareVersion(), peers)
 	if err != nil {
 		return err
 	}
-	a.domains = domains.New(out.domains, out.client, time.Now)
+	a.domains = domains.New(out.domains, out.client, a.clock.Now)
 	if !a.cfg.Federated() {
 		if a.seal, err = openSeal(a.cfg); err != nil {
 			return err
@@ -92,7 +91,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		return a.checkSeal()
 	}
 	known := records{out}
-	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: time.Now}
+	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
 	if err := loadKeys(a.cfg, a.keys); err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	remote := &courier.Remote{
 		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Known: out.domains.Known,
-		Now: time.Now, Log: a.log,
+		Now: a.clock.Now, Log: a.log,
 	}
 	couriers[gateway.KindRemote], in.Sizes = remote, remote
 	a.tellReceipts(in, couriers, out.domains)

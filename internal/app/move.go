@@ -17,6 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
 // What a move is refused for.
@@ -214,7 +215,7 @@ func (m *move) handKeys(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := openStore(cfg, slog.New(slog.DiscardHandler))
+	s, err := openStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 type purger struct {
 	store interface {
 		Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error)
+		Clock() gateway.ClockState
 	}
 	keep  gateway.Retention
 	batch int           // messages that one round looks at
@@ -43,7 +44,8 @@ func retention(r config.Retention) gateway.Retention {
 }
 
 // Run purges until ctx ends, which is no error. What a round could not do, as
-// on a full disk, the next walk does.
+// on a full disk, the next walk does. By a clock that is doubted nothing is
+// removed: it waits until the clock is believed.
 func (p *purger) Run(ctx context.Context) error {
 	rest := time.NewTimer(p.pause)
 	defer rest.Stop()
@@ -52,6 +54,10 @@ func (p *purger) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-rest.C:
+		}
+		if clock := p.store.Clock(); !clock.Believed() {
+			rest.Reset(max(min(clock.Doubt, p.every), p.pause))
+			continue
 		}
 		done, err := p.round(ctx)
 		switch {

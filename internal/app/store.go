@@ -15,15 +15,16 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
 // shared reports whether other gateways may be on the same store.
 func shared(cfg config.Config) bool { return cfg.Database.URL != "" }
 
 // openStore opens the store that the configuration names.
-func openStore(cfg config.Config, log *slog.Logger) (gateway.Store, error) {
+func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gateway.Store, error) {
 	if shared(cfg) {
-		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log})
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log, Clock: clock})
 		if err != nil {
 			return nil, err // and no pointer to nothing
 		}
@@ -35,7 +36,7 @@ func openStore(cfg config.Config, log *slog.Logger) (gateway.Store, error) {
 	if err := refuseMoved(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Log: log})
+	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Log: log, Clock: clock})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func openStore(cfg config.Config, log *slog.Logger) (gateway.Store, error) {
 func openAlone(cfg config.Config) (gateway.Store, func() error, error) {
 	log := slog.New(slog.DiscardHandler)
 	if shared(cfg) {
-		s, err := openStore(cfg, log)
+		s, err := openStore(cfg, log, wallclock.Clock{})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -65,7 +66,7 @@ func openClaimed(cfg config.Config) (gateway.Store, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openStore(cfg, slog.New(slog.DiscardHandler))
+	s, err := openStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
 	if err != nil {
 		return nil, nil, errors.Join(err, claim.Release())
 	}

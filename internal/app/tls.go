@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -23,11 +22,11 @@ func (a *App) certify() (err error) {
 	if !a.cfg.UseTLS() {
 		return nil
 	}
-	if a.loopback, err = certificate.NewLocal(time.Now()); err != nil {
+	if a.loopback, err = certificate.NewLocal(a.clock.Now()); err != nil {
 		return err
 	}
 	if !a.cfg.ACME.Enabled {
-		files, err := certificate.OpenFile(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile, time.Now, a.log)
+		files, err := certificate.OpenFile(a.cfg.TLS.CertFile, a.cfg.TLS.KeyFile, a.clock.Now, a.log)
 		if err != nil {
 			return err
 		}
@@ -40,7 +39,7 @@ func (a *App) certify() (err error) {
 	}
 	obtained, err := certificate.NewACME(context.Background(), certificate.ACMEOptions{
 		Hosts: a.cfg.CertificateHosts(), Directory: a.cfg.ACME.Directory, Email: a.cfg.ACME.Email, HTTP: a.cfg.ACME.HTTPAddress != "",
-		Client: client, Version: amtp.SoftwareVersion(), Store: a.store, Seal: a.seal, Now: time.Now, Log: a.log,
+		Client: client, Version: amtp.SoftwareVersion(), Store: a.store, Seal: a.seal, Now: a.clock.Now, Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -156,7 +156,11 @@ func (a *ACME) next(host string) time.Time {
 	if c := a.inUse[host]; c != nil {
 		due = renewal(c.Leaf)
 	}
-	if n := a.notes[host]; n.Next.After(due) {
+	n := a.notes[host]
+	if late := a.o.Now().Add(longestPause); n.Next.After(late) {
+		return due // it was noted by a clock that was ahead
+	}
+	if n.Next.After(due) {
 		return n.Next
 	}
 	return due
@@ -277,7 +281,7 @@ func (a *ACME) obtained(ctx context.Context, host string) error {
 	case !usable:
 		return errors.New("what was obtained is not in the store")
 	case a.wanted(host, promptly):
-		return errors.New("the certificate that the authority gave is to be renewed already; is a clock wrong?")
+		return untimely{errors.New("the certificate that the authority gave is to be renewed already; is a clock wrong?")}
 	}
 	return nil
 }

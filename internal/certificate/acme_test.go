@@ -199,6 +199,7 @@ func TestPause(t *testing.T) {
 	}{
 		{1, errClosed, 10 * time.Second}, {2, errClosed, 20 * time.Second}, {7, errClosed, 10 * time.Minute}, {1000, errClosed, 10 * time.Minute},
 		{1, refused, 2 * time.Minute}, {5, refused, 32 * time.Minute}, {6, refused, time.Hour}, {1, limited, time.Hour},
+		{1, short{untimely{errClosed}}, time.Hour}, {3, untimely{errClosed}, 4 * time.Hour}, {9, untimely{errClosed}, 24 * time.Hour},
 	} {
 		for range 20 {
 			if got := pause(c.tries, c.err); got < c.want*3/4 || got > c.want*5/4 {

@@ -96,8 +96,8 @@ func serves(csr *x509.CertificateRequest, chain []byte, now time.Time) error {
 		}
 	}
 	if now.After(leaf.NotAfter) || now.Add(clockAhead).Before(leaf.NotBefore) {
-		return fmt.Errorf("the authority sent a certificate that is valid from %s to %s, and that is not now",
-			leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
+		return untimely{fmt.Errorf("the authority sent a certificate that is valid from %s to %s, and that is not now",
+			leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))}
 	}
 	return nil
 }

@@ -29,7 +29,16 @@ type note struct {
 const (
 	silentFirst, silentLast   = 10 * time.Second, 10 * time.Minute
 	refusedFirst, refusedLast = 2 * time.Minute, time.Hour
+	// By a wrong clock the authority would be asked for one good certificate after
+	// the other, of which it gives a few a week.
+	clockFirst, clockLast = time.Hour, 24 * time.Hour
 )
+
+// untimely is what a certificate meets that is of another time than the clock shows.
+type untimely struct{ error }
+
+// longestPause is longer than any pause.
+const longestPause = 2 * clockLast
 
 // pause is how long the next attempt waits after so many failures.
 func pause(tries int, err error) time.Duration {
@@ -40,6 +49,9 @@ func pause(tries int, err error) time.Duration {
 		if problem.Type == acme.ProblemTypeRateLimited {
 			first = refusedLast
 		}
+	}
+	if errors.As(err, new(untimely)) {
+		first, last = clockFirst, clockLast
 	}
 	wait := last
 	if n := min(tries-1, 16); first<<n < last {

@@ -16,7 +16,7 @@ what is in order and what is not, with what to type next:
   identity   ~/.amtp-config.json: who you are, at which gateway, and who can read it
   gateway    it answers, and can store
   key        the gateway knows it
-  clock      the gateway's and yours agree
+  clock      the gateway's and yours agree, and the gateway believes its own
   config     the gateway's settings, where it runs from a data directory of yours
   data       that directory: its files, the disk, the last backup
   domain     what others find of the gateway's domain, as "amtp domain check" says

@@ -34,13 +34,15 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	default:
 		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
 	}
-	x.clock(began, health.Timestamp.Time)
+	x.clock(began, &health)
 	return true
 }
 
-// clock compares the gateway's time with ours when the question was put.
-func (x *examination) clock(began, theirs time.Time) {
+// clock compares the gateway's time with ours when the question was put, and says
+// whether the gateway believes it.
+func (x *examination) clock(began time.Time, health *amtp.Health) {
 	const name = "clock"
+	theirs := health.Timestamp.Time
 	if theirs.IsZero() {
 		x.skip(name, "the gateway does not say what time it is there")
 		return
@@ -56,7 +58,46 @@ func (x *examination) clock(began, theirs time.Time) {
 		x.bad(name, "set the clock of whichever is wrong", "the gateway's clock and this one differ by %v", skew.Round(time.Second))
 		return
 	}
-	x.good(name, "the gateway's and this one agree")
+	d := health.Clock
+	if d == nil {
+		x.good(name, "the gateway's and this one agree")
+		return
+	}
+	const day = 24 * time.Hour
+	jumped, waits := time.Duration(d.Jumped)*time.Second, time.Duration(d.Waits)*time.Second
+	held := "for " + spell(waits) + " more nothing is removed or given up there because of its age"
+	switch {
+	case d.AtStart:
+		x.bad(name, "if the gateway was off for that long, wait; else see what sets its machine's clock",
+			"when the gateway started, its clock showed %s than when it ran last; %s", shifted(jumped, "later", "earlier"), held)
+	case jumped > 0 && jumped <= 3*day:
+		x.good(name, "the gateway's and this one agree; it jumped by %s, as after a sleep, and %s", spell(jumped), held)
+	default:
+		x.bad(name, "see what sets its machine's clock, and whether it is right now",
+			"the gateway's clock jumped: it shows %s than it would have; %s", shifted(jumped, "later", "earlier"), held)
+	}
+}
+
+// shifted says how far a clock moved.
+func shifted(by time.Duration, forward, back string) string {
+	if by < 0 {
+		return spell(-by) + " " + back
+	}
+	return spell(by) + " " + forward
+}
+
+// spell says a length in the largest unit of which there are two.
+func spell(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= 2*day:
+		return plural(int(d/day), "day")
+	case d >= 2*time.Hour:
+		return plural(int(d/time.Hour), "hour")
+	case d >= 2*time.Minute:
+		return plural(int(d/time.Minute), "minute")
+	}
+	return plural(int((d+time.Second-1)/time.Second), "second")
 }
 
 // key looks whether the gateway knows the key.

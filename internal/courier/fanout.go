@@ -61,7 +61,7 @@ func (r *Remote) signs(ctx context.Context, d amtp.Domain) bool {
 	if err != nil {
 		return false
 	}
-	known = signing{signs: !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < gateway.Sticky, until: now.Add(signsFor)}
+	known = signing{signs: p.Sticks(now), until: now.Add(signsFor)}
 	r.known.mu.Lock()
 	defer r.known.mu.Unlock()
 	if r.known.signs == nil || len(r.known.signs) >= maxSigns {

@@ -114,10 +114,17 @@ func mix(h uint64) uint64 {
 }
 
 // Settle decides how an attempt ends, from what is stored of the job and what
-// became of its recipients. Each recipient has its own trouble and its own wait:
-// one that is refused does not use up the patience with another, and one that is
-// to be left alone for a day does not keep another waiting.
+// became of its recipients, by a clock that is believed. Each recipient has its own
+// trouble and its own wait: one that is refused does not use up the patience with
+// another, and one that is to be left alone for a day does not keep another waiting.
 func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
+	return p.SettleBy(c, ClockState{Now: now})
+}
+
+// SettleBy is Settle by a clock that may be doubted: then nothing is given up
+// because of a time that may be wrong.
+func (p *Parcel) SettleBy(c Carriage, clock ClockState) Settlement {
+	now := clock.Now
 	s := Settlement{Job: p.ID, Fence: p.Fence, Now: now, Report: p.Reported()}
 	said := make(map[DeliveryID]*Outcome, len(c.Outcomes))
 	for i := range c.Outcomes {
@@ -132,11 +139,11 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 			o = &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
 		}
 		trouble := p.trouble(before, d)
-		waits := !heard && trouble.until.After(now)
+		waits := !heard && trouble.waits(now)
 		if heard {
 			trouble = trouble.after(o, now)
 		}
-		if event := p.decide(o, trouble, waits, now); event != Postpone {
+		if event := p.decide(o, trouble, waits, &clock); event != Postpone {
 			s.Results = append(s.Results, Result{Delivery: d, Event: event, Code: o.Code, Reason: o.Reason, Inbox: o.Inbox && event == Success})
 			continue
 		}
@@ -149,13 +156,14 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 // decide returns what an outcome comes to: Postpone while the trouble is borne,
 // GiveUp when nothing is tried any longer, and Refuse when this trouble was borne
 // long enough.
-func (p *Parcel) decide(o *Outcome, t trouble, waits bool, now time.Time) Event {
+func (p *Parcel) decide(o *Outcome, t trouble, waits bool, clock *ClockState) Event {
+	now := clock.Now
 	switch {
 	case o.Event != Postpone:
 		return o.Event
-	case p.Attempts >= MaxAttempts && !waits, now.Sub(p.Begun) >= MaxAge:
+	case p.Attempts >= MaxAttempts && !waits, now.Sub(p.Begun) >= MaxAge && clock.Counts(p.Begun):
 		return GiveUp
-	case o.Patience != Patience{} && t.same >= o.Patience.Tries && now.Sub(t.since) >= o.Patience.For:
+	case o.Patience != Patience{} && t.same >= o.Patience.Tries && now.Sub(t.since) >= o.Patience.For && clock.Counts(t.since):
 		return Refuse
 	}
 	return Postpone
@@ -183,7 +191,7 @@ func (r *rest) add(o *Outcome, t trouble, heard bool) {
 	due := r.backoff
 	if heard {
 		due = latest(due, r.now.Add(min(o.RetryAfter, maxRetryAfter)))
-	} else {
+	} else if t.waits(r.now) {
 		due = latest(due, t.until)
 	}
 	r.list = append(r.list, waiting{o.Delivery, t, due})

@@ -232,11 +232,12 @@ type Jobs interface {
 	// never tried and takes its turn as such.
 	Settle(context.Context, Settlement) error
 
-	// Expire gives up every job that was begun before then and is not leased,
+	// Expire gives up jobs that were begun before then and are not leased,
 	// as an attempt that ends with GiveUp and the job's last error, or
-	// RECIPIENT_UNAVAILABLE where it has none, reporting as report decides.
-	// It looks at no more than limit jobs, oldest first, and returns how many
-	// it gave up. ErrPaused while the store is paused: then nothing is given up.
+	// RECIPIENT_UNAVAILABLE where it has none, reporting as report decides:
+	// limit of them at the most, the oldest first, wherever they stand among
+	// others. It returns how many it gave up. ErrPaused while the store is paused:
+	// then nothing is given up.
 	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
 
 	// JobsPage lists jobs with their recipients, oldest first.

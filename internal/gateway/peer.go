@@ -28,6 +28,11 @@ func (p *Peer) Learns(signed bool, now time.Time) bool {
 // Sticky is for how long a domain that signed is held to it.
 const Sticky = 30 * day
 
+// Sticks reports whether the domain is held to its signatures at now.
+func (p *Peer) Sticks(now time.Time) bool {
+	return !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < Sticky
+}
+
 // Peers is the part of a Store that remembers other domains.
 type Peers interface {
 	// Peer returns what is known of a domain; only Domain is set when nothing is.

@@ -44,6 +44,7 @@ type Store interface {
 	Secrets
 	Leases
 	Receipts
+	Clocks
 
 	// Accept stores a message with one delivery per recipient, or recognises
 	// it as a retry of one that it has.
@@ -194,11 +195,6 @@ type Store interface {
 	// Paused returns since when the store is paused, the zero time when it is
 	// not, as far as this process knows. It does no I/O.
 	Paused() time.Time
-
-	// Now returns the time by which leases and schedules go. All processes on one
-	// store have one clock, whatever their machines show; the times given to the
-	// other methods are taken from it. It does no I/O.
-	Now() time.Time
 
 	// Probe writes a row and reads it back.
 	Probe(ctx context.Context, now time.Time) error

@@ -17,6 +17,10 @@ type trouble struct {
 	until time.Time // before which it is not tried, zero when it need not wait longer than its job
 }
 
+// waits reports whether the recipient is left alone at now. For longer than MaxWait
+// none is: that was noted by a clock that was ahead.
+func (t trouble) waits(now time.Time) bool { return t.until.After(now) && t.until.Sub(now) <= MaxWait }
+
 // after returns the trouble after one more outcome. What is borne as long as
 // anything is tried leaves no trace, so that an outage of days does not use up the
 // patience with what follows it.
@@ -121,7 +125,7 @@ func (p *Parcel) Now(now time.Time) Parcel {
 	part := *p
 	part.Recipients = nil
 	for i := range p.Recipients {
-		if !own[p.Recipients[i].ID].until.After(now) {
+		if !own[p.Recipients[i].ID].waits(now) {
 			part.Recipients = append(part.Recipients, p.Recipients[i])
 		}
 	}

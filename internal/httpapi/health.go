@@ -23,7 +23,18 @@ func (s *Server) health(c *call) {
 	}
 	c.reply(status, amtp.Health{
 		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version, Components: components,
+		Clock: s.clockDoubt(),
 	})
+}
+
+// clockDoubt says why the clock is not believed, nil when it is.
+func (s *Server) clockDoubt() *amtp.ClockDoubt {
+	c := s.Store.Clock()
+	if c.Believed() {
+		return nil
+	}
+	waits := (c.Doubt + time.Second - 1) / time.Second
+	return &amtp.ClockDoubt{Jumped: int64(c.Jumped / time.Second), AtStart: c.Started, Waits: int64(waits)}
 }
 
 // readinessAge is how long a probe's answer stands. Strangers may ask as often

@@ -130,10 +130,11 @@ func (s *Invites) keep(ctx context.Context, name string, in invitation, now time
 	})
 }
 
-// read returns an invitation, and whether it is still open.
+// read returns an invitation, and whether it is still open. One that has longer to
+// go than any invitation was made by a clock that was ahead, and is over.
 func read(n *gateway.Secret, now time.Time) (in invitation, open bool) {
 	err := json.Unmarshal(n.Facts, &in)
-	return in, err == nil && now.Before(in.Until)
+	return in, err == nil && now.Before(in.Until) && in.Until.Sub(now) <= lifetime
 }
 
 // Take makes the agent for which the invitation is, or gives it one more key,

@@ -60,7 +60,7 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 		return q.giveBack(ctx, f)
 	}
 	carriage := q.carry(limited, parcel.Now(f.began))
-	settlement := parcel.Settle(carriage, q.now())
+	settlement := parcel.SettleBy(carriage, q.clock())
 	f.tried, f.down, f.answered, f.found, f.pause = says(&carriage), carriage.Down, carriage.Answered, carriage.Host, carriage.Pause
 	f.due = settlement.Due
 	if err := q.settle(ctx, &parcel, settlement); err != nil {

@@ -30,6 +30,7 @@ type Store interface {
 	Settle(context.Context, gateway.Settlement) error
 	JobsPage(context.Context, gateway.JobFilter) (gateway.JobPage, error)
 	Hasten(ctx context.Context, job gateway.JobID, now time.Time) error
+	Clock() gateway.ClockState
 }
 
 // Queue works on the jobs of one store. Run must be called once.
@@ -52,6 +53,7 @@ type Queue struct {
 	hands   chan struct{} // one for each piece of work beside the loop
 	asked   chan chan<- []Lane
 	crew    crew
+	jumps   int64 // of the clock, that the lanes know of
 	flying  sync.WaitGroup
 }
 
@@ -109,6 +111,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	bell := q.store.Work()
+	q.follow()
 	q.pages = -1
 	for ctx.Err() == nil {
 		select {
@@ -135,6 +138,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		case answer := <-q.asked:
 			answer <- q.show()
 		case <-poll.C:
+			q.follow()
 			q.poll()
 		case <-wake.C:
 			q.page(ctx)

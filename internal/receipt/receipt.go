@@ -25,7 +25,10 @@ import (
 )
 
 // Store is what receipts need of gateway.Store.
-type Store interface{ gateway.Receipts }
+type Store interface {
+	gateway.Receipts
+	Clock() gateway.ClockState
+}
 
 // Sender tells other domains what they are owed. One domain has one call at a
 // time, and a few have theirs together.
@@ -204,8 +207,12 @@ const noReason = "the call had no result"
 // tell tells one domain what is due, one message after the other.
 func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 	for {
-		now := s.Now()
-		if _, err := s.Store.DropReceipts(ctx, d, now.Add(-gateway.ReceiptAge), gateway.MaxReceiptsOwed, dropStep); err != nil {
+		now, clock := s.Now(), s.Store.Clock()
+		before := now.Add(-gateway.ReceiptAge)
+		if !clock.Believed() {
+			before = time.Time{} // nothing is too old by a clock that is doubted
+		}
+		if _, err := s.Store.DropReceipts(ctx, d, before, gateway.MaxReceiptsOwed, dropStep); err != nil {
 			return call{why: "the store cannot say"}
 		}
 		list, more, err := s.Store.OwedReceipts(ctx, d, now, gateway.MaxReceipts, bodyBytes)

@@ -21,13 +21,16 @@ import (
 // owes is a store of which only receipts that are owed are asked.
 type owes struct {
 	Store
-	mu   sync.Mutex
-	rows map[amtp.Domain][]gateway.OwedReceipt // in the order in which they are due
-	due  map[int64]time.Time                   // by row, zero for at once
-	took []gateway.Receipt                     // by TakeReceipts
-	from amtp.Domain
-	fail error
+	mu    sync.Mutex
+	rows  map[amtp.Domain][]gateway.OwedReceipt // in the order in which they are due
+	due   map[int64]time.Time                   // by row, zero for at once
+	took  []gateway.Receipt                     // by TakeReceipts
+	from  amtp.Domain
+	fail  error
+	clock gateway.ClockState
 }
+
+func (s *owes) Clock() gateway.ClockState { return s.clock }
 
 func (s *owes) ReceiptDomains(_ context.Context, after amtp.Domain, limit int) (list []amtp.Domain, _ error) {
 	s.mu.Lock()

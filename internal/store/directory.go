@@ -356,7 +356,7 @@ func (d *Directory) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, stri
 	}
 	e := d.agent[k.Agent]
 	agent, id := e.Agent, k.ID
-	fresh := now.Sub(e.LastActive) < activityStep && now.Sub(k.LastUsed) < activityStep
+	fresh := now.Sub(e.LastActive).Abs() < activityStep && now.Sub(k.LastUsed).Abs() < activityStep // a clock may go back
 	d.mu.RUnlock()
 	if !fresh {
 		d.touch(hash, now)

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"math"
-	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -18,15 +17,18 @@ type Walk struct {
 	Message  int64             `json:"message"`  // its row
 	Now      int64             `json:"now"`      // µs, of the last call
 	Keep     gateway.Retention `json:"keep"`     // of the last call
+	Breaks   int64             `json:"breaks"`   // of the clock, until the last call
+
+	Times Times `json:"-"` // how the clock reads what is stored
 }
 
 // NewWalk returns where a call of the purge goes on, after what an earlier one
 // stored: "" for none. It begins anew when the times that are stored may be too late:
 // they were computed with the retention of then, and counted from the time of then.
 // It also begins anew when a message may have come in behind its back, from a clock
-// that went back.
-func NewWalk(stored string, keep gateway.Retention, now time.Time) (Walk, error) {
-	begin := Walk{Received: math.MinInt64, Message: math.MinInt64, Now: Micros(now), Keep: keep}
+// that was behind.
+func NewWalk(stored string, keep gateway.Retention, times Times) (Walk, error) {
+	begin := Walk{Received: math.MinInt64, Message: math.MinInt64, Now: times.now, Keep: keep, Breaks: times.course.Breaks, Times: times}
 	if stored == "" {
 		return begin, nil
 	}
@@ -35,10 +37,10 @@ func NewWalk(stored string, keep gateway.Retention, now time.Time) (Walk, error)
 		return begin, err
 	}
 	back := min(gateway.LookTime, keep.Shortest())
-	if keep.Shorter(w.Keep) || now.Before(FromMicros(w.Now).Add(-back)) {
+	if keep.Shorter(w.Keep) || times.now < w.Now-us(back) || w.Breaks != begin.Breaks {
 		return begin, nil
 	}
-	w.Now, w.Keep = Micros(now), keep
+	w.Now, w.Keep, w.Times = times.now, keep, times
 	return w, nil
 }
 

@@ -40,6 +40,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
+	s.watch.See(a.ReceivedAt)
 	l := &letter{Incoming: in}
 	_, l.key = gateway.KeyShown(ctx)
 	switch err := s.letters.Do(ctx, l, len(a.Message.Raw())+512); {

@@ -173,7 +173,7 @@ func (s *Store) keepUp() {
 		if err == nil {
 			err = s.loadPause(ctx)
 		}
-		if err == nil {
+		if err == nil && s.shows == nil {
 			err = s.measureClock(ctx)
 		}
 		if err == nil {

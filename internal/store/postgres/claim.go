@@ -79,6 +79,9 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	if err := s.isPaused(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.putRight(ctx, now); err != nil {
+		return nil, err
+	}
 	return write(ctx, s, func(ctx context.Context, t *tx) ([]gateway.Claimed, error) {
 		return t.claim(ctx, wanted, leasing{owner: s.own[:], now: store.Micros(now), until: store.Micros(lease)})
 	})

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
 )
 
 // maxSkew is how far the clock of a machine may be from the database's. Leases
@@ -12,27 +15,43 @@ import (
 // times that people see go by the machine's.
 const maxSkew = 30 * time.Second
 
-// clock is the database's clock as this process knows it.
-type clock struct{ ahead atomic.Int64 } // of ours, ns
+// clock is the database's clock as this process knows it: what it showed when it
+// was measured, and for how long the process has run since. A machine whose own
+// clock is set meanwhile changes nothing.
+type clock struct {
+	ahead atomic.Int64 // of ours, ns
+	began atomic.Int64 // what it showed when the process began, µs
+}
 
 func (c *clock) offset() time.Duration { return time.Duration(c.ahead.Load()) }
 
 // Now returns the time by the clock of the database, which all replicas share:
 // what they claim, settle and accept by it is in one order.
-func (s *Store) Now() time.Time { return time.Now().Add(s.clock.offset()) }
+func (s *Store) Now() time.Time {
+	return time.UnixMicro(s.clock.began.Load() + s.machine.Ran().Microseconds()).UTC()
+}
+
+// Clock says how far the database's clock is believed.
+func (s *Store) Clock() gateway.ClockState { return s.watch.State(s.Now()) }
 
 // measureClock compares the clocks. The answer was made somewhere between the
 // question and its arrival; a slow one says too little to be believed.
 func (s *Store) measureClock(ctx context.Context) error {
-	before := time.Now()
+	before, ran := s.machine.Now(), s.machine.Ran()
 	var there int64
 	if err := s.pool.QueryRow(ctx, `SELECT `+serverTime).Scan(&there); err != nil {
 		return err
 	}
-	took := time.Since(before)
+	if s.shows != nil {
+		there = s.shows().UnixMicro()
+	}
+	took := s.machine.Ran() - ran
 	off := time.UnixMicro(there).Sub(before.Round(0).Add(took / 2))
-	if took < 100*time.Millisecond || off.Abs() > maxSkew {
+	began := there - (ran + took/2).Microseconds()
+	moved := time.Duration(began-s.clock.began.Load()) * time.Microsecond
+	if took < 100*time.Millisecond || off.Abs() > maxSkew || moved.Abs() > maxSkew {
 		s.clock.ahead.Store(int64(off))
+		s.clock.began.Store(began)
 	}
 	return nil
 }
@@ -43,4 +62,157 @@ func tooFar(off time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks", off.Round(time.Second), maxSkew)
+}
+
+// openClock continues what is remembered of the database's clock.
+func (s *Store) openClock(ctx context.Context) error {
+	if s.machine.Obeyed {
+		return nil
+	}
+	var stored string
+	var newest int64
+	err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		if stored, err = c.storedClock(ctx, ""); err != nil {
+			return err
+		}
+		newest, err = c.number(ctx, `SELECT received FROM message WHERE id = (SELECT max(id) FROM message)`)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.watch.Open(stored, newest, s.Now()); err != nil {
+		return err
+	}
+	return s.noteClock(ctx)
+}
+
+// storedClock returns what is remembered of the clock, "" for nothing.
+func (c conn) storedClock(ctx context.Context, hold string) (stored string, err error) {
+	err = c.query(ctx, `SELECT value FROM setting WHERE name = $1 `+hold, []any{store.ClockSetting}, []any{&stored}, func() error { return nil })
+	return stored, err
+}
+
+// NoteClock stores what is known of the clock, and puts right what is ahead of it.
+func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
+	state := s.Clock()
+	if err := s.putRight(ctx, state.Now); err != nil {
+		return state, err
+	}
+	return state, s.noteClock(ctx)
+}
+
+// noteClock stores what is known of the clock, when it is time.
+func (s *Store) noteClock(ctx context.Context) error {
+	if !s.watch.IsDue() {
+		return nil
+	}
+	value, err := write(ctx, s, func(ctx context.Context, t *tx) (string, error) {
+		stored, err := t.storedClock(ctx, `FOR UPDATE`)
+		if err != nil {
+			return "", err
+		}
+		newest, err := t.number(ctx, `SELECT coalesce(max(id), 0) FROM message`)
+		if err != nil {
+			return "", err
+		}
+		value, err := s.watch.Merge(stored, newest)
+		if err != nil {
+			return "", err
+		}
+		_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+			store.ClockSetting, value)
+		return value, err
+	})
+	if err == nil {
+		s.watch.IsStored(value)
+	}
+	return err
+}
+
+// rightRows is how many jobs are looked at at once.
+const rightRows = 1000
+
+// putRight puts right what lies ahead of the clock, once after it has jumped, a
+// few rows at a time. Whoever needs it waits; other replicas may do the same.
+func (s *Store) putRight(ctx context.Context, now time.Time) error {
+	if !s.watch.Ahead() {
+		return nil
+	}
+	s.righting.Lock()
+	defer s.righting.Unlock()
+	if !s.watch.Ahead() {
+		return nil
+	}
+	times := s.watch.Times(now)
+	for after, more := int64(0), true; more; {
+		err := s.do(ctx, func(ctx context.Context, t *tx) (err error) {
+			last := int64(0)
+			last, more, err = t.rightJobs(ctx, &times, after)
+			if err == nil {
+				after = last
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := s.do(ctx, func(ctx context.Context, t *tx) error { return t.rightRest(ctx, &times) })
+	if err == nil {
+		s.watch.IsRight(times.Jumps())
+	}
+	return err
+}
+
+// rightJobs puts right the times of the next jobs.
+func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (last int64, more bool, err error) {
+	var ids, changed, begun, first, tried, due, lease, redriven, since []int64
+	var id int64
+	var to string
+	var j store.JobTimes
+	rows := 0
+	err = t.query(ctx, `SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0)
+			FROM job WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, []any{after, rightRows},
+		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since}, func() error {
+			rows, last = rows+1, id
+			n := j
+			if !times.Right(&n) {
+				return nil
+			}
+			t.work = append(t.work, gateway.Destination(to))
+			ids, changed, begun, first = append(ids, id), append(changed, n.Changed), append(begun, n.Begun), append(first, n.FirstTry)
+			tried, due, lease = append(tried, n.LastTry), append(due, n.Due), append(lease, n.Lease)
+			redriven, since = append(redriven, n.Redriven), append(since, n.Since)
+			return nil
+		})
+	if err != nil || len(ids) == 0 {
+		return last, rows == rightRows, err
+	}
+	t.dead += len(ids)
+	_, err = t.change(ctx, `UPDATE job j SET changed = u.changed, begun = u.begun, first_try = nullif(u.first, 0), last_try = nullif(u.tried, 0), due = u.due,
+				lease = nullif(u.lease, 0), redriven = nullif(u.redriven, 0), since = nullif(u.since, 0)
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+				u (id, changed, begun, first, tried, due, lease, redriven, since) WHERE j.id = u.id`,
+		ids, changed, begun, first, tried, due, lease, redriven, since)
+	return last, rows == rightRows, err
+}
+
+// rightRest puts right what is ahead of the clock beside jobs and messages. What
+// lies there is small.
+func (t *tx) rightRest(ctx context.Context, times *store.Times) error {
+	_, err := t.change(ctx, `UPDATE peer SET first_seen = least(first_seen, $1), last_seen = least(last_seen, $1),
+			first_signed = least(first_signed, $1), last_signed = least(last_signed, $1)
+			WHERE last_seen > $2 OR last_signed > $2`, times.Now(), times.Before())
+	if err == nil {
+		_, err = t.change(ctx, `UPDATE receipt SET due = $1 WHERE due > $2`, times.Now(), times.Before())
+	}
+	return err
+}
+
+// reckon gives a parcel the times by which it is decided whether it is tried
+// again.
+func (s *Store) reckon(p *gateway.Parcel) {
+	times := s.watch.Times(s.Now())
+	p.Begun, p.Since = times.At(store.Micros(p.Begun), 0), times.At(store.Micros(p.Since), 0)
 }

@@ -132,8 +132,9 @@ func deadSelection(f gateway.DeadFilter) where {
 
 // Redrive queues dead letters again.
 func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time) (int, error) {
+	times := s.watch.Times(now)
 	return s.eachDead(ctx, f, func(ctx context.Context, t *tx, letters []int64) (int, error) {
-		return t.redriveAll(ctx, letters, store.Micros(now))
+		return t.redriveAll(ctx, letters, &times)
 	})
 }
 
@@ -194,7 +195,7 @@ type buried struct {
 
 // redriveAll queues dead letters again. Their messages are held in the order of
 // their ids until the commit: nobody gives one a second job for a destination.
-func (t *tx) redriveAll(ctx context.Context, letters []int64, now int64) (int, error) {
+func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times) (int, error) {
 	var l buried
 	var list []buried
 	_, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM delivery WHERE seq = ANY ($1::bigint[])) ORDER BY m.id FOR UPDATE`,
@@ -214,7 +215,7 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, now int64) (int, e
 		return 0, err
 	}
 	for i := range list {
-		if err := t.redrive(ctx, &list[i], now); err != nil {
+		if err := t.redrive(ctx, &list[i], times); err != nil {
 			return 0, err
 		}
 	}
@@ -222,7 +223,8 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, now int64) (int, e
 }
 
 // redrive queues one dead letter again.
-func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
+func (t *tx) redrive(ctx context.Context, l *buried, times *store.Times) error {
+	now := times.Now()
 	state, err := gateway.Next(gateway.State(l.state), gateway.Redrive)
 	if err != nil {
 		return err
@@ -237,7 +239,7 @@ func (t *tx) redrive(ctx context.Context, l *buried, now int64) error {
 	if err == nil && job == 0 {
 		job, err = t.insertJob(ctx, l.message, destination, store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
 	}
-	if err == nil && store.FromMicros(now).Sub(store.FromMicros(l.received)) >= gateway.Forgotten {
+	if err == nil && store.FromMicros(now).Sub(times.At(l.received, l.message)) >= gateway.Forgotten {
 		d.Redriven = store.FromMicros(now)
 		err = t.redriveLate(ctx, l, &d, job)
 	}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // serverTime is the database's clock, in microseconds.
@@ -13,7 +15,8 @@ func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Ti
 	return write(ctx, s, func(ctx context.Context, t *tx) (bool, error) {
 		n, err := t.change(ctx, `INSERT INTO lease AS l (name, owner, until) VALUES ($1, $2, `+serverTime+` + $3)
 				ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = `+serverTime+` + $3
-				WHERE l.owner = excluded.owner OR l.until <= `+serverTime, name, owner, until.Sub(now).Microseconds())
+				WHERE l.owner = excluded.owner OR l.until <= `+serverTime+` OR l.until > `+serverTime+` + $4`,
+			name, owner, until.Sub(now).Microseconds(), gateway.MaxLease.Microseconds())
 		return n == 1, err
 	})
 }

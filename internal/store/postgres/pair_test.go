@@ -165,7 +165,7 @@ func (b *pairBell) Take() ([]gateway.Destination, bool) {
 // openDeaf opens a replica that hears of the others only by asking the database.
 func openDeaf(t testing.TB, url string) *Store {
 	t.Helper()
-	s, err := Open(context.Background(), Options{URL: url, deaf: true})
+	s, err := Open(context.Background(), Options{URL: url, Clock: obeyed, deaf: true})
 	if err != nil {
 		t.Fatal(err)
 	}

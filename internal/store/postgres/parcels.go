@@ -26,7 +26,9 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gat
 	if j := &p.row.Job; j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
 		return gateway.Parcel{}, gateway.ErrStale
 	}
-	return s.parcel(ctx, &p.row)
+	parcel, err := s.parcel(ctx, &p.row)
+	s.reckon(&parcel)
+	return parcel, err
 }
 
 // pack reads the parcels of a batch, all as they were at one moment.

@@ -34,6 +34,8 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, err
 		}
 		return err
 	})
+	times := s.watch.Times(s.Now())
+	times.RightPeer(&p)
 	return p, err
 }
 
@@ -75,11 +77,23 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 }
 
 // purgePeers forgets domains that wrote nothing since, and returns how many.
-func (s *Store) purgePeers(ctx context.Context, since time.Time, limit int) (int, error) {
+func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
+		var gone []string
+		var domain string
+		var seen int64
+		err := t.query(ctx, `SELECT domain, last_seen FROM peer WHERE last_seen <= $1 LIMIT $2`, []any{store.Micros(since), limit},
+			[]any{&domain, &seen}, func() error {
+				if !times.At(seen, 0).After(since) {
+					gone = append(gone, domain)
+				}
+				return nil
+			})
+		if err != nil || len(gone) == 0 {
+			return 0, err
+		}
 		// The time stands twice: a domain may write while its row is waited for.
-		n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1
-				AND domain IN (SELECT domain FROM peer WHERE last_seen <= $1 LIMIT $2)`, store.Micros(since), limit)
+		n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`, store.Micros(since), gone)
 		return int(n), err
 	})
 }

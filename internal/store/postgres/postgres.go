@@ -18,9 +18,11 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,22 +33,31 @@ type Options struct {
 	URL string       // postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
 	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
 
-	deaf bool // for tests: it neither rings others nor hears them
+	// Clock is the machine's; the zero value is the system's. What is decided goes
+	// by the database's.
+	Clock wallclock.Clock
+
+	server func() time.Time // for tests: what the database's clock shows, which is measured when they say
+	deaf   bool             // for tests: it neither rings others nor hears them
 }
 
 // Store is a gateway's share of a database.
 type Store struct {
-	pool   *pgxpool.Pool
-	reads  chan struct{} // so many that write always find a connection
-	lists  chan struct{}
-	own    uuid.UUID // this process, as the owner of leases and the author of notices
-	log    *slog.Logger
-	dir    *store.Directory
-	bells  *store.Bells
-	caught catchUp
-	clock  clock
-	away   atomic.Bool
-	paused atomic.Int64 // since when, µs
+	pool     *pgxpool.Pool
+	reads    chan struct{} // so many that write always find a connection
+	lists    chan struct{}
+	own      uuid.UUID // this process, as the owner of leases and the author of notices
+	log      *slog.Logger
+	dir      *store.Directory
+	bells    *store.Bells
+	caught   catchUp
+	clock    clock
+	machine  wallclock.Clock
+	shows    func() time.Time
+	watch    *store.Watch
+	righting sync.Mutex // held to put right what is ahead of the clock
+	away     atomic.Bool
+	paused   atomic.Int64 // since when, µs
 
 	letters   *store.Batcher[*letter]
 	marks     *store.Batcher[*marking]
@@ -81,8 +92,9 @@ const listCount = 2
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		own: uuid.New(), log: o.Log, dir: store.NewDirectory(), bells: store.NewBells(),
-		lists: make(chan struct{}, listCount), failed: make(chan struct{}),
+		lists: make(chan struct{}, listCount), failed: make(chan struct{}), machine: o.Clock.Complete(), shows: o.server,
 	}
+	s.watch = store.NewWatch(s.machine)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -135,7 +147,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := tooFar(s.clock.offset()); err != nil {
 		return err
 	}
-	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx)); err != nil {
+	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx), s.openClock(ctx)); err != nil {
 		return err
 	}
 	s.letters = store.NewBatcher(s.storeLetters)

@@ -8,6 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
 	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
 // database returns an empty database with the schema.
@@ -22,10 +23,13 @@ func database(t testing.TB) string {
 	})
 }
 
+// obeyed is the clock of tests that let days pass between two calls.
+var obeyed = wallclock.Clock{Obeyed: true}
+
 // open opens the database, and closes it with the test.
 func open(t testing.TB, url string) *Store {
 	t.Helper()
-	s, err := Open(context.Background(), Options{URL: url})
+	s, err := Open(context.Background(), Options{URL: url, Clock: obeyed})
 	if err != nil {
 		t.Fatal(err)
 	}

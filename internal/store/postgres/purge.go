@@ -17,6 +17,7 @@ const purgeBytes = 8 << 20
 type aged struct {
 	store.Turn
 	there bool
+	mend  store.Mending
 	size  int64 // of the body, 0 when it was removed before
 	gateway.Kept
 	keys        [][]byte // beside the times at which they were used
@@ -32,8 +33,12 @@ type aged struct {
 // looked at again under a lock on the messages, a few at a time.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
+	if err := s.putRight(ctx, now); err != nil {
+		return out, err
+	}
+	times := s.watch.Times(now)
 	if after == 0 {
-		gone, err := s.purgePeers(ctx, now.Add(-keep.Peer()), limit)
+		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.Peer()), limit)
 		if out.Peers = gone; err != nil || gone == limit {
 			return out, err
 		}
@@ -43,7 +48,7 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	var walk store.Walk
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		out = gateway.Purged{Next: after, Peers: peers} // it may be the second time
-		if walk, err = c.walk(ctx, keep, now); err == nil {
+		if walk, err = c.walk(ctx, keep, times); err == nil {
 			list, err = c.turns(ctx, &walk, limit, &out)
 		}
 		return err
@@ -79,13 +84,13 @@ func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []*aged, o
 }
 
 // walk returns where the purge goes on.
-func (c conn) walk(ctx context.Context, keep gateway.Retention, now time.Time) (store.Walk, error) {
+func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Times) (store.Walk, error) {
 	var stored string
 	err := c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored}, func() error { return nil })
 	if err != nil {
 		return store.Walk{}, err
 	}
-	return store.NewWalk(stored, keep, now)
+	return store.NewWalk(stored, keep, times)
 }
 
 // turns returns the next messages to look at, with what has to be written when their
@@ -104,9 +109,16 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 				return nil
 			})
 	}
+	if err == nil && len(list) < limit && walk.Times.Doubts() {
+		err = c.query(ctx, `SELECT id FROM message WHERE received > $1 ORDER BY received LIMIT $2`, []any{walk.Times.Before(), limit - len(list)},
+			[]any{&row}, func() error {
+				list = append(list, &aged{Turn: store.Turn{Row: row}})
+				return nil
+			})
+	}
 	out.Done = len(list) < limit
 	if err == nil {
-		err = c.hold(ctx, list)
+		err = c.hold(ctx, list, &walk.Times)
 	}
 	if err != nil {
 		return nil, err
@@ -134,24 +146,25 @@ func (m *aged) bodyEnds(walk *store.Walk) bool {
 }
 
 // hold reads what the retention of the messages depends on, as it is now.
-func (c conn) hold(ctx context.Context, list []*aged) error {
+func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error {
 	byRow := make(map[int64][]*aged, len(list)) // a message may be in the list twice
 	rows := make([]int64, len(list))
 	for i, m := range list {
 		rows[i], byRow[m.Row] = m.Row, append(byRow[m.Row], m)
-		m.there, m.size, m.Kept, m.keys = false, 0, gateway.Kept{}, nil
+		m.there, m.mend, m.size, m.Kept, m.keys = false, nil, 0, gateway.Kept{}, nil
 	}
 	if len(list) == 0 {
 		return nil
 	}
 	b := &pgx.Batch{}
-	var row, size, sender int64
+	var row, size, sender, received int64
 	var class int16
 	var address string
-	queue(b, `SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, '') FROM message m
-			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address}, func() error {
+	queue(b, `SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.received FROM message m
+			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address, &received}, func() error {
 		for _, m := range byRow[row] {
 			m.there, m.size, m.Body = true, size, size > 0
+			m.mend.Note(times, received, row)
 			m.class, m.sender, m.address = gateway.Class(class), gateway.AgentID(sender), address
 		}
 		return nil
@@ -161,11 +174,12 @@ func (c conn) hold(ctx context.Context, list []*aged) error {
 	var pushed bool
 	queue(b, `SELECT message, agent, state, changed, pushed FROM delivery WHERE message = ANY ($1::bigint[])`, []any{rows},
 		[]any{&row, &agent, &state, &changed, &pushed}, func() error {
-			d := gateway.Delivery{Agent: gateway.AgentID(agent), State: gateway.State(state), Changed: store.FromMicros(changed)}
+			d := gateway.Delivery{Agent: gateway.AgentID(agent), State: gateway.State(state)}
 			if pushed {
 				d.Mode = store.ModePush
 			}
 			for _, m := range byRow[row] {
+				d.Changed = m.mend.Note(times, changed, row)
 				m.Deliveries = append(m.Deliveries, d)
 			}
 			return nil
@@ -175,7 +189,7 @@ func (c conn) hold(ctx context.Context, list []*aged) error {
 	queue(b, `SELECT message, key, used FROM dedup WHERE message = ANY ($1::bigint[]) AND used IS NOT NULL`, []any{rows},
 		[]any{&row, &key, &used}, func() error {
 			for _, m := range byRow[row] {
-				m.keys, m.Keys = append(m.keys, key), append(m.Keys, store.FromMicros(used))
+				m.keys, m.Keys = append(m.keys, key), append(m.Keys, m.mend.Note(times, used, row))
 			}
 			return nil
 		})
@@ -216,14 +230,17 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 	if _, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id FOR UPDATE`, rows); err != nil {
 		return did, err
 	}
-	if err := t.hold(ctx, list); err != nil {
+	if err := t.hold(ctx, list, &walk.Times); err != nil {
+		return did, err
+	}
+	if err := t.mend(ctx, list); err != nil {
 		return did, err
 	}
 	if err := t.dropBodies(ctx, list, walk, &did); err != nil {
 		return did, err
 	}
 	if did.Bodies > 0 { // with them the keys that they told have become rows with a time
-		if err := t.hold(ctx, list); err != nil {
+		if err := t.hold(ctx, list, &walk.Times); err != nil {
 			return did, err
 		}
 	}
@@ -231,6 +248,30 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 		return did, err
 	}
 	return did, t.pass(ctx, list, walk)
+}
+
+// mend writes times of messages anew that a wrong clock wrote.
+func (t *tx) mend(ctx context.Context, list []*aged) error {
+	var rows, was, right []int64
+	for _, m := range list {
+		for from, to := range m.mend {
+			rows, was, right = append(rows, m.Row), append(was, from), append(right, to)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	const mended = ` FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) u (message, was, truly) WHERE `
+	for _, sql := range []string{
+		`UPDATE delivery d SET changed = u.truly` + mended + `d.message = u.message AND d.changed = u.was`,
+		`UPDATE dedup d SET used = u.truly` + mended + `d.message = u.message AND d.used = u.was`,
+		`UPDATE message m SET received = u.truly` + mended + `m.id = u.message AND m.received = u.was`,
+	} {
+		if _, err := t.change(ctx, sql, rows, was, right); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropBodies removes the bodies that are still due, and keeps what they were

@@ -155,26 +155,34 @@ func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool
 	return lives, err
 }
 
-// Expire gives up jobs that were begun before then. Jobs are numbered about as
-// they were begun, so that the walk ends at the first that is young. What
-// another transaction holds is looked at the next time.
+// lookedAt is at how many times as many jobs one Expire looks as it gives up: some
+// are leased, and some are young but for a clock that was wrong.
+const lookedAt = 20
+
+// Expire gives up jobs that were begun before then. What another transaction holds
+// is looked at the next time.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
 	if err := s.isPaused(ctx); err != nil {
 		return 0, err
 	}
+	if err := s.putRight(ctx, now); err != nil {
+		return 0, err
+	}
+	times := s.watch.Times(now)
 	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
 		if err := t.refusePaused(ctx); err != nil {
 			return 0, err
 		}
-		oldest, err := t.jobs(ctx, jobsFrom+`ORDER BY j.id LIMIT $1 `+held+` SKIP LOCKED`, limit)
+		ids, err := t.expired(ctx, &times, begun, limit)
+		if err != nil || len(ids) == 0 {
+			return 0, err
+		}
+		oldest, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held+` SKIP LOCKED`, ids)
 		if err != nil {
 			return 0, err
 		}
 		var old []closing
 		for _, j := range oldest {
-			if !j.Begun.Before(begun) {
-				break
-			}
 			if !j.Lease.After(now) {
 				old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
 			}
@@ -189,6 +197,20 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		}
 		return len(old), t.close(ctx, old, waiting)
 	})
+}
+
+// expired returns jobs that were begun before then and are not leased, the oldest
+// first.
+func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, limit int) (ids []int64, err error) {
+	var id, message, began, lease int64
+	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE begun < $1 ORDER BY begun, id LIMIT $2`,
+		[]any{store.Micros(begun), lookedAt * limit}, []any{&id, &message, &began, &lease}, func() error {
+			if len(ids) < limit && lease <= times.Now() && times.At(began, message).Before(begun) {
+				ids = append(ids, id)
+			}
+			return nil
+		})
+	return ids, err
 }
 
 // giveUp ends a job as an attempt does that was the last.

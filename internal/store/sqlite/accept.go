@@ -26,6 +26,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
+	s.watch.See(a.ReceivedAt)
 	write := s.write
 	if a.SenderAgent == 0 {
 		write = s.writeCalmly

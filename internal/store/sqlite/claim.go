@@ -37,6 +37,9 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	if err := s.refusePaused(); err != nil {
 		return nil, err
 	}
+	if err := s.putRight(ctx, now); err != nil {
+		return nil, err
+	}
 	var out []gateway.Claimed
 	size := 0
 	for i := range wanted {

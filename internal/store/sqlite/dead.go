@@ -122,7 +122,8 @@ func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 
 // Redrive queues dead letters again.
 func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time) (int, error) {
-	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) { return w.redrive(seq, now) })
+	times := s.watch.Times(now)
+	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) { return w.redrive(seq, &times) })
 }
 
 // PurgeDead takes letters from the list.
@@ -189,7 +190,8 @@ type buried struct {
 }
 
 // redrive queues one dead letter again, false when it is none any more.
-func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
+func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
+	now := store.FromMicros(times.Now())
 	var l buried
 	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
@@ -217,7 +219,7 @@ func (w *writer) redrive(seq int64, now time.Time) (bool, error) {
 	if err == nil && job == 0 {
 		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size)
 	}
-	if err == nil && now.Sub(l.received) >= gateway.Forgotten {
+	if err == nil && now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten {
 		err = w.redriveLate(&l, job, store.Micros(now))
 	}
 	if err != nil {

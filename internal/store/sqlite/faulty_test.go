@@ -19,6 +19,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
@@ -58,6 +59,9 @@ func scratch(t *testing.T) string {
 	return dir
 }
 
+// obeyed is the clock of tests that let days pass between two calls.
+var obeyed = wallclock.Clock{Obeyed: true}
+
 // made is an empty database. To make one takes longer than most tests that need
 // one, so that they get copies.
 var made = sync.OnceValues(func() ([]byte, error) {
@@ -66,7 +70,7 @@ var made = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	s, err := Open(Options{Dir: dir})
+	s, err := Open(Options{Dir: dir, Clock: obeyed})
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +101,9 @@ func fresh(t *testing.T, dir string) string {
 func openOn(t *testing.T, d *faultfs.Disk, dir string, o Options) (*Store, error) {
 	t.Helper()
 	o.Dir, o.VFS = dir, d.Name
+	if o.Clock.Now == nil {
+		o.Clock = obeyed
+	}
 	t.Cleanup(func() { vfs.Unregister("amtp+" + d.Name) })
 	return Open(o)
 }

@@ -178,11 +178,11 @@ func (d *depot) claim(t *rapid.T) {
 	for _, j := range due {
 		j.Fence++
 		j.Attempts++
-		j.State, j.LastTry, j.Lease = gateway.Delivering, now, lease
+		j.State, j.LastTry, j.Lease = gateway.Delivering, now, lease.Add(gateway.Carrying(int64(j.Size)))
 		j.FirstTry = cmp.Or(j.FirstTry, now)
 		j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)).Truncate(time.Microsecond)
-		if j.Due.Before(lease) {
-			j.Due = lease
+		if j.Due.Before(j.Lease) {
+			j.Due = j.Lease
 		}
 	}
 	got, err := d.store.Claim(t.Context(), []gateway.Claiming{{Destination: to, Limit: limit}}, now, lease)
@@ -327,13 +327,9 @@ func (d *depot) expire(t *rapid.T) {
 	limit := rapid.IntRange(1, 5).Draw(t, "limit")
 	got, err := d.store.Expire(t.Context(), begun, now, limit, func(j gateway.Job) bool { return j.Reported() })
 	want := 0
-	for _, j := range slices.Clone(d.jobs[:min(limit, len(d.jobs))]) {
-		if !j.Begun.Before(begun) {
-			break
-		}
-		if j.Lease.After(now) {
-			continue
-		}
+	old := slices.DeleteFunc(slices.Clone(d.jobs), func(j *modelJob) bool { return j.Lease.After(now) || !j.Begun.Before(begun) })
+	slices.SortStableFunc(old, func(a, b *modelJob) int { return a.Begun.Compare(b.Begun) })
+	for _, j := range old[:min(limit, len(old))] {
 		want++
 		e := gateway.Settlement{Now: now, Report: j.Reported()}
 		for _, part := range d.of(j) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 )
 
@@ -12,8 +13,8 @@ func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Ti
 	held := false
 	err := s.write(ctx, 64, func(w *writer) error {
 		n, err := w.exec(`INSERT INTO lease (name, owner, until) VALUES (?1, ?2, ?3)
-			ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4`,
-			name, owner, store.Micros(until), store.Micros(now))
+			ON CONFLICT (name) DO UPDATE SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4 OR until > ?5`,
+			name, owner, store.Micros(until), store.Micros(now), store.Micros(now.Add(gateway.MaxLease)))
 		held = n == 1
 		return err
 	})

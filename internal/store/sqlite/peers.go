@@ -31,6 +31,8 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, e
 			return nil
 		}, string(domain))
 	})
+	times := s.watch.Times(s.Now())
+	times.RightPeer(&p)
 	return p, err
 }
 
@@ -78,11 +80,13 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 }
 
 // purgePeers forgets domains that wrote nothing since, and returns how many.
-func (s *Store) purgePeers(ctx context.Context, since time.Time, limit int) (gone int, err error) {
+func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (gone int, err error) {
 	var due []string
 	err = s.read(ctx, func(r *reader) error {
-		return r.query(`SELECT domain FROM peer WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
-			due = append(due, st.ColumnText(0))
+		return r.query(`SELECT domain, last_seen FROM peer WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
+			if !times.At(st.ColumnInt64(1), 0).After(since) {
+				due = append(due, st.ColumnText(0))
+			}
 			return nil
 		}, store.Micros(since), limit)
 	})

@@ -26,8 +26,12 @@ type aged struct {
 // have changed meanwhile, a few messages at a time.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
+	if err := s.putRight(ctx, now); err != nil {
+		return out, err
+	}
+	times := s.watch.Times(now)
 	if after == 0 {
-		gone, err := s.purgePeers(ctx, now.Add(-keep.Peer()), limit)
+		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.Peer()), limit)
 		if out.Peers = gone; err != nil || gone == limit {
 			return out, err
 		}
@@ -35,7 +39,7 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	var list []aged
 	var walk store.Walk
 	err := s.read(ctx, func(r *reader) (err error) {
-		if walk, err = r.walk(keep, now); err == nil {
+		if walk, err = r.walk(keep, times); err == nil {
 			list, err = r.turns(&walk, limit, &out)
 		}
 		return err
@@ -82,7 +86,7 @@ func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []aged, ou
 }
 
 // walk returns where the purge goes on.
-func (c *statements) walk(keep gateway.Retention, now time.Time) (store.Walk, error) {
+func (c *statements) walk(keep gateway.Retention, times store.Times) (store.Walk, error) {
 	stored := ""
 	err := c.query(`SELECT value FROM setting WHERE name = ?`, func(s *sqlite3.Stmt) error {
 		stored = s.ColumnText(0)
@@ -91,7 +95,7 @@ func (c *statements) walk(keep gateway.Retention, now time.Time) (store.Walk, er
 	if err != nil {
 		return store.Walk{}, err
 	}
-	return store.NewWalk(stored, keep, now)
+	return store.NewWalk(stored, keep, times)
 }
 
 // turns returns the next messages to look at, with what has to be written when their
@@ -108,6 +112,12 @@ func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]aged
 			list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}})
 			return nil
 		}, walk.Received, walk.Message, walk.Until(), limit-len(list))
+	}
+	if err == nil && len(list) < limit && walk.Times.Doubts() {
+		err = r.query(`SELECT id FROM message INDEXED BY message_received WHERE received > ? LIMIT ?`, func(s *sqlite3.Stmt) error {
+			list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
+			return nil
+		}, walk.Times.Before(), limit-len(list))
 	}
 	out.Done = len(list) < limit
 	var size int64
@@ -137,7 +147,7 @@ func (r *reader) prepare(m *aged, walk *store.Walk, out *gateway.Purged) error {
 	if err != nil || size == 0 {
 		return err
 	}
-	deliveries, err := r.standing(m.Row)
+	deliveries, err := r.standing(m.Row, &walk.Times, new(store.Mending))
 	if err != nil {
 		return err
 	}
@@ -173,10 +183,10 @@ func (r *reader) remains(m *aged) bool {
 }
 
 // standing reads of a message's deliveries what its retention depends on.
-func (c *statements) standing(row int64) (list []gateway.Delivery, err error) {
+func (c *statements) standing(row int64, times *store.Times, mend *store.Mending) (list []gateway.Delivery, err error) {
 	err = c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
 		d := gateway.Delivery{
-			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)), Changed: store.FromMicros(s.ColumnInt64(2)),
+			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)), Changed: mend.Note(times, s.ColumnInt64(2), row),
 		}
 		if s.ColumnBool(3) {
 			d.Mode = store.ModePush
@@ -187,27 +197,46 @@ func (c *statements) standing(row int64) (list []gateway.Delivery, err error) {
 	return list, err
 }
 
+// mend writes times of a message anew that a wrong clock wrote.
+func (w *writer) mend(row int64, times store.Mending) error {
+	for was, right := range times {
+		for _, sql := range []string{
+			`UPDATE delivery INDEXED BY delivery_message SET changed = ?2 WHERE message = ?1 AND changed = ?3`,
+			`UPDATE dedup SET used = ?2 WHERE message = ?1 AND used IS NOT NULL AND used = ?3`,
+			`UPDATE message SET received = ?2 WHERE id = ?1 AND received = ?3`,
+		} {
+			if _, err := w.exec(sql, row, right, was); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // held is a message as the purge finds it.
 type held struct {
 	gateway.Kept
 	keys [][]byte // beside the times at which they were used
+	mend store.Mending
 }
 
 // held reads what the retention of a message depends on. It is false when there is
 // no such message.
-func (c *statements) held(row int64) (h held, there bool, err error) {
-	err = c.query(`SELECT body IS NOT NULL FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		there, h.Body = true, s.ColumnBool(0)
+func (c *statements) held(row int64, times *store.Times) (h held, there bool, err error) {
+	var received int64
+	err = c.query(`SELECT body IS NOT NULL, received FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		there, h.Body, received = true, s.ColumnBool(0), s.ColumnInt64(1)
 		return nil
 	}, row)
 	if err != nil || !there {
 		return h, there, err
 	}
-	if h.Deliveries, err = c.standing(row); err != nil {
+	h.mend.Note(times, received, row)
+	if h.Deliveries, err = c.standing(row, times, &h.mend); err != nil {
 		return h, there, err
 	}
 	err = c.query(`SELECT key, used FROM dedup WHERE message = ? AND used IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		h.keys, h.Keys = append(h.keys, s.ColumnBlob(0, nil)), append(h.Keys, store.FromMicros(s.ColumnInt64(1)))
+		h.keys, h.Keys = append(h.keys, s.ColumnBlob(0, nil)), append(h.Keys, h.mend.Note(times, s.ColumnInt64(1), row))
 		return nil
 	}, row)
 	return h, there, err
@@ -217,7 +246,10 @@ func (c *statements) held(row int64) (h held, there bool, err error) {
 // when it is looked at again.
 func (w *writer) purge(m *aged, walk *store.Walk, did *gateway.Purged) error {
 	keep, now := walk.Keep, store.FromMicros(walk.Now)
-	h, there, err := w.held(m.Row)
+	h, there, err := w.held(m.Row, &walk.Times)
+	if err == nil {
+		err = w.mend(m.Row, h.mend)
+	}
 	if err != nil {
 		return err
 	}
@@ -256,7 +288,7 @@ func (w *writer) purgeBody(m *aged, h held, walk *store.Walk, did *gateway.Purge
 	if err := w.dropBody(m, did); err != nil {
 		return h, err
 	}
-	h, _, err := w.held(m.Row) // with the key that the body told
+	h, _, err := w.held(m.Row, &walk.Times) // with the key that the body told
 	return h, err
 }
 

@@ -166,26 +166,34 @@ func (w *writer) bury(e *ending, d undecided, state gateway.State, r *gateway.Re
 	return err
 }
 
-// Expire gives up jobs that were begun before then. Jobs are numbered as they
-// were begun, so that the walk ends at the first that is young.
+// lookedAt is at how many times as many jobs one Expire looks as it gives up: some
+// are leased, and some are young but for a clock that was wrong.
+const lookedAt = 20
+
+// Expire gives up jobs that were begun before then.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
 	if err := s.refusePaused(); err != nil {
 		return 0, err
 	}
+	if err := s.putRight(ctx, now); err != nil {
+		return 0, err
+	}
+	times := s.watch.Times(now)
 	gone := 0
 	err := s.write(ctx, 256*limit, func(w *writer) error {
 		gone = 0
 		var old []queued
-		err := w.query(`SELECT `+jobColumns+` FROM job j JOIN message m ON m.id = j.message ORDER BY j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
+				WHERE j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
 			j := scanJob(s)
-			if !j.Begun.Before(begun) {
-				return errEnough
-			}
-			if !j.Lease.After(now) {
+			if !j.Lease.After(now) && times.At(store.Micros(j.Begun), j.row).Before(begun) {
 				old = append(old, j)
 			}
+			if len(old) == limit {
+				return errEnough
+			}
 			return nil
-		}, limit)
+		}, store.Micros(begun), lookedAt*limit)
 		if err != nil && !errors.Is(err, errEnough) {
 			return err
 		}

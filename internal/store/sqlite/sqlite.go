@@ -26,6 +26,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
@@ -39,11 +40,12 @@ const FileName = "amtp.db"
 
 // Options says where the store is and how it runs. Only Dir is needed.
 type Options struct {
-	Dir     string       // an existing directory that only this process uses
-	VFS     string       // the SQLite VFS to use; "" is the system's
-	Log     *slog.Logger // hears when the disk is full and when no longer; nil is nobody
-	Readers int          // how many reads run at once; 0 is 4
-	Reserve int64        // bytes of the disk that are kept for when it is full; 0 is 16 MiB
+	Dir     string          // an existing directory that only this process uses
+	VFS     string          // the SQLite VFS to use; "" is the system's
+	Log     *slog.Logger    // hears when the disk is full and when no longer; nil is nobody
+	Readers int             // how many reads run at once; 0 is 4
+	Reserve int64           // bytes of the disk that are kept for when it is full; 0 is 16 MiB
+	Clock   wallclock.Clock // the machine's; the zero value is the system's
 
 	// For tests: instead of the constants, the system and the clock.
 	walSoft, walHard int
@@ -64,6 +66,9 @@ type Store struct {
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
+	clock    wallclock.Clock
+	watch    *store.Watch
+	righting sync.Mutex // held to put right what is ahead of the clock
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once
@@ -100,6 +105,8 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{bells: store.NewBells(), path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, cmp.Or(o.Readers, readerCount))}
+	s.clock = o.Clock.Complete()
+	s.watch = store.NewWatch(s.clock)
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database in %s: %w", o.Dir, err), s.release())
 	}
@@ -157,6 +164,9 @@ func (s *Store) open(o Options) error {
 		return err
 	}
 	if err := s.writer.lapse(); err != nil {
+		return err
+	}
+	if err := s.openClock(); err != nil {
 		return err
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)
@@ -338,9 +348,6 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	}
 	return nil
 }
-
-// Now returns the time by the clock of this machine, the only one that writes.
-func (s *Store) Now() time.Time { return time.Now() }
 
 // Failed is closed when a write met an I/O error: nothing that follows it can
 // be trusted, and the process should end.

@@ -90,10 +90,3 @@ func leaseOfAnotherOwner(w *world) {
 	w.works("Release", w.store.Release(w.ctx, "purge", "b"))
 	w.hold("purge", "b", time.Hour, false)
 }
-
-// leaseAfterRestart belongs to what a store remembers.
-func leaseAfterRestart(w *world) {
-	w.hold("purge", "a", time.Hour, true)
-	w.restart()
-	w.hold("purge", "b", time.Hour, false)
-}

@@ -29,7 +29,6 @@ func remembering() []promise {
 		{"the id of a job is never used again", jobIDsAfterRestart},
 		{"peers are remembered", peersAfterRestart},
 		{"secrets are remembered", secretsAfterRestart},
-		{"a lease that somebody holds is still held", leaseAfterRestart},
 		{"an agent's mode and target are remembered", targetAfterRestart},
 		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},

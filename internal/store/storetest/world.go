@@ -30,6 +30,7 @@ type world struct {
 	store  gateway.Store
 	reopen func() gateway.Store // nil where the store is not opened again
 	ticks  *atomic.Int64
+	hand   *Hand // the clock, in place of ticks
 }
 
 // morning is when every world begins. Its microseconds are not zero.
@@ -39,7 +40,13 @@ func newWorld(t tester, store gateway.Store) *world {
 	return &world{tester: t, ctx: context.Background(), store: store, ticks: new(atomic.Int64)}
 }
 
-func (w *world) now() time.Time { return morning.Add(time.Duration(w.ticks.Add(1)) * time.Second) }
+func (w *world) now() time.Time {
+	if w.hand != nil {
+		w.hand.Pass(time.Second)
+		return w.hand.Now()
+	}
+	return morning.Add(time.Duration(w.ticks.Add(1)) * time.Second)
+}
 
 // restart closes the store and opens it again.
 func (w *world) restart() {

@@ -1,0 +1,44 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// clock returns how far the store's clock is believed, with the time by which the
+// queue goes.
+func (q *Queue) clock() gateway.ClockState {
+	c := q.store.Clock()
+	c.Now = q.now()
+	return c
+}
+
+// follow has every lane ask anew after the clock has jumped: what they remember
+// of times is by the clock before.
+func (q *Queue) follow() {
+	c := q.clock()
+	if c.Jumps == q.jumps {
+		return
+	}
+	q.jumps = c.Jumps
+	for _, ls := range q.lanes {
+		ls.jump(c.Now)
+	}
+	q.pages = -1
+}
+
+// jump has every lane ask at once, or when it opens, which is soon.
+func (ls *lanes) jump(now time.Time) {
+	soon := now.Add(longestPause)
+	for _, l := range ls.all {
+		l.seen = now
+		for _, e := range []*entry{&l.fresh, &l.tried} {
+			e.gate.counted, e.gate.closed, e.asked = time.Time{}, earlier(e.gate.closed, soon), time.Time{}
+			if !e.at.IsZero() {
+				e.at = now
+			}
+		}
+		ls.placeAll(l)
+	}
+}

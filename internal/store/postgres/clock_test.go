@@ -1,0 +1,110 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store/storetest"
+)
+
+// openBy opens the store on a server that has the clock, as its machine has.
+func openBy(t *testing.T, url string, hand *storetest.Hand) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), Options{URL: url, Clock: hand.Clock(), server: hand.Now, deaf: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() }) // again, where the test did
+	hand.Tell(func() {
+		if err := s.measureClock(context.Background()); err != nil && s.life.Err() == nil {
+			t.Errorf("the clock is not measured: %v", err)
+		}
+	})
+	return s
+}
+
+// TestStoreClock: decisions go by the clock of the database, and that is doubted
+// like any other.
+func TestStoreClock(t *testing.T) {
+	var databases sync.Map // by the directory that the suite names
+	storetest.RunClock(t, func(t *testing.T, dir string, hand *storetest.Hand) gateway.Store {
+		hand.Tell(nil)
+		url, _ := databases.LoadOrStore(dir, sync.OnceValue(func() string { return database(t) }))
+		return openBy(t, url.(func() string)(), hand)
+	})
+}
+
+// TestReplicasMeetAJump: two replicas that meet the same jump count it once, and the
+// one that starts later knows of it.
+func TestReplicasMeetAJump(t *testing.T) {
+	hand, url := storetest.NewHand(dawn), database(t)
+	one, two := openBy(t, url, hand), openBy(t, url, hand)
+	hand.Set(400 * 24 * time.Hour)
+	for _, s := range []*Store{one, two, one, two} {
+		if err := s.measureClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.NoteClock(t.Context())
+		if err != nil || c.Jumps != 1 || c.Believed() {
+			t.Errorf("after one jump NoteClock = %+v, %v, want one jump and a doubt", c, err)
+		}
+	}
+	three := openBy(t, url, hand)
+	if c := three.Clock(); c.Jumps != 1 || c.Believed() {
+		t.Errorf("a replica that starts then finds %+v, want one jump and a doubt", c)
+	}
+	hand.Pass(2 * time.Hour)
+	for _, s := range []*Store{one, two, three} {
+		if c := s.Clock(); !c.Believed() {
+			t.Errorf("two hours later %+v, want that it is believed", c)
+		}
+	}
+}
+
+// TestMachineClockSet: a machine whose own clock is set meanwhile goes by the
+// database's, at every moment.
+func TestMachineClockSet(t *testing.T) {
+	machine, server := storetest.NewHand(dawn), storetest.NewHand(dawn)
+	s, err := Open(context.Background(), Options{URL: database(t), Clock: machine.Clock(), server: server.Now, deaf: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	machine.Set(400 * 24 * time.Hour)
+	if got := s.Now().Sub(server.Now()); got != 0 {
+		t.Errorf("the store's clock is %v away from the database's, want none", got)
+	}
+	if c := s.Clock(); c.Jumps != 0 {
+		t.Errorf("the store's clock jumped: %+v", c)
+	}
+}
+
+// TestLeaseOfAServerThatWasAhead: a lease that lies further ahead than any is long
+// is over.
+func TestLeaseOfAServerThatWasAhead(t *testing.T) {
+	s := open(t, database(t))
+	ctx, now := t.Context(), s.Now()
+	if held, err := s.Hold(ctx, "purge", "a replica that was killed", now, now.Add(300*24*time.Hour)); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	if held, err := s.Hold(ctx, "purge", "the one that lives", now, now.Add(30*time.Second)); !held || err != nil {
+		t.Errorf("Hold = %v, %v, want that it holds the lease", held, err)
+	}
+}
+
+// TestLeaseLasts: whoever opens the database is not alone, so a lease is held until
+// its end.
+func TestLeaseLasts(t *testing.T) {
+	url := database(t)
+	one := open(t, url)
+	ctx, now := t.Context(), one.Now()
+	if held, err := one.Hold(ctx, "purge", "one", now, now.Add(time.Hour)); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	if held, err := open(t, url).Hold(ctx, "purge", "two", now, now.Add(time.Hour)); held || err != nil {
+		t.Errorf("Hold = %v, %v, want that another holds the lease", held, err)
+	}
+}

@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Now returns the time by the clock of this machine, the only one that writes.
+func (s *Store) Now() time.Time { return s.clock.Now() }
+
+// Clock says how far the clock is believed.
+func (s *Store) Clock() gateway.ClockState { return s.watch.State(s.Now()) }
+
+// openClock continues what is remembered of the clock. Whoever opens the database
+// is alone with it, so that every lease of a part of the gateway is over.
+func (s *Store) openClock() error {
+	if s.clock.Obeyed {
+		_, err := s.writer.exec(`DELETE FROM lease`)
+		return err
+	}
+	stored, err := s.writer.storedClock()
+	if err != nil {
+		return err
+	}
+	var newest int64
+	err = s.writer.query(`SELECT received FROM message WHERE id = (SELECT max(id) FROM message)`, func(st *sqlite3.Stmt) error {
+		newest = st.ColumnInt64(0)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.watch.Open(stored, newest, s.Now()); err != nil {
+		return err
+	}
+	value := ""
+	err = s.writer.transaction(func() error {
+		if _, err = s.writer.exec(`DELETE FROM lease`); err == nil {
+			value, err = s.writer.saveClock(s.watch)
+		}
+		return err
+	})
+	if err == nil {
+		s.watch.IsStored(value)
+	}
+	return err
+}
+
+// storedClock returns what is remembered of the clock, "" for nothing.
+func (c *statements) storedClock() (stored string, err error) {
+	err = c.query(`SELECT value FROM setting WHERE name = ?`, func(st *sqlite3.Stmt) error {
+		stored = st.ColumnText(0)
+		return nil
+	}, store.ClockSetting)
+	return stored, err
+}
+
+// saveClock stores what is known of the clock, and returns that.
+func (w *writer) saveClock(watch *store.Watch) (value string, err error) {
+	stored, err := w.storedClock()
+	if err != nil {
+		return "", err
+	}
+	if value, err = watch.Merge(stored, w.next.message-1); err != nil {
+		return "", err
+	}
+	_, err = w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		store.ClockSetting, value)
+	return value, err
+}
+
+// NoteClock stores what is known of the clock, and puts right what is ahead of it.
+func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
+	state := s.Clock()
+	if err := s.putRight(ctx, state.Now); err != nil {
+		return state, err
+	}
+	return state, s.noteClock(ctx)
+}
+
+// noteClock stores what is known of the clock, when it is time.
+func (s *Store) noteClock(ctx context.Context) error {
+	if !s.watch.IsDue() {
+		return nil
+	}
+	return s.write(ctx, 256, func(w *writer) error {
+		w.beside = true
+		value, err := w.saveClock(s.watch)
+		w.changes = append(w.changes, func(*store.Directory) { s.watch.IsStored(value) })
+		return err
+	})
+}
+
+// rightRows is how many jobs are looked at in one read, and changed in one write.
+const rightRows = 500
+
+// putRight puts right what lies ahead of the clock, once after it has jumped, a
+// few rows at a time. Whoever needs it waits.
+func (s *Store) putRight(ctx context.Context, now time.Time) error {
+	if !s.watch.Ahead() {
+		return nil
+	}
+	s.righting.Lock()
+	defer s.righting.Unlock()
+	if !s.watch.Ahead() {
+		return nil
+	}
+	times := s.watch.Times(now)
+	for after, more := int64(0), true; more; {
+		var list []rightJob
+		err := s.read(ctx, func(r *reader) (err error) {
+			list, after, more, err = r.jobsAhead(&times, after)
+			return err
+		})
+		if err == nil && len(list) > 0 {
+			err = s.write(ctx, 64*len(list), func(w *writer) error { return w.rightJobs(list) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := s.write(ctx, 0, func(w *writer) error { return w.rightRest(&times) })
+	if err == nil {
+		s.watch.IsRight(times.Jumps())
+	}
+	return err
+}
+
+// rightJob is a job with its times as they are to be.
+type rightJob struct {
+	store.JobTimes
+	id, fence   int64
+	was         int64 // Changed
+	destination gateway.Destination
+}
+
+// jobsAhead returns those of the next jobs whose times are ahead of the clock.
+func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, last int64, more bool, err error) {
+	rows := 0
+	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since FROM job
+			WHERE id > ? ORDER BY id LIMIT ?`, func(st *sqlite3.Stmt) error {
+		j := rightJob{id: st.ColumnInt64(0), fence: st.ColumnInt64(1), destination: gateway.Destination(st.ColumnText(2)), was: st.ColumnInt64(3)}
+		j.JobTimes = store.JobTimes{Changed: j.was, Begun: st.ColumnInt64(4), FirstTry: st.ColumnInt64(5), LastTry: st.ColumnInt64(6),
+			Due: st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9), Since: st.ColumnInt64(10)}
+		if rows, last = rows+1, j.id; times.Right(&j.JobTimes) {
+			list = append(list, j)
+		}
+		return nil
+	}, after, rightRows)
+	return list, last, rows == rightRows, err
+}
+
+// rightJobs writes the times of jobs, unless they were written meanwhile.
+func (w *writer) rightJobs(list []rightJob) error {
+	for i := range list {
+		j := &list[i]
+		_, err := w.exec(`UPDATE job SET changed = ?, begun = ?, first_try = ?, last_try = ?, due = ?, lease = ?, redriven = ?, since = ?
+				WHERE id = ? AND fence = ? AND changed = ?`,
+			j.Changed, j.Begun, optional(j.FirstTry), optional(j.LastTry), j.Due, optional(j.Lease), optional(j.Redriven), optional(j.Since),
+			j.id, j.fence, j.was)
+		if err != nil {
+			return err
+		}
+		w.work = append(w.work, j.destination)
+	}
+	return nil
+}
+
+// rightRest puts right what is ahead of the clock beside jobs and messages. What
+// lies there is small.
+func (w *writer) rightRest(times *store.Times) error {
+	for _, column := range []string{"first_seen", "last_seen", "first_signed", "last_signed"} {
+		if _, err := w.exec(`UPDATE peer SET `+column+` = ?1 WHERE `+column+` > ?2`, times.Now(), times.Before()); err != nil {
+			return err
+		}
+	}
+	_, err := w.exec(`UPDATE receipt SET due = ?1 WHERE due > ?2`, times.Now(), times.Before())
+	return err
+}
+
+// reckon gives a parcel the times by which it is decided whether it is tried
+// again.
+func (s *Store) reckon(p *gateway.Parcel) {
+	times := s.watch.Times(s.Now())
+	p.Begun, p.Since = times.At(store.Micros(p.Begun), 0), times.At(store.Micros(p.Since), 0)
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/wallclock"
+)
+
+const (
+	maxWait  = gateway.MaxWait
+	maxLease = gateway.MaxLease
+)
+
+// ClockSetting is the row of setting that keeps the Course.
+const ClockSetting = "clock"
+
+// anchorTime is how long a clock is compared with the same moment: one that goes
+// a little too fast or too slow is none that jumps.
+const anchorTime = time.Hour
+
+// Watch compares the times that a store is told with the time that passes.
+type Watch struct {
+	clock wallclock.Clock
+
+	mu     sync.Mutex
+	course Course
+	began  int64         // what the clock showed at the moment with which it is compared, µs
+	ran    time.Duration // and when that was
+	seen   time.Duration // when it was last looked at
+	stored int64         // how many jumps the store knows
+	wrote  time.Duration // when it was told
+	open   bool
+}
+
+// NewWatch returns a Watch that Open begins.
+func NewWatch(c wallclock.Clock) *Watch { return &Watch{clock: c.Complete()} }
+
+// Open continues what the store remembers, "" for nothing. The newest message was
+// received at that time, 0 for none.
+func (w *Watch) Open(stored string, newest int64, now time.Time) error {
+	if w.clock.Obeyed {
+		return nil
+	}
+	at := Micros(now)
+	c := NewCourse(newest, at)
+	if stored != "" {
+		c = Course{}
+		if err := json.Unmarshal([]byte(stored), &c); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.course, w.stored = c, c.Jumps
+	w.course.Begin(at)
+	w.began, w.ran, w.open = at, w.clock.Ran(), true
+	w.seen, w.wrote = w.ran, w.ran-ClockEvery
+	return nil
+}
+
+// See looks at a time that the clock showed a moment ago.
+func (w *Watch) See(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.see(now)
+}
+
+func (w *Watch) see(now time.Time) {
+	if !w.open {
+		return
+	}
+	at, ran := Micros(now), w.clock.Ran()
+	passed := ran - w.ran
+	by := at - w.began - us(passed)
+	switch {
+	case by > us(clockSlack) || by < -us(clockSlack):
+		w.course.Jump(at, by)
+		w.began, w.ran = at, ran
+	default:
+		w.course.Go(at, us(ran-w.seen))
+		if passed >= anchorTime && by < us(clockSlack)/2 && by > -us(clockSlack)/2 {
+			w.began, w.ran = at, ran
+		}
+	}
+	w.seen = ran
+}
+
+// State looks at the clock, which shows now, and says how far it is believed.
+func (w *Watch) State(now time.Time) gateway.ClockState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.see(now)
+	c := &w.course
+	return gateway.ClockState{
+		Now: now, Doubt: time.Duration(c.Doubt) * time.Microsecond, Since: FromMicros(c.At),
+		Jumps: c.Jumps, Jumped: length(c.Jumped), Started: c.Started,
+	}
+}
+
+// length is a number of microseconds as a Duration, which holds 292 years.
+func length(micros int64) time.Duration {
+	const most = int64(1<<63-1) / int64(time.Microsecond)
+	return time.Duration(max(min(micros, most), -most)) * time.Microsecond
+}
+
+// Course returns what is known of the clock at the moment.
+func (w *Watch) Course() Course {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.course
+	c.Eras = append([]Era(nil), c.Eras...)
+	return c
+}
+
+// Times returns how the clock, which shows now, reads times that are stored.
+func (w *Watch) Times(now time.Time) Times { return Times{w.Course(), Micros(now)} }
+
+// Times reads times that are stored, each of the message of a row, or of none
+// where that is 0.
+type Times struct {
+	course Course
+	now    int64
+}
+
+// At returns the time that one counts as.
+func (t *Times) At(micros, row int64) time.Time {
+	right, _ := t.course.Right(micros, t.now, row)
+	return FromMicros(right)
+}
+
+// Mending are times of one message that a wrong clock wrote, with those that are to
+// be written in their place.
+type Mending map[int64]int64
+
+// Note does as At, and adds the time where it is to be written.
+func (m *Mending) Note(t *Times, micros, row int64) time.Time {
+	right, lasting := t.course.Right(micros, t.now, row)
+	if lasting && right != micros {
+		if *m == nil {
+			*m = make(Mending)
+		}
+		(*m)[micros] = right
+	}
+	return FromMicros(right)
+}
+
+// Doubts reports whether the clock may be wrong at all: in tests it may not.
+func (t *Times) Doubts() bool { return t.course.At != 0 }
+
+// Before returns the latest time that is surely not ahead of the clock.
+func (t *Times) Before() int64 { return t.now + us(clockSlack) }
+
+// RightPeer has the times of a peer count as they do now.
+func (t *Times) RightPeer(p *gateway.Peer) {
+	for _, at := range []*time.Time{&p.FirstSeen, &p.LastSeen, &p.FirstSigned, &p.LastSigned} {
+		*at = t.At(Micros(*at), 0)
+	}
+}
+
+// Right puts right the times of a job, and reports whether it had to.
+func (t *Times) Right(j *JobTimes) bool { return t.course.RightJob(j, t.now) }
+
+// Now returns what the clock shows.
+func (t *Times) Now() int64 { return t.now }
+
+// Jumps returns how often the clock has jumped so far.
+func (t *Times) Jumps() int64 { return t.course.Jumps }
+
+// Ahead reports whether rows that lie ahead of the clock have yet to be put
+// right.
+func (w *Watch) Ahead() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.course.Ahead
+}
+
+// IsRight notes that they are, unless the clock has jumped since that many jumps.
+func (w *Watch) IsRight(jumps int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.course.Ahead && w.course.Jumps == jumps {
+		w.course.Ahead = false
+		w.wrote -= ClockEvery
+	}
+}
+
+// IsDue reports whether what is known is to be stored.
+func (w *Watch) IsDue() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open && (w.course.Jumps != w.stored || w.seen-w.wrote >= ClockEvery)
+}
+
+// Merge returns what is to be stored where that is stored now, "" for nothing, and
+// the newest message has that row. Another process on the store may have met the
+// same jump before: then it is as that one says.
+func (w *Watch) Merge(stored string, newest int64) (value string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if stored != "" {
+		var there Course
+		if err := json.Unmarshal([]byte(stored), &there); err != nil {
+			return "", err
+		}
+		if there.Jumps != w.stored {
+			now := w.course.Last
+			w.course = there
+			if d := now - there.Last; d < -us(clockSlack) || d > us(ClockEvery+clockSlack) {
+				w.course.Jump(now, d) // that is yet another one
+			}
+			w.course.Last = now
+		}
+	}
+	w.course.End(newest)
+	b, err := json.Marshal(w.course)
+	return string(b), err
+}
+
+// IsStored notes that a value of Merge was stored.
+func (w *Watch) IsStored(value string) {
+	var c Course
+	if json.Unmarshal([]byte(value), &c) != nil {
+		return // it was made of numbers
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stored, w.wrote = c.Jumps, w.seen
+}
