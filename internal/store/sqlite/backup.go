@@ -31,9 +31,6 @@ var (
 	ErrUnsound    = errors.New("is not a sound database of a gateway")
 )
 
-// backupPages is how much is copied before it is looked whether to go on.
-const backupPages = 1024
-
 // Backup copies the database in dir to a file, as it is at one moment, while a
 // gateway may be writing to it. The file appears whole and verified or not at
 // all; an existing one is replaced only when asked to. The database is opened
@@ -42,25 +39,20 @@ func Backup(ctx context.Context, dir, file string, replace bool) (facts Facts, e
 	if err := mayWrite(dir, file, replace); err != nil {
 		return facts, err
 	}
-	source, err := openToRead(filepath.Join(dir, FileName), nil)
-	if err != nil {
-		return facts, err
-	}
-	defer func() { err = errors.Join(err, source.close()) }()
 	temp, err := tempBeside(file, ".amtp-backup-*.tmp")
 	if err != nil {
 		return facts, err
 	}
 	defer removeTemp(temp)
-	if facts, err = source.copyTo(ctx, temp); err != nil {
+	before, err := copying{pinned: maxPinned, piece: pieceSize}.run(ctx, filepath.Join(dir, FileName), temp)
+	if err != nil {
 		return facts, err
 	}
 	if err := alone(temp, ""); err != nil {
 		return facts, err
 	}
-	copied, err := Examine(ctx, temp)
-	if err == nil && copied != facts {
-		err = fmt.Errorf("the copy has %+v and the database %+v", copied, facts)
+	if facts, err = Examine(ctx, temp); err == nil {
+		err = before.reached(ctx, temp)
 	}
 	if err != nil {
 		return facts, fmt.Errorf("verify the backup: %w", err)
@@ -108,31 +100,6 @@ func openToRead(name string, options url.Values) (*statements, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
-}
-
-// copyTo copies the database, and counts it in the same snapshot.
-func (c *statements) copyTo(ctx context.Context, file string) (facts Facts, err error) {
-	if _, err := c.exec("BEGIN"); err != nil {
-		return facts, err
-	}
-	defer func() {
-		_, end := c.exec("ROLLBACK")
-		err = errors.Join(err, end)
-	}()
-	if facts, err = c.facts(); err != nil {
-		return facts, err
-	}
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file)}
-	b, err := c.conn.BackupInit("main", u.String())
-	if err != nil {
-		return facts, err
-	}
-	for done := false; !done && err == nil; {
-		if done, err = b.Step(backupPages); err == nil {
-			err = ctx.Err()
-		}
-	}
-	return facts, errors.Join(err, b.Close())
 }
 
 func (c *statements) facts() (f Facts, err error) {

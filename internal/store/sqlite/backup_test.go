@@ -27,11 +27,17 @@ type office struct {
 
 func openOffice(t *testing.T, dir string) *office {
 	t.Helper()
-	s, err := Open(Options{Dir: fresh(t, dir)})
+	return openOfficeWith(t, Options{Dir: dir})
+}
+
+func openOfficeWith(t *testing.T, options Options) *office {
+	t.Helper()
+	fresh(t, options.Dir)
+	s, err := Open(options)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	o := &office{Store: s, t: t, dir: dir}
+	o := &office{Store: s, t: t, dir: options.Dir}
 	t.Cleanup(func() { o.Close() })
 	if list := s.Agents(); len(list) > 0 {
 		o.agent = *list[0]

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -24,12 +26,23 @@ type Finding struct {
 // useBackup is how to mend what only an earlier copy can.
 const useBackup = "stop the gateway, keep a copy of the directory, and restore the last backup: amtp restore FILE --force"
 
-// Check looks at the database in dir, in one snapshot and without changing it;
-// a gateway may be running. What cannot be looked at is a finding as well.
+// Check looks at the database in dir without changing it; a gateway may be running.
+// Each finding is of one moment. What cannot be looked at is a finding as well.
 func Check(ctx context.Context, dir string) []Finding {
-	c, err := openToRead(filepath.Join(dir, FileName), nil)
+	return checking{pinned: maxPinned}.run(ctx, dir)
+}
+
+// checking is a check that lets go when the gateway writes too much meanwhile.
+type checking struct{ pinned int64 } // see maxPinned
+
+// lookPinned is how often it is looked how much the gateway has written.
+const lookPinned = 250 * time.Millisecond
+
+func (k checking) run(ctx context.Context, dir string) []Finding {
+	name := filepath.Join(dir, FileName)
+	c, err := openToRead(name, nil)
 	if err == nil {
-		_, err = c.exec("BEGIN")
+		err = c.conn.Exec("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1; ROLLBACK")
 	}
 	if err != nil {
 		if c != nil {
@@ -37,20 +50,69 @@ func Check(ctx context.Context, dir string) []Finding {
 		}
 		return []Finding{{Name: "database", Text: "cannot be opened: " + err.Error(), Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
 	}
-	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
-	list := []Finding{c.checkIntegrity(), c.checkSchema(), c.checkSettings(), c.checkPause()}
-	for _, q := range consistency {
-		list = append(list, c.checkNone(q))
-	}
+	looks := []func() Finding{c.checkIntegrity, c.checkSchema, c.checkSettings, c.checkPause}
+	queries := consistency
 	if facts, err := c.facts(); err != nil || facts.Schema >= jobsSchema {
-		for _, q := range queueing {
-			list = append(list, c.checkNone(q))
+		queries = slices.Concat(consistency, queueing)
+	}
+	for _, q := range queries {
+		looks = append(looks, func() Finding { return c.checkNone(q) })
+	}
+	var list []Finding
+	for _, look := range append(looks, c.countAll) {
+		list = append(list, k.snapshot(ctx, c, name, look))
+	}
+	_ = c.close() // nothing is held
+	return list
+}
+
+// snapshot makes one finding in one snapshot, again if the gateway wrote too much
+// meanwhile.
+func (k checking) snapshot(ctx context.Context, c *statements, name string, look func() Finding) (f Finding) {
+	for range 2 {
+		limited, pinned := watchPinned(ctx, name, k.pinned)
+		old := c.conn.SetInterrupt(limited)
+		if _, err := c.exec("BEGIN"); err != nil {
+			f = failed(f.Name, err)
+		} else {
+			f = look()
+			c.conn.SetInterrupt(old)
+			_, _ = c.exec("ROLLBACK") // nothing was written
+		}
+		c.conn.SetInterrupt(old)
+		if !pinned() {
+			return f
 		}
 	}
-	list = append(list, c.countAll())
-	_, _ = c.exec("ROLLBACK") // nothing was written
-	_ = c.close()             // nor is anything held
-	return list
+	return Finding{Name: f.Name, Text: "was not looked at to the end: " + ErrPinned.Error(),
+		Mend: "run the check when the gateway has less to do, or make a backup, which is looked at whole"}
+}
+
+// watchPinned returns a context that ends when the journal has grown by more than most.
+// The function ends the watch, and reports whether that was so.
+func watchPinned(ctx context.Context, name string, most int64) (limited context.Context, pinned func() bool) {
+	limited, cancel := context.WithCancelCause(ctx)
+	j := watchJournal(name)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		tick := time.NewTicker(lookPinned)
+		defer tick.Stop()
+		for {
+			if j.grown() > most {
+				cancel(ErrPinned)
+			}
+			select {
+			case <-limited.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return limited, func() bool {
+		cancel(nil)
+		watch.Wait()
+		return errors.Is(context.Cause(limited), ErrPinned)
+	}
 }
 
 func failed(name string, err error) Finding {

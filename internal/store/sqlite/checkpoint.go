@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/ncruces/go-sqlite3"
@@ -48,6 +50,10 @@ func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fail: w.fail, soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
 	k.idle.L = &k.mu
+	// Who held a snapshot for long made the journal long. It is cut when it begins anew.
+	if err := w.conn.Exec(fmt.Sprintf("PRAGMA journal_size_limit = %d", k.hard)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	w.conn.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		k.grown(pages)
 		return nil

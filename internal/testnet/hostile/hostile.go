@@ -140,6 +140,7 @@ func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
 	t.Helper()
 	release := ownThread()
 	defer release()
+	n /= scale
 	for _, s := range shapes {
 		small, large := s.Make(n), s.Make(2*n)
 		if ratio := growth(small, large, read); ratio > mostRatio {
