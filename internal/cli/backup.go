@@ -17,8 +17,8 @@ running, and goes on: nothing waits for the backup, and nothing in the data
 directory is changed but the note of the last backup.
 
 FILE is complete and verified when it appears: every page was checked, and nothing
-is missing that was there when the command began. If the command is interrupted, there is no FILE. An existing one is kept, unless --force
-is given.
+is missing that was there when the command began. If the command is interrupted,
+there is no FILE. An existing one is kept, unless --force is given.
 
 It holds everybody's mail, so only its owner can read it. Keys of agents are in
 it as hashes only, and the keys that sign for the domain are sealed with seal.key.
