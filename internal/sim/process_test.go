@@ -127,10 +127,14 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
-	signer := func() *amtp.Signer { return s.signer }
+	remote := &courier.Remote{
+		Finder: finder, Client: &http.Client{Transport: wire{p}}, Peers: store, Signer: func() *amtp.Signer { return s.signer },
+		Doubt: finder.Doubt, Known: finder.Known, Now: now, Log: log,
+	}
+	in.Sizes = remote
 	couriers := courier.Router{
 		gateway.KindReport: &report.Reporter{Door: in, Agents: store, Domain: s.domain},
-		gateway.KindRemote: &courier.Remote{Finder: finder, Client: &http.Client{Transport: wire{p}}, Peers: store, Signer: signer, Now: now, Log: log},
+		gateway.KindRemote: remote,
 	}
 	p.queue = queue.New(&seldom{Store: store}, couriers, queue.Options{Now: now, Log: log, Lease: leaseTime})
 	receipts := &receipt.Sender{
