@@ -122,17 +122,18 @@ func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error
 	return View(a, s.Now(), true), nil
 }
 
-// All returns every agent by address, for the administrator.
-func (s *Agents) All(p gateway.Principal) (amtp.AgentMap, *amtp.Error) {
+// All returns agents by address, for the administrator: those behind one, up to
+// limit of them, and the count of all.
+func (s *Agents) All(p gateway.Principal, after string, limit int) (amtp.AgentMap, gateway.AgentPage, *amtp.Error) {
 	if !p.Admin {
-		return amtp.AgentMap{}, NeedAdmin(p)
+		return amtp.AgentMap{}, gateway.AgentPage{}, NeedAdmin(p)
 	}
-	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent)}
-	for _, a := range s.Store.Agents() {
+	page := s.Store.AgentsPage(gateway.AgentFilter{After: after, Limit: limit})
+	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living, HasMore: page.HasMore}
+	for _, a := range page.Agents {
 		all.Agents[a.Address.String()] = View(a, s.Now(), true)
 	}
-	all.Count = len(all.Agents)
-	return all, nil
+	return all, page, nil
 }
 
 // Update changes what an agent says about itself, and how it gets its messages.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -18,28 +19,72 @@ type Query struct {
 	Schema       string // an id, or a pattern that ends in *
 }
 
-// Discover lists the agents that want to be found, ordered by address. An agent
-// that is not listed finds itself, and the administrator finds all.
-func (s *Agents) Discover(p gateway.Principal, q Query) amtp.AgentList {
+// QueryOf returns the conditions that a client gives.
+func QueryOf(q amtp.AgentQuery) Query {
+	return Query{Address: q.Address, Role: q.Role, DeliveryMode: q.DeliveryMode, ActiveOnly: q.ActiveOnly, Capability: q.Capability, Schema: q.Schema}
+}
+
+// Page says which part of a list is wanted.
+type Page struct {
+	After string // gateway.AgentPage.Next of an earlier page
+	Limit int
+}
+
+// Discover lists the agents that want to be found, ordered by address, and returns
+// where the page that follows begins. An agent that is not listed finds itself,
+// and the administrator finds all. AgentCount counts all that match, as far as
+// the list says.
+func (s *Agents) Discover(p gateway.Principal, q Query, at Page) (amtp.AgentList, string, *amtp.Error) {
 	now := s.Now()
-	if a, err := amtp.ParseAddress(q.Address); err == nil {
-		q.Address = gateway.AtHome(a, s.Domain).String()
-	}
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
-	for _, a := range s.Store.Agents() {
-		mine := p.Admin || p.Agent != nil && p.Agent.ID == a.ID
-		if !a.Listed && !mine || !q.matches(a) || q.ActiveOnly && !a.Active(now) {
-			continue
-		}
-		list.Agents = append(list.Agents, View(a, now, mine))
+	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }
+	shown := func(a *gateway.Agent) bool {
+		return (a.Listed || mine(a)) && q.matches(a) && (!q.ActiveOnly || a.Active(now))
 	}
-	list.AgentCount = len(list.Agents)
-	return list
+	if q.Address != "" {
+		a, refused := s.addressed(q.Address)
+		if a != nil && a.Address.Key() > at.After && shown(a) {
+			list.Agents, list.AgentCount = append(list.Agents, View(a, now, mine(a))), 1
+		}
+		return list, "", refused
+	}
+	page := s.Store.AgentsPage(gateway.AgentFilter{After: at.After, Limit: at.Limit, Match: shown, Count: q != Query{}})
+	for _, a := range page.Agents {
+		list.Agents = append(list.Agents, View(a, now, mine(a)))
+	}
+	list.HasMore, list.Incomplete = page.HasMore, page.Incomplete
+	switch {
+	case q != Query{}:
+		list.AgentCount, list.CountCapped = page.Matched, page.Capped
+	case p.Admin:
+		list.AgentCount = page.Living
+	default:
+		list.AgentCount = page.Listed
+		if p.Agent != nil && !p.Agent.Listed {
+			list.AgentCount++
+		}
+	}
+	return list, page.Next, nil
+}
+
+// addressed returns the agent with the address, nil when there is none.
+func (s *Agents) addressed(address string) (*gateway.Agent, *amtp.Error) {
+	a, err := amtp.ParseAddress(address)
+	if err != nil {
+		return nil, nil // nobody has it
+	}
+	found, err := s.Store.AgentNamed(gateway.AtHome(a, s.Domain))
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, gateway.Refusal(err)
+	}
+	return found, nil
 }
 
 func (q *Query) matches(a *gateway.Agent) bool {
-	return (q.Address == "" || strings.EqualFold(q.Address, a.Address.String())) &&
-		(q.Role == "" || strings.EqualFold(q.Role, a.Role)) &&
+	return (q.Role == "" || strings.EqualFold(q.Role, a.Role)) &&
 		(q.DeliveryMode == "" || q.DeliveryMode == a.DeliveryMode) &&
 		(q.Capability == "" || slices.Contains(a.Capabilities, q.Capability)) &&
 		(q.Schema == "" || slices.ContainsFunc(a.SupportedSchemas, func(s string) bool { return overlap(q.Schema, s) }))

@@ -69,6 +69,6 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	}
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,
-		Unread: unread, Pending: pending, Agent: View(p.Agent, s.Now(), true),
+		Unread: unread, Pending: pending, CountsCapped: pending == gateway.MaxTotal, Agent: View(p.Agent, s.Now(), true),
 	}, nil
 }

@@ -46,6 +46,15 @@ func (d Destination) Kind() Kind {
 	return KindRemote
 }
 
+// Agent returns to which local agent is pushed, 0 for any other destination.
+func (d Destination) Agent() int64 {
+	id, err := strconv.ParseInt(strings.TrimPrefix(string(d), "push:"), 10, 64)
+	if err != nil || d.Kind() != KindPush {
+		return 0
+	}
+	return id
+}
+
 // Domain returns the domain of a remote destination, "" for any other.
 func (d Destination) Domain() amtp.Domain {
 	if d.Kind() != KindRemote {
@@ -138,8 +147,10 @@ type JobFilter struct {
 
 // JobPage is part of a list, oldest first.
 type JobPage struct {
-	Jobs    []Parcel // without bodies
-	HasMore bool
+	Jobs       []Parcel // without bodies
+	HasMore    bool
+	Next       JobID // the After of the page that follows
+	Incomplete bool  // the page ended before its limit, because it looked at MaxScan jobs
 }
 
 // DeliveryID names one delivery that is not in an inbox.
@@ -173,8 +184,10 @@ type DeadFilter struct {
 
 // DeadPage is part of a list, in the order of IDs.
 type DeadPage struct {
-	Letters []DeadLetter
-	HasMore bool
+	Letters    []DeadLetter
+	HasMore    bool
+	Next       DeliveryID // the After of the page that follows
+	Incomplete bool       // the page ended before its limit, because it looked at MaxScan letters
 }
 
 // Jobs is the part of a Store that keeps what is to be done after the answer.
@@ -240,7 +253,8 @@ type Jobs interface {
 	// then nothing is given up.
 	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
 
-	// JobsPage lists jobs with their recipients, oldest first.
+	// JobsPage lists jobs with their recipients, oldest first. It looks at few of
+	// them: a page may end before its limit, and says so.
 	JobsPage(context.Context, JobFilter) (JobPage, error)
 
 	// Hasten makes a job that waits due at once and rings. ErrNotFound when
@@ -252,7 +266,7 @@ type Jobs interface {
 	// ErrNotFound and ErrConflict as Hasten.
 	Cancel(ctx context.Context, job JobID, now time.Time) error
 
-	// DeadLetters lists dead letters, without bodies.
+	// DeadLetters lists dead letters, without bodies, as JobsPage does.
 	DeadLetters(context.Context, DeadFilter) (DeadPage, error)
 
 	// DeadLetter returns one with its body. ErrNotFound.

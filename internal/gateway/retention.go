@@ -154,6 +154,10 @@ func (r Retention) Shorter(than Retention) bool {
 // retries may come.
 func (r Retention) Peer() time.Duration { return max(r.Status, Sticky, MinKeys) }
 
+// Agent is how long an agent that was removed is known at the least, whether a
+// message names it or not: what was under way when it left has ended by then.
+func (r Retention) Agent() time.Duration { return day }
+
 func lastChange(deliveries []Delivery) (last time.Time) {
 	for i := range deliveries {
 		if c := deliveries[i].Changed; c.After(last) {
@@ -169,6 +173,7 @@ type Purged struct {
 	Messages int   // messages forgotten, with their deliveries, aliases and keys
 	Keys     int   // idempotency keys forgotten
 	Peers    int   // domains forgotten
+	Agents   int   // removed agents forgotten
 	Unread   int   // bodies that are due and cannot be read, which therefore stay
 	Looked   int   // messages looked at
 	Next     int64 // where to go on

@@ -78,7 +78,9 @@ type Store interface {
 	Message(ctx context.Context, by Reader, id amtp.MessageID) (Record, error)
 
 	// Messages lists the messages that the caller sent or received (Everyone:
-	// all), newest first, without bodies.
+	// all), newest first, without bodies. However many there are, a call looks at
+	// few of them: a page may end before its limit, and says so. Lists of one
+	// agent never wait for those of another.
 	Messages(context.Context, Reader, MessageFilter) (MessagePage, error)
 
 	// Inbox returns the agent's unacknowledged messages in the order in which
@@ -135,7 +137,17 @@ type Store interface {
 	// refuses it at once. ErrNotFound is certain.
 	AgentNamed(amtp.Address) (*Agent, error)
 
-	// Agents returns all living agents ordered by address.
+	// Agent returns the living agent with the id. It does no I/O for one that it
+	// finds, as far as this process knows. ErrNotFound is certain.
+	Agent(AgentID) (*Agent, error)
+
+	// AgentsPage lists living agents ordered by address. What comes and goes
+	// meanwhile is on the later pages or is not. It does no I/O but to hear of
+	// other processes; when that fails it lists those that are known.
+	AgentsPage(AgentFilter) AgentPage
+
+	// Agents returns all living agents ordered by address, for who needs all of
+	// them: it costs what they are.
 	Agents() []*Agent
 
 	// AddKey stores one more key of an agent and, when alone is set, ends all
@@ -175,6 +187,10 @@ type Store interface {
 	// Retention.Peer: limit of them at the most, and when there were so many the
 	// next call is to begin there again. What an operator has said of a domain is
 	// no part of it.
+	//
+	// Beside that a call looks at up to limit agents that were removed as long ago
+	// as Retention.Agent: one that no message names any more is forgotten, in the
+	// store and, within minutes, in every process on it. Its id is not used again.
 	//
 	// The newest message and the message with the newest delivery stay whatever
 	// their age: a sequence number is never given twice.
@@ -244,31 +260,39 @@ type Reader struct {
 	Everyone bool // the administrator, and status in the development profile
 }
 
-// MessageFilter chooses messages. Zero members do not restrict.
+// MessageFilter chooses messages. Zero members do not restrict. Of the agents
+// that had the address of Sender or Recipient one after another, the last are
+// meant. Since finds messages by the time at which they were stored: one that
+// was received at a clock a minute ahead of those after it may be left out.
 type MessageFilter struct {
 	Sender    amtp.Address
 	Recipient amtp.Address
 	Status    amtp.Status // see InStatus
 	Since     time.Time
-	Sent      bool // only those that the reader sent
-	Limit     int  // 0 is no limit
+	Sent      bool  // only those that the reader sent
+	Before    int64 // exclusive: MessagePage.Next of an earlier page; 0 from the newest
+	Limit     int   // 0 is no limit but MaxScan
 	Offset    int
 }
 
-// MaxTotal is how far matching messages are counted, and MaxScan how many one
-// call looks at: a filter that nearly nothing passes must not read a million
-// rows.
+// What one call of a list does at the most, however much is stored.
 const (
-	MaxTotal = 10_000
-	MaxScan  = 20_000
+	MaxTotal  = 1_000  // matching messages that are counted
+	MaxOffset = 10_000 // messages that are left out
+	MaxScan   = 4_000  // rows that are looked at beside those on the page
+	MaxAgents = 20_000 // agents that are looked at
 )
 
-// MessagePage is part of a list. Total counts all that match, up to MaxTotal
-// and among the newest MaxScan messages; Capped says that there may be more.
+// MessagePage is part of a list. Total counts those that match, from the newest
+// and up to MaxTotal or the end of the page; behind Before it counts the page.
+// Capped says that there may be more than Total.
 type MessagePage struct {
-	Messages []Record
-	Total    int
-	Capped   bool
+	Messages   []Record
+	Total      int
+	Capped     bool
+	HasMore    bool  // something may follow
+	Next       int64 // the Before of the page that follows, 0 when none does
+	Incomplete bool  // the page ended before its limit, because it looked at MaxScan rows
 }
 
 // InboxFilter chooses messages of an inbox.
@@ -285,9 +309,32 @@ type InboxFilter struct {
 // InboxPage is part of an inbox. Next is the After that continues behind what
 // was looked at; HasMore says that something may be there.
 type InboxPage struct {
-	Items   []InboxItem
-	Next    int64
-	HasMore bool
+	Items      []InboxItem
+	Next       int64
+	HasMore    bool
+	Incomplete bool // the page ended before its limit, because it looked at MaxScan messages
+}
+
+// AgentFilter chooses living agents. Zero members do not restrict.
+type AgentFilter struct {
+	After string // exclusive: AgentPage.Next of an earlier page, an address as amtp.Address.Key
+	Limit int    // 0 is no limit
+	// Match says whether an agent is wanted. It is called while those who register
+	// wait: it only looks at the agent, and keeps nothing of it.
+	Match func(*Agent) bool
+	Count bool // Matched counts those behind the page too
+}
+
+// AgentPage is part of a list of agents.
+type AgentPage struct {
+	Agents     []*Agent
+	Next       string // the After of the page that follows
+	HasMore    bool   // something may follow
+	Incomplete bool   // the page ended before its limit, because it looked at MaxAgents agents
+	Matched    int    // those that match, as far as they were looked at
+	Capped     bool   // there may be more than Matched
+	Living     int    // all living agents
+	Listed     int    // those of them that discovery shows
 }
 
 // Mark is the time of an acknowledgement or read mark.

@@ -21,7 +21,7 @@ import (
 type Store interface {
 	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
-	Agents() []*gateway.Agent
+	Agent(gateway.AgentID) (*gateway.Agent, error)
 	Paused() time.Time
 }
 

@@ -55,13 +55,11 @@ func (in *Intake) local(r *recipient, a amtp.Address) {
 // own is the agent to whom the gateway itself writes: it, and no namesake that
 // came after it, also when the gateway serves another domain since.
 func (in *Intake) own(r *recipient, agent gateway.AgentID, a amtp.Address) {
-	for _, known := range in.Store.Agents() {
-		if known.ID == agent {
-			r.to, r.status.Address = gateway.Recipient{Agent: known.ID}, known.Address
-			return
-		}
+	known, err := in.Store.Agent(agent)
+	if err == nil {
+		r.to, r.status.Address = gateway.Recipient{Agent: known.ID}, known.Address
+		return
 	}
-	_, err := in.Store.AgentNamed(in.home(a))
 	r.found(err)
 	r.refuse(amtp.CodeAgentUnknown, "the agent "+a.String()+" is gone")
 }

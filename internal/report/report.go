@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -26,7 +27,7 @@ type Door interface {
 
 // Agents are those that live here. gateway.Store knows them.
 type Agents interface {
-	Agents() []*gateway.Agent
+	Agent(gateway.AgentID) (*gateway.Agent, error)
 }
 
 // Reporter writes reports. It is the courier of the jobs for gateway.Reports.
@@ -63,9 +64,13 @@ type failed struct {
 
 // Carry writes the report of a job.
 func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-	sender := r.sender(&p)
-	if sender == nil {
+	// Another agent of the same name is not told of it.
+	sender, err := r.Agents.Agent(p.SenderAgent)
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
 		return p.All(gateway.Outcome{Event: gateway.Success}) // nobody is left to hear of it
+	case err != nil:
+		return later(&p, amtp.CodeTemporaryFailure)
 	}
 	m, err := r.message(&p, sender.Address)
 	if err != nil {
@@ -79,22 +84,16 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		// It is there already, and names what was redriven meanwhile.
 		return p.All(gateway.Outcome{Event: gateway.Success})
 	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
-		c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code, Reason: "the report cannot be stored now"})
-		c.Down = true
-		return c
+		return later(&p, refused.Code)
 	}
 	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code, Reason: "the report was refused by this gateway"})
 }
 
-// sender returns who wrote the message, nil when it is gone. Another agent of the
-// same name is not told of it.
-func (r *Reporter) sender(p *gateway.Parcel) *gateway.Agent {
-	for _, a := range r.Agents.Agents() {
-		if a.ID == p.SenderAgent {
-			return a
-		}
-	}
-	return nil
+// later has the report made again when the store is well.
+func later(p *gateway.Parcel, code amtp.Code) gateway.Carriage {
+	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: "the report cannot be stored now"})
+	c.Down = true
+	return c
 }
 
 // message is the report of a job: the same whenever it is made.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/subtle"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,16 +19,20 @@ type Directory struct {
 	agent map[gateway.AgentID]*entry
 	named map[string]gateway.AgentID // living agents by amtp.Address.Key
 	keyed map[[32]byte]*keyEntry
+	ever  map[string][]gateway.AgentID // all agents by amtp.Address.Key, the oldest first
+	gone  map[gateway.AgentID]bool     // those that were removed
 
-	sorted []*entry // of the living, by address; nil when it has to be made anew
+	living ordered
+	listed int  // of the living
+	seen   Seen // whose activity is not stored yet
 }
 
-// entry is one agent. Removed ones stay: old messages name them.
+// entry is one agent. Removed ones stay while messages name them.
 type entry struct {
 	gateway.Agent
+	key     string // the address as amtp.Address.Key
 	keys    []*keyEntry
 	removed bool
-	touched bool // LastActive is not stored yet
 	wrote   map[amtp.Domain]bool
 }
 
@@ -43,10 +46,11 @@ type Contact struct {
 // not is stored again, which changes nothing.
 const maxWrote = 1024
 
-type keyEntry struct {
-	gateway.Key
-	touched bool
-}
+// maxNamesakes is how many agents that had one address after one another are
+// looked for, the last of them.
+const maxNamesakes = 64
+
+type keyEntry struct{ gateway.Key }
 
 // NewDirectory returns a directory of nobody.
 func NewDirectory() *Directory {
@@ -54,6 +58,9 @@ func NewDirectory() *Directory {
 		agent: make(map[gateway.AgentID]*entry),
 		named: make(map[string]gateway.AgentID),
 		keyed: make(map[[32]byte]*keyEntry),
+		ever:  make(map[string][]gateway.AgentID),
+		gone:  make(map[gateway.AgentID]bool),
+		seen:  newSeen(),
 	}
 }
 
@@ -65,10 +72,60 @@ func (d *Directory) Put(a gateway.Agent, removed bool) {
 }
 
 func (d *Directory) put(a gateway.Agent, removed bool) {
-	d.agent[a.ID] = &entry{Agent: a, removed: removed}
-	if !removed {
-		d.sorted = nil
-		d.named[a.Address.Key()] = a.ID
+	d.drop(a.ID)
+	e := &entry{Agent: a, key: a.Address.Key(), removed: removed}
+	d.agent[a.ID] = e
+	d.address(e)
+	if removed {
+		d.gone[a.ID] = true
+	}
+}
+
+// drop takes an agent out of everything but the keys.
+func (d *Directory) drop(id gateway.AgentID) {
+	e := d.agent[id]
+	if e == nil {
+		return
+	}
+	d.unaddress(e)
+	delete(d.agent, id)
+	delete(d.gone, id)
+}
+
+// address lets an agent be found by its address.
+func (d *Directory) address(e *entry) {
+	ids := d.ever[e.key]
+	if at, found := slices.BinarySearch(ids, e.ID); !found {
+		d.ever[e.key] = slices.Insert(ids, at, e.ID)
+	}
+	if !e.removed {
+		d.named[e.key] = e.ID
+		d.living.put(e)
+		d.listed += int(Bit(e.Listed))
+	}
+}
+
+// unaddress is the end of address.
+func (d *Directory) unaddress(e *entry) {
+	ids := d.ever[e.key]
+	if at, found := slices.BinarySearch(ids, e.ID); found {
+		ids = slices.Delete(ids, at, at+1)
+	}
+	if d.ever[e.key] = ids; len(ids) == 0 {
+		delete(d.ever, e.key)
+	}
+	d.unlist(e)
+}
+
+// unlist takes one that lives out of the list of those who do.
+func (d *Directory) unlist(e *entry) {
+	if e.removed {
+		return
+	}
+	d.living.remove(e)
+	d.listed -= int(Bit(e.Listed))
+	if d.named[e.key] == e.ID {
+		delete(d.named, e.key)
 	}
 }
 
@@ -78,10 +135,6 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.agent[a.ID]
-	if old != nil && d.named[old.Address.Key()] == a.ID {
-		delete(d.named, old.Address.Key()) // it may have moved to another domain
-		d.sorted = nil
-	}
 	used := make(map[[32]byte]*keyEntry)
 	if old != nil {
 		for _, k := range old.keys {
@@ -91,12 +144,12 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 	}
 	d.put(a, removed)
 	if e := d.agent[a.ID]; old != nil && old.LastActive.After(a.LastActive) {
-		e.LastActive, e.touched = old.LastActive, old.touched
+		e.LastActive = old.LastActive
 	}
 	for _, key := range keys {
 		k := d.putKey(key)
 		if before := used[key.Hash]; before != nil && before.LastUsed.After(key.LastUsed) {
-			k.LastUsed, k.touched = before.LastUsed, before.touched
+			k.LastUsed = before.LastUsed
 		}
 	}
 }
@@ -106,6 +159,9 @@ func (d *Directory) Describe(a gateway.Agent) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.agent[a.ID]
+	if !e.removed {
+		d.listed += int(Bit(a.Listed)) - int(Bit(e.Listed))
+	}
 	e.DeliveryMode, e.Target, e.Description, e.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 	e.Capabilities, e.SupportedSchemas, e.Listed, e.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
 }
@@ -116,15 +172,10 @@ func (d *Directory) Move(moved map[gateway.AgentID]amtp.Address) {
 	defer d.mu.Unlock()
 	for id, address := range moved {
 		e := d.agent[id]
-		if d.named[e.Address.Key()] == id {
-			delete(d.named, e.Address.Key())
-		}
-		e.Address = address
-		if !e.removed {
-			d.named[address.Key()] = id
-		}
+		d.unaddress(e)
+		e.Address, e.key = address, address.Key()
+		d.address(e)
 	}
-	d.sorted = nil
 }
 
 // Remove ends an agent and its keys.
@@ -132,9 +183,8 @@ func (d *Directory) Remove(id gateway.AgentID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.agent[id]
-	e.removed = true
-	delete(d.named, e.Address.Key())
-	d.sorted = nil
+	d.unlist(e)
+	e.removed, d.gone[id] = true, true
 	d.dropKeys(id, func(gateway.Key) bool { return true })
 }
 
@@ -146,10 +196,36 @@ func (d *Directory) Keep(these map[gateway.AgentID]bool) {
 		if e.removed || these[id] {
 			continue
 		}
-		e.removed, d.sorted = true, nil
-		delete(d.named, e.Address.Key())
+		d.unlist(e)
+		e.removed, d.gone[id] = true, true
 		d.dropKeys(id, func(gateway.Key) bool { return true })
 	}
+}
+
+// Forget forgets agents that were removed.
+func (d *Directory) Forget(ids []gateway.AgentID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		if d.gone[id] {
+			d.drop(id)
+		}
+	}
+}
+
+// Gone returns up to limit agents that were removed and are not forgotten, any of
+// them.
+func (d *Directory) Gone(limit int) []gateway.AgentID {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var ids []gateway.AgentID
+	for id := range d.gone {
+		if len(ids) == limit {
+			break
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // PutKey adds a key of an agent that was put.
@@ -269,17 +345,29 @@ func (d *Directory) NoteWritten(list []Contact) {
 	}
 }
 
-// EverNamed returns the ids of all agents that have or had the address.
+// EverNamed returns the ids of the agents that have or had the address, the
+// newest first, and of no more than the last maxNamesakes.
 func (d *Directory) EverNamed(a amtp.Address) []int64 {
-	ids := []int64{}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for id, e := range d.agent {
-		if e.Address.Equal(a) {
-			ids = append(ids, int64(id))
-		}
+	all := d.ever[a.Key()]
+	ids := make([]int64, 0, min(len(all), maxNamesakes))
+	for _, id := range slices.Backward(all[max(0, len(all)-maxNamesakes):]) {
+		ids = append(ids, int64(id))
 	}
 	return ids
+}
+
+// Agent returns the living agent with the id, or gateway.ErrNotFound.
+func (d *Directory) Agent(id gateway.AgentID) (*gateway.Agent, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	e := d.agent[id]
+	if e == nil || e.removed {
+		return nil, gateway.ErrNotFound
+	}
+	agent := e.Agent
+	return &agent, nil
 }
 
 // Named returns the living agent with the address, or gateway.ErrNotFound.
@@ -296,34 +384,58 @@ func (d *Directory) Named(a amtp.Address) (*gateway.Agent, error) {
 
 // All returns all living agents ordered by address.
 func (d *Directory) All() []*gateway.Agent {
-	d.mu.RLock()
-	sorted := d.sorted
-	d.mu.RUnlock()
-	if sorted == nil {
-		sorted = d.sort()
-	}
-	copies := make([]gateway.Agent, len(sorted))
-	list := make([]*gateway.Agent, len(sorted))
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	for i, e := range sorted {
-		copies[i] = e.Agent
-		list[i] = &copies[i]
-	}
-	return list
+	return d.Page(gateway.AgentFilter{}, 0).Agents
 }
 
-// sort returns the living agents by address and keeps the list until one comes
-// or goes.
-func (d *Directory) sort() []*entry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	keys := slices.Sorted(maps.Keys(d.named))
-	d.sorted = make([]*entry, len(keys))
-	for i, key := range keys {
-		d.sorted[i] = d.agent[d.named[key]]
+// pageStep is for how many agents those wait who change the directory.
+const pageStep = 256
+
+// Page lists living agents. It looks at no more than most of them, 0 is all.
+func (d *Directory) Page(f gateway.AgentFilter, most int) (page gateway.AgentPage) {
+	page.Next = f.After
+	spent := func(looked int) bool { return most > 0 && looked >= most }
+	full := func() bool { return f.Limit > 0 && len(page.Agents) == f.Limit }
+	at := f.After
+	for looked := 0; ; {
+		var found []gateway.Agent
+		d.mu.RLock()
+		page.Living, page.Listed = d.living.count, d.listed
+		end := d.living.behind(at, pageStep, func(e *entry) bool {
+			if spent(looked) {
+				return false
+			}
+			looked++
+			at = e.key
+			matches := f.Match == nil || f.Match(&e.Agent)
+			if matches && f.Limit > 0 && len(page.Agents)+len(found) == f.Limit {
+				page.Matched, page.HasMore = page.Matched+1, true
+				return f.Count
+			}
+			if matches {
+				page.Matched++
+				found = append(found, e.Agent)
+			}
+			if !page.HasMore {
+				page.Next = e.key
+			}
+			return true
+		})
+		d.mu.RUnlock()
+		for i := range found {
+			page.Agents = append(page.Agents, &found[i])
+		}
+		switch {
+		case end:
+			return page
+		case spent(looked):
+			page.Incomplete = !full()
+			page.HasMore, page.Capped = true, true
+			return page
+		case page.HasMore && !f.Count:
+			page.Capped = true
+			return page
+		}
 	}
-	return d.sorted
 }
 
 // Keys lists an agent's keys, oldest first.
@@ -378,40 +490,77 @@ func (d *Directory) touch(hash [32]byte, now time.Time) {
 	if k == nil {
 		return // it was ended meanwhile
 	}
-	e := d.agent[k.Agent]
-	e.LastActive, e.touched = now, true
-	k.LastUsed, k.touched = now, true
+	d.agent[k.Agent].LastActive, k.LastUsed = now, now
+	d.seen.agents[k.Agent], d.seen.keys[hash] = true, true
 }
 
-// Touched returns copies of those whose activity is to be stored.
-func (d *Directory) Touched() (agents []gateway.Agent, keys []gateway.Key) {
+// Seen is whose activity is to be stored.
+type Seen struct {
+	agents map[gateway.AgentID]bool
+	keys   map[[32]byte]bool
+}
+
+func newSeen() Seen {
+	return Seen{agents: make(map[gateway.AgentID]bool), keys: make(map[[32]byte]bool)}
+}
+
+// ActivityStep is of how many agents and keys the activity is stored at once: those
+// who write at the same time wait for no more.
+const ActivityStep = 256
+
+// Activity is when some agents were seen and some keys used.
+type Activity struct {
+	Agents []gateway.Agent
+	Keys   []gateway.Key
+}
+
+// Touched returns what is to be stored, in parts of so many, and forgets it: who is
+// seen from now on is of the next call.
+func (d *Directory) Touched(step int) (parts []Activity) {
+	d.mu.Lock()
+	seen := d.seen
+	d.seen = newSeen()
+	d.mu.Unlock()
+	last := func(n int) *Activity {
+		if n%step == 0 {
+			parts = append(parts, Activity{})
+		}
+		return &parts[len(parts)-1]
+	}
+	n := 0
+	each := func(add func(*Activity)) {
+		if n%pageStep == 0 {
+			d.mu.RUnlock() // who authenticates does not wait for all of it
+			d.mu.RLock()
+		}
+		add(last(n))
+		n++
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, e := range d.agent {
-		if e.touched {
-			agents = append(agents, e.Agent)
+	for id := range seen.agents {
+		if e := d.agent[id]; e != nil && !e.removed {
+			each(func(a *Activity) { a.Agents = append(a.Agents, e.Agent) })
 		}
 	}
-	for _, k := range d.keyed {
-		if k.touched {
-			keys = append(keys, k.Key)
+	for hash := range seen.keys {
+		if k := d.keyed[hash]; k != nil {
+			each(func(a *Activity) { a.Keys = append(a.Keys, k.Key) })
 		}
 	}
-	return agents, keys
+	return parts
 }
 
-// Saved notes what was stored, unless something happened since.
-func (d *Directory) Saved(agents []gateway.Agent, keys []gateway.Key) {
+// NotSaved puts back what could not be stored.
+func (d *Directory) NotSaved(parts []Activity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, a := range agents {
-		if e := d.agent[a.ID]; e != nil && e.LastActive.Equal(a.LastActive) {
-			e.touched = false
+	for i := range parts {
+		for _, a := range parts[i].Agents {
+			d.seen.agents[a.ID] = true
 		}
-	}
-	for _, saved := range keys {
-		if k := d.keyed[saved.Hash]; k != nil && k.LastUsed.Equal(saved.LastUsed) {
-			k.touched = false
+		for _, k := range parts[i].Keys {
+			d.seen.keys[k.Hash] = true
 		}
 	}
 }

@@ -161,7 +161,8 @@ func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID stri
 	return err
 }
 
-// keepActivity stores now and then who was seen, until Close.
+// keepActivity stores now and then who was seen, and forgets who was forgotten,
+// until Close.
 func (s *Store) keepActivity() {
 	tick := time.NewTicker(store.ActivityEvery)
 	defer tick.Stop()
@@ -169,6 +170,9 @@ func (s *Store) keepActivity() {
 		select {
 		case <-tick.C:
 			s.flushActivity()
+			if err := s.forgetGone(s.life); err != nil && s.life.Err() == nil {
+				s.log.Debug("it was not looked for agents that are forgotten", "cause", err)
+			}
 		case <-s.life.Done():
 			return
 		}
@@ -178,22 +182,25 @@ func (s *Store) keepActivity() {
 // flushActivity stores who was seen here since the last time, and lets the other
 // replicas know. It is a hint: what fails is tried again the next time.
 func (s *Store) flushActivity() {
-	agents, keys := s.dir.Touched()
-	if len(agents)+len(keys) == 0 {
-		return
-	}
-	slices.SortFunc(agents, func(a, b gateway.Agent) int { return cmp.Compare(a.ID, b.ID) })
-	ids, seen := make([]int64, len(agents)), make([]int64, len(agents))
-	for i := range agents {
-		ids[i], seen[i] = int64(agents[i].ID), store.Micros(agents[i].LastActive)
-	}
-	names, used := make([]string, len(keys)), make([]int64, len(keys))
-	for i := range keys {
-		names[i], used[i] = keys[i].ID, store.Micros(keys[i].LastUsed)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err := s.do(ctx, func(ctx context.Context, t *tx) error {
+	parts := s.dir.Touched(store.ActivityStep)
+	for i := range parts {
+		if err := s.saveActivity(ctx, &parts[i]); err != nil {
+			s.dir.NotSaved(parts[i:])
+			return
+		}
+	}
+}
+
+// saveActivity stores who was seen.
+func (s *Store) saveActivity(ctx context.Context, a *store.Activity) error {
+	slices.SortFunc(a.Agents, func(a, b gateway.Agent) int { return cmp.Compare(a.ID, b.ID) })
+	ids := column(a.Agents, func(a *gateway.Agent) int64 { return int64(a.ID) })
+	seen := column(a.Agents, func(a *gateway.Agent) int64 { return store.Micros(a.LastActive) })
+	names := column(a.Keys, func(k *gateway.Key) string { return k.ID })
+	used := column(a.Keys, func(k *gateway.Key) int64 { return store.Micros(k.LastUsed) })
+	return s.do(ctx, func(ctx context.Context, t *tx) error {
 		version, err := t.turn(ctx) // nobody else touches these rows until the commit
 		if err != nil {
 			return err
@@ -206,7 +213,4 @@ func (s *Store) flushActivity() {
 		}
 		return err
 	})
-	if err == nil {
-		s.dir.Saved(agents, keys)
-	}
 }

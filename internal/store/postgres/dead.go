@@ -14,30 +14,42 @@ const deadStep = 256
 
 // DeadLetters lists dead letters.
 func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gateway.DeadPage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, everybody)
 	if err != nil {
 		return page, err
 	}
 	defer release()
-	limit := f.Limit
-	if limit > 0 {
-		f.Limit++
+	var rows []deadRow
+	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
+		var ids []int64
+		if ids, page, err = c.deadPage(ctx, f, s.bounds.Scan); err == nil {
+			rows, err = c.letters(ctx, ids, false)
+		}
+		return err
+	})
+	if err == nil {
+		page.Letters, err = s.deadLetters(ctx, rows)
 	}
-	if page.Letters, err = s.deadLetters(ctx, f, false); err != nil {
+	if err != nil {
 		return gateway.DeadPage{}, err
-	}
-	if page.HasMore = limit > 0 && len(page.Letters) > limit; page.HasMore {
-		page.Letters = page.Letters[:limit]
 	}
 	return page, nil
 }
 
 // DeadLetter returns one dead letter with its body.
 func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (gateway.DeadLetter, error) {
-	list, err := s.deadLetters(ctx, gateway.DeadFilter{IDs: []gateway.DeliveryID{id}}, true)
-	if err == nil && len(list) == 0 {
+	var rows []deadRow
+	err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		rows, err = c.letters(ctx, []int64{int64(id)}, true)
+		return err
+	})
+	if err == nil && len(rows) == 0 {
 		err = gateway.ErrNotFound
 	}
+	if err != nil {
+		return gateway.DeadLetter{}, err
+	}
+	list, err := s.deadLetters(ctx, rows)
 	if err != nil {
 		return gateway.DeadLetter{}, err
 	}
@@ -53,56 +65,116 @@ type deadRow struct {
 	first, last, dead, driven int64
 }
 
-func (s *Store) deadLetters(ctx context.Context, f gateway.DeadFilter, body bool) (list []gateway.DeadLetter, err error) {
-	w := deadSelection(f)
-	columns := `SELECT ` + envelopeColumns + `, ` + deliveryColumns + `, coalesce(length(m.body), 0), coalesce(d.first_try, 0), coalesce(d.last_try, 0),
-		d.dead, coalesce(d.generation, 0), `
-	if body {
-		columns += `m.body`
-	} else {
-		columns += `NULL::bytea`
-	}
-	var rows []deadRow
-	err = s.read(ctx, func(ctx context.Context, c conn) error {
-		rows = nil
-		var e envelope
-		var d delivery
-		var r deadRow
-		into := slices.Concat(e.into(), d.into(), []any{&r.size, &r.first, &r.last, &r.dead, &r.driven, &r.body})
-		return c.query(ctx, columns+w.sql, w.args, into, func() error {
+// letters reads dead letters, in the order of their ids.
+func (c conn) letters(ctx context.Context, ids []int64, body bool) (rows []deadRow, err error) {
+	var e envelope
+	var d delivery
+	var r deadRow
+	into := slices.Concat(e.into(), d.into(), []any{&r.size, &r.first, &r.last, &r.dead, &r.driven, &r.body})
+	err = c.query(ctx, `SELECT `+envelopeColumns+`, `+deliveryColumns+`, coalesce(length(m.body), 0), coalesce(d.first_try, 0), coalesce(d.last_try, 0),
+			d.dead, coalesce(d.generation, 0), CASE WHEN $2 THEN m.body END
+			FROM delivery d JOIN message m ON m.id = d.message `+itsJob+` WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL ORDER BY d.seq`,
+		[]any{ids, body}, into, func() error {
 			r.envelope, r.delivery = e.read(), d.read()
 			rows = append(rows, r)
 			return nil
 		})
-	})
+	return rows, err
+}
+
+// deadLetters returns what the rows say.
+func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway.DeadLetter, err error) {
 	for i := range rows {
 		r := &rows[i]
 		l := gateway.DeadLetter{
 			Body: r.body, Size: r.size, FirstTry: store.FromMicros(r.first), LastTry: store.FromMicros(r.last),
 			At: store.FromMicros(r.dead), Generation: int(r.driven),
 		}
-		if err == nil {
-			l.Envelope, err = s.envelope(ctx, r.envelope)
-		}
+		l.Envelope, err = s.envelope(ctx, r.envelope)
 		if err == nil {
 			err = s.know(ctx, r.delivery.Agent)
 		}
 		if err == nil {
 			l.Delivery, err = r.delivery.Delivery(s.dir)
 		}
+		if err != nil {
+			return nil, err
+		}
 		l.ID, l.Destination = l.Delivery.ID, store.DestinationOf(&l.Delivery)
 		list = append(list, l)
-	}
-	if err != nil {
-		return nil, err
 	}
 	return list, nil
 }
 
-// deadSelection returns the rest of a query for the dead letters that match.
-func deadSelection(f gateway.DeadFilter) where {
-	w := where{sql: ` FROM delivery d JOIN message m ON m.id = d.message ` + itsJob + ` WHERE d.dead IS NOT NULL`}
-	w.and(`d.seq > %s`, int64(f.After))
+// deadPage returns the numbers of the dead letters on a page. It looks at no more
+// than scan letters that do not match.
+func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids []int64, page gateway.DeadPage, err error) {
+	page.Next = f.After
+	step := min(boxStep, scan+max(f.Limit, 1)+1)
+	if f.Limit > 0 && f.Code == "" && f.Before.IsZero() {
+		step = min(f.Limit+1, boxStep)
+	}
+	passed := 0
+	for at := int64(f.After); ; {
+		w := deadSelection(f, at)
+		w.add(` LIMIT %s`, step)
+		var id, dead int64
+		var code string
+		looked := 0
+		err := c.query(ctx, w.sql, w.args, []any{&id, &code, &dead}, func() error {
+			looked++
+			wanted := (f.Code == "" || code == string(f.Code)) && (f.Before.IsZero() || dead < store.Micros(f.Before))
+			full := f.Limit > 0 && len(ids) == f.Limit
+			spent := passed == scan && !full
+			if page.HasMore || spent || wanted && full {
+				page.HasMore, page.Incomplete = true, page.Incomplete || spent
+				return nil
+			}
+			at, page.Next = id, gateway.DeliveryID(id)
+			if wanted {
+				ids = append(ids, id)
+			} else {
+				passed++
+			}
+			return nil
+		})
+		if err != nil || page.HasMore || looked < step {
+			return ids, page, err
+		}
+	}
+}
+
+// deadSelection returns the query for the dead letters behind one that may match,
+// in the order of their numbers, with their codes and since when they are dead.
+// Each index alone has the order that is asked for.
+func deadSelection(f gateway.DeadFilter, after int64) where {
+	w := where{sql: `SELECT d.seq, coalesce(d.code, ''), d.dead FROM delivery d WHERE d.dead IS NOT NULL`}
+	order := ` ORDER BY d.seq`
+	switch {
+	case f.IDs != nil:
+		w.and(`d.seq > %s`, after)
+	case f.Message != "":
+		w.and(`d.seq > %s`, after)
+	case f.Destination != "":
+		const key = `d.agent, coalesce(split_part(d.address, '@', 2), '')`
+		domain := ""
+		if f.Destination.Kind() == gateway.KindRemote {
+			domain = string(f.Destination)
+		}
+		w.add(` AND (`+key+`) <= (%s::bigint`, f.Destination.Agent())
+		w.add(`, %s)`, domain)
+		w.add(` AND (`+key+`, d.seq) > (%s::bigint`, f.Destination.Agent())
+		w.add(`, %s`, domain)
+		w.add(`, %s::bigint)`, after)
+		order = ` ORDER BY ` + key + `, d.seq`
+	case f.Code != "":
+		w.add(` AND d.code <= %s`, string(f.Code))
+		w.add(` AND (d.code, d.seq) > (%s`, string(f.Code))
+		w.add(`, %s::bigint)`, after)
+		order = ` ORDER BY d.code, d.seq`
+	default:
+		w.and(`d.seq > %s`, after)
+	}
 	if f.IDs != nil {
 		w.and(`d.seq = ANY (%s::bigint[])`, column(f.IDs, func(id *gateway.DeliveryID) int64 { return int64(*id) }))
 	}
@@ -110,23 +182,14 @@ func deadSelection(f gateway.DeadFilter) where {
 		u, _ := f.Message.UUID() // the zero UUID is no message's
 		w.and(`d.message = (SELECT id FROM message WHERE uuid = %s)`, u[:])
 	}
-	if f.Destination != "" {
+	if f.Destination != "" && (f.IDs != nil || f.Message != "") {
 		if f.Destination.Kind() == gateway.KindRemote {
 			w.and(`d.agent = 0 AND split_part(d.address, '@', 2) = %s`, string(f.Destination))
 		} else {
-			w.and(`'push:' || d.agent = %s`, string(f.Destination))
+			w.and(`d.agent = %s`, f.Destination.Agent())
 		}
 	}
-	if f.Code != "" {
-		w.and(`d.code = %s`, string(f.Code))
-	}
-	if !f.Before.IsZero() {
-		w.and(`d.dead < %s`, store.Micros(f.Before))
-	}
-	w.sql += ` ORDER BY d.seq`
-	if f.Limit > 0 {
-		w.add(` LIMIT %s`, f.Limit)
-	}
+	w.sql += order
 	return w
 }
 
@@ -153,26 +216,24 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(cont
 		if f.Limit = deadStep; rest > 0 {
 			f.Limit = min(rest, deadStep)
 		}
-		w := deadSelection(f)
 		var found []int64
-		var seq int64
-		err := s.read(ctx, func(ctx context.Context, c conn) error {
-			found = nil
-			return c.query(ctx, `SELECT d.seq`+w.sql, w.args, []any{&seq}, func() error {
-				found = append(found, seq)
-				return nil
-			})
+		var page gateway.DeadPage
+		err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
+			found, page, err = c.deadPage(ctx, f, s.bounds.Scan)
+			return err
 		})
-		if err != nil || len(found) == 0 {
+		if err != nil || len(found) == 0 && !page.HasMore {
 			return done, err
+		}
+		if f.After = page.Next; len(found) == 0 {
+			continue
 		}
 		did, err := write(ctx, s, func(ctx context.Context, t *tx) (int, error) { return do(ctx, t, found) })
 		if err != nil {
 			return done, err
 		}
 		done += did
-		f.After = gateway.DeliveryID(found[len(found)-1])
-		if rest -= len(found); rest == 0 || len(found) < f.Limit {
+		if rest -= len(found); rest == 0 || !page.HasMore {
 			return done, nil
 		}
 	}

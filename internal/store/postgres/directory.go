@@ -180,6 +180,24 @@ func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
 	return s.dir.Named(a)
 }
 
+// Agent returns the living agent with the id.
+func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
+	found, err := s.dir.Agent(id)
+	if err == nil || id == 0 {
+		return found, err // one that was removed meanwhile is refused where it is written to
+	}
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
+	return s.dir.Agent(id)
+}
+
+// AgentsPage lists living agents ordered by address.
+func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
+	_ = s.refresh() // the log hears of it
+	return s.dir.Page(f, s.bounds.Agents)
+}
+
 // Agents returns all living agents ordered by address: those that are known here
 // while the database is away.
 func (s *Store) Agents() []*gateway.Agent {

@@ -7,11 +7,6 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// scanLimit is how many messages of an inbox one page looks at: a filter that
-// nearly nothing passes must not read a million rows in one request. The page
-// then ends early and says that there is more.
-const scanLimit = gateway.MaxScan
-
 // boxStep is how many of them are asked for at once where a filter may leave
 // any of them out.
 const boxStep = 1000
@@ -25,11 +20,16 @@ type noted struct {
 // Inbox returns a page of an agent's inbox. What stands on it is chosen by the
 // length of the bodies: one that is not shown is not read.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
+	release, err := s.boxes.Take(ctx, int64(agent))
+	if err != nil {
+		return gateway.InboxPage{Next: f.After}, err
+	}
+	defer release()
 	var chosen []noted
 	var envelopes map[int64]letterRow
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
 		page = gateway.InboxPage{Next: f.After} // it may be the second time
-		if chosen, err = c.choose(ctx, agent, f, &page); err != nil || len(chosen) == 0 {
+		if chosen, err = c.choose(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
 			return err
 		}
 		envelopes, err = c.bodies(ctx, chosen)
@@ -65,31 +65,47 @@ func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.En
 	return row.Envelope(s.dir)
 }
 
-// choose decides what stands on a page, and notes in it where to go on.
-func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, page *gateway.InboxPage) (chosen []noted, err error) {
-	step := boxStep
-	if f.Limit > 0 && !f.Unread && !f.Read && f.Since.IsZero() {
+// What waits in an inbox behind a number, and what of it is not read.
+const (
+	inBox = `SELECT * FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND seq > $2 ORDER BY seq LIMIT $3`
+
+	unreadInBox = `SELECT * FROM delivery WHERE agent <= $1 AND (agent, seq + 0) > ($1, $2::bigint) AND agent <> 0 AND NOT pushed AND state = 5
+		AND read IS NULL ORDER BY agent, seq + 0 LIMIT $3`
+)
+
+// choose decides what stands on a page, and notes in it where to go on. It looks
+// at no more than scan messages that the filter does not pass.
+func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int, page *gateway.InboxPage) (chosen []noted, err error) {
+	box, step := inBox, min(boxStep, scan+f.Offset+max(f.Limit, 1)+1)
+	if f.Unread {
+		box = unreadInBox
+	}
+	if f.Limit > 0 && !f.Read && f.Since.IsZero() {
 		step = min(f.Offset+f.Limit+1, boxStep)
 	}
-	seen, skip, bytes := 0, f.Offset, 0
-	for full := false; !full; {
+	at, err := c.behind(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	passed, skip, bytes := 0, f.Offset, 0
+	for {
 		var n noted
 		found := 0
 		err := c.query(ctx, `SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
-				FROM (SELECT * FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND seq > $2 ORDER BY seq LIMIT $3) d
-				JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), page.Next, step},
+				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size}, func() error {
 				found++
 				wanted := !(f.Unread && n.read != 0 || f.Read && n.read == 0 || n.received < store.Micros(f.Since))
-				if full || seen == scanLimit || wanted && skip == 0 && (f.Limit > 0 && len(chosen) == f.Limit ||
-					f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes) {
-					full = true
+				full := f.Limit > 0 && len(chosen) == f.Limit || f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes
+				spent := passed == scan && !full
+				if page.HasMore || spent || wanted && skip == 0 && full {
+					page.HasMore, page.Incomplete = true, page.Incomplete || spent
 					return nil
 				}
-				seen++
-				page.Next = n.seq
+				at, page.Next = n.seq, n.seq
 				switch {
 				case !wanted:
+					passed++
 				case skip > 0:
 					skip--
 				default:
@@ -98,14 +114,35 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 				}
 				return nil
 			})
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case page.HasMore:
+			return chosen, nil
+		case found == step:
+			continue
+		case f.Unread: // all that is read was looked at with the rest
+			last, err := c.number(ctx, `SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`, int64(agent))
+			page.Next = max(page.Next, last)
+			return chosen, err
 		}
-		if page.HasMore = full; found < step {
-			break
-		}
+		return chosen, nil
 	}
-	return chosen, nil
+}
+
+// behind returns the number in the inbox behind which the messages are that the
+// filter may want: what was received since a time entered behind what was
+// accepted long before that.
+func (c conn) behind(ctx context.Context, f gateway.InboxFilter) (after int64, err error) {
+	if f.Since.IsZero() {
+		return f.After, nil
+	}
+	row, err := c.floor(ctx, f.Since)
+	if err != nil || row == 0 {
+		return f.After, err
+	}
+	first, err := c.number(ctx, `SELECT coalesce(min(coalesce(place, seq)), 0) FROM delivery WHERE message = $1`, row)
+	return max(f.After, first-1), err
 }
 
 // letterRow is an envelope with its body, as they are stored.
@@ -137,7 +174,8 @@ func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (un
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
 		return c.query(ctx, `SELECT
 				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 LIMIT $2) a),
-				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND read IS NULL LIMIT $2) b)`,
+				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent <= $1 AND agent >= $1 AND agent <> 0 AND NOT pushed AND state = 5
+					AND read IS NULL ORDER BY agent, seq + 0 LIMIT $2) b)`,
 			[]any{int64(agent), limit}, []any{&pending, &unread}, func() error { return nil })
 	})
 	return unread, pending, err

@@ -131,9 +131,12 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 	})
 }
 
+// everybody is the caller of lists that only the operator has.
+const everybody = 0
+
 // JobsPage lists jobs, oldest first.
 func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway.JobPage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, everybody)
 	if err != nil {
 		return page, err
 	}
@@ -141,12 +144,8 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	var ids []int64
 	var found map[gateway.JobID]*parcelRow
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
-		sql, args := jobSelection(f)
-		if ids, err = c.numbers(ctx, sql, args...); err != nil {
+		if ids, page, err = c.jobPage(ctx, f, s.bounds.Scan); err != nil {
 			return err
-		}
-		if page.HasMore = f.Limit > 0 && len(ids) > f.Limit; page.HasMore {
-			ids = ids[:f.Limit]
 		}
 		b := &pgx.Batch{}
 		found = queueParcels(b, ids, false)
@@ -169,26 +168,66 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	return page, nil
 }
 
-// jobSelection returns the query for the ids of the jobs that match, oldest first,
-// and for one more than a page of them.
-func jobSelection(f gateway.JobFilter) (string, []any) {
-	w := where{sql: ` WHERE j.id > $1`, args: []any{int64(f.After)}}
-	if f.State != 0 {
-		w.and(`j.state = %s`, int16(f.State))
+// jobPage returns the ids of the jobs on a page. It looks at no more than scan
+// jobs that do not match.
+func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids []int64, page gateway.JobPage, err error) {
+	page.Next = f.After
+	step := min(boxStep, scan+max(f.Limit, 1)+1)
+	if f.Limit > 0 && f.State == 0 {
+		step = min(f.Limit+1, boxStep)
 	}
-	if f.State == gateway.Delivering {
+	passed := 0
+	for at := int64(f.After); ; {
+		w := jobSelection(f, at)
+		w.add(` LIMIT %s`, step)
+		var id int64
+		var state int16
+		looked := 0
+		err := c.query(ctx, w.sql, w.args, []any{&id, &state}, func() error {
+			looked++
+			wanted := f.State == 0 || gateway.State(state) == f.State
+			full := f.Limit > 0 && len(ids) == f.Limit
+			spent := passed == scan && !full
+			if page.HasMore || spent || wanted && full {
+				page.HasMore, page.Incomplete = true, page.Incomplete || spent
+				return nil
+			}
+			at, page.Next = id, gateway.JobID(id)
+			if wanted {
+				ids = append(ids, id)
+			} else {
+				passed++
+			}
+			return nil
+		})
+		if err != nil || page.HasMore || looked < step {
+			return ids, page, err
+		}
+	}
+}
+
+// jobSelection returns the query for the jobs behind one that may match, oldest
+// first, with their states.
+func jobSelection(f gateway.JobFilter, after int64) where {
+	w := where{sql: `SELECT j.id, j.state FROM job j WHERE `}
+	if f.Destination != "" { // through its index, which alone has this order
+		w.add(`j.destination <= %s`, string(f.Destination))
+		w.add(` AND (j.destination, j.id) > (%s`, string(f.Destination))
+		w.add(`, %s::bigint)`, after)
+	} else {
+		w.add(`j.id > %s`, after)
+	}
+	if f.State == gateway.Delivering { // of which there are few
 		w.sql += ` AND j.lease IS NOT NULL`
-	}
-	if f.Destination != "" {
-		w.and(`j.destination = %s`, string(f.Destination))
 	}
 	if f.Message != "" {
 		u, _ := f.Message.UUID() // the zero UUID is no message's
 		w.and(`j.message = (SELECT id FROM message WHERE uuid = %s)`, u[:])
 	}
-	w.sql += ` ORDER BY j.id`
-	if f.Limit > 0 {
-		w.add(` LIMIT %s`, f.Limit+1)
+	if f.Destination != "" {
+		w.sql += ` ORDER BY j.destination, j.id`
+	} else {
+		w.sql += ` ORDER BY j.id`
 	}
-	return `SELECT j.id FROM job j` + w.sql, w.args
+	return w
 }

@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -113,22 +113,9 @@ func (s *Store) deliveries(ctx context.Context, rows []store.DeliveryRow) ([]gat
 	return store.Deliveries(rows, s.dir)
 }
 
-// mayList waits until one of the few lists may begin that run at once.
-func (s *Store) mayList(ctx context.Context) (release func(), err error) {
-	select {
-	case s.lists <- struct{}{}:
-		return func() { <-s.lists }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// listStep is how many messages a list looks at in one statement.
-const listStep = 2000
-
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return page, err
 	}
@@ -139,10 +126,9 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 		}
 	}
 	var found []recordRow
-	err = s.snapshot(ctx, func(ctx context.Context, c conn) error {
-		page = gateway.MessagePage{} // it may be the second time
-		rows, err := s.selected(ctx, c, by, f, &page)
-		if err == nil {
+	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
+		var rows []int64
+		if rows, page, err = s.selected(ctx, c, by, f); err == nil {
 			found, err = c.records(ctx, by, rows, false)
 		}
 		return err
@@ -156,83 +142,101 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 	return page, nil
 }
 
-// selected returns the rows on a page, and counts what matches.
-func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gateway.MessageFilter, page *gateway.MessagePage) (rows []int64, err error) {
-	sql, args := s.selection(by, f)
-	looked := 0
-	for before := int64(1) << 62; ; {
-		var ids []int64
-		var id int64
-		err := c.query(ctx, sql, append(args, before, listStep), []any{&id}, func() error {
-			ids = append(ids, id)
-			return nil
-		})
-		if err != nil {
-			return nil, err
+// selected returns the rows on a page, and what it says of the rest.
+func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gateway.MessageFilter) (rows []int64, page gateway.MessagePage, err error) {
+	l := store.Listing{Series: c.series(ctx, s.dir, by, f), Bounds: s.bounds}
+	if !f.Since.IsZero() {
+		if l.Floor, err = c.floor(ctx, f.Since); err != nil {
+			return nil, page, err
 		}
-		match, err := c.withStatus(ctx, ids, f.Status)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			if looked++; looked > gateway.MaxScan || match(id) && page.Total == gateway.MaxTotal {
-				page.Capped = true
-				return rows, nil
-			}
-			if !match(id) {
-				continue
-			}
-			if page.Total >= f.Offset && (f.Limit == 0 || len(rows) < f.Limit) {
-				rows = append(rows, id)
-			}
-			page.Total++
-		}
-		if len(ids) < listStep {
-			return rows, nil
-		}
-		before = ids[len(ids)-1]
 	}
+	if f.Status != "" || !f.Since.IsZero() {
+		l.Match = func(rows []int64) ([]bool, error) { return c.match(ctx, rows, f) }
+	}
+	return l.Page(f)
 }
 
-// withStatus tells which of the messages the wanted status selects.
-func (c conn) withStatus(ctx context.Context, ids []int64, want amtp.Status) (match func(int64) bool, err error) {
-	if want == "" {
-		return func(int64) bool { return true }, nil
-	}
-	states := make(map[int64][]gateway.Delivery, len(ids))
-	var id int64
-	var state int16
-	err = c.query(ctx, `SELECT d.message, CASE WHEN d.state = 1 THEN coalesce(j.state, d.state) ELSE d.state END
-			FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[])`, []any{ids}, []any{&id, &state}, func() error {
-		states[id] = append(states[id], gateway.Delivery{State: gateway.State(state)})
-		return nil
-	})
-	return func(id int64) bool { return gateway.InStatus(states[id], want) }, err
-}
+// Each series is read through its own index, which alone has the order that is
+// asked for: a server that believes that nearly all rows have the key would walk
+// through the others by their ids, and there may be a million.
+const (
+	sentBy = `SELECT id FROM message WHERE sender_agent >= $1 AND (sender_agent, id) < ($1, $2::bigint)
+		ORDER BY sender_agent DESC, id DESC LIMIT $3`
+	sentFrom = `SELECT id FROM message WHERE sender >= $1 AND (sender, id) < ($1, $2::bigint) ORDER BY sender DESC, id DESC LIMIT $3`
 
-// selection returns the query for the rows of the messages that match, newest
-// first, but for their status. Two more arguments say behind which row to go on
-// and how many are wanted.
-func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql string, args []any) {
-	w := where{sql: `SELECT id FROM message m WHERE true`}
+	receivedBy = `SELECT message FROM delivery WHERE agent <> 0 AND agent >= $1 AND (agent, message) < ($1, $2::bigint)
+		ORDER BY agent DESC, message DESC LIMIT $3`
+	receivedAt = `SELECT message FROM delivery WHERE address IS NOT NULL AND lower(address) >= $1 AND (lower(address), message) < ($1, $2::bigint)
+		ORDER BY lower(address) DESC, message DESC LIMIT $3`
+)
+
+// series returns the messages that the filter chooses by who sent and received
+// them.
+func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reader, f gateway.MessageFilter) store.Series {
+	index := func(sql string, key any) store.Series {
+		return store.Index(func(before int64, limit int) ([]int64, error) { return c.numbers(ctx, sql, key, before, limit) })
+	}
+	var all []store.Series
 	switch {
 	case by.Everyone:
 	case f.Sent:
-		w.and(`sender_agent = %s`, int64(by.Agent))
+		all = append(all, index(sentBy, int64(by.Agent)))
 	default:
-		w.and(`id IN (SELECT id FROM message WHERE sender_agent = %[1]s UNION SELECT message FROM delivery WHERE agent = %[1]s AND agent <> 0)`, int64(by.Agent))
+		all = append(all, store.Union(index(sentBy, int64(by.Agent)), index(receivedBy, int64(by.Agent))))
 	}
 	if !f.Sender.IsZero() {
-		w.and(`(sender_agent = ANY (%s::bigint[])`, s.dir.EverNamed(f.Sender))
-		w.add(` OR sender = %s)`, f.Sender.Key())
+		any := []store.Series{index(sentFrom, f.Sender.Key())}
+		for _, id := range dir.EverNamed(f.Sender) {
+			any = append(any, index(sentBy, id))
+		}
+		all = append(all, store.Union(any...))
 	}
 	if !f.Recipient.IsZero() {
-		w.and(`EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND (d.agent = ANY (%s::bigint[])`, s.dir.EverNamed(f.Recipient))
-		w.add(` OR lower(d.address) = %s))`, f.Recipient.Key())
+		any := []store.Series{index(receivedAt, f.Recipient.Key())}
+		for _, id := range dir.EverNamed(f.Recipient) {
+			any = append(any, index(receivedBy, id))
+		}
+		all = append(all, store.Union(any...))
 	}
-	if !f.Since.IsZero() {
-		w.and(`received >= %s`, store.Micros(f.Since))
+	if len(all) == 0 {
+		return store.Index(func(before int64, limit int) ([]int64, error) {
+			return c.numbers(ctx, `SELECT id FROM message WHERE id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+		})
 	}
-	n := len(w.args)
-	return w.sql + fmt.Sprintf(` AND id < $%d ORDER BY id DESC LIMIT $%d`, n+1, n+2), w.args
+	return store.Meeting(all...)
+}
+
+// floor returns the number of a message that was stored before all that were
+// received since then, 0 where none is known.
+func (c conn) floor(ctx context.Context, since time.Time) (int64, error) {
+	return c.number(ctx, `SELECT id FROM message WHERE received < $1 ORDER BY received DESC, id DESC LIMIT 1`,
+		store.Micros(since)-store.SinceSlack)
+}
+
+// match tells which of the messages were received since the time and have the
+// status that the filter wants.
+func (c conn) match(ctx context.Context, rows []int64, f gateway.MessageFilter) ([]bool, error) {
+	since := make(map[int64]bool, len(rows))
+	var id, received int64
+	err := c.query(ctx, `SELECT id, received FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&id, &received}, func() error {
+		since[id] = f.Since.IsZero() || received >= store.Micros(f.Since)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	states := make(map[int64][]gateway.Delivery, len(rows))
+	if f.Status != "" {
+		var state int16
+		err = c.query(ctx, `SELECT d.message, CASE WHEN d.state = 1 THEN coalesce(j.state, d.state) ELSE d.state END
+				FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[])`, []any{rows}, []any{&id, &state}, func() error {
+			states[id] = append(states[id], gateway.Delivery{State: gateway.State(state)})
+			return nil
+		})
+	}
+	match := make([]bool, len(rows))
+	for i, row := range rows {
+		match[i] = since[row] && (f.Status == "" || gateway.InStatus(states[row], f.Status))
+	}
+	return match, err
 }

@@ -39,14 +39,18 @@ type Options struct {
 
 	server func() time.Time // for tests: what the database's clock shows, which is measured when they say
 	deaf   bool             // for tests: it neither rings others nor hears them
+	bounds store.Bounds
 }
 
 // Store is a gateway's share of a database.
 type Store struct {
 	pool     *pgxpool.Pool
 	reads    chan struct{} // so many that write always find a connection
-	lists    chan struct{}
-	own      uuid.UUID // this process, as the owner of leases and the author of notices
+	lists    *store.Slots  // of who lists messages
+	boxes    *store.Slots  // of who reads inboxes
+	bounds   store.Bounds
+	gone     atomic.Int64 // the last removed agent that the purge has looked at
+	own      uuid.UUID    // this process, as the owner of leases and the author of notices
 	log      *slog.Logger
 	dir      *store.Directory
 	bells    *store.Bells
@@ -83,8 +87,11 @@ type Store struct {
 var _ gateway.Store = (*Store)(nil)
 
 // listCount is how many lists of messages are read at once, which look at many
-// rows.
-const listCount = 2
+// rows, and boxCount how many times the inbox of one agent.
+const (
+	listCount = 2
+	boxCount  = 4
+)
 
 // Open connects to the database, brings its schema up to date and starts. It
 // refuses a database that may lose what it committed, one of a newer release,
@@ -92,7 +99,11 @@ const listCount = 2
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		own: uuid.New(), log: o.Log, dir: store.NewDirectory(), bells: store.NewBells(),
-		lists: make(chan struct{}, listCount), failed: make(chan struct{}), machine: o.Clock.Complete(), shows: o.server,
+		lists: store.NewSlots(listCount, 1), bounds: store.DefaultBounds(), failed: make(chan struct{}),
+		machine: o.Clock.Complete(), shows: o.server,
+	}
+	if o.bounds != (store.Bounds{}) {
+		s.bounds = o.bounds
 	}
 	s.watch = store.NewWatch(s.machine)
 	if s.log == nil {
@@ -140,6 +151,7 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.reads = make(chan struct{}, c.pool.MaxConns-reserved)
+	s.boxes = store.NewSlots(int(c.pool.MaxConns-reserved), boxCount)
 	s.notices = newNoticeBoard(c)
 	if err := s.measureClock(ctx); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 // it is larger than walSoft. What came in during that copy, a small rest, the
 // writer copies itself between two batches, so that the next batch starts the
 // WAL anew if no reader needs its pages at that moment. Readers that overlap
-// may always need some: beyond walHard the writer waits until the bulk is copied
-// and all of them have ended, which none takes longer to do than readTime.
+// may always need some: beyond walHard the writer waits until the bulk is copied,
+// and ends the reads that are under way, which begin again behind it.
 const (
 	walSoft = 24 << 20 // bytes
 	walHard = 64 << 20

@@ -14,6 +14,7 @@ import (
 // to the first of each, whatever waits there.
 func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
 	err = s.read(ctx, func(r *reader) error {
+		list = nil // it may be the second time
 		return r.query(`WITH RECURSIVE next (name) AS (
 				SELECT (SELECT destination FROM job INDEXED BY job_turn WHERE destination > ?1 ORDER BY destination LIMIT 1)
 				UNION ALL

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -17,77 +18,106 @@ const deadStep = 256
 
 // DeadLetters lists dead letters.
 func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gateway.DeadPage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, everybody)
 	if err != nil {
 		return page, err
 	}
 	defer release()
-	limit := f.Limit
-	if limit > 0 {
-		f.Limit++
-	}
-	err = s.read(ctx, func(r *reader) (err error) {
-		page.Letters, err = r.letters(s.dir, f, false)
+	err = s.read(ctx, func(r *reader) error {
+		ids, found, err := r.deadPage(f, s.bounds.Scan)
+		page = found
+		for i := 0; err == nil && i < len(ids); i++ {
+			var l gateway.DeadLetter
+			l, err = r.letter(s.dir, ids[i], false)
+			page.Letters = append(page.Letters, l)
+		}
 		return err
 	})
-	if page.HasMore = limit > 0 && len(page.Letters) > limit; page.HasMore {
-		page.Letters = page.Letters[:limit]
-	}
 	return page, err
 }
 
 // DeadLetter returns one dead letter with its body.
 func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (letter gateway.DeadLetter, err error) {
-	err = s.read(ctx, func(r *reader) error {
-		list, err := r.letters(s.dir, gateway.DeadFilter{IDs: []gateway.DeliveryID{id}}, true)
-		if err == nil && len(list) == 0 {
-			err = gateway.ErrNotFound
-		}
-		if err == nil {
-			letter = list[0]
-		}
+	err = s.read(ctx, func(r *reader) (err error) {
+		letter, err = r.letter(s.dir, int64(id), true)
 		return err
 	})
 	return letter, err
 }
 
-func (c *statements) letters(dir *store.Directory, f gateway.DeadFilter, body bool) (list []gateway.DeadLetter, err error) {
-	where, args := deadSelection(f)
-	columns := envelopeColumns + `, ` + deliveryColumns + `, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation`
-	if body {
-		columns += `, m.body`
-	}
-	err = c.query(`SELECT `+columns+where, func(s *sqlite3.Stmt) error {
-		const rest = afterEnvelope + afterDelivery
-		row := scanDelivery(s, afterEnvelope)
-		d, err := row.Delivery(dir)
-		if err != nil {
+// letter reads one dead letter.
+func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gateway.DeadLetter, err error) {
+	err = gateway.ErrNotFound
+	fault := c.query(`SELECT `+envelopeColumns+`, `+deliveryColumns+`, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation,
+			CASE WHEN ?2 THEN m.body END
+			FROM delivery d JOIN message m ON m.id = d.message LEFT JOIN job j ON j.id = d.job WHERE d.seq = ?1 AND d.dead IS NOT NULL`,
+		func(s *sqlite3.Stmt) error {
+			const rest = afterEnvelope + afterDelivery
+			row := scanDelivery(s, afterEnvelope)
+			var d gateway.Delivery
+			if d, err = row.Delivery(dir); err != nil {
+				return err
+			}
+			l = gateway.DeadLetter{
+				ID: d.ID, Delivery: d, Destination: store.DestinationOf(&d),
+				Size:     s.ColumnInt(rest),
+				FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
+				At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),
+				Body: s.ColumnBlob(rest+5, nil),
+			}
+			l.Envelope, err = scanEnvelope(dir, s)
 			return err
-		}
-		l := gateway.DeadLetter{
-			ID: d.ID, Delivery: d, Destination: store.DestinationOf(&d),
-			Size:     s.ColumnInt(rest),
-			FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
-			At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),
-		}
-		if body {
-			l.Body = s.ColumnBlob(rest+5, nil)
-		}
-		l.Envelope, err = scanEnvelope(dir, s)
-		list = append(list, l)
-		return err
-	}, args...)
-	return list, err
+		}, id, body)
+	if fault != nil {
+		err = fault
+	}
+	return l, err
 }
 
-// deadSelection returns the rest of a query for the dead letters that match.
+// deadPage returns the numbers of the dead letters on a page. It looks at no more
+// than scan letters that do not match.
+func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page gateway.DeadPage, err error) {
+	page.Next = f.After
+	sql, args := deadSelection(f)
+	passed := 0
+	err = c.query(sql, func(st *sqlite3.Stmt) error {
+		id := st.ColumnInt64(0)
+		wanted := (f.Code == "" || st.ColumnText(1) == string(f.Code)) && (f.Before.IsZero() || st.ColumnInt64(2) < store.Micros(f.Before))
+		full := f.Limit > 0 && len(ids) == f.Limit
+		if page.Incomplete = passed == scan && !full; page.Incomplete || wanted && full {
+			page.HasMore = true
+			return errEnough
+		}
+		page.Next = gateway.DeliveryID(id)
+		if wanted {
+			ids = append(ids, id)
+		} else {
+			passed++
+		}
+		return nil
+	}, args...)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return ids, page, err
+}
+
+// deadSelection returns the query for the dead letters that may match, in the
+// order of their numbers, with their codes and since when they are dead, through
+// the index that leaves out the most.
 func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 	index, where := `delivery_dead`, ` WHERE d.dead IS NOT NULL AND d.seq > ?`
 	args = append(args, int64(f.After))
-	if f.IDs != nil {
-		ids, _ := json.Marshal(f.IDs) // numbers cannot fail
-		where += ` AND d.seq IN (SELECT value FROM json_each(?))`
-		args = append(args, string(ids))
+	if f.Code != "" && f.Destination == "" && f.Message == "" && f.IDs == nil {
+		index = `delivery_dead_code`
+		where += ` AND d.code = ?`
+		args = append(args, string(f.Code))
+	}
+	if f.Destination != "" {
+		index = `delivery_dead_to`
+		agent, domain := deadTo(f.Destination)
+		where += ` AND d.agent = ? AND substr(d.address, instr(d.address, '@') + 1) IS ?`
+		args = append(args, agent, domain)
 	}
 	if f.Message != "" {
 		u, _ := f.Message.UUID() // the zero UUID is no message's
@@ -95,29 +125,22 @@ func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 		where += ` AND d.message = (SELECT id FROM message WHERE uuid = ?)`
 		args = append(args, u[:])
 	}
-	if f.Destination != "" {
-		if f.Destination.Kind() == gateway.KindRemote {
-			where += ` AND d.agent = 0 AND substr(d.address, instr(d.address, '@') + 1) = ?`
-			args = append(args, string(f.Destination))
-		} else {
-			where += ` AND 'push:' || d.agent = ?`
-			args = append(args, string(f.Destination))
-		}
+	if f.IDs != nil {
+		ids, _ := json.Marshal(f.IDs) // numbers cannot fail
+		index = `delivery_dead`
+		where += ` AND d.seq IN (SELECT value FROM json_each(?))`
+		args = append(args, string(ids))
 	}
-	if f.Code != "" {
-		where += ` AND d.code = ?`
-		args = append(args, string(f.Code))
+	return `SELECT d.seq, d.code, d.dead FROM delivery d INDEXED BY ` + index + where + ` ORDER BY d.seq`, args
+}
+
+// deadTo returns what the deliveries to a destination have: the agent, and the
+// domain of the address where there is one.
+func deadTo(d gateway.Destination) (agent int64, domain any) {
+	if d.Kind() == gateway.KindRemote {
+		return 0, string(d)
 	}
-	if !f.Before.IsZero() {
-		where += ` AND d.dead < ?`
-		args = append(args, store.Micros(f.Before))
-	}
-	sql = ` FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message LEFT JOIN job j ON j.id = d.job` + where + ` ORDER BY d.seq`
-	if f.Limit > 0 {
-		sql += ` LIMIT ?`
-		args = append(args, f.Limit)
-	}
-	return sql, args
+	return d.Agent(), null{}
 }
 
 // Redrive queues dead letters again.
@@ -141,16 +164,17 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(*wri
 		if f.Limit = deadStep; rest > 0 {
 			f.Limit = min(rest, deadStep)
 		}
-		where, args := deadSelection(f)
 		var found []int64
-		err := s.read(ctx, func(r *reader) error {
-			return r.query(`SELECT d.seq`+where, func(st *sqlite3.Stmt) error {
-				found = append(found, st.ColumnInt64(0))
-				return nil
-			}, args...)
+		var page gateway.DeadPage
+		err := s.read(ctx, func(r *reader) (err error) {
+			found, page, err = r.deadPage(f, s.bounds.Scan)
+			return err
 		})
-		if err != nil || len(found) == 0 {
+		if err != nil || len(found) == 0 && !page.HasMore {
 			return done, err
+		}
+		if f.After = page.Next; len(found) == 0 {
+			continue
 		}
 		var did int
 		err = s.write(ctx, 256*len(found), func(w *writer) error {
@@ -168,8 +192,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(*wri
 			return done, err // did is not ours while the write goes on
 		}
 		done += did
-		f.After = gateway.DeliveryID(found[len(found)-1])
-		if rest -= len(found); rest == 0 || len(found) < f.Limit {
+		if rest -= len(found); rest == 0 || !page.HasMore {
 			return done, nil
 		}
 	}

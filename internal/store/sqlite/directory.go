@@ -61,6 +61,14 @@ func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool, err error) {
 // AgentNamed returns the living agent with the address.
 func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) { return s.dir.Named(a) }
 
+// Agent returns the living agent with the id.
+func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) { return s.dir.Agent(id) }
+
+// AgentsPage lists living agents ordered by address.
+func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
+	return s.dir.Page(f, s.bounds.Agents)
+}
+
 // Agents returns all living agents ordered by address.
 func (s *Store) Agents() []*gateway.Agent { return s.dir.All() }
 
@@ -72,19 +80,18 @@ func (s *Store) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, 
 	return s.dir.KeyOwner(hash, now)
 }
 
-// saveActivity stores who was seen since the last time.
-func (w *writer) saveActivity() error {
-	agents, keys := w.dir.Touched()
-	for _, a := range agents {
-		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.LastActive), int64(a.ID)); err != nil {
+// saveActivity stores who was seen.
+func (w *writer) saveActivity(a *store.Activity) error {
+	w.beside = true
+	for i := range a.Agents {
+		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.Agents[i].LastActive), int64(a.Agents[i].ID)); err != nil {
 			return err
 		}
 	}
-	for _, k := range keys {
-		if _, err := w.exec(`UPDATE agent_key SET used = ? WHERE id = ?`, store.Micros(k.LastUsed), k.ID); err != nil {
+	for i := range a.Keys {
+		if _, err := w.exec(`UPDATE agent_key SET used = ? WHERE id = ?`, store.Micros(a.Keys[i].LastUsed), a.Keys[i].ID); err != nil {
 			return err
 		}
 	}
-	w.changes = append(w.changes, func(d *store.Directory) { d.Saved(agents, keys) })
 	return nil
 }

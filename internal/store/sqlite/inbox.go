@@ -12,55 +12,93 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// scanLimit is how many messages of an inbox one page looks at: a filter that
-// nearly nothing passes must not read a million rows in one request. The page
-// then ends early and says that there is more.
-const scanLimit = gateway.MaxScan
+// inBox chooses what waits in an inbox: its index holds nothing else.
+const inBox = ` d.agent = ?1 AND d.pushed IS NULL AND d.state = 5`
 
 // Inbox returns a page of an agent's inbox. What stands on it is chosen by the
-// length of the bodies: one that is not shown is not read.
+// length of the bodies: one that is not shown is not read. A filter that nearly
+// nothing passes does not read a million rows: the page then ends early and says
+// that there is more.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
-	page.Next = f.After
+	release, err := s.boxes.Take(ctx, int64(agent))
+	if err != nil {
+		return gateway.InboxPage{Next: f.After}, err
+	}
+	defer release()
+	index, where := `delivery_box`, inBox
+	if f.Unread {
+		index, where = `delivery_unread`, inBox+` AND d.read IS NULL`
+	}
+	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
+		FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message WHERE` + where + ` AND d.seq > ?2 ORDER BY d.seq`
 	err = s.read(ctx, func(r *reader) error {
-		seen, skip, bytes := 0, f.Offset, 0
-		err := r.query(`SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
-			FROM delivery d INDEXED BY delivery_box JOIN message m ON m.id = d.message
-			WHERE d.agent = ? AND d.pushed IS NULL AND d.state = ? AND d.seq > ? ORDER BY d.seq`,
-			func(st *sqlite3.Stmt) error {
-				item := gateway.InboxItem{
-					Seq:           st.ColumnInt64(0),
-					ReadAt:        store.FromMicros(st.ColumnInt64(1)),
-					DeliveryCount: st.ColumnInt(2),
-					Thread:        amtp.MessageID(st.ColumnText(3)),
-				}
-				row, received, size := st.ColumnInt64(4), store.FromMicros(st.ColumnInt64(5)), st.ColumnInt(6)
-				wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
-				full := f.Limit > 0 && len(page.Items) == f.Limit || f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
-				if seen == scanLimit || wanted && skip == 0 && full {
-					page.HasMore = true
-					return errEnough
-				}
-				seen++
-				page.Next = item.Seq
-				if !wanted {
-					return nil
-				}
-				if skip > 0 {
-					skip--
-					return nil
-				}
-				bytes += size
-				if page.Items == nil {
-					page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
-				}
-				return r.appendItem(s.dir, &page, item, row)
-			}, int64(agent), int64(gateway.Delivered), f.After)
-		if errors.Is(err, errEnough) {
-			return nil
+		page = gateway.InboxPage{Next: f.After}
+		after, err := r.behind(f)
+		if err != nil {
+			return err
 		}
-		return err
+		passed, skip, bytes := 0, f.Offset, 0
+		err = r.query(sql, func(st *sqlite3.Stmt) error {
+			item := gateway.InboxItem{
+				Seq:           st.ColumnInt64(0),
+				ReadAt:        store.FromMicros(st.ColumnInt64(1)),
+				DeliveryCount: st.ColumnInt(2),
+				Thread:        amtp.MessageID(st.ColumnText(3)),
+			}
+			row, received, size := st.ColumnInt64(4), store.FromMicros(st.ColumnInt64(5)), st.ColumnInt(6)
+			wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
+			full := f.Limit > 0 && len(page.Items) == f.Limit || f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
+			if page.Incomplete = passed == s.bounds.Scan && !full; page.Incomplete || wanted && skip == 0 && full {
+				page.HasMore = true
+				return errEnough
+			}
+			page.Next = item.Seq
+			switch {
+			case !wanted:
+				passed++
+				return nil
+			case skip > 0:
+				skip--
+				return nil
+			}
+			bytes += size
+			if page.Items == nil {
+				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
+			}
+			return r.appendItem(s.dir, &page, item, row)
+		}, int64(agent), after)
+		switch {
+		case errors.Is(err, errEnough):
+			return nil
+		case err != nil || !f.Unread:
+			return err
+		}
+		// All that is read was looked at with the rest.
+		return r.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
+			page.Next = max(page.Next, st.ColumnInt64(0))
+			return nil
+		}, int64(agent))
 	})
 	return page, err
+}
+
+// behind returns the number in the inbox behind which the messages are that the
+// filter may want: what was received since a time entered behind what was
+// accepted before that.
+func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
+	after = f.After
+	if f.Since.IsZero() {
+		return after, nil
+	}
+	row, err := c.floor(f.Since)
+	if err != nil || row == 0 {
+		return after, err
+	}
+	err = c.query(`SELECT min(coalesce(place, seq)) FROM delivery INDEXED BY delivery_message WHERE message = ?`, func(s *sqlite3.Stmt) error {
+		after = max(after, s.ColumnInt64(0)-1)
+		return nil
+	}, row)
+	return after, err
 }
 
 // appendItem adds a message to the page, with what its own row knows of it.
@@ -80,12 +118,12 @@ func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item 
 func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		return r.query(`SELECT
-				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND pushed IS NULL AND state = ?2 LIMIT ?3)),
-				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = ?1 AND pushed IS NULL AND state = ?2 AND read IS NULL LIMIT ?3))`,
+				(SELECT count(*) FROM (SELECT 1 FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` LIMIT ?2)),
+				(SELECT count(*) FROM (SELECT 1 FROM delivery d INDEXED BY delivery_unread WHERE`+inBox+` AND d.read IS NULL LIMIT ?2))`,
 			func(st *sqlite3.Stmt) error {
 				pending, unread = st.ColumnInt(0), st.ColumnInt(1)
 				return nil
-			}, int64(agent), int64(gateway.Delivered), limit)
+			}, int64(agent), limit)
 	})
 	return unread, pending, err
 }

@@ -2,14 +2,17 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
 )
+
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
 
 // find returns the row of the message that the reader means by id and may see,
 // 0 when there is none.
@@ -134,50 +137,25 @@ func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any)
 	return store.Deliveries(rows, dir)
 }
 
-// errEnough ends a scan early.
-var errEnough = errors.New("enough")
-
-// mayList waits until one of the few lists may begin that run at once.
-func (s *Store) mayList(ctx context.Context) (release func(), err error) {
-	select {
-	case s.lists <- struct{}{}:
-		return func() { <-s.lists }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // Messages lists messages, newest first.
 func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return page, err
 	}
 	defer release()
-	sql, args := s.selection(by, f)
-	looked := 0
 	err = s.read(ctx, func(r *reader) error {
-		var rows []int64
-		err := r.query(sql, func(st *sqlite3.Stmt) error {
-			if looked++; looked > gateway.MaxScan {
-				page.Capped = true
-				return errEnough
-			}
-			row := st.ColumnInt64(0)
-			if match, err := r.hasStatus(row, f.Status); err != nil || !match {
+		l := store.Listing{Series: r.series(s.dir, by, f), Bounds: s.bounds}
+		if !f.Since.IsZero() {
+			if l.Floor, err = r.floor(f.Since); err != nil {
 				return err
 			}
-			if page.Total == gateway.MaxTotal {
-				page.Capped = true
-				return errEnough
-			}
-			if page.Total >= f.Offset && (f.Limit == 0 || len(rows) < f.Limit) {
-				rows = append(rows, row)
-			}
-			page.Total++
-			return nil
-		}, args...)
-		if err != nil && !errors.Is(err, errEnough) {
+		}
+		if f.Status != "" || !f.Since.IsZero() {
+			l.Match = func(rows []int64) ([]bool, error) { return r.match(rows, f) }
+		}
+		var rows []int64
+		if rows, page, err = l.Page(f); err != nil {
 			return err
 		}
 		for _, row := range rows {
@@ -192,52 +170,106 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 	return page, err
 }
 
+// series returns the messages that the filter chooses by who sent and received
+// them, each condition through its own index.
+func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.MessageFilter) store.Series {
+	var all []store.Series
+	switch {
+	case by.Everyone:
+	case f.Sent:
+		all = append(all, c.sentBy(int64(by.Agent)))
+	default:
+		all = append(all, store.Union(c.sentBy(int64(by.Agent)), c.receivedBy(int64(by.Agent))))
+	}
+	if !f.Sender.IsZero() {
+		any := []store.Series{c.index(`SELECT id FROM message INDEXED BY message_from WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`, f.Sender.Key())}
+		for _, id := range dir.EverNamed(f.Sender) {
+			any = append(any, c.sentBy(id))
+		}
+		all = append(all, store.Union(any...))
+	}
+	if !f.Recipient.IsZero() {
+		any := []store.Series{c.index(`SELECT message FROM delivery INDEXED BY delivery_to
+			WHERE address = ? COLLATE NOCASE AND message < ? ORDER BY message DESC LIMIT ?`, f.Recipient.Key())}
+		for _, id := range dir.EverNamed(f.Recipient) {
+			any = append(any, c.receivedBy(id))
+		}
+		all = append(all, store.Union(any...))
+	}
+	if len(all) == 0 {
+		return store.Index(func(before int64, limit int) ([]int64, error) {
+			return c.numbers(`SELECT id FROM message WHERE id < ? ORDER BY id DESC LIMIT ?`, before, limit)
+		})
+	}
+	return store.Meeting(all...)
+}
+
+func (c *statements) sentBy(agent int64) store.Series {
+	return c.index(`SELECT id FROM message INDEXED BY message_sender WHERE sender_agent = ? AND id < ? ORDER BY id DESC LIMIT ?`, agent)
+}
+
+func (c *statements) receivedBy(agent int64) store.Series {
+	return c.index(`SELECT message FROM delivery INDEXED BY delivery_agent
+		WHERE agent = ? AND agent <> 0 AND message < ? ORDER BY message DESC LIMIT ?`, agent)
+}
+
+// index returns the series that a query finds for a key.
+func (c *statements) index(sql string, key any) store.Series {
+	return store.Index(func(before int64, limit int) ([]int64, error) { return c.numbers(sql, key, before, limit) })
+}
+
+// numbers reads a column of numbers.
+func (c *statements) numbers(sql string, args ...any) (list []int64, err error) {
+	err = c.query(sql, func(s *sqlite3.Stmt) error {
+		list = append(list, s.ColumnInt64(0))
+		return nil
+	}, args...)
+	return list, err
+}
+
+// floor returns the number of a message that was stored before all that were
+// received since then, 0 where none is known.
+func (c *statements) floor(since time.Time) (row int64, err error) {
+	err = c.query(`SELECT id FROM message INDEXED BY message_received WHERE received < ? ORDER BY received DESC, id DESC LIMIT 1`,
+		func(s *sqlite3.Stmt) error {
+			row = s.ColumnInt64(0)
+			return nil
+		}, store.Micros(since)-store.SinceSlack)
+	return row, err
+}
+
+// match tells which of the messages were received since the time and have the
+// status that the filter wants.
+func (c *statements) match(rows []int64, f gateway.MessageFilter) ([]bool, error) {
+	match := make([]bool, len(rows))
+	for i, row := range rows {
+		match[i] = true
+		if !f.Since.IsZero() {
+			err := c.query(`SELECT received FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+				match[i] = s.ColumnInt64(0) >= store.Micros(f.Since)
+				return nil
+			}, row)
+			if err != nil {
+				return nil, err
+			}
+		}
+		if match[i] && f.Status != "" {
+			var err error
+			if match[i], err = c.hasStatus(row, f.Status); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return match, nil
+}
+
 // hasStatus reports whether the wanted status selects the message.
 func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
-	if want == "" {
-		return true, nil
-	}
 	var states []gateway.Delivery
 	err := c.query(`SELECT CASE WHEN d.state = ?2 THEN coalesce(j.state, d.state) ELSE d.state END
-			FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ?1`, func(s *sqlite3.Stmt) error {
+			FROM delivery d INDEXED BY delivery_message LEFT JOIN job j ON j.id = d.job WHERE d.message = ?1`, func(s *sqlite3.Stmt) error {
 		states = append(states, gateway.Delivery{State: gateway.State(s.ColumnInt64(0))})
 		return nil
 	}, row, int64(gateway.Queued))
 	return gateway.InStatus(states, want), err
-}
-
-// selection returns the query for the rows of the messages that match, newest
-// first, but for their status.
-func (s *Store) selection(by gateway.Reader, f gateway.MessageFilter) (sql string, args []any) {
-	sql = `SELECT id FROM message m WHERE true`
-	switch {
-	case by.Everyone:
-	case f.Sent:
-		sql = `SELECT id FROM message m WHERE sender_agent = ?`
-		args = append(args, int64(by.Agent))
-	default:
-		sql = `SELECT id FROM message m WHERE id IN
-			(SELECT id FROM message WHERE sender_agent = ? UNION SELECT message FROM delivery WHERE agent = ?)`
-		args = append(args, int64(by.Agent), int64(by.Agent))
-	}
-	if !f.Sender.IsZero() {
-		sql += ` AND (sender_agent IN (SELECT value FROM json_each(?)) OR sender = ?)`
-		args = append(args, everNamed(s.dir, f.Sender), f.Sender.Key())
-	}
-	if !f.Recipient.IsZero() {
-		sql += ` AND EXISTS (SELECT 1 FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id
-			AND (d.agent IN (SELECT value FROM json_each(?)) OR d.address = ? COLLATE NOCASE))`
-		args = append(args, everNamed(s.dir, f.Recipient), f.Recipient.Key())
-	}
-	if !f.Since.IsZero() {
-		sql += ` AND received >= ?`
-		args = append(args, store.Micros(f.Since))
-	}
-	return sql + ` ORDER BY id DESC`, args
-}
-
-// everNamed returns the ids of all agents that have or had the address, as JSON.
-func everNamed(dir *store.Directory, a amtp.Address) string {
-	ids, _ := json.Marshal(dir.EverNamed(a)) // numbers cannot fail
-	return string(ids)
 }

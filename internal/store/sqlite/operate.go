@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -9,27 +10,45 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
+// everybody is the caller of lists that only the operator has.
+const everybody = 0
+
 // JobsPage lists jobs, oldest first.
 func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway.JobPage, err error) {
-	release, err := s.mayList(ctx)
+	release, err := s.lists.Take(ctx, everybody)
 	if err != nil {
 		return page, err
 	}
 	defer release()
 	sql, args := jobSelection(f)
 	err = s.read(ctx, func(r *reader) error {
-		var rows []queued
+		page = gateway.JobPage{Next: f.After}
+		var ids []int64
+		passed := 0
 		err := r.query(sql, func(st *sqlite3.Stmt) error {
-			rows = append(rows, scanJob(st))
+			id := st.ColumnInt64(0)
+			wanted := f.State == 0 || gateway.State(st.ColumnInt64(1)) == f.State
+			full := f.Limit > 0 && len(ids) == f.Limit
+			if page.Incomplete = passed == s.bounds.Scan && !full; page.Incomplete || wanted && full {
+				page.HasMore = true
+				return errEnough
+			}
+			page.Next = gateway.JobID(id)
+			if wanted {
+				ids = append(ids, id)
+			} else {
+				passed++
+			}
 			return nil
 		}, args...)
-		if err != nil {
+		if err != nil && !errors.Is(err, errEnough) {
 			return err
 		}
-		if page.HasMore = f.Limit > 0 && len(rows) > f.Limit; page.HasMore {
-			rows = rows[:f.Limit]
-		}
-		for _, j := range rows {
+		for _, id := range ids {
+			j, err := r.job(gateway.JobID(id))
+			if err != nil {
+				return err
+			}
 			p, err := r.parcel(s.dir, j, false)
 			if err != nil {
 				return err
@@ -41,22 +60,17 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	return page, err
 }
 
-// jobSelection returns the query for the jobs that match, oldest first, and for
-// one more than a page of them. They are chosen by their ids alone, from an index
-// where one helps, before anything else is read.
+// jobSelection returns the query for the jobs that may match, oldest first, with
+// their states, through the index that leaves out the most.
 func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 	index, where := ``, ` WHERE id > ?`
 	args = append(args, int64(f.After))
-	if f.State != 0 {
-		where += ` AND state = ?`
-		args = append(args, int64(f.State))
-	}
 	if f.Destination != "" {
-		index = ` INDEXED BY job_turn`
+		index = ` INDEXED BY job_destination`
 		where += ` AND destination = ?`
 		args = append(args, string(f.Destination))
 	}
-	if f.State == gateway.Delivering {
+	if f.State == gateway.Delivering { // of which there are few
 		index = ` INDEXED BY job_lease`
 		where += ` AND lease IS NOT NULL`
 	}
@@ -66,12 +80,7 @@ func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 		where += ` AND message = (SELECT id FROM message WHERE uuid = ?)`
 		args = append(args, u[:])
 	}
-	limit := -1
-	if f.Limit > 0 {
-		limit = f.Limit + 1
-	}
-	return `SELECT ` + jobColumns + ` FROM job j JOIN message m ON m.id = j.message
-		WHERE j.id IN (SELECT id FROM job` + index + where + ` ORDER BY id LIMIT ?) ORDER BY j.id`, append(args, limit)
+	return `SELECT id, state FROM job` + index + where + ` ORDER BY id`, args
 }
 
 // idle returns a job that is there and not leased at now.

@@ -71,6 +71,7 @@ func (s *Store) KnownSender(ctx context.Context, a amtp.Address) (known bool, er
 // PeersPage lists peers.
 func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
 	err = s.read(ctx, func(r *reader) error {
+		list = nil
 		return r.query(`SELECT `+peerColumns+` FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
 			list = append(list, scanPeer(st))
 			return nil
@@ -83,7 +84,8 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (gone int, err error) {
 	var due []string
 	err = s.read(ctx, func(r *reader) error {
-		return r.query(`SELECT domain, last_seen FROM peer WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
+		due = nil
+		return r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
 			if !times.At(st.ColumnInt64(1), 0).After(since) {
 				due = append(due, st.ColumnText(0))
 			}

@@ -21,10 +21,21 @@ type aged struct {
 	key         []byte // the idempotency key that the body tells, or nil
 }
 
-// Purge removes what has outlived its retention. It is read beside the writer
-// whose turn it is, and bodies are parsed there; the writer looks again at what may
-// have changed meanwhile, a few messages at a time.
+// Purge removes what has outlived its retention.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+	agents, all, err := s.purgeAgents(ctx, now.Add(-keep.Agent()), after == 0, limit)
+	if err != nil {
+		return gateway.Purged{Next: after}, err
+	}
+	out, err := s.purgeMessages(ctx, keep, now, after, limit)
+	out.Agents, out.Done = agents, out.Done && all
+	return out, err
+}
+
+// purgeMessages purges messages, and domains before the first. It is read beside
+// the writer whose turn it is, and bodies are parsed there; the writer looks again
+// at what may have changed meanwhile, a few messages at a time.
+func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
 	if err := s.putRight(ctx, now); err != nil {
 		return out, err
@@ -39,6 +50,7 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	var list []aged
 	var walk store.Walk
 	err := s.read(ctx, func(r *reader) (err error) {
+		out = gateway.Purged{Next: after, Peers: out.Peers} // it may be the second time
 		if walk, err = r.walk(keep, times); err == nil {
 			list, err = r.turns(&walk, limit, &out)
 		}

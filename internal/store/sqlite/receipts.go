@@ -78,7 +78,8 @@ func (w *writer) writeOwed() error {
 // ReceiptDomains lists domains for which receipts wait.
 func (s *Store) ReceiptDomains(ctx context.Context, after amtp.Domain, limit int) (list []amtp.Domain, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		for len(list) < limit {
+		list = nil
+		for after := after; len(list) < limit; {
 			next := amtp.Domain("")
 			err := r.query(`SELECT domain FROM receipt INDEXED BY receipt_due WHERE domain > ? ORDER BY domain LIMIT 1`, func(st *sqlite3.Stmt) error {
 				next = amtp.Domain(st.ColumnText(0))

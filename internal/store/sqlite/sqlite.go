@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -51,6 +52,7 @@ type Options struct {
 	walSoft, walHard int
 	free             func(dir string) (bytes int64, known bool)
 	now              func() time.Time
+	bounds           store.Bounds
 }
 
 // Store is an open database.
@@ -62,7 +64,11 @@ type Store struct {
 	writer   *writer
 	readers  chan *reader
 	opened   int // readers made
-	lists    chan struct{}
+	gate     gate
+	lists    *store.Slots // of who lists messages
+	boxes    *store.Slots // of who reads inboxes
+	bounds   store.Bounds
+	gone     atomic.Int64 // the last removed agent that the purge has looked at
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
@@ -85,12 +91,19 @@ var (
 const readerCount = 4
 
 // listCount is how many of them lists of messages may have, which look at many
-// rows: an inbox is always read at once.
-const listCount = 2
+// rows, and boxCount how many of them the inbox of one agent may have: another
+// inbox is always read at once.
+const (
+	listCount = 2
+	boxCount  = 2
+)
 
 // readTime is how long one read may take. A snapshot that is kept longer keeps
 // the WAL from starting anew.
 const readTime = 5 * time.Second
+
+// readTries is how often a read begins that the writer interrupts.
+const readTries = 4
 
 // Open creates or opens the database in o.Dir, brings its schema up to date and
 // starts the writer. A database of a newer release is refused.
@@ -104,7 +117,15 @@ func Open(o Options) (*Store, error) {
 	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
 		return nil, err
 	}
-	s := &Store{bells: store.NewBells(), path: location(o.Dir, vfs), lists: make(chan struct{}, listCount), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, cmp.Or(o.Readers, readerCount))}
+	readers := cmp.Or(o.Readers, readerCount)
+	s := &Store{
+		bells: store.NewBells(), path: location(o.Dir, vfs), lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
+		bounds: store.DefaultBounds(), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readers),
+	}
+	s.gate.running = make(map[*reader]context.CancelCauseFunc)
+	if o.bounds != (store.Bounds{}) {
+		s.bounds = o.bounds
+	}
 	s.clock = o.Clock.Complete()
 	s.watch = store.NewWatch(s.clock)
 	if err := s.open(o); err != nil {
@@ -373,42 +394,11 @@ func (s *Store) writeCalmly(ctx context.Context, size int, fn work) error {
 	return s.batcher.DoCalmly(ctx, fn, size)
 }
 
-// read runs fn on one of the reading connections, in one snapshot.
-func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
-	if err := s.dir.Ended(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-s.closed:
-		return gateway.ErrClosed
-	case r := <-s.readers:
-		defer func() { s.readers <- r }()
-		limited, cancel := context.WithTimeout(ctx, readTime)
-		defer cancel()
-		return r.snapshot(limited, fn)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// quiesce waits until no read is under way and lets none begin before resume.
-func (s *Store) quiesce() (resume func()) {
-	held := make([]*reader, 0, s.opened)
-	for range s.opened {
-		held = append(held, <-s.readers)
-	}
-	return func() {
-		for _, r := range held {
-			s.readers <- r
-		}
-	}
-}
-
 // Close commits what waits, moves the journal into the database and closes all
 // connections. Reads that are under way end first.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.flushActivity()
+		s.saveActivity(lastStep) // nobody waits behind it any more
 		close(s.closed)
 		s.batcher.Close()
 		s.keeper.close()
@@ -418,6 +408,10 @@ func (s *Store) Close() error {
 	})
 	return s.closeErr
 }
+
+// lastStep is of how many agents and keys the activity is stored at once when the
+// store closes.
+const lastStep = 8192
 
 // keepActivity stores now and then who was seen, until Close.
 func (s *Store) keepActivity() {
@@ -433,12 +427,21 @@ func (s *Store) keepActivity() {
 	}
 }
 
-// flushActivity stores who was seen since the last time.
-func (s *Store) flushActivity() {
+// flushActivity stores who was seen since the last time, in steps: those who write
+// meanwhile come between them.
+func (s *Store) flushActivity() { s.saveActivity(store.ActivityStep) }
+
+func (s *Store) saveActivity(step int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	// Who was active is a hint; a store that cannot write any more has said so.
-	_ = s.write(ctx, 0, func(w *writer) error { return w.saveActivity() })
+	parts := s.dir.Touched(step)
+	for i := range parts {
+		// Who was active is a hint; a store that cannot write any more has said so.
+		if err := s.writeCalmly(ctx, 0, func(w *writer) error { return w.saveActivity(&parts[i]) }); err != nil {
+			s.dir.NotSaved(parts[i:])
+			return
+		}
+	}
 }
 
 // keepJournal makes closing the last connection of a store that failed leave the

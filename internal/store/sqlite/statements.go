@@ -132,7 +132,7 @@ func (r *reader) snapshot(ctx context.Context, fn func(*reader) error) (err erro
 			err = end
 		}
 		if ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
 	}()
 	return fn(r)

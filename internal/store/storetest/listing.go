@@ -23,6 +23,7 @@ func listing() []promise {
 		{"filters what the reader sent", filtersSent},
 		{"zero members do not restrict", zeroFilter},
 		{"pages do not overlap and Total counts all", pagesOfList},
+		{"Next is the Before of the page that follows", cursorsOfList},
 		{"Total stops at MaxTotal and says so", totalIsCapped},
 	}
 }
@@ -177,6 +178,35 @@ func pagesOfList(w *world) {
 		got = append(got, idsOf(page)...)
 	}
 	sameList(w, "all pages", got, all)
+}
+
+// cursorsOfList walks through a list while it grows at its newest end.
+func cursorsOfList(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	var all []amtp.MessageID
+	for range 7 {
+		all = append([]amtp.MessageID{w.send(alice, bob)}, all...)
+	}
+	for _, f := range []gateway.MessageFilter{{}, {Sent: true}, {Recipient: bob.Address}, {Sender: alice.Address, Status: amtp.StatusDelivered}} {
+		for f.Limit = 1; f.Limit < 9; f.Limit++ {
+			var got []amtp.MessageID
+			for f.Before = 0; ; {
+				page := w.list(alice, f)
+				got = append(got, idsOf(page)...)
+				same(w, "Next without HasMore", page.Next > 0, page.HasMore)
+				if !page.HasMore {
+					break
+				}
+				same(w, "messages on a page that is not the last", len(page.Messages), f.Limit)
+				f.Before = page.Next
+				if f.Limit == 3 {
+					all = append([]amtp.MessageID{w.send(alice, bob)}, all...)
+				}
+			}
+			sameList(w, "all pages", got, all[len(all)-len(got):])
+			same(w, "messages on all pages", len(got) >= 7, true)
+		}
+	}
 }
 
 // totalIsCapped sends one message more than is counted.

@@ -27,6 +27,7 @@ func purging() []promise {
 		{"a retry to recipients elsewhere brings the body back", purgedComesBackElsewhere},
 		{"what is younger stays", youngerStays},
 		{"the domains whose last message is older go", peersGo},
+		{"an agent that was removed goes when no message names it", agentsGo},
 		{"a domain is remembered for as long as it is held to its signatures", signingPeersStay},
 		{"the newest message and the newest delivery stay", newestStays},
 		{"Next is the after of the next call", purgeGoesOn},
@@ -58,6 +59,7 @@ func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
 		}
 		sum.Bodies += did.Bodies
 		sum.Messages += did.Messages
+		sum.Agents += did.Agents
 		sum.Keys += did.Keys
 		sum.Peers += did.Peers
 		sum.Unread += did.Unread
@@ -493,4 +495,25 @@ func oneMoment(w *world) {
 	same(w, "bodies", did.Bodies, n)
 	same(w, "looked at", did.Looked, n)
 	same(w, "messages", w.purge(keep, morning.Add(keep.Status)).Messages, n-1)
+}
+
+func agentsGo(w *world) {
+	alice, bob, quiet, named := w.agent("alice"), w.agent("bob"), w.agent("quiet"), w.agent("named")
+	w.ack(named, w.send(alice, named))
+	w.send(alice, bob) // the newest message stays
+	w.remove(quiet)
+	w.remove(named)
+	left := w.now()
+	same(w, "agents forgotten at once", w.purge(keep, left.Add(keep.Agent()/2)).Agents, 0)
+	same(w, "agents forgotten a day later", w.purge(keep, left.Add(2*keep.Agent())).Agents, 1)
+	same(w, "agents forgotten again", w.purge(keep, left.Add(3*keep.Agent())).Agents, 0)
+	gone := 0
+	for range 3 { // the body goes first, then the message, then who is named
+		gone += w.purge(keep, left.Add(2000*days)).Agents
+	}
+	same(w, "agents forgotten after their messages", gone, 1)
+	later := w.agent("quiet")
+	same(w, "an id is given twice", later.ID == quiet.ID || later.ID == named.ID, false)
+	_, err := w.store.Agent(alice.ID)
+	w.works("Agent of who lives", err)
 }

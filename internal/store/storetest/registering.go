@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/amtp-go/amtp"
@@ -14,6 +15,8 @@ import (
 func registering() []promise {
 	return []promise{
 		{"AddAgent registers an agent with its first key", addAgent},
+		{"Agent returns the living agent with the id", agentByID},
+		{"AgentsPage lists living agents ordered by address, page by page", agentsByPage},
 		{"AddAgent is ErrExists when a living agent has the name, in any case of letters", nameIsTaken},
 		{"AddAgent that was refused leaves no key", refusedKey},
 		{"AddAgent stores secrets with the agent, all of it or nothing", addAgentWith},
@@ -130,6 +133,48 @@ func removedEndpoint(w *world) {
 	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, one.ID, now))
 	same(w, "secrets of the one that was removed", w.endpoints(one.ID), 0)
 	same(w, "secrets of the other", w.endpoints(two.ID), 1)
+}
+
+func agentByID(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	got, err := w.store.Agent(alice.ID)
+	w.works("Agent", err)
+	w.sameAgent("directory", got, &alice.Agent)
+	w.remove(bob)
+	for what, id := range map[string]gateway.AgentID{"a deleted agent": bob.ID, "nobody": 0, "no agent": 999_999} {
+		_, err := w.store.Agent(id)
+		w.fails("Agent of "+what, err, gateway.ErrNotFound)
+	}
+}
+
+func agentsByPage(w *world) {
+	var want []string
+	for _, name := range []string{"Carol", "alice", "bob", "erin", "dave"} {
+		w.agent(name)
+		want = append(want, strings.ToLower(name)+"@"+domain)
+	}
+	w.remove(w.agent("gone"))
+	slices.Sort(want)
+	for limit := 1; limit < 7; limit++ {
+		var got []string
+		f := gateway.AgentFilter{Limit: limit}
+		for {
+			page := w.store.AgentsPage(f)
+			same(w, "living agents", page.Living, 5)
+			same(w, "listed agents", page.Listed, 5)
+			for _, a := range page.Agents {
+				got = append(got, a.Address.Key())
+			}
+			if !page.HasMore {
+				break
+			}
+			same(w, "agents on a page that is not the last", len(page.Agents), limit)
+			f.After = page.Next
+		}
+		sameList(w, "all pages", got, want)
+	}
+	page := w.store.AgentsPage(gateway.AgentFilter{Limit: 1, Count: true, Match: func(a *gateway.Agent) bool { return a.Address.Local() > "b" }})
+	same(w, "agents that match", page.Matched, 3) // Carol begins with a capital letter
 }
 
 func refusedKey(w *world) {

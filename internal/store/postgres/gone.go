@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// walked is the gone of a walk that has come to its end.
+const walked = math.MaxInt64
+
+// unnamed is an agent a that no message names. Each is looked up: the server would
+// rather read all messages for an EXISTS.
+const unnamed = ` (SELECT id FROM message WHERE sender_agent = a.id LIMIT 1) IS NULL
+	AND (SELECT seq FROM delivery WHERE agent = a.id AND agent <> 0 LIMIT 1) IS NULL`
+
+// purgeAgents looks at the next agents that were removed before then, and forgets
+// those that no message names. begin begins a walk anew that has come to its end;
+// all says that it has.
+func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int, all bool, err error) {
+	after := s.gone.Load()
+	if after == walked && begin {
+		after = 0
+	}
+	if after == walked {
+		return 0, true, nil
+	}
+	var free []int64
+	looked, last := 0, after
+	err = s.read(ctx, func(ctx context.Context, c conn) error {
+		free, looked, last = nil, 0, after // it may be the second time
+		var id int64
+		var due bool
+		return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+` FROM agent a WHERE a.removed IS NOT NULL AND a.id > $1 ORDER BY a.id LIMIT $2`,
+			[]any{after, limit, store.Micros(before)}, []any{&id, &due}, func() error {
+				looked, last = looked+1, id
+				if due {
+					free = append(free, id)
+				}
+				return nil
+			})
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	if len(free) > 0 {
+		if free, err = write(ctx, s, func(ctx context.Context, t *tx) ([]int64, error) { return t.forgetAgents(ctx, free) }); err != nil {
+			return 0, false, err
+		}
+		s.dir.Forget(agentIDs(free))
+	}
+	if looked < limit {
+		last = walked
+	}
+	s.gone.Store(last)
+	return len(free), last == walked, nil
+}
+
+// forgetAgents takes away what no message names, and returns which they were.
+func (t *tx) forgetAgents(ctx context.Context, ids []int64) ([]int64, error) {
+	gone, err := t.numbers(ctx, `DELETE FROM agent a WHERE a.id = ANY ($1::bigint[]) AND a.removed IS NOT NULL AND`+unnamed+` RETURNING a.id`, ids)
+	if err != nil || len(gone) == 0 {
+		return nil, err
+	}
+	kinds := make([]string, len(gone))
+	for i, id := range gone {
+		kinds[i] = gateway.EndpointKind(gateway.AgentID(id))
+	}
+	if _, err := t.change(ctx, `DELETE FROM contact WHERE agent = ANY ($1::bigint[])`, gone); err != nil {
+		return nil, err
+	}
+	_, err = t.change(ctx, `DELETE FROM secret WHERE kind = ANY ($1::text[])`, kinds)
+	return gone, err
+}
+
+func agentIDs(list []int64) []gateway.AgentID {
+	ids := make([]gateway.AgentID, len(list))
+	for i, id := range list {
+		ids[i] = gateway.AgentID(id)
+	}
+	return ids
+}
+
+// goneStep is how many removed agents are asked for at once.
+const goneStep = 1000
+
+// forgetGone forgets removed agents that another replica took out of the database:
+// no version tells of a row that is not there.
+func (s *Store) forgetGone(ctx context.Context) error {
+	known := s.dir.Gone(goneStep)
+	if len(known) == 0 {
+		return nil
+	}
+	ids := column(known, func(id *gateway.AgentID) int64 { return int64(*id) })
+	var there []int64
+	err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
+		there, err = c.numbers(ctx, `SELECT id FROM agent WHERE id = ANY ($1::bigint[])`, ids)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.dir.Forget(slices.DeleteFunc(known, func(id gateway.AgentID) bool { return slices.Contains(there, int64(id)) }))
+	return nil
+}

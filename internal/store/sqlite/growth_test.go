@@ -1,0 +1,54 @@
+package sqlite
+
+import (
+	"context"
+	"testing"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// TestGrowth is the growth gate, by the steps that SQLite's machine takes.
+func TestGrowth(t *testing.T) {
+	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
+		const bound = storetest.GrowthBound
+		s, err := Open(Options{Dir: fresh(t, scratch(t)), bounds: store.Bounds{Total: bound, Scan: bound, Agents: bound}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s, storetest.Meter{Work: func() int64 { return stepsOf(t, s) }}
+	})
+}
+
+// stepsOf returns how many steps all statements of the store have taken.
+func stepsOf(t *testing.T, s *Store) (steps int64) {
+	t.Helper()
+	add := func(c *statements) {
+		for _, stmt := range c.prepared {
+			steps += int64(stmt.Status(sqlite3.STMTSTATUS_VM_STEP, false))
+		}
+	}
+	held := make([]*reader, readerCount)
+	for i := range held {
+		held[i] = <-s.readers
+		add(&held[i].statements)
+	}
+	for _, r := range held {
+		s.readers <- r
+	}
+	err := s.write(context.Background(), 0, func(w *writer) error {
+		add(&w.statements)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}

@@ -1,0 +1,122 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// gate is before the reading connections. The writer closes it for the moment in
+// which nobody may have a snapshot.
+type gate struct {
+	mu      sync.Mutex
+	shut    chan struct{} // closed when reads may begin again; nil while they may
+	running map[*reader]context.CancelCauseFunc
+}
+
+// errInterrupted is why a read ends that the writer did not wait for.
+var errInterrupted = errors.New("the writer needs a moment without reads")
+
+// begin notes that a read runs, until end. It is false while none may, and returns
+// what to wait for then.
+func (g *gate) begin(r *reader, interrupt context.CancelCauseFunc) (shut chan struct{}, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut != nil {
+		return g.shut, false
+	}
+	g.running[r] = interrupt
+	return nil, true
+}
+
+func (g *gate) end(r *reader) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.running, r)
+}
+
+// close interrupts the reads that run and lets none begin before open.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = make(chan struct{})
+	for _, interrupt := range g.running {
+		interrupt(errInterrupted)
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.shut)
+	g.shut = nil
+}
+
+// read runs fn on one of the reading connections, in one snapshot. It is run again
+// when the writer interrupts it: fn begins anew, whatever it had found out.
+func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
+	if err := s.dir.Ended(ctx); err != nil {
+		return err
+	}
+	for range readTries {
+		err := s.readOnce(ctx, fn)
+		if !errors.Is(err, errInterrupted) {
+			return err
+		}
+	}
+	return gateway.ErrBusy // it takes longer than the writer needs to fill the journal
+}
+
+func (s *Store) readOnce(ctx context.Context, fn func(*reader) error) error {
+	for {
+		select {
+		case <-s.closed:
+			return gateway.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-s.readers:
+			shut, err := s.readWith(ctx, r, fn)
+			s.readers <- r
+			if shut == nil {
+				return err
+			}
+			select {
+			case <-shut:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// readWith runs fn on a connection, or returns what to wait for before that.
+func (s *Store) readWith(ctx context.Context, r *reader, fn func(*reader) error) (shut chan struct{}, err error) {
+	limited, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	mine, interrupt := context.WithCancelCause(limited)
+	defer interrupt(nil)
+	shut, ok := s.gate.begin(r, interrupt)
+	if !ok {
+		return shut, nil
+	}
+	defer s.gate.end(r)
+	return nil, r.snapshot(mine, fn)
+}
+
+// quiesce ends the reads that are under way, which begin again by themselves, and
+// lets none begin before resume: who writes does not wait for who reads.
+func (s *Store) quiesce() (resume func()) {
+	s.gate.close()
+	held := make([]*reader, 0, readerCount)
+	for range s.opened {
+		held = append(held, <-s.readers)
+	}
+	return func() {
+		s.gate.open()
+		for _, r := range held {
+			s.readers <- r
+		}
+	}
+}

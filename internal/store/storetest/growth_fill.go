@@ -1,0 +1,162 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// grown is a store that holds n of everything.
+type grown struct {
+	*world
+	n int
+
+	alice, bob, carol, dave, push, fresh person
+	unread, marked                       amtp.MessageID // in the inboxes of bob and carol
+	sent                                 amtp.MessageID // to elsewhere
+	owed                                 amtp.MessageID // answered with a receipt
+	leased                               []gateway.Job  // of far.example
+	dead                                 []gateway.DeliveryID
+}
+
+// far is where n jobs wait, buried where n dead letters were sent, and gone where
+// mail to nobody else went.
+const (
+	farDomain    = "far.example"
+	buriedDomain = "buried.example"
+)
+
+// fill puts n of everything into a store: alice writes to bob, who reads nothing, to
+// carol, who marks everything, to dave, who acknowledges everything, and to other
+// domains; others register, and leave.
+func fill(t *testing.T, store gateway.Store, n int) *grown {
+	t.Helper()
+	g := &grown{world: newWorld(t, store), n: n}
+	g.alice, g.bob, g.carol, g.dave, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"), g.agent("dave"), g.agent("fresh")
+	g.push = g.pushed("push")
+	for _, step := range []func(i int) error{
+		g.fillAgents, g.fillGone, g.fillLocal, g.fillFar, g.fillPeers, g.fillSmall,
+	} {
+		together(16, func(worker int) {
+			for i := worker; i < n; i += 16 {
+				if err := step(i); err != nil {
+					t.Errorf("fill %d of %d: %v", i, n, err)
+					return
+				}
+			}
+		})
+	}
+	g.bury()
+	g.sent = g.mail(g.alice, "last@"+farDomain)
+	g.leased = g.claim(g.now(), farDomain)[:4]
+	g.unread, g.marked = g.send(g.alice, g.bob), g.send(g.alice, g.carol)
+	g.owed = g.post(letter{remote: "peer@" + farDomain, to: []person{g.dave}, class: gateway.ClassDomain}).ID
+	return g
+}
+
+// patiently tries again while the store is busy.
+func (g *grown) patiently(l letter) (id amtp.MessageID, err error) {
+	for began := time.Now(); ; {
+		got, err := g.try(l)
+		if !errors.Is(err, gateway.ErrBusy) || time.Since(began) > patience {
+			return got.ID, err
+		}
+	}
+}
+
+func (g *grown) fillAgents(i int) error {
+	now := g.now()
+	a := gateway.Agent{Address: g.address(fmt.Sprintf("agent%05d@%s", i, domain)), DeliveryMode: "pull", Listed: true, CreatedAt: now, LastActive: now}
+	_, err := g.store.AddAgent(g.ctx, a, newKey(fmt.Sprintf("agent%05d", i), 0, now))
+	return err
+}
+
+// fillGone has one agent leave to whom somebody wrote, and one of one name who did
+// nothing.
+func (g *grown) fillGone(i int) error {
+	written, err := g.register(fmt.Sprintf("written%05d", i))
+	if err != nil {
+		return err
+	}
+	if _, err := g.patiently(letter{from: g.alice, to: []person{written}, text: fmt.Sprintf("goodbye %d", i)}); err != nil {
+		return err
+	}
+	return g.store.RemoveAgent(g.ctx, written.ID, g.now())
+}
+
+func (g *grown) fillLocal(i int) error {
+	text := fmt.Sprintf("local-%d", i)
+	id, err := g.patiently(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: text, key: text})
+	if err == nil {
+		_, err = g.store.MarkRead(g.ctx, g.carol.ID, id, g.now())
+	}
+	if err == nil {
+		_, err = g.store.Ack(g.ctx, g.dave.ID, id, g.now())
+	}
+	return err
+}
+
+// fillFar queues a job for one domain, one for a domain of its own and one by push.
+func (g *grown) fillFar(i int) error {
+	_, err := g.patiently(letter{from: g.alice, to: []person{g.push}, text: fmt.Sprintf("far %d", i), far: []string{
+		fmt.Sprintf("x%05d@%s", i, farDomain), fmt.Sprintf("x@d%05d.example", i), fmt.Sprintf("x%05d@%s", i, buriedDomain)}})
+	return err
+}
+
+// fillPeers has a message come from another address and be acknowledged, which is
+// owed a receipt.
+func (g *grown) fillPeers(i int) error {
+	from := fmt.Sprintf("peer%05d@p%05d.example", i, i)
+	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain, text: fmt.Sprintf("peer %d", i)})
+	if err == nil {
+		err = g.store.NotePeer(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
+	}
+	if err == nil {
+		_, err = g.store.Ack(g.ctx, g.dave.ID, id, g.now())
+	}
+	return err
+}
+
+func (g *grown) fillSmall(i int) error {
+	now := g.now()
+	name := fmt.Sprintf("thing%05d", i)
+	_, err := g.store.Hold(g.ctx, name, "somebody", now, now.Add(time.Hour))
+	if err == nil {
+		err = g.store.ChangeSecrets(g.ctx, name, func(list []gateway.Secret) ([]gateway.Secret, error) {
+			return append(list, gateway.Secret{Kind: name, Name: "only", Sealed: []byte{1}, Facts: []byte("{}"), Created: now}), nil
+		})
+	}
+	return err
+}
+
+// bury has all that goes to one domain fail.
+func (g *grown) bury() {
+	for {
+		jobs := g.claim(g.now(), buriedDomain)
+		if len(jobs) == 0 {
+			break
+		}
+		for _, j := range jobs {
+			p, err := g.store.Parcel(g.ctx, j.ID, j.Fence)
+			if err != nil {
+				g.Fatalf("Parcel = %v, want no error", err)
+			}
+			s := parcel{p}.settled(g.world, gateway.Refuse, p.Recipients...)
+			for i := range s.Results {
+				s.Results[i].Code = amtp.CodeAgentUnknown
+			}
+			g.settle(s)
+		}
+	}
+	page, err := g.store.DeadLetters(g.ctx, gateway.DeadFilter{Limit: 8})
+	if err != nil || len(page.Letters) != 8 {
+		g.Fatalf("DeadLetters = %d, %v; want 8", len(page.Letters), err)
+	}
+	for i := range page.Letters {
+		g.dead = append(g.dead, page.Letters[i].ID)
+	}
+}

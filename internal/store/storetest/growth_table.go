@@ -1,0 +1,324 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// pageOf is how much is asked for at once.
+const pageOf = 10
+
+// operations is the table of all that a store does.
+func operations() []operation {
+	return slices.Concat(
+		each("Messages", (*grown).messageFilters, func(g *grown, f gateway.MessageFilter) error {
+			f.Limit = pageOf
+			return g.messages(f, false)
+		}),
+		each("Messages", (*grown).operatorFilters, func(g *grown, f gateway.MessageFilter) error { return g.messages(f, true) }),
+		each("Inbox", (*grown).inboxFilters, func(g *grown, f gateway.InboxFilter) error { return g.boxesOf(f) }),
+		each("JobsPage", (*grown).jobFilters, func(g *grown, f gateway.JobFilter) error {
+			_, err := g.store.JobsPage(g.ctx, f)
+			return err
+		}),
+		each("DeadLetters", (*grown).deadFilters, func(g *grown, f gateway.DeadFilter) error {
+			_, err := g.store.DeadLetters(g.ctx, f)
+			return err
+		}),
+		each("AgentsPage", (*grown).agentFilters, func(g *grown, f gateway.AgentFilter) error {
+			g.store.AgentsPage(f)
+			return nil
+		}),
+		mailOperations(), agentOperations(), jobOperations(), otherOperations(),
+	)
+}
+
+func (g *grown) messageFilters() []named[gateway.MessageFilter] {
+	nobody, far := g.address("nobody@nowhere.example"), g.address("x00001@"+farDomain)
+	return []named[gateway.MessageFilter]{
+		{"own", gateway.MessageFilter{}},
+		{"sent", gateway.MessageFilter{Sent: true}},
+		{"since a time that is to come", gateway.MessageFilter{Since: morning.Add(10 * 365 * 24 * time.Hour)}},
+		{"sent since a time that is to come", gateway.MessageFilter{Sent: true, Since: morning.Add(10 * 365 * 24 * time.Hour)}},
+		{"since the beginning", gateway.MessageFilter{Since: morning}},
+		{"sent to an address that got none", gateway.MessageFilter{Sent: true, Recipient: nobody}},
+		{"sent to an address that got one", gateway.MessageFilter{Sent: true, Recipient: far}},
+		{"sent to an agent that got none", gateway.MessageFilter{Sent: true, Recipient: g.fresh.Address}},
+		{"from an address that sent none", gateway.MessageFilter{Sender: nobody}},
+		{"from an agent that sent none", gateway.MessageFilter{Sender: g.fresh.Address}},
+		{"from who sent all to who got all", gateway.MessageFilter{Sender: g.alice.Address, Recipient: g.bob.Address}},
+		{"with a status that none has", gateway.MessageFilter{Status: amtp.StatusRetrying}},
+		{"with a status that many have", gateway.MessageFilter{Status: amtp.StatusDelivered}},
+		{"behind a cursor", gateway.MessageFilter{Before: int64(g.n), Limit: pageOf}},
+		{"behind an offset", gateway.MessageFilter{Offset: 12}},
+		{"without a limit", gateway.MessageFilter{}},
+	}
+}
+
+func (g *grown) operatorFilters() []named[gateway.MessageFilter] {
+	list := g.messageFilters()
+	for i := range list {
+		list[i].what = "of everybody, " + list[i].what
+		if !strings.Contains(list[i].what, "without a limit") {
+			list[i].filter.Limit = pageOf
+		}
+	}
+	return list
+}
+
+// messages lists messages of alice, who sent all, of dave, who received many, and of
+// somebody without any; or of all.
+func (g *grown) messages(f gateway.MessageFilter, operator bool) error {
+	if operator {
+		_, err := g.store.Messages(g.ctx, gateway.Reader{Everyone: true}, f)
+		return err
+	}
+	for _, p := range []person{g.alice, g.dave, g.fresh} {
+		if _, err := g.store.Messages(g.ctx, gateway.Reader{Agent: p.ID}, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
+	return []named[gateway.InboxFilter]{
+		{"from the beginning", gateway.InboxFilter{Limit: pageOf}},
+		{"behind a cursor", gateway.InboxFilter{After: int64(3 * g.n), Limit: pageOf}},
+		{"not read", gateway.InboxFilter{Unread: true, Limit: pageOf}},
+		{"read", gateway.InboxFilter{Read: true, Limit: pageOf}},
+		{"since a time that is to come", gateway.InboxFilter{Since: morning.Add(10 * 365 * 24 * time.Hour), Limit: pageOf}},
+		{"behind an offset", gateway.InboxFilter{Offset: 12, Limit: pageOf}},
+		{"by bytes", gateway.InboxFilter{MaxBytes: 512}},
+	}
+}
+
+// boxesOf reads an inbox of which nothing is read, one of which all is, one of which
+// all is acknowledged, and an empty one.
+func (g *grown) boxesOf(f gateway.InboxFilter) error {
+	for _, p := range []person{g.bob, g.carol, g.dave, g.fresh} {
+		if _, err := g.store.Inbox(g.ctx, p.ID, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *grown) jobFilters() []named[gateway.JobFilter] {
+	return []named[gateway.JobFilter]{
+		{"all", gateway.JobFilter{Limit: pageOf}},
+		{"of one destination", gateway.JobFilter{Destination: farDomain, Limit: pageOf}},
+		{"of a destination without any", gateway.JobFilter{Destination: "nowhere.example", Limit: pageOf}},
+		{"in a state that none has", gateway.JobFilter{State: gateway.Retrying, Limit: pageOf}},
+		{"of one destination in a state that none has", gateway.JobFilter{Destination: farDomain, State: gateway.Retrying, Limit: pageOf}},
+		{"of one message", gateway.JobFilter{Message: "018e7e5c-0000-7000-8000-000000000000", Limit: pageOf}},
+		{"behind a cursor", gateway.JobFilter{After: gateway.JobID(g.n), Limit: pageOf}},
+	}
+}
+
+func (g *grown) deadFilters() []named[gateway.DeadFilter] {
+	return []named[gateway.DeadFilter]{
+		{"all", gateway.DeadFilter{Limit: pageOf}},
+		{"of one destination", gateway.DeadFilter{Destination: buriedDomain, Limit: pageOf}},
+		{"of a destination without any", gateway.DeadFilter{Destination: "nowhere.example", Limit: pageOf}},
+		{"of an agent without any", gateway.DeadFilter{Destination: gateway.PushTo(g.push.ID), Limit: pageOf}},
+		{"with a code that none has", gateway.DeadFilter{Code: amtp.CodeInternal, Limit: pageOf}},
+		{"of one destination with a code that none has", gateway.DeadFilter{Destination: buriedDomain, Code: amtp.CodeInternal, Limit: pageOf}},
+		{"given up before the beginning", gateway.DeadFilter{Before: morning, Limit: pageOf}},
+		{"of one message", gateway.DeadFilter{Message: "018e7e5c-0000-7000-8000-000000000000", Limit: pageOf}},
+		{"by ids", gateway.DeadFilter{IDs: []gateway.DeliveryID{1, 2, 3}, Limit: pageOf}},
+		{"behind a cursor", gateway.DeadFilter{After: gateway.DeliveryID(g.n), Limit: pageOf}},
+	}
+}
+
+func (g *grown) agentFilters() []named[gateway.AgentFilter] {
+	nobody := func(*gateway.Agent) bool { return false }
+	return []named[gateway.AgentFilter]{
+		{"all", gateway.AgentFilter{Limit: pageOf}},
+		{"behind a cursor", gateway.AgentFilter{After: "b@" + domain, Limit: pageOf}},
+		{"that nobody matches", gateway.AgentFilter{Match: nobody, Count: true, Limit: pageOf}},
+	}
+}
+
+// one is an operation of one call.
+func one(method, what string, do func(g *grown) error) operation {
+	return operation{method: method, what: what, do: do}
+}
+
+// all is one that returns or changes all that there is.
+func all(method, what string, do func(g *grown) error) operation {
+	return operation{method: method, what: what, all: true, do: do}
+}
+
+func mailOperations() []operation {
+	return []operation{
+		one("Accept", "to agents here", func(g *grown) error { _, err := g.try(letter{from: g.alice, to: []person{g.bob, g.fresh}}); return err }),
+		one("Accept", "to elsewhere", func(g *grown) error {
+			_, err := g.try(letter{from: g.alice, far: []string{"new@" + farDomain}})
+			return err
+		}),
+		one("Accept", "again", func(g *grown) error {
+			_, err := g.try(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: "local-1", key: "local-1"})
+			return err
+		}),
+		one("Accept", "from elsewhere", func(g *grown) error {
+			_, err := g.try(letter{remote: "peer@" + farDomain, to: []person{g.bob}, class: gateway.ClassDomain, answers: g.sent})
+			return err
+		}),
+		one("Message", "by id", func(g *grown) error {
+			_, err := g.store.Message(g.ctx, gateway.Reader{Agent: g.bob.ID}, g.unread)
+			return err
+		}),
+		one("Message", "unknown", func(g *grown) error {
+			_, err := g.store.Message(g.ctx, gateway.Reader{Everyone: true}, "nothing")
+			return expect(err, gateway.ErrNotFound)
+		}),
+		one("Depth", "nothing read", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.bob.ID, GrowthBound); return err }),
+		one("Depth", "everything read", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.carol.ID, GrowthBound); return err }),
+		one("Depth", "everything acknowledged", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.dave.ID, GrowthBound); return err }),
+		one("MarkRead", "of one message", func(g *grown) error { _, err := g.store.MarkRead(g.ctx, g.carol.ID, g.marked, g.now()); return err }),
+		one("Ack", "of one message", func(g *grown) error { _, err := g.store.Ack(g.ctx, g.bob.ID, g.unread, g.now()); return err }),
+		one("Ack", "of a message from elsewhere", func(g *grown) error { _, err := g.store.Ack(g.ctx, g.dave.ID, g.owed, g.now()); return err }),
+	}
+}
+
+func agentOperations() []operation {
+	return []operation{
+		one("AddAgent", "one more", func(g *grown) error { _, err := g.register("newcomer"); return err }),
+		one("UpdateAgent", "one", func(g *grown) error { return g.update(g.ctx, g.fresh.Agent) }),
+		one("AgentNamed", "one", func(g *grown) error { _, err := g.store.AgentNamed(g.bob.Address); return err }),
+		one("AgentNamed", "nobody", func(g *grown) error {
+			_, err := g.store.AgentNamed(g.address("nobody@" + domain))
+			return expect(err, gateway.ErrNotFound)
+		}),
+		one("Agent", "one", func(g *grown) error { _, err := g.store.Agent(g.bob.ID); return err }),
+		one("KeyOwner", "of a key", func(g *grown) error { _, _, err := g.store.KeyOwner(g.bob.key.Hash, g.now()); return err }),
+		one("AddKey", "one more", func(g *grown) error {
+			_, err := g.store.AddKey(g.ctx, newKey("more", g.fresh.ID, g.now()), false)
+			return err
+		}),
+		one("Keys", "of one agent", func(g *grown) error { _, err := g.store.Keys(g.fresh.ID); return err }),
+		one("RemoveKey", "one", func(g *grown) error { return g.store.RemoveKey(g.ctx, g.fresh.ID, "key_more") }),
+		one("RemoveAgent", "one", func(g *grown) error { return g.store.RemoveAgent(g.ctx, g.carol.ID, g.now()) }),
+		one("Purge", "when nothing is due", func(g *grown) error {
+			_, err := g.store.Purge(g.ctx, gateway.DefaultRetention(), g.now(), 0, pageOf)
+			return err
+		}),
+		one("Purge", "a round", func(g *grown) error {
+			_, err := g.store.Purge(g.ctx, gateway.DefaultRetention(), g.now().Add(400*24*time.Hour), 0, pageOf)
+			return err
+		}),
+		all("Agents", "all, for who needs all", func(g *grown) error { g.store.Agents(); return nil }),
+	}
+}
+
+func jobOperations() []operation {
+	result := func(g *grown, event gateway.Event) error {
+		j := g.leased[0]
+		g.leased = g.leased[1:]
+		p, err := g.store.Parcel(g.ctx, j.ID, j.Fence)
+		if err != nil {
+			return err
+		}
+		return g.store.Settle(g.ctx, parcel{p}.settled(g.world, event, p.Recipients...))
+	}
+	waiting := func(g *grown, do func(gateway.JobID) error) error {
+		page, err := g.store.JobsPage(g.ctx, gateway.JobFilter{Destination: gateway.PushTo(g.push.ID), Limit: 1})
+		if err != nil || len(page.Jobs) == 0 {
+			return fmt.Errorf("%d jobs wait: %w", len(page.Jobs), err)
+		}
+		return do(page.Jobs[0].ID)
+	}
+	return []operation{
+		one("Waiting", "a page", func(g *grown) error { _, err := g.store.Waiting(g.ctx, "", pageOf); return err }),
+		one("Claim", "a few of many", func(g *grown) error {
+			now := g.now()
+			_, err := g.store.Claim(g.ctx, []gateway.Claiming{{Destination: gateway.PushTo(g.push.ID), Limit: 4}}, now, now.Add(time.Hour))
+			return err
+		}),
+		one("Parcel", "one", func(g *grown) error { _, err := g.store.Parcel(g.ctx, g.leased[0].ID, g.leased[0].Fence); return err }),
+		one("Settle", "a success", func(g *grown) error { return result(g, gateway.Success) }),
+		one("Settle", "a failure", func(g *grown) error { return result(g, gateway.Refuse) }),
+		one("Hasten", "one", func(g *grown) error {
+			return waiting(g, func(id gateway.JobID) error { return expect(g.store.Hasten(g.ctx, id, g.now().Add(2*time.Hour)), nil) })
+		}),
+		one("Cancel", "one", func(g *grown) error {
+			return waiting(g, func(id gateway.JobID) error { return g.store.Cancel(g.ctx, id, g.now().Add(2*time.Hour)) })
+		}),
+		one("Expire", "when nothing is due", func(g *grown) error {
+			_, err := g.store.Expire(g.ctx, morning, g.now(), pageOf, func(gateway.Job) bool { return false })
+			return err
+		}),
+		one("DeadLetter", "one", func(g *grown) error { _, err := g.store.DeadLetter(g.ctx, g.dead[0]); return err }),
+		one("Redrive", "one", func(g *grown) error {
+			_, err := g.store.Redrive(g.ctx, gateway.DeadFilter{IDs: g.dead[:1]}, g.now())
+			return err
+		}),
+		one("Redrive", "a few", func(g *grown) error {
+			_, err := g.store.Redrive(g.ctx, gateway.DeadFilter{Destination: buriedDomain, Limit: 4}, g.now())
+			return err
+		}),
+		one("PurgeDead", "a few", func(g *grown) error {
+			_, err := g.store.PurgeDead(g.ctx, gateway.DeadFilter{Code: amtp.CodeAgentUnknown, Limit: 4})
+			return err
+		}),
+		all("PurgeDead", "all of a destination", func(g *grown) error {
+			_, err := g.store.PurgeDead(g.ctx, gateway.DeadFilter{Destination: buriedDomain})
+			return err
+		}),
+	}
+}
+
+func otherOperations() []operation {
+	return []operation{
+		one("Peer", "one", func(g *grown) error { _, err := g.store.Peer(g.ctx, "p00001.example"); return err }),
+		one("NotePeer", "a new one", func(g *grown) error { return g.store.NotePeer(g.ctx, "new.example", false, g.now()) }),
+		one("KnownSender", "one", func(g *grown) error {
+			_, err := g.store.KnownSender(g.ctx, g.address("peer00001@p00001.example"))
+			return err
+		}),
+		one("PeersPage", "a page", func(g *grown) error { _, err := g.store.PeersPage(g.ctx, "", pageOf); return err }),
+		one("Secrets", "of one kind", func(g *grown) error { _, err := g.store.Secrets(g.ctx, "thing00001"); return err }),
+		one("ChangeSecrets", "of one kind", func(g *grown) error {
+			return g.store.ChangeSecrets(g.ctx, "thing00001", func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil })
+		}),
+		one("Hold", "one", func(g *grown) error {
+			now := g.now()
+			_, err := g.store.Hold(g.ctx, "another", "somebody", now, now.Add(time.Hour))
+			return err
+		}),
+		one("Release", "one", func(g *grown) error { return g.store.Release(g.ctx, "another", "somebody") }),
+		one("ReceiptDomains", "a page", func(g *grown) error { _, err := g.store.ReceiptDomains(g.ctx, "", pageOf); return err }),
+		one("OwedReceipts", "of one domain", func(g *grown) error {
+			_, _, err := g.store.OwedReceipts(g.ctx, farDomain, g.now(), pageOf, 1<<20)
+			return err
+		}),
+		one("SettleReceipts", "none", func(g *grown) error { return g.store.SettleReceipts(g.ctx, nil, g.now()) }),
+		one("DropReceipts", "of one domain", func(g *grown) error {
+			_, err := g.store.DropReceipts(g.ctx, farDomain, morning, 100, pageOf)
+			return err
+		}),
+		one("TakeReceipts", "of one message", func(g *grown) error {
+			_, err := g.store.TakeReceipts(g.ctx, farDomain, []gateway.Receipt{{Message: g.sent, Recipient: g.address("last@" + farDomain), Read: g.now()}}, g.now())
+			return err
+		}),
+		one("Probe", "once", func(g *grown) error { return g.store.Probe(g.ctx, g.now()) }),
+		one("Pause", "once", func(g *grown) error { return g.store.Pause(g.ctx, g.now()) }),
+		one("Resume", "once", func(g *grown) error { return g.store.Resume(g.ctx) }),
+		all("Readdress", "all agents", func(g *grown) error { _, err := g.store.Readdress(g.ctx, domain, "moved.example"); return err }),
+	}
+}
+
+// expect reports an error that is not the one that is expected.
+func expect(err, want error) error {
+	if errors.Is(err, want) {
+		return nil
+	}
+	return fmt.Errorf("%v instead of %v", err, want)
+}
