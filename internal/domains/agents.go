@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 	maxAnswer     = 1 << 20 // bytes of one answer
 	maxRemembered = 8 << 20 // bytes of all answers that are remembered
 	overhead      = 1 << 10 // bytes that count beside those of an answer
+	maxCursor     = 512     // bytes of where a list goes on
 )
 
 // remembered is an answer, which is never changed.
@@ -63,13 +65,16 @@ func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain
 // conditions writes the query of the request.
 func conditions(q amtp.AgentQuery) string {
 	v := make(url.Values)
-	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode, "capability": q.Capability, "schema": q.Schema} {
+	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode, "capability": q.Capability, "schema": q.Schema, "cursor": q.Cursor} {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
 	if q.ActiveOnly {
 		v.Set("active_only", "true")
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
 	}
 	return v.Encode()
 }
@@ -148,6 +153,9 @@ func unreachable(d amtp.Domain, err error) *amtp.Error {
 func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error) {
 	var answer struct {
 		Agents *[]json.RawMessage `json:"agents"`
+		Count  json.RawMessage    `json:"agent_count"`
+		More   json.RawMessage    `json:"has_more"`
+		Next   json.RawMessage    `json:"next_cursor"`
 	}
 	if err := strictjson.Decode(body, &answer); err != nil || answer.Agents == nil {
 		return amtp.AgentList{}, notFound(d, "The gateway of %s answered with what is no list of agents.", d)
@@ -160,6 +168,16 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 		}
 	}
 	list.AgentCount = len(list.Agents)
+	var more bool
+	var next string
+	var count int
+	// What it says of further pages counts as far as it can be read.
+	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" && len(next) <= maxCursor {
+		list.HasMore, list.NextCursor = true, next
+		if json.Unmarshal(answer.Count, &count) == nil {
+			list.AgentCount = max(count, list.AgentCount)
+		}
+	}
 	return list, nil
 }
 

@@ -81,6 +81,9 @@ func TestAgents(t *testing.T) {
 	if list.AgentCount != 2 || len(list.Agents) != 2 || list.Domain != "b.example" || list.Timestamp.Unix() != 1e9 {
 		t.Fatalf("the list is %+v, want two agents of b.example", list)
 	}
+	if list.HasMore || list.NextCursor != "" {
+		t.Errorf("the list goes on at %q, and nobody said so", list.NextCursor)
+	}
 	bob, carol := list.Agents[0], list.Agents[1]
 	if bob.Address.String() != "Bob@b.example" || bob.Role != "sales" || len(bob.Capabilities) != 1 || !bob.Active || !bob.Listed || bob.APIKey != "" {
 		t.Errorf("bob is %+v", bob)
@@ -212,4 +215,23 @@ func rules(base string) []outbound.Rule {
 	}
 	at := netip.MustParseAddrPort(u.Host)
 	return []outbound.Rule{{Prefix: netip.PrefixFrom(at.Addr(), at.Addr().BitLen()), Port: at.Port()}}
+}
+
+// TestPagesElsewhere: where a list of another gateway goes on is that gateway's to
+// say, and what it says is passed on as it is, if it can be read.
+func TestPagesElsewhere(t *testing.T) {
+	const one = `{"agents":[{"address":"bob@b.example","delivery_mode":"pull"}],"agent_count":99`
+	for rest, want := range map[string]struct {
+		count int
+		next  string
+	}{
+		`}`: {1, ""}, `,"has_more":true,"next_cursor":"x1"}`: {99, "x1"}, `,"has_more":true}`: {1, ""}, `,"has_more":1,"next_cursor":"x1"}`: {1, ""},
+		`,"has_more":true,"next_cursor":[]}`: {1, ""}, `,"has_more":false,"next_cursor":"x1"}`: {1, ""},
+	} {
+		s, _ := answers(t, 200, one+rest)
+		list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{Limit: 1, Cursor: "x0"})
+		if refused != nil || list.AgentCount != want.count || list.NextCursor != want.next || list.HasMore != (want.next != "") {
+			t.Errorf("%s: %+v (%v), want %+v", rest, list, refused, want)
+		}
+	}
 }

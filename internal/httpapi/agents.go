@@ -65,7 +65,18 @@ func (s *Server) register(c *call) {
 
 // listAgents is the administrator's list.
 func (s *Server) listAgents(c *call) {
-	all, refused := s.Agents.All(c.principal)
+	p := c.params()
+	after, limit := p.agentCursor(), p.agentLimit()
+	if refused := needAdmin(c.principal); refused != nil {
+		c.fail(refused)
+		return
+	}
+	if p.err != nil {
+		c.fail(p.err)
+		return
+	}
+	all, page, refused := s.Agents.All(c.principal, after, limit)
+	all.NextCursor = agentCursorText(page.HasMore, page.Next)
 	c.answer(http.StatusOK, all, refused)
 }
 
@@ -159,16 +170,19 @@ func (s *Server) whoAmI(c *call) {
 
 // discover lists the agents of this domain. AMTP §3.
 func (s *Server) discover(c *call) {
-	q, refused := c.agentQuery()
-	if refused != nil {
-		c.fail(refused)
+	q, p := c.agentQuery()
+	page := agent.Page{After: p.agentCursor(), Limit: p.agentLimit()}
+	if p.err != nil {
+		c.fail(p.err)
 		return
 	}
-	c.reply(http.StatusOK, s.Agents.Discover(c.principal, agent.Query(q)))
+	list, next, refused := s.Agents.Discover(c.principal, agent.QueryOf(q), page)
+	list.NextCursor = agentCursorText(list.HasMore, next)
+	c.answer(http.StatusOK, list, refused)
 }
 
-// agentQuery reads the conditions of the query.
-func (c *call) agentQuery() (amtp.AgentQuery, *amtp.Error) {
+// agentQuery reads the conditions of the query, and what else it says.
+func (c *call) agentQuery() (amtp.AgentQuery, *params) {
 	p := c.params()
 	q := amtp.AgentQuery{
 		Address:      p.text("address"),
@@ -178,5 +192,5 @@ func (c *call) agentQuery() (amtp.AgentQuery, *amtp.Error) {
 		Capability:   p.text("capability"),
 		Schema:       p.text("schema"),
 	}
-	return q, p.err
+	return q, p
 }

@@ -19,7 +19,7 @@ func (s *Server) listDead(c *call) {
 	}
 	p := c.params()
 	w := p.dead()
-	after, limit := p.cursor("after"), p.limit()
+	after, limit := p.cursor(), p.limit()
 	if p.err != nil {
 		c.fail(p.err)
 		return
@@ -33,13 +33,11 @@ func (s *Server) listDead(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	list := amtp.DeadLetterList{DeadLetters: make([]amtp.DeadLetter, len(page.Letters)), Count: len(page.Letters), HasMore: page.HasMore}
-	last := f.After
+	list := amtp.DeadLetterList{DeadLetters: make([]amtp.DeadLetter, len(page.Letters)), Count: len(page.Letters),
+		HasMore: page.HasMore, Incomplete: page.Incomplete, NextCursor: cursorText(int64(max(f.After, page.Next)))}
 	for i := range page.Letters {
 		list.DeadLetters[i] = deadView(&page.Letters[i])
-		last = page.Letters[i].ID
 	}
-	list.NextCursor = cursorText(int64(last))
 	c.reply(http.StatusOK, list)
 }
 

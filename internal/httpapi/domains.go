@@ -32,9 +32,11 @@ func (s *Server) discoverDomain(c *call) {
 		s.discover(c)
 		return
 	}
-	q, refused := c.agentQuery()
-	if refused != nil {
-		c.fail(refused)
+	q, p := c.agentQuery()
+	// Where the list goes on is the other gateway's to say.
+	q.Limit, q.Cursor = p.number("limit", 0, 1, maxLimit, amtp.CodeInvalidLimit), p.text(p.cursorName())
+	if p.err != nil {
+		c.fail(p.err)
 		return
 	}
 	list, refused := s.Domains.Agents(c.r.Context(), c.principal, d, q)

@@ -28,7 +28,7 @@ func (s *Server) listJobs(c *call) {
 	f := gateway.JobFilter{
 		Destination: p.destination(),
 		State:       jobStates[p.oneOf("state", "queued", "delivering", "retrying")],
-		After:       gateway.JobID(p.cursor("after")),
+		After:       gateway.JobID(p.cursor()),
 		Limit:       p.limit(),
 	}
 	given := p.messageID("message")
@@ -45,15 +45,14 @@ func (s *Server) listJobs(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	list := amtp.JobList{Jobs: make([]amtp.QueuedJob, len(page.Jobs)), Count: len(page.Jobs), HasMore: page.HasMore, Destinations: []amtp.Lane{}}
-	last := f.After
+	list := amtp.JobList{Jobs: make([]amtp.QueuedJob, len(page.Jobs)), Count: len(page.Jobs),
+		HasMore: page.HasMore, Incomplete: page.Incomplete, Destinations: []amtp.Lane{}}
 	shown := make(map[gateway.Destination]bool)
 	for i := range page.Jobs {
 		list.Jobs[i] = jobView(&page.Jobs[i])
-		last = page.Jobs[i].ID
 		shown[page.Jobs[i].Destination] = true
 	}
-	list.NextCursor = cursorText(int64(last))
+	list.NextCursor = cursorText(int64(max(f.After, page.Next)))
 	for _, l := range s.lanes(c.r.Context()) {
 		if shown[l.Destination] {
 			list.Destinations = append(list.Destinations, laneView(l))

@@ -135,8 +135,12 @@ func (s *Server) listMessages(c *call) {
 		Status:    amtp.Status(p.oneOf("status", "pending", "queued", "delivering", "retrying", "delivered", "failed")),
 		Since:     p.since(),
 		Sent:      p.flag("sent"),
+		Before:    p.cursor(),
 		Limit:     p.limit(),
 		Offset:    p.offset(),
+	}
+	if filter.Before > 0 && filter.Offset > 0 {
+		p.fail(amtp.CodeInvalidOffset, "offset counts from the newest message; it does not go with cursor")
 	}
 	if p.err != nil {
 		c.fail(p.err)
@@ -148,7 +152,8 @@ func (s *Server) listMessages(c *call) {
 		return
 	}
 	list := amtp.MessageList{Messages: make([]amtp.MessageSummary, len(page.Messages)),
-		Total: page.Total, TotalCapped: page.Capped, Limit: filter.Limit, Offset: filter.Offset}
+		Total: page.Total, TotalCapped: page.Capped, Limit: filter.Limit, Offset: filter.Offset,
+		HasMore: page.HasMore, NextCursor: nextText(page.HasMore, page.Next), Incomplete: page.Incomplete}
 	for i := range page.Messages {
 		rec := page.Messages[i].For(reader)
 		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject, InReplyTo: rec.InReplyTo}

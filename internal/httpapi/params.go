@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"encoding/base64"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -12,8 +14,8 @@ import (
 // Bounds of parameters.
 const (
 	defaultLimit = 100
-	maxLimit     = 1000
-	maxParameter = 512 // bytes of one value
+	maxLimit     = 1000 // and the default of agents: programs that know no pages see so many
+	maxParameter = 512  // bytes of one value
 	maxWait      = 30 * time.Second
 )
 
@@ -53,8 +55,12 @@ func (p *params) limit() int {
 	return p.number("limit", defaultLimit, 1, maxLimit, amtp.CodeInvalidLimit)
 }
 
+func (p *params) agentLimit() int {
+	return p.number("limit", maxLimit, 1, maxLimit, amtp.CodeInvalidLimit)
+}
+
 func (p *params) offset() int {
-	return p.number("offset", 0, 0, gateway.MaxTotal, amtp.CodeInvalidOffset)
+	return p.number("offset", 0, 0, gateway.MaxOffset, amtp.CodeInvalidOffset)
 }
 
 func (p *params) number(name string, absent, low, high int, code amtp.Code) int {
@@ -145,7 +151,17 @@ const cursorBase = 36
 
 func cursorText(seq int64) string { return "i" + strconv.FormatInt(seq, cursorBase) }
 
-func (p *params) cursor(name string) int64 {
+// nextText is the cursor of the page that follows, "" when none does.
+func nextText(more bool, seq int64) string {
+	if !more {
+		return ""
+	}
+	return cursorText(seq)
+}
+
+// cursor reads where a list goes on, under its name of today or of before.
+func (p *params) cursor() int64 {
+	name := p.cursorName()
 	s := p.text(name)
 	if s == "" {
 		return 0
@@ -160,4 +176,39 @@ func (p *params) cursor(name string) int64 {
 		return 0
 	}
 	return n
+}
+
+// cursorName is the parameter that has the cursor.
+func (p *params) cursorName() string {
+	if p.text("after") == "" {
+		return "cursor"
+	}
+	if p.text("cursor") != "" {
+		p.fail(amtp.CodeInvalidParameter, "cursor and after are two names of one parameter; give one of them")
+	}
+	return "after"
+}
+
+// agentCursorText is the cursor behind an agent, "" when nothing follows.
+func agentCursorText(more bool, key string) string {
+	if !more {
+		return ""
+	}
+	return "a" + base64.RawURLEncoding.EncodeToString([]byte(key))
+}
+
+// agentCursor reads where a list of agents goes on.
+func (p *params) agentCursor() string {
+	name := p.cursorName()
+	s := p.text(name)
+	if s == "" {
+		return ""
+	}
+	if key, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(s, "a")); err == nil {
+		if a, err := amtp.ParseAddress(string(key)); err == nil && agentCursorText(true, a.Key()) == s {
+			return a.Key()
+		}
+	}
+	p.fail(amtp.CodeInvalidParameter, "%s must be a next_cursor that this list gave", name)
+	return ""
 }

@@ -130,6 +130,9 @@ func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
 	}
 	b = strconv.AppendBool(append(b, `,"has_more":`...), page.HasMore)
 	b = appendString(append(b, `,"next_cursor":`...), cursorText(page.Next))
+	if page.Incomplete {
+		b = append(b, `,"incomplete":true`...)
+	}
 	b = append(b, `,"messages":[`...)
 	for i := range page.Items {
 		if i > 0 {

@@ -1,0 +1,137 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"testing"
+)
+
+// walk follows a list to its end and returns what take finds on each page.
+func (w *world) walk(path, header string, take func(answer) []string) (all []string) {
+	w.t.Helper()
+	for cursor, pages := "", 0; pages < 100; pages++ {
+		a := w.do("GET", path+cursor, "", header)
+		w.wants(path+cursor, a, 200, "")
+		all = append(all, take(a)...)
+		if a.body["has_more"] != true {
+			if next, there := a.body["next_cursor"]; there && pages == 0 && a.body["agents"] != nil {
+				w.t.Errorf("%s: a list that is whole has the cursor %v", path, next)
+			}
+			return all
+		}
+		cursor = "&cursor=" + url.QueryEscape(a.body["next_cursor"].(string))
+	}
+	w.t.Fatalf("%s does not end", path)
+	return nil
+}
+
+func names(list any, member string) (found []string) {
+	for _, item := range list.([]any) {
+		found = append(found, item.(map[string]any)[member].(string))
+	}
+	return found
+}
+
+// TestListsGoOn: every list has pages that go on at a cursor, and shows each thing
+// once.
+func TestListsGoOn(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	w.agent("bob")
+	var sent []string
+	for i := range 7 {
+		sent = append(sent, w.send("alice", "bob", fmt.Sprint(i)))
+	}
+	newest := slices.Clone(sent)
+	slices.Reverse(newest)
+	messages := func(a answer) []string { return names(a.body["messages"], "message_id") }
+	for _, c := range []struct {
+		path, header string
+		want         []string
+	}{
+		{"/v1/messages?limit=2", w.as("alice"), newest},
+		{"/v1/messages?limit=3&sent=true&recipient=bob@localhost", w.as("alice"), newest},
+		{"/v1/messages?limit=3&status=delivered", "X-Admin-Key: " + w.admin, newest},
+		{"/v1/inbox/bob@localhost?limit=2", w.as("bob"), sent},
+	} {
+		if got := w.walk(c.path, c.header, messages); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", c.path, got, c.want)
+		}
+	}
+	first := w.do("GET", "/v1/messages?limit=2", "", w.as("alice"))
+	if first.body["total"] != 7.0 || first.body["limit"] != 2.0 || first.body["offset"] != 0.0 || first.body["total_capped"] != nil {
+		t.Errorf("the first page is %s", first.raw)
+	}
+	for query, code := range map[string]string{
+		"cursor=nonsense": "INVALID_PARAMETER", "cursor=i1&after=i1": "INVALID_PARAMETER", "cursor=i1&offset=3": "INVALID_OFFSET", "limit=0": "INVALID_LIMIT",
+	} {
+		w.wants(query, w.do("GET", "/v1/messages?"+query, "", w.as("alice")), 400, code)
+	}
+	for _, path := range []string{"/v1/admin/queue", "/v1/admin/dead-letters"} {
+		for _, name := range []string{"cursor", "after"} {
+			w.wants(path, w.do("GET", path+"?"+name+"=i1", "", "X-Admin-Key: "+w.admin), 200, "")
+		}
+	}
+}
+
+// TestAgentsGoOn: lists of agents have pages, and the count of all on each.
+func TestAgentsGoOn(t *testing.T) {
+	w := start(t)
+	var all []string
+	for _, name := range []string{"dave", "alice", "erin", "bob", "carol"} {
+		w.agent(name)
+		all = append(all, name+"@localhost")
+	}
+	slices.Sort(all)
+	w.wants("unlisted", w.do("PATCH", "/v1/admin/agents/erin", `{"listed":false}`, w.as("erin")), 200, "")
+	admin := "X-Admin-Key: " + w.admin
+	count := func(member string, want float64) func(a answer) {
+		return func(a answer) {
+			if a.body[member] != want {
+				t.Errorf("%s is %v, want %v", member, a.body[member], want)
+			}
+		}
+	}
+	listed := func(want float64) func(answer) []string {
+		return func(a answer) []string {
+			count("agent_count", want)(a)
+			return names(a.body["agents"], "address")
+		}
+	}
+	for limit := 1; limit < 7; limit++ {
+		path := fmt.Sprintf("/v1/discovery/agents?limit=%d", limit)
+		if got := w.walk(path, "Accept: */*", listed(4)); !slices.Equal(got, all[:4]) {
+			t.Errorf("%s: got %v, want %v", path, got, all[:4])
+		}
+		if got := w.walk(path, w.as("erin"), listed(5)); !slices.Equal(got, all) {
+			t.Errorf("%s for the unlisted one: got %v, want %v", path, got, all)
+		}
+		path = fmt.Sprintf("/v1/admin/agents?limit=%d", limit)
+		got := w.walk(path, admin, func(a answer) []string {
+			count("count", 5)(a)
+			return slices.Sorted(maps.Keys(a.body["agents"].(map[string]any)))
+		})
+		if !slices.Equal(got, all) {
+			t.Errorf("%s: got %v, want %v", path, got, all)
+		}
+	}
+	for path, want := range map[string]int{
+		"/v1/discovery/agents?address=bob@localhost": 1, "/v1/discovery/agents?address=erin@localhost": 0, "/v1/discovery/agents?address=nobody": 0,
+		"/v1/discovery/agents?address=bob@localhost&role=x": 0, "/v1/discovery/agents?role=x": 0, "/v1/discovery/agents?delivery_mode=pull": 4,
+	} {
+		a := w.do("GET", path, "", "Accept: */*")
+		if n := len(a.body["agents"].([]any)); n != want || a.body["agent_count"] != float64(want) || a.body["has_more"] != false {
+			t.Errorf("%s: %s, want %d agents", path, a.raw, want)
+		}
+	}
+	for _, query := range []string{"limit=1001", "limit=x"} {
+		w.wants(query, w.do("GET", "/v1/discovery/agents?"+query, "", "Accept: */*"), 400, "INVALID_LIMIT")
+	}
+	for _, cursor := range []string{"nonsense", "a", "i1", "aQUJD"} {
+		w.wants(cursor, w.do("GET", "/v1/discovery/agents?cursor="+cursor, "", "Accept: */*"), 400, "INVALID_PARAMETER")
+		w.wants(cursor, w.do("GET", "/v1/admin/agents?cursor="+cursor, "", admin), 400, "INVALID_PARAMETER")
+	}
+	w.wants("a stranger", w.do("GET", "/v1/admin/agents?limit=x", "", "Accept: */*"), 401, "ADMIN_AUTHENTICATION_REQUIRED")
+}
