@@ -100,14 +100,20 @@ type MessageSummary struct {
 	InReplyTo MessageID `json:"in_reply_to,omitempty"`
 }
 
-// MessageList is a page of messages, newest first. Total counts all that match
-// up to 10,000; TotalCapped says that there are more.
+// MessageList is a page of messages, newest first. Total counts those that match
+// up to 1,000, or up to the end of the page; TotalCapped says that there may be
+// more. Of a page behind a cursor Total counts that page.
 type MessageList struct {
 	Messages    []MessageSummary `json:"messages"`
 	Total       int              `json:"total"`
 	TotalCapped bool             `json:"total_capped,omitempty"`
 	Limit       int              `json:"limit"`
 	Offset      int              `json:"offset"`
+	HasMore     bool             `json:"has_more"`
+	NextCursor  string           `json:"next_cursor,omitempty"` // give it as Cursor to read on
+	// Incomplete says that the page ended before its limit: the gateway looks at so
+	// many messages in one call and no more. Read on from NextCursor.
+	Incomplete bool `json:"incomplete,omitempty"`
 }
 
 // Received is a message as a gateway shows it to one who may read it: the
@@ -153,7 +159,8 @@ type InboxPage struct {
 	Count        int            `json:"count"`
 	MessageCount int            `json:"message_count"` // the same as Count
 	HasMore      bool           `json:"has_more"`
-	NextCursor   string         `json:"next_cursor"` // give it as After to read on
+	NextCursor   string         `json:"next_cursor"`          // give it as After to read on
+	Incomplete   bool           `json:"incomplete,omitempty"` // the page ended before its limit; read on
 	Messages     []InboxMessage `json:"messages"`
 }
 
@@ -205,18 +212,27 @@ type Agent struct {
 	PushSecret string `json:"push_secret,omitempty"`
 }
 
-// AgentList is what discovery answers. AMTP §3.
+// AgentList is what discovery answers: a page of agents, by address. AMTP §3.
 type AgentList struct {
-	Agents     []Agent `json:"agents"`
-	AgentCount int     `json:"agent_count"`
-	Domain     string  `json:"domain"`
-	Timestamp  Time    `json:"timestamp"`
+	Agents []Agent `json:"agents"`
+	// AgentCount counts all that match, on this page and others. CountCapped says
+	// that there may be more: of what is chosen by conditions the gateway counts
+	// those behind the cursor, and looks at so many agents in one call.
+	AgentCount  int    `json:"agent_count"`
+	CountCapped bool   `json:"count_capped,omitempty"`
+	Domain      string `json:"domain"`
+	Timestamp   Time   `json:"timestamp"`
+	HasMore     bool   `json:"has_more"`
+	NextCursor  string `json:"next_cursor,omitempty"` // give it as Cursor to read on
+	Incomplete  bool   `json:"incomplete,omitempty"`  // the page ended before its limit; read on
 }
 
-// AgentMap is the administrator's list of agents, by address.
+// AgentMap is the administrator's list of agents: a page of them, by address.
 type AgentMap struct {
-	Agents map[string]Agent `json:"agents"`
-	Count  int              `json:"count"`
+	Agents     map[string]Agent `json:"agents"`
+	Count      int              `json:"count"` // of all agents, on this page and others
+	HasMore    bool             `json:"has_more"`
+	NextCursor string           `json:"next_cursor,omitempty"` // give it as Cursor to read on
 }
 
 // DomainCapabilities is what a gateway found out about how a domain is reached.
@@ -314,9 +330,11 @@ type Identity struct {
 	Address Address `json:"address"`
 	Domain  string  `json:"domain"`
 	KeyID   string  `json:"key_id"`
-	Unread  int     `json:"unread"`  // messages in the inbox not marked read, counted up to 10,000
-	Pending int     `json:"pending"` // messages in the inbox, counted up to 10,000
-	Agent   Agent   `json:"agent"`
+	Unread  int     `json:"unread"`  // messages in the inbox not marked read, counted up to 1,000
+	Pending int     `json:"pending"` // messages in the inbox, counted up to 1,000
+	// CountsCapped says that there may be more than were counted.
+	CountsCapped bool  `json:"counts_capped,omitempty"`
+	Agent        Agent `json:"agent"`
 }
 
 // Health answers /health and /ready.

@@ -87,9 +87,10 @@ type MessageQuery struct {
 	Sender    Address
 	Recipient Address
 	Since     time.Time
-	Sent      bool // only those that the caller sent
-	Limit     int  // 0 leaves it to the gateway: 100
-	Offset    int  // 10,000 at the most
+	Sent      bool   // only those that the caller sent
+	Limit     int    // 0 leaves it to the gateway: 100
+	Offset    int    // 10,000 at the most; not with Cursor
+	Cursor    string // NextCursor of an earlier page
 }
 
 // Messages lists messages that the caller sent or received, newest first.
@@ -102,6 +103,7 @@ func (c *Client) Messages(ctx context.Context, q MessageQuery) (MessageList, err
 	v.flag("sent", q.Sent)
 	v.number("limit", q.Limit)
 	v.number("offset", q.Offset)
+	v.text("cursor", q.Cursor)
 	var out MessageList
 	_, err := c.do(ctx, get(path("messages")).with(v), &out)
 	return out, err
@@ -144,6 +146,7 @@ func decodeInbox(doc []byte) (InboxPage, error) {
 		MessageCount int               `json:"message_count"`
 		HasMore      bool              `json:"has_more"`
 		NextCursor   string            `json:"next_cursor"`
+		Incomplete   bool              `json:"incomplete"`
 		Messages     []json.RawMessage `json:"messages"`
 	}
 	if err := decode(doc, &raw); err != nil {
@@ -151,7 +154,7 @@ func decodeInbox(doc []byte) (InboxPage, error) {
 	}
 	out := InboxPage{
 		Recipient: raw.Recipient, Count: raw.Count, MessageCount: raw.MessageCount,
-		HasMore: raw.HasMore, NextCursor: raw.NextCursor,
+		HasMore: raw.HasMore, NextCursor: raw.NextCursor, Incomplete: raw.Incomplete,
 		Messages: make([]InboxMessage, len(raw.Messages)),
 	}
 	for i, doc := range raw.Messages {
@@ -187,10 +190,12 @@ type AgentQuery struct {
 	ActiveOnly   bool   // seen within the last 30 days
 	Capability   string
 	Schema       string // an id, or a pattern such as agntcy:commerce.*
+	Limit        int    // 0 leaves it to the gateway: 1000
+	Cursor       string // NextCursor of an earlier page
 }
 
-// Discover lists the agents of a domain; "" is the gateway's own. Of another the
-// gateway asks that domain's, for callers with a key. AMTP §3.
+// Discover lists agents of a domain by address; "" is the gateway's own. Of another
+// the gateway asks that domain's, for callers with a key. AMTP §3.
 func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (AgentList, error) {
 	p := path("discovery", "agents")
 	if domain != "" {
@@ -203,6 +208,8 @@ func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (Age
 	v.flag("active_only", q.ActiveOnly)
 	v.text("capability", q.Capability)
 	v.text("schema", q.Schema)
+	v.number("limit", q.Limit)
+	v.text("cursor", q.Cursor)
 	var out AgentList
 	_, err := c.do(ctx, get(p).with(v), &out)
 	return out, err

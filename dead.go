@@ -31,7 +31,8 @@ type DeadLetterList struct {
 	DeadLetters []DeadLetter `json:"dead_letters"`
 	Count       int          `json:"count"` // of those on this page
 	HasMore     bool         `json:"has_more"`
-	NextCursor  string       `json:"next_cursor"` // give it as After to read on
+	NextCursor  string       `json:"next_cursor"`          // give it as After to read on
+	Incomplete  bool         `json:"incomplete,omitempty"` // the page ended before its limit; read on
 }
 
 // Redriven answers the call that tries dead letters again.

@@ -42,8 +42,9 @@ type JobList struct {
 	Jobs         []QueuedJob `json:"jobs"`
 	Count        int         `json:"count"` // of the jobs on this page
 	HasMore      bool        `json:"has_more"`
-	NextCursor   string      `json:"next_cursor"`  // give it as After to read on
-	Destinations []Lane      `json:"destinations"` // those of the jobs on this page, as far as they were tried
+	NextCursor   string      `json:"next_cursor"`          // give it as After to read on
+	Incomplete   bool        `json:"incomplete,omitempty"` // the page ended before its limit; read on
+	Destinations []Lane      `json:"destinations"`         // those of the jobs on this page, as far as they were tried
 }
 
 // JobView is one job, and how its destination feels where that is known.
