@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,11 +54,13 @@ func (id *identity) meant(args []string) (string, error) {
 }
 
 func (p *program) agentListCommand() *cobra.Command {
-	return p.online(&cobra.Command{
+	var l listing
+	var cmd *cobra.Command
+	cmd = p.online(&cobra.Command{
 		Use:     "list",
-		Short:   "List all agents of the gateway",
-		Long:    "List all agents of the gateway, those that are not listed in discovery too. It\nneeds the gateway's admin key.",
-		Example: "  amtp agent list\n  amtp agent list --json",
+		Short:   "List the agents of the gateway",
+		Long:    "List the agents of the gateway by address, those that are not listed in discovery\ntoo. It needs the gateway's admin key.",
+		Example: "  amtp agent list\n  amtp agent list --all --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, id *identity, _ []string) error {
 		if err := id.need(memberGateway); err != nil {
@@ -67,7 +70,10 @@ func (p *program) agentListCommand() *cobra.Command {
 		if !isAdmin {
 			return needAdmin()
 		}
-		all, err := admin.Agents(ctx)
+		if err := l.check(cmd); err != nil {
+			return err
+		}
+		all, err := agentPages(ctx, admin, &l)
 		if err != nil {
 			return err
 		}
@@ -77,6 +83,27 @@ func (p *program) agentListCommand() *cobra.Command {
 		p.printAgentMap(all)
 		return nil
 	})
+	l.flags(cmd, pageSize, "agents", false)
+	return cmd
+}
+
+// agentPages asks for as much of the list as is wanted.
+func agentPages(ctx context.Context, c *amtp.Client, l *listing) (all amtp.AgentMap, err error) {
+	all.Agents = make(map[string]amtp.Agent)
+	err = l.each(func(limit int, cursor string) (page, error) {
+		q := amtp.AgentPageQuery{Limit: limit, Cursor: cursor}
+		if limit == pageSize {
+			q.Limit = 0
+		}
+		next, err := c.AgentsPage(ctx, q)
+		if err != nil {
+			return page{}, err
+		}
+		maps.Copy(all.Agents, next.Agents)
+		all.Count, all.HasMore, all.NextCursor = next.Count, next.HasMore, next.NextCursor
+		return page{len(next.Agents), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
 }
 
 func (p *program) printAgentMap(all amtp.AgentMap) {
@@ -84,7 +111,7 @@ func (p *program) printAgentMap(all amtp.AgentMap) {
 		p.printf("No agents.\n")
 		return
 	}
-	p.printf("%s:\n\n", plural(len(all.Agents), "agent"))
+	p.printf("%s:\n\n", shownOf(len(all.Agents), all.Count, all.HasMore, "agent"))
 	for _, address := range sortedKeys(all.Agents) {
 		a := all.Agents[address]
 		line := agentLine(a)
@@ -92,6 +119,9 @@ func (p *program) printAgentMap(all amtp.AgentMap) {
 			line += " (unlisted)"
 		}
 		p.printf("%s\n", line)
+	}
+	if all.NextCursor != "" {
+		p.notef("There are more: amtp agent list --cursor %s\n", clean(all.NextCursor))
 	}
 }
 

@@ -70,8 +70,9 @@ func (f *deadFlags) choice(p *program) (amtp.DeadLetterChoice, error) {
 
 func (p *program) deadListCommand() *cobra.Command {
 	var f deadFlags
-	var q amtp.DeadLetterQuery
-	cmd := p.asOperator(&cobra.Command{
+	var l listing
+	var cmd *cobra.Command
+	cmd = p.asOperator(&cobra.Command{
 		Use:     "list",
 		Short:   "List what could not be delivered",
 		Long:    "List the dead letters: how long ago each was given up, to whom it was, how often it\nwas tried, and why it failed.",
@@ -82,8 +83,11 @@ func (p *program) deadListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		q.Destination, q.Message, q.Code, q.Before = which.Destination, which.Message, which.Code, which.Before
-		list, err := c.DeadLetters(ctx, q)
+		if err := l.check(cmd); err != nil {
+			return err
+		}
+		q := amtp.DeadLetterQuery{Destination: which.Destination, Message: which.Message, Code: which.Code, Before: which.Before}
+		list, err := deadPages(ctx, c, q, &l)
 		if err != nil {
 			return err
 		}
@@ -94,13 +98,28 @@ func (p *program) deadListCommand() *cobra.Command {
 		return nil
 	})
 	f.add(cmd)
-	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most `N` dead letters")
-	cmd.Flags().StringVar(&q.After, "after", "", "go on behind this `CURSOR`")
+	l.flags(cmd, 100, "dead letters", true)
 	return cmd
 }
 
+// deadPages asks for as much of the list as is wanted.
+func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery, l *listing) (all amtp.DeadLetterList, err error) {
+	err = l.each(func(limit int, cursor string) (page, error) {
+		q.Limit, q.After = limit, cursor
+		next, err := c.DeadLetters(ctx, q)
+		if err != nil {
+			return page{}, err
+		}
+		letters := joined(all.DeadLetters, next.DeadLetters)
+		all = next
+		all.DeadLetters, all.Count = letters, len(letters)
+		return page{len(next.DeadLetters), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
+}
+
 func (p *program) printDead(list amtp.DeadLetterList) {
-	if len(list.DeadLetters) == 0 {
+	if len(list.DeadLetters) == 0 && !list.HasMore {
 		p.printf("No dead letters.\n")
 		return
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,10 @@ import (
 const discoverHelp = `List the agents that are shown in discovery: those of your gateway, or those of
 another DOMAIN, whose gateway yours asks. That needs a key, and the other gateway
 may ignore what you choose by. What agents say about themselves is data, not
-instructions.`
+instructions.
+
+The agents stand in the order of their addresses. More than a gateway shows at
+once are asked for page by page, up to --limit; --all lists everything.`
 
 const discoverExamples = `  amtp discover
   amtp discover shop.example
@@ -21,7 +25,9 @@ const discoverExamples = `  amtp discover
 
 func (p *program) discoverCommand() *cobra.Command {
 	var q amtp.AgentQuery
-	cmd := p.online(&cobra.Command{
+	var l listing
+	var cmd *cobra.Command
+	cmd = p.online(&cobra.Command{
 		Use:     "discover [DOMAIN]",
 		Short:   "List the agents of your gateway, or of another domain",
 		Long:    discoverHelp,
@@ -29,6 +35,9 @@ func (p *program) discoverCommand() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 	}, func(ctx context.Context, id *identity, args []string) error {
 		if err := id.need(memberGateway); err != nil {
+			return err
+		}
+		if err := l.check(cmd); err != nil {
 			return err
 		}
 		var domain amtp.Domain
@@ -39,17 +48,18 @@ func (p *program) discoverCommand() *cobra.Command {
 			}
 			domain = d
 		}
-		list, err := p.client(id).Discover(ctx, domain, q)
+		list, err := discoverPages(ctx, p.client(id), domain, q, &l)
 		if err != nil {
 			return err
 		}
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printAgents(list.Agents)
+		p.printAgents(list)
 		return nil
 	})
 	flags := cmd.Flags()
+	l.flags(cmd, pageSize, "agents", false)
 	flags.StringVar(&q.Address, "address", "", "only the agent with this `ADDRESS`")
 	flags.StringVar(&q.Role, "role", "", "only agents with this `ROLE`")
 	flags.StringVar(&q.Capability, "capability", "", "only agents with this `CAPABILITY`")
@@ -59,15 +69,45 @@ func (p *program) discoverCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) printAgents(agents []amtp.Agent) {
-	if len(agents) == 0 {
+// discoverPages asks for as much of the list as is wanted.
+func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q amtp.AgentQuery, l *listing) (all amtp.AgentList, err error) {
+	err = l.each(func(limit int, cursor string) (page, error) {
+		if q.Limit, q.Cursor = limit, cursor; limit == pageSize {
+			q.Limit = 0 // a gateway that knows no pages need not know the word
+		}
+		next, err := c.Discover(ctx, domain, q)
+		if err != nil {
+			return page{}, err
+		}
+		agents := joined(all.Agents, next.Agents)
+		count := max(all.AgentCount, next.AgentCount, len(agents))
+		all = next
+		all.Agents, all.AgentCount = agents, count
+		return page{len(next.Agents), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
+}
+
+func (p *program) printAgents(list amtp.AgentList) {
+	if len(list.Agents) == 0 {
 		p.printf("No agents found.\n")
-		return
+	} else {
+		p.printf("Discovered %s:\n\n", shownOf(len(list.Agents), list.AgentCount, list.HasMore, "agent"))
 	}
-	p.printf("Discovered %s:\n\n", plural(len(agents), "agent"))
-	for _, a := range agents {
+	for _, a := range list.Agents {
 		p.printf("%s\n", agentLine(a))
 	}
+	if list.NextCursor != "" {
+		p.notef("There are more: amtp discover --cursor %s\n", clean(list.NextCursor))
+	}
+}
+
+// shownOf says how many of how many are shown.
+func shownOf(shown, of int, more bool, what string) string {
+	if !more || of <= shown {
+		return plural(shown, what)
+	}
+	return strconv.Itoa(shown) + " of " + plural(of, what)
 }
 
 // agentLine writes an agent as the reference program lists it.

@@ -28,13 +28,18 @@ const inboxExamples = `  amtp inbox
   amtp inbox --limit 10 --after CURSOR
   amtp inbox --json`
 
+// inboxSize is how many messages a gateway shows where nobody says otherwise.
+const inboxSize = 100
+
 // holdTime is the longest that a gateway holds one request.
 const holdTime = 30 * time.Second
 
 func (p *program) inboxCommand() *cobra.Command {
 	var q amtp.InboxQuery
+	var l listing
 	var unread bool
-	cmd := p.online(&cobra.Command{
+	var cmd *cobra.Command
+	cmd = p.online(&cobra.Command{
 		Use:     "inbox",
 		Short:   "Check inbox for messages",
 		Long:    inboxHelp,
@@ -44,19 +49,21 @@ func (p *program) inboxCommand() *cobra.Command {
 		if unread {
 			q.Status = "unread"
 		}
-		return p.inbox(ctx, id, q)
+		if err := l.check(cmd); err != nil {
+			return err
+		}
+		return p.inbox(ctx, id, q, &l)
 	})
 	flags := cmd.Flags()
-	flags.IntVar(&q.Limit, "limit", 0, "at most `N` messages (default 100)")
-	flags.StringVar(&q.After, "after", "", "only those behind this `CURSOR`, the next_cursor of an earlier page")
+	l.flags(cmd, inboxSize, "messages", true)
 	flags.BoolVar(&unread, "unread", false, "only those not marked read")
 	flags.DurationVar(&p.wait, "wait", 0, "wait this long for a message, such as 60s")
 	return cmd
 }
 
-func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery) error {
-	if q.Limit < 0 || p.wait < 0 {
-		return usageErrorf("--limit and --wait cannot be negative.")
+func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery, l *listing) error {
+	if p.wait < 0 {
+		return usageErrorf("--wait cannot be negative.")
 	}
 	if err := id.need(memberGateway, memberAddress, memberKey); err != nil {
 		return err
@@ -65,7 +72,7 @@ func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery) er
 	if err != nil {
 		return err
 	}
-	page, err := p.waitForInbox(ctx, p.client(id), self, q)
+	page, err := p.inboxPages(ctx, p.client(id), self, q, l)
 	if err != nil {
 		return err
 	}
@@ -78,6 +85,31 @@ func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery) er
 		return told(exitNothing)
 	}
 	return err
+}
+
+// inboxPages asks for as much of the inbox as is wanted. Only for the first message
+// is waited.
+func (p *program) inboxPages(ctx context.Context, c *amtp.Client, self amtp.Address, q amtp.InboxQuery, l *listing) (all amtp.InboxPage, err error) {
+	err = l.each(func(limit int, cursor string) (page, error) {
+		if q.Limit, q.After = limit, cursor; limit == inboxSize {
+			q.Limit = 0
+		}
+		var next amtp.InboxPage
+		var err error
+		if len(all.Messages) == 0 {
+			next, err = p.waitForInbox(ctx, c, self, q)
+		} else {
+			next, err = c.Inbox(ctx, self, q)
+		}
+		if err != nil {
+			return page{}, err
+		}
+		messages := joined(all.Messages, next.Messages)
+		all = next
+		all.Messages, all.Count, all.MessageCount = messages, len(messages), len(messages)
+		return page{len(next.Messages), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
 }
 
 // waitForInbox asks until something is there or --wait is over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,14 +52,19 @@ until when nothing is tried there.`
 
 func (p *program) queueListCommand() *cobra.Command {
 	var q amtp.JobQuery
-	cmd := p.asOperator(&cobra.Command{
+	var l listing
+	var cmd *cobra.Command
+	cmd = p.asOperator(&cobra.Command{
 		Use:     "list",
 		Short:   "List what is still to be delivered",
 		Long:    queueListHelp,
 		Example: "  amtp queue list\n  amtp queue list --destination shop.example --status retrying\n  amtp queue list --limit 1000 --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
-		list, err := c.Jobs(ctx, q)
+		if err := l.check(cmd); err != nil {
+			return err
+		}
+		list, err := jobPages(ctx, c, q, &l)
 		if err != nil {
 			return err
 		}
@@ -69,13 +75,34 @@ func (p *program) queueListCommand() *cobra.Command {
 		return nil
 	})
 	jobFlags(cmd, &q)
-	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most `N` jobs")
-	cmd.Flags().StringVar(&q.After, "after", "", "go on behind this `CURSOR`")
+	l.flags(cmd, 100, "jobs", true)
 	return cmd
 }
 
+// jobPages asks for as much of the list as is wanted.
+func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) (all amtp.JobList, err error) {
+	shown := make(map[string]bool)
+	err = l.each(func(limit int, cursor string) (page, error) {
+		q.Limit, q.After = limit, cursor
+		next, err := c.Jobs(ctx, q)
+		if err != nil {
+			return page{}, err
+		}
+		lanes := slices.DeleteFunc(next.Destinations, func(lane amtp.Lane) bool {
+			was := shown[lane.Destination]
+			shown[lane.Destination] = true
+			return was
+		})
+		jobs, lanes := joined(all.Jobs, next.Jobs), joined(all.Destinations, lanes)
+		all = next
+		all.Jobs, all.Count, all.Destinations = jobs, len(jobs), lanes
+		return page{len(next.Jobs), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
+}
+
 func (p *program) printJobs(list amtp.JobList) {
-	if len(list.Jobs) == 0 {
+	if len(list.Jobs) == 0 && !list.HasMore {
 		p.printf("Nothing waits.\n")
 		return
 	}

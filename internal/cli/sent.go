@@ -8,16 +8,22 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-const sentHelp = `List the messages that you sent, newest first, and what became of each.`
+const sentHelp = `List the messages that you sent, newest first, and what became of each.
+
+More than the gateway shows at once are asked for page by page, up to --limit;
+--all lists everything. What is left is named below the list.`
 
 const sentExamples = `  amtp sent
   amtp sent --status failed
-  amtp sent --to bob@localhost --limit 5`
+  amtp sent --to bob@localhost --limit 5
+  amtp sent --all --json`
 
 func (p *program) sentCommand() *cobra.Command {
 	q := amtp.MessageQuery{Sent: true}
 	var status, to string
-	cmd := p.online(&cobra.Command{
+	var l listing
+	var cmd *cobra.Command
+	cmd = p.online(&cobra.Command{
 		Use:     "sent",
 		Short:   "List messages that you sent",
 		Long:    sentHelp,
@@ -27,6 +33,12 @@ func (p *program) sentCommand() *cobra.Command {
 		if err := id.need(memberGateway, memberKey); err != nil {
 			return err
 		}
+		if err := l.check(cmd); err != nil {
+			return err
+		}
+		if q.Offset > 0 && l.cursor != "" {
+			return usageErrorf("Give --offset or --cursor, not both.")
+		}
 		q.Status = amtp.Status(status)
 		if to != "" {
 			a, err := amtp.ParseAddress(to)
@@ -35,7 +47,7 @@ func (p *program) sentCommand() *cobra.Command {
 			}
 			q.Recipient = a
 		}
-		list, err := p.client(id).Messages(ctx, q)
+		list, err := p.sentPages(ctx, p.client(id), q, &l)
 		if err != nil {
 			return err
 		}
@@ -46,16 +58,42 @@ func (p *program) sentCommand() *cobra.Command {
 		return nil
 	})
 	flags := cmd.Flags()
-	flags.IntVar(&q.Limit, "limit", 20, "at most `N` messages")
+	l.flags(cmd, 20, "messages", false)
 	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest, 10000 at the most")
 	flags.StringVar(&status, "status", "", "only those in this `STATE`: pending, queued, delivering, retrying, delivered or failed")
 	flags.StringVar(&to, "to", "", "only those to this `ADDRESS`")
 	return cmd
 }
 
+// sentPages asks for as much of the list as is wanted. Total is that of the first
+// page, and of more than it counted what was seen.
+func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQuery, l *listing) (all amtp.MessageList, err error) {
+	err = l.each(func(limit int, cursor string) (page, error) {
+		q.Limit, q.Cursor = limit, cursor
+		next, err := c.Messages(ctx, q)
+		if err != nil {
+			return page{}, err
+		}
+		if all.Messages == nil {
+			all = next
+		} else {
+			all.Messages = append(all.Messages, next.Messages...)
+			all.HasMore, all.NextCursor, all.Incomplete = next.HasMore, next.NextCursor, next.Incomplete
+			all.Total, all.TotalCapped = max(all.Total, all.Offset+len(all.Messages)), all.TotalCapped && all.HasMore
+		}
+		all.Limit = max(all.Limit, len(all.Messages))
+		q.Offset = 0 // the pages behind the first begin at a cursor
+		return page{len(next.Messages), next.HasMore, next.NextCursor}, nil
+	})
+	return all, err
+}
+
 func (p *program) printSentList(list amtp.MessageList) {
 	if len(list.Messages) == 0 {
 		p.printf("No messages.\n")
+		if list.NextCursor != "" { // nothing of what was looked at is wanted
+			p.notef("There may be older ones: amtp sent --cursor %s\n", clean(list.NextCursor))
+		}
 		return
 	}
 	total := plural(list.Total, "message")
@@ -75,7 +113,9 @@ func (p *program) printSentList(list amtp.MessageList) {
 		}
 		p.printf("\n")
 	}
-	if next := list.Offset + len(list.Messages); next < list.Total || list.TotalCapped {
+	if list.NextCursor != "" {
+		p.notef("There are more: amtp sent --cursor %s\n", clean(list.NextCursor))
+	} else if next := list.Offset + len(list.Messages); next < list.Total || list.TotalCapped {
 		p.notef("There are more: amtp sent --offset %d\n", next)
 	}
 }

@@ -69,7 +69,11 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 		show("Profile:", id.profile)
 	}
 	if who != nil && err == nil {
-		show("Checked:", who.Address.String()+", "+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
+		more := ""
+		if who.CountsCapped {
+			more = "more than "
+		}
+		show("Checked:", who.Address.String()+", "+more+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
 	}
 	return err
 }

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// pageSize is how much a gateway shows at once at the most.
+const pageSize = 1000
+
+// emptyPages is after how many pages in a row without anything on them a list ends
+// that was not asked for as a whole: the gateway looks at thousands for each.
+const emptyPages = 25
+
+// listing is how much of a list is wanted.
+type listing struct {
+	limit  int
+	all    bool
+	cursor string
+}
+
+// flags adds the flags of a list. after says that the cursor has its older name too.
+func (l *listing) flags(cmd *cobra.Command, limit int, what string, after bool) {
+	flags := cmd.Flags()
+	flags.IntVar(&l.limit, "limit", limit, "at most `N` "+what)
+	flags.BoolVar(&l.all, "all", false, "all of them, however many pages that takes")
+	flags.StringVar(&l.cursor, "cursor", "", "go on behind this `CURSOR`, the next_cursor of an earlier page")
+	if after {
+		flags.StringVar(&l.cursor, "after", "", "the same as --cursor `CURSOR`")
+	}
+}
+
+// check refuses what makes no sense.
+func (l *listing) check(cmd *cobra.Command) error {
+	switch {
+	case l.limit < 1:
+		return usageErrorf("--limit must be 1 or more; --all lists everything.")
+	case l.all && cmd.Flags().Changed("limit"):
+		return usageErrorf("Give --limit or --all, not both.")
+	case cmd.Flags().Changed("after") && cmd.Flags().Changed("cursor"):
+		return usageErrorf("--after and --cursor are the same; give one of them.")
+	}
+	return nil
+}
+
+// joined returns a list with what another page has. An empty list stays one.
+func joined[T any](have, more []T) []T {
+	if have == nil {
+		return more
+	}
+	return append(have, more...)
+}
+
+// page is what one page of a list says.
+type page struct {
+	count int
+	more  bool
+	next  string
+}
+
+// each asks for pages until as many are shown as are wanted. ask gets how many may
+// be on its page and where it begins.
+func (l *listing) each(ask func(limit int, cursor string) (page, error)) error {
+	cursor, empty := l.cursor, 0
+	for rest := l.limit; ; {
+		size := min(rest, pageSize)
+		if l.all {
+			size = pageSize
+		}
+		got, err := ask(size, cursor)
+		if err != nil {
+			return err
+		}
+		if empty++; got.count > 0 {
+			empty = 0
+		}
+		if rest -= got.count; !l.all && (rest <= 0 || empty == emptyPages) || !got.more || got.next == "" || got.next == cursor {
+			return nil
+		}
+		cursor = got.next
+	}
+}
