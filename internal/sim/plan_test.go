@@ -32,8 +32,11 @@ type split struct {
 
 // clocks are by how much a clock is set wrong.
 var clocks = []time.Duration{
-	-time.Second, time.Second, -time.Minute, time.Minute, -5 * time.Minute, 5 * time.Minute,
+	-time.Second, time.Second, -4 * time.Minute, 4 * time.Minute, -time.Hour, time.Hour,
+	-2 * day, 2 * day, -8 * day, 8 * day, -400 * day, 400 * day,
 }
+
+const day = 24 * time.Hour
 
 // draw makes the plan and puts what it says on the agenda.
 func (w *world) draw() {

@@ -121,7 +121,7 @@ func (s *seldom) ReceiptDomains(ctx context.Context, after amtp.Domain, limit in
 func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	p := &process{site: s, store: store, gone: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	now := s.clock.Now
+	now := store.Now
 	in := &intake.Intake{Store: store, Domain: s.domain, Now: now, Federated: true}
 	finder, err := discovery.New(discovery.Options{Resolver: names{p}, Now: now})
 	if err != nil {
@@ -152,11 +152,21 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	p.loops = []func(context.Context) error{
 		p.queue.Run,
 		(&queue.Expiry{Store: store, Now: now, Log: log}).Run,
+		p.watch,
 	}
 	if s.w.weather.receipts {
 		p.loops = append(p.loops, receipts.Run)
 	}
 	return p
+}
+
+// watch has the store look at its clock, as internal/app does.
+func (p *process) watch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		_, _ = p.store.NoteClock(ctx) // what cannot be stored now is stored the next time
+		_ = p.pause(ctx, 5*time.Second)
+	}
+	return nil
 }
 
 func wants(finder *discovery.Finder) func(context.Context, amtp.Domain) (bool, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/faultfs"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
@@ -101,7 +102,8 @@ func (s *site) start() {
 		s.disk.Fail(s.fault(r, 1+r.IntN(12)))
 	}
 	log := s.w.trace.logger(s.name())
-	store, err := sqlite.Open(sqlite.Options{Dir: s.dir, VFS: s.disk.Name, Log: log, Readers: 1, Reserve: reserveSize})
+	store, err := sqlite.Open(sqlite.Options{Dir: s.dir, VFS: s.disk.Name, Log: log, Readers: 1, Reserve: reserveSize,
+		Clock: wallclock.Clock{Now: s.clock.Now, Ran: func() time.Duration { return time.Since(s.w.began) }}})
 	if err != nil {
 		if s.disk.Hits() == 0 && !s.disk.Off() {
 			s.w.fault("the gateway of %s does not start on a sound disk: %v", s.domain, err)
@@ -206,15 +208,21 @@ func (s *site) call(method, path, key string, body []byte) (int, []byte) {
 	return status, answer
 }
 
-// purge has the gateway remove what has outlived its retention.
+// purge has the gateway remove what has outlived its retention, as internal/app
+// does.
 func (s *site) purge() {
 	p := s.running()
 	if p == nil {
 		return
 	}
+	if clock := p.store.Clock(); !clock.Believed() {
+		s.w.trace.add("%s purges nothing, for it does not believe its clock", s.name())
+		s.w.trace.count("purges that waited")
+		return
+	}
 	var sum gateway.Purged
 	for after, done := int64(0), false; !done; {
-		did, err := p.store.Purge(context.Background(), gateway.DefaultRetention(), s.clock.Now(), after, 100)
+		did, err := p.store.Purge(context.Background(), gateway.DefaultRetention(), p.store.Now(), after, 100)
 		if err != nil {
 			break // as on a full disk; the next one does it
 		}
