@@ -88,6 +88,16 @@ func (w *Watch) see(now time.Time) {
 	w.seen = ran
 }
 
+// Jumped looks at the clock, which shows now, and reports whether it has jumped
+// since the store was told. What is written from then on must not be found without
+// the jump.
+func (w *Watch) Jumped(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.see(now)
+	return w.open && w.course.Jumps != w.stored
+}
+
 // State looks at the clock, which shows now, and says how far it is believed.
 func (w *Watch) State(now time.Time) gateway.ClockState {
 	w.mu.Lock()

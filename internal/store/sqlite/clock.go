@@ -46,7 +46,18 @@ func (s *Store) openClock() error {
 	})
 	if err == nil {
 		s.watch.IsStored(value)
+		s.writer.note = s.noteJump
 	}
+	return err
+}
+
+// noteJump stores what is known of the clock when it has jumped.
+func (s *Store) noteJump(w *writer) error {
+	if !s.watch.Jumped(s.Now()) {
+		return nil
+	}
+	value, err := w.saveClock(s.watch)
+	w.changes = append(w.changes, func(*store.Directory) { s.watch.IsStored(value) })
 	return err
 }
 

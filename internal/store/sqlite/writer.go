@@ -21,8 +21,9 @@ type writer struct {
 	bells   *store.Bells
 	keeper  *checkpointer
 	reserve *reserve
-	fail    func() // tells the store that it is no longer to be trusted
-	broken  error  // set by the first I/O error; nothing is written after it
+	note    func(*writer) error // stores a jump of the clock, nil before it is known
+	fail    func()              // tells the store that it is no longer to be trusted
+	broken  error               // set by the first I/O error; nothing is written after it
 
 	next   sequences // what the next rows are numbered
 	packed packed
@@ -121,7 +122,19 @@ func (w *writer) runAll(batch []*store.Item[work]) error {
 			return item.Err
 		}
 	}
-	return w.writeOwed()
+	if err := w.writeOwed(); err != nil {
+		return err
+	}
+	return w.noted()
+}
+
+// noted stores a jump of the clock with the first that is written after it: a
+// crash must not leave the one without the other.
+func (w *writer) noted() error {
+	if w.note == nil {
+		return nil
+	}
+	return w.note(w)
 }
 
 // do does the work of one item.
@@ -155,7 +168,7 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 			return err
 		}
 	}
-	return nil
+	return w.noted()
 }
 
 // lives reports whether the agent exists as far as the batch has come.
