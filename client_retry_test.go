@@ -61,7 +61,7 @@ func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestWhatIsSafeIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, bodies := scripted(breaks, halfAnswer, says(503, `{}`), says(202, `{"message_id":"m1"}`))
+		c, bodies := scripted(breaks, halfAnswer, says(408, `{}`), says(202, `{"message_id":"m1"}`))
 		sent, err := c.Send(t.Context(), amtp.Message{Payload: json.RawMessage(`1`)})
 		if err != nil || sent.MessageID != "m1" {
 			t.Fatalf("Send = %+v, %v", sent, err)

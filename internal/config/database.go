@@ -49,7 +49,7 @@ func (q *Queue) settings() []setting {
 	lease.bounds = formatDuration(shortestLease) + " to " + formatDuration(longestLease)
 	return []setting{
 		{path: "queue.lease", env: "AMTP_QUEUE_LEASE", def: "2m", value: lease,
-			meaning: "For how long a delivery that a gateway has begun is left to it: when that gateway is gone, another takes the delivery over after this time, and an attempt is given up after three quarters of it."},
+			meaning: "For how long a delivery that a gateway has begun is left to it: when that gateway is gone, another takes the delivery over after this time, and an attempt is given up after three quarters of it; a large message has another second of both for every 8 KiB."},
 	}
 }
 
