@@ -12,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/store/storetest"
 	"pgregory.net/rapid"
 )
 
@@ -24,7 +25,8 @@ type depot struct {
 	alice    gateway.Agent
 	round    int
 	sent     int
-	clock    time.Time
+	hand     *storetest.Hand
+	ahead    int // hours, by which the clock was set
 	next     gateway.JobID
 	jobs     []*modelJob // in the order of their ids
 	letters  []*modelLetter
@@ -34,7 +36,8 @@ type depot struct {
 
 type modelJob struct {
 	gateway.Job
-	letter *modelLetter
+	letter  *modelLetter
+	changed time.Time // its state
 }
 
 type modelLetter struct {
@@ -80,8 +83,46 @@ func (d *depot) of(j *modelJob) []*modelPart {
 
 // later moves the clock.
 func (d *depot) later(t *rapid.T) time.Time {
-	d.clock = d.clock.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "seconds")) * time.Second)
-	return d.clock
+	d.hand.Pass(time.Duration(rapid.IntRange(1, 200).Draw(t, "seconds")) * time.Second)
+	return d.hand.Now()
+}
+
+// wrong has the clock jump, go back or stand. The model has a rule for what it wrote
+// while it was ahead, in other words than the store.
+func (d *depot) wrong(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "stands") == 0 {
+		d.hand.Stop(time.Duration(rapid.IntRange(1, 5).Draw(t, "hours")) * time.Hour)
+	} else {
+		ahead := rapid.IntRange(0, 60).Draw(t, "hours") // what is longer is of another day: see storetest
+		d.hand.Set(time.Duration(ahead-d.ahead) * time.Hour)
+		d.ahead = ahead
+	}
+	if _, err := d.store.NoteClock(t.Context()); err != nil {
+		t.Fatalf("NoteClock = %v", err)
+	}
+	now := d.hand.Now()
+	early := func(at time.Time) time.Time {
+		if at.After(now.Add(5 * time.Minute)) {
+			return now
+		}
+		return at
+	}
+	for _, j := range d.jobs {
+		wait, lease := j.Due.Sub(j.changed), j.Lease.Sub(j.changed)
+		if back := j.changed.After(now.Add(5 * time.Minute)); back {
+			j.Due = now.Add(min(wait, 24*time.Hour))
+			if leased(j) {
+				j.Lease = now.Add(lease)
+			}
+		}
+		j.changed, j.Begun, j.FirstTry, j.LastTry, j.Since = early(j.changed), early(j.Begun), early(j.FirstTry), early(j.LastTry), early(j.Since)
+		if j.Due.After(now.Add(24 * time.Hour)) {
+			j.Due = now
+		}
+		if leased(j) && j.Due.Before(j.Lease) {
+			j.Due = j.Lease
+		}
+	}
 }
 
 func (d *depot) place(t *rapid.T) gateway.Destination {
@@ -107,7 +148,7 @@ func (d *depot) enqueue(p *modelPart, to gateway.Destination, now time.Time) *mo
 }
 
 func (d *depot) insert(l *modelLetter, to gateway.Destination, now time.Time) *modelJob {
-	j := &modelJob{letter: l, Job: gateway.Job{ID: d.next, Destination: to, State: gateway.Queued, Begun: now, Due: now,
+	j := &modelJob{letter: l, changed: now, Job: gateway.Job{ID: d.next, Destination: to, State: gateway.Queued, Begun: now, Due: now,
 		Size: len(l.acceptance.Message.Raw()), Message: l.id, Class: gateway.ClassAgent, SenderAgent: d.alice.ID, Flow: gateway.Flow(d.alice.ID)}}
 	d.next++
 	d.jobs = append(d.jobs, j)
@@ -178,7 +219,7 @@ func (d *depot) claim(t *rapid.T) {
 	for _, j := range due {
 		j.Fence++
 		j.Attempts++
-		j.State, j.LastTry, j.Lease = gateway.Delivering, now, lease.Add(gateway.Carrying(int64(j.Size)))
+		j.changed, j.State, j.LastTry, j.Lease = now, gateway.Delivering, now, lease.Add(gateway.Carrying(int64(j.Size)))
 		j.FirstTry = cmp.Or(j.FirstTry, now)
 		j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)).Truncate(time.Microsecond)
 		if j.Due.Before(j.Lease) {
@@ -264,7 +305,7 @@ func (d *depot) end(j *modelJob, e *gateway.Settlement) {
 		d.remove(j)
 		return
 	}
-	j.State, j.Lease, j.Due = gateway.Retrying, time.Time{}, e.Due
+	j.changed, j.State, j.Lease, j.Due = e.Now, gateway.Retrying, time.Time{}, e.Due
 	if e.Due.Before(e.Now) {
 		j.Due = e.Now
 	}
@@ -381,7 +422,7 @@ func (d *depot) reopen(t *rapid.T) {
 	if err := d.store.Close(); err != nil {
 		t.Fatalf("Close = %v", err)
 	}
-	d.store = mustOpenOn(d.t, faultfs.New(d.t), d.dir, small)
+	d.store = mustOpenOn(d.t, faultfs.New(d.t), d.dir, byHand(d.hand))
 	for _, j := range d.jobs {
 		if leased(j) {
 			j.State, j.Lease = gateway.Retrying, time.Time{}
@@ -496,17 +537,18 @@ func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 func TestJobModel(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	store, clock, round, finished := mustOpenOn(t, faultfs.New(t), dir, small), dawn, 0, 0
+	hand := storetest.NewHand(dawn)
+	store, round, finished := mustOpenOn(t, faultfs.New(t), dir, byHand(hand)), 0, 0
 	alice, _ := cast(t, store)
 	rapid.Check(t, func(r *rapid.T) {
 		round++
-		clock = clock.Add(24 * time.Hour)
-		d := &depot{t: t, dir: dir, store: store, alice: alice, round: round, clock: clock, next: emptied(r, store, clock)}
-		defer func() { store, clock, finished = d.store, d.clock, finished+d.finished }()
+		hand.Pass(24 * time.Hour)
+		d := &depot{t: t, dir: dir, store: store, alice: alice, round: round, hand: hand, next: emptied(r, store, hand.Now())}
+		defer func() { store, finished = d.store, finished+d.finished }()
 		r.Repeat(map[string]func(*rapid.T){
 			"accept": d.accept, "accept too": d.accept, "repeat": d.repeat, "claim": d.claim, "claim too": d.claim, "claim again": d.claim,
 			"settle": d.settle, "settle too": d.settle, "stale": d.stale, "operate": d.operate, "expire": d.expire, "redrive": d.redrive,
-			"reopen": d.reopen, "": d.look,
+			"reopen": d.reopen, "wrong": d.wrong, "": d.look,
 		})
 	})
 	if finished == 0 {

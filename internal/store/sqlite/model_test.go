@@ -10,6 +10,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/store/storetest"
 	"pgregory.net/rapid"
 )
 
@@ -20,7 +21,7 @@ type model struct {
 	dir    string
 	store  *Store
 	round  int
-	clock  int
+	hand   *storetest.Hand
 	agents []*modelAgent
 	sent   []*modelMessage // in the order of acceptance
 }
@@ -46,8 +47,21 @@ type modelCopy struct {
 }
 
 func (m *model) now() time.Time {
-	m.clock++
-	return dawn.Add(time.Duration(m.clock) * time.Second)
+	m.hand.Pass(time.Second)
+	return m.hand.Now()
+}
+
+// wrong has the clock jump, go back or stand for a while: nothing that the model
+// knows depends on it.
+func (m *model) wrong(t *rapid.T) {
+	if rapid.Bool().Draw(t, "stands") {
+		m.hand.Stop(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour)
+	} else {
+		m.hand.Set(time.Duration(rapid.IntRange(-4000, 4000).Draw(t, "days")) * 24 * time.Hour)
+	}
+	if _, err := m.store.NoteClock(t.Context()); err != nil {
+		t.Fatalf("NoteClock = %v", err)
+	}
 }
 
 // pick chooses a living agent.
@@ -266,17 +280,25 @@ func (m *model) reopen(t *rapid.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatalf("Close = %v", err)
 	}
-	m.store = mustOpenOn(m.t, faultfs.New(m.t), m.dir, small)
+	m.store = mustOpenOn(m.t, faultfs.New(m.t), m.dir, byHand(m.hand))
+}
+
+// byHand are options for a store that goes by the clock.
+func byHand(h *storetest.Hand) Options {
+	o := small
+	o.Clock = h.Clock()
+	return o
 }
 
 // TestModel does things at random and compares the store with the model.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	store, round := mustOpenOn(t, faultfs.New(t), dir, small), 0
+	hand := storetest.NewHand(dawn)
+	store, round := mustOpenOn(t, faultfs.New(t), dir, byHand(hand)), 0
 	rapid.Check(t, func(r *rapid.T) {
 		round++
-		m := &model{t: t, dir: dir, store: store, round: round}
+		m := &model{t: t, dir: dir, store: store, round: round, hand: hand}
 		defer func() { store = m.store }()
 		for range 3 {
 			m.register(r)
@@ -284,7 +306,7 @@ func TestModel(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"register": m.register, "register again": m.registerAgain, "remove": m.remove, "accept": m.accept,
 			"accept too": m.accept, "repeat": m.repeat, "ack": m.ack, "mark": m.mark, "strange": m.strange,
-			"page": m.page, "list": m.list, "reopen": m.reopen,
+			"page": m.page, "list": m.list, "reopen": m.reopen, "wrong": m.wrong,
 		})
 	})
 }
