@@ -16,6 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/report"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/amtp-go/amtp/internal/wallclock"
 	"go.uber.org/goleak"
 )
 
@@ -27,6 +28,7 @@ type world struct {
 	t     *testing.T
 	store *sqlite.Store
 	alice gateway.Agent
+	shows func() time.Time
 	bob   gateway.Agent
 	log   bytes.Buffer
 
@@ -40,9 +42,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, tries: make(map[gateway.Destination][]time.Time), jobs: make(map[gateway.Destination]gateway.JobID)}
+	return newWorldBy(t, time.Now)
+}
+
+// newWorldBy is newWorld on a machine that shows other times than the bubble.
+func newWorldBy(t *testing.T, shows func() time.Time) *world {
+	t.Helper()
+	w := &world{t: t, shows: shows, tries: make(map[gateway.Destination][]time.Time), jobs: make(map[gateway.Destination]gateway.JobID)}
 	var err error
-	if w.store, err = sqlite.Open(sqlite.Options{Dir: t.TempDir()}); err != nil {
+	if w.store, err = sqlite.Open(sqlite.Options{Dir: t.TempDir(), Clock: wallclock.Clock{Now: shows}}); err != nil {
 		t.Fatal(err)
 	}
 	w.alice, w.bob = w.agent("alice"), w.agent("bob")
@@ -91,7 +99,7 @@ func (w *world) post(document string, from gateway.Agent, to ...string) amtp.Mes
 	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
 		ID: amtp.NewMessageID(), Sender: from.Address, SenderAgent: from.ID, Class: gateway.ClassAgent,
-		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: time.Now(), Timestamp: time.Now(),
+		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: w.shows(), Timestamp: w.shows(),
 	}}
 	var refused *amtp.Error
 	if a.Message, refused = amtp.ParseMessage([]byte(document)); refused != nil {
@@ -136,7 +144,7 @@ func (w *world) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 		w.now--
 	}()
 	if p.Destination == gateway.Reports {
-		door := &intake.Intake{Store: w.store, Domain: "a.example", Now: time.Now, Federated: true}
+		door := &intake.Intake{Store: w.store, Domain: "a.example", Now: w.shows, Federated: true}
 		return (&report.Reporter{Door: door, Agents: w.store, Domain: "a.example"}).Carry(ctx, p)
 	}
 	return w.carry(ctx, p)
@@ -168,13 +176,13 @@ func (w *world) runs(store queue.Store) (q *queue.Queue, stop func()) {
 	if store == nil {
 		store = w.store
 	}
-	q = queue.New(store, w, queue.Options{Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute})
+	q = queue.New(store, w, queue.Options{Now: w.shows, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute})
 	return q, w.loop(q)
 }
 
 // expire starts what gives up old jobs.
 func (w *world) expire() (stop func()) {
-	return w.loop(&queue.Expiry{Store: w.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	return w.loop(&queue.Expiry{Store: w.store, Now: w.shows, Log: slog.New(slog.DiscardHandler)})
 }
 
 func (w *world) loop(l interface{ Run(context.Context) error }) (stop func()) {
