@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,27 +13,54 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// told is a store that only says how its clock is.
-type told struct{ clock gateway.ClockState }
+// told is a store that only says how its clock is, and the log beside it.
+type told struct {
+	mu    sync.Mutex
+	clock gateway.ClockState
+	log   bytes.Buffer
+}
 
-func (s *told) NoteClock(context.Context) (gateway.ClockState, error) { return s.clock, nil }
+func (s *told) NoteClock(context.Context) (gateway.ClockState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock, nil
+}
+
+func (s *told) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Write(b)
+}
+
+func (s *told) set(c gateway.ClockState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = c
+}
+
+// said returns what was logged since the last call.
+func (s *told) said() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.log.String()
+	s.log.Reset()
+	return text
+}
 
 // TestWatchmanTells: the log hears once of a jump, and once of the end of the doubt.
 func TestWatchmanTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
 		s := &told{}
-		w := &watchman{store: s, log: slog.New(slog.NewTextHandler(&log, nil))}
+		w := &watchman{store: s, log: slog.New(slog.NewTextHandler(s, nil))}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- w.Run(ctx) }()
 		step := func(c gateway.ClockState, want string) {
 			t.Helper()
-			s.clock = c
-			log.Reset()
+			s.set(c)
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if got := log.String(); strings.Count(got, "\n") != min(len(want), 1) || !strings.Contains(got, want) {
+			if got := s.said(); strings.Count(got, "\n") != min(len(want), 1) || !strings.Contains(got, want) {
 				t.Errorf("the log says %q, want one line with %q", got, want)
 			}
 		}
@@ -53,8 +81,7 @@ func TestWatchmanTells(t *testing.T) {
 // TestPurgerWaitsForTheClock: nothing is removed by a clock that is doubted.
 func TestPurgerWaitsForTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &purged{answers: []gateway.Purged{{Done: true}}, clock: gateway.ClockState{Doubt: time.Hour}}
-		time.AfterFunc(50*time.Minute, func() { s.clock.Doubt = 0 })
+		s := &purged{answers: []gateway.Purged{{Done: true}}, doubted: 50 * time.Minute}
 		runPurger(t, s, 2*time.Hour)
 		if len(s.at) == 0 || s.at[0] < 50*time.Minute || s.at[0] > time.Hour+time.Minute {
 			t.Errorf("it purged at %v, want not before the clock is believed, and within the hour", s.at)

@@ -19,10 +19,12 @@ type purged struct {
 	asked   []int64         // after
 	at      []time.Duration // since the beginning
 	began   time.Time
-	clock   gateway.ClockState
+	doubted time.Duration // for how long from the beginning the clock is doubted
 }
 
-func (s *purged) Clock() gateway.ClockState { return s.clock }
+func (s *purged) Clock() gateway.ClockState {
+	return gateway.ClockState{Doubt: max(s.doubted-time.Since(s.began), 0)}
+}
 
 func (s *purged) Purge(_ context.Context, _ gateway.Retention, now time.Time, after int64, _ int) (gateway.Purged, error) {
 	s.asked, s.at = append(s.asked, after), append(s.at, now.Sub(s.began))
