@@ -27,6 +27,18 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestFailuresOfAClockThatWentBack: nobody waits until a time that was wrong.
+func TestFailuresOfAClockThatWentBack(t *testing.T) {
+	var f access.Failures
+	now := time.Unix(1_700_000_000, 0)
+	for range 11 {
+		f.Count("192.0.2.1", now.AddDate(1, 0, 0))
+	}
+	if wait := f.Count("192.0.2.1", now); wait != 0 {
+		t.Errorf("after the clock went back by a year: got a wait of %v, want none", wait)
+	}
+}
+
 // TestFailuresOfANetwork: who has a /64 is one address, and IPv4 written as
 // IPv6 is IPv4.
 func TestFailuresOfANetwork(t *testing.T) {

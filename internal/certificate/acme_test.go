@@ -320,3 +320,19 @@ func TestNoteIsStored(t *testing.T) {
 		t.Error("after a success the note is still there")
 	}
 }
+
+// TestPauseOfAClockThatWasAhead: a pause that was noted by a clock that was ahead is
+// none once it is right.
+func TestPauseOfAClockThatWasAhead(t *testing.T) {
+	const host = "amtp.shop.example"
+	a := newACME(t, newStore(t), &closed{}, host)
+	for _, c := range []struct {
+		next   time.Duration
+		wanted bool
+	}{{-time.Minute, true}, {time.Hour, false}, {24 * time.Hour, false}, {400 * 24 * time.Hour, true}} {
+		a.notes[host] = note{Tries: 3, Next: time.Now().Add(c.next)}
+		if got := a.wanted(host, patiently); got != c.wanted {
+			t.Errorf("with a pause of %v the authority is asked: %v, want %v", c.next, got, c.wanted)
+		}
+	}
+}

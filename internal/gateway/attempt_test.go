@@ -241,3 +241,44 @@ func TestSeal(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingGivenUpByADoubtedClock: a recipient is given up for its age, and refused
+// for a trouble that lasts, only when the clock tells how long that is: what began
+// since the clock jumped counts.
+func TestNothingGivenUpByADoubtedClock(t *testing.T) {
+	week, quarter := 8*24*time.Hour, 20*time.Minute
+	for name, c := range map[string]struct {
+		begun, since time.Duration // before now
+		jumped       time.Duration // before now; 0 when the clock is believed
+		attempts     int
+		want         gateway.Event
+	}{
+		"old, believed":                      {begun: week, attempts: 3, want: gateway.GiveUp},
+		"old by a clock that jumped":         {begun: week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
+		"old since it jumped":                {begun: week, jumped: week, attempts: 3, want: gateway.GiveUp},
+		"tried often enough, whatever it is": {begun: time.Hour, jumped: time.Minute, attempts: gateway.MaxAttempts, want: gateway.GiveUp},
+		"a long trouble, believed":           {begun: time.Hour, since: quarter, attempts: 3, want: gateway.Refuse},
+		"a long trouble by one that jumped":  {begun: time.Hour, since: quarter, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
+		"a long trouble since it jumped":     {begun: quarter, since: quarter, jumped: quarter, attempts: 3, want: gateway.Refuse},
+		"begun in the future":                {begun: -week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
+	} {
+		p := parcel(1)
+		p.Attempts, p.Begun = c.attempts, dawn.Add(-c.begun)
+		o := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeRecipientNotFound}
+		if c.since > 0 {
+			o.Patience = gateway.Patience{Tries: 4, For: 15 * time.Minute}
+			p.Code, p.Since, p.Same = o.Code, dawn.Add(-c.since), 3
+		}
+		clock := gateway.ClockState{Now: dawn}
+		if c.jumped > 0 {
+			clock.Doubt, clock.Since = time.Hour, dawn.Add(-c.jumped)
+		}
+		got := gateway.Postpone
+		if s := p.SettleBy(gateway.Carriage{Outcomes: []gateway.Outcome{o}}, clock); len(s.Results) > 0 {
+			got = s.Results[0].Event
+		}
+		if got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -148,12 +148,16 @@ func TestAlike(t *testing.T) {
 	replaced := w.invites("twice", false)
 	w.invites("Twice", false)
 	over := w.invites("late", false)
-	w.now = w.now.Add(lifetime)
+	const year = 365 * 24 * time.Hour
+	w.now = w.now.Add(year)
+	ahead := w.invites("ahead", false)
+	w.now = w.now.Add(lifetime - year) // the clock was set right
 	open := w.invites("open", false)
 	before := w.store.writes
 	said := map[string]string{}
 	for name, secret := range map[string]string{
 		"unknown": base64.RawURLEncoding.EncodeToString(make([]byte, amtp.InviteSecretSize)), "used": used.Secret, "over": over.Secret, "replaced": replaced.Secret,
+		"ahead":  ahead.Secret,
 		"broken": open.Secret[:20], "empty": "", "padded": open.Secret + "==", "the hash": hash([]byte(open.Secret)),
 	} {
 		said[w.turnedAway(secret)] = name
