@@ -347,6 +347,7 @@ type Health struct {
 	Components   map[string]string `json:"components,omitempty"`
 	Dependencies map[string]string `json:"dependencies,omitempty"`
 	Clock        *ClockDoubt       `json:"clock,omitempty"` // while the gateway doubts its clock
+	Reason       string            `json:"reason,omitempty"` // why it is not ready
 }
 
 // ClockDoubt says why a gateway does not believe its clock at the moment: nothing

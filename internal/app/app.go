@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -47,7 +46,9 @@ type App struct {
 	claim    *datadir.Claim
 	clock    wallclock.Clock
 	store    gateway.Store
-	process  string // of this one among those on the store
+	recorded datadir.Running // in the data directory, the zero value before
+	began    time.Time       // when that was
+	process  string          // of this one among those on the store
 	listener net.Listener
 	nearby   net.Listener       // a second one, for this machine only, or nil
 	gathered *gathered.Listener // below listener, nil without TLS
@@ -136,7 +137,12 @@ func (a *App) record() error {
 	if a.loopback != nil && a.nearby == nil {
 		running.Certificate = a.loopback.PEM()
 	}
-	return datadir.Record(a.cfg.DataDir, running)
+	a.began = time.Now()
+	if err := datadir.Record(a.cfg.DataDir, running); err != nil {
+		return err
+	}
+	a.recorded = running
+	return nil
 }
 
 // api wires the services.
@@ -223,20 +229,18 @@ func (a *App) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer stopWork()
-	for name, run := range a.parts() {
-		loops.Go(func() {
-			if err := run(working); err != nil {
-				a.log.Error("a part of the gateway ended", "part", name, "cause", err)
-			}
-		})
+	parts := a.parts()
+	ended := make(chan error, len(parts))
+	for name, p := range parts {
+		loops.Go(func() { a.keep(working, name, p, ended) })
 	}
 	served := a.serve()
 	var failed error
 	select {
 	case <-ctx.Done():
 	case <-a.store.Failed():
-		failed = errors.New("the disk reported an error; nothing is written any more, so the gateway stops")
-		a.log.Error("the store failed", "data", a.cfg.DataDir)
+		failed = a.storeFailed()
+	case failed = <-ended:
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
 	}
@@ -252,32 +256,6 @@ func (a *App) Run(ctx context.Context) error {
 		<-served
 	}
 	return errors.Join(failed, err)
-}
-
-// parts are what of the gateway works by itself.
-func (a *App) parts() map[string]func(context.Context) error {
-	parts := map[string]func(context.Context) error{
-		"purge":  a.alone("purge", a.newPurger().Run).Run,
-		"expiry": a.alone("expiry", a.newExpiry().Run).Run,
-		"queue":  a.queue.Run,
-		"clock":  (&watchman{store: a.store, log: a.log}).Run,
-	}
-	if a.keys != nil {
-		parts["keys"] = (&refresher{keys: a.keys, log: a.log}).Run
-	}
-	if a.certificate != nil {
-		parts["certificate"] = a.certificate.Run
-	}
-	if a.challenges != nil {
-		parts["challenges"] = a.challenges.Run
-	}
-	if a.echo != nil {
-		parts["echo"] = a.alone("echo", a.echo.Run).Run
-	}
-	if a.receipts != nil {
-		parts["receipts"] = a.alone("receipts", a.receipts.Run).Run
-	}
-	return parts
 }
 
 // Close releases the listener, the store and the data directory. It may be
@@ -304,9 +282,8 @@ func (a *App) release() error {
 		errs = append(errs, a.store.Close())
 	}
 	if a.claim != nil {
-		err := os.Remove(filepath.Join(a.cfg.DataDir, datadir.GatewayFile))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		if a.recorded != (datadir.Running{}) {
+			errs = append(errs, datadir.Forget(a.cfg.DataDir, a.recorded))
 		}
 		errs = append(errs, a.claim.Release())
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -56,7 +57,7 @@ func (a *alone) while(ctx context.Context) (done bool, err error) {
 	held, lose := context.WithCancel(ctx)
 	defer lose()
 	ended := make(chan error, 1)
-	go func() { ended <- a.run(held) }()
+	go func() { ended <- defect.Contain(func() error { return a.run(held) }) }()
 	tick := time.NewTicker(a.length / 3)
 	defer tick.Stop()
 	for sure := a.now(); ; { // when the lease was certainly held

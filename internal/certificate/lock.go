@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -89,7 +90,10 @@ func (l *locks) renew(ctx context.Context, lease, owner string) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_, _ = l.hold(ctx, lease, owner)
+			_ = defect.Contain(func() error {
+				_, err := l.hold(ctx, lease, owner)
+				return err
+			})
 		}
 	}
 }

@@ -30,7 +30,9 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	case err != nil:
 		x.failed(name, err)
 	case ready.Ready != nil && !*ready.Ready:
-		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now", x.id.gateway)
+		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s", x.id.gateway, firstOf(ready.Reason, "it does not say why"))
+	case health.Components["delivery"] == "paused":
+		x.bad(name, "if this is the gateway that shall go on: amtp restore --confirm", "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
 	default:
 		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
 	}

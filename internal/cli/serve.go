@@ -19,6 +19,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/defect"
 )
 
 const serveHelp = `Run a gateway until it is stopped with Ctrl-C or SIGTERM.
@@ -112,7 +113,7 @@ func reloads(ctx context.Context, a *app.App) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-hangup:
-				a.Reload(ctx)
+				_ = defect.Contain(func() error { a.Reload(ctx); return nil }) // the next signal does it again
 			}
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -109,7 +110,7 @@ func (r *Remote) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
 func (j *journey) each(ctx context.Context) gateway.Carriage {
 	to := j.parcel.Recipients
 	if len(to) == 1 {
-		return j.post(ctx, &to[0])
+		return j.contained(ctx, &to[0])
 	}
 	var mu sync.Mutex
 	var whole gateway.Carriage
@@ -130,7 +131,7 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 		posts.Go(func() {
 			defer func() { <-slots }()
 			began := time.Now()
-			c := j.post(ctx, &to[i])
+			c := j.contained(ctx, &to[i])
 			mu.Lock()
 			defer mu.Unlock()
 			longest = max(longest, time.Since(began))
@@ -146,6 +147,23 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 func timeFor(ctx context.Context, took time.Duration) bool {
 	end, ok := ctx.Deadline()
 	return !ok || time.Until(end) >= took
+}
+
+// contained is post, in which a defect is that of one recipient: it is tried again,
+// and the others have their turn.
+func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gateway.Carriage) {
+	err := defect.Contain(func() error {
+		c = j.post(ctx, to)
+		return nil
+	})
+	var met *defect.Error
+	if errors.As(err, &met) {
+		j.Log.Error("an attempt met a defect", "job", int64(j.parcel.ID), "destination", string(j.parcel.Destination), "recipient", to.Recipient.String(),
+			"cause", met.Error(), "stack", string(met.Stack))
+		a := attempt{to: to}
+		return a.outcome(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
+	}
+	return c
 }
 
 // post sends the message to the gateway for one of the parcel's recipients.
@@ -224,11 +242,11 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 }
 
 // envelope says what the other gateway is told of the message for the recipient.
-// All of it but FanOut and AnyReply follows from what is stored. After a redrive
-// so late that the gateway may have forgotten the first one, it is a new message
-// that names the old. A time that is too old or too new for any gateway was written
-// by a clock that was wrong, for nothing is on its way for so long: now stands in
-// its place. AMTP §9.
+// All of it but FanOut and AnyReply follows from what is stored. Once a redriven
+// message is so old that the gateway may have forgotten the first one, it is a new
+// message that names the old: its age at the attempt decides, not at the redrive. A
+// time that is too old or too new for any gateway was written by a clock that was
+// wrong, for nothing is on its way for so long: now stands in its place. AMTP §9.
 func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel
 	e := amtp.PeerEnvelope{
@@ -240,9 +258,15 @@ func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	if e.InReplyTo != "" {
 		e.InReplyTo = p.Answered.To(to.Recipient, e.InReplyTo, j.fanOut)
 	}
-	if !to.Redriven.IsZero() {
+	fresh := *to
+	if received := p.Envelope.ReceivedAt; fresh.Redriven.IsZero() && !received.IsZero() && p.Begun.After(received) {
+		if at := gateway.AsNew(received, p.Begun); !j.Now().Before(at) {
+			fresh.Redriven = at
+		}
+	}
+	if !fresh.Redriven.IsZero() {
 		e.RedriveOf = e.PeerID()
-		e.MessageID, e.IdempotencyKey, e.Timestamp = to.Base(p.Envelope.ID), "", to.Redriven
+		e.MessageID, e.IdempotencyKey, e.Timestamp = fresh.Base(p.Envelope.ID), "", fresh.Redriven
 	}
 	if now := j.Now(); amtp.CheckTimestamp(e.Timestamp, now) != nil {
 		e.Timestamp = now

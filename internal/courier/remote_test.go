@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -510,6 +512,93 @@ func TestRedriven(t *testing.T) {
 	if want := `"headers":{"x":1.0,"amtp-redrive-of":"` + msgID + `"}`; !strings.Contains(posts[0].body, want) || !strings.Contains(posts[0].body, `"payload":{"x":1e0}`) {
 		t.Errorf("body %s, want %s and the payload's own bytes", posts[0].body, want)
 	}
+}
+
+// TestOldAtTheAttempt: a message that is so old at the attempt that the other side
+// may have forgotten it is a new one, whenever its redrive was made; before that it
+// is the old one.
+func TestOldAtTheAttempt(t *testing.T) {
+	p := newTaker(t)
+	c := p.courier(p.options())
+	box := parcel(t, "bob")
+	box.Envelope.ReceivedAt, box.Begun = noon, noon.Add(gateway.Forgotten-time.Hour)
+	ids := map[amtp.MessageID]int{}
+	for _, age := range []time.Duration{gateway.Forgotten - time.Microsecond, gateway.Forgotten, 2 * gateway.Forgotten} {
+		c.Now = func() time.Time { return noon.Add(age) }
+		check(t, c.Carry(t.Context(), box), ok)
+		posts := p.arrived()
+		m, refused := amtp.ParseMessage([]byte(posts[len(posts)-1].body))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		ids[m.MessageID]++
+		if isNew := m.MessageID != msgID; isNew != (age >= gateway.Forgotten) || isNew != strings.Contains(posts[len(posts)-1].body, `"amtp-redrive-of":"`+msgID+`"`) {
+			t.Errorf("%v after it was received: %s", age, posts[len(posts)-1].body)
+		}
+	}
+	want := gateway.RedrivenID(msgID, noon.Add(gateway.Forgotten))
+	if ids[msgID] != 1 || ids[want] != 2 {
+		t.Errorf("ids %v, want the old one once and %s twice", ids, want)
+	}
+}
+
+// TestDefectInOneOfSeveral: a defect that one recipient meets is that recipient's.
+func TestDefectInOneOfSeveral(t *testing.T) {
+	for _, names := range [][]string{{"bob"}, {"bob", "carl", "dora"}} {
+		p := newTaker(t)
+		c := p.courier(p.options())
+		signer, met := newSigner(t), atomic.Bool{}
+		c.Signer = func() *amtp.Signer {
+			if met.CompareAndSwap(false, true) {
+				panic("of the first that is signed")
+			}
+			return signer
+		}
+		want := []string{"postpone INTERNAL", ok, ok}
+		got := c.Carry(t.Context(), parcel(t, names...))
+		said := make([]string, 0, len(got.Outcomes))
+		for _, o := range got.Outcomes {
+			said = append(said, says(o))
+		}
+		slices.Sort(said)
+		slices.Sort(want[:len(names)])
+		if !slices.Equal(said, want[:len(names)]) {
+			t.Errorf("to %v: %v, want %v", names, said, want[:len(names)])
+		}
+		if text := p.log.String(); !strings.Contains(text, "of the first that is signed") || !strings.Contains(text, "remote_test.go") {
+			t.Errorf("the log does not say what the defect was, and where: %s", text)
+		}
+	}
+}
+
+// TestUnreadableRecipient: a recipient whose row cannot be read is refused, and
+// nothing is sent to it; the others get the message. A report tells of it.
+func TestUnreadableRecipient(t *testing.T) {
+	p := newTaker(t)
+	r := courier.Router{gateway.KindRemote: p.courier(p.options()), gateway.KindReport: all(gateway.Success)}
+	box := parcel(t, "bob", "carl")
+	box.Recipients[0].Recipient, box.Recipients[0].Damage = gateway.Unreadable(), "the recipient cannot be read"
+	check(t, r.Carry(t.Context(), box), "refuse INTERNAL", ok)
+	if posts := p.arrived(); len(posts) != 1 || !strings.Contains(posts[0].body, `"carl@`) {
+		t.Errorf("posts %+v, want one, to carl", posts)
+	}
+	if box.Recipients[0].Damage == "" || len(box.Recipients) != 2 {
+		t.Error("the parcel of who asked was changed")
+	}
+	box.Recipients = box.Recipients[:1]
+	check(t, r.Carry(t.Context(), box), "refuse INTERNAL")
+	box.Destination = gateway.Reports
+	check(t, r.Carry(t.Context(), box), ok)
+	if len(p.arrived()) != 1 {
+		t.Error("something was sent to a recipient that cannot be read")
+	}
+}
+
+// all is a courier with one outcome for everybody.
+type all gateway.Event
+
+func (e all) Carry(_ context.Context, p gateway.Parcel) gateway.Carriage {
+	return p.All(gateway.Outcome{Event: gateway.Event(e)})
 }
 
 // TestRouter: a destination without a courier waits until there is one.

@@ -9,14 +9,27 @@ package courier
 import (
 	"context"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // Router chooses the courier for a parcel.
 type Router map[gateway.Kind]gateway.Courier
 
-// Carry has the parcel carried by the courier for its destination.
+// Carry has the parcel carried by the courier for its destination. A recipient
+// whose row cannot be read has nowhere to be carried to: it is refused, so that its
+// sender hears of it and an operator finds it among the dead letters.
 func (r Router) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+	lost := takeUnreadable(&p)
+	if len(p.Recipients) == 0 && len(lost) > 0 {
+		return gateway.Carriage{Outcomes: lost}
+	}
+	c := r.carry(ctx, p)
+	c.Outcomes = append(c.Outcomes, lost...)
+	return c
+}
+
+func (r Router) carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if c := r[p.Destination.Kind()]; c != nil {
 		return c.Carry(ctx, p)
 	}
@@ -24,4 +37,24 @@ func (r Router) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	c := p.All(later("this gateway does not carry messages there now"))
 	c.Down = true
 	return c
+}
+
+// takeUnreadable takes from a parcel the recipients whose rows cannot be read, and
+// returns what becomes of them. Those of a report are what it tells of, and stay.
+func takeUnreadable(p *gateway.Parcel) (lost []gateway.Outcome) {
+	if p.Destination.Kind() == gateway.KindReport {
+		return nil
+	}
+	var sound []gateway.Delivery
+	for _, d := range p.Recipients {
+		if d.Damage == "" {
+			sound = append(sound, d)
+			continue
+		}
+		lost = append(lost, gateway.Outcome{Delivery: d.ID, Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: d.Damage})
+	}
+	if len(lost) > 0 {
+		p.Recipients = sound
+	}
+	return lost
 }

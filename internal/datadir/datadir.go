@@ -10,6 +10,7 @@ package datadir
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"net/url"
 	"os"
@@ -60,13 +61,51 @@ func Default(getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".local", "share", "amtp"), nil
 }
 
-// Record notes in dir where the gateway listens.
+// Record notes in dir where the gateway listens. Who reads the note meanwhile finds
+// it whole, or none.
 func Record(dir string, r Running) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, GatewayFile), append(b, '\n'), 0o600)
+	return replace(filepath.Join(dir, GatewayFile), append(b, '\n'))
+}
+
+// replace writes a file that its owner only can read. It appears whole or not at
+// all.
+func replace(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Recorded reports whether the note in dir is r.
+func Recorded(dir string, r Running) bool {
+	var noted Running
+	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
+	return err == nil && json.Unmarshal(b, &noted) == nil && noted == r
+}
+
+// Forget takes the note away with which a gateway recorded r. One of another gateway
+// stays.
+func Forget(dir string, r Running) error {
+	if !Recorded(dir, r) {
+		return nil
+	}
+	err := os.Remove(filepath.Join(dir, GatewayFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // AdminKey returns the administrator's key of the gateway at base, if base is

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/filelock"
 )
 
 func TestDefaultPrefersWhatWasNamed(t *testing.T) {
@@ -156,7 +158,7 @@ func TestAskingDoesNotLookLikeAClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := lockShared(f); err != nil {
+	if err := filelock.Shared(f); err != nil {
 		t.Fatal(err)
 	}
 	if held(dir) {

@@ -8,17 +8,23 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/filelock"
 )
 
 // Claim is a process's hold on a data directory. The operating system ends it
 // with the process, however that dies.
-type Claim struct{ file *os.File }
+type Claim struct {
+	file *os.File
+	name string // under which file was opened
+}
 
-const lockFile = "amtp.lock"
-
-// errLocked is what the operating system's part answers when another process
-// has the claim.
-var errLocked = errors.New("locked")
+// lockFile is what a claim locks, and DatabaseFile what the store in the directory
+// locks as well: each keeps a second process off when the other is gone.
+const (
+	lockFile     = "amtp.lock"
+	DatabaseFile = "amtp.db"
+)
 
 // A command that asks whether the directory is held keeps a claim off for an
 // instant, so a refusal is final only after a few tries.
@@ -27,31 +33,85 @@ const (
 	claimPause = 20 * time.Millisecond
 )
 
+// errMoved is met when the lock file was deleted or replaced just now.
+var errMoved = errors.New("the lock file is another one meanwhile")
+
 // Acquire claims the directory, or says who has it. What a gateway that crashed
 // recorded there is gone when it returns: until [Record], no address is ours.
 func Acquire(dir string) (*Claim, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("claim the data directory: %w", err)
-	}
 	for try := 1; ; try++ {
-		if err = lockExclusively(f); err == nil {
-			err = os.Remove(filepath.Join(dir, GatewayFile))
-			if err == nil || errors.Is(err, fs.ErrNotExist) {
-				return &Claim{f}, nil
-			}
-			break
+		c, err := claim(dir)
+		taken := errors.Is(err, filelock.ErrLocked)
+		switch {
+		case err == nil:
+			return c, nil
+		case (taken || errors.Is(err, errMoved)) && try < claimTries:
+			time.Sleep(claimPause)
+		case taken:
+			return nil, fmt.Errorf("the data directory %s is in use by %s. Stop that gateway first, or choose another directory with --data-dir", dir, holder(dir))
+		default:
+			return nil, fmt.Errorf("claim the data directory: %w", err)
 		}
-		if try == claimTries || !errors.Is(err, errLocked) {
-			break
+	}
+}
+
+// claim locks the file that has the name, makes sure that no other process has the
+// database, and takes away what a crashed gateway recorded.
+func claim(dir string) (*Claim, error) {
+	name := filepath.Join(dir, lockFile)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	c := &Claim{f, name}
+	if err = filelock.Exclusively(f); err == nil && c.Lost() != nil {
+		err = errMoved
+	}
+	if err == nil {
+		err = databaseFree(filepath.Join(dir, DatabaseFile))
+	}
+	if err == nil {
+		if err = os.Remove(filepath.Join(dir, GatewayFile)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
-		time.Sleep(claimPause)
 	}
-	err = errors.Join(err, f.Close())
-	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("the data directory %s is in use by %s. Stop that gateway first, or choose another directory with --data-dir", dir, holder(dir))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return nil, fmt.Errorf("claim the data directory: %w", err)
+	return c, nil
+}
+
+// databaseFree is filelock.ErrLocked while another process has the database.
+func databaseFree(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = filelock.Database(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Lost says why the claim is one no more: its file was deleted, or another one has
+// its name. It is nil while it is one, and where nobody can say.
+func (c *Claim) Lost() error {
+	was, err := c.file.Stat()
+	if err != nil {
+		return nil
+	}
+	now, err := os.Stat(c.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s was deleted", c.name)
+	case err == nil && !os.SameFile(was, now):
+		return fmt.Errorf("%s was replaced by another file", c.name)
+	}
+	return nil
 }
 
 // Release ends the claim.
@@ -65,7 +125,7 @@ func held(dir string) bool {
 		return false
 	}
 	defer f.Close() // it was only tried
-	return errors.Is(lockShared(f), errLocked)
+	return errors.Is(filelock.Shared(f), filelock.ErrLocked)
 }
 
 // holder names the gateway that runs in the directory, as it wrote it down.

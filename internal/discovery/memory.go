@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/cache"
+	"github.com/amtp-go/amtp/internal/defect"
 )
 
 // remembered is how many names a memory holds. Beyond it those go first that were
@@ -110,7 +111,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 	m.underWay[name] = q
 	asked := context.WithoutCancel(ctx) // who stops waiting does not stop it for the others
 	go func() {
-		q.answer = m.learn(asked, name, before)
+		q.answer = m.contained(asked, name, before)
 		m.mu.Lock()
 		delete(m.underWay, name)
 		m.mu.Unlock()
@@ -118,6 +119,18 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 		close(q.over)
 	}()
 	return q, nil
+}
+
+// contained is learn, in which a defect is that of one question: nobody can say.
+func (m *memory[V]) contained(ctx context.Context, name string, before known[V]) (k known[V]) {
+	err := defect.Contain(func() error {
+		k = m.learn(ctx, name, before)
+		return nil
+	})
+	if err != nil {
+		return known[V]{err: fmt.Errorf("%w: %w", ErrTemporary, err)}
+	}
+	return k
 }
 
 // shorten has an answer hold no longer than ttl from when it was learned, unless

@@ -3,6 +3,7 @@ package echo
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -25,31 +26,36 @@ type said struct {
 }
 
 // answer is the answer to a message: the same whenever it is made. The payload
-// comes back when there is room for it, and the subject too.
-func answer(item *gateway.InboxItem, from amtp.Address) (*amtp.Message, error) {
-	m, refused := amtp.ParseMessage(item.Body)
+// comes back when there is room for it and when it makes a message that is one, and
+// the subject too.
+func answer(item *gateway.InboxItem, from amtp.Address) (m *amtp.Message, err error) {
+	asked, refused := amtp.ParseMessage(item.Body)
 	if refused != nil {
 		return nil, refused
 	}
-	payload, subject := m.Payload, "Re: "+strings.TrimPrefix(item.Subject, "Re: ")
-	for {
-		body, err := written(item, from, subject, payload)
-		switch {
-		case err != nil:
-			return nil, err
-		case len(body) <= maxAnswer || payload == nil && subject == "Re:":
-			parsed, refused := amtp.ParseMessage(body)
-			if refused != nil {
-				return nil, refused
-			}
-			return parsed, nil
-		case payload != nil:
-			payload = nil
-		default:
-			subject = "Re:"
+	subject := "Re: " + strings.TrimPrefix(item.Subject, "Re: ")
+	for _, part := range []struct {
+		subject string
+		payload json.RawMessage
+	}{{subject, asked.Payload}, {subject, nil}, {"Re:", nil}} {
+		body, failed := written(item, from, part.subject, part.payload)
+		if err = failed; err != nil || len(body) > maxAnswer {
+			continue
 		}
+		parsed, refused := amtp.ParseMessage(body)
+		if refused == nil {
+			return parsed, nil
+		}
+		err = refused // it is nested too deeply, two levels below where it was
 	}
+	if err == nil {
+		err = errLong
+	}
+	return nil, err
 }
+
+// errLong is met when not even the shortest answer has room.
+var errLong = errors.New("the answer is too long")
 
 func written(item *gateway.InboxItem, from amtp.Address, subject string, payload json.RawMessage) ([]byte, error) {
 	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Shown().Trust, At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
@@ -109,6 +115,16 @@ func (a *answers) allow(d amtp.Domain, now time.Time) bool {
 	copy(last[:], last[1:])
 	last[perMinute-1] = now
 	return true
+}
+
+// giveBack takes back the last answer that was counted, which was not made.
+func (a *answers) giveBack(d amtp.Domain) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if last := a.domains[d]; last != nil {
+		copy(last[1:], last[:perMinute-1])
+		last[0] = time.Time{} // what stood there was a minute old
+	}
 }
 
 // forget lets go of domains that may have all their answers again.

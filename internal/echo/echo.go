@@ -14,6 +14,7 @@
 package echo
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -164,8 +166,10 @@ func (e *Echo) Run(ctx context.Context) error {
 	}
 }
 
-// drain goes through what is in the inbox. An error means that it is still there.
-func (e *Echo) drain(ctx context.Context) error {
+// drain goes through what is in the inbox. An error means that something is still
+// there: what one message meets does not stop those behind it, unless the gateway
+// takes nothing now.
+func (e *Echo) drain(ctx context.Context) (left error) {
 	after := int64(0)
 	for {
 		page, err := e.Store.Inbox(ctx, e.agent.ID, gateway.InboxFilter{After: after, Limit: pageSize, MaxBytes: pageBytes})
@@ -173,12 +177,15 @@ func (e *Echo) drain(ctx context.Context) error {
 			return err
 		}
 		for i := range page.Items {
-			if err := e.handle(ctx, &page.Items[i]); err != nil {
+			err := e.handle(ctx, &page.Items[i])
+			var shut *amtp.Error
+			if errors.As(err, &shut) && shut.Code == amtp.CodeTemporaryFailure {
 				return err
 			}
+			left = cmp.Or(left, err)
 		}
 		if after = page.Next; !page.HasMore {
-			return nil
+			return left
 		}
 	}
 }
@@ -188,17 +195,9 @@ func (e *Echo) drain(ctx context.Context) error {
 // the door recognises.
 func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
 	if e.mayAnswer(item) {
-		m, err := answer(item, e.agent.Address)
-		if err != nil {
+		if err := defect.Contain(func() error { return e.answer(ctx, item) }); err != nil {
+			e.answers.giveBack(item.Sender.Domain())
 			return err
-		}
-		_, refused := e.Door.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
-		switch {
-		case refused == nil:
-		case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
-			return refused
-		default: // the sender is gone, or the answer is there from before an upgrade
-			e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(refused.Code))
 		}
 	}
 	_, err := e.Store.Ack(ctx, e.agent.ID, item.ID, e.Now())
@@ -206,6 +205,25 @@ func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
 		return nil
 	}
 	return err
+}
+
+// answer answers a message. One whose answer cannot be written, or is refused, is
+// passed over; an error means that it is worth another try.
+func (e *Echo) answer(ctx context.Context, item *gateway.InboxItem) error {
+	m, err := answer(item, e.agent.Address)
+	if err != nil {
+		e.Log.Warn("an echo cannot be written", "message", string(item.ID), "to", item.Sender.String(), "cause", err)
+		return nil
+	}
+	_, refused := e.Door.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
+	switch {
+	case refused == nil:
+	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
+		return refused
+	default: // the sender is gone, or the answer is there from before an upgrade
+		e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(refused.Code))
+	}
+	return nil
 }
 
 // mayAnswer decides on a message: from whom it is, that no program sent it by

@@ -144,6 +144,59 @@ func TestWaitsForTheDoor(t *testing.T) {
 	}
 }
 
+// deep is a payload that is nested so often.
+func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+
+// TestOneBadMessage: a message that cannot be answered as it is gets a shorter
+// answer, or none, and those behind it are answered all the same, once each.
+func TestOneBadMessage(t *testing.T) {
+	for name, bad := range map[string]struct {
+		more    string
+		refused amtp.Code
+		panics  bool
+		answers int  // to both messages
+		stays   bool // in the inbox
+	}{
+		"nested as deeply as a message may be": {`,"payload":` + deep(63), "", false, 2, false},
+		"nested so that its answer may be":     {`,"payload":` + deep(61), "", false, 2, false},
+		"refused":                              {``, amtp.CodeInvalidMessage, false, 1, false},
+		"a failure of the gateway":             {``, amtp.CodeInternal, false, 1, true},
+		"a defect":                             {``, "", true, 1, true},
+	} {
+		one, two := item(t, 1, bad.more), item(t, 2, ``)
+		e, b := newEcho(t, one, two)
+		e.Door = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+			switch {
+			case m.InReplyTo == one.ID && bad.panics:
+				panic("of one message")
+			case m.InReplyTo == one.ID && bad.refused != "":
+				return nil, amtp.Errorf(bad.refused, "no")
+			}
+			return b.Accept(ctx, p, m, id)
+		})
+		for range 10 { // it is looked at again and again
+			if err := e.drain(t.Context()); (err != nil) != bad.stays {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if len(b.accepted) != bad.answers || b.acked[one.ID] == bad.stays || !b.acked[two.ID] {
+			t.Errorf("%s: %d answers, acknowledged %v; want %d", name, len(b.accepted), b.acked, bad.answers)
+		}
+		three := item(t, 3, ``)
+		b.items = append(b.items, three)
+		if _ = e.drain(t.Context()); len(b.accepted) != bad.answers+1 {
+			t.Errorf("%s: what failed used up the answers of the domain", name)
+		}
+	}
+}
+
+// door is one that a function keeps.
+type door func(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
+
+func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+	return d(ctx, p, m, id)
+}
+
 // TestAnswersAreSmall: whatever the message is, the answer has a kilobyte at most.
 func TestAnswersAreSmall(t *testing.T) {
 	for _, n := range []int{0, 200, 500, 1000, 100_000} {

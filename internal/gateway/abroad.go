@@ -17,6 +17,16 @@ func RedrivenID(id amtp.MessageID, at time.Time) amtp.MessageID {
 	return amtp.MessageID(uuid.NewHash(sha256.New(), uuid.Nil, []byte(seed), 7).String())
 }
 
+// AsNew returns since when a message is a new one for other gateways: Forgotten
+// after it was received, or when the job that carries it was begun if that is later.
+// They may not remember then what they were sent before.
+func AsNew(received, begun time.Time) time.Time {
+	if at := received.Add(Forgotten); at.After(begun) {
+		return at
+	}
+	return begun
+}
+
 // Base returns the id under which the first recipient of its domain gets the
 // message, by its canonical id: also a further one, where fan-out is known.
 func (d *Delivery) Base(id amtp.MessageID) amtp.MessageID {

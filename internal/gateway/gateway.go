@@ -35,6 +35,9 @@ type Agent struct {
 	Receipts         ReceiptWish
 	CreatedAt        time.Time
 	LastActive       time.Time // to the minute
+	// Damage says what of the row cannot be read, "" when all of it can. Where the
+	// address is Unreadable the agent is as good as removed: nobody can name it.
+	Damage string
 }
 
 // ActiveWithin is how recently an agent was seen to count as active. AMTP §3.
@@ -120,6 +123,16 @@ type Delivery struct {
 	Redriven  time.Time // remote, and of a redrive so late that the other side may have forgotten the message, else zero
 	ErrorCode amtp.Code
 	ErrorText string
+	// Damage says why the row of the delivery cannot be read, "" when it can. Then
+	// Recipient is Unreadable, and nothing is carried to it.
+	Damage string
+}
+
+// Unreadable returns the address that stands for one that cannot be read in the
+// store. No domain ends in .invalid. RFC 6761 §6.4.
+func Unreadable() amtp.Address {
+	a, _ := amtp.ParseAddress("unreadable@row.invalid") // it is one
+	return a
 }
 
 // RequestID names one request in answers, logs and envelopes.
@@ -145,6 +158,9 @@ type Envelope struct {
 	Subject     string
 	InReplyTo   amtp.MessageID
 	RequestID   RequestID // of the request that brought it
+	// Damage says what of the row cannot be read, "" when all of it can. Then the
+	// sender proved nothing, and is Unreadable where its address is the reason.
+	Damage string
 }
 
 // Record is a stored message with its deliveries, in the order in which the
@@ -169,8 +185,12 @@ type InboxItem struct {
 // Status returns the delivery as the wire shows it. AMTP §5.
 func (d *Delivery) Status() amtp.RecipientStatus {
 	status, code := d.State.Wire()
-	if d.ErrorCode != "" {
+	text := d.ErrorText
+	switch {
+	case d.ErrorCode != "":
 		code = d.ErrorCode
+	case d.Damage != "":
+		code, text = amtp.CodeInternal, d.Damage
 	}
 	inbox := d.Agent != 0 && d.Mode == "pull" && status == amtp.StatusDelivered
 	return amtp.RecipientStatus{
@@ -189,7 +209,7 @@ func (d *Delivery) Status() amtp.RecipientStatus {
 		Refused:        !d.Refused.IsZero(),
 		RefusedAt:      amtp.Time{Time: d.Refused},
 		ErrorCode:      code,
-		ErrorMessage:   d.ErrorText,
+		ErrorMessage:   text,
 	}
 }
 

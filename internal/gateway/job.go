@@ -277,8 +277,9 @@ type Jobs interface {
 	// returns how many. Calling it again changes nothing: what was redriven is
 	// no dead letter. What was not reported yet is not reported any more. After
 	// Forgotten since the message was received, Redriven of each delivery is now,
-	// and of the job what it was first; the sender then finds the message by the
-	// id under which the delivery leaves, as an answer does.
+	// and of the job what it was first. Before that each attempt decides by the age
+	// that the message has then, see AsNew. The sender finds the message by every id
+	// under which the delivery may leave, as an answer does.
 	//
 	// Many letters are queued in steps, so that those who write at the same time
 	// do not wait: after an error some may be queued. So does PurgeDead.

@@ -23,6 +23,10 @@ var (
 	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
 )
 
+// ErrTaken is the reason of a store that failed because a file that it needs was
+// deleted, replaced or overwritten by somebody else.
+var ErrTaken = errors.New("a file of the gateway was taken from it")
+
 // What a store tells its log once, and not for every call. After ErrAway nobody
 // knows whether a write that was under way is stored; to repeat it is safe.
 var (
@@ -52,7 +56,8 @@ type Store interface {
 	// The sender's earlier message under the same idempotency key or the same
 	// id is that retry if it has the same content (amtp.Message.Fingerprint):
 	// then nothing is stored but deliveries to recipients that it did not have
-	// yet, and the earlier message is returned with its present states. With
+	// yet, and the earlier message is returned with its present states. An address
+	// that it had is no new recipient, whoever has the name now. With
 	// other content it is ErrReused. When a message of another domain has the id
 	// of one and the key of another with its content, it is the one of the key,
 	// and ErrReused for those here. For ClassAnonymous other content is simply
@@ -212,11 +217,16 @@ type Store interface {
 	// not, as far as this process knows. It does no I/O.
 	Paused() time.Time
 
-	// Probe writes a row and reads it back.
+	// Probe writes a row and reads it back. It fails for whatever reason keeps every
+	// message from being accepted, but for a pause: ErrFull while there is no room
+	// for messages.
 	Probe(ctx context.Context, now time.Time) error
 
 	// Failed is closed when the store can no longer be trusted with writes.
 	Failed() <-chan struct{}
+
+	// Failure returns why Failed is closed, and nil before.
+	Failure() error
 
 	// Close finishes what was begun and releases the store.
 	Close() error

@@ -11,6 +11,9 @@ func Routes() []string {
 	return all
 }
 
+// Unreadiness is what strangers are told of an error of Store.Probe.
+var Unreadiness = unreadiness
+
 // Changes returns what the log says of each operation, "" for nothing.
 func Changes() map[string]string {
 	said := make(map[string]string)

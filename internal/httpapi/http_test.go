@@ -1,11 +1,16 @@
 package httpapi_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/httpapi"
 )
 
 func TestTransportIsRefused(t *testing.T) {
@@ -189,6 +194,27 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 	if ready.status != 200 || ready.body["status"] != "ready" || ready.body["ready"] != true || ready.body["dependencies"] == nil {
 		t.Errorf("ready: got %d %s", ready.status, ready.raw)
+	}
+}
+
+// TestUnreadiness: strangers hear why nothing can be stored, and nothing else that
+// an error says.
+func TestUnreadiness(t *testing.T) {
+	const secret = "/var/lib/amtp"
+	for err, want := range map[error]string{
+		gateway.ErrFull:                       "the disk is full",
+		gateway.ErrAway:                       "the database is away",
+		gateway.ErrBusy:                       "the store does not answer in time",
+		gateway.ErrClosed:                     "the store has failed or is closed",
+		context.DeadlineExceeded:              "the store does not answer in time",
+		errors.New("open " + secret + ": no"): "the store cannot write",
+	} {
+		if got := httpapi.Unreadiness(fmt.Errorf("%s: %w", secret, err)); got != want {
+			t.Errorf("of %v: %q, want %q", err, got, want)
+		}
+	}
+	if got := httpapi.Unreadiness(nil); got != "" {
+		t.Errorf("of no error: %q", got)
 	}
 }
 

@@ -309,6 +309,35 @@ func TestFailedSince(t *testing.T) {
 	}
 }
 
+// TestNamesake: a gateway that did not hear that its message was delivered to an
+// agent, which is gone by now, hears so when another has its name.
+func TestNamesake(t *testing.T) {
+	h := openHouse(t)
+	body := `{"idempotency_key":"k","sender":"ann@far.example","recipients":["bob@ours.example"],"payload":1}`
+	first, refused := h.acceptBody(h.door, "far.example, proven", body)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	bob, err := h.store.AgentNamed(first.Recipients[0].Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.RemoveAgent(t.Context(), bob.ID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.store.AddAgent(t.Context(), gateway.Agent{Address: bob.Address, DeliveryMode: "pull", CreatedAt: time.Now()},
+		gateway.Key{ID: "next", Hash: [32]byte{98}, CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	again, refused := h.acceptBody(h.door, "far.example, proven", body)
+	if refused != nil || again.Recipients[0].Status != amtp.StatusDelivered {
+		t.Errorf("the retry: %+v, %v; want delivered, as it was", again, refused)
+	}
+	if list := h.stored(); len(list) != 1 || len(list[0].Deliveries) != 1 || list[0].Deliveries[0].Agent != bob.ID {
+		t.Errorf("stored are %+v, want one message for the bob who is gone", list)
+	}
+}
+
 // pushed registers a push agent and returns where its messages wait.
 func (h *house) pushed(name string) gateway.Destination {
 	h.Helper()

@@ -207,17 +207,15 @@ func (l recipients) result(a gateway.Accepted, p gateway.Principal) *amtp.SendRe
 }
 
 // stored finds the recipient's delivery: that of the agent, or that of the
-// address, also of an agent that left after it was delivered.
+// address, also of an agent that left after it was delivered, and when another has
+// its name since.
 func stored(list []gateway.Delivery, r *recipient) *gateway.Delivery {
-	if r.to.Agent == 0 {
-		return deliveryTo(list, r.status.Address)
-	}
 	for i := range list {
-		if list[i].Agent == r.to.Agent {
+		if r.to.Agent != 0 && list[i].Agent == r.to.Agent {
 			return &list[i]
 		}
 	}
-	return nil
+	return deliveryTo(list, r.status.Address)
 }
 
 func deliveryTo(list []gateway.Delivery, a amtp.Address) *gateway.Delivery {

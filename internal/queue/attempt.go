@@ -3,12 +3,11 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -92,6 +91,21 @@ func (q *Queue) giveBack(ctx context.Context, f finished) finished {
 	return f
 }
 
+// contained is attempt, in which a defect is that of one job: it is left to the end
+// of its lease.
+func (q *Queue) contained(ctx context.Context, job flight) finished {
+	f := q.lapse(finished{flight: job, began: q.now()})
+	err := defect.Contain(func() error {
+		f = q.attempt(ctx, job)
+		return nil
+	})
+	var met *defect.Error
+	if errors.As(err, &met) {
+		q.log.Error("an attempt met a defect", "job", int64(job.ID), "destination", string(job.Destination), "cause", met.Error(), "stack", string(met.Stack))
+	}
+	return f
+}
+
 // lapse leaves a job to the end of its lease.
 func (q *Queue) lapse(f finished) finished {
 	f.due = q.now().Add(q.lease)
@@ -101,13 +115,16 @@ func (q *Queue) lapse(f finished) finished {
 // carry asks the courier. A defect that one message meets must not stop all
 // others: it is logged and the message tried again.
 func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage) {
-	defer func() {
-		if r := recover(); r != nil {
-			q.log.Error("an attempt met a defect", "job", int64(p.ID), "destination", string(p.Destination), "cause", fmt.Sprint(r), "stack", string(debug.Stack()))
-			c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
-		}
-	}()
-	return q.courier.Carry(ctx, p)
+	err := defect.Contain(func() error {
+		c = q.courier.Carry(ctx, p)
+		return nil
+	})
+	var met *defect.Error
+	if errors.As(err, &met) {
+		q.log.Error("an attempt met a defect", "job", int64(p.ID), "destination", string(p.Destination), "cause", met.Error(), "stack", string(met.Stack))
+		c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
+	}
+	return c
 }
 
 // settle stores what came of an attempt, trying for as long as nobody else can

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"golang.org/x/sync/semaphore"
 )
@@ -43,7 +44,7 @@ func (q *Queue) hasten(ctx context.Context, d gateway.Destination, most int) {
 			go func(job gateway.JobID) {
 				defer slots.Release(1)
 				// One that is gone or under way needs no hurry.
-				_ = q.store.Hasten(ctx, job, q.now())
+				_ = defect.Contain(func() error { return q.store.Hasten(ctx, job, q.now()) })
 			}(after)
 		}
 		if !page.HasMore {

@@ -280,7 +280,7 @@ func (q *Queue) start(ctx context.Context, f flight) {
 	q.flying.Add(1)
 	q.crew.do(func() {
 		defer q.flying.Done()
-		q.done <- q.attempt(ctx, f)
+		q.done <- q.contained(ctx, f)
 	})
 }
 

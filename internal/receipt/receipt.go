@@ -15,12 +15,14 @@ package receipt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/bits"
 	"sync"
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -136,7 +138,7 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 			s.begin(d)
 			calls.Go(func() {
 				defer func() { <-slots }()
-				s.end(d, s.tell(ctx, d))
+				s.end(d, s.contained(ctx, d))
 			})
 		}
 		if len(domains) < page {
@@ -203,6 +205,20 @@ type call struct {
 
 // noReason is why a call did not work that nobody explains.
 const noReason = "the call had no result"
+
+// contained is tell, in which a defect is that of one domain.
+func (s *Sender) contained(ctx context.Context, d amtp.Domain) (c call) {
+	err := defect.Contain(func() error {
+		c = s.tell(ctx, d)
+		return nil
+	})
+	var met *defect.Error
+	if errors.As(err, &met) {
+		s.Log.Error("receipts met a defect", "domain", string(d), "cause", met.Error(), "stack", string(met.Stack))
+		return call{why: "the gateway failed; its log has the cause"}
+	}
+	return c
+}
 
 // tell tells one domain what is due, one message after the other.
 func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {

@@ -72,7 +72,11 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	case err != nil:
 		return later(&p, amtp.CodeTemporaryFailure)
 	}
-	m, err := r.message(&p, sender.Address)
+	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
+	if err != nil { // what it tells of is no part of a message; that it failed is told all the same
+		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID,
+			ErrorCode: amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"}, "Not delivered")
+	}
 	if err != nil {
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: "the report cannot be written"})
 	}
@@ -97,19 +101,19 @@ func later(p *gateway.Parcel, code amtp.Code) gateway.Carriage {
 }
 
 // message is the report of a job: the same whenever it is made.
-func (r *Reporter) message(p *gateway.Parcel, to amtp.Address) (*amtp.Message, error) {
+func (r *Reporter) message(p *gateway.Parcel, to amtp.Address, f failure, subject string) (*amtp.Message, error) {
 	from, err := amtp.ParseAddress(Daemon + "@" + string(r.Domain))
 	if err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(about(p))
+	payload, err := json.Marshal(f)
 	if err != nil {
 		return nil, err
 	}
 	id := amtp.MessageID(derived(p, "message").String())
 	body, err := json.Marshal(map[string]any{
 		"version": amtp.Version, "message_id": id, "idempotency_key": derived(p, "key").String(),
-		"sender": from, "recipients": []amtp.Address{to}, "subject": subject(p),
+		"sender": from, "recipients": []amtp.Address{to}, "subject": subject,
 		"in_reply_to": p.Envelope.ID, "headers": map[string]string{"auto-submitted": "auto-generated"},
 		"payload": json.RawMessage(payload),
 	})

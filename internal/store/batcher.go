@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -133,10 +134,24 @@ func (b *Batcher[W]) Run() {
 			if batch = b.take(batch[:0]); len(batch) == 0 {
 				break
 			}
-			b.commit(batch)
+			b.contained(batch)
 			for _, item := range batch {
 				item.done <- struct{}{}
 			}
+		}
+	}
+}
+
+// contained commits a batch, in which a defect is an error of all in it and of
+// nobody after them.
+func (b *Batcher[W]) contained(batch []*Item[W]) {
+	err := defect.Contain(func() error {
+		b.commit(batch)
+		return nil
+	})
+	for _, item := range batch {
+		if err != nil {
+			item.Err = err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -48,9 +49,10 @@ type JobRow struct {
 	Reason   string
 }
 
-// Delivery returns what the row says.
-func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
-	d = gateway.Delivery{
+// Delivery returns what the row says. What cannot be read of it is told in Damage,
+// and is an error of nobody who reads it among others.
+func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
+	d := gateway.Delivery{
 		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered), Acked: FromMicros(r.Acked),
 		Read: FromMicros(r.Read), Refused: FromMicros(r.Refused),
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
@@ -62,8 +64,10 @@ func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
 	if r.Agent != 0 {
 		d.Recipient, _ = dir.Address(r.Agent)
 		d.Mode = ModePull
-	} else if d.Recipient, err = amtp.ParseAddress(r.Address); err != nil {
-		return d, err
+	} else if to, err := amtp.ParseAddress(r.Address); err != nil {
+		d.Recipient, d.Damage = gateway.Unreadable(), unreadable("the recipient", r.Address, err)
+	} else {
+		d.Recipient = to
 	}
 	if r.Pushed {
 		d.Mode = ModePush
@@ -77,7 +81,16 @@ func (r *DeliveryRow) Delivery(dir *Directory) (d gateway.Delivery, err error) {
 	if d.State == gateway.Queued && r.Job != nil {
 		r.Job.shown(&d)
 	}
-	return d, nil
+	return d
+}
+
+// Destination returns what the delivery waits for while it waits, also where its
+// address cannot be read.
+func (r *DeliveryRow) Destination() gateway.Destination {
+	if r.Agent != 0 {
+		return gateway.PushTo(r.Agent)
+	}
+	return gateway.Destination(strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:]))
 }
 
 // shown makes a delivery that is not decided look as its job stands.
@@ -95,7 +108,7 @@ func (j *JobRow) shown(d *gateway.Delivery) {
 
 // Deliveries returns what the rows say, in the order in which the recipients
 // were named.
-func Deliveries(rows []DeliveryRow, dir *Directory) ([]gateway.Delivery, error) {
+func Deliveries(rows []DeliveryRow, dir *Directory) []gateway.Delivery {
 	place := func(r *DeliveryRow) int64 {
 		if r.Place != 0 {
 			return r.Place
@@ -105,12 +118,9 @@ func Deliveries(rows []DeliveryRow, dir *Directory) ([]gateway.Delivery, error) 
 	slices.SortFunc(rows, func(a, b DeliveryRow) int { return cmp.Compare(place(&a), place(&b)) })
 	list := make([]gateway.Delivery, len(rows))
 	for i := range rows {
-		var err error
-		if list[i], err = rows[i].Delivery(dir); err != nil {
-			return nil, err
-		}
+		list[i] = rows[i].Delivery(dir)
 	}
-	return list, nil
+	return list
 }
 
 // NewDelivery returns the delivery of a message that arrives now, not stored
@@ -163,26 +173,12 @@ func Decided(e gateway.Event) (gateway.State, error) {
 	return 0, fmt.Errorf("%v decides nothing", e)
 }
 
-// DestinationOf returns what a delivery waits for while it waits.
-func DestinationOf(d *gateway.Delivery) gateway.Destination {
-	if d.Agent != 0 {
-		return gateway.PushTo(d.Agent)
-	}
-	return gateway.Destination(d.Recipient.Domain())
-}
-
 // Lease begins an attempt at a job that is due: everything that is to be
-// written of it before it is made, as it is stored.
-func Lease(j *gateway.Job, now, lease int64) (err error) {
-	state := j.State
-	if state == gateway.Delivering { // and its lease has ended
-		if state, err = gateway.Next(state, gateway.Lapse); err != nil {
-			return err
-		}
-	}
-	if j.State, err = gateway.Next(state, gateway.Claim); err != nil {
-		return err
-	}
+// written of it before it is made, as it is stored. A job is tried when it is due,
+// also where its state is one that no job has: the jobs beside it do not wait for
+// somebody to repair it.
+func Lease(j *gateway.Job, now, lease int64) {
+	j.State = gateway.Delivering
 	j.Fence++
 	j.Attempts++
 	j.LastTry, j.Lease = FromMicros(now), FromMicros(lease).Add(gateway.Carrying(int64(j.Size)))
@@ -193,7 +189,15 @@ func Lease(j *gateway.Job, now, lease int64) (err error) {
 	if j.Due.Before(j.Lease) {
 		j.Due = j.Lease
 	}
-	return nil
+}
+
+// Lapsed returns the state of a job whose lease ended without being settled.
+// A state that no job has becomes the one of every other that is tried again.
+func Lapsed(s gateway.State) gateway.State {
+	if next, err := gateway.Next(s, gateway.Lapse); err == nil {
+		return next
+	}
+	return gateway.Retrying
 }
 
 // Return takes back what Lease did, but for the fence: no attempt was made. Where

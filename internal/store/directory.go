@@ -64,7 +64,8 @@ func NewDirectory() *Directory {
 	}
 }
 
-// Put adds an agent, or one that was removed.
+// Put adds an agent, or one that was removed. One whose address cannot be read is
+// as good as removed.
 func (d *Directory) Put(a gateway.Agent, removed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,6 +73,7 @@ func (d *Directory) Put(a gateway.Agent, removed bool) {
 }
 
 func (d *Directory) put(a gateway.Agent, removed bool) {
+	removed = removed || a.Address.Equal(gateway.Unreadable())
 	d.drop(a.ID)
 	e := &entry{Agent: a, key: a.Address.Key(), removed: removed}
 	d.agent[a.ID] = e
@@ -148,7 +150,7 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 	}
 	for _, key := range keys {
 		k := d.putKey(key)
-		if before := used[key.Hash]; before != nil && before.LastUsed.After(key.LastUsed) {
+		if before := used[key.Hash]; k != nil && before != nil && before.LastUsed.After(key.LastUsed) {
 			k.LastUsed = before.LastUsed
 		}
 	}
@@ -228,7 +230,8 @@ func (d *Directory) Gone(limit int) []gateway.AgentID {
 	return ids
 }
 
-// PutKey adds a key of an agent that was put.
+// PutKey adds a key of an agent that was put. One of nobody who lives opens
+// nothing.
 func (d *Directory) PutKey(k gateway.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -238,6 +241,9 @@ func (d *Directory) PutKey(k gateway.Key) {
 func (d *Directory) putKey(key gateway.Key) *keyEntry {
 	k := &keyEntry{Key: key}
 	e := d.agent[key.Agent]
+	if e == nil || e.removed {
+		return nil
+	}
 	e.keys = append(e.keys, k)
 	d.keyed[key.Hash] = k
 	return k

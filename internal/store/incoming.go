@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/amtp-go/amtp"
@@ -113,9 +114,17 @@ func (p *Incoming) HasContent(body, fingerprint []byte) (bool, error) {
 	return then == now, err
 }
 
-// IsFor reports whether a delivery is the recipient's.
-func IsFor(d *gateway.Delivery, r gateway.Recipient) bool {
-	return d.Agent == r.Agent && (r.Agent != 0 || d.Recipient.Equal(r.Address))
+// Has reports whether a message with the deliveries had the recipient already. An
+// address that it had is no new recipient, whoever has it now: the mail of an agent
+// that was removed is not inherited by the next one of its name.
+func Has(list []gateway.Delivery, r gateway.Recipient, dir *Directory) bool {
+	address := r.Address
+	if r.Agent != 0 {
+		address, _ = dir.Address(r.Agent)
+	}
+	return slices.ContainsFunc(list, func(d gateway.Delivery) bool {
+		return r.Agent != 0 && d.Agent == r.Agent || !address.IsZero() && d.Recipient.Equal(address)
+	})
 }
 
 // Remains computes what is kept of a message when its body goes: the

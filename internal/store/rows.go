@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -131,9 +132,10 @@ type EnvelopeRow struct {
 	InReplyTo   string
 }
 
-// Envelope returns what the row says.
-func (r *EnvelopeRow) Envelope(dir *Directory) (e gateway.Envelope, err error) {
-	e = gateway.Envelope{
+// Envelope returns what the row says. What cannot be read of it is told in Damage,
+// and is an error of nobody who reads it among others.
+func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
+	e := gateway.Envelope{
 		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, ReceivedAt: FromMicros(r.Received),
 		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject, InReplyTo: amtp.MessageID(r.InReplyTo),
 		Timestamp: FromMicros(r.Stamped),
@@ -141,15 +143,52 @@ func (r *EnvelopeRow) Envelope(dir *Directory) (e gateway.Envelope, err error) {
 	if e.Timestamp.IsZero() {
 		e.Timestamp = e.ReceivedAt
 	}
-	if e.Found, err = FindingOf(e.Class, r.Finding, r.Trust); err != nil {
-		return e, err
+	found, err := FindingOf(e.Class, r.Finding, r.Trust)
+	if e.Found = found; err != nil {
+		damage(&e, "what is known of the sender", r.Finding, err)
 	}
 	if e.SenderAgent != 0 {
 		e.Sender, _ = dir.Address(e.SenderAgent)
-		return e, nil
+		return e
 	}
-	e.Sender, err = amtp.ParseAddress(r.Sender)
-	return e, err
+	if e.Sender, err = amtp.ParseAddress(r.Sender); err != nil {
+		e.Sender = gateway.Unreadable()
+		damage(&e, "the sender", r.Sender, err)
+	}
+	return e
+}
+
+// damage notes what cannot be read of an envelope. A sender from elsewhere of whom
+// not all can be read is one who proved nothing.
+func damage(e *gateway.Envelope, what, stored string, err error) {
+	e.Damage = unreadable(what, stored, err)
+	if e.SenderAgent == 0 {
+		e.Class, e.Found = gateway.ClassAnonymous, usual(gateway.ClassAnonymous)
+	}
+}
+
+// ReadAgent gives an agent what has to be parsed of its row, and notes what cannot
+// be read.
+func ReadAgent(a *gateway.Agent, address, capabilities, schemas string) {
+	var err error
+	if a.Capabilities, err = StringsOf(capabilities); err != nil {
+		a.Damage = unreadable("what the agent can do", capabilities, err)
+	}
+	if a.SupportedSchemas, err = StringsOf(schemas); err != nil {
+		a.Damage = unreadable("what schemas the agent takes", schemas, err)
+	}
+	if a.Address, err = amtp.ParseAddress(address); err != nil {
+		a.Address, a.Damage = gateway.Unreadable(), unreadable("the address of the agent", address, err)
+	}
+}
+
+// Folded returns the form under which equal addresses are equal strings, also of
+// one that cannot be read.
+func Folded(address string) string { return strings.ToLower(address) }
+
+// unreadable says that a value in the store cannot be read.
+func unreadable(what, stored string, err error) string {
+	return fmt.Sprintf("%s in the gateway's database, %q, cannot be read: %v", what, gateway.Short(stored), err)
 }
 
 // AnsweredRow is the message that another one answers, as it is stored, in the
@@ -166,24 +205,20 @@ type AnsweredRow struct {
 
 // Answered returns the id under which other gateways know the message, and what
 // else is known of it.
-func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Answered, err error) {
+func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Answered) {
 	own := MessageID(r.UUID)
 	if !r.Local {
 		_, domain, _ := strings.Cut(r.Sender, "@")
 		a.From = amtp.Domain(domain)
 		if r.GivenID != "" {
-			return amtp.MessageID(r.GivenID), a, nil
+			return amtp.MessageID(r.GivenID), a
 		}
-		return own, a, nil
+		return own, a
 	}
 	for i := range r.Copies {
-		d, err := r.Copies[i].Delivery(dir)
-		if err != nil {
-			return "", a, err
-		}
-		a.Copies = append(a.Copies, d)
+		a.Copies = append(a.Copies, r.Copies[i].Delivery(dir))
 	}
-	return amtp.PeerMessageID(own), a, nil
+	return amtp.PeerMessageID(own), a
 }
 
 // MessageID returns the canonical id whose 16 bytes are stored, "" for others.

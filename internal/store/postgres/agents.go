@@ -82,8 +82,8 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
 		var a agent
 		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`, []any{int64(id)}, a.into(), func() error {
-			found, err = a.read()
-			return err
+			found = a.read()
+			return nil
 		})
 		if err == nil && found.ID == 0 {
 			err = gateway.ErrNotFound

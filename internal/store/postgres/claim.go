@@ -209,9 +209,7 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 			return err
 		}
 		for _, j := range chosen {
-			if err := store.Lease(&j.Job, l.now, l.until); err != nil {
-				return err
-			}
+			store.Lease(&j.Job, l.now, l.until)
 			out[i].Jobs = append(out[i].Jobs, j.Job)
 			t.dead++
 		}

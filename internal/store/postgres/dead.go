@@ -95,12 +95,12 @@ func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway
 			err = s.know(ctx, r.delivery.Agent)
 		}
 		if err == nil {
-			l.Delivery, err = r.delivery.Delivery(s.dir)
+			l.Delivery = r.delivery.Delivery(s.dir)
 		}
 		if err != nil {
 			return nil, err
 		}
-		l.ID, l.Destination = l.Delivery.ID, store.DestinationOf(&l.Delivery)
+		l.ID, l.Destination = l.Delivery.ID, r.delivery.Destination()
 		list = append(list, l)
 	}
 	return list, nil
@@ -275,34 +275,31 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 	if err != nil {
 		return 0, err
 	}
+	done := 0
 	for i := range list {
-		if err := t.redrive(ctx, &list[i], times); err != nil {
+		state, err := gateway.Next(gateway.State(list[i].state), gateway.Redrive)
+		if err != nil {
+			continue // it did not fail, whatever its row says
+		}
+		if err := t.redrive(ctx, &list[i], state, times); err != nil {
 			return 0, err
 		}
+		done++
 	}
-	return len(list), nil
+	return done, nil
 }
 
 // redrive queues one dead letter again.
-func (t *tx) redrive(ctx context.Context, l *buried, times *store.Times) error {
+func (t *tx) redrive(ctx context.Context, l *buried, state gateway.State, times *store.Times) error {
 	now := times.Now()
-	state, err := gateway.Next(gateway.State(l.state), gateway.Redrive)
-	if err != nil {
-		return err
-	}
 	row := store.DeliveryRow{Agent: gateway.AgentID(l.agent), Address: l.address, Further: l.further}
-	d, err := row.Delivery(t.dir)
-	if err != nil {
-		return err
-	}
-	destination := store.DestinationOf(&d)
+	d, destination := row.Delivery(t.dir), row.Destination()
 	job, err := t.joinJob(ctx, l.message, destination, now)
 	if err == nil && job == 0 {
 		job, err = t.insertJob(ctx, l.message, destination, store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
 	}
-	if err == nil && store.FromMicros(now).Sub(times.At(l.received, l.message)) >= gateway.Forgotten {
-		d.Redriven = store.FromMicros(now)
-		err = t.redriveLate(ctx, l, &d, job)
+	if err == nil {
+		err = t.redriveAsNew(ctx, l, &d, job, times)
 	}
 	if err != nil {
 		return err
@@ -317,14 +314,22 @@ func (t *tx) redrive(ctx context.Context, l *buried, times *store.Times) error {
 	return err
 }
 
-// redriveLate gives what other gateways may have forgotten a new id.
-func (t *tx) redriveLate(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID) error {
-	now := store.Micros(d.Redriven)
-	for _, name := range store.Names(d, store.MessageID(l.uuid)) {
-		if _, err := t.change(ctx, `INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
-			[]byte(name), l.sender, l.message); err != nil {
-			return err
+// redriveAsNew gives a message the id under which other gateways get it once they
+// may have forgotten it, now or later.
+func (t *tx) redriveAsNew(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID, times *store.Times) error {
+	now := times.Now()
+	received, at := store.FromMicros(l.received), store.FromMicros(now)
+	if d.Agent == 0 && d.Damage == "" {
+		d.Redriven = gateway.AsNew(received, at)
+		for _, name := range store.Names(d, store.MessageID(l.uuid)) {
+			if _, err := t.change(ctx, `INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
+				[]byte(name), l.sender, l.message); err != nil {
+				return err
+			}
 		}
+	}
+	if at.Sub(times.At(l.received, l.message)) < gateway.Forgotten {
+		return nil
 	}
 	if d.Agent == 0 {
 		if _, err := t.change(ctx, `UPDATE delivery SET redriven = $1 WHERE seq = $2`, now, l.seq); err != nil {

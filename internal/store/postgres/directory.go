@@ -83,19 +83,13 @@ func (a *agent) into() []any {
 }
 
 // read returns the agent that was read last.
-func (a *agent) read() (found gateway.Agent, err error) {
-	found = a.Agent
-	if found.Address, err = amtp.ParseAddress(a.name + "@" + a.domain); err != nil {
-		return found, err
-	}
-	if found.Capabilities, err = store.StringsOf(string(a.capabilities)); err != nil {
-		return found, err
-	}
-	found.SupportedSchemas, err = store.StringsOf(string(a.schemas))
+func (a *agent) read() gateway.Agent {
+	found := a.Agent
+	store.ReadAgent(&found, a.name+"@"+a.domain, string(a.capabilities), string(a.schemas))
 	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target), string(a.description), string(a.role)
 	found.Receipts = gateway.ReceiptWish(a.receipts)
 	found.CreatedAt, found.LastActive = store.FromMicros(a.created), store.FromMicros(a.active)
-	return found, err
+	return found
 }
 
 // renew reads the agents that were changed since the last time, each with all of
@@ -124,11 +118,7 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 			FROM agent a LEFT JOIN agent_key k ON k.agent = a.id WHERE a.version > $1 ORDER BY a.version, a.id`, []any{after},
 		append(a.into(), &version, &key.id, &key.hash, &key.created, &key.used), func() error {
 			if last := len(list) - 1; last < 0 || list[last].agent.ID != gateway.AgentID(a.id) {
-				found, err := a.read()
-				if err != nil {
-					return err
-				}
-				list = append(list, change{agent: found, removed: a.removed})
+				list = append(list, change{agent: a.read(), removed: a.removed})
 			}
 			newest = max(newest, version)
 			if key.id != "" {
@@ -151,6 +141,9 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 		s.caught.read.Store(lost)
 	}
 	for _, c := range list {
+		if c.agent.Damage != "" {
+			s.log.Error("an agent cannot be read; all others go on", "agent", int64(c.agent.ID), "cause", c.agent.Damage)
+		}
 		s.dir.Renew(c.agent, c.removed, c.keys)
 	}
 	s.caught.version = newest

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/jackc/pgx/v5"
 )
@@ -116,11 +115,7 @@ func (im *Import) Put(ctx context.Context, t *store.Table, rows [][]any) error {
 		names = append(names, "folded", "version")
 		list = make([][]any, len(rows))
 		for i, row := range rows {
-			address, err := amtp.ParseAddress(fmt.Sprint(row[1], "@", row[2]))
-			if err != nil {
-				return err
-			}
-			list[i] = append(row[:len(row):len(row)], address.Key(), int64(1))
+			list[i] = append(row[:len(row):len(row)], store.Folded(fmt.Sprint(row[1], "@", row[2])), int64(1))
 		}
 	}
 	err := pgx.BeginFunc(ctx, im.conn, func(tx pgx.Tx) error {

@@ -62,7 +62,7 @@ func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.En
 	if err := s.know(ctx, row.SenderAgent); err != nil {
 		return gateway.Envelope{}, err
 	}
-	return row.Envelope(s.dir)
+	return row.Envelope(s.dir), nil
 }
 
 // What waits in an inbox behind a number, and what of it is not read.

@@ -64,11 +64,7 @@ func (s *Store) lapse() error {
 		var states []int16
 		for i := range leased {
 			j := &leased[i]
-			state, err := gateway.Next(j.State, gateway.Lapse)
-			if err != nil {
-				return err
-			}
-			ids, states = append(ids, int64(j.ID)), append(states, int16(state))
+			ids, states = append(ids, int64(j.ID)), append(states, int16(store.Lapsed(j.State)))
 			due = append(due, store.Micros(j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))))
 		}
 		_, err = t.change(ctx, `UPDATE job j SET state = u.state, lease = NULL, owner = NULL, due = u.due
@@ -102,7 +98,7 @@ func (t *tx) idle(ctx context.Context, id gateway.JobID, now time.Time) (queued,
 	case j.Lease.After(now):
 		return j, gateway.ErrConflict
 	case j.State == gateway.Delivering: // and its lease has ended
-		j.State, err = gateway.Next(j.State, gateway.Lapse)
+		j.State = store.Lapsed(j.State)
 	}
 	return j, err
 }

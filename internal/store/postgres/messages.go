@@ -110,7 +110,7 @@ func (s *Store) deliveries(ctx context.Context, rows []store.DeliveryRow) ([]gat
 			return nil, err
 		}
 	}
-	return store.Deliveries(rows, s.dir)
+	return store.Deliveries(rows, s.dir), nil
 }
 
 // Messages lists messages, newest first.

@@ -104,9 +104,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err error) {
 	p = gateway.Parcel{Job: r.Job, Body: r.body}
 	if r.answered != nil {
-		if p.InReplyTo, p.Answered, err = r.answered.Answered(s.dir); err != nil {
-			return gateway.Parcel{}, err
-		}
+		p.InReplyTo, p.Answered = r.answered.Answered(s.dir)
 	}
 	if p.Envelope, err = s.envelope(ctx, r.EnvelopeRow); err != nil {
 		return gateway.Parcel{}, err

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/amtp-go/amtp/internal/wallclock"
@@ -123,14 +124,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.loops.Go(s.marks.Run)
 	s.loops.Go(s.endings.Run)
 	s.loops.Go(s.packings.Run)
-	s.loops.Go(s.keepActivity)
-	s.loops.Go(s.keepUp)
-	s.loops.Go(s.tidy)
+	s.keep("activity", s.keepActivity)
+	s.keep("news", s.keepUp)
+	s.keep("tidying", s.tidy)
 	if !o.deaf {
-		s.loops.Go(s.listen)
-		s.loops.Go(s.notify)
+		s.keep("listening", s.listen)
+		s.keep("notices", s.notify)
 	}
 	return s, nil
+}
+
+// keep runs a loop until the store is closed, again after each defect.
+func (s *Store) keep(name string, loop func()) {
+	s.loops.Go(func() {
+		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
+			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(), "stack", string(d.Stack))
+		})
+	})
 }
 
 func (s *Store) open(ctx context.Context, o Options) error {
@@ -172,6 +182,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 // Failed is never closed: whatever happens to the database, a server that comes
 // back is the one that holds the truth.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Failure returns nothing.
+func (s *Store) Failure() error { return nil }
 
 // Close commits what waits, gives back what this process has leased, and closes
 // all connections. Reads that are under way end first.

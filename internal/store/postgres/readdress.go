@@ -26,6 +26,11 @@ func (s *Store) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Re
 	})
 }
 
+func isAddress(s string) bool {
+	_, err := amtp.ParseAddress(s)
+	return err == nil
+}
+
 // movers returns the agents that move, with their addresses in the other domain,
 // and what becomes of the living.
 func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, folded []string, done gateway.Readdressed, err error) {
@@ -42,6 +47,8 @@ func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, fol
 		}
 		address, err := amtp.ParseAddress(name + "@" + string(domain))
 		switch {
+		case err != nil && !isAddress(name+"@"+string(from)):
+			return nil // nobody can read it here either
 		case err != nil:
 			return err // together it is too long
 		case taken:

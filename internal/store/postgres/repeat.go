@@ -110,9 +110,7 @@ func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Re
 	if out.Deliveries, err = t.deliveriesOf(ctx, to.row); err != nil {
 		return gateway.Accepted{}, err
 	}
-	added := slices.DeleteFunc(recipients, func(r gateway.Recipient) bool {
-		return slices.ContainsFunc(out.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) })
-	})
+	added := slices.DeleteFunc(recipients, func(r gateway.Recipient) bool { return store.Has(out.Deliveries, r, t.dir) })
 	if len(added) > 0 {
 		to.id, to.before = out.ID, out.Deliveries
 		if err := t.add(ctx, to, added); err != nil {
@@ -141,7 +139,7 @@ func (t *tx) deliveriesOf(ctx context.Context, row int64) ([]gateway.Delivery, e
 			return nil, errElsewhere
 		}
 	}
-	return store.Deliveries(rows, t.dir)
+	return store.Deliveries(rows, t.dir), nil
 }
 
 // add delivers a message that is there already to more recipients.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/jackc/pgx/v5"
@@ -227,9 +228,11 @@ func write[T any](ctx context.Context, s *Store, fn func(context.Context, *tx) (
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 		defer cancel()
 		var a answer
-		a.err = s.transact(limited, func(ctx context.Context, t *tx) (err error) {
-			a.value, err = fn(ctx, t)
-			return err
+		a.err = defect.Contain(func() error {
+			return s.transact(limited, func(ctx context.Context, t *tx) (err error) {
+				a.value, err = fn(ctx, t)
+				return err
+			})
 		})
 		done <- a
 	}()

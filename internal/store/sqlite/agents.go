@@ -91,11 +91,9 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
 	err = gateway.ErrNotFound
 	fault := w.query(`SELECT `+agentColumns+` FROM agent WHERE id = ? AND removed IS NULL`, func(s *sqlite3.Stmt) error {
-		found, _, scan := scanAgent(s)
-		if scan == nil {
-			a, err = found, nil
-		}
-		return scan
+		a, _ = scanAgent(s)
+		err = nil
+		return nil
 	}, int64(id))
 	if fault != nil {
 		return a, fault

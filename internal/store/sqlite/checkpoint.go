@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -29,7 +30,7 @@ type checkpointer struct {
 
 	soft, hard int // walSoft and walHard, or what a test wants
 
-	fail    func()        // as the writer's
+	fail    func(error)   // as the writer's
 	quiesce func() func() // Store.quiesce
 
 	mu     sync.Mutex
@@ -83,14 +84,18 @@ func (k *checkpointer) run() {
 	for {
 		select {
 		case <-k.wake:
-			_, _, err := k.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+			err := defect.Contain(func() error {
+				_, _, err := k.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+				return err
+			})
+			var met *defect.Error
 			k.mu.Lock()
 			// An error here loses nothing: the WAL still has it all. But a
 			// sync that failed is not tried again.
 			k.busy, k.copied = false, err == nil
-			if isIO(err) {
+			if isIO(err) || errors.As(err, &met) {
 				k.broken = err
-				k.fail()
+				k.fail(err)
 			}
 			k.idle.Signal()
 			k.mu.Unlock()
@@ -123,7 +128,7 @@ func (k *checkpointer) beforeBatch(w *writer) {
 	left, done, err := w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 	if isIO(err) {
 		w.broken = err
-		w.fail()
+		w.fail(err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -134,3 +139,12 @@ func (k *checkpointer) beforeBatch(w *writer) {
 }
 
 func (k *checkpointer) close() { close(k.stop) }
+
+// end has nothing be copied or written any more, for the reason.
+func (k *checkpointer) end(why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.broken == nil {
+		k.broken = why
+	}
+}

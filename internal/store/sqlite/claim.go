@@ -162,9 +162,7 @@ func (w *writer) due(list []queued, d gateway.Destination, turn gateway.Turn, no
 
 // lease begins an attempt, of which everything is written before it is made.
 func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
-	if err := store.Lease(j, store.Micros(now), store.Micros(lease)); err != nil {
-		return err
-	}
+	store.Lease(j, store.Micros(now), store.Micros(lease))
 	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ?, turn = ?
 			WHERE id = ?`,
 		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease), store.Micros(j.FirstTry),

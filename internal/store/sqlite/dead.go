@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -54,19 +53,16 @@ func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gatewa
 		func(s *sqlite3.Stmt) error {
 			const rest = afterEnvelope + afterDelivery
 			row := scanDelivery(s, afterEnvelope)
-			var d gateway.Delivery
-			if d, err = row.Delivery(dir); err != nil {
-				return err
-			}
+			d := row.Delivery(dir)
 			l = gateway.DeadLetter{
-				ID: d.ID, Delivery: d, Destination: store.DestinationOf(&d),
+				ID: d.ID, Delivery: d, Destination: row.Destination(), Envelope: scanEnvelope(dir, s),
 				Size:     s.ColumnInt(rest),
 				FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
 				At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),
 				Body: s.ColumnBlob(rest+5, nil),
 			}
-			l.Envelope, err = scanEnvelope(dir, s)
-			return err
+			err = nil
+			return nil
 		}, id, body)
 	if fault != nil {
 		err = fault
@@ -222,13 +218,8 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
 			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
 			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(8)), s.ColumnText(10)),
-			row:  store.DeliveryRow{Seq: seq, Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
-		if agent := gateway.AgentID(s.ColumnInt64(3)); agent != 0 {
-			l.destination = gateway.PushTo(agent)
-			return nil
-		}
-		_, domain, _ := strings.Cut(s.ColumnText(4), "@")
-		l.destination = gateway.Destination(domain)
+			row:  store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(3)), Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
+		l.destination = l.row.Destination()
 		return nil
 	}, seq)
 	if err != nil || l.message == 0 {
@@ -236,14 +227,14 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	}
 	state, err := gateway.Next(l.state, gateway.Redrive)
 	if err != nil {
-		return false, err
+		return false, nil // it did not fail, whatever its row says
 	}
 	job, err := w.joinJob(l.message, l.destination, now)
 	if err == nil && job == 0 {
 		job, err = w.insertJob(l.message, l.destination, l.flow, now, l.size)
 	}
-	if err == nil && now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten {
-		err = w.redriveLate(&l, job, store.Micros(now))
+	if err == nil {
+		err = w.redriveAsNew(&l, job, times)
 	}
 	if err != nil {
 		return false, err
@@ -260,23 +251,26 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	return true, err
 }
 
-// redriveLate gives what other gateways may have forgotten a new id.
-func (w *writer) redriveLate(l *buried, job gateway.JobID, now int64) error {
-	if l.destination.Kind() != gateway.KindRemote {
-		return w.redriven(job, now)
+// redriveAsNew gives a message the id under which other gateways get it once they
+// may have forgotten it, now or later.
+func (w *writer) redriveAsNew(l *buried, job gateway.JobID, times *store.Times) error {
+	d, now := l.row.Delivery(w.dir), store.FromMicros(times.Now())
+	late := now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten
+	if d.Agent == 0 && d.Damage == "" {
+		d.Redriven = gateway.AsNew(l.received, now)
+		if err := w.nameAbroad(l.message, l.sender, l.id, &d); err != nil {
+			return err
+		}
 	}
-	l.row.Redriven = now
-	d, err := l.row.Delivery(w.dir)
-	if err == nil {
-		err = w.nameAbroad(l.message, l.sender, l.id, &d)
+	if !late {
+		return nil
 	}
-	if err == nil {
-		_, err = w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, now, l.row.Seq)
+	if d.Agent == 0 {
+		if _, err := w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, store.Micros(now), l.row.Seq); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return w.redriven(job, now)
+	return w.redriven(job, store.Micros(now))
 }
 
 func (w *writer) redriven(job gateway.JobID, now int64) error {

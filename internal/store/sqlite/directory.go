@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -14,12 +15,12 @@ const agentColumns = `id, name, domain, mode, description, role, capabilities, s
 // loadDirectory reads all agents and keys. Only this process has the database
 // open, so the copy is exact; the writer changes it after each commit, before
 // the caller of the write hears of it.
-func loadDirectory(c *statements) (*store.Directory, error) {
+func loadDirectory(c *statements, log *slog.Logger) (*store.Directory, error) {
 	d := store.NewDirectory()
 	err := c.query(`SELECT `+agentColumns+` FROM agent`, func(s *sqlite3.Stmt) error {
-		a, removed, err := scanAgent(s)
-		if err != nil {
-			return err
+		a, removed := scanAgent(s)
+		if a.Damage != "" {
+			log.Error("an agent cannot be read; all others go on", "agent", int64(a.ID), "cause", a.Damage)
 		}
 		d.Put(a, removed)
 		return nil
@@ -39,23 +40,15 @@ func loadDirectory(c *statements) (*store.Directory, error) {
 	return d, err
 }
 
-func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool, err error) {
-	address, err := amtp.ParseAddress(s.ColumnText(1) + "@" + s.ColumnText(2))
-	if err != nil {
-		return a, false, err
-	}
-	capabilities, err := store.StringsOf(s.ColumnText(6))
-	if err != nil {
-		return a, false, err
-	}
-	schemas, err := store.StringsOf(s.ColumnText(7))
-	return gateway.Agent{
-		ID: gateway.AgentID(s.ColumnInt64(0)), Address: address, DeliveryMode: s.ColumnText(3),
-		Target: s.ColumnText(12), Description: s.ColumnText(4), Role: s.ColumnText(5),
-		Capabilities: capabilities, SupportedSchemas: schemas, Listed: s.ColumnBool(8),
+func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool) {
+	a = gateway.Agent{
+		ID: gateway.AgentID(s.ColumnInt64(0)), DeliveryMode: s.ColumnText(3),
+		Target: s.ColumnText(12), Description: s.ColumnText(4), Role: s.ColumnText(5), Listed: s.ColumnBool(8),
 		CreatedAt: store.FromMicros(s.ColumnInt64(9)), LastActive: store.FromMicros(s.ColumnInt64(10)),
 		Receipts: gateway.ReceiptWish(s.ColumnText(13)),
-	}, s.ColumnType(11) != sqlite3.NULL, err
+	}
+	store.ReadAgent(&a, s.ColumnText(1)+"@"+s.ColumnText(2), s.ColumnText(6), s.ColumnText(7))
+	return a, s.ColumnType(11) != sqlite3.NULL
 }
 
 // AgentNamed returns the living agent with the address.

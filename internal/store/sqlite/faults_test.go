@@ -272,6 +272,9 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	if err := l.post(s, alice, bob, "late"); !errors.Is(err, gateway.ErrBusy) {
 		t.Errorf("Accept without room = %v, want the error %q", err, gateway.ErrBusy)
 	}
+	if err := s.Probe(t.Context(), dawn); !errors.Is(err, gateway.ErrFull) {
+		t.Errorf("Probe without room = %v, want the error %q", err, gateway.ErrFull)
+	}
 	if err := l.ack(s, bob, "early"); err != nil {
 		t.Errorf("Ack without room = %v, want no error", err)
 	}
@@ -284,6 +287,19 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	clock.later(lookEvery)
 	if err := l.post(s, alice, bob, "late"); err != nil {
 		t.Errorf("Accept with room = %v, want no error", err)
+	}
+	if err := s.Probe(t.Context(), dawn); err != nil {
+		t.Errorf("Probe with room = %v, want no error", err)
+	}
+	if err := os.Remove(filepath.Join(dir, ReserveName)); err != nil {
+		t.Fatal(err)
+	}
+	clock.later(lookEvery)
+	if err := l.post(s, alice, bob, "later"); err != nil {
+		t.Errorf("Accept after the reserve was deleted = %v, want no error", err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, ReserveName)); err != nil || info.Size() < 1<<20 {
+		t.Errorf("the reserve that somebody deleted: %v, %v; want it made again", info, err)
 	}
 	l.check(t, s)
 }

@@ -103,10 +103,8 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 
 // appendItem adds a message to the page, with what its own row knows of it.
 func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row int64) error {
-	return r.query(`SELECT `+envelopeColumns+`, m.body FROM message m WHERE m.id = ?`, func(st *sqlite3.Stmt) (err error) {
-		if item.Envelope, err = scanEnvelope(dir, st); err != nil {
-			return err
-		}
+	return r.query(`SELECT `+envelopeColumns+`, m.body FROM message m WHERE m.id = ?`, func(st *sqlite3.Stmt) error {
+		item.Envelope = scanEnvelope(dir, st)
 		item.Thread = store.Thread(string(item.Thread), item.ID)
 		item.Body = st.ColumnBlob(afterEnvelope, nil)
 		page.Items = append(page.Items, item)
@@ -226,10 +224,13 @@ func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.Mes
 // probeRow is the setting that Probe writes.
 const probeRow = "probe"
 
-// Probe writes a row and reads it back.
+// Probe writes a row and reads it back, and refuses as a message would be.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
 	want := fmt.Sprintf("%020d", now.UnixMicro())
 	err := s.write(ctx, 0, func(w *writer) error {
+		if w.reserve.refuses() {
+			return gateway.ErrFull
+		}
 		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
 			probeRow, want)
 		return err

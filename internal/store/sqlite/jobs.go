@@ -130,10 +130,10 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 // parcel completes a job with what it carries.
 func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
-	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) (err error) {
-		p.Envelope, err = scanEnvelope(dir, s)
+	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) error {
+		p.Envelope = scanEnvelope(dir, s)
 		p.Body = s.ColumnBlob(afterEnvelope, nil)
-		return err
+		return nil
 	}, body, j.row)
 	if err != nil {
 		return p, err
@@ -181,7 +181,7 @@ func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error
 		}, row)
 	}
 	if err == nil {
-		p.InReplyTo, p.Answered, err = a.Answered(dir)
+		p.InReplyTo, p.Answered = a.Answered(dir)
 	}
 	return err
 }
@@ -201,12 +201,8 @@ func (w *writer) lapse() error {
 	return w.transaction(func() error {
 		for i := range leased {
 			j := &leased[i]
-			state, err := gateway.Next(j.State, gateway.Lapse)
-			if err != nil {
-				return err
-			}
 			due := j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
-			_, err = w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`, int64(state), store.Micros(due), int64(j.ID))
+			_, err := w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`, int64(store.Lapsed(j.State)), store.Micros(due), int64(j.ID))
 			if err != nil {
 				return err
 			}

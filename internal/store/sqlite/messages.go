@@ -60,7 +60,7 @@ const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.a
 
 const afterEnvelope = 12
 
-func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) (gateway.Envelope, error) {
+func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) gateway.Envelope {
 	row := store.EnvelopeRow{
 		UUID: s.ColumnRawBlob(0), SenderAgent: gateway.AgentID(s.ColumnInt64(1)), Sender: s.ColumnText(2),
 		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Finding: s.ColumnText(5),
@@ -77,9 +77,7 @@ func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64, 
 			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
 			FROM message m WHERE m.id = ?1`,
 		func(s *sqlite3.Stmt) error {
-			if rec.Envelope, err = scanEnvelope(dir, s); err != nil {
-				return err
-			}
+			rec.Envelope = scanEnvelope(dir, s)
 			rec.Thread = store.Thread(s.ColumnText(afterEnvelope), rec.ID)
 			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
 			return nil
@@ -134,7 +132,7 @@ func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any)
 	if err != nil {
 		return nil, err
 	}
-	return store.Deliveries(rows, dir)
+	return store.Deliveries(rows, dir), nil
 }
 
 // Messages lists messages, newest first.

@@ -94,7 +94,7 @@ func (w *writer) idle(id gateway.JobID, now time.Time) (queued, error) {
 	case j.Lease.After(now):
 		return j, gateway.ErrConflict
 	case j.State == gateway.Delivering: // and its lease has ended
-		j.State, err = gateway.Next(j.State, gateway.Lapse)
+		j.State = store.Lapsed(j.State)
 	}
 	return j, err
 }

@@ -29,6 +29,11 @@ func (s *Store) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Re
 	return done, nil
 }
 
+func isAddress(s string) bool {
+	_, err := amtp.ParseAddress(s)
+	return err == nil
+}
+
 func (w *writer) readdress(from, to amtp.Domain) (done gateway.Readdressed, err error) {
 	moved := map[gateway.AgentID]amtp.Address{}
 	err = w.query(`SELECT id, name, removed IS NULL, removed IS NULL AND EXISTS (SELECT 1 FROM agent b
@@ -40,6 +45,8 @@ func (w *writer) readdress(from, to amtp.Domain) (done gateway.Readdressed, err 
 		}
 		address, err := amtp.ParseAddress(s.ColumnText(1) + "@" + string(domain))
 		switch {
+		case err != nil && !isAddress(s.ColumnText(1)+"@"+string(from)):
+			return nil // nobody can read it here either
 		case err != nil:
 			return refusedChange{err} // together it is too long
 		case taken:

@@ -22,7 +22,7 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	added := false
 	defer func() { w.beside = !added }()
 	for _, r := range recipients {
-		if slices.ContainsFunc(record.Deliveries, func(d gateway.Delivery) bool { return store.IsFor(&d, r) }) {
+		if store.Has(record.Deliveries, r, w.dir) {
 			continue
 		}
 		if err := w.deliver(&to, r); err != nil {

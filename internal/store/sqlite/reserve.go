@@ -65,12 +65,10 @@ func openReserve(o Options) (*reserve, error) {
 }
 
 // refuses reports whether there is no room for anything new. It looks for room
-// at most once every lookEvery, and only after the disk was full.
+// at most once every lookEvery: also while there is a reserve, which somebody may
+// have deleted, and which is made again then.
 func (r *reserve) refuses() bool {
-	if !r.short {
-		return false
-	}
-	if now := r.now(); now.Sub(r.looked) >= lookEvery {
+	if now := r.now(); now.Sub(r.looked).Abs() >= lookEvery {
 		r.looked = now
 		made, _ := r.make() // whatever the reason, there is no reserve
 		r.set(!made)

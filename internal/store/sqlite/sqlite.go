@@ -25,11 +25,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/vfs"
 	"github.com/pressly/goose/v3"
 )
 
@@ -57,7 +59,12 @@ type Options struct {
 
 // Store is an open database.
 type Store struct {
-	path     string // as SQLite opens it
+	path     string    // as SQLite opens it
+	vfs      string    // by which name
+	written  *imprints // nil over a VFS that is not the system's: nothing is watched
+	files    watch
+	taken    atomic.Pointer[taken]
+	log      *slog.Logger
 	dir      *store.Directory
 	bells    *store.Bells
 	batcher  *store.Batcher[work]
@@ -78,6 +85,7 @@ type Store struct {
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once
+	failure  error // set before failed is closed
 	closing  sync.Once
 	closeErr error
 }
@@ -108,7 +116,7 @@ const readTries = 4
 // Open creates or opens the database in o.Dir, brings its schema up to date and
 // starts the writer. A database of a newer release is refused.
 func Open(o Options) (*Store, error) {
-	vfs, err := useFilesystem(o.VFS)
+	name, written, err := useFilesystem(o.VFS)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +125,12 @@ func Open(o Options) (*Store, error) {
 	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
 		return nil, err
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	readers := cmp.Or(o.Readers, readerCount)
 	s := &Store{
-		bells: store.NewBells(), path: location(o.Dir, vfs), lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
+		bells: store.NewBells(), path: location(o.Dir, name), vfs: name, written: written, log: o.Log, lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
 		bounds: store.DefaultBounds(), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readers),
 	}
 	s.gate.running = make(map[*reader]context.CancelCauseFunc)
@@ -133,8 +144,20 @@ func Open(o Options) (*Store, error) {
 	}
 	s.loops.Go(s.batcher.Run)
 	s.loops.Go(s.keeper.run)
-	s.loops.Go(s.keepActivity)
+	s.keep("activity", s.keepActivity)
+	if s.written != nil {
+		s.keep("watch", s.keepWatch)
+	}
 	return s, nil
+}
+
+// keep runs a loop until the store is closed, again after each defect.
+func (s *Store) keep(name string, loop func()) {
+	s.loops.Go(func() {
+		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
+			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(), "stack", string(d.Stack))
+		})
+	})
 }
 
 // location returns the URI by which every connection opens the file.
@@ -148,8 +171,20 @@ func location(dir, vfs string) string {
 }
 
 func (s *Store) open(o Options) error {
+	if s.written != nil {
+		if err := refuseOrphan(o.Dir); err != nil {
+			return err
+		}
+	}
 	if err := makePrivate(filepath.Join(o.Dir, FileName)); err != nil {
 		return err
+	}
+	if s.written != nil {
+		f, err := hold(filepath.Join(o.Dir, FileName))
+		if err != nil {
+			return err
+		}
+		s.files.database.file = f
 	}
 	conn, err := s.first(filepath.Join(o.Dir, FileName+"-shm"))
 	if err != nil {
@@ -173,7 +208,7 @@ func (s *Store) open(o Options) error {
 	if s.keeper, err = newCheckpointer(s.path, s.writer, o); err != nil {
 		return err
 	}
-	s.dir, err = loadDirectory(&s.writer.statements)
+	s.dir, err = loadDirectory(&s.writer.statements, s.log)
 	if err != nil {
 		return err
 	}
@@ -189,6 +224,12 @@ func (s *Store) open(o Options) error {
 	}
 	if err := s.openClock(); err != nil {
 		return err
+	}
+	if s.written != nil {
+		if err := s.openWatch(o.Dir, s.written); err != nil {
+			return err
+		}
+		s.writer.guard = s.guard
 	}
 	s.batcher = store.NewBatcher(s.writer.commit)
 	return nil
@@ -374,7 +415,22 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 // be trusted, and the process should end.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-func (s *Store) fail() { s.failOnce.Do(func() { close(s.failed) }) }
+// Failure returns why the store failed.
+func (s *Store) Failure() error {
+	select {
+	case <-s.failed:
+		return s.failure
+	default:
+		return nil
+	}
+}
+
+func (s *Store) fail(why error) {
+	s.failOnce.Do(func() {
+		s.failure = why
+		close(s.failed)
+	})
+}
 
 // write runs fn in some batch of the writer. What fn returns is the item's
 // result; a refusal must come before its first change.
@@ -449,6 +505,9 @@ func (s *Store) saveActivity(step int) {
 func (s *Store) keepJournal(conn *sqlite3.Conn) error {
 	select {
 	case <-s.failed:
+		if s.taken.Load().saves() {
+			return nil
+		}
 		_, err := conn.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
 		return err
 	default:
@@ -459,7 +518,8 @@ func (s *Store) keepJournal(conn *sqlite3.Conn) error {
 // release closes what open opened, as far as it came, and waits for the reads
 // that are under way.
 func (s *Store) release() error {
-	var errs []error
+	lost := s.taken.Load()
+	errs := []error{s.beforeEnd(lost)}
 	for range s.opened {
 		r := <-s.readers
 		errs = append(errs, s.keepJournal(r.conn), r.close())
@@ -470,5 +530,9 @@ func (s *Store) release() error {
 	if s.writer != nil {
 		errs = append(errs, s.keepJournal(s.writer.conn), s.writer.close())
 	}
-	return errors.Join(errs...)
+	s.afterEnd(lost)
+	if s.written != nil {
+		vfs.Unregister(s.vfs)
+	}
+	return errors.Join(append(errs, s.files.database.close())...)
 }

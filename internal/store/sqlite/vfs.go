@@ -3,27 +3,40 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// filesystem is the VFS through which all connections reach their files. It
-// does two things that the one below it does not: writes to the WAL are handed
-// to the operating system in one piece, and a full disk is reported as such.
-type filesystem struct{ vfs.VFS }
+// filesystem is the VFS through which all connections of a store reach their files.
+// It does three things that the one below it does not: writes to the WAL are handed
+// to the operating system in one piece, a full disk is reported as such, and what
+// was written last is noted, so that what somebody else writes is found.
+type filesystem struct {
+	vfs.VFS
+	written *imprints // nil over a VFS that is not the system's
+}
+
+// stores counts those that were opened over the system's VFS.
+var stores atomic.Int64
 
 // useFilesystem registers the filesystem over the VFS named below ("" is the
 // system's) and returns the name under which SQLite finds it.
-func useFilesystem(below string) (string, error) {
+func useFilesystem(below string) (name string, written *imprints, err error) {
 	inner := vfs.Find(below)
 	if inner == nil {
-		return "", fmt.Errorf("there is no VFS %q", below)
+		return "", nil, fmt.Errorf("there is no VFS %q", below)
 	}
-	name := "amtp+" + below
-	vfs.Register(name, filesystem{inner})
-	return name, nil
+	name = "amtp+" + below
+	if below == "" {
+		written = new(imprints)
+		name += strconv.FormatInt(stores.Add(1), 10)
+	}
+	vfs.Register(name, filesystem{inner, written})
+	return name, written, nil
 }
 
 // OpenFilename opens a file of the database.
@@ -32,10 +45,15 @@ func (f filesystem) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.Fi
 	if err != nil {
 		return nil, flags, err
 	}
-	if flags&vfs.OPEN_WAL != 0 {
+	switch {
+	case f.written != nil && flags&vfs.OPEN_WAL != 0:
+		return &walFile{File: &notedFile{file, &f.written.wal}}, flags, nil
+	case flags&vfs.OPEN_WAL != 0:
 		return &walFile{File: file}, flags, nil
+	case f.written != nil && flags&vfs.OPEN_MAIN_DB != 0:
+		return &plainFile{file, &f.written.database}, flags, nil
 	}
-	return &plainFile{file}, flags, nil
+	return &plainFile{File: file}, flags, nil
 }
 
 func (f filesystem) openBelow(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -49,14 +67,19 @@ func (f filesystem) openBelow(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File,
 // failed because the disk is full is no better than any other reason: the next
 // checkpoint does not copy again what an earlier one has copied, and which of it
 // is on the disk nobody knows any more.
-type plainFile struct{ vfs.File }
+type plainFile struct {
+	vfs.File
+	written *imprint // nil for one of which nothing is noted
+}
 
 func (f *plainFile) WriteAt(p []byte, off int64) (int, error) {
-	n, err := f.File.WriteAt(p, off)
+	n, err := f.written.note(p, off, f.File.WriteAt)
 	return n, diskFull(err)
 }
 
-func (f *plainFile) Truncate(size int64) error { return diskFull(f.File.Truncate(size)) }
+func (f *plainFile) Truncate(size int64) error {
+	return diskFull(f.written.noteSize(size, f.File.Truncate))
+}
 
 // SharedMemory is the index of the WAL, which connections have in common.
 func (f *plainFile) SharedMemory() vfs.SharedMemory {
@@ -65,6 +88,18 @@ func (f *plainFile) SharedMemory() vfs.SharedMemory {
 	}
 	return nil
 }
+
+// notedFile is a file of which it is noted what was written.
+type notedFile struct {
+	vfs.File
+	written *imprint
+}
+
+func (f *notedFile) WriteAt(p []byte, off int64) (int, error) {
+	return f.written.note(p, off, f.File.WriteAt)
+}
+
+func (f *notedFile) Truncate(size int64) error { return f.written.noteSize(size, f.File.Truncate) }
 
 // walBuffer is how much of the WAL is held back at most. A batch of 64 messages
 // of 1 KiB writes about half a megabyte.

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/ncruces/go-sqlite3"
@@ -22,8 +24,9 @@ type writer struct {
 	keeper  *checkpointer
 	reserve *reserve
 	note    func(*writer) error // stores a jump of the clock, nil before it is known
-	fail    func()              // tells the store that it is no longer to be trusted
+	fail    func(error)         // tells the store that it is no longer to be trusted, and why
 	broken  error               // set by the first I/O error; nothing is written after it
+	guard   func() error        // why what was committed is not to be answered for
 
 	next   sequences // what the next rows are numbered
 	packed packed
@@ -46,8 +49,8 @@ type pending struct {
 // because only this goroutine inserts, and go back with a rollback.
 type sequences struct{ message, delivery int64 }
 
-func newWriter(conn *sqlite3.Conn, fail func()) *writer {
-	return &writer{statements: statements{conn: conn}, fail: fail}
+func newWriter(conn *sqlite3.Conn, fail func(error)) *writer {
+	return &writer{statements: statements{conn: conn}, fail: fail, guard: func() error { return nil }}
 }
 
 // start completes the writer with what was opened after it.
@@ -61,10 +64,25 @@ func (w *writer) start(dir *store.Directory, bells *store.Bells, keeper *checkpo
 		})
 }
 
-// commit runs a batch in one transaction. When an item fails by a fault of its
+// commit runs a batch. A defect in an item is an error of that item. One beside the
+// items leaves the connection in a state that nobody knows: nothing is written
+// after it.
+func (w *writer) commit(batch []*store.Item[work]) {
+	err := defect.Contain(func() error {
+		w.commitBatch(batch)
+		return nil
+	})
+	if err != nil {
+		w.broken = err
+		w.fail(err)
+		finish(batch, gateway.ErrClosed)
+	}
+}
+
+// commitBatch runs a batch in one transaction. When an item fails by a fault of its
 // own, the batch is rolled back and run again with a savepoint around each
 // item, so that only that item fails.
-func (w *writer) commit(batch []*store.Item[work]) {
+func (w *writer) commitBatch(batch []*store.Item[work]) {
 	if w.broken != nil {
 		finish(batch, gateway.ErrClosed)
 		return
@@ -90,7 +108,29 @@ func (w *writer) commit(batch []*store.Item[work]) {
 		finish(batch, w.fault(err))
 		return
 	}
+	if w.broken = w.guard(); w.broken != nil {
+		finish(batch, fmt.Errorf("%w: %w", gateway.ErrClosed, w.broken))
+		return
+	}
 	w.published()
+}
+
+// signRow is the setting by which a database differs from every copy of it.
+const signRow = "opened"
+
+// sign writes a word that stands nowhere else into the database itself.
+func (w *writer) sign() error {
+	err := w.transaction(func() error {
+		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, signRow, rand.Text())
+		return err
+	})
+	if err == nil {
+		_, _, err = w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+	}
+	if isFull(err) { // then the copy is not told from it, and all else goes on
+		return nil
+	}
+	return err
 }
 
 // transaction runs fn between BEGIN and COMMIT. After an error nothing of it
@@ -140,7 +180,7 @@ func (w *writer) noted() error {
 // do does the work of one item.
 func (w *writer) do(item *store.Item[work]) {
 	w.beside = false
-	if item.Err = item.Work(w); item.Err == nil && !w.beside {
+	if item.Err = defect.Contain(func() error { return item.Work(w) }); item.Err == nil && !w.beside {
 		w.unpack = true
 	}
 }
@@ -200,7 +240,7 @@ func (w *writer) fault(err error) error {
 		return fmt.Errorf("%w: another process holds the database", gateway.ErrBusy)
 	case isIO(err):
 		w.broken = err
-		w.fail()
+		w.fail(err)
 		return fmt.Errorf("%w: %w", gateway.ErrClosed, err)
 	}
 	return err

@@ -19,6 +19,7 @@ func burying() []promise {
 		{"or with the schedule of the message's job that there is", redriveJoins},
 		{"what was not reported yet is not reported any more", redriveBeforeReport},
 		{"after Forgotten Redriven of the job is now", redriveLate},
+		{"before that each attempt decides by the age that the message has then", redriveEarly},
 		{"what fails again is a dead letter of a later generation", redriveFailsAgain},
 		{"Redriven of a job stays what it was first", redrivenOnce},
 		{"Redrive of many", redriveMany},
@@ -217,6 +218,26 @@ func redriveLate(w *world) {
 	early := w.read(alice, ids[0]).ReceivedAt.Add(gateway.Forgotten - time.Microsecond)
 	w.redrive(gateway.DeadFilter{Message: ids[0]}, early)
 	w.sameTime("redriven before", w.jobs(gateway.JobFilter{Message: ids[0]})[0].Redriven, time.Time{})
+}
+
+// redriveEarly: what is redriven within Forgotten and tried beyond it leaves under a
+// new id, by which the sender finds it.
+func redriveEarly(w *world) {
+	alice := w.agent("alice")
+	id := w.mail(alice, "a@far.example", "b@far.example")
+	w.fail("far.example", w.now())
+	received := w.read(alice, id).ReceivedAt
+	now := received.Add(gateway.Forgotten - time.Hour)
+	same(w, "redriven", w.redrive(gateway.DeadFilter{}, now), 2)
+	p := w.claimOne("far.example", now.Add(2*time.Hour))
+	for _, d := range p.Recipients {
+		w.sameTime("redriven in the parcel", d.Redriven, time.Time{})
+		d.Redriven = gateway.AsNew(p.Envelope.ReceivedAt, p.Begun)
+		w.sameTime("since when it is new", d.Redriven, received.Add(gateway.Forgotten))
+		for _, name := range []amtp.MessageID{d.Base(id), d.Abroad(id)} {
+			same(w, "message found by the id under which it leaves", w.read(alice, name).ID, id)
+		}
+	}
 }
 
 func redriveFailsAgain(w *world) {

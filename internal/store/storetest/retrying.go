@@ -14,6 +14,7 @@ func retrying() []promise {
 		{"nothing is stored by a retry", retryStoresNothing},
 		{"a retry returns the present states", retryReturnsPresentStates},
 		{"a retry is delivered to recipients that it did not have yet", retryGainsRecipients},
+		{"an address that it had is no new recipient, whoever has the name now", retryAfterNamesake},
 		{"a retry is recognised after the ack", retryAfterAck},
 		{"other content is ErrReused", otherContent},
 		{"ErrReused leaves nothing changed", reusedChangesNothing},
@@ -41,6 +42,33 @@ func keyGoesBeforeID(w *world) {
 	l.text = "another"
 	_, err := w.store.Accept(w.ctx, w.acceptance(l))
 	w.fails("Accept of other content", err, gateway.ErrReused)
+}
+
+// retryAfterNamesake: the mail of an agent that was removed is not inherited by the
+// next one of its name, whatever its sender did not hear.
+func retryAfterNamesake(w *world) {
+	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
+	for _, l := range []letter{
+		{from: alice, id: "one", text: "of an agent"},
+		{remote: "peer@far.example", class: gateway.ClassDomain, key: "k", text: "of a domain"},
+		{remote: "peer@far.example", class: gateway.ClassAnonymous, key: "k", text: "of a stranger"},
+	} {
+		l.to = []person{bob}
+		first := w.post(l)
+		w.ack(bob, first.ID)
+		w.remove(bob)
+		next, err := w.register("Bob")
+		w.works("AddAgent", err)
+		l.to = []person{next, carol}
+		got := w.post(l)
+		sameList(w, "agents of the retry", agentsOf(got.Deliveries), []gateway.AgentID{bob.ID, carol.ID})
+		sameList(w, "inbox of the namesake", w.inbox(next), nil)
+		_, err = w.store.Message(w.ctx, gateway.Reader{Agent: next.ID}, first.ID)
+		w.fails("Message, read by the namesake", err, gateway.ErrNotFound)
+		bob = next
+		bob.Address = w.address("bob@" + domain)
+	}
+	same(w, "messages that carol has", len(w.inbox(carol)), 3)
 }
 
 func retryByKey(w *world) {

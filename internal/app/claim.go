@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// How often it is looked whether the files in the data directory are still those of
+// this gateway, and those that it needs no more before its next start.
+const (
+	claimEvery = 500 * time.Millisecond
+	keysEach   = 20 // looks
+)
+
+// watchClaim returns why when the data directory is no longer this gateway's: its
+// lock was deleted, or is another file. Another process may have the directory
+// then. It ends with ctx.
+func (a *App) watchClaim(ctx context.Context) error {
+	if a.claim == nil {
+		return nil
+	}
+	keys := a.keyFiles()
+	tick := time.NewTicker(claimEvery)
+	defer tick.Stop()
+	for looks := 1; ; looks++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if why := a.claim.Lost(); why != nil {
+			a.log.Error("the data directory was taken from the gateway", "data", a.cfg.DataDir, "cause", why)
+			return fmt.Errorf("%w: %w; another process may use the directory now, so the gateway stops", gateway.ErrTaken, why)
+		}
+		a.keepRecord()
+		for i := range keys {
+			if looks%keysEach == 0 {
+				keys[i].look(a)
+			}
+		}
+	}
+}
+
+// keepRecord puts back the note for the commands of this machine, as of when it was
+// made: what the gateway reads at its start it read then.
+func (a *App) keepRecord() {
+	if a.recorded == (datadir.Running{}) || datadir.Recorded(a.cfg.DataDir, a.recorded) {
+		return
+	}
+	if err := datadir.Record(a.cfg.DataDir, a.recorded); err != nil {
+		a.log.Debug("the note for the commands of this machine cannot be put back", "cause", err)
+		return
+	}
+	_ = os.Chtimes(filepath.Join(a.cfg.DataDir, datadir.GatewayFile), a.began, a.began) // a hint
+	a.log.Warn("the note for the commands of this machine was gone and is put back", "file", datadir.GatewayFile)
+}
+
+// keyFile is a file that was read at the start and is read at the next one.
+type keyFile struct {
+	name string
+	sum  [sha256.Size]byte
+	told bool
+}
+
+// keyFiles are those with keys in the data directory.
+func (a *App) keyFiles() (list []keyFile) {
+	for _, name := range []string{sealFile(a.cfg), filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)} {
+		if content, err := os.ReadFile(name); err == nil {
+			list = append(list, keyFile{name: name, sum: sha256.Sum256(content)})
+		}
+	}
+	return list
+}
+
+// look tells the log once when the file is gone or another one: the gateway goes on
+// with the key that it read, and the next one cannot.
+func (k *keyFile) look(a *App) {
+	content, err := os.ReadFile(k.name)
+	changed := err != nil || sha256.Sum256(content) != k.sum
+	if changed && !k.told {
+		a.log.Error("a key file was deleted or changed; the gateway goes on with the key that it has, the next start will not: put the file back", "file", k.name)
+	}
+	k.told = changed
+}
