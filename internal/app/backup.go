@@ -22,6 +22,8 @@ var (
 	ErrUnsound    = sqlite.ErrUnsound
 	ErrNothing    = postgres.ErrNoDatabase
 	ErrServed     = postgres.ErrServed
+	ErrOwnFile    = datadir.ErrOwn
+	ErrJournal    = sqlite.ErrJournal
 )
 
 // DatabaseFile is the name of SQLite's database in a data directory.
@@ -41,6 +43,9 @@ const lastBackup = "backup.json"
 // all; a gateway may be running.
 func MakeBackup(ctx context.Context, dir, file string, replace bool) (b Backup, err error) {
 	if b.File, err = filepath.Abs(file); err != nil {
+		return b, err
+	}
+	if err := datadir.Foreign(file); err != nil {
 		return b, err
 	}
 	b.At = time.Now().UTC().Truncate(time.Second)

@@ -100,7 +100,9 @@ func (p *program) badCopy(err error, dir string) error {
 		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: "There is no database of a gateway in " + dir + "."}
-	case errors.Is(err, app.ErrUnsound):
+	case errors.Is(err, app.ErrOwnFile):
+		return usageErrorf("%s", sentence(err))
+	case errors.Is(err, app.ErrUnsound), errors.Is(err, app.ErrJournal):
 		return &failure{exit: exitRefused, code: codeUnsound, message: sentence(err)}
 	}
 	return &failure{exit: exitInternal, code: codeCopyFailed, message: sentence(err)}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 // The members of the config file that hold profiles. Whoever knows none reads
@@ -44,6 +45,9 @@ type configFile struct {
 
 // readConfig reads the file, which need not exist.
 func readConfig(file string) (*configFile, error) {
+	if err := datadir.Foreign(file); err != nil {
+		return nil, usageErrorf("%s", sentence(err))
+	}
 	c := &configFile{file: file, members: members{}, profiles: map[string]members{}}
 	doc, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

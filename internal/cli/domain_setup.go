@@ -117,6 +117,9 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain) + " --data-dir " + shellQuote([]string{s.before.DataDir})
 		return f
 	}
+	if err := datadir.Foreign(s.file); err != nil && filepath.Base(s.file) != config.FileName {
+		return usageErrorf("%s", sentence(err))
+	}
 	content, err := os.ReadFile(s.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return usageErrorf("%s", sentence(err))

@@ -17,11 +17,12 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 // FileName is the file that is read from the data directory when no flag names
 // another.
-const FileName = "amtp.yaml"
+const FileName = datadir.ConfigFile
 
 // Config is the whole configuration of one gateway. What each field means is
 // said in settings.go.

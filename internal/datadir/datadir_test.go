@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -201,5 +202,79 @@ func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAClaimIsOnAFile: who deletes or replaces the lock file ends the claim, whose
+// holder is told; a second process gets it then, unless the database is held.
+func TestAClaimIsOnAFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED: Windows lets nobody delete or replace a file that is open")
+	}
+	for what, take := range map[string]func(name string) error{
+		"deleted":  os.Remove,
+		"replaced": func(name string) error { return os.Rename(name+".new", name) },
+	} {
+		dir := t.TempDir()
+		first, err := Acquire(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Lost(); err != nil {
+			t.Errorf("Lost = %v, want nothing", err)
+		}
+		write(t, dir, lockFile+".new", "")
+		if err := take(filepath.Join(dir, lockFile)); err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Lost(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("Lost = %v, want that it was %s", err, what)
+		}
+		write(t, dir, DatabaseFile, "")
+		f, err := os.OpenFile(filepath.Join(dir, DatabaseFile), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := filelock.Database(f); err != nil {
+			t.Logf("this system has no lock for a database: %v", err)
+		} else {
+			if err := Record(dir, Running{URL: "http://127.0.0.1:7", PID: 42}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Acquire(dir); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:7 (process 42)") {
+				t.Errorf("a claim beside one who holds the database = %v, want who that is", err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		second, err := Acquire(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Lost(); err != nil {
+			t.Errorf("Lost of the second = %v, want nothing", err)
+		}
+		if err := errors.Join(first.Release(), second.Release()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestForgetTakesItsOwn: the note of another gateway stays.
+func TestForgetTakesItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	ours, theirs := Running{URL: "http://127.0.0.1:1", PID: 1}, Running{URL: "http://127.0.0.1:1", PID: 2}
+	if err := Record(dir, theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := Forget(dir, ours); err != nil || !Recorded(dir, theirs) {
+		t.Errorf("Forget of another's note = %v; it is there: %t, want it to stay", err, Recorded(dir, theirs))
+	}
+	if err := Forget(dir, theirs); err != nil || Recorded(dir, theirs) {
+		t.Errorf("Forget = %v; it is there: %t, want it gone", err, Recorded(dir, theirs))
+	}
+	if err := Forget(dir, theirs); err != nil {
+		t.Errorf("Forget again = %v", err)
 	}
 }

@@ -40,7 +40,7 @@ var errMoved = errors.New("the lock file is another one meanwhile")
 // recorded there is gone when it returns: until [Record], no address is ours.
 func Acquire(dir string) (*Claim, error) {
 	for try := 1; ; try++ {
-		c, err := claim(dir)
+		c, err := attempt(dir)
 		taken := errors.Is(err, filelock.ErrLocked)
 		switch {
 		case err == nil:
@@ -55,9 +55,9 @@ func Acquire(dir string) (*Claim, error) {
 	}
 }
 
-// claim locks the file that has the name, makes sure that no other process has the
+// attempt locks the file that has the name, makes sure that no other process has the
 // database, and takes away what a crashed gateway recorded.
-func claim(dir string) (*Claim, error) {
+func attempt(dir string) (*Claim, error) {
 	name := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

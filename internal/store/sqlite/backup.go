@@ -29,6 +29,7 @@ var (
 	ErrNoDatabase = errors.New("there is no database")
 	ErrOccupied   = errors.New("exists already")
 	ErrUnsound    = errors.New("is not a sound database of a gateway")
+	ErrJournal    = errors.New("has a journal beside it, so it is a database in use and no backup; make one with amtp backup")
 )
 
 // Backup copies the database in dir to a file, as it is at one moment, while a
@@ -245,6 +246,9 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 	if occupied && !replace {
 		return done, fmt.Errorf("%s %w", name, ErrOccupied)
 	}
+	if journal, err := os.Stat(file + "-wal"); err == nil && journal.Size() > 0 {
+		return done, fmt.Errorf("%s %w", file, ErrJournal)
+	}
 	temp, err := tempBeside(name, ".amtp-restore-*.tmp")
 	if err != nil {
 		return done, err
@@ -263,6 +267,8 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 		if done.Aside, err = setAside(name, now); err != nil {
 			return done, fmt.Errorf("move the former database aside: %w", err)
 		}
+	} else if err := asideJournal(name, asideName(name, now)); err != nil { // of one that is gone
+		return done, fmt.Errorf("move the former journal aside: %w", err)
 	}
 	return done, appear(temp, name, true)
 }
@@ -317,13 +323,9 @@ func looksSound(name string) bool {
 // one takes its place. Its journal is moved into it first; if that is not
 // possible, for it is damaged, the journal goes aside as well.
 func setAside(name string, now time.Time) (string, error) {
-	aside := name + ".before-restore-" + now.UTC().Format("20060102T150405.000Z")
-	mendable := looksSound(name) && alone(name, "") == nil
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-		if mendable {
-			break // SQLite has removed them
-		}
-		if err := os.Rename(name+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	aside := asideName(name, now)
+	if mendable := looksSound(name) && alone(name, "") == nil; !mendable { // else SQLite has removed it
+		if err := asideJournal(name, aside); err != nil {
 			return "", err
 		}
 	}
@@ -333,4 +335,19 @@ func setAside(name string, now time.Time) (string, error) {
 		}
 	}
 	return aside, syncDir(filepath.Dir(name))
+}
+
+func asideName(name string, now time.Time) string {
+	return name + ".before-restore-" + now.UTC().Format(asideTime)
+}
+
+// asideJournal moves what belongs to the former database: beside another one it
+// would be taken for the journal of that.
+func asideJournal(name, aside string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if err := os.Rename(name+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
