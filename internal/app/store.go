@@ -36,7 +36,7 @@ func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gate
 	if err := refuseMoved(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Log: log, Clock: clock})
+	s, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Log: log, Watch: true, Clock: clock})
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,10 @@ type Options struct {
 	Reserve int64           // bytes of the disk that are kept for when it is full; 0 is 16 MiB
 	Clock   wallclock.Clock // the machine's; the zero value is the system's
 
+	// Watch has the store look twice a second whether its files are still those that
+	// were opened. After a commit it looks in any case.
+	Watch bool
+
 	// For tests: instead of the constants, the system and the clock.
 	walSoft, walHard int
 	free             func(dir string) (bytes int64, known bool)
@@ -145,7 +149,7 @@ func Open(o Options) (*Store, error) {
 	s.loops.Go(s.batcher.Run)
 	s.loops.Go(s.keeper.run)
 	s.keep("activity", s.keepActivity)
-	if s.written != nil {
+	if o.Watch && s.written != nil {
 		s.keep("watch", s.keepWatch)
 	}
 	return s, nil

@@ -36,7 +36,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) open() *Store {
 	h.Helper()
-	s, err := Open(Options{Dir: h.dir})
+	s, err := Open(Options{Dir: h.dir, Watch: true})
 	if err != nil {
 		h.Fatal(err)
 	}
