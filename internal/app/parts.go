@@ -18,6 +18,7 @@ type worker struct {
 // parts are what of the gateway works by itself.
 func (a *App) parts() map[string]worker {
 	parts := map[string]worker{
+		"clock":  {run: (&watchman{store: a.store, log: a.log}).Run},
 		"claim":  {run: a.watchClaim, vital: true},
 		"purge":  {run: a.alone("purge", a.newPurger().Run).Run},
 		"expiry": {run: a.alone("expiry", a.newExpiry().Run).Run},
