@@ -346,7 +346,7 @@ type Health struct {
 	Version      string            `json:"version"`
 	Components   map[string]string `json:"components,omitempty"`
 	Dependencies map[string]string `json:"dependencies,omitempty"`
-	Clock        *ClockDoubt       `json:"clock,omitempty"` // while the gateway doubts its clock
+	Clock        *ClockDoubt       `json:"clock,omitempty"`  // while the gateway doubts its clock
 	Reason       string            `json:"reason,omitempty"` // why it is not ready
 }
 
