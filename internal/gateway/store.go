@@ -338,7 +338,7 @@ type AgentFilter struct {
 // AgentPage is part of a list of agents.
 type AgentPage struct {
 	Agents     []*Agent
-	Next       string // the After of the page that follows
+	Next       string // the After of the page that follows: of the last of Agents, or of one that does not match when it is Incomplete
 	HasMore    bool   // something may follow
 	Incomplete bool   // the page ended before its limit, because it looked at MaxAgents agents
 	Matched    int    // those that match, as far as they were looked at

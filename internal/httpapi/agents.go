@@ -66,7 +66,7 @@ func (s *Server) register(c *call) {
 // listAgents is the administrator's list.
 func (s *Server) listAgents(c *call) {
 	p := c.params()
-	after, limit := p.agentCursor(), p.agentLimit()
+	after, limit := s.agentCursor(p), p.agentLimit()
 	if refused := needAdmin(c.principal); refused != nil {
 		c.fail(refused)
 		return
@@ -171,13 +171,15 @@ func (s *Server) whoAmI(c *call) {
 // discover lists the agents of this domain. AMTP §3.
 func (s *Server) discover(c *call) {
 	q, p := c.agentQuery()
-	page := agent.Page{After: p.agentCursor(), Limit: p.agentLimit()}
+	page := agent.Page{After: s.agentCursor(p), Limit: p.agentLimit()}
 	if p.err != nil {
 		c.fail(p.err)
 		return
 	}
 	list, next, refused := s.Agents.Discover(c.principal, agent.QueryOf(q), page)
-	list.NextCursor = agentCursorText(list.HasMore, next)
+	if list.NextCursor = agentCursorText(list.HasMore, next); list.Incomplete {
+		list.NextCursor = s.hiddenCursorText(next)
+	}
 	c.answer(http.StatusOK, list, refused)
 }
 

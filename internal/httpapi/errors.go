@@ -113,7 +113,7 @@ func (c *call) reply(status int, v any) {
 // write sends an encoded answer in one piece.
 func (c *call) write(status int, body []byte) {
 	if len(body) > firstPiece && !c.makeRoom(int64(len(body))) {
-		c.s.room.makeWay(c)
+		c.s.room.makeWay(c, int64(len(body)))
 		status, body = http.StatusServiceUnavailable, c.noRoomAnswer()
 	}
 	c.status = status

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -142,13 +143,16 @@ func (r *room) quickly(p *pace) {
 	delete(r.slow, p)
 }
 
-// makeWay ends the slowest body that takes room which the call could have: of
-// its address where that has too much, else of all who are known, or not, as it is.
-func (r *room) makeWay(c *call) {
+// makeWay ends the slowest body that takes room which the call could have for so
+// many bytes. A stranger whose address has too much ends one of that address and
+// nobody else's.
+func (r *room) makeWay(c *call, bytes int64) {
 	var list []*pace
+	strangers, from := c.s.roomFor().strangers, access.NetworkOf(access.RemoteIP(c.r))
 	r.mu.Lock()
+	alone := c.stranger() && r.strangers+bytes <= strangers // all have room, the address has none
 	for p := range r.slow {
-		if p.call.stranger() == c.stranger() {
+		if p.call.stranger() == c.stranger() && (!alone || access.NetworkOf(access.RemoteIP(p.call.r)) == from) {
 			list = append(list, p)
 		}
 	}

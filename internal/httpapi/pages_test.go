@@ -1,10 +1,12 @@
 package httpapi_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -74,6 +76,32 @@ func TestListsGoOn(t *testing.T) {
 			w.wants(path, w.do("GET", path+"?"+name+"=i1", "", "X-Admin-Key: "+w.admin), 200, "")
 		}
 	}
+}
+
+// TestCursorsHideUnlisted: no cursor of a stranger's pages names an agent that is
+// not listed, wherever it stands among the others.
+func TestCursorsHideUnlisted(t *testing.T) {
+	w := start(t)
+	for _, name := range []string{"alice", "bob", "carol", "dave"} {
+		w.agent(name)
+	}
+	for _, hidden := range []string{"bob", "dave"} {
+		w.wants("unlisted", w.do("PATCH", "/v1/admin/agents/"+hidden, `{"listed":false}`, w.as(hidden)), 200, "")
+	}
+	path := "/v1/discovery/agents?limit=1"
+	for range 3 {
+		a := w.do("GET", path, "", "Accept: */*")
+		cursor, _ := a.body["next_cursor"].(string)
+		if cursor == "" {
+			return
+		}
+		key, err := base64.RawURLEncoding.DecodeString(cursor[1:])
+		if err != nil || strings.Contains(string(key), "bob") || strings.Contains(string(key), "dave") {
+			t.Fatalf("%s: the cursor says %q, %v; want nobody who is not listed", path, key, err)
+		}
+		path = "/v1/discovery/agents?limit=1&cursor=" + cursor
+	}
+	t.Error("the list does not end")
 }
 
 // TestAgentsGoOn: lists of agents have pages, and the count of all on each.

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -197,15 +196,32 @@ func agentCursorText(more bool, key string) string {
 	return "a" + base64.RawURLEncoding.EncodeToString([]byte(key))
 }
 
+// hiddenCursor is the place and kind of a sealed cursor.
+const hiddenCursor = "cursor of agents"
+
+// hiddenCursorText is the cursor behind an agent that whoever asks may not see.
+func (s *Server) hiddenCursorText(key string) string {
+	sealed, err := s.Seal.Close(hiddenCursor, "", []byte(key))
+	if err != nil {
+		return "" // there is no going on without a seal, which every gateway has
+	}
+	return "s" + base64.RawURLEncoding.EncodeToString(sealed)
+}
+
 // agentCursor reads where a list of agents goes on.
-func (p *params) agentCursor() string {
+func (s *Server) agentCursor(p *params) string {
 	name := p.cursorName()
-	s := p.text(name)
-	if s == "" {
+	text := p.text(name)
+	if text == "" {
 		return ""
 	}
-	if key, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(s, "a")); err == nil {
-		if a, err := amtp.ParseAddress(string(key)); err == nil && agentCursorText(true, a.Key()) == s {
+	if data, err := base64.RawURLEncoding.DecodeString(text[1:]); err == nil {
+		if text[0] == 's' {
+			if key, err := s.Seal.Open(hiddenCursor, "", data); err == nil {
+				return string(key)
+			}
+		}
+		if a, err := amtp.ParseAddress(string(data)); err == nil && agentCursorText(true, a.Key()) == text {
 			return a.Key()
 		}
 	}

@@ -244,7 +244,7 @@ func (c *call) read() ([]byte, error) {
 			room := min(size, max(firstPiece, 2*int64(len(data))))
 			more := room - c.held
 			if !c.makeRoom(more) {
-				c.s.room.makeWay(c)
+				c.s.room.makeWay(c, more)
 				return nil, errNoRoom
 			}
 			data = append(make([]byte, 0, room), data...)

@@ -37,7 +37,6 @@ func (q *Queue) hasten(ctx context.Context, d gateway.Destination, most int) {
 			return
 		}
 		for i := range page.Jobs {
-			after, seen = page.Jobs[i].ID, seen+1
 			if slots.Acquire(ctx, 1) != nil {
 				return
 			}
@@ -45,11 +44,13 @@ func (q *Queue) hasten(ctx context.Context, d gateway.Destination, most int) {
 				defer slots.Release(1)
 				// One that is gone or under way needs no hurry.
 				_ = defect.Contain(func() error { return q.store.Hasten(ctx, job, q.now()) })
-			}(after)
+			}(page.Jobs[i].ID)
 		}
 		if !page.HasMore {
 			break
 		}
+		// A page may have looked at many jobs and found none.
+		after, seen = page.Next, seen+len(page.Jobs)
 	}
 	_ = slots.Acquire(ctx, hurryWidth) // all have ended, or the time has
 }

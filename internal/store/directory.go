@@ -421,7 +421,9 @@ func (d *Directory) Page(f gateway.AgentFilter, most int) (page gateway.AgentPag
 				page.Matched++
 				found = append(found, e.Agent)
 			}
-			if !page.HasMore {
+			// Behind a full page the next begins with the last agent that is shown: Next
+			// names nobody who is not.
+			if !page.HasMore && (matches || f.Limit == 0 || len(page.Agents)+len(found) < f.Limit) {
 				page.Next = e.key
 			}
 			return true
