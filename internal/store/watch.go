@@ -33,6 +33,7 @@ type Watch struct {
 	stored int64         // how many jumps the store knows
 	wrote  time.Duration // when it was told
 	open   bool
+	told   bool // the last time that was told is of another clock
 }
 
 // NewWatch returns a Watch that Open begins.
@@ -65,6 +66,7 @@ func (w *Watch) Open(stored string, newest int64, now time.Time) error {
 func (w *Watch) See(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.told = w.clock.Now().Round(0).Sub(now.Round(0)).Abs() > clockSlack
 	w.see(now)
 }
 
@@ -94,7 +96,9 @@ func (w *Watch) see(now time.Time) {
 func (w *Watch) Jumped(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.see(now)
+	if !w.told {
+		w.see(now)
+	}
 	return w.open && w.course.Jumps != w.stored
 }
 
