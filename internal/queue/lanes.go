@@ -290,7 +290,7 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.
 		}
 	}
 	return asked{entry: e, Claiming: gateway.Claiming{
-		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()), After: l.after, Except: except, Bytes: h.most, Behind: h.behind,
+		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most, Behind: h.behind,
 	}}
 }
 
@@ -407,6 +407,10 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 // memory, for slots of its flow, or for what others have leased.
 func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
 	if e := a.entry; c.Needs > 0 {
+		if a.Behind == 0 { // it did not look for small ones behind the large one
+			e.rang = true
+			return
+		}
 		if maxShare-e.lane.bytes < e.needed() || !ls.memory.holds(e.class, e.needed()) {
 			ls.putAside(e, ls.lacks(e))
 		}

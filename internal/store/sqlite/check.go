@@ -233,7 +233,7 @@ var queueing = []nothing{
 		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired)}},
 	{"attempts", "every job counts its attempts, and is leased while one is made", "jobs whose state, lease and counts do not agree, or that are there twice",
 		`SELECT count(*) FROM job j WHERE state NOT IN (?1, ?2, ?3) OR (state = ?2) <> (lease IS NOT NULL) OR due < lease
-			OR attempts < 0 OR attempts > fence OR (state = ?1) <> (fence = 0) OR destination <> ?4 AND EXISTS
+			OR attempts < 0 OR attempts > fence OR (state = ?1) <> (attempts = 0) OR destination <> ?4 AND EXISTS
 				(SELECT 1 FROM job k WHERE k.message = j.message AND k.destination = j.destination AND k.id <> j.id)`,
 		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), string(gateway.Reports)}},
 	{"dead letters", "every dead letter failed and has its message", "dead letters that did not fail or that have no content",

@@ -137,7 +137,7 @@ func TestCheckFindsInTheQueue(t *testing.T) {
 		{`UPDATE job SET due = lease - 1 WHERE lease IS NOT NULL`, []string{"attempts"}},
 		{`UPDATE job SET attempts = fence + 1 WHERE destination = 'retries.example'`, []string{"attempts"}},
 		{`UPDATE job SET state = 5 WHERE destination = 'waits.example'`, []string{"attempts"}},
-		{`UPDATE job SET fence = 1 WHERE destination = 'waits.example'`, []string{"attempts"}},
+		{`UPDATE job SET fence = 1, attempts = 1 WHERE destination = 'waits.example'`, []string{"attempts"}},
 		{`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same)
 			SELECT destination, message, 1, 1, 0, 0, 1, 1, 0, 1, 0 FROM job WHERE destination = 'leased.example'`, []string{"jobs", "attempts"}},
 		{`UPDATE delivery SET dead = 1 WHERE address = 'a@waits.example'`, []string{"dead letters"}},
