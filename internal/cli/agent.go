@@ -80,7 +80,7 @@ func (p *program) agentListCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(all)
 		}
-		p.printAgentMap(all)
+		p.printAgentMap(all, &l)
 		return nil
 	})
 	l.flags(cmd, pageSize, "agents", false)
@@ -106,7 +106,7 @@ func agentPages(ctx context.Context, c *amtp.Client, l *listing) (all amtp.Agent
 	return all, err
 }
 
-func (p *program) printAgentMap(all amtp.AgentMap) {
+func (p *program) printAgentMap(all amtp.AgentMap, l *listing) {
 	if len(all.Agents) == 0 {
 		p.printf("No agents.\n")
 		return
@@ -121,7 +121,7 @@ func (p *program) printAgentMap(all amtp.AgentMap) {
 		p.printf("%s\n", line)
 	}
 	if all.NextCursor != "" {
-		p.notef("There are more: amtp agent list --cursor %s\n", clean(all.NextCursor))
+		p.notef("There are more: %s\n", l.goesOn(all.NextCursor))
 	}
 }
 

@@ -194,7 +194,7 @@ func TestCommandsOfTheReference(t *testing.T) {
 		{"more in the inbox", "inbox --limit 1", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200,
 			`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i1","messages":[{"message_id":"m1","sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local"}]}`}}, 0,
 			"Inbox for alice@localhost (1 message):\n\n  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n",
-			"There are more: amtp inbox --after i1\n"},
+			"There are more: amtp inbox --limit 1 --cursor i1\n"},
 		{"inbox with a dead key", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {401, wrongKey}}, 3, "",
 			"Error (AUTHENTICATION_FAILED): The key is unknown.\n  Hint: 401 Unauthorized: the API key may have expired; run \"amtp setup --name alice\"\n"},
 		{"ack", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {200, `{"message_id":"m1","status":"acknowledged"}`}}, 0,

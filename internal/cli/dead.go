@@ -94,7 +94,7 @@ func (p *program) deadListCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printDead(list)
+		p.printDead(list, &l)
 		return nil
 	})
 	f.add(cmd)
@@ -118,7 +118,7 @@ func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery, l *l
 	return all, err
 }
 
-func (p *program) printDead(list amtp.DeadLetterList) {
+func (p *program) printDead(list amtp.DeadLetterList, at *listing) {
 	if len(list.DeadLetters) == 0 && !list.HasMore {
 		p.printf("No dead letters.\n")
 		return
@@ -130,7 +130,7 @@ func (p *program) printDead(list amtp.DeadLetterList) {
 	}
 	p.printTable(rows)
 	if list.HasMore {
-		p.notef("There are more: amtp dead list --after %s\n", clean(list.NextCursor))
+		p.notef("There are more: %s\n", at.goesOn(list.NextCursor))
 	}
 }
 

@@ -55,7 +55,7 @@ func (p *program) discoverCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printAgents(list)
+		p.printAgents(list, &l)
 		return nil
 	})
 	flags := cmd.Flags()
@@ -88,7 +88,7 @@ func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q am
 	return all, err
 }
 
-func (p *program) printAgents(list amtp.AgentList) {
+func (p *program) printAgents(list amtp.AgentList, l *listing) {
 	if len(list.Agents) == 0 {
 		p.printf("No agents found.\n")
 	} else {
@@ -98,7 +98,7 @@ func (p *program) printAgents(list amtp.AgentList) {
 		p.printf("%s\n", agentLine(a))
 	}
 	if list.NextCursor != "" {
-		p.notef("There are more: amtp discover --cursor %s\n", clean(list.NextCursor))
+		p.notef("There are more: %s\n", l.goesOn(list.NextCursor))
 	}
 }
 

@@ -79,7 +79,7 @@ func (p *program) inbox(ctx context.Context, id *identity, q amtp.InboxQuery, l 
 	if p.json {
 		err = p.printInboxJSON(page)
 	} else {
-		p.printInbox(page)
+		p.printInbox(page, l)
 	}
 	if err == nil && p.wait > 0 && len(page.Messages) == 0 {
 		return told(exitNothing)
@@ -143,7 +143,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (p *program) printInbox(page amtp.InboxPage) {
+func (p *program) printInbox(page amtp.InboxPage, l *listing) {
 	if len(page.Messages) == 0 {
 		p.printf("Inbox is empty.\n")
 		return
@@ -163,7 +163,7 @@ func (p *program) printInbox(page amtp.InboxPage) {
 		p.printf("\n")
 	}
 	if page.HasMore {
-		p.notef("There are more: amtp inbox --after %s\n", clean(page.NextCursor))
+		p.notef("There are more: %s\n", l.goesOn(page.NextCursor))
 	}
 }
 

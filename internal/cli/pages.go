@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // pageSize is how much a gateway shows at once at the most.
 const pageSize = 1000
 
-// emptyPages is after how many pages in a row without anything on them a list ends
-// that was not asked for as a whole: the gateway looks at thousands for each.
+// emptyPages is after how many pages in a row without anything on them a list ends:
+// the gateway looks at thousands for each, and another domain's may never end.
 const emptyPages = 25
 
 // listing is how much of a list is wanted.
@@ -16,6 +20,7 @@ type listing struct {
 	limit  int
 	all    bool
 	cursor string
+	cmd    *cobra.Command // the one that was typed
 }
 
 // flags adds the flags of a list. after says that the cursor has its older name too.
@@ -31,6 +36,7 @@ func (l *listing) flags(cmd *cobra.Command, limit int, what string, after bool) 
 
 // check refuses what makes no sense.
 func (l *listing) check(cmd *cobra.Command) error {
+	l.cmd = cmd
 	switch {
 	case l.limit < 1:
 		return usageErrorf("--limit must be 1 or more; --all lists everything.")
@@ -40,6 +46,35 @@ func (l *listing) check(cmd *cobra.Command) error {
 		return usageErrorf("--after and --cursor are the same; give one of them.")
 	}
 	return nil
+}
+
+// goesOn is the command that shows what follows: as it was typed, from the cursor on.
+func (l *listing) goesOn(cursor string) string {
+	words := append(strings.Fields(l.cmd.CommandPath()), l.cmd.Flags().Args()...)
+	l.cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch {
+		case slices.Contains([]string{"all", "cursor", "after", "offset", "wait"}, f.Name):
+		case f.Value.Type() == "bool":
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+		default:
+			words = append(words, "--"+f.Name, f.Value.String())
+		}
+	})
+	for i, w := range words {
+		words[i] = shellWord(clean(w))
+	}
+	return strings.TrimSpace(strings.Join(words, " ") + " --cursor " + clean(cursor))
+}
+
+// shellWord writes one argument as a shell takes it.
+func shellWord(w string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@._:/=+-", r)
+	}
+	if w != "" && strings.IndexFunc(w, func(r rune) bool { return !plain(r) }) < 0 {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
 // joined returns a list with what another page has. An empty list stays one.
@@ -73,7 +108,7 @@ func (l *listing) each(ask func(limit int, cursor string) (page, error)) error {
 		if empty++; got.count > 0 {
 			empty = 0
 		}
-		if rest -= got.count; !l.all && (rest <= 0 || empty == emptyPages) || !got.more || got.next == "" || got.next == cursor {
+		if rest -= got.count; !l.all && rest <= 0 || empty == emptyPages || !got.more || got.next == "" || got.next == cursor {
 			return nil
 		}
 		cursor = got.next

@@ -71,7 +71,7 @@ func (p *program) queueListCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printJobs(list)
+		p.printJobs(list, &l)
 		return nil
 	})
 	jobFlags(cmd, &q)
@@ -101,7 +101,7 @@ func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) 
 	return all, err
 }
 
-func (p *program) printJobs(list amtp.JobList) {
+func (p *program) printJobs(list amtp.JobList, at *listing) {
 	if len(list.Jobs) == 0 && !list.HasMore {
 		p.printf("Nothing waits.\n")
 		return
@@ -118,7 +118,7 @@ func (p *program) printJobs(list amtp.JobList) {
 		}
 	}
 	if list.HasMore {
-		p.notef("There are more: amtp queue list --after %s\n", clean(list.NextCursor))
+		p.notef("There are more: %s\n", at.goesOn(list.NextCursor))
 	}
 }
 

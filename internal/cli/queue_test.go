@@ -82,7 +82,7 @@ func TestQueueColumns(t *testing.T) {
 	if f := strings.Fields(strings.Split(got.stdout, "\n")[1]); f[0] != "7" || f[1] != "carol@far.example" || f[3] != "2" || f[4] != "AGENT_UNKNOWN" || f[5] != "refused" {
 		t.Errorf("dead list: %+v", got)
 	}
-	if got.stderr != "There are more: amtp dead list --after i7\n" {
+	if got.stderr != "There are more: amtp dead list --cursor i7\n" {
 		t.Errorf("stderr of dead list is %q", got.stderr)
 	}
 	got = operator(t, g).run("dead", "show", "7")

@@ -54,7 +54,7 @@ func (p *program) sentCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printSentList(list)
+		p.printSentList(list, &l)
 		return nil
 	})
 	flags := cmd.Flags()
@@ -88,11 +88,11 @@ func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQ
 	return all, err
 }
 
-func (p *program) printSentList(list amtp.MessageList) {
+func (p *program) printSentList(list amtp.MessageList, l *listing) {
 	if len(list.Messages) == 0 {
 		p.printf("No messages.\n")
 		if list.NextCursor != "" { // nothing of what was looked at is wanted
-			p.notef("There may be older ones: amtp sent --cursor %s\n", clean(list.NextCursor))
+			p.notef("There may be older ones: %s\n", l.goesOn(list.NextCursor))
 		}
 		return
 	}
@@ -114,7 +114,7 @@ func (p *program) printSentList(list amtp.MessageList) {
 		p.printf("\n")
 	}
 	if list.NextCursor != "" {
-		p.notef("There are more: amtp sent --cursor %s\n", clean(list.NextCursor))
+		p.notef("There are more: %s\n", l.goesOn(list.NextCursor))
 	} else if next := list.Offset + len(list.Messages); next < list.Total || list.TotalCapped {
 		p.notef("There are more: amtp sent --offset %d\n", next)
 	}

@@ -28,7 +28,7 @@ type reason struct {
 	class  class
 	host   string // that has no slot left
 	bulk   bool   // for the slots that are kept for those with few attempts
-	memory bool
+	memory bool // of the class
 	lane   bool // for an attempt of its own to end, or for something to come
 }
 

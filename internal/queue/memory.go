@@ -98,7 +98,7 @@ func (ls *lanes) lacks(e *entry) reason {
 	if maxShare-e.lane.bytes < e.needed() {
 		return reason{lane: true}
 	}
-	return reason{memory: true}
+	return reason{memory: true, class: e.class}
 }
 
 // carries notes that a message is under way, or with -1 that it is no more.

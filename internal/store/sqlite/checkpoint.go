@@ -115,7 +115,9 @@ func (k *checkpointer) beforeBatch(w *writer) {
 	for k.pages*pageSize > k.hard && k.busy && !k.ended {
 		k.idle.Wait()
 	}
-	full := k.pages*pageSize > k.hard && !k.busy
+	// Where another process needs the pages, ending our own reads is of no use: it is
+	// tried again only after as much has come as is copied at once.
+	full := k.pages*pageSize > k.hard && (k.pages-k.tried)*pageSize > k.soft && !k.busy
 	due := full || k.copied || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
 	w.broken = k.broken
 	k.mu.Unlock()
