@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	added, err := s.Store.AddAgent(ctx, a, key, with...)
 	switch {
 	case errors.Is(err, gateway.ErrExists):
-		r, refused = s.again(ctx, address, secret, key.Hash)
+		r, refused = s.again(ctx, address, n.IdempotencyKey)
 		return r, false, refused
 	case err != nil:
 		return r, false, gateway.Refusal(err)
@@ -97,13 +98,14 @@ func checkRepeatKey(key string) error {
 }
 
 // firstKey makes the agent's first key: of a registration that may be repeated the
-// one that belongs to its idempotency key.
+// one that belongs to its idempotency key and to the moment at which the agent was
+// made. Who registers the name later, after the agent was removed, gets another.
 func (s *Agents) firstKey(address amtp.Address, repeat string, now time.Time) (secret string, key gateway.Key, err error) {
 	if repeat == "" {
 		secret, key = gateway.NewKey(0, now)
 		return secret, key, nil
 	}
-	bits, err := s.Seal.Derive("registration", address.Key()+"\x00"+repeat)
+	bits, err := s.Seal.Derive("registration", address.Key()+"\x00"+strconv.FormatInt(now.UnixMicro(), 10)+"\x00"+repeat)
 	if err != nil {
 		return "", key, err
 	}
@@ -113,7 +115,7 @@ func (s *Agents) firstKey(address amtp.Address, repeat string, now time.Time) (s
 
 // again answers a registration of a name that is taken. Who made it a moment ago, and
 // shows so by the same idempotency key, is answered as the first time.
-func (s *Agents) again(ctx context.Context, address amtp.Address, secret string, hash [32]byte) (r amtp.Registration, _ *amtp.Error) {
+func (s *Agents) again(ctx context.Context, address amtp.Address, repeat string) (r amtp.Registration, _ *amtp.Error) {
 	taken := amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
 		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(address)
@@ -123,13 +125,20 @@ func (s *Agents) again(ctx context.Context, address amtp.Address, secret string,
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}
+	if repeat == "" {
+		return r, taken
+	}
+	secret, first, err := s.firstKey(address, repeat, a.CreatedAt)
+	if err != nil {
+		return r, gateway.Refusal(err)
+	}
 	keys, err := s.Store.Keys(a.ID)
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}
 	now := s.Now()
 	for _, k := range keys {
-		if k.Hash != hash || now.Sub(k.CreatedAt) > repeatTime {
+		if k.Hash != first.Hash || now.Sub(k.CreatedAt) > repeatTime {
 			continue
 		}
 		r = registration(*a, secret, now, "Agent was registered by this request already")

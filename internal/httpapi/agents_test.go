@@ -85,6 +85,12 @@ func TestRegistrationThatComesAgain(t *testing.T) {
 	kid := w.do("GET", "/v1/admin/agents/pull/keys", "", w.as("pull")).body["keys"].([]any)[0].(map[string]any)["id"].(string)
 	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/pull/keys/"+kid, "", w.as("pull")), 200, "")
 	w.wants("after the key was revoked", w.do("POST", "/v1/admin/agents", `{"address":"pull"}`, mine), 409, "CONFLICT")
+	w.wants("remove", w.do("DELETE", "/v1/admin/agents/pull", "", "X-Admin-Key: "+w.admin), 200, "")
+	next := w.do("POST", "/v1/admin/agents", `{"address":"pull"}`, mine)
+	w.wants("the next of the name", next, 201, "")
+	if next.body["api_key"] == w.keys["pull"] {
+		t.Error("the next agent of the name has the key of the one before, which was revoked")
+	}
 }
 
 func TestAdministrationNeedsAKey(t *testing.T) {
