@@ -132,7 +132,7 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) ([]byte,
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
-		return nil, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role or capability.", d, maxAnswer)
+		return nil, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.", d, maxAnswer)
 	case err != nil:
 		return nil, unreachable(d, err)
 	}
