@@ -115,7 +115,7 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 		said[c.Outcomes[i].Delivery] = &c.Outcomes[i]
 	}
 	var later *Outcome // of those that are tried again, the one that said most
-	spoke := false     // later is what somebody said
+	spoke := false     // later is of a recipient that had its turn
 	wait := time.Duration(0)
 	s.Rekey = true
 	for i := range p.Recipients {

@@ -149,14 +149,16 @@ func TestOutageIsNotCounted(t *testing.T) {
 // their turn, what the others were told is the job's cause, and its patience goes
 // on, whichever recipients they are.
 func TestCauseOfThoseThatHadATurn(t *testing.T) {
-	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer", Patience: gateway.Patience{For: 24 * time.Hour}}
+	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer",
+		Patience: gateway.Patience{For: 24 * time.Hour}}
 	for heard := range gateway.DeliveryID(3) {
 		p := parcel(1, 2, 3)
 		p.Code, p.Since, p.Same = cause.Code, dawn.Add(-time.Hour), 5
 		o := cause
 		o.Delivery = heard + 1
 		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}}, dawn)
-		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason || s.Same != 6 || !s.Since.Equal(p.Since) {
+		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason ||
+			s.Same != 6 || !s.Since.Equal(p.Since) {
 			t.Errorf("only recipient %d had a turn: settled as %+v, want its cause, for the sixth time", o.Delivery, s)
 		}
 	}
