@@ -106,6 +106,17 @@ func mix(h uint64) uint64 {
 	return h ^ h>>33
 }
 
+// unheard is the outcome of a recipient that had no turn: where the destination is
+// down, what the others met.
+func (c *Carriage) unheard(d DeliveryID) *Outcome {
+	for i := range c.Outcomes {
+		if o := &c.Outcomes[i]; c.Down && o.Event == Postpone && o.Patience == (Patience{}) {
+			return &Outcome{Delivery: d, Event: Postpone, Code: o.Code, Reason: o.Reason}
+		}
+	}
+	return &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+}
+
 // Settle decides how an attempt ends, from what is stored of the job and what
 // became of its recipients.
 func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
@@ -122,7 +133,7 @@ func (p *Parcel) Settle(c Carriage, now time.Time) Settlement {
 		o := said[p.Recipients[i].ID]
 		heard := o != nil
 		if !heard {
-			o = &Outcome{Delivery: p.Recipients[i].ID, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+			o = c.unheard(p.Recipients[i].ID)
 		}
 		if o.Event != Postpone {
 			s.Results = append(s.Results, Result{Delivery: o.Delivery, Event: o.Event, Code: o.Code, Reason: o.Reason, Inbox: o.Inbox})

@@ -164,6 +164,26 @@ func TestCauseOfThoseThatHadATurn(t *testing.T) {
 	}
 }
 
+// TestGivenUpWithoutATurn: when a message is given up because its destination is
+// down, its sender hears that of every recipient.
+func TestGivenUpWithoutATurn(t *testing.T) {
+	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer"}
+	for heard := range gateway.DeliveryID(3) {
+		p := parcel(1, 2, 3)
+		o := cause
+		o.Delivery = heard + 1
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}, Down: true}, dawn.Add(gateway.MaxAge))
+		if len(s.Results) != 3 {
+			t.Fatalf("%d results, want 3", len(s.Results))
+		}
+		for _, r := range s.Results {
+			if r.Event != gateway.GiveUp || r.Code != cause.Code || r.Reason != cause.Reason {
+				t.Errorf("only recipient %d had a turn: recipient %d ends with %+v, want the cause", o.Delivery, r.Delivery, r)
+			}
+		}
+	}
+}
+
 // TestMixedOutcomes: what is decided is decided, the rest is tried again.
 func TestMixedOutcomes(t *testing.T) {
 	p := parcel(1, 2, 3)
