@@ -42,7 +42,8 @@ sizes:
 # All packages share one PostgreSQL. A package takes less than five minutes on a
 # quiet machine; -timeout is for a busy one. The race detector watches all code but
 # SQLite itself, a C program translated into Go: a connection's memory belongs to
-# one goroutine at a time. Watching it would make the tests take four times as long.
+# one goroutine at a time. Watching it makes SQLite's tests use about four times the
+# processor time.
 RACE := -race -gcflags='github.com/ncruces/go-sqlite3-wasm/...=-race=false'
 
 test: need

@@ -113,6 +113,17 @@ func mix(h uint64) uint64 {
 	return h ^ h>>33
 }
 
+// unheard is the outcome of a recipient that had no turn: where the destination is
+// down, what the others met.
+func (c *Carriage) unheard(d DeliveryID) *Outcome {
+	for i := range c.Outcomes {
+		if o := &c.Outcomes[i]; c.Down && o.Event == Postpone && o.Patience == (Patience{}) {
+			return &Outcome{Delivery: d, Event: Postpone, Code: o.Code, Reason: o.Reason}
+		}
+	}
+	return &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+}
+
 // Settle decides how an attempt ends, from what is stored of the job and what
 // became of its recipients, by a clock that is believed. Each recipient has its own
 // trouble and its own wait: one that is refused does not use up the patience with
@@ -136,7 +147,7 @@ func (p *Parcel) SettleBy(c Carriage, clock ClockState) Settlement {
 		d := p.Recipients[i].ID
 		o, heard := said[d]
 		if !heard {
-			o = &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+			o = c.unheard(d)
 		}
 		trouble := p.trouble(before, d)
 		waits := !heard && trouble.waits(now)

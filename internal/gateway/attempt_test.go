@@ -149,15 +149,37 @@ func TestOutageIsNotCounted(t *testing.T) {
 // their turn, what the others were told is the job's cause, and its patience goes
 // on, whichever recipients they are.
 func TestCauseOfThoseThatHadATurn(t *testing.T) {
-	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer", Patience: gateway.Patience{For: 24 * time.Hour}}
+	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer",
+		Patience: gateway.Patience{For: 24 * time.Hour}}
 	for heard := range gateway.DeliveryID(3) {
 		p := parcel(1, 2, 3)
 		p.Code, p.Since, p.Same = cause.Code, dawn.Add(-time.Hour), 5
 		o := cause
 		o.Delivery = heard + 1
 		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}}, dawn)
-		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason || s.Same != 6 || !s.Since.Equal(p.Since) {
+		if len(s.Results) != 0 || s.Due.IsZero() || s.Code != cause.Code || s.Reason != cause.Reason ||
+			s.Same != 6 || !s.Since.Equal(p.Since) {
 			t.Errorf("only recipient %d had a turn: settled as %+v, want its cause, for the sixth time", o.Delivery, s)
+		}
+	}
+}
+
+// TestGivenUpWithoutATurn: when a message is given up because its destination is
+// down, its sender hears that of every recipient.
+func TestGivenUpWithoutATurn(t *testing.T) {
+	cause := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "no answer"}
+	for heard := range gateway.DeliveryID(3) {
+		p := parcel(1, 2, 3)
+		o := cause
+		o.Delivery = heard + 1
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{o}, Down: true}, dawn.Add(gateway.MaxAge))
+		if len(s.Results) != 3 {
+			t.Fatalf("%d results, want 3", len(s.Results))
+		}
+		for _, r := range s.Results {
+			if r.Event != gateway.GiveUp || r.Code != cause.Code || r.Reason != cause.Reason {
+				t.Errorf("only recipient %d had a turn: recipient %d ends with %+v, want the cause", o.Delivery, r.Delivery, r)
+			}
 		}
 	}
 }

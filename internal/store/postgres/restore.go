@@ -67,7 +67,7 @@ func Restore(ctx context.Context, url string) (done Restored, err error) {
 const leaveTime = 3 * time.Second
 
 // refuseServed refuses a database to which somebody is connected by the name that
-// gateways have there, and goes on being so for a while.
+// gateways have there, and is still connected after leaveTime.
 func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
 	for end := time.Now().Add(leaveTime); ; {
 		err := served(ctx, conn, name)

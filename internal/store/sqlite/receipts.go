@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -30,49 +29,10 @@ func (w *writer) owe(b *boxed, agent gateway.AgentID, now time.Time, ack bool) e
 	if r.Domain == "" {
 		return nil
 	}
-	w.owed = append(w.owed, owed{
-		message: b.message, agent: int64(agent), domain: string(r.Domain), read: optional(r.Read), acked: optional(r.Acked), due: r.Due,
-	})
-	return nil
-}
-
-// owed is a row of receipts that is not written yet.
-type owed struct {
-	message, agent int64
-	domain         string
-	read, acked    any
-	due            int64
-}
-
-// owedTogether is how many receipts one statement writes: a storm of
-// acknowledgements in one batch must not hold up the messages behind it.
-const owedTogether = 8
-
-var insertOwed = [owedTogether + 1]string{1: owedStatement(1), owedTogether: owedStatement(owedTogether)}
-
-func owedStatement(rows int) string {
-	return `INSERT INTO receipt (message, agent, domain, read, acked, due) VALUES (?, ?, ?, ?, ?, ?)` +
-		strings.Repeat(`, (?, ?, ?, ?, ?, ?)`, rows-1) +
-		` ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(read, excluded.read), acked = coalesce(acked, excluded.acked)`
-}
-
-// writeOwed writes what owe left.
-func (w *writer) writeOwed() error {
-	for rows := owedTogether; len(w.owed) > 0; {
-		if len(w.owed) < rows {
-			rows = 1
-		}
-		args := make([]any, 0, 6*owedTogether)
-		for _, o := range w.owed[:rows] {
-			args = append(args, o.message, o.agent, o.domain, o.read, o.acked, o.due)
-		}
-		if _, err := w.exec(insertOwed[rows], args...); err != nil {
-			return err
-		}
-		w.owed = w.owed[rows:]
-	}
-	w.owed = nil
-	return nil
+	_, err := w.exec(`INSERT INTO receipt (message, agent, domain, read, acked, due) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(read, excluded.read), acked = coalesce(acked, excluded.acked)`,
+		b.message, int64(agent), string(r.Domain), optional(r.Read), optional(r.Acked), r.Due)
+	return err
 }
 
 // ReceiptDomains lists domains for which receipts wait.

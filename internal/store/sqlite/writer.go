@@ -42,7 +42,6 @@ type pending struct {
 	removed []gateway.AgentID        // agents that are gone already for the rest of the batch
 	packed  []gateway.Parcel         // of what is leased
 	unpack  bool                     // what is packed may be so no longer
-	owed    []owed                   // receipts that are written behind all other work
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -162,9 +161,6 @@ func (w *writer) runAll(batch []*store.Item[work]) error {
 			return item.Err
 		}
 	}
-	if err := w.writeOwed(); err != nil {
-		return err
-	}
 	return w.noted()
 }
 
@@ -192,9 +188,7 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 			return err
 		}
 		next, before := w.next, w.pending
-		if w.do(item); item.Err == nil {
-			item.Err = w.writeOwed()
-		}
+		w.do(item)
 		if item.Err != nil && !isRefusal(item.Err) {
 			if isFull(item.Err) || isIO(item.Err) {
 				return item.Err
