@@ -28,8 +28,8 @@ type reason struct {
 	class  class
 	host   string // that has no slot left
 	bulk   bool   // for the slots that are kept for those with few attempts
-	memory bool // of the class
-	lane   bool // for an attempt of its own to end, or for something to come
+	memory bool   // of the class
+	lane   bool   // for an attempt of its own to end, or for something to come
 }
 
 // arrival is new mail with when it came. It was passed over when only flows with
