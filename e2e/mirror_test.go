@@ -70,7 +70,11 @@ func (m *mirror) record(dataDir string) error {
 	if b, err = json.Marshal(running); err != nil {
 		return err
 	}
-	return os.WriteFile(name, b, 0o600)
+	// The gateway, which looks at the note now and then, must not find it half written.
+	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 func (p pane) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -46,12 +47,15 @@ func (id *identity) register(name string) (registering, error) {
 	return now, id.save(map[string]string{memberRegistering: string(text)})
 }
 
-// gaveUp forgets the attempt when the gateway has refused it, and returns the error.
-// When no answer came, or one that says to come again, the attempt stays.
+// gaveUp forgets the attempt when the gateway has refused it, or was not reached by
+// the first one, and returns the error. When no answer came, or one that says to come
+// again, the attempt stays.
 func (id *identity) gaveUp(attempt registering, err error) error {
 	var refused *amtp.Error
 	var told *failure
-	final := errors.As(err, &refused) && refused.Status >= 400 && refused.Status < 500 || errors.As(err, &told) && told.code == amtp.CodeConflict
+	var line *net.OpError
+	unsent := !attempt.again && errors.As(err, &line) && line.Op == "dial"
+	final := unsent || errors.As(err, &refused) && refused.Status >= 400 && refused.Status < 500 || errors.As(err, &told) && told.code == amtp.CodeConflict
 	if attempt.Key != "" && final {
 		// What stays of it harms nobody.
 		if forgot := id.save(map[string]string{memberRegistering: ""}); forgot == nil && attempt.made {

@@ -88,11 +88,12 @@ func replace(name string, content []byte) error {
 	return nil
 }
 
-// Recorded reports whether the note in dir is r.
+// Recorded reports whether the note in dir is of the process that r names. The URL
+// in it may be another: that of a program that stands before the gateway.
 func Recorded(dir string, r Running) bool {
 	var noted Running
 	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
-	return err == nil && json.Unmarshal(b, &noted) == nil && noted == r
+	return err == nil && json.Unmarshal(b, &noted) == nil && noted.PID == r.PID
 }
 
 // Forget takes the note away with which a gateway recorded r. One of another gateway
