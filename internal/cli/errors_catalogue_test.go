@@ -182,7 +182,6 @@ var steps = map[string]string{
 	"make the disk reserve: …":                    "Make room: 16 MiB at least.",
 	"prepare …: …":                                "`amtp check DIR`; the database is not one of this release.",
 	"move the former database aside: …":           "Make the data directory writable; nothing was moved.",
-	"the copy has … and the database …":           "Run the backup again; if it stays, `amtp check DIR` and look at the disk.",
 	"the journal of … could not be moved into it": "End every program that has the file open, then run it again.",
 	"verify the backup: …":                        "Run the backup again; if it stays, `amtp check DIR` and look at the disk.",
 	"verify the backup …: …":                      "Take another backup; nothing was changed.",

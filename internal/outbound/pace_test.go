@@ -56,6 +56,7 @@ func TestPace(t *testing.T) {
 				stop := context.AfterFunc(ctx, func() { ended = time.Since(began) })
 				defer stop()
 				_, err := io.Copy(io.Discard, r.Body)
+				synctest.Wait() // for ended
 				var slow net.Error
 				late := errors.As(p.told(errors.New("any")), &slow) && slow.Timeout()
 				if (err != nil) != late || late != (c.ends > 0) || (ended-c.ends).Abs() > 5*time.Second {

@@ -334,6 +334,8 @@ func TestOneHost(t *testing.T) {
 		stop := w.run(nil)
 		defer stop()
 		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if most < 40 || most > 64 {
 			t.Errorf("%d attempts at once at mail that failed before, at one host; want 64 at the most, and about as many", most)
 		}

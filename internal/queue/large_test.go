@@ -282,13 +282,18 @@ func TestOneOfTheRecipientsWaits(t *testing.T) {
 		if states != fmt.Sprint(gateway.Retrying, gateway.Delivered, gateway.Delivered) {
 			t.Errorf("two seconds later the recipients are %s, want those delivered that need not wait", states)
 		}
+		tried := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return made["limited"]
+		}
 		time.Sleep(23 * time.Hour)
-		if made["limited"] != 1 {
-			t.Errorf("%d attempts in 23 hours at the one that asks for a day, want 1", made["limited"])
+		if n := tried(); n != 1 {
+			t.Errorf("%d attempts in 23 hours at the one that asks for a day, want 1", n)
 		}
 		time.Sleep(2 * time.Hour)
-		if made["limited"] != 2 {
-			t.Errorf("%d attempts in 25 hours at the one that asks for a day, want 2", made["limited"])
+		if n := tried(); n != 2 {
+			t.Errorf("%d attempts in 25 hours at the one that asks for a day, want 2", n)
 		}
 	})
 }
