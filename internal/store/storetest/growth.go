@@ -99,7 +99,7 @@ func measure(t *testing.T, open func(*testing.T) (gateway.Store, Meter), n int) 
 }
 
 // noWork are the methods that wait, or that read a word of memory.
-var noWork = []string{"Watch", "Work", "Paused", "Now", "Failed", "Close"}
+var noWork = []string{"Watch", "Work", "Paused", "Now", "Clock", "Failed", "Failure", "Close"}
 
 func everyMethod(t *testing.T, every []operation) {
 	contract := reflect.TypeFor[gateway.Store]()

@@ -309,6 +309,7 @@ func otherOperations() []operation {
 			return err
 		}),
 		one("Probe", "once", func(g *grown) error { return g.store.Probe(g.ctx, g.now()) }),
+		one("NoteClock", "once", func(g *grown) error { _, err := g.store.NoteClock(g.ctx); return err }),
 		one("Pause", "once", func(g *grown) error { return g.store.Pause(g.ctx, g.now()) }),
 		one("Resume", "once", func(g *grown) error { return g.store.Resume(g.ctx) }),
 		all("Readdress", "all agents", func(g *grown) error { _, err := g.store.Readdress(g.ctx, domain, "moved.example"); return err }),
