@@ -10,13 +10,13 @@ import (
 	"github.com/amtp-go/amtp/internal/testnet/hostile"
 )
 
-// Sizes at which the cost of reading is compared with that of twice as much. Documents
+// Sizes at which the cost of reading is compared with that of four times as much. Documents
 // are read at two: many small things fit the smaller one within the bounds of
 // strictjson, and large things need the other.
 const (
-	textSize  = 32 << 10
-	smallSize = 48 << 10
-	largeSize = 192 << 10
+	textSize  = 16 << 10
+	smallSize = 24 << 10
+	largeSize = 96 << 10
 )
 
 // reader is one parser of bytes that are not proven to come from anybody.

@@ -47,7 +47,7 @@ func packed(t *testing.T) []hostile.Shape {
 
 // TestReadersOfDNSAreLinear: anybody may answer for a name of their own.
 func TestReadersOfDNSAreLinear(t *testing.T) {
-	hostile.Linear(t, packed(t), 16<<10, func(b []byte) {
+	hostile.Linear(t, packed(t), 8<<10, func(b []byte) {
 		m := new(dns.Msg)
 		if m.Unpack(b) != nil {
 			return
@@ -58,5 +58,5 @@ func TestReadersOfDNSAreLinear(t *testing.T) {
 			_, _ = amtp.ChooseKeyRecord(s.Records)
 		}
 	})
-	hostile.Linear(t, hostile.Texts(), 16<<10, func(b []byte) { _ = new(dns.Msg).Unpack(b) })
+	hostile.Linear(t, hostile.Texts(), 8<<10, func(b []byte) { _ = new(dns.Msg).Unpack(b) })
 }

@@ -53,7 +53,7 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 		"invitation":     {hostile.Within(hostile.Values(), `{"secret":"a","description":`, `}`), func(b []byte) { _ = strictjson.Decode(b, new(amtp.Join)) }},
 		"shown message":  {hostile.Within(hostile.Values(), `{"sender":"a@b.example","headers":`, `}`), func(b []byte) { _, _ = strictjson.Split(b) }},
 	} {
-		t.Run(name, func(t *testing.T) { hostile.Linear(t, r.shapes, 32<<10, r.read) })
+		t.Run(name, func(t *testing.T) { hostile.Linear(t, r.shapes, 16<<10, r.read) })
 	}
 }
 

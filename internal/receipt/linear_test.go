@@ -11,5 +11,5 @@ import (
 func TestReadingIsLinear(t *testing.T) {
 	shapes := hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":`, `}`)
 	shapes = append(shapes, hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":[{"message_id":`, `}]}`)...)
-	hostile.Linear(t, shapes, 32<<10, func(doc []byte) { _, _ = read(doc) })
+	hostile.Linear(t, shapes, 16<<10, func(doc []byte) { _, _ = read(doc) })
 }

@@ -118,10 +118,12 @@ func Within(shapes []Shape, before, behind string) []Shape {
 	return out
 }
 
-// Bounds of Linear. Twice the input may cost a little more than twice as much: sorting
-// does, and so does what no longer fits the caches.
+// Bounds of Linear. An input that is so many times as long may cost a little more than
+// as many times as much: sorting does, and so does what no longer fits the caches. One
+// that is looked at once for each of its bytes costs sixteen times as much.
 const (
-	mostRatio = 2.6
+	times     = 4
+	mostRatio = 7.
 	// trifle is a cost at which nothing can have been done once for every pair of
 	// bytes of the sizes that are used here.
 	trifle = 20 * time.Microsecond
@@ -132,8 +134,8 @@ const (
 	counted = 60 * time.Millisecond
 )
 
-// Linear checks that reading 2n bytes of each shape costs at most mostRatio times as
-// much as reading n. A first look is by the clock, whose least measurement is right on
+// Linear checks that reading four times n bytes of each shape costs at most mostRatio
+// times as much as reading n. A first look is by the clock, whose least measurement is right on
 // a machine that has nothing else to do. Where that looks bad, processor time is
 // counted, several times.
 func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
@@ -142,7 +144,7 @@ func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
 	defer release()
 	n /= scale
 	for _, s := range shapes {
-		small, large := s.Make(n), s.Make(2*n)
+		small, large := s.Make(n), s.Make(times*n)
 		if ratio := growth(small, large, read); ratio > mostRatio {
 			t.Errorf("%s: %d bytes cost %.1f times as much as %d; want at most %.1f", s.Name, len(large), ratio, len(small), mostRatio)
 		}
