@@ -116,7 +116,7 @@ func (s *Agents) firstKey(address amtp.Address, repeat string, now time.Time) (s
 // again answers a registration of a name that is taken. Who made it a moment ago, and
 // shows so by the same idempotency key, is answered as the first time.
 func (s *Agents) again(ctx context.Context, address amtp.Address, repeat string) (r amtp.Registration, _ *amtp.Error) {
-	taken := amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s", address, address.Local()).
+	taken := amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address, address.Local()).
 		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(address)
 	if errors.Is(err, gateway.ErrNotFound) {

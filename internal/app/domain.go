@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,16 +19,49 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
+// OtherDomainError means that the data belongs to a gateway of another domain than the
+// one that is to start.
+type OtherDomainError struct {
+	Was    amtp.Domain // that it served
+	Now    amtp.Domain // that it would serve
+	Agents int         // that have addresses in Was
+}
+
+func (e *OtherDomainError) Error() string {
+	agents := fmt.Sprintf("%d agents have addresses there", e.Agents)
+	if e.Agents == 1 {
+		agents = "1 agent has its address there"
+	}
+	text := fmt.Sprintf("the data is that of a gateway for %s (%s), and this start is for %s", e.Was, agents, e.Now)
+	if e.Now == "localhost" {
+		text += ", where every program of the machine may send"
+	}
+	return text
+}
+
 // readdress gives the agents their addresses in the domain of the gateway, at
 // every start: whoever registered before there was a domain is known by it from
-// now on. docs/decisions/013
+// now on. A domain that the gateway had is not given up unless that is meant: a
+// forgotten setting must not rename anybody, nor open the gateway.
+// docs/decisions/013, 038
 func (a *App) readdress() error {
-	if !a.cfg.Federated() {
-		return nil
+	ctx, to := context.Background(), a.cfg.Server.Domain
+	agents := a.store.Agents()
+	was, err := servedDomain(ctx, a.store)
+	if err != nil {
+		return err
 	}
-	to := a.cfg.Server.Domain
-	for _, from := range otherDomains(a.store.Agents(), to) {
-		done, err := a.store.Readdress(context.Background(), from, to)
+	former := otherDomains(agents, to)
+	if was != "" && was != to && !slices.Contains(former, was) {
+		former = append(former, was)
+	}
+	for _, from := range former {
+		if from != "localhost" && !a.cfg.GivesUp(from) {
+			return &OtherDomainError{Was: from, Now: to, Agents: living(agents, from)}
+		}
+	}
+	for _, from := range former {
+		done, err := a.store.Readdress(ctx, from, to)
 		if err != nil {
 			return fmt.Errorf("give the agents of %s their addresses in %s: %w", from, to, err)
 		}
@@ -38,7 +72,50 @@ func (a *App) readdress() error {
 			a.log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there", "agent", address.String())
 		}
 	}
-	return nil
+	return serveDomain(ctx, a.store, was, to)
+}
+
+// living counts the agents in a domain.
+func living(agents []*gateway.Agent, in amtp.Domain) (n int) {
+	for _, a := range agents {
+		if a.Address.Domain() == in {
+			n++
+		}
+	}
+	return n
+}
+
+// served is the kind under which the store remembers the gateway's domain. It is no
+// secret: what is said of it stands open.
+const served = "domain"
+
+// servedDomain is the domain of its own that the last gateway on the store had, "" for
+// none.
+func servedDomain(ctx context.Context, s gateway.Secrets) (amtp.Domain, error) {
+	list, err := s.Secrets(ctx, served)
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	var d amtp.Domain
+	err = json.Unmarshal(list[0].Facts, &d)
+	return d, err
+}
+
+// serveDomain remembers the domain, if it has changed.
+func serveDomain(ctx context.Context, s gateway.Secrets, was, now amtp.Domain) error {
+	if now == "localhost" {
+		now = ""
+	}
+	if was == now {
+		return nil
+	}
+	return s.ChangeSecrets(ctx, served, func([]gateway.Secret) ([]gateway.Secret, error) {
+		if now == "" {
+			return nil, nil
+		}
+		facts, err := json.Marshal(now)
+		return []gateway.Secret{{Kind: served, Name: "served", Sealed: []byte{}, Facts: facts, Created: time.Now()}}, err
+	})
 }
 
 // otherDomains returns the domains of agents beside the one.

@@ -13,6 +13,7 @@ package config
 import (
 	"cmp"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,7 @@ type Config struct {
 	Outbound   Outbound
 	Peers      Table
 
+	rename  bool              // see Rename
 	file    string            // the file that was read, or ""
 	origins map[string]string // by path of the setting: the place it came from
 }
@@ -56,9 +58,12 @@ type Server struct {
 	LocalAddress string // a second one, for this machine only; "" for none
 	PublicURL    string // ask [Config.PublicURL]
 	Domain       amtp.Domain
-	ReadTimeout  time.Duration
-	WriteTimeout time.Duration
-	IdleTimeout  time.Duration
+	// FormerDomains are those that the gateway gave up: at its start agents with
+	// addresses there get addresses in Domain.
+	FormerDomains []amtp.Domain
+	ReadTimeout   time.Duration
+	WriteTimeout  time.Duration
+	IdleTimeout   time.Duration
 }
 
 // TLS says how the listener is protected. Ask [Config.UseTLS] whether it is.
@@ -97,6 +102,19 @@ type Signature struct {
 // Echo is the agent that answers who asks whether messages get through.
 type Echo struct {
 	Enabled bool
+}
+
+// Rename returns the configuration of a start that gives up whatever other domain the
+// gateway had. It is a matter of that one start: no source sets it.
+func (c Config) Rename() Config {
+	c.rename = true
+	return c
+}
+
+// GivesUp reports whether the gateway gives up the domain, if that is another one than
+// the one it serves: it was told so for this start, or its settings say so.
+func (c *Config) GivesUp(d amtp.Domain) bool {
+	return c.rename || slices.Contains(c.Server.FormerDomains, d)
 }
 
 // Federated reports whether the gateway has a domain of its own, by which others

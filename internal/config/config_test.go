@@ -161,7 +161,7 @@ func TestPrecedence(t *testing.T) {
 // Each setting is given a value of its own and must change its field and no other.
 func TestEverySettingReachesItsField(t *testing.T) {
 	values := map[string]string{
-		"data_dir": "/elsewhere", "server.address": "127.0.0.1:9999", "server.domain": "shop.example",
+		"data_dir": "/elsewhere", "server.former_domains": "a.example,b.example", "server.address": "127.0.0.1:9999", "server.domain": "shop.example",
 		"server.public_url": "https://gw.shop.example:8443", "server.local_address": "127.0.0.1:8081",
 		"server.read_timeout": "7s", "server.write_timeout": "8s", "server.idle_timeout": "9s",
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",

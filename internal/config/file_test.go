@@ -19,7 +19,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"unknown section", command{file: "server:\n  domain: a.example\nlines:\n  length: 5\n"}, "{dir}/amtp.yaml:3",
 			`unknown key "lines"; known here: data_dir, seal_key_file, database, server, tls, acme, message, auth, federation, signature, echo, logging, limits, retention, queue, dns, outbound, peers`},
 		{"unknown key", command{file: "server:\n  domain: a.example\n  adress: :80\n"}, "{dir}/amtp.yaml:3",
-			`unknown key "server.adress"; known here: address, domain, public_url, local_address, read_timeout, write_timeout, idle_timeout`},
+			`unknown key "server.adress"; known here: address, domain, former_domains, public_url, local_address, read_timeout, write_timeout, idle_timeout`},
 		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1", `unknown key "server.domain"`},
 		{"other case", command{file: "Server: {}\n"}, "{dir}/amtp.yaml:1", `unknown key "Server"`},
 		{"merge key", command{file: "server:\n  <<: {domain: a.example}\n"}, "{dir}/amtp.yaml:2", `unknown key "server.<<"`},

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"slices"
+
+	"github.com/amtp-go/amtp"
 )
 
 // setting is the one declaration of a setting.
@@ -39,6 +41,8 @@ func (s *Server) settings() []setting {
 			meaning: "Where the gateway listens; an empty host means every address of the machine."},
 		{path: "server.domain", env: "AMTP_DOMAIN", flag: "domain", def: "localhost", value: domain(&s.Domain),
 			meaning: "The domain behind the @ of this gateway's agents."},
+		{path: "server.former_domains", env: "AMTP_FORMER_DOMAINS", value: list(&s.FormerDomains, "domains", parseDomain, func(d amtp.Domain) string { return string(d) }),
+			meaning: "Domains that this gateway had and gave up: at its start agents with addresses there get addresses in server.domain. A start in another domain than before is refused unless the former one stands here, or serve is told --rename."},
 		{path: "server.public_url", env: "AMTP_PUBLIC_URL", flag: "public-url", value: bind(&s.PublicURL, "URL", parsePublicURL, same),
 			meaning: "Where other domains reach the gateway, as its record in DNS says; by default https://amtp.{domain}, with the port of a listener that speaks TLS."},
 		{path: "server.local_address", env: "AMTP_LOCAL_ADDRESS", flag: "local-address", value: bind(&s.LocalAddress, "host:port", parseLocal, same),

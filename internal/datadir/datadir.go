@@ -119,9 +119,19 @@ func AdminKey(dir, base string) (string, bool) {
 	if !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
+	key := WrittenAdminKey(dir)
+	return key, key != ""
+}
+
+// WrittenAdminKey returns the administrator's key that lies in dir, whoever it may be
+// shown to; "" for none.
+func WrittenAdminKey(dir string) string {
 	b, err := os.ReadFile(filepath.Join(dir, AdminKeyFile))
+	if err != nil {
+		return ""
+	}
 	key, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	return strings.TrimSpace(key), err == nil && key != ""
+	return strings.TrimSpace(key)
 }
 
 // Certificate returns the certificate by which the gateway at base proves itself

@@ -80,3 +80,20 @@ func isOwn(name string) bool {
 		return err == nil && os.SameFile(info, its)
 	})
 }
+
+// Holds reports whether the file is one that a gateway keeps in dir, whatever its
+// name is there or elsewhere.
+func Holds(dir string, file os.FileInfo) bool {
+	if dir == "" || !isDataDir(dir) {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		name := filepath.Join(dir, e.Name())
+		its, err := os.Stat(name)
+		return err == nil && os.SameFile(its, file) && isOwn(name)
+	})
+}
