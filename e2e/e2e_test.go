@@ -289,7 +289,7 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 var (
-	times  = regexp.MustCompile(`\d+/\d+/\d{4}, \d+:\d\d:\d\d [AP]M`)
+	times  = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z0-9+-]+( \((\d+[a-z])+ ago\))?`)
 	fences = regexp.MustCompile(`(BEGIN|END) [A-Z2-7]{26}`)
 	keyIDs = regexp.MustCompile(`key_[0-9a-f]{12}`)
 	keys   = regexp.MustCompile(`amtp_[A-Za-z0-9_-]{3}\.\.\.`)

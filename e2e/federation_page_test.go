@@ -125,7 +125,8 @@ var unlike = []struct {
 	{regexp.MustCompile(`p=MFkwEwYHKoZIzj0CAQYI[A-Za-z0-9+/=]+`), "p=MFkwEwYHKoZIzj0CAQYI…"},
 	{regexp.MustCompile(`\b20\d{6}\b`), "20261122"},
 	{regexp.MustCompile(`until 20\d\d-\d\d-\d\d`), "until 2027-02-20"},
-	{times, "11/22/2026, 9:15:03 AM"},
+	{times, "2026-11-22 09:15:03 UTC (2s ago)"},
+	{fences, "$1 K5QHCDDYQP6ZCMNIBDSZWMHFUE"},
 }
 
 var messageID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)

@@ -13,12 +13,16 @@ import (
 const ackHelp = `Acknowledge messages that you are done with: they leave the inbox for good.
 Repeating it does no harm.
 
+ID is a message's id, an unambiguous beginning or end of it, or its number in the
+last "amtp inbox".
+
 A sender at the same gateway sees it at once. One in another domain hears of it
 only when its gateway asks for receipts and this gateway sends them there: by
 default for messages whose sender was verified, to domains that you have written
 to. Until then "delivered" is all that the sender knows.`
 
-const ackExamples = `  amtp ack ID
+const ackExamples = `  amtp ack 1
+  amtp ack ID
   amtp ack ID1 ID2 ID3`
 
 func (p *program) ackCommand() *cobra.Command {
@@ -50,11 +54,13 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 	done := []amtp.AckResult{}
 	var first error
 	for _, given := range ids {
-		result, err := c.Ack(ctx, self, amtp.MessageID(given))
+		result, err := withMessage(ctx, p, id, given, fromInbox, func(messageID amtp.MessageID) (amtp.AckResult, error) {
+			return c.Ack(ctx, self, messageID)
+		})
 		if err == nil {
 			done = append(done, result)
 			if !p.json {
-				p.printf("Message %s acknowledged.\n", clean(given))
+				p.printf("Message %s acknowledged.\n", clean(firstOf(string(result.MessageID), given)))
 			}
 			continue
 		}
@@ -64,7 +70,8 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 			p.notef("Error: %s\n", clean(p.explain(err).message))
 		}
 		var refused *amtp.Error
-		if !errors.As(err, &refused) {
+		var told *failure
+		if !errors.As(err, &refused) && !errors.As(err, &told) {
 			break // no gateway: the rest would fail the same way
 		}
 	}

@@ -28,10 +28,12 @@ func (p *program) agentCommand() *cobra.Command {
 		Long:    agentHelp,
 		Example: agentExamples,
 	})
-	cmd.AddCommand(
+	for _, sub := range []*cobra.Command{
 		p.agentListCommand(), p.agentShowCommand(), p.agentUpdateCommand(), p.agentDeleteCommand(),
 		p.agentRotateKeyCommand(), p.agentRevokeKeyCommand(), p.agentPushSecretCommand(),
-	)
+	} {
+		cmd.AddCommand(p.operates(sub))
+	}
 	return cmd
 }
 
@@ -44,13 +46,10 @@ func sameAgent(a, b string) bool {
 
 // meant is the agent that the arguments name, else the user's own.
 func (id *identity) meant(args []string) (string, error) {
-	if err := id.need(memberGateway); err != nil {
-		return "", err
-	}
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	return id.name, id.need(memberName)
+	return id.name, id.need(memberGateway, memberName)
 }
 
 func (p *program) agentListCommand() *cobra.Command {
@@ -63,12 +62,9 @@ func (p *program) agentListCommand() *cobra.Command {
 		Example: "  amtp agent list\n  amtp agent list --all --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, id *identity, _ []string) error {
-		if err := id.need(memberGateway); err != nil {
+		admin, err := p.operator(id)
+		if err != nil {
 			return err
-		}
-		admin, isAdmin := p.admin(id)
-		if !isAdmin {
-			return needAdmin()
 		}
 		if err := l.check(cmd); err != nil {
 			return err
@@ -119,6 +115,7 @@ func (p *program) printAgentMap(all amtp.AgentMap, l *listing) {
 			line += " (unlisted)"
 		}
 		p.printf("%s\n", line)
+		p.printAbout(a)
 	}
 	if all.NextCursor != "" {
 		p.notef("There are more: %s\n", l.goesOn(all.NextCursor))
@@ -223,6 +220,9 @@ func (p *program) agentDeleteCommand() *cobra.Command {
 	}, func(ctx context.Context, id *identity, args []string) error {
 		name, err := id.meant(args)
 		if err != nil {
+			return err
+		}
+		if err := p.noProjectSpeaks(); err != nil {
 			return err
 		}
 		if !yes {

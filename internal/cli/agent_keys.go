@@ -47,6 +47,17 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	if err != nil {
 		return err
 	}
+	target := id
+	if save != "" {
+		other := *p
+		other.configFile, other.profile = save, ""
+		if target, err = other.identity(); err != nil {
+			return err
+		}
+		if err := target.mayBecome(name, id.gateway); err != nil {
+			return err
+		}
+	}
 	var issued amtp.IssuedKey
 	err = p.manageMeant(id, args, "rotate-key", func(c *amtp.Client) (err error) {
 		issued, err = c.IssueKey(ctx, name, false)
@@ -55,15 +66,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	if err != nil {
 		return err
 	}
-	target := id
-	if save != "" {
-		other := *p
-		other.configFile, other.profile = save, ""
-		if target, err = other.identity(); err != nil {
-			return err
-		}
-	}
-	err = target.save(map[string]string{
+	err = target.become(name, id.gateway, map[string]string{
 		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(), memberKey: issued.APIKey,
 		memberPin: id.pinText(),
 	})
@@ -85,7 +88,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 			ConfigFile string       `json:"config_file"`
 		}{issued.Address, issued.ID, ended, target.file})
 	}
-	p.printf("New key %s for %s; %s ended.\n  Config saved to: %s\n", clean(issued.ID), clean(issued.Address.String()), plural(ended, "other key"), target.file)
+	p.printf("New key %s for %s; %s ended.\n  Config saved to: %s\n", clean(issued.ID), addressText(issued.Address), plural(ended, "other key"), target.file)
 	return nil
 }
 
@@ -146,7 +149,7 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	line := func(label, value string) {
 		p.printf("  %-14s %s\n", label, clean(cmp.Or(value, "(none)")))
 	}
-	p.printf("%s\n", clean(a.Address.String()))
+	p.printf("%s\n", addressText(a.Address))
 	line("Description:", a.Description)
 	line("Role:", a.Role)
 	line("Delivery:", a.DeliveryMode)
@@ -159,12 +162,12 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	if a.Receipts != "" {
 		line("Receipts:", a.Receipts)
 	}
-	line("Registered:", timeText(a.CreatedAt.Time))
-	line("Last active:", timeText(a.LastActive.Time))
+	line("Registered:", p.timeText(a.CreatedAt.Time))
+	line("Last active:", p.timeText(a.LastActive.Time))
 	p.printPushSecret(a.PushSecret)
 	if keys != nil {
 		for _, k := range keys.Keys {
-			line("Key:", k.ID+", made "+timeText(k.CreatedAt.Time)+", last used "+cmp.Or(timeText(k.LastUsed.Time), "never"))
+			line("Key:", k.ID+", made "+p.timeText(k.CreatedAt.Time)+", last used "+cmp.Or(p.timeText(k.LastUsed.Time), "never"))
 		}
 	}
 	return nil

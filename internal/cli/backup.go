@@ -71,7 +71,7 @@ func (p *program) dataDirFlag(cmd *cobra.Command, dir *string) {
 
 // dataDir returns the directory that was named, or the one that serve uses.
 func (p *program) dataDir(named string) (string, error) {
-	if named != "" {
+	if named = firstOf(named, p.directory); named != "" {
 		return named, nil
 	}
 	dir, err := datadir.Default(p.getenv)

@@ -119,7 +119,7 @@ func (p *program) printCertificate(list *amtp.CertificateList, c *amtp.Certifica
 		if t.IsZero() {
 			return ""
 		}
-		return timeText(t.Time)
+		return p.timeText(t.Time)
 	}
 	line("Issuer:", c.Issuer)
 	line("Serial:", c.Serial)

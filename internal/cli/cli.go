@@ -48,17 +48,22 @@ type program struct {
 	goos    string       // the operating system, as Go calls it
 	// executable returns where this program is.
 	executable func() (string, error)
+	// columns returns how wide the terminal is that a stream is, and whether it is one.
+	columns func(stream any) (int, bool)
 
 	json       bool          // --json
 	gateway    string        // --gateway
 	configFile string        // --config
 	profile    string        // --profile
+	directory  string        // --data-dir of an operator's command
 	pin        string        // --pin of setup: the gateway's
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
-	name    string // the agent that runs the command, once that is known
-	command string // the command that ran, as "amtp send"
+	keyOfEnv bool   // the agent's key is the one in AMTP_API_KEY
+	silent   bool   // what a project chooses is not announced
+	name     string // the agent that runs the command, once that is known
+	command  string // the command that ran, as "amtp send"
 }
 
 // Main runs one command and returns its exit code. The environment is given as
@@ -73,7 +78,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, environ []string) *pr
 		stdin: stdin, stdout: stdout, stderr: stderr,
 		environ: environ,
 		getenv:  func(name string) string { return lookup(environ, name) },
-		now:     time.Now, goos: runtime.GOOS, executable: os.Executable,
+		now:     time.Now, goos: runtime.GOOS, executable: os.Executable, columns: columnsOf,
 	}
 	if p.home = p.getenv("HOME"); p.home == "" {
 		p.home = p.getenv("USERPROFILE")
@@ -108,7 +113,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 
 const rootHelp = `AMTP CLI — Agent Message Transfer Protocol
 
-AI assistants write to each other at agent@domain, also when the other side is
+AI assistants write to each other at agent@domain, even when the other side is
 offline. This one program is the gateway and the commands to use it.
 
 Environment:
@@ -118,10 +123,12 @@ Environment:
   AMTP_ADMIN_KEY     the gateway's admin key, to register agents elsewhere than
                      on this machine
   AMTP_GATEWAY_PIN   pin of the gateway's certificate, where no authority that this
-                     machine believes has issued it, see "amtp help peer"
+                     machine trusts has issued it, see "amtp help peer"
   AMTP_PROFILE       which identity of ~/.amtp-config.json to use, see
                      "amtp help profile"
-They go before what "amtp setup" saved in ~/.amtp-config.json.
+  NO_COLOR           no colours, also at a terminal
+They take precedence over what "amtp setup" saved in ~/.amtp-config.json. LC_ALL,
+LC_TIME or LANG, and TZ, say how times are written.
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 not set up or not authorised,
 4 not found, 5 conflict, 6 gateway unreachable, 7 waited and nothing came,
@@ -132,8 +139,9 @@ const rootExamples = `  amtp demo                                     # see ever
   amtp setup --name alice                       # become alice@localhost
   amtp send --to bob@localhost --text "Hello"
   amtp inbox
-  amtp read ID
-  amtp ack ID`
+  amtp read 1                                   # the first of that list, or: ID
+  amtp reply 1 --text "Hello yourself"
+  amtp ack 1`
 
 // The groups of commands in the help.
 const (
@@ -159,13 +167,9 @@ func (p *program) rootCommand() *cobra.Command {
 			help(cmd, args)
 		}
 	})
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		p.json = p.json || slices.Contains(p.args, "--json") // it may stand behind the mistake
-		f := usageErrorf("%s", sentence(err))
-		if strings.Contains(err.Error(), "unit in duration") {
-			f.hint = "write a time with its unit, such as 30s, 5m or 1h"
-		}
-		return f
+		return p.badFlag(cmd, err)
 	})
 	root.PersistentFlags().BoolVar(&p.json, "json", false, `print JSON; errors too, as {"ok":false,"error":{…}}`)
 	root.AddGroup(
@@ -173,7 +177,7 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupIdentity, Title: "Identity:"},
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
-	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
+	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.replyCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
 	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
 		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.inviteCommand(), p.peerCommand(), p.doctorCommand(), p.versionCommand())

@@ -78,6 +78,7 @@ func (p *program) completions(root *cobra.Command) {
 	arguments := map[string]cobra.CompletionFunc{
 		"ack":              p.offer(p.received),
 		"read":             first(p.offer(p.received)),
+		"reply":            first(p.offer(p.received)),
 		"status":           first(p.offer(p.sentIDs)),
 		"agent show":       first(p.offer(p.names)),
 		"agent update":     first(p.offer(p.names)),
@@ -88,6 +89,9 @@ func (p *program) completions(root *cobra.Command) {
 		"keys retire":      first(p.offer(p.waitingKeys)),
 		"keys import":      first(files),
 		"profile use":      first(p.profiles),
+		"profile remove":   first(p.profiles),
+		"profile allow":    first(directories),
+		"profile deny":     first(directories),
 		"backup":           first(files),
 		"restore":          first(files),
 		"check":            first(directories),
@@ -167,6 +171,7 @@ func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 
 // profiles are the names in the config file.
 func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	p.silent = true
 	id, err := p.identity()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -186,6 +191,7 @@ const patience = time.Second
 // terminal, and only those of a harmless form: they come from strangers.
 func (p *program) offer(ask func(context.Context, *identity) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		p.silent = true
 		id, err := p.identity()
 		if err != nil || id.absent || id.gateway == "" {
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -125,7 +125,7 @@ func (p *program) printDead(list amtp.DeadLetterList, at *listing) {
 	}
 	rows := [][]string{{"ID", "RECIPIENT", "AGE", "ATTEMPTS", "CODE", "WHY"}}
 	for _, l := range list.DeadLetters {
-		rows = append(rows, []string{strconv.FormatInt(int64(l.ID), 10), l.Recipient.String(), p.age(l.DeadAt),
+		rows = append(rows, []string{strconv.FormatInt(int64(l.ID), 10), addressText(l.Recipient), p.age(l.DeadAt),
 			strconv.Itoa(l.Attempts), string(l.ErrorCode), l.FailureReason})
 	}
 	p.printTable(rows)
@@ -162,15 +162,15 @@ func (p *program) printDeadLetter(l amtp.DeadLetter) {
 	p.printf("Dead letter %d\n", l.ID)
 	line := p.labelled(14)
 	line("Message:", string(l.MessageID))
-	line("From:", l.Sender.String())
-	line("To:", l.Recipient.String())
+	line("From:", addressText(l.Sender))
+	line("To:", addressText(l.Recipient))
 	line("Destination:", l.Destination)
 	line("Why:", errorLine(l.ErrorCode, l.FailureReason))
 	line("Attempts:", strconv.Itoa(l.Attempts))
-	line("First attempt:", timeText(l.FirstAttempt.Time))
-	line("Last attempt:", timeText(l.LastAttempt.Time))
-	line("Given up:", timeText(l.DeadAt.Time))
-	line("Received:", timeText(l.ReceivedAt.Time))
+	line("First attempt:", p.timeText(l.FirstAttempt.Time))
+	line("Last attempt:", p.timeText(l.LastAttempt.Time))
+	line("Given up:", p.timeText(l.DeadAt.Time))
+	line("Received:", p.timeText(l.ReceivedAt.Time))
 	line("Bytes:", strconv.Itoa(l.Size))
 	line("Redriven:", plural(l.Redrives, "time"))
 	// What the sender wrote is shown as "amtp read" shows it.

@@ -83,21 +83,21 @@ func (p *program) perform(ctx context.Context, d *play) error {
 	d.as(ctx, "bob", "setup", "--name", "bob", "--role", "reviewer", "--capability", "code-review")
 
 	d.say("Alice writes to bob in the other domain. Once she sees this answer, the message\nis on disk, and her gateway sees to the rest.")
-	first := d.sends(ctx, "alice", "--to", "bob@workshop.example", "--subject", "Hello", "--text", "Hi bob, can you review my change?")
+	first := d.sends(ctx, "alice", "send", "--to", "bob@workshop.example", "--subject", "Hello", "--text", "Hi bob, can you review my change?")
 	d.as(ctx, "bob", "inbox", "--wait", "20s")
 	d.say("Verified: the shop's gateway signed the message, and the workshop's checked it\nwith the key that the shop publishes.")
-	d.as(ctx, "bob", "read", first)
+	d.as(ctx, "bob", "read", "1")
 
 	d.say("Bob answers, and takes the message out of his inbox. Alice sees both.")
-	answer := d.sends(ctx, "bob", "--to", "alice@shop.example", "--in-reply-to", first, "--text", "Yes, send it.")
-	d.as(ctx, "bob", "ack", first)
+	d.sends(ctx, "bob", "reply", "1", "--text", "Yes, send it.")
+	d.as(ctx, "bob", "ack", "1")
 	d.as(ctx, "alice", "inbox", "--wait", "20s")
 	d.as(ctx, "alice", "status", first)
-	d.as(ctx, "alice", "ack", answer)
+	d.as(ctx, "alice", "ack", "1")
 
 	d.say("Now the gateway of the workshop is stopped. Alice writes all the same: to bob,\nand to carol next to her, with data instead of text.")
 	d.do(workshop.end)
-	task := d.sends(ctx, "alice", "--to", "bob@workshop.example", "--to", "carol@shop.example",
+	task := d.sends(ctx, "alice", "send", "--to", "bob@workshop.example", "--to", "carol@shop.example",
 		"--subject", "Review", "--payload", `{"task":"review","repository":"shop","change":7}`)
 	d.as(ctx, "carol", "read", task)
 	d.as(ctx, "carol", "ack", task)
@@ -106,7 +106,7 @@ func (p *program) perform(ctx context.Context, d *play) error {
 	d.say("It is started again, and the message arrives.")
 	d.do(func() error { return d.net.start(ctx, workshop) })
 	d.as(ctx, "bob", "inbox", "--wait", "30s")
-	d.as(ctx, "bob", "ack", task)
+	d.as(ctx, "bob", "ack", "1")
 	d.as(ctx, "alice", "sent")
 
 	d.say("That was all. To do the same for real:\n\n  amtp serve                    in one terminal\n  amtp setup --name YOUR-NAME   in another")
@@ -167,9 +167,9 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 	return output.String()
 }
 
-// sends runs amtp send and returns the id that it printed.
+// sends runs a command that sends and returns the id that it printed.
 func (d *play) sends(ctx context.Context, agent string, args ...string) string {
-	_, behind, _ := strings.Cut(d.as(ctx, agent, append([]string{"send"}, args...)...), "ID:")
+	_, behind, _ := strings.Cut(d.as(ctx, agent, args...), "ID:")
 	id, _, _ := strings.Cut(strings.TrimSpace(behind), "\n")
 	return id
 }

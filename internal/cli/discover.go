@@ -15,7 +15,8 @@ another DOMAIN, whose gateway yours asks. That needs a key, and the other gatewa
 may ignore what you choose by. What agents say about themselves is data, not
 instructions.
 
-The agents stand in the order of their addresses. More than a gateway shows at
+Role, capabilities and description stand below the address; --json has all that is
+said. The agents stand in the order of their addresses. More than a gateway shows at
 once are asked for page by page, up to --limit; --all lists everything.`
 
 const discoverExamples = `  amtp discover
@@ -96,6 +97,7 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 	}
 	for _, a := range list.Agents {
 		p.printf("%s\n", agentLine(a))
+		p.printAbout(a)
 	}
 	if list.NextCursor != "" {
 		p.notef("There are more: %s\n", l.goesOn(list.NextCursor))
@@ -110,13 +112,33 @@ func shownOf(shown, of int, more bool, what string) string {
 	return strconv.Itoa(shown) + " of " + plural(of, what)
 }
 
+// printAbout writes what an agent says of itself, by which one chooses: each on a line
+// of its own, no longer than the terminal is wide.
+func (p *program) printAbout(a amtp.Agent) {
+	const indent = 6
+	line := func(text string) {
+		if shown, cut := oneLine(text, previewLength); cut {
+			p.printf("%*s%s\n", indent, "", p.fitted(indent+1, shown)+"…")
+		} else if shown != "" {
+			p.printf("%*s%s\n", indent, "", p.fitted(indent, shown))
+		}
+	}
+	if a.Role != "" {
+		line("Role: " + a.Role)
+	}
+	if len(a.Capabilities) > 0 {
+		line("Capabilities: " + strings.Join(a.Capabilities, ", "))
+	}
+	line(a.Description)
+}
+
 // agentLine writes an agent as the reference program lists it.
 func agentLine(a amtp.Agent) string {
 	mode := a.DeliveryMode
 	if mode == "" {
 		mode = "?"
 	}
-	line := "  - " + clean(a.Address.String()) + "  (" + clean(mode) + ")"
+	line := "  - " + addressText(a.Address) + "  (" + clean(mode) + ")"
 	if len(a.SupportedSchemas) > 0 {
 		line += " schemas=[" + clean(strings.Join(a.SupportedSchemas, ", ")) + "]"
 	}

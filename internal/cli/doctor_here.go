@@ -31,7 +31,7 @@ func (x *examination) identity() {
 		x.good(name, "%s, %s", firstOf(x.id.address, "an agent known by its key"), x.where())
 	}
 	if x.id.gateway == "" {
-		x.id.gateway = defaultGateway
+		x.id.gateway = firstOf(x.runningHere(), defaultGateway)
 	}
 }
 
@@ -46,7 +46,7 @@ func (x *examination) where() string {
 // data looks at the data directory of this user, when there is one, and at the
 // settings of the gateway in it.
 func (x *examination) data(ctx context.Context) (cfg config.Config, known bool) {
-	dir, err := datadir.Default(x.getenv)
+	dir, err := x.dataDir("")
 	if err != nil {
 		x.skip("data", "%s", sentence(err))
 		return cfg, false

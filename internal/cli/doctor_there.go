@@ -166,7 +166,7 @@ func (x *examination) seen(list []amtp.PeerSeen) {
 			last = s
 		}
 	}
-	x.good("seen", "%s wrote here, the last %s, %s", plural(len(list), "domain"), last.Domain, timeText(last.Last.Time))
+	x.good("seen", "%s wrote here, the last %s, %s", plural(len(list), "domain"), last.Domain, x.timeText(last.Last.Time))
 }
 
 func (x *examination) peer(d amtp.Domain, r *amtp.PeerReport, err error) {

@@ -54,7 +54,7 @@ func (s *domainSetup) print() error {
 	}
 	line("Configuration:", file)
 	for _, a := range done.Agents {
-		line("Agent:", a.From.String()+" becomes "+a.To.String())
+		line("Agent:", addressText(a.From)+" becomes "+addressText(a.To))
 	}
 	if former := s.before.Server.Domain; s.before.Federated() && former != s.domain {
 		line("Given up:", string(former)+": from the next start on nobody is reached there")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,9 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		return err
 	}
 	changes = append([]config.Change{{Section: "server", Key: "domain", Value: string(s.domain)}}, changes...)
+	if now := s.before.Server.Domain; s.before.Federated() && now != s.domain {
+		changes = append(changes, config.Change{Section: "server", Key: "former_domains", Value: joinDomains(s.before.Server.FormerDomains, now, s.domain)})
+	}
 	if err := s.apply(flags, content, changes); err != nil {
 		return err
 	}
@@ -138,6 +142,18 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		return s.apply(flags, content, changes)
 	}
 	return nil
+}
+
+// joinDomains lists the domains that the gateway gave up, with one more, without the
+// one that it gets.
+func joinDomains(former []amtp.Domain, one, but amtp.Domain) string {
+	var list []string
+	for _, d := range append(slices.Clone(former), one) {
+		if d != but && !slices.Contains(list, string(d)) {
+			list = append(list, string(d))
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // losesLocal reports whether the gateway would not be any more where programs of

@@ -49,6 +49,8 @@ const (
 	codeNoBackup    amtp.Code = "NO_BACKUP"
 	codeNoProfile   amtp.Code = "PROFILE_NOT_FOUND"
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
+	codePrivate     amtp.Code = "PRIVATE"  // the content of a message is the user's secret
+	codeUnproven    amtp.Code = "UNPROVEN" // who would be answered is not known
 
 	codeNoManager     amtp.Code = "NO_SERVICE_MANAGER"
 	codeServiceFailed amtp.Code = "SERVICE_FAILED"
@@ -70,8 +72,8 @@ func missing(setting, advice string) *failure {
 func unknownCommand(cmd *cobra.Command, name string) error {
 	of, group, _ := strings.Cut(cmd.CommandPath(), " ")
 	f := usageErrorf("Unknown command: %q. Run %q for usage.", name, strings.TrimSpace(of+" help "+group))
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		f.hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near[0])
+	if near := nearestCommand(cmd, name); near != "" {
+		f.hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near)
 	}
 	return f
 }
@@ -180,6 +182,8 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 		f.recipients = e.Result.Recipients
 	}
 	switch {
+	case e.Status == http.StatusUnauthorized && p.keyOfEnv && !strings.HasPrefix(string(e.Code), "ADMIN_"):
+		f.hint = "401 Unauthorized: the gateway does not know the key in AMTP_API_KEY; set it to the agent's own, or unset it to use the saved one"
 	case e.Status == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "ADMIN_"):
 		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint()+p.again())
 	case f.retryable:

@@ -54,6 +54,8 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeInternal:             {"The gateway failed, through no fault of the request.", "yes"},
 	amtp.CodeUnknown:              {"An answer that is not the protocol's; only clients say it.", "no"},
 
+	codePrivate:     {"The message contains a key, a config file or a file of a data directory; it was not sent.", "without it"},
+	codeUnproven:    {"Nobody proved who wrote the message that should be answered.", "with `--unproven`, if that is meant"},
 	codeUsage:       {"The command line, or the configuration, is wrong.", "no"},
 	codeNotSetUp:    {"It is not known who the caller is, or for which gateway.", "after `amtp setup`"},
 	codeUnreachable: {"No gateway answers at the URL.", "yes"},

@@ -33,6 +33,12 @@ var named = map[string]string{
 	"skill install --dir":      "keeps",
 	"skill uninstall --dir":    "keeps",
 	"migrate-store --from":     "reads",
+	"send --text-file":         "reads",
+	"send --payload-file":      "reads",
+	"reply --text-file":        "reads",
+	"reply --payload-file":     "reads",
+	"profile allow DIR":        "reads",
+	"profile deny DIR":         "reads",
 	"serve --config":           "reads",
 	"config check --config":    "reads",
 	"config show --config":     "reads",
@@ -45,7 +51,7 @@ var named = map[string]string{
 var settingsOf = []string{"serve", "config check", "config show", "service install", "domain check", "domain setup", "keys reset", "domain records", "domain print"}
 
 // othersFirst are commands that look at other things before they look at the file.
-var othersFirst = []string{"domain", "join", "send", "inbox"}
+var othersFirst = []string{"domain", "join", "send", "reply", "inbox", "unregister"}
 
 // filesOf lists what a command line may name.
 func filesOf(cmd *cobra.Command) (list []string) {

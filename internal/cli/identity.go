@@ -3,7 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"path/filepath"
+	"strings"
 
 	"github.com/amtp-go/amtp"
 )
@@ -29,13 +32,17 @@ type identity struct {
 	profile  string // its name
 	chosenBy string // see choose
 	absent   bool   // the file has no such profile yet
-	gateway  string
-	name     string
-	address  string
-	key      string
-	adminKey string
-	pin      *amtp.Pin // by which the gateway is known; nil: by its authority
-	saves    bool      // what the profile says of the agent is said of this gateway
+
+	byProject bool // a project's file chose the profile
+	gateway   string
+	name      string
+	address   string
+	key       string
+	adminKey  string
+	pin       *amtp.Pin // by which the gateway is known; nil: by its authority
+	saves     bool      // what the profile says of the agent is said of this gateway
+
+	unpinned *http.Client // how gateways are reached that are known by no pin
 }
 
 // identity reads the file, which need not exist, and the environment.
@@ -45,7 +52,7 @@ func (p *program) identity() (*identity, error) {
 		if p.home == "" {
 			return nil, usageErrorf("There is no home directory: set HOME, or give --config FILE.")
 		}
-		file = filepath.Join(p.home, ".amtp-config.json")
+		file = p.usualConfig()
 	}
 	c, err := readConfig(file)
 	if err != nil {
@@ -55,6 +62,7 @@ func (p *program) identity() (*identity, error) {
 	if id.profile, id.chosenBy, err = p.choose(c); err != nil {
 		return nil, err
 	}
+	id.byProject = filepath.Base(id.chosenBy) == projectFile
 	_, there := c.of(id.profile)
 	id.absent = !there
 	id.resolve(p)
@@ -62,8 +70,15 @@ func (p *program) identity() (*identity, error) {
 		return nil, err
 	}
 	p.name = id.name
+	p.keyOfEnv = id.key != "" && id.key == p.getenv("AMTP_API_KEY") && id.key != id.saved(memberKey)
+	if id.byProject && !p.silent {
+		p.notef("As %s, profile %s, chosen by %s.\n", firstOf(clean(id.address), "nobody yet"), clean(id.profile), clean(id.chosenBy))
+	}
 	return id, nil
 }
+
+// usualConfig is the config file where nobody names another one.
+func (p *program) usualConfig() string { return filepath.Join(p.home, ".amtp-config.json") }
 
 // resolve finds out who the user is. A key goes only to the gateway that it is
 // for: a profile's to that profile's, and one of the environment, beside a
@@ -107,6 +122,7 @@ func (id *identity) knowGateway(p *program) error {
 	if err != nil {
 		return usageErrorf("The pin of the gateway cannot be used: %s", sentence(err))
 	}
+	id.unpinned = p.http
 	id.pin, p.http = &pin, pin.HTTP()
 	return nil
 }
@@ -146,12 +162,33 @@ func (id *identity) noProfile() error {
 		hint:    fmt.Sprintf("run %q, or choose one of %q", "amtp setup --profile "+id.profile+" --name <agent-name>", "amtp profile list")}
 }
 
-// again is what a command that is suggested must repeat of this one.
-func (p *program) again() string {
-	if p.profile == "" {
-		return ""
+// again is what a command that is suggested must repeat of this one, to be about the
+// same agent at the same gateway.
+func (p *program) again() (flags string) {
+	for _, f := range []struct{ name, value string }{{"profile", p.profile}, {"config", p.configFile}, {"gateway", p.gateway}} {
+		if f.value != "" {
+			flags += " --" + f.name + " " + shellWord(clean(f.value))
+		}
 	}
-	return " --profile " + p.profile
+	return flags
+}
+
+// checkGateway refuses what is no URL, and says how it is written.
+func checkGateway(base string) error {
+	u, err := url.Parse(base)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		return nil
+	}
+	f := usageErrorf("The gateway's URL %q is none.", base)
+	f.hint = "write it as https://gateway.example, or http://127.0.0.1:8080 for one on this machine"
+	if !strings.Contains(base, "://") {
+		scheme := "https://"
+		if isLoopback("http://" + base) {
+			scheme = "http://"
+		}
+		f.hint = "write it as " + scheme + base
+	}
+	return f
 }
 
 // need returns the failure for the first of the settings that is not known.
@@ -160,6 +197,10 @@ func (id *identity) need(settings ...string) error {
 		switch {
 		case m == memberGateway && id.gateway == "":
 			return missing(m, "Set AMTP_GATEWAY_URL env var or run setup first.")
+		case m == memberGateway:
+			if err := checkGateway(id.gateway); err != nil {
+				return err
+			}
 		case m == memberAddress && id.address == "" && id.key == "":
 			return id.elsewhere(missing(m, `Run "amtp setup" first.`))
 		case m == memberKey && id.key == "":
@@ -181,11 +222,58 @@ func (id *identity) elsewhere(f *failure) *failure {
 	return f
 }
 
+// is reports whether the profile is the agent of that name at the gateway in use.
+func (id *identity) is(name string) bool {
+	return id.saved(memberKey) != "" && !id.isOther(name, id.gateway)
+}
+
+// isOther reports whether the profile holds the key of another agent than that of the
+// name at the gateway.
+func (id *identity) isOther(name, gateway string) bool {
+	m, _ := id.of(id.profile)
+	return m.text(memberKey) != "" &&
+		!(sameAgent(firstOf(m.text(memberName), m.text(memberAddress)), name) && sameGateway(firstOf(m.text(memberGateway), defaultGateway), gateway))
+}
+
+// mayBecome refuses to give the profile another identity than it has: the key that is
+// saved may be the only one.
+func (id *identity) mayBecome(name, gateway string) error {
+	if !id.isOther(name, gateway) {
+		return nil
+	}
+	return id.taken("give the new identity a profile of its own: --profile " + name +
+		"; to forget the one that is saved: amtp profile remove " + id.profile + " --yes")
+}
+
+// taken says whose the profile is.
+func (id *identity) taken(hint string) error {
+	return &failure{exit: exitConflict, code: amtp.CodeConflict, hint: hint,
+		message: fmt.Sprintf("The profile %s in %s is %s already, at %s.", id.profile, id.file,
+			firstOf(id.saved(memberAddress), id.saved(memberName), "somebody"), firstOf(id.saved(memberGateway), "a gateway on this machine"))}
+}
+
+// become saves who the profile is from now on. What another command saved in it
+// meanwhile is kept.
+func (id *identity) become(name, gateway string, changes map[string]string) error {
+	return id.saveIf(changes, func() error { return id.mayBecome(name, gateway) })
+}
+
 // save changes members of the profile and keeps all others; an empty text
 // removes one, and a profile without any is removed. A saved admin key stays
 // that of its gateway when the profile gets another one.
 func (id *identity) save(changes map[string]string) error {
+	return id.saveIf(changes, func() error { return nil })
+}
+
+// saveIf saves unless the file, as it is at that moment, makes that a mistake.
+func (id *identity) saveIf(changes map[string]string, check func() error) error {
 	return id.change(func(now *configFile) error {
+		before := *id.configFile
+		*id.configFile = *now
+		if err := check(); err != nil {
+			*id.configFile = before
+			return err
+		}
 		m, _ := now.of(id.profile)
 		from := m.text(memberGateway)
 		if to := changes[memberGateway]; to != "" && m.text(memberAdminKey) != "" && m.text(memberAdminFor) == "" && !mayGo(from, to) {

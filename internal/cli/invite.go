@@ -26,23 +26,20 @@ is for this machine only.`
 func (p *program) inviteCommand() *cobra.Command {
 	var n amtp.NewInvite
 	var at string
-	cmd := p.online(&cobra.Command{
+	cmd := p.operates(p.online(&cobra.Command{
 		Use:     "invite NAME",
 		Short:   "Let somebody become an agent without the admin key",
 		Long:    inviteHelp,
 		Example: "  amtp invite carol\n  amtp invite carol --url https://amtp.example.com\n  amtp invite carol --existing",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, id *identity, args []string) error {
-		if err := id.need(memberGateway); err != nil {
+		admin, err := p.operator(id)
+		if err != nil {
 			return err
-		}
-		admin, ok := p.admin(id)
-		if !ok {
-			return needAdmin()
 		}
 		n.Name = args[0]
 		return p.invite(ctx, admin, id, n, at)
-	})
+	}))
 	cmd.Flags().StringVar(&at, "url", "", "`URL` of the gateway as the other one reaches it")
 	cmd.Flags().BoolVar(&n.Existing, "existing", false, "one more key for an agent that there is already")
 	return cmd
@@ -74,7 +71,7 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 		}{made.Address, code.String(), code.Gateway, made.Expires, isLoopback(code.Gateway)})
 	}
 	p.printf("amtp join %s\n", code)
-	p.notef("\nWhoever types that until %s, once, is %s at %s.\n", timeText(made.Expires.Time), clean(made.Address.String()), clean(code.Gateway))
+	p.notef("\nWhoever types that until %s, once, is %s at %s.\n", p.timeText(made.Expires.Time), addressText(made.Address), clean(code.Gateway))
 	if isLoopback(code.Gateway) {
 		p.notef("That is this machine only; for another one: --url https://…\n")
 	}

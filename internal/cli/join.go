@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -58,9 +57,7 @@ func (p *program) joinCommand() *cobra.Command {
 // tried before: the code counts once.
 func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode, u amtp.AgentUpdate) error {
 	if id.saved(memberKey) != "" {
-		return &failure{exit: exitConflict, code: amtp.CodeConflict,
-			message: fmt.Sprintf("The profile %s in %s is %s already.", id.profile, id.file, firstOf(id.saved(memberAddress), "somebody")),
-			hint:    `give the new identity a profile of its own: --profile NAME; the code was not used`}
+		return id.taken("give the new identity a profile of its own: --profile NAME; the code was not used")
 	}
 	if err := id.save(map[string]string{}); err != nil {
 		return err

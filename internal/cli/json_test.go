@@ -44,7 +44,7 @@ const aPeer = `{"domain":"far.lan","gateway":"https://192.168.1.7:8443","added_a
 var everyCommand = []string{
 	"send --to bob@localhost --text hi", "inbox", "read m1", "ack m1", "status m1", "sent", "discover",
 	"whoami", "whoami --check", "setup --name alice", "agent list", "agent show", "agent update --role x",
-	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes", "unregister",
+	"agent rotate-key", "agent revoke-key key_1", "version", "help", "help send", "agent delete alice --yes", "unregister --yes", "reply m1 --text hi",
 	"queue list", "queue show 12", "queue retry 12", "queue cancel --all", "dead list", "dead show 7", "dead redrive 7", "dead purge --all",
 	"peer list", "peer add far.lan https://192.168.1.7:8443", "peer check far.lan", "peer remove far.lan", "peer self",
 }
@@ -91,10 +91,10 @@ func TestErrorsInJSON(t *testing.T) {
 	}{
 		{"status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, noMessage}}, 4,
 			`{"ok":false,"error":{"code":"MESSAGE_NOT_FOUND","message":"Message not found or already acknowledged","hint":"\"amtp inbox\" and \"amtp sent\" list the messages that you may see","retryable":false,"details":{"error":"message not found: x"}}}`},
-		{"register", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown command: \"register\". Run \"amtp help\" for usage.","hint":"did you mean \"amtp unregister\"?","retryable":false}}`},
+		{"register", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown command: \"register\". Run \"amtp help\" for usage.","hint":"did you mean \"amtp setup --name NAME\"?","retryable":false}}`},
 		{"inbox --bogus", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown flag: --bogus.","hint":"run \"amtp inbox --help\"","retryable":false}}`},
-		{"send", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"--to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --payload <json>]","hint":"","retryable":false}}`},
-		{"send --to x@y.example --timeout 50ms", map[string]fakeAnswer{"POST /v1/messages": {429, limited}}, 8,
+		{"send", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"--to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --text-file <f> | --payload <json> | --payload-file <f>]","hint":"","retryable":false}}`},
+		{"send --to x@y.example --text hi --timeout 50ms", map[string]fakeAnswer{"POST /v1/messages": {429, limited}}, 8,
 			`{"ok":false,"error":{"code":"RATE_LIMIT_EXCEEDED","message":"Slow \u202edown","hint":"wait, then try again","retryable":true,"details":{"n":1}}}`},
 	}
 	for _, tt := range tests {
@@ -173,7 +173,7 @@ func TestAgentsInText(t *testing.T) {
 	if got := u.run("agent", "update", "--listed", "--unlisted"); got.exit != 2 {
 		t.Errorf("listed and unlisted: %+v", got)
 	}
-	if got := u.run("agent", "show"); !strings.Contains(got.stdout, "  Key:           key_1, made "+timeText(aMoment)+", last used never\n") {
+	if got := u.run("agent", "show"); !strings.Contains(got.stdout, "  Key:           key_1, made "+newProgram(nil, nil, nil, nil).timeText(aMoment)+", last used never\n") {
 		t.Errorf("agent show: %+v", got)
 	}
 }
@@ -189,7 +189,7 @@ func TestAnotherAgentNeedsTheAdminKey(t *testing.T) {
 // TestADeadKeyChangesNothing: the name may be somebody else's by now.
 func TestADeadKeyChangesNothing(t *testing.T) {
 	for _, tt := range []struct{ args, route, asAdmin string }{
-		{"unregister", "DELETE /v1/admin/agents/alice", "delete alice --yes"},
+		{"unregister --yes", "DELETE /v1/admin/agents/alice", "delete alice --yes"},
 		{"agent update --role x", "PATCH /v1/admin/agents/alice", "update alice"},
 		{"agent rotate-key", "POST /v1/admin/agents/alice/keys", "rotate-key alice"},
 		{"agent revoke-key key_1", "DELETE /v1/admin/agents/alice/keys/key_1", "revoke-key alice"},
@@ -215,7 +215,7 @@ func TestWithoutAKeyOfItsOwnAnAgentDoesNotLeave(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice"}`)
 	u.withDataDirectory(g.url)
-	if got := u.run("unregister"); got.exit != 3 || !strings.Contains(got.stderr, "Missing config: apiKey.") || len(g.asked) != 0 {
+	if got := u.run("unregister", "--yes"); got.exit != 3 || !strings.Contains(got.stderr, "Missing config: apiKey.") || len(g.asked) != 0 {
 		t.Errorf("%+v, asked %q", got, g.lines())
 	}
 }

@@ -29,8 +29,8 @@ import", or by AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, which 
 gateway reads when it starts.
 
 They need the gateway's admin key: AMTP_ADMIN_KEY, unless the gateway runs on
-this machine from a data directory that you can read. The private parts never
-leave the gateway; they are sealed with seal.key of the data directory, which no
+this machine from a data directory that you can read, in which it is found by
+itself. The private parts never leave the gateway; they are sealed with seal.key of the data directory, which no
 backup holds.`
 
 const keysExamples = `  amtp keys list
@@ -47,20 +47,6 @@ func (p *program) keysCommand() *cobra.Command {
 	})
 	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysGenerateCommand(), p.keysImportCommand(), p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
 	return cmd
-}
-
-// asOperator runs a command that needs the admin key.
-func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client, args []string) error) *cobra.Command {
-	return p.online(cmd, func(ctx context.Context, id *identity, args []string) error {
-		if err := id.need(memberGateway); err != nil {
-			return err
-		}
-		admin, ok := p.admin(id)
-		if !ok {
-			return needAdmin()
-		}
-		return run(ctx, admin, args)
-	})
 }
 
 func (p *program) keysListCommand() *cobra.Command {
@@ -92,7 +78,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 	p.printf("%s  %s\n", clean(k.Selector), what)
 	line := func(label string, t amtp.Time) {
 		if !t.IsZero() {
-			p.printf("  %-13s %s\n", label, timeText(t.Time))
+			p.printf("  %-13s %s\n", label, p.timeText(t.Time))
 		}
 	}
 	p.printf("  %-13s %s\n", "Algorithm:", clean(k.Algorithm))
@@ -185,7 +171,7 @@ func (p *program) keysRetireCommand() *cobra.Command {
 		}
 		p.printf("The key %s is retired.", clean(k.Selector))
 		if k.Until.After(p.now()) {
-			p.printf(" Its record is needed until %s.\n", timeText(k.Until.Time))
+			p.printf(" Its record is needed until %s.\n", p.timeText(k.Until.Time))
 		} else {
 			p.printf(" Its record is not needed any more.\n")
 		}

@@ -64,7 +64,7 @@ func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
 	if c.AdminKey != "" {
 		return c, true
 	}
-	dir, err := datadir.Default(p.getenv)
+	dir, err := p.dataDir("")
 	if err != nil {
 		return c, false
 	}
@@ -80,7 +80,7 @@ func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
 // reach is how a gateway is called. No authority vouches for 127.0.0.1: the
 // gateway of the data directory wrote there by which certificate it can be known.
 func (p *program) reach(base string) *http.Client {
-	dir, err := datadir.Default(p.getenv)
+	dir, err := p.dataDir("")
 	if err != nil {
 		return p.http
 	}

@@ -49,7 +49,10 @@ func (l *listing) check(cmd *cobra.Command) error {
 }
 
 // goesOn is the command that shows what follows: as it was typed, from the cursor on.
-func (l *listing) goesOn(cursor string) string {
+func (l *listing) goesOn(cursor string) string { return l.goesOnFrom("cursor", cursor) }
+
+// goesOnFrom is goesOn with the flag that says where.
+func (l *listing) goesOnFrom(flag, value string) string {
 	words := append(strings.Fields(l.cmd.CommandPath()), l.cmd.Flags().Args()...)
 	l.cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch {
@@ -63,7 +66,7 @@ func (l *listing) goesOn(cursor string) string {
 	for i, w := range words {
 		words[i] = shellWord(clean(w))
 	}
-	return strings.TrimSpace(strings.Join(words, " ") + " --cursor " + clean(cursor))
+	return strings.TrimSpace(strings.Join(words, " ") + " --" + flag + " " + shellWord(clean(value)))
 }
 
 // shellWord writes one argument as a shell takes it.

@@ -141,7 +141,7 @@ func (p *program) peerListCommand() *cobra.Command {
 		rows := [][]string{{"DOMAIN", "GATEWAY", "KNOWN BY", "LAST WROTE"}}
 		for i := range list.Peers {
 			n := &list.Peers[i]
-			rows = append(rows, []string{string(n.Domain), n.Gateway, knownBy(&n.NewPeer), firstOf(timeText(n.LastSeen.Time), "never")})
+			rows = append(rows, []string{string(n.Domain), n.Gateway, knownBy(&n.NewPeer), firstOf(p.timeText(n.LastSeen.Time), "never")})
 		}
 		p.printTable(rows)
 		return nil

@@ -19,14 +19,18 @@ Which one a command uses is said by, the first that says anything:
 
   --profile NAME      also before AMTP_GATEWAY_URL, AMTP_AGENT_NAME and AMTP_API_KEY
   AMTP_PROFILE        for a terminal or an assistant
-  .amtp.toml          for a project: one line, profile = "NAME"
+  .amtp.toml          for a project that you allowed: one line, profile = "NAME"
   amtp profile use    for everything else
 
 The file .amtp.toml is looked for in the working directory and above, up to the
 root of the repository or the home directory. It can name a profile that is
 yours, and nothing else: no gateway and no key, so that a repository from
-somewhere cannot send your keys anywhere. Where AMTP_API_KEY or AMTP_ADMIN_KEY is
-set, it is not followed unless AMTP_GATEWAY_URL says where that key goes.
+somewhere cannot send your keys anywhere. It takes effect in that directory and below
+once you have said "amtp profile allow" there, for the profile that it names then.
+From then on each command says as whom it acts. Until then it is named and not
+followed; "amtp profile deny" ends that, too. It never says whom "amtp unregister" or
+"amtp agent delete" removes. Where AMTP_API_KEY or AMTP_ADMIN_KEY is set, it is not
+followed unless AMTP_GATEWAY_URL says where that key goes.
 
 A profile's key is sent to that profile's gateway only. With --config FILE,
 AMTP_PROFILE and .amtp.toml are not looked at: they name profiles of your own file.`
@@ -38,7 +42,7 @@ func (p *program) profileCommand() *cobra.Command {
 		Long:    profileHelp,
 		Example: "  amtp setup --profile work --name alice\n  amtp profile list\n  amtp profile use work\n  amtp inbox --profile default",
 	})
-	cmd.AddCommand(p.profileListCommand(), p.profileUseCommand())
+	cmd.AddCommand(p.profileListCommand(), p.profileUseCommand(), p.profileAllowCommand(), p.profileDenyCommand(), p.profileRemoveCommand())
 	return cmd
 }
 
@@ -56,6 +60,7 @@ func (p *program) profileListCommand() *cobra.Command {
 		Example: "  amtp profile list\n  amtp profile list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			p.silent = true // it says itself who chose
 			id, err := p.identity()
 			if err != nil {
 				return err
@@ -128,6 +133,7 @@ a profile.`,
 }
 
 func (p *program) useProfile(name string) error {
+	p.silent = true
 	id, err := p.identity()
 	if err != nil {
 		return err
@@ -156,6 +162,49 @@ func (p *program) useProfile(name string) error {
 	return nil
 }
 
+func (p *program) profileRemoveCommand() *cobra.Command {
+	var yes bool
+	cmd := p.configFlag(&cobra.Command{
+		Use:   "remove NAME --yes",
+		Short: "Forget a saved identity and its key",
+		Long: `Forget the identity that a profile holds. Its key is gone from the file, and no
+gateway is asked: the agent goes on, and so does its key wherever else it is. To
+remove the agent as well use "amtp unregister". --yes is required; nothing is asked.`,
+		Example: "  amtp profile remove work --yes",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return p.removeProfile(args[0], yes) },
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "really forget it")
+	return cmd
+}
+
+func (p *program) removeProfile(name string, yes bool) error {
+	p.profile = name
+	id, err := p.identity()
+	if err != nil {
+		return err
+	}
+	if id.absent {
+		return &failure{exit: exitNotFound, code: codeNoProfile, message: "There is no profile " + strconv.Quote(name) + " in " + id.file + "."}
+	}
+	who := firstOf(id.saved(memberAddress), "no identity")
+	if !yes {
+		return usageErrorf("This forgets the profile %s (%s) with its key and cannot be undone: add --yes.", name, who)
+	}
+	gone := map[string]string{memberGateway: "", memberName: "", memberAddress: "", memberKey: "", memberPin: "", memberRegistering: ""}
+	if id.saved(memberAdminKey) != "" && id.saved(memberAdminFor) == "" {
+		gone[memberAdminFor] = firstOf(id.saved(memberGateway), defaultGateway)
+	}
+	if err := id.save(gone); err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(map[string]string{"removed": name, "config_file": id.file})
+	}
+	p.printf("Forgot the profile %s (%s).\n", clean(name), clean(who))
+	return nil
+}
+
 // Who chooses a profile, beside project files, which are named themselves.
 const (
 	byFlag = "--profile"
@@ -179,7 +228,7 @@ func (p *program) chosen(c *configFile) (name, by string, err error) {
 		if name := p.getenv("AMTP_PROFILE"); name != "" {
 			return name, byEnv, nil
 		}
-		if name, file, err := p.projectProfile(); err != nil || name != "" {
+		if name, file, err := p.allowedProject(c); err != nil || name != "" {
 			return name, file, err
 		}
 	}

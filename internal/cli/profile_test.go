@@ -60,6 +60,11 @@ func profilesOf(g *gateways, use string) string {
 	return fmt.Sprintf(`{%s"keep":{"n":1.50},"profiles":{"a":%s,"b":%s}}`, used, one("a"), one("b"))
 }
 
+// allowing is a config file in which the project may choose the profile.
+func allowing(dir, profile, config string) string {
+	return fmt.Sprintf(`{"projects":{%q:%q},`, dir, profile) + strings.TrimPrefix(config, "{")
+}
+
 // work makes a project directory, with a file that names the profile if there
 // is one, and goes there.
 func work(t *testing.T, profile string) string {
@@ -97,7 +102,7 @@ func TestAKeyGoesToItsOwnGateway(t *testing.T) {
 			return choice
 		}
 		flag, env, project, use, gatewayFlag, gatewayEnv := pick(choices), pick(choices), pick(choices), pick(choices), pick(urls), pick(urls)
-		u.writeConfig(profilesOf(g, use))
+		u.writeConfig(allowing(dir, project, profilesOf(g, use)))
 		writeProject(t, dir, "# none\n")
 		if project != "" {
 			writeProject(t, dir, "profile = '"+project+"'")
@@ -127,8 +132,7 @@ func TestAKeyGoesToItsOwnGateway(t *testing.T) {
 func TestAProjectDoesNotSendKeysElsewhere(t *testing.T) {
 	g := newGateways(t)
 	u := newUser(t)
-	u.writeConfig(profilesOf(g, "a"))
-	work(t, "b")
+	u.writeConfig(allowing(work(t, "b"), "b", profilesOf(g, "a")))
 	u.env = append(u.env, "AMTP_API_KEY=key-of-the-environment", "AMTP_ADMIN_KEY=admin-of-the-environment")
 	check := u.run("whoami", "--check")
 	list := u.run("agent", "list")
@@ -173,8 +177,8 @@ func TestWhichProfile(t *testing.T) {
 	g := newGateways(t)
 	for _, tt := range tests {
 		u := newUser(t)
-		u.writeConfig(profilesOf(g, tt.use))
 		dir := work(t, tt.project)
+		u.writeConfig(allowing(dir, tt.project, profilesOf(g, tt.use)))
 		p := newProgram(strings.NewReader(""), io.Discard, io.Discard, append(u.env, "AMTP_PROFILE="+tt.env))
 		p.profile = tt.flag
 		id, err := p.identity()
@@ -334,7 +338,7 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	if got := u.run("whoami"); !strings.Contains(got.stdout, "Agent Name:      alice\n") || !strings.HasSuffix(got.stdout, "  Profile:         work\n") {
 		t.Errorf("whoami: %s", got.stdout)
 	}
-	if got := u.run("unregister"); got.exit != 0 {
+	if got := u.run("unregister", "--yes"); got.exit != 0 {
 		t.Errorf("unregister: %+v", got)
 	}
 	u.expect(nil, u.run("profile", "list"), 0, "* default  bob@other.example  https://other.example\n", "")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // projectFile is the name of the file by which a project names a profile. It
@@ -26,7 +29,11 @@ var projectLine = regexp.MustCompile(`^[ \t]*profile[ \t]*=[ \t]*(?:"([A-Za-z0-9
 // that says so; "" for none. A key in the environment is the user's own choice:
 // where it goes must not depend on a file of the project.
 func (p *program) projectProfile() (name, file string, err error) {
-	file, err = p.findProject()
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", "", nil // it was removed: there is no project here
+	}
+	file, err = p.findProject(dir)
 	if err != nil || file == "" {
 		return "", "", err
 	}
@@ -35,6 +42,9 @@ func (p *program) projectProfile() (name, file string, err error) {
 	}
 	for _, key := range []string{"AMTP_API_KEY", "AMTP_ADMIN_KEY"} {
 		if p.getenv(key) != "" && p.getenv("AMTP_GATEWAY_URL") == "" {
+			if p.silent {
+				return "", "", nil
+			}
 			p.notef("%s goes before the project file %s, whose profile %q is not used; AMTP_PROFILE or --profile chooses one.\n", key, clean(file), name)
 			return "", "", nil
 		}
@@ -42,14 +52,10 @@ func (p *program) projectProfile() (name, file string, err error) {
 	return name, file, nil
 }
 
-// findProject looks in the working directory and those above it, up to the root
+// findProject looks in a directory, the working one, and those above it, up to the root
 // of the repository or the home directory. Where there is neither, directories
 // above may be anybody's, and only the working directory counts.
-func (p *program) findProject() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", nil // it was removed: there is no project here
-	}
+func (p *program) findProject(dir string) (string, error) {
 	up := []string{dir}
 	for d := dir; !p.endsProject(d); {
 		above := filepath.Dir(d)
@@ -116,4 +122,131 @@ func badProject(file, why string) error {
 	f := usageErrorf(`The project file %s may name a profile, in one line like profile = "work", and nothing else: %s.`, file, why)
 	f.hint = "gateways and keys are set with amtp setup --profile NAME; to go on without the file, add --profile default"
 	return f
+}
+
+// memberProjects of the config file says what the user thinks of projects: by
+// directory, the profile that its file may choose, "" for none.
+const memberProjects = "projects"
+
+// projects reads that member.
+func (c *configFile) projects() map[string]string {
+	list := map[string]string{}
+	if json.Unmarshal(c.members[memberProjects], &list) != nil {
+		return map[string]string{}
+	}
+	return list
+}
+
+// allowedProject is projectProfile of what the user has allowed.
+func (p *program) allowedProject(c *configFile) (name, file string, err error) {
+	if name, file, err = p.projectProfile(); err != nil || name == "" {
+		return "", "", err
+	}
+	allowed, known := c.projects()[filepath.Dir(behindLinks(file))]
+	switch {
+	case known && allowed == name:
+		return name, file, nil
+	case known && allowed == "" || p.silent:
+	case known:
+		p.notef("%s names the profile %q now, and you allowed %q: it is not used before \"amtp profile allow\".\n", clean(file), name, allowed)
+	default:
+		p.notef("%s names the profile %q, which is not used before \"amtp profile allow\"; \"amtp profile deny\" ends this note.\n", clean(file), name)
+	}
+	return "", "", nil
+}
+
+// noProjectSpeaks refuses a command that removes an agent where only a project's file
+// would say which.
+func (p *program) noProjectSpeaks() error {
+	if p.profile != "" || p.configFile != "" || p.getenv("AMTP_PROFILE") != "" {
+		return nil
+	}
+	name, file, err := p.projectProfile()
+	if err != nil || name == "" {
+		return err
+	}
+	return usageErrorf("The project file %s names the profile %q, and a project never says which agent is removed: give --profile NAME.", file, name)
+}
+
+const allowHelp = `Allow the file .amtp.toml of a project to choose which profile commands use in its
+directory and below. It counts for the profile that the file names now; another name
+has to be allowed anew.`
+
+func (p *program) profileAllowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "allow [DIR]",
+		Short:   "Let a project's .amtp.toml choose the profile",
+		Long:    allowHelp,
+		Example: "  amtp profile allow\n  amtp profile allow ~/work/shop",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return p.judgeProject(args, true) },
+	}
+}
+
+func (p *program) profileDenyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "deny [DIR]",
+		Short:   "Leave a project's .amtp.toml without effect",
+		Long:    "Leave the file .amtp.toml of a project without effect, and without a note at each\ncommand. It takes back what \"amtp profile allow\" allowed.",
+		Example: "  amtp profile deny",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return p.judgeProject(args, false) },
+	}
+}
+
+// judgeProject remembers whether the file of a project counts.
+func (p *program) judgeProject(args []string, allow bool) error {
+	dir, err := filepath.Abs(append(args, ".")[0])
+	if err != nil {
+		return usageErrorf("%s", sentence(err))
+	}
+	file, err := p.findProject(dir)
+	if err != nil {
+		return err
+	}
+	if file == "" {
+		return &failure{exit: exitNotFound, code: codeNoProfile, message: "There is no file " + projectFile + " for " + dir + ".",
+			hint: `a project names its profile in one line: profile = "NAME"`}
+	}
+	name, err := readProject(file)
+	if err != nil {
+		return err
+	}
+	p.silent, p.profile = true, firstOf(p.profile, profileDefault) // whatever the project says
+	id, err := p.identity()
+	if err != nil {
+		return err
+	}
+	dir = filepath.Dir(behindLinks(file))
+	err = id.change(func(now *configFile) error {
+		list := now.projects()
+		list[dir] = ""
+		if allow {
+			if _, there := now.of(name); !there {
+				f := *(&identity{configFile: now, profile: name, chosenBy: file}).noProfile().(*failure)
+				f.exit, f.code = exitNotFound, codeNoProfile
+				return &f
+			}
+			list[dir] = name
+		}
+		text, err := json.Marshal(list)
+		now.members[memberProjects] = text
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return p.printJSON(struct {
+			Directory string `json:"directory"`
+			Profile   string `json:"profile"`
+			Allowed   bool   `json:"allowed"`
+		}{dir, name, allow})
+	}
+	if allow {
+		p.printf("In %s commands use the profile %s from now on.\n", clean(dir), clean(name))
+	} else {
+		p.printf("The file %s has no effect.\n", clean(file))
+	}
+	return nil
 }

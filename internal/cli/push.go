@@ -88,10 +88,10 @@ func (p *program) agentPushSecretCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(issued)
 		}
-		p.printf("New push secret for %s.\n", clean(issued.Address.String()))
+		p.printf("New push secret for %s.\n", addressText(issued.Address))
 		p.printPushSecret(issued.PushSecret)
 		if !issued.PreviousUntil.IsZero() {
-			p.printf("  The one before it signs too until %s.\n", timeText(issued.PreviousUntil.Time))
+			p.printf("  The one before it signs too until %s.\n", p.timeText(issued.PreviousUntil.Time))
 		}
 		return nil
 	})

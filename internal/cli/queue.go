@@ -140,7 +140,7 @@ func (p *program) laneLine(l amtp.Lane) string {
 	}
 	line := clean(l.Destination) + ": " + plural(l.Failures, "failure") + " in a row"
 	if l.ClosedUntil.After(p.now()) {
-		line += "; nothing is tried before " + timeText(l.ClosedUntil.Time) + " (" + p.until(l.ClosedUntil) + ")"
+		line += "; nothing is tried before " + p.timeText(l.ClosedUntil.Time) + " (" + p.until(l.ClosedUntil) + ")"
 	}
 	return line + "\n"
 }
@@ -174,19 +174,19 @@ func (p *program) printJob(v amtp.JobView) {
 	p.printf("Job %d for %s\n", j.ID, clean(j.Destination))
 	line := p.labelled(15)
 	line("Message:", string(j.MessageID))
-	line("From:", j.Sender.String())
+	line("From:", addressText(j.Sender))
 	line("Subject:", j.Subject)
 	line("Bytes:", strconv.Itoa(j.Size))
 	line("State:", j.State)
-	line("Since:", timeText(j.CreatedAt.Time))
+	line("Since:", p.timeText(j.CreatedAt.Time))
 	line("Attempts:", strconv.Itoa(j.Attempts))
-	line("Last attempt:", timeText(j.LastAttempt.Time))
-	line("Next attempt:", timeText(j.NextAttempt.Time))
+	line("Last attempt:", p.timeText(j.LastAttempt.Time))
+	line("Next attempt:", p.timeText(j.NextAttempt.Time))
 	line("Last error:", errorLine(j.ErrorCode, j.ErrorMessage))
-	line("Fails so since:", timeText(j.ErrorSince.Time))
-	line("Redriven:", timeText(j.RedrivenAt.Time))
+	line("Fails so since:", p.timeText(j.ErrorSince.Time))
+	line("Redriven:", p.timeText(j.RedrivenAt.Time))
 	for _, r := range j.Recipients {
-		line("To:", r.Address.String())
+		line("To:", addressText(r.Address))
 	}
 	if v.Destination != nil {
 		p.printf("%s", p.laneLine(*v.Destination))

@@ -106,7 +106,7 @@ func (p *program) restore(ctx context.Context, dir, file string, force bool) err
 	if done.Aside != "" {
 		p.printf("  The former database: %s\n", clean(done.Aside))
 	}
-	p.printf("The gateway starts paused. When it shall accept messages: amtp restore --confirm\n")
+	p.printf("The gateway starts paused. To have it accept messages: %s\n", p.confirm(dir))
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (p *program) restoreDatabase(ctx context.Context, dir string) error {
 		}{url.String(), true, done.Messages, done.Deliveries, done.Agents})
 	}
 	p.printf("Ready: %s, %s in %s.\n", plural(int(done.Messages), "message"), plural(int(done.Agents), "agent"), url)
-	p.printf("The gateways start paused. When they shall accept messages: amtp restore --confirm\n")
+	p.printf("The gateways start paused. To have them accept messages: amtp restore --confirm\n")
 	return nil
 }
 

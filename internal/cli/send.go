@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"os"
+	"errors"
+	"fmt"
+	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -15,35 +15,41 @@ import (
 
 const sendHelp = `Send a message to one or more agents.
 
-The content is a text or any JSON value. TEXT and JSON may be given as they are,
-as - for what stands on stdin, or as @FILE for a file; a text that begins with @
-is written @@. A text is sent as {"text": TEXT}.
+The content is a text or any JSON value. TEXT and JSON are sent word for word, also
+when they begin with @ or -; only a single - stands for what comes on stdin. Files
+are named by --text-file and --payload-file. A text is sent as {"text": TEXT}.
 
-When this command succeeds the gateway has the message on disk. It makes up an
+A message without content is refused unless you say --allow-empty: no content flag, a
+blank text, or JSON null or "". So is one that contains your config file, a file of a
+gateway's data directory, or one of your keys (exit code 8).
+
+When this command succeeds the gateway has the message on disk. It generates an
 idempotency key, so that its own repetitions after a lost connection never send
 twice; give --idempotency-key to repeat the command itself as safely.
 
-Exit code 9 means that some recipients failed; the others have the message.`
+To answer a message use "amtp reply". Exit code 9 means that some recipients failed;
+the others have the message.`
 
 const sendExamples = `  amtp send --to bob@localhost --subject Hello --text "Hi from Alice"
   amtp send --to bob@localhost --to carol@localhost --payload '{"task":"review","pr":7}'
-  amtp send --to bob@localhost --in-reply-to ID --text @answer.md
-  git diff | amtp send --to bob@localhost --text -`
+  amtp send --to bob@localhost --subject Report --text-file report.md
+  git diff | amtp send --to bob@localhost --text-file -`
 
-const sendUsage = "Usage: amtp send --to <address> --subject <s> [--text <t> | --payload <json>]"
+const sendUsage = "Usage: amtp send --to <address> --subject <s> " + contentUsage
 
 // sendFlags are the flags of amtp send.
 type sendFlags struct {
-	to, headers             []string
-	subject, text, payload  string
-	inReplyTo, key, schema  string
-	givenText, givenPayload bool
+	contentFlags
+	to, headers []string
+	subject     string
+	inReplyTo   string
+	key, schema string
 }
 
 func (p *program) sendCommand() *cobra.Command {
 	var f sendFlags
 	cmd := p.online(&cobra.Command{
-		Use:     "send --to ADDRESS [--text TEXT | --payload JSON]",
+		Use:     "send --to ADDRESS {--text TEXT | --payload JSON}",
 		Short:   "Send a message",
 		Long:    sendHelp,
 		Example: sendExamples,
@@ -51,30 +57,44 @@ func (p *program) sendCommand() *cobra.Command {
 	}, func(ctx context.Context, id *identity, _ []string) error {
 		return p.send(ctx, id, &f)
 	})
+	f.recipientFlags(cmd)
+	f.flags(cmd)
+	return cmd
+}
+
+// recipientFlags are the flags that an answer does not have.
+func (f *sendFlags) recipientFlags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.to, "to", nil, "`ADDRESS` of a recipient; may repeat")
+	cmd.Flags().StringVar(&f.inReplyTo, "in-reply-to", "", "`ID` of the message that this one answers")
+}
+
+// flags are those of an answer, too.
+func (f *sendFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.to, "to", nil, "`ADDRESS` of a recipient; may repeat")
 	flags.StringVar(&f.subject, "subject", "", "one `LINE` that says what it is about")
-	flags.StringVar(&f.text, "text", "", "the content as text: `TEXT`, - for stdin, or @FILE")
-	flags.StringVar(&f.payload, "payload", "", "the content as JSON: `JSON`, - for stdin, or @FILE")
-	flags.StringVar(&f.inReplyTo, "in-reply-to", "", "`ID` of the message that this one answers")
+	f.contentFlags.flags(cmd)
 	flags.StringVar(&f.schema, "schema", "", "`SCHEMA` of the payload, such as agntcy:commerce.order.v1")
 	flags.StringArrayVar(&f.headers, "header", nil, "a header, `NAME=VALUE`; may repeat")
-	flags.StringVar(&f.key, "idempotency-key", "", "`KEY` under which a repetition of this command is recognised")
-	cmd.PreRun = func(*cobra.Command, []string) {
-		f.givenText, f.givenPayload = flags.Changed("text"), flags.Changed("payload")
-	}
-	return cmd
+	flags.StringVar(&f.key, "idempotency-key", "", "a `KEY` under which a repetition of this command is recognised")
 }
 
 func (p *program) send(ctx context.Context, id *identity, f *sendFlags) error {
 	if err := id.need(memberGateway, memberAddress); err != nil {
 		return err
 	}
-	m, err := p.compose(f)
+	to, err := recipients(f.to)
 	if err != nil {
 		return err
 	}
+	m, err := p.compose(id, f)
+	if err != nil {
+		return err
+	}
+	m.Recipients = to
 	if m.Sender, err = p.self(ctx, id); err != nil {
+		return err
+	}
+	if m.InReplyTo, err = p.answered(ctx, id, f.inReplyTo); err != nil {
 		return err
 	}
 	sent, err := p.client(id).Send(ctx, m)
@@ -84,24 +104,39 @@ func (p *program) send(ctx context.Context, id *identity, f *sendFlags) error {
 	return p.printSent(sent)
 }
 
-// compose makes the message, all but its sender.
-func (p *program) compose(f *sendFlags) (m amtp.Message, err error) {
-	if m.Recipients, err = recipients(f.to); err != nil {
-		return m, err
-	}
-	if m.Payload, err = p.content(f); err != nil {
+// compose makes the message, all but who writes to whom.
+func (p *program) compose(id *identity, f *sendFlags) (m amtp.Message, err error) {
+	if m.Payload, err = p.content(id, &f.contentFlags); err != nil {
 		return m, err
 	}
 	if m.Headers, err = headers(f.headers); err != nil {
 		return m, err
 	}
-	if f.inReplyTo != "" {
-		if m.InReplyTo, err = amtp.ParseMessageID(f.inReplyTo); err != nil {
-			return m, usageErrorf("--in-reply-to: %v.", err)
-		}
-	}
 	m.Subject, m.Schema, m.IdempotencyKey = f.subject, f.schema, f.key
-	return m, nil
+	return m, p.keepsSecrets(id, &m)
+}
+
+// answered is the message that --in-reply-to names. It has to be one that the sender
+// may see: a mistyped id would begin a thread that belongs to nothing.
+func (p *program) answered(ctx context.Context, id *identity, which string) (amtp.MessageID, error) {
+	if which == "" {
+		return "", nil
+	}
+	messageID, err := amtp.ParseMessageID(which)
+	if err != nil {
+		return "", usageErrorf("--in-reply-to: %v.", err)
+	}
+	if id.key == "" { // nobody looks into an inbox without a key
+		return messageID, nil
+	}
+	m, err := withMessage(ctx, p, id, which, "", func(messageID amtp.MessageID) (amtp.StoredMessage, error) {
+		return p.client(id).Message(ctx, messageID)
+	})
+	var refused *amtp.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return "", &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound, message: fmt.Sprintf("There is no message %q that you may see, so nothing can answer it.", which)}
+	}
+	return m.Message.MessageID, err
 }
 
 func recipients(to []string) ([]amtp.Address, error) {
@@ -120,64 +155,6 @@ func recipients(to []string) ([]amtp.Address, error) {
 		return nil, usageErrorf("--to is required. %s", sendUsage)
 	}
 	return list, nil
-}
-
-// content returns the payload, nil for none.
-func (p *program) content(f *sendFlags) (json.RawMessage, error) {
-	switch {
-	case f.givenText && f.givenPayload:
-		return nil, usageErrorf("Give --text or --payload, not both. %s", sendUsage)
-	case f.givenPayload:
-		s, err := p.argument("payload", f.payload)
-		if err != nil {
-			return nil, err
-		}
-		if !json.Valid([]byte(s)) {
-			return nil, usageErrorf("--payload must be valid JSON.")
-		}
-		return json.RawMessage(s), nil
-	case f.givenText:
-		s, err := p.argument("text", f.text)
-		if err != nil {
-			return nil, err
-		}
-		if !utf8.ValidString(s) {
-			return nil, usageErrorf("--text must be text in UTF-8.")
-		}
-		return json.Marshal(map[string]string{"text": s})
-	}
-	return nil, nil
-}
-
-// argument returns the value of a flag, or what it refers to.
-func (p *program) argument(flag, value string) (string, error) {
-	var from io.Reader
-	name, isFile := strings.CutPrefix(value, "@")
-	switch {
-	case value == "-":
-		from = p.stdin
-	case isFile && strings.HasPrefix(name, "@"):
-		return name, nil
-	case isFile:
-		file, err := os.Open(name)
-		if err != nil {
-			f := usageErrorf("--%s: %v.", flag, err)
-			f.hint = "@ means a file; write @@ for a text that begins with @"
-			return "", f
-		}
-		defer file.Close()
-		from = file
-	default:
-		return value, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(from, amtp.MaxMessageSize+1))
-	if err != nil {
-		return "", usageErrorf("--%s: %v.", flag, err)
-	}
-	if len(b) > amtp.MaxMessageSize {
-		return "", &failure{exit: exitRefused, code: amtp.CodeMessageTooLarge, message: "--" + flag + ": it is larger than 10 MiB, the most that a message holds."}
-	}
-	return string(b), nil
 }
 
 func headers(list []string) (json.RawMessage, error) {
@@ -232,7 +209,7 @@ func (p *program) printSentText(sent amtp.SendResult, failed int) {
 	}
 	p.printf("  ID:     %s\n  Status: %s\n", clean(string(sent.MessageID)), clean(string(sent.Status)))
 	for _, r := range sent.Recipients {
-		p.printf("  -> %s: %s", clean(r.Address.String()), clean(string(r.Status)))
+		p.printf("  -> %s: %s", addressText(r.Address), clean(string(r.Status)))
 		if r.ErrorMessage != "" {
 			p.printf(" error: %s", clean(r.ErrorMessage))
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,8 @@ import (
 const sentHelp = `List the messages that you sent, newest first, and what became of each.
 
 More than the gateway shows at once are asked for page by page, up to --limit;
---all lists everything. What is left is named below the list.`
+--all lists everything. What is left is named below the list. The numbers count for
+"amtp read" and "amtp status".`
 
 const sentExamples = `  amtp sent
   amtp sent --status failed
@@ -54,7 +56,7 @@ func (p *program) sentCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printSentList(list, &l)
+		p.printSentList(id, list, &l)
 		return nil
 	})
 	flags := cmd.Flags()
@@ -88,7 +90,7 @@ func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQ
 	return all, err
 }
 
-func (p *program) printSentList(list amtp.MessageList, l *listing) {
+func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing) {
 	if len(list.Messages) == 0 {
 		p.printf("No messages.\n")
 		if list.NextCursor != "" { // nothing of what was looked at is wanted
@@ -106,16 +108,21 @@ func (p *program) printSentList(list amtp.MessageList, l *listing) {
 		if m.Subject != "" {
 			p.printf("     Subject: %s\n", clean(m.Subject))
 		}
-		p.printf("     Time:    %s\n", timeText(m.CreatedAt.Time))
+		p.printf("     Time:    %s\n", p.timeAndAge(m.CreatedAt, m.CreatedAt))
 		p.printf("     Status:  %s\n", clean(string(m.Status)))
 		for _, r := range m.Recipients {
 			p.printf("     -> %s\n", recipientLine(r))
 		}
 		p.printf("\n")
 	}
+	ids := make([]amtp.MessageID, len(list.Messages))
+	for i := range ids {
+		ids[i] = list.Messages[i].MessageID
+	}
+	p.remember(id, fromSent, list.Offset+1, ids)
 	if list.NextCursor != "" {
 		p.notef("There are more: %s\n", l.goesOn(list.NextCursor))
 	} else if next := list.Offset + len(list.Messages); next < list.Total || list.TotalCapped {
-		p.notef("There are more: amtp sent --offset %d\n", next)
+		p.notef("There are more: %s\n", l.goesOnFrom("offset", strconv.Itoa(next)))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
@@ -34,6 +35,11 @@ any number of gateways on it are one; docs/operations-postgres.md has more.
 SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
 looks every ten seconds.
 
+It serves the domain that it had before: where another one is set, or none any more,
+the start is refused (exit code 5), because its agents would get other addresses and
+without a domain every program of the machine may send. --rename says that it is
+meant.
+
 Settings come from flags, then the environment, then the file amtp.yaml in the
 data directory (or --config FILE), then defaults; "amtp config show" lists them.`
 
@@ -44,6 +50,7 @@ const serveExamples = `  amtp serve
 
 func (p *program) serveCommand() *cobra.Command {
 	var flags *config.FlagValues
+	var rename bool
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Run a gateway",
@@ -55,10 +62,14 @@ func (p *program) serveCommand() *cobra.Command {
 			if err != nil {
 				return badConfig(err)
 			}
+			if rename {
+				cfg = cfg.Rename()
+			}
 			return p.serve(cmd.Context(), cfg, warnings)
 		},
 	}
 	flags = config.Flags(cmd.Flags())
+	cmd.Flags().BoolVar(&rename, "rename", false, "give up the domain that the gateway had: its agents get addresses in the present one")
 	return cmd
 }
 
@@ -67,6 +78,10 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	defer stop()
 	log := newLog(p.stderr, cfg.Logging)
 	a, err := app.New(cfg, log)
+	var other *app.OtherDomainError
+	if errors.As(err, &other) {
+		return otherDomain(other)
+	}
 	if err != nil {
 		return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
 	}
@@ -81,7 +96,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 		log.Warn(w.Text, "setting", w.Place)
 	}
 	if a.Paused() {
-		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm", "amtp restore --confirm")
+		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm", p.confirm(cfg.DataDir))
 	}
 	if !a.Certified() {
 		log.Warn("there is no certificate yet: callers from other machines are refused until the authority has given one", "see", "amtp cert show")
@@ -97,6 +112,13 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	}
 	log.Info("the gateway has stopped")
 	return nil
+}
+
+// otherDomain says how the gateway starts in the domain that it had.
+func otherDomain(e *app.OtherDomainError) error {
+	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(e)}
+	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename", e.Was)
+	return f
 }
 
 // reloads has the gateway look for a new certificate at each SIGHUP, where the
@@ -143,7 +165,7 @@ func (p *program) banner(a *app.App, cfg config.Config) {
 		fmt.Fprintf(p.stderr, "  Missing:  a certificate for %s; it is being obtained: amtp cert show\n", strings.Join(cfg.CertificateHosts(), ", "))
 	}
 	if a.Paused() {
-		fmt.Fprint(p.stderr, "  Paused:   restored from a backup; no message is accepted until: amtp restore --confirm\n")
+		fmt.Fprintf(p.stderr, "  Paused:   restored from a backup; no message is accepted until: %s\n", p.confirm(cfg.DataDir))
 	}
 	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", p.firstSetup(a.URL(), cfg))
 }
@@ -156,6 +178,26 @@ func place(cfg config.Config) string {
 	return cfg.DataDir
 }
 
+// confirm is the command that ends the pause of the gateway in a data directory, for a
+// terminal that knows nothing of this one.
+func (p *program) confirm(dir string) string {
+	usual, err := p.usualDataDir()
+	if abs, failed := filepath.Abs(dir); err == nil && failed == nil && abs != usual {
+		return "amtp restore --confirm --data-dir " + shellWord(clean(abs))
+	}
+	return "amtp restore --confirm"
+}
+
+// usualDataDir is the data directory where nothing says another one.
+func (p *program) usualDataDir() (string, error) {
+	return datadir.Default(func(name string) string {
+		if name == "AMTP_DATA_DIR" {
+			return ""
+		}
+		return p.getenv(name)
+	})
+}
+
 // firstSetup is the command that makes the first agent of the gateway, for a
 // terminal that knows nothing of this one: where a key is needed to register,
 // setup finds it in the data directory.
@@ -164,12 +206,7 @@ func (p *program) firstSetup(url string, cfg config.Config) string {
 	if url != defaultGateway {
 		next += " --gateway " + url
 	}
-	usual, _ := datadir.Default(func(name string) string { // "" when there is none
-		if name == "AMTP_DATA_DIR" {
-			return ""
-		}
-		return p.getenv(name)
-	})
+	usual, _ := p.usualDataDir() // "" when there is none
 	dir, err := filepath.Abs(cfg.DataDir)
 	if err != nil || dir == usual || cfg.Development() || p.goos == "windows" {
 		return next

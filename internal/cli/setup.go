@@ -26,10 +26,14 @@ its pin: --pin HASH, as "amtp peer cert" prints it. It is saved with the identit
 With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
-Run it again whenever the gateway says 401 Unauthorized. A saved key that works
-is kept; if it does not work any more, or is lost, a new one is issued. Run it
-again as well when no answer came: within ten minutes it gets the key that the
-first attempt made.`
+Run it again whenever the gateway says 401 Unauthorized: a saved key that works is
+kept, and for one that does not work any more a new one is issued. Run it again as
+well when no answer came: within ten minutes it gets the key that the first attempt
+made.
+
+Another identity in the profile is never replaced: exit code 5. Nor does it take over
+a name that somebody has already. If that agent is yours and its key is lost, say
+--take-over: with the gateway's admin key it gets one more key for it.`
 
 const setupExamples = `  amtp setup --name alice
   amtp setup --name pricing --role seller --capability quotes --schema "agntcy:commerce.*"
@@ -86,6 +90,7 @@ func (f *profile) update() (u amtp.AgentUpdate, changed bool, err error) {
 
 func (p *program) setupCommand() *cobra.Command {
 	var name string
+	var takeOver bool
 	var about profile
 	cmd := p.online(&cobra.Command{
 		Use:     "setup --name NAME",
@@ -98,15 +103,22 @@ func (p *program) setupCommand() *cobra.Command {
 			return usageErrorf("--name is required. Usage: amtp setup --name <agent-name>")
 		}
 		if id.gateway == "" {
-			id.gateway = defaultGateway
+			id.gateway = firstOf(p.runningHere(), defaultGateway)
+		}
+		if err := checkGateway(id.gateway); err != nil {
+			return err
 		}
 		if amtp.CheckName(name) != nil {
 			return usageErrorf("Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .")
 		}
-		return p.setup(ctx, id, name, &about)
+		if err := id.mayBecome(name, id.gateway); err != nil {
+			return err
+		}
+		return p.setup(ctx, id, name, &about, takeOver)
 	})
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
 	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which is believed then and no other")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "if the agent exists already, get one more key for it; needs the admin key")
 	about.flags(cmd)
 	return cmd
 }
@@ -119,7 +131,7 @@ type member struct {
 	secret  string // that signs what is pushed to it, when it was made
 }
 
-func (p *program) setup(ctx context.Context, id *identity, name string, about *profile) error {
+func (p *program) setup(ctx context.Context, id *identity, name string, about *profile, takeOver bool) error {
 	u, changed, err := about.update()
 	if err != nil {
 		return err
@@ -138,7 +150,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	var attempt registering
 	if err == nil && got.key == "" {
 		if attempt, err = id.register(name); err == nil {
-			got, err = p.join(ctx, admin, isAdmin, name, u, attempt)
+			got, err = p.join(ctx, registrar{admin, isAdmin, takeOver || id.is(name)}, name, u, attempt)
 		}
 	}
 	if err != nil {
@@ -174,9 +186,17 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 	return member{who.Address, key, "kept", ""}, nil
 }
 
-// join registers the agent or, when it exists, has a new key issued for it.
-func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, u amtp.AgentUpdate, attempt registering) (member, error) {
-	r, err := admin.Register(ctx, amtp.NewAgent{
+// registrar is with which rights an agent is registered.
+type registrar struct {
+	*amtp.Client
+	isAdmin bool
+	mayTake bool // a name that exists is this user's, or meant
+}
+
+// join registers the agent or, when it exists and that is meant, has a new key issued
+// for it.
+func (p *program) join(ctx context.Context, by registrar, name string, u amtp.AgentUpdate, attempt registering) (member, error) {
+	r, err := by.Register(ctx, amtp.NewAgent{
 		IdempotencyKey: attempt.Key,
 		Address:        name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
 		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
@@ -192,12 +212,16 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 		return member{r.Address, r.APIKey, "registered", r.PushSecret}, nil
 	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:
 		return member{}, err
-	case !isAdmin:
+	case !by.isAdmin:
 		f := p.explain(err)
-		f.hint = "choose another name; or, to get a new key for this agent, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's"
+		f.hint = "choose another name; or, if this agent is yours, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's and add --take-over"
+		return member{}, f
+	case !by.mayTake:
+		f := p.explain(err)
+		f.hint = "choose another name; or, if this agent is yours and its key is lost, add --take-over: whoever has its present key keeps it"
 		return member{}, f
 	}
-	issued, err := admin.IssueKey(ctx, name, false)
+	issued, err := by.IssueKey(ctx, name, false)
 	if err != nil {
 		return member{}, err
 	}
@@ -214,18 +238,15 @@ func given[T any](p *T) (v T) {
 
 // settle saves the identity and says what happened.
 func (p *program) settle(id *identity, name string, got member) error {
-	before, from := id.saved(memberName), id.saved(memberGateway)
-	err := id.save(map[string]string{
+	err := id.become(name, id.gateway, map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
 		memberPin: id.pinText(), memberRegistering: "",
 	})
 	if err != nil {
 		return err
 	}
-	if before != "" && !id.saves && from != "" {
-		p.notef("The file was for %s before; use --profile NAME for a second gateway.\n", clean(from))
-	} else if before != "" && !strings.EqualFold(before, name) {
-		p.notef("The file was %s's before; use --profile NAME for a second agent.\n", clean(before))
+	if key := p.getenv("AMTP_API_KEY"); key != "" && key != got.key {
+		p.notef("AMTP_API_KEY is set to another key, which takes precedence over the saved one: unset it.\n")
 	}
 	if p.json {
 		said := map[string]string{
@@ -245,7 +266,7 @@ func (p *program) settle(id *identity, name string, got member) error {
 		"registered": "Agent registered successfully.",
 		"kept":       "Agent is registered already; its saved key works and was kept.",
 		"issued":     "Agent is registered already; a new key was issued for it.",
-	}[got.how], clean(got.address.String()), clean(file))
+	}[got.how], addressText(got.address), clean(file))
 	p.printPushSecret(got.secret)
 	p.printf("\nYou can now send and receive messages.\n")
 	return nil

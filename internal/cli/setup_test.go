@@ -89,8 +89,8 @@ func TestSetupUsesTheKeyOfTheDataDirectoryForItsGatewayOnly(t *testing.T) {
 	u := newUser(t)
 	u.withDataDirectory(g.url)
 	u.run("setup", "--name", "alice", "--gateway", g.url)
-	u.run("setup", "--name", "alice2", "--gateway", strings.Replace(g.url, "127.0.0.1", "localhost", 1))
-	u.run("setup", "--name", "alice", "--gateway", other.url)
+	u.run("setup", "--name", "alice2", "--profile", "two", "--gateway", strings.Replace(g.url, "127.0.0.1", "localhost", 1))
+	u.run("setup", "--name", "alice", "--profile", "three", "--gateway", other.url)
 	if len(g.asked) != 2 || g.asked[0].admin != "key-of-the-directory" || g.asked[1].admin != "key-of-the-directory" {
 		t.Errorf("the recorded gateway was asked %+v", g.asked)
 	}
@@ -147,18 +147,9 @@ func TestSetupOfATakenNameWithoutAnAdminKey(t *testing.T) {
 	u := newUser(t)
 	got := u.run("setup", "--name", "alice", "--gateway", g.url)
 	u.expect(g, got, 5, "Registering agent \"alice\" on $URL...\n",
-		"Error (CONFLICT): The agent alice@localhost exists already.\n  Hint: choose another name; or, to get a new key for this agent, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's\n")
+		"Error (CONFLICT): The agent alice@localhost exists already.\n  Hint: choose another name; or, if this agent is yours, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's and add --take-over\n")
 	if _, err := os.Stat(u.configFile()); err == nil {
 		t.Error("a failed setup saved something")
-	}
-}
-
-func TestSetupForASecondAgentSaysSo(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, strings.ReplaceAll(registered, "alice", "bob")}})
-	u := alice(t, g)
-	got := u.run("setup", "--name", "bob")
-	if got.exit != 0 || got.stderr != "The file was alice's before; use --profile NAME for a second agent.\n" {
-		t.Errorf("exit %d, %s", got.exit, got.stderr)
 	}
 }
 
@@ -175,7 +166,6 @@ func TestSetupRefusals(t *testing.T) {
 		{[]string{"setup"}, nil, 2, "", "Error: --name is required. Usage: amtp setup --name <agent-name>\n"},
 		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n  Hint: run \"amtp setup --help\"\n"},
 		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
-		{[]string{"setup", "--name", "x", "--gateway", "gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "Registering agent \"x\" on $URL...\n",
 			"Error (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Details: {\"endpoint\":\"/v1/admin/agents\"}\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "Registering agent \"x\" on $URL...\n",
@@ -212,8 +202,8 @@ func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
 func TestSavedKeysGoToTheirGatewayOnly(t *testing.T) {
 	other := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}, "GET /v1/messages/m1/status": {401, wrongKey}})
 	const saved = "http://127.0.0.1:1"
-	for _, args := range []string{"inbox", "send --to b@localhost", "read m1", "ack m1", "sent", "status m1", "discover", "whoami --check",
-		"unregister", "agent list", "agent show", "agent show bob", "agent delete alice --yes", "agent rotate-key", "agent rotate-key bob --save f", "agent revoke-key key_1"} {
+	for _, args := range []string{"inbox", "send --to b@localhost --text x", "read m1", "ack m1", "sent", "status m1", "discover", "whoami --check",
+		"unregister --yes", "agent list", "agent show", "agent show bob", "agent delete alice --yes", "agent rotate-key", "agent rotate-key bob --save f", "agent revoke-key key_1"} {
 		for _, given := range []string{"flag", "environment"} {
 			u := newUser(t)
 			u.writeConfig(`{"gatewayUrl":"` + saved + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
@@ -271,9 +261,11 @@ func TestASavedAdminKeyDoesNotMoveToAnotherGateway(t *testing.T) {
 	second := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"` + first.url + `","agentName":"alice","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
-	got := u.run("setup", "--name", "alice", "--gateway", second.url)
-	if want := "The file was for " + first.url + " before; use --profile NAME for a second gateway.\n"; got.exit != 0 || got.stderr != want {
-		t.Errorf("setup elsewhere: %+v, want %q", got, want)
+	u.does(0, "", "profile", "remove", "default", "--yes")
+	u.does(0, "", "setup", "--name", "alice", "--gateway", second.url)
+	got := u.run("whoami")
+	if strings.Contains(got.stdout, "fileadmin") {
+		t.Errorf("the admin key of the first is shown as that of the second: %+v", got)
 	}
 	if got := u.run("agent", "list"); got.exit != 3 {
 		t.Errorf("agent list at the second gateway: %+v, want exit 3", got)
@@ -324,7 +316,7 @@ func TestTheConfigFileMayBeALink(t *testing.T) {
 func TestUnregisterForgetsTheKey(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}})
 	u := alice(t, g)
-	if got := u.run("unregister"); got.exit != 0 {
+	if got := u.run("unregister", "--yes"); got.exit != 0 {
 		t.Fatalf("%+v", got)
 	}
 	if want := map[string]string{"gatewayUrl": g.url}; !reflect.DeepEqual(u.config(), want) {
@@ -343,7 +335,7 @@ func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
 	if got.exit != 2 || len(g.asked) != 0 {
 		t.Errorf("delete without --yes: %+v", got)
 	}
-	u.expect(g, u.run("unregister"), 0, "Unregistering agent \"bob\"...\nAgent \"bob\" removed from gateway.\n", "")
+	u.expect(g, u.run("unregister", "--yes"), 0, "Unregistering agent \"bob\"...\nAgent \"bob\" removed from gateway.\n", "")
 	if u.config()["apiKey"] != "amtp_secret-of-alice" {
 		t.Errorf("the file has %v", u.config())
 	}

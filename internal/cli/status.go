@@ -10,7 +10,7 @@ import (
 
 const statusHelp = `Show what became of a message, for each of its recipients: queued, delivering,
 retrying, delivered or failed. While it is tried again: how often it was tried,
-the last error, and when next.
+the last error, and when next. ID may be the message's number in the last list.
 
 [READ] says that the recipient marked the message read, [ACK] in its place that it
 is done with it, [REFUSED] that it refused the work; --json has all with the times. Of a
@@ -32,7 +32,8 @@ func (p *program) statusCommand() *cobra.Command {
 		if err := id.need(memberGateway); err != nil {
 			return err
 		}
-		s, err := p.client(id).Status(ctx, amtp.MessageID(args[0]))
+		c := p.client(id)
+		s, err := withMessage(ctx, p, id, args[0], "", func(messageID amtp.MessageID) (amtp.MessageStatus, error) { return c.Status(ctx, messageID) })
 		if err != nil {
 			return err
 		}
@@ -47,7 +48,7 @@ func (p *program) statusCommand() *cobra.Command {
 			p.printf("    - %s\n", recipientLine(r))
 		}
 		if s.NextRetry != nil {
-			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, timeText(s.NextRetry.Time), p.until(*s.NextRetry))
+			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, p.timeText(s.NextRetry.Time), p.until(*s.NextRetry))
 		}
 		return nil
 	})

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -144,14 +143,6 @@ func escapeInvisible(doc string) string {
 	return b.String()
 }
 
-// timeText writes a time as the reference program does, in the local zone.
-func timeText(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Local().Format("1/2/2006, 3:04:05 PM")
-}
-
 // plural writes a number with its noun: 1 message, 2 messages.
 func plural(n int, noun string) string {
 	if n == 1 {
@@ -163,7 +154,7 @@ func plural(n int, noun string) string {
 // recipientLine writes what became of a message for one recipient.
 func recipientLine(r amtp.RecipientStatus) string {
 	var b strings.Builder
-	b.WriteString(clean(r.Address.String()) + ": " + clean(string(r.Status)))
+	b.WriteString(addressText(r.Address) + ": " + clean(string(r.Status)))
 	if r.DeliveryMode != "" {
 		b.WriteString(" (" + clean(r.DeliveryMode) + ")")
 	}

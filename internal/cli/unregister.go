@@ -13,21 +13,34 @@ import (
 
 const unregisterHelp = `Remove this agent from the gateway, with its keys, and forget its saved key, or
 the profile that it was. Its inbox ends with it: an agent that is registered
-later under the same name does not get its messages.`
+later under the same name does not get its messages. It cannot be undone, so --yes
+is required; nothing is asked.
+
+A project's file .amtp.toml never says which agent: where one names a profile, give
+--profile.`
 
 func (p *program) unregisterCommand() *cobra.Command {
-	return p.online(&cobra.Command{
-		Use:     "unregister",
+	var yes bool
+	cmd := p.online(&cobra.Command{
+		Use:     "unregister --yes",
 		Short:   "Remove agent from gateway",
 		Long:    unregisterHelp,
-		Example: "  amtp unregister",
+		Example: "  amtp unregister --yes\n  amtp unregister --yes --profile helper",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, id *identity, _ []string) error {
 		if err := id.need(memberGateway, memberName); err != nil {
 			return err
 		}
+		if err := p.noProjectSpeaks(); err != nil {
+			return err
+		}
+		if !yes {
+			return usageErrorf("This removes %s with its inbox and its key, and cannot be undone: add --yes.", firstOf(id.address, id.name))
+		}
 		return p.unregister(ctx, id)
 	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "really remove it")
+	return cmd
 }
 
 func (p *program) unregister(ctx context.Context, id *identity) error {
@@ -63,13 +76,14 @@ func (p *program) forget(id *identity, name string) error {
 // manage calls with the key that may manage the named agent: its own if this
 // is it and the key works, else the administrator's.
 func (p *program) manage(id *identity, name string, call func(*amtp.Client) error) error {
-	admin, isAdmin := p.admin(id)
-	if id.key == "" || !sameAgent(id.name, name) {
-		if !isAdmin {
-			return needAdmin()
+	if id.key == "" || !sameAgent(id.name, name) || p.directory != "" {
+		admin, err := p.operator(id)
+		if err != nil {
+			return err
 		}
 		return call(admin)
 	}
+	admin, isAdmin := p.admin(id)
 	err := call(p.client(id))
 	var refused *amtp.Error
 	if isAdmin && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {

@@ -73,7 +73,7 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 		if who.CountsCapped {
 			more = "more than "
 		}
-		show("Checked:", who.Address.String()+", "+more+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
+		show("Checked:", addressText(who.Address)+", "+more+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
 	}
 	return err
 }

@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// Lists of messages number what they show, and "amtp read 1" means the first of the
+// last list that this profile showed. It is remembered in a file of the user's, which
+// holds ids and nothing else of the messages.
+
+// Lists whose numbers count.
+const (
+	fromInbox = "inbox"
+	fromSent  = "sent"
+)
+
+// shownList is the content of such a file.
+type shownList struct {
+	What string           `json:"what"` // fromInbox or fromSent
+	At   time.Time        `json:"at"`
+	IDs  []amtp.MessageID `json:"ids"`
+	From int              `json:"from"` // the number of the first
+}
+
+// listTime is how long the numbers of a list count.
+const listTime = 24 * time.Hour
+
+// listFile is where the last list of the profile stands, "" for nowhere.
+func (p *program) listFile(id *identity) string {
+	dir := p.getenv("XDG_STATE_HOME")
+	switch {
+	case filepath.IsAbs(dir):
+	case p.goos == "windows":
+		dir = p.getenv("LocalAppData")
+	case p.home != "" && p.goos == "darwin":
+		dir = filepath.Join(p.home, "Library", "Application Support")
+	case p.home != "":
+		dir = filepath.Join(p.home, ".local", "state")
+	}
+	file, err := filepath.Abs(id.file)
+	if !filepath.IsAbs(dir) || err != nil {
+		return ""
+	}
+	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key)}, "\x00")))
+	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
+}
+
+// remember notes which messages were shown under which numbers. Where that cannot be
+// written, numbers are not known afterwards, and nothing else is lost.
+func (p *program) remember(id *identity, what string, from int, ids []amtp.MessageID) {
+	name := p.listFile(id)
+	if name == "" {
+		return
+	}
+	b, err := json.Marshal(shownList{what, p.now().UTC(), ids, from})
+	if err != nil || os.MkdirAll(filepath.Dir(name), 0o700) != nil {
+		return
+	}
+	_ = replaceFile(name, append(b, '\n'))
+}
+
+// lastList is what was shown last.
+func (p *program) lastList(id *identity) (last shownList, known bool) {
+	b, err := os.ReadFile(p.listFile(id))
+	if err != nil || json.Unmarshal(b, &last) != nil {
+		return shownList{}, false
+	}
+	age := p.now().Sub(last.At)
+	return last, age > -time.Minute && age < listTime
+}
+
+// numbered returns the message with a number in the last list; arg itself when that is
+// no number of a list. With --json an argument is always an id.
+func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error) {
+	n, err := strconv.Atoi(arg)
+	if p.json || err != nil || n < 1 || len(arg) > 4 || arg[0] == '0' {
+		return amtp.MessageID(arg), nil
+	}
+	last, known := p.lastList(id)
+	if n >= 1000 && n >= last.From+len(last.IDs) {
+		return amtp.MessageID(arg), nil // as long as a short id, and no number
+	}
+	if at := n - last.From; known && at >= 0 && at < len(last.IDs) {
+		for i, other := range last.IDs {
+			if string(other) == arg && i != at {
+				return "", usageErrorf("%s is the number of one message and the id of another, number %d: give the id of the first, or the number of the second.", arg, i+last.From)
+			}
+		}
+		if of != "" && last.What != of {
+			f := usageErrorf("The last list was that of amtp %s: %s is a message that you sent.", last.What, arg)
+			f.hint = "amtp " + of + p.again() + ", then the number that it shows; or give the message's id"
+			return "", f
+		}
+		return last.IDs[at], nil
+	}
+	f := &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound, message: fmt.Sprintf("There is no message with the number %s in the last list.", arg)}
+	if !known {
+		f.message = "No list was shown in the last 24 hours, so no message has the number " + arg + "."
+	}
+	f.hint = "amtp " + firstOf(of, fromInbox) + p.again() + ", then the number that it shows; or give the message's id"
+	return "", f
+}
+
+// shortest is how many characters of an id name its message, if no other has them.
+const shortest = 4
+
+// withMessage calls with the message that an argument names: by its number in the last list,
+// by its id, or by the beginning or the end of one that no other message has. of is the
+// list whose numbers count, "" for any.
+func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of string, call func(amtp.MessageID) (T, error)) (result T, err error) {
+	messageID, err := p.numbered(id, arg, of)
+	if err != nil {
+		return result, err
+	}
+	result, err = call(messageID)
+	var refused *amtp.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound && string(messageID) != arg {
+		f := p.explain(refused)
+		f.message = fmt.Sprintf("Number %s of the last list, %s, is not there any more.", arg, messageID)
+		return result, f
+	}
+	if !errors.As(err, &refused) || refused.Status != http.StatusNotFound || len(arg) < shortest || len(arg) >= 36 {
+		return result, err
+	}
+	whole, failed := p.completed(ctx, id, arg, of)
+	if failed != nil {
+		return result, failed
+	}
+	if whole == "" {
+		return result, err
+	}
+	return call(whole)
+}
+
+// completed returns the one message whose id begins or ends so, "" when none does. It
+// looks at the last list first, then at the inbox and, where those count, at what was
+// sent.
+func (p *program) completed(ctx context.Context, id *identity, part, of string) (amtp.MessageID, error) {
+	var found []amtp.MessageID
+	look := func(messageID amtp.MessageID) {
+		s := string(messageID)
+		if !strings.HasPrefix(s, part) && !strings.HasSuffix(s, part) {
+			return
+		}
+		for _, f := range found {
+			if f == messageID {
+				return
+			}
+		}
+		found = append(found, messageID)
+	}
+	if last, known := p.lastList(id); known && (of == "" || last.What == of) {
+		for _, messageID := range last.IDs {
+			look(messageID)
+		}
+	}
+	if len(found) == 0 {
+		if err := p.lookEverywhere(ctx, id, of, look); err != nil {
+			return "", err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	}
+	f := usageErrorf("%q is the beginning or end of %d messages' ids: %s.", part, len(found), someIDs(found))
+	f.hint = "give more of it, or the number in the last list"
+	return "", f
+}
+
+// mostLooked is at how many messages a short id is looked for.
+const mostLooked = 2000
+
+// lookEverywhere shows the ids of the inbox and of what was sent, up to mostLooked of
+// each.
+func (p *program) lookEverywhere(ctx context.Context, id *identity, of string, look func(amtp.MessageID)) error {
+	if id.key == "" {
+		return nil
+	}
+	self, err := p.self(ctx, id)
+	if err != nil {
+		return err
+	}
+	c, n := p.client(id), 0
+	for m, err := range c.AllInbox(ctx, self, amtp.InboxQuery{}) {
+		if err != nil {
+			return err
+		}
+		if look(m.MessageID); n == mostLooked {
+			break
+		}
+		n++
+	}
+	if of != "" {
+		return nil
+	}
+	n = 0
+	for m, err := range c.AllMessages(ctx, amtp.MessageQuery{Sent: true}) {
+		if err != nil {
+			return err
+		}
+		if look(m.MessageID); n == mostLooked {
+			break
+		}
+		n++
+	}
+	return nil
+}
+
+// someIDs lists ids, of many the first.
+func someIDs(list []amtp.MessageID) string {
+	var words []string
+	for i, m := range list {
+		if i == 5 {
+			words = append(words, "…")
+			break
+		}
+		words = append(words, clean(string(m)))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"io"
+	"os"
+)
+
+// columnsOf returns how wide the terminal is at which somebody sits at a stream, and
+// whether it is one.
+func columnsOf(stream any) (columns int, is bool) {
+	f, isFile := stream.(*os.File)
+	if !isFile {
+		return 0, false
+	}
+	return terminalWidth(f)
+}
+
+// isTerminal reports whether somebody sits at the stream.
+func isTerminal(stream any) bool {
+	_, is := columnsOf(stream)
+	return is
+}
+
+// Colours, as terminals take them.
+const (
+	bold   = "1"
+	faint  = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+// paint writes text in a colour, where a person sees it and wants that: at a terminal,
+// without NO_COLOR (no-color.org) and TERM=dumb.
+func (p *program) paint(to io.Writer, colour, text string) string {
+	if _, is := p.columns(to); !is || text == "" || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// width is how many columns a line of the result may take, 0 for any.
+func (p *program) width() int {
+	columns, is := p.columns(p.stdout)
+	if !is || columns < 40 { // narrower ones say nothing, and show nothing either
+		return 0
+	}
+	return columns
+}
+
+// fitted cuts what is shown behind a label to the terminal.
+func (p *program) fitted(indent int, text string) string {
+	if columns := p.width(); columns > 0 {
+		return fit(text, columns-indent)
+	}
+	return text
+}

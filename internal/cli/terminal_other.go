@@ -1,0 +1,8 @@
+//go:build !unix && !windows
+
+package cli
+
+import "os"
+
+// terminalWidth knows no terminals on this system.
+func terminalWidth(*os.File) (columns int, is bool) { return 0, false }
