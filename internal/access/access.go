@@ -31,6 +31,7 @@ type Door struct {
 	Admin       []string // the administrator's keys
 	Development bool     // the development profile is on: see Development
 	Failures    *Failures
+	Proxies     Proxies // whose word counts for where a request comes from
 }
 
 // Caller returns who makes the request. The error is an *amtp.Error: 401 for a
@@ -74,7 +75,7 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 // Wrong counts a failed attempt to show something secret and replaces err when the
 // address has had too many of them.
 func (d *Door) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
-	wait := d.Failures.Count(RemoteIP(r), now)
+	wait := d.Failures.Count(d.Proxies.Client(r), now)
 	if wait == 0 {
 		return err
 	}

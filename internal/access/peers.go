@@ -16,7 +16,8 @@ var ErrBudget = errors.New("too many look-ups at this time")
 
 // Records reads what other domains publish. Both answer from memory where they
 // can; from is the address on whose account the question is asked, whose
-// questions are limited: beyond it the error is ErrBudget. An error that is no
+// questions are limited: beyond it the error is ErrBudget, with the *amtp.Error that
+// says when to come again where it is that address's fault. An error that is no
 // *amtp.SignatureError means that nobody can say now, and never that there is
 // nothing.
 type Records interface {
@@ -68,7 +69,9 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 	refused := p.proven(ctx, &caller, now)
 	switch {
 	case errors.Is(err, ErrBudget), unknown(&caller) && ctx.Err() != nil: // the key was not looked for
-		refused = refuse(&caller, err)
+		if refused = overBudget(&caller, err); refused == nil {
+			refused = refuse(&caller, err)
+		}
 	case err != nil:
 		refused = p.unproven(ctx, &caller, from, now, err)
 	}
@@ -114,6 +117,7 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 	// Also of a domain of which nothing else is noted: a process may end between
 	// taking a message and noting who sent it.
 	caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
+	caller.Settled = known.Settled(now)
 	if known.Learns(true, now) {
 		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {
 			return gateway.Refusal(err)
@@ -197,9 +201,22 @@ func refuse(caller *gateway.Principal, why error) *amtp.Error {
 	return about(caller, amtp.Errorf(amtp.CodeSignatureInvalid, "The signature of this message from %s does not verify: %s.", d, reason))
 }
 
+// overBudget is the answer to who has made the gateway ask for too many domains: when
+// to come again. It is nil for any other error. AMTP §11.
+func overBudget(caller *gateway.Principal, err error) *amtp.Error {
+	var limited *amtp.Error
+	if !errors.Is(err, ErrBudget) || !errors.As(err, &limited) {
+		return nil
+	}
+	return about(caller, limited)
+}
+
 // undecided is the answer while nobody can say whether the domain signs all that
 // it sends.
 func undecided(caller *gateway.Principal, cause error) *amtp.Error {
+	if limited := overBudget(caller, cause); limited != nil {
+		return limited
+	}
 	code := amtp.CodeTemporaryFailure
 	if amtp.Reason(caller.Found.Reason) != amtp.ReasonUnsigned {
 		code = amtp.CodeSignatureKeyUnavailable

@@ -32,6 +32,7 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
+	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
@@ -62,6 +63,8 @@ type App struct {
 	protocols   []string    // that the listener speaks for the certificate's sake
 	challenges  *challenges // nil where no authority asks over HTTP
 
+	conns    *connections
+	limits   *limits.Limits
 	targets  outbound.Options // where agents may have messages pushed
 	peers    *access.Peers    // nil without a domain of its own, like keys
 	keys     *access.Keyring
@@ -104,7 +107,8 @@ func (a *App) open() (err error) {
 	if err := a.readdress(); err != nil {
 		return err
 	}
-	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated()}
+	a.limit()
+	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated(), Limits: a.limits}
 	if err := a.connect(in); err != nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Invites: &invite.Invites{Store: a.store, Agents: agents, Domain: domain, Self: a.shown, Now: a.store.Now},
 		Store:   a.store,
 		Door: &access.Door{Owners: a.store, Admin: admin,
-			Development: a.cfg.Development(), Failures: &access.Failures{}},
+			Development: a.cfg.Development(), Failures: &access.Failures{}, Proxies: a.cfg.Server.TrustedProxies},
 		Peers:        a.peers,
 		Keys:         a.keys,
 		Seal:         a.seal,
@@ -171,6 +175,8 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Log:          a.log,
 		Now:          a.store.Now,
 		Peering:      a.peering,
+		Limits:       a.limits,
+		Connections:  a.conns,
 	}
 }
 

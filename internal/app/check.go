@@ -75,7 +75,7 @@ const leastFree = 256 << 20
 
 func checkDisk(dir string) Finding {
 	f := Finding{Name: "disk"}
-	free, err := freeBytes(dir)
+	free, _, err := diskRoom(dir)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		f.OK, f.Text = true, "this system does not say how much is free"

@@ -1,8 +1,8 @@
-//go:build !linux && !darwin
+//go:build !linux && !darwin && !windows
 
 package app
 
 import "errors"
 
-// freeBytes is not known here.
-func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }
+// diskRoom is not known here.
+func diskRoom(string) (free, size uint64, err error) { return 0, 0, errors.ErrUnsupported }

@@ -4,11 +4,12 @@ package app
 
 import "syscall"
 
-// freeBytes returns how much the owner of the directory can still write.
-func freeBytes(dir string) (uint64, error) {
+// diskRoom returns how much the owner of the directory can still write, and how large
+// its disk is.
+func diskRoom(dir string) (free, size uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return s.Bavail * uint64(s.Bsize), nil
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }

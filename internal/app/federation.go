@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
@@ -23,7 +24,7 @@ type records struct{ *outside }
 
 // Signs implements access.Records.
 func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, error) {
-	found, err := r.strangers.Gateway(ctx, access.NetworkOf(from), d)
+	found, err := r.strangers.Gateway(ctx, addrOf(from), d)
 	switch {
 	case err == nil:
 		return found.Signs(), nil
@@ -38,8 +39,17 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	if from == "" {
 		return r.domains.Key(ctx, d, selector)
 	}
-	key, err := r.strangers.Key(ctx, access.NetworkOf(from), d, selector)
+	key, err := r.strangers.Key(ctx, addrOf(from), d, selector)
 	return key, spent(err)
+}
+
+// addrOf returns an address, the zero value for what is none.
+func addrOf(from string) netip.Addr {
+	addr, err := netip.ParseAddr(from)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr
 }
 
 // spent says in access's words that a budget is used up.
@@ -90,6 +100,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		}
 		return a.checkSeal()
 	}
+	out.strangers = discovery.NewBudget(out.domains, a.limits)
 	known := records{out}
 	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
 	if err := loadKeys(a.cfg, a.keys); err != nil {

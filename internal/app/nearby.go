@@ -16,7 +16,7 @@ func (a *App) listenNearby() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another with --local-address", address, err)
 	}
-	return newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress), nil
+	return a.conns.listen(l), nil
 }
 
 // listeners returns those that are open.

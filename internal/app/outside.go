@@ -57,8 +57,7 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	return &outside{client: outbound.New(o), domains: domains, strangers: discovery.NewBudget(domains),
-		options: o, resolver: d.Resolver, table: table}, nil
+	return &outside{client: outbound.New(o), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
 }
 
 // pushes says where the endpoints of agents may be. Agents choose them, so that

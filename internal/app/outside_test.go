@@ -19,6 +19,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/testnet/fakedns"
 )
@@ -154,7 +155,8 @@ func TestPlainPeer(t *testing.T) {
 func TestKeyOfAPeer(t *testing.T) {
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_MOCK_MODE=true",
 		`AMTP_PEERS={"k1._amtpkey.b.example":"v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}`)
-	key, err := o.strangers.Key(t.Context(), netip.MustParsePrefix("192.0.2.1/32"), "b.example", "k1")
+	strangers := discovery.NewBudget(o.domains, (*limits.Limits)(nil))
+	key, err := strangers.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "k1")
 	if err != nil || key.Algorithm != amtp.ES256 {
 		t.Errorf("Key = %+v, %v; want the one of the table", key, err)
 	}

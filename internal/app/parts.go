@@ -23,6 +23,7 @@ func (a *App) parts() map[string]worker {
 		"purge":  {run: a.alone("purge", a.newPurger().Run).Run},
 		"expiry": {run: a.alone("expiry", a.newExpiry().Run).Run},
 		"queue":  {run: a.queue.Run, vital: true},
+		"limits": {run: a.limits.Run},
 	}
 	if a.keys != nil {
 		parts["keys"] = worker{run: (&refresher{keys: a.keys, log: a.log}).Run}

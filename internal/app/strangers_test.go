@@ -57,10 +57,10 @@ func TestAuthenticationBudget(t *testing.T) {
 		domain := fmt.Sprintf("d%d.example", i)
 		status, e, header := post(domain, flooder)
 		switch {
-		case status == http.StatusServiceUnavailable && e.Code == amtp.CodeTemporaryFailure && header.Get("Retry-After") == "60":
+		case status == http.StatusTooManyRequests && e.Code == amtp.CodeRateLimitExceeded && header.Get("Retry-After") != "":
 			refused = domain
 		case status != http.StatusNotFound || i == 1000:
-			t.Fatalf("the answer to new domain %d is %d %s with Retry-After %q, want 503 at some time", i, status, e.Code, header.Get("Retry-After"))
+			t.Fatalf("the answer to new domain %d is %d %s with Retry-After %q, want 429 at some time", i, status, e.Code, header.Get("Retry-After"))
 		}
 	}
 	if n := dns.Asked("_amtp." + refused); n != 0 {

@@ -50,7 +50,7 @@ func (a *App) certify() (err error) {
 		if err != nil {
 			return fmt.Errorf("listen on %s for the authority's questions: %w; choose another with acme.http_address", address, err)
 		}
-		a.challenges = newChallenges(newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress), obtained.Challenges())
+		a.challenges = newChallenges(a.conns.listen(l), obtained.Challenges())
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (a *App) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
 	}
-	l = newLimited(l, a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress)
+	l = a.conns.listen(l)
 	if a.certificate == nil {
 		return l, nil
 	}

@@ -13,6 +13,7 @@ package config
 import (
 	"cmp"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +65,8 @@ type Server struct {
 	ReadTimeout   time.Duration
 	WriteTimeout  time.Duration
 	IdleTimeout   time.Duration
+	// TrustedProxies are the networks of the proxies in front of the gateway.
+	TrustedProxies []netip.Prefix
 }
 
 // TLS says how the listener is protected. Ask [Config.UseTLS] whether it is.
@@ -132,6 +135,9 @@ type Limits struct {
 	ConnectionsPerAddress int
 	Connections           int
 	InFlightBytes         int64
+	MessagesPerMinute     int   // of one stranger
+	BytesPerMinute        int64 // of one stranger
+	FreeSpace             int64 // 0 leaves it to the program
 }
 
 // Switch is a choice that may be left to the program.

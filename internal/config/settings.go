@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"slices"
 
 	"github.com/amtp-go/amtp"
@@ -53,6 +54,8 @@ func (s *Server) settings() []setting {
 			meaning: "The longest time from the end of a request to the end of its answer; a large answer that is taken has another second for every 8 KiB of it."},
 		{path: "server.idle_timeout", env: "AMTP_IDLE_TIMEOUT", def: "2m", value: duration(&s.IdleTimeout),
 			meaning: "How long a connection without a request stays open."},
+		{path: "server.trusted_proxies", env: "AMTP_SERVER_TRUSTED_PROXIES", value: list(&s.TrustedProxies, "networks", parseNetwork, netip.Prefix.String),
+			meaning: "The addresses or networks (10.0.0.0/8) of the proxies in front of the gateway: a caller is at the right-most address of X-Forwarded-For that is none of them; without any the header counts for nothing."},
 	}
 }
 
@@ -144,5 +147,11 @@ func (l *Limits) settings() []setting {
 			meaning: "How many connections may be open together."},
 		{path: "limits.in_flight_bytes", env: "AMTP_LIMITS_IN_FLIGHT_BYTES", def: "256MiB", value: size(&l.InFlightBytes, 1*mib, 1024*gib),
 			meaning: "How many bytes of request bodies may be in work together; beyond it callers are asked to come back. Other domains have an eighth of it, one address a quarter of that, and room for one largest message in any case."},
+		{path: "limits.messages_per_minute", env: "AMTP_LIMITS_MESSAGES_PER_MINUTE", def: "120", value: count(&l.MessagesPerMinute),
+			meaning: "How many messages a minute a stranger may bring, that is one address or one domain that proves nothing; ten times as many at once. All other rates of messages follow from it: amtp limits shows them."},
+		{path: "limits.bytes_per_minute", env: "AMTP_LIMITS_BYTES_PER_MINUTE", def: "1MiB", value: size(&l.BytesPerMinute, 1*kib, 1024*gib),
+			meaning: "How many bytes of messages a minute a stranger may bring; 64 times as many at once, and two of the largest messages in any case. All other rates of bytes follow from it."},
+		{path: "limits.free_space", env: "AMTP_LIMITS_FREE_SPACE", def: "0", value: size(&l.FreeSpace, 0, 1024*gib),
+			meaning: "How much of the disk must be free for messages of strangers to be taken; 0 means 1GiB, or a tenth of the disk where that is less. Not with database.url, where the disk is another machine's."},
 	}
 }

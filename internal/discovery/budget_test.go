@@ -11,11 +11,13 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/limits"
 )
 
 func newBudget(t *testing.T, dns discovery.Resolver) *discovery.Budget {
 	t.Helper()
-	return discovery.NewBudget(newFinder(t, discovery.Options{Resolver: dns, Static: map[string]string{"static.example": record}}))
+	accounts := limits.New(limits.Options{Messages: 1, Bytes: 1, Now: time.Now})
+	return discovery.NewBudget(newFinder(t, discovery.Options{Resolver: dns, Static: map[string]string{"static.example": record}}), accounts)
 }
 
 // nth is a domain that nobody asked for before.
@@ -25,7 +27,7 @@ func TestTenNewDomainsAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
 		b := newBudget(t, dns)
-		stranger := netip.MustParsePrefix("192.0.2.1/32")
+		stranger := netip.MustParseAddr("192.0.2.1")
 		taken := 0
 		for i := range 10_000 {
 			if _, err := b.Key(t.Context(), stranger, nth(i), "s1"); class(t, err) != discovery.ErrBudget {
@@ -52,18 +54,19 @@ func TestWhoIsOneClient(t *testing.T) {
 		spent, other string
 		want         error
 	}{
-		{"192.0.2.1/32", "192.0.2.2/32", discovery.ErrNone},
-		{"192.0.2.1/32", "192.0.2.1/32", discovery.ErrBudget},
-		{"2001:db8::/64", "2001:db8::/64", discovery.ErrBudget},
-		{"2001:db8::/64", "2001:db8:0:1::/64", discovery.ErrNone},
-		{"127.0.0.1/32", "127.0.0.1/32", discovery.ErrNone},
-		{"::1/128", "::1/128", discovery.ErrNone},
+		{"192.0.2.1", "192.0.2.2", discovery.ErrNone},
+		{"192.0.2.1", "192.0.2.1", discovery.ErrBudget},
+		{"192.0.2.1", "::ffff:192.0.2.1", discovery.ErrBudget},
+		{"2001:db8::1", "2001:db8::2", discovery.ErrBudget},
+		{"2001:db8::1", "2001:db8:0:1::1", discovery.ErrNone},
+		{"127.0.0.1", "127.0.0.1", discovery.ErrNone},
+		{"::1", "::1", discovery.ErrNone},
 		{"", "", discovery.ErrBudget},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBudget(t, newSay())
-			spent, _ := netip.ParsePrefix(tc.spent)
-			other, _ := netip.ParsePrefix(tc.other)
+			spent, _ := netip.ParseAddr(tc.spent)
+			other, _ := netip.ParseAddr(tc.other)
 			for i := range 20 {
 				b.Key(t.Context(), spent, nth(i), "s1")
 			}
@@ -81,7 +84,7 @@ func TestWhatIsRememberedCostsNothing(t *testing.T) {
 		dns.set("s1._amtpkey.b.example", time.Hour, keyText)
 		dns.set("_amtp.b.example", time.Hour, record)
 		b := newBudget(t, dns)
-		stranger := netip.MustParsePrefix("192.0.2.1/32")
+		stranger := netip.MustParseAddr("192.0.2.1")
 		b.Key(t.Context(), stranger, "b.example", "s1")
 		b.Gateway(t.Context(), stranger, "b.example")
 		b.Key(t.Context(), stranger, "c.example", "s1")
@@ -116,7 +119,7 @@ func TestFailuresCostOnce(t *testing.T) {
 		dns.fail(errServer)
 		b := newBudget(t, dns)
 		for range 100 {
-			if _, err := b.Key(t.Context(), netip.MustParsePrefix("192.0.2.1/32"), "b.example", "s1"); class(t, err) != discovery.ErrTemporary {
+			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1"); class(t, err) != discovery.ErrTemporary {
 				t.Fatalf("Key = %v, want ErrTemporary", err)
 			}
 		}
@@ -139,7 +142,7 @@ func TestFiftyAtOnce(t *testing.T) {
 			var all sync.WaitGroup
 			for i := from; i < to; i++ {
 				all.Go(func() {
-					client := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 32)
+					client := netip.AddrFrom4([4]byte{198, 18, byte(i), byte(i >> 8)})
 					if _, err := b.Key(ctx, client, nth(i), "s1"); class(t, err) == discovery.ErrBudget {
 						mu.Lock()
 						refused++
@@ -168,6 +171,24 @@ func TestFiftyAtOnce(t *testing.T) {
 	})
 }
 
+// One network has a quarter of them at the most, whatever addresses it has.
+func TestOneNetworkLeavesQuestionsToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		dns.takes = time.Second
+		b := newBudget(t, dns)
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() { b.Key(t.Context(), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), nth(i), "s1") })
+		}
+		synctest.Wait()
+		if _, err := b.Key(t.Context(), netip.MustParseAddr("203.0.113.1"), "new.example", "s1"); class(t, err) != discovery.ErrNone || dns.most > 13 {
+			t.Errorf("beside 200 of one network, of which %d were asked at once, another network gets %v; want 12 and an answer", dns.most-1, err)
+		}
+		all.Wait()
+	})
+}
+
 // A busy peer's messages come together, when its key is new and whenever it has
 // to be asked for again: that is one question and costs one.
 func TestManyMessagesOfOnePeerAreOneQuestion(t *testing.T) {
@@ -178,7 +199,7 @@ func TestManyMessagesOfOnePeerAreOneQuestion(t *testing.T) {
 		b := newBudget(t, dns)
 		for round := range 3 {
 			if n := refusedOf(t, 64, func() error {
-				_, err := b.Key(t.Context(), netip.MustParsePrefix("192.0.2.1/32"), "b.example", "s1")
+				_, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1")
 				return err
 			}); n != 0 || total(dns) != round+1 {
 				t.Errorf("round %d: %d of 64 messages of one peer were refused and DNS was asked %d times in all, want none and %d",
@@ -218,14 +239,14 @@ func TestWhoJoinsAQuestionPaysNothing(t *testing.T) {
 		dns := newSay()
 		dns.set("s1._amtpkey.b.example", time.Hour, keyText)
 		b := newBudget(t, dns)
-		spent := netip.MustParsePrefix("192.0.2.1/32")
+		spent := netip.MustParseAddr("192.0.2.1")
 		for i := range 20 {
 			b.Key(t.Context(), spent, nth(i), "s1")
 		}
 		dns.takes = time.Second
 		var other sync.WaitGroup
 		other.Go(func() {
-			if _, err := b.Key(t.Context(), netip.MustParsePrefix("192.0.2.2/32"), "b.example", "s1"); err != nil {
+			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.2"), "b.example", "s1"); err != nil {
 				t.Errorf("who asks first = %v, want the key", err)
 			}
 		})
@@ -244,7 +265,7 @@ func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 		dns := newSay()
 		dns.set("s1._amtpkey.b.example", time.Minute, keyText)
 		b := newBudget(t, dns)
-		peer := netip.MustParsePrefix("192.0.2.1/32")
+		peer := netip.MustParseAddr("192.0.2.1")
 		b.Key(t.Context(), peer, "b.example", "s1")
 		b.Key(t.Context(), peer, "none.example", "s1")
 		time.Sleep(10 * time.Minute)
@@ -258,7 +279,7 @@ func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 		var strangers sync.WaitGroup
 		for i := range 50 {
 			strangers.Go(func() {
-				b.Key(t.Context(), netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 32), nth(100+i), "s1")
+				b.Key(t.Context(), netip.AddrFrom4([4]byte{198, 18, byte(i), 1}), nth(100+i), "s1")
 			})
 		}
 		synctest.Wait()

@@ -48,11 +48,12 @@ type question[V any] struct {
 
 // payer is called before a question is put to DNS, by whom it is put. found
 // says that the name had an answer before. An error means that it is not put;
-// done is called when it is answered, whoever still waits for it.
-type payer func(found bool) (done func(), err error)
+// done is called when it is over, whoever still waits for it, and told whether it was
+// answered.
+type payer func(found bool) (done func(answered bool), err error)
 
 // free puts any question.
-func free(bool) (func(), error) { return func() {}, nil }
+func free(bool) (func(bool), error) { return func(bool) {}, nil }
 
 // known is what is remembered of one name. It is never changed, only replaced.
 type known[V any] struct {
@@ -115,7 +116,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 		m.mu.Lock()
 		delete(m.underWay, name)
 		m.mu.Unlock()
-		done()
+		done(q.answer.failure == nil && !errors.Is(q.answer.err, ErrTemporary))
 		close(q.over)
 	}()
 	return q, nil

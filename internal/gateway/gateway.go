@@ -11,6 +11,7 @@ package gateway
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -84,12 +85,17 @@ type Principal struct {
 	Domain     amtp.Domain
 	Found      Finding
 	NewlySigns bool // Domain may have sent the same message unsigned before
-	Gateway    bool // this gateway itself, which writes to For only
-	For        AgentID
+	// Settled says that Domain has signed for longer than History.
+	Settled bool
+	Gateway bool // this gateway itself, which writes to For only
+	For     AgentID
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that
 	// the profile opens are open.
 	Development bool
+	// From is where the request comes from, the zero value when nobody knows: it is
+	// counted by, and decides nothing else.
+	From netip.Addr
 }
 
 // Class returns the class under which the principal's messages are kept.

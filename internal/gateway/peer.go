@@ -28,6 +28,15 @@ func (p *Peer) Learns(signed bool, now time.Time) bool {
 // Sticky is for how long a domain that signed is held to it.
 const Sticky = 30 * day
 
+// History is for how long a domain has signed before it counts as known: a name that
+// was made for the day is not.
+const History = day
+
+// Settled reports whether the domain has signed for longer than History at now.
+func (p *Peer) Settled(now time.Time) bool {
+	return !p.FirstSigned.IsZero() && now.Sub(p.FirstSigned) >= History
+}
+
 // Sticks reports whether the domain is held to its signatures at now.
 func (p *Peer) Sticks(now time.Time) bool {
 	return !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < Sticky

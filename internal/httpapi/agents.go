@@ -170,8 +170,14 @@ func (s *Server) whoAmI(c *call) {
 
 // discover lists the agents of this domain. AMTP §3.
 func (s *Server) discover(c *call) {
+	if !c.asks() {
+		return
+	}
 	q, p := c.agentQuery()
 	page := agent.Page{After: s.agentCursor(p), Limit: p.agentLimit()}
+	if c.stranger() {
+		page.Limit = min(page.Limit, strangersPage)
+	}
 	if p.err != nil {
 		c.fail(p.err)
 		return

@@ -85,7 +85,7 @@ func (c *call) fail(e *amtp.Error) {
 		if e.Cause != nil {
 			fields = append(fields, "cause", e.Cause)
 		}
-		c.s.Log.Log(c.r.Context(), level, "request failed", fields...)
+		c.logFailure(level, fields)
 	}
 	answer := *e
 	answer.Timestamp, answer.RequestID = amtp.Time{Time: c.s.Now()}, c.id.String()
@@ -98,6 +98,25 @@ func (c *call) fail(e *amtp.Error) {
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	c.reply(status, refusal{Error: &answer, SendResult: e.Result})
+}
+
+// logFailure logs a request that failed. Of those that strangers cause it logs some,
+// and says how many it left out.
+func (c *call) logFailure(level slog.Level, fields []any) {
+	ctx := c.r.Context()
+	if !c.s.Log.Enabled(ctx, level) {
+		return
+	}
+	if c.stranger() {
+		ok, left := c.s.sampled.may(c.s.Now())
+		if !ok {
+			return
+		}
+		if left > 0 {
+			fields = append(fields, "left_out", left)
+		}
+	}
+	c.s.Log.Log(ctx, level, "request failed", fields...)
 }
 
 // reply writes an answer.
@@ -117,6 +136,9 @@ func (c *call) write(status int, body []byte) {
 		status, body = http.StatusServiceUnavailable, c.noRoomAnswer()
 	}
 	c.status = status
+	if c.asked {
+		c.s.Limits.Answered(c.addr, int64(len(body)))
+	}
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -30,6 +30,9 @@ const maxJoin = 64 << 10
 // join gives who shows an invitation the key of its agent. Who shows none that
 // counts is slowed down like who shows a wrong key.
 func (s *Server) join(c *call) {
+	if !c.asks() {
+		return
+	}
 	if c.r.ContentLength < 0 || c.r.ContentLength > maxJoin {
 		e := c.tooLarge()
 		e.Message, e.Details = "A request to join says how many bytes it has, and has at most 65536.", map[string]any{"max_size": maxJoin}

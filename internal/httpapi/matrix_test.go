@@ -173,6 +173,7 @@ var matrix = map[string][]cell{
 	"POST /v1/admin/certificate/renew":    operating("no certificate", "/v1/admin/certificate/renew", "", "exists"),
 	"GET /v1/discovery/keys":              {{"ours", "/v1/discovery/keys", "", everybody("nodomain"), "", ""}},
 	"POST /v1/peers/check":                {{"a question", "/v1/peers/check", `{"sender":"amtp-peer@other.test","recipients":["amtp-peer@localhost"]}`, everybody("nodomain"), "", ""}},
+	"GET /v1/admin/limits":                operating("what is used", "/v1/admin/limits", "", "ok"),
 	"GET /v1/admin/peers":                 operating("the peers", "/v1/admin/peers", "", "exists"),
 	"POST /v1/admin/peers":                operating("a peer", "/v1/admin/peers", `{"domain":"other.test","gateway":"https://192.0.2.1"}`, "exists"),
 	"DELETE /v1/admin/peers/{domain}":     operating("a peer", "/v1/admin/peers/other.test", "", "exists"),

@@ -6,41 +6,69 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // send takes a message. AMTP §5: the answer comes when it is on disk.
 func (s *Server) send(c *call) {
-	body, refused := c.body(amtp.CodeInvalidMessage, false)
+	var tried trial
+	result, caller, refused := s.take(c, &tried)
 	if refused != nil {
-		c.fail(refused)
-		return
-	}
-	m, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		c.fail(refused)
-		return
-	}
-	caller, refused := c.sender(m)
-	if refused != nil {
-		c.fail(refused)
-		return
-	}
-	result, refused := s.Intake.Accept(c.r.Context(), caller, m, c.id)
-	if refused != nil {
-		c.fail(refused)
+		c.failed(&caller, &tried, refused)
 		return
 	}
 	if s.Peers != nil {
 		if err := s.Peers.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
-			s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(), "domain", string(caller.Domain), "cause", err)
+			if ok, left := s.sampled.may(s.Now()); ok {
+				s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(), "domain", string(caller.Domain), "left_out", left, "cause", err)
+			}
 		}
 	}
 	if result.Replayed {
 		c.w.Header().Set("Idempotent-Replayed", "true")
 	}
 	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(result.Recipients)), result))
+}
+
+// trial is what is known of a message by the time at which it is refused.
+type trial struct {
+	recipients int
+	bytes      int64
+}
+
+// take takes the message of a call.
+func (s *Server) take(c *call, tried *trial) (*amtp.SendResult, gateway.Principal, *amtp.Error) {
+	if c.stranger() {
+		if refused := s.Limits.Early(c.addr); refused != nil {
+			return nil, c.principal, refused
+		}
+	}
+	body, refused := c.body(amtp.CodeInvalidMessage, false)
+	if refused != nil {
+		return nil, c.principal, refused
+	}
+	tried.bytes = int64(len(body))
+	m, refused := amtp.ParseMessage(body)
+	if refused != nil {
+		return nil, c.principal, refused
+	}
+	tried.recipients = len(m.Recipients)
+	caller, refused := c.sender(m)
+	if refused != nil {
+		return nil, caller, refused
+	}
+	result, refused := s.Intake.Accept(c.r.Context(), caller, m, c.id)
+	return result, caller, refused
+}
+
+// failed refuses a message. A caller without a key has used as much of what its
+// network has as if it had been taken, unless the gateway is at fault or has counted
+// it.
+func (c *call) failed(caller *gateway.Principal, tried *trial, refused *amtp.Error) {
+	if c.stranger() && refused.Code != amtp.CodeRateLimitExceeded && statuses[refused.Code] < http.StatusInternalServerError {
+		c.s.Limits.Failed(caller, tried.recipients, tried.bytes)
+	}
+	c.fail(refused)
 }
 
 // sender returns who sends the message: who showed a key, or else the gateway of
@@ -53,7 +81,11 @@ func (c *call) sender(m *amtp.Message) (gateway.Principal, *amtp.Error) {
 	if refused := c.s.Intake.Passing(m); refused != nil {
 		return p, refused // before anything is looked up for it
 	}
-	return c.s.Peers.Caller(c.r.Context(), m, access.RemoteIP(c.r), c.s.Now())
+	p, refused := c.s.Peers.Caller(c.r.Context(), m, c.from, c.s.Now())
+	if p.From = c.addr; p.Class() == gateway.ClassDomain {
+		c.shown()
+	}
+	return p, refused
 }
 
 // message shows one message with its status.

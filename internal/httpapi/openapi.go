@@ -9,6 +9,9 @@ import (
 
 // openAPI serves the document of this API. Who has it already hears only that.
 func (s *Server) openAPI(c *call) {
+	if !c.asks() {
+		return
+	}
 	doc, etag := openapi.JSON()
 	h := c.w.Header()
 	h.Set("ETag", etag)

@@ -148,11 +148,11 @@ func (r *room) quickly(p *pace) {
 // nobody else's.
 func (r *room) makeWay(c *call, bytes int64) {
 	var list []*pace
-	strangers, from := c.s.roomFor().strangers, access.NetworkOf(access.RemoteIP(c.r))
+	strangers, from := c.s.roomFor().strangers, access.NetworkOf(c.from)
 	r.mu.Lock()
 	alone := c.stranger() && r.strangers+bytes <= strangers // all have room, the address has none
 	for p := range r.slow {
-		if p.call.stranger() == c.stranger() && (!alone || access.NetworkOf(access.RemoteIP(p.call.r)) == from) {
+		if p.call.stranger() == c.stranger() && (!alone || access.NetworkOf(p.call.from) == from) {
 			list = append(list, p)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/peering"
 )
@@ -88,6 +87,9 @@ const maxQuestion = 4 << 10
 // answerPeer tells another gateway what this one makes of it. The question is a
 // message that is verified as any other, and goes nowhere.
 func (s *Server) answerPeer(c *call) {
+	if !c.asks() {
+		return
+	}
 	if s.Peers == nil {
 		c.fail(noDomainHere(s.Domain))
 		return
@@ -103,7 +105,7 @@ func (s *Server) answerPeer(c *call) {
 		c.fail(refused)
 		return
 	}
-	caller, refused := s.Peers.Caller(c.r.Context(), m, access.RemoteIP(c.r), s.Now())
+	caller, refused := s.Peers.Caller(c.r.Context(), m, c.from, s.Now())
 	if refused != nil {
 		c.fail(refused)
 		return
@@ -131,6 +133,9 @@ func (c *call) question() (*amtp.Message, *amtp.Error) {
 // domainKeys tells the keys that this domain publishes. They are in DNS for
 // everybody; this is for those who know the gateway and have no DNS for it.
 func (s *Server) domainKeys(c *call) {
+	if !c.asks() {
+		return
+	}
 	if s.Keys == nil {
 		c.fail(noDomainHere(s.Domain))
 		return

@@ -67,7 +67,7 @@ func (c *call) makeRoom(bytes int64) bool {
 		c.held += bytes
 		return true
 	}
-	from := access.NetworkOf(access.RemoteIP(c.r))
+	from := access.NetworkOf(c.from)
 	if r.strangers+bytes > fits.strangers || !from.Addr().IsLoopback() && r.from[from]+bytes > fits.address {
 		return false
 	}
@@ -85,7 +85,7 @@ func (c *call) leaveRoom() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.stranger() {
-		r.addStranger(access.NetworkOf(access.RemoteIP(c.r)), -c.held)
+		r.addStranger(access.NetworkOf(c.from), -c.held)
 	} else {
 		r.known -= c.held
 	}

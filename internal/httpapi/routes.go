@@ -58,6 +58,7 @@ var routes = []route{
 	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey, "a signing key was retired"},
 	{"GET", "/v1/admin/certificate", (*Server).showCertificate, ""},
 	{"POST", "/v1/admin/certificate/renew", (*Server).renewCertificate, "the certificates were renewed on request"},
+	{"GET", "/v1/admin/limits", (*Server).showLimits, ""},
 	{"GET", "/v1/admin/peers", (*Server).listPeers, ""},
 	{"POST", "/v1/admin/peers", (*Server).addPeer, "a peer was added"},
 	{"DELETE", "/v1/admin/peers/{domain}", (*Server).removePeer, "a peer was removed"},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
+	"net/netip"
 	"path"
 	"runtime/debug"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
+	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 )
@@ -47,8 +49,23 @@ type Server struct {
 	Peering      *peering.Peering // nil like Peers
 	Invites      *invite.Invites
 
+	// Limits bounds the volume that callers cause; nil bounds nothing.
+	Limits *limits.Limits
+	// Connections counts those that are open; nil where somebody else does.
+	Connections Connections
+
 	room      room
 	readiness readiness
+	sampled   sampler
+}
+
+// Connections counts the connections that are open.
+type Connections interface {
+	// Shown notes that over the connection from that address and port (as in
+	// http.Request.RemoteAddr) a key or a signature was shown that is right.
+	Shown(remote string)
+	// Count returns how many are open.
+	Count() amtp.ConnectionCount
 }
 
 // Handler returns the API as an http.Handler.
@@ -81,12 +98,15 @@ type call struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	id        gateway.RequestID
+	from      string     // the address of the caller, behind the proxies that are believed
+	addr      netip.Addr // the same, the zero value when it is none
 	principal gateway.Principal
 	status    int   // of the answer, 0 before it
 	held      int64 // bytes that the room counts for it
 	refused   bool  // fail was called
 	late      bool  // its body was cut off
 	unchanged bool  // it succeeded and nothing is different from before
+	asked     bool  // the bytes of its answer are counted: see asks
 	facts     []any // names and values for the line of logChange
 }
 
@@ -103,7 +123,8 @@ var (
 // whatever the operation does.
 func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64())}
+		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Door.Proxies.Client(r)}
+		c.addr, _ = netip.ParseAddr(c.from)
 		began := s.Now()
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id.String()}
@@ -124,10 +145,21 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 			c.fail(refused)
 			return
 		}
+		c.principal.From = c.addr
 		if p := &c.principal; p.Agent != nil { // the key may have ended, and only the store knows
 			c.r = r.WithContext(gateway.WithKey(r.Context(), p.Agent.ID, p.KeyID))
 		}
+		if !c.stranger() {
+			c.shown()
+		}
 		handle(s, c)
+	}
+}
+
+// shown notes that who holds the connection has shown who it is.
+func (c *call) shown() {
+	if c.s.Connections != nil {
+		c.s.Connections.Shown(c.r.RemoteAddr)
 	}
 }
 
@@ -145,7 +177,7 @@ func (c *call) end(began time.Time) {
 	}
 	if c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
 		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern, "status", c.status,
-			"from", access.RemoteIP(c.r), "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
+			"from", c.from, "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
 	}
 }
 

@@ -38,9 +38,20 @@ type Intake struct {
 	// Receipts takes the payload of what a domain, which proved that it wrote, tells
 	// of our messages; nil where nothing is told.
 	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
+	// Limits bounds the volume; nil bounds nothing.
+	Limits Limits
 	// Heard is told of each domain from whose gateway a message was taken; nil is
 	// nobody. It must not wait.
 	Heard func(amtp.Domain)
+}
+
+// Limits decides whether the volume of a message is within what its sender may cause.
+// limits.Limits is one.
+type Limits interface {
+	// Admit decides on a message for these inboxes and so many other recipients. It
+	// returns why the message is not taken at all, or else why each of the inboxes does
+	// not take it, nil for those that do. What is taken is counted.
+	Admit(ctx context.Context, p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error)
 }
 
 // Sizes says whether a message fits through the door of another gateway.
@@ -92,6 +103,9 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	}
 	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
 		return nil, list.refusal(m) // it can be no retry of what was taken
+	}
+	if refused := in.refuseVolume(ctx, &p, list, m); refused != nil {
+		return nil, refused
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
 		Envelope:   envelope,

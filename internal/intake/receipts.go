@@ -24,6 +24,11 @@ func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Mes
 	if !in.Store.Paused().IsZero() {
 		return nil, gateway.Refusal(gateway.ErrPaused)
 	}
+	if in.Limits != nil {
+		if _, refused := in.Limits.Admit(ctx, &p, m, nil, 1); refused != nil {
+			return nil, refused
+		}
+	}
 	if refused := in.Receipts(ctx, p.Domain, m.Payload); refused != nil {
 		return nil, refused
 	}

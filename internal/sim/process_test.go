@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/receipt"
 	"github.com/amtp-go/amtp/internal/report"
@@ -67,9 +69,15 @@ type records struct {
 	strangers *discovery.Budget
 }
 
+// addrOf returns an address, the zero value for what is none.
+func addrOf(from string) (addr netip.Addr) {
+	addr, _ = netip.ParseAddr(from)
+	return addr
+}
+
 // Signs implements access.Records.
 func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, error) {
-	found, err := r.strangers.Gateway(ctx, access.NetworkOf(from), d)
+	found, err := r.strangers.Gateway(ctx, addrOf(from), d)
 	switch {
 	case err == nil:
 		return found.Signs(), nil
@@ -83,7 +91,7 @@ func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, e
 
 // Key implements access.Records.
 func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error) {
-	key, err := r.strangers.Key(ctx, access.NetworkOf(from), d, selector)
+	key, err := r.strangers.Key(ctx, addrOf(from), d, selector)
 	if errors.Is(err, discovery.ErrBudget) {
 		return key, access.ErrBudget
 	}
@@ -142,7 +150,7 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 		Policy: gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, Now: now, Log: log,
 	}
 	in.Receipts = receipt.NewTaker(store, now).Take
-	known := records{finder, discovery.NewBudget(finder)}
+	known := records{finder, discovery.NewBudget(finder, (*limits.Limits)(nil))}
 	p.door = doors.Get().(*door)
 	d := &p.door.Server
 	d.Intake, d.Store, d.Queue, d.Domain, d.Log, d.Now = in, store, p.queue, s.domain, log, now

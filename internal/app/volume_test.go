@@ -1,0 +1,317 @@
+package app_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/wallclock"
+)
+
+// harbour is a real gateway of ours.example behind a proxy on this machine, which says
+// where each caller is; with the signer of signed.example, and a clock that is set by hand.
+type harbour struct {
+	t      testing.TB
+	url    string
+	dir    string
+	signer *amtp.Signer
+	keys   map[string]string
+	ahead  atomic.Int64 // of the clock, ns
+	n      int
+}
+
+// newHarbour runs a gateway with more settings NAME=value and the agents alice and bob.
+func newHarbour(t testing.TB, settings ...string) *harbour {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harbour{t: t, dir: t.TempDir(), keys: map[string]string{}}
+	if h.signer, err = amtp.NewSigner("k1", private); err != nil {
+		t.Fatal(err)
+	}
+	records, err := json.Marshal(map[string]string{"k1._amtpkey.signed.example": h.signer.KeyRecord().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + h.dir, "AMTP_DOMAIN=ours.example", "AMTP_DNS_MOCK_MODE=true",
+		"AMTP_DNS_MOCK_RECORDS=" + string(records), "AMTP_SERVER_TRUSTED_PROXIES=127.0.0.1"}, settings...)
+	cfg, _, err := config.Load(config.Sources{Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := wallclock.Clock{Now: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }, Obeyed: true}
+	a, err := app.NewBy(clock, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := a.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	h.url = a.URL()
+	for _, name := range []string{"alice", "bob"} {
+		made, err := h.admin().Register(t.Context(), amtp.NewAgent{Address: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.keys[name] = made.APIKey
+	}
+	return h
+}
+
+func (h *harbour) admin() *amtp.Client {
+	h.t.Helper()
+	key, err := os.ReadFile(filepath.Join(h.dir, "admin.key"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &amtp.Client{URL: h.url, AdminKey: strings.TrimSpace(string(key))}
+}
+
+// pass advances the clock.
+func (h *harbour) pass(d time.Duration) { h.ahead.Add(int64(d)) }
+
+// cargo is a message, and who brings it from where.
+type cargo struct {
+	from   string // address of the caller
+	sender string
+	to     string
+	pad    int
+	key    string
+}
+
+// brings posts a message and returns the status, the error and Retry-After.
+func (h *harbour) brings(c cargo) (int, amtp.Error, int) {
+	h.t.Helper()
+	h.n++
+	at := time.Now().Add(time.Duration(h.ahead.Load())).UTC().Format(time.RFC3339)
+	body := fmt.Appendf(nil, `{"version":"1.0","message_id":"m%d","idempotency_key":"k%d","timestamp":"%s","sender":%q,"recipients":[%q],"payload":%q}`,
+		h.n, h.n, at, c.sender, c.to, strings.Repeat("x", c.pad))
+	if strings.HasSuffix(c.sender, "@signed.example") {
+		var err error
+		if body, err = h.signer.Sign(body); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return h.ask("POST", "/v1/messages", string(body), c.from, c.key)
+}
+
+func (h *harbour) ask(method, path, body, from, key string) (int, amtp.Error, int) {
+	h.t.Helper()
+	r, err := http.NewRequest(method, h.url+path, strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Forwarded-For", "203.0.113.250, "+from) // the first anybody may have written
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var said struct{ Error amtp.Error }
+	if err := json.Unmarshal(raw, &said); err != nil {
+		h.t.Fatalf("the answer is no JSON: %v: %s", err, raw)
+	}
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	return resp.StatusCode, said.Error, after
+}
+
+// TestLimits: every limit on messages, over HTTP. All else about the messages changes
+// so much that only one limit is met; the answer is 429 and says when to come again,
+// and whom it does not concern is served.
+func TestLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends two thousand messages")
+	}
+	// What a message has that meets no limit by itself.
+	any := func(i int) cargo {
+		return cargo{from: fmt.Sprintf("2001:db8:%x::1", i), sender: fmt.Sprintf("s%d@d%d.example", i, i), to: []string{"bob", "alice"}[i%2] + "@ours.example"}
+	}
+	signed := func(i int) cargo { c := any(i); c.sender = fmt.Sprintf("s%d@signed.example", i); return c }
+	for _, tc := range []struct {
+		what     string
+		known    bool // signed.example has signed for a day
+		settings []string
+		limit    string
+		unit     string
+		want     int // messages that are taken
+		next     func(i int) cargo
+	}{
+		{"an address", false, nil, "address", "messages", 10, func(i int) cargo {
+			c := any(i)
+			c.from = "198.51.100.1"
+			c.sender = fmt.Sprintf("s%d@d%d.example", i, i%3)
+			return c
+		}},
+		{"a /24", false, nil, "network", "messages", 40, func(i int) cargo {
+			c := any(i)
+			c.from, c.sender = fmt.Sprintf("198.51.100.%d", i), fmt.Sprintf("s%d@d%d.example", i, i%8)
+			return c
+		}},
+		{"a /64", false, nil, "address", "messages", 10, func(i int) cargo {
+			c := any(i)
+			c.from, c.sender = fmt.Sprintf("2001:db8::%x", i+1), fmt.Sprintf("s%d@d%d.example", i, i%3)
+			return c
+		}},
+		{"a /56", false, nil, "network", "messages", 40, func(i int) cargo {
+			c := any(i)
+			c.from, c.sender = fmt.Sprintf("2001:db8:0:%x::1", i), fmt.Sprintf("s%d@d%d.example", i, i%8)
+			return c
+		}},
+		{"a domain that proves nothing", false, nil, "domain", "messages", 10, func(i int) cargo { c := any(i); c.sender = fmt.Sprintf("s%d@far.example", i); return c }},
+		{"a sender that proves nothing", false, nil, "sender", "messages", 5, func(i int) cargo { c := any(i); c.sender = "ann@far.example"; return c }},
+		{"an inbox", false, nil, "inbox", "messages", 40, func(i int) cargo { c := any(i); c.to = "bob@ours.example"; return c }},
+		{"bytes", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "domain", "bytes", 2, func(i int) cargo {
+			c := any(i)
+			c.sender, c.pad = fmt.Sprintf("s%d@far.example", i), 30_000
+			return c
+		}},
+		{"a domain that signs since today", false, nil, "domain", "messages", 100, signed},
+		{"a sender there", false, nil, "sender", "messages", 50, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
+		{"a domain that has signed for a day", true, nil, "domain", "messages", 500, signed},
+		{"a sender there", true, nil, "sender", "messages", 250, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
+		{"an agent here", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "sender", "bytes", 108, func(i int) cargo {
+			return cargo{from: "198.51.100.7", sender: "alice@ours.example", to: []string{"bob", "alice"}[i%2] + "@ours.example", pad: 30_000, key: "alice"}
+		}},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			h := newHarbour(t, append([]string{"AMTP_LIMITS_MESSAGES_PER_MINUTE=1"}, tc.settings...)...)
+			if tc.known {
+				if status, e, _ := h.brings(signed(9000)); status != http.StatusAccepted {
+					t.Fatalf("the first message of the domain: %d %v", status, e)
+				}
+				h.pass(25 * time.Hour)
+			}
+			for i := range tc.want + 20 {
+				c := tc.next(i)
+				c.key = h.keys[c.key]
+				status, e, after := h.brings(c)
+				if status == http.StatusAccepted {
+					continue
+				}
+				if i < tc.want || i > tc.want+tc.want/20+1 || status != http.StatusTooManyRequests || e.Code != amtp.CodeRateLimitExceeded || after < 1 ||
+					e.Details["limit"] != tc.limit || e.Details["unit"] != tc.unit {
+					t.Fatalf("message %d: %d %v %v, Retry-After %d; want %d to be taken and then 429 RATE_LIMIT_EXCEEDED, of the %s, in %s", i, status, e.Code, e.Details, after, tc.want, tc.limit, tc.unit)
+				}
+				if status, e, _ := h.brings(any(8001)); status != http.StatusAccepted && tc.limit != "inbox" {
+					t.Errorf("somebody else is answered %d %v beside it", status, e)
+				}
+				if status, e, _ := h.brings(cargo{from: "192.0.2.77", sender: "bob@ours.example", to: "alice@ours.example", key: h.keys["bob"]}); status != http.StatusAccepted {
+					t.Errorf("an agent here is answered %d %v beside it", status, e)
+				}
+				h.pass(time.Duration(after) * time.Second)
+				if status, e, _ := h.brings(c); status != http.StatusAccepted {
+					t.Errorf("after %d seconds it is answered %d %v, want 202", after, status, e)
+				}
+				return
+			}
+			t.Errorf("all %d messages were taken, want %d and then 429", tc.want+20, tc.want)
+		})
+	}
+}
+
+// TestLimitsOnQuestions: new domains that a caller makes the gateway look up, other
+// requests without a key, and the directory in small pages.
+func TestLimitsOnQuestions(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=2")
+	refused := func(status int, e amtp.Error, after int) bool {
+		return status == http.StatusTooManyRequests && e.Code == amtp.CodeRateLimitExceeded && after >= 1
+	}
+	for i := range 11 {
+		status, e, after := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i), to: "bob@ours.example"})
+		if i < 10 && status != http.StatusAccepted || i == 10 && (!refused(status, e, after) || e.Details["unit"] != "new domains") {
+			t.Errorf("the answer to new domain %d is %d %v %v, Retry-After %d; want ten to be looked up, and then 429", i, status, e.Code, e.Details, after)
+		}
+	}
+	for i := range 21 {
+		status, e, after := h.ask("GET", "/v1/discovery/agents", "", "198.51.100.2", "")
+		if i < 20 && status != http.StatusOK || i == 20 && !refused(status, e, after) {
+			t.Errorf("question %d is answered %d %v, Retry-After %d; want twenty answers, and then 429", i, status, e.Code, after)
+		}
+	}
+	if status, e, _ := h.ask("GET", "/v1/discovery/agents", "", "198.51.100.2", h.keys["bob"]); status != http.StatusOK {
+		t.Errorf("an agent at that address is answered %d %v, want 200", status, e)
+	}
+	for i := range 21 {
+		status, e, after := h.ask("POST", "/v1/messages", `{"version":`, "198.51.100.3", "")
+		if i < 20 && status != http.StatusBadRequest || i == 20 && !refused(status, e, after) {
+			t.Errorf("bad message %d is answered %d %v, Retry-After %d; want twenty times 400, and then 429", i, status, e.Code, after)
+		}
+	}
+}
+
+// TestShortDisk: strangers are refused while the disk is short; agents and domains that
+// are known go on.
+func TestShortDisk(t *testing.T) {
+	h := newHarbour(t)
+	signed := cargo{from: "198.51.100.1", sender: "ann@signed.example", to: "bob@ours.example"}
+	if status, e, _ := h.brings(signed); status != http.StatusAccepted {
+		t.Fatalf("with room, the first message of the domain: %d %v", status, e)
+	}
+	short := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
+	status, e, after := short.brings(cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"})
+	if status != http.StatusServiceUnavailable || e.Code != amtp.CodeTemporaryFailure || after < 1 {
+		t.Errorf("a stranger beside a short disk: %d %v, Retry-After %d; want 503 TEMPORARY_FAILURE", status, e.Code, after)
+	}
+	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example", key: short.keys["alice"]}); status != http.StatusAccepted {
+		t.Errorf("an agent beside a short disk: %d %v, want 202", status, e)
+	}
+}
+
+// TestLimitsAreShown: the operator sees what is used, and by whom.
+func TestLimitsAreShown(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1")
+	for range 6 {
+		h.brings(cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"})
+	}
+	report, err := h.admin().Limits(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Disk == nil || report.Disk.Free <= 0 || report.Connections == nil || report.Connections.Most != 8192 || len(report.Limits) == 0 {
+		t.Errorf("the report says nothing of the disk, of connections or of limits: %+v", report)
+	}
+	for _, u := range report.Used {
+		if u.Class == amtp.LimitStranger && u.Of == amtp.LimitSender {
+			if u.Name != "ann@far.example" || u.Messages != 5 || u.Refused != 1 || u.Share < 0.9 {
+				t.Errorf("of the sender: %+v, want 5 messages used and one refused", u)
+			}
+			return
+		}
+	}
+	t.Errorf("the report does not have the sender: %+v", report.Used)
+}

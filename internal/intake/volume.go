@@ -1,0 +1,53 @@
+package intake
+
+import (
+	"context"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// refuseVolume refuses the whole message when it is beyond what its sender may bring
+// now, and each recipient whose inbox takes no more. A message to which nobody is left
+// is refused as a whole, with the longest time to wait. AMTP §11.
+func (in *Intake) refuseVolume(ctx context.Context, p *gateway.Principal, list recipients, m *amtp.Message) *amtp.Error {
+	all := list.taken()
+	if in.Limits == nil || all == 0 {
+		return nil
+	}
+	var space [1]amtp.Address
+	inboxes := space[:0]
+	for i := range list {
+		if list[i].to.Agent != 0 {
+			inboxes = append(inboxes, list[i].status.Address)
+		}
+	}
+	each, refused := in.Limits.Admit(ctx, p, m, inboxes, all-len(inboxes))
+	if refused != nil || each == nil {
+		return refused
+	}
+	n := 0
+	for i := range list {
+		if list[i].to.Agent == 0 {
+			continue
+		}
+		if e := each[n]; e != nil {
+			list[i].refuse(e.Code, inside(e.Message))
+			if refused == nil || e.RetryAfter > refused.RetryAfter {
+				refused = e
+			}
+		}
+		n++
+	}
+	if list.taken() > 0 {
+		return nil
+	}
+	refused.Result = list.refusal(m).Result
+	return refused
+}
+
+// inside returns a sentence as it stands inside another.
+func inside(sentence string) string {
+	return strings.ToLower(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".")
+}

@@ -1,0 +1,306 @@
+// Package limits bounds the volume that callers cause: messages, bytes and look-ups
+// in a time, by the network of the caller, by the domain and the address of the
+// sender, and by the inbox. AMTP §11: RATE_LIMIT_EXCEEDED.
+//
+// A message is within every rate that applies to it, or it is refused and uses
+// none. How much applies depends on who brings it: who proved nothing has the
+// least, a domain that has signed for a while 50 times as much, an agent here more
+// still. Nothing is stored of it; a gateway that starts begins anew. Several
+// gateways on one store tell each other what they counted, so that a name has its
+// rate once, and not once for each of them.
+//
+// The memory is bounded: each kind of name has so many entries, and when there are
+// more, those that used least are forgotten.
+package limits
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Options are what a Limits is made from.
+type Options struct {
+	Messages int64 // that a stranger may bring in a minute
+	Bytes    int64 // that a stranger may bring in a minute
+	Largest  int64 // bytes of the largest message
+	Now      func() time.Time
+	// Shared is where gateways on one store meet; nil for a gateway that is alone.
+	Shared gateway.Tallies
+	// Disk says how many bytes are free where messages are stored, and how many must
+	// be for strangers to be served; nil where nobody can say.
+	Disk func() (free, least uint64, known bool)
+}
+
+// Limits is the table of what is used. Its methods may be called at the same time; a
+// nil Limits bounds nothing.
+type Limits struct {
+	rates  [classes][whats]rates
+	now    func() time.Time
+	shared gateway.Tallies
+	room   room
+
+	mu      sync.Mutex
+	tables  [classes][whats]table
+	refused [classes][whats]int64 // requests, since the start
+	short   int64                 // requests that were refused because the disk was short
+	looking map[netip.Prefix]int  // look-ups that are under way, by the widest network
+
+	sharing sync.Mutex
+	wake    chan struct{} // somebody used much since it was told last
+}
+
+// New returns a Limits in which nothing is used.
+func New(o Options) *Limits {
+	return &Limits{rates: ratesOf(&o), now: o.Now, shared: o.Shared, room: room{look: o.Disk}, wake: make(chan struct{}, 1), looking: map[netip.Prefix]int{}}
+}
+
+// charge is one budget that a request uses.
+type charge struct {
+	kind
+	of   name
+	cost [2]int64
+}
+
+// charges returns what a request of the class from the address uses in its networks.
+func (l *Limits) charges(list []charge, c class, from netip.Addr, messages, bytes int64) []charge {
+	var space [3]netip.Prefix
+	for i, n := range networks(space[:0], from) {
+		list = append(list, l.charge(kind{c, address + what(i)}, name{network: n}, messages, bytes))
+	}
+	return list
+}
+
+func (l *Limits) charge(k kind, of name, messages, bytes int64) charge {
+	r := &l.rates[k.class][k.what]
+	return charge{kind: k, of: of, cost: [2]int64{r[0].Cost(messages), r[1].Cost(bytes)}}
+}
+
+// Admit decides on a message of the principal that goes into the inboxes of these
+// addresses and to so many other recipients, and uses what it needs when it is taken.
+// It returns the error for the whole message, and then nothing is used; or else one
+// for each inbox, nil for those that take it, and nil when all do. When all refuse and
+// there are no others, nothing is used either. A retry uses as much as a new message.
+func (l *Limits) Admit(ctx context.Context, p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error) {
+	if l == nil {
+		return nil, nil
+	}
+	c, counted := classOf(p)
+	if !counted {
+		return nil, nil
+	}
+	now, size := l.now(), int64(len(m.Raw()))
+	if refused := l.noRoom(c, now); refused != nil {
+		return nil, refused
+	}
+	var space [8]charge
+	messages := int64(max(len(inboxes)+others, 1))
+	list := space[:0]
+	if c != local {
+		list = l.charges(list, c, p.From, messages, size)
+		list = append(list, l.charge(kind{c, domain}, name{text: string(m.Sender.Domain())}, messages, size))
+	}
+	list = append(list, l.charge(kind{c, sender}, name{text: m.Sender.Key()}, messages, size))
+	whole := len(list)
+	for _, a := range inboxes {
+		list = append(list, l.charge(kind{c, inbox}, name{text: a.Key()}, 1, size))
+	}
+	l.settle(ctx, list, now)
+	return l.decide(list, whole, others, now)
+}
+
+// decide uses what the charges say. The first of them are those of the whole message,
+// the others those of its inboxes.
+func (l *Limits) decide(list []charge, whole, others int, at time.Time) ([]*amtp.Error, *amtp.Error) {
+	now := at.UnixMicro()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if refused := l.over(list[:whole], now); refused != nil {
+		return nil, refused
+	}
+	var each []*amtp.Error
+	taken := others
+	for i := whole; i < len(list); i++ {
+		if refused := l.over(list[i:i+1], now); refused == nil {
+			taken++
+		} else {
+			if each == nil {
+				each = make([]*amtp.Error, len(list)-whole)
+			}
+			each[i-whole] = refused
+		}
+	}
+	for i := range list {
+		if taken > 0 && (i < whole || each == nil || each[i-whole] == nil) {
+			l.spend(&list[i], now)
+		}
+	}
+	return each, nil
+}
+
+// over returns the refusal of the charge that has to wait longest, nil when all are
+// within their rates.
+func (l *Limits) over(list []charge, now int64) *amtp.Error {
+	var longest time.Duration
+	var worst *charge
+	unit := 0
+	for i := range list {
+		ch := &list[i]
+		e := l.tables[ch.class][ch.what].named[ch.of]
+		if e == nil {
+			continue
+		}
+		for u, r := range l.rates[ch.class][ch.what] {
+			if wait := r.Wait(e.spent[u], ch.cost[u], now); wait > longest {
+				longest, worst, unit = wait, ch, u
+			}
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	l.refused[worst.class][worst.what]++
+	l.tables[worst.class][worst.what].named[worst.of].refused++
+	return refusal(worst.kind, worst.of.String(), unit, longest)
+}
+
+// refusal is what the caller hears.
+func refusal(k kind, of string, unit int, wait time.Duration) *amtp.Error {
+	seconds := int64(math.Ceil(wait.Seconds()))
+	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %d seconds.", k.units(unit), k.phrase(of), seconds)
+	e.RetryAfter = time.Duration(seconds) * time.Second
+	return e.With("limit", whatWords[k.what]).With("unit", k.units(unit)).With("retry_after", seconds)
+}
+
+// units says of what there was too much.
+func (k kind) units(unit int) string {
+	switch {
+	case unit == 1:
+		return "bytes"
+	case k.class == lookUps:
+		return "new domains"
+	case k.class == asking:
+		return "requests"
+	}
+	return "messages"
+}
+
+// phrase says whose budget is used up.
+func (k kind) phrase(of string) string {
+	switch k.what {
+	case inbox:
+		return "for " + of
+	case domain:
+		return "from the domain " + of
+	case sender:
+		return "from " + of
+	}
+	return "from the network " + of
+}
+
+// spend uses a charge.
+func (l *Limits) spend(ch *charge, now int64) {
+	if ch.cost == ([2]int64{}) {
+		return
+	}
+	e := l.tables[ch.class][ch.what].entry(ch.of)
+	e.spent = e.spent.Add(ch.cost, now)
+	if l.shared == nil {
+		return
+	}
+	for u, r := range l.rates[ch.class][ch.what] {
+		if e.unsent[u] += ch.cost[u]; e.unsent[u] >= part(r, tellAt) {
+			l.ring()
+		}
+	}
+}
+
+// provenTime is for how long an address from which proven messages came is listened
+// to whatever else comes from there.
+const provenTime = int64(time.Hour / time.Microsecond)
+
+// Early decides on a caller who shows no key before anything of its message is read.
+// One whose address has used up what strangers have is refused, unless proven
+// messages came from there within the last hour: the next one may be proven too.
+func (l *Limits) Early(from netip.Addr) *amtp.Error {
+	if l == nil {
+		return nil
+	}
+	var space [3]charge
+	list := l.charges(space[:0], stranger, from, 1, 0)
+	if len(list) == 0 {
+		return nil
+	}
+	now := l.now().UnixMicro()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range []class{newcomer, known} {
+		if e := l.tables[c][address].named[list[0].of]; e != nil && e.spent[0] > now-provenTime {
+			return nil
+		}
+	}
+	return l.over(list[:1], now)
+}
+
+// Failed counts a message of so many bytes for so many recipients that was refused for
+// another reason: to try uses what to send does.
+func (l *Limits) Failed(p *gateway.Principal, recipients int, bytes int64) {
+	if c, counted := classOf(p); counted && c != local {
+		l.use(c, p.From, int64(max(recipients, 1)), bytes)
+	}
+}
+
+// Asks decides on a request of a caller who showed no key that is no message.
+func (l *Limits) Asks(from netip.Addr) *amtp.Error { return l.take(asking, from) }
+
+// Answered counts the bytes of the answer to such a request.
+func (l *Limits) Answered(from netip.Addr, bytes int64) { l.use(asking, from, 0, bytes) }
+
+// take uses one of each rate of the address, or none.
+func (l *Limits) take(c class, from netip.Addr) *amtp.Error {
+	if l == nil {
+		return nil
+	}
+	var space [3]charge
+	list := l.charges(space[:0], c, from, 1, 0)
+	now := l.now()
+	l.settle(context.Background(), list, now)
+	_, refused := l.decide(list, len(list), 1, now)
+	return refused
+}
+
+// use counts what nobody can refuse any more.
+func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
+	if l == nil {
+		return
+	}
+	var space [3]charge
+	now := l.now().UnixMicro()
+	list := l.charges(space[:0], c, from, messages, bytes)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range list {
+		l.spend(&list[i], now)
+	}
+}
+
+// String says how much of the table is in use.
+func (l *Limits) String() string { return fmt.Sprintf("limits with %d entries", l.Entries()) }
+
+// Entries returns how many names are remembered.
+func (l *Limits) Entries() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.tables {
+		for w := range l.tables[c] {
+			n += len(l.tables[c][w].list)
+		}
+	}
+	return n
+}

@@ -1,0 +1,545 @@
+package limits
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// hall is a Limits with a clock that is set by hand.
+type hall struct {
+	*Limits
+	t   testing.TB
+	now time.Time
+}
+
+func open(t testing.TB, o Options) *hall {
+	h := &hall{t: t, now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}
+	o.Now = func() time.Time { return h.now }
+	if o.Messages == 0 {
+		o.Messages = 1
+	}
+	if o.Bytes == 0 {
+		o.Bytes = 1 << 30
+	}
+	h.Limits = New(o)
+	return h
+}
+
+// visit is a message, and who brings it.
+type visit struct {
+	class  class
+	from   string // address
+	sender string
+	inbox  string
+	bytes  int
+}
+
+func message(t testing.TB, sender, to string, bytes int) *amtp.Message {
+	t.Helper()
+	pad := make([]byte, max(bytes-120, 0))
+	for i := range pad {
+		pad[i] = 'x'
+	}
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"version":"1.0","sender":%q,"recipients":[%q],"payload":%q}`, sender, to, pad))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	return m
+}
+
+func principal(m *amtp.Message, c class, from string) *gateway.Principal {
+	p := &gateway.Principal{From: netip.MustParseAddr(from)}
+	switch c {
+	case local:
+		p.Agent = &gateway.Agent{Address: m.Sender}
+		return p
+	case known:
+		p.Settled = true
+		fallthrough
+	case newcomer:
+		p.Found.Result = amtp.AuthPass
+	}
+	p.Domain = m.Sender.Domain()
+	return p
+}
+
+// comes brings a message and returns the refusal.
+func (h *hall) comes(v visit) *amtp.Error {
+	h.t.Helper()
+	m := message(h.t, v.sender, v.inbox, v.bytes)
+	each, refused := h.Admit(context.Background(), principal(m, v.class, v.from), m, m.Recipients, 0)
+	for _, e := range each {
+		if e != nil {
+			return e
+		}
+	}
+	return refused
+}
+
+// count returns how many messages are taken, of those that the function makes, before
+// one is refused, and by which limit that was.
+func (h *hall) count(most int, next func(i int) visit) (int, string) {
+	h.t.Helper()
+	for i := range most {
+		if e := h.comes(next(i)); e != nil {
+			if e.Code != amtp.CodeRateLimitExceeded || e.RetryAfter < time.Second {
+				h.t.Fatalf("message %d is refused with %s after %v, want RATE_LIMIT_EXCEEDED and a second or more", i, e.Code, e.RetryAfter)
+			}
+			return i, e.Details["limit"].(string)
+		}
+	}
+	return most, ""
+}
+
+func v4(i, j int) string { return fmt.Sprintf("198.%d.%d.%d", 18+i>>8&1, i&255, j&255) }
+
+// TestEveryKind: each kind is bounded by its own rate, when everything else about the
+// messages changes.
+func TestEveryKind(t *testing.T) {
+	any := func(i int) visit {
+		return visit{stranger, fmt.Sprintf("2001:db8:%x::1", i), fmt.Sprintf("s%d@d%d.example", i, i), fmt.Sprintf("i%d@ours.example", i), 0}
+	}
+	for _, tc := range []struct {
+		name  string
+		limit string
+		want  int
+		next  func(i int) visit
+	}{
+		{"IPv4 address", "address", 10, func(i int) visit { v := any(i); v.from = "192.0.2.1"; return v }},
+		{"IPv4 /24", "network", 40, func(i int) visit { v := any(i); v.from = fmt.Sprintf("192.0.2.%d", i); return v }},
+		{"IPv6 /64", "address", 10, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8::%x", i+1); return v }},
+		{"IPv6 /56", "network", 40, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8:0:%x::1", i); return v }},
+		{"IPv6 /48", "site", 160, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8:0:%x::1", i<<8&0xffff|i>>8); return v }},
+		{"IPv4 in IPv6", "address", 10, func(i int) visit {
+			v := any(i)
+			v.from = []string{"192.0.2.1", "::ffff:192.0.2.1"}[i%2]
+			return v
+		}},
+		{"a domain that proves nothing", "domain", 10, func(i int) visit { v := any(i); v.sender = fmt.Sprintf("s%d@far.example", i); return v }},
+		{"a sender that proves nothing", "sender", 5, func(i int) visit { v := any(i); v.sender = "ann@far.example"; return v }},
+		{"an inbox, for strangers", "inbox", 40, func(i int) visit { v := any(i); v.inbox = "bob@ours.example"; return v }},
+		{"a new domain that signs", "domain", 100, func(i int) visit {
+			v := any(i)
+			v.class, v.sender = newcomer, fmt.Sprintf("s%d@far.example", i)
+			return v
+		}},
+		{"a sender of it", "sender", 50, func(i int) visit { v := any(i); v.class, v.sender = newcomer, "ann@far.example"; return v }},
+		{"one address of new domains that sign", "address", 100, func(i int) visit { v := any(i); v.class, v.from = newcomer, "192.0.2.1"; return v }},
+		{"a domain that has signed for long", "domain", 500, func(i int) visit {
+			v := any(i)
+			v.class, v.sender = known, fmt.Sprintf("s%d@far.example", i)
+			return v
+		}},
+		{"a sender of it", "sender", 250, func(i int) visit { v := any(i); v.class, v.sender = known, "ann@far.example"; return v }},
+		{"an inbox, for those", "inbox", 2000, func(i int) visit { v := any(i); v.class, v.inbox = known, "bob@ours.example"; return v }},
+		{"an agent here", "sender", 5000, func(i int) visit { v := any(i); v.class, v.sender = local, "ann@ours.example"; return v }},
+	} {
+		h := open(t, Options{})
+		if got, limit := h.count(tc.want+1, tc.next); got != tc.want || limit != tc.limit {
+			t.Errorf("%s: %d messages are taken and then refused by %q, want %d by %q", tc.name, got, limit, tc.want, tc.limit)
+		}
+		if e := h.comes(any(50_000)); e != nil {
+			t.Errorf("%s: somebody else is refused beside it: %v", tc.name, e)
+		}
+	}
+}
+
+// TestFiftyTimes: what a domain may bring that signs and is known is 50 times what a
+// stranger's may, in messages and in bytes.
+func TestFiftyTimes(t *testing.T) {
+	all := ratesOf(&Options{Messages: 120, Bytes: 1 << 20, Largest: 10 << 20})
+	for u := range 2 {
+		if a, b := all[stranger][domain][u].Burst, all[known][domain][u].Burst; b != 50*a {
+			t.Errorf("a stranger's domain has %d, one that is known %d; want 50 times as much", a, b)
+		}
+	}
+	for c := range all {
+		for w := range all[c] {
+			if r := all[c][w]; r[1].Burst > 0 && r[1].Burst < 20<<20 {
+				t.Errorf("%s: two of the largest messages do not fit into %d bytes", kind{class(c), what(w)}.name(""), r[1].Burst)
+			}
+		}
+	}
+}
+
+// TestBytes are bounded beside messages.
+func TestBytes(t *testing.T) {
+	h := open(t, Options{Messages: 1000, Bytes: 1024, Largest: 1024})
+	got, limit := h.count(1000, func(i int) visit {
+		return visit{stranger, v4(i, 1), fmt.Sprintf("s%d@far.example", i), fmt.Sprintf("i%d@ours.example", i), 1000}
+	})
+	if got < 60 || got > 70 || limit != "domain" {
+		t.Errorf("%d messages of 1,000 bytes are taken and then refused by %q, want about 65 (64 KiB) by the domain", got, limit)
+	}
+}
+
+// TestWhatIsUsedComesBack, evenly.
+func TestWhatIsUsedComesBack(t *testing.T) {
+	h := open(t, Options{})
+	ann := func(int) visit { return visit{stranger, "192.0.2.1", "ann@far.example", "bob@ours.example", 0} }
+	if got, _ := h.count(100, ann); got != 5 {
+		t.Fatalf("%d are taken at first, want 5", got)
+	}
+	e := h.comes(ann(0))
+	h.now = h.now.Add(e.RetryAfter)
+	if got, _ := h.count(100, ann); got != 1 {
+		t.Errorf("after the wait of %v, %d are taken, want 1", e.RetryAfter, got)
+	}
+	h.now = h.now.Add(messagePeriod)
+	if got, _ := h.count(100, ann); got != 5 {
+		t.Errorf("after the whole time %d are taken, want 5", got)
+	}
+}
+
+// TestARefusedMessageUsesNothing: also of the limits that it is within.
+func TestARefusedMessageUsesNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := open(t, Options{})
+		for range rapid.IntRange(1, 80).Draw(rt, "messages") {
+			v := visit{
+				class:  class(rapid.IntRange(0, int(local)).Draw(rt, "class")),
+				from:   v4(rapid.IntRange(0, 2).Draw(rt, "network"), rapid.IntRange(0, 3).Draw(rt, "address")),
+				sender: fmt.Sprintf("s%d@d%d.example", rapid.IntRange(0, 2).Draw(rt, "sender"), rapid.IntRange(0, 2).Draw(rt, "domain")),
+				inbox:  fmt.Sprintf("i%d@ours.example", rapid.IntRange(0, 2).Draw(rt, "inbox")),
+			}
+			before := h.all()
+			refused := h.comes(v)
+			if after := h.all(); (refused != nil) != (before == after) {
+				rt.Fatalf("%+v: refused with %v, and what is used was %s and is %s", v, refused, before, after)
+			}
+			h.now = h.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(rt, "pause")) * time.Second)
+		}
+	})
+}
+
+// all is everything that is used, as text.
+func (h *hall) all() string {
+	used := map[string]gateway.Spent{}
+	for c := range h.tables {
+		for w := range h.tables[c] {
+			for _, e := range h.tables[c][w].list {
+				used[kind{class(c), what(w)}.name(e.name.String())] = e.spent
+			}
+		}
+	}
+	b, err := json.Marshal(used)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestOneFullInbox refuses its own copy only; a message for full ones alone is refused.
+func TestOneFullInbox(t *testing.T) {
+	h := open(t, Options{})
+	if got, limit := h.count(100, func(i int) visit {
+		return visit{stranger, v4(i, 1), fmt.Sprintf("s%d@d%d.example", i, i), "full@ours.example", 0}
+	}); limit != "inbox" {
+		t.Fatalf("%d are taken and then refused by %q, want by the inbox", got, limit)
+	}
+	m, refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["full@ours.example","bob@ours.example"]}`))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	p := principal(m, stranger, "203.0.113.1")
+	each, refused := h.Admit(t.Context(), p, m, m.Recipients, 0)
+	if refused != nil || len(each) != 2 || each[0] == nil || each[1] != nil {
+		t.Errorf("to a full inbox and another: %v, %v; want the first alone refused", each, refused)
+	}
+	before := h.all()
+	each, refused = h.Admit(t.Context(), p, m, m.Recipients[:1], 0)
+	if refused != nil || len(each) != 1 || each[0] == nil || h.all() != before {
+		t.Errorf("to the full inbox alone: %v, %v; want it refused and nothing used", each, refused)
+	}
+}
+
+// TestThisMachineHasNoNetwork: a proxy on it brings everybody's messages.
+func TestThisMachineHasNoNetwork(t *testing.T) {
+	h := open(t, Options{})
+	for i, from := range []string{"127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"} {
+		if got, limit := h.count(30, func(j int) visit {
+			return visit{stranger, from, fmt.Sprintf("s@d%d-%d.example", i, j), fmt.Sprintf("i%d@ours.example", j), 0}
+		}); got != 30 {
+			t.Errorf("from %s: %d are taken and then refused by %q, want all 30", from, got, limit)
+		}
+	}
+}
+
+// TestMemoryIsBounded: a million networks that an attacker chooses leave a bounded number
+// of entries, and who used much is still bounded after them.
+func TestMemoryIsBounded(t *testing.T) {
+	h := open(t, Options{Messages: 1})
+	p := &gateway.Principal{}
+	spendAs := func(from netip.Addr, m *amtp.Message) *amtp.Error {
+		p.From, p.Domain = from, m.Sender.Domain()
+		_, refused := h.Admit(context.Background(), p, m, nil, 1)
+		return refused
+	}
+	heavy := message(t, "heavy@heavy.example", "bob@ours.example", 0)
+	for range 5 {
+		if refused := spendAs(netip.MustParseAddr("203.0.113.1"), heavy); refused != nil {
+			t.Fatal(refused)
+		}
+	}
+	for i := range 340_000 { // with a /64, a /56 and a /48 each
+		from := netip.AddrFrom16([16]byte{0x20, 0x01, byte(i >> 16), byte(i >> 8), byte(i)})
+		p.From = from
+		h.Failed(p, 1, 0)
+		if i%100 == 0 {
+			m := message(t, fmt.Sprintf("s%d@d%d.example", i, i), "bob@ours.example", 0)
+			if refused := spendAs(from, m); refused != nil {
+				t.Fatalf("name %d is refused: %v", i, refused)
+			}
+		}
+	}
+	most := int(classes) * int(whats) * entriesOfKind
+	if n := h.Entries(); n > most || n > 6*entriesOfKind {
+		t.Errorf("%d entries are remembered, want at most %d", n, 6*entriesOfKind)
+	}
+	if refused := spendAs(netip.MustParseAddr("203.0.113.1"), heavy); refused == nil {
+		t.Error("who had used all that it may is forgotten behind names that used one message each")
+	}
+}
+
+// TestEarly: an address that is over is refused before its message is read, unless
+// proven messages come from there.
+func TestEarly(t *testing.T) {
+	h := open(t, Options{})
+	from := netip.MustParseAddr("192.0.2.1")
+	p := &gateway.Principal{From: from}
+	for range 10 {
+		if refused := h.Early(from); refused != nil {
+			t.Fatalf("refused early: %v", refused)
+		}
+		h.Failed(p, 1, 100)
+	}
+	if refused := h.Early(from); refused == nil || refused.Details["limit"] != "address" {
+		t.Errorf("after ten failures: %v, want a refusal of the address", refused)
+	}
+	if refused := h.Early(netip.MustParseAddr("192.0.2.2")); refused != nil {
+		t.Errorf("a neighbour is refused early: %v", refused)
+	}
+	if refused := h.comes(visit{newcomer, "192.0.2.1", "ann@signed.example", "bob@ours.example", 0}); refused != nil {
+		t.Fatalf("what is proven is refused: %v", refused)
+	}
+	if refused := h.Early(from); refused != nil {
+		t.Errorf("after a proven message: %v, want to be listened to", refused)
+	}
+}
+
+// TestRoom: strangers are refused before the disk is short, newcomers later, others
+// never.
+func TestRoom(t *testing.T) {
+	var free uint64
+	h := open(t, Options{Disk: func() (uint64, uint64, bool) { return free, 1000, true }})
+	for _, tc := range []struct {
+		free    uint64
+		refused []class
+	}{{1000, nil}, {999, []class{stranger}}, {500, []class{stranger}}, {499, []class{stranger, newcomer}}, {0, []class{stranger, newcomer}}, {1000, nil}} {
+		free = tc.free
+		h.now = h.now.Add(messagePeriod)
+		var got []class
+		for c := stranger; c <= local; c++ {
+			if e := h.comes(visit{c, "192.0.2.1", fmt.Sprintf("s%d@d%d.example", c, c), "bob@ours.example", 0}); e != nil {
+				if e.Code != amtp.CodeTemporaryFailure || e.RetryAfter < time.Second {
+					t.Errorf("refused with %s after %v, want TEMPORARY_FAILURE", e.Code, e.RetryAfter)
+				}
+				got = append(got, c)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(tc.refused) {
+			t.Errorf("with %d bytes free the classes %v are refused, want %v", tc.free, got, tc.refused)
+		}
+	}
+}
+
+// TestLookUps: ten domains that are new, a minute, from one address; five times as much
+// for each that nobody answers; twelve at once from one network.
+func TestLookUps(t *testing.T) {
+	h := open(t, Options{})
+	ask := func(from string, answered bool) bool {
+		done, refused := h.LookUp(netip.MustParseAddr(from))
+		if refused != nil {
+			if refused.Code != amtp.CodeRateLimitExceeded || refused.RetryAfter < time.Second {
+				t.Errorf("refused with %v after %v", refused, refused.RetryAfter)
+			}
+			return false
+		}
+		done(answered)
+		return true
+	}
+	n := 0
+	for ask("192.0.2.1", true) {
+		n++
+	}
+	slow := 0
+	for ask("198.51.100.1", false) {
+		slow++
+	}
+	if n != 10 || slow != 2 {
+		t.Errorf("one address has %d look-ups that are answered and %d that are not, want 10 and 2", n, slow)
+	}
+	var all []func(bool)
+	for i := range 40 {
+		if done, refused := h.LookUp(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})); refused == nil {
+			all = append(all, done)
+		}
+	}
+	if len(all) != mostLooking {
+		t.Errorf("one network has %d look-ups under way, want %d", len(all), mostLooking)
+	}
+	if !ask("100.64.0.1", true) {
+		t.Error("another network has none")
+	}
+	for _, done := range all {
+		done(true)
+	}
+	if len(h.looking) != 0 {
+		t.Errorf("%d networks are remembered as looking, want none", len(h.looking))
+	}
+	for range 100 {
+		if !ask("127.0.0.1", true) {
+			t.Fatal("this machine is refused")
+		}
+	}
+}
+
+// town is where gateways meet that are on one store.
+type town struct {
+	mu    sync.Mutex
+	spent map[string]gateway.Spent
+	calls int
+	away  bool
+}
+
+// Tally implements gateway.Tallies.
+func (s *town) Tally(_ context.Context, list []gateway.Tally, now time.Time) ([]gateway.Spent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if s.away {
+		return nil, errors.New("away")
+	}
+	var all []gateway.Spent
+	for _, t := range list {
+		s.spent[t.Name] = s.spent[t.Name].Add(t.Cost, now.UnixMicro())
+		all = append(all, s.spent[t.Name])
+	}
+	return all, nil
+}
+
+// ForgetSpent implements gateway.Tallies.
+func (s *town) ForgetSpent(context.Context, time.Time) error { return nil }
+
+// TestReplicasAgree: three gateways take together what one may, and an eighth more for
+// each at the most; when it is used up, all refuse. A message asks nobody in the usual
+// case.
+func TestReplicasAgree(t *testing.T) {
+	shared := &town{spent: map[string]gateway.Spent{}}
+	var all []*hall
+	for range 3 {
+		all = append(all, open(t, Options{Messages: 100, Shared: shared}))
+	}
+	ann := func(i int) visit {
+		return visit{known, v4(i%200, 1), fmt.Sprintf("s%d@far.example", i), fmt.Sprintf("i%d@ours.example", i%97), 0}
+	}
+	const rate = 50_000 // of the domain
+	taken := 0
+	for i := range 2 * rate {
+		if all[i%3].comes(ann(i)) == nil {
+			taken++
+		}
+	}
+	if taken < rate || taken > rate+3*rate/waitAt {
+		t.Errorf("three gateways took %d messages of one domain, want %d to %d", taken, rate, rate+3*rate/waitAt)
+	}
+	if most := 2 * 3 * waitAt * 4; shared.calls > most {
+		t.Errorf("%d messages caused %d exchanges, want at most %d", 2*rate, shared.calls, most)
+	}
+	for i, h := range all {
+		h.share(t.Context())
+		if e := h.comes(ann(1)); e == nil || e.Details["limit"] != "domain" {
+			t.Errorf("afterwards gateway %d answers %v, want a refusal of the domain", i, e)
+		}
+	}
+}
+
+// TestAStoreThatIsAway: what a gateway knows counts, and it is told later.
+func TestAStoreThatIsAway(t *testing.T) {
+	shared := &town{spent: map[string]gateway.Spent{}, away: true}
+	h := open(t, Options{Messages: 100, Shared: shared})
+	ann := func(i int) visit {
+		return visit{stranger, v4(i%200, i), fmt.Sprintf("s%d@far.example", i), fmt.Sprintf("i%d@ours.example", i), 0}
+	}
+	if got, limit := h.count(2000, ann); got != 1000 || limit != "domain" {
+		t.Errorf("%d are taken and then refused by %q, want 1000 by the domain", got, limit)
+	}
+	shared.away = false
+	h.share(t.Context())
+	other := open(t, Options{Messages: 100, Shared: shared})
+	if got, _ := other.count(2000, ann); got > 1000/waitAt+1 {
+		t.Errorf("the other gateway then takes %d, want at most %d", got, 1000/waitAt+1)
+	}
+}
+
+// TestView: the report has every rate, and who uses most first.
+func TestView(t *testing.T) {
+	h := open(t, Options{})
+	for i := range 30 {
+		h.comes(visit{stranger, v4(i, 1), fmt.Sprintf("s%d@d%d.example", i%3, i%10), "bob@ours.example", 0})
+	}
+	r := h.View()
+	if len(r.Limits) != 6+6+6+2+3+3 || len(r.Used) == 0 || r.Used[0].Share < r.Used[len(r.Used)-1].Share {
+		t.Errorf("the report has %d limits and %d names, want 26 and some, the most used first: %+v", len(r.Limits), len(r.Used), r.Used)
+	}
+	for _, u := range r.Used {
+		if u.Of == "inbox" && (u.Name != "bob@ours.example" || u.Messages != 30) {
+			t.Errorf("of the inbox %q %d messages are used, want bob@ours.example and 30", u.Name, u.Messages)
+		}
+	}
+}
+
+// TestNothingIsBounded by no Limits.
+func TestNothingIsBounded(t *testing.T) {
+	var l *Limits
+	m := message(t, "ann@far.example", "bob@ours.example", 0)
+	if each, refused := l.Admit(t.Context(), principal(m, stranger, "192.0.2.1"), m, m.Recipients, 0); each != nil || refused != nil {
+		t.Error("no limits refuse a message")
+	}
+	l.Failed(&gateway.Principal{}, 1, 1)
+	l.Answered(netip.Addr{}, 1)
+	done, refused := l.LookUp(netip.MustParseAddr("192.0.2.1"))
+	if l.Early(netip.Addr{}) != nil || l.Asks(netip.Addr{}) != nil || refused != nil {
+		t.Error("no limits refuse a request")
+	}
+	done(true)
+}
+
+// BenchmarkAdmit is what a message costs, of each class.
+func BenchmarkAdmit(b *testing.B) {
+	for c := stranger; c <= local; c++ {
+		b.Run(classWords[c], func(b *testing.B) {
+			h := open(b, Options{Messages: 1_000_000})
+			m := message(b, "ann@far.example", "bob@ours.example", 1000)
+			p := principal(m, c, "2001:db8::1")
+			b.ReportAllocs()
+			for b.Loop() {
+				h.now = h.now.Add(time.Minute)
+				if _, refused := h.Admit(b.Context(), p, m, m.Recipients, 0); refused != nil {
+					b.Fatal(refused)
+				}
+			}
+		})
+	}
+}

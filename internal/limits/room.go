@@ -1,0 +1,60 @@
+package limits
+
+import (
+	"sync"
+	"time"
+
+	"github.com/amtp-go/amtp"
+)
+
+// lookEvery is how often the disk is looked at.
+const lookEvery = time.Second
+
+// roomWait is what a stranger is asked to wait for room.
+const roomWait = time.Minute
+
+// room knows how much of the disk is free.
+type room struct {
+	look func() (free, least uint64, known bool)
+
+	mu          sync.Mutex
+	at          time.Time // when it was looked at
+	free, least uint64
+	known       bool
+}
+
+// state returns what is free and what is needed, by a look of the last second.
+func (r *room) state(now time.Time) (free, least uint64, known bool) {
+	if r.look == nil {
+		return 0, 0, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at.IsZero() || now.Sub(r.at).Abs() >= lookEvery {
+		r.free, r.least, r.known = r.look()
+		r.at = now
+	}
+	return r.free, r.least, r.known
+}
+
+// noRoom refuses a message while the disk is short: that of a caller who proved
+// nothing below the mark, that of a domain that signs since today below half of it.
+// Everybody else is served until the disk is full.
+func (l *Limits) noRoom(c class, now time.Time) *amtp.Error {
+	if c != stranger && c != newcomer {
+		return nil
+	}
+	free, least, known := l.room.state(now)
+	if c == newcomer {
+		least /= 2
+	}
+	if !known || free >= least {
+		return nil
+	}
+	l.mu.Lock()
+	l.short++
+	l.mu.Unlock()
+	e := amtp.Errorf(amtp.CodeTemporaryFailure, "This gateway is short of room and takes messages from those only who are known to it. Try again later.")
+	e.RetryAfter = roomWait
+	return e.With("limit", "room")
+}

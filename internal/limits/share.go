@@ -1,0 +1,131 @@
+package limits
+
+import (
+	"context"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// What a gateway may have used of a budget without the others knowing: it tells them
+// beyond the first part, and waits with the next use beyond the second. All together
+// use at most an eighth more than the rate for each of them.
+const (
+	tellAt = 16
+	waitAt = 8
+)
+
+// Bounds of what is told.
+const (
+	tellEvery   = time.Second      // at the latest
+	tallyTime   = 5 * time.Second  // for one exchange
+	mostTallies = 1000             // in one exchange
+	forgetEvery = 10 * time.Minute // when what has come back is forgotten
+)
+
+// part returns one of n parts of a rate, as the time in which it comes back.
+func part(r gateway.Rate, n int64) int64 { return max(r.Period.Microseconds()/n, 1) }
+
+// Run tells the other gateways on the store what this one used, until ctx ends.
+func (l *Limits) Run(ctx context.Context) error {
+	if l.shared == nil {
+		<-ctx.Done()
+		return nil
+	}
+	tick, forget := time.NewTicker(tellEvery), time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	defer forget.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-forget.C:
+			_ = l.shared.ForgetSpent(ctx, l.now()) // the next time does as well
+		case <-l.wake:
+			l.share(ctx)
+		case <-tick.C:
+			l.share(ctx)
+		}
+	}
+}
+
+// ring has Run tell what is used now.
+func (l *Limits) ring() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// settle waits until the others know of what was used, when too much of it they do
+// not know. In the usual case it asks nobody.
+func (l *Limits) settle(ctx context.Context, list []charge, now time.Time) {
+	if l.shared != nil && l.unsettled(list) {
+		l.share(ctx)
+	}
+}
+
+// unsettled reports whether a charge has to wait for the others.
+func (l *Limits) unsettled(list []charge) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range list {
+		ch := &list[i]
+		e := l.tables[ch.class][ch.what].named[ch.of]
+		if e == nil {
+			continue
+		}
+		for u, r := range l.rates[ch.class][ch.what] {
+			if r.Burst > 0 && e.unsent[u] >= part(r, waitAt) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// share tells the others what this gateway used and learns what they did. When the
+// store does not answer, what is known here counts, and it is told later.
+func (l *Limits) share(ctx context.Context) {
+	l.sharing.Lock()
+	defer l.sharing.Unlock()
+	entries, list := l.untold()
+	if len(list) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tallyTime) // others wait for it as well
+	defer cancel()
+	all, err := l.shared.Tally(ctx, list, l.now())
+	now := l.now().UnixMicro()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, e := range entries {
+		if err != nil || len(all) != len(list) {
+			e.unsent[0], e.unsent[1] = e.unsent[0]+list[i].Cost[0], e.unsent[1]+list[i].Cost[1]
+			continue
+		}
+		e.spent = all[i].Add(e.unsent, now)
+	}
+}
+
+// untold takes what is to be told.
+func (l *Limits) untold() (entries []*entry, list []gateway.Tally) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.tables {
+		for w := range l.tables[c] {
+			k, r := kind{class(c), what(w)}, &l.rates[c][w]
+			for _, e := range l.tables[c][w].list {
+				if e.unsent[0] < part(r[0], tellAt) && (r[1].Burst == 0 || e.unsent[1] < part(r[1], tellAt)) {
+					continue
+				}
+				entries, list = append(entries, e), append(list, gateway.Tally{Name: k.name(e.name.String()), Cost: e.unsent})
+				e.unsent = [2]int64{}
+				if len(list) == mostTallies {
+					return entries, list
+				}
+			}
+		}
+	}
+	return entries, list
+}
