@@ -39,7 +39,9 @@ type Authentication struct {
 	Selector     string `json:"selector,omitempty"`
 	Algorithm    string `json:"algorithm,omitempty"`
 	Reason       string `json:"reason,omitempty"`
-	FirstContact bool   `json:"first_contact,omitempty"`
+	// FirstContact says that no earlier message of the address to this agent was
+	// proven by its domain. It is always so for a message that proves nothing.
+	FirstContact bool `json:"first_contact,omitempty"`
 }
 
 // RecipientStatus is the state of a message for one recipient.

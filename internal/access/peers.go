@@ -32,7 +32,6 @@ type Records interface {
 type Memory interface {
 	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
 	NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
-	KnownSender(context.Context, amtp.Address) (bool, error)
 }
 
 // Peers finds out which domain's gateway calls, by the signature of the message
@@ -75,12 +74,12 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 	case err != nil:
 		refused = p.unproven(ctx, &caller, from, now, err)
 	}
-	if refused == nil {
-		caller.Found.FirstContact, refused = p.isNew(ctx, m.Sender, now)
-	}
 	if refused != nil {
 		return gateway.Principal{}, refused
 	}
+	// Who proves nothing makes nobody acquainted with anybody. Of others the store knows
+	// who has met whom.
+	caller.Found.FirstContact = caller.Class() != gateway.ClassDomain
 	return caller, nil
 }
 
@@ -126,21 +125,6 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 		p.recent.notePeer(caller.Domain, known, now)
 	}
 	return nil
-}
-
-// isNew reports whether the address never wrote here before.
-func (p *Peers) isNew(ctx context.Context, sender amtp.Address, now time.Time) (bool, *amtp.Error) {
-	if p.recent.wrote(sender, now) {
-		return false, nil
-	}
-	wrote, err := p.memory.KnownSender(ctx, sender)
-	if err != nil {
-		return false, gateway.Refusal(err)
-	}
-	if wrote {
-		p.recent.noteSender(sender, now)
-	}
-	return !wrote, nil
 }
 
 // verify takes the signature through its steps. What could be read of it is

@@ -41,7 +41,6 @@ func (n nobody) Peer(_ context.Context, d amtp.Domain) (gateway.Peer, error) {
 	return gateway.Peer{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed, LastSigned: n.signed}, nil
 }
 func (nobody) NotePeer(context.Context, amtp.Domain, bool, time.Time) error { return nil }
-func (nobody) KnownSender(context.Context, amtp.Address) (bool, error)      { return false, nil }
 
 var errDNS = errors.New("DNS is silent")
 

@@ -8,12 +8,11 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// recent remembers for a while what the store said of domains that sign and of
-// addresses that wrote before, so that a busy peer costs no reads. Nothing is let
+// recent remembers for a while what the store said of domains that sign, so that a
+// busy peer costs no reads. Nothing is let
 // in because of it: what does not verify is judged by the store.
 type recent struct {
 	domains *cache.Cache[amtp.Domain, seenPeer]
-	senders *cache.Cache[string, time.Time] // until when, by Address.Key
 }
 
 // seenPeer is what the store said of a domain.
@@ -25,12 +24,11 @@ type seenPeer struct {
 // Bounds of what is remembered.
 const (
 	recentDomains = 4096
-	recentSenders = 16384
 	recentTime    = time.Minute
 )
 
 func newRecent() *recent {
-	return &recent{domains: cache.New[amtp.Domain, seenPeer](recentDomains), senders: cache.New[string, time.Time](recentSenders)}
+	return &recent{domains: cache.New[amtp.Domain, seenPeer](recentDomains)}
 }
 
 func (r *recent) peer(d amtp.Domain, now time.Time) (gateway.Peer, bool) {
@@ -45,15 +43,6 @@ func (r *recent) notePeer(d amtp.Domain, p gateway.Peer, now time.Time) {
 	r.domains.Set(d, seenPeer{p, now.Add(recentTime)})
 }
 
-func (r *recent) wrote(sender amtp.Address, now time.Time) bool {
-	until, ok := r.senders.Get(sender.Key())
-	return ok && counts(until, now)
-}
-
 // counts reports whether what is remembered until then counts now. A clock that
 // went back prolongs nothing.
 func counts(until, now time.Time) bool { return now.Before(until) && until.Sub(now) <= recentTime }
-
-func (r *recent) noteSender(sender amtp.Address, now time.Time) {
-	r.senders.Set(sender.Key(), now.Add(recentTime))
-}

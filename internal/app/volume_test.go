@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,7 +35,39 @@ type harbour struct {
 	signer *amtp.Signer
 	keys   map[string]string
 	ahead  atomic.Int64 // of the clock, ns
+	stands atomic.Int64 // what the clock shows that stands, ns since 1970; 0 for one that goes
 	n      int
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write implements io.Writer, for the log.
+func (h *harbour) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.log.Write(p)
+}
+
+// lines returns the lines of the log that hold the text.
+func (h *harbour) lines(text string) (list []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for line := range strings.Lines(h.log.String()) {
+		if strings.Contains(line, text) {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// clock shows the time of the harbour.
+func (h *harbour) clock() time.Time {
+	now := time.Now()
+	if at := h.stands.Load(); at != 0 {
+		now = time.Unix(0, at)
+	}
+	return now.Add(time.Duration(h.ahead.Load()))
 }
 
 // newHarbour runs a gateway with more settings NAME=value and the agents alice and bob.
@@ -57,8 +91,8 @@ func newHarbour(t testing.TB, settings ...string) *harbour {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock := wallclock.Clock{Now: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }, Obeyed: true}
-	a, err := app.NewBy(clock, cfg, slog.New(slog.DiscardHandler))
+	clock := wallclock.Clock{Now: h.clock, Obeyed: true}
+	a, err := app.NewBy(clock, cfg, slog.New(slog.NewTextHandler(h, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +144,7 @@ type cargo struct {
 func (h *harbour) brings(c cargo) (int, amtp.Error, int) {
 	h.t.Helper()
 	h.n++
-	at := time.Now().Add(time.Duration(h.ahead.Load())).UTC().Format(time.RFC3339)
+	at := h.clock().UTC().Format(time.RFC3339)
 	body := fmt.Appendf(nil, `{"version":"1.0","message_id":"m%d","idempotency_key":"k%d","timestamp":"%s","sender":%q,"recipients":[%q],"payload":%q}`,
 		h.n, h.n, at, c.sender, c.to, strings.Repeat("x", c.pad))
 	if strings.HasSuffix(c.sender, "@signed.example") {
@@ -289,6 +323,27 @@ func TestShortDisk(t *testing.T) {
 	}
 	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example", key: short.keys["alice"]}); status != http.StatusAccepted {
 		t.Errorf("an agent beside a short disk: %d %v, want 202", status, e)
+	}
+}
+
+// TestStrangersLinesAreSampled: of the lines that strangers cause in the log ten a
+// second are written, and the next one counts the others.
+func TestStrangersLinesAreSampled(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
+	h.stands.Store(time.Now().UnixNano())
+	spam := cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"}
+	for range 50 {
+		if status, e, _ := h.brings(spam); status != http.StatusServiceUnavailable {
+			t.Fatalf("a stranger beside a short disk: %d %v, want 503", status, e)
+		}
+	}
+	if n := len(h.lines("request failed")); n != 10 {
+		t.Errorf("50 refused strangers in one second caused %d lines, want 10", n)
+	}
+	h.pass(time.Second)
+	h.brings(spam)
+	if lines := h.lines("left_out=40"); len(lines) != 1 {
+		t.Errorf("a second later the log has %q, want one line that counts the 40 others", lines)
 	}
 }
 

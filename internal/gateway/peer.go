@@ -52,10 +52,6 @@ type Peers interface {
 	// It writes only what changes the peer's times by an hour or more.
 	NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
 
-	// KnownSender reports whether a message of the address, of another domain,
-	// was taken before and is still known.
-	KnownSender(context.Context, amtp.Address) (bool, error)
-
 	// PeersPage lists peers in the order of their domains, those behind after
 	// only.
 	PeersPage(ctx context.Context, after amtp.Domain, limit int) ([]Peer, error)

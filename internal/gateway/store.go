@@ -68,6 +68,11 @@ type Store interface {
 	// under which the sender finds the message. A stored message is never
 	// overwritten.
 	//
+	// The first message of ClassDomain from an address to an agent is that sender's
+	// first contact with it: Found.FirstContact is set where the agent reads it, from
+	// its inbox, as one message, or pushed. For another agent, and for a message that
+	// proved nothing, an address is as new as before.
+	//
 	// A recipient that was deleted meanwhile is left out; a sender that was
 	// deleted sends nothing more, and nobody is left. When none is left, or
 	// none was given, an earlier message is still recognised; otherwise it is

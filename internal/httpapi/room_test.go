@@ -12,10 +12,9 @@ func TestAddressesWithoutBytesAreForgotten(t *testing.T) {
 	s := &Server{MaxMessage: 10 << 20, InFlight: 256 << 20}
 	var calls []*call
 	for i := range 1000 {
-		c := &call{s: s, r: httptest.NewRequest("POST", "/v1/messages", nil)}
-		c.r.RemoteAddr = fmt.Sprintf("192.0.2.%d:%d", i%200, i)
+		c := &call{s: s, r: httptest.NewRequest("POST", "/v1/messages", nil), from: fmt.Sprintf("192.0.2.%d", i%200)}
 		if i%2 == 0 {
-			c.r.RemoteAddr = fmt.Sprintf("[2001:db8:%x::1]:4711", i)
+			c.from = fmt.Sprintf("2001:db8:%x::1", i)
 		}
 		c.makeRoom(firstPiece)
 		c.makeRoom(firstPiece)

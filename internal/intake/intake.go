@@ -51,7 +51,7 @@ type Limits interface {
 	// Admit decides on a message for these inboxes and so many other recipients. It
 	// returns why the message is not taken at all, or else why each of the inboxes does
 	// not take it, nil for those that do. What is taken is counted.
-	Admit(ctx context.Context, p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error)
+	Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error)
 }
 
 // Sizes says whether a message fits through the door of another gateway.
@@ -104,7 +104,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
 		return nil, list.refusal(m) // it can be no retry of what was taken
 	}
-	if refused := in.refuseVolume(ctx, &p, list, m); refused != nil {
+	if refused := in.refuseVolume(&p, list, m); refused != nil {
 		return nil, refused
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{

@@ -25,7 +25,7 @@ func (in *Intake) receipts(ctx context.Context, p gateway.Principal, m *amtp.Mes
 		return nil, gateway.Refusal(gateway.ErrPaused)
 	}
 	if in.Limits != nil {
-		if _, refused := in.Limits.Admit(ctx, &p, m, nil, 1); refused != nil {
+		if _, refused := in.Limits.Admit(&p, m, nil, 1); refused != nil {
 			return nil, refused
 		}
 	}

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"context"
 	"strings"
 
 	"github.com/amtp-go/amtp"
@@ -11,7 +10,7 @@ import (
 // refuseVolume refuses the whole message when it is beyond what its sender may bring
 // now, and each recipient whose inbox takes no more. A message to which nobody is left
 // is refused as a whole, with the longest time to wait. AMTP §11.
-func (in *Intake) refuseVolume(ctx context.Context, p *gateway.Principal, list recipients, m *amtp.Message) *amtp.Error {
+func (in *Intake) refuseVolume(p *gateway.Principal, list recipients, m *amtp.Message) *amtp.Error {
 	all := list.taken()
 	if in.Limits == nil || all == 0 {
 		return nil
@@ -23,7 +22,7 @@ func (in *Intake) refuseVolume(ctx context.Context, p *gateway.Principal, list r
 			inboxes = append(inboxes, list[i].status.Address)
 		}
 	}
-	each, refused := in.Limits.Admit(ctx, p, m, inboxes, all-len(inboxes))
+	each, refused := in.Limits.Admit(p, m, inboxes, all-len(inboxes))
 	if refused != nil || each == nil {
 		return refused
 	}

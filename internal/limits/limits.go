@@ -14,10 +14,10 @@
 package limits
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -87,7 +87,7 @@ func (l *Limits) charge(k kind, of name, messages, bytes int64) charge {
 // It returns the error for the whole message, and then nothing is used; or else one
 // for each inbox, nil for those that take it, and nil when all do. When all refuse and
 // there are no others, nothing is used either. A retry uses as much as a new message.
-func (l *Limits) Admit(ctx context.Context, p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error) {
+func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error) {
 	if l == nil {
 		return nil, nil
 	}
@@ -111,7 +111,7 @@ func (l *Limits) Admit(ctx context.Context, p *gateway.Principal, m *amtp.Messag
 	for _, a := range inboxes {
 		list = append(list, l.charge(kind{c, inbox}, name{text: a.Key()}, 1, size))
 	}
-	l.settle(ctx, list, now)
+	l.settle(list)
 	return l.decide(list, whole, others, now)
 }
 
@@ -173,9 +173,17 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 // refusal is what the caller hears.
 func refusal(k kind, of string, unit int, wait time.Duration) *amtp.Error {
 	seconds := int64(math.Ceil(wait.Seconds()))
-	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %d seconds.", k.units(unit), k.phrase(of), seconds)
+	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %s.", k.units(unit), k.phrase(of), secondsText(seconds))
 	e.RetryAfter = time.Duration(seconds) * time.Second
 	return e.With("limit", whatWords[k.what]).With("unit", k.units(unit)).With("retry_after", seconds)
+}
+
+// secondsText writes a number of seconds.
+func secondsText(n int64) string {
+	if n == 1 {
+		return "1 second"
+	}
+	return strconv.FormatInt(n, 10) + " seconds"
 }
 
 // units says of what there was too much.
@@ -270,7 +278,7 @@ func (l *Limits) take(c class, from netip.Addr) *amtp.Error {
 	var space [3]charge
 	list := l.charges(space[:0], c, from, 1, 0)
 	now := l.now()
-	l.settle(context.Background(), list, now)
+	l.settle(list)
 	_, refused := l.decide(list, len(list), 1, now)
 	return refused
 }

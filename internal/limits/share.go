@@ -42,9 +42,9 @@ func (l *Limits) Run(ctx context.Context) error {
 		case <-forget.C:
 			_ = l.shared.ForgetSpent(ctx, l.now()) // the next time does as well
 		case <-l.wake:
-			l.share(ctx)
+			l.share()
 		case <-tick.C:
-			l.share(ctx)
+			l.share()
 		}
 	}
 }
@@ -59,9 +59,9 @@ func (l *Limits) ring() {
 
 // settle waits until the others know of what was used, when too much of it they do
 // not know. In the usual case it asks nobody.
-func (l *Limits) settle(ctx context.Context, list []charge, now time.Time) {
+func (l *Limits) settle(list []charge) {
 	if l.shared != nil && l.unsettled(list) {
-		l.share(ctx)
+		l.share()
 	}
 }
 
@@ -86,14 +86,14 @@ func (l *Limits) unsettled(list []charge) bool {
 
 // share tells the others what this gateway used and learns what they did. When the
 // store does not answer, what is known here counts, and it is told later.
-func (l *Limits) share(ctx context.Context) {
+func (l *Limits) share() {
 	l.sharing.Lock()
 	defer l.sharing.Unlock()
 	entries, list := l.untold()
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tallyTime) // others wait for it as well
+	ctx, cancel := context.WithTimeout(context.Background(), tallyTime) // it is nobody's own: others wait as well
 	defer cancel()
 	all, err := l.shared.Tally(ctx, list, l.now())
 	now := l.now().UnixMicro()

@@ -34,6 +34,7 @@ type entry struct {
 	keys    []*keyEntry
 	removed bool
 	wrote   map[amtp.Domain]bool
+	met     map[string]bool // senders of other domains by amtp.Address.Key
 }
 
 // Contact is an agent and a domain that it has written to.

@@ -130,6 +130,7 @@ type EnvelopeRow struct {
 	GivenID     string
 	Subject     string
 	InReplyTo   string
+	First       bool // it is the first of its sender to the agent that reads it
 }
 
 // Envelope returns what the row says. What cannot be read of it is told in Damage,
@@ -144,7 +145,9 @@ func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 		e.Timestamp = e.ReceivedAt
 	}
 	found, err := FindingOf(e.Class, r.Finding, r.Trust)
-	if e.Found = found; err != nil {
+	e.Found = found
+	e.Found.FirstContact = found.FirstContact || r.First
+	if err != nil {
 		damage(&e, "what is known of the sender", r.Finding, err)
 	}
 	if e.SenderAgent != 0 {

@@ -109,6 +109,7 @@ func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
 		m := s.place(all)
 		if m.rings, err = c.insert(ctx, m); err == nil {
 			s.dir.NoteWritten(m.contacts)
+			s.dir.NoteMet(meetings(m.meetings))
 			s.published(m.rings, m.jobs.destination)
 			return nil
 		}

@@ -116,6 +116,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			_, err = t.change(ctx, `DELETE FROM contact WHERE agent = $1`, int64(id))
 		}
 		if err == nil {
+			_, err = t.change(ctx, `DELETE FROM met WHERE agent = $1`, int64(id))
+		}
+		if err == nil {
 			_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, gateway.EndpointKind(id))
 		}
 		return none, err

@@ -73,6 +73,9 @@ func (t *tx) forgetAgents(ctx context.Context, ids []int64) ([]int64, error) {
 	if _, err := t.change(ctx, `DELETE FROM contact WHERE agent = ANY ($1::bigint[])`, gone); err != nil {
 		return nil, err
 	}
+	if _, err := t.change(ctx, `DELETE FROM met WHERE agent = ANY ($1::bigint[])`, gone); err != nil {
+		return nil, err
+	}
 	_, err = t.change(ctx, `DELETE FROM secret WHERE kind = ANY ($1::text[])`, kinds)
 	return gone, err
 }

@@ -32,7 +32,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 		if chosen, err = c.choose(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
 			return err
 		}
-		envelopes, err = c.bodies(ctx, chosen)
+		envelopes, err = c.bodies(ctx, agent, chosen)
 		return err
 	})
 	if err != nil {
@@ -151,8 +151,8 @@ type letterRow struct {
 	body []byte
 }
 
-// bodies reads the messages that were chosen.
-func (c conn) bodies(ctx context.Context, chosen []noted) (map[int64]letterRow, error) {
+// bodies reads the messages that were chosen, as those in the inbox of the agent.
+func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []noted) (map[int64]letterRow, error) {
 	rows := make([]int64, len(chosen))
 	for i := range chosen {
 		rows[i] = chosen[i].row
@@ -161,8 +161,8 @@ func (c conn) bodies(ctx context.Context, chosen []noted) (map[int64]letterRow, 
 	var e envelope
 	var row int64
 	var body []byte
-	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows},
-		append(e.into(), &row, &body), func() error {
+	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+`$2) FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, int64(agent)},
+		append(e.into(), &row, &body, &e.row.First), func() error {
 			found[row] = letterRow{e.read(), body}
 			return nil
 		})

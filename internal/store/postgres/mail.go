@@ -23,6 +23,7 @@ type mail struct {
 	deliveries deliveryRows
 	rings      []store.Entry
 	contacts   []store.Contact // that may be new
+	meetings   []meetingRow    // likewise
 }
 
 type messageRow struct {
@@ -93,6 +94,9 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	var home amtp.Address
 	if r.Agent != 0 {
 		home, _ = dir.Address(r.Agent)
+		if to.Meets() && !dir.HasMet(to.Acquaintance(r.Agent)) {
+			m.meetings = append(m.meetings, meetingRow{to.Acquaintance(r.Agent), to.row})
+		}
 	}
 	d, destination := store.NewDelivery(r, home, to.modes[r.Agent], at)
 	d.Further = store.Further(to.before, r)
@@ -227,6 +231,7 @@ func (m *mail) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
 	queueAliases(b, insertAlias+` ON CONFLICT DO NOTHING`, m.abroad)
 	m.jobs.queue(b, jobIDs)
 	queueContacts(b, m.contacts)
+	queueMeetings(b, m.meetings)
 	d := &m.deliveries
 	for i, place := range d.newJob {
 		if place != 0 {

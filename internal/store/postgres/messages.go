@@ -66,9 +66,9 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 	var row int64
 	var thread, content []byte
 	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, CASE WHEN $3 OR m.sender_agent = $4 THEN m.thread
-			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $4) END, CASE WHEN $2 THEN m.body END
+			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $4) END, CASE WHEN $2 THEN m.body END, `+isFirst+`$4)
 			FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, body, by.Everyone, int64(by.Agent)},
-		append(e.into(), &row, &thread, &content), func() error {
+		append(e.into(), &row, &thread, &content, &e.row.First), func() error {
 			list[place[row]] = recordRow{letterRow: letterRow{e.read(), content}, thread: string(thread)}
 			return nil
 		})

@@ -71,7 +71,8 @@ type parcelRow struct {
 // What jobs carry: each with its message and, where $2 says so, its body; and the
 // deliveries that wait for them.
 const (
-	carriers = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END
+	carriers = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
+			j.destination LIKE 'push:%' AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
 		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
 	carried = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
 		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
@@ -84,7 +85,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var q queuedScan
 	var e envelope
 	var content []byte
-	queue(b, carriers, []any{ids, body}, append(append(q.into(), e.into()...), &content), func() error {
+	queue(b, carriers, []any{ids, body}, append(append(q.into(), e.into()...), &content, &e.row.First), func() error {
 		found[gateway.JobID(q.id)] = &parcelRow{queued: q.read(), letterRow: letterRow{e.read(), content}}
 		return nil
 	})

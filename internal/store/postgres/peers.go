@@ -57,16 +57,6 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 	})
 }
 
-// KnownSender reports whether there is a message of the address.
-func (s *Store) KnownSender(ctx context.Context, a amtp.Address) (known bool, err error) {
-	err = s.read(ctx, func(ctx context.Context, c conn) error {
-		n, err := c.number(ctx, `SELECT 1 FROM message WHERE sender = $1 LIMIT 1`, a.Key())
-		known = n != 0
-		return err
-	})
-	return known, err
-}
-
 // PeersPage lists peers.
 func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
@@ -90,6 +80,15 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 				return nil
 			})
 		if err != nil || len(gone) == 0 {
+			return 0, err
+		}
+		// Whom agents met there goes first, and where that is much the domains stay for
+		// another call.
+		met, err := t.change(ctx, `DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met WHERE domain = ANY ($1::text[]) LIMIT $2)`, gone, limit)
+		if met > 0 {
+			t.dir.ForgetMet()
+		}
+		if err != nil || int(met) == limit {
 			return 0, err
 		}
 		// The time stands twice: a domain may write while its row is waited for.

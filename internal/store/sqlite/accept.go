@@ -148,6 +148,11 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	d, destination := store.NewDelivery(r, home, mode, at)
 	d.Further = store.Further(to.before, r)
 	to.before = append(to.before, d)
+	if r.Agent != 0 {
+		if err := w.meet(to, r.Agent); err != nil {
+			return err
+		}
+	}
 	if destination == "" {
 		return w.box(to, r.Agent)
 	}

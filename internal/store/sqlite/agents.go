@@ -117,6 +117,9 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 		if _, err := w.exec(`DELETE FROM contact WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
+		if _, err := w.exec(`DELETE FROM met WHERE agent = ?`, int64(id)); err != nil {
+			return err
+		}
 		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gatewa
 			row := scanDelivery(s, afterEnvelope)
 			d := row.Delivery(dir)
 			l = gateway.DeadLetter{
-				ID: d.ID, Delivery: d, Destination: row.Destination(), Envelope: scanEnvelope(dir, s),
+				ID: d.ID, Delivery: d, Destination: row.Destination(), Envelope: scanEnvelope(dir, s, false),
 				Size:     s.ColumnInt(rest),
 				FirstTry: store.FromMicros(s.ColumnInt64(rest + 1)), LastTry: store.FromMicros(s.ColumnInt64(rest + 2)),
 				At: store.FromMicros(s.ColumnInt64(rest + 3)), Generation: s.ColumnInt(rest + 4),

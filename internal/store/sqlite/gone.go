@@ -66,6 +66,9 @@ func (w *writer) forgetAgents(ids []gateway.AgentID) error {
 		if _, err := w.exec(`DELETE FROM contact WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
+		if _, err := w.exec(`DELETE FROM met WHERE agent = ?`, int64(id)); err != nil {
+			return err
+		}
 		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 			if page.Items == nil {
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
-			return r.appendItem(s.dir, &page, item, row)
+			return r.appendItem(s.dir, &page, item, boxRow{row, agent})
 		}, int64(agent), after)
 		switch {
 		case errors.Is(err, errEnough):
@@ -101,15 +101,21 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 	return after, err
 }
 
+// boxRow is the row of a message, and in whose inbox it is.
+type boxRow struct {
+	message int64
+	agent   gateway.AgentID
+}
+
 // appendItem adds a message to the page, with what its own row knows of it.
-func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row int64) error {
-	return r.query(`SELECT `+envelopeColumns+`, m.body FROM message m WHERE m.id = ?`, func(st *sqlite3.Stmt) error {
-		item.Envelope = scanEnvelope(dir, st)
+func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row boxRow) error {
+	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`, func(st *sqlite3.Stmt) error {
+		item.Envelope = scanEnvelope(dir, st, st.ColumnBool(afterEnvelope+1))
 		item.Thread = store.Thread(string(item.Thread), item.ID)
 		item.Body = st.ColumnBlob(afterEnvelope, nil)
 		page.Items = append(page.Items, item)
 		return nil
-	}, row)
+	}, row.message, int64(row.agent))
 }
 
 // Depth counts an agent's inbox, up to limit each.

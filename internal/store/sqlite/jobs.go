@@ -130,11 +130,11 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 // parcel completes a job with what it carries.
 func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
-	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ? THEN m.body END FROM message m WHERE m.id = ?`, func(s *sqlite3.Stmt) error {
-		p.Envelope = scanEnvelope(dir, s)
+	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+`?3) FROM message m WHERE m.id = ?2`, func(s *sqlite3.Stmt) error {
+		p.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+1))
 		p.Body = s.ColumnBlob(afterEnvelope, nil)
 		return nil
-	}, body, j.row)
+	}, body, j.row, j.Destination.Agent())
 	if err != nil {
 		return p, err
 	}

@@ -330,8 +330,6 @@ func useTheQueue(t *testing.T, s *Store) {
 	must(s.NotePeer(ctx, "far.example", true, dawn))
 	_, err = s.PeersPage(ctx, "", 10)
 	must(err)
-	_, err = s.KnownSender(ctx, alice.Address)
-	must(err)
 	must(s.ChangeSecrets(ctx, "signing", func(l []gateway.Secret) ([]gateway.Secret, error) { return l, nil }))
 	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // nothing is leased
 }

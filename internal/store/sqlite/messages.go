@@ -60,12 +60,12 @@ const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.a
 
 const afterEnvelope = 12
 
-func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) gateway.Envelope {
+func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt, first bool) gateway.Envelope {
 	row := store.EnvelopeRow{
 		UUID: s.ColumnRawBlob(0), SenderAgent: gateway.AgentID(s.ColumnInt64(1)), Sender: s.ColumnText(2),
 		Class: gateway.Class(s.ColumnInt64(3)), Trust: s.ColumnInt64(4), Finding: s.ColumnText(5),
 		Received: s.ColumnInt64(6), Stamped: s.ColumnInt64(7), Request: s.ColumnInt64(8),
-		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11),
+		GivenID: s.ColumnText(9), Subject: s.ColumnText(10), InReplyTo: s.ColumnText(11), First: first,
 	}
 	return row.Envelope(dir)
 }
@@ -74,10 +74,10 @@ func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt) gateway.Envelope {
 // reader's mailbox.
 func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
 	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
-			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END
+			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END, `+isFirst+`?4)
 			FROM message m WHERE m.id = ?1`,
 		func(s *sqlite3.Stmt) error {
-			rec.Envelope = scanEnvelope(dir, s)
+			rec.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+2))
 			rec.Thread = store.Thread(s.ColumnText(afterEnvelope), rec.ID)
 			rec.Body = s.ColumnBlob(afterEnvelope+1, nil)
 			return nil

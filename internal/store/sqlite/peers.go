@@ -57,17 +57,6 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 	})
 }
 
-// KnownSender reports whether there is a message of the address.
-func (s *Store) KnownSender(ctx context.Context, a amtp.Address) (known bool, err error) {
-	err = s.read(ctx, func(r *reader) error {
-		return r.query(`SELECT 1 FROM message INDEXED BY message_from WHERE sender = ? LIMIT 1`, func(*sqlite3.Stmt) error {
-			known = true
-			return nil
-		}, a.Key())
-	})
-	return known, err
-}
-
 // PeersPage lists peers.
 func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
 	err = s.read(ctx, func(r *reader) error {
@@ -99,7 +88,12 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 	err = s.write(ctx, 64*len(due), func(w *writer) error {
 		did = 0
 		for _, domain := range due {
-			// It may have written meanwhile.
+			// It may have written meanwhile. Whom agents met there goes first, and
+			// where that is much the domain stays for another call.
+			all, err := w.unmeet(domain, limit)
+			if err != nil || !all {
+				return err
+			}
 			n, err := w.exec(`DELETE FROM peer WHERE domain = ? AND last_seen <= ?`, domain, store.Micros(since))
 			if err != nil {
 				return err

@@ -279,10 +279,6 @@ func otherOperations() []operation {
 	return []operation{
 		one("Peer", "one", func(g *grown) error { _, err := g.store.Peer(g.ctx, "p00001.example"); return err }),
 		one("NotePeer", "a new one", func(g *grown) error { return g.store.NotePeer(g.ctx, "new.example", false, g.now()) }),
-		one("KnownSender", "one", func(g *grown) error {
-			_, err := g.store.KnownSender(g.ctx, g.address("peer00001@p00001.example"))
-			return err
-		}),
 		one("PeersPage", "a page", func(g *grown) error { _, err := g.store.PeersPage(g.ctx, "", pageOf); return err }),
 		one("Secrets", "of one kind", func(g *grown) error { _, err := g.store.Secrets(g.ctx, "thing00001"); return err }),
 		one("ChangeSecrets", "of one kind", func(g *grown) error {

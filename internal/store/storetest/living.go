@@ -77,11 +77,10 @@ func closed(w *world) {
 	_, purge := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
 	_, peer := w.store.Peer(w.ctx, "far.example")
 	_, peers := w.store.PeersPage(w.ctx, "", 1)
-	_, known := w.store.KnownSender(w.ctx, alice.Address)
 	_, secrets := w.store.Secrets(w.ctx, "signing")
 	for method, err := range map[string]error{
 		"Claim": claim, "Parcel": parcel, "Waiting": waiting, "Expire": expire, "JobsPage": jobs, "DeadLetters": dead,
-		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "Peer": peer, "PeersPage": peers, "KnownSender": known,
+		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "Peer": peer, "PeersPage": peers,
 		"Secrets": secrets, "ChangeSecrets": w.put("signing"), "NotePeer": w.store.NotePeer(w.ctx, "far.example", true, w.now()),
 		"Settle": w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
 		"Hasten": w.store.Hasten(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),

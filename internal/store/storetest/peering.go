@@ -18,7 +18,9 @@ func peering() []promise {
 		{"times are those of the latest message, to the hour", peerToTheHour},
 		{"a clock that went back changes nothing", peerClockBack},
 		{"notes at the same time are all kept", peersAtOnce},
-		{"KnownSender reports whether a message of the address was taken before", senderIsKnown},
+		{"The first proven message of an address to an agent is its first contact", firstContact},
+		{"A recipient that a retry adds has a first contact of its own", firstContactOfAdded},
+		{"Whom agents met is forgotten with the domain", strangersAreNewAgain},
 		{"PeersPage lists peers in the order of their domains", peersInOrder},
 	}
 }
@@ -120,22 +122,62 @@ func peersAtOnce(w *world) {
 	}
 }
 
-func senderIsKnown(w *world) {
-	bob := w.agent("bob")
-	known := func(address string) bool {
-		known, err := w.store.KnownSender(w.ctx, w.address(address))
-		w.works("KnownSender", err)
-		return known
+// firstContact is for each recipient by itself, and what proves nothing counts for
+// nobody.
+func firstContact(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	far := "Peer@far.example"
+	// first sends a message of the class and returns whether it is the first for each.
+	first := func(class gateway.Class, from string, to ...person) (list []bool) {
+		got := w.post(letter{remote: from, class: class, to: to})
+		for _, p := range to {
+			record := w.read(p, got.ID)
+			items := w.page(p, wholeInbox).Items
+			item := items[len(items)-1]
+			same(w, "first contact in the inbox and by itself", item.Found.FirstContact, record.Found.FirstContact)
+			list = append(list, record.Found.FirstContact)
+		}
+		return list
 	}
-	same(w, "known before", known("peer@far.example"), false)
-	for _, class := range []gateway.Class{gateway.ClassDomain, gateway.ClassAnonymous} {
-		from := "peer" + strconv.Itoa(int(class)) + "@far.example"
-		w.post(letter{remote: from, class: class, to: []person{bob}})
-		same(w, "known after", known(from), true)
+	first(gateway.ClassAnonymous, far, alice) // a spoof
+	sameList(w, "first proven message to alice", first(gateway.ClassDomain, far, alice), []bool{true})
+	sameList(w, "second to alice, and first to bob", first(gateway.ClassDomain, "peer@FAR.example", alice, bob), []bool{false, true})
+	sameList(w, "third", first(gateway.ClassDomain, far, bob, alice), []bool{false, false})
+	sameList(w, "another of the domain", first(gateway.ClassDomain, "other@far.example", alice), []bool{true})
+	sameList(w, "the same name elsewhere", first(gateway.ClassDomain, "peer@other.example", alice), []bool{true})
+}
+
+// firstContactOfAdded is of a recipient that a retry adds.
+func firstContactOfAdded(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}})
+	one := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", to: []person{alice}})
+	two := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", to: []person{bob}})
+	same(w, "the message", two.ID, one.ID)
+	same(w, "first contact with alice", w.read(alice, one.ID).Found.FirstContact, false)
+	same(w, "first contact with bob", w.read(bob, one.ID).Found.FirstContact, true)
+}
+
+// strangersAreNewAgain when all that is known of their domain has been forgotten.
+func strangersAreNewAgain(w *world) {
+	alice, now := w.agent("alice"), w.now()
+	w.note("far.example", true, now)
+	for i := range 7 {
+		w.post(letter{remote: fmt.Sprintf("s%d@far.example", i), class: gateway.ClassDomain, to: []person{alice}})
 	}
-	same(w, "known in other letters", known("PEER2@Far.example"), true)
-	same(w, "another of the domain", known("peer@far.example"), false)
-	same(w, "the same name elsewhere", known("peer2@other.example"), false)
+	later := now.Add(keep.Status + time.Hour)
+	for calls := 0; ; calls++ {
+		got, err := w.store.Purge(w.ctx, keep, later, 0, 3)
+		w.works("Purge", err)
+		if got.Peers > 0 {
+			break
+		}
+		if calls == 10 {
+			w.Fatalf("the domain is not purged in ten calls")
+		}
+	}
+	got := w.post(letter{remote: "s1@far.example", class: gateway.ClassDomain, to: []person{alice}})
+	same(w, "first contact afterwards", w.read(alice, got.ID).Found.FirstContact, true)
 }
 
 func peersInOrder(w *world) {

@@ -1,0 +1,44 @@
+package postgres
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// isFirst tells whether a message m is the first of its sender to an agent, which
+// stands behind it.
+const isFirst = `m.class = 2 AND EXISTS (SELECT FROM met t WHERE t.sender = m.sender AND t.message = m.id AND t.agent = `
+
+// meetingRow is an agent that gets a message which makes its sender known.
+type meetingRow struct {
+	store.Acquaintance
+	message int64
+}
+
+// queueMeetings stores whom agents met, in the order in which every batch does.
+func queueMeetings(b *pgx.Batch, list []meetingRow) {
+	if len(list) == 0 {
+		return
+	}
+	slices.SortStableFunc(list, func(a, b meetingRow) int {
+		return cmp.Or(cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Agent, b.Agent))
+	})
+	b.Queue(`INSERT INTO met (sender, agent, message, domain) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) ON CONFLICT DO NOTHING`,
+		column(list, func(m *meetingRow) string { return m.Sender }),
+		column(list, func(m *meetingRow) int64 { return int64(m.Agent) }),
+		column(list, func(m *meetingRow) int64 { return m.message }),
+		column(list, func(m *meetingRow) string { return m.Domain }))
+}
+
+// meetings returns whom agents met.
+func meetings(list []meetingRow) []store.Acquaintance {
+	all := make([]store.Acquaintance, len(list))
+	for i := range list {
+		all[i] = list[i].Acquaintance
+	}
+	return all
+}

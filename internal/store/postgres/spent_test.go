@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// TestTallies: what several gateways tell at the same time is all counted, whatever
+// the order of the names, and each hears the sum.
+func TestTallies(t *testing.T) {
+	one, two := twoReplicas(t, openDeaf)
+	now := dawn
+	const rounds, names = 8, 20
+	var all sync.WaitGroup
+	for at, s := range []*Store{one, two, one, two} {
+		all.Go(func() {
+			for r := range rounds {
+				var list []gateway.Tally
+				for i := range names {
+					n := i
+					if at%2 == 1 {
+						n = names - 1 - i
+					}
+					list = append(list, gateway.Tally{Name: fmt.Sprintf("n%02d", n), Cost: [2]int64{int64(n), int64(2 * n)}})
+				}
+				got, err := s.Tally(context.Background(), list, now)
+				if err != nil || len(got) != names {
+					t.Errorf("round %d: Tally = %d values, %v", r, len(got), err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	got, err := two.Tally(context.Background(), []gateway.Tally{{Name: "n19"}, {Name: "n03", Cost: [2]int64{1, 0}}, {Name: "new"}}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := now.UnixMicro()
+	want := []gateway.Spent{{at + 4*rounds*19, at + 4*rounds*38}, {at + 4*rounds*3 + 1, at + 4*rounds*6}, {}}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("of name %d %v is used, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// TestForgetSpent keeps what has not come back.
+func TestForgetSpent(t *testing.T) {
+	s := openDeaf(t, database(t))
+	list := []gateway.Tally{{Name: "soon", Cost: [2]int64{1000, 0}}, {Name: "late", Cost: [2]int64{1000, time.Hour.Microseconds()}}}
+	before, err := s.Tally(context.Background(), list, dawn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ForgetSpent(context.Background(), dawn.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	after, err := s.Tally(context.Background(), []gateway.Tally{{Name: "soon"}, {Name: "late"}}, dawn)
+	if err != nil || after[0] != (gateway.Spent{}) || after[1] != before[1] {
+		t.Errorf("a minute later it is %v, %v; want nothing of the first, and %v", after, err, before[1])
+	}
+}

@@ -1,0 +1,35 @@
+package sqlite
+
+import (
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
+)
+
+// isFirst tells whether a message m is the first of its sender to an agent, whose
+// parameter stands behind it.
+const isFirst = `m.class = 2 AND EXISTS (SELECT 1 FROM met t WHERE t.sender = m.sender AND t.message = m.id AND t.agent = `
+
+// meet notes that an agent gets a message that makes its sender known.
+func (w *writer) meet(to *addressing, agent gateway.AgentID) error {
+	if !to.Meets() {
+		return nil
+	}
+	m := to.Acquaintance(agent)
+	if w.dir.HasMet(m) {
+		return nil
+	}
+	_, err := w.exec(`INSERT INTO met (sender, agent, message, domain) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		m.Sender, int64(agent), to.message, m.Domain)
+	w.changes = append(w.changes, func(d *store.Directory) { d.NoteMet([]store.Acquaintance{m}) })
+	return err
+}
+
+// unmeet forgets whom agents met of a domain, so many at the most, and reports
+// whether that was all.
+func (w *writer) unmeet(domain string, limit int) (bool, error) {
+	n, err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`, domain, limit)
+	if n > 0 {
+		w.changes = append(w.changes, (*store.Directory).ForgetMet)
+	}
+	return int(n) < limit, err
+}
