@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +87,11 @@ func newHarbour(t testing.TB, settings ...string) *harbour {
 		t.Fatal(err)
 	}
 	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + h.dir, "AMTP_DOMAIN=ours.example", "AMTP_DNS_MOCK_MODE=true",
-		"AMTP_DNS_MOCK_RECORDS=" + string(records), "AMTP_SERVER_TRUSTED_PROXIES=127.0.0.1"}, settings...)
+		"AMTP_DNS_MOCK_RECORDS=" + string(records)}, settings...)
+	const proxies = "AMTP_SERVER_TRUSTED_PROXIES="
+	if !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, proxies) }) {
+		environ = append(environ, proxies+"127.0.0.1")
+	}
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)
@@ -305,6 +310,25 @@ func TestLimitsOnQuestions(t *testing.T) {
 		if i < 20 && status != http.StatusBadRequest || i == 20 && !refused(status, e, after) {
 			t.Errorf("bad message %d is answered %d %v, Retry-After %d; want twenty times 400, and then 429", i, status, e.Code, after)
 		}
+	}
+}
+
+// TestAProxyThatIsNotTrusted: what it says of its callers counts for nothing, and the
+// log says once that there is one.
+func TestAProxyThatIsNotTrusted(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1", "AMTP_SERVER_TRUSTED_PROXIES=192.0.2.0/24")
+	for i := range 12 { // of one address, if it were believed
+		status, e, _ := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i), to: "bob@ours.example"})
+		if status != http.StatusAccepted {
+			t.Errorf("message %d from this machine: %d %v, want 202", i, status, e)
+		}
+	}
+	untold := newHarbour(t, "AMTP_SERVER_TRUSTED_PROXIES=")
+	for range 3 {
+		untold.brings(cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"})
+	}
+	if lines := untold.lines("server.trusted_proxies does not name"); len(lines) != 1 {
+		t.Errorf("the log has %q, want one line", lines)
 	}
 }
 

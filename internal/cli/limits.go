@@ -92,7 +92,7 @@ func (p *program) printUsed(r amtp.LimitReport) {
 		p.printf("Disk: %s free; strangers are served while %s are.\n", sizeText(d.Free), sizeText(d.Least))
 	}
 	if c := r.Connections; c != nil {
-		p.printf("Connections: %d of %d open, %d of them strangers', of which %d are kept from them; %d were refused, %d gave way to others.\n",
+		p.printf("Connections: %d of %d open, %d of them strangers'; %d are kept from strangers; %d were refused, %d gave way to others.\n",
 			c.Open, c.Most, c.Strangers, c.Reserve, c.Refused, c.GaveWay)
 	}
 }

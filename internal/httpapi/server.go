@@ -12,6 +12,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -57,6 +58,7 @@ type Server struct {
 	room      room
 	readiness readiness
 	sampled   sampler
+	proxied   atomic.Bool // the log knows of a proxy that is not trusted
 }
 
 // Connections counts the connections that are open.
@@ -125,6 +127,7 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Door.Proxies.Client(r)}
 		c.addr, _ = netip.ParseAddr(c.from)
+		s.noteProxy(c)
 		began := s.Now()
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id.String()}
@@ -154,6 +157,15 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 		}
 		handle(s, c)
 	}
+}
+
+// noteProxy tells the log once of a proxy on this machine that nobody trusts: its
+// callers are bound by no network.
+func (s *Server) noteProxy(c *call) {
+	if len(s.Door.Proxies) > 0 || s.Peers == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() || s.proxied.Swap(true) {
+		return
+	}
+	s.Log.Warn("callers come through a proxy on this machine that server.trusted_proxies does not name: limits by network do not bind them")
 }
 
 // shown notes that who holds the connection has shown who it is.

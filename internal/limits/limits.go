@@ -58,7 +58,10 @@ type Limits struct {
 
 // New returns a Limits in which nothing is used.
 func New(o Options) *Limits {
-	return &Limits{rates: ratesOf(&o), now: o.Now, shared: o.Shared, room: room{look: o.Disk}, wake: make(chan struct{}, 1), looking: map[netip.Prefix]int{}}
+	return &Limits{
+		rates: ratesOf(&o), now: o.Now, shared: o.Shared, room: room{look: o.Disk},
+		wake: make(chan struct{}, 1), looking: map[netip.Prefix]int{},
+	}
 }
 
 // charge is one budget that a request uses.
@@ -87,7 +90,8 @@ func (l *Limits) charge(k kind, of name, messages, bytes int64) charge {
 // It returns the error for the whole message, and then nothing is used; or else one
 // for each inbox, nil for those that take it, and nil when all do. When all refuse and
 // there are no others, nothing is used either. A retry uses as much as a new message.
-func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error) {
+func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) (
+	each []*amtp.Error, refused *amtp.Error) {
 	if l == nil {
 		return nil, nil
 	}
@@ -100,7 +104,7 @@ func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Add
 		return nil, refused
 	}
 	var space [8]charge
-	messages := int64(max(len(inboxes)+others, 1))
+	messages := int64(max(len(m.Recipients), 1)) // those whom nobody knows too: names cannot be tried for nothing
 	list := space[:0]
 	if c != local {
 		list = l.charges(list, c, p.From, messages, size)
@@ -173,7 +177,8 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 // refusal is what the caller hears.
 func refusal(k kind, of string, unit int, wait time.Duration) *amtp.Error {
 	seconds := int64(math.Ceil(wait.Seconds()))
-	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %s.", k.units(unit), k.phrase(of), secondsText(seconds))
+	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %s.",
+		k.units(unit), k.phrase(of), secondsText(seconds))
 	e.RetryAfter = time.Duration(seconds) * time.Second
 	return e.With("limit", whatWords[k.what]).With("unit", k.units(unit)).With("retry_after", seconds)
 }

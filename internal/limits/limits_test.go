@@ -265,6 +265,22 @@ func TestOneFullInbox(t *testing.T) {
 	}
 }
 
+// TestEveryRecipientCounts, also one that does not exist and is left out.
+func TestEveryRecipientCounts(t *testing.T) {
+	h := open(t, Options{})
+	m, refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["bob@ours.example","a@ours.example","b@ours.example","c@ours.example"]}`))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	p := principal(m, stranger, "203.0.113.1")
+	if _, refused := h.Admit(p, m, m.Recipients[:1], 0); refused != nil {
+		t.Fatal(refused)
+	}
+	if got, limit := h.count(10, func(int) visit { return visit{stranger, "203.0.113.1", "ann@far.example", "bob@ours.example", 0} }); got != 1 || limit != "sender" {
+		t.Errorf("after a message for four, %d more are taken and then refused by %q; want 1 by the sender", got, limit)
+	}
+}
+
 // TestThisMachineHasNoNetwork: a proxy on it brings everybody's messages.
 func TestThisMachineHasNoNetwork(t *testing.T) {
 	h := open(t, Options{})

@@ -151,8 +151,8 @@ func firstContact(w *world) {
 func firstContactOfAdded(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}})
-	one := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", to: []person{alice}})
-	two := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", to: []person{bob}})
+	one := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both", to: []person{alice}})
+	two := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both", to: []person{bob}})
 	same(w, "the message", two.ID, one.ID)
 	same(w, "first contact with alice", w.read(alice, one.ID).Found.FirstContact, false)
 	same(w, "first contact with bob", w.read(bob, one.ID).Found.FirstContact, true)
