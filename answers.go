@@ -34,11 +34,11 @@ const (
 // Authentication is what the gateway found out about a sender. It is recorded
 // beside the message, never taken from it.
 type Authentication struct {
-	Result       string `json:"result"` // pass, fail, none, temperror or permerror
-	Domain       string `json:"domain,omitempty"`
-	Selector     string `json:"selector,omitempty"`
-	Algorithm    string `json:"algorithm,omitempty"`
-	Reason       string `json:"reason,omitempty"`
+	Result    string `json:"result"` // pass, fail, none, temperror or permerror
+	Domain    string `json:"domain,omitempty"`
+	Selector  string `json:"selector,omitempty"`
+	Algorithm string `json:"algorithm,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 	// FirstContact says that no earlier message of the address to this agent was
 	// proven by its domain. It is always so for a message that proves nothing.
 	FirstContact bool `json:"first_contact,omitempty"`

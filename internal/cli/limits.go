@@ -96,16 +96,3 @@ func (p *program) printUsed(r amtp.LimitReport) {
 			c.Open, c.Most, c.Strangers, c.Reserve, c.Refused, c.GaveWay)
 	}
 }
-
-// sizeText writes a number of bytes for people.
-func sizeText(n int64) string {
-	units := []string{"KiB", "MiB", "GiB", "TiB"}
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	value, unit := float64(n)/1024, 0
-	for value >= 1024 && unit < len(units)-1 {
-		value, unit = value/1024, unit+1
-	}
-	return strconv.FormatFloat(value, 'f', map[bool]int{true: 0, false: 1}[value >= 10], 64) + " " + units[unit]
-}
