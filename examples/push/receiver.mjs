@@ -38,7 +38,8 @@ function receive(headers, body) {
   const message = JSON.parse(body);
   if (seen.has(headers["webhook-id"])) console.error(`again: ${message.message_id}`);
   seen.add(headers["webhook-id"]);
-  const words = message.payload.text.split(/\s+/).filter(Boolean).length;
+  const text = message.payload?.text; // whatever its sender put there, or nothing
+  const words = typeof text === "string" ? text.split(/\s+/).filter(Boolean).length : 0;
   console.error(`got ${message.message_id} (${message.trust}): ${words} words`);
   return [200, { status: "accepted", response: { words } }];
 }

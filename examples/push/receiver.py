@@ -48,7 +48,9 @@ class Receiver(BaseHTTPRequestHandler):
         if self.headers["webhook-id"] in self.seen:
             say(f"again: {message['message_id']}")
         self.seen.add(self.headers["webhook-id"])
-        words = len(message["payload"]["text"].split())
+        payload = message.get("payload")  # whatever its sender put there, or nothing
+        text = payload.get("text") if isinstance(payload, dict) else None
+        words = len(text.split()) if isinstance(text, str) else 0
         say(f"got {message['message_id']} ({message['trust']}): {words} words")
         self.answer(200, {"status": "accepted", "response": {"words": words}})
 

@@ -53,8 +53,8 @@ func (p *program) backupCommand() *cobra.Command {
 			if p.json {
 				return p.printJSON(b)
 			}
-			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %d bytes\n",
-				clean(b.File), b.Messages, b.Deliveries, b.Agents, b.Size)
+			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %s\n",
+				clean(b.File), b.Messages, b.Deliveries, b.Agents, sizeText(b.Size))
 			p.notef("seal.key, the admin key and the configuration are not in it; keep them elsewhere.\n")
 			return nil
 		},

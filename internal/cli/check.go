@@ -7,7 +7,7 @@ import (
 )
 
 const checkHelp = `Look at a data directory and its database, and say line by line what is in order
-and what is not, with the way to mend it. A gateway may be running there; nothing
+and what is not, with the way to fix it. A gateway may be running there; nothing
 is changed. The exit code is 0 when all is in order, else 1.
 
 The whole database is read: with a million messages that takes some seconds.`
@@ -64,10 +64,7 @@ func (p *program) printFindings(dir string, list []app.Finding) error {
 		return verdict
 	}
 	for _, f := range list {
-		mark := "✓"
-		if !f.OK {
-			mark = "✗"
-		}
+		mark := p.mark(f.OK)
 		p.printf("%s %s: %s\n", mark, f.Name, clean(f.Text))
 		if f.Mend != "" {
 			p.printf("    %s\n", clean(f.Mend))

@@ -103,6 +103,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
+	if len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
+		root.SetOut(withoutBackquotes{p.stdout})
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	p.command = cmd.CommandPath()
 	if err == nil {

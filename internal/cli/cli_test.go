@@ -195,7 +195,7 @@ func TestCommandsOfTheReference(t *testing.T) {
 			"Error: --to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --text-file <f> | --payload <json> | --payload-file <f>]\n"},
 		{"send broken JSON", "send --to a@b.example --payload {bad", nil, 2, "", "Error: --payload must be valid JSON: line 1, column 2: invalid character 'b' looking for beginning of object key string.\n  Hint: run \"amtp send --help\"\n"},
 		{"send to no address", "send --to bob --text y", nil, 2, "",
-			"Error (INVALID_RECIPIENT): The recipient \"bob\" is not an address: write name@domain.\n  Hint: write each recipient as name@domain\n"},
+			"Error (INVALID_RECIPIENT): The recipient \"bob\" is not an address: write name@domain.\n  Hint: did you mean bob@localhost?\n"},
 		{"send text and JSON", "send --to a@b.example --text a --payload 1", nil, 2, "",
 			"Error: Give the content once, not as --text and --payload. Usage: amtp send --to <address> --subject <s> [--text <t> | --text-file <f> | --payload <json> | --payload-file <f>]\n"},
 		{"inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, inboxOfAlice}}, 0,

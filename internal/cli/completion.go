@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,15 @@ func each(cmd *cobra.Command, do func(*cobra.Command)) {
 	for _, sub := range cmd.Commands() {
 		each(sub, do)
 	}
+}
+
+// withoutBackquotes leaves out the marks with which the meaning of a flag names its
+// value: a shell shows them as they are.
+type withoutBackquotes struct{ to io.Writer }
+
+func (w withoutBackquotes) Write(b []byte) (int, error) {
+	_, err := w.to.Write(bytes.ReplaceAll(b, []byte("`"), nil))
+	return len(b), err
 }
 
 func words(list ...string) cobra.CompletionFunc {

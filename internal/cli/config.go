@@ -122,7 +122,7 @@ func badConfig(err error) error {
 	}
 	if len(found.Problems) == 1 {
 		f := usageErrorf("%s.", found.Problems[0])
-		f.hint = `mend it there; "amtp config show" prints every setting and where it came from`
+		f.hint = `fix it there; "amtp config show" prints every setting and where it came from`
 		return f
 	}
 	lines := make([]string, len(found.Problems))

@@ -22,7 +22,7 @@ this machine from a data directory that you can read.`
 
 const deadExamples = `  amtp dead list
   amtp dead show 7
-  amtp dead redrive --destination shop.example   # it is mended: try all again
+  amtp dead redrive --destination shop.example   # it works again: try all
   amtp dead purge --before 720h`
 
 func (p *program) deadCommand() *cobra.Command {
@@ -171,7 +171,7 @@ func (p *program) printDeadLetter(l amtp.DeadLetter) {
 	line("Last attempt:", p.timeText(l.LastAttempt.Time))
 	line("Given up:", p.timeText(l.DeadAt.Time))
 	line("Received:", p.timeText(l.ReceivedAt.Time))
-	line("Bytes:", strconv.Itoa(l.Size))
+	line("Size:", sizeText(int64(l.Size)))
 	line("Redriven:", plural(l.Redrives, "time"))
 	// What the sender wrote is shown as "amtp read" shows it.
 	var m amtp.Received
@@ -184,7 +184,7 @@ func (p *program) printDeadLetter(l amtp.DeadLetter) {
 }
 
 const deadRedriveHelp = `Queue dead letters again, with a new schedule: those that are named, those that the
-flags choose, or --all. What was queued is no dead letter any more, so a second
+flags choose, or --all. What was queued is no longer a dead letter, so a second
 run changes nothing. A recipient that has the message already recognises it; a
 message older than seven days goes out under a new id, and its header
 amtp-redrive-of names the old one. What becomes of them: "amtp queue list".`
@@ -237,7 +237,7 @@ func (p *program) deadsCommand(cmd *cobra.Command, done string, do func(*amtp.Cl
 		}
 		if n == 0 && len(args) > 0 {
 			return &failure{exit: exitNotFound, code: amtp.CodeDeadLetterNotFound,
-				message: "There are no such dead letters; what was redriven or purged is none any more."}
+				message: "There are no such dead letters; what was redriven or purged has left the list."}
 		}
 		if p.json {
 			return p.printJSON(map[string]int{done: n})

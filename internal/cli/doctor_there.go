@@ -32,7 +32,7 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	case ready.Ready != nil && !*ready.Ready:
 		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s", x.id.gateway, firstOf(ready.Reason, "it does not say why"))
 	case health.Components["delivery"] == "paused":
-		x.bad(name, "if this is the gateway that shall go on: amtp restore --confirm", "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
+		x.bad(name, "if this is the gateway that is to go on: amtp restore --confirm", "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
 	default:
 		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
 	}
@@ -115,7 +115,7 @@ func (x *examination) key(ctx context.Context) {
 		return
 	}
 	x.whoami = who
-	x.good(name, "the gateway knows it as %s; %d unread of %s", who.Address, who.Unread, plural(who.Pending, "message"))
+	x.good(name, "the gateway knows it as %s; %s, of %s", who.Address, atLeast(who.Unread, who.CountsCapped, "unread message"), atLeast(who.Pending, who.CountsCapped, "message"))
 }
 
 // peers tries every peer, and says when domains last wrote.
@@ -223,7 +223,7 @@ const nameProbe = "probe"
 // probe sends a message and waits for its answer, which it acknowledges.
 func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Duration) {
 	if x.whoami.Address == (amtp.Address{}) {
-		x.bad(nameProbe, "first mend what stands above", "nothing was sent: there is nobody to send it as")
+		x.bad(nameProbe, "first fix what is wrong above", "nothing was sent: there is nobody to send it as")
 		return
 	}
 	c, began := x.client(x.id), x.now()
@@ -243,14 +243,17 @@ func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Dura
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	if !x.json {
+		x.notef("Waiting for the answer of %s, %v at the most.\n", addressText(to), wait)
+	}
 	answer, err := x.answerTo(ctx, c, sent.MessageID, to, since)
 	if err == nil {
-		x.good(nameProbe, "%s answered after %v; its answer is %s", to, x.now().Sub(began).Round(time.Millisecond), answer.Trust)
+		x.good(nameProbe, "%s answered after %v; its answer is %s", addressText(to), x.now().Sub(began).Round(time.Millisecond), answer.Trust)
 		return
 	}
 	x.unanswered = true
 	x.bad(nameProbe, fmt.Sprintf("amtp status %s tells how far it came; the operator of %s says whether echo.enabled is set there", sent.MessageID, to.Domain()),
-		"%s did not answer within %v", to, wait)
+		"%s did not answer within %v", addressText(to), wait)
 }
 
 // answerTo waits for the answer of an address to a message and acknowledges it.

@@ -12,7 +12,7 @@ import (
 )
 
 const domainCheckHelp = `Look at a domain as a gateway does that brings it a message, and say point by point
-what is in order and what is not, with the way to mend it: its record in DNS, the
+what is in order and what is not, with the way to fix it: its record in DNS, the
 address, the connection, the certificate, TLS, HTTP/2, whether the gateway of this
 domain answers, HSTS, the clock, max-size, and its keys.
 
@@ -104,15 +104,12 @@ func (p *program) printDomainCheck(d amtp.Domain, list []domaincheck.Finding, ve
 	return result
 }
 
-// printDomainFindings writes a line for each point, and below it how to mend it.
+// printDomainFindings writes a line for each point, and below it how to fix it.
 func (p *program) printDomainFindings(list []domaincheck.Finding) {
 	for _, f := range list {
-		mark := "✗"
-		switch {
-		case f.Skipped:
-			mark = "-"
-		case f.OK:
-			mark = "✓"
+		mark := p.mark(f.OK)
+		if f.Skipped {
+			mark = "–"
 		}
 		p.printf("%s %s: %s\n", mark, f.Name, clean(f.Text))
 		if f.Mend != "" {

@@ -183,7 +183,7 @@ func (s *domainSetup) apply(flags *config.FlagValues, content []byte, changes []
 	case err != nil:
 		return badConfig(err)
 	case s.cfg.Server.Domain != s.domain:
-		return usageErrorf("AMTP_DOMAIN is %s, and goes before the file: unset it, or set it to %s.", s.cfg.Server.Domain, s.domain)
+		return usageErrorf("AMTP_DOMAIN is %s, and takes precedence over the file: unset it, or set it to %s.", s.cfg.Server.Domain, s.domain)
 	}
 	return nil
 }

@@ -78,9 +78,13 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return f
 }
 
-// sentence makes an error of another package readable as ours.
+// sentence makes an error of another package readable as ours. A name at its beginning,
+// of a file or of another program, stays as it is.
 func sentence(err error) string {
 	s := err.Error()
+	if word, _, _ := strings.Cut(s, " "); strings.ContainsAny(word, `/\._:0123456789`) {
+		return strings.TrimSuffix(s, ".") + "."
+	}
 	first, size := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
@@ -99,7 +103,7 @@ func (p *program) report(err error) int {
 	if f.gateway {
 		label = fmt.Sprintf("Error (%s)", clean(string(f.code)))
 	}
-	p.notef("%s: %s\n", label, clean(f.message))
+	p.notef("%s: %s\n", p.paint(p.stderr, red, label), clean(f.message))
 	if len(f.details) > 0 {
 		p.notef("  Details: %s\n", cleanJSON(f.details))
 	}
@@ -107,7 +111,7 @@ func (p *program) report(err error) int {
 		p.notef("  -> %s\n", recipientLine(r))
 	}
 	if f.hint != "" {
-		p.notef("  Hint: %s\n", clean(f.hint))
+		p.notef("  %s %s\n", p.paint(p.stderr, cyan, "Hint:"), clean(f.hint))
 	}
 	if p.json {
 		p.printFailure(f)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -24,8 +26,9 @@ The numbers count for this list: "amtp read 1" is its first message, as are "amt
 reply 1" and "amtp ack 1". [UNREAD] marks what was not read yet. Subject and payload are
 the senders' words, between two lines with a word that nobody could know beforehand.
 
-With --wait the command waits that long for a message when there is none, and
-ends as soon as one arrives; exit code 7 means that nothing came.
+With --wait the command waits that long for a message when there is none, also while
+the gateway is started anew, and ends as soon as one arrives; exit code 7 means that
+nothing came.
 
 Trust says how well the gateway knows the sender: local (an agent of this
 gateway, by its key), verified (another domain, by its signature), unverified
@@ -124,12 +127,25 @@ func (p *program) inboxPages(ctx context.Context, c *amtp.Client, self amtp.Addr
 
 // waitForInbox asks until something is there or --wait is over.
 func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Address, q amtp.InboxQuery) (amtp.InboxPage, error) {
-	until := p.now().Add(p.wait)
+	began := p.now()
+	until := began.Add(p.wait)
+	answered, told := false, false
 	for {
 		asked := p.now()
 		// In whole seconds, rounded up.
 		q.Wait = min((max(until.Sub(asked), 0) + time.Second - 1).Truncate(time.Second), holdTime)
 		page, err := c.Inbox(ctx, self, q)
+		if away(err) && (answered || p.now().Sub(began) > goneTime) && p.now().Before(until) {
+			if !told {
+				p.notef("The gateway is away; the wait goes on.\n")
+				told = true
+			}
+			if err := pause(ctx, min(time.Second, until.Sub(p.now()))); err != nil {
+				return page, err
+			}
+			continue
+		}
+		answered = true
 		if err != nil || len(page.Messages) > 0 || !page.HasMore && !p.now().Before(until) {
 			return page, err
 		}
@@ -142,6 +158,23 @@ func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Ad
 			return page, err
 		}
 	}
+}
+
+// goneTime is for how long a gateway that never answered is asked.
+const goneTime = 3 * time.Second
+
+// away reports whether a gateway did not answer, or said that it may do so later: it is
+// perhaps started anew. What was asked for is a time, and that is not over.
+func away(err error) bool {
+	var lost *amtp.ConnectError
+	var refused *amtp.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &refused):
+		return refused.Status == http.StatusBadGateway || refused.Status == http.StatusServiceUnavailable
+	}
+	return errors.As(err, &lost)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

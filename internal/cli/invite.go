@@ -71,7 +71,7 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 		}{made.Address, code.String(), code.Gateway, made.Expires, isLoopback(code.Gateway)})
 	}
 	p.printf("amtp join %s\n", code)
-	p.notef("\nWhoever types that until %s, once, is %s at %s.\n", p.timeText(made.Expires.Time), addressText(made.Address), clean(code.Gateway))
+	p.notef("\nTyped once, before %s, that makes the one who types it %s at %s.\n", p.timeText(made.Expires.Time), addressText(made.Address), clean(code.Gateway))
 	if isLoopback(code.Gateway) {
 		p.notef("That is this machine only; for another one: --url https://…\n")
 	}

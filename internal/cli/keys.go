@@ -86,7 +86,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 	line("Signs since:", k.Active)
 	line("Retired:", k.Retired)
 	if k.State == amtp.KeyRetired && !k.Until.After(p.now()) {
-		p.printf("  Its record is not needed any more.\n")
+		p.printf("  Its record is no longer needed.\n")
 		return
 	}
 	line("Needed until:", k.Until)
@@ -173,7 +173,7 @@ func (p *program) keysRetireCommand() *cobra.Command {
 		if k.Until.After(p.now()) {
 			p.printf(" Its record is needed until %s.\n", p.timeText(k.Until.Time))
 		} else {
-			p.printf(" Its record is not needed any more.\n")
+			p.printf(" Its record is no longer needed.\n")
 		}
 		return nil
 	})

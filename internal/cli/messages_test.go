@@ -108,6 +108,27 @@ func TestInboxPassesItsFlags(t *testing.T) {
 	}
 }
 
+// TestInboxWaitsOverARestart: the time that was asked for is not over when the gateway
+// is away for a moment. One that was never there is said at once.
+func TestInboxWaitsOverARestart(t *testing.T) {
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked++; {
+		case asked == 1:
+			io.WriteString(w, emptyInbox)
+		case asked < 8: // the client itself tries four times
+			panic(http.ErrAbortHandler)
+		default:
+			io.WriteString(w, inboxOfAlice)
+		}
+	}))
+	defer srv.Close()
+	got := alice(t, &fakeGateway{url: srv.URL}).run("inbox", "--wait", "10m")
+	if got.exit != 0 || got.stderr != "The gateway is away; the wait goes on.\n" || !strings.Contains(got.stdout, "[m1]") {
+		t.Errorf("%+v after %d requests", got, asked)
+	}
+}
+
 func TestInboxWaits(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, emptyInbox}})
 	u := alice(t, g)

@@ -46,7 +46,8 @@ func (p *program) migrateCommand() *cobra.Command {
 			tables, err := app.MoveStore(ctx, dir, url, p.progress())
 			switch {
 			case errors.Is(err, app.ErrOtherData), errors.Is(err, app.ErrAlreadyMoved):
-				return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
+				return &failure{exit: exitConflict, code: codeExists, message: sentence(err),
+					hint: "where everything was moved, start the gateways with AMTP_DATABASE_URL; to move it elsewhere, name an empty database: --to"}
 			case err != nil:
 				return p.badCopy(err, dir)
 			case p.json:
@@ -90,13 +91,16 @@ func (p *program) moveTo(named string) (config.DSN, error) {
 func (p *program) progress() func(app.Progress) {
 	var last time.Time
 	return func(at app.Progress) {
+		if at.Of == 0 {
+			return
+		}
 		if now := p.now(); at.Done == at.Of || now.Sub(last) >= time.Second {
 			last = now
 			verb := "moved"
 			if at.Check {
 				verb = "compared"
 			}
-			p.notef("%s: %d of %d rows %s\n", at.Table, at.Done, at.Of, verb)
+			p.notef("%s: %d of %d rows %s (%d %%)\n", at.Table, at.Done, at.Of, verb, at.Done*100/max(at.Of, 1))
 		}
 	}
 }

@@ -24,7 +24,7 @@ func TestMigrateStore(t *testing.T) {
 	u.does(2, "is not the address of a PostgreSQL", "migrate-store", "--to", "mysql://u:p@h/d")
 	u.does(4, "There is no database of a gateway in", "migrate-store", "--from", u.home, "--to", database)
 	got := u.does(0, "Moved and compared:\n  agent              1  sha256:", "migrate-store", "--to", database)
-	if !strings.Contains(got.stderr, "message: 1 of 1 rows compared\n") {
+	if !strings.Contains(got.stderr, "message: 1 of 1 rows compared (100 %)\n") {
 		t.Errorf("progress is\n%s\nwant the comparison of messages", got.stderr)
 	}
 	u.does(5, "Everything was moved already", "migrate-store", "--to", database)

@@ -50,7 +50,7 @@ func (p *program) peerAddCommand() *cobra.Command {
   --ca FILE   by who issued it: a file with certificates in PEM form. It must be
               valid for the host in the URL.
 
-With neither it must be one that this gateway believes anyway.
+With neither it must be one that this gateway trusts anyway.
 
 A check follows and is printed. When nothing answers yet the peer is kept all the
 same. When something else answers than what is meant it is refused with exit code
@@ -105,11 +105,7 @@ func (p *program) printPeerReport(r amtp.PeerReport, verdict error) error {
 
 // printPoint prints one line of a check.
 func (p *program) printPoint(ok bool, name, text, mend string) {
-	mark := "✓"
-	if !ok {
-		mark = "✗"
-	}
-	p.printf("%s %s: %s\n", mark, clean(name), clean(text))
+	p.printf("%s %s: %s\n", p.mark(ok), clean(name), clean(text))
 	if mend != "" && !ok {
 		p.printf("    %s\n", clean(mend))
 	}
@@ -176,13 +172,13 @@ here (them). Each line says what is so and, where something is wrong, what to do
 next. Exit code 0 when all is well, else 1.
 
 Nothing is stored anywhere, and no message is sent. A gateway that was just
-repaired may be believed broken by the other one for half a minute.`,
+repaired may look broken to the other one for half a minute.`,
 		Example: "  amtp peer check other.lan\n  amtp peer check other.lan --json",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, c *amtp.Client, args []string) error {
 		report, err := c.CheckPeer(ctx, amtp.Domain(args[0]))
 		if err != nil {
-			return err
+			return p.peersHint(err)
 		}
 		var verdict error
 		if !report.OK {
@@ -190,6 +186,15 @@ repaired may be believed broken by the other one for half a minute.`,
 		}
 		return p.printPeerReport(report, verdict)
 	})
+}
+
+// peersHint says where the peers are listed, to who named none of them.
+func (p *program) peersHint(err error) error {
+	f := p.explain(err)
+	if f.code == amtp.CodeDomainNotFound {
+		f.hint = `"amtp peer list" shows those that there are`
+	}
+	return f
 }
 
 func (p *program) peerRemoveCommand() *cobra.Command {
@@ -201,12 +206,12 @@ func (p *program) peerRemoveCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, c *amtp.Client, args []string) error {
 		if err := c.RemovePeer(ctx, amtp.Domain(args[0])); err != nil {
-			return err
+			return p.peersHint(err)
 		}
 		if p.json {
 			return p.printJSON(map[string]string{"removed": args[0]})
 		}
-		p.printf("%s is no peer any more.\n", clean(args[0]))
+		p.printf("%s is no longer a peer.\n", clean(args[0]))
 		return nil
 	})
 }

@@ -24,7 +24,7 @@ func (p *program) peerCertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert HOST…",
 		Short: "Make a certificate for a gateway without a public name",
-		Long: `Make a certificate that only those believe who know its pin: for a gateway on a
+		Long: `Make a certificate that only those trust who know its pin: for a gateway on a
 network of one's own, where no authority issues one. Each HOST is an address or a
 name of this machine; this machine's own names for itself are added.
 

@@ -157,7 +157,7 @@ func (p *program) useProfile(name string) error {
 	}
 	p.printf("Using profile %s.\n", clean(name))
 	if id.chosenBy != "" && id.chosenBy != byUse && id.profile != name {
-		p.notef("Here and now %s says %q, which goes before it.\n", clean(id.chosenBy), clean(id.profile))
+		p.notef("Here and now %s says %q, which takes precedence.\n", clean(id.chosenBy), clean(id.profile))
 	}
 	return nil
 }

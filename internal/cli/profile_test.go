@@ -139,7 +139,7 @@ func TestAProjectDoesNotSendKeysElsewhere(t *testing.T) {
 	if got := fmt.Sprint(g.seen); got != "map[a:[key-of-the-environment admin-of-the-environment]]" {
 		t.Errorf("shown: %s\n%+v\n%+v", got, check, list)
 	}
-	if !strings.Contains(check.stderr, `AMTP_API_KEY goes before the project file`) {
+	if !strings.Contains(check.stderr, `AMTP_API_KEY takes precedence over the project file`) {
 		t.Errorf("stderr %q says nothing of the project file", check.stderr)
 	}
 	u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url["b"])
@@ -332,7 +332,7 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	u.expect(g, u.run("profile", "list"), 0, "  default  bob@other.example  https://other.example\n* work     alice@localhost    $URL\n",
 		"Used is \"work\": \"amtp profile use\" says so.\n")
 	u.env = append(u.env, "AMTP_PROFILE=default")
-	u.expect(nil, u.run("profile", "use", "work"), 0, "Using profile work.\n", "Here and now AMTP_PROFILE says \"default\", which goes before it.\n")
+	u.expect(nil, u.run("profile", "use", "work"), 0, "Using profile work.\n", "Here and now AMTP_PROFILE says \"default\", which takes precedence.\n")
 	u.env = append(u.env, "AMTP_PROFILE=")
 
 	if got := u.run("whoami"); !strings.Contains(got.stdout, "Agent Name:      alice\n") || !strings.HasSuffix(got.stdout, "  Profile:         work\n") {

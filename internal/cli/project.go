@@ -45,7 +45,7 @@ func (p *program) projectProfile() (name, file string, err error) {
 			if p.silent {
 				return "", "", nil
 			}
-			p.notef("%s goes before the project file %s, whose profile %q is not used; AMTP_PROFILE or --profile chooses one.\n", key, clean(file), name)
+			p.notef("%s takes precedence over the project file %s, whose profile %q is not used; AMTP_PROFILE or --profile chooses one.\n", key, clean(file), name)
 			return "", "", nil
 		}
 	}

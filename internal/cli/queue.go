@@ -176,7 +176,7 @@ func (p *program) printJob(v amtp.JobView) {
 	line("Message:", string(j.MessageID))
 	line("From:", addressText(j.Sender))
 	line("Subject:", j.Subject)
-	line("Bytes:", strconv.Itoa(j.Size))
+	line("Size:", sizeText(int64(j.Size)))
 	line("State:", j.State)
 	line("Since:", p.timeText(j.CreatedAt.Time))
 	line("Attempts:", strconv.Itoa(j.Attempts))

@@ -82,7 +82,7 @@ func (p *program) send(ctx context.Context, id *identity, f *sendFlags) error {
 	if err := id.need(memberGateway, memberAddress); err != nil {
 		return err
 	}
-	to, err := recipients(f.to)
+	to, err := recipients(f.to, id)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (p *program) answered(ctx context.Context, id *identity, which string) (amt
 	return m.Message.MessageID, err
 }
 
-func recipients(to []string) ([]amtp.Address, error) {
+func recipients(to []string, id *identity) ([]amtp.Address, error) {
 	var list []amtp.Address
 	for _, s := range strings.Split(strings.Join(to, ","), ",") {
 		if s = strings.TrimSpace(s); s == "" {
@@ -147,7 +147,12 @@ func recipients(to []string) ([]amtp.Address, error) {
 		}
 		a, err := amtp.ParseAddress(s)
 		if err != nil {
-			return nil, amtp.Errorf(amtp.CodeInvalidRecipient, "The recipient %v.", err)
+			refused := amtp.Errorf(amtp.CodeInvalidRecipient, "The recipient %v.", err)
+			if _, domain, known := strings.Cut(id.address, "@"); known && amtp.CheckName(s) == nil {
+				return nil, &failure{exit: exitUsage, code: refused.Code, gateway: true, message: refused.Message,
+					hint: fmt.Sprintf("did you mean %s@%s?", s, domain)}
+			}
+			return nil, refused
 		}
 		list = append(list, a)
 	}

@@ -35,7 +35,7 @@ any number of gateways on it are one; docs/operations-postgres.md has more.
 SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
 looks every ten seconds.
 
-It serves the domain that it had before: where another one is set, or none any more,
+It serves the domain that it had before: where another one is set, or no longer any,
 the start is refused (exit code 5), because its agents would get other addresses and
 without a domain every program of the machine may send. --rename says that it is
 meant.

@@ -117,7 +117,7 @@ func (p *program) setupCommand() *cobra.Command {
 		return p.setup(ctx, id, name, &about, takeOver)
 	})
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
-	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which is believed then and no other")
+	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which alone is trusted then")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "if the agent exists already, get one more key for it; needs the admin key")
 	about.flags(cmd)
 	return cmd

@@ -128,7 +128,7 @@ func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 	}
 	switch {
 	case len(dirs) == 0:
-		return nil, usageErrorf("Say whose skills: --claude, --openclaw or --dir DIR.")
+		return nil, usageErrorf("Choose whose skills: --claude, --openclaw or --dir DIR.")
 	case slices.Contains(s.dirs, ""):
 		return nil, usageErrorf("--dir needs a directory.")
 	case p.home == "" && (s.openclaw || s.claude && p.getenv("CLAUDE_CONFIG_DIR") == ""):

@@ -38,3 +38,12 @@ func TestWhatWasMeant(t *testing.T) {
 		}
 	}
 }
+
+// TestCompletionShowsNoMarks: the descriptions of flags are for a person.
+func TestCompletionShowsNoMarks(t *testing.T) {
+	u := newUser(t)
+	got := u.run("__complete", "send", "--")
+	if got.exit != 0 || !strings.Contains(got.stdout, "--idempotency-key\ta KEY under which") || strings.Contains(got.stdout, "`") {
+		t.Errorf("%+v", got)
+	}
+}

@@ -40,6 +40,14 @@ func (p *program) paint(to io.Writer, colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
+// mark says whether a point of a check is in order.
+func (p *program) mark(ok bool) string {
+	if ok {
+		return p.paint(p.stdout, green, "✓")
+	}
+	return p.paint(p.stdout, red, "✗")
+}
+
 // width is how many columns a line of the result may take, 0 for any.
 func (p *program) width() int {
 	columns, is := p.columns(p.stdout)

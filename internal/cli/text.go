@@ -151,6 +151,14 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+// atLeast is plural for what was counted up to a bound only, if capped.
+func atLeast(n int, capped bool, noun string) string {
+	if capped {
+		return strconv.Itoa(n) + " or more " + noun + "s"
+	}
+	return plural(n, noun)
+}
+
 // recipientLine writes what became of a message for one recipient.
 func recipientLine(r amtp.RecipientStatus) string {
 	var b strings.Builder

@@ -69,11 +69,7 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 		show("Profile:", id.profile)
 	}
 	if who != nil && err == nil {
-		more := ""
-		if who.CountsCapped {
-			more = "more than "
-		}
-		show("Checked:", addressText(who.Address)+", "+more+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
+		show("Checked:", addressText(who.Address)+", "+atLeast(who.Pending, who.CountsCapped, "message")+" waiting, "+atLeast(who.Unread, who.CountsCapped, "unread message"))
 	}
 	return err
 }

@@ -106,7 +106,7 @@ func (l *loader) checkACME() {
 		l.refuse("acme.enabled", "is true and tls.cert_file or tls.key_file is given: choose one")
 	}
 	if !c.ACME.AcceptTerms {
-		l.refuse("acme.accept_terms", "must be true: read the terms of service of the authority at "+c.ACME.Directory+", and say AMTP_ACME_ACCEPT_TERMS=true to accept them")
+		l.refuse("acme.accept_terms", "must be true: read the terms of service of the authority at "+c.ACME.Directory+", and set AMTP_ACME_ACCEPT_TERMS=true to accept them")
 	}
 	for _, host := range c.CertificateHosts() {
 		if err := certifiable(host); err != nil {

@@ -50,7 +50,7 @@ func dnsPoint(s *Seen) Finding {
 	case s.Record.Err != nil:
 		return bad(PointDNS, "look whether the name servers of the domain work, and those that this machine asks: dns.resolvers", "DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
 	case s.Record.Status == discovery.NoName:
-		return bad(PointDNS, "register the domain, or mend its spelling", "there is no domain %s", s.Domain)
+		return bad(PointDNS, "register the domain, or correct its spelling", "there is no domain %s", s.Domain)
 	case s.Record.Elsewhere != "":
 		return bad(PointDNS, misplaced(s.Record.Elsewhere, s.Record.Name), "there is no record at %s, but there is one at %s", s.Record.Name, s.Record.Elsewhere)
 	case s.Record.Status == discovery.NoData:
@@ -222,7 +222,7 @@ func clockPoint(s *Seen) Finding {
 	case behind > clockTolerance:
 		return bad(PointClock, mend, "the clock there is %s behind this machine's", roughly(behind))
 	}
-	return good(PointClock, "agrees with this machine's to %s", clockTolerance)
+	return good(PointClock, "is within a minute of this machine's")
 }
 
 // roughly writes how far clocks are apart.

@@ -185,7 +185,7 @@ func (s *Server) dead(c *call) (gateway.DeadLetter, *amtp.Error) {
 }
 
 func noLetter(id string) *amtp.Error {
-	return amtp.Errorf(amtp.CodeDeadLetterNotFound, "There is no dead letter %q; one that was queued again or removed is none any more.", gateway.Short(id))
+	return amtp.Errorf(amtp.CodeDeadLetterNotFound, "There is no dead letter %q; one that was queued again or removed has left the list.", gateway.Short(id))
 }
 
 // wanted says which dead letters a request means.

@@ -58,7 +58,7 @@ func there(p *discovery.Peer, told *amtp.DomainKeys) []amtp.PeerPoint {
 	}
 	return []amtp.PeerPoint{
 		{Name: pointAddress, OK: true, Text: p.Capabilities.Gateway + " answers"},
-		{Name: pointCertificate, OK: true, Text: "is the one that was meant"},
+		{Name: pointCertificate, OK: true, Text: "matches the pin or authority"},
 		{Name: pointDomain, OK: true, Text: "it is the gateway of " + string(p.Domain)},
 		keys,
 	}
@@ -85,7 +85,7 @@ func (s *Peering) back(ctx context.Context, p *discovery.Peer) amtp.PeerPoint {
 	case err != nil:
 		point.Text, point.Mend = "what it makes of this gateway is not known: "+err.Error(), "look at the log over there"
 	case unknownThere(refused), status == http.StatusOK && answer.Authentication.Result != amtp.AuthPass:
-		point.Text, point.Mend = fmt.Sprintf("it does not know the keys of %s, so it takes nothing from here for verified", s.Domain), mend
+		point.Text, point.Mend = fmt.Sprintf("it does not know the keys of %s, so it treats nothing from here as verified", s.Domain), mend
 	case status == http.StatusServiceUnavailable:
 		point.Text, point.Mend = "it does not reach this gateway, so it cannot check what comes from here",
 			"over there, and then what it says: amtp peer check "+string(s.Domain)

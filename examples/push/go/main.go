@@ -65,9 +65,8 @@ func main() {
 		var m struct {
 			MessageID string `json:"message_id"`
 			Trust     string `json:"trust"`
-			Payload   struct {
-				Text string `json:"text"`
-			} `json:"payload"`
+			// Whatever its sender put there, or nothing.
+			Payload json.RawMessage `json:"payload"`
 		}
 		if err := json.Unmarshal(body, &m); err != nil {
 			http.Error(w, "not a message", http.StatusBadRequest)
@@ -76,7 +75,11 @@ func main() {
 		if _, again := seen.LoadOrStore(r.Header.Get("webhook-id"), true); again {
 			log.Printf("again: %s", m.MessageID)
 		}
-		words := len(strings.Fields(m.Payload.Text))
+		var content struct{ Text string }
+		if json.Unmarshal(m.Payload, &content) != nil {
+			content.Text = "" // it is something else than an object with a text
+		}
+		words := len(strings.Fields(content.Text))
 		log.Printf("got %s (%s): %d words", m.MessageID, m.Trust, words)
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"status":"accepted","response":{"words":%d}}`, words)
