@@ -102,7 +102,7 @@ func TestConfigShowOfABadConfiguration(t *testing.T) {
 		environ []string
 		stderr  string
 	}{
-		{"one problem", []string{"AMTP_LOG_FORMAT=xml"}, "Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is none of: text, json.\n  Hint: mend it there; \"amtp config show\" prints every setting and where it came from\n"},
+		{"one problem", []string{"AMTP_LOG_FORMAT=xml"}, "Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is none of: text, json.\n  Hint: fix it there; \"amtp config show\" prints every setting and where it came from\n"},
 		{"two problems", []string{"AMTP_LOG_FORMAT=xml", "AMTP_LIMITS_CONNECTIONS=x"},
 			"Error: The configuration has 2 problems: AMTP_LOG_FORMAT: logging.format: \"xml\" is none of: text, json; " +
 				"AMTP_LIMITS_CONNECTIONS: limits.connections: \"x\" is not a number from 1 to 1000000.\n" +

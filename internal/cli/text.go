@@ -154,9 +154,17 @@ func plural(n int, noun string) string {
 // atLeast is plural for what was counted up to a bound only, if capped.
 func atLeast(n int, capped bool, noun string) string {
 	if capped {
-		return strconv.Itoa(n) + " or more " + noun + "s"
+		return counted(n, capped) + " " + noun + "s"
 	}
 	return plural(n, noun)
+}
+
+// counted is a number that is the least, if capped.
+func counted(n int, capped bool) string {
+	if capped {
+		return strconv.Itoa(n) + " or more"
+	}
+	return strconv.Itoa(n)
 }
 
 // recipientLine writes what became of a message for one recipient.
