@@ -67,8 +67,9 @@ func New(o Options) *Limits {
 // charge is one budget that a request uses.
 type charge struct {
 	kind
-	of   name
-	cost [2]int64
+	of    name
+	cost  [2]int64
+	entry *entry // of the name, nil when there is none, once it was looked for
 }
 
 // charges returns what a request of the class from the address uses in its networks.
@@ -156,12 +157,11 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 	unit := 0
 	for i := range list {
 		ch := &list[i]
-		e := l.tables[ch.class][ch.what].named[ch.of]
-		if e == nil {
+		if ch.entry = l.tables[ch.class][ch.what].named[ch.of]; ch.entry == nil {
 			continue
 		}
 		for u, r := range l.rates[ch.class][ch.what] {
-			if wait := r.Wait(e.spent[u], ch.cost[u], now); wait > longest {
+			if wait := r.Wait(ch.entry.spent[u], ch.cost[u], now); wait > longest {
 				longest, worst, unit = wait, ch, u
 			}
 		}
@@ -170,7 +170,7 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 		return nil
 	}
 	l.refused[worst.class][worst.what]++
-	l.tables[worst.class][worst.what].named[worst.of].refused++
+	worst.entry.refused++
 	return refusal(worst.kind, worst.of.String(), unit, longest)
 }
 
@@ -217,13 +217,16 @@ func (k kind) phrase(of string) string {
 	return "from the network " + of
 }
 
-// spend uses a charge.
+// spend uses a charge whose entry was looked for.
 func (l *Limits) spend(ch *charge, now int64) {
 	if ch.cost == ([2]int64{}) {
 		return
 	}
-	e := l.tables[ch.class][ch.what].entry(ch.of)
-	e.spent = e.spent.Add(ch.cost, now)
+	t, e := &l.tables[ch.class][ch.what], ch.entry
+	if e == nil || e.index < 0 {
+		e = t.add(ch.of)
+	}
+	t.set(e, e.spent.Add(ch.cost, now))
 	if l.shared == nil {
 		return
 	}
@@ -299,7 +302,9 @@ func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range list {
-		l.spend(&list[i], now)
+		ch := &list[i]
+		ch.entry = l.tables[ch.class][ch.what].named[ch.of]
+		l.spend(ch, now)
 	}
 }
 

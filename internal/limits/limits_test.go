@@ -315,15 +315,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	t0 := &h.tables[stranger][sender]
 	for i := range 1_000_000 {
-		e := t0.entry(name{text: "s" + strconv.Itoa(i) + "@far.example"})
-		e.spent = e.spent.Add([2]int64{1, 1}, h.now.UnixMicro())
+		e := t0.add(name{text: "s" + strconv.Itoa(i) + "@far.example"})
+		t0.set(e, e.spent.Add([2]int64{1, 1}, h.now.UnixMicro()))
 	}
 	if len(t0.named) != len(t0.list) || len(t0.list) != entriesOfKind {
 		t.Errorf("a million senders leave %d and %d entries, want %d", len(t0.named), len(t0.list), entriesOfKind)
 	}
 	for i, e := range t0.list {
-		if e.index != i || t0.named[e.name] != e {
-			t.Fatalf("entry %d says that it is %d, and its name leads elsewhere", i, e.index)
+		if e.index != i || t0.named[e.name] != e || t0.until[i] != max(e.spent[0], e.spent[1]) {
+			t.Fatalf("entry %d says that it is %d, and its name or its time is another's", i, e.index)
 		}
 	}
 	if n := h.Entries(); n > 6*entriesOfKind {
@@ -563,5 +563,29 @@ func BenchmarkAdmit(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkInventedNames is what a message costs whose names nobody has seen before,
+// when all tables are full.
+func BenchmarkInventedNames(b *testing.B) {
+	h := open(b, Options{Messages: 1_000_000})
+	m := message(b, "ann@far.example", "bob@ours.example", 1000)
+	p := principal(m, stranger, "2001:db8::1")
+	i := uint32(0)
+	next := func() {
+		i++
+		p.From = netip.AddrFrom16([16]byte{0x20, 0x01, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+		if _, refused := h.Admit(p, m, m.Recipients, 0); refused != nil {
+			b.Fatal(refused)
+		}
+	}
+	for range entriesOfKind {
+		next()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		h.now = h.now.Add(time.Second)
+		next()
 	}
 }

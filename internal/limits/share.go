@@ -89,7 +89,7 @@ func (l *Limits) unsettled(list []charge) bool {
 func (l *Limits) share() {
 	l.sharing.Lock()
 	defer l.sharing.Unlock()
-	entries, list := l.untold()
+	told, list := l.untold()
 	if len(list) == 0 {
 		return
 	}
@@ -99,17 +99,18 @@ func (l *Limits) share() {
 	now := l.now().UnixMicro()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, e := range entries {
+	for i, ch := range told {
+		e := ch.entry
 		if err != nil || len(all) != len(list) {
 			e.unsent[0], e.unsent[1] = e.unsent[0]+list[i].Cost[0], e.unsent[1]+list[i].Cost[1]
 			continue
 		}
-		e.spent = all[i].Add(e.unsent, now)
+		l.tables[ch.class][ch.what].set(e, all[i].Add(e.unsent, now))
 	}
 }
 
 // untold takes what is to be told.
-func (l *Limits) untold() (entries []*entry, list []gateway.Tally) {
+func (l *Limits) untold() (told []charge, list []gateway.Tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.tables {
@@ -119,13 +120,13 @@ func (l *Limits) untold() (entries []*entry, list []gateway.Tally) {
 				if e.unsent[0] < part(r[0], tellAt) && (r[1].Burst == 0 || e.unsent[1] < part(r[1], tellAt)) {
 					continue
 				}
-				entries, list = append(entries, e), append(list, gateway.Tally{Name: k.name(e.name.String()), Cost: e.unsent})
+				told, list = append(told, charge{kind: k, entry: e}), append(list, gateway.Tally{Name: k.name(e.name.String()), Cost: e.unsent})
 				e.unsent = [2]int64{}
 				if len(list) == mostTallies {
-					return entries, list
+					return told, list
 				}
 			}
 		}
 	}
-	return entries, list
+	return told, list
 }

@@ -31,46 +31,51 @@ func (n name) String() string {
 type table struct {
 	named map[name]*entry
 	list  []*entry // the same, in any order
+	until []int64  // by when all that each of the list used has come back
 }
 
 // entry is what one name used.
 type entry struct {
 	name    name
-	index   int // in the list of the table
+	index   int // in the list of the table, -1 when it was forgotten
 	spent   gateway.Spent
 	unsent  [2]int64 // the part of it that the other gateways on the store do not know
 	refused int64    // how often the name was refused, since it is remembered
 }
 
-// entry returns the entry of a name, made when there is none.
-func (t *table) entry(of name) *entry {
-	e := t.named[of]
-	if e == nil {
-		if len(t.list) >= entriesOfKind {
-			t.forget()
-		}
-		e = &entry{name: of, index: len(t.list)}
-		if t.named == nil {
-			t.named = make(map[name]*entry)
-		}
-		t.named[of], t.list = e, append(t.list, e)
+// add adds the entry of a name that has none.
+func (t *table) add(of name) *entry {
+	if len(t.list) >= entriesOfKind {
+		t.forget()
 	}
+	e := &entry{name: of, index: len(t.list)}
+	if t.named == nil {
+		t.named = make(map[name]*entry)
+	}
+	t.named[of], t.list, t.until = e, append(t.list, e), append(t.until, 0)
 	return e
+}
+
+// set notes what an entry used.
+func (t *table) set(e *entry, spent gateway.Spent) {
+	e.spent = spent
+	if e.index >= 0 {
+		t.until[e.index] = max(spent[0], spent[1])
+	}
 }
 
 // forget makes room for one entry.
 func (t *table) forget() {
-	var least *entry
-	var until int64
-	for range samples {
-		e := t.list[rand.IntN(len(t.list))]
-		if at := max(e.spent[0], e.spent[1]); least == nil || at < until {
-			least, until = e, at
+	at := rand.IntN(len(t.list))
+	for range samples - 1 {
+		if other := rand.IntN(len(t.list)); t.until[other] < t.until[at] {
+			at = other
 		}
 	}
-	last := t.list[len(t.list)-1]
-	t.list[least.index], last.index = last, least.index
-	t.list[len(t.list)-1] = nil
-	t.list = t.list[:len(t.list)-1]
-	delete(t.named, least.name)
+	e, last := t.list[at], len(t.list)-1
+	t.list[at], t.until[at] = t.list[last], t.until[last]
+	t.list[at].index, e.index = at, -1
+	t.list[last] = nil
+	t.list, t.until = t.list[:last], t.until[:last]
+	delete(t.named, e.name)
 }
