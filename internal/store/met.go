@@ -20,6 +20,9 @@ func (p *Incoming) Acquaintance(agent gateway.AgentID) Acquaintance {
 	return Acquaintance{Sender: p.From(), Domain: string(p.Sender.Domain()), Agent: agent}
 }
 
+// MostUnmet is how many acquaintances one step of a purge forgets.
+const MostUnmet = 1000
+
 // maxMet is how many senders of one agent are remembered in memory. What is not is
 // stored again, which changes nothing.
 const maxMet = 1024

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -41,4 +42,14 @@ func meetings(list []meetingRow) []store.Acquaintance {
 		all[i] = list[i].Acquaintance
 	}
 	return all
+}
+
+// unmeet forgets whom agents met of the domains, and reports whether that was all.
+func (t *tx) unmeet(ctx context.Context, domains []string) (bool, error) {
+	n, err := t.change(ctx, `DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met WHERE domain = ANY ($1::text[]) LIMIT $2)`,
+		domains, store.MostUnmet)
+	if n > 0 {
+		t.dir.ForgetMet()
+	}
+	return n < store.MostUnmet, err
 }

@@ -84,11 +84,7 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 		}
 		// Whom agents met there goes first, and where that is much the domains stay for
 		// another call.
-		met, err := t.change(ctx, `DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met WHERE domain = ANY ($1::text[]) LIMIT $2)`, gone, limit)
-		if met > 0 {
-			t.dir.ForgetMet()
-		}
-		if err != nil || int(met) == limit {
+		if all, err := t.unmeet(ctx, gone); err != nil || !all {
 			return 0, err
 		}
 		// The time stands twice: a domain may write while its row is waited for.

@@ -24,12 +24,12 @@ func (w *writer) meet(to *addressing, agent gateway.AgentID) error {
 	return err
 }
 
-// unmeet forgets whom agents met of a domain, so many at the most, and reports
-// whether that was all.
-func (w *writer) unmeet(domain string, limit int) (bool, error) {
-	n, err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`, domain, limit)
+// unmeet forgets whom agents met of a domain, and reports whether that was all.
+func (w *writer) unmeet(domain string) (bool, error) {
+	n, err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`,
+		domain, store.MostUnmet)
 	if n > 0 {
 		w.changes = append(w.changes, (*store.Directory).ForgetMet)
 	}
-	return int(n) < limit, err
+	return n < store.MostUnmet, err
 }

@@ -90,9 +90,10 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 		for _, domain := range due {
 			// It may have written meanwhile. Whom agents met there goes first, and
 			// where that is much the domain stays for another call.
-			all, err := w.unmeet(domain, limit)
-			if err != nil || !all {
+			if all, err := w.unmeet(domain); err != nil {
 				return err
+			} else if !all {
+				continue
 			}
 			n, err := w.exec(`DELETE FROM peer WHERE domain = ? AND last_seen <= ?`, domain, store.Micros(since))
 			if err != nil {
