@@ -26,7 +26,7 @@ func (m *Message) Automatic() bool {
 		return false // it has none
 	}
 	for _, h := range headers {
-		if strings.EqualFold(h.Name, "auto-submitted") && !strings.EqualFold(string(h.Value), `"no"`) {
+		if strictjson.Fold(h.Name) == "auto-submitted" && !strings.EqualFold(string(h.Value), `"no"`) {
 			return true
 		}
 	}

@@ -58,6 +58,26 @@ type Attachment struct {
 	URL         string `json:"url"`  // http or https
 }
 
+// known are the protocol's members of a message. AMTP §4.
+var known = map[string]bool{
+	"attachments":     true,
+	"coordination":    true,
+	"headers":         true,
+	"idempotency_key": true,
+	"in_reply_to":     true,
+	"message_id":      true,
+	"payload":         true,
+	"recipients":      true,
+	"response_type":   true,
+	"schema":          true,
+	"sender":          true,
+	"signature":       true,
+	"subject":         true,
+	"timestamp":       true,
+	"version":         true,
+	"workflow_id":     true,
+}
+
 // reserved are the members by which a gateway speaks about a message. Nobody
 // else may write them, or a reader could take a claim for a finding.
 var reserved = map[string]bool{
@@ -105,8 +125,11 @@ func ParseMessage(doc []byte) (*Message, *Error) {
 // string, is the same as no member: existing gateways print them all.
 func (m *Message) read(member strictjson.Member) *Error {
 	name, value := member.Name, member.Value
-	if reserved[strictjson.Fold(name)] { // in any case: some readers do not tell them apart
+	switch folded := strictjson.Fold(name); { // some readers do not tell the spellings apart
+	case reserved[folded]:
 		return invalid(name, "only a gateway writes this member; put your own data into payload or headers")
+	case known[folded] && !strictjson.IsASCII(name): // nobody means this; another case of letters is an unknown member
+		return invalid(name, "this name is written "+folded)
 	}
 	if string(value) == "null" && name != "payload" {
 		return nil

@@ -338,8 +338,8 @@ func (m *Message) Signable() *Error {
 	}
 	var numbers canonical.Numbers // of all members together, as they are signed
 	for _, member := range m.members {
-		if known := knownMember(member.Name); known != "" && known != member.Name {
-			return invalid(member.Name, "in a message for another domain this name is written "+known)
+		if right := misspelt(member.Name); right != "" {
+			return invalid(member.Name, "in a message for another domain this name is written "+right)
 		}
 		if err := numbers.Exact(member.Value); err != nil {
 			return invalid(member.Name, err.Error()+"; write it as a string")

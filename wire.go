@@ -85,8 +85,8 @@ func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
 	b := e.appendFacts(make([]byte, 0, size))
 	payload := false
 	for _, m := range members {
-		if known := knownMember(m.Name); known != "" && known != m.Name {
-			return nil, fmt.Errorf("the member %s is another spelling of %s", quoteShort(m.Name), known)
+		if right := misspelt(m.Name); right != "" {
+			return nil, fmt.Errorf("the member %s is another spelling of %s", quoteShort(m.Name), right)
 		}
 		value := m.Value
 		switch m.Name {
@@ -163,8 +163,8 @@ func unquoted(value []byte) (text string) {
 }
 
 // withHeaders returns the value of the member headers with more of them at its
-// end, and every byte of the others. One of the same name that the sender wrote
-// goes.
+// end, and every byte of the others. One that the sender wrote under the same name,
+// in whatever case of letters, goes.
 func withHeaders(value []byte, more []header) ([]byte, error) {
 	if len(more) == 0 {
 		return value, nil
@@ -177,13 +177,13 @@ func withHeaders(value []byte, more []header) ([]byte, error) {
 		return nil, err
 	}
 	for _, h := range more {
-		same := func(m strictjson.Member) bool { return m.Name == h.name }
-		i := slices.IndexFunc(members, same)
-		switch {
-		case i >= 0 && unquoted(members[i].Value) == h.value:
-			continue
-		case i >= 0:
-			members = slices.Delete(members, i, i+1)
+		same := func(m strictjson.Member) bool { return strictjson.Fold(m.Name) == h.name }
+		right := func(m strictjson.Member) bool { return m.Name == h.name && unquoted(m.Value) == h.value }
+		if others := slices.DeleteFunc(slices.Clone(members), same); len(others) < len(members) {
+			if len(others) == len(members)-1 && slices.ContainsFunc(members, right) {
+				continue
+			}
+			members = others
 			value = written(members)
 		}
 		text := appendQuoted(nil, h.value)
@@ -289,17 +289,12 @@ func derive(version int, parts ...string) string {
 	return uuid.NewHash(sha256.New(), uuid.Nil, []byte(strings.Join(parts, "\x00")), version).String()
 }
 
-// knownMember returns the protocol's spelling of a member's name in whatever
-// case of letters; "" for the name of no member of ours. Readers that do not
-// tell the cases apart would take the one for the other.
-func knownMember(name string) string {
-	for _, known := range [...]string{
-		"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients", "subject", "schema", "headers", "payload",
-		"in_reply_to", "response_type", "workflow_id", "coordination", "attachments", "signature",
-	} {
-		if len(name) >= len(known) && strings.EqualFold(name, known) {
-			return known
-		}
+// misspelt returns the protocol's name of which a member's name is another
+// spelling; "" for any other. Readers that do not tell the cases of letters apart
+// would take the one for the other.
+func misspelt(name string) string {
+	if folded := strictjson.Fold(name); known[folded] && folded != name {
+		return folded
 	}
 	return ""
 }

@@ -2,7 +2,6 @@ package courier
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -55,7 +54,7 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 	for _, m := range members {
 		// In any case of letters: some readers do not tell them apart, and the
 		// last one would win.
-		if !written[strings.ToLower(m.Name)] {
+		if !written[strictjson.Fold(m.Name)] {
 			b = appendMember(b, m.Name, m.Value)
 		}
 	}

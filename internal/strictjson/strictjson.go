@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -48,8 +50,31 @@ type Member struct {
 }
 
 // Fold returns the name as it is to readers that do not tell the cases of letters
-// apart: in lower case, and the long s, which to them is an s as well.
-func Fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "\u017f", "s")) }
+// apart. They differ in how they fold: encoding/json takes the long s for an s and
+// the Kelvin sign for a k, others take the dotless i for an i or a ligature for its
+// letters. What any of them takes for an ASCII name has the fold of that name. It
+// is the one comparison for names that mean something to a gateway.
+func Fold(name string) string {
+	if IsASCII(name) {
+		return strings.ToLower(name)
+	}
+	return strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }, ligatures.Replace(name))
+}
+
+// ligatures are the characters whose case folds to several ASCII letters: Unicode's
+// CaseFolding.txt, status F.
+var ligatures = strings.NewReplacer("\u00df", "ss", "\u1e9e", "ss", "\ufb00", "ff", "\ufb01", "fi", "\ufb02", "fl",
+	"\ufb03", "ffi", "\ufb04", "ffl", "\ufb05", "st", "\ufb06", "st")
+
+// IsASCII reports whether a text has only characters of ASCII.
+func IsASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
 
 // Object checks doc, which must be one JSON object, and returns its members in
 // the order in which they stand. The values alias doc.
