@@ -120,6 +120,7 @@ func parseTags(txt string, known ...string) (map[string]string, error) {
 	if s := strings.TrimSpace(txt); len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		txt = s[1 : len(s)-1]
 	}
+	txt = strings.ReplaceAll(txt, `\;`, ";") // what a zone file needs, typed into a form
 	tags := make(map[string]string, len(known))
 	ours, twice := false, ""
 	for segment := range strings.SplitSeq(txt, ";") {

@@ -27,6 +27,8 @@ func TestParseCapabilities(t *testing.T) {
 		{"upper case", "V=AMTP1;GATEWAY=HTTPS://GW.TEST;AUTH=CERT,SIG;MAX-SIZE=50000000", full},
 		{"spaces", " v = amtp1 ; gateway = https://gw.test ; auth = cert , sig , ; max-size = 50000000 ; ", full},
 		{"outer quotes", `"v=amtp1;gateway=https://gw.test"`, plain},
+		{"backslashes of a zone file", `v=amtp1\;gateway=https://gw.test\;max-size=50000000`, with(func(c *amtp.Capabilities) { c.MaxSize = 50000000 })},
+		{"quotes and backslashes", ` "v=amtp1\; gateway=https://gw.test" `, plain},
 		{"unknown tags and empty segments", "v=amtp1;;x=1;x=2;schemas;gateway=https://gw.test;;", plain},
 		{"empty lists", "v=amtp1;gateway=https://gw.test;auth=;features=;max-size=", plain},
 		{"a name twice in a list, and no name", "v=amtp1;gateway=https://gw.test;auth=sig,SIG,a b,", with(func(c *amtp.Capabilities) { c.Auth = []string{"sig"} })},

@@ -96,6 +96,11 @@ func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error
 	if call.path == "" {
 		return nil, Errorf(CodeInvalidParameter, "An id, a name or an address is empty.")
 	}
+	for _, key := range c.keysOf(call) {
+		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, Errorf(CodeAuthenticationFailed, "The key cannot be sent: it has a line break, a space or another character that no key has.")
+		}
+	}
 	var body []byte
 	if call.body != nil {
 		if body, err = encode(call.body); err != nil {
@@ -132,6 +137,14 @@ func (c *Client) target(call call) (string, error) {
 		target += "?" + url.Values(call.query).Encode()
 	}
 	return target, nil
+}
+
+// keysOf returns the keys that go with a call.
+func (c *Client) keysOf(call call) []string {
+	if call.admin {
+		return []string{c.Key, c.AdminKey}
+	}
+	return []string{c.Key}
 }
 
 func (c *Client) sendsKey(call call) bool {

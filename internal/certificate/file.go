@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // File is a certificate and its key in two files in PEM form. When they change
@@ -116,7 +117,7 @@ func (c content) pair(readErr error) (*tls.Certificate, error) {
 	if readErr != nil {
 		return nil, readErr
 	}
-	pair, err := tls.X509KeyPair(c.cert, c.key)
+	pair, err := tls.X509KeyPair(plaintext.Content(c.cert), plaintext.Content(c.key))
 	if err != nil {
 		return nil, err
 	}

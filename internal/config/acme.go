@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // ACME says how the gateway gets its own certificate. Ask [Config.CertificateHosts]
@@ -137,7 +138,7 @@ func (l *loader) checkAuthorities(path, file string) {
 	switch {
 	case err != nil:
 		l.refuse(path, brief(file)+": "+reason(err))
-	case !x509.NewCertPool().AppendCertsFromPEM(content):
+	case !x509.NewCertPool().AppendCertsFromPEM(plaintext.Content(content)):
 		l.refuse(path, brief(file)+" holds no certificate in PEM form")
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// minAdminKey is the least length of an administrator's key on a listener that
-// strangers can reach: shorter ones can be guessed.
+// minAdminKey is the least length of an administrator's key, in characters, wherever
+// it guards anything: shorter ones can be guessed. A gateway with a domain that
+// listens on loopback has a proxy in front, through which strangers come.
 const minAdminKey = 16
 
 // check judges what no single setting can tell. Every field is valid by itself.
@@ -21,6 +24,7 @@ func (l *loader) check() {
 	if l.cfg.Limits.InFlightBytes < l.cfg.Message.MaxSize {
 		l.refuse("limits.in_flight_bytes", "is less than message.max_size: the largest message could never be accepted")
 	}
+	l.checkDatabase()
 	l.checkPeersShare()
 	l.checkRetention()
 	l.checkTLS()
@@ -31,6 +35,14 @@ func (l *loader) check() {
 	l.checkSignature()
 	l.checkOutside()
 	l.checkReceipts()
+}
+
+// checkDatabase warns about a password that others can read.
+func (l *loader) checkDatabase() {
+	url := l.cfg.Database.URL
+	if strings.HasPrefix(l.cfg.origin("database.url"), "--") && (strings.Contains(url.String(), redacted) || strings.Contains(string(url), "password")) {
+		l.advise("database.url", "has a password, and every user of this machine can read a command line: give it in AMTP_DATABASE_URL or in the file")
+	}
 }
 
 // peersShare is which part of limits.in_flight_bytes other domains have, in
@@ -65,7 +77,7 @@ func (l *loader) checkTLS() {
 	case key && !cert:
 		l.refuse("tls.key_file", "is given without tls.cert_file")
 	case cert:
-		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+		if err := tryPair(t.CertFile, t.KeyFile); err != nil {
 			l.refuse("tls.cert_file", "cannot be used with tls.key_file: "+err.Error())
 		}
 	case l.cfg.ACME.Enabled:
@@ -139,6 +151,19 @@ func (l *loader) checkSignature() {
 	}
 }
 
+// tryPair reads a certificate and its key, as the listener does.
+func tryPair(certFile, keyFile string) error {
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return err
+	}
+	key, err := os.ReadFile(keyFile)
+	if err == nil {
+		_, err = tls.X509KeyPair(plaintext.Content(cert), plaintext.Content(key))
+	}
+	return err
+}
+
 // tryKey reads a signing key.
 func tryKey(file string) error {
 	content, err := os.ReadFile(file)
@@ -150,9 +175,20 @@ func tryKey(file string) error {
 
 // checkLength refuses a key that strangers could guess.
 func (l *loader) checkLength(path, key string) {
-	if len(key) < minAdminKey && !l.cfg.Loopback() {
-		l.refuse(path, fmt.Sprintf("a key of %d characters is too short for a listener that other machines can reach: give at least %d", len(key), minAdminKey))
+	why := ""
+	switch {
+	case len(key) >= minAdminKey:
+		return
+	case !l.cfg.Loopback():
+		why = "a listener that other machines can reach"
+	case l.cfg.Federated():
+		why = "a gateway with a domain"
+	case l.cfg.Auth.Required:
+		why = "a gateway that demands keys"
+	default:
+		return
 	}
+	l.refuse(path, fmt.Sprintf("a key of %d characters is too short for %s: give at least %d", len(key), why, minAdminKey))
 }
 
 // othersMayRead reports whether users beside the owner and the group may read

@@ -62,6 +62,10 @@ func TestRefusedListeners(t *testing.T) {
 		{"key without certificate", command{env: []string{"AMTP_TLS_KEY_FILE={dir}/key.pem"}}, "AMTP_TLS_KEY_FILE", "without tls.cert_file"},
 		{"files that do not exist", command{flags: []string{"--tls-cert={dir}/cert.pem", "--tls-key={dir}/key.pem"}}, "--tls-cert", "no such file"},
 		{"short admin key on an open listener", command{env: []string{open, "AMTP_TLS_ENABLED=false", "AMTP_ADMIN_KEY=fifteen-letters"}}, "AMTP_ADMIN_KEY", "15 characters is too short"},
+		{"short admin key with a domain, behind a proxy", command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_ADMIN_KEY=qz7"}}, "AMTP_ADMIN_KEY", "3 characters is too short for a gateway with a domain"},
+		{"short admin key where keys are needed", command{env: []string{"AMTP_AUTH_REQUIRED=true", "AMTP_ADMIN_KEY=qz7"}}, "AMTP_ADMIN_KEY", "3 characters is too short for a gateway that demands keys"},
+		{"an admin key in quotation marks", command{env: []string{`AMTP_ADMIN_KEY="good-key-0123456789"`}}, "AMTP_ADMIN_KEY", "quotation marks, a space or a line end stand around the key"},
+		{"an admin key with a line end", command{env: []string{"AMTP_ADMIN_KEY=good-key-0123456789\r\n"}}, "AMTP_ADMIN_KEY", "quotation marks, a space or a line end stand around the key"},
 		{"no file of admin keys", command{env: []string{"AMTP_ADMIN_KEY_FILE={dir}/none"}}, "AMTP_ADMIN_KEY_FILE", "no such file"},
 	} {
 		t.Run(tc.name, tc.test)
@@ -74,7 +78,8 @@ func TestRefusedKeyFiles(t *testing.T) {
 	}{
 		{"empty", "", "holds no key"},
 		{"comments only", "# one\n\n#two\n", "holds no key"},
-		{"blank inside a key", "good-key-0123456789\nbad key\n", "line 2: a key has only visible ASCII"},
+		{"blank inside a key", "good-key-0123456789\nbad key\n", "line 2: a key has only visible ASCII characters, no blanks; this one has a space"},
+		{"a key in quotation marks", "\ufeff\"good-key-0123456789\"\r\n", "line 1: quotation marks"},
 		{"short on an open listener", "good-key-0123456789\nshort\n", "5 characters is too short"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -86,6 +91,22 @@ func TestRefusedKeyFiles(t *testing.T) {
 				t.Errorf("Load with a key file of %q = %v, want a problem of --admin-key-file with …%s…", tc.content, err, tc.want)
 			}
 		})
+	}
+}
+
+// TestKeyFilesOfEditors: a byte order mark and the line ends of Windows are no part of
+// a key.
+func TestKeyFilesOfEditors(t *testing.T) {
+	for _, content := range []string{"\ufeff# ours\r\ngood-key-0123456789\r\n", "\ufeffgood-key-0123456789", " good-key-0123456789 \n"} {
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, "keys"), content, 0o600)
+		cfg, _, err := command{flags: []string{"--admin-key-file={dir}/keys"}}.loadIn(t, dir)
+		if err != nil {
+			t.Fatalf("%q: %v", content, err)
+		}
+		if keys, err := cfg.AdminKeys(); err != nil || !slices.Equal(keys, []string{"good-key-0123456789"}) {
+			t.Errorf("%q: AdminKeys = %q, %v", content, keys, err)
+		}
 	}
 }
 

@@ -266,5 +266,8 @@ func (c Config) AdminKeys() ([]string, error) {
 	return append(keys, fromFile...), err
 }
 
+// Origin returns the place that the value of the setting at a path came from.
+func (c Config) Origin(path string) string { return c.origin(path) }
+
 // origin returns where the value of the setting at path came from.
 func (c Config) origin(path string) string { return cmp.Or(c.origins[path], fromDefault) }

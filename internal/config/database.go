@@ -12,7 +12,8 @@ import (
 
 // Database says where the data is, when it is not in the data directory.
 type Database struct {
-	URL DSN // "" is SQLite in the data directory
+	URL        DSN  // "" is SQLite in the data directory
+	Unverified bool // a server on another machine need not prove which it is
 }
 
 // DSN is the address of a PostgreSQL, as a URL or as keywords. Its password is in
@@ -23,6 +24,8 @@ func (d *Database) settings() []setting {
 	return []setting{
 		{path: "database.url", env: "AMTP_DATABASE_URL", flag: "database-url", value: bind(&d.URL, "URL", parseDSN, DSN.String),
 			meaning: "The PostgreSQL that holds everything, such as postgres://user:password@host/database, for any number of gateways that are one; without it everything is in SQLite in the data directory."},
+		{path: "database.unverified", env: "AMTP_DATABASE_UNVERIFIED", def: "false", value: boolean(&d.Unverified),
+			meaning: "Whether a PostgreSQL on another machine may be used without sslmode=verify-full or verify-ca: whoever is on the way then reads and changes everything."},
 	}
 }
 

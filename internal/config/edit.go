@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // Change is a key that gets another value in a configuration file.
@@ -18,51 +21,96 @@ type Change struct {
 }
 
 // Edited returns a configuration file with the changes. Everything else stays,
-// with its comments and its order; a section that was not there is added at the
-// end. When nothing changes the content is returned as it is, to the byte. The
-// values are not judged: have [Load] do that with [Sources.Content] before the
-// file is written.
+// with every comment, its order and its line ends; a section that was not there is
+// added at the end. When nothing changes the content is returned as it is, to the
+// byte. A file in which a change would cost a comment is an error. The values are
+// not judged: have [Load] do that with [Sources.Content] before the file is written.
 func Edited(content []byte, changes []Change) ([]byte, error) {
-	var docs []yaml.Node
-	if err := yaml.Load(content, &docs, yaml.WithAllDocuments()); err != nil {
-		line, why := explainYAML(err)
-		return nil, fmt.Errorf("line %d: the file is not YAML: %s", line, why)
-	}
-	root := &yaml.Node{Kind: yaml.MappingNode}
-	if len(docs) > 1 {
-		return nil, errors.New("the file has a second document")
-	}
-	if len(docs) == 1 && len(docs[0].Content) == 1 && docs[0].Content[0].Tag != "!!null" {
-		root = docs[0].Content[0]
-	}
+	text := plaintext.Content(content)
+	windows := bytes.Contains(text, []byte("\r\n"))
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) // the parser counts comments by line feeds
 	changed := false
 	for _, c := range changes {
-		did, err := c.apply(root)
+		next, did, err := c.in(text)
 		if err != nil {
 			return nil, err
 		}
-		changed = changed || did
+		text, changed = next, changed || did
 	}
 	if !changed {
 		return content, nil
 	}
-	out, err := yaml.Dump(root)
-	if err != nil {
-		return nil, err
+	if windows {
+		text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
 	}
-	if len(docs) == 0 || root != docs[0].Content[0] { // comments only, which no node holds
-		out = append(withBreak(content), out...)
-	}
-	return out, nil
+	return text, nil
 }
 
-// withBreak ends text with a line break, unless there is none.
-func withBreak(text []byte) []byte {
-	text = bytes.TrimRight(text, " \t\r\n")
-	if len(text) == 0 {
-		return nil
+// in makes the change in a file, and reports whether it was one. The lines are
+// changed where they are; the file is written anew only where that does not say what
+// is meant.
+func (c Change) in(content []byte) ([]byte, bool, error) {
+	doc, root, err := parsed(content)
+	if err != nil {
+		return nil, false, err
 	}
-	return append(text, '\n')
+	lines, known := c.inLines(content)
+	did, err := c.apply(root)
+	if err != nil || !did {
+		return content, false, err
+	}
+	if _, got, err := parsed(lines); known && err == nil && alike(got, root) && lost(content, lines) == "" {
+		return lines, true, nil
+	}
+	out, err := yaml.Dump(doc)
+	if err != nil {
+		return nil, false, err
+	}
+	if remark := lost(content, out); remark != "" {
+		return nil, false, fmt.Errorf("the comment %s would be lost; change %s by hand", brief(remark), strings.TrimPrefix(c.Section+"."+c.Key, "."))
+	}
+	return out, true, nil
+}
+
+// parsed returns the document of a file and its mapping, which is empty when there
+// is nothing but comments.
+func parsed(content []byte) (doc, root *yaml.Node, err error) {
+	var docs []yaml.Node
+	if err := yaml.Load(content, &docs, yaml.WithAllDocuments()); err != nil {
+		line, why := explainYAML(err)
+		return nil, nil, fmt.Errorf("line %d: the file is not YAML: %s", line, why)
+	}
+	if len(docs) > 1 {
+		return nil, nil, errors.New("the file has a second document")
+	}
+	if len(docs) == 1 && len(docs[0].Content) == 1 && docs[0].Content[0].Tag != "!!null" {
+		return &docs[0], docs[0].Content[0], nil
+	}
+	root = &yaml.Node{Kind: yaml.MappingNode}
+	return root, root, nil
+}
+
+// alike reports whether two nodes say the same, however they are written.
+func alike(a, b *yaml.Node) bool {
+	return a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, alike)
+}
+
+// comment is one, as far as a line alone can tell. Where a quoted text has what looks
+// like one, it is kept as well.
+var comment = regexp.MustCompile(`(?m)(?:^|[ \t])(#.*?)[ \t]*$`)
+
+// lost returns a comment that is in one file and not in the other, "" for none.
+func lost(before, after []byte) string {
+	there := map[string]int{}
+	for _, m := range comment.FindAllSubmatch(after, -1) {
+		there[string(m[1])]++
+	}
+	for _, m := range comment.FindAllSubmatch(before, -1) {
+		if there[string(m[1])]--; there[string(m[1])] < 0 {
+			return string(m[1])
+		}
+	}
+	return ""
 }
 
 // apply makes the change in the mapping of the file, and reports whether it was

@@ -26,6 +26,22 @@ func TestEdited(t *testing.T) {
 			"peers:\n  a.example: v=amtp1;gateway=https://a.example\n  k1._amtpkey.b.example: " + keyText + "\n"},
 		{"the last key of a section goes", "server:\n  domain: old.example\nlogging:\n  level: debug\n", []Change{{Section: "server", Key: "domain"}}, "logging:\n  level: debug\n"},
 		{"a key without a section", "data_dir: /a\n", []Change{{Key: "data_dir", Value: "/b"}}, "data_dir: /b\n"},
+		{"a comment at the head", "# licence\n\n# vim: ts=2\nlogging:\n  level: debug # inline\n", []Change{domain},
+			"# licence\n\n# vim: ts=2\nlogging:\n  level: debug # inline\nserver:\n  domain: shop.example\n"},
+		{"a comment at the foot", "logging:\n  level: debug\n\n# foot\n\n\n", []Change{domain}, "logging:\n  level: debug\n\n# foot\nserver:\n  domain: shop.example\n"},
+		{"comments everywhere", "---\n# 1\n\n# 2\nserver: # 3\n    # 4\n    address: 127.0.0.1:1 # 5\n\n    # 6\n# 7\n\nlogging: # 8\n    # 9\n    level: info # 10\n# 11\n", []Change{domain},
+			"---\n# 1\n\n# 2\nserver: # 3\n    # 4\n    address: 127.0.0.1:1 # 5\n    domain: shop.example\n\n    # 6\n# 7\n\nlogging: # 8\n    # 9\n    level: info # 10\n# 11\n"},
+		{"an empty section with a comment", "server: # ours\n  # nothing yet\n", []Change{domain}, "server: # ours\n  domain: shop.example\n  # nothing yet\n"},
+		{"line ends of Windows", "# 1\r\n\r\nserver:\r\n  domain: a.example # 2\r\n\r\n# 3\r\n", []Change{domain}, "# 1\r\n\r\nserver:\r\n  domain: shop.example # 2\r\n\r\n# 3\r\n"},
+		{"a byte order mark", "\ufeff# 1\nserver:\n  domain: a.example\n", []Change{domain}, "# 1\nserver:\n  domain: shop.example\n"},
+		{"quotes", "server: \n  domain:   \"a.example\"   # \"2\"\n", []Change{domain}, "server: \n  domain:   shop.example   # \"2\"\n"},
+		{"single quotes", "server:\n  domain: 'it''s' # it's\n", []Change{domain}, "server:\n  domain: shop.example # it's\n"},
+		{"no value yet", "server:\n  domain: # which?\n  address: :1\n", []Change{domain}, "server:\n  domain: shop.example # which?\n  address: :1\n"},
+		{"a comment on what goes", "server:\n  # 1\n  domain: a.example # 2\n# 3\nlogging:\n  level: info\n", []Change{{Section: "server", Key: "domain"}},
+			"  # 1\n  # 2\n# 3\nlogging:\n  level: info\n"},
+		{"a key of several that goes", "server:\n  domain: a.example # 2\n  address: :1\n", []Change{{Section: "server", Key: "domain"}}, "server:\n  # 2\n  address: :1\n"},
+		{"several", "# 1\n", []Change{domain, {Section: "server", Key: "address", Value: ":443"}, {Section: "tls", Key: "cert_file", Value: "/a b/c.pem"}},
+			"# 1\nserver:\n  domain: shop.example\n  address: :443\ntls:\n  cert_file: /a b/c.pem\n"},
 		{"what looks like something else", "", []Change{{Section: "server", Key: "address", Value: ":443"}}, "server:\n  address: :443\n"},
 	} {
 		got, err := Edited([]byte(c.file), c.changes)
@@ -36,6 +52,45 @@ func TestEdited(t *testing.T) {
 		again, err := Edited(got, c.changes)
 		if err != nil || string(again) != string(got) {
 			t.Errorf("%s, again: got\n%s%v\nwant no change", c.what, again, err)
+		}
+	}
+}
+
+// TestEditedKeepsEveryComment: wherever a comment stands, it stands there afterwards,
+// or the file is not changed.
+func TestEditedKeepsEveryComment(t *testing.T) {
+	lines := []string{"server:", "  domain: a.example", "  address: 127.0.0.1:9000", "peers:", "  a.example: v=amtp1;gateway=https://a.example", "acme:",
+		"  hosts: [a.example,", "    b.example]", "logging: {level: debug}", "data_dir: /a"}
+	changes := []Change{{Section: "server", Key: "domain", Value: "b.example"}, {Section: "server", Key: "public_url", Value: "https://b.example"},
+		{Section: "server", Key: "address"}, {Section: "tls", Key: "cert_file", Value: "c.pem"}, {Section: "peers", Key: "a.example"},
+		{Section: "logging", Key: "level", Value: "info"}, {Section: "acme", Key: "hosts", Value: "c.example"}, {Key: "data_dir", Value: "/b"}}
+	for at := range len(lines) + 1 {
+		for _, remark := range []string{"\n# alone\n\n", "# above\n", "  # within\n", " # behind"} {
+			file := ""
+			for i, line := range lines {
+				if i == at && remark != " # behind" {
+					file += remark
+				}
+				file += line
+				if i == at && remark == " # behind" {
+					file += remark
+				}
+				file += "\n"
+			}
+			if at == len(lines) && remark != " # behind" {
+				file += remark
+			}
+			for _, c := range changes {
+				for _, content := range []string{file, strings.ReplaceAll(file, "\n", "\r\n")} {
+					got, err := Edited([]byte(content), []Change{c})
+					if err == nil && strings.Count(string(got), "#") != strings.Count(content, "#") {
+						t.Errorf("%+v in\n%s\ngot\n%s\nwithout its comment", c, content, got)
+					}
+					if err != nil && !strings.Contains(err.Error(), "by hand") {
+						t.Errorf("%+v in\n%s\n%v", c, content, err)
+					}
+				}
+			}
 		}
 	}
 }

@@ -38,6 +38,7 @@ func variables() []variable {
 		{name: "AMTP_AGENT_NAME", note: forClient, judge: nothing},
 		{name: "AMTP_API_KEY", note: forClient, judge: nothing},
 		{name: "AMTP_GATEWAY_PIN", note: forClient, judge: nothing},
+		{name: "AMTP_GATEWAY_USER", note: forClient, judge: nothing},
 		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
 		{name: storageType, note: "memory means SQLite in the data directory, database the PostgreSQL of AMTP_STORAGE_DATABASE_CONNECTION_STRING", judge: judgeStorage},
 		{name: storageDriver, note: "postgres, or nothing", judge: judgeDriver},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // Units of a size, in bytes.
@@ -89,8 +90,11 @@ func parseSecret(s string) (Secret, error) {
 	if s == redacted {
 		return "", fmt.Errorf("%s stands in the output of config show in place of a key: write the key itself", redacted)
 	}
-	if strings.ContainsFunc(s, notVisible) {
-		return "", errors.New("a key has only visible ASCII characters, no blanks")
+	if len(s) > 1 && plaintext.Word(s) != s {
+		return "", errors.New("quotation marks, a space or a line end stand around the key: write it without them")
+	}
+	if odd := plaintext.Odd(s); strings.ContainsFunc(s, notVisible) {
+		return "", errors.New("a key has only visible ASCII characters, no blanks; this one has " + odd + " in it")
 	}
 	return Secret(s), nil
 }
@@ -108,7 +112,7 @@ func readKeyFile(name string) ([]string, error) {
 	}
 	var keys []string
 	n := 0
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(string(plaintext.Content(content))) {
 		n++
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -21,6 +21,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // ErrForbidden is in the chain of the error of a call that was not made because
@@ -63,6 +65,10 @@ const (
 type Options struct {
 	// Allow lifts addresses and ports beside the public addresses at port 443.
 	Allow []Rule
+	// NotHere refuses the addresses of this machine's own interfaces, and those of
+	// the networks that they are on, where no rule of Allow leads: they count as
+	// private although they may be public ones.
+	NotHere bool
 	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
 	// is spoken.
 	PlainHTTP bool
@@ -156,7 +162,7 @@ func Roots(pem []byte) (*x509.CertPool, error) {
 	if err != nil { // a system without authorities has none to add to
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(plaintext.Content(pem)) {
 		return nil, errors.New("there is no certificate in PEM form")
 	}
 	return pool, nil
@@ -165,7 +171,7 @@ func Roots(pem []byte) (*x509.CertPool, error) {
 // OnlyRoots returns the authorities of a file in PEM form and no others.
 func OnlyRoots(pem []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(plaintext.Content(pem)) {
 		return nil, errors.New("there is no certificate in PEM form")
 	}
 	return pool, nil
