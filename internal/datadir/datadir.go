@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // The names of the files in the directory that commands read.
@@ -112,11 +114,11 @@ func Forget(dir string, r Running) error {
 // AdminKey returns the administrator's key of the gateway at base, if base is
 // a loopback address, the one that is recorded in dir, and a gateway still has
 // its claim on dir: after a crash the record stays, and the address may be
-// anybody's.
+// anybody's. What lies in dir must all be one user's, whom nobody else can write for.
 func AdminKey(dir, base string) (string, bool) {
 	// The record is read under a claim that was seen: one from before was removed.
 	here, claimed := Holder(dir)
-	if !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
+	if _, one := Owner(dir); !one || !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
 	key := WrittenAdminKey(dir)
@@ -130,18 +132,25 @@ func WrittenAdminKey(dir string) string {
 	if err != nil {
 		return ""
 	}
-	key, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	return strings.TrimSpace(key)
+	return plaintext.Word(string(plaintext.Content(b)))
 }
 
 // Certificate returns the certificate by which the gateway at base proves itself
 // on this machine, under the conditions of AdminKey.
 func Certificate(dir, base string) (pem string, ok bool) {
 	here, claimed := Holder(dir)
-	if !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
+	if _, one := Owner(dir); !one || !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
 	return here.Certificate, here.Certificate != ""
+}
+
+// Runs returns the user as whom the gateway at base runs, if dir is its data
+// directory: under the conditions of AdminKey.
+func Runs(dir, base string) (uid int, ok bool) {
+	uid, one := Owner(dir)
+	here, claimed := Holder(dir)
+	return uid, one && claimed && isLoopback(base) && sameURL(here.URL, base)
 }
 
 func isLoopback(base string) bool {

@@ -1,0 +1,63 @@
+package datadir
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// OpenError says that a data directory, or a file in it, is not its owner's alone.
+// Whoever can write there could plant keys, or take the gateway's place.
+type OpenError struct {
+	Path string // of what is open
+	Why  string
+	Mend string // a command, "" where there is none
+}
+
+func (e *OpenError) Error() string {
+	text := e.Path + " " + e.Why
+	if e.Mend != "" {
+		text += "; to go on: " + e.Mend
+	}
+	return text
+}
+
+// guarded are the files in a data directory that only its owner may write, and
+// whether only the owner may read them. Others may be made by hand and hold nothing
+// that anybody could use.
+var guarded = []struct {
+	pattern string
+	secret  bool
+}{
+	{AdminKeyFile, true}, {SealKeyFile, true}, {"gateway.key", true},
+	{DatabaseFile, false}, {DatabaseFile + "-wal", false}, {DatabaseFile + "-journal", false},
+	{ConfigFile, false}, {GatewayFile, false}, {lockFile, false}, {MovedFile, false},
+}
+
+// Safe refuses a directory that others may write, or in which they may read keys or
+// messages, and one that belongs to somebody else, as sshd does: the user who runs
+// this process, and root, are nobody else. A directory that is not there is safe. On
+// Windows it refuses nothing: its rights are inherited from the user's directory.
+func Safe(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	list, err := unsafe(dir)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	return &list[0]
+}
+
+// Unsafe lists everything for which Safe would refuse the directory.
+func Unsafe(dir string) ([]OpenError, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return unsafe(dir)
+}
+
+func open(path, mend, why string, args ...any) OpenError {
+	return OpenError{Path: path, Why: fmt.Sprintf(why, args...), Mend: mend}
+}

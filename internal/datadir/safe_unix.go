@@ -1,0 +1,102 @@
+//go:build unix
+
+package datadir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// unsafe looks at the directory, those above it, and what is in it.
+func unsafe(dir string) (list []OpenError, err error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	mode := info.Mode()
+	if owner := stranger(info); owner != "" {
+		list = append(list, open(dir, "", "belongs to the user %s: run the gateway as that user, or give the directory to yours with chown", owner))
+	}
+	if mode.Perm()&0o022 != 0 {
+		list = append(list, open(dir, "chmod go-w "+dir, "may be written by others (mode %#o)", mode.Perm()))
+	}
+	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
+		info, err := os.Stat(above)
+		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+			list = append(list, open(above, "chmod o-w "+above, "may be written by everybody (mode %#o), who could put another directory in the place of %s", info.Mode().Perm(), dir))
+		}
+		if above == filepath.Dir(above) {
+			break
+		}
+	}
+	for _, g := range guarded {
+		name := filepath.Join(dir, g.pattern)
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		owner, rights := stranger(info), info.Mode().Perm()
+		switch {
+		case owner != "":
+			list = append(list, open(name, "", "belongs to the user %s: remove it if you did not put it there, else give it to yours with chown", owner))
+		case g.secret && rights&0o077 != 0 && !byGroup(info):
+			list = append(list, open(name, "chmod 600 "+name, "is a key that others may open (mode %#o)", rights))
+		case rights&0o022 != 0:
+			list = append(list, open(name, "chmod go-w "+name, "may be written by others (mode %#o)", rights))
+		case !g.secret && g.pattern != ConfigFile && g.pattern != GatewayFile && rights&0o004 != 0 && mode.Perm()&0o001 != 0:
+			list = append(list, open(name, "chmod o-r "+name, "may be read by everybody (mode %#o)", rights))
+		}
+	}
+	return list, nil
+}
+
+// byGroup reports whether a key is root's, who lets the group of this process read it
+// and nobody else.
+func byGroup(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Uid == 0 && os.Geteuid() != 0 && info.Mode().Perm()&0o037 == 0
+}
+
+// stranger returns the owner of a file, "" if that is the user of this process or root.
+func stranger(info fs.FileInfo) string {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || s.Uid == 0 || int(s.Uid) == os.Geteuid() {
+		return ""
+	}
+	id := strconv.FormatUint(uint64(s.Uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
+// Owner returns the user to whom a directory and what a gateway wrote in it belong,
+// false when they are not one user's, or others may write there.
+func Owner(dir string) (uid int, one bool) {
+	for i, name := range []string{".", AdminKeyFile, GatewayFile, lockFile} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) && i > 0 {
+			continue
+		}
+		if err != nil || info.Mode().Perm()&0o022 != 0 {
+			return 0, false
+		}
+		s, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || i > 0 && int(s.Uid) != uid {
+			return 0, false
+		}
+		uid = int(s.Uid)
+	}
+	return uid, true
+}

@@ -1,0 +1,128 @@
+package loopback
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// The states of a row in /proc/net/tcp that count here.
+const (
+	established = "01"
+	listening   = "0A"
+)
+
+// Owner returns the user who has the other end of a connection within this machine:
+// of the socket that was accepted, and of the listener. ErrUnknown where the system
+// does not say.
+func Owner(conn net.Conn) (int, error) {
+	here, ok1 := conn.LocalAddr().(*net.TCPAddr)
+	there, ok2 := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok1 || !ok2 {
+		return 0, ErrUnknown
+	}
+	found := sockets{ours: plain(here.AddrPort()), theirs: plain(there.AddrPort())}
+	read := 0
+	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		err = errors.Join(found.read(f), f.Close())
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", name, err)
+		}
+		read++
+	}
+	if read == 0 {
+		return 0, ErrUnknown
+	}
+	return found.owner()
+}
+
+func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// sockets are those that matter of a connection.
+type sockets struct {
+	ours, theirs netip.AddrPort
+	users        []int // who has them
+}
+
+// owner is the one user of all; of several the one whom a caller least believes
+// cannot be told, so that is an error.
+func (s *sockets) owner() (int, error) {
+	if len(s.users) == 0 {
+		return 0, errors.New("the system lists no such listener")
+	}
+	for _, u := range s.users[1:] {
+		if u != s.users[0] {
+			return 0, errors.New("several users have it")
+		}
+	}
+	return s.users[0], nil
+}
+
+// read adds the rows of a table that are the listener's, or the accepted socket's.
+// One that nobody has accepted yet has no file and says nothing of its user.
+func (s *sockets) read(table io.Reader) error {
+	rows := bufio.NewScanner(table)
+	rows.Scan() // the heads of the columns
+	for rows.Scan() {
+		f := strings.Fields(rows.Text())
+		if len(f) < 10 || f[3] != established && f[3] != listening {
+			continue
+		}
+		local, err := parse(f[1])
+		if err != nil {
+			return err
+		}
+		if local.Port() != s.theirs.Port() {
+			continue
+		}
+		remote, err := parse(f[2])
+		if err != nil {
+			return err
+		}
+		uid, err := strconv.Atoi(f[7])
+		if err != nil {
+			return err
+		}
+		accepted := f[3] == established && f[9] != "0" && local == s.theirs && remote == s.ours
+		heard := f[3] == listening && (local.Addr() == s.theirs.Addr() || local.Addr().IsUnspecified())
+		if accepted || heard {
+			s.users = append(s.users, uid)
+		}
+	}
+	return rows.Err()
+}
+
+// parse reads an address of the table: words of 32 bits as the machine has them, in
+// hexadecimal digits, and the port.
+func parse(text string) (netip.AddrPort, error) {
+	host, port, _ := strings.Cut(text, ":")
+	b, err := hex.DecodeString(host)
+	if err != nil || len(b)%4 != 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address", text)
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	addr, ok := netip.AddrFromSlice(b)
+	n, err := strconv.ParseUint(port, 16, 16)
+	if !ok || err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address", text)
+	}
+	return plain(netip.AddrPortFrom(addr, uint16(n))), nil
+}

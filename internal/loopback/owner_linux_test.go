@@ -1,0 +1,55 @@
+package loopback
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+`
+
+// TestSockets reads tables as Linux writes them.
+func TestSockets(t *testing.T) {
+	// 127.0.0.1:8080 is 0100007F:1F90 on a machine that writes the low byte first.
+	const (
+		listener = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 111 1 0 100 0 0 10 0\n"
+		anywhere = "   1: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001        0 112 1 0 100 0 0 10 0\n"
+		accepted = "   2: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000  1000        0 113 1 0 100 0 0 10 0\n"
+		stranger = "   2: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000  1002        0 113 1 0 100 0 0 10 0\n"
+		waiting  = "   3: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 0 1 0 100 0 0 10 0\n"
+		other    = "   4: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1003        0 114 1 0 100 0 0 10 0\n"
+		mapped   = "   5: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0  1004        0 115 1 0 0 0 0 10 0\n"
+	)
+	if got, err := parse("0100007F:1F90"); err != nil || got.String() != "127.0.0.1:8080" {
+		t.Skipf("NOT VERIFIED: this machine writes the tables in another order: %v, %v", got, err)
+	}
+	for _, c := range []struct {
+		name, rows string
+		want       int // -1 for an error
+	}{
+		{"the listener", listener + other, 1000},
+		{"not accepted yet", waiting + listener, 1000},
+		{"accepted", listener + accepted, 1000},
+		{"accepted by another, who is gone from the port", stranger, 1002},
+		{"accepted by another", listener + stranger, -1},
+		{"a wider listener", anywhere, 1001},
+		{"two listeners of two users", listener + anywhere, -1},
+		{"an IPv4 address written as IPv6", mapped, 1004},
+		{"nobody", other, -1},
+		{"not accepted and no listener", waiting, -1},
+		{"a row that is none", listener + "x\n", 1000},
+	} {
+		s := sockets{ours: netip.MustParseAddrPort("127.0.0.1:49153"), theirs: netip.MustParseAddrPort("127.0.0.1:8080")}
+		err := s.read(strings.NewReader(table + c.rows))
+		uid := -1
+		if err == nil {
+			if uid, err = s.owner(); err != nil {
+				uid = -1
+			}
+		}
+		if uid != c.want {
+			t.Errorf("%s: user %d, %v; want %d", c.name, uid, err, c.want)
+		}
+	}
+}
