@@ -43,7 +43,9 @@ const (
 	CodeInvalidParameter     Code = "INVALID_PARAMETER"
 	CodeUnsupportedMediaType Code = "UNSUPPORTED_MEDIA_TYPE"
 	CodeMethodNotAllowed     Code = "METHOD_NOT_ALLOWED"
-	CodeNotFound             Code = "NOT_FOUND" // no such route
+	CodeMisdirected          Code = "MISDIRECTED_REQUEST" // the name in the request is not one of this gateway
+	CodeNotFound             Code = "NOT_FOUND"           // no such route
+	CodeNotImplemented       Code = "NOT_IMPLEMENTED"     // a route of the protocol, or of the reference gateway, that this gateway has not
 	CodeMessageNotFound      Code = "MESSAGE_NOT_FOUND"
 	CodeKeyNotFound          Code = "KEY_NOT_FOUND"
 	CodeDomainNotFound       Code = "DOMAIN_NOT_FOUND"

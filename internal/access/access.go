@@ -3,8 +3,8 @@
 // what the caller may do.
 //
 // It fails closed: a credential that was shown and is not right is an error,
-// never the same as none; an administrator's route without a configured key is
-// shut.
+// never the same as none, but where nobody needs it (see Tolerance); an
+// administrator's route without a configured key is shut.
 package access
 
 import (
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -34,10 +35,23 @@ type Door struct {
 	Proxies     Proxies // whose word counts for where a request comes from
 }
 
+// Tolerance says which keys that are not right count as none for an operation, to a
+// program of this machine in the development profile, where it needs no key.
+type Tolerance int
+
+// The tolerances. The published clients show what they have: the command line an
+// admin key that nobody checked, the Python SDK the key of an agent that it has
+// removed.
+const (
+	Strict   Tolerance = iota // none
+	AnyAdmin                  // an admin key
+	AnyKey                    // an admin key and an agent's
+)
+
 // Caller returns who makes the request. The error is an *amtp.Error: 401 for a
 // key that is not right, 400 for credentials that contradict one another, 429
 // for an address that keeps guessing.
-func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.Error) {
+func (d *Door) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, *amtp.Error) {
 	admin, adminShown, err := header(r, "X-Admin-Key")
 	if err != nil {
 		return gateway.Principal{}, err
@@ -47,28 +61,34 @@ func (d *Door) Caller(r *http.Request, now time.Time) (gateway.Principal, *amtp.
 		return gateway.Principal{}, err
 	}
 	p := gateway.Principal{}
+	open := d.Development && fromHere(r)
+	guessing := d.Failures.Over(d.Proxies.Client(r), now)
 	switch {
-	case adminShown && !d.isAdmin(admin):
-		return p, d.Wrong(r, now, amtp.Errorf(amtp.CodeAdminAccessDenied, "This is not an admin key of this gateway."))
-	case adminShown:
+	case adminShown && d.isAdmin(admin, guessing):
 		p.Admin = true
+	case adminShown:
+		wrong := d.Wrong(r, now, amtp.Errorf(amtp.CodeAdminAccessDenied, "This is not an admin key of this gateway."))
+		if adminShown = false; !open || tolerance == Strict {
+			return p, wrong
+		}
 	}
 	if keyShown {
 		agent, id, fault := d.Owners.KeyOwner(sha256.Sum256([]byte(key)), now)
 		switch {
 		case fault == nil:
 			p.Agent, p.KeyID = agent, id
-		case d.isAdmin(key):
+		case d.isAdmin(key, guessing):
 			p.Admin = true
 		case !errors.Is(fault, gateway.ErrNotFound): // nobody can say now whose it is
 			return gateway.Principal{}, gateway.Refusal(fault)
 		default:
-			return gateway.Principal{}, d.Wrong(r, now, gateway.Refusal(gateway.ErrRevoked))
+			wrong := d.Wrong(r, now, gateway.Refusal(gateway.ErrRevoked))
+			if keyShown = false; !open || tolerance != AnyKey {
+				return gateway.Principal{}, wrong
+			}
 		}
 	}
-	if !adminShown && !keyShown {
-		p.Development = d.Development && fromHere(r)
-	}
+	p.Development = open && !adminShown && !keyShown
 	return p, nil
 }
 
@@ -84,14 +104,24 @@ func (d *Door) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Erro
 	return limited
 }
 
+// minUnguessable is the length of an administrator's key, in characters, that
+// nobody finds by guessing, however long. The gateway's own has more.
+const minUnguessable = 32
+
 // isAdmin compares with every configured key in a time that depends on their
-// number only.
-func (d *Door) isAdmin(key string) bool {
+// number only. To an address that keeps guessing, a key that could be guessed is
+// none until it has waited: otherwise the one right guess would be let through.
+func (d *Door) isAdmin(key string, guessing bool) bool {
 	sum := sha256.Sum256([]byte(key))
-	found := 0
+	found, unguessable := 0, 0
 	for _, k := range d.Admin {
 		want := sha256.Sum256([]byte(k))
-		found |= subtle.ConstantTimeCompare(sum[:], want[:])
+		same := subtle.ConstantTimeCompare(sum[:], want[:])
+		found |= same
+		unguessable |= subtle.ConstantTimeSelect(subtle.ConstantTimeLessOrEq(minUnguessable, len(k)), same, 0)
+	}
+	if guessing {
+		found = unguessable
 	}
 	return found == 1 && key != ""
 }
@@ -132,21 +162,30 @@ func header(r *http.Request, name string) (string, bool, *amtp.Error) {
 	return values[0], true, nil
 }
 
+// ofBrowser are headers that browsers write and programs do not.
+var ofBrowser = map[string]bool{"Origin": true, "Cookie": true, "Referer": true, "Sec-Fetch-User": true, "Upgrade-Insecure-Requests": true}
+
+// ofProxy matches the names of the headers by which proxies, load balancers and
+// tunnels say for whom they ask: those of many products, and whatever else is named
+// after the address of a client, in the form of http.Header.
+var ofProxy = regexp.MustCompile(`^(Forwarded|Via|Cdn-Loop|Max-Forwards|Proxy-.*|` +
+	`(X-)?(Original|Originating|Envoy|Amzn?|Azure|Arr|Appgw|Varnish|Nginx|Haproxy|Traefik|Caddy|Akamai|Fastly|Cloud-Trace-Context|Goog|Gfe|` +
+	`Vercel|Netlify|Render|Heroku|Fly|Cf|Cloudfront|Tailscale|Ngrok|Authentik|Authelia|Auth-Request|Remote|Proxy(user)?|Proxied|Scheme|Https?|Tls|Ssl|Host|Port|` +
+	`Url-Scheme|Client-Cert|Sucuri|Incap|Wap|Coming|Rewrite|Script-Name)(-.*)?|` +
+	`.*(Forward(ed)?|Client-?Ip|Clientip|Connecting-Ip|Real-Ip|Remote-(Ip|Addr|User)|Source-Ip|Cluster-Ip|User-Ip)(-.*)?)$`)
+
 // fromHere reports whether a request without credentials comes from a program
 // on this machine and from nothing else: not through a proxy, not from a page
 // in a browser, not by a name that somebody made point here. DESIGN §4. The
-// reference client sends Sec-Fetch-Mode, so that header says nothing.
+// reference client sends Sec-Fetch-Mode, so that header says nothing. A proxy that
+// is told nothing else speaks HTTP/1.0 to what is behind it.
 func fromHere(r *http.Request) bool {
-	for _, name := range []string{"Forwarded", "Via", "Origin"} {
-		if len(r.Header[name]) > 0 {
-			return false
-		}
+	if !r.ProtoAtLeast(1, 1) {
+		return false
 	}
 	for name := range r.Header {
-		for _, proxy := range []string{"X-Forwarded-", "X-Real-Ip", "X-Client-Ip", "X-Original-", "X-Envoy-", "True-Client-Ip", "Cf-", "Fly-", "Fastly-"} {
-			if strings.HasPrefix(name, proxy) {
-				return false
-			}
+		if ofBrowser[name] || ofProxy.MatchString(name) {
+			return false
 		}
 	}
 	for _, site := range r.Header["Sec-Fetch-Site"] {

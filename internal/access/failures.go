@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Bounds on guessing. A key has 256 bits, so this only keeps guessers from
-// costing anything; whoever shows the right key is never held up.
+// Bounds on guessing. An agent's key has 256 bits, so this only keeps guessers from
+// costing anything; whoever shows the right one is never held up. An admin key that
+// somebody chose and that is short is not looked at meanwhile.
 const (
 	failuresPerMinute = 10
 	addressesWatched  = 4096 // beyond that some window is forgotten
@@ -44,6 +45,15 @@ func (f *Failures) Count(ip string, now time.Time) time.Duration {
 		return 0
 	}
 	return w.start.Add(time.Minute).Sub(now)
+}
+
+// Over reports whether the address has used up its minute.
+func (f *Failures) Over(ip string, now time.Time) bool {
+	prefix := NetworkOf(ip)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.windows[prefix]
+	return w != nil && w.count > failuresPerMinute && now.Sub(w.start).Abs() < time.Minute
 }
 
 // makeRoom forgets what is over, at most once a second, and any one more when

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -47,6 +48,9 @@ type Peers struct {
 	policy  gateway.Policy
 	recent  *recent
 	flags   flags
+	// Own is the domain of this gateway, "" for none. A domain below it looks like
+	// ours to whoever reads it, so that nobody writes from there unproven.
+	Own amtp.Domain
 }
 
 // NewPeers returns the Peers with what they ask, and the log for what is flagged.
@@ -146,6 +150,9 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 
 // unproven decides on a message without a signature that verifies.
 func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time, why error) *amtp.Error {
+	if p.Own != "" && strings.HasSuffix(string(caller.Domain), "."+string(p.Own)) {
+		return refuse(caller, why) // before a look-up for it
+	}
 	known, err := p.memory.Peer(ctx, caller.Domain)
 	if err != nil {
 		return gateway.Refusal(err)

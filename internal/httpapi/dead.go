@@ -217,6 +217,9 @@ func (s *Server) chosen(ctx context.Context, w wanted) (f gateway.DeadFilter, no
 	case len(w.IDs) > maxLimit:
 		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "There are %d ids; at most %d may stand in one request.", len(w.IDs), maxLimit)
 	}
+	if !printable(w.Destination) || !printable(w.Code) {
+		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "destination and code have no control characters.")
+	}
 	if w.Message != "" {
 		if _, err := amtp.ParseMessageID(w.Message); err != nil {
 			return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "message: %v.", err)

@@ -41,7 +41,9 @@ var statuses = map[amtp.Code]int{
 	amtp.CodeJobNotFound:              http.StatusNotFound,
 	amtp.CodeDeadLetterNotFound:       http.StatusNotFound,
 	amtp.CodeNotFound:                 http.StatusNotFound,
+	amtp.CodeNotImplemented:           http.StatusNotFound,
 	amtp.CodeMethodNotAllowed:         http.StatusMethodNotAllowed,
+	amtp.CodeMisdirected:              http.StatusMisdirectedRequest,
 	amtp.CodeConflict:                 http.StatusConflict,
 	amtp.CodeMessageTooLarge:          http.StatusRequestEntityTooLarge,
 	amtp.CodeUnsupportedMediaType:     http.StatusUnsupportedMediaType,
@@ -160,20 +162,31 @@ func (c *call) methodNotAllowed(methods string) {
 	c.fail(amtp.Errorf(amtp.CodeMethodNotAllowed, "This path does not serve %.20q; it serves %s.", c.r.Method, methods))
 }
 
-// noRoute answers for a path that is not there. What the protocol or the
-// reference gateway's tools know and this gateway does not have says so.
+// lacking are the paths of the protocol and of the reference gateway that this
+// gateway has not, with what is below them, and what it does instead.
+var lacking = []struct{ path, text string }{
+	{"/v1/admin/schemas", "This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."},
+	{"/v1/workflows", "This gateway runs no workflows: send the messages without coordination."},
+	{"/v1/webhooks", "This gateway sends no notifications of deliveries: ask GET /v1/messages/{id}/status."},
+	{"/v1/traces", "This gateway keeps no traces: GET /v1/messages/{id}/status says what was tried."},
+	{"/metrics", "This gateway has no metrics to fetch: GET /health and GET /ready say how it is."},
+}
+
+// lacks returns what there is to say about a path that this gateway has not, "" for
+// any other.
+func lacks(at string) string {
+	for _, l := range lacking {
+		if at == l.path || strings.HasPrefix(at, l.path+"/") {
+			return l.text
+		}
+	}
+	return ""
+}
+
+// noRoute answers for a path that is not there.
 func (c *call) noRoute() {
-	at := c.r.URL.Path
-	under := func(path string) bool { return at == path || strings.HasPrefix(at, path+"/") }
-	switch {
-	case under("/v1/admin/schemas"):
-		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."))
-		return
-	case under("/v1/workflows"):
-		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway runs no workflows: send the messages without coordination."))
-		return
-	case under("/v1/webhooks"):
-		c.fail(amtp.Errorf(amtp.CodeNotFound, "This gateway sends no notifications of deliveries: ask GET /v1/messages/{id}/status."))
+	if text := lacks(c.r.URL.Path); text != "" {
+		c.fail(amtp.Errorf(amtp.CodeNotImplemented, "%s", text))
 		return
 	}
 	c.fail(amtp.Errorf(amtp.CodeNotFound, "The gateway has no such path; its API is under /v1."))

@@ -32,3 +32,10 @@ func Reached(r *http.Request) string {
 	_, pattern := mux.Handler(r)
 	return pattern
 }
+
+// Doubling are the routes that may begin with a doubled slash.
+var Doubling = doubling
+
+// Tolerances are the routes with which some keys that are not right count as none:
+// all of them below 0.
+var Tolerances = tolerances

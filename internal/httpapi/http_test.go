@@ -71,6 +71,8 @@ func TestRawRequests(t *testing.T) {
 		{"a large header", "GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 33<<10) + "\r\n\r\n", 431},
 		{"no host", "GET /health HTTP/1.1\r\n\r\n", 400},
 		{"two keys", "GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400},
+		{"what a bare proxy sends", "POST /v1/messages HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n" + body, 401},
+		{"HTTP/1.0 without a host", "GET /health HTTP/1.0\r\n\r\n", 421},
 		{"an empty body", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n", 400},
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
@@ -108,8 +110,12 @@ func TestDevelopmentProfile(t *testing.T) {
 	} {
 		for _, op := range operations {
 			a := w.do(op.method, op.path, op.body, header)
-			if a.status != http.StatusUnauthorized {
-				t.Errorf("%s with %q: got %d %s, want 401", op.name, header, a.status, a.raw)
+			want := http.StatusUnauthorized
+			if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // which is the domain
+				want = http.StatusMisdirectedRequest
+			}
+			if a.status != want {
+				t.Errorf("%s with %q: got %d %s, want %d", op.name, header, a.status, a.raw, want)
 			}
 		}
 	}
@@ -226,12 +232,21 @@ func TestWhatIsNotThere(t *testing.T) {
 	for path, missing := range map[string]string{
 		"/v1/admin/schemas": "no registry of schemas", "/v1/admin/schemas/agntcy:commerce.order.v1": "no registry of schemas",
 		"/v1/admin/schemas/agntcy:commerce.order.v1/validate": "no registry of schemas", "/v1/admin/schemas/stats": "no registry of schemas",
-		"/v1/workflows": "no workflows", "/v1/workflows/w1": "no workflows", "/v1/webhooks": "no notifications",
-		"/v1/admin/schemas-of-another": "no such path",
+		"/v1/workflows": "no workflows", "/v1/workflows/w1": "no workflows", "/v1/webhooks": "no notifications", "/v1/webhooks/1": "no notifications",
+		"/v1/traces/t1": "no traces", "/metrics": "no metrics",
+		"/v1/admin/schemas-of-another": "no such path", "/metricsx": "no such path",
 	} {
-		for _, method := range []string{"GET", "POST", "DELETE"} {
+		code := "NOT_IMPLEMENTED"
+		if missing == "no such path" {
+			code = "NOT_FOUND"
+		}
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			if code == "NOT_IMPLEMENTED" {
+				w.wants(method+" "+path+" with a wrong key", w.do(method, path, "", "X-Admin-Key: admin"), 404, code)
+				w.wants(method+" "+path+" with a dead key", w.do(method, path, "", "Authorization: Bearer amtp_dead"), 404, code)
+			}
 			a := w.do(method, path, "", admin)
-			if w.wants(method+" "+path, a, 404, "NOT_FOUND"); !strings.Contains(a.raw, missing) {
+			if w.wants(method+" "+path, a, 404, code); !strings.Contains(a.raw, missing) {
 				t.Errorf("%s %s: the answer does not say %q: %s", method, path, missing, a.raw)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/amtp-go/amtp/internal/access"
 )
 
 // route is one operation of the API.
@@ -87,13 +89,38 @@ var routes = []route{
 // §9.3.2): load balancers and monitors ask so.
 var probes = []string{"/health", "/ready"}
 
+// tolerances are the operations that have one. The probes and the document are for
+// everybody, whatever key a client sends along: a key that has ended is no reason to
+// take a gateway for a dead one.
+var tolerances = map[string]access.Tolerance{
+	"GET /health":                  nobody,
+	"GET /ready":                   nobody,
+	"GET /v1/openapi.json":         nobody,
+	"POST /v1/admin/agents":        access.AnyKey,
+	"POST /v1/messages":            access.AnyAdmin,
+	"GET /v1/messages/{id}/status": access.AnyAdmin,
+}
+
+// doubling are the operations that the reference's clients call with a doubled slash
+// when the URL in their configuration ends in one.
+var doubling = []string{
+	"POST /v1/messages", "GET /v1/messages/{id}/status", "GET /v1/inbox/{recipient}", "DELETE /v1/inbox/{recipient}/{id}",
+	"GET /v1/discovery/agents", "GET /v1/discovery/agents/{domain}", "POST /v1/admin/agents", "DELETE /v1/admin/agents/{name}", "GET /health",
+}
+
+// mayDouble reports whether the slash that a request began with twice does not matter.
+func mayDouble(mux *http.ServeMux, r *http.Request) bool {
+	_, pattern := mux.Handler(r)
+	return slices.Contains(doubling, pattern)
+}
+
 // mux routes to the operations. A path that exists but not with the method is 405
 // with the methods that it has; any other is 404.
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := make(map[string]string)
 	for _, r := range routes {
-		mux.HandleFunc(r.method+" "+r.pattern, s.serve(func(s *Server, c *call) {
+		mux.HandleFunc(r.method+" "+r.pattern, s.serveTo(tolerances[r.method+" "+r.pattern], func(s *Server, c *call) {
 			r.handle(s, c)
 			c.logChange(r.changed)
 		}))

@@ -76,18 +76,28 @@ func (s *Server) Handler() http.Handler {
 	foreign := s.serve(func(_ *Server, c *call) {
 		c.fail(amtp.Errorf(amtp.CodeInvalidRequest, "The request target must be a path, or name this gateway; this is no proxy."))
 	})
+	elsewhere := s.serve(func(_ *Server, c *call) {
+		c.fail(amtp.Errorf(amtp.CodeMisdirected, "This gateway is for the programs of its machine: write its URL with 127.0.0.1, [::1] or localhost, or give it a domain."))
+	})
 	none := s.serve(func(_ *Server, c *call) { c.noRoute() })
+	lacking := s.serveTo(nobody, func(_ *Server, c *call) { c.noRoute() }) // whatever key is shown
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ours := s.local(r)
-		// A client whose configured URL ends in a slash doubles it.
+		ours, doubled := s.local(r), false
 		for strings.HasPrefix(r.URL.Path, "//") {
 			r.URL.Path, r.URL.RawPath = r.URL.Path[1:], strings.TrimPrefix(r.URL.RawPath, "/")
+			doubled = true
 		}
 		switch {
 		case !ours:
 			foreign(w, r)
+		case s.Door.Development && !s.isHere(r): // a page that rebinds its name, or a proxy
+			elsewhere(w, r)
 		case path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path[0] != '/':
 			none(w, r) // before the mux would redirect
+		case lacks(r.URL.Path) != "":
+			lacking(w, r)
+		case doubled && !mayDouble(mux, r):
+			none(w, r) // the rules of a proxy compare how a path begins
 		default:
 			mux.ServeHTTP(w, r)
 		}
@@ -124,6 +134,14 @@ var (
 // serve wraps an operation: request id, headers, the caller, and what must hold
 // whatever the operation does.
 func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
+	return s.serveTo(access.Strict, handle)
+}
+
+// nobody is a caller whose keys are not looked at.
+const nobody access.Tolerance = -1
+
+// serveTo is serve for an operation with which some keys count as none.
+func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Door.Proxies.Client(r)}
 		c.addr, _ = netip.ParseAddr(c.from)
@@ -143,10 +161,12 @@ func (s *Server) serve(handle func(*Server, *call)) http.HandlerFunc {
 			c.fail(amtp.Errorf(amtp.CodeUnsupportedVersion, "X-AMTP-Version %.20q is not supported; this gateway speaks %s.", v, amtp.Version))
 			return
 		}
-		var refused *amtp.Error
-		if c.principal, refused = s.Door.Caller(r, began); refused != nil {
-			c.fail(refused)
-			return
+		if tolerance != nobody {
+			var refused *amtp.Error
+			if c.principal, refused = s.Door.Caller(r, began, tolerance); refused != nil {
+				c.fail(refused)
+				return
+			}
 		}
 		c.principal.From = c.addr
 		if p := &c.principal; p.Agent != nil { // the key may have ended, and only the store knows

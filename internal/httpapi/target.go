@@ -29,6 +29,11 @@ func (s *Server) local(r *http.Request) bool {
 	return true
 }
 
+// isHere reports whether the host of a request means this gateway.
+func (s *Server) isHere(r *http.Request) bool {
+	return access.IsThisMachine(r.Host) || s.isOurs(r, &url.URL{Host: r.Host})
+}
+
 // isOurs reports whether a URL's host means this gateway: its domain, the
 // address or, over TLS, the name at which the client reached it, and on this
 // machine the machine itself.

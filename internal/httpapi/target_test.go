@@ -31,7 +31,7 @@ func TestAbsoluteTargets(t *testing.T) {
 		"http://localhost:" + port + "/v1/whoami":      200,
 		"http://shop.example/v1/whoami":                200,
 		"https://SHOP.example:443/v1/whoami":           200,
-		"http://shop.example.:80//v1/whoami?x=1":       200,
+		"http://shop.example.:80//v1/whoami?x=1":       404,
 		"http://shop.example/v2":                       404,
 		"http://shop.example":                          404,
 		"http://shop.example/v1/../v1/whoami":          404,

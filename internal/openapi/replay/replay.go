@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pb33f/libopenapi"
@@ -77,17 +78,18 @@ var noOperation = map[string]any{
 	"400": ref("responses/BadRequest"),
 	"401": ref("responses/WrongKey"),
 	"403": ref("responses/WrongAdminKey"),
-	"404": refusal("NOT_FOUND"),
+	"404": refusal("NOT_FOUND", "NOT_IMPLEMENTED"),
 	"405": refusal("METHOD_NOT_ALLOWED"),
+	"421": refusal("MISDIRECTED_REQUEST"),
 	"429": ref("responses/TooMany"),
 }
 
 func ref(name string) map[string]any { return map[string]any{"$ref": "#/components/" + name} }
 
-func refusal(code string) map[string]any {
-	only := map[string]any{"properties": map[string]any{"error": map[string]any{"properties": map[string]any{"code": map[string]any{"const": code}}}}}
+func refusal(codes ...string) map[string]any {
+	only := map[string]any{"properties": map[string]any{"error": map[string]any{"properties": map[string]any{"code": map[string]any{"enum": codes}}}}}
 	schema := map[string]any{"allOf": []any{ref("schemas/Refusal"), only}}
-	return map[string]any{"description": code, "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
+	return map[string]any{"description": strings.Join(codes, " or "), "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
 }
 
 // An Exchange is one request and its answer.
@@ -152,7 +154,7 @@ func (x Exchange) strayed() bool {
 		Error struct{ Code string }
 	}
 	err := json.Unmarshal(x.Body, &refused)
-	return err == nil && (refused.Error.Code == "NOT_FOUND" || refused.Error.Code == "METHOD_NOT_ALLOWED")
+	return err == nil && slices.Contains([]string{"NOT_FOUND", "NOT_IMPLEMENTED", "METHOD_NOT_ALLOWED", "MISDIRECTED_REQUEST"}, refused.Error.Code)
 }
 
 func (d *Document) checkRequest(x Exchange) error {
