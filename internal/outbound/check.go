@@ -72,12 +72,18 @@ func (g *gate) mayPass(t target) error {
 	return forbid("port %d", t.port)
 }
 
-func (o Options) gate() gate { return gate{allow: o.Allow, plain: o.PlainHTTP} }
+func (o Options) gate() gate {
+	g := gate{allow: o.Allow, plain: o.PlainHTTP}
+	if o.NotHere {
+		g.near = own
+	}
+	return g
+}
 
 // plainGate lets pass what a rule names; a rule that is a port alone opens that
 // port for https.
 func (o Options) plainGate() gate {
-	g := gate{ruled: true}
+	g := gate{ruled: true, near: o.gate().near}
 	for _, r := range o.Allow {
 		if r.Host != "" || r.Prefix.IsValid() {
 			g.allow = append(g.allow, r)

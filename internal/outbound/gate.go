@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -50,7 +51,8 @@ type target struct {
 type gate struct {
 	allow []Rule
 	plain bool
-	ruled bool // only where a rule leads
+	ruled bool                  // only where a rule leads
+	near  func() []netip.Prefix // the networks that this machine is on; nil where they do not matter
 }
 
 // filter returns those of the addresses that may be connected to, at most
@@ -77,7 +79,7 @@ func (g *gate) filter(t target, addrs []netip.Addr) ([]netip.AddrPort, error) {
 
 // judge returns nil if a connection to addr may be made for t.
 func (g *gate) judge(t target, addr netip.Addr) error {
-	why, special := refuse(addr)
+	why, special := g.refuse(addr)
 	for _, rule := range g.allow {
 		if rule.lifts(t, addr, special) {
 			return nil
@@ -93,6 +95,39 @@ func (g *gate) judge(t target, addr netip.Addr) error {
 		return nil
 	}
 	return forbid("port %d", t.port)
+}
+
+// refuse reports whether addr is one that only a rule leads to, and why.
+func (g *gate) refuse(addr netip.Addr) (why string, special bool) {
+	if why, special = refuse(addr); special || g.near == nil {
+		return why, special
+	}
+	addr = addr.Unmap().WithZone("")
+	for _, network := range g.near() {
+		switch {
+		case network.Addr() == addr:
+			return "this machine", true
+		case network.Contains(addr):
+			return "a network that this machine is on", true
+		}
+	}
+	return "", false
+}
+
+// own returns the addresses of this machine's interfaces with the networks that they
+// are on. Where the system does not say there are none.
+func own() []netip.Prefix {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var networks []netip.Prefix
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			networks = append(networks, netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()))
+		}
+	}
+	return networks
 }
 
 // lifts reports whether the rule lets a connection to addr pass, which is

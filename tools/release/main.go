@@ -1,5 +1,5 @@
 // Command release builds what a release consists of: a static program for each
-// system in an archive, Debian packages, and SHA256SUMS.
+// system in an archive, Debian packages, a list of what is in them, and SHA256SUMS.
 //
 //	go run ./tools/release [-out DIR] v1.2.3
 //
@@ -83,6 +83,9 @@ func run(out, version string) (err error) {
 		if err := r.program(t); err != nil {
 			return fmt.Errorf("%s/%s: %w", t.os, t.arch, err)
 		}
+	}
+	if err := r.materials(); err != nil {
+		return err
 	}
 	return sums(out)
 }
