@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // adminKeys returns the configured keys, or else the gateway's own, which is made
@@ -82,8 +82,8 @@ func ownAdminKey(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the admin key: %w", err)
 	}
-	key := strings.TrimSpace(string(b))
-	if key == "" || strings.ContainsAny(key, " \n") {
+	key := plaintext.Word(string(plaintext.Content(b)))
+	if key == "" || plaintext.Odd(key) != "" {
 		return "", fmt.Errorf("the admin key file %s does not hold one key; delete it and start again to make a new key", name)
 	}
 	return key, nil

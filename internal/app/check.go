@@ -44,14 +44,37 @@ func checkHolder(dir string) Finding {
 	return f
 }
 
-// checkModes looks whether others of this machine can read what is private.
+// checkModes looks whether others of this machine can read what is private, or write
+// what the gateway believes. A gateway does not start then.
 func checkModes(dir string) Finding {
 	f := Finding{Name: "files", OK: true, Text: "are private to their owner"}
 	if runtime.GOOS == "windows" {
 		f.Text = "are as private as their directory"
 		return f
 	}
-	var open []string
+	open, err := datadir.Unsafe(dir)
+	if err != nil {
+		f.OK, f.Text, f.Mend = false, "cannot be looked at: "+err.Error(), "run it as the user of the gateway"
+		return f
+	}
+	var texts, mends []string
+	for _, o := range open {
+		if texts = append(texts, o.Path+" "+o.Why); o.Mend != "" {
+			mends = append(mends, o.Mend)
+		}
+	}
+	if names := readable(dir); len(texts) == 0 && len(names) > 0 { // a gateway starts all the same
+		texts, mends = []string{"others may open " + strings.Join(names, ", ")}, []string{"chmod 600 " + strings.Join(names, " ")}
+	}
+	if len(texts) > 0 {
+		f.OK, f.Text, f.Mend = false, strings.Join(texts, "; "), strings.Join(mends, " && ")
+	}
+	return f
+}
+
+// readable lists what is private and could be opened by others, if the directory let
+// them.
+func readable(dir string) (open []string) {
 	for _, pattern := range []string{sqlite.FileName + "*", datadir.AdminKeyFile} {
 		names, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is well formed
 		for _, name := range names {
@@ -63,11 +86,7 @@ func checkModes(dir string) Finding {
 			}
 		}
 	}
-	if len(open) > 0 {
-		f.OK, f.Text = false, "others may open "+strings.Join(open, ", ")
-		f.Mend = "chmod 600 " + strings.Join(open, " ")
-	}
-	return f
+	return open
 }
 
 // leastFree is what the journal, a checkpoint and a day of mail need.

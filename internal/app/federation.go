@@ -112,6 +112,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	}
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
+	a.peers.Own = a.cfg.Server.Domain
 	remote := &courier.Remote{
 		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Known: out.domains.Known,
 		Now: a.clock.Now, Log: a.log,

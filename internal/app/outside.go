@@ -57,13 +57,15 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	return &outside{client: outbound.New(o), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
+	calls := o // but for who checks this gateway from outside: it is to reach itself
+	calls.NotHere = true
+	return &outside{client: outbound.New(calls), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
 }
 
 // pushes says where the endpoints of agents may be. Agents choose them, so that
 // only the operator's own rules count, and not those for the gateways of others.
 func pushes(cfg config.Config, version string) (outbound.Options, error) {
-	o := outbound.Options{PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
+	o := outbound.Options{NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
 	for _, rule := range cfg.Outbound.Allow {
 		o.Allow = append(o.Allow, outbound.Rule(rule))
 	}

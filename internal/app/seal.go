@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -14,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // ErrSealLost means that the key is missing, or is another one, with which the
@@ -61,7 +61,7 @@ func sealKey(content []byte) ([]byte, bool) {
 	if len(content) == gateway.SealKeySize {
 		return content, true
 	}
-	key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(content)))
+	key, err := base64.StdEncoding.DecodeString(plaintext.Word(string(plaintext.Content(content))))
 	return key, err == nil && len(key) == gateway.SealKeySize
 }
 

@@ -21,8 +21,24 @@ import (
 // shared reports whether other gateways may be on the same store.
 func shared(cfg config.Config) bool { return cfg.Database.URL != "" }
 
+// CheckLink refuses a database on another machine whose certificate would not be
+// verified, unless the configuration says that this is meant.
+func CheckLink(cfg config.Config) error {
+	if !shared(cfg) || cfg.Database.Unverified {
+		return nil
+	}
+	err := postgres.Verified(string(cfg.Database.URL))
+	if unverified := new(postgres.UnverifiedError); errors.As(err, &unverified) {
+		return fmt.Errorf("%w; AMTP_DATABASE_UNVERIFIED=true allows it all the same", unverified)
+	}
+	return nil // an address that cannot be read is named by who opens it
+}
+
 // openStore opens the store that the configuration names.
 func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gateway.Store, error) {
+	if err := CheckLink(cfg); err != nil {
+		return nil, err
+	}
 	if shared(cfg) {
 		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log, Clock: clock})
 		if err != nil {
@@ -94,6 +110,9 @@ func (a *App) claimDir() (err error) {
 	}
 	err = os.MkdirAll(a.cfg.DataDir, 0o700)
 	if err == nil {
+		if err := datadir.Safe(a.cfg.DataDir); err != nil {
+			return fmt.Errorf("the data directory is not the gateway's alone: %w", err)
+		}
 		a.claim, err = datadir.Acquire(a.cfg.DataDir)
 	} else {
 		err = fmt.Errorf("make the data directory: %w", err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -78,9 +79,18 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 	return outbound.New(o), nil
 }
 
+// literal is an address to listen on in which localhost is 127.0.0.1, whatever a file
+// of names says: the configuration counts it as an address of this machine only.
+func literal(address string) string {
+	if host, port, err := net.SplitHostPort(address); err == nil && strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
 // listen opens the listener, with TLS if it is to have it.
 func (a *App) listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", a.cfg.Server.Address)
+	l, err := net.Listen("tcp", literal(a.cfg.Server.Address))
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
 	}

@@ -68,7 +68,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	}
 	err = target.become(name, id.gateway, map[string]string{
 		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(), memberKey: issued.APIKey,
-		memberPin: id.pinText(),
+		memberPin: id.pinText(), memberUser: p.runsAs,
 	})
 	if err != nil {
 		return err
@@ -136,6 +136,9 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 
 // printAgent prints an agent, and its keys when they are known.
 func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
+	if a.PushSecret != "" {
+		p.ifLost = renewSecret
+	}
 	if p.json {
 		var list []amtp.AgentKey
 		if keys != nil {

@@ -3,7 +3,7 @@
 // The promise: what a command was asked for stands on stdout, everything else
 // on stderr; it never waits for an answer from a keyboard; it never prints a
 // secret; and its exit code says what happened, see [exitDone] and those below
-// it. Everything it knows of a gateway it knows through the public amtp.Client.
+// it. A result that could not be written is a failure. Everything it knows of a gateway it knows through the public amtp.Client.
 package cli
 
 import (
@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // Exit codes. Scripts depend on them.
@@ -39,6 +41,7 @@ type program struct {
 	args    []string
 	stdin   io.Reader
 	stdout  io.Writer
+	out     *output // what stdout writes to
 	stderr  io.Writer
 	environ []string            // NAME=value, as the process got it
 	getenv  func(string) string // of environ; "" when unset
@@ -57,9 +60,12 @@ type program struct {
 	profile    string        // --profile
 	directory  string        // --data-dir of an operator's command
 	pin        string        // --pin of setup: the gateway's
+	runsAs     string        // --gateway-user of setup, else who is known to run the gateway on this machine
+	meets      bool          // whoever runs it is believed this once, for nothing secret is sent
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
+	ifLost   string // the hint when the result cannot be written; "" is the usual one
 	keyOfEnv bool   // the agent's key is the one in AMTP_API_KEY
 	silent   bool   // what a project chooses is not announced
 	name     string // the agent that runs the command, once that is known
@@ -74,10 +80,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer, environ []string) *program {
+	out := &output{w: stdout}
 	p := &program{
-		stdin: stdin, stdout: stdout, stderr: stderr,
+		stdin: stdin, stdout: out, out: out, stderr: stderr,
 		environ: environ,
-		getenv:  func(name string) string { return lookup(environ, name) },
+		getenv:  func(name string) string { return setting(environ, name) },
 		now:     time.Now, goos: runtime.GOOS, executable: os.Executable, columns: columnsOf,
 	}
 	if p.home = p.getenv("HOME"); p.home == "" {
@@ -96,6 +103,16 @@ func lookup(environ []string, name string) string {
 	return ""
 }
 
+// setting returns a variable as it was meant: a secret store, or a file of variables,
+// leaves a line end or quotation marks around it. The name of a directory may have
+// anything.
+func setting(environ []string, name string) string {
+	if !strings.HasPrefix(name, "AMTP_") || strings.HasSuffix(name, "_DIR") {
+		return lookup(environ, name)
+	}
+	return plaintext.Word(lookup(environ, name))
+}
+
 func (p *program) run(ctx context.Context, args []string) int {
 	p.args = args
 	root := p.rootCommand()
@@ -111,7 +128,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		err = misnamed(cmd)
 	}
-	return p.report(err)
+	return p.report(p.unlessShown(err))
 }
 
 const rootHelp = `AMTP CLI — Agent Message Transfer Protocol
@@ -127,6 +144,8 @@ Environment:
                      on this machine
   AMTP_GATEWAY_PIN   pin of the gateway's certificate, where no authority that this
                      machine trusts has issued it, see "amtp help peer"
+  AMTP_GATEWAY_USER  user as whom the gateway on this machine runs, where that is
+                     neither you nor root
   AMTP_PROFILE       which identity of ~/.amtp-config.json to use, see
                      "amtp help profile"
   NO_COLOR           no colours, also at a terminal

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 )
 
@@ -39,6 +40,11 @@ with the place where it stands, and exit code 2. Warnings do not hinder it.`,
 		var found *config.Error
 		if err != nil && !errors.As(err, &found) {
 			return err
+		}
+		if err == nil {
+			if open := app.CheckLink(cfg); open != nil {
+				found = &config.Error{Problems: []config.Problem{{Place: cfg.Origin("database.url"), Text: "database.url: " + open.Error()}}}
+			}
 		}
 		return p.printCheck(cfg.File(), warnings, found)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // The members of the config file that hold profiles. Whoever knows none reads
@@ -54,6 +55,7 @@ func readConfig(file string) (*configFile, error) {
 		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp, message: "Cannot read the config file: " + err.Error() + ".",
 			hint: "make it readable for you, or give another one: --config FILE"}
 	}
+	doc = plaintext.Content(doc)
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return c, nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // contentFlags say what a message contains, beside its subject.
@@ -132,9 +133,6 @@ func jsonFault(doc string) string {
 	return fmt.Sprintf("line %d, column %d: %s", line, column, fault.Error())
 }
 
-// byteOrderMark is what some editors put before a text in UTF-8; it is none of it.
-const byteOrderMark = "\ufeff"
-
 // readContent reads the file that a flag names, or stdin. It never reads what is
 // private to this program.
 func (p *program) readContent(id *identity, flag, name string) (string, error) {
@@ -167,7 +165,7 @@ func (p *program) readContent(id *identity, flag, name string) (string, error) {
 	if len(b) > amtp.MaxMessageSize {
 		return "", &failure{exit: exitRefused, code: amtp.CodeMessageTooLarge, message: "--" + flag + ": it is larger than 10 MiB, the most that a message holds."}
 	}
-	return strings.TrimPrefix(string(b), byteOrderMark), nil
+	return string(plaintext.Content(b)), nil
 }
 
 // private reports whether an open file is this program's own: a config file with

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/loopback"
 )
 
 // failure is an error and what the user is told about it.
@@ -39,6 +40,7 @@ const (
 	codeNotSetUp    amtp.Code = "NOT_SET_UP"
 	codeUnreachable amtp.Code = "GATEWAY_UNREACHABLE"
 	codeTimeout     amtp.Code = "TIMEOUT"
+	codeForeign     amtp.Code = "FOREIGN_LISTENER"
 	codeInterrupted amtp.Code = "INTERRUPTED"
 	codeNotStarted  amtp.Code = "GATEWAY_FAILED" // a gateway did not start, or did not end as it should
 	codeCopyFailed  amtp.Code = "COPY_FAILED"
@@ -113,7 +115,7 @@ func (p *program) report(err error) int {
 	if f.hint != "" {
 		p.notef("  %s %s\n", p.paint(p.stderr, cyan, "Hint:"), clean(f.hint))
 	}
-	if p.json {
+	if p.json && p.shown() == nil {
 		p.printFailure(f)
 	}
 	return f.exit
@@ -162,6 +164,12 @@ func (p *program) explain(err error) *failure {
 }
 
 func (p *program) explainLost(e *amtp.ConnectError) *failure {
+	var foreign *loopback.ForeignError
+	if errors.As(e, &foreign) {
+		return &failure{exit: exitUnauthorised, code: codeForeign,
+			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.", e.URL, foreign.User),
+			hint:    "if that user runs your gateway, say so: AMTP_GATEWAY_USER=" + foreign.User + ", or amtp setup --gateway-user " + foreign.User}
+	}
 	if errors.Is(e, context.DeadlineExceeded) {
 		return &failure{exit: exitUnreachable, code: codeTimeout, retryable: true,
 			message: fmt.Sprintf("The gateway at %s did not answer within %v.", e.URL, p.timeout+p.wait),

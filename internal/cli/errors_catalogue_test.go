@@ -36,7 +36,9 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	amtp.CodeInvalidParameter:     {"Another parameter, or an address in the path, is wrong.", "no"},
 	amtp.CodeUnsupportedMediaType: {"The body is declared to be something else than plain JSON.", "no"},
 	amtp.CodeMethodNotAllowed:     {"The path exists, the method does not; `Allow` names those that do.", "no"},
+	amtp.CodeMisdirected:          {"The request names a host that is not this gateway. In the development profile only the machine's own names are.", "under another name"},
 	amtp.CodeNotFound:             {"The gateway has no such path.", "no"},
+	amtp.CodeNotImplemented:       {"The path is one of the protocol, or of the reference gateway, that this gateway does not have.", "no"},
 	amtp.CodeMessageNotFound:      {"There is no such message, or it is not one that the caller may see; the answer is the same.", "no"},
 	amtp.CodeKeyNotFound:          {"The agent has no key of that id.", "no"},
 	amtp.CodeDomainNotFound:       {"There is no such domain, or it has no gateway that could be asked.", "no"},
@@ -59,7 +61,9 @@ var meaning = map[amtp.Code]struct{ what, again string }{
 	codeUsage:       {"The command line, or the configuration, is wrong.", "no"},
 	codeNotSetUp:    {"It is not known who the caller is, or for which gateway.", "after `amtp setup`"},
 	codeUnreachable: {"No gateway answers at the URL.", "yes"},
+	codeForeign:     {"Another user of this machine listens at the gateway's address. Nothing was sent to it.", "once your gateway runs, or its user is named"},
 	codeTimeout:     {"The gateway did not answer in time; what was asked may have been done.", "yes; to send, with the same `--idempotency-key`"},
+	codeNotShown:    {"The result could not be written to stdout. What was asked for has been done.", "for commands that only show something"},
 	codeInterrupted: {"The command was stopped by a signal; what was asked may have been done.", "yes; to send, with the same `--idempotency-key`"},
 	codeNotStarted:  {"The gateway did not start, or ended because its disk failed.", "once the cause is gone"},
 	codeCopyFailed:  {"A backup or a restore failed. Nothing that was there is lost.", "once the cause is gone"},
@@ -106,6 +110,7 @@ var parts = map[string]struct{ title, next string }{
 	"internal/config":         {"Values of settings", "Correct the value at the place that stands before the text; `amtp config check` tries it without starting anything."},
 	"internal/ownfile":        {"Files of assistants", "Name the directory itself, or remove what is in the way: `--dry-run` shows what would be done."},
 	"internal/datadir":        {"The data directory", ""},
+	"internal/loopback":       {"Listeners of this machine", "Start the gateway, or find out who listens at its address: `ss -ltnp`. If that user runs your gateway: `AMTP_GATEWAY_USER`."},
 	"internal/defect":         {"Defects of the program", "One message, one agent or one request is concerned, and is tried again; the log has the place. Please report it."},
 	"internal/service":        {"Files of a service", "Name paths and settings without such characters."},
 	"internal/app":            {"Starting and stopping", ""},
@@ -127,6 +132,8 @@ var parts = map[string]struct{ title, next string }{
 
 // steps are what to do about a text of a part that has no single answer.
 var steps = map[string]string{
+	"the data directory is not the gateway's alone: …":                                          "The text says which command takes the rights from others, or whose the file is. `amtp check DIR` lists all of them.",
+	"…; AMTP_DATABASE_UNVERIFIED=true allows it all the same":                                   "Add `sslmode=verify-full` to the address of the database. On a network that is yours alone, set `AMTP_DATABASE_UNVERIFIED=true`.",
 	"a seal key has 32 bytes":                                                                   "Put `seal.key` of the same data directory back; it is no part of a backup.",
 	"a secret cannot be opened: it was sealed with another key":                                 "Put `seal.key` of the same data directory back, or set the secret anew.",
 	"put back the one that belongs to this database, or make new signing keys: amtp keys reset": "The text before it names the file. `amtp keys reset`",

@@ -44,6 +44,9 @@ var named = map[string]string{
 	"config show --config":     "reads",
 	"service install --config": "reads",
 	"domain check --config":    "reads",
+
+	"setup --push-header-file":        "reads",
+	"agent update --push-header-file": "reads",
 }
 
 // settingsOf are commands whose flags are settings of the gateway: what they name is

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // The members of a profile. Others are kept as they are.
@@ -17,7 +18,8 @@ const (
 	memberName     = "agentName"
 	memberAddress  = "agentAddress"
 	memberKey      = "apiKey"
-	memberPin      = "gatewayPin" // of the gateway's certificate, see amtp.Pin
+	memberPin      = "gatewayPin"  // of the gateway's certificate, see amtp.Pin
+	memberUser     = "gatewayUser" // who runs the gateway, on this machine
 	memberAdminKey = "adminKey"
 	memberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
 
@@ -66,6 +68,9 @@ func (p *program) identity() (*identity, error) {
 	_, there := c.of(id.profile)
 	id.absent = !there
 	id.resolve(p)
+	if err := id.checkKeys(p); err != nil {
+		return nil, err
+	}
 	if err := id.knowGateway(p); err != nil {
 		return nil, err
 	}
@@ -108,13 +113,32 @@ func (id *identity) resolve(p *program) {
 	}
 }
 
-// knowGateway finds out whether the gateway is known by a pin, and has the program
-// speak with no other then.
-func (id *identity) knowGateway(p *program) error {
-	text := p.getenv("AMTP_GATEWAY_PIN")
-	if id.saves {
-		text = firstOf(text, id.saved(memberPin))
+// checkKeys refuses a key that could not be sent, and says where it stands.
+func (id *identity) checkKeys(p *program) error {
+	for _, k := range []struct{ key, variable, member string }{
+		{id.key, "AMTP_API_KEY", memberKey}, {id.adminKey, "AMTP_ADMIN_KEY", memberAdminKey},
+	} {
+		odd := plaintext.Odd(k.key)
+		if odd == "" {
+			continue
+		}
+		place, hint := k.member+" in "+id.file, `write the key as "amtp setup" saved it, or run that again`
+		if k.key == p.getenv(k.variable) {
+			place, hint = k.variable, "set "+k.variable+" to the key alone"
+		}
+		return &failure{exit: exitUnauthorised, code: codeNotSetUp, hint: hint, message: place + " cannot be a key: it has " + odd + " in it."}
 	}
+	return nil
+}
+
+// knowGateway finds out as whom the gateway runs, if it is on this machine, and whether
+// it is known by a pin, and has the program speak with no other then.
+func (id *identity) knowGateway(p *program) error {
+	text, user := p.getenv("AMTP_GATEWAY_PIN"), p.getenv("AMTP_GATEWAY_USER")
+	if id.saves {
+		text, user = firstOf(text, id.saved(memberPin)), firstOf(user, id.saved(memberUser))
+	}
+	p.runsAs = firstOf(p.runsAs, user)
 	if text = firstOf(p.pin, text); text == "" {
 		return nil
 	}
@@ -152,7 +176,7 @@ func mayGo(holder, used string) bool {
 // saved returns a text of the profile, "" when it has none.
 func (id *identity) saved(member string) string {
 	m, _ := id.of(id.profile)
-	return m.text(member)
+	return plaintext.Word(m.text(member))
 }
 
 // noProfile says that the profile which was chosen is not there.

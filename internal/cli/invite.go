@@ -61,6 +61,7 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 		return &failure{exit: exitUsage, code: codeUsage, message: "The invitation was made, and cannot be used: the gateway's URL " + code.Gateway + " is no https URL.",
 			hint: "give the URL at which the other one reaches it: --url https://…"}
 	}
+	p.ifLost = "make room where the result goes, then run it again: that ends the invitation which nobody saw"
 	if p.json {
 		return p.printJSON(struct {
 			Address     amtp.Address `json:"address"`

@@ -10,13 +10,15 @@ import (
 
 const joinHelp = `Become the agent for which somebody made an invitation with "amtp invite", and save
 its identity in ~/.amtp-config.json. The code says which gateway, and for which
-name; no other key is needed. It counts once, within ten minutes.
+name; no other key is needed. It counts once, within ten minutes. With - in place of
+the code it is read from stdin: other users of the machine can see a command line.
 
 A profile that has an identity already is not overwritten: --profile NAME makes
 another one. See "amtp help profile".`
 
 func (p *program) joinCommand() *cobra.Command {
 	var about profile
+	var given string // the code
 	cmd := p.online(&cobra.Command{
 		Use:     "join CODE",
 		Short:   "Become an agent by an invitation",
@@ -24,7 +26,7 @@ func (p *program) joinCommand() *cobra.Command {
 		Example: "  amtp join amtp_invite_AWZvb2…\n  amtp join amtp_invite_AWZvb2… --profile work --description \"Quotes prices\"",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, id *identity, args []string) error {
-		code, err := amtp.ParseInviteCode(args[0])
+		code, err := amtp.ParseInviteCode(given)
 		if err != nil {
 			return usageErrorf("%s", sentence(err))
 		}
@@ -40,7 +42,11 @@ func (p *program) joinCommand() *cobra.Command {
 		if p.gateway != "" {
 			return usageErrorf("The code says which gateway; give it without --gateway.")
 		}
-		code, err := amtp.ParseInviteCode(args[0])
+		var err error
+		if given, err = p.secretArgument(args[0]); err != nil {
+			return err
+		}
+		code, err := amtp.ParseInviteCode(given)
 		if err != nil {
 			return usageErrorf("%s", sentence(err))
 		}
@@ -62,7 +68,8 @@ func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode
 	if err := id.save(map[string]string{}); err != nil {
 		return err
 	}
-	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.http, UserAgent: userAgent()}).Join(ctx, amtp.Join{
+	p.meets = true // the code counts once, and who sent it can end it
+	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.reach(code.Gateway), UserAgent: userAgent()}).Join(ctx, amtp.Join{
 		Secret: code.Secret, Description: given(u.Description), Role: given(u.Role),
 		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
 	})

@@ -94,7 +94,7 @@ func TestErrorsInJSON(t *testing.T) {
 		{"register", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown command: \"register\". Run \"amtp help\" for usage.","hint":"did you mean \"amtp setup --name NAME\"?","retryable":false}}`},
 		{"inbox --bogus", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"Unknown flag: --bogus.","hint":"run \"amtp inbox --help\"","retryable":false}}`},
 		{"send", nil, 2, `{"ok":false,"error":{"code":"USAGE","message":"--to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --text-file <f> | --payload <json> | --payload-file <f>]","hint":"","retryable":false}}`},
-		{"send --to x@y.example --text hi --timeout 50ms", map[string]fakeAnswer{"POST /v1/messages": {429, limited}}, 8,
+		{"send --to x@y.example --text hi --timeout 1s", map[string]fakeAnswer{"POST /v1/messages": {429, limited}}, 8,
 			`{"ok":false,"error":{"code":"RATE_LIMIT_EXCEEDED","message":"Slow \u202edown","hint":"wait, then try again","retryable":true,"details":{"n":1}}}`},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,8 @@ interrupted, give it again: it goes on where it was.
 
 Afterwards start gateways with AMTP_DATABASE_URL, each with the same seal.key (see
 "amtp help config", seal_key_file). AMTP_DATABASE_URL serves here too, in place of
---to: a command line can be seen by every user of the machine.`
+--to, and --to - reads it from stdin: a command line can be seen by every user of
+the machine.`
 
 func (p *program) migrateCommand() *cobra.Command {
 	var from, to string
@@ -37,8 +39,14 @@ func (p *program) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if to, err = p.secretArgument(to); err != nil {
+				return err
+			}
 			url, err := p.moveTo(to)
 			if err != nil {
+				return err
+			}
+			if err := p.checkLink(url); err != nil {
 				return err
 			}
 			ctx, stop := interruptible(cmd.Context())
@@ -103,4 +111,14 @@ func (p *program) progress() func(app.Progress) {
 			p.notef("%s: %d of %d rows %s (%d %%)\n", at.Table, at.Done, at.Of, verb, at.Done*100/max(at.Of, 1))
 		}
 	}
+}
+
+// checkLink refuses a database on another machine that would not prove which it is.
+func (p *program) checkLink(url config.DSN) error {
+	cfg := config.Config{Database: config.Database{URL: url}}
+	cfg.Database.Unverified, _ = strconv.ParseBool(p.getenv("AMTP_DATABASE_UNVERIFIED")) // anything else is no
+	if err := app.CheckLink(cfg); err != nil {
+		return usageErrorf("%s", sentence(err))
+	}
+	return nil
 }

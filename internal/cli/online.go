@@ -82,16 +82,22 @@ func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
 func (p *program) reach(base string) *http.Client {
 	dir, err := p.dataDir("")
 	if err != nil {
-		return p.http
+		dir = "" // nobody's
 	}
 	return p.reachIn(dir, base)
 }
 
 func (p *program) reachIn(dir, base string) *http.Client {
+	if p.http != nil {
+		return p.http
+	}
+	if near := p.near(dir, base); near != nil {
+		return near
+	}
 	own, ok := datadir.Certificate(dir, base)
 	standard, isTransport := http.DefaultTransport.(*http.Transport)
-	if p.http != nil || !ok || !isTransport {
-		return p.http
+	if !ok || !isTransport {
+		return nil
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil { // a system without authorities has none to add to

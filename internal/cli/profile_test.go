@@ -243,7 +243,6 @@ func TestAProjectFileSaysNothingElse(t *testing.T) {
 		"profile = \"a/../b\"\n",
 		"profile = \"\"\n",
 		"{\"profile\":\"a\"}\n",
-		"\ufeffprofile = \"a\"\n",
 		"profile = \"a\"\r\rgateway = 1",
 		strings.Repeat("# long\n", 1000),
 	} {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // projectFile is the name of the file by which a project names a profile. It
@@ -104,7 +106,7 @@ func readProject(file string) (profile string, err error) {
 	if err != nil || len(content) > maxProject {
 		return "", badProject(file, "it cannot be read, or is longer than 4 KiB")
 	}
-	for i, line := range strings.Split(string(content), "\n") {
+	for i, line := range strings.Split(string(plaintext.Content(content)), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if text := strings.TrimLeft(line, " \t"); text == "" || text[0] == '#' {
 			continue

@@ -2,24 +2,31 @@ package cli
 
 import (
 	"context"
+	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // endpoint is where an agent has its messages pushed, as flags.
 type endpoint struct {
 	target  string
 	headers []string // NAME=VALUE
+	from    string   // a file of such lines, - for stdin
 	pull    bool
+	cmd     *cobra.Command
 }
 
 func (f *endpoint) flags(cmd *cobra.Command) {
+	f.cmd = cmd
 	flags := cmd.Flags()
 	flags.StringVar(&f.target, "push", "", "have messages pushed to the `URL` of an endpoint, signed; see docs/push.md")
-	flags.StringArrayVar(&f.headers, "push-header", nil, "a header `NAME=VALUE` that is sent to the endpoint, such as Authorization; may repeat")
+	flags.StringArrayVar(&f.headers, "push-header", nil, "a header `NAME=VALUE` that is sent to the endpoint, such as Authorization; may repeat; every user of the machine can read it there")
+	flags.StringVar(&f.from, "push-header-file", "", "`FILE` with such headers, NAME=VALUE on each line; - is stdin")
 }
 
 // update adds to an update what the given flags ask for, and reports whether that
@@ -29,9 +36,13 @@ func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (ch
 		mode := "push"
 		u.DeliveryMode, u.PushTarget, changed = &mode, &f.target, true
 	}
-	if given("push-header") {
-		headers := make(map[string]string, len(f.headers))
-		for _, h := range notEmpty(f.headers) {
+	if given("push-header") || given("push-header-file") {
+		lines, err := f.lines()
+		if err != nil {
+			return false, err
+		}
+		headers := make(map[string]string, len(lines))
+		for _, h := range lines {
 			name, value, ok := strings.Cut(h, "=")
 			if !ok || name == "" {
 				return false, usageErrorf("--push-header is written NAME=VALUE.")
@@ -44,7 +55,7 @@ func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (ch
 		u.PushHeaders, changed = &headers, true
 	}
 	if f.pull {
-		if given("push") || given("push-header") {
+		if given("push") || given("push-header") || given("push-header-file") {
 			return false, usageErrorf("Give --push or --pull, not both.")
 		}
 		mode := "pull"
@@ -53,9 +64,52 @@ func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (ch
 	return changed, nil
 }
 
+// lines returns the headers as they were given, those of the file last.
+func (f *endpoint) lines() ([]string, error) {
+	lines := notEmpty(f.headers)
+	var content []byte
+	var err error
+	switch f.from {
+	case "":
+		return lines, nil
+	case "-":
+		content, err = io.ReadAll(io.LimitReader(f.cmd.InOrStdin(), maxSecret))
+	default:
+		content, err = os.ReadFile(f.from)
+	}
+	if err != nil {
+		return nil, usageErrorf("--push-header-file: %s", sentence(err))
+	}
+	for line := range strings.Lines(string(plaintext.Content(content))) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// maxSecret is more than any secret has that is read from stdin, bytes.
+const maxSecret = 64 << 10
+
+// secretArgument returns an argument that is secret, read from stdin where it is -.
+func (p *program) secretArgument(given string) (string, error) {
+	if given != "-" {
+		return given, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(p.stdin, maxSecret))
+	if err != nil {
+		return "", usageErrorf("stdin: %s", sentence(err))
+	}
+	return plaintext.Word(string(plaintext.Content(b))), nil
+}
+
+// renewSecret is what to do about a secret that was made and could not be shown.
+const renewSecret = `make room where the result goes; then "amtp agent push-secret" makes another secret`
+
 // printPushSecret shows a secret that was made, if one was.
 func (p *program) printPushSecret(secret string) {
 	if secret != "" {
+		p.ifLost = renewSecret
 		p.printf("  Push secret: %s\n  It verifies what is pushed and is shown this once.\n", clean(secret))
 	}
 }
@@ -85,6 +139,7 @@ func (p *program) agentPushSecretCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		p.ifLost = renewSecret
 		if p.json {
 			return p.printJSON(issued)
 		}

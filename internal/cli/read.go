@@ -61,7 +61,16 @@ func (p *program) read(ctx context.Context, id *identity, which string, peek, fu
 	if err != nil {
 		return err
 	}
+	if p.json {
+		err = p.printJSON(m.Message.Raw)
+	} else {
+		p.printMessage(m, full)
+		err = p.shown()
+	}
 	mine := waitsFor(m, self)
+	if err != nil {
+		return err // nobody saw it, so it stays unread
+	}
 	if mine && !peek {
 		// Who acknowledged it meanwhile has read it.
 		var gone *amtp.Error
@@ -69,11 +78,7 @@ func (p *program) read(ctx context.Context, id *identity, which string, peek, fu
 			return err
 		}
 	}
-	if p.json {
-		return p.printJSON(m.Message.Raw)
-	}
-	p.printMessage(m, full)
-	if mine {
+	if mine && !p.json {
 		p.notef("Answer it: amtp reply %s%s --text …\n", idWord(m.Message.MessageID), p.again())
 		p.notef("Done with it: amtp ack %s%s\n", idWord(m.Message.MessageID), p.again())
 	}

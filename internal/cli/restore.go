@@ -116,6 +116,9 @@ func (p *program) restoreDatabase(ctx context.Context, dir string) error {
 	if url == "" {
 		return usageErrorf("Say which database: set AMTP_DATABASE_URL. To restore a gateway with SQLite give the backup's FILE.")
 	}
+	if err := p.checkLink(url); err != nil {
+		return err
+	}
 	done, err := app.RestoreDatabase(ctx, url)
 	if err != nil {
 		return p.badCopy(err, dir)

@@ -33,7 +33,8 @@ What a gateway answered with 202 is on disk: it may be killed at any moment.
 With --database-url (better: AMTP_DATABASE_URL) everything is in a PostgreSQL, and
 any number of gateways on it are one; docs/operations-postgres.md has more.
 SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
-looks every ten seconds.
+looks every ten seconds. Any other gateway ends at SIGHUP as at SIGTERM. It goes on
+when nobody reads its log any more.
 
 It serves the domain that it had before: where another one is set, or no longer any,
 the start is refused (exit code 5), because its agents would get other addresses and
@@ -74,16 +75,25 @@ func (p *program) serveCommand() *cobra.Command {
 }
 
 func (p *program) serve(ctx context.Context, cfg config.Config, warnings []config.Warning) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, endings(cfg)...)
 	defer stop()
+	defer outlivesItsLog()()
 	log := newLog(p.stderr, cfg.Logging)
+	if err := app.CheckLink(cfg); err != nil {
+		return usageErrorf("%s", sentence(err))
+	}
 	a, err := app.New(cfg, log)
+	if open := new(datadir.OpenError); errors.As(err, &open) {
+		f := usageErrorf("%s", sentence(err)) // a service manager does not try it again
+		f.hint = "\"amtp check\" lists all that is open"
+		return f
+	}
 	var other *app.OtherDomainError
 	if errors.As(err, &other) {
 		return otherDomain(other)
 	}
 	if err != nil {
-		return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+		return notStarted(err)
 	}
 	if p.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -108,7 +118,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	err = a.Run(ctx)
 	stop() // a second signal now ends the process at once
 	if err = errors.Join(err, a.Close()); err != nil {
-		return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+		return notStarted(err)
 	}
 	log.Info("the gateway has stopped")
 	return nil
@@ -121,9 +131,33 @@ func otherDomain(e *app.OtherDomainError) error {
 	return f
 }
 
+// notStarted is a gateway that did not start, or that did not end as it should.
+func notStarted(err error) error {
+	return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+}
+
+// endings are the signals that stop the gateway in order. SIGHUP, the end of its
+// terminal, is one where it has no certificate to look for, unless whoever started
+// the gateway has it ignored, as nohup does.
+func endings(cfg config.Config) []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !cfg.UseTLS() && !signal.Ignored(syscall.SIGHUP) {
+		list = append(list, syscall.SIGHUP)
+	}
+	return list
+}
+
+// outlivesItsLog has a write to a log that nobody reads any more fail, as any other
+// failing write does, instead of end the process: until it is stopped.
+func outlivesItsLog() (stop func()) {
+	broken := make(chan os.Signal, 1) // nobody looks: slog drops the line
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
+}
+
 // reloads has the gateway look for a new certificate at each SIGHUP, where the
 // system has that, until it is stopped. Without TLS there is nothing to look for,
-// and the end of a terminal ends the gateway as it ends other programs.
+// see endings.
 func reloads(ctx context.Context, a *app.App) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

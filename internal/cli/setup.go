@@ -23,6 +23,11 @@ part of the same file: --profile NAME. See "amtp help profile".
 A gateway on your own network, whose certificate no authority issued, is known by
 its pin: --pin HASH, as "amtp peer cert" prints it. It is saved with the identity.
 
+A gateway on this machine is known by the user who runs it: you, root, or the user
+whom --gateway-user names. Where no key is needed to register, that is whoever runs
+it at the first setup; the user is saved with the identity, and no other is shown
+your key.
+
 With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
@@ -119,6 +124,7 @@ func (p *program) setupCommand() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
 	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which alone is trusted then")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "if the agent exists already, get one more key for it; needs the admin key")
+	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "", "`USER` who runs the gateway on this machine, where that is neither you nor root")
 	about.flags(cmd)
 	return cmd
 }
@@ -146,6 +152,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		p.printf("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
 	}
 	p.name = name
+	p.meets = id.adminKey == "" && (id.saved(memberKey) == "" || !id.saves)
 	got, err := p.keepKey(ctx, id, name)
 	var attempt registering
 	if err == nil && got.key == "" {
@@ -240,10 +247,13 @@ func given[T any](p *T) (v T) {
 func (p *program) settle(id *identity, name string, got member) error {
 	err := id.become(name, id.gateway, map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
-		memberPin: id.pinText(), memberRegistering: "",
+		memberPin: id.pinText(), memberUser: p.runsAs, memberRegistering: "",
 	})
 	if err != nil {
 		return err
+	}
+	if p.meets && p.runsAs != "" {
+		p.notef("The gateway runs as the user %s, and is known by that from now on.\n", clean(p.runsAs))
 	}
 	if key := p.getenv("AMTP_API_KEY"); key != "" && key != got.key {
 		p.notef("AMTP_API_KEY is set to another key, which takes precedence over the saved one: unset it.\n")
@@ -254,6 +264,7 @@ func (p *program) settle(id *identity, name string, got member) error {
 			"gateway_url": id.gateway, "config_file": id.file, "profile": id.profile,
 		}
 		if got.secret != "" {
+			p.ifLost = renewSecret
 			said["push_secret"] = got.secret
 		}
 		return p.printJSON(said)

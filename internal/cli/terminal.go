@@ -8,6 +8,9 @@ import (
 // columnsOf returns how wide the terminal is at which somebody sits at a stream, and
 // whether it is one.
 func columnsOf(stream any) (columns int, is bool) {
+	if o, is := stream.(*output); is {
+		stream = o.w
+	}
 	f, isFile := stream.(*os.File)
 	if !isFile {
 		return 0, false

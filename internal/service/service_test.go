@@ -32,6 +32,22 @@ func TestUnitQuotes(t *testing.T) {
 	}
 }
 
+// TestUnitStartsItAgain: systemd counts the end by SIGPIPE or SIGHUP as a wish, so
+// that only always starts the gateway again.
+func TestUnitStartsItAgain(t *testing.T) {
+	for _, system := range []bool{false, true} {
+		unit, err := service.Gateway{Program: "/usr/bin/amtp", DataDir: "/data", System: system}.Unit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Restart=always", "RestartPreventExitStatus=2"} {
+			if !slices.Contains(strings.Split(string(unit), "\n"), want) {
+				t.Errorf("the unit has no line %s; for the machine: %v\n%s", want, system, unit)
+			}
+		}
+	}
+}
+
 // TestUnitsAreValid asks systemd itself, where it is installed.
 func TestUnitsAreValid(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
@@ -80,11 +96,12 @@ func TestThePackagesUnitIsAsStrict(t *testing.T) {
 	}
 }
 
-// restrictions are the lines of a unit that keep the process from something.
+// restrictions are the lines of a unit that keep the process from something, and
+// that say when it is started again.
 func restrictions(unit []byte) []string {
 	list := []string{}
 	for _, line := range strings.Split(string(unit), "\n") {
-		for _, start := range []string{"Ambient", "Capability", "Lock", "Memory", "NoNew", "Private", "Protect", "Restrict", "SystemCall", "UMask", "LimitNOFILE", "TimeoutStop", "StateDirectory"} {
+		for _, start := range []string{"Ambient", "Capability", "Lock", "Memory", "NoNew", "Private", "Protect", "Restart", "Restrict", "SystemCall", "UMask", "LimitNOFILE", "TimeoutStop", "StateDirectory"} {
 			if strings.HasPrefix(line, start) {
 				list = append(list, line)
 			}

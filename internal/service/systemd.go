@@ -71,8 +71,8 @@ var ofItsOwn = []string{
 // life is how the process ends and begins.
 var life = []string{
 	"UMask=0077",
-	"# An error of the disk ends the gateway on purpose; a bad configuration stays bad.",
-	"Restart=on-failure",
+	"# Whatever ends the gateway, a signal too, it is started again; a bad configuration stays bad.",
+	"Restart=always",
 	"RestartSec=2",
 	"RestartPreventExitStatus=2",
 	"# Requests that are under way have 25 seconds.",

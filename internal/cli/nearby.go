@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/loopback"
+)
+
+// near returns how a gateway on this machine is called over plain HTTP, nil for any
+// other. Any user of the machine can listen on a port that is free, and would be shown
+// the agent's key: only the listener of a user who is known to run the gateway is
+// spoken to.
+func (p *program) near(dir, base string) *http.Client {
+	u, err := url.Parse(strings.TrimSpace(base))
+	standard, isTransport := http.DefaultTransport.(*http.Transport)
+	if err != nil || u.Scheme != "http" || !loopback.Is(u.Hostname()) || !isTransport {
+		return nil
+	}
+	t := standard.Clone()
+	t.Proxy = nil
+	t.DialContext = (&loopback.Dialer{Believes: func(uid int) bool { return p.believes(dir, base, uid) }}).DialContext
+	return &http.Client{Transport: t}
+}
+
+// believes reports whether the gateway at base may run as the user: the one who runs
+// this command, root, who can do everything anyway, the one whom the identity or the
+// environment names, and the one whose data directory says that it runs there. At the
+// first meeting, when there is no key to lose, it is whoever answers.
+func (p *program) believes(dir, base string, uid int) bool {
+	if uid == os.Geteuid() || uid == 0 || loopback.Named(uid, p.runsAs) {
+		return true
+	}
+	for _, at := range sameMachine(base) {
+		if owner, ok := datadir.Runs(dir, at); ok && owner == uid {
+			return true
+		}
+	}
+	if !p.meets || p.runsAs != "" {
+		return false
+	}
+	p.runsAs = loopback.UserName(uid)
+	return true
+}
