@@ -115,7 +115,7 @@ func (x *examination) key(ctx context.Context) {
 		return
 	}
 	x.whoami = who
-	x.good(name, "the gateway knows it as %s; %s of %s", who.Address, counted(who.Unread, who.CountsCapped), atLeast(who.Pending, who.CountsCapped, "message"))
+	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, counted(who.Unread, who.CountsCapped), atLeast(who.Pending, who.CountsCapped, "message"))
 }
 
 // peers tries every peer, and says when domains last wrote.
