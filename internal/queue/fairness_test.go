@@ -342,6 +342,33 @@ func TestOneHost(t *testing.T) {
 	})
 }
 
+// TestAliveAtTheHost: a gateway that answers has its slots beside very many names at
+// its address that do not.
+func TestAliveAtTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.carry = func(ctx context.Context, p gateway.Parcel) (c gateway.Carriage) {
+			if p.Destination == alive {
+				c = delivers(ctx, p)
+			} else {
+				c = hang(ctx, p, 20*time.Second)
+			}
+			c.Host = "192.0.2.1:443"
+			return c
+		}
+		stop := w.run(nil)
+		defer stop()
+		w.send("x@" + alive)
+		for i, from := range []gateway.Agent{w.alice, w.bob, w.agent("carol"), w.agent("dave")} {
+			w.fan(from, 150, fmt.Sprintf("n%%d.of%d.slow.example", i))
+		}
+		time.Sleep(10 * time.Minute)
+		w.soon(w.agent("erin"), "x@"+alive)
+		w.soon(w.bob, "x@"+alive)
+	})
+}
+
 // TestHeard: a message from a domain that did not answer is a reason to try it;
 // when it answers, everything that waits for it follows. One that never answers
 // is not tried much more often for that.

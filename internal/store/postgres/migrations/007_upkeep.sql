@@ -10,4 +10,4 @@ CREATE INDEX purge_turn_due ON purge_turn (due);
 CREATE INDEX message_received ON message (received, id);
 
 -- Domains that wrote nothing for long are found without reading all of them.
-CREATE INDEX peer_seen ON peer (last_seen);
+CREATE INDEX peer_seen ON peer (last_seen, domain);
