@@ -143,7 +143,7 @@ func TestRetimed(t *testing.T) {
 	later := func(by int64) func(int64) int64 { return func(n int64) int64 { return n + by } }
 	for was, want := range map[string]string{
 		"": "",
-		"7 1000 2 5000 ACCESS_DENIED\n8 0 0 6000 \n":  "7 1001 2 5010 ACCESS_DENIED\n8 0 0 6010 \n",
+		"7 1000 2 5000 ACCESS_DENIED\n8 0 0 6000 \n":   "7 1001 2 5010 ACCESS_DENIED\n8 0 0 6010 \n",
 		"7 1000 2 0 ACCESS_DENIED\n":                   "7 1001 2 0 ACCESS_DENIED\n",
 		"no line of troubles\n7 x 2 y ACCESS_DENIED\n": "no line of troubles\n7 x 2 y ACCESS_DENIED\n",
 	} {

@@ -6,9 +6,10 @@ import "sync"
 // some are leased, and some are young but for a clock that was wrong.
 const LookedAt = 20
 
-// Stroll is a walk through rows in an order, a step at a time, that goes on where the
-// last step ended and begins anew at the end: rows that have to stay hide none behind
-// them, however many they are. It is kept in memory, for a walk may begin anywhere.
+// Stroll is a walk through rows in an order, a step at a time. Each step begins with the
+// first row as long as it finds enough there. Beyond that it goes on where the last one
+// ended, and begins anew at the end: rows that have to stay hide none behind them,
+// however many they are. It is kept in memory, for a walk may begin anywhere.
 type Stroll struct {
 	mu sync.Mutex
 	at Place
@@ -22,9 +23,10 @@ type Place struct {
 	Name string
 }
 
-// Step takes the next step. look is told behind which row, and returns how many rows it
-// found and the last that it looked at, the zero Place when it came to the end.
-func (s *Stroll) Step(look func(after Place) (found int, last Place, err error)) (found int, err error) {
+// Step takes the next step, which ends when it has found so many as enough. look is told
+// behind which row, and returns how many rows it found and the last that it looked at,
+// the zero Place when it came to the end.
+func (s *Stroll) Step(enough int, look func(after Place) (found int, last Place, err error)) (found int, err error) {
 	s.mu.Lock()
 	at := s.at
 	s.mu.Unlock()
@@ -32,8 +34,11 @@ func (s *Stroll) Step(look func(after Place) (found int, last Place, err error))
 	if err == nil && found == 0 && last == (Place{}) && at != last {
 		found, last, err = look(last)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
+	case at == (Place{}) && found >= enough:
+		last = at
 	}
 	s.mu.Lock()
 	s.at = last

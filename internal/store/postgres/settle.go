@@ -165,7 +165,7 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	return s.expiry.Step(func(after store.Place) (int, store.Place, error) {
+	return s.expiry.Step(limit, func(after store.Place) (int, store.Place, error) {
 		did, err := write(ctx, s, func(ctx context.Context, t *tx) (stepped, error) {
 			if err := t.refusePaused(ctx); err != nil {
 				return stepped{}, err

@@ -83,7 +83,7 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 
 // purgePeers forgets domains that wrote nothing since, and returns how many.
 func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
-	return s.peers.Step(func(after store.Place) (gone int, last store.Place, err error) {
+	return s.peers.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
 		var due []string
 		err = s.read(ctx, func(r *reader) error {
 			due, last, err = r.silentPeers(times, since, after, limit)

@@ -175,7 +175,7 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	return s.expiry.Step(func(after store.Place) (gone int, last store.Place, err error) {
+	return s.expiry.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
 		var did int
 		var at store.Place
 		err = s.write(ctx, 256*limit, func(w *writer) error {
