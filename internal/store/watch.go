@@ -178,6 +178,7 @@ func (t *Times) RightPeer(p *gateway.Peer) {
 // as they do now.
 func (t *Times) Reckon(p *gateway.Parcel) {
 	p.Begun, p.Since = t.At(Micros(p.Begun), 0), t.At(Micros(p.Since), 0)
+	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // what was begun after it was tried again
 	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) }, func(until int64) int64 { return until })
 }
 

@@ -306,6 +306,7 @@ func jobsKept(w *world) {
 	if age := w.hand.Now().Sub(p.Begun); age > time.Hour || age < 0 {
 		w.Errorf("the job is %v old, want seconds", age)
 	}
+	same(w, "begun after it was received, as one that was tried again", p.Begun.After(p.Envelope.ReceivedAt), false)
 	w.passes(gateway.MaxAge - time.Hour)
 	same(w, "given up before their time", w.givesUp(), 0)
 	w.passes(2 * time.Hour)
