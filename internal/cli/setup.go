@@ -137,8 +137,8 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	got, err := p.keepKey(ctx, id, name)
 	var attempt registering
 	if err == nil && got.key == "" {
-		if attempt, err = id.register(name); err == nil {
-			got, err = p.join(ctx, admin, isAdmin, name, u, attempt)
+		if attempt, err = id.register(name, newAgent(name, &u)); err == nil {
+			got, err = p.join(ctx, admin, isAdmin, attempt)
 		}
 	}
 	if err != nil {
@@ -175,13 +175,10 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 }
 
 // join registers the agent or, when it exists, has a new key issued for it.
-func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, name string, u amtp.AgentUpdate, attempt registering) (member, error) {
-	r, err := admin.Register(ctx, amtp.NewAgent{
-		IdempotencyKey: attempt.Key,
-		Address:        name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
-		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
-		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
-	})
+func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, attempt registering) (member, error) {
+	agent := attempt.Agent
+	agent.IdempotencyKey = attempt.Key
+	r, err := admin.Register(ctx, agent)
 	var refused *amtp.Error
 	switch {
 	case err == nil && r.APIKey == "":
@@ -197,11 +194,20 @@ func (p *program) join(ctx context.Context, admin *amtp.Client, isAdmin bool, na
 		f.hint = "choose another name; or, to get a new key for this agent, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's"
 		return member{}, f
 	}
-	issued, err := admin.IssueKey(ctx, name, false)
+	issued, err := admin.IssueKey(ctx, agent.Address, false)
 	if err != nil {
 		return member{}, err
 	}
 	return member{issued.Address, issued.APIKey, "issued", ""}, nil
+}
+
+// newAgent is the registration that a profile asks for.
+func newAgent(name string, u *amtp.AgentUpdate) amtp.NewAgent {
+	return amtp.NewAgent{
+		Address: name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
+		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
+		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
+	}
 }
 
 // given returns what p points to, nothing when it points nowhere.

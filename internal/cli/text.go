@@ -160,6 +160,14 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+// counted is plural of a number at which the gateway may have stopped counting.
+func counted(n int, capped bool, noun string) string {
+	if capped {
+		return strconv.Itoa(n) + "+ " + noun + "s"
+	}
+	return plural(n, noun)
+}
+
 // recipientLine writes what became of a message for one recipient.
 func recipientLine(r amtp.RecipientStatus) string {
 	var b strings.Builder

@@ -69,11 +69,8 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 		show("Profile:", id.profile)
 	}
 	if who != nil && err == nil {
-		more := ""
-		if who.CountsCapped {
-			more = "more than "
-		}
-		show("Checked:", who.Address.String()+", "+more+plural(who.Pending, "message")+" waiting, "+plural(who.Unread, "unread message"))
+		show("Checked:", who.Address.String()+", "+counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
+			counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func TestCheck(t *testing.T) {
 		taken   = `{"message_id":"m","status":"delivered","recipients":[{"address":"bob@localhost","status":"delivered","timestamp":"2026-11-22T09:15:03.120Z","attempts":0}]}`
 		denied  = `{"error":{"code":"ACCESS_DENIED","message":"m","timestamp":"2026-11-22T09:15:03.120Z","request_id":"r"}}`
 		noRoute = `{"error":{"code":"NOT_FOUND","message":"m","timestamp":"2026-11-22T09:15:03.120Z","request_id":"r"}}`
-		summary = `{"messages":[{"message_id":"m","status":"delivered","created_at":"2026-11-22T09:15:03.120Z","updated_at":"2026-11-22T09:15:03.120Z","delivered_at":null,"recipients":[],"attempts":0,"next_retry":null,"sender":"a@b"}],"total":1,"limit":1,"offset":0}`
+		summary = `{"messages":[{"message_id":"m","status":"delivered","created_at":"2026-11-22T09:15:03.120Z","updated_at":"2026-11-22T09:15:03.120Z","delivered_at":null,"recipients":[],"attempts":0,"next_retry":null,"sender":"a@b"}],"total":1,"limit":1,"offset":0,"has_more":false}`
 	)
 	for _, c := range []struct {
 		name, method, path, sent string

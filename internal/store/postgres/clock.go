@@ -107,27 +107,47 @@ func (s *Store) noteClock(ctx context.Context) error {
 	if !s.watch.IsDue() {
 		return nil
 	}
-	value, err := write(ctx, s, func(ctx context.Context, t *tx) (string, error) {
-		stored, err := t.storedClock(ctx, `FOR UPDATE`)
-		if err != nil {
-			return "", err
-		}
-		newest, err := t.number(ctx, `SELECT coalesce(max(id), 0) FROM message`)
-		if err != nil {
-			return "", err
-		}
-		value, err := s.watch.Merge(stored, newest)
-		if err != nil {
-			return "", err
-		}
-		_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-			store.ClockSetting, value)
-		return value, err
+	value, err := write(ctx, s, func(ctx context.Context, t *tx) (string, error) { return t.saveClock(ctx, s.watch) })
+	if err == nil {
+		s.watch.IsStored(value)
+	}
+	return err
+}
+
+// noteJump stores what is known of the clock when it has jumped, before anything is
+// written that was decided after the jump: no crash leaves that without the jump.
+func (s *Store) noteJump(ctx context.Context) error {
+	if !s.watch.Jumped(s.Now()) {
+		return nil
+	}
+	value := ""
+	err := s.commit(ctx, func(ctx context.Context, t *tx) (err error) {
+		value, err = t.saveClock(ctx, s.watch)
+		return err
 	})
 	if err == nil {
 		s.watch.IsStored(value)
 	}
 	return err
+}
+
+// saveClock stores what is known of the clock, and returns that.
+func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) {
+	stored, err := t.storedClock(ctx, `FOR UPDATE`)
+	if err != nil {
+		return "", err
+	}
+	newest, err := t.number(ctx, `SELECT coalesce(max(id), 0) FROM message`)
+	if err != nil {
+		return "", err
+	}
+	value, err := watch.Merge(stored, newest)
+	if err != nil {
+		return "", err
+	}
+	_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		store.ClockSetting, value)
+	return value, err
 }
 
 // rightRows is how many jobs are looked at at once.

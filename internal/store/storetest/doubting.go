@@ -37,6 +37,8 @@ func doubting() []promise {
 		{"a gateway that is off for days again and again comes to believe it", offAgainAndAgain},
 		{"what was written by a clock that was behind counts as written by the one of now", keptAsLong},
 		{"and that over a restart", keptAsLongOverRestart},
+		{"and that when nobody looked at the clock before the store ended", keptAsLongUnseen},
+		{"what was acknowledged by a clock that jumped a moment before stays for its time", acknowledgedUnseen},
 		{"its idempotency keys are remembered", keysKept},
 		{"its jobs are not given up", jobsKept},
 		{"what their recipients met counts from then, too", troublesKept},
@@ -258,6 +260,43 @@ func keptAsLongOverRestart(w *world) {
 	w.passes(25 * time.Hour)
 	w.doubts("a day later", 0)
 	w.keeps(alice, bob, "by a clock that was behind, before a restart", l, first, days)
+}
+
+// keptAsLongUnseen: a jump is stored no later than the first that is written after
+// it, whoever looks at the clock.
+func keptAsLongUnseen(w *world) {
+	const by = 400 * days
+	w.send(w.agent("first"), w.agent("second"))
+	w.look()
+	w.hand.Set(-by)
+	alice, bob := w.agent("alice"), w.agent("bob")
+	l := letter{from: alice, to: []person{bob}, key: "k", text: "content"}
+	first := w.post(l)
+	w.hand.Pass(30 * time.Second)
+	w.works("Close", w.store.Close())
+	w.hand.Set(by)
+	w.store = w.reopen()
+	w.newest(alice, bob)
+	w.passes(25 * time.Hour)
+	w.keeps(alice, bob, "by a clock at which nobody looked", l, first, days)
+}
+
+func acknowledgedUnseen(w *world) {
+	const by = 400 * days
+	alice, bob := w.agent("alice"), w.agent("bob")
+	id := w.send(alice, bob)
+	w.newest(alice, bob)
+	w.look()
+	w.hand.Set(-by)
+	w.ack(bob, id)
+	w.hand.Pass(30 * time.Second)
+	w.works("Close", w.store.Close())
+	w.hand.Set(by)
+	w.store = w.reopen()
+	w.passes(25 * time.Hour)
+	same(w, "bodies that go before their time", w.purge(keep, w.now()).Bodies, 0)
+	w.passes(keep.Acknowledged)
+	same(w, "bodies that go after it", w.purge(keep, w.now()).Bodies, 1)
 }
 
 func keysKept(w *world) {
