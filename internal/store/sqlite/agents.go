@@ -67,7 +67,7 @@ type undone struct{ error }
 func undo(err error) error {
 	var refused refusedChange
 	if errors.As(err, &refused) {
-		return undone{refused.error}
+		return undone(refused)
 	}
 	return err
 }
