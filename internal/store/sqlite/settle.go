@@ -179,8 +179,8 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		var did int
 		var at store.Place
 		err = s.write(ctx, 256*limit, func(w *writer) error {
-			var old []queued
-			if old, at, err = w.expired(&times, begun, after, limit); err != nil {
+			old, last, err := w.expired(&times, begun, after, limit)
+			if err != nil {
 				return err
 			}
 			for i := range old {
@@ -188,7 +188,7 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 					return err
 				}
 			}
-			did = len(old)
+			did, at = len(old), last
 			return nil
 		})
 		if err != nil {
