@@ -262,9 +262,10 @@ type NewAgent struct {
 	Listed           *bool    `json:"listed,omitempty"` // nil means listed
 
 	// IdempotencyKey makes the registration one that may be repeated: for ten minutes
-	// the same name with the same key gets the same answer. It has 22 to 128 letters,
-	// digits, - and _, chosen at random, and is kept secret until the answer came. It
-	// is sent as the header of that name, which gateways that do not know it ignore.
+	// the same registration with the same key gets the same answer, and another one of the
+	// name IDEMPOTENCY_KEY_REUSED. It has 22 to 128 letters, digits, - and _, chosen at
+	// random, and is kept secret until the answer came. It is sent as the header of that
+	// name, which gateways that do not know it ignore.
 	IdempotencyKey string `json:"-"`
 }
 

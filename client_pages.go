@@ -2,6 +2,7 @@ package amtp
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -10,7 +11,7 @@ import (
 // The calls below go through a list from its beginning, or from the cursor of the
 // query, to its end, and ask for page after page as they are read. Limit of the
 // query is how much is asked for at once. An error ends the list and comes with a
-// zero value.
+// zero value: [ErrEmptyPages] is one of them.
 
 // AllMessages goes through the messages that [Client.Messages] lists, newest first.
 func (c *Client) AllMessages(ctx context.Context, q MessageQuery) iter.Seq2[MessageSummary, error] {
@@ -72,6 +73,15 @@ func (c *Client) AllDeadLetters(ctx context.Context, q DeadLetterQuery) iter.Seq
 	})
 }
 
+// maxEmptyPages is after how many pages in a row without anything on them a list ends.
+// A gateway looks at thousands of items for each.
+const maxEmptyPages = 100
+
+// ErrEmptyPages ends a list of which the gateway has shown a hundred pages in a row that
+// had nothing on them and said that more follows. What matches may be further on: ask
+// for less with the query, or go on yourself from the cursors of single pages.
+var ErrEmptyPages = errors.New("the gateway showed 100 pages in a row without anything on them, and each said that more follows")
+
 // goesOn notes where the next page begins and reports whether there is one. A
 // gateway that names the same place again has no other.
 func goesOn(more bool, next string, cursor *string) bool {
@@ -85,10 +95,16 @@ func goesOn(more bool, next string, cursor *string) bool {
 // pages goes through what next returns until it says that nothing follows.
 func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for {
+		var none T
+		for empty := 0; ; {
 			items, more, err := next()
+			if empty++; len(items) > 0 {
+				empty = 0
+			}
+			if err == nil && more && empty == maxEmptyPages {
+				err = ErrEmptyPages
+			}
 			if err != nil {
-				var none T
 				yield(none, err)
 				return
 			}

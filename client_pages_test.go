@@ -1,6 +1,7 @@
 package amtp_test
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -111,4 +112,55 @@ func TestAllPages(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d answers of a gateway that is not there, want one error", n)
 	}
+}
+
+// TestEmptyPagesEnd: a gateway that shows nothing and says for ever that more follows is
+// asked so often and no more, by every iterator.
+func TestEmptyPagesEnd(t *testing.T) {
+	asked, pause := 0, 0 // pause is after how many empty pages there is one that is not, 0 for never
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		jobs, agents := "[]", "[]"
+		if pause > 0 && asked%pause == 0 {
+			jobs = `[{"id":1}]`
+		}
+		if strings.Contains(r.URL.Path, "/admin/agents") {
+			agents = "{}"
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"messages":[],"agents":%s,"jobs":%s,"dead_letters":[],"has_more":%v,"next_cursor":"c%d"}`, agents, jobs, pause == 0 || asked < 5*pause, asked)
+	}))
+	defer server.Close()
+	c, ctx := &amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}, t.Context()
+	address, err := amtp.ParseAddress("alice@x.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, list := range map[string]func() error{
+		"messages": func() error { return end(c.AllMessages(ctx, amtp.MessageQuery{})) },
+		"inbox":    func() error { return end(c.AllInbox(ctx, address, amtp.InboxQuery{})) },
+		"discover": func() error { return end(c.AllDiscovered(ctx, "", amtp.AgentQuery{})) },
+		"agents":   func() error { return end(c.AllAgents(ctx, amtp.AgentPageQuery{})) },
+		"jobs":     func() error { return end(c.AllJobs(ctx, amtp.JobQuery{})) },
+		"dead":     func() error { return end(c.AllDeadLetters(ctx, amtp.DeadLetterQuery{})) },
+	} {
+		asked = 0
+		if err := list(); !errors.Is(err, amtp.ErrEmptyPages) || asked != 100 {
+			t.Errorf("%s ended with %v after %d pages, want ErrEmptyPages after 100", what, err, asked)
+		}
+	}
+	asked, pause = 0, 90
+	if err := end(c.AllJobs(ctx, amtp.JobQuery{})); err != nil || asked != 5*pause {
+		t.Errorf("a list with something every %d pages ended with %v after %d, want all of its pages", pause, err, asked)
+	}
+}
+
+// end goes through a list and returns the error that ends it.
+func end[T any](list iter.Seq2[T, error]) error {
+	for _, err := range list {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -147,30 +147,23 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 		return amtp.Agent{}, notChanged(err)
 	}
 	pushSecret := ""
-	if wish.DeliveryMode == "push" && (before.DeliveryMode != "push" || u.PushHeaders != nil) {
-		var err error
-		if pushSecret, err = s.keepEndpoint(ctx, a.ID, u.PushHeaders); err != nil {
-			return amtp.Agent{}, gateway.Refusal(err)
-		}
+	var with []gateway.SecretChange
+	if u.DeliveryMode != nil || u.PushTarget != nil || u.PushHeaders != nil {
+		with = append(with, s.moved(&before, &wish, u.PushHeaders, &pushSecret))
 	}
 	changed, err := s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
 		before = *a
 		if err := s.apply(a, &u); err != nil {
 			return notChanged(err)
 		}
+		wish = *a
 		return nil
-	})
+	}, with...)
 	if err == nil {
 		s.followed(ctx, &before, &changed)
 		view := View(&changed, s.Now(), true)
 		view.PushSecret = pushSecret
-		if changed.Target == "" && before.Target != "" {
-			s.forgetEndpoint(ctx, a.ID)
-		}
 		return view, nil
-	}
-	if pushSecret != "" { // nobody has seen it
-		s.forgetEndpoint(gateway.WithoutKey(context.WithoutCancel(ctx)), a.ID)
 	}
 	var wrong *amtp.Error
 	if errors.As(err, &wrong) {

@@ -8,14 +8,18 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// IssueKey gives an agent one more key and, when alone is set, ends its others.
-func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool) (amtp.IssuedKey, *amtp.Error) {
+// IssueKey gives an agent one more key and, when alone is set, ends its others. The
+// changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
+func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
 	a, refused := s.named(p, name)
 	if refused != nil {
 		return amtp.IssuedKey{}, refused
 	}
 	secret, key := gateway.NewKey(a.ID, s.Now())
-	ended, err := s.Store.AddKey(ctx, key, alone)
+	ended, err := s.Store.AddKey(ctx, key, alone, with...)
+	if errors.As(err, &refused) {
+		return amtp.IssuedKey{}, refused
+	}
 	if err != nil {
 		return amtp.IssuedKey{}, s.gone(err, name)
 	}

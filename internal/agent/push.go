@@ -121,26 +121,10 @@ func isToken(s string) bool {
 	})
 }
 
-// keepEndpoint stores the headers of an agent's endpoint, nil for those that it
-// has, and a secret if it has none, which it returns.
-func (s *Agents) keepEndpoint(ctx context.Context, id gateway.AgentID, headers *map[string]string) (made string, err error) {
-	err = s.changeEndpoint(ctx, id, func(e *gateway.Endpoint) error {
-		made = ""
-		if len(e.Secrets) == 0 {
-			made = e.Renew(s.Now(), 0)
-		}
-		if headers != nil {
-			e.Headers = *headers
-		}
-		return nil
-	})
-	return made, err
-}
-
-// changeEndpoint has change applied to what is kept for an agent's endpoint: an
-// empty one where nothing is kept, or what is kept cannot be opened any more.
-func (s *Agents) changeEndpoint(ctx context.Context, id gateway.AgentID, change func(*gateway.Endpoint) error) error {
-	return s.Store.ChangeSecrets(ctx, gateway.EndpointKind(id), func(list []gateway.Secret) ([]gateway.Secret, error) {
+// endpoint is a change of what is kept for an agent's endpoint: of an empty one where
+// nothing is kept, or what is kept cannot be opened any more.
+func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) error) gateway.SecretChange {
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
 		e, err := gateway.OpenEndpoint(s.Seal, id, list)
 		if err != nil && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrSealed) {
 			return nil, err
@@ -150,13 +134,35 @@ func (s *Agents) changeEndpoint(ctx context.Context, id gateway.AgentID, change 
 		}
 		sealed, err := e.Seal(s.Seal, id, s.Now())
 		return []gateway.Secret{sealed}, err
-	})
+	}}
 }
 
-// forgetEndpoint removes what is kept for the endpoint of an agent that has none
-// any more. What a crash leaves of it is sealed and nobody's.
-func (s *Agents) forgetEndpoint(ctx context.Context, id gateway.AgentID) {
-	_ = s.Store.ChangeSecrets(ctx, gateway.EndpointKind(id), func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
+// moved is the change of what is kept for the endpoint of an agent that is updated from
+// before to now, both as the store finds them. made is the secret that it gets, if it
+// had none.
+func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, made *string) gateway.SecretChange {
+	id := now.ID
+	c := s.endpoint(id, func(e *gateway.Endpoint) error {
+		if len(e.Secrets) == 0 {
+			*made = e.Renew(s.Now(), 0)
+		}
+		if headers != nil {
+			e.Headers = *headers
+		}
+		return nil
+	})
+	keep := c.Change
+	c.Change = func(list []gateway.Secret) ([]gateway.Secret, error) {
+		*made = ""
+		switch {
+		case now.DeliveryMode == "push" && (before.DeliveryMode != "push" || headers != nil):
+			return keep(list)
+		case now.Target == "" && before.Target != "":
+			return nil, nil
+		}
+		return list, nil
+	}
+	return c
 }
 
 // RenewPushSecret gives the endpoint of an agent a new secret. The one before it
@@ -175,7 +181,7 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 	if atOnce {
 		overlap = 0
 	}
-	err := s.changeEndpoint(ctx, a.ID, func(e *gateway.Endpoint) error {
+	change := s.endpoint(a.ID, func(e *gateway.Endpoint) error {
 		now := s.Now()
 		if issued.PreviousUntil = (amtp.Time{}); len(e.Secrets) > 0 && !atOnce {
 			issued.PreviousUntil = amtp.Time{Time: now.Add(overlap)}
@@ -183,7 +189,7 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 		issued.PushSecret = e.Renew(now, overlap)
 		return nil
 	})
-	if err != nil {
+	if err := s.Store.ChangeSecrets(ctx, change.Kind, change.Change); err != nil {
 		return amtp.IssuedPushSecret{}, gateway.Refusal(err)
 	}
 	s.Queue.Hurry(ctx, gateway.PushTo(a.ID))

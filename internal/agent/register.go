@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,8 +28,10 @@ const (
 // nothing. The caller is the administrator, or anybody in the development profile. The
 // holder of a working key of the name gets its agent back, and created is false. So it
 // is for the registration that comes again with its idempotency key soon: the agent is
-// there, and the answer is that of the first time.
-func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string) (r amtp.Registration, created bool, _ *amtp.Error) {
+// there, and the answer is that of the first time. Another registration with that key
+// is IDEMPOTENCY_KEY_REUSED. What is made with the agent are the changes of secrets: one
+// that refuses, by an *amtp.Error, refuses the registration.
+func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string, with ...gateway.SecretChange) (r amtp.Registration, created bool, _ *amtp.Error) {
 	address, refused := s.address(n.Address)
 	if refused != nil {
 		return r, false, refused
@@ -46,23 +50,29 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 	if why != nil {
 		return r, false, registrationFailed("%s", why)
 	}
-	secret, key, err := s.firstKey(address, n.IdempotencyKey, now)
+	secret, key, err := s.firstKey(&a, &n)
 	if err != nil {
 		return r, false, gateway.Refusal(err)
 	}
 	pushSecret := ""
-	var with []func(gateway.AgentID) (gateway.Secret, error)
+	var secrets []func(gateway.AgentID) gateway.SecretChange
+	for _, c := range with {
+		secrets = append(secrets, func(gateway.AgentID) gateway.SecretChange { return c })
+	}
 	if a.DeliveryMode == "push" {
-		with = append(with, func(id gateway.AgentID) (gateway.Secret, error) {
-			e := gateway.Endpoint{Headers: n.PushHeaders}
-			pushSecret = e.Renew(now, 0)
-			return e.Seal(s.Seal, id, now)
+		secrets = append(secrets, func(id gateway.AgentID) gateway.SecretChange {
+			return s.endpoint(id, func(e *gateway.Endpoint) error {
+				pushSecret, e.Headers = e.Renew(now, 0), n.PushHeaders
+				return nil
+			})
 		})
 	}
-	added, err := s.Store.AddAgent(ctx, a, key, with...)
+	added, err := s.Store.AddAgent(ctx, a, key, secrets...)
 	switch {
+	case errors.As(err, &refused):
+		return r, false, refused
 	case errors.Is(err, gateway.ErrExists):
-		r, refused = s.again(ctx, address, n.IdempotencyKey)
+		r, refused = s.again(ctx, &a, &n)
 		return r, false, refused
 	case err != nil:
 		return r, false, gateway.Refusal(err)
@@ -99,23 +109,41 @@ func checkRepeatKey(key string) error {
 
 // firstKey makes the agent's first key: of a registration that may be repeated the
 // one that belongs to its idempotency key and to the moment at which the agent was
-// made. Who registers the name later, after the agent was removed, gets another.
-func (s *Agents) firstKey(address amtp.Address, repeat string, now time.Time) (secret string, key gateway.Key, err error) {
-	if repeat == "" {
-		secret, key = gateway.NewKey(0, now)
+// made. Who registers the name later, after the agent was removed, gets another. The
+// id of the key belongs to what was asked for as well: so a repetition is told from
+// another registration with that idempotency key, and nothing more is stored.
+func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, key gateway.Key, err error) {
+	if n.IdempotencyKey == "" {
+		secret, key = gateway.NewKey(0, a.CreatedAt)
 		return secret, key, nil
 	}
-	bits, err := s.Seal.Derive("registration", address.Key()+"\x00"+strconv.FormatInt(now.UnixMicro(), 10)+"\x00"+repeat)
+	place := a.Address.Key() + "\x00" + strconv.FormatInt(a.CreatedAt.UnixMicro(), 10) + "\x00" + n.IdempotencyKey
+	bits, err := s.Seal.Derive("registration", place)
 	if err != nil {
 		return "", key, err
 	}
-	secret, key = gateway.KeyFrom(bits, 0, now)
+	headers := n.PushHeaders
+	if len(headers) == 0 {
+		headers = nil
+	}
+	asked, err := json.Marshal([]any{a.DeliveryMode, a.Target, headers, a.Description, a.Role,
+		orEmpty(a.Capabilities), orEmpty(a.SupportedSchemas), a.Listed})
+	if err != nil {
+		return "", key, err
+	}
+	id, err := s.Seal.Derive("registration asked", place+"\x00"+string(asked))
+	if err != nil {
+		return "", key, err
+	}
+	secret, key = gateway.KeyFrom(bits, 0, a.CreatedAt)
+	key.ID = gateway.KeyID(id)
 	return secret, key, nil
 }
 
 // again answers a registration of a name that is taken. Who made it a moment ago, and
 // shows so by the same idempotency key, is answered as the first time.
-func (s *Agents) again(ctx context.Context, address amtp.Address, repeat string) (r amtp.Registration, _ *amtp.Error) {
+func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration, _ *amtp.Error) {
+	address := asked.Address
 	taken := amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address, address.Local()).
 		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(address)
@@ -125,10 +153,12 @@ func (s *Agents) again(ctx context.Context, address amtp.Address, repeat string)
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}
-	if repeat == "" {
+	if n.IdempotencyKey == "" {
 		return r, taken
 	}
-	secret, first, err := s.firstKey(address, repeat, a.CreatedAt)
+	made := *asked
+	made.CreatedAt = a.CreatedAt
+	secret, first, err := s.firstKey(&made, n)
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}
@@ -137,23 +167,25 @@ func (s *Agents) again(ctx context.Context, address amtp.Address, repeat string)
 		return r, gateway.Refusal(err)
 	}
 	now := s.Now()
-	for _, k := range keys {
-		if k.Hash != first.Hash || now.Sub(k.CreatedAt) > repeatTime {
-			continue
-		}
-		r = registration(*a, secret, now, "Agent was registered by this request already")
-		if a.DeliveryMode == "push" {
-			list, err := s.Store.Secrets(ctx, gateway.EndpointKind(a.ID))
-			if err != nil {
-				return r, gateway.Refusal(err)
-			}
-			if e, err := gateway.OpenEndpoint(s.Seal, a.ID, list); err == nil && len(e.Secrets) > 0 {
-				r.PushSecret, r.Agent.PushSecret = e.Secrets[0].Secret, e.Secrets[0].Secret
-			}
-		}
-		return r, nil
+	i := slices.IndexFunc(keys, func(k gateway.Key) bool { return k.Hash == first.Hash && now.Sub(k.CreatedAt) <= repeatTime })
+	switch {
+	case i < 0:
+		return r, taken
+	case keys[i].ID != first.ID:
+		return r, amtp.Errorf(amtp.CodeIdempotencyKeyReused,
+			"This idempotency key already stands for another registration of %s. Repeat that one unchanged, or use a new key.", address)
 	}
-	return r, taken
+	r = registration(*a, secret, now, "Agent was registered by this request already")
+	if a.DeliveryMode == "push" {
+		list, err := s.Store.Secrets(ctx, gateway.EndpointKind(a.ID))
+		if err != nil {
+			return r, gateway.Refusal(err)
+		}
+		if e, err := gateway.OpenEndpoint(s.Seal, a.ID, list); err == nil && len(e.Secrets) > 0 {
+			r.PushSecret, r.Agent.PushSecret = e.Secrets[0].Secret, e.Secrets[0].Secret
+		}
+	}
+	return r, nil
 }
 
 func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {

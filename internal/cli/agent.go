@@ -107,7 +107,7 @@ func (p *program) printAgentMap(all amtp.AgentMap, l *listing) {
 		p.printf("No agents.\n")
 		return
 	}
-	p.printf("%s:\n\n", shownOf(len(all.Agents), all.Count, all.HasMore, "agent"))
+	p.printf("%s:\n\n", shownOf(len(all.Agents), all.Count, false, all.HasMore, "agent"))
 	for _, address := range sortedKeys(all.Agents) {
 		a := all.Agents[address]
 		line := agentLine(a)

@@ -82,8 +82,9 @@ func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q am
 		}
 		agents := joined(all.Agents, next.Agents)
 		count := max(all.AgentCount, next.AgentCount, len(agents))
+		capped := next.CountCapped || all.CountCapped && next.HasMore
 		all = next
-		all.Agents, all.AgentCount = agents, count
+		all.Agents, all.AgentCount, all.CountCapped = agents, count, capped
 		return page{len(next.Agents), next.HasMore, next.NextCursor}, nil
 	})
 	return all, err
@@ -93,7 +94,7 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 	if len(list.Agents) == 0 {
 		p.printf("No agents found.\n")
 	} else {
-		p.printf("Discovered %s:\n\n", shownOf(len(list.Agents), list.AgentCount, list.HasMore, "agent"))
+		p.printf("Discovered %s:\n\n", shownOf(len(list.Agents), list.AgentCount, list.CountCapped, list.HasMore, "agent"))
 	}
 	for _, a := range list.Agents {
 		p.printf("%s\n", agentLine(a))
@@ -105,11 +106,11 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 }
 
 // shownOf says how many of how many are shown.
-func shownOf(shown, of int, more bool, what string) string {
+func shownOf(shown, of int, capped, more bool, what string) string {
 	if !more || of <= shown {
 		return plural(shown, what)
 	}
-	return strconv.Itoa(shown) + " of " + plural(of, what)
+	return strconv.Itoa(shown) + " of " + counted(of, capped, what)
 }
 
 // printAbout writes what an agent says of itself, by which one chooses: each on a line

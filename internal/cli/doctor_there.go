@@ -115,7 +115,8 @@ func (x *examination) key(ctx context.Context) {
 		return
 	}
 	x.whoami = who
-	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, counted(who.Unread, who.CountsCapped), atLeast(who.Pending, who.CountsCapped, "message"))
+	unread, _, _ := strings.Cut(counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "message"), " ")
+	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, unread, counted(who.Pending, who.CountsCapped, "message"))
 }
 
 // peers tries every peer, and says when domains last wrote.

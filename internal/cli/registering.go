@@ -17,10 +17,11 @@ import (
 // gateway is asked: that shows that an identity can be saved, and the same command, run
 // again, gets the key that the first one has made.
 type registering struct {
-	Name    string    `json:"name"`
-	Gateway string    `json:"gateway"`
-	Key     string    `json:"key"` // amtp.NewAgent.IdempotencyKey
-	Begun   time.Time `json:"begun"`
+	Name    string        `json:"name"`
+	Gateway string        `json:"gateway"`
+	Key     string        `json:"key"`   // amtp.NewAgent.IdempotencyKey
+	Agent   amtp.NewAgent `json:"agent"` // what was asked for: a repetition asks for the same
+	Begun   time.Time     `json:"begun"`
 	again   bool
 	made    bool // the config file, which was not there
 }
@@ -30,16 +31,16 @@ const registeringTime = 10 * time.Minute
 
 // register begins the registration of a name, or goes on with one of which no answer
 // came. Its key goes to the gateway that it was made for, or stays on this machine.
-func (id *identity) register(name string) (registering, error) {
+func (id *identity) register(name string, agent amtp.NewAgent) (registering, error) {
 	var before registering
 	err := json.Unmarshal([]byte(id.saved(memberRegistering)), &before)
 	there := sameGateway(before.Gateway, id.gateway) || isLoopback(before.Gateway) && isLoopback(id.gateway)
-	if age := time.Since(before.Begun); err == nil && there && strings.EqualFold(before.Name, name) && age >= 0 && age < registeringTime {
+	if age := time.Since(before.Begun); err == nil && there && strings.EqualFold(before.Name, name) && before.Agent.Address != "" && age >= 0 && age < registeringTime {
 		before.again = true
 		return before, nil
 	}
 	_, err = os.Stat(id.file)
-	now := registering{Name: name, Gateway: id.gateway, Key: rand.Text(), Begun: time.Now().UTC(), made: errors.Is(err, fs.ErrNotExist)}
+	now := registering{Name: name, Gateway: id.gateway, Key: rand.Text(), Agent: agent, Begun: time.Now().UTC(), made: errors.Is(err, fs.ErrNotExist)}
 	text, err := json.Marshal(now)
 	if err != nil {
 		return now, err

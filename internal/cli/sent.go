@@ -98,11 +98,7 @@ func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing)
 		}
 		return
 	}
-	total := plural(list.Total, "message")
-	if list.TotalCapped {
-		total = "more than " + total
-	}
-	p.printf("Sent (%s):\n\n", total)
+	p.printf("Sent (%s):\n\n", counted(list.Total, list.TotalCapped, "message"))
 	for i, m := range list.Messages {
 		p.printf("  %d. [%s]\n", list.Offset+i+1, clean(string(m.MessageID)))
 		if m.Subject != "" {

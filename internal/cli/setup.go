@@ -156,8 +156,8 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	got, err := p.keepKey(ctx, id, name)
 	var attempt registering
 	if err == nil && got.key == "" {
-		if attempt, err = id.register(name); err == nil {
-			got, err = p.join(ctx, registrar{admin, isAdmin, takeOver || id.is(name)}, name, u, attempt)
+		if attempt, err = id.register(name, newAgent(name, &u)); err == nil {
+			got, err = p.join(ctx, registrar{admin, isAdmin, takeOver || id.is(name)}, attempt)
 		}
 	}
 	if err != nil {
@@ -202,13 +202,10 @@ type registrar struct {
 
 // join registers the agent or, when it exists and that is meant, has a new key issued
 // for it.
-func (p *program) join(ctx context.Context, by registrar, name string, u amtp.AgentUpdate, attempt registering) (member, error) {
-	r, err := by.Register(ctx, amtp.NewAgent{
-		IdempotencyKey: attempt.Key,
-		Address:        name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
-		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
-		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
-	})
+func (p *program) join(ctx context.Context, by registrar, attempt registering) (member, error) {
+	agent := attempt.Agent
+	agent.IdempotencyKey = attempt.Key
+	r, err := by.Register(ctx, agent)
 	var refused *amtp.Error
 	switch {
 	case err == nil && r.APIKey == "":
@@ -228,11 +225,20 @@ func (p *program) join(ctx context.Context, by registrar, name string, u amtp.Ag
 		f.hint = "choose another name; or, if this agent is yours and its key is lost, add --take-over: whoever has its present key keeps it"
 		return member{}, f
 	}
-	issued, err := by.IssueKey(ctx, name, false)
+	issued, err := by.IssueKey(ctx, agent.Address, false)
 	if err != nil {
 		return member{}, err
 	}
 	return member{issued.Address, issued.APIKey, "issued", ""}, nil
+}
+
+// newAgent is the registration that a profile asks for.
+func newAgent(name string, u *amtp.AgentUpdate) amtp.NewAgent {
+	return amtp.NewAgent{
+		Address: name, DeliveryMode: given(u.DeliveryMode), Description: given(u.Description), Role: given(u.Role),
+		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
+		PushTarget: given(u.PushTarget), PushHeaders: given(u.PushHeaders),
+	}
 }
 
 // given returns what p points to, nothing when it points nowhere.

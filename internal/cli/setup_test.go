@@ -357,10 +357,13 @@ func TestSetupWhoseAnswerIsLost(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {500, `{"error":{"code":"INTERNAL_SERVER_ERROR","message":"lost"}}`}})
 	u := newUser(t)
 	u.run("setup", "--name", "alice", "--gateway", g.url)
-	u.run("setup", "--name", "ALICE", "--gateway", g.url)
+	u.run("setup", "--name", "ALICE", "--gateway", g.url, "--role", "buyer")
 	u.run("setup", "--name", "bob", "--gateway", g.url)
 	u.run("setup", "--name", "alice", "--gateway", g.url)
 	keys := g.repeats
+	if len(g.asked) < 2 || g.asked[0].body != g.asked[1].body {
+		t.Errorf("the gateway was asked for %+v, want alice's second attempt to ask for what the first did", g.asked)
+	}
 	if len(keys) != 4 || len(keys[0]) < 22 || keys[1] != keys[0] || keys[2] == keys[0] || keys[3] == keys[2] {
 		t.Fatalf("idempotency keys %q, want one for alice's two attempts, one for bob's, and another for what came after that", keys)
 	}

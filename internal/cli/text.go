@@ -151,20 +151,12 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// atLeast is plural for what was counted up to a bound only, if capped.
-func atLeast(n int, capped bool, noun string) string {
+// counted is plural of a number at which the gateway may have stopped counting.
+func counted(n int, capped bool, noun string) string {
 	if capped {
-		return counted(n, capped) + " " + noun + "s"
+		return strconv.Itoa(n) + "+ " + noun + "s"
 	}
 	return plural(n, noun)
-}
-
-// counted is a number that is the least, if capped.
-func counted(n int, capped bool) string {
-	if capped {
-		return strconv.Itoa(n) + " or more"
-	}
-	return strconv.Itoa(n)
 }
 
 // recipientLine writes what became of a message for one recipient.

@@ -69,7 +69,8 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 		show("Profile:", id.profile)
 	}
 	if who != nil && err == nil {
-		show("Checked:", addressText(who.Address)+", "+atLeast(who.Pending, who.CountsCapped, "message")+" waiting, "+atLeast(who.Unread, who.CountsCapped, "unread message"))
+		show("Checked:", addressText(who.Address)+", "+counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
+			counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
 	}
 	return err
 }

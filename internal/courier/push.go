@@ -36,7 +36,7 @@ type Push struct {
 // PushStore is what Push needs of gateway.Store.
 type PushStore interface {
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
-	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error) (gateway.Agent, error)
+	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error)
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
 }
 

@@ -28,6 +28,9 @@ const (
 	maxRemembered = 8 << 20 // bytes of all answers that are remembered
 	overhead      = 1 << 10 // bytes that count beside those of an answer
 	maxCursor     = 512     // bytes of where a list goes on
+	usualLimit    = 1000    // agents on a page where nobody says how many
+	lessEach      = 8       // how many times fewer are asked for when the answer is too large
+	asksAgain     = 3       // and how often
 )
 
 // remembered is an answer, which is never changed.
@@ -45,14 +48,13 @@ func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain
 	if refused := mayAsk(p); refused != nil {
 		return amtp.AgentList{}, refused
 	}
-	query := conditions(q)
-	key := string(d) + "?" + query
+	key := string(d) + "?" + conditions(q)
 	if r, ok := s.lists.Get(key); ok && s.now().Before(r.until) {
 		return r.list, r.refused
 	}
 	// Who stops waiting does not stop it for those who wait too.
 	asked := context.WithoutCancel(ctx)
-	answers := s.flight.DoChan(key, func() (any, error) { return s.learn(asked, key, d, query), nil })
+	answers := s.flight.DoChan(key, func() (any, error) { return s.learn(asked, key, d, q), nil })
 	select {
 	case a := <-answers:
 		r := a.Val.(remembered)
@@ -80,7 +82,7 @@ func conditions(q amtp.AgentQuery) string {
 }
 
 // learn asks the domain's gateway and remembers what came of it.
-func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, query string) remembered {
+func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.AgentQuery) remembered {
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -89,10 +91,11 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, query st
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	body, refused := s.ask(ctx, d, query)
+	body, fewer, refused := s.askLess(ctx, d, q)
 	r := remembered{refused: refused, size: len(body) + overhead}
 	if refused == nil {
 		r.list, r.refused = s.read(d, body)
+		r.list.Incomplete = fewer && r.list.HasMore
 	}
 	r.until = s.now().Add(listTime)
 	if r.refused != nil {
@@ -102,11 +105,24 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, query st
 	return r
 }
 
-// ask makes the request and returns the body of a good answer.
-func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) ([]byte, *amtp.Error) {
+// askLess asks for a page, and for ever smaller ones while the answer is too large.
+// fewer says that the page has fewer agents than were wanted.
+func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool, refused *amtp.Error) {
+	for again := 0; ; again++ {
+		body, large, refused := s.ask(ctx, d, conditions(q))
+		if !large || again == asksAgain || q.Limit == 1 {
+			return body, again > 0, refused
+		}
+		q.Limit = max(cmp.Or(q.Limit, usualLimit)/lessEach, 1)
+	}
+}
+
+// ask makes the request and returns the body of a good answer. large says that it was
+// refused because it is too large.
+func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []byte, large bool, refused *amtp.Error) {
 	found, refused := s.find(ctx, d)
 	if refused != nil {
-		return nil, refused
+		return nil, false, refused
 	}
 	target := strings.TrimSuffix(found.Gateway, "/") + "/v1/discovery/agents"
 	if query != "" {
@@ -114,29 +130,29 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) ([]byte,
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return nil, notFound(d, "The address of the gateway of %s is no URL.", d)
+		return nil, false, notFound(d, "The address of the gateway of %s is no URL.", d)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-AMTP-Version", amtp.Version)
 	res, err := cmp.Or(found.Client, s.client).Do(req)
 	if err != nil {
-		return nil, unreachable(d, err)
+		return nil, false, unreachable(d, err)
 	}
 	defer res.Body.Close()
 	switch code := res.StatusCode; {
 	case code == http.StatusTooManyRequests, code >= 500:
-		return nil, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, code)
+		return nil, false, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, code)
 	case code != http.StatusOK:
-		return nil, notFound(d, "The gateway of %s does not list its agents (%d).", d, code)
+		return nil, false, notFound(d, "The gateway of %s does not list its agents (%d).", d, code)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
-		return nil, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.", d, maxAnswer)
+		return nil, true, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.", d, maxAnswer)
 	case err != nil:
-		return nil, unreachable(d, err)
+		return nil, false, unreachable(d, err)
 	}
-	return body, nil
+	return body, false, nil
 }
 
 // unreachable is what is said of a gateway without an answer. The error's own
@@ -156,6 +172,7 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 		Count  json.RawMessage    `json:"agent_count"`
 		More   json.RawMessage    `json:"has_more"`
 		Next   json.RawMessage    `json:"next_cursor"`
+		Capped json.RawMessage    `json:"count_capped"`
 	}
 	if err := strictjson.Decode(body, &answer); err != nil || answer.Agents == nil {
 		return amtp.AgentList{}, notFound(d, "The gateway of %s answered with what is no list of agents.", d)
@@ -168,7 +185,7 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 		}
 	}
 	list.AgentCount = len(list.Agents)
-	var more bool
+	var more, capped bool
 	var next string
 	var count int
 	// What it says of further pages counts as far as it can be read.
@@ -176,6 +193,7 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 		list.HasMore, list.NextCursor = true, next
 		if json.Unmarshal(answer.Count, &count) == nil {
 			list.AgentCount = max(count, list.AgentCount)
+			list.CountCapped = json.Unmarshal(answer.Capped, &capped) == nil && capped
 		}
 	}
 	return list, nil

@@ -226,12 +226,67 @@ func TestPagesElsewhere(t *testing.T) {
 		next  string
 	}{
 		`}`: {1, ""}, `,"has_more":true,"next_cursor":"x1"}`: {99, "x1"}, `,"has_more":true}`: {1, ""}, `,"has_more":1,"next_cursor":"x1"}`: {1, ""},
-		`,"has_more":true,"next_cursor":[]}`: {1, ""}, `,"has_more":false,"next_cursor":"x1"}`: {1, ""},
+		`,"has_more":true,"next_cursor":"x1","count_capped":true}`: {99, "x1"}, `,"has_more":true,"next_cursor":[]}`: {1, ""}, `,"has_more":false,"next_cursor":"x1"}`: {1, ""},
 	} {
 		s, _ := answers(t, 200, one+rest)
 		list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{Limit: 1, Cursor: "x0"})
-		if refused != nil || list.AgentCount != want.count || list.NextCursor != want.next || list.HasMore != (want.next != "") {
+		if refused != nil || list.AgentCount != want.count || list.NextCursor != want.next || list.HasMore != (want.next != "") ||
+			list.CountCapped != strings.Contains(rest, "capped") {
 			t.Errorf("%s: %+v (%v), want %+v", rest, list, refused, want)
 		}
+	}
+}
+
+// TestListThatIsTooLarge: of agents that say much of themselves fewer are asked for.
+func TestListThatIsTooLarge(t *testing.T) {
+	const all = 1000
+	about := strings.Repeat("x", 5000)
+	s, o := answers(t, 200, "")
+	o.HandlerFunc = func(w http.ResponseWriter, r *http.Request) {
+		from, limit := 0, all
+		fmt.Sscan(r.URL.Query().Get("cursor"), &from)
+		fmt.Sscan(r.URL.Query().Get("limit"), &limit)
+		list := amtp.AgentList{Agents: []amtp.Agent{}, AgentCount: all}
+		for i := from; i < min(from+limit, all); i++ {
+			address, err := amtp.ParseAddress(fmt.Sprintf("a%d@b.example", i))
+			if err != nil {
+				t.Error(err)
+			}
+			list.Agents = append(list.Agents, amtp.Agent{Address: address, DeliveryMode: "pull", Description: about})
+		}
+		if from+limit < all {
+			list.HasMore, list.NextCursor = true, fmt.Sprint(from+limit)
+		}
+		_ = json.NewEncoder(w).Encode(list)
+	}
+	var q amtp.AgentQuery
+	seen := 0
+	for {
+		list, refused := s.Agents(t.Context(), key, "b.example", q)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		seen += len(list.Agents)
+		if !list.HasMore {
+			break
+		}
+		if !list.Incomplete || list.NextCursor == q.Cursor {
+			t.Fatalf("%d agents behind %q, incomplete is %v, it goes on at %q; want that it says so and goes on", len(list.Agents), q.Cursor, list.Incomplete, list.NextCursor)
+		}
+		q.Cursor = list.NextCursor
+	}
+	if seen != all {
+		t.Errorf("%d agents on all pages, want %d", seen, all)
+	}
+}
+
+// TestListThatStaysTooLarge: a gateway that knows no limit is asked a few times.
+func TestListThatStaysTooLarge(t *testing.T) {
+	s, o := answers(t, 200, `{"agents":["`+strings.Repeat("x", 2<<20)+`"]}`)
+	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil || refused.Code != amtp.CodeDomainNotFound {
+		t.Errorf("refused as %v, want %s", refused, amtp.CodeDomainNotFound)
+	}
+	if n := o.asked.Load(); n != 4 {
+		t.Errorf("it was asked %d times, want 4", n)
 	}
 }

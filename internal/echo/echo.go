@@ -34,7 +34,7 @@ const Name = "echo"
 // Store is what Echo needs of gateway.Store.
 type Store interface {
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
-	AddAgent(context.Context, gateway.Agent, gateway.Key, ...func(gateway.AgentID) (gateway.Secret, error)) (gateway.Agent, error)
+	AddAgent(context.Context, gateway.Agent, gateway.Key, ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
 	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
 	Keys(gateway.AgentID) ([]gateway.Key, error)
 	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)

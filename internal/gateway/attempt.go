@@ -168,13 +168,12 @@ func (p *Parcel) SettleBy(c Carriage, clock ClockState) Settlement {
 // GiveUp when nothing is tried any longer, and Refuse when this trouble was borne
 // long enough.
 func (p *Parcel) decide(o *Outcome, t trouble, waits bool, clock *ClockState) Event {
-	now := clock.Now
 	switch {
 	case o.Event != Postpone:
 		return o.Event
-	case p.Attempts >= MaxAttempts && !waits, now.Sub(p.Begun) >= MaxAge && clock.Counts(p.Begun):
+	case p.Attempts >= MaxAttempts && !waits, clock.Age(p.Begun) >= MaxAge:
 		return GiveUp
-	case o.Patience != Patience{} && t.same >= o.Patience.Tries && now.Sub(t.since) >= o.Patience.For && clock.Counts(t.since):
+	case o.Patience != Patience{} && t.same >= o.Patience.Tries && clock.Age(t.since) >= o.Patience.For:
 		return Refuse
 	}
 	return Postpone

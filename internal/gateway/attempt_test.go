@@ -282,6 +282,7 @@ func TestNothingGivenUpByADoubtedClock(t *testing.T) {
 		"a long trouble, believed":           {begun: time.Hour, since: quarter, attempts: 3, want: gateway.Refuse},
 		"a long trouble by one that jumped":  {begun: time.Hour, since: quarter, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
 		"a long trouble since it jumped":     {begun: quarter, since: quarter, jumped: quarter, attempts: 3, want: gateway.Refuse},
+		"a long trouble before and since":    {begun: week, since: week, jumped: quarter, attempts: 3, want: gateway.Refuse},
 		"begun in the future":                {begun: -week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
 	} {
 		p := parcel(1)

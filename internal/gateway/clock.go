@@ -31,10 +31,13 @@ func (s *ClockState) Believed() bool { return s.Doubt <= 0 }
 // Sleeps reports whether the last jump looks like a machine that slept.
 func (s *ClockState) Sleeps() bool { return s.Jumped > 0 && s.Jumped <= LongestSleep && !s.Started }
 
-// Counts reports whether the clock tells how long ago a time was: it is believed,
-// or both were read since its last jump.
-func (s *ClockState) Counts(from time.Time) bool {
-	return s.Believed() || !from.Before(s.Since) && !from.After(s.Now)
+// Age returns how long ago a time was, at the least: while the clock is doubted, what
+// was before its last jump is as old as the jump.
+func (s *ClockState) Age(from time.Time) time.Duration {
+	if !s.Believed() {
+		from = latest(from, s.Since)
+	}
+	return s.Now.Sub(from)
 }
 
 // Clocks is the part of a Store that doubts its clock. Times are stored as the

@@ -208,10 +208,14 @@ type Jobs interface {
 	//
 	// One whose message does not fit is left, with its size in Needs, and those of other
 	// flows that fit are leased, and of its own among as many behind it as Behind says.
+	// The same is done with a large one with which its flow would have more than its
+	// Share: it is in Left.
 	//
 	// Those that were never tried come first, and of them the flows by turns: the
 	// one behind After begins, and of each the earliest due is first and among
-	// those the oldest. However much one flow has, another's is found at once. Of
+	// those the oldest. However much one flow has, another's is found at once; one
+	// of which nothing is due takes no turn. Where there are many such, a call ends
+	// before it has found all that are due, and Passed says where. Of
 	// those that were tried the earliest due come first, the flows by turns among
 	// as many as one call looks at. A flow of Except gets nothing.
 	//
@@ -249,8 +253,9 @@ type Jobs interface {
 	// as an attempt that ends with GiveUp and the job's last error, or
 	// RECIPIENT_UNAVAILABLE where it has none, reporting as report decides:
 	// limit of them at the most, the oldest first, wherever they stand among
-	// others. It returns how many it gave up. ErrPaused while the store is paused:
-	// then nothing is given up.
+	// others. One call looks at some of them only, and the next goes on behind those
+	// until all were looked at. It returns how many it gave up. ErrPaused while the
+	// store is paused: then nothing is given up.
 	Expire(ctx context.Context, begun, now time.Time, limit int, report func(Job) bool) (int, error)
 
 	// JobsPage lists jobs with their recipients, oldest first. It looks at few of

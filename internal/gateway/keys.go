@@ -30,13 +30,16 @@ func KeyFrom(bits [32]byte, agent AgentID, now time.Time) (secret string, key Ke
 func keyOfSecret(secret string, agent AgentID, now time.Time) (string, Key) {
 	sum := sha256.Sum256([]byte(secret))
 	return secret, Key{
-		ID:        "key_" + hex.EncodeToString(sum[:6]),
+		ID:        KeyID(sum),
 		Agent:     agent,
 		Hash:      sum,
 		CreatedAt: now,
 		LastUsed:  now,
 	}
 }
+
+// KeyID is how a key is named that is known by these bits.
+func KeyID(bits [32]byte) string { return "key_" + hex.EncodeToString(bits[:6]) }
 
 // NewAdminKey makes an administrator's key.
 func NewAdminKey() string { return adminPrefix + random() }

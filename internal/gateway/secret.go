@@ -32,6 +32,14 @@ type Secrets interface {
 	ChangeSecrets(ctx context.Context, kind string, change func([]Secret) ([]Secret, error)) error
 }
 
+// SecretChange is a change of the secrets of a kind that is made with something else,
+// in one transaction: all of it or nothing. Change is that of ChangeSecrets. It may be
+// called more than once, and only its last result counts.
+type SecretChange struct {
+	Kind   string
+	Change func([]Secret) ([]Secret, error)
+}
+
 // Seal encrypts what is stored with a key that is not: AES-256-GCM. The zero
 // value seals nothing.
 type Seal struct{ key []byte }

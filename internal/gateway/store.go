@@ -117,15 +117,15 @@ type Store interface {
 
 	// AddAgent registers an agent with its first key and returns it with its
 	// id. ErrExists when a living agent has the name, in any case of letters. With
-	// the agent it stores the secrets that the functions make for the id: all of it
-	// or nothing. A function may be called more than once, and only its last result
-	// counts. Its error is returned, and then nothing is stored.
-	AddAgent(ctx context.Context, a Agent, k Key, with ...func(AgentID) (Secret, error)) (Agent, error)
+	// the agent it makes the changes of secrets that the functions return for the id:
+	// all of it or nothing. An error of one is returned, and then nothing is stored.
+	AddAgent(ctx context.Context, a Agent, k Key, with ...func(AgentID) SecretChange) (Agent, error)
 
 	// UpdateAgent has change applied to the agent as it is at that moment,
-	// stores its descriptive members and returns it. An error of change is
+	// stores its descriptive members and returns it. After change it makes the changes
+	// of secrets: all of it or nothing. An error of any of them is
 	// returned and nothing is stored. ErrNotFound when the agent is gone.
-	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error) (Agent, error)
+	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error, with ...SecretChange) (Agent, error)
 
 	// RemoveAgent ends an agent, its keys and the secret of its endpoint at once. What
 	// it sent and received
@@ -161,8 +161,9 @@ type Store interface {
 	Agents() []*Agent
 
 	// AddKey stores one more key of an agent and, when alone is set, ends all
-	// its others in the same step. It returns how many it ended.
-	AddKey(ctx context.Context, k Key, alone bool) (ended int, err error)
+	// its others in the same step. It returns how many it ended. It makes the changes
+	// of secrets as UpdateAgent does.
+	AddKey(ctx context.Context, k Key, alone bool, with ...SecretChange) (ended int, err error)
 
 	// Keys lists an agent's keys, oldest first.
 	Keys(AgentID) ([]Key, error)

@@ -100,6 +100,27 @@ func (j *Job) troubles() map[DeliveryID]trouble {
 	return own
 }
 
+// Retimed returns the Troubles of a job with other times in them: since and until
+// give for each that is there the one that it counts as, in microseconds.
+func Retimed(troubles string, since, until func(int64) int64) string {
+	if troubles == "" {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(troubles) {
+		if fields := strings.Split(line, " "); len(fields) == 5 {
+			for i, right := range map[int]func(int64) int64{1: since, 3: until} {
+				if n, err := strconv.ParseInt(fields[i], 10, 64); err == nil && n != 0 {
+					fields[i] = strconv.FormatInt(right(n), 10)
+				}
+			}
+			line = strings.Join(fields, " ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
 func micros(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -137,6 +137,22 @@ func TestOneWaitsAndOthersDoNot(t *testing.T) {
 	}
 }
 
+// TestRetimed: the times in troubles are changed, those that are there, and nothing
+// else is.
+func TestRetimed(t *testing.T) {
+	later := func(by int64) func(int64) int64 { return func(n int64) int64 { return n + by } }
+	for was, want := range map[string]string{
+		"": "",
+		"7 1000 2 5000 ACCESS_DENIED\n8 0 0 6000 \n":   "7 1001 2 5010 ACCESS_DENIED\n8 0 0 6010 \n",
+		"7 1000 2 0 ACCESS_DENIED\n":                   "7 1001 2 0 ACCESS_DENIED\n",
+		"no line of troubles\n7 x 2 y ACCESS_DENIED\n": "no line of troubles\n7 x 2 y ACCESS_DENIED\n",
+	} {
+		if got := gateway.Retimed(was, later(1), later(10)); got != want {
+			t.Errorf("the troubles %q become %q, want %q", was, got, want)
+		}
+	}
+}
+
 // TestTroublesThatDoNotRead: what is no line of troubles says nothing, and does no
 // harm.
 func TestTroublesThatDoNotRead(t *testing.T) {

@@ -64,6 +64,31 @@ type Claiming struct {
 	Except      []Flow // that have no turn now
 	Bytes       int64  // of all messages together; 0 is no bound
 	Behind      int    // how many jobs of a flow are looked at behind those that do not fit
+	Share       Share  // of the large messages of one flow
+}
+
+// Share bounds the large messages of each flow, so that one leaves room for those of
+// others. The zero value is no bound.
+type Share struct {
+	Bytes int64          // of one flow's together, those under way included
+	From  int64          // bytes that make a message a large one
+	Used  map[Flow]int64 // bytes of those that are under way
+}
+
+// Full reports whether a message of that size goes beyond what its flow may have, of
+// which so much is leased by the present call.
+func (s *Share) Full(f Flow, leased int64, size int) bool {
+	return s.Bytes > 0 && s.Counts(size) && s.Used[f]+leased+int64(size) > s.Bytes
+}
+
+// Counts reports whether a message of that size is a large one.
+func (s *Share) Counts(size int) bool { return int64(size) >= s.From }
+
+// Left is a message that had its turn and was not leased, because its flow has its
+// Share. The zero value is none.
+type Left struct {
+	Flow Flow
+	Size int
 }
 
 // heldBack is how long a claim waits for what others have leased.
@@ -96,10 +121,16 @@ type Claimed struct {
 	// Needs is the size of the first message that had its turn and was left because
 	// of its size, 0 when there is none.
 	Needs int
+	// Left is the first that was left because of its flow's Share.
+	Left Left
+	// Passed is the last of the flows that were looked at, where the call looked at
+	// no more of them: the After of a call that goes on behind it. 0 is none.
+	Passed Flow
 }
 
 // Waiting is a destination with when its earliest job is due, and whether some
-// were never tried.
+// were never tried. Where some were not, that is the earliest of the first flow:
+// another's may be due before, for as long as a clock may go back without a jump.
 type Waiting struct {
 	Destination Destination
 	Due         time.Time

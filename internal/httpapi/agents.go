@@ -66,7 +66,7 @@ func (s *Server) register(c *call) {
 // listAgents is the administrator's list.
 func (s *Server) listAgents(c *call) {
 	p := c.params()
-	after, limit := s.agentCursor(p), p.agentLimit()
+	after, limit := s.agentCursor(p, ofAgents), p.agentLimit()
 	if refused := needAdmin(c.principal); refused != nil {
 		c.fail(refused)
 		return
@@ -76,7 +76,7 @@ func (s *Server) listAgents(c *call) {
 		return
 	}
 	all, page, refused := s.Agents.All(c.principal, after, limit)
-	all.NextCursor = agentCursorText(page.HasMore, page.Next)
+	all.NextCursor = ofAgents.agentText(page.HasMore, page.Next)
 	c.answer(http.StatusOK, all, refused)
 }
 
@@ -174,7 +174,7 @@ func (s *Server) discover(c *call) {
 		return
 	}
 	q, p := c.agentQuery()
-	page := agent.Page{After: s.agentCursor(p), Limit: p.agentLimit()}
+	page := agent.Page{After: s.agentCursor(p, ofListed), Limit: p.agentLimit()}
 	if c.stranger() {
 		page.Limit = min(page.Limit, strangersPage)
 	}
@@ -183,7 +183,7 @@ func (s *Server) discover(c *call) {
 		return
 	}
 	list, next, refused := s.Agents.Discover(c.principal, agent.QueryOf(q), page)
-	if list.NextCursor = agentCursorText(list.HasMore, next); list.Incomplete {
+	if list.NextCursor = ofListed.agentText(list.HasMore, next); list.Incomplete {
 		list.NextCursor = s.hiddenCursorText(next)
 	}
 	c.answer(http.StatusOK, list, refused)

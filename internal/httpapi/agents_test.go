@@ -67,7 +67,12 @@ func TestRegistrationThatComesAgain(t *testing.T) {
 				t.Errorf("%s of %s again: got %v, want %v", member, name, again.body[member], first.body[member])
 			}
 		}
+		other := strings.Replace(body, "{", `{"role":"another",`, 1)
+		w.wants("with another body", w.do("POST", "/v1/admin/agents", other, mine), 422, "IDEMPOTENCY_KEY_REUSED")
+		w.wants("with an address of another form", w.do("POST", "/v1/admin/agents", strings.Replace(body, `"`+name+`"`, `"`+name+`@localhost"`, 1), mine), 200, "")
 		w.keys[name] = first.body["api_key"].(string)
+		w.wants("a change", w.do("PATCH", "/v1/admin/agents/"+name, `{"description":"changed meanwhile"}`, w.as(name)), 200, "")
+		w.wants("again after a change", w.do("POST", "/v1/admin/agents", body, mine), 200, "")
 		w.wants("the key", w.do("GET", "/v1/whoami", "", w.as(name)), 200, "")
 		w.wants("without the idempotency key", w.do("POST", "/v1/admin/agents", body), 409, "CONFLICT")
 		w.wants("with another", w.do("POST", "/v1/admin/agents", body, mine+"x"), 409, "CONFLICT")

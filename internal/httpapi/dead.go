@@ -19,7 +19,7 @@ func (s *Server) listDead(c *call) {
 	}
 	p := c.params()
 	w := p.dead()
-	after, limit := p.cursor(), p.limit()
+	after, limit := p.cursor(ofDead), p.limit()
 	if p.err != nil {
 		c.fail(p.err)
 		return
@@ -34,7 +34,7 @@ func (s *Server) listDead(c *call) {
 		return
 	}
 	list := amtp.DeadLetterList{DeadLetters: make([]amtp.DeadLetter, len(page.Letters)), Count: len(page.Letters),
-		HasMore: page.HasMore, Incomplete: page.Incomplete, NextCursor: cursorText(int64(max(f.After, page.Next)))}
+		HasMore: page.HasMore, Incomplete: page.Incomplete, NextCursor: ofDead.text(int64(max(f.After, page.Next)))}
 	for i := range page.Letters {
 		list.DeadLetters[i] = deadView(&page.Letters[i])
 	}

@@ -22,7 +22,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		c := &call{r: &http.Request{URL: &url.URL{RawQuery: query}}}
 		p := c.params()
-		limit, offset, wait, after := p.limit(), p.offset(), p.wait(), p.cursor()
+		limit, offset, wait, after := p.limit(), p.offset(), p.wait(), p.cursor(ofInbox)
 		p.since()
 		p.flag("sent")
 		p.oneOf("status", "read", "unread")
@@ -36,8 +36,8 @@ func FuzzQuery(f *testing.F) {
 		if limit < 1 || limit > maxLimit || offset < 0 || offset > gateway.MaxOffset || wait < 0 || wait > 30*time.Second || after < 0 {
 			t.Fatalf("limit %d, offset %d, wait %v, after %d are out of bounds; query %q", limit, offset, wait, after, query)
 		}
-		if text := p.text("after") + p.text("cursor"); text != "" && cursorText(after) != text {
-			t.Fatalf("the cursor %q was read as %d, which is written %q", text, after, cursorText(after))
+		if text := p.text("after") + p.text("cursor"); text != "" && ofInbox.text(after) != text {
+			t.Fatalf("the cursor %q was read as %d, which is written %q", text, after, ofInbox.text(after))
 		}
 		if sender.IsZero() != (p.text("sender") == "") {
 			t.Fatalf("the sender is %q; query %q", sender, query)

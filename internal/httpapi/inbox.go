@@ -18,7 +18,7 @@ func (s *Server) inbox(c *call) {
 	p := c.params()
 	status := p.oneOf("status", "unread", "read")
 	filter := gateway.InboxFilter{
-		After:    p.cursor(),
+		After:    p.cursor(ofInbox),
 		Since:    p.since(),
 		Unread:   status == "unread",
 		Read:     status == "read",

@@ -28,7 +28,7 @@ func (s *Server) listJobs(c *call) {
 	f := gateway.JobFilter{
 		Destination: p.destination(),
 		State:       jobStates[p.oneOf("state", "queued", "delivering", "retrying")],
-		After:       gateway.JobID(p.cursor()),
+		After:       gateway.JobID(p.cursor(ofQueue)),
 		Limit:       p.limit(),
 	}
 	given := p.messageID("message")
@@ -52,7 +52,7 @@ func (s *Server) listJobs(c *call) {
 		list.Jobs[i] = jobView(&page.Jobs[i])
 		shown[page.Jobs[i].Destination] = true
 	}
-	list.NextCursor = cursorText(int64(max(f.After, page.Next)))
+	list.NextCursor = ofQueue.text(int64(max(f.After, page.Next)))
 	for _, l := range s.lanes(c.r.Context()) {
 		if shown[l.Destination] {
 			list.Destinations = append(list.Destinations, laneView(l))

@@ -19,7 +19,7 @@ func TestQueueParameters(t *testing.T) {
 		{"GET", "/v1/admin/queue?after=1", "", 400, "INVALID_PARAMETER"},
 		{"GET", "/v1/admin/queue?message=%20", "", 400, "INVALID_PARAMETER"},
 		{"GET", "/v1/admin/queue?message=token", "", 200, ""},
-		{"GET", "/v1/admin/queue?destination=Far.Example&state=retrying&after=i7", "", 200, ""},
+		{"GET", "/v1/admin/queue?destination=Far.Example&state=retrying&after=q7", "", 200, ""},
 		{"GET", "/v1/admin/queue/0", "", 404, "JOB_NOT_FOUND"},
 		{"GET", "/v1/admin/queue/+1", "", 404, "JOB_NOT_FOUND"},
 		{"GET", "/v1/admin/queue/9223372036854775808", "", 404, "JOB_NOT_FOUND"},

@@ -29,7 +29,7 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 		p.offset()
 		p.since()
 		p.wait()
-		p.cursor()
+		p.cursor(ofInbox)
 		p.address("sender")
 		p.flag("sent")
 		p.oneOf("status", "read", "unread")

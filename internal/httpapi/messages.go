@@ -167,7 +167,7 @@ func (s *Server) listMessages(c *call) {
 		Status:    amtp.Status(p.oneOf("status", "pending", "queued", "delivering", "retrying", "delivered", "failed")),
 		Since:     p.since(),
 		Sent:      p.flag("sent"),
-		Before:    p.cursor(),
+		Before:    p.cursor(ofMessages),
 		Limit:     p.limit(),
 		Offset:    p.offset(),
 	}
@@ -185,7 +185,10 @@ func (s *Server) listMessages(c *call) {
 	}
 	list := amtp.MessageList{Messages: make([]amtp.MessageSummary, len(page.Messages)),
 		Total: page.Total, TotalCapped: page.Capped, Limit: filter.Limit, Offset: filter.Offset,
-		HasMore: page.HasMore, NextCursor: nextText(page.HasMore, page.Next), Incomplete: page.Incomplete}
+		HasMore: page.HasMore, Incomplete: page.Incomplete}
+	if page.HasMore {
+		list.NextCursor = ofMessages.text(page.Next)
+	}
 	for i := range page.Messages {
 		rec := page.Messages[i].For(reader)
 		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject, InReplyTo: rec.InReplyTo}

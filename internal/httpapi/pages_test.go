@@ -67,13 +67,45 @@ func TestListsGoOn(t *testing.T) {
 		t.Errorf("the first page is %s", first.raw)
 	}
 	for query, code := range map[string]string{
-		"cursor=nonsense": "INVALID_PARAMETER", "cursor=i1&after=i1": "INVALID_PARAMETER", "cursor=i1&offset=3": "INVALID_OFFSET", "limit=0": "INVALID_LIMIT",
+		"cursor=nonsense": "INVALID_PARAMETER", "cursor=m1&after=m1": "INVALID_PARAMETER", "cursor=m1&offset=3": "INVALID_OFFSET", "limit=0": "INVALID_LIMIT",
 	} {
 		w.wants(query, w.do("GET", "/v1/messages?"+query, "", w.as("alice")), 400, code)
 	}
-	for _, path := range []string{"/v1/admin/queue", "/v1/admin/dead-letters"} {
+	for path, cursor := range map[string]string{"/v1/admin/queue": "q1", "/v1/admin/dead-letters": "d1"} {
 		for _, name := range []string{"cursor", "after"} {
-			w.wants(path, w.do("GET", path+"?"+name+"=i1", "", "X-Admin-Key: "+w.admin), 200, "")
+			w.wants(path, w.do("GET", path+"?"+name+"="+cursor, "", "X-Admin-Key: "+w.admin), 200, "")
+		}
+	}
+}
+
+// TestCursorsOfOtherLists: a cursor goes on in the list that gave it, and no other
+// list takes it for one of its own.
+func TestCursorsOfOtherLists(t *testing.T) {
+	w := start(t)
+	for _, name := range []string{"alice", "bob", "carol"} {
+		w.agent(name)
+	}
+	for i := range 2 {
+		w.send("alice", "bob", fmt.Sprint(i))
+	}
+	admin := "X-Admin-Key: " + w.admin
+	lists := map[string]string{ // by the header of who may read it
+		"/v1/messages": w.as("alice"), "/v1/inbox/bob@localhost": w.as("bob"), "/v1/discovery/agents": w.as("alice"),
+		"/v1/admin/agents": admin, "/v1/admin/queue": admin, "/v1/admin/dead-letters": admin,
+	}
+	for from, header := range lists {
+		first := w.do("GET", from+"?limit=1", "", header)
+		cursor, _ := first.body["next_cursor"].(string)
+		if cursor == "" {
+			t.Errorf("%s has no cursor: %s", from, first.raw)
+			continue
+		}
+		for to, header := range lists {
+			status, code := 400, "INVALID_PARAMETER"
+			if to == from {
+				status, code = 200, ""
+			}
+			w.wants("the cursor "+cursor+" of "+from+" at "+to, w.do("GET", to+"?cursor="+url.QueryEscape(cursor), "", header), status, code)
 		}
 	}
 }

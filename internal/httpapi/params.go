@@ -157,21 +157,28 @@ func (p *params) oneOf(name string, words ...string) string {
 }
 
 // cursorBase is how cursors are written. They are opaque: only what was given
-// out may come back.
+// out may come back, and only to the list that gave it.
 const cursorBase = 36
 
-func cursorText(seq int64) string { return "i" + strconv.FormatInt(seq, cursorBase) }
+// series is a list, by the letter that its cursors begin with.
+type series byte
 
-// nextText is the cursor of the page that follows, "" when none does.
-func nextText(more bool, seq int64) string {
-	if !more {
-		return ""
-	}
-	return cursorText(seq)
-}
+// The lists that have cursors.
+const (
+	ofInbox    series = 'i'
+	ofMessages series = 'm'
+	ofQueue    series = 'q'
+	ofDead     series = 'd'
+	ofListed   series = 'a' // what discovery shows
+	ofHidden   series = 's' // the same, behind an agent that it does not show; sealed
+	ofAgents   series = 'r' // the administrator's list of those registered
+)
+
+// text is the cursor behind a number of the list.
+func (l series) text(seq int64) string { return string(rune(l)) + strconv.FormatInt(seq, cursorBase) }
 
 // cursor reads where a list goes on, under its name of today or of before.
-func (p *params) cursor() int64 {
+func (p *params) cursor(of series) int64 {
 	name := p.cursorName()
 	s := p.text(name)
 	if s == "" {
@@ -179,10 +186,10 @@ func (p *params) cursor() int64 {
 	}
 	var n int64
 	err := strconv.ErrSyntax
-	if s[0] == 'i' {
+	if s[0] == byte(of) {
 		n, err = strconv.ParseInt(s[1:], cursorBase, 64)
 	}
-	if err != nil || n < 0 || cursorText(n) != s {
+	if err != nil || n < 0 || of.text(n) != s {
 		p.fail(amtp.CodeInvalidParameter, "%s must be a next_cursor that this list gave", name)
 		return 0
 	}
@@ -200,12 +207,12 @@ func (p *params) cursorName() string {
 	return "after"
 }
 
-// agentCursorText is the cursor behind an agent, "" when nothing follows.
-func agentCursorText(more bool, key string) string {
+// agentText is the cursor behind an agent, "" when nothing follows.
+func (l series) agentText(more bool, key string) string {
 	if !more {
 		return ""
 	}
-	return "a" + base64.RawURLEncoding.EncodeToString([]byte(key))
+	return string(rune(l)) + base64.RawURLEncoding.EncodeToString([]byte(key))
 }
 
 // hiddenCursor is the place and kind of a sealed cursor.
@@ -217,23 +224,23 @@ func (s *Server) hiddenCursorText(key string) string {
 	if err != nil {
 		return "" // there is no going on without a seal, which every gateway has
 	}
-	return "s" + base64.RawURLEncoding.EncodeToString(sealed)
+	return string(rune(ofHidden)) + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // agentCursor reads where a list of agents goes on.
-func (s *Server) agentCursor(p *params) string {
+func (s *Server) agentCursor(p *params, of series) string {
 	name := p.cursorName()
 	text := p.text(name)
 	if text == "" {
 		return ""
 	}
 	if data, err := base64.RawURLEncoding.DecodeString(text[1:]); err == nil {
-		if text[0] == 's' {
+		if of == ofListed && text[0] == byte(ofHidden) {
 			if key, err := s.Seal.Open(hiddenCursor, "", data); err == nil {
 				return string(key)
 			}
 		}
-		if a, err := amtp.ParseAddress(string(data)); err == nil && agentCursorText(true, a.Key()) == text {
+		if a, err := amtp.ParseAddress(string(data)); err == nil && of.agentText(true, a.Key()) == text {
 			return a.Key()
 		}
 	}

@@ -129,7 +129,7 @@ func inboxView(owner amtp.Address, page *gateway.InboxPage) ([]byte, error) {
 		b = strconv.AppendInt(b, int64(len(page.Items)), 10)
 	}
 	b = strconv.AppendBool(append(b, `,"has_more":`...), page.HasMore)
-	b = appendString(append(b, `,"next_cursor":`...), cursorText(page.Next))
+	b = appendString(append(b, `,"next_cursor":`...), ofInbox.text(page.Next))
 	if page.Incomplete {
 		b = append(b, `,"incomplete":true`...)
 	}

@@ -5,8 +5,10 @@
 // What it promises: an invitation has 128 random bits, of which only the hash is
 // kept; it is for one name, counts for ten minutes and once, however many show it
 // at the same time and at however many gateways over one store; and who shows one
-// that is unknown, used or over hears the same. A crash between its use and the
-// registration uses it up: the operator makes another.
+// that is unknown, used or over hears the same. It is used in the transaction that
+// registers the agent or stores the key: a crash leaves both or neither. An answer that
+// is lost behind that is not given again: "amtp invite NAME --existing" gives the agent
+// another key.
 package invite
 
 import (
@@ -28,8 +30,8 @@ import (
 
 // Registrar makes agents and keys. agent.Agents is one.
 type Registrar interface {
-	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string) (amtp.Registration, bool, *amtp.Error)
-	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool) (amtp.IssuedKey, *amtp.Error)
+	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string, with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error)
+	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error)
 	Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
 }
 
@@ -146,41 +148,48 @@ func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, un
 		return joined, true, notOpen()
 	}
 	name := hash(secret)
-	in, err := s.use(ctx, name)
+	in, err := s.open(ctx, name)
+	if err == nil {
+		joined, refused = s.admit(ctx, in, j, s.use(name))
+		if refused == nil {
+			return joined, false, nil
+		}
+		// Who comes behind somebody who has used it meanwhile finds the name taken.
+		_, err = s.open(ctx, name)
+	}
 	switch {
 	case errors.Is(err, gateway.ErrNotFound):
-		return joined, true, notOpen()
-	case err != nil:
-		return joined, false, gateway.Refusal(err)
+		return amtp.Joined{}, true, notOpen()
+	case refused != nil:
+		return amtp.Joined{}, false, refused
 	}
-	joined, refused = s.admit(ctx, in, j)
-	if refused != nil {
-		if err := s.keep(context.WithoutCancel(ctx), name, in, s.Now()); err != nil {
-			refused.Cause = errors.Join(refused.Cause, err)
-		}
-	}
-	return joined, false, refused
+	return amtp.Joined{}, false, gateway.Refusal(err)
 }
 
-// use takes the invitation with the hash out of the store. ErrNotFound when there
-// is none that is open. Nothing is written for who guesses.
-func (s *Invites) use(ctx context.Context, name string) (in invitation, err error) {
+// open returns the invitation with the hash. ErrNotFound when there is none that is
+// open. Nothing is written for who guesses.
+func (s *Invites) open(ctx context.Context, name string) (in invitation, err error) {
 	list, err := s.Store.Secrets(ctx, kind)
 	if err != nil {
 		return in, err
 	}
-	if find(list, name, s.Now()) < 0 {
+	i := find(list, name, s.Now())
+	if i < 0 {
 		return in, gateway.ErrNotFound
 	}
-	err = s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	in, _ = read(&list[i], s.Now())
+	return in, nil
+}
+
+// use takes the invitation with the hash out of the store, with what it is used for.
+func (s *Invites) use(name string) gateway.SecretChange {
+	return gateway.SecretChange{Kind: kind, Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
 		i := find(list, name, s.Now())
 		if i < 0 {
-			return nil, gateway.ErrNotFound // somebody was faster
+			return nil, notOpen() // somebody was faster
 		}
-		in, _ = read(&list[i], s.Now())
 		return slices.Delete(slices.Clone(list), i, i+1), nil
-	})
-	return in, err
+	}}
 }
 
 // find looks through all of the list, whichever it is.
@@ -195,16 +204,16 @@ func find(list []gateway.Secret, name string, now time.Time) int {
 	return found
 }
 
-// admit registers the agent, or gives it a key.
-func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join) (amtp.Joined, *amtp.Error) {
+// admit registers the agent, or gives it a key, and uses the invitation for that.
+func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.SecretChange) (amtp.Joined, *amtp.Error) {
 	if in.Existing {
-		key, refused := s.Agents.IssueKey(ctx, operator, in.Name, false)
+		key, refused := s.Agents.IssueKey(ctx, operator, in.Name, false, use)
 		return amtp.Joined{Address: key.Address, APIKey: key.APIKey, Result: "issued"}, refused
 	}
 	r, _, refused := s.Agents.Register(ctx, operator, amtp.NewAgent{
 		Address: in.Name, DeliveryMode: "pull", Description: j.Description, Role: j.Role,
 		Capabilities: j.Capabilities, SupportedSchemas: j.SupportedSchemas, Listed: j.Listed,
-	}, "")
+	}, "", use)
 	return amtp.Joined{Address: r.Address, APIKey: r.APIKey, Result: "registered"}, refused
 }
 

@@ -3,6 +3,7 @@ package invite
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -41,26 +42,49 @@ func (s *store) ChangeSecrets(_ context.Context, _ string, change func([]gateway
 
 // agents registers whoever asks as the operator.
 type agents struct {
+	store  *store
 	mu     sync.Mutex
 	names  map[string]int // keys of each
 	refuse *amtp.Error
 }
 
-func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string) (amtp.Registration, bool, *amtp.Error) {
+func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string, with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !p.Admin || a.refuse != nil {
 		return amtp.Registration{}, false, a.refuse
 	}
+	if a.names[n.Address] > 0 {
+		return amtp.Registration{}, false, amtp.Errorf(amtp.CodeConflict, "it exists")
+	}
+	if refused := a.make(with); refused != nil {
+		return amtp.Registration{}, false, refused
+	}
 	a.names[n.Address]++
 	return amtp.Registration{APIKey: "amtp_" + n.Address}, true, nil
 }
 
-func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool) (amtp.IssuedKey, *amtp.Error) {
+func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.refuse != nil {
+		return amtp.IssuedKey{}, a.refuse
+	}
+	if refused := a.make(with); refused != nil {
+		return amtp.IssuedKey{}, refused
+	}
 	a.names[name]++
 	return amtp.IssuedKey{APIKey: "amtp_" + name}, nil
+}
+
+// make makes the changes that come with an agent or a key.
+func (a *agents) make(with []gateway.SecretChange) (refused *amtp.Error) {
+	for _, c := range with {
+		if err := a.store.ChangeSecrets(context.Background(), c.Kind, c.Change); errors.As(err, &refused) {
+			return refused
+		}
+	}
+	return nil
 }
 
 func (a *agents) Show(_ gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
@@ -81,7 +105,8 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t, &store{}, &agents{names: map[string]int{}}, noon}
+	kept := &store{}
+	return &world{t, kept, &agents{store: kept, names: map[string]int{}}, noon}
 }
 
 func (w *world) gateway() *Invites {
@@ -196,6 +221,9 @@ func TestRefusedRegistration(t *testing.T) {
 		t.Fatalf("a registration that fails: unknown %t, %v", unknown, refused)
 	}
 	w.agents.refuse = nil
+	if len(w.store.list) != 1 {
+		t.Errorf("%d invitations are kept, want the one that was not used", len(w.store.list))
+	}
 	if joined, _, refused := w.gateway().Take(t.Context(), amtp.Join{Secret: made.Secret}); refused != nil || joined.APIKey == "" {
 		t.Errorf("the invitation after that: %+v, %v; want it open", joined, refused)
 	}

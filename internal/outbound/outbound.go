@@ -112,7 +112,11 @@ func New(o Options) *http.Client {
 		rate:    cmp.Or(o.Rate, leastRate),
 		small:   o.lines(),
 		large:   o.lines(),
+		anew:    o.lines(),
 	}
+	t.anew.each(func(h *http.Transport) {
+		h.DisableKeepAlives, h.HTTP2, h.ResponseHeaderTimeout = true, nil, headerTime+t.time(inTransit)
+	})
 	// A ping would wait behind the body, and its answer come too late.
 	t.large.each(func(h *http.Transport) {
 		h.HTTP2, h.ResponseHeaderTimeout = nil, headerTime+t.time(inTransit)

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -326,6 +327,59 @@ func TestLookupsThatFail(t *testing.T) {
 	var absent *net.DNSError
 	if _, err := client.Get("https://gateway.example/"); !errors.As(err, &absent) || !absent.IsNotFound {
 		t.Errorf("GET of a name without address = %v, want a DNSError that says so", err)
+	}
+}
+
+// Who is told that a connection leads to somebody else asks once more over a new one,
+// with the same body.
+func TestMisdirected(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		ever bool // every connection is wrong
+		want string
+	}{
+		{"a small body", 100, false, "421 200 200"},
+		{"a large body", 100_000, false, "421 200 200"},
+		{"nobody is there", 100, true, "421 421 421 421"},
+	} {
+		for _, two := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", c.name, two), func(t *testing.T) {
+				var mu sync.Mutex
+				var first string
+				var said []string
+				bodies := make(map[int]int)
+				p := newPeer(t, func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					mu.Lock()
+					defer mu.Unlock()
+					bodies[len(body)]++
+					if first == "" {
+						first = r.RemoteAddr
+					}
+					status := http.StatusOK
+					if c.ever || r.RemoteAddr == first && len(said) == 0 {
+						status = http.StatusMisdirectedRequest
+					}
+					said = append(said, fmt.Sprint(status))
+					if len(said) == 2 && r.RemoteAddr == first {
+						t.Error("the second request came over the same connection")
+					}
+					w.WriteHeader(status)
+				}, func(s *httptest.Server) { s.EnableHTTP2 = two })
+				client := newClient(t, p.reaching(t))
+				for range 2 {
+					res, err := client.Post(p.url("/"), "application/json", bytes.NewReader(make([]byte, c.size)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					res.Body.Close()
+				}
+				if got := strings.Join(said, " "); got != c.want || bodies[c.size] != len(said) {
+					t.Errorf("two requests were answered %s with bodies %v, want %s and whole bodies", got, bodies, c.want)
+				}
+			})
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type transport struct {
 	small   lines
 	large   lines // for requests whose body would hold up others behind it
+	anew    lines // of which none is used twice
 	plain   bool
 	agent   string
 	maxBody int64
@@ -40,7 +41,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), t.longest+t.time(r.ContentLength))
 	r = r.Clone(ctx)
 	r.Header.Set("User-Agent", t.agent)
-	res, err := t.small.of(r).RoundTrip(r)
+	res, err := t.send(r, &t.small)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -55,13 +56,34 @@ func (t *transport) carry(r *http.Request) (*http.Response, error) {
 	r = r.Clone(ctx)
 	r.Header.Set("User-Agent", t.agent)
 	p.sending(r)
-	res, err := t.large.of(r).RoundTrip(r)
+	res, err := t.send(r, &t.large)
 	if err != nil {
 		p.stop()
 		return nil, p.told(err)
 	}
 	res.Body = &limited{ReadCloser: &moving{res.Body, p}, left: t.maxBody, over: p.stop}
 	return res, nil
+}
+
+// send sends a request over connections that are kept, and once more over a new one
+// when the server says that this one does not lead to who is asked: behind one address
+// may be several, and what was right when the connection began may be so no more. RFC
+// 9110 §15.5.20.
+func (t *transport) send(r *http.Request, kept *lines) (*http.Response, error) {
+	res, err := kept.of(r).RoundTrip(r)
+	if err != nil || res.StatusCode != http.StatusMisdirectedRequest || r.Body != nil && r.GetBody == nil {
+		return res, err
+	}
+	if err := res.Body.Close(); err != nil {
+		return nil, err
+	}
+	again := r.Clone(r.Context())
+	if r.Body != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return t.anew.of(again).RoundTrip(again)
 }
 
 // time returns how long so many bytes may take; unknown is -1.
@@ -103,6 +125,7 @@ func judgeURL(u *url.URL, plain bool) error {
 func (t *transport) CloseIdleConnections() {
 	t.small.each((*http.Transport).CloseIdleConnections)
 	t.large.each((*http.Transport).CloseIdleConnections)
+	t.anew.each((*http.Transport).CloseIdleConnections)
 }
 
 // limited is a body that ends in an error when it is longer than it may be.

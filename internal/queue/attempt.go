@@ -17,6 +17,7 @@ type flight struct {
 	part   gateway.Part
 	class  class
 	host   string // that its gateway was at the last time
+	well   bool   // the gateway was in good health
 	weight int64  // bytes of memory that it has
 }
 

@@ -14,11 +14,12 @@ func (q *Queue) clock() gateway.ClockState {
 	return c
 }
 
-// follow has every lane ask anew after the clock has jumped: what they remember
-// of times is by the clock before.
+// follow has every lane ask anew after the clock has jumped, or gone back by however
+// little: what they remember of times is by the clock before.
 func (q *Queue) follow() {
 	c := q.clock()
-	if c.Jumps == q.jumps {
+	same := c.Jumps == q.jumps && !c.Now.Before(q.looked)
+	if q.looked = c.Now; same {
 		return
 	}
 	q.jumps = c.Jumps

@@ -2,11 +2,14 @@ package queue_test
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/queue"
 )
 
 // wrongClock is a machine's clock that a test sets.
@@ -112,6 +115,65 @@ func TestClockIsWrong(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClockWentBackALittle: new mail that was accepted by a clock a few minutes ahead
+// waits until it is due, and holds up nobody else's.
+func TestClockWentBackALittle(t *testing.T) {
+	for name, before := range map[string]bool{"the queue runs": true, "the queue is started then": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &wrongClock{w: &world{}}
+				w := newWorldBy(t, func() time.Time { return c.now() })
+				c.w = w
+				defer w.close()
+				w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+					time.Sleep(time.Millisecond)
+					return delivers(ctx, p)
+				}
+				held := w.holding(w.store)
+				if before {
+					defer w.run(held)()
+				}
+				c.set(4 * time.Minute)
+				early := w.sendAs(w.alice, "x@b.example")
+				c.set(0)
+				id := w.sendAs(w.bob, "x@b.example")
+				held.held.Store(false)
+				if !before {
+					defer w.run(held)()
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if s := w.state(id).State; s != gateway.Delivered {
+					t.Errorf("beside a message that is due in four minutes another's is %v, want delivered", s)
+				}
+				time.Sleep(5 * time.Minute)
+				if s := w.state(early).State; s != gateway.Delivered {
+					t.Errorf("five minutes later the first is %v, want delivered", s)
+				}
+			})
+		})
+	}
+}
+
+// holding is a store from which nothing is claimed for a while.
+type holding struct {
+	queue.Store
+	held atomic.Bool
+}
+
+func (w *world) holding(s queue.Store) *holding {
+	h := &holding{Store: s}
+	h.held.Store(true)
+	return h
+}
+
+func (h *holding) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+	if h.held.Load() {
+		return nil, errors.New("it is not time yet")
+	}
+	return h.Store.Claim(ctx, wanted, now, lease)
 }
 
 // TestExpiryWaitsForTheClock: jobs are given up when they are a week old by a clock

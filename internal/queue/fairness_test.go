@@ -113,9 +113,9 @@ func TestAliveBeside(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]setting{
-		"dead destinations that take 10 s":     {fanned(100_000, "d%d.example"), dead(10 * time.Second)},
+		"dead destinations that take 10 s":     {fanned(40_000, "d%d.example"), dead(10 * time.Second)},
 		"dead destinations that take for ever": {fanned(20_000, "d%d.example"), dead(time.Hour)},
-		"dead destinations that fail at once":  {fanned(2_000, "d%d.example"), dead(0)},
+		"dead destinations that fail at once":  {fanned(1_000, "d%d.example"), dead(0)},
 		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"), func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 			if isAlive(p) {
 				return delivers(ctx, p)
@@ -237,7 +237,7 @@ func TestOneSender(t *testing.T) {
 	}{
 		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
 		"the same, which is slow":       {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
-		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive},
+		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(40_000), "x@busy.example") }, "y@" + alive},
 		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@" + alive},
 		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
 		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@d7.example"},
@@ -339,6 +339,33 @@ func TestOneHost(t *testing.T) {
 		if most < 40 || most > 64 {
 			t.Errorf("%d attempts at once at mail that failed before, at one host; want 64 at the most, and about as many", most)
 		}
+	})
+}
+
+// TestAliveAtTheHost: a gateway that answers has its slots beside very many names at
+// its address that do not.
+func TestAliveAtTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.carry = func(ctx context.Context, p gateway.Parcel) (c gateway.Carriage) {
+			if p.Destination == alive {
+				c = delivers(ctx, p)
+			} else {
+				c = hang(ctx, p, 20*time.Second)
+			}
+			c.Host = "192.0.2.1:443"
+			return c
+		}
+		stop := w.run(nil)
+		defer stop()
+		w.send("x@" + alive)
+		for i, from := range []gateway.Agent{w.alice, w.bob, w.agent("carol"), w.agent("dave")} {
+			w.fan(from, 150, fmt.Sprintf("n%%d.of%d.slow.example", i))
+		}
+		time.Sleep(10 * time.Minute)
+		w.soon(w.agent("erin"), "x@"+alive)
+		w.soon(w.bob, "x@"+alive)
 	})
 }
 

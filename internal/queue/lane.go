@@ -34,6 +34,7 @@ type entry struct {
 	rang   bool      // something came since the last claim
 	asked  time.Time // of the last claim
 	needs  int64     // bytes of the message that did not fit the last time, 0 when all did
+	left   int64     // bytes of memory for one that was left because of its flow's share, 0 for none
 	flying int
 	bulky  int                  // of these, large messages, of which nothing else knows
 	held   map[gateway.Flow]int // the others, by flow
@@ -126,6 +127,9 @@ func (l *lane) width() int {
 	}
 	return nearWindow
 }
+
+// atHost is the reason of who waits for slots of the lane's host.
+func (l *lane) atHost() reason { return reason{host: l.host, well: l.health == well} }
 
 func (l *lane) flying() int { return l.fresh.flying + l.tried.flying }
 

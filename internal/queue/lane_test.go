@@ -203,6 +203,47 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// TestRecoveredIsNotAside: what waits for a slot of the trials waits no more when its
+// gateway has answered, for then it is none.
+func TestRecoveredIsNotAside(t *testing.T) {
+	b := newTable(t)
+	l := b.at("b.example", dawn)
+	l.health = ill
+	b.slots.held[trial][1], b.slots.sated[trial][1] = fairly(trial), true
+	b.due(gateway.Waiting{Destination: "b.example", Due: dawn, Fresh: true}, dawn)
+	b.putAside(&l.fresh, reason{flow: 1, class: trial})
+	if w := b.wanted(dawn); len(w) != 0 {
+		t.Fatalf("%v is claimed for a flow that is full, want nothing", w)
+	}
+	f := flight{Job: gateway.Job{Destination: "b.example", Flow: 1}, part: gateway.Tried, class: again}
+	b.slots.take(&f)
+	l.tried.hold(&f, 1)
+	b.finish(&finished{flight: f, began: dawn, tried: true}, dawn.Add(time.Second))
+	if w := b.wanted(dawn.Add(time.Second)); len(w) != 1 || w[0].Part != gateway.Fresh {
+		t.Errorf("after a success %v is claimed, want the new mail", w)
+	}
+}
+
+// TestOneHostTwoFates: names that do not answer fill the slots of their address for
+// others that are not known to be well, and for none that is.
+func TestOneHostTwoFates(t *testing.T) {
+	b := newTable(t)
+	b.slots.hosts["192.0.2.1:443"] = &host{ill: true, others: hostWidth}
+	for d, h := range map[gateway.Destination]health{"well.example": well, "new.example": unknown, "ill.example": ill} {
+		l := b.at(d, dawn)
+		l.health, l.host = h, "192.0.2.1:443"
+		b.due(gateway.Waiting{Destination: d, Due: dawn, Fresh: true}, dawn)
+		b.due(gateway.Waiting{Destination: d, Due: dawn}, dawn)
+	}
+	if w := b.wanted(dawn); len(w) != 1 || w[0].Destination != "well.example" {
+		t.Fatalf("%v is claimed, want new mail of the one that is well", w)
+	}
+	b.slots.hosts["192.0.2.1:443"] = &host{ill: true, well: maxWindow}
+	if w := b.wanted(dawn); len(w) == 0 || isAsked(w, b.all["well.example"]) {
+		t.Errorf("beside many attempts at one that is well %v is claimed, want the others", w)
+	}
+}
+
 // TestManyDestinations: one claim asks for a bounded number of destinations and
 // jobs; memory for destinations is bounded; and one more takes the place of one
 // that has nothing to do, or waits, or whose mail failed before. What that costs

@@ -27,6 +27,8 @@ type reason struct {
 	flow   gateway.Flow // that has no slot left in the class
 	class  class
 	host   string // that has no slot left
+	well   bool   // and for whom: gateways in good health, or others
+	share  bool   // that has its share of the memory in the class
 	bulk   bool   // for the slots that are kept for those with few attempts
 	memory bool   // of the class
 	lane   bool   // for an attempt of its own to end, or for something to come
@@ -48,12 +50,20 @@ const (
 	perClaim = 64
 	// recentTime is for how long new mail counts as having just come.
 	recentTime = time.Second
+	// backTime is how far a clock may go back without a jump: for so long new mail may
+	// not be due.
+	backTime = 5 * time.Minute
+	// leftTime is after how long who waits for a share asks all the same, for another
+	// flow's mail may be there that waits for less; and triedLeftTime the same of mail
+	// that was tried.
+	leftTime      = time.Minute
+	triedLeftTime = 10 * time.Second
 	// looks is at how many lanes is looked for one that makes room.
 	looks = 8
 )
 
 func newLanes() *lanes {
-	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(), memory: &memory{}}
+	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(), memory: newMemory()}
 }
 
 // sharing has the lanes share the memory with others.
@@ -95,6 +105,9 @@ func (ls *lanes) due(w gateway.Waiting, now time.Time) bool {
 	part := gateway.Tried
 	if w.Fresh {
 		part = gateway.Fresh
+	}
+	if ahead := w.Due.Sub(now); w.Fresh && ahead > 0 && ahead <= backTime {
+		w.Due = now // another flow's may be due
 	}
 	l := ls.all[w.Destination]
 	if l == nil {
@@ -175,9 +188,9 @@ func (ls *lanes) putAside(e *entry, why reason) {
 
 // release puts back what waits aside and need not any longer, so many as may be
 // begun.
-func (ls *lanes) release() {
+func (ls *lanes) release(now time.Time) {
 	for why, list := range ls.aside {
-		n, memory := ls.mayRelease(why), *ls.memory
+		n, memory, shared := ls.mayRelease(why), *ls.memory, int64(0)
 		i := 0
 		for ; i < len(list) && n > 0; i++ {
 			e := list[i]
@@ -187,6 +200,11 @@ func (ls *lanes) release() {
 					break
 				}
 				memory.take(e.class, e.needed())
+			}
+			if waits && why.share {
+				if shared += e.left; shared > ls.memory.left(why.class, why.flow) && now.Sub(e.asked) < leftTime {
+					break
+				}
 			}
 			if e.listed == why {
 				e.listed = reason{}
@@ -207,10 +225,10 @@ func (ls *lanes) release() {
 
 func (ls *lanes) mayRelease(why reason) int {
 	switch {
-	case why.memory:
+	case why.memory, why.share:
 		return looks
 	case why.host != "":
-		return ls.slots.hostRoom(why.host)
+		return ls.slots.hostRoom(why.host, why.well)
 	case why.bulk:
 		return ls.slots.free(steady) - reserve
 	case ls.slots.full(why.class, why.flow):
@@ -222,11 +240,11 @@ func (ls *lanes) mayRelease(why reason) int {
 // wanted returns what should be claimed now and takes those lanes out of the order
 // until claimed puts them back.
 func (ls *lanes) wanted(now time.Time) []asked {
-	ls.release()
-	memory := *ls.memory
-	list := ls.justCame(now, &memory)
+	ls.release(now)
+	memory, portions := *ls.memory, portions{memory: ls.memory}
+	list := ls.justCame(now, &memory, &portions)
 	kept := len(list)
-	atHost := make(map[string]int)
+	atHost := make(map[reason]int)
 	for c := range classes {
 		room := min(ls.slots.room(c), ls.slots.left(c)) // so that no flow gets more than it may have
 		if c == trial {
@@ -254,12 +272,15 @@ func (ls *lanes) wanted(now time.Time) []asked {
 				ls.putAside(e, ls.lacks(e))
 				continue
 			}
+			if !portions.grant(e, &h) {
+				break
+			}
 			if full == nil {
 				full = ls.slots.allFull(c)
 			}
 			room -= n
 			memory.take(c, h.bytes)
-			atHost[e.lane.host] += n
+			atHost[e.lane.atHost()] += n
 			list = append(list, ls.ask(e, n, full, h, now))
 		}
 	}
@@ -290,13 +311,13 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.
 		}
 	}
 	return asked{entry: e, Claiming: gateway.Claiming{
-		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most, Behind: h.behind,
+		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most, Behind: h.behind, Share: h.share,
 	}}
 }
 
 // allowed returns how many attempts may be begun for an entry beside those of the
 // same claim, or why none.
-func (ls *lanes) allowed(e *entry, room int, atHost map[string]int) (int, reason) {
+func (ls *lanes) allowed(e *entry, room int, atHost map[reason]int) (int, reason) {
 	l := e.lane
 	n := min(e.room(), l.fits(), room)
 	if !e.rang {
@@ -308,8 +329,9 @@ func (ls *lanes) allowed(e *entry, room int, atHost map[string]int) (int, reason
 		}
 	}
 	if l.host != "" {
-		if n = min(n, ls.slots.hostRoom(l.host)-atHost[l.host]); n <= 0 {
-			return 0, reason{host: l.host}
+		why := l.atHost()
+		if n = min(n, ls.slots.hostRoom(why.host, why.well)-atHost[why]); n <= 0 {
+			return 0, why
 		}
 	}
 	return n, reason{}
@@ -318,7 +340,7 @@ func (ls *lanes) allowed(e *entry, room int, atHost map[string]int) (int, reason
 // justCame asks for new mail that came a moment ago and finds no slot among those
 // that all share: the newest first, and that of flows with few trials before that
 // of others.
-func (ls *lanes) justCame(now time.Time, memory *memory) (list []asked) {
+func (ls *lanes) justCame(now time.Time, memory *memory, portions *portions) (list []asked) {
 	i := 0
 	for i < len(ls.recent) && now.Sub(ls.recent[i].came) > recentTime {
 		i++
@@ -336,12 +358,12 @@ func (ls *lanes) justCame(now time.Time, memory *memory) (list []asked) {
 			continue
 		}
 		if e.passed || e.aside != (reason{}) {
-			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.lane { // a kept slot is no use to those
+			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.lane { // a kept slot is no use to those
 				second = e
 			}
 			continue
 		}
-		if h, fits := e.hunger(1, memory); fits {
+		if h, fits := e.hunger(1, memory); fits && portions.grant(e.entry, &h) {
 			memory.take(trial, h.bytes)
 			list = append(list, ls.ask(e.entry, 1, heavy, h, now))
 			list[len(list)-1].kept = e
@@ -350,7 +372,7 @@ func (ls *lanes) justCame(now time.Time, memory *memory) (list []asked) {
 	if len(list) > 0 || second == nil {
 		return list
 	}
-	if h, fits := second.hunger(1, memory); fits {
+	if h, fits := second.hunger(1, memory); fits && portions.grant(second.entry, &h) {
 		memory.take(trial, h.bytes)
 		list = append(list, ls.ask(second.entry, 1, nil, h, now))
 		list[0].kept = second
@@ -382,9 +404,12 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 	if len(c.Jobs) > 0 {
 		l.heaviest = 0
 	}
-	e.needs = int64(c.Needs)
+	e.needs, e.left = int64(c.Needs), 0
+	if c.Left.Size > 0 {
+		e.left = weigh(int64(c.Left.Size))
+	}
 	for i := range c.Jobs {
-		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, weight: weigh(int64(c.Jobs[i].Size))}
+		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, well: l.health == well, weight: weigh(int64(c.Jobs[i].Size))}
 		ls.slots.take(&f)
 		e.hold(&f, 1)
 		l.heaviest = max(l.heaviest, f.weight)
@@ -399,6 +424,9 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 	} else if !e.at.IsZero() && !e.at.After(now) {
 		ls.gotNothing(a, c, now)
 	}
+	if c.Passed != 0 {
+		l.after = c.Passed
+	}
 	ls.placeAll(l)
 	return flights
 }
@@ -406,21 +434,29 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 // gotNothing notes why nothing was leased although something is due: it waits for
 // memory, for slots of its flow, or for what others have leased.
 func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
-	if e := a.entry; c.Needs > 0 {
-		if a.Behind == 0 { // it did not look for small ones behind the large one
-			e.rang = true
-			return
-		}
+	switch e := a.entry; {
+	case a.Behind == 0 && (c.Needs > 0 || c.Left.Size > 0): // it did not look for small ones behind the large one
+		e.rang = true
+	case c.Needs > 0:
 		if maxShare-e.lane.bytes < e.needed() || !ls.memory.holds(e.class, e.needed()) {
 			ls.putAside(e, ls.lacks(e))
 		}
-		return
+	case c.Left.Size > 0 && a.Part == gateway.Tried: // of which no bell tells
+		e.at = now.Add(triedLeftTime)
+	case c.Left.Size > 0:
+		ls.putAside(e, reason{flow: c.Left.Flow, class: e.class, share: true})
+	case len(c.Held) > 0:
+		ls.heldBack(a, c.Held[0])
+	case c.Passed != 0: // the next flows are looked at soon
+		e.at = now.Add(peekTime)
+	default:
+		e.at = now.Add(retryStore)
 	}
-	if len(c.Held) == 0 {
-		a.entry.at = now.Add(retryStore)
-		return
-	}
-	switch f := c.Held[0]; {
+}
+
+// heldBack notes that what is due is of a flow that has as much as it may.
+func (ls *lanes) heldBack(a *asked, f gateway.Flow) {
+	switch {
 	case a.kept != nil && !a.kept.passed:
 		a.kept.passed = true
 	case ls.slots.full(a.class, f):
@@ -443,9 +479,11 @@ func (ls *lanes) finish(f *finished, now time.Time) {
 	ls.slots.give(f)
 	l := ls.at(f.Destination, now)
 	ls.carries(&f.flight, l, -1)
+	was := l.health == well
 	l.finish(f, now)
 	for _, e := range []*entry{&l.fresh, &l.tried} {
-		if e.aside.lane {
+		// Who is well waits for other slots than who is not.
+		if e.aside.lane || was != (l.health == well) {
 			e.aside = reason{}
 		}
 	}
@@ -497,7 +535,7 @@ func (ls *lanes) forget(now time.Time) {
 		}
 	}
 	for name, h := range ls.slots.hosts {
-		if h.flying == 0 && !hosts[name] {
+		if h.well+h.others == 0 && !hosts[name] {
 			delete(ls.slots.hosts, name)
 		}
 	}

@@ -34,10 +34,18 @@ func (m magnified) Claim(ctx context.Context, wanted []gateway.Claiming, now, le
 	small := slices.Clone(wanted)
 	for i := range small {
 		small[i].Bytes /= scale
+		share := &small[i].Share
+		share.Bytes, share.From = share.Bytes/scale, share.From/scale
+		used := make(map[gateway.Flow]int64)
+		for f, n := range share.Used {
+			used[f] = n / scale
+		}
+		share.Used = used
 	}
 	got, err := m.Store.Claim(ctx, small, now, lease.Add(gateway.Carrying(10<<20))) // as the store does for the largest
 	for i := range got {
 		got[i].Needs *= scale
+		got[i].Left.Size *= scale
 		for k := range got[i].Jobs {
 			got[i].Jobs[k].Size *= scale
 		}
@@ -241,6 +249,53 @@ func TestMemoryIsShared(t *testing.T) {
 			t.Errorf("messages of %d MiB in memory at once, want 128 at the most", most>>20)
 		}
 	})
+}
+
+// TestMemoryOfOneSender: one sender with large messages to gateways that take long, or
+// never answer, leaves memory for those of another, and its own small ones pass them.
+func TestMemoryOfOneSender(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("to gateways that are known %v", known), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.close()
+				w.carry = func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+					if p.Size < little || p.Destination == alive {
+						return delivers(ctx, p)
+					}
+					return hang(ctx, p, time.Hour)
+				}
+				stop := w.run(magnified{w.store})
+				defer stop()
+				for i := range 4 {
+					if known {
+						w.sendAs(w.bob, fmt.Sprintf("x@slow%d.example", i))
+						w.send("x@" + alive)
+					}
+				}
+				time.Sleep(10 * time.Second)
+				for i := range 8 {
+					w.ofSize(9<<20, w.bob, fmt.Sprintf("x@slow%d.example", i%4))
+				}
+				time.Sleep(20 * time.Second)
+				for i := range 2 { // twice as many as its share has room for wait for theirs
+					began := time.Now()
+					large := w.ofSize(9<<20, w.alice, "x@"+alive)
+					small := w.sendAs(w.bob, fmt.Sprintf("x@slow%d.example", 2+i))
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if d := w.state(large); d.State != gateway.Delivered {
+						t.Errorf("another's large message is %v after a second, want delivered", d.State)
+					} else {
+						t.Logf("another's large message: delivered after %v", d.Delivered.Sub(began))
+					}
+					if d := w.state(small); d.State != gateway.Delivered {
+						t.Errorf("a small message behind a large one that waits is %v after a second, want delivered", d.State)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestOneOfTheRecipientsWaits: a gateway that answers 429 with a day for one

@@ -54,6 +54,7 @@ type Queue struct {
 	asked   chan chan<- []Lane
 	crew    crew
 	jumps   int64 // of the clock, that the lanes know of
+	looked  time.Time
 	flying  sync.WaitGroup
 }
 
@@ -78,7 +79,7 @@ func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 
 // New returns a queue that Run starts.
 func New(store Store, courier gateway.Courier, o Options) *Queue {
-	memory := &memory{}
+	memory := newMemory()
 	return &Queue{
 		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) }, // compared with times that are stored
 		log: o.Log, lease: o.Lease,

@@ -64,8 +64,17 @@ type slots struct {
 
 // host is what is known of one address, for as long as it does not answer.
 type host struct {
-	flying int
+	well   int // attempts at gateways in good health
+	others int
 	ill    bool
+}
+
+// flying counts the attempts of the one kind or the other.
+func (h *host) flying(well bool) *int {
+	if well {
+		return &h.well
+	}
+	return &h.others
 }
 
 func newSlots() slots {
@@ -152,7 +161,7 @@ func (s *slots) take(f *flight) {
 			h = &host{}
 			s.hosts[f.host] = h
 		}
-		h.flying++
+		*h.flying(f.well)++
 	}
 }
 
@@ -167,7 +176,7 @@ func (s *slots) give(f *finished) {
 		}
 	}
 	if h := s.hosts[f.host]; h != nil {
-		h.flying--
+		*h.flying(f.well)--
 		s.drop(f.host)
 	}
 	if !f.tried || f.found == "" {
@@ -184,19 +193,21 @@ func (s *slots) give(f *finished) {
 
 // drop forgets a host of which there is nothing to remember.
 func (s *slots) drop(name string) {
-	if h := s.hosts[name]; h != nil && h.flying == 0 && !h.ill {
+	if h := s.hosts[name]; h != nil && h.well+h.others == 0 && !h.ill {
 		delete(s.hosts, name)
 	}
 }
 
-// hostRoom returns how many attempts more may be made at a host.
-func (s *slots) hostRoom(name string) int {
+// hostRoom returns how many attempts more may be made at a host, at gateways that are
+// well or at others: names that do not answer take nothing from those beside them at
+// the same address that do.
+func (s *slots) hostRoom(name string, well bool) int {
 	h := s.hosts[name]
 	switch {
 	case h == nil:
 		return maxWindow
-	case h.ill:
-		return hostWidth - h.flying
+	case h.ill && !well:
+		return hostWidth - h.others
 	}
-	return maxWindow - h.flying
+	return maxWindow - *h.flying(well)
 }

@@ -98,6 +98,46 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	return key, err
 }
 
+// stalled is a store to which attempts that have lost their lease come back: a process
+// may stand still for minutes in the middle of one, and go on when another has begun.
+type stalled struct {
+	queue.Store
+	site *site
+}
+
+// Claim leases jobs, and has the attempts at them before end too late.
+func (s *stalled) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+	got, err := s.Store.Claim(ctx, wanted, now, lease)
+	for _, c := range got {
+		for i := range c.Jobs {
+			if j := &c.Jobs[i]; j.Fence > 1 && s.site.w.seed.at("stalled", s.site.name(), s.site.runs, int64(j.ID), j.Fence).IntN(4) == 0 {
+				s.late(ctx, j, now)
+			}
+		}
+	}
+	return got, err
+}
+
+// late is what an attempt does that goes on when the next has begun: it asks for its
+// message, and says that all of its recipients are done. Both must be refused.
+func (s *stalled) late(ctx context.Context, j *gateway.Job, now time.Time) {
+	if _, err := s.Store.Parcel(ctx, j.ID, j.Fence-1); err == nil {
+		s.site.w.fault("%s hands out job %d of %s under a lease that is over", s.site.domain, j.ID, j.Destination)
+	}
+	p, err := s.Store.Parcel(ctx, j.ID, j.Fence)
+	if err != nil {
+		return // as on a broken disk
+	}
+	s.site.w.trace.count("attempts that ended after their lease")
+	late := gateway.Settlement{Job: j.ID, Fence: j.Fence - 1, Now: now}
+	for _, r := range p.Recipients {
+		late.Results = append(late.Results, gateway.Result{Delivery: r.ID, Event: gateway.Success})
+	}
+	if err := s.Store.Settle(ctx, late); err == nil {
+		s.site.w.fault("%s takes the end of an attempt at job %d of %s whose lease is over", s.site.domain, j.ID, j.Destination)
+	}
+}
+
 // seldom is a store that is asked less often for what nothing told of: by the queue
 // for what no bell rang for, and for the domains that are owed receipts. In a
 // simulation of minutes these questions would cost more than all else.
@@ -144,7 +184,7 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 		gateway.KindReport: &report.Reporter{Door: in, Agents: store, Domain: s.domain},
 		gateway.KindRemote: remote,
 	}
-	p.queue = queue.New(&seldom{Store: store}, couriers, queue.Options{Now: now, Log: log, Lease: leaseTime})
+	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers, queue.Options{Now: now, Log: log, Lease: leaseTime})
 	receipts := &receipt.Sender{
 		Store: &seldom{Store: store}, Courier: couriers, Wants: wants(finder), Signs: func() bool { return true }, Domain: s.domain,
 		Policy: gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, Now: now, Log: log,

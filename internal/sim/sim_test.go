@@ -51,7 +51,7 @@ func TestSeeds(t *testing.T) {
 
 // expected are things that happen in some simulation of a hundred.
 var expected = slices.Concat(troubleNames[refused:], []string{
-	"acknowledgements", "answers that arrived", "cancellations", "clocks set", "deliveries", "failures by cancellation", "failures of the disk",
+	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set", "deliveries", "failures by cancellation", "failures of the disk",
 	"failures told", "kills", "letters accepted", "letters refused", "purges", "questions to DNS without an answer", "redrives",
 	"repeats recognised", "replies", "sends without an answer", "starts that failed",
 })
@@ -97,16 +97,37 @@ func (c *campaign) work(t *testing.T) {
 	}
 }
 
-// TestReplay runs seeds twice: the same happens at the same time. Between things
-// that are due in one moment the scheduler chooses, and what it chooses moves what
-// follows by less than a microsecond, for that is how exactly a store keeps times.
+// TestReplay runs seeds again: the same happens at the same time. Between things
+// that are due in one moment the scheduler chooses. What it chooses moves what follows
+// by less than a microsecond, for that is how exactly a store keeps times, but for one
+// seed in a hundred: there it decides whether mail waits for a poll of the queue, and the
+// seed has a few forms, each of which comes again.
 func TestReplay(t *testing.T) {
 	prepare(t)
+	const forms, rare = 6, 50
+	several := 0
 	for n := seed(1); n <= replays; n++ {
-		first, second := simulate(t, n, nil).trace, simulate(t, n, nil).trace
-		for _, what := range differences(first.events, second.events) {
-			t.Errorf("seed %d: %s", n, what)
+		met := [][]event{simulate(t, n, nil).trace.events}
+		var other []string
+		for range forms {
+			events := simulate(t, n, nil).trace.events
+			again := func(earlier []event) bool { return len(differences(earlier, events)) == 0 }
+			if slices.ContainsFunc(met, again) {
+				break
+			}
+			other = append(other, differences(met[0], events)...)
+			met = append(met, events)
 		}
+		if len(met) > 1 {
+			several++
+			t.Logf("seed %d has %d forms: %s", n, len(met), strings.Join(other, "\n    "))
+		}
+		if len(met) > forms {
+			t.Errorf("seed %d was run %d times, and never came out the same", n, len(met))
+		}
+	}
+	if several > max(replays/rare, 1) {
+		t.Errorf("%d of %d seeds have several forms, want one in %d at the most", several, replays, rare)
 	}
 }
 

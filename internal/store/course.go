@@ -39,6 +39,9 @@ type Course struct {
 	Breaks  int64 `json:"breaks"`  // jumps so far that were no sleep
 	Started bool  `json:"started"` // that was found at a start
 	Doubt   int64 `json:"doubt"`   // for how long it has yet to agree
+	Agreed  int64 `json:"agreed"`  // for how long it has agreed in this run
+	Unsure  bool  `json:"unsure"`  // a start was doubted since it was set
+	Sound   int   `json:"sound"`   // short runs since then in which it agreed
 	Ahead   bool  `json:"ahead"`   // rows that lie ahead of it have yet to be put right
 	Eras    []Era `json:"eras"`
 }
@@ -62,15 +65,29 @@ func NewCourse(newest, now int64) Course {
 	return c
 }
 
-// Begin continues a course at a start.
+// Begin continues a course at a start. What starts doubt is halved with every short
+// run in which the clock agreed: so a gateway that is off for days again and again
+// comes to believe its clock. A run of a day needs no such help.
 func (c *Course) Begin(now int64) {
-	switch gap := now - c.Last; {
+	gap := now - c.Last
+	switch {
+	case c.Agreed >= us(doubtStart):
+		c.Sound = 0
+	case c.Unsure && c.Agreed >= us(doubtSleep) && (c.Doubt > 0 || gap > us(longestSleep)):
+		c.Sound++
+	}
+	c.Agreed = 0
+	doubt := max(us(doubtStart)>>min(c.Sound, 10), us(doubtSleep))
+	if c.Sound > 0 {
+		c.Doubt = min(c.Doubt, doubt)
+	}
+	switch {
 	case gap < -us(clockSlack), gap > us(longestOff), gap > us(longestSleep) && c.behind():
 		c.jump(now, gap, c.Last+us(ClockEvery+clockSlack), us(doubtStart))
-		c.Started = true
+		c.Started, c.Unsure = true, true
 	case gap > us(longestSleep): // it was off, or the clock is ahead
-		c.Last, c.At, c.Jumps, c.Jumped, c.Started = now, now, c.Jumps+1, gap, true
-		c.Doubt = max(c.Doubt, us(doubtStart))
+		c.Last, c.At, c.Jumps, c.Jumped, c.Started, c.Unsure = now, now, c.Jumps+1, gap, true, true
+		c.Doubt = max(c.Doubt, doubt)
 	default:
 		c.Last = now
 	}
@@ -83,7 +100,7 @@ func (c *Course) behind() bool {
 
 // Go notes that the clock agreed while time passed.
 func (c *Course) Go(now, passed int64) {
-	c.Last, c.Doubt = now, max(c.Doubt-max(passed, 0), 0)
+	c.Last, c.Doubt, c.Agreed = now, max(c.Doubt-max(passed, 0), 0), c.Agreed+max(passed, 0)
 }
 
 // Jump notes that the clock shows now and is by so much ahead of what it would
@@ -108,6 +125,7 @@ func (c *Course) jump(now, by, wrote, doubt int64) {
 	}
 	if by < 0 || by > us(longestSleep) {
 		c.Breaks++
+		c.Unsure, c.Sound, c.Agreed = false, 0, 0
 	}
 	c.From = min(c.From, now)
 	c.Last, c.At, c.Jumps, c.Jumped, c.Started, c.Ahead = now, now, c.Jumps+1, by, false, c.Ahead || by < 0
@@ -204,13 +222,27 @@ func (c *Course) Right(at, now, row int64) (right int64, lasting bool) {
 func (c *Course) IsAhead(at, now int64) bool { return c.At != 0 && at > now+us(clockSlack) }
 
 // JobTimes are those of a job, in microseconds, 0 for none.
-type JobTimes struct{ Changed, Begun, FirstTry, LastTry, Due, Lease, Redriven, Since int64 }
+type JobTimes struct {
+	Changed, Begun, FirstTry, LastTry, Due, Lease, Redriven, Since int64
+	Troubles                                                       string // in which those of its recipients stand
+}
 
 // RightJob puts right the times of a job that lie ahead of the clock, and reports
 // whether there were any. What was to wait when they were written waits for as
 // long from now.
 func (c *Course) RightJob(t *JobTimes, now int64) bool {
 	before := *t
+	t.Troubles = gateway.Retimed(t.Troubles, func(since int64) int64 {
+		if c.IsAhead(since, now) {
+			return now
+		}
+		return since
+	}, func(until int64) int64 {
+		if c.IsAhead(before.Changed, now) { // it waits for as long as it was to
+			return now + min(max(until-before.Changed, 0), us(maxWait))
+		}
+		return min(until, now+us(maxWait))
+	})
 	if c.IsAhead(t.Changed, now) {
 		delay := min(max(t.Due-t.Changed, 0), us(maxWait))
 		if t.Lease != 0 {

@@ -114,25 +114,48 @@ func TestRightKeeps(t *testing.T) {
 	})
 }
 
+// weekly is a gateway that was off for a week, and then so often for so long, and runs
+// for an hour each time.
+func weekly(off time.Duration, times int) func(*route) {
+	return func(r *route) {
+		r.start(7 * day)
+		r.pass(time.Hour)
+		for range times - 1 {
+			r.start(off)
+			r.pass(time.Hour)
+		}
+	}
+}
+
 // TestDoubt: for how long a clock is doubted after what.
 func TestDoubt(t *testing.T) {
 	for name, c := range map[string]struct {
 		do    func(*route)
 		doubt time.Duration
 	}{
-		"a start as if nothing had been":   {func(r *route) { r.start(time.Hour) }, 0},
-		"a weekend off":                    {func(r *route) { r.start(60 * time.Hour) }, 0},
-		"a week off":                       {func(r *route) { r.start(7 * day) }, doubtStart},
-		"a year off":                       {func(r *route) { r.start(year) }, doubtStart},
-		"a start a second earlier":         {func(r *route) { r.start(-time.Second) }, 0},
-		"a start an hour earlier":          {func(r *route) { r.start(-time.Hour) }, doubtStart},
-		"a night asleep":                   {func(r *route) { r.set(9 * time.Hour) }, doubtSleep},
-		"a week ahead":                     {func(r *route) { r.set(7 * day) }, doubtRunning},
-		"an hour back":                     {func(r *route) { r.set(-time.Hour) }, doubtRunning},
-		"a sleep while it was doubted":     {func(r *route) { r.set(7 * day); r.set(9 * time.Hour) }, doubtRunning},
-		"half of the doubt":                {func(r *route) { r.set(7 * day); r.pass(doubtRunning / 2) }, doubtRunning / 2},
-		"all of it":                        {func(r *route) { r.set(7 * day); r.pass(doubtRunning) }, 0},
-		"a restart in it":                  {func(r *route) { r.set(7 * day); r.start(time.Minute) }, doubtRunning},
+		"a start as if nothing had been":               {func(r *route) { r.start(time.Hour) }, 0},
+		"a weekend off":                                {func(r *route) { r.start(60 * time.Hour) }, 0},
+		"a week off":                                   {func(r *route) { r.start(7 * day) }, doubtStart},
+		"a year off":                                   {func(r *route) { r.start(year) }, doubtStart},
+		"a start a second earlier":                     {func(r *route) { r.start(-time.Second) }, 0},
+		"a start an hour earlier":                      {func(r *route) { r.start(-time.Hour) }, doubtStart},
+		"a night asleep":                               {func(r *route) { r.set(9 * time.Hour) }, doubtSleep},
+		"a week ahead":                                 {func(r *route) { r.set(7 * day) }, doubtRunning},
+		"an hour back":                                 {func(r *route) { r.set(-time.Hour) }, doubtRunning},
+		"a sleep while it was doubted":                 {func(r *route) { r.set(7 * day); r.set(9 * time.Hour) }, doubtRunning},
+		"half of the doubt":                            {func(r *route) { r.set(7 * day); r.pass(doubtRunning / 2) }, doubtRunning / 2},
+		"all of it":                                    {func(r *route) { r.set(7 * day); r.pass(doubtRunning) }, 0},
+		"a restart in it":                              {func(r *route) { r.set(7 * day); r.start(time.Minute) }, doubtRunning},
+		"a week off, then runs of an hour a day":       {weekly(day, 3), doubtStart>>2 - time.Hour},
+		"a week off, again and again, runs of an hour": {weekly(7*day, 9), 0},
+		"the same, and then a jump back":               {func(r *route) { weekly(7*day, 9)(r); r.start(-day) }, doubtStart},
+		"months off, runs of two days": {func(r *route) {
+			for range 5 {
+				r.start(60 * day)
+				r.pass(2 * day)
+			}
+			r.start(60 * day)
+		}, doubtStart},
 		"a far time that nobody took back": {func(r *route) { r.set(100 * year); r.start(-100 * year); r.pass(doubtStart) }, 0},
 	} {
 		r := begin(noon)

@@ -18,12 +18,52 @@ func Quota(wanted *gateway.Claiming, limit, flows int) int {
 	return (limit+flows-1)/max(flows, 1) + wanted.Behind
 }
 
-// ByTurns chooses jobs behind those that were chosen before: one of each flow in
+// LookPast is at how many flows whose new mail is not due one claim looks.
+const LookPast = 200
+
+// Turns is at how many flows whose new mail is due a claim of so many looks.
+func Turns(wanted *gateway.Claiming, limit int) int { return limit + len(wanted.Except) }
+
+// Look finds the flows whose new mail is due for one destination, of which so many
+// may be leased.
+type Look struct {
+	Flows []gateway.Flow // that have their turn
+
+	claimed   *gateway.Claimed
+	wanted    *gateway.Claiming
+	limit     int
+	due, late int // flows that were looked at
+}
+
+// NewLook returns a Look that notes in c who is held, and where it ended.
+func NewLook(c *gateway.Claimed, wanted *gateway.Claiming, limit int) *Look {
+	return &Look{claimed: c, wanted: wanted, limit: limit}
+}
+
+// More reports whether another flow is to be looked at.
+func (l *Look) More() bool {
+	return len(l.Flows) < l.limit && l.due < Turns(l.wanted, l.limit) && l.late < LookPast
+}
+
+// At notes the next flow that has new mail, and whether some of it is due.
+func (l *Look) At(flow gateway.Flow, due bool) {
+	if !due {
+		if l.late++; l.late == LookPast {
+			l.claimed.Passed = flow
+		}
+		return
+	}
+	if l.due++; !Held(l.claimed, l.wanted, flow) {
+		l.Flows = append(l.Flows, flow)
+	}
+}
+
+// byTurns chooses jobs behind those that were chosen before: one of each flow in
 // the order in which the flows appear, then the next of each, and so on, up to
-// limit of all and so many that the messages of all have the given bytes; 0 bytes
-// are no bound. Jobs of one flow keep their order, but for one that does not fit:
-// smaller ones pass it, and needs is the size of the first such, 0 for none.
-func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes int64) (list []T, needs int) {
+// limit of all and so many that the messages of all have the bytes that are wanted,
+// and the large ones of each flow its share. Jobs of one flow keep their order, but
+// for one that does not fit: smaller ones pass it, and c has the first such.
+func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs []T, of func(*T) *gateway.Job, limit int) []T {
 	seen := make(map[gateway.Flow]int)
 	var rounds [][]int // the jobs of each round
 	for i := range jobs {
@@ -35,25 +75,34 @@ func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes
 		}
 		rounds[n] = append(rounds[n], i)
 	}
-	size := int64(0)
+	size, large := int64(0), make(map[gateway.Flow]int64)
+	add := func(j *gateway.Job) {
+		size += int64(j.Size)
+		if wanted.Share.Counts(j.Size) {
+			large[j.Flow] += int64(j.Size)
+		}
+	}
 	for i := range chosen {
-		size += int64(of(&chosen[i]).Size)
+		add(of(&chosen[i]))
 	}
 	for _, round := range rounds {
 		for _, i := range round {
 			if len(chosen) >= limit {
-				return chosen, needs
+				return chosen
 			}
-			more := of(&jobs[i]).Size
-			if bytes > 0 && size+int64(more) > bytes {
-				needs = cmp.Or(needs, more)
-				continue
+			j := of(&jobs[i])
+			switch {
+			case wanted.Share.Full(j.Flow, large[j.Flow], j.Size):
+				c.Left = cmp.Or(c.Left, gateway.Left{Flow: j.Flow, Size: j.Size})
+			case wanted.Bytes > 0 && size+int64(j.Size) > wanted.Bytes:
+				c.Needs = cmp.Or(c.Needs, j.Size)
+			default:
+				add(j)
+				chosen = append(chosen, jobs[i])
 			}
-			size += int64(more)
-			chosen = append(chosen, jobs[i])
 		}
 	}
-	return chosen, needs
+	return chosen
 }
 
 // Choose returns the jobs to be leased of those of one destination that are due,
@@ -62,8 +111,7 @@ func ByTurns[T any](chosen, jobs []T, of func(*T) *gateway.Job, limit int, bytes
 // asked for only where it is wanted. It notes in c who is held, and what was too
 // large.
 func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of func(*T) *gateway.Job, fresh []T, tried func() ([]T, error)) ([]T, error) {
-	chosen, needs := ByTurns(nil, fresh, of, limit, wanted.Bytes)
-	c.Needs = needs
+	chosen := byTurns(c, wanted, nil, fresh, of, limit)
 	if wanted.Part == gateway.Fresh || len(chosen) >= limit {
 		return chosen, nil
 	}
@@ -72,9 +120,7 @@ func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of f
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(j T) bool { return Held(c, wanted, of(&j).Flow) })
-	chosen, needs = ByTurns(chosen, list, of, limit, wanted.Bytes)
-	c.Needs = cmp.Or(c.Needs, needs)
-	return chosen, nil
+	return byTurns(c, wanted, chosen, list, of, limit), nil
 }
 
 // Held reports whether a flow that has something due has no turn, and notes it.

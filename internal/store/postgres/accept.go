@@ -75,7 +75,9 @@ func (s *Store) storeLetters(batch []*store.Item[*letter]) {
 	}
 	var err error
 	for range tries {
-		err = s.borrow(ctx, func(c conn) error { return s.post(ctx, c, all) })
+		if err = s.noteJump(ctx); err == nil {
+			err = s.borrow(ctx, func(c conn) error { return s.post(ctx, c, all) })
+		}
 		var b broken
 		if errors.As(err, &b) {
 			for _, l := range all {

@@ -34,7 +34,7 @@ func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t 
 }
 
 // AddAgent registers an agent with its first key, and stores secrets with it.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) (gateway.Secret, error)) (gateway.Agent, error) {
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx, `INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
@@ -50,12 +50,8 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, wi
 			return gateway.Agent{}, err
 		}
 		added.ID = gateway.AgentID(id)
-		for _, make := range with {
-			secret, err := make(added.ID)
-			if err == nil {
-				err = t.addSecret(ctx, &secret)
-			}
-			if err != nil {
+		for _, of := range with {
+			if err := t.changeSecrets(ctx, of(added.ID)); err != nil {
 				return gateway.Agent{}, err
 			}
 		}
@@ -78,7 +74,7 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 }
 
 // UpdateAgent changes what an agent says about itself.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error) (gateway.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
 		var a agent
 		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`, []any{int64(id)}, a.into(), func() error {
@@ -90,6 +86,9 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		}
 		if err == nil {
 			err = change(&found)
+		}
+		for i := 0; err == nil && i < len(with); i++ {
+			err = t.changeSecrets(ctx, with[i])
 		}
 		if err != nil {
 			return gateway.Agent{}, err
@@ -136,10 +135,15 @@ func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) 
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, error) {
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.SecretChange) (int, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
 		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
 			return 0, err
+		}
+		for _, c := range with {
+			if err := t.changeSecrets(ctx, c); err != nil {
+				return 0, err
+			}
 		}
 		if err := t.addKey(ctx, k); err != nil || !alone {
 			return 0, err

@@ -18,23 +18,26 @@ const (
 	leasedNow = `SELECT w.place::int, (SELECT count(*) FROM job j WHERE j.destination = w.destination AND j.lease > $2)::int
 		FROM unnest($1::text[]) WITH ORDINALITY w (destination, place)`
 	// The flows that have new mail for each destination, those behind a flow before
-	// the others: it leaps from one to the next.
-	flowsOf = `SELECT w.place::int, f.turn FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, after, steps, place)
+	// the others, with when the first of it is due: it leaps from one to the next.
+	flowsOf = `SELECT w.place::int, f.turn, f.due FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, after, turns, place)
 		CROSS JOIN LATERAL (
-			WITH RECURSIVE ahead (turn, n) AS (
-				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > w.after AND j.turn < $4
-					ORDER BY j.destination, j.turn LIMIT 1), 1
+			WITH RECURSIVE ahead (turn, due, n, ready) AS (
+				SELECT f.turn, f.due, 1, (f.due <= $5)::int FROM (SELECT j.turn, j.due FROM job j
+					WHERE j.destination = w.destination AND j.turn > w.after AND j.turn < $4 ORDER BY j.destination, j.turn, j.due LIMIT 1) f
 				UNION ALL
-				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > a.turn AND j.turn < $4
-					ORDER BY j.destination, j.turn LIMIT 1), a.n + 1 FROM ahead a WHERE a.turn IS NOT NULL AND a.n < w.steps),
-			behind (turn, n) AS (
-				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn <= w.after AND j.turn < $4
-					ORDER BY j.destination, j.turn LIMIT 1), 1
+				SELECT f.turn, f.due, a.n + 1, a.ready + (f.due <= $5)::int FROM ahead a CROSS JOIN LATERAL (SELECT j.turn, j.due FROM job j
+					WHERE j.destination = w.destination AND j.turn > a.turn AND j.turn < $4 ORDER BY j.destination, j.turn, j.due LIMIT 1) f
+					WHERE a.ready < w.turns AND a.n - a.ready < $6),
+			behind (turn, due, n, ready) AS (
+				SELECT f.turn, f.due, 1, (f.due <= $5)::int FROM (SELECT j.turn, j.due FROM job j
+					WHERE j.destination = w.destination AND j.turn <= w.after AND j.turn < $4 ORDER BY j.destination, j.turn, j.due LIMIT 1) f
 				UNION ALL
-				SELECT (SELECT j.turn FROM job j WHERE j.destination = w.destination AND j.turn > b.turn AND j.turn <= w.after AND j.turn < $4
-					ORDER BY j.destination, j.turn LIMIT 1), b.n + 1 FROM behind b WHERE b.turn IS NOT NULL AND b.n < w.steps)
-			SELECT turn, n FROM ahead WHERE turn IS NOT NULL UNION ALL SELECT turn, w.steps + n FROM behind WHERE turn IS NOT NULL) f
-		WHERE w.steps > 0 ORDER BY w.place, f.n`
+				SELECT f.turn, f.due, b.n + 1, b.ready + (f.due <= $5)::int FROM behind b CROSS JOIN LATERAL (SELECT j.turn, j.due FROM job j
+					WHERE j.destination = w.destination AND j.turn > b.turn AND j.turn <= w.after AND j.turn < $4
+					ORDER BY j.destination, j.turn, j.due LIMIT 1) f
+					WHERE b.ready < w.turns AND b.n - b.ready < $6)
+			SELECT turn, due, n FROM ahead UNION ALL SELECT turn, due, w.turns + $6 + n FROM behind) f
+		WHERE w.turns > 0 ORDER BY w.place, f.n`
 	claimable = `SELECT ` + jobColumns + ` FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, turn, quota, place)
 		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND turn = w.turn AND due <= $4
 			ORDER BY destination, turn, due, id LIMIT w.quota FOR UPDATE SKIP LOCKED) j` +
@@ -132,12 +135,12 @@ type turn struct {
 func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, l leasing) ([]turn, error) {
 	names := destinations(wanted)
 	turns := make([]turn, len(wanted))
-	after, steps := make([]int64, len(wanted)), make([]int32, len(wanted))
+	after, most := make([]int64, len(wanted)), make([]int32, len(wanted))
 	for i := range wanted {
 		w := &wanted[i]
 		after[i], turns[i].limit = int64(w.After), w.Limit
 		if w.Part != gateway.Tried && w.Limit > 0 {
-			steps[i] = int32(w.Limit + len(w.Except))
+			most[i] = int32(store.Turns(w, w.Limit))
 		}
 	}
 	b := &pgx.Batch{}
@@ -150,16 +153,25 @@ func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway
 		}
 		return nil
 	})
-	var flow int64
-	queue(b, flowsOf, []any{names, after, steps, int64(gateway.TurnTried)}, []any{&place, &flow}, func() error {
+	looks := make([]*store.Look, len(wanted))
+	var flow, due int64
+	queue(b, flowsOf, []any{names, after, most, int64(gateway.TurnTried), l.now, store.LookPast}, []any{&place, &flow, &due}, func() error {
 		i := place - 1
-		if turn := &turns[i]; !store.Held(&out[i], &wanted[i], gateway.Flow(flow)) && len(turn.flows) < turn.limit {
-			turn.flows = append(turn.flows, gateway.Flow(flow))
+		if looks[i] == nil { // its limit is known by now
+			looks[i] = store.NewLook(&out[i], &wanted[i], turns[i].limit)
+		}
+		if looks[i].More() {
+			looks[i].At(gateway.Flow(flow), due <= l.now)
 		}
 		return nil
 	})
 	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
+	}
+	for i, look := range looks {
+		if look != nil {
+			turns[i].flows = look.Flows
+		}
 	}
 	if *paused {
 		return nil, gateway.ErrPaused

@@ -107,27 +107,47 @@ func (s *Store) noteClock(ctx context.Context) error {
 	if !s.watch.IsDue() {
 		return nil
 	}
-	value, err := write(ctx, s, func(ctx context.Context, t *tx) (string, error) {
-		stored, err := t.storedClock(ctx, `FOR UPDATE`)
-		if err != nil {
-			return "", err
-		}
-		newest, err := t.number(ctx, `SELECT coalesce(max(id), 0) FROM message`)
-		if err != nil {
-			return "", err
-		}
-		value, err := s.watch.Merge(stored, newest)
-		if err != nil {
-			return "", err
-		}
-		_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-			store.ClockSetting, value)
-		return value, err
+	value, err := write(ctx, s, func(ctx context.Context, t *tx) (string, error) { return t.saveClock(ctx, s.watch) })
+	if err == nil {
+		s.watch.IsStored(value)
+	}
+	return err
+}
+
+// noteJump stores what is known of the clock when it has jumped, before anything is
+// written that was decided after the jump: no crash leaves that without the jump.
+func (s *Store) noteJump(ctx context.Context) error {
+	if !s.watch.Jumped(s.Now()) {
+		return nil
+	}
+	value := ""
+	err := s.commit(ctx, func(ctx context.Context, t *tx) (err error) {
+		value, err = t.saveClock(ctx, s.watch)
+		return err
 	})
 	if err == nil {
 		s.watch.IsStored(value)
 	}
 	return err
+}
+
+// saveClock stores what is known of the clock, and returns that.
+func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) {
+	stored, err := t.storedClock(ctx, `FOR UPDATE`)
+	if err != nil {
+		return "", err
+	}
+	newest, err := t.number(ctx, `SELECT coalesce(max(id), 0) FROM message`)
+	if err != nil {
+		return "", err
+	}
+	value, err := watch.Merge(stored, newest)
+	if err != nil {
+		return "", err
+	}
+	_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		store.ClockSetting, value)
+	return value, err
 }
 
 // rightRows is how many jobs are looked at at once.
@@ -170,11 +190,12 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 	var ids, changed, begun, first, tried, due, lease, redriven, since []int64
 	var id int64
 	var to string
+	var troubles []string
 	var j store.JobTimes
 	rows := 0
-	err = t.query(ctx, `SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0)
+	err = t.query(ctx, `SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0), coalesce(troubles, '')
 			FROM job WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, []any{after, rightRows},
-		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since}, func() error {
+		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since, &j.Troubles}, func() error {
 			rows, last = rows+1, id
 			n := j
 			if !times.Right(&n) {
@@ -183,7 +204,7 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 			t.work = append(t.work, gateway.Destination(to))
 			ids, changed, begun, first = append(ids, id), append(changed, n.Changed), append(begun, n.Begun), append(first, n.FirstTry)
 			tried, due, lease = append(tried, n.LastTry), append(due, n.Due), append(lease, n.Lease)
-			redriven, since = append(redriven, n.Redriven), append(since, n.Since)
+			redriven, since, troubles = append(redriven, n.Redriven), append(since, n.Since), append(troubles, n.Troubles)
 			return nil
 		})
 	if err != nil || len(ids) == 0 {
@@ -191,10 +212,10 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 	}
 	t.dead += len(ids)
 	_, err = t.change(ctx, `UPDATE job j SET changed = u.changed, begun = u.begun, first_try = nullif(u.first, 0), last_try = nullif(u.tried, 0), due = u.due,
-				lease = nullif(u.lease, 0), redriven = nullif(u.redriven, 0), since = nullif(u.since, 0)
-			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-				u (id, changed, begun, first, tried, due, lease, redriven, since) WHERE j.id = u.id`,
-		ids, changed, begun, first, tried, due, lease, redriven, since)
+				lease = nullif(u.lease, 0), redriven = nullif(u.redriven, 0), since = nullif(u.since, 0), troubles = nullif(u.troubles, '')
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[])
+				u (id, changed, begun, first, tried, due, lease, redriven, since, troubles) WHERE j.id = u.id`,
+		ids, changed, begun, first, tried, due, lease, redriven, since, troubles)
 	return last, rows == rightRows, err
 }
 
@@ -214,5 +235,5 @@ func (t *tx) rightRest(ctx context.Context, times *store.Times) error {
 // again.
 func (s *Store) reckon(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
-	p.Begun, p.Since = times.At(store.Micros(p.Begun), 0), times.At(store.Micros(p.Since), 0)
+	times.Reckon(p)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
 	"github.com/amtp-go/amtp/internal/store/storetest"
 )
 
@@ -60,6 +61,51 @@ func TestReplicasMeetAJump(t *testing.T) {
 	for _, s := range []*Store{one, two, three} {
 		if c := s.Clock(); !c.Believed() {
 			t.Errorf("two hours later %+v, want that it is believed", c)
+		}
+	}
+}
+
+// TestJumpIsStoredFirst: whatever is written first after a jump, the jump is in the
+// database no later, so that no crash leaves the one without the other.
+func TestJumpIsStoredFirst(t *testing.T) {
+	hand, url, ctx := storetest.NewHand(dawn), database(t), t.Context()
+	s := openBy(t, url, hand)
+	alice, bob := register(t, s, "alice"), register(t, s, "bob")
+	read := mustAccept(t, s, letterTo(t, alice, "read", bob)).ID
+	jumps := int64(0)
+	for _, write := range []struct {
+		what string
+		do   func(now time.Time) error
+	}{
+		{"Accept", func(now time.Time) error {
+			a := letterTo(t, alice, "k", bob)
+			a.ReceivedAt = now
+			_, err := s.Accept(ctx, a)
+			return err
+		}},
+		{"Accept of a retry", func(now time.Time) error {
+			a := letterTo(t, alice, "k", bob, alice)
+			a.ReceivedAt = now
+			_, err := s.Accept(ctx, a)
+			return err
+		}},
+		{"MarkRead", func(now time.Time) error { _, err := s.MarkRead(ctx, bob.ID, read, now); return err }},
+		{"Ack", func(now time.Time) error { _, err := s.Ack(ctx, bob.ID, read, now); return err }},
+		{"NotePeer", func(now time.Time) error { return s.NotePeer(ctx, "far.example", true, now) }},
+		{"RemoveAgent", func(now time.Time) error { return s.RemoveAgent(ctx, bob.ID, now) }},
+	} {
+		by := 400 * 24 * time.Hour
+		if jumps++; jumps%2 == 0 {
+			by = -by
+		}
+		hand.Set(by)
+		if err := write.do(hand.Now()); err != nil {
+			t.Errorf("%s = %v, want no error", write.what, err)
+		}
+		var stored int64
+		err := s.pool.QueryRow(ctx, `SELECT (value::json ->> 'jumps')::bigint FROM setting WHERE name = $1`, store.ClockSetting).Scan(&stored)
+		if err != nil || stored != jumps {
+			t.Errorf("after %s the database knows of %d jumps, %v, want %d", write.what, stored, err, jumps)
 		}
 	}
 }

@@ -67,10 +67,12 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 	var err error
 	var done []bool
 	for range tries {
-		err = s.borrow(ctx, func(c conn) (err error) {
-			done, err = c.marks(ctx, batch)
-			return err
-		})
+		if err = s.noteJump(ctx); err == nil {
+			err = s.borrow(ctx, func(c conn) (err error) {
+				done, err = c.marks(ctx, batch)
+				return err
+			})
+		}
 		var b broken
 		if !met(err) && !(errors.As(err, &b) && s.pool.Ping(ctx) == nil) {
 			break

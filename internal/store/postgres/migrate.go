@@ -18,7 +18,9 @@ var migrations embed.FS
 // migrate brings the schema up to date, forward only. Replicas that start at the
 // same time wait for each other by an advisory lock; behind a proxy, where a
 // session is nobody's own, by a row. A migration leaves the schema usable for the
-// release before it: that one still runs while replicas are replaced.
+// release before it: that one still runs while replicas are replaced. From 004 on
+// none is a transaction: indexes are built beside those who write, and a migration
+// that was interrupted is run again from its beginning.
 func migrate(ctx context.Context, c *connecting) (err error) {
 	cc := c.pool.ConnConfig.Copy()
 	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(c.check))
@@ -49,11 +51,15 @@ func migrate(ctx context.Context, c *connecting) (err error) {
 	return err
 }
 
+// migrationSeconds is for how long a replica waits while another brings the schema up
+// to date: indexes of a large database take minutes.
+const migrationSeconds = 3600
+
 func oneAtATime(pooled bool) (goose.ProviderOption, error) {
 	if pooled {
 		locker, err := lock.NewPostgresTableLocker()
 		return goose.WithLocker(locker), err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, migrationSeconds))
 	return goose.WithSessionLocker(locker), err
 }

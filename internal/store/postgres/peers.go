@@ -68,27 +68,49 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 
 // purgePeers forgets domains that wrote nothing since, and returns how many.
 func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
-	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
-		var gone []string
-		var domain string
-		var seen int64
-		err := t.query(ctx, `SELECT domain, last_seen FROM peer WHERE last_seen <= $1 LIMIT $2`, []any{store.Micros(since), limit},
-			[]any{&domain, &seen}, func() error {
-				if !times.At(seen, 0).After(since) {
-					gone = append(gone, domain)
-				}
-				return nil
-			})
-		if err != nil || len(gone) == 0 {
-			return 0, err
-		}
-		// Whom agents met there goes first, and where that is much the domains stay for
-		// another call.
-		if all, err := t.unmeet(ctx, gone); err != nil || !all {
-			return 0, err
-		}
-		// The time stands twice: a domain may write while its row is waited for.
-		n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`, store.Micros(since), gone)
-		return int(n), err
+	return s.peers.Step(limit, func(after store.Place) (int, store.Place, error) {
+		did, err := write(ctx, s, func(ctx context.Context, t *tx) (stepped, error) {
+			gone, last, err := t.silentPeers(ctx, times, since, after, limit)
+			if err != nil || len(gone) == 0 {
+				return stepped{last: last}, err
+			}
+			// Whom agents met there goes first, and where that is much the domains stay
+			// for another call.
+			if all, err := t.unmeet(ctx, gone); err != nil || !all {
+				return stepped{last: last}, err
+			}
+			// The time stands twice: a domain may write while its row is waited for.
+			n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`, store.Micros(since), gone)
+			return stepped{int(n), last}, err
+		})
+		return did.found, did.last, err
 	})
+}
+
+// stepped is what came of a step of a store.Stroll.
+type stepped struct {
+	found int
+	last  store.Place
+}
+
+// silentPeers returns the next domains that wrote nothing since, and the last that it
+// looked at, the zero Place when it came to the end.
+func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Place, limit int) (due []string, last store.Place, err error) {
+	var at store.Place
+	most, looked := store.LookedAt*limit, 0
+	err = c.query(ctx, `SELECT domain, last_seen FROM peer WHERE (last_seen, domain) > ($1, $2) AND last_seen <= $3
+			ORDER BY last_seen, domain LIMIT $4`, []any{after.Time, after.Name, store.Micros(since), most},
+		[]any{&at.Name, &at.Time}, func() error {
+			if looked++; len(due) == limit {
+				return nil
+			}
+			if last = at; !times.At(at.Time, 0).After(since) {
+				due = append(due, at.Name)
+			}
+			return nil
+		})
+	if len(due) < limit && looked < most {
+		last = store.Place{}
+	}
+	return due, last, err
 }

@@ -61,6 +61,8 @@ type Store struct {
 	shows    func() time.Time
 	watch    *store.Watch
 	righting sync.Mutex // held to put right what is ahead of the clock
+	expiry   store.Stroll
+	peers    store.Stroll // of the purge
 	away     atomic.Bool
 	paused   atomic.Int64 // since when, µs
 

@@ -32,30 +32,34 @@ func (c conn) secrets(ctx context.Context, kind string) (list []gateway.Secret, 
 // changes of one kind come one after the other, at whichever replicas.
 func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.change(ctx, lockNames, int32(secretLock), hashes([]string{kind})); err != nil {
-			return err
-		}
-		before, err := t.secrets(ctx, kind)
-		if err != nil {
-			return err
-		}
-		after, err := change(before)
-		if err == nil {
-			err = store.Distinct(kind, after)
-		}
-		if err == nil {
-			_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, kind)
-		}
-		if err != nil {
-			return err
-		}
-		for i := range after {
-			if err := t.addSecret(ctx, &after[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.changeSecrets(ctx, gateway.SecretChange{Kind: kind, Change: change})
 	})
+}
+
+func (t *tx) changeSecrets(ctx context.Context, c gateway.SecretChange) error {
+	if _, err := t.change(ctx, lockNames, int32(secretLock), hashes([]string{c.Kind})); err != nil {
+		return err
+	}
+	before, err := t.secrets(ctx, c.Kind)
+	if err != nil {
+		return err
+	}
+	after, err := c.Change(before)
+	if err == nil {
+		err = store.Distinct(c.Kind, after)
+	}
+	if err == nil {
+		_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, c.Kind)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range after {
+		if err := t.addSecret(ctx, &after[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) addSecret(ctx context.Context, n *gateway.Secret) error {

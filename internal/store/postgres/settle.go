@@ -155,10 +155,6 @@ func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool
 	return lives, err
 }
 
-// lookedAt is at how many times as many jobs one Expire looks as it gives up: some
-// are leased, and some are young but for a clock that was wrong.
-const lookedAt = 20
-
 // Expire gives up jobs that were begun before then. What another transaction holds
 // is looked at the next time.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
@@ -169,48 +165,65 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
-		if err := t.refusePaused(ctx); err != nil {
-			return 0, err
-		}
-		ids, err := t.expired(ctx, &times, begun, limit)
-		if err != nil || len(ids) == 0 {
-			return 0, err
-		}
-		oldest, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held+` SKIP LOCKED`, ids)
-		if err != nil {
-			return 0, err
-		}
-		var old []closing
-		for _, j := range oldest {
-			if !j.Lease.After(now) {
-				old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
+	return s.expiry.Step(limit, func(after store.Place) (int, store.Place, error) {
+		did, err := write(ctx, s, func(ctx context.Context, t *tx) (stepped, error) {
+			if err := t.refusePaused(ctx); err != nil {
+				return stepped{}, err
 			}
-		}
-		b := &pgx.Batch{}
-		waiting := queueUndecided(b, column(old, func(c *closing) int64 { return int64(c.job.ID) }))
-		if err := t.SendBatch(ctx, b).Close(); err != nil {
-			return 0, err
-		}
-		for i := range old {
-			old[i].giveUp(waiting[old[i].job.ID])
-		}
-		return len(old), t.close(ctx, old, waiting)
+			ids, last, err := t.expired(ctx, &times, begun, after, limit)
+			if err != nil || len(ids) == 0 {
+				return stepped{last: last}, err
+			}
+			n, err := t.expire(ctx, ids, now, report)
+			return stepped{n, last}, err
+		})
+		return did.found, did.last, err
 	})
 }
 
-// expired returns jobs that were begun before then and are not leased, the oldest
-// first.
-func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, limit int) (ids []int64, err error) {
-	var id, message, began, lease int64
-	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE begun < $1 ORDER BY begun, id LIMIT $2`,
-		[]any{store.Micros(begun), lookedAt * limit}, []any{&id, &message, &began, &lease}, func() error {
-			if len(ids) < limit && lease <= times.Now() && times.At(began, message).Before(begun) {
-				ids = append(ids, id)
+// expire gives up those of the jobs that nobody has leased meanwhile.
+func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func(gateway.Job) bool) (int, error) {
+	oldest, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held+` SKIP LOCKED`, ids)
+	if err != nil {
+		return 0, err
+	}
+	var old []closing
+	for _, j := range oldest {
+		if !j.Lease.After(now) {
+			old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
+		}
+	}
+	b := &pgx.Batch{}
+	waiting := queueUndecided(b, column(old, func(c *closing) int64 { return int64(c.job.ID) }))
+	if err := t.SendBatch(ctx, b).Close(); err != nil {
+		return 0, err
+	}
+	for i := range old {
+		old[i].giveUp(waiting[old[i].job.ID])
+	}
+	return len(old), t.close(ctx, old, waiting)
+}
+
+// expired returns the next jobs that were begun before then and are not leased, and the
+// last that it looked at, the zero Place when it came to the end.
+func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Place, limit int) (ids []int64, last store.Place, err error) {
+	var at store.Place
+	var message, lease int64
+	most, looked := store.LookedAt*limit, 0
+	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE (begun, id) > ($1, $2) AND begun < $3 ORDER BY begun, id LIMIT $4`,
+		[]any{after.Time, after.ID, store.Micros(begun), most}, []any{&at.ID, &message, &at.Time, &lease}, func() error {
+			if looked++; len(ids) == limit {
+				return nil
+			}
+			if last = at; lease <= times.Now() && times.At(at.Time, message).Before(begun) {
+				ids = append(ids, at.ID)
 			}
 			return nil
 		})
-	return ids, err
+	if len(ids) < limit && looked < most {
+		last = store.Place{}
+	}
+	return ids, last, err
 }
 
 // giveUp ends a job as an attempt does that was the last.

@@ -253,8 +253,17 @@ func (s *Store) do(ctx context.Context, fn func(context.Context, *tx) error) err
 	return err
 }
 
-// transact runs fn in a transaction, again while it meets others, and then rings.
+// transact runs fn in a transaction, again while it meets others, and then rings. A
+// jump of the clock is stored before.
 func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) error) error {
+	if err := s.noteJump(ctx); err != nil {
+		return err
+	}
+	return s.commit(ctx, fn)
+}
+
+// commit is transact, whatever the clock did.
+func (s *Store) commit(ctx context.Context, fn func(context.Context, *tx) error) error {
 	var err error
 	for range tries {
 		t := &tx{dir: s.dir}

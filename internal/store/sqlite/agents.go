@@ -12,7 +12,7 @@ import (
 )
 
 // AddAgent registers an agent with its first key, and stores secrets with it.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) (gateway.Secret, error)) (gateway.Agent, error) {
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
 	err := s.write(ctx, 512, func(w *writer) error {
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
@@ -29,13 +29,9 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, wi
 			return gateway.ErrExists
 		}
 		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
-		for _, make := range with {
-			secret, err := make(a.ID)
-			if err == nil {
-				err = w.addSecret(&secret)
-			}
-			if err != nil {
-				return err
+		for _, of := range with {
+			if err := w.changeSecrets(of(a.ID)); err != nil {
+				return undo(err)
 			}
 		}
 		agent := a
@@ -43,7 +39,11 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, wi
 		k.Agent = a.ID
 		return w.addKey(k)
 	})
-	if err != nil {
+	var back undone
+	switch {
+	case errors.As(err, &back):
+		return gateway.Agent{}, back.error
+	case err != nil:
 		return gateway.Agent{}, err
 	}
 	return a, nil
@@ -59,8 +59,21 @@ func (w *writer) addKey(k gateway.Key) error {
 // refusedChange is an error of the function that UpdateAgent was given.
 type refusedChange struct{ error }
 
+// undone is an error of a change of secrets after something was written: all of that is
+// undone, whatever the error is.
+type undone struct{ error }
+
+// undo makes an error of changeSecrets one after which what was written is undone.
+func undo(err error) error {
+	var refused refusedChange
+	if errors.As(err, &refused) {
+		return undone(refused)
+	}
+	return err
+}
+
 // UpdateAgent changes what an agent says about itself.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error) (gateway.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error) {
 	var changed gateway.Agent
 	err := s.write(ctx, 512, func(w *writer) error {
 		a, err := w.livingAgent(id) // from the table: this batch may have changed it
@@ -69,6 +82,11 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		}
 		if err := change(&a); err != nil {
 			return refusedChange{err}
+		}
+		for _, c := range with {
+			if err := w.changeSecrets(c); err != nil {
+				return undo(err)
+			}
 		}
 		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?
 				WHERE id = ?`,
@@ -79,7 +97,10 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		return err
 	})
 	var refused refusedChange
+	var back undone
 	switch {
+	case errors.As(err, &back):
+		return gateway.Agent{}, back.error
 	case errors.As(err, &refused):
 		return gateway.Agent{}, refused.error
 	case err != nil:
@@ -130,11 +151,16 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, error) {
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.SecretChange) (int, error) {
 	ended := 0
 	err := s.write(ctx, 256, func(w *writer) error {
 		if !w.lives(k.Agent) {
 			return gateway.ErrNotFound
+		}
+		for _, c := range with {
+			if err := w.changeSecrets(c); err != nil {
+				return undo(err)
+			}
 		}
 		if err := w.addKey(k); err != nil || !alone {
 			return err
@@ -144,7 +170,11 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool) (int, err
 		w.changes = append(w.changes, func(d *store.Directory) { d.KeepKey(k.Agent, k.ID) })
 		return err
 	})
-	if err != nil {
+	var back undone
+	switch {
+	case errors.As(err, &back):
+		return 0, back.error
+	case err != nil:
 		return 0, err
 	}
 	return ended, nil

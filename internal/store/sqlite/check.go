@@ -50,7 +50,7 @@ func (k checking) run(ctx context.Context, dir string) []Finding {
 		}
 		return []Finding{{Name: "database", Text: "cannot be opened: " + err.Error(), Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
 	}
-	looks := []func() Finding{c.checkIntegrity, c.checkSchema, c.checkSettings, c.checkPause}
+	looks := []func() Finding{c.checkIntegrity, c.checkSchema, c.checkSettings, c.checkPause, c.checkRows}
 	queries := consistency
 	if facts, err := c.facts(); err != nil || facts.Schema >= jobsSchema {
 		queries = slices.Concat(consistency, queueing)

@@ -28,8 +28,8 @@ func TestCheckOfARunningStore(t *testing.T) {
 	if _, err := o.Purge(t.Context(), short, time.Now().Add(time.Hour), 0, 10); err != nil {
 		t.Fatal(err)
 	}
-	if list := Check(t.Context(), o.dir); len(wrong(list)) > 0 || len(list) != 15 {
-		t.Errorf("Check = %+v, want 15 findings in order", list)
+	if list := Check(t.Context(), o.dir); len(wrong(list)) > 0 || len(list) != 16 {
+		t.Errorf("Check = %+v, want 16 findings in order", list)
 	}
 	o.fill(1)
 }
@@ -48,16 +48,24 @@ func TestCheckFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string][]string{
-		`SELECT 1`:                                                              nil,
-		`DELETE FROM delivery WHERE seq = 7`:                                    {"messages"},
-		`DELETE FROM message WHERE id = 7`:                                      {"deliveries", "keys"},
-		`UPDATE delivery SET agent = 99`:                                        {"deliveries"},
-		`UPDATE message SET body = NULL`:                                        {"bodies"},
-		`UPDATE dedup SET message = 999`:                                        {"keys"},
-		`UPDATE agent SET removed = 1`:                                          {"agent keys"},
-		`INSERT INTO setting VALUES ('paused', '1')`:                            {"delivery"},
-		`INSERT INTO alias VALUES ('x', 0, '', x'', 999)`:                       {"aliases"},
-		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`: {"schema"},
+		`SELECT 1`:                                                                        nil,
+		`DELETE FROM delivery WHERE seq = 7`:                                              {"messages"},
+		`DELETE FROM message WHERE id = 7`:                                                {"deliveries", "keys"},
+		`UPDATE delivery SET agent = 99`:                                                  {"deliveries"},
+		`UPDATE message SET body = NULL`:                                                  {"bodies"},
+		`UPDATE dedup SET message = 999`:                                                  {"keys"},
+		`UPDATE agent SET removed = 1`:                                                    {"agent keys"},
+		`INSERT INTO setting VALUES ('paused', '1')`:                                      {"delivery"},
+		`UPDATE agent SET name = 'c rl' WHERE id = 1`:                                     {"rows"},
+		`UPDATE agent SET capabilities = '['`:                                             {"rows"},
+		`UPDATE agent SET schemas = '{}'`:                                                 {"rows"},
+		`UPDATE message SET authentication = '{' WHERE id = 7`:                            {"rows"},
+		`UPDATE message SET sender_agent = NULL, sender = 'x y@far.example' WHERE id = 7`: {"rows"},
+		`UPDATE message SET uuid = x'00' WHERE id = 7`:                                    {"rows"},
+		`UPDATE delivery SET agent = 0, address = 'a b@far.example' WHERE seq = 7`:        {"rows"},
+		`UPDATE delivery SET state = 42 WHERE seq = 7`:                                    {"rows"},
+		`INSERT INTO alias VALUES ('x', 0, '', x'', 999)`:                                 {"aliases"},
+		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`:           {"schema"},
 	} {
 		dir := t.TempDir()
 		name := filepath.Join(dir, FileName)

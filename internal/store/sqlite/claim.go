@@ -106,7 +106,7 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 	}
 	var list []queued
 	if wanted.Part != gateway.Tried {
-		flows, err := w.flows(c, wanted, limit)
+		flows, err := w.flows(c, wanted, limit, now)
 		if err != nil {
 			return nil, err
 		}
@@ -122,23 +122,24 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 	})
 }
 
-// flows returns flows that have new mail for the destination, the one behind
-// After first, at most limit of them. It leaps from one to the next.
-func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int) (flows []gateway.Flow, err error) {
-	steps := limit + len(wanted.Except)
+// flows returns flows that have new mail for the destination which is due, the one
+// behind After first, at most limit of them. It leaps from one to the next.
+func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]gateway.Flow, error) {
+	look := store.NewLook(c, wanted, limit)
 	leap := func(from, to int64) error {
-		for ; steps > 0 && len(flows) < limit; steps-- {
-			found := false
-			err := w.query(`SELECT turn FROM job INDEXED BY job_turn WHERE destination = ? AND turn > ? AND turn < ? ORDER BY turn LIMIT 1`,
+		for more := look.More(); more; more = more && look.More() {
+			var due int64
+			more = false
+			err := w.query(`SELECT turn, due FROM job INDEXED BY job_turn WHERE destination = ? AND turn > ? AND turn < ? ORDER BY turn, due LIMIT 1`,
 				func(s *sqlite3.Stmt) error {
-					from, found = s.ColumnInt64(0), true
+					from, due, more = s.ColumnInt64(0), s.ColumnInt64(1), true
 					return nil
 				}, string(wanted.Destination), from, to)
-			if err != nil || !found {
+			if err != nil {
 				return err
 			}
-			if flow := gateway.Flow(from); !store.Held(c, wanted, flow) {
-				flows = append(flows, flow)
+			if more {
+				look.At(gateway.Flow(from), due <= now)
 			}
 		}
 		return nil
@@ -147,7 +148,8 @@ func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int) 
 	if err := leap(after, int64(gateway.TurnTried)); err != nil {
 		return nil, err
 	}
-	return flows, leap(math.MinInt64, min(after, math.MaxInt64-1)+1)
+	err := leap(math.MinInt64, min(after, math.MaxInt64-1)+1)
+	return look.Flows, err
 }
 
 // due adds the first jobs of a turn that are due.

@@ -152,11 +152,11 @@ type rightJob struct {
 // jobsAhead returns those of the next jobs whose times are ahead of the clock.
 func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, last int64, more bool, err error) {
 	rows := 0
-	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since FROM job
+	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since, troubles FROM job
 			WHERE id > ? ORDER BY id LIMIT ?`, func(st *sqlite3.Stmt) error {
 		j := rightJob{id: st.ColumnInt64(0), fence: st.ColumnInt64(1), destination: gateway.Destination(st.ColumnText(2)), was: st.ColumnInt64(3)}
 		j.JobTimes = store.JobTimes{Changed: j.was, Begun: st.ColumnInt64(4), FirstTry: st.ColumnInt64(5), LastTry: st.ColumnInt64(6),
-			Due: st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9), Since: st.ColumnInt64(10)}
+			Due: st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9), Since: st.ColumnInt64(10), Troubles: st.ColumnText(11)}
 		if rows, last = rows+1, j.id; times.Right(&j.JobTimes) {
 			list = append(list, j)
 		}
@@ -169,10 +169,10 @@ func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, la
 func (w *writer) rightJobs(list []rightJob) error {
 	for i := range list {
 		j := &list[i]
-		_, err := w.exec(`UPDATE job SET changed = ?, begun = ?, first_try = ?, last_try = ?, due = ?, lease = ?, redriven = ?, since = ?
+		_, err := w.exec(`UPDATE job SET changed = ?, begun = ?, first_try = ?, last_try = ?, due = ?, lease = ?, redriven = ?, since = ?, troubles = ?
 				WHERE id = ? AND fence = ? AND changed = ?`,
 			j.Changed, j.Begun, optional(j.FirstTry), optional(j.LastTry), j.Due, optional(j.Lease), optional(j.Redriven), optional(j.Since),
-			j.id, j.fence, j.was)
+			optional(j.Troubles), j.id, j.fence, j.was)
 		if err != nil {
 			return err
 		}
@@ -197,5 +197,5 @@ func (w *writer) rightRest(times *store.Times) error {
 // again.
 func (s *Store) reckon(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
-	p.Begun, p.Since = times.At(store.Micros(p.Begun), 0), times.At(store.Micros(p.Since), 0)
+	times.Reckon(p)
 }

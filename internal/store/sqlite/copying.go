@@ -25,7 +25,7 @@ const copyTries = 3
 var ErrPinned = errors.New("the gateway wrote more than a gibibyte while its database was read; do it when it has less to do")
 
 // copying copies a database and its journal, file by file, while a gateway may be
-// writing to it. That is many times as fast as page by page.
+// writing to it, in large pieces and in order.
 //
 // It is a copy of one moment for this reason. While a snapshot is held, the part of the
 // journal that it needs cannot begin anew, and only that part may be moved into the

@@ -27,6 +27,19 @@ func TestGrowth(t *testing.T) {
 	})
 }
 
+// BenchmarkGrowth prints how long everything takes in a small and in a large store
+// (storetest.BenchGrowth): go test ./internal/store/sqlite -run '^$' -bench Growth -benchtime 1x
+func BenchmarkGrowth(b *testing.B) {
+	storetest.BenchGrowth(b, 50_000, 1_000_000, func(b *testing.B) gateway.Store {
+		s, err := Open(Options{Dir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { s.Close() })
+		return s
+	})
+}
+
 // stepsOf returns how many steps all statements of the store have taken.
 func stepsOf(t *testing.T, s *Store) (steps int64) {
 	t.Helper()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -70,22 +71,48 @@ func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (li
 }
 
 // purgePeers forgets domains that wrote nothing since, and returns how many.
-func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (gone int, err error) {
-	var due []string
-	err = s.read(ctx, func(r *reader) error {
-		due = nil
-		return r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen WHERE last_seen <= ? LIMIT ?`, func(st *sqlite3.Stmt) error {
-			if !times.At(st.ColumnInt64(1), 0).After(since) {
-				due = append(due, st.ColumnText(0))
-			}
-			return nil
-		}, store.Micros(since), limit)
+func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
+	return s.peers.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
+		var due []string
+		err = s.read(ctx, func(r *reader) error {
+			due, last, err = r.silentPeers(times, since, after, limit)
+			return err
+		})
+		if err == nil && len(due) > 0 {
+			gone, err = s.forgetPeers(ctx, due, since)
+		}
+		return gone, last, err
 	})
-	if err != nil || len(due) == 0 {
-		return 0, err
+}
+
+// silentPeers returns the next domains that wrote nothing since, and the last that it
+// looked at, the zero Place when it came to the end.
+func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string, last store.Place, err error) {
+	most, looked := store.LookedAt*limit, 0
+	err = r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
+			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) error {
+		looked, last = looked+1, store.Place{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
+		if !times.At(last.Time, 0).After(since) {
+			due = append(due, last.Name)
+		}
+		if len(due) == limit {
+			return errEnough
+		}
+		return nil
+	}, after.Time, after.Name, store.Micros(since), most)
+	switch {
+	case errors.Is(err, errEnough):
+		return due, last, nil
+	case looked < most:
+		last = store.Place{}
 	}
+	return due, last, err
+}
+
+// forgetPeers forgets those of the domains that wrote nothing meanwhile either.
+func (s *Store) forgetPeers(ctx context.Context, due []string, since time.Time) (int, error) {
 	var did int
-	err = s.write(ctx, 64*len(due), func(w *writer) error {
+	err := s.write(ctx, 64*len(due), func(w *writer) error {
 		did = 0
 		for _, domain := range due {
 			// It may have written meanwhile. Whom agents met there goes first, and

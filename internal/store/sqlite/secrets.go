@@ -32,33 +32,36 @@ func (c *statements) secrets(kind string) (list []gateway.Secret, err error) {
 
 // ChangeSecrets replaces the secrets of a kind by what change makes of them.
 func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
-	err := s.write(ctx, 4096, func(w *writer) error {
-		before, err := w.secrets(kind)
-		if err != nil {
-			return err
-		}
-		after, err := change(before)
-		if err == nil {
-			err = store.Distinct(kind, after)
-		}
-		if err != nil {
-			return refusedChange{err}
-		}
-		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, kind); err != nil {
-			return err
-		}
-		for i := range after {
-			if err := w.addSecret(&after[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := s.write(ctx, 4096, func(w *writer) error { return w.changeSecrets(gateway.SecretChange{Kind: kind, Change: change}) })
 	var refused refusedChange
 	if errors.As(err, &refused) {
 		return refused.error
 	}
 	return err
+}
+
+// changeSecrets makes a change. Nothing was written when it returns a refusedChange.
+func (w *writer) changeSecrets(c gateway.SecretChange) error {
+	before, err := w.secrets(c.Kind)
+	if err != nil {
+		return err
+	}
+	after, err := c.Change(before)
+	if err == nil {
+		err = store.Distinct(c.Kind, after)
+	}
+	if err != nil {
+		return refusedChange{err}
+	}
+	if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, c.Kind); err != nil {
+		return err
+	}
+	for i := range after {
+		if err := w.addSecret(&after[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *writer) addSecret(n *gateway.Secret) error {

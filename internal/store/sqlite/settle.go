@@ -166,10 +166,6 @@ func (w *writer) bury(e *ending, d undecided, state gateway.State, r *gateway.Re
 	return err
 }
 
-// lookedAt is at how many times as many jobs one Expire looks as it gives up: some
-// are leased, and some are young but for a clock that was wrong.
-const lookedAt = 20
-
 // Expire gives up jobs that were begun before then.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
 	if err := s.refusePaused(); err != nil {
@@ -179,36 +175,52 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	gone := 0
-	err := s.write(ctx, 256*limit, func(w *writer) error {
-		gone = 0
-		var old []queued
-		err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
-				WHERE j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
-			j := scanJob(s)
-			if !j.Lease.After(now) && times.At(store.Micros(j.Begun), j.row).Before(begun) {
-				old = append(old, j)
-			}
-			if len(old) == limit {
-				return errEnough
-			}
-			return nil
-		}, store.Micros(begun), lookedAt*limit)
-		if err != nil && !errors.Is(err, errEnough) {
-			return err
-		}
-		for i := range old {
-			if err := w.giveUp(old[i], now, report); err != nil {
+	return s.expiry.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
+		var did int
+		var at store.Place
+		err = s.write(ctx, 256*limit, func(w *writer) error {
+			old, last, err := w.expired(&times, begun, after, limit)
+			if err != nil {
 				return err
 			}
+			for i := range old {
+				if err := w.giveUp(old[i], now, report); err != nil {
+					return err
+				}
+			}
+			did, at = len(old), last
+			return nil
+		})
+		if err != nil {
+			return 0, last, err // did is not ours while the write goes on
 		}
-		gone = len(old)
-		return nil
+		return did, at, nil
 	})
-	if err != nil {
-		return 0, err // gone is not ours while the write goes on
+}
+
+// expired returns the next jobs that were begun before then and are not leased, and the
+// last that it looked at, the zero Place when it came to the end.
+func (w *writer) expired(times *store.Times, begun time.Time, after store.Place, limit int) (old []queued, last store.Place, err error) {
+	most, looked := store.LookedAt*limit, 0
+	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
+			WHERE (j.begun, j.id) > (?, ?) AND j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		j := scanJob(s)
+		looked, last = looked+1, store.Place{Time: store.Micros(j.Begun), ID: int64(j.ID)}
+		if store.Micros(j.Lease) <= times.Now() && times.At(last.Time, j.row).Before(begun) {
+			old = append(old, j)
+		}
+		if len(old) == limit {
+			return errEnough
+		}
+		return nil
+	}, after.Time, after.ID, store.Micros(begun), most)
+	switch {
+	case errors.Is(err, errEnough):
+		return old, last, nil
+	case looked < most:
+		last = store.Place{}
 	}
-	return gone, nil
+	return old, last, err
 }
 
 // giveUp ends a job as an attempt does that was the last.

@@ -86,6 +86,8 @@ type Store struct {
 	clock    wallclock.Clock
 	watch    *store.Watch
 	righting sync.Mutex // held to put right what is ahead of the clock
+	expiry   store.Stroll
+	peers    store.Stroll // of the purge
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once

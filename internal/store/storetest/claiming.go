@@ -20,6 +20,8 @@ func claiming() []promise {
 		{"a flow of Except gets nothing and is among those held", claimExcept},
 		{"of the Part that is asked for", claimPart},
 		{"messages have Bytes at the most; one that does not fit is left with its size, and smaller ones pass it", claimBytes},
+		{"large messages of one flow have its Share at the most; smaller ones and other flows pass them", claimShare},
+		{"a flow of which nothing is due takes no turn from others, however many there are", claimNotDue},
 		{"a large message is leased for as much longer as it takes", claimLarge},
 		{"the flow of a job is its sender here, or the domain that it came from", claimFlows},
 		{"Waiting says when the earliest is due, and whether some were never tried", waitingFresh},

@@ -34,10 +34,15 @@ func doubting() []promise {
 		{"a clock that stands is doubted", doubtedWhenItStands},
 		{"at a start it is doubted when it shows an earlier time, for a day", earlierAtStart},
 		{"at a start it is doubted when it shows a time days later, for a day", laterAtStart},
+		{"a gateway that is off for days again and again comes to believe it", offAgainAndAgain},
 		{"what was written by a clock that was behind counts as written by the one of now", keptAsLong},
 		{"and that over a restart", keptAsLongOverRestart},
+		{"and that when nobody looked at the clock before the store ended", keptAsLongUnseen},
+		{"what was acknowledged by a clock that jumped a moment before stays for its time", acknowledgedUnseen},
 		{"its idempotency keys are remembered", keysKept},
 		{"its jobs are not given up", jobsKept},
+		{"what their recipients met counts from then, too", troublesKept},
+		{"a recipient that was to wait by a clock that was ahead waits as long as it was to", troublesAhead},
 		{"a clock that was ahead for a moment changes nothing", aheadForAMoment},
 		{"a clock that is ahead until it is believed removes nothing early", aheadAndBelieved},
 		{"what was written by a clock that was ahead is not kept for it", notKeptForEver},
@@ -46,6 +51,7 @@ func doubting() []promise {
 		{"and that when the process was killed", waitsAsLongAfterKill},
 		{"a clock that went back by an hour delays nothing", backByAnHour},
 		{"a domain that signed is held to it for its time", signedKept},
+		{"domains that seem old hide none that are", peersPast},
 		{"at random nothing is lost, and in the end nothing is kept", wrongClocks},
 		{"what happens at the wrong time over and over has its end", behindAtEveryStart},
 	}
@@ -170,6 +176,34 @@ func laterAtStart(w *world) {
 	w.doubts("a day later", 0)
 }
 
+// offAgainAndAgain is a gateway that runs for two hours a week: in the end it gives up
+// and removes what is old.
+func offAgainAndAgain(w *world) {
+	alice := w.agent("alice")
+	w.mail(alice, "a@far.example")
+	believed := 0
+	for range 10 {
+		w.works("Close", w.store.Close())
+		w.hand.Set(7*days - 2*time.Hour)
+		w.store = w.reopen()
+		w.look()
+		for range 8 {
+			w.hand.Pass(15 * time.Minute)
+			w.look()
+		}
+		if c := w.look(); c.Believed() {
+			believed++
+		}
+	}
+	if believed < 4 {
+		w.Errorf("at the end of %d of ten runs the clock is believed, want that from the sixth on", believed)
+	}
+	w.works("Close", w.store.Close())
+	w.hand.Set(-2 * days)
+	w.store = w.reopen()
+	w.doubts("at a start where it shows an earlier time", 24*time.Hour)
+}
+
 // keeps checks that an unread message of that age and its content stay for as long
 // as they are to, and no longer.
 func (w *world) keeps(alice, bob person, what string, l letter, first gateway.Accepted, age time.Duration) {
@@ -274,10 +308,73 @@ func jobsKept(w *world) {
 	if age := w.hand.Now().Sub(p.Begun); age > time.Hour || age < 0 {
 		w.Errorf("the job is %v old, want seconds", age)
 	}
+	same(w, "begun after it was received, as one that was tried again", p.Begun.After(p.Envelope.ReceivedAt), false)
 	w.passes(gateway.MaxAge - time.Hour)
 	same(w, "given up before their time", w.givesUp(), 0)
 	w.passes(2 * time.Hour)
 	same(w, "given up after their time", w.givesUp(), 2)
+}
+
+// trouble has a message to two recipients, of which the second meets what is borne for
+// an hour and is to wait for two, and the first what is borne for ever.
+func (w *world) trouble(alice person) gateway.DeliveryID {
+	w.Helper()
+	w.post(letter{from: alice, far: []string{"a@far.example", "b@far.example"}})
+	p := w.claimOne("far.example", w.now())
+	second := p.Recipients[1].ID
+	w.settle(p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{
+		{Delivery: p.Recipients[0].ID, Event: gateway.Postpone, Code: "RECIPIENT_UNAVAILABLE"},
+		borne(second, 2*time.Hour),
+	}}, w.now()))
+	return second
+}
+
+func borne(d gateway.DeliveryID, wait time.Duration) gateway.Outcome {
+	return gateway.Outcome{Delivery: d, Event: gateway.Postpone, Code: "ACCESS_DENIED", RetryAfter: wait, Patience: gateway.Patience{Tries: 2, For: time.Hour}}
+}
+
+func troublesKept(w *world) {
+	const by = 400 * days
+	w.hand.Set(-by)
+	w.look()
+	alice := w.agent("alice")
+	second := w.trouble(alice)
+	w.hand.Set(by)
+	w.look()
+	w.newest(alice, w.agent("bob"))
+	w.passes(30 * time.Minute)
+	for _, c := range []struct {
+		after   time.Duration
+		refused int
+	}{{0, 0}, {2 * time.Hour, 1}} {
+		w.passes(c.after)
+		p := w.claimOne("far.example", w.now())
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{borne(second, 0)}}, w.now())
+		same(w, "recipients that are refused", len(s.Results), c.refused)
+		w.settle(s)
+	}
+}
+
+func troublesAhead(w *world) {
+	alice := w.agent("alice")
+	for _, by := range []time.Duration{10 * time.Hour, 400 * days} {
+		w.hand.Set(by)
+		w.look()
+		second := w.trouble(alice)
+		w.hand.Set(-by)
+		w.look()
+		w.passes(time.Hour)
+		p := w.claimOne("far.example", w.now())
+		same(w, "recipients that have their turn an hour later", len(p.Now(w.now()).Recipients), 1)
+		w.settle(p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{
+			{Delivery: p.Recipients[0].ID, Event: gateway.Postpone, Code: "RECIPIENT_UNAVAILABLE"}}}, w.now()))
+		w.passes(2 * time.Hour)
+		p = w.claimOne("far.example", w.now())
+		same(w, "recipients that have their turn three hours later", len(p.Now(w.now()).Recipients), 2)
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{borne(second, 0)}}, w.now())
+		same(w, "recipients that are refused after two attempts and three hours", len(s.Results), 1)
+		w.settle(p.settled(w, gateway.Success, p.Recipients...))
+	}
 }
 
 func aheadForAMoment(w *world) {
@@ -427,6 +524,28 @@ func signedKept(w *world) {
 			same(w, fmt.Sprintf("held to its signatures, %v", by), p.Sticks(w.now()), c.held)
 		}
 	}
+}
+
+// peersPast has more domains that wrote while the clock was behind than one call looks
+// at, before one that wrote nothing for long.
+func peersPast(w *world) {
+	w.works("NotePeer", w.store.NotePeer(w.ctx, "old.example", false, w.now()))
+	w.passes(keep.Peer() - 10*days)
+	w.hand.Set(-400 * days)
+	w.store.Clock() // and before what lies ahead of it is put right
+	for i := range 65 {
+		w.works("NotePeer", w.store.NotePeer(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(), false, w.now()))
+	}
+	w.hand.Set(400 * days)
+	w.look()
+	w.passes(11 * days)
+	gone := 0
+	for range 4 {
+		did, err := w.store.Purge(w.ctx, keep, w.now(), 0, 3)
+		w.works("Purge", err)
+		gone += did.Peers
+	}
+	same(w, "domains that go", gone, 1)
 }
 
 // behindAtEveryStart is a machine without a battery: at each start it shows 1970 for

@@ -33,18 +33,28 @@ const (
 // fill puts n of everything into a store: alice writes to bob, who reads nothing, to
 // carol, who marks everything, to dave, who acknowledges everything, and to other
 // domains; others register, and leave.
-func fill(t *testing.T, store gateway.Store, n int) *grown {
+func fill(t testing.TB, store gateway.Store, n int) *grown {
+	t.Helper()
+	return fillWith(t, store, n, n)
+}
+
+// fillWith puts mail messages between agents here, and n of everything else, into a
+// store.
+func fillWith(t testing.TB, store gateway.Store, n, mail int) *grown {
 	t.Helper()
 	g := &grown{world: newWorld(t, store), n: n}
 	g.alice, g.bob, g.carol, g.dave, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"), g.agent("dave"), g.agent("fresh")
 	g.push = g.pushed("push")
-	for _, step := range []func(i int) error{
-		g.fillAgents, g.fillGone, g.fillLocal, g.fillFar, g.fillPeers, g.fillSmall,
+	for _, step := range []struct {
+		n  int
+		do func(i int) error
+	}{
+		{n, g.fillAgents}, {n, g.fillGone}, {mail, g.fillLocal}, {n, g.fillFar}, {n, g.fillPeers}, {n, g.fillSmall},
 	} {
 		together(16, func(worker int) {
-			for i := worker; i < n; i += 16 {
-				if err := step(i); err != nil {
-					t.Errorf("fill %d of %d: %v", i, n, err)
+			for i := worker; i < step.n; i += 16 {
+				if err := step.do(i); err != nil {
+					t.Errorf("fill %d of %d: %v", i, step.n, err)
 					return
 				}
 			}

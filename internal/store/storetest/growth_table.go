@@ -220,6 +220,9 @@ func agentOperations() []operation {
 
 func jobOperations() []operation {
 	result := func(g *grown, event gateway.Event) error {
+		if len(g.leased) == 0 {
+			return errors.New("every job that was leased is settled")
+		}
 		j := g.leased[0]
 		g.leased = g.leased[1:]
 		p, err := g.store.Parcel(g.ctx, j.ID, j.Fence)

@@ -17,6 +17,7 @@ func operating() []promise {
 		{"with the job's last error, or RECIPIENT_UNAVAILABLE where it has none", expireCodes},
 		{"reporting as report decides", expireReports},
 		{"Expire looks at no more than limit jobs, oldest first", expireLimit},
+		{"jobs that stay hide none behind them from Expire", expirePast},
 		{"Expire is ErrPaused while the store is paused: then nothing is given up", expirePaused},
 		{"JobsPage lists jobs with their recipients, oldest first", jobsInOrder},
 		{"JobsPage lists those that match, page by page", jobsFiltered},
@@ -141,6 +142,31 @@ func expireLimit(w *world) {
 			same(w, fmt.Sprintf("state of %d after call %d", k, i), states(w.read(alice, id).Deliveries), want)
 		}
 	}
+}
+
+// expirePast has more jobs that are leased than one call looks at, all of them older
+// than one that is not.
+func expirePast(w *world) {
+	alice := w.agent("alice")
+	for range 70 {
+		w.mail(alice, "a@far.example")
+	}
+	now := w.now()
+	same(w, "leased", len(w.claim(now, "far.example")), 70)
+	goes := func(calls int, now time.Time) (gone int) {
+		for range calls {
+			n, err := w.store.Expire(w.ctx, w.now(), now, 1, func(gateway.Job) bool { return false })
+			w.works("Expire", err)
+			gone += n
+		}
+		return gone
+	}
+	for range 2 { // and a walk that came to the end begins anew
+		id := w.mail(alice, "b@near.example")
+		same(w, "given up", goes(12, now), 1)
+		same(w, "state", states(w.read(alice, id).Deliveries), "expired")
+	}
+	same(w, "given up when they are leased no more", goes(90, now.Add(leaseTime+time.Hour)), 70)
 }
 
 // settledReports settles all reports and returns n.

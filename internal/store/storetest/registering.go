@@ -19,7 +19,9 @@ func registering() []promise {
 		{"AgentsPage lists living agents ordered by address, page by page", agentsByPage},
 		{"AddAgent is ErrExists when a living agent has the name, in any case of letters", nameIsTaken},
 		{"AddAgent that was refused leaves no key", refusedKey},
-		{"AddAgent stores secrets with the agent, all of it or nothing", addAgentWith},
+		{"AddAgent makes changes of secrets with the agent, all of it or nothing", addAgentWith},
+		{"UpdateAgent makes changes of secrets with that of the agent, all of it or nothing", updateAgentWith},
+		{"AddKey makes changes of secrets with the key, all of it or nothing", addKeyWith},
 		{"RemoveAgent ends the secret of its endpoint", removedEndpoint},
 		{"of many AddAgents at once one gets the name", oneGetsTheName},
 		{"UpdateAgent stores the descriptive members", updateAgent},
@@ -84,8 +86,65 @@ func nameIsTaken(w *world) {
 }
 
 // endpointOf makes the secret of an agent's endpoint.
-func endpointOf(id gateway.AgentID) (gateway.Secret, error) {
-	return gateway.Secret{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"), Facts: []byte("{}"), Created: morning}, nil
+func endpointOf(id gateway.AgentID) gateway.SecretChange {
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func([]gateway.Secret) ([]gateway.Secret, error) {
+		return []gateway.Secret{{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"), Facts: []byte("{}"), Created: morning}}, nil
+	}}
+}
+
+// faults are errors of changes of secrets: one that the store does not know, and those
+// that it returns itself.
+var faults = []error{errors.New("it cannot be sealed"), gateway.ErrNotFound, gateway.ErrExists, gateway.ErrConflict}
+
+// refusing is a change that is refused.
+func refusing(id gateway.AgentID, fault error) gateway.SecretChange {
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, fault }}
+}
+
+func updateAgentWith(w *world) {
+	alice := w.agent("alice")
+	change := func(a *gateway.Agent) error {
+		a.DeliveryMode, a.Target = "push", "https://hook.example/"
+		return nil
+	}
+	for _, fault := range faults {
+		_, err := w.store.UpdateAgent(w.ctx, alice.ID, change, endpointOf(alice.ID), refusing(alice.ID, fault))
+		w.fails("UpdateAgent with a change that is refused", err, fault)
+		a, err := w.store.Agent(alice.ID)
+		w.works("Agent", err)
+		same(w, "mode after that", a.DeliveryMode, "pull")
+		same(w, "secrets after that", w.endpoints(alice.ID), 0)
+	}
+	changed, err := w.store.UpdateAgent(w.ctx, alice.ID, change, endpointOf(alice.ID))
+	w.works("UpdateAgent", err)
+	same(w, "mode", changed.DeliveryMode, "push")
+	same(w, "secrets", w.endpoints(alice.ID), 1)
+	fault := errors.New("no such agent is wanted")
+	_, err = w.store.UpdateAgent(w.ctx, alice.ID, func(*gateway.Agent) error { return fault }, gateway.SecretChange{
+		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil }})
+	w.fails("UpdateAgent that is refused", err, fault)
+	same(w, "secrets after that", w.endpoints(alice.ID), 1)
+}
+
+func addKeyWith(w *world) {
+	alice := w.agent("alice")
+	for i, fault := range faults {
+		key := newKey("refused "+strconv.Itoa(i), alice.ID, w.now())
+		_, err := w.store.AddKey(w.ctx, key, true, endpointOf(alice.ID), refusing(alice.ID, fault))
+		w.fails("AddKey with a change that is refused", err, fault)
+		w.noOwner("the key after that", key.Hash)
+		same(w, "secrets after that", w.endpoints(alice.ID), 0)
+	}
+	w.owns(alice, alice.key)
+	key := newKey("second", alice.ID, w.now())
+	_, err := w.store.AddKey(w.ctx, key, false, endpointOf(alice.ID))
+	w.works("AddKey", err)
+	w.owns(alice, key)
+	same(w, "secrets", w.endpoints(alice.ID), 1)
+	w.remove(alice)
+	_, err = w.store.AddKey(w.ctx, newKey("third", alice.ID, w.now()), false, endpointOf(alice.ID))
+	w.fails("AddKey of an agent that is gone", err, gateway.ErrNotFound)
+	same(w, "secrets of one that is gone", w.endpoints(alice.ID), 0)
 }
 
 func (w *world) endpoints(id gateway.AgentID) int {
@@ -99,18 +158,19 @@ func addAgentWith(w *world) {
 	now := w.now()
 	agent := gateway.Agent{Address: w.address("hook@" + domain), DeliveryMode: "push", Target: "https://hook.example/", CreatedAt: now, LastActive: now}
 	key := newKey("secret", 0, now)
-	fault := errors.New("it cannot be sealed")
-	var id gateway.AgentID
-	_, err := w.store.AddAgent(w.ctx, agent, key, endpointOf, func(made gateway.AgentID) (gateway.Secret, error) {
-		id = made
-		return gateway.Secret{}, fault
-	})
-	w.fails("AddAgent with a secret that cannot be made", err, fault)
-	_, err = w.store.AgentNamed(agent.Address)
-	w.fails("AgentNamed", err, gateway.ErrNotFound)
-	_, _, err = w.store.KeyOwner(key.Hash, now)
-	w.fails("KeyOwner", err, gateway.ErrNotFound)
-	same(w, "secrets of one that was not registered", w.endpoints(id), 0)
+	for _, fault := range faults {
+		var id gateway.AgentID
+		_, err := w.store.AddAgent(w.ctx, agent, key, endpointOf, func(made gateway.AgentID) gateway.SecretChange {
+			id = made
+			return refusing(made, fault)
+		})
+		w.fails("AddAgent with a change that is refused", err, fault)
+		_, err = w.store.AgentNamed(agent.Address)
+		w.fails("AgentNamed", err, gateway.ErrNotFound)
+		_, _, err = w.store.KeyOwner(key.Hash, now)
+		w.fails("KeyOwner", err, gateway.ErrNotFound)
+		same(w, "secrets of one that was not registered", w.endpoints(id), 0)
+	}
 	added, err := w.store.AddAgent(w.ctx, agent, key, endpointOf)
 	w.works("AddAgent", err)
 	same(w, "secrets", w.endpoints(added.ID), 1)

@@ -1,4 +1,6 @@
+-- +goose NO TRANSACTION
 -- +goose Up
 
 -- The oldest jobs are given up, wherever they stand in the order of acceptance.
-CREATE INDEX job_begun ON job (begun);
+DROP INDEX CONCURRENTLY IF EXISTS job_begun;
+CREATE INDEX CONCURRENTLY job_begun ON job (begun, id);
