@@ -120,7 +120,7 @@ func TestDefaults(t *testing.T) {
 		Federation: Federation{Unsigned: "flag", Receipts: "known"},
 		Signature:  Signature{KeyID: "k1"},
 		Logging:    Logging{Level: slog.LevelInfo, Format: "text"},
-		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20, MessagesPerMinute: 120, BytesPerMinute: 1 * mib},
+		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20, MessagesPerMinute: 1200, BytesPerMinute: 1 * mib},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
 			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: 200 * time.Millisecond, Every: time.Hour},
 		Queue: Queue{Lease: 2 * time.Minute},

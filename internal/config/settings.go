@@ -147,7 +147,7 @@ func (l *Limits) settings() []setting {
 			meaning: "How many connections may be open together."},
 		{path: "limits.in_flight_bytes", env: "AMTP_LIMITS_IN_FLIGHT_BYTES", def: "256MiB", value: size(&l.InFlightBytes, 1*mib, 1024*gib),
 			meaning: "How many bytes of request bodies may be in work together; beyond it callers are asked to come back. Other domains have an eighth of it, one address a quarter of that, and room for one largest message in any case."},
-		{path: "limits.messages_per_minute", env: "AMTP_LIMITS_MESSAGES_PER_MINUTE", def: "120", value: count(&l.MessagesPerMinute),
+		{path: "limits.messages_per_minute", env: "AMTP_LIMITS_MESSAGES_PER_MINUTE", def: "1200", value: count(&l.MessagesPerMinute),
 			meaning: "How many messages a minute a stranger may bring, that is one address or one domain that proves nothing; ten times as many at once. All other rates of messages follow from it: amtp limits shows them."},
 		{path: "limits.bytes_per_minute", env: "AMTP_LIMITS_BYTES_PER_MINUTE", def: "1MiB", value: size(&l.BytesPerMinute, 1*kib, 1024*gib),
 			meaning: "How many bytes of messages a minute a stranger may bring; 64 times as many at once, and two of the largest messages in any case. All other rates of bytes follow from it."},
