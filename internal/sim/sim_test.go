@@ -104,7 +104,7 @@ func (c *campaign) work(t *testing.T) {
 // seed has a few forms, each of which comes again.
 func TestReplay(t *testing.T) {
 	prepare(t)
-	const forms, rare = 6, 20
+	const forms, rare = 6, 50
 	several := 0
 	for n := seed(1); n <= replays; n++ {
 		met := [][]event{simulate(t, n, nil).trace.events}
