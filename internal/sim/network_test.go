@@ -23,13 +23,13 @@ type network struct {
 	seen  map[string]int       // posts and questions, by what they are about
 	doubt map[string]bool      // letters that arrived without their gateway hearing so, by name and recipient
 	open  map[string]int       // posts that have no answer yet
-	told  map[string]time.Time // when a post was answered that the letter arrived
-	kill  time.Time            // the last one
+	told  map[string]time.Time // when a post was answered that the letter arrived, by gateway and letter
+	kill  map[string]time.Time // the last one of a gateway
 	late  sync.WaitGroup       // copies of requests that are still on their way
 }
 
 func newNetwork() *network {
-	return &network{seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int), told: make(map[string]time.Time)}
+	return &network{seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int), told: make(map[string]time.Time), kill: make(map[string]time.Time)}
 }
 
 // turn counts what happens again and again about one thing.
@@ -67,21 +67,21 @@ const noteTime = time.Second
 
 // arrived notes that a gateway was told so. One that is killed in that moment knows
 // nothing of it.
-func (n *network) arrived(about string) {
+func (n *network) arrived(gateway, about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.told[about] = time.Now(); time.Since(n.kill) < noteTime {
+	if n.told[gateway+" "+about] = time.Now(); time.Since(n.kill[gateway]) < noteTime {
 		n.doubt[about] = true
 	}
 }
 
 // killed notes that a gateway was killed.
-func (n *network) killed() {
+func (n *network) killed(gateway string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.kill = time.Now()
-	for about, at := range n.told {
-		if time.Since(at) < noteTime {
+	n.kill[gateway] = time.Now()
+	for told, at := range n.told {
+		if about, own := strings.CutPrefix(told, gateway+" "); own && time.Since(at) < noteTime {
 			n.doubt[about] = true
 		}
 	}
@@ -154,7 +154,7 @@ func (l wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	said := "no answer"
 	if err == nil {
 		if said = strconv.Itoa(res.StatusCode); res.StatusCode == http.StatusAccepted {
-			w.net.arrived(t.about)
+			w.net.arrived(from.name(), t.about)
 		}
 		res.Request = req
 	}
