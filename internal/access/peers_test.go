@@ -131,6 +131,30 @@ func TestCaller(t *testing.T) {
 	}
 }
 
+// TestSignedInAnotherTime: by a clock that is wrong a message of a domain that signs
+// is too old or too young. It is not taken as a stranger's, for it may be a retry.
+func TestSignedInAnotherTime(t *testing.T) {
+	now := time.Now()
+	good, _, _, key := bodies(t, now)
+	m, refused := amtp.ParseMessage([]byte(good))
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	for _, off := range []time.Duration{400 * 24 * time.Hour, -400 * 24 * time.Hour} {
+		for _, signed := range []bool{true, false} {
+			memory := nobody{}
+			if signed {
+				memory.signed = now.Add(-time.Hour)
+			}
+			peers := access.NewPeers(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+			_, refused := peers.Caller(t.Context(), m, "192.0.2.1", now.Add(off))
+			if (refused != nil) != signed || refused != nil && refused.Code != amtp.CodeSignatureInvalid {
+				t.Errorf("with a clock that is off by %v, from a domain that signed: %t: %v", off, signed, refused)
+			}
+		}
+	}
+}
+
 // TestWhoHangsUp is not taken for one whose key cannot be obtained: it comes again.
 func TestWhoHangsUp(t *testing.T) {
 	now := time.Now()

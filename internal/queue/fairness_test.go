@@ -113,9 +113,9 @@ func TestAliveBeside(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]setting{
-		"dead destinations that take 10 s":     {fanned(40_000, "d%d.example"), dead(10 * time.Second)},
+		"dead destinations that take 10 s":     {fanned(100_000, "d%d.example"), dead(10 * time.Second)},
 		"dead destinations that take for ever": {fanned(20_000, "d%d.example"), dead(time.Hour)},
-		"dead destinations that fail at once":  {fanned(1_000, "d%d.example"), dead(0)},
+		"dead destinations that fail at once":  {fanned(2_000, "d%d.example"), dead(0)},
 		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"), func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 			if isAlive(p) {
 				return delivers(ctx, p)
@@ -237,7 +237,7 @@ func TestOneSender(t *testing.T) {
 	}{
 		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
 		"the same, which is slow":       {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
-		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(40_000), "x@busy.example") }, "y@" + alive},
+		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive},
 		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@" + alive},
 		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
 		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@d7.example"},

@@ -20,14 +20,16 @@ import (
 // network is what lies between the gateways.
 type network struct {
 	mu    sync.Mutex
-	seen  map[string]int  // posts and questions, by what they are about
-	doubt map[string]bool // letters that arrived without their gateway hearing so, by name and recipient
-	open  map[string]int  // posts that have no answer yet
-	late  sync.WaitGroup  // copies of requests that are still on their way
+	seen  map[string]int       // posts and questions, by what they are about
+	doubt map[string]bool      // letters that arrived without their gateway hearing so, by name and recipient
+	open  map[string]int       // posts that have no answer yet
+	told  map[string]time.Time // when a post was answered that the letter arrived, by gateway and letter
+	kill  map[string]time.Time // the last one of a gateway
+	late  sync.WaitGroup       // copies of requests that are still on their way
 }
 
 func newNetwork() *network {
-	return &network{seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int)}
+	return &network{seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int), told: make(map[string]time.Time), kill: make(map[string]time.Time)}
 }
 
 // turn counts what happens again and again about one thing.
@@ -58,6 +60,31 @@ func (n *network) unsure(about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.doubt[about] = true
+}
+
+// noteTime is how long a gateway takes to store what it was told.
+const noteTime = time.Second
+
+// arrived notes that a gateway was told so. One that is killed in that moment knows
+// nothing of it.
+func (n *network) arrived(gateway, about string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.told[gateway+" "+about] = time.Now(); time.Since(n.kill[gateway]) < noteTime {
+		n.doubt[about] = true
+	}
+}
+
+// killed notes that a gateway was killed.
+func (n *network) killed(gateway string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kill[gateway] = time.Now()
+	for told, at := range n.told {
+		if about, own := strings.CutPrefix(told, gateway+" "); own && time.Since(at) < noteTime {
+			n.doubt[about] = true
+		}
+	}
 }
 
 func (n *network) isUnsure(about string) bool {
@@ -126,7 +153,9 @@ func (l wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := l.carry(req.Context(), t, what)
 	said := "no answer"
 	if err == nil {
-		said = strconv.Itoa(res.StatusCode)
+		if said = strconv.Itoa(res.StatusCode); res.StatusCode == http.StatusAccepted {
+			w.net.arrived(from.name(), t.about)
+		}
 		res.Request = req
 	}
 	w.trace.add("%s posts %s to %s, %d. time: %s %s", from.name(), t.about, to.name(), t.try, troubleNames[what], said)

@@ -99,8 +99,8 @@ func (c *campaign) work(t *testing.T) {
 
 // TestReplay runs seeds again: the same happens at the same time. Between things
 // that are due in one moment the scheduler chooses. What it chooses moves what follows
-// by less than a microsecond, for that is how exactly a store keeps times, but for one
-// seed in a hundred: there it decides whether mail waits for a poll of the queue, and the
+// by less than a microsecond, for that is how exactly a store keeps times, but for a
+// seed now and then: there it decides whether mail waits for a poll of the queue, and the
 // seed has a few forms, each of which comes again.
 func TestReplay(t *testing.T) {
 	prepare(t)

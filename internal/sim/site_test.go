@@ -141,6 +141,7 @@ func (s *site) kill(loss faultfs.Loss) {
 		return
 	}
 	s.w.trace.add("%s is killed, %s", s.name(), loss)
+	s.w.net.killed(s.name())
 	s.disk.Cut() // nothing that it does from now on is kept
 	s.put(nil)
 	p.vanish()
