@@ -202,7 +202,7 @@ func TestReleases(t *testing.T) {
 					t.Errorf("%s shows\n%s\nwant %s", command, out, pattern)
 				}
 			}
-			shows(bob, "amtp inbox", `(?s)\(3 messages\).*`+of.Read+`.*`+of.Unread+`.*unread, ü.*`+of.Group)
+			shows(bob, "amtp inbox", `(?s)\(3 messages, \d unread\).*`+of.Read+`.*`+of.Unread+`.*unread, ü.*`+of.Group)
 			shows(bob, "amtp inbox --unread", `(?s)\(2 messages\).*`+of.Unread+`.*`+of.Group)
 			shows(carol, "amtp inbox", regexp.QuoteMeta(numbers))
 			shows(alice, "amtp status "+of.Acked, `bob@localhost: delivered \(pull\) \[ACK\]`)
@@ -211,7 +211,7 @@ func TestReleases(t *testing.T) {
 			shows(alice, "amtp send --to bob@localhost --subject Third --text 'unread, ü' --idempotency-key once", `ID: +`+of.Unread)
 			shows(bob, "amtp ack "+of.Unread, "acknowledged")
 			shows(alice, "amtp send --to bob@localhost --subject Fifth --text new", "delivered")
-			shows(bob, "amtp inbox", `(?s)\(3 messages\).*Second.*Fourth.*Fifth`)
+			shows(bob, "amtp inbox", `(?s)\(3 messages, \d unread\).*Second.*Fourth.*Fifth`)
 			shows(alice, "amtp check", "All in order")
 			if err := s.end(syscall.SIGTERM); err != nil {
 				t.Error(err)
