@@ -203,7 +203,7 @@ func TestReleases(t *testing.T) {
 				}
 			}
 			shows(bob, "amtp inbox", `(?s)\(3 messages, \d unread\).*`+of.Read+`.*`+of.Unread+`.*unread, ü.*`+of.Group)
-			shows(bob, "amtp inbox --unread", `(?s)\(2 messages\).*`+of.Unread+`.*`+of.Group)
+			shows(bob, "amtp inbox --unread", `(?s)\(2 messages, 2 unread\).*`+of.Unread+`.*`+of.Group)
 			shows(carol, "amtp inbox", regexp.QuoteMeta(numbers))
 			shows(alice, "amtp status "+of.Acked, `bob@localhost: delivered \(pull\) \[ACK\]`)
 			shows(alice, "amtp sent", `\(4 messages\)`)
