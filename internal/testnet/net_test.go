@@ -110,12 +110,12 @@ func TestOneStartWithoutDomain(t *testing.T) {
 	sent := alice.Send("wait", "bob@b.example")
 	alice.Hears(sent.MessageID, amtp.StatusRetrying)
 	a.Stop()
-	a.Run("AMTP_DOMAIN=localhost")
+	a.Run("AMTP_DOMAIN=localhost", "AMTP_FORMER_DOMAINS=a.example")
 	if s := alice.Hears(sent.MessageID, amtp.StatusRetrying); s.Recipients[0].Status != amtp.StatusRetrying {
 		t.Errorf("without the domain: %+v", s.Recipients[0])
 	}
 	a.Stop()
-	a.Run()
+	a.Run("AMTP_FORMER_DOMAINS=localhost")
 	b.Run()
 	if got := bob.Receives(1)[0]; got.MessageID != sent.MessageID {
 		t.Errorf("bob has %s, want %s", got.MessageID, sent.MessageID)
