@@ -100,8 +100,8 @@ func TestOtherSideIsDown(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 }
 
-// TestOneStartWithoutDomain: a gateway that is started without its domain by
-// mistake gives nothing up; with it again, what waits goes out.
+// TestOneStartWithoutDomain: a gateway that gives its domain up for one start loses
+// nothing; with its domain again, what waits goes out.
 func TestOneStartWithoutDomain(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example")
