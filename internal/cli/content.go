@@ -89,7 +89,11 @@ func (p *program) namedContent(id *identity, f *contentFlags) (json.RawMessage, 
 		return json.Marshal(map[string]string{"text": value})
 	}
 	if place := jsonFault(value); place != "" {
-		return nil, usageErrorf("--%s must be valid JSON: %s.", flag, place)
+		broken := usageErrorf("--%s must be valid JSON: %s.", flag, place)
+		if name, is := strings.CutPrefix(value, "@"); is && !isFile {
+			broken.hint = "for the JSON in a file, with or without a byte order mark: --payload-file " + shellWord(clean(name))
+		}
+		return nil, broken
 	}
 	return json.RawMessage(strings.TrimSpace(value)), nil
 }

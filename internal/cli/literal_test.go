@@ -94,6 +94,9 @@ func TestFilesAreNamedByTheirFlags(t *testing.T) {
 			t.Errorf("%s of %q: %+v, want %q", tt.flag, tt.content, got, tt.says)
 		}
 	}
+	if got, payload := u.sends(g, "--payload", "@my file.json"); got.exit != 2 || payload != "" || !strings.Contains(got.stderr, "--payload-file 'my file.json'") {
+		t.Errorf("--payload of a file's name: %+v, want the flag for files", got)
+	}
 	for _, words := range [][]string{{"--text-file", filepath.Join(u.home, "nothing")}, {"--text-file", u.home}, {"--text", "a", "--text-file", "b"}, {"--payload", "1", "--payload-file", "b"}, {"--text-file", "a", "--payload-file", "b"}} {
 		if got, payload := u.sends(g, words...); got.exit != 2 || payload != "" {
 			t.Errorf("%q: %+v", words, got)
