@@ -124,18 +124,7 @@ func openGateway(tb testing.TB) *besieged {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	tb.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			tb.Errorf("run: %v", err)
-		}
-		if err := a.Close(); err != nil {
-			tb.Errorf("close: %v", err)
-		}
-	})
+	runTheWhile(tb, a)
 	admin, err := os.ReadFile(filepath.Join(dir, "admin.key"))
 	if err != nil {
 		tb.Fatal(err)

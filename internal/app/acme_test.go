@@ -71,20 +71,7 @@ func (w *acmeWorld) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	w.gateway = a
-	w.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			w.t.Errorf("run: %v", err)
-		}
-		if err := a.Close(); err != nil {
-			w.t.Errorf("close: %v", err)
-		}
-	})
-	w.t.Cleanup(w.stop)
+	w.gateway, w.stop = a, runTheWhile(w.t, a)
 }
 
 // shown returns the certificate that a caller is shown who names the host.

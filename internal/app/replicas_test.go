@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/amtp-go/amtp"
@@ -36,11 +37,18 @@ func runs(t *testing.T, url, dir string, settings ...string) *app.App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	runTheWhile(t, a)
+	return a
+}
+
+// runTheWhile runs an application for the length of the test, or until stop is called.
+func runTheWhile(t testing.TB, a *app.App) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run: %v", err)
 		}
@@ -48,7 +56,8 @@ func runs(t *testing.T, url, dir string, settings ...string) *app.App {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return a
+	t.Cleanup(stop)
+	return stop
 }
 
 func sealKeyOf(t *testing.T, dir string) []byte {
