@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -25,7 +26,7 @@ func unsafe(dir string) (list []OpenError, err error) {
 	if owner := stranger(info); owner != "" {
 		list = append(list, open(dir, "", "belongs to the user %s: run the gateway as that user, or give the directory to yours with chown", owner))
 	}
-	if mode.Perm()&0o022 != 0 {
+	if mode.Perm()&foreign(info) != 0 {
 		list = append(list, open(dir, "chmod go-w "+dir, "may be written by others (mode %#o)", mode.Perm()))
 	}
 	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
@@ -52,7 +53,7 @@ func unsafe(dir string) (list []OpenError, err error) {
 			list = append(list, open(name, "", "belongs to the user %s: remove it if you did not put it there, else give it to yours with chown", owner))
 		case g.secret && rights&0o077 != 0 && !byGroup(info):
 			list = append(list, open(name, "chmod 600 "+name, "is a key that others may open (mode %#o)", rights))
-		case rights&0o022 != 0:
+		case rights&foreign(info) != 0:
 			list = append(list, open(name, "chmod go-w "+name, "may be written by others (mode %#o)", rights))
 		case !g.secret && g.pattern != ConfigFile && g.pattern != GatewayFile && rights&0o004 != 0 && mode.Perm()&0o001 != 0:
 			list = append(list, open(name, "chmod o-r "+name, "may be read by everybody (mode %#o)", rights))
@@ -66,6 +67,39 @@ func unsafe(dir string) (list []OpenError, err error) {
 func byGroup(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && s.Uid == 0 && os.Geteuid() != 0 && info.Mode().Perm()&0o037 == 0
+}
+
+// foreign returns the rights by which others than the owner of a file could write it.
+// Where every user has a group of his own, files are made writable by that group
+// (umask 002), and nobody else is in it.
+func foreign(info fs.FileInfo) fs.FileMode {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && ownGroup(s.Uid, s.Gid) {
+		return 0o002
+	}
+	return 0o022
+}
+
+// ownGroup reports whether a group is that of one user alone: it has his name, and
+// the list of groups names no other member.
+func ownGroup(uid, gid uint32) bool {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil || u.Gid != strconv.FormatUint(uint64(gid), 10) {
+		return false
+	}
+	groups, err := os.ReadFile("/etc/group")
+	return err == nil && hasOnly(groups, u)
+}
+
+// hasOnly reports whether the user's group has his name and no other member, in a list
+// of groups as group(5) has it.
+func hasOnly(groups []byte, u *user.User) bool {
+	for line := range strings.Lines(string(groups)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) == 4 && f[2] == u.Gid {
+			return f[0] == u.Username && (f[3] == "" || f[3] == u.Username)
+		}
+	}
+	return false
 }
 
 // stranger returns the owner of a file, "" if that is the user of this process or root.
@@ -89,7 +123,7 @@ func Owner(dir string) (uid int, one bool) {
 		if errors.Is(err, fs.ErrNotExist) && i > 0 {
 			continue
 		}
-		if err != nil || info.Mode().Perm()&0o022 != 0 {
+		if err != nil || info.Mode().Perm()&foreign(info) != 0 {
 			return 0, false
 		}
 		s, ok := info.Sys().(*syscall.Stat_t)
