@@ -53,6 +53,7 @@ type Limits struct {
 	looking map[netip.Prefix]int  // look-ups that are under way, by the widest network
 
 	sharing sync.Mutex
+	failed  time.Time     // when the last exchange failed, of sharing
 	wake    chan struct{} // somebody used much since it was told last
 }
 

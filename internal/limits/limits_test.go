@@ -507,6 +507,13 @@ func TestAStoreThatIsAway(t *testing.T) {
 	if got, limit := h.count(2000, ann); got != 1000 || limit != "domain" {
 		t.Errorf("%d are taken and then refused by %q, want 1000 by the domain", got, limit)
 	}
+	if shared.calls != 1 {
+		t.Errorf("the store was asked %d times in a moment, want once: all others would wait for one another", shared.calls)
+	}
+	h.now = h.now.Add(tellEvery)
+	if h.comes(ann(1)); shared.calls != 2 {
+		t.Errorf("after %v the store was asked %d times, want it asked again", tellEvery, shared.calls)
+	}
 	shared.away = false
 	h.share()
 	other := open(t, Options{Messages: 100, Shared: shared})

@@ -60,8 +60,15 @@ func (l *Limits) ring() {
 // settle waits until the others know of what was used, when too much of it they do
 // not know. In the usual case it asks nobody.
 func (l *Limits) settle(list []charge) {
-	if l.shared != nil && l.unsettled(list) {
-		l.share()
+	if l.shared == nil || !l.unsettled(list) {
+		return
+	}
+	l.sharing.Lock()
+	defer l.sharing.Unlock()
+	// Another exchange may have told it meanwhile. A store that has just failed is not
+	// asked by each who waits: they would wait for one another.
+	if l.unsettled(list) && l.now().Sub(l.failed).Abs() >= tellEvery {
+		l.exchange()
 	}
 }
 
@@ -89,6 +96,11 @@ func (l *Limits) unsettled(list []charge) bool {
 func (l *Limits) share() {
 	l.sharing.Lock()
 	defer l.sharing.Unlock()
+	l.exchange()
+}
+
+// exchange is share for who holds l.sharing.
+func (l *Limits) exchange() {
 	told, list := l.untold()
 	if len(list) == 0 {
 		return
@@ -96,6 +108,9 @@ func (l *Limits) share() {
 	ctx, cancel := context.WithTimeout(context.Background(), tallyTime) // it is nobody's own: others wait as well
 	defer cancel()
 	all, err := l.shared.Tally(ctx, list, l.now())
+	if err != nil {
+		l.failed = l.now()
+	}
 	now := l.now().UnixMicro()
 	l.mu.Lock()
 	defer l.mu.Unlock()
