@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -57,21 +58,50 @@ func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 // sockets are those that matter of a connection.
 type sockets struct {
 	ours, theirs netip.AddrPort
-	users        []int // who has them
+	accepted     []int // who has the one that was accepted
+	heard        []int // who listens where the connection went
+	narrow       int   // how narrow the addresses are at which those listen
 }
 
 // owner is the one user of all; of several the one whom a caller least believes
 // cannot be told, so that is an error.
 func (s *sockets) owner() (int, error) {
-	if len(s.users) == 0 {
+	users := slices.Concat(s.accepted, s.heard)
+	if len(users) == 0 {
 		return 0, errors.New("the system lists no such listener")
 	}
-	for _, u := range s.users[1:] {
-		if u != s.users[0] {
+	for _, u := range users[1:] {
+		if u != users[0] {
 			return 0, errors.New("several users have it")
 		}
 	}
-	return s.users[0], nil
+	return users[0], nil
+}
+
+// width says how narrowly a listener's address fits the one that was called, 0 when it
+// does not: a connection goes to the narrowest. One at [::] may be for IPv6 alone, and
+// anybody may have it beside another's at 0.0.0.0.
+func (s *sockets) width(listener netip.Addr) int {
+	switch {
+	case listener == s.theirs.Addr():
+		return 3
+	case !listener.IsUnspecified():
+		return 0
+	case listener.Is4() == s.theirs.Addr().Is4():
+		return 2
+	}
+	return 1
+}
+
+// hears notes a listener, unless the connection goes to a narrower one.
+func (s *sockets) hears(at netip.Addr, uid int) {
+	n := s.width(at)
+	if n > s.narrow {
+		s.narrow, s.heard = n, nil
+	}
+	if n > 0 && n == s.narrow {
+		s.heard = append(s.heard, uid)
+	}
 }
 
 // read adds the rows of a table that are the listener's, or the accepted socket's.
@@ -99,10 +129,11 @@ func (s *sockets) read(table io.Reader) error {
 		if err != nil {
 			return err
 		}
-		accepted := f[3] == established && f[9] != "0" && local == s.theirs && remote == s.ours
-		heard := f[3] == listening && (local.Addr() == s.theirs.Addr() || local.Addr().IsUnspecified())
-		if accepted || heard {
-			s.users = append(s.users, uid)
+		switch {
+		case f[3] == listening:
+			s.hears(local.Addr(), uid)
+		case f[9] != "0" && local == s.theirs && remote == s.ours:
+			s.accepted = append(s.accepted, uid)
 		}
 	}
 	return rows.Err()

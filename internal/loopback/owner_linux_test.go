@@ -20,6 +20,7 @@ func TestSockets(t *testing.T) {
 		waiting  = "   3: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 0 1 0 100 0 0 10 0\n"
 		other    = "   4: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1003        0 114 1 0 100 0 0 10 0\n"
 		mapped   = "   5: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0  1004        0 115 1 0 0 0 0 10 0\n"
+		sixth    = "   6: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0  1006        0 116 1 0 0 0 0 10 0\n"
 	)
 	if got, err := parse("0100007F:1F90"); err != nil || got.String() != "127.0.0.1:8080" {
 		t.Skipf("NOT VERIFIED: this machine writes the tables in another order: %v, %v", got, err)
@@ -34,7 +35,12 @@ func TestSockets(t *testing.T) {
 		{"accepted by another, who is gone from the port", stranger, 1002},
 		{"accepted by another", listener + stranger, -1},
 		{"a wider listener", anywhere, 1001},
-		{"two listeners of two users", listener + anywhere, -1},
+		{"two listeners of two users", listener + strings.Replace(listener, " 1000 ", " 1005 ", 1), -1},
+		{"a wider listener of another, before and behind", anywhere + listener + anywhere, 1000},
+		{"one for IPv6 alone, of another", sixth + listener, 1000},
+		{"one for IPv6 alone beside a wide one", anywhere + sixth, 1001},
+		{"one for both", sixth, 1006},
+		{"accepted by whose listener is wider", listener + strings.Replace(accepted, " 1000 ", " 1001 ", 1) + anywhere, -1},
 		{"an IPv4 address written as IPv6", mapped, 1004},
 		{"nobody", other, -1},
 		{"not accepted and no listener", waiting, -1},
