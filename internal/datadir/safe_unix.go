@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,13 +30,12 @@ func unsafe(dir string) (list []OpenError, err error) {
 	if mode.Perm()&foreign(info) != 0 {
 		list = append(list, open(dir, "chmod go-w "+dir, "may be written by others (mode %#o)", mode.Perm()))
 	}
-	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
-		info, err := os.Stat(above)
-		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-			list = append(list, open(above, "chmod o-w "+above, "may be written by everybody (mode %#o), who could put another directory in the place of %s", info.Mode().Perm(), dir))
-		}
-		if above == filepath.Dir(above) {
-			break
+	list = append(list, above(dir, dir)...)
+	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir { // a link leads there
+		for _, o := range above(real, dir) {
+			if !slices.Contains(list, o) {
+				list = append(list, o)
+			}
 		}
 	}
 	for _, g := range guarded {
@@ -67,6 +67,20 @@ func unsafe(dir string) (list []OpenError, err error) {
 func byGroup(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && s.Uid == 0 && os.Geteuid() != 0 && info.Mode().Perm()&0o037 == 0
+}
+
+// above lists the directories over a path in which everybody could put another one in
+// the place of dir.
+func above(path, dir string) (list []OpenError) {
+	for at := filepath.Dir(path); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+			list = append(list, open(at, "chmod o-w "+at, "may be written by everybody (mode %#o), who could put another directory in the place of %s", info.Mode().Perm(), dir))
+		}
+		if at == filepath.Dir(at) {
+			return list
+		}
+	}
 }
 
 // foreign returns the rights by which others than the owner of a file could write it.

@@ -93,12 +93,19 @@ func TestSafeAbove(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
 	for mode, safe := range map[os.FileMode]bool{0o755: true, 0o777: false, 0o777 | os.ModeSticky: true, 0o775: true} {
 		if err := os.Chmod(above, mode); err != nil {
 			t.Fatal(err)
 		}
 		if err := Safe(dir); (err == nil) != safe {
 			t.Errorf("below a directory of mode %v: Safe = %v", mode, err)
+		}
+		if err := Safe(link); (err == nil) != safe {
+			t.Errorf("a link to what is below a directory of mode %v: Safe = %v", mode, err)
 		}
 	}
 }
