@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,10 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 )
+
+// errForgotten is an exchange that met ForgetSpent: nobody can tell which of its names
+// is missing. It is told again.
+var errForgotten = errors.New("a budget was forgotten while it was used")
 
 // Tally adds to what all gateways used. Names are locked in their order, so that two
 // gateways wait for each other in one direction only.
@@ -38,6 +43,9 @@ func (s *Store) Tally(ctx context.Context, list []gateway.Tally, now time.Time) 
 				messages, bytes = append(messages, all[at][0]), append(bytes, all[at][1])
 				return nil
 			})
+		if err == nil && len(messages) < len(names) {
+			err = errForgotten
+		}
 		if err != nil {
 			return nil, err
 		}

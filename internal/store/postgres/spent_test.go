@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -64,4 +65,42 @@ func TestForgetSpent(t *testing.T) {
 	if err != nil || after[0] != (gateway.Spent{}) || after[1] != before[1] {
 		t.Errorf("a minute later it is %v, %v; want nothing of the first, and %v", after, err, before[1])
 	}
+}
+
+// TestForgetSpentWhileItIsUsed: an exchange that meets a ForgetSpent fails as a whole,
+// or counts each name for itself.
+func TestForgetSpentWhileItIsUsed(t *testing.T) {
+	one, two := twoReplicas(t, openDeaf)
+	done := make(chan struct{})
+	var forgetting sync.WaitGroup
+	forgetting.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if err := two.ForgetSpent(context.Background(), dawn.Add(time.Hour)); err != nil {
+					t.Errorf("ForgetSpent: %v", err)
+				}
+			}
+		}
+	})
+	const unit = 1000
+	for range 100 {
+		var list []gateway.Tally
+		for i := range int64(4) {
+			list = append(list, gateway.Tally{Name: fmt.Sprintf("n%d", i), Cost: [2]int64{unit + i, 0}})
+		}
+		got, err := one.Tally(context.Background(), list, dawn)
+		if err != nil && !errors.Is(err, errForgotten) {
+			t.Fatalf("Tally: %v", err)
+		}
+		for i, s := range got { // whole uses of its own, and none of another name
+			if used := s[0] - dawn.UnixMicro(); used <= 0 || used%(unit+int64(i)) != 0 {
+				t.Fatalf("of name %d %d is used, want a multiple of %d", i, used, unit+i)
+			}
+		}
+	}
+	close(done)
+	forgetting.Wait()
 }
