@@ -85,6 +85,8 @@ func TestForgetSpentWhileItIsUsed(t *testing.T) {
 			}
 		}
 	})
+	defer forgetting.Wait()
+	defer close(done)
 	const unit = 1000
 	for range 100 {
 		var list []gateway.Tally
@@ -101,6 +103,4 @@ func TestForgetSpentWhileItIsUsed(t *testing.T) {
 			}
 		}
 	}
-	close(done)
-	forgetting.Wait()
 }
