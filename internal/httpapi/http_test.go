@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -221,6 +222,28 @@ func TestUnreadiness(t *testing.T) {
 	}
 	if got := httpapi.Unreadiness(nil); got != "" {
 		t.Errorf("of no error: %q", got)
+	}
+}
+
+// TestValuesThatMakeNoPath: on every route with a value in its path, a slash alone
+// is no value; the path does not exist.
+func TestValuesThatMakeNoPath(t *testing.T) {
+	w := start(t)
+	w.agent("alice")
+	tried := 0
+	for _, route := range httpapi.Routes() {
+		method, pattern, _ := strings.Cut(route, " ")
+		if !strings.Contains(pattern, "{") {
+			continue
+		}
+		tried++
+		path := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(pattern, "%2F")
+		for _, key := range []string{"X-Admin-Key: " + w.admin, w.as("alice")} {
+			w.wants(route, w.do(method, path, "", key), 404, "NOT_FOUND")
+		}
+	}
+	if tried < 15 {
+		t.Errorf("%d routes were tried, want all that have values", tried)
 	}
 }
 

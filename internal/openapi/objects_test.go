@@ -74,7 +74,7 @@ func form(schema tree) string {
 	if words := schema.get("enum").texts(); len(words) > 0 {
 		return strings.ReplaceAll("`"+strings.Join(words, "`, `")+"`", "``", "`\"\"`")
 	}
-	if branches := schema.get("anyOf").items(); len(branches) > 0 {
+	if branches := schema.get("oneOf").items(); len(branches) > 0 {
 		return forms(branches)
 	}
 	types := schema.get("type").texts()

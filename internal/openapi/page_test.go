@@ -24,7 +24,8 @@ const pageHead = `# The HTTP API
 
 `
 
-const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" + `. The examples are stories, which a test
+const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" + `, from which
+[typed clients](clients.md) are made. The examples are stories, which a test
 plays at a real gateway. They need these:
 
 ` + "```sh" + `
@@ -108,7 +109,7 @@ func (o operation) write(t *testing.T, b *bytes.Buffer, e replay.Example) {
 	for status, answer := range o.get("responses").members() {
 		if status >= "400" {
 			answer = answer.resolved()
-			fmt.Fprintf(b, "| %s | %s | %s |\n", status, codes(answer.get("content", "application/json", "schema")), answer.get("description").text())
+			fmt.Fprintf(b, "| %s | %s | %s |\n", status, codes(answer), answer.get("description").text())
 		}
 	}
 	b.WriteString("\n")
@@ -154,11 +155,9 @@ func (o operation) keys() string {
 }
 
 // codes are the error codes that an answer may have.
-func codes(schema tree) string {
-	for _, part := range schema.get("allOf").items() {
-		if list := part.get("properties", "error", "properties", "code", "enum").texts(); len(list) > 0 {
-			return "`" + strings.Join(list, "`, `") + "`"
-		}
+func codes(answer tree) string {
+	if list := answer.get("x-codes").texts(); len(list) > 0 {
+		return "`" + strings.Join(list, "`, `") + "`"
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package openapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"strings"
 	"testing"
@@ -20,8 +21,14 @@ type tree struct {
 
 func read(t *testing.T) tree {
 	t.Helper()
+	return parse(t, string(openapi.Source()))
+}
+
+// parse reads a document, or a part of one.
+func parse(t *testing.T, source string) tree {
+	t.Helper()
 	var doc yaml.Node
-	if err := yaml.Load(openapi.Source(), &doc); err != nil {
+	if err := yaml.Load([]byte(source), &doc); err != nil {
 		t.Fatal(err)
 	}
 	return tree{doc.Content[0], doc.Content[0]}
@@ -125,6 +132,44 @@ func (n tree) json(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// schemas are all schemas of the document, those inside others too, each with
+// where it stands.
+func (n tree) schemas() iter.Seq2[string, tree] {
+	return func(yield func(string, tree) bool) { n.walk("", false, yield) }
+}
+
+// walk yields the schemas below a node. In examples there are none.
+func (n tree) walk(at string, schema bool, yield func(string, tree) bool) bool {
+	if schema && !yield(at, n) {
+		return false
+	}
+	for name, inner := range n.members() {
+		path := at + "/" + name
+		switch {
+		case name == "example" && !schema:
+			continue
+		case schema && name == "properties", !schema && name == "schemas":
+			for property, value := range inner.members() {
+				if !value.walk(path+"/"+property, true, yield) {
+					return false
+				}
+			}
+			continue
+		}
+		inside := schema && (name == "items" || name == "additionalProperties") && inner.at.Kind == yaml.MappingNode
+		if !inner.walk(path, inside || !schema && name == "schema", yield) {
+			return false
+		}
+	}
+	for i, item := range n.items() {
+		part := strings.HasSuffix(at, "/allOf") || strings.HasSuffix(at, "/oneOf")
+		if !item.walk(fmt.Sprintf("%s/%d", at, i), part, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // operation is one operation with the path that it stands under.

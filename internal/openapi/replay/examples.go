@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -80,7 +81,8 @@ func (e *Example) fill(doc map[string]any, parameters any) {
 	list, _ := parameters.([]any)
 	for _, p := range list {
 		p := resolve(doc, p)
-		value, ok := p["example"].(string)
+		shown, ok := p["example"]
+		value := fmt.Sprint(shown)
 		name, _ := p["name"].(string)
 		switch {
 		case p["in"] == "path":

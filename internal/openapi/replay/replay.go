@@ -32,6 +32,7 @@ import (
 type Document struct {
 	judge  validator.Validator
 	routes *http.ServeMux
+	flags  map[string]bool // parameters of queries that are true or false
 }
 
 // elsewhere is the path under which answers are judged that no operation gave.
@@ -57,7 +58,9 @@ func load(served []byte) (*Document, error) {
 			}
 		}
 	}
+	d.flags = flags(doc)
 	paths[elsewhere] = map[string]any{"get": map[string]any{"responses": noOperation}}
+	narrow(doc)
 	strict, err := json.Marshal(closed(doc))
 	if err != nil {
 		return nil, err
@@ -71,6 +74,28 @@ func load(served []byte) (*Document, error) {
 		return nil, errors.Join(faults...)
 	}
 	return d, nil
+}
+
+// flags are the names of the parameters that are a Flag.
+func flags(doc map[string]any) map[string]bool {
+	found := make(map[string]bool)
+	note := func(parameter any) {
+		p := resolve(doc, parameter)
+		if member(p, "schema")["$ref"] == "#/components/schemas/Flag" {
+			found[p["name"].(string)] = true
+		}
+	}
+	for _, item := range member(doc, "paths") {
+		for _, operation := range item.(map[string]any) {
+			if operation, ok := operation.(map[string]any); ok {
+				list, _ := operation["parameters"].([]any)
+				for _, parameter := range list {
+					note(parameter)
+				}
+			}
+		}
+	}
+	return found
 }
 
 // noOperation are the answers to requests that reach no operation.
@@ -87,9 +112,35 @@ var noOperation = map[string]any{
 func ref(name string) map[string]any { return map[string]any{"$ref": "#/components/" + name} }
 
 func refusal(codes ...string) map[string]any {
-	only := map[string]any{"properties": map[string]any{"error": map[string]any{"properties": map[string]any{"code": map[string]any{"enum": codes}}}}}
-	schema := map[string]any{"allOf": []any{ref("schemas/Refusal"), only}}
-	return map[string]any{"description": strings.Join(codes, " or "), "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
+	content := map[string]any{"application/json": map[string]any{"schema": ref("schemas/Refusal")}}
+	return map[string]any{"description": strings.Join(codes, " or "), "x-codes": codes, "content": content}
+}
+
+// narrow holds every answer to its codes. The document gives errors one schema, of
+// which generators make one type, and names the codes beside it: x-codes.
+func narrow(doc map[string]any) {
+	for _, item := range member(doc, "paths") {
+		for _, operation := range item.(map[string]any) {
+			if operation, ok := operation.(map[string]any); ok {
+				narrowAnswers(member(operation, "responses"))
+			}
+		}
+	}
+	narrowAnswers(member(member(doc, "components"), "responses"))
+}
+
+func narrowAnswers(answers map[string]any) {
+	for _, answer := range answers {
+		answer := answer.(map[string]any)
+		codes, ok := answer["x-codes"]
+		if !ok {
+			continue
+		}
+		code := map[string]any{"properties": map[string]any{"code": map[string]any{"enum": codes}}}
+		only := map[string]any{"properties": map[string]any{"error": code}}
+		media := member(member(answer, "content"), "application/json")
+		media["schema"] = map[string]any{"allOf": []any{media["schema"], only}}
+	}
 }
 
 // An Exchange is one request and its answer.
@@ -159,7 +210,7 @@ func (x Exchange) strayed() bool {
 
 func (d *Document) checkRequest(x Exchange) error {
 	r := &http.Request{Method: x.Request.Method, Header: x.Request.Header.Clone(), URL: undoubled(x.Request.URL)}
-	r.URL.RawQuery = withValues(x.Request.URL.Query())
+	r.URL.RawQuery = d.described(x.Request.URL.Query())
 	if len(x.Sent) > 0 {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(x.Sent)), int64(len(x.Sent))
 	}
@@ -167,11 +218,18 @@ func (d *Document) checkRequest(x Exchange) error {
 	return joined("the request", faults)
 }
 
-// withValues leaves out parameters without a value, which count as absent.
-func withValues(query url.Values) string {
+// described writes a query as the document has it: without parameters that have
+// no value, which count as absent, and a flag as true or false, for which the
+// gateway takes 1 and 0 too.
+func (d *Document) described(query url.Values) string {
 	for name, values := range query {
 		if len(values) == 1 && values[0] == "" {
 			query.Del(name)
+		}
+		for i, value := range values {
+			if word := map[string]string{"1": "true", "0": "false"}[value]; word != "" && d.flags[name] {
+				values[i] = word
+			}
 		}
 	}
 	return query.Encode()
