@@ -37,6 +37,7 @@ var may = map[string][]string{
 	"internal/httpapi":               {"", "internal/gateway", "internal/access", "internal/intake", "internal/agent", "internal/queue", "internal/domains", "internal/certificate", "internal/strictjson", "internal/openapi", "internal/peering", "internal/invite", "internal/limits"},
 	"internal/openapi":               {},
 	"internal/openapi/replay":        {"internal/openapi"},
+	"internal/openapi/clients":       {}, // tests only
 	"internal/config":                {"", "internal/datadir", "internal/plaintext"},
 	"internal/datadir":               {"internal/filelock", "internal/plaintext"},
 	"internal/certificate":           {"", "internal/gateway", "internal/defect", "internal/plaintext"},
