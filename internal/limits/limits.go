@@ -224,8 +224,10 @@ func (l *Limits) spend(ch *charge, now int64) {
 		return
 	}
 	t, e := &l.tables[ch.class][ch.what], ch.entry
-	if e == nil || e.index < 0 {
-		e = t.add(ch.of)
+	if e == nil || e.index < 0 { // the same name may stand twice in a request
+		if e = t.named[ch.of]; e == nil {
+			e = t.add(ch.of)
+		}
 	}
 	t.set(e, e.spent.Add(ch.cost, now))
 	if l.shared == nil {

@@ -281,6 +281,21 @@ func TestEveryRecipientCounts(t *testing.T) {
 	}
 }
 
+// TestTheSameInboxTwice counts twice, and is one entry.
+func TestTheSameInboxTwice(t *testing.T) {
+	h := open(t, Options{})
+	m := message(t, "ann@far.example", "bob@ours.example", 0)
+	bob := m.Recipients[0]
+	if _, refused := h.Admit(principal(m, stranger, "203.0.113.1"), m, []amtp.Address{bob, bob}, 0); refused != nil {
+		t.Fatal(refused)
+	}
+	t0 := &h.tables[stranger][inbox]
+	debt := h.rates[stranger][inbox][0].Debt(t0.list[0].spent[0], h.now.UnixMicro())
+	if want := 2 * h.rates[stranger][inbox][0].Cost(1); len(t0.list) != 1 || len(t0.named) != 1 || debt != want {
+		t.Errorf("%d entries in the list, %d in the table, %d used; want one, and %d", len(t0.list), len(t0.named), debt, want)
+	}
+}
+
 // TestThisMachineHasNoNetwork: a proxy on it brings everybody's messages.
 func TestThisMachineHasNoNetwork(t *testing.T) {
 	h := open(t, Options{})
