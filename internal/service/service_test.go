@@ -40,7 +40,7 @@ func TestUnitStartsItAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"Restart=always", "RestartPreventExitStatus=2"} {
+		for _, want := range []string{"Restart=always", "RestartPreventExitStatus=2 5"} {
 			if !slices.Contains(strings.Split(string(unit), "\n"), want) {
 				t.Errorf("the unit has no line %s; for the machine: %v\n%s", want, system, unit)
 			}

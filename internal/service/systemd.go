@@ -71,10 +71,11 @@ var ofItsOwn = []string{
 // life is how the process ends and begins.
 var life = []string{
 	"UMask=0077",
-	"# Whatever ends the gateway, a signal too, it is started again; a bad configuration stays bad.",
+	"# Whatever ends the gateway, a signal too, it is started again; a bad configuration",
+	"# stays bad (2), and so does another domain than before (5).",
 	"Restart=always",
 	"RestartSec=2",
-	"RestartPreventExitStatus=2",
+	"RestartPreventExitStatus=2 5",
 	"# Requests that are under way have 25 seconds.",
 	"TimeoutStopSec=40",
 	"LimitNOFILE=65536",
