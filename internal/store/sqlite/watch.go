@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/filelock"
@@ -22,6 +23,7 @@ const watchEvery = 500 * time.Millisecond
 // after an I/O error.
 type watch struct {
 	database, wal, shm guarded
+	looking            sync.Mutex // held by look, which notes what it saw
 }
 
 // guarded is a file that was opened under its name.
@@ -164,6 +166,8 @@ func (w *watch) names() *taken {
 
 // look is names, and looks at what stands in the files.
 func (w *watch) look() *taken {
+	w.looking.Lock()
+	defer w.looking.Unlock()
 	if t := w.names(); t != nil {
 		return t
 	}
