@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +19,7 @@ import (
 //	receiver FILE      start the receiver with its secret in FILE; sets HOOK to its URL
 //	worker-says REGEXP wait until it prints such a line
 //	write FILE TEXT    put a text into a file
+//	break-off          begin a request to HOOK and close the connection
 func TestPush(t *testing.T) {
 	bin := build(t)
 	examples, err := filepath.Abs("../examples/push")
@@ -38,6 +42,14 @@ func TestPush(t *testing.T) {
 				ts.Setenv("HOOK", workerHears(ts, `receives at (\S+)`))
 			}
 			params.Cmds["worker-says"] = workerSays
+			params.Cmds["break-off"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+				hook, err := url.Parse(ts.Getenv("HOOK"))
+				ts.Check(err)
+				c, err := net.Dial("tcp", hook.Host)
+				ts.Check(err)
+				_, err = c.Write([]byte("POST / HTTP/1.1\r\nHost: " + hook.Host + "\r\nContent-Length: 100\r\n\r\n{"))
+				ts.Check(errors.Join(err, c.Close()))
+			}
 			params.Cmds["write"] = func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(args[1:], " ")+"\n"), 0o600))
 			}

@@ -46,8 +46,14 @@ function receive(headers, body) {
 
 const server = createServer(async (request, response) => {
   const parts = [];
-  for await (const part of request) parts.push(part);
-  const [status, value] = receive(request.headers, Buffer.concat(parts));
+  let status, value;
+  try {
+    for await (const part of request) parts.push(part);
+    [status, value] = receive(request.headers, Buffer.concat(parts));
+  } catch (problem) { // one request, such as one that broke off, is no reason to stop
+    console.error(`a request failed: ${problem.message}`);
+    [status, value] = [500, { error: "not now" }]; // it is pushed again
+  }
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
 });
 server.listen(0, "127.0.0.1", () => console.error(`receives at http://127.0.0.1:${server.address().port}/`));

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -101,9 +102,9 @@ func checkDisk(dir string) Finding {
 	case err != nil:
 		f.Text, f.Mend = "cannot be looked at: "+err.Error(), "look at the disk"
 	default:
-		f.OK, f.Text = free >= leastFree, fmt.Sprintf("%d MiB are free", free>>20)
+		f.OK, f.Text = free >= leastFree, plaintext.Size(int64(free))+" free"
 		if !f.OK {
-			f.Mend = fmt.Sprintf("make room: %d MiB should be free", leastFree>>20)
+			f.Mend = "make room: " + plaintext.Size(leastFree) + " should be free"
 		}
 	}
 	return f

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"net"
 )
 
@@ -14,7 +13,7 @@ func (a *App) listenNearby() (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another with --local-address", address, err)
+		return nil, cannotListen(address, "--local-address", err)
 	}
 	return a.conns.listen(l), nil
 }

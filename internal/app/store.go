@@ -95,7 +95,7 @@ func openFirst(cfg config.Config) (gateway.Store, func() error, error) {
 		return openAlone(cfg)
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, nil, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
 	return openClaimed(cfg)
 }
@@ -115,7 +115,7 @@ func (a *App) claimDir() (err error) {
 		}
 		a.claim, err = datadir.Acquire(a.cfg.DataDir)
 	} else {
-		err = fmt.Errorf("make the data directory: %w", err)
+		err = fmt.Errorf("the data directory cannot be made: %w", err)
 	}
 	if optional && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
 		a.log.Info("there is no data directory, and none is needed", "data", a.cfg.DataDir, "cause", err)

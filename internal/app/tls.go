@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -49,7 +50,7 @@ func (a *App) certify() (err error) {
 	if address := a.cfg.ACME.HTTPAddress; address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			return fmt.Errorf("listen on %s for the authority's questions: %w; choose another with acme.http_address", address, err)
+			return cannotListen(address, "acme.http_address", err)
 		}
 		a.challenges = newChallenges(a.conns.listen(l), obtained.Challenges())
 	}
@@ -88,11 +89,27 @@ func literal(address string) string {
 	return address
 }
 
+// ErrAddressTaken is the address of a gateway at which another program listens.
+var ErrAddressTaken = errors.New("another program listens there already")
+
+// cannotListen says why nobody can listen on an address, and which setting chooses
+// another one.
+func cannotListen(address, setting string, err error) error {
+	var call *os.SyscallError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %w; choose another address with %s", address, ErrAddressTaken, setting)
+	case errors.As(err, &call):
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with %s", address, call.Err, setting)
+	}
+	return fmt.Errorf("cannot listen on %s: %w; choose another address with %s", address, err, setting)
+}
+
 // listen opens the listener, with TLS if it is to have it.
 func (a *App) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", literal(a.cfg.Server.Address))
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another with --address", a.cfg.Server.Address, err)
+		return nil, cannotListen(a.cfg.Server.Address, "--address", err)
 	}
 	l = a.conns.listen(l)
 	if a.certificate == nil {

@@ -16,7 +16,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeUnsupportedVersion:   `send version "1.0", or none`,
 	amtp.CodeSchemaValidation:     "correct the payload where the details say",
 	amtp.CodeMessageTooLarge:      "send less, or put the content where the recipient can get it and send where that is",
-	amtp.CodeInvalidRecipient:     "write each recipient as name@domain; one message has at most 100",
+	amtp.CodeInvalidRecipient:     "write each recipient as name@domain; for more than 100 send several messages",
 	amtp.CodeRecipientUnavailable: `send it again later; "amtp status ID" shows what was tried`,
 	amtp.CodeRecipientNotFound:    `run "amtp discover" to see whom this gateway serves`,
 	amtp.CodeAgentUnknown:         `run "amtp discover" to see who is there`,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 const backupHelp = `Copy the gateway's database to FILE, as it is at one moment. The gateway may be
@@ -54,7 +55,7 @@ func (p *program) backupCommand() *cobra.Command {
 				return p.printJSON(b)
 			}
 			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %s\n",
-				clean(b.File), b.Messages, b.Deliveries, b.Agents, sizeText(b.Size))
+				clean(b.File), b.Messages, b.Deliveries, b.Agents, plaintext.Size(b.Size))
 			p.notef("seal.key, the admin key and the configuration are not in it; keep them elsewhere.\n")
 			return nil
 		},
@@ -87,6 +88,12 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
+// onlyWithForce is what a command does with what is in its way, when it is told to.
+var onlyWithForce = map[string]string{
+	"amtp backup":  "--force replaces it",
+	"amtp restore": "--force moves it aside; nothing of it is deleted",
+}
+
 // badCopy finds out what an error of a backup or a restore means to the user.
 func (p *program) badCopy(err error, dir string) error {
 	switch {
@@ -97,7 +104,7 @@ func (p *program) badCopy(err error, dir string) error {
 	case errors.Is(err, app.ErrNothing):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err), hint: "AMTP_DATABASE_URL names the database"}
 	case errors.Is(err, app.ErrOccupied):
-		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
+		return &failure{exit: exitConflict, code: codeExists, message: sentence(err), hint: onlyWithForce[p.command]}
 	case errors.Is(err, app.ErrNoDatabase):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: "There is no database of a gateway in " + dir + "."}
 	case errors.Is(err, app.ErrOwnFile):

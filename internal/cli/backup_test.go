@@ -111,8 +111,8 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("delivery in /health = %q, want paused", got)
 	}
 	u.does(6, "restored from a backup", "send", "--to", "alice@localhost", "--text", "new")
-	u.does(3, "Missing config: adminKey", "restore", "--confirm", "--gateway", url)
-	u.does(0, "Confirmed. Messages are accepted.", "restore", "--confirm", "--data-dir", elsewhere)
+	u.does(3, "Missing config: the gateway's admin key", "restore", "--confirm", "--gateway", url)
+	u.does(0, "accepts messages.", "restore", "--confirm", "--data-dir", elsewhere)
 	u.does(0, "", "send", "--to", "alice@localhost", "--text", "new")
 	if got := components(); got != "" {
 		t.Errorf("delivery in /health = %q, want nothing", got)
@@ -120,6 +120,10 @@ func TestBackupAndRestore(t *testing.T) {
 	stop()
 	if want := `msg="the pause was ended: messages are accepted" request=`; strings.Count(log.String(), want) != 1 || !strings.Contains(log.String(), "by=admin") {
 		t.Errorf("the log of the gateway says %q, want one line with %s and by=admin", log.String(), want)
+	}
+
+	if strings.Contains(log.String(), "request failed") {
+		t.Errorf("the log of a paused gateway says %q, want that it is paused, once", log.String())
 	}
 
 	// A stopped one is confirmed where it lies.

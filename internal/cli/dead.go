@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 const deadHelp = `What could not be delivered: refused by the other side, or given up after a week.
@@ -171,7 +172,7 @@ func (p *program) printDeadLetter(l amtp.DeadLetter) {
 	line("Last attempt:", p.timeText(l.LastAttempt.Time))
 	line("Given up:", p.timeText(l.DeadAt.Time))
 	line("Received:", p.timeText(l.ReceivedAt.Time))
-	line("Size:", sizeText(int64(l.Size)))
+	line("Size:", plaintext.Size(int64(l.Size)))
 	line("Redriven:", plural(l.Redrives, "time"))
 	// What the sender wrote is shown as "amtp read" shows it.
 	var m amtp.Received

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ func TestTheUsualGateway(t *testing.T) {
 	} {
 		var stdout strings.Builder
 		w := &wires{}
-		p := newProgram(strings.NewReader(""), &stdout, io.Discard, newUser(t).env)
+		p := newProgram(strings.NewReader(""), &stdout, &stdout, newUser(t).env)
 		p.http = &http.Client{Transport: w}
 		p.run(t.Context(), strings.Fields(tc.command))
 		if !strings.Contains(stdout.String(), tc.says) {

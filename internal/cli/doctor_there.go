@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 // maxSkew is by how much the clocks may differ. Beyond ten minutes the gateway
@@ -32,12 +33,23 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	case ready.Ready != nil && !*ready.Ready:
 		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s", x.id.gateway, firstOf(ready.Reason, "it does not say why"))
 	case health.Components["delivery"] == "paused":
-		x.bad(name, "if this is the gateway that is to go on: amtp restore --confirm", "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
+		x.bad(name, "if this is the gateway that is to go on: "+x.confirms(), "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
 	default:
 		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
 	}
 	x.clock(began, &health)
 	return true
+}
+
+// confirms is the command that ends the pause of the gateway.
+func (x *examination) confirms() string {
+	dir, err := x.dataDir("")
+	if err == nil {
+		if running, _ := datadir.Holder(dir); sameGateway(running.URL, x.id.gateway) {
+			return x.confirm(dir)
+		}
+	}
+	return "amtp restore --confirm --data-dir DIR, with the directory of that gateway"
 }
 
 // clock compares the gateway's time with ours when the question was put, and says

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -64,10 +66,16 @@ func usageErrorf(format string, args ...any) *failure {
 	return &failure{exit: exitUsage, code: codeUsage, message: fmt.Sprintf(format, args...)}
 }
 
+// settingNames are the settings that a command may miss, for people.
+var settingNames = map[string]string{
+	memberGateway: "the gateway's URL", memberName: "the agent's name", memberAddress: "the agent's address",
+	memberKey: "the agent's key", memberAdminKey: "the gateway's admin key",
+}
+
 // missing says that a setting is neither in the file nor in the environment.
 func missing(setting, advice string) *failure {
 	return &failure{exit: exitUnauthorised, code: codeNotSetUp,
-		message: "Missing config: " + setting + ". " + advice,
+		message: "Missing config: " + settingNames[setting] + " (" + setting + "). " + advice,
 		hint:    `run "amtp setup --name <agent-name>"`}
 }
 
@@ -106,8 +114,8 @@ func (p *program) report(err error) int {
 		label = fmt.Sprintf("Error (%s)", clean(string(f.code)))
 	}
 	p.notef("%s: %s\n", p.paint(p.stderr, red, label), clean(f.message))
-	if len(f.details) > 0 {
-		p.notef("  Details: %s\n", cleanJSON(f.details))
+	if more := f.unsaid(); len(more) > 0 {
+		p.notef("  Details: %s\n", cleanJSON(more))
 	}
 	for _, r := range f.recipients {
 		p.notef("  -> %s\n", recipientLine(r))
@@ -119,6 +127,39 @@ func (p *program) report(err error) int {
 		p.printFailure(f)
 	}
 	return f.exit
+}
+
+// unsaid returns the details that tell a person more than the message does. Yes and no,
+// and the path of the request, are for programs.
+func (f *failure) unsaid() map[string]any {
+	more := maps.Clone(f.details)
+	maps.DeleteFunc(more, func(name string, value any) bool {
+		switch value := value.(type) {
+		case bool:
+			return true
+		case string:
+			return name == "endpoint" || saysAll(f.message, value)
+		case float64, json.Number:
+			return saysAll(f.message, fmt.Sprint(value))
+		}
+		return false
+	})
+	return more
+}
+
+// saysAll reports whether every word of what is among those of text.
+func saysAll(text, what string) bool {
+	words := func(s string) []string {
+		list := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+			return unicode.IsSpace(r) || strings.ContainsRune(`:;,"'()`, r)
+		})
+		for i := range list {
+			list[i] = strings.TrimRight(list[i], ".")
+		}
+		return list
+	}
+	said := words(text)
+	return !slices.ContainsFunc(words(what), func(word string) bool { return !slices.Contains(said, word) })
 }
 
 // problem is a failure in JSON.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 const inboxHelp = `List the messages that wait for you, oldest first: who wrote, how well that is known,
@@ -253,7 +254,7 @@ func (p *program) previewText(m *amtp.InboxMessage, number, indent int) string {
 		return "(removed after its time of retention)"
 	}
 	text, cut := payloadPreview(m.Payload)
-	rest := fmt.Sprintf("… (%s; amtp read %d)", sizeText(int64(len(m.Payload))), number)
+	rest := fmt.Sprintf("… (%s; amtp read %d)", plaintext.Size(int64(len(m.Payload))), number)
 	columns := p.width()
 	if columns == 0 && !cut {
 		return text

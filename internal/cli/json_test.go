@@ -181,7 +181,7 @@ func TestAgentsInText(t *testing.T) {
 func TestAnotherAgentNeedsTheAdminKey(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	got := alice(t, g).run("agent", "show", "bob")
-	if got.exit != 3 || !strings.Contains(got.stderr, "Missing config: adminKey.") || len(g.asked) != 0 {
+	if got.exit != 3 || !strings.Contains(got.stderr, "Missing config: the gateway's admin key (adminKey).") || len(g.asked) != 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -215,7 +215,7 @@ func TestWithoutAKeyOfItsOwnAnAgentDoesNotLeave(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice"}`)
 	u.withDataDirectory(g.url)
-	if got := u.run("unregister", "--yes"); got.exit != 3 || !strings.Contains(got.stderr, "Missing config: apiKey.") || len(g.asked) != 0 {
+	if got := u.run("unregister", "--yes"); got.exit != 3 || !strings.Contains(got.stderr, "Missing config: the agent's key (apiKey).") || len(g.asked) != 0 {
 		t.Errorf("%+v, asked %q", got, g.lines())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 const limitsHelp = `What callers may cause in a time, and how much of it they use: messages and bytes
@@ -56,7 +57,7 @@ func (p *program) printRates(r amtp.LimitReport) {
 	for _, l := range r.Limits {
 		bytes, perMinute := "", ""
 		if l.Bytes > 0 {
-			bytes, perMinute = sizeText(l.Bytes), sizeText(l.BytesMinute)
+			bytes, perMinute = plaintext.Size(l.Bytes), plaintext.Size(l.BytesMinute)
 		}
 		rows = append(rows, []string{l.Class, l.Of, strconv.FormatInt(l.Messages, 10), strconv.FormatInt(l.MessagesMinute, 10),
 			bytes, perMinute, strconv.FormatInt(l.Refused, 10)})
@@ -79,7 +80,7 @@ func (p *program) printUsed(r amtp.LimitReport) {
 		for _, u := range r.Used {
 			l, bytes := most[[2]string{u.Class, u.Of}], ""
 			if l.Bytes > 0 {
-				bytes = sizeText(u.Bytes) + " of " + sizeText(l.Bytes)
+				bytes = plaintext.Size(u.Bytes) + " of " + plaintext.Size(l.Bytes)
 			}
 			rows = append(rows, []string{fmt.Sprintf("%.0f%%", u.Share*100), u.Class, u.Of, u.Name,
 				fmt.Sprintf("%d of %d", u.Messages, l.Messages), bytes, strconv.FormatInt(u.Refused, 10)})
@@ -89,7 +90,7 @@ func (p *program) printUsed(r amtp.LimitReport) {
 	p.printf("\nRefused since the start: %s because of a limit, %s because the disk was short.\n",
 		plural(int(refused), "request"), plural(int(r.RefusedShort), "request"))
 	if d := r.Disk; d != nil {
-		p.printf("Disk: %s free; strangers are served while %s are.\n", sizeText(d.Free), sizeText(d.Least))
+		p.printf("Disk: %s free; strangers are served while %s are.\n", plaintext.Size(d.Free), plaintext.Size(d.Least))
 	}
 	if c := r.Connections; c != nil {
 		p.printf("Connections: %d of %d open, %d of them strangers'; %d are kept from strangers; %d were refused, %d gave way to others.\n",

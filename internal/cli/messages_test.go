@@ -101,7 +101,7 @@ func TestInboxPassesItsFlags(t *testing.T) {
 		t.Errorf("asked %q, want %q", g.lines(), want)
 	}
 	u := alice(t, g)
-	u.expect(g, u.run("inbox", "--wait", "5"), 2, "", "Error: --wait: \"5\" is no length of time.\n"+
+	u.expect(g, u.run("inbox", "--wait", "5"), 2, "", "Error: --wait: \"5\" is not a length of time.\n"+
 		"  Hint: write a time with its unit, such as 30s, 5m or 1h\n")
 	if got := u.run("inbox", "--wait", "-1s"); got.exit != 2 {
 		t.Errorf("a negative wait: %+v", got)
@@ -247,7 +247,7 @@ func TestSent(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages": {200, listOfSent}})
 	u := alice(t, g)
 	u.expect(g, u.run("sent", "--offset", "1", "--status", "failed", "--to", "bob@localhost"), 0,
-		"Sent (5 messages):\n\n"+
+		"Sent (2 of 5 messages):\n\n"+
 			"  2. [m2]\n     Subject: S\n     Time:    $TIME\n     Status:  failed\n     -> bob@localhost: delivered (pull) [ACK]\n     -> x@y.example: failed error: gone\n\n"+
 			"  3. [m1]\n     Time:    $TIME\n     Status:  queued\n\n",
 		"There are more: amtp sent --status failed --to bob@localhost --offset 3\n")

@@ -54,7 +54,7 @@ func TestListsFollowPages(t *testing.T) {
 	})
 	u := operator(t, g)
 	for _, c := range []struct{ args, asked, stdout, stderr string }{
-		{"sent --limit 1 --cursor i8", "cursor=i8&limit=1", "Sent (1000+ messages)", "amtp sent --limit 1 --cursor i9"},
+		{"sent --limit 1 --cursor i8", "cursor=i8&limit=1", "Sent (1 of 1000+ messages)", "amtp sent --limit 1 --cursor i9"},
 		{"discover --limit 1 --cursor i8", "cursor=i8&limit=1", "Discovered 1 of 50 agents", "amtp discover --limit 1 --cursor i9"},
 		{"agent list --limit 1 --cursor i8", "cursor=i8&limit=1", "1 of 50 agents:", "amtp agent list --limit 1 --cursor i9"},
 		{"inbox --limit 1 --cursor i8", "after=i8&limit=1", "(1 message, 0 unread; there are more)", "amtp inbox --limit 1 --cursor i9"},

@@ -286,8 +286,8 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"https://other.example","agentName":"bob","agentAddress":"bob@other.example","apiKey":"key-of-bob","keep":{"n":1.50}}`)
 	got := u.run("setup", "--name", "alice", "--profile", "work", "--gateway", g.url)
-	u.expect(g, got, 0, "Registering agent \"alice\" on $URL...\nAgent registered successfully.\n  Address: alice@localhost\n"+
-		"  Config saved to: $HOME/.amtp-config.json, profile work\n\nYou can now send and receive messages.\n", "")
+	u.expect(g, got, 0, "Agent registered successfully.\n  Address: alice@localhost\n"+
+		"  Config saved to: $HOME/.amtp-config.json, profile work\n\nYou can now send and receive messages.\n", "Registering agent \"alice\" on $URL...\n")
 	saved, err := os.ReadFile(u.configFile())
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 const queueHelp = `What the gateway still has to deliver. A job is one message on its way to one
@@ -176,7 +177,7 @@ func (p *program) printJob(v amtp.JobView) {
 	line("Message:", string(j.MessageID))
 	line("From:", addressText(j.Sender))
 	line("Subject:", j.Subject)
-	line("Size:", sizeText(int64(j.Size)))
+	line("Size:", plaintext.Size(int64(j.Size)))
 	line("State:", j.State)
 	line("Since:", p.timeText(j.CreatedAt.Time))
 	line("Attempts:", strconv.Itoa(j.Attempts))

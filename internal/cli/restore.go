@@ -160,10 +160,15 @@ func (p *program) confirmRestore(ctx context.Context, dir, base string) error {
 	if p.json {
 		return p.printJSON(map[string]bool{"was_paused": was})
 	}
+	which := "The gateway in " + dir
+	if base != "" {
+		which = "The gateway at " + base
+	}
 	if was {
-		p.printf("Confirmed. Messages are accepted.\n")
+		p.printf("Confirmed. %s accepts messages.\n", clean(which))
 	} else {
-		p.printf("The gateway was not paused.\n")
+		p.printf("%s was not paused.\n", clean(which))
+		p.notef("For another one: amtp restore --confirm --data-dir DIR\n")
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing)
 		}
 		return
 	}
-	p.printf("Sent (%s):\n\n", counted(list.Total, list.TotalCapped, "message"))
+	p.printf("Sent (%s):\n\n", shownOf(len(list.Messages), list.Total, list.TotalCapped, true, "message"))
 	for i, m := range list.Messages {
 		p.printf("  %d. [%s]\n", list.Offset+i+1, clean(string(m.MessageID)))
 		if m.Subject != "" {

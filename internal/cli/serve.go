@@ -133,7 +133,11 @@ func otherDomain(e *app.OtherDomainError) error {
 
 // notStarted is a gateway that did not start, or that did not end as it should.
 func notStarted(err error) error {
-	return &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+	f := &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+	if errors.Is(err, app.ErrAddressTaken) {
+		f.hint = "if that is a gateway of yours, use it: amtp setup --name NAME"
+	}
+	return f
 }
 
 // endings are the signals that stop the gateway in order. SIGHUP, the end of its

@@ -149,7 +149,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		return f
 	}
 	if !p.json {
-		p.printf("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
+		p.notef("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
 	}
 	p.name = name
 	p.meets = id.adminKey == "" && (id.saved(memberKey) == "" || !id.saves)

@@ -24,7 +24,7 @@ func TestSetupRegistersAndSaves(t *testing.T) {
 	u.writeConfig(`{"keep": {"n": 1.50}, "adminKey": "fileadmin"}`)
 	got := u.run("setup", "--name", "alice", "--gateway", g.url, "--role", "buyer", "--capability", "ocr",
 		"--capability", "a,b", "--schema", "agntcy:commerce.*", "--description", "Buys", "--unlisted")
-	u.expect(g, got, 0, "Registering agent \"alice\" on $URL...\nAgent registered successfully.\n"+afterwards, "")
+	u.expect(g, got, 0, "Agent registered successfully.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
 	want := fakeRequest{"POST /v1/admin/agents", "", "fileadmin",
 		`{"address":"alice","delivery_mode":"pull","description":"Buys","role":"buyer","capabilities":["ocr","a,b"],"supported_schemas":["agntcy:commerce.*"],"listed":false}`}
 	if len(g.asked) != 1 || g.asked[0] != want {
@@ -103,7 +103,7 @@ func TestSetupKeepsAKeyThatWorks(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/whoami": {200, iAmAlice}})
 	u := alice(t, g)
 	got := u.run("setup", "--name", "Alice")
-	u.expect(g, got, 0, "Registering agent \"Alice\" on $URL...\nAgent is registered already; its saved key works and was kept.\n"+afterwards, "")
+	u.expect(g, got, 0, "Agent is registered already; its saved key works and was kept.\n"+afterwards, "Registering agent \"Alice\" on $URL...\n")
 	if u.config()["apiKey"] != "amtp_secret-of-alice" {
 		t.Errorf("the key was changed: %v", u.config())
 	}
@@ -128,7 +128,7 @@ func TestSetupReplacesAKeyThatNoLongerWorks(t *testing.T) {
 	u := alice(t, g)
 	u.withDataDirectory(g.url)
 	got := u.run("setup", "--name", "alice")
-	u.expect(g, got, 0, "Registering agent \"alice\" on $URL...\nAgent is registered already; a new key was issued for it.\n"+afterwards, "")
+	u.expect(g, got, 0, "Agent is registered already; a new key was issued for it.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
 	if u.config()["apiKey"] != "amtp_new-key-of-alice" {
 		t.Errorf("the file has %v", u.config())
 	}
@@ -146,8 +146,8 @@ func TestSetupOfATakenNameWithoutAnAdminKey(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {409, taken}})
 	u := newUser(t)
 	got := u.run("setup", "--name", "alice", "--gateway", g.url)
-	u.expect(g, got, 5, "Registering agent \"alice\" on $URL...\n",
-		"Error (CONFLICT): The agent alice@localhost exists already.\n  Hint: choose another name; or, if this agent is yours, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's and add --take-over\n")
+	u.expect(g, got, 5, "",
+		"Registering agent \"alice\" on $URL...\nError (CONFLICT): The agent alice@localhost exists already.\n  Hint: choose another name; or, if this agent is yours, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's and add --take-over\n")
 	if _, err := os.Stat(u.configFile()); err == nil {
 		t.Error("a failed setup saved something")
 	}
@@ -165,13 +165,13 @@ func TestSetupRefusals(t *testing.T) {
 	}{
 		{[]string{"setup"}, nil, 2, "", "Error: --name is required. Usage: amtp setup --name <agent-name>\n"},
 		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n  Hint: run \"amtp setup --help\"\n"},
-		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: adminKey. Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
-		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "Registering agent \"x\" on $URL...\n",
-			"Error (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Details: {\"endpoint\":\"/v1/admin/agents\"}\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other\n"},
-		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "Registering agent \"x\" on $URL...\n",
-			"Error (ADMIN_AUTHENTICATION_REQUIRED): Admin API key required\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key\n"},
-		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201, `{"agent":{"address":"x@localhost"}}`}}, 1, "Registering agent \"x\" on $URL...\n",
-			"Error: Registration succeeded but no API key was returned. The agent may already exist.\n  Hint: choose another name, or ask whoever runs the gateway for a key\n"},
+		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: the gateway's admin key (adminKey). Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "",
+			"Registering agent \"x\" on $URL...\nError (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "",
+			"Registering agent \"x\" on $URL...\nError (ADMIN_AUTHENTICATION_REQUIRED): Admin API key required\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key\n"},
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201, `{"agent":{"address":"x@localhost"}}`}}, 1, "",
+			"Registering agent \"x\" on $URL...\nError: Registration succeeded but no API key was returned. The agent may already exist.\n  Hint: choose another name, or ask whoever runs the gateway for a key\n"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestSavedKeysGoToTheirGatewayOnly(t *testing.T) {
 				u.env = append(u.env, "AMTP_GATEWAY_URL="+other.url)
 			}
 			got := u.run(line...)
-			if want := "the saved key is for " + saved; strings.HasPrefix(got.stderr, "Error: Missing config: a") && !strings.Contains(got.stderr, "adminKey") && !strings.Contains(got.stderr, want) {
+			if want := "the saved key is for " + saved; strings.HasPrefix(got.stderr, "Error: Missing config: the a") && !strings.Contains(got.stderr, want) {
 				t.Errorf("amtp %s: %swant the hint %q", args, got.stderr, want)
 			}
 			if u.config()["apiKey"] != "amtp_secret-of-alice" {
@@ -335,7 +335,7 @@ func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
 	if got.exit != 2 || len(g.asked) != 0 {
 		t.Errorf("delete without --yes: %+v", got)
 	}
-	u.expect(g, u.run("unregister", "--yes"), 0, "Unregistering agent \"bob\"...\nAgent \"bob\" removed from gateway.\n", "")
+	u.expect(g, u.run("unregister", "--yes"), 0, "Agent \"bob\" removed from gateway.\n", "Unregistering agent \"bob\"...\n")
 	if u.config()["apiKey"] != "amtp_secret-of-alice" {
 		t.Errorf("the file has %v", u.config())
 	}
@@ -368,7 +368,7 @@ func TestSetupWhoseAnswerIsLost(t *testing.T) {
 		t.Fatalf("idempotency keys %q, want one for alice's two attempts, one for bob's, and another for what came after that", keys)
 	}
 	g.answers["POST /v1/admin/agents"] = fakeAnswer{200, registered}
-	u.expect(g, u.run("setup", "--name", "alice", "--gateway", g.url), 0, "Registering agent \"alice\" on $URL...\nAgent registered successfully.\n"+afterwards, "")
+	u.expect(g, u.run("setup", "--name", "alice", "--gateway", g.url), 0, "Agent registered successfully.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
 	if keys = g.repeats; keys[4] != keys[3] {
 		t.Errorf("the last attempt had the idempotency key %q, want %q", keys[4], keys[3])
 	}

@@ -125,24 +125,3 @@ func fit(line string, columns int) string {
 	}
 	return line
 }
-
-// sizeText writes a size for a person: 812 bytes, 12.3 kB, 4 MB.
-func sizeText(n int64) string {
-	switch {
-	case n < 1000:
-		return plural(int(n), "byte")
-	case n < 1000*1000:
-		return short1(float64(n)/1000) + " kB"
-	case n < 1000*1000*1000:
-		return short1(float64(n)/1000/1000) + " MB"
-	}
-	return short1(float64(n)/1000/1000/1000) + " GB"
-}
-
-// short1 writes a number with one digit behind the point, where it is small.
-func short1(f float64) string {
-	if f >= 10 {
-		return fmt.Sprintf("%.0f", f)
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0")
-}

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
 // oddLocals are local parts with which a stranger may try something.
@@ -118,8 +119,8 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1 kB", 1234: "1.2 kB", 65536: "66 kB", 3800000: "3.8 MB", 22200320: "22 MB", 81580000000: "82 GB"} {
-		if got := sizeText(n); got != want {
-			t.Errorf("sizeText(%d) = %q, want %q", n, got, want)
+		if got := plaintext.Size(n); got != want {
+			t.Errorf("Size(%d) = %q, want %q", n, got, want)
 		}
 	}
 }

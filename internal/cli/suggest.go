@@ -119,7 +119,7 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 }
 
 // notA says what the value of a flag is not, by the type of the flag.
-var notA = map[string]string{"int": "no whole number", "duration": "no length of time", "bool": "neither true nor false"}
+var notA = map[string]string{"int": "not a whole number", "duration": "not a length of time", "bool": "neither true nor false"}
 
 // commandBefore returns the word that was meant as a command and is none, where one
 // stands before the flag that is not known: then the flag belongs to what was meant.

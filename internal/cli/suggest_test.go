@@ -15,7 +15,7 @@ func TestWhatWasMeant(t *testing.T) {
 		"agent lst": `"amtp agent list"`, "queue retyr --all": `"amtp queue retry"`, "profile us x": `"amtp profile use"`,
 		"inbox --unred": "did you mean --unread?", "send --txt x": "did you mean --text?", "send --too x": "did you mean --to?", "sent --lim 5": "did you mean --limit?",
 		"setup --nmae x": "did you mean --name?", "ack --jsn": "did you mean --json?",
-		"send --subjcet x": "did you mean --subject?", "inbox --limit abc": `--limit: "abc" is no whole number.`, "inbox --wait 5": `--wait: "5" is no length of time.`,
+		"send --subjcet x": "did you mean --subject?", "inbox --limit abc": `--limit: "abc" is not a whole number.`, "inbox --wait 5": `--wait: "5" is not a length of time.`,
 		"inbox --timeout soon": "such as 30s", "inbox --unread=maybe": `"maybe" is neither true nor false`,
 	} {
 		got := u.run(strings.Fields(typed)...)

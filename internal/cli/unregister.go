@@ -45,7 +45,7 @@ func (p *program) unregisterCommand() *cobra.Command {
 
 func (p *program) unregister(ctx context.Context, id *identity) error {
 	if !p.json {
-		p.printf("Unregistering agent \"%s\"...\n", clean(id.name))
+		p.notef("Unregistering agent \"%s\"...\n", clean(id.name))
 	}
 	err := p.manageSelf(id, "delete "+id.name+" --yes", func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
 	if err != nil {

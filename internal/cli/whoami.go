@@ -71,6 +71,10 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 	if who != nil && err == nil {
 		show("Checked:", addressText(who.Address)+", "+counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
 			counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
+		if saved, err := amtp.ParseAddress(id.address); err == nil && !saved.Equal(who.Address) {
+			p.notef("The agent's address is now %s. To save that: amtp setup --name %s%s\n",
+				addressText(who.Address), clean(who.Address.Local()), p.again())
+		}
 	}
 	return err
 }

@@ -14,8 +14,8 @@ func Refusal(err error) *amtp.Error {
 	switch {
 	case errors.Is(err, ErrPaused):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure,
-			"This gateway was restored from a backup and accepts no messages until its operator confirms it with: amtp restore --confirm")
-		e.RetryAfter = time.Minute
+			"This gateway was restored from a backup and accepts no messages until its operator confirms it: amtp restore --confirm, with --data-dir where that is not the usual one")
+		e.RetryAfter, e.Cause = time.Minute, err
 		return e.With("paused", true)
 	case errors.Is(err, ErrRevoked):
 		return amtp.Errorf(amtp.CodeAuthenticationFailed,

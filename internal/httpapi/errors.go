@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // statuses is the only place that knows which HTTP status a code has.
@@ -78,6 +80,8 @@ func (c *call) fail(e *amtp.Error) {
 		switch {
 		case c.r.Context().Err() != nil:
 			level = slog.LevelDebug // the caller went away and hears nothing
+		case errors.Is(e.Cause, gateway.ErrPaused):
+			level = slog.LevelDebug // the log said it once, when the gateway started
 		case e.Code == amtp.CodeSignatureKeyUnavailable && e.Cause == nil:
 			level = slog.LevelDebug // the sender's domain publishes no such key
 		case e.Code == amtp.CodeTemporaryFailure, e.Code == amtp.CodeSignatureKeyUnavailable:
@@ -87,7 +91,7 @@ func (c *call) fail(e *amtp.Error) {
 		if e.Cause != nil {
 			fields = append(fields, "cause", e.Cause)
 		}
-		c.logFailure(level, fields)
+		c.logFailure(level, fields, e.Cause != nil)
 	}
 	answer := *e
 	answer.Timestamp, answer.RequestID = amtp.Time{Time: c.s.Now()}, c.id.String()
@@ -102,15 +106,23 @@ func (c *call) fail(e *amtp.Error) {
 	c.reply(status, refusal{Error: &answer, SendResult: e.Result})
 }
 
-// logFailure logs a request that failed. Of those that strangers cause it logs some,
-// and says how many it left out.
-func (c *call) logFailure(level slog.Level, fields []any) {
+// logFailure logs a request that failed. Of those that strangers cause, and of those
+// that fail for what the log says elsewhere, such as a full disk, it logs some and says
+// how many it left out.
+func (c *call) logFailure(level slog.Level, fields []any, hasCause bool) {
 	ctx := c.r.Context()
 	if !c.s.Log.Enabled(ctx, level) {
 		return
 	}
-	if c.stranger() {
-		ok, left := c.s.sampled.may(c.s.Now())
+	var lines *sampler
+	switch {
+	case c.stranger():
+		lines = &c.s.sampled
+	case !hasCause:
+		lines = &c.s.causeless
+	}
+	if lines != nil {
+		ok, left := lines.may(c.s.Now())
 		if !ok {
 			return
 		}

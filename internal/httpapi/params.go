@@ -152,7 +152,7 @@ func (p *params) oneOf(name string, words ...string) string {
 			return s
 		}
 	}
-	p.fail(amtp.CodeInvalidParameter, "%s must be one of %v", name, words)
+	p.fail(amtp.CodeInvalidParameter, "%s must be one of: %s", name, strings.Join(words, ", "))
 	return ""
 }
 

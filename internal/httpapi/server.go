@@ -58,6 +58,7 @@ type Server struct {
 	room      room
 	readiness readiness
 	sampled   sampler
+	causeless sampler     // failures for which the log has no cause of their own
 	proxied   atomic.Bool // the log knows of a proxy that is not trusted
 }
 

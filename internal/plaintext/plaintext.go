@@ -1,5 +1,5 @@
 // Package plaintext reads what people, their editors, their forms and their secret
-// stores wrote, as it was meant.
+// stores wrote, as it was meant, and writes sizes for them.
 //
 // The promise: what such a program adds by itself around a text, and what nobody
 // sees, never becomes a part of a key, a name or a file that is read here. What it

@@ -115,6 +115,11 @@ func (c *statements) facts() (f Facts, err error) {
 // Examine verifies a file that nobody writes to: that it is a sound database of
 // a gateway, and of a release that this one knows.
 func Examine(ctx context.Context, file string) (facts Facts, err error) {
+	return examine(ctx, file, file)
+}
+
+// examine is Examine of a file that errors call by another name.
+func examine(ctx context.Context, file, name string) (facts Facts, err error) {
 	c, err := openToRead(file, url.Values{"immutable": {"1"}})
 	if err != nil {
 		return facts, err
@@ -122,14 +127,17 @@ func Examine(ctx context.Context, file string) (facts Facts, err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
 	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
 	faults, err := c.integrity()
-	if err != nil || len(faults) > 0 {
-		return facts, errors.Join(fmt.Errorf("%s %w: %s", file, ErrUnsound, strings.Join(faults, "; ")), err)
+	if err != nil {
+		return facts, fmt.Errorf("%s %w: %w", name, ErrUnsound, err)
+	}
+	if len(faults) > 0 {
+		return facts, fmt.Errorf("%s %w: %s", name, ErrUnsound, strings.Join(faults, "; "))
 	}
 	if facts, err = c.facts(); err != nil {
-		return facts, fmt.Errorf("%s %w: %w", file, ErrUnsound, err)
+		return facts, fmt.Errorf("%s %w: %w", name, ErrUnsound, err)
 	}
 	if newest := NewestSchema(); facts.Schema > newest {
-		return facts, fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one", file, facts.Schema, newest)
+		return facts, fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one", name, facts.Schema, newest)
 	}
 	return facts, nil
 }
@@ -257,8 +265,8 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 	if err := copyFile(ctx, file, temp); err != nil {
 		return done, err
 	}
-	if done.Facts, err = Examine(ctx, temp); err != nil {
-		return done, fmt.Errorf("verify the backup %s: %w", file, err)
+	if done.Facts, err = examine(ctx, temp, file); err != nil {
+		return done, err
 	}
 	if err := alone(temp, pausing(now)); err != nil {
 		return done, err
