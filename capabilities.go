@@ -142,7 +142,7 @@ func parseTags(txt string, known ...string) (map[string]string, error) {
 	case !ours:
 		return nil, ErrNoRecord
 	case twice != "":
-		return nil, fmt.Errorf("%w: the tag %s stands twice", ErrBadRecord, twice)
+		return nil, fmt.Errorf("%w: the tag %s occurs twice", ErrBadRecord, twice)
 	case len(txt) > maxRecord:
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrBadRecord, maxRecord)
 	}

@@ -107,7 +107,7 @@ func keyTags(txt string) (map[string]string, error) {
 	case !ours:
 		return nil, ErrNoRecord
 	case len(again) > 0:
-		return nil, fmt.Errorf("%w: the parameter %s stands twice", ErrBadRecord, quoteShort(again[0]))
+		return nil, fmt.Errorf("%w: the parameter %s occurs twice", ErrBadRecord, quoteShort(again[0]))
 	case len(txt) > maxRecord:
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrBadRecord, maxRecord)
 	}

@@ -398,7 +398,11 @@ func object(name string, value []byte) *Error {
 }
 
 func invalid(member, why string) *Error {
-	return Errorf(CodeInvalidMessage, "The message's %s is not accepted: %s.", short(member), why).With("field", short(member))
+	verb := "is"
+	if member == "attachments" || member == "headers" || member == "recipients" {
+		verb = "are"
+	}
+	return Errorf(CodeInvalidMessage, "The message's %s %s not accepted: %s.", short(member), verb, why).With("field", short(member))
 }
 
 func short(s string) string {

@@ -288,7 +288,7 @@ func breakKey(m *machine) {
 		}
 	}
 	m.dns.TXT(name, time.Minute, "v=amtpkey1;alg=ES256;p=AAAA", real)
-	if got := m.checks("a broken record beside it", 0, ""); !strings.Contains(got, "    Note: a record beside it is not valid") {
+	if got := m.checks("a broken record beside it", 0, ""); !strings.Contains(got, "    Note: another record there is not valid") {
 		m.Errorf("the check does not note it:\n%s", got)
 	}
 	m.dns.Remove(name)

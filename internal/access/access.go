@@ -154,7 +154,7 @@ func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
 func header(r *http.Request, name string) (string, bool, *amtp.Error) {
 	values := r.Header[name]
 	if len(values) > 1 {
-		return "", false, amtp.Errorf(amtp.CodeInvalidRequest, "The header %s stands in the request %d times; send it once.", name, len(values))
+		return "", false, amtp.Errorf(amtp.CodeInvalidRequest, "The header %s is in the request %d times; send it once.", name, len(values))
 	}
 	if len(values) == 0 || values[0] == "" {
 		return "", false, nil

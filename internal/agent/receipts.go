@@ -26,5 +26,5 @@ func setReceipts(a *gateway.Agent, word *string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("receipts %.40q is none of default, always and never", *word)
+	return fmt.Errorf("receipts must be default, always or never, not %.40q", *word)
 }

@@ -173,7 +173,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 		return r, taken
 	case keys[i].ID != first.ID:
 		return r, amtp.Errorf(amtp.CodeIdempotencyKeyReused,
-			"This idempotency key already stands for another registration of %s. Repeat that one unchanged, or use a new key.", address)
+			"This idempotency key was already used for another registration of %s. Repeat that one unchanged, or use a new key.", address)
 	}
 	r = registration(*a, secret, now, "Agent was registered by this request already")
 	if a.DeliveryMode == "push" {

@@ -76,7 +76,7 @@ func (a *App) storeFailed() error {
 	why := a.store.Failure()
 	a.log.Error("the store failed", "data", a.cfg.DataDir, "cause", why)
 	if errors.Is(why, gateway.ErrTaken) {
-		return fmt.Errorf("%w; nothing is accepted any more, so the gateway stops", why)
+		return fmt.Errorf("%w; nothing more is accepted, so the gateway stops", why)
 	}
-	return errors.New("the disk reported an error; nothing is written any more, so the gateway stops")
+	return errors.New("the disk reported an error; nothing more is written, so the gateway stops")
 }

@@ -56,7 +56,7 @@ var advice = map[amtp.Code]string{
 	amtp.CodeCancelled:            "send it again as a new message if it is to arrive after all",
 	amtp.CodeCertificateFailed:    `fix what the text names; "amtp cert show" says when the gateway tries again`,
 	amtp.CodeInternal:             "try again; if it stays, the gateway's operator finds the cause in its log",
-	amtp.CodeUnknown:              "check the URL: what answered there is no AMTP gateway, or something stands before it",
+	amtp.CodeUnknown:              "check the URL: what answered there is no AMTP gateway, or something is in front of it",
 
 	codeUsage:       `run the command with --help`,
 	codeNotSetUp:    `run "amtp setup --name <agent-name>"`,

@@ -18,7 +18,7 @@ again by itself, or from an authority that the gateway asks over ACME, with
 acme.enabled: then it is renewed when a third of its time is left.
 
 They need the gateway's admin key: AMTP_ADMIN_KEY, unless the gateway runs on
-this machine from a data directory that you can read. There they work also while
+this machine from a data directory that you can read. There they work even while
 the certificate is missing or does not work.`
 
 func (p *program) certCommand() *cobra.Command {
@@ -64,7 +64,7 @@ func (p *program) certRenewCommand() *cobra.Command {
 		Short: "Renew what is due, now",
 		Long: `Renew what is due, now: read the files again, or ask the authority for the
 certificates that are missing, that have a third of their time left, or that it
-refused before. It may take two minutes. Exit code 0 also when nothing was due,
+refused before. It may take two minutes. Exit code 0 even when nothing was due,
 1 when a certificate could not be had; the one in use goes on.
 
 With --force the authority is asked for another one in any case. Authorities
@@ -88,7 +88,7 @@ bound how often they do that.`,
 		return nil
 	})
 	cmd.PreRun = func(*cobra.Command, []string) { p.wait = renewWait }
-	cmd.Flags().BoolVar(&force, "force", false, "also when nothing is due")
+	cmd.Flags().BoolVar(&force, "force", false, "even when nothing is due")
 	return cmd
 }
 

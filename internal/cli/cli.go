@@ -28,7 +28,7 @@ const (
 	exitUsage        = 2 // the command line or the message is wrong
 	exitUnauthorised = 3 // not set up, or the key does not allow it
 	exitNotFound     = 4
-	exitConflict     = 5 // the name is taken, the key or id stands for something else
+	exitConflict     = 5 // the name is taken, the key or id was used for something else
 	exitUnreachable  = 6 // no gateway answers, or it cannot take more now
 	exitNothing      = 7 // waited, and nothing came
 	exitRefused      = 8 // refused or held by policy

@@ -244,7 +244,7 @@ func TestCommandsOfTheReference(t *testing.T) {
 		{"no subcommand", "agent bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help agent\" for usage.\n"},
 		{"no flag", "inbox --bogus", nil, 2, "", "Error: Unknown flag: --bogus.\n  Hint: run \"amtp inbox --help\"\n"},
 		{"too much", "inbox m1", nil, 2, "", "Error: Wrong arguments. Usage: amtp inbox [flags]\n"},
-		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `404 page not found`}}, 4, "", "Error (UNKNOWN): HTTP 404\n  Hint: check the URL: what answered there is no AMTP gateway, or something stands before it\n"},
+		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `404 page not found`}}, 4, "", "Error (UNKNOWN): HTTP 404\n  Hint: check the URL: what answered there is no AMTP gateway, or something is in front of it\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,9 +28,9 @@ func (p *program) configCommand() *cobra.Command {
 func (p *program) configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Say whether the gateway would start, and what hinders it",
+		Short: "Say whether the gateway would start, and what prevents it",
 		Long: `Say whether the gateway would start with this configuration: OK, or each problem
-with the place where it stands, and exit code 2. Warnings do not hinder it.`,
+with its place, and exit code 2. Warnings do not prevent it.`,
 		Example: "  amtp config check --config /etc/amtp/amtp.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -85,7 +85,7 @@ func (p *program) configShowCommand() *cobra.Command {
 		Short: "Print the configuration that the gateway would use",
 		Long: `Print the configuration that the gateway would use as a file that it can read,
 with the meaning of each key above it and the place it came from behind it.
-Keys are not shown: "(set)" stands for them.`,
+Keys are not shown, only "(set)".`,
 		Example: "  amtp config show --domain shop.example > amtp.yaml",
 		Args:    cobra.NoArgs,
 	}

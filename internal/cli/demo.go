@@ -17,7 +17,7 @@ import (
 
 const demoHelp = `See everything once: start the gateways of two domains on free ports of this
 machine, and let agents of both register, write to each other, read and
-acknowledge, also while one of the gateways is down. Every command is printed as
+acknowledge, even while one of the gateways is down. Every command is printed as
 one would type it, with what it really answered.
 
 The gateways speak TLS 1.3 to each other and sign what they send. What they would

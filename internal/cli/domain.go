@@ -5,7 +5,7 @@ import (
 )
 
 const domainHelp = `Give the gateway a domain of its own, so that agents of other domains can write to
-NAME@DOMAIN, and look whether that works. The whole way: docs/federation.md.`
+NAME@DOMAIN, and check that it works. The whole way: docs/federation.md.`
 
 func (p *program) domainCommand() *cobra.Command {
 	cmd := group(&cobra.Command{

@@ -203,7 +203,7 @@ func checkGateway(base string) error {
 	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
 		return nil
 	}
-	f := usageErrorf("The gateway's URL %q is none.", base)
+	f := usageErrorf("The gateway's URL cannot be %q.", base)
 	f.hint = "write it as https://gateway.example, or http://127.0.0.1:8080 for one on this machine"
 	if !strings.Contains(base, "://") {
 		scheme := "https://"

@@ -27,7 +27,7 @@ The numbers count for this list: "amtp read 1" is its first message, as are "amt
 reply 1" and "amtp ack 1". [UNREAD] marks what was not read yet. Subject and payload are
 the senders' words, between two lines with a word that nobody could know beforehand.
 
-With --wait the command waits that long for a message when there is none, also while
+With --wait the command waits that long for a message when there is none, even while
 the gateway is started anew, and ends as soon as one arrives; exit code 7 means that
 nothing came.
 

@@ -47,7 +47,7 @@ func (p *program) inviteCommand() *cobra.Command {
 
 func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, n amtp.NewInvite, at string) error {
 	if at != "" && !mayCarry(at) {
-		return usageErrorf("An invitation is for an https URL, and %q is none.", at)
+		return usageErrorf("An invitation is for an https URL, and %q is not one.", at)
 	}
 	made, err := admin.Invite(ctx, n)
 	if err != nil {

@@ -17,7 +17,7 @@ The first key is made at the first start with a domain; publish its record and
 you are done. To change it later, without a message being refused:
 
   1. amtp keys rotate        makes the next key; the present one goes on
-  2. publish its record      beside the one that is there
+  2. publish its record      next to the one that is there
   3. wait an hour            name servers may remember that it was not there
   4. amtp keys use SELECTOR  it signs from now on
   5. leave the former record for 8 days: messages that it signed may still be on
@@ -117,7 +117,7 @@ func (p *program) keysRotateCommand() *cobra.Command {
 }
 
 func (p *program) printWaiting(k *amtp.SigningKey) {
-	p.printf("The key %s waits; the present one goes on signing. Publish beside it:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
+	p.printf("The key %s waits; the present one goes on signing. Publish in addition:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
 		clean(k.Selector), zoneLine(k), clean(k.Selector))
 }
 
@@ -179,7 +179,7 @@ func (p *program) keysRetireCommand() *cobra.Command {
 	})
 }
 
-const keysResetHelp = `Make a new signing key when those of a data directory cannot be opened any more,
+const keysResetHelp = `Make a new signing key when those of a data directory can no longer be opened,
 because its seal.key is lost: after a restore on another machine, for example.
 If you have seal.key somewhere, put it back instead; then nothing has changed.
 

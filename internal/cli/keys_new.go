@@ -14,7 +14,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-const keysGenerateHelp = `Make a key and print its record, ready for the zone file. It waits beside others that
+const keysGenerateHelp = `Make a key and print its record, ready for the zone file. It waits next to others that
 wait; the present key goes on signing. From then on it is as after "amtp keys rotate".
 
 ES256 is an EC key on P-256, with a record that fits one string of DNS. RS256 is an RSA
@@ -62,7 +62,7 @@ var rsaSizes = []string{"2048", "3072", "4096"}
 
 const keysImportHelp = `Give the gateway a private key that was made elsewhere, under the selector of its
 record. It is sealed like those that the gateway makes, and waits; the file is not
-needed any more. Done again it changes nothing.
+needed. Done again it changes nothing.
 
 When DNS has its record already, as when you move from another gateway, use it at once:
 
@@ -70,7 +70,7 @@ When DNS has its record already, as when you move from another gateway, use it a
   amtp keys use k1 --now
 
 FILE is in PEM form, not encrypted: PRIVATE KEY (PKCS #8), EC PRIVATE KEY or RSA PRIVATE
-KEY; - stands for stdin. The key is an EC key on P-256, which signs ES256, or an RSA key
+KEY; - means stdin. The key is an EC key on P-256, which signs ES256, or an RSA key
 of 2048 to 8192 bits, which signs RS256. openssl makes them:
 
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem

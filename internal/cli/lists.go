@@ -129,7 +129,7 @@ func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of s
 	var refused *amtp.Error
 	if errors.As(err, &refused) && refused.Status == http.StatusNotFound && string(messageID) != arg {
 		f := p.explain(refused)
-		f.message = fmt.Sprintf("Number %s of the last list, %s, is not there any more.", arg, messageID)
+		f.message = fmt.Sprintf("Number %s of the last list, %s, is no longer there.", arg, messageID)
 		return result, f
 	}
 	if !errors.As(err, &refused) || refused.Status != http.StatusNotFound || len(arg) < shortest || len(arg) >= 36 {

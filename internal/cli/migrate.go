@@ -17,7 +17,7 @@ keys and signing keys. No message is lost and none is repeated.
 
 The gateway must not be running, and the database must be a new one. Both sides are
 then compared row by row. The database in the directory is not changed; a note
-beside it keeps a gateway from starting there by mistake. If the command is
+next to it keeps a gateway from starting there by mistake. If the command is
 interrupted, give it again: it goes on where it was.
 
 Afterwards start gateways with AMTP_DATABASE_URL, each with the same seal.key (see

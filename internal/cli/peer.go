@@ -17,7 +17,7 @@ same network, for example. Both sides add the other one:
   3. amtp peer check DOMAIN
 
 DNS is asked nothing about a peer. Its gateway is called at that address and port,
-also when they are on a private network, and nowhere else. Who it is, is known by
+even when they are on a private network, and for no other. Who it is, is known by
 its certificate, and the keys that it signs with are asked of it over such a
 connection. What does not verify is refused.
 

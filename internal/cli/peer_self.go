@@ -14,7 +14,7 @@ func (p *program) peerSelfCommand() *cobra.Command {
 		Short: "Print the line with which another gateway adds this one",
 		Long: `Print the line that makes this gateway a peer of another one, to be typed there. It
 has the pin of the certificate that the gateway shows now. Where the gateway does not
-know its own URL (server.public_url) the line stands once for each address of its
+know its own URL (server.public_url) there is one line for each address of its
 machine; the right one is the one that the other machine reaches.`,
 		Example: "  amtp peer self",
 		Args:    cobra.NoArgs,

@@ -34,7 +34,7 @@ With --database-url (better: AMTP_DATABASE_URL) everything is in a PostgreSQL, a
 any number of gateways on it are one; docs/operations-postgres.md has more.
 SIGHUP has a gateway with TLS look for a new certificate at once; without it, it
 looks every ten seconds. Any other gateway ends at SIGHUP as at SIGTERM. It goes on
-when nobody reads its log any more.
+when nobody reads its log.
 
 It serves the domain that it had before: where another one is set, or no longer any,
 the start is refused (exit code 5), because its agents would get other addresses and

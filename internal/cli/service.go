@@ -32,10 +32,10 @@ With --dry-run everything is shown and nothing is done, on Linux and macOS.`
 
 const serviceInstallHelp = `Write the service's file, start the service and let it start by itself from now
 on. Run it again after an update of amtp, or to change settings: the gateway is
-started anew. A file that you changed yourself is kept beside it as .bak; changes
+started anew. A file that you changed yourself is kept next to it as .bak; changes
 that stay belong in a drop-in ("systemctl --user edit amtp").
 
-The settings are those of "amtp serve". What is given here as a flag stands in
+The settings are those of "amtp serve". What is given here as a flag is in
 the service's file, everybody may read it; amtp.yaml in the data directory is the
 better place for most. The service does not see the variables of your terminal.
 

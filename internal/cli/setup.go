@@ -32,7 +32,7 @@ With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
 Run it again whenever the gateway says 401 Unauthorized: a saved key that works is
-kept, and for one that does not work any more a new one is issued. Run it again as
+kept, and for one that no longer works a new one is issued. Run it again as
 well when no answer came: within ten minutes it gets the key that the first attempt
 made.
 

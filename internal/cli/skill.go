@@ -25,7 +25,7 @@ assistant's skills:
 
 Several may be given. Nothing else is written, and nothing is fetched. A file
 that was changed, or that amtp did not write, is kept as SKILL.md.bak; where a
-symbolic link or a clone of the repository stands, nothing is done.`
+symbolic link or a clone of the repository is, nothing is done.`
 
 const skillExamples = `  amtp skill install --claude --openclaw
   amtp skill install --dir .claude/skills --dry-run

@@ -40,7 +40,7 @@ func (a *ACME) settings() []setting {
 		{path: "acme.directory", env: "AMTP_ACME_DIRECTORY", def: letsEncrypt, value: bind(&a.Directory, "URL", parseDirectory, same),
 			meaning: "The directory of the authority; its host may be called wherever it is."},
 		{path: "acme.ca_file", env: "AMTP_ACME_CA_FILE", value: path(&a.CAFile),
-			meaning: "Certificates in PEM form that the authority's own server may show beside those that the system trusts, for an authority of your own."},
+			meaning: "Certificates in PEM form that the authority's own server may show, in addition to those that the system trusts, for an authority of your own."},
 		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain, same[amtp.Domain]),
 			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default that of server.public_url, else amtp.{domain}."},
 		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: bind(&a.HTTPAddress, "host:port", parseOptional, same),

@@ -88,7 +88,7 @@ func (l *loader) checkTLS() {
 			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); "+
 			"have the gateway obtain one (AMTP_ACME_ENABLED=true); "+
 			"listen on 127.0.0.1 with a TLS proxy in front; "+
-			"or say AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
+			"or set AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
 	}
 }
 

@@ -56,7 +56,7 @@ func TestProfile(t *testing.T) {
 func TestRefusedListeners(t *testing.T) {
 	for _, tc := range []problem{
 		{"open and plain", command{env: []string{open}}, "AMTP_SERVER_ADDRESS",
-			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); have the gateway obtain one (AMTP_ACME_ENABLED=true); listen on 127.0.0.1 with a TLS proxy in front; or say AMTP_TLS_ENABLED=false"},
+			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); have the gateway obtain one (AMTP_ACME_ENABLED=true); listen on 127.0.0.1 with a TLS proxy in front; or set AMTP_TLS_ENABLED=false"},
 		{"TLS without files", command{flags: []string{"--tls-enabled=true"}}, "--tls-enabled", "neither tls.cert_file nor tls.key_file"},
 		{"certificate without key", command{env: []string{"AMTP_TLS_CERT_FILE={dir}/cert.pem"}}, "AMTP_TLS_CERT_FILE", "without tls.key_file"},
 		{"key without certificate", command{env: []string{"AMTP_TLS_KEY_FILE={dir}/key.pem"}}, "AMTP_TLS_KEY_FILE", "without tls.cert_file"},
@@ -64,8 +64,8 @@ func TestRefusedListeners(t *testing.T) {
 		{"short admin key on an open listener", command{env: []string{open, "AMTP_TLS_ENABLED=false", "AMTP_ADMIN_KEY=fifteen-letters"}}, "AMTP_ADMIN_KEY", "15 characters is too short"},
 		{"short admin key with a domain, behind a proxy", command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_ADMIN_KEY=qz7"}}, "AMTP_ADMIN_KEY", "3 characters is too short for a gateway with a domain"},
 		{"short admin key where keys are needed", command{env: []string{"AMTP_AUTH_REQUIRED=true", "AMTP_ADMIN_KEY=qz7"}}, "AMTP_ADMIN_KEY", "3 characters is too short for a gateway that demands keys"},
-		{"an admin key in quotation marks", command{env: []string{`AMTP_ADMIN_KEY="good-key-0123456789"`}}, "AMTP_ADMIN_KEY", "quotation marks, a space or a line end stand around the key"},
-		{"an admin key with a line end", command{env: []string{"AMTP_ADMIN_KEY=good-key-0123456789\r\n"}}, "AMTP_ADMIN_KEY", "quotation marks, a space or a line end stand around the key"},
+		{"an admin key in quotation marks", command{env: []string{`AMTP_ADMIN_KEY="good-key-0123456789"`}}, "AMTP_ADMIN_KEY", "there are quotation marks, a space or a line end around the key"},
+		{"an admin key with a line end", command{env: []string{"AMTP_ADMIN_KEY=good-key-0123456789\r\n"}}, "AMTP_ADMIN_KEY", "there are quotation marks, a space or a line end around the key"},
 		{"no file of admin keys", command{env: []string{"AMTP_ADMIN_KEY_FILE={dir}/none"}}, "AMTP_ADMIN_KEY_FILE", "no such file"},
 	} {
 		t.Run(tc.name, tc.test)
@@ -79,7 +79,7 @@ func TestRefusedKeyFiles(t *testing.T) {
 		{"empty", "", "holds no key"},
 		{"comments only", "# one\n\n#two\n", "holds no key"},
 		{"blank inside a key", "good-key-0123456789\nbad key\n", "line 2: a key has only visible ASCII characters, no blanks; this one has a space"},
-		{"a key in quotation marks", "\ufeff\"good-key-0123456789\"\r\n", "line 1: quotation marks"},
+		{"a key in quotation marks", "\ufeff\"good-key-0123456789\"\r\n", "line 1: there are quotation marks"},
 		{"short on an open listener", "good-key-0123456789\nshort\n", "5 characters is too short"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -241,9 +241,9 @@ func (tc problem) test(t *testing.T) {
 
 func TestBadValues(t *testing.T) {
 	for _, tc := range []problem{
-		{"environment", command{env: []string{"AMTP_LOG_LEVEL=loud"}}, "AMTP_LOG_LEVEL", `logging.level: "loud" is none of: debug, info, warn, error`},
-		{"flag", command{flags: []string{"--log-format=xml"}}, "--log-format", `logging.format: "xml" is none of: text, json`},
-		{"file", command{file: "logging:\n\n  level: loud\n"}, "{dir}/amtp.yaml:3", `logging.level: "loud" is none of`},
+		{"environment", command{env: []string{"AMTP_LOG_LEVEL=loud"}}, "AMTP_LOG_LEVEL", `logging.level: "loud" is not one of: debug, info, warn, error`},
+		{"flag", command{flags: []string{"--log-format=xml"}}, "--log-format", `logging.format: "xml" is not one of: text, json`},
+		{"file", command{file: "logging:\n\n  level: loud\n"}, "{dir}/amtp.yaml:3", `logging.level: "loud" is not one of`},
 		{"file behind a good variable", command{file: "logging: {level: loud}\n", env: []string{"AMTP_LOG_LEVEL=info"}}, "{dir}/amtp.yaml:1", "loud"},
 		{"environment behind a good flag", command{env: []string{"AMTP_DOMAIN=a b"}, flags: []string{"--domain=shop.example"}}, "AMTP_DOMAIN", "a b"},
 		{"a boolean flag with a word", command{flags: []string{"--auth-required=maybe"}}, "--auth-required", `"maybe" is neither true nor false`},
@@ -259,7 +259,7 @@ func TestBadValues(t *testing.T) {
 		{"no connections", command{env: []string{"AMTP_LIMITS_CONNECTIONS=0"}}, "AMTP_LIMITS_CONNECTIONS", "not a number from 1"},
 		{"key with a blank", command{env: []string{"AMTP_ADMIN_KEY=two words"}}, "AMTP_ADMIN_KEY", "auth.admin_key: a key has only visible ASCII"},
 		{"key copied from config show", command{env: []string{"AMTP_ADMIN_KEY=(set)"}}, "AMTP_ADMIN_KEY", "write the key itself"},
-		{"old TLS", command{env: []string{"AMTP_TLS_MIN_VERSION=1.1"}}, "AMTP_TLS_MIN_VERSION", "none of: 1.3, 1.2"},
+		{"old TLS", command{env: []string{"AMTP_TLS_MIN_VERSION=1.1"}}, "AMTP_TLS_MIN_VERSION", "not one of: 1.3, 1.2"},
 		{"empty data directory", command{flags: []string{"--data-dir="}}, "--data-dir", "data_dir: is empty"},
 		{"less in flight than one message", command{env: []string{"AMTP_LIMITS_IN_FLIGHT_BYTES=5MiB"}}, "AMTP_LIMITS_IN_FLIGHT_BYTES", "less than message.max_size"},
 	} {

@@ -204,7 +204,7 @@ func judgeDriver(l *loader, v variable, text string) {
 	case "postgres", "postgresql", "pgx", "pq":
 		judgeStored(l, v, text)
 	default:
-		l.problem(environment, v.name+" is not postgres, which is the only database here beside SQLite")
+		l.problem(environment, v.name+" is not postgres, which is the only database here besides SQLite")
 	}
 }
 

@@ -50,7 +50,7 @@ On a listener that other machines can reach, an administrator's key has 16 chara
 const docsOutside = `## Other domains
 
 Other domains are found in DNS and called at public addresses over TLS at port 443. On a network of one's own, where neither may hold, the
-operator writes what DNS would say, and which certificates count. Lists and records stand in the file as such or as one value:
+operator writes what DNS would say, and which certificates count. Lists and records are in the file as such or as one value:
 
 ` + "```yaml" + `
 peers:

@@ -47,7 +47,7 @@ func TestRefusedVariables(t *testing.T) {
 		{"a lease that is too long", env("AMTP_QUEUE_LEASE=2h"), "AMTP_QUEUE_LEASE", `"2h" is longer than 1h`},
 		{"a policy by two names that differ", env("AMTP_FEDERATION_UNSIGNED=flag", "AMTP_SIGNATURE_VERIFY_POLICY=reject"), "environment",
 			`AMTP_FEDERATION_UNSIGNED is "flag" and AMTP_SIGNATURE_VERIFY_POLICY is "reject", and both mean federation.unsigned`},
-		{"a policy that is none", env("AMTP_SIGNATURE_VERIFY_POLICY=deny"), "AMTP_SIGNATURE_VERIFY_POLICY", `federation.unsigned: "deny" is none of: accept, flag, reject`},
+		{"a policy that is none", env("AMTP_SIGNATURE_VERIFY_POLICY=deny"), "AMTP_SIGNATURE_VERIFY_POLICY", `federation.unsigned: "deny" is not one of: accept, flag, reject`},
 		{"other storage", env("AMTP_STORAGE_TYPE=redis"), "environment", `AMTP_STORAGE_TYPE: "redis" is neither memory nor database`},
 		{"database URL", env("AMTP_DATABASE_URL=mysql://u:p@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},
 		{"database URL that config show printed", env("AMTP_DATABASE_URL=postgres://u:(set)@h/d"), "AMTP_DATABASE_URL", "is not the address of a PostgreSQL"},

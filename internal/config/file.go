@@ -100,7 +100,7 @@ func (f *fileReader) key(key, val *yaml.Node, prefix string) {
 	}
 	path := prefix + key.Value
 	if f.seen[path] {
-		f.refuse(key.Line, path+": stands twice in the file")
+		f.refuse(key.Line, path+" is in the file twice")
 		return
 	}
 	f.seen[path] = true

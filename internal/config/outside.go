@@ -40,7 +40,7 @@ func (d *DNS) settings() []setting {
 		{path: "dns.cache_ttl", env: "AMTP_DNS_CACHE_TTL", def: "24h", value: durationUpTo(&d.CacheTTL, longestCache),
 			meaning: "The longest that an answer is remembered; otherwise as long as it says itself, and a minute at the least."},
 		{path: "dns.mock_mode", env: "AMTP_DNS_MOCK_MODE", def: "false", value: boolean(&d.MockMode),
-			meaning: "Whether dns.mock_records and peers stand for all of DNS: there are no other domains."},
+			meaning: "Whether dns.mock_records and peers are all of DNS: there are no other domains."},
 		{path: "dns.mock_records", env: "AMTP_DNS_MOCK_RECORDS", value: table(&d.MockRecords),
 			meaning: "What other domains would publish, in the form of peers, while dns.mock_mode is true."},
 		{path: "dns.allow_http", env: "AMTP_DNS_ALLOW_HTTP", def: "false", value: boolean(&d.AllowHTTP),
@@ -51,9 +51,9 @@ func (d *DNS) settings() []setting {
 func (o *Outbound) settings() []setting {
 	return []setting{
 		{path: "outbound.allow", env: "AMTP_OUTBOUND_ALLOW", value: list(&o.Allow, "rules", parseRule, formatRule),
-			meaning: "Where calls to others may go beside public addresses at port 443: networks (10.0.0.0/8), addresses and host names, each with a port or for all ports, or a port alone (:8443) on public addresses."},
+			meaning: "Where calls to others may go besides public addresses at port 443: networks (10.0.0.0/8), addresses and host names, each with a port or for all ports, or a port alone (:8443) on public addresses."},
 		{path: "outbound.ca_file", env: "AMTP_OUTBOUND_CA_FILE", value: path(&o.CAFile),
-			meaning: "Certificates in PEM form of authorities that are trusted beside those of the system when others are called."},
+			meaning: "Certificates in PEM form of authorities that are trusted in addition to those of the system when others are called."},
 	}
 }
 
@@ -82,7 +82,7 @@ func (l *loader) checkOutside() {
 	}
 	for _, name := range c.DNS.MockRecords.names() {
 		if _, twice := c.Peers[name]; twice {
-			l.refuse("dns.mock_records", brief(string(name))+" stands in peers as well")
+			l.refuse("dns.mock_records", brief(string(name))+" is in peers as well")
 		}
 	}
 	switch {

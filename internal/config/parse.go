@@ -88,10 +88,10 @@ func parsePath(s string) (string, error) {
 // parseSecret reads a key that travels in an HTTP header. Its errors never show it.
 func parseSecret(s string) (Secret, error) {
 	if s == redacted {
-		return "", fmt.Errorf("%s stands in the output of config show in place of a key: write the key itself", redacted)
+		return "", fmt.Errorf("%s is what config show prints in place of a key: write the key itself", redacted)
 	}
 	if len(s) > 1 && plaintext.Word(s) != s {
-		return "", errors.New("quotation marks, a space or a line end stand around the key: write it without them")
+		return "", errors.New("there are quotation marks, a space or a line end around the key: write it without them")
 	}
 	if odd := plaintext.Odd(s); strings.ContainsFunc(s, notVisible) {
 		return "", errors.New("a key has only visible ASCII characters, no blanks; this one has " + odd + " in it")
@@ -145,7 +145,7 @@ func parseSwitch(s string) (Switch, error) {
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return "", fmt.Errorf("%s is none of: auto, true, false", brief(s))
+		return "", fmt.Errorf("%s is not one of: auto, true, false", brief(s))
 	}
 	return Switch(strconv.FormatBool(b)), nil
 }

@@ -45,7 +45,7 @@ func (r *Retention) settings() []setting {
 		{path: "retention.failed", env: "AMTP_RETENTION_FAILED", def: "30d", value: kept(&r.Failed, shortestKept),
 			meaning: "How long the content of a message is kept after its delivery failed."},
 		{path: "retention.status", env: "AMTP_RETENTION_STATUS", def: "365d", value: kept(&r.Status, dedupWindow),
-			meaning: "How long the status of a message is kept after its last change; then the gateway does not know the message any more. A domain that writes no more is remembered as long, and for 30 days at the least."},
+			meaning: "How long the status of a message is kept after its last change; then the gateway no longer knows the message. A domain that writes no more is remembered as long, and for 30 days at the least."},
 		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: "9d", value: kept(&r.Idempotency, dedupWindow),
 			meaning: "How long an idempotency key is remembered after the last change of its message, and never shorter than the content."},
 		{path: "retention.batch", env: "AMTP_RETENTION_BATCH", def: "500", value: upTo(&r.Batch, maxPurge),

@@ -43,7 +43,7 @@ func (s *Server) settings() []setting {
 		{path: "server.domain", env: "AMTP_DOMAIN", flag: "domain", def: "localhost", value: domain(&s.Domain),
 			meaning: "The domain behind the @ of this gateway's agents."},
 		{path: "server.former_domains", env: "AMTP_FORMER_DOMAINS", value: list(&s.FormerDomains, "domains", parseDomain, func(d amtp.Domain) string { return string(d) }),
-			meaning: "Domains that this gateway had and gave up: at its start agents with addresses there get addresses in server.domain. A start in another domain than before is refused unless the former one stands here, or serve is told --rename."},
+			meaning: "Domains that this gateway had and gave up: at its start agents with addresses there get addresses in server.domain. A start in another domain than before is refused unless the former one is listed here, or serve is told --rename."},
 		{path: "server.public_url", env: "AMTP_PUBLIC_URL", flag: "public-url", value: bind(&s.PublicURL, "URL", parsePublicURL, same),
 			meaning: "Where other domains reach the gateway, as its record in DNS says; by default https://amtp.{domain}, with the port of a listener that speaks TLS."},
 		{path: "server.local_address", env: "AMTP_LOCAL_ADDRESS", flag: "local-address", value: bind(&s.LocalAddress, "host:port", parseLocal, same),
@@ -123,7 +123,7 @@ func (a *Auth) settings() []setting {
 		{path: "auth.admin_key", env: "AMTP_ADMIN_KEY", value: secret(&a.AdminKey),
 			meaning: "Key of the administrator, in place of the one that the first start writes to the data directory."},
 		{path: "auth.admin_key_file", env: "AMTP_ADMIN_KEY_FILE", flag: "admin-key-file", value: path(&a.AdminKeyFile),
-			meaning: "File with keys of administrators, one on a line, where # begins a line of comment; they count beside auth.admin_key, and in place of the one in the data directory."},
+			meaning: "File with keys of administrators, one on a line, where # begins a line of comment; they count in addition to auth.admin_key, and in place of the one in the data directory."},
 	}
 }
 

@@ -89,7 +89,7 @@ func parseTable(s string) (Table, error) {
 		return nil, fmt.Errorf("%s is not JSON of %s", brief(s), form)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something stands behind the JSON of %s", form)
+		return nil, fmt.Errorf("something follows the JSON of %s", form)
 	}
 	return all, nil
 }
@@ -101,7 +101,7 @@ func (t Table) add(name, txt string) error {
 		return err
 	}
 	if _, twice := t[d]; twice {
-		return fmt.Errorf("%s stands there twice", brief(name))
+		return fmt.Errorf("%s is there twice", brief(name))
 	}
 	if strings.Contains(string(d), keyMark) {
 		_, err = amtp.ParseKeyRecord(txt)

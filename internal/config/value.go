@@ -116,7 +116,7 @@ func choice[T comparable](p *T, options ...option[T]) value {
 				return o.is, nil
 			}
 		}
-		return *new(T), fmt.Errorf("%s is none of: %s", brief(s), strings.Join(words, ", "))
+		return *new(T), fmt.Errorf("%s is not one of: %s", brief(s), strings.Join(words, ", "))
 	}
 	format := func(v T) string {
 		for _, o := range options {

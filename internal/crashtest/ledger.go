@@ -132,7 +132,7 @@ func (l *Ledger) Seen(recipient amtp.Address, page []Item, since Moment) {
 	onPage := make(map[string]bool, len(page))
 	for _, item := range page {
 		if onPage[item.Name] {
-			l.fault("%s stands twice on one page of %s", item.Name, recipient)
+			l.fault("%s is twice on one page of %s", item.Name, recipient)
 		}
 		onPage[item.Name] = true
 		l.seen(recipient, item, since)

@@ -77,7 +77,7 @@ func (f *Finder) askPeer(ctx context.Context, name string) (PeerKeys, time.Durat
 		return nil, 0, err
 	}
 	if p == nil || p.Version != version {
-		return nil, 0, fmt.Errorf("%w: %s is not that peer any more", ErrTemporary, domain)
+		return nil, 0, fmt.Errorf("%w: %s is no longer that peer", ErrTemporary, domain)
 	}
 	keys, err := f.peers.Keys(ctx, p)
 	return keys, peerKeyTTL, err

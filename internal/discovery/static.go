@@ -36,13 +36,13 @@ func (s *static) add(name, txt string, allowHTTP bool) error {
 	}
 	if strings.Contains(string(d), keyMark) {
 		if _, twice := s.keys[string(d)]; twice {
-			return fmt.Errorf("it stands in the table twice")
+			return fmt.Errorf("it is in the table twice")
 		}
 		s.keys[string(d)], err = amtp.ParseKeyRecord(txt)
 		return err
 	}
 	if _, twice := s.gateways[d]; twice {
-		return fmt.Errorf("it stands in the table twice")
+		return fmt.Errorf("it is in the table twice")
 	}
 	s.gateways[d], err = amtp.ParseCapabilities(txt, allowHTTP)
 	return err

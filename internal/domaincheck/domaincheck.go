@@ -25,7 +25,7 @@ type Finding struct {
 	OK      bool   `json:"ok"`
 	Skipped bool   `json:"skipped,omitempty"` // a point before it failed
 	Text    string `json:"text"`              // what is so, or what is wrong
-	Mend    string `json:"mend,omitempty"`    // how to mend it
+	Mend    string `json:"mend,omitempty"`    // how to fix it
 	Note    string `json:"note,omitempty"`    // what could be better although it is in order
 }
 

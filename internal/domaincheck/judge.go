@@ -48,7 +48,7 @@ func dnsPoint(s *Seen) Finding {
 	case s.Static:
 		return good(PointDNS, "the table peers names %s, so DNS is not asked for it", s.Domain)
 	case s.Record.Err != nil:
-		return bad(PointDNS, "look whether the name servers of the domain work, and those that this machine asks: dns.resolvers", "DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
+		return bad(PointDNS, "check whether the name servers of the domain work, and those that this machine asks: dns.resolvers", "DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
 	case s.Record.Status == discovery.NoName:
 		return bad(PointDNS, "register the domain, or correct its spelling", "there is no domain %s", s.Domain)
 	case s.Record.Elsewhere != "":
@@ -159,7 +159,7 @@ func gatewayPoint(s *Seen) Finding {
 	case !c.Verified:
 		return skipped(PointGateway, stopped(c))
 	case c.Err != nil:
-		return bad(PointGateway, "look into the log of the gateway, and of what stands before it", "it breaks off: %v", c.Err)
+		return bad(PointGateway, "look at the log of the gateway, and of what is in front of it", "it breaks off: %v", c.Err)
 	case c.Status >= 300 && c.Status < 400:
 		return bad(PointGateway, "publish the address to which it leads; no gateway follows it", "it answers %d and sends callers elsewhere", c.Status)
 	case c.Status != http.StatusOK || c.Serves == "":

@@ -66,7 +66,7 @@ func keyPoint(k *Key, own *Own) Finding {
 	}
 	switch {
 	case k.Err != nil:
-		return bad(name, "look whether the name servers of the domain work", "DNS does not say what is at %s: %v", k.Name, k.Err)
+		return bad(name, "check whether the name servers of the domain work", "DNS does not say what is at %s: %v", k.Name, k.Err)
 	case len(valid) > 1:
 		return twiceValid(name, k, valid, mine)
 	case len(valid) == 1:
@@ -91,7 +91,7 @@ func noKeyRecord(name, publish string, k *Key, mine *amtp.SigningKey) Finding {
 		text += ", but there is one at " + k.Elsewhere
 		publish = misplaced(k.Elsewhere, k.Name) + "; " + publish
 	case len(k.Records) > 0:
-		text = fmt.Sprintf("at %s stands something else than the record of a key: %.80q", k.Name, k.Records[0])
+		text = fmt.Sprintf("at %s there is something other than the record of a key: %.80q", k.Name, k.Records[0])
 	}
 	if mine != nil && mine.State == amtp.KeyActive {
 		text += ", so that others do not believe what this gateway signs"
@@ -143,7 +143,7 @@ func validKey(name, publish string, k *Key, txt string, broken []string, mine *a
 	}
 	switch {
 	case len(broken) > 0:
-		f.Note = fmt.Sprintf("a record beside it is not valid, and is ignored: %s; remove it", keyFault(broken[0]).text)
+		f.Note = fmt.Sprintf("another record there is not valid, and is ignored: %s; remove it", keyFault(broken[0]).text)
 	case k.TTL > longTTL:
 		f.Note = fmt.Sprintf("it may be remembered for %s: with a TTL of %d seconds a change is known sooner", k.TTL, 300)
 	}

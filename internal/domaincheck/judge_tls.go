@@ -47,7 +47,7 @@ func badCertificate(s *Seen) Finding {
 	case errors.As(err, &host):
 		return bad(PointCertificate, "get a certificate for "+s.Host+", or publish the host that this one is for", "is for %s and not for %s", strings.Join(names(host.Certificate), ", "), s.Host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && s.Call.Ended.Before(invalid.Cert.NotBefore):
-		return bad(PointCertificate, "look whether the clock of this machine is right; else wait, or use the former one", "is valid from %s on only", invalid.Cert.NotBefore.UTC().Format(time.RFC3339))
+		return bad(PointCertificate, "check whether the clock of this machine is right; else wait, or use the former one", "is valid from %s on only", invalid.Cert.NotBefore.UTC().Format(time.RFC3339))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return bad(PointCertificate, "renew it", "has expired on %s", invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
 	case errors.As(err, &unknown):
@@ -55,7 +55,7 @@ func badCertificate(s *Seen) Finding {
 	case errors.As(err, &invalid):
 		return bad(PointCertificate, "get another one", "is refused: %v", invalid)
 	}
-	return bad(PointCertificate, "look whether it speaks TLS at all, and with TLS 1.3", "no TLS connection comes about: %v", err)
+	return bad(PointCertificate, "check whether it speaks TLS at all, and with TLS 1.3", "no TLS connection can be made: %v", err)
 }
 
 // names returns what a certificate is for.

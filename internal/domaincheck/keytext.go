@@ -64,9 +64,9 @@ func formFault(txt string) fault {
 	case strings.Contains(txt, "-----BEGIN"):
 		return fault{"it has the lines of a PEM file in it", "p is the base64 between them, in one piece"}
 	case strings.Contains(txt, `\`):
-		return fault{"it has backslashes in it, which others read as they stand", `enter the value without them: ; and not \;`}
+		return fault{"it has backslashes in it, which others read as they are", `enter the value without them: ; and not \;`}
 	case strings.ContainsAny(txt, "\"'“”„"):
-		return fault{"it has quotation marks in it, which others read as they stand", "enter the value without them"}
+		return fault{"it has quotation marks in it, which others read as they are", "enter the value without them"}
 	}
 	if i := strings.IndexFunc(txt, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
 		return fault{fmt.Sprintf("the character at its byte %d is not printable ASCII", i+1), "type the value anew: it was copied from a formatted text"}
@@ -93,7 +93,7 @@ func versionFault(txt string) fault {
 	}
 	switch {
 	case !found && strings.Contains(strings.ToLower(txt), "amtpkey1"):
-		return fault{"v=amtpkey1 does not stand in it in this way", "between its parameters stands ;"}
+		return fault{"it does not have v=amtpkey1 in this form", "its parameters are separated by ;"}
 	case !found:
 		return fault{"v=amtpkey1 is missing", ""}
 	case version == "amtp1":
@@ -114,10 +114,10 @@ func tagFault(txt string) fault {
 	values := map[string]string{}
 	for _, t := range keyTagsOf(txt) {
 		if _, twice := values[t.name]; twice {
-			return fault{fmt.Sprintf("%.40s stands twice in it", t.name), ""}
+			return fault{fmt.Sprintf("%.40s is in it twice", t.name), ""}
 		}
 		if t.spaced {
-			return fault{fmt.Sprintf("a space stands beside the = of %.40s", t.name), "enter the value without spaces"}
+			return fault{fmt.Sprintf("there is a space next to the = of %.40s", t.name), "enter the value without spaces"}
 		}
 		values[t.name] = t.value
 	}
@@ -178,7 +178,7 @@ func valueFault(txt string) fault {
 		return fault{fmt.Sprintf("p has %d times = at its end in place of %d", len(p)-len(bare), base64.StdEncoding.EncodedLen(len(der))-len(bare)), "the = at the end belong to the value"}
 	}
 	if wants := derLength(der); wants > 0 && wants < len(der) {
-		return fault{fmt.Sprintf("something stands in p behind the key, %d bytes", len(der)-wants), "enter one key, and nothing behind it"}
+		return fault{fmt.Sprintf("p has %d bytes more than the key", len(der)-wants), "enter one key, and nothing behind it"}
 	}
 	return derFault(algorithm, der)
 }

@@ -14,7 +14,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")            // no such thing, or not one the caller may know of
 	ErrExists   = errors.New("exists")               // the name is taken
-	ErrReused   = errors.New("key or id was reused") // the idempotency key or id stands for other content
+	ErrReused   = errors.New("key or id was reused") // the idempotency key or id was used for other content
 	ErrBusy     = errors.New("busy")                 // cannot take more now; nothing was stored
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
 	ErrStale    = errors.New("stale")                // the lease was lost: another attempt has begun, or the job is done

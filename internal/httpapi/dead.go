@@ -215,7 +215,7 @@ func (s *Server) chosen(ctx context.Context, w wanted) (f gateway.DeadFilter, no
 	case some && w.All:
 		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "Give conditions or all, not both.")
 	case len(w.IDs) > maxLimit:
-		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "There are %d ids; at most %d may stand in one request.", len(w.IDs), maxLimit)
+		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "There are %d ids; at most %d may be in one request.", len(w.IDs), maxLimit)
 	}
 	if !printable(w.Destination) || !printable(w.Code) {
 		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "destination and code have no control characters.")

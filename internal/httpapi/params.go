@@ -36,7 +36,7 @@ func (c *call) params() *params {
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q stands in the query more than once.", name)
+			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q is in the query more than once.", name)
 		}
 		if len(list[0]) > maxParameter {
 			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q is longer than %d bytes.", name, maxParameter)

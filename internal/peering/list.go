@@ -178,6 +178,6 @@ func invalid(format string, args ...any) *amtp.Error {
 }
 
 func noPeer(d amtp.Domain) *amtp.Error {
-	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is no peer of this gateway. Those that are: amtp peer list", gateway.Short(string(d))).
+	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is not a peer of this gateway. Those that are: amtp peer list", gateway.Short(string(d))).
 		With("requested_domain", gateway.Short(string(d)))
 }

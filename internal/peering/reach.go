@@ -83,7 +83,7 @@ func (s *Peering) reach(ctx context.Context, p *discovery.Peer) (told amtp.Domai
 			mend: "give the gateway over there its domain; one that does not sign: amtp peer add --unsigned"}
 	}
 	if err := strictjson.Decode(body, &told); err != nil || len(told.Keys) > maxKeys {
-		return told, at, &fault{point: pointDomain, text: p.Capabilities.Gateway + " is no gateway: its answer is not one", mend: "look whether the port is the gateway's"}
+		return told, at, &fault{point: pointDomain, text: p.Capabilities.Gateway + " is not a gateway: its answer is not one", mend: "check that the port is the gateway's"}
 	}
 	if told.Domain != p.Domain {
 		return told, at, &fault{point: pointDomain, another: true, text: fmt.Sprintf("%s is the gateway of %s, not of %s", p.Capabilities.Gateway, told.Domain, p.Domain),
@@ -121,9 +121,9 @@ func faultOf(p *discovery.Peer, err error) *fault {
 	case errors.As(err, &unverified):
 		f.text, f.mend = fmt.Sprintf("%s has a certificate that is not to be believed: %v", gate, unverified.Err), "give its authority or its pin: --ca FILE or --pin HASH"
 	case errors.As(err, &slow) && slow.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		f = &fault{point: pointAddress, text: gate + " does not answer in time", mend: "look whether it runs there, and whether a firewall is between"}
+		f = &fault{point: pointAddress, text: gate + " does not answer in time", mend: "check whether it runs there, and whether a firewall is between"}
 	default:
-		f = &fault{point: pointAddress, text: gate + " does not answer", mend: "look whether it runs there, listens on that address and port, and speaks TLS"}
+		f = &fault{point: pointAddress, text: gate + " does not answer", mend: "check that it runs there, listens on that address and port, and speaks TLS"}
 	}
 	return f
 }

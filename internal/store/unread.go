@@ -38,7 +38,7 @@ func (u *Unread) Message(id int64, r *EnvelopeRow) {
 func (u *Unread) Delivery(r *DeliveryRow) {
 	d := r.Delivery(u.nobody())
 	if r.State.String() == "" && d.Damage == "" {
-		d.Damage = fmt.Sprintf("the state of the delivery in the gateway's database, %d, is none", int(r.State))
+		d.Damage = fmt.Sprintf("the state of the delivery in the gateway's database, %d, is not a state", int(r.State))
 	}
 	u.note("delivery", r.Seq, d.Damage)
 }

@@ -29,7 +29,7 @@ var (
 	ErrNoDatabase = errors.New("there is no database")
 	ErrOccupied   = errors.New("exists already")
 	ErrUnsound    = errors.New("is not a sound database of a gateway")
-	ErrJournal    = errors.New("has a journal beside it, so it is a database in use and no backup; make one with amtp backup")
+	ErrJournal    = errors.New("has a journal next to it, so it is a database in use and no backup; make one with amtp backup")
 )
 
 // Backup copies the database in dir to a file, as it is at one moment, while a

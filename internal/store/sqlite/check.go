@@ -20,7 +20,7 @@ type Finding struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Text string `json:"text"`           // what is so, or what is wrong
-	Mend string `json:"mend,omitempty"` // how to mend it
+	Mend string `json:"mend,omitempty"` // how to fix it
 }
 
 // useBackup is how to mend what only an earlier copy can.
