@@ -89,6 +89,12 @@ var advice = map[amtp.Code]string{
 	codeDemoFailed: "run it again; what the last command printed says what is wrong",
 }
 
+// onlyWithForce is what a command does with what is in its way, when it is told to.
+var onlyWithForce = map[string]string{
+	"amtp backup":  "--force replaces it",
+	"amtp restore": "--force moves it aside; nothing of it is deleted",
+}
+
 // advise gives a failure without a hint the one of its code. A text that names
 // the usage, or the flag that helps, needs none.
 func (p *program) advise(f *failure) {
@@ -96,6 +102,8 @@ func (p *program) advise(f *failure) {
 	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \"") || strings.Contains(f.message, "with --"):
 	case f.code == codeUsage && p.command != "":
 		f.hint = fmt.Sprintf("run %q", p.command+" --help")
+	case f.code == codeExists && onlyWithForce[p.command] != "":
+		f.hint = onlyWithForce[p.command]
 	default:
 		f.hint = advice[f.code]
 	}

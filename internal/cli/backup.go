@@ -88,12 +88,6 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
-// onlyWithForce is what a command does with what is in its way, when it is told to.
-var onlyWithForce = map[string]string{
-	"amtp backup":  "--force replaces it",
-	"amtp restore": "--force moves it aside; nothing of it is deleted",
-}
-
 // badCopy finds out what an error of a backup or a restore means to the user.
 func (p *program) badCopy(err error, dir string) error {
 	switch {
@@ -104,7 +98,7 @@ func (p *program) badCopy(err error, dir string) error {
 	case errors.Is(err, app.ErrNothing):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err), hint: "AMTP_DATABASE_URL names the database"}
 	case errors.Is(err, app.ErrOccupied):
-		return &failure{exit: exitConflict, code: codeExists, message: sentence(err), hint: onlyWithForce[p.command]}
+		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: "There is no database of a gateway in " + dir + "."}
 	case errors.Is(err, app.ErrOwnFile):

@@ -41,12 +41,12 @@ func TestConfigCheck(t *testing.T) {
 		{"warning", []string{"AMTP_NO=1"}, []string{"check"},
 			configured{stdout: "Warning: environment: AMTP_NO is not a variable of this program; nothing reads it\nOK\n"}},
 		{"problems", []string{"AMTP_LOG_LEVEL=loud\n"}, []string{"check", "--domain=a b"}, configured{
-			stdout: `Error: AMTP_LOG_LEVEL: logging.level: "loud\n" is none of: debug, info, warn, error` + "\n" +
+			stdout: `Error: AMTP_LOG_LEVEL: logging.level: "loud\n" is not one of: debug, info, warn, error` + "\n" +
 				`Error: --domain: server.domain: "a b" is not a domain: the domain has a character other than letters, digits and hyphens` + "\n",
 			exit: exitUsage}},
 		{"JSON, good", nil, []string{"check", "--json"}, configured{stdout: `{"ok":true,"file":"","problems":[],"warnings":[]}` + "\n"}},
 		{"JSON, problem", []string{"AMTP_LOG_FORMAT=xml"}, []string{"check", "--json"}, configured{
-			stdout: `{"ok":false,"file":"","problems":[{"place":"AMTP_LOG_FORMAT","text":"logging.format: \"xml\" is none of: text, json"}],"warnings":[]}` + "\n",
+			stdout: `{"ok":false,"file":"","problems":[{"place":"AMTP_LOG_FORMAT","text":"logging.format: \"xml\" is not one of: text, json"}],"warnings":[]}` + "\n",
 			exit:   exitUsage}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -102,9 +102,9 @@ func TestConfigShowOfABadConfiguration(t *testing.T) {
 		environ []string
 		stderr  string
 	}{
-		{"one problem", []string{"AMTP_LOG_FORMAT=xml"}, "Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is none of: text, json.\n  Hint: fix it there; \"amtp config show\" prints every setting and where it came from\n"},
+		{"one problem", []string{"AMTP_LOG_FORMAT=xml"}, "Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is not one of: text, json.\n  Hint: fix it there; \"amtp config show\" prints every setting and where it came from\n"},
 		{"two problems", []string{"AMTP_LOG_FORMAT=xml", "AMTP_LIMITS_CONNECTIONS=x"},
-			"Error: The configuration has 2 problems: AMTP_LOG_FORMAT: logging.format: \"xml\" is none of: text, json; " +
+			"Error: The configuration has 2 problems: AMTP_LOG_FORMAT: logging.format: \"xml\" is not one of: text, json; " +
 				"AMTP_LIMITS_CONNECTIONS: limits.connections: \"x\" is not a number from 1 to 1000000.\n" +
 				"  Hint: amtp config check, which prints each on a line of its own\n"},
 	} {

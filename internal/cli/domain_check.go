@@ -21,7 +21,7 @@ setup" prints. Of another domain the keys are not known: name one with --selecto
 A record that is no valid one is told with the reason, and one that was published at
 another name is looked for. What works and could be better is a note.
 
-The command looks by itself, as "amtp serve" with the same settings would, also
+The command looks by itself, as "amtp serve" with the same settings would, even
 while no gateway runs. No message is sent and no key is shown.
 
 Exit code 0: all is in order; 1: something is not; 4: there is no such domain, or it

@@ -58,7 +58,7 @@ const errorsHead = `# Errors
 
 <!-- Generated from the source by "go test ./internal/cli -run TestErrorsPage -update". Do not edit. -->
 
-Every error says what happened, why, and what to do next. This page lists all of them: each text in the source stands here, and a
+Every error says what happened, why, and what to do next. This page lists all of them: each text in the source is here, and a
 test fails when one is missing. ` + "`…`" + ` stands for what is filled in.
 
 **From a gateway** comes the HTTP status and, always, all of this:
@@ -68,7 +68,7 @@ test fails when one is missing. ` + "`…`" + ` stands for what is filled in.
   "details": {"recipient": "ghost@localhost"}, "timestamp": "2026-01-31T12:00:00.000Z", "request_id": "01a204f9-…"}}
 ` + "```" + `
 
-Programs decide by ` + "`code`" + `; ` + "`message`" + ` is for people and may change. What a gateway keeps to itself stands in its log under the ` + "`request_id`" + `. Errors
+Programs decide by ` + "`code`" + `; ` + "`message`" + ` is for people and may change. What a gateway keeps to itself is in its log under the ` + "`request_id`" + `. Errors
 that Go's HTTP server finds before the gateway sees a request (a malformed request line, a header over 32 KiB) are plain text.
 
 **A command** prints the text on stderr, with the code if it came from a gateway, and below it ` + "`Hint:`" + ` with the next step. With ` + "`--json`" + ` it also prints
@@ -198,7 +198,7 @@ func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amt
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", code, status, exit, m.what, cell(next), m.again)
 	}
-	b.WriteString("\nA code without a status stands in the status of one recipient, or is a client's. For a recipient that a message failed for, the code is its\n`error_code` and the text its `error_message`.\n")
+	b.WriteString("\nA code without a status is in the status of one recipient, or is a client's. For a recipient that a message failed for, the code is its\n`error_code` and the text its `error_message`.\n")
 }
 
 // cell makes a hint fit for a table: the commands in it as code.
@@ -240,7 +240,7 @@ func literal(s string) string {
 
 // writeCommands lists what the commands say themselves.
 func (s *sources) writeCommands(t *testing.T, b *bytes.Buffer, texts []errorText, codes map[string]amtp.Code) {
-	b.WriteString("\n## What a command says\n\nThese codes stand in JSON only.\n")
+	b.WriteString("\n## What a command says\n\nThese codes are in JSON only.\n")
 	exits := s.exits()
 	for _, name := range byCode(codes) {
 		if !strings.HasPrefix(name, "code") {
@@ -333,7 +333,7 @@ func (s *sources) exits() map[string]string {
 // writeParts lists the texts without a code: reasons that stand inside another
 // text, and what a command or the start of a gateway ends with.
 func (s *sources) writeParts(t *testing.T, b *bytes.Buffer, texts []errorText) {
-	b.WriteString("\n## Reasons\n\nThese stand behind the colon of another text, or are why a gateway does not start.\n")
+	b.WriteString("\n## Reasons\n\nThese follow the colon of another text, or are why a gateway does not start.\n")
 	byPart := make(map[string][]string)
 	for _, e := range texts {
 		if e.code != "" && e.pkg != "internal/config" || e.pkg == "internal/cli" || slices.Contains(inside, e.text) {

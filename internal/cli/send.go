@@ -15,7 +15,7 @@ import (
 
 const sendHelp = `Send a message to one or more agents.
 
-The content is a text or any JSON value. TEXT and JSON are sent word for word, also
+The content is a text or any JSON value. TEXT and JSON are sent word for word, even
 when they begin with @ or -; only a single - means what comes on stdin. Files
 are named by --text-file and --payload-file. A text is sent as {"text": TEXT}.
 
