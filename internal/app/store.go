@@ -110,8 +110,8 @@ func (a *App) claimDir() (err error) {
 	}
 	err = os.MkdirAll(a.cfg.DataDir, 0o700)
 	if err == nil {
-		if err := datadir.Safe(a.cfg.DataDir); err != nil {
-			return fmt.Errorf("the data directory is not the gateway's alone: %w", err)
+		if err := a.safe(); err != nil {
+			return err
 		}
 		a.claim, err = datadir.Acquire(a.cfg.DataDir)
 	} else {
@@ -122,4 +122,18 @@ func (a *App) claimDir() (err error) {
 		return nil
 	}
 	return err
+}
+
+// safe refuses a data directory into which others may write, unless the operator said
+// that nobody else gets there.
+func (a *App) safe() error {
+	err := datadir.Safe(a.cfg.DataDir)
+	if open := new(datadir.OpenError); errors.As(err, &open) && a.cfg.DataDirOpen {
+		a.log.Warn("the data directory is not the gateway's alone, which data_dir_open allows", "why", open)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the data directory is not the gateway's alone: %w", err)
+	}
+	return nil
 }

@@ -132,7 +132,7 @@ var parts = map[string]struct{ title, next string }{
 
 // steps are what to do about a text of a part that has no single answer.
 var steps = map[string]string{
-	"the data directory is not the gateway's alone: …":                                          "The text says which command takes the rights from others, or whose the file is. `amtp check DIR` lists all of them.",
+	"the data directory is not the gateway's alone: …":                                          "The text says which command takes the rights from others, or whose the file is. `amtp check DIR` lists all of them. Where the system lets nobody else in, as in a container: `AMTP_DATA_DIR_OPEN=true`.",
 	"…; AMTP_DATABASE_UNVERIFIED=true allows it all the same":                                   "Add `sslmode=verify-full` to the address of the database. On a network that is yours alone, set `AMTP_DATABASE_UNVERIFIED=true`.",
 	"a seal key has 32 bytes":                                                                   "Put `seal.key` of the same data directory back; it is no part of a backup.",
 	"a secret cannot be opened: it was sealed with another key":                                 "Put `seal.key` of the same data directory back, or set the secret anew.",

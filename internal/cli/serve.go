@@ -85,7 +85,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	a, err := app.New(cfg, log)
 	if open := new(datadir.OpenError); errors.As(err, &open) {
 		f := usageErrorf("%s", sentence(err)) // a service manager does not try it again
-		f.hint = "\"amtp check\" lists all that is open"
+		f.hint = "\"amtp check\" lists all that is open; where the system lets nobody else in, as in a container: AMTP_DATA_DIR_OPEN=true"
 		return f
 	}
 	var other *app.OtherDomainError

@@ -29,24 +29,26 @@ const FileName = datadir.ConfigFile
 // Config is the whole configuration of one gateway. What each field means is
 // said in settings.go.
 type Config struct {
-	DataDir    string
-	SealKey    string // the file with the seal key, "" for the one in the data directory
-	Database   Database
-	Server     Server
-	TLS        TLS
-	ACME       ACME
-	Message    Message
-	Auth       Auth
-	Federation Federation
-	Signature  Signature
-	Echo       Echo
-	Logging    Logging
-	Limits     Limits
-	Retention  Retention
-	Queue      Queue
-	DNS        DNS
-	Outbound   Outbound
-	Peers      Table
+	DataDir string
+	// DataDirOpen lets a gateway start although its data directory is not its own alone.
+	DataDirOpen bool
+	SealKey     string // the file with the seal key, "" for the one in the data directory
+	Database    Database
+	Server      Server
+	TLS         TLS
+	ACME        ACME
+	Message     Message
+	Auth        Auth
+	Federation  Federation
+	Signature   Signature
+	Echo        Echo
+	Logging     Logging
+	Limits      Limits
+	Retention   Retention
+	Queue       Queue
+	DNS         DNS
+	Outbound    Outbound
+	Peers       Table
 
 	rename  bool              // see Rename
 	file    string            // the file that was read, or ""

@@ -176,7 +176,7 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"dns.mock_mode": "true", "dns.mock_records": `{"b.example":"v=amtp1;gateway=https://gw.b.example"}`, "dns.allow_http": "true",
 		"outbound.allow": "10.0.0.0/8,[fd00::/8]:8443,gw.lan", "outbound.ca_file": "{dir}/cert.pem",
 		"peers":         `{"c.lan":"v=amtp1;gateway=https://10.0.0.5:8443"}`,
-		"seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "database.unverified": "true", "queue.lease": "3s",
+		"data_dir_open": "true", "seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "database.unverified": "true", "queue.lease": "3s",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 		"signature.private_key_file": "{dir}/key.pem", "signature.key_id": "main",
 	}

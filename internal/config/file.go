@@ -44,9 +44,13 @@ func (l *loader) fromFile() {
 	}
 }
 
-// checkHome refuses that the file of one data directory names another one:
-// the gateway would read its data there and its file here.
+// checkHome refuses that the file of one data directory names another one: the gateway
+// would read its data there and its file here. Whoever can write to the directory must
+// not be able to say that others may.
 func (l *loader) checkHome(name string) {
+	if place := l.cfg.origins["data_dir_open"]; strings.HasPrefix(place, name+":") {
+		l.problem(place, "data_dir_open: a file in the data directory cannot say this; set AMTP_DATA_DIR_OPEN, or name the file with --config")
+	}
 	place, ok := l.cfg.origins["data_dir"]
 	if ok && filepath.Clean(l.cfg.DataDir) != filepath.Dir(name) {
 		l.problem(place, "data_dir: this file lies in another data directory; move it there, or name it with --config")

@@ -17,7 +17,7 @@ func chmod(t *testing.T, name string, mode uint32) {
 func TestRefusedFiles(t *testing.T) {
 	for _, tc := range []problem{
 		{"unknown section", command{file: "server:\n  domain: a.example\nlines:\n  length: 5\n"}, "{dir}/amtp.yaml:3",
-			`unknown key "lines"; known here: data_dir, seal_key_file, database, server, tls, acme, message, auth, federation, signature, echo, logging, limits, retention, queue, dns, outbound, peers`},
+			`unknown key "lines"; known here: data_dir, data_dir_open, seal_key_file, database, server, tls, acme, message, auth, federation, signature, echo, logging, limits, retention, queue, dns, outbound, peers`},
 		{"unknown key", command{file: "server:\n  domain: a.example\n  adress: :80\n"}, "{dir}/amtp.yaml:3",
 			`unknown key "server.adress"; known here: address, domain, former_domains, public_url, local_address, read_timeout, write_timeout, idle_timeout`},
 		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1", `unknown key "server.domain"`},
@@ -37,6 +37,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"tab", command{file: "server:\n\tdomain: a.example\n"}, "{dir}/amtp.yaml:2", "the file is not YAML: "},
 		{"broken UTF-8", command{file: "server: \xff\n"}, "{dir}/amtp.yaml", "the file is not YAML: "},
 		{"another data directory", command{file: "\ndata_dir: /elsewhere\n"}, "{dir}/amtp.yaml:2", "this file lies in another data directory"},
+		{"an open data directory", command{file: "\ndata_dir_open: true\n"}, "{dir}/amtp.yaml:2", "a file in the data directory cannot say this"},
 		{"named file that is not there", command{flags: []string{"--config={dir}/none.yaml"}}, "--config", "cannot be read: no such file"},
 		{"file that is a directory", command{flags: []string{"--config={dir}"}}, "--config", "is a directory"},
 	} {

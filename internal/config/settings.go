@@ -26,6 +26,8 @@ func (c *Config) settings() []setting {
 	return slices.Concat(
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
 			meaning: "Directory that holds everything the gateway keeps, by default the user's data directory; with database.url what belongs to this one process."},
+			{path: "data_dir_open", env: "AMTP_DATA_DIR_OPEN", def: "false", value: boolean(&c.DataDirOpen),
+				meaning: "Whether the gateway starts although others may write in the data directory, or although it belongs to another user: where the system lets nobody else in, as in a container. A file in that directory cannot say so."},
 			{path: "seal_key_file", env: "AMTP_SEAL_KEY_FILE", value: path(&c.SealKey),
 				meaning: "File with the 32 bytes, as they are or in base64, that open the secrets in the database, in place of seal.key in the data directory; the same for all gateways on one database."}},
 		c.Database.settings(), c.Server.settings(), c.TLS.settings(), c.ACME.settings(), c.Message.settings(),
