@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -57,9 +58,16 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	calls := o // but for who checks this gateway from outside: it is to reach itself
-	calls.NotHere = true
-	return &outside{client: outbound.New(calls), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
+	return &outside{client: outbound.New(gateways(o, cfg)), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
+}
+
+// gateways says which gateways of others are called: neighbours as well, who have
+// addresses of the same network or machine, where TLS shows that they are meant. Who
+// checks this gateway from outside is to reach it, and is not bound by that.
+func gateways(o outbound.Options, cfg config.Config) outbound.Options {
+	o.NotHere = o.PlainHTTP
+	o.NotSelf, o.Listener = !o.PlainHTTP, listenerOf(cfg.Server.Address)
+	return o
 }
 
 // pushes says where the endpoints of agents may be. Agents choose them, so that
@@ -70,6 +78,24 @@ func pushes(cfg config.Config, version string) (outbound.Options, error) {
 		o.Allow = append(o.Allow, outbound.Rule(rule))
 	}
 	return o, trust(&o, cfg, newResolver(cfg))
+}
+
+// listenerOf returns where the gateway listens, at all addresses of the machine where
+// the setting has a name or no address, and at no port where the system chooses it.
+func listenerOf(address string) netip.AddrPort {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	port, err := net.LookupPort("tcp", service)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		addr = netip.IPv6Unspecified()
+	}
+	return netip.AddrPortFrom(addr, uint16(port))
 }
 
 func newResolver(cfg config.Config) *discovery.DNS {

@@ -171,3 +171,24 @@ func TestHowLongOutsideRemembers(t *testing.T) {
 		t.Errorf("Gateway = %+v, %v; want one that is remembered for 90s", found, err)
 	}
 }
+
+// TestNeighboursAreGateways: gateways of others may be on the network and the machine
+// of this one, where they are called over TLS; endpoints of agents may not.
+func TestNeighboursAreGateways(t *testing.T) {
+	for address, want := range map[string]string{
+		"0.0.0.0:443": "0.0.0.0:443", ":8443": "[::]:8443", "[::]:443": "[::]:443", "192.0.2.1:443": "192.0.2.1:443",
+		"gw.example:443": "[::]:443", "127.0.0.1:0": "127.0.0.1:0", "": "invalid AddrPort",
+	} {
+		var cfg config.Config
+		cfg.Server.Address = address
+		if o := gateways(outbound.Options{}, cfg); o.NotHere || !o.NotSelf || o.Listener.String() != want {
+			t.Errorf("gateways of others, from %q: %+v, want all but the listener at %s", address, o, want)
+		}
+		if o := gateways(outbound.Options{PlainHTTP: true}, cfg); !o.NotHere || o.NotSelf {
+			t.Errorf("gateways of others over plain HTTP: %+v, want none of this machine and its networks", o)
+		}
+		if o, err := pushes(cfg, "1.2.3"); err != nil || !o.NotHere || o.NotSelf {
+			t.Errorf("endpoints of agents: %+v, %v; want none of this machine and its networks", o, err)
+		}
+	}
+}

@@ -74,8 +74,11 @@ func (g *gate) mayPass(t target) error {
 
 func (o Options) gate() gate {
 	g := gate{allow: o.Allow, plain: o.PlainHTTP}
-	if o.NotHere {
+	switch {
+	case o.NotHere:
 		g.near = own
+	case o.NotSelf:
+		g.self = &self{listener: o.Listener, own: own, inner: onLoopback}
 	}
 	return g
 }
@@ -83,7 +86,8 @@ func (o Options) gate() gate {
 // plainGate lets pass what a rule names; a rule that is a port alone opens that
 // port for https.
 func (o Options) plainGate() gate {
-	g := gate{ruled: true, near: o.gate().near}
+	g := o.gate()
+	g.allow, g.plain, g.ruled = nil, false, true
 	for _, r := range o.Allow {
 		if r.Host != "" || r.Prefix.IsValid() {
 			g.allow = append(g.allow, r)

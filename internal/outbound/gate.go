@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,6 +54,7 @@ type gate struct {
 	plain bool
 	ruled bool                  // only where a rule leads
 	near  func() []netip.Prefix // the networks that this machine is on; nil where they do not matter
+	self  *self                 // what of this machine is refused by itself; nil for nothing
 }
 
 // filter returns those of the addresses that may be connected to, at most
@@ -79,7 +81,7 @@ func (g *gate) filter(t target, addrs []netip.Addr) ([]netip.AddrPort, error) {
 
 // judge returns nil if a connection to addr may be made for t.
 func (g *gate) judge(t target, addr netip.Addr) error {
-	why, special := g.refuse(addr)
+	why, special := g.refuse(t.port, addr)
 	for _, rule := range g.allow {
 		if rule.lifts(t, addr, special) {
 			return nil
@@ -98,11 +100,17 @@ func (g *gate) judge(t target, addr netip.Addr) error {
 }
 
 // refuse reports whether addr is one that only a rule leads to, and why.
-func (g *gate) refuse(addr netip.Addr) (why string, special bool) {
-	if why, special = refuse(addr); special || g.near == nil {
+func (g *gate) refuse(port uint16, addr netip.Addr) (why string, special bool) {
+	if why, special = refuse(addr); special {
 		return why, special
 	}
 	addr = addr.Unmap().WithZone("")
+	if g.self != nil {
+		return g.self.refuse(port, addr)
+	}
+	if g.near == nil {
+		return "", false
+	}
 	for _, network := range g.near() {
 		switch {
 		case network.Addr() == addr:
@@ -114,6 +122,29 @@ func (g *gate) refuse(addr netip.Addr) (why string, special bool) {
 	return "", false
 }
 
+// self is what of this machine is no gateway of others, although its address is public.
+type self struct {
+	listener netip.AddrPort        // of this program; without an address it is at each of the machine's
+	own      func() []netip.Prefix // the addresses of this machine
+	inner    func() []netip.Prefix // those of them that are on its loopback interface
+}
+
+// refuse reports whether a public address and port lead to this program, or to where
+// nobody else could come, and why.
+func (s *self) refuse(port uint16, addr netip.Addr) (why string, special bool) {
+	at := func(p netip.Prefix) bool { return p.Addr() == addr }
+	if slices.ContainsFunc(s.inner(), at) {
+		return "this machine", true
+	}
+	if port != s.listener.Port() {
+		return "", false
+	}
+	if here := s.listener.Addr().Unmap().WithZone(""); here == addr || here.IsUnspecified() && slices.ContainsFunc(s.own(), at) {
+		return "this gateway", true
+	}
+	return "", false
+}
+
 // own returns the addresses of this machine's interfaces with the networks that they
 // are on. Where the system does not say there are none.
 func own() []netip.Prefix {
@@ -121,7 +152,27 @@ func own() []netip.Prefix {
 	if err != nil {
 		return nil
 	}
-	var networks []netip.Prefix
+	return prefixes(list)
+}
+
+// onLoopback returns those of the loopback interfaces.
+func onLoopback() (networks []netip.Prefix) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for i := range list {
+		if list[i].Flags&net.FlagLoopback == 0 {
+			continue
+		}
+		if addrs, err := list[i].Addrs(); err == nil {
+			networks = append(networks, prefixes(addrs)...)
+		}
+	}
+	return networks
+}
+
+func prefixes(list []net.Addr) (networks []netip.Prefix) {
 	for _, a := range list {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			networks = append(networks, netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()))

@@ -3,6 +3,7 @@ package outbound
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,5 +36,57 @@ func TestNotHere(t *testing.T) {
 	}
 	if len(own()) == 0 {
 		t.Error("this machine has no address")
+	}
+}
+
+// TestNotSelf: others behind the addresses and networks of this machine are gateways
+// like any; this program itself and its loopback interface are not.
+func TestNotSelf(t *testing.T) {
+	own := func() []netip.Prefix {
+		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/20"), netip.MustParsePrefix("8.8.8.10/20"), netip.MustParsePrefix("2a00:1:2:3::7/64"),
+			netip.MustParsePrefix("9.9.9.9/32")}
+	}
+	inner := func() []netip.Prefix {
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("9.9.9.9/32")}
+	}
+	for _, tc := range []struct {
+		listener, to string
+		why          string
+	}{
+		{"0.0.0.0:443", "8.8.8.9:443", ""},
+		{"[::]:443", "[2a00:1:2:3::8]:443", ""},
+		{"0.0.0.0:443", "8.8.8.8:443", "this gateway"},
+		{"[::]:443", "8.8.8.10:443", "this gateway"},
+		{"[::]:443", "[2a00:1:2:3::7]:443", "this gateway"},
+		{"8.8.8.8:443", "8.8.8.8:443", "this gateway"},
+		{"8.8.8.8:443", "8.8.8.10:443", ""},
+		{"0.0.0.0:443", "8.8.8.8:8443", ""},
+		{"0.0.0.0:8443", "8.8.8.8:443", ""},
+		{"0.0.0.0:8443", "8.8.8.8:8443", "this gateway"},
+		{"127.0.0.1:8080", "8.8.8.8:443", ""}, // a proxy has 443, for several gateways
+		{"127.0.0.1:8080", "9.9.9.9:443", "this machine"},
+		{"0.0.0.0:0", "9.9.9.9:443", "this machine"},
+		{"127.0.0.1:8080", "10.0.0.1:443", "a private network"},
+	} {
+		to := netip.MustParseAddrPort(tc.to)
+		g := gate{allow: []Rule{{Port: 8443}}, self: &self{netip.MustParseAddrPort(tc.listener), own, inner}}
+		err := g.judge(target{"peer.example", to.Port()}, to.Addr())
+		if (err == nil) != (tc.why == "") || err != nil && (!errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), tc.why)) {
+			t.Errorf("from a gateway that listens at %s to %s: %v, want %q", tc.listener, tc.to, err, tc.why)
+		}
+		g.allow = append(g.allow, Rule{Host: "peer.example"})
+		if err := g.judge(target{"peer.example", to.Port()}, to.Addr()); err != nil {
+			t.Errorf("%s, where a rule leads: %v", tc.to, err)
+		}
+	}
+	if g := (Options{NotSelf: true}).gate(); g.near != nil || g.self == nil {
+		t.Error("with NotSelf the networks of this machine matter, or itself does not")
+	}
+	if g := (Options{NotHere: true, NotSelf: true}).gate(); g.near == nil || g.self != nil {
+		t.Error("NotSelf takes the place of NotHere")
+	}
+	loopback := netip.MustParseAddr("127.0.0.1")
+	if !slices.ContainsFunc(onLoopback(), func(p netip.Prefix) bool { return p.Addr() == loopback }) {
+		t.Errorf("the loopback interface has the addresses %v, want 127.0.0.1 among them", onLoopback())
 	}
 }

@@ -69,6 +69,12 @@ type Options struct {
 	// the networks that they are on, where no rule of Allow leads: they count as
 	// private although they may be public ones.
 	NotHere bool
+	// NotSelf refuses of the public addresses less than NotHere: the Listener of this
+	// program, and addresses on this machine's loopback interface. Where the
+	// certificate has to be for the name that is called, others behind the same
+	// addresses and networks are gateways like any.
+	NotSelf  bool
+	Listener netip.AddrPort // the unspecified address for all of the machine's; port 0 for none
 	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
 	// is spoken.
 	PlainHTTP bool
