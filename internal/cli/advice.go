@@ -61,7 +61,7 @@ var advice = map[amtp.Code]string{
 	codeUsage:       `run the command with --help`,
 	codeNotSetUp:    `run "amtp setup --name <agent-name>"`,
 	codeUnreachable: "check the URL, or set AMTP_GATEWAY_URL",
-	codeForeign:     "find out who listens there; if that user runs your gateway, say so: AMTP_GATEWAY_USER",
+	codeForeign:     "stop here: somebody else may have taken the gateway's place, so only the person whose keys these are says which user runs it",
 	codeTimeout:     "try again with a longer --timeout",
 	codeNotShown:    `make room where the result goes; what the command has done is done: look before you run it again`,
 	codeInterrupted: `look before you run it again: what was sent is in "amtp sent"`,

@@ -9,6 +9,7 @@ package cli
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -51,6 +52,8 @@ type program struct {
 	goos    string       // the operating system, as Go calls it
 	// executable returns where this program is.
 	executable func() (string, error)
+	// owner finds out whose the listener at the other end of a connection is; nil is the usual way.
+	owner func(net.Conn) (int, error)
 	// columns returns how wide the terminal is that a stream is, and whether it is one.
 	columns func(stream any) (int, bool)
 
@@ -61,7 +64,7 @@ type program struct {
 	directory  string        // --data-dir of an operator's command
 	pin        string        // --pin of setup: the gateway's
 	runsAs     string        // --gateway-user of setup, else who is known to run the gateway on this machine
-	meets      bool          // whoever runs it is believed this once, for nothing secret is sent
+	meets      bool          // whoever runs it is believed this once, see meeting
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 

@@ -207,9 +207,8 @@ func (p *program) explain(err error) *failure {
 func (p *program) explainLost(e *amtp.ConnectError) *failure {
 	var foreign *loopback.ForeignError
 	if errors.As(e, &foreign) {
-		return &failure{exit: exitUnauthorised, code: codeForeign,
-			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.", e.URL, foreign.User),
-			hint:    "if that user runs your gateway, say so: AMTP_GATEWAY_USER=" + foreign.User + ", or amtp setup --gateway-user " + foreign.User}
+		return &failure{exit: exitRefused, code: codeForeign,
+			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.", e.URL, foreign.User)}
 	}
 	if errors.Is(e, context.DeadlineExceeded) {
 		return &failure{exit: exitUnreachable, code: codeTimeout, retryable: true,

@@ -68,7 +68,7 @@ func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode
 	if err := id.save(map[string]string{}); err != nil {
 		return err
 	}
-	p.meets = true // the code counts once, and who sent it can end it
+	p.meeting(id) // the code counts once, and who sent it can end it
 	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.reach(code.Gateway), UserAgent: userAgent()}).Join(ctx, amtp.Join{
 		Secret: code.Secret, Description: given(u.Description), Role: given(u.Role),
 		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,

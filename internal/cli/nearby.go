@@ -22,8 +22,16 @@ func (p *program) near(dir, base string) *http.Client {
 	}
 	t := standard.Clone()
 	t.Proxy = nil
-	t.DialContext = (&loopback.Dialer{Believes: func(uid int) bool { return p.believes(dir, base, uid) }}).DialContext
+	t.DialContext = (&loopback.Dialer{Believes: func(uid int) bool { return p.believes(dir, base, uid) }, Owner: p.owner}).DialContext
 	return &http.Client{Transport: t}
+}
+
+// meeting begins the first meeting with a gateway: until one has answered, whoever
+// runs it is believed. A key that the command has is one to lose, whether this request
+// shows it or a later one does: then nobody is met.
+func (p *program) meeting(id *identity) {
+	_, isAdmin := p.admin(id)
+	p.meets = id.key == "" && !isAdmin && (id.saved(memberKey) == "" || !id.saves)
 }
 
 // believes reports whether the gateway at base may run as the user: the one who runs

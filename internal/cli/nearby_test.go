@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -36,8 +37,80 @@ func TestForeignListener(t *testing.T) {
 	}
 	lost := &amtp.ConnectError{URL: base, Err: errors.Join(&loopback.ForeignError{Address: "127.0.0.1:8080", User: "mallory"})}
 	f := fresh().explain(lost)
-	if f.exit != exitUnauthorised || f.code != codeForeign || f.retryable || !strings.Contains(f.message, "the user mallory") || !strings.Contains(f.hint, "AMTP_GATEWAY_USER=mallory") {
+	fresh().advise(f)
+	if f.exit != exitRefused || f.code != codeForeign || f.retryable || !strings.Contains(f.message, "the user mallory") {
 		t.Errorf("told: %+v", f)
+	}
+	if strings.Contains(f.hint, "mallory") || strings.Contains(f.hint, "GATEWAY_USER") || strings.Contains(f.hint, "setup") || !strings.Contains(f.hint, "only the person") {
+		t.Errorf("the hint %q is a command that gives the key away, or does not say who decides", f.hint)
+	}
+}
+
+// runNextTo runs a command where the user uid has every listener of the machine.
+func (u *user) runNextTo(uid int, args ...string) outcome {
+	u.t.Helper()
+	var stdout, stderr strings.Builder
+	p := newProgram(strings.NewReader(u.stdin), &stdout, &stderr, u.env)
+	p.owner = func(net.Conn) (int, error) { return uid, nil }
+	exit := p.run(u.t.Context(), args)
+	return outcome{stdout.String(), stderr.String(), exit}
+}
+
+// TestAnImpostorMeetsNobodyWithAKey: whoever has taken the gateway's port is not
+// believed at the first meeting where the command has a key, which this command or the
+// next one would show. Nothing is sent then, and nobody is remembered.
+func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
+	const impostor = 65531
+	code := func(url string) string {
+		return amtp.InviteCode{Gateway: url, Secret: strings.Repeat("A", 22)}.String()
+	}
+	for name, c := range map[string]struct {
+		env, config string
+		dataDir     bool
+		met         bool
+	}{
+		"no key":                          {met: true},
+		"the agent's key is given":        {env: "AMTP_API_KEY=amtp_secret-of-alice"},
+		"an admin key is given":           {env: "AMTP_ADMIN_KEY=0123456789abcdef"},
+		"an admin key is saved":           {config: `{"adminKey":"0123456789abcdef"}`},
+		"the data directory has a key":    {dataDir: true},
+		"the profile has a key elsewhere": {config: `{"profile":"b","profiles":{"b":{},"a":{"gatewayUrl":"https://a.example","apiKey":"amtp_k"}}}`, met: true},
+	} {
+		for _, command := range []string{"setup", "join"} {
+			t.Run(command+": "+name, func(t *testing.T) {
+				g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered},
+					"POST /v1/join": {200, `{"address":"alice@localhost","api_key":"amtp_new-key-of-alice","result":"registered"}`}})
+				u := newUser(t)
+				if c.config != "" {
+					u.writeConfig(c.config)
+				}
+				if c.env != "" {
+					u.env = append(u.env, c.env)
+				}
+				if c.dataDir {
+					u.withDataDirectory(g.url)
+				}
+				args := []string{"setup", "--name", "alice", "--gateway", g.url}
+				if command == "join" {
+					args = []string{"join", code(g.url)}
+				}
+				got := u.runNextTo(impostor, args...)
+				left, _ := os.ReadFile(u.configFile())
+				if c.met {
+					if got.exit != 0 || !strings.Contains(string(left), `"gatewayUser": "65531"`) {
+						t.Errorf("the first meeting: %+v, saved %s", got, left)
+					}
+					return
+				}
+				if got.exit != exitRefused || !strings.Contains(got.stderr, "belongs to the user") || len(g.asked) != 0 || strings.Contains(string(left), "gatewayUser") {
+					t.Errorf("an impostor was met: %+v, asked %q, saved %s", got, g.lines(), left)
+				}
+				u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, "AMTP_API_KEY=amtp_secret-of-alice")
+				if got := u.runNextTo(impostor, "inbox"); got.exit != exitRefused || len(g.asked) != 0 {
+					t.Errorf("then: %+v, asked %q", got, g.lines())
+				}
+			})
+		}
 	}
 }
 

@@ -24,9 +24,10 @@ A gateway on your own network, whose certificate no authority issued, is known b
 its pin: --pin HASH, as "amtp peer cert" prints it. It is saved with the identity.
 
 A gateway on this machine is known by the user who runs it: you, root, or the user
-whom --gateway-user names. Where no key is needed to register, that is whoever runs
-it at the first setup; the user is saved with the identity, and no other is shown
-your key.
+whom --gateway-user names. At the first setup, as long as you have no key at all that
+could be shown, that is whoever runs it. The user is saved with the identity, and no
+other is shown your key. Where another user listens, the command ends with exit code
+8: find out first whether that user runs your gateway.
 
 With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
@@ -152,7 +153,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		p.notef("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
 	}
 	p.name = name
-	p.meets = id.adminKey == "" && (id.saved(memberKey) == "" || !id.saves)
+	p.meeting(id)
 	got, err := p.keepKey(ctx, id, name)
 	var attempt registering
 	if err == nil && got.key == "" {

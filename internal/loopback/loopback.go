@@ -36,7 +36,8 @@ func (e *ForeignError) Error() string {
 type Dialer struct {
 	// Believes reports whether a listener of the user may be spoken to.
 	Believes func(uid int) bool
-	owner    func(conn net.Conn) (int, error) // of the other end, in tests
+	// Owner finds out whose the other end of a connection is; nil is [Owner].
+	Owner func(conn net.Conn) (int, error)
 }
 
 // DialContext connects to host:port, which is a loopback address or localhost; others
@@ -68,7 +69,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 }
 
 func (d *Dialer) judge(conn net.Conn, at string) error {
-	owner := d.owner
+	owner := d.Owner
 	if owner == nil {
 		owner = Owner
 	}

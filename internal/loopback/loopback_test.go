@@ -66,7 +66,7 @@ func TestOwner(t *testing.T) {
 // itself whatever a resolver would say.
 func TestDialer(t *testing.T) {
 	port := serve(t, "tcp4", "127.0.0.1:0")
-	d := &Dialer{Believes: func(uid int) bool { return uid == 7 }, owner: func(net.Conn) (int, error) { return 7, nil }}
+	d := &Dialer{Believes: func(uid int) bool { return uid == 7 }, Owner: func(net.Conn) (int, error) { return 7, nil }}
 	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST"} {
 		conn, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
 		if err != nil {
@@ -78,15 +78,15 @@ func TestDialer(t *testing.T) {
 		conn.Close()
 	}
 	var foreign *ForeignError
-	d.owner = func(net.Conn) (int, error) { return 65533, nil }
+	d.Owner = func(net.Conn) (int, error) { return 65533, nil }
 	if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) || foreign.User == "" || !strings.HasSuffix(foreign.Address, port) {
 		t.Errorf("a listener of another user: %v, want a ForeignError", err)
 	}
-	d.owner = func(net.Conn) (int, error) { return 0, errors.New("broken") }
+	d.Owner = func(net.Conn) (int, error) { return 0, errors.New("broken") }
 	if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); err == nil {
 		t.Error("a listener of which nothing could be found out was believed")
 	}
-	d.owner = func(net.Conn) (int, error) { return 0, ErrUnknown }
+	d.Owner = func(net.Conn) (int, error) { return 0, ErrUnknown }
 	conn, err := d.DialContext(t.Context(), "tcp", "localhost:"+port)
 	if err != nil {
 		t.Fatalf("where the system does not say: %v", err)
