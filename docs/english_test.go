@@ -42,7 +42,7 @@ func TestPlainEnglish(t *testing.T) {
 	for _, odd := range oddEnglish {
 		phrase := regexp.MustCompile(`(?i)\b` + strings.ReplaceAll(odd.phrase, " ", `\s+`) + `(\W|$)`)
 		for name, page := range pages {
-			if name == "docs/api.md" { // its text has JSON members and is the document's
+			if name == "docs/api.md" && strings.HasPrefix(odd.phrase, "mend") { // a member of the answers
 				continue
 			}
 			for _, at := range phrase.FindAllStringIndex(page, -1) {

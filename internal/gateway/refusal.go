@@ -22,7 +22,7 @@ func Refusal(err error) *amtp.Error {
 			"401 Unauthorized: the key is unknown, expired or revoked. Get a new one: amtp setup --name NAME")
 	case errors.Is(err, ErrReused):
 		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
-			"This idempotency key or message id already stands for a message with other content. Use a new one for a new message.")
+			"This idempotency key or message id already belongs to a message with other content. Use a new one for a new message.")
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")
 		e.RetryAfter = time.Second

@@ -17,7 +17,7 @@ func (c *call) certificates() (certificate.Source, *amtp.Error) {
 	}
 	if c.s.Certificates == nil {
 		return nil, amtp.Errorf(amtp.CodeConflict,
-			"This gateway speaks no TLS itself and has no certificate; what is in front of it may have one. Give it one with tls.cert_file, or acme.enabled, and start it again.")
+			"This gateway speaks no TLS itself and has no certificate; a proxy in front of it may have one. Give it one with tls.cert_file, or acme.enabled, and start it again.")
 	}
 	return c.s.Certificates, nil
 }

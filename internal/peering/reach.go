@@ -123,7 +123,7 @@ func faultOf(p *discovery.Peer, err error) *fault {
 	case errors.As(err, &slow) && slow.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		f = &fault{point: pointAddress, text: gate + " does not answer in time", mend: "check whether it runs there, and whether a firewall is between"}
 	default:
-		f = &fault{point: pointAddress, text: gate + " does not answer", mend: "look whether it runs there, listens on that address and port, and speaks TLS"}
+		f = &fault{point: pointAddress, text: gate + " does not answer", mend: "check that it runs there, listens on that address and port, and speaks TLS"}
 	}
 	return f
 }
