@@ -23,8 +23,25 @@ const (
 	memberAdminKey = "adminKey"
 	memberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
 
+	memberSince = "agentCreated" // when the agent was registered: a later one of that name is another
+
 	memberRegistering = "registering" // see registering; while a registration is not answered
 )
+
+// ofAgent are the members that say who the agent is, and ofGateway those that say how
+// its gateway is known.
+var (
+	ofAgent   = []string{memberName, memberAddress, memberKey, memberSince, memberUser, memberRegistering}
+	ofGateway = []string{memberGateway, memberPin}
+)
+
+// without adds the members to the changes that take them away.
+func without(changes map[string]string, members []string) map[string]string {
+	for _, m := range members {
+		changes[m] = ""
+	}
+	return changes
+}
 
 // identity is who the user is at which gateway, from the flags, the environment
 // and one profile of the config file. A profile that --profile names goes before

@@ -80,5 +80,5 @@ func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode
 		}
 		return f
 	}
-	return p.settle(id, got.Address.Local(), member{got.Address, got.APIKey, got.Result, ""})
+	return p.settle(id, got.Address.Local(), member{address: got.Address, key: got.APIKey, how: got.Result})
 }

@@ -191,7 +191,7 @@ func (p *program) removeProfile(name string, yes bool) error {
 	if !yes {
 		return usageErrorf("This forgets the profile %s (%s) with its key and cannot be undone: add --yes.", name, who)
 	}
-	gone := map[string]string{memberGateway: "", memberName: "", memberAddress: "", memberKey: "", memberPin: "", memberRegistering: ""}
+	gone := without(without(map[string]string{}, ofAgent), ofGateway)
 	if id.saved(memberAdminKey) != "" && id.saved(memberAdminFor) == "" {
 		gone[memberAdminFor] = firstOf(id.saved(memberGateway), defaultGateway)
 	}

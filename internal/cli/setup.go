@@ -33,9 +33,9 @@ With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
 
 Run it again whenever the gateway says 401 Unauthorized: a saved key that works is
-kept, and for one that no longer works a new one is issued. Run it again as
-well when no answer came: within ten minutes it gets the key that the first attempt
-made.
+kept. For one that does not work any more the gateway's admin key gets a new one, if
+the agent is still the one that was registered here. Run it again as well when no
+answer came: within ten minutes it gets the key that the first attempt made.
 
 Another identity in the profile is never replaced: exit code 5. Nor does it take over
 a name that somebody has already. If that agent is yours and its key is lost, say
@@ -136,6 +136,7 @@ type member struct {
 	key     string
 	how     string // registered, kept or issued
 	secret  string // that signs what is pushed to it, when it was made
+	since   string // when it was registered, as memberSince; "" when nobody said
 }
 
 func (p *program) setup(ctx context.Context, id *identity, name string, about *profile, takeOver bool) error {
@@ -158,7 +159,11 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 	var attempt registering
 	if err == nil && got.key == "" {
 		if attempt, err = id.register(name, newAgent(name, &u)); err == nil {
-			got, err = p.join(ctx, registrar{admin, isAdmin, takeOver || id.is(name)}, attempt)
+			by := registrar{Client: admin, isAdmin: isAdmin, takeOver: takeOver}
+			if id.is(name) {
+				by.had, by.since = true, id.saved(memberSince)
+			}
+			got, err = p.join(ctx, by, attempt)
 		}
 	}
 	if err != nil {
@@ -191,18 +196,29 @@ func (p *program) keepKey(ctx context.Context, id *identity, name string) (membe
 	case !strings.EqualFold(who.Address.Local(), name):
 		return member{}, nil
 	}
-	return member{who.Address, key, "kept", ""}, nil
+	return member{address: who.Address, key: key, how: "kept", since: sinceText(who.Agent)}, nil
 }
 
 // registrar is with which rights an agent is registered.
 type registrar struct {
 	*amtp.Client
-	isAdmin bool
-	mayTake bool // a name that exists is this user's, or meant
+	isAdmin  bool
+	takeOver bool   // an agent that exists is meant
+	had      bool   // the profile was the agent of this name
+	since    string // that agent was registered then; "" when it is not known
 }
 
-// join registers the agent or, when it exists and that is meant, has a new key issued
-// for it.
+// sinceText is when an agent was registered, "" when the gateway does not say.
+func sinceText(a amtp.Agent) string {
+	if a.CreatedAt.IsZero() {
+		return ""
+	}
+	return a.CreatedAt.UTC().Format(amtp.TimeFormat)
+}
+
+// join registers the agent. For one that exists it has a new key issued when that is
+// meant, or when it is the very agent that this profile was: the name may have been
+// registered by somebody else since.
 func (p *program) join(ctx context.Context, by registrar, attempt registering) (member, error) {
 	agent := attempt.Agent
 	agent.IdempotencyKey = attempt.Key
@@ -214,23 +230,34 @@ func (p *program) join(ctx context.Context, by registrar, attempt registering) (
 			message: "Registration succeeded but no API key was returned. The agent may already exist.",
 			hint:    "choose another name, or ask whoever runs the gateway for a key"}
 	case err == nil:
-		return member{r.Address, r.APIKey, "registered", r.PushSecret}, nil
+		return member{address: r.Address, key: r.APIKey, how: "registered", secret: r.PushSecret, since: sinceText(r.Agent)}, nil
 	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:
 		return member{}, err
 	case !by.isAdmin:
 		f := p.explain(err)
 		f.hint = "choose another name; or, if this agent is yours, set AMTP_ADMIN_KEY or AMTP_DATA_DIR to the gateway's and add --take-over"
 		return member{}, f
-	case !by.mayTake:
-		f := p.explain(err)
-		f.hint = "choose another name; or, if this agent is yours and its key is lost, add --take-over: whoever has its present key keeps it"
-		return member{}, f
+	}
+	taken := p.explain(err)
+	there, err := by.Agent(ctx, agent.Address)
+	if err != nil {
+		return member{}, err
+	}
+	since := sinceText(there)
+	switch same := by.had && since != "" && since == by.since; {
+	case by.takeOver || same:
+	case by.had:
+		taken.hint = "this profile's agent may have been removed and its name registered by somebody else; if the one that exists is yours, add --take-over"
+		return member{}, taken
+	default:
+		taken.hint = "choose another name; or, if this agent is yours and its key is lost, add --take-over: whoever has its present key keeps it"
+		return member{}, taken
 	}
 	issued, err := by.IssueKey(ctx, agent.Address, false)
 	if err != nil {
 		return member{}, err
 	}
-	return member{issued.Address, issued.APIKey, "issued", ""}, nil
+	return member{address: issued.Address, key: issued.APIKey, how: "issued", since: since}, nil
 }
 
 // newAgent is the registration that a profile asks for.
@@ -254,7 +281,7 @@ func given[T any](p *T) (v T) {
 func (p *program) settle(id *identity, name string, got member) error {
 	err := id.become(name, id.gateway, map[string]string{
 		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
-		memberPin: id.pinText(), memberUser: p.runsAs, memberRegistering: "",
+		memberPin: id.pinText(), memberUser: p.runsAs, memberSince: got.since, memberRegistering: "",
 	})
 	if err != nil {
 		return err

@@ -124,8 +124,10 @@ func TestSetupReplacesAKeyThatNoLongerWorks(t *testing.T) {
 		"GET /v1/whoami":                   {401, wrongKey},
 		"POST /v1/admin/agents":            {409, taken},
 		"POST /v1/admin/agents/alice/keys": {201, issued},
+		"GET /v1/admin/agents/alice":       {200, aliceSince("2026-11-01")},
 	})
 	u := alice(t, g)
+	u.writeConfig(strings.Replace(readAll(t, u.configFile()), "{", `{"agentCreated":"2026-11-01T10:00:00.000Z",`, 1))
 	u.withDataDirectory(g.url)
 	got := u.run("setup", "--name", "alice")
 	u.expect(g, got, 0, "Agent is registered already; a new key was issued for it.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
@@ -135,6 +137,7 @@ func TestSetupReplacesAKeyThatNoLongerWorks(t *testing.T) {
 	want := []fakeRequest{
 		{"GET /v1/whoami", "amtp_secret-of-alice", "", ""},
 		{"POST /v1/admin/agents", "", "key-of-the-directory", `{"address":"alice","delivery_mode":"pull"}`},
+		{"GET /v1/admin/agents/alice", "", "key-of-the-directory", ""},
 		{"POST /v1/admin/agents/alice/keys", "", "key-of-the-directory", `{"revoke_others":false}`},
 	}
 	if !reflect.DeepEqual(g.asked, want) {

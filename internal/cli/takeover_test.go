@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,16 +57,27 @@ func TestRotateKeyReplacesNoIdentity(t *testing.T) {
 	}
 }
 
+// aliceSince is what an administrator sees of alice, registered on a day.
+func aliceSince(day string) string {
+	return `{"address":"alice@localhost","created_at":"` + day + `T10:00:00.000Z"}`
+}
+
+// asksFor reports whether the gateway was asked for a path with that end.
+func (g *fakeGateway) asksFor(end string) bool {
+	return slices.ContainsFunc(g.lines(), func(line string) bool { return strings.HasSuffix(line, end) })
+}
+
 // TestSetupTakesNoNameOver: an agent that exists gets another key when that is said, or
-// when this profile is that agent.
+// when this profile is that agent, and not another one of its name.
 func TestSetupTakesNoNameOver(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{
 		"POST /v1/admin/agents": {409, taken}, "POST /v1/admin/agents/alice/keys": {201, issued}, "GET /v1/whoami": {401, wrongKey},
+		"GET /v1/admin/agents/alice": {200, aliceSince("2026-11-01")},
 	})
 	u := newUser(t)
 	u.withDataDirectory(g.url)
 	got := u.run("setup", "--name", "alice", "--profile", "second", "--gateway", g.url)
-	if got.exit != 5 || !strings.Contains(got.stderr, "--take-over") || len(g.asked) != 1 {
+	if got.exit != 5 || !strings.Contains(got.stderr, "--take-over") || g.asksFor("/keys") {
 		t.Errorf("%+v, asked %q", got, g.lines())
 	}
 	if left, err := os.ReadFile(u.configFile()); err == nil && strings.Contains(string(left), "apiKey") {
@@ -71,6 +85,20 @@ func TestSetupTakesNoNameOver(t *testing.T) {
 	}
 	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second", "--gateway", g.url, "--take-over")
 	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second") // whose key ended since
+
+	// Somebody else has registered the name since.
+	g.answers["GET /v1/admin/agents/alice"] = fakeAnswer{200, aliceSince("2026-11-02")}
+	g.asked = nil
+	before := readAll(t, u.configFile())
+	got = u.run("setup", "--name", "alice", "--profile", "second")
+	if got.exit != 5 || !strings.Contains(got.stderr, "--take-over") || g.asksFor("/keys") || readAll(t, u.configFile()) != before {
+		t.Errorf("the name of a later agent: %+v, asked %q", got, g.lines())
+	}
+	g.answers["GET /v1/admin/agents/alice"] = fakeAnswer{200, `{"address":"alice@localhost"}`}
+	if got := u.run("setup", "--name", "alice", "--profile", "second"); got.exit != 5 || g.asksFor("/keys") {
+		t.Errorf("a gateway that does not say since when: %+v, asked %q", got, g.lines())
+	}
+	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second", "--take-over")
 
 	without := newUser(t)
 	if got := without.run("setup", "--name", "alice", "--gateway", g.url, "--take-over"); got.exit != 5 || !strings.Contains(got.stderr, "AMTP_ADMIN_KEY") {
@@ -107,6 +135,35 @@ func TestProfileRemove(t *testing.T) {
 	u.does(0, "Forgot the profile default (a@a.example)", "profile", "remove", "default", "--yes")
 	if left := strings.Join(strings.Fields(readAll(t, u.configFile())), ""); left != `{"adminKey":"admin","adminKeyGateway":"https://a.example","keep":1}` {
 		t.Errorf("left is %s", left)
+	}
+}
+
+// TestAProfileThatIsGoneSaysNothing: of who the agent was, and of who ran its gateway,
+// nothing is believed by the setup that comes after it.
+func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
+	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}})
+	all := map[string]string{memberGateway: g.url, memberName: "alice", memberRegistering: "{}"}
+	for _, m := range slices.Concat(ofAgent, ofGateway) {
+		if all[m] == "" && m != memberPin {
+			all[m] = "x-of-" + m
+		}
+	}
+	whole, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, left := range map[string]map[string]string{
+		"profile remove default --yes": {}, "profile remove b --yes": {},
+		"unregister --yes": {memberGateway: g.url}, "unregister --profile b --yes": {},
+	} {
+		u := newUser(t)
+		u.writeConfig(string(whole))
+		if strings.Contains(args, " b ") {
+			u.writeConfig(`{"profiles":{"b":` + string(whole) + `}}`)
+		}
+		if got := u.run(strings.Fields(args)...); got.exit != 0 || !maps.Equal(u.config(), left) {
+			t.Errorf("%s: %+v, left %v, want %v", args, got, u.config(), left)
+		}
 	}
 }
 

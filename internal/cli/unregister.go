@@ -66,9 +66,9 @@ func (p *program) forget(id *identity, name string) error {
 	if !id.saves || !sameAgent(id.saved(memberName), name) {
 		return nil
 	}
-	gone := map[string]string{memberName: "", memberAddress: "", memberKey: ""}
+	gone := without(map[string]string{}, ofAgent)
 	if id.named() && id.saved(memberAdminKey) == "" {
-		gone[memberGateway] = "" // nothing of the profile is left
+		gone = without(gone, ofGateway) // nothing of the profile is left
 	}
 	return id.save(gone)
 }
