@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func notForOthers(format string, args ...any) *failure {
 // keepsSecrets refuses a message that has a key of the user's in it, however it came
 // there: whoever reads it could act as the user.
 func (p *program) keepsSecrets(id *identity, m *amtp.Message) error {
-	text := m.Subject + "\n" + string(m.Payload) + "\n" + string(m.Headers)
+	text := m.Subject + "\n" + asRead(m.Payload) + "\n" + asRead(m.Headers)
 	if configKey.MatchString(text) {
 		return notForOthers("The message contains an agent's key, as a config file of this program has it. Nothing was sent.")
 	}
@@ -202,6 +203,23 @@ func (p *program) keepsSecrets(id *identity, m *amtp.Message) error {
 		}
 	}
 	return nil
+}
+
+// asRead is JSON as it stands and, line by line, every text in it as its reader has it: a
+// character may be written in several ways there. What is no JSON stands as it is.
+func asRead(doc []byte) string {
+	b := new(strings.Builder)
+	b.Write(doc)
+	tokens := json.NewDecoder(bytes.NewReader(doc))
+	for {
+		token, err := tokens.Token()
+		if err != nil {
+			return b.String()
+		}
+		if text, is := token.(string); is {
+			b.WriteString("\n" + text)
+		}
+	}
 }
 
 // configKey finds the key of an agent in the text of a config file, also where that

@@ -184,6 +184,16 @@ func TestNoSecretIsContent(t *testing.T) {
 			t.Errorf("%q: %+v, sent %s", words, got, payload)
 		}
 	}
+	const odd = `a<b>c&d\f-0123456789`
+	u.env = append(u.env, "AMTP_ADMIN_KEY="+odd)
+	for _, words := range [][]string{
+		{"--text", "it is " + odd + "."}, {"--payload", `{"a<b>c&d\\f-0123456789":1}`}, {"--payload", `["\u0061\u003cb\u003Ec\u0026d\u005cf-0123456789"]`},
+		{"--text", "hi", "--header", "k=" + odd},
+	} {
+		if got, payload := u.sends(g, words...); got.exit != 8 || payload != "" {
+			t.Errorf("a key of characters that JSON escapes, %q: %+v, sent %s", words, got, payload)
+		}
+	}
 	if got, payload := u.sends(g, "--text", "apiKey is a member of ~/.amtp-config.json"); got.exit != 0 || payload == "" {
 		t.Errorf("a text about keys: %+v", got)
 	}
