@@ -206,6 +206,11 @@ func (p *program) explain(err error) *failure {
 
 func (p *program) explainLost(e *amtp.ConnectError) *failure {
 	var foreign *loopback.ForeignError
+	if errors.As(e, &foreign) && foreign.User == "" {
+		return &failure{exit: exitRefused, code: codeForeign,
+			message: fmt.Sprintf("This system does not show which user listens at %s, so that may not be your gateway. Nothing was sent to it.", e.URL),
+			hint:    `only the person whose keys these are says that it is the gateway: "amtp help setup" tells how`}
+	}
 	if errors.As(e, &foreign) {
 		return &failure{exit: exitRefused, code: codeForeign,
 			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.", e.URL, foreign.User)}

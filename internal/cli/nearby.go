@@ -22,7 +22,11 @@ func (p *program) near(dir, base string) *http.Client {
 	}
 	t := standard.Clone()
 	t.Proxy = nil
-	t.DialContext = (&loopback.Dialer{Believes: func(uid int) bool { return p.believes(dir, base, uid) }, Owner: p.owner}).DialContext
+	t.DialContext = (&loopback.Dialer{
+		Believes: func(uid int) bool { return p.believes(dir, base, uid) },
+		Unseen:   func() bool { return p.believesUnseen(dir, base) },
+		Owner:    p.owner,
+	}).DialContext
 	return &http.Client{Transport: t}
 }
 
@@ -39,7 +43,7 @@ func (p *program) meeting(id *identity) {
 // environment names, and the one whose data directory says that it runs there. At the
 // first meeting, when there is no key to lose, it is whoever answers.
 func (p *program) believes(dir, base string, uid int) bool {
-	if uid == os.Geteuid() || uid == 0 || loopback.Named(uid, p.runsAs) {
+	if uid == os.Geteuid() || uid == 0 || p.runsAs != nobodyShown && loopback.Named(uid, p.runsAs) {
 		return true
 	}
 	for _, at := range sameMachine(base) {
@@ -52,4 +56,23 @@ func (p *program) believes(dir, base string, uid int) bool {
 	}
 	p.runsAs = loopback.UserName(uid)
 	return true
+}
+
+// nobodyShown stands for a user where a gateway's listener is not shown to this system,
+// as behind some rules that forward a port into a container. It is no user's name here.
+const nobodyShown = "none"
+
+// believesUnseen reports whether a listener that the system does not show may be the
+// gateway: when that was said, when a data directory says that its gateway runs there
+// now, or at the first meeting.
+func (p *program) believesUnseen(dir, base string) bool {
+	for _, at := range sameMachine(base) {
+		if _, runs := datadir.Runs(dir, at); runs {
+			return true
+		}
+	}
+	if p.meets && p.runsAs == "" {
+		p.runsAs = nobodyShown
+	}
+	return p.runsAs == nobodyShown
 }

@@ -46,12 +46,20 @@ func TestForeignListener(t *testing.T) {
 	}
 }
 
+// unseen stands for a listener's user where the system shows none.
+const unseen = -1
+
 // runNextTo runs a command where the user uid has every listener of the machine.
 func (u *user) runNextTo(uid int, args ...string) outcome {
 	u.t.Helper()
 	var stdout, stderr strings.Builder
 	p := newProgram(strings.NewReader(u.stdin), &stdout, &stderr, u.env)
-	p.owner = func(net.Conn) (int, error) { return uid, nil }
+	p.owner = func(net.Conn) (int, error) {
+		if uid == unseen {
+			return 0, loopback.ErrUnseen
+		}
+		return uid, nil
+	}
 	exit := p.run(u.t.Context(), args)
 	return outcome{stdout.String(), stderr.String(), exit}
 }
@@ -111,6 +119,41 @@ func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAListenerThatIsNotShown is believed on the user's word, on that of a data
+// directory, or when there is nothing to lose; and the word is good for no other.
+func TestAListenerThatIsNotShown(t *testing.T) {
+	const impostor = 65531
+	answers := map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}, "GET /v1/inbox/alice@localhost": {200, emptyInbox}}
+	setUp := func(g *fakeGateway, more ...string) []string {
+		return append([]string{"setup", "--name", "alice", "--gateway", g.url}, more...)
+	}
+	g := newFakeGateway(t, answers)
+	u := newUser(t)
+	u.env = append(u.env, "AMTP_ADMIN_KEY=0123456789abcdef")
+	got := u.runNextTo(unseen, setUp(g)...)
+	if got.exit != exitRefused || len(g.asked) != 0 || !strings.Contains(got.stderr, "does not show which user") || strings.Contains(got.stderr, "--gateway-user") {
+		t.Errorf("with a key, without a word: %+v, asked %q", got, g.lines())
+	}
+	if got := u.runNextTo(unseen, setUp(g, "--gateway-user", "none")...); got.exit != 0 || u.config()["gatewayUser"] != "none" {
+		t.Errorf("with the user's word: %+v, %v", got, u.config())
+	}
+	if got := u.runNextTo(unseen, "inbox"); got.exit != 0 {
+		t.Errorf("the word is saved: %+v", got)
+	}
+	if got := u.runNextTo(impostor, "inbox"); got.exit != exitRefused {
+		t.Errorf("the word is good for a user who is shown: %+v", got)
+	}
+	fresh := newUser(t)
+	if got := fresh.runNextTo(unseen, setUp(g)...); got.exit != 0 || fresh.config()["gatewayUser"] != "none" {
+		t.Errorf("at the first meeting: %+v", got)
+	}
+	own := newUser(t)
+	own.withDataDirectory(g.url)
+	if got := own.runNextTo(unseen, setUp(g)...); got.exit != 0 || own.config()["gatewayUser"] != "" {
+		t.Errorf("the gateway of the data directory: %+v", got)
 	}
 }
 

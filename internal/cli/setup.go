@@ -27,7 +27,9 @@ A gateway on this machine is known by the user who runs it: you, root, or the us
 whom --gateway-user names. At the first setup, as long as you have no key at all that
 could be shown, that is whoever runs it. The user is saved with the identity, and no
 other is shown your key. Where another user listens, the command ends with exit code
-8: find out first whether that user runs your gateway.
+8: find out first whether that user runs your gateway. Behind some containers and
+virtual machines the system shows no user: where you know that this is your gateway,
+say --gateway-user none, or give it TLS and a pin.
 
 With --push its messages are posted to that URL, signed with a secret that is
 printed once; without it they wait in its inbox.
@@ -125,7 +127,7 @@ func (p *program) setupCommand() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
 	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which alone is trusted then")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "if the agent exists already, get one more key for it; needs the admin key")
-	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "", "`USER` who runs the gateway on this machine, where that is neither you nor root")
+	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "", "`USER` who runs the gateway on this machine, where that is neither you nor root; none where the system shows nobody")
 	about.flags(cmd)
 	return cmd
 }
@@ -286,7 +288,9 @@ func (p *program) settle(id *identity, name string, got member) error {
 	if err != nil {
 		return err
 	}
-	if p.meets && p.runsAs != "" {
+	if p.meets && p.runsAs == nobodyShown {
+		p.notef("The system does not show which user runs the gateway; any that is not shown is believed there from now on.\n")
+	} else if p.meets && p.runsAs != "" {
 		p.notef("The gateway runs as the user %s, and is known by that from now on.\n", clean(p.runsAs))
 	}
 	if key := p.getenv("AMTP_API_KEY"); key != "" && key != got.key {

@@ -4,7 +4,8 @@
 // address alone proves nothing. The promise: localhost is 127.0.0.1 and ::1 whatever
 // a file of names says, and a connection is handed out only when the user whose
 // listener it leads to is one that the caller believes. Where the system does not say
-// whose it is (anything but Linux), every listener is believed.
+// whose it is (anything but Linux), every listener is believed. One that Linux does not
+// show is believed on the caller's word only.
 package loopback
 
 import (
@@ -21,14 +22,22 @@ import (
 // ErrUnknown is met where the system does not say whose a listener is.
 var ErrUnknown = errors.New("nobody can tell whose it is")
 
-// ForeignError says that a listener belongs to a user who is not believed. Nothing
-// was sent to it.
+// ErrUnseen is met where the system says whose the listeners are, but does not show this
+// one: it is behind a rule that forwards the port, into a container or to the machine
+// around this one.
+var ErrUnseen = errors.New("the system lists no such listener")
+
+// ForeignError says that a listener belongs to a user who is not believed, or that
+// nothing shows to whom. Nothing was sent to it.
 type ForeignError struct {
 	Address string // host:port
-	User    string // see UserName
+	User    string // see UserName; "" for a listener that is not shown
 }
 
 func (e *ForeignError) Error() string {
+	if e.User == "" {
+		return fmt.Sprintf("nothing shows to which user belongs what listens at %s", e.Address)
+	}
 	return fmt.Sprintf("what listens at %s belongs to the user %s", e.Address, e.User)
 }
 
@@ -36,6 +45,8 @@ func (e *ForeignError) Error() string {
 type Dialer struct {
 	// Believes reports whether a listener of the user may be spoken to.
 	Believes func(uid int) bool
+	// Unseen reports whether one that the system does not show may be spoken to; nil is no.
+	Unseen func() bool
 	// Owner finds out whose the other end of a connection is; nil is [Owner].
 	Owner func(conn net.Conn) (int, error)
 }
@@ -77,6 +88,10 @@ func (d *Dialer) judge(conn net.Conn, at string) error {
 	switch {
 	case errors.Is(err, ErrUnknown):
 		return nil
+	case errors.Is(err, ErrUnseen) && d.Unseen != nil && d.Unseen():
+		return nil
+	case errors.Is(err, ErrUnseen):
+		return &ForeignError{Address: at}
 	case err != nil:
 		return fmt.Errorf("find out whose the listener at %s is: %w", at, err)
 	case !d.Believes(uid):

@@ -86,6 +86,19 @@ func TestDialer(t *testing.T) {
 	if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); err == nil {
 		t.Error("a listener of which nothing could be found out was believed")
 	}
+	d.Owner = func(net.Conn) (int, error) { return 0, ErrUnseen }
+	for _, word := range []func() bool{nil, func() bool { return false }} {
+		d.Unseen = word
+		if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) || foreign.User != "" {
+			t.Errorf("a listener that is not shown, without a word about it: %v, want a ForeignError of nobody", err)
+		}
+	}
+	d.Unseen = func() bool { return true }
+	if conn, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); err != nil {
+		t.Errorf("a listener that is not shown, on the caller's word: %v", err)
+	} else {
+		conn.Close()
+	}
 	d.Owner = func(net.Conn) (int, error) { return 0, ErrUnknown }
 	conn, err := d.DialContext(t.Context(), "tcp", "localhost:"+port)
 	if err != nil {

@@ -24,17 +24,32 @@ const (
 
 // Owner returns the user who has the other end of a connection within this machine:
 // of the socket that was accepted, and of the listener. ErrUnknown where the system
-// does not say.
+// does not say, ErrUnseen where it shows no such sockets.
 func Owner(conn net.Conn) (int, error) {
 	here, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	there, ok2 := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok1 || !ok2 {
 		return 0, ErrUnknown
 	}
-	found := sockets{ours: plain(here.AddrPort()), theirs: plain(there.AddrPort())}
+	return ownerOf(plain(here.AddrPort()), plain(there.AddrPort()), func(name string) (io.ReadCloser, error) { return os.Open(name) })
+}
+
+// ownerOf looks twice: while a table is read, rows move in it, and one may be passed
+// over.
+func ownerOf(ours, theirs netip.AddrPort, open func(table string) (io.ReadCloser, error)) (uid int, err error) {
+	for range 2 {
+		if uid, err = lookForOwner(ours, theirs, open); !errors.Is(err, ErrUnseen) {
+			break
+		}
+	}
+	return uid, err
+}
+
+func lookForOwner(ours, theirs netip.AddrPort, open func(table string) (io.ReadCloser, error)) (int, error) {
+	found := sockets{ours: ours, theirs: theirs}
 	read := 0
 	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(name)
+		f, err := open(name)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
@@ -68,7 +83,7 @@ type sockets struct {
 func (s *sockets) owner() (int, error) {
 	users := slices.Concat(s.accepted, s.heard)
 	if len(users) == 0 {
-		return 0, errors.New("the system lists no such listener")
+		return 0, ErrUnseen
 	}
 	for _, u := range users[1:] {
 		if u != users[0] {
