@@ -184,10 +184,10 @@ func TestNoSecretIsContent(t *testing.T) {
 			t.Errorf("%q: %+v, sent %s", words, got, payload)
 		}
 	}
-	const odd = `a<b>c&d\f-0123456789`
+	const odd = `a<b>c&d-0123456789`
 	u.env = append(u.env, "AMTP_ADMIN_KEY="+odd)
 	for _, words := range [][]string{
-		{"--text", "it is " + odd + "."}, {"--payload", `{"a<b>c&d\\f-0123456789":1}`}, {"--payload", `["\u0061\u003cb\u003Ec\u0026d\u005cf-0123456789"]`},
+		{"--text", "it is " + odd + "."}, {"--payload", `{"a<b>c&d-0123456789":1}`}, {"--payload", `["\u0061\u003cb\u003Ec\u0026d-0123456789"]`},
 		{"--text", "hi", "--header", "k=" + odd},
 	} {
 		if got, payload := u.sends(g, words...); got.exit != 8 || payload != "" {
