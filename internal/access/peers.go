@@ -120,7 +120,7 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 	// Also of a domain of which nothing else is noted: a process may end between
 	// taking a message and noting who sent it.
 	caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
-	caller.Settled = known.Settled(now)
+	caller.Settled, caller.Familiar = known.Settled(now), known.Familiar(now)
 	if known.Learns(true, now) {
 		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {
 			return gateway.Refusal(err)

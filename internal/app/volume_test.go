@@ -234,7 +234,7 @@ func TestLimits(t *testing.T) {
 		{"a sender there", false, nil, "sender", "messages", 50, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
 		{"a domain that has signed for a day", true, nil, "domain", "messages", 500, signed},
 		{"a sender there", true, nil, "sender", "messages", 250, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
-		{"an agent here", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "sender", "bytes", 108, func(i int) cargo {
+		{"an agent here", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "sender", "bytes", 1085, func(i int) cargo {
 			return cargo{from: "198.51.100.7", sender: "alice@ours.example", to: []string{"bob", "alice"}[i%2] + "@ours.example", pad: 30_000, key: "alice"}
 		}},
 	} {
@@ -341,6 +341,36 @@ func TestShortDisk(t *testing.T) {
 	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example", key: short.keys["alice"]}); status != http.StatusAccepted {
 		t.Errorf("an agent beside a short disk: %d %v, want 202", status, e)
 	}
+}
+
+// TestMuchShorterDisk: below half of the mark a domain is served to which an agent
+// wrote, or which has signed for a month; whoever signs since yesterday is not.
+func TestMuchShorterDisk(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
+	brings := func(when string, want int) {
+		t.Helper()
+		status, e, after := h.brings(cargo{from: "198.51.100.1", sender: "ann@signed.example", to: "bob@ours.example"})
+		if status != want || want != http.StatusAccepted && (e.Code != amtp.CodeTemporaryFailure || after < 1) {
+			t.Errorf("%s: %d %v, Retry-After %d; want %d", when, status, e.Code, after, want)
+		}
+	}
+	brings("the first message", http.StatusServiceUnavailable)
+	h.pass(25 * time.Hour)
+	brings("of a domain that signs since yesterday", http.StatusServiceUnavailable)
+	h.pass(28 * 24 * time.Hour)
+	brings("of one that signs since less than a month", http.StatusServiceUnavailable)
+	if status, e, _ := h.brings(cargo{from: "198.51.100.7", sender: "alice@ours.example", to: "ann@signed.example", key: h.keys["alice"]}); status != http.StatusAccepted {
+		t.Fatalf("an agent writes to it: %d %v", status, e)
+	}
+	h.pass(2 * time.Minute)
+	brings("after an agent wrote to it", http.StatusAccepted)
+	if err := h.admin().DeleteAgent(t.Context(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	h.pass(2 * time.Minute)
+	brings("without that agent", http.StatusServiceUnavailable)
+	h.pass(2 * 24 * time.Hour)
+	brings("of one that has signed for a month", http.StatusAccepted)
 }
 
 // TestStrangersLinesAreSampled: of the lines that strangers cause in the log ten a

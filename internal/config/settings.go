@@ -152,8 +152,8 @@ func (l *Limits) settings() []setting {
 		{path: "limits.messages_per_minute", env: "AMTP_LIMITS_MESSAGES_PER_MINUTE", def: "1200", value: count(&l.MessagesPerMinute),
 			meaning: "How many messages a minute a stranger may bring, that is one address or one domain that proves nothing; ten times as many at once. All other rates of messages follow from it: amtp limits shows them."},
 		{path: "limits.bytes_per_minute", env: "AMTP_LIMITS_BYTES_PER_MINUTE", def: "1MiB", value: size(&l.BytesPerMinute, 1*kib, 1024*gib),
-			meaning: "How many bytes of messages a minute a stranger may bring; 64 times as many at once, and two of the largest messages in any case. All other rates of bytes follow from it."},
+			meaning: "How many bytes of messages a minute a stranger may bring; 64 times as many at once, but of other domains no more than 4GiB, and two of the largest messages in any case. All other rates of bytes follow from it."},
 		{path: "limits.free_space", env: "AMTP_LIMITS_FREE_SPACE", def: "0", value: size(&l.FreeSpace, 0, 1024*gib),
-			meaning: "How much of the disk must be free for messages of strangers to be taken; 0 means 1GiB, or a tenth of the disk where that is less. Not with database.url, where the disk is another machine's."},
+			meaning: "How much of the disk must be free for messages of strangers to be taken, and half of that for those of domains to which no agent wrote and that sign since less than 30 days; 0 means 1GiB, or a tenth of the disk where that is less. Not with database.url, where the disk is another machine's."},
 	}
 }

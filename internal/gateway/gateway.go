@@ -87,8 +87,10 @@ type Principal struct {
 	NewlySigns bool // Domain may have sent the same message unsigned before
 	// Settled says that Domain has signed for longer than History.
 	Settled bool
-	Gateway bool // this gateway itself, which writes to For only
-	For     AgentID
+	// Familiar says that Domain is served when the disk is short, see Peer.Familiar.
+	Familiar bool
+	Gateway  bool // this gateway itself, which writes to For only
+	For      AgentID
 	// Development says that the request meets every condition of the
 	// development profile: nobody proved anything, and the few routes that
 	// the profile opens are open.

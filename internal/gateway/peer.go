@@ -14,6 +14,7 @@ type Peer struct {
 	LastSeen    time.Time // to the hour
 	FirstSigned time.Time // of the first message with a valid signature, zero when there was none
 	LastSigned  time.Time // to the hour
+	Written     bool      // an agent here that is still there has written to it, by itself
 }
 
 // peerStep is how exact the times of a Peer are.
@@ -37,6 +38,13 @@ func (p *Peer) Settled(now time.Time) bool {
 	return !p.FirstSigned.IsZero() && now.Sub(p.FirstSigned) >= History
 }
 
+// Familiar reports whether the domain is served while the disk is shorter than for
+// others: an agent here has written to it, or it has signed for as long as it is held
+// to that. Names below one's own domain cost nothing and are a day old tomorrow.
+func (p *Peer) Familiar(now time.Time) bool {
+	return p.Written || !p.FirstSigned.IsZero() && now.Sub(p.FirstSigned) >= Sticky
+}
+
 // Sticks reports whether the domain is held to its signatures at now.
 func (p *Peer) Sticks(now time.Time) bool {
 	return !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < Sticky
@@ -44,7 +52,9 @@ func (p *Peer) Sticks(now time.Time) bool {
 
 // Peers is the part of a Store that remembers other domains.
 type Peers interface {
-	// Peer returns what is known of a domain; only Domain is set when nothing is.
+	// Peer returns what is known of a domain; only Domain is set when nothing is. It
+	// is Written once a message of an agent to the domain is stored that no program
+	// sent by itself, until the agent is removed.
 	Peer(context.Context, amtp.Domain) (Peer, error)
 
 	// NotePeer remembers that a message of the domain was taken at now, signed

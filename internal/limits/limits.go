@@ -102,7 +102,7 @@ func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Add
 		return nil, nil
 	}
 	now, size := l.now(), int64(len(m.Raw()))
-	if refused := l.noRoom(c, now); refused != nil {
+	if refused := l.noRoom(c, p.Familiar, now); refused != nil {
 		return nil, refused
 	}
 	var space [8]charge

@@ -161,8 +161,9 @@ func TestEveryKind(t *testing.T) {
 func TestFiftyTimes(t *testing.T) {
 	all := ratesOf(&Options{Messages: 120, Bytes: 1 << 20, Largest: 10 << 20})
 	for u := range 2 {
-		if a, b := all[stranger][domain][u].Burst, all[known][domain][u].Burst; b != 50*a {
-			t.Errorf("a stranger's domain has %d, one that is known %d; want 50 times as much", a, b)
+		a, b := all[stranger][domain][u], all[known][domain][u]
+		if b.Burst != 50*a.Burst || b.Period != a.Period {
+			t.Errorf("a stranger's domain has %+v, one that is known %+v; want 50 times as much", a, b)
 		}
 	}
 	for c := range all {
@@ -171,6 +172,46 @@ func TestFiftyTimes(t *testing.T) {
 				t.Errorf("%s: two of the largest messages do not fit into %d bytes", kind{class(c), what(w)}.name(""), r[1].Burst)
 			}
 		}
+	}
+}
+
+// TestBytesAtOnce: of no other domain, address or network more than 4 GiB come at
+// once, or a minute's bytes, whatever comes in a minute. An agent here has as many times
+// a stranger's bytes as a stranger's messages.
+func TestBytesAtOnce(t *testing.T) {
+	for _, bytes := range []int64{1 << 10, 1 << 20, 16 << 20, 1 << 30, 1 << 40} {
+		all := ratesOf(&Options{Messages: 1200, Bytes: bytes, Largest: 10 << 20})
+		for c := range all {
+			for w, f := range factors[c] {
+				r := all[c][w][1]
+				if f[1] == 0 {
+					continue
+				}
+				minute := bytes * f[1] / 2
+				if most := max(4<<30, minute); class(c) != local && r.Burst > most {
+					t.Errorf("%s, of %d: %d bytes at once, want at most %d", kind{class(c), what(w)}.name(""), bytes, r.Burst, most)
+				}
+				if got := perMinute(r.Burst, r.Period); r.Burst > 20<<20 && (got > minute+minute/1000 || got < minute-minute/1000) {
+					t.Errorf("%s, of %d: %d bytes a minute, want %d", kind{class(c), what(w)}.name(""), bytes, got, minute)
+				}
+				if class(c) == local && f[0] != f[1] {
+					t.Errorf("an agent has %d times as many messages and %d times as many bytes", f[0], f[1])
+				}
+			}
+		}
+	}
+}
+
+// TestAnAgentThatWritesMuch is served however long it does: 2 MB a second.
+func TestAnAgentThatWritesMuch(t *testing.T) {
+	h := open(t, Options{Messages: 1200, Bytes: 1 << 20, Largest: 10 << 20})
+	m := message(t, "ann@ours.example", "bob@ours.example", 10<<20)
+	p := principal(m, local, "192.0.2.1")
+	for i := range 2000 {
+		if each, refused := h.Admit(p, m, m.Recipients, 0); each != nil || refused != nil {
+			t.Fatalf("after %v, message %d of an agent with 2 MB a second: %v %v", time.Duration(i)*5*time.Second, i, each, refused)
+		}
+		h.now = h.now.Add(5 * time.Second)
 	}
 }
 
@@ -375,15 +416,15 @@ func TestEarly(t *testing.T) {
 	}
 }
 
-// TestRoom: strangers are refused before the disk is short, newcomers later, others
-// never.
+// TestRoom: strangers are refused before the disk is short, later domains that are not
+// familiar, others never.
 func TestRoom(t *testing.T) {
 	var free uint64
 	h := open(t, Options{Disk: func() (uint64, uint64, bool) { return free, 1000, true }})
 	for _, tc := range []struct {
 		free    uint64
 		refused []class
-	}{{1000, nil}, {999, []class{stranger}}, {500, []class{stranger}}, {499, []class{stranger, newcomer}}, {0, []class{stranger, newcomer}}, {1000, nil}} {
+	}{{1000, nil}, {999, []class{stranger}}, {500, []class{stranger}}, {499, []class{stranger, newcomer, known}}, {0, []class{stranger, newcomer, known}}, {1000, nil}} {
 		free = tc.free
 		h.now = h.now.Add(messagePeriod)
 		var got []class
@@ -397,6 +438,14 @@ func TestRoom(t *testing.T) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(tc.refused) {
 			t.Errorf("with %d bytes free the classes %v are refused, want %v", tc.free, got, tc.refused)
+		}
+		for _, c := range []class{newcomer, known} {
+			m := message(t, "ann@friend.example", "bob@ours.example", 0)
+			p := principal(m, c, "192.0.2.1")
+			p.Familiar = true
+			if _, refused := h.Admit(p, m, m.Recipients, 0); refused != nil {
+				t.Errorf("with %d bytes free a familiar domain of class %d is refused: %v", tc.free, c, refused)
+			}
 		}
 	}
 }

@@ -55,7 +55,7 @@ var factors = [classes][whats][2]int64{
 	stranger: {address: {2, 2}, network: {8, 8}, site: {32, 32}, domain: {2, 2}, sender: {1, 1}, inbox: {8, 8}},
 	newcomer: {address: {20, 20}, network: {80, 80}, site: {320, 320}, domain: {20, 20}, sender: {10, 10}, inbox: {80, 80}},
 	known:    {address: {1000, 1000}, network: {4000, 4000}, site: {16000, 16000}, domain: {100, 100}, sender: {50, 50}, inbox: {400, 400}},
-	local:    {sender: {1000, 100}, inbox: {4000, 400}},
+	local:    {sender: {1000, 1000}, inbox: {4000, 4000}},
 	asking:   {address: {2, 2}, network: {8, 8}, site: {32, 32}},
 }
 
@@ -69,6 +69,11 @@ const (
 // The domains that an address, a network and a site make the gateway look up for the
 // first time, in a minute.
 var newDomains = [whats]int64{address: 10, network: 40, site: 160}
+
+// mostBytes is how much of other domains, addresses and networks may come at once,
+// whatever they may bring in a minute; a minute's bytes may in any case. A rate that is
+// larger comes back sooner.
+const mostBytes = 4 << 30
 
 // largestAtOnce is how many messages of the largest size fit into every rate.
 const largestAtOnce = 2
@@ -85,7 +90,7 @@ func ratesOf(o *Options) (all [classes][whats]rates) {
 			}
 			all[c][w] = rates{
 				{Burst: max(o.Messages*f[0]*int64(messagePeriod/time.Minute)/2, 1), Period: messagePeriod},
-				{Burst: max(o.Bytes*f[1]*int64(bytePeriod/time.Minute)/2, largestAtOnce*o.Largest), Period: bytePeriod},
+				byteRate(class(c), o.Bytes*f[1]/2, o.Largest),
 			}
 		}
 	}
@@ -95,6 +100,17 @@ func ratesOf(o *Options) (all [classes][whats]rates) {
 		}
 	}
 	return all
+}
+
+// byteRate returns the rate of so many bytes in a minute.
+func byteRate(c class, minute, largest int64) gateway.Rate {
+	r := gateway.Rate{Burst: minute * int64(bytePeriod/time.Minute), Period: bytePeriod}
+	if most := max(mostBytes, minute); c != local && r.Burst > most {
+		r.Period = time.Duration(float64(most) / float64(minute) * float64(time.Minute))
+		r.Burst = most
+	}
+	r.Burst = max(r.Burst, largestAtOnce*largest)
+	return r
 }
 
 // classOf returns the class of who brings a message. It is false for the gateway

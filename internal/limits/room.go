@@ -37,15 +37,15 @@ func (r *room) state(now time.Time) (free, least uint64, known bool) {
 	return r.free, r.least, r.known
 }
 
-// noRoom refuses a message while the disk is short: that of a caller who proved
-// nothing below the mark, that of a domain that signs since today below half of it.
-// Everybody else is served until the disk is full.
-func (l *Limits) noRoom(c class, now time.Time) *amtp.Error {
-	if c != stranger && c != newcomer {
+// noRoom refuses a message of the class while the disk is short: that of a caller who
+// proved nothing below the mark, that of a domain that is not familiar below half of
+// it. Agents and familiar domains are served until the disk is full.
+func (l *Limits) noRoom(c class, familiar bool, now time.Time) *amtp.Error {
+	if c == local || familiar && c != stranger {
 		return nil
 	}
 	free, least, known := l.room.state(now)
-	if c == newcomer {
+	if c != stranger {
 		least /= 2
 	}
 	if !known || free >= least {

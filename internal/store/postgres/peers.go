@@ -13,11 +13,12 @@ import (
 func (c conn) peers(ctx context.Context, end string, args ...any) (list []gateway.Peer, err error) {
 	var domain string
 	var seen, last, signed, lastSigned int64
-	err = c.query(ctx, `SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0) FROM peer `+end, args,
-		[]any{&domain, &seen, &last, &signed, &lastSigned}, func() error {
+	var written bool
+	err = c.query(ctx, `SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0), EXISTS (SELECT FROM contact c WHERE c.domain = peer.domain) FROM peer `+end, args,
+		[]any{&domain, &seen, &last, &signed, &lastSigned, &written}, func() error {
 			list = append(list, gateway.Peer{
 				Domain: amtp.Domain(domain), FirstSeen: store.FromMicros(seen), LastSeen: store.FromMicros(last),
-				FirstSigned: store.FromMicros(signed), LastSigned: store.FromMicros(lastSigned),
+				FirstSigned: store.FromMicros(signed), LastSigned: store.FromMicros(lastSigned), Written: written,
 			})
 			return nil
 		})
@@ -26,13 +27,18 @@ func (c conn) peers(ctx context.Context, end string, args ...any) (list []gatewa
 
 // Peer returns what is known of a domain.
 func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, error) {
-	p := gateway.Peer{Domain: domain}
+	var p gateway.Peer
 	err := s.read(ctx, func(ctx context.Context, c conn) error {
 		list, err := c.peers(ctx, `WHERE domain = $1`, string(domain))
+		if err != nil {
+			return err
+		}
 		if len(list) > 0 {
 			p = list[0]
+			return nil
 		}
-		return err
+		p = gateway.Peer{Domain: domain}
+		return c.query(ctx, `SELECT EXISTS (SELECT FROM contact WHERE domain = $1)`, []any{string(domain)}, []any{&p.Written}, func() error { return nil })
 	})
 	times := s.watch.Times(s.Now())
 	times.RightPeer(&p)

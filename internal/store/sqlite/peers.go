@@ -13,6 +13,9 @@ import (
 
 const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
 
+// isWritten tells whether an agent has written to a domain, which stands behind it.
+const isWritten = `EXISTS (SELECT 1 FROM contact c WHERE c.domain = `
+
 func scanPeer(s *sqlite3.Stmt) gateway.Peer {
 	return gateway.Peer{
 		Domain:      amtp.Domain(s.ColumnText(0)),
@@ -20,15 +23,24 @@ func scanPeer(s *sqlite3.Stmt) gateway.Peer {
 		LastSeen:    store.FromMicros(s.ColumnInt64(2)),
 		FirstSigned: store.FromMicros(s.ColumnInt64(3)),
 		LastSigned:  store.FromMicros(s.ColumnInt64(4)),
+		Written:     s.ColumnBool(5),
 	}
 }
 
 // Peer returns what is known of a domain.
 func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, err error) {
-	p.Domain = domain
 	err = s.read(ctx, func(r *reader) error {
-		return r.query(`SELECT `+peerColumns+` FROM peer WHERE domain = ?`, func(st *sqlite3.Stmt) error {
-			p = scanPeer(st)
+		p = gateway.Peer{Domain: domain}
+		found := false
+		err := r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain = ?`, func(st *sqlite3.Stmt) error {
+			p, found = scanPeer(st), true
+			return nil
+		}, string(domain))
+		if err != nil || found {
+			return err
+		}
+		return r.query(`SELECT `+isWritten+`?)`, func(st *sqlite3.Stmt) error {
+			p.Written = st.ColumnBool(0)
 			return nil
 		}, string(domain))
 	})
@@ -62,7 +74,7 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		list = nil
-		return r.query(`SELECT `+peerColumns+` FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
+		return r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
 			list = append(list, scanPeer(st))
 			return nil
 		}, string(after), limit)

@@ -20,6 +20,7 @@ func peering() []promise {
 		{"notes at the same time are all kept", peersAtOnce},
 		{"The first proven message of an address to an agent is its first contact", firstContact},
 		{"A recipient that a retry adds has a first contact of its own", firstContactOfAdded},
+		{"A domain is Written once an agent's message to it is stored, until the agent is removed", peerWritten},
 		{"Whom agents met is forgotten with the domain", strangersAreNewAgain},
 		{"PeersPage lists peers in the order of their domains", peersInOrder},
 	}
@@ -178,6 +179,26 @@ func strangersAreNewAgain(w *world) {
 	}
 	got := w.post(letter{remote: "s1@far.example", class: gateway.ClassDomain, to: []person{alice}})
 	same(w, "first contact afterwards", w.read(alice, got.ID).Found.FirstContact, true)
+}
+
+func peerWritten(w *world) {
+	alice, bob := w.agent("alice"), w.agent("bob")
+	written := func(d amtp.Domain, want bool) {
+		w.Helper()
+		same(w, string(d)+" is written to", w.peer(d).Written, want)
+	}
+	written("far.example", false)
+	w.note("far.example", true, w.now())
+	w.post(letter{remote: "ann@far.example", class: gateway.ClassDomain, to: []person{alice}})
+	written("far.example", false) // it wrote itself
+	w.post(letter{from: alice, far: []string{"ann@far.example", "ann@silent.example"}})
+	w.post(letter{from: bob, far: []string{"ben@FAR.example"}})
+	written("far.example", true)
+	written("silent.example", true) // from where nothing has come yet
+	written("other.example", false)
+	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, alice.ID, w.now()))
+	written("silent.example", false)
+	written("far.example", true)
 }
 
 func peersInOrder(w *world) {
