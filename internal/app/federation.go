@@ -101,6 +101,10 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		return a.checkSeal()
 	}
 	out.strangers = discovery.NewBudget(out.domains, a.limits)
+	out.strangers.Proven = func(ctx context.Context, d amtp.Domain) bool {
+		known, err := a.store.Peer(ctx, d)
+		return err == nil && !known.FirstSigned.IsZero()
+	}
 	known := records{out}
 	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
 	if err := loadKeys(a.cfg, a.keys); err != nil {

@@ -49,6 +49,39 @@ func TestTenNewDomainsAMinute(t *testing.T) {
 	})
 }
 
+// TestProvenDomainsAreNotNew: after a restart nothing is remembered of many domains
+// behind one address. Those that proved themselves before are looked up all the same;
+// selectors that somebody invents in their name are on his account.
+func TestProvenDomainsAreNotNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := newSay()
+		b := newBudget(t, dns)
+		b.Proven = func(_ context.Context, d amtp.Domain) bool { return d != "other.example" }
+		host := netip.MustParseAddr("192.0.2.1")
+		for i := range 500 {
+			if _, err := b.Key(t.Context(), host, nth(i), "s1"); class(t, err) != discovery.ErrNone {
+				t.Fatalf("the look-up of proven domain %d: %v, want that it has no key", i, err)
+			}
+		}
+		asked := 0
+		for i := range 1000 {
+			if _, err := b.Key(t.Context(), host, nth(0), fmt.Sprintf("x%d", i)); class(t, err) != discovery.ErrBudget {
+				asked++
+			}
+		}
+		if asked != 10 {
+			t.Errorf("of a thousand invented selectors of one domain %d were looked up, want the 10 of the address", asked)
+		}
+		if _, err := b.Key(t.Context(), host, "other.example", "s1"); class(t, err) != discovery.ErrBudget {
+			t.Errorf("the look-up of a domain that is new: %v, want ErrBudget", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := b.Key(t.Context(), host, nth(0), "s2"); class(t, err) != discovery.ErrNone {
+			t.Errorf("a minute later the domain's next selector: %v, want that there is none", err)
+		}
+	})
+}
+
 func TestWhoIsOneClient(t *testing.T) {
 	for _, tc := range []struct {
 		spent, other string

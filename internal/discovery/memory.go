@@ -46,14 +46,19 @@ type question[V any] struct {
 	answer known[V] // once over is closed
 }
 
-// payer is called before a question is put to DNS, by whom it is put. found
-// says that the name had an answer before. An error means that it is not put;
-// done is called when it is over, whoever still waits for it, and told whether it was
-// answered.
-type payer func(found bool) (done func(answered bool), err error)
+// payer is who puts a question to DNS.
+type payer struct {
+	// proven reports whether the question is as good as one whose name had an answer
+	// before; nil for never. It may ask a store.
+	proven func(ctx context.Context) bool
+	// pay is called before the question is put. found says that the name had an answer
+	// before. An error means that it is not put; done is called when it is over, whoever
+	// still waits for it, and told whether it was answered.
+	pay func(found bool) (done func(answered bool), err error)
+}
 
 // free puts any question.
-func free(bool) (func(bool), error) { return func(bool) {}, nil }
+var free = payer{pay: func(bool) (func(bool), error) { return func(bool) {}, nil }}
 
 // known is what is remembered of one name. It is never changed, only replaced.
 type known[V any] struct {
@@ -79,7 +84,7 @@ func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], 
 	if k, ok := m.recall(name); ok {
 		return k, k.err
 	}
-	q, err := m.put(ctx, name, pay)
+	q, err := m.put(ctx, name, pay.pay, pay.proven != nil && pay.proven(ctx))
 	if err != nil {
 		return known[V]{}, err
 	}
@@ -91,8 +96,9 @@ func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], 
 	}
 }
 
-// put returns the question for a name that is under way, or puts it.
-func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[V], error) {
+// put returns the question for a name that is under way, or puts it. proven says that
+// it is put as if the name had had an answer before.
+func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(bool), error), proven bool) (*question[V], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if q := m.underWay[name]; q != nil {
@@ -105,7 +111,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay payer) (*question[
 		close(q.over)
 		return q, nil
 	}
-	done, err := pay(!before.learned.IsZero() && before.err == nil)
+	done, err := pay(proven || !before.learned.IsZero() && before.err == nil)
 	if err != nil {
 		return nil, err
 	}
