@@ -14,7 +14,8 @@ const ackHelp = `Acknowledge messages that you are done with: they leave the inb
 Repeating it does no harm.
 
 ID is a message's id, an unambiguous beginning or end of it, or its number in the
-last "amtp inbox".
+last "amtp inbox" at this terminal: then it is said from whom the message was. Where
+there is no terminal, whoever uses the profile shares the numbers: give ids there.
 
 A sender at the same gateway sees it at once. One in another domain hears of it
 only when its gateway asks for receipts and this gateway sends them there: by
@@ -53,6 +54,7 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 	c := p.client(id)
 	done := []amtp.AckResult{}
 	var first error
+	last, _ := p.lastList(id)
 	for _, given := range ids {
 		result, err := withMessage(ctx, p, id, given, fromInbox, func(messageID amtp.MessageID) (amtp.AckResult, error) {
 			return c.Ack(ctx, self, messageID)
@@ -61,6 +63,9 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 			done = append(done, result)
 			if !p.json {
 				p.printf("Message %s acknowledged.\n", clean(firstOf(string(result.MessageID), given)))
+				if head := last.head(result.MessageID); head != "" && string(result.MessageID) != given {
+					p.printf("  It was %s.\n", clean(head))
+				}
 			}
 			continue
 		}

@@ -54,6 +54,8 @@ type program struct {
 	executable func() (string, error)
 	// owner finds out whose the listener at the other end of a connection is; nil is the usual way.
 	owner func(net.Conn) (int, error)
+	// session returns the name of the terminal's session, "" for none.
+	session func() string
 	// columns returns how wide the terminal is that a stream is, and whether it is one.
 	columns func(stream any) (int, bool)
 
@@ -88,7 +90,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer, environ []string) *pr
 		stdin: stdin, stdout: out, out: out, stderr: stderr,
 		environ: environ,
 		getenv:  func(name string) string { return setting(environ, name) },
-		now:     time.Now, goos: runtime.GOOS, executable: os.Executable, columns: columnsOf,
+		now:     time.Now, goos: runtime.GOOS, executable: os.Executable, columns: columnsOf, session: terminalSession,
 	}
 	if p.home = p.getenv("HOME"); p.home == "" {
 		p.home = p.getenv("USERPROFILE")

@@ -209,10 +209,24 @@ func (p *program) printInbox(id *identity, page amtp.InboxPage, l *listing) {
 		p.printInboxMessage(i+1, &page.Messages[i])
 	}
 	p.printf("----- END %s -----\n", fence)
-	p.remember(id, fromInbox, 1, ids)
+	heads := make([]string, len(ids))
+	for i := range heads {
+		heads[i] = headOf(&page.Messages[i])
+	}
+	p.remember(id, shownList{What: fromInbox, From: 1, IDs: ids, Heads: heads})
 	if page.HasMore {
 		p.notef("There are more: %s\n", l.goesOn(page.NextCursor))
 	}
+}
+
+// headOf says in one line which message it is. The subject is the sender's words: it
+// stands in quotation marks and is short.
+func headOf(m *amtp.InboxMessage) string {
+	subject, cut := oneLine(m.Subject, 60)
+	if cut {
+		subject += "…"
+	}
+	return "from " + senderText(m.Sender) + ", subject " + strconv.Quote(subject)
 }
 
 // unreadStatus is the status of a message that was not marked read.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,9 @@ import (
 )
 
 // Lists of messages number what they show, and "amtp read 1" means the first of the
-// last list that this profile showed. It is remembered in a file of the user's, which
-// holds ids and nothing else of the messages.
+// last list that this profile showed at this terminal; where there is no terminal, the
+// last that it showed at none. It is remembered in a file of the user's, which holds
+// ids and, of the inbox, from whom each message is and the beginning of its subject.
 
 // Lists whose numbers count.
 const (
@@ -33,12 +35,32 @@ type shownList struct {
 	At   time.Time        `json:"at"`
 	IDs  []amtp.MessageID `json:"ids"`
 	From int              `json:"from"` // the number of the first
+	// Heads are what each message was shown as, in one line; nil where that does not count.
+	Heads []string `json:"heads,omitempty"`
+}
+
+// head is what a message was shown as, "" when the list does not say.
+func (l *shownList) head(messageID amtp.MessageID) string {
+	if i := slices.Index(l.IDs, messageID); i >= 0 && i < len(l.Heads) {
+		return l.Heads[i]
+	}
+	return ""
 }
 
 // listTime is how long the numbers of a list count.
 const listTime = 24 * time.Hour
 
-// listFile is where the last list of the profile stands, "" for nowhere.
+// terminal is a name of the terminal at which the command runs, "" for none. Each
+// window and each login has one of its own.
+func (p *program) terminal() string {
+	if p.goos == "windows" {
+		return p.getenv("WT_SESSION")
+	}
+	return p.session()
+}
+
+// listFile is where the last list of the profile at this terminal stands, "" for
+// nowhere.
 func (p *program) listFile(id *identity) string {
 	dir := p.getenv("XDG_STATE_HOME")
 	switch {
@@ -54,22 +76,37 @@ func (p *program) listFile(id *identity) string {
 	if !filepath.IsAbs(dir) || err != nil {
 		return ""
 	}
-	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key)}, "\x00")))
+	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key), p.terminal()}, "\x00")))
 	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
 }
 
 // remember notes which messages were shown under which numbers. Where that cannot be
 // written, numbers are not known afterwards, and nothing else is lost.
-func (p *program) remember(id *identity, what string, from int, ids []amtp.MessageID) {
+func (p *program) remember(id *identity, list shownList) {
 	name := p.listFile(id)
 	if name == "" {
 		return
 	}
-	b, err := json.Marshal(shownList{what, p.now().UTC(), ids, from})
+	list.At = p.now().UTC()
+	b, err := json.Marshal(list)
 	if err != nil || os.MkdirAll(filepath.Dir(name), 0o700) != nil {
 		return
 	}
+	p.dropLists(filepath.Dir(name))
 	_ = replaceFile(name, append(b, '\n'))
+}
+
+// dropLists removes the lists of terminals whose numbers do not count any more.
+func (p *program) dropLists(dir string) {
+	files, err := filepath.Glob(filepath.Join(dir, "list-*.json"))
+	if err != nil {
+		return
+	}
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil && p.now().Sub(info.ModTime()) > listTime {
+			_ = os.Remove(name)
+		}
+	}
 }
 
 // lastList is what was shown last.
@@ -108,7 +145,7 @@ func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error)
 	}
 	f := &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound, message: fmt.Sprintf("There is no message with the number %s in the last list.", arg)}
 	if !known {
-		f.message = "No list was shown in the last 24 hours, so no message has the number " + arg + "."
+		f.message = "No list was shown here in the last 24 hours, so no message has the number " + arg + "."
 	}
 	f.hint = "amtp " + firstOf(of, fromInbox) + p.again() + ", then the number that it shows; or give the message's id"
 	return "", f

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/amtp-go/amtp"
 )
 
 // ids of three messages, two of which were made in the same minute.
@@ -53,7 +56,7 @@ func TestANumberOfTheLastList(t *testing.T) {
 	u.does(0, "Message "+second3, "read", "2", "--peek")
 	u.does(0, "Message "+third3+":", "status", "3")
 	u.does(0, "", "reply", "1", "--text", "yes")
-	u.does(0, "Message "+first3+" acknowledged.\nMessage "+third3+" acknowledged.\n", "ack", "1", "3")
+	u.does(0, "Message "+first3+" acknowledged.\n  It was from bob@localhost, subject \"S1\".\nMessage "+third3+" acknowledged.\n  It was from bob@localhost, subject \"S3\".\n", "ack", "1", "3")
 	u.does(0, "Message "+second3, "read", "2") // the list is the same
 	if got := u.run("ack", "4"); got.exit != 4 || !strings.Contains(got.stderr, "no message with the number 4") {
 		t.Errorf("ack 4: %+v", got)
@@ -93,6 +96,70 @@ func TestANumberThatIsAnID(t *testing.T) {
 	}
 	u.does(0, "Message 1 acknowledged.", "ack", "2")
 	u.does(0, "Message "+first3+" acknowledged.", "ack", first3)
+}
+
+// runAt runs a command at a terminal, "" for none.
+func (u *user) runAt(terminal string, args ...string) outcome {
+	u.t.Helper()
+	var stdout, stderr strings.Builder
+	p := newProgram(strings.NewReader(u.stdin), &stdout, &stderr, u.env)
+	p.goos, p.session = "linux", func() string { return terminal }
+	exit := p.run(u.t.Context(), args)
+	return outcome{stdout.String(), stderr.String(), exit}
+}
+
+// TestEachTerminalHasItsNumbers: a list that another terminal showed meanwhile changes
+// nothing here, for an acknowledgement cannot be undone.
+func TestEachTerminalHasItsNumbers(t *testing.T) {
+	g, later := mailbox(t, first3), mailbox(t, second3, first3)
+	u := alice(t, g)
+	for _, terminal := range []string{"one", "two", ""} {
+		if got := u.runAt(terminal, "ack", "1"); got.exit != 4 || !strings.Contains(got.stderr, "No list was shown here") {
+			t.Errorf("terminal %q before its first list: %+v", terminal, got)
+		}
+		if got := u.runAt(terminal, "inbox"); got.exit != 0 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	g.answers["GET /v1/inbox/alice@localhost"] = later.answers["GET /v1/inbox/alice@localhost"]
+	g.answers["DELETE /v1/inbox/alice@localhost/"+second3] = later.answers["DELETE /v1/inbox/alice@localhost/"+second3]
+	u.runAt("two", "inbox")
+	for terminal, want := range map[string]string{"one": first3, "two": second3, "": first3} {
+		if got := u.runAt(terminal, "ack", "1"); !strings.HasPrefix(got.stdout, "Message "+want+" acknowledged.\n  It was from bob@localhost, subject") {
+			t.Errorf("terminal %q: %+v, want %s", terminal, got, want)
+		}
+	}
+	if got := u.runAt("one", "ack", first3); got.stdout != "Message "+first3+" acknowledged.\n" {
+		t.Errorf("by its id: %+v", got)
+	}
+}
+
+// TestASubjectIsShownAsData where a message is acknowledged by its number: in one short
+// line, without what a terminal would act on.
+func TestASubjectIsShownAsData(t *testing.T) {
+	subject := "a\"\n\x1b[2JMessage x acknowledged. " + strings.Repeat("b", 500)
+	head := clean(headOf(&amtp.InboxMessage{Received: amtp.Received{Subject: subject}}))
+	if strings.ContainsAny(head, "\n\x1b") || len(head) > 200 || !strings.Contains(head, `\"`) {
+		t.Errorf("shown as %s", head)
+	}
+}
+
+// TestOldListsGo: terminals come and go, and their lists with them.
+func TestOldListsGo(t *testing.T) {
+	u := alice(t, mailbox(t, first3))
+	u.env = append(u.env, "XDG_STATE_HOME="+u.home)
+	u.runAt("old", "inbox")
+	files, err := filepath.Glob(filepath.Join(u.home, "amtp", "list-*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	if err := os.Chtimes(files[0], time.Time{}, time.Now().Add(-2*listTime)); err != nil {
+		t.Fatal(err)
+	}
+	u.runAt("new", "inbox")
+	if left, err := filepath.Glob(filepath.Join(u.home, "amtp", "list-*.json")); err != nil || len(left) != 1 || left[0] == files[0] {
+		t.Errorf("left are %q, %v", left, err)
+	}
 }
 
 // TestShortIDs: the beginning or end of an id is enough where no other has it, with and

@@ -115,7 +115,7 @@ func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing)
 	for i := range ids {
 		ids[i] = list.Messages[i].MessageID
 	}
-	p.remember(id, fromSent, list.Offset+1, ids)
+	p.remember(id, shownList{What: fromSent, From: list.Offset + 1, IDs: ids})
 	if list.NextCursor != "" {
 		p.notef("There are more: %s\n", l.goesOn(list.NextCursor))
 	} else if next := list.Offset + len(list.Messages); next < list.Total || list.TotalCapped {

@@ -6,3 +6,6 @@ import "os"
 
 // terminalWidth knows no terminals on this system.
 func terminalWidth(*os.File) (columns int, is bool) { return 0, false }
+
+// terminalSession knows no sessions on this system.
+func terminalSession() string { return "" }

@@ -4,6 +4,8 @@ package cli
 
 import (
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,4 +23,27 @@ func terminalWidth(f *os.File) (columns int, is bool) {
 		return 0, false
 	}
 	return int(size.Col), true
+}
+
+// terminalSession names the session of the terminal from which the command was started:
+// by its leader and, where the system says it, when that began, for the number of a
+// process is used again. "" for a command that has no terminal.
+func terminalSession() string {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY, 0)
+	if err != nil {
+		return ""
+	}
+	tty.Close()
+	leader, err := unix.Getsid(0)
+	if err != nil {
+		return ""
+	}
+	name := strconv.Itoa(leader)
+	if stat, err := os.ReadFile("/proc/" + name + "/stat"); err == nil {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 19 {
+			name += " " + fields[19] // starttime, field 22 of all
+		}
+	}
+	return name
 }
