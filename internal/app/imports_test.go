@@ -39,7 +39,7 @@ var may = map[string][]string{
 	"internal/openapi/replay":        {"internal/openapi"},
 	"internal/openapi/clients":       {}, // tests only
 	"internal/config":                {"", "internal/datadir", "internal/plaintext"},
-	"internal/datadir":               {"internal/filelock", "internal/plaintext"},
+	"internal/datadir":               {"internal/filelock", "internal/loopback", "internal/plaintext"},
 	"internal/certificate":           {"", "internal/gateway", "internal/defect", "internal/plaintext"},
 	"internal/queue":                 {"", "internal/gateway", "internal/defect"},
 	"internal/courier":               {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/strictjson", "internal/defect"},

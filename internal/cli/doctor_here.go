@@ -12,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/domaincheck"
 )
 
@@ -56,7 +57,7 @@ func (x *examination) data(ctx context.Context) (cfg config.Config, known bool) 
 		return cfg, false
 	}
 	running, _ := datadir.Holder(dir)
-	if running.URL != "" && !sameGateway(running.URL, x.id.gateway) && !isLoopback(x.id.gateway) {
+	if running.URL != "" && !sameGateway(running.URL, x.id.gateway) && !loopback.IsURL(x.id.gateway) {
 		x.skip("data", "the gateway in %s is another one", dir)
 		return cfg, false
 	}

@@ -224,7 +224,7 @@ func (p *program) explainLost(e *amtp.ConnectError) *failure {
 		message: fmt.Sprintf("Cannot connect to gateway at %s. Is it running?", e.URL),
 		details: map[string]any{"cause": e.Err.Error()},
 		hint:    "check the URL, or set AMTP_GATEWAY_URL"}
-	if isLoopback(e.URL) {
+	if loopback.IsURL(e.URL) {
 		f.hint = `run "amtp serve" in another terminal`
 	}
 	return f

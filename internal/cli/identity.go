@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -185,7 +186,7 @@ func (id *identity) named() bool { return id.profile != profileDefault }
 // for one on this machine.
 func mayGo(holder, used string) bool {
 	if holder == "" {
-		return used == "" || isLoopback(used)
+		return used == "" || loopback.IsURL(used)
 	}
 	return sameGateway(holder, used)
 }
@@ -224,7 +225,7 @@ func checkGateway(base string) error {
 	f.hint = "write it as https://gateway.example, or http://127.0.0.1:8080 for one on this machine"
 	if !strings.Contains(base, "://") {
 		scheme := "https://"
-		if isLoopback("http://" + base) {
+		if loopback.IsURL("http://" + base) {
 			scheme = "http://"
 		}
 		f.hint = "write it as " + scheme + base

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/loopback"
 )
 
 const inviteHelp = `Invite somebody on another machine to become an agent of this gateway, without the
@@ -69,11 +70,11 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 			GatewayURL  string       `json:"gateway_url"`
 			Expires     amtp.Time    `json:"expires_at"`
 			ThisMachine bool         `json:"this_machine_only"`
-		}{made.Address, code.String(), code.Gateway, made.Expires, isLoopback(code.Gateway)})
+		}{made.Address, code.String(), code.Gateway, made.Expires, loopback.IsURL(code.Gateway)})
 	}
 	p.printf("amtp join %s\n", code)
 	p.notef("\nTyped once, before %s, that makes the one who types it %s at %s.\n", p.timeText(made.Expires.Time), addressText(made.Address), clean(code.Gateway))
-	if isLoopback(code.Gateway) {
+	if loopback.IsURL(code.Gateway) {
 		p.notef("That is this machine only; for another one: --url https://…\n")
 	}
 	return nil
@@ -82,13 +83,13 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 // mayCarry reports whether a code may go to a gateway at the URL.
 func mayCarry(at string) bool {
 	u, err := url.Parse(at)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(at))
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && loopback.IsURL(at))
 }
 
 // inviteURL is where the gateway is for somebody else: where it is for us, if that
 // is no loopback address; else where it says that it is.
 func inviteURL(ours, said string) string {
-	if !isLoopback(ours) {
+	if !loopback.IsURL(ours) {
 		return ours
 	}
 	return firstOf(said, ours)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/loopback"
 )
 
 // registering is a registration of which no answer came yet. It is saved before the
@@ -34,7 +35,7 @@ const registeringTime = 10 * time.Minute
 func (id *identity) register(name string, agent amtp.NewAgent) (registering, error) {
 	var before registering
 	err := json.Unmarshal([]byte(id.saved(memberRegistering)), &before)
-	there := sameGateway(before.Gateway, id.gateway) || isLoopback(before.Gateway) && isLoopback(id.gateway)
+	there := sameGateway(before.Gateway, id.gateway) || loopback.IsURL(before.Gateway) && loopback.IsURL(id.gateway)
 	if age := time.Since(before.Begun); err == nil && there && strings.EqualFold(before.Name, name) && before.Agent.Address != "" && age >= 0 && age < registeringTime {
 		before.again = true
 		return before, nil

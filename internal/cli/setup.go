@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/loopback"
 )
 
 const setupHelp = `Register as an agent and save its identity in ~/.amtp-config.json, which only
@@ -147,7 +148,7 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		return err
 	}
 	admin, isAdmin := p.admin(id)
-	if !isAdmin && !isLoopback(id.gateway) {
+	if !isAdmin && !loopback.IsURL(id.gateway) {
 		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
 		f.hint = "ask whoever runs the gateway for its admin key"
 		return f

@@ -11,13 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
+	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -118,7 +117,7 @@ func Forget(dir string, r Running) error {
 func AdminKey(dir, base string) (string, bool) {
 	// The record is read under a claim that was seen: one from before was removed.
 	here, claimed := Holder(dir)
-	if _, one := Owner(dir); !one || !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
+	if _, one := Owner(dir); !one || !claimed || !loopback.IsURL(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
 	key := WrittenAdminKey(dir)
@@ -139,7 +138,7 @@ func WrittenAdminKey(dir string) string {
 // on this machine, under the conditions of AdminKey.
 func Certificate(dir, base string) (pem string, ok bool) {
 	here, claimed := Holder(dir)
-	if _, one := Owner(dir); !one || !claimed || !isLoopback(base) || !sameURL(here.URL, base) {
+	if _, one := Owner(dir); !one || !claimed || !loopback.IsURL(base) || !sameURL(here.URL, base) {
 		return "", false
 	}
 	return here.Certificate, here.Certificate != ""
@@ -150,16 +149,7 @@ func Certificate(dir, base string) (pem string, ok bool) {
 func Runs(dir, base string) (uid int, ok bool) {
 	uid, one := Owner(dir)
 	here, claimed := Holder(dir)
-	return uid, one && claimed && isLoopback(base) && sameURL(here.URL, base)
-}
-
-func isLoopback(base string) bool {
-	u, err := url.Parse(base)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return uid, one && claimed && loopback.IsURL(base) && sameURL(here.URL, base)
 }
 
 func sameURL(a, b string) bool {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os/user"
 	"strconv"
 	"strings"
@@ -104,6 +105,12 @@ func (d *Dialer) judge(conn net.Conn, at string) error {
 func Is(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// IsURL reports whether a URL leads to this machine.
+func IsURL(base string) bool {
+	u, err := url.Parse(base)
+	return err == nil && Is(u.Hostname())
 }
 
 // UserName returns the name of a user, or the number of one without a name.

@@ -126,4 +126,12 @@ func TestNames(t *testing.T) {
 	if want := []string{"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"}; !slices.Equal(is, want) {
 		t.Errorf("this machine is %q, want %q", is, want)
 	}
+	for base, want := range map[string]bool{
+		"http://LocalHost:8080": true, "https://[::1]:8443/": true, "http://127.0.0.1": true,
+		"http://localhost.evil.example": false, "http://localhost@evil.example": false, "localhost:8080": false, "": false, "http://[::1": false,
+	} {
+		if IsURL(base) != want {
+			t.Errorf("the URL %q is of this machine: %v", base, !want)
+		}
+	}
 }
