@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
-	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/loopback"
 )
 
 // identity looks at who the user is.
