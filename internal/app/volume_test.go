@@ -343,6 +343,31 @@ func TestShortDisk(t *testing.T) {
 	}
 }
 
+// TestReadForNothing: one signed message does not make a gateway read whatever else comes
+// from its address.
+func TestReadForNothing(t *testing.T) {
+	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1")
+	h.stand()
+	const from = "198.51.100.1"
+	if status, e, _ := h.brings(cargo{from: from, sender: "ann@signed.example", to: "bob@ours.example"}); status != http.StatusAccepted {
+		t.Fatalf("the signed message: %d %v", status, e)
+	}
+	limits := map[any]int{}
+	for range 120 {
+		status, e, after := h.brings(cargo{from: from, sender: "ann@far.example", to: "bob@ours.example"})
+		if status != http.StatusAccepted && (status != http.StatusTooManyRequests || after < 1) {
+			t.Fatalf("a message of the flood: %d %v, Retry-After %d; want 202 or 429", status, e, after)
+		}
+		limits[e.Details["limit"]]++
+	}
+	if limits[nil] != 5 || limits["sender"] != 100 || limits["address"] != 15 {
+		t.Errorf("of 120 messages of one sender: %v; want 5 taken, 100 read and refused for the sender, and 15 refused unread for the address", limits)
+	}
+	if status, e, _ := h.brings(cargo{from: "198.51.100.2", sender: "ann@signed.example", to: "bob@ours.example"}); status != http.StatusAccepted {
+		t.Errorf("the domain, from another address: %d %v", status, e)
+	}
+}
+
 // TestMuchShorterDisk: below half of the mark a domain is served to which an agent
 // wrote, or which has signed for a month; whoever signs since yesterday is not.
 func TestMuchShorterDisk(t *testing.T) {

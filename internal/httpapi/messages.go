@@ -65,8 +65,13 @@ func (s *Server) take(c *call, tried *trial) (*amtp.SendResult, gateway.Principa
 // network has as if it had been taken, unless the gateway is at fault or has counted
 // it.
 func (c *call) failed(caller *gateway.Principal, tried *trial, refused *amtp.Error) {
-	if c.stranger() && refused.Code != amtp.CodeRateLimitExceeded && statuses[refused.Code] < http.StatusInternalServerError {
-		c.s.Limits.Failed(caller, tried.recipients, tried.bytes)
+	if c.stranger() && statuses[refused.Code] < http.StatusInternalServerError {
+		if refused.Code != amtp.CodeRateLimitExceeded {
+			c.s.Limits.Failed(caller, tried.recipients, tried.bytes)
+		}
+		if tried.bytes > 0 {
+			c.s.Limits.Tried(c.addr, tried.recipients, tried.bytes)
+		}
 	}
 	c.fail(refused)
 }

@@ -161,18 +161,32 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 		if ch.entry = l.tables[ch.class][ch.what].named[ch.of]; ch.entry == nil {
 			continue
 		}
-		for u, r := range l.rates[ch.class][ch.what] {
-			if wait := r.Wait(ch.entry.spent[u], ch.cost[u], now); wait > longest {
-				longest, worst, unit = wait, ch, u
-			}
+		if wait, u := l.wait(ch, ch.entry.spent, now); wait > longest {
+			longest, worst, unit = wait, ch, u
 		}
 	}
 	if worst == nil {
 		return nil
 	}
-	l.refused[worst.class][worst.what]++
-	worst.entry.refused++
-	return refusal(worst.kind, worst.of.String(), unit, longest)
+	return l.refuse(worst, unit, longest)
+}
+
+// wait returns how long a charge has to wait when so much of its rates is used, and for
+// which of them.
+func (l *Limits) wait(ch *charge, spent gateway.Spent, now int64) (longest time.Duration, unit int) {
+	for u, r := range l.rates[ch.class][ch.what] {
+		if wait := r.Wait(spent[u], ch.cost[u], now); wait > longest {
+			longest, unit = wait, u
+		}
+	}
+	return longest, unit
+}
+
+// refuse counts the refusal of a charge whose entry was looked for.
+func (l *Limits) refuse(ch *charge, unit int, wait time.Duration) *amtp.Error {
+	l.refused[ch.class][ch.what]++
+	ch.entry.refused++
+	return refusal(ch.kind, ch.of.String(), unit, wait)
 }
 
 // refusal is what the caller hears.
@@ -237,77 +251,6 @@ func (l *Limits) spend(ch *charge, now int64) {
 		if e.unsent[u] += ch.cost[u]; e.unsent[u] >= part(r, tellAt) {
 			l.ring()
 		}
-	}
-}
-
-// provenTime is for how long an address from which proven messages came is listened
-// to whatever else comes from there.
-const provenTime = int64(time.Hour / time.Microsecond)
-
-// Early decides on a caller who shows no key before anything of its message is read.
-// One whose address has used up what strangers have is refused, unless proven
-// messages came from there within the last hour: the next one may be proven too.
-func (l *Limits) Early(from netip.Addr) *amtp.Error {
-	if l == nil {
-		return nil
-	}
-	var space [3]charge
-	list := l.charges(space[:0], stranger, from, 1, 0)
-	if len(list) == 0 {
-		return nil
-	}
-	now := l.now().UnixMicro()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range []class{newcomer, known} {
-		if e := l.tables[c][address].named[list[0].of]; e != nil && e.spent[0] > now-provenTime {
-			return nil
-		}
-	}
-	return l.over(list[:1], now)
-}
-
-// Failed counts a message of so many bytes for so many recipients that was refused for
-// another reason: to try uses what to send does.
-func (l *Limits) Failed(p *gateway.Principal, recipients int, bytes int64) {
-	if c, counted := classOf(p); counted && c != local {
-		l.use(c, p.From, int64(max(recipients, 1)), bytes)
-	}
-}
-
-// Asks decides on a request of a caller who showed no key that is no message.
-func (l *Limits) Asks(from netip.Addr) *amtp.Error { return l.take(asking, from) }
-
-// Answered counts the bytes of the answer to such a request.
-func (l *Limits) Answered(from netip.Addr, bytes int64) { l.use(asking, from, 0, bytes) }
-
-// take uses one of each rate of the address, or none.
-func (l *Limits) take(c class, from netip.Addr) *amtp.Error {
-	if l == nil {
-		return nil
-	}
-	var space [3]charge
-	list := l.charges(space[:0], c, from, 1, 0)
-	now := l.now()
-	l.settle(list)
-	_, refused := l.decide(list, len(list), 1, now)
-	return refused
-}
-
-// use counts what nobody can refuse any more.
-func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
-	if l == nil {
-		return
-	}
-	var space [3]charge
-	now := l.now().UnixMicro()
-	list := l.charges(space[:0], c, from, messages, bytes)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range list {
-		ch := &list[i]
-		ch.entry = l.tables[ch.class][ch.what].named[ch.of]
-		l.spend(ch, now)
 	}
 }
 

@@ -416,6 +416,91 @@ func TestEarly(t *testing.T) {
 	}
 }
 
+// TestReadForNothing: however a flood is refused, by what it is or by whatever limit, no
+// more of it is read than its address may bring; a proven message raises that, for the
+// time and the domain that it proves. Nobody else's room is used by it.
+func TestReadForNothing(t *testing.T) {
+	from := netip.MustParseAddr("192.0.2.1")
+	for _, tc := range []struct {
+		what  string
+		prove class // of a message that came from the address before
+		want  int
+	}{{"nothing was proven", stranger, 10}, {"a new domain", newcomer, 100}, {"a known domain", known, 5000}} {
+		h := open(t, Options{})
+		if tc.prove != stranger {
+			if refused := h.comes(visit{tc.prove, "192.0.2.1", "ann@signed.example", "bob@ours.example", 0}); refused != nil {
+				t.Fatal(refused)
+			}
+		}
+		read := 0
+		flood := func() *amtp.Error {
+			for ; read < 3*tc.want; read++ {
+				if refused := h.Early(from); refused != nil {
+					return refused
+				}
+				h.Tried(from, 1, 1000) // it is refused for the rate of its sender
+			}
+			return nil
+		}
+		refused := flood()
+		if refused == nil || read != tc.want || refused.Code != amtp.CodeRateLimitExceeded || refused.RetryAfter < time.Second {
+			t.Fatalf("where %s: %d messages are read, and then %v; want %d and a refusal", tc.what, read, refused, tc.want)
+		}
+		if refused := h.Early(netip.MustParseAddr("192.0.2.2")); refused != nil {
+			t.Errorf("where %s: a neighbour is refused: %v", tc.what, refused)
+		}
+		if refused := h.comes(visit{stranger, "192.0.2.1", "ann@far.example", "bob@ours.example", 0}); refused != nil {
+			t.Errorf("where %s: what was read has used what is sent: %v", tc.what, refused)
+		}
+		h.now = h.now.Add(refused.RetryAfter)
+		if again := h.Early(from); again != nil {
+			t.Errorf("where %s: after the wait of %v it is refused again: %v", tc.what, refused.RetryAfter, again)
+		}
+		// What is read for nothing proves nothing, and does not prolong it.
+		for range 14 {
+			h.now = h.now.Add(5 * time.Minute)
+			h.Tried(from, 1, 1000)
+		}
+		read = 0
+		if flood(); read > 11 {
+			t.Errorf("where %s: an hour later %d are read, want no more than a stranger's 11", tc.what, read)
+		}
+	}
+	h := open(t, Options{Bytes: 1 << 10, Largest: 1 << 10, Messages: 1000})
+	for range 65 {
+		h.Tried(from, 1, 1<<10)
+	}
+	if refused := h.Early(from); refused == nil || refused.Details["unit"] != "bytes" {
+		t.Errorf("after 65 KiB that were read for nothing: %v, want a refusal for the bytes", refused)
+	}
+}
+
+// TestWaitAfterFailures: however much failed, who waits as long as it is told is served.
+func TestWaitAfterFailures(t *testing.T) {
+	for _, bytes := range []int64{1, 100_000} {
+		h := open(t, Options{Bytes: 1 << 10, Largest: 1 << 10})
+		from := netip.MustParseAddr("192.0.2.1")
+		for range 1000 {
+			h.Failed(&gateway.Principal{From: from}, 3, bytes)
+		}
+		v := visit{stranger, "192.0.2.1", "ann@far.example", "bob@ours.example", 0}
+		refused := h.comes(v)
+		if refused == nil {
+			t.Fatalf("after 1,000 failures of %d bytes the next message is taken", bytes)
+		}
+		if early := h.Early(from); early == nil || early.RetryAfter > refused.RetryAfter {
+			t.Errorf("before it is read: %v, want a refusal for at most %v", early, refused.RetryAfter)
+		}
+		h.now = h.now.Add(refused.RetryAfter)
+		if early := h.Early(from); early != nil {
+			t.Errorf("after the wait of %v it is refused early: %v", refused.RetryAfter, early)
+		}
+		if again := h.comes(v); again != nil {
+			t.Errorf("after the wait of %v it is refused again: %v", refused.RetryAfter, again)
+		}
+	}
+}
+
 // TestRoom: strangers are refused before the disk is short, later domains that are not
 // familiar, others never.
 func TestRoom(t *testing.T) {

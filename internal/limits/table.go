@@ -39,8 +39,9 @@ type entry struct {
 	name    name
 	index   int // in the list of the table, -1 when it was forgotten
 	spent   gateway.Spent
-	unsent  [2]int64 // the part of it that the other gateways on the store do not know
-	refused int64    // how often the name was refused, since it is remembered
+	tried   gateway.Spent // of messages that were read and not taken, of an address
+	unsent  [2]int64      // the part of it that the other gateways on the store do not know
+	refused int64         // how often the name was refused, since it is remembered
 }
 
 // add adds the entry of a name that has none.
@@ -60,7 +61,7 @@ func (t *table) add(of name) *entry {
 func (t *table) set(e *entry, spent gateway.Spent) {
 	e.spent = spent
 	if e.index >= 0 {
-		t.until[e.index] = max(spent[0], spent[1])
+		t.until[e.index] = max(spent[0], spent[1], e.tried[0], e.tried[1])
 	}
 }
 

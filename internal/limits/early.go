@@ -1,0 +1,133 @@
+package limits
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// provenTime is for how long an address from which proven messages came is listened
+// to more than a stranger's.
+const provenTime = int64(time.Hour / time.Microsecond)
+
+// Early decides on a caller who shows no key before anything of its message is read.
+// One whose address has used up what strangers have is refused, unless proven
+// messages came from there within the last hour: the next one may be proven too. Then
+// it is refused when as many messages were read and not taken as a proven domain's
+// address may bring.
+func (l *Limits) Early(from netip.Addr) *amtp.Error {
+	if l == nil {
+		return nil
+	}
+	var space [3]charge
+	list := l.charges(space[:0], stranger, from, 1, 0)
+	if len(list) == 0 {
+		return nil
+	}
+	now := l.now().UnixMicro()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ch := &list[0]
+	if c := l.listens(ch.of, now); c != stranger {
+		*ch = l.charge(kind{c, address}, ch.of, 1, 0)
+	} else if refused := l.over(list[:1], now); refused != nil {
+		return refused
+	}
+	if ch.entry = l.tables[ch.class][address].named[ch.of]; ch.entry == nil {
+		return nil
+	}
+	if wait, unit := l.wait(ch, ch.entry.tried, now); wait > 0 {
+		return l.refuse(ch, unit, wait)
+	}
+	return nil
+}
+
+// listens returns the class by whose rate an address is listened to: that of the best
+// known domain from which a proven message came of late.
+func (l *Limits) listens(of name, now int64) class {
+	for _, c := range []class{known, newcomer} {
+		if e := l.tables[c][address].named[of]; e != nil && e.spent[0] > now-provenTime {
+			return c
+		}
+	}
+	return stranger
+}
+
+// Tried counts a message that was read and is not taken, because of the message or of
+// a limit. It counts for Early alone, and for this gateway alone: of what the sender may
+// bring it uses nothing.
+func (l *Limits) Tried(from netip.Addr, recipients int, bytes int64) {
+	if l == nil {
+		return
+	}
+	var space [3]netip.Prefix
+	at := networks(space[:0], from)
+	if len(at) == 0 {
+		return
+	}
+	now, of := l.now().UnixMicro(), name{network: at[0]}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ch := l.charge(kind{l.listens(of, now), address}, of, int64(max(recipients, 1)), bytes)
+	t := &l.tables[ch.class][address]
+	e := t.named[of]
+	if e == nil {
+		e = t.add(of)
+	}
+	e.tried = e.tried.Add(ch.cost, now)
+	t.set(e, e.spent)
+}
+
+// Failed counts a message of so many bytes for so many recipients that was refused for
+// another reason: to try uses what to send does.
+func (l *Limits) Failed(p *gateway.Principal, recipients int, bytes int64) {
+	if c, counted := classOf(p); counted && c != local {
+		l.use(c, p.From, int64(max(recipients, 1)), bytes)
+	}
+}
+
+// Asks decides on a request of a caller who showed no key that is no message.
+func (l *Limits) Asks(from netip.Addr) *amtp.Error { return l.take(asking, from) }
+
+// Answered counts the bytes of the answer to such a request.
+func (l *Limits) Answered(from netip.Addr, bytes int64) { l.use(asking, from, 0, bytes) }
+
+// take uses one of each rate of the address, or none.
+func (l *Limits) take(c class, from netip.Addr) *amtp.Error {
+	if l == nil {
+		return nil
+	}
+	var space [3]charge
+	list := l.charges(space[:0], c, from, 1, 0)
+	now := l.now()
+	l.settle(list)
+	_, refused := l.decide(list, len(list), 1, now)
+	return refused
+}
+
+// use counts what nobody can refuse any more.
+func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
+	if l == nil {
+		return
+	}
+	var space [3]charge
+	now := l.now().UnixMicro()
+	list := l.charges(space[:0], c, from, messages, bytes)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range list {
+		ch := &list[i]
+		if ch.entry = l.tables[ch.class][ch.what].named[ch.of]; ch.entry != nil {
+			// Beyond the rate nothing is added, so that who waits as long as it is told
+			// has room again.
+			for u, r := range l.rates[ch.class][ch.what] {
+				if r.Debt(ch.entry.spent[u], now) >= r.Period.Microseconds() {
+					ch.cost[u] = 0
+				}
+			}
+		}
+		l.spend(ch, now)
+	}
+}
