@@ -56,7 +56,8 @@ func (id *identity) gaveUp(attempt registering, err error) error {
 	var refused *amtp.Error
 	var told *failure
 	var line *net.OpError
-	unsent := !attempt.again && errors.As(err, &line) && line.Op == "dial"
+	var foreign *loopback.ForeignError
+	unsent := !attempt.again && (errors.As(err, &line) && line.Op == "dial" || errors.As(err, &foreign))
 	final := unsent || errors.As(err, &refused) && refused.Status >= 400 && refused.Status < 500 || errors.As(err, &told) && told.code == amtp.CodeConflict
 	if attempt.Key != "" && final {
 		// What stays of it harms nobody.
