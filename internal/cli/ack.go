@@ -54,16 +54,19 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 	c := p.client(id)
 	done := []amtp.AckResult{}
 	var first error
-	last, _ := p.lastList(id)
 	for _, given := range ids {
+		head := "" // of a message that was not named by its id
 		result, err := withMessage(ctx, p, id, given, fromInbox, func(messageID amtp.MessageID) (amtp.AckResult, error) {
+			if string(messageID) != given && !p.json {
+				head = p.looksUp(ctx, c, messageID)
+			}
 			return c.Ack(ctx, self, messageID)
 		})
 		if err == nil {
 			done = append(done, result)
 			if !p.json {
 				p.printf("Message %s acknowledged.\n", clean(firstOf(string(result.MessageID), given)))
-				if head := last.head(result.MessageID); head != "" && string(result.MessageID) != given {
+				if head != "" {
 					p.printf("  It was %s.\n", clean(head))
 				}
 			}
@@ -81,6 +84,16 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 		}
 	}
 	return p.acknowledged(done, first)
+}
+
+// looksUp says which message it is, "" when the gateway does not: that is no reason not
+// to acknowledge it.
+func (p *program) looksUp(ctx context.Context, c *amtp.Client, messageID amtp.MessageID) string {
+	m, err := c.Message(ctx, messageID)
+	if err != nil {
+		return ""
+	}
+	return headOf(&m.Message)
 }
 
 // acknowledged ends the command. A failure says what was done before it.

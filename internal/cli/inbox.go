@@ -209,11 +209,7 @@ func (p *program) printInbox(id *identity, page amtp.InboxPage, l *listing) {
 		p.printInboxMessage(i+1, &page.Messages[i])
 	}
 	p.printf("----- END %s -----\n", fence)
-	heads := make([]string, len(ids))
-	for i := range heads {
-		heads[i] = headOf(&page.Messages[i])
-	}
-	p.remember(id, shownList{What: fromInbox, From: 1, IDs: ids, Heads: heads})
+	p.remember(id, shownList{What: fromInbox, From: 1, IDs: ids})
 	if page.HasMore {
 		p.notef("There are more: %s\n", l.goesOn(page.NextCursor))
 	}
@@ -221,7 +217,7 @@ func (p *program) printInbox(id *identity, page amtp.InboxPage, l *listing) {
 
 // headOf says in one line which message it is. The subject is the sender's words: it
 // stands in quotation marks and is short.
-func headOf(m *amtp.InboxMessage) string {
+func headOf(m *amtp.Received) string {
 	subject, cut := oneLine(m.Subject, 60)
 	if cut {
 		subject += "…"

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +20,7 @@ import (
 // Lists of messages number what they show, and "amtp read 1" means the first of the
 // last list that this profile showed at this terminal; where there is no terminal, the
 // last that it showed at none. It is remembered in a file of the user's, which holds
-// ids and, of the inbox, from whom each message is and the beginning of its subject.
+// ids and nothing else of the messages.
 
 // Lists whose numbers count.
 const (
@@ -35,16 +34,6 @@ type shownList struct {
 	At   time.Time        `json:"at"`
 	IDs  []amtp.MessageID `json:"ids"`
 	From int              `json:"from"` // the number of the first
-	// Heads are what each message was shown as, in one line; nil where that does not count.
-	Heads []string `json:"heads,omitempty"`
-}
-
-// head is what a message was shown as, "" when the list does not say.
-func (l *shownList) head(messageID amtp.MessageID) string {
-	if i := slices.Index(l.IDs, messageID); i >= 0 && i < len(l.Heads) {
-		return l.Heads[i]
-	}
-	return ""
 }
 
 // listTime is how long the numbers of a list count.
