@@ -79,9 +79,10 @@ crash:
 
 # FUZZ inputs for each target. A number, not a time: when a time is over, Go 1.26
 # sometimes says "context deadline exceeded" and fails (golang/go issue 75804).
-FUZZ ?= 20000
+FUZZ ?= 100000
 fuzz:
-	@set -e; git grep -E '^func Fuzz[A-Za-z]+\(f \*testing.F\) \{$$' -- '*_test.go' | while IFS=: read -r file line; do \
+	@set -e; targets=$$(git grep -E '^func Fuzz[A-Za-z0-9_]*\([a-z]+ \*testing\.F\) \{$$' -- '*_test.go'); \
+	echo "$$targets" | while IFS=: read -r file line; do \
 		f=$$(echo "$$line" | sed 's/^func //; s/(.*//'); pkg=./$$(dirname "$$file"); \
 		echo "$$f in $$pkg"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ)x -fuzzminimizetime 1000x $$pkg; \
 	done

@@ -157,8 +157,8 @@ func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from st
 	if err != nil {
 		return gateway.Refusal(err)
 	}
-	// By a clock that is wrong every signature is too old or too young, and no domain
-	// has signed of late: a retry would be taken once more, as a stranger's.
+	// When the clock is wrong, every signature is too old or too young, and no domain has
+	// signed lately: a retry would be taken again, as a stranger's message.
 	held := known.Sticks(now) || untimely(caller) && !known.FirstSigned.IsZero()
 	if !held && p.policy != gateway.PolicyReject {
 		if held, err = p.records.Signs(ctx, from, caller.Domain); err != nil {

@@ -131,8 +131,8 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// TestSignedInAnotherTime: by a clock that is wrong a message of a domain that signs
-// is too old or too young. It is not taken as a stranger's, for it may be a retry.
+// TestSignedInAnotherTime: when the clock is wrong, a message of a domain that signs is
+// too old or too young. It is not taken as a stranger's, because it may be a retry.
 func TestSignedInAnotherTime(t *testing.T) {
 	now := time.Now()
 	good, _, _, key := bodies(t, now)

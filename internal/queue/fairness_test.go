@@ -235,9 +235,11 @@ func TestOneSender(t *testing.T) {
 		fill func(w *world)
 		to   string
 	}{
-		"the same destination":          {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
-		"the same, which is slow":       {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
-		"another destination":           {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive},
+		"the same destination":    {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
+		"the same, which is slow": {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
+		"another destination": {
+			50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive,
+		},
 		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@" + alive},
 		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
 		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@d7.example"},

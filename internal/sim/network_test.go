@@ -29,7 +29,10 @@ type network struct {
 }
 
 func newNetwork() *network {
-	return &network{seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int), told: make(map[string]time.Time), kill: make(map[string]time.Time)}
+	return &network{
+		seen: make(map[string]int), doubt: make(map[string]bool), open: make(map[string]int),
+		told: make(map[string]time.Time), kill: make(map[string]time.Time),
+	}
 }
 
 // turn counts what happens again and again about one thing.
