@@ -18,7 +18,7 @@ import (
 const (
 	ok    = "success"
 	later = "postpone RECIPIENT_UNAVAILABLE"
-	aDay  = "postpone RECIPIENT_UNAVAILABLE for 24h0m0s"
+	aDay  = "postpone RECIPIENT_UNAVAILABLE 12 tries for 24h0m0s"
 	rekey = aDay + " rekey"
 )
 
@@ -121,8 +121,8 @@ func TestAnswers(t *testing.T) {
 		{"no such method", 405, "", refusal("METHOD_NOT_ALLOWED"), aDay, "answered 405 METHOD_NOT_ALLOWED", false, 0},
 		{"of another type", 415, "", refusal("UNSUPPORTED_MEDIA_TYPE"), aDay, "", false, 0},
 		{"no such path", 404, "", refusal("NOT_FOUND"), aDay, "answered 404 NOT_FOUND", false, 0},
-		{"a proxy's 401", 401, html, canary, "postpone AUTHENTICATION_FAILED for 24h0m0s", "does not believe that this is from us (401)", false, 0},
-		{"a proxy's 403", 403, html, canary, "postpone ACCESS_DENIED for 24h0m0s", "does not let us in (403)", false, 0},
+		{"a proxy's 401", 401, html, canary, "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "does not believe that this is from us (401)", false, 0},
+		{"a proxy's 403", 403, html, canary, "postpone ACCESS_DENIED 12 tries for 24h0m0s", "does not let us in (403)", false, 0},
 		{"its key cannot be looked up", 503, "Retry-After: 60", refusal("SIGNATURE_KEY_UNAVAILABLE"),
 			"postpone SIGNATURE_KEY_UNAVAILABLE after 1m0s", "cannot look up the key", false, 0},
 
@@ -156,21 +156,21 @@ var meanings = map[amtp.Code][2]string{
 	amtp.CodeRecipientUnavailable: {aDay, "could not deliver to bob"},
 	amtp.CodeRecipientNotFound:    {"refuse RECIPIENT_NOT_FOUND", "b.example does not know the recipient bob"},
 	amtp.CodeAgentUnknown:         {"refuse AGENT_UNKNOWN", "there is no agent bob at b.example"},
-	amtp.CodeAuthenticationFailed: {"postpone AUTHENTICATION_FAILED for 24h0m0s", "does not believe that this is from us"},
+	amtp.CodeAuthenticationFailed: {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "does not believe that this is from us"},
 	amtp.CodeRateLimitExceeded:    {later, "takes no more messages from us now"},
 	amtp.CodeTemporaryFailure:     {later, "cannot take messages now"},
 	amtp.CodeCoordinationFailed:   {"refuse COORDINATION_FAILED", "refuses the workflow"},
 
-	amtp.CodeLocalSenderAuthRequired:  {"postpone LOCAL_SENDER_AUTH_REQUIRED for 24h0m0s", "wants its key"},
-	amtp.CodeSenderCredentialMismatch: {"postpone SENDER_CREDENTIAL_MISMATCH for 24h0m0s", "for another agent"},
-	amtp.CodeSignatureRequired:        {"postpone SIGNATURE_REQUIRED for 24h0m0s", "takes signed messages only"},
-	amtp.CodeSignatureInvalid:         {"postpone SIGNATURE_INVALID for 24h0m0s", "is not that of the sender's domain"},
-	amtp.CodeSignatureKeyUnavailable:  {"postpone SIGNATURE_KEY_UNAVAILABLE for 24h0m0s", "cannot look up the key"},
+	amtp.CodeLocalSenderAuthRequired:  {"postpone LOCAL_SENDER_AUTH_REQUIRED 12 tries for 24h0m0s", "wants its key"},
+	amtp.CodeSenderCredentialMismatch: {"postpone SENDER_CREDENTIAL_MISMATCH 12 tries for 24h0m0s", "for another agent"},
+	amtp.CodeSignatureRequired:        {"postpone SIGNATURE_REQUIRED 12 tries for 24h0m0s", "takes signed messages only"},
+	amtp.CodeSignatureInvalid:         {"postpone SIGNATURE_INVALID 12 tries for 24h0m0s", "is not that of the sender's domain"},
+	amtp.CodeSignatureKeyUnavailable:  {"postpone SIGNATURE_KEY_UNAVAILABLE 12 tries for 24h0m0s", "cannot look up the key"},
 
 	amtp.CodeInvalidRequest:       {"refuse INVALID_MESSAGE_FORMAT", "refuses the form of the message (INVALID_REQUEST_FORMAT)"},
 	amtp.CodeIdempotencyKeyReused: {"refuse IDEMPOTENCY_KEY_REUSED", "another message under this id or idempotency key"},
-	amtp.CodeMissingAuthorization: {"postpone AUTHENTICATION_FAILED for 24h0m0s", "(MISSING_AUTHORIZATION)"},
-	amtp.CodeAccessDenied:         {"postpone ACCESS_DENIED for 24h0m0s", "does not let this message in"},
+	amtp.CodeMissingAuthorization: {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "(MISSING_AUTHORIZATION)"},
+	amtp.CodeAccessDenied:         {"postpone ACCESS_DENIED 12 tries for 24h0m0s", "does not let this message in"},
 	amtp.CodeCancelled:            {aDay, "withdrew the delivery to bob (CANCELLED)"},
 	amtp.CodeInternal:             {later, "failed"},
 
@@ -181,7 +181,7 @@ var meanings = map[amtp.Code][2]string{
 	"PAYLOAD_TOO_LARGE":         {"refuse MESSAGE_TOO_LARGE", "(PAYLOAD_TOO_LARGE)"},
 	"DELIVERY_FAILED":           {aDay, "could not deliver to bob (DELIVERY_FAILED)"},
 	"PROCESSING_FAILED":         {later, "failed (PROCESSING_FAILED)"},
-	"AUTHENTICATION_REQUIRED":   {"postpone AUTHENTICATION_FAILED for 24h0m0s", "(AUTHENTICATION_REQUIRED)"},
+	"AUTHENTICATION_REQUIRED":   {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "(AUTHENTICATION_REQUIRED)"},
 	"WORKFLOW_UPDATE_FAILED":    {aDay, "answered 400 WORKFLOW_UPDATE_FAILED"},
 }
 
@@ -219,11 +219,11 @@ func TestCodes(t *testing.T) {
 			case status >= 500 && (passes || strings.HasPrefix(want, "refuse")):
 				want, words = later, fmt.Sprintf("(%d %s)", status, code)
 			case status >= 500: // it speaks of this message, and passes
-				want, down = strings.TrimSuffix(want, " for 24h0m0s"), false
+				want, down = strings.TrimSuffix(want, " 12 tries for 24h0m0s"), false
 			case status == 401 && passes:
-				want, words = "postpone AUTHENTICATION_FAILED for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
+				want, words = "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
 			case status == 403 && passes:
-				want, words = "postpone ACCESS_DENIED for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
+				want, words = "postpone ACCESS_DENIED 12 tries for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
 			}
 			check(t, got, want)
 			if o := got.Outcomes[0]; !strings.Contains(o.Reason, words) {
@@ -231,6 +231,43 @@ func TestCodes(t *testing.T) {
 			}
 			if got.Down != down {
 				t.Errorf("%d %s: down %v, want %v", status, code, got.Down, down)
+			}
+		}
+	}
+}
+
+// TestDaysWithoutAttempts: a gateway that was off for two days after the first answer,
+// or whose clock was set ahead, gives no recipient up at the second. One that runs
+// gives it up after a day, and not before.
+func TestDaysWithoutAttempts(t *testing.T) {
+	code := amtp.Code("")
+	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(refusal(string(code))))
+	})
+	r := p.courier(p.options())
+	for c, meant := range meanings {
+		if !strings.HasSuffix(meant[0], "for 24h0m0s") {
+			continue
+		}
+		code = c
+		for what, gap := range map[string]time.Duration{"off": 48 * time.Hour, "running": 0} {
+			job, now := parcel(t, "bob"), noon
+			for ended := false; !ended; job.Attempts++ {
+				s := job.Settle(r.Carry(t.Context(), job), now)
+				job.Code, job.Since, job.Same = s.Code, s.Since, s.Same
+				ended = len(s.Results) > 0
+				switch age := now.Sub(noon); {
+				case ended && (job.Attempts < 12 || age < 24*time.Hour):
+					t.Errorf("%s: %s: given up at attempt %d after %v", c, what, job.Attempts, age)
+				case !ended && age > gap+26*time.Hour:
+					t.Fatalf("%s: %s: borne for %v", c, what, age)
+				}
+				now = s.Due
+				if job.Attempts == 1 {
+					now = now.Add(gap)
+				}
 			}
 		}
 	}

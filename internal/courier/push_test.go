@@ -326,7 +326,7 @@ func TestPushOutcomes(t *testing.T) {
 			got := s.attempt()
 			o := got.Outcomes[0]
 			if len(got.Outcomes) != 1 || o.Event != c.event || o.Code != c.code || o.RetryAfter != c.wait || got.Pause != c.wait || got.Down != c.down ||
-				(o.Patience == gateway.Patience{For: 24 * time.Hour}) != c.impatient {
+				(o.Patience == gateway.Patience{Tries: 12, For: 24 * time.Hour}) != c.impatient {
 				t.Errorf("got %+v", got)
 			}
 			if len(s.endpoint.got) != 1 {

@@ -306,9 +306,14 @@ func later(format string, args ...any) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: fmt.Sprintf(format, args...)}
 }
 
+// aDay is how long a trouble is borne that only the other side can mend. The attempts
+// of half an hour belong to it: a gateway that was off, or whose clock was set ahead,
+// finds that a day has passed in which it tried nothing.
+var aDay = gateway.Patience{Tries: 12, For: 24 * time.Hour}
+
 // trouble is the outcome of an attempt that met what only the other side can
 // mend, and often does within a day: a wrong record, a proxy's page, a key that
 // is rolled over.
 func trouble(code amtp.Code, format string, args ...any) gateway.Outcome {
-	return gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: fmt.Sprintf(format, args...), Patience: gateway.Patience{For: 24 * time.Hour}}
+	return gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: fmt.Sprintf(format, args...), Patience: aDay}
 }

@@ -83,7 +83,7 @@ func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
 	case final:
 		o.Event = gateway.Refuse
 	case forADay:
-		o.Patience = gateway.Patience{For: 24 * time.Hour}
+		o.Patience = aDay
 	}
 	return o, true
 }
