@@ -19,7 +19,8 @@ func TestParseAddress(t *testing.T) {
 		{"a@x-y.test", "a@x-y.test"},
 		{"a@xn--mnchen-3ya.test", "a@xn--mnchen-3ya.test"},
 		{"a@XN--MNCHEN-3YA.test", "a@xn--mnchen-3ya.test"},
-		{strings.Repeat("a", 64) + "@" + strings.Repeat("x", 63) + ".test", strings.Repeat("a", 64) + "@" + strings.Repeat("x", 63) + ".test"},
+		{strings.Repeat("a", 64) + "@" + strings.Repeat("x", 63) + ".test",
+			strings.Repeat("a", 64) + "@" + strings.Repeat("x", 63) + ".test"},
 		{"a@" + longDomain(253), "a@" + longDomain(253)},
 		{"a@" + longDomain(253) + ".", "a@" + longDomain(253)},
 	} {
@@ -33,11 +34,13 @@ func TestParseAddress(t *testing.T) {
 func TestParseAddressRefuses(t *testing.T) {
 	for _, in := range []string{
 		"", "@", "a", "a@", "@x.test", "a@b@c.test", "a b@x.test", "a@x .test", " a@x.test", "a@x.test ", "a@x.test\n",
-		".a@x.test", "a.@x.test", "a..b@x.test", `"a"@x.test`, "a(c)@x.test", "<a@x.test>", "Alice <a@x.test>", "a,b@x.test", "a:b@x.test",
+		".a@x.test", "a.@x.test", "a..b@x.test", `"a"@x.test`, "a(c)@x.test", "<a@x.test>", "Alice <a@x.test>",
+		"a,b@x.test", "a:b@x.test",
 		"a@.", "a@..", "a@.x.test", "a@x..test", "a@x.test..", "a@-x.test", "a@x-.test", "a@x.test-",
 		"a@127.0.0.1", "a@[127.0.0.1]", "a@[IPv6:::1]", "a@x.123", "a@1", "a@x/y.test", "a@x:80", "a@x.test/p",
 		"ä@x.test", "a@ä.test", "a@x。test", "a@\u212aelvin.test", "a@example.\u212a", "\u212a@x.test", "a@\u017f.test",
-		"a@xn--.test", "a@xn--a\u00e4.test", "a@xn--99999999.test", "a@xn---.test", "a\x00@x.test", "a@x\x00.test", "a\xff@x.test", "a@\xff.test",
+		"a@xn--.test", "a@xn--a\u00e4.test", "a@xn--99999999.test", "a@xn---.test", "a\x00@x.test", "a@x\x00.test",
+		"a\xff@x.test", "a@\xff.test",
 		strings.Repeat("a", 65) + "@x.test", "a@" + strings.Repeat("x", 64) + ".test", "a@" + longDomain(254),
 		"a@" + strings.Repeat("x.", 1<<20) + "test", strings.Repeat("a", 1<<20) + "@x.test",
 	} {
@@ -55,7 +58,8 @@ func TestParseAddressRefuses(t *testing.T) {
 func TestAddressParts(t *testing.T) {
 	a := address(t, "Alice@X.Test")
 	if a.Local() != "Alice" || a.Domain() != "x.test" || a.Key() != "alice@x.test" {
-		t.Errorf("parts = %q, %q, key %q, want Alice, x.test, alice@x.test; input Alice@X.Test", a.Local(), a.Domain(), a.Key())
+		t.Errorf("parts = %q, %q, key %q, want Alice, x.test, alice@x.test; input Alice@X.Test", a.Local(),
+			a.Domain(), a.Key())
 	}
 }
 
@@ -99,7 +103,8 @@ func TestZeroAddress(t *testing.T) {
 
 func TestParseDomain(t *testing.T) {
 	for in, want := range map[string]amtp.Domain{
-		"X.Test": "x.test", "x.test.": "x.test", "localhost": "localhost", "a.b.c.d": "a.b.c.d", "3com.test": "3com.test",
+		"X.Test": "x.test", "x.test.": "x.test", "localhost": "localhost", "a.b.c.d": "a.b.c.d",
+		"3com.test": "3com.test",
 	} {
 		if got, err := amtp.ParseDomain(in); err != nil || got != want {
 			t.Errorf("ParseDomain = %q, %v, want %q; input %q", got, err, want, in)
@@ -113,7 +118,8 @@ func TestCheckName(t *testing.T) {
 			t.Errorf("CheckName = %v, want no error; name %q", err, name)
 		}
 	}
-	for _, name := range []string{"", ".", "-a", "a-", "_a", "a_", ".a", "a.", "a..b", "a b", "a@x.test", "ä", "a/b", "a+b", strings.Repeat("a", 65)} {
+	for _, name := range []string{"", ".", "-a", "a-", "_a", "a_", ".a", "a.", "a..b", "a b", "a@x.test", "ä", "a/b",
+		"a+b", strings.Repeat("a", 65)} {
 		if err := amtp.CheckName(name); err == nil {
 			t.Errorf("CheckName = nil, want an error; name %q", name)
 		}
@@ -122,7 +128,8 @@ func TestCheckName(t *testing.T) {
 
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{
-		"a@x.test", "Alice.B+c@Sub.X.TEST.", "a@xn--mnchen-3ya.test", "a@xn--.test", "a@\u212a.test", "\"a\"@x.test", "a@[::1]", "a@1.2.3.4", "@", "a..b@x",
+		"a@x.test", "Alice.B+c@Sub.X.TEST.", "a@xn--mnchen-3ya.test", "a@xn--.test", "a@\u212a.test", "\"a\"@x.test",
+		"a@[::1]", "a@1.2.3.4", "@", "a..b@x",
 	} {
 		f.Add(s)
 	}
@@ -148,7 +155,8 @@ func FuzzAddress(f *testing.F) {
 			t.Fatalf("ParseAddress = %q, %v, want an equal of %q; its Key", byKey, err, a)
 		}
 		if len(a.Local()) > 64 || len(a.Domain()) > 253 {
-			t.Fatalf("parts have %d and %d bytes, want at most 64 and 253; input %q", len(a.Local()), len(a.Domain()), s)
+			t.Fatalf("parts have %d and %d bytes, want at most 64 and 253; input %q", len(a.Local()),
+				len(a.Domain()), s)
 		}
 	})
 }

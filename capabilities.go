@@ -170,7 +170,9 @@ func parseGateway(s string, allowHTTP bool) (string, error) {
 	}
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte("\"<>\\^`{|}?#@%", c) >= 0 {
-			return "", fmt.Errorf("the gateway %s is not a plain URL: user, query, fragment, escapes and characters outside ASCII are not allowed", quoteShort(s))
+			return "",
+				fmt.Errorf("the gateway %s is not a plain URL: user, query, fragment, escapes and characters outside ASCII are not allowed",
+					quoteShort(s))
 		}
 	}
 	u, err := url.Parse(s)
@@ -210,7 +212,8 @@ func parseHost(u *url.URL) (string, error) {
 			return "", err
 		}
 		// 0x7f000001 is an address to some resolvers.
-		if last := string(d[strings.LastIndexByte(string(d), '.')+1:]); strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+		if last := string(d[strings.LastIndexByte(string(d), '.')+1:]); strings.HasPrefix(last, "0x") &&
+			strings.Trim(last[2:], "0123456789abcdef") == "" {
 			return "", errors.New("it ends in a number")
 		}
 		host = string(d)

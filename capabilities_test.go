@@ -27,22 +27,36 @@ func TestParseCapabilities(t *testing.T) {
 		{"upper case", "V=AMTP1;GATEWAY=HTTPS://GW.TEST;AUTH=CERT,SIG;MAX-SIZE=50000000", full},
 		{"spaces", " v = amtp1 ; gateway = https://gw.test ; auth = cert , sig , ; max-size = 50000000 ; ", full},
 		{"outer quotes", `"v=amtp1;gateway=https://gw.test"`, plain},
-		{"backslashes of a zone file", `v=amtp1\;gateway=https://gw.test\;max-size=50000000`, with(func(c *amtp.Capabilities) { c.MaxSize = 50000000 })},
+		{"backslashes of a zone file", `v=amtp1\;gateway=https://gw.test\;max-size=50000000`,
+			with(func(c *amtp.Capabilities) { c.MaxSize = 50000000 })},
 		{"quotes and backslashes", ` "v=amtp1\; gateway=https://gw.test" `, plain},
 		{"unknown tags and empty segments", "v=amtp1;;x=1;x=2;schemas;gateway=https://gw.test;;", plain},
 		{"empty lists", "v=amtp1;gateway=https://gw.test;auth=;features=;max-size=", plain},
-		{"a name twice in a list, and no name", "v=amtp1;gateway=https://gw.test;auth=sig,SIG,a b,", with(func(c *amtp.Capabilities) { c.Auth = []string{"sig"} })},
-		{"features", "v=amtp1;gateway=https://gw.test;features=x,agent-discovery", with(func(c *amtp.Capabilities) { c.Features = []string{"x", "agent-discovery"} })},
+		{"a name twice in a list, and no name", "v=amtp1;gateway=https://gw.test;auth=sig,SIG,a b,",
+			with(func(c *amtp.Capabilities) { c.Auth = []string{"sig"} })},
+		{"features", "v=amtp1;gateway=https://gw.test;features=x,agent-discovery", with(func(c *amtp.Capabilities) {
+			c.Features = []string{"x", "agent-discovery"}
+		})},
 		{"size with a unit", "v=amtp1;gateway=https://gw.test;max-size=10MB", plain},
 		{"negative size", "v=amtp1;gateway=https://gw.test;max-size=-5", plain},
 		{"size of nothing", "v=amtp1;gateway=https://gw.test;max-size=0", plain},
-		{"size beyond use", "v=amtp1;gateway=https://gw.test;max-size=18446744073709551615", with(func(c *amtp.Capabilities) { c.MaxSize = 1 << 50 })},
-		{"port", "v=amtp1;gateway=https://gw.test:443", with(func(c *amtp.Capabilities) { c.Gateway = "https://gw.test:443" })},
-		{"path with slashes at its end", "v=amtp1;gateway=https://gw.test/amtp/x//", with(func(c *amtp.Capabilities) { c.Gateway = "https://gw.test/amtp/x" })},
+		{"size beyond use", "v=amtp1;gateway=https://gw.test;max-size=18446744073709551615",
+			with(func(c *amtp.Capabilities) { c.MaxSize = 1 << 50 })},
+		{"port", "v=amtp1;gateway=https://gw.test:443",
+			with(func(c *amtp.Capabilities) { c.Gateway = "https://gw.test:443" })},
+		{"path with slashes at its end", "v=amtp1;gateway=https://gw.test/amtp/x//", with(func(c *amtp.Capabilities) {
+			c.Gateway = "https://gw.test/amtp/x"
+		})},
 		{"dot behind the host", "v=amtp1;gateway=https://gw.test.", plain},
-		{"A-labels", "v=amtp1;gateway=https://xn--mnchen-3ya.test", with(func(c *amtp.Capabilities) { c.Gateway = "https://xn--mnchen-3ya.test" })},
-		{"IPv4 address", "v=amtp1;gateway=https://192.0.2.1:8443", with(func(c *amtp.Capabilities) { c.Gateway = "https://192.0.2.1:8443" })},
-		{"IPv6 address", "v=amtp1;gateway=https://[2001:DB8::1]:8443", with(func(c *amtp.Capabilities) { c.Gateway = "https://[2001:db8::1]:8443" })},
+		{"A-labels", "v=amtp1;gateway=https://xn--mnchen-3ya.test", with(func(c *amtp.Capabilities) {
+			c.Gateway = "https://xn--mnchen-3ya.test"
+		})},
+		{"IPv4 address", "v=amtp1;gateway=https://192.0.2.1:8443", with(func(c *amtp.Capabilities) {
+			c.Gateway = "https://192.0.2.1:8443"
+		})},
+		{"IPv6 address", "v=amtp1;gateway=https://[2001:DB8::1]:8443", with(func(c *amtp.Capabilities) {
+			c.Gateway = "https://[2001:db8::1]:8443"
+		})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := amtp.ParseCapabilities(c.txt, false)
@@ -141,7 +155,8 @@ func TestPlainHTTPOnlyWhereItIsAllowed(t *testing.T) {
 }
 
 func TestChooseCapabilities(t *testing.T) {
-	const a, b, broken, spf = "v=amtp1;gateway=https://a.test", "v=amtp1;gateway=https://b.test", "v=amtp1", "v=spf1 -all"
+	const a, b, broken, spf = "v=amtp1;gateway=https://a.test", "v=amtp1;gateway=https://b.test", "v=amtp1",
+		"v=spf1 -all"
 	for _, c := range []struct {
 		name string
 		txts []string
@@ -153,7 +168,8 @@ func TestChooseCapabilities(t *testing.T) {
 		{"one", []string{a}, "https://a.test", nil},
 		{"one among others", []string{spf, a, "x"}, "https://a.test", nil},
 		{"equal", []string{a, a}, "https://a.test", nil},
-		{"equal in another order and case", []string{a, "GATEWAY=https://A.test/;max-size=10485760;V=amtp1"}, "https://a.test", nil},
+		{"equal in another order and case", []string{a, "GATEWAY=https://A.test/;max-size=10485760;V=amtp1"},
+			"https://a.test", nil},
 		{"different", []string{a, spf, b}, "", amtp.ErrRecordsDiffer},
 		{"different size", []string{a, a + ";max-size=1"}, "", amtp.ErrRecordsDiffer},
 		{"malformed", []string{spf, broken}, "", amtp.ErrBadRecord},
@@ -163,7 +179,8 @@ func TestChooseCapabilities(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := amtp.ChooseCapabilities(c.txts, false)
 			if !errors.Is(err, c.err) || got.Gateway != c.want {
-				t.Fatalf("ChooseCapabilities = %q, %v, want %q, %v; records %q", got.Gateway, err, c.want, c.err, c.txts)
+				t.Fatalf("ChooseCapabilities = %q, %v, want %q, %v; records %q", got.Gateway, err, c.want,
+					c.err, c.txts)
 			}
 		})
 	}
@@ -173,9 +190,12 @@ func TestChooseCapabilities(t *testing.T) {
 // us and by a reader who insists on order and case.
 func FuzzCapabilities(f *testing.F) {
 	for _, txt := range []string{
-		"v=amtp1;gateway=https://gw.test:443;auth=cert,sig;max-size=50000000;features=x", " V = AMTP1 ; gateway=http://[::1]:8080/x/ ",
-		`"v=amtp1;gateway=https://a.test"`, "gateway=https://1.2.3.4;v=amtp1", "v=amtp1;gateway=https://a.test;gateway=https://b.test",
-		"v=amtp1;gateway=https://u@a.test", "v=amtp1;gateway=https://a.test/..", "v=spf1", "v=amtp1;gateway=https://0x1", "v=amtp1;gateway=https://xn--mnchen-3ya.test.",
+		"v=amtp1;gateway=https://gw.test:443;auth=cert,sig;max-size=50000000;features=x",
+		" V = AMTP1 ; gateway=http://[::1]:8080/x/ ",
+		`"v=amtp1;gateway=https://a.test"`, "gateway=https://1.2.3.4;v=amtp1",
+		"v=amtp1;gateway=https://a.test;gateway=https://b.test",
+		"v=amtp1;gateway=https://u@a.test", "v=amtp1;gateway=https://a.test/..", "v=spf1",
+		"v=amtp1;gateway=https://0x1", "v=amtp1;gateway=https://xn--mnchen-3ya.test.",
 	} {
 		f.Add(txt, true)
 		f.Add(txt, false)
@@ -188,7 +208,8 @@ func FuzzCapabilities(f *testing.F) {
 			}
 			return
 		}
-		if !strings.HasPrefix(c.String(), "v=amtp1;gateway=https://") && !(allowHTTP && strings.HasPrefix(c.String(), "v=amtp1;gateway=http://")) {
+		if !strings.HasPrefix(c.String(), "v=amtp1;gateway=https://") &&
+			!(allowHTTP && strings.HasPrefix(c.String(), "v=amtp1;gateway=http://")) {
 			t.Fatalf("String = %q, want version and gateway first; record %q", c, txt)
 		}
 		if strings.ContainsAny(c.Gateway, "@?#%\\ ") || strings.HasSuffix(c.Gateway, "/") || c.MaxSize <= 0 {

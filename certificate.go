@@ -25,17 +25,19 @@ type Certificate struct {
 	Serial    string           `json:"serial,omitempty"` // in hexadecimal digits
 	NotBefore Time             `json:"not_before,omitzero"`
 	NotAfter  Time             `json:"not_after,omitzero"`
-	DaysLeft  int              `json:"days_left"`              // whole days until NotAfter, less than 0 behind it
-	Next      Time             `json:"next_renewal,omitzero"`  // when the gateway tries to get the next one
-	Error     string           `json:"last_error,omitempty"`   // of the last attempt to get another one, "" when it succeeded
-	ErrorAt   Time             `json:"last_error_at,omitzero"` // when that was
+	DaysLeft  int              `json:"days_left"`             // whole days until NotAfter, less than 0 behind it
+	Next      Time             `json:"next_renewal,omitzero"` // when the gateway tries to get the next one
+	// of the last attempt to get another one, "" when it succeeded
+	Error   string `json:"last_error,omitempty"`
+	ErrorAt Time   `json:"last_error_at,omitzero"` // when that was
 }
 
 // CertificateList answers GET /v1/admin/certificate.
 type CertificateList struct {
-	Source       string        `json:"source"`              // CertificateFile or CertificateACME
-	From         string        `json:"from"`                // the file, or the directory of the authority
-	Challenge    string        `json:"challenge,omitempty"` // how the authority is shown that the host is ours: http-01 or tls-alpn-01
+	Source string `json:"source"` // CertificateFile or CertificateACME
+	From   string `json:"from"`   // the file, or the directory of the authority
+	// how the authority is shown that the host is ours: http-01 or tls-alpn-01
+	Challenge    string        `json:"challenge,omitempty"`
 	Certificates []Certificate `json:"certificates"`
 }
 

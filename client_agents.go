@@ -10,7 +10,8 @@ func (c *Client) Register(ctx context.Context, a NewAgent) (Registration, error)
 		a.DeliveryMode = "pull"
 	}
 	var out Registration
-	once := call{method: "POST", path: agentPath(), body: a, admin: true, repeat: a.IdempotencyKey != "", key: a.IdempotencyKey}
+	once := call{method: "POST", path: agentPath(), body: a, admin: true, repeat: a.IdempotencyKey != "",
+		key: a.IdempotencyKey}
 	_, err := c.do(ctx, once, &out)
 	return out, err
 }
@@ -49,7 +50,8 @@ func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 // makes it a push agent is not repeated: the secret in its answer is shown once.
 func (c *Client) UpdateAgent(ctx context.Context, name string, u AgentUpdate) (Agent, error) {
 	var out Agent
-	_, err := c.do(ctx, call{method: "PATCH", path: agentPath(name), body: u, admin: true, repeat: u.DeliveryMode == nil}, &out)
+	_, err := c.do(ctx, call{method: "PATCH", path: agentPath(name), body: u, admin: true,
+		repeat: u.DeliveryMode == nil}, &out)
 	return out, err
 }
 

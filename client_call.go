@@ -98,7 +98,8 @@ func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error
 	}
 	for _, key := range c.keysOf(call) {
 		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, Errorf(CodeAuthenticationFailed, "The key cannot be sent: it has a line break, a space or another character that no key has.")
+			return nil, Errorf(CodeAuthenticationFailed,
+				"The key cannot be sent: it has a line break, a space or another character that no key has.")
 		}
 	}
 	var body []byte
@@ -185,7 +186,8 @@ func (c *Client) once(ctx context.Context, call call, target string, body []byte
 	answer, err := readUpTo(maxAnswer, resp)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return resp.Header, nil, &Error{Code: CodeUnknown, Status: resp.StatusCode, Message: "The gateway's answer is larger than 64 MiB."}
+		return resp.Header, nil, &Error{Code: CodeUnknown, Status: resp.StatusCode,
+			Message: "The gateway's answer is larger than 64 MiB."}
 	case err != nil:
 		return resp.Header, nil, &ConnectError{c.URL, fmt.Errorf("the answer broke off: %w", err)}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:

@@ -16,6 +16,7 @@ func (c *Client) Certificates(ctx context.Context) (CertificateList, error) {
 func (c *Client) RenewCertificates(ctx context.Context, force bool) (CertificateRenewal, error) {
 	var out CertificateRenewal
 	body := map[string]bool{"force": force}
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "certificate", "renew"), body: body, admin: true}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "certificate", "renew"), body: body,
+		admin: true}, &out)
 	return out, err
 }

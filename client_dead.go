@@ -73,7 +73,8 @@ func (c *Client) PurgeDeadLetters(ctx context.Context, which DeadLetterChoice) (
 		which.IDs = rest[:min(len(rest), idsPerCall)]
 		rest = rest[len(which.IDs):]
 		var out PurgedDead
-		if _, err = c.do(ctx, call{method: "DELETE", path: deadPath(), query: which.query(), admin: true, repeat: true}, &out); err != nil {
+		if _, err = c.do(ctx, call{method: "DELETE", path: deadPath(), query: which.query(), admin: true, repeat: true},
+			&out); err != nil {
 			return purged, err
 		}
 		if purged += out.Purged; len(rest) == 0 {

@@ -26,7 +26,8 @@ func shelf(t *testing.T, asked *[]string) *amtp.Client {
 			ids = append(ids, id)
 		}
 		item := map[string]string{
-			"messages": `{"message_id":"m%d","recipients":[]}`, "agents": `{"address":"a%d@x.example"}`, "jobs": `{"id":%d}`, "dead_letters": `{"id":%d}`,
+			"messages": `{"message_id":"m%d","recipients":[]}`, "agents": `{"address":"a%d@x.example"}`,
+			"jobs": `{"id":%d}`, "dead_letters": `{"id":%d}`,
 		}
 		var members []string
 		for name, form := range item {
@@ -81,18 +82,26 @@ func TestAllPages(t *testing.T) {
 		return want
 	}
 	for what, got := range map[string][2][]string{
-		"messages": {collect(t, c.AllMessages(ctx, amtp.MessageQuery{Offset: 3}), func(m amtp.MessageSummary) string { return string(m.MessageID) }), number("m%d")},
-		"inbox":    {collect(t, c.AllInbox(ctx, address, amtp.InboxQuery{}), func(m amtp.InboxMessage) string { return string(m.MessageID) }), number("m%d")},
-		"discover": {collect(t, c.AllDiscovered(ctx, "", amtp.AgentQuery{}), func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
-		"agents":   {collect(t, c.AllAgents(ctx, amtp.AgentPageQuery{}), func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
-		"jobs":     {collect(t, c.AllJobs(ctx, amtp.JobQuery{}), func(j amtp.QueuedJob) string { return fmt.Sprint(j.ID) }), number("%d")},
-		"dead":     {collect(t, c.AllDeadLetters(ctx, amtp.DeadLetterQuery{}), func(l amtp.DeadLetter) string { return fmt.Sprint(l.ID) }), number("%d")},
+		"messages": {collect(t, c.AllMessages(ctx, amtp.MessageQuery{Offset: 3}),
+			func(m amtp.MessageSummary) string { return string(m.MessageID) }), number("m%d")},
+		"inbox": {collect(t, c.AllInbox(ctx, address, amtp.InboxQuery{}),
+			func(m amtp.InboxMessage) string { return string(m.MessageID) }), number("m%d")},
+		"discover": {collect(t, c.AllDiscovered(ctx, "", amtp.AgentQuery{}),
+			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
+		"agents": {collect(t, c.AllAgents(ctx, amtp.AgentPageQuery{}),
+			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
+		"jobs": {collect(t, c.AllJobs(ctx, amtp.JobQuery{}), func(j amtp.QueuedJob) string { return fmt.Sprint(j.ID) }),
+			number("%d")},
+		"dead": {collect(t, c.AllDeadLetters(ctx, amtp.DeadLetterQuery{}),
+			func(l amtp.DeadLetter) string { return fmt.Sprint(l.ID) }), number("%d")},
 	} {
 		if !slices.Equal(got[0], got[1]) {
 			t.Errorf("%s: got %v, want %v", what, got[0], got[1])
 		}
 	}
-	if n := slices.IndexFunc(asked, func(s string) bool { return strings.Contains(s, "offset") && strings.Contains(s, "cursor") }); n >= 0 {
+	if n := slices.IndexFunc(asked, func(s string) bool {
+		return strings.Contains(s, "offset") && strings.Contains(s, "cursor")
+	}); n >= 0 {
 		t.Errorf("asked %s: an offset counts from the beginning", asked[n])
 	}
 	asked = nil
@@ -128,7 +137,8 @@ func TestEmptyPagesEnd(t *testing.T) {
 			agents = "{}"
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"messages":[],"agents":%s,"jobs":%s,"dead_letters":[],"has_more":%v,"next_cursor":"c%d"}`, agents, jobs, pause == 0 || asked < 5*pause, asked)
+		fmt.Fprintf(w, `{"messages":[],"agents":%s,"jobs":%s,"dead_letters":[],"has_more":%v,"next_cursor":"c%d"}`,
+			agents, jobs, pause == 0 || asked < 5*pause, asked)
 	}))
 	defer server.Close()
 	c, ctx := &amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}, t.Context()
@@ -151,7 +161,8 @@ func TestEmptyPagesEnd(t *testing.T) {
 	}
 	asked, pause = 0, 90
 	if err := end(c.AllJobs(ctx, amtp.JobQuery{})); err != nil || asked != 5*pause {
-		t.Errorf("a list with something every %d pages ended with %v after %d, want all of its pages", pause, err, asked)
+		t.Errorf("a list with something every %d pages ended with %v after %d, want all of its pages",
+			pause, err, asked)
 	}
 }
 

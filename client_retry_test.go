@@ -120,7 +120,10 @@ func TestRetryAfterIsHonouredWithinBounds(t *testing.T) {
 func TestWhatIsNotSafeIsMadeOnce(t *testing.T) {
 	ctx := t.Context()
 	calls := map[string]func(*amtp.Client) error{
-		"Register":    func(c *amtp.Client) error { _, err := c.Register(ctx, amtp.NewAgent{Address: "a"}); return err },
+		"Register": func(c *amtp.Client) error {
+			_, err := c.Register(ctx, amtp.NewAgent{Address: "a"})
+			return err
+		},
 		"IssueKey":    func(c *amtp.Client) error { _, err := c.IssueKey(ctx, "a", true); return err },
 		"DeleteAgent": func(c *amtp.Client) error { return c.DeleteAgent(ctx, "a") },
 		"RevokeKey":   func(c *amtp.Client) error { return c.RevokeKey(ctx, "a", "k") },
@@ -173,7 +176,8 @@ func TestCannotConnect(t *testing.T) {
 	base := fmt.Sprintf("http://%s", l.Addr())
 	_, err = (&amtp.Client{URL: base, Retries: -1}).WhoAmI(t.Context())
 	var lost *amtp.ConnectError
-	if !errors.As(err, &lost) || lost.URL != base || !strings.HasPrefix(err.Error(), "cannot connect to gateway at "+base) {
+	if !errors.As(err, &lost) || lost.URL != base || !strings.HasPrefix(err.Error(),
+		"cannot connect to gateway at "+base) {
 		t.Errorf("got %v, want *ConnectError", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -184,11 +188,12 @@ func TestCannotConnect(t *testing.T) {
 }
 
 func TestAnAnswerThatIsTooLargeIsRefused(t *testing.T) {
-	c := &amtp.Client{URL: "https://gateway.example", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-		r := answer(200, "")
-		r.ContentLength = 64<<20 + 1
-		return r, nil
-	})}}
+	c := &amtp.Client{URL: "https://gateway.example",
+		HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			r := answer(200, "")
+			r.ContentLength = 64<<20 + 1
+			return r, nil
+		})}}
 	_, err := c.WhoAmI(t.Context())
 	var e *amtp.Error
 	if !errors.As(err, &e) || e.Code != amtp.CodeUnknown {

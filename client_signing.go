@@ -40,7 +40,8 @@ func (c *Client) ImportSigningKey(ctx context.Context, selector string, file []b
 
 func (c *Client) newSigningKey(ctx context.Context, n NewSigningKey) (SigningKey, error) {
 	var out SigningKeyChange
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys"), body: n, admin: true, secret: n.PrivateKey != "", repeat: n.PrivateKey != ""}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys"), body: n, admin: true,
+		secret: n.PrivateKey != "", repeat: n.PrivateKey != ""}, &out)
 	return out.Key, err
 }
 
@@ -50,7 +51,8 @@ func (c *Client) newSigningKey(ctx context.Context, n NewSigningKey) (SigningKey
 func (c *Client) UseSigningKey(ctx context.Context, selector string, atOnce bool) (SigningKey, error) {
 	var out SigningKeyChange
 	body := map[string]bool{"at_once": atOnce}
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys", selector, "use"), body: body, admin: true}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "keys", selector, "use"), body: body,
+		admin: true}, &out)
 	return out.Key, err
 }
 

@@ -60,30 +60,51 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 		{"GET /v1/messages/a%2Fb%20c", false, func() error { _, err := c.Message(ctx, "a/b c"); return err }},
 		{"GET /v1/messages/m1/status", false, func() error { _, err := c.Status(ctx, "m1"); return err }},
 		{"GET /v1/messages", false, func() error { _, err := c.Messages(ctx, amtp.MessageQuery{}); return err }},
-		{"GET /v1/messages?limit=5&offset=2&recipient=bob%40shop.example&sender=bob%40shop.example&sent=true&since=2026-01-31T12%3A00%3A00Z&status=failed", false, func() error {
-			_, err := c.Messages(ctx, amtp.MessageQuery{Status: amtp.StatusFailed, Sender: bob, Recipient: bob, Since: since, Sent: true, Limit: 5, Offset: 2})
+		{"GET /v1/messages?limit=5&offset=2&recipient=bob%40shop.example&sender=bob%40shop.example&sent=true&since=2026-01-31T12%3A00%3A00Z&status=failed",
+			false, func() error {
+				_, err := c.Messages(ctx, amtp.MessageQuery{Status: amtp.StatusFailed, Sender: bob, Recipient: bob,
+					Since: since, Sent: true, Limit: 5, Offset: 2})
+				return err
+			}},
+		{"GET /v1/inbox/bob@shop.example?after=c1&limit=5&offset=2&since=2026-01-31T12%3A00%3A00Z&status=unread&wait=20",
+			false, func() error {
+				_, err := c.Inbox(ctx, bob, amtp.InboxQuery{Limit: 5, Offset: 2, Since: since, Status: "unread",
+					After: "c1", Wait: 20 * time.Second})
+				return err
+			}},
+		{"POST /v1/inbox/bob@shop.example/m1/read", false, func() error {
+			_, err := c.MarkRead(ctx, bob, "m1")
 			return err
 		}},
-		{"GET /v1/inbox/bob@shop.example?after=c1&limit=5&offset=2&since=2026-01-31T12%3A00%3A00Z&status=unread&wait=20", false, func() error {
-			_, err := c.Inbox(ctx, bob, amtp.InboxQuery{Limit: 5, Offset: 2, Since: since, Status: "unread", After: "c1", Wait: 20 * time.Second})
-			return err
-		}},
-		{"POST /v1/inbox/bob@shop.example/m1/read", false, func() error { _, err := c.MarkRead(ctx, bob, "m1"); return err }},
 		{"DELETE /v1/inbox/bob@shop.example/m1", false, func() error { _, err := c.Ack(ctx, bob, "m1"); return err }},
-		{"GET /v1/discovery/agents?active_only=true&address=bob&capability=ocr&delivery_mode=pull&role=buyer&schema=agntcy%3Acommerce.%2A", false, func() error {
-			_, err := c.Discover(ctx, "", amtp.AgentQuery{Address: "bob", Role: role, DeliveryMode: "pull", ActiveOnly: true, Capability: "ocr", Schema: "agntcy:commerce.*"})
+		{"GET /v1/discovery/agents?active_only=true&address=bob&capability=ocr&delivery_mode=pull&role=buyer&schema=agntcy%3Acommerce.%2A",
+			false, func() error {
+				_, err := c.Discover(ctx, "", amtp.AgentQuery{Address: "bob", Role: role, DeliveryMode: "pull",
+					ActiveOnly: true, Capability: "ocr", Schema: "agntcy:commerce.*"})
+				return err
+			}},
+		{"GET /v1/discovery/agents/shop.example", false, func() error {
+			_, err := c.Discover(ctx, "shop.example", amtp.AgentQuery{})
 			return err
 		}},
-		{"GET /v1/discovery/agents/shop.example", false, func() error { _, err := c.Discover(ctx, "shop.example", amtp.AgentQuery{}); return err }},
 		{"GET /v1/whoami", false, func() error { _, err := c.WhoAmI(ctx); return err }},
 		{"GET /health", false, func() error { _, err := c.Health(ctx); return err }},
 		{"GET /ready", false, func() error { _, err := c.Ready(ctx); return err }},
-		{`POST /v1/admin/agents {"address":"bob","delivery_mode":"pull"}`, true, func() error { _, err := c.Register(ctx, amtp.NewAgent{Address: "bob"}); return err }},
+		{`POST /v1/admin/agents {"address":"bob","delivery_mode":"pull"}`, true, func() error {
+			_, err := c.Register(ctx, amtp.NewAgent{Address: "bob"})
+			return err
+		}},
 		{"GET /v1/admin/agents", true, func() error { _, err := c.Agents(ctx); return err }},
 		{"GET /v1/admin/agents/bob", true, func() error { _, err := c.Agent(ctx, "bob"); return err }},
-		{`PATCH /v1/admin/agents/bob {"role":"buyer"}`, true, func() error { _, err := c.UpdateAgent(ctx, "bob", amtp.AgentUpdate{Role: &role}); return err }},
+		{`PATCH /v1/admin/agents/bob {"role":"buyer"}`, true, func() error {
+			_, err := c.UpdateAgent(ctx, "bob", amtp.AgentUpdate{Role: &role})
+			return err
+		}},
 		{"DELETE /v1/admin/agents/bob", true, func() error { return c.DeleteAgent(ctx, "bob") }},
-		{`POST /v1/admin/agents/bob/keys {"revoke_others":true}`, true, func() error { _, err := c.IssueKey(ctx, "bob", true); return err }},
+		{`POST /v1/admin/agents/bob/keys {"revoke_others":true}`, true, func() error {
+			_, err := c.IssueKey(ctx, "bob", true)
+			return err
+		}},
 		{"GET /v1/admin/agents/bob/keys", true, func() error { _, err := c.Keys(ctx, "bob"); return err }},
 		{"DELETE /v1/admin/agents/bob/keys/k1", true, func() error { return c.RevokeKey(ctx, "bob", "k1") }},
 	}
@@ -115,7 +136,8 @@ func TestRequestsCarryTheProtocolsHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := (*got)[0].header
-	if h.Get("X-AMTP-Version") != "1.0" || !strings.HasPrefix(h.Get("User-Agent"), "AMTP/1.0 (amtp/") || h.Get("Content-Type") != "" {
+	if h.Get("X-AMTP-Version") != "1.0" || !strings.HasPrefix(h.Get("User-Agent"), "AMTP/1.0 (amtp/") ||
+		h.Get("Content-Type") != "" {
 		t.Errorf("headers = %v", h)
 	}
 	c.UserAgent = "mine/2"
@@ -137,7 +159,8 @@ func TestSendMintsAKeyAndKeepsTheBytesOfThePayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sent.MessageID != "m1" || sent.Status != amtp.StatusAccepted || sent.Recipients[0].Status != amtp.StatusQueued || sent.Replayed {
+	if sent.MessageID != "m1" || sent.Status != amtp.StatusAccepted || sent.Recipients[0].Status != amtp.StatusQueued ||
+		sent.Replayed {
 		t.Errorf("Send = %+v", sent)
 	}
 	parsed, problem := amtp.ParseMessage([]byte((*got)[0].body))
@@ -170,7 +193,10 @@ func TestSendReportsAReplay(t *testing.T) {
 
 func TestAStrangersMemberNeverPassesForTheGateways(t *testing.T) {
 	const item = `{"message_id":"m1","sender":"eve@evil.example","recipients":["bob@shop.example"],"trust":"unverified","authentication":{"result":"none"},"status":"unread","payload":{"a": 1},"Trust":"local","TRUST":"local","Sender":"ceo@shop.example","\u017ftatus":"read"}`
-	c, _ := answering(t, 200, `{"recipient":"bob@shop.example","count":1,"message_count":1,"has_more":true,"next_cursor":"7","messages":[ `+item+` ]}`)
+	c,
+		_ := answering(t, 200,
+		`{"recipient":"bob@shop.example","count":1,"message_count":1,"has_more":true,"next_cursor":"7","messages":[ `+
+			item+` ]}`)
 	page, err := c.Inbox(t.Context(), address(t, "bob@shop.example"), amtp.InboxQuery{})
 	if err != nil {
 		t.Fatal(err)
@@ -203,8 +229,10 @@ func TestNamesAreExactAtEveryDepth(t *testing.T) {
 		t.Fatal(err)
 	}
 	for where, m := range map[string]amtp.Received{"inbox": page.Messages[0].Received, "message": stored.Message} {
-		if a := m.Attachments[0]; a.URL != "https://ok.test/a" || a.Hash != "sha256:00" || m.Authentication.Result != "none" {
-			t.Errorf("%s: attachment %+v, authentication %+v; want the members with the exact names", where, a, m.Authentication)
+		if a := m.Attachments[0]; a.URL != "https://ok.test/a" || a.Hash != "sha256:00" ||
+			m.Authentication.Result != "none" {
+			t.Errorf("%s: attachment %+v, authentication %+v; want the members with the exact names", where, a,
+				m.Authentication)
 		}
 	}
 	c, _ = answering(t, 200, `{"agents":{"a@localhost":{"address":"a@localhost","role":"x","Role":"admin"}},"count":1}`)
@@ -256,9 +284,15 @@ func TestRefusalsBecomeErrors(t *testing.T) {
 		name, body, code, message string
 		result                    bool
 	}{
-		{"ours", `{"error":{"code":"AGENT_UNKNOWN","message":"No such agent.","details":{"n":1},"timestamp":"2026-01-31T12:00:00Z","request_id":"r1"},"message_id":"m1","status":"failed","recipients":[{"address":"x@localhost","status":"failed","timestamp":"2026-01-31T12:00:00Z","attempts":0,"error_code":"AGENT_UNKNOWN"}]}`, "AGENT_UNKNOWN", "No such agent.", true},
-		{"recipients that cannot be read", `{"error":{"code":"INVALID_RECIPIENT","message":"m"},"recipients":["nobody"]}`, "INVALID_RECIPIENT", "m", false},
-		{"only recipients", `{"message_id":"m1","status":"failed","recipients":[{"address":"x@y.test","status":"failed","timestamp":"2026-01-31T12:00:00Z","attempts":1}]}`, "UNKNOWN", "HTTP 404", true},
+		{"ours",
+			`{"error":{"code":"AGENT_UNKNOWN","message":"No such agent.","details":{"n":1},"timestamp":"2026-01-31T12:00:00Z","request_id":"r1"},"message_id":"m1","status":"failed","recipients":[{"address":"x@localhost","status":"failed","timestamp":"2026-01-31T12:00:00Z","attempts":0,"error_code":"AGENT_UNKNOWN"}]}`,
+			"AGENT_UNKNOWN", "No such agent.", true},
+		{"recipients that cannot be read",
+			`{"error":{"code":"INVALID_RECIPIENT","message":"m"},"recipients":["nobody"]}`,
+			"INVALID_RECIPIENT", "m", false},
+		{"only recipients",
+			`{"message_id":"m1","status":"failed","recipients":[{"address":"x@y.test","status":"failed","timestamp":"2026-01-31T12:00:00Z","attempts":1}]}`,
+			"UNKNOWN", "HTTP 404", true},
 		{"a proxy's page", `<html>`, "UNKNOWN", "HTTP 404", false},
 		{"an error that is a string", `{"error":"no"}`, "UNKNOWN", "HTTP 404", false},
 		{"nothing", ``, "UNKNOWN", "HTTP 404", false},
@@ -271,7 +305,8 @@ func TestRefusalsBecomeErrors(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("Send = %v, want *Error", err)
 			}
-			if string(e.Code) != tt.code || e.Message != tt.message || e.Status != 404 || (e.Result != nil) != tt.result {
+			if string(e.Code) != tt.code || e.Message != tt.message || e.Status != 404 ||
+				(e.Result != nil) != tt.result {
 				t.Errorf("got %+v", e)
 			}
 		})
@@ -279,7 +314,9 @@ func TestRefusalsBecomeErrors(t *testing.T) {
 }
 
 func TestAnErrorKeepsWhatTheGatewaySaid(t *testing.T) {
-	c, _ := answering(t, 400, `{"error":{"code":"INVALID_LIMIT","message":"m","details":{"limit":"0"},"timestamp":"2026-01-31T12:00:00Z","request_id":"r1"}}`)
+	c,
+		_ := answering(t, 400,
+		`{"error":{"code":"INVALID_LIMIT","message":"m","details":{"limit":"0"},"timestamp":"2026-01-31T12:00:00Z","request_id":"r1"}}`)
 	_, err := c.WhoAmI(t.Context())
 	want := &amtp.Error{Code: "INVALID_LIMIT", Message: "m", Details: map[string]any{"limit": "0"},
 		Timestamp: amtp.Time{Time: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}, RequestID: "r1", Status: 400}
@@ -314,7 +351,8 @@ func TestAGatewayThatIsNotReadyIsNoError(t *testing.T) {
 func TestURLsWithAPathAndASlash(t *testing.T) {
 	c, got := answering(t, 200, `{}`)
 	base := c.URL
-	for suffix, want := range map[string]string{"": "/v1/whoami", "/": "/v1/whoami", "/team/amtp": "/team/amtp/v1/whoami", "/team/": "/team/v1/whoami"} {
+	for suffix, want := range map[string]string{"": "/v1/whoami", "/": "/v1/whoami",
+		"/team/amtp": "/team/amtp/v1/whoami", "/team/": "/team/v1/whoami"} {
 		c.URL = base + suffix
 		if _, err := c.WhoAmI(t.Context()); err != nil {
 			t.Fatal(err)
@@ -367,7 +405,8 @@ func TestWhatMayTravelUnencrypted(t *testing.T) {
 }
 
 func TestURLsThatCannotBeUsed(t *testing.T) {
-	for _, base := range []string{"", "gateway.example", "ftp://gateway.example", "https://", "https://user:secret@gateway.example", "https://g.example/?a=b", "https://g.example/#x", "http://[::1"} {
+	for _, base := range []string{"", "gateway.example", "ftp://gateway.example", "https://",
+		"https://user:secret@gateway.example", "https://g.example/?a=b", "https://g.example/#x", "http://[::1"} {
 		c := &amtp.Client{URL: base, HTTP: &http.Client{Transport: refusingTransport{t}}}
 		_, err := c.WhoAmI(t.Context())
 		var refused *amtp.URLError

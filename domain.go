@@ -25,6 +25,7 @@ type Readdressing struct {
 func (c *Client) PrepareDomain(ctx context.Context, d Domain) (DomainPlan, error) {
 	var out DomainPlan
 	body := map[string]string{"domain": string(d)}
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "domain"), body: body, admin: true, repeat: true}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "domain"), body: body, admin: true,
+		repeat: true}, &out)
 	return out, err
 }

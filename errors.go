@@ -45,7 +45,8 @@ const (
 	CodeMethodNotAllowed     Code = "METHOD_NOT_ALLOWED"
 	CodeMisdirected          Code = "MISDIRECTED_REQUEST" // the name in the request is not one of this gateway
 	CodeNotFound             Code = "NOT_FOUND"           // no such route
-	CodeNotImplemented       Code = "NOT_IMPLEMENTED"     // a route of the protocol, or of the reference gateway, that this gateway has not
+	// a route of the protocol, or of the reference gateway, that this gateway has not
+	CodeNotImplemented       Code = "NOT_IMPLEMENTED"
 	CodeMessageNotFound      Code = "MESSAGE_NOT_FOUND"
 	CodeKeyNotFound          Code = "KEY_NOT_FOUND"
 	CodeDomainNotFound       Code = "DOMAIN_NOT_FOUND"

@@ -16,7 +16,8 @@ import (
 func gateway(names ...string) (url string, key map[string]string, stop func()) {
 	dir, err := os.MkdirTemp("", "amtp-example-")
 	must(err)
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATA_DIR=" + dir, "AMTP_SERVER_ADDRESS=127.0.0.1:0"}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATA_DIR=" + dir,
+		"AMTP_SERVER_ADDRESS=127.0.0.1:0"}})
 	must(err)
 	a, err := app.New(cfg, slog.New(slog.DiscardHandler))
 	must(err)

@@ -62,7 +62,8 @@ func CheckSchema(s string) error {
 	namespace, name, ok := strings.Cut(s, ":")
 	labels := strings.Split(name, ".")
 	if !ok || !isToken(namespace) || len(labels) < 3 || !isVersion(labels[2:]) {
-		return fmt.Errorf("%s is not a schema id: write namespace:domain.entity.version, such as agntcy:commerce.order.v1", quoteShort(s))
+		return fmt.Errorf("%s is not a schema id: write namespace:domain.entity.version, such as agntcy:commerce.order.v1",
+			quoteShort(s))
 	}
 	for _, l := range labels {
 		if !isToken(l) {

@@ -28,7 +28,8 @@ func TestParseMessageID(t *testing.T) {
 			t.Errorf("ParseMessageID = %q, %v, want it unchanged; input %q", id, err, s)
 		}
 	}
-	for _, s := range []string{"", " ", "a b", "a/b", "a@b", "a\n", "ä", "<a>", "{a}", "a%41", strings.Repeat("m", 129)} {
+	for _, s := range []string{"", " ", "a b", "a/b", "a@b", "a\n", "ä", "<a>", "{a}", "a%41",
+		strings.Repeat("m", 129)} {
 		if id, err := amtp.ParseMessageID(s); err == nil {
 			t.Errorf("ParseMessageID = %q, want an error; input %q", id, s)
 		}
@@ -75,8 +76,10 @@ func TestCheckSchema(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", ":", "agntcy:", "agntcy:x", "agntcy:a.b", "agntcy:a.v1", "agntcy:a.b.1", "agntcy:a.b.v", "agntcy:a.b.vx", "agntcy:a.b.c",
-		":a.b.v1", "agntcy:a..v1", "agntcy:.b.v1", "agntcy:a.b.v1.", "agntcy:a b.c.v1", "agntcy:a/b.c.v1", "agntcy:a.b.v1:c", "agntcy:commerce.*",
+		"", ":", "agntcy:", "agntcy:x", "agntcy:a.b", "agntcy:a.v1", "agntcy:a.b.1", "agntcy:a.b.v", "agntcy:a.b.vx",
+		"agntcy:a.b.c",
+		":a.b.v1", "agntcy:a..v1", "agntcy:.b.v1", "agntcy:a.b.v1.", "agntcy:a b.c.v1", "agntcy:a/b.c.v1",
+		"agntcy:a.b.v1:c", "agntcy:commerce.*",
 		"a:" + strings.Repeat("x", 250) + ".b.v1",
 	} {
 		if err := amtp.CheckSchema(s); err == nil {
@@ -86,12 +89,14 @@ func TestCheckSchema(t *testing.T) {
 }
 
 func TestCheckSchemaPattern(t *testing.T) {
-	for _, s := range []string{"agntcy:commerce.order.v1", "agntcy:commerce.*", "agntcy:commerce.order.*", "agntcy:commerce.or*"} {
+	for _, s := range []string{"agntcy:commerce.order.v1", "agntcy:commerce.*", "agntcy:commerce.order.*",
+		"agntcy:commerce.or*"} {
 		if err := amtp.CheckSchemaPattern(s); err != nil {
 			t.Errorf("CheckSchemaPattern = %v, want no error; pattern %q", err, s)
 		}
 	}
-	for _, s := range []string{"", "*", "agntcy:*", "agntcy:commerce*", ":a.*", "agntcy:commerce.*.v1", "agntcy:a.*.*", "agntcy:a b.*", "agntcy:commerce"} {
+	for _, s := range []string{"", "*", "agntcy:*", "agntcy:commerce*", ":a.*", "agntcy:commerce.*.v1", "agntcy:a.*.*",
+		"agntcy:a b.*", "agntcy:commerce"} {
 		if err := amtp.CheckSchemaPattern(s); err == nil {
 			t.Errorf("CheckSchemaPattern = nil, want an error; pattern %q", s)
 		}
@@ -102,7 +107,8 @@ func TestMatchSchema(t *testing.T) {
 	const order = "agntcy:commerce.order.v1"
 	for pattern, want := range map[string]bool{
 		order: true, "agntcy:commerce.*": true, "agntcy:commerce.order.*": true, "agntcy:commerce.or*": true,
-		"agntcy:commerce.order.v2": false, "agntcy:finance.*": false, "agntcy:commerce.order": false, "other:commerce.*": false,
+		"agntcy:commerce.order.v2": false, "agntcy:finance.*": false, "agntcy:commerce.order": false,
+		"other:commerce.*": false,
 	} {
 		if got := amtp.MatchSchema(pattern, order); got != want {
 			t.Errorf("MatchSchema = %v, want %v; pattern %s, schema %s", got, want, pattern, order)

@@ -17,7 +17,8 @@ func TestCodes(t *testing.T) {
 	} {
 		code := want.String()
 		got, err := amtp.ParseInviteCode(" " + code + "\n")
-		if err != nil || got.Gateway != want.Gateway || got.Secret != want.Secret || (got.Pin == nil) != (want.Pin == nil) || got.Pin != nil && *got.Pin != *want.Pin {
+		if err != nil || got.Gateway != want.Gateway || got.Secret != want.Secret ||
+			(got.Pin == nil) != (want.Pin == nil) || got.Pin != nil && *got.Pin != *want.Pin {
 			t.Errorf("ParseInviteCode of %+v = %+v, %v", want, got, err)
 		}
 		for cut := range len(code) { // half a code never goes to half a host
@@ -31,7 +32,8 @@ func TestCodes(t *testing.T) {
 			t.Errorf("the code %q is not one word in every shell", code)
 		}
 	}
-	for _, gateway := range []string{"http://amtp.shop.example", "https://", "ftp://127.0.0.1", "https://user@shop.example", "https://shop.example/?q", ""} {
+	for _, gateway := range []string{"http://amtp.shop.example", "https://", "ftp://127.0.0.1",
+		"https://user@shop.example", "https://shop.example/?q", ""} {
 		if got, err := amtp.ParseInviteCode(amtp.InviteCode{Gateway: gateway, Secret: secret}.String()); err == nil {
 			t.Errorf("a code for %q is one for %q, want an error", gateway, got.Gateway)
 		}

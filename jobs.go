@@ -7,10 +7,11 @@ type JobID int64
 // operator sees it: to another domain, to the endpoint of an agent here, or the
 // report of a failure. Zero times are left out.
 type QueuedJob struct {
-	ID           JobID             `json:"id"`
-	Kind         string            `json:"kind"`        // remote, push or report
-	Destination  string            `json:"destination"` // the domain, or push:… and report: for those here
-	State        string            `json:"state"`       // queued, delivering, retrying; cancelled in the answer to a cancellation
+	ID          JobID  `json:"id"`
+	Kind        string `json:"kind"`        // remote, push or report
+	Destination string `json:"destination"` // the domain, or push:… and report: for those here
+	// queued, delivering, retrying; cancelled in the answer to a cancellation
+	State        string            `json:"state"`
 	MessageID    MessageID         `json:"message_id"`
 	Sender       Address           `json:"sender"`
 	Subject      string            `json:"subject,omitempty"`
@@ -24,8 +25,9 @@ type QueuedJob struct {
 	LeasedUntil  Time              `json:"leased_until,omitzero"` // while it is delivered
 	ErrorCode    Code              `json:"error_code,omitempty"`  // of the last attempt
 	ErrorMessage string            `json:"error_message,omitempty"`
-	ErrorSince   Time              `json:"error_since,omitzero"` // of the first attempt in a row that ended like the last; zero where that is not counted, as of an outage
-	RedrivenAt   Time              `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
+	// of the first attempt in a row that ended like the last; zero where that is not counted, as of an outage
+	ErrorSince Time `json:"error_since,omitzero"`
+	RedrivenAt Time `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
 }
 
 // Lane is how a destination feels to the gateway that delivers to it.

@@ -52,7 +52,8 @@ func (k KeyRecord) String() string {
 // AMTP §2.
 func KeyRecordName(selector string, d Domain) (string, error) {
 	if !isSelector(selector) {
-		return "", fmt.Errorf("%s is not a selector: use up to 63 lower-case letters, digits and hyphens", quoteShort(selector))
+		return "", fmt.Errorf("%s is not a selector: use up to 63 lower-case letters, digits and hyphens",
+			quoteShort(selector))
 	}
 	name := selector + "._amtpkey." + string(d)
 	if len(name) > maxDomain {

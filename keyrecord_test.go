@@ -77,7 +77,8 @@ func TestParseKeyRecord(t *testing.T) {
 func TestParseKeyRecordFindsNone(t *testing.T) {
 	p256 := spki(t, &signingKey(t, "a").PublicKey)
 	for _, txt := range []string{
-		"", ";", "v=DKIM1;k=rsa;p=" + p256, "alg=ES256;p=" + p256, "v=;alg=ES256;p=" + p256, "v=amtp1;k=ES256;p=" + p256,
+		"", ";", "v=DKIM1;k=rsa;p=" + p256, "alg=ES256;p=" + p256, "v=;alg=ES256;p=" + p256,
+		"v=amtp1;k=ES256;p=" + p256,
 		"V=amtpkey1;alg=ES256;p=" + p256, "v=AMTPKEY1;alg=ES256;p=" + p256, "v=amtpkey2;alg=ES256;p=" + p256,
 		"v =amtpkey1;alg=ES256;p=" + p256, "v= amtpkey1;alg=ES256;p=" + p256, `"v=amtpkey1;alg=ES256;p=` + p256 + `"`,
 		"v=amtpkey1 alg=ES256 p=" + p256, "v=amtpkey1,alg=ES256;p=" + p256, "v=a;v=b",
@@ -231,7 +232,8 @@ func TestKeyRecordName(t *testing.T) {
 		}
 	}
 	for _, selector := range []string{
-		"", ".", "a.", ".a", "a..b", "2026.key-1", "-", "-a", "a-", "a b", " a", "a\n", "a\x00", "Key", "KEY1", "ü", "a:b", "x.test:a", "a*", "_a", "a_b",
+		"", ".", "a.", ".a", "a..b", "2026.key-1", "-", "-a", "a-", "a b", " a", "a\n", "a\x00", "Key", "KEY1", "ü",
+		"a:b", "x.test:a", "a*", "_a", "a_b",
 		strings.Repeat("a", 64), strings.Repeat("a.", 120) + "a",
 	} {
 		if got, err := amtp.KeyRecordName(selector, "x.test"); err == nil {
@@ -253,9 +255,12 @@ func TestKeyRecordName(t *testing.T) {
 func FuzzKeyRecord(f *testing.F) {
 	p256, ed := spki(f, &signingKey(f, "a").PublicKey), spki(f, edKey("a").Public())
 	for _, txt := range []string{
-		"v=amtpkey1;alg=ES256;p=" + p256, "v=amtpkey1;alg=RS256;p=" + spki(f, rsaNumber(2048, 65537)), "v=amtpkey1;alg=ES256;p=",
-		" p=" + p256 + " ; n=x; alg=ES256; v=amtpkey1", " P = " + p256[:9] + " " + p256[9:] + " ; ALG=es256; V=AMTPKEY1", "v=amtpkey1;alg=EdDSA;p=" + ed,
-		"v=amtpkey1;alg=ES256;p=" + ed, "v=amtpkey1;alg=ES256;alg=RS256;p=" + p256, "v=amtp1;k=ES256;p=" + p256, "v=DKIM1;k=rsa;p=", `"v=amtpkey1;alg=ES256;p="`,
+		"v=amtpkey1;alg=ES256;p=" + p256, "v=amtpkey1;alg=RS256;p=" + spki(f, rsaNumber(2048, 65537)),
+		"v=amtpkey1;alg=ES256;p=",
+		" p=" + p256 + " ; n=x; alg=ES256; v=amtpkey1",
+		" P = " + p256[:9] + " " + p256[9:] + " ; ALG=es256; V=AMTPKEY1", "v=amtpkey1;alg=EdDSA;p=" + ed,
+		"v=amtpkey1;alg=ES256;p=" + ed, "v=amtpkey1;alg=ES256;alg=RS256;p=" + p256, "v=amtp1;k=ES256;p=" + p256,
+		"v=DKIM1;k=rsa;p=", `"v=amtpkey1;alg=ES256;p="`,
 	} {
 		f.Add(txt)
 	}
@@ -267,7 +272,8 @@ func FuzzKeyRecord(f *testing.F) {
 			}
 			return
 		}
-		if !strings.Contains(txt, "v=amtpkey1") || !strings.Contains(txt, "alg="+k.Algorithm) || strings.Count(txt, "p=") == 0 {
+		if !strings.Contains(txt, "v=amtpkey1") || !strings.Contains(txt, "alg="+k.Algorithm) ||
+			strings.Count(txt, "p=") == 0 {
 			t.Fatalf("ParseKeyRecord = %s; the record does not say so: %q", k, txt)
 		}
 		again, err := amtp.ParseKeyRecord(k.String())

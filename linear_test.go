@@ -42,8 +42,11 @@ func textReaders() map[string]reader {
 		"invitation":         texts(func(s string) { _, _ = amtp.ParseInviteCode(s) }, "amtp_invite_"),
 		"pin":                texts(func(s string) { _, _ = amtp.ParsePin(s) }, "sha256:"),
 		"capabilities": texts(func(s string) { _, _ = amtp.ChooseCapabilities([]string{s}, false) },
-			"v=amtp1;", "v=amtp1;gateway=https://a.example;", "v=amtp1;gateway=https://", "v=amtp1;gateway=https://a.example;auth="),
-		"key record": texts(func(s string) { _, _ = amtp.ChooseKeyRecord([]string{s}) }, "v=amtpkey1;", "v=amtpkey1;alg=ES256;p=", "v=amtpkey1;alg=RS256;p="),
+			"v=amtp1;", "v=amtp1;gateway=https://a.example;", "v=amtp1;gateway=https://",
+			"v=amtp1;gateway=https://a.example;auth="),
+		"key record": texts(func(s string) {
+			_, _ = amtp.ChooseKeyRecord([]string{s})
+		}, "v=amtpkey1;", "v=amtpkey1;alg=ES256;p=", "v=amtpkey1;alg=RS256;p="),
 		"signing key": texts(func(s string) { _, _ = amtp.ParseSigningKey([]byte(s)) },
 			"-----BEGIN PRIVATE KEY-----\n", "-----BEGIN EC PRIVATE KEY-----\n"),
 	}
@@ -53,7 +56,8 @@ func textReaders() map[string]reader {
 // written it.
 func documentReaders(t testing.TB) map[string]reader {
 	value := strings.Repeat("A", 86)
-	signed := complete[:strings.LastIndexByte(complete, '}')] + `,"signature":{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}}`
+	signed := complete[:strings.LastIndexByte(complete, '}')] +
+		`,"signature":{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}}`
 	key := signer(t).KeyRecord()
 	message := func(run func(m *amtp.Message)) func([]byte) {
 		return func(doc []byte) {
@@ -75,10 +79,12 @@ func documentReaders(t testing.TB) map[string]reader {
 		"fingerprint":    {in(complete, "payload"), message(func(m *amtp.Message) { _, _ = m.Fingerprint() })},
 		"signable":       {in(complete, "payload"), message(func(m *amtp.Message) { _ = m.Signable() })},
 	}
-	for _, member := range []string{"recipients", "headers", "attachments", "subject", "schema", "message_id", "timestamp", "sender"} {
+	for _, member := range []string{"recipients", "headers", "attachments", "subject", "schema", "message_id",
+		"timestamp", "sender"} {
 		readers["message with "+member] = reader{in(complete, member), message(func(*amtp.Message) {})}
 	}
-	readers["signature"] = reader{in(signed, "signature"), message(func(m *amtp.Message) { _, _ = amtp.ParseSignature(m) })}
+	readers["signature"] = reader{in(signed, "signature"),
+		message(func(m *amtp.Message) { _, _ = amtp.ParseSignature(m) })}
 	return readers
 }
 

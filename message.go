@@ -40,10 +40,11 @@ type Message struct {
 	Payload        json.RawMessage `json:"payload,omitempty"` // any JSON value
 	InReplyTo      MessageID       `json:"in_reply_to,omitempty"`
 	ResponseType   string          `json:"response_type,omitempty"`
-	WorkflowID     MessageID       `json:"workflow_id,omitempty"` // of the workflow that the message belongs to or answers
-	Coordination   json.RawMessage `json:"coordination,omitempty"`
-	Attachments    []Attachment    `json:"attachments,omitempty"`
-	Signature      json.RawMessage `json:"signature,omitempty"`
+	// of the workflow that the message belongs to or answers
+	WorkflowID   MessageID       `json:"workflow_id,omitempty"`
+	Coordination json.RawMessage `json:"coordination,omitempty"`
+	Attachments  []Attachment    `json:"attachments,omitempty"`
+	Signature    json.RawMessage `json:"signature,omitempty"`
 
 	raw     []byte
 	members []strictjson.Member
@@ -104,7 +105,8 @@ var reserved = map[string]bool{
 func ParseMessage(doc []byte) (*Message, *Error) {
 	members, err := strictjson.Object(doc)
 	if err != nil {
-		return nil, Errorf(CodeInvalidMessage, "The message is not valid JSON: %v.", err).With("parse_error", err.Error())
+		return nil, Errorf(CodeInvalidMessage, "The message is not valid JSON: %v.",
+			err).With("parse_error", err.Error())
 	}
 	m := &Message{raw: doc, members: members}
 	for _, member := range members {
@@ -170,7 +172,8 @@ func (m *Message) readString(name string, value []byte) *Error {
 	case "version":
 		m.Version = s
 		if s != Version {
-			return Errorf(CodeUnsupportedVersion, "Version %s is not supported; this gateway speaks %s.", quoteShort(s), Version)
+			return Errorf(CodeUnsupportedVersion, "Version %s is not supported; this gateway speaks %s.",
+				quoteShort(s), Version)
 		}
 	case "sender":
 		m.Sender, err = ParseAddress(s)
@@ -221,7 +224,8 @@ func (m *Message) readRecipients(value []byte) *Error {
 		return invalid("recipients", "it must be an array of addresses")
 	}
 	if len(list) > MaxRecipients {
-		return Errorf(CodeInvalidRecipient, "The message has %d recipients; at most %d are allowed.", len(list), MaxRecipients)
+		return Errorf(CodeInvalidRecipient, "The message has %d recipients; at most %d are allowed.", len(list),
+			MaxRecipients)
 	}
 	m.Recipients = make([]Address, 0, len(list))
 	for _, item := range list {
@@ -402,7 +406,8 @@ func invalid(member, why string) *Error {
 	if member == "attachments" || member == "headers" || member == "recipients" {
 		verb = "are"
 	}
-	return Errorf(CodeInvalidMessage, "The message's %s %s not accepted: %s.", short(member), verb, why).With("field", short(member))
+	return Errorf(CodeInvalidMessage, "The message's %s %s not accepted: %s.", short(member), verb, why).With("field",
+		short(member))
 }
 
 func short(s string) string {
@@ -416,7 +421,8 @@ func short(s string) string {
 // direction of text around it.
 func hasControl(s string) bool {
 	for _, r := range s {
-		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
+		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 ||
+			r == 0x2028 || r == 0x2029 {
 			return true
 		}
 	}

@@ -101,9 +101,11 @@ var jsonLayer = []malformed{
 	{"M064", "forged sender_verification of null", with("sender_verification", `null`), imf},
 	{"M064", "forged sender_verification in upper case", with("SENDER_VERIFICATION", `{"result":"verified"}`), imf},
 	{"M064", "forged sender_verification in mixed case", with("Sender_Verification", `{"result":"verified"}`), imf},
-	{"M064", "forged sender_verification with a long s", with("\u017fender_verification", `{"result":"verified"}`), imf},
+	{"M064", "forged sender_verification with a long s",
+		with("\u017fender_verification", `{"result":"verified"}`), imf},
 	{"M064", "forged status with a long s", with("statu\u017f", `"delivered"`), imf},
-	{"M064", "sender_verification in the payload", with("payload", `{"sender_verification":{"result":"verified"}}`), ok},
+	{"M064", "sender_verification in the payload", with("payload",
+		`{"sender_verification":{"result":"verified"}}`), ok},
 	{"M064", "forged by escapes", with(`tr\u0075st`, `"verified"`), imf},
 }
 
@@ -193,8 +195,10 @@ var fieldLayer = []malformed{
 	{"M131", "negative size", with("attachments", list(1, attachment("size", `-1`))), imf},
 	{"M133", "file URL", with("attachments", list(1, attachment("url", `"file:///etc/passwd"`))), imf},
 	{"M134", "URL with credentials", with("attachments", list(1, attachment("url", `"https://a:b@x.test/f"`))), imf},
-	{"M134", "a second size in upper case", with("attachments", "["+strings.Replace(attachment("size", `1`), `"size"`, `"SIZE":2,"size"`, 1)+"]"), imf},
-	{"M134", "a second size with a long s", with("attachments", "["+strings.Replace(attachment("size", `1`), `"size"`, "\"\u017fize\":2,\"size\"", 1)+"]"), imf},
+	{"M134", "a second size in upper case", with("attachments",
+		"["+strings.Replace(attachment("size", `1`), `"size"`, `"SIZE":2,"size"`, 1)+"]"), imf},
+	{"M134", "a second size with a long s", with("attachments",
+		"["+strings.Replace(attachment("size", `1`), `"size"`, "\"\u017fize\":2,\"size\"", 1)+"]"), imf},
 	{"M135", "size as a string", with("attachments", list(1, attachment("size", `"1"`))), imf},
 	{"M136", "coordination as a string", with("coordination", `"parallel"`), imf},
 	{"M159", "signature as a string", with("signature", `"x"`), imf},
@@ -242,7 +246,8 @@ func longDomain(n int) string {
 // attachment returns an attachment in which the member has the value.
 func attachment(member, value string) string {
 	members := map[string]string{
-		"filename": `"f.txt"`, "content_type": `"text/plain"`, "size": `1`, "hash": `"sha256:00"`, "url": `"https://x.test/f"`,
+		"filename": `"f.txt"`, "content_type": `"text/plain"`, "size": `1`, "hash": `"sha256:00"`,
+		"url": `"https://x.test/f"`,
 	}
 	members[member] = value
 	var b strings.Builder

@@ -13,9 +13,11 @@ import (
 // members are all that mean something at the top level of a message: the first, so
 // many as protocol says, are the protocol's, the others only a gateway writes.
 var members = []string{
-	"attachments", "coordination", "headers", "idempotency_key", "in_reply_to", "message_id", "payload", "recipients", "response_type",
+	"attachments", "coordination", "headers", "idempotency_key", "in_reply_to", "message_id", "payload", "recipients",
+	"response_type",
 	"schema", "sender", "signature", "subject", "timestamp", "version", "workflow_id",
-	"attempts", "authentication", "body_purged", "created_at", "delivered_at", "delivery_count", "labels", "next_retry", "received_at",
+	"attempts", "authentication", "body_purged", "created_at", "delivered_at", "delivery_count", "labels", "next_retry",
+	"received_at",
 	"sender_message_id", "sender_verification", "status", "thread_id", "trust", "updated_at",
 }
 
@@ -53,7 +55,8 @@ func TestNoNameStandsForAnother(t *testing.T) {
 		t.Fatalf("lookalikes = %q, want the long s, the Kelvin sign and both Turkish letters among them", alike)
 	}
 	for i, name := range members {
-		spellings := []string{strings.ToUpper(name), strings.ReplaceAll(name, "st", "\ufb06"), strings.ReplaceAll(name, "st", "\ufb05")}
+		spellings := []string{strings.ToUpper(name), strings.ReplaceAll(name, "st", "\ufb06"),
+			strings.ReplaceAll(name, "st", "\ufb05")}
 		for at, letter := range name {
 			for _, other := range alike[letter] {
 				spellings = append(spellings, name[:at]+string(other)+name[at+1:])
@@ -68,8 +71,10 @@ func TestNoNameStandsForAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 			body := `{"sender":"a@x.test","recipients":["b@x.test"],` + string(quoted) + `:"x"}`
-			if m, refused := amtp.ParseMessage([]byte(body)); refused == nil || refused.Code != amtp.CodeInvalidMessage {
-				t.Errorf("ParseMessage = %v, %v, want %s; %q for %s", m, refused, amtp.CodeInvalidMessage, spelling, name)
+			if m, refused := amtp.ParseMessage([]byte(body)); refused == nil ||
+				refused.Code != amtp.CodeInvalidMessage {
+				t.Errorf("ParseMessage = %v, %v, want %s; %q for %s", m, refused, amtp.CodeInvalidMessage,
+					spelling, name)
 			}
 		}
 	}
@@ -77,8 +82,10 @@ func TestNoNameStandsForAnother(t *testing.T) {
 
 // TestOtherNamesAreKept: a name that stands for none of ours is the sender's own.
 func TestOtherNamesAreKept(t *testing.T) {
-	for _, name := range []string{"größe", "x", "Sender_", "sende", "trust2", "мир", "X-Status", "recipient", "ids", "SENDER", "Payload", "Signature"} {
-		if _, refused := amtp.ParseMessage([]byte(`{"sender":"a@x.test","recipients":["b@x.test"],"` + name + `":"x"}`)); refused != nil {
+	for _, name := range []string{"größe", "x", "Sender_", "sende", "trust2", "мир", "X-Status", "recipient", "ids",
+		"SENDER", "Payload", "Signature"} {
+		if _, refused := amtp.ParseMessage([]byte(`{"sender":"a@x.test","recipients":["b@x.test"],"` + name +
+			`":"x"}`)); refused != nil {
 			t.Errorf("ParseMessage = %v, want it to be taken; name %q", refused, name)
 		}
 	}

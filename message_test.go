@@ -54,7 +54,8 @@ func TestParseMessageReadsEveryMember(t *testing.T) {
 
 // The reference programs print all members always (null, "", the zero time).
 func TestEmptyIsAbsent(t *testing.T) {
-	m := parse(t, `{"version":"","message_id":"","idempotency_key":null,"timestamp":"0001-01-01T00:00:00Z","sender":"a@x.test",
+	m := parse(t,
+		`{"version":"","message_id":"","idempotency_key":null,"timestamp":"0001-01-01T00:00:00Z","sender":"a@x.test",
 		"recipients":["b@y.test"],"subject":"","schema":"","headers":null,"in_reply_to":"","response_type":null,"workflow_id":"",
 		"coordination":null,"attachments":null,"signature":null}`)
 	want := amtp.Message{Sender: m.Sender, Recipients: m.Recipients}
@@ -92,7 +93,8 @@ func TestTimestamps(t *testing.T) {
 			t.Errorf("timestamp = %s, want %s; input %s", got, want, in)
 		}
 	}
-	for _, in := range []string{"9999-12-31T23:59:59-01:00", "2026-02-30T00:00:00Z", "2026-01-31 12:00:00Z", "2026-01-31", "12:00"} {
+	for _, in := range []string{"9999-12-31T23:59:59-01:00", "2026-02-30T00:00:00Z", "2026-01-31 12:00:00Z",
+		"2026-01-31", "12:00"} {
 		if m, err := amtp.ParseMessage([]byte(with("timestamp", quoted(in)))); err == nil {
 			t.Errorf("timestamp = %v, want an error; input %s", m.Timestamp, in)
 		}
@@ -182,7 +184,8 @@ func TestTimeOnTheWire(t *testing.T) {
 		}
 	}
 	var got amtp.Time
-	if err := got.UnmarshalJSON([]byte(`"2026-01-31T12:00:00.5+01:00"`)); err != nil || !got.Equal(time.Date(2026, 1, 31, 11, 0, 0, 500e6, time.UTC)) {
+	if err := got.UnmarshalJSON([]byte(`"2026-01-31T12:00:00.5+01:00"`)); err != nil ||
+		!got.Equal(time.Date(2026, 1, 31, 11, 0, 0, 500e6, time.UTC)) {
 		t.Errorf("UnmarshalJSON = %v, %v, want 11:00:00.5 UTC", got, err)
 	}
 	for _, in := range []string{`1`, `"x"`, `{}`} {
@@ -240,7 +243,8 @@ func sameAfterPrinting(t *testing.T, m *amtp.Message) {
 	if twice := marshal(t, again); twice != printed {
 		t.Fatalf("printed again = %q, want %q; document %q", twice, printed, m.Raw())
 	}
-	if !reflect.DeepEqual(again.Recipients, m.Recipients) || again.Subject != m.Subject || !again.Sender.Equal(m.Sender) {
+	if !reflect.DeepEqual(again.Recipients, m.Recipients) || again.Subject != m.Subject ||
+		!again.Sender.Equal(m.Sender) {
 		t.Fatalf("printed = %q, want the same sender, recipients and subject; document %q", printed, m.Raw())
 	}
 }

@@ -123,7 +123,8 @@ func (c *Client) AddPeer(ctx context.Context, p NewPeer) (PeerReport, error) {
 // CheckPeer tries what works between the gateway and a peer, in each direction.
 func (c *Client) CheckPeer(ctx context.Context, d Domain) (PeerReport, error) {
 	var out PeerReport
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "peers", string(d), "check"), admin: true, repeat: true}, &out)
+	_, err := c.do(ctx, call{method: "POST", path: path("admin", "peers", string(d), "check"), admin: true,
+		repeat: true}, &out)
 	return out, err
 }
 

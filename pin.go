@@ -35,7 +35,8 @@ func ParsePin(s string) (Pin, error) {
 		b, err = base64.StdEncoding.DecodeString(s)
 	}
 	if err != nil || len(b) != sha256.Size {
-		return Pin{}, errors.New("a pin is the SHA-256 of a certificate's public key: sha256// and 44 characters in base64, or 64 hexadecimal digits")
+		return Pin{},
+			errors.New("a pin is the SHA-256 of a certificate's public key: sha256// and 44 characters in base64, or 64 hexadecimal digits")
 	}
 	return Pin(b), nil
 }

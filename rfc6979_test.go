@@ -22,7 +22,8 @@ func TestSignaturesAreThoseOfRFC6979(t *testing.T) {
 		t.Fatal(err)
 	}
 	value, err := s.sign([]byte("sample"))
-	const want = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" + "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+	const want = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" +
+		"f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
 	if got := hex.EncodeToString(value); err != nil || got != want {
 		t.Fatalf("sign = %s, %v, want %s", got, err, want)
 	}

@@ -69,14 +69,16 @@ func ParseSignature(m *Message) (Signature, error) {
 	}
 	s.Selector = wire.keyid
 	if wire.algorithm != ES256 && wire.algorithm != RS256 {
-		return s, &SignatureError{Reason: ReasonUnsupportedAlgorithm, Cause: fmt.Errorf("the algorithm is %s", quoteShort(wire.algorithm))}
+		return s, &SignatureError{Reason: ReasonUnsupportedAlgorithm,
+			Cause: fmt.Errorf("the algorithm is %s", quoteShort(wire.algorithm))}
 	}
 	s.Algorithm = wire.algorithm
 	if len(wire.value) <= maxSignatureValue {
 		s.value, _ = decodeBase64(base64.RawURLEncoding, wire.value)
 	}
 	if len(s.value) == 0 {
-		return s, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the value is not base64url, without padding, of a signature")}
+		return s, &SignatureError{Reason: ReasonMalformed,
+			Cause: errors.New("the value is not base64url, without padding, of a signature")}
 	}
 	return s, complete(m)
 }
@@ -187,7 +189,8 @@ func (s Signature) Authentication(err error) Authentication {
 		why = ReasonKeyUnavailable
 	}
 	return Authentication{
-		Result: why.Result(), Domain: string(s.Domain), Selector: s.Selector, Algorithm: s.Algorithm, Reason: string(why),
+		Result: why.Result(), Domain: string(s.Domain), Selector: s.Selector, Algorithm: s.Algorithm,
+		Reason: string(why),
 	}
 }
 
@@ -259,7 +262,8 @@ func (s *Signer) Sign(body []byte) ([]byte, error) {
 	}
 	for _, member := range m.members {
 		if member.Name == "signature" {
-			return nil, &SignatureError{Reason: ReasonMalformed, Cause: errors.New("the message has a signature already")}
+			return nil, &SignatureError{Reason: ReasonMalformed,
+				Cause: errors.New("the message has a signature already")}
 		}
 	}
 	if err := complete(m); err != nil {
@@ -277,7 +281,8 @@ func (s *Signer) SignPeer(m *Message, e PeerEnvelope) ([]byte, error) {
 		return nil, err
 	}
 	if e.Sender.IsZero() || e.Timestamp.IsZero() {
-		return nil, &SignatureError{Reason: ReasonIncomplete, Cause: errors.New("the message for the peer has no sender or no timestamp")}
+		return nil, &SignatureError{Reason: ReasonIncomplete,
+			Cause: errors.New("the message for the peer has no sender or no timestamp")}
 	}
 	members, err := strictjson.Split(body)
 	if err != nil {
@@ -334,7 +339,8 @@ func (s *Signer) sign(form []byte) ([]byte, error) {
 // gateway asks before it takes a message for another domain. nil means that it can.
 func (m *Message) Signable() *Error {
 	if m.Signature != nil {
-		return invalid("signature", "the gateway signs what it sends to other domains; agents have no keys of their own")
+		return invalid("signature",
+			"the gateway signs what it sends to other domains; agents have no keys of their own")
 	}
 	var numbers canonical.Numbers // of all members together, as they are signed
 	for _, member := range m.members {

@@ -51,7 +51,8 @@ func check(t testing.TB, body string, key amtp.KeyRecord) (amtp.Signature, error
 
 func TestSign(t *testing.T) {
 	out := signed(t, complete)
-	if !strings.HasPrefix(out, complete[:len(complete)-1]+`,"signature":{"algorithm":"ES256","keyid":"key1","value":"`) {
+	if !strings.HasPrefix(out, complete[:len(complete)-1]+
+		`,"signature":{"algorithm":"ES256","keyid":"key1","value":"`) {
 		t.Errorf("Sign = %s, want the body and behind it the signature; body %s", out, complete)
 	}
 	if again := signed(t, complete); again != out {
@@ -65,7 +66,8 @@ func TestSign(t *testing.T) {
 	if _, err := check(t, signed(t, spaced), signer(t).KeyRecord()); err != nil {
 		t.Errorf("Verify = %v, want no error; body with white space %q", err, spaced)
 	}
-	other := `{"payload":{"currency":"\u20ac","total":1.04985E4},"x-unknown":{"a":[1.5,null],"b":1},` + out[1:strings.Index(out, `,"x-unknown"`)] + out[strings.Index(out, `,"signature"`):]
+	other := `{"payload":{"currency":"\u20ac","total":1.04985E4},"x-unknown":{"a":[1.5,null],"b":1},` +
+		out[1:strings.Index(out, `,"x-unknown"`)] + out[strings.Index(out, `,"signature"`):]
 	if _, err := check(t, other, signer(t).KeyRecord()); err != nil {
 		t.Errorf("Verify = %v, want no error; the same message written by another hand %s", err, other)
 	}
@@ -80,7 +82,8 @@ func TestSignRefuses(t *testing.T) {
 		{"signed already", signed(t, complete), amtp.ReasonMalformed},
 		{"null for a signature", strings.Replace(complete, `{`, `{"signature":null,`, 1), amtp.ReasonMalformed},
 		{"inexact number", strings.Replace(complete, `10498.50`, `9007199254740993`, 1), amtp.ReasonInexactNumber},
-		{"inexact number in an unknown member", strings.Replace(complete, `1.50`, `0.1000000000000000055`, 1), amtp.ReasonInexactNumber},
+		{"inexact number in an unknown member", strings.Replace(complete, `1.50`, `0.1000000000000000055`, 1),
+			amtp.ReasonInexactNumber},
 		{"no version", without("version"), amtp.ReasonIncomplete},
 		{"no message_id", without("message_id"), amtp.ReasonIncomplete},
 		{"no idempotency_key", without("idempotency_key"), amtp.ReasonIncomplete},
@@ -125,9 +128,12 @@ func edit(body, name, value string) string {
 func TestChangedMembersAreFound(t *testing.T) {
 	body, key := signed(t, complete), signer(t).KeyRecord()
 	for name, value := range map[string]string{
-		"message_id": `"other"`, "idempotency_key": `"other"`, "timestamp": `"2026-11-22T17:00:00.001Z"`, "sender": `"orders@example.com"`,
-		"recipients": `["billing@receiver.test","eve@receiver.test"]`, "payload": `{"total":10498.51,"currency":"€"}`, "subject": `"x"`,
-		"x-unknown": `{"b":1,"a":[1.50,0]}`, "added": `null`, "coordination": `null`, "workflow_id": `"w1"`, "Payload": `null`,
+		"message_id": `"other"`, "idempotency_key": `"other"`, "timestamp": `"2026-11-22T17:00:00.001Z"`,
+		"sender":     `"orders@example.com"`,
+		"recipients": `["billing@receiver.test","eve@receiver.test"]`, "payload": `{"total":10498.51,"currency":"€"}`,
+		"subject":   `"x"`,
+		"x-unknown": `{"b":1,"a":[1.50,0]}`, "added": `null`, "coordination": `null`, "workflow_id": `"w1"`,
+		"Payload": `null`,
 	} {
 		changed := edit(body, name, value)
 		if _, err := check(t, changed, key); reasonOf(err) != amtp.ReasonBadSignature {
@@ -167,7 +173,8 @@ func TestParseSignature(t *testing.T) {
 		{"null", `null`, amtp.ReasonUnsigned},
 		{"ES256", good, ""},
 		{"RS256", object("RS256", "key1", value), ""},
-		{"other order, spaces and escapes", ` { "value" : "` + value + `" , "keyid" : "k\u0065y1", "\u0061lgorithm":"ES256" } `, ""},
+		{"other order, spaces and escapes", ` { "value" : "` + value +
+			`" , "keyid" : "k\u0065y1", "\u0061lgorithm":"ES256" } `, ""},
 		{"empty object", `{}`, amtp.ReasonMalformed},
 		{"a fourth member", `{"note":1,` + good[1:], amtp.ReasonMalformed},
 		{"a fourth member without a name", `{"":"",` + good[1:], amtp.ReasonMalformed},
@@ -175,14 +182,17 @@ func TestParseSignature(t *testing.T) {
 		{"no algorithm", `{"keyid":"key1","value":"` + value + `"}`, amtp.ReasonMalformed},
 		{"no keyid", `{"algorithm":"ES256","value":"` + value + `"}`, amtp.ReasonMalformed},
 		{"no value", `{"algorithm":"ES256","keyid":"key1"}`, amtp.ReasonMalformed},
-		{"another member in the place of value", `{"algorithm":"ES256","keyid":"key1","sig":"` + value + `"}`, amtp.ReasonMalformed},
+		{"another member in the place of value", `{"algorithm":"ES256","keyid":"key1","sig":"` + value + `"}`,
+			amtp.ReasonMalformed},
 		{"names in another case", `{"Algorithm":"ES256","KeyID":"key1","Value":"` + value + `"}`, amtp.ReasonMalformed},
 		{"null for an algorithm", `{"algorithm":null,"keyid":"key1","value":"` + value + `"}`, amtp.ReasonMalformed},
 		{"null for a keyid", `{"algorithm":"ES256","keyid":null,"value":"` + value + `"}`, amtp.ReasonMalformed},
 		{"null for a value", `{"algorithm":"ES256","keyid":"key1","value":null}`, amtp.ReasonMalformed},
 		{"number for a value", `{"algorithm":"ES256","keyid":"key1","value":1}`, amtp.ReasonMalformed},
-		{"array for an algorithm", `{"algorithm":["ES256"],"keyid":"key1","value":"` + value + `"}`, amtp.ReasonMalformed},
-		{"object for a value", `{"algorithm":"ES256","keyid":"key1","value":{"value":"` + value + `"}}`, amtp.ReasonMalformed},
+		{"array for an algorithm", `{"algorithm":["ES256"],"keyid":"key1","value":"` + value + `"}`,
+			amtp.ReasonMalformed},
+		{"object for a value", `{"algorithm":"ES256","keyid":"key1","value":{"value":"` + value + `"}}`,
+			amtp.ReasonMalformed},
 		{"nested", `{"signature":` + good + `}`, amtp.ReasonMalformed},
 		{"keyid empty", object("ES256", "", value), amtp.ReasonMalformed},
 		{"keyid in upper case", object("ES256", "KEY1", value), amtp.ReasonMalformed},
@@ -214,11 +224,13 @@ func TestParseSignature(t *testing.T) {
 		{"value with a space", object("ES256", "key1", " "+value), amtp.ReasonMalformed},
 		{"value in the standard alphabet", object("ES256", "key1", "+/"+value[2:]), amtp.ReasonMalformed},
 		{"value in its own alphabet", object("ES256", "key1", "-_"+value[2:]), ""},
-		{"value with stray bits behind its end", object("ES256", "key1", value[:len(value)-1]+"B"), amtp.ReasonMalformed},
+		{"value with stray bits behind its end", object("ES256", "key1", value[:len(value)-1]+"B"),
+			amtp.ReasonMalformed},
 		{"value of one character more", object("ES256", "key1", value[:len(value)-1]), amtp.ReasonMalformed},
 		{"value as long as any", object("RS256", "key1", strings.Repeat("A", 1366)), ""},
 		{"value longer than any", object("RS256", "key1", strings.Repeat("A", 1367)), amtp.ReasonMalformed},
-		{"value in hexadecimal of an odd length", object("ES256", "key1", strings.Repeat("0", 129)), amtp.ReasonMalformed},
+		{"value in hexadecimal of an odd length", object("ES256", "key1", strings.Repeat("0", 129)),
+			amtp.ReasonMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, failure := amtp.ParseMessage([]byte(edit(complete, "signature", c.signature)))
@@ -251,9 +263,10 @@ func TestSignaturesThatMakeNoMessage(t *testing.T) {
 		"signature twice, one null":     out[:len(out)-1] + `,"signature":null}`,
 		"signature twice, once escaped": out[:len(out)-1] + `,"s\u0069gnature":` + object + `}`,
 		"value twice":                   strings.Replace(out, `"value"`, `"value":"AAAA","value"`, 1),
-		"value twice, equal":            strings.Replace(out, `}}`, `,"value":`+object[strings.Index(object, `"value":`)+8:]+`}`, 1),
-		"keyid twice, once escaped":     strings.Replace(out, `"keyid"`, `"key\u0069d":"key2","keyid"`, 1),
-		"algorithm twice":               strings.Replace(out, `"algorithm"`, `"algorithm":"none","algorithm"`, 1),
+		"value twice, equal": strings.Replace(out, `}}`,
+			`,"value":`+object[strings.Index(object, `"value":`)+8:]+`}`, 1),
+		"keyid twice, once escaped": strings.Replace(out, `"keyid"`, `"key\u0069d":"key2","keyid"`, 1),
+		"algorithm twice":           strings.Replace(out, `"algorithm"`, `"algorithm":"none","algorithm"`, 1),
 	} {
 		if _, failure := amtp.ParseMessage([]byte(body)); failure == nil || failure.Code != amtp.CodeInvalidMessage {
 			t.Errorf("%s: ParseMessage = %v, want %s; body %s", name, failure, amtp.CodeInvalidMessage, body)
@@ -278,7 +291,8 @@ func TestCheckTimestamp(t *testing.T) {
 			t.Errorf("CheckTimestamp = %v, want reason %q; age %v", err, c.reason, c.age)
 		}
 	}
-	if err := amtp.CheckTimestamp(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), now); reasonOf(err) != amtp.ReasonNotYetValid {
+	if err := amtp.CheckTimestamp(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+		now); reasonOf(err) != amtp.ReasonNotYetValid {
 		t.Errorf("CheckTimestamp = %v, want %s; year 9999", err, amtp.ReasonNotYetValid)
 	}
 	if err := amtp.CheckTimestamp(time.Time{}, now); reasonOf(err) != amtp.ReasonExpired {
@@ -301,7 +315,8 @@ func TestSignable(t *testing.T) {
 		{"another spelling of sender", edit(complete, "Sender", `"ceo@example.com"`), "Sender"},
 		{"another spelling of version, in capitals", edit(complete, "VERSION", `"2.0"`), "VERSION"},
 		{"signature of its own", signed(t, complete), "signature"},
-		{"as many numbers next to zero as are allowed, in two members", edit(edit(complete, "x", tiny(400)), "y", tiny(600)), ""},
+		{"as many numbers next to zero as are allowed, in two members",
+			edit(edit(complete, "x", tiny(400)), "y", tiny(600)), ""},
 		{"more of them than are allowed, in two members", edit(edit(complete, "x", tiny(600)), "y", tiny(600)), "y"},
 	} {
 		m, failure := amtp.ParseMessage([]byte(c.body))
@@ -309,10 +324,12 @@ func TestSignable(t *testing.T) {
 			t.Fatal(failure)
 		}
 		err := m.Signable()
-		if (err == nil) != (c.field == "") || err != nil && (err.Code != amtp.CodeInvalidMessage || err.Details["field"] != c.field) {
+		if (err == nil) != (c.field == "") || err != nil &&
+			(err.Code != amtp.CodeInvalidMessage || err.Details["field"] != c.field) {
 			t.Errorf("%s: Signable = %v, want an error about %q; body %.300s", c.name, err, c.field, c.body)
 		}
-		if !m.Timestamp.IsZero() && c.field != "signature" && !strings.Contains(c.name, "spelling") && !strings.Contains(c.name, "null") {
+		if !m.Timestamp.IsZero() && c.field != "signature" && !strings.Contains(c.name, "spelling") &&
+			!strings.Contains(c.name, "null") {
 			if _, bad := signer(t).Sign([]byte(c.body)); (bad == nil) != (err == nil) {
 				t.Errorf("%s: Signable = %v and Sign = %v, want both or none", c.name, err, bad)
 			}
@@ -374,15 +391,20 @@ func TestVerificationOfReasons(t *testing.T) {
 func FuzzParseSignature(f *testing.F) {
 	value := base64.RawURLEncoding.EncodeToString(make([]byte, 64))
 	for _, s := range []string{
-		`null`, `{}`, `{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}`, `{"algorithm":"ES256","keyid":"key1","value":"` + value + `==","x":[1]}`,
-		`{"algorithm":"RS256","keyid":"a.b","value":"AAAA"}`, `{"algorithm":"none","keyid":"-","value":""}`, `{"algorithm":1,"keyid":"a b","value":"*"}`,
-		`{"algorithm":"RS256","keyid":"k1","value":"A-_A"}`, `{"algorithm":"RS256","keyid":"k1","value":"A+/A","value":"AAAA"}`,
+		`null`, `{}`, `{"algorithm":"ES256","keyid":"key1","value":"` + value + `"}`,
+		`{"algorithm":"ES256","keyid":"key1","value":"` + value + `==","x":[1]}`,
+		`{"algorithm":"RS256","keyid":"a.b","value":"AAAA"}`, `{"algorithm":"none","keyid":"-","value":""}`,
+		`{"algorithm":1,"keyid":"a b","value":"*"}`,
+		`{"algorithm":"RS256","keyid":"k1","value":"A-_A"}`,
+		`{"algorithm":"RS256","keyid":"k1","value":"A+/A","value":"AAAA"}`,
 	} {
 		f.Add([]byte(s))
 	}
-	keys := []amtp.KeyRecord{signer(f).KeyRecord(), {Algorithm: amtp.RS256, Key: rsaNumber(2048, 3)}, {Algorithm: amtp.ES256}}
+	keys := []amtp.KeyRecord{signer(f).KeyRecord(), {Algorithm: amtp.RS256, Key: rsaNumber(2048, 3)},
+		{Algorithm: amtp.ES256}}
 	f.Fuzz(func(t *testing.T, signature []byte) {
-		m, failure := amtp.ParseMessage(slices.Concat([]byte(complete[:len(complete)-1]+`,"signature":`), signature, []byte("}")))
+		m, failure := amtp.ParseMessage(slices.Concat([]byte(complete[:len(complete)-1]+`,"signature":`), signature,
+			[]byte("}")))
 		if failure != nil {
 			return
 		}
@@ -394,8 +416,10 @@ func FuzzParseSignature(f *testing.F) {
 		if err == nil && (json.Unmarshal(signature, &members) != nil || len(members) != 3) {
 			t.Fatalf("ParseSignature = nil, want an error for other than three strings; signature %q", signature)
 		}
-		if name, bad := amtp.KeyRecordName(sig.Selector, sig.Domain); err == nil && (bad != nil || !strings.HasSuffix(name, "._amtpkey.example.com")) {
-			t.Fatalf("KeyRecordName = %q, %v, want a name below the sender's domain; signature %q", name, bad, signature)
+		if name, bad := amtp.KeyRecordName(sig.Selector, sig.Domain); err == nil &&
+			(bad != nil || !strings.HasSuffix(name, "._amtpkey.example.com")) {
+			t.Fatalf("KeyRecordName = %q, %v, want a name below the sender's domain; signature %q", name,
+				bad, signature)
 		}
 		for _, key := range keys {
 			if sig.Verify(key) == nil {
@@ -411,7 +435,8 @@ func FuzzParseSignature(f *testing.F) {
 func FuzzSignature(f *testing.F) {
 	f.Add([]byte(complete), uint16(200), byte(1))
 	f.Add([]byte(signed(f, complete)), uint16(3), byte(32))
-	f.Add([]byte(edit(complete, "signature", `{"algorithm":"RS256","keyid":"key1","value":"AAAA"}`)), uint16(0), byte(0))
+	f.Add([]byte(edit(complete, "signature", `{"algorithm":"RS256","keyid":"key1","value":"AAAA"}`)),
+		uint16(0), byte(0))
 	f.Add([]byte(edit(complete, "payload", `[1e21,-0,1.0,"\u20ac\ud83d\ude00"]`)), uint16(400), byte(4))
 	f.Add([]byte(edit(complete, "payload", `9007199254740993`)), uint16(0), byte(8))
 	s := signer(f)
@@ -420,7 +445,8 @@ func FuzzSignature(f *testing.F) {
 		if m, failure := amtp.ParseMessage(body); failure == nil {
 			sig, err := amtp.ParseSignature(m)
 			if reasonOf(err) == "?" || reasonOf(sig.Verify(stranger)) == "" {
-				t.Fatalf("ParseSignature = %+v, %v, want a reason and no pass with a stranger's key; body %q", sig, err, body)
+				t.Fatalf("ParseSignature = %+v, %v, want a reason and no pass with a stranger's key; body %q",
+					sig, err, body)
 			}
 		}
 		out, err := s.Sign(body)

@@ -24,8 +24,10 @@ func TestVerifyWithAnotherKey(t *testing.T) {
 	}{
 		{"another", amtp.KeyRecord{Algorithm: amtp.ES256, Key: &signingKey(t, "b").PublicKey}, amtp.ReasonBadSignature},
 		{"none", amtp.KeyRecord{Algorithm: amtp.ES256}, amtp.ReasonBadSignature},
-		{"an RSA key that is said to be for ES256", amtp.KeyRecord{Algorithm: amtp.ES256, Key: rsaNumber(2048, 3)}, amtp.ReasonBadSignature},
-		{"of another kind", amtp.KeyRecord{Algorithm: amtp.RS256, Key: rsaNumber(2048, 3)}, amtp.ReasonAlgorithmMismatch},
+		{"an RSA key that is said to be for ES256", amtp.KeyRecord{Algorithm: amtp.ES256, Key: rsaNumber(2048, 3)},
+			amtp.ReasonBadSignature},
+		{"of another kind", amtp.KeyRecord{Algorithm: amtp.RS256, Key: rsaNumber(2048, 3)},
+			amtp.ReasonAlgorithmMismatch},
 		{"of no kind", amtp.KeyRecord{Key: &signingKey(t, "a").PublicKey}, amtp.ReasonAlgorithmMismatch},
 		{"no record", amtp.KeyRecord{}, amtp.ReasonAlgorithmMismatch},
 	} {
@@ -46,7 +48,8 @@ type valueCase struct {
 func wears(t *testing.T, key amtp.KeyRecord, cases []valueCase) {
 	t.Helper()
 	for _, c := range cases {
-		object := `{"algorithm":"` + key.Algorithm + `","keyid":"key1","value":"` + base64.RawURLEncoding.EncodeToString(c.value) + `"}`
+		object := `{"algorithm":"` + key.Algorithm + `","keyid":"key1","value":"` +
+			base64.RawURLEncoding.EncodeToString(c.value) + `"}`
 		if _, err := check(t, edit(complete, "signature", object), key); reasonOf(err) != c.reason {
 			t.Errorf("%s, %s: Verify = %v, want reason %q; value %x", key.Algorithm, c.name, err, c.reason, c.value)
 		}

@@ -62,7 +62,8 @@ func TestSigners(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sig, err := check(t, string(body), record); err != nil || sig.Algorithm != c.algorithm || sig.Selector != s.Selector() {
+		if sig, err := check(t, string(body), record); err != nil || sig.Algorithm != c.algorithm ||
+			sig.Selector != s.Selector() {
 			t.Errorf("%s: signature = %+v, %v, want one that verifies with the published record", c.algorithm, sig, err)
 		}
 	}

@@ -29,7 +29,8 @@ type SigningKey struct {
 // one that is brought along. All of it is optional; nothing at all is the next key
 // of the kind that signs now.
 type NewSigningKey struct {
-	Selector   string `json:"selector,omitempty"`    // its name, see KeyRecordName; by default the day. A key that is brought needs one
+	// its name, see KeyRecordName; by default the day. A key that is brought needs one
+	Selector   string `json:"selector,omitempty"`
 	Algorithm  string `json:"algorithm,omitempty"`   // ES256 or RS256; by default ES256, or that of PrivateKey
 	Bits       int    `json:"bits,omitempty"`        // of an RSA key that is made: 2048 (the default), 3072 or 4096
 	PrivateKey string `json:"private_key,omitempty"` // the key that is brought, in PEM form: see ParseSigningKey

@@ -51,7 +51,8 @@ func ParseSigningKey(file []byte) (crypto.Signer, error) {
 		case !strings.HasSuffix(b.Type, "PRIVATE KEY"):
 			beside = b.Type
 		case private != nil:
-			return nil, errors.New("the file has several private keys, and only one can sign: give each a file of its own")
+			return nil,
+				errors.New("the file has several private keys, and only one can sign: give each a file of its own")
 		default:
 			private = b
 		}
@@ -93,13 +94,16 @@ func pemBlocks(text string) (blocks []*pem.Block, err error) {
 	}
 	switch begun := strings.Count("\n"+text, "\n-----BEGIN "); {
 	case begun > len(blocks):
-		return nil, errors.New("a block of the file is damaged: from -----BEGIN to -----END every line must be as it was written")
+		return nil,
+			errors.New("a block of the file is damaged: from -----BEGIN to -----END every line must be as it was written")
 	case len(blocks) > 0:
 		return blocks, nil
 	case strings.HasPrefix(text, "{"):
-		return nil, errors.New("the file is JSON, perhaps a JWK; a key is to be in PEM form, which begins with -----BEGIN PRIVATE KEY-----")
+		return nil,
+			errors.New("the file is JSON, perhaps a JWK; a key is to be in PEM form, which begins with -----BEGIN PRIVATE KEY-----")
 	case strings.HasPrefix(text, "0\x82") || strings.HasPrefix(text, "0\x81") || strings.HasPrefix(text, "0w"):
-		return nil, errors.New("the file is binary, perhaps DER; write it in PEM form: openssl pkey -inform DER -in FILE -out key.pem")
+		return nil,
+			errors.New("the file is binary, perhaps DER; write it in PEM form: openssl pkey -inform DER -in FILE -out key.pem")
 	}
 	return nil, errors.New("the file is not in PEM form, which begins with -----BEGIN PRIVATE KEY-----")
 }
@@ -108,7 +112,8 @@ func pemBlocks(text string) (blocks []*pem.Block, err error) {
 func noPrivateKey(kind string) error {
 	switch {
 	case strings.HasSuffix(kind, "CERTIFICATE"):
-		return errors.New("this is a certificate, and what signs is a private key; a new one is made with: " + makeES256)
+		return errors.New("this is a certificate, and what signs is a private key; a new one is made with: " +
+			makeES256)
 	case strings.HasSuffix(kind, "PUBLIC KEY"):
 		return errors.New("this is a public key, and what signs is the private one: it is in the file that this was made from")
 	case kind == "":
@@ -123,7 +128,8 @@ func readPrivateKey(b *pem.Block) (crypto.Signer, error) {
 	var err error
 	switch {
 	case b.Type == "ENCRYPTED PRIVATE KEY" || len(b.Headers) > 0:
-		return nil, errors.New("the key is encrypted, and nobody types its passphrase when a gateway starts; write it without: openssl pkey -in FILE -out key.pem")
+		return nil,
+			errors.New("the key is encrypted, and nobody types its passphrase when a gateway starts; write it without: openssl pkey -in FILE -out key.pem")
 	case b.Type == "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
 	case b.Type == "EC PRIVATE KEY":
@@ -146,7 +152,9 @@ func readPrivateKey(b *pem.Block) (crypto.Signer, error) {
 		return key, nil
 	case *rsa.PrivateKey:
 		if bits := key.N.BitLen(); bits < minRSA {
-			return nil, fmt.Errorf("this is an RSA key of %d bits, which is too weak: it must have %d to %d; a key is made with: %s", bits, minRSA, maxRSA, makeRS256)
+			return nil,
+				fmt.Errorf("this is an RSA key of %d bits, which is too weak: it must have %d to %d; a key is made with: %s",
+					bits, minRSA, maxRSA, makeRS256)
 		}
 		return key, checkKey(KeyRecord{Algorithm: RS256, Key: &key.PublicKey})
 	case ed25519.PrivateKey:
@@ -159,7 +167,8 @@ func readPrivateKey(b *pem.Block) (crypto.Signer, error) {
 
 // unfitKey refuses a key with which nobody signs for a domain. AMTP §9.
 func unfitKey(what string) error {
-	return fmt.Errorf("this is %s; a domain signs with an EC key on P-256 (ES256) or an RSA key (RS256), made with: %s; or: %s", what, makeES256, makeRS256)
+	return fmt.Errorf("this is %s; a domain signs with an EC key on P-256 (ES256) or an RSA key (RS256), made with: %s; or: %s",
+		what, makeES256, makeRS256)
 }
 
 // otherAlgorithms are those that openssl writes and no domain signs with.
@@ -176,7 +185,8 @@ var (
 
 // unreadableKey says why the package did not read a key.
 func unreadableKey(b *pem.Block) error {
-	damaged := errors.New("the private key is damaged, or of another kind than the file says; a new one is made with: " + makeES256)
+	damaged := errors.New("the private key is damaged, or of another kind than the file says; a new one is made with: " +
+		makeES256)
 	curve := asn1.RawValue{}
 	switch b.Type {
 	case "PRIVATE KEY":

@@ -90,7 +90,8 @@ func TestParseSigningKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs8, sec1, pkcs1 := k.pkcs8(p256), k.sec1(p256), k.block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r2048), nil)
+	pkcs8, sec1, pkcs1 := k.pkcs8(p256), k.sec1(p256), k.block("RSA PRIVATE KEY",
+		x509.MarshalPKCS1PrivateKey(r2048), nil)
 	parameters := "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 	certificate := k.block("CERTIFICATE", []byte("of something"), nil)
 	encrypted := "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
@@ -120,10 +121,12 @@ func TestParseSigningKey(t *testing.T) {
 		{"DER", string(der), nil, "openssl pkey -inform DER"},
 		{"UTF-16", "\xff\xfe-\x00-\x00", nil, "iconv -f UTF-16"},
 		{"a film", strings.Repeat("x", 64<<10+1), nil, "more than 65536 bytes"},
-		{"PKCS #8, encrypted", k.block("ENCRYPTED PRIVATE KEY", []byte("sealed"), nil), nil, "openssl pkey -in FILE -out key.pem"},
+		{"PKCS #8, encrypted", k.block("ENCRYPTED PRIVATE KEY", []byte("sealed"), nil), nil,
+			"openssl pkey -in FILE -out key.pem"},
 		{"PKCS #1, encrypted", encrypted, nil, "is encrypted"},
 		{"a public key", k.public(&p256.PublicKey), nil, "is a public key"},
-		{"a public RSA key", k.block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&r2048.PublicKey), nil), nil, "is a public key"},
+		{"a public RSA key", k.block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&r2048.PublicKey), nil), nil,
+			"is a public key"},
 		{"a certificate", certificate, nil, "is a certificate"},
 		{"a request for one", k.block("CERTIFICATE REQUEST", []byte("please"), nil), nil, "CERTIFICATE REQUEST"},
 		{"parameters", parameters, nil, "only parameters"},
@@ -131,7 +134,8 @@ func TestParseSigningKey(t *testing.T) {
 		{"P-384, SEC 1", k.sec1(p384), nil, "an EC key on P-384"},
 		{"secp256k1", secp256k1, nil, "an EC key on another curve"},
 		{"RSA of 1024 bits", k.pkcs8(r1024), nil, "an RSA key of 1024 bits"},
-		{"RSA of 1024 bits, PKCS #1", k.block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r1024), nil), nil, "rsa_keygen_bits:2048"},
+		{"RSA of 1024 bits, PKCS #1", k.block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r1024), nil), nil,
+			"rsa_keygen_bits:2048"},
 		{"Ed25519", k.pkcs8(ed), nil, "an Ed25519 key"},
 		{"X25519", k.pkcs8(x), nil, "an X25519 key"},
 		{"a key of OpenSSH", k.block("OPENSSH PRIVATE KEY", []byte("openssh-key-v1"), nil), nil, "a key of OpenSSH"},

@@ -25,7 +25,8 @@ type vectorBook struct {
 
 // pass is a vector of a message that is signed with the key and verifies.
 func (b vectorBook) pass(name, key, unsigned string) vector {
-	v := vector{Name: name, DNS: map[string][]string{keyName: {b.keys[key].Record}}, Now: vectorNow, Result: string(amtp.SenderVerified)}
+	v := vector{Name: name, DNS: map[string][]string{keyName: {b.keys[key].Record}}, Now: vectorNow,
+		Result: string(amtp.SenderVerified)}
 	v = v.digest(b.t, unsigned)
 	v.Body = b.attach(unsigned, b.object(key, "key1", b.keys[key].sign(b.t, []byte(v.Canonical))))
 	return v
@@ -67,7 +68,8 @@ func (v *vector) replace(old, with string) {
 func vectorFiles(t *testing.T, keys map[string]testKey) map[string][]vector {
 	b := vectorBook{t: t, keys: keys}
 	return map[string][]vector{
-		"es256.json": b.es256(), "rs256.json": b.rs256(), "records.json": b.records(), "failing.json": append(b.failing(), b.notSigned()...),
+		"es256.json": b.es256(), "rs256.json": b.rs256(), "records.json": b.records(),
+		"failing.json": append(b.failing(), b.notSigned()...),
 	}
 }
 
@@ -77,20 +79,26 @@ func (b vectorBook) es256() []vector {
 		plain,
 		b.pass("null for a payload", "es256", edit(order, "payload", "null")),
 		b.pass("several recipients, unknown members, empty and null members", "es256",
-			strings.Replace(edit(edit(order, "x-trace", `{"b":[],"a":{}}`), "recipients", `["a@receiver.test","B@receiver.test"]`), `{`, `{"headers":null,"schema":"",`, 1)),
+			strings.Replace(edit(edit(order, "x-trace", `{"b":[],"a":{}}`), "recipients",
+				`["a@receiver.test","B@receiver.test"]`), `{`, `{"headers":null,"schema":"",`, 1)),
 		b.pass("numbers that binary64 gives back", "es256",
-			edit(order, "payload", `[0,-0,-0.0,0e5,1.0,1e0,100,1E21,1e-7,0.000001,4.50,2e-3,10498.50,9007199254740992,333333333.3333333,5e-324,1.7976931348623157e308,0.1,1e23,123456789012345680000]`)),
+			edit(order, "payload",
+				`[0,-0,-0.0,0e5,1.0,1e0,100,1E21,1e-7,0.000001,4.50,2e-3,10498.50,9007199254740992,333333333.3333333,5e-324,1.7976931348623157e308,0.1,1e23,123456789012345680000]`)),
 		b.pass("strings: escapes, controls, no normal form", "es256",
-			edit(order, "payload", `["\u0000\b\t\n\f\r\u001f\u007f\"\\\/","\u20ac\ud83d\ude00","\u00e9","e\u0301","<script>&'\u2028","ﬁ"]`)),
+			edit(order, "payload",
+				`["\u0000\b\t\n\f\r\u001f\u007f\"\\\/","\u20ac\ud83d\ude00","\u00e9","e\u0301","<script>&'\u2028","ﬁ"]`)),
 		b.pass("names in the order of UTF-16", "es256",
-			edit(order, "payload", `{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7,"":8,"10":9,"A":10,"a":11}`)),
+			edit(order, "payload",
+				`{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7,"":8,"10":9,"A":10,"a":11}`)),
 	}
 	other := b.pass("", "es256", order)
 	other.Name = "the same message and signature by another hand: other order, white space, escapes, number literals"
 	value := other.Body[strings.Index(other.Body, `"signature"`)+len(`"signature":`) : len(other.Body)-1]
-	other.Body = "\n{ \"signature\" : " + value + ",\r\n\t\"payload\":{\"currency\":\"\\u0045UR\" , \"total\":1.04985E+4},\"subject\":\"Invoice\\u002017\",\"recipients\":[ \"billing@receiver.test\" ]," +
+	other.Body = "\n{ \"signature\" : " + value +
+		",\r\n\t\"payload\":{\"currency\":\"\\u0045UR\" , \"total\":1.04985E+4},\"subject\":\"Invoice\\u002017\",\"recipients\":[ \"billing@receiver.test\" ]," +
 		`"sender":"orders@example.com","timestamp":"2026-11-22T17:00:00.000Z","idempotency_key":"550e8400-e29b-41d4-a716-446655440000","message_id":"019b1d3e-7c00-7000-8000-000000000001","version":"1.0"} `
-	upper := b.pass("a sender whose domain is in upper case", "es256", strings.Replace(order, "orders@example.com", "Orders@Example.COM", 1))
+	upper := b.pass("a sender whose domain is in upper case", "es256",
+		strings.Replace(order, "orders@example.com", "Orders@Example.COM", 1))
 	none := b.pass("no payload", "es256", edit(order, "payload", ""))
 	return append(list, other, upper, none)
 }
@@ -100,13 +108,19 @@ func (b vectorBook) rs256() []vector {
 	return []vector{
 		plain,
 		b.pass("a key of 3072 bits", "rs256-3072", order),
-		plain.not("another message", amtp.ReasonBadSignature, func(v *vector) { v.replace("Invoice 17", "Invoice 18") }),
+		plain.not("another message", amtp.ReasonBadSignature, func(v *vector) {
+			v.replace("Invoice 17", "Invoice 18")
+		}),
 		plain.not("without the first three bytes of the signature", amtp.ReasonBadSignature, func(v *vector) {
 			at := strings.Index(v.Body, `"value":"`) + len(`"value":"`)
 			v.Body = v.Body[:at] + v.Body[at+4:]
 		}),
-		plain.not("three bytes in front of the signature", amtp.ReasonBadSignature, func(v *vector) { v.replace(`"value":"`, `"value":"AAAA`) }),
-		plain.not("the key of another size", amtp.ReasonBadSignature, func(v *vector) { v.DNS[keyName] = []string{b.keys["rs256-3072"].Record} }),
+		plain.not("three bytes in front of the signature", amtp.ReasonBadSignature, func(v *vector) {
+			v.replace(`"value":"`, `"value":"AAAA`)
+		}),
+		plain.not("the key of another size", amtp.ReasonBadSignature, func(v *vector) {
+			v.DNS[keyName] = []string{b.keys["rs256-3072"].Record}
+		}),
 	}
 }
 
@@ -125,7 +139,8 @@ func (b vectorBook) records() []vector {
 		with("other order and spaces", "", " p="+p+" ; alg=ES256; v=amtpkey1 ;"),
 		with("unknown parameters", "", "v=amtpkey1;t=s;alg=ES256;n=x=y;flag;flag;K=1;p="+p),
 		with("among other records", "", "v=spf1 -all", record, "", "v=amtp1;k=ES256;p="+p),
-		with("beside broken records", "", "v=amtpkey1", record, "v=amtpkey1;alg=ES256;p=", "v=amtpkey1;alg=ES256;alg=ES256;p="+value(other)),
+		with("beside broken records", "", "v=amtpkey1", record, "v=amtpkey1;alg=ES256;p=",
+			"v=amtpkey1;alg=ES256;alg=ES256;p="+value(other)),
 		with("none", missing),
 		with("other records only", missing, "v=spf1 -all", "v=DKIM1;k=rsa;p="+p, "alg=ES256;p="+p),
 		with("the record of another version", missing, "v=amtpkey2;alg=ES256;p="+p),
@@ -133,8 +148,12 @@ func (b vectorBook) records() []vector {
 		with("the name of the version in upper case", missing, "V=amtpkey1;alg=ES256;p="+p),
 		with("spaces around the first equals sign", missing, "v = amtpkey1;alg=ES256;p="+p),
 		with("in quotes", missing, `"`+record+`"`),
-		plain.not("under another selector only", missing, func(v *vector) { v.DNS = map[string][]string{"key2._amtpkey.example.com": {record}} }),
-		plain.not("at the domain above only", missing, func(v *vector) { v.DNS = map[string][]string{"key1._amtpkey.com": {record}} }),
+		plain.not("under another selector only", missing, func(v *vector) {
+			v.DNS = map[string][]string{"key2._amtpkey.example.com": {record}}
+		}),
+		plain.not("at the domain above only", missing, func(v *vector) {
+			v.DNS = map[string][]string{"key1._amtpkey.com": {record}}
+		}),
 		with("another key", amtp.ReasonBadSignature, other),
 		with("a key for another algorithm", amtp.ReasonAlgorithmMismatch, rs),
 		with("two keys", ambiguous, record, other),
@@ -215,10 +234,13 @@ func (b vectorBook) failing() []vector {
 		change("a number for a value", malformed, `"`+value+`"`, `1`),
 	}
 	for _, literal := range []string{"9007199254740993", "0.1000000000000000055", "1e400", "4.9e-324"} {
-		list = append(list, change("a number that binary64 has not: "+literal, amtp.ReasonInexactNumber, `10498.50`, literal))
+		list = append(list, change("a number that binary64 has not: "+literal, amtp.ReasonInexactNumber,
+			`10498.50`, literal))
 	}
 	at := func(name string, reason amtp.Reason, age time.Duration) vector {
-		return plain.not(name, reason, func(v *vector) { v.Now = time.Date(2026, 11, 22, 17, 0, 0, 0, time.UTC).Add(age) })
+		return plain.not(name, reason, func(v *vector) {
+			v.Now = time.Date(2026, 11, 22, 17, 0, 0, 0, time.UTC).Add(age)
+		})
 	}
 	return append(list,
 		at("eight days old", "", 8*24*time.Hour),
@@ -244,7 +266,8 @@ func (b vectorBook) notSigned() []vector {
 		{"a number with a zero in front", `10498.50`, `010498.50`},
 		{"a comma too much", `"EUR"}`, `"EUR",}`},
 		{"a member of the signature twice", `"keyid"`, `"keyid":"key1","keyid"`},
-		{"the gateway's own word about the sender", `"subject"`, `"sender_verification":{"result":"verified"},"subject"`},
+		{"the gateway's own word about the sender", `"subject"`,
+			`"sender_verification":{"result":"verified"},"subject"`},
 		{"a text for a signature", `"signature":{`, `"signature":"x","y":{`},
 	} {
 		v := plain.not(c.name, "", func(v *vector) { v.replace(c.old, c.with) })

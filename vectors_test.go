@@ -35,8 +35,9 @@ type vector struct {
 	SHA256    string              `json:"sha256,omitempty"`    // of Canonical, in hexadecimal
 	DNS       map[string][]string `json:"dns"`                 // name → TXT strings
 	Now       time.Time           `json:"now"`
-	Result    string              `json:"result"` // verified, unsigned, invalid, key_unavailable, or refused: no message at all
-	Reason    amtp.Reason         `json:"reason"` // "" when it is verified or refused
+	// verified, unsigned, invalid, key_unavailable, or refused: no message at all
+	Result string      `json:"result"`
+	Reason amtp.Reason `json:"reason"` // "" when it is verified or refused
 }
 
 // testKey is a private key that everybody knows.
@@ -226,7 +227,8 @@ func inNode[T any](t *testing.T, args ...string) T {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Fatalf("node is not here, and with it the second implementation: install it (Debian: apt-get install nodejs): %v", err)
+		t.Fatalf("node is not here, and with it the second implementation: install it (Debian: apt-get install nodejs): %v",
+			err)
 	}
 	var stderr bytes.Buffer
 	cmd := exec.Command(node, append([]string{filepath.Join(vectorDir, "verify.mjs")}, args...)...)
@@ -274,7 +276,8 @@ func TestVectorsOfNode(t *testing.T) {
 		return lines
 	}
 	if got, want := cases(published), cases(made); !slices.Equal(got, want) {
-		t.Errorf("%s has the vectors\n%q\nverify.mjs makes\n%q\ngo test -run Vectors -update . writes it", second, got, want)
+		t.Errorf("%s has the vectors\n%q\nverify.mjs makes\n%q\ngo test -run Vectors -update . writes it",
+			second, got, want)
 	}
 	count := map[string]int{}
 	for _, v := range published {
@@ -282,8 +285,10 @@ func TestVectorsOfNode(t *testing.T) {
 		if v.Result != string(amtp.SenderVerified) || v.Canonical == "" {
 			continue
 		}
-		if form, err := canonical.Form([]byte(edit(v.Body, "signature", ""))); err != nil || string(form) != v.Canonical {
-			t.Errorf("%s, %s: Form = %q, %v, want that of the second implementation %q", second, v.Name, form, err, v.Canonical)
+		if form, err := canonical.Form([]byte(edit(v.Body, "signature", ""))); err != nil ||
+			string(form) != v.Canonical {
+			t.Errorf("%s, %s: Form = %q, %v, want that of the second implementation %q", second, v.Name, form,
+				err, v.Canonical)
 		}
 	}
 	for _, result := range []string{"verified", "unsigned", "invalid", "key_unavailable", "refused"} {

@@ -10,8 +10,9 @@ const (
 	SenderAuthenticated   VerificationResult = "authenticated"    // the sender's own key was shown
 	SenderTrustedInternal VerificationResult = "trusted_internal" // the gateway itself wrote the message
 	SenderUnsigned        VerificationResult = "unsigned"         // nothing was signed or shown
-	SenderInvalid         VerificationResult = "invalid"          // the signature is not one of this message, or no signature
-	SenderKeyUnavailable  VerificationResult = "key_unavailable"  // no key was found, or DNS did not answer
+	// the signature is not one of this message, or no signature
+	SenderInvalid        VerificationResult = "invalid"
+	SenderKeyUnavailable VerificationResult = "key_unavailable" // no key was found, or DNS did not answer
 )
 
 // The methods by which a sender is proven. AMTP §9.

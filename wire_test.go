@@ -49,26 +49,35 @@ func TestPeerBody(t *testing.T) {
 		change     func(*amtp.PeerEnvelope)
 		want       string
 	}{
-		{"the least", `{"sender":"alice@shop.example","recipients":["bob@peer.test"]}`, nil, facts + `,"payload":null}`},
+		{"the least", `{"sender":"alice@shop.example","recipients":["bob@peer.test"]}`, nil,
+			facts + `,"payload":null}`},
 		{"what the sender wrote about the facts is replaced",
-			`{"recipients":["eve@other.test"],"sender":"ALICE@shop.example","version":null,"message_id":"m-1","idempotency_key":"","timestamp":"2020-01-01T00:00:00+05:00"}`, nil,
+			`{"recipients":["eve@other.test"],"sender":"ALICE@shop.example","version":null,"message_id":"m-1","idempotency_key":"","timestamp":"2020-01-01T00:00:00+05:00"}`,
+			nil,
 			facts + `,"payload":null}`},
 		{"everything else keeps its order and its bytes",
-			"{ \"x-z\" : [1.0,1e0, 9007199254740993 ] ,\"payload\":\t{ \"b\":\"\\u00e9\\/\" , \"a\":-0 }\n,\"sender\":\"a@b.test\",\"subject\":\"\",\"headers\":null,\"x-a\":\"<&\u2028>\"}", nil,
-			facts + ",\"x-z\":[1.0,1e0, 9007199254740993 ],\"payload\":{ \"b\":\"\\u00e9\\/\" , \"a\":-0 },\"subject\":\"\",\"headers\":null,\"x-a\":\"<&\u2028>\"}"},
-		{"names of unknown members", `{"<é>":1,"\"\\\u0001\ud83d\ude00":2,"":3,"\u0061":4}`, nil, facts + `,"<é>":1,"\"\\\u0001😀":2,"":3,"a":4,"payload":null}`},
+			"{ \"x-z\" : [1.0,1e0, 9007199254740993 ] ,\"payload\":\t{ \"b\":\"\\u00e9\\/\" , \"a\":-0 }\n,\"sender\":\"a@b.test\",\"subject\":\"\",\"headers\":null,\"x-a\":\"<&\u2028>\"}",
+			nil,
+			facts +
+				",\"x-z\":[1.0,1e0, 9007199254740993 ],\"payload\":{ \"b\":\"\\u00e9\\/\" , \"a\":-0 },\"subject\":\"\",\"headers\":null,\"x-a\":\"<&\u2028>\"}"},
+		{"names of unknown members", `{"<é>":1,"\"\\\u0001\ud83d\ude00":2,"":3,"\u0061":4}`, nil,
+			facts + `,"<é>":1,"\"\\\u0001😀":2,"":3,"a":4,"payload":null}`},
 		{"a null for a payload stays where it is", `{"payload":null,"x":1}`, nil, facts + `,"payload":null,"x":1}`},
 		{"a null for a signature goes", `{"signature":null,"x":1}`, nil, facts + `,"x":1,"payload":null}`},
-		{"an answer as the sender wrote it", `{"in_reply_to":"m-1"}`, any, facts + `,"in_reply_to":"m-1","payload":null}`},
-		{"an answer as the peer knows it", `{"in_reply_to":"m-1"}`, reply, facts + `,"in_reply_to":"` + v7 + `","payload":null}`},
+		{"an answer as the sender wrote it", `{"in_reply_to":"m-1"}`, any,
+			facts + `,"in_reply_to":"m-1","payload":null}`},
+		{"an answer as the peer knows it", `{"in_reply_to":"m-1"}`, reply,
+			facts + `,"in_reply_to":"` + v7 + `","payload":null}`},
 		{"an answer to the peer's own token", `{"in_reply_to":"m-1"}`, func(e *amtp.PeerEnvelope) { token(e); any(e) },
 			facts + `,"in_reply_to":"parent-at-peer","payload":null}`},
-		{"an answer to a UUIDv7 that nobody knows", `{"in_reply_to":"` + v7 + `"}`, nil, facts + `,"in_reply_to":"` + v7 + `","payload":null}`},
+		{"an answer to a UUIDv7 that nobody knows", `{"in_reply_to":"` + v7 + `"}`, nil,
+			facts + `,"in_reply_to":"` + v7 + `","payload":null}`},
 		{"an answer to nothing", `{"in_reply_to":null}`, nil, facts + `,"in_reply_to":null,"payload":null}`},
 		{"an answer to an empty text", `{"in_reply_to":""}`, nil, facts + `,"in_reply_to":"","payload":null}`},
 		{"an id that a peer may refuse, in a header", `{"in_reply_to":"m\u002d1","x":1}`, nil,
 			facts + `,"x":1,"headers":{"amtp-in-reply-to":"m-1"},"payload":null}`},
-		{"the same behind headers, whose bytes stay", `{"headers": { "b" : 1.0,"a":"\u00e9" } ,"in_reply_to":"m-1","payload":1}`, nil,
+		{"the same behind headers, whose bytes stay",
+			`{"headers": { "b" : 1.0,"a":"\u00e9" } ,"in_reply_to":"m-1","payload":1}`, nil,
 			facts + `,"headers":{ "b" : 1.0,"a":"\u00e9" ,"amtp-in-reply-to":"m-1"},"payload":1}`},
 		{"the same in place of no headers", `{"headers":null,"in_reply_to":"m-1"}`, nil,
 			facts + `,"headers":{"amtp-in-reply-to":"m-1"},"payload":null}`},
@@ -125,7 +134,8 @@ func TestPeerBodyRefuses(t *testing.T) {
 // Sign would refuse.
 func TestSignPeer(t *testing.T) {
 	s := signer(t)
-	m, failure := amtp.ParseMessage([]byte(`{"sender":"alice@shop.example","recipients":["bob@peer.test"],"x":[1.50,"\u00e9"]}`))
+	m,
+		failure := amtp.ParseMessage([]byte(`{"sender":"alice@shop.example","recipients":["bob@peer.test"],"x":[1.50,"\u00e9"]}`))
 	if failure != nil {
 		t.Fatal(failure)
 	}
@@ -170,20 +180,24 @@ func TestPeerForms(t *testing.T) {
 	if got := amtp.PeerMessageID(ours); got != ours {
 		t.Errorf("PeerMessageID = %s, want %s itself: it is a UUIDv7", got, ours)
 	}
-	for _, id := range []amtp.MessageID{"550e8400-e29b-41d4-a716-446655440000", "order:17", "x", "019b1d3e-7c00-7000-c000-000000000001", "019b1d3e7c0070008000000000000001"} {
+	for _, id := range []amtp.MessageID{"550e8400-e29b-41d4-a716-446655440000", "order:17", "x",
+		"019b1d3e-7c00-7000-c000-000000000001", "019b1d3e7c0070008000000000000001"} {
 		got := string(amtp.PeerMessageID(id))
 		if !hasForm(got, '7') || got != string(amtp.PeerMessageID(id)) {
 			t.Errorf("PeerMessageID = %s, want a UUIDv7, the same each time; id %s", got, id)
 		}
 	}
-	if got, want := amtp.PeerMessageID("order:17"), amtp.MessageID("de8cc52b-ba46-7b17-a4b7-e4383e8b4669"); got != want {
-		t.Errorf("PeerMessageID = %s, want %s for ever: a retry after an upgrade must not be another message", got, want)
+	if got, want := amtp.PeerMessageID("order:17"),
+		amtp.MessageID("de8cc52b-ba46-7b17-a4b7-e4383e8b4669"); got != want {
+		t.Errorf("PeerMessageID = %s, want %s for ever: a retry after an upgrade must not be another message", got,
+			want)
 	}
 }
 
 // hasForm checks what the reference gateway checks: hyphens, version, variant.
 func hasForm(s string, version byte) bool {
-	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && s[14] == version && strings.IndexByte("89ab", s[19]) >= 0 && s == strings.ToLower(s)
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && s[14] == version &&
+		strings.IndexByte("89ab", s[19]) >= 0 && s == strings.ToLower(s)
 }
 
 // TestPeerKeys: a recipient has one key at every peer, whatever is known of it.
@@ -221,7 +235,8 @@ func TestPeerKeys(t *testing.T) {
 		}
 		seen[got] = name
 	}
-	if key(named) != key(named, from("ALICE@shop.example")) || key(further(bob)) != key(further(at(t, "BOB@peer.test"))) {
+	if key(named) != key(named, from("ALICE@shop.example")) ||
+		key(further(bob)) != key(further(at(t, "BOB@peer.test"))) {
 		t.Error("PeerKey differs by the case of an address, want it not to")
 	}
 	if key() != key(known) || key(further(bob)) != key(further(bob), known) {
@@ -245,9 +260,11 @@ func TestPeerIDs(t *testing.T) {
 	v4 := func(e *amtp.PeerEnvelope) { e.MessageID = "550e8400-e29b-41d4-a716-446655440000" }
 	own := envelope(t).MessageID
 	if id() != own || id(known) != own || id(further, known) != own {
-		t.Errorf("PeerID = %s, %s, %s, want %s for the first, and for all where fan-out is known", id(), id(known), id(further, known), own)
+		t.Errorf("PeerID = %s, %s, %s, want %s for the first, and for all where fan-out is known", id(), id(known),
+			id(further, known), own)
 	}
-	if got := id(further); got == own || !hasForm(string(got), '7') || got != amtp.PeerCopyID(own, at(t, "CAROL@Peer.test")) {
+	if got := id(further); got == own || !hasForm(string(got), '7') ||
+		got != amtp.PeerCopyID(own, at(t, "CAROL@Peer.test")) {
 		t.Errorf("PeerID of a further recipient = %s, want a UUIDv7 of its own, that of PeerCopyID", got)
 	}
 	if id(further) == id(further, func(e *amtp.PeerEnvelope) { e.Recipient = at(t, "dan@peer.test") }) {
@@ -266,7 +283,8 @@ func TestPeerIDs(t *testing.T) {
 func FuzzPeerBody(f *testing.F) {
 	f.Add([]byte(complete), "order-17", true)
 	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"]}`), "", false)
-	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"],"signature":null,"in_reply_to":"x","\u003c\"":[1e0 , {}]}`), "550e8400-e29b-41d4-a716-446655440000", false)
+	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"],"signature":null,"in_reply_to":"x","\u003c\"":[1e0 , {}]}`),
+		"550e8400-e29b-41d4-a716-446655440000", false)
 	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"],"Sender":1}`), "k", false)
 	f.Add([]byte(`{"sender":"a@x.test","recipients":["b@peer.test"],"payload":9007199254740993}`), "k", false)
 	s := signer(f)
@@ -276,8 +294,9 @@ func FuzzPeerBody(f *testing.F) {
 			return
 		}
 		e := amtp.PeerEnvelope{
-			MessageID: m.MessageID, IdempotencyKey: key, Timestamp: time.UnixMilli(1795366800123), Sender: m.Sender, Recipient: m.Recipients[0],
-			Further: len(m.Recipients) > 1, FanOut: known, AnyReply: known,
+			MessageID: m.MessageID, IdempotencyKey: key, Timestamp: time.UnixMilli(1795366800123), Sender: m.Sender,
+			Recipient: m.Recipients[0],
+			Further:   len(m.Recipients) > 1, FanOut: known, AnyReply: known,
 		}
 		out, err := amtp.PeerBody(body, e)
 		signable := m.Signable()
@@ -320,13 +339,15 @@ func sameMembers(t *testing.T, body, out []byte, known bool) {
 		t.Fatal(err)
 	}
 	for _, m := range before {
-		if slices.Contains([]string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients", "signature"}, m.Name) {
+		if slices.Contains([]string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients",
+			"signature"}, m.Name) {
 			continue
 		}
 		if _, stays := after["in_reply_to"]; m.Name == "in_reply_to" && !stays && !known {
 			var reply string
 			var headers map[string]json.RawMessage
-			if err := errors.Join(json.Unmarshal(m.Value, &reply), json.Unmarshal(after["headers"], &headers)); err != nil {
+			if err := errors.Join(json.Unmarshal(m.Value, &reply),
+				json.Unmarshal(after["headers"], &headers)); err != nil {
 				t.Fatalf("the answer is in no header: %v; body %q", err, body)
 			}
 			if got := string(headers[amtp.HeaderInReplyTo]); got != `"`+reply+`"` {
@@ -335,7 +356,8 @@ func sameMembers(t *testing.T, body, out []byte, known bool) {
 			continue
 		}
 		if m.Name == "headers" && !known {
-			if !bytes.HasPrefix(after[m.Name], bytes.TrimRight(m.Value, "} \t\r\n")) && !bytes.Contains(m.Value, []byte("reply")) && string(m.Value) != "null" {
+			if !bytes.HasPrefix(after[m.Name], bytes.TrimRight(m.Value, "} \t\r\n")) &&
+				!bytes.Contains(m.Value, []byte("reply")) && string(m.Value) != "null" {
 				t.Fatalf("headers = %q, want those of the sender first, %q; body %q", after[m.Name], m.Value, body)
 			}
 			continue

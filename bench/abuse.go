@@ -31,8 +31,10 @@ func (b *bench) abuse(ctx context.Context) error {
 		}
 	}
 	r := b.report
-	r.ratio("accept, 1 client: p99, besieged / not", r.row("abuse", besiegedGateway, 1), r.row("abuse", quietGateway, 1), p99)
-	r.ratio("accept, 1 client: p50, besieged / not", r.row("abuse", besiegedGateway, 1), r.row("abuse", quietGateway, 1), p50)
+	r.ratio("accept, 1 client: p99, besieged / not", r.row("abuse", besiegedGateway, 1),
+		r.row("abuse", quietGateway, 1), p99)
+	r.ratio("accept, 1 client: p50, besieged / not", r.row("abuse", besiegedGateway, 1),
+		r.row("abuse", quietGateway, 1), p50)
 	r.figure("resident memory, besieged, at most", mebi(most), "MiB")
 	return nil
 }
@@ -63,7 +65,8 @@ func (b *bench) besiegedOnce(ctx context.Context, g *gateway) (most int64, err e
 		}
 	})
 	err = behave(besiegedGateway)
-	b.progress("abuse: %d slow connections at the end, %d wrong logins, %d bombs", s.slow.Load(), s.logins.Load(), s.bombs.Load())
+	b.progress("abuse: %d slow connections at the end, %d wrong logins, %d bombs", s.slow.Load(), s.logins.Load(),
+		s.bombs.Load())
 	stop()
 	watch.Wait()
 	return most, errors.Join(err, s.end(), g.verify(ctx, 2*b.Messages))

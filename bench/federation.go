@@ -40,11 +40,13 @@ func (b *bench) federation(ctx context.Context) error {
 		}
 	}
 	r := b.report
-	local, whole, idle := r.row(endToEnd, "local", crowd), r.row(endToEnd, "end to end", crowd), r.row(endToEnd, "end to end", 1)
+	local, whole, idle := r.row(endToEnd, "local", crowd), r.row(endToEnd, "end to end", crowd),
+		r.row(endToEnd, "end to end", 1)
 	r.ratio("federation, 64 clients: rate, end to end / local", whole, local, perSecond)
 	r.figure("federation, one message at idle: p50", spreadOf(idle.Samples, p50).Median/1000, "ms")
 	r.figure("federation, one message at idle: p99", spreadOf(idle.Samples, p99).Median/1000, "ms")
-	r.figure("federation: processor time of both gateways for a message", spreadOf(whole.Samples, serverCPU).Median, "µs")
+	r.figure("federation: processor time of both gateways for a message",
+		spreadOf(whole.Samples, serverCPU).Median, "µs")
 	return nil
 }
 
@@ -132,14 +134,16 @@ func (b *bench) neighbours(ctx context.Context, dir string) (*neighbours, error)
 	if err != nil {
 		return nil, err
 	}
-	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool}, ForceAttemptHTTP2: true}}
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool},
+		ForceAttemptHTTP2: true}}
 	home, away := filepath.Join(dir, "here"), filepath.Join(dir, "there")
 	published, err := b.firstLife(ctx, home)
 	if err != nil {
 		return nil, err
 	}
 	p := &neighbours{away: launch{http: trusting, settings: []string{
-		"AMTP_DOMAIN=" + awayDomain, "AMTP_TLS_CERT_FILE=" + cert, "AMTP_TLS_KEY_FILE=" + key, "AMTP_PEERS=" + published,
+		"AMTP_DOMAIN=" + awayDomain, "AMTP_TLS_CERT_FILE=" + cert, "AMTP_TLS_KEY_FILE=" + key,
+		"AMTP_PEERS=" + published,
 	}}}
 	if p.there, err = startGateway(ctx, b.binary, away, p.away); err != nil {
 		return nil, err
@@ -198,7 +202,8 @@ func (b *bench) oneByOne(ctx context.Context, here, there *gateway) (sample, err
 	began, after := time.Now(), ""
 	for range idleMessages {
 		sent := time.Now()
-		_, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address, Recipients: []amtp.Address{there.recipient.Address}, Payload: payload})
+		_, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address,
+			Recipients: []amtp.Address{there.recipient.Address}, Payload: payload})
 		if err != nil {
 			return sample{}, err
 		}
@@ -213,7 +218,8 @@ func (b *bench) oneByOne(ctx context.Context, here, there *gateway) (sample, err
 		after = page.NextCursor
 	}
 	return sample{
-		Rate: idleMessages / time.Since(began).Seconds(), P50: micros(times.quantile(0.5)), P99: micros(times.quantile(0.99)),
+		Rate: idleMessages / time.Since(began).Seconds(), P50: micros(times.quantile(0.5)),
+		P99:  micros(times.quantile(0.99)),
 		P999: micros(times.quantile(0.999)), Max: micros(times.max),
 	}, nil
 }

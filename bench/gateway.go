@@ -31,7 +31,8 @@ const starting = 30 * time.Second
 // build makes the program as it is shipped: stripped, without paths.
 func build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "amtp")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/amtp-go/amtp/cmd/amtp")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary,
+		"github.com/amtp-go/amtp/cmd/amtp")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the gateway: %w\n%s", err, out)
@@ -55,7 +56,8 @@ func startGateway(ctx context.Context, binary, dir string, with launch) (*gatewa
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, binary, "serve", "--data-dir", dir)
 	// One sender of a benchmark brings what no domain does in its first day.
-	cmd.Env = append(append(environment(), "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_LIMITS_MESSAGES_PER_MINUTE=1000000", "AMTP_LIMITS_BYTES_PER_MINUTE=64GiB"),
+	cmd.Env = append(append(environment(), "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_LIMITS_MESSAGES_PER_MINUTE=1000000",
+		"AMTP_LIMITS_BYTES_PER_MINUTE=64GiB"),
 		with.settings...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

@@ -118,7 +118,8 @@ func (b *bench) readPages(ctx context.Context, long *gateway) error {
 	r := b.report
 	longRow, shortRow := r.row("page of 100", longName, 1), r.row("page of 100", shortName, 1)
 	r.ratio("page of 100: p50, long inbox / short inbox", longRow, shortRow, p50)
-	r.ratio("page of 100: p50, short inbox / one accept of the bare handler", shortRow, r.row("page of 100", bareFloor, 1), p50)
+	r.ratio("page of 100: p50, short inbox / one accept of the bare handler", shortRow,
+		r.row("page of 100", bareFloor, 1), p50)
 	return nil
 }
 

@@ -75,7 +75,8 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.Pending, "pending", 1_000_000, "messages in the long inbox")
 	f.StringVar(&only, "only", "", "what to measure, of: "+strings.Join(workNames(), ",")+"; all of it when empty")
 	f.BoolVar(&s.json, "json", false, "print the report, with every sample, as JSON")
-	f.StringVar(&s.plots, "plots", "", "directory into which plots of the accepts are drawn, as "+throughputFile+" and "+latencyFile)
+	f.StringVar(&s.plots, "plots", "", "directory into which plots of the accepts are drawn, as "+throughputFile+
+		" and "+latencyFile)
 	f.StringVar(&s.dir, "dir", "", "directory on a disk for the data; that for temporary files when empty")
 	if err := f.Parse(args); err != nil {
 		return s, err

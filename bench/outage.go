@@ -96,7 +96,8 @@ func (b *bench) outageOf(ctx context.Context, pair *neighbours) error {
 		return err
 	}
 	r := b.report
-	r.Ratios = append(r.Ratios, figure{Name: "outage: drained / normal rate", Value: outageMessages / drained.Seconds() / normal.Rate})
+	r.Ratios = append(r.Ratios, figure{Name: "outage: drained / normal rate",
+		Value: outageMessages / drained.Seconds() / normal.Rate})
 	r.figure("outage: memory for 100,000 that wait", mebi(after-before), "MiB")
 	r.figure("outage: from its return to the first message", waited.Seconds(), "s")
 	r.figure("outage: until the last message", drained.Seconds(), "s")

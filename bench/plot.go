@@ -67,7 +67,8 @@ func throughputPlot(r *report, rows []*row) string {
 	p.begin("Messages accepted in a second", r, rows)
 	p.rows(rows, func(x *row, y float64) {
 		s := spreadOf(x.Samples, perSecond)
-		p.printf(`<rect x="%d" y="%.1f" width="%.1f" height="14" rx="2" fill="%s"/>`, plotLeft, y, at(s.Median)-plotLeft, colour(x))
+		p.printf(`<rect x="%d" y="%.1f" width="%.1f" height="14" rx="2" fill="%s"/>`, plotLeft, y,
+			at(s.Median)-plotLeft, colour(x))
 		p.printf(`<path d="M%.1f %.1fH%.1f" stroke="#1f2933" stroke-width="1.5"/>`, at(s.Min), y+7, at(s.Max))
 		p.text(at(s.Max)+8, y+11, "", fmt.Sprintf("%.0f", s.Median))
 	})
@@ -94,7 +95,8 @@ func latencyPlot(r *report, rows []*row) string {
 		p.text(x, bottom+14, "middle", duration(math.Pow(10, d)))
 	}
 	p.rows(rows, func(x *row, y float64) {
-		marks := []float64{spreadOf(x.Samples, p50).Median, spreadOf(x.Samples, p99).Median, spreadOf(x.Samples, p999).Median}
+		marks := []float64{spreadOf(x.Samples, p50).Median, spreadOf(x.Samples, p99).Median,
+			spreadOf(x.Samples, p999).Median}
 		p.printf(`<path d="M%.1f %.1fH%.1f" stroke="%s" stroke-width="2"/>`, at(marks[0]), y+7, at(marks[2]), colour(x))
 		for i, us := range marks {
 			p.printf(`<circle cx="%.1f" cy="%.1f" r="%d" fill="%s"/>`, at(us), y+7, 6-i, colour(x))
@@ -108,10 +110,13 @@ func latencyPlot(r *report, rows []*row) string {
 // begin opens the drawing, with its title and the servers' colours.
 func (p *plot) begin(title string, r *report, rows []*row) {
 	total := plotTop + height(rows) + 50
-	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %.0f" role="img" font-family="system-ui, sans-serif" font-size="12" fill="#1f2933">`, plotWidth, total)
-	p.printf(`<title>%s</title><rect width="%d" height="%.0f" fill="#ffffff"/>`, html.EscapeString(title), plotWidth, total)
+	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %.0f" role="img" font-family="system-ui, sans-serif" font-size="12" fill="#1f2933">`,
+		plotWidth, total)
+	p.printf(`<title>%s</title><rect width="%d" height="%.0f" fill="#ffffff"/>`, html.EscapeString(title),
+		plotWidth, total)
 	p.printf(`<text x="16" y="28" font-size="17" font-weight="600">%s</text>`, html.EscapeString(title))
-	p.text(16, 48, "", fmt.Sprintf("%s, %d processors, %s, payload %d bytes, %d rounds, %s", r.System, r.CPUs, r.Go, r.Settings.Payload, r.Settings.Rounds, r.Date.Format("2006-01-02")))
+	p.text(16, 48, "", fmt.Sprintf("%s, %d processors, %s, payload %d bytes, %d rounds, %s", r.System, r.CPUs, r.Go,
+		r.Settings.Payload, r.Settings.Rounds, r.Date.Format("2006-01-02")))
 	p.y = plotTop
 }
 

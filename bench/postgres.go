@@ -67,7 +67,8 @@ func (b *bench) replicas(ctx context.Context, server *pgtest.Server) error {
 	bare, one := r.row("postgres", bareFloor, crowd), r.row("postgres", replicasName(1), crowd)
 	r.ratio("postgres, 64 clients: rate, 1 replica / bare", one, bare, perSecond)
 	for _, n := range replicaCounts[1:] {
-		r.ratio(fmt.Sprintf("postgres, 64 clients: rate, %d replicas / 1", n), r.row("postgres", replicasName(n), crowd), one, perSecond)
+		r.ratio(fmt.Sprintf("postgres, 64 clients: rate, %d replicas / 1", n),
+			r.row("postgres", replicasName(n), crowd), one, perSecond)
 	}
 	return nil
 }
@@ -117,7 +118,8 @@ func (b *bench) replicasOnce(ctx context.Context, server *pgtest.Server) error {
 
 // onReplicas runs use with n gateways on a new database, of which the first has
 // registered the two agents of all.
-func (b *bench) onReplicas(ctx context.Context, server *pgtest.Server, n int, parameters string, use func([]*gateway) error) (err error) {
+func (b *bench) onReplicas(ctx context.Context, server *pgtest.Server, n int, parameters string,
+	use func([]*gateway) error) (err error) {
 	dir, err := b.fresh()
 	if err != nil {
 		return err
@@ -236,7 +238,8 @@ func measureReplicas(ctx context.Context, server *pgtest.Server, shares []share)
 	others := (machine1 - machine0) - (server1 - server0) - (client1 - client0)
 	return sample{
 		Rate: float64(n) / took.Seconds(), P50: micros(times.quantile(0.5)), P99: micros(times.quantile(0.99)),
-		P999: micros(times.quantile(0.999)), Max: micros(times.max), Server: each(server1 - server0), Client: each(client1 - client0),
+		P999: micros(times.quantile(0.999)), Max: micros(times.max), Server: each(server1 - server0),
+		Client: each(client1 - client0),
 		Others: max(0, others.Seconds()/took.Seconds()),
 	}, nil
 }
@@ -253,8 +256,10 @@ func (b *bench) acrossReplicas(ctx context.Context, server *pgtest.Server) error
 		err := b.onReplicas(ctx, server, 2, way.parameters, func(replicas []*gateway) error {
 			times, err := b.across(ctx, replicas[0], replicas[1], way.messages)
 			if err == nil {
-				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p50", micros(times.quantile(0.5))/1000, "ms")
-				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p99", micros(times.quantile(0.99))/1000, "ms")
+				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p50",
+					micros(times.quantile(0.5))/1000, "ms")
+				b.report.figure("accepted at A until a reader at B has it, "+way.name+": p99",
+					micros(times.quantile(0.99))/1000, "ms")
 			}
 			return err
 		})
@@ -290,7 +295,8 @@ func (b *bench) across(ctx context.Context, here, there *gateway, n int) (*histo
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if _, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address, Recipients: []amtp.Address{here.recipient.Address}, Payload: payload}); err != nil {
+		if _, err := from.Send(ctx, amtp.Message{Sender: here.sender.Address,
+			Recipients: []amtp.Address{here.recipient.Address}, Payload: payload}); err != nil {
 			return nil, err
 		}
 		sent := time.Now()

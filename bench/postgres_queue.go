@@ -113,7 +113,8 @@ func openQueue(ctx context.Context, server *pgtest.Server) (*queue, error) {
 	}
 	now := time.Now()
 	_, key := gw.NewKey(0, now)
-	q.sender, err = q.store.AddAgent(ctx, gw.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now, LastActive: now}, key)
+	q.sender, err = q.store.AddAgent(ctx, gw.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now,
+		LastActive: now}, key)
 	return q, err
 }
 
@@ -130,14 +131,17 @@ func (q *queue) accept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":"%s","recipients":["%s"],"payload":{"n":%d}}`, q.sender.Address, to, q.sent.Add(1)))
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":"%s","recipients":["%s"],"payload":{"n":%d}}`,
+		q.sender.Address, to, q.sent.Add(1)))
 	if refused != nil {
 		return refused
 	}
 	now := time.Now()
 	_, err = q.store.Accept(ctx, gw.Acceptance{
-		Envelope: gw.Envelope{ID: amtp.NewMessageID(), Sender: q.sender.Address, SenderAgent: q.sender.ID, Class: gw.ClassAgent,
-			Found: gw.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
+		Envelope: gw.Envelope{ID: amtp.NewMessageID(), Sender: q.sender.Address, SenderAgent: q.sender.ID,
+			Class: gw.ClassAgent,
+			Found: gw.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now,
+			Timestamp: now},
 		Message: m, Recipients: []gw.Recipient{{Address: to}},
 	})
 	return err

@@ -88,7 +88,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 		r.Date.Format(time.DateOnly), r.System, r.CPUs, r.Go, r.Settings.Rounds, r.Settings.Payload)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(r.Rows) > 0 {
-		fmt.Fprintln(t, "work\tserver\tclients\tper second\tp50 µs\tp99 µs\tp99.9 µs\tmax µs\tserver CPU µs\tclient CPU µs\tother cores")
+		fmt.Fprintln(t,
+			"work\tserver\tclients\tper second\tp50 µs\tp99 µs\tp99.9 µs\tmax µs\tserver CPU µs\tclient CPU µs\tother cores")
 	}
 	for _, x := range r.Rows {
 		fmt.Fprintf(t, "%s\t%s\t%d", x.Work, x.Server, x.Clients)
@@ -104,7 +105,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(t, "\n%d rounds were thrown away and repeated because others used the machine.\n", r.Repeated)
 	}
 	if busy := r.busiest(); busy > quiet {
-		fmt.Fprintf(t, "\nOther processes kept up to %.2f processors busy meanwhile; repeat this on a quiet machine.\n", busy)
+		fmt.Fprintf(t, "\nOther processes kept up to %.2f processors busy meanwhile; repeat this on a quiet machine.\n",
+			busy)
 	}
 	return t.Flush()
 }

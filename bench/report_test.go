@@ -58,7 +58,8 @@ func TestTheJSONHasEverySample(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back report
-	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || len(back.Rows) != 3 || len(back.Rows[0].Samples) != 3 {
+	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || len(back.Rows) != 3 ||
+		len(back.Rows[0].Samples) != 3 {
 		t.Errorf("read back: %v, %d rows; want 3 rows of 3 samples\n%s", err, len(back.Rows), out.String())
 	}
 }

@@ -28,7 +28,8 @@ const (
 // newSubmission builds the request once: a message from one agent to another
 // whose payload is a JSON object of so many bytes, random text.
 func newSubmission(host string, from, to agent, payload int) *submission {
-	body := fmt.Appendf(nil, `{"version":"1.0","idempotency_key":"%0*d","sender":"%s","recipients":["%s"],"subject":"bench","payload":%s}`,
+	body := fmt.Appendf(nil,
+		`{"version":"1.0","idempotency_key":"%0*d","sender":"%s","recipients":["%s"],"subject":"bench","payload":%s}`,
 		keySize, 0, from.Address, to.Address, newPayload(payload))
 	request := fmt.Appendf(nil, "POST /v1/messages HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", host, from.Key, len(body))
@@ -92,7 +93,8 @@ func acks(p *process, clients int, ids []amtp.MessageID) load {
 	source := func(int) func(int) []byte {
 		var request []byte
 		return func(i int) []byte {
-			request = fmt.Appendf(request[:0], "DELETE /v1/inbox/%s/%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+			request = fmt.Appendf(request[:0],
+				"DELETE /v1/inbox/%s/%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
 				p.recipient.Address, ids[i], p.addr, p.recipient.Key)
 			return request
 		}

@@ -33,7 +33,8 @@ func checkSubmission(t *testing.T, request []byte) string {
 	if err != nil {
 		t.Fatalf("ReadRequest: %v\n%s", err, request)
 	}
-	if got := r.Header.Get("Authorization"); r.Method != "POST" || r.URL.Path != "/v1/messages" || got != "Bearer amtp_secret" {
+	if got := r.Header.Get("Authorization"); r.Method != "POST" || r.URL.Path != "/v1/messages" ||
+		got != "Bearer amtp_secret" {
 		t.Fatalf("request is %s %s with %q", r.Method, r.URL, got)
 	}
 	body, err := io.ReadAll(r.Body)

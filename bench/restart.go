@@ -64,7 +64,8 @@ func (b *bench) restart(ctx context.Context) error {
 	}
 	r := b.report
 	r.figure("start until ready, empty directory", spreadAmong(empty).Median, "ms")
-	r.figure(fmt.Sprintf("start until ready, %d queued, WAL of %.0f MiB left by SIGKILL", b.Pending, mebi(least)), spreadAmong(full).Median, "ms")
+	r.figure(fmt.Sprintf("start until ready, %d queued, WAL of %.0f MiB left by SIGKILL", b.Pending, mebi(least)),
+		spreadAmong(full).Median, "ms")
 	return errors.Join(b.keptAll(ctx, g, sent), g.stop())
 }
 
@@ -128,7 +129,8 @@ func (b *bench) keptAll(ctx context.Context, g *gateway, answered int) error {
 		return err
 	}
 	if len(ids) < answered || len(ids) > answered+b.Rounds*killClients {
-		return fmt.Errorf("the inbox has %d messages; %d were answered before the kills, %d more may have been sent", len(ids), answered, b.Rounds*killClients)
+		return fmt.Errorf("the inbox has %d messages; %d were answered before the kills, %d more may have been sent",
+			len(ids), answered, b.Rounds*killClients)
 	}
 	return nil
 }

@@ -12,10 +12,14 @@ func TestParseHead(t *testing.T) {
 		name, in string
 		want     head
 	}{
-		{"with a body", "HTTP/1.1 202 Accepted\r\nContent-Length: 12\r\n\r\n{", head{status: 202, length: 12, size: 45}},
-		{"any case, no space", "HTTP/1.1 503 Service Unavailable\r\ncONTENT-lENGTH:0\r\nRetry-After: 1\r\n\r\n", head{status: 503, length: 0, size: 70}},
-		{"no reason", "HTTP/1.1 200 \r\nA: Content-Length: 7\r\nContent-Length: 3\r\n\r\n", head{status: 200, length: 3, size: 58}},
-		{"the last answer", "HTTP/1.1 401 Unauthorized\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n", head{status: 401, size: 67, closes: true}},
+		{"with a body", "HTTP/1.1 202 Accepted\r\nContent-Length: 12\r\n\r\n{",
+			head{status: 202, length: 12, size: 45}},
+		{"any case, no space", "HTTP/1.1 503 Service Unavailable\r\ncONTENT-lENGTH:0\r\nRetry-After: 1\r\n\r\n",
+			head{status: 503, length: 0, size: 70}},
+		{"no reason", "HTTP/1.1 200 \r\nA: Content-Length: 7\r\nContent-Length: 3\r\n\r\n",
+			head{status: 200, length: 3, size: 58}},
+		{"the last answer", "HTTP/1.1 401 Unauthorized\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n",
+			head{status: 401, size: 67, closes: true}},
 		{"incomplete", "HTTP/1.1 202 Accepted\r\nContent-Length: 12\r\n", head{}},
 		{"nothing", "", head{}},
 	} {

@@ -278,7 +278,8 @@ func (x *T) TestMethod(t *testing.T) {}
 	if want := []string{"TestA", "FuzzB"}; !slices.Equal(s.tests, want) {
 		t.Errorf("tests are %q, want %q", s.tests, want)
 	}
-	if got, want := slices.Sorted(maps.Keys(s.parts)), []string{"a_key", "a_part", "in_a_table"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(s.parts)), []string{"a_key", "a_part",
+		"in_a_table"}; !slices.Equal(got, want) {
 		t.Errorf("parts are %q, want %q", got, want)
 	}
 }

@@ -46,7 +46,8 @@ func TestPlainEnglish(t *testing.T) {
 				continue
 			}
 			for _, at := range phrase.FindAllStringIndex(page, -1) {
-				t.Errorf("%s:%d: %q: write instead: %s", name, 1+strings.Count(page[:at[0]], "\n"), page[at[0]:at[1]], odd.instead)
+				t.Errorf("%s:%d: %q: write instead: %s", name, 1+strings.Count(page[:at[0]], "\n"),
+					page[at[0]:at[1]], odd.instead)
 			}
 		}
 	}

@@ -24,7 +24,8 @@ func TestLinks(t *testing.T) {
 	pages := readPages(t)
 	followed := 0
 	for name, page := range pages {
-		for _, l := range link.FindAllStringSubmatch(inCode.ReplaceAllString(fence.ReplaceAllString(page, ""), ""), -1) {
+		for _, l := range link.FindAllStringSubmatch(inCode.ReplaceAllString(fence.ReplaceAllString(page,
+			""), ""), -1) {
 			if strings.Contains(l[1], "://") || strings.HasPrefix(l[1], "mailto:") {
 				continue
 			}
@@ -35,7 +36,8 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	if len(pages) < 15 || followed < 100 {
-		t.Errorf("followed %d links on %d pages, want 100 or more on 15 or more: are they not found any more?", followed, len(pages))
+		t.Errorf("followed %d links on %d pages, want 100 or more on 15 or more: are they not found any more?",
+			followed, len(pages))
 	}
 }
 
@@ -125,7 +127,8 @@ func TestBroken(t *testing.T) {
 		"nothing.md": "no such file", "operations.md#no-heading": "no such heading", "#nothing": "no such heading",
 		"../../etc/passwd": "out of the repository", "/etc/passwd": "out of the repository",
 	} {
-		if got := broken("docs/operations.md", target, pages); (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got := broken("docs/operations.md", target, pages); (got == "") != (want == "") ||
+			!strings.Contains(got, want) {
 			t.Errorf("a link from docs/operations.md to %q: got %q, want %q", target, got, want)
 		}
 	}

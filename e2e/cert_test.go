@@ -55,7 +55,8 @@ func (s *said) String() string {
 func (g *secured) serve() {
 	g.t.Helper()
 	g.said = &said{}
-	g.cmd = exec.Command(g.program, "serve", "--address", fmt.Sprintf("127.0.0.1:%d", g.port), "--domain", "shop.example")
+	g.cmd = exec.Command(g.program, "serve", "--address", fmt.Sprintf("127.0.0.1:%d", g.port), "--domain",
+		"shop.example")
 	g.cmd.Env, g.cmd.Stderr = g.environ, g.said
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
@@ -148,7 +149,8 @@ func TestCertificateFiles(t *testing.T) {
 	g := newSecured(t, "AMTP_TLS_CERT_FILE="+cert, "AMTP_TLS_KEY_FILE="+key)
 	g.serve()
 	code, out, _ := g.amtp("cert", "show")
-	if code != 0 || !strings.HasPrefix(out, "amtp.shop.example  valid\n") || !strings.Contains(out, "Source:       file, "+cert) {
+	if code != 0 || !strings.HasPrefix(out, "amtp.shop.example  valid\n") ||
+		!strings.Contains(out, "Source:       file, "+cert) {
 		t.Errorf("amtp cert show: got %d\n%s\nwant 0 and the valid certificate of amtp.shop.example", code, out)
 	}
 	first := g.shown()
@@ -166,7 +168,8 @@ func TestCertificateFiles(t *testing.T) {
 	renew()
 	code, out, _ = g.amtp("cert", "renew")
 	if third := g.shown(); code != 0 || !strings.HasPrefix(out, "Renewed.\n") || third.Serial == second.Serial {
-		t.Errorf("amtp cert renew: got %d, %q and serial %s, want 0, Renewed and another than %s", code, out, third.Serial, second.Serial)
+		t.Errorf("amtp cert renew: got %d, %q and serial %s, want 0, Renewed and another than %s", code, out,
+			third.Serial, second.Serial)
 	}
 	if code, out, _ = g.amtp("cert", "renew"); code != 0 || !strings.HasPrefix(out, "Nothing was due.\n") {
 		t.Errorf("amtp cert renew once more: got %d and %q, want 0 and that nothing was due", code, out)
@@ -177,7 +180,8 @@ func TestCertificateFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, complaints := g.amtp("cert", "renew")
-	if code != 1 || !strings.HasPrefix(complaints, "Error (CERTIFICATE_FAILED): Another certificate could not be had; the one in use goes on.") {
+	if code != 1 || !strings.HasPrefix(complaints,
+		"Error (CERTIFICATE_FAILED): Another certificate could not be had; the one in use goes on.") {
 		t.Errorf("amtp cert renew with a broken key: got %d and %q, want 1 and CERTIFICATE_FAILED", code, complaints)
 	}
 	if now := g.shown(); now.Serial != third.Serial || now.State != amtp.CertificateValid || now.Error == "" {
@@ -216,7 +220,8 @@ func TestCertificateACME(t *testing.T) {
 		t.Errorf("amtp cert renew: got %d and %q, want 0", code, complaints)
 	}
 	code, out, _ = g.amtp("cert", "show")
-	if code != 0 || !strings.HasPrefix(out, "amtp.shop.example  valid\n") || !strings.Contains(out, "by tls-alpn-01") || !strings.Contains(out, "Next renewal: ") {
+	if code != 0 || !strings.HasPrefix(out, "amtp.shop.example  valid\n") || !strings.Contains(out, "by tls-alpn-01") ||
+		!strings.Contains(out, "Next renewal: ") {
 		t.Errorf("amtp cert show: got %d\n%s\nwant 0 and the valid certificate by tls-alpn-01", code, out)
 	}
 	first := g.shown()
@@ -226,7 +231,9 @@ func TestCertificateACME(t *testing.T) {
 	if again := g.shown(); again.Serial != first.Serial || again.State != amtp.CertificateValid {
 		t.Errorf("after a restart without the authority: got %+v, want serial %s", again, first.Serial)
 	}
-	if code, _, complaints := g.amtp("cert", "renew", "--force"); code != 1 || !strings.Contains(complaints, "CERTIFICATE_FAILED") {
-		t.Errorf("amtp cert renew --force without the authority: got %d and %q, want 1 and CERTIFICATE_FAILED", code, complaints)
+	if code, _, complaints := g.amtp("cert", "renew", "--force"); code != 1 ||
+		!strings.Contains(complaints, "CERTIFICATE_FAILED") {
+		t.Errorf("amtp cert renew --force without the authority: got %d and %q, want 1 and CERTIFICATE_FAILED",
+			code, complaints)
 	}
 }

@@ -57,7 +57,8 @@ type machine struct {
 // machine sets up a computer. Its gateway is to be that of the domain.
 func (n *internet) machine(domain string) *machine {
 	n.Helper()
-	m := &machine{internet: n, domain: domain, home: filepath.Join(n.dir, domain), server: server{mirror: mirror{t: n.T}}}
+	m := &machine{internet: n, domain: domain, home: filepath.Join(n.dir, domain),
+		server: server{mirror: mirror{t: n.T}}}
 	ports := freePorts(n.T, 2)
 	m.port, m.local = ports[0], ports[1]
 	m.certify(n.ca, "amtp."+domain)
@@ -67,7 +68,8 @@ func (n *internet) machine(domain string) *machine {
 		n.Fatal(err)
 	}
 	// What the real port 8080 is to a machine of its own.
-	if err := os.WriteFile(filepath.Join(data, "amtp.yaml"), []byte("server:\n  address: 127.0.0.1:"+m.local+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(data, "amtp.yaml"), []byte("server:\n  address: 127.0.0.1:"+m.local+"\n"),
+		0o600); err != nil {
 		n.Fatal(err)
 	}
 	n.Cleanup(func() { _ = m.server.kill() })
@@ -112,7 +114,8 @@ func freePorts(t *testing.T, count int) []string {
 // environ is what programs on the machine see: the name server, the authority
 // and the addresses of this small internet in place of those out there.
 func (m *machine) environ() []string {
-	return []string{"HOME=" + m.home, "PATH=" + os.Getenv("PATH"), "TZ=UTC", "AMTP_DNS_RESOLVERS=" + m.dns.Addr().String(),
+	return []string{"HOME=" + m.home, "PATH=" + os.Getenv("PATH"), "TZ=UTC",
+		"AMTP_DNS_RESOLVERS=" + m.dns.Addr().String(),
 		"AMTP_OUTBOUND_ALLOW=127.0.0.0/8", "AMTP_OUTBOUND_CA_FILE=" + m.ca.File}
 }
 
@@ -152,7 +155,8 @@ func (m *machine) halt() {
 // setUp gives the machine's gateway its domain, and its certificate.
 func (m *machine) setUp(args ...string) string {
 	m.Helper()
-	return m.does(0, append([]string{"domain", "setup", m.domain, "--address", "127.0.0.1:" + m.port, "--tls-cert", m.cert, "--tls-key", m.key}, args...)...)
+	return m.does(0, append([]string{"domain", "setup", m.domain, "--address", "127.0.0.1:" + m.port, "--tls-cert",
+		m.cert, "--tls-key", m.key}, args...)...)
 }
 
 // publish does what the setup asks for.
@@ -204,11 +208,13 @@ func TestTwoDomains(t *testing.T) {
 	shop.does(0, "setup", "--name", "alice", "--gateway", "http://127.0.0.1:"+shop.local)
 	workshop.does(0, "setup", "--name", "bob", "--gateway", "http://127.0.0.1:"+workshop.local)
 	shop.does(0, "send", "--to", "bob@workshop.example", "--text", "Hello")
-	if got := workshop.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "alice@shop.example") || !strings.Contains(got, "verified") {
+	if got := workshop.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "alice@shop.example") ||
+		!strings.Contains(got, "verified") {
 		t.Errorf("bob's inbox:\n%s", got)
 	}
 	workshop.does(0, "send", "--to", "alice@shop.example", "--text", "Hello yourself")
-	if got := shop.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "bob@workshop.example") || !strings.Contains(got, "verified") {
+	if got := shop.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "bob@workshop.example") ||
+		!strings.Contains(got, "verified") {
 		t.Errorf("alice's inbox:\n%s", got)
 	}
 	// The same of each other, with and without the name of a key.
@@ -220,7 +226,8 @@ func TestTwoDomains(t *testing.T) {
 		Domain   string
 		Findings []struct{ Name string }
 	}
-	if err := json.Unmarshal([]byte(shop.does(0, "domain", "check", "--json")), &told); err != nil || !told.OK || told.Domain != "shop.example" || len(told.Findings) != 12 {
+	if err := json.Unmarshal([]byte(shop.does(0, "domain", "check", "--json")), &told); err != nil || !told.OK ||
+		told.Domain != "shop.example" || len(told.Findings) != 12 {
 		t.Errorf("check --json: %+v, %v", told, err)
 	}
 	breakDNS(shop, workshop)
@@ -274,8 +281,10 @@ func breakKey(m *machine) {
 	}{
 		{"two records", []string{real, real}, "2 valid records at " + name + ", of the same key"},
 		{"two keys", []string{other, real}, "2 valid records at " + name + ", of different keys"},
-		{"the wrong algorithm", []string{strings.Replace(real, "ES256", "RS256", 1)}, "alg=RS256, and the key is one for ES256"},
-		{"the older form", []string{strings.NewReplacer("v=amtpkey1", "v=amtp1", "alg=", "k=").Replace(real)}, "before the protocol had one"},
+		{"the wrong algorithm", []string{strings.Replace(real, "ES256", "RS256", 1)},
+			"alg=RS256, and the key is one for ES256"},
+		{"the older form", []string{strings.NewReplacer("v=amtpkey1", "v=amtp1", "alg=", "k=").Replace(real)},
+			"before the protocol had one"},
 		{"quotation marks", []string{`"` + real + `"`}, "quotation marks"},
 		{"backslashes", []string{strings.ReplaceAll(real, ";", `\;`)}, "backslashes"},
 		{"a space in the key", []string{real[:60] + " " + real[60:]}, "spaces in p"},
@@ -288,16 +297,19 @@ func breakKey(m *machine) {
 		}
 	}
 	m.dns.TXT(name, time.Minute, "v=amtpkey1;alg=ES256;p=AAAA", real)
-	if got := m.checks("a broken record beside it", 0, ""); !strings.Contains(got, "    Note: another record there is not valid") {
+	if got := m.checks("a broken record beside it", 0, ""); !strings.Contains(got,
+		"    Note: another record there is not valid") {
 		m.Errorf("the check does not note it:\n%s", got)
 	}
 	m.dns.Remove(name)
 	m.checks("the key is not published", 1, "key")
 	m.dns.TXT(name+"."+m.domain, time.Minute, real)
-	if got := m.checks("the form added the domain", 1, "key"); !strings.Contains(got, "but there is one at "+name+"."+m.domain) {
+	if got := m.checks("the form added the domain", 1, "key"); !strings.Contains(got,
+		"but there is one at "+name+"."+m.domain) {
 		m.Errorf("the check does not find it:\n%s", got)
 	}
-	if got := m.does(1, "doctor"); !strings.Contains(got, "✗ domain key "+m.signer) || !strings.Contains(got, "the form adds ."+m.domain) {
+	if got := m.does(1, "doctor"); !strings.Contains(got, "✗ domain key "+m.signer) ||
+		!strings.Contains(got, "the form adds ."+m.domain) {
 		m.Errorf("the doctor does not find it:\n%s", got)
 	}
 	m.dns.Remove(name + "." + m.domain)
@@ -328,7 +340,8 @@ func signWithRSA(m, other *machine) {
 	m.does(0, "keys", "use", "rsa", "--now")
 	other.acknowledges() // so that only the next message is waited for
 	m.does(0, "send", "--to", "bob@"+other.domain, "--subject", "RSA", "--text", "Hello once more")
-	if got := other.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "Subject: RSA") || strings.Contains(got, "unverified") {
+	if got := other.does(0, "inbox", "--wait", "30s"); !strings.Contains(got, "Subject: RSA") ||
+		strings.Contains(got, "unverified") {
 		m.Errorf("bob's inbox:\n%s", got)
 	}
 	other.checks("the RSA key, seen from elsewhere", 0, "", m.domain, "--selector", "rsa")
@@ -354,9 +367,11 @@ func breakClock(m, other *machine) {
 	proxy.StartTLS()
 	defer proxy.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(proxy.URL, "https://"), ":")
-	m.dns.TXT("_amtp."+m.domain, time.Minute, fmt.Sprintf("v=amtp1;gateway=https://amtp.%s:%s;auth=sig", m.domain, port))
+	m.dns.TXT("_amtp."+m.domain, time.Minute, fmt.Sprintf("v=amtp1;gateway=https://amtp.%s:%s;auth=sig",
+		m.domain, port))
 	got := other.checks("the clock there is wrong", 1, "clock", m.domain)
-	if !strings.Contains(got, "✗ clock: the clock there is 1h0m0s ahead") && !strings.Contains(got, "✗ clock: the clock there is 59m59s ahead") {
+	if !strings.Contains(got, "✗ clock: the clock there is 1h0m0s ahead") &&
+		!strings.Contains(got, "✗ clock: the clock there is 59m59s ahead") {
 		m.Errorf("the check does not say by how much:\n%s", got)
 	}
 	m.publish()

@@ -48,7 +48,8 @@ func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
 	lookAtSources(t)
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "amtp"), "../cmd/amtp").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "amtp"),
+		"../cmd/amtp").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return bin
@@ -72,8 +73,10 @@ func stories(t *testing.T, bin, dir string) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"gateway":   startGateway,
-			"halt":      func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(syscall.SIGTERM)) },
+			"gateway": startGateway,
+			"halt": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(serverOf(ts).end(syscall.SIGTERM))
+			},
 			"crash":     func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(serverOf(ts).end(os.Kill)) },
 			"as":        as,
 			"amtp":      func(ts *testscript.TestScript, _ bool, args []string) { exits(ts, 0, args) },
@@ -131,11 +134,14 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 	if s.cmd != nil {
 		ts.Fatalf("a gateway runs already")
 	}
-	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(filepath.ListSeparator))[0], "amtp"))
+	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"),
+		string(filepath.ListSeparator))[0], "amtp"))
 	ts.Check(err)
-	base, err := s.start(path, args, ts.Getenv("AMTP_DATA_DIR"), "HOME="+ts.Getenv("WORK"), "AMTP_ADMIN_KEY="+ts.Getenv("GATEWAY_ADMIN_KEY"),
+	base, err := s.start(path, args, ts.Getenv("AMTP_DATA_DIR"), "HOME="+ts.Getenv("WORK"),
+		"AMTP_ADMIN_KEY="+ts.Getenv("GATEWAY_ADMIN_KEY"),
 		"AMTP_OUTBOUND_ALLOW="+ts.Getenv("GATEWAY_OUTBOUND_ALLOW"),
-		"AMTP_SIGNATURE_PRIVATE_KEY_FILE="+ts.Getenv("GATEWAY_SIGNATURE_PRIVATE_KEY_FILE"), "AMTP_SIGNATURE_KEY_ID="+ts.Getenv("GATEWAY_SIGNATURE_KEY_ID"),
+		"AMTP_SIGNATURE_PRIVATE_KEY_FILE="+ts.Getenv("GATEWAY_SIGNATURE_PRIVATE_KEY_FILE"),
+		"AMTP_SIGNATURE_KEY_ID="+ts.Getenv("GATEWAY_SIGNATURE_KEY_ID"),
 		"AMTP_DATABASE_URL="+ts.Getenv("GATEWAY_DATABASE_URL"), "AMTP_QUEUE_LEASE="+ts.Getenv("GATEWAY_QUEUE_LEASE"))
 	ts.Check(err)
 	ts.Setenv("URL", base)
@@ -145,7 +151,8 @@ func startGateway(ts *testscript.TestScript, _ bool, args []string) {
 // start runs the program as a gateway on a free port, with a mirror before it
 // that is always at the same one, and returns the mirror's URL.
 func (s *server) start(program string, flags []string, dataDir string, environ ...string) (string, error) {
-	if err := s.run(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...), append(environ, "AMTP_DATA_DIR="+dataDir)); err != nil {
+	if err := s.run(program, append([]string{"serve", "--address", "127.0.0.1:0"}, flags...),
+		append(environ, "AMTP_DATA_DIR="+dataDir)); err != nil {
 		return "", err
 	}
 	return s.mirror.stand(s.url, dataDir)

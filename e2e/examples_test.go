@@ -32,9 +32,11 @@ func TestExamples(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for language, command := range map[string][]string{
-		"go":     {worker},
-		"python": {interpreter(t, "python3", "python3", "-c", "import sys; print(sys.executable)"), "-B", filepath.Join(examples, "python", "worker.py")},
-		"node":   {interpreter(t, "nodejs", "node", "-p", "process.execPath"), filepath.Join(examples, "node", "worker.mjs")},
+		"go": {worker},
+		"python": {interpreter(t, "python3", "python3", "-c", "import sys; print(sys.executable)"), "-B",
+			filepath.Join(examples, "python", "worker.py")},
+		"node": {interpreter(t, "nodejs", "node", "-p", "process.execPath"),
+			filepath.Join(examples, "node", "worker.mjs")},
 	} {
 		t.Run(language, func(t *testing.T) {
 			params := stories(t, bin, "testdata/examples")
@@ -52,7 +54,8 @@ func interpreter(t *testing.T, debianPackage string, ask ...string) string {
 	t.Helper()
 	out, err := exec.Command(ask[0], ask[1:]...).Output()
 	if err != nil {
-		t.Fatalf("%s, with which an example is run, does not work: %v\nInstall it:  sudo apt-get install %s", ask[0], err, debianPackage)
+		t.Fatalf("%s, with which an example is run, does not work: %v\nInstall it:  sudo apt-get install %s", ask[0],
+			err, debianPackage)
 	}
 	return strings.TrimSpace(string(out))
 }

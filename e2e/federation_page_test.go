@@ -55,7 +55,8 @@ func TestFederationPage(t *testing.T) {
 		}
 		return
 	}
-	t.Errorf("%s shows what the program does not print: run go test ./e2e -run TestFederationPage -update\n%s", federationPage, firstDifference(string(before), page))
+	t.Errorf("%s shows what the program does not print: run go test ./e2e -run TestFederationPage -update\n%s",
+		federationPage, firstDifference(string(before), page))
 }
 
 func firstDifference(shown, real string) string {
@@ -107,7 +108,8 @@ func (m *machine) arguments(line string) []string {
 		}
 		args = append(args, strings.Fields(part)...)
 	}
-	real := map[string]string{"20261122": m.signer, ":443": "127.0.0.1:" + m.port, "/etc/amtp/fullchain.pem": m.cert, "/etc/amtp/key.pem": m.key}
+	real := map[string]string{"20261122": m.signer, ":443": "127.0.0.1:" + m.port, "/etc/amtp/fullchain.pem": m.cert,
+		"/etc/amtp/key.pem": m.key}
 	for i := range args {
 		if r := real[args[i]]; r != "" {
 			args[i] = r
@@ -139,7 +141,8 @@ func (v *pageView) shown(m *machine, output string, args []string) string {
 	}
 	pairs := []string{m.home, "~", m.cert, "/etc/amtp/fullchain.pem", m.key, "/etc/amtp/key.pem"}
 	for _, other := range v.machines {
-		pairs = append(pairs, "127.0.0.1:"+other.local, "127.0.0.1:8080", "."+other.domain+":"+other.port, "."+other.domain,
+		pairs = append(pairs, "127.0.0.1:"+other.local, "127.0.0.1:8080", "."+other.domain+":"+other.port,
+			"."+other.domain,
 			"amtp."+other.domain+":"+other.port, "amtp."+other.domain, "127.0.0.1:"+other.port, here)
 	}
 	output = strings.NewReplacer(pairs...).Replace(output)

@@ -75,7 +75,8 @@ func launch(t *testing.T, launcher, path string, args ...string) (stdout, stderr
 		t.Fatal(err)
 	}
 	dirs := strings.Fields(string(cache))
-	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir(), "GOCACHE=" + dirs[0], "GOMODCACHE=" + dirs[1], "GOFLAGS=-mod=mod -buildvcs=false"}
+	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir(), "GOCACHE=" + dirs[0], "GOMODCACHE=" + dirs[1],
+		"GOFLAGS=-mod=mod -buildvcs=false"}
 	cmd.Dir = t.TempDir()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -91,7 +92,8 @@ func TestLauncherRunsTheInstalledProgram(t *testing.T) {
 	one, other, installed := clone(t, saysBuilt), clone(t, saysBuilt), t.TempDir()
 	write(t, 0o755, "#!/bin/sh\necho installed \"$@\"\nexit 7\n", installed, "amtp")
 	tools := path(t, launcherTools...)
-	onPath := strings.Join([]string{".", "", filepath.Join(one, "scripts"), filepath.Join(other, "scripts"), tools, installed}, ":")
+	onPath := strings.Join([]string{".", "", filepath.Join(one, "scripts"), filepath.Join(other, "scripts"), tools,
+		installed}, ":")
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(filepath.Join(one, "scripts", "amtp"), link); err != nil {
 		t.Fatal(err)
@@ -116,13 +118,15 @@ func TestLauncherBuildsOnce(t *testing.T) {
 		t.Fatalf("first: exit %d, stdout %q, stderr %q", exit, stdout, stderr)
 	}
 	for _, path := range []string{withGo, without} {
-		if stdout, stderr, exit := launch(t, launcher, path, "x"); stdout != "built [\"x\"]\n" || stderr != "" || exit != 0 {
+		if stdout, stderr, exit := launch(t, launcher, path, "x"); stdout != "built [\"x\"]\n" ||
+			stderr != "" || exit != 0 {
 			t.Fatalf("built already: exit %d, stdout %q, stderr %q", exit, stdout, stderr)
 		}
 	}
 	write(t, 0o644, strings.Replace(saysBuilt, "built", "built again", 1), root, "cmd", "amtp", "main.go")
 	later(t, filepath.Join(root, "cmd", "amtp", "main.go"), filepath.Join(root, "bin", "amtp"))
-	if stdout, stderr, exit := launch(t, launcher, without); stdout != "built []\n" || !strings.Contains(stderr, "is older than its sources") || exit != 0 {
+	if stdout, stderr, exit := launch(t, launcher, without); stdout != "built []\n" ||
+		!strings.Contains(stderr, "is older than its sources") || exit != 0 {
 		t.Errorf("updated, without Go: exit %d, stdout %q, stderr %q", exit, stdout, stderr)
 	}
 	if stdout, _, exit := launch(t, launcher, withGo); stdout != "built again []\n" || exit != 0 {
@@ -161,7 +165,8 @@ func TestLauncherSaysHowToGetTheProgram(t *testing.T) {
 	}
 	for _, tt := range tests {
 		stdout, stderr, exit := launch(t, filepath.Join(tt.root, "scripts", "amtp"), tt.path, "inbox")
-		if stdout != "" || exit != 3 || !strings.Contains(stderr, "Error: amtp is not installed, and "+tt.reason+"\n  Hint: install Go 1.26 or newer") {
+		if stdout != "" || exit != 3 || !strings.Contains(stderr,
+			"Error: amtp is not installed, and "+tt.reason+"\n  Hint: install Go 1.26 or newer") {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", tt.name, exit, stdout, stderr)
 		}
 		if left, err := filepath.Glob(filepath.Join(tt.root, "bin", "*")); len(left) > 0 || err != nil {
@@ -175,7 +180,8 @@ func TestLauncherSaysHowToGetTheProgram(t *testing.T) {
 func TestACloneIsASkill(t *testing.T) {
 	root := filepath.Join(t.TempDir(), ".claude", "skills", "amtp")
 	copyTree(t, "..", root)
-	stdout, stderr, exit := launch(t, filepath.Join(root, "scripts", "amtp"), path(t, append(launcherTools, "go")...), "version", "--json")
+	stdout, stderr, exit := launch(t, filepath.Join(root, "scripts", "amtp"), path(t, append(launcherTools, "go")...),
+		"version", "--json")
 	if exit != 0 || !strings.Contains(stdout, `"protocol":"1.0"`) {
 		t.Fatalf("exit %d, stdout %q, stderr %q", exit, stdout, stderr)
 	}
@@ -191,7 +197,8 @@ func copyTree(t *testing.T, from, to string) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "testdata" || name != from && strings.HasPrefix(d.Name(), ".") || name == filepath.Join(from, "bin")) {
+		if d.IsDir() && (d.Name() == "testdata" || name != from && strings.HasPrefix(d.Name(), ".") ||
+			name == filepath.Join(from, "bin")) {
 			return fs.SkipDir
 		}
 		if !d.Type().IsRegular() || strings.HasSuffix(name, "_test.go") {

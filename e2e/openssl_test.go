@@ -32,7 +32,8 @@ func opensslSays(t *testing.T, c captured) (output string, verified bool) {
 	t.Helper()
 	for _, program := range []string{"sh", "openssl", "node"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is not here, and with it the verifier that is not ours (Debian: apt-get install openssl nodejs): %v", program, err)
+			t.Fatalf("%s is not here, and with it the verifier that is not ours (Debian: apt-get install openssl nodejs): %v",
+				program, err)
 		}
 	}
 	page, err := os.ReadFile("../docs/signatures.md")
@@ -49,7 +50,8 @@ func opensslSays(t *testing.T, c captured) (output string, verified bool) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"verify.mjs": string(script), "message.json": c.body, "record.txt": c.record} {
+	for name, text := range map[string]string{"verify.mjs": string(script), "message.json": c.body,
+		"record.txt": c.record} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +204,8 @@ func TestOpenSSLVerifiesWhatLeaves(t *testing.T) {
 	a.publish()
 	a.serve()
 	a.does(0, "setup", "--name", "alice", "--gateway", "http://127.0.0.1:"+a.local)
-	a.does(0, "send", "--to", "bob@b.example", "--subject", "Grüße & <Zahlen>", "--text", "verified by hand: 10498.50 €\n")
+	a.does(0, "send", "--to", "bob@b.example", "--subject", "Grüße & <Zahlen>", "--text",
+		"verified by hand: 10498.50 €\n")
 	c := n.lookUp("a.example", b.receive(t))
 	if !strings.Contains(c.body, `"algorithm":"ES256"`) || !strings.HasPrefix(c.record, "v=amtpkey1;alg=ES256;p=") {
 		t.Errorf("want ES256 in the message and in the record\nbody %s\nrecord %s", c.body, c.record)

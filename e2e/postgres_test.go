@@ -29,7 +29,8 @@ func TestStoriesOnPostgreSQL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains("\n"+string(story), "\ngateway") && !slices.Contains(onFiles, strings.TrimSuffix(filepath.Base(name), ".txtar")) {
+		if strings.Contains("\n"+string(story), "\ngateway") &&
+			!slices.Contains(onFiles, strings.TrimSuffix(filepath.Base(name), ".txtar")) {
 			params.Files = append(params.Files, name)
 		}
 	}

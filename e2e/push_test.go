@@ -31,9 +31,10 @@ func TestPush(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for language, command := range map[string][]string{
-		"go":     {receiver},
-		"python": {interpreter(t, "python3", "python3", "-c", "import sys; print(sys.executable)"), "-B", filepath.Join(examples, "receiver.py")},
-		"node":   {interpreter(t, "nodejs", "node", "-p", "process.execPath"), filepath.Join(examples, "receiver.mjs")},
+		"go": {receiver},
+		"python": {interpreter(t, "python3", "python3", "-c", "import sys; print(sys.executable)"), "-B",
+			filepath.Join(examples, "receiver.py")},
+		"node": {interpreter(t, "nodejs", "node", "-p", "process.execPath"), filepath.Join(examples, "receiver.mjs")},
 	} {
 		t.Run(language, func(t *testing.T) {
 			params := stories(t, bin, "testdata/push")

@@ -192,7 +192,8 @@ func TestReleases(t *testing.T) {
 			t.Cleanup(func() { s.end(os.Kill) })
 			as := func(name string) *assistant {
 				a := newAssistant(t, bin, url)
-				a.environ = append(a.environ, "AMTP_API_KEY="+of.Keys[name], "AMTP_AGENT_NAME="+name, "AMTP_DATA_DIR="+dir)
+				a.environ = append(a.environ, "AMTP_API_KEY="+of.Keys[name], "AMTP_AGENT_NAME="+name,
+					"AMTP_DATA_DIR="+dir)
 				return a
 			}
 			alice, bob, carol := as("alice"), as("bob"), as("carol")
@@ -208,7 +209,8 @@ func TestReleases(t *testing.T) {
 			shows(alice, "amtp status "+of.Acked, `bob@localhost: delivered \(pull\) \[ACK\]`)
 			shows(alice, "amtp sent", `\(4 messages\)`)
 			shows(alice, "amtp discover", `Discovered 3 agents`)
-			shows(alice, "amtp send --to bob@localhost --subject Third --text 'unread, ü' --idempotency-key once", `ID: +`+of.Unread)
+			shows(alice, "amtp send --to bob@localhost --subject Third --text 'unread, ü' --idempotency-key once",
+				`ID: +`+of.Unread)
 			shows(bob, "amtp ack "+of.Unread, "acknowledged")
 			shows(alice, "amtp send --to bob@localhost --subject Fifth --text new", "delivered")
 			shows(bob, "amtp inbox", `(?s)\(3 messages, \d unread\).*Second.*Fourth.*Fifth`)
@@ -232,7 +234,8 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := db.ExecContext(context.Background(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
+			if _, err := db.ExecContext(context.Background(),
+				`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
 				t.Fatal(err)
 			}
 			if err := db.Close(); err != nil {
@@ -245,10 +248,12 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 			a := newAssistant(t, bin, "")
 			a.environ = append(a.environ, "AMTP_DATA_DIR="+dir)
 			out, exit := a.types("amtp serve --address 127.0.0.1:0 2>&1")
-			if want := "schema 9999 and this release knows "; exit != 1 || !strings.Contains(out, want) || !strings.Contains(out, "run that one, or restore a backup made before the upgrade") {
+			if want := "schema 9999 and this release knows "; exit != 1 || !strings.Contains(out, want) ||
+				!strings.Contains(out, "run that one, or restore a backup made before the upgrade") {
 				t.Errorf("exit %d\n%s\nwant %q, and what to do", exit, out, want)
 			}
-			if out, exit := a.types("amtp check"); exit != 1 || !strings.Contains(out, "use the release that wrote it, or a newer one") {
+			if out, exit := a.types("amtp check"); exit != 1 ||
+				!strings.Contains(out, "use the release that wrote it, or a newer one") {
 				t.Errorf("amtp check: exit %d\n%s", exit, out)
 			}
 			after, err := os.ReadFile(database)

@@ -24,7 +24,8 @@ type assistant struct {
 // newAssistant has an empty home and nothing but the program.
 func newAssistant(t *testing.T, bin, url string) *assistant {
 	return &assistant{t, bin, []string{
-		"HOME=" + t.TempDir(), "PATH=" + bin + ":/usr/bin:/bin", "AMTP_GATEWAY_URL=" + url, "AMTP_DATA_DIR=" + t.TempDir(),
+		"HOME=" + t.TempDir(), "PATH=" + bin + ":/usr/bin:/bin", "AMTP_GATEWAY_URL=" + url,
+		"AMTP_DATA_DIR=" + t.TempDir(),
 	}}
 }
 

@@ -92,7 +92,8 @@ func TestFrontmatter(t *testing.T) {
 			t.Errorf("variable %+v: a required one hides the skill", v)
 		}
 	}
-	if len(claw.Install) == 0 || claw.Install[0].Kind != "go" || !strings.HasPrefix(claw.Install[0].Module, "github.com/amtp-go/amtp/cmd/amtp@") {
+	if len(claw.Install) == 0 || claw.Install[0].Kind != "go" ||
+		!strings.HasPrefix(claw.Install[0].Module, "github.com/amtp-go/amtp/cmd/amtp@") {
 		t.Errorf("install = %+v, want the command's module", claw.Install)
 	}
 	if lines := strings.Count(text, "\n"); lines > 500 {

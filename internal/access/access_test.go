@@ -35,13 +35,15 @@ func TestShortAdminKeysWait(t *testing.T) {
 		if admin, refused := shows("X-Admin-Key", short, "192.0.2.1"); !admin {
 			t.Fatalf("the short key, before the bound: %v", refused)
 		}
-		if _, refused := shows("X-Admin-Key", "guess", "192.0.2.1"); refused == nil || refused.Code != amtp.CodeAdminAccessDenied {
+		if _, refused := shows("X-Admin-Key", "guess", "192.0.2.1"); refused == nil ||
+			refused.Code != amtp.CodeAdminAccessDenied {
 			t.Fatalf("a guess: %v", refused)
 		}
 	}
 	_, _ = shows("X-Admin-Key", "guess", "192.0.2.1")
 	for header, write := range map[string]func(string) string{"X-Admin-Key": strings.Clone, "Authorization": func(k string) string { return "Bearer " + k }, "X-Api-Key": strings.Clone} {
-		if admin, refused := shows(header, write(short), "192.0.2.1"); admin || refused == nil || refused.Code != amtp.CodeRateLimitExceeded {
+		if admin, refused := shows(header, write(short), "192.0.2.1"); admin || refused == nil ||
+			refused.Code != amtp.CodeRateLimitExceeded {
 			t.Errorf("%s, the short key beyond the bound: admin %v, %v, want 429", header, admin, refused)
 		}
 		if admin, refused := shows(header, write(long), "192.0.2.1"); !admin {

@@ -49,7 +49,8 @@ func (f *flags) raise(ctx context.Context, caller *gateway.Principal, now time.T
 		f.invalid.Add(1)
 	}
 	if f.mayWarn(caller.Domain, now) {
-		f.log.WarnContext(ctx, "a message was taken although nothing shows who sent it", "domain", string(caller.Domain),
+		f.log.WarnContext(ctx, "a message was taken although nothing shows who sent it", "domain",
+			string(caller.Domain),
 			"result", string(result), "reason", caller.Found.Reason, "policy", string(caller.Found.Policy))
 	}
 }
@@ -77,5 +78,6 @@ func (f *flags) mayWarn(d amtp.Domain, now time.Time) bool {
 // although nothing shows who sent them, because the policy is to flag them.
 func (p *Peers) Flagged() amtp.FlaggedCounts {
 	f := &p.flags
-	return amtp.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(), KeyUnavailable: f.unavailable.Load()}
+	return amtp.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(),
+		KeyUnavailable: f.unavailable.Load()}
 }

@@ -172,7 +172,8 @@ func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []amtp.SigningKey, err
 func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.SigningKey, *amtp.Error) {
 	if k.Brought != nil && k.Brought.Selector != selector {
 		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
-			"The configuration says that %s signs. Change or remove AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, and start the gateway again.", k.Brought.Selector)
+			"The configuration says that %s signs. Change or remove AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, and start the gateway again.",
+			k.Brought.Selector)
 	}
 	if !atOnce {
 		if refused := k.published(ctx, selector); refused != nil {
@@ -212,7 +213,8 @@ func (k *Keyring) Retire(ctx context.Context, selector string) (amtp.SigningKey,
 		case key.Selector != selector:
 			return nil
 		case key.State == amtp.KeyActive:
-			return amtp.Errorf(amtp.CodeConflict, "The key %s signs what is sent now. Make the next one and use it first: amtp keys rotate", selector)
+			return amtp.Errorf(amtp.CodeConflict,
+				"The key %s signs what is sent now. Make the next one and use it first: amtp keys rotate", selector)
 		case key.State == amtp.KeyWaiting:
 			k.retire(key)
 		}
@@ -256,14 +258,17 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 		case key.Selector != selector || key.State != amtp.KeyWaiting:
 		case err != nil || record.String() != key.Record:
 			key.Seen = amtp.Time{}
-			refused = amtp.Errorf(amtp.CodeConflict, "DNS does not show the key %s yet. Publish at %s the TXT record: %s", selector, key.Name, key.Record)
+			refused = amtp.Errorf(amtp.CodeConflict,
+				"DNS does not show the key %s yet. Publish at %s the TXT record: %s", selector, key.Name, key.Record)
 		case key.Seen.IsZero(), key.Seen.After(now): // or seen by a clock that was ahead
 			key.Seen = amtp.Time{Time: now}
 			fallthrough
 		case now.Sub(key.Seen.Time) < publishTime:
 			ready := key.Seen.Add(publishTime)
-			refused = amtp.Errorf(amtp.CodeConflict, "DNS shows the key %s since %s. Others may remember until %s that it was not there; use it then, or at once with --now.",
-				selector, key.Seen.UTC().Format(time.RFC3339), ready.UTC().Format(time.RFC3339)).With("ready_at", amtp.Time{Time: ready})
+			refused = amtp.Errorf(amtp.CodeConflict,
+				"DNS shows the key %s since %s. Others may remember until %s that it was not there; use it then, or at once with --now.",
+				selector, key.Seen.UTC().Format(time.RFC3339), ready.UTC().Format(time.RFC3339)).With("ready_at",
+				amtp.Time{Time: ready})
 			refused.RetryAfter = ready.Sub(now)
 		}
 		return nil

@@ -73,14 +73,17 @@ func (k *Keyring) Generate(ctx context.Context, n amtp.NewSigningKey) (amtp.Sign
 	case n.Algorithm == "":
 		n.Algorithm = amtp.ES256
 	case n.Algorithm != amtp.ES256 && n.Algorithm != amtp.RS256:
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "The algorithm is ES256 or RS256, not %.40q.", n.Algorithm).With("field", "algorithm")
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "The algorithm is ES256 or RS256, not %.40q.",
+			n.Algorithm).With("field", "algorithm")
 	}
 	switch {
 	case n.Bits == 0:
 	case n.Algorithm != amtp.RS256:
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "A key for ES256 has 256 bits; bits are those of a key for RS256.").With("field", "bits")
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+			"A key for ES256 has 256 bits; bits are those of a key for RS256.").With("field", "bits")
 	case !slices.Contains(rsaSizes, n.Bits):
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "An RSA key that is made has 2048, 3072 or 4096 bits, not %d.", n.Bits).With("field", "bits")
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+			"An RSA key that is made has 2048, 3072 or 4096 bits, not %d.", n.Bits).With("field", "bits")
 	}
 	if refused := k.mayAdd(ctx, n.Selector); refused != nil {
 		return amtp.SigningKey{}, refused
@@ -96,7 +99,9 @@ func (k *Keyring) Generate(ctx context.Context, n amtp.NewSigningKey) (amtp.Sign
 // under the selector nothing changes.
 func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (amtp.SigningKey, *amtp.Error) {
 	if selector == "" {
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "A key that is brought along needs the selector under which its record is, or will be, in DNS.").With("field", "selector")
+		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+			"A key that is brought along needs the selector under which its record is, or will be, in DNS.").With("field",
+			"selector")
 	}
 	if refused := k.checkSelector(selector); refused != nil {
 		return amtp.SigningKey{}, refused
@@ -131,20 +136,24 @@ func room(keys []amtp.SigningKey, selector string) *amtp.Error {
 	waiting := 0
 	for _, key := range keys {
 		if key.Selector == selector {
-			return amtp.Errorf(amtp.CodeConflict, "The selector %s is that of another key, which is %s, and others may remember it. Choose one that was never used.", selector, key.State)
+			return amtp.Errorf(amtp.CodeConflict,
+				"The selector %s is that of another key, which is %s, and others may remember it. Choose one that was never used.",
+				selector, key.State)
 		}
 		if isWaiting(key) {
 			waiting++
 		}
 	}
 	if waiting >= maxWaiting {
-		return amtp.Errorf(amtp.CodeConflict, "%d keys wait already. End those that are not needed: amtp keys retire SELECTOR", waiting)
+		return amtp.Errorf(amtp.CodeConflict,
+			"%d keys wait already. End those that are not needed: amtp keys retire SELECTOR", waiting)
 	}
 	return nil
 }
 
 // add stores a key, which waits.
-func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added amtp.SigningKey, refused *amtp.Error) {
+func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added amtp.SigningKey,
+	refused *amtp.Error) {
 	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		keys, err := ReadKeys(list, k.Domain)
 		if err != nil {
@@ -255,7 +264,8 @@ func makeLike(keys []amtp.SigningKey) (crypto.Signer, error) {
 
 // newKey seals a key under a selector that was never used; "" is the day it was
 // made, with a number when there are several.
-func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector string, state amtp.KeyState) (gateway.Secret, error) {
+func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector string,
+	state amtp.KeyState) (gateway.Secret, error) {
 	now := k.Now()
 	if selector == "" {
 		selector = freeSelector(list, now.UTC().Format("20060102"))
@@ -269,7 +279,8 @@ func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector 
 		return gateway.Secret{}, err
 	}
 	record := signer.KeyRecord()
-	key := amtp.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name, Record: record.String(), Created: amtp.Time{Time: now}}
+	key := amtp.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name,
+		Record: record.String(), Created: amtp.Time{Time: now}}
 	if state == amtp.KeyActive {
 		key.Active = key.Created
 	}

@@ -76,7 +76,8 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if record, err := amtp.ParseKeyRecord(made.Record); err != nil || record.Key.(*rsa.PublicKey).N.BitLen() != 2048 || made.Name != "rsa._amtpkey.shop.example" {
+	if record, err := amtp.ParseKeyRecord(made.Record); err != nil || record.Key.(*rsa.PublicKey).N.BitLen() != 2048 ||
+		made.Name != "rsa._amtpkey.shop.example" {
 		t.Errorf("Generate = %+v, %v; want an RSA key of 2048 bits", made, err)
 	}
 	if _, refused = r.Use(t.Context(), "rsa", true); refused != nil || r.Signer().KeyRecord().String() != made.Record {
@@ -97,7 +98,8 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 	if _, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused != nil {
 		t.Error(refused)
 	}
-	if got, want := r.states(t), "20261122:ES256:retired rsa:RS256:active 20261122-2:RS256:retired 20261122-3:ES256:waiting"; got != want {
+	if got, want := r.states(t),
+		"20261122:ES256:retired rsa:RS256:active 20261122-2:RS256:retired 20261122-3:ES256:waiting"; got != want {
 		t.Errorf("the keys are %s, want %s", got, want)
 	}
 	again := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now}
@@ -110,14 +112,18 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 func TestGenerateRefuses(t *testing.T) {
 	r := openRing(t)
 	for _, n := range []amtp.NewSigningKey{
-		{Algorithm: "EdDSA"}, {Algorithm: "es256"}, {Bits: 2048}, {Algorithm: amtp.RS256, Bits: 1024}, {Algorithm: amtp.RS256, Bits: 1 << 20},
-		{Algorithm: amtp.RS256, Bits: -1}, {Selector: "a.b"}, {Selector: "UPPER"}, {Selector: "-"}, {Selector: strings.Repeat("a", 64)},
+		{Algorithm: "EdDSA"}, {Algorithm: "es256"}, {Bits: 2048}, {Algorithm: amtp.RS256, Bits: 1024},
+		{Algorithm: amtp.RS256, Bits: 1 << 20},
+		{Algorithm: amtp.RS256, Bits: -1}, {Selector: "a.b"}, {Selector: "UPPER"}, {Selector: "-"},
+		{Selector: strings.Repeat("a", 64)},
 	} {
-		if key, refused := r.Generate(t.Context(), n); refused == nil || refused.Code != amtp.CodeInvalidRequest || refused.Details["field"] == nil {
+		if key, refused := r.Generate(t.Context(), n); refused == nil || refused.Code != amtp.CodeInvalidRequest ||
+			refused.Details["field"] == nil {
 			t.Errorf("Generate(%+v) = %+v, %v; want INVALID_REQUEST_FORMAT with its field", n, key, refused)
 		}
 	}
-	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{Selector: "20261122"}); refused == nil || refused.Code != amtp.CodeConflict {
+	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{Selector: "20261122"}); refused == nil ||
+		refused.Code != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v under a selector that is used; want CONFLICT", key, refused)
 	}
 	for i := range 8 {
@@ -125,7 +131,8 @@ func TestGenerateRefuses(t *testing.T) {
 			t.Fatalf("key %d: %v", i, refused)
 		}
 	}
-	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused == nil || refused.Code != amtp.CodeConflict {
+	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused == nil ||
+		refused.Code != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v while eight wait; want CONFLICT", key, refused)
 	}
 }
@@ -143,7 +150,8 @@ func TestImport(t *testing.T) {
 		if again, refused := r.Import(t.Context(), selector, private); refused != nil || again != added {
 			t.Errorf("Import again = %+v, %v; want %+v", again, refused, added)
 		}
-		if _, refused := r.Import(t.Context(), selector, ecKey(t)); refused == nil || refused.Code != amtp.CodeConflict {
+		if _, refused := r.Import(t.Context(), selector, ecKey(t)); refused == nil ||
+			refused.Code != amtp.CodeConflict {
 			t.Errorf("Import of another key under the selector: %v, want CONFLICT", refused)
 		}
 		used, refused := r.Use(t.Context(), selector, true)
@@ -158,7 +166,8 @@ func TestImport(t *testing.T) {
 		t.Errorf("Import under the selector of a retired key: %v, want CONFLICT", refused)
 	}
 	for _, selector := range []string{"", "K1", "k.1"} {
-		if _, refused := r.Import(t.Context(), selector, rsaKey(t)); refused == nil || refused.Code != amtp.CodeInvalidRequest {
+		if _, refused := r.Import(t.Context(), selector, rsaKey(t)); refused == nil ||
+			refused.Code != amtp.CodeInvalidRequest {
 			t.Errorf("Import under %q: %v, want INVALID_REQUEST_FORMAT", selector, refused)
 		}
 	}
@@ -180,17 +189,18 @@ func TestOlderRecords(t *testing.T) {
 	}
 	facts := func(change func(map[string]any)) {
 		t.Helper()
-		err := r.Store.ChangeSecrets(t.Context(), access.Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
-			for i := range list {
-				var facts map[string]any
-				if err := json.Unmarshal(list[i].Facts, &facts); err != nil {
-					return nil, err
+		err := r.Store.ChangeSecrets(t.Context(), access.Signing,
+			func(list []gateway.Secret) ([]gateway.Secret, error) {
+				for i := range list {
+					var facts map[string]any
+					if err := json.Unmarshal(list[i].Facts, &facts); err != nil {
+						return nil, err
+					}
+					change(facts)
+					list[i].Facts, _ = json.Marshal(facts)
 				}
-				change(facts)
-				list[i].Facts, _ = json.Marshal(facts)
-			}
-			return list, nil
-		})
+				return list, nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +217,8 @@ func TestOlderRecords(t *testing.T) {
 		t.Fatal(refused)
 	}
 	facts(func(f map[string]any) {
-		if text := fmt.Sprint(f["record"], f["algorithm"]); !strings.HasPrefix(text, "v=amtpkey1;alg=") || !strings.HasSuffix(text, "S256") {
+		if text := fmt.Sprint(f["record"], f["algorithm"]); !strings.HasPrefix(text, "v=amtpkey1;alg=") ||
+			!strings.HasSuffix(text, "S256") {
 			t.Errorf("stored is %s, want the record as it is written now", text)
 		}
 		f["record"] = "v=amtp1;k=ES256;p=AAAA"
@@ -224,7 +235,8 @@ func TestBroughtKeySigns(t *testing.T) {
 	r := openRing(t) // it had a key of its own
 	r.now = r.now.Add(time.Minute)
 	start := func(selector string, key crypto.Signer) (*access.Keyring, error) {
-		k := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now, Brought: &access.Brought{Selector: selector, Key: key}}
+		k := &access.Keyring{Store: r.Store, Seal: r.Seal, Domain: r.Domain, Records: r.dns, Now: r.Now,
+			Brought: &access.Brought{Selector: selector, Key: key}}
 		return k, k.Load(t.Context())
 	}
 	first, err := start("k1", file)
@@ -252,7 +264,8 @@ func TestBroughtKeySigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, refused := first.Use(t.Context(), next.Selector, true); refused == nil || refused.Code != amtp.CodeConflict || !strings.Contains(refused.Message, "AMTP_SIGNATURE_PRIVATE_KEY_FILE") {
+	if _, refused := first.Use(t.Context(), next.Selector, true); refused == nil || refused.Code != amtp.CodeConflict ||
+		!strings.Contains(refused.Message, "AMTP_SIGNATURE_PRIVATE_KEY_FILE") {
 		t.Errorf("Use of another key than the configuration names: %v, want CONFLICT", refused)
 	}
 	// Without the setting another key may be used; with it k1 signs again.

@@ -42,7 +42,8 @@ func openRing(t *testing.T) *ring {
 		}
 	})
 	r := &ring{dns: published{}, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	r.Keyring = &access.Keyring{Store: s, Seal: sealOf(t, 1), Domain: "shop.example", Records: r.dns, Now: func() time.Time { return r.now }}
+	r.Keyring = &access.Keyring{Store: s, Seal: sealOf(t, 1), Domain: "shop.example", Records: r.dns,
+		Now: func() time.Time { return r.now }}
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,8 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 			t.Fatalf("%s: Use = nil, want CONFLICT", step)
 		}
 		if refused.Code != amtp.CodeConflict || refused.RetryAfter != wait || r.Signer().Selector() != first {
-			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, refused.RetryAfter, r.Signer().Selector(), wait, first)
+			t.Errorf("%s: Use = %v, retry after %v; %s signs; want CONFLICT, %v, %s", step, refused, refused.RetryAfter,
+				r.Signer().Selector(), wait, first)
 		}
 	}
 	use("before it is published", 0)
@@ -98,7 +100,8 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 		t.Fatalf("Use = %+v, %v; %s signs; want %s", used, refused, r.Signer().Selector(), next.Selector)
 	}
 	keys, err := r.Keys(t.Context())
-	if err != nil || len(keys) != 2 || keys[0].State != amtp.KeyRetired || !keys[0].Until.Equal(r.now.Add(amtp.MaxSignatureAge)) {
+	if err != nil || len(keys) != 2 || keys[0].State != amtp.KeyRetired ||
+		!keys[0].Until.Equal(r.now.Add(amtp.MaxSignatureAge)) {
 		t.Errorf("Keys = %+v, %v; want the first retired, needed until %v", keys, err, r.now.Add(amtp.MaxSignatureAge))
 	}
 	if _, refused := r.Use(t.Context(), first, true); refused == nil || refused.Code != amtp.CodeConflict {
@@ -121,11 +124,13 @@ func TestResetKeepsWhatOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Load(t.Context()); err != nil || r.Signer().Selector() != fresh.Selector || fresh.Selector == first.Selector() {
+	if err := r.Load(t.Context()); err != nil || r.Signer().Selector() != fresh.Selector ||
+		fresh.Selector == first.Selector() {
 		t.Errorf("Load = %v; %s signs, want the new %s", err, r.Signer().Selector(), fresh.Selector)
 	}
 	keys, err := r.Keys(t.Context())
-	if err != nil || len(keys) != 3 || keys[0].State != amtp.KeyRetired || !keys[0].Until.After(r.now) || keys[1].State != amtp.KeyRetired || keys[1].Until.After(r.now) {
+	if err != nil || len(keys) != 3 || keys[0].State != amtp.KeyRetired || !keys[0].Until.After(r.now) ||
+		keys[1].State != amtp.KeyRetired || keys[1].Until.After(r.now) {
 		t.Errorf("Keys = %+v, %v; want both of before retired, and only the one that signed needed on", keys, err)
 	}
 	if _, err := r.Reset(t.Context()); err != access.ErrNothingLost {
@@ -142,7 +147,8 @@ func TestAWrongSelectorChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, atOnce := range []bool{false, true} {
-		if _, refused := r.Use(t.Context(), "no-such-key", atOnce); refused == nil || refused.Code != amtp.CodeKeyNotFound {
+		if _, refused := r.Use(t.Context(), "no-such-key", atOnce); refused == nil ||
+			refused.Code != amtp.CodeKeyNotFound {
 			t.Errorf("Use of a key that there is not, at once %v: %v, want KEY_NOT_FOUND", atOnce, refused)
 		}
 	}

@@ -65,7 +65,8 @@ const retryLookup = time.Minute
 // it. The error is that of the protocol for a message that does not verify where
 // it must: 403 when it is unsigned or its signature is not right, 503 while nobody
 // can say. AMTP §9.
-func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal, *amtp.Error) {
+func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal,
+	*amtp.Error) {
 	domain := m.Sender.Domain()
 	sig, err := p.verify(ctx, m, from, now)
 	caller := gateway.Principal{Domain: domain, Found: gateway.Finding{Authentication: sig.Authentication(err)}}
@@ -149,7 +150,8 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 }
 
 // unproven decides on a message without a signature that verifies.
-func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time, why error) *amtp.Error {
+func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time,
+	why error) *amtp.Error {
 	if p.Own != "" && strings.HasSuffix(string(caller.Domain), "."+string(p.Own)) {
 		return refuse(caller, why) // before a look-up for it
 	}
@@ -189,15 +191,18 @@ func refuse(caller *gateway.Principal, why error) *amtp.Error {
 	d, reason := caller.Domain, amtp.Reason(caller.Found.Reason)
 	switch reason.Verification() {
 	case amtp.SenderUnsigned:
-		return about(caller, amtp.Errorf(amtp.CodeSignatureRequired, "A message from %s needs the signature of its domain, and this one has none.", d))
+		return about(caller, amtp.Errorf(amtp.CodeSignatureRequired,
+			"A message from %s needs the signature of its domain, and this one has none.", d))
 	case amtp.SenderKeyUnavailable:
-		e := amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "The key of %s that checks the signature cannot be obtained now: %s. Try again.", d, reason)
+		e := amtp.Errorf(amtp.CodeSignatureKeyUnavailable,
+			"The key of %s that checks the signature cannot be obtained now: %s. Try again.", d, reason)
 		if !unknown(caller) {
 			why = nil // DNS has said that there is none
 		}
 		return later(about(caller, e), why)
 	}
-	return about(caller, amtp.Errorf(amtp.CodeSignatureInvalid, "The signature of this message from %s does not verify: %s.", d, reason))
+	return about(caller, amtp.Errorf(amtp.CodeSignatureInvalid,
+		"The signature of this message from %s does not verify: %s.", d, reason))
 }
 
 // overBudget is the answer to who has made the gateway ask for too many domains: when

@@ -19,7 +19,8 @@ func TestBelowOurOwnDomain(t *testing.T) {
 		for _, policy := range []gateway.Policy{gateway.PolicyAccept, gateway.PolicyFlag} {
 			peers := access.NewPeers(&known{}, nobody{}, policy, slog.New(slog.DiscardHandler))
 			peers.Own = "ours.example"
-			m, failure := amtp.ParseMessage([]byte(`{"sender":"` + sender + `","recipients":["bob@ours.example"],"payload":1}`))
+			m, failure := amtp.ParseMessage([]byte(`{"sender":"` + sender +
+				`","recipients":["bob@ours.example"],"payload":1}`))
 			if failure != nil {
 				t.Fatal(failure)
 			}

@@ -38,7 +38,8 @@ func (p *known) Key(context.Context, string, amtp.Domain, string) (amtp.KeyRecor
 type nobody struct{ signed time.Time }
 
 func (n nobody) Peer(_ context.Context, d amtp.Domain) (gateway.Peer, error) {
-	return gateway.Peer{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed, LastSigned: n.signed}, nil
+	return gateway.Peer{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed,
+		LastSigned: n.signed}, nil
 }
 func (nobody) NotePeer(context.Context, amtp.Domain, bool, time.Time) error { return nil }
 
@@ -76,7 +77,8 @@ func TestCaller(t *testing.T) {
 		verified = "verified"
 		policy   = "taken under the policy"
 	)
-	required, invalid, key503, later := string(amtp.CodeSignatureRequired), string(amtp.CodeSignatureInvalid), string(amtp.CodeSignatureKeyUnavailable), string(amtp.CodeTemporaryFailure)
+	required, invalid, key503, later := string(amtp.CodeSignatureRequired), string(amtp.CodeSignatureInvalid),
+		string(amtp.CodeSignatureKeyUnavailable), string(amtp.CodeTemporaryFailure)
 	for _, c := range []struct {
 		what, body string
 		keyErr     error
@@ -120,11 +122,15 @@ func TestCaller(t *testing.T) {
 				case caller.Class() == gateway.ClassDomain:
 					got = verified
 				}
-				if got != want || refused == nil && got == policy && caller.Found.Policy != p || got == verified && caller.Found.Policy != "" {
-					t.Errorf("%s, from a domain that %s, under %s: %s, %+v; want %s", c.what, domain, p, got, caller.Found, want)
+				if got != want || refused == nil && got == policy && caller.Found.Policy != p ||
+					got == verified && caller.Found.Policy != "" {
+					t.Errorf("%s, from a domain that %s, under %s: %s, %+v; want %s", c.what, domain, p, got,
+						caller.Found, want)
 				}
-				if refused != nil && (refused.Details["result"] == nil || refused.Details["reason"] == nil || (refused.RetryAfter > 0) != (got == key503 || got == later)) {
-					t.Errorf("%s, from a domain that %s, under %s: details %v, wait %v", c.what, domain, p, refused.Details, refused.RetryAfter)
+				if refused != nil && (refused.Details["result"] == nil || refused.Details["reason"] == nil ||
+					(refused.RetryAfter > 0) != (got == key503 || got == later)) {
+					t.Errorf("%s, from a domain that %s, under %s: details %v, wait %v", c.what, domain, p,
+						refused.Details, refused.RetryAfter)
 				}
 			}
 		}
@@ -165,8 +171,10 @@ func TestWhoHangsUp(t *testing.T) {
 	}
 	ctx, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	peers := access.NewPeers(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
-	if _, refused := peers.Caller(ctx, m, "192.0.2.1", now); refused == nil || refused.Code != amtp.CodeSignatureKeyUnavailable {
+	peers := access.NewPeers(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag,
+		slog.New(slog.DiscardHandler))
+	if _, refused := peers.Caller(ctx, m, "192.0.2.1", now); refused == nil ||
+		refused.Code != amtp.CodeSignatureKeyUnavailable {
 		t.Errorf("got %v, want SIGNATURE_KEY_UNAVAILABLE", refused)
 	}
 }
@@ -180,7 +188,8 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	take := func(d string, again bool) {
 		t.Helper()
 		caller := gateway.Principal{Domain: amtp.Domain(d), Found: gateway.Finding{
-			Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: string(amtp.ReasonUnsigned)}, Policy: gateway.PolicyFlag}}
+			Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: string(amtp.ReasonUnsigned)},
+			Policy:         gateway.PolicyFlag}}
 		if err := peers.Taken(t.Context(), caller, again, now); err != nil {
 			t.Fatal(err)
 		}
@@ -223,14 +232,16 @@ func TestNewlySigns(t *testing.T) {
 		seen, signed time.Time
 		want         bool
 	}{
-		"nothing is known":                     {want: true},
-		"it wrote and has not signed":          {seen: now, want: true},
-		"it signed from the first":             {seen: now, signed: now, want: true},
-		"it began to sign a minute later":      {seen: now.Add(-time.Hour), signed: now.Add(-59 * time.Minute), want: true},
+		"nothing is known":            {want: true},
+		"it wrote and has not signed": {seen: now, want: true},
+		"it signed from the first":    {seen: now, signed: now, want: true},
+		"it began to sign a minute later": {seen: now.Add(-time.Hour),
+			signed: now.Add(-59 * time.Minute), want: true},
 		"the clock went back before it signed": {seen: now, signed: now.Add(-4 * time.Minute), want: true},
 		"it signs for long":                    {seen: now.Add(-1000 * time.Hour), signed: now.Add(-999 * time.Hour)},
 	} {
-		memory := once{peer: gateway.Peer{Domain: "far.example", FirstSeen: c.seen, LastSeen: c.seen, FirstSigned: c.signed, LastSigned: c.signed}}
+		memory := once{peer: gateway.Peer{Domain: "far.example", FirstSeen: c.seen, LastSeen: c.seen,
+			FirstSigned: c.signed, LastSigned: c.signed}}
 		peers := access.NewPeers(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
 		m, refused := amtp.ParseMessage([]byte(good))
 		if refused != nil {

@@ -11,7 +11,8 @@ import (
 
 // TestClient: whose request it is, by the connection and by what proxies say.
 func TestClient(t *testing.T) {
-	both := access.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("2001:db8:1::/48")}
+	both := access.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"),
+		netip.MustParsePrefix("2001:db8:1::/48")}
 	for _, tc := range []struct {
 		what    string
 		proxies access.Proxies
@@ -22,7 +23,8 @@ func TestClient(t *testing.T) {
 		{"nobody is trusted", nil, "127.0.0.1:1", []string{"203.0.113.9"}, "127.0.0.1"},
 		{"who calls is no proxy", both, "203.0.113.1:1", []string{"203.0.113.9"}, "203.0.113.1"},
 		{"one proxy", both, "127.0.0.1:1", []string{"203.0.113.9"}, "203.0.113.9"},
-		{"what the caller wrote stands left of it", both, "10.1.1.1:1", []string{"192.0.2.1, 203.0.113.9"}, "203.0.113.9"},
+		{"what the caller wrote stands left of it", both, "10.1.1.1:1", []string{"192.0.2.1, 203.0.113.9"},
+			"203.0.113.9"},
 		{"two proxies", both, "10.1.1.1:1", []string{"192.0.2.1, 203.0.113.9, 10.2.2.2"}, "203.0.113.9"},
 		{"in two lines", both, "10.1.1.1:1", []string{"192.0.2.1, 203.0.113.9", "10.2.2.2"}, "203.0.113.9"},
 		{"only proxies", both, "10.1.1.1:1", []string{"10.3.3.3, 10.2.2.2"}, "10.3.3.3"},
@@ -35,7 +37,8 @@ func TestClient(t *testing.T) {
 		{"IPv6 in brackets", both, "[2001:db8:1::1]:1", []string{"[2001:db8:2::7]"}, "2001:db8:2::7"},
 		{"IPv4 in IPv6", both, "[::ffff:10.1.1.1]:1", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
 		{"this machine, as somebody says", both, "10.1.1.1:1", []string{"127.0.0.2"}, "10.1.1.1"},
-		{"a header without end", both, "10.1.1.1:1", []string{"203.0.113.9" + strings.Repeat(", 10.2.2.2", 1000)}, "10.2.2.2"},
+		{"a header without end", both, "10.1.1.1:1", []string{"203.0.113.9" + strings.Repeat(", 10.2.2.2",
+			1000)}, "10.2.2.2"},
 		{"spaces", both, "10.1.1.1:1", []string{"  203.0.113.9\t,10.2.2.2 "}, "203.0.113.9"},
 	} {
 		r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.header}}

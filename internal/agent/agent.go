@@ -108,7 +108,8 @@ func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.
 		return nil, unknown(name)
 	}
 	if refused != nil || !p.Agent.Address.Equal(address) {
-		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied, "The key of %s manages that agent only; the admin key manages all.", p.Agent.Address)
+		return nil, amtp.Errorf(amtp.CodeAdminAccessDenied,
+			"The key of %s manages that agent only; the admin key manages all.", p.Agent.Address)
 	}
 	return p.Agent, nil
 }
@@ -129,7 +130,8 @@ func (s *Agents) All(p gateway.Principal, after string, limit int) (amtp.AgentMa
 		return amtp.AgentMap{}, gateway.AgentPage{}, NeedAdmin(p)
 	}
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: after, Limit: limit})
-	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living, HasMore: page.HasMore}
+	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
+		HasMore: page.HasMore}
 	for _, a := range page.Agents {
 		all.Agents[a.Address.String()] = View(a, s.Now(), true)
 	}
@@ -137,7 +139,8 @@ func (s *Agents) All(p gateway.Principal, after string, limit int) (amtp.AgentMa
 }
 
 // Update changes what an agent says about itself, and how it gets its messages.
-func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent, *amtp.Error) {
+func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent,
+	*amtp.Error) {
 	a, refused := s.named(p, name)
 	if refused != nil {
 		return amtp.Agent{}, refused
@@ -254,14 +257,17 @@ func orEmpty(list []string) []string {
 }
 
 func unknown(name string) *amtp.Error {
-	return amtp.Errorf(amtp.CodeAgentUnknown, "There is no agent %.100q at this gateway; GET /v1/discovery/agents lists those that are listed.", name)
+	return amtp.Errorf(amtp.CodeAgentUnknown,
+		"There is no agent %.100q at this gateway; GET /v1/discovery/agents lists those that are listed.", name)
 }
 
 // NeedAdmin is the refusal of a caller without the administrator's key.
 func NeedAdmin(p gateway.Principal) *amtp.Error {
 	if p.Agent != nil {
-		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.", p.Agent.Address)
+		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",
+			p.Agent.Address)
 	}
-	return amtp.Errorf(amtp.CodeAdminAuthRequired, "This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
+	return amtp.Errorf(amtp.CodeAdminAuthRequired,
+		"This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
 		With("required_header", "X-Admin-Key")
 }

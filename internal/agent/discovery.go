@@ -21,7 +21,8 @@ type Query struct {
 
 // QueryOf returns the conditions that a client gives.
 func QueryOf(q amtp.AgentQuery) Query {
-	return Query{Address: q.Address, Role: q.Role, DeliveryMode: q.DeliveryMode, ActiveOnly: q.ActiveOnly, Capability: q.Capability, Schema: q.Schema}
+	return Query{Address: q.Address, Role: q.Role, DeliveryMode: q.DeliveryMode, ActiveOnly: q.ActiveOnly,
+		Capability: q.Capability, Schema: q.Schema}
 }
 
 // Page says which part of a list is wanted.

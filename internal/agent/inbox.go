@@ -11,7 +11,8 @@ import (
 
 // Inbox returns a page of the caller's own inbox. When it is empty and wait is
 // positive, it waits for a message that long at the most.
-func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string, f gateway.InboxFilter, wait time.Duration) (gateway.InboxPage, *amtp.Error) {
+func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string, f gateway.InboxFilter,
+	wait time.Duration) (gateway.InboxPage, *amtp.Error) {
 	if refused := s.own(p, address); refused != nil {
 		return gateway.InboxPage{}, refused
 	}
@@ -51,12 +52,14 @@ func (s *Agents) Ack(ctx context.Context, p gateway.Principal, address, id strin
 // MarkRead marks a message in the caller's own inbox as read.
 func (s *Agents) MarkRead(ctx context.Context, p gateway.Principal, address, id string) (amtp.ReadResult, *amtp.Error) {
 	mark, refused := s.mark(ctx, p, address, id, s.Store.MarkRead)
-	return amtp.ReadResult{MessageID: mark.ID, Status: "read", Timestamp: amtp.Time{Time: mark.At}, Recipient: own(p)}, refused
+	return amtp.ReadResult{MessageID: mark.ID, Status: "read", Timestamp: amtp.Time{Time: mark.At},
+		Recipient: own(p)}, refused
 }
 
 type marker func(context.Context, gateway.AgentID, amtp.MessageID, time.Time) (gateway.Mark, error)
 
-func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id string, mark marker) (gateway.Mark, *amtp.Error) {
+func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id string, mark marker) (gateway.Mark,
+	*amtp.Error) {
 	if refused := s.own(p, address); refused != nil {
 		return gateway.Mark{}, refused
 	}
@@ -90,7 +93,9 @@ func (s *Agents) own(p gateway.Principal, address string) *amtp.Error {
 	}
 	a, refused := s.address(address)
 	if refused != nil || !p.Agent.Address.Equal(a) {
-		return amtp.Errorf(amtp.CodeAccessDenied, "This inbox is not the one of %s, whose key was shown; that one is /v1/inbox/%s", p.Agent.Address, p.Agent.Address)
+		return amtp.Errorf(amtp.CodeAccessDenied,
+			"This inbox is not the one of %s, whose key was shown; that one is /v1/inbox/%s", p.Agent.Address,
+			p.Agent.Address)
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 
 // IssueKey gives an agent one more key and, when alone is set, ends its others. The
 // changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
-func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
+func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
+	with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
 	a, refused := s.named(p, name)
 	if refused != nil {
 		return amtp.IssuedKey{}, refused
@@ -41,7 +42,8 @@ func (s *Agents) Keys(p gateway.Principal, name string) (amtp.AgentKeys, *amtp.E
 	}
 	list := amtp.AgentKeys{Address: a.Address, Keys: make([]amtp.AgentKey, len(keys)), Count: len(keys)}
 	for i, k := range keys {
-		list.Keys[i] = amtp.AgentKey{ID: k.ID, CreatedAt: amtp.Time{Time: k.CreatedAt}, LastUsed: amtp.Time{Time: k.LastUsed}}
+		list.Keys[i] = amtp.AgentKey{ID: k.ID, CreatedAt: amtp.Time{Time: k.CreatedAt},
+			LastUsed: amtp.Time{Time: k.LastUsed}}
 	}
 	return list, nil
 }
@@ -54,7 +56,8 @@ func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID
 	}
 	err := s.Store.RemoveKey(ctx, a.ID, keyID)
 	if errors.Is(err, gateway.ErrNotFound) {
-		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q; list its keys first.", a.Address, keyID)
+		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q; list its keys first.",
+			a.Address, keyID)
 	}
 	if err != nil {
 		return amtp.Address{}, gateway.Refusal(err)
@@ -73,6 +76,7 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	}
 	return amtp.Identity{
 		Address: p.Agent.Address, Domain: string(s.Domain), KeyID: p.KeyID,
-		Unread: unread, Pending: pending, CountsCapped: pending == gateway.MaxTotal, Agent: View(p.Agent, s.Now(), true),
+		Unread: unread, Pending: pending, CountsCapped: pending == gateway.MaxTotal,
+		Agent: View(p.Agent, s.Now(), true),
 	}, nil
 }

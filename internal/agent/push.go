@@ -92,7 +92,9 @@ func checkHeaders(headers map[string]string) error {
 			return errors.New("push_headers cannot have " + name + ", which the gateway writes itself")
 		case seen[lower]:
 			return errors.New("push_headers has " + name + " twice")
-		case len(value) > maxHeaderValue || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }):
+		case len(value) > maxHeaderValue || strings.ContainsFunc(value, func(r rune) bool {
+			return r < ' ' && r != '\t' || r > '~'
+		}):
 			return errors.New("a value in push_headers has at most 4096 bytes of visible ASCII and spaces")
 		case strings.Trim(value, " \t") != value:
 			return errors.New("a value in push_headers does not begin or end with a space")
@@ -124,17 +126,18 @@ func isToken(s string) bool {
 // endpoint is a change of what is kept for an agent's endpoint: of an empty one where
 // nothing is kept, or what is kept cannot be opened any more.
 func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) error) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
-		e, err := gateway.OpenEndpoint(s.Seal, id, list)
-		if err != nil && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrSealed) {
-			return nil, err
-		}
-		if err := change(&e); err != nil {
-			return nil, err
-		}
-		sealed, err := e.Seal(s.Seal, id, s.Now())
-		return []gateway.Secret{sealed}, err
-	}}
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
+		Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
+			e, err := gateway.OpenEndpoint(s.Seal, id, list)
+			if err != nil && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrSealed) {
+				return nil, err
+			}
+			if err := change(&e); err != nil {
+				return nil, err
+			}
+			sealed, err := e.Seal(s.Seal, id, s.Now())
+			return []gateway.Secret{sealed}, err
+		}}
 }
 
 // moved is the change of what is kept for the endpoint of an agent that is updated from
@@ -167,14 +170,16 @@ func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, m
 
 // RenewPushSecret gives the endpoint of an agent a new secret. The one before it
 // signs beside it for a day, unless at once is set.
-func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string, atOnce bool) (amtp.IssuedPushSecret, *amtp.Error) {
+func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string,
+	atOnce bool) (amtp.IssuedPushSecret, *amtp.Error) {
 	a, refused := s.named(p, name)
 	if refused != nil {
 		return amtp.IssuedPushSecret{}, refused
 	}
 	if a.DeliveryMode != "push" {
 		return amtp.IssuedPushSecret{}, amtp.Errorf(amtp.CodeConflict,
-			"%s gets its messages in its inbox, so there is nothing to sign. It gets an endpoint with: amtp agent update --push URL", a.Address)
+			"%s gets its messages in its inbox, so there is nothing to sign. It gets an endpoint with: amtp agent update --push URL",
+			a.Address)
 	}
 	issued := amtp.IssuedPushSecret{Address: a.Address, Message: "Push secret renewed; it is shown this once"}
 	overlap := gateway.SecretOverlap

@@ -26,7 +26,8 @@ func Plan(agents []*gateway.Agent, to amtp.Domain) (amtp.DomainPlan, *amtp.Error
 		moved, err := amtp.ParseAddress(a.Address.Local() + "@" + string(to))
 		switch {
 		case err != nil:
-			return plan, amtp.Errorf(amtp.CodeInvalidRequest, "The agent %s cannot have an address in %s: %v.", a.Address, to, err)
+			return plan, amtp.Errorf(amtp.CodeInvalidRequest, "The agent %s cannot have an address in %s: %v.",
+				a.Address, to, err)
 		case named[moved.Key()]:
 			taken = append(taken, a.Address.String())
 		default:
@@ -35,7 +36,9 @@ func Plan(agents []*gateway.Agent, to amtp.Domain) (amtp.DomainPlan, *amtp.Error
 		}
 	}
 	if len(taken) > 0 {
-		return plan, amtp.Errorf(amtp.CodeConflict, "In %s there would be two agents with the name of %s. Delete one of each: amtp agent delete", to, strings.Join(taken, ", ")).
+		return plan, amtp.Errorf(amtp.CodeConflict,
+			"In %s there would be two agents with the name of %s. Delete one of each: amtp agent delete", to,
+			strings.Join(taken, ", ")).
 			With("taken", taken)
 	}
 	return plan, nil

@@ -31,7 +31,8 @@ const (
 // there, and the answer is that of the first time. Another registration with that key
 // is IDEMPOTENCY_KEY_REUSED. What is made with the agent are the changes of secrets: one
 // that refuses, by an *amtp.Error, refuses the registration.
-func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string, with ...gateway.SecretChange) (r amtp.Registration, created bool, _ *amtp.Error) {
+func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
+	with ...gateway.SecretChange) (r amtp.Registration, created bool, _ *amtp.Error) {
 	address, refused := s.address(n.Address)
 	if refused != nil {
 		return r, false, refused
@@ -84,7 +85,8 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 
 // newAgent returns the agent that a registration asks for, or what is wrong with it.
 func (s *Agents) newAgent(address amtp.Address, n *amtp.NewAgent, now time.Time) (gateway.Agent, error) {
-	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Target: n.PushTarget, Description: n.Description, Role: n.Role,
+	a := gateway.Agent{Address: address, DeliveryMode: n.DeliveryMode, Target: n.PushTarget, Description: n.Description,
+		Role:         n.Role,
 		Capabilities: n.Capabilities, SupportedSchemas: n.SupportedSchemas, Listed: n.Listed == nil || *n.Listed,
 		CreatedAt: now, LastActive: now}
 	if a.DeliveryMode == "" {
@@ -142,9 +144,12 @@ func (s *Agents) firstKey(a *gateway.Agent, n *amtp.NewAgent) (secret string, ke
 
 // again answers a registration of a name that is taken. Who made it a moment ago, and
 // shows so by the same idempotency key, is answered as the first time.
-func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration, _ *amtp.Error) {
+func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAgent) (r amtp.Registration,
+	_ *amtp.Error) {
 	address := asked.Address
-	taken := amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address, address.Local()).
+	taken := amtp.Errorf(amtp.CodeConflict,
+		"The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address,
+		address.Local()).
 		With("error", "agent already exists: "+address.String())
 	a, err := s.Store.AgentNamed(address)
 	if errors.Is(err, gateway.ErrNotFound) {
@@ -167,13 +172,16 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 		return r, gateway.Refusal(err)
 	}
 	now := s.Now()
-	i := slices.IndexFunc(keys, func(k gateway.Key) bool { return k.Hash == first.Hash && now.Sub(k.CreatedAt) <= repeatTime })
+	i := slices.IndexFunc(keys, func(k gateway.Key) bool {
+		return k.Hash == first.Hash && now.Sub(k.CreatedAt) <= repeatTime
+	})
 	switch {
 	case i < 0:
 		return r, taken
 	case keys[i].ID != first.ID:
 		return r, amtp.Errorf(amtp.CodeIdempotencyKeyReused,
-			"This idempotency key was already used for another registration of %s. Repeat that one unchanged, or use a new key.", address)
+			"This idempotency key was already used for another registration of %s. Repeat that one unchanged, or use a new key.",
+			address)
 	}
 	r = registration(*a, secret, now, "Agent was registered by this request already")
 	if a.DeliveryMode == "push" {
@@ -191,7 +199,8 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 func registration(a gateway.Agent, secret string, now time.Time, text string) amtp.Registration {
 	public := View(&a, now, true)
 	public.APIKey = secret
-	return amtp.Registration{Address: a.Address, APIKey: secret, DeliveryMode: a.DeliveryMode, Agent: public, Message: text}
+	return amtp.Registration{Address: a.Address, APIKey: secret, DeliveryMode: a.DeliveryMode, Agent: public,
+		Message: text}
 }
 
 func registrationFailed(format string, args ...any) *amtp.Error {

@@ -116,7 +116,8 @@ type besieged struct {
 func openGateway(tb testing.TB) *besieged {
 	tb.Helper()
 	dir := tb.TempDir()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_AUTH_REQUIRED=true"}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+		"AMTP_DATA_DIR=" + dir, "AMTP_AUTH_REQUIRED=true"}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -131,7 +132,8 @@ func openGateway(tb testing.TB) *besieged {
 	}
 	g := &besieged{url: a.URL(), host: strings.TrimPrefix(a.URL(), "http://")}
 	for name, key := range map[string]*string{"alice": &g.key, "mallory": &g.other} {
-		status, body, err := g.ask(tb.Context(), http.DefaultClient, "POST", "/v1/admin/agents", `{"address":"`+name+`"}`, "X-Admin-Key", strings.TrimSpace(string(admin)))
+		status, body, err := g.ask(tb.Context(), http.DefaultClient, "POST", "/v1/admin/agents",
+			`{"address":"`+name+`"}`, "X-Admin-Key", strings.TrimSpace(string(admin)))
 		var made struct {
 			APIKey string `json:"api_key"`
 		}
@@ -143,7 +145,8 @@ func openGateway(tb testing.TB) *besieged {
 	return g
 }
 
-func (g *besieged) ask(ctx context.Context, client *http.Client, method, path, body, name, key string) (int, []byte, error) {
+func (g *besieged) ask(ctx context.Context, client *http.Client, method, path, body, name, key string) (int,
+	[]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, g.url+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -174,7 +177,9 @@ func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}
 		return answer, err
 	}
 	for {
-		answer, err := step("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":{"text":"`+strings.Repeat("x", 1000)+`"}}`, 202)
+		answer, err := step("POST", "/v1/messages",
+			`{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":{"text":"`+strings.Repeat("x",
+				1000)+`"}}`, 202)
 		if ctx.Err() != nil {
 			return took, nil
 		}
@@ -187,7 +192,8 @@ func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}
 		if err := json.Unmarshal(answer, &sent); err != nil {
 			return took, err
 		}
-		if answer, err = step("GET", "/v1/inbox/alice@localhost?limit=10", "", 200); err == nil && !strings.Contains(string(answer), sent.MessageID) {
+		if answer, err = step("GET", "/v1/inbox/alice@localhost?limit=10", "", 200); err == nil &&
+			!strings.Contains(string(answer), sent.MessageID) {
 			err = fmt.Errorf("the inbox lacks what was sent: %s", answer)
 		}
 		if ctx.Err() != nil {
@@ -196,7 +202,8 @@ func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}
 		if err != nil {
 			return took, err
 		}
-		if _, err := step("DELETE", "/v1/inbox/alice@localhost/"+sent.MessageID, "", 200); err != nil && ctx.Err() == nil {
+		if _, err := step("DELETE", "/v1/inbox/alice@localhost/"+sent.MessageID, "", 200); err != nil &&
+			ctx.Err() == nil {
 			return took, err
 		}
 		if len(took) < atLeast {
@@ -329,7 +336,8 @@ func (s *siege) announce(ctx context.Context) {
 			continue
 		}
 		defer conn.Close()
-		_, _ = io.WriteString(conn, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n{")
+		_, _ = io.WriteString(conn,
+			"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n{")
 	}
 	<-ctx.Done()
 }
@@ -341,7 +349,8 @@ func (s *siege) wait(ctx context.Context) {
 	for range longPolls {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				_, _, _ = s.g.ask(ctx, client, "GET", "/v1/inbox/mallory@localhost?wait=30", "", "Authorization", "Bearer "+s.g.other)
+				_, _, _ = s.g.ask(ctx, client, "GET", "/v1/inbox/mallory@localhost?wait=30", "", "Authorization",
+					"Bearer "+s.g.other)
 			}
 		})
 	}
@@ -352,7 +361,8 @@ func (s *siege) wait(ctx context.Context) {
 func (s *siege) guess(ctx context.Context, n int) {
 	client := &http.Client{Transport: &http.Transport{}}
 	for i := 0; i < n && ctx.Err() == nil; i++ {
-		status, answer, err := s.g.ask(ctx, client, "GET", "/v1/whoami", "", "Authorization", fmt.Sprintf("Bearer amtp_%d", i))
+		status, answer, err := s.g.ask(ctx, client, "GET", "/v1/whoami", "", "Authorization",
+			fmt.Sprintf("Bearer amtp_%d", i))
 		if err != nil {
 			continue
 		}
@@ -375,16 +385,17 @@ var bombs = sync.OnceValue(func() map[string]string {
 		fmt.Fprintf(&members, `"%x":0,`, i)
 	}
 	return map[string]string{
-		"10 MB of brackets":   strings.Repeat("[", 10_000_000),
-		"10 MB of braces":     strings.Repeat(`{"a":`, 2_000_000),
-		"members":             `{"payload":{` + members.String() + `"x":0}}`,
-		"small values":        `{"payload":[` + strings.Repeat("0,", 4_000_000) + `0]}`,
-		"an endless number":   `{"payload":` + strings.Repeat("9", 10_000_000) + `}`,
-		"a large exponent":    `{"payload":1e999999999}`,
-		"exponents":           `{"payload":[` + strings.Repeat("1e400,", 1_500_000) + `0]}`,
-		"10 MB of escapes":    `{"payload":"` + strings.Repeat(`\u0061`, 1_600_000),
-		"a long member name":  `{"` + strings.Repeat("n", 10_000_000) + `":`,
-		"recipients":          `{"sender":"mallory@localhost","recipients":[` + strings.Repeat(`"alice@localhost",`, 500_000) + `"alice@localhost"]}`,
+		"10 MB of brackets":  strings.Repeat("[", 10_000_000),
+		"10 MB of braces":    strings.Repeat(`{"a":`, 2_000_000),
+		"members":            `{"payload":{` + members.String() + `"x":0}}`,
+		"small values":       `{"payload":[` + strings.Repeat("0,", 4_000_000) + `0]}`,
+		"an endless number":  `{"payload":` + strings.Repeat("9", 10_000_000) + `}`,
+		"a large exponent":   `{"payload":1e999999999}`,
+		"exponents":          `{"payload":[` + strings.Repeat("1e400,", 1_500_000) + `0]}`,
+		"10 MB of escapes":   `{"payload":"` + strings.Repeat(`\u0061`, 1_600_000),
+		"a long member name": `{"` + strings.Repeat("n", 10_000_000) + `":`,
+		"recipients": `{"sender":"mallory@localhost","recipients":[` + strings.Repeat(`"alice@localhost",`,
+			500_000) + `"alice@localhost"]}`,
 		"a deep small object": strings.Repeat(`{"a":[`, 40) + strings.Repeat(`]}`, 40),
 	}
 })

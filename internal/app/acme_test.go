@@ -45,9 +45,11 @@ type acmeWorld struct {
 // newACMEWorld makes the world and starts pebble, and not the gateway.
 func newACMEWorld(t *testing.T, validity time.Duration, settings ...string) *acmeWorld {
 	t.Helper()
-	w := &acmeWorld{t: t, dir: t.TempDir(), ports: pebble.Ports(t, 2), settings: settings, dns: fakedns.New(t), log: &syncBuffer{}}
+	w := &acmeWorld{t: t, dir: t.TempDir(), ports: pebble.Ports(t, 2), settings: settings, dns: fakedns.New(t),
+		log: &syncBuffer{}}
 	w.dns.Addrs(certified, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
-	w.authority = pebble.New(t, pebble.Options{DNS: w.dns.Addr(), HTTPPort: w.ports[1], TLSPort: w.ports[0], Validity: validity})
+	w.authority = pebble.New(t, pebble.Options{DNS: w.dns.Addr(), HTTPPort: w.ports[1], TLSPort: w.ports[0],
+		Validity: validity})
 	return w
 }
 
@@ -60,9 +62,12 @@ func (w *acmeWorld) overHTTP() string {
 func (w *acmeWorld) start() {
 	w.t.Helper()
 	cfg, _, err := config.Load(config.Sources{Environ: append([]string{
-		fmt.Sprintf("AMTP_SERVER_ADDRESS=127.0.0.1:%d", w.ports[0]), "AMTP_DOMAIN=shop.example", "AMTP_DATA_DIR=" + w.dir,
-		"AMTP_ACME_ENABLED=true", "AMTP_ACME_ACCEPT_TERMS=true", "AMTP_ACME_EMAIL=operator@shop.example", "AMTP_ACME_HOSTS=" + certified,
-		"AMTP_ACME_DIRECTORY=" + w.authority.Directory, "AMTP_ACME_CA_FILE=" + w.authority.CAFile, "AMTP_LOG_LEVEL=debug",
+		fmt.Sprintf("AMTP_SERVER_ADDRESS=127.0.0.1:%d", w.ports[0]), "AMTP_DOMAIN=shop.example",
+		"AMTP_DATA_DIR=" + w.dir,
+		"AMTP_ACME_ENABLED=true", "AMTP_ACME_ACCEPT_TERMS=true", "AMTP_ACME_EMAIL=operator@shop.example",
+		"AMTP_ACME_HOSTS=" + certified,
+		"AMTP_ACME_DIRECTORY=" + w.authority.Directory, "AMTP_ACME_CA_FILE=" + w.authority.CAFile,
+		"AMTP_LOG_LEVEL=debug",
 	}, w.settings...)})
 	if err != nil {
 		w.t.Fatal(err)
@@ -77,7 +82,8 @@ func (w *acmeWorld) start() {
 // shown returns the certificate that a caller is shown who names the host.
 func (w *acmeWorld) shown() (*x509.Certificate, error) {
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", "127.0.0.1:"+strconv.Itoa(w.ports[0]),
-		&tls.Config{ServerName: certified, InsecureSkipVerify: true, NextProtos: []string{"h2"}}) // looked at by those who ask
+		// looked at by those who ask
+		&tls.Config{ServerName: certified, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +126,8 @@ func (w *acmeWorld) list() (amtp.CertificateList, amtp.Certificate) {
 // trusted calls the gateway as others do, who trust the authority.
 func (w *acmeWorld) trusted() error {
 	w.t.Helper()
-	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: w.authority.Roots(), ServerName: certified, MinVersion: tls.VersionTLS13}}
+	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: w.authority.Roots(),
+		ServerName: certified, MinVersion: tls.VersionTLS13}}
 	defer t.CloseIdleConnections()
 	r, err := (&http.Client{Transport: t}).Get(w.gateway.URL() + "/health")
 	if err != nil {
@@ -128,7 +135,8 @@ func (w *acmeWorld) trusted() error {
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusOK || r.ProtoMajor != 2 || r.Header.Get("Strict-Transport-Security") == "" {
-		return fmt.Errorf("got %s over %s with HSTS %q, want 200 over HTTP/2 with HSTS", r.Status, r.Proto, r.Header.Get("Strict-Transport-Security"))
+		return fmt.Errorf("got %s over %s with HSTS %q, want 200 over HTTP/2 with HSTS", r.Status, r.Proto,
+			r.Header.Get("Strict-Transport-Security"))
 	}
 	return nil
 }
@@ -149,10 +157,13 @@ func TestACME(t *testing.T) {
 				t.Errorf("a caller who trusts the authority: %v", err)
 			}
 			list, c := w.list()
-			if list.Source != amtp.CertificateACME || list.From != w.authority.Directory || list.Challenge != challenge {
-				t.Errorf("source: got %q from %q by %q, want acme from %q by %q", list.Source, list.From, list.Challenge, w.authority.Directory, challenge)
+			if list.Source != amtp.CertificateACME || list.From != w.authority.Directory ||
+				list.Challenge != challenge {
+				t.Errorf("source: got %q from %q by %q, want acme from %q by %q", list.Source, list.From,
+					list.Challenge, w.authority.Directory, challenge)
 			}
-			if c.State != amtp.CertificateValid || len(c.Hosts) != 1 || c.Hosts[0] != certified || c.Serial != first.SerialNumber.Text(16) ||
+			if c.State != amtp.CertificateValid || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
+				c.Serial != first.SerialNumber.Text(16) ||
 				c.Error != "" || !c.Next.After(time.Now()) || c.Next.After(c.NotAfter.Time) {
 				t.Errorf("certificate: got %+v, want the valid one of %s", c, certified)
 			}
@@ -162,8 +173,10 @@ func TestACME(t *testing.T) {
 			if again := w.await("after a restart", some); !again.Equal(first) {
 				t.Errorf("after a restart: got serial %x, want %x", again.SerialNumber, first.SerialNumber)
 			}
-			if n, m := w.authority.Asked("POST /order-plz"), w.authority.Asked("POST /sign-me-up"); n != orders || m != accounts {
-				t.Errorf("a restart asked the authority: got %d orders and %d accounts, want %d and %d", n, m, orders, accounts)
+			if n, m := w.authority.Asked("POST /order-plz"),
+				w.authority.Asked("POST /sign-me-up"); n != orders || m != accounts {
+				t.Errorf("a restart asked the authority: got %d orders and %d accounts, want %d and %d", n, m,
+					orders, accounts)
 			}
 			w.stop()
 			w.noKeyInTheOpen()
@@ -206,7 +219,8 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	until(t, "the first failure", func() bool { _, c := w.list(); return c.Error != "" })
 	_, c := w.list()
-	if c.State != amtp.CertificateMissing || len(c.Hosts) != 1 || c.Hosts[0] != certified || !strings.Contains(c.Error, "refused") || c.Next.IsZero() {
+	if c.State != amtp.CertificateMissing || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
+		!strings.Contains(c.Error, "refused") || c.Next.IsZero() {
 		t.Errorf("without the authority: got %+v, want a missing one with its error and the next try", c)
 	}
 	if w.gateway.Certified() {
@@ -230,11 +244,13 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	second := w.await("with force", some)
 	if second.Equal(first) || done.Certificates[0].Serial != second.SerialNumber.Text(16) {
-		t.Errorf("with force: got serial %x, answered %s, want another than %x", second.SerialNumber, done.Certificates[0].Serial, first.SerialNumber)
+		t.Errorf("with force: got serial %x, answered %s, want another than %x", second.SerialNumber,
+			done.Certificates[0].Serial, first.SerialNumber)
 	}
 	w.authority.Stop()
 	_, err = w.operator().RenewCertificates(ctx, true)
-	if refused, ok := err.(*amtp.Error); !ok || refused.Code != amtp.CodeCertificateFailed || refused.Status != http.StatusBadGateway {
+	if refused, ok := err.(*amtp.Error); !ok || refused.Code != amtp.CodeCertificateFailed ||
+		refused.Status != http.StatusBadGateway {
 		t.Errorf("renew without the authority: got %v, want 502 %s", err, amtp.CodeCertificateFailed)
 	}
 	if c, err := w.shown(); err != nil || !c.Equal(second) {
@@ -271,11 +287,13 @@ func TestACMERenews(t *testing.T) {
 // kept returns what asks on one connection and reports whether that was open
 // before.
 func (w *acmeWorld) kept() (ask func() (same bool, err error)) {
-	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{ServerName: certified, InsecureSkipVerify: true}}
+	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{ServerName: certified,
+		InsecureSkipVerify: true}}
 	w.t.Cleanup(t.CloseIdleConnections)
 	return func() (same bool, err error) {
 		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { same = c.Reused }}
-		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), http.MethodGet, w.gateway.URL()+"/health", nil)
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), http.MethodGet,
+			w.gateway.URL()+"/health", nil)
 		if err != nil {
 			return false, err
 		}
@@ -311,7 +329,8 @@ func TestACMERefused(t *testing.T) {
 	w.start()
 	until(t, "the list after a restart", func() bool { _, c := w.list(); return c.Error != "" })
 	if _, c := w.list(); time.Until(c.Next.Time) < 30*time.Second || w.authority.Asked("POST /order-plz") != orders {
-		t.Errorf("after a restart: next try at %v, %d orders, want the pause to go on and %d orders", c.Next, w.authority.Asked("POST /order-plz"), orders)
+		t.Errorf("after a restart: next try at %v, %d orders, want the pause to go on and %d orders", c.Next,
+			w.authority.Asked("POST /order-plz"), orders)
 	}
 }
 

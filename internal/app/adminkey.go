@@ -51,7 +51,8 @@ func (a *App) sharedAdminKey(ctx context.Context) (string, error) {
 }
 
 // shareAdminKey returns the key in the store, where the first is put.
-func shareAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, first func() (string, error)) (key string, err error) {
+func shareAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal,
+	first func() (string, error)) (key string, err error) {
 	const name = "key"
 	err = s.ChangeSecrets(ctx, administration, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		if len(list) > 0 {
@@ -84,7 +85,9 @@ func ownAdminKey(name string) (string, error) {
 	}
 	key := plaintext.Word(string(plaintext.Content(b)))
 	if key == "" || plaintext.Odd(key) != "" {
-		return "", fmt.Errorf("the admin key file %s does not hold one key; delete it and start again to make a new key", name)
+		return "",
+			fmt.Errorf("the admin key file %s does not hold one key; delete it and start again to make a new key",
+				name)
 	}
 	return key, nil
 }

@@ -108,7 +108,8 @@ func (a *App) open() (err error) {
 		return err
 	}
 	a.limit()
-	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated(), Limits: a.limits}
+	in := &intake.Intake{Store: a.store, Domain: a.cfg.Server.Domain, Now: a.store.Now, Federated: a.cfg.Federated(),
+		Limits: a.limits}
 	if err := a.connect(in); err != nil {
 		return err
 	}

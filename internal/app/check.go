@@ -25,7 +25,8 @@ type Finding = sqlite.Finding
 func Check(ctx context.Context, dir string, now time.Time) []Finding {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
-		return []Finding{{Name: "directory", Text: dir + " is not a directory", Mend: "name the data directory: amtp check DIR"}}
+		return []Finding{{Name: "directory", Text: dir + " is not a directory",
+			Mend: "name the data directory: amtp check DIR"}}
 	}
 	return append(Glance(dir, now), sqlite.Check(ctx, dir)...)
 }
@@ -65,7 +66,8 @@ func checkModes(dir string) Finding {
 		}
 	}
 	if names := readable(dir); len(texts) == 0 && len(names) > 0 { // a gateway starts all the same
-		texts, mends = []string{"others may open " + strings.Join(names, ", ")}, []string{"chmod 600 " + strings.Join(names, " ")}
+		texts, mends = []string{"others may open " + strings.Join(names, ", ")},
+			[]string{"chmod 600 " + strings.Join(names, " ")}
 	}
 	if len(texts) > 0 {
 		f.OK, f.Text, f.Mend = false, strings.Join(texts, "; "), strings.Join(mends, " && ")

@@ -37,7 +37,8 @@ func (a *App) watchClaim(ctx context.Context) error {
 		}
 		if why := a.claim.Lost(); why != nil {
 			a.log.Error("the data directory was taken from the gateway", "data", a.cfg.DataDir, "cause", why)
-			return fmt.Errorf("%w: %w; another process may use the directory now, so the gateway stops", gateway.ErrTaken, why)
+			return fmt.Errorf("%w: %w; another process may use the directory now, so the gateway stops",
+				gateway.ErrTaken, why)
 		}
 		a.keepRecord()
 		for i := range keys {
@@ -85,7 +86,8 @@ func (k *keyFile) look(a *App) {
 	content, err := os.ReadFile(k.name)
 	changed := err != nil || sha256.Sum256(content) != k.sum
 	if changed && !k.told {
-		a.log.Error("a key file was deleted or changed; the gateway goes on with the key that it has, the next start will not: put the file back", "file", k.name)
+		a.log.Error("a key file was deleted or changed; the gateway goes on with the key that it has, the next start will not: put the file back",
+			"file", k.name)
 	}
 	k.told = changed
 }

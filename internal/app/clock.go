@@ -49,7 +49,8 @@ func (w *watchman) look(ctx context.Context) {
 		w.log.Warn("the clock shows another time than when the gateway ran last; until it has agreed with the time that passes, nothing is removed or given up because of its age",
 			"by", c.Jumped, "waits", c.Doubt)
 	case jumped && c.Sleeps():
-		w.log.Info("the clock jumped, as after a sleep; for a while nothing is removed or given up because of its age", "by", c.Jumped, "waits", c.Doubt)
+		w.log.Info("the clock jumped, as after a sleep; for a while nothing is removed or given up because of its age",
+			"by", c.Jumped, "waits", c.Doubt)
 	case jumped:
 		w.log.Warn("the clock jumped; until it has agreed with the time that passes, nothing is removed or given up because of its age",
 			"by", c.Jumped, "waits", c.Doubt)

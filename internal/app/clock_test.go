@@ -65,11 +65,14 @@ func TestWatchmanTells(t *testing.T) {
 			}
 		}
 		step(gateway.ClockState{}, "")
-		step(gateway.ClockState{Doubt: time.Hour, Jumps: 1, Jumped: 400 * 24 * time.Hour}, "level=WARN msg=\"the clock jumped;")
+		step(gateway.ClockState{Doubt: time.Hour, Jumps: 1, Jumped: 400 * 24 * time.Hour},
+			"level=WARN msg=\"the clock jumped;")
 		step(gateway.ClockState{Doubt: time.Minute, Jumps: 1, Jumped: 400 * 24 * time.Hour}, "")
 		step(gateway.ClockState{Jumps: 1, Jumped: 400 * 24 * time.Hour}, "the clock is believed again")
-		step(gateway.ClockState{Doubt: time.Hour, Jumps: 2, Jumped: 8 * time.Hour}, "level=INFO msg=\"the clock jumped, as after a sleep")
-		step(gateway.ClockState{Doubt: time.Hour, Jumps: 3, Jumped: -8 * time.Hour, Started: true}, "level=WARN msg=\"the clock shows another time than when the gateway ran last")
+		step(gateway.ClockState{Doubt: time.Hour, Jumps: 2, Jumped: 8 * time.Hour},
+			"level=INFO msg=\"the clock jumped, as after a sleep")
+		step(gateway.ClockState{Doubt: time.Hour, Jumps: 3, Jumped: -8 * time.Hour, Started: true},
+			"level=WARN msg=\"the clock shows another time than when the gateway ran last")
 		step(gateway.ClockState{Jumps: 3}, "the clock is believed again")
 		stop()
 		if err := <-ended; err != nil {

@@ -174,7 +174,8 @@ func TestConnectionsAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newGate(rapid.IntRange(8, 40).Draw(t, "total"), 6)
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			address := rapid.SampledFrom([]string{"192.0.2.%d", "198.51.100.%d", "2001:db8:0:%x::1", "2001:db8:1:%x::1", "2001:db9::%x", "127.0.0.%d"}).Draw(t, "network")
+			address := rapid.SampledFrom([]string{"192.0.2.%d", "198.51.100.%d", "2001:db8:0:%x::1", "2001:db8:1:%x::1",
+				"2001:db9::%x", "127.0.0.%d"}).Draw(t, "network")
 			address = fmt.Sprintf(address, rapid.IntRange(1, 9).Draw(t, "host"))
 			at := rapid.IntRange(0, max(len(g.open)-1, 0)).Draw(t, "which")
 			switch what := rapid.IntRange(0, 5).Draw(t, "what"); {
@@ -183,7 +184,8 @@ func TestConnectionsAddUp(t *testing.T) {
 				if _, gone, ok := g.from(address); ok && gone != nil && !g.home(gone.from.Addr()) && !gone.known {
 					for n, size := range sizes {
 						if widest := pathOf(gone.from.Addr())[0]; size > sizes[widest] {
-							t.Fatalf("%v gave way, of a network with %d connections, and %v has %d", gone.from, sizes[widest], n, size)
+							t.Fatalf("%v gave way, of a network with %d connections, and %v has %d", gone.from,
+								sizes[widest], n, size)
 						}
 					}
 				}
@@ -204,7 +206,8 @@ func TestConnectionsAddUp(t *testing.T) {
 			k.Close()
 			k.Close()
 		}
-		if n := g.Count(); n.Open != 0 || len(g.strangers.named)+len(g.guests.named)+len(g.strangers.inside)+len(g.guests.inside)+len(g.by) != 0 {
+		if n := g.Count(); n.Open != 0 || len(g.strangers.named)+len(g.guests.named)+len(g.strangers.inside)+
+			len(g.guests.inside)+len(g.by) != 0 {
 			t.Fatalf("when all are closed: %+v, want nothing to be remembered", n)
 		}
 	})
@@ -230,6 +233,7 @@ func BenchmarkAdmitWhenFull(b *testing.B) {
 	b.ResetTimer()
 	for i := range b.N {
 		g.next++
-		g.admit(g.count(&wire{from: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), g.next)}))
+		g.admit(g.count(&wire{from: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8),
+			byte(i)}), g.next)}))
 	}
 }

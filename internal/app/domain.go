@@ -69,7 +69,8 @@ func (a *App) readdress() error {
 			a.log.Info("an agent has another address", "agent", address.String(), "before", string(from))
 		}
 		for _, address := range done.Stayed {
-			a.log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there", "agent", address.String())
+			a.log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there",
+				"agent", address.String())
 		}
 	}
 	return serveDomain(ctx, a.store, was, to)
@@ -114,7 +115,8 @@ func serveDomain(ctx context.Context, s gateway.Secrets, was, now amtp.Domain) e
 			return nil, nil
 		}
 		facts, err := json.Marshal(now)
-		return []gateway.Secret{{Kind: served, Name: "served", Sealed: []byte{}, Facts: facts, Created: time.Now()}}, err
+		return []gateway.Secret{{Kind: served, Name: "served", Sealed: []byte{}, Facts: facts,
+			Created: time.Now()}}, err
 	})
 }
 

@@ -21,7 +21,8 @@ func TestADomainIsNotGivenUpByAccident(t *testing.T) {
 	agents := 0
 	start := func(domain, former string, rename bool) (addresses []string, err error) {
 		t.Helper()
-		cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DOMAIN=" + domain, "AMTP_FORMER_DOMAINS=" + former}})
+		cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+			"AMTP_DATA_DIR=" + dir, "AMTP_DOMAIN=" + domain, "AMTP_FORMER_DOMAINS=" + former}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,8 @@ import (
 // and its rules on where calls may go. Of its own domain it also compares what
 // is published with what the gateway has. A gateway may be running; nothing is
 // changed and no gateway is asked for anything that needs a key.
-func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]domaincheck.Finding, domaincheck.Verdict, error) {
+func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]domaincheck.Finding,
+	domaincheck.Verdict, error) {
 	out, err := newOutside(cfg, amtp.SoftwareVersion(), nil)
 	if err != nil {
 		return nil, 0, err

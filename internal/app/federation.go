@@ -74,7 +74,8 @@ func (a *App) connect(in *intake.Intake) error {
 	if a.targets, err = pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
 		return err
 	}
-	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in, Queue: a.queue, Log: a.log, Now: a.clock.Now}
+	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in,
+		Queue: a.queue, Log: a.log, Now: a.clock.Now}
 	return nil
 }
 
@@ -118,8 +119,9 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	a.peers.Own = a.cfg.Server.Domain
 	remote := &courier.Remote{
-		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt, Known: out.domains.Known,
-		Now: a.clock.Now, Log: a.log,
+		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt,
+		Known: out.domains.Known,
+		Now:   a.clock.Now, Log: a.log,
 	}
 	couriers[gateway.KindRemote], in.Sizes = remote, remote
 	a.tellReceipts(in, couriers, out.domains)

@@ -30,8 +30,10 @@ func FuzzHTTP(f *testing.F) {
 		"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 		"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
 		"GET /v1/inbox/alice%40localhost?limit=1&wait=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n\r\n",
-		"DELETE /v1/inbox/a/b HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"GET //v1/%2e%2e/messages HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 1\r\n\r\n", "GET http://x/ HTTP/1.1\r\nHost: y\r\n\r\n",
+		"DELETE /v1/inbox/a/b HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"GET //v1/%2e%2e/messages HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 1\r\n\r\n",
+		"GET http://x/ HTTP/1.1\r\nHost: y\r\n\r\n",
 		"PATCH /v1/admin/agents/alice HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
 	} {
 		f.Add([]byte(request))
@@ -106,7 +108,8 @@ type tapes struct {
 
 func serveTapes(f *testing.F) *tapes {
 	f.Helper()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + f.TempDir()}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+		"AMTP_DATA_DIR=" + f.TempDir()}})
 	if err != nil {
 		f.Fatal(err)
 	}

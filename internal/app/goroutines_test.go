@@ -36,7 +36,8 @@ func TestGoroutinesAreContained(t *testing.T) {
 		short := strings.TrimPrefix(filepath.ToSlash(name), "../")
 		room, _, _ := strings.Cut(short, "/")
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") ||
-			slices.Contains([]string{"cli", "testnet", "crashtest", "openapi"}, room) || strings.Contains(short, "pgtest") || strings.Contains(short, "storetest") {
+			slices.Contains([]string{"cli", "testnet", "crashtest", "openapi"}, room) ||
+			strings.Contains(short, "pgtest") || strings.Contains(short, "storetest") {
 			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
@@ -49,7 +50,8 @@ func TestGoroutinesAreContained(t *testing.T) {
 				return true
 			}
 			if seen[short] = true; uncontained[short] == "" {
-				t.Errorf("%s begins a goroutine that neither defect.Contain nor defect.Keep is in, and the table does not say why", short)
+				t.Errorf("%s begins a goroutine that neither defect.Contain nor defect.Keep is in, and the table does not say why",
+					short)
 			}
 			return true
 		})

@@ -47,7 +47,8 @@ func loadKeys(cfg config.Config, ring *access.Keyring) error {
 	}
 	err = ring.Load(ctx)
 	if errors.Is(err, access.ErrOtherKey) {
-		return fmt.Errorf("the key in %s does not become %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID, access.ErrOtherKey)
+		return fmt.Errorf("the key in %s does not become %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID,
+			access.ErrOtherKey)
 	}
 	if errors.Is(err, gateway.ErrSealed) {
 		return fmt.Errorf("%s does not open the signing keys of this database; %w", name, mend)

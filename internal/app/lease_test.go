@@ -84,7 +84,8 @@ func (p *part) was(t *testing.T, what string, list []time.Duration, want ...time
 
 func newAlone(l *lease, owner string) (*alone, *part) {
 	p := &part{started: time.Now()}
-	return &alone{leases: l, name: "part", owner: owner, length: 30 * time.Second, run: p.run, now: time.Now, log: slog.New(slog.DiscardHandler)}, p
+	return &alone{leases: l, name: "part", owner: owner, length: 30 * time.Second, run: p.run, now: time.Now,
+		log: slog.New(slog.DiscardHandler)}, p
 }
 
 func TestAloneRunsInOne(t *testing.T) {

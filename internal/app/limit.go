@@ -10,7 +10,8 @@ func (a *App) limit() {
 	tallies, _ := a.store.(gateway.Tallies) // only a store that several gateways are on has them
 	a.conns = newConnections(a.cfg.Limits.Connections, a.cfg.Limits.ConnectionsPerAddress, a.cfg.Server.TrustedProxies)
 	a.limits = limits.New(limits.Options{
-		Messages: int64(a.cfg.Limits.MessagesPerMinute), Bytes: a.cfg.Limits.BytesPerMinute, Largest: a.cfg.Message.MaxSize,
-		Now: a.store.Now, Shared: tallies, Disk: room(a.cfg),
+		Messages: int64(a.cfg.Limits.MessagesPerMinute), Bytes: a.cfg.Limits.BytesPerMinute,
+		Largest: a.cfg.Message.MaxSize,
+		Now:     a.store.Now, Shared: tallies, Disk: room(a.cfg),
 	})
 }

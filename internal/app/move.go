@@ -177,8 +177,9 @@ func (m *move) compare(ctx context.Context, t *store.Table) (MovedTable, error) 
 	sum := here.Sum()
 	moved.Rows, moved.Hash = here.Rows, hex.EncodeToString(sum[:])
 	if here.Rows != there.Rows || sum != there.Sum() {
-		return moved, fmt.Errorf("%s: the data directory has %d rows with the hash %x and the database %d with %x: somebody wrote to the database meanwhile; empty it and move again",
-			t.Name, here.Rows, sum, there.Rows, there.Sum())
+		return moved,
+			fmt.Errorf("%s: the data directory has %d rows with the hash %x and the database %d with %x: somebody wrote to the database meanwhile; empty it and move again",
+				t.Name, here.Rows, sum, there.Rows, there.Sum())
 	}
 	return moved, nil
 }
@@ -242,7 +243,8 @@ func refuseMoved(dir string) error {
 		return fmt.Errorf("the data in %s was moved to %s on %s: start with AMTP_DATABASE_URL. To go back to what was here then, delete %s",
 			dir, note.To, note.At.Format(time.DateOnly), name)
 	}
-	return fmt.Errorf("a move of the data in %s to %s has begun and is not done: run amtp migrate-store again, or delete %s to give it up", dir, note.To, name)
+	return fmt.Errorf("a move of the data in %s to %s has begun and is not done: run amtp migrate-store again, or delete %s to give it up",
+		dir, note.To, name)
 }
 
 // refuseHalf refuses a database into which something is being moved.

@@ -50,7 +50,8 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err := trust(&o, cfg, resolver); err != nil {
 		return nil, err
 	}
-	d := discovery.Options{Resolver: resolver, Static: table, Peers: peers, AllowHTTP: cfg.DNS.AllowHTTP, MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
+	d := discovery.Options{Resolver: resolver, Static: table, Peers: peers, AllowHTTP: cfg.DNS.AllowHTTP,
+		MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
 	if cfg.DNS.MockMode {
 		d.Resolver = discovery.NoDNS{}
 	}
@@ -58,7 +59,8 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	return &outside{client: outbound.New(gateways(o, cfg)), domains: domains, options: o, resolver: d.Resolver, table: table}, nil
+	return &outside{client: outbound.New(gateways(o, cfg)), domains: domains, options: o, resolver: d.Resolver,
+		table: table}, nil
 }
 
 // gateways says which gateways of others are called: neighbours as well, who have

@@ -37,7 +37,8 @@ func peer(t *testing.T, newest uint16) (put func(string) string) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	at := netip.MustParseAddrPort(s.Listener.Addr().String())
@@ -96,15 +97,19 @@ func TestOutside(t *testing.T) {
 		{"found in DNS and allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0, nil},
 		{"found in DNS and allowed by host", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=example.com:{port}"}, 0, nil},
 		{"found in DNS", byName, []string{ca}, 0, outbound.ErrForbidden},
-		{"found in DNS, its port alone is allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=:{port}"}, 0, outbound.ErrForbidden},
+		{"found in DNS, its port alone is allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=:{port}"}, 0,
+			outbound.ErrForbidden},
 		{"found in DNS by its address", byAddress, []string{ca}, 0, outbound.ErrForbidden},
 		{"not to be found", "", nil, 0, discovery.ErrNoDomain},
 		{"a peer by name", "", []string{ca, `AMTP_PEERS={"b.example":"` + byName + `"}`}, 0, nil},
 		{"a peer by address", "", []string{ca, `AMTP_PEERS={"b.example":"` + byAddress + `"}`}, 0, nil},
-		{"a peer with old TLS", "", []string{ca, `AMTP_PEERS={"b.example":"` + byName + `"}`, "AMTP_TLS_MIN_VERSION=1.2"}, tls.VersionTLS12, nil},
+		{"a peer with old TLS", "", []string{ca, `AMTP_PEERS={"b.example":"` + byName + `"}`,
+			"AMTP_TLS_MIN_VERSION=1.2"}, tls.VersionTLS12, nil},
 		{"a mock record", "", []string{ca, mock, `AMTP_DNS_MOCK_RECORDS={"b.example":"` + byName + `"}`}, 0, nil},
-		{"a mock record without its mode", "", []string{ca, `AMTP_DNS_MOCK_RECORDS={"b.example":"` + byName + `"}`}, 0, discovery.ErrNoDomain},
-		{"mock mode, found in DNS", byName, []string{ca, mock, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0, discovery.ErrNoDomain},
+		{"a mock record without its mode", "", []string{ca, `AMTP_DNS_MOCK_RECORDS={"b.example":"` + byName + `"}`}, 0,
+			discovery.ErrNoDomain},
+		{"mock mode, found in DNS", byName, []string{ca, mock, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0,
+			discovery.ErrNoDomain},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			put := peer(t, tc.tls)
@@ -133,7 +138,8 @@ func TestUnknownAuthorityIsRefused(t *testing.T) {
 
 func TestOldTLSIsRefused(t *testing.T) {
 	put := peer(t, tls.VersionTLS12)
-	o := outsideOf(t, put, "AMTP_OUTBOUND_CA_FILE={ca}", `AMTP_PEERS={"b.example":"v=amtp1;gateway=https://127.0.0.1:{port}"}`)
+	o := outsideOf(t, put, "AMTP_OUTBOUND_CA_FILE={ca}",
+		`AMTP_PEERS={"b.example":"v=amtp1;gateway=https://127.0.0.1:{port}"}`)
 	if got, err := o.call(t); err == nil {
 		t.Errorf("a call over TLS 1.2 = %q, want an error", got)
 	}
@@ -166,7 +172,8 @@ func TestKeyOfAPeer(t *testing.T) {
 func TestHowLongOutsideRemembers(t *testing.T) {
 	server := fakedns.New(t)
 	server.TXT("_amtp.b.example", time.Hour, "v=amtp1;gateway=https://gw.b.example")
-	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_RESOLVERS="+server.Addr().String(), "AMTP_DNS_CACHE_TTL=90s")
+	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_RESOLVERS="+server.Addr().String(),
+		"AMTP_DNS_CACHE_TTL=90s")
 	if found, err := o.domains.Gateway(t.Context(), "b.example"); err != nil || found.TTL != 90*time.Second {
 		t.Errorf("Gateway = %+v, %v; want one that is remembered for 90s", found, err)
 	}

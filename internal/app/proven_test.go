@@ -35,7 +35,8 @@ func TestPeersAreNotNewAfterARestart(t *testing.T) {
 		dns.TXT(fmt.Sprintf("k1._amtpkey.d%d.example", i), time.Hour, signer.KeyRecord().String())
 	}
 	cfg, _, err := config.Load(config.Sources{Environ: []string{
-		"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DOMAIN=ours.example", "AMTP_DNS_RESOLVERS=" + dns.Addr().String(),
+		"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DOMAIN=ours.example",
+		"AMTP_DNS_RESOLVERS=" + dns.Addr().String(),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,8 @@ func TestPeersAreNotNewAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range domains {
-			body, err := signer.Sign(fmt.Appendf(nil, `{"version":"1.0","message_id":"m%d","idempotency_key":"k","timestamp":"%s","sender":"ann@d%d.example","recipients":["nobody@ours.example"]}`,
+			body, err := signer.Sign(fmt.Appendf(nil,
+				`{"version":"1.0","message_id":"m%d","idempotency_key":"k","timestamp":"%s","sender":"ann@d%d.example","recipients":["nobody@ours.example"]}`,
 				i, time.Now().UTC().Format(time.RFC3339), i))
 			if err != nil {
 				t.Fatal(err)
@@ -60,7 +62,8 @@ func TestPeersAreNotNewAfterARestart(t *testing.T) {
 			w := httptest.NewRecorder()
 			a.Handler().ServeHTTP(w, r)
 			if w.Code != http.StatusNotFound {
-				t.Errorf("the answer to domain %d from %s is %d %s, want 404: nobody has the name", i, r.RemoteAddr, w.Code, w.Body)
+				t.Errorf("the answer to domain %d from %s is %d %s, want 404: nobody has the name", i, r.RemoteAddr,
+					w.Code, w.Body)
 			}
 		}
 		if err := a.Close(); err != nil {

@@ -14,7 +14,8 @@ import (
 // remembers where it was; after a restart it begins anew, which costs only time.
 type purger struct {
 	store interface {
-		Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error)
+		Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+			limit int) (gateway.Purged, error)
 		Clock() gateway.ClockState
 	}
 	keep  gateway.Retention
@@ -31,7 +32,8 @@ type purger struct {
 func (a *App) newPurger() *purger {
 	r := a.cfg.Retention
 	return &purger{
-		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every, now: a.store.Now, log: a.log,
+		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every,
+		now: a.store.Now, log: a.log,
 	}
 }
 
@@ -91,7 +93,8 @@ func (p *purger) round(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	if s := p.sum; s.Bodies+s.Messages+s.Keys+s.Peers+s.Agents+s.Unread > 0 {
-		p.log.Info("removed what has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys", s.Keys, "domains", s.Peers, "agents", s.Agents, "unreadable", s.Unread)
+		p.log.Info("removed what has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys",
+			s.Keys, "domains", s.Peers, "agents", s.Agents, "unreadable", s.Unread)
 	}
 	p.after, p.sum = 0, gateway.Purged{}
 	return true, nil

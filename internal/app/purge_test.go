@@ -26,7 +26,8 @@ func (s *purged) Clock() gateway.ClockState {
 	return gateway.ClockState{Doubt: max(s.doubted-time.Since(s.began), 0)}
 }
 
-func (s *purged) Purge(_ context.Context, _ gateway.Retention, now time.Time, after int64, _ int) (gateway.Purged, error) {
+func (s *purged) Purge(_ context.Context, _ gateway.Retention, now time.Time, after int64,
+	_ int) (gateway.Purged, error) {
 	s.asked, s.at = append(s.asked, after), append(s.at, now.Sub(s.began))
 	if s.err != nil {
 		return gateway.Purged{}, s.err

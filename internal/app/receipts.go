@@ -18,7 +18,8 @@ import (
 // takes what those tell.
 func (a *App) tellReceipts(in *intake.Intake, couriers courier.Router, domains *discovery.Finder) {
 	a.receipts = &receipt.Sender{
-		Store: a.store, Courier: couriers, Wants: wantsReceipts(domains), Signs: func() bool { return a.keys.Signer() != nil },
+		Store: a.store, Courier: couriers, Wants: wantsReceipts(domains),
+		Signs:  func() bool { return a.keys.Signer() != nil },
 		Domain: a.cfg.Server.Domain, Policy: receiptPolicy(a.cfg.Federation), Now: a.store.Now, Log: a.log,
 	}
 	in.Receipts = receipt.NewTaker(a.store, a.store.Now).Take
@@ -32,7 +33,8 @@ func wantsReceipts(domains *discovery.Finder) func(context.Context, amtp.Domain)
 		switch {
 		case err == nil:
 			return slices.Contains(found.Features, amtp.FeatureReceipts), nil
-		case errors.Is(err, discovery.ErrNone), errors.Is(err, discovery.ErrNoDomain), errors.Is(err, discovery.ErrInvalid):
+		case errors.Is(err, discovery.ErrNone), errors.Is(err, discovery.ErrNoDomain),
+			errors.Is(err, discovery.ErrInvalid):
 			return false, nil
 		}
 		return false, err
@@ -40,7 +42,8 @@ func wantsReceipts(domains *discovery.Finder) func(context.Context, amtp.Domain)
 }
 
 func receiptPolicy(f config.Federation) gateway.ReceiptPolicy {
-	p := gateway.ReceiptPolicy{Rule: gateway.ReceiptRule(f.Receipts), Domains: make(map[amtp.Domain]gateway.ReceiptRule, len(f.ReceiptsDomains))}
+	p := gateway.ReceiptPolicy{Rule: gateway.ReceiptRule(f.Receipts),
+		Domains: make(map[amtp.Domain]gateway.ReceiptRule, len(f.ReceiptsDomains))}
 	for _, r := range f.ReceiptsDomains {
 		p.Domains[r.Domain] = gateway.ReceiptRule(r.Rule)
 	}

@@ -26,11 +26,13 @@ func TestRelayingCausesNoLookUp(t *testing.T) {
 		{"d.example", `"nobody@ours.example"`, signature, 404, true},
 		{"e.example", `"victim@other.example","nobody@localhost"`, "", 403, true},
 	} {
-		body := `{"version":"1.0","sender":"ann@` + tc.domain + `","recipients":[` + tc.recipients + `],"timestamp":"` + time.Now().UTC().Format(time.RFC3339) + `"` + tc.signature + `}`
+		body := `{"version":"1.0","sender":"ann@` + tc.domain + `","recipients":[` + tc.recipients + `],"timestamp":"` +
+			time.Now().UTC().Format(time.RFC3339) + `"` + tc.signature + `}`
 		status, code := n.post("192.0.2.1:4711", strings.NewReader(body), int64(len(body)))
 		asked := dns.Asked("_amtp."+tc.domain)+dns.Asked("s1._amtpkey."+tc.domain) > 0
 		if status != tc.status || asked != tc.asked {
-			t.Errorf("from %s to %s: got %d %s and DNS was asked: %t; want %d and %t", tc.domain, tc.recipients, status, code, asked, tc.status, tc.asked)
+			t.Errorf("from %s to %s: got %d %s and DNS was asked: %t; want %d and %t", tc.domain, tc.recipients, status,
+				code, asked, tc.status, tc.asked)
 		}
 	}
 }

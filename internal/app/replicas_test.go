@@ -19,7 +19,8 @@ import (
 // replica builds a gateway on a database, in dir, with more settings NAME=value.
 func replica(t *testing.T, url, dir string, settings ...string) (*app.App, error) {
 	t.Helper()
-	environ := append([]string{"AMTP_DATABASE_URL=" + url, "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DOMAIN=a.example", "AMTP_DNS_MOCK_MODE=true"}, settings...)
+	environ := append([]string{"AMTP_DATABASE_URL=" + url, "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DOMAIN=a.example",
+		"AMTP_DNS_MOCK_MODE=true"}, settings...)
 	if dir != "" {
 		environ = append(environ, "AMTP_DATA_DIR="+dir)
 	}
@@ -81,7 +82,8 @@ func adminOf(t *testing.T, a *app.App, dir string) *amtp.Client {
 // TestReplicas: two gateways on one database are one. What is done through either
 // is so for both, the administrator has one key, and both sign with the same.
 func TestReplicas(t *testing.T) {
-	url, one, two, seal := pgtest.Database(t, "empty", nil), t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "seal")
+	url, one, two, seal := pgtest.Database(t, "empty", nil), t.TempDir(), t.TempDir(),
+		filepath.Join(t.TempDir(), "seal")
 	first := runs(t, url, one)
 	text := base64.StdEncoding.EncodeToString(sealKeyOf(t, one)) + "\n"
 	if err := os.WriteFile(seal, []byte(text), 0o600); err != nil {
@@ -94,12 +96,14 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := &amtp.Client{URL: second.URL(), Key: made.APIKey}
-	sent, err := alice.Send(ctx, amtp.Message{Sender: made.Address, Recipients: []amtp.Address{made.Address}, Subject: "to myself"})
+	sent, err := alice.Send(ctx, amtp.Message{Sender: made.Address, Recipients: []amtp.Address{made.Address},
+		Subject: "to myself"})
 	if err != nil {
 		t.Fatalf("with a key of the other replica: %v", err)
 	}
 	alice.URL = first.URL()
-	if page, err := alice.Inbox(ctx, made.Address, amtp.InboxQuery{}); err != nil || len(page.Messages) != 1 || page.Messages[0].MessageID != sent.MessageID {
+	if page, err := alice.Inbox(ctx, made.Address, amtp.InboxQuery{}); err != nil || len(page.Messages) != 1 ||
+		page.Messages[0].MessageID != sent.MessageID {
 		t.Errorf("the inbox at the other replica is %+v, %v; want %s", page.Messages, err, sent.MessageID)
 	}
 	ours, err := adminOf(t, first, two).SigningKeys(ctx) // the key that the other replica wrote
@@ -130,7 +134,8 @@ func TestOtherSealKey(t *testing.T) {
 		if !strings.Contains(err.Error(), "AMTP_SEAL_KEY_FILE") {
 			t.Errorf("%s: %v, want to hear of AMTP_SEAL_KEY_FILE", domain, err)
 		}
-		if _, err = replica(t, url, t.TempDir(), "AMTP_SEAL_KEY_FILE=/nowhere/seal.key"); err == nil || !strings.Contains(err.Error(), "/nowhere/seal.key") {
+		if _, err = replica(t, url, t.TempDir(), "AMTP_SEAL_KEY_FILE=/nowhere/seal.key"); err == nil ||
+			!strings.Contains(err.Error(), "/nowhere/seal.key") {
 			t.Errorf("%s: a seal key that is not there: %v, want its name", domain, err)
 		}
 	}
@@ -163,7 +168,8 @@ func TestResetOfASharedSeal(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATABASE_URL=" + url, "AMTP_DATA_DIR=" + two, "AMTP_DOMAIN=a.example"}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATABASE_URL=" + url, "AMTP_DATA_DIR=" + two,
+		"AMTP_DOMAIN=a.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}

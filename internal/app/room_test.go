@@ -155,7 +155,8 @@ func TestTheLargestMessageFits(t *testing.T) {
 		n := newTown(t, settings...)
 		small := n.slow(100, 1000, "192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3")
 		for _, chunked := range []bool{false, true} {
-			n.letter(fmt.Sprintf("%v, chunked %t", settings, chunked), "192.0.2.1:4", largest, chunked, http.StatusNotFound)
+			n.letter(fmt.Sprintf("%v, chunked %t", settings, chunked), "192.0.2.1:4", largest, chunked,
+				http.StatusNotFound)
 		}
 		small.leave()
 	}

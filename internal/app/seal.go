@@ -41,7 +41,8 @@ func openSeal(cfg config.Config) (gateway.Seal, error) {
 	if err == nil {
 		key, ok := sealKey(content)
 		if !ok {
-			return gateway.Seal{}, fmt.Errorf("%s has %d bytes and not %d, so it is no seal key; %w", name, len(content), gateway.SealKeySize, ErrSealLost)
+			return gateway.Seal{}, fmt.Errorf("%s has %d bytes and not %d, so it is no seal key; %w", name,
+				len(content), gateway.SealKeySize, ErrSealLost)
 		}
 		return gateway.NewSeal(key)
 	}

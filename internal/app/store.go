@@ -40,7 +40,8 @@ func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gate
 		return nil, err
 	}
 	if shared(cfg) {
-		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log, Clock: clock})
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log,
+			Clock: clock})
 		if err != nil {
 			return nil, err // and no pointer to nothing
 		}

@@ -21,7 +21,8 @@ import (
 func TestAuthenticationBudget(t *testing.T) {
 	dns := fakedns.New(t)
 	cfg, _, err := config.Load(config.Sources{Environ: []string{
-		"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + t.TempDir(), "AMTP_DOMAIN=ours.example", "AMTP_DNS_RESOLVERS=" + dns.Addr().String(),
+		"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + t.TempDir(), "AMTP_DOMAIN=ours.example",
+		"AMTP_DNS_RESOLVERS=" + dns.Addr().String(),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -57,10 +58,12 @@ func TestAuthenticationBudget(t *testing.T) {
 		domain := fmt.Sprintf("d%d.example", i)
 		status, e, header := post(domain, flooder)
 		switch {
-		case status == http.StatusTooManyRequests && e.Code == amtp.CodeRateLimitExceeded && header.Get("Retry-After") != "":
+		case status == http.StatusTooManyRequests && e.Code == amtp.CodeRateLimitExceeded &&
+			header.Get("Retry-After") != "":
 			refused = domain
 		case status != http.StatusNotFound || i == 1000:
-			t.Fatalf("the answer to new domain %d is %d %s with Retry-After %q, want 429 at some time", i, status, e.Code, header.Get("Retry-After"))
+			t.Fatalf("the answer to new domain %d is %d %s with Retry-After %q, want 429 at some time", i, status,
+				e.Code, header.Get("Retry-After"))
 		}
 	}
 	if n := dns.Asked("_amtp." + refused); n != 0 {

@@ -29,7 +29,8 @@ type running struct {
 
 func configIn(t *testing.T, dir string) config.Config {
 	t.Helper()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+		"AMTP_DATA_DIR=" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,8 @@ func TestEveryFileIsForeign(t *testing.T) {
 	}
 	found := 0
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(name, ".tmp") || strings.HasPrefix(filepath.Base(name), ".new-") {
+		if err != nil || d.IsDir() || strings.HasSuffix(name, ".tmp") ||
+			strings.HasPrefix(filepath.Base(name), ".new-") {
 			return err
 		}
 		found++

@@ -40,7 +40,8 @@ func (a *App) certify() (err error) {
 		return err
 	}
 	obtained, err := certificate.NewACME(context.Background(), certificate.ACMEOptions{
-		Hosts: a.cfg.CertificateHosts(), Directory: a.cfg.ACME.Directory, Email: a.cfg.ACME.Email, HTTP: a.cfg.ACME.HTTPAddress != "",
+		Hosts: a.cfg.CertificateHosts(), Directory: a.cfg.ACME.Directory, Email: a.cfg.ACME.Email,
+		HTTP:   a.cfg.ACME.HTTPAddress != "",
 		Client: client, Version: amtp.SoftwareVersion(), Store: a.store, Seal: a.seal, Now: a.clock.Now, Log: a.log,
 	})
 	if err != nil {
@@ -83,7 +84,8 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 // literal is an address to listen on in which localhost is 127.0.0.1, whatever a file
 // of names says: the configuration counts it as an address of this machine only.
 func literal(address string) string {
-	if host, port, err := net.SplitHostPort(address); err == nil && strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+	if host, port, err := net.SplitHostPort(address); err == nil &&
+		strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		return net.JoinHostPort("127.0.0.1", port)
 	}
 	return address
@@ -131,7 +133,8 @@ type challenges struct {
 
 func newChallenges(l net.Listener, h http.Handler) *challenges {
 	return &challenges{listener: l, server: &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: headerTime, IdleTimeout: headerTime,
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: headerTime,
+		IdleTimeout:    headerTime,
 		MaxHeaderBytes: headerBytes, DisableGeneralOptionsHandler: true,
 	}}
 }

@@ -36,7 +36,8 @@ func TestTLSListener(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url, roots := startTLS(t, c.settings)
-			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, MaxVersion: c.highest}}
+			transport := &http.Transport{ForceAttemptHTTP2: true,
+				TLSClientConfig: &tls.Config{RootCAs: roots, MaxVersion: c.highest}}
 			defer transport.CloseIdleConnections()
 			r, err := (&http.Client{Transport: transport}).Get(url + "/v1/nothing")
 			if (err == nil) != c.taken {
@@ -47,7 +48,8 @@ func TestTLSListener(t *testing.T) {
 			}
 			defer r.Body.Close()
 			if r.TLS.Version != c.highest || r.ProtoMajor != 2 {
-				t.Errorf("got %s over %s, want HTTP/2 over %s", r.Proto, tls.VersionName(r.TLS.Version), tls.VersionName(c.highest))
+				t.Errorf("got %s over %s, want HTTP/2 over %s", r.Proto, tls.VersionName(r.TLS.Version),
+					tls.VersionName(c.highest))
 			}
 			if hsts := r.Header.Get("Strict-Transport-Security"); hsts != "max-age=31536000" {
 				t.Errorf("Strict-Transport-Security of an error under TLS: got %q, want a year for this host", hsts)
@@ -65,7 +67,8 @@ func TestNoHSTSNearby(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
-	if hsts, ok := r.Header["Strict-Transport-Security"]; ok || !strings.HasPrefix(url, "http://") || r.Header.Get("X-Request-Id") == "" {
+	if hsts, ok := r.Header["Strict-Transport-Security"]; ok || !strings.HasPrefix(url, "http://") ||
+		r.Header.Get("X-Request-Id") == "" {
 		t.Errorf("Strict-Transport-Security of an answer at %s: got %q, want none", url, hsts)
 	}
 }
@@ -110,7 +113,8 @@ func certify(t *testing.T, dir string) *x509.CertPool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der},
+		"key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

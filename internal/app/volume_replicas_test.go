@@ -31,7 +31,8 @@ func TestLimitsAreShared(t *testing.T) {
 	taken, refused := 0, [2]int{}
 	for i := range 3 * burst {
 		at := []string{first.URL(), second.URL()}[i%2]
-		body := fmt.Sprintf(`{"version":"1.0","message_id":"m%d","sender":"s%d@far.example","recipients":["bob@a.example"]}`, i, i)
+		body := fmt.Sprintf(`{"version":"1.0","message_id":"m%d","sender":"s%d@far.example","recipients":["bob@a.example"]}`,
+			i, i)
 		resp, err := http.Post(at+"/v1/messages", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -49,6 +50,7 @@ func TestLimitsAreShared(t *testing.T) {
 	}
 	// On a slow machine some of it comes back meanwhile: one in six seconds.
 	if taken < burst || taken > most+burst/2 || refused[0] == 0 || refused[1] == 0 {
-		t.Errorf("%d messages were taken, and the gateways refused %v; want %d to %d, and both to refuse", taken, refused, burst, most)
+		t.Errorf("%d messages were taken, and the gateways refused %v; want %d to %d, and both to refuse", taken,
+			refused, burst, most)
 	}
 }

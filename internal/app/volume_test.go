@@ -85,7 +85,8 @@ func newHarbour(t testing.TB, settings ...string) *harbour {
 	if err != nil {
 		t.Fatal(err)
 	}
-	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + h.dir, "AMTP_DOMAIN=ours.example", "AMTP_DNS_MOCK_MODE=true",
+	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + h.dir, "AMTP_DOMAIN=ours.example",
+		"AMTP_DNS_MOCK_MODE=true",
 		"AMTP_DNS_MOCK_RECORDS=" + string(records)}, settings...)
 	const proxies = "AMTP_SERVER_TRUSTED_PROXIES="
 	if !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, proxies) }) {
@@ -141,7 +142,8 @@ func (h *harbour) brings(c cargo) (int, amtp.Error, int) {
 	h.t.Helper()
 	h.n++
 	at := h.clock().UTC().Format(time.RFC3339)
-	body := fmt.Appendf(nil, `{"version":"1.0","message_id":"m%d","idempotency_key":"k%d","timestamp":"%s","sender":%q,"recipients":[%q],"payload":%q}`,
+	body := fmt.Appendf(nil,
+		`{"version":"1.0","message_id":"m%d","idempotency_key":"k%d","timestamp":"%s","sender":%q,"recipients":[%q],"payload":%q}`,
 		h.n, h.n, at, c.sender, c.to, strings.Repeat("x", c.pad))
 	if strings.HasSuffix(c.sender, "@signed.example") {
 		var err error
@@ -189,7 +191,8 @@ func TestLimits(t *testing.T) {
 	}
 	// What a message has that meets no limit by itself.
 	any := func(i int) cargo {
-		return cargo{from: fmt.Sprintf("2001:db8:%x::1", i), sender: fmt.Sprintf("s%d@d%d.example", i, i), to: []string{"bob", "alice"}[i%2] + "@ours.example"}
+		return cargo{from: fmt.Sprintf("2001:db8:%x::1", i), sender: fmt.Sprintf("s%d@d%d.example", i, i),
+			to: []string{"bob", "alice"}[i%2] + "@ours.example"}
 	}
 	signed := func(i int) cargo { c := any(i); c.sender = fmt.Sprintf("s%d@signed.example", i); return c }
 	for _, tc := range []struct {
@@ -222,21 +225,44 @@ func TestLimits(t *testing.T) {
 			c.from, c.sender = fmt.Sprintf("2001:db8:0:%x::1", i), fmt.Sprintf("s%d@d%d.example", i, i%8)
 			return c
 		}},
-		{"a domain that proves nothing", false, nil, "domain", "messages", 10, func(i int) cargo { c := any(i); c.sender = fmt.Sprintf("s%d@far.example", i); return c }},
-		{"a sender that proves nothing", false, nil, "sender", "messages", 5, func(i int) cargo { c := any(i); c.sender = "ann@far.example"; return c }},
-		{"an inbox", false, nil, "inbox", "messages", 40, func(i int) cargo { c := any(i); c.to = "bob@ours.example"; return c }},
-		{"bytes", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "domain", "bytes", 2, func(i int) cargo {
+		{"a domain that proves nothing", false, nil, "domain", "messages", 10, func(i int) cargo {
 			c := any(i)
-			c.sender, c.pad = fmt.Sprintf("s%d@far.example", i), 30_000
+			c.sender = fmt.Sprintf("s%d@far.example", i)
 			return c
 		}},
-		{"a domain that signs since today", false, nil, "domain", "messages", 100, signed},
-		{"a sender there", false, nil, "sender", "messages", 50, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
-		{"a domain that has signed for a day", true, nil, "domain", "messages", 500, signed},
-		{"a sender there", true, nil, "sender", "messages", 250, func(i int) cargo { c := signed(i); c.sender = "ann@signed.example"; return c }},
-		{"an agent here", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "sender", "bytes", 1085, func(i int) cargo {
-			return cargo{from: "198.51.100.7", sender: "alice@ours.example", to: []string{"bob", "alice"}[i%2] + "@ours.example", pad: 30_000, key: "alice"}
+		{"a sender that proves nothing", false, nil, "sender", "messages", 5, func(i int) cargo {
+			c := any(i)
+			c.sender = "ann@far.example"
+			return c
 		}},
+		{"an inbox", false, nil, "inbox", "messages", 40, func(i int) cargo {
+			c := any(i)
+			c.to = "bob@ours.example"
+			return c
+		}},
+		{"bytes", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "domain",
+			"bytes", 2, func(i int) cargo {
+				c := any(i)
+				c.sender, c.pad = fmt.Sprintf("s%d@far.example", i), 30_000
+				return c
+			}},
+		{"a domain that signs since today", false, nil, "domain", "messages", 100, signed},
+		{"a sender there", false, nil, "sender", "messages", 50, func(i int) cargo {
+			c := signed(i)
+			c.sender = "ann@signed.example"
+			return c
+		}},
+		{"a domain that has signed for a day", true, nil, "domain", "messages", 500, signed},
+		{"a sender there", true, nil, "sender", "messages", 250, func(i int) cargo {
+			c := signed(i)
+			c.sender = "ann@signed.example"
+			return c
+		}},
+		{"an agent here", false, []string{"AMTP_MESSAGE_MAX_SIZE=32KiB", "AMTP_LIMITS_BYTES_PER_MINUTE=1KiB"}, "sender",
+			"bytes", 1085, func(i int) cargo {
+				return cargo{from: "198.51.100.7", sender: "alice@ours.example",
+					to: []string{"bob", "alice"}[i%2] + "@ours.example", pad: 30_000, key: "alice"}
+			}},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			h := newHarbour(t, append([]string{"AMTP_LIMITS_MESSAGES_PER_MINUTE=1"}, tc.settings...)...)
@@ -254,14 +280,17 @@ func TestLimits(t *testing.T) {
 				if status == http.StatusAccepted {
 					continue
 				}
-				if i != tc.want || status != http.StatusTooManyRequests || e.Code != amtp.CodeRateLimitExceeded || after < 1 ||
+				if i != tc.want || status != http.StatusTooManyRequests ||
+					e.Code != amtp.CodeRateLimitExceeded || after < 1 ||
 					e.Details["limit"] != tc.limit || e.Details["unit"] != tc.unit {
-					t.Fatalf("message %d: %d %v %v, Retry-After %d; want %d to be taken and then 429 RATE_LIMIT_EXCEEDED, of the %s, in %s", i, status, e.Code, e.Details, after, tc.want, tc.limit, tc.unit)
+					t.Fatalf("message %d: %d %v %v, Retry-After %d; want %d to be taken and then 429 RATE_LIMIT_EXCEEDED, of the %s, in %s",
+						i, status, e.Code, e.Details, after, tc.want, tc.limit, tc.unit)
 				}
 				if status, e, _ := h.brings(any(8001)); status != http.StatusAccepted && tc.limit != "inbox" {
 					t.Errorf("somebody else is answered %d %v beside it", status, e)
 				}
-				if status, e, _ := h.brings(cargo{from: "192.0.2.77", sender: "bob@ours.example", to: "alice@ours.example", key: h.keys["bob"]}); status != http.StatusAccepted {
+				if status, e, _ := h.brings(cargo{from: "192.0.2.77", sender: "bob@ours.example",
+					to: "alice@ours.example", key: h.keys["bob"]}); status != http.StatusAccepted {
 					t.Errorf("an agent here is answered %d %v beside it", status, e)
 				}
 				h.pass(time.Duration(after) * time.Second)
@@ -284,24 +313,30 @@ func TestLimitsOnQuestions(t *testing.T) {
 		return status == http.StatusTooManyRequests && e.Code == amtp.CodeRateLimitExceeded && after >= 1
 	}
 	for i := range 11 {
-		status, e, after := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i), to: "bob@ours.example"})
-		if i < 10 && status != http.StatusAccepted || i == 10 && (!refused(status, e, after) || e.Details["unit"] != "new domains") {
-			t.Errorf("the answer to new domain %d is %d %v %v, Retry-After %d; want ten to be looked up, and then 429", i, status, e.Code, e.Details, after)
+		status, e, after := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i),
+			to: "bob@ours.example"})
+		if i < 10 && status != http.StatusAccepted || i == 10 &&
+			(!refused(status, e, after) || e.Details["unit"] != "new domains") {
+			t.Errorf("the answer to new domain %d is %d %v %v, Retry-After %d; want ten to be looked up, and then 429",
+				i, status, e.Code, e.Details, after)
 		}
 	}
 	for i := range 21 {
 		status, e, after := h.ask("GET", "/v1/discovery/agents", "", "198.51.100.2", "")
 		if i < 20 && status != http.StatusOK || i == 20 && !refused(status, e, after) {
-			t.Errorf("question %d is answered %d %v, Retry-After %d; want twenty answers, and then 429", i, status, e.Code, after)
+			t.Errorf("question %d is answered %d %v, Retry-After %d; want twenty answers, and then 429", i, status,
+				e.Code, after)
 		}
 	}
-	if status, e, _ := h.ask("GET", "/v1/discovery/agents", "", "198.51.100.2", h.keys["bob"]); status != http.StatusOK {
+	if status, e, _ := h.ask("GET", "/v1/discovery/agents", "", "198.51.100.2",
+		h.keys["bob"]); status != http.StatusOK {
 		t.Errorf("an agent at that address is answered %d %v, want 200", status, e)
 	}
 	for i := range 21 {
 		status, e, after := h.ask("POST", "/v1/messages", `{"version":`, "198.51.100.3", "")
 		if i < 20 && status != http.StatusBadRequest || i == 20 && !refused(status, e, after) {
-			t.Errorf("bad message %d is answered %d %v, Retry-After %d; want twenty times 400, and then 429", i, status, e.Code, after)
+			t.Errorf("bad message %d is answered %d %v, Retry-After %d; want twenty times 400, and then 429", i, status,
+				e.Code, after)
 		}
 	}
 }
@@ -311,7 +346,8 @@ func TestLimitsOnQuestions(t *testing.T) {
 func TestAProxyThatIsNotTrusted(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1", "AMTP_SERVER_TRUSTED_PROXIES=192.0.2.0/24")
 	for i := range 12 { // of one address, if it were believed
-		status, e, _ := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i), to: "bob@ours.example"})
+		status, e, _ := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i),
+			to: "bob@ours.example"})
 		if status != http.StatusAccepted {
 			t.Errorf("message %d from this machine: %d %v, want 202", i, status, e)
 		}
@@ -336,9 +372,11 @@ func TestShortDisk(t *testing.T) {
 	short := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
 	status, e, after := short.brings(cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"})
 	if status != http.StatusServiceUnavailable || e.Code != amtp.CodeTemporaryFailure || after < 1 {
-		t.Errorf("a stranger beside a short disk: %d %v, Retry-After %d; want 503 TEMPORARY_FAILURE", status, e.Code, after)
+		t.Errorf("a stranger beside a short disk: %d %v, Retry-After %d; want 503 TEMPORARY_FAILURE", status,
+			e.Code, after)
 	}
-	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example", key: short.keys["alice"]}); status != http.StatusAccepted {
+	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example",
+		key: short.keys["alice"]}); status != http.StatusAccepted {
 		t.Errorf("an agent beside a short disk: %d %v, want 202", status, e)
 	}
 }
@@ -349,7 +387,8 @@ func TestReadForNothing(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1")
 	h.stand()
 	const from = "198.51.100.1"
-	if status, e, _ := h.brings(cargo{from: from, sender: "ann@signed.example", to: "bob@ours.example"}); status != http.StatusAccepted {
+	if status, e, _ := h.brings(cargo{from: from, sender: "ann@signed.example",
+		to: "bob@ours.example"}); status != http.StatusAccepted {
 		t.Fatalf("the signed message: %d %v", status, e)
 	}
 	limits := map[any]int{}
@@ -361,9 +400,11 @@ func TestReadForNothing(t *testing.T) {
 		limits[e.Details["limit"]]++
 	}
 	if limits[nil] != 5 || limits["sender"] != 100 || limits["address"] != 15 {
-		t.Errorf("of 120 messages of one sender: %v; want 5 taken, 100 read and refused for the sender, and 15 refused unread for the address", limits)
+		t.Errorf("of 120 messages of one sender: %v; want 5 taken, 100 read and refused for the sender, and 15 refused unread for the address",
+			limits)
 	}
-	if status, e, _ := h.brings(cargo{from: "198.51.100.2", sender: "ann@signed.example", to: "bob@ours.example"}); status != http.StatusAccepted {
+	if status, e, _ := h.brings(cargo{from: "198.51.100.2", sender: "ann@signed.example",
+		to: "bob@ours.example"}); status != http.StatusAccepted {
 		t.Errorf("the domain, from another address: %d %v", status, e)
 	}
 }
@@ -384,7 +425,8 @@ func TestMuchShorterDisk(t *testing.T) {
 	brings("of a domain that signs since yesterday", http.StatusServiceUnavailable)
 	h.pass(28 * 24 * time.Hour)
 	brings("of one that signs since less than a month", http.StatusServiceUnavailable)
-	if status, e, _ := h.brings(cargo{from: "198.51.100.7", sender: "alice@ours.example", to: "ann@signed.example", key: h.keys["alice"]}); status != http.StatusAccepted {
+	if status, e, _ := h.brings(cargo{from: "198.51.100.7", sender: "alice@ours.example", to: "ann@signed.example",
+		key: h.keys["alice"]}); status != http.StatusAccepted {
 		t.Fatalf("an agent writes to it: %d %v", status, e)
 	}
 	h.pass(2 * time.Minute)
@@ -430,7 +472,8 @@ func TestLimitsAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Disk == nil || report.Disk.Free <= 0 || report.Connections == nil || report.Connections.Most != 8192 || len(report.Limits) == 0 {
+	if report.Disk == nil || report.Disk.Free <= 0 || report.Connections == nil || report.Connections.Most != 8192 ||
+		len(report.Limits) == 0 {
 		t.Errorf("the report says nothing of the disk, of connections or of limits: %+v", report)
 	}
 	for _, u := range report.Used {

@@ -100,7 +100,8 @@ func TestModel(t *testing.T) {
 					}
 				}
 				if weight > room || weight != c.fresh.weight+c.used.weight {
-					t.Fatalf("all values weigh %d, counted as %d and %d, want at most %d", weight, c.fresh.weight, c.used.weight, room)
+					t.Fatalf("all values weigh %d, counted as %d and %d, want at most %d", weight, c.fresh.weight,
+						c.used.weight, room)
 				}
 			},
 		})

@@ -111,7 +111,8 @@ func TestSpellingDoesNotMatter(t *testing.T) {
 			values[name] = rapid.String().Draw(t, "value")
 		}
 		plain := spell(names, values, plainly, "")
-		other := spell(rapid.Permutation(names).Draw(t, "order"), values, escaped, rapid.SampledFrom([]string{"", " ", "\n\t"}).Draw(t, "space"))
+		other := spell(rapid.Permutation(names).Draw(t, "order"), values, escaped,
+			rapid.SampledFrom([]string{"", " ", "\n\t"}).Draw(t, "space"))
 		if fingerprint(t, plain) != fingerprint(t, other) {
 			t.Fatalf("the fingerprints differ, want the same; %s and %s", plain, other)
 		}

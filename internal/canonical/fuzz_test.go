@@ -15,8 +15,10 @@ import (
 // documents that differ in white space and the order of members only.
 func FuzzForm(f *testing.F) {
 	for _, doc := range []string{
-		`{"numbers":[1E30,4.50,2e-3,0.000000000000000000000000001],"literals":[null,true,false]}`, `-0`, `"\u20ac\ud83d\ude00"`,
-		`{"b":1,"a":{"d":[],"c":"\u007f\/"}}`, `[9007199254740993]`, `{"\ufb33":1,"\ud83d\ude00":2}`, ` [ 1 , "a" ] `, `1e400`, `5e-324`, `{"a":1,"a":2}`, `"`,
+		`{"numbers":[1E30,4.50,2e-3,0.000000000000000000000000001],"literals":[null,true,false]}`, `-0`,
+		`"\u20ac\ud83d\ude00"`,
+		`{"b":1,"a":{"d":[],"c":"\u007f\/"}}`, `[9007199254740993]`, `{"\ufb33":1,"\ud83d\ude00":2}`, ` [ 1 , "a" ] `,
+		`1e400`, `5e-324`, `{"a":1,"a":2}`, `"`,
 	} {
 		f.Add([]byte(doc))
 	}
@@ -73,6 +75,7 @@ func sameFingerprint(t *testing.T, doc, form []byte) {
 	}
 	two, err := Fingerprint(append(kept, strictjson.Member{Name: "message_id", Value: []byte(`"other"`)}))
 	if err != nil || one != two {
-		t.Fatalf("Fingerprint = %x, %v, want %x for another id and order; document %q, form %q", two, err, one, doc, form)
+		t.Fatalf("Fingerprint = %x, %v, want %x for another id and order; document %q, form %q", two, err,
+			one, doc, form)
 	}
 }

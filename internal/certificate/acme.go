@@ -70,8 +70,9 @@ func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 	}
 	a := &ACME{
 		o: o, storage: s, challenges: c,
-		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s, challenges: c},
-		wake:   make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s,
+			challenges: c},
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		inUse: map[string]*tls.Certificate{}, notes: map[string]note{},
 	}
 	for _, host := range o.Hosts {
@@ -235,7 +236,8 @@ func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed b
 	}
 	after := a.leaf(host)
 	if changed = after != nil && !after.Equal(before); changed {
-		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", after.NotAfter, "authority", a.o.Directory)
+		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", after.NotAfter, "authority",
+			a.o.Directory)
 	}
 	return changed, err
 }
@@ -318,10 +320,12 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 	c, next := a.inUse[host], a.next(host)
 	a.mu.Unlock()
 	if c == nil {
-		a.o.Log.Error("there is no certificate: callers from other machines are refused until there is one", "host", host, "cause", err, "next_try", next)
+		a.o.Log.Error("there is no certificate: callers from other machines are refused until there is one", "host",
+			host, "cause", err, "next_try", next)
 		return
 	}
-	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter, "next_try", next)
+	a.o.Log.Error("the certificate was not renewed; it goes on", "host", host, "cause", err, "until", c.Leaf.NotAfter,
+		"next_try", next)
 }
 
 // obtain gets a certificate for a new key from the authority into the storage,

@@ -41,7 +41,8 @@ func made(t *testing.T, host string, from, to time.Time) (cert, key []byte) {
 	must(t, "certificate", err)
 	encoded, err := x509.MarshalPKCS8PrivateKey(private)
 	must(t, "key", err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
 }
 
 func expired(t *testing.T) (cert, key []byte) {
@@ -63,8 +64,9 @@ func newACME(t *testing.T, s Store, authority http.RoundTripper, hosts ...string
 	seal, err := gateway.NewSeal(bytes.Repeat([]byte{1}, gateway.SealKeySize))
 	must(t, "seal", err)
 	a, err := NewACME(t.Context(), ACMEOptions{
-		Hosts: hosts, Directory: "https://ca.example/dir", HTTP: true, Client: &http.Client{Transport: authority}, Version: "test",
-		Store: s, Seal: seal, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Hosts: hosts, Directory: "https://ca.example/dir", HTTP: true, Client: &http.Client{Transport: authority},
+		Version: "test",
+		Store:   s, Seal: seal, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, "NewACME", err)
 	return a
@@ -99,7 +101,8 @@ func TestShown(t *testing.T) {
 	}
 	a = newACME(t, s, &closed{}, a.o.Hosts...) // another start
 	for name, want := range map[string]string{
-		"amtp.shop.example": "amtp.shop.example", "WWW.shop.example.": "www.shop.example", "other.example": "amtp.shop.example", "": "amtp.shop.example",
+		"amtp.shop.example": "amtp.shop.example", "WWW.shop.example.": "www.shop.example",
+		"other.example": "amtp.shop.example", "": "amtp.shop.example",
 	} {
 		if got, err := show(a, name); err != nil || got != want {
 			t.Errorf("who names %q: got %q, %v, want %q", name, got, err, want)
@@ -153,12 +156,14 @@ func TestPatience(t *testing.T) {
 	first := authority.calls.Load()
 	b := newACME(t, s, authority, "amtp.shop.example")
 	if _, err := b.keep(t.Context(), "amtp.shop.example", patiently); err != nil || authority.calls.Load() != first {
-		t.Errorf("at another gateway, at once: got %v and %d calls, want none more than %d", err, authority.calls.Load(), first)
+		t.Errorf("at another gateway, at once: got %v and %d calls, want none more than %d", err,
+			authority.calls.Load(), first)
 	}
 	if c := b.List().Certificates[0]; c.Error == "" {
 		t.Error("the other gateway does not tell of the failure")
 	}
-	if _, err := b.keep(t.Context(), "amtp.shop.example", promptly); !errors.Is(err, errClosed) || authority.calls.Load() == first {
+	if _, err := b.keep(t.Context(), "amtp.shop.example", promptly); !errors.Is(err, errClosed) ||
+		authority.calls.Load() == first {
 		t.Errorf("on request: got %v and %d calls, want another attempt", err, authority.calls.Load())
 	}
 	if n := b.notes["amtp.shop.example"]; n.Tries != 2 {
@@ -170,7 +175,8 @@ func TestPatience(t *testing.T) {
 // finds that the authority is away, and the others wait with it.
 func TestOneFails(t *testing.T) {
 	s, alone, authority := newStore(t), &closed{}, &closed{}
-	_, _ = newACME(t, newStore(t), alone, "amtp.shop.example").keep(t.Context(), "amtp.shop.example", patiently) // fails, to be counted
+	// fails, to be counted
+	_, _ = newACME(t, newStore(t), alone, "amtp.shop.example").keep(t.Context(), "amtp.shop.example", patiently)
 	var wg sync.WaitGroup
 	for range 3 {
 		a := newACME(t, s, authority, "amtp.shop.example")
@@ -197,13 +203,16 @@ func TestPause(t *testing.T) {
 		err   error
 		want  time.Duration
 	}{
-		{1, errClosed, 10 * time.Second}, {2, errClosed, 20 * time.Second}, {7, errClosed, 10 * time.Minute}, {1000, errClosed, 10 * time.Minute},
+		{1, errClosed, 10 * time.Second}, {2, errClosed, 20 * time.Second}, {7, errClosed, 10 * time.Minute},
+		{1000, errClosed, 10 * time.Minute},
 		{1, refused, 2 * time.Minute}, {5, refused, 32 * time.Minute}, {6, refused, time.Hour}, {1, limited, time.Hour},
-		{1, short{untimely{errClosed}}, time.Hour}, {3, untimely{errClosed}, 4 * time.Hour}, {9, untimely{errClosed}, 24 * time.Hour},
+		{1, short{untimely{errClosed}}, time.Hour}, {3, untimely{errClosed}, 4 * time.Hour},
+		{9, untimely{errClosed}, 24 * time.Hour},
 	} {
 		for range 20 {
 			if got := pause(c.tries, c.err); got < c.want*3/4 || got > c.want*5/4 {
-				t.Errorf("after %d failures with %v: got %v, want %v and a quarter less or more", c.tries, c.err, got, c.want)
+				t.Errorf("after %d failures with %v: got %v, want %v and a quarter less or more", c.tries,
+					c.err, got, c.want)
 			}
 		}
 	}
@@ -230,7 +239,8 @@ func TestChallengeOverHTTP(t *testing.T) {
 	if code, body := ask("GET", challengePath+"token-1"); code != http.StatusOK || body != "token-1.thumb" {
 		t.Errorf("the open question: got %d %q, want 200 token-1.thumb", code, body)
 	}
-	for _, target := range []string{challengePath, challengePath + "token-2", challengePath + "token-1/", "/v1/messages", "/token-1", "/"} {
+	for _, target := range []string{challengePath, challengePath + "token-2", challengePath + "token-1/",
+		"/v1/messages", "/token-1", "/"} {
 		if code, _ := ask("GET", target); code != http.StatusNotFound {
 			t.Errorf("GET %s: got %d, want 404", target, code)
 		}
@@ -282,7 +292,8 @@ func handshake(a *ACME, name string, protocols []string) (*x509.Certificate, err
 func TestChallengeOverTLS(t *testing.T) {
 	a := newACME(t, newStore(t), &closed{}, "amtp.shop.example")
 	a.challenges.tells, a.o.HTTP = acme.ChallengeTypeTLSALPN01, false
-	question := acme.Challenge{Type: acme.ChallengeTypeTLSALPN01, Token: "t", KeyAuthorization: "t.thumb", Identifier: acme.Identifier{Type: "dns", Value: "amtp.shop.example"}}
+	question := acme.Challenge{Type: acme.ChallengeTypeTLSALPN01, Token: "t", KeyAuthorization: "t.thumb",
+		Identifier: acme.Identifier{Type: "dns", Value: "amtp.shop.example"}}
 	ask := func(name string, protocols ...string) error {
 		shown, err := handshake(a, name, protocols)
 		if err == nil && shown.Subject.CommonName != "ACME challenge" {

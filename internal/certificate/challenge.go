@@ -40,7 +40,8 @@ func (c *challenges) key(host string) string { return path.Join("challenges", c.
 // the name, and it becomes part of a key in the storage.
 func (c *challenges) ours(question acme.Challenge) error {
 	if !slices.Contains(c.hosts, question.Identifier.Value) {
-		return fmt.Errorf("the authority asks about %.100q, which is no host of this gateway", question.Identifier.Value)
+		return fmt.Errorf("the authority asks about %.100q, which is no host of this gateway",
+			question.Identifier.Value)
 	}
 	return nil
 }
@@ -96,7 +97,9 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, "This port only answers the authority that certifies this host. The gateway speaks https.\n")
+	_,
+		_ = io.WriteString(w,
+		"This port only answers the authority that certifies this host. The gateway speaks https.\n")
 }
 
 // asks reports whether a caller is an authority that asks by TLS-ALPN-01.

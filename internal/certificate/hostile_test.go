@@ -49,10 +49,12 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	order := map[string]any{"status": "ready", "authorizations": []string{base + "/authz"}, "finalize": base + "/finalize"}
+	order := map[string]any{"status": "ready", "authorizations": []string{base + "/authz"},
+		"finalize": base + "/finalize"}
 	switch r.URL.Path {
 	case "/dir":
-		return a.answer(r, 200, map[string]string{"newNonce": base + "/nonce", "newAccount": base + "/account", "newOrder": base + "/order"})
+		return a.answer(r, 200, map[string]string{"newNonce": base + "/nonce", "newAccount": base + "/account",
+			"newOrder": base + "/order"})
 	case "/account":
 		return a.answer(r, 201, map[string]string{"status": "valid"})
 	case "/order":
@@ -74,7 +76,8 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 		order["identifiers"] = asked.Identifiers
 		return a.answer(r, 201, order)
 	case "/authz":
-		return a.answer(r, 200, map[string]any{"status": "valid", "identifier": acme.Identifier{Type: "dns", Value: a.host}})
+		return a.answer(r, 200, map[string]any{"status": "valid",
+			"identifier": acme.Identifier{Type: "dns", Value: a.host}})
 	case "/finalize":
 		order["status"], order["certificate"] = "valid", base+"/chain"
 		order["identifiers"] = []acme.Identifier{{Type: "dns", Value: a.host}}
@@ -111,7 +114,8 @@ func (a *authority) certify(payload []byte) error {
 	}
 	template := a.template(csr.DNSNames[0])
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	cert, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{SerialNumber: big.NewInt(1)}, public, own)
+	cert, err := x509.CreateCertificate(rand.Reader, template,
+		&x509.Certificate{SerialNumber: big.NewInt(1)}, public, own)
 	a.chain = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 	return err
 }
@@ -135,7 +139,8 @@ func (a *authority) answer(r *http.Request, status int, v any) (*http.Response, 
 
 func valid(from, to time.Duration) func(string) *x509.Certificate {
 	return func(host string) *x509.Certificate {
-		return &x509.Certificate{DNSNames: []string{host}, NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to)}
+		return &x509.Certificate{DNSNames: []string{host}, NotBefore: time.Now().Add(from),
+			NotAfter: time.Now().Add(to)}
 	}
 }
 
@@ -161,7 +166,8 @@ func TestWhatServesNobodyIsRefused(t *testing.T) {
 			}
 			again := newACME(t, s, ca, host) // another start
 			for _, a := range []*ACME{a, again} {
-				if c := a.List().Certificates[0]; c.State != amtp.CertificateValid || c.Hosts[0] != host || c.Error == "" {
+				if c := a.List().Certificates[0]; c.State != amtp.CertificateValid || c.Hosts[0] != host ||
+					c.Error == "" {
 					t.Errorf("in use: got %+v, want the former one, and why it is", c)
 				}
 				if wait := a.until(host); wait < silentFirst/2 {
@@ -237,7 +243,8 @@ func (w *watched) Hold(ctx context.Context, name, owner string, now, until time.
 // TestLongErrors: what an authority writes is bounded wherever it goes.
 func TestLongErrors(t *testing.T) {
 	const host = "amtp.shop.example"
-	a := newACME(t, newStore(t), &authority{refusal: &acme.Problem{Type: acme.ProblemTypeUnauthorized, Detail: strings.Repeat("no ", 100_000)}}, host)
+	a := newACME(t, newStore(t), &authority{refusal: &acme.Problem{Type: acme.ProblemTypeUnauthorized,
+		Detail: strings.Repeat("no ", 100_000)}}, host)
 	_, err := a.keep(t.Context(), host, patiently)
 	if err == nil || len(err.Error()) > 2*errorBytes {
 		t.Errorf("got an error of %d bytes, want one of %d at the most", len(err.Error()), 2*errorBytes)
@@ -251,7 +258,8 @@ func TestChallengesOfOurHosts(t *testing.T) {
 	a := newACME(t, newStore(t), &closed{}, host)
 	cert, key := made(t, host, time.Now(), time.Now().Add(time.Hour))
 	put(t, a, host, cert, key)
-	for _, value := range []string{"../../certificates", "../../accounts/" + a.issuer.name() + "/nobody.key", "other.example", ""} {
+	for _, value := range []string{"../../certificates", "../../accounts/" + a.issuer.name() + "/nobody.key",
+		"other.example", ""} {
 		question := acme.Challenge{Token: "t", Identifier: acme.Identifier{Type: "dns", Value: value}}
 		if a.challenges.Present(t.Context(), question) == nil {
 			t.Errorf("present for %q: got no error", value)

@@ -43,7 +43,8 @@ func (i *issuer) issue(ctx context.Context, csr *x509.CertificateRequest) (chain
 		return nil, err
 	}
 	client := &acmez.Client{
-		Client:           &acme.Client{Directory: i.directory, HTTPClient: i.client, UserAgent: "amtp/" + i.version, PollTimeout: pollTime},
+		Client: &acme.Client{Directory: i.directory, HTTPClient: i.client, UserAgent: "amtp/" + i.version,
+			PollTimeout: pollTime},
 		ChallengeSolvers: map[string]acmez.Solver{i.challenges.tells: i.challenges},
 	}
 	// The operator accepted the terms, or there would be no issuer. For a key

@@ -35,7 +35,8 @@ func newStorage(t *testing.T, s Store, key byte) *storage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &storage{store: s, seal: seal, now: time.Now, log: slog.New(slog.DiscardHandler), locks: locks{leases: s, now: time.Now}}
+	return &storage{store: s, seal: seal, now: time.Now, log: slog.New(slog.DiscardHandler),
+		locks: locks{leases: s, now: time.Now}}
 }
 
 func must(t *testing.T, what string, err error) {
@@ -72,7 +73,8 @@ func TestStorage(t *testing.T) {
 	ctx := t.Context()
 	rows := newStore(t)
 	s := newStorage(t, rows, 1)
-	for name, value := range map[string]string{"certs/ca/host/host.key": "secret", "certs/ca/host/host.crt": "chain", "certs/ca/hosts": "x", "accounts/me": "y"} {
+	for name, value := range map[string]string{"certs/ca/host/host.key": "secret", "certs/ca/host/host.crt": "chain",
+		"certs/ca/hosts": "x", "accounts/me": "y"} {
 		must(t, "store "+name, s.Store(ctx, name, []byte(value)))
 	}
 	must(t, "store again", s.Store(ctx, "accounts/me", []byte("z")))
@@ -82,8 +84,10 @@ func TestStorage(t *testing.T) {
 	if _, err := s.Load(ctx, "certs/ca/host"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("load a directory: got %v, want fs.ErrNotExist", err)
 	}
-	must(t, "replace a directory", s.Replace(ctx, "certs/ca/host", map[string][]byte{"certs/ca/host/other": []byte("o")}))
-	if got, want := names(t, s), []string{"accounts/me", "certs/ca/host/other", "certs/ca/hosts"}; !slices.Equal(got, want) {
+	must(t, "replace a directory", s.Replace(ctx, "certs/ca/host",
+		map[string][]byte{"certs/ca/host/other": []byte("o")}))
+	if got, want := names(t, s), []string{"accounts/me", "certs/ca/host/other",
+		"certs/ca/hosts"}; !slices.Equal(got, want) {
 		t.Errorf("replaced: %v are kept, want %v", got, want)
 	}
 	must(t, "delete a directory", s.Delete(ctx, "certs/ca/host"))
@@ -116,7 +120,8 @@ func TestReplacedWhole(t *testing.T) {
 	s := newStorage(t, rows, 1)
 	must(t, "store", s.Replace(t.Context(), "d", map[string][]byte{"d/crt": []byte("c1"), "d/key": []byte("k1")}))
 	s.store = fullStore{rows}
-	if err := s.Replace(t.Context(), "d", map[string][]byte{"d/crt": []byte("c2"), "d/key": []byte("k2")}); !errors.Is(err, errFull) {
+	if err := s.Replace(t.Context(), "d", map[string][]byte{"d/crt": []byte("c2"),
+		"d/key": []byte("k2")}); !errors.Is(err, errFull) {
 		t.Errorf("replace: got %v, want the store's error", err)
 	}
 	for name, want := range map[string]string{"d/crt": "c1", "d/key": "k1"} {
@@ -136,7 +141,8 @@ func TestNames(t *testing.T) {
 	}); at != want {
 		t.Errorf("a certificate is kept at %q, want %q", at, want)
 	}
-	for s, want := range map[string]string{"Who+me@Shop.Example.key": "who_plus_me@shop.example.key", "a..b c*d/é~_-": "ab_cwildcard_d_-", "../..": ""} {
+	for s, want := range map[string]string{"Who+me@Shop.Example.key": "who_plus_me@shop.example.key",
+		"a..b c*d/é~_-": "ab_cwildcard_d_-", "../..": ""} {
 		if got := safe(s); got != want {
 			t.Errorf("%q becomes %q, want %q", s, got, want)
 		}

@@ -56,12 +56,13 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 	var first error
 	for _, given := range ids {
 		head := "" // of a message that was not named by its id
-		result, err := withMessage(ctx, p, id, given, fromInbox, func(messageID amtp.MessageID) (amtp.AckResult, error) {
-			if string(messageID) != given && !p.json {
-				head = p.looksUp(ctx, c, messageID)
-			}
-			return c.Ack(ctx, self, messageID)
-		})
+		result, err := withMessage(ctx, p, id, given, fromInbox,
+			func(messageID amtp.MessageID) (amtp.AckResult, error) {
+				if string(messageID) != given && !p.json {
+					head = p.looksUp(ctx, c, messageID)
+				}
+				return c.Ack(ctx, self, messageID)
+			})
 		if err == nil {
 			done = append(done, result)
 			if !p.json {

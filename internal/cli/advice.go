@@ -99,7 +99,8 @@ var onlyWithForce = map[string]string{
 // the usage, or the flag that helps, needs none.
 func (p *program) advise(f *failure) {
 	switch {
-	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \"") || strings.Contains(f.message, "with --"):
+	case f.hint != "" || strings.Contains(f.message, "Usage: ") || strings.Contains(f.message, "Run \"") ||
+		strings.Contains(f.message, "with --"):
 	case f.code == codeUsage && p.command != "":
 		f.hint = fmt.Sprintf("run %q", p.command+" --help")
 	case f.code == codeExists && onlyWithForce[p.command] != "":

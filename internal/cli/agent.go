@@ -193,9 +193,11 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 		return p.printAgent(a, nil)
 	})
 	about.flags(cmd)
-	cmd.Flags().StringVar(&receipts, "receipts", "", "whether senders in other domains are told that the agent has read or acknowledged their messages: default, always or never")
+	cmd.Flags().StringVar(&receipts, "receipts", "",
+		"whether senders in other domains are told that the agent has read or acknowledged their messages: default, always or never")
 	cmd.Flags().BoolVar(&listed, "listed", false, "show the agent in discovery")
-	cmd.Flags().BoolVar(&about.endpoint.pull, "pull", false, "messages go to the agent's inbox, and no more to its endpoint")
+	cmd.Flags().BoolVar(&about.endpoint.pull, "pull", false,
+		"messages go to the agent's inbox, and no more to its endpoint")
 	return cmd
 }
 

@@ -67,7 +67,8 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 		return err
 	}
 	err = target.become(name, id.gateway, map[string]string{
-		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(), memberKey: issued.APIKey,
+		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(),
+		memberKey: issued.APIKey,
 		memberPin: id.pinText(), memberUser: p.runsAs,
 	})
 	if err != nil {
@@ -88,7 +89,8 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 			ConfigFile string       `json:"config_file"`
 		}{issued.Address, issued.ID, ended, target.file})
 	}
-	p.printf("New key %s for %s; %s ended.\n  Config saved to: %s\n", clean(issued.ID), addressText(issued.Address), plural(ended, "other key"), target.file)
+	p.printf("New key %s for %s; %s ended.\n  Config saved to: %s\n", clean(issued.ID), addressText(issued.Address),
+		plural(ended, "other key"), target.file)
 	return nil
 }
 
@@ -123,7 +125,9 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := p.manageMeant(id, args[:len(args)-1], "revoke-key", func(c *amtp.Client) error { return c.RevokeKey(ctx, name, keyID) }); err != nil {
+		if err := p.manageMeant(id, args[:len(args)-1], "revoke-key", func(c *amtp.Client) error {
+			return c.RevokeKey(ctx, name, keyID)
+		}); err != nil {
 			return err
 		}
 		if p.json {
@@ -170,7 +174,8 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 	p.printPushSecret(a.PushSecret)
 	if keys != nil {
 		for _, k := range keys.Keys {
-			line("Key:", k.ID+", made "+p.timeText(k.CreatedAt.Time)+", last used "+cmp.Or(p.timeText(k.LastUsed.Time), "never"))
+			line("Key:", k.ID+", made "+p.timeText(k.CreatedAt.Time)+", last used "+
+				cmp.Or(p.timeText(k.LastUsed.Time), "never"))
 		}
 	}
 	return nil

@@ -67,7 +67,8 @@ func (p *program) backupCommand() *cobra.Command {
 
 // dataDirFlag adds the flag that names the data directory.
 func (p *program) dataDirFlag(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVar(dir, "data-dir", "", "the gateway's data `DIR` (default: AMTP_DATA_DIR, else the user's data directory)")
+	cmd.Flags().StringVar(dir, "data-dir", "",
+		"the gateway's data `DIR` (default: AMTP_DATA_DIR, else the user's data directory)")
 }
 
 // dataDir returns the directory that was named, or the one that serve uses.
@@ -96,11 +97,13 @@ func (p *program) badCopy(err error, dir string) error {
 	case errors.Is(err, app.ErrServed):
 		return &failure{exit: exitConflict, code: codeServed, message: sentence(err)}
 	case errors.Is(err, app.ErrNothing):
-		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err), hint: "AMTP_DATABASE_URL names the database"}
+		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err),
+			hint: "AMTP_DATABASE_URL names the database"}
 	case errors.Is(err, app.ErrOccupied):
 		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):
-		return &failure{exit: exitNotFound, code: codeNoDatabase, message: "There is no database of a gateway in " + dir + "."}
+		return &failure{exit: exitNotFound, code: codeNoDatabase,
+			message: "There is no database of a gateway in " + dir + "."}
 	case errors.Is(err, app.ErrOwnFile):
 		return usageErrorf("%s", sentence(err))
 	case errors.Is(err, app.ErrUnsound), errors.Is(err, app.ErrJournal):

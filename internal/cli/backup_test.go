@@ -27,7 +27,8 @@ func gatewayIn(t *testing.T, dir string) (url string, stop func()) {
 // gatewayLogging is gatewayIn with a place for the gateway's log.
 func gatewayLogging(t *testing.T, dir string, log io.Writer) (url string, stop func()) {
 	t.Helper()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+		"AMTP_DATA_DIR=" + dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,8 @@ func TestBackupAndRestore(t *testing.T) {
 	u.does(5, "exists already", "backup", file)
 	got := u.does(0, "", "backup", file, "--force", "--json")
 	var b app.Backup
-	if err := json.Unmarshal([]byte(got.stdout), &b); err != nil || b.Messages != 1 || b.Deliveries != 1 || b.Agents != 1 || b.Size == 0 || b.Schema == 0 {
+	if err := json.Unmarshal([]byte(got.stdout), &b); err != nil || b.Messages != 1 || b.Deliveries != 1 ||
+		b.Agents != 1 || b.Size == 0 || b.Schema == 0 {
 		t.Errorf("backup --json = %s, %v; want one of everything", got.stdout, err)
 	}
 	u.does(0, "All in order.", "check")
@@ -118,7 +120,8 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("delivery in /health = %q, want nothing", got)
 	}
 	stop()
-	if want := `msg="the pause was ended: messages are accepted" request=`; strings.Count(log.String(), want) != 1 || !strings.Contains(log.String(), "by=admin") {
+	if want := `msg="the pause was ended: messages are accepted" request=`; strings.Count(log.String(), want) != 1 ||
+		!strings.Contains(log.String(), "by=admin") {
 		t.Errorf("the log of the gateway says %q, want one line with %s and by=admin", log.String(), want)
 	}
 
@@ -130,7 +133,8 @@ func TestBackupAndRestore(t *testing.T) {
 	u.does(0, "The former database: ", "restore", file, "--data-dir", elsewhere, "--force")
 	u.does(0, `{"was_paused":true}`, "restore", "--confirm", "--data-dir", elsewhere, "--json")
 	u.does(0, "All in order.", "check", elsewhere)
-	u.does(4, "There is no database of a gateway in", "restore", "--confirm", "--data-dir", filepath.Join(u.home, "nowhere"))
+	u.does(4, "There is no database of a gateway in", "restore", "--confirm", "--data-dir",
+		filepath.Join(u.home, "nowhere"))
 }
 
 func TestCheckSaysWhatIsWrong(t *testing.T) {

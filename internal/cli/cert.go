@@ -105,7 +105,8 @@ func (p *program) printCertificates(list amtp.CertificateList) {
 }
 
 func (p *program) printCertificate(list *amtp.CertificateList, c *amtp.Certificate) {
-	what := map[amtp.CertificateState]string{amtp.CertificateValid: "valid", amtp.CertificateExpired: "not valid now", amtp.CertificateMissing: "missing"}[c.State]
+	what := map[amtp.CertificateState]string{amtp.CertificateValid: "valid", amtp.CertificateExpired: "not valid now",
+		amtp.CertificateMissing: "missing"}[c.State]
 	if what == "" {
 		what = clean(string(c.State))
 	}

@@ -204,10 +204,15 @@ func (p *program) rootCommand() *cobra.Command {
 		&cobra.Group{ID: groupIdentity, Title: "Identity:"},
 		&cobra.Group{ID: groupGateway, Title: "Gateway:"},
 	)
-	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.replyCommand(), p.ackCommand(), p.statusCommand(), p.sentCommand())
-	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(), p.profileCommand(), p.unregisterCommand())
+	add(root, groupMessages, p.sendCommand(), p.inboxCommand(), p.readCommand(), p.replyCommand(), p.ackCommand(),
+		p.statusCommand(), p.sentCommand())
+	add(root, groupIdentity, p.setupCommand(), p.joinCommand(), p.whoamiCommand(), p.discoverCommand(),
+		p.profileCommand(), p.unregisterCommand())
 	add(root, groupGateway, p.serveCommand(), p.demoCommand(), p.configCommand(), p.agentCommand(),
-		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.limitsCommand(), p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(), p.serviceCommand(), p.completionCommand(root), p.inviteCommand(), p.peerCommand(), p.doctorCommand(), p.versionCommand())
+		p.domainCommand(), p.keysCommand(), p.certCommand(), p.queueCommand(), p.deadCommand(), p.limitsCommand(),
+		p.backupCommand(), p.restoreCommand(), p.migrateCommand(), p.checkCommand(), p.skillCommand(),
+		p.serviceCommand(), p.completionCommand(root), p.inviteCommand(), p.peerCommand(), p.doctorCommand(),
+		p.versionCommand())
 	root.SetHelpCommand(p.helpCommand(root))
 	usageOfArguments(root)
 	p.completions(root)

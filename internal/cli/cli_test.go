@@ -55,7 +55,8 @@ func newFakeGateway(t *testing.T, answers map[string]fakeAnswer) *fakeGateway {
 func (g *fakeGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	key, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	g.asked = append(g.asked, fakeRequest{r.Method + " " + r.RequestURI, key, r.Header.Get("X-Admin-Key"), string(body)})
+	g.asked = append(g.asked, fakeRequest{r.Method + " " + r.RequestURI, key, r.Header.Get("X-Admin-Key"),
+		string(body)})
 	if r.Method+r.URL.Path == "POST/v1/admin/agents" {
 		g.repeats = append(g.repeats, r.Header.Get("Idempotency-Key"))
 	}
@@ -93,7 +94,8 @@ func newUser(t *testing.T) *user {
 // alice is a user who is set up at the gateway.
 func alice(t *testing.T, g *fakeGateway) *user {
 	u := newUser(t)
-	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice"}`)
+	u.writeConfig(`{"gatewayUrl":"` + g.url +
+		`","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice"}`)
 	return u
 }
 
@@ -186,14 +188,21 @@ func TestCommandsOfTheReference(t *testing.T) {
 			map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}}, 0,
 			"Message sent successfully.\n  ID:     m9\n  Status: delivered\n  -> bob@localhost: delivered\n", ""},
 		{"send, refused", "send --to ghost@localhost --text Hi",
-			map[string]fakeAnswer{"POST /v1/messages": {404, `{"error":{"code":"AGENT_UNKNOWN","message":"No such agent.","details":{"recipient":"ghost@localhost"}},"message_id":"m9","status":"failed","recipients":[{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"unknown"}]}`}}, 4,
-			"", "Error (AGENT_UNKNOWN): No such agent.\n  Details: {\"recipient\":\"ghost@localhost\"}\n  -> ghost@localhost: failed error: unknown\n  Hint: run \"amtp discover\" to see who is there\n"},
+			map[string]fakeAnswer{"POST /v1/messages": {404,
+				`{"error":{"code":"AGENT_UNKNOWN","message":"No such agent.","details":{"recipient":"ghost@localhost"}},"message_id":"m9","status":"failed","recipients":[{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"unknown"}]}`}},
+			4,
+			"",
+			"Error (AGENT_UNKNOWN): No such agent.\n  Details: {\"recipient\":\"ghost@localhost\"}\n  -> ghost@localhost: failed error: unknown\n  Hint: run \"amtp discover\" to see who is there\n"},
 		{"send, some failed", "send --to bob@localhost,ghost@localhost --text Hi",
-			map[string]fakeAnswer{"POST /v1/messages": {202, `{"message_id":"m9","status":"accepted","recipients":[{"address":"bob@localhost","status":"queued","timestamp":"2026-11-22T17:21:51Z","attempts":0},{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"no\nsuch"}]}`}}, 9,
-			"Message sent, but not to 1 recipient.\n  ID:     m9\n  Status: accepted\n  -> bob@localhost: queued\n  -> ghost@localhost: failed error: no\\nsuch\n", ""},
+			map[string]fakeAnswer{"POST /v1/messages": {202,
+				`{"message_id":"m9","status":"accepted","recipients":[{"address":"bob@localhost","status":"queued","timestamp":"2026-11-22T17:21:51Z","attempts":0},{"address":"ghost@localhost","status":"failed","timestamp":"2026-11-22T17:21:51Z","attempts":0,"error_message":"no\nsuch"}]}`}},
+			9,
+			"Message sent, but not to 1 recipient.\n  ID:     m9\n  Status: accepted\n  -> bob@localhost: queued\n  -> ghost@localhost: failed error: no\\nsuch\n",
+			""},
 		{"send to nobody", "send --text y", nil, 2, "",
 			"Error: --to is required. Usage: amtp send --to <address> --subject <s> [--text <t> | --text-file <f> | --payload <json> | --payload-file <f>]\n"},
-		{"send broken JSON", "send --to a@b.example --payload {bad", nil, 2, "", "Error: --payload must be valid JSON: line 1, column 2: invalid character 'b' looking for beginning of object key string.\n  Hint: run \"amtp send --help\"\n"},
+		{"send broken JSON", "send --to a@b.example --payload {bad", nil, 2, "",
+			"Error: --payload must be valid JSON: line 1, column 2: invalid character 'b' looking for beginning of object key string.\n  Hint: run \"amtp send --help\"\n"},
 		{"send to no address", "send --to bob --text y", nil, 2, "",
 			"Error (INVALID_RECIPIENT): The recipient \"bob\" is not an address: write name@domain.\n  Hint: did you mean bob@localhost?\n"},
 		{"send text and JSON", "send --to a@b.example --text a --payload 1", nil, 2, "",
@@ -203,48 +212,73 @@ func TestCommandsOfTheReference(t *testing.T) {
 				"  1. [m1] [UNREAD]\n     From:    bob@localhost\n     Trust:   local\n     Subject: Hello\n     Time:    $TIME\n     Payload: Hi there\n\n" +
 				"  2. [m2]\n     From:    eve@evil.example\n     Trust:   unverified (bad-signature\\u001b[2J)\n     Subject: a\\u202eb\n     Time:    $TIME\n     Payload: one two\\u001b[2J\n\n" +
 				"  3. [m3]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n" + fenceEnd, ""},
-		{"empty inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, emptyInbox}}, 0, "Inbox is empty.\n", ""},
+		{"empty inbox", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200, emptyInbox}}, 0,
+			"Inbox is empty.\n", ""},
 		{"more in the inbox", "inbox --limit 1", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {200,
-			`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i1","messages":[{"message_id":"m1","sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local"}]}`}}, 0,
-			"Inbox for alice@localhost (1 message, 0 unread; there are more):\n" + fenced + "  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n" + fenceEnd,
+			`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i1","messages":[{"message_id":"m1","sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local"}]}`}},
+			0,
+			"Inbox for alice@localhost (1 message, 0 unread; there are more):\n" + fenced +
+				"  1. [m1]\n     From:    bob@localhost\n     Trust:   local\n     Time:    $TIME\n\n" + fenceEnd,
 			"There are more: amtp inbox --limit 1 --cursor i1\n"},
-		{"inbox with a dead key", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {401, wrongKey}}, 3, "",
+		{"inbox with a dead key", "inbox", map[string]fakeAnswer{"GET /v1/inbox/alice@localhost": {401,
+			wrongKey}}, 3, "",
 			"Error (AUTHENTICATION_FAILED): The key is unknown.\n  Hint: 401 Unauthorized: the API key may have expired; run \"amtp setup --name alice\"\n"},
-		{"ack", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {200, `{"message_id":"m1","status":"acknowledged"}`}}, 0,
+		{"ack", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {200,
+			`{"message_id":"m1","status":"acknowledged"}`}}, 0,
 			"Message m1 acknowledged.\n", ""},
-		{"ack of nothing", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {404, noMessage}}, 4, "",
+		{"ack of nothing", "ack m1", map[string]fakeAnswer{"DELETE /v1/inbox/alice@localhost/m1": {404,
+			noMessage}}, 4, "",
 			"Error (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"error\":\"message not found: x\"}\n  Hint: \"amtp inbox\" and \"amtp sent\" list the messages that you may see\n"},
 		{"ack without id", "ack", nil, 2, "", "Error: Message ID is required. Usage: amtp ack <message-id>\n"},
 		{"ack of several", "ack m1 m2 m3", map[string]fakeAnswer{
 			"DELETE /v1/inbox/alice@localhost/m1": {404, noMessage},
 			"DELETE /v1/inbox/alice@localhost/m2": {200, `{"message_id":"m2"}`},
-			"DELETE /v1/inbox/alice@localhost/m3": {403, `{"error":{"code":"ACCESS_DENIED","message":"Not yours."}}`}}, 4,
+			"DELETE /v1/inbox/alice@localhost/m3": {403,
+				`{"error":{"code":"ACCESS_DENIED","message":"Not yours."}}`}}, 4,
 			"Message m2 acknowledged.\n",
 			"Error: Not yours.\nError (MESSAGE_NOT_FOUND): Message not found or already acknowledged\n  Details: {\"acknowledged\":[\"m2\"],\"error\":\"message not found: x\"}\n  Hint: \"amtp inbox\" and \"amtp sent\" list the messages that you may see\n"},
-		{"status", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {200, `{"message_id":"m1","status":"delivered","recipients":[{"address":"al2@localhost","status":"delivered","delivery_mode":"pull","acknowledged":true},{"address":"a@b.example","status":"failed","delivery_mode":"push","error_message":"boom"}]}`}}, 0,
-			"Message m1:\n  Status: delivered\n  Recipients:\n    - al2@localhost: delivered (pull) [ACK]\n    - a@b.example: failed (push) error: boom\n", ""},
+		{"status", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {200,
+			`{"message_id":"m1","status":"delivered","recipients":[{"address":"al2@localhost","status":"delivered","delivery_mode":"pull","acknowledged":true},{"address":"a@b.example","status":"failed","delivery_mode":"push","error_message":"boom"}]}`}},
+			0,
+			"Message m1:\n  Status: delivered\n  Recipients:\n    - al2@localhost: delivered (pull) [ACK]\n    - a@b.example: failed (push) error: boom\n",
+			""},
 		{"status without id", "status", nil, 2, "", "Error: Message ID is required. Usage: amtp status <message-id>\n"},
-		{"status of nothing", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `{"error":{"code":"MESSAGE_NOT_FOUND","message":"Message status not found"}}`}}, 4, "",
+		{"status of nothing", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404,
+			`{"error":{"code":"MESSAGE_NOT_FOUND","message":"Message status not found"}}`}}, 4, "",
 			"Error (MESSAGE_NOT_FOUND): Message status not found\n  Hint: \"amtp inbox\" and \"amtp sent\" list the messages that you may see\n"},
-		{"discover", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[{"address":"alice@localhost","delivery_mode":"pull"},{"address":"q@w.example","delivery_mode":"push","supported_schemas":["agntcy:a.*","agntcy:b.*"]}]}`}}, 0,
-			"Discovered 2 agents:\n\n  - alice@localhost  (pull)\n  - q@w.example  (push) schemas=[agntcy:a.*, agntcy:b.*]\n", ""},
-		{"discover one", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[{"address":"alice@localhost"}]}`}}, 0,
+		{"discover", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200,
+			`{"agents":[{"address":"alice@localhost","delivery_mode":"pull"},{"address":"q@w.example","delivery_mode":"push","supported_schemas":["agntcy:a.*","agntcy:b.*"]}]}`}},
+			0,
+			"Discovered 2 agents:\n\n  - alice@localhost  (pull)\n  - q@w.example  (push) schemas=[agntcy:a.*, agntcy:b.*]\n",
+			""},
+		{"discover one", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200,
+			`{"agents":[{"address":"alice@localhost"}]}`}}, 0,
 			"Discovered 1 agent:\n\n  - alice@localhost  (?)\n", ""},
-		{"discover none", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}}, 0, "No agents found.\n", ""},
-		{"discover elsewhere", "discover Other.TEST", map[string]fakeAnswer{"GET /v1/discovery/agents/other.test": {404, `{"error":{"code":"DOMAIN_NOT_FOUND","message":"There is no domain other.test.","details":{"requested_domain":"other.test"}}}`}}, 4, "",
+		{"discover none", "discover", map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}}, 0,
+			"No agents found.\n", ""},
+		{"discover elsewhere", "discover Other.TEST", map[string]fakeAnswer{"GET /v1/discovery/agents/other.test": {404,
+			`{"error":{"code":"DOMAIN_NOT_FOUND","message":"There is no domain other.test.","details":{"requested_domain":"other.test"}}}`}},
+			4, "",
 			"Error (DOMAIN_NOT_FOUND): There is no domain other.test.\n  Hint: run \"amtp discover\" without a domain to see who is at this gateway\n"},
 		{"whoami", "whoami", nil, 0,
-			"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   alice@localhost\n  API Key:         amtp_sec...\n  Admin Key:       (not set)\n  Config File:     $HOME/.amtp-config.json\n", ""},
+			"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   alice@localhost\n  API Key:         amtp_sec...\n  Admin Key:       (not set)\n  Config File:     $HOME/.amtp-config.json\n",
+			""},
 		{"unregister", "unregister --yes", map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}}, 0,
 			"Agent \"alice\" removed from gateway.\n", "Unregistering agent \"alice\"...\n"},
-		{"unregister, gone", "unregister --yes", map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {404, `{"error":{"code":"AGENT_UNKNOWN","message":"No such agent."}}`}}, 4,
-			"", "Unregistering agent \"alice\"...\nError (AGENT_UNKNOWN): No such agent.\n  Hint: run \"amtp discover\" to see who is there\n"},
+		{"unregister, gone", "unregister --yes", map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {404,
+			`{"error":{"code":"AGENT_UNKNOWN","message":"No such agent."}}`}}, 4,
+			"",
+			"Unregistering agent \"alice\"...\nError (AGENT_UNKNOWN): No such agent.\n  Hint: run \"amtp discover\" to see who is there\n"},
 		{"no command", "bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help\" for usage.\n"},
-		{"nearly a command", "inbx", nil, 2, "", "Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n"},
-		{"no subcommand", "agent bogus", nil, 2, "", "Error: Unknown command: \"bogus\". Run \"amtp help agent\" for usage.\n"},
+		{"nearly a command", "inbx", nil, 2, "",
+			"Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n"},
+		{"no subcommand", "agent bogus", nil, 2, "",
+			"Error: Unknown command: \"bogus\". Run \"amtp help agent\" for usage.\n"},
 		{"no flag", "inbox --bogus", nil, 2, "", "Error: Unknown flag: --bogus.\n  Hint: run \"amtp inbox --help\"\n"},
 		{"too much", "inbox m1", nil, 2, "", "Error: Wrong arguments. Usage: amtp inbox [flags]\n"},
-		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, `404 page not found`}}, 4, "", "Error (UNKNOWN): HTTP 404\n  Hint: check the URL: what answered there is no AMTP gateway, or something is in front of it\n"},
+		{"an answer that is no JSON", "status m1", map[string]fakeAnswer{"GET /v1/messages/m1/status": {404,
+			`404 page not found`}}, 4, "",
+			"Error (UNKNOWN): HTTP 404\n  Hint: check the URL: what answered there is no AMTP gateway, or something is in front of it\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -267,19 +301,25 @@ func TestWithoutSetup(t *testing.T) {
 	tests := []struct {
 		args, message string
 	}{
-		{"send --to a@b.example --text x", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
+		{"send --to a@b.example --text x",
+			"the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
 		{"inbox", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
 		{"ack m1", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
 		{"status m1", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
 		{"discover", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
 		{"unregister", "the gateway's URL (gatewayUrl). Set AMTP_GATEWAY_URL env var or run setup first."},
-		{"send --gateway http://127.0.0.1:1 --to a@b.example", `the agent's address (agentAddress). Run "amtp setup" first.`},
+		{"send --gateway http://127.0.0.1:1 --to a@b.example",
+			`the agent's address (agentAddress). Run "amtp setup" first.`},
 		{"inbox --gateway http://127.0.0.1:1", `the agent's address (agentAddress). Run "amtp setup" first.`},
-		{"read m1 --gateway http://127.0.0.1:1", `the agent's key (apiKey). Run "amtp setup" first, or set AMTP_API_KEY.`},
+		{"read m1 --gateway http://127.0.0.1:1",
+			`the agent's key (apiKey). Run "amtp setup" first, or set AMTP_API_KEY.`},
 		{"sent --gateway http://127.0.0.1:1", `the agent's key (apiKey). Run "amtp setup" first, or set AMTP_API_KEY.`},
-		{"unregister --gateway http://127.0.0.1:1", "the agent's name (agentName). Set AMTP_AGENT_NAME env var or run setup first."},
-		{"agent show --gateway http://127.0.0.1:1", "the agent's name (agentName). Set AMTP_AGENT_NAME env var or run setup first."},
-		{"whoami --check --gateway http://127.0.0.1:1", `the agent's key (apiKey). Run "amtp setup" first, or set AMTP_API_KEY.`},
+		{"unregister --gateway http://127.0.0.1:1",
+			"the agent's name (agentName). Set AMTP_AGENT_NAME env var or run setup first."},
+		{"agent show --gateway http://127.0.0.1:1",
+			"the agent's name (agentName). Set AMTP_AGENT_NAME env var or run setup first."},
+		{"whoami --check --gateway http://127.0.0.1:1",
+			`the agent's key (apiKey). Run "amtp setup" first, or set AMTP_API_KEY.`},
 	}
 	for _, tt := range tests {
 		u := newUser(t)
@@ -295,7 +335,8 @@ func TestNoGateway(t *testing.T) {
 	u := newUser(t)
 	url := "http://" + nowhere.Address(t).String()
 	got := u.run("discover", "--gateway", url)
-	if got.exit != 6 || !strings.HasPrefix(got.stderr, "Error: Cannot connect to gateway at "+url+". Is it running?\n") ||
+	if got.exit != 6 || !strings.HasPrefix(got.stderr, "Error: Cannot connect to gateway at "+url+
+		". Is it running?\n") ||
 		!strings.HasSuffix(got.stderr, "  Hint: run \"amtp serve\" in another terminal\n") {
 		t.Errorf("exit %d\n%s", got.exit, got.stderr)
 	}
@@ -319,7 +360,8 @@ func TestATimeout(t *testing.T) {
 	defer close(hold)
 	u := newUser(t)
 	got := u.run("discover", "--gateway", srv.URL, "--timeout", "20ms")
-	want := "Error: The gateway at " + srv.URL + " did not answer within 20ms.\n  Hint: try again with a longer --timeout\n"
+	want := "Error: The gateway at " + srv.URL +
+		" did not answer within 20ms.\n  Hint: try again with a longer --timeout\n"
 	if got.exit != 6 || got.stderr != want {
 		t.Errorf("exit %d\ngot  %swant %s", got.exit, got.stderr, want)
 	}
@@ -366,18 +408,23 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		t.Errorf("help --json has the exit codes %v, want %d", root.ExitCodes, exitPartly+1)
 	}
 	for i, exit := range root.ExitCodes {
-		if exit.Code != i || exit.Meaning == "" || !strings.Contains(root.Help, fmt.Sprintf(" %d ", i)) && !strings.Contains(root.Help, fmt.Sprintf("\n%d ", i)) {
+		if exit.Code != i || exit.Meaning == "" || !strings.Contains(root.Help, fmt.Sprintf(" %d ", i)) &&
+			!strings.Contains(root.Help, fmt.Sprintf("\n%d ", i)) {
 			t.Errorf("exit code %d is %+v, and has to be in the help", i, exit)
 		}
 	}
 	var one description
-	if got := u.run("help", "serve", "--json"); json.Unmarshal([]byte(got.stdout), &one) != nil || len(one.ExitCodes) == 0 || !slices.ContainsFunc(one.Flags, func(f flagDescription) bool {
-		return f.Name == "--log-level" && f.Type == "string" && slices.Contains(f.Values, "debug") && f.Default == "info"
+	if got := u.run("help", "serve", "--json"); json.Unmarshal([]byte(got.stdout), &one) != nil ||
+		len(one.ExitCodes) == 0 || !slices.ContainsFunc(one.Flags, func(f flagDescription) bool {
+		return f.Name == "--log-level" && f.Type == "string" && slices.Contains(f.Values, "debug") &&
+			f.Default == "info"
 	}) {
 		t.Errorf("help serve --json: exit %d, %s", got.exit, got.stdout)
 	}
-	for _, want := range []string{"setup", "send", "inbox", "read", "ack", "discover", "status", "sent", "whoami", "unregister",
-		"agent list", "agent show", "agent update", "agent rotate-key", "agent revoke-key", "agent delete", "version", "serve",
+	for _, want := range []string{"setup", "send", "inbox", "read", "ack", "discover", "status", "sent", "whoami",
+		"unregister",
+		"agent list", "agent show", "agent update", "agent rotate-key", "agent revoke-key", "agent delete",
+		"version", "serve",
 		"help", "completion", "backup", "restore", "check", "config show", "skill install", "profile use", "demo"} {
 		if !slices.Contains(names, "amtp "+want) {
 			t.Errorf("there is no amtp %s", want)
@@ -408,19 +455,24 @@ func TestNoSuchCommand(t *testing.T) {
 		path := strings.Fields(cmd.CommandPath())[1:]
 		help := strings.Join(append([]string{"amtp", "help"}, path...), " ")
 		want := "Error: Unknown command: \"no-such\". Run \"" + help + "\" for usage.\n"
-		for _, words := range []string{"no-such", "no-such --help", "no-such -h", "--help no-such", "no-such --json=false --help", "no-such more --help"} {
+		for _, words := range []string{"no-such", "no-such --help", "no-such -h", "--help no-such",
+			"no-such --json=false --help", "no-such more --help"} {
 			u.expect(nil, u.run(append(slices.Clone(path), strings.Fields(words)...)...), exitUsage, "", want)
 		}
-		if got := u.run(append(slices.Clone(path), "no-such", "--help", "--json")...); got.exit != exitUsage || !strings.Contains(got.stdout, `"code":"USAGE"`) {
+		if got := u.run(append(slices.Clone(path), "no-such", "--help", "--json")...); got.exit != exitUsage ||
+			!strings.Contains(got.stdout, `"code":"USAGE"`) {
 			t.Errorf("%s no-such --help --json: %+v, want exit code 2 and the error on stdout", cmd.CommandPath(), got)
 		}
 		u.expect(nil, u.run(append(slices.Clone(path), "no-such", "--no-such-flag", "--help")...), exitUsage, "", want)
-		for _, words := range []string{"--no-such-flag no-such --help", "--help --no-such-flag", "--no-such-flag --help"} {
-			if got := u.run(append(slices.Clone(path), strings.Fields(words)...)...); got.exit != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, "Unknown flag: --no-such-flag") {
+		for _, words := range []string{"--no-such-flag no-such --help", "--help --no-such-flag",
+			"--no-such-flag --help"} {
+			if got := u.run(append(slices.Clone(path), strings.Fields(words)...)...); got.exit != exitUsage ||
+				got.stdout != "" || !strings.Contains(got.stderr, "Unknown flag: --no-such-flag") {
 				t.Errorf("%s %s: %+v, want exit code 2 and the unknown flag", cmd.CommandPath(), words, got)
 			}
 		}
-		if got := u.run(append(slices.Clone(path), "--help")...); got.exit != exitDone || got.stdout == "" || got.stderr != "" {
+		if got := u.run(append(slices.Clone(path), "--help")...); got.exit != exitDone || got.stdout == "" ||
+			got.stderr != "" {
 			t.Errorf("%s --help: %+v, want its help", cmd.CommandPath(), got)
 		}
 		for _, sub := range cmd.Commands() {
@@ -431,8 +483,10 @@ func TestNoSuchCommand(t *testing.T) {
 	if groups < 10 {
 		t.Errorf("looked at %d groups of commands, want all of them", groups)
 	}
-	u.expect(nil, u.run("no-such", "--version"), exitUsage, "", "Error: Unknown command: \"no-such\". Run \"amtp help\" for usage.\n")
-	u.expect(nil, u.run("inbx", "--help"), exitUsage, "", "Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n")
+	u.expect(nil, u.run("no-such", "--version"), exitUsage, "",
+		"Error: Unknown command: \"no-such\". Run \"amtp help\" for usage.\n")
+	u.expect(nil, u.run("inbx", "--help"), exitUsage, "",
+		"Error: Unknown command: \"inbx\". Run \"amtp help\" for usage.\n  Hint: did you mean \"amtp inbox\"?\n")
 	if got := u.run("send", "--no-such-flag", "--help"); got.exit != exitUsage || got.stdout != "" {
 		t.Errorf("send --no-such-flag --help: %+v, want exit code 2", got)
 	}
@@ -440,7 +494,8 @@ func TestNoSuchCommand(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	u := newUser(t)
-	if got := u.run("version"); got.exit != 0 || !strings.HasPrefix(got.stdout, "amtp ") || !strings.Contains(got.stdout, "AMTP 1.0") {
+	if got := u.run("version"); got.exit != 0 || !strings.HasPrefix(got.stdout, "amtp ") ||
+		!strings.Contains(got.stdout, "AMTP 1.0") {
 		t.Errorf("version: %+v", got)
 	}
 	if got := u.run("--version"); got.exit != 0 || got.stdout != "amtp version "+version()+"\n" {

@@ -40,7 +40,8 @@ func documentation() []byte {
 	for _, group := range commandGroups(root) {
 		fmt.Fprintf(&b, "| %s | |\n|---|---|\n", strings.TrimSuffix(group.Title, ":"))
 		for _, cmd := range commandsOf(root, group.ID) {
-			fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", cmd.CommandPath(), strings.ReplaceAll(cmd.CommandPath(), " ", "-"), cmd.Short)
+			fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", cmd.CommandPath(),
+				strings.ReplaceAll(cmd.CommandPath(), " ", "-"), cmd.Short)
 		}
 		b.WriteString("\n")
 	}
@@ -74,7 +75,8 @@ func commandsOf(root *cobra.Command, group string) (list []*cobra.Command) {
 }
 
 func writeCommand(b *bytes.Buffer, d description, heading string) {
-	fmt.Fprintf(b, "\n%s %s\n\n%s.\n\n```text\n%s\n```\n\n```text\n%s\n```\n\n", heading, d.Command, d.Summary, d.Usage, d.Help)
+	fmt.Fprintf(b, "\n%s %s\n\n%s.\n\n```text\n%s\n```\n\n```text\n%s\n```\n\n", heading, d.Command, d.Summary,
+		d.Usage, d.Help)
 	if d.Examples != "" {
 		fmt.Fprintf(b, "```sh\n%s\n```\n\n", plainExamples(d.Examples))
 	}

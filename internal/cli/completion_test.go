@@ -28,13 +28,16 @@ func (u *user) completed(words ...string) (offered []string, directive string) {
 func TestCompletion(t *testing.T) {
 	const id = "01a205a6-3e24-7065-b355-73a46dc628c6"
 	g := newFakeGateway(t, map[string]fakeAnswer{
-		"GET /v1/discovery/agents": {200, `{"agents":[{"address":"alice@localhost"},{"address":"bob@localhost"},{"address":"$x@localhost"}]}`},
+		"GET /v1/discovery/agents": {200,
+			`{"agents":[{"address":"alice@localhost"},{"address":"bob@localhost"},{"address":"$x@localhost"}]}`},
 		"GET /v1/inbox/alice@localhost": {200, `{"messages":[
 			{"message_id":"` + id + `","sender":"bob@localhost","subject":"$(rm -rf ~)"},{"message_id":"m-2","sender":"$x@localhost"},{"message_id":"a b","sender":"bob@localhost"}]}`},
-		"GET /v1/messages": {200, `{"messages":[{"message_id":"` + id + `","recipients":[{"address":"bob@localhost"}]}]}`},
+		"GET /v1/messages": {200, `{"messages":[{"message_id":"` + id +
+			`","recipients":[{"address":"bob@localhost"}]}]}`},
 	})
 	u := alice(t, g)
-	u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"k","profiles":{"work":{},"home":{}}}`)
+	u.writeConfig(`{"gatewayUrl":"` + g.url +
+		`","agentName":"alice","agentAddress":"alice@localhost","apiKey":"k","profiles":{"work":{},"home":{}}}`)
 	for _, c := range []struct{ typed, offered, directive string }{
 		{"inb|", "inbox\tCheck inbox for messages", ":4"},
 		{"agent d|", "delete\tRemove an agent from the gateway", ":4"},
@@ -97,7 +100,8 @@ func TestCompletionIsQuiet(t *testing.T) {
 	broken := newUser(t)
 	broken.writeConfig(`{`)
 	waiting := alice(t, &fakeGateway{url: silent.URL})
-	for name, u := range map[string]*user{"not set up": nobody, "a broken file": broken, "refused": alice(t, refused), "silence": waiting} {
+	for name, u := range map[string]*user{"not set up": nobody, "a broken file": broken, "refused": alice(t, refused),
+		"silence": waiting} {
 		for _, words := range [][]string{{"send", "--to", ""}, {"read", ""}, {"status", ""}, {"agent", "show", ""}} {
 			began := time.Now()
 			offered, directive := u.completed(words...)
@@ -116,12 +120,14 @@ func TestCompletionScripts(t *testing.T) {
 	u := newUser(t)
 	for _, shell := range shells {
 		got := u.run("completion", shell)
-		if got.exit != 0 || got.stderr != "" || !strings.Contains(got.stdout, "amtp") || !strings.Contains(got.stdout, "__complete") {
+		if got.exit != 0 || got.stderr != "" || !strings.Contains(got.stdout, "amtp") ||
+			!strings.Contains(got.stdout, "__complete") {
 			t.Errorf("amtp completion %s: exit %d, %s%.200s", shell, got.exit, got.stderr, got.stdout)
 		}
 		var data map[string]string
 		asJSON := u.run("completion", shell, "--json")
-		if err := json.Unmarshal([]byte(asJSON.stdout), &data); err != nil || data["shell"] != shell || data["script"] != got.stdout {
+		if err := json.Unmarshal([]byte(asJSON.stdout), &data); err != nil || data["shell"] != shell ||
+			data["script"] != got.stdout {
 			t.Errorf("amtp completion %s --json: %v, %.200s", shell, err, asJSON.stdout)
 		}
 		if shell != "bash" || runtime.GOOS == "windows" {

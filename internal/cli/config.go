@@ -43,7 +43,8 @@ with its place, and exit code 2. Warnings do not prevent it.`,
 		}
 		if err == nil {
 			if open := app.CheckLink(cfg); open != nil {
-				found = &config.Error{Problems: []config.Problem{{Place: cfg.Origin("database.url"), Text: "database.url: " + open.Error()}}}
+				found = &config.Error{Problems: []config.Problem{{Place: cfg.Origin("database.url"),
+					Text: "database.url: " + open.Error()}}}
 			}
 		}
 		return p.printCheck(cfg.File(), warnings, found)

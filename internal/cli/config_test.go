@@ -19,7 +19,8 @@ type configured struct {
 func runConfig(t *testing.T, environ []string, args ...string) configured {
 	t.Helper()
 	var stdout, stderr strings.Builder
-	p := newProgram(strings.NewReader(""), &stdout, &stderr, append([]string{"AMTP_DATA_DIR=" + t.TempDir()}, environ...))
+	p := newProgram(strings.NewReader(""), &stdout, &stderr,
+		append([]string{"AMTP_DATA_DIR=" + t.TempDir()}, environ...))
 	root := &cobra.Command{Use: "amtp", SilenceErrors: true, SilenceUsage: true}
 	root.PersistentFlags().BoolVar(&p.json, "json", false, "")
 	root.AddCommand(p.configCommand())
@@ -42,12 +43,15 @@ func TestConfigCheck(t *testing.T) {
 			configured{stdout: "Warning: environment: AMTP_NO is not a variable of this program; nothing reads it\nOK\n"}},
 		{"problems", []string{"AMTP_LOG_LEVEL=loud\n"}, []string{"check", "--domain=a b"}, configured{
 			stdout: `Error: AMTP_LOG_LEVEL: logging.level: "loud\n" is not one of: debug, info, warn, error` + "\n" +
-				`Error: --domain: server.domain: "a b" is not a domain: the domain has a character other than letters, digits and hyphens` + "\n",
+				`Error: --domain: server.domain: "a b" is not a domain: the domain has a character other than letters, digits and hyphens` +
+				"\n",
 			exit: exitUsage}},
-		{"JSON, good", nil, []string{"check", "--json"}, configured{stdout: `{"ok":true,"file":"","problems":[],"warnings":[]}` + "\n"}},
+		{"JSON, good", nil, []string{"check", "--json"},
+			configured{stdout: `{"ok":true,"file":"","problems":[],"warnings":[]}` + "\n"}},
 		{"JSON, problem", []string{"AMTP_LOG_FORMAT=xml"}, []string{"check", "--json"}, configured{
-			stdout: `{"ok":false,"file":"","problems":[{"place":"AMTP_LOG_FORMAT","text":"logging.format: \"xml\" is not one of: text, json"}],"warnings":[]}` + "\n",
-			exit:   exitUsage}},
+			stdout: `{"ok":false,"file":"","problems":[{"place":"AMTP_LOG_FORMAT","text":"logging.format: \"xml\" is not one of: text, json"}],"warnings":[]}` +
+				"\n",
+			exit: exitUsage}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := runConfig(t, tc.environ, tc.args...); got != tc.want {
@@ -63,14 +67,16 @@ func TestConfigCheckNamesTheLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := runConfig(t, nil, "check", "--config", name)
-	if want := "Error: " + name + `:2: unknown key "server.port"`; !strings.HasPrefix(got.stdout, want) || got.exit != exitUsage {
+	if want := "Error: " + name + `:2: unknown key "server.port"`; !strings.HasPrefix(got.stdout, want) ||
+		got.exit != exitUsage {
 		t.Errorf("amtp config check = %+v, want exit %d and %s", got, exitUsage, want)
 	}
 }
 
 func TestConfigShow(t *testing.T) {
 	got := runConfig(t, []string{"AMTP_ADMIN_KEY=canary-0123456789", "AMTP_NO=1"}, "show", "--domain", "shop.example")
-	for _, want := range []string{"  domain: shop.example # from --domain\n", "  admin_key: (set) # from AMTP_ADMIN_KEY\n", "  # Where the gateway listens"} {
+	for _, want := range []string{"  domain: shop.example # from --domain\n",
+		"  admin_key: (set) # from AMTP_ADMIN_KEY\n", "  # Where the gateway listens"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("amtp config show lacks %q:\n%s", want, got.stdout)
 		}
@@ -102,14 +108,16 @@ func TestConfigShowOfABadConfiguration(t *testing.T) {
 		environ []string
 		stderr  string
 	}{
-		{"one problem", []string{"AMTP_LOG_FORMAT=xml"}, "Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is not one of: text, json.\n  Hint: fix it there; \"amtp config show\" prints every setting and where it came from\n"},
+		{"one problem", []string{"AMTP_LOG_FORMAT=xml"},
+			"Error: AMTP_LOG_FORMAT: logging.format: \"xml\" is not one of: text, json.\n  Hint: fix it there; \"amtp config show\" prints every setting and where it came from\n"},
 		{"two problems", []string{"AMTP_LOG_FORMAT=xml", "AMTP_LIMITS_CONNECTIONS=x"},
 			"Error: The configuration has 2 problems: AMTP_LOG_FORMAT: logging.format: \"xml\" is not one of: text, json; " +
 				"AMTP_LIMITS_CONNECTIONS: limits.connections: \"x\" is not a number from 1 to 1000000.\n" +
 				"  Hint: amtp config check, which prints each on a line of its own\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got, want := runConfig(t, tc.environ, "show"), (configured{stderr: tc.stderr, exit: exitUsage}); got != want {
+			if got, want := runConfig(t, tc.environ, "show"),
+				(configured{stderr: tc.stderr, exit: exitUsage}); got != want {
 				t.Errorf("amtp config show with %q:\n got %+v\nwant %+v", tc.environ, got, want)
 			}
 		})

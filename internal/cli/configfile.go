@@ -52,8 +52,9 @@ func readConfig(file string) (*configFile, error) {
 	c := &configFile{file: file, members: members{}, profiles: map[string]members{}}
 	doc, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp, message: "Cannot read the config file: " + err.Error() + ".",
-			hint: "make it readable for you, or give another one: --config FILE"}
+		return nil, &failure{exit: exitUnauthorised, code: codeNotSetUp,
+			message: "Cannot read the config file: " + err.Error() + ".",
+			hint:    "make it readable for you, or give another one: --config FILE"}
 	}
 	doc = plaintext.Content(doc)
 	if len(bytes.TrimSpace(doc)) == 0 {
@@ -68,7 +69,8 @@ func readConfig(file string) (*configFile, error) {
 	}
 	if raw, ok := c.members[memberProfiles]; ok {
 		if err := json.Unmarshal(raw, &c.profiles); err != nil || c.profiles == nil {
-			return nil, bad(fmt.Sprintf("In the config file %s the member %q is not an object of objects.", file, memberProfiles))
+			return nil, bad(fmt.Sprintf("In the config file %s the member %q is not an object of objects.", file,
+				memberProfiles))
 		}
 	}
 	return c, nil

@@ -52,7 +52,8 @@ func (f *contentFlags) flags(cmd *cobra.Command) {
 // content returns the payload that the flags name, nil for none.
 func (p *program) content(id *identity, f *contentFlags) (json.RawMessage, error) {
 	if len(f.given) > 1 {
-		return nil, usageErrorf("Give the content once, not as --%s. %s", strings.Join(f.given, " and --"), "Usage: amtp send --to <address> --subject <s> "+contentUsage)
+		return nil, usageErrorf("Give the content once, not as --%s. %s", strings.Join(f.given, " and --"),
+			"Usage: amtp send --to <address> --subject <s> "+contentUsage)
 	}
 	payload, err := p.namedContent(id, f)
 	if err != nil {
@@ -74,7 +75,8 @@ func (p *program) namedContent(id *identity, f *contentFlags) (json.RawMessage, 
 		return nil, nil
 	}
 	flag := f.given[0]
-	value := map[string]string{"text": f.text, "text-file": f.textFile, "payload": f.payload, "payload-file": f.payloadFile}[flag]
+	value := map[string]string{"text": f.text, "text-file": f.textFile, "payload": f.payload,
+		"payload-file": f.payloadFile}[flag]
 	isFile := strings.HasSuffix(flag, "-file")
 	if isFile || value == "-" {
 		read, err := p.readContent(id, flag, value)
@@ -92,7 +94,8 @@ func (p *program) namedContent(id *identity, f *contentFlags) (json.RawMessage, 
 	if place := jsonFault(value); place != "" {
 		broken := usageErrorf("--%s must be valid JSON: %s.", flag, place)
 		if name, is := strings.CutPrefix(value, "@"); is && !isFile {
-			broken.hint = "for the JSON in a file, with or without a byte order mark: --payload-file " + shellWord(clean(name))
+			broken.hint = "for the JSON in a file, with or without a byte order mark: --payload-file " +
+				shellWord(clean(name))
 		}
 		return nil, broken
 	}
@@ -115,7 +118,8 @@ func textOf(payload json.RawMessage) (text string, is bool) {
 		return text, string(payload) != "null"
 	}
 	var members map[string]json.RawMessage
-	if json.Unmarshal(payload, &members) != nil || len(members) != 1 || len(members["text"]) == 0 || members["text"][0] != '"' {
+	if json.Unmarshal(payload, &members) != nil || len(members) != 1 || len(members["text"]) == 0 ||
+		members["text"][0] != '"' {
 		return "", false
 	}
 	return text, json.Unmarshal(members["text"], &text) == nil
@@ -158,7 +162,8 @@ func (p *program) readContent(id *identity, flag, name string) (string, error) {
 		case info.IsDir():
 			return "", usageErrorf("--%s: %s is a directory.", flag, name)
 		case p.private(id, file, info):
-			return "", notForOthers("--%s: %s holds keys or data of this program, which are not sent to anybody.", flag, firstOf(strings.TrimPrefix(name, "-"), "what stdin reads from"))
+			return "", notForOthers("--%s: %s holds keys or data of this program, which are not sent to anybody.", flag,
+				firstOf(strings.TrimPrefix(name, "-"), "what stdin reads from"))
 		case name == "-" && isTerminal(file):
 			p.notef("Type the content; Ctrl-D on a line of its own ends it.\n")
 		}
@@ -168,7 +173,8 @@ func (p *program) readContent(id *identity, flag, name string) (string, error) {
 		return "", usageErrorf("--%s: %v.", flag, err)
 	}
 	if len(b) > amtp.MaxMessageSize {
-		return "", &failure{exit: exitRefused, code: amtp.CodeMessageTooLarge, message: "--" + flag + ": it is larger than 10 MiB, the most that a message holds."}
+		return "", &failure{exit: exitRefused, code: amtp.CodeMessageTooLarge,
+			message: "--" + flag + ": it is larger than 10 MiB, the most that a message holds."}
 	}
 	return string(plaintext.Content(b)), nil
 }
@@ -199,7 +205,8 @@ func (p *program) keepsSecrets(id *identity, m *amtp.Message) error {
 	}
 	for what, key := range p.secrets(id) {
 		if len(key) >= shortestSecret && strings.Contains(text, key) {
-			return notForOthers("The message contains %s, with which whoever reads it could act in its place. Nothing was sent.", what)
+			return notForOthers("The message contains %s, with which whoever reads it could act in its place. Nothing was sent.",
+				what)
 		}
 	}
 	return nil
@@ -231,7 +238,8 @@ const shortestSecret = 16
 
 // secrets are the keys that this user has, by what they are.
 func (p *program) secrets(id *identity) map[string]string {
-	list := map[string]string{"the key in AMTP_API_KEY": p.getenv("AMTP_API_KEY"), "the admin key in AMTP_ADMIN_KEY": p.getenv("AMTP_ADMIN_KEY")}
+	list := map[string]string{"the key in AMTP_API_KEY": p.getenv("AMTP_API_KEY"),
+		"the admin key in AMTP_ADMIN_KEY": p.getenv("AMTP_ADMIN_KEY")}
 	names := []string{profileDefault}
 	for name := range id.profiles {
 		names = append(names, name)

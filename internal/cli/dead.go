@@ -47,7 +47,8 @@ func (f *deadFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.destination, "destination", "", "only for this `DOMAIN` or push:N")
 	flags.StringVar(&f.message, "message", "", "only of the message with this `ID`")
 	flags.StringVar(&f.code, "code", "", "only what failed with this `CODE`, such as AGENT_UNKNOWN")
-	flags.StringVar(&f.before, "before", "", "only what was given up before this `TIME`: 2026-01-31T12:00:00Z, 2026-01-31, or longer ago than 720h")
+	flags.StringVar(&f.before, "before", "",
+		"only what was given up before this `TIME`: 2026-01-31T12:00:00Z, 2026-01-31, or longer ago than 720h")
 }
 
 // choice reads the flags.
@@ -66,7 +67,9 @@ func (f *deadFlags) choice(p *program) (amtp.DeadLetterChoice, error) {
 			return c, nil
 		}
 	}
-	return c, usageErrorf("--before: %q is no time. Write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago it was, such as 720h.", f.before)
+	return c,
+		usageErrorf("--before: %q is no time. Write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago it was, such as 720h.",
+			f.before)
 }
 
 func (p *program) deadListCommand() *cobra.Command {
@@ -87,7 +90,8 @@ func (p *program) deadListCommand() *cobra.Command {
 		if err := l.check(cmd); err != nil {
 			return err
 		}
-		q := amtp.DeadLetterQuery{Destination: which.Destination, Message: which.Message, Code: which.Code, Before: which.Before}
+		q := amtp.DeadLetterQuery{Destination: which.Destination, Message: which.Message, Code: which.Code,
+			Before: which.Before}
 		list, err := deadPages(ctx, c, q, &l)
 		if err != nil {
 			return err
@@ -104,7 +108,8 @@ func (p *program) deadListCommand() *cobra.Command {
 }
 
 // deadPages asks for as much of the list as is wanted.
-func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery, l *listing) (all amtp.DeadLetterList, err error) {
+func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery,
+	l *listing) (all amtp.DeadLetterList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
 		q.Limit, q.After = limit, cursor
 		next, err := c.DeadLetters(ctx, q)
@@ -213,7 +218,8 @@ func (p *program) deadPurgeCommand() *cobra.Command {
 }
 
 // deadsCommand is a command that does something to some dead letters.
-func (p *program) deadsCommand(cmd *cobra.Command, done string, do func(*amtp.Client, context.Context, amtp.DeadLetterChoice) (int, error)) *cobra.Command {
+func (p *program) deadsCommand(cmd *cobra.Command, done string,
+	do func(*amtp.Client, context.Context, amtp.DeadLetterChoice) (int, error)) *cobra.Command {
 	var f deadFlags
 	var all bool
 	cmd.Args = cobra.ArbitraryArgs

@@ -83,7 +83,8 @@ func (p *program) perform(ctx context.Context, d *play) error {
 	d.as(ctx, "bob", "setup", "--name", "bob", "--role", "reviewer", "--capability", "code-review")
 
 	d.say("Alice writes to bob in the other domain. Once she sees this answer, the message\nis on disk, and her gateway sees to the rest.")
-	first := d.sends(ctx, "alice", "send", "--to", "bob@workshop.example", "--subject", "Hello", "--text", "Hi bob, can you review my change?")
+	first := d.sends(ctx, "alice", "send", "--to", "bob@workshop.example", "--subject", "Hello", "--text",
+		"Hi bob, can you review my change?")
 	d.as(ctx, "bob", "inbox", "--wait", "20s")
 	d.say("Verified: the shop's gateway signed the message, and the workshop's checked it\nwith the key that the shop publishes.")
 	d.as(ctx, "bob", "read", "1")
@@ -162,7 +163,8 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 	case ctx.Err() != nil:
 		d.err = ctx.Err()
 	case exit != exitDone:
-		d.err = &failure{exit: exitInternal, code: codeDemoFailed, message: fmt.Sprintf("The demo ended early: %s ended with exit code %d.", line, exit)}
+		d.err = &failure{exit: exitInternal, code: codeDemoFailed,
+			message: fmt.Sprintf("The demo ended early: %s ended with exit code %d.", line, exit)}
 	}
 	return output.String()
 }

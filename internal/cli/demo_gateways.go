@@ -84,7 +84,8 @@ func (n *demoNet) publish(ctx context.Context, g *demoGateway) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	operator := &amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(), UserAgent: userAgent()}
+	operator := &amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(),
+		UserAgent: userAgent()}
 	keys, err := operator.SigningKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,8 @@ func (n *demoNet) publish(ctx context.Context, g *demoGateway) (map[string]strin
 
 // client reaches the gateways of the demo.
 func (n *demoNet) client() *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: n.ca.Pool}, ForceAttemptHTTP2: true}}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: n.ca.Pool},
+		ForceAttemptHTTP2: true}}
 }
 
 // start runs a gateway where it was before.
@@ -108,14 +110,16 @@ func (n *demoNet) start(ctx context.Context, g *demoGateway) error {
 		return err
 	}
 	cfg, _, err := config.Load(config.Sources{Environ: []string{
-		"AMTP_DATA_DIR=" + g.dir, "AMTP_SERVER_ADDRESS=" + strings.TrimPrefix(g.url, "https://"), "AMTP_DOMAIN=" + g.domain,
+		"AMTP_DATA_DIR=" + g.dir, "AMTP_SERVER_ADDRESS=" + strings.TrimPrefix(g.url, "https://"),
+		"AMTP_DOMAIN=" + g.domain,
 		"AMTP_TLS_CERT_FILE=" + cert, "AMTP_TLS_KEY_FILE=" + key,
 		"AMTP_PEERS=" + g.peers, "AMTP_OUTBOUND_CA_FILE=" + n.ca.File,
 	}})
 	if err != nil {
 		return err
 	}
-	if g.running, err = app.New(cfg, slog.New(slog.NewTextHandler(n.stderr, &slog.HandlerOptions{Level: slog.LevelError}))); err != nil {
+	if g.running, err = app.New(cfg, slog.New(slog.NewTextHandler(n.stderr,
+		&slog.HandlerOptions{Level: slog.LevelError}))); err != nil {
 		return err
 	}
 	g.url, g.ended = g.running.URL(), make(chan error, 1)

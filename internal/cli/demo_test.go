@@ -31,9 +31,11 @@ func TestDemo(t *testing.T) {
 	for _, want := range []string{
 		"alice$ amtp setup --name alice\n", "  Address: bob@workshop.example\n",
 		"alice$ amtp send --to bob@workshop.example --subject Hello --text \"Hi bob, can you review my change?\"\nMessage sent successfully.\n",
-		"     From:    alice@shop.example\n     Trust:   verified\n", "     From:    bob@workshop.example\n     Trust:   verified\n",
+		"     From:    alice@shop.example\n     Trust:   verified\n",
+		"     From:    bob@workshop.example\n     Trust:   verified\n",
 		"  -> bob@workshop.example: queued\n  -> carol@shop.example: delivered\n",
-		"    - carol@shop.example: delivered (pull) [ACK]\n", `--payload '{"task":"review","repository":"shop","change":7}'`,
+		"    - carol@shop.example: delivered (pull) [ACK]\n",
+		`--payload '{"task":"review","repository":"shop","change":7}'`,
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("the demo does not show %q:\n%s", want, got.stdout)

@@ -71,7 +71,8 @@ func (p *program) discoverCommand() *cobra.Command {
 }
 
 // discoverPages asks for as much of the list as is wanted.
-func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q amtp.AgentQuery, l *listing) (all amtp.AgentList, err error) {
+func discoverPages(ctx context.Context, c *amtp.Client, domain amtp.Domain, q amtp.AgentQuery,
+	l *listing) (all amtp.AgentList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
 		if q.Limit, q.Cursor = limit, cursor; limit == pageSize {
 			q.Limit = 0 // a gateway that knows no pages need not know the word
@@ -94,7 +95,8 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 	if len(list.Agents) == 0 {
 		p.printf("No agents found.\n")
 	} else {
-		p.printf("Discovered %s:\n\n", shownOf(len(list.Agents), list.AgentCount, list.CountCapped, list.HasMore, "agent"))
+		p.printf("Discovered %s:\n\n", shownOf(len(list.Agents), list.AgentCount, list.CountCapped,
+			list.HasMore, "agent"))
 	}
 	for _, a := range list.Agents {
 		p.printf("%s\n", agentLine(a))

@@ -109,13 +109,16 @@ func (x *examination) domain(ctx context.Context, cfg config.Config, known bool)
 	serves := x.whoami.Domain
 	switch {
 	case known && serves != "" && serves != string(cfg.Server.Domain):
-		x.skip(name, "the gateway serves %s, and was started with settings that are not seen here; look with: amtp domain check %s", serves, serves)
+		x.skip(name,
+			"the gateway serves %s, and was started with settings that are not seen here; look with: amtp domain check %s",
+			serves, serves)
 		return
 	case !known && serves == "localhost", known && !cfg.Federated():
 		x.good(name, "localhost: this gateway is for this machine and writes to no other domain")
 		return
 	case !known:
-		x.skip(name, "the gateway is not one of this machine; look with: amtp domain check %s", firstOf(serves, "DOMAIN"))
+		x.skip(name, "the gateway is not one of this machine; look with: amtp domain check %s",
+			firstOf(serves, "DOMAIN"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, domainTime)

@@ -31,9 +31,11 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	case err != nil:
 		x.failed(name, err)
 	case ready.Ready != nil && !*ready.Ready:
-		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s", x.id.gateway, firstOf(ready.Reason, "it does not say why"))
+		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s",
+			x.id.gateway, firstOf(ready.Reason, "it does not say why"))
 	case health.Components["delivery"] == "paused":
-		x.bad(name, "if this is the gateway that is to go on: "+x.confirms(), "%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
+		x.bad(name, "if this is the gateway that is to go on: "+x.confirms(),
+			"%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
 	default:
 		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
 	}
@@ -69,7 +71,8 @@ func (x *examination) clock(began time.Time, health *amtp.Health) {
 		skew = theirs.Sub(ended)
 	}
 	if skew > maxSkew {
-		x.bad(name, "set the clock of whichever is wrong", "the gateway's clock and this one differ by %v", skew.Round(time.Second))
+		x.bad(name, "set the clock of whichever is wrong", "the gateway's clock and this one differ by %v",
+			skew.Round(time.Second))
 		return
 	}
 	d := health.Clock
@@ -83,7 +86,8 @@ func (x *examination) clock(began time.Time, health *amtp.Health) {
 	switch {
 	case d.AtStart:
 		x.bad(name, "if the gateway was off for that long, wait; else see what sets its machine's clock",
-			"when the gateway started, its clock showed %s than when it ran last; %s", shifted(jumped, "later", "earlier"), held)
+			"when the gateway started, its clock showed %s than when it ran last; %s",
+			shifted(jumped, "later", "earlier"), held)
 	case jumped > 0 && jumped <= 3*day:
 		x.good(name, "the gateway's and this one agree; it jumped by %s, as after a sleep, and %s", spell(jumped), held)
 	default:
@@ -128,7 +132,8 @@ func (x *examination) key(ctx context.Context) {
 	}
 	x.whoami = who
 	unread, _, _ := strings.Cut(counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "message"), " ")
-	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, unread, counted(who.Pending, who.CountsCapped, "message"))
+	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, unread,
+		counted(who.Pending, who.CountsCapped, "message"))
 }
 
 // peers tries every peer, and says when domains last wrote.
@@ -179,7 +184,8 @@ func (x *examination) seen(list []amtp.PeerSeen) {
 			last = s
 		}
 	}
-	x.good("seen", "%s wrote here, the last %s, %s", plural(len(list), "domain"), last.Domain, x.timeText(last.Last.Time))
+	x.good("seen", "%s wrote here, the last %s, %s", plural(len(list), "domain"), last.Domain,
+		x.timeText(last.Last.Time))
 }
 
 func (x *examination) peer(d amtp.Domain, r *amtp.PeerReport, err error) {
@@ -223,7 +229,8 @@ func (x *examination) queue(ctx context.Context) {
 	}
 	switch {
 	case len(ill) > 0:
-		x.bad(name, "amtp queue list", "%s waits; nothing gets through to %s", plural(list.Count, "message"), strings.Join(ill, ", "))
+		x.bad(name, "amtp queue list", "%s waits; nothing gets through to %s", plural(list.Count, "message"),
+			strings.Join(ill, ", "))
 	case list.Count > 0:
 		x.good(name, "%s on the way", plural(list.Count, "message"))
 	default:
@@ -245,7 +252,8 @@ func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Dura
 		x.failed(nameProbe, err)
 		return
 	}
-	sent, err := c.Send(ctx, amtp.Message{Sender: x.whoami.Address, Recipients: []amtp.Address{to}, Subject: "Probe", Payload: payload})
+	sent, err := c.Send(ctx, amtp.Message{Sender: x.whoami.Address, Recipients: []amtp.Address{to}, Subject: "Probe",
+		Payload: payload})
 	if err != nil {
 		x.failed(nameProbe, err)
 		return
@@ -261,16 +269,20 @@ func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Dura
 	}
 	answer, err := x.answerTo(ctx, c, sent.MessageID, to, since)
 	if err == nil {
-		x.good(nameProbe, "%s answered after %v; its answer is %s", addressText(to), x.now().Sub(began).Round(time.Millisecond), answer.Trust)
+		x.good(nameProbe, "%s answered after %v; its answer is %s", addressText(to),
+			x.now().Sub(began).Round(time.Millisecond), answer.Trust)
 		return
 	}
 	x.unanswered = true
-	x.bad(nameProbe, fmt.Sprintf("amtp status %s tells how far it came; the operator of %s says whether echo.enabled is set there", sent.MessageID, to.Domain()),
+	x.bad(nameProbe,
+		fmt.Sprintf("amtp status %s tells how far it came; the operator of %s says whether echo.enabled is set there",
+			sent.MessageID, to.Domain()),
 		"%s did not answer within %v", addressText(to), wait)
 }
 
 // answerTo waits for the answer of an address to a message and acknowledges it.
-func (x *examination) answerTo(ctx context.Context, c *amtp.Client, id amtp.MessageID, from amtp.Address, since time.Time) (amtp.InboxMessage, error) {
+func (x *examination) answerTo(ctx context.Context, c *amtp.Client, id amtp.MessageID, from amtp.Address,
+	since time.Time) (amtp.InboxMessage, error) {
 	q := amtp.InboxQuery{Since: since.Add(-time.Second), Wait: 10 * time.Second}
 	for {
 		page, err := c.Inbox(ctx, x.whoami.Address, q)

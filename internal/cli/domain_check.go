@@ -71,7 +71,8 @@ func (p *program) domainCheckCommand() *cobra.Command {
 
 // domainExits are the exit codes of the verdicts.
 var domainExits = map[domaincheck.Verdict]int{
-	domaincheck.Sound: exitDone, domaincheck.Unpublished: exitNotFound, domaincheck.Unreachable: exitUnreachable, domaincheck.Unsound: exitInternal,
+	domaincheck.Sound: exitDone, domaincheck.Unpublished: exitNotFound, domaincheck.Unreachable: exitUnreachable,
+	domaincheck.Unsound: exitInternal,
 }
 
 func (p *program) printDomainCheck(d amtp.Domain, list []domaincheck.Finding, verdict domaincheck.Verdict) error {

@@ -24,7 +24,8 @@ type domainDone struct {
 }
 
 func (s *domainSetup) result() domainDone {
-	c := amtp.Capabilities{Gateway: s.cfg.PublicURL(), Auth: []string{"sig"}, MaxSize: s.cfg.Message.MaxSize, Features: []string{amtp.FeatureReceipts}}
+	c := amtp.Capabilities{Gateway: s.cfg.PublicURL(), Auth: []string{"sig"}, MaxSize: s.cfg.Message.MaxSize,
+		Features: []string{amtp.FeatureReceipts}}
 	done := domainDone{
 		Domain: s.domain, Gateway: c.Gateway, ConfigFile: s.file, Changed: append([]string{}, s.changed...),
 		Agents: append([]amtp.Readdressing{}, s.done.Agents...), Host: hostOf(c.Gateway),
@@ -63,14 +64,17 @@ func (s *domainSetup) print() error {
 	for _, r := range done.Records {
 		s.printf("  %s\n", clean(r.Zone))
 	}
-	s.printf("\n   In the web form of a provider: records of the type TXT, each value in one piece\n   and without quotes. Leave out .%s at the end of a name if the form adds it.\n", clean(string(s.domain)))
+	s.printf("\n   In the web form of a provider: records of the type TXT, each value in one piece\n   and without quotes. Leave out .%s at the end of a name if the form adds it.\n",
+		clean(string(s.domain)))
 	for _, r := range done.Records {
 		s.printf("\n  Name   %s\n  Value  %s\n", clean(r.Name), clean(r.Value))
 	}
 	if slices.ContainsFunc(done.Records, func(r txtRecord) bool { return len(r.Strings) > 1 }) {
-		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one after another, never as records of their own.\n", maxString)
+		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one after another, never as records of their own.\n",
+			maxString)
 	}
-	s.printf("\n   And an A or AAAA record for %s with the public address of this\n   gateway, or of the proxy in front of it.\n", clean(done.Host))
+	s.printf("\n   And an A or AAAA record for %s with the public address of this\n   gateway, or of the proxy in front of it.\n",
+		clean(done.Host))
 	s.printTLS(done)
 	s.printStart(done)
 	s.printf("\n4. When DNS has the records, which may take some minutes: amtp domain check\n")
@@ -80,7 +84,8 @@ func (s *domainSetup) print() error {
 // printTLS says how calls from elsewhere reach the gateway.
 func (s *domainSetup) printTLS(done domainDone) {
 	if s.cfg.UseTLS() {
-		s.printf("\n2. Have calls to %s reach this gateway, which speaks TLS\n   at %s: open the port in the firewall, forward it in the router.\n", clean(done.Gateway), clean(s.cfg.Server.Address))
+		s.printf("\n2. Have calls to %s reach this gateway, which speaks TLS\n   at %s: open the port in the firewall, forward it in the router.\n",
+			clean(done.Gateway), clean(s.cfg.Server.Address))
 		return
 	}
 	s.printf("\n2. The gateway listens at %s without TLS. Either have a proxy speak\n   TLS 1.3 at %s and pass everything on to it, or give the\n   gateway itself a certificate, of your own or one that it obtains by itself:\n\n  amtp domain setup %[3]s --address :443 --tls-cert FILE --tls-key FILE\n  amtp domain setup %[3]s --address :443 --acme --acme-accept-terms\n",
@@ -91,7 +96,8 @@ func (s *domainSetup) printTLS(done domainDone) {
 func (s *domainSetup) printStart(done domainDone) {
 	switch {
 	case done.Restart:
-		s.printf("\n3. Restart the gateway that runs here (process %d): it serves %s as\n   it was started until then. Stop it, and start it again.\n", done.Process, clean(string(s.done.Serves)))
+		s.printf("\n3. Restart the gateway that runs here (process %d): it serves %s as\n   it was started until then. Stop it, and start it again.\n",
+			done.Process, clean(string(s.done.Serves)))
 	case s.runs:
 		s.printf("\n3. The gateway runs (process %d), and needs no restart.\n", done.Process)
 	default:

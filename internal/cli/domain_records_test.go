@@ -28,10 +28,12 @@ func TestTXTRecords(t *testing.T) {
 			continue
 		}
 		txt, ok := rr.(*dns.TXT)
-		if !ok || txt.Hdr.Name != "k1._amtpkey.shop.example." || txt.Hdr.Ttl != recordTTL || !slices.Equal(txt.Txt, r.Strings) || strings.Join(txt.Txt, "") != value {
+		if !ok || txt.Hdr.Name != "k1._amtpkey.shop.example." || txt.Hdr.Ttl != recordTTL ||
+			!slices.Equal(txt.Txt, r.Strings) || strings.Join(txt.Txt, "") != value {
 			t.Errorf("%d bytes: got %v of\n%s\nwant the value in strings", len(value), rr, r.Zone)
 		}
-		if i := slices.IndexFunc(r.Strings, func(s string) bool { return len(s) > 255 || s == "" }); i >= 0 || len(r.Strings) != (len(value)+254)/255 {
+		if i := slices.IndexFunc(r.Strings, func(s string) bool { return len(s) > 255 || s == "" }); i >= 0 ||
+			len(r.Strings) != (len(value)+254)/255 {
 			t.Errorf("%d bytes: got %d strings, one of them too long or empty", len(value), len(r.Strings))
 		}
 	}
@@ -41,9 +43,11 @@ func TestTXTRecords(t *testing.T) {
 func TestDomainRecords(t *testing.T) {
 	now := time.Now()
 	key := func(selector string, state amtp.KeyState, until time.Time) amtp.SigningKey {
-		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example", Record: "v=amtpkey1;alg=ES256;p=" + selector, Until: amtp.Time{Time: until}}
+		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example",
+			Record: "v=amtpkey1;alg=ES256;p=" + selector, Until: amtp.Time{Time: until}}
 	}
-	list := domainRecords("shop.example", amtp.Capabilities{Gateway: "https://amtp.shop.example", Auth: []string{"sig"}, MaxSize: 5000}, []amtp.SigningKey{
+	list := domainRecords("shop.example", amtp.Capabilities{Gateway: "https://amtp.shop.example", Auth: []string{"sig"},
+		MaxSize: 5000}, []amtp.SigningKey{
 		key("old", amtp.KeyRetired, now.Add(-time.Hour)), key("former", amtp.KeyRetired, now.Add(time.Hour)),
 		key("present", amtp.KeyActive, time.Time{}), key("next", amtp.KeyWaiting, time.Time{}),
 	}, now)
@@ -52,8 +56,10 @@ func TestDomainRecords(t *testing.T) {
 		got = append(got, r.Name+" "+r.Value)
 	}
 	want := []string{
-		"_amtp.shop.example v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=5000", "former._amtpkey.shop.example v=amtpkey1;alg=ES256;p=former",
-		"present._amtpkey.shop.example v=amtpkey1;alg=ES256;p=present", "next._amtpkey.shop.example v=amtpkey1;alg=ES256;p=next",
+		"_amtp.shop.example v=amtp1;gateway=https://amtp.shop.example;auth=sig;max-size=5000",
+		"former._amtpkey.shop.example v=amtpkey1;alg=ES256;p=former",
+		"present._amtpkey.shop.example v=amtpkey1;alg=ES256;p=present",
+		"next._amtpkey.shop.example v=amtpkey1;alg=ES256;p=next",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

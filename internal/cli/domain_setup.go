@@ -106,7 +106,8 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		return badConfig(err)
 	}
 	if now := s.before.Server.Domain; s.before.Federated() && now != s.domain && !s.rename {
-		f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: "This gateway serves " + string(now) + " already."}
+		f := &failure{exit: exitConflict, code: amtp.CodeConflict,
+			message: "This gateway serves " + string(now) + " already."}
 		f.hint = "a second domain takes a second gateway, with --data-dir; to give up " + string(now) + ": --rename"
 		return f
 	}
@@ -114,8 +115,10 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		s.file = filepath.Join(s.before.DataDir, config.FileName)
 	}
 	if owner := foreignOwner(s.before.DataDir); owner != "" {
-		f := usageErrorf("The data directory %s belongs to the user %s, and a gateway of that user could not use what this command makes there.", s.before.DataDir, owner)
-		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain) + " --data-dir " + shellQuote([]string{s.before.DataDir})
+		f := usageErrorf("The data directory %s belongs to the user %s, and a gateway of that user could not use what this command makes there.",
+			s.before.DataDir, owner)
+		f.hint = "sudo -u " + owner + " amtp domain setup " + string(s.domain) + " --data-dir " +
+			shellQuote([]string{s.before.DataDir})
 		return f
 	}
 	if err := datadir.Foreign(s.file); err != nil && filepath.Base(s.file) != config.FileName {
@@ -131,14 +134,16 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	}
 	changes = append([]config.Change{{Section: "server", Key: "domain", Value: string(s.domain)}}, changes...)
 	if now := s.before.Server.Domain; s.before.Federated() && now != s.domain {
-		changes = append(changes, config.Change{Section: "server", Key: "former_domains", Value: joinDomains(s.before.Server.FormerDomains, now, s.domain)})
+		changes = append(changes, config.Change{Section: "server", Key: "former_domains",
+			Value: joinDomains(s.before.Server.FormerDomains, now, s.domain)})
 	}
 	if err := s.apply(flags, content, changes); err != nil {
 		return err
 	}
 	// Whoever used the listener on this machine goes on using it.
 	if s.losesLocal() {
-		changes = append(changes, config.Change{Section: "server", Key: "local_address", Value: s.before.Server.Address})
+		changes = append(changes, config.Change{Section: "server", Key: "local_address",
+			Value: s.before.Server.Address})
 		return s.apply(flags, content, changes)
 	}
 	return nil
@@ -161,7 +166,8 @@ func joinDomains(former []amtp.Domain, one, but amtp.Domain) string {
 func (s *domainSetup) losesLocal() bool {
 	_, before, err := net.SplitHostPort(s.before.Server.Address)
 	_, now, err2 := net.SplitHostPort(s.cfg.Server.Address)
-	return err == nil && err2 == nil && before != now && s.before.Loopback() && !s.before.UseTLS() && s.cfg.UseTLS() && s.cfg.Server.LocalAddress == ""
+	return err == nil && err2 == nil && before != now && s.before.Loopback() && !s.before.UseTLS() && s.cfg.UseTLS() &&
+		s.cfg.Server.LocalAddress == ""
 }
 
 // apply tries the changes of the file.
@@ -183,7 +189,8 @@ func (s *domainSetup) apply(flags *config.FlagValues, content []byte, changes []
 	case err != nil:
 		return badConfig(err)
 	case s.cfg.Server.Domain != s.domain:
-		return usageErrorf("AMTP_DOMAIN is %s, and takes precedence over the file: unset it, or set it to %s.", s.cfg.Server.Domain, s.domain)
+		return usageErrorf("AMTP_DOMAIN is %s, and takes precedence over the file: unset it, or set it to %s.",
+			s.cfg.Server.Domain, s.domain)
 	}
 	return nil
 }
@@ -210,7 +217,8 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 		f.hint = "the gateway has its admin key from its configuration"
 		return f
 	}
-	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.reachIn(s.cfg.DataDir, s.running.URL), UserAgent: userAgent()}
+	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.reachIn(s.cfg.DataDir, s.running.URL),
+		UserAgent: userAgent()}
 	s.done, err = c.PrepareDomain(ctx, s.domain)
 	return err
 }
@@ -255,7 +263,8 @@ func (s *domainSetup) write() error {
 		err = os.Chmod(s.file, mode)
 	}
 	if err != nil {
-		return &failure{exit: exitInternal, code: amtp.CodeInternal, message: "Cannot write the configuration file: " + err.Error() + "."}
+		return &failure{exit: exitInternal, code: amtp.CodeInternal,
+			message: "Cannot write the configuration file: " + err.Error() + "."}
 	}
 	return nil
 }

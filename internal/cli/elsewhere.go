@@ -31,7 +31,8 @@ func (p *program) refuseElsewhere(named, dir, instead string) error {
 	if _, err := os.Stat(filepath.Join(dir, app.DatabaseFile)); named != "" && err == nil {
 		return nil
 	}
-	f := usageErrorf("The data of this gateway is in PostgreSQL (%s), and this command works on files in a data directory.", url)
+	f := usageErrorf("The data of this gateway is in PostgreSQL (%s), and this command works on files in a data directory.",
+		url)
 	f.hint = instead + "; see docs/operations-postgres.md. For a directory with SQLite: --data-dir DIR"
 	return f
 }

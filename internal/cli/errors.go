@@ -208,12 +208,14 @@ func (p *program) explainLost(e *amtp.ConnectError) *failure {
 	var foreign *loopback.ForeignError
 	if errors.As(e, &foreign) && foreign.User == "" {
 		return &failure{exit: exitRefused, code: codeForeign,
-			message: fmt.Sprintf("This system does not show which user listens at %s, so that may not be your gateway. Nothing was sent to it.", e.URL),
-			hint:    `only the person whose keys these are says that it is the gateway: "amtp help setup" tells how`}
+			message: fmt.Sprintf("This system does not show which user listens at %s, so that may not be your gateway. Nothing was sent to it.",
+				e.URL),
+			hint: `only the person whose keys these are says that it is the gateway: "amtp help setup" tells how`}
 	}
 	if errors.As(e, &foreign) {
 		return &failure{exit: exitRefused, code: codeForeign,
-			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.", e.URL, foreign.User)}
+			message: fmt.Sprintf("What listens at %s belongs to the user %s, who is not known to run your gateway. Nothing was sent to it.",
+				e.URL, foreign.User)}
 	}
 	if errors.Is(e, context.DeadlineExceeded) {
 		return &failure{exit: exitUnreachable, code: codeTimeout, retryable: true,
@@ -233,7 +235,8 @@ func (p *program) explainLost(e *amtp.ConnectError) *failure {
 func (p *program) explainAnswer(e *amtp.Error) *failure {
 	f := &failure{
 		exit: exitFor(e), code: e.Code, message: e.Message, details: e.Details, gateway: true,
-		retryable: e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status > http.StatusNotImplemented,
+		retryable: e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout ||
+			e.Status > http.StatusNotImplemented,
 	}
 	if e.Result != nil {
 		f.recipients = e.Result.Recipients
@@ -242,7 +245,8 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 	case e.Status == http.StatusUnauthorized && p.keyOfEnv && !strings.HasPrefix(string(e.Code), "ADMIN_"):
 		f.hint = "401 Unauthorized: the gateway does not know the key in AMTP_API_KEY; set it to the agent's own, or unset it to use the saved one"
 	case e.Status == http.StatusUnauthorized && !strings.HasPrefix(string(e.Code), "ADMIN_"):
-		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q", "amtp setup --name "+p.nameForHint()+p.again())
+		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q",
+			"amtp setup --name "+p.nameForHint()+p.again())
 	case f.retryable:
 		f.hint = waitHint(e)
 	}

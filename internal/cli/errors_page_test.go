@@ -40,7 +40,8 @@ func TestErrorsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got = bytes.ReplaceAll(got, []byte("\r\n"), []byte("\n")); !bytes.Equal(got, want) {
-		t.Errorf("docs/errors.md does not show the errors of the source: run go test ./internal/cli -run TestErrorsPage -update\nfirst difference: %s", firstDifference(got, want))
+		t.Errorf("docs/errors.md does not show the errors of the source: run go test ./internal/cli -run TestErrorsPage -update\nfirst difference: %s",
+			firstDifference(got, want))
 	}
 }
 
@@ -110,7 +111,9 @@ func (s *sources) codes() map[string]amtp.Code {
 
 // byCode returns the names of the constants in the order of their codes.
 func byCode(codes map[string]amtp.Code) []string {
-	return slices.SortedFunc(maps.Keys(codes), func(a, b string) int { return strings.Compare(string(codes[a]), string(codes[b])) })
+	return slices.SortedFunc(maps.Keys(codes), func(a, b string) int {
+		return strings.Compare(string(codes[a]), string(codes[b]))
+	})
 }
 
 // statuses returns the HTTP statuses by code, from the table in httpapi.
@@ -165,13 +168,15 @@ func (s *sources) emitted() map[string]bool {
 }
 
 func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amtp.Code) {
-	fmt.Fprintf(b, "\n## Codes of a gateway\n\n| Code | HTTP | Exit | What happened | Next | Again? |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(b,
+		"\n## Codes of a gateway\n\n| Code | HTTP | Exit | What happened | Next | Again? |\n|---|---|---|---|---|---|\n")
 	statuses, emitted := s.statuses(codes), s.emitted()
 	for _, name := range byCode(codes) {
 		code := codes[name]
 		m, next := meaning[code], advice[code]
 		if m.what == "" || m.again == "" {
-			t.Errorf("%s has no meaning: say in internal/cli/errors_catalogue_test.go what happened and whether the same request can succeed later", code)
+			t.Errorf("%s has no meaning: say in internal/cli/errors_catalogue_test.go what happened and whether the same request can succeed later",
+				code)
 		}
 		if next == "" {
 			t.Errorf("%s has no next step: say in internal/cli/advice.go what to do about it", code)
@@ -181,11 +186,13 @@ func (s *sources) writeCodes(t *testing.T, b *bytes.Buffer, codes map[string]amt
 		}
 		switch by, foreign := fromElsewhere[code]; {
 		case !emitted[name] && !foreign:
-			t.Errorf("%s stands in errors.go, and no code of ours answers with it: remove it, or say in fromElsewhere of internal/cli/errors_catalogue_test.go whose it is", code)
+			t.Errorf("%s stands in errors.go, and no code of ours answers with it: remove it, or say in fromElsewhere of internal/cli/errors_catalogue_test.go whose it is",
+				code)
 		case emitted[name] && foreign:
 			t.Errorf("%s is ours now: remove it from fromElsewhere in internal/cli/errors_catalogue_test.go", code)
 		case emitted[name] && statuses[code] == 0 && !slices.Contains(withoutStatus, code):
-			t.Errorf("%s has no HTTP status: add it to statuses in internal/httpapi/errors.go, or to withoutStatus in internal/cli/errors_catalogue_test.go", code)
+			t.Errorf("%s has no HTTP status: add it to statuses in internal/httpapi/errors.go, or to withoutStatus in internal/cli/errors_catalogue_test.go",
+				code)
 		case foreign:
 			m.what += " " + by
 		}
@@ -256,7 +263,8 @@ func (s *sources) writeCommands(t *testing.T, b *bytes.Buffer, texts []errorText
 				lines = append(lines, textAndHint(e))
 			}
 		}
-		title := fmt.Sprintf("### %s\n\n%s Exit code %s. Next: %s. Again: %s.", code, meaning[code].what, exits[name], cell(advice[code]), meaning[code].again)
+		title := fmt.Sprintf("### %s\n\n%s Exit code %s. Next: %s. Again: %s.", code, meaning[code].what, exits[name],
+			cell(advice[code]), meaning[code].again)
 		if len(lines) == 0 {
 			fmt.Fprintf(b, "\n%s The text is that of one of the parts below.\n", title)
 		}
@@ -341,20 +349,24 @@ func (s *sources) writeParts(t *testing.T, b *bytes.Buffer, texts []errorText) {
 		}
 		part, known := parts[e.pkg]
 		if !known {
-			t.Errorf("%s makes an error without a code, %q: add the package to parts in internal/cli/errors_catalogue_test.go, with what to do about its errors", e.pkg, e.text)
+			t.Errorf("%s makes an error without a code, %q: add the package to parts in internal/cli/errors_catalogue_test.go, with what to do about its errors",
+				e.pkg, e.text)
 			continue
 		}
 		line := e.text
 		if part.next == "" || steps[e.text] != "" {
 			next := steps[e.text]
 			if next == "" {
-				t.Errorf("%q of %s has no next step: add it to steps in internal/cli/errors_catalogue_test.go, or to inside if only the log shows it", e.text, e.pkg)
+				t.Errorf("%q of %s has no next step: add it to steps in internal/cli/errors_catalogue_test.go, or to inside if only the log shows it",
+					e.text, e.pkg)
 			}
 			line += "\x00" + next
 		}
 		byPart[e.pkg] = append(byPart[e.pkg], line)
 	}
-	for _, pkg := range slices.SortedFunc(maps.Keys(byPart), func(a, b string) int { return strings.Compare(parts[a].title, parts[b].title) }) {
+	for _, pkg := range slices.SortedFunc(maps.Keys(byPart), func(a, b string) int {
+		return strings.Compare(parts[a].title, parts[b].title)
+	}) {
 		title := "### " + parts[pkg].title
 		if parts[pkg].next != "" {
 			title += "\n\n" + parts[pkg].next

@@ -43,25 +43,30 @@ type sources struct {
 }
 
 // notTheProgram are directories whose errors no user meets.
-var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/crashtest", "internal/testnet", "internal/store/storetest", "internal/store/faultfs", "internal/store/postgres/pgtest", "internal/openapi/replay"}
+var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/crashtest", "internal/testnet",
+	"internal/store/storetest", "internal/store/faultfs", "internal/store/postgres/pgtest", "internal/openapi/replay"}
 
 const moduleRoot = "../.."
 
 func readSources(t *testing.T) *sources {
 	t.Helper()
-	s := &sources{set: token.NewFileSet(), files: map[string][]*ast.File{}, consts: map[makerName]string{}, makers: map[makerName]maker{
-		{"fmt", "Errorf"}: {text: 0}, {"errors", "New"}: {text: 0}, {"", "Errorf"}: {text: 1}, {"", "invalid"}: {text: 1, code: "CodeInvalidMessage"},
-		{"internal/peering", "invalid"}: {text: 0, code: "CodeInvalidRequest"},
-		{"internal/intake", "refuse"}:   {text: 1}, {"internal/config", "refuse"}: {text: 1, code: "codeUsage"},
-		{"internal/config", "problem"}: {text: 1, code: "codeUsage"}, {"internal/cli", "missing"}: {text: 1, code: "codeNotSetUp"},
-	}}
+	s := &sources{set: token.NewFileSet(), files: map[string][]*ast.File{}, consts: map[makerName]string{},
+		makers: map[makerName]maker{
+			{"fmt", "Errorf"}: {text: 0}, {"errors", "New"}: {text: 0}, {"", "Errorf"}: {text: 1},
+			{"", "invalid"}:                 {text: 1, code: "CodeInvalidMessage"},
+			{"internal/peering", "invalid"}: {text: 0, code: "CodeInvalidRequest"},
+			{"internal/intake", "refuse"}:   {text: 1}, {"internal/config", "refuse"}: {text: 1, code: "codeUsage"},
+			{"internal/config", "problem"}: {text: 1, code: "codeUsage"},
+			{"internal/cli", "missing"}:    {text: 1, code: "codeNotSetUp"},
+		}}
 	err := filepath.WalkDir(moduleRoot, func(path string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(moduleRoot, path) // both are relative
 		rel = filepath.ToSlash(rel)
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (slices.Contains(notTheProgram, rel) || d.Name() == "testdata" || rel != "." && d.Name()[0] == '.'):
+		case d.IsDir() && (slices.Contains(notTheProgram, rel) || d.Name() == "testdata" ||
+			rel != "." && d.Name()[0] == '.'):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -290,9 +295,12 @@ func (s *sources) texts() []errorText {
 		})
 	})
 	slices.SortFunc(list, func(a, b errorText) int {
-		return cmp.Or(strings.Compare(a.pkg, b.pkg), strings.Compare(a.code, b.code), strings.Compare(a.text, b.text), strings.Compare(b.hint, a.hint))
+		return cmp.Or(strings.Compare(a.pkg, b.pkg), strings.Compare(a.code, b.code), strings.Compare(a.text, b.text),
+			strings.Compare(b.hint, a.hint))
 	})
-	return slices.CompactFunc(list, func(a, b errorText) bool { return a.pkg == b.pkg && a.code == b.code && a.text == b.text })
+	return slices.CompactFunc(list, func(a, b errorText) bool {
+		return a.pkg == b.pkg && a.code == b.code && a.text == b.text
+	})
 }
 
 // resolve returns the texts that an expression in a declaration can stand for:
@@ -326,7 +334,8 @@ func (s *sources) returned(pkg, name string) (texts []string) {
 	for _, file := range s.files[pkg] {
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Name.Name != name || f.Type.Results == nil || len(f.Type.Results.List) != 1 || nameOf(f.Type.Results.List[0].Type) != "string" {
+			if !ok || f.Name.Name != name || f.Type.Results == nil || len(f.Type.Results.List) != 1 ||
+				nameOf(f.Type.Results.List[0].Type) != "string" {
 				continue
 			}
 			ast.Inspect(f.Body, func(n ast.Node) bool {

@@ -51,7 +51,8 @@ var named = map[string]string{
 
 // settingsOf are commands whose flags are settings of the gateway: what they name is
 // read by it, but for its data directory, which is its own.
-var settingsOf = []string{"serve", "config check", "config show", "service install", "domain check", "domain setup", "keys reset", "domain records", "domain print"}
+var settingsOf = []string{"serve", "config check", "config show", "service install", "domain check", "domain setup",
+	"keys reset", "domain records", "domain print"}
 
 // othersFirst are commands that look at other things before they look at the file.
 var othersFirst = []string{"domain", "join", "send", "reply", "inbox", "unregister"}
@@ -59,7 +60,8 @@ var othersFirst = []string{"domain", "join", "send", "reply", "inbox", "unregist
 // filesOf lists what a command line may name.
 func filesOf(cmd *cobra.Command) (list []string) {
 	path := strings.TrimPrefix(cmd.CommandPath(), "amtp ")
-	for _, word := range regexp.MustCompile(`\b(FILE|DIR)\b`).FindAllString(strings.TrimPrefix(cmd.Use, cmd.Name()), -1) {
+	for _, word := range regexp.MustCompile(`\b(FILE|DIR)\b`).FindAllString(strings.TrimPrefix(cmd.Use,
+		cmd.Name()), -1) {
 		list = append(list, path+" "+word)
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -113,7 +115,8 @@ func TestNoCommandOverwritesADataDirectory(t *testing.T) {
 		if !strings.Contains(words, "FILE") {
 			continue
 		}
-		files := []string{"amtp.lock", "gateway.json", "amtp.db-journal", "amtp.db", "amtp.db-wal", "admin.key", "seal.key", "amtp.reserve", "moved.json"}
+		files := []string{"amtp.lock", "gateway.json", "amtp.db-journal", "amtp.db", "amtp.db-wal", "admin.key",
+			"seal.key", "amtp.reserve", "moved.json"}
 		if !slices.Contains([]string{"backup FILE", "setup --config", "agent rotate-key --save"}, n) {
 			files = files[:2]
 		}
@@ -125,7 +128,8 @@ func TestNoCommandOverwritesADataDirectory(t *testing.T) {
 			// is no code. The directory tells whether anything was written.
 			says := strings.Contains(got.stderr, "is a file of a gateway's data directory")
 			if got.exit != exitUsage || !says && !slices.Contains(othersFirst, args[0]) {
-				t.Errorf("%s, as amtp %s: exit code %d, want %d\n%s", n, strings.Join(args, " "), got.exit, exitUsage, got.stderr)
+				t.Errorf("%s, as amtp %s: exit code %d, want %d\n%s", n, strings.Join(args, " "), got.exit,
+					exitUsage, got.stderr)
 			}
 		}
 	}

@@ -95,7 +95,8 @@ func (p *program) identity() (*identity, error) {
 	p.name = id.name
 	p.keyOfEnv = id.key != "" && id.key == p.getenv("AMTP_API_KEY") && id.key != id.saved(memberKey)
 	if id.byProject && !p.silent {
-		p.notef("As %s, profile %s, chosen by %s.\n", firstOf(clean(id.address), "nobody yet"), clean(id.profile), clean(id.chosenBy))
+		p.notef("As %s, profile %s, chosen by %s.\n", firstOf(clean(id.address), "nobody yet"), clean(id.profile),
+			clean(id.chosenBy))
 	}
 	return id, nil
 }
@@ -144,7 +145,8 @@ func (id *identity) checkKeys(p *program) error {
 		if k.key == p.getenv(k.variable) {
 			place, hint = k.variable, "set "+k.variable+" to the key alone"
 		}
-		return &failure{exit: exitUnauthorised, code: codeNotSetUp, hint: hint, message: place + " cannot be a key: it has " + odd + " in it."}
+		return &failure{exit: exitUnauthorised, code: codeNotSetUp, hint: hint,
+			message: place + " cannot be a key: it has " + odd + " in it."}
 	}
 	return nil
 }
@@ -201,13 +203,15 @@ func (id *identity) saved(member string) string {
 func (id *identity) noProfile() error {
 	return &failure{exit: exitUnauthorised, code: codeNotSetUp,
 		message: fmt.Sprintf("There is no profile %q in %s; it was chosen by %s.", id.profile, id.file, id.chosenBy),
-		hint:    fmt.Sprintf("run %q, or choose one of %q", "amtp setup --profile "+id.profile+" --name <agent-name>", "amtp profile list")}
+		hint: fmt.Sprintf("run %q, or choose one of %q", "amtp setup --profile "+id.profile+" --name <agent-name>",
+			"amtp profile list")}
 }
 
 // again is what a command that is suggested must repeat of this one, to be about the
 // same agent at the same gateway.
 func (p *program) again() (flags string) {
-	for _, f := range []struct{ name, value string }{{"profile", p.profile}, {"config", p.configFile}, {"gateway", p.gateway}} {
+	for _, f := range []struct{ name, value string }{{"profile", p.profile}, {"config", p.configFile},
+		{"gateway", p.gateway}} {
 		if f.value != "" {
 			flags += " --" + f.name + " " + shellWord(clean(f.value))
 		}
@@ -274,7 +278,8 @@ func (id *identity) is(name string) bool {
 func (id *identity) isOther(name, gateway string) bool {
 	m, _ := id.of(id.profile)
 	return m.text(memberKey) != "" &&
-		!(sameAgent(firstOf(m.text(memberName), m.text(memberAddress)), name) && sameGateway(firstOf(m.text(memberGateway), defaultGateway), gateway))
+		!(sameAgent(firstOf(m.text(memberName), m.text(memberAddress)), name) &&
+			sameGateway(firstOf(m.text(memberGateway), defaultGateway), gateway))
 }
 
 // mayBecome refuses to give the profile another identity than it has: the key that is
@@ -291,7 +296,8 @@ func (id *identity) mayBecome(name, gateway string) error {
 func (id *identity) taken(hint string) error {
 	return &failure{exit: exitConflict, code: amtp.CodeConflict, hint: hint,
 		message: fmt.Sprintf("The profile %s in %s is %s already, at %s.", id.profile, id.file,
-			firstOf(id.saved(memberAddress), id.saved(memberName), "somebody"), firstOf(id.saved(memberGateway), "a gateway on this machine"))}
+			firstOf(id.saved(memberAddress), id.saved(memberName), "somebody"),
+			firstOf(id.saved(memberGateway), "a gateway on this machine"))}
 }
 
 // become saves who the profile is from now on. What another command saved in it
@@ -318,7 +324,8 @@ func (id *identity) saveIf(changes map[string]string, check func() error) error 
 		}
 		m, _ := now.of(id.profile)
 		from := m.text(memberGateway)
-		if to := changes[memberGateway]; to != "" && m.text(memberAdminKey) != "" && m.text(memberAdminFor) == "" && !mayGo(from, to) {
+		if to := changes[memberGateway]; to != "" && m.text(memberAdminKey) != "" && m.text(memberAdminFor) == "" &&
+			!mayGo(from, to) {
 			changes[memberAdminFor] = firstOf(from, defaultGateway)
 		}
 		for member, text := range changes {

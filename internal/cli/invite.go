@@ -59,7 +59,9 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 		code.Pin = &pin
 	}
 	if _, err := amtp.ParseInviteCode(code.String()); err != nil {
-		return &failure{exit: exitUsage, code: codeUsage, message: "The invitation was made, and cannot be used: the gateway's URL " + code.Gateway + " is no https URL.",
+		return &failure{exit: exitUsage, code: codeUsage,
+			message: "The invitation was made, and cannot be used: the gateway's URL " + code.Gateway +
+				" is no https URL.",
 			hint: "give the URL at which the other one reaches it: --url https://…"}
 	}
 	p.ifLost = "make room where the result goes, then run it again: that ends the invitation which nobody saw"
@@ -73,7 +75,8 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 		}{made.Address, code.String(), code.Gateway, made.Expires, loopback.IsURL(code.Gateway)})
 	}
 	p.printf("amtp join %s\n", code)
-	p.notef("\nTyped once, before %s, that makes the one who types it %s at %s.\n", p.timeText(made.Expires.Time), addressText(made.Address), clean(code.Gateway))
+	p.notef("\nTyped once, before %s, that makes the one who types it %s at %s.\n", p.timeText(made.Expires.Time),
+		addressText(made.Address), clean(code.Gateway))
 	if loopback.IsURL(code.Gateway) {
 		p.notef("That is this machine only; for another one: --url https://…\n")
 	}

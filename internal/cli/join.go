@@ -69,7 +69,8 @@ func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode
 		return err
 	}
 	p.meeting(id) // the code counts once, and who sent it can end it
-	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.reach(code.Gateway), UserAgent: userAgent()}).Join(ctx, amtp.Join{
+	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.reach(code.Gateway),
+		UserAgent: userAgent()}).Join(ctx, amtp.Join{
 		Secret: code.Secret, Description: given(u.Description), Role: given(u.Role),
 		Capabilities: given(u.Capabilities), SupportedSchemas: given(u.SupportedSchemas), Listed: u.Listed,
 	})

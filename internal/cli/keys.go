@@ -45,7 +45,8 @@ func (p *program) keysCommand() *cobra.Command {
 		Long:    keysHelp,
 		Example: keysExamples,
 	})
-	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysGenerateCommand(), p.keysImportCommand(), p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
+	cmd.AddCommand(p.keysListCommand(), p.keysRotateCommand(), p.keysGenerateCommand(), p.keysImportCommand(),
+		p.keysUseCommand(), p.keysRetireCommand(), p.keysResetCommand())
 	return cmd
 }
 
@@ -74,7 +75,8 @@ func (p *program) keysListCommand() *cobra.Command {
 }
 
 func (p *program) printKey(k *amtp.SigningKey) {
-	what := map[amtp.KeyState]string{amtp.KeyWaiting: "waits; publish it, then use it", amtp.KeyActive: "signs what is sent", amtp.KeyRetired: "retired"}[k.State]
+	what := map[amtp.KeyState]string{amtp.KeyWaiting: "waits; publish it, then use it",
+		amtp.KeyActive: "signs what is sent", amtp.KeyRetired: "retired"}[k.State]
 	p.printf("%s  %s\n", clean(k.Selector), what)
 	line := func(label string, t amtp.Time) {
 		if !t.IsZero() {
@@ -147,7 +149,8 @@ exit code 5.`,
 		if p.json {
 			return p.printJSON(amtp.SigningKeyChange{Key: k})
 		}
-		p.printf("The key %s signs from now on. Leave the record of the former one in DNS; how long: amtp keys list\n", clean(k.Selector))
+		p.printf("The key %s signs from now on. Leave the record of the former one in DNS; how long: amtp keys list\n",
+			clean(k.Selector))
 		return nil
 	})
 	cmd.Flags().BoolVar(&now, "now", false, "whether others can know the key or not")
@@ -214,7 +217,8 @@ func (p *program) keysResetCommand() *cobra.Command {
 			case p.json:
 				return p.printJSON(done)
 			}
-			p.printf("The key %s signs from the next start on. Publish it before that:\n\n  %s\n", clean(done.Key.Selector), zoneLine(&done.Key))
+			p.printf("The key %s signs from the next start on. Publish it before that:\n\n  %s\n",
+				clean(done.Key.Selector), zoneLine(&done.Key))
 			if done.Aside != "" {
 				p.printf("\nThe file that was no seal key: %s\n", clean(done.Aside))
 			}

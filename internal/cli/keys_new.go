@@ -123,7 +123,8 @@ func (p *program) keyFile(name string) ([]byte, error) {
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-			p.notef("Other users of this machine can read %s; once the key is imported, remove it, or: chmod 600 %s\n", clean(name), clean(name))
+			p.notef("Other users of this machine can read %s; once the key is imported, remove it, or: chmod 600 %s\n",
+				clean(name), clean(name))
 		}
 		from = f
 	}

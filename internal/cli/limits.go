@@ -59,7 +59,8 @@ func (p *program) printRates(r amtp.LimitReport) {
 		if l.Bytes > 0 {
 			bytes, perMinute = plaintext.Size(l.Bytes), plaintext.Size(l.BytesMinute)
 		}
-		rows = append(rows, []string{l.Class, l.Of, strconv.FormatInt(l.Messages, 10), strconv.FormatInt(l.MessagesMinute, 10),
+		rows = append(rows, []string{l.Class, l.Of, strconv.FormatInt(l.Messages, 10),
+			strconv.FormatInt(l.MessagesMinute, 10),
 			bytes, perMinute, strconv.FormatInt(l.Refused, 10)})
 	}
 	p.printTable(rows)

@@ -65,7 +65,8 @@ func (p *program) listFile(id *identity) string {
 	if !filepath.IsAbs(dir) || err != nil {
 		return ""
 	}
-	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key), p.terminal()}, "\x00")))
+	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key),
+		p.terminal()}, "\x00")))
 	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
 }
 
@@ -122,7 +123,9 @@ func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error)
 	if at := n - last.From; known && at >= 0 && at < len(last.IDs) {
 		for i, other := range last.IDs {
 			if string(other) == arg && i != at {
-				return "", usageErrorf("%s is the number of one message and the id of another, number %d: give the id of the first, or the number of the second.", arg, i+last.From)
+				return "",
+					usageErrorf("%s is the number of one message and the id of another, number %d: give the id of the first, or the number of the second.",
+						arg, i+last.From)
 			}
 		}
 		if of != "" && last.What != of {
@@ -132,7 +135,8 @@ func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error)
 		}
 		return last.IDs[at], nil
 	}
-	f := &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound, message: fmt.Sprintf("There is no message with the number %s in the last list.", arg)}
+	f := &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound,
+		message: fmt.Sprintf("There is no message with the number %s in the last list.", arg)}
 	if !known {
 		f.message = "No list was shown here in the last 24 hours, so no message has the number " + arg + "."
 	}
@@ -146,7 +150,8 @@ const shortest = 4
 // withMessage calls with the message that an argument names: by its number in the last list,
 // by its id, or by the beginning or the end of one that no other message has. of is the
 // list whose numbers count, "" for any.
-func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of string, call func(amtp.MessageID) (T, error)) (result T, err error) {
+func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of string,
+	call func(amtp.MessageID) (T, error)) (result T, err error) {
 	messageID, err := p.numbered(id, arg, of)
 	if err != nil {
 		return result, err

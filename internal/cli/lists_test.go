@@ -25,21 +25,26 @@ func mailbox(t *testing.T, ids ...string) *fakeGateway {
 	answers := map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}, "GET /v1/messages": {200, listOfSent}}
 	var list []string
 	for i, id := range ids {
-		doc := fmt.Sprintf(`{"message_id":%q,"sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local","subject":"S%d","payload":{"text":"t"}`, id, i+1)
+		doc := fmt.Sprintf(`{"message_id":%q,"sender":"bob@localhost","timestamp":"2026-11-22T17:21:51Z","trust":"local","subject":"S%d","payload":{"text":"t"}`,
+			id, i+1)
 		list = append(list, doc+`,"status":"unread"}`)
-		answers["GET /v1/messages/"+id] = fakeAnswer{200, doc + `,"status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`}
+		answers["GET /v1/messages/"+id] = fakeAnswer{200,
+			doc + `,"status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`}
 		answers["POST /v1/inbox/alice@localhost/"+id+"/read"] = fakeAnswer{200, `{}`}
 		answers["DELETE /v1/inbox/alice@localhost/"+id] = fakeAnswer{200, fmt.Sprintf(`{"message_id":%q}`, id)}
-		answers["GET /v1/messages/"+id+"/status"] = fakeAnswer{200, fmt.Sprintf(`{"message_id":%q,"status":"delivered"}`, id)}
+		answers["GET /v1/messages/"+id+"/status"] = fakeAnswer{200,
+			fmt.Sprintf(`{"message_id":%q,"status":"delivered"}`, id)}
 	}
-	answers["GET /v1/inbox/alice@localhost"] = fakeAnswer{200, `{"recipient":"alice@localhost","messages":[` + strings.Join(list, ",") + `]}`}
+	answers["GET /v1/inbox/alice@localhost"] = fakeAnswer{200,
+		`{"recipient":"alice@localhost","messages":[` + strings.Join(list, ",") + `]}`}
 	return newFakeGateway(t, answers)
 }
 
 // missing has the gateway say of ids that it has no such message.
 func (g *fakeGateway) missing(ids ...string) {
 	for _, id := range ids {
-		for _, line := range []string{"GET /v1/messages/" + id, "DELETE /v1/inbox/alice@localhost/" + id, "GET /v1/messages/" + id + "/status"} {
+		for _, line := range []string{"GET /v1/messages/" + id, "DELETE /v1/inbox/alice@localhost/" + id,
+			"GET /v1/messages/" + id + "/status"} {
 			g.answers[line] = fakeAnswer{404, noMessage}
 		}
 	}
@@ -49,14 +54,16 @@ func (g *fakeGateway) missing(ids ...string) {
 func TestANumberOfTheLastList(t *testing.T) {
 	g := mailbox(t, first3, second3, third3)
 	u := alice(t, g)
-	if got := u.run("read", "1"); got.exit != 4 || !strings.Contains(got.stderr, "No list was shown") || len(g.asked) != 0 {
+	if got := u.run("read", "1"); got.exit != 4 || !strings.Contains(got.stderr, "No list was shown") ||
+		len(g.asked) != 0 {
 		t.Errorf("read 1 without a list: %+v, asked %q", got, g.lines())
 	}
 	u.does(0, "  2. ["+second3+"] [UNREAD]", "inbox")
 	u.does(0, "Message "+second3, "read", "2", "--peek")
 	u.does(0, "Message "+third3+":", "status", "3")
 	u.does(0, "", "reply", "1", "--text", "yes")
-	u.does(0, "Message "+first3+" acknowledged.\n  It was from bob@localhost, subject \"S1\".\nMessage "+third3+" acknowledged.\n  It was from bob@localhost, subject \"S3\".\n", "ack", "1", "3")
+	u.does(0, "Message "+first3+" acknowledged.\n  It was from bob@localhost, subject \"S1\".\nMessage "+third3+
+		" acknowledged.\n  It was from bob@localhost, subject \"S3\".\n", "ack", "1", "3")
 	u.does(0, "Message "+second3, "read", "2") // the list is the same
 	if got := u.run("ack", "4"); got.exit != 4 || !strings.Contains(got.stderr, "no message with the number 4") {
 		t.Errorf("ack 4: %+v", got)
@@ -70,16 +77,20 @@ func TestANumberOfTheLastList(t *testing.T) {
 
 	// The numbers of the list that was shown last, and for what they are.
 	u.does(0, "", "sent")
-	g.answers["GET /v1/messages/m2/status"] = fakeAnswer{200, `{"message_id":"m2","status":"delivered"}`} // sent skips one
+	// sent skips one
+	g.answers["GET /v1/messages/m2/status"] = fakeAnswer{200, `{"message_id":"m2","status":"delivered"}`}
 	u.does(0, "", "status", "2")
 	for _, args := range []string{"ack 2", "reply 2 --text x"} {
-		if got := u.run(strings.Fields(args)...); got.exit != 2 || !strings.Contains(got.stderr, "The last list was that of amtp sent") {
+		if got := u.run(strings.Fields(args)...); got.exit != 2 ||
+			!strings.Contains(got.stderr, "The last list was that of amtp sent") {
 			t.Errorf("%s behind amtp sent: %+v", args, got)
 		}
 	}
 	other := *u
 	other.env = append(u.env, "AMTP_PROFILE=other")
-	other.writeConfig(strings.Replace(readAll(t, u.configFile()), "{", `{"profiles":{"other":{"gatewayUrl":"`+g.url+`","agentName":"alice","agentAddress":"alice2@localhost","apiKey":"amtp_key-of-other"}},`, 1))
+	other.writeConfig(strings.Replace(readAll(t, u.configFile()), "{",
+		`{"profiles":{"other":{"gatewayUrl":"`+g.url+
+			`","agentName":"alice","agentAddress":"alice2@localhost","apiKey":"amtp_key-of-other"}},`, 1))
 	if got := other.run("read", "1"); got.exit != 4 {
 		t.Errorf("another profile's number: %+v", got)
 	}
@@ -114,7 +125,8 @@ func TestEachTerminalHasItsNumbers(t *testing.T) {
 	g, later := mailbox(t, first3), mailbox(t, second3, first3)
 	u := alice(t, g)
 	for _, terminal := range []string{"one", "two", ""} {
-		if got := u.runAt(terminal, "ack", "1"); got.exit != 4 || !strings.Contains(got.stderr, "No list was shown here") {
+		if got := u.runAt(terminal, "ack", "1"); got.exit != 4 ||
+			!strings.Contains(got.stderr, "No list was shown here") {
 			t.Errorf("terminal %q before its first list: %+v", terminal, got)
 		}
 		if got := u.runAt(terminal, "inbox"); got.exit != 0 {
@@ -127,7 +139,8 @@ func TestEachTerminalHasItsNumbers(t *testing.T) {
 	}
 	u.runAt("two", "inbox")
 	for terminal, want := range map[string]string{"one": first3, "two": second3, "": first3} {
-		if got := u.runAt(terminal, "ack", "1"); !strings.HasPrefix(got.stdout, "Message "+want+" acknowledged.\n  It was from bob@localhost, subject") {
+		if got := u.runAt(terminal, "ack", "1"); !strings.HasPrefix(got.stdout,
+			"Message "+want+" acknowledged.\n  It was from bob@localhost, subject") {
 			t.Errorf("terminal %q: %+v, want %s", terminal, got, want)
 		}
 	}
@@ -159,7 +172,8 @@ func TestOldListsGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.runAt("new", "inbox")
-	if left, err := filepath.Glob(filepath.Join(u.home, "amtp", "list-*.json")); err != nil || len(left) != 1 || left[0] == files[0] {
+	if left, err := filepath.Glob(filepath.Join(u.home, "amtp", "list-*.json")); err != nil || len(left) != 1 ||
+		left[0] == files[0] {
 		t.Errorf("left are %q, %v", left, err)
 	}
 }
@@ -179,7 +193,8 @@ func TestShortIDs(t *testing.T) {
 		u.does(0, "Message "+third3+":", "status", "order")
 		u.does(0, "", "reply", "0608", "--text", "yes")
 		u.does(0, "Message "+third3+" acknowledged.", "ack", "2026-1")
-		for args, says := range map[string]string{"read 01a205aa": "2 messages' ids", "ack 01a205aa": "2 messages' ids", "read nothing-like-it": "not found", "ack abc": ""} {
+		for args, says := range map[string]string{"read 01a205aa": "2 messages' ids", "ack 01a205aa": "2 messages' ids",
+			"read nothing-like-it": "not found", "ack abc": ""} {
 			g.missing("abc")
 			want := 4
 			if strings.HasPrefix(says, "2 ") {
@@ -190,7 +205,9 @@ func TestShortIDs(t *testing.T) {
 			}
 		}
 		for _, r := range g.asked {
-			if strings.HasPrefix(r.line, "DELETE") && !strings.HasSuffix(r.line, third3) && r.line != "DELETE /v1/inbox/alice@localhost/2026-1" && !strings.HasSuffix(r.line, "/01a205aa") && !strings.HasSuffix(r.line, "/abc") {
+			if strings.HasPrefix(r.line, "DELETE") && !strings.HasSuffix(r.line, third3) &&
+				r.line != "DELETE /v1/inbox/alice@localhost/2026-1" && !strings.HasSuffix(r.line, "/01a205aa") &&
+				!strings.HasSuffix(r.line, "/abc") {
 				t.Errorf("asked %s", r.line)
 			}
 		}
@@ -211,7 +228,8 @@ func TestTheListIsKeptPrivate(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	var list map[string]any
-	if text := readAll(t, files[0]); json.Unmarshal([]byte(text), &list) != nil || strings.Contains(text, "S1") || strings.Contains(text, "bob") {
+	if text := readAll(t, files[0]); json.Unmarshal([]byte(text), &list) != nil || strings.Contains(text, "S1") ||
+		strings.Contains(text, "bob") {
 		t.Errorf("the list is %s", text)
 	}
 	u.env = append(u.env, "XDG_STATE_HOME="+files[0]) // no directory
@@ -230,7 +248,8 @@ func readAll(t *testing.T, name string) string {
 // TestReply answers the proven sender, with the subject, and nobody else.
 func TestReply(t *testing.T) {
 	message := func(sender, trust string) string {
-		return fmt.Sprintf(`{"message_id":"m1","sender":%q,"timestamp":"2026-11-22T17:21:51Z","trust":%q,"subject":"Prices","status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`, sender, trust)
+		return fmt.Sprintf(`{"message_id":"m1","sender":%q,"timestamp":"2026-11-22T17:21:51Z","trust":%q,"subject":"Prices","status":"delivered","recipients":[{"address":"alice@localhost","status":"delivered"}]}`,
+			sender, trust)
 	}
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}})
 	u := alice(t, g)
@@ -239,14 +258,17 @@ func TestReply(t *testing.T) {
 		exit                 int
 		want                 string
 	}{
-		{"bob@localhost", "local", "--text yes", 0, `"recipients":["bob@localhost"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
+		{"bob@localhost", "local", "--text yes", 0,
+			`"recipients":["bob@localhost"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
 		{"bob@shop.example", "verified", `--payload {"ok":true} --subject Other --header a=b --schema agntcy:a.b.v1`, 0,
 			`"recipients":["bob@shop.example"],"subject":"Other","schema":"agntcy:a.b.v1","headers":{"a":"b"},"payload":{"ok":true},"in_reply_to":"m1"`},
-		{"`./build`@evil.example", "verified", "--text yes", 0, "\"recipients\":[\"`./build`@evil.example\"],\"subject\":\"Prices\",\"payload\":{\"text\":\"yes\"},\"in_reply_to\":\"m1\""},
+		{"`./build`@evil.example", "verified", "--text yes", 0,
+			"\"recipients\":[\"`./build`@evil.example\"],\"subject\":\"Prices\",\"payload\":{\"text\":\"yes\"},\"in_reply_to\":\"m1\""},
 		{"x@evil.example", "unverified", "--text yes", 8, ""},
 		{"x@evil.example", "bridged", "--text yes", 8, ""},
 		{"x@evil.example", "", "--text yes", 8, ""},
-		{"x@evil.example", "unverified", "--text yes --unproven", 0, `"recipients":["x@evil.example"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
+		{"x@evil.example", "unverified", "--text yes --unproven", 0,
+			`"recipients":["x@evil.example"],"subject":"Prices","payload":{"text":"yes"},"in_reply_to":"m1"`},
 		{"bob@localhost", "local", "", 2, ""},
 		{"bob@localhost", "local", "--text amtp_secret-of-alice", 8, ""},
 	} {
@@ -268,8 +290,10 @@ func TestReply(t *testing.T) {
 			t.Errorf("the address is shown bare: %+v", got)
 		}
 	}
-	g.answers["GET /v1/messages/m1"] = fakeAnswer{200, strings.Replace(message("alice@localhost", "local"), `"recipients":[{"address":"alice`, `"recipients":[{"address":"bob`, 1)}
-	if got := u.run("reply", "m1", "--text", "x"); got.exit != 2 || !strings.Contains(got.stderr, "You wrote the message m1 yourself") {
+	g.answers["GET /v1/messages/m1"] = fakeAnswer{200, strings.Replace(message("alice@localhost", "local"),
+		`"recipients":[{"address":"alice`, `"recipients":[{"address":"bob`, 1)}
+	if got := u.run("reply", "m1", "--text", "x"); got.exit != 2 ||
+		!strings.Contains(got.stderr, "You wrote the message m1 yourself") {
 		t.Errorf("reply to oneself: %+v", got)
 	}
 	if got := u.run("reply", "--text", "x"); got.exit != 2 {

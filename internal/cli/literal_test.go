@@ -47,13 +47,16 @@ func TestTextIsLiteral(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.stdin = "from stdin"
-	for _, text := range []string{"@.env", "@" + secret, "@@bob", "@bob, could you…", "@-", "--dash", "file://" + secret, "$HOME", "`id`", "<" + secret, "<<EOF", " - ", "a\r\nb"} {
-		if got, payload := u.sends(g, "--text", text); got.exit != 0 || payload != string(jsonOf(t, map[string]string{"text": text})) {
+	for _, text := range []string{"@.env", "@" + secret, "@@bob", "@bob, could you…", "@-", "--dash",
+		"file://" + secret, "$HOME", "`id`", "<" + secret, "<<EOF", " - ", "a\r\nb"} {
+		if got, payload := u.sends(g, "--text", text); got.exit != 0 ||
+			payload != string(jsonOf(t, map[string]string{"text": text})) {
 			t.Errorf("--text %q: %+v, sent %s", text, got, payload)
 		}
 	}
 	for _, json := range []string{"@.env", "@" + secret, "@@1"} {
-		if got, payload := u.sends(g, "--payload", json); got.exit != 2 || payload != "" || strings.Contains(got.stderr, "hunter2") {
+		if got, payload := u.sends(g, "--payload", json); got.exit != 2 || payload != "" ||
+			strings.Contains(got.stderr, "hunter2") {
 			t.Errorf("--payload %q: %+v, sent %s; want it refused as no JSON", json, got, payload)
 		}
 	}
@@ -90,14 +93,18 @@ func TestFilesAreNamedByTheirFlags(t *testing.T) {
 		{"--payload-file", `{"a":1}{"b":2}`, "line 1, column 8"},
 		{"--text-file", "a\xffb", "UTF-8"},
 	} {
-		if got, payload := u.sends(g, tt.flag, file(tt.content)); got.exit != 2 || payload != "" || !strings.Contains(got.stderr, tt.says) {
+		if got, payload := u.sends(g, tt.flag, file(tt.content)); got.exit != 2 || payload != "" ||
+			!strings.Contains(got.stderr, tt.says) {
 			t.Errorf("%s of %q: %+v, want %q", tt.flag, tt.content, got, tt.says)
 		}
 	}
-	if got, payload := u.sends(g, "--payload", "@my file.json"); got.exit != 2 || payload != "" || !strings.Contains(got.stderr, "--payload-file 'my file.json'") {
+	if got, payload := u.sends(g, "--payload", "@my file.json"); got.exit != 2 || payload != "" ||
+		!strings.Contains(got.stderr, "--payload-file 'my file.json'") {
 		t.Errorf("--payload of a file's name: %+v, want the flag for files", got)
 	}
-	for _, words := range [][]string{{"--text-file", filepath.Join(u.home, "nothing")}, {"--text-file", u.home}, {"--text", "a", "--text-file", "b"}, {"--payload", "1", "--payload-file", "b"}, {"--text-file", "a", "--payload-file", "b"}} {
+	for _, words := range [][]string{{"--text-file", filepath.Join(u.home, "nothing")}, {"--text-file", u.home},
+		{"--text", "a", "--text-file", "b"}, {"--payload", "1", "--payload-file", "b"},
+		{"--text-file", "a", "--payload-file", "b"}} {
 		if got, payload := u.sends(g, words...); got.exit != 2 || payload != "" {
 			t.Errorf("%q: %+v", words, got)
 		}
@@ -111,16 +118,19 @@ func TestNothingIsSentByAccident(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range []string{"--subject S", "--text=", "--text=\u00a0\n", "--text -", "--text-file -", "--text-file " + empty, "--payload null", `--payload ""`, `--payload {"text":""}`} {
+	for _, words := range []string{"--subject S", "--text=", "--text=\u00a0\n", "--text -", "--text-file -",
+		"--text-file " + empty, "--payload null", `--payload ""`, `--payload {"text":""}`} {
 		got, payload := u.sends(g, strings.Split(words, " ")...)
-		if got.exit != 2 || payload != "" || !strings.Contains(got.stderr, "The message has no content.") || !strings.Contains(got.stderr, "--allow-empty") {
+		if got.exit != 2 || payload != "" || !strings.Contains(got.stderr, "The message has no content.") ||
+			!strings.Contains(got.stderr, "--allow-empty") {
 			t.Errorf("%q: %+v, sent %s", words, got, payload)
 		}
 	}
 	if got, _ := u.sends(g); got.exit != 2 || len(g.asked) != 0 {
 		t.Errorf("nothing at all: %+v, asked %q", got, g.lines())
 	}
-	for _, words := range []string{"--allow-empty", "--text= --allow-empty", "--payload {}", "--payload []", "--payload 0", "--payload false"} {
+	for _, words := range []string{"--allow-empty", "--text= --allow-empty", "--payload {}", "--payload []",
+		"--payload 0", "--payload false"} {
 		if got, _ := u.sends(g, strings.Split(words, " ")...); got.exit != 0 {
 			t.Errorf("%q: %+v", words, got)
 		}
@@ -156,11 +166,14 @@ func TestNoSecretIsContent(t *testing.T) {
 	if err := os.Link(filepath.Join(data, datadir.SealKeyFile), hard); err != nil {
 		t.Fatal(err)
 	}
-	files := []string{u.configFile(), link, hard, filepath.Join(data, datadir.AdminKeyFile), filepath.Join(data, datadir.SealKeyFile),
-		filepath.Join(data, datadir.DatabaseFile), filepath.Join(data, datadir.GatewayFile), filepath.Join(other, datadir.AdminKeyFile), filepath.Join(other, "copy")}
+	files := []string{u.configFile(), link, hard, filepath.Join(data, datadir.AdminKeyFile),
+		filepath.Join(data, datadir.SealKeyFile),
+		filepath.Join(data, datadir.DatabaseFile), filepath.Join(data, datadir.GatewayFile),
+		filepath.Join(other, datadir.AdminKeyFile), filepath.Join(other, "copy")}
 	for _, name := range files {
 		for _, flag := range []string{"--text-file", "--payload-file"} {
-			if got, payload := u.sends(g, flag, name); payload != "" || got.exit != 8 && (got.exit != 2 || flag == "--text-file") {
+			if got, payload := u.sends(g, flag, name); payload != "" ||
+				got.exit != 8 && (got.exit != 2 || flag == "--text-file") {
 				t.Errorf("%s %s: %+v, sent %s", flag, name, got, payload)
 			}
 		}
@@ -169,32 +182,37 @@ func TestNoSecretIsContent(t *testing.T) {
 			t.Fatal(err)
 		}
 		var stdout, stderr strings.Builder
-		exit := Main(t.Context(), []string{"send", "--to", "bob@localhost", "--text-file", "-"}, f, &stdout, &stderr, func() []string { return u.env })
+		exit := Main(t.Context(), []string{"send", "--to", "bob@localhost", "--text-file", "-"}, f, &stdout, &stderr,
+			func() []string { return u.env })
 		if f.Close(); exit != 8 || len(g.asked) != 0 {
 			t.Errorf("< %s: exit code %d, %s", name, exit, &stderr)
 		}
 	}
 	u.env = append(u.env, "AMTP_ADMIN_KEY=key-in-the-environment")
 	for _, words := range [][]string{
-		{"--text", string(config)}, {"--text", "my key is amtp_secret-of-alice."}, {"--payload", `{"k":["amtp_secret-of-alice"]}`},
+		{"--text", string(config)}, {"--text", "my key is amtp_secret-of-alice."},
+		{"--payload", `{"k":["amtp_secret-of-alice"]}`},
 		{"--text", "hi", "--subject", "amtp_secret-of-alice"}, {"--text", "hi", "--header", "k=amtp_secret-of-alice"},
 		{"--text", "key-of-the-directory"}, {"--text", "key-in-the-environment"},
 	} {
-		if got, payload := u.sends(g, words...); got.exit != 8 || payload != "" || strings.Contains(got.stderr, "secret-of-alice") {
+		if got, payload := u.sends(g, words...); got.exit != 8 || payload != "" ||
+			strings.Contains(got.stderr, "secret-of-alice") {
 			t.Errorf("%q: %+v, sent %s", words, got, payload)
 		}
 	}
 	const odd = `a<b>c&d-0123456789`
 	u.env = append(u.env, "AMTP_ADMIN_KEY="+odd)
 	for _, words := range [][]string{
-		{"--text", "it is " + odd + "."}, {"--payload", `{"a<b>c&d-0123456789":1}`}, {"--payload", `["\u0061\u003cb\u003Ec\u0026d-0123456789"]`},
+		{"--text", "it is " + odd + "."}, {"--payload", `{"a<b>c&d-0123456789":1}`},
+		{"--payload", `["\u0061\u003cb\u003Ec\u0026d-0123456789"]`},
 		{"--text", "hi", "--header", "k=" + odd},
 	} {
 		if got, payload := u.sends(g, words...); got.exit != 8 || payload != "" {
 			t.Errorf("a key of characters that JSON escapes, %q: %+v, sent %s", words, got, payload)
 		}
 	}
-	if got, payload := u.sends(g, "--text", "apiKey is a member of ~/.amtp-config.json"); got.exit != 0 || payload == "" {
+	if got, payload := u.sends(g, "--text", "apiKey is a member of ~/.amtp-config.json"); got.exit != 0 ||
+		payload == "" {
 		t.Errorf("a text about keys: %+v", got)
 	}
 }

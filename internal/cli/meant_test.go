@@ -10,10 +10,12 @@ import (
 // TestKeysAsTheyWereMeant: what a secret store or a file of variables adds around a
 // key is no part of it.
 func TestKeysAsTheyWereMeant(t *testing.T) {
-	for _, around := range [][2]string{{"", "\n"}, {"", "\r\n"}, {"", "\r"}, {" ", " "}, {"\ufeff", ""}, {`"`, `"`}, {"'", "'\n"}} {
+	for _, around := range [][2]string{{"", "\n"}, {"", "\r\n"}, {"", "\r"}, {" ", " "}, {"\ufeff", ""}, {`"`, `"`},
+		{"'", "'\n"}} {
 		g := newFakeGateway(t, everything)
 		u := newUser(t)
-		for _, v := range [][2]string{{"AMTP_API_KEY", "amtp_secret-of-alice"}, {"AMTP_ADMIN_KEY", "admin-secret-admin-secret"}, {"AMTP_GATEWAY_URL", g.url}} {
+		for _, v := range [][2]string{{"AMTP_API_KEY", "amtp_secret-of-alice"},
+			{"AMTP_ADMIN_KEY", "admin-secret-admin-secret"}, {"AMTP_GATEWAY_URL", g.url}} {
 			u.env = append(u.env, v[0]+"="+around[0]+v[1]+around[1])
 		}
 		for _, command := range []string{"inbox", "agent list"} {
@@ -37,18 +39,22 @@ func TestKeysThatAreNone(t *testing.T) {
 		{"AMTP_API_KEY", "secret of-alice", "", "Error: AMTP_API_KEY cannot be a key: it has a space in it."},
 		{"AMTP_API_KEY", `secret\nof-alice`, "", "Error: AMTP_API_KEY cannot be a key: it has a backslash in it."},
 		{"AMTP_ADMIN_KEY", "“secret”", "", "Error: AMTP_ADMIN_KEY cannot be a key: it has a quotation mark in it."},
-		{"AMTP_ADMIN_KEY", "secr\u200bet", "", "Error: AMTP_ADMIN_KEY cannot be a key: it has the character U+200B in it."},
+		{"AMTP_ADMIN_KEY", "secr\u200bet", "",
+			"Error: AMTP_ADMIN_KEY cannot be a key: it has the character U+200B in it."},
 		{"", "", `secret\nof-alice`, "Error: apiKey in "},
 	} {
 		g := newFakeGateway(t, nil)
 		u := newUser(t)
 		if tt.config != "" {
-			u.writeConfig(`{"gatewayUrl":"` + g.url + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"` + tt.config + `"}`)
+			u.writeConfig(`{"gatewayUrl":"` + g.url +
+				`","agentName":"alice","agentAddress":"alice@localhost","apiKey":"` + tt.config + `"}`)
 		}
 		u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, tt.variable+"="+tt.key)
 		got := u.run("inbox")
-		if got.exit != exitUnauthorised || !strings.HasPrefix(got.stderr, tt.want) || strings.Contains(got.stderr, "secr") || len(g.asked) > 0 {
-			t.Errorf("%s=%q, %q: %+v, asked %d times; want exit code %d, %q and no key", tt.variable, tt.key, tt.config, got, len(g.asked), exitUnauthorised, tt.want)
+		if got.exit != exitUnauthorised || !strings.HasPrefix(got.stderr, tt.want) ||
+			strings.Contains(got.stderr, "secr") || len(g.asked) > 0 {
+			t.Errorf("%s=%q, %q: %+v, asked %d times; want exit code %d, %q and no key", tt.variable, tt.key, tt.config,
+				got, len(g.asked), exitUnauthorised, tt.want)
 		}
 	}
 }
@@ -71,7 +77,8 @@ func TestFilesOfEditors(t *testing.T) {
 	} {
 		g := newFakeGateway(t, everything)
 		u := newUser(t)
-		u.writeConfig(write("{\"gatewayUrl\":\"" + g.url + "\",\n\"agentName\":\"alice\",\"agentAddress\":\"alice@localhost\",\"apiKey\":\"amtp_secret-of-alice\"}\n"))
+		u.writeConfig(write("{\"gatewayUrl\":\"" + g.url +
+			"\",\n\"agentName\":\"alice\",\"agentAddress\":\"alice@localhost\",\"apiKey\":\"amtp_secret-of-alice\"}\n"))
 		if got := u.run("inbox"); got.exit != 0 {
 			t.Errorf("%s, the config file: %+v", name, got)
 		}
@@ -98,11 +105,13 @@ func TestSecretsFromStdin(t *testing.T) {
 	if got := u.run("agent", "update", "--push-header-file", "-"); got.exit != 0 {
 		t.Fatalf("%+v", got)
 	}
-	if body := g.asked[len(g.asked)-1].body; !strings.Contains(body, `"Authorization":"Bearer t0k3n"`) || !strings.Contains(body, `"X-Key":"a=b"`) {
+	if body := g.asked[len(g.asked)-1].body; !strings.Contains(body, `"Authorization":"Bearer t0k3n"`) ||
+		!strings.Contains(body, `"X-Key":"a=b"`) {
 		t.Errorf("the gateway was asked %s", body)
 	}
 	u.stdin = "not a code\n"
-	if got := u.run("join", "-", "--profile", "other"); got.exit != exitUsage || !strings.Contains(got.stderr, "no invitation") {
+	if got := u.run("join", "-", "--profile", "other"); got.exit != exitUsage ||
+		!strings.Contains(got.stderr, "no invitation") {
 		t.Errorf("join - of something else: %+v", got)
 	}
 }

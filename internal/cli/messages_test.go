@@ -25,19 +25,28 @@ func TestSendComposesTheMessage(t *testing.T) {
 		stdin string
 		want  string
 	}{
-		{[]string{"--to", "bob@localhost", "--text", "--dash"}, "", `"recipients":["bob@localhost"],"payload":{"text":"--dash"}`},
-		{[]string{"--to=bob@localhost", "--to", "carol@shop.example", "--payload=[1.0, 2]"}, "", `"recipients":["bob@localhost","carol@shop.example"],"payload":[1.0,2]`},
-		{[]string{"--to", "bob@localhost", "--text", "-"}, "line one\nline two <&>", `"recipients":["bob@localhost"],"payload":{"text":"line one\nline two \u003c\u0026\u003e"}`},
-		{[]string{"--to", "bob@localhost", "--payload", "-"}, `{"a":"<"}`, `"recipients":["bob@localhost"],"payload":{"a":"<"}`},
-		{[]string{"--to", "bob@localhost", "--text-file", file}, "", `"recipients":["bob@localhost"],"payload":{"text":"from a file\n"}`},
-		{[]string{"--to", "bob@localhost", "--text", "@@bob"}, "", `"recipients":["bob@localhost"],"payload":{"text":"@@bob"}`},
-		{[]string{"--to", "bob@localhost", "--text", "", "--allow-empty"}, "", `"recipients":["bob@localhost"],"payload":{"text":""}`},
+		{[]string{"--to", "bob@localhost", "--text", "--dash"}, "",
+			`"recipients":["bob@localhost"],"payload":{"text":"--dash"}`},
+		{[]string{"--to=bob@localhost", "--to", "carol@shop.example", "--payload=[1.0, 2]"}, "",
+			`"recipients":["bob@localhost","carol@shop.example"],"payload":[1.0,2]`},
+		{[]string{"--to", "bob@localhost", "--text", "-"}, "line one\nline two <&>",
+			`"recipients":["bob@localhost"],"payload":{"text":"line one\nline two \u003c\u0026\u003e"}`},
+		{[]string{"--to", "bob@localhost", "--payload", "-"}, `{"a":"<"}`,
+			`"recipients":["bob@localhost"],"payload":{"a":"<"}`},
+		{[]string{"--to", "bob@localhost", "--text-file", file}, "",
+			`"recipients":["bob@localhost"],"payload":{"text":"from a file\n"}`},
+		{[]string{"--to", "bob@localhost", "--text", "@@bob"}, "",
+			`"recipients":["bob@localhost"],"payload":{"text":"@@bob"}`},
+		{[]string{"--to", "bob@localhost", "--text", "", "--allow-empty"}, "",
+			`"recipients":["bob@localhost"],"payload":{"text":""}`},
 		{[]string{"--to", "bob@localhost", "--allow-empty"}, "", `"recipients":["bob@localhost"]`},
-		{[]string{"--to", "bob@localhost", "--subject", "S", "--schema", "agntcy:a.b.v1", "--header", "b=2=3", "--header", "a=", "--in-reply-to", "m1", "--allow-empty"}, "",
+		{[]string{"--to", "bob@localhost", "--subject", "S", "--schema", "agntcy:a.b.v1", "--header", "b=2=3",
+			"--header", "a=", "--in-reply-to", "m1", "--allow-empty"}, "",
 			`"recipients":["bob@localhost"],"subject":"S","schema":"agntcy:a.b.v1","headers":{"a":"","b":"2=3"},"in_reply_to":"m1"`},
 	}
 	for _, tt := range tests {
-		g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob}, "GET /v1/messages/m1": {200, storedMessage}})
+		g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/messages": {202, sentToBob},
+			"GET /v1/messages/m1": {200, storedMessage}})
 		u := alice(t, g)
 		u.stdin = tt.stdin
 		if got := u.run(append([]string{"send", "--idempotency-key", "k1"}, tt.args...)...); got.exit != 0 {
@@ -62,7 +71,8 @@ func TestSendRefusesWhatItCannotRead(t *testing.T) {
 		if args[0] == "--header" || args[0] == "--in-reply-to" {
 			args = append(args, "--text", "x")
 		}
-		if got := u.run(append([]string{"send", "--to", "bob@localhost"}, args...)...); got.exit != 2 || got.stderr == "" {
+		if got := u.run(append([]string{"send", "--to", "bob@localhost"}, args...)...); got.exit != 2 ||
+			got.stderr == "" {
 			t.Errorf("amtp send %q: %+v", args, got)
 		}
 	}
@@ -71,7 +81,8 @@ func TestSendRefusesWhatItCannotRead(t *testing.T) {
 func TestSendRefusesWhatNoMessageHolds(t *testing.T) {
 	u := alice(t, newFakeGateway(t, nil))
 	u.stdin = strings.Repeat("x", amtp.MaxMessageSize+1)
-	if got := u.run("send", "--to", "bob@localhost", "--text", "-"); got.exit != 8 || !strings.Contains(got.stderr, "larger than 10 MiB") {
+	if got := u.run("send", "--to", "bob@localhost", "--text", "-"); got.exit != 8 ||
+		!strings.Contains(got.stderr, "larger than 10 MiB") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -124,7 +135,8 @@ func TestInboxWaitsOverARestart(t *testing.T) {
 	}))
 	defer srv.Close()
 	got := alice(t, &fakeGateway{url: srv.URL}).run("inbox", "--wait", "10m")
-	if got.exit != 0 || got.stderr != "The gateway is away; the wait goes on.\n" || !strings.Contains(got.stdout, "[m1]") {
+	if got.exit != 0 || got.stderr != "The gateway is away; the wait goes on.\n" ||
+		!strings.Contains(got.stdout, "[m1]") {
 		t.Errorf("%+v after %d requests", got, asked)
 	}
 }
@@ -134,7 +146,8 @@ func TestInboxWaits(t *testing.T) {
 	u := alice(t, g)
 	u.expect(g, u.run("inbox", "--wait", "20ms"), 7, "Inbox is empty.\n", "")
 
-	pages := []string{`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i7","messages":[]}`, emptyInbox, inboxOfAlice}
+	pages := []string{`{"recipient":"alice@localhost","has_more":true,"next_cursor":"i7","messages":[]}`, emptyInbox,
+		inboxOfAlice}
 	var asked []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, pages[len(asked)])
@@ -156,7 +169,8 @@ const storedMessage = `{"message_id":"m1","sender":"bob@localhost","timestamp":"
 
 func TestReadFencesTheContent(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{
-		"GET /v1/messages/m1": {200, storedMessage}, "POST /v1/inbox/alice@localhost/m1/read": {200, `{"message_id":"m1"}`}})
+		"GET /v1/messages/m1": {200, storedMessage}, "POST /v1/inbox/alice@localhost/m1/read": {200,
+			`{"message_id":"m1"}`}})
 	u := alice(t, g)
 	first, second := u.run("read", "m1"), u.run("read", "m1")
 	nonce := regexp.MustCompile(`----- BEGIN ([A-Z2-7]{26}) -----`)
@@ -198,7 +212,8 @@ func TestReadMarksWhatIsMine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			answers := map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","recipients":` + tt.recipients + `}`}}
+			answers := map[string]fakeAnswer{"GET /v1/messages/m1": {200,
+				`{"message_id":"m1","sender":"bob@localhost","recipients":` + tt.recipients + `}`}}
 			if tt.marks {
 				answers["POST /v1/inbox/alice@localhost/m1/read"] = fakeAnswer{404, noMessage} // acknowledged meanwhile
 			}
@@ -215,9 +230,12 @@ func TestReadMarksWhatIsMine(t *testing.T) {
 }
 
 func TestReadOfAPurgedMessage(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200, `{"message_id":"m1","sender":"bob@localhost","trust":"unverified","authentication":{"result":"none","reason":"unsigned"},"body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
+	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1": {200,
+		`{"message_id":"m1","sender":"bob@localhost","trust":"unverified","authentication":{"result":"none","reason":"unsigned"},"body_purged":true,"recipients":[],"timestamp":"2026-11-22T17:21:51Z"}`}})
 	u := alice(t, g)
-	u.expect(g, u.run("read", "m1"), 0, "Message m1\n  From:    bob@localhost\n  Trust:   unverified (unsigned)\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n", "")
+	u.expect(g, u.run("read", "m1"), 0,
+		"Message m1\n  From:    bob@localhost\n  Trust:   unverified (unsigned)\n  To:      \n  Time:    $TIME\n\nThe content was removed after its time of retention.\n",
+		"")
 	if got := u.run("read"); got.exit != 2 {
 		t.Errorf("read without an id: %+v", got)
 	}
@@ -269,11 +287,15 @@ func TestExitCodesOfRefusals(t *testing.T) {
 	}{
 		{amtp.CodeInvalidMessage, 400, 2}, {amtp.CodeSchemaValidation, 400, 8}, {amtp.CodeMissingAuthorization, 401, 3},
 		{amtp.CodeAccessDenied, 403, 3}, {amtp.CodeAgentUnknown, 404, 4}, {amtp.CodeConflict, 409, 5},
-		{amtp.CodeMessageTooLarge, 413, 8}, {amtp.CodeIdempotencyKeyReused, 422, 5}, {amtp.CodeRateLimitExceeded, 429, 8},
-		{amtp.CodeLocalSenderAuthRequired, 401, 3}, {amtp.CodeSenderCredentialMismatch, 403, 3}, {amtp.CodeSignatureRequired, 403, 8},
+		{amtp.CodeMessageTooLarge, 413, 8}, {amtp.CodeIdempotencyKeyReused, 422, 5},
+		{amtp.CodeRateLimitExceeded, 429, 8},
+		{amtp.CodeLocalSenderAuthRequired, 401, 3}, {amtp.CodeSenderCredentialMismatch, 403, 3},
+		{amtp.CodeSignatureRequired, 403, 8},
 		{amtp.CodeSignatureInvalid, 403, 8}, {amtp.CodeSignatureKeyUnavailable, 503, 8},
-		{amtp.CodeInternal, 500, 1}, {amtp.CodeUnknown, 502, 6}, {amtp.CodeTemporaryFailure, 503, 6}, {amtp.CodeUnknown, 504, 6},
-		{amtp.CodeUnknown, 413, 8}, {amtp.CodeUnknown, 307, 1}, {amtp.CodeUnknown, 0, 1}, {amtp.CodeInvalidRecipient, 0, 2},
+		{amtp.CodeInternal, 500, 1}, {amtp.CodeUnknown, 502, 6}, {amtp.CodeTemporaryFailure, 503, 6},
+		{amtp.CodeUnknown, 504, 6},
+		{amtp.CodeUnknown, 413, 8}, {amtp.CodeUnknown, 307, 1}, {amtp.CodeUnknown, 0, 1},
+		{amtp.CodeInvalidRecipient, 0, 2},
 	}
 	p := newProgram(nil, io.Discard, io.Discard, nil)
 	for _, tt := range tests {

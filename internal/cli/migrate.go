@@ -69,11 +69,13 @@ func (p *program) migrateCommand() *cobra.Command {
 			for _, t := range tables {
 				p.printf("  %-10s %9d  sha256:%.16s\n", t.Name, t.Rows, t.Hash)
 			}
-			p.printf("Start the gateways with AMTP_DATABASE_URL. %s stays as it is, and no gateway starts there.\n", clean(dir))
+			p.printf("Start the gateways with AMTP_DATABASE_URL. %s stays as it is, and no gateway starts there.\n",
+				clean(dir))
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "the gateway's data `DIR` (default: AMTP_DATA_DIR, else the user's data directory)")
+	cmd.Flags().StringVar(&from, "from", "",
+		"the gateway's data `DIR` (default: AMTP_DATA_DIR, else the user's data directory)")
 	cmd.Flags().StringVar(&to, "to", "", "the `URL` of the PostgreSQL (default: AMTP_DATABASE_URL)")
 	return cmd
 }

@@ -37,7 +37,8 @@ func TestMigrateStore(t *testing.T) {
 		From, To string
 		Tables   []app.MovedTable
 	}
-	if err := json.Unmarshal([]byte(got.stdout), &said); err != nil || len(said.Tables) < 9 || said.From != filepath.Join(other.home, "data") {
+	if err := json.Unmarshal([]byte(got.stdout), &said); err != nil || len(said.Tables) < 9 ||
+		said.From != filepath.Join(other.home, "data") {
 		t.Errorf("migrate-store --json = %s, %v", got.stdout, err)
 	}
 }

@@ -35,13 +35,16 @@ func TestForeignListener(t *testing.T) {
 	if p.believes("", base, stranger) {
 		t.Error("at the first meeting two users are believed")
 	}
-	lost := &amtp.ConnectError{URL: base, Err: errors.Join(&loopback.ForeignError{Address: "127.0.0.1:8080", User: "mallory"})}
+	lost := &amtp.ConnectError{URL: base, Err: errors.Join(&loopback.ForeignError{Address: "127.0.0.1:8080",
+		User: "mallory"})}
 	f := fresh().explain(lost)
 	fresh().advise(f)
-	if f.exit != exitRefused || f.code != codeForeign || f.retryable || !strings.Contains(f.message, "the user mallory") {
+	if f.exit != exitRefused || f.code != codeForeign || f.retryable ||
+		!strings.Contains(f.message, "the user mallory") {
 		t.Errorf("told: %+v", f)
 	}
-	if strings.Contains(f.hint, "mallory") || strings.Contains(f.hint, "GATEWAY_USER") || strings.Contains(f.hint, "setup") || !strings.Contains(f.hint, "only the person") {
+	if strings.Contains(f.hint, "mallory") || strings.Contains(f.hint, "GATEWAY_USER") ||
+		strings.Contains(f.hint, "setup") || !strings.Contains(f.hint, "only the person") {
 		t.Errorf("the hint %q is a command that gives the key away, or does not say who decides", f.hint)
 	}
 }
@@ -77,17 +80,19 @@ func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 		dataDir     bool
 		met         bool
 	}{
-		"no key":                          {met: true},
-		"the agent's key is given":        {env: "AMTP_API_KEY=amtp_secret-of-alice"},
-		"an admin key is given":           {env: "AMTP_ADMIN_KEY=0123456789abcdef"},
-		"an admin key is saved":           {config: `{"adminKey":"0123456789abcdef"}`},
-		"the data directory has a key":    {dataDir: true},
-		"the profile has a key elsewhere": {config: `{"profile":"b","profiles":{"b":{},"a":{"gatewayUrl":"https://a.example","apiKey":"amtp_k"}}}`, met: true},
+		"no key":                       {met: true},
+		"the agent's key is given":     {env: "AMTP_API_KEY=amtp_secret-of-alice"},
+		"an admin key is given":        {env: "AMTP_ADMIN_KEY=0123456789abcdef"},
+		"an admin key is saved":        {config: `{"adminKey":"0123456789abcdef"}`},
+		"the data directory has a key": {dataDir: true},
+		"the profile has a key elsewhere": {config: `{"profile":"b","profiles":{"b":{},"a":{"gatewayUrl":"https://a.example","apiKey":"amtp_k"}}}`,
+			met: true},
 	} {
 		for _, command := range []string{"setup", "join"} {
 			t.Run(command+": "+name, func(t *testing.T) {
 				g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered},
-					"POST /v1/join": {200, `{"address":"alice@localhost","api_key":"amtp_new-key-of-alice","result":"registered"}`}})
+					"POST /v1/join": {200,
+						`{"address":"alice@localhost","api_key":"amtp_new-key-of-alice","result":"registered"}`}})
 				u := newUser(t)
 				if c.config != "" {
 					u.writeConfig(c.config)
@@ -110,7 +115,9 @@ func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 					}
 					return
 				}
-				if got.exit != exitRefused || !strings.Contains(got.stderr, "belongs to the user") || len(g.asked) != 0 || strings.Contains(string(left), "gatewayUser") || strings.Contains(string(left), "registering") {
+				if got.exit != exitRefused || !strings.Contains(got.stderr, "belongs to the user") ||
+					len(g.asked) != 0 || strings.Contains(string(left), "gatewayUser") ||
+					strings.Contains(string(left), "registering") {
 					t.Errorf("an impostor was met: %+v, asked %q, saved %s", got, g.lines(), left)
 				}
 				u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, "AMTP_API_KEY=amtp_secret-of-alice")
@@ -126,7 +133,8 @@ func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
 // directory, or when there is nothing to lose; and the word is good for no other.
 func TestAListenerThatIsNotShown(t *testing.T) {
 	const impostor = 65531
-	answers := map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}, "GET /v1/inbox/alice@localhost": {200, emptyInbox}}
+	answers := map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered},
+		"GET /v1/inbox/alice@localhost": {200, emptyInbox}}
 	setUp := func(g *fakeGateway, more ...string) []string {
 		return append([]string{"setup", "--name", "alice", "--gateway", g.url}, more...)
 	}
@@ -134,10 +142,12 @@ func TestAListenerThatIsNotShown(t *testing.T) {
 	u := newUser(t)
 	u.env = append(u.env, "AMTP_ADMIN_KEY=0123456789abcdef")
 	got := u.runNextTo(unseen, setUp(g)...)
-	if got.exit != exitRefused || len(g.asked) != 0 || !strings.Contains(got.stderr, "does not show which user") || strings.Contains(got.stderr, "--gateway-user") {
+	if got.exit != exitRefused || len(g.asked) != 0 || !strings.Contains(got.stderr, "does not show which user") ||
+		strings.Contains(got.stderr, "--gateway-user") {
 		t.Errorf("with a key, without a word: %+v, asked %q", got, g.lines())
 	}
-	if got := u.runNextTo(unseen, setUp(g, "--gateway-user", "none")...); got.exit != 0 || u.config()["gatewayUser"] != "none" {
+	if got := u.runNextTo(unseen, setUp(g, "--gateway-user", "none")...); got.exit != 0 ||
+		u.config()["gatewayUser"] != "none" {
 		t.Errorf("with the user's word: %+v, %v", got, u.config())
 	}
 	if got := u.runNextTo(unseen, "inbox"); got.exit != 0 {
@@ -161,7 +171,8 @@ func TestAListenerThatIsNotShown(t *testing.T) {
 func TestWhereTheListenerMatters(t *testing.T) {
 	p := newProgram(strings.NewReader(""), io.Discard, io.Discard, nil)
 	for base, matters := range map[string]bool{
-		"http://127.0.0.1:8080": true, "http://localhost:8080": true, "http://[::1]:8080/": true, " http://LOCALHOST ": true,
+		"http://127.0.0.1:8080": true, "http://localhost:8080": true, "http://[::1]:8080/": true,
+		" http://LOCALHOST ":     true,
 		"https://127.0.0.1:8443": false, "http://gateway.lan": false, "https://gateway.example": false, "": false,
 	} {
 		if got := p.near("", base) != nil; got != matters {
@@ -176,7 +187,8 @@ func TestSetupSavesWhoRunsTheGateway(t *testing.T) {
 	g := newFakeGateway(t, everything)
 	u := newUser(t)
 	u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url)
-	if got := u.run("setup", "--name", "alice", "--gateway-user", "amtp"); got.exit != 0 || u.config()["gatewayUser"] != "amtp" {
+	if got := u.run("setup", "--name", "alice", "--gateway-user", "amtp"); got.exit != 0 ||
+		u.config()["gatewayUser"] != "amtp" {
 		t.Errorf("%+v, %v", got, u.config())
 	}
 	if got := u.run("whoami", "--check"); got.exit != 0 {

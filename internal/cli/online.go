@@ -25,12 +25,16 @@ var withoutProfile = []string{"setup", "join", "doctor"}
 
 // online adds the flags of a command that asks a gateway, and runs it with who
 // the user is and within --timeout.
-func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *identity, args []string) error) *cobra.Command {
+func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *identity,
+	args []string) error) *cobra.Command {
 	flags := cmd.Flags()
-	flags.StringVar(&p.gateway, "gateway", "", "`URL` of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
+	flags.StringVar(&p.gateway, "gateway", "",
+		"`URL` of the gateway (default: AMTP_GATEWAY_URL, else as saved by setup)")
 	flags.StringVar(&p.configFile, "config", "", "`FILE` with the agent's identity (default ~/.amtp-config.json)")
-	flags.StringVar(&p.profile, "profile", "", "`PROFILE` of the config file to use (default: AMTP_PROFILE, else the project's, else the one of \"amtp profile use\")")
-	flags.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to wait for the gateway's answers; 0 for no limit")
+	flags.StringVar(&p.profile, "profile", "",
+		"`PROFILE` of the config file to use (default: AMTP_PROFILE, else the project's, else the one of \"amtp profile use\")")
+	flags.DurationVar(&p.timeout, "timeout", 30*time.Second,
+		"how long to wait for the gateway's answers; 0 for no limit")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := p.identity()
 		if err != nil {

@@ -11,7 +11,8 @@ import (
 )
 
 // asOperator runs a command that needs the admin key.
-func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client, args []string) error) *cobra.Command {
+func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client,
+	args []string) error) *cobra.Command {
 	return p.operates(p.online(cmd, func(ctx context.Context, id *identity, args []string) error {
 		admin, err := p.operator(id)
 		if err != nil {
@@ -23,7 +24,8 @@ func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c
 
 // operates adds the flag that says which gateway of this machine is meant.
 func (p *program) operates(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVar(&p.directory, "data-dir", "", "data `DIR` of the gateway that is meant, which runs on this machine (default: AMTP_DATA_DIR, else the user's data directory)")
+	cmd.Flags().StringVar(&p.directory, "data-dir", "",
+		"data `DIR` of the gateway that is meant, which runs on this machine (default: AMTP_DATA_DIR, else the user's data directory)")
 	return cmd
 }
 
@@ -49,7 +51,8 @@ func (p *program) operator(id *identity) (*amtp.Client, error) {
 	named := p.gateway != "" || p.getenv("AMTP_GATEWAY_URL") != "" || id.chosenBy == byFlag && id.gateway != ""
 	if here := p.runningHere(); here != "" && !named {
 		if id.gateway != "" && !sameGateway(id.gateway, here) {
-			p.notef("This is about %s, the gateway of this machine; for that of %s set AMTP_ADMIN_KEY and give --gateway.\n", clean(here), clean(id.gateway))
+			p.notef("This is about %s, the gateway of this machine; for that of %s set AMTP_ADMIN_KEY and give --gateway.\n",
+				clean(here), clean(id.gateway))
 		}
 		p.useHere(id, here)
 		if admin, ok := p.admin(id); ok {

@@ -11,10 +11,13 @@ import (
 // gateway, the commands that need the admin key are about the gateway that runs from
 // the data directory, wherever it listens.
 func TestOperatorsFindTheirGateway(t *testing.T) {
-	commands := []string{"queue list", "dead list", "peer list", "agent list", "agent show alice", "agent update alice --role x"}
+	commands := []string{"queue list", "dead list", "peer list", "agent list", "agent show alice",
+		"agent update alice --role x"}
 	colleague := newFakeGateway(t, nil)
-	for _, config := range []string{"", `{"gatewayUrl":"https://bob.lan:8444","agentName":"carol","agentAddress":"carol@bob.lan","apiKey":"amtp_secret-of-carol","gatewayPin":"sha256//w5lSXBr5Vc1hkN2sRrS8EYbr6J5nkpyL3k+eWzQZ4FE="}`,
-		`{"gatewayUrl":"` + colleague.url + `","agentName":"carol","agentAddress":"carol@localhost","apiKey":"amtp_secret-of-carol"}`} {
+	for _, config := range []string{"",
+		`{"gatewayUrl":"https://bob.lan:8444","agentName":"carol","agentAddress":"carol@bob.lan","apiKey":"amtp_secret-of-carol","gatewayPin":"sha256//w5lSXBr5Vc1hkN2sRrS8EYbr6J5nkpyL3k+eWzQZ4FE="}`,
+		`{"gatewayUrl":"` + colleague.url +
+			`","agentName":"carol","agentAddress":"carol@localhost","apiKey":"amtp_secret-of-carol"}`} {
 		for _, named := range []bool{false, true} {
 			g := newFakeGateway(t, everything)
 			u := newUser(t)

@@ -46,7 +46,8 @@ func (p *program) shown() error {
 // how the command ended otherwise. An error that has a cause of its own stays.
 func (p *program) unlessShown(err error) error {
 	lost := p.shown()
-	if said := (*failure)(nil); lost == nil || err != nil && !errors.Is(err, p.out.lost) && !(errors.As(err, &said) && said.quiet) {
+	if said := (*failure)(nil); lost == nil || err != nil && !errors.Is(err, p.out.lost) &&
+		!(errors.As(err, &said) && said.quiet) {
 		return err
 	}
 	return lost

@@ -33,10 +33,12 @@ func (u *user) runInto(stdout io.Writer, args ...string) outcome {
 // TestEveryResultIsLookedAfter: a result that did not fit is a failure of every
 // command, and nobody is told to do again what was done.
 func TestEveryResultIsLookedAfter(t *testing.T) {
-	more := []string{"completion bash", "skill show", "config show", "send --help", "queue", "profile list", "agent push-secret", "invite carol"}
+	more := []string{"completion bash", "skill show", "config show", "send --help", "queue", "profile list",
+		"agent push-secret", "invite carol"}
 	answers := map[string]fakeAnswer{
 		"POST /v1/admin/agents/alice/push-secret": {201, `{"address":"alice@localhost","push_secret":"whsec_x"}`},
-		"POST /v1/admin/invites":                  {201, `{"address":"carol@localhost","secret":"AAAAAAAAAAAAAAAAAAAAAA","expires_at":"2026-11-22T17:21:51Z"}`},
+		"POST /v1/admin/invites": {201,
+			`{"address":"carol@localhost","secret":"AAAAAAAAAAAAAAAAAAAAAA","expires_at":"2026-11-22T17:21:51Z"}`},
 	}
 	for route, answer := range everything {
 		answers[route] = answer
@@ -47,11 +49,14 @@ func TestEveryResultIsLookedAfter(t *testing.T) {
 				u := alice(t, newFakeGateway(t, answers))
 				u.env = append(u.env, "AMTP_ADMIN_KEY=admin-secret-admin-secret")
 				got := u.runInto(&full{room}, append(strings.Fields(command), json)...)
-				if got.exit != exitInternal || !strings.Contains(got.stderr, "Error: The result could not be written: no space left on device.") {
-					t.Errorf("amtp %s %s, room for %d bytes: %+v, want exit code %d and the cause", command, json, room, got, exitInternal)
+				if got.exit != exitInternal || !strings.Contains(got.stderr,
+					"Error: The result could not be written: no space left on device.") {
+					t.Errorf("amtp %s %s, room for %d bytes: %+v, want exit code %d and the cause", command, json, room,
+						got, exitInternal)
 				}
 				if strings.Contains(got.stderr, "try again") || !strings.Contains(got.stderr, "Hint: ") {
-					t.Errorf("amtp %s %s: %s, want a hint that does not say to do again what was done", command, json, got.stderr)
+					t.Errorf("amtp %s %s: %s, want a hint that does not say to do again what was done", command,
+						json, got.stderr)
 				}
 			}
 		}
@@ -63,7 +68,8 @@ func TestEveryResultIsLookedAfter(t *testing.T) {
 func TestAnErrorOfItsOwnStays(t *testing.T) {
 	u := alice(t, newFakeGateway(t, map[string]fakeAnswer{"GET /v1/messages/m1/status": {404, noMessage}}))
 	for _, json := range []string{"--json=false", "--json"} {
-		if got := u.runInto(&full{}, "status", "m1", json); got.exit != exitNotFound || !strings.Contains(got.stderr, "MESSAGE_NOT_FOUND") {
+		if got := u.runInto(&full{}, "status", "m1", json); got.exit != exitNotFound ||
+			!strings.Contains(got.stderr, "MESSAGE_NOT_FOUND") {
 			t.Errorf("amtp status %s: %+v, want the gateway's error", json, got)
 		}
 	}
@@ -98,12 +104,15 @@ func TestALostSecretCanBeHadAgain(t *testing.T) {
 			g := newFakeGateway(t, map[string]fakeAnswer{
 				"POST /v1/admin/agents/alice/push-secret": {201, `{"address":"alice@localhost",` + secret + `}`},
 				"PATCH /v1/admin/agents/alice":            {200, `{"address":"alice@localhost",` + secret + `}`},
-				"POST /v1/admin/agents":                   {201, `{"address":"carol@localhost","api_key":"amtp_k",` + secret + `}`},
-				"POST /v1/admin/invites":                  {201, `{"address":"carol@localhost","secret":"AAAAAAAAAAAAAAAAAAAAAA","expires_at":"2026-11-22T17:21:51Z"}`},
+				"POST /v1/admin/agents": {201,
+					`{"address":"carol@localhost","api_key":"amtp_k",` + secret + `}`},
+				"POST /v1/admin/invites": {201,
+					`{"address":"carol@localhost","secret":"AAAAAAAAAAAAAAAAAAAAAA","expires_at":"2026-11-22T17:21:51Z"}`},
 			})
 			u := alice(t, g)
 			u.env = append(u.env, "AMTP_ADMIN_KEY=admin-secret-admin-secret", "AMTP_GATEWAY_URL="+g.url)
-			if got := u.runInto(&full{}, append(strings.Fields(command), json)...); got.exit != exitInternal || !strings.Contains(got.stderr, want) {
+			if got := u.runInto(&full{}, append(strings.Fields(command), json)...); got.exit != exitInternal ||
+				!strings.Contains(got.stderr, want) {
 				t.Errorf("amtp %s %s: %+v, want the hint %q", command, json, got, want)
 			}
 		}

@@ -72,7 +72,8 @@ func (l *listing) goesOnFrom(flag, value string) string {
 // shellWord writes one argument as a shell takes it.
 func shellWord(w string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@._:/=+-", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("@._:/=+-", r)
 	}
 	if w != "" && strings.IndexFunc(w, func(r rune) bool { return !plain(r) }) < 0 {
 		return w
@@ -111,7 +112,8 @@ func (l *listing) each(ask func(limit int, cursor string) (page, error)) error {
 		if empty++; got.count > 0 {
 			empty = 0
 		}
-		if rest -= got.count; !l.all && rest <= 0 || empty == emptyPages || !got.more || got.next == "" || got.next == cursor {
+		if rest -= got.count; !l.all && rest <= 0 || empty == emptyPages || !got.more || got.next == "" ||
+			got.next == cursor {
 			return nil
 		}
 		cursor = got.next

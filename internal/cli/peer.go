@@ -32,7 +32,8 @@ func (p *program) peerCommand() *cobra.Command {
 		Long:    peerHelp,
 		Example: "  amtp peer self\n  amtp peer add other.lan https://192.168.1.7:8443 --pin sha256//…\n  amtp peer check other.lan",
 	})
-	cmd.AddCommand(p.peerAddCommand(), p.peerListCommand(), p.peerCheckCommand(), p.peerRemoveCommand(), p.peerSelfCommand(), p.peerCertCommand())
+	cmd.AddCommand(p.peerAddCommand(), p.peerListCommand(), p.peerCheckCommand(), p.peerRemoveCommand(),
+		p.peerSelfCommand(), p.peerCertCommand())
 	return cmd
 }
 
@@ -78,14 +79,16 @@ same. When something else answers than what is meant it is refused with exit cod
 			return err
 		}
 		if !p.json {
-			p.printf("%s is reached at %s from now on.\n", clean(string(report.Peer.Domain)), clean(report.Peer.Gateway))
+			p.printf("%s is reached at %s from now on.\n", clean(string(report.Peer.Domain)),
+				clean(report.Peer.Gateway))
 		}
 		return p.printPeerReport(report, nil)
 	})
 	cmd.Flags().StringVar(&n.Pin, "pin", "", "`HASH` of the public key in its certificate")
 	cmd.Flags().StringVar(&caFile, "ca", "", "`FILE` with the authorities of its certificate")
 	cmd.Flags().BoolVar(&n.Unsigned, "unsigned", false, "it does not sign what it sends; that is taken as unverified")
-	cmd.Flags().BoolVar(&n.Receipts, "receipts", false, "it wants to be told when agents here read or acknowledge its messages")
+	cmd.Flags().BoolVar(&n.Receipts, "receipts", false,
+		"it wants to be told when agents here read or acknowledge its messages")
 	return cmd
 }
 
@@ -137,7 +140,8 @@ func (p *program) peerListCommand() *cobra.Command {
 		rows := [][]string{{"DOMAIN", "GATEWAY", "KNOWN BY", "LAST WROTE"}}
 		for i := range list.Peers {
 			n := &list.Peers[i]
-			rows = append(rows, []string{string(n.Domain), n.Gateway, knownBy(&n.NewPeer), firstOf(p.timeText(n.LastSeen.Time), "never")})
+			rows = append(rows, []string{string(n.Domain), n.Gateway, knownBy(&n.NewPeer),
+				firstOf(p.timeText(n.LastSeen.Time), "never")})
 		}
 		p.printTable(rows)
 		return nil

@@ -73,7 +73,9 @@ func (p *program) makeCert(dir string, hosts []string) error {
 		return p.printJSON(map[string]string{"cert_file": certFile, "key_file": keyFile, "pin": pin.String()})
 	}
 	p.printf("Certificate: %s\nKey:         %s\nPin:         %s\n", clean(certFile), clean(keyFile), pin)
-	p.printf("\nStart the gateway with it:\n  amtp serve --domain DOMAIN --address :8443 --tls-cert %s --tls-key %s\n", clean(certFile), clean(keyFile))
-	p.printf("The commands on this machine know it by its pin:\n  amtp setup --name NAME --gateway https://127.0.0.1:8443 --pin %s\n", pin)
+	p.printf("\nStart the gateway with it:\n  amtp serve --domain DOMAIN --address :8443 --tls-cert %s --tls-key %s\n",
+		clean(certFile), clean(keyFile))
+	p.printf("The commands on this machine know it by its pin:\n  amtp setup --name NAME --gateway https://127.0.0.1:8443 --pin %s\n",
+		pin)
 	return nil
 }

@@ -24,8 +24,9 @@ machine; the right one is the one that the other machine reaches.`,
 			return err
 		}
 		if list.Self.Pin == "" {
-			return &failure{exit: exitUsage, code: codeUsage, message: "This gateway shows no certificate of its own, so there is no pin of it.",
-				hint: `"amtp peer cert" makes a certificate; where a proxy speaks TLS for the gateway, others add it with the proxy's`}
+			return &failure{exit: exitUsage, code: codeUsage,
+				message: "This gateway shows no certificate of its own, so there is no pin of it.",
+				hint:    `"amtp peer cert" makes a certificate; where a proxy speaks TLS for the gateway, others add it with the proxy's`}
 		}
 		return p.printSelf(list.Domain, list.Self)
 	})

@@ -42,7 +42,8 @@ func (p *program) profileCommand() *cobra.Command {
 		Long:    profileHelp,
 		Example: "  amtp setup --profile work --name alice\n  amtp profile list\n  amtp profile use work\n  amtp inbox --profile default",
 	})
-	cmd.AddCommand(p.profileListCommand(), p.profileUseCommand(), p.profileAllowCommand(), p.profileDenyCommand(), p.profileRemoveCommand())
+	cmd.AddCommand(p.profileListCommand(), p.profileUseCommand(), p.profileAllowCommand(), p.profileDenyCommand(),
+		p.profileRemoveCommand())
 	return cmd
 }
 
@@ -109,7 +110,8 @@ func (p *program) printProfiles(id *identity) error {
 		if l.Used {
 			mark = "*"
 		}
-		p.printf("%s %-"+strconv.Itoa(names)+"s  %-"+strconv.Itoa(addresses)+"s  %s\n", mark, clean(l.Name), clean(l.AgentAddress), clean(l.GatewayURL))
+		p.printf("%s %-"+strconv.Itoa(names)+"s  %-"+strconv.Itoa(addresses)+"s  %s\n", mark, clean(l.Name),
+			clean(l.AgentAddress), clean(l.GatewayURL))
 	}
 	if id.absent {
 		p.notef("%s says %q, which is not there.\n", clean(id.chosenBy), clean(id.profile))
@@ -142,7 +144,8 @@ func (p *program) useProfile(name string) error {
 		if _, there := now.of(name); !there {
 			return &failure{exit: exitNotFound, code: codeNoProfile,
 				message: "There is no profile " + strconv.Quote(name) + " in " + now.file + ".",
-				hint:    `choose one of "amtp profile list", or make it with "amtp setup --profile ` + name + ` --name <agent-name>"`}
+				hint: `choose one of "amtp profile list", or make it with "amtp setup --profile ` + name +
+					` --name <agent-name>"`}
 		}
 		if delete(now.members, memberProfile); name != profileDefault {
 			now.members[memberProfile] = []byte(strconv.Quote(name))
@@ -185,7 +188,8 @@ func (p *program) removeProfile(name string, yes bool) error {
 		return err
 	}
 	if id.absent {
-		return &failure{exit: exitNotFound, code: codeNoProfile, message: "There is no profile " + strconv.Quote(name) + " in " + id.file + "."}
+		return &failure{exit: exitNotFound, code: codeNoProfile,
+			message: "There is no profile " + strconv.Quote(name) + " in " + id.file + "."}
 	}
 	who := firstOf(id.saved(memberAddress), "no identity")
 	if !yes {
@@ -215,7 +219,8 @@ const (
 // choose returns the profile to use and who says so, "" for nobody.
 func (p *program) choose(c *configFile) (name, by string, err error) {
 	if name, by, err = p.chosen(c); err == nil && amtp.CheckName(name) != nil {
-		err = usageErrorf("Invalid profile name %q, chosen by %s. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .", name, by)
+		err = usageErrorf("Invalid profile name %q, chosen by %s. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .",
+			name, by)
 	}
 	return name, by, err
 }

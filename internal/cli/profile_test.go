@@ -51,7 +51,8 @@ func profiled(t *testing.T, g *gateways) *user {
 
 func profilesOf(g *gateways, use string) string {
 	one := func(name string) string {
-		return fmt.Sprintf(`{"gatewayUrl":%q,"agentName":"alice","agentAddress":"alice@localhost","apiKey":"key-of-%s","adminKey":"admin-of-%[2]s"}`, g.url[name], name)
+		return fmt.Sprintf(`{"gatewayUrl":%q,"agentName":"alice","agentAddress":"alice@localhost","apiKey":"key-of-%s","adminKey":"admin-of-%[2]s"}`,
+			g.url[name], name)
 	}
 	used := ""
 	if use != "" {
@@ -101,7 +102,8 @@ func TestAKeyGoesToItsOwnGateway(t *testing.T) {
 			n /= 3
 			return choice
 		}
-		flag, env, project, use, gatewayFlag, gatewayEnv := pick(choices), pick(choices), pick(choices), pick(choices), pick(urls), pick(urls)
+		flag, env, project, use, gatewayFlag, gatewayEnv := pick(choices), pick(choices), pick(choices), pick(choices),
+			pick(urls), pick(urls)
 		u.writeConfig(allowing(dir, project, profilesOf(g, use)))
 		writeProject(t, dir, "# none\n")
 		if project != "" {
@@ -248,14 +250,16 @@ func TestAProjectFileSaysNothingElse(t *testing.T) {
 	} {
 		writeProject(t, dir, text)
 		got := u.run("whoami")
-		if got.exit != 2 || !strings.HasPrefix(got.stderr, "Error: The project file "+dir) || strings.Contains(got.stderr, "evil") {
+		if got.exit != 2 || !strings.HasPrefix(got.stderr, "Error: The project file "+dir) ||
+			strings.Contains(got.stderr, "evil") {
 			t.Errorf("%q: exit %d, %s", text, got.exit, got.stderr)
 		}
 		if got := u.run("whoami", "--profile", "default"); got.exit != 0 {
 			t.Errorf("%q with --profile: exit %d, %s", text, got.exit, got.stderr)
 		}
 	}
-	for _, text := range []string{"", "\n# profile = \"x\"\n", "  profile=\"default\"  # ours\r\n\r\n", "\tprofile\t=\t'default'"} {
+	for _, text := range []string{"", "\n# profile = \"x\"\n", "  profile=\"default\"  # ours\r\n\r\n",
+		"\tprofile\t=\t'default'"} {
 		writeProject(t, dir, text)
 		if got := u.run("whoami"); got.exit != 0 {
 			t.Errorf("%q: exit %d, %s", text, got.exit, got.stderr)
@@ -287,7 +291,8 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 	u.writeConfig(`{"gatewayUrl":"https://other.example","agentName":"bob","agentAddress":"bob@other.example","apiKey":"key-of-bob","keep":{"n":1.50}}`)
 	got := u.run("setup", "--name", "alice", "--profile", "work", "--gateway", g.url)
 	u.expect(g, got, 0, "Agent registered successfully.\n  Address: alice@localhost\n"+
-		"  Config saved to: $HOME/.amtp-config.json, profile work\n\nYou can now send and receive messages.\n", "Registering agent \"alice\" on $URL...\n")
+		"  Config saved to: $HOME/.amtp-config.json, profile work\n\nYou can now send and receive messages.\n",
+		"Registering agent \"alice\" on $URL...\n")
 	saved, err := os.ReadFile(u.configFile())
 	if err != nil {
 		t.Fatal(err)
@@ -319,22 +324,28 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 
 	for _, args := range []string{"inbox --profile nobody", "whoami --profile nobody"} {
 		got := u.run(strings.Fields(args)...)
-		u.expect(nil, got, 3, "", "Error: There is no profile \"nobody\" in $HOME/.amtp-config.json; it was chosen by --profile.\n"+
-			"  Hint: run \"amtp setup --profile nobody --name <agent-name>\", or choose one of \"amtp profile list\"\n")
+		u.expect(nil, got, 3, "",
+			"Error: There is no profile \"nobody\" in $HOME/.amtp-config.json; it was chosen by --profile.\n"+
+				"  Hint: run \"amtp setup --profile nobody --name <agent-name>\", or choose one of \"amtp profile list\"\n")
 	}
-	if got := u.run("whoami", "--profile", "../x"); got.exit != 2 || !strings.HasPrefix(got.stderr, "Error: Invalid profile name") {
+	if got := u.run("whoami", "--profile", "../x"); got.exit != 2 ||
+		!strings.HasPrefix(got.stderr, "Error: Invalid profile name") {
 		t.Errorf("a bad name: %+v", got)
 	}
-	u.expect(nil, u.run("profile", "use", "nobody"), 4, "", "Error: There is no profile \"nobody\" in $HOME/.amtp-config.json.\n"+
-		"  Hint: choose one of \"amtp profile list\", or make it with \"amtp setup --profile nobody --name <agent-name>\"\n")
+	u.expect(nil, u.run("profile", "use", "nobody"), 4, "",
+		"Error: There is no profile \"nobody\" in $HOME/.amtp-config.json.\n"+
+			"  Hint: choose one of \"amtp profile list\", or make it with \"amtp setup --profile nobody --name <agent-name>\"\n")
 	u.expect(nil, u.run("profile", "use", "work"), 0, "Using profile work.\n", "")
-	u.expect(g, u.run("profile", "list"), 0, "  default  bob@other.example  https://other.example\n* work     alice@localhost    $URL\n",
+	u.expect(g, u.run("profile", "list"), 0,
+		"  default  bob@other.example  https://other.example\n* work     alice@localhost    $URL\n",
 		"Used is \"work\": \"amtp profile use\" says so.\n")
 	u.env = append(u.env, "AMTP_PROFILE=default")
-	u.expect(nil, u.run("profile", "use", "work"), 0, "Using profile work.\n", "Here and now AMTP_PROFILE says \"default\", which takes precedence.\n")
+	u.expect(nil, u.run("profile", "use", "work"), 0, "Using profile work.\n",
+		"Here and now AMTP_PROFILE says \"default\", which takes precedence.\n")
 	u.env = append(u.env, "AMTP_PROFILE=")
 
-	if got := u.run("whoami"); !strings.Contains(got.stdout, "Agent Name:      alice\n") || !strings.HasSuffix(got.stdout, "  Profile:         work\n") {
+	if got := u.run("whoami"); !strings.Contains(got.stdout, "Agent Name:      alice\n") ||
+		!strings.HasSuffix(got.stdout, "  Profile:         work\n") {
 		t.Errorf("whoami: %s", got.stdout)
 	}
 	if got := u.run("unregister", "--yes"); got.exit != 0 {
@@ -347,14 +358,16 @@ func TestSetupWritesIntoAProfile(t *testing.T) {
 func TestProfileListOfWhoUnregistered(t *testing.T) {
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"http://a.example","profiles":{"work":{"agentAddress":"al@b.example","gatewayUrl":"http://b.example"}}}`)
-	u.expect(nil, u.run("profile", "list"), 0, "* default  (not set up)  http://a.example\n  work     al@b.example  http://b.example\n", "")
+	u.expect(nil, u.run("profile", "list"), 0,
+		"* default  (not set up)  http://a.example\n  work     al@b.example  http://b.example\n", "")
 }
 
 func TestABrokenProfilesMember(t *testing.T) {
 	u := newUser(t)
 	for _, text := range []string{`{"profiles":[]}`, `{"profiles":{"a":1}}`, `{"profiles":null}`} {
 		u.writeConfig(text)
-		if got := u.run("whoami"); got.exit != 3 || !strings.Contains(got.stderr, `the member "profiles" is not an object of objects`) {
+		if got := u.run("whoami"); got.exit != 3 || !strings.Contains(got.stderr,
+			`the member "profiles" is not an object of objects`) {
 			t.Errorf("%s: %+v", text, got)
 		}
 	}
@@ -369,7 +382,8 @@ func TestSetupsAtOnce(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(201)
-		fmt.Fprintf(w, `{"address":"%s@localhost","api_key":"amtp_key-of-%[1]s","agent":{"address":"%[1]s@localhost"}}`, a.Address)
+		fmt.Fprintf(w, `{"address":"%s@localhost","api_key":"amtp_key-of-%[1]s","agent":{"address":"%[1]s@localhost"}}`,
+			a.Address)
 	}))
 	defer srv.Close()
 	u := newUser(t)

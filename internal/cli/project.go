@@ -47,7 +47,8 @@ func (p *program) projectProfile() (name, file string, err error) {
 			if p.silent {
 				return "", "", nil
 			}
-			p.notef("%s takes precedence over the project file %s, whose profile %q is not used; AMTP_PROFILE or --profile chooses one.\n", key, clean(file), name)
+			p.notef("%s takes precedence over the project file %s, whose profile %q is not used; AMTP_PROFILE or --profile chooses one.\n",
+				key, clean(file), name)
 			return "", "", nil
 		}
 	}
@@ -121,7 +122,8 @@ func readProject(file string) (profile string, err error) {
 }
 
 func badProject(file, why string) error {
-	f := usageErrorf(`The project file %s may name a profile, in one line like profile = "work", and nothing else: %s.`, file, why)
+	f := usageErrorf(`The project file %s may name a profile, in one line like profile = "work", and nothing else: %s.`,
+		file, why)
 	f.hint = "gateways and keys are set with amtp setup --profile NAME; to go on without the file, add --profile default"
 	return f
 }
@@ -150,9 +152,11 @@ func (p *program) allowedProject(c *configFile) (name, file string, err error) {
 		return name, file, nil
 	case known && allowed == "" || p.silent:
 	case known:
-		p.notef("%s names the profile %q now, and you allowed %q: it is not used before \"amtp profile allow\".\n", clean(file), name, allowed)
+		p.notef("%s names the profile %q now, and you allowed %q: it is not used before \"amtp profile allow\".\n",
+			clean(file), name, allowed)
 	default:
-		p.notef("%s names the profile %q, which is not used before \"amtp profile allow\"; \"amtp profile deny\" ends this note.\n", clean(file), name)
+		p.notef("%s names the profile %q, which is not used before \"amtp profile allow\"; \"amtp profile deny\" ends this note.\n",
+			clean(file), name)
 	}
 	return "", "", nil
 }
@@ -167,7 +171,8 @@ func (p *program) noProjectSpeaks() error {
 	if err != nil || name == "" {
 		return err
 	}
-	return usageErrorf("The project file %s names the profile %q, and a project never says which agent is removed: give --profile NAME.", file, name)
+	return usageErrorf("The project file %s names the profile %q, and a project never says which agent is removed: give --profile NAME.",
+		file, name)
 }
 
 const allowHelp = `Allow the file .amtp.toml of a project to choose which profile commands use in its
@@ -207,8 +212,9 @@ func (p *program) judgeProject(args []string, allow bool) error {
 		return err
 	}
 	if file == "" {
-		return &failure{exit: exitNotFound, code: codeNoProfile, message: "There is no file " + projectFile + " for " + dir + ".",
-			hint: `a project names its profile in one line: profile = "NAME"`}
+		return &failure{exit: exitNotFound, code: codeNoProfile,
+			message: "There is no file " + projectFile + " for " + dir + ".",
+			hint:    `a project names its profile in one line: profile = "NAME"`}
 	}
 	name, err := readProject(file)
 	if err != nil {

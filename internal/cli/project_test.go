@@ -17,7 +17,8 @@ func TestAProjectIsAllowedFirst(t *testing.T) {
 	who := func(want, note string) {
 		t.Helper()
 		got := u.run("whoami")
-		if got.exit != 0 || !strings.Contains(got.stdout, want) || !strings.Contains(got.stderr, note) || note == "" && got.stderr != "" {
+		if got.exit != 0 || !strings.Contains(got.stdout, want) || !strings.Contains(got.stderr, note) ||
+			note == "" && got.stderr != "" {
 			t.Errorf("whoami: %+v, want %q and the note %q", got, want, note)
 		}
 	}
@@ -52,14 +53,16 @@ func TestAProjectRemovesNobody(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	for _, allowed := range []bool{false, true} {
 		u := newUser(t)
-		one := `{"gatewayUrl":"` + g.url + `","agentName":"x","agentAddress":"x@localhost","apiKey":"amtp_secret-of-x","adminKey":"0123456789abcdef"`
+		one := `{"gatewayUrl":"` + g.url +
+			`","agentName":"x","agentAddress":"x@localhost","apiKey":"amtp_secret-of-x","adminKey":"0123456789abcdef"`
 		u.writeConfig(one + `,"profiles":{"work":` + one + `}}}`)
 		work(t, "work")
 		if allowed {
 			u.does(0, "", "profile", "allow")
 		}
 		for _, args := range []string{"unregister --yes", "agent delete bob --yes", "agent delete x --yes"} {
-			if got := u.run(strings.Fields(args)...); got.exit != 2 || !strings.Contains(got.stderr, "a project never says which agent is removed") {
+			if got := u.run(strings.Fields(args)...); got.exit != 2 ||
+				!strings.Contains(got.stderr, "a project never says which agent is removed") {
 				t.Errorf("amtp %s, allowed %t: %+v", args, allowed, got)
 			}
 		}
@@ -74,7 +77,9 @@ func TestUnregisterAsksForYes(t *testing.T) {
 	g := newFakeGateway(t, nil)
 	u := alice(t, g)
 	for _, args := range []string{"unregister", "unregister --json", "unregister --yes=false"} {
-		if got := u.run(strings.Fields(args)...); got.exit != 2 || len(g.asked) != 0 || !strings.Contains(got.stderr, "This removes alice@localhost with its inbox and its key, and cannot be undone: add --yes.") {
+		if got := u.run(strings.Fields(args)...); got.exit != 2 || len(g.asked) != 0 ||
+			!strings.Contains(got.stderr,
+				"This removes alice@localhost with its inbox and its key, and cannot be undone: add --yes.") {
 			t.Errorf("amtp %s: %+v, asked %q", args, got, g.lines())
 		}
 	}

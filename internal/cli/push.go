@@ -25,7 +25,8 @@ func (f *endpoint) flags(cmd *cobra.Command) {
 	f.cmd = cmd
 	flags := cmd.Flags()
 	flags.StringVar(&f.target, "push", "", "have messages pushed to the `URL` of an endpoint, signed; see docs/push.md")
-	flags.StringArrayVar(&f.headers, "push-header", nil, "a header `NAME=VALUE` that is sent to the endpoint, such as Authorization; may repeat; every user of the machine can read it there")
+	flags.StringArrayVar(&f.headers, "push-header", nil,
+		"a header `NAME=VALUE` that is sent to the endpoint, such as Authorization; may repeat; every user of the machine can read it there")
 	flags.StringVar(&f.from, "push-header-file", "", "`FILE` with such headers, NAME=VALUE on each line; - is stdin")
 }
 

@@ -237,7 +237,8 @@ type jobsChanged struct {
 }
 
 // jobsCommand is a command that does something to each of some jobs.
-func (p *program) jobsCommand(cmd *cobra.Command, done string, do func(*amtp.Client, context.Context, amtp.JobID) (amtp.QueuedJob, error)) *cobra.Command {
+func (p *program) jobsCommand(cmd *cobra.Command, done string,
+	do func(*amtp.Client, context.Context, amtp.JobID) (amtp.QueuedJob, error)) *cobra.Command {
 	var q amtp.JobQuery
 	var all bool
 	cmd.Args = cobra.ArbitraryArgs
@@ -285,7 +286,8 @@ func (c *jobsChanged) each(ids []amtp.JobID, named bool, do func(amtp.JobID) err
 }
 
 // pages does something to each job that a query finds.
-func (c *jobsChanged) pages(q amtp.JobQuery, list func(amtp.JobQuery) (amtp.JobList, error), do func(amtp.JobID) error) error {
+func (c *jobsChanged) pages(q amtp.JobQuery, list func(amtp.JobQuery) (amtp.JobList, error),
+	do func(amtp.JobID) error) error {
 	for {
 		page, err := list(q)
 		if err != nil {

@@ -36,12 +36,14 @@ func (id *identity) register(name string, agent amtp.NewAgent) (registering, err
 	var before registering
 	err := json.Unmarshal([]byte(id.saved(memberRegistering)), &before)
 	there := sameGateway(before.Gateway, id.gateway) || loopback.IsURL(before.Gateway) && loopback.IsURL(id.gateway)
-	if age := time.Since(before.Begun); err == nil && there && strings.EqualFold(before.Name, name) && before.Agent.Address != "" && age >= 0 && age < registeringTime {
+	if age := time.Since(before.Begun); err == nil && there && strings.EqualFold(before.Name, name) &&
+		before.Agent.Address != "" && age >= 0 && age < registeringTime {
 		before.again = true
 		return before, nil
 	}
 	_, err = os.Stat(id.file)
-	now := registering{Name: name, Gateway: id.gateway, Key: rand.Text(), Agent: agent, Begun: time.Now().UTC(), made: errors.Is(err, fs.ErrNotExist)}
+	now := registering{Name: name, Gateway: id.gateway, Key: rand.Text(), Agent: agent, Begun: time.Now().UTC(),
+		made: errors.Is(err, fs.ErrNotExist)}
 	text, err := json.Marshal(now)
 	if err != nil {
 		return now, err
@@ -58,7 +60,8 @@ func (id *identity) gaveUp(attempt registering, err error) error {
 	var line *net.OpError
 	var foreign *loopback.ForeignError
 	unsent := !attempt.again && (errors.As(err, &line) && line.Op == "dial" || errors.As(err, &foreign))
-	final := unsent || errors.As(err, &refused) && refused.Status >= 400 && refused.Status < 500 || errors.As(err, &told) && told.code == amtp.CodeConflict
+	final := unsent || errors.As(err, &refused) && refused.Status >= 400 && refused.Status < 500 ||
+		errors.As(err, &told) && told.code == amtp.CodeConflict
 	if attempt.Key != "" && final {
 		// What stays of it harms nobody.
 		if forgot := id.save(map[string]string{memberRegistering: ""}); forgot == nil && attempt.made {

@@ -70,8 +70,9 @@ func (p *program) reply(ctx context.Context, id *identity, which string, f *send
 	}
 	if !proven(received.Trust) && !unproven {
 		return &failure{exit: exitRefused, code: codeUnproven,
-			message: fmt.Sprintf("Nobody proved that %s wrote this message (trust: %s), so it was not answered.", addressText(received.Sender), trustLine(received)),
-			hint:    "to answer whoever has that address all the same: --unproven"}
+			message: fmt.Sprintf("Nobody proved that %s wrote this message (trust: %s), so it was not answered.",
+				addressText(received.Sender), trustLine(received)),
+			hint: "to answer whoever has that address all the same: --unproven"}
 	}
 	answer.Recipients, answer.InReplyTo = []amtp.Address{received.Sender}, received.MessageID
 	answer.Subject = firstOf(answer.Subject, received.Subject)

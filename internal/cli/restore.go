@@ -80,7 +80,8 @@ func (p *program) restoreCommand() *cobra.Command {
 	flags.BoolVar(&r.force, "force", false, "move a database that is there aside")
 	flags.BoolVar(&r.shared, "database", false, "make a PostgreSQL ready that was restored")
 	flags.BoolVar(&r.confirm, "confirm", false, "end the pause after a restore")
-	flags.StringVar(&r.gateway, "gateway", "", "`URL` of the gateway to confirm, if it is not the one of the data directory")
+	flags.StringVar(&r.gateway, "gateway", "",
+		"`URL` of the gateway to confirm, if it is not the one of the data directory")
 	return cmd
 }
 
@@ -102,7 +103,8 @@ func (p *program) restore(ctx context.Context, dir, file string, force bool) err
 			Agents    int64  `json:"agents"`
 		}{dir, true, done.Aside, done.Messages, done.Deliveries, done.Agents})
 	}
-	p.printf("Restored to %s: %s, %s.\n", clean(dir), plural(int(done.Messages), "message"), plural(int(done.Agents), "agent"))
+	p.printf("Restored to %s: %s, %s.\n", clean(dir), plural(int(done.Messages), "message"),
+		plural(int(done.Agents), "agent"))
 	if done.Aside != "" {
 		p.printf("  The former database: %s\n", clean(done.Aside))
 	}

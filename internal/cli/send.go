@@ -134,7 +134,8 @@ func (p *program) answered(ctx context.Context, id *identity, which string) (amt
 	})
 	var refused *amtp.Error
 	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-		return "", &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound, message: fmt.Sprintf("There is no message %q that you may see, so nothing can answer it.", which)}
+		return "", &failure{exit: exitNotFound, code: amtp.CodeMessageNotFound,
+			message: fmt.Sprintf("There is no message %q that you may see, so nothing can answer it.", which)}
 	}
 	return m.Message.MessageID, err
 }

@@ -62,14 +62,16 @@ func (p *program) sentCommand() *cobra.Command {
 	flags := cmd.Flags()
 	l.flags(cmd, 20, "messages", false)
 	flags.IntVar(&q.Offset, "offset", 0, "leave out the `N` newest, 10000 at the most")
-	flags.StringVar(&status, "status", "", "only those in this `STATE`: pending, queued, delivering, retrying, delivered or failed")
+	flags.StringVar(&status, "status", "",
+		"only those in this `STATE`: pending, queued, delivering, retrying, delivered or failed")
 	flags.StringVar(&to, "to", "", "only those to this `ADDRESS`")
 	return cmd
 }
 
 // sentPages asks for as much of the list as is wanted. Total is that of the first
 // page, and of more than it counted what was seen.
-func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQuery, l *listing) (all amtp.MessageList, err error) {
+func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQuery,
+	l *listing) (all amtp.MessageList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
 		q.Limit, q.Cursor = limit, cursor
 		next, err := c.Messages(ctx, q)

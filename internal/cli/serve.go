@@ -70,7 +70,8 @@ func (p *program) serveCommand() *cobra.Command {
 		},
 	}
 	flags = config.Flags(cmd.Flags())
-	cmd.Flags().BoolVar(&rename, "rename", false, "give up the domain that the gateway had: its agents get addresses in the present one")
+	cmd.Flags().BoolVar(&rename, "rename", false,
+		"give up the domain that the gateway had: its agents get addresses in the present one")
 	return cmd
 }
 
@@ -106,15 +107,18 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 		log.Warn(w.Text, "setting", w.Place)
 	}
 	if a.Paused() {
-		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm", p.confirm(cfg.DataDir))
+		log.Warn("this gateway was restored from a backup and accepts no messages until that is confirmed", "confirm",
+			p.confirm(cfg.DataDir))
 	}
 	if !a.Certified() {
-		log.Warn("there is no certificate yet: callers from other machines are refused until the authority has given one", "see", "amtp cert show")
+		log.Warn("there is no certificate yet: callers from other machines are refused until the authority has given one",
+			"see", "amtp cert show")
 	}
 	if cfg.UseTLS() {
 		defer reloads(ctx, a)()
 	}
-	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", place(cfg), "pid", os.Getpid())
+	log.Info("the gateway runs", "url", a.URL(), "domain", string(cfg.Server.Domain), "data", place(cfg),
+		"pid", os.Getpid())
 	err = a.Run(ctx)
 	stop() // a second signal now ends the process at once
 	if err = errors.Join(err, a.Close()); err != nil {
@@ -127,7 +131,8 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 // otherDomain says how the gateway starts in the domain that it had.
 func otherDomain(e *app.OtherDomainError) error {
 	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(e)}
-	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename", e.Was)
+	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename",
+		e.Was)
 	return f
 }
 
@@ -195,15 +200,18 @@ const memoryLimit = 384 << 20
 
 // banner tells a person where the gateway is and what to type next.
 func (p *program) banner(a *app.App, cfg config.Config) {
-	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain, a.URL(), place(cfg))
+	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain,
+		a.URL(), place(cfg))
 	if cfg.Development() {
 		fmt.Fprint(p.stderr, "  Open to:  every program on this machine (development profile)\n")
 	}
 	if !a.Certified() {
-		fmt.Fprintf(p.stderr, "  Missing:  a certificate for %s; it is being obtained: amtp cert show\n", strings.Join(cfg.CertificateHosts(), ", "))
+		fmt.Fprintf(p.stderr, "  Missing:  a certificate for %s; it is being obtained: amtp cert show\n",
+			strings.Join(cfg.CertificateHosts(), ", "))
 	}
 	if a.Paused() {
-		fmt.Fprintf(p.stderr, "  Paused:   restored from a backup; no message is accepted until: %s\n", p.confirm(cfg.DataDir))
+		fmt.Fprintf(p.stderr, "  Paused:   restored from a backup; no message is accepted until: %s\n",
+			p.confirm(cfg.DataDir))
 	}
 	fmt.Fprintf(p.stderr, "\nNext, in another terminal:\n\n  %s\n\n", p.firstSetup(a.URL(), cfg))
 }

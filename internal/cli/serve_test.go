@@ -15,7 +15,8 @@ func TestWhatServeSaysToTypeNext(t *testing.T) {
 	usual := filepath.Join(home, "data", "amtp")
 	tests := []struct{ name, dir, domain, url, want string }{
 		{"the usual gateway", usual, "localhost", defaultGateway, "amtp setup --name alice"},
-		{"another port", usual, "localhost", "http://127.0.0.1:9001", "amtp setup --name alice --gateway http://127.0.0.1:9001"},
+		{"another port", usual, "localhost", "http://127.0.0.1:9001",
+			"amtp setup --name alice --gateway http://127.0.0.1:9001"},
 		{"a domain", usual, "a.example", defaultGateway, "amtp setup --name alice"},
 		{"a domain, another directory", "/srv/a b", "a.example", "http://127.0.0.1:9001",
 			`AMTP_DATA_DIR="/srv/a b" amtp setup --name alice --gateway http://127.0.0.1:9001`},
@@ -23,8 +24,10 @@ func TestWhatServeSaysToTypeNext(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newProgram(strings.NewReader(""), nil, nil, []string{"HOME=" + home, "XDG_DATA_HOME=" + filepath.Join(home, "data"), "AMTP_DATA_DIR=/elsewhere"})
-			cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATA_DIR=" + tt.dir, "AMTP_DOMAIN=" + tt.domain}})
+			p := newProgram(strings.NewReader(""), nil, nil,
+				[]string{"HOME=" + home, "XDG_DATA_HOME=" + filepath.Join(home, "data"), "AMTP_DATA_DIR=/elsewhere"})
+			cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_DATA_DIR=" + tt.dir,
+				"AMTP_DOMAIN=" + tt.domain}})
 			if err != nil {
 				t.Fatal(err)
 			}

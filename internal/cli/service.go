@@ -50,7 +50,8 @@ func (p *program) serviceCommand() *cobra.Command {
 		Long:    serviceHelp,
 		Example: "  amtp service install\n  sudo amtp service install --system\n  amtp service status\n  amtp service logs --follow\n  amtp service remove",
 	})
-	cmd.AddCommand(p.serviceInstallCommand(), p.serviceStatusCommand(), p.serviceLogsCommand(), p.serviceRemoveCommand())
+	cmd.AddCommand(p.serviceInstallCommand(), p.serviceStatusCommand(), p.serviceLogsCommand(),
+		p.serviceRemoveCommand())
 	return cmd
 }
 
@@ -255,8 +256,9 @@ func (p *program) installService(ctx context.Context, m *manager, dataDir string
 	}
 	if url == "" {
 		return &failure{exit: exitInternal, code: codeServiceFailed,
-			message: "The service is installed, but no gateway of it listens: " + firstOf(s.State, "its state is not known") + ".",
-			hint:    `"amtp service logs" says why; correct it and run "amtp service install" again`}
+			message: "The service is installed, but no gateway of it listens: " + firstOf(s.State,
+				"its state is not known") + ".",
+			hint: `"amtp service logs" says why; correct it and run "amtp service install" again`}
 	}
 	if p.json {
 		return p.printJSON(struct {
@@ -370,7 +372,8 @@ const startTime = 15 * time.Second
 
 // awaitService waits until the service is the gateway that listens for the data
 // directory, and returns its URL; "" when that does not come.
-func (p *program) awaitService(ctx context.Context, m *manager, dataDir string) (url string, s serviceStatus, err error) {
+func (p *program) awaitService(ctx context.Context, m *manager, dataDir string) (url string,
+	s serviceStatus, err error) {
 	for until := p.now().Add(startTime); ; {
 		running, claimed := datadir.Holder(dataDir)
 		if s, err = m.status(ctx, p.runManager); err != nil {

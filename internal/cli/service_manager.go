@@ -21,7 +21,8 @@ const unitName = "amtp.service"
 
 // serviceGateway is the gateway that the service shall run: this program, with
 // the settings that were given. They are checked as the service will see them.
-func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues, system bool) (g service.Gateway, err error) {
+func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues,
+	system bool) (g service.Gateway, err error) {
 	g = service.Gateway{System: system, DataDir: service.StateDir}
 	if g.Program, err = p.installedProgram(system); err != nil {
 		return g, err
@@ -33,7 +34,8 @@ func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues, s
 	}
 	switch {
 	case system && given != "" && filepath.Clean(given) != service.StateDir:
-		return g, usageErrorf("With --system the data is in %s; a unit that may write elsewhere is yours to write.", service.StateDir)
+		return g, usageErrorf("With --system the data is in %s; a unit that may write elsewhere is yours to write.",
+			service.StateDir)
 	case !system:
 		if g.DataDir, err = p.dataDir(given); err == nil {
 			g.DataDir, err = filepath.Abs(g.DataDir)
@@ -46,7 +48,8 @@ func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues, s
 		return g, err
 	}
 	p.noteEnvironment(system)
-	_, warnings, err := config.Load(config.Sources{Flags: flags, Environ: []string{"HOME=" + p.home, "AMTP_DATA_DIR=" + g.DataDir}})
+	_, warnings, err := config.Load(config.Sources{Flags: flags,
+		Environ: []string{"HOME=" + p.home, "AMTP_DATA_DIR=" + g.DataDir}})
 	for _, w := range warnings {
 		p.notef("Warning: %s\n", clean(w.String()))
 	}
@@ -68,7 +71,9 @@ func (p *program) installedProgram(system bool) (string, error) {
 	case strings.Contains(name, "/go-build"):
 		return "", badProgram("%s is a temporary program, which will be gone.", name)
 	case system && (in(home) || slices.ContainsFunc([]string{"/home", "/root", "/run/user", "/tmp", "/var/tmp"}, in)):
-		return "", badProgram("%s is in a home or a temporary directory, which the service of the machine does not see.", name)
+		return "",
+			badProgram("%s is in a home or a temporary directory, which the service of the machine does not see.",
+				name)
 	}
 	return name, nil
 }
@@ -106,12 +111,14 @@ func (p *program) noteEnvironment(system bool) {
 	var unseen []string
 	for _, e := range p.environ {
 		name, value, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "AMTP_") && value != "" && !slices.Contains(clients, name) && !slices.Contains(unseen, name) {
+		if strings.HasPrefix(name, "AMTP_") && value != "" && !slices.Contains(clients, name) &&
+			!slices.Contains(unseen, name) {
 			unseen = append(unseen, name)
 		}
 	}
 	if len(unseen) > 0 {
-		p.notef("The service does not see what is set in this terminal: %s. Settings of the gateway belong in amtp.yaml in its data directory.\n", strings.Join(unseen, ", "))
+		p.notef("The service does not see what is set in this terminal: %s. Settings of the gateway belong in amtp.yaml in its data directory.\n",
+			strings.Join(unseen, ", "))
 	}
 }
 
@@ -147,7 +154,8 @@ func (p *program) systemd(g service.Gateway) (*manager, error) {
 		base := p.getenv("XDG_CONFIG_HOME")
 		if !filepath.IsAbs(base) {
 			if p.home == "" {
-				return nil, usageErrorf("There is no home directory: set HOME, or install the service of the machine with --system.")
+				return nil,
+					usageErrorf("There is no home directory: set HOME, or install the service of the machine with --system.")
 			}
 			base = filepath.Join(p.home, ".config")
 		}
@@ -164,14 +172,16 @@ func (p *program) systemd(g service.Gateway) (*manager, error) {
 	m.stop = [][]string{command("disable", "--now", unitName)}
 	m.gone = [][]string{command("daemon-reload")}
 	m.logs = func(lines string, follow bool) []string {
-		argv := append(slices.Clone(journal), "--unit="+unitName, "--lines="+lines, "--no-pager", "--output=short-iso", "--quiet")
+		argv := append(slices.Clone(journal), "--unit="+unitName, "--lines="+lines, "--no-pager",
+			"--output=short-iso", "--quiet")
 		if follow {
 			argv = append(argv, "--follow")
 		}
 		return argv
 	}
 	m.status = func(ctx context.Context, run runner) (serviceStatus, error) {
-		out, err := run(ctx, command("show", unitName, "--property=LoadState,ActiveState,SubState,UnitFileState,MainPID,ActiveEnterTimestamp,FragmentPath"))
+		out, err := run(ctx, command("show", unitName,
+			"--property=LoadState,ActiveState,SubState,UnitFileState,MainPID,ActiveEnterTimestamp,FragmentPath"))
 		if err != nil {
 			return serviceStatus{}, err
 		}
@@ -223,7 +233,9 @@ func (p *program) launchd(g service.Gateway) (*manager, error) {
 		// A label that is loaded must be gone before it is loaded again, which
 		// takes until the gateway has ended.
 		start: [][]string{
-			{"/bin/sh", "-c", `launchctl bootout "$0" 2>/dev/null; n=0; while launchctl print "$0" >/dev/null 2>&1 && [ $n -lt 45 ]; do sleep 1; n=$((n+1)); done`, name},
+			{"/bin/sh", "-c",
+				`launchctl bootout "$0" 2>/dev/null; n=0; while launchctl print "$0" >/dev/null 2>&1 && [ $n -lt 45 ]; do sleep 1; n=$((n+1)); done`,
+				name},
 			{"launchctl", "enable", name},
 			{"launchctl", "bootstrap", domain, file},
 		},
@@ -237,7 +249,8 @@ func (p *program) launchd(g service.Gateway) (*manager, error) {
 		},
 		status: func(ctx context.Context, run runner) (serviceStatus, error) {
 			out, err := run(ctx, []string{"launchctl", "print", name})
-			s := serviceStatus{Manager: "launchd", Unit: service.Label, File: file, Installed: exists(file), State: "not loaded"}
+			s := serviceStatus{Manager: "launchd", Unit: service.Label, File: file, Installed: exists(file),
+				State: "not loaded"}
 			if err == nil {
 				s.fromLaunchd(out)
 			}

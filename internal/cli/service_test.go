@@ -54,7 +54,8 @@ esac
 			return nil
 		}
 		os.Remove(log)
-		return strings.Split(strings.TrimSpace(strings.ReplaceAll(string(content), fmt.Sprintf("gui/%d", os.Getuid()), "gui/UID")), "\n")
+		return strings.Split(strings.TrimSpace(strings.ReplaceAll(string(content), fmt.Sprintf("gui/%d", os.Getuid()),
+			"gui/UID")), "\n")
 	}
 }
 
@@ -83,21 +84,26 @@ func TestServiceOnMacOS(t *testing.T) {
 	got := u.on("darwin", program, "service", "status")
 	u.expect(nil, got, 4, "Not installed: launchd knows no amtp.gateway.\n", "Install it: amtp service install\n")
 	got = u.on("darwin", program, "service", "install", "--dry-run")
-	if got.exit != 0 || !strings.Contains(got.stdout, "<string>"+program+"</string>") || exists(filepath.Join(u.home, "Library")) {
+	if got.exit != 0 || !strings.Contains(got.stdout, "<string>"+program+"</string>") ||
+		exists(filepath.Join(u.home, "Library")) {
 		t.Errorf("install --dry-run: %+v", got)
 	}
 	calls()
 	got = u.on("darwin", program, "service", "install")
-	u.expect(nil, got, 0, "Written: "+file+"\nThe gateway runs at http://127.0.0.1:9 and starts by itself from now on.\n",
+	u.expect(nil, got, 0, "Written: "+file+
+		"\nThe gateway runs at http://127.0.0.1:9 and starts by itself from now on.\n",
 		"It runs while you are logged in. The log is $HOME/Library/Logs/amtp/amtp.log.\n")
-	want := []string{"print gui/UID", "bootout gui/UID/amtp.gateway", "print gui/UID/amtp.gateway", "enable gui/UID/amtp.gateway", "bootstrap gui/UID " + file, "print gui/UID/amtp.gateway"}
+	want := []string{"print gui/UID", "bootout gui/UID/amtp.gateway", "print gui/UID/amtp.gateway",
+		"enable gui/UID/amtp.gateway", "bootstrap gui/UID " + file, "print gui/UID/amtp.gateway"}
 	if c := calls(); !reflect.DeepEqual(c, want) {
 		t.Errorf("launchctl was called\n%s\nwant\n%s", strings.Join(c, "\n"), strings.Join(want, "\n"))
 	}
 	got = u.on("darwin", program, "service", "status")
-	u.expect(nil, got, 0, "amtp.gateway: running\n  Process: "+fmt.Sprint(os.Getpid())+"\n  Starts:  by itself\n  File:    "+file+"\n  Log:     amtp service logs\n", "")
+	u.expect(nil, got, 0, "amtp.gateway: running\n  Process: "+fmt.Sprint(os.Getpid())+
+		"\n  Starts:  by itself\n  File:    "+file+"\n  Log:     amtp service logs\n", "")
 
-	if err := os.WriteFile(filepath.Join(u.home, "Library", "Logs", "amtp", "amtp.log"), []byte("one\ntwo\x1b[2J\nthree"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(u.home, "Library", "Logs", "amtp", "amtp.log"),
+		[]byte("one\ntwo\x1b[2J\nthree"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	u.expect(nil, u.on("darwin", program, "service", "logs", "--lines", "2"), 0, "two\\u001b[2J\nthree\n", "")
@@ -105,16 +111,19 @@ func TestServiceOnMacOS(t *testing.T) {
 	if err := os.Truncate(filepath.Join(u.home, "Library", "Logs", "amtp", "amtp.log"), 0); err != nil {
 		t.Fatal(err)
 	}
-	u.expect(nil, u.on("darwin", program, "service", "logs"), 0, "", "There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
+	u.expect(nil, u.on("darwin", program, "service", "logs"), 0, "",
+		"There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
 	u.expect(nil, u.on("darwin", program, "service", "logs", "--lines", "0"), 0, "", "")
 
 	calls()
 	got = u.on("darwin", program, "service", "remove")
-	u.expect(nil, got, 0, "Removed: "+file+"\nThe service is stopped. Messages, keys and settings are where they were.\n", "")
+	u.expect(nil, got, 0, "Removed: "+file+
+		"\nThe service is stopped. Messages, keys and settings are where they were.\n", "")
 	if c := calls(); !reflect.DeepEqual(c, []string{"print gui/UID", "bootout gui/UID/amtp.gateway"}) {
 		t.Errorf("launchctl was called %q", c)
 	}
-	if got := u.on("darwin", program, "service", "install", "--system"); got.exit != 2 || !strings.Contains(got.stderr, "--system is for Linux") {
+	if got := u.on("darwin", program, "service", "install", "--system"); got.exit != 2 ||
+		!strings.Contains(got.stderr, "--system is for Linux") {
 		t.Errorf("install --system: %+v", got)
 	}
 }
@@ -123,7 +132,8 @@ func TestServiceElsewhere(t *testing.T) {
 	u := newUser(t)
 	for _, args := range []string{"install", "status", "logs", "remove", "install --dry-run"} {
 		got := u.on("windows", "/usr/bin/true", append([]string{"service"}, strings.Fields(args)...)...)
-		u.expect(nil, got, 2, "", "Error: amtp knows the service managers of Linux and macOS, not that of windows.\n  Hint: let the system run \"amtp serve\"\n")
+		u.expect(nil, got, 2, "",
+			"Error: amtp knows the service managers of Linux and macOS, not that of windows.\n  Hint: let the system run \"amtp serve\"\n")
 	}
 }
 
@@ -133,20 +143,25 @@ func TestServiceForTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := u.on("linux", program, "service", "install", "--system", "--dry-run", "--domain", "shop.example", "--tls-enabled", "false", "--config", "x.yaml")
+	got := u.on("linux", program, "service", "install", "--system", "--dry-run", "--domain", "shop.example",
+		"--tls-enabled", "false", "--config", "x.yaml")
 	if got.exit != 2 || !strings.Contains(got.stderr, "x.yaml") {
 		t.Errorf("with a file that is not there: %+v", got)
 	}
-	got = u.on("linux", program, "service", "install", "--system", "--dry-run", "--domain", "shop.example", "--tls-enabled", "false")
+	got = u.on("linux", program, "service", "install", "--system", "--dry-run", "--domain", "shop.example",
+		"--tls-enabled", "false")
 	for _, want := range []string{
-		"Would write: /etc/systemd/system/amtp.service\n", "\nExecStart=" + program + " serve --domain=shop.example --tls-enabled=false\n",
-		"\nEnvironment=AMTP_DATA_DIR=/var/lib/amtp\n", "\nDynamicUser=yes\n", "\nProtectSystem=strict\n", "\n  systemctl restart amtp.service\n",
+		"Would write: /etc/systemd/system/amtp.service\n",
+		"\nExecStart=" + program + " serve --domain=shop.example --tls-enabled=false\n",
+		"\nEnvironment=AMTP_DATA_DIR=/var/lib/amtp\n", "\nDynamicUser=yes\n", "\nProtectSystem=strict\n",
+		"\n  systemctl restart amtp.service\n",
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("exit %d, no %q in\n%s%s", got.exit, want, got.stdout, got.stderr)
 		}
 	}
-	if got := u.on("linux", program, "service", "install", "--system", "--data-dir", "/srv/amtp"); got.exit != 2 || !strings.Contains(got.stderr, "With --system the data is in /var/lib/amtp") {
+	if got := u.on("linux", program, "service", "install", "--system", "--data-dir", "/srv/amtp"); got.exit != 2 ||
+		!strings.Contains(got.stderr, "With --system the data is in /var/lib/amtp") {
 		t.Errorf("--data-dir: %+v", got)
 	}
 	if err := os.Mkdir(u.home+"/go-build1", 0o755); err != nil {
@@ -156,11 +171,13 @@ func TestServiceForTheMachine(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if got := u.on("linux", path, "service", "install", "--system", "--dry-run"); got.exit != 2 || !strings.Contains(got.stderr, "put the program where it stays") {
+		if got := u.on("linux", path, "service", "install", "--system", "--dry-run"); got.exit != 2 ||
+			!strings.Contains(got.stderr, "put the program where it stays") {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}
-	if got := u.on("linux", u.home+"/go-build1/amtp", "service", "install", "--dry-run"); got.exit != 2 || !strings.Contains(got.stderr, "is a temporary program") {
+	if got := u.on("linux", u.home+"/go-build1/amtp", "service", "install", "--dry-run"); got.exit != 2 ||
+		!strings.Contains(got.stderr, "is a temporary program") {
 		t.Errorf("go run: %+v", got)
 	}
 }
@@ -176,8 +193,10 @@ func TestServiceArgsFindFiles(t *testing.T) {
 	if err := os.WriteFile("amtp.yaml", []byte("logging:\n  level: debug\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := u.on("linux", "/bin/sh", "service", "install", "--dry-run", "--config", "amtp.yaml", "--data-dir", "data", "--auth-required")
-	for _, want := range []string{" serve --auth-required=true --config=" + dir + "/amtp.yaml\n", "AMTP_DATA_DIR=" + dir + "/data\n"} {
+	got := u.on("linux", "/bin/sh", "service", "install", "--dry-run", "--config", "amtp.yaml", "--data-dir", "data",
+		"--auth-required")
+	for _, want := range []string{" serve --auth-required=true --config=" + dir + "/amtp.yaml\n",
+		"AMTP_DATA_DIR=" + dir + "/data\n"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in %+v", want, got)
 		}
@@ -192,11 +211,15 @@ func TestSystemdStatus(t *testing.T) {
 		out  string
 		want serviceStatus
 	}{
-		{"LoadState=not-found\nActiveState=inactive\nSubState=dead\nMainPID=0\n", serviceStatus{State: "inactive (dead)"}},
+		{"LoadState=not-found\nActiveState=inactive\nSubState=dead\nMainPID=0\n",
+			serviceStatus{State: "inactive (dead)"}},
 		{"LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nMainPID=42\nActiveEnterTimestamp=Sun 2026-11-22 20:00:00 UTC\nFragmentPath=/a b\n",
-			serviceStatus{Installed: true, Running: true, State: "active (running)", Starts: true, PID: 42, Since: "Sun 2026-11-22 20:00:00 UTC", File: "/a b"}},
-		{"LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=disabled\n", serviceStatus{Installed: true, State: "activating (auto-restart)"}},
-		{"LoadState=loaded\nActiveState=failed\nSubState=failed\n", serviceStatus{Installed: true, State: "failed (failed)", failed: true}},
+			serviceStatus{Installed: true, Running: true, State: "active (running)", Starts: true, PID: 42,
+				Since: "Sun 2026-11-22 20:00:00 UTC", File: "/a b"}},
+		{"LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=disabled\n",
+			serviceStatus{Installed: true, State: "activating (auto-restart)"}},
+		{"LoadState=loaded\nActiveState=failed\nSubState=failed\n",
+			serviceStatus{Installed: true, State: "failed (failed)", failed: true}},
 	}
 	for _, tt := range tests {
 		tt.want.Manager, tt.want.Unit = "systemd", unitName

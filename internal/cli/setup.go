@@ -69,7 +69,8 @@ func (f *profile) words(cmd *cobra.Command) {
 	flags.StringVar(&f.description, "description", "", "what the agent is for, as one line of `TEXT`")
 	flags.StringVar(&f.role, "role", "", "the agent's `ROLE`, such as buyer")
 	flags.StringArrayVar(&f.capabilities, "capability", nil, "a `CAPABILITY` of the agent; may repeat")
-	flags.StringArrayVar(&f.schemas, "schema", nil, "a `SCHEMA` that the agent says it takes, or a pattern of schemas; not enforced; may repeat")
+	flags.StringArrayVar(&f.schemas, "schema", nil,
+		"a `SCHEMA` that the agent says it takes, or a pattern of schemas; not enforced; may repeat")
 	flags.BoolVar(&f.unlisted, "unlisted", false, "do not show the agent in discovery")
 	f.given = flags.Changed
 }
@@ -126,9 +127,12 @@ func (p *program) setupCommand() *cobra.Command {
 		return p.setup(ctx, id, name, &about, takeOver)
 	})
 	cmd.Flags().StringVar(&name, "name", "", "the agent's `NAME`: NAME@domain will be its address")
-	cmd.Flags().StringVar(&p.pin, "pin", "", "`HASH` of the public key in the gateway's certificate, which alone is trusted then")
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "if the agent exists already, get one more key for it; needs the admin key")
-	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "", "`USER` who runs the gateway on this machine, where that is neither you nor root; none where the system shows nobody")
+	cmd.Flags().StringVar(&p.pin, "pin", "",
+		"`HASH` of the public key in the gateway's certificate, which alone is trusted then")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false,
+		"if the agent exists already, get one more key for it; needs the admin key")
+	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "",
+		"`USER` who runs the gateway on this machine, where that is neither you nor root; none where the system shows nobody")
 	about.flags(cmd)
 	return cmd
 }
@@ -173,7 +177,8 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 		return id.gaveUp(attempt, err)
 	}
 	if changed && (got.how != "registered" || attempt.again) {
-		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: admin.HTTP, UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
+		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: admin.HTTP,
+			UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
 		if err != nil {
 			return err
 		}
@@ -186,7 +191,8 @@ func (p *program) setup(ctx context.Context, id *identity, name string, about *p
 // an empty one if not.
 func (p *program) keepKey(ctx context.Context, id *identity, name string) (member, error) {
 	key := id.saved(memberKey)
-	if key == "" || !strings.EqualFold(id.saved(memberName), name) || !sameGateway(id.saved(memberGateway), id.gateway) {
+	if key == "" || !strings.EqualFold(id.saved(memberName), name) ||
+		!sameGateway(id.saved(memberGateway), id.gateway) {
 		return member{}, nil
 	}
 	who, err := (&amtp.Client{URL: id.gateway, Key: key, HTTP: p.reach(id.gateway), UserAgent: userAgent()}).WhoAmI(ctx)
@@ -233,7 +239,8 @@ func (p *program) join(ctx context.Context, by registrar, attempt registering) (
 			message: "Registration succeeded but no API key was returned. The agent may already exist.",
 			hint:    "choose another name, or ask whoever runs the gateway for a key"}
 	case err == nil:
-		return member{address: r.Address, key: r.APIKey, how: "registered", secret: r.PushSecret, since: sinceText(r.Agent)}, nil
+		return member{address: r.Address, key: r.APIKey, how: "registered", secret: r.PushSecret,
+			since: sinceText(r.Agent)}, nil
 	case !errors.As(err, &refused) || refused.Status != http.StatusConflict:
 		return member{}, err
 	case !by.isAdmin:

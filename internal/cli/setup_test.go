@@ -57,7 +57,8 @@ func TestSetupOnThisMachineNeedsNoKey(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
 	u := newUser(t)
 	u.run("setup", "--name=alice", "--gateway="+g.url)
-	if want := (fakeRequest{"POST /v1/admin/agents", "", "", `{"address":"alice","delivery_mode":"pull"}`}); len(g.asked) != 1 || g.asked[0] != want {
+	if want := (fakeRequest{"POST /v1/admin/agents", "", "",
+		`{"address":"alice","delivery_mode":"pull"}`}); len(g.asked) != 1 || g.asked[0] != want {
 		t.Errorf("asked %+v\nwant %+v", g.asked, want)
 	}
 }
@@ -70,7 +71,8 @@ func (u *user) withDataDirectory(base string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		u.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, datadir.AdminKeyFile), []byte("key-of-the-directory\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, datadir.AdminKeyFile), []byte("key-of-the-directory\n"),
+		0o600); err != nil {
 		u.t.Fatal(err)
 	}
 	claim, err := datadir.Acquire(dir)
@@ -89,7 +91,8 @@ func TestSetupUsesTheKeyOfTheDataDirectoryForItsGatewayOnly(t *testing.T) {
 	u := newUser(t)
 	u.withDataDirectory(g.url)
 	u.run("setup", "--name", "alice", "--gateway", g.url)
-	u.run("setup", "--name", "alice2", "--profile", "two", "--gateway", strings.Replace(g.url, "127.0.0.1", "localhost", 1))
+	u.run("setup", "--name", "alice2", "--profile", "two", "--gateway",
+		strings.Replace(g.url, "127.0.0.1", "localhost", 1))
 	u.run("setup", "--name", "alice", "--profile", "three", "--gateway", other.url)
 	if len(g.asked) != 2 || g.asked[0].admin != "key-of-the-directory" || g.asked[1].admin != "key-of-the-directory" {
 		t.Errorf("the recorded gateway was asked %+v", g.asked)
@@ -103,7 +106,8 @@ func TestSetupKeepsAKeyThatWorks(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/whoami": {200, iAmAlice}})
 	u := alice(t, g)
 	got := u.run("setup", "--name", "Alice")
-	u.expect(g, got, 0, "Agent is registered already; its saved key works and was kept.\n"+afterwards, "Registering agent \"Alice\" on $URL...\n")
+	u.expect(g, got, 0, "Agent is registered already; its saved key works and was kept.\n"+afterwards,
+		"Registering agent \"Alice\" on $URL...\n")
 	if u.config()["apiKey"] != "amtp_secret-of-alice" {
 		t.Errorf("the key was changed: %v", u.config())
 	}
@@ -130,7 +134,8 @@ func TestSetupReplacesAKeyThatNoLongerWorks(t *testing.T) {
 	u.writeConfig(strings.Replace(readAll(t, u.configFile()), "{", `{"agentCreated":"2026-11-01T10:00:00.000Z",`, 1))
 	u.withDataDirectory(g.url)
 	got := u.run("setup", "--name", "alice")
-	u.expect(g, got, 0, "Agent is registered already; a new key was issued for it.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
+	u.expect(g, got, 0, "Agent is registered already; a new key was issued for it.\n"+afterwards,
+		"Registering agent \"alice\" on $URL...\n")
 	if u.config()["apiKey"] != "amtp_new-key-of-alice" {
 		t.Errorf("the file has %v", u.config())
 	}
@@ -167,13 +172,16 @@ func TestSetupRefusals(t *testing.T) {
 		stderr  string
 	}{
 		{[]string{"setup"}, nil, 2, "", "Error: --name is required. Usage: amtp setup --name <agent-name>\n"},
-		{[]string{"setup", "--name", "has space"}, nil, 2, "", "Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n  Hint: run \"amtp setup --help\"\n"},
-		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "", "Error: Missing config: the gateway's admin key (adminKey). Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
+		{[]string{"setup", "--name", "has space"}, nil, 2, "",
+			"Error: Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .\n  Hint: run \"amtp setup --help\"\n"},
+		{[]string{"setup", "--name", "x", "--gateway", "https://gateway.example"}, nil, 3, "",
+			"Error: Missing config: the gateway's admin key (adminKey). Set AMTP_ADMIN_KEY env var.\n  Hint: ask whoever runs the gateway for its admin key\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {403, forbidden}}, 3, "",
 			"Registering agent \"x\" on $URL...\nError (ADMIN_ACCESS_DENIED): Invalid admin API key\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key: it is in admin.key in its data directory, if its operator set no other\n"},
 		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {401, required}}, 3, "",
 			"Registering agent \"x\" on $URL...\nError (ADMIN_AUTHENTICATION_REQUIRED): Admin API key required\n  Hint: set AMTP_ADMIN_KEY to the gateway's admin key\n"},
-		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201, `{"agent":{"address":"x@localhost"}}`}}, 1, "",
+		{[]string{"setup", "--name", "x"}, map[string]fakeAnswer{"POST /v1/admin/agents": {201,
+			`{"agent":{"address":"x@localhost"}}`}}, 1, "",
 			"Registering agent \"x\" on $URL...\nError: Registration succeeded but no API key was returned. The agent may already exist.\n  Hint: choose another name, or ask whoever runs the gateway for a key\n"},
 	}
 	for _, tt := range tests {
@@ -188,12 +196,15 @@ func TestSetupRefusals(t *testing.T) {
 
 func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{
-		"GET /v1/whoami": {200, strings.ReplaceAll(iAmAlice, "alice", "carol")}, "GET /v1/inbox/carol@localhost": {200, emptyInbox}})
+		"GET /v1/whoami":                {200, strings.ReplaceAll(iAmAlice, "alice", "carol")},
+		"GET /v1/inbox/carol@localhost": {200, emptyInbox}})
 	u := newUser(t)
 	u.writeConfig(`{"gatewayUrl":"http://127.0.0.1:1","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice"}`)
-	u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, "AMTP_API_KEY=amtp_secret-of-carol", "AMTP_AGENT_NAME=", "AMTP_ADMIN_KEY=0123456789abcdef")
+	u.env = append(u.env, "AMTP_GATEWAY_URL="+g.url, "AMTP_API_KEY=amtp_secret-of-carol", "AMTP_AGENT_NAME=",
+		"AMTP_ADMIN_KEY=0123456789abcdef")
 	u.expect(g, u.run("whoami"), 0,
-		"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   (not set)\n  API Key:         amtp_sec...\n  Admin Key:       01234567...\n  Config File:     $HOME/.amtp-config.json\n", "")
+		"AMTP Configuration:\n  Gateway URL:     $URL\n  Agent Name:      alice\n  Agent Address:   (not set)\n  API Key:         amtp_sec...\n  Admin Key:       01234567...\n  Config File:     $HOME/.amtp-config.json\n",
+		"")
 	u.expect(g, u.run("inbox"), 0, "Inbox is empty.\n", "")
 	for _, r := range g.asked {
 		if r.key != "amtp_secret-of-carol" || r.admin != "" {
@@ -203,13 +214,17 @@ func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
 }
 
 func TestSavedKeysGoToTheirGatewayOnly(t *testing.T) {
-	other := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`}, "GET /v1/messages/m1/status": {401, wrongKey}})
+	other := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/discovery/agents": {200, `{"agents":[]}`},
+		"GET /v1/messages/m1/status": {401, wrongKey}})
 	const saved = "http://127.0.0.1:1"
-	for _, args := range []string{"inbox", "send --to b@localhost --text x", "read m1", "ack m1", "sent", "status m1", "discover", "whoami --check",
-		"unregister --yes", "agent list", "agent show", "agent show bob", "agent delete alice --yes", "agent rotate-key", "agent rotate-key bob --save f", "agent revoke-key key_1"} {
+	for _, args := range []string{"inbox", "send --to b@localhost --text x", "read m1", "ack m1", "sent", "status m1",
+		"discover", "whoami --check",
+		"unregister --yes", "agent list", "agent show", "agent show bob", "agent delete alice --yes",
+		"agent rotate-key", "agent rotate-key bob --save f", "agent revoke-key key_1"} {
 		for _, given := range []string{"flag", "environment"} {
 			u := newUser(t)
-			u.writeConfig(`{"gatewayUrl":"` + saved + `","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
+			u.writeConfig(`{"gatewayUrl":"` + saved +
+				`","agentName":"alice","agentAddress":"alice@localhost","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
 			line := strings.Fields(args)
 			if given == "flag" {
 				line = append(line, "--gateway", other.url)
@@ -217,7 +232,8 @@ func TestSavedKeysGoToTheirGatewayOnly(t *testing.T) {
 				u.env = append(u.env, "AMTP_GATEWAY_URL="+other.url)
 			}
 			got := u.run(line...)
-			if want := "the saved key is for " + saved; strings.HasPrefix(got.stderr, "Error: Missing config: the a") && !strings.Contains(got.stderr, want) {
+			if want := "the saved key is for " + saved; strings.HasPrefix(got.stderr, "Error: Missing config: the a") &&
+				!strings.Contains(got.stderr, want) {
 				t.Errorf("amtp %s: %swant the hint %q", args, got.stderr, want)
 			}
 			if u.config()["apiKey"] != "amtp_secret-of-alice" {
@@ -263,7 +279,8 @@ func TestASavedAdminKeyDoesNotMoveToAnotherGateway(t *testing.T) {
 	first := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/admin/agents": {200, `{"agents":{}}`}})
 	second := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
 	u := newUser(t)
-	u.writeConfig(`{"gatewayUrl":"` + first.url + `","agentName":"alice","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
+	u.writeConfig(`{"gatewayUrl":"` + first.url +
+		`","agentName":"alice","apiKey":"amtp_secret-of-alice","adminKey":"fileadmin"}`)
 	u.does(0, "", "profile", "remove", "default", "--yes")
 	u.does(0, "", "setup", "--name", "alice", "--gateway", second.url)
 	got := u.run("whoami")
@@ -338,7 +355,8 @@ func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
 	if got.exit != 2 || len(g.asked) != 0 {
 		t.Errorf("delete without --yes: %+v", got)
 	}
-	u.expect(g, u.run("unregister", "--yes"), 0, "Agent \"bob\" removed from gateway.\n", "Unregistering agent \"bob\"...\n")
+	u.expect(g, u.run("unregister", "--yes"), 0, "Agent \"bob\" removed from gateway.\n",
+		"Unregistering agent \"bob\"...\n")
 	if u.config()["apiKey"] != "amtp_secret-of-alice" {
 		t.Errorf("the file has %v", u.config())
 	}
@@ -348,16 +366,19 @@ func TestUnregisterOfAnotherAgentKeepsTheKey(t *testing.T) {
 func TestSetupThatSavesNothing(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {201, registered}})
 	u := newUser(t)
-	got := u.run("setup", "--name", "alice", "--gateway", g.url, "--config", filepath.Join(u.home, "no", "such", "directory", "c.json"))
+	got := u.run("setup", "--name", "alice", "--gateway", g.url, "--config",
+		filepath.Join(u.home, "no", "such", "directory", "c.json"))
 	if got.exit != 1 || !strings.Contains(got.stderr, "Cannot save the config file") || len(g.asked) != 0 {
-		t.Errorf("exit code %d, %q, and the gateway was asked %d times; want 1, what cannot be saved, and not once", got.exit, got.stderr, len(g.asked))
+		t.Errorf("exit code %d, %q, and the gateway was asked %d times; want 1, what cannot be saved, and not once",
+			got.exit, got.stderr, len(g.asked))
 	}
 }
 
 // TestSetupWhoseAnswerIsLost: run again it shows the idempotency key of the first
 // attempt, until the gateway has answered.
 func TestSetupWhoseAnswerIsLost(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {500, `{"error":{"code":"INTERNAL_SERVER_ERROR","message":"lost"}}`}})
+	g := newFakeGateway(t, map[string]fakeAnswer{"POST /v1/admin/agents": {500,
+		`{"error":{"code":"INTERNAL_SERVER_ERROR","message":"lost"}}`}})
 	u := newUser(t)
 	u.run("setup", "--name", "alice", "--gateway", g.url)
 	u.run("setup", "--name", "ALICE", "--gateway", g.url, "--role", "buyer")
@@ -368,10 +389,12 @@ func TestSetupWhoseAnswerIsLost(t *testing.T) {
 		t.Errorf("the gateway was asked for %+v, want alice's second attempt to ask for what the first did", g.asked)
 	}
 	if len(keys) != 4 || len(keys[0]) < 22 || keys[1] != keys[0] || keys[2] == keys[0] || keys[3] == keys[2] {
-		t.Fatalf("idempotency keys %q, want one for alice's two attempts, one for bob's, and another for what came after that", keys)
+		t.Fatalf("idempotency keys %q, want one for alice's two attempts, one for bob's, and another for what came after that",
+			keys)
 	}
 	g.answers["POST /v1/admin/agents"] = fakeAnswer{200, registered}
-	u.expect(g, u.run("setup", "--name", "alice", "--gateway", g.url), 0, "Agent registered successfully.\n"+afterwards, "Registering agent \"alice\" on $URL...\n")
+	u.expect(g, u.run("setup", "--name", "alice", "--gateway", g.url), 0, "Agent registered successfully.\n"+afterwards,
+		"Registering agent \"alice\" on $URL...\n")
 	if keys = g.repeats; keys[4] != keys[3] {
 		t.Errorf("the last attempt had the idempotency key %q, want %q", keys[4], keys[3])
 	}

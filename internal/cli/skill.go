@@ -93,7 +93,10 @@ assistant does not read it.`,
 		Example: "  amtp skill uninstall --claude\n  amtp skill uninstall --dir .claude/skills --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return p.eachSkill(&places, func(f ownfile.File, dry bool) ([]ownfile.Step, error) { return f.Take(dry, true) })
+			return p.eachSkill(&places, func(f ownfile.File, dry bool) ([]ownfile.Step,
+				error) {
+				return f.Take(dry, true)
+			})
 		},
 	}
 	places.flags(cmd)
@@ -121,7 +124,8 @@ func (p *program) skillShowCommand() *cobra.Command {
 func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 	dirs := slices.Clone(s.dirs)
 	if s.claude {
-		dirs = append(dirs, filepath.Join(firstOf(p.getenv("CLAUDE_CONFIG_DIR"), filepath.Join(p.home, ".claude")), "skills"))
+		dirs = append(dirs, filepath.Join(firstOf(p.getenv("CLAUDE_CONFIG_DIR"),
+			filepath.Join(p.home, ".claude")), "skills"))
 	}
 	if s.openclaw {
 		dirs = append(dirs, filepath.Join(p.home, ".openclaw", "skills"))
@@ -213,9 +217,11 @@ func (p *program) printSteps(steps []ownfile.Step, dry bool) error {
 			Steps  []ownfile.Step `json:"steps"`
 		}{dry, append([]ownfile.Step{}, steps...)})
 	}
-	words := map[string]string{ownfile.Write: "Written", ownfile.Keep: "Up to date", ownfile.Move: "Kept", ownfile.Remove: "Removed"}
+	words := map[string]string{ownfile.Write: "Written", ownfile.Keep: "Up to date", ownfile.Move: "Kept",
+		ownfile.Remove: "Removed"}
 	if dry {
-		words = map[string]string{ownfile.Write: "Would write", ownfile.Keep: "Up to date", ownfile.Move: "Would keep", ownfile.Remove: "Would remove"}
+		words = map[string]string{ownfile.Write: "Would write", ownfile.Keep: "Up to date", ownfile.Move: "Would keep",
+			ownfile.Remove: "Would remove"}
 	}
 	for _, s := range steps {
 		line := words[s.Do] + ": " + clean(s.Path)

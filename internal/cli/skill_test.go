@@ -13,7 +13,8 @@ func TestSkillWithoutTheProgramOnPath(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
 	u := newUser(t)
-	if got := u.run("skill", "install", "--claude"); got.exit != 0 || !strings.HasPrefix(got.stderr, "An assistant looks for amtp on PATH, where it is not") {
+	if got := u.run("skill", "install", "--claude"); got.exit != 0 ||
+		!strings.HasPrefix(got.stderr, "An assistant looks for amtp on PATH, where it is not") {
 		t.Errorf("without it: exit %d, %q", got.exit, got.stderr)
 	}
 	if err := os.WriteFile(filepath.Join(bin, "amtp"), []byte("#!/bin/sh\n"), 0o755); err != nil {
@@ -28,7 +29,8 @@ func TestSkillWithoutAHome(t *testing.T) {
 	u := newUser(t)
 	u.env = nil
 	for _, flag := range []string{"--claude", "--openclaw"} {
-		if got := u.run("skill", "install", flag); got.exit != 2 || !strings.HasPrefix(got.stderr, "Error: There is no home directory: set HOME, or give --dir DIR.\n") {
+		if got := u.run("skill", "install", flag); got.exit != 2 ||
+			!strings.HasPrefix(got.stderr, "Error: There is no home directory: set HOME, or give --dir DIR.\n") {
 			t.Errorf("%s: %+v", flag, got)
 		}
 	}

@@ -33,7 +33,10 @@ func (p *program) statusCommand() *cobra.Command {
 			return err
 		}
 		c := p.client(id)
-		s, err := withMessage(ctx, p, id, args[0], "", func(messageID amtp.MessageID) (amtp.MessageStatus, error) { return c.Status(ctx, messageID) })
+		s, err := withMessage(ctx, p, id, args[0], "", func(messageID amtp.MessageID) (amtp.MessageStatus,
+			error) {
+			return c.Status(ctx, messageID)
+		})
 		if err != nil {
 			return err
 		}
@@ -48,7 +51,8 @@ func (p *program) statusCommand() *cobra.Command {
 			p.printf("    - %s\n", recipientLine(r))
 		}
 		if s.NextRetry != nil {
-			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, p.timeText(s.NextRetry.Time), p.until(*s.NextRetry))
+			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, p.timeText(s.NextRetry.Time),
+				p.until(*s.NextRetry))
 		}
 		return nil
 	})

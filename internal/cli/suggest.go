@@ -11,18 +11,26 @@ import (
 
 // meantBy are words that people type for what is called otherwise here.
 var meantBy = map[string]string{
-	"register": "setup --name NAME", "login": "setup --name NAME", "init": "setup --name NAME", "signup": "setup --name NAME", "auth": "setup --name NAME",
+	"register": "setup --name NAME", "login": "setup --name NAME", "init": "setup --name NAME",
+	"signup": "setup --name NAME", "auth": "setup --name NAME",
 	"logout": "profile remove NAME --yes", "leave": "unregister --yes",
-	"list": "inbox", "ls": "inbox", "messages": "inbox", "receive": "inbox", "fetch": "inbox", "mail": "inbox", "check-mail": "inbox", "search": "inbox",
-	"watch": "inbox --wait 60s", "wait": "inbox --wait 60s", "listen": "inbox --wait 60s", "subscribe": "inbox --wait 60s", "poll": "inbox --wait 60s", "tail": "inbox --wait 60s",
+	"list": "inbox", "ls": "inbox", "messages": "inbox", "receive": "inbox", "fetch": "inbox", "mail": "inbox",
+	"check-mail": "inbox", "search": "inbox",
+	"watch": "inbox --wait 60s", "wait": "inbox --wait 60s", "listen": "inbox --wait 60s",
+	"subscribe": "inbox --wait 60s", "poll": "inbox --wait 60s", "tail": "inbox --wait 60s",
 	"show": "read ID", "view": "read ID", "open": "read ID", "get": "read ID", "cat": "read ID",
-	"answer": "reply ID", "respond": "reply ID", "delete": "ack ID", "remove": "ack ID", "rm": "ack ID", "done": "ack ID", "acknowledge": "ack ID",
+	"answer": "reply ID", "respond": "reply ID", "delete": "ack ID", "remove": "ack ID", "rm": "ack ID",
+	"done": "ack ID", "acknowledge": "ack ID",
 	"outbox": "sent", "history": "sent", "track": "status ID",
-	"agents": "discover", "contacts": "discover", "directory": "discover", "find": "discover", "who": "discover", "users": "discover",
-	"me": "whoami", "profiles": "profile list", "accept": "join CODE", "add": "invite NAME",
-	"start": "serve", "run": "serve", "server": "serve", "gateway": "serve", "daemon": "service install", "stop": "service remove", "logs": "service logs", "log": "service logs",
-	"settings": "config show", "configure": "config show", "health": "doctor", "ping": "doctor --probe ADDRESS", "test": "doctor", "diagnose": "doctor", "fix": "doctor",
-	"key": "keys list", "certificate": "cert show", "peers": "peer list", "jobs": "queue list", "deadletters": "dead list", "dlq": "dead list", "install": "skill install", "migrate": "migrate-store",
+	"agents": "discover", "contacts": "discover", "directory": "discover", "find": "discover", "who": "discover",
+	"users": "discover",
+	"me":    "whoami", "profiles": "profile list", "accept": "join CODE", "add": "invite NAME",
+	"start": "serve", "run": "serve", "server": "serve", "gateway": "serve", "daemon": "service install",
+	"stop": "service remove", "logs": "service logs", "log": "service logs",
+	"settings": "config show", "configure": "config show", "health": "doctor", "ping": "doctor --probe ADDRESS",
+	"test": "doctor", "diagnose": "doctor", "fix": "doctor",
+	"key": "keys list", "certificate": "cert show", "peers": "peer list", "jobs": "queue list",
+	"deadletters": "dead list", "dlq": "dead list", "install": "skill install", "migrate": "migrate-store",
 }
 
 // nearestCommand is the command below cmd that somebody meant who typed a word that is
@@ -107,9 +115,11 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 			f.hint = fmt.Sprintf("did you mean --%s? All flags: %s --help", near, cmd.CommandPath())
 		}
 	case errors.As(err, &value):
-		f.message = fmt.Sprintf("--%s: %q is %s.", value.GetFlag().Name, value.GetValue(), notA[value.GetFlag().Value.Type()])
+		f.message = fmt.Sprintf("--%s: %q is %s.", value.GetFlag().Name, value.GetValue(),
+			notA[value.GetFlag().Value.Type()])
 		if notA[value.GetFlag().Value.Type()] == "" {
-			f.message = fmt.Sprintf("--%s: %q cannot be its value: %v.", value.GetFlag().Name, value.GetValue(), value.Unwrap())
+			f.message = fmt.Sprintf("--%s: %q cannot be its value: %v.", value.GetFlag().Name, value.GetValue(),
+				value.Unwrap())
 		}
 		if value.GetFlag().Value.Type() == "duration" {
 			f.hint = "write a time with its unit, such as 30s, 5m or 1h"
@@ -119,7 +129,8 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 }
 
 // notA says what the value of a flag is not, by the type of the flag.
-var notA = map[string]string{"int": "not a whole number", "duration": "not a length of time", "bool": "neither true nor false"}
+var notA = map[string]string{"int": "not a whole number", "duration": "not a length of time",
+	"bool": "neither true nor false"}
 
 // commandBefore returns the word that was meant as a command and is none, where one
 // stands before the flag that is not known: then the flag belongs to what was meant.

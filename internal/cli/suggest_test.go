@@ -9,17 +9,24 @@ import (
 func TestWhatWasMeant(t *testing.T) {
 	u := newUser(t)
 	for typed, meant := range map[string]string{
-		"sedn": `did you mean "amtp send"?`, "sedn --to bob@localhost": `did you mean "amtp send"?`, "inbx": `"amtp inbox"`, "unregster": `"amtp unregister"`,
-		"discov": `"amtp discover"`, "Register": `"amtp setup --name NAME"`, "login": `"amtp setup`, "watch": `"amtp inbox --wait 60s"`, "list": `"amtp inbox"`,
-		"search bob": `"amtp inbox"`, "start": `"amtp serve"`, "logs": `"amtp service logs"`, "show 1": `"amtp read ID"`, "delete 1": `"amtp ack ID"`, "answer 1": `"amtp reply ID"`,
-		"agent lst": `"amtp agent list"`, "queue retyr --all": `"amtp queue retry"`, "profile us x": `"amtp profile use"`,
-		"inbox --unred": "did you mean --unread?", "send --txt x": "did you mean --text?", "send --too x": "did you mean --to?", "sent --lim 5": "did you mean --limit?",
+		"sedn": `did you mean "amtp send"?`, "sedn --to bob@localhost": `did you mean "amtp send"?`,
+		"inbx": `"amtp inbox"`, "unregster": `"amtp unregister"`,
+		"discov": `"amtp discover"`, "Register": `"amtp setup --name NAME"`, "login": `"amtp setup`,
+		"watch": `"amtp inbox --wait 60s"`, "list": `"amtp inbox"`,
+		"search bob": `"amtp inbox"`, "start": `"amtp serve"`, "logs": `"amtp service logs"`,
+		"show 1": `"amtp read ID"`, "delete 1": `"amtp ack ID"`, "answer 1": `"amtp reply ID"`,
+		"agent lst": `"amtp agent list"`, "queue retyr --all": `"amtp queue retry"`,
+		"profile us x":  `"amtp profile use"`,
+		"inbox --unred": "did you mean --unread?", "send --txt x": "did you mean --text?",
+		"send --too x": "did you mean --to?", "sent --lim 5": "did you mean --limit?",
 		"setup --nmae x": "did you mean --name?", "ack --jsn": "did you mean --json?",
-		"send --subjcet x": "did you mean --subject?", "inbox --limit abc": `--limit: "abc" is not a whole number.`, "inbox --wait 5": `--wait: "5" is not a length of time.`,
+		"send --subjcet x": "did you mean --subject?", "inbox --limit abc": `--limit: "abc" is not a whole number.`,
+		"inbox --wait 5":       `--wait: "5" is not a length of time.`,
 		"inbox --timeout soon": "such as 30s", "inbox --unread=maybe": `"maybe" is neither true nor false`,
 	} {
 		got := u.run(strings.Fields(typed)...)
-		if got.exit != 2 || !strings.Contains(got.stderr, meant) || strings.Contains(got.stderr, "strconv") || strings.Contains(got.stderr, "time:") {
+		if got.exit != 2 || !strings.Contains(got.stderr, meant) || strings.Contains(got.stderr, "strconv") ||
+			strings.Contains(got.stderr, "time:") {
 			t.Errorf("amtp %s: %+v, want %q", typed, got, meant)
 		}
 	}
@@ -33,7 +40,8 @@ func TestWhatWasMeant(t *testing.T) {
 		if cmd, _, err := root.Find(strings.Fields(meant)); err != nil || cmd == root || len(cmd.Commands()) > 0 {
 			t.Errorf("%s means %q, which is no command", word, meant)
 		}
-		if cmd, _, err := root.Find([]string{word}); err == nil && cmd != root && cmd.Name() == word && len(cmd.Commands()) == 0 {
+		if cmd, _, err := root.Find([]string{word}); err == nil && cmd != root && cmd.Name() == word &&
+			len(cmd.Commands()) == 0 {
 			t.Errorf("%s is a command, and so means nothing else", word)
 		}
 	}
@@ -43,7 +51,8 @@ func TestWhatWasMeant(t *testing.T) {
 func TestCompletionShowsNoMarks(t *testing.T) {
 	u := newUser(t)
 	got := u.run("__complete", "send", "--")
-	if got.exit != 0 || !strings.Contains(got.stdout, "--idempotency-key\ta KEY under which") || strings.Contains(got.stdout, "`") {
+	if got.exit != 0 || !strings.Contains(got.stdout, "--idempotency-key\ta KEY under which") ||
+		strings.Contains(got.stdout, "`") {
 		t.Errorf("%+v", got)
 	}
 }

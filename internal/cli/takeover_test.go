@@ -71,7 +71,8 @@ func (g *fakeGateway) asksFor(end string) bool {
 // when this profile is that agent, and not another one of its name.
 func TestSetupTakesNoNameOver(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{
-		"POST /v1/admin/agents": {409, taken}, "POST /v1/admin/agents/alice/keys": {201, issued}, "GET /v1/whoami": {401, wrongKey},
+		"POST /v1/admin/agents": {409, taken}, "POST /v1/admin/agents/alice/keys": {201, issued},
+		"GET /v1/whoami":             {401, wrongKey},
 		"GET /v1/admin/agents/alice": {200, aliceSince("2026-11-01")},
 	})
 	u := newUser(t)
@@ -83,7 +84,8 @@ func TestSetupTakesNoNameOver(t *testing.T) {
 	if left, err := os.ReadFile(u.configFile()); err == nil && strings.Contains(string(left), "apiKey") {
 		t.Errorf("the file is %s", left)
 	}
-	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second", "--gateway", g.url, "--take-over")
+	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second", "--gateway", g.url,
+		"--take-over")
 	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second") // whose key ended since
 
 	// Somebody else has registered the name since.
@@ -91,7 +93,8 @@ func TestSetupTakesNoNameOver(t *testing.T) {
 	g.asked = nil
 	before := readAll(t, u.configFile())
 	got = u.run("setup", "--name", "alice", "--profile", "second")
-	if got.exit != 5 || !strings.Contains(got.stderr, "--take-over") || g.asksFor("/keys") || readAll(t, u.configFile()) != before {
+	if got.exit != 5 || !strings.Contains(got.stderr, "--take-over") || g.asksFor("/keys") ||
+		readAll(t, u.configFile()) != before {
 		t.Errorf("the name of a later agent: %+v, asked %q", got, g.lines())
 	}
 	g.answers["GET /v1/admin/agents/alice"] = fakeAnswer{200, `{"address":"alice@localhost"}`}
@@ -101,7 +104,8 @@ func TestSetupTakesNoNameOver(t *testing.T) {
 	u.does(0, "a new key was issued", "setup", "--name", "alice", "--profile", "second", "--take-over")
 
 	without := newUser(t)
-	if got := without.run("setup", "--name", "alice", "--gateway", g.url, "--take-over"); got.exit != 5 || !strings.Contains(got.stderr, "AMTP_ADMIN_KEY") {
+	if got := without.run("setup", "--name", "alice", "--gateway", g.url, "--take-over"); got.exit != 5 ||
+		!strings.Contains(got.stderr, "AMTP_ADMIN_KEY") {
 		t.Errorf("without the admin key: %+v", got)
 	}
 }
@@ -117,7 +121,8 @@ func TestAKeyOfTheEnvironmentIsNamed(t *testing.T) {
 		t.Errorf("setup: %+v", got)
 	}
 	g.answers["GET /v1/whoami"] = fakeAnswer{401, wrongKey}
-	if got := u.run("whoami", "--check"); got.exit != 3 || !strings.Contains(got.stderr, "AMTP_API_KEY") || strings.Contains(got.stderr, "amtp setup") {
+	if got := u.run("whoami", "--check"); got.exit != 3 || !strings.Contains(got.stderr, "AMTP_API_KEY") ||
+		strings.Contains(got.stderr, "amtp setup") {
 		t.Errorf("whoami --check: %+v", got)
 	}
 }
@@ -133,7 +138,8 @@ func TestProfileRemove(t *testing.T) {
 	u.does(4, "There is no profile", "profile", "remove", "c", "--yes")
 	u.does(0, "Forgot the profile b", "profile", "remove", "b", "--yes")
 	u.does(0, "Forgot the profile default (a@a.example)", "profile", "remove", "default", "--yes")
-	if left := strings.Join(strings.Fields(readAll(t, u.configFile())), ""); left != `{"adminKey":"admin","adminKeyGateway":"https://a.example","keep":1}` {
+	if left := strings.Join(strings.Fields(readAll(t, u.configFile())),
+		""); left != `{"adminKey":"admin","adminKeyGateway":"https://a.example","keep":1}` {
 		t.Errorf("left is %s", left)
 	}
 }
@@ -169,11 +175,14 @@ func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
 
 // TestAGatewayIsAURL: what is none is named, with how it is written.
 func TestAGatewayIsAURL(t *testing.T) {
-	for given, hint := range map[string]string{"127.0.0.1:8080": "http://127.0.0.1:8080", "localhost:8080": "http://localhost:8080", "amtp.example.com": "https://amtp.example.com", "ftp://x": "https://"} {
+	for given, hint := range map[string]string{"127.0.0.1:8080": "http://127.0.0.1:8080",
+		"localhost:8080": "http://localhost:8080", "amtp.example.com": "https://amtp.example.com",
+		"ftp://x": "https://"} {
 		for _, args := range []string{"setup --name x", "discover", "inbox", "queue list", "invite bob"} {
 			u := newUser(t)
 			u.env = append(u.env, "AMTP_ADMIN_KEY=0123456789abcdef", "AMTP_API_KEY=amtp_0123456789abcdef")
-			if got := u.run(append(strings.Fields(args), "--gateway", given)...); got.exit != 2 || !strings.Contains(got.stderr, hint) {
+			if got := u.run(append(strings.Fields(args), "--gateway", given)...); got.exit != 2 ||
+				!strings.Contains(got.stderr, hint) {
 				t.Errorf("amtp %s --gateway %s: %+v", args, given, got)
 			}
 		}

@@ -57,7 +57,8 @@ func visible(r rune) bool {
 	case '\u200c', '\u200d', '\ufe0e', '\ufe0f':
 		return true
 	}
-	return unicode.IsGraphic(r) && !unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+	return unicode.IsGraphic(r) && !unicode.In(r, unicode.Variation_Selector,
+		unicode.Other_Default_Ignorable_Code_Point)
 }
 
 func escapeOf(r rune) string {

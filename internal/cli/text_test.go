@@ -15,7 +15,8 @@ func TestClean(t *testing.T) {
 		{"\x1b[2J\x00\x7f", `\u001b[2J\u0000\u007f`, `\u001b[2J\u0000\u007f`},
 		{"a\u202eb\u2066c\u200e", `a\u202eb\u2066c\u200e`, `a\u202eb\u2066c\u200e`},
 		{"a\u2028b\u2029c\u0085d", `a\u2028b\u2029c\u0085d`, `a\u2028b\u2029c\u0085d`},
-		{"tag\U000e0041 vs\U000e0100 fill\u3164\u115f", `tag\U000e0041 vs\U000e0100 fill\u3164\u115f`, `tag\U000e0041 vs\U000e0100 fill\u3164\u115f`},
+		{"tag\U000e0041 vs\U000e0100 fill\u3164\u115f", `tag\U000e0041 vs\U000e0100 fill\u3164\u115f`,
+			`tag\U000e0041 vs\U000e0100 fill\u3164\u115f`},
 		{"\xff\xfea\uFFFD", `\xff\xfea` + "\uFFFD", `\xff\xfea` + "\uFFFD"},
 		{"zero\u200bwidth\ufeff", `zero\u200bwidth\ufeff`, `zero\u200bwidth\ufeff`},
 	}

@@ -28,7 +28,8 @@ func layoutOf(locale string) string {
 			return isoTime
 		case "en_US", "en_PH", "es_US":
 			return usTime
-		case "fr_CH", "it_CH", "de", "da", "fi", "nb", "nn", "no", "is", "pl", "cs", "sk", "sl", "hr", "sr", "bs", "mk", "bg", "ro",
+		case "fr_CH", "it_CH", "de", "da", "fi", "nb", "nn", "no", "is", "pl", "cs", "sk", "sl", "hr", "sr", "bs",
+			"mk", "bg", "ro",
 			"ru", "uk", "be", "et", "lv", "tr", "az", "ka", "hy", "he":
 			return dotTime
 		case "en", "fr", "es", "it", "pt", "ca", "gl", "el", "vi", "id", "ms", "ga", "cy":

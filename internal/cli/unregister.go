@@ -35,7 +35,8 @@ func (p *program) unregisterCommand() *cobra.Command {
 			return err
 		}
 		if !yes {
-			return usageErrorf("This removes %s with its inbox and its key, and cannot be undone: add --yes.", firstOf(id.address, id.name))
+			return usageErrorf("This removes %s with its inbox and its key, and cannot be undone: add --yes.",
+				firstOf(id.address, id.name))
 		}
 		return p.unregister(ctx, id)
 	})
@@ -47,7 +48,8 @@ func (p *program) unregister(ctx context.Context, id *identity) error {
 	if !p.json {
 		p.notef("Unregistering agent \"%s\"...\n", clean(id.name))
 	}
-	err := p.manageSelf(id, "delete "+id.name+" --yes", func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
+	err := p.manageSelf(id, "delete "+id.name+" --yes",
+		func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
 	if err != nil {
 		return err
 	}

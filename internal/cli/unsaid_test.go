@@ -15,8 +15,10 @@ func TestDetailsTellMore(t *testing.T) {
 		shown   []string
 	}{
 		{"No agent ghost@localhost.", map[string]any{"recipient": "ghost@localhost"}, nil},
-		{"The agent bob@localhost exists already. Its owner gets a new key.", map[string]any{"error": "agent already exists: bob@localhost"}, nil},
-		{"Message not found or already acknowledged", map[string]any{"error": "message not found: x", "acknowledged": []any{"m2"}}, []string{"acknowledged", "error"}},
+		{"The agent bob@localhost exists already. Its owner gets a new key.",
+			map[string]any{"error": "agent already exists: bob@localhost"}, nil},
+		{"Message not found or already acknowledged", map[string]any{"error": "message not found: x",
+			"acknowledged": []any{"m2"}}, []string{"acknowledged", "error"}},
 		{"Invalid admin API key", map[string]any{"endpoint": "/v1/admin/agents"}, nil},
 		{"It is paused.", map[string]any{"paused": true}, nil},
 		{"Wait 60 seconds.", map[string]any{"retry_after": 60.0, "limit": "sender"}, []string{"limit"}},
@@ -36,10 +38,12 @@ func TestDetailsTellMore(t *testing.T) {
 // TestWhoamiSaysThatTheAddressChanged: the gateway got another domain, and the config
 // file has the address from before.
 func TestWhoamiSaysThatTheAddressChanged(t *testing.T) {
-	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/whoami": {200, `{"address":"alice@shop.example","domain":"shop.example"}`}})
+	g := newFakeGateway(t, map[string]fakeAnswer{"GET /v1/whoami": {200,
+		`{"address":"alice@shop.example","domain":"shop.example"}`}})
 	u := alice(t, g)
 	got := u.run("whoami", "--check")
-	if want := "The agent's address is now alice@shop.example. To save that: amtp setup --name alice\n"; got.exit != 0 || got.stderr != want {
+	if want := "The agent's address is now alice@shop.example. To save that: amtp setup --name alice\n"; got.exit != 0 ||
+		got.stderr != want {
 		t.Errorf("whoami --check: exit %d, %q; want 0 and %q", got.exit, got.stderr, want)
 	}
 }

@@ -33,17 +33,22 @@ func (a *ACME) settings() []setting {
 	return []setting{
 		{path: "acme.enabled", env: "AMTP_ACME_ENABLED", flag: "acme", def: "false", value: boolean(&a.Enabled),
 			meaning: "Whether the gateway obtains and renews its certificate itself, over ACME, in place of tls.cert_file."},
-		{path: "acme.accept_terms", env: "AMTP_ACME_ACCEPT_TERMS", flag: "acme-accept-terms", def: "false", value: boolean(&a.AcceptTerms),
+		{path: "acme.accept_terms", env: "AMTP_ACME_ACCEPT_TERMS", flag: "acme-accept-terms", def: "false",
+			value:   boolean(&a.AcceptTerms),
 			meaning: "Whether you accept the terms of service of the authority; it certifies nobody who does not."},
-		{path: "acme.email", env: "AMTP_ACME_EMAIL", flag: "acme-email", value: bind(&a.Email, "e-mail address", parseEmail, same),
+		{path: "acme.email", env: "AMTP_ACME_EMAIL", flag: "acme-email",
+			value:   bind(&a.Email, "e-mail address", parseEmail, same),
 			meaning: "Where the authority may write to about the certificate; it may be left empty."},
-		{path: "acme.directory", env: "AMTP_ACME_DIRECTORY", def: letsEncrypt, value: bind(&a.Directory, "URL", parseDirectory, same),
+		{path: "acme.directory", env: "AMTP_ACME_DIRECTORY", def: letsEncrypt,
+			value:   bind(&a.Directory, "URL", parseDirectory, same),
 			meaning: "The directory of the authority; its host may be called wherever it is."},
 		{path: "acme.ca_file", env: "AMTP_ACME_CA_FILE", value: path(&a.CAFile),
 			meaning: "Certificates in PEM form that the authority's own server may show, in addition to those that the system trusts, for an authority of your own."},
-		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain, same[amtp.Domain]),
+		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain,
+			same[amtp.Domain]),
 			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default that of server.public_url, else amtp.{domain}."},
-		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS", value: bind(&a.HTTPAddress, "host:port", parseOptional, same),
+		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS",
+			value:   bind(&a.HTTPAddress, "host:port", parseOptional, same),
 			meaning: "Where the authority's questions over plain HTTP (HTTP-01) are answered and nothing else: port 80 of the hosts, or what a proxy passes its /.well-known/acme-challenge/ to; when it is not set, the authority asks at port 443 (TLS-ALPN-01)."},
 	}
 }
@@ -107,7 +112,8 @@ func (l *loader) checkACME() {
 		l.refuse("acme.enabled", "is true and tls.cert_file or tls.key_file is given: choose one")
 	}
 	if !c.ACME.AcceptTerms {
-		l.refuse("acme.accept_terms", "must be true: read the terms of service of the authority at "+c.ACME.Directory+", and set AMTP_ACME_ACCEPT_TERMS=true to accept them")
+		l.refuse("acme.accept_terms", "must be true: read the terms of service of the authority at "+c.ACME.Directory+
+			", and set AMTP_ACME_ACCEPT_TERMS=true to accept them")
 	}
 	for _, host := range c.CertificateHosts() {
 		if err := certifiable(host); err != nil {

@@ -40,8 +40,10 @@ func (l *loader) check() {
 // checkDatabase warns about a password that others can read.
 func (l *loader) checkDatabase() {
 	url := l.cfg.Database.URL
-	if strings.HasPrefix(l.cfg.origin("database.url"), "--") && (strings.Contains(url.String(), redacted) || strings.Contains(string(url), "password")) {
-		l.advise("database.url", "has a password, and every user of this machine can read a command line: give it in AMTP_DATABASE_URL or in the file")
+	if strings.HasPrefix(l.cfg.origin("database.url"), "--") &&
+		(strings.Contains(url.String(), redacted) || strings.Contains(string(url), "password")) {
+		l.advise("database.url",
+			"has a password, and every user of this machine can read a command line: give it in AMTP_DATABASE_URL or in the file")
 	}
 }
 
@@ -54,7 +56,8 @@ const peersShare = 8
 func (l *loader) checkPeersShare() {
 	limits, most := l.cfg.Limits, l.cfg.Message.MaxSize
 	if l.cfg.Federated() && limits.InFlightBytes >= most && limits.InFlightBytes/peersShare < most {
-		l.advise("limits.in_flight_bytes", "an eighth of it is for other domains, and that is less than message.max_size: their largest messages are taken one at a time; give at least eight times message.max_size")
+		l.advise("limits.in_flight_bytes",
+			"an eighth of it is for other domains, and that is less than message.max_size: their largest messages are taken one at a time; give at least eight times message.max_size")
 	}
 }
 
@@ -82,13 +85,15 @@ func (l *loader) checkTLS() {
 		}
 	case l.cfg.ACME.Enabled:
 	case t.Enabled == On:
-		l.refuse("tls.enabled", "is true, but neither tls.cert_file nor tls.key_file is given, and acme.enabled is false")
+		l.refuse("tls.enabled",
+			"is true, but neither tls.cert_file nor tls.key_file is given, and acme.enabled is false")
 	case !l.cfg.Loopback():
-		l.refuse("server.address", fmt.Sprintf("%s can be reached from other machines and there is no certificate. Four ways out: "+
-			"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); "+
-			"have the gateway obtain one (AMTP_ACME_ENABLED=true); "+
-			"listen on 127.0.0.1 with a TLS proxy in front; "+
-			"or set AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
+		l.refuse("server.address",
+			fmt.Sprintf("%s can be reached from other machines and there is no certificate. Four ways out: "+
+				"give tls.cert_file and tls.key_file (AMTP_TLS_CERT_FILE, AMTP_TLS_KEY_FILE); "+
+				"have the gateway obtain one (AMTP_ACME_ENABLED=true); "+
+				"listen on 127.0.0.1 with a TLS proxy in front; "+
+				"or set AMTP_TLS_ENABLED=false to send keys and messages in plain text", l.cfg.Server.Address))
 	}
 }
 
@@ -101,7 +106,8 @@ func (l *loader) checkReach() {
 		l.advise("tls.enabled", "is false: keys and messages cross the network in plain text")
 	}
 	if l.cfg.Server.Domain == "localhost" {
-		l.advise("server.domain", "is localhost, a name by which no other machine can reach these agents: set AMTP_DOMAIN to the domain of this gateway")
+		l.advise("server.domain",
+			"is localhost, a name by which no other machine can reach these agents: set AMTP_DOMAIN to the domain of this gateway")
 	}
 }
 
@@ -132,7 +138,8 @@ func (l *loader) checkSignature() {
 	file := l.cfg.Signature.PrivateKeyFile
 	if file == "" {
 		if l.cfg.origin("signature.key_id") != fromDefault {
-			l.advise("signature.key_id", "names the key of signature.private_key_file, which is not given: the gateway signs with a key of its own")
+			l.advise("signature.key_id",
+				"names the key of signature.private_key_file, which is not given: the gateway signs with a key of its own")
 		}
 		return
 	}
@@ -147,7 +154,8 @@ func (l *loader) checkSignature() {
 		l.advise(setting, "every user of this machine may read "+brief(file))
 	}
 	if !l.cfg.Federated() {
-		l.advise(setting, "signs nothing as long as server.domain is localhost: such a gateway writes to no other domain")
+		l.advise(setting,
+			"signs nothing as long as server.domain is localhost: such a gateway writes to no other domain")
 	}
 }
 
@@ -188,7 +196,8 @@ func (l *loader) checkLength(path, key string) {
 	default:
 		return
 	}
-	l.refuse(path, fmt.Sprintf("a key of %d characters is too short for %s: give at least %d", len(key), why, minAdminKey))
+	l.refuse(path, fmt.Sprintf("a key of %d characters is too short for %s: give at least %d", len(key), why,
+		minAdminKey))
 }
 
 // othersMayRead reports whether users beside the owner and the group may read

@@ -100,8 +100,10 @@ func writeCertificate(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})), 0o600)
-	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})), 0o600)
+	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: cert})), 0o600)
+	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY",
+		Bytes: private})), 0o600)
 }
 
 func TestDefaults(t *testing.T) {
@@ -120,7 +122,8 @@ func TestDefaults(t *testing.T) {
 		Federation: Federation{Unsigned: "flag", Receipts: "known"},
 		Signature:  Signature{KeyID: "k1"},
 		Logging:    Logging{Level: slog.LevelInfo, Format: "text"},
-		Limits:     Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20, MessagesPerMinute: 1200, BytesPerMinute: 1 * mib},
+		Limits: Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20,
+			MessagesPerMinute: 1200, BytesPerMinute: 1 * mib},
 		Retention: Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day, Sent: 30 * day, Failed: 30 * day,
 			Status: 365 * day, Idempotency: 9 * day, Batch: 500, Pause: 200 * time.Millisecond, Every: time.Hour},
 		Queue: Queue{Lease: 2 * time.Minute},
@@ -146,13 +149,15 @@ func TestPrecedence(t *testing.T) {
 		{"environment over file", command{file: file, env: env}, "env.example", "AMTP_DOMAIN"},
 		{"flag over both", command{file: file, env: env, flags: flags}, "flag.example", "--domain"},
 		{"flag over file", command{file: file, flags: flags}, "flag.example", "--domain"},
-		{"empty variable counts as not set", command{file: file, env: []string{"AMTP_DOMAIN="}}, "file.example", "{dir}/amtp.yaml:2"},
+		{"empty variable counts as not set", command{file: file, env: []string{"AMTP_DOMAIN="}}, "file.example",
+			"{dir}/amtp.yaml:2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := tc.in.mustLoad(t)
 			from := strings.ReplaceAll(tc.from, "{dir}", cfg.DataDir)
 			if got := string(cfg.Server.Domain); got != tc.want || cfg.origin("server.domain") != from {
-				t.Errorf("server.domain of %+v = %s from %s, want %s from %s", tc.in, got, cfg.origin("server.domain"), tc.want, from)
+				t.Errorf("server.domain of %+v = %s from %s, want %s from %s", tc.in, got, cfg.origin("server.domain"),
+					tc.want, from)
 			}
 		})
 	}
@@ -161,26 +166,37 @@ func TestPrecedence(t *testing.T) {
 // Each setting is given a value of its own and must change its field and no other.
 func TestEverySettingReachesItsField(t *testing.T) {
 	values := map[string]string{
-		"data_dir": "/elsewhere", "server.former_domains": "a.example,b.example", "server.address": "127.0.0.1:9999", "server.domain": "shop.example",
+		"data_dir": "/elsewhere", "server.former_domains": "a.example,b.example", "server.address": "127.0.0.1:9999",
+		"server.domain":     "shop.example",
 		"server.public_url": "https://gw.shop.example:8443", "server.local_address": "127.0.0.1:8081",
 		"server.read_timeout": "7s", "server.write_timeout": "8s", "server.idle_timeout": "9s",
 		"tls.enabled": "false", "tls.min_version": "1.2", "message.max_size": "2MiB",
-		"acme.enabled": "true", "acme.accept_terms": "true", "acme.email": "op@shop.example", "acme.directory": "https://ca.example/dir",
-		"acme.ca_file": "{dir}/cert.pem", "acme.hosts": "gw.shop.example,www.shop.example", "acme.http_address": "127.0.0.1:8081",
-		"auth.required": "true", "auth.admin_key": "0123456789abcdef", "federation.unsigned": "reject", "federation.receipts": "all", "federation.receipts_domains": "shop.example=all,x.example=off", "echo.enabled": "true", "logging.level": "debug", "logging.format": "json",
-		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d", "retention.failed": "36h",
-		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s", "retention.every": "4s",
+		"acme.enabled": "true", "acme.accept_terms": "true", "acme.email": "op@shop.example",
+		"acme.directory": "https://ca.example/dir",
+		"acme.ca_file":   "{dir}/cert.pem", "acme.hosts": "gw.shop.example,www.shop.example",
+		"acme.http_address": "127.0.0.1:8081",
+		"auth.required":     "true", "auth.admin_key": "0123456789abcdef", "federation.unsigned": "reject",
+		"federation.receipts": "all", "federation.receipts_domains": "shop.example=all,x.example=off",
+		"echo.enabled": "true", "logging.level": "debug", "logging.format": "json",
+		"retention.acknowledged": "5d", "retention.unacknowledged": "6d", "retention.sent": "7d",
+		"retention.failed": "36h",
+		"retention.status": "400d", "retention.idempotency": "10d", "retention.batch": "7", "retention.pause": "3s",
+		"retention.every":                "4s",
 		"limits.connections_per_address": "3", "limits.connections": "4", "limits.in_flight_bytes": "20MiB",
-		"limits.messages_per_minute": "5", "limits.bytes_per_minute": "2MiB", "limits.free_space": "3GiB", "server.trusted_proxies": "10.0.0.0/8,192.0.2.1/32",
-		"dns.resolvers": "192.0.2.1:53,[2001:db8::1]:5353", "dns.timeout": "6s", "dns.cache_ttl": "5m",
-		"dns.mock_mode": "true", "dns.mock_records": `{"b.example":"v=amtp1;gateway=https://gw.b.example"}`, "dns.allow_http": "true",
+		"limits.messages_per_minute": "5", "limits.bytes_per_minute": "2MiB", "limits.free_space": "3GiB",
+		"server.trusted_proxies": "10.0.0.0/8,192.0.2.1/32",
+		"dns.resolvers":          "192.0.2.1:53,[2001:db8::1]:5353", "dns.timeout": "6s", "dns.cache_ttl": "5m",
+		"dns.mock_mode": "true", "dns.mock_records": `{"b.example":"v=amtp1;gateway=https://gw.b.example"}`,
+		"dns.allow_http": "true",
 		"outbound.allow": "10.0.0.0/8,[fd00::/8]:8443,gw.lan", "outbound.ca_file": "{dir}/cert.pem",
 		"peers":         `{"c.lan":"v=amtp1;gateway=https://10.0.0.5:8443"}`,
-		"data_dir_open": "true", "seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp", "database.unverified": "true", "queue.lease": "3s",
+		"data_dir_open": "true", "seal_key_file": "{dir}/seal.key", "database.url": "postgres://amtp@db.lan/amtp",
+		"database.unverified": "true", "queue.lease": "3s",
 		"tls.cert_file": "{dir}/cert.pem", "tls.key_file": "{dir}/key.pem", "auth.admin_key_file": "{dir}/admin.keys",
 		"signature.private_key_file": "{dir}/key.pem", "signature.key_id": "main",
 	}
-	together := map[string][]string{"tls.cert_file": {"tls.key_file"}, "tls.key_file": {"tls.cert_file"}, "acme.enabled": {"acme.accept_terms", "acme.hosts"}}
+	together := map[string][]string{"tls.cert_file": {"tls.key_file"}, "tls.key_file": {"tls.cert_file"},
+		"acme.enabled": {"acme.accept_terms", "acme.hosts"}}
 	dir := t.TempDir()
 	writeCertificate(t, dir)
 	writeFile(t, filepath.Join(dir, "admin.keys"), "key\n", 0o600)
@@ -241,27 +257,45 @@ func (tc problem) test(t *testing.T) {
 
 func TestBadValues(t *testing.T) {
 	for _, tc := range []problem{
-		{"environment", command{env: []string{"AMTP_LOG_LEVEL=loud"}}, "AMTP_LOG_LEVEL", `logging.level: "loud" is not one of: debug, info, warn, error`},
-		{"flag", command{flags: []string{"--log-format=xml"}}, "--log-format", `logging.format: "xml" is not one of: text, json`},
-		{"file", command{file: "logging:\n\n  level: loud\n"}, "{dir}/amtp.yaml:3", `logging.level: "loud" is not one of`},
-		{"file behind a good variable", command{file: "logging: {level: loud}\n", env: []string{"AMTP_LOG_LEVEL=info"}}, "{dir}/amtp.yaml:1", "loud"},
-		{"environment behind a good flag", command{env: []string{"AMTP_DOMAIN=a b"}, flags: []string{"--domain=shop.example"}}, "AMTP_DOMAIN", "a b"},
-		{"a boolean flag with a word", command{flags: []string{"--auth-required=maybe"}}, "--auth-required", `"maybe" is neither true nor false`},
-		{"a home that no shell expanded", command{flags: []string{"--tls-cert=~/cert.pem"}}, "--tls-cert", "write the path in full"},
-		{"address without port", command{env: []string{"AMTP_SERVER_ADDRESS=8080"}}, "AMTP_SERVER_ADDRESS", "write host:port"},
-		{"address with a named port", command{env: []string{"AMTP_SERVER_ADDRESS=localhost:http"}}, "AMTP_SERVER_ADDRESS", "no port between 0 and 65535"},
-		{"address that is no IP address", command{env: []string{"AMTP_SERVER_ADDRESS=127.0.0.256:80"}}, "AMTP_SERVER_ADDRESS", "neither an IP address nor a name"},
+		{"environment", command{env: []string{"AMTP_LOG_LEVEL=loud"}}, "AMTP_LOG_LEVEL",
+			`logging.level: "loud" is not one of: debug, info, warn, error`},
+		{"flag", command{flags: []string{"--log-format=xml"}}, "--log-format",
+			`logging.format: "xml" is not one of: text, json`},
+		{"file", command{file: "logging:\n\n  level: loud\n"}, "{dir}/amtp.yaml:3",
+			`logging.level: "loud" is not one of`},
+		{"file behind a good variable", command{file: "logging: {level: loud}\n", env: []string{"AMTP_LOG_LEVEL=info"}},
+			"{dir}/amtp.yaml:1", "loud"},
+		{"environment behind a good flag", command{env: []string{"AMTP_DOMAIN=a b"},
+			flags: []string{"--domain=shop.example"}}, "AMTP_DOMAIN", "a b"},
+		{"a boolean flag with a word", command{flags: []string{"--auth-required=maybe"}}, "--auth-required",
+			`"maybe" is neither true nor false`},
+		{"a home that no shell expanded", command{flags: []string{"--tls-cert=~/cert.pem"}}, "--tls-cert",
+			"write the path in full"},
+		{"address without port", command{env: []string{"AMTP_SERVER_ADDRESS=8080"}}, "AMTP_SERVER_ADDRESS",
+			"write host:port"},
+		{"address with a named port", command{env: []string{"AMTP_SERVER_ADDRESS=localhost:http"}},
+			"AMTP_SERVER_ADDRESS", "no port between 0 and 65535"},
+		{"address that is no IP address", command{env: []string{"AMTP_SERVER_ADDRESS=127.0.0.256:80"}},
+			"AMTP_SERVER_ADDRESS", "neither an IP address nor a name"},
 		{"IP address as domain", command{env: []string{"AMTP_DOMAIN=10.0.0.1"}}, "AMTP_DOMAIN", "is not a domain"},
-		{"duration without unit", command{env: []string{"AMTP_READ_TIMEOUT=30"}}, "AMTP_READ_TIMEOUT", "a number with its unit"},
-		{"duration of nothing", command{env: []string{"AMTP_IDLE_TIMEOUT=0s"}}, "AMTP_IDLE_TIMEOUT", "not longer than 0s"},
-		{"message below the least size", command{env: []string{"AMTP_MESSAGE_MAX_SIZE=1023"}}, "AMTP_MESSAGE_MAX_SIZE", `"1023" is not between 1KiB and 32MiB`},
-		{"message above the greatest size", command{env: []string{"AMTP_MESSAGE_MAX_SIZE=33MiB"}}, "AMTP_MESSAGE_MAX_SIZE", "between 1KiB and 32MiB: a message must fit into one answer of an inbox"},
-		{"no connections", command{env: []string{"AMTP_LIMITS_CONNECTIONS=0"}}, "AMTP_LIMITS_CONNECTIONS", "not a number from 1"},
-		{"key with a blank", command{env: []string{"AMTP_ADMIN_KEY=two words"}}, "AMTP_ADMIN_KEY", "auth.admin_key: a key has only visible ASCII"},
-		{"key copied from config show", command{env: []string{"AMTP_ADMIN_KEY=(set)"}}, "AMTP_ADMIN_KEY", "write the key itself"},
+		{"duration without unit", command{env: []string{"AMTP_READ_TIMEOUT=30"}}, "AMTP_READ_TIMEOUT",
+			"a number with its unit"},
+		{"duration of nothing", command{env: []string{"AMTP_IDLE_TIMEOUT=0s"}}, "AMTP_IDLE_TIMEOUT",
+			"not longer than 0s"},
+		{"message below the least size", command{env: []string{"AMTP_MESSAGE_MAX_SIZE=1023"}}, "AMTP_MESSAGE_MAX_SIZE",
+			`"1023" is not between 1KiB and 32MiB`},
+		{"message above the greatest size", command{env: []string{"AMTP_MESSAGE_MAX_SIZE=33MiB"}},
+			"AMTP_MESSAGE_MAX_SIZE", "between 1KiB and 32MiB: a message must fit into one answer of an inbox"},
+		{"no connections", command{env: []string{"AMTP_LIMITS_CONNECTIONS=0"}}, "AMTP_LIMITS_CONNECTIONS",
+			"not a number from 1"},
+		{"key with a blank", command{env: []string{"AMTP_ADMIN_KEY=two words"}}, "AMTP_ADMIN_KEY",
+			"auth.admin_key: a key has only visible ASCII"},
+		{"key copied from config show", command{env: []string{"AMTP_ADMIN_KEY=(set)"}}, "AMTP_ADMIN_KEY",
+			"write the key itself"},
 		{"old TLS", command{env: []string{"AMTP_TLS_MIN_VERSION=1.1"}}, "AMTP_TLS_MIN_VERSION", "not one of: 1.3, 1.2"},
 		{"empty data directory", command{flags: []string{"--data-dir="}}, "--data-dir", "data_dir: is empty"},
-		{"less in flight than one message", command{env: []string{"AMTP_LIMITS_IN_FLIGHT_BYTES=5MiB"}}, "AMTP_LIMITS_IN_FLIGHT_BYTES", "less than message.max_size"},
+		{"less in flight than one message", command{env: []string{"AMTP_LIMITS_IN_FLIGHT_BYTES=5MiB"}},
+			"AMTP_LIMITS_IN_FLIGHT_BYTES", "less than message.max_size"},
 	} {
 		t.Run(tc.name, tc.test)
 	}
@@ -281,7 +315,8 @@ func TestAllProblemsAreReportedTogether(t *testing.T) {
 
 func TestNoDataDirectory(t *testing.T) {
 	_, _, err := Load(Sources{})
-	if err == nil || !strings.Contains(err.Error(), "default: data_dir: is empty and there is no user's data directory") {
+	if err == nil || !strings.Contains(err.Error(),
+		"default: data_dir: is empty and there is no user's data directory") {
 		t.Errorf("Load without a home = %v, want a problem with data_dir", err)
 	}
 }
@@ -319,7 +354,8 @@ func TestAdminKeys(t *testing.T) {
 		{"none", nil, nil},
 		{"variable", []string{"AMTP_ADMIN_KEY=alone"}, []string{"alone"}},
 		{"file", []string{"AMTP_ADMIN_KEY_FILE={dir}/keys"}, []string{"first-of-the-file", "second-of-the-file"}},
-		{"both", []string{"AMTP_ADMIN_KEY=alone", "AMTP_ADMIN_KEY_FILE={dir}/keys"}, []string{"alone", "first-of-the-file", "second-of-the-file"}},
+		{"both", []string{"AMTP_ADMIN_KEY=alone", "AMTP_ADMIN_KEY_FILE={dir}/keys"},
+			[]string{"alone", "first-of-the-file", "second-of-the-file"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()

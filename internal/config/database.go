@@ -22,7 +22,8 @@ type DSN string
 
 func (d *Database) settings() []setting {
 	return []setting{
-		{path: "database.url", env: "AMTP_DATABASE_URL", flag: "database-url", value: bind(&d.URL, "URL", parseDSN, DSN.String),
+		{path: "database.url", env: "AMTP_DATABASE_URL", flag: "database-url",
+			value:   bind(&d.URL, "URL", parseDSN, DSN.String),
 			meaning: "The PostgreSQL that holds everything, such as postgres://user:password@host/database, for any number of gateways that are one; without it everything is in SQLite in the data directory."},
 		{path: "database.unverified", env: "AMTP_DATABASE_UNVERIFIED", def: "false", value: boolean(&d.Unverified),
 			meaning: "Whether a PostgreSQL on another machine may be used without sslmode=verify-full or verify-ca: whoever is on the way then reads and changes everything."},
@@ -146,7 +147,8 @@ func (l *loader) withPool(dsn DSN) DSN {
 		n, err := strconv.Atoi(text)
 		switch {
 		case err != nil || n < 0 || n > maxCount:
-			l.problem(environment, fmt.Sprintf("%s: %s is not a number of connections", storageConnections, brief(text)))
+			l.problem(environment, fmt.Sprintf("%s: %s is not a number of connections", storageConnections,
+				brief(text)))
 		case n > 0: // 0 is as many as the program likes
 			dsn = dsn.with("pool_max_conns", strconv.Itoa(n))
 		}
@@ -189,7 +191,9 @@ func judgeStorage(l *loader, v variable, text string) {
 	case "database": // fromStorage has read the rest
 	case "memory":
 		if l.cfg.Database.URL == "" {
-			l.warn(environment, v.name+" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
+			l.warn(environment,
+				v.name+
+					" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
 			return
 		}
 		l.warn(environment, v.name+" is memory, and is not used: database.url is set")
@@ -211,6 +215,7 @@ func judgeDriver(l *loader, v variable, text string) {
 // judgeStored says that what describes a database is not used.
 func judgeStored(l *loader, v variable, _ string) {
 	if l.cfg.origin("database.url") != storageConnection {
-		l.warn(environment, v.name+" is not used: it counts where "+storageType+" is database, and AMTP_DATABASE_URL and --database-url count more")
+		l.warn(environment, v.name+" is not used: it counts where "+storageType+
+			" is database, and AMTP_DATABASE_URL and --database-url count more")
 	}
 }

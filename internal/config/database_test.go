@@ -17,16 +17,24 @@ func TestDatabaseURL(t *testing.T) {
 		want, shown string
 	}{
 		{"none", command{}, "", ""},
-		{"variable", env("AMTP_DATABASE_URL=postgres://u:canary@h:5432/d?sslmode=disable"), "postgres://u:canary@h:5432/d?sslmode=disable", "postgres://u:(set)@h:5432/d"},
-		{"file", command{file: "database:\n  url: postgresql:///d?host=/run/pg&password=canary\n"}, "postgresql:///d?host=/run/pg&password=canary", "postgresql:///run/pg/d"},
-		{"flag", command{env: []string{"AMTP_DATABASE_URL=postgres://a/b"}, flags: []string{"--database-url=postgres://c/d"}}, "postgres://c/d", "postgres://c/d"},
+		{"variable", env("AMTP_DATABASE_URL=postgres://u:canary@h:5432/d?sslmode=disable"),
+			"postgres://u:canary@h:5432/d?sslmode=disable", "postgres://u:(set)@h:5432/d"},
+		{"file", command{file: "database:\n  url: postgresql:///d?host=/run/pg&password=canary\n"},
+			"postgresql:///d?host=/run/pg&password=canary", "postgresql:///run/pg/d"},
+		{"flag", command{env: []string{"AMTP_DATABASE_URL=postgres://a/b"},
+			flags: []string{"--database-url=postgres://c/d"}}, "postgres://c/d", "postgres://c/d"},
 		{"keywords", env("AMTP_DATABASE_URL=host=h password=canary"), "host=h password=canary", "(set)"},
-		{"the reference's", env("AMTP_STORAGE_TYPE=database", reference+"postgres://u:canary@h/d"), "postgres://u:canary@h/d", "postgres://u:(set)@h/d"},
-		{"the reference's pool", env("AMTP_STORAGE_TYPE=database", reference+"postgres://h/d?a=b", "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=7", "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME=5m"),
+		{"the reference's", env("AMTP_STORAGE_TYPE=database", reference+"postgres://u:canary@h/d"),
+			"postgres://u:canary@h/d", "postgres://u:(set)@h/d"},
+		{"the reference's pool", env("AMTP_STORAGE_TYPE=database", reference+"postgres://h/d?a=b",
+			"AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=7", "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME=5m"),
 			"postgres://h/d?a=b&pool_max_conn_idle_time=5m0s&pool_max_conns=7", "postgres://h/d"},
-		{"the reference's pool in keywords", env("AMTP_STORAGE_TYPE=database", reference+"host=h", "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=7"), "host=h pool_max_conns=7", "(set)"},
-		{"the reference's pool of any size", env("AMTP_STORAGE_TYPE=database", reference+"host=h", "AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=0"), "host=h", "(set)"},
-		{"ours before the reference's", env("AMTP_STORAGE_TYPE=database", reference+"host=h", "AMTP_DATABASE_URL=postgres://a/b"), "postgres://a/b", "postgres://a/b"},
+		{"the reference's pool in keywords", env("AMTP_STORAGE_TYPE=database", reference+"host=h",
+			"AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=7"), "host=h pool_max_conns=7", "(set)"},
+		{"the reference's pool of any size", env("AMTP_STORAGE_TYPE=database", reference+"host=h",
+			"AMTP_STORAGE_DATABASE_MAX_CONNECTIONS=0"), "host=h", "(set)"},
+		{"ours before the reference's", env("AMTP_STORAGE_TYPE=database", reference+"host=h",
+			"AMTP_DATABASE_URL=postgres://a/b"), "postgres://a/b", "postgres://a/b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := tc.in.mustLoad(t)
@@ -54,7 +62,8 @@ func staysSecret(t *testing.T, cfg Config) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "url", cfg.Database.URL)
-	for _, out := range []string{string(yaml), string(doc), fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg.Database.URL), log.String()} {
+	for _, out := range []string{string(yaml), string(doc), fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg.Database.URL),
+		log.String()} {
 		if strings.Contains(out, "canary") {
 			t.Errorf("the password is shown: %s", out)
 		}

@@ -154,7 +154,8 @@ func TestExample(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("Load of %s = %v, %v; want neither warning nor error", exampleFile, warnings, err)
 	}
-	if cfg.Server.Domain != "shop.example" || !cfg.UseTLS() || cfg.Message.MaxSize != 5<<20 || cfg.Logging.Format != "json" {
+	if cfg.Server.Domain != "shop.example" || !cfg.UseTLS() || cfg.Message.MaxSize != 5<<20 ||
+		cfg.Logging.Format != "json" {
 		t.Errorf("%s became %+v", exampleFile, cfg)
 	}
 }

@@ -67,7 +67,8 @@ func (c Change) in(content []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	if remark := lost(content, out); remark != "" {
-		return nil, false, fmt.Errorf("the comment %s would be lost; change %s by hand", brief(remark), strings.TrimPrefix(c.Section+"."+c.Key, "."))
+		return nil, false, fmt.Errorf("the comment %s would be lost; change %s by hand", brief(remark),
+			strings.TrimPrefix(c.Section+"."+c.Key, "."))
 	}
 	return out, true, nil
 }
@@ -134,7 +135,9 @@ func (c Change) apply(root *yaml.Node) (bool, error) {
 			root.Content[i+1] = section
 		}
 		if section.Kind != yaml.MappingNode {
-			return false, fmt.Errorf("line %d: %s is written as one value, not as lines of the form key: value; change it by hand", section.Line, c.Section)
+			return false,
+				fmt.Errorf("line %d: %s is written as one value, not as lines of the form key: value; change it by hand",
+					section.Line, c.Section)
 		}
 	}
 	did := c.set(section)

@@ -94,7 +94,8 @@ func (f *lineEdit) remove(first, last int, margin string) {
 
 // replace writes another value where a word stands on one line.
 func (f *lineEdit) replace(old *yaml.Node, value string) bool {
-	if old.Kind != yaml.ScalarNode || old.Line < 1 || old.Line > len(f.lines) || old.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+	if old.Kind != yaml.ScalarNode || old.Line < 1 || old.Line > len(f.lines) ||
+		old.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		return false
 	}
 	line := []rune(f.lines[old.Line-1])

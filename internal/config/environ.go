@@ -40,16 +40,32 @@ func variables() []variable {
 		{name: "AMTP_GATEWAY_PIN", note: forClient, judge: nothing},
 		{name: "AMTP_GATEWAY_USER", note: forClient, judge: nothing},
 		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
-		{name: storageType, note: "memory means SQLite in the data directory, database the PostgreSQL of AMTP_STORAGE_DATABASE_CONNECTION_STRING", judge: judgeStorage},
+		{name: storageType,
+			note:  "memory means SQLite in the data directory, database the PostgreSQL of AMTP_STORAGE_DATABASE_CONNECTION_STRING",
+			judge: judgeStorage},
 		{name: storageDriver, note: "postgres, or nothing", judge: judgeDriver},
-		{name: storageConnection, note: "with AMTP_STORAGE_TYPE=database another way to give database.url, weaker than AMTP_DATABASE_URL", judge: judgeStored},
-		{name: storageConnections, note: "how many connections one gateway may hold open; as pool_max_conns in database.url", judge: judgeStored},
-		{name: storageIdle, note: "after how long a connection that is not used is closed; as pool_max_conn_idle_time in database.url", judge: judgeStored},
-		{name: "AMTP_IDEMPOTENCY_TTL", note: "a repeated message is recognised for nine days or more; less is raised to that", judge: judgeIdempotency},
-		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off", judge: judgeValidation},
-		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt", judge: notNeeded},
-		{name: "AMTP_AUTH_API_KEY_HEADER", note: "an agent's key is in the header Authorization after Bearer, or in X-API-Key", quiet: "X-API-Key", judge: notNeeded},
-		{name: "AMTP_ADMIN_API_KEY_HEADER", note: "an administrator's key is in the header X-Admin-Key, or in Authorization behind Bearer", quiet: "X-Admin-Key", judge: notNeeded},
+		{name: storageConnection,
+			note:  "with AMTP_STORAGE_TYPE=database another way to give database.url, weaker than AMTP_DATABASE_URL",
+			judge: judgeStored},
+		{name: storageConnections,
+			note:  "how many connections one gateway may hold open; as pool_max_conns in database.url",
+			judge: judgeStored},
+		{name: storageIdle,
+			note:  "after how long a connection that is not used is closed; as pool_max_conn_idle_time in database.url",
+			judge: judgeStored},
+		{name: "AMTP_IDEMPOTENCY_TTL",
+			note:  "a repeated message is recognised for nine days or more; less is raised to that",
+			judge: judgeIdempotency},
+		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off",
+			judge: judgeValidation},
+		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt",
+			judge: notNeeded},
+		{name: "AMTP_AUTH_API_KEY_HEADER",
+			note: "an agent's key is in the header Authorization after Bearer, or in X-API-Key", quiet: "X-API-Key",
+			judge: notNeeded},
+		{name: "AMTP_ADMIN_API_KEY_HEADER",
+			note:  "an administrator's key is in the header X-Admin-Key, or in Authorization behind Bearer",
+			quiet: "X-Admin-Key", judge: notNeeded},
 		{name: "AMTP_METRICS_ENABLED", note: noMetrics, quiet: "false"},
 		{name: "AMTP_SCHEMA_REGISTRY_TYPE", note: noSchemas},
 		{name: "AMTP_SCHEMA_REGISTRY_PATH", note: noSchemas},
@@ -103,9 +119,11 @@ func judgeIdempotency(l *loader, v variable, text string) {
 	case err != nil:
 		l.problem(environment, v.name+": "+err.Error())
 	case d < dedupWindow:
-		l.warn(environment, v.name+" is raised from "+formatDuration(d)+" to nine days: retries last a week, and what they repeat must be recognised")
+		l.warn(environment, v.name+" is raised from "+formatDuration(d)+
+			" to nine days: retries last a week, and what they repeat must be recognised")
 	case d > dedupWindow:
-		l.warn(environment, v.name+" is known but this release does not use it yet: a repeated message is recognised for nine days or more")
+		l.warn(environment, v.name+
+			" is known but this release does not use it yet: a repeated message is recognised for nine days or more")
 	}
 }
 

@@ -49,7 +49,8 @@ func (l *loader) fromFile() {
 // not be able to say that others may.
 func (l *loader) checkHome(name string) {
 	if place := l.cfg.origins["data_dir_open"]; strings.HasPrefix(place, name+":") {
-		l.problem(place, "data_dir_open: a file in the data directory cannot say this; set AMTP_DATA_DIR_OPEN, or name the file with --config")
+		l.problem(place,
+			"data_dir_open: a file in the data directory cannot say this; set AMTP_DATA_DIR_OPEN, or name the file with --config")
 	}
 	place, ok := l.cfg.origins["data_dir"]
 	if ok && filepath.Clean(l.cfg.DataDir) != filepath.Dir(name) {
@@ -99,7 +100,8 @@ func (f *fileReader) section(n *yaml.Node, prefix string) {
 func (f *fileReader) key(key, val *yaml.Node, prefix string) {
 	known := f.keys(prefix)
 	if key.Kind != yaml.ScalarNode || !slices.Contains(known, key.Value) {
-		f.refuse(key.Line, fmt.Sprintf("unknown key %s; known here: %s", brief(prefix+key.Value), strings.Join(known, ", ")))
+		f.refuse(key.Line, fmt.Sprintf("unknown key %s; known here: %s", brief(prefix+key.Value),
+			strings.Join(known, ", ")))
 		return
 	}
 	path := prefix + key.Value

@@ -20,25 +20,38 @@ func TestRefusedFiles(t *testing.T) {
 			`unknown key "lines"; known here: data_dir, data_dir_open, seal_key_file, database, server, tls, acme, message, auth, federation, signature, echo, logging, limits, retention, queue, dns, outbound, peers`},
 		{"unknown key", command{file: "server:\n  domain: a.example\n  adress: :80\n"}, "{dir}/amtp.yaml:3",
 			`unknown key "server.adress"; known here: address, domain, former_domains, public_url, local_address, read_timeout, write_timeout, idle_timeout`},
-		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1", `unknown key "server.domain"`},
+		{"path as a key", command{file: "server.domain: a.example\n"}, "{dir}/amtp.yaml:1",
+			`unknown key "server.domain"`},
 		{"other case", command{file: "Server: {}\n"}, "{dir}/amtp.yaml:1", `unknown key "Server"`},
-		{"merge key", command{file: "server:\n  <<: {domain: a.example}\n"}, "{dir}/amtp.yaml:2", `unknown key "server.<<"`},
+		{"merge key", command{file: "server:\n  <<: {domain: a.example}\n"}, "{dir}/amtp.yaml:2",
+			`unknown key "server.<<"`},
 		{"key that is a list", command{file: "? [server]\n: 1\n"}, "{dir}/amtp.yaml:1", `unknown key`},
-		{"same key twice", command{file: "server:\n  domain: a.example\n  domain: b.example\n"}, "{dir}/amtp.yaml:3", "server.domain is in the file twice"},
-		{"same section twice", command{file: "tls: {}\nserver: {}\ntls: {}\n"}, "{dir}/amtp.yaml:3", "tls is in the file twice"},
-		{"value where a section belongs", command{file: "server: a.example\n"}, "{dir}/amtp.yaml:1", "expected lines of the form key: value, known here: address, domain"},
-		{"list where the sections belong", command{file: "- server\n"}, "{dir}/amtp.yaml:1", "expected lines of the form key: value, known here: data_dir"},
-		{"list where a value belongs", command{file: "server:\n  domain: [a.example]\n"}, "{dir}/amtp.yaml:2", "server.domain: expected one value (domain)"},
-		{"alias", command{file: "data_dir: &d {dir}\nserver:\n  domain: *d\n"}, "{dir}/amtp.yaml:3", "expected one value"},
-		{"alias that holds itself", command{file: "server: &s\n  domain: *s\n"}, "{dir}/amtp.yaml:2", "expected one value"},
-		{"no value", command{file: "server:\n  domain:\n"}, "{dir}/amtp.yaml:2", "server.domain: has no value; delete the line"},
+		{"same key twice", command{file: "server:\n  domain: a.example\n  domain: b.example\n"}, "{dir}/amtp.yaml:3",
+			"server.domain is in the file twice"},
+		{"same section twice", command{file: "tls: {}\nserver: {}\ntls: {}\n"}, "{dir}/amtp.yaml:3",
+			"tls is in the file twice"},
+		{"value where a section belongs", command{file: "server: a.example\n"}, "{dir}/amtp.yaml:1",
+			"expected lines of the form key: value, known here: address, domain"},
+		{"list where the sections belong", command{file: "- server\n"}, "{dir}/amtp.yaml:1",
+			"expected lines of the form key: value, known here: data_dir"},
+		{"list where a value belongs", command{file: "server:\n  domain: [a.example]\n"}, "{dir}/amtp.yaml:2",
+			"server.domain: expected one value (domain)"},
+		{"alias", command{file: "data_dir: &d {dir}\nserver:\n  domain: *d\n"}, "{dir}/amtp.yaml:3",
+			"expected one value"},
+		{"alias that holds itself", command{file: "server: &s\n  domain: *s\n"}, "{dir}/amtp.yaml:2",
+			"expected one value"},
+		{"no value", command{file: "server:\n  domain:\n"}, "{dir}/amtp.yaml:2",
+			"server.domain: has no value; delete the line"},
 		{"two documents", command{file: "tls: {}\n---\ntls: {}\n"}, "{dir}/amtp.yaml:2", "second document"},
 		{"unclosed bracket", command{file: "tls: {}\nserver: [\n"}, "{dir}/amtp.yaml:3", "the file is not YAML: "},
 		{"tab", command{file: "server:\n\tdomain: a.example\n"}, "{dir}/amtp.yaml:2", "the file is not YAML: "},
 		{"broken UTF-8", command{file: "server: \xff\n"}, "{dir}/amtp.yaml", "the file is not YAML: "},
-		{"another data directory", command{file: "\ndata_dir: /elsewhere\n"}, "{dir}/amtp.yaml:2", "this file lies in another data directory"},
-		{"an open data directory", command{file: "\ndata_dir_open: true\n"}, "{dir}/amtp.yaml:2", "a file in the data directory cannot say this"},
-		{"named file that is not there", command{flags: []string{"--config={dir}/none.yaml"}}, "--config", "cannot be read: no such file"},
+		{"another data directory", command{file: "\ndata_dir: /elsewhere\n"}, "{dir}/amtp.yaml:2",
+			"this file lies in another data directory"},
+		{"an open data directory", command{file: "\ndata_dir_open: true\n"}, "{dir}/amtp.yaml:2",
+			"a file in the data directory cannot say this"},
+		{"named file that is not there", command{flags: []string{"--config={dir}/none.yaml"}}, "--config",
+			"cannot be read: no such file"},
 		{"file that is a directory", command{flags: []string{"--config={dir}"}}, "--config", "is a directory"},
 	} {
 		t.Run(tc.name, tc.test)
@@ -65,7 +78,8 @@ func TestNamedFileReplacesTheOneInTheDataDirectory(t *testing.T) {
 	in := command{file: "server: {domain: a.example}\n", flags: []string{"--config=" + name}}
 	cfg := in.mustLoad(t)
 	if cfg.File() != name || cfg.Server.Domain != "localhost" {
-		t.Errorf("Load(%+v) read %s and got the domain %s, want %s and localhost", in, cfg.File(), cfg.Server.Domain, name)
+		t.Errorf("Load(%+v) read %s and got the domain %s, want %s and localhost", in, cfg.File(),
+			cfg.Server.Domain, name)
 	}
 }
 
@@ -104,7 +118,8 @@ func FuzzFile(f *testing.F) {
 		(&fileReader{loader: again, name: "g", seen: map[string]bool{}}).read(shown)
 		for path, text := range texts(*l.cfg) {
 			if got := texts(*again.cfg)[path]; got != text || len(again.problems) > 0 {
-				t.Fatalf("after the file %q: %s = %q, read again from\n%s\n%q, %v", content, path, text, shown, got, again.problems)
+				t.Fatalf("after the file %q: %s = %q, read again from\n%s\n%q, %v", content, path, text, shown, got,
+					again.problems)
 			}
 		}
 	})

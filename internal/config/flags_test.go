@@ -13,7 +13,8 @@ func TestFlagsAreDescribed(t *testing.T) {
 	help := fs.FlagUsages()
 	for _, want := range []string{
 		"--address host:port", "--domain domain", "--data-dir path", "--config file", "--tls-enabled auto|true|false",
-		"--tls-cert path", "--tls-key path", "--log-level debug|info|warn|error", "--log-format text|json", "--auth-required",
+		"--tls-cert path", "--tls-key path", "--log-level debug|info|warn|error", "--log-format text|json",
+		"--auth-required",
 		"--message-max-size size", "--admin-key-file path", "(default 127.0.0.1:8080)",
 	} {
 		if !strings.Contains(help, want) {

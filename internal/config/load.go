@@ -71,7 +71,8 @@ func (l *loader) fromEnviron() {
 		same, twice := l.env[s.alias]
 		switch {
 		case ok && twice && !strings.EqualFold(text, same):
-			l.problem(environment, fmt.Sprintf("%s is %s and %s is %s, and both mean %s: give one of them", s.env, brief(text), s.alias, brief(same), s.path))
+			l.problem(environment, fmt.Sprintf("%s is %s and %s is %s, and both mean %s: give one of them", s.env,
+				brief(text), s.alias, brief(same), s.path))
 		case ok:
 			l.set(s, s.env, text)
 		case twice:

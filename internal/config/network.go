@@ -14,9 +14,12 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, fmt.Errorf("%s is no network: write an address such as 192.0.2.1, or a network such as 10.0.0.0/8", brief(s))
+		return netip.Prefix{},
+			fmt.Errorf("%s is no network: write an address such as 192.0.2.1, or a network such as 10.0.0.0/8",
+				brief(s))
 	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s), network.Masked())
+		return netip.Prefix{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s),
+			network.Masked())
 	case network.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Errorf("%s is IPv4 inside IPv6: write the IPv4 network", brief(s))
 	case network.Bits() == 0:

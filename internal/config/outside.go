@@ -33,7 +33,8 @@ const (
 
 func (d *DNS) settings() []setting {
 	return []setting{
-		{path: "dns.resolvers", env: "AMTP_DNS_RESOLVERS", value: list(&d.Resolvers, "IP addresses", parseResolver, formatResolver),
+		{path: "dns.resolvers", env: "AMTP_DNS_RESOLVERS",
+			value:   list(&d.Resolvers, "IP addresses", parseResolver, formatResolver),
 			meaning: "The name servers that are asked about other domains, in this order, each with a port if it is not 53; by default those that the system asks."},
 		{path: "dns.timeout", env: "AMTP_DNS_TIMEOUT", def: "5s", value: durationUpTo(&d.Timeout, longestQuestion),
 			meaning: "The longest time for one question to all name servers together."},
@@ -78,7 +79,8 @@ func (l *loader) checkOutside() {
 		l.checkPlain("peers", c.Peers)
 		l.checkPlain("dns.mock_records", c.DNS.MockRecords)
 	} else {
-		l.advise("dns.allow_http", "is true: messages to a gateway whose record says http cross the network in plain text")
+		l.advise("dns.allow_http",
+			"is true: messages to a gateway whose record says http cross the network in plain text")
 	}
 	for _, name := range c.DNS.MockRecords.names() {
 		if _, twice := c.Peers[name]; twice {
@@ -89,7 +91,8 @@ func (l *loader) checkOutside() {
 	case !c.DNS.MockMode && len(c.DNS.MockRecords) > 0:
 		l.advise("dns.mock_records", "is not used, because dns.mock_mode is false")
 	case c.DNS.MockMode && len(c.DNS.MockRecords)+len(c.Peers) == 0:
-		l.advise("dns.mock_mode", "is true and neither dns.mock_records nor peers names a domain: no other domain can be reached")
+		l.advise("dns.mock_mode",
+			"is true and neither dns.mock_records nor peers names a domain: no other domain can be reached")
 	}
 	if file := c.Outbound.CAFile; file != "" {
 		l.checkAuthorities("outbound.ca_file", file)
@@ -103,7 +106,9 @@ func (l *loader) checkPlain(path string, t Table) {
 			continue
 		}
 		if _, err := amtp.ParseCapabilities(t[name], false); err != nil {
-			l.refuse(path, fmt.Sprintf("the record of %s cannot be used: %v; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text", brief(string(name)), err))
+			l.refuse(path,
+				fmt.Sprintf("the record of %s cannot be used: %v; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text",
+					brief(string(name)), err))
 		}
 	}
 }

@@ -29,7 +29,9 @@ const maxCount = 1_000_000
 func parseHostPort(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return "", fmt.Errorf("%s is not an address to listen on: write host:port, such as 127.0.0.1:8080 or [::1]:8080", brief(s))
+		return "",
+			fmt.Errorf("%s is not an address to listen on: write host:port, such as 127.0.0.1:8080 or [::1]:8080",
+				brief(s))
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", fmt.Errorf("%s has no port between 0 and 65535", brief(s))
@@ -205,7 +207,8 @@ func parseSize(s string) (int64, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || int64(n) > (1<<63-1)/unit {
-		return 0, fmt.Errorf("%s is not a size: write bytes, or a whole number with kB, MB, GB, KiB, MiB or GiB", brief(s))
+		return 0, fmt.Errorf("%s is not a size: write bytes, or a whole number with kB, MB, GB, KiB, MiB or GiB",
+			brief(s))
 	}
 	return int64(n) * unit, nil
 }

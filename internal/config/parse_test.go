@@ -32,7 +32,8 @@ func TestParseSizeRefuses(t *testing.T) {
 }
 
 func TestFormatSize(t *testing.T) {
-	for in, want := range map[int64]string{0: "0", 1: "1", 1000: "1000", 1024: "1KiB", 1025: "1025", 10 << 20: "10MiB", 3 << 30: "3GiB", 1536 << 20: "1536MiB"} {
+	for in, want := range map[int64]string{0: "0", 1: "1", 1000: "1000", 1024: "1KiB", 1025: "1025", 10 << 20: "10MiB",
+		3 << 30: "3GiB", 1536 << 20: "1536MiB"} {
 		if got := formatSize(in); got != want {
 			t.Errorf("formatSize(%d) = %s, want %s", in, got, want)
 		}
@@ -42,7 +43,8 @@ func TestFormatSize(t *testing.T) {
 func TestFormatDuration(t *testing.T) {
 	for in, want := range map[time.Duration]string{
 		30 * time.Second: "30s", time.Minute: "1m", 10 * time.Minute: "10m", 90 * time.Second: "1m30s", time.Hour: "1h",
-		20 * time.Hour: "20h", time.Hour + time.Second: "1h0m1s", time.Hour + time.Minute: "1h1m", 1500 * time.Millisecond: "1.5s",
+		20 * time.Hour: "20h", time.Hour + time.Second: "1h0m1s", time.Hour + time.Minute: "1h1m",
+		1500 * time.Millisecond: "1.5s",
 	} {
 		got := formatDuration(in)
 		if back, err := parseDuration(got); got != want || back != in || err != nil {
@@ -52,7 +54,8 @@ func TestFormatDuration(t *testing.T) {
 }
 
 func TestParseHostPort(t *testing.T) {
-	for _, in := range []string{"127.0.0.1:0", ":8080", "0.0.0.0:65535", "[::]:1", "[fe80::1%eth0]:1", "localhost:1", "gateway.example:1"} {
+	for _, in := range []string{"127.0.0.1:0", ":8080", "0.0.0.0:65535", "[::]:1", "[fe80::1%eth0]:1", "localhost:1",
+		"gateway.example:1"} {
 		if got, err := parseHostPort(in); err != nil || got != in {
 			t.Errorf("parseHostPort(%q) = %q, %v; want it unchanged", in, got, err)
 		}
@@ -60,7 +63,8 @@ func TestParseHostPort(t *testing.T) {
 }
 
 func TestParseHostPortRefuses(t *testing.T) {
-	for _, in := range []string{"", "8080", "127.0.0.1", "::1:80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
+	for _, in := range []string{"", "8080", "127.0.0.1", "::1:80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+		"127.0.0.1:+1",
 		"http://localhost:80", "a b:1", "1.2.3:80", "[localhost]:80:90"} {
 		if got, err := parseHostPort(in); err == nil {
 			t.Errorf("parseHostPort(%q) = %q, want an error", in, got)
@@ -69,7 +73,8 @@ func TestParseHostPortRefuses(t *testing.T) {
 }
 
 func TestParseSwitch(t *testing.T) {
-	for in, want := range map[string]Switch{"auto": Auto, "Auto": Auto, "true": On, "1": On, "TRUE": On, "false": Off, "0": Off} {
+	for in, want := range map[string]Switch{"auto": Auto, "Auto": Auto, "true": On, "1": On, "TRUE": On,
+		"false": Off, "0": Off} {
 		if got, err := parseSwitch(in); err != nil || got != want {
 			t.Errorf("parseSwitch(%q) = %s, %v; want %s", in, got, err, want)
 		}

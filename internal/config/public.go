@@ -54,9 +54,11 @@ func parseLocal(s string) (string, error) {
 func (l *loader) checkPublic() {
 	s := l.cfg.Server
 	if strings.HasPrefix(s.PublicURL, "http:") && !l.cfg.DNS.AllowHTTP {
-		l.refuse("server.public_url", "is not https, and no other gateway goes there; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text")
+		l.refuse("server.public_url",
+			"is not https, and no other gateway goes there; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text")
 	}
 	if s.LocalAddress != "" && !isLoopback(s.LocalAddress) {
-		l.refuse("server.local_address", s.LocalAddress+" can be reached from other machines, and this listener has no TLS: use 127.0.0.1, or server.address")
+		l.refuse("server.local_address", s.LocalAddress+
+			" can be reached from other machines, and this listener has no TLS: use 127.0.0.1, or server.address")
 	}
 }

@@ -36,9 +36,11 @@ const maxPurge = 5000
 func (r *Retention) settings() []setting {
 	const sharing = "; with several recipients the longest time counts"
 	return []setting{
-		{path: "retention.acknowledged", env: "AMTP_RETENTION_ACKNOWLEDGED", def: "30d", value: kept(&r.Acknowledged, shortestKept),
+		{path: "retention.acknowledged", env: "AMTP_RETENTION_ACKNOWLEDGED", def: "30d",
+			value:   kept(&r.Acknowledged, shortestKept),
 			meaning: "How long the content of a message is kept after its recipient acknowledged it" + sharing + "."},
-		{path: "retention.unacknowledged", env: "AMTP_RETENTION_UNACKNOWLEDGED", def: "180d", value: kept(&r.Unacknowledged, shortestKept),
+		{path: "retention.unacknowledged", env: "AMTP_RETENTION_UNACKNOWLEDGED", def: "180d",
+			value:   kept(&r.Unacknowledged, shortestKept),
 			meaning: "How long the content of a message is kept that its recipient does not acknowledge; then the inbox shows it without content."},
 		{path: "retention.sent", env: "AMTP_RETENTION_SENT", def: "30d", value: kept(&r.Sent, shortestKept),
 			meaning: "How long the content of a message is kept after another gateway took it."},
@@ -46,7 +48,8 @@ func (r *Retention) settings() []setting {
 			meaning: "How long the content of a message is kept after its delivery failed."},
 		{path: "retention.status", env: "AMTP_RETENTION_STATUS", def: "365d", value: kept(&r.Status, dedupWindow),
 			meaning: "How long the status of a message is kept after its last change; then the gateway no longer knows the message. A domain that writes no more is remembered as long, and for 30 days at the least."},
-		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: "9d", value: kept(&r.Idempotency, dedupWindow),
+		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: "9d",
+			value:   kept(&r.Idempotency, dedupWindow),
 			meaning: "How long an idempotency key is remembered after the last change of its message, and never shorter than the content."},
 		{path: "retention.batch", env: "AMTP_RETENTION_BATCH", def: "500", value: upTo(&r.Batch, maxPurge),
 			meaning: "How many messages one round of the purge looks at."},
@@ -80,7 +83,8 @@ func parseDays(s string) (time.Duration, error) {
 	}
 	d, err := parseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%s is not a time to keep things: write days, such as 30d, or a duration, such as 12h", brief(s))
+		return 0, fmt.Errorf("%s is not a time to keep things: write days, such as 30d, or a duration, such as 12h",
+			brief(s))
 	}
 	return d, nil
 }
@@ -113,7 +117,8 @@ func (l *loader) checkRetention() {
 		path string
 		kept time.Duration
 	}{
-		{"retention.acknowledged", r.Acknowledged}, {"retention.unacknowledged", r.Unacknowledged}, {"retention.sent", r.Sent},
+		{"retention.acknowledged", r.Acknowledged}, {"retention.unacknowledged", r.Unacknowledged},
+		{"retention.sent", r.Sent},
 		{"retention.failed", r.Failed}, {"retention.idempotency", r.Idempotency},
 	} {
 		if other.kept > r.Status {

@@ -26,7 +26,9 @@ func parseResolver(s string) (netip.AddrPort, error) {
 	}
 	at, err := netip.ParseAddrPort(s)
 	if err != nil || at.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("%s is not a name server: write its IP address, with a port if it is not 53, such as 192.0.2.1 or [2001:db8::1]:5353", brief(s))
+		return netip.AddrPort{},
+			fmt.Errorf("%s is not a name server: write its IP address, with a port if it is not 53, such as 192.0.2.1 or [2001:db8::1]:5353",
+				brief(s))
 	}
 	return at, nil
 }
@@ -43,7 +45,8 @@ func parseRule(s string) (Rule, error) {
 	r := Rule{Port: port}
 	switch prefix, err := netip.ParsePrefix(to); {
 	case err == nil && prefix != prefix.Masked():
-		return Rule{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s), prefix.Masked())
+		return Rule{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s),
+			prefix.Masked())
 	case err == nil:
 		r.Prefix = prefix
 		return r, nil
@@ -57,7 +60,9 @@ func parseRule(s string) (Rule, error) {
 	}
 	host, err := amtp.ParseDomain(to)
 	if err != nil {
-		return Rule{}, fmt.Errorf("%s is not a place to call: write a network (10.0.0.0/8), an address or a host name, with :port behind it or not, or :port alone", brief(s))
+		return Rule{},
+			fmt.Errorf("%s is not a place to call: write a network (10.0.0.0/8), an address or a host name, with :port behind it or not, or :port alone",
+				brief(s))
 	}
 	r.Host = string(host)
 	return r, nil

@@ -27,7 +27,8 @@ func TestDeclarations(t *testing.T) {
 		if !sentence.MatchString(s.meaning) {
 			t.Errorf("the meaning of %s is not one plain sentence: %q", s.path, s.meaning)
 		}
-		if !once(s.path) || !once(s.env) || !once("--"+s.flag) || s.alias != "" && (!once(s.alias) || !envForm.MatchString(s.alias)) {
+		if !once(s.path) || !once(s.env) || !once("--"+s.flag) ||
+			s.alias != "" && (!once(s.alias) || !envForm.MatchString(s.alias)) {
 			t.Errorf("%s shares a name with another setting", s.path)
 		}
 		if err := s.value.set(s.def); s.def != "" && (err != nil || s.value.text() != s.def) {

@@ -35,7 +35,8 @@ func TestYAML(t *testing.T) {
 }
 
 func TestYAMLCanBeLoaded(t *testing.T) {
-	first := command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_READ_TIMEOUT=1h"}, flags: []string{"--log-format=json"}}.mustLoad(t)
+	first := command{env: []string{"AMTP_DOMAIN=shop.example", "AMTP_READ_TIMEOUT=1h"},
+		flags: []string{"--log-format=json"}}.mustLoad(t)
 	shown, err := first.YAML()
 	if err != nil {
 		t.Fatal(err)

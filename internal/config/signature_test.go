@@ -38,7 +38,8 @@ func TestSignatureKey(t *testing.T) {
 		{"a text", []string{domain, file + "hello"}, "not in PEM form", ""},
 		{"a name with dots", []string{domain, file + "key.pem", "AMTP_SIGNATURE_KEY_ID=a.b"}, "is not a selector", ""},
 		{"a name in capitals", []string{domain, "AMTP_SIGNATURE_KEY_ID=K1"}, "is not a selector", ""},
-		{"a domain that leaves no room", []string{"AMTP_DOMAIN=" + strings.Repeat(strings.Repeat("a", 60)+".", 4) + "e", file + "key.pem", "AMTP_SIGNATURE_KEY_ID=main"}, "signature.key_id", ""},
+		{"a domain that leaves no room", []string{"AMTP_DOMAIN=" + strings.Repeat(strings.Repeat("a", 60)+".", 4) + "e",
+			file + "key.pem", "AMTP_SIGNATURE_KEY_ID=main"}, "signature.key_id", ""},
 	} {
 		if runtime.GOOS == "windows" && c.what == "a file for everybody" {
 			continue // it does not say who may read
@@ -47,11 +48,14 @@ func TestSignatureKey(t *testing.T) {
 		switch {
 		case c.problem == "" && err != nil:
 			t.Errorf("%s: %v", c.what, err)
-		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem) || strings.Contains(err.Error(), "hello is")):
+		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem) ||
+			strings.Contains(err.Error(), "hello is")):
 			t.Errorf("%s: %v; want %q", c.what, err, c.problem)
-		case c.warning == "" && len(warnings) > 0, c.warning != "" && (len(warnings) != 1 || !strings.Contains(warnings[0].Text, c.warning)):
+		case c.warning == "" && len(warnings) > 0, c.warning != "" &&
+			(len(warnings) != 1 || !strings.Contains(warnings[0].Text, c.warning)):
 			t.Errorf("%s: the warnings are %v; want %q", c.what, warnings, c.warning)
-		case c.what == "a key and its name" && (cfg.Signature.KeyID != "main-2026" || cfg.Signature.PrivateKeyFile == ""):
+		case c.what == "a key and its name" && (cfg.Signature.KeyID != "main-2026" ||
+			cfg.Signature.PrivateKeyFile == ""):
 			t.Errorf("%s: %+v", c.what, cfg.Signature)
 		}
 	}

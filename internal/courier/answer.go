@@ -67,9 +67,11 @@ func (a *attempt) judge() gateway.Carriage {
 	case status >= 200 && status < 300 && named:
 		return a.outcome(a.became(r.entry(a.to.Recipient)))
 	case status >= 200 && status < 300:
-		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d without naming the message", a.domain, status))
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable,
+			"the gateway of %s answered %d without naming the message", a.domain, status))
 	case status >= 300 && status < 400:
-		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a redirect (%d), which is not followed", a.domain, status))
+		return a.outcome(trouble(amtp.CodeRecipientUnavailable,
+			"the gateway of %s answered with a redirect (%d), which is not followed", a.domain, status))
 	case named && len(r.Recipients) > 0 && (status == http.StatusBadRequest || status == http.StatusNotFound):
 		return a.outcome(a.became(r.entry(a.to.Recipient)))
 	}
@@ -89,16 +91,19 @@ func (a *attempt) byStatus() gateway.Carriage {
 	case status == http.StatusTooManyRequests, status >= 500:
 		return a.unwell()
 	case status == http.StatusUnauthorized:
-		return a.outcome(trouble(amtp.CodeAuthenticationFailed, "the gateway of %s does not believe that this is from us (%s)", a.domain, a.number()))
+		return a.outcome(trouble(amtp.CodeAuthenticationFailed,
+			"the gateway of %s does not believe that this is from us (%s)", a.domain, a.number()))
 	case status == http.StatusForbidden:
-		return a.outcome(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (%s)", a.domain, a.number()))
+		return a.outcome(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (%s)",
+			a.domain, a.number()))
 	case a.code != "":
 		if o, known := a.judged(a.code); known { // such as passes by itself
 			return a.outcome(o)
 		}
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %s", a.domain, a.number()))
 	}
-	return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d and does not say why", a.domain, a.Status))
+	return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %d and does not say why",
+		a.domain, a.Status))
 }
 
 // number is the status of the answer, with the code that stood there.
@@ -111,7 +116,8 @@ func (a *attempt) number() string {
 func (r *reply) entry(to amtp.Address) (found *entry) {
 	for i := range r.Recipients {
 		e := &r.Recipients[i]
-		if address, err := amtp.ParseAddress(e.Address); err == nil && address.Equal(to) && (found == nil || hasIt(found.Status)) {
+		if address, err := amtp.ParseAddress(e.Address); err == nil && address.Equal(to) &&
+			(found == nil || hasIt(found.Status)) {
 			found = e
 		}
 	}
@@ -128,12 +134,14 @@ func (a *attempt) became(e *entry) gateway.Outcome {
 	case hasIt(e.Status):
 		return gateway.Outcome{Event: gateway.Success}
 	case amtp.Status(e.Status) != amtp.StatusFailed:
-		return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered with a status that means nothing", a.domain)
+		return trouble(amtp.CodeRecipientUnavailable,
+			"the gateway of %s answered with a status that means nothing", a.domain)
 	}
 	a.code = token(e.ErrorCode)
 	o, known := a.judged(a.code)
 	if !known {
-		o = trouble(amtp.CodeRecipientUnavailable, "the gateway of %s could not deliver to %s", a.domain, a.to.Recipient.Local())
+		o = trouble(amtp.CodeRecipientUnavailable, "the gateway of %s could not deliver to %s", a.domain,
+			a.to.Recipient.Local())
 		if a.code != "" {
 			o.Reason += " (" + string(a.code) + ")"
 		}
@@ -174,7 +182,8 @@ func (j *journey) note(a *attempt, c *gateway.Carriage) {
 	if o.Event == gateway.Refuse {
 		level = slog.LevelWarn
 	}
-	j.Log.Log(context.Background(), level, "another gateway refused a message", "domain", a.domain, "message", j.parcel.Envelope.ID, "recipient", a.to.Recipient,
+	j.Log.Log(context.Background(), level, "another gateway refused a message", "domain", a.domain, "message",
+		j.parcel.Envelope.ID, "recipient", a.to.Recipient,
 		"status", a.Status, "code", a.code, "said", said(a.text))
 }
 
@@ -188,7 +197,8 @@ func (a *attempt) unreachable(err error) gateway.Carriage {
 	o := later("the gateway of %s cannot be reached", a.domain)
 	switch {
 	case errors.Is(err, outbound.ErrForbidden):
-		o.Reason = fmt.Sprintf("the gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow", a.domain)
+		o.Reason = fmt.Sprintf("the gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow",
+			a.domain)
 	case isCertificate(err):
 		o.Reason = fmt.Sprintf("the gateway of %s has a certificate that is not valid for it", a.domain)
 	case errors.As(err, &slow) && slow.Timeout():

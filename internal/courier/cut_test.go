@@ -43,7 +43,8 @@ func TestRefusalOfWhatMayBeCut(t *testing.T) {
 		if o.Event != c.want || got.Down || o.Rekey {
 			t.Errorf("%d %s after %v: %+v, want %v, of the message alone", c.status, c.code, c.took, got, c.want)
 		}
-		if c.status == 400 && c.want == gateway.Postpone && (o.Patience.For != 24*time.Hour || !strings.Contains(o.Reason, "cut off")) {
+		if c.status == 400 && c.want == gateway.Postpone &&
+			(o.Patience.For != 24*time.Hour || !strings.Contains(o.Reason, "cut off")) {
 			t.Errorf("%s after %v: %+v, want it borne for a day", c.code, c.took, o)
 		}
 	}

@@ -19,13 +19,16 @@ var fanOutFeatures = []string{"fanout", amtp.FeatureReceipts}
 // takesFanOut reports whether what a domain publishes says that its gateway takes
 // one id in several deliveries.
 func takesFanOut(found discovery.Found) bool {
-	return found.Signs() || slices.ContainsFunc(found.Features, func(word string) bool { return slices.Contains(fanOutFeatures, word) })
+	return found.Signs() || slices.ContainsFunc(found.Features, func(word string) bool {
+		return slices.Contains(fanOutFeatures, word)
+	})
 }
 
 // matters reports whether it is of any consequence to the parcel what the gateway
 // takes: nearly none asks the store about it.
 func matters(p *gateway.Parcel) bool {
-	return p.Envelope.InReplyTo != "" || slices.ContainsFunc(p.Recipients, func(d gateway.Delivery) bool { return d.Further })
+	return p.Envelope.InReplyTo != "" || slices.ContainsFunc(p.Recipients,
+		func(d gateway.Delivery) bool { return d.Further })
 }
 
 // fanOuts remembers for a while which domains sign to us: many messages ask one

@@ -27,7 +27,8 @@ func health(status int, isError bool, err error) (down, answered bool) {
 	switch {
 	case err != nil:
 		return true, false
-	case status == http.StatusTooManyRequests, status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+	case status == http.StatusTooManyRequests, status == http.StatusBadGateway, status == http.StatusServiceUnavailable,
+		status == http.StatusGatewayTimeout:
 		return true, true
 	case status >= http.StatusInternalServerError:
 		return !isError, true
@@ -54,7 +55,8 @@ func together(whole, c gateway.Carriage) gateway.Carriage {
 // changed.
 func isAbsent(err error) bool {
 	var dns *net.DNSError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) ||
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) ||
+		errors.Is(err, syscall.ENETUNREACH) ||
 		errors.As(err, &dns) && dns.IsNotFound || isCertificate(err)
 }
 

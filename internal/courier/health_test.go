@@ -29,11 +29,13 @@ func TestHealth(t *testing.T) {
 		}
 		for isError, want := range map[bool]speaks{false: plain, true: protocol} {
 			if down, answered := health(status, isError, nil); (speaks{down, answered}) != want {
-				t.Errorf("%d, an error of the protocol %v: down %v, answered %v; want %+v", status, isError, down, answered, want)
+				t.Errorf("%d, an error of the protocol %v: down %v, answered %v; want %+v", status, isError, down,
+					answered, want)
 			}
 		}
 	}
-	for _, err := range []error{io.ErrUnexpectedEOF, syscall.ECONNREFUSED, syscall.ECONNRESET, context.DeadlineExceeded, errors.New("any")} {
+	for _, err := range []error{io.ErrUnexpectedEOF, syscall.ECONNREFUSED, syscall.ECONNRESET, context.DeadlineExceeded,
+		errors.New("any")} {
 		if down, answered := health(200, false, err); (speaks{down, answered}) != absent {
 			t.Errorf("%v: down %v, answered %v; want a gateway that is not there", err, down, answered)
 		}
@@ -48,7 +50,8 @@ func TestTogether(t *testing.T) {
 		'.': {Answered: true, Host: "h"}, '?': {Down: true, Answered: true, Host: "h"}, '!': {Down: true},
 	}
 	for order, want := range map[string]string{
-		".": ".", "?": "?", "!": "!", ".?": ".", "?.": ".", "??": "?", "?.?": ".", "?!": "!", "!?": "!", ".!": "!", "!.": "!", "..": ".", "??.": ".",
+		".": ".", "?": "?", "!": "!", ".?": ".", "?.": ".", "??": "?", "?.?": ".", "?!": "!", "!?": "!", ".!": "!",
+		"!.": "!", "..": ".", "??.": ".",
 	} {
 		var whole gateway.Carriage
 		for i := range len(order) {
@@ -57,7 +60,8 @@ func TestTogether(t *testing.T) {
 			whole = together(whole, c)
 		}
 		w := posts[want[0]]
-		if whole.Down != w.Down || whole.Answered != w.Answered || len(whole.Outcomes) != len(order) || strings.ContainsAny(order, ".?") != (whole.Host == "h") {
+		if whole.Down != w.Down || whole.Answered != w.Answered || len(whole.Outcomes) != len(order) ||
+			strings.ContainsAny(order, ".?") != (whole.Host == "h") {
 			t.Errorf("posts %q: %+v, want as %q", order, whole, want)
 		}
 	}
@@ -66,8 +70,10 @@ func TestTogether(t *testing.T) {
 // TestIsAbsent: what says that nobody is where DNS led.
 func TestIsAbsent(t *testing.T) {
 	for err, want := range map[error]bool{
-		syscall.ECONNREFUSED: true, syscall.EHOSTUNREACH: true, syscall.ENETUNREACH: true, &net.DNSError{IsNotFound: true}: true,
-		&net.DNSError{IsTimeout: true}: false, syscall.ECONNRESET: false, context.DeadlineExceeded: false, io.EOF: false,
+		syscall.ECONNREFUSED: true, syscall.EHOSTUNREACH: true, syscall.ENETUNREACH: true,
+		&net.DNSError{IsNotFound: true}: true,
+		&net.DNSError{IsTimeout: true}:  false, syscall.ECONNRESET: false, context.DeadlineExceeded: false,
+		io.EOF: false,
 	} {
 		if got := isAbsent(fmt.Errorf("call: %w", err)); got != want {
 			t.Errorf("%v: nobody is there: %v, want %v", err, got, want)

@@ -19,7 +19,8 @@ func TestReadersOfAnswersAreLinear(t *testing.T) {
 	d := &gateway.Delivery{Recipient: to}
 	judge := func(status int) func([]byte) {
 		return func(body []byte) {
-			a := attempt{domain: "far.example", id: "m", to: d, Answer: Answer{Status: status, Header: header, Body: body}}
+			a := attempt{domain: "far.example", id: "m", to: d,
+				Answer: Answer{Status: status, Header: header, Body: body}}
 			a.judge()
 		}
 	}
@@ -37,7 +38,8 @@ func TestReadersOfAnswersAreLinear(t *testing.T) {
 	hostile.Linear(t, reply, 8<<10, func(b []byte) { _, _ = responseOf(p, header, b) })
 	for _, name := range []string{"Content-Type", "Retry-After"} {
 		hostile.Linear(t, hostile.Texts("application/json;", "Mon, 30 Nov"), 8<<10, func(b []byte) {
-			a := attempt{domain: "far.example", id: "m", to: d, Answer: Answer{Status: 503, Header: http.Header{name: {string(b)}}}}
+			a := attempt{domain: "far.example", id: "m", to: d,
+				Answer: Answer{Status: 503, Header: http.Header{name: {string(b)}}}}
 			a.judge()
 		})
 	}

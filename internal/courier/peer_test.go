@@ -100,7 +100,8 @@ func (p *peer) options() outbound.Options {
 	roots := x509.NewCertPool()
 	roots.AddCert(p.Certificate())
 	return outbound.Options{
-		Allow: []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}, Roots: roots, Version: "test", MaxBody: 1 << 16,
+		Allow: []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}, Roots: roots, Version: "test",
+		MaxBody: 1 << 16,
 		Lookup: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		},
@@ -180,18 +181,22 @@ func address(t *testing.T, s string) amtp.Address {
 // from 1.
 func parcel(t *testing.T, to ...string) gateway.Parcel {
 	t.Helper()
-	return written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","payload":{"x":1}}`, to...)
+	return written(t,
+		`{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","payload":{"x":1}}`,
+		to...)
 }
 
 func written(t *testing.T, body string, to ...string) gateway.Parcel {
 	t.Helper()
 	p := gateway.Parcel{
-		Job:      gateway.Job{ID: 7, Fence: 1, Attempts: 1, Destination: domain, Begun: noon, Class: gateway.ClassAgent, SenderAgent: 1},
+		Job: gateway.Job{ID: 7, Fence: 1, Attempts: 1, Destination: domain, Begun: noon, Class: gateway.ClassAgent,
+			SenderAgent: 1},
 		Envelope: gateway.Envelope{ID: msgID, Sender: address(t, "alice@a.example"), Timestamp: noon},
 		Body:     []byte(body),
 	}
 	for i, name := range to {
-		p.Recipients = append(p.Recipients, gateway.Delivery{ID: gateway.DeliveryID(i + 1), Recipient: address(t, name+"@"+domain), Further: i > 0})
+		p.Recipients = append(p.Recipients, gateway.Delivery{ID: gateway.DeliveryID(i + 1),
+			Recipient: address(t, name+"@"+domain), Further: i > 0})
 	}
 	return p
 }

@@ -36,7 +36,8 @@ type Push struct {
 // PushStore is what Push needs of gateway.Store.
 type PushStore interface {
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
-	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error)
+	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
+		with ...gateway.SecretChange) (gateway.Agent, error)
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
 }
 
@@ -61,9 +62,11 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	a, err := c.agent(&p)
 	switch {
 	case err != nil:
-		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the gateway cannot look up the agent now"})
+		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure,
+			Reason: "the gateway cannot look up the agent now"})
 	case a == nil:
-		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeAgentUnknown, Reason: "the agent was removed from this gateway"})
+		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeAgentUnknown,
+			Reason: "the agent was removed from this gateway"})
 	case a.DeliveryMode != "push":
 		return inbox(&p)
 	}
@@ -124,7 +127,8 @@ func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent
 	}
 	if refused := c.reply(ctx, p, a, res.Header, answer); refused != nil {
 		// The endpoint answers the same when it is asked again.
-		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code, Reason: "the reply of " + a.Address.String() + " cannot be stored now"})
+		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code,
+			Reason: "the reply of " + a.Address.String() + " cannot be stored now"})
 	}
 	return p.All(gateway.Outcome{Event: gateway.Success})
 }
@@ -175,12 +179,16 @@ var (
 
 // unsent is what came of a push that could not be made.
 func (c *Push) unsent(p *gateway.Parcel, a *gateway.Agent, err error) gateway.Carriage {
-	c.Log.Warn("a message cannot be pushed", "message", string(p.Envelope.ID), "destination", string(p.Destination), "cause", err)
+	c.Log.Warn("a message cannot be pushed", "message", string(p.Envelope.ID), "destination", string(p.Destination),
+		"cause", err)
 	switch {
 	case errors.Is(err, errNotWritable):
-		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for the endpoint"})
+		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage,
+			Reason: "the message cannot be written for the endpoint"})
 	case errors.Is(err, errNoSecret):
-		return down(p, "this gateway has no secret for the endpoint of %s; a new one is made with: amtp agent push-secret", a.Address)
+		return down(p,
+			"this gateway has no secret for the endpoint of %s; a new one is made with: amtp agent push-secret",
+			a.Address)
 	case errors.Is(err, errNoTarget):
 		return down(p, "the endpoint of %s is no URL", a.Address)
 	}
@@ -210,9 +218,11 @@ func (c *Push) refused(ctx context.Context, p *gateway.Parcel, a *gateway.Agent,
 		all.Down, all.Answered = health(code, false, nil)
 		return all
 	case code < 400:
-		return p.All(trouble(amtp.CodeAccessDenied, "the endpoint of %s answered with a redirect (%d), which is not followed", a.Address, code))
+		return p.All(trouble(amtp.CodeAccessDenied,
+			"the endpoint of %s answered with a redirect (%d), which is not followed", a.Address, code))
 	default:
-		return p.All(pause(trouble(amtp.CodeAccessDenied, "the endpoint of %s refused the message (%d)", a.Address, code), res, c.Now()))
+		return p.All(pause(trouble(amtp.CodeAccessDenied, "the endpoint of %s refused the message (%d)", a.Address,
+			code), res, c.Now()))
 	}
 }
 
@@ -236,7 +246,8 @@ func (c *Push) gone(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) ga
 		return p.All(later("the endpoint of %s is gone", a.Address))
 	}
 	if turned {
-		c.Log.Warn("an endpoint answered 410, so its agent gets its messages in its inbox", "destination", string(p.Destination))
+		c.Log.Warn("an endpoint answered 410, so its agent gets its messages in its inbox", "destination",
+			string(p.Destination))
 		c.Queue.Hurry(ctx, p.Destination)
 	}
 	// Where the endpoint was changed meanwhile, the new one is tried.
@@ -249,7 +260,9 @@ func unanswered(p *gateway.Parcel, a *gateway.Agent, err error) gateway.Carriage
 	var slow net.Error
 	switch {
 	case errors.Is(err, outbound.ErrForbidden):
-		return down(p, "the endpoint of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow", a.Address)
+		return down(p,
+			"the endpoint of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow",
+			a.Address)
 	case isCertificate(err):
 		return down(p, "the endpoint of %s has a certificate that is not valid for it", a.Address)
 	case errors.As(err, &slow) && slow.Timeout():

@@ -28,8 +28,10 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 		name  string
 		value any
 	}{
-		{"message_id", e.ID}, {"sender_message_id", e.GivenID}, {"version", amtp.Version}, {"sender", e.Sender}, {"recipient", p.Recipients[0].Recipient},
-		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}}, {"thread_id", p.Thread},
+		{"message_id", e.ID}, {"sender_message_id", e.GivenID}, {"version", amtp.Version}, {"sender", e.Sender},
+		{"recipient", p.Recipients[0].Recipient},
+		{"timestamp", amtp.Time{Time: e.Timestamp}}, {"received_at", amtp.Time{Time: e.ReceivedAt}},
+		{"thread_id", p.Thread},
 		{"trust", shown.Trust}, {"authentication", shown.Authentication},
 		{"sender_verification", shown.Verification},
 	} {

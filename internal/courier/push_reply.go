@@ -19,7 +19,8 @@ import (
 //
 // Its id and key follow from the message and the agent: however often the
 // message is pushed, there is one reply, the first.
-func (c *Push) reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, h http.Header, answer []byte) *amtp.Error {
+func (c *Push) reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, h http.Header,
+	answer []byte) *amtp.Error {
 	response, why := responseOf(p, h, answer)
 	if why == "" && response == nil {
 		return nil
@@ -38,7 +39,8 @@ func (c *Push) reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, h
 		}
 		why = string(refused.Code)
 	}
-	c.Log.Warn("the answer of an endpoint is not sent as a reply", "message", string(p.Envelope.ID), "destination", string(p.Destination), "reason", why)
+	c.Log.Warn("the answer of an endpoint is not sent as a reply", "message", string(p.Envelope.ID), "destination",
+		string(p.Destination), "reason", why)
 	return nil
 }
 
@@ -85,9 +87,11 @@ func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Messag
 		subject = gateway.Short(subject)
 	}
 	body, err := json.Marshal(amtp.Message{
-		Version: amtp.Version, MessageID: amtp.MessageID(replyID(e.ID, a.ID, "message")), IdempotencyKey: replyID(e.ID, a.ID, "key"),
-		Sender: a.Address, Recipients: []amtp.Address{e.Sender}, Subject: subject, InReplyTo: e.ID, ResponseType: "workflow_response",
-		Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`),
+		Version: amtp.Version, MessageID: amtp.MessageID(replyID(e.ID, a.ID, "message")),
+		IdempotencyKey: replyID(e.ID, a.ID, "key"),
+		Sender:         a.Address, Recipients: []amtp.Address{e.Sender}, Subject: subject, InReplyTo: e.ID,
+		ResponseType: "workflow_response",
+		Headers:      json.RawMessage(`{"auto-submitted":"auto-replied"}`),
 	})
 	if err != nil {
 		return nil, amtp.Errorf(amtp.CodeInvalidMessage, "The reply cannot be written.")

@@ -85,8 +85,10 @@ func set(t *testing.T) *stage {
 	now := func() time.Time { return time.Now().Add(s.ahead) }
 	s.in = &intake.Intake{Store: s.store, Domain: "shop.example", Now: now, Federated: true}
 	allow := []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
-	s.Push = &courier.Push{Store: s.store, Seal: seal, Client: outbound.New(outbound.Options{Allow: allow, PlainAllowed: true}),
-		Door: s.in, Queue: s, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: now}
+	s.Push = &courier.Push{Store: s.store, Seal: seal, Client: outbound.New(outbound.Options{Allow: allow,
+		PlainAllowed: true}),
+		Door: s.in, Queue: s, Log: slog.New(slog.NewTextHandler(s.log,
+			&slog.HandlerOptions{Level: slog.LevelDebug})), Now: now}
 	s.alice = s.add("alice", "pull")
 	s.bob = s.add("bob", "push")
 	e := gateway.Endpoint{Headers: map[string]string{"Authorization": "Bearer " + planted, "x-agent-id": "7"}}
@@ -100,10 +102,11 @@ func (s *stage) Hurry(_ context.Context, d gateway.Destination) { s.hurried = ap
 
 func (s *stage) seal(e gateway.Endpoint) {
 	s.t.Helper()
-	err := s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID), func([]gateway.Secret) ([]gateway.Secret, error) {
-		sealed, err := e.Seal(s.Seal, s.bob.ID, time.Now())
-		return []gateway.Secret{sealed}, err
-	})
+	err := s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID),
+		func([]gateway.Secret) ([]gateway.Secret, error) {
+			sealed, err := e.Seal(s.Seal, s.bob.ID, time.Now())
+			return []gateway.Secret{sealed}, err
+		})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -115,7 +118,8 @@ func (s *stage) add(name, mode string) gateway.Agent {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a := gateway.Agent{Address: address, DeliveryMode: mode, Listed: true, CreatedAt: time.Now(), LastActive: time.Now()}
+	a := gateway.Agent{Address: address, DeliveryMode: mode, Listed: true, CreatedAt: time.Now(),
+		LastActive: time.Now()}
 	if mode == "push" {
 		a.Target = s.endpoint.URL + "/hook?token=" + planted
 	}
@@ -128,7 +132,8 @@ func (s *stage) add(name, mode string) gateway.Agent {
 
 func (s *stage) update(change func(*gateway.Agent)) {
 	s.t.Helper()
-	if _, err := s.store.UpdateAgent(context.Background(), s.bob.ID, func(a *gateway.Agent) error { change(a); return nil }); err != nil {
+	if _, err := s.store.UpdateAgent(context.Background(), s.bob.ID,
+		func(a *gateway.Agent) error { change(a); return nil }); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -156,7 +161,8 @@ func (s *stage) send(p gateway.Principal, members string) amtp.MessageID {
 	if p.Domain != "" {
 		from = "zoe@" + string(p.Domain)
 	}
-	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":%q,"recipients":["bob@shop.example"]%s}`, from, members))
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":%q,"recipients":["bob@shop.example"]%s}`,
+		from, members))
 	if refused != nil {
 		s.t.Fatal(refused)
 	}
@@ -187,7 +193,8 @@ func (s *stage) claim() gateway.Parcel {
 		if behind := w.Due.Sub(s.Now()); behind > 0 {
 			s.ahead += behind
 		}
-		got, err := s.store.Claim(ctx, []gateway.Claiming{{Destination: w.Destination, Limit: 1}}, s.Now(), s.Now().Add(time.Minute))
+		got, err := s.store.Claim(ctx, []gateway.Claiming{{Destination: w.Destination, Limit: 1}}, s.Now(),
+			s.Now().Add(time.Minute))
 		if err != nil || len(got) != 1 || len(got[0].Jobs) != 1 {
 			s.t.Fatalf("claimed %+v, %v", got, err)
 		}
@@ -236,7 +243,8 @@ func (s *stage) inbox(a gateway.Agent) []gateway.InboxItem {
 func TestPushBody(t *testing.T) {
 	s := set(t)
 	for _, c := range []struct{ members, want string }{
-		{``, `{"attachments":null,"coordination":null,"headers":null,"in_reply_to":"","payload":null,"response_type":"","schema":"","subject":"","recipients":["bob@shop.example"]}`},
+		{``,
+			`{"attachments":null,"coordination":null,"headers":null,"in_reply_to":"","payload":null,"response_type":"","schema":"","subject":"","recipients":["bob@shop.example"]}`},
 		{`,"payload":{"n":1.50,"u":"\u00e9","<":[ 1 ]},"headers":{"priority":"high"},"subject":"s","schema":null,"x_own":{"a":[1]}`,
 			`{"attachments":null,"coordination":null,"headers":{"priority":"high"},"in_reply_to":"","payload":{"n":1.50,"u":"\u00e9","<":[ 1 ]},"response_type":"","schema":"","subject":"s","recipients":["bob@shop.example"],"x_own":{"a":[1]}}`},
 	} {
@@ -248,8 +256,10 @@ func TestPushBody(t *testing.T) {
 		if err := errors.Join(json.Unmarshal(body, &got), json.Unmarshal([]byte(c.want), &want)); err != nil {
 			t.Fatalf("%v: %s", err, body)
 		}
-		ours := map[string]string{"message_id": `"` + string(id) + `"`, "sender": `"alice@shop.example"`, "recipient": `"bob@shop.example"`,
-			"version": `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`, "authentication": `{"result":"pass"}`,
+		ours := map[string]string{"message_id": `"` + string(id) + `"`, "sender": `"alice@shop.example"`,
+			"recipient": `"bob@shop.example"`,
+			"version":   `"1.0"`, "thread_id": `"` + string(id) + `"`, "trust": `"local"`,
+			"authentication":      `{"result":"pass"}`,
 			"sender_verification": `{"result":"authenticated","method":"agent_api_key"}`}
 		for name, value := range ours {
 			want[name] = json.RawMessage(value)
@@ -262,8 +272,10 @@ func TestPushBody(t *testing.T) {
 		if len(got) != len(want)+2 || got["timestamp"] == nil || got["received_at"] == nil {
 			t.Errorf("the body has other members: %s", body)
 		}
-		for name, value := range map[string]string{"Content-Type": "application/json", "X-Amtp-Local-Delivery": "true", "X-Amtp-Version": "1.0",
-			"Webhook-Id": string(id), "Authorization": "Bearer " + planted, "X-Agent-Id": "7", "User-Agent": "AMTP/1.0 (amtp/dev)"} {
+		for name, value := range map[string]string{"Content-Type": "application/json", "X-Amtp-Local-Delivery": "true",
+			"X-Amtp-Version": "1.0",
+			"Webhook-Id":     string(id), "Authorization": "Bearer " + planted, "X-Agent-Id": "7",
+			"User-Agent": "AMTP/1.0 (amtp/dev)"} {
 			if r.Header.Get(name) != value {
 				t.Errorf("%s is %q, want %q", name, r.Header.Get(name), value)
 			}
@@ -309,7 +321,8 @@ func TestPushOutcomes(t *testing.T) {
 		{"200", 200, "", gateway.Success, "", 0, false, false},
 		{"204", 204, "", gateway.Success, "", 0, false, false},
 		{"a redirect", 302, "Location: /elsewhere", gateway.Postpone, amtp.CodeAccessDenied, 0, false, true},
-		{"a redirect that keeps the method", 307, "Location: /elsewhere", gateway.Postpone, amtp.CodeAccessDenied, 0, false, true},
+		{"a redirect that keeps the method", 307, "Location: /elsewhere", gateway.Postpone, amtp.CodeAccessDenied, 0,
+			false, true},
 		{"400", 400, "", gateway.Postpone, amtp.CodeAccessDenied, 0, false, true},
 		{"401", 401, "", gateway.Postpone, amtp.CodeAccessDenied, 0, false, true},
 		{"404", 404, "", gateway.Postpone, amtp.CodeAccessDenied, 0, false, true},
@@ -325,7 +338,8 @@ func TestPushOutcomes(t *testing.T) {
 			id := s.send(s.asAlice(), "")
 			got := s.attempt()
 			o := got.Outcomes[0]
-			if len(got.Outcomes) != 1 || o.Event != c.event || o.Code != c.code || o.RetryAfter != c.wait || got.Pause != c.wait || got.Down != c.down ||
+			if len(got.Outcomes) != 1 || o.Event != c.event || o.Code != c.code || o.RetryAfter != c.wait ||
+				got.Pause != c.wait || got.Down != c.down ||
 				(o.Patience == gateway.Patience{Tries: 12, For: 24 * time.Hour}) != c.impatient {
 				t.Errorf("got %+v", got)
 			}
@@ -347,7 +361,8 @@ func TestPushOutcomes(t *testing.T) {
 // quiet checks that neither a secret nor the URL is in the log.
 func (s *stage) quiet() {
 	s.t.Helper()
-	if log := s.log.String(); strings.Contains(log, planted) || strings.Contains(log, s.secret) || strings.Contains(log, "/hook") {
+	if log := s.log.String(); strings.Contains(log, planted) || strings.Contains(log, s.secret) ||
+		strings.Contains(log, "/hook") {
 		s.t.Errorf("the log has a secret: %s", log)
 	}
 }
@@ -371,7 +386,8 @@ func TestPushWithoutAnAnswer(t *testing.T) {
 			s.Seal, _ = gateway.NewSeal(make([]byte, gateway.SealKeySize))
 		},
 		"no secret": func(s *stage) {
-			_ = s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID), func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
+			_ = s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID),
+				func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
 		},
 		"no URL": func(s *stage) { s.update(func(a *gateway.Agent) { a.Target = "https://%zz" + planted }) },
 	} {
@@ -381,7 +397,8 @@ func TestPushWithoutAnAnswer(t *testing.T) {
 			id := s.send(s.asAlice(), "")
 			got := s.attempt()
 			o := got.Outcomes[0]
-			if !got.Down || o.Event != gateway.Postpone || o.Code != amtp.CodeRecipientUnavailable || strings.Contains(o.Reason, planted) || strings.Contains(o.Reason, "hook") {
+			if !got.Down || o.Event != gateway.Postpone || o.Code != amtp.CodeRecipientUnavailable ||
+				strings.Contains(o.Reason, planted) || strings.Contains(o.Reason, "hook") {
 				t.Errorf("got %+v, want it tried again", got)
 			}
 			if d := s.status(id); d.State != gateway.Retrying {
@@ -432,7 +449,8 @@ func TestPushSettleIsLost(t *testing.T) {
 	if c := s.attempt(); c.Outcomes[0].Event != gateway.Success {
 		t.Fatalf("the second time: %+v", c)
 	}
-	if a, b := s.endpoint.got[0].Header.Get("webhook-id"), s.endpoint.got[1].Header.Get("webhook-id"); a != string(id) || a != b {
+	if a, b := s.endpoint.got[0].Header.Get("webhook-id"),
+		s.endpoint.got[1].Header.Get("webhook-id"); a != string(id) || a != b {
 		t.Errorf("webhook-id %q and then %q, want %s", a, b, id)
 	}
 	if !bytes.Equal(s.endpoint.bodies[0], s.endpoint.bodies[1]) {
@@ -448,7 +466,8 @@ func TestPushSettleIsLost(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if got.Sender.String() != "bob@shop.example" || got.InReplyTo != id || got.ResponseType != "workflow_response" || string(got.Payload) != `{"price":1.50}` ||
+	if got.Sender.String() != "bob@shop.example" || got.InReplyTo != id || got.ResponseType != "workflow_response" ||
+		string(got.Payload) != `{"price":1.50}` ||
 		got.Subject != "Re: a question" || list[0].Shown().Trust != amtp.TrustLocal {
 		t.Errorf("the reply is %s, trust %s", list[0].Body, list[0].Shown().Trust)
 	}
@@ -473,7 +492,8 @@ func TestPushReplies(t *testing.T) {
 		{"an array", "", isJSON, `[{"response":1}]`, 0, ""},
 		{"too long", "", isJSON, `{"response":"` + strings.Repeat("x", 64<<10) + `"}`, 0, "longer"},
 		{"to a reply", `,"response_type":"workflow_response"`, isJSON, `{"response":1}`, 0, "a reply"},
-		{"to what a program sent by itself", `,"headers":{"Auto-Submitted":"auto-generated"}`, isJSON, `{"response":1}`, 0, "a reply"},
+		{"to what a program sent by itself", `,"headers":{"Auto-Submitted":"auto-generated"}`, isJSON, `{"response":1}`,
+			0, "a reply"},
 		{"to what a person sent", `,"headers":{"auto-submitted":"no"}`, isJSON, `{"response":1}`, 1, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -499,7 +519,8 @@ func TestPushReplies(t *testing.T) {
 func TestPushReplyGoesElsewhere(t *testing.T) {
 	s := set(t)
 	s.answers(201, "Content-Type: application/json", `{"response":{"ok":true}}`)
-	p := gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}}
+	p := gateway.Principal{Domain: "far.example",
+		Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "far.example"}}}
 	s.send(p, `,"message_id":"their-id"`)
 	s.attempt()
 	var body struct {
@@ -507,8 +528,10 @@ func TestPushReplyGoesElsewhere(t *testing.T) {
 		Trust  string                  `json:"trust"`
 		Sender amtp.SenderVerification `json:"sender_verification"`
 	}
-	proven := amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature, Domain: "far.example"}
-	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" || body.Trust != "verified" || body.Sender != proven {
+	proven := amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature,
+		Domain: "far.example"}
+	if err := json.Unmarshal(s.endpoint.bodies[0], &body); err != nil || body.Given != "their-id" ||
+		body.Trust != "verified" || body.Sender != proven {
 		t.Errorf("the endpoint got %s", s.endpoint.bodies[0])
 	}
 	jobs, err := s.store.JobsPage(context.Background(), gateway.JobFilter{Destination: "far.example"})
@@ -520,7 +543,8 @@ func TestPushReplyGoesElsewhere(t *testing.T) {
 // busy is a door that takes nothing now.
 type busy struct{ code amtp.Code }
 
-func (b busy) Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+func (b busy) Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult,
+	*amtp.Error) {
 	return nil, amtp.Errorf(b.code, "Not %s.", planted)
 }
 
@@ -600,7 +624,8 @@ func TestPushFollowsTheAgent(t *testing.T) {
 		t.Errorf("410 of the old endpoint: %+v, want another attempt", c)
 	}
 	s.attempt()
-	if path := s.endpoint.got[1].URL.Path; path != "/new" || s.status(id).Mode != "push" || s.status(id).State != gateway.Delivered {
+	if path := s.endpoint.got[1].URL.Path; path != "/new" || s.status(id).Mode != "push" ||
+		s.status(id).State != gateway.Delivered {
 		t.Errorf("pushed to %s: %+v", path, s.status(id))
 	}
 
@@ -621,7 +646,8 @@ func TestPushFollowsTheAgent(t *testing.T) {
 	old := s.bob
 	s.bob = s.add("bob", "push") // a namesake gets nothing of it
 	s.bob.ID = old.ID
-	if s.attempt(); s.status(id).State != gateway.Failed || s.status(id).ErrorCode != amtp.CodeAgentUnknown || len(s.endpoint.got) != 3 {
+	if s.attempt(); s.status(id).State != gateway.Failed || s.status(id).ErrorCode != amtp.CodeAgentUnknown ||
+		len(s.endpoint.got) != 3 {
 		t.Errorf("the agent is gone: %+v, %d pushes", s.status(id), len(s.endpoint.got))
 	}
 }

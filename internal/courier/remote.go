@@ -158,10 +158,12 @@ func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gatewa
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		j.Log.Error("an attempt met a defect", "job", int64(j.parcel.ID), "destination", string(j.parcel.Destination), "recipient", to.Recipient.String(),
+		j.Log.Error("an attempt met a defect", "job", int64(j.parcel.ID), "destination", string(j.parcel.Destination),
+			"recipient", to.Recipient.String(),
 			"cause", met.Error(), "stack", string(met.Stack))
 		a := attempt{to: to}
-		return a.outcome(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
+		return a.outcome(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal,
+			Reason: "the gateway failed; its log has the cause"})
 	}
 	return c
 }
@@ -176,7 +178,8 @@ func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carria
 	}
 	if most := j.found.MaxSize; most > 0 && int64(len(body)) > most {
 		return a.outcome(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
-			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body), a.domain, most)})
+			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body),
+				a.domain, most)})
 	}
 	ctx, where := watched(ctx, hostOf(j.found.Gateway))
 	if a.Answer, err = j.Post(ctx, j.found, body); err != nil {
@@ -250,7 +253,8 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel
 	e := amtp.PeerEnvelope{
-		MessageID: p.Envelope.ID, IdempotencyKey: j.message.IdempotencyKey, Timestamp: p.Envelope.Timestamp, Sender: p.Envelope.Sender,
+		MessageID: p.Envelope.ID, IdempotencyKey: j.message.IdempotencyKey, Timestamp: p.Envelope.Timestamp,
+		Sender:    p.Envelope.Sender,
 		Recipient: to.Recipient, Further: to.Further, FanOut: j.fanOut, Round: p.Rekeys,
 		InReplyTo: p.InReplyTo,
 		AnyReply:  j.fanOut || p.Answered.From == p.Destination.Domain(),
@@ -276,7 +280,8 @@ func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 
 // unwritable is the outcome for a message that no other gateway would take.
 func unwritable(err error) gateway.Outcome {
-	return gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage, Reason: "the message cannot be written for another gateway: " + err.Error()}
+	return gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage,
+		Reason: "the message cannot be written for another gateway: " + err.Error()}
 }
 
 // notFound is what came of an attempt without a gateway to go to.
@@ -303,7 +308,8 @@ func notFound(p *gateway.Parcel, err error) gateway.Carriage {
 // later is the outcome of an attempt that is made again for as long as anything
 // is.
 func later(format string, args ...any) gateway.Outcome {
-	return gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: fmt.Sprintf(format, args...)}
+	return gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable,
+		Reason: fmt.Sprintf(format, args...)}
 }
 
 // aDay is how long a trouble is borne that only the other side can mend. The attempts

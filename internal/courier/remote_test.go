@@ -73,11 +73,13 @@ func TestNoAnswer(t *testing.T) {
 		{"hangs up after a part", half, nil, 0, "cannot be reached"},
 		{"says nothing", never, nil, 300 * time.Millisecond, "did not answer in time"},
 		{"stops speaking", drips, nil, 300 * time.Millisecond, "did not answer in time"},
-		{"says nothing for as long as a call may take", never, func(_ *peer, o *outbound.Options) { o.Timeout = 300 * time.Millisecond }, 0, "did not answer in time"},
+		{"says nothing for as long as a call may take", never,
+			func(_ *peer, o *outbound.Options) { o.Timeout = 300 * time.Millisecond }, 0, "did not answer in time"},
 		{"is not there", nil, func(p *peer, _ *outbound.Options) { p.Listener.Close() }, 0, "cannot be reached"},
 		{"has a certificate of nobody", nil, func(_ *peer, o *outbound.Options) { o.Roots = nil }, 0, "certificate"},
 		{"has a certificate for another name", nil, func(p *peer, _ *outbound.Options) {
-			p.dns.TXT("_amtp."+domain, time.Minute, strings.Replace("v=amtp1;gateway="+p.at(), "example.com", "example.net", 1))
+			p.dns.TXT("_amtp."+domain, time.Minute, strings.Replace("v=amtp1;gateway="+p.at(), "example.com",
+				"example.net", 1))
 		}, 0, "certificate"},
 		{"is at a private address", nil, func(_ *peer, o *outbound.Options) { o.Allow = nil }, 0, "outbound.allow"},
 		{"has no address", nil, func(_ *peer, o *outbound.Options) {
@@ -118,11 +120,17 @@ func TestRecords(t *testing.T) {
 		down   bool
 	}{
 		{"no such domain", func(p *peer) { p.dns.Remove("_amtp." + domain) }, setup, false},
-		{"no gateway", func(p *peer) { p.dns.Remove("_amtp." + domain); p.dns.TXT(domain, time.Minute, canary) }, setup, false},
-		{"http", func(p *peer) { p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway=http://example.com") }, aDay, false},
+		{"no gateway", func(p *peer) {
+			p.dns.Remove("_amtp." + domain)
+			p.dns.TXT(domain, time.Minute, canary)
+		}, setup, false},
+		{"http", func(p *peer) {
+			p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway=http://example.com")
+		}, aDay, false},
 		{"no URL", func(p *peer) { p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+canary) }, aDay, false},
 		{"two different ones", func(p *peer) {
-			p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+p.at(), "v=amtp1;gateway=https://"+canary+".example")
+			p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+p.at(),
+				"v=amtp1;gateway=https://"+canary+".example")
 		}, aDay, false},
 		{"SERVFAIL", func(p *peer) { p.dns.Behave("_amtp."+domain, fakedns.Failing) }, later, true},
 		{"refused", func(p *peer) { p.dns.Behave("_amtp."+domain, fakedns.Refusing) }, later, true},
@@ -164,8 +172,10 @@ func TestNoSuchDomain(t *testing.T) {
 			if appears {
 				want = gateway.Success
 			}
-			if took := now.Sub(noon); event != want || box.Attempts != 4 || took < 15*time.Minute || took > 20*time.Minute {
-				t.Errorf("%v after %d attempts and %v, want %v after 4 and 15 to 20 minutes", event, box.Attempts, took, want)
+			if took := now.Sub(noon); event != want || box.Attempts != 4 || took < 15*time.Minute ||
+				took > 20*time.Minute {
+				t.Errorf("%v after %d attempts and %v, want %v after 4 and 15 to 20 minutes", event,
+					box.Attempts, took, want)
 			}
 		})
 	}
@@ -213,7 +223,8 @@ func posted(t *testing.T, p *peer, signer *amtp.Signer) map[string]*amtp.Message
 			t.Fatalf("a post for %v, want one recipient", m.Recipients)
 		}
 		list[m.Recipients[0].String()] = m
-		if h := got.header; h.Get("X-Amtp-Version") != "1.0" || h.Get("User-Agent") != "AMTP/1.0 (amtp/test)" || h.Get("Content-Type") != "application/json" {
+		if h := got.header; h.Get("X-Amtp-Version") != "1.0" || h.Get("User-Agent") != "AMTP/1.0 (amtp/test)" ||
+			h.Get("Content-Type") != "application/json" {
 			t.Errorf("header %v", h)
 		}
 	}
@@ -255,10 +266,13 @@ func TestOneRecipient(t *testing.T) {
 				ids[m.MessageID], keys[m.IdempotencyKey] = true, true
 			}
 			if len(posts) != 3 || len(p.arrived()) != 3 || len(keys) != 3 || len(ids) != c.ids {
-				t.Errorf("%d posts for %d recipients with %d keys and %d ids, want 3, 3, 3 and %d", len(p.arrived()), len(posts), len(keys), len(ids), c.ids)
+				t.Errorf("%d posts for %d recipients with %d keys and %d ids, want 3, 3, 3 and %d", len(p.arrived()),
+					len(posts), len(keys), len(ids), c.ids)
 			}
-			if bob := posts["bob@b.example"]; bob.MessageID != msgID || bob.IdempotencyKey != "550e8400-e29b-41d4-a716-446655440000" {
-				t.Errorf("bob, the first, gets id %s and key %s, want those of the message", bob.MessageID, bob.IdempotencyKey)
+			if bob := posts["bob@b.example"]; bob.MessageID != msgID ||
+				bob.IdempotencyKey != "550e8400-e29b-41d4-a716-446655440000" {
+				t.Errorf("bob, the first, gets id %s and key %s, want those of the message", bob.MessageID,
+					bob.IdempotencyKey)
 			}
 		})
 	}
@@ -281,7 +295,10 @@ func TestStable(t *testing.T) {
 		{"alone", func(b *gateway.Parcel) { b.Recipients = b.Recipients[2:] }},
 		{"beside another", func(b *gateway.Parcel) { b.Recipients[1].Recipient = address(t, "erin@"+domain) }},
 		{"later", func(b *gateway.Parcel) { b.Attempts, b.LastTry = 9, noon.Add(time.Hour) }},
-		{"at a peer that is known meanwhile", func(*gateway.Parcel) { p.publish(";auth=sig"); r.Finder = p.courier(p.options()).Finder }},
+		{"at a peer that is known meanwhile", func(*gateway.Parcel) {
+			p.publish(";auth=sig")
+			r.Finder = p.courier(p.options()).Finder
+		}},
 	} {
 		box := parcel(t, "bob", "carol", "dan")
 		c.change(&box)
@@ -305,7 +322,8 @@ func TestWrittenByAWrongClock(t *testing.T) {
 	signer := newSigner(t)
 	r.Signer = func() *amtp.Signer { return signer }
 	for off, kept := range map[time.Duration]bool{
-		0: true, -7 * 24 * time.Hour: true, 9 * time.Minute: true, -8*24*time.Hour - time.Second: false, 11 * time.Minute: false, 400 * 24 * time.Hour: false,
+		0: true, -7 * 24 * time.Hour: true, 9 * time.Minute: true, -8*24*time.Hour - time.Second: false,
+		11 * time.Minute: false, 400 * 24 * time.Hour: false,
 	} {
 		box := parcel(t, "bob")
 		box.Envelope.Timestamp = noon.Add(off)
@@ -315,7 +333,8 @@ func TestWrittenByAWrongClock(t *testing.T) {
 			want = noon.Add(off)
 		}
 		if got := posted(t, p, signer)["bob@b.example"]; !got.Timestamp.Equal(want) {
-			t.Errorf("a message that was written at %v by the clock leaves with %v, want %v", noon.Add(off), got.Timestamp, want)
+			t.Errorf("a message that was written at %v by the clock leaves with %v, want %v", noon.Add(off),
+				got.Timestamp, want)
 		}
 	}
 }
@@ -365,7 +384,9 @@ func TestAnsweredID(t *testing.T) {
 		{"ours", "", own, gateway.Answered{}, own, false},
 		{"ours, of which carol had a copy", "", own, copied, amtp.PeerCopyID(own, carol), false},
 		{"ours, at one that takes fan-out", ";auth=sig", own, copied, own, false},
-		{"ours, of which another had a copy", "", own, gateway.Answered{Copies: []gateway.Delivery{{Recipient: address(t, "x@"+domain), Further: true}}}, own, false},
+		{"ours, of which another had a copy", "", own,
+			gateway.Answered{Copies: []gateway.Delivery{{Recipient: address(t, "x@"+domain),
+				Further: true}}}, own, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTaker(t)
@@ -373,7 +394,9 @@ func TestAnsweredID(t *testing.T) {
 			signer := newSigner(t)
 			r := p.courier(p.options())
 			r.Signer = func() *amtp.Signer { return signer }
-			box := written(t, `{"sender":"alice@a.example","recipients":["carol@b.example"],"in_reply_to":"m-1","headers":{"x":1.0},"payload":1}`, "carol")
+			box := written(t,
+				`{"sender":"alice@a.example","recipients":["carol@b.example"],"in_reply_to":"m-1","headers":{"x":1.0},"payload":1}`,
+				"carol")
 			box.Envelope.InReplyTo, box.InReplyTo, box.Answered = "m-1", c.known, c.answered
 			check(t, r.Carry(t.Context(), box), ok)
 			m := posted(t, p, signer)["carol@b.example"]
@@ -459,7 +482,8 @@ func TestEachHasItsTurn(t *testing.T) {
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	r := p.courier(p.options())
 	text := strings.Repeat("x", 3<<20) // so large that one is under way at a time
-	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"payload":"`+text+`"}`, "ann", "bob", "carol")
+	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"payload":"`+text+`"}`, "ann",
+		"bob", "carol")
 	tried := make(map[gateway.DeliveryID]int)
 	for box.Attempts = 1; box.Attempts <= 6; box.Attempts++ {
 		for _, o := range r.Carry(t.Context(), box).Outcomes {
@@ -493,7 +517,9 @@ func TestUnwritable(t *testing.T) {
 func TestRedriven(t *testing.T) {
 	p := newTaker(t)
 	c := p.courier(p.options())
-	box := written(t, `{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","headers":{"x":1.0,"amtp-redrive-of":"lie"},"payload":{"x":1e0}}`, "bob")
+	box := written(t,
+		`{"sender":"alice@a.example","recipients":["bob@b.example"],"idempotency_key":"550e8400-e29b-41d4-a716-446655440000","headers":{"x":1.0,"amtp-redrive-of":"lie"},"payload":{"x":1e0}}`,
+		"bob")
 	box.Recipients[0].Redriven = noon.Add(8 * 24 * time.Hour)
 	c.Now = func() time.Time { return box.Recipients[0].Redriven.Add(time.Hour) }
 	check(t, c.Carry(t.Context(), box), ok)
@@ -506,10 +532,12 @@ func TestRedriven(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if m.MessageID == msgID || m.IdempotencyKey == "550e8400-e29b-41d4-a716-446655440000" || !m.Timestamp.Equal(box.Recipients[0].Redriven) {
+	if m.MessageID == msgID || m.IdempotencyKey == "550e8400-e29b-41d4-a716-446655440000" ||
+		!m.Timestamp.Equal(box.Recipients[0].Redriven) {
 		t.Errorf("id %s, key %s, timestamp %v: want new ones", m.MessageID, m.IdempotencyKey, m.Timestamp)
 	}
-	if want := `"headers":{"x":1.0,"amtp-redrive-of":"` + msgID + `"}`; !strings.Contains(posts[0].body, want) || !strings.Contains(posts[0].body, `"payload":{"x":1e0}`) {
+	if want := `"headers":{"x":1.0,"amtp-redrive-of":"` + msgID + `"}`; !strings.Contains(posts[0].body, want) ||
+		!strings.Contains(posts[0].body, `"payload":{"x":1e0}`) {
 		t.Errorf("body %s, want %s and the payload's own bytes", posts[0].body, want)
 	}
 }
@@ -523,7 +551,8 @@ func TestOldAtTheAttempt(t *testing.T) {
 	box := parcel(t, "bob")
 	box.Envelope.ReceivedAt, box.Begun = noon, noon.Add(gateway.Forgotten-time.Hour)
 	ids := map[amtp.MessageID]int{}
-	for _, age := range []time.Duration{gateway.Forgotten - time.Microsecond, gateway.Forgotten, 2 * gateway.Forgotten} {
+	for _, age := range []time.Duration{gateway.Forgotten - time.Microsecond, gateway.Forgotten,
+		2 * gateway.Forgotten} {
 		c.Now = func() time.Time { return noon.Add(age) }
 		check(t, c.Carry(t.Context(), box), ok)
 		posts := p.arrived()
@@ -532,7 +561,8 @@ func TestOldAtTheAttempt(t *testing.T) {
 			t.Fatal(refused)
 		}
 		ids[m.MessageID]++
-		if isNew := m.MessageID != msgID; isNew != (age >= gateway.Forgotten) || isNew != strings.Contains(posts[len(posts)-1].body, `"amtp-redrive-of":"`+msgID+`"`) {
+		if isNew := m.MessageID != msgID; isNew != (age >= gateway.Forgotten) ||
+			isNew != strings.Contains(posts[len(posts)-1].body, `"amtp-redrive-of":"`+msgID+`"`) {
 			t.Errorf("%v after it was received: %s", age, posts[len(posts)-1].body)
 		}
 	}
@@ -565,7 +595,8 @@ func TestDefectInOneOfSeveral(t *testing.T) {
 		if !slices.Equal(said, want[:len(names)]) {
 			t.Errorf("to %v: %v, want %v", names, said, want[:len(names)])
 		}
-		if text := p.log.String(); !strings.Contains(text, "of the first that is signed") || !strings.Contains(text, "remote_test.go") {
+		if text := p.log.String(); !strings.Contains(text, "of the first that is signed") ||
+			!strings.Contains(text, "remote_test.go") {
 			t.Errorf("the log does not say what the defect was, and where: %s", text)
 		}
 	}

@@ -51,7 +51,8 @@ func takeUnreadable(p *gateway.Parcel) (lost []gateway.Outcome) {
 			sound = append(sound, d)
 			continue
 		}
-		lost = append(lost, gateway.Outcome{Delivery: d.ID, Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: d.Damage})
+		lost = append(lost, gateway.Outcome{Delivery: d.ID, Event: gateway.Refuse, Code: amtp.CodeInternal,
+			Reason: d.Damage})
 	}
 	if len(lost) > 0 {
 		p.Recipients = sound

@@ -35,38 +35,63 @@ type verdict struct {
 var verdicts = map[amtp.Code]verdict{
 	amtp.CodeAgentUnknown:      {final, amtp.CodeAgentUnknown, "there is no agent %[2]s at %[1]s"},
 	amtp.CodeRecipientNotFound: {final, amtp.CodeRecipientNotFound, "%[1]s does not know the recipient %[2]s"},
-	amtp.CodeInvalidRecipient:  {final, amtp.CodeInvalidRecipient, "the gateway of %[1]s does not take %[2]s for an address"},
+	amtp.CodeInvalidRecipient: {final, amtp.CodeInvalidRecipient,
+		"the gateway of %[1]s does not take %[2]s for an address"},
 
-	amtp.CodeInvalidMessage:       {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
-	amtp.CodeInvalidRequest:       {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
-	"VALIDATION_FAILED":           {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form of the message"},
-	"MESSAGE_VALIDATION_FAILED":   {final, amtp.CodeInvalidMessage, "the gateway of %[1]s refuses the form, the size or the schema of the message"},
-	amtp.CodeUnsupportedVersion:   {final, amtp.CodeUnsupportedVersion, "the gateway of %[1]s does not speak this version of AMTP"},
-	amtp.CodeSchemaValidation:     {final, amtp.CodeSchemaValidation, "the gateway of %[1]s says that the payload does not match its schema"},
-	"SCHEMA_REQUIRED":             {final, amtp.CodeSchemaValidation, "the gateway of %[1]s wants a schema for %[2]s"},
-	"SCHEMA_NEGOTIATION_FAILED":   {final, amtp.CodeSchemaValidation, "the gateway of %[1]s does not know the schema of the message"},
-	amtp.CodeMessageTooLarge:      {final, amtp.CodeMessageTooLarge, "the message is too large for the gateway of %[1]s"},
-	"PAYLOAD_TOO_LARGE":           {final, amtp.CodeMessageTooLarge, "the message is too large for the gateway of %[1]s"},
-	amtp.CodeCoordinationFailed:   {final, amtp.CodeCoordinationFailed, "the gateway of %[1]s refuses the workflow of the message"},
-	amtp.CodeIdempotencyKeyReused: {final, amtp.CodeIdempotencyKeyReused, "the gateway of %[1]s has another message under this id or idempotency key"},
+	amtp.CodeInvalidMessage: {final, amtp.CodeInvalidMessage,
+		"the gateway of %[1]s refuses the form of the message"},
+	amtp.CodeInvalidRequest: {final, amtp.CodeInvalidMessage,
+		"the gateway of %[1]s refuses the form of the message"},
+	"VALIDATION_FAILED": {final, amtp.CodeInvalidMessage,
+		"the gateway of %[1]s refuses the form of the message"},
+	"MESSAGE_VALIDATION_FAILED": {final, amtp.CodeInvalidMessage,
+		"the gateway of %[1]s refuses the form, the size or the schema of the message"},
+	amtp.CodeUnsupportedVersion: {final, amtp.CodeUnsupportedVersion,
+		"the gateway of %[1]s does not speak this version of AMTP"},
+	amtp.CodeSchemaValidation: {final, amtp.CodeSchemaValidation,
+		"the gateway of %[1]s says that the payload does not match its schema"},
+	"SCHEMA_REQUIRED": {final, amtp.CodeSchemaValidation, "the gateway of %[1]s wants a schema for %[2]s"},
+	"SCHEMA_NEGOTIATION_FAILED": {final, amtp.CodeSchemaValidation,
+		"the gateway of %[1]s does not know the schema of the message"},
+	amtp.CodeMessageTooLarge: {final, amtp.CodeMessageTooLarge,
+		"the message is too large for the gateway of %[1]s"},
+	"PAYLOAD_TOO_LARGE": {final, amtp.CodeMessageTooLarge,
+		"the message is too large for the gateway of %[1]s"},
+	amtp.CodeCoordinationFailed: {final, amtp.CodeCoordinationFailed,
+		"the gateway of %[1]s refuses the workflow of the message"},
+	amtp.CodeIdempotencyKeyReused: {final, amtp.CodeIdempotencyKeyReused,
+		"the gateway of %[1]s has another message under this id or idempotency key"},
 
-	amtp.CodeSignatureRequired:        {forADay, amtp.CodeSignatureRequired, "the gateway of %[1]s takes signed messages only and found no signature"},
-	amtp.CodeSignatureInvalid:         {forADay, amtp.CodeSignatureInvalid, "the gateway of %[1]s says that the signature is not that of the sender's domain"},
-	amtp.CodeSignatureKeyUnavailable:  {forADay, amtp.CodeSignatureKeyUnavailable, "the gateway of %[1]s cannot look up the key of the sender's domain"},
-	amtp.CodeLocalSenderAuthRequired:  {forADay, amtp.CodeLocalSenderAuthRequired, "the gateway of %[1]s takes the sender for an agent of its own and wants its key"},
-	amtp.CodeSenderCredentialMismatch: {forADay, amtp.CodeSenderCredentialMismatch, "the gateway of %[1]s takes the sender for another agent"},
-	amtp.CodeAuthenticationFailed:     {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s does not believe that this is from us"},
-	amtp.CodeMissingAuthorization:     {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s wants a key that gateways do not have"},
-	"AUTHENTICATION_REQUIRED":         {forADay, amtp.CodeAuthenticationFailed, "the gateway of %[1]s wants a key that gateways do not have"},
-	amtp.CodeAccessDenied:             {forADay, amtp.CodeAccessDenied, "the gateway of %[1]s does not let this message in"},
-	amtp.CodeRecipientUnavailable:     {forADay, amtp.CodeRecipientUnavailable, "the gateway of %[1]s could not deliver to %[2]s"},
-	"DELIVERY_FAILED":                 {forADay, amtp.CodeRecipientUnavailable, "the gateway of %[1]s could not deliver to %[2]s"},
-	amtp.CodeCancelled:                {forADay, amtp.CodeRecipientUnavailable, "the operator of %[1]s withdrew the delivery to %[2]s"},
+	amtp.CodeSignatureRequired: {forADay, amtp.CodeSignatureRequired,
+		"the gateway of %[1]s takes signed messages only and found no signature"},
+	amtp.CodeSignatureInvalid: {forADay, amtp.CodeSignatureInvalid,
+		"the gateway of %[1]s says that the signature is not that of the sender's domain"},
+	amtp.CodeSignatureKeyUnavailable: {forADay, amtp.CodeSignatureKeyUnavailable,
+		"the gateway of %[1]s cannot look up the key of the sender's domain"},
+	amtp.CodeLocalSenderAuthRequired: {forADay, amtp.CodeLocalSenderAuthRequired,
+		"the gateway of %[1]s takes the sender for an agent of its own and wants its key"},
+	amtp.CodeSenderCredentialMismatch: {forADay, amtp.CodeSenderCredentialMismatch,
+		"the gateway of %[1]s takes the sender for another agent"},
+	amtp.CodeAuthenticationFailed: {forADay, amtp.CodeAuthenticationFailed,
+		"the gateway of %[1]s does not believe that this is from us"},
+	amtp.CodeMissingAuthorization: {forADay, amtp.CodeAuthenticationFailed,
+		"the gateway of %[1]s wants a key that gateways do not have"},
+	"AUTHENTICATION_REQUIRED": {forADay, amtp.CodeAuthenticationFailed,
+		"the gateway of %[1]s wants a key that gateways do not have"},
+	amtp.CodeAccessDenied: {forADay, amtp.CodeAccessDenied,
+		"the gateway of %[1]s does not let this message in"},
+	amtp.CodeRecipientUnavailable: {forADay, amtp.CodeRecipientUnavailable,
+		"the gateway of %[1]s could not deliver to %[2]s"},
+	"DELIVERY_FAILED": {forADay, amtp.CodeRecipientUnavailable, "the gateway of %[1]s could not deliver to %[2]s"},
+	amtp.CodeCancelled: {forADay, amtp.CodeRecipientUnavailable,
+		"the operator of %[1]s withdrew the delivery to %[2]s"},
 
-	amtp.CodeRateLimitExceeded: {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s takes no more messages from us now"},
-	amtp.CodeTemporaryFailure:  {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s cannot take messages now"},
-	amtp.CodeInternal:          {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
-	"PROCESSING_FAILED":        {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
+	amtp.CodeRateLimitExceeded: {asLongAs, amtp.CodeRecipientUnavailable,
+		"the gateway of %[1]s takes no more messages from us now"},
+	amtp.CodeTemporaryFailure: {asLongAs, amtp.CodeRecipientUnavailable,
+		"the gateway of %[1]s cannot take messages now"},
+	amtp.CodeInternal:   {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
+	"PROCESSING_FAILED": {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
 }
 
 // judged is the outcome for a code that the other side gave.
@@ -75,7 +100,8 @@ func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
 	if !known {
 		return gateway.Outcome{}, false
 	}
-	o := gateway.Outcome{Event: gateway.Postpone, Code: v.code, Reason: fmt.Sprintf(v.words, a.domain, a.to.Recipient.Local())}
+	o := gateway.Outcome{Event: gateway.Postpone, Code: v.code,
+		Reason: fmt.Sprintf(v.words, a.domain, a.to.Recipient.Local())}
 	if code != v.code {
 		o.Reason += " (" + string(code) + ")"
 	}
@@ -103,7 +129,9 @@ func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 		return c, false
 	}
 	if a.mayBeCut(&v) {
-		return a.outcome(trouble(v.code, "the gateway of %s refuses the form of a message that took long to arrive and may have been cut off", a.domain)), true
+		return a.outcome(trouble(v.code,
+			"the gateway of %s refuses the form of a message that took long to arrive and may have been cut off",
+			a.domain)), true
 	}
 	o, _ := a.judged(a.code)
 	if a.Status >= http.StatusInternalServerError { // a failure of theirs passes, however long it takes

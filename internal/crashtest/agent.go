@@ -80,7 +80,8 @@ func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Clie
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s has tried for %v, the last time it was told %q: %w", a.Address, time.Since(began), err, ctx.Err())
+			return fmt.Errorf("%s has tried for %v, the last time it was told %q: %w", a.Address, time.Since(began),
+				err, ctx.Err())
 		case <-again.C:
 		}
 	}

@@ -40,7 +40,8 @@ const (
 
 func newBalancer(ctx context.Context, t *testing.T, replicas []*Gateway) *balancer {
 	b := &balancer{replicas: replicas, down: make(map[*Gateway]bool), client: &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64,
+			DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	b.server = httptest.NewServer(b)

@@ -78,7 +78,8 @@ func newPair(ctx context.Context, t *testing.T, seed uint64) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)), stopSending: make(chan struct{}), stopReading: make(chan struct{})}
+	p := &pair{ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)), stopSending: make(chan struct{}),
+		stopReading: make(chan struct{})}
 	for i, domain := range []string{"a.example", "b.example"} {
 		home := filepath.Join(dir, domain)
 		if err := os.MkdirAll(home, 0o700); err != nil {
@@ -121,7 +122,8 @@ func (p *pair) introduce(ctx context.Context, t *testing.T) {
 	t.Helper()
 	published := make([]map[string]string, 2)
 	for i, s := range p.sides {
-		s.gateway.Environment = []string{"AMTP_DOMAIN=" + s.domain, "AMTP_DNS_ALLOW_HTTP=true", "AMTP_DNS_MOCK_MODE=true"}
+		s.gateway.Environment = []string{"AMTP_DOMAIN=" + s.domain, "AMTP_DNS_ALLOW_HTTP=true",
+			"AMTP_DNS_MOCK_MODE=true"}
 		launch(ctx, t, s.gateway)
 		url, err := s.gateway.URL(ctx)
 		if err != nil {

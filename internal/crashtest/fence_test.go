@@ -70,7 +70,8 @@ func TestStaleWriteIsFenced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent, err := client.Send(ctx, amtp.Message{Sender: alice.Address, Recipients: []amtp.Address{address("bob@b.example")}, Payload: []byte(`1`)})
+	sent, err := client.Send(ctx, amtp.Message{Sender: alice.Address,
+		Recipients: []amtp.Address{address("bob@b.example")}, Payload: []byte(`1`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,8 @@ func twoReplicas(ctx context.Context, t *testing.T, far string) (one, two *Gatew
 	if err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"AMTP_DOMAIN=a.example", "AMTP_DATABASE_URL=" + pgtest.Database(t, "empty", nil), "AMTP_QUEUE_LEASE=2s",
+	environ := []string{"AMTP_DOMAIN=a.example", "AMTP_DATABASE_URL=" + pgtest.Database(t, "empty", nil),
+		"AMTP_QUEUE_LEASE=2s",
 		"AMTP_DNS_ALLOW_HTTP=true", "AMTP_DNS_MOCK_MODE=true", "AMTP_PEERS=" + string(peers)}
 	one.Environment = environ
 	two.Environment = append(environ, "AMTP_SEAL_KEY_FILE="+filepath.Join(one.dir, "seal.key"))

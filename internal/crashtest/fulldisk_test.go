@@ -50,7 +50,8 @@ func TestReplicasOnFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplicasOnFullDisk$", "-test.v", "-test.timeout=25m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplicasOnFullDisk$", "-test.v",
+		"-test.timeout=25m")
 	cmd.Env = append(os.Environ(), disksVariable+"="+dir)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	err = apart(cmd)
@@ -101,7 +102,8 @@ func onDisks(t *testing.T, dir string) {
 }
 
 func withoutDisks(t *testing.T, why error) {
-	t.Logf("NO DISK IS FILLED: mounting one is not permitted here (%v). The server only answers as if its disk were full.", why)
+	t.Logf("NO DISK IS FILLED: mounting one is not permitted here (%v). The server only answers as if its disk were full.",
+		why)
 	story(t, func() (*pgtest.Server, error) { return pgtest.Start() },
 		func(ctx context.Context, t *testing.T, c *cluster) { c.asIfFull(ctx, t) })
 }

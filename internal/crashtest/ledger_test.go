@@ -35,10 +35,12 @@ func TestTheLedgerFindsEveryBrokenPromise(t *testing.T) {
 			l.Seen(bob, []Item{good}, l.Now())
 		}},
 		{"twice on a page", "twice on one page", []Item{good, {"m", "id-2", []byte("payload")}}, func(*Ledger) {}},
-		{"twice at different times", "twice, as id-1 and as id-2", []Item{{"m", "id-2", []byte("payload")}}, func(l *Ledger) {
-			l.Seen(bob, []Item{good}, l.Now())
-		}},
-		{"under another id than the 202 said", "it was accepted as id-9", []Item{good}, func(l *Ledger) { l.Accepted("m", "id-9", false) }},
+		{"twice at different times", "twice, as id-1 and as id-2", []Item{{"m", "id-2", []byte("payload")}},
+			func(l *Ledger) {
+				l.Seen(bob, []Item{good}, l.Now())
+			}},
+		{"under another id than the 202 said", "it was accepted as id-9", []Item{good},
+			func(l *Ledger) { l.Accepted("m", "id-9", false) }},
 		{"two ids for one message", "as id-1 and then as id-2", []Item{good}, func(l *Ledger) {
 			l.Accepted("m", "id-1", false)
 			l.Accepted("m", "id-2", true)
@@ -50,7 +52,9 @@ func TestTheLedgerFindsEveryBrokenPromise(t *testing.T) {
 		}},
 		{"other bytes", "another payload", []Item{{"m", "id-1", []byte("payload?")}}, func(*Ledger) {}},
 		{"never sent", "nobody sent it", []Item{good, {"x", "id-2", nil}}, func(*Ledger) {}},
-		{"sent to another", "nobody sent it", []Item{{"n", "id-2", nil}}, func(l *Ledger) { l.Attempt("n", []amtp.Address{carol}, nil) }},
+		{"sent to another", "nobody sent it", []Item{{"n", "id-2", nil}}, func(l *Ledger) {
+			l.Attempt("n", []amtp.Address{carol}, nil)
+		}},
 		{"refused, yet there", "which was refused", []Item{good}, func(l *Ledger) { l.Refused("m") }},
 		{"accepted, then refused", "then refused", []Item{good}, func(l *Ledger) {
 			l.Accepted("m", "id-1", false)

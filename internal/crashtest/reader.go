@@ -116,7 +116,8 @@ func (f *Follower) Settle(ctx context.Context) error {
 	}
 	same := func(a, b Item) bool { return a.ID == b.ID }
 	if !slices.EqualFunc(f.items, whole, same) {
-		f.ledger.Fault("whoever followed the inbox of %s saw %d messages; it holds %d, or in another order", f.Address, len(f.items), len(whole))
+		f.ledger.Fault("whoever followed the inbox of %s saw %d messages; it holds %d, or in another order", f.Address,
+			len(f.items), len(whole))
 	}
 	return nil
 }

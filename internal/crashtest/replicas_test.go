@@ -51,7 +51,8 @@ func newCluster(ctx context.Context, t *testing.T, seed uint64, start func() (*p
 		}
 	})
 	c := &cluster{server: server, pair: &pair{
-		ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)), stopSending: make(chan struct{}), stopReading: make(chan struct{}),
+		ledger: NewLedger(), rand: rand.New(rand.NewPCG(seed, 0)), stopSending: make(chan struct{}),
+		stopReading: make(chan struct{}),
 	}}
 	home := func(name string) string {
 		name = filepath.Join(dir, name)
@@ -64,7 +65,8 @@ func newCluster(ctx context.Context, t *testing.T, seed uint64, start func() (*p
 		c.replicas = append(c.replicas, NewGateway(binary, home(fmt.Sprint("a", i))))
 	}
 	front := newBalancer(ctx, t, c.replicas)
-	c.sides = [2]*side{{domain: "a.example", place: front}, {domain: "b.example", gateway: NewGateway(binary, home("b"))}}
+	c.sides = [2]*side{{domain: "a.example", place: front},
+		{domain: "b.example", gateway: NewGateway(binary, home("b"))}}
 	c.introduceReplicas(ctx, t)
 	c.people(ctx, t, seed)
 	for _, s := range c.sides {
@@ -192,8 +194,9 @@ func (c *cluster) recovers(ctx context.Context, t *testing.T, blow time.Time) {
 // accepted: however often it is sent, it arrives once.
 func (c *cluster) probe(ctx context.Context, client *amtp.Client) error {
 	name := fmt.Sprint("probe-", c.probes+1)
-	_, err := client.Send(ctx, amtp.Message{Sender: c.prober.Address, Recipients: []amtp.Address{c.prober.Address}, IdempotencyKey: name,
-		Payload: fmt.Appendf(nil, `{"name":%q}`, name)})
+	_, err := client.Send(ctx, amtp.Message{Sender: c.prober.Address, Recipients: []amtp.Address{c.prober.Address},
+		IdempotencyKey: name,
+		Payload:        fmt.Appendf(nil, `{"name":%q}`, name)})
 	return err
 }
 
@@ -311,7 +314,8 @@ func (c *cluster) killServer(ctx context.Context, t *testing.T) {
 func (c *cluster) storm(ctx context.Context, t *testing.T) {
 	blow := time.Now()
 	for time.Since(blow) < time.Second {
-		if err := c.sql(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'amtp%'`); err != nil {
+		if err := c.sql(ctx,
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'amtp%'`); err != nil {
 			t.Fatal(err)
 		}
 		pause(ctx, 50*time.Millisecond)

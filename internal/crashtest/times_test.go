@@ -55,7 +55,8 @@ func (l *Ledger) busy(ctx context.Context, t *testing.T, accepted, acknowledged 
 	defer cancel()
 	for c := l.Counts(); c.Accepted < accepted || c.Acknowledged < acknowledged; c = l.Counts() {
 		if pause(ctx, poll); ctx.Err() != nil {
-			t.Fatalf("after %v no more came of the load than %+v, want %d accepted and %d acknowledged", patient, c, accepted, acknowledged)
+			t.Fatalf("after %v no more came of the load than %+v, want %d accepted and %d acknowledged", patient, c,
+				accepted, acknowledged)
 		}
 	}
 }

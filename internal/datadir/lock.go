@@ -48,7 +48,9 @@ func Acquire(dir string) (*Claim, error) {
 		case (taken || errors.Is(err, errMoved)) && try < claimTries:
 			time.Sleep(claimPause)
 		case taken:
-			return nil, fmt.Errorf("the data directory %s is in use by %s. Stop that gateway first, or choose another directory with --data-dir", dir, holder(dir))
+			return nil,
+				fmt.Errorf("the data directory %s is in use by %s. Stop that gateway first, or choose another directory with --data-dir",
+					dir, holder(dir))
 		default:
 			return nil, fmt.Errorf("claim the data directory: %w", err)
 		}

@@ -31,12 +31,15 @@ func TestForeign(t *testing.T) {
 		return // links need a right there
 	}
 	links := filepath.Join(other, "links")
-	err := errors.Join(os.Symlink(dir, links), os.Symlink(filepath.Join(dir, AdminKeyFile), filepath.Join(other, "key")),
-		os.Symlink(filepath.Join(dir, SealKeyFile), filepath.Join(other, "not-there")), os.Link(filepath.Join(dir, AdminKeyFile), filepath.Join(dir, "hard")))
+	err := errors.Join(os.Symlink(dir, links), os.Symlink(filepath.Join(dir, AdminKeyFile),
+		filepath.Join(other, "key")),
+		os.Symlink(filepath.Join(dir, SealKeyFile), filepath.Join(other, "not-there")),
+		os.Link(filepath.Join(dir, AdminKeyFile), filepath.Join(dir, "hard")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{filepath.Join(links, DatabaseFile), filepath.Join(other, "key"), filepath.Join(other, "not-there"), filepath.Join(dir, "hard")} {
+	for _, name := range []string{filepath.Join(links, DatabaseFile), filepath.Join(other, "key"),
+		filepath.Join(other, "not-there"), filepath.Join(dir, "hard")} {
 		if err := Foreign(name); !errors.Is(err, ErrOwn) {
 			t.Errorf("%s: %v, want it refused", name, err)
 		}

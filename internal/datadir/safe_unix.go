@@ -25,7 +25,8 @@ func unsafe(dir string) (list []OpenError, err error) {
 	}
 	mode := info.Mode()
 	if owner := stranger(info); owner != "" {
-		list = append(list, open(dir, "", "belongs to the user %s: run the gateway as that user, or give the directory to yours with chown", owner))
+		list = append(list, open(dir, "",
+			"belongs to the user %s: run the gateway as that user, or give the directory to yours with chown", owner))
 	}
 	if mode.Perm()&foreign(info) != 0 {
 		list = append(list, open(dir, "chmod go-w "+dir, "may be written by others (mode %#o)", mode.Perm()))
@@ -50,12 +51,16 @@ func unsafe(dir string) (list []OpenError, err error) {
 		owner, rights := stranger(info), info.Mode().Perm()
 		switch {
 		case owner != "":
-			list = append(list, open(name, "", "belongs to the user %s: remove it if you did not put it there, else give it to yours with chown", owner))
+			list = append(list,
+				open(name, "",
+					"belongs to the user %s: remove it if you did not put it there, else give it to yours with chown",
+					owner))
 		case g.secret && rights&0o077 != 0 && !byGroup(info):
 			list = append(list, open(name, "chmod 600 "+name, "is a key that others may open (mode %#o)", rights))
 		case rights&foreign(info) != 0:
 			list = append(list, open(name, "chmod go-w "+name, "may be written by others (mode %#o)", rights))
-		case !g.secret && g.pattern != ConfigFile && g.pattern != GatewayFile && rights&0o004 != 0 && mode.Perm()&0o001 != 0:
+		case !g.secret && g.pattern != ConfigFile && g.pattern != GatewayFile && rights&0o004 != 0 &&
+			mode.Perm()&0o001 != 0:
 			list = append(list, open(name, "chmod o-r "+name, "may be read by everybody (mode %#o)", rights))
 		}
 	}
@@ -75,7 +80,9 @@ func above(path, dir string) (list []OpenError) {
 	for at := filepath.Dir(path); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-			list = append(list, open(at, "chmod o-w "+at, "may be written by everybody (mode %#o), who could put another directory in the place of %s", info.Mode().Perm(), dir))
+			list = append(list, open(at, "chmod o-w "+at,
+				"may be written by everybody (mode %#o), who could put another directory in the place of %s",
+				info.Mode().Perm(), dir))
 		}
 		if at == filepath.Dir(at) {
 			return list

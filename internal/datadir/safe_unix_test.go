@@ -23,15 +23,22 @@ func TestSafe(t *testing.T) {
 		want  string // "" is safe
 		group bool   // it is about the group, and safe where that is the user's alone
 	}{
-		{"as the gateway makes it", 0o700, []file{{AdminKeyFile, 0o600}, {SealKeyFile, 0o600}, {DatabaseFile, 0o600}, {ConfigFile, 0o644}}, "", false},
-		{"a directory that others may read", 0o755, []file{{AdminKeyFile, 0o600}, {DatabaseFile, 0o600}, {ConfigFile, 0o644}, {GatewayFile, 0o644}}, "", false},
+		{"as the gateway makes it", 0o700, []file{{AdminKeyFile, 0o600}, {SealKeyFile, 0o600}, {DatabaseFile, 0o600},
+			{ConfigFile, 0o644}}, "", false},
+		{"a directory that others may read", 0o755, []file{{AdminKeyFile, 0o600}, {DatabaseFile, 0o600},
+			{ConfigFile, 0o644}, {GatewayFile, 0o644}}, "", false},
 		{"open to everybody", 0o777, nil, "may be written by others (mode 0777); to go on: chmod go-w ", false},
 		{"open to the group", 0o770, nil, "may be written by others (mode 0770)", true},
-		{"a key for all", 0o700, []file{{AdminKeyFile, 0o644}}, AdminKeyFile + " is a key that others may open (mode 0644); to go on: chmod 600 ", false},
-		{"a key for the group", 0o700, []file{{SealKeyFile, 0o640}}, SealKeyFile + " is a key that others may open", false},
-		{"settings that others write", 0o755, []file{{ConfigFile, 0o664}}, ConfigFile + " may be written by others", true},
-		{"a database that others write", 0o755, []file{{DatabaseFile, 0o620}}, DatabaseFile + " may be written by others", true},
-		{"messages for all", 0o755, []file{{DatabaseFile + "-wal", 0o644}}, DatabaseFile + "-wal may be read by everybody", false},
+		{"a key for all", 0o700, []file{{AdminKeyFile, 0o644}},
+			AdminKeyFile + " is a key that others may open (mode 0644); to go on: chmod 600 ", false},
+		{"a key for the group", 0o700, []file{{SealKeyFile, 0o640}},
+			SealKeyFile + " is a key that others may open", false},
+		{"settings that others write", 0o755, []file{{ConfigFile, 0o664}},
+			ConfigFile + " may be written by others", true},
+		{"a database that others write", 0o755, []file{{DatabaseFile, 0o620}},
+			DatabaseFile + " may be written by others", true},
+		{"messages for all", 0o755, []file{{DatabaseFile + "-wal", 0o644}},
+			DatabaseFile + "-wal may be read by everybody", false},
 		{"messages that nobody reaches", 0o700, []file{{DatabaseFile, 0o644}}, "", false},
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
@@ -75,7 +82,8 @@ func TestOwnGroup(t *testing.T) {
 		name, gid string
 		want      bool
 	}{
-		{"root", "0", true}, {"ann", "1000", true}, {"ben", "1001", true}, {"carl", "1002", false}, {"dora", "100", false}, {"fred", "1003", false}, {"gina", "1004", false},
+		{"root", "0", true}, {"ann", "1000", true}, {"ben", "1001", true}, {"carl", "1002", false},
+		{"dora", "100", false}, {"fred", "1003", false}, {"gina", "1004", false},
 	} {
 		if got := hasOnly([]byte(groups), &user.User{Username: c.name, Gid: c.gid}); got != c.want {
 			t.Errorf("the group %s is that of %s alone: %v, want %v", c.gid, c.name, got, c.want)
@@ -132,7 +140,8 @@ func TestSafeOwners(t *testing.T) {
 		if err := Safe(dir); err == nil || !strings.Contains(err.Error(), "belongs to the user 65533") {
 			t.Errorf("%s of another user: Safe = %v", name, err)
 		}
-		if uid, one := Owner(dir); name != "." && name != ConfigFile && name != DatabaseFile && name != SealKeyFile && one || name == "." && (!one || uid != 65533) {
+		if uid, one := Owner(dir); name != "." && name != ConfigFile && name != DatabaseFile && name != SealKeyFile &&
+			one || name == "." && (!one || uid != 65533) {
 			t.Errorf("%s of another user: Owner = %d, %v", name, uid, one)
 		}
 	}

@@ -18,7 +18,11 @@ func TestContain(t *testing.T) {
 		"no error":  {func() error { return nil }, ""},
 		"its error": {func() error { return mine }, "mine"},
 		"a panic":   {func() error { panic("no such row") }, "a defect: no such row"},
-		"an index":  {func() error { var none []int; _ = none[len(none)]; return nil }, "a defect: runtime error: index out of range [0] with length 0"},
+		"an index": {func() error {
+			var none []int
+			_ = none[len(none)]
+			return nil
+		}, "a defect: runtime error: index out of range [0] with length 0"},
 	} {
 		err := defect.Contain(tt.work)
 		got := ""
@@ -50,7 +54,8 @@ func TestKeep(t *testing.T) {
 			return last
 		}, func(*defect.Error) { heard++ })
 		if !errors.Is(err, last) || begun != 3 || heard != 2 {
-			t.Errorf("Keep = %v after %d beginnings and %d defects; want its last error after 3 and 2", err, begun, heard)
+			t.Errorf("Keep = %v after %d beginnings and %d defects; want its last error after 3 and 2", err,
+				begun, heard)
 		}
 	})
 }

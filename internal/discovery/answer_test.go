@@ -43,23 +43,29 @@ func TestRead(t *testing.T) {
 		state Status
 		ttl   time.Duration
 	}{
-		{"the shortest time counts", 0, "b.example. 60 IN TXT a\nb.example. 30 IN TXT b", "a|b", "", Exists, 30 * time.Second},
+		{"the shortest time counts", 0, "b.example. 60 IN TXT a\nb.example. 30 IN TXT b", "a|b", "", Exists,
+			30 * time.Second},
 		{"a time with the highest bit", 0, "b.example. 2147483648 IN TXT a", "a", "", Exists, 0},
 		{"records of another name", 0, "c.example. 60 IN TXT a\n\n" + soa, "", "", NoData, time.Minute},
 		{"records of another class", 0, "b.example. 60 CH TXT a\n\n" + soa, "", "", NoData, time.Minute},
 		{"records of another type", 0, "b.example. 60 IN A 192.0.2.1\n\n" + soa, "", "", NoData, time.Minute},
 		{"nothing at all", 0, "", "", "", NoData, 0},
 		{"an alias whose end is missing", 0, "b.example. 60 IN CNAME c.example.", "", "c.example.", 0, time.Minute},
-		{"an alias whose end has no record", 0, "b.example. 60 IN CNAME c.example.\n\n" + soa, "", "", NoData, time.Minute},
-		{"an alias whose end does not exist", 3, "b.example. 60 IN CNAME c.example.\n\n" + soa, "", "", NoName, time.Minute},
-		{"an alias, out of order", 0, "c.example. 60 IN TXT a\nb.example. 20 IN CNAME C.example.", "a", "", Exists, 20 * time.Second},
-		{"an alias that holds shorter than absence", 0, "b.example. 20 IN CNAME c.example.\n\n" + soa, "", "", NoData, 20 * time.Second},
+		{"an alias whose end has no record", 0, "b.example. 60 IN CNAME c.example.\n\n" + soa, "", "", NoData,
+			time.Minute},
+		{"an alias whose end does not exist", 3, "b.example. 60 IN CNAME c.example.\n\n" + soa, "", "", NoName,
+			time.Minute},
+		{"an alias, out of order", 0, "c.example. 60 IN TXT a\nb.example. 20 IN CNAME C.example.", "a", "", Exists,
+			20 * time.Second},
+		{"an alias that holds shorter than absence", 0, "b.example. 20 IN CNAME c.example.\n\n" + soa, "", "", NoData,
+			20 * time.Second},
 		{"no name, nobody says for how long", 3, "", "", "", NoName, 0},
 	} {
 		got, err := read("b.example.", message(t, tc.rcode, tc.zone))
 		records := strings.Join(got.Records, "|")
 		if err != nil || records != tc.want || got.alias != tc.alias || got.Status != tc.state || got.TTL != tc.ttl {
-			t.Errorf("%s: read = %+v, %v; want %q, alias %q, status %d for %v", tc.name, got, err, tc.want, tc.alias, tc.state, tc.ttl)
+			t.Errorf("%s: read = %+v, %v; want %q, alias %q, status %d for %v", tc.name, got, err, tc.want, tc.alias,
+				tc.state, tc.ttl)
 		}
 	}
 }
@@ -135,7 +141,8 @@ func TestReadResolvConf(t *testing.T) {
 			t.Errorf("the servers of %q are %q, %v; want %q", tc.content, got, err, tc.want)
 		}
 	}
-	if servers, err := readResolvConf(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "dns.resolvers") {
+	if servers, err := readResolvConf(filepath.Join(t.TempDir(), "none")); err == nil ||
+		!strings.Contains(err.Error(), "dns.resolvers") {
 		t.Errorf("the servers of no file are %v, %v; want an error that tells what to set", servers, err)
 	}
 }
@@ -143,7 +150,8 @@ func TestReadResolvConf(t *testing.T) {
 // Whatever bytes a server sends, what is read from them keeps its word.
 func FuzzRead(f *testing.F) {
 	for _, zone := range []string{
-		"b.example. 60 IN TXT a \"b c\" \"\\\\ \\\" \\001\"", "b.example. 60 IN CNAME c.example.\nc.example. 60 IN TXT a", "\n" + soa,
+		"b.example. 60 IN TXT a \"b c\" \"\\\\ \\\" \\001\"",
+		"b.example. 60 IN CNAME c.example.\nc.example. 60 IN TXT a", "\n" + soa,
 		"b.example. 60 IN CNAME b.example.", "\nexample. 60 IN NS ns.",
 	} {
 		for _, rcode := range []int{0, 2, 3} {

@@ -43,7 +43,8 @@ type Budget struct {
 
 // NewBudget makes a Budget over f. It keeps what f remembers.
 func NewBudget(f *Finder, accounts Accounts) *Budget {
-	return &Budget{finder: f, accounts: accounts, helped: cache.New[amtp.Domain, time.Time](remembered), fresh: make(chan struct{}, atOnce), again: make(chan struct{}, atOnce)}
+	return &Budget{finder: f, accounts: accounts, helped: cache.New[amtp.Domain, time.Time](remembered),
+		fresh: make(chan struct{}, atOnce), again: make(chan struct{}, atOnce)}
 }
 
 // Gateway is [Finder.Gateway] on behalf of client, or ErrBudget. Where the account of
@@ -53,7 +54,8 @@ func (b *Budget) Gateway(ctx context.Context, client netip.Addr, domain amtp.Dom
 }
 
 // Key is [Finder.Key] on behalf of client, or ErrBudget as Gateway.
-func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain, selector string) (amtp.KeyRecord, error) {
+func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain,
+	selector string) (amtp.KeyRecord, error) {
 	return b.finder.key(ctx, domain, selector, b.payer(client, domain))
 }
 
@@ -64,7 +66,8 @@ const helpEvery = time.Minute
 // help reports whether the domain is proven and has not been helped of late.
 func (b *Budget) help(ctx context.Context, domain amtp.Domain) bool {
 	now := b.finder.now()
-	if last, ok := b.helped.Get(domain); ok && now.Sub(last).Abs() < helpEvery || b.Proven == nil || !b.Proven(ctx, domain) {
+	if last, ok := b.helped.Get(domain); ok && now.Sub(last).Abs() < helpEvery || b.Proven == nil ||
+		!b.Proven(ctx, domain) {
 		return false
 	}
 	b.helped.Set(domain, now)

@@ -17,7 +17,8 @@ import (
 func newBudget(t *testing.T, dns discovery.Resolver) *discovery.Budget {
 	t.Helper()
 	accounts := limits.New(limits.Options{Messages: 1, Bytes: 1, Now: time.Now})
-	return discovery.NewBudget(newFinder(t, discovery.Options{Resolver: dns, Static: map[string]string{"static.example": record}}), accounts)
+	return discovery.NewBudget(newFinder(t, discovery.Options{Resolver: dns,
+		Static: map[string]string{"static.example": record}}), accounts)
 }
 
 // nth is a domain that nobody asked for before.
@@ -70,7 +71,8 @@ func TestProvenDomainsAreNotNew(t *testing.T) {
 			}
 		}
 		if asked != 10 {
-			t.Errorf("of a thousand invented selectors of one domain %d were looked up, want the 10 of the address", asked)
+			t.Errorf("of a thousand invented selectors of one domain %d were looked up, want the 10 of the address",
+				asked)
 		}
 		if _, err := b.Key(t.Context(), host, "other.example", "s1"); class(t, err) != discovery.ErrBudget {
 			t.Errorf("the look-up of a domain that is new: %v, want ErrBudget", err)
@@ -131,7 +133,8 @@ func TestWhatIsRememberedCostsNothing(t *testing.T) {
 			_, table := b.Gateway(t.Context(), stranger, "static.example")
 			_, absent := b.Key(t.Context(), stranger, "c.example", "s1")
 			_, malformed := b.Key(t.Context(), stranger, "c.example", "a b")
-			if key != nil || gateway != nil || table != nil || class(t, absent) != discovery.ErrNone || class(t, malformed) != discovery.ErrInvalid {
+			if key != nil || gateway != nil || table != nil || class(t, absent) != discovery.ErrNone ||
+				class(t, malformed) != discovery.ErrInvalid {
 				t.Fatalf("without budget: key %v, gateway %v, table %v, absent key %v, malformed selector %v; want the answers",
 					key, gateway, table, absent, malformed)
 			}
@@ -152,7 +155,8 @@ func TestFailuresCostOnce(t *testing.T) {
 		dns.fail(errServer)
 		b := newBudget(t, dns)
 		for range 100 {
-			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1"); class(t, err) != discovery.ErrTemporary {
+			if _, err := b.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "s1"); class(t,
+				err) != discovery.ErrTemporary {
 				t.Fatalf("Key = %v, want ErrTemporary", err)
 			}
 		}
@@ -215,8 +219,10 @@ func TestOneNetworkLeavesQuestionsToOthers(t *testing.T) {
 			all.Go(func() { b.Key(t.Context(), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), nth(i), "s1") })
 		}
 		synctest.Wait()
-		if _, err := b.Key(t.Context(), netip.MustParseAddr("203.0.113.1"), "new.example", "s1"); class(t, err) != discovery.ErrNone || dns.most > 13 {
-			t.Errorf("beside 200 of one network, of which %d were asked at once, another network gets %v; want 12 and an answer", dns.most-1, err)
+		if _, err := b.Key(t.Context(), netip.MustParseAddr("203.0.113.1"), "new.example", "s1"); class(t,
+			err) != discovery.ErrNone || dns.most > 13 {
+			t.Errorf("beside 200 of one network, of which %d were asked at once, another network gets %v; want 12 and an answer",
+				dns.most-1, err)
 		}
 		all.Wait()
 	})
@@ -321,7 +327,8 @@ func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 		}
 		before := total(dns)
 		if _, err := b.Key(t.Context(), peer, "b.example", "s1"); err != nil || total(dns) != before+1 {
-			t.Errorf("beside fifty strangers, a known domain = %v with %d questions, want the key and one", err, total(dns)-before)
+			t.Errorf("beside fifty strangers, a known domain = %v with %d questions, want the key and one", err,
+				total(dns)-before)
 		}
 		strangers.Wait()
 	})

@@ -116,8 +116,10 @@ func New(o Options) (*Finder, error) {
 		f.resolver = NoDNS{}
 	}
 	longest := min(cmp.Or(o.MaxTTL, mostTTL), mostTTL)
-	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL), stale: staleFor})
-	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, noKeyTTL), stale: staleKeyFor})
+	f.gateways = newMemory(f.askGateway, o.Now, limits{found: longest, none: min(longest, mostNoneTTL),
+		stale: staleFor})
+	f.keys = newMemory(f.askKey, o.Now, limits{found: min(longest, mostKeyTTL), none: min(longest, noKeyTTL),
+		stale: staleKeyFor})
 	f.peerKeys = newMemory(f.askPeer, o.Now, limits{found: peerKeyTTL, none: noKeyTTL, stale: staleKeyFor})
 	return f, nil
 }
@@ -216,7 +218,8 @@ func (f *Finder) askGateway(ctx context.Context, domain string) (amtp.Capabiliti
 
 // askDomain tells a domain without a record from one that does not exist. ttl
 // is for how long the absence of the record holds.
-func (f *Finder) askDomain(ctx context.Context, domain string, ttl time.Duration) (none amtp.Capabilities, _ time.Duration, err error) {
+func (f *Finder) askDomain(ctx context.Context, domain string, ttl time.Duration) (none amtp.Capabilities,
+	_ time.Duration, err error) {
 	a, err := f.resolver.TXT(ctx, domain)
 	switch {
 	case err != nil:

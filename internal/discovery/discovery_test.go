@@ -96,7 +96,8 @@ func newFinder(t *testing.T, o discovery.Options) *discovery.Finder {
 func class(t *testing.T, err error) error {
 	t.Helper()
 	var found []error
-	for _, c := range []error{discovery.ErrNone, discovery.ErrNoDomain, discovery.ErrInvalid, discovery.ErrTemporary, discovery.ErrBudget} {
+	for _, c := range []error{discovery.ErrNone, discovery.ErrNoDomain, discovery.ErrInvalid, discovery.ErrTemporary,
+		discovery.ErrBudget} {
 		if errors.Is(err, c) {
 			found = append(found, c)
 		}
@@ -129,7 +130,9 @@ func TestGateway(t *testing.T) {
 		{"no domain", func(*say) {}, discovery.ErrNoDomain},
 		{"two that differ", func(s *say) { s.set("_amtp.b.example", 0, record, another) }, discovery.ErrInvalid},
 		{"without gateway", func(s *say) { s.set("_amtp.b.example", 0, "v=amtp1") }, discovery.ErrInvalid},
-		{"plain http", func(s *say) { s.set("_amtp.b.example", 0, "v=amtp1;gateway=http://gw.b.example") }, discovery.ErrInvalid},
+		{"plain http", func(s *say) {
+			s.set("_amtp.b.example", 0, "v=amtp1;gateway=http://gw.b.example")
+		}, discovery.ErrInvalid},
 		{"failure", func(s *say) { s.fail(errServer) }, discovery.ErrTemporary},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -139,7 +142,8 @@ func TestGateway(t *testing.T) {
 			if class(t, err) != tc.want {
 				t.Fatalf("Gateway = %+v, %v; want the error %v", got, err, tc.want)
 			}
-			if err == nil && (got.Gateway != "https://gw.b.example" || got.Source != discovery.FromDNS || got.TTL != time.Minute || got.DiscoveredAt.IsZero()) {
+			if err == nil && (got.Gateway != "https://gw.b.example" || got.Source != discovery.FromDNS ||
+				got.TTL != time.Minute || got.DiscoveredAt.IsZero()) {
 				t.Errorf("Gateway = %+v, want https://gw.b.example from DNS for a minute", got)
 			}
 			if tc.want == discovery.ErrTemporary && !errors.Is(err, errServer) {
@@ -152,7 +156,8 @@ func TestGateway(t *testing.T) {
 // The record is missing for sure, but whether the domain is, nobody says.
 func TestDomainThatCannotBeAskedFor(t *testing.T) {
 	dns := &failing{say: newSay(), name: "b.example"}
-	if _, err := newFinder(t, discovery.Options{Resolver: dns}).Gateway(t.Context(), "b.example"); class(t, err) != discovery.ErrTemporary {
+	if _, err := newFinder(t, discovery.Options{Resolver: dns}).Gateway(t.Context(), "b.example"); class(t,
+		err) != discovery.ErrTemporary {
 		t.Errorf("Gateway = %v, want ErrTemporary", err)
 	}
 }
@@ -180,20 +185,30 @@ func TestKey(t *testing.T) {
 		reason   amtp.Reason
 	}{
 		{"a key", "s1", func(s *say) { s.set(name, 0, keyText) }, nil, ""},
-		{"a key without one in it", "s1", func(s *say) { s.set(name, 0, "v=amtpkey1;alg=ES256;p=") }, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
+		{"a key without one in it", "s1", func(s *say) {
+			s.set(name, 0, "v=amtpkey1;alg=ES256;p=")
+		}, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
 		{"the form from before the revision", "s1", func(s *say) {
-			s.set(name, 0, "v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w==")
+			s.set(name, 0,
+				"v=amtp1;k=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w==")
 		}, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"no name", "s1", func(*say) {}, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"no TXT", "s1", func(s *say) { s.set(name, 0) }, discovery.ErrNone, amtp.ReasonKeyMissing},
 		{"another record", "s1", func(s *say) { s.set(name, 0, "hello") }, discovery.ErrNone, amtp.ReasonKeyMissing},
-		{"malformed", "s1", func(s *say) { s.set(name, 0, "v=amtpkey1;alg=ES256;p=AAAA") }, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
-		{"two that differ", "s1", func(s *say) { s.set(name, 0, keyText, key2Text) }, discovery.ErrInvalid, amtp.ReasonKeyAmbiguous},
-		{"two that are equal", "s1", func(s *say) { s.set(name, 0, keyText, keyText) }, discovery.ErrInvalid, amtp.ReasonKeyAmbiguous},
-		{"one beside a broken one", "s1", func(s *say) { s.set(name, 0, keyText, "v=amtpkey1;alg=ES256;p=AAAA") }, nil, ""},
+		{"malformed", "s1", func(s *say) {
+			s.set(name, 0, "v=amtpkey1;alg=ES256;p=AAAA")
+		}, discovery.ErrInvalid, amtp.ReasonKeyInvalid},
+		{"two that differ", "s1", func(s *say) { s.set(name, 0, keyText, key2Text) }, discovery.ErrInvalid,
+			amtp.ReasonKeyAmbiguous},
+		{"two that are equal", "s1", func(s *say) { s.set(name, 0, keyText, keyText) }, discovery.ErrInvalid,
+			amtp.ReasonKeyAmbiguous},
+		{"one beside a broken one", "s1", func(s *say) {
+			s.set(name, 0, keyText, "v=amtpkey1;alg=ES256;p=AAAA")
+		}, nil, ""},
 		{"no selector", "", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
 		{"a selector that is no name", "a b", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
-		{"a selector that is too long", strings.Repeat("a.", 120) + "a", func(*say) {}, discovery.ErrInvalid, amtp.ReasonMalformed},
+		{"a selector that is too long", strings.Repeat("a.", 120) + "a", func(*say) {}, discovery.ErrInvalid,
+			amtp.ReasonMalformed},
 		{"failure", "s1", func(s *say) { s.fail(errServer) }, discovery.ErrTemporary, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -298,20 +313,33 @@ func TestHowLongAnswersAreRemembered(t *testing.T) {
 		{"a record", func(s *say) { s.set("_amtp.b.example", time.Hour, record) }, ask, 0, time.Hour},
 		{"a record for no time", func(s *say) { s.set("_amtp.b.example", 0, record) }, ask, 0, time.Minute},
 		{"a record for years", func(s *say) { s.set("_amtp.b.example", 99999*time.Hour, record) }, ask, 0, longest},
-		{"a record, with a bound", func(s *say) { s.set("_amtp.b.example", time.Hour, record) }, ask, 5 * time.Minute, 5 * time.Minute},
-		{"a record, with a short bound", func(s *say) { s.set("_amtp.b.example", time.Hour, record) }, ask, 10 * time.Second, 10 * time.Second},
+		{"a record, with a bound", func(s *say) {
+			s.set("_amtp.b.example", time.Hour, record)
+		}, ask, 5 * time.Minute, 5 * time.Minute},
+		{"a record, with a short bound", func(s *say) {
+			s.set("_amtp.b.example", time.Hour, record)
+		}, ask, 10 * time.Second, 10 * time.Second},
 		{"absence", func(s *say) { s.set("_amtp.b.example", 2*time.Minute) }, ask, 0, 2 * time.Minute},
 		{"absence for no time", func(s *say) { s.set("_amtp.b.example", 0) }, ask, 0, time.Minute},
 		{"absence for hours", func(s *say) { s.set("_amtp.b.example", time.Hour) }, ask, 0, 5 * time.Minute},
-		{"absence, with a bound", func(s *say) { s.set("_amtp.b.example", time.Hour) }, ask, 10 * time.Second, 10 * time.Second},
+		{"absence, with a bound", func(s *say) { s.set("_amtp.b.example", time.Hour) }, ask, 10 * time.Second,
+			10 * time.Second},
 		{"no domain", func(s *say) {}, ask, 0, time.Minute},
 		{"a bad record", func(s *say) { s.set("_amtp.b.example", time.Hour, "v=amtp1") }, ask, 0, 5 * time.Minute},
-		{"a key", func(s *say) { s.set("s1._amtpkey.b.example", 10*time.Minute, keyText) }, askKey, 0, 10 * time.Minute},
-		{"a key for years", func(s *say) { s.set("s1._amtpkey.b.example", 99999*time.Hour, keyText) }, askKey, 0, time.Hour},
+		{"a key", func(s *say) {
+			s.set("s1._amtpkey.b.example", 10*time.Minute, keyText)
+		}, askKey, 0, 10 * time.Minute},
+		{"a key for years", func(s *say) {
+			s.set("s1._amtpkey.b.example", 99999*time.Hour, keyText)
+		}, askKey, 0, time.Hour},
 		{"no key", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour) }, askKey, 0, 30 * time.Second},
 		{"no key, for no time", func(s *say) { s.set("s1._amtpkey.b.example", 0) }, askKey, 0, 30 * time.Second},
-		{"a key that is not valid", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour, "v=amtpkey1;alg=ES256;p=AAAA") }, askKey, 0, 30 * time.Second},
-		{"two keys", func(s *say) { s.set("s1._amtpkey.b.example", time.Hour, keyText, key2Text) }, askKey, 0, 30 * time.Second},
+		{"a key that is not valid", func(s *say) {
+			s.set("s1._amtpkey.b.example", time.Hour, "v=amtpkey1;alg=ES256;p=AAAA")
+		}, askKey, 0, 30 * time.Second},
+		{"two keys", func(s *say) {
+			s.set("s1._amtpkey.b.example", time.Hour, keyText, key2Text)
+		}, askKey, 0, 30 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -429,7 +457,8 @@ func TestPausesAfterFailures(t *testing.T) {
 		var asked []time.Duration
 		for time.Since(start) < 2*time.Minute {
 			before := dns.times("_amtp.b.example")
-			if _, err := f.Gateway(t.Context(), "b.example"); class(t, err) != discovery.ErrTemporary || !errors.Is(err, errServer) {
+			if _, err := f.Gateway(t.Context(), "b.example"); class(t, err) != discovery.ErrTemporary ||
+				!errors.Is(err, errServer) {
 				t.Fatalf("Gateway = %v, want ErrTemporary with its cause", err)
 			}
 			if dns.times("_amtp.b.example") > before {
@@ -437,7 +466,8 @@ func TestPausesAfterFailures(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		want := []time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second, 65 * time.Second, 95 * time.Second}
+		want := []time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second, 65 * time.Second,
+			95 * time.Second}
 		if len(asked) != len(want) {
 			t.Fatalf("DNS was asked after %v, want %v", asked, want)
 		}
@@ -507,7 +537,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		f.Gateway(t.Context(), "b.example")
 	}
 	name := func(i int) amtp.Domain {
-		return amtp.Domain("d" + strings.Repeat("x", i%50) + string(rune('a'+i/50%26)) + string(rune('a'+i/1300%26)) + ".example")
+		return amtp.Domain("d" + strings.Repeat("x", i%50) + string(rune('a'+i/50%26)) +
+			string(rune('a'+i/1300%26)) + ".example")
 	}
 	const flood = 15_000
 	for i := range flood {
@@ -521,6 +552,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		f.Gateway(t.Context(), name(i))
 	}
 	if again := (total(dns) - before) / 2; again < 5000 {
-		t.Errorf("after %d names, %d of them were asked for again; want 5000 or more, for 10000 are remembered", flood, again)
+		t.Errorf("after %d names, %d of them were asked for again; want 5000 or more, for 10000 are remembered",
+			flood, again)
 	}
 }

@@ -64,7 +64,8 @@ func TestTXT(t *testing.T) {
 			server := fakedns.New(t)
 			tc.setup(server)
 			got, err := asking(0, server.Addr()).TXT(t.Context(), "b.example")
-			if err != nil || got.Status != tc.want.Status || got.TTL != tc.want.TTL || !slices.Equal(got.Records, tc.want.Records) {
+			if err != nil || got.Status != tc.want.Status || got.TTL != tc.want.TTL ||
+				!slices.Equal(got.Records, tc.want.Records) {
 				t.Errorf("TXT(b.example) = %+v, %v; want %+v", got, err, tc.want)
 			}
 		})

@@ -38,9 +38,13 @@ func packed(t *testing.T) []hostile.Shape {
 		shape("texts", func(int) string { return `_amtp.a.example. 60 TXT "a"` }),
 		shape("records", func(int) string { return `_amtp.a.example. 60 TXT "v=amtp1;gateway=https://a.example"` }),
 		shape("strings", func(int) string { return `_amtp.a.example. 60 TXT ` + strings.Repeat(`"" `, 100) }),
-		shape("aliases in a chain", func(i int) string { return fmt.Sprintf("n%d.a.example. 60 CNAME n%d.a.example.", i, i+1) }),
+		shape("aliases in a chain", func(i int) string {
+			return fmt.Sprintf("n%d.a.example. 60 CNAME n%d.a.example.", i, i+1)
+		}),
 		shape("aliases of one name", func(int) string { return "_amtp.a.example. 60 CNAME _amtp.a.example." }),
-		shape("long names", func(i int) string { return fmt.Sprintf("%s.%s.%s.n%d.example. 60 TXT a", long, long, long, i) }),
+		shape("long names", func(i int) string {
+			return fmt.Sprintf("%s.%s.%s.n%d.example. 60 TXT a", long, long, long, i)
+		}),
 		shape("authorities", func(int) string { return "a.example. 60 NS b.example." }),
 	}
 }

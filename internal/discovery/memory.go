@@ -73,8 +73,10 @@ type known[V any] struct {
 	again    time.Time // not to be asked before
 }
 
-func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error), now func() time.Time, l limits) *memory[V] {
-	return &memory[V]{ask: ask, now: now, limits: l, underWay: map[string]*question[V]{}, names: cache.New[string, known[V]](remembered)}
+func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error), now func() time.Time,
+	l limits) *memory[V] {
+	return &memory[V]{ask: ask, now: now, limits: l, underWay: map[string]*question[V]{},
+		names: cache.New[string, known[V]](remembered)}
 }
 
 // get returns what is known of a name and asks if that is not enough. An
@@ -98,7 +100,8 @@ func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], 
 
 // put returns the question for a name that is under way, or puts it. proven says that
 // it is put as if the name had had an answer before.
-func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(bool), error), proven bool) (*question[V], error) {
+func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(bool), error),
+	proven bool) (*question[V], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if q := m.underWay[name]; q != nil {

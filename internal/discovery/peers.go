@@ -64,7 +64,8 @@ func (f *Finder) peerKey(ctx context.Context, p *Peer, selector string, pay paye
 	case !ok && known.stale:
 		return amtp.KeyRecord{}, fmt.Errorf("%w: %w", ErrTemporary, known.failure)
 	case !ok:
-		return amtp.KeyRecord{}, fmt.Errorf("%w: %w", ErrNone, &amtp.SignatureError{Reason: amtp.ReasonKeyMissing, Cause: amtp.ErrNoRecord})
+		return amtp.KeyRecord{}, fmt.Errorf("%w: %w", ErrNone,
+			&amtp.SignatureError{Reason: amtp.ReasonKeyMissing, Cause: amtp.ErrNoRecord})
 	}
 	return key, nil
 }

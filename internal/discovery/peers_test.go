@@ -53,11 +53,14 @@ func TestNewKeyOfAPeer(t *testing.T) {
 	}{
 		{"a key", 0, nil, "one", nil, 1},
 		{"no such key", 0, nil, "two", discovery.ErrNone, 1},
-		{"a key that is new", 29 * time.Second, func() { peer.keys = discovery.PeerKeys{"one": key, "two": key} }, "two", discovery.ErrNone, 1},
+		{"a key that is new", 29 * time.Second, func() {
+			peer.keys = discovery.PeerKeys{"one": key, "two": key}
+		}, "two", discovery.ErrNone, 1},
 		{"a key that was known", 0, nil, "one", nil, 1},
 		{"the new one, half a minute later", time.Second, nil, "two", nil, 2},
 		{"no such key, in the meantime", 4 * time.Minute, nil, "one", nil, 2},
-		{"no such key, while the peer is away", 0, func() { peer.err = discovery.ErrTemporary }, "three", discovery.ErrTemporary, 3},
+		{"no such key, while the peer is away", 0, func() { peer.err = discovery.ErrTemporary }, "three",
+			discovery.ErrTemporary, 3},
 		{"a key that was known, while the peer is away", 0, nil, "two", nil, 3},
 	} {
 		now = now.Add(step.later)
@@ -66,7 +69,8 @@ func TestNewKeyOfAPeer(t *testing.T) {
 		}
 		_, err := f.Key(t.Context(), "b.lan", step.selector)
 		if (err == nil) != (step.want == nil) || !errors.Is(err, step.want) || peer.asked != step.asked {
-			t.Errorf("%s: Key(%s) = %v and the peer was asked %d times; want %v, %d", step.what, step.selector, err, peer.asked, step.want, step.asked)
+			t.Errorf("%s: Key(%s) = %v and the peer was asked %d times; want %v, %d", step.what, step.selector, err,
+				peer.asked, step.want, step.asked)
 		}
 	}
 }

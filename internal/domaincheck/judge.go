@@ -43,16 +43,20 @@ func skipped(name, behind string) Finding {
 
 // dnsPoint: DNS answers, and the domain publishes something.
 func dnsPoint(s *Seen) Finding {
-	publish := "publish a TXT record there; for a domain of your own the command that prints it is: amtp domain setup " + string(s.Domain)
+	publish := "publish a TXT record there; for a domain of your own the command that prints it is: amtp domain setup " +
+		string(s.Domain)
 	switch {
 	case s.Static:
 		return good(PointDNS, "the table peers names %s, so DNS is not asked for it", s.Domain)
 	case s.Record.Err != nil:
-		return bad(PointDNS, "check whether the name servers of the domain work, and those that this machine asks: dns.resolvers", "DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
+		return bad(PointDNS,
+			"check whether the name servers of the domain work, and those that this machine asks: dns.resolvers",
+			"DNS does not say what is at %s: %v", s.Record.Name, s.Record.Err)
 	case s.Record.Status == discovery.NoName:
 		return bad(PointDNS, "register the domain, or correct its spelling", "there is no domain %s", s.Domain)
 	case s.Record.Elsewhere != "":
-		return bad(PointDNS, misplaced(s.Record.Elsewhere, s.Record.Name), "there is no record at %s, but there is one at %s", s.Record.Name, s.Record.Elsewhere)
+		return bad(PointDNS, misplaced(s.Record.Elsewhere, s.Record.Name),
+			"there is no record at %s, but there is one at %s", s.Record.Name, s.Record.Elsewhere)
 	case s.Record.Status == discovery.NoData:
 		return bad(PointDNS, publish, "there is no record at %s", s.Record.Name)
 	}
@@ -71,17 +75,24 @@ func recordPoint(s *Seen, own *Own) Finding {
 	ours := slices.DeleteFunc(slices.Clone(s.Record.Records), func(txt string) bool { return !isOurs(txt) })
 	switch {
 	case errors.Is(s.FoundErr, amtp.ErrRecordsDiffer):
-		return bad(PointRecord, "leave one of them", "there are %d records that do not say the same: %s", len(ours), strings.Join(ours, "  and  "))
+		return bad(PointRecord, "leave one of them", "there are %d records that do not say the same: %s", len(ours),
+			strings.Join(ours, "  and  "))
 	case s.FoundErr != nil:
 		return bad(PointRecord, again, "it cannot be used: %v", s.FoundErr)
 	case len(ours) > 1:
-		return bad(PointRecord, "leave one of them", "there are %d records, and other programs may read another one than this does: %s", len(ours), strings.Join(ours, "  and  "))
+		return bad(PointRecord, "leave one of them",
+			"there are %d records, and other programs may read another one than this does: %s", len(ours),
+			strings.Join(ours, "  and  "))
 	case !strings.HasPrefix(ours[0], "v=amtp1;gateway="):
-		return bad(PointRecord, again, "it does not begin with v=amtp1;gateway= in this order and these letters, which other programs insist on: %s", ours[0])
+		return bad(PointRecord, again,
+			"it does not begin with v=amtp1;gateway= in this order and these letters, which other programs insist on: %s",
+			ours[0])
 	case own != nil && own.Gateway != "" && !samePlace(own.Gateway, s.Found.Gateway):
-		return bad(PointRecord, again+"; or, if the record is right: server.public_url", "it names the gateway %s, and this one is to be reached at %s", s.Found.Gateway, own.Gateway)
+		return bad(PointRecord, again+"; or, if the record is right: server.public_url",
+			"it names the gateway %s, and this one is to be reached at %s", s.Found.Gateway, own.Gateway)
 	case own != nil && !s.Found.Signs():
-		return bad(PointRecord, again, "it does not say auth=sig, so that others take unsigned messages in the name of this domain")
+		return bad(PointRecord, again,
+			"it does not say auth=sig, so that others take unsigned messages in the name of this domain")
 	}
 	return good(PointRecord, "%s", s.Found)
 }
@@ -107,17 +118,22 @@ func addressPoint(s *Seen) Finding {
 	case s.Host == "":
 		return skipped(PointAddress, PointRecord)
 	case s.AddrsErr != nil:
-		return bad(PointAddress, "publish an A or AAAA record for it", "the host of the gateway, %s, has no address: %v", s.Host, s.AddrsErr)
+		return bad(PointAddress, "publish an A or AAAA record for it",
+			"the host of the gateway, %s, has no address: %v", s.Host, s.AddrsErr)
 	case len(s.Addrs) == 0:
-		return bad(PointAddress, "publish an A or AAAA record for it", "the host of the gateway, %s, has no address", s.Host)
+		return bad(PointAddress, "publish an A or AAAA record for it",
+			"the host of the gateway, %s, has no address", s.Host)
 	}
 	for _, a := range s.Addrs {
 		why, special := outbound.Special(a)
 		if special && errors.Is(s.Call.Err, outbound.ErrForbidden) {
-			return bad(PointAddress, "publish its public address; or, in a network of your own, allow it: outbound.allow", "%s is at %s, which is %s: others do not go there", s.Host, a, why)
+			return bad(PointAddress,
+				"publish its public address; or, in a network of your own, allow it: outbound.allow",
+				"%s is at %s, which is %s: others do not go there", s.Host, a, why)
 		}
 		if special {
-			return good(PointAddress, "%s is at %s, which is %s: only those who allow it go there", s.Host, addresses(s.Addrs), why)
+			return good(PointAddress, "%s is at %s, which is %s: only those who allow it go there", s.Host,
+				addresses(s.Addrs), why)
 		}
 	}
 	return good(PointAddress, "%s is at %s", s.Host, addresses(s.Addrs))
@@ -143,7 +159,8 @@ func connectionPoint(s *Seen, own *Own) Finding {
 	case errors.Is(s.Call.Err, outbound.ErrForbidden) && failed([]Finding{addressPoint(s)}, PointAddress):
 		return skipped(PointConnection, PointAddress)
 	case errors.Is(s.Call.Err, outbound.ErrForbidden):
-		return bad(PointConnection, "use port 443, which every gateway calls; or allow this one: outbound.allow", "calls to %s are not allowed: %v", s.Found.Gateway, s.Call.Err)
+		return bad(PointConnection, "use port 443, which every gateway calls; or allow this one: outbound.allow",
+			"calls to %s are not allowed: %v", s.Found.Gateway, s.Call.Err)
 	}
 	mend := "its gateway is down, or a firewall is in the way"
 	if own != nil {
@@ -159,13 +176,17 @@ func gatewayPoint(s *Seen) Finding {
 	case !c.Verified:
 		return skipped(PointGateway, stopped(c))
 	case c.Err != nil:
-		return bad(PointGateway, "look at the log of the gateway, and of what is in front of it", "it breaks off: %v", c.Err)
+		return bad(PointGateway, "look at the log of the gateway, and of what is in front of it",
+			"it breaks off: %v", c.Err)
 	case c.Status >= 300 && c.Status < 400:
-		return bad(PointGateway, "publish the address to which it leads; no gateway follows it", "it answers %d and sends callers elsewhere", c.Status)
+		return bad(PointGateway, "publish the address to which it leads; no gateway follows it",
+			"it answers %d and sends callers elsewhere", c.Status)
 	case c.Status != http.StatusOK || c.Serves == "":
-		return bad(PointGateway, "the record must name a gateway: something else, such as a web server, is there", "it answers %d to GET /v1/discovery/agents, and not as a gateway", c.Status)
+		return bad(PointGateway, "the record must name a gateway: something else, such as a web server, is there",
+			"it answers %d to GET /v1/discovery/agents, and not as a gateway", c.Status)
 	case c.Serves != string(s.Domain):
-		return bad(PointGateway, "set server.domain there, or publish another gateway here", "the gateway there serves %.100q and not %s", c.Serves, s.Domain)
+		return bad(PointGateway, "set server.domain there, or publish another gateway here",
+			"the gateway there serves %.100q and not %s", c.Serves, s.Domain)
 	}
 	return good(PointGateway, "the gateway of %s answers", s.Domain)
 }
@@ -189,7 +210,9 @@ func hstsPoint(s *Seen) Finding {
 	case c.TLS == nil:
 		return Finding{Name: PointHSTS, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case c.Header.Get("Strict-Transport-Security") == "":
-		return bad(PointHSTS, "have the proxy in front of the gateway send it: Strict-Transport-Security: max-age=31536000", "the header Strict-Transport-Security is missing")
+		return bad(PointHSTS,
+			"have the proxy in front of the gateway send it: Strict-Transport-Security: max-age=31536000",
+			"the header Strict-Transport-Security is missing")
 	default:
 		return good(PointHSTS, "%.100s", c.Header.Get("Strict-Transport-Security"))
 	}
@@ -211,7 +234,8 @@ func clockPoint(s *Seen) Finding {
 	const mend = "set both clocks by NTP: signatures carry the time"
 	there, err := http.ParseTime(c.Header.Get("Date"))
 	if err != nil {
-		return bad(PointClock, "have the gateway, or the proxy in front of it, send the header Date", "the answer does not say what time it is there")
+		return bad(PointClock, "have the gateway, or the proxy in front of it, send the header Date",
+			"the answer does not say what time it is there")
 	}
 	// Date is cut to the second. Only what the way there and back does not
 	// explain counts.

@@ -27,13 +27,17 @@ func (o *Own) Wanted(now time.Time) []string {
 func keyPoints(s *Seen, own *Own) []Finding {
 	switch {
 	case own != nil && own.KeysErr != nil:
-		return []Finding{bad(PointKey, "run this where the gateway's data directory can be read: --data-dir", "the keys of this gateway are not known here: %v", own.KeysErr)}
+		return []Finding{bad(PointKey, "run this where the gateway's data directory can be read: --data-dir",
+			"the keys of this gateway are not known here: %v", own.KeysErr)}
 	case own != nil && len(own.Keys) == 0:
-		return []Finding{bad(PointKey, "make one: amtp domain setup "+string(s.Domain), "this gateway has no key to sign with yet")}
+		return []Finding{bad(PointKey, "make one: amtp domain setup "+string(s.Domain),
+			"this gateway has no key to sign with yet")}
 	case own == nil && len(s.Keys) == 0 && s.Found.Signs():
-		return []Finding{{Name: PointKey, Skipped: true, Text: "not looked at: DNS does not list the keys of a domain; name one with --selector, as authentication.selector of a message shows it"}}
+		return []Finding{{Name: PointKey, Skipped: true,
+			Text: "not looked at: DNS does not list the keys of a domain; name one with --selector, as authentication.selector of a message shows it"}}
 	case own == nil && len(s.Keys) == 0 && s.Found.Gateway != "":
-		return []Finding{{Name: PointKey, Skipped: true, Text: "not looked at: the record does not say that the domain signs"}}
+		return []Finding{{Name: PointKey, Skipped: true,
+			Text: "not looked at: the record does not say that the domain signs"}}
 	}
 	var list []Finding
 	for i := range s.Keys {
@@ -66,13 +70,15 @@ func keyPoint(k *Key, own *Own) Finding {
 	}
 	switch {
 	case k.Err != nil:
-		return bad(name, "check whether the name servers of the domain work", "DNS does not say what is at %s: %v", k.Name, k.Err)
+		return bad(name, "check whether the name servers of the domain work", "DNS does not say what is at %s: %v",
+			k.Name, k.Err)
 	case len(valid) > 1:
 		return twiceValid(name, k, valid, mine)
 	case len(valid) == 1:
 		return validKey(name, publish, k, valid[0], broken, mine)
 	case torn(k.Records):
-		return bad(name, oneString+"; "+publish, "the strings of one record are published as %d records, and none of them is valid", len(k.Records))
+		return bad(name, oneString+"; "+publish,
+			"the strings of one record are published as %d records, and none of them is valid", len(k.Records))
 	case len(broken) > 0:
 		f := keyFault(broken[0])
 		if f.hint != "" {
@@ -125,7 +131,8 @@ func twiceValid(name string, k *Key, valid []string, mine *amtp.SigningKey) Find
 	if len(keys) > 1 {
 		how = "of different keys"
 	}
-	return bad(name, leave, "there are %d valid records at %s, %s: others believe none of them", len(valid), k.Name, how)
+	return bad(name, leave, "there are %d valid records at %s, %s: others believe none of them",
+		len(valid), k.Name, how)
 }
 
 // longTTL is how long a record of a key may be remembered before it is worth a
@@ -143,9 +150,11 @@ func validKey(name, publish string, k *Key, txt string, broken []string, mine *a
 	}
 	switch {
 	case len(broken) > 0:
-		f.Note = fmt.Sprintf("another record there is not valid, and is ignored: %s; remove it", keyFault(broken[0]).text)
+		f.Note = fmt.Sprintf("another record there is not valid, and is ignored: %s; remove it",
+			keyFault(broken[0]).text)
 	case k.TTL > longTTL:
-		f.Note = fmt.Sprintf("it may be remembered for %s: with a TTL of %d seconds a change is known sooner", k.TTL, 300)
+		f.Note = fmt.Sprintf("it may be remembered for %s: with a TTL of %d seconds a change is known sooner", k.TTL,
+			300)
 	}
 	return f
 }

@@ -81,20 +81,27 @@ func TestKeyRecords(t *testing.T) {
 		{"spaces between", []string{" v=amtpkey1 ; alg=ES256 ; p=" + p + " "}, "", "", ""},
 		{"an unknown parameter", []string{keyRecord + ";n=note"}, "", "", ""},
 		{"beside texts of others", []string{"v=spf1 -all", keyRecord}, "", "", ""},
-		{"beside a broken one", []string{"v=amtpkey1;alg=ES256;p=AAAA", keyRecord}, "", "", "another record there is not valid"},
-		{"beside the older form", []string{keyRecord, "v=amtp1;k=ES256;p=" + p}, "", "", "from before the protocol had one"},
+		{"beside a broken one", []string{"v=amtpkey1;alg=ES256;p=AAAA", keyRecord}, "", "",
+			"another record there is not valid"},
+		{"beside the older form", []string{keyRecord, "v=amtp1;k=ES256;p=" + p}, "", "",
+			"from before the protocol had one"},
 
-		{"two equal ones", []string{keyRecord, keyRecord}, "2 valid records at k1._amtpkey.shop.example, of the same key", "remove all but this one", ""},
-		{"the same in another order", []string{keyRecord, "alg=ES256;v=amtpkey1;p=" + p}, "of the same key", "remove all but this one", ""},
+		{"two equal ones", []string{keyRecord, keyRecord},
+			"2 valid records at k1._amtpkey.shop.example, of the same key", "remove all but this one", ""},
+		{"the same in another order", []string{keyRecord, "alg=ES256;v=amtpkey1;p=" + p}, "of the same key",
+			"remove all but this one", ""},
 		{"two keys", []string{otherKey, keyRecord}, "of different keys", "remove all but this one", ""},
-		{"two keys that are not ours", []string{otherKey, long}, "of different keys", "remove them and publish this one", ""},
+		{"two keys that are not ours", []string{otherKey, long}, "of different keys",
+			"remove them and publish this one", ""},
 		{"three", []string{otherKey, keyRecord, long}, "3 valid records", "remove all but this one", ""},
 		{"a key that is not ours", []string{otherKey}, "another key than this gateway has as k1", "", ""},
 		{"a key that is not ours, RSA", []string{long}, "another key than this gateway has as k1", "", ""},
-		{"only texts of others", []string{"v=spf1 -all"}, `there is something other than the record of a key: "v=spf1 -all"`, "", ""},
+		{"only texts of others", []string{"v=spf1 -all"},
+			`there is something other than the record of a key: "v=spf1 -all"`, "", ""},
 
 		{"the older form", []string{"v=amtp1;k=ES256;p=" + p}, "a form from before the protocol had one", "", ""},
-		{"the older form, small letters", []string{"v=amtp1;k=es256;p="}, "a form from before the protocol had one", "", ""},
+		{"the older form, small letters", []string{"v=amtp1;k=es256;p="},
+			"a form from before the protocol had one", "", ""},
 		{"a version of later", []string{"v=amtpkey2;alg=ES256;p=" + p}, "v=amtpkey2", "", ""},
 		{"the version in capitals", []string{"v=AMTPKEY1;alg=ES256;p=" + p}, "small letters, amtpkey1", "", ""},
 		{"everything in capitals", []string{strings.ToUpper(keyRecord)}, "small letters, amtpkey1", "", ""},
@@ -107,16 +114,22 @@ func TestKeyRecords(t *testing.T) {
 
 		{"quotation marks", []string{`"` + keyRecord + `"`}, "quotation marks", "without them", ""},
 		{"typographic ones", []string{"“" + keyRecord + "”"}, "quotation marks", "without them", ""},
-		{"two strings with their marks", []string{long[:255] + `" "` + long[255:]}, "quotation marks", "without them", ""},
+		{"two strings with their marks", []string{long[:255] + `" "` + long[255:]}, "quotation marks",
+			"without them", ""},
 		{"backslashes", []string{strings.ReplaceAll(keyRecord, ";", `\;`)}, "backslashes", `and not \;`, ""},
-		{"a space between two strings", []string{long[:255] + " " + long[255:]}, "spaces in p", "nothing between them", ""},
+		{"a space between two strings", []string{long[:255] + " " + long[255:]}, "spaces in p",
+			"nothing between them", ""},
 		{"a tab in p", es256(p[:20] + "\t" + p[20:]), "is not printable ASCII", "anew", ""},
 		{"a line break in p", es256(p[:64] + "\n" + p[64:]), "is not printable ASCII", "anew", ""},
-		{"a space that is none", []string{"v=amtpkey1;alg=\u00a0ES256;p=" + p}, "the character at its byte 16", "anew", ""},
-		{"a space behind =", []string{"v=amtpkey1;alg= ES256;p=" + p}, "there is a space next to the = of alg", "without spaces", ""},
-		{"a space before =", []string{"v=amtpkey1;alg =ES256;p=" + p}, "there is a space next to the = of alg", "without spaces", ""},
+		{"a space that is none", []string{"v=amtpkey1;alg=\u00a0ES256;p=" + p},
+			"the character at its byte 16", "anew", ""},
+		{"a space behind =", []string{"v=amtpkey1;alg= ES256;p=" + p}, "there is a space next to the = of alg",
+			"without spaces", ""},
+		{"a space before =", []string{"v=amtpkey1;alg =ES256;p=" + p}, "there is a space next to the = of alg",
+			"without spaces", ""},
 		{"one string of two", []string{long[:255]}, "p is cut off", "several strings of one record", ""},
-		{"the strings as records", []string{long[255:], long[:255]}, "published as 2 records", "several strings of one record", ""},
+		{"the strings as records", []string{long[255:], long[:255]}, "published as 2 records",
+			"several strings of one record", ""},
 
 		{"alg twice", []string{"v=amtpkey1;alg=ES256;alg=ES256;p=" + p}, "alg is in it twice", "", ""},
 		{"an unknown parameter twice", []string{keyRecord + ";n=1;n=1"}, "n is in it twice", "", ""},
@@ -133,21 +146,28 @@ func TestKeyRecords(t *testing.T) {
 		{"a character that is none", es256(p[:20] + "*" + p[21:]), `the character "*"`, "", ""},
 		{"a letter is missing", es256(p[:40] + p[41:]), "p is cut off", "", ""},
 		{"a letter too many", es256(p[:len(p)-2] + "AAAAAA"), "more than the key", "", ""},
-		{"two keys in p", es256(m.must(append(slices.Clone(must64(t, p)), must64(t, p)...), nil)), "91 bytes", "one key", ""},
+		{"two keys in p", es256(m.must(append(slices.Clone(must64(t, p)), must64(t, p)...), nil)), "91 bytes",
+			"one key", ""},
 		{"nothing of a key", es256("AAAA"), "no public key", "openssl pkey", ""},
 
-		{"ES256 with an RSA key", es256(m.must(x509.MarshalPKIXPublicKey(&strong.PublicKey))), "alg=ES256, and the key is one for RS256", "", ""},
+		{"ES256 with an RSA key", es256(m.must(x509.MarshalPKIXPublicKey(&strong.PublicKey))),
+			"alg=ES256, and the key is one for RS256", "", ""},
 		{"RS256 with an EC key", rs256(p), "alg=RS256, and the key is one for ES256", "", ""},
-		{"a small RSA key", rs256(m.must(x509.MarshalPKIXPublicKey(&weak.PublicKey))), "1024 bits, which is too weak", "amtp keys generate", ""},
+		{"a small RSA key", rs256(m.must(x509.MarshalPKIXPublicKey(&weak.PublicKey))), "1024 bits, which is too weak",
+			"amtp keys generate", ""},
 		{"P-384", es256(m.must(x509.MarshalPKIXPublicKey(&p384.PublicKey))), "an EC key on P-384", "", ""},
 		{"Ed25519", es256(m.must(x509.MarshalPKIXPublicKey(ed))), "neither one on P-256 nor an RSA key", "", ""},
 		{"PKCS #1", rs256(m.must(x509.MarshalPKCS1PublicKey(&strong.PublicKey), nil)), "PKCS #1", "openssl pkey", ""},
 		{"the point", es256(m.must(point, nil)), "the bare point", "openssl pkey", ""},
 		{"a PEM file", es256(strings.ReplaceAll(pemOf, "\n", "")), "lines of a PEM file", "in one piece", ""},
-		{"the private key", es256(m.must(x509.MarshalPKCS8PrivateKey(p256))), "the PRIVATE key", "make another key at once", ""},
-		{"the private key, SEC 1", es256(m.must(x509.MarshalECPrivateKey(p256))), "the PRIVATE key", "make another key at once", ""},
-		{"the private key, PKCS #1", rs256(m.must(x509.MarshalPKCS1PrivateKey(strong), nil)), "the PRIVATE key", "make another key at once", ""},
-		{"the private key as a file", es256("-----BEGIN PRIVATE KEY-----"), "the PRIVATE key", "make another key at once", ""},
+		{"the private key", es256(m.must(x509.MarshalPKCS8PrivateKey(p256))), "the PRIVATE key",
+			"make another key at once", ""},
+		{"the private key, SEC 1", es256(m.must(x509.MarshalECPrivateKey(p256))), "the PRIVATE key",
+			"make another key at once", ""},
+		{"the private key, PKCS #1", rs256(m.must(x509.MarshalPKCS1PrivateKey(strong), nil)), "the PRIVATE key",
+			"make another key at once", ""},
+		{"the private key as a file", es256("-----BEGIN PRIVATE KEY-----"), "the PRIVATE key",
+			"make another key at once", ""},
 	} {
 		for _, foreign := range []bool{false, true} {
 			known := own()
@@ -167,9 +187,11 @@ func TestKeyRecords(t *testing.T) {
 			}
 			f := list[len(list)-1]
 			switch {
-			case f.Name != "key k1" || f.OK != (c.text == "") || !strings.Contains(f.Text, c.text) || (f.Mend == "") != f.OK:
+			case f.Name != "key k1" || f.OK != (c.text == "") || !strings.Contains(f.Text, c.text) ||
+				(f.Mend == "") != f.OK:
 				t.Errorf("%s: got %+v, want %q", c.what, f, c.text)
-			case !foreign && !strings.Contains(f.Mend, c.hint), !foreign && !f.OK && !strings.Contains(f.Mend, keyRecord):
+			case !foreign && !strings.Contains(f.Mend, c.hint),
+				!foreign && !f.OK && !strings.Contains(f.Mend, keyRecord):
 				t.Errorf("%s: it is mended by %q, want %q and the record", c.what, f.Mend, c.hint)
 			case (f.Note == "") != (c.note == "") || !strings.Contains(f.Note, c.note):
 				t.Errorf("%s: the note is %q, want %q", c.what, f.Note, c.note)
@@ -189,7 +211,8 @@ func must64(t *testing.T, s string) []byte {
 
 // TestLongTTL: a key that everybody remembers for days is worth a word.
 func TestLongTTL(t *testing.T) {
-	for ttl, noted := range map[time.Duration]bool{0: false, 5 * time.Minute: false, 24 * time.Hour: false, 48 * time.Hour: true} {
+	for ttl, noted := range map[time.Duration]bool{0: false, 5 * time.Minute: false, 24 * time.Hour: false,
+		48 * time.Hour: true} {
 		s := sound()
 		s.Keys[0].TTL = ttl
 		list := domaincheck.Judge(s, own())
@@ -220,13 +243,20 @@ func TestRecordsAtAnotherName(t *testing.T) {
 		point, text, mend string
 	}{
 		{"nowhere", "b.example", "", "key k1", "there is no record at " + key, "publish at " + key},
-		{"the domain twice", key + ".a.shop.example", keyRecord, "key k1", "but there is one at " + key + ".a.shop.example", "the form adds .a.shop.example"},
-		{"the zone twice", key + ".shop.example", keyRecord, "key k1", "but there is one at " + key + ".shop.example", "the form adds .shop.example"},
-		{"no selector", "_amtpkey.a.shop.example", keyRecord, "key k1", "but there is one at _amtpkey.a.shop.example", "move it to the name " + key},
-		{"no underscore", "k1.amtpkey.a.shop.example", keyRecord, "key k1", "but there is one at k1.amtpkey.a.shop.example", "move it to the name " + key},
-		{"something else at the domain twice", key + ".a.shop.example", "v=spf1 -all", "key k1", "there is no record at " + key, "publish at " + key},
-		{"the gateway, the domain twice", "_amtp.a.shop.example.a.shop.example", right, "dns", "but there is one at _amtp.a.shop.example.a.shop.example", "the form adds .a.shop.example"},
-		{"the gateway, at the domain", "a.shop.example", right, "dns", "but there is one at a.shop.example", "move it to the name _amtp.a.shop.example"},
+		{"the domain twice", key + ".a.shop.example", keyRecord, "key k1",
+			"but there is one at " + key + ".a.shop.example", "the form adds .a.shop.example"},
+		{"the zone twice", key + ".shop.example", keyRecord, "key k1", "but there is one at " + key + ".shop.example",
+			"the form adds .shop.example"},
+		{"no selector", "_amtpkey.a.shop.example", keyRecord, "key k1", "but there is one at _amtpkey.a.shop.example",
+			"move it to the name " + key},
+		{"no underscore", "k1.amtpkey.a.shop.example", keyRecord, "key k1",
+			"but there is one at k1.amtpkey.a.shop.example", "move it to the name " + key},
+		{"something else at the domain twice", key + ".a.shop.example", "v=spf1 -all", "key k1",
+			"there is no record at " + key, "publish at " + key},
+		{"the gateway, the domain twice", "_amtp.a.shop.example.a.shop.example", right, "dns",
+			"but there is one at _amtp.a.shop.example.a.shop.example", "the form adds .a.shop.example"},
+		{"the gateway, at the domain", "a.shop.example", right, "dns", "but there is one at a.shop.example",
+			"move it to the name _amtp.a.shop.example"},
 	} {
 		z := zone{c.name: {c.value}}
 		if c.point == "dns" {
@@ -249,7 +279,8 @@ func TestRecordsAtAnotherName(t *testing.T) {
 // FuzzKeyRecords: what the check calls valid is what every
 // gateway reads, and the other way round.
 func FuzzKeyRecords(f *testing.F) {
-	for _, txt := range []string{keyRecord, "v=amtpkey1;alg=ES256;p=", "v=amtp1;k=ES256;p=AAAA", `"v=amtpkey1\; alg=RS256\; p=MIIB"`, "V=AMTPKEY1;p=MDAw=;p"} {
+	for _, txt := range []string{keyRecord, "v=amtpkey1;alg=ES256;p=", "v=amtp1;k=ES256;p=AAAA",
+		`"v=amtpkey1\; alg=RS256\; p=MIIB"`, "V=AMTPKEY1;p=MDAw=;p"} {
 		f.Add(txt)
 	}
 	f.Fuzz(func(t *testing.T, txt string) {
@@ -257,7 +288,8 @@ func FuzzKeyRecords(f *testing.F) {
 		s.Keys[0].Records = []string{txt}
 		list := domaincheck.Judge(s, nil)
 		got := list[len(list)-1]
-		if _, err := amtp.ParseKeyRecord(txt); got.OK != (err == nil) || got.Text == "" || strings.HasSuffix(got.Text, ": ") {
+		if _, err := amtp.ParseKeyRecord(txt); got.OK != (err == nil) || got.Text == "" ||
+			strings.HasSuffix(got.Text, ": ") {
 			t.Errorf("%q: got %+v, and the parser says %v", txt, got, err)
 		}
 	})

@@ -27,14 +27,17 @@ const (
 
 // sound is a domain where all is in order.
 func sound() *domaincheck.Seen {
-	s := &domaincheck.Seen{Domain: "shop.example", Host: "amtp.shop.example", Addrs: []netip.Addr{netip.MustParseAddr("8.8.4.4")}}
+	s := &domaincheck.Seen{Domain: "shop.example", Host: "amtp.shop.example",
+		Addrs: []netip.Addr{netip.MustParseAddr("8.8.4.4")}}
 	publish(s, record)
 	s.Keys = []domaincheck.Key{{Selector: "k1", TXT: txt("k1._amtpkey.shop.example", keyRecord)}}
-	s.Call = domaincheck.Call{Made: true, Connected: true, Verified: true, Remote: "8.8.4.4:443", Proto: 2, Status: 200, Serves: "shop.example",
-		Began: now, Ended: now.Add(time.Second),
+	s.Call = domaincheck.Call{Made: true, Connected: true, Verified: true, Remote: "8.8.4.4:443", Proto: 2, Status: 200,
+		Serves: "shop.example",
+		Began:  now, Ended: now.Add(time.Second),
 		Header: http.Header{"Date": {now.Format(http.TimeFormat)}, "Strict-Transport-Security": {"max-age=31536000"}},
 		TLS: &tls.ConnectionState{Version: tls.VersionTLS13, PeerCertificates: []*x509.Certificate{
-			{DNSNames: []string{"amtp.shop.example"}, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, 2, 0)}}}}
+			{DNSNames: []string{"amtp.shop.example"}, NotBefore: now.AddDate(0, -1, 0),
+				NotAfter: now.AddDate(0, 2, 0)}}}}
 	return s
 }
 
@@ -50,13 +53,15 @@ func publish(s *domaincheck.Seen, records ...string) {
 
 // fails is a call that ended with an error before anything was answered.
 func fails(s *domaincheck.Seen, connected, verified bool, err error) {
-	s.Call = domaincheck.Call{Made: true, Connected: connected, Verified: verified, Err: err, Began: now, Ended: now.Add(time.Second)}
+	s.Call = domaincheck.Call{Made: true, Connected: connected, Verified: verified, Err: err, Began: now,
+		Ended: now.Add(time.Second)}
 }
 
 // own is what the gateway of the domain knows.
 func own() *domaincheck.Own {
 	return &domaincheck.Own{Gateway: "https://amtp.shop.example", MaxMessage: amtp.MaxMessageSize,
-		Keys: []amtp.SigningKey{{Selector: "k1", State: amtp.KeyActive, Name: "k1._amtpkey.shop.example", Record: keyRecord}}}
+		Keys: []amtp.SigningKey{{Selector: "k1", State: amtp.KeyActive, Name: "k1._amtpkey.shop.example",
+			Record: keyRecord}}}
 }
 
 // TestJudge breaks one thing at a time: the point that is for it says so, says how
@@ -77,98 +82,164 @@ func TestJudge(t *testing.T) {
 	}{
 		{what: "nothing", breaks: func(*domaincheck.Seen, *domaincheck.Own) {}},
 		{what: "nothing, elsewhere", foreign: true, breaks: func(*domaincheck.Seen, *domaincheck.Own) {}},
-		{what: "no keys are known elsewhere", foreign: true, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Keys = nil }},
-		{what: "DNS is silent", point: "dns", text: "does not say", verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys, Record: domaincheck.TXT{Name: "_amtp.shop.example", Err: refused}}
-		}},
-		{what: "no domain", point: "dns", text: "there is no domain shop.example", verdict: domaincheck.Unpublished, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys, Record: domaincheck.TXT{Status: discovery.NoName}}
-		}},
-		{what: "no record", point: "dns", text: "there is no record at _amtp.shop.example", verdict: domaincheck.Unpublished, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys, Record: domaincheck.TXT{Name: "_amtp.shop.example", Status: discovery.NoData}}
-		}},
-		{what: "a record that is none", point: "record", text: "cannot be used", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			publish(s, "v=amtp1;gateway=http://amtp.shop.example")
-			s.Host, s.Addrs, s.Call = "", nil, domaincheck.Call{}
-		}},
-		{what: "two records that differ", point: "record", text: "do not say the same", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			publish(s, record, "v=amtp1;gateway=https://old.shop.example")
-			s.Host, s.Addrs, s.Call = "", nil, domaincheck.Call{}
-		}},
-		{what: "a second record", point: "record", text: "2 records", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { publish(s, record, record) }},
-		{what: "another order", point: "record", text: "does not begin with", verdict: domaincheck.Unsound, foreign: true, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			publish(s, "gateway=https://amtp.shop.example;v=amtp1;auth=sig")
-		}},
-		{what: "other letters", point: "record", text: "does not begin with", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			publish(s, "V=AMTP1;gateway=https://amtp.shop.example;auth=sig")
-		}},
-		{what: "another gateway", point: "record", text: "to be reached at https://here.example", verdict: domaincheck.Unsound, breaks: func(_ *domaincheck.Seen, o *domaincheck.Own) { o.Gateway = "https://here.example" }},
+		{what: "no keys are known elsewhere", foreign: true,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Keys = nil }},
+		{what: "DNS is silent", point: "dns", text: "does not say", verdict: domaincheck.Unreachable,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys,
+					Record: domaincheck.TXT{Name: "_amtp.shop.example", Err: refused}}
+			}},
+		{what: "no domain", point: "dns", text: "there is no domain shop.example", verdict: domaincheck.Unpublished,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys, Record: domaincheck.TXT{Status: discovery.NoName}}
+			}},
+		{what: "no record", point: "dns", text: "there is no record at _amtp.shop.example",
+			verdict: domaincheck.Unpublished, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				*s = domaincheck.Seen{Domain: s.Domain, Keys: s.Keys,
+					Record: domaincheck.TXT{Name: "_amtp.shop.example", Status: discovery.NoData}}
+			}},
+		{what: "a record that is none", point: "record", text: "cannot be used", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, "v=amtp1;gateway=http://amtp.shop.example")
+				s.Host, s.Addrs, s.Call = "", nil, domaincheck.Call{}
+			}},
+		{what: "two records that differ", point: "record", text: "do not say the same", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, record, "v=amtp1;gateway=https://old.shop.example")
+				s.Host, s.Addrs, s.Call = "", nil, domaincheck.Call{}
+			}},
+		{what: "a second record", point: "record", text: "2 records", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { publish(s, record, record) }},
+		{what: "another order", point: "record", text: "does not begin with", verdict: domaincheck.Unsound,
+			foreign: true, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, "gateway=https://amtp.shop.example;v=amtp1;auth=sig")
+			}},
+		{what: "other letters", point: "record", text: "does not begin with", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, "V=AMTP1;gateway=https://amtp.shop.example;auth=sig")
+			}},
+		{what: "another gateway", point: "record", text: "to be reached at https://here.example",
+			verdict: domaincheck.Unsound, breaks: func(_ *domaincheck.Seen,
+				o *domaincheck.Own) {
+				o.Gateway = "https://here.example"
+			}},
 		{what: "the port of https by its number", breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
 			publish(s, "v=amtp1;gateway=https://amtp.shop.example:443;auth=sig")
 		}},
-		{what: "no auth=sig", point: "record", text: "auth=sig", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			publish(s, "v=amtp1;gateway=https://amtp.shop.example")
-		}},
-		{what: "no address", point: "address", text: "has no address", verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Addrs, s.AddrsErr, s.Call = nil, errors.New("no such host"), domaincheck.Call{}
-		}},
-		{what: "a private address", point: "address", text: "a private network", verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Addrs = []netip.Addr{netip.MustParseAddr("192.168.1.7")}
-			fails(s, false, false, fmt.Errorf("%w: there", outbound.ErrForbidden))
-		}},
+		{what: "no auth=sig", point: "record", text: "auth=sig", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, "v=amtp1;gateway=https://amtp.shop.example")
+			}},
+		{what: "no address", point: "address", text: "has no address", verdict: domaincheck.Unreachable,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Addrs, s.AddrsErr, s.Call = nil, errors.New("no such host"), domaincheck.Call{}
+			}},
+		{what: "a private address", point: "address", text: "a private network", verdict: domaincheck.Unreachable,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Addrs = []netip.Addr{netip.MustParseAddr("192.168.1.7")}
+				fails(s, false, false, fmt.Errorf("%w: there", outbound.ErrForbidden))
+			}},
 		{what: "a private address that is allowed", breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
 			s.Addrs = []netip.Addr{netip.MustParseAddr("192.168.1.7")}
 		}},
-		{what: "a port that is not allowed", point: "connection", text: "not allowed", verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			fails(s, false, false, fmt.Errorf("%w: port 8443", outbound.ErrForbidden))
-		}},
-		{what: "nobody listens", point: "connection", text: "nothing answers at https://amtp.shop.example", verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { fails(s, false, false, refused) }},
-		{what: "the wrong host", point: "certificate", text: "is for old.example and not for amtp.shop.example", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			fails(s, true, false, x509.HostnameError{Certificate: leaf(now.Add(-year), now.Add(year), "old.example"), Host: s.Host})
-		}},
-		{what: "an expired certificate", point: "certificate", text: "has expired on 2026-10-22", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			fails(s, true, false, x509.CertificateInvalidError{Cert: leaf(now.Add(-year), now.AddDate(0, -1, 0)), Reason: x509.Expired})
-		}},
-		{what: "a certificate of tomorrow", point: "certificate", text: "from 2026-11-23T09:00:00Z on only", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			fails(s, true, false, x509.CertificateInvalidError{Cert: leaf(now.AddDate(0, 0, 1), now.Add(year)), Reason: x509.Expired})
-		}},
-		{what: "an unknown authority", point: "certificate", text: "not known here", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { fails(s, true, false, x509.UnknownAuthorityError{}) }},
-		{what: "no TLS", point: "certificate", text: "no TLS connection", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { fails(s, true, false, errors.New("EOF")) }},
-		{what: "a certificate that ends", point: "certificate", text: "which is in 48h", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Call.TLS.PeerCertificates[0].NotAfter = now.Add(48*time.Hour + time.Second)
-		}},
+		{what: "a port that is not allowed", point: "connection", text: "not allowed", verdict: domaincheck.Unreachable,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, false, false, fmt.Errorf("%w: port 8443", outbound.ErrForbidden))
+			}},
+		{what: "nobody listens", point: "connection", text: "nothing answers at https://amtp.shop.example",
+			verdict: domaincheck.Unreachable, breaks: func(s *domaincheck.Seen,
+				_ *domaincheck.Own) {
+				fails(s, false, false, refused)
+			}},
+		{what: "the wrong host", point: "certificate", text: "is for old.example and not for amtp.shop.example",
+			verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, x509.HostnameError{Certificate: leaf(now.Add(-year), now.Add(year),
+					"old.example"), Host: s.Host})
+			}},
+		{what: "an expired certificate", point: "certificate", text: "has expired on 2026-10-22",
+			verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, x509.CertificateInvalidError{Cert: leaf(now.Add(-year), now.AddDate(0, -1, 0)),
+					Reason: x509.Expired})
+			}},
+		{what: "a certificate of tomorrow", point: "certificate", text: "from 2026-11-23T09:00:00Z on only",
+			verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, x509.CertificateInvalidError{Cert: leaf(now.AddDate(0, 0, 1), now.Add(year)),
+					Reason: x509.Expired})
+			}},
+		{what: "an unknown authority", point: "certificate", text: "not known here", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, x509.UnknownAuthorityError{})
+			}},
+		{what: "no TLS", point: "certificate", text: "no TLS connection", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, errors.New("EOF"))
+			}},
+		{what: "a certificate that ends", point: "certificate", text: "which is in 48h", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.TLS.PeerCertificates[0].NotAfter = now.Add(48*time.Hour + time.Second)
+			}},
 		{what: "a certificate for a day", breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
 			s.Call.TLS.PeerCertificates[0] = leaf(now.Add(-time.Hour), now.Add(23*time.Hour), s.Host)
 		}},
-		{what: "TLS 1.2, which is not spoken here", point: "tls", text: "beyond 1.2", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			fails(s, true, false, errors.New("protocol version"))
-			s.Call.Older = true
-		}},
-		{what: "TLS 1.2", point: "tls", text: "TLS 1.2", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.TLS.Version = tls.VersionTLS12 }},
-		{what: "HTTP/1.1", point: "http/2", text: "HTTP/1.1", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Proto = 1 }},
-		{what: "a web server", point: "gateway", text: "answers 404", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Status, s.Call.Serves = 404, "" }},
-		{what: "a redirect", point: "gateway", text: "elsewhere", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Status, s.Call.Serves = 301, "" }},
-		{what: "the gateway of another", point: "gateway", text: `serves "other.example"`, verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Serves = "other.example" }},
-		{what: "no HSTS", point: "hsts", text: "missing", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Header.Del("Strict-Transport-Security") }},
-		{what: "a clock ahead", point: "clock", text: "59m59s ahead", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Call.Header.Set("Date", now.Add(time.Hour).Format(http.TimeFormat))
-		}},
-		{what: "a clock behind", point: "clock", text: "24h0m0s behind", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Call.Header.Set("Date", now.AddDate(0, 0, -1).Format(http.TimeFormat))
-		}},
+		{what: "TLS 1.2, which is not spoken here", point: "tls", text: "beyond 1.2", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				fails(s, true, false, errors.New("protocol version"))
+				s.Call.Older = true
+			}},
+		{what: "TLS 1.2", point: "tls", text: "TLS 1.2", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.TLS.Version = tls.VersionTLS12
+			}},
+		{what: "HTTP/1.1", point: "http/2", text: "HTTP/1.1", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Proto = 1 }},
+		{what: "a web server", point: "gateway", text: "answers 404", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.Status, s.Call.Serves = 404, ""
+			}},
+		{what: "a redirect", point: "gateway", text: "elsewhere", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.Status, s.Call.Serves = 301, ""
+			}},
+		{what: "the gateway of another", point: "gateway", text: `serves "other.example"`, verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Serves = "other.example" }},
+		{what: "no HSTS", point: "hsts", text: "missing", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.Header.Del("Strict-Transport-Security")
+			}},
+		{what: "a clock ahead", point: "clock", text: "59m59s ahead", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.Header.Set("Date", now.Add(time.Hour).Format(http.TimeFormat))
+			}},
+		{what: "a clock behind", point: "clock", text: "24h0m0s behind", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Call.Header.Set("Date", now.AddDate(0, 0, -1).Format(http.TimeFormat))
+			}},
 		{what: "half a minute", breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
 			s.Call.Header.Set("Date", now.Add(30*time.Second).Format(http.TimeFormat))
 		}},
-		{what: "no clock", point: "clock", text: "does not say what time", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Header.Del("Date") }},
-		{what: "a larger max-size", point: "max-size", text: "and this gateway takes 10485760", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { publish(s, record+";max-size=20000000") }},
-		{what: "a smaller max-size", point: "max-size", text: "no more than 5000", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { publish(s, record+";max-size=5000") }},
-		{what: "no key record", point: "key k1", text: "there is no record", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
-			s.Keys[0].Records, s.Keys[0].Status = nil, discovery.NoName
+		{what: "no clock", point: "clock", text: "does not say what time", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Call.Header.Del("Date") }},
+		{what: "a larger max-size", point: "max-size", text: "and this gateway takes 10485760",
+			verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				publish(s, record+";max-size=20000000")
+			}},
+		{what: "a smaller max-size", point: "max-size", text: "no more than 5000", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { publish(s, record+";max-size=5000") }},
+		{what: "no key record", point: "key k1", text: "there is no record", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Keys[0].Records, s.Keys[0].Status = nil, discovery.NoName
+			}},
+		{what: "another key", point: "key k1", text: "another key than this gateway has as k1",
+			verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+				s.Keys[0].Records = []string{otherKey}
+			}},
+		{what: "another key, elsewhere", foreign: true, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) {
+			s.Keys[0].Records = []string{otherKey}
 		}},
-		{what: "another key", point: "key k1", text: "another key than this gateway has as k1", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Keys[0].Records = []string{otherKey} }},
-		{what: "another key, elsewhere", foreign: true, breaks: func(s *domaincheck.Seen, _ *domaincheck.Own) { s.Keys[0].Records = []string{otherKey} }},
-		{what: "keys that cannot be read", point: "key", text: "not known here", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, o *domaincheck.Own) { s.Keys, o.KeysErr = nil, refused }},
-		{what: "no key yet", point: "key", text: "no key to sign with", verdict: domaincheck.Unsound, breaks: func(s *domaincheck.Seen, o *domaincheck.Own) { s.Keys, o.Keys = nil, nil }},
+		{what: "keys that cannot be read", point: "key", text: "not known here", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, o *domaincheck.Own) { s.Keys, o.KeysErr = nil, refused }},
+		{what: "no key yet", point: "key", text: "no key to sign with", verdict: domaincheck.Unsound,
+			breaks: func(s *domaincheck.Seen, o *domaincheck.Own) { s.Keys, o.Keys = nil, nil }},
 	} {
 		seen, known := sound(), own()
 		c.breaks(seen, known)
@@ -186,7 +257,8 @@ func TestJudge(t *testing.T) {
 			}
 			wrong = append(wrong, f.Name)
 			if f.Name == c.point && (!strings.Contains(f.Text, c.text) || f.Mend == "") {
-				t.Errorf("%s: %s says %q, to be mended by %q; want %q and a way", c.what, f.Name, f.Text, f.Mend, c.text)
+				t.Errorf("%s: %s says %q, to be mended by %q; want %q and a way", c.what, f.Name, f.Text,
+					f.Mend, c.text)
 			}
 		}
 		if strings.Join(wrong, " ") != c.point {

@@ -32,7 +32,8 @@ func certificatePoint(s *Seen) Finding {
 	leaf := c.TLS.PeerCertificates[0]
 	until := leaf.NotAfter.UTC().Format(time.DateOnly)
 	if left := leaf.NotAfter.Sub(c.Ended); left < renewBefore && left < leaf.NotAfter.Sub(leaf.NotBefore)/3 {
-		return bad(PointCertificate, "renew it now", "is valid for %s until %s, which is in %s", s.Host, leaf.NotAfter.UTC().Format(time.RFC3339), roughly(left))
+		return bad(PointCertificate, "renew it now", "is valid for %s until %s, which is in %s", s.Host,
+			leaf.NotAfter.UTC().Format(time.RFC3339), roughly(left))
 	}
 	return good(PointCertificate, "is valid for %s until %s", s.Host, until)
 }
@@ -45,17 +46,23 @@ func badCertificate(s *Seen) Finding {
 	err := s.Call.Err
 	switch {
 	case errors.As(err, &host):
-		return bad(PointCertificate, "get a certificate for "+s.Host+", or publish the host that this one is for", "is for %s and not for %s", strings.Join(names(host.Certificate), ", "), s.Host)
+		return bad(PointCertificate, "get a certificate for "+s.Host+", or publish the host that this one is for",
+			"is for %s and not for %s", strings.Join(names(host.Certificate), ", "), s.Host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && s.Call.Ended.Before(invalid.Cert.NotBefore):
-		return bad(PointCertificate, "check whether the clock of this machine is right; else wait, or use the former one", "is valid from %s on only", invalid.Cert.NotBefore.UTC().Format(time.RFC3339))
+		return bad(PointCertificate,
+			"check whether the clock of this machine is right; else wait, or use the former one",
+			"is valid from %s on only", invalid.Cert.NotBefore.UTC().Format(time.RFC3339))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return bad(PointCertificate, "renew it", "has expired on %s", invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
 	case errors.As(err, &unknown):
-		return bad(PointCertificate, "use one of a public authority, with its whole chain in the file; a private authority must be trusted by all others: outbound.ca_file", "is from an authority that is not known here")
+		return bad(PointCertificate,
+			"use one of a public authority, with its whole chain in the file; a private authority must be trusted by all others: outbound.ca_file",
+			"is from an authority that is not known here")
 	case errors.As(err, &invalid):
 		return bad(PointCertificate, "get another one", "is refused: %v", invalid)
 	}
-	return bad(PointCertificate, "check whether it speaks TLS at all, and with TLS 1.3", "no TLS connection can be made: %v", err)
+	return bad(PointCertificate, "check whether it speaks TLS at all, and with TLS 1.3",
+		"no TLS connection can be made: %v", err)
 }
 
 // names returns what a certificate is for.
@@ -96,7 +103,8 @@ func http2Point(s *Seen) Finding {
 	case c.TLS == nil:
 		return Finding{Name: PointHTTP2, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case c.Proto < 2:
-		return bad(PointHTTP2, "allow HTTP/2 in the proxy in front of the gateway; messages arrive all the same", "only HTTP/1.1 is spoken there")
+		return bad(PointHTTP2, "allow HTTP/2 in the proxy in front of the gateway; messages arrive all the same",
+			"only HTTP/1.1 is spoken there")
 	}
 	return good(PointHTTP2, "is spoken")
 }

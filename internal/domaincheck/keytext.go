@@ -64,17 +64,20 @@ func formFault(txt string) fault {
 	case strings.Contains(txt, "-----BEGIN"):
 		return fault{"it has the lines of a PEM file in it", "p is the base64 between them, in one piece"}
 	case strings.Contains(txt, `\`):
-		return fault{"it has backslashes in it, which others read as they are", `enter the value without them: ; and not \;`}
+		return fault{"it has backslashes in it, which others read as they are",
+			`enter the value without them: ; and not \;`}
 	case strings.ContainsAny(txt, "\"'“”„"):
 		return fault{"it has quotation marks in it, which others read as they are", "enter the value without them"}
 	}
 	if i := strings.IndexFunc(txt, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
-		return fault{fmt.Sprintf("the character at its byte %d is not printable ASCII", i+1), "type the value anew: it was copied from a formatted text"}
+		return fault{fmt.Sprintf("the character at its byte %d is not printable ASCII", i+1),
+			"type the value anew: it was copied from a formatted text"}
 	}
 	return fault{}
 }
 
-var revealed = fault{"it has the PRIVATE key, which everybody can read now", "remove it, make another key at once with amtp keys generate, and use that one"}
+var revealed = fault{"it has the PRIVATE key, which everybody can read now",
+	"remove it, make another key at once with amtp keys generate, and use that one"}
 
 // versionFault is another version, or the right one in other letters.
 func versionFault(txt string) fault {
@@ -97,7 +100,8 @@ func versionFault(txt string) fault {
 	case !found:
 		return fault{"v=amtpkey1 is missing", ""}
 	case version == "amtp1":
-		return fault{"it is written in a form from before the protocol had one, v=amtp1;k=…, which other gateways do not read", ""}
+		return fault{"it is written in a form from before the protocol had one, v=amtp1;k=…, which other gateways do not read",
+			""}
 	case strings.EqualFold(version, "amtpkey1") && version != "amtpkey1":
 		return fault{fmt.Sprintf("it says v=%.20s; the version is written in small letters, amtpkey1", version), ""}
 	case version != "amtpkey1":
@@ -117,7 +121,8 @@ func tagFault(txt string) fault {
 			return fault{fmt.Sprintf("%.40s is in it twice", t.name), ""}
 		}
 		if t.spaced {
-			return fault{fmt.Sprintf("there is a space next to the = of %.40s", t.name), "enter the value without spaces"}
+			return fault{fmt.Sprintf("there is a space next to the = of %.40s", t.name),
+				"enter the value without spaces"}
 		}
 		values[t.name] = t.value
 	}
@@ -158,7 +163,8 @@ func valueFault(txt string) fault {
 	}
 	switch {
 	case strings.ContainsAny(p, " \t"):
-		return fault{"there are spaces in p: its strings were joined with something between them, or the form added them", "enter p in one piece, or as strings of one record with nothing between them"}
+		return fault{"there are spaces in p: its strings were joined with something between them, or the form added them",
+			"enter p in one piece, or as strings of one record with nothing between them"}
 	case strings.ContainsAny(p, "-_"):
 		return fault{"p is base64url; it is to be standard base64, with + and /", ""}
 	}
@@ -168,17 +174,20 @@ func valueFault(txt string) fault {
 	}
 	whole, err := base64.RawStdEncoding.DecodeString(bare[:len(bare)/4*4])
 	if wants := derLength(whole); err == nil && wants > 0 && len(bare) < base64.RawStdEncoding.EncodedLen(wants) {
-		return fault{fmt.Sprintf("p is cut off: it has %d characters of %d", len(p), base64.StdEncoding.EncodedLen(wants)), oneString}
+		return fault{fmt.Sprintf("p is cut off: it has %d characters of %d", len(p),
+			base64.StdEncoding.EncodedLen(wants)), oneString}
 	}
 	der, err := base64.RawStdEncoding.DecodeString(bare)
 	switch {
 	case err != nil:
 		return fault{"p is not base64", ""}
 	case len(p) != base64.StdEncoding.EncodedLen(len(der)):
-		return fault{fmt.Sprintf("p has %d times = at its end in place of %d", len(p)-len(bare), base64.StdEncoding.EncodedLen(len(der))-len(bare)), "the = at the end belong to the value"}
+		return fault{fmt.Sprintf("p has %d times = at its end in place of %d", len(p)-len(bare),
+			base64.StdEncoding.EncodedLen(len(der))-len(bare)), "the = at the end belong to the value"}
 	}
 	if wants := derLength(der); wants > 0 && wants < len(der) {
-		return fault{fmt.Sprintf("p has %d bytes more than the key", len(der)-wants), "enter one key, and nothing behind it"}
+		return fault{fmt.Sprintf("p has %d bytes more than the key", len(der)-wants),
+			"enter one key, and nothing behind it"}
 	}
 	return derFault(algorithm, der)
 }
@@ -217,12 +226,14 @@ func derFault(algorithm string, der []byte) fault {
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {
-			return fault{fmt.Sprintf("the key is an EC key on %s, and ES256 takes one on P-256", key.Curve.Params().Name), ""}
+			return fault{fmt.Sprintf("the key is an EC key on %s, and ES256 takes one on P-256",
+				key.Curve.Params().Name), ""}
 		}
 		is = amtp.ES256
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < 2048 {
-			return fault{fmt.Sprintf("the RSA key has %d bits, which is too weak: others take 2048 or more", bits), "make another: amtp keys generate --alg rs256"}
+			return fault{fmt.Sprintf("the RSA key has %d bits, which is too weak: others take 2048 or more", bits),
+				"make another: amtp keys generate --alg rs256"}
 		}
 		is = amtp.RS256
 	default:

@@ -15,7 +15,9 @@ func TestReadersOfRecordsAreLinear(t *testing.T) {
 		hostile.Linear(t, texts, 8<<10, func(b []byte) { _, _ = keyFault(string(b)), meansKey(string(b)) })
 	})
 	t.Run("torn key", func(t *testing.T) {
-		hostile.Linear(t, texts, 8<<10, func(b []byte) { _ = torn([]string{string(b[:len(b)/2]), string(b[len(b)/2:])}) })
+		hostile.Linear(t, texts, 8<<10, func(b []byte) {
+			_ = torn([]string{string(b[:len(b)/2]), string(b[len(b)/2:])})
+		})
 	})
 	t.Run("answer", func(t *testing.T) {
 		hostile.Linear(t, hostile.Values(), 8<<10, func(b []byte) { _ = strictjson.Decode(b, new(map[string]any)) })

@@ -146,7 +146,8 @@ func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
 	}
 	k := Key{selector, l.txt(ctx, name)}
 	if k.Err == nil && !slices.ContainsFunc(k.Records, meansKey) {
-		k.Elsewhere = l.elsewhere(ctx, meansKey, append(doubled(name, d), "_amtpkey."+string(d), selector+".amtpkey."+string(d)))
+		k.Elsewhere = l.elsewhere(ctx, meansKey, append(doubled(name, d), "_amtpkey."+string(d),
+			selector+".amtpkey."+string(d)))
 	}
 	return k
 }
@@ -154,7 +155,8 @@ func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
 // call asks the gateway for what every gateway has, of an agent that no gateway
 // shows, so that the answer is short.
 func (l *Looker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) Call {
-	target := strings.TrimSuffix(gateway.String(), "/") + "/v1/discovery/agents?address=" + url.QueryEscape("postmaster@"+string(d))
+	target := strings.TrimSuffix(gateway.String(), "/") + "/v1/discovery/agents?address=" +
+		url.QueryEscape("postmaster@"+string(d))
 	c := l.ask(ctx, l.Client, target)
 	if c.Err != nil && c.Connected && !c.Verified && l.Older != nil && gateway.Scheme == "https" {
 		old := l.ask(ctx, l.Older, target)

@@ -44,7 +44,8 @@ type remembered struct {
 // Agents lists the agents that the domain's gateway shows to everybody. The
 // conditions are the other gateway's to apply. DOMAIN_NOT_FOUND when there is no
 // list to be had, TEMPORARY_FAILURE when there is none now.
-func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList, *amtp.Error) {
+func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList,
+	*amtp.Error) {
 	if refused := mayAsk(p); refused != nil {
 		return amtp.AgentList{}, refused
 	}
@@ -67,7 +68,8 @@ func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain
 // conditions writes the query of the request.
 func conditions(q amtp.AgentQuery) string {
 	v := make(url.Values)
-	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode, "capability": q.Capability, "schema": q.Schema, "cursor": q.Cursor} {
+	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode,
+		"capability": q.Capability, "schema": q.Schema, "cursor": q.Cursor} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -107,7 +109,8 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.A
 
 // askLess asks for a page, and for ever smaller ones while the answer is too large.
 // fewer says that the page has fewer agents than were wanted.
-func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool, refused *amtp.Error) {
+func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool,
+	refused *amtp.Error) {
 	for again := 0; ; again++ {
 		body, large, refused := s.ask(ctx, d, conditions(q))
 		if !large || again == asksAgain || q.Limit == 1 {
@@ -148,7 +151,9 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
-		return nil, true, notFound(d, "The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.", d, maxAnswer)
+		return nil, true, notFound(d,
+			"The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.",
+			d, maxAnswer)
 	case err != nil:
 		return nil, false, unreachable(d, err)
 	}
@@ -159,7 +164,9 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []
 // text has addresses of machines in it.
 func unreachable(d amtp.Domain, err error) *amtp.Error {
 	if errors.Is(err, outbound.ErrForbidden) {
-		return notFound(d, "The gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow.", d)
+		return notFound(d,
+			"The gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow.",
+			d)
 	}
 	return notNow("The gateway of %s does not answer now. Try again.", d)
 }
@@ -189,7 +196,8 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 	var next string
 	var count int
 	// What it says of further pages counts as far as it can be read.
-	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" && len(next) <= maxCursor {
+	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" &&
+		len(next) <= maxCursor {
 		list.HasMore, list.NextCursor = true, next
 		if json.Unmarshal(answer.Count, &count) == nil {
 			list.AgentCount = max(count, list.AgentCount)
@@ -218,8 +226,9 @@ func agent(doc []byte, now time.Time) (amtp.Agent, bool) {
 	}
 	a := amtp.Agent{
 		Address: said.Address, DeliveryMode: said.DeliveryMode, Description: said.Description, Role: said.Role,
-		Capabilities: append([]string{}, said.Capabilities...), SupportedSchemas: append([]string{}, said.SupportedSchemas...),
-		CreatedAt: said.CreatedAt, LastActive: said.LastActive, Listed: true,
+		Capabilities:     append([]string{}, said.Capabilities...),
+		SupportedSchemas: append([]string{}, said.SupportedSchemas...),
+		CreatedAt:        said.CreatedAt, LastActive: said.LastActive, Listed: true,
 		Active: now.Sub(said.LastActive.Time) < gateway.ActiveWithin,
 	}
 	if said.Active != nil {

@@ -49,7 +49,8 @@ func New(finder Finder, client *http.Client, now func() time.Time) *Domains {
 }
 
 // Capabilities returns what the domain publishes about its gateway.
-func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.Domain) (amtp.DomainCapabilities, *amtp.Error) {
+func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.Domain) (amtp.DomainCapabilities,
+	*amtp.Error) {
 	if refused := mayAsk(p); refused != nil {
 		return amtp.DomainCapabilities{}, refused
 	}
@@ -57,7 +58,8 @@ func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.
 	if refused != nil {
 		return amtp.DomainCapabilities{}, refused
 	}
-	return amtp.DomainCapabilities{Capabilities: found.Capabilities, DiscoveredAt: amtp.Time{Time: found.DiscoveredAt}, TTL: found.TTL.Nanoseconds()}, nil
+	return amtp.DomainCapabilities{Capabilities: found.Capabilities, DiscoveredAt: amtp.Time{Time: found.DiscoveredAt},
+		TTL: found.TTL.Nanoseconds()}, nil
 }
 
 // mayAsk keeps strangers from making us ask: it costs DNS and HTTPS.
@@ -65,7 +67,8 @@ func mayAsk(p gateway.Principal) *amtp.Error {
 	if p.Agent != nil || p.Admin || p.Development {
 		return nil
 	}
-	return amtp.Errorf(amtp.CodeMissingAuthorization, "This gateway asks other domains for its own agents only: show an agent's key.").
+	return amtp.Errorf(amtp.CodeMissingAuthorization,
+		"This gateway asks other domains for its own agents only: show an agent's key.").
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 

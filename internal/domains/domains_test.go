@@ -74,7 +74,9 @@ const twoAgents = `{"agents":[
 // beside the protocol's members is not repeated.
 func TestAgents(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
-	list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{Role: "sales & more", ActiveOnly: true, DeliveryMode: "pull", Capability: "c", Schema: "x:*", Address: "bob@b.example"})
+	list, refused := s.Agents(t.Context(), key, "b.example",
+		amtp.AgentQuery{Role: "sales & more", ActiveOnly: true, DeliveryMode: "pull", Capability: "c", Schema: "x:*",
+			Address: "bob@b.example"})
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -85,7 +87,8 @@ func TestAgents(t *testing.T) {
 		t.Errorf("the list goes on at %q, and nobody said so", list.NextCursor)
 	}
 	bob, carol := list.Agents[0], list.Agents[1]
-	if bob.Address.String() != "Bob@b.example" || bob.Role != "sales" || len(bob.Capabilities) != 1 || !bob.Active || !bob.Listed || bob.APIKey != "" {
+	if bob.Address.String() != "Bob@b.example" || bob.Role != "sales" || len(bob.Capabilities) != 1 || !bob.Active ||
+		!bob.Listed || bob.APIKey != "" {
 		t.Errorf("bob is %+v", bob)
 	}
 	if carol.DeliveryMode != "push" || !carol.Active || carol.Capabilities == nil || carol.SupportedSchemas == nil {
@@ -112,27 +115,31 @@ func TestRefusals(t *testing.T) {
 		"another object":              {200, `{"status":"ok"}`, nil, amtp.CodeDomainNotFound},
 		"a list by another name":      {200, `{"Agents":[]}`, nil, amtp.CodeDomainNotFound},
 		"a list twice":                {200, `{"agents":[],"agents":[]}`, nil, amtp.CodeDomainNotFound},
-		"too much":                    {200, `{"agents":["` + strings.Repeat("x", 2<<20) + `"]}`, nil, amtp.CodeDomainNotFound},
-		"one that is not well":        {503, `{}`, nil, amtp.CodeTemporaryFailure},
-		"one that is busy":            {429, `{}`, nil, amtp.CodeTemporaryFailure},
-		"no domain":                   {200, twoAgents, fmt.Errorf("%w", discovery.ErrNoDomain), amtp.CodeDomainNotFound},
-		"no record":                   {200, twoAgents, fmt.Errorf("%w", discovery.ErrNone), amtp.CodeDomainNotFound},
-		"a bad record":                {200, twoAgents, fmt.Errorf("%w", discovery.ErrInvalid), amtp.CodeDomainNotFound},
-		"DNS that fails":              {200, twoAgents, fmt.Errorf("%w", discovery.ErrTemporary), amtp.CodeTemporaryFailure},
+		"too much": {200, `{"agents":["` + strings.Repeat("x", 2<<20) + `"]}`, nil,
+			amtp.CodeDomainNotFound},
+		"one that is not well": {503, `{}`, nil, amtp.CodeTemporaryFailure},
+		"one that is busy":     {429, `{}`, nil, amtp.CodeTemporaryFailure},
+		"no domain":            {200, twoAgents, fmt.Errorf("%w", discovery.ErrNoDomain), amtp.CodeDomainNotFound},
+		"no record":            {200, twoAgents, fmt.Errorf("%w", discovery.ErrNone), amtp.CodeDomainNotFound},
+		"a bad record":         {200, twoAgents, fmt.Errorf("%w", discovery.ErrInvalid), amtp.CodeDomainNotFound},
+		"DNS that fails":       {200, twoAgents, fmt.Errorf("%w", discovery.ErrTemporary), amtp.CodeTemporaryFailure},
 	} {
 		s, o := answers(t, c.status, c.body)
 		o.err = c.err
 		_, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{})
-		if refused == nil || refused.Code != c.want || (c.want == amtp.CodeTemporaryFailure) != (refused.RetryAfter > 0) {
+		if refused == nil || refused.Code != c.want ||
+			(c.want == amtp.CodeTemporaryFailure) != (refused.RetryAfter > 0) {
 			t.Errorf("%s: %v, want %s", what, refused, c.want)
 		}
-		if found, refused := s.Capabilities(t.Context(), key, "b.example"); (refused == nil) != (c.err == nil) || c.err != nil && refused.Code != c.want {
+		if found, refused := s.Capabilities(t.Context(), key, "b.example"); (refused == nil) != (c.err == nil) ||
+			c.err != nil && refused.Code != c.want {
 			t.Errorf("capabilities with %s: %+v, %v", what, found, refused)
 		}
 	}
 	s, o := answers(t, 200, twoAgents)
 	o.url = "http://" + nowhere.Address(t).String()
-	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil || refused.Code != amtp.CodeDomainNotFound || !strings.Contains(refused.Message, "outbound.allow") {
+	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil ||
+		refused.Code != amtp.CodeDomainNotFound || !strings.Contains(refused.Message, "outbound.allow") {
 		t.Errorf("a gateway at an address that is not allowed: %v", refused)
 	}
 }
@@ -144,7 +151,8 @@ func TestRemembered(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			if list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused != nil || list.AgentCount != 2 {
+			if list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused != nil ||
+				list.AgentCount != 2 {
 				t.Errorf("list %+v, %v", list, refused)
 			}
 		})
@@ -170,10 +178,12 @@ func TestRemembered(t *testing.T) {
 // TestStrangers cause no questions, and localhost is nobody.
 func TestStrangers(t *testing.T) {
 	s, o := answers(t, 200, twoAgents)
-	for _, p := range []gateway.Principal{{}, {Domain: "b.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass"}}}, {Gateway: true}} {
+	for _, p := range []gateway.Principal{{}, {Domain: "b.example",
+		Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass"}}}, {Gateway: true}} {
 		_, refused := s.Agents(t.Context(), p, "b.example", amtp.AgentQuery{})
 		_, again := s.Capabilities(t.Context(), p, "b.example")
-		if refused == nil || refused.Code != amtp.CodeMissingAuthorization || again == nil || again.Code != refused.Code {
+		if refused == nil || refused.Code != amtp.CodeMissingAuthorization || again == nil ||
+			again.Code != refused.Code {
 			t.Errorf("%+v: %v and %v, want MISSING_AUTHORIZATION", p, refused, again)
 		}
 	}
@@ -182,7 +192,8 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%+v: %v", p, refused)
 		}
 	}
-	if _, refused := s.Capabilities(t.Context(), key, "localhost"); refused == nil || refused.Code != amtp.CodeDomainNotFound {
+	if _, refused := s.Capabilities(t.Context(), key, "localhost"); refused == nil ||
+		refused.Code != amtp.CodeDomainNotFound {
 		t.Errorf("localhost: %v, want DOMAIN_NOT_FOUND", refused)
 	}
 	if o.asked.Load() != 0 {
@@ -201,7 +212,8 @@ func TestCapabilitiesOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"version":"1.0","gateway":"` + o.url + `","auth":["sig"],"max_size":5000,"discovered_at":"1970-01-01T00:16:40.000Z","ttl":60000000000}`
+	want := `{"version":"1.0","gateway":"` + o.url +
+		`","auth":["sig"],"max_size":5000,"discovered_at":"1970-01-01T00:16:40.000Z","ttl":60000000000}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -225,12 +237,16 @@ func TestPagesElsewhere(t *testing.T) {
 		count int
 		next  string
 	}{
-		`}`: {1, ""}, `,"has_more":true,"next_cursor":"x1"}`: {99, "x1"}, `,"has_more":true}`: {1, ""}, `,"has_more":1,"next_cursor":"x1"}`: {1, ""},
-		`,"has_more":true,"next_cursor":"x1","count_capped":true}`: {99, "x1"}, `,"has_more":true,"next_cursor":[]}`: {1, ""}, `,"has_more":false,"next_cursor":"x1"}`: {1, ""},
+		`}`: {1, ""}, `,"has_more":true,"next_cursor":"x1"}`: {99, "x1"}, `,"has_more":true}`: {1, ""},
+		`,"has_more":1,"next_cursor":"x1"}`:                        {1, ""},
+		`,"has_more":true,"next_cursor":"x1","count_capped":true}`: {99, "x1"},
+		`,"has_more":true,"next_cursor":[]}`:                       {1, ""},
+		`,"has_more":false,"next_cursor":"x1"}`:                    {1, ""},
 	} {
 		s, _ := answers(t, 200, one+rest)
 		list, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{Limit: 1, Cursor: "x0"})
-		if refused != nil || list.AgentCount != want.count || list.NextCursor != want.next || list.HasMore != (want.next != "") ||
+		if refused != nil || list.AgentCount != want.count || list.NextCursor != want.next ||
+			list.HasMore != (want.next != "") ||
 			list.CountCapped != strings.Contains(rest, "capped") {
 			t.Errorf("%s: %+v (%v), want %+v", rest, list, refused, want)
 		}
@@ -271,7 +287,8 @@ func TestListThatIsTooLarge(t *testing.T) {
 			break
 		}
 		if !list.Incomplete || list.NextCursor == q.Cursor {
-			t.Fatalf("%d agents behind %q, incomplete is %v, it goes on at %q; want that it says so and goes on", len(list.Agents), q.Cursor, list.Incomplete, list.NextCursor)
+			t.Fatalf("%d agents behind %q, incomplete is %v, it goes on at %q; want that it says so and goes on",
+				len(list.Agents), q.Cursor, list.Incomplete, list.NextCursor)
 		}
 		q.Cursor = list.NextCursor
 	}
@@ -283,7 +300,8 @@ func TestListThatIsTooLarge(t *testing.T) {
 // TestListThatStaysTooLarge: a gateway that knows no limit is asked a few times.
 func TestListThatStaysTooLarge(t *testing.T) {
 	s, o := answers(t, 200, `{"agents":["`+strings.Repeat("x", 2<<20)+`"]}`)
-	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil || refused.Code != amtp.CodeDomainNotFound {
+	if _, refused := s.Agents(t.Context(), key, "b.example", amtp.AgentQuery{}); refused == nil ||
+		refused.Code != amtp.CodeDomainNotFound {
 		t.Errorf("refused as %v, want %s", refused, amtp.CodeDomainNotFound)
 	}
 	if n := o.asked.Load(); n != 4 {

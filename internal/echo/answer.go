@@ -58,13 +58,15 @@ func answer(item *gateway.InboxItem, from amtp.Address) (m *amtp.Message, err er
 var errLong = errors.New("the answer is too long")
 
 func written(item *gateway.InboxItem, from amtp.Address, subject string, payload json.RawMessage) ([]byte, error) {
-	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Shown().Trust, At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
+	doc, err := json.Marshal(said{Text: "Your message arrived.", Trust: item.Shown().Trust,
+		At: amtp.Time{Time: item.ReceivedAt}, Payload: payload})
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(amtp.Message{
-		Version: amtp.Version, MessageID: amtp.MessageID(derived(item, "message")), IdempotencyKey: derived(item, "key"),
-		Sender: from, Recipients: []amtp.Address{item.Sender}, Subject: subject, InReplyTo: item.ID,
+		Version: amtp.Version, MessageID: amtp.MessageID(derived(item, "message")),
+		IdempotencyKey: derived(item, "key"),
+		Sender:         from, Recipients: []amtp.Address{item.Sender}, Subject: subject, InReplyTo: item.ID,
 		Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`), Payload: doc,
 	})
 }

@@ -34,7 +34,8 @@ const Name = "echo"
 // Store is what Echo needs of gateway.Store.
 type Store interface {
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
-	AddAgent(context.Context, gateway.Agent, gateway.Key, ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
+	AddAgent(context.Context, gateway.Agent, gateway.Key,
+		...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
 	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
 	Keys(gateway.AgentID) ([]gateway.Key, error)
 	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)
@@ -78,13 +79,15 @@ func (e *Echo) Open(ctx context.Context) error {
 			if ours, err := e.isOurs(there.ID); err != nil || ours {
 				return err
 			}
-			return fmt.Errorf("there is an agent %s that somebody registered; remove it, or leave echo.enabled false", address)
+			return fmt.Errorf("there is an agent %s that somebody registered; remove it, or leave echo.enabled false",
+				address)
 		}
 		now := e.Now()
 		key := gateway.Key{ID: ownKey, CreatedAt: now, LastUsed: now}
 		rand.Read(key.Hash[:]) // of no secret that anybody knows
 		e.agent, err = e.Store.AddAgent(ctx, gateway.Agent{
-			Address: address, DeliveryMode: "pull", Description: "Answers who asks whether messages get through", Role: Name,
+			Address: address, DeliveryMode: "pull",
+			Description: "Answers who asks whether messages get through", Role: Name,
 			Listed: true, CreatedAt: now, LastActive: now,
 		}, key)
 		if !errors.Is(err, gateway.ErrExists) {
@@ -172,7 +175,8 @@ func (e *Echo) Run(ctx context.Context) error {
 func (e *Echo) drain(ctx context.Context) (left error) {
 	after := int64(0)
 	for {
-		page, err := e.Store.Inbox(ctx, e.agent.ID, gateway.InboxFilter{After: after, Limit: pageSize, MaxBytes: pageBytes})
+		page, err := e.Store.Inbox(ctx, e.agent.ID, gateway.InboxFilter{After: after, Limit: pageSize,
+			MaxBytes: pageBytes})
 		if err != nil {
 			return err
 		}
@@ -240,7 +244,8 @@ func (e *Echo) mayAnswer(item *gateway.InboxItem) bool {
 func Deserves(item *gateway.InboxItem) bool {
 	local := strings.ToLower(item.Sender.Local())
 	trust := item.Shown().Trust
-	if trust != amtp.TrustLocal && trust != amtp.TrustVerified || gateway.IsReserved(local) || item.Class == gateway.ClassGateway {
+	if trust != amtp.TrustLocal && trust != amtp.TrustVerified || gateway.IsReserved(local) ||
+		item.Class == gateway.ClassGateway {
 		return false
 	}
 	m, refused := amtp.ParseMessage(item.Body)

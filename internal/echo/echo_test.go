@@ -45,7 +45,8 @@ func (b *box) Ack(_ context.Context, _ gateway.AgentID, id amtp.MessageID, _ tim
 	return gateway.Mark{}, nil
 }
 
-func (b *box) Accept(_ context.Context, p gateway.Principal, m *amtp.Message, _ gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+func (b *box) Accept(_ context.Context, p gateway.Principal, m *amtp.Message, _ gateway.RequestID) (*amtp.SendResult,
+	*amtp.Error) {
 	if b.refuse != nil {
 		return nil, b.refuse
 	}
@@ -56,7 +57,8 @@ func (b *box) Accept(_ context.Context, p gateway.Principal, m *amtp.Message, _ 
 func newEcho(t *testing.T, items ...gateway.InboxItem) (*Echo, *box) {
 	t.Helper()
 	b := &box{items: items, acked: map[amtp.MessageID]bool{}}
-	return &Echo{Store: b, Door: b, Domain: "shop.example", Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
+	return &Echo{Store: b, Door: b, Domain: "shop.example", Now: func() time.Time { return noon },
+		Log:   slog.New(slog.DiscardHandler),
 		agent: gateway.Agent{ID: 7, Address: address(t, "echo@shop.example")}}, b
 }
 
@@ -74,8 +76,9 @@ func item(t *testing.T, n int, more string) gateway.InboxItem {
 	t.Helper()
 	id := amtp.MessageID(fmt.Sprintf("01a204dc-8339-7ac7-ac52-%012d", n))
 	return gateway.InboxItem{
-		Envelope: gateway.Envelope{ID: id, Sender: address(t, "alice@far.example"), Class: gateway.ClassDomain, ReceivedAt: noon, Subject: "Probe"},
-		Body:     []byte(`{"sender":"alice@far.example","recipients":["echo@shop.example"]` + more + `}`),
+		Envelope: gateway.Envelope{ID: id, Sender: address(t, "alice@far.example"), Class: gateway.ClassDomain,
+			ReceivedAt: noon, Subject: "Probe"},
+		Body: []byte(`{"sender":"alice@far.example","recipients":["echo@shop.example"]` + more + `}`),
 	}
 }
 
@@ -86,23 +89,31 @@ func TestWhoIsAnswered(t *testing.T) {
 		more   string
 		want   bool
 	}{
-		"verified":                 {func(*gateway.InboxItem) {}, `,"payload":1`, true},
-		"local":                    {func(i *gateway.InboxItem) { i.Class = gateway.ClassAgent }, ``, true},
-		"unverified":               {func(i *gateway.InboxItem) { i.Class = gateway.ClassAnonymous }, ``, false},
-		"bridged":                  {func(i *gateway.InboxItem) { i.Class, i.Found.Bridged = gateway.ClassAnonymous, true }, ``, false},
-		"marked automatic":         {func(*gateway.InboxItem) {}, `,"headers":{"Auto-Submitted":"auto-replied"}`, false},
-		"marked not automatic":     {func(*gateway.InboxItem) {}, `,"headers":{"auto-submitted":"no"}`, true},
-		"a response":               {func(*gateway.InboxItem) {}, `,"response_type":"workflow_response"`, false},
-		"a report":                 {func(i *gateway.InboxItem) { i.Class = gateway.ClassGateway }, ``, false},
-		"another echo":             {func(i *gateway.InboxItem) { i.Sender = address(t, "Echo@far.example") }, ``, false},
-		"the daemon of a domain":   {func(i *gateway.InboxItem) { i.Sender = address(t, "mailer-daemon@far.example") }, ``, false},
+		"verified":   {func(*gateway.InboxItem) {}, `,"payload":1`, true},
+		"local":      {func(i *gateway.InboxItem) { i.Class = gateway.ClassAgent }, ``, true},
+		"unverified": {func(i *gateway.InboxItem) { i.Class = gateway.ClassAnonymous }, ``, false},
+		"bridged": {func(i *gateway.InboxItem) {
+			i.Class, i.Found.Bridged = gateway.ClassAnonymous, true
+		}, ``, false},
+		"marked automatic": {func(*gateway.InboxItem) {},
+			`,"headers":{"Auto-Submitted":"auto-replied"}`, false},
+		"marked not automatic": {func(*gateway.InboxItem) {}, `,"headers":{"auto-submitted":"no"}`, true},
+		"a response":           {func(*gateway.InboxItem) {}, `,"response_type":"workflow_response"`, false},
+		"a report":             {func(i *gateway.InboxItem) { i.Class = gateway.ClassGateway }, ``, false},
+		"another echo": {func(i *gateway.InboxItem) {
+			i.Sender = address(t, "Echo@far.example")
+		}, ``, false},
+		"the daemon of a domain": {func(i *gateway.InboxItem) {
+			i.Sender = address(t, "mailer-daemon@far.example")
+		}, ``, false},
 		"one whose body was taken": {func(i *gateway.InboxItem) { i.Body = nil }, ``, false},
 	} {
 		i := item(t, 1, tc.more)
 		tc.change(&i)
 		e, b := newEcho(t, i)
 		if err := e.drain(t.Context()); err != nil || (len(b.accepted) == 1) != tc.want || !b.acked[i.ID] {
-			t.Errorf("%s: %d answers, acknowledged %t, %v; want an answer: %t, acknowledged", name, len(b.accepted), b.acked[i.ID], err, tc.want)
+			t.Errorf("%s: %d answers, acknowledged %t, %v; want an answer: %t, acknowledged", name, len(b.accepted),
+				b.acked[i.ID], err, tc.want)
 		}
 	}
 }
@@ -125,7 +136,8 @@ func TestOnceAfterACrash(t *testing.T) {
 	first, second := b.accepted[0], b.accepted[1]
 	one, err := first.Fingerprint()
 	two, err2 := second.Fingerprint()
-	if err != nil || err2 != nil || first.MessageID != second.MessageID || first.IdempotencyKey != second.IdempotencyKey || one != two {
+	if err != nil || err2 != nil || first.MessageID != second.MessageID ||
+		first.IdempotencyKey != second.IdempotencyKey || one != two {
 		t.Errorf("the two answers are not the same message: %+v, %+v", first, second)
 	}
 }
@@ -165,7 +177,8 @@ func TestOneBadMessage(t *testing.T) {
 	} {
 		one, two := item(t, 1, bad.more), item(t, 2, ``)
 		e, b := newEcho(t, one, two)
-		e.Door = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+		e.Door = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message,
+			id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
 			switch {
 			case m.InReplyTo == one.ID && bad.panics:
 				panic("of one message")
@@ -193,7 +206,8 @@ func TestOneBadMessage(t *testing.T) {
 // door is one that a function keeps.
 type door func(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
 
-func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+func (d door) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, id gateway.RequestID) (*amtp.SendResult,
+	*amtp.Error) {
 	return d(ctx, p, m, id)
 }
 
@@ -213,7 +227,8 @@ func TestAnswersAreSmall(t *testing.T) {
 		m := b.accepted[0]
 		body, err := json.Marshal(m)
 		if err != nil || len(body) > maxAnswer {
-			t.Errorf("the answer to a payload of %d characters has %d bytes, %v; want at most %d", n, len(body), err, maxAnswer)
+			t.Errorf("the answer to a payload of %d characters has %d bytes, %v; want at most %d", n, len(body),
+				err, maxAnswer)
 		}
 	}
 }
@@ -234,7 +249,8 @@ func TestSixAMinute(t *testing.T) {
 		after  time.Duration
 		want   int
 	}{
-		{"a.example", 0, 6}, {"b.example", 0, 6}, {"a.example", 59 * time.Second, 0}, {"a.example", time.Minute, 6}, {"a.example", 90 * time.Second, 0},
+		{"a.example", 0, 6}, {"b.example", 0, 6}, {"a.example", 59 * time.Second, 0}, {"a.example", time.Minute, 6},
+		{"a.example", 90 * time.Second, 0},
 	} {
 		if got := count(tc.domain, noon.Add(tc.after)); got != tc.want {
 			t.Errorf("%s after %v: %d answers, want %d", tc.domain, tc.after, got, tc.want)

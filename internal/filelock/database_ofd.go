@@ -13,11 +13,13 @@ import (
 // database takes a lock that belongs to the open file. One that belongs to the
 // process, as POSIX has them, would end when SQLite closes any of its connections.
 func database(f *os.File) error {
-	err := unix.FcntlFlock(f.Fd(), setLock, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: mark, Len: 1})
+	err := unix.FcntlFlock(f.Fd(), setLock, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart,
+		Start: mark, Len: 1})
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EACCES):
 		return ErrLocked
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOLCK):
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP),
+		errors.Is(err, unix.ENOLCK):
 		return errors.ErrUnsupported
 	}
 	return err

@@ -121,7 +121,8 @@ func (c *Carriage) unheard(d DeliveryID) *Outcome {
 			return &Outcome{Delivery: d, Event: Postpone, Code: o.Code, Reason: o.Reason}
 		}
 	}
-	return &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure, Reason: "the attempt ended before its turn"}
+	return &Outcome{Delivery: d, Event: Postpone, Code: amtp.CodeTemporaryFailure,
+		Reason: "the attempt ended before its turn"}
 }
 
 // Settle decides how an attempt ends, from what is stored of the job and what
@@ -155,7 +156,8 @@ func (p *Parcel) SettleBy(c Carriage, clock ClockState) Settlement {
 			trouble = trouble.after(o, now)
 		}
 		if event := p.decide(o, trouble, waits, &clock); event != Postpone {
-			s.Results = append(s.Results, Result{Delivery: d, Event: event, Code: o.Code, Reason: o.Reason, Inbox: o.Inbox && event == Success})
+			s.Results = append(s.Results, Result{Delivery: d, Event: event, Code: o.Code, Reason: o.Reason,
+				Inbox: o.Inbox && event == Success})
 			continue
 		}
 		left.add(o, trouble, heard)

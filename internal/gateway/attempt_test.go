@@ -40,7 +40,8 @@ func TestWholeSchedule(t *testing.T) {
 	now := dawn
 	for {
 		p.Attempts++
-		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure}}}, now)
+		s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{{Delivery: 1, Event: gateway.Postpone,
+			Code: amtp.CodeTemporaryFailure}}}, now)
 		if len(s.Results) > 0 {
 			if s.Results[0].Event != gateway.GiveUp || !s.Report {
 				t.Errorf("the end is %v, reported %v, want give up, reported", s.Results[0].Event, s.Report)
@@ -55,7 +56,8 @@ func TestWholeSchedule(t *testing.T) {
 }
 
 func parcel(recipients ...gateway.DeliveryID) *gateway.Parcel {
-	p := &gateway.Parcel{Job: gateway.Job{ID: 7, Fence: 3, Destination: "b.example", Begun: dawn, Class: gateway.ClassAgent, SenderAgent: 1}}
+	p := &gateway.Parcel{Job: gateway.Job{ID: 7, Fence: 3, Destination: "b.example", Begun: dawn,
+		Class: gateway.ClassAgent, SenderAgent: 1}}
 	for _, id := range recipients {
 		p.Recipients = append(p.Recipients, gateway.Delivery{ID: id})
 	}
@@ -65,9 +67,11 @@ func parcel(recipients ...gateway.DeliveryID) *gateway.Parcel {
 // TestSettle shows for each kind of outcome what is decided, and when the rest
 // is tried again.
 func TestSettle(t *testing.T) {
-	refusal := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeAuthenticationFailed, Patience: gateway.Patience{For: 24 * time.Hour}}
-	unknown := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeRecipientNotFound, RetryAfter: 5 * time.Minute,
-		Patience: gateway.Patience{Tries: 4, For: 15 * time.Minute}}
+	refusal := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeAuthenticationFailed,
+		Patience: gateway.Patience{For: 24 * time.Hour}}
+	unknown := gateway.Outcome{Delivery: 1, Event: gateway.Postpone, Code: amtp.CodeRecipientNotFound,
+		RetryAfter: 5 * time.Minute,
+		Patience:   gateway.Patience{Tries: 4, For: 15 * time.Minute}}
 	for _, c := range []struct {
 		name    string
 		job     gateway.Job // what differs from the usual
@@ -77,23 +81,38 @@ func TestSettle(t *testing.T) {
 		least   time.Duration // of the wait, when it is tried again
 		most    time.Duration
 	}{
-		{"delivered", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Success}, 0, gateway.Success, 0, 0},
-		{"refused", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Refuse, Code: amtp.CodeAgentUnknown}, 0, gateway.Refuse, 0, 0},
-		{"first failure", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 0, gateway.Postpone, 750 * time.Millisecond, 1250 * time.Millisecond},
-		{"asked to wait", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone, RetryAfter: time.Minute}, 0, gateway.Postpone, time.Minute, time.Minute},
-		{"asked to wait a month", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone, RetryAfter: 720 * time.Hour}, 0, gateway.Postpone, 24 * time.Hour, 24 * time.Hour},
-		{"nothing said", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 2}, 0, gateway.Postpone, 750 * time.Millisecond, 1250 * time.Millisecond},
-		{"too many attempts", gateway.Job{Attempts: 169}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 0, gateway.GiveUp, 0, 0},
-		{"too old", gateway.Job{Attempts: 2}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 7 * 24 * time.Hour, gateway.GiveUp, 0, 0},
-		{"401 for the first time after two days", gateway.Job{Attempts: 50, Code: amtp.CodeTemporaryFailure, Since: dawn, Same: 49}, refusal, 48 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
-		{"an odd answer after a day of outage", gateway.Job{Attempts: 40, Code: amtp.CodeAuthenticationFailed}, refusal, 26 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
-		{"401 for a day", gateway.Job{Attempts: 30, Code: amtp.CodeAuthenticationFailed, Since: dawn, Same: 29}, refusal, 24 * time.Hour, gateway.Refuse, 0, 0},
-		{"no such domain, fourth time, too soon", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound, Since: dawn, Same: 3}, unknown, 14 * time.Minute, gateway.Postpone, 5 * time.Minute, 5 * time.Minute},
-		{"no such domain, fourth time", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound, Since: dawn, Same: 3}, unknown, 15 * time.Minute, gateway.Refuse, 0, 0},
+		{"delivered", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Success}, 0,
+			gateway.Success, 0, 0},
+		{"refused", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Refuse,
+			Code: amtp.CodeAgentUnknown}, 0, gateway.Refuse, 0, 0},
+		{"first failure", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 0,
+			gateway.Postpone, 750 * time.Millisecond, 1250 * time.Millisecond},
+		{"asked to wait", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone,
+			RetryAfter: time.Minute}, 0, gateway.Postpone, time.Minute, time.Minute},
+		{"asked to wait a month", gateway.Job{Attempts: 1},
+			gateway.Outcome{Delivery: 1, Event: gateway.Postpone, RetryAfter: 720 * time.Hour}, 0, gateway.Postpone,
+			24 * time.Hour, 24 * time.Hour},
+		{"nothing said", gateway.Job{Attempts: 1}, gateway.Outcome{Delivery: 2}, 0, gateway.Postpone,
+			750 * time.Millisecond, 1250 * time.Millisecond},
+		{"too many attempts", gateway.Job{Attempts: 169}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 0,
+			gateway.GiveUp, 0, 0},
+		{"too old", gateway.Job{Attempts: 2}, gateway.Outcome{Delivery: 1, Event: gateway.Postpone}, 7 * 24 * time.Hour,
+			gateway.GiveUp, 0, 0},
+		{"401 for the first time after two days", gateway.Job{Attempts: 50, Code: amtp.CodeTemporaryFailure,
+			Since: dawn, Same: 49}, refusal, 48 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
+		{"an odd answer after a day of outage", gateway.Job{Attempts: 40, Code: amtp.CodeAuthenticationFailed}, refusal,
+			26 * time.Hour, gateway.Postpone, 0, 2 * time.Hour},
+		{"401 for a day", gateway.Job{Attempts: 30, Code: amtp.CodeAuthenticationFailed, Since: dawn, Same: 29},
+			refusal, 24 * time.Hour, gateway.Refuse, 0, 0},
+		{"no such domain, fourth time, too soon", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound,
+			Since: dawn, Same: 3}, unknown, 14 * time.Minute, gateway.Postpone, 5 * time.Minute, 5 * time.Minute},
+		{"no such domain, fourth time", gateway.Job{Attempts: 4, Code: amtp.CodeRecipientNotFound, Since: dawn,
+			Same: 3}, unknown, 15 * time.Minute, gateway.Refuse, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := parcel(1)
-			c.job.ID, c.job.Fence, c.job.Destination, c.job.Begun, c.job.SenderAgent, c.job.Class = p.ID, p.Fence, p.Destination, dawn, 1, gateway.ClassAgent
+			c.job.ID, c.job.Fence, c.job.Destination, c.job.Begun, c.job.SenderAgent, c.job.Class = p.ID, p.Fence,
+				p.Destination, dawn, 1, gateway.ClassAgent
 			p.Job = c.job
 			now := dawn.Add(c.at)
 			s := p.Settle(gateway.Carriage{Outcomes: []gateway.Outcome{c.outcome}}, now)
@@ -121,7 +140,8 @@ func TestSettle(t *testing.T) {
 func TestOutageIsNotCounted(t *testing.T) {
 	p, now := parcel(1), dawn
 	p.Attempts = 1
-	odd := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Patience: gateway.Patience{For: 24 * time.Hour}}
+	odd := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable,
+		Patience: gateway.Patience{For: 24 * time.Hour}}
 	outage := odd
 	outage.Patience = gateway.Patience{}
 	attempt := func(o gateway.Outcome) gateway.Settlement {
@@ -178,7 +198,8 @@ func TestGivenUpWithoutATurn(t *testing.T) {
 		}
 		for _, r := range s.Results {
 			if r.Event != gateway.GiveUp || r.Code != cause.Code || r.Reason != cause.Reason {
-				t.Errorf("only recipient %d had a turn: recipient %d ends with %+v, want the cause", o.Delivery, r.Delivery, r)
+				t.Errorf("only recipient %d had a turn: recipient %d ends with %+v, want the cause", o.Delivery,
+					r.Delivery, r)
 			}
 		}
 	}
@@ -214,7 +235,8 @@ func TestReported(t *testing.T) {
 		{gateway.Job{Destination: gateway.Reports, Class: gateway.ClassAgent, SenderAgent: 1}, false},
 	} {
 		if got := c.job.Reported(); got != c.want {
-			t.Errorf("job for %s of class %d by agent %d: reported %v, want %v", c.job.Destination, c.job.Class, c.job.SenderAgent, got, c.want)
+			t.Errorf("job for %s of class %d by agent %d: reported %v, want %v", c.job.Destination, c.job.Class,
+				c.job.SenderAgent, got, c.want)
 		}
 	}
 }
@@ -275,15 +297,19 @@ func TestNothingGivenUpByADoubtedClock(t *testing.T) {
 		attempts     int
 		want         gateway.Event
 	}{
-		"old, believed":                      {begun: week, attempts: 3, want: gateway.GiveUp},
-		"old by a clock that jumped":         {begun: week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
-		"old since it jumped":                {begun: week, jumped: week, attempts: 3, want: gateway.GiveUp},
-		"tried often enough, whatever it is": {begun: time.Hour, jumped: time.Minute, attempts: gateway.MaxAttempts, want: gateway.GiveUp},
-		"a long trouble, believed":           {begun: time.Hour, since: quarter, attempts: 3, want: gateway.Refuse},
-		"a long trouble by one that jumped":  {begun: time.Hour, since: quarter, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
-		"a long trouble since it jumped":     {begun: quarter, since: quarter, jumped: quarter, attempts: 3, want: gateway.Refuse},
-		"a long trouble before and since":    {begun: week, since: week, jumped: quarter, attempts: 3, want: gateway.Refuse},
-		"begun in the future":                {begun: -week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
+		"old, believed":              {begun: week, attempts: 3, want: gateway.GiveUp},
+		"old by a clock that jumped": {begun: week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
+		"old since it jumped":        {begun: week, jumped: week, attempts: 3, want: gateway.GiveUp},
+		"tried often enough, whatever it is": {begun: time.Hour, jumped: time.Minute, attempts: gateway.MaxAttempts,
+			want: gateway.GiveUp},
+		"a long trouble, believed": {begun: time.Hour, since: quarter, attempts: 3, want: gateway.Refuse},
+		"a long trouble by one that jumped": {begun: time.Hour, since: quarter, jumped: time.Minute, attempts: 3,
+			want: gateway.Postpone},
+		"a long trouble since it jumped": {begun: quarter, since: quarter, jumped: quarter, attempts: 3,
+			want: gateway.Refuse},
+		"a long trouble before and since": {begun: week, since: week, jumped: quarter, attempts: 3,
+			want: gateway.Refuse},
+		"begun in the future": {begun: -week, jumped: time.Minute, attempts: 3, want: gateway.Postpone},
 	} {
 		p := parcel(1)
 		p.Attempts, p.Begun = c.attempts, dawn.Add(-c.begun)

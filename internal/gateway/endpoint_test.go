@@ -13,7 +13,8 @@ import (
 // TestSignWebhook: the vector that the authors of Standard Webhooks publish.
 func TestSignWebhook(t *testing.T) {
 	const secret, want = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-	got, err := gateway.SignWebhook(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+	got, err := gateway.SignWebhook(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0),
+		[]byte(`{"test": 2432232314}`))
 	if err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
@@ -38,7 +39,8 @@ func TestEndpointIsSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if shown, _ := json.Marshal(stored); strings.Contains(string(shown), "canary") || strings.Contains(string(shown), secret) || strings.Contains(string(stored.Sealed), "canary") {
+	if shown, _ := json.Marshal(stored); strings.Contains(string(shown), "canary") ||
+		strings.Contains(string(shown), secret) || strings.Contains(string(stored.Sealed), "canary") {
 		t.Errorf("what is stored shows a secret: %s", shown)
 	}
 	opened, err := gateway.OpenEndpoint(seal, 7, []gateway.Secret{stored})
@@ -76,7 +78,8 @@ func TestRenewOverlaps(t *testing.T) {
 		}
 		return strings.Join(who, " ")
 	}
-	for after, want := range map[time.Duration]string{0: "second first", time.Hour - 1: "second first", time.Hour: "second", 100 * time.Hour: "second"} {
+	for after, want := range map[time.Duration]string{0: "second first", time.Hour - 1: "second first",
+		time.Hour: "second", 100 * time.Hour: "second"} {
 		if got := by(now.Add(after)); got != want {
 			t.Errorf("after %v: signed by %q, want %q", after, got, want)
 		}

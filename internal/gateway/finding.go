@@ -85,6 +85,7 @@ func (f Finding) unproven() Shown {
 // verification is the finding in the words of the protocol.
 func (f Finding) verification(result amtp.VerificationResult) amtp.SenderVerification {
 	return amtp.SenderVerification{
-		Result: result, Domain: amtp.Domain(f.Domain), KeyID: f.Selector, Algorithm: f.Algorithm, Policy: string(f.Policy),
+		Result: result, Domain: amtp.Domain(f.Domain), KeyID: f.Selector, Algorithm: f.Algorithm,
+		Policy: string(f.Policy),
 	}
 }

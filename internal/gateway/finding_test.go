@@ -10,8 +10,10 @@ import (
 // reasons are all that the protocol's package gives, none, one from before the
 // revision and one that nobody gives.
 var reasons = []amtp.Reason{
-	"", amtp.ReasonUnsigned, amtp.ReasonMalformed, amtp.ReasonUnsupportedAlgorithm, amtp.ReasonIncomplete, amtp.ReasonInexactNumber,
-	amtp.ReasonKeyMissing, amtp.ReasonKeyInvalid, amtp.ReasonKeyAmbiguous, amtp.ReasonKeyUnavailable, amtp.ReasonAlgorithmMismatch,
+	"", amtp.ReasonUnsigned, amtp.ReasonMalformed, amtp.ReasonUnsupportedAlgorithm, amtp.ReasonIncomplete,
+	amtp.ReasonInexactNumber,
+	amtp.ReasonKeyMissing, amtp.ReasonKeyInvalid, amtp.ReasonKeyAmbiguous, amtp.ReasonKeyUnavailable,
+	amtp.ReasonAlgorithmMismatch,
 	amtp.ReasonBadSignature, amtp.ReasonExpired, amtp.ReasonNotYetValid, "foreign-domain", "no-such-reason",
 }
 
@@ -19,15 +21,19 @@ var reasons = []amtp.Reason{
 // which it is shown say the same. AMTP §9.
 func TestShownNeverDisagrees(t *testing.T) {
 	tried := 0
-	for _, class := range []gateway.Class{0, gateway.ClassAgent, gateway.ClassDomain, gateway.ClassAnonymous, gateway.ClassGateway, 99} {
+	for _, class := range []gateway.Class{0, gateway.ClassAgent, gateway.ClassDomain, gateway.ClassAnonymous,
+		gateway.ClassGateway, 99} {
 		for _, sender := range []string{"ann@far.example", "echo@ours.example", "mailer-daemon@far.example"} {
 			for _, reason := range reasons {
-				for _, result := range []string{"", amtp.AuthPass, amtp.AuthFail, amtp.AuthNone, amtp.AuthTempError, amtp.AuthPermError} {
-					for _, policy := range []gateway.Policy{"", gateway.PolicyAccept, gateway.PolicyFlag, gateway.PolicyReject} {
+				for _, result := range []string{"", amtp.AuthPass, amtp.AuthFail, amtp.AuthNone, amtp.AuthTempError,
+					amtp.AuthPermError} {
+					for _, policy := range []gateway.Policy{"", gateway.PolicyAccept, gateway.PolicyFlag,
+						gateway.PolicyReject} {
 						for _, bridged := range []bool{false, true} {
 							e := &gateway.Envelope{Sender: address(t, sender), Class: class, Found: gateway.Finding{
-								Authentication: amtp.Authentication{Result: result, Domain: "far.example", Selector: "k1", Algorithm: amtp.ES256, Reason: string(reason)},
-								Policy:         policy, Bridged: bridged}}
+								Authentication: amtp.Authentication{Result: result, Domain: "far.example",
+									Selector: "k1", Algorithm: amtp.ES256, Reason: string(reason)},
+								Policy: policy, Bridged: bridged}}
 							agrees(t, e)
 							tried++
 						}
@@ -52,7 +58,8 @@ func agrees(t *testing.T, e *gateway.Envelope) {
 	pass := a.Result == amtp.AuthPass
 	switch s.Trust {
 	case amtp.TrustLocal:
-		if !pass || a.Domain != "" || v == nil || v.Result != amtp.SenderAuthenticated && v.Result != amtp.SenderTrustedInternal {
+		if !pass || a.Domain != "" || v == nil || v.Result != amtp.SenderAuthenticated &&
+			v.Result != amtp.SenderTrustedInternal {
 			fail("a sender here is proven by its key or is the gateway")
 		}
 	case amtp.TrustVerified:
@@ -76,8 +83,9 @@ func agrees(t *testing.T, e *gateway.Envelope) {
 		return
 	}
 	results := map[amtp.VerificationResult][]string{
-		amtp.SenderVerified: {amtp.AuthPass}, amtp.SenderAuthenticated: {amtp.AuthPass}, amtp.SenderTrustedInternal: {amtp.AuthPass},
-		amtp.SenderUnsigned: {amtp.AuthNone}, amtp.SenderInvalid: {amtp.AuthFail, amtp.AuthPermError},
+		amtp.SenderVerified: {amtp.AuthPass}, amtp.SenderAuthenticated: {amtp.AuthPass},
+		amtp.SenderTrustedInternal: {amtp.AuthPass},
+		amtp.SenderUnsigned:        {amtp.AuthNone}, amtp.SenderInvalid: {amtp.AuthFail, amtp.AuthPermError},
 		amtp.SenderKeyUnavailable: {amtp.AuthTempError, amtp.AuthPermError},
 	}
 	ok := false
@@ -87,7 +95,8 @@ func agrees(t *testing.T, e *gateway.Envelope) {
 	if !ok {
 		fail("the result of the one is not that of the other")
 	}
-	methods := map[amtp.VerificationResult]string{amtp.SenderVerified: amtp.MethodDomainSignature, amtp.SenderAuthenticated: amtp.MethodAgentKey}
+	methods := map[amtp.VerificationResult]string{amtp.SenderVerified: amtp.MethodDomainSignature,
+		amtp.SenderAuthenticated: amtp.MethodAgentKey}
 	if v.Method != methods[v.Result] {
 		fail("the method is not that of the result")
 	}
@@ -118,28 +127,39 @@ func TestShown(t *testing.T) {
 		want   amtp.SenderVerification
 	}{
 		{"a domain that signs", "ann@far.example", gateway.ClassDomain, gateway.Finding{Authentication: key},
-			amtp.SenderVerification{Result: "verified", Method: "domain_signature", Domain: "far.example", KeyID: "k1", Algorithm: "ES256"}},
-		{"an agent", "bob@ours.example", gateway.ClassAgent, of("pass"), amtp.SenderVerification{Result: "authenticated", Method: "agent_api_key"}},
-		{"a report", "mailer-daemon@ours.example", gateway.ClassGateway, of("pass"), amtp.SenderVerification{Result: "trusted_internal"}},
-		{"the echo", "echo@ours.example", gateway.ClassAgent, of("pass"), amtp.SenderVerification{Result: "trusted_internal"}},
-		{"nobody, on this machine", "bob@localhost", gateway.ClassAnonymous, of("none"), amtp.SenderVerification{Result: "unsigned"}},
+			amtp.SenderVerification{Result: "verified", Method: "domain_signature", Domain: "far.example", KeyID: "k1",
+				Algorithm: "ES256"}},
+		{"an agent", "bob@ours.example", gateway.ClassAgent, of("pass"),
+			amtp.SenderVerification{Result: "authenticated", Method: "agent_api_key"}},
+		{"a report", "mailer-daemon@ours.example", gateway.ClassGateway, of("pass"),
+			amtp.SenderVerification{Result: "trusted_internal"}},
+		{"the echo", "echo@ours.example", gateway.ClassAgent, of("pass"),
+			amtp.SenderVerification{Result: "trusted_internal"}},
+		{"nobody, on this machine", "bob@localhost", gateway.ClassAnonymous, of("none"),
+			amtp.SenderVerification{Result: "unsigned"}},
 		{"no signature", "ann@far.example", gateway.ClassAnonymous,
-			gateway.Finding{Authentication: amtp.Authentication{Result: "none", Domain: "far.example", Reason: "unsigned"}, Policy: gateway.PolicyAccept},
+			gateway.Finding{Authentication: amtp.Authentication{Result: "none", Domain: "far.example",
+				Reason: "unsigned"}, Policy: gateway.PolicyAccept},
 			amtp.SenderVerification{Result: "unsigned", Domain: "far.example", Policy: "accept"}},
 		{"a wrong signature", "ann@far.example", gateway.ClassAnonymous, failed(amtp.ReasonBadSignature),
-			amtp.SenderVerification{Result: "invalid", Domain: "far.example", KeyID: "k1", Algorithm: "ES256", Policy: "flag"}},
+			amtp.SenderVerification{Result: "invalid", Domain: "far.example", KeyID: "k1", Algorithm: "ES256",
+				Policy: "flag"}},
 		{"a signature that is too old", "ann@far.example", gateway.ClassAnonymous, failed(amtp.ReasonExpired),
-			amtp.SenderVerification{Result: "invalid", Domain: "far.example", KeyID: "k1", Algorithm: "ES256", Policy: "flag"}},
+			amtp.SenderVerification{Result: "invalid", Domain: "far.example", KeyID: "k1", Algorithm: "ES256",
+				Policy: "flag"}},
 		{"no key", "ann@far.example", gateway.ClassAnonymous, failed(amtp.ReasonKeyMissing),
-			amtp.SenderVerification{Result: "key_unavailable", Domain: "far.example", KeyID: "k1", Algorithm: "ES256", Policy: "flag"}},
-		{"a failure from before the reason was kept", "ann@far.example", gateway.ClassAnonymous, of("fail"), amtp.SenderVerification{Result: "invalid"}},
+			amtp.SenderVerification{Result: "key_unavailable", Domain: "far.example", KeyID: "k1", Algorithm: "ES256",
+				Policy: "flag"}},
+		{"a failure from before the reason was kept", "ann@far.example", gateway.ClassAnonymous, of("fail"),
+			amtp.SenderVerification{Result: "invalid"}},
 	} {
 		e := &gateway.Envelope{Sender: address(t, c.sender), Class: c.class, Found: c.found}
 		if v := e.Shown().Verification; v == nil || *v != c.want {
 			t.Errorf("%s: sender_verification is %+v, want %+v", c.what, v, c.want)
 		}
 	}
-	if v := (&gateway.Envelope{Sender: address(t, "ann@far.example"), Class: gateway.ClassAnonymous, Found: of("permerror")}).Shown().Verification; v != nil {
+	if v := (&gateway.Envelope{Sender: address(t, "ann@far.example"), Class: gateway.ClassAnonymous,
+		Found: of("permerror")}).Shown().Verification; v != nil {
 		t.Errorf("a result that nobody can say: sender_verification is %+v, want none", *v)
 	}
 }

@@ -128,7 +128,8 @@ type Delivery struct {
 	Refused   time.Time // when the recipient refused the work, zero until it is known
 	Mode      string    // pull, push, or "" for remote
 	Further   bool      // remote, and another of its domain was named before it
-	Redriven  time.Time // remote, and of a redrive so late that the other side may have forgotten the message, else zero
+	// remote, and of a redrive so late that the other side may have forgotten the message, else zero
+	Redriven  time.Time
 	ErrorCode amtp.Code
 	ErrorText string
 	// Damage says why the row of the delivery cannot be read, "" when it can. Then

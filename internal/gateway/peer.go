@@ -23,7 +23,8 @@ const peerStep = time.Hour
 // Learns reports whether a message of the domain at now, signed or not, changes
 // what is remembered of it.
 func (p *Peer) Learns(signed bool, now time.Time) bool {
-	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep || signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
+	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep ||
+		signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
 }
 
 // Sticky is for how long a domain that signed is held to it.

@@ -12,7 +12,8 @@ import (
 // told is served.
 func TestRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := Rate{Burst: rapid.Int64Range(1, 1_000_000).Draw(t, "burst"), Period: time.Duration(rapid.IntRange(1, 3600).Draw(t, "period")) * time.Second}
+		r := Rate{Burst: rapid.Int64Range(1, 1_000_000).Draw(t, "burst"),
+			Period: time.Duration(rapid.IntRange(1, 3600).Draw(t, "period")) * time.Second}
 		type use struct{ at, n int64 }
 		var used []use
 		var spent Spent

@@ -137,7 +137,8 @@ type Receipts interface {
 	// due first: limit of them at the most, and only so many as have together
 	// bodies of no more than that many bytes, but at least one. More says that
 	// others are due.
-	OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit, bodies int) (list []OwedReceipt, more bool, err error)
+	OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit, bodies int) (list []OwedReceipt,
+		more bool, err error)
 
 	// SettleReceipts forgets receipts as they were returned. One to which something
 	// was added since is due again at that time.

@@ -23,7 +23,8 @@ func Refusal(err error) *amtp.Error {
 	case errors.Is(err, ErrReused):
 		return amtp.Errorf(amtp.CodeIdempotencyKeyReused,
 			"This idempotency key or message id already belongs to a message with other content. Use a new one for a new message.")
-	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrClosed), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, context.Canceled):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure, "The gateway cannot do this at the moment. Try again.")
 		e.RetryAfter = time.Second
 		if !errors.Is(err, ErrFull) && !errors.Is(err, ErrAway) {

@@ -7,10 +7,11 @@ import "time"
 type Retention struct {
 	Acknowledged   time.Duration // body, for a local recipient who acknowledged it
 	Unacknowledged time.Duration // body, for a local recipient who did not
-	Sent           time.Duration // body, for a recipient elsewhere who has it, and for one by push who did not acknowledge it
-	Failed         time.Duration // body, for a recipient who will never have it
-	Status         time.Duration // the message with its deliveries, without the body
-	Keys           time.Duration // idempotency keys, at least MinKeys
+	// body, for a recipient elsewhere who has it, and for one by push who did not acknowledge it
+	Sent   time.Duration
+	Failed time.Duration // body, for a recipient who will never have it
+	Status time.Duration // the message with its deliveries, without the body
+	Keys   time.Duration // idempotency keys, at least MinKeys
 }
 
 const day = 24 * time.Hour

@@ -15,14 +15,17 @@ func TestLookAgain(t *testing.T) {
 		days := func(name string, least, most int) time.Duration {
 			return time.Duration(rapid.IntRange(least, most).Draw(t, name)) * day
 		}
-		r := Retention{Acknowledged: days("acknowledged", 1, 40), Unacknowledged: days("unacknowledged", 1, 200), Sent: days("sent", 1, 40),
+		r := Retention{Acknowledged: days("acknowledged", 1, 40), Unacknowledged: days("unacknowledged", 1, 200),
+			Sent:   days("sent", 1, 40),
 			Failed: days("failed", 1, 40), Status: days("status", 9, 400), Keys: days("keys", 9, 30)}
-		r.Status = max(r.Status, r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed, r.Keys) // as the configuration asks
+		// as the configuration asks
+		r.Status = max(r.Status, r.Acknowledged, r.Unacknowledged, r.Sent, r.Failed, r.Keys)
 		start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		now := start.Add(days("now", 0, 500))
 		k := Kept{Body: rapid.Bool().Draw(t, "body")}
 		for range rapid.IntRange(1, 4).Draw(t, "deliveries") {
-			d := Delivery{Agent: AgentID(rapid.IntRange(0, 1).Draw(t, "agent")), Changed: start.Add(days("changed", 0, 500))}
+			d := Delivery{Agent: AgentID(rapid.IntRange(0, 1).Draw(t, "agent")),
+				Changed: start.Add(days("changed", 0, 500))}
 			if d.Changed.After(now) {
 				d.Changed = now
 			}

@@ -61,9 +61,10 @@ func (e Event) String() string { return eventNames[e] }
 
 // transitions lists every allowed step; anything else is a defect.
 var transitions = map[State]map[Event]State{
-	Queued:       {Claim: Delivering, Hold: Held, Cancel: Cancelled},
-	Retrying:     {Claim: Delivering, Cancel: Cancelled},
-	Delivering:   {Success: Delivered, Postpone: Retrying, Refuse: Failed, GiveUp: Expired, Lapse: Retrying, Return: Queued},
+	Queued:   {Claim: Delivering, Hold: Held, Cancel: Cancelled},
+	Retrying: {Claim: Delivering, Cancel: Cancelled},
+	Delivering: {Success: Delivered, Postpone: Retrying, Refuse: Failed, GiveUp: Expired, Lapse: Retrying,
+		Return: Queued},
 	Held:         {Release: Queued, Success: Delivered, Reject: Rejected, GiveUp: Expired, Cancel: Cancelled},
 	Delivered:    {Ack: Acknowledged},
 	Acknowledged: {Ack: Acknowledged},

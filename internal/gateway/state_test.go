@@ -24,16 +24,22 @@ const no gateway.State = 0
 // events.
 var nexts = [][]gateway.State{
 	// claim, success, postpone, refuse, give up, lapse, hold, release, reject, ack, redrive, cancel, return
-	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled, no},                                        // queued
-	{no, gateway.Delivered, gateway.Retrying, gateway.Failed, gateway.Expired, gateway.Retrying, no, no, no, no, no, no, gateway.Queued}, // delivering
-	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled, no},                                                  // retrying
-	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no, gateway.Cancelled, no},            // held
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no},                                                               // delivered
-	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no},                                                               // acknowledged
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},                                                                     // failed
-	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},                                                                     // expired
-	{no, no, no, no, no, no, no, no, no, no, no, no, no},                                                                                 // rejected
-	{no, no, no, no, no, no, no, no, no, no, no, no, no},                                                                                 // cancelled
+	// queued
+	{gateway.Delivering, no, no, no, no, no, gateway.Held, no, no, no, no, gateway.Cancelled, no},
+	// delivering
+	{no, gateway.Delivered, gateway.Retrying, gateway.Failed, gateway.Expired, gateway.Retrying, no, no, no, no, no, no,
+		gateway.Queued},
+	// retrying
+	{gateway.Delivering, no, no, no, no, no, no, no, no, no, no, gateway.Cancelled, no},
+	// held
+	{no, gateway.Delivered, no, no, gateway.Expired, no, no, gateway.Queued, gateway.Rejected, no, no,
+		gateway.Cancelled, no},
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no}, // delivered
+	{no, no, no, no, no, no, no, no, no, gateway.Acknowledged, no, no, no}, // acknowledged
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},       // failed
+	{no, no, no, no, no, no, no, no, no, no, gateway.Queued, no, no},       // expired
+	{no, no, no, no, no, no, no, no, no, no, no, no, no},                   // rejected
+	{no, no, no, no, no, no, no, no, no, no, no, no, no},                   // cancelled
 }
 
 func TestNext(t *testing.T) {
@@ -106,7 +112,8 @@ func TestWire(t *testing.T) {
 
 func TestInStatus(t *testing.T) {
 	pending := []gateway.State{gateway.Queued, gateway.Delivering, gateway.Retrying, gateway.Held}
-	decided := []gateway.State{gateway.Delivered, gateway.Acknowledged, gateway.Failed, gateway.Expired, gateway.Rejected, gateway.Cancelled}
+	decided := []gateway.State{gateway.Delivered, gateway.Acknowledged, gateway.Failed, gateway.Expired,
+		gateway.Rejected, gateway.Cancelled}
 	of := func(states ...gateway.State) (list []gateway.Delivery) {
 		for _, s := range states {
 			list = append(list, gateway.Delivery{State: s})

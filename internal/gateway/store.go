@@ -17,10 +17,12 @@ var (
 	ErrReused   = errors.New("key or id was reused") // the idempotency key or id was used for other content
 	ErrBusy     = errors.New("busy")                 // cannot take more now; nothing was stored
 	ErrClosed   = errors.New("the store is closed")  // shut down, or failed and no longer to be trusted
-	ErrStale    = errors.New("stale")                // the lease was lost: another attempt has begun, or the job is done
-	ErrConflict = errors.New("conflict")             // not while somebody works on it
-	ErrRevoked  = errors.New("the key has ended")    // by which the caller acts: see WithKey
-	ErrPaused   = errors.New("the store is paused")  // restored from a backup, and nobody has confirmed that it may go on
+	// the lease was lost: another attempt has begun, or the job is done
+	ErrStale    = errors.New("stale")
+	ErrConflict = errors.New("conflict")          // not while somebody works on it
+	ErrRevoked  = errors.New("the key has ended") // by which the caller acts: see WithKey
+	// restored from a backup, and nobody has confirmed that it may go on
+	ErrPaused = errors.New("the store is paused")
 )
 
 // ErrTaken is the reason of a store that failed because a file that it needs was
@@ -343,14 +345,15 @@ type AgentFilter struct {
 
 // AgentPage is part of a list of agents.
 type AgentPage struct {
-	Agents     []*Agent
-	Next       string // the After of the page that follows: of the last of Agents, or of one that does not match when it is Incomplete
-	HasMore    bool   // something may follow
-	Incomplete bool   // the page ended before its limit, because it looked at MaxAgents agents
-	Matched    int    // those that match, as far as they were looked at
-	Capped     bool   // there may be more than Matched
-	Living     int    // all living agents
-	Listed     int    // those of them that discovery shows
+	Agents []*Agent
+	// the After of the page that follows: of the last of Agents, or of one that does not match when it is Incomplete
+	Next       string
+	HasMore    bool // something may follow
+	Incomplete bool // the page ended before its limit, because it looked at MaxAgents agents
+	Matched    int  // those that match, as far as they were looked at
+	Capped     bool // there may be more than Matched
+	Living     int  // all living agents
+	Listed     int  // those of them that discovery shows
 }
 
 // Mark is the time of an acknowledgement or read mark.

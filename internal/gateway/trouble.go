@@ -95,7 +95,8 @@ func (j *Job) troubles() map[DeliveryID]trouble {
 		if err != nil {
 			continue
 		}
-		own[DeliveryID(n[0])] = trouble{code: amtp.Code(fields[4]), since: micros(n[1]), same: int(n[2]), until: micros(n[3])}
+		own[DeliveryID(n[0])] = trouble{code: amtp.Code(fields[4]), since: micros(n[1]), same: int(n[2]),
+			until: micros(n[3])}
 	}
 	return own
 }

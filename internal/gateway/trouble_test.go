@@ -49,7 +49,8 @@ func (l *life) run(until time.Duration, carry func(d gateway.DeliveryID, since t
 				left = append(left, r)
 			}
 		}
-		l.Recipients, l.Code, l.Reason, l.Since, l.Same, l.Troubles = left, s.Code, s.Reason, s.Since, s.Same, s.Troubles
+		l.Recipients, l.Code, l.Reason, l.Since, l.Same, l.Troubles = left, s.Code, s.Reason, s.Since,
+			s.Same, s.Troubles
 		l.now = s.Due.Truncate(time.Microsecond) // as it is stored
 	}
 }
@@ -57,8 +58,10 @@ func (l *life) run(until time.Duration, carry func(d gateway.DeliveryID, since t
 // TestEachHasItsOwnPatience: recipients with different troubles use up the
 // patience with their own, in whatever order they are told of them.
 func TestEachHasItsOwnPatience(t *testing.T) {
-	denied := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeAccessDenied, Patience: gateway.Patience{For: day}}
-	unavailable := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Patience: gateway.Patience{For: day}}
+	denied := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeAccessDenied,
+		Patience: gateway.Patience{For: day}}
+	unavailable := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable,
+		Patience: gateway.Patience{For: day}}
 	outage := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable}
 	limited := outage
 	limited.RetryAfter = day
@@ -71,16 +74,20 @@ func TestEachHasItsOwnPatience(t *testing.T) {
 		ends  []time.Duration                        // about when each is given up, 0 for never within three days
 		event gateway.Event
 	}{
-		"two with different troubles":             {told: []func(time.Duration) *gateway.Outcome{of(denied), of(unavailable)}, ends: []time.Duration{day, day}},
-		"one beside an outage":                    {told: []func(time.Duration) *gateway.Outcome{of(denied), of(outage)}, ends: []time.Duration{day, 0}},
-		"one beside one that waits a day":         {told: []func(time.Duration) *gateway.Outcome{of(denied), of(limited)}, ends: []time.Duration{day, 0}},
+		"two with different troubles": {told: []func(time.Duration) *gateway.Outcome{of(denied),
+			of(unavailable)}, ends: []time.Duration{day, day}},
+		"one beside an outage": {told: []func(time.Duration) *gateway.Outcome{of(denied),
+			of(outage)}, ends: []time.Duration{day, 0}},
+		"one beside one that waits a day": {told: []func(time.Duration) *gateway.Outcome{of(denied),
+			of(limited)}, ends: []time.Duration{day, 0}},
 		"one that waits a day, with its patience": {told: []func(time.Duration) *gateway.Outcome{of(limited), of(denied), of(unavailable)}, ends: []time.Duration{0, day, day}},
-		"a trouble that ends and begins again": {told: []func(time.Duration) *gateway.Outcome{of(denied), func(since time.Duration) *gateway.Outcome {
-			if since > 12*time.Hour && since < 16*time.Hour {
-				return &outage
-			}
-			return &unavailable
-		}}, ends: []time.Duration{day, 40 * time.Hour}},
+		"a trouble that ends and begins again": {told: []func(time.Duration) *gateway.Outcome{of(denied),
+			func(since time.Duration) *gateway.Outcome {
+				if since > 12*time.Hour && since < 16*time.Hour {
+					return &outage
+				}
+				return &unavailable
+			}}, ends: []time.Duration{day, 40 * time.Hour}},
 		"one that has no turn now and then": {told: []func(time.Duration) *gateway.Outcome{func(time.Duration) *gateway.Outcome {
 			if turns++; turns%3 == 0 {
 				return nil
@@ -105,7 +112,8 @@ func TestEachHasItsOwnPatience(t *testing.T) {
 				r, ended := l.ended[ids[i]]
 				at := l.at[ids[i]]
 				if ended != (want > 0) || ended && (r.Event != gateway.Refuse || at < want || at > want+4*time.Hour) {
-					t.Errorf("recipient %d: %v after %v, ended %v; want a refusal after about %v", i+1, r.Event, at, ended, want)
+					t.Errorf("recipient %d: %v after %v, ended %v; want a refusal after about %v", i+1, r.Event,
+						at, ended, want)
 				}
 			}
 		})
@@ -156,13 +164,15 @@ func TestRetimed(t *testing.T) {
 // TestTroublesThatDoNotRead: what is no line of troubles says nothing, and does no
 // harm.
 func TestTroublesThatDoNotRead(t *testing.T) {
-	for _, text := range []string{"x", "1 2 3", "1 2 3 x A\n", "\n\n", "1 2 3 4 5 6\n", "99 1 1 9223372036854775807 A\n"} {
+	for _, text := range []string{"x", "1 2 3", "1 2 3 x A\n", "\n\n", "1 2 3 4 5 6\n",
+		"99 1 1 9223372036854775807 A\n"} {
 		p := parcel(1, 2)
 		p.Attempts, p.Troubles = 1, text
 		if part := p.Now(dawn); len(part.Recipients) != 2 {
 			t.Errorf("%q: %d recipients are tried, want both", text, len(part.Recipients))
 		}
-		if s := p.Settle(p.All(gateway.Outcome{Event: gateway.Success}), dawn); len(s.Results) != 2 || s.Troubles != "" {
+		if s := p.Settle(p.All(gateway.Outcome{Event: gateway.Success}), dawn); len(s.Results) != 2 ||
+			s.Troubles != "" {
 			t.Errorf("%q: settled as %+v, want both delivered", text, s)
 		}
 	}
@@ -181,11 +191,13 @@ func TestNow(t *testing.T) {
 		left  []gateway.Delivery
 		after time.Duration
 		want  int
-	}{{l.Recipients, time.Minute, 1}, {l.Recipients, 3 * time.Hour, 1}, {l.Recipients, 5 * time.Hour, 2}, {l.Recipients[1:], time.Minute, 1}} {
+	}{{l.Recipients, time.Minute, 1}, {l.Recipients, 3 * time.Hour, 1}, {l.Recipients, 5 * time.Hour, 2},
+		{l.Recipients[1:], time.Minute, 1}} {
 		p := *l.Parcel
 		p.Recipients = c.left
 		if part := p.Now(dawn.Add(c.after)); len(part.Recipients) != c.want || part.Recipients[0].ID != c.left[0].ID {
-			t.Errorf("of %d recipients %d are tried after %v, want %d", len(c.left), len(part.Recipients), c.after, c.want)
+			t.Errorf("of %d recipients %d are tried after %v, want %d", len(c.left), len(part.Recipients),
+				c.after, c.want)
 		}
 	}
 }

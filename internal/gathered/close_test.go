@@ -46,7 +46,8 @@ func TestTheEndOfTLSCutsNothing(t *testing.T) {
 			}
 			got, err := io.ReadAll(client)
 			if err != nil || len(got) != len(answer) {
-				t.Errorf("with CloseWrite %t: the other side got %d bytes, %v, want %d and no error", halfFirst, len(got), err, len(answer))
+				t.Errorf("with CloseWrite %t: the other side got %d bytes, %v, want %d and no error", halfFirst,
+					len(got), err, len(answer))
 			}
 		})
 	}
@@ -161,7 +162,8 @@ func TestWhoDoesNotReadHoldsLittle(t *testing.T) {
 		}()
 		synctest.Wait()
 		if n := c.holds(); n > 2*(maxPending+piece) {
-			t.Errorf("a connection whose other side does not read holds %d bytes, want %d at the most", n, 2*(maxPending+piece))
+			t.Errorf("a connection whose other side does not read holds %d bytes, want %d at the most", n,
+				2*(maxPending+piece))
 		}
 		_ = c.Close()
 	})

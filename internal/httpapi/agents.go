@@ -20,7 +20,8 @@ func (c *call) decode(v any, optional bool) *amtp.Error {
 		return refused
 	}
 	if err := strictjson.Decode(body, v); err != nil {
-		return amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.", err).With("parse_error", err.Error())
+		return amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.",
+			err).With("parse_error", err.Error())
 	}
 	return nil
 }
@@ -47,7 +48,8 @@ func (s *Server) register(c *call) {
 	}
 	if len(n.Headers) > 0 {
 		if len(n.PushHeaders) > 0 {
-			c.fail(amtp.Errorf(amtp.CodeRegistrationFailed, "The agent was not registered: headers is another name of push_headers; give one of them."))
+			c.fail(amtp.Errorf(amtp.CodeRegistrationFailed,
+				"The agent was not registered: headers is another name of push_headers; give one of them."))
 			return
 		}
 		n.PushHeaders = n.Headers

@@ -8,11 +8,14 @@ import (
 
 func TestRegister(t *testing.T) {
 	w := start(t)
-	a := w.do("POST", "/v1/admin/agents", `{"address":"Alice","delivery_mode":"pull","role":"buyer","capabilities":["po"],"supported_schemas":["agntcy:commerce.*"]}`)
+	a := w.do("POST", "/v1/admin/agents",
+		`{"address":"Alice","delivery_mode":"pull","role":"buyer","capabilities":["po"],"supported_schemas":["agntcy:commerce.*"]}`)
 	w.wants("without a key in the development profile", a, 201, "")
 	inner := a.body["agent"].(map[string]any)
-	if a.body["address"] != "Alice@localhost" || inner["address"] != "Alice@localhost" || a.body["api_key"] != inner["api_key"] ||
-		a.body["delivery_mode"] != "pull" || !strings.HasPrefix(a.body["api_key"].(string), "amtp_") || a.body["message"] == "" {
+	if a.body["address"] != "Alice@localhost" || inner["address"] != "Alice@localhost" ||
+		a.body["api_key"] != inner["api_key"] ||
+		a.body["delivery_mode"] != "pull" || !strings.HasPrefix(a.body["api_key"].(string), "amtp_") ||
+		a.body["message"] == "" {
 		t.Errorf("registration: got %s", a.raw)
 	}
 	w.keys["alice"] = a.body["api_key"].(string)
@@ -33,7 +36,8 @@ func TestRegister(t *testing.T) {
 		{`{"address":"-x","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
 		{`{"address":"` + strings.Repeat("a", 65) + `"}`, 400, "AGENT_REGISTRATION_FAILED"},
 		{`{"delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
-		{`{"address":"bob","delivery_mode":"push","push_target":"http://127.0.0.1/"}`, 400, "AGENT_REGISTRATION_FAILED"},
+		{`{"address":"bob","delivery_mode":"push","push_target":"http://127.0.0.1/"}`, 400,
+			"AGENT_REGISTRATION_FAILED"},
 		{`{"address":"bob","delivery_mode":"pull","api_key":"k"}`, 400, "AGENT_REGISTRATION_FAILED"},
 		{`{"address":"mailer-daemon","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
 		{`{"address":"amtp-x","delivery_mode":"pull"}`, 400, "AGENT_REGISTRATION_FAILED"},
@@ -69,9 +73,11 @@ func TestRegistrationThatComesAgain(t *testing.T) {
 		}
 		other := strings.Replace(body, "{", `{"role":"another",`, 1)
 		w.wants("with another body", w.do("POST", "/v1/admin/agents", other, mine), 422, "IDEMPOTENCY_KEY_REUSED")
-		w.wants("with an address of another form", w.do("POST", "/v1/admin/agents", strings.Replace(body, `"`+name+`"`, `"`+name+`@localhost"`, 1), mine), 200, "")
+		w.wants("with an address of another form", w.do("POST", "/v1/admin/agents",
+			strings.Replace(body, `"`+name+`"`, `"`+name+`@localhost"`, 1), mine), 200, "")
 		w.keys[name] = first.body["api_key"].(string)
-		w.wants("a change", w.do("PATCH", "/v1/admin/agents/"+name, `{"description":"changed meanwhile"}`, w.as(name)), 200, "")
+		w.wants("a change", w.do("PATCH", "/v1/admin/agents/"+name, `{"description":"changed meanwhile"}`,
+			w.as(name)), 200, "")
 		w.wants("again after a change", w.do("POST", "/v1/admin/agents", body, mine), 200, "")
 		w.wants("the key", w.do("GET", "/v1/whoami", "", w.as(name)), 200, "")
 		w.wants("without the idempotency key", w.do("POST", "/v1/admin/agents", body), 409, "CONFLICT")
@@ -84,10 +90,13 @@ func TestRegistrationThatComesAgain(t *testing.T) {
 	if w.keys["pull"] == w.keys["push"] {
 		t.Error("two agents that were registered with one idempotency key have the same key")
 	}
-	for _, bad := range []string{"short", strings.Repeat("a", 21), strings.Repeat("a", 129), strings.Repeat("a", 30) + "!"} {
-		w.wants("Idempotency-Key "+bad, w.do("POST", "/v1/admin/agents", `{"address":"x"}`, "Idempotency-Key: "+bad), 400, "AGENT_REGISTRATION_FAILED")
+	for _, bad := range []string{"short", strings.Repeat("a", 21), strings.Repeat("a", 129),
+		strings.Repeat("a", 30) + "!"} {
+		w.wants("Idempotency-Key "+bad, w.do("POST", "/v1/admin/agents", `{"address":"x"}`, "Idempotency-Key: "+bad),
+			400, "AGENT_REGISTRATION_FAILED")
 	}
-	kid := w.do("GET", "/v1/admin/agents/pull/keys", "", w.as("pull")).body["keys"].([]any)[0].(map[string]any)["id"].(string)
+	kid := w.do("GET", "/v1/admin/agents/pull/keys", "",
+		w.as("pull")).body["keys"].([]any)[0].(map[string]any)["id"].(string)
 	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/pull/keys/"+kid, "", w.as("pull")), 200, "")
 	w.wants("after the key was revoked", w.do("POST", "/v1/admin/agents", `{"address":"pull"}`, mine), 409, "CONFLICT")
 	w.wants("remove", w.do("DELETE", "/v1/admin/agents/pull", "", "X-Admin-Key: "+w.admin), 200, "")
@@ -103,16 +112,20 @@ func TestAdministrationNeedsAKey(t *testing.T) {
 	w.agent("alice")
 	w.agent("bob")
 	for _, c := range []struct{ method, path string }{
-		{"GET", "/v1/admin/agents"}, {"GET", "/v1/admin/agents/bob"}, {"PATCH", "/v1/admin/agents/bob"}, {"DELETE", "/v1/admin/agents/bob"},
-		{"GET", "/v1/admin/agents/bob/keys"}, {"POST", "/v1/admin/agents/bob/keys"}, {"DELETE", "/v1/admin/agents/bob/keys/key_x"},
+		{"GET", "/v1/admin/agents"}, {"GET", "/v1/admin/agents/bob"}, {"PATCH", "/v1/admin/agents/bob"},
+		{"DELETE", "/v1/admin/agents/bob"},
+		{"GET", "/v1/admin/agents/bob/keys"}, {"POST", "/v1/admin/agents/bob/keys"},
+		{"DELETE", "/v1/admin/agents/bob/keys/key_x"},
 	} {
 		body := ""
 		if c.method == "PATCH" {
 			body = `{"role":"x"}`
 		}
 		w.wants(c.method+" "+c.path+" as nobody", w.do(c.method, c.path, body), 401, "ADMIN_AUTHENTICATION_REQUIRED")
-		w.wants(c.method+" "+c.path+" as another agent", w.do(c.method, c.path, body, w.as("alice")), 403, "ADMIN_ACCESS_DENIED")
-		w.wants(c.method+" "+c.path+" with a wrong key", w.do(c.method, c.path, body, "X-Admin-Key: wrong"), 403, "ADMIN_ACCESS_DENIED")
+		w.wants(c.method+" "+c.path+" as another agent", w.do(c.method, c.path, body, w.as("alice")), 403,
+			"ADMIN_ACCESS_DENIED")
+		w.wants(c.method+" "+c.path+" with a wrong key", w.do(c.method, c.path, body, "X-Admin-Key: wrong"), 403,
+			"ADMIN_ACCESS_DENIED")
 	}
 	w.wants("whoami as nobody", w.do("GET", "/v1/whoami", ""), 401, "MISSING_AUTHORIZATION")
 }
@@ -151,7 +164,8 @@ func TestUpdateAndDelete(t *testing.T) {
 	if changed.body["role"] != "buyer" || changed.body["listed"] != false {
 		t.Errorf("update: got %s", changed.raw)
 	}
-	w.wants("a bad update", w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push"}`, w.as("alice")), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("a bad update", w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push"}`, w.as("alice")), 400,
+		"INVALID_REQUEST_FORMAT")
 	w.wants("delete by oneself", w.do("DELETE", "/v1/admin/agents/alice", "", w.as("alice")), 200, "")
 	w.wants("its key afterwards", w.do("GET", "/v1/whoami", "", w.as("alice")), 401, "AUTHENTICATION_FAILED")
 	w.wants("delete again", w.do("DELETE", "/v1/admin/agents/alice", "", "X-Admin-Key: "+w.admin), 404, "AGENT_UNKNOWN")
@@ -170,7 +184,8 @@ func TestUpdatesAtOnce(t *testing.T) {
 		done := make(chan answer, 2)
 		for _, member := range []string{"role", "description"} {
 			go func() {
-				done <- w.do("PATCH", "/v1/admin/agents/alice", fmt.Sprintf(`{%q:"%s %d"}`, member, member, i), w.as("alice"))
+				done <- w.do("PATCH", "/v1/admin/agents/alice", fmt.Sprintf(`{%q:"%s %d"}`, member, member, i),
+					w.as("alice"))
 			}()
 		}
 		for range 2 {
@@ -194,8 +209,10 @@ func TestDiscovery(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		"": "a@localhost b@localhost", "?role=buyer": "a@localhost", "?capability=po": "a@localhost",
-		"?schema=agntcy:commerce.order.v1": "a@localhost", "?schema=agntcy:finance.*": "b@localhost", "?schema=agntcy:x.y.v1": "",
-		"?address=B@localhost": "b@localhost", "?address=hidden@localhost": "", "?delivery_mode=push": "", "?delivery_mode=pull&active_only=true": "a@localhost b@localhost",
+		"?schema=agntcy:commerce.order.v1": "a@localhost", "?schema=agntcy:finance.*": "b@localhost",
+		"?schema=agntcy:x.y.v1": "",
+		"?address=B@localhost":  "b@localhost", "?address=hidden@localhost": "", "?delivery_mode=push": "",
+		"?delivery_mode=pull&active_only=true": "a@localhost b@localhost",
 	} {
 		for _, path := range []string{"/v1/discovery/agents", "/v1/discovery/agents/localhost"} {
 			a := w.do("GET", path+query, "")
@@ -203,7 +220,8 @@ func TestDiscovery(t *testing.T) {
 			for _, agent := range a.body["agents"].([]any) {
 				got = append(got, agent.(map[string]any)["address"].(string))
 			}
-			if strings.Join(got, " ") != want || a.body["agent_count"] != float64(len(got)) || a.body["domain"] != "localhost" {
+			if strings.Join(got, " ") != want || a.body["agent_count"] != float64(len(got)) ||
+				a.body["domain"] != "localhost" {
 				t.Errorf("%s%s: got %v, want %q: %s", path, query, got, want, a.raw)
 			}
 			if strings.Contains(a.raw, "api_key") || !strings.Contains(a.raw, "T00:00:00.000Z") && len(got) > 0 {

@@ -28,8 +28,10 @@ func needAdmin(p gateway.Principal) *amtp.Error {
 	case p.Admin:
 		return nil
 	case p.Agent != nil:
-		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.", p.Agent.Address)
+		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",
+			p.Agent.Address)
 	}
-	return amtp.Errorf(amtp.CodeAdminAuthRequired, "This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
+	return amtp.Errorf(amtp.CodeAdminAuthRequired,
+		"This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
 		With("required_header", "X-Admin-Key")
 }

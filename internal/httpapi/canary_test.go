@@ -57,7 +57,8 @@ func (l *locked) String() string {
 
 func watch(t *testing.T, format string, settings ...string) *watched {
 	t.Helper()
-	w := &watched{world: &world{t: t, keys: make(map[string]string), log: new(locked)}, dir: t.TempDir(), log: new(locked)}
+	w := &watched{world: &world{t: t, keys: make(map[string]string), log: new(locked)}, dir: t.TempDir(),
+		log: new(locked)}
 	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + w.dir}, settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
@@ -146,14 +147,20 @@ func (w *watched) inspect(a answer) {
 
 // provoke makes every kind of request with canaries in it.
 func (w *watched) provoke() (answers []answer) {
-	secretHeaders := []string{"User-Agent: " + secret, "Referer: http://x.test/" + secret, "Cookie: a=" + secret, "X-Anything: " + secret, "Accept: " + secret}
-	who := [][]string{{}, {w.as("alice")}, {w.as("bob")}, {"X-Admin-Key: " + w.admin}, {"X-API-Key: " + w.keys["alice"], w.as("bob")},
-		{"Authorization: Bearer " + secret}, {"X-API-Key: " + secret}, {"X-Admin-Key: " + secret}, {"Authorization: Basic " + secret}, {"Authorization: " + secret}}
-	fill := strings.NewReplacer("{id}", private, "{recipient}", private+"@localhost", "{domain}", private+".test", "{name}", private, "{kid}", private)
+	secretHeaders := []string{"User-Agent: " + secret, "Referer: http://x.test/" + secret, "Cookie: a=" + secret,
+		"X-Anything: " + secret, "Accept: " + secret}
+	who := [][]string{{}, {w.as("alice")}, {w.as("bob")}, {"X-Admin-Key: " + w.admin},
+		{"X-API-Key: " + w.keys["alice"], w.as("bob")},
+		{"Authorization: Bearer " + secret}, {"X-API-Key: " + secret}, {"X-Admin-Key: " + secret},
+		{"Authorization: Basic " + secret}, {"Authorization: " + secret}}
+	fill := strings.NewReplacer("{id}", private, "{recipient}", private+"@localhost", "{domain}", private+".test",
+		"{name}", private, "{kid}", private)
 	for _, route := range httpapi.Routes() {
 		method, pattern, _ := strings.Cut(route, " ")
-		paths := []string{fill.Replace(pattern), fill.Replace(pattern) + "?limit=" + private + "&sender=" + private + "&since=" + private + "&after=" + private,
-			strings.NewReplacer("{recipient}", "alice@localhost", "{name}", "alice", "{id}", absentID, "{kid}", "key_none").Replace(pattern) + "?role=" + private}
+		paths := []string{fill.Replace(pattern), fill.Replace(pattern) + "?limit=" + private + "&sender=" + private +
+			"&since=" + private + "&after=" + private,
+			strings.NewReplacer("{recipient}", "alice@localhost", "{name}", "alice", "{id}", absentID, "{kid}",
+				"key_none").Replace(pattern) + "?role=" + private}
 		if method == "DELETE" && pattern == "/v1/admin/agents/{name}" {
 			paths = paths[:2] // alice is still needed
 		}
@@ -173,15 +180,18 @@ func (w *watched) provoke() (answers []answer) {
 			}
 		}
 	}
-	for _, header := range []string{"Content-Type: " + secret, "Content-Encoding: " + secret, "Content-Type: application/json; charset=" + secret,
-		"Expect: " + secret, "Host: " + secret, "Origin: http://" + secret, "X-Forwarded-For: " + secret, "Forwarded: " + secret} {
+	for _, header := range []string{"Content-Type: " + secret, "Content-Encoding: " + secret,
+		"Content-Type: application/json; charset=" + secret,
+		"Expect: " + secret, "Host: " + secret, "Origin: http://" + secret, "X-Forwarded-For: " + secret,
+		"Forwarded: " + secret} {
 		answers = append(answers, w.do("POST", "/v1/messages", secretBodies()[0], append(secretHeaders, header)...))
 	}
 	for _, request := range []string{
 		"GET /" + private + " HTTP/1.1\r\nHost: localhost\r\n" + secret + "\r\n\r\n",
 		"GET /" + private + " HTTP/9.9\r\nHost: localhost\r\n\r\n",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + secret,
-		"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"payload\":\"" + secret,
+		"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"payload\":\"" +
+			secret,
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + secret,
 	} {
 		conn := w.open(request)
@@ -195,17 +205,28 @@ func secretBodies() []string {
 	s := `"` + secret + `"`
 	value := `{"a":` + s + `}`
 	bodies := []string{
-		goodMessage("payload", value), goodMessage("subject", s), goodMessage("headers", value), goodMessage("idempotency_key", `"k `+secret+`"`),
-		goodMessage("payload", value+","), goodMessage("payload", `{"a":`+s), goodMessage("payload", `"`+secret+`\u00"`), goodMessage("payload", `"`+secret+"\xff"+`"`),
-		goodMessage("payload", s+` `+s), goodMessage("payload", secret), goodMessage("payload", strings.Repeat("[", 70)+s),
-		goodMessage("subject", `"`+secret+strings.Repeat("x", 1100)+`"`), goodMessage("subject", `"`+secret+`\n"`), goodMessage("subject", value),
-		goodMessage("headers", s), goodMessage("headers", `[`+s+`]`), goodMessage("headers", `{"":`+s+`}`), goodMessage("timestamp", s),
-		goodMessage("schema", `"`+private+`"`), goodMessage("response_type", `"`+secret+`\n"`), goodMessage("attachments", s), goodMessage("attachments", `[`+value+`]`),
-		goodMessage("attachments", `[{"filename":`+s+`,"content_type":"a","size":1,"hash":"`+secret+`","url":"`+secret+`"}]`),
-		goodMessage("signature", s), goodMessage("coordination", value), goodMessage("trust", s), goodMessage("version", value),
-		`{"address":"` + private + `","description":"` + secret + `\u0007","role":` + s + `,"capabilities":[` + s + `]}`,
-		`{"address":"` + private + `","api_key":` + s + `}`, `{"role":[` + s + `]}`, `{"role":"` + secret + strings.Repeat("r", 200) + `"}`,
-		`{"delivery_mode":` + s + `}`, `{"supported_schemas":` + s + `}`, `{"revoke_others":` + s + `}`, s, `[` + s + `]`,
+		goodMessage("payload", value), goodMessage("subject", s), goodMessage("headers", value),
+		goodMessage("idempotency_key", `"k `+secret+`"`),
+		goodMessage("payload", value+","), goodMessage("payload", `{"a":`+s),
+		goodMessage("payload", `"`+secret+`\u00"`), goodMessage("payload", `"`+secret+"\xff"+`"`),
+		goodMessage("payload", s+` `+s), goodMessage("payload", secret),
+		goodMessage("payload", strings.Repeat("[", 70)+s),
+		goodMessage("subject", `"`+secret+strings.Repeat("x", 1100)+`"`), goodMessage("subject", `"`+secret+`\n"`),
+		goodMessage("subject", value),
+		goodMessage("headers", s), goodMessage("headers", `[`+s+`]`), goodMessage("headers", `{"":`+s+`}`),
+		goodMessage("timestamp", s),
+		goodMessage("schema", `"`+private+`"`), goodMessage("response_type", `"`+secret+`\n"`),
+		goodMessage("attachments", s), goodMessage("attachments", `[`+value+`]`),
+		goodMessage("attachments", `[{"filename":`+s+`,"content_type":"a","size":1,"hash":"`+secret+`","url":"`+
+			secret+`"}]`),
+		goodMessage("signature", s), goodMessage("coordination", value), goodMessage("trust", s),
+		goodMessage("version", value),
+		`{"address":"` + private + `","description":"` + secret + `\u0007","role":` + s +
+			`,"capabilities":[` + s + `]}`,
+		`{"address":"` + private + `","api_key":` + s + `}`, `{"role":[` + s + `]}`,
+		`{"role":"` + secret + strings.Repeat("r", 200) + `"}`,
+		`{"delivery_mode":` + s + `}`, `{"supported_schemas":` + s + `}`, `{"revoke_others":` + s + `}`, s,
+		`[` + s + `]`,
 	}
 	return bodies
 }
@@ -251,12 +272,15 @@ func TestRevokedKeyHearsNothing(t *testing.T) {
 		w.agent(name)
 	}
 	end := map[string]func(){
-		"bob":   func() { w.do("POST", "/v1/admin/agents/bob/keys", `{"revoke_others":true}`, "X-Admin-Key: "+w.admin) },
+		"bob": func() {
+			w.do("POST", "/v1/admin/agents/bob/keys", `{"revoke_others":true}`, "X-Admin-Key: "+w.admin)
+		},
 		"carol": func() { w.do("DELETE", "/v1/admin/agents/carol", "", "X-Admin-Key: "+w.admin) },
 	}
 	for name, revoke := range end {
 		waiting := make(chan answer, 1)
-		conn := w.open(fmt.Sprintf("GET /v1/inbox/%s@localhost?wait=1 HTTP/1.1\r\nHost: localhost\r\n%s\r\nConnection: close\r\n\r\n", name, w.as(name)))
+		conn := w.open(fmt.Sprintf("GET /v1/inbox/%s@localhost?wait=1 HTTP/1.1\r\nHost: localhost\r\n%s\r\nConnection: close\r\n\r\n",
+			name, w.as(name)))
 		go func() {
 			got := readRaw(t, conn, "GET ")
 			waiting <- answer{status: got.status, raw: string(got.body)}
@@ -267,7 +291,8 @@ func TestRevokedKeyHearsNothing(t *testing.T) {
 			w.send("alice", "alice", "1")
 		}
 		revoke()
-		w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["`+name+`@localhost"],"payload":"afterwards"}`, w.as("alice"))
+		w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["`+name+
+			`@localhost"],"payload":"afterwards"}`, w.as("alice"))
 		if a := <-waiting; strings.Contains(a.raw, "afterwards") || a.status != 200 && a.status != 401 {
 			t.Errorf("%s heard with a revoked key: %d %s", name, a.status, a.raw)
 		}

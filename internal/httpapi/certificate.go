@@ -55,7 +55,8 @@ func (s *Server) renewCertificate(c *call) {
 	defer cancel()
 	changed, err := source.Renew(ctx, body.Force)
 	if err != nil {
-		e := amtp.Errorf(amtp.CodeCertificateFailed, "Another certificate could not be had; the one in use goes on. %s", err)
+		e := amtp.Errorf(amtp.CodeCertificateFailed,
+			"Another certificate could not be had; the one in use goes on. %s", err)
 		e.Cause = err
 		c.fail(e)
 		return

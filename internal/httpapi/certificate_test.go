@@ -56,7 +56,8 @@ func (c certified) write(t *testing.T) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial.SetBit(serial, 62, 1), Subject: pkix.Name{CommonName: "An authority"}, DNSNames: []string{"amtp.shop.example"},
+		SerialNumber: serial.SetBit(serial, 62, 1), Subject: pkix.Name{CommonName: "An authority"},
+		DNSNames:  []string{"amtp.shop.example"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(59*24*time.Hour + 12*time.Hour),
 		IsCA: true, BasicConstraintsValid: true,
 	}
@@ -68,7 +69,8 @@ func (c certified) write(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{c.cert: {Type: "CERTIFICATE", Bytes: der}, c.key: {Type: "PRIVATE KEY", Bytes: private}} {
+	for name, block := range map[string]*pem.Block{c.cert: {Type: "CERTIFICATE", Bytes: der},
+		c.key: {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +105,8 @@ func TestRenewCertificate(t *testing.T) {
 	a := c.do("POST", "/v1/admin/certificate/renew", "", admin)
 	c.wants("renew", a, 200, "")
 	if second := serial(); a.body["renewed"] != true || second == first {
-		t.Errorf("after new files: got renewed %v with serial %s, want true and another than %s", a.body["renewed"], second, first)
+		t.Errorf("after new files: got renewed %v with serial %s, want true and another than %s", a.body["renewed"],
+			second, first)
 	}
 	second := serial()
 	if err := os.WriteFile(c.cert, []byte("none"), 0o600); err != nil {
@@ -118,8 +121,10 @@ func TestRenewCertificate(t *testing.T) {
 		t.Errorf("after a broken file: got serial %s, want %s", got, second)
 	}
 	shown := c.do("GET", "/v1/admin/certificate", "", admin)
-	if now := shown.body["certificates"].([]any)[0].(map[string]any); now["last_error"] == nil || now["last_error_at"] == nil || now["state"] != "valid" {
+	if now := shown.body["certificates"].([]any)[0].(map[string]any); now["last_error"] == nil ||
+		now["last_error_at"] == nil || now["state"] != "valid" {
 		t.Errorf("after a broken file: got %v, want a valid certificate with the error", now)
 	}
-	c.wants("a body that is none", c.do("POST", "/v1/admin/certificate/renew", `{"force":1}`, admin), 400, "INVALID_REQUEST_FORMAT")
+	c.wants("a body that is none", c.do("POST", "/v1/admin/certificate/renew", `{"force":1}`, admin), 400,
+		"INVALID_REQUEST_FORMAT")
 }

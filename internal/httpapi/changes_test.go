@@ -70,7 +70,8 @@ func (w *world) logged(r *http.Request, a answer, by string) string {
 		return ""
 	}
 	said := `msg="` + sentence + `"`
-	if !strings.Contains(lines[0], "level=INFO") || !strings.Contains(lines[0], said) || by != "" && !strings.Contains(lines[0], "by="+by) {
+	if !strings.Contains(lines[0], "level=INFO") || !strings.Contains(lines[0], said) ||
+		by != "" && !strings.Contains(lines[0], "by="+by) {
 		w.t.Errorf("%s: the log says %q, want level INFO, %s and by=%s", route, lines[0], said, by)
 	}
 	if m := secrets.FindString(lines[0]); m != "" {
@@ -100,9 +101,12 @@ func TestLinesOfTheLog(t *testing.T) {
 	admin := "X-Admin-Key: " + w.admin
 	w.agent("alice")
 	for _, c := range []struct{ method, path, body, key, want string }{
-		{"POST", "/v1/admin/agents", `{"address":"bob"}`, "Accept: */*", `by="development profile" agent=bob@localhost delivery_mode=pull`},
-		{"PATCH", "/v1/admin/agents/alice", `{"description":"canary-secret","role":"buyer","listed":false}`, "alice", `by=alice@localhost agent=alice@localhost members=description,role,listed`},
-		{"POST", "/v1/admin/agents/alice/keys", `{"revoke_others":true}`, admin, `by=admin agent=alice@localhost key=key_`},
+		{"POST", "/v1/admin/agents", `{"address":"bob"}`, "Accept: */*",
+			`by="development profile" agent=bob@localhost delivery_mode=pull`},
+		{"PATCH", "/v1/admin/agents/alice", `{"description":"canary-secret","role":"buyer","listed":false}`, "alice",
+			`by=alice@localhost agent=alice@localhost members=description,role,listed`},
+		{"POST", "/v1/admin/agents/alice/keys", `{"revoke_others":true}`, admin,
+			`by=admin agent=alice@localhost key=key_`},
 		{"DELETE", "/v1/admin/agents/bob", "", admin, `by=admin agent=bob@localhost`},
 		// Nothing is changed.
 		{"DELETE", "/v1/admin/agents/bob", "", admin, ""},
@@ -128,7 +132,8 @@ func TestLinesOfTheLog(t *testing.T) {
 	w.agent("carol")
 	again := w.do("POST", "/v1/admin/agents", `{"address":"carol"}`, w.as("carol"))
 	if lines := w.lines(again.header.Get("X-Request-Id")); again.status != 200 || len(lines) > 0 {
-		t.Errorf("register again with one's own key: got %d and %q in the log, want 200 and nothing", again.status, lines)
+		t.Errorf("register again with one's own key: got %d and %q in the log, want 200 and nothing",
+			again.status, lines)
 	}
 	if strings.Contains(w.log.String(), "canary-secret") {
 		t.Error("the log shows the value of a member")
@@ -141,12 +146,15 @@ func TestHead(t *testing.T) {
 	w := start(t)
 	for _, path := range []string{"/health", "/ready"} {
 		get, head := w.do("GET", path, ""), w.do("HEAD", path, "")
-		if get.status != http.StatusOK || head.status != get.status || head.raw != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
-			t.Errorf("HEAD %s = %d with the body %q, GET %d; want the same without a body", path, head.status, head.raw, get.status)
+		if get.status != http.StatusOK || head.status != get.status || head.raw != "" ||
+			head.header.Get("Content-Type") != get.header.Get("Content-Type") {
+			t.Errorf("HEAD %s = %d with the body %q, GET %d; want the same without a body", path, head.status,
+				head.raw, get.status)
 		}
 	}
 	for path, allow := range map[string]string{
-		"/v1/join": "POST", "/v1/admin/resume": "POST", "/v1/messages": "POST, GET", "/v1/inbox/alice@localhost": "GET", "/v1/whoami": "GET",
+		"/v1/join": "POST", "/v1/admin/resume": "POST", "/v1/messages": "POST, GET", "/v1/inbox/alice@localhost": "GET",
+		"/v1/whoami":            "GET",
 		"/v1/messages/x/status": "GET", "/v1/openapi.json": "GET",
 	} {
 		a := w.do("HEAD", path, "")

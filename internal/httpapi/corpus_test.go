@@ -148,7 +148,8 @@ func newCorpus(t *testing.T) *corpus {
 	}
 	issued := w.do("POST", "/v1/admin/agents/alice/keys", "", w.as("alice"))
 	w.wants("issue", issued, 201, "")
-	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/alice/keys/"+issued.body["id"].(string), "", w.as("alice")), 200, "")
+	w.wants("revoke", w.do("DELETE", "/v1/admin/agents/alice/keys/"+issued.body["id"].(string), "",
+		w.as("alice")), 200, "")
 	c := &corpus{w: w, cases: readCorpus(t)}
 	c.known = map[string]string{
 		"admin": w.admin, "alice": w.keys["alice"], "bob": w.keys["bob"], "eve": w.keys["eve"],
@@ -197,7 +198,8 @@ func (c *corpus) run(t *testing.T, x malformed) {
 		c.inspect(t, x, got)
 	}
 	if x.closes && got.status != 0 && (!got.closed || len(got.after) > 0) {
-		t.Errorf("behind the answer the connection ends: %v, and there came %.200q; want only the end", got.closed, got.after)
+		t.Errorf("behind the answer the connection ends: %v, and there came %.200q; want only the end",
+			got.closed, got.after)
 	}
 	if got.status/100 != 2 {
 		if after := c.state(t); after != before {
@@ -255,7 +257,8 @@ func (c *corpus) healthy() string {
 func (c *corpus) bytes(t *testing.T, x malformed) (request string, eof bool) {
 	t.Helper()
 	line := "POST /v1/messages"
-	headers := map[string]string{"Host": "localhost", "Connection": "close", "Content-Type": "application/json", "Authorization": "Bearer {{.alice}}"}
+	headers := map[string]string{"Host": "localhost", "Connection": "close", "Content-Type": "application/json",
+		"Authorization": "Bearer {{.alice}}"}
 	body := x.request
 	for strings.HasPrefix(body, "> ") {
 		var directive string
@@ -296,7 +299,8 @@ func (c *corpus) bytes(t *testing.T, x malformed) (request string, eof bool) {
 // goodMessage returns a message of alice to bob in which the member has the
 // value, or is not there when the value is "".
 func goodMessage(member, value string) string {
-	members := [][2]string{{"sender", `"alice@localhost"`}, {"recipients", `["bob@localhost"]`}, {"payload", `{"n":1}`}, {member, value}}
+	members := [][2]string{{"sender", `"alice@localhost"`}, {"recipients", `["bob@localhost"]`}, {"payload", `{"n":1}`},
+		{member, value}}
 	var b strings.Builder
 	for i, m := range members {
 		if m[0] == member && i < 3 || m[1] == "" {
@@ -427,7 +431,8 @@ func TestAnnouncedBytesTakeNoRoom(t *testing.T) {
 	for range 20 {
 		w.wants("a message beside them", w.do("POST", "/v1/messages", body, w.as("alice")), 202, "")
 	}
-	large := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x", 9<<20) + `"}`
+	large := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x",
+		9<<20) + `"}`
 	w.wants("a large one beside them", w.do("POST", "/v1/messages", large, w.as("alice")), 202, "")
 	larger := strings.NewReader(strings.Repeat(" ", 11<<20))
 	r, err := http.NewRequest("POST", w.url+"/v1/messages", io.MultiReader(larger)) // of unknown length: in chunks

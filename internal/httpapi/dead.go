@@ -185,7 +185,8 @@ func (s *Server) dead(c *call) (gateway.DeadLetter, *amtp.Error) {
 }
 
 func noLetter(id string) *amtp.Error {
-	return amtp.Errorf(amtp.CodeDeadLetterNotFound, "There is no dead letter %q; one that was queued again or removed has left the list.", gateway.Short(id))
+	return amtp.Errorf(amtp.CodeDeadLetterNotFound,
+		"There is no dead letter %q; one that was queued again or removed has left the list.", gateway.Short(id))
 }
 
 // wanted says which dead letters a request means.
@@ -211,11 +212,13 @@ func (s *Server) chosen(ctx context.Context, w wanted) (f gateway.DeadFilter, no
 	some := len(w.IDs) > 0 || w.Destination != "" || w.Message != "" || w.Code != "" || !w.Before.IsZero()
 	switch {
 	case !some && !w.All:
-		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "Say which dead letters: ids, destination, message, code or before; or all for all there are.")
+		return f, false, amtp.Errorf(amtp.CodeInvalidRequest,
+			"Say which dead letters: ids, destination, message, code or before; or all for all there are.")
 	case some && w.All:
 		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "Give conditions or all, not both.")
 	case len(w.IDs) > maxLimit:
-		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "There are %d ids; at most %d may be in one request.", len(w.IDs), maxLimit)
+		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "There are %d ids; at most %d may be in one request.",
+			len(w.IDs), maxLimit)
 	}
 	if !printable(w.Destination) || !printable(w.Code) {
 		return f, false, amtp.Errorf(amtp.CodeInvalidRequest, "destination and code have no control characters.")
@@ -257,10 +260,14 @@ func deadView(l *gateway.DeadLetter) amtp.DeadLetter {
 		_, code = l.Delivery.State.Wire()
 	}
 	return amtp.DeadLetter{
-		ID: amtp.DeadLetterID(l.ID), MessageID: l.Envelope.ID, Sender: l.Envelope.Sender, Recipient: l.Delivery.Recipient,
-		Destination: string(l.Destination), Subject: l.Envelope.Subject, ErrorCode: code, FailureReason: l.Delivery.ErrorText,
-		Attempts: l.Delivery.Attempts, FirstAttempt: amtp.Time{Time: l.FirstTry}, LastAttempt: amtp.Time{Time: l.LastTry},
-		DeadAt: amtp.Time{Time: l.At}, ReceivedAt: amtp.Time{Time: l.Envelope.ReceivedAt}, Size: l.Size, Redrives: l.Generation,
+		ID: amtp.DeadLetterID(l.ID), MessageID: l.Envelope.ID, Sender: l.Envelope.Sender,
+		Recipient:   l.Delivery.Recipient,
+		Destination: string(l.Destination), Subject: l.Envelope.Subject, ErrorCode: code,
+		FailureReason: l.Delivery.ErrorText,
+		Attempts:      l.Delivery.Attempts, FirstAttempt: amtp.Time{Time: l.FirstTry},
+		LastAttempt: amtp.Time{Time: l.LastTry},
+		DeadAt:      amtp.Time{Time: l.At}, ReceivedAt: amtp.Time{Time: l.Envelope.ReceivedAt}, Size: l.Size,
+		Redrives: l.Generation,
 	}
 }
 

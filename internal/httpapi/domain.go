@@ -32,9 +32,12 @@ func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused
 	d, err := amtp.ParseDomain(name)
 	switch {
 	case err != nil || d == gateway.Home:
-		return plan, amtp.Errorf(amtp.CodeInvalidRequest, "%q is no domain that others could find.", gateway.Short(name)).With("field", "domain")
+		return plan, amtp.Errorf(amtp.CodeInvalidRequest, "%q is no domain that others could find.",
+			gateway.Short(name)).With("field", "domain")
 	case s.Domain != d && s.Domain != gateway.Home:
-		return plan, amtp.Errorf(amtp.CodeConflict, "This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.", s.Domain, d)
+		return plan, amtp.Errorf(amtp.CodeConflict,
+			"This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.",
+			s.Domain, d)
 	}
 	if plan, refused = agent.Plan(s.Store.Agents(), d); refused != nil {
 		return plan, refused
@@ -44,9 +47,11 @@ func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused
 	err = ring.Load(c.r.Context())
 	switch {
 	case errors.Is(err, gateway.ErrSealed):
-		return plan, amtp.Errorf(amtp.CodeConflict, "There are signing keys from before, which the file seal.key of this gateway does not open. Put back the one that belongs to them, or stop the gateway and make a new key: amtp keys reset")
+		return plan, amtp.Errorf(amtp.CodeConflict,
+			"There are signing keys from before, which the file seal.key of this gateway does not open. Put back the one that belongs to them, or stop the gateway and make a new key: amtp keys reset")
 	case errors.Is(err, access.ErrOtherKey):
-		return plan, amtp.Errorf(amtp.CodeConflict, "The key of AMTP_SIGNATURE_PRIVATE_KEY_FILE is not used: %v.", access.ErrOtherKey)
+		return plan, amtp.Errorf(amtp.CodeConflict, "The key of AMTP_SIGNATURE_PRIVATE_KEY_FILE is not used: %v.",
+			access.ErrOtherKey)
 	case err != nil:
 		return plan, gateway.Refusal(err)
 	}

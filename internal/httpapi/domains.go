@@ -12,7 +12,8 @@ func (s *Server) domain(c *call) (amtp.Domain, *amtp.Error) {
 	name := c.r.PathValue("domain")
 	d, err := amtp.ParseDomain(name)
 	if err != nil {
-		return "", amtp.Errorf(amtp.CodeDomainNotFound, "%q is no domain: %v.", gateway.Short(name), err).With("requested_domain", gateway.Short(name))
+		return "", amtp.Errorf(amtp.CodeDomainNotFound, "%q is no domain: %v.", gateway.Short(name),
+			err).With("requested_domain", gateway.Short(name))
 	}
 	if d == "localhost" {
 		return s.Domain, nil

@@ -138,7 +138,9 @@ func (c *call) reply(status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		c.s.Log.Error("an answer cannot be encoded", "request", c.id.String(), "route", c.r.Pattern, "error", err)
-		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL","message":"The answer cannot be encoded.","request_id":"`+c.id.String()+`"}}`)
+		status, b = http.StatusInternalServerError,
+			[]byte(`{"error":{"code":"INTERNAL","message":"The answer cannot be encoded.","request_id":"`+
+				c.id.String()+`"}}`)
 	}
 	c.write(status, b)
 }
@@ -177,7 +179,8 @@ func (c *call) methodNotAllowed(methods string) {
 // lacking are the paths of the protocol and of the reference gateway that this
 // gateway has not, with what is below them, and what it does instead.
 var lacking = []struct{ path, text string }{
-	{"/v1/admin/schemas", "This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."},
+	{"/v1/admin/schemas",
+		"This gateway has no registry of schemas: it carries the schema that a message names and checks no payload against it."},
 	{"/v1/workflows", "This gateway runs no workflows: send the messages without coordination."},
 	{"/v1/webhooks", "This gateway sends no notifications of deliveries: ask GET /v1/messages/{id}/status."},
 	{"/v1/traces", "This gateway keeps no traces: GET /v1/messages/{id}/status says what was tried."},

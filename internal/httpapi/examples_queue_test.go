@@ -62,7 +62,8 @@ func tellOfTheQueue(t *testing.T, examples, left map[string]replay.Example, chan
 // sends sends the message of the examples.
 func (s *script) sends(to string) {
 	s.t.Helper()
-	a := s.do("POST", "/v1/messages", `{"sender":"alice@shop.example","recipients":["`+to+`"],"subject":"Prices","payload":{"text":"What do 500 bolts cost?"}}`, s.as("alice"))
+	a := s.do("POST", "/v1/messages", `{"sender":"alice@shop.example","recipients":["`+to+
+		`"],"subject":"Prices","payload":{"text":"What do 500 bolts cost?"}}`, s.as("alice"))
 	s.wants("send to "+to, a, 202, "")
 }
 

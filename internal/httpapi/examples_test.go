@@ -86,7 +86,8 @@ func TestExamplesAreReal(t *testing.T) {
 	delete(left, "showLimits")                                // its numbers are those of a day: TestLimitsAreShown
 	changes := map[string]bool{"POST /v1/admin/resume": true} // cli.TestBackupAndRestore has a pause
 	for _, story := range told {
-		s := script{world: start(t, story.settings...), real: map[string]string{unanswered: "https://" + nowhere.Address(t).String()}, changes: changes}
+		s := script{world: start(t, story.settings...),
+			real: map[string]string{unanswered: "https://" + nowhere.Address(t).String()}, changes: changes}
 		s.agent("alice")
 		for _, step := range story.steps {
 			s.tell(examples, step[0], step[1])
@@ -193,7 +194,8 @@ func (s *script) same(shown, real any, at string) string {
 	case map[string]any:
 		other, _ := real.(map[string]any)
 		if !slices.Equal(slices.Sorted(maps.Keys(shown)), slices.Sorted(maps.Keys(other))) {
-			return fmt.Sprintf("%s has the members %v, not %v", at, slices.Sorted(maps.Keys(other)), slices.Sorted(maps.Keys(shown)))
+			return fmt.Sprintf("%s has the members %v, not %v", at, slices.Sorted(maps.Keys(other)),
+				slices.Sorted(maps.Keys(shown)))
 		}
 		for name := range shown {
 			if why := s.same(shown[name], other[name], at+"."+name); why != "" {

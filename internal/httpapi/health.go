@@ -24,8 +24,9 @@ func (s *Server) health(c *call) {
 		components["delivery"] = "paused"
 	}
 	c.reply(status, amtp.Health{
-		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version, Components: components,
-		Clock: s.clockDoubt(),
+		Status: text, Healthy: &healthy, Timestamp: amtp.Time{Time: s.Now()}, Version: amtp.Version,
+		Components: components,
+		Clock:      s.clockDoubt(),
 	})
 }
 

@@ -18,14 +18,16 @@ func TestTransportIsRefused(t *testing.T) {
 	w := start(t, "AMTP_MESSAGE_MAX_SIZE=20000")
 	w.agent("alice")
 	body := `{"sender":"alice@localhost","recipients":["alice@localhost"]}`
-	big := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x", 20000) + `"}`
+	big := `{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":"` + strings.Repeat("x",
+		20000) + `"}`
 	for _, c := range []struct {
 		name, method, path, body, header string
 		status                           int
 		code                             string
 	}{
 		{"text", "POST", "/v1/messages", body, "Content-Type: text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"},
-		{"another charset", "POST", "/v1/messages", body, "Content-Type: application/json; charset=latin1", 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"another charset", "POST", "/v1/messages", body, "Content-Type: application/json; charset=latin1", 415,
+			"UNSUPPORTED_MEDIA_TYPE"},
 		{"compressed", "POST", "/v1/messages", body, "Content-Encoding: gzip", 415, "UNSUPPORTED_MEDIA_TYPE"},
 		{"another protocol version", "POST", "/v1/messages", body, "X-AMTP-Version: 2.0", 400, "UNSUPPORTED_VERSION"},
 		{"too large", "POST", "/v1/messages", big, "Accept: */*", 413, "MESSAGE_TOO_LARGE"},
@@ -46,7 +48,8 @@ func TestTransportIsRefused(t *testing.T) {
 	}
 	ok := w.do("POST", "/v1/messages", body, "Content-Type: application/json; charset=UTF-8")
 	w.wants("with a charset", ok, 202, "")
-	if got := ok.header.Get("Content-Type"); got != "application/json; charset=utf-8" || strings.HasSuffix(ok.raw, "\n") {
+	if got := ok.header.Get("Content-Type"); got != "application/json; charset=utf-8" ||
+		strings.HasSuffix(ok.raw, "\n") {
 		t.Errorf("content type %q, body %q", got, ok.raw)
 	}
 }
@@ -67,14 +70,25 @@ func TestRawRequests(t *testing.T) {
 		{"HEAD of nothing below", "HEAD /v1/messages/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"HEAD of a path that is not clean", "HEAD /v1/../health HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
 		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
-		{"chunked", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 202},
-		{"two lengths", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
-		{"a large header", "GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 33<<10) + "\r\n\r\n", 431},
+		{"chunked",
+			"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+				chunked, 202},
+		{"two lengths",
+			"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+			400},
+		{"a large header", "GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a",
+			33<<10) + "\r\n\r\n", 431},
 		{"no host", "GET /health HTTP/1.1\r\n\r\n", 400},
-		{"two keys", "GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400},
-		{"what a bare proxy sends", "POST /v1/messages HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n" + body, 401},
+		{"two keys",
+			"GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+			400},
+		{"what a bare proxy sends",
+			"POST /v1/messages HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 61\r\n\r\n" +
+				body, 401},
 		{"HTTP/1.0 without a host", "GET /health HTTP/1.0\r\n\r\n", 421},
-		{"an empty body", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n", 400},
+		{"an empty body",
+			"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
+			400},
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
 		if err != nil {
@@ -104,9 +118,12 @@ func TestDevelopmentProfile(t *testing.T) {
 		{"status", "GET", "/v1/messages/" + id + "/status", ""},
 	}
 	for _, header := range []string{
-		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7", "Host: localhost.",
-		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-Proto: https",
-		"Via: 1.1 proxy", "X-Real-Ip: 127.0.0.1", "Cf-Connecting-Ip: 127.0.0.1", "Origin: http://localhost:8080", "Origin: null",
+		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7",
+		"Host: localhost.",
+		"Forwarded: for=1.2.3.4", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost",
+		"X-Forwarded-Proto: https",
+		"Via: 1.1 proxy", "X-Real-Ip: 127.0.0.1", "Cf-Connecting-Ip: 127.0.0.1", "Origin: http://localhost:8080",
+		"Origin: null",
 		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site",
 	} {
 		for _, op := range operations {
@@ -120,7 +137,8 @@ func TestDevelopmentProfile(t *testing.T) {
 			}
 		}
 	}
-	for _, header := range []string{"Host: localhost", "Host: LOCALHOST:8080", "Host: 127.0.0.1", "Host: [::1]:8080", "Host: [::1]", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors"} {
+	for _, header := range []string{"Host: localhost", "Host: LOCALHOST:8080", "Host: 127.0.0.1", "Host: [::1]:8080",
+		"Host: [::1]", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors"} {
 		for _, op := range operations[1:] {
 			if a := w.do(op.method, op.path, op.body, header); a.status/100 != 2 {
 				t.Errorf("%s with %q: got %d %s, want success", op.name, header, a.status, a.raw)
@@ -129,8 +147,10 @@ func TestDevelopmentProfile(t *testing.T) {
 	}
 	// What the profile never opens.
 	for _, c := range []struct{ method, path string }{
-		{"GET", "/v1/inbox/bob@localhost"}, {"DELETE", "/v1/inbox/bob@localhost/" + id}, {"POST", "/v1/inbox/bob@localhost/" + id + "/read"},
-		{"GET", "/v1/messages/" + id}, {"GET", "/v1/messages"}, {"GET", "/v1/whoami"}, {"GET", "/v1/admin/agents"}, {"DELETE", "/v1/admin/agents/bob"},
+		{"GET", "/v1/inbox/bob@localhost"}, {"DELETE", "/v1/inbox/bob@localhost/" + id},
+		{"POST", "/v1/inbox/bob@localhost/" + id + "/read"},
+		{"GET", "/v1/messages/" + id}, {"GET", "/v1/messages"}, {"GET", "/v1/whoami"}, {"GET", "/v1/admin/agents"},
+		{"DELETE", "/v1/admin/agents/bob"},
 	} {
 		if a := w.do(c.method, c.path, ""); a.status != http.StatusUnauthorized {
 			t.Errorf("%s %s without a key: got %d %s, want 401", c.method, c.path, a.status, a.raw)
@@ -150,7 +170,8 @@ func TestAKeyIsNeverOverlooked(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
 	w.agent("bob")
-	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "Authorization: Bearer ", "X-API-Key: "+w.keys["bob"])
+	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`,
+		"Authorization: Bearer ", "X-API-Key: "+w.keys["bob"])
 	w.wants("bob's key for alice's message", a, 403, "SENDER_CREDENTIAL_MISMATCH")
 }
 
@@ -165,7 +186,9 @@ func TestStrangersTakeNoRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n%s", strings.Repeat("x", 1<<20))
+		fmt.Fprintf(conn,
+			"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n%s",
+			strings.Repeat("x", 1<<20))
 	}
 	for range 50 {
 		w.send("alice", "alice", `"still here"`)
@@ -196,10 +219,12 @@ func TestWrongKeysAreHeldUp(t *testing.T) {
 func TestHealthAndReadiness(t *testing.T) {
 	w := start(t)
 	health, ready := w.do("GET", "/health", ""), w.do("GET", "/ready", "")
-	if health.status != 200 || health.body["status"] != "healthy" || health.body["healthy"] != true || health.body["version"] != "1.0" {
+	if health.status != 200 || health.body["status"] != "healthy" || health.body["healthy"] != true ||
+		health.body["version"] != "1.0" {
 		t.Errorf("health: got %d %s", health.status, health.raw)
 	}
-	if ready.status != 200 || ready.body["status"] != "ready" || ready.body["ready"] != true || ready.body["dependencies"] == nil {
+	if ready.status != 200 || ready.body["status"] != "ready" || ready.body["ready"] != true ||
+		ready.body["dependencies"] == nil {
 		t.Errorf("ready: got %d %s", ready.status, ready.raw)
 	}
 }
@@ -253,9 +278,12 @@ func TestWhatIsNotThere(t *testing.T) {
 	w := start(t)
 	admin := "X-Admin-Key: " + w.admin
 	for path, missing := range map[string]string{
-		"/v1/admin/schemas": "no registry of schemas", "/v1/admin/schemas/agntcy:commerce.order.v1": "no registry of schemas",
-		"/v1/admin/schemas/agntcy:commerce.order.v1/validate": "no registry of schemas", "/v1/admin/schemas/stats": "no registry of schemas",
-		"/v1/workflows": "no workflows", "/v1/workflows/w1": "no workflows", "/v1/webhooks": "no notifications", "/v1/webhooks/1": "no notifications",
+		"/v1/admin/schemas":                                   "no registry of schemas",
+		"/v1/admin/schemas/agntcy:commerce.order.v1":          "no registry of schemas",
+		"/v1/admin/schemas/agntcy:commerce.order.v1/validate": "no registry of schemas",
+		"/v1/admin/schemas/stats":                             "no registry of schemas",
+		"/v1/workflows":                                       "no workflows", "/v1/workflows/w1": "no workflows",
+		"/v1/webhooks": "no notifications", "/v1/webhooks/1": "no notifications",
 		"/v1/traces/t1": "no traces", "/metrics": "no metrics",
 		"/v1/admin/schemas-of-another": "no such path", "/metricsx": "no such path",
 	} {
@@ -266,7 +294,8 @@ func TestWhatIsNotThere(t *testing.T) {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 			if code == "NOT_IMPLEMENTED" {
 				w.wants(method+" "+path+" with a wrong key", w.do(method, path, "", "X-Admin-Key: admin"), 404, code)
-				w.wants(method+" "+path+" with a dead key", w.do(method, path, "", "Authorization: Bearer amtp_dead"), 404, code)
+				w.wants(method+" "+path+" with a dead key",
+					w.do(method, path, "", "Authorization: Bearer amtp_dead"), 404, code)
 			}
 			a := w.do(method, path, "", admin)
 			if w.wants(method+" "+path, a, 404, code); !strings.Contains(a.raw, missing) {

@@ -32,7 +32,8 @@ func TestInboxPages(t *testing.T) {
 		t.Errorf("pages: got %v, want %v", got, sent)
 	}
 	ids, page := w.inbox("bob", query)
-	if len(ids) != 0 || page.body["next_cursor"] == "" || page.body["count"] != 0.0 || page.body["message_count"] != 0.0 {
+	if len(ids) != 0 || page.body["next_cursor"] == "" || page.body["count"] != 0.0 ||
+		page.body["message_count"] != 0.0 {
 		t.Errorf("behind the end: got %s, want an empty page with a cursor", page.raw)
 	}
 	if ids, _ := w.inbox("bob", "?offset=1&limit=10"); !slices.Equal(ids, []string{sent[3]}) {
@@ -77,15 +78,18 @@ func TestAcknowledge(t *testing.T) {
 	again := w.do("DELETE", path, "", w.as("bob"))
 	for name, a := range map[string]answer{"first": first, "again": again} {
 		w.wants(name, a, 200, "")
-		if a.body["status"] != "acknowledged" || a.body["message_id"] != id || a.body["recipient"] != "bob@localhost" || a.body["timestamp"] != first.body["timestamp"] {
+		if a.body["status"] != "acknowledged" || a.body["message_id"] != id || a.body["recipient"] != "bob@localhost" ||
+			a.body["timestamp"] != first.body["timestamp"] {
 			t.Errorf("%s: got %s", name, a.raw)
 		}
 	}
 	if ids, _ := w.inbox("bob", ""); len(ids) != 0 {
 		t.Errorf("after the ack: got %v, want an empty inbox", ids)
 	}
-	for _, absent := range []string{"nonsense", "a%2Fb%20c", "01a204dc-8339-7ac7-ac52-c37b55304ca1", w.send("bob", "alice", `1`)} {
-		w.wants("ack of "+absent, w.do("DELETE", "/v1/inbox/bob@localhost/"+absent, "", w.as("bob")), 404, "MESSAGE_NOT_FOUND")
+	for _, absent := range []string{"nonsense", "a%2Fb%20c", "01a204dc-8339-7ac7-ac52-c37b55304ca1",
+		w.send("bob", "alice", `1`)} {
+		w.wants("ack of "+absent, w.do("DELETE", "/v1/inbox/bob@localhost/"+absent, "", w.as("bob")), 404,
+			"MESSAGE_NOT_FOUND")
 	}
 }
 
@@ -102,12 +106,16 @@ func TestInboxIsPrivate(t *testing.T) {
 		}
 	}
 	w.wants("without a key", w.do("GET", "/v1/inbox/alice@localhost", ""), 401, "MISSING_AUTHORIZATION")
-	w.wants("with the admin key", w.do("GET", "/v1/inbox/alice@localhost", "", "X-Admin-Key: "+w.admin), 403, "ACCESS_DENIED")
+	w.wants("with the admin key", w.do("GET", "/v1/inbox/alice@localhost", "", "X-Admin-Key: "+w.admin), 403,
+		"ACCESS_DENIED")
 	w.wants("in other letters", w.do("GET", "/v1/inbox/ALICE@Localhost", "", w.as("alice")), 200, "")
 	w.wants("through X-API-Key", w.do("GET", "/v1/inbox/alice@localhost", "", "X-API-Key: "+w.keys["alice"]), 200, "")
-	w.wants("in lower case", w.do("GET", "//v1/inbox/alice@localhost", "", "Authorization: bearer "+w.keys["alice"]), 200, "")
-	w.wants("a bad cursor", w.do("GET", "/v1/inbox/alice@localhost?after=7", "", w.as("alice")), 400, "INVALID_PARAMETER")
-	w.wants("a long wait", w.do("GET", "/v1/inbox/alice@localhost?wait=31", "", w.as("alice")), 400, "INVALID_PARAMETER")
+	w.wants("in lower case", w.do("GET", "//v1/inbox/alice@localhost", "",
+		"Authorization: bearer "+w.keys["alice"]), 200, "")
+	w.wants("a bad cursor", w.do("GET", "/v1/inbox/alice@localhost?after=7", "", w.as("alice")), 400,
+		"INVALID_PARAMETER")
+	w.wants("a long wait", w.do("GET", "/v1/inbox/alice@localhost?wait=31", "", w.as("alice")), 400,
+		"INVALID_PARAMETER")
 }
 
 func TestInboxWaits(t *testing.T) {

@@ -35,7 +35,8 @@ func (s *Server) join(c *call) {
 	}
 	if c.r.ContentLength < 0 || c.r.ContentLength > maxJoin {
 		e := c.tooLarge()
-		e.Message, e.Details = "A request to join says how many bytes it has, and has at most 65536.", map[string]any{"max_size": maxJoin}
+		e.Message, e.Details = "A request to join says how many bytes it has, and has at most 65536.",
+			map[string]any{"max_size": maxJoin}
 		c.fail(e)
 		return
 	}
@@ -46,7 +47,8 @@ func (s *Server) join(c *call) {
 	}
 	var j amtp.Join
 	if err := strictjson.Decode(body, &j); err != nil {
-		c.fail(amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.", err).With("parse_error", err.Error()))
+		c.fail(amtp.Errorf(amtp.CodeInvalidRequest, "The request is not valid: %v.", err).With("parse_error",
+			err.Error()))
 		return
 	}
 	joined, unknown, refused := s.Invites.Take(c.r.Context(), j)

@@ -13,10 +13,12 @@ import (
 )
 
 // jobStates are the states that a job can have.
-var jobStates = map[string]gateway.State{"queued": gateway.Queued, "delivering": gateway.Delivering, "retrying": gateway.Retrying}
+var jobStates = map[string]gateway.State{"queued": gateway.Queued, "delivering": gateway.Delivering,
+	"retrying": gateway.Retrying}
 
 // kinds are the words for what jobs do.
-var kinds = map[gateway.Kind]string{gateway.KindRemote: "remote", gateway.KindPush: "push", gateway.KindReport: "report"}
+var kinds = map[gateway.Kind]string{gateway.KindRemote: "remote", gateway.KindPush: "push",
+	gateway.KindReport: "report"}
 
 // listJobs shows what is still to be delivered, and how the destinations feel.
 func (s *Server) listJobs(c *call) {
@@ -170,7 +172,8 @@ func number(s string) int64 {
 }
 
 func noJob(id string) *amtp.Error {
-	return amtp.Errorf(amtp.CodeJobNotFound, "There is no job %q in the queue; it may have been delivered meanwhile.", gateway.Short(id))
+	return amtp.Errorf(amtp.CodeJobNotFound, "There is no job %q in the queue; it may have been delivered meanwhile.",
+		gateway.Short(id))
 }
 
 func jobRefusal(err error, id gateway.JobID) *amtp.Error {
@@ -178,19 +181,23 @@ func jobRefusal(err error, id gateway.JobID) *amtp.Error {
 	case errors.Is(err, gateway.ErrNotFound):
 		return noJob(strconv.FormatInt(int64(id), 10))
 	case errors.Is(err, gateway.ErrConflict):
-		return amtp.Errorf(amtp.CodeConflict, "Job %d is being delivered at this moment; ask again when the attempt has ended.", int64(id))
+		return amtp.Errorf(amtp.CodeConflict,
+			"Job %d is being delivered at this moment; ask again when the attempt has ended.", int64(id))
 	}
 	return gateway.Refusal(err)
 }
 
 func jobView(j *gateway.Parcel) amtp.QueuedJob {
 	v := amtp.QueuedJob{
-		ID: amtp.JobID(j.ID), Kind: kinds[j.Destination.Kind()], Destination: string(j.Destination), State: j.State.String(),
+		ID: amtp.JobID(j.ID), Kind: kinds[j.Destination.Kind()], Destination: string(j.Destination),
+		State:     j.State.String(),
 		MessageID: j.Message, Sender: j.Envelope.Sender, Subject: j.Envelope.Subject,
 		Recipients: make([]amtp.RecipientStatus, len(j.Recipients)), Size: j.Size, Attempts: j.Attempts,
-		CreatedAt: amtp.Time{Time: j.Begun}, FirstAttempt: amtp.Time{Time: j.FirstTry}, LastAttempt: amtp.Time{Time: j.LastTry},
+		CreatedAt: amtp.Time{Time: j.Begun}, FirstAttempt: amtp.Time{Time: j.FirstTry},
+		LastAttempt: amtp.Time{Time: j.LastTry},
 		NextAttempt: amtp.Time{Time: j.Due}, LeasedUntil: amtp.Time{Time: j.Lease},
-		ErrorCode: j.Code, ErrorMessage: j.Reason, ErrorSince: amtp.Time{Time: j.Since}, RedrivenAt: amtp.Time{Time: j.Redriven},
+		ErrorCode: j.Code, ErrorMessage: j.Reason, ErrorSince: amtp.Time{Time: j.Since},
+		RedrivenAt: amtp.Time{Time: j.Redriven},
 	}
 	for i := range j.Recipients {
 		v.Recipients[i] = j.Recipients[i].Status()
@@ -199,5 +206,6 @@ func jobView(j *gateway.Parcel) amtp.QueuedJob {
 }
 
 func laneView(l queue.Lane) amtp.Lane {
-	return amtp.Lane{Destination: string(l.Destination), Window: l.Window, InFlight: l.Flying, Failures: l.Failures, ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
+	return amtp.Lane{Destination: string(l.Destination), Window: l.Window, InFlight: l.Flying, Failures: l.Failures,
+		ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
 }

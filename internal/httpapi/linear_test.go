@@ -18,7 +18,8 @@ import (
 func TestReadersOfRequestsAreLinear(t *testing.T) {
 	header := func(name string, read func(r *http.Request)) func([]byte) {
 		return func(value []byte) {
-			read(&http.Request{Header: http.Header{name: {string(value)}}, RemoteAddr: "127.0.0.1:1", Host: "localhost"})
+			read(&http.Request{Header: http.Header{name: {string(value)}}, RemoteAddr: "127.0.0.1:1",
+				Host: "localhost"})
 		}
 	}
 	door := &access.Door{Admin: []string{"admin"}, Failures: &access.Failures{}, Owners: nobodys{}, Development: true}
@@ -38,8 +39,11 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 		shapes []hostile.Shape
 		read   func([]byte)
 	}{
-		"Content-Type":   {hostile.Texts("application/json;", "application/json; charset="), header("Content-Type", func(r *http.Request) { _ = checkMedia(r) })},
-		"If-None-Match":  {hostile.Texts(`"a",`), header("If-None-Match", func(r *http.Request) { known(r.Header["If-None-Match"], `"b"`) })},
+		"Content-Type": {hostile.Texts("application/json;", "application/json; charset="),
+			header("Content-Type", func(r *http.Request) { _ = checkMedia(r) })},
+		"If-None-Match": {hostile.Texts(`"a",`), header("If-None-Match", func(r *http.Request) {
+			known(r.Header["If-None-Match"], `"b"`)
+		})},
 		"X-Request-Id":   {hostile.Texts(), header("X-Request-Id", func(r *http.Request) { clientID(r) })},
 		"Authorization":  {hostile.Texts("Bearer "), header("Authorization", caller)},
 		"X-Api-Key":      {hostile.Texts(), header("X-Api-Key", caller)},
@@ -47,11 +51,20 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 		"Sec-Fetch-Site": {hostile.Texts(), header("Sec-Fetch-Site", caller)},
 		"Host":           {hostile.Texts("[", "a:"), func(b []byte) { access.IsThisMachine(string(b)) }},
 		"query":          {hostile.Texts("after=i", "limit=1&", "since=2026-", "sender=a@", "wait=", "after="), query},
-		"registration":   {hostile.Within(hostile.Values(), `{"address":"a","capabilities":`, `}`), func(b []byte) { _ = strictjson.Decode(b, new(newAgent)) }},
-		"push headers":   {hostile.Within(hostile.Values(), `{"address":"a","push_headers":`, `}`), func(b []byte) { _ = strictjson.Decode(b, new(newAgent)) }},
-		"update":         {hostile.Within(hostile.Values(), `{"supported_schemas":`, `}`), func(b []byte) { _ = strictjson.Decode(b, new(amtp.AgentUpdate)) }},
-		"invitation":     {hostile.Within(hostile.Values(), `{"secret":"a","description":`, `}`), func(b []byte) { _ = strictjson.Decode(b, new(amtp.Join)) }},
-		"shown message":  {hostile.Within(hostile.Values(), `{"sender":"a@b.example","headers":`, `}`), func(b []byte) { _, _ = strictjson.Split(b) }},
+		"registration": {hostile.Within(hostile.Values(), `{"address":"a","capabilities":`, `}`), func(b []byte) {
+			_ = strictjson.Decode(b, new(newAgent))
+		}},
+		"push headers": {hostile.Within(hostile.Values(), `{"address":"a","push_headers":`, `}`), func(b []byte) {
+			_ = strictjson.Decode(b, new(newAgent))
+		}},
+		"update": {hostile.Within(hostile.Values(), `{"supported_schemas":`, `}`), func(b []byte) {
+			_ = strictjson.Decode(b, new(amtp.AgentUpdate))
+		}},
+		"invitation": {hostile.Within(hostile.Values(), `{"secret":"a","description":`, `}`), func(b []byte) {
+			_ = strictjson.Decode(b, new(amtp.Join))
+		}},
+		"shown message": {hostile.Within(hostile.Values(), `{"sender":"a@b.example","headers":`, `}`),
+			func(b []byte) { _, _ = strictjson.Split(b) }},
 	} {
 		t.Run(name, func(t *testing.T) { hostile.Linear(t, r.shapes, 16<<10, r.read) })
 	}

@@ -60,27 +60,36 @@ const absentID = "01a204dc-8339-7ac7-ac52-c37b55304ca1"
 // inboxMark is the rows of an operation on one message of an inbox.
 func inboxMark(suffix string) []cell {
 	return []cell{
-		{"bob's message", "/v1/inbox/bob@localhost/{m}" + suffix, "", "nokey nokey denied denied ok+ denied", "{m}", "no inbox"},
+		{"bob's message", "/v1/inbox/bob@localhost/{m}" + suffix, "", "nokey nokey denied denied ok+ denied",
+			"{m}", "no inbox"},
 		{"no inbox", "/v1/inbox/ghost@localhost/{m}" + suffix, "", "nokey nokey denied denied denied denied", "", ""},
-		{"no message", "/v1/inbox/bob@localhost/" + absentID + suffix, "", "nokey nokey denied denied nomsg denied", "", ""},
-		{"another's message in one's own inbox", "/v1/inbox/eve@localhost/{m}" + suffix, "", "nokey nokey nomsg denied denied denied", "", "no message in one's own inbox"},
-		{"no message in one's own inbox", "/v1/inbox/eve@localhost/" + absentID + suffix, "", "nokey nokey nomsg denied denied denied", "", ""},
-		{"the sender's own inbox", "/v1/inbox/alice@localhost/{m}" + suffix, "", "nokey nokey denied nomsg denied denied", "", ""},
+		{"no message", "/v1/inbox/bob@localhost/" + absentID + suffix, "",
+			"nokey nokey denied denied nomsg denied", "", ""},
+		{"another's message in one's own inbox", "/v1/inbox/eve@localhost/{m}" + suffix, "",
+			"nokey nokey nomsg denied denied denied", "", "no message in one's own inbox"},
+		{"no message in one's own inbox", "/v1/inbox/eve@localhost/" + absentID + suffix, "",
+			"nokey nokey nomsg denied denied denied", "", ""},
+		{"the sender's own inbox", "/v1/inbox/alice@localhost/{m}" + suffix, "",
+			"nokey nokey denied nomsg denied denied", "", ""},
 	}
 }
 
 // managed is the rows of an operation on one agent.
 func managed(suffix, body, done string) []cell {
 	return []cell{
-		{"bob", "/v1/admin/agents/bob" + suffix, body, "noadmin noadmin notadmin notadmin " + done + " " + done, "", "nobody"},
-		{"nobody", "/v1/admin/agents/ghost" + suffix, body, "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
-		{"bob by his address", "/v1/admin/agents/BOB@localhost" + suffix, body, "noadmin noadmin notadmin notadmin " + done + " " + done, "", "nobody"},
+		{"bob", "/v1/admin/agents/bob" + suffix, body, "noadmin noadmin notadmin notadmin " + done + " " + done,
+			"", "nobody"},
+		{"nobody", "/v1/admin/agents/ghost" + suffix, body,
+			"noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+		{"bob by his address", "/v1/admin/agents/BOB@localhost" + suffix, body,
+			"noadmin noadmin notadmin notadmin " + done + " " + done, "", "nobody"},
 	}
 }
 
 // signing is the row of an operation on the keys of a gateway without a domain.
 func signing(suffix string) []cell {
-	return []cell{{"a signing key", "/v1/admin/keys" + suffix, "", "noadmin noadmin notadmin notadmin notadmin exists", "", ""}}
+	return []cell{{"a signing key", "/v1/admin/keys" + suffix, "",
+		"noadmin noadmin notadmin notadmin notadmin exists", "", ""}}
 }
 
 // operating is the row of an operation that only the operator may do.
@@ -94,19 +103,25 @@ func everybody(word string) string { return strings.Repeat(word+" ", len(callers
 // what with it.
 var matrix = map[string][]cell{
 	"POST /v1/messages": {
-		{"as alice", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`, "nosender taken mismatch taken mismatch denied", "", "as nobody"},
-		{"as nobody", "/v1/messages", `{"sender":"ghost@localhost","recipients":["bob@localhost"]}`, "nosender denied mismatch mismatch mismatch denied", "", ""},
-		{"as somebody elsewhere", "/v1/messages", `{"sender":"a@other.test","recipients":["bob@localhost"]}`, "denied denied mismatch mismatch mismatch denied", "", ""},
+		{"as alice", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"]}`,
+			"nosender taken mismatch taken mismatch denied", "", "as nobody"},
+		{"as nobody", "/v1/messages", `{"sender":"ghost@localhost","recipients":["bob@localhost"]}`,
+			"nosender denied mismatch mismatch mismatch denied", "", ""},
+		{"as somebody elsewhere", "/v1/messages", `{"sender":"a@other.test","recipients":["bob@localhost"]}`,
+			"denied denied mismatch mismatch mismatch denied", "", ""},
 	},
 	"GET /v1/messages": {
 		{"the list", "/v1/messages", "", "nokey nokey ok ok+ ok+ ok+", "{m}", ""},
-		{"the list of alice's", "/v1/messages?sender=alice@localhost&recipient=bob@localhost", "", "nokey nokey ok ok+ ok+ ok+", "{m}", "the list of nobody's"},
-		{"the list of nobody's", "/v1/messages?sender=ghost@localhost&recipient=phantom@localhost", "", "nokey nokey ok ok ok ok", "{m}", ""},
+		{"the list of alice's", "/v1/messages?sender=alice@localhost&recipient=bob@localhost", "",
+			"nokey nokey ok ok+ ok+ ok+", "{m}", "the list of nobody's"},
+		{"the list of nobody's", "/v1/messages?sender=ghost@localhost&recipient=phantom@localhost", "",
+			"nokey nokey ok ok ok ok", "{m}", ""},
 	},
 	"GET /v1/messages/{id}": {
 		{"alice's to bob", "/v1/messages/{m}", "", "nokey nokey nomsg ok+ ok+ ok+", "secret", "none"},
 		{"none", "/v1/messages/" + absentID, "", "nokey nokey nomsg nomsg nomsg nomsg", "", ""},
-		{"by the sender's own id", "/v1/messages/given-{m}", "", "nokey nokey nomsg ok+ nomsg ok+", "secret", "none by such an id"},
+		{"by the sender's own id", "/v1/messages/given-{m}", "", "nokey nokey nomsg ok+ nomsg ok+", "secret",
+			"none by such an id"},
 		{"none by such an id", "/v1/messages/given-none", "", "nokey nokey nomsg nomsg nomsg nomsg", "", ""},
 	},
 	"GET /v1/messages/{id}/status": {
@@ -123,19 +138,22 @@ var matrix = map[string][]cell{
 	"DELETE /v1/inbox/{recipient}/{id}":    inboxMark(""),
 	"GET /v1/discovery/agents": {
 		{"all", "/v1/discovery/agents", "", "ok ok ok ok ok ok+", "hidden@localhost", ""},
-		{"one who is not listed", "/v1/discovery/agents?address=hidden@localhost", "", "ok ok ok ok ok ok+", "hidden@localhost", "none"},
+		{"one who is not listed", "/v1/discovery/agents?address=hidden@localhost", "", "ok ok ok ok ok ok+",
+			"hidden@localhost", "none"},
 		{"none", "/v1/discovery/agents?address=ghost@localhost", "", everybody("ok"), "", ""},
 	},
 	"GET /v1/discovery/agents/{domain}": {
 		{"ours", "/v1/discovery/agents/localhost", "", "ok ok ok ok ok ok+", "hidden@localhost", ""},
-		{"another", "/v1/discovery/agents/other.test", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
+		{"another", "/v1/discovery/agents/other.test", "",
+			"nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
 	},
 	"GET /v1/capabilities/{domain}": {
 		{"ours", "/v1/capabilities/localhost", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
 		{"another", "/v1/capabilities/other.test", "", "nokey nodomain nodomain nodomain nodomain nodomain", "", ""},
 	},
 	"POST /v1/admin/agents": {
-		{"a new one", "/v1/admin/agents", `{"address":"{new}"}`, "noadmin made notadmin notadmin notadmin made", "", ""},
+		{"a new one", "/v1/admin/agents", `{"address":"{new}"}`,
+			"noadmin made notadmin notadmin notadmin made", "", ""},
 		{"bob", "/v1/admin/agents", `{"address":"bob"}`, "noadmin exists notadmin notadmin ok exists", "", "a new one"},
 	},
 	"GET /v1/admin/agents": {
@@ -147,44 +165,58 @@ var matrix = map[string][]cell{
 	"POST /v1/admin/agents/{name}/keys": managed("/keys", "", "made"),
 	"GET /v1/admin/agents/{name}/keys":  managed("/keys", "", "ok"),
 	"POST /v1/admin/agents/{name}/push-secret": {
-		{"bob, who has an inbox", "/v1/admin/agents/bob/push-secret", "", "noadmin noadmin notadmin notadmin exists exists", "", ""},
-		{"nobody", "/v1/admin/agents/ghost/push-secret", "", "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+		{"bob, who has an inbox", "/v1/admin/agents/bob/push-secret", "",
+			"noadmin noadmin notadmin notadmin exists exists", "", ""},
+		{"nobody", "/v1/admin/agents/ghost/push-secret", "",
+			"noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
 	},
 	"DELETE /v1/admin/agents/{name}/keys/{kid}": {
-		{"bob's key", "/v1/admin/agents/bob/keys/{kid}", "", "noadmin noadmin notadmin notadmin ok ok", "", "nobody's key"},
-		{"nobody's key", "/v1/admin/agents/ghost/keys/{kid}", "", "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
-		{"no key of bob", "/v1/admin/agents/bob/keys/key_none", "", "noadmin noadmin notadmin notadmin nokid nokid", "", ""},
-		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "", "noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
-		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "", "noadmin noadmin nokid notadmin notadmin nokid", "", ""},
+		{"bob's key", "/v1/admin/agents/bob/keys/{kid}", "", "noadmin noadmin notadmin notadmin ok ok", "",
+			"nobody's key"},
+		{"nobody's key", "/v1/admin/agents/ghost/keys/{kid}", "",
+			"noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+		{"no key of bob", "/v1/admin/agents/bob/keys/key_none", "",
+			"noadmin noadmin notadmin notadmin nokid nokid", "", ""},
+		{"another's key as one's own", "/v1/admin/agents/eve/keys/{kid}", "",
+			"noadmin noadmin nokid notadmin notadmin nokid", "", "no key as one's own"},
+		{"no key as one's own", "/v1/admin/agents/eve/keys/key_none", "",
+			"noadmin noadmin nokid notadmin notadmin nokid", "", ""},
 	},
-	"POST /v1/admin/domain":               operating("a domain to come", "/v1/admin/domain", `{"domain":"shop.example"}`, "ok"),
-	"GET /v1/admin/keys":                  signing(""),
-	"POST /v1/admin/keys":                 signing(""),
-	"POST /v1/admin/keys/{selector}/use":  signing("/20261122/use"),
-	"DELETE /v1/admin/keys/{selector}":    signing("/20261122"),
-	"GET /v1/admin/queue":                 operating("the queue", "/v1/admin/queue", "", "ok"),
-	"GET /v1/admin/queue/{job}":           operating("no job", "/v1/admin/queue/7", "", "nojob"),
-	"POST /v1/admin/queue/{job}/retry":    operating("no job", "/v1/admin/queue/7/retry", "", "nojob"),
-	"DELETE /v1/admin/queue/{job}":        operating("no job", "/v1/admin/queue/7", "", "nojob"),
-	"GET /v1/admin/dead-letters":          operating("the dead letters", "/v1/admin/dead-letters", "", "ok"),
-	"DELETE /v1/admin/dead-letters":       operating("all dead letters", "/v1/admin/dead-letters?all=true", "", "ok"),
-	"POST /v1/admin/dead-letters/redrive": operating("all dead letters", "/v1/admin/dead-letters/redrive", `{"all":true}`, "ok"),
-	"GET /v1/admin/dead-letters/{id}":     operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
-	"DELETE /v1/admin/dead-letters/{id}":  operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
-	"GET /v1/admin/certificate":           operating("no certificate", "/v1/admin/certificate", "", "exists"),
-	"POST /v1/admin/certificate/renew":    operating("no certificate", "/v1/admin/certificate/renew", "", "exists"),
-	"GET /v1/discovery/keys":              {{"ours", "/v1/discovery/keys", "", everybody("nodomain"), "", ""}},
-	"POST /v1/peers/check":                {{"a question", "/v1/peers/check", `{"sender":"amtp-peer@other.test","recipients":["amtp-peer@localhost"]}`, everybody("nodomain"), "", ""}},
-	"GET /v1/admin/limits":                operating("what is used", "/v1/admin/limits", "", "ok"),
-	"GET /v1/admin/peers":                 operating("the peers", "/v1/admin/peers", "", "exists"),
-	"POST /v1/admin/peers":                operating("a peer", "/v1/admin/peers", `{"domain":"other.test","gateway":"https://192.0.2.1"}`, "exists"),
+	"POST /v1/admin/domain": operating("a domain to come", "/v1/admin/domain",
+		`{"domain":"shop.example"}`, "ok"),
+	"GET /v1/admin/keys":                 signing(""),
+	"POST /v1/admin/keys":                signing(""),
+	"POST /v1/admin/keys/{selector}/use": signing("/20261122/use"),
+	"DELETE /v1/admin/keys/{selector}":   signing("/20261122"),
+	"GET /v1/admin/queue":                operating("the queue", "/v1/admin/queue", "", "ok"),
+	"GET /v1/admin/queue/{job}":          operating("no job", "/v1/admin/queue/7", "", "nojob"),
+	"POST /v1/admin/queue/{job}/retry":   operating("no job", "/v1/admin/queue/7/retry", "", "nojob"),
+	"DELETE /v1/admin/queue/{job}":       operating("no job", "/v1/admin/queue/7", "", "nojob"),
+	"GET /v1/admin/dead-letters":         operating("the dead letters", "/v1/admin/dead-letters", "", "ok"),
+	"DELETE /v1/admin/dead-letters":      operating("all dead letters", "/v1/admin/dead-letters?all=true", "", "ok"),
+	"POST /v1/admin/dead-letters/redrive": operating("all dead letters", "/v1/admin/dead-letters/redrive",
+		`{"all":true}`, "ok"),
+	"GET /v1/admin/dead-letters/{id}":    operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
+	"DELETE /v1/admin/dead-letters/{id}": operating("no dead letter", "/v1/admin/dead-letters/7", "", "nodead"),
+	"GET /v1/admin/certificate":          operating("no certificate", "/v1/admin/certificate", "", "exists"),
+	"POST /v1/admin/certificate/renew":   operating("no certificate", "/v1/admin/certificate/renew", "", "exists"),
+	"GET /v1/discovery/keys":             {{"ours", "/v1/discovery/keys", "", everybody("nodomain"), "", ""}},
+	"POST /v1/peers/check": {{"a question", "/v1/peers/check",
+		`{"sender":"amtp-peer@other.test","recipients":["amtp-peer@localhost"]}`, everybody("nodomain"), "", ""}},
+	"GET /v1/admin/limits": operating("what is used", "/v1/admin/limits", "", "ok"),
+	"GET /v1/admin/peers":  operating("the peers", "/v1/admin/peers", "", "exists"),
+	"POST /v1/admin/peers": operating("a peer", "/v1/admin/peers",
+		`{"domain":"other.test","gateway":"https://192.0.2.1"}`, "exists"),
 	"DELETE /v1/admin/peers/{domain}":     operating("a peer", "/v1/admin/peers/other.test", "", "exists"),
 	"POST /v1/admin/peers/{domain}/check": operating("a peer", "/v1/admin/peers/other.test/check", "", "exists"),
 	"POST /v1/admin/invites": {
-		{"somebody new", "/v1/admin/invites", `{"name":"{new}"}`, "noadmin noadmin notadmin notadmin notadmin made", "", ""},
+		{"somebody new", "/v1/admin/invites", `{"name":"{new}"}`,
+			"noadmin noadmin notadmin notadmin notadmin made", "", ""},
 		{"bob", "/v1/admin/invites", `{"name":"bob"}`, "noadmin noadmin notadmin notadmin notadmin exists", "", ""},
-		{"bob again", "/v1/admin/invites", `{"name":"bob","existing":true}`, "noadmin noadmin notadmin notadmin notadmin made", "", ""},
-		{"nobody again", "/v1/admin/invites", `{"name":"ghost","existing":true}`, "noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
+		{"bob again", "/v1/admin/invites", `{"name":"bob","existing":true}`,
+			"noadmin noadmin notadmin notadmin notadmin made", "", ""},
+		{"nobody again", "/v1/admin/invites", `{"name":"ghost","existing":true}`,
+			"noadmin noadmin notadmin notadmin notadmin noagent", "", ""},
 	},
 	"POST /v1/join": {{"no invitation", "/v1/join", `{"secret":7}`, everybody("badbody"), "", ""}},
 	"POST /v1/admin/resume": {
@@ -247,7 +279,8 @@ func (s *stage) set() {
 	s.wants("hide", s.do("PATCH", "/v1/admin/agents/hidden", `{"listed":false}`, admin), 200, "")
 	s.names++
 	given := fmt.Sprintf("given-%d", s.names)
-	sent := s.do("POST", "/v1/messages", `{"message_id":"`+given+`","sender":"alice@localhost","recipients":["bob@localhost"],"payload":"secret"}`, s.as("alice"))
+	sent := s.do("POST", "/v1/messages", `{"message_id":"`+given+
+		`","sender":"alice@localhost","recipients":["bob@localhost"],"payload":"secret"}`, s.as("alice"))
 	s.wants("send", sent, 202, "")
 	issue := func() (secret, id string) {
 		a := s.do("POST", "/v1/admin/agents/bob/keys", "", s.as("bob"))
@@ -258,7 +291,8 @@ func (s *stage) set() {
 	s.wants("revoke", s.do("DELETE", "/v1/admin/agents/bob/keys/"+kid, "", s.as("bob")), 200, "")
 	_, kid = issue()
 	s.revoked = ended
-	s.vars = map[string]string{"given-{m}": given, "{m}": sent.body["message_id"].(string), "{kid}": kid, "{new}": fmt.Sprintf("new-%d", s.names)}
+	s.vars = map[string]string{"given-{m}": given, "{m}": sent.body["message_id"].(string), "{kid}": kid,
+		"{new}": fmt.Sprintf("new-%d", s.names)}
 }
 
 func (s *stage) fill(text string) string {
@@ -294,7 +328,8 @@ func (s *stage) route(route, profile string) (tried int) {
 			}
 			tried++
 		}
-		if t, has := httpapi.Tolerances[route]; !has || t > 0 && profile == "nobody" { // else see TestAnAdminKeyThatNobodyNeeds
+		// else see TestAnAdminKeyThatNobodyNeeds
+		if t, has := httpapi.Tolerances[route]; !has || t > 0 && profile == "nobody" {
 			tried += s.strangers(method, x)
 		}
 	}
@@ -361,7 +396,8 @@ var (
 func (s *stage) plain(a answer, request string) string {
 	text := varying.ReplaceAllString(a.raw, "")
 	for _, word := range words.FindAllString(request, -1) {
-		if len(word) > 2 && !strings.Contains("address sender recipients inbox agents messages keys read localhost", word) {
+		if len(word) > 2 && !strings.Contains("address sender recipients inbox agents messages keys read localhost",
+			word) {
 			text = regexp.MustCompile(`\b`+regexp.QuoteMeta(word)+`\b`).ReplaceAllString(text, "*")
 		}
 	}
@@ -425,19 +461,28 @@ func TestDevelopmentProfileIsNarrow(t *testing.T) {
 	s := &stage{world: start(t)}
 	s.set()
 	foreign := []string{
-		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7", "Host: localhost.", "Host: 0.0.0.0",
+		"Host: evil.test", "Host: localhost.evil.test", "Host: 127.0.0.1.evil.test:80", "Host: 192.168.1.7",
+		"Host: localhost.", "Host: 0.0.0.0",
 		"Host: 127.0.0.2", "Host: [::ffff:127.0.0.1]", "Host: 2130706433",
-		"Forwarded: for=127.0.0.1", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Forwarded-Proto: http", "X-Forwarded-Anything: x",
+		"Forwarded: for=127.0.0.1", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost",
+		"X-Forwarded-Proto: http", "X-Forwarded-Anything: x",
 		"Via: 1.1 proxy", "Origin: http://localhost:8080", "Origin: null", "Origin: file://",
-		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Cookie: a=b", "Referer: http://localhost:8080/",
-		"Client-Ip: 1.2.3.4", "X-Client-Ip: 1.2.3.4", "X-Cluster-Client-Ip: 1.2.3.4", "X-Varnish: 1", "X-Amzn-Trace-Id: Root=1", "X-Azure-Clientip: 1.2.3.4",
-		"Tailscale-User-Login: a@b.test", "Cf-Connecting-Ip: 1.2.3.4", "Cloudfront-Viewer-Address: 1.2.3.4:1", "X-Appengine-User-Ip: 1.2.3.4",
-		"X-Cloud-Trace-Context: a/1", "Cdn-Loop: x", "X-Proxyuser-Ip: 1.2.3.4", "Proxy-Authorization: x", "X-Arr-Log-Id: x", "X-Scheme: https",
-		"X-Remote-User: a", "X-Auth-Request-User: a", "X-Host: a", "Fastly-Client-Ip: 1.2.3.4", "X-Originating-Ip: 1.2.3.4", "X-Forward-For: 1.2.3.4",
+		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Cookie: a=b",
+		"Referer: http://localhost:8080/",
+		"Client-Ip: 1.2.3.4", "X-Client-Ip: 1.2.3.4", "X-Cluster-Client-Ip: 1.2.3.4", "X-Varnish: 1",
+		"X-Amzn-Trace-Id: Root=1", "X-Azure-Clientip: 1.2.3.4",
+		"Tailscale-User-Login: a@b.test", "Cf-Connecting-Ip: 1.2.3.4", "Cloudfront-Viewer-Address: 1.2.3.4:1",
+		"X-Appengine-User-Ip: 1.2.3.4",
+		"X-Cloud-Trace-Context: a/1", "Cdn-Loop: x", "X-Proxyuser-Ip: 1.2.3.4", "Proxy-Authorization: x",
+		"X-Arr-Log-Id: x", "X-Scheme: https",
+		"X-Remote-User: a", "X-Auth-Request-User: a", "X-Host: a", "Fastly-Client-Ip: 1.2.3.4",
+		"X-Originating-Ip: 1.2.3.4", "X-Forward-For: 1.2.3.4",
 		"Wl-Proxy-Client-Ip: 1.2.3.4", "X-Envoy-External-Address: 1.2.3.4", "Ngrok-Auth-User-Email: a@b.test",
 	}
-	home := []string{"Accept: */*", "Host: localhost", "Host: LOCALHOST:8080", "Host: 127.0.0.1", "Host: [::1]:8080", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors",
-		"Accept-Language: *", "User-Agent: node", "X-Request-Id: 1", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Cache-Control: no-cache",
+	home := []string{"Accept: */*", "Host: localhost", "Host: LOCALHOST:8080", "Host: 127.0.0.1", "Host: [::1]:8080",
+		"Sec-Fetch-Site: none", "Sec-Fetch-Mode: cors",
+		"Accept-Language: *", "User-Agent: node", "X-Request-Id: 1",
+		"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Cache-Control: no-cache",
 		"X-Amtp-Version: 1.0", "Priority: u=1", "X-Agent-Id: 7", "Connection: close"}
 	tried := 0
 	for _, route := range httpapi.Routes() {
@@ -453,11 +498,13 @@ func TestDevelopmentProfileIsNarrow(t *testing.T) {
 				if strings.HasPrefix(header, "Host: ") && header != "Host: localhost." { // which is the domain
 					want = "elsewhere"
 				}
-				s.judge(route+": "+x.object+" with "+header, s.do(method, s.fill(x.path), s.fill(x.body), header), want, "")
+				s.judge(route+": "+x.object+" with "+header,
+					s.do(method, s.fill(x.path), s.fill(x.body), header), want, "")
 				tried++
 			}
 			for _, header := range home {
-				s.judge(route+": "+x.object+" with "+header, s.do(method, s.fill(x.path), s.fill(x.body), header), dev, "")
+				s.judge(route+": "+x.object+" with "+header,
+					s.do(method, s.fill(x.path), s.fill(x.body), header), dev, "")
 				if strings.Contains(x.body, "{new}") {
 					s.set()
 				}

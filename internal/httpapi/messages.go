@@ -20,7 +20,8 @@ func (s *Server) send(c *call) {
 	if s.Peers != nil {
 		if err := s.Peers.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
 			if ok, left := s.sampled.may(s.Now()); ok {
-				s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(), "domain", string(caller.Domain), "left_out", left, "cause", err)
+				s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(),
+					"domain", string(caller.Domain), "left_out", left, "cause", err)
 			}
 		}
 	}
@@ -137,7 +138,8 @@ func reader(p gateway.Principal) (gateway.Reader, *amtp.Error) {
 	case p.Admin:
 		return gateway.Reader{Everyone: true}, nil
 	}
-	return gateway.Reader{}, amtp.Errorf(amtp.CodeMissingAuthorization, "Messages are shown to their sender and recipients: show the agent's key").
+	return gateway.Reader{}, amtp.Errorf(amtp.CodeMissingAuthorization,
+		"Messages are shown to their sender and recipients: show the agent's key").
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 
@@ -196,7 +198,8 @@ func (s *Server) listMessages(c *call) {
 	}
 	for i := range page.Messages {
 		rec := page.Messages[i].For(reader)
-		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject, InReplyTo: rec.InReplyTo}
+		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject,
+			InReplyTo: rec.InReplyTo}
 	}
 	c.reply(http.StatusOK, list)
 }

@@ -27,16 +27,26 @@ func TestSendIsRefused(t *testing.T) {
 		{"the admin key", good, "X-Admin-Key: " + w.admin, 403, "ACCESS_DENIED"},
 		{"a wrong admin key", good, "X-Admin-Key: x", 403, "ADMIN_ACCESS_DENIED"},
 		{"a sender from elsewhere", message("a@other.test", "bob@localhost"), "Accept: */*", 403, "ACCESS_DENIED"},
-		{"a sender from elsewhere with a key", message("a@other.test", "bob@localhost"), w.as("alice"), 403, "SENDER_CREDENTIAL_MISMATCH"},
+		{"a sender from elsewhere with a key", message("a@other.test", "bob@localhost"), w.as("alice"), 403,
+			"SENDER_CREDENTIAL_MISMATCH"},
 		{"an unknown recipient", message("alice@localhost", "ghost@localhost"), w.as("alice"), 404, "AGENT_UNKNOWN"},
-		{"a recipient elsewhere", message("alice@localhost", "bob@other.test"), w.as("alice"), 404, "RECIPIENT_NOT_FOUND"},
+		{"a recipient elsewhere", message("alice@localhost", "bob@other.test"), w.as("alice"), 404,
+			"RECIPIENT_NOT_FOUND"},
 		{"a bad recipient", message("alice@localhost", "bob"), w.as("alice"), 400, "INVALID_RECIPIENT"},
-		{"coordination", `{"sender":"alice@localhost","recipients":["bob@localhost"],"coordination":{"type":"parallel"}}`, w.as("alice"), 400, "COORDINATION_FAILED"},
-		{"a forged label", `{"sender":"alice@localhost","recipients":["bob@localhost"],"trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
-		{"a forged label in other letters", `{"sender":"alice@localhost","recipients":["bob@localhost"],"Trust":"verified"}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
-		{"an attachment with a second url", `{"sender":"alice@localhost","recipients":["bob@localhost"],"attachments":[{"filename":"a","content_type":"b","size":1,"hash":"sha256:ab","url":"https://ok.test/a","URL":"file:///etc/passwd"}]}`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
+		{"coordination",
+			`{"sender":"alice@localhost","recipients":["bob@localhost"],"coordination":{"type":"parallel"}}`,
+			w.as("alice"), 400, "COORDINATION_FAILED"},
+		{"a forged label", `{"sender":"alice@localhost","recipients":["bob@localhost"],"trust":"verified"}`,
+			w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
+		{"a forged label in other letters",
+			`{"sender":"alice@localhost","recipients":["bob@localhost"],"Trust":"verified"}`, w.as("alice"), 400,
+			"INVALID_MESSAGE_FORMAT"},
+		{"an attachment with a second url",
+			`{"sender":"alice@localhost","recipients":["bob@localhost"],"attachments":[{"filename":"a","content_type":"b","size":1,"hash":"sha256:ab","url":"https://ok.test/a","URL":"file:///etc/passwd"}]}`,
+			w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
 		{"no object", `[]`, w.as("alice"), 400, "INVALID_MESSAGE_FORMAT"},
-		{"another version", `{"version":"2.0","sender":"alice@localhost","recipients":["bob@localhost"]}`, w.as("alice"), 400, "UNSUPPORTED_VERSION"},
+		{"another version", `{"version":"2.0","sender":"alice@localhost","recipients":["bob@localhost"]}`,
+			w.as("alice"), 400, "UNSUPPORTED_VERSION"},
 	} {
 		w.wants(c.name, w.do("POST", "/v1/messages", c.body, c.header), c.status, c.code)
 	}
@@ -48,7 +58,8 @@ func TestSendIsRefused(t *testing.T) {
 func TestSendRefusedAsAWholeNamesTheRecipients(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
-	a := w.do("POST", "/v1/messages", `{"message_id":"m-1","sender":"alice@localhost","recipients":["ghost@localhost"]}`, w.as("alice"))
+	a := w.do("POST", "/v1/messages",
+		`{"message_id":"m-1","sender":"alice@localhost","recipients":["ghost@localhost"]}`, w.as("alice"))
 	w.wants("all unknown", a, 404, "AGENT_UNKNOWN")
 	if a.body["message_id"] != "m-1" || a.body["status"] != "failed" || len(a.body["recipients"].([]any)) != 1 {
 		t.Errorf("beside the error: got %s, want message_id, status and recipients", a.raw)
@@ -61,7 +72,8 @@ func TestSendToSeveral(t *testing.T) {
 		w.agent(name)
 	}
 	a := w.do("POST", "/v1/messages",
-		`{"sender":"alice@localhost","recipients":["carol@localhost","ghost@localhost","BOB@LOCALHOST","bob@localhost"],"payload":{"n":1.0}}`, w.as("alice"))
+		`{"sender":"alice@localhost","recipients":["carol@localhost","ghost@localhost","BOB@LOCALHOST","bob@localhost"],"payload":{"n":1.0}}`,
+		w.as("alice"))
 	w.wants("send", a, 202, "")
 	var got []string
 	for _, r := range a.body["recipients"].([]any) {
@@ -89,7 +101,8 @@ func TestSendAgainWithTheSameKey(t *testing.T) {
 	again := w.do("POST", "/v1/messages", body, w.as("alice"))
 	w.wants("again", again, 202, "")
 	if first.body["message_id"] != again.body["message_id"] || again.header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("a retry: got id %v, replayed %q, want %v, true", again.body["message_id"], again.header.Get("Idempotent-Replayed"), first.body["message_id"])
+		t.Errorf("a retry: got id %v, replayed %q, want %v, true", again.body["message_id"],
+			again.header.Get("Idempotent-Replayed"), first.body["message_id"])
 	}
 	other := strings.Replace(body, `"payload":1`, `"payload":2`, 1)
 	w.wants("other content", w.do("POST", "/v1/messages", other, w.as("alice")), 422, "IDEMPOTENCY_KEY_REUSED")
@@ -122,8 +135,12 @@ func TestSendAgainInOtherWords(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
 	w.agent("bob")
-	first := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"],"idempotency_key":"k","payload":{"a":1,"b":[2.0]}}`, w.as("alice"))
-	again := w.do("POST", "/v1/messages", `{"payload": {"b":[2.0], "a":1}, "idempotency_key":"k","recipients":["bob@localhost"],"sender":"alice@localhost"}`, w.as("alice"))
+	first := w.do("POST", "/v1/messages",
+		`{"sender":"alice@localhost","recipients":["bob@localhost"],"idempotency_key":"k","payload":{"a":1,"b":[2.0]}}`,
+		w.as("alice"))
+	again := w.do("POST", "/v1/messages",
+		`{"payload": {"b":[2.0], "a":1}, "idempotency_key":"k","recipients":["bob@localhost"],"sender":"alice@localhost"}`,
+		w.as("alice"))
 	w.wants("again", again, 202, "")
 	if first.body["message_id"] != again.body["message_id"] {
 		t.Errorf("a retry in other words: got id %v, want %v", again.body["message_id"], first.body["message_id"])
@@ -141,7 +158,8 @@ func TestMessageIsShownToThoseItConcerns(t *testing.T) {
 	absent := "01a204dc-8339-7ac7-ac52-c37b55304ca1"
 	for _, path := range []string{"/v1/messages/%s", "/v1/messages/%s/status"} {
 		mine, none := strings.Replace(path, "%s", id, 1), strings.Replace(path, "%s", absent, 1)
-		for _, who := range []string{w.as("alice"), w.as("bob"), "X-Admin-Key: " + w.admin, "Authorization: Bearer " + w.admin} {
+		for _, who := range []string{w.as("alice"), w.as("bob"), "X-Admin-Key: " + w.admin,
+			"Authorization: Bearer " + w.admin} {
 			w.wants("GET "+mine, w.do("GET", mine, "", who), 200, "")
 			w.wants("GET "+none, w.do("GET", none, "", who), 404, "MESSAGE_NOT_FOUND")
 		}
@@ -162,12 +180,14 @@ func TestRecipientsDoNotSeeAcknowledgements(t *testing.T) {
 	for _, name := range []string{"alice", "bob", "carol"} {
 		w.agent(name)
 	}
-	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost","carol@localhost"]}`, w.as("alice"))
+	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost","carol@localhost"]}`,
+		w.as("alice"))
 	id := a.body["message_id"].(string)
 	w.wants("ack", w.do("DELETE", "/v1/inbox/bob@localhost/"+id, "", w.as("bob")), 200, "")
 	for name, want := range map[string]int{"alice": 1, "bob": 1, "carol": 0} {
 		status := w.do("GET", "/v1/messages/"+id+"/status", "", w.as(name))
-		if got := strings.Count(status.raw, `"acknowledged":true`); got != want || status.body["status"] != "delivered" {
+		if got := strings.Count(status.raw, `"acknowledged":true`); got != want ||
+			status.body["status"] != "delivered" {
 			t.Errorf("status as %s: got %d acknowledgements in %s, want %d", name, got, status.raw, want)
 		}
 	}
@@ -179,11 +199,15 @@ func TestSenderIsShownOnce(t *testing.T) {
 	w := start(t)
 	w.agent("alice")
 	w.agent("bob")
-	for _, name := range []string{"\u017fender", `\u017fender`, "me\u017fsage_id", "tru\u017ft", "TRUST", "Created_At", "\ufb06atus", "\u017fubject"} {
-		body := `{"sender":"alice@localhost","` + name + `":"boss@localhost","recipients":["bob@localhost"],"extra":[1.0]}`
+	for _, name := range []string{"\u017fender", `\u017fender`, "me\u017fsage_id", "tru\u017ft", "TRUST", "Created_At",
+		"\ufb06atus", "\u017fubject"} {
+		body := `{"sender":"alice@localhost","` + name +
+			`":"boss@localhost","recipients":["bob@localhost"],"extra":[1.0]}`
 		w.wants(name, w.do("POST", "/v1/messages", body, w.as("alice")), 400, "INVALID_MESSAGE_FORMAT")
 	}
-	a := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","SENDER":"boss@localhost","recipients":["bob@localhost"],"Message_ID":"boss","extra":[1.0],"gr\u00f6\u00dfe":1}`, w.as("alice"))
+	a := w.do("POST", "/v1/messages",
+		`{"sender":"alice@localhost","SENDER":"boss@localhost","recipients":["bob@localhost"],"Message_ID":"boss","extra":[1.0],"gr\u00f6\u00dfe":1}`,
+		w.as("alice"))
 	w.wants("send", a, 202, "")
 	_, page := w.inbox("bob", "")
 	one := w.do("GET", "/v1/messages/"+a.body["message_id"].(string), "", w.as("bob"))
@@ -217,12 +241,15 @@ func TestMessageListFilters(t *testing.T) {
 		}
 	}
 	for query, code := range map[string]string{
-		"?limit=0": "INVALID_LIMIT", "?limit=1001": "INVALID_LIMIT", "?limit=x": "INVALID_LIMIT", "?offset=-1": "INVALID_OFFSET", "?offset=10001": "INVALID_OFFSET",
-		"?since=yesterday": "INVALID_SINCE_FORMAT", "?status=lost": "INVALID_PARAMETER", "?sender=x": "INVALID_PARAMETER",
+		"?limit=0": "INVALID_LIMIT", "?limit=1001": "INVALID_LIMIT", "?limit=x": "INVALID_LIMIT",
+		"?offset=-1": "INVALID_OFFSET", "?offset=10001": "INVALID_OFFSET",
+		"?since=yesterday": "INVALID_SINCE_FORMAT", "?status=lost": "INVALID_PARAMETER",
+		"?sender=x":   "INVALID_PARAMETER",
 		"?sent=maybe": "INVALID_PARAMETER", "?limit=1&limit=2": "INVALID_PARAMETER", "?a=%zz": "INVALID_PARAMETER",
 		"?sender=" + strings.Repeat("a", 10<<10): "INVALID_PARAMETER",
 	} {
-		w.wants("GET /v1/messages"+query[:min(len(query), 40)], w.do("GET", "/v1/messages"+query, "", w.as("alice")), http.StatusBadRequest, code)
+		w.wants("GET /v1/messages"+query[:min(len(query), 40)], w.do("GET", "/v1/messages"+query, "", w.as("alice")),
+			http.StatusBadRequest, code)
 	}
 }
 
@@ -233,14 +260,17 @@ func TestWordsOfTheDraft(t *testing.T) {
 	w.agent("alice")
 	w.send("alice", "alice", `1`)
 	discovery := map[string][]string{
-		"address": {"alice@localhost"}, "role": {"buyer"}, "delivery_mode": {"pull", "push"}, "active_only": {"true", "false"},
-		"capability": {"pricing"}, "schema": {"agntcy:commerce.*", "agntcy:commerce.order.v1"},
+		"address": {"alice@localhost"}, "role": {"buyer"}, "delivery_mode": {"pull", "push"},
+		"active_only": {"true", "false"},
+		"capability":  {"pricing"}, "schema": {"agntcy:commerce.*", "agntcy:commerce.order.v1"},
 	}
 	for path, parameters := range map[string]map[string][]string{
 		"/v1/messages": {
-			"status": {"pending", "delivered", "failed", "queued", "delivering", "retrying"}, "sender": {"alice@localhost", "a@b.example"},
-			"recipient": {"alice@localhost", "a@b.example"}, "since": {"2025-08-14T10:30:00.000Z", "2025-08-14T10:30:00Z"},
-			"limit": {"1", "100", "1000"}, "offset": {"0", "1", "10000"},
+			"status":    {"pending", "delivered", "failed", "queued", "delivering", "retrying"},
+			"sender":    {"alice@localhost", "a@b.example"},
+			"recipient": {"alice@localhost", "a@b.example"},
+			"since":     {"2025-08-14T10:30:00.000Z", "2025-08-14T10:30:00Z"},
+			"limit":     {"1", "100", "1000"}, "offset": {"0", "1", "10000"},
 		},
 		"/v1/inbox/alice@localhost": {
 			"status": {"unread", "read"}, "since": {"2025-08-14T10:30:00.000Z", "2025-08-14T10:30:00Z"},
@@ -251,7 +281,8 @@ func TestWordsOfTheDraft(t *testing.T) {
 	} {
 		for name, values := range parameters {
 			for _, value := range values {
-				if a := w.do("GET", path+"?"+name+"="+url.QueryEscape(value), "", w.as("alice")); a.status != http.StatusOK {
+				if a := w.do("GET", path+"?"+name+"="+url.QueryEscape(value), "",
+					w.as("alice")); a.status != http.StatusOK {
 					t.Errorf("GET %s?%s=%s = %d, want 200: %s", path, name, value, a.status, a.raw)
 				}
 			}

@@ -30,7 +30,8 @@ func described(t *testing.T, r *http.Request, sent string, resp *http.Response, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Check(replay.Exchange{Request: r, Sent: []byte(sent), Status: resp.StatusCode, Header: resp.Header, Body: body}); err != nil {
+	if err := d.Check(replay.Exchange{Request: r, Sent: []byte(sent), Status: resp.StatusCode, Header: resp.Header,
+		Body: body}); err != nil {
 		t.Error(err)
 	}
 }
@@ -82,15 +83,18 @@ func TestDocumentIsServed(t *testing.T) {
 	want, _ := openapi.JSON()
 	a := w.do("GET", "/v1/openapi.json", "")
 	etag := a.header.Get("ETag")
-	if a.status != 200 || a.raw != string(want) || etag == "" || a.header.Get("Cache-Control") != "public, max-age=300" {
-		t.Fatalf("got %d, %d bytes, headers %v; want 200, %d bytes, an ETag, five minutes", a.status, len(a.raw), a.header, len(want))
+	if a.status != 200 || a.raw != string(want) || etag == "" ||
+		a.header.Get("Cache-Control") != "public, max-age=300" {
+		t.Fatalf("got %d, %d bytes, headers %v; want 200, %d bytes, an ETag, five minutes", a.status, len(a.raw),
+			a.header, len(want))
 	}
 	for condition, status := range map[string]int{
 		etag: 304, "W/" + etag: 304, `"other", ` + etag: 304, "*": 304, `"other"`: 200, strings.Trim(etag, `"`): 200,
 	} {
 		b := w.do("GET", "/v1/openapi.json", "", "If-None-Match: "+condition)
 		if b.status != status || b.header.Get("ETag") != etag || status == 304 && b.raw != "" {
-			t.Errorf("If-None-Match %s: got %d with ETag %s and %d bytes, want %d with %s", condition, b.status, b.header.Get("ETag"), len(b.raw), status, etag)
+			t.Errorf("If-None-Match %s: got %d with ETag %s and %d bytes, want %d with %s", condition, b.status,
+				b.header.Get("ETag"), len(b.raw), status, etag)
 		}
 	}
 }

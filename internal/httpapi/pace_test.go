@@ -33,7 +33,8 @@ const readTime, writeTime, headTime = 30 * time.Second, time.Minute, 5 * time.Se
 
 func newEchoing(t *testing.T, maxMessage int64) *echoing {
 	e := &echoing{t: t, conns: make(chan net.Conn), Server: &Server{
-		MaxMessage: maxMessage, InFlight: 4 * maxMessage, Timeouts: Timeouts{Read: readTime, Write: writeTime}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		MaxMessage: maxMessage, InFlight: 4 * maxMessage, Timeouts: Timeouts{Read: readTime, Write: writeTime},
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}}
 	e.http = http.Server{Handler: e, ReadTimeout: readTime, ReadHeaderTimeout: headTime, WriteTimeout: writeTime}
 	e.ended.Go(func() { _ = e.http.Serve(e) })
@@ -96,7 +97,8 @@ func (e *echoing) send(size int, l line) (a answered) {
 	defer here.Close()
 	began := time.Now()
 	e.ended.Go(func() {
-		fmt.Fprintf(here, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", size)
+		fmt.Fprintf(here, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+			size)
 		for sent := 0; sent < size && (l.stops == 0 || sent < l.stops); {
 			n, err := here.Write(bytes.Repeat([]byte("1"), min(l.piece, size-sent)))
 			if err != nil {
@@ -159,8 +161,10 @@ func TestPaceOfABody(t *testing.T) {
 					}
 					return
 				}
-				if got.status != http.StatusRequestTimeout || got.code != amtp.CodeTemporaryFailure || !got.close || (got.took-c.ends).Abs() > c.about {
-					t.Errorf("answered %+v, want 408 TEMPORARY_FAILURE after about %v, and the end of the connection", got, c.ends)
+				if got.status != http.StatusRequestTimeout || got.code != amtp.CodeTemporaryFailure || !got.close ||
+					(got.took-c.ends).Abs() > c.about {
+					t.Errorf("answered %+v, want 408 TEMPORARY_FAILURE after about %v, and the end of the connection",
+						got, c.ends)
 				}
 			})
 		})

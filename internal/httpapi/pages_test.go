@@ -63,11 +63,13 @@ func TestListsGoOn(t *testing.T) {
 		}
 	}
 	first := w.do("GET", "/v1/messages?limit=2", "", w.as("alice"))
-	if first.body["total"] != 7.0 || first.body["limit"] != 2.0 || first.body["offset"] != 0.0 || first.body["total_capped"] != nil {
+	if first.body["total"] != 7.0 || first.body["limit"] != 2.0 || first.body["offset"] != 0.0 ||
+		first.body["total_capped"] != nil {
 		t.Errorf("the first page is %s", first.raw)
 	}
 	for query, code := range map[string]string{
-		"cursor=nonsense": "INVALID_PARAMETER", "cursor=m1&after=m1": "INVALID_PARAMETER", "cursor=m1&offset=3": "INVALID_OFFSET", "limit=0": "INVALID_LIMIT",
+		"cursor=nonsense": "INVALID_PARAMETER", "cursor=m1&after=m1": "INVALID_PARAMETER",
+		"cursor=m1&offset=3": "INVALID_OFFSET", "limit=0": "INVALID_LIMIT",
 	} {
 		w.wants(query, w.do("GET", "/v1/messages?"+query, "", w.as("alice")), 400, code)
 	}
@@ -105,7 +107,8 @@ func TestCursorsOfOtherLists(t *testing.T) {
 			if to == from {
 				status, code = 200, ""
 			}
-			w.wants("the cursor "+cursor+" of "+from+" at "+to, w.do("GET", to+"?cursor="+url.QueryEscape(cursor), "", header), status, code)
+			w.wants("the cursor "+cursor+" of "+from+" at "+to,
+				w.do("GET", to+"?cursor="+url.QueryEscape(cursor), "", header), status, code)
 		}
 	}
 }
@@ -178,11 +181,14 @@ func TestAgentsGoOn(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{
-		"/v1/discovery/agents?address=bob@localhost": 1, "/v1/discovery/agents?address=erin@localhost": 0, "/v1/discovery/agents?address=nobody": 0,
-		"/v1/discovery/agents?address=bob@localhost&role=x": 0, "/v1/discovery/agents?role=x": 0, "/v1/discovery/agents?delivery_mode=pull": 4,
+		"/v1/discovery/agents?address=bob@localhost": 1, "/v1/discovery/agents?address=erin@localhost": 0,
+		"/v1/discovery/agents?address=nobody":               0,
+		"/v1/discovery/agents?address=bob@localhost&role=x": 0, "/v1/discovery/agents?role=x": 0,
+		"/v1/discovery/agents?delivery_mode=pull": 4,
 	} {
 		a := w.do("GET", path, "", "Accept: */*")
-		if n := len(a.body["agents"].([]any)); n != want || a.body["agent_count"] != float64(want) || a.body["has_more"] != false {
+		if n := len(a.body["agents"].([]any)); n != want || a.body["agent_count"] != float64(want) ||
+			a.body["has_more"] != false {
 			t.Errorf("%s: %s, want %d agents", path, a.raw, want)
 		}
 	}
@@ -193,5 +199,6 @@ func TestAgentsGoOn(t *testing.T) {
 		w.wants(cursor, w.do("GET", "/v1/discovery/agents?cursor="+cursor, "", "Accept: */*"), 400, "INVALID_PARAMETER")
 		w.wants(cursor, w.do("GET", "/v1/admin/agents?cursor="+cursor, "", admin), 400, "INVALID_PARAMETER")
 	}
-	w.wants("a stranger", w.do("GET", "/v1/admin/agents?limit=x", "", "Accept: */*"), 401, "ADMIN_AUTHENTICATION_REQUIRED")
+	w.wants("a stranger", w.do("GET", "/v1/admin/agents?limit=x", "", "Accept: */*"), 401,
+		"ADMIN_AUTHENTICATION_REQUIRED")
 }

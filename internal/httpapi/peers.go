@@ -96,7 +96,8 @@ func (s *Server) answerPeer(c *call) {
 	}
 	if c.r.ContentLength < 0 || c.r.ContentLength > maxQuestion {
 		e := c.tooLarge()
-		e.Message, e.Details = "The question of another gateway says how many bytes it has, and has at most 4096.", map[string]any{"max_size": maxQuestion}
+		e.Message, e.Details = "The question of another gateway says how many bytes it has, and has at most 4096.",
+			map[string]any{"max_size": maxQuestion}
 		c.fail(e)
 		return
 	}
@@ -124,8 +125,10 @@ func (c *call) question() (*amtp.Message, *amtp.Error) {
 	switch {
 	case refused != nil:
 		return nil, refused
-	case len(m.Recipients) != 1 || m.Recipients[0].Domain() != c.s.Domain || m.Sender.Domain() == c.s.Domain || m.Sender.Domain() == "localhost":
-		return nil, amtp.Errorf(amtp.CodeInvalidRecipient, "Another gateway asks here, with one recipient in %s and a sender in its own domain.", c.s.Domain)
+	case len(m.Recipients) != 1 || m.Recipients[0].Domain() != c.s.Domain || m.Sender.Domain() == c.s.Domain ||
+		m.Sender.Domain() == "localhost":
+		return nil, amtp.Errorf(amtp.CodeInvalidRecipient,
+			"Another gateway asks here, with one recipient in %s and a sender in its own domain.", c.s.Domain)
 	}
 	return m, nil
 }
@@ -156,5 +159,6 @@ func (s *Server) domainKeys(c *call) {
 }
 
 func noDomainHere(d amtp.Domain) *amtp.Error {
-	return amtp.Errorf(amtp.CodeDomainNotFound, "This gateway serves %s only and has no domain by which others know it.", d).With("requested_domain", string(d))
+	return amtp.Errorf(amtp.CodeDomainNotFound,
+		"This gateway serves %s only and has no domain by which others know it.", d).With("requested_domain", string(d))
 }

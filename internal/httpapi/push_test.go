@@ -47,16 +47,19 @@ func TestPush(t *testing.T) {
 	w := watch(t, "text", "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, got, answer := endpoint(t)
 	w.agent("alice")
-	registered := w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"`+url+`","headers":{"Authorization":"Bearer `+secret+`"}}`)
+	registered := w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"`+url+
+		`","headers":{"Authorization":"Bearer `+secret+`"}}`)
 	w.wants("register", registered, 201, "")
 	w.keys["bob"] = registered.body["api_key"].(string)
 	first, _ := registered.body["push_secret"].(string)
-	if inner := registered.body["agent"].(map[string]any); !strings.HasPrefix(first, "whsec_") || inner["delivery_mode"] != "push" || inner["push_target"] != url {
+	if inner := registered.body["agent"].(map[string]any); !strings.HasPrefix(first, "whsec_") ||
+		inner["delivery_mode"] != "push" || inner["push_target"] != url {
 		t.Fatalf("registered: %s", registered.raw)
 	}
 	w.shown = append(w.shown, w.keys["alice"], w.keys["bob"], first, strings.TrimPrefix(first, "whsec_"))
 
-	sent := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost"],"payload":{"n":1.50}}`, w.as("alice"))
+	sent := w.do("POST", "/v1/messages",
+		`{"sender":"alice@localhost","recipients":["bob@localhost"],"payload":{"n":1.50}}`, w.as("alice"))
 	if w.wants("send", sent, 202, ""); !strings.Contains(sent.raw, `"delivery_mode":"push"`) {
 		t.Errorf("sent: %s", sent.raw)
 	}
@@ -72,12 +75,14 @@ func TestPush(t *testing.T) {
 		}
 	}
 	verifies(p, first, true)
-	if p.header.Get("Authorization") != "Bearer "+secret || p.header.Get("X-Amtp-Local-Delivery") != "true" || !strings.Contains(string(p.body), `"payload":{"n":1.50}`) ||
+	if p.header.Get("Authorization") != "Bearer "+secret || p.header.Get("X-Amtp-Local-Delivery") != "true" ||
+		!strings.Contains(string(p.body), `"payload":{"n":1.50}`) ||
 		p.header.Get("Webhook-Id") != sent.body["message_id"] {
 		t.Errorf("pushed %v %s", p.header, p.body)
 	}
 	reply := w.do("GET", "/v1/inbox/alice@localhost?wait=20", "", w.as("alice"))
-	if !strings.Contains(reply.raw, `"payload":{"seen":true}`) || !strings.Contains(reply.raw, `"in_reply_to":"`+sent.body["message_id"].(string)) {
+	if !strings.Contains(reply.raw, `"payload":{"seen":true}`) ||
+		!strings.Contains(reply.raw, `"in_reply_to":"`+sent.body["message_id"].(string)) {
 		t.Errorf("alice has %s", reply.raw)
 	}
 
@@ -100,7 +105,8 @@ func TestPush(t *testing.T) {
 	answer <- 410
 	w.send("alice", "bob", "4")
 	<-got
-	if page := w.do("GET", "/v1/inbox/bob@localhost?wait=20", "", w.as("bob")); page.body["count"] != 1.0 || !strings.Contains(page.raw, `"payload":4`) {
+	if page := w.do("GET", "/v1/inbox/bob@localhost?wait=20", "", w.as("bob")); page.body["count"] != 1.0 ||
+		!strings.Contains(page.raw, `"payload":4`) {
 		t.Errorf("after 410 bob has %s", page.raw)
 	}
 	w.wants("renew after 410", w.do("POST", "/v1/admin/agents/bob/push-secret", "", w.as("bob")), 409, "CONFLICT")
@@ -116,10 +122,12 @@ func TestPush(t *testing.T) {
 	}
 
 	for _, who := range []string{"Accept: */*", w.as("alice"), w.as("bob"), "X-Admin-Key: " + w.admin} {
-		for _, path := range []string{"/v1/discovery/agents", "/v1/admin/agents", "/v1/admin/agents/bob", "/v1/whoami", "/v1/admin/agents/bob/keys"} {
+		for _, path := range []string{"/v1/discovery/agents", "/v1/admin/agents", "/v1/admin/agents/bob", "/v1/whoami",
+			"/v1/admin/agents/bob/keys"} {
 			a := w.do("GET", path, "", who)
 			mine := who == w.as("bob") || strings.HasPrefix(who, "X-Admin")
-			if strings.Contains(a.raw, "push_target") && !mine || strings.Contains(a.raw, "Bearer "+secret) || strings.Contains(a.raw, "whsec_") {
+			if strings.Contains(a.raw, "push_target") && !mine || strings.Contains(a.raw, "Bearer "+secret) ||
+				strings.Contains(a.raw, "whsec_") {
 				t.Errorf("%s as %.20q shows %s", path, who, a.raw)
 			}
 		}
@@ -141,12 +149,16 @@ func TestPushIsWhatAnInboxShows(t *testing.T) {
 	url, got, _ := endpoint(t)
 	w.agent("alice")
 	w.agent("carol")
-	w.wants("register", w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"`+url+`"}`), 201, "")
+	w.wants("register", w.do("POST", "/v1/admin/agents",
+		`{"address":"bob","delivery_mode":"push","push_target":"`+url+`"}`), 201, "")
 	last := "unheard-of"
 	for _, members := range []string{
-		``, `,"payload":{"n":1.50,"<":[ 1 ]},"subject":"s","headers":{"priority":"high"},"x_own":[1]`, `,"message_id":"given","schema":"agntcy:a.b.v1"`,
+		``, `,"payload":{"n":1.50,"<":[ 1 ]},"subject":"s","headers":{"priority":"high"},"x_own":[1]`,
+		`,"message_id":"given","schema":"agntcy:a.b.v1"`,
 	} {
-		sent := w.do("POST", "/v1/messages", `{"sender":"alice@localhost","recipients":["bob@localhost","carol@localhost"],"in_reply_to":"`+last+`"`+members+`}`, w.as("alice"))
+		sent := w.do("POST", "/v1/messages",
+			`{"sender":"alice@localhost","recipients":["bob@localhost","carol@localhost"],"in_reply_to":"`+last+`"`+
+				members+`}`, w.as("alice"))
 		w.wants("send", sent, 202, "")
 		last = sent.body["message_id"].(string)
 		_, page := w.inbox("carol", "")
@@ -162,7 +174,8 @@ func TestPushIsWhatAnInboxShows(t *testing.T) {
 		delete(pushed, "recipient")
 		delete(shown, "status")
 		delete(shown, "delivery_count")
-		for _, name := range []string{"attachments", "coordination", "headers", "in_reply_to", "payload", "response_type", "schema", "subject"} {
+		for _, name := range []string{"attachments", "coordination", "headers", "in_reply_to", "payload",
+			"response_type", "schema", "subject"} {
 			if _, there := pushed[name]; !there {
 				t.Errorf("the push has no %s", name)
 			}
@@ -197,12 +210,17 @@ func TestPushIsChecked(t *testing.T) {
 	w.agent("alice")
 	long := strings.Repeat("x", 5000)
 	for _, c := range []string{
-		`"delivery_mode":"push"`, `"delivery_mode":"push","push_target":""`, `"delivery_mode":"push","push_target":"not a url"`,
+		`"delivery_mode":"push"`, `"delivery_mode":"push","push_target":""`,
+		`"delivery_mode":"push","push_target":"not a url"`,
 		`"delivery_mode":"push","push_target":"/hook"`, `"delivery_mode":"push","push_target":"ftp://hooks.example/"`,
-		`"delivery_mode":"push","push_target":"https://u:p@hooks.example/"`, `"delivery_mode":"push","push_target":"https://hooks.example/#f"`,
-		`"delivery_mode":"push","push_target":"http://hooks.example/"`, `"delivery_mode":"push","push_target":"https://10.0.0.1/"`,
-		`"delivery_mode":"push","push_target":"http://127.0.0.1:9001/"`, `"delivery_mode":"push","push_target":"https://169.254.169.254/"`,
-		`"delivery_mode":"push","push_target":"https://hooks.example/` + long + `"`, `"delivery_mode":"push","push_target":"https://hooks.example/\u0007"`,
+		`"delivery_mode":"push","push_target":"https://u:p@hooks.example/"`,
+		`"delivery_mode":"push","push_target":"https://hooks.example/#f"`,
+		`"delivery_mode":"push","push_target":"http://hooks.example/"`,
+		`"delivery_mode":"push","push_target":"https://10.0.0.1/"`,
+		`"delivery_mode":"push","push_target":"http://127.0.0.1:9001/"`,
+		`"delivery_mode":"push","push_target":"https://169.254.169.254/"`,
+		`"delivery_mode":"push","push_target":"https://hooks.example/` + long + `"`,
+		`"delivery_mode":"push","push_target":"https://hooks.example/\u0007"`,
 		`"delivery_mode":"push","push_target":"https://höoks.example/"`, `"delivery_mode":"fly"`,
 		`"delivery_mode":"pull","push_target":"https://hooks.example/"`, `"push_headers":{"A":"b"}`,
 	} {
@@ -214,28 +232,39 @@ func TestPushIsChecked(t *testing.T) {
 		seventeen[i] = `"h` + strings.Repeat("x", i) + `":"1"`
 	}
 	for _, headers := range []string{
-		`"Host":"x"`, `"content-LENGTH":"1"`, `"Webhook-Id":"x"`, `"webhook-signature":"x"`, `"X-AMTP-Version":"x"`, `"Transfer-Encoding":"chunked"`,
-		`"Connection":"close"`, `"User-Agent":"x"`, `"X-Forwarded-For":"1.1.1.1"`, `"":"x"`, `"a b":"x"`, `"a:b":"x"`, `"A":"x\ny"`, `"A":"x\r\nB: y"`,
-		`"A":"é"`, `"A":" x"`, `"A":"` + long + `"`, `"` + strings.Repeat("a", 65) + `":"x"`, `"A":"1","a":"2"`, strings.Join(seventeen, ","),
+		`"Host":"x"`, `"content-LENGTH":"1"`, `"Webhook-Id":"x"`, `"webhook-signature":"x"`, `"X-AMTP-Version":"x"`,
+		`"Transfer-Encoding":"chunked"`,
+		`"Connection":"close"`, `"User-Agent":"x"`, `"X-Forwarded-For":"1.1.1.1"`, `"":"x"`, `"a b":"x"`, `"a:b":"x"`,
+		`"A":"x\ny"`, `"A":"x\r\nB: y"`,
+		`"A":"é"`, `"A":" x"`, `"A":"` + long + `"`, `"` + strings.Repeat("a", 65) + `":"x"`, `"A":"1","a":"2"`,
+		strings.Join(seventeen, ","),
 		`"A":"` + long[:4000] + `","B":"` + long[:4000] + `","C":"` + long[:400] + `"`,
 	} {
 		body := `"delivery_mode":"push","push_target":"http://localhost:9000/","push_headers":{` + headers + `}}`
 		w.wants(headers, w.do("POST", "/v1/admin/agents", `{"address":"bob",`+body), 400, "AGENT_REGISTRATION_FAILED")
-		w.wants(headers, w.do("PATCH", "/v1/admin/agents/alice", `{`+body, w.as("alice")), 400, "INVALID_REQUEST_FORMAT")
+		w.wants(headers, w.do("PATCH", "/v1/admin/agents/alice", `{`+body, w.as("alice")), 400,
+			"INVALID_REQUEST_FORMAT")
 	}
-	w.wants("both names", w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"https://hooks.example/","headers":{"A":"1"},"push_headers":{"A":"1"}}`), 400, "AGENT_REGISTRATION_FAILED")
-	w.wants("no map", w.do("POST", "/v1/admin/agents", `{"address":"bob","push_headers":[1]}`), 400, "INVALID_REQUEST_FORMAT")
+	w.wants("both names", w.do("POST", "/v1/admin/agents",
+		`{"address":"bob","delivery_mode":"push","push_target":"https://hooks.example/","headers":{"A":"1"},"push_headers":{"A":"1"}}`),
+		400, "AGENT_REGISTRATION_FAILED")
+	w.wants("no map", w.do("POST", "/v1/admin/agents", `{"address":"bob","push_headers":[1]}`), 400,
+		"INVALID_REQUEST_FORMAT")
 	all := w.do("GET", "/v1/admin/agents", "", "X-Admin-Key: "+w.admin)
 	if all.body["count"] != 1.0 || strings.Contains(all.raw, "push") {
 		t.Errorf("after refusals: %s, want alice as she was", all.raw)
 	}
-	w.wants("zero values", w.do("POST", "/v1/admin/agents", `{"address":"joe","delivery_mode":"pull","push_target":"","headers":{},"api_key":""}`), 201, "")
-	pushing := w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push","push_target":"http://localhost:9000/"}`, w.as("alice"))
+	w.wants("zero values", w.do("POST", "/v1/admin/agents",
+		`{"address":"joe","delivery_mode":"pull","push_target":"","headers":{},"api_key":""}`), 201, "")
+	pushing := w.do("PATCH", "/v1/admin/agents/alice",
+		`{"delivery_mode":"push","push_target":"http://localhost:9000/"}`, w.as("alice"))
 	if secret, _ := pushing.body["push_secret"].(string); !strings.HasPrefix(secret, "whsec_") {
 		t.Errorf("turned to push: %s", pushing.raw)
 	}
-	w.wants("to pull", w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"pull","push_target":""}`, w.as("alice")), 200, "")
-	again := w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push","push_target":"http://localhost:9000/"}`, w.as("alice"))
+	w.wants("to pull", w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"pull","push_target":""}`,
+		w.as("alice")), 200, "")
+	again := w.do("PATCH", "/v1/admin/agents/alice", `{"delivery_mode":"push","push_target":"http://localhost:9000/"}`,
+		w.as("alice"))
 	if again.body["push_secret"] == nil || again.body["push_secret"] == pushing.body["push_secret"] {
 		t.Errorf("after all was forgotten: %s, want a new secret", again.raw)
 	}
@@ -248,7 +277,8 @@ func TestPushFollowsAChange(t *testing.T) {
 	url, got, answer := endpoint(t)
 	w.agent("alice")
 	w.agent("bob")
-	w.wants("to push", w.do("PATCH", "/v1/admin/agents/bob", `{"delivery_mode":"push","push_target":"`+url+`"}`, w.as("bob")), 200, "")
+	w.wants("to push", w.do("PATCH", "/v1/admin/agents/bob", `{"delivery_mode":"push","push_target":"`+url+`"}`,
+		w.as("bob")), 200, "")
 	for range 50 {
 		answer <- 403
 	}

@@ -21,7 +21,8 @@ func TestAddressesWithoutBytesAreForgotten(t *testing.T) {
 		calls = append(calls, c)
 	}
 	if s.room.strangers != 32<<20 || len(s.room.from) == 0 {
-		t.Errorf("a thousand calls hold %d bytes of %d addresses, want the share of strangers, 32 MiB", s.room.strangers, len(s.room.from))
+		t.Errorf("a thousand calls hold %d bytes of %d addresses, want the share of strangers, 32 MiB",
+			s.room.strangers, len(s.room.from))
 	}
 	for _, c := range calls {
 		c.leaveRoom()

@@ -52,7 +52,8 @@ var routes = []route{
 	{"POST", "/v1/admin/agents/{name}/keys", (*Server).issueKey, "a key was issued to an agent"},
 	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys, ""},
 	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey, "a key of an agent was revoked"},
-	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret, "the push secret of an agent was renewed"},
+	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret,
+		"the push secret of an agent was renewed"},
 	{"POST", "/v1/admin/domain", (*Server).prepareDomain, "a domain was prepared"},
 	{"GET", "/v1/admin/keys", (*Server).listSigningKeys, ""},
 	{"POST", "/v1/admin/keys", (*Server).makeSigningKey, "a signing key was made"},
@@ -104,8 +105,10 @@ var tolerances = map[string]access.Tolerance{
 // doubling are the operations that the reference's clients call with a doubled slash
 // when the URL in their configuration ends in one.
 var doubling = []string{
-	"POST /v1/messages", "GET /v1/messages/{id}/status", "GET /v1/inbox/{recipient}", "DELETE /v1/inbox/{recipient}/{id}",
-	"GET /v1/discovery/agents", "GET /v1/discovery/agents/{domain}", "POST /v1/admin/agents", "DELETE /v1/admin/agents/{name}", "GET /health",
+	"POST /v1/messages", "GET /v1/messages/{id}/status", "GET /v1/inbox/{recipient}",
+	"DELETE /v1/inbox/{recipient}/{id}",
+	"GET /v1/discovery/agents", "GET /v1/discovery/agents/{domain}", "POST /v1/admin/agents",
+	"DELETE /v1/admin/agents/{name}", "GET /health",
 }
 
 // mayDouble reports whether the slash that a request began with twice does not matter.
@@ -134,7 +137,9 @@ func (s *Server) mux() *http.ServeMux {
 	}
 	for _, r := range routes {
 		if r.method == http.MethodGet && !slices.Contains(probes, r.pattern) { // which the mux would serve
-			mux.HandleFunc("HEAD "+r.pattern, s.serve(func(_ *Server, c *call) { c.methodNotAllowed(allowed[r.pattern]) }))
+			mux.HandleFunc("HEAD "+r.pattern, s.serve(func(_ *Server, c *call) {
+				c.methodNotAllowed(allowed[r.pattern])
+			}))
 		}
 	}
 	for pattern, methods := range allowed {

@@ -75,10 +75,12 @@ type Connections interface {
 func (s *Server) Handler() http.Handler {
 	mux := s.mux()
 	foreign := s.serve(func(_ *Server, c *call) {
-		c.fail(amtp.Errorf(amtp.CodeInvalidRequest, "The request target must be a path, or name this gateway; this is no proxy."))
+		c.fail(amtp.Errorf(amtp.CodeInvalidRequest,
+			"The request target must be a path, or name this gateway; this is no proxy."))
 	})
 	elsewhere := s.serve(func(_ *Server, c *call) {
-		c.fail(amtp.Errorf(amtp.CodeMisdirected, "This gateway is for the programs of its machine: write its URL with 127.0.0.1, [::1] or localhost, or give it a domain."))
+		c.fail(amtp.Errorf(amtp.CodeMisdirected,
+			"This gateway is for the programs of its machine: write its URL with 127.0.0.1, [::1] or localhost, or give it a domain."))
 	})
 	none := s.serve(func(_ *Server, c *call) { c.noRoute() })
 	lacking := s.serveTo(nobody, func(_ *Server, c *call) { c.noRoute() }) // whatever key is shown
@@ -159,7 +161,8 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		}
 		defer c.end(began)
 		if v := r.Header.Get("X-Amtp-Version"); v != "" && v != amtp.Version {
-			c.fail(amtp.Errorf(amtp.CodeUnsupportedVersion, "X-AMTP-Version %.20q is not supported; this gateway speaks %s.", v, amtp.Version))
+			c.fail(amtp.Errorf(amtp.CodeUnsupportedVersion,
+				"X-AMTP-Version %.20q is not supported; this gateway speaks %s.", v, amtp.Version))
 			return
 		}
 		if tolerance != nobody {
@@ -183,7 +186,8 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 // noteProxy tells the log once of a proxy on this machine that nobody trusts: its
 // callers are bound by no network.
 func (s *Server) noteProxy(c *call) {
-	if len(s.Door.Proxies) > 0 || s.Peers == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() || s.proxied.Swap(true) {
+	if len(s.Door.Proxies) > 0 || s.Peers == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() ||
+		s.proxied.Swap(true) {
 		return
 	}
 	s.Log.Warn("callers come through a proxy on this machine that server.trusted_proxies does not name: limits by network do not bind them")
@@ -203,13 +207,16 @@ func (c *call) end(began time.Time) {
 		if v == http.ErrAbortHandler {
 			panic(v)
 		}
-		c.s.Log.Error("a handler panicked", "request", c.id.String(), "route", c.r.Pattern, "panic", v, "stack", string(debug.Stack()))
+		c.s.Log.Error("a handler panicked", "request", c.id.String(), "route", c.r.Pattern, "panic", v, "stack",
+			string(debug.Stack()))
 		if c.status == 0 {
-			c.fail(amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id. Try again."))
+			c.fail(amtp.Errorf(amtp.CodeInternal,
+				"The gateway failed; its log has the cause under this request id. Try again."))
 		}
 	}
 	if c.s.Log.Enabled(c.r.Context(), slog.LevelDebug) {
-		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern, "status", c.status,
+		c.s.Log.Debug("request", "request", c.id.String(), "method", c.r.Method, "route", c.r.Pattern,
+			"status", c.status,
 			"from", c.from, "took", c.s.Now().Sub(began), "client_request", clientID(c.r))
 	}
 }
@@ -337,14 +344,16 @@ func (c *call) tooLarge() *amtp.Error {
 
 func checkMedia(r *http.Request) *amtp.Error {
 	if len(r.Header["Content-Encoding"]) > 0 {
-		return amtp.Errorf(amtp.CodeUnsupportedMediaType, "A Content-Encoding is not supported; send the JSON as it is.")
+		return amtp.Errorf(amtp.CodeUnsupportedMediaType,
+			"A Content-Encoding is not supported; send the JSON as it is.")
 	}
 	t := r.Header.Get("Content-Type")
 	if t == "application/json" {
 		return nil
 	}
 	media, params, err := mime.ParseMediaType(t)
-	if err != nil || media != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+	if err != nil || media != "application/json" || params["charset"] != "" &&
+		!strings.EqualFold(params["charset"], "utf-8") {
 		return amtp.Errorf(amtp.CodeUnsupportedMediaType, "The Content-Type must be application/json in UTF-8.")
 	}
 	return nil

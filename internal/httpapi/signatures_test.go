@@ -85,7 +85,8 @@ func (f *far) signed(t *testing.T, m map[string]any, keyid string) map[string]an
 	if err != nil {
 		t.Fatal(err)
 	}
-	return with(m, "signature", map[string]any{"algorithm": algorithm, "keyid": keyid, "value": base64.RawURLEncoding.EncodeToString(value)})
+	return with(m, "signature", map[string]any{"algorithm": algorithm, "keyid": keyid,
+		"value": base64.RawURLEncoding.EncodeToString(value)})
 }
 
 // with is a copy with another value of one member; nil takes it away.
@@ -102,11 +103,15 @@ func with(m map[string]any, name string, value any) map[string]any {
 func letter(to string) map[string]any {
 	return map[string]any{
 		"version": "1.0", "message_id": uuid.Must(uuid.NewV7()).String(), "idempotency_key": uuid.NewString(),
-		"timestamp": time.Now().UTC().Format(time.RFC3339), "sender": "ann@far.example", "recipients": []any{to + "@ours.example"},
-		"subject": "Prices", "schema": "agntcy:far.example.order.v1", "headers": map[string]any{"priority": "high"},
-		"payload": map[string]any{"total": 29, "lines": []any{"one", "two"}}, "in_reply_to": "before-1", "response_type": "workflow_response",
-		"workflow_id": "flow-1", "coordination": map[string]any{"type": "parallel"}, "x-note": map[string]any{"deep": []any{1, true}},
-		"attachments": []any{map[string]any{"filename": "a", "content_type": "text/plain", "size": 1, "hash": "sha256:ab", "url": "https://far.example/a"}},
+		"timestamp": time.Now().UTC().Format(time.RFC3339), "sender": "ann@far.example",
+		"recipients": []any{to + "@ours.example"},
+		"subject":    "Prices", "schema": "agntcy:far.example.order.v1", "headers": map[string]any{"priority": "high"},
+		"payload": map[string]any{"total": 29, "lines": []any{"one", "two"}}, "in_reply_to": "before-1",
+		"response_type": "workflow_response",
+		"workflow_id":   "flow-1", "coordination": map[string]any{"type": "parallel"},
+		"x-note": map[string]any{"deep": []any{1, true}},
+		"attachments": []any{map[string]any{"filename": "a", "content_type": "text/plain", "size": 1,
+			"hash": "sha256:ab", "url": "https://far.example/a"}},
 	}
 }
 
@@ -118,7 +123,8 @@ type receiver struct {
 
 func newReceiver(t *testing.T, f *far, policy string) *receiver {
 	t.Helper()
-	w := start(t, "AMTP_DOMAIN=ours.example", "AMTP_SIGNATURE_VERIFY_POLICY="+policy, "AMTP_DNS_MOCK_RECORDS="+f.records(t))
+	w := start(t, "AMTP_DOMAIN=ours.example", "AMTP_SIGNATURE_VERIFY_POLICY="+policy,
+		"AMTP_DNS_MOCK_RECORDS="+f.records(t))
 	for _, name := range []string{"alice", "bob", "carol"} {
 		w.agent(name)
 	}
@@ -149,7 +155,8 @@ func (r *receiver) takes(t *testing.T, to, doc string, want map[string]any, head
 	before := r.stored()
 	a := r.do("POST", "/v1/messages", doc, headers...)
 	if a.status != http.StatusAccepted || r.stored() != before+1 {
-		t.Fatalf("%s: got %d %s with %v messages before and %v now; want 202 and one more; sent %s", r.policy, a.status, a.raw, before, r.stored(), doc)
+		t.Fatalf("%s: got %d %s with %v messages before and %v now; want 202 and one more; sent %s", r.policy, a.status,
+			a.raw, before, r.stored(), doc)
 	}
 	id := a.body["message_id"].(string)
 	if a.body["sender_verification"] != nil {
@@ -163,7 +170,8 @@ func (r *receiver) takes(t *testing.T, to, doc string, want map[string]any, head
 		}
 	}
 	for where, body := range map[string]map[string]any{
-		"inbox": item, "message": r.do("GET", "/v1/messages/"+id, "", r.as(to)).body, "status": r.do("GET", "/v1/messages/"+id+"/status", "", r.as(to)).body,
+		"inbox": item, "message": r.do("GET", "/v1/messages/"+id, "", r.as(to)).body,
+		"status": r.do("GET", "/v1/messages/"+id+"/status", "", r.as(to)).body,
 	} {
 		got, _ := body["sender_verification"].(map[string]any)
 		if !maps.Equal(got, want) {
@@ -171,7 +179,8 @@ func (r *receiver) takes(t *testing.T, to, doc string, want map[string]any, head
 		}
 	}
 	proven := want["method"] != nil
-	if trust := item["trust"]; (trust == "verified" || trust == "local") != proven || (item["authentication"].(map[string]any)["result"] == "pass") != proven {
+	if trust := item["trust"]; (trust == "verified" || trust == "local") != proven ||
+		(item["authentication"].(map[string]any)["result"] == "pass") != proven {
 		t.Errorf("%s: trust is %v, authentication %v, beside %v", r.policy, trust, item["authentication"], want)
 	}
 	return id
@@ -183,7 +192,8 @@ func (r *receiver) refuses(t *testing.T, doc string, status int, code, result st
 	before := r.stored()
 	a := r.do("POST", "/v1/messages", doc, headers...)
 	if a.status != status || a.code() != code || r.stored() != before {
-		t.Errorf("%s: got %d %s with %v messages before and %v now; want %d %s and no more; sent %s", r.policy, a.status, a.raw, before, r.stored(), status, code, doc)
+		t.Errorf("%s: got %d %s with %v messages before and %v now; want %d %s and no more; sent %s", r.policy,
+			a.status, a.raw, before, r.stored(), status, code, doc)
 		return a
 	}
 	details, _ := a.body["error"].(map[string]any)["details"].(map[string]any)
@@ -198,7 +208,8 @@ func (r *receiver) refuses(t *testing.T, doc string, status int, code, result st
 
 // proven is what stands beside a message that verifies.
 func proven(keyid, algorithm string) map[string]any {
-	return map[string]any{"result": "verified", "method": "domain_signature", "domain": "far.example", "keyid": keyid, "algorithm": algorithm}
+	return map[string]any{"result": "verified", "method": "domain_signature", "domain": "far.example", "keyid": keyid,
+		"algorithm": algorithm}
 }
 
 // unproven is what stands beside a message that the policy let in.
@@ -292,7 +303,8 @@ func TestDomainSignatures(t *testing.T) {
 		for _, r := range []*receiver{reject, newReceiver(t, f, "flag")} {
 			m := letter("bob")
 			r.takes(t, "bob", jsonOf(t, f.signed(t, m, "es")), proven("es", "ES256"))
-			r.joins(t, "carol", jsonOf(t, f.signed(t, with(m, "recipients", []any{"carol@ours.example"}), "es")), m["message_id"].(string))
+			r.joins(t, "carol", jsonOf(t, f.signed(t, with(m, "recipients", []any{"carol@ours.example"}), "es")),
+				m["message_id"].(string))
 			r.joins(t, "bob", jsonOf(t, f.signed(t, m, "es")), m["message_id"].(string)) // a retry
 		}
 	})
@@ -300,7 +312,8 @@ func TestDomainSignatures(t *testing.T) {
 		for _, r := range []*receiver{reject, newReceiver(t, f, "flag")} {
 			first := r.takes(t, "bob", jsonOf(t, f.signed(t, letter("bob"), "es")), proven("es", "ES256"))
 			answers := with(with(letter("bob"), "in_reply_to", first), "workflow_id", first)
-			r.refuses(t, jsonOf(t, with(f.signed(t, answers, "es"), "payload", map[string]any{"approve": true})), 403, "SIGNATURE_INVALID", "invalid")
+			r.refuses(t, jsonOf(t, with(f.signed(t, answers, "es"), "payload", map[string]any{"approve": true})), 403,
+				"SIGNATURE_INVALID", "invalid")
 			r.refuses(t, jsonOf(t, answers), 403, "SIGNATURE_REQUIRED", "unsigned")
 			// Nothing moved and nothing is remembered of it: the true answer is new.
 			r.takes(t, "bob", jsonOf(t, f.signed(t, answers, "es")), proven("es", "ES256"))
@@ -310,20 +323,23 @@ func TestDomainSignatures(t *testing.T) {
 		for _, r := range all {
 			m := jsonOf(t, with(with(letter("bob"), "sender", "alice@ours.example"), "coordination", nil))
 			a := r.refuses(t, m, 401, "LOCAL_SENDER_AUTH_REQUIRED", "")
-			if details, _ := a.body["error"].(map[string]any)["details"].(map[string]any); details["required_header"] == nil {
+			if details,
+				_ := a.body["error"].(map[string]any)["details"].(map[string]any); details["required_header"] == nil {
 				t.Errorf("the answer does not say which header is needed: %s", a.raw)
 			}
 			claimed := f.signed(t, with(letter("bob"), "sender", "alice@ours.example"), "es")
 			r.refuses(t, jsonOf(t, claimed), 401, "LOCAL_SENDER_AUTH_REQUIRED", "")
 			r.refuses(t, m, 403, "SENDER_CREDENTIAL_MISMATCH", "", r.as("carol"))
-			r.refuses(t, jsonOf(t, f.signed(t, letter("bob"), "es")), 403, "SENDER_CREDENTIAL_MISMATCH", "", r.as("carol"))
+			r.refuses(t, jsonOf(t, f.signed(t, letter("bob"), "es")), 403, "SENDER_CREDENTIAL_MISMATCH", "",
+				r.as("carol"))
 			r.refuses(t, m, 401, "AUTHENTICATION_FAILED", "", "Authorization: Bearer amtp_nobody")
 			r.takes(t, "bob", m, map[string]any{"result": "authenticated", "method": "agent_api_key"}, r.as("alice"))
 		}
 	})
 	t.Run("claimed_result", func(t *testing.T) {
 		for _, name := range []string{"sender_verification", "Sender_Verification"} {
-			flag.refuses(t, jsonOf(t, f.signed(t, with(letter("bob"), name, proven("es", "ES256")), "es")), 400, "INVALID_MESSAGE_FORMAT", "")
+			flag.refuses(t, jsonOf(t, f.signed(t, with(letter("bob"), name, proven("es", "ES256")), "es")), 400,
+				"INVALID_MESSAGE_FORMAT", "")
 		}
 	})
 }
@@ -331,11 +347,16 @@ func TestDomainSignatures(t *testing.T) {
 // tamper changes every member of a signed message, one at a time.
 func tamper(t *testing.T, f *far, reject, flag *receiver) {
 	other := map[string]any{
-		"version": nil, "message_id": uuid.NewString(), "idempotency_key": uuid.NewString(), "timestamp": time.Now().Add(-time.Minute).UTC().Format(time.RFC3339),
-		"sender": "eve@far.example", "recipients": []any{"carol@ours.example"}, "subject": "Other prices", "schema": "agntcy:far.example.order.v2",
-		"headers": map[string]any{"priority": "low"}, "payload": map[string]any{"total": 28, "lines": []any{"one", "two"}}, "in_reply_to": "before-2",
-		"response_type": "workflow_error", "workflow_id": "flow-2", "coordination": map[string]any{"type": "sequential"}, "x-note": map[string]any{"deep": []any{1, false}},
-		"attachments": []any{map[string]any{"filename": "a", "content_type": "text/plain", "size": 2, "hash": "sha256:ab", "url": "https://far.example/a"}},
+		"version": nil, "message_id": uuid.NewString(), "idempotency_key": uuid.NewString(),
+		"timestamp": time.Now().Add(-time.Minute).UTC().Format(time.RFC3339),
+		"sender":    "eve@far.example", "recipients": []any{"carol@ours.example"}, "subject": "Other prices",
+		"schema":  "agntcy:far.example.order.v2",
+		"headers": map[string]any{"priority": "low"}, "payload": map[string]any{"total": 28,
+			"lines": []any{"one", "two"}}, "in_reply_to": "before-2",
+		"response_type": "workflow_error", "workflow_id": "flow-2",
+		"coordination": map[string]any{"type": "sequential"}, "x-note": map[string]any{"deep": []any{1, false}},
+		"attachments": []any{map[string]any{"filename": "a", "content_type": "text/plain", "size": 2,
+			"hash": "sha256:ab", "url": "https://far.example/a"}},
 	}
 	for name := range letter("bob") {
 		if _, ok := other[name]; !ok {
@@ -349,7 +370,8 @@ func tamper(t *testing.T, f *far, reject, flag *receiver) {
 			flag.takes(t, "bob", jsonOf(t, with(m, name, value)), flag.unproven("invalid", "es", "ES256"))
 		}
 		if name != "version" {
-			reject.refuses(t, jsonOf(t, with(m, name, nil)), refusedWithout(name), map[int]string{400: "INVALID_MESSAGE_FORMAT", 403: "SIGNATURE_INVALID"}[refusedWithout(name)],
+			reject.refuses(t, jsonOf(t, with(m, name, nil)), refusedWithout(name),
+				map[int]string{400: "INVALID_MESSAGE_FORMAT", 403: "SIGNATURE_INVALID"}[refusedWithout(name)],
 				map[int]string{403: "invalid"}[refusedWithout(name)])
 		}
 	}
@@ -358,8 +380,10 @@ func tamper(t *testing.T, f *far, reject, flag *receiver) {
 	}
 	m := f.signed(t, letter("bob"), "es")
 	reject.refuses(t, jsonOf(t, with(m, "added", "by somebody on the way")), 403, "SIGNATURE_INVALID", "invalid")
-	for member, value := range map[string]any{"algorithm": "RS256", "keyid": "rs", "value": base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "extra": 1} {
-		reject.refuses(t, jsonOf(t, with(m, "signature", with(m["signature"].(map[string]any), member, value))), 403, "SIGNATURE_INVALID", "invalid")
+	for member, value := range map[string]any{"algorithm": "RS256", "keyid": "rs",
+		"value": base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "extra": 1} {
+		reject.refuses(t, jsonOf(t, with(m, "signature", with(m["signature"].(map[string]any), member, value))), 403,
+			"SIGNATURE_INVALID", "invalid")
 	}
 }
 
@@ -376,14 +400,17 @@ func refusedWithout(name string) int {
 func (r *receiver) joins(t *testing.T, to, doc, id string) {
 	t.Helper()
 	before := r.stored()
-	if a := r.do("POST", "/v1/messages", doc); a.status != http.StatusAccepted || a.body["message_id"] != id || r.stored() != before {
-		t.Errorf("%s: got %d %s with %v messages before and %v now; want 202, %s and no more", r.policy, a.status, a.raw, before, r.stored(), id)
+	if a := r.do("POST", "/v1/messages", doc); a.status != http.StatusAccepted || a.body["message_id"] != id ||
+		r.stored() != before {
+		t.Errorf("%s: got %d %s with %v messages before and %v now; want 202, %s and no more", r.policy, a.status,
+			a.raw, before, r.stored(), id)
 	}
 	times := 0
 	for _, m := range r.do("GET", "/v1/inbox/"+to+"@ours.example", "", r.as(to)).body["messages"].([]any) {
 		if m := m.(map[string]any); m["message_id"] == id {
 			times++
-			if got, _ := m["sender_verification"].(map[string]any); fmt.Sprint(got) != fmt.Sprint(proven("es", "ES256")) {
+			if got, _ := m["sender_verification"].(map[string]any); fmt.Sprint(got) != fmt.Sprint(proven("es",
+				"ES256")) {
 				t.Errorf("%s: sender_verification of %s is %v", r.policy, to, got)
 			}
 		}

@@ -80,7 +80,8 @@ func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.Signin
 			return invalid("private_key", "The private key cannot be used: %v", err)
 		}
 		if is := signer.KeyRecord().Algorithm; is != n.Algorithm {
-			return invalid("algorithm", "The private key is one for %s, not for %.40q; leave the algorithm out.", is, n.Algorithm)
+			return invalid("algorithm", "The private key is one for %s, not for %.40q; leave the algorithm out.",
+				is, n.Algorithm)
 		}
 	}
 	return ring.Import(c.r.Context(), n.Selector, private)

@@ -49,13 +49,16 @@ func TestMakeSigningKey(t *testing.T) {
 		{"bits of another kind", `{"algorithm":"RS256","bits":"2048"}`, 400, "INVALID_REQUEST_FORMAT"},
 		{"too many bits", `{"algorithm":"RS256","bits":16384}`, 400, `"field":"bits"`},
 		{"two labels", `{"selector":"a.b"}`, 400, `"field":"selector"`},
-		{"a key that is brought", with(`,"selector":"k1"`), 201, `"selector":"k1","state":"waiting","algorithm":"ES256"`},
+		{"a key that is brought", with(`,"selector":"k1"`), 201,
+			`"selector":"k1","state":"waiting","algorithm":"ES256"`},
 		{"the same again", with(`,"selector":"k1","algorithm":"ES256"`), 201, `"selector":"k1"`},
 		{"a key without a name", with(``), 400, `"field":"selector"`},
 		{"under the name of another", with(`,"selector":"named"`), 409, "CONFLICT"},
 		{"as what it is not", with(`,"selector":"k2","algorithm":"RS256"`), 400, `"field":"algorithm"`},
 		{"with bits", with(`,"selector":"k2","bits":2048`), 400, `"field":"bits"`},
-		{"what is no key", `{"selector":"k2","private_key":"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"}`, 400, "is a public key"},
+		{"what is no key",
+			`{"selector":"k2","private_key":"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"}`,
+			400, "is a public key"},
 		{"a body that is no object", `[]`, 400, "INVALID_REQUEST_FORMAT"},
 		{"a name twice", `{"selector":"k3","selector":"k4"}`, 400, "INVALID_REQUEST_FORMAT"},
 	} {
@@ -68,7 +71,8 @@ func TestMakeSigningKey(t *testing.T) {
 	if used.status != 200 {
 		t.Errorf("use k1: %d %s", used.status, used.raw)
 	}
-	if line := strings.Split(file, "\n")[1]; strings.Contains(w.log.String(), line) || strings.Contains(w.log.String(), "PRIVATE KEY") {
+	if line := strings.Split(file, "\n")[1]; strings.Contains(w.log.String(), line) ||
+		strings.Contains(w.log.String(), "PRIVATE KEY") {
 		t.Errorf("the log has the private key")
 	}
 }
@@ -78,7 +82,8 @@ func TestMakeSigningKey(t *testing.T) {
 func TestBodyThatIsNone(t *testing.T) {
 	w := start(t, "AMTP_DOMAIN=shop.example")
 	for body, want := range map[string]int{"": 201, `{"selector":"k7"}`: 201, " ": 415} {
-		r, err := http.NewRequest("POST", w.url+"/v1/admin/keys", struct{ io.Reader }{strings.NewReader(body)}) // its length is not known
+		// its length is not known
+		r, err := http.NewRequest("POST", w.url+"/v1/admin/keys", struct{ io.Reader }{strings.NewReader(body)})
 		if err != nil {
 			t.Fatal(err)
 		}

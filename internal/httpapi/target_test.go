@@ -51,7 +51,8 @@ func TestAbsoluteTargets(t *testing.T) {
 		"http://%73hop.example@evil.test/v1/whoami":    400,
 		"http://[::ffff:10.0.0.1]:" + port + "/health": 400,
 	} {
-		got := w.raw("GET " + target + " HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n" + w.as("alice") + "\r\n\r\n")
+		got := w.raw("GET " + target + " HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n" +
+			w.as("alice") + "\r\n\r\n")
 		if got.status != want {
 			t.Errorf("GET %s: got %d %s, want %d", target, got.status, got.body, want)
 		}
@@ -75,11 +76,14 @@ func TestAbsoluteTargetsOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w := start(t, "AMTP_DOMAIN=shop.example", "AMTP_TLS_CERT_FILE="+filepath.Join(dir, "cert.pem"), "AMTP_TLS_KEY_FILE="+filepath.Join(dir, "key.pem"))
+	w := start(t, "AMTP_DOMAIN=shop.example", "AMTP_TLS_CERT_FILE="+filepath.Join(dir, "cert.pem"),
+		"AMTP_TLS_KEY_FILE="+filepath.Join(dir, "key.pem"))
 	roots := x509.NewCertPool()
 	roots.AddCert(other.Certificate())
-	for target, want := range map[string]int{"https://example.com/health": 200, "https://shop.example/health": 200, "https://evil.test/health": 400} {
-		conn, err := tls.Dial("tcp", strings.TrimPrefix(w.url, "https://"), &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"http/1.1"}})
+	for target, want := range map[string]int{"https://example.com/health": 200, "https://shop.example/health": 200,
+		"https://evil.test/health": 400} {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(w.url, "https://"),
+			&tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"http/1.1"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +105,12 @@ func TestAbsoluteTargetsInDevelopment(t *testing.T) {
 	w.agent("alice")
 	body := `{"sender":"alice@localhost","recipients":["alice@localhost"]}`
 	post := func(target, host string) raw {
-		return w.raw("POST " + target + "/v1/messages HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+		return w.raw("POST " + target + "/v1/messages HTTP/1.1\r\nHost: " + host +
+			"\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
 			strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 	}
-	for _, target := range []string{"http://evil.test", "http://localhost.", "http://10.0.0.1", "http://localhost.evil.test", "http://localhost@evil.test", "http://evil.test@localhost"} {
+	for _, target := range []string{"http://evil.test", "http://localhost.", "http://10.0.0.1",
+		"http://localhost.evil.test", "http://localhost@evil.test", "http://evil.test@localhost"} {
 		if got := post(target, "localhost"); got.status != 400 && got.status != 401 {
 			t.Errorf("POST %s without a key: got %d %s, want 400 or 401", target, got.status, got.body)
 		}

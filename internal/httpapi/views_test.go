@@ -23,8 +23,10 @@ func TestViewsAreStrictJSON(t *testing.T) {
 		if content != "" {
 			stored = []byte(content)
 		}
-		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Class: gateway.ClassAgent, ReceivedAt: time.Now(), Timestamp: time.Now()}
-		record := gateway.Record{Envelope: e, Body: stored, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
+		e := gateway.Envelope{ID: amtp.NewMessageID(), GivenID: "m", Sender: sender, Class: gateway.ClassAgent,
+			ReceivedAt: time.Now(), Timestamp: time.Now()}
+		record := gateway.Record{Envelope: e, Body: stored,
+			Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}}
 		one, err := storedView(&record)
 		if err != nil {
 			t.Fatal(err)
@@ -49,10 +51,12 @@ func TestOnlyTheGatewaySpeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := []byte(`{"sender":"ann@far.example","recipients":["bob@localhost"],"sender_verification":{"result":"verified"},"Sender_verification":1,"payload":1}`)
-	for result, want := range map[string]int{amtp.AuthNone: 1, amtp.AuthPermError: 0} { // of the second nobody knows the word
+	// of the second nobody knows the word
+	for result, want := range map[string]int{amtp.AuthNone: 1, amtp.AuthPermError: 0} {
 		e := gateway.Envelope{ID: amtp.NewMessageID(), Sender: sender, Class: gateway.ClassAnonymous,
 			Found: gateway.Finding{Authentication: amtp.Authentication{Result: result}}}
-		one, err := storedView(&gateway.Record{Envelope: e, Body: body, Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}})
+		one, err := storedView(&gateway.Record{Envelope: e, Body: body,
+			Deliveries: []gateway.Delivery{{Recipient: sender, State: gateway.Delivered}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +82,8 @@ func TestAppendResultIsJSON(t *testing.T) {
 	}
 	at := amtp.Time{Time: time.Date(2026, 1, 31, 12, 0, 0, 123456789, time.UTC)}
 	r := &amtp.SendResult{MessageID: "m", Status: amtp.StatusAccepted, Recipients: []amtp.RecipientStatus{
-		{Address: bob, Status: amtp.StatusDelivered, Timestamp: at, Attempts: 1, DeliveryMode: "pull", LocalDelivery: true,
+		{Address: bob, Status: amtp.StatusDelivered, Timestamp: at, Attempts: 1, DeliveryMode: "pull",
+			LocalDelivery:  true,
 			InboxDelivered: true, DeliveredAt: at, Acknowledged: true, AcknowledgedAt: at},
 		{Address: bob, Status: amtp.StatusFailed, Timestamp: at, ErrorCode: "X", ErrorMessage: "a \"<b>\" \n ü"},
 	}}

@@ -39,7 +39,8 @@ func start(t *testing.T, settings ...string) *world {
 	if strings.HasPrefix(t.Name(), onPostgreSQL+"/") {
 		settings = append(database(t), settings...)
 	}
-	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir, "AMTP_DNS_MOCK_MODE=true"}, settings...)
+	environ := append([]string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + dir,
+		"AMTP_DNS_MOCK_MODE=true"}, settings...)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +185,8 @@ func (w *world) wants(what string, a answer, status int, code string) {
 		return
 	}
 	e := a.body["error"].(map[string]any)
-	if e["request_id"] == "" || e["request_id"] != a.header.Get("X-Request-Id") || e["timestamp"] == nil || e["message"] == "" {
+	if e["request_id"] == "" || e["request_id"] != a.header.Get("X-Request-Id") || e["timestamp"] == nil ||
+		e["message"] == "" {
 		w.t.Errorf("%s: the error lacks message, timestamp or request_id: %s", what, a.raw)
 	}
 }

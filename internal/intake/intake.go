@@ -75,7 +75,8 @@ const clockTolerance = 10 * time.Minute
 // gateway hears the error as well when all that it asks for has failed here. The result names the message
 // as its sender knows it: by our id for those here, by the one it gave for
 // another domain.
-func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message, request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
+func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Message,
+	request gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
 	if in.isReceipts(p, m) {
 		return in.receipts(ctx, p, m)
 	}
@@ -156,13 +157,16 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *am
 	case p.Agent != nil && p.Agent.Address.Equal(in.home(claimed)):
 		return writer{p.Agent.Address, p.Agent.ID}, nil
 	case p.Agent != nil:
-		return writer{}, amtp.Errorf(amtp.CodeSenderCredentialMismatch, "This key belongs to %s and cannot send as %s.", p.Agent.Address, claimed)
+		return writer{}, amtp.Errorf(amtp.CodeSenderCredentialMismatch, "This key belongs to %s and cannot send as %s.",
+			p.Agent.Address, claimed)
 	case p.Admin:
-		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "The admin key does not send messages; show the key of the agent %s.", claimed)
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
+			"The admin key does not send messages; show the key of the agent %s.", claimed)
 	case !local:
 		return in.stranger(p, claimed)
 	case !p.Development:
-		return writer{}, amtp.Errorf(amtp.CodeLocalSenderAuthRequired, "Sending needs the sender's key: Authorization: Bearer KEY").
+		return writer{}, amtp.Errorf(amtp.CodeLocalSenderAuthRequired,
+			"Sending needs the sender's key: Authorization: Bearer KEY").
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
 	agent, err := in.Store.AgentNamed(in.home(claimed))
@@ -170,7 +174,8 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *am
 		return writer{}, gateway.Refusal(err)
 	}
 	if err != nil || gateway.IsReserved(claimed.Local()) {
-		return writer{}, amtp.Errorf(amtp.CodeAccessDenied, "There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
+		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
+			"There is no agent %s here to send as. Register it: amtp setup --name %s", claimed, claimed.Local())
 	}
 	return writer{agent.Address, agent.ID}, nil
 }
@@ -181,9 +186,11 @@ func (in *Intake) stranger(p gateway.Principal, claimed amtp.Address) (writer, *
 	switch {
 	case !in.Federated:
 		return writer{}, amtp.Errorf(amtp.CodeAccessDenied,
-			"This gateway serves %s only and takes no messages from other domains; %s cannot send here. Its operator gives it a domain with server.domain.", in.Domain, claimed)
+			"This gateway serves %s only and takes no messages from other domains; %s cannot send here. Its operator gives it a domain with server.domain.",
+			in.Domain, claimed)
 	case p.Domain != claimed.Domain():
-		return writer{}, amtp.Errorf(amtp.CodeAuthenticationFailed, "Nothing shows that this comes from %s.", claimed.Domain())
+		return writer{}, amtp.Errorf(amtp.CodeAuthenticationFailed, "Nothing shows that this comes from %s.",
+			claimed.Domain())
 	}
 	return writer{address: claimed}, nil
 }
@@ -209,13 +216,15 @@ func checkContent(p gateway.Principal, m *amtp.Message) *amtp.Error {
 	}
 	for _, a := range m.Attachments {
 		if strings.HasPrefix(a.Hash, "md5:") {
-			return amtp.Errorf(amtp.CodeInvalidMessage, "The hash of attachment %q is md5, which proves nothing; use sha256.", a.Filename)
+			return amtp.Errorf(amtp.CodeInvalidMessage,
+				"The hash of attachment %q is md5, which proves nothing; use sha256.", a.Filename)
 		}
 	}
 	return nil
 }
 
-func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, from writer, request gateway.RequestID, now time.Time) gateway.Envelope {
+func (in *Intake) envelope(p gateway.Principal, m *amtp.Message, from writer, request gateway.RequestID,
+	now time.Time) gateway.Envelope {
 	e := gateway.Envelope{
 		ID:          amtp.NewMessageID(),
 		GivenID:     m.MessageID,

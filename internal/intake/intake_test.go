@@ -41,7 +41,8 @@ func openHouse(t *testing.T) *house {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := s.AddAgent(t.Context(), gateway.Agent{Address: a, DeliveryMode: "pull", CreatedAt: time.Now()}, gateway.Key{ID: name, Hash: [32]byte{byte(i + 1)}, CreatedAt: time.Now()})
+		made, err := s.AddAgent(t.Context(), gateway.Agent{Address: a, DeliveryMode: "pull", CreatedAt: time.Now()},
+			gateway.Key{ID: name, Hash: [32]byte{byte(i + 1)}, CreatedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,9 +65,12 @@ func (h *house) caller(who string) gateway.Principal {
 	case "gateway, for one who left":
 		return gateway.Principal{Gateway: true, For: h.agents["bob"].ID + 1000}
 	case "far.example, proven":
-		return gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example"}}}
+		return gateway.Principal{Domain: "far.example",
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example"}}}
 	case "far.example, unproven":
-		return gateway.Principal{Domain: "far.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Domain: "far.example", Reason: "unsigned"}}}
+		return gateway.Principal{Domain: "far.example",
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Domain: "far.example",
+				Reason: "unsigned"}}}
 	}
 	if a := h.agents[who]; a != nil {
 		return gateway.Principal{Agent: a}
@@ -78,7 +82,8 @@ func (h *house) caller(who string) gateway.Principal {
 // accept has the caller bring a message.
 func (h *house) accept(door *intake.Intake, who, sender string, to ...string) (*amtp.SendResult, *amtp.Error) {
 	h.Helper()
-	return h.acceptBody(door, who, fmt.Sprintf(`{"sender":%q,"recipients":["%s"],"payload":1}`, sender, strings.Join(to, `","`)))
+	return h.acceptBody(door, who, fmt.Sprintf(`{"sender":%q,"recipients":["%s"],"payload":1}`, sender,
+		strings.Join(to, `","`)))
 }
 
 func (h *house) acceptBody(door *intake.Intake, who, body string) (*amtp.SendResult, *amtp.Error) {
@@ -146,11 +151,14 @@ func TestSender(t *testing.T) {
 		kept := h.stored()
 		switch {
 		case c.code != "" && (refused == nil || refused.Code != c.code || len(kept) != before):
-			t.Errorf("%s as %s (laptop %v): got %v and %d messages, want %s and %d", c.who, c.sender, c.laptop, refused, len(kept), c.code, before)
+			t.Errorf("%s as %s (laptop %v): got %v and %d messages, want %s and %d", c.who, c.sender, c.laptop, refused,
+				len(kept), c.code, before)
 		case c.code == "" && (refused != nil || len(kept) != before+1):
 			t.Errorf("%s as %s: got %v and %d messages, want it taken", c.who, c.sender, refused, len(kept))
-		case c.code == "" && (kept[0].Shown().Trust != c.trust || !strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
-			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Shown().Trust, kept[0].Sender, c.trust)
+		case c.code == "" && (kept[0].Shown().Trust != c.trust ||
+			!strings.EqualFold(kept[0].Sender.Local(), strings.Split(c.sender, "@")[0])):
+			t.Errorf("%s as %s: kept as %s of %s, want %s", c.who, c.sender, kept[0].Shown().Trust,
+				kept[0].Sender, c.trust)
 		}
 	}
 }
@@ -166,19 +174,31 @@ func TestRecipients(t *testing.T) {
 	}{
 		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example"}, want: []string{"delivered"}},
 		{who: "alice", sender: "alice@ours.example", to: []string{"BOB@localhost"}, want: []string{"delivered"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example", "bob@localhost"}, want: []string{"delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"bob@ours.example", "bob@localhost"},
+			want: []string{"delivered"}},
 		{who: "alice", sender: "alice@ours.example", to: []string{"alice@ours.example"}, want: []string{"delivered"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example", "bob@ours.example"}, want: []string{"AGENT_UNKNOWN", "delivered"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example"}, want: []string{"AGENT_UNKNOWN"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"postmaster@ours.example"}, want: []string{"AGENT_UNKNOWN"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "ANN@far.example"}, want: []string{"queued"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"}, want: []string{"queued", "delivered"}},
-		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example"}, want: []string{"RECIPIENT_NOT_FOUND"}, laptop: true},
-		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"}, want: []string{"RECIPIENT_NOT_FOUND", "delivered"}, laptop: true},
-		{who: "far.example, proven", sender: "ann@far.example", to: []string{"bob@ours.example"}, want: []string{"delivered"}},
-		{who: "far.example, proven", sender: "ann@far.example", to: []string{"eve@other.example"}, want: []string{"ACCESS_DENIED"}},
-		{who: "far.example, proven", sender: "ann@far.example", to: []string{"zoe@far.example"}, want: []string{"ACCESS_DENIED"}},
-		{who: "far.example, unproven", sender: "ann@far.example", to: []string{"eve@other.example", "bob@ours.example"}, want: []string{"ACCESS_DENIED", "delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example", "bob@ours.example"},
+			want: []string{"AGENT_UNKNOWN", "delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"nobody@ours.example"},
+			want: []string{"AGENT_UNKNOWN"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"postmaster@ours.example"},
+			want: []string{"AGENT_UNKNOWN"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "ANN@far.example"},
+			want: []string{"queued"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"},
+			want: []string{"queued", "delivered"}},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example"},
+			want: []string{"RECIPIENT_NOT_FOUND"}, laptop: true},
+		{who: "alice", sender: "alice@ours.example", to: []string{"ann@far.example", "bob@ours.example"},
+			want: []string{"RECIPIENT_NOT_FOUND", "delivered"}, laptop: true},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"bob@ours.example"},
+			want: []string{"delivered"}},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"eve@other.example"},
+			want: []string{"ACCESS_DENIED"}},
+		{who: "far.example, proven", sender: "ann@far.example", to: []string{"zoe@far.example"},
+			want: []string{"ACCESS_DENIED"}},
+		{who: "far.example, unproven", sender: "ann@far.example", to: []string{"eve@other.example", "bob@ours.example"},
+			want: []string{"ACCESS_DENIED", "delivered"}},
 	} {
 		door := h.door
 		if c.laptop {
@@ -219,7 +239,8 @@ func TestWhatLeavesCanBeSigned(t *testing.T) {
 	before := len(h.stored())
 	_, refused := h.acceptBody(h.door, "alice", fmt.Sprintf(inexact, `,"ann@far.example"`))
 	if refused == nil || refused.Code != amtp.CodeInvalidMessage || len(h.stored()) != before {
-		t.Errorf("for ann too: %v and %d messages, want %s and %d", refused, len(h.stored()), amtp.CodeInvalidMessage, before)
+		t.Errorf("for ann too: %v and %d messages, want %s and %d", refused, len(h.stored()),
+			amtp.CodeInvalidMessage, before)
 	}
 }
 
@@ -241,8 +262,10 @@ func TestNames(t *testing.T) {
 	for _, id := range []string{token, taken} {
 		for _, try := range []string{"first", "second"} {
 			r, refused := h.acceptBody(h.door, "far.example, proven", body("ann@far.example", id))
-			if refused != nil || string(r.MessageID) != id || r.LocalID == "" || string(r.LocalID) == id || r.Replayed != (try == "second") {
-				t.Errorf("the %s try of far.example with %s: %+v, %v; want its own id, and ours beside it", try, id, r, refused)
+			if refused != nil || string(r.MessageID) != id || r.LocalID == "" || string(r.LocalID) == id ||
+				r.Replayed != (try == "second") {
+				t.Errorf("the %s try of far.example with %s: %+v, %v; want its own id, and ours beside it", try,
+					id, r, refused)
 			}
 		}
 	}
@@ -263,12 +286,16 @@ func TestNothingTaken(t *testing.T) {
 					sender = "alice@ours.example"
 				}
 				for i, to := range order {
-					result, refused := h.acceptBody(h.door, who, fmt.Sprintf(`{%s"sender":%q,"recipients":["%s@ours.example"],"payload":1}`, key, sender, to))
+					result, refused := h.acceptBody(h.door, who,
+						fmt.Sprintf(`{%s"sender":%q,"recipients":["%s@ours.example"],"payload":1}`, key, sender, to))
 					switch {
-					case to == "bob" && (refused != nil || result.Status != amtp.StatusDelivered || result.Replayed != (i > 1)):
+					case to == "bob" && (refused != nil || result.Status != amtp.StatusDelivered ||
+						result.Replayed != (i > 1)):
 						t.Errorf("post %d, for bob: %+v, %v; want it delivered", i, result, refused)
-					case to == "nobody" && (refused == nil || refused.Code != amtp.CodeAgentUnknown || refused.Result == nil || len(refused.Result.Recipients) != 1):
-						t.Errorf("post %d, for nobody: %+v, %v; want %s with its recipient", i, result, refused, amtp.CodeAgentUnknown)
+					case to == "nobody" && (refused == nil || refused.Code != amtp.CodeAgentUnknown ||
+						refused.Result == nil || len(refused.Result.Recipients) != 1):
+						t.Errorf("post %d, for nobody: %+v, %v; want %s with its recipient", i, result, refused,
+							amtp.CodeAgentUnknown)
 					}
 				}
 				if list := h.stored(); len(list) != 1 || len(list[0].Deliveries) != 1 {
@@ -303,8 +330,10 @@ func TestFailedSince(t *testing.T) {
 			}
 			continue
 		}
-		if refused == nil || refused.Code != amtp.CodeRecipientUnavailable || refused.Result.Recipients[0].ErrorCode != "GONE" {
-			t.Errorf("a retry of another gateway: %+v, %v; want %s, and the recipient's own code", result, refused, amtp.CodeRecipientUnavailable)
+		if refused == nil || refused.Code != amtp.CodeRecipientUnavailable ||
+			refused.Result.Recipients[0].ErrorCode != "GONE" {
+			t.Errorf("a retry of another gateway: %+v, %v; want %s, and the recipient's own code", result, refused,
+				amtp.CodeRecipientUnavailable)
 		}
 	}
 }
@@ -325,7 +354,8 @@ func TestNamesake(t *testing.T) {
 	if err := h.store.RemoveAgent(t.Context(), bob.ID, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.store.AddAgent(t.Context(), gateway.Agent{Address: bob.Address, DeliveryMode: "pull", CreatedAt: time.Now()},
+	if _, err := h.store.AddAgent(t.Context(), gateway.Agent{Address: bob.Address, DeliveryMode: "pull",
+		CreatedAt: time.Now()},
 		gateway.Key{ID: "next", Hash: [32]byte{98}, CreatedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +375,8 @@ func (h *house) pushed(name string) gateway.Destination {
 	if err != nil {
 		h.Fatal(err)
 	}
-	made, err := h.store.AddAgent(h.Context(), gateway.Agent{Address: a, DeliveryMode: "push", Target: "https://hook.example", CreatedAt: time.Now()},
+	made, err := h.store.AddAgent(h.Context(), gateway.Agent{Address: a, DeliveryMode: "push",
+		Target: "https://hook.example", CreatedAt: time.Now()},
 		gateway.Key{ID: name, Hash: [32]byte{99}, CreatedAt: time.Now()})
 	if err != nil {
 		h.Fatal(err)
@@ -365,7 +396,8 @@ func (h *house) fail(d gateway.Destination) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	err = h.store.Settle(h.Context(), p.Settle(p.All(gateway.Outcome{Event: gateway.Refuse, Code: "GONE", Reason: "it is gone"}), now))
+	err = h.store.Settle(h.Context(), p.Settle(p.All(gateway.Outcome{Event: gateway.Refuse, Code: "GONE",
+		Reason: "it is gone"}), now))
 	if err != nil {
 		h.Fatal(err)
 	}

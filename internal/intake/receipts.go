@@ -12,7 +12,8 @@ import (
 // another domain, which proved that it is one, to this gateway alone. To anybody
 // else there is no such recipient.
 func (in *Intake) isReceipts(p gateway.Principal, m *amtp.Message) bool {
-	return in.Receipts != nil && p.Class() == gateway.ClassDomain && p.Domain == m.Sender.Domain() && isReceiptsName(m.Sender) &&
+	return in.Receipts != nil && p.Class() == gateway.ClassDomain && p.Domain == m.Sender.Domain() &&
+		isReceiptsName(m.Sender) &&
 		len(m.Recipients) == 1 && m.Recipients[0].Domain() == in.Domain && isReceiptsName(m.Recipients[0])
 }
 

@@ -86,9 +86,11 @@ func (l recipients) fault() error {
 func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 	switch {
 	case p.Domain != "":
-		r.refuse(amtp.CodeAccessDenied, "this gateway serves "+string(in.Domain)+" and does not relay to "+string(a.Domain()))
+		r.refuse(amtp.CodeAccessDenied, "this gateway serves "+string(in.Domain)+" and does not relay to "+
+			string(a.Domain()))
 	case !in.Federated:
-		r.refuse(amtp.CodeRecipientNotFound, "this gateway serves "+string(in.Domain)+" only; to write to other domains its operator gives it a domain with server.domain")
+		r.refuse(amtp.CodeRecipientNotFound, "this gateway serves "+string(in.Domain)+
+			" only; to write to other domains its operator gives it a domain with server.domain")
 	default:
 		r.to = gateway.Recipient{Address: a}
 	}
@@ -164,7 +166,8 @@ func (l recipients) refusal(m *amtp.Message) *amtp.Error {
 	} else {
 		first.ErrorCode = amtp.CodeRecipientUnavailable // it was taken, and failed since
 	}
-	e := amtp.Errorf(first.ErrorCode, "The message was not accepted: %s.", first.ErrorMessage).With("recipient", first.Address.String())
+	e := amtp.Errorf(first.ErrorCode, "The message was not accepted: %s.", first.ErrorMessage).With("recipient",
+		first.Address.String())
 	e.Result = &amtp.SendResult{MessageID: m.MessageID, Status: amtp.StatusFailed, Recipients: l.statuses()}
 	return e
 }

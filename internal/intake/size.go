@@ -29,14 +29,17 @@ func (in *Intake) refuseTooLarge(list recipients, m *amtp.Message, e *gateway.En
 			continue
 		}
 		if size == 0 { // it costs a signature, and the others differ in their address only
-			whole := in.Sizes.Size(m, amtp.PeerEnvelope{MessageID: e.ID, IdempotencyKey: m.IdempotencyKey, Timestamp: e.Timestamp, Sender: e.Sender, Recipient: to})
+			whole := in.Sizes.Size(m, amtp.PeerEnvelope{MessageID: e.ID, IdempotencyKey: m.IdempotencyKey,
+				Timestamp: e.Timestamp, Sender: e.Sender, Recipient: to})
 			if whole == 0 {
 				return
 			}
 			size = whole - int64(len(to.String()))
 		}
 		if on := size + int64(len(to.String())); on > most {
-			list[i].refuse(amtp.CodeMessageTooLarge, fmt.Sprintf("the message has %d bytes on its way, and the gateway of %s takes %d", on, to.Domain(), most))
+			list[i].refuse(amtp.CodeMessageTooLarge,
+				fmt.Sprintf("the message has %d bytes on its way, and the gateway of %s takes %d", on,
+					to.Domain(), most))
 		}
 	}
 }

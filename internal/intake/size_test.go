@@ -27,7 +27,8 @@ func (s *sizes) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
 func TestTooLargeForThere(t *testing.T) {
 	h := openHouse(t)
 	body := func(to ...string) string {
-		return fmt.Sprintf(`{"sender":"alice@ours.example","recipients":["%s"],"payload":"%s"}`, strings.Join(to, `","`), strings.Repeat("x", 10_000))
+		return fmt.Sprintf(`{"sender":"alice@ours.example","recipients":["%s"],"payload":"%s"}`,
+			strings.Join(to, `","`), strings.Repeat("x", 10_000))
 	}
 	send := func(s *sizes, to ...string) (*amtp.SendResult, *amtp.Error) {
 		h.door.Sizes = s
@@ -39,7 +40,8 @@ func TestTooLargeForThere(t *testing.T) {
 		code amtp.Code
 		size int // how often the size is computed
 	}{
-		{0, "", 0}, {one + 4096, "", 0}, {one, "", 1}, {one - 1, amtp.CodeMessageTooLarge, 1}, {1000, amtp.CodeMessageTooLarge, 1},
+		{0, "", 0}, {one + 4096, "", 0}, {one, "", 1}, {one - 1, amtp.CodeMessageTooLarge, 1},
+		{1000, amtp.CodeMessageTooLarge, 1},
 	} {
 		before := len(h.stored())
 		s := &sizes{most: map[amtp.Domain]int64{"far.example": c.most}}
@@ -54,7 +56,8 @@ func TestTooLargeForThere(t *testing.T) {
 		}
 	}
 	s := &sizes{most: map[amtp.Domain]int64{"far.example": 1000, "other.example": 1 << 20}}
-	result, refused := send(s, "ann@far.example", "bob@ours.example", "ben@far.example", "cy@other.example", "di@unknown.example")
+	result, refused := send(s, "ann@far.example", "bob@ours.example", "ben@far.example", "cy@other.example",
+		"di@unknown.example")
 	if refused != nil {
 		t.Fatalf("to five recipients = %v, want a result", refused)
 	}
@@ -64,6 +67,7 @@ func TestTooLargeForThere(t *testing.T) {
 	}
 	want := "ann failed MESSAGE_TOO_LARGE, bob delivered , ben failed MESSAGE_TOO_LARGE, cy queued , di queued "
 	if strings.Join(got, ", ") != want || s.asked != 1 {
-		t.Errorf("the recipients are %s, and the size was asked for %d times; want %s and once", strings.Join(got, ", "), s.asked, want)
+		t.Errorf("the recipients are %s, and the size was asked for %d times; want %s and once",
+			strings.Join(got, ", "), s.asked, want)
 	}
 }

@@ -15,7 +15,8 @@ type full struct {
 	others  int // recipients that are no inboxes here, of the last message
 }
 
-func (f *full) Admit(_ *gateway.Principal, _ *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error) {
+func (f *full) Admit(_ *gateway.Principal, _ *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error,
+	*amtp.Error) {
 	f.others = others
 	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many messages for it now; try again in 7 seconds.")
 	e.RetryAfter = 7 * time.Second
@@ -42,10 +43,14 @@ func TestVolume(t *testing.T) {
 		failed int // recipients
 	}{
 		{"nobody is full", full{}, []string{"alice@ours.example", "bob@ours.example"}, "", 0},
-		{"one of two", full{inboxes: map[string]bool{"bob": true}}, []string{"alice@ours.example", "bob@ours.example"}, "", 1},
-		{"the only one", full{inboxes: map[string]bool{"bob": true}}, []string{"bob@ours.example"}, amtp.CodeRateLimitExceeded, 1},
-		{"the only one there is", full{inboxes: map[string]bool{"bob": true}}, []string{"nobody@ours.example", "bob@ours.example"}, amtp.CodeRateLimitExceeded, 2},
-		{"beside another domain", full{inboxes: map[string]bool{"bob": true}}, []string{"bob@ours.example", "ann@far.example"}, "", 1},
+		{"one of two", full{inboxes: map[string]bool{"bob": true}},
+			[]string{"alice@ours.example", "bob@ours.example"}, "", 1},
+		{"the only one", full{inboxes: map[string]bool{"bob": true}}, []string{"bob@ours.example"},
+			amtp.CodeRateLimitExceeded, 1},
+		{"the only one there is", full{inboxes: map[string]bool{"bob": true}},
+			[]string{"nobody@ours.example", "bob@ours.example"}, amtp.CodeRateLimitExceeded, 2},
+		{"beside another domain", full{inboxes: map[string]bool{"bob": true}},
+			[]string{"bob@ours.example", "ann@far.example"}, "", 1},
 		{"the sender", full{whole: true}, []string{"bob@ours.example"}, amtp.CodeRateLimitExceeded, 0},
 	} {
 		h := openHouse(t)
@@ -61,16 +66,21 @@ func TestVolume(t *testing.T) {
 				if r.Status == amtp.StatusFailed {
 					failed++
 				}
-				if r.Address.Local() == "bob" && r.Status == amtp.StatusFailed && (r.ErrorCode != amtp.CodeRateLimitExceeded || r.ErrorMessage != "too many messages for it now; try again in 7 seconds") {
+				if r.Address.Local() == "bob" && r.Status == amtp.StatusFailed &&
+					(r.ErrorCode != amtp.CodeRateLimitExceeded ||
+						r.ErrorMessage != "too many messages for it now; try again in 7 seconds") {
 					t.Errorf("%s: bob's copy failed with %s, %q", c.what, r.ErrorCode, r.ErrorMessage)
 				}
 			}
 		}
 		switch {
 		case c.code == "" && (refused != nil || failed != c.failed || len(h.stored()) != 1):
-			t.Errorf("%s: got %v with %d recipients failed and %d messages, want %d and one", c.what, refused, failed, len(h.stored()), c.failed)
-		case c.code != "" && (refused == nil || refused.Code != c.code || refused.RetryAfter != 7*time.Second || failed != c.failed || len(h.stored()) != 0):
-			t.Errorf("%s: got %v with %d recipients failed and %d messages; want %s after 7s, %d and none", c.what, refused, failed, len(h.stored()), c.code, c.failed)
+			t.Errorf("%s: got %v with %d recipients failed and %d messages, want %d and one", c.what, refused, failed,
+				len(h.stored()), c.failed)
+		case c.code != "" && (refused == nil || refused.Code != c.code || refused.RetryAfter != 7*time.Second ||
+			failed != c.failed || len(h.stored()) != 0):
+			t.Errorf("%s: got %v with %d recipients failed and %d messages; want %s after 7s, %d and none", c.what,
+				refused, failed, len(h.stored()), c.code, c.failed)
 		}
 		if c.what == "beside another domain" && limits.others != 1 {
 			t.Errorf("%s: the limits hear of %d others, want 1", c.what, limits.others)

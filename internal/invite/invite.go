@@ -30,8 +30,10 @@ import (
 
 // Registrar makes agents and keys. agent.Agents is one.
 type Registrar interface {
-	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string, with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error)
-	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error)
+	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
+		with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error)
+	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
+		with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error)
 	Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
 }
 
@@ -76,13 +78,15 @@ func (s *Invites) Make(ctx context.Context, n amtp.NewInvite) (made amtp.Invite,
 	case err != nil:
 		return made, amtp.Errorf(amtp.CodeRegistrationFailed, "Nobody was invited: %v.", err)
 	case gateway.IsReserved(n.Name):
-		return made, amtp.Errorf(amtp.CodeRegistrationFailed, "Nobody was invited: the name %q belongs to the gateway itself.", n.Name)
+		return made, amtp.Errorf(amtp.CodeRegistrationFailed,
+			"Nobody was invited: the name %q belongs to the gateway itself.", n.Name)
 	}
 	switch _, unknown := s.Agents.Show(operator, n.Name); {
 	case unknown != nil && n.Existing:
 		return made, unknown
 	case unknown == nil && !n.Existing:
-		return made, amtp.Errorf(amtp.CodeConflict, "The agent %s exists already. To give its owner one more key: amtp invite %s --existing", address, n.Name)
+		return made, amtp.Errorf(amtp.CodeConflict,
+			"The agent %s exists already. To give its owner one more key: amtp invite %s --existing", address, n.Name)
 	}
 	secret := make([]byte, amtp.InviteSecretSize)
 	rand.Read(secret) // never fails: it ends the program instead
@@ -95,7 +99,8 @@ func (s *Invites) Make(ctx context.Context, n amtp.NewInvite) (made amtp.Invite,
 		}
 		return made, gateway.Refusal(err)
 	}
-	made = amtp.Invite{Address: address, Secret: base64.RawURLEncoding.EncodeToString(secret), Expires: amtp.Time{Time: in.Until}}
+	made = amtp.Invite{Address: address, Secret: base64.RawURLEncoding.EncodeToString(secret),
+		Expires: amtp.Time{Time: in.Until}}
 	self := s.Self(ctx)
 	if len(self.Gateways) > 0 {
 		made.Gateway = self.Gateways[0]
@@ -126,7 +131,8 @@ func (s *Invites) keep(ctx context.Context, name string, in invitation, now time
 			return !open || strings.EqualFold(before.Name, in.Name)
 		})
 		if len(list) >= maxOpen {
-			return nil, amtp.Errorf(amtp.CodeConflict, "%d invitations are open, and that is as many as there may be; each ends after ten minutes.", maxOpen)
+			return nil, amtp.Errorf(amtp.CodeConflict,
+				"%d invitations are open, and that is as many as there may be; each ends after ten minutes.", maxOpen)
 		}
 		return append(list, gateway.Secret{Kind: kind, Name: name, Facts: facts, Created: now}), nil
 	})
@@ -205,7 +211,8 @@ func find(list []gateway.Secret, name string, now time.Time) int {
 }
 
 // admit registers the agent, or gives it a key, and uses the invitation for that.
-func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.SecretChange) (amtp.Joined, *amtp.Error) {
+func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.SecretChange) (amtp.Joined,
+	*amtp.Error) {
 	if in.Existing {
 		key, refused := s.Agents.IssueKey(ctx, operator, in.Name, false, use)
 		return amtp.Joined{Address: key.Address, APIKey: key.APIKey, Result: "issued"}, refused
@@ -218,5 +225,6 @@ func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gat
 }
 
 func notOpen() *amtp.Error {
-	return amtp.Errorf(amtp.CodeAuthenticationFailed, "This invitation does not count: it is unknown, used, or older than ten minutes. Ask whoever sent it for another one.")
+	return amtp.Errorf(amtp.CodeAuthenticationFailed,
+		"This invitation does not count: it is unknown, used, or older than ten minutes. Ask whoever sent it for another one.")
 }

@@ -29,7 +29,8 @@ func (s *store) Secrets(context.Context, string) ([]gateway.Secret, error) {
 	return s.list, nil
 }
 
-func (s *store) ChangeSecrets(_ context.Context, _ string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (s *store) ChangeSecrets(_ context.Context, _ string,
+	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
@@ -48,7 +49,8 @@ type agents struct {
 	refuse *amtp.Error
 }
 
-func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string, with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error) {
+func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string,
+	with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !p.Admin || a.refuse != nil {
@@ -64,7 +66,8 @@ func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgen
 	return amtp.Registration{APIKey: "amtp_" + n.Address}, true, nil
 }
 
-func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool, with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
+func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool,
+	with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refuse != nil {
@@ -181,7 +184,8 @@ func TestAlike(t *testing.T) {
 	before := w.store.writes
 	said := map[string]string{}
 	for name, secret := range map[string]string{
-		"unknown": base64.RawURLEncoding.EncodeToString(make([]byte, amtp.InviteSecretSize)), "used": used.Secret, "over": over.Secret, "replaced": replaced.Secret,
+		"unknown": base64.RawURLEncoding.EncodeToString(make([]byte, amtp.InviteSecretSize)), "used": used.Secret,
+		"over": over.Secret, "replaced": replaced.Secret,
 		"ahead":  ahead.Secret,
 		"broken": open.Secret[:20], "empty": "", "padded": open.Secret + "==", "the hash": hash([]byte(open.Secret)),
 	} {
@@ -207,7 +211,8 @@ func TestHashedAtRest(t *testing.T) {
 		t.Fatalf("the secret has %d bytes, %v; want 16", len(secret), err)
 	}
 	kept := fmt.Sprintf("%+v", w.store.list)
-	if strings.Contains(kept, made.Secret) || strings.Contains(kept, fmt.Sprintf("%x", secret)) || strings.Contains(kept, string(secret)) {
+	if strings.Contains(kept, made.Secret) || strings.Contains(kept, fmt.Sprintf("%x", secret)) ||
+		strings.Contains(kept, string(secret)) {
 		t.Errorf("the store has the secret: %s", kept)
 	}
 }
@@ -217,14 +222,16 @@ func TestRefusedRegistration(t *testing.T) {
 	w := newWorld(t)
 	made := w.invites("carol", false)
 	w.agents.refuse = amtp.Errorf(amtp.CodeRegistrationFailed, "no such role")
-	if _, unknown, refused := w.gateway().Take(t.Context(), amtp.Join{Secret: made.Secret, Role: "\x01"}); refused == nil || unknown {
+	if _, unknown, refused := w.gateway().Take(t.Context(),
+		amtp.Join{Secret: made.Secret, Role: "\x01"}); refused == nil || unknown {
 		t.Fatalf("a registration that fails: unknown %t, %v", unknown, refused)
 	}
 	w.agents.refuse = nil
 	if len(w.store.list) != 1 {
 		t.Errorf("%d invitations are kept, want the one that was not used", len(w.store.list))
 	}
-	if joined, _, refused := w.gateway().Take(t.Context(), amtp.Join{Secret: made.Secret}); refused != nil || joined.APIKey == "" {
+	if joined, _, refused := w.gateway().Take(t.Context(), amtp.Join{Secret: made.Secret}); refused != nil ||
+		joined.APIKey == "" {
 		t.Errorf("the invitation after that: %+v, %v; want it open", joined, refused)
 	}
 }
@@ -238,15 +245,19 @@ func TestNames(t *testing.T) {
 		existing bool
 		want     amtp.Code
 	}{
-		{"alice", false, amtp.CodeConflict}, {"alice", true, ""}, {"bob", false, ""}, {"bob", true, amtp.CodeAgentUnknown},
-		{"postmaster", false, amtp.CodeRegistrationFailed}, {"echo", false, amtp.CodeRegistrationFailed}, {"a b", false, amtp.CodeRegistrationFailed}, {"", false, amtp.CodeRegistrationFailed},
+		{"alice", false, amtp.CodeConflict}, {"alice", true, ""}, {"bob", false, ""},
+		{"bob", true, amtp.CodeAgentUnknown},
+		{"postmaster", false, amtp.CodeRegistrationFailed}, {"echo", false, amtp.CodeRegistrationFailed},
+		{"a b", false, amtp.CodeRegistrationFailed}, {"", false, amtp.CodeRegistrationFailed},
 	} {
 		_, refused := w.gateway().Make(t.Context(), amtp.NewInvite{Name: tc.name, Existing: tc.existing})
 		if got := refused; (got == nil) != (tc.want == "") || got != nil && got.Code != tc.want {
 			t.Errorf("invite %q, existing %t: %v, want %q", tc.name, tc.existing, got, tc.want)
 		}
 	}
-	if joined, _, refused := w.gateway().Take(t.Context(), amtp.Join{Secret: w.invites("alice", true).Secret}); refused != nil || joined.Result != "issued" || w.agents.names["alice"] != 2 {
+	if joined, _, refused := w.gateway().Take(t.Context(),
+		amtp.Join{Secret: w.invites("alice", true).Secret}); refused != nil || joined.Result != "issued" ||
+		w.agents.names["alice"] != 2 {
 		t.Errorf("a second machine joins: %+v, %v", joined, refused)
 	}
 	for i := range maxOpen + 1 {

@@ -52,7 +52,8 @@ func message(t testing.TB, sender, to string, bytes int) *amtp.Message {
 	for i := range pad {
 		pad[i] = 'x'
 	}
-	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"version":"1.0","sender":%q,"recipients":[%q],"payload":%q}`, sender, to, pad))
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"version":"1.0","sender":%q,"recipients":[%q],"payload":%q}`,
+		sender, to, pad))
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -95,7 +96,8 @@ func (h *hall) count(most int, next func(i int) visit) (int, string) {
 	for i := range most {
 		if e := h.comes(next(i)); e != nil {
 			if e.Code != amtp.CodeRateLimitExceeded || e.RetryAfter < time.Second {
-				h.t.Fatalf("message %d is refused with %s after %v, want RATE_LIMIT_EXCEEDED and a second or more", i, e.Code, e.RetryAfter)
+				h.t.Fatalf("message %d is refused with %s after %v, want RATE_LIMIT_EXCEEDED and a second or more", i,
+					e.Code, e.RetryAfter)
 			}
 			return i, e.Details["limit"].(string)
 		}
@@ -109,7 +111,8 @@ func v4(i, j int) string { return fmt.Sprintf("198.%d.%d.%d", 18+i>>8&1, i&255, 
 // messages changes.
 func TestEveryKind(t *testing.T) {
 	any := func(i int) visit {
-		return visit{stranger, fmt.Sprintf("2001:db8:%x::1", i), fmt.Sprintf("s%d@d%d.example", i, i), fmt.Sprintf("i%d@ours.example", i), 0}
+		return visit{stranger, fmt.Sprintf("2001:db8:%x::1", i), fmt.Sprintf("s%d@d%d.example", i, i),
+			fmt.Sprintf("i%d@ours.example", i), 0}
 	}
 	for _, tc := range []struct {
 		name  string
@@ -119,36 +122,81 @@ func TestEveryKind(t *testing.T) {
 	}{
 		{"IPv4 address", "address", 10, func(i int) visit { v := any(i); v.from = "192.0.2.1"; return v }},
 		{"IPv4 /24", "network", 40, func(i int) visit { v := any(i); v.from = fmt.Sprintf("192.0.2.%d", i); return v }},
-		{"IPv6 /64", "address", 10, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8::%x", i+1); return v }},
-		{"IPv6 /56", "network", 40, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8:0:%x::1", i); return v }},
-		{"IPv6 /48", "site", 160, func(i int) visit { v := any(i); v.from = fmt.Sprintf("2001:db8:0:%x::1", i<<8&0xffff|i>>8); return v }},
+		{"IPv6 /64", "address", 10, func(i int) visit {
+			v := any(i)
+			v.from = fmt.Sprintf("2001:db8::%x", i+1)
+			return v
+		}},
+		{"IPv6 /56", "network", 40, func(i int) visit {
+			v := any(i)
+			v.from = fmt.Sprintf("2001:db8:0:%x::1", i)
+			return v
+		}},
+		{"IPv6 /48", "site", 160, func(i int) visit {
+			v := any(i)
+			v.from = fmt.Sprintf("2001:db8:0:%x::1", i<<8&0xffff|i>>8)
+			return v
+		}},
 		{"IPv4 in IPv6", "address", 10, func(i int) visit {
 			v := any(i)
 			v.from = []string{"192.0.2.1", "::ffff:192.0.2.1"}[i%2]
 			return v
 		}},
-		{"a domain that proves nothing", "domain", 10, func(i int) visit { v := any(i); v.sender = fmt.Sprintf("s%d@far.example", i); return v }},
-		{"a sender that proves nothing", "sender", 5, func(i int) visit { v := any(i); v.sender = "ann@far.example"; return v }},
-		{"an inbox, for strangers", "inbox", 40, func(i int) visit { v := any(i); v.inbox = "bob@ours.example"; return v }},
+		{"a domain that proves nothing", "domain", 10, func(i int) visit {
+			v := any(i)
+			v.sender = fmt.Sprintf("s%d@far.example", i)
+			return v
+		}},
+		{"a sender that proves nothing", "sender", 5, func(i int) visit {
+			v := any(i)
+			v.sender = "ann@far.example"
+			return v
+		}},
+		{"an inbox, for strangers", "inbox", 40, func(i int) visit {
+			v := any(i)
+			v.inbox = "bob@ours.example"
+			return v
+		}},
 		{"a new domain that signs", "domain", 100, func(i int) visit {
 			v := any(i)
 			v.class, v.sender = newcomer, fmt.Sprintf("s%d@far.example", i)
 			return v
 		}},
-		{"a sender of it", "sender", 50, func(i int) visit { v := any(i); v.class, v.sender = newcomer, "ann@far.example"; return v }},
-		{"one address of new domains that sign", "address", 100, func(i int) visit { v := any(i); v.class, v.from = newcomer, "192.0.2.1"; return v }},
+		{"a sender of it", "sender", 50, func(i int) visit {
+			v := any(i)
+			v.class, v.sender = newcomer, "ann@far.example"
+			return v
+		}},
+		{"one address of new domains that sign", "address", 100, func(i int) visit {
+			v := any(i)
+			v.class, v.from = newcomer, "192.0.2.1"
+			return v
+		}},
 		{"a domain that has signed for long", "domain", 500, func(i int) visit {
 			v := any(i)
 			v.class, v.sender = known, fmt.Sprintf("s%d@far.example", i)
 			return v
 		}},
-		{"a sender of it", "sender", 250, func(i int) visit { v := any(i); v.class, v.sender = known, "ann@far.example"; return v }},
-		{"an inbox, for those", "inbox", 2000, func(i int) visit { v := any(i); v.class, v.inbox = known, "bob@ours.example"; return v }},
-		{"an agent here", "sender", 5000, func(i int) visit { v := any(i); v.class, v.sender = local, "ann@ours.example"; return v }},
+		{"a sender of it", "sender", 250, func(i int) visit {
+			v := any(i)
+			v.class, v.sender = known, "ann@far.example"
+			return v
+		}},
+		{"an inbox, for those", "inbox", 2000, func(i int) visit {
+			v := any(i)
+			v.class, v.inbox = known, "bob@ours.example"
+			return v
+		}},
+		{"an agent here", "sender", 5000, func(i int) visit {
+			v := any(i)
+			v.class, v.sender = local, "ann@ours.example"
+			return v
+		}},
 	} {
 		h := open(t, Options{})
 		if got, limit := h.count(tc.want+1, tc.next); got != tc.want || limit != tc.limit {
-			t.Errorf("%s: %d messages are taken and then refused by %q, want %d by %q", tc.name, got, limit, tc.want, tc.limit)
+			t.Errorf("%s: %d messages are taken and then refused by %q, want %d by %q", tc.name, got, limit,
+				tc.want, tc.limit)
 		}
 		if e := h.comes(any(50_000)); e != nil {
 			t.Errorf("%s: somebody else is refused beside it: %v", tc.name, e)
@@ -169,7 +217,8 @@ func TestFiftyTimes(t *testing.T) {
 	for c := range all {
 		for w := range all[c] {
 			if r := all[c][w]; r[1].Burst > 0 && r[1].Burst < 20<<20 {
-				t.Errorf("%s: two of the largest messages do not fit into %d bytes", kind{class(c), what(w)}.name(""), r[1].Burst)
+				t.Errorf("%s: two of the largest messages do not fit into %d bytes",
+					kind{class(c), what(w)}.name(""), r[1].Burst)
 			}
 		}
 	}
@@ -189,10 +238,13 @@ func TestBytesAtOnce(t *testing.T) {
 				}
 				minute := bytes * f[1] / 2
 				if most := max(4<<30, minute); class(c) != local && r.Burst > most {
-					t.Errorf("%s, of %d: %d bytes at once, want at most %d", kind{class(c), what(w)}.name(""), bytes, r.Burst, most)
+					t.Errorf("%s, of %d: %d bytes at once, want at most %d", kind{class(c), what(w)}.name(""), bytes,
+						r.Burst, most)
 				}
-				if got := perMinute(r.Burst, r.Period); r.Burst > 20<<20 && (got > minute+minute/1000 || got < minute-minute/1000) {
-					t.Errorf("%s, of %d: %d bytes a minute, want %d", kind{class(c), what(w)}.name(""), bytes, got, minute)
+				if got := perMinute(r.Burst, r.Period); r.Burst > 20<<20 &&
+					(got > minute+minute/1000 || got < minute-minute/1000) {
+					t.Errorf("%s, of %d: %d bytes a minute, want %d", kind{class(c), what(w)}.name(""),
+						bytes, got, minute)
 				}
 				if class(c) == local && f[0] != f[1] {
 					t.Errorf("an agent has %d times as many messages and %d times as many bytes", f[0], f[1])
@@ -209,7 +261,8 @@ func TestAnAgentThatWritesMuch(t *testing.T) {
 	p := principal(m, local, "192.0.2.1")
 	for i := range 2000 {
 		if each, refused := h.Admit(p, m, m.Recipients, 0); each != nil || refused != nil {
-			t.Fatalf("after %v, message %d of an agent with 2 MB a second: %v %v", time.Duration(i)*5*time.Second, i, each, refused)
+			t.Fatalf("after %v, message %d of an agent with 2 MB a second: %v %v", time.Duration(i)*5*time.Second, i,
+				each, refused)
 		}
 		h.now = h.now.Add(5 * time.Second)
 	}
@@ -222,7 +275,8 @@ func TestBytes(t *testing.T) {
 		return visit{stranger, v4(i, 1), fmt.Sprintf("s%d@far.example", i), fmt.Sprintf("i%d@ours.example", i), 1000}
 	})
 	if got < 60 || got > 70 || limit != "domain" {
-		t.Errorf("%d messages of 1,000 bytes are taken and then refused by %q, want about 65 (64 KiB) by the domain", got, limit)
+		t.Errorf("%d messages of 1,000 bytes are taken and then refused by %q, want about 65 (64 KiB) by the domain",
+			got, limit)
 	}
 }
 
@@ -250,10 +304,11 @@ func TestARefusedMessageUsesNothing(t *testing.T) {
 		h := open(t, Options{})
 		for range rapid.IntRange(1, 80).Draw(rt, "messages") {
 			v := visit{
-				class:  class(rapid.IntRange(0, int(local)).Draw(rt, "class")),
-				from:   v4(rapid.IntRange(0, 2).Draw(rt, "network"), rapid.IntRange(0, 3).Draw(rt, "address")),
-				sender: fmt.Sprintf("s%d@d%d.example", rapid.IntRange(0, 2).Draw(rt, "sender"), rapid.IntRange(0, 2).Draw(rt, "domain")),
-				inbox:  fmt.Sprintf("i%d@ours.example", rapid.IntRange(0, 2).Draw(rt, "inbox")),
+				class: class(rapid.IntRange(0, int(local)).Draw(rt, "class")),
+				from:  v4(rapid.IntRange(0, 2).Draw(rt, "network"), rapid.IntRange(0, 3).Draw(rt, "address")),
+				sender: fmt.Sprintf("s%d@d%d.example", rapid.IntRange(0, 2).Draw(rt, "sender"),
+					rapid.IntRange(0, 2).Draw(rt, "domain")),
+				inbox: fmt.Sprintf("i%d@ours.example", rapid.IntRange(0, 2).Draw(rt, "inbox")),
 			}
 			before := h.all()
 			refused := h.comes(v)
@@ -290,7 +345,8 @@ func TestOneFullInbox(t *testing.T) {
 	}); limit != "inbox" {
 		t.Fatalf("%d are taken and then refused by %q, want by the inbox", got, limit)
 	}
-	m, refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["full@ours.example","bob@ours.example"]}`))
+	m,
+		refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["full@ours.example","bob@ours.example"]}`))
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -309,7 +365,8 @@ func TestOneFullInbox(t *testing.T) {
 // TestEveryRecipientCounts, also one that does not exist and is left out.
 func TestEveryRecipientCounts(t *testing.T) {
 	h := open(t, Options{})
-	m, refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["bob@ours.example","a@ours.example","b@ours.example","c@ours.example"]}`))
+	m,
+		refused := amtp.ParseMessage([]byte(`{"version":"1.0","sender":"ann@far.example","recipients":["bob@ours.example","a@ours.example","b@ours.example","c@ours.example"]}`))
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -317,7 +374,9 @@ func TestEveryRecipientCounts(t *testing.T) {
 	if _, refused := h.Admit(p, m, m.Recipients[:1], 0); refused != nil {
 		t.Fatal(refused)
 	}
-	if got, limit := h.count(10, func(int) visit { return visit{stranger, "203.0.113.1", "ann@far.example", "bob@ours.example", 0} }); got != 1 || limit != "sender" {
+	if got, limit := h.count(10, func(int) visit {
+		return visit{stranger, "203.0.113.1", "ann@far.example", "bob@ours.example", 0}
+	}); got != 1 || limit != "sender" {
 		t.Errorf("after a message for four, %d more are taken and then refused by %q; want 1 by the sender", got, limit)
 	}
 }
@@ -333,7 +392,8 @@ func TestTheSameInboxTwice(t *testing.T) {
 	t0 := &h.tables[stranger][inbox]
 	debt := h.rates[stranger][inbox][0].Debt(t0.list[0].spent[0], h.now.UnixMicro())
 	if want := 2 * h.rates[stranger][inbox][0].Cost(1); len(t0.list) != 1 || len(t0.named) != 1 || debt != want {
-		t.Errorf("%d entries in the list, %d in the table, %d used; want one, and %d", len(t0.list), len(t0.named), debt, want)
+		t.Errorf("%d entries in the list, %d in the table, %d used; want one, and %d", len(t0.list),
+			len(t0.named), debt, want)
 	}
 }
 
@@ -428,7 +488,8 @@ func TestReadForNothing(t *testing.T) {
 	}{{"nothing was proven", stranger, 10}, {"a new domain", newcomer, 100}, {"a known domain", known, 5000}} {
 		h := open(t, Options{})
 		if tc.prove != stranger {
-			if refused := h.comes(visit{tc.prove, "192.0.2.1", "ann@signed.example", "bob@ours.example", 0}); refused != nil {
+			if refused := h.comes(visit{tc.prove, "192.0.2.1", "ann@signed.example", "bob@ours.example",
+				0}); refused != nil {
 				t.Fatal(refused)
 			}
 		}
@@ -443,8 +504,10 @@ func TestReadForNothing(t *testing.T) {
 			return nil
 		}
 		refused := flood()
-		if refused == nil || read != tc.want || refused.Code != amtp.CodeRateLimitExceeded || refused.RetryAfter < time.Second {
-			t.Fatalf("where %s: %d messages are read, and then %v; want %d and a refusal", tc.what, read, refused, tc.want)
+		if refused == nil || read != tc.want || refused.Code != amtp.CodeRateLimitExceeded ||
+			refused.RetryAfter < time.Second {
+			t.Fatalf("where %s: %d messages are read, and then %v; want %d and a refusal", tc.what, read,
+				refused, tc.want)
 		}
 		if refused := h.Early(netip.MustParseAddr("192.0.2.2")); refused != nil {
 			t.Errorf("where %s: a neighbour is refused: %v", tc.what, refused)
@@ -509,12 +572,14 @@ func TestRoom(t *testing.T) {
 	for _, tc := range []struct {
 		free    uint64
 		refused []class
-	}{{1000, nil}, {999, []class{stranger}}, {500, []class{stranger}}, {499, []class{stranger, newcomer, known}}, {0, []class{stranger, newcomer, known}}, {1000, nil}} {
+	}{{1000, nil}, {999, []class{stranger}}, {500, []class{stranger}}, {499, []class{stranger, newcomer, known}},
+		{0, []class{stranger, newcomer, known}}, {1000, nil}} {
 		free = tc.free
 		h.now = h.now.Add(messagePeriod)
 		var got []class
 		for c := stranger; c <= local; c++ {
-			if e := h.comes(visit{c, "192.0.2.1", fmt.Sprintf("s%d@d%d.example", c, c), "bob@ours.example", 0}); e != nil {
+			if e := h.comes(visit{c, "192.0.2.1", fmt.Sprintf("s%d@d%d.example", c, c), "bob@ours.example",
+				0}); e != nil {
 				if e.Code != amtp.CodeTemporaryFailure || e.RetryAfter < time.Second {
 					t.Errorf("refused with %s after %v, want TEMPORARY_FAILURE", e.Code, e.RetryAfter)
 				}
@@ -657,7 +722,8 @@ func TestAStoreThatIsAway(t *testing.T) {
 		t.Errorf("%d are taken and then refused by %q, want 1000 by the domain", got, limit)
 	}
 	if shared.calls != 1 {
-		t.Errorf("the store was asked %d times in a moment, want once: all others would wait for one another", shared.calls)
+		t.Errorf("the store was asked %d times in a moment, want once: all others would wait for one another",
+			shared.calls)
 	}
 	h.now = h.now.Add(tellEvery)
 	if h.comes(ann(1)); shared.calls != 2 {
@@ -679,7 +745,8 @@ func TestView(t *testing.T) {
 	}
 	r := h.View()
 	if len(r.Limits) != 6+6+6+2+3+3 || len(r.Used) == 0 || r.Used[0].Share < r.Used[len(r.Used)-1].Share {
-		t.Errorf("the report has %d limits and %d names, want 26 and some, the most used first: %+v", len(r.Limits), len(r.Used), r.Used)
+		t.Errorf("the report has %d limits and %d names, want 26 and some, the most used first: %+v", len(r.Limits),
+			len(r.Used), r.Used)
 	}
 	for _, u := range r.Used {
 		if u.Of == "inbox" && (u.Name != "bob@ours.example" || u.Messages != 30) {
@@ -692,7 +759,8 @@ func TestView(t *testing.T) {
 func TestNothingIsBounded(t *testing.T) {
 	var l *Limits
 	m := message(t, "ann@far.example", "bob@ours.example", 0)
-	if each, refused := l.Admit(principal(m, stranger, "192.0.2.1"), m, m.Recipients, 0); each != nil || refused != nil {
+	if each, refused := l.Admit(principal(m, stranger, "192.0.2.1"), m, m.Recipients, 0); each != nil ||
+		refused != nil {
 		t.Error("no limits refuse a message")
 	}
 	l.Failed(&gateway.Principal{}, 1, 1)

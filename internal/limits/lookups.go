@@ -44,7 +44,8 @@ func (l *Limits) look(widest netip.Prefix) *amtp.Error {
 	defer l.mu.Unlock()
 	if l.looking[widest] >= mostLooking {
 		l.refused[lookUps][address]++
-		e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many domains that are new to this gateway are being looked up for the network %s now; try again in %d seconds.",
+		e := amtp.Errorf(amtp.CodeRateLimitExceeded,
+			"Too many domains that are new to this gateway are being looked up for the network %s now; try again in %d seconds.",
 			widest, int(lookingWait.Seconds()))
 		e.RetryAfter = lookingWait
 		return e.With("limit", amtp.LimitNetwork).With("unit", "domains")

@@ -18,5 +18,6 @@ func networks(list []netip.Prefix, addr netip.Addr) []netip.Prefix {
 	case addr.Is4():
 		return append(list, netip.PrefixFrom(addr, 32), netip.PrefixFrom(addr, 24).Masked())
 	}
-	return append(list, netip.PrefixFrom(addr, 64).Masked(), netip.PrefixFrom(addr, 56).Masked(), netip.PrefixFrom(addr, 48).Masked())
+	return append(list, netip.PrefixFrom(addr, 64).Masked(), netip.PrefixFrom(addr, 56).Masked(),
+		netip.PrefixFrom(addr, 48).Masked())
 }

@@ -34,8 +34,10 @@ const (
 )
 
 var (
-	classWords = [classes]string{amtp.LimitStranger, amtp.LimitNewcomer, amtp.LimitKnown, amtp.LimitAgent, amtp.LimitLookUp, amtp.LimitQuestion}
-	whatWords  = [whats]string{amtp.LimitAddress, amtp.LimitNetwork, amtp.LimitSite, amtp.LimitDomain, amtp.LimitSender, amtp.LimitInbox}
+	classWords = [classes]string{amtp.LimitStranger, amtp.LimitNewcomer, amtp.LimitKnown, amtp.LimitAgent,
+		amtp.LimitLookUp, amtp.LimitQuestion}
+	whatWords = [whats]string{amtp.LimitAddress, amtp.LimitNetwork, amtp.LimitSite, amtp.LimitDomain, amtp.LimitSender,
+		amtp.LimitInbox}
 )
 
 // kind is one column of the table: who is counted, and by what.
@@ -53,10 +55,12 @@ func (k kind) name(of string) string { return classWords[k.class] + " " + whatWo
 // what one domain may bring, so that none takes the inbox from the others.
 var factors = [classes][whats][2]int64{
 	stranger: {address: {2, 2}, network: {8, 8}, site: {32, 32}, domain: {2, 2}, sender: {1, 1}, inbox: {8, 8}},
-	newcomer: {address: {20, 20}, network: {80, 80}, site: {320, 320}, domain: {20, 20}, sender: {10, 10}, inbox: {80, 80}},
-	known:    {address: {1000, 1000}, network: {4000, 4000}, site: {16000, 16000}, domain: {100, 100}, sender: {50, 50}, inbox: {400, 400}},
-	local:    {sender: {1000, 1000}, inbox: {4000, 4000}},
-	asking:   {address: {2, 2}, network: {8, 8}, site: {32, 32}},
+	newcomer: {address: {20, 20}, network: {80, 80}, site: {320, 320}, domain: {20, 20}, sender: {10, 10},
+		inbox: {80, 80}},
+	known: {address: {1000, 1000}, network: {4000, 4000}, site: {16000, 16000}, domain: {100, 100}, sender: {50, 50},
+		inbox: {400, 400}},
+	local:  {sender: {1000, 1000}, inbox: {4000, 4000}},
+	asking: {address: {2, 2}, network: {8, 8}, site: {32, 32}},
 }
 
 // How much of a rate may be used at once, as the time in which it comes back.

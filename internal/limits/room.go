@@ -54,7 +54,8 @@ func (l *Limits) noRoom(c class, familiar bool, now time.Time) *amtp.Error {
 	l.mu.Lock()
 	l.short++
 	l.mu.Unlock()
-	e := amtp.Errorf(amtp.CodeTemporaryFailure, "This gateway is short of room and takes messages from those only who are known to it. Try again later.")
+	e := amtp.Errorf(amtp.CodeTemporaryFailure,
+		"This gateway is short of room and takes messages from those only who are known to it. Try again later.")
 	e.RetryAfter = roomWait
 	return e.With("limit", "room")
 }

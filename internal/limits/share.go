@@ -135,7 +135,8 @@ func (l *Limits) untold() (told []charge, list []gateway.Tally) {
 				if e.unsent[0] < part(r[0], tellAt) && (r[1].Burst == 0 || e.unsent[1] < part(r[1], tellAt)) {
 					continue
 				}
-				told, list = append(told, charge{kind: k, entry: e}), append(list, gateway.Tally{Name: k.name(e.name.String()), Cost: e.unsent})
+				told, list = append(told, charge{kind: k, entry: e}),
+					append(list, gateway.Tally{Name: k.name(e.name.String()), Cost: e.unsent})
 				e.unsent = [2]int64{}
 				if len(list) == mostTallies {
 					return told, list

@@ -31,8 +31,10 @@ func (l *Limits) View() amtp.LimitReport {
 				continue
 			}
 			report.Limits = append(report.Limits, amtp.Limit{
-				Class: classWords[c], Of: whatWords[w], Messages: r[0].Burst, MessagesMinute: perMinute(r[0].Burst, r[0].Period),
-				Bytes: r[1].Burst, BytesMinute: perMinute(r[1].Burst, r[1].Period), Refused: l.refused[c][w], Names: len(t.list),
+				Class: classWords[c], Of: whatWords[w], Messages: r[0].Burst,
+				MessagesMinute: perMinute(r[0].Burst, r[0].Period),
+				Bytes:          r[1].Burst, BytesMinute: perMinute(r[1].Burst, r[1].Period), Refused: l.refused[c][w],
+				Names: len(t.list),
 			})
 			report.Used = append(report.Used, l.most(kind{class(c), what(w)}, t, now)...)
 		}

@@ -43,7 +43,8 @@ func TestOwner(t *testing.T) {
 		t.Skip("NOT VERIFIED: only Linux says whose a listener is")
 	}
 	for _, c := range []struct{ network, listen, dial string }{
-		{"tcp4", "127.0.0.1:0", "127.0.0.1"}, {"tcp4", "0.0.0.0:0", "127.0.0.1"}, {"tcp", "[::]:0", "127.0.0.1"}, {"tcp6", "[::1]:0", "::1"}, {"tcp", "[::]:0", "::1"},
+		{"tcp4", "127.0.0.1:0", "127.0.0.1"}, {"tcp4", "0.0.0.0:0", "127.0.0.1"}, {"tcp", "[::]:0", "127.0.0.1"},
+		{"tcp6", "[::1]:0", "::1"}, {"tcp", "[::]:0", "::1"},
 	} {
 		t.Run(c.listen+" "+c.dial, func(t *testing.T) {
 			port := serve(t, c.network, c.listen)
@@ -79,7 +80,8 @@ func TestDialer(t *testing.T) {
 	}
 	var foreign *ForeignError
 	d.Owner = func(net.Conn) (int, error) { return 65533, nil }
-	if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) || foreign.User == "" || !strings.HasSuffix(foreign.Address, port) {
+	if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) ||
+		foreign.User == "" || !strings.HasSuffix(foreign.Address, port) {
 		t.Errorf("a listener of another user: %v, want a ForeignError", err)
 	}
 	d.Owner = func(net.Conn) (int, error) { return 0, errors.New("broken") }
@@ -89,7 +91,8 @@ func TestDialer(t *testing.T) {
 	d.Owner = func(net.Conn) (int, error) { return 0, ErrUnseen }
 	for _, word := range []func() bool{nil, func() bool { return false }} {
 		d.Unseen = word
-		if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) || foreign.User != "" {
+		if _, err := d.DialContext(t.Context(), "tcp", "localhost:"+port); !errors.As(err, &foreign) ||
+			foreign.User != "" {
 			t.Errorf("a listener that is not shown, without a word about it: %v, want a ForeignError of nobody", err)
 		}
 	}
@@ -114,21 +117,25 @@ func TestDialer(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	uid := os.Geteuid()
-	if !Named(uid, strconv.Itoa(uid)) || !Named(uid, UserName(uid)) || Named(uid, "") || Named(uid, "nobody-has-this-name") {
+	if !Named(uid, strconv.Itoa(uid)) || !Named(uid, UserName(uid)) || Named(uid, "") ||
+		Named(uid, "nobody-has-this-name") {
 		t.Errorf("user %d, %s: Named is wrong", uid, UserName(uid))
 	}
 	var is []string
-	for _, host := range []string{"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost.evil.example", "10.0.0.1", "", "::", "0.0.0.0"} {
+	for _, host := range []string{"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1",
+		"localhost.evil.example", "10.0.0.1", "", "::", "0.0.0.0"} {
 		if Is(host) {
 			is = append(is, host)
 		}
 	}
-	if want := []string{"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"}; !slices.Equal(is, want) {
+	if want := []string{"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1",
+		"::ffff:127.0.0.1"}; !slices.Equal(is, want) {
 		t.Errorf("this machine is %q, want %q", is, want)
 	}
 	for base, want := range map[string]bool{
 		"http://LocalHost:8080": true, "https://[::1]:8443/": true, "http://127.0.0.1": true,
-		"http://localhost.evil.example": false, "http://localhost@evil.example": false, "localhost:8080": false, "": false, "http://[::1": false,
+		"http://localhost.evil.example": false, "http://localhost@evil.example": false, "localhost:8080": false,
+		"": false, "http://[::1": false,
 	} {
 		if IsURL(base) != want {
 			t.Errorf("the URL %q is of this machine: %v", base, !want)

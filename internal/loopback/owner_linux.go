@@ -31,7 +31,8 @@ func Owner(conn net.Conn) (int, error) {
 	if !ok1 || !ok2 {
 		return 0, ErrUnknown
 	}
-	return ownerOf(plain(here.AddrPort()), plain(there.AddrPort()), func(name string) (io.ReadCloser, error) { return os.Open(name) })
+	return ownerOf(plain(here.AddrPort()), plain(there.AddrPort()),
+		func(name string) (io.ReadCloser, error) { return os.Open(name) })
 }
 
 // ownerOf looks twice: while a table is read, rows move in it, and one may be passed

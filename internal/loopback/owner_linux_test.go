@@ -43,13 +43,15 @@ func TestSockets(t *testing.T) {
 		{"one for IPv6 alone, of another", sixth + listener, 1000},
 		{"one for IPv6 alone beside a wide one", anywhere + sixth, 1001},
 		{"one for both", sixth, 1006},
-		{"accepted by whose listener is wider", listener + strings.Replace(accepted, " 1000 ", " 1001 ", 1) + anywhere, -1},
+		{"accepted by whose listener is wider", listener + strings.Replace(accepted, " 1000 ", " 1001 ",
+			1) + anywhere, -1},
 		{"an IPv4 address written as IPv6", mapped, 1004},
 		{"nobody", other, -1},
 		{"not accepted and no listener", waiting, -1},
 		{"a row that is none", listener + "x\n", 1000},
 	} {
-		s := sockets{ours: netip.MustParseAddrPort("127.0.0.1:49153"), theirs: netip.MustParseAddrPort("127.0.0.1:8080")}
+		s := sockets{ours: netip.MustParseAddrPort("127.0.0.1:49153"),
+			theirs: netip.MustParseAddrPort("127.0.0.1:8080")}
 		err := s.read(strings.NewReader(table + c.rows))
 		uid := -1
 		if err == nil {
@@ -83,14 +85,15 @@ func TestASecondLook(t *testing.T) {
 		{"no tables", nil, fs.ErrNotExist, 0, ErrUnknown},
 	} {
 		looks := 0
-		uid, err := ownerOf(netip.MustParseAddrPort("127.0.0.1:49153"), netip.MustParseAddrPort("127.0.0.1:8080"), func(name string) (io.ReadCloser, error) {
-			rows := ""
-			if name == "/proc/net/tcp" && looks < len(c.rows) {
-				rows = c.rows[looks]
-				looks++
-			}
-			return io.NopCloser(strings.NewReader(table + rows)), c.err
-		})
+		uid, err := ownerOf(netip.MustParseAddrPort("127.0.0.1:49153"), netip.MustParseAddrPort("127.0.0.1:8080"),
+			func(name string) (io.ReadCloser, error) {
+				rows := ""
+				if name == "/proc/net/tcp" && looks < len(c.rows) {
+					rows = c.rows[looks]
+					looks++
+				}
+				return io.NopCloser(strings.NewReader(table + rows)), c.err
+			})
 		if uid != c.uid || !errors.Is(err, c.want) {
 			t.Errorf("%s: user %d, %v; want %d, %v", c.name, uid, err, c.uid, c.want)
 		}

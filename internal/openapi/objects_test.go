@@ -89,7 +89,8 @@ func form(schema tree) string {
 			types[i] = "object"
 			if of := schema.direct("additionalProperties"); of.ref() != "" || of.get("type").exists() {
 				types[i] += " of " + form(of)
-			} else if schema.get("properties").exists() && schema.direct("description").at == nil && len(inline(schema)) > 0 {
+			} else if schema.get("properties").exists() && schema.direct("description").at == nil &&
+				len(inline(schema)) > 0 {
 				types[i] += " with " + strings.Join(inline(schema), ", ")
 			}
 		}

@@ -22,7 +22,8 @@ func TestJSONIsTheSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "$", read(t), doc)
-	if !strings.HasPrefix(string(served), `{"openapi":"3.1.1","info":{"title":`) || !regexp.MustCompile(`^"[0-9a-f]{32}"$`).MatchString(etag) {
+	if !strings.HasPrefix(string(served), `{"openapi":"3.1.1","info":{"title":`) ||
+		!regexp.MustCompile(`^"[0-9a-f]{32}"$`).MatchString(etag) {
 		t.Errorf("the document begins %.60s and has the ETag %s; want the order of the source and a hash", served, etag)
 	}
 }

@@ -24,7 +24,8 @@ const pageHead = `# The HTTP API
 
 `
 
-const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" + `, from which
+const pageExamples = `A gateway serves this as an OpenAPI document, without a key, at ` + "`/v1/openapi.json`" +
+	`, from which
 [typed clients](clients.md) are made. The examples are stories, which a test
 plays at a real gateway. They need these:
 
@@ -47,7 +48,8 @@ func page(t *testing.T) []byte {
 		fmt.Fprintf(&b, "| %s | |\n|---|---|\n", tag.get("name").text())
 		for _, o := range doc.operations() {
 			if slices.Contains(o.get("tags").texts(), tag.get("name").text()) {
-				fmt.Fprintf(&b, "| `%s %s` | [%s](#%s) |\n", o.method, o.pattern, o.get("summary").text(), anchor(o.get("summary").text()))
+				fmt.Fprintf(&b, "| `%s %s` | [%s](#%s) |\n", o.method, o.pattern, o.get("summary").text(),
+					anchor(o.get("summary").text()))
 			}
 		}
 		b.WriteString("\n")
@@ -74,11 +76,13 @@ func anchor(heading string) string {
 
 // write writes one operation.
 func (o operation) write(t *testing.T, b *bytes.Buffer, e replay.Example) {
-	fmt.Fprintf(b, "### %s\n\n`%s %s`\n\n%s\n\n%s\n\n", o.get("summary").text(), o.method, o.pattern, o.get("description").text(), o.keys())
+	fmt.Fprintf(b, "### %s\n\n`%s %s`\n\n%s\n\n%s\n\n", o.get("summary").text(), o.method, o.pattern,
+		o.get("description").text(), o.keys())
 	if list := o.parameters(); len(list) > 0 {
 		b.WriteString("| Parameter | In | | |\n|---|---|---|---|\n")
 		for _, p := range list {
-			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.get("name").text(), p.get("in").text(), form(p.direct("schema")), p.get("description").text())
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.get("name").text(), p.get("in").text(),
+				form(p.direct("schema")), p.get("description").text())
 		}
 		b.WriteString("\n")
 	}
@@ -97,7 +101,8 @@ func (o operation) write(t *testing.T, b *bytes.Buffer, e replay.Example) {
 		case status >= "400":
 			continue
 		case content.exists():
-			fmt.Fprintf(b, "**%s** %s: %s\n\n", status, form(content.direct("schema")), answer.get("description").text())
+			fmt.Fprintf(b, "**%s** %s: %s\n\n", status, form(content.direct("schema")),
+				answer.get("description").text())
 		default:
 			fmt.Fprintf(b, "**%s** %s\n\n", status, answer.get("description").text())
 		}
@@ -133,7 +138,8 @@ func (o operation) keys() string {
 	for i, alternative := range alternatives {
 		for scheme := range alternative.members() {
 			kind, _, _ := strings.Cut(strings.TrimSuffix(scheme, "Bearer"), "Header")
-			name := map[string]string{"agentKey": "an agent's", "adminKey": "the admin key", "admin": "the admin key"}[kind]
+			name := map[string]string{"agentKey": "an agent's", "adminKey": "the admin key",
+				"admin": "the admin key"}[kind]
 			if !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -177,7 +183,8 @@ func curl(t *testing.T, o operation, e replay.Example) string {
 	}
 	if e.Body != nil {
 		var body bytes.Buffer
-		if err := json.Compact(&body, []byte(o.get("requestBody", "content", "application/json").direct("example").json(t))); err != nil {
+		if err := json.Compact(&body, []byte(o.get("requestBody", "content",
+			"application/json").direct("example").json(t))); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(body.String(), "'") {

@@ -89,7 +89,9 @@ func faults(schema tree) (list []string) {
 		fault("values and no type")
 	}
 	for _, value := range values {
-		if !slices.ContainsFunc(is, func(kind string) bool { return slices.Contains(types[kind], value.at.ShortTag()) }) {
+		if !slices.ContainsFunc(is, func(kind string) bool {
+			return slices.Contains(types[kind], value.at.ShortTag())
+		}) {
 			fault("%q is no value of %q", value.at.Value, is)
 		}
 	}

@@ -49,7 +49,8 @@ func literal(host string) []netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}
 	}
-	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" ||
+		strings.HasSuffix(name, ".localhost") {
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
 	return nil
@@ -61,7 +62,8 @@ func (g *gate) mayPass(t target) error {
 		return nil
 	}
 	lifts := func(r Rule) bool {
-		return (r.Port == 0 || r.Port == t.port) && (r.Host == "" || r.Host == strings.ToLower(strings.TrimSuffix(t.host, ".")))
+		return (r.Port == 0 || r.Port == t.port) && (r.Host == "" ||
+			r.Host == strings.ToLower(strings.TrimSuffix(t.host, ".")))
 	}
 	switch {
 	case slices.ContainsFunc(g.allow, lifts):

@@ -66,7 +66,10 @@ func TestCheck(t *testing.T) {
 // TestPlainAllowed: http goes to where a rule leads and nowhere else, and https as
 // without the option.
 func TestPlainAllowed(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "hello")
+	}))
 	t.Cleanup(server.Close)
 	at := netip.MustParseAddrPort(server.Listener.Addr().String())
 	get := func(o Options, url string) error {
@@ -93,7 +96,8 @@ func TestPlainAllowed(t *testing.T) {
 		}
 	}
 	// A public address is not plain http's, whatever the rules for others say.
-	if err := get(Options{PlainAllowed: true, Allow: []Rule{loopback}}, "http://192.0.0.9:80/"); !errors.Is(err, ErrForbidden) {
+	if err := get(Options{PlainAllowed: true, Allow: []Rule{loopback}}, "http://192.0.0.9:80/"); !errors.Is(err,
+		ErrForbidden) {
 		t.Errorf("http to an address without a rule: %v, want ErrForbidden", err)
 	}
 }

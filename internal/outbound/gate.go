@@ -139,7 +139,8 @@ func (s *self) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 	if port != s.listener.Port() {
 		return "", false
 	}
-	if here := s.listener.Addr().Unmap().WithZone(""); here == addr || here.IsUnspecified() && slices.ContainsFunc(s.own(), at) {
+	if here := s.listener.Addr().Unmap().WithZone(""); here == addr ||
+		here.IsUnspecified() && slices.ContainsFunc(s.own(), at) {
 		return "this gateway", true
 	}
 	return "", false

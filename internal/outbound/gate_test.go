@@ -37,23 +37,32 @@ func TestRules(t *testing.T) {
 		{"public, 80, plain", gate{plain: true}, target{"a.example", 80}, "1.1.1.1", true},
 		{"loopback, 80, plain", gate{plain: true}, target{"a.example", 80}, "127.0.0.1", false},
 		{"network", gate{allow: rules{{Prefix: prefix("127.0.0.0/8")}}}, target{"a.example", 1}, "127.9.9.9", true},
-		{"network, mapped", gate{allow: rules{{Prefix: prefix("127.0.0.0/8")}}}, target{"a.example", 1}, "::ffff:127.0.0.1", false},
-		{"outside the network", gate{allow: rules{{Prefix: prefix("127.0.0.0/8")}}}, target{"a.example", 443}, "10.0.0.1", false},
-		{"network with a zone", gate{allow: rules{{Prefix: prefix("fe80::/10")}}}, target{"a.example", 1}, "fe80::1%eth0", true},
-		{"address and port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}}, target{"a.example", 8443}, "10.0.0.5", true},
-		{"address, not its port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}}, target{"a.example", 443}, "10.0.0.5", false},
-		{"not the address, its port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}}, target{"a.example", 8443}, "10.0.0.6", false},
+		{"network, mapped", gate{allow: rules{{Prefix: prefix("127.0.0.0/8")}}}, target{"a.example", 1},
+			"::ffff:127.0.0.1", false},
+		{"outside the network", gate{allow: rules{{Prefix: prefix("127.0.0.0/8")}}}, target{"a.example", 443},
+			"10.0.0.1", false},
+		{"network with a zone", gate{allow: rules{{Prefix: prefix("fe80::/10")}}}, target{"a.example", 1},
+			"fe80::1%eth0", true},
+		{"address and port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}}, target{"a.example", 8443},
+			"10.0.0.5", true},
+		{"address, not its port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}},
+			target{"a.example", 443}, "10.0.0.5", false},
+		{"not the address, its port", gate{allow: rules{{Prefix: prefix("10.0.0.5/32"), Port: 8443}}},
+			target{"a.example", 8443}, "10.0.0.6", false},
 		{"port alone", gate{allow: rules{{Port: 8443}}}, target{"a.example", 8443}, "1.1.1.1", true},
 		{"port alone, private", gate{allow: rules{{Port: 8443}}}, target{"a.example", 8443}, "10.0.0.5", false},
 		{"host", gate{allow: rules{{Host: "gw.lan"}}}, target{"gw.lan", 9}, "10.0.0.5", true},
 		{"host in another case", gate{allow: rules{{Host: "gw.lan"}}}, target{"GW.lan.", 9}, "10.0.0.5", true},
 		{"another host", gate{allow: rules{{Host: "gw.lan"}}}, target{"x.gw.lan", 443}, "10.0.0.5", false},
 		{"host and port", gate{allow: rules{{Host: "gw.lan", Port: 8443}}}, target{"gw.lan", 8443}, "10.0.0.5", true},
-		{"host, not its port", gate{allow: rules{{Host: "gw.lan", Port: 8443}}}, target{"gw.lan", 22}, "10.0.0.5", false},
-		{"host and network", gate{allow: rules{{Host: "gw.lan", Prefix: prefix("10.0.0.0/8")}}}, target{"gw.lan", 443}, "127.0.0.1", false},
+		{"host, not its port", gate{allow: rules{{Host: "gw.lan", Port: 8443}}}, target{"gw.lan", 22},
+			"10.0.0.5", false},
+		{"host and network", gate{allow: rules{{Host: "gw.lan", Prefix: prefix("10.0.0.0/8")}}}, target{"gw.lan", 443},
+			"127.0.0.1", false},
 		{"empty rule", gate{allow: rules{{}}}, target{"a.example", 443}, "10.0.0.5", false},
 		{"empty rule, public", gate{allow: rules{{}}}, target{"a.example", 22}, "1.1.1.1", false},
-		{"the second of two", gate{allow: rules{{Port: 22}, {Host: "gw.lan"}}}, target{"gw.lan", 443}, "10.0.0.5", true},
+		{"the second of two", gate{allow: rules{{Port: 22}, {Host: "gw.lan"}}}, target{"gw.lan", 443},
+			"10.0.0.5", true},
 		{"no address", gate{}, target{"a.example", 443}, "", false},
 	} {
 		addr, _ := netip.ParseAddr(tc.addr)
@@ -93,7 +102,8 @@ func FuzzAddress(f *testing.F) {
 		if !ok || (&gate{}).judge(target{"a.example", portHTTPS}, addr) != nil {
 			return
 		}
-		if addr.Is4In6() || !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() {
+		if addr.Is4In6() || !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() ||
+			addr.IsLinkLocalUnicast() {
 			t.Errorf("%s passes, want it refused", addr)
 		}
 	})

@@ -12,19 +12,24 @@ import (
 // only where a rule leads.
 func TestNotHere(t *testing.T) {
 	near := func() []netip.Prefix {
-		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/24"), netip.MustParsePrefix("2a00:1:2:3::7/64"), netip.MustParsePrefix("9.9.9.9/32")}
+		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/24"), netip.MustParsePrefix("2a00:1:2:3::7/64"),
+			netip.MustParsePrefix("9.9.9.9/32")}
 	}
 	for addr, why := range map[string]string{
-		"8.8.8.8": "this machine", "8.8.8.9": "a network that this machine is on", "8.8.9.8": "", "9.9.9.9": "this machine", "9.9.9.8": "",
-		"2a00:1:2:3::7": "this machine", "2a00:1:2:3::8": "a network that this machine is on", "2a00:1:2:4::7": "", "10.0.0.1": "a private network",
+		"8.8.8.8": "this machine", "8.8.8.9": "a network that this machine is on", "8.8.9.8": "",
+		"9.9.9.9": "this machine", "9.9.9.8": "",
+		"2a00:1:2:3::7": "this machine", "2a00:1:2:3::8": "a network that this machine is on", "2a00:1:2:4::7": "",
+		"10.0.0.1": "a private network",
 	} {
 		g := gate{near: near}
 		err := g.judge(target{"peer.example", 443}, netip.MustParseAddr(addr))
-		if (err == nil) != (why == "") || err != nil && (!errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), why)) {
+		if (err == nil) != (why == "") || err != nil &&
+			(!errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), why)) {
 			t.Errorf("%s: %v, want %q", addr, err, why)
 		}
 		g.allow = []Rule{{Prefix: netip.MustParsePrefix("8.8.8.0/24")}}
-		if err := g.judge(target{"peer.example", 443}, netip.MustParseAddr(addr)); strings.HasPrefix(addr, "8.8.8.") && err != nil {
+		if err := g.judge(target{"peer.example", 443}, netip.MustParseAddr(addr)); strings.HasPrefix(addr,
+			"8.8.8.") && err != nil {
 			t.Errorf("%s, where a rule leads: %v", addr, err)
 		}
 	}
@@ -43,7 +48,8 @@ func TestNotHere(t *testing.T) {
 // like any; this program itself and its loopback interface are not.
 func TestNotSelf(t *testing.T) {
 	own := func() []netip.Prefix {
-		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/20"), netip.MustParsePrefix("8.8.8.10/20"), netip.MustParsePrefix("2a00:1:2:3::7/64"),
+		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/20"), netip.MustParsePrefix("8.8.8.10/20"),
+			netip.MustParsePrefix("2a00:1:2:3::7/64"),
 			netip.MustParsePrefix("9.9.9.9/32")}
 	}
 	inner := func() []netip.Prefix {
@@ -71,7 +77,8 @@ func TestNotSelf(t *testing.T) {
 		to := netip.MustParseAddrPort(tc.to)
 		g := gate{allow: []Rule{{Port: 8443}}, self: &self{netip.MustParseAddrPort(tc.listener), own, inner}}
 		err := g.judge(target{"peer.example", to.Port()}, to.Addr())
-		if (err == nil) != (tc.why == "") || err != nil && (!errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), tc.why)) {
+		if (err == nil) != (tc.why == "") || err != nil &&
+			(!errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), tc.why)) {
 			t.Errorf("from a gateway that listens at %s to %s: %v, want %q", tc.listener, tc.to, err, tc.why)
 		}
 		g.allow = append(g.allow, Rule{Host: "peer.example"})

@@ -153,7 +153,8 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestRootsNeedACertificate(t *testing.T) {
-	for _, text := range []string{"", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+	for _, text := range []string{"", "no certificate",
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		if pool, err := outbound.Roots([]byte(text)); err == nil {
 			t.Errorf("Roots(%q) = %v, want an error", text, pool)
 		}
@@ -195,12 +196,16 @@ func TestNoProxyFromTheEnvironment(t *testing.T) {
 	}
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "itself") }, nil)
 	if _, body := get(t, newClient(t, p.reaching(t)), p.url("/")); body != "itself" || proxy.connections.Load() != 0 {
-		t.Errorf("the answer is %q and a proxy had %d connections, want that it is not asked", body, proxy.connections.Load())
+		t.Errorf("the answer is %q and a proxy had %d connections, want that it is not asked", body,
+			proxy.connections.Load())
 	}
 }
 
 func TestPlainHTTPNeedsAnOption(t *testing.T) {
-	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "plain") }))
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		fmt.Fprint(w, "plain")
+	}))
 	t.Cleanup(plain.Close)
 	at := netip.MustParseAddrPort(plain.Listener.Addr().String())
 	o := outbound.Options{Allow: []outbound.Rule{{Prefix: netip.PrefixFrom(at.Addr(), 32)}}}
@@ -319,11 +324,18 @@ func TestTheCallersRequestStaysAsItIs(t *testing.T) {
 
 func TestLookupsThatFail(t *testing.T) {
 	broken := errors.New("the name server is away")
-	client := newClient(t, outbound.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, broken }})
-	if _, err := client.Get("https://gateway.example/"); !errors.Is(err, broken) || errors.Is(err, outbound.ErrForbidden) {
+	client := newClient(t, outbound.Options{Lookup: func(context.Context, string) ([]netip.Addr,
+		error) {
+		return nil, broken
+	}})
+	if _, err := client.Get("https://gateway.example/"); !errors.Is(err, broken) ||
+		errors.Is(err, outbound.ErrForbidden) {
 		t.Errorf("GET = %v, want the error of the look-up", err)
 	}
-	client = newClient(t, outbound.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, nil }})
+	client = newClient(t, outbound.Options{Lookup: func(context.Context, string) ([]netip.Addr,
+		error) {
+		return nil, nil
+	}})
 	var absent *net.DNSError
 	if _, err := client.Get("https://gateway.example/"); !errors.As(err, &absent) || !absent.IsNotFound {
 		t.Errorf("GET of a name without address = %v, want a DNSError that says so", err)
@@ -376,7 +388,8 @@ func TestMisdirected(t *testing.T) {
 					res.Body.Close()
 				}
 				if got := strings.Join(said, " "); got != c.want || bodies[c.size] != len(said) {
-					t.Errorf("two requests were answered %s with bodies %v, want %s and whole bodies", got, bodies, c.want)
+					t.Errorf("two requests were answered %s with bodies %v, want %s and whole bodies", got,
+						bodies, c.want)
 				}
 			})
 		}

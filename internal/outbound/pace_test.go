@@ -60,7 +60,8 @@ func TestPace(t *testing.T) {
 				var slow net.Error
 				late := errors.As(p.told(errors.New("any")), &slow) && slow.Timeout()
 				if (err != nil) != late || late != (c.ends > 0) || (ended-c.ends).Abs() > 5*time.Second {
-					t.Errorf("the body took %v, %v; the call was cut off after %v, want %v", time.Since(began), err, ended, c.ends)
+					t.Errorf("the body took %v, %v; the call was cut off after %v, want %v", time.Since(began), err,
+						ended, c.ends)
 				}
 				if late && !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("the error of the body is %v, want that it was too late", err)
@@ -74,7 +75,9 @@ func TestPace(t *testing.T) {
 func TestPaceOfABodyThatIsSentAgain(t *testing.T) {
 	_, p := watch(t.Context(), callTime, leastRate)
 	defer p.stop()
-	r := &http.Request{Body: http.NoBody, GetBody: func() (io.ReadCloser, error) { return &line{1 << 30, 100, 1000}, nil }}
+	r := &http.Request{Body: http.NoBody, GetBody: func() (io.ReadCloser, error) {
+		return &line{1 << 30, 100, 1000}, nil
+	}}
 	p.sending(r)
 	again, err := r.GetBody()
 	if err != nil {

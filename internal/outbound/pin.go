@@ -14,7 +14,8 @@ type PinError struct {
 }
 
 func (e *PinError) Error() string {
-	return "the server's certificate has another public key than the pinned one: sha256//" + base64.StdEncoding.EncodeToString(e.Seen[:])
+	return "the server's certificate has another public key than the pinned one: sha256//" +
+		base64.StdEncoding.EncodeToString(e.Seen[:])
 }
 
 // tls says how servers prove who they are.

@@ -17,7 +17,8 @@ import (
 func TestABodyThatDoesNotMoveIsEnded(t *testing.T) {
 	for _, two := range []bool{true, false} {
 		over := make(chan struct{})
-		p := newPeer(t, func(http.ResponseWriter, *http.Request) { <-over }, func(s *httptest.Server) { s.EnableHTTP2 = two })
+		p := newPeer(t, func(http.ResponseWriter, *http.Request) { <-over },
+			func(s *httptest.Server) { s.EnableHTTP2 = two })
 		t.Cleanup(func() { close(over) })
 		o := p.reaching(t)
 		o.Timeout, o.Rate = 50*time.Millisecond, 1<<30
@@ -36,14 +37,15 @@ func TestABodyThatDoesNotMoveIsEnded(t *testing.T) {
 // small ones alone.
 func TestLargeBodiesHoldUpNone(t *testing.T) {
 	var conns atomic.Int32
-	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, func(s *httptest.Server) {
-		s.EnableHTTP2 = true
-		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-			if state == http.StateNew {
-				conns.Add(1)
+	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
+		func(s *httptest.Server) {
+			s.EnableHTTP2 = true
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					conns.Add(1)
+				}
 			}
-		}
-	})
+		})
 	client := newClient(t, p.reaching(t))
 	for _, size := range []int{0, 100, 1 << 20, 63 << 10, 2 << 20, 64 << 10} {
 		res, err := client.Post(p.url("/"), "text/plain", bytes.NewReader(make([]byte, size)))

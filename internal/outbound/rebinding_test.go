@@ -31,7 +31,8 @@ func asking(server *fakedns.Server) func(context.Context, string) ([]netip.Addr,
 func TestRebindingToThisMachine(t *testing.T) {
 	trap := newPeer(t, func(http.ResponseWriter, *http.Request) { t.Error("this machine was called") }, nil)
 	server := fakedns.New(t)
-	server.Addrs("example.com", []netip.Addr{netip.MustParseAddr("93.184.215.14")}, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
+	server.Addrs("example.com", []netip.Addr{netip.MustParseAddr("93.184.215.14")},
+		[]netip.Addr{netip.MustParseAddr("127.0.0.1")})
 	o := trap.reaching(t)
 	o.Allow = []outbound.Rule{{Port: trap.address().Port()}}
 	o.Lookup = asking(server)

@@ -134,7 +134,8 @@ func TestWhatOthersWroteIsKept(t *testing.T) {
 				text = "theirs\n" + string(sealed)
 			}
 			p.write(our, text)
-			p.did(p.put("one\n"), ownfile.Step{Do: ownfile.Move, Path: our, To: bak}, ownfile.Step{Do: ownfile.Write, Path: our})
+			p.did(p.put("one\n"), ownfile.Step{Do: ownfile.Move, Path: our, To: bak},
+				ownfile.Step{Do: ownfile.Write, Path: our})
 			first, _, _ := strings.Cut(text, "\n")
 			p.has(map[string]string{"sub": "/", our: "one", bak: first})
 
@@ -164,7 +165,8 @@ func TestDryChangesNothing(t *testing.T) {
 	p.put("one\n")
 	p.write(our, "theirs")
 	steps, err = p.file("one\n").Put(true)
-	p.did(p.short(steps), ownfile.Step{Do: ownfile.Move, Path: our, To: bak}, ownfile.Step{Do: ownfile.Write, Path: our})
+	p.did(p.short(steps), ownfile.Step{Do: ownfile.Move, Path: our, To: bak},
+		ownfile.Step{Do: ownfile.Write, Path: our})
 	if err != nil {
 		t.Error(err)
 	}

@@ -49,7 +49,8 @@ func (s *Peering) check(ctx context.Context, p *discovery.Peer) (points []amtp.P
 // there is what the way to a peer shows when nothing is wrong with it, in the
 // order in which it is seen.
 func there(p *discovery.Peer, told *amtp.DomainKeys) []amtp.PeerPoint {
-	keys := amtp.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0, Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
+	keys := amtp.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
+		Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
 	if !keys.OK {
 		keys.Mend = "look at its log: a gateway with a domain has a key"
 	}
@@ -71,7 +72,8 @@ func clock(skew time.Duration) amtp.PeerPoint {
 		which = "ahead of"
 	}
 	if skew.Abs() > maxSkew {
-		return amtp.PeerPoint{Name: "clock", Text: fmt.Sprintf("the clock there is %s %s ours", skew.Abs().Round(time.Second), which), Mend: "set whichever is wrong"}
+		return amtp.PeerPoint{Name: "clock", Text: fmt.Sprintf("the clock there is %s %s ours",
+			skew.Abs().Round(time.Second), which), Mend: "set whichever is wrong"}
 	}
 	return amtp.PeerPoint{Name: "clock", OK: true, Text: "the two clocks agree"}
 }
@@ -83,16 +85,21 @@ func (s *Peering) back(ctx context.Context, p *discovery.Peer) amtp.PeerPoint {
 	answer, refused, status, err := s.ask(ctx, p)
 	switch {
 	case err != nil:
-		point.Text, point.Mend = "what it makes of this gateway is not known: "+err.Error(), "look at the log over there"
+		point.Text, point.Mend = "what it makes of this gateway is not known: "+err.Error(),
+			"look at the log over there"
 	case unknownThere(refused), status == http.StatusOK && answer.Authentication.Result != amtp.AuthPass:
-		point.Text, point.Mend = fmt.Sprintf("it does not know the keys of %s, so it treats nothing from here as verified", s.Domain), mend
+		point.Text,
+			point.Mend = fmt.Sprintf("it does not know the keys of %s, so it treats nothing from here as verified",
+			s.Domain), mend
 	case status == http.StatusServiceUnavailable:
 		point.Text, point.Mend = "it does not reach this gateway, so it cannot check what comes from here",
 			"over there, and then what it says: amtp peer check "+string(s.Domain)
 	case status != http.StatusOK:
-		point.Text, point.Mend = fmt.Sprintf("it does not say what it makes of this gateway (%d)", status), "over there: amtp version"
+		point.Text, point.Mend = fmt.Sprintf("it does not say what it makes of this gateway (%d)", status),
+			"over there: amtp version"
 	case answer.Listed && !answer.Reached:
-		point.Text, point.Mend = "it verifies what comes from here, and does not reach this gateway: "+gateway.Short(answer.Problem),
+		point.Text, point.Mend = "it verifies what comes from here, and does not reach this gateway: "+
+			gateway.Short(answer.Problem),
 			"over there: amtp peer check "+string(s.Domain)
 	default:
 		point.OK, point.Text = true, "it reaches this gateway and verifies what comes from here"
@@ -121,14 +128,16 @@ func unknownThere(e *amtp.Error) bool {
 
 // ask sends the gateway of a peer a signed question. refused is what it said when
 // it did not answer it.
-func (s *Peering) ask(ctx context.Context, p *discovery.Peer) (answer amtp.PeerAnswer, refused *amtp.Error, status int, err error) {
+func (s *Peering) ask(ctx context.Context, p *discovery.Peer) (answer amtp.PeerAnswer, refused *amtp.Error,
+	status int, err error) {
 	question, err := s.question(p.Domain)
 	if err != nil {
 		return answer, nil, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Capabilities.Gateway+"/v1/peers/check", bytes.NewReader(question))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Capabilities.Gateway+"/v1/peers/check",
+		bytes.NewReader(question))
 	if err != nil {
 		return answer, nil, 0, err
 	}
@@ -152,7 +161,8 @@ func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 	id := amtp.NewMessageID()
 	body, err := json.Marshal(map[string]any{
 		"version": amtp.Version, "message_id": id, "idempotency_key": id, "timestamp": amtp.Time{Time: s.Now()},
-		"sender": Asker + "@" + string(s.Domain), "recipients": []string{Asker + "@" + string(to)}, "payload": map[string]any{},
+		"sender": Asker + "@" + string(s.Domain), "recipients": []string{Asker + "@" + string(to)},
+		"payload": map[string]any{},
 	})
 	if err != nil {
 		return nil, err

@@ -25,7 +25,8 @@ func (s *Peering) List(ctx context.Context) (amtp.PeerList, *amtp.Error) {
 	if err != nil {
 		return amtp.PeerList{}, gateway.Refusal(err)
 	}
-	all := amtp.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]amtp.Peer, 0, len(list)), Count: len(list), Seen: []amtp.PeerSeen{}}
+	all := amtp.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]amtp.Peer, 0, len(list)), Count: len(list),
+		Seen: []amtp.PeerSeen{}}
 	for i := range list {
 		p, err := s.described(ctx, &list[i])
 		if err != nil {
@@ -38,7 +39,8 @@ func (s *Peering) List(ctx context.Context) (amtp.PeerList, *amtp.Error) {
 		return amtp.PeerList{}, gateway.Refusal(err)
 	}
 	for _, p := range seen {
-		all.Seen = append(all.Seen, amtp.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen}, Last: amtp.Time{Time: p.LastSeen}, Signed: amtp.Time{Time: p.LastSigned}})
+		all.Seen = append(all.Seen, amtp.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen},
+			Last: amtp.Time{Time: p.LastSeen}, Signed: amtp.Time{Time: p.LastSigned}})
 	}
 	slices.SortFunc(all.Peers, func(a, b amtp.Peer) int { return strings.Compare(string(a.Domain), string(b.Domain)) })
 	return all, nil
@@ -72,7 +74,8 @@ func (s *Peering) Add(ctx context.Context, n amtp.NewPeer) (amtp.PeerReport, *am
 	n.Gateway = p.Capabilities.Gateway // in one form
 	points, another := s.check(ctx, p)
 	if another != nil {
-		return amtp.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain, another.Text).With("point", another.Name)
+		return amtp.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain,
+			another.Text).With("point", another.Name)
 	}
 	e := entry{n, amtp.Time{Time: s.Now()}}
 	if err := s.keep(ctx, &e); err != nil {
@@ -95,9 +98,11 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 	return s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == string(e.Domain) })
 		if len(list) >= maxPeers {
-			return nil, amtp.Errorf(amtp.CodeConflict, "This gateway has %d peers, and that is as many as it keeps.", maxPeers)
+			return nil, amtp.Errorf(amtp.CodeConflict,
+				"This gateway has %d peers, and that is as many as it keeps.", maxPeers)
 		}
-		return append(list, gateway.Secret{Kind: kind, Name: string(e.Domain), Facts: facts, Created: e.Added.Time}), nil
+		return append(list, gateway.Secret{Kind: kind, Name: string(e.Domain), Facts: facts,
+			Created: e.Added.Time}), nil
 	})
 }
 
@@ -156,7 +161,8 @@ func (s *Peering) judge(n *amtp.NewPeer) *amtp.Error {
 	case d == s.Domain || d == "localhost":
 		return invalid("%s is this gateway itself", d)
 	case !strings.HasPrefix(strings.ToLower(n.Gateway), "https://"):
-		return invalid("%q is not https; write the URL of its gateway as https://192.168.1.7:8443", gateway.Short(n.Gateway))
+		return invalid("%q is not https; write the URL of its gateway as https://192.168.1.7:8443",
+			gateway.Short(n.Gateway))
 	case n.Pin != "" && n.CA != "":
 		return invalid("give a pin or an authority: either would be enough for whoever has the other")
 	case len(n.CA) > maxCA:
@@ -178,6 +184,7 @@ func invalid(format string, args ...any) *amtp.Error {
 }
 
 func noPeer(d amtp.Domain) *amtp.Error {
-	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is not a peer of this gateway. Those that are: amtp peer list", gateway.Short(string(d))).
+	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is not a peer of this gateway. Those that are: amtp peer list",
+		gateway.Short(string(d))).
 		With("requested_domain", gateway.Short(string(d)))
 }

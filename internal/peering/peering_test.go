@@ -35,7 +35,8 @@ func (s *store) Secrets(context.Context, string) ([]gateway.Secret, error) {
 	return s.list, nil
 }
 
-func (s *store) ChangeSecrets(_ context.Context, _ string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (s *store) ChangeSecrets(_ context.Context, _ string,
+	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list, err := change(s.list)
@@ -93,8 +94,11 @@ type far struct {
 
 func newFar(t *testing.T) *far {
 	t.Helper()
-	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}}, at: noon,
-		back: amtp.PeerAnswer{Domain: "far.lan", Authentication: amtp.Authentication{Result: amtp.AuthPass}, Listed: true, Reached: true}}
+	f := &far{domain: "far.lan", keys: []amtp.DomainKey{{Selector: "one",
+		Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}},
+		at: noon,
+		back: amtp.PeerAnswer{Domain: "far.lan", Authentication: amtp.Authentication{Result: amtp.AuthPass},
+			Listed: true, Reached: true}}
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, status int, v any) {
 		w.Header().Set("Date", f.at.Format(http.TimeFormat))
@@ -180,23 +184,31 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		want   string // of points that are not in order
 		word   string
 	}{
-		"nothing":             {func(*far) {}, "", ""},
-		"it ended":            {func(f *far) { f.Close() }, "address", "does not answer"},
-		"another domain":      {func(f *far) { f.domain = "near.lan" }, "domain", "is the gateway of near.lan"},
-		"no keys":             {func(f *far) { f.keys = nil }, "keys", "0 of its keys"},
-		"a clock ahead":       {func(f *far) { f.at = noon.Add(6 * time.Minute) }, "clock", "6m0s ahead of ours"},
-		"a clock behind":      {func(f *far) { f.at = noon.Add(-time.Hour) }, "clock", "1h0m0s behind ours"},
-		"it does not know us": {func(f *far) { f.back.Authentication.Result = "fail" }, "them", "does not know the keys of here.lan"},
-		"it refuses us":       {func(f *far) { f.status, f.says = 403, amtp.Errorf(amtp.CodeSignatureInvalid, "") }, "them", "does not know the keys of here.lan"},
+		"nothing":        {func(*far) {}, "", ""},
+		"it ended":       {func(f *far) { f.Close() }, "address", "does not answer"},
+		"another domain": {func(f *far) { f.domain = "near.lan" }, "domain", "is the gateway of near.lan"},
+		"no keys":        {func(f *far) { f.keys = nil }, "keys", "0 of its keys"},
+		"a clock ahead":  {func(f *far) { f.at = noon.Add(6 * time.Minute) }, "clock", "6m0s ahead of ours"},
+		"a clock behind": {func(f *far) { f.at = noon.Add(-time.Hour) }, "clock", "1h0m0s behind ours"},
+		"it does not know us": {func(f *far) {
+			f.back.Authentication.Result = "fail"
+		}, "them", "does not know the keys of here.lan"},
+		"it refuses us": {func(f *far) {
+			f.status, f.says = 403, amtp.Errorf(amtp.CodeSignatureInvalid, "")
+		}, "them", "does not know the keys of here.lan"},
 		"it has none of our keys": {func(f *far) {
-			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason", amtp.ReasonKeyMissing)
+			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason",
+				amtp.ReasonKeyMissing)
 		}, "them", "does not know the keys of here.lan"},
 		"it cannot read our keys": {func(f *far) {
-			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason", amtp.ReasonKeyUnavailable)
+			f.status, f.says = 503, amtp.Errorf(amtp.CodeSignatureKeyUnavailable, "").With("reason",
+				amtp.ReasonKeyUnavailable)
 		}, "them", "does not reach this gateway"},
-		"it does not let us in":  {func(f *far) { f.status = 403 }, "them", "(403)"},
-		"it does not reach us":   {func(f *far) { f.status = 503 }, "them", "does not reach this gateway"},
-		"it reached us once":     {func(f *far) { f.back.Reached, f.back.Problem = false, "no answer" }, "them", "no answer"},
+		"it does not let us in": {func(f *far) { f.status = 403 }, "them", "(403)"},
+		"it does not reach us":  {func(f *far) { f.status = 503 }, "them", "does not reach this gateway"},
+		"it reached us once": {func(f *far) {
+			f.back.Reached, f.back.Problem = false, "no answer"
+		}, "them", "no answer"},
 		"an older release":       {func(f *far) { f.status = 404 }, "them", "(404)"},
 		"it finds us by itself":  {func(f *far) { f.back.Listed, f.back.Reached = false, false }, "", ""},
 		"another key than it is": {func(f *far) {}, "certificate", "which is not the pinned one"},
@@ -243,17 +255,20 @@ func TestKnownBy(t *testing.T) {
 		change func(*amtp.NewPeer)
 		want   amtp.Code
 	}{
-		"a pin":                    {func(*amtp.NewPeer) {}, ""},
-		"its authority":            {func(n *amtp.NewPeer) { n.Pin, n.CA = "", ca(f) }, ""},
-		"neither":                  {func(n *amtp.NewPeer) { n.Pin = "" }, amtp.CodeConflict},
-		"another pin":              {func(n *amtp.NewPeer) { n.Pin = amtp.Pin{1}.String() }, amtp.CodeConflict},
-		"both":                     {func(n *amtp.NewPeer) { n.CA = ca(f) }, amtp.CodeInvalidRequest},
-		"no pin at all":            {func(n *amtp.NewPeer) { n.Pin = "sha256//x" }, amtp.CodeInvalidRequest},
-		"no authority at all":      {func(n *amtp.NewPeer) { n.Pin, n.CA = "", "x" }, amtp.CodeInvalidRequest},
-		"plain http":               {func(n *amtp.NewPeer) { n.Gateway = "http://192.168.1.7" }, amtp.CodeInvalidRequest},
-		"a URL that ends a record": {func(n *amtp.NewPeer) { n.Gateway += ";auth=sig;gateway=https://evil.example" }, amtp.CodeInvalidRequest},
-		"this gateway":             {func(n *amtp.NewPeer) { n.Domain = "HERE.lan" }, amtp.CodeInvalidRequest},
-		"no domain":                {func(n *amtp.NewPeer) { n.Domain = "a b" }, amtp.CodeInvalidRequest},
+		"a pin":               {func(*amtp.NewPeer) {}, ""},
+		"its authority":       {func(n *amtp.NewPeer) { n.Pin, n.CA = "", ca(f) }, ""},
+		"neither":             {func(n *amtp.NewPeer) { n.Pin = "" }, amtp.CodeConflict},
+		"another pin":         {func(n *amtp.NewPeer) { n.Pin = amtp.Pin{1}.String() }, amtp.CodeConflict},
+		"both":                {func(n *amtp.NewPeer) { n.CA = ca(f) }, amtp.CodeInvalidRequest},
+		"no pin at all":       {func(n *amtp.NewPeer) { n.Pin = "sha256//x" }, amtp.CodeInvalidRequest},
+		"no authority at all": {func(n *amtp.NewPeer) { n.Pin, n.CA = "", "x" }, amtp.CodeInvalidRequest},
+		"plain http": {func(n *amtp.NewPeer) { n.Gateway = "http://192.168.1.7" },
+			amtp.CodeInvalidRequest},
+		"a URL that ends a record": {func(n *amtp.NewPeer) {
+			n.Gateway += ";auth=sig;gateway=https://evil.example"
+		}, amtp.CodeInvalidRequest},
+		"this gateway": {func(n *amtp.NewPeer) { n.Domain = "HERE.lan" }, amtp.CodeInvalidRequest},
+		"no domain":    {func(n *amtp.NewPeer) { n.Domain = "a b" }, amtp.CodeInvalidRequest},
 	} {
 		p := newPeering(&store{}, &watch{now: noon})
 		n := f.peer()
@@ -269,7 +284,9 @@ func TestKnownBy(t *testing.T) {
 // has none.
 func TestKeys(t *testing.T) {
 	f := newFar(t)
-	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER", Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}, amtp.DomainKey{Selector: "two", Record: "no record"})
+	f.keys = append(f.keys, amtp.DomainKey{Selector: "UPPER",
+		Record: "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="},
+		amtp.DomainKey{Selector: "two", Record: "no record"})
 	p := newPeering(&store{}, &watch{now: noon})
 	if _, refused := p.Add(t.Context(), f.peer()); refused != nil {
 		t.Fatal(refused)

@@ -75,18 +75,22 @@ func (s *Peering) reach(ctx context.Context, p *discovery.Peer) (told amtp.Domai
 	}
 	switch code := res.StatusCode; {
 	case code == http.StatusTooManyRequests, code >= 500:
-		return told, at, &fault{point: pointAddress, text: fmt.Sprintf("%s cannot answer now (%d)", p.Capabilities.Gateway, code), mend: "look at the log over there"}
+		return told, at, &fault{point: pointAddress, text: fmt.Sprintf("%s cannot answer now (%d)",
+			p.Capabilities.Gateway, code), mend: "look at the log over there"}
 	case code != http.StatusOK && !p.Capabilities.Signs():
 		return amtp.DomainKeys{Domain: p.Domain}, at, nil // it need not be a gateway like this one
 	case code != http.StatusOK:
-		return told, at, &fault{point: pointKeys, text: fmt.Sprintf("%s tells no keys (%d)", p.Capabilities.Gateway, code),
+		return told, at, &fault{point: pointKeys, text: fmt.Sprintf("%s tells no keys (%d)",
+			p.Capabilities.Gateway, code),
 			mend: "give the gateway over there its domain; one that does not sign: amtp peer add --unsigned"}
 	}
 	if err := strictjson.Decode(body, &told); err != nil || len(told.Keys) > maxKeys {
-		return told, at, &fault{point: pointDomain, text: p.Capabilities.Gateway + " is not a gateway: its answer is not one", mend: "check that the port is the gateway's"}
+		return told, at, &fault{point: pointDomain, text: p.Capabilities.Gateway +
+			" is not a gateway: its answer is not one", mend: "check that the port is the gateway's"}
 	}
 	if told.Domain != p.Domain {
-		return told, at, &fault{point: pointDomain, another: true, text: fmt.Sprintf("%s is the gateway of %s, not of %s", p.Capabilities.Gateway, told.Domain, p.Domain),
+		return told, at, &fault{point: pointDomain, another: true,
+			text: fmt.Sprintf("%s is the gateway of %s, not of %s", p.Capabilities.Gateway, told.Domain, p.Domain),
 			mend: "name the domain that it serves, or another address"}
 	}
 	return told, at, nil
@@ -117,13 +121,17 @@ func faultOf(p *discovery.Peer, err error) *fault {
 	case errors.As(err, &pin):
 		f.text = fmt.Sprintf("%s has the key %s, which is not the pinned one", gate, amtp.Pin(pin.Seen))
 	case errors.As(err, &name):
-		f.text, f.mend = fmt.Sprintf("%s has a certificate for another host: %v", gate, name), "make one for that host, or give its pin: amtp peer self"
+		f.text, f.mend = fmt.Sprintf("%s has a certificate for another host: %v", gate, name),
+			"make one for that host, or give its pin: amtp peer self"
 	case errors.As(err, &unverified):
-		f.text, f.mend = fmt.Sprintf("%s has a certificate that is not to be believed: %v", gate, unverified.Err), "give its authority or its pin: --ca FILE or --pin HASH"
+		f.text, f.mend = fmt.Sprintf("%s has a certificate that is not to be believed: %v", gate, unverified.Err),
+			"give its authority or its pin: --ca FILE or --pin HASH"
 	case errors.As(err, &slow) && slow.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		f = &fault{point: pointAddress, text: gate + " does not answer in time", mend: "check whether it runs there, and whether a firewall is between"}
+		f = &fault{point: pointAddress, text: gate + " does not answer in time",
+			mend: "check whether it runs there, and whether a firewall is between"}
 	default:
-		f = &fault{point: pointAddress, text: gate + " does not answer", mend: "check that it runs there, listens on that address and port, and speaks TLS"}
+		f = &fault{point: pointAddress, text: gate + " does not answer",
+			mend: "check that it runs there, listens on that address and port, and speaks TLS"}
 	}
 	return f
 }

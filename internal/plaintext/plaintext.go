@@ -56,7 +56,8 @@ func Word(s string) string {
 
 // unseen reports whether nobody sees the character at the edge of a text.
 func unseen(r rune) bool {
-	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf) // among these the mark and the zero widths
+	// among these the mark and the zero widths
+	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf)
 }
 
 // Odd names the first character of a key that no key has, "" when there is none: a

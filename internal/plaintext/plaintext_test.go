@@ -26,7 +26,8 @@ func TestContent(t *testing.T) {
 func TestWord(t *testing.T) {
 	const key = "amtp_Abc-_9"
 	for _, around := range [][2]string{
-		{"", ""}, {"", "\n"}, {"", "\r\n"}, {" ", "\t"}, {"\ufeff", "\n"}, {`"`, `"`}, {`'`, "'\n"}, {"\ufeff\"", "\"\r\n"},
+		{"", ""}, {"", "\n"}, {"", "\r\n"}, {" ", "\t"}, {"\ufeff", "\n"}, {`"`, `"`}, {`'`, "'\n"},
+		{"\ufeff\"", "\"\r\n"},
 		{"\u200b", "\u200b"}, {"\u00a0", "\u00a0"}, {"\x00", "\x00"}, {`" `, "\n\""},
 	} {
 		if got := plaintext.Word(around[0] + key + around[1]); got != key {
@@ -42,9 +43,12 @@ func TestWord(t *testing.T) {
 
 func TestOdd(t *testing.T) {
 	for key, want := range map[string]string{
-		"": "", "amtp_Abc-_9": "", "!#$%&()*+,-./:;<=>?@[]^_`{|}~": "", "a\nb": "a line break", "a\rb": "a line break", "a b": "a space",
-		`"a`: "a quotation mark", "it's": "a quotation mark", "“a”": "a quotation mark", `a\nb`: "a backslash", "a\u200bb": "the character U+200B",
-		"ä": "the character U+00E4", "a\xffb": "a byte that is not UTF-8", "a\x00b": "the character U+0000", "\ufffd": "the character U+FFFD",
+		"": "", "amtp_Abc-_9": "", "!#$%&()*+,-./:;<=>?@[]^_`{|}~": "", "a\nb": "a line break", "a\rb": "a line break",
+		"a b": "a space",
+		`"a`:  "a quotation mark", "it's": "a quotation mark", "“a”": "a quotation mark", `a\nb`: "a backslash",
+		"a\u200bb": "the character U+200B",
+		"ä":        "the character U+00E4", "a\xffb": "a byte that is not UTF-8", "a\x00b": "the character U+0000",
+		"\ufffd": "the character U+FFFD",
 	} {
 		if got := plaintext.Odd(key); got != want {
 			t.Errorf("Odd(%q) = %q, want %q", key, got, want)

@@ -36,7 +36,8 @@ func Self(hosts []string, certFile, keyFile string) (*x509.Certificate, error) {
 	}
 	t.NotAfter = time.Now().Add(selfLifetime)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true // so that it can be an authority for itself
-	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign,
+		[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return nil, err

@@ -61,7 +61,8 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 	}
 	carriage := q.carry(limited, parcel.Now(f.began))
 	settlement := parcel.SettleBy(carriage, q.clock())
-	f.tried, f.down, f.answered, f.found, f.pause = says(&carriage), carriage.Down, carriage.Answered, carriage.Host, carriage.Pause
+	f.tried, f.down, f.answered, f.found, f.pause = says(&carriage), carriage.Down, carriage.Answered, carriage.Host,
+		carriage.Pause
 	f.due = settlement.Due
 	if err := q.settle(ctx, &parcel, settlement); err != nil {
 		q.complain(ctx, "what came of an attempt cannot be stored; it will be made again", err)
@@ -73,7 +74,8 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 // says reports whether a carriage says something of the gateway: a message that
 // was refused before anybody was asked, or whose domain does not exist, does not.
 func says(c *gateway.Carriage) bool {
-	return c.Down || c.Answered || slices.ContainsFunc(c.Outcomes, func(o gateway.Outcome) bool { return o.Event == gateway.Success })
+	return c.Down || c.Answered || slices.ContainsFunc(c.Outcomes,
+		func(o gateway.Outcome) bool { return o.Event == gateway.Success })
 }
 
 // giveBack leaves a job as if it had not been leased: no attempt is counted that
@@ -102,7 +104,8 @@ func (q *Queue) contained(ctx context.Context, job flight) finished {
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		q.log.Error("an attempt met a defect", "job", int64(job.ID), "destination", string(job.Destination), "cause", met.Error(), "stack", string(met.Stack))
+		q.log.Error("an attempt met a defect", "job", int64(job.ID), "destination", string(job.Destination), "cause",
+			met.Error(), "stack", string(met.Stack))
 	}
 	return f
 }
@@ -122,8 +125,10 @@ func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		q.log.Error("an attempt met a defect", "job", int64(p.ID), "destination", string(p.Destination), "cause", met.Error(), "stack", string(met.Stack))
-		c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal, Reason: "the gateway failed; its log has the cause"})
+		q.log.Error("an attempt met a defect", "job", int64(p.ID), "destination", string(p.Destination), "cause",
+			met.Error(), "stack", string(met.Stack))
+		c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal,
+			Reason: "the gateway failed; its log has the cause"})
 	}
 	return c
 }
@@ -139,7 +144,8 @@ func (q *Queue) settle(ctx context.Context, p *gateway.Parcel, s gateway.Settlem
 		case err == nil:
 			return nil
 		case errors.Is(err, gateway.ErrStale):
-			q.log.Warn("an attempt ended after its lease; what came of it is not stored", "job", int64(p.ID), "destination", string(p.Destination))
+			q.log.Warn("an attempt ended after its lease; what came of it is not stored", "job", int64(p.ID),
+				"destination", string(p.Destination))
 			return nil
 		case errors.Is(err, gateway.ErrClosed), !p.Lease.IsZero() && q.now().Add(wait).After(p.Lease):
 			return err
@@ -164,7 +170,8 @@ func (q *Queue) storeIt(ctx context.Context, s gateway.Settlement) error {
 func (q *Queue) tell(p *gateway.Parcel, s gateway.Settlement) {
 	for _, r := range s.Results {
 		if r.Event != gateway.Success {
-			q.log.Warn("a message could not be delivered", "message", string(p.Envelope.ID), "destination", string(p.Destination),
+			q.log.Warn("a message could not be delivered", "message", string(p.Envelope.ID), "destination",
+				string(p.Destination),
 				"attempts", p.Attempts, "code", string(r.Code), "reason", r.Reason)
 		}
 	}

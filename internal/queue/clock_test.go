@@ -98,7 +98,8 @@ func TestClockIsWrong(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				c.set(0)
 				time.Sleep(3 * hours)
-				for what, id := range map[string]gateway.Delivery{"before": w.state(before), "while the clock was wrong": w.state(during)} {
+				for what, id := range map[string]gateway.Delivery{"before": w.state(before),
+					"while the clock was wrong": w.state(during)} {
 					if id.State == gateway.Failed || id.State == gateway.Expired {
 						t.Fatalf("what was sent %s is %v, want that it waits", what, id.State)
 					}
@@ -107,7 +108,8 @@ func TestClockIsWrong(t *testing.T) {
 				away = false
 				w.mu.Unlock()
 				time.Sleep(90 * time.Minute) // longer than the longest pause
-				for what, id := range map[string]gateway.Delivery{"before": w.state(before), "while the clock was wrong": w.state(during)} {
+				for what, id := range map[string]gateway.Delivery{"before": w.state(before),
+					"while the clock was wrong": w.state(during)} {
 					if id.State != gateway.Delivered {
 						t.Errorf("what was sent %s is %v, want delivered", what, id.State)
 					}
@@ -169,7 +171,8 @@ func (w *world) holding(s queue.Store) *holding {
 	return h
 }
 
-func (h *holding) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (h *holding) Claim(ctx context.Context, wanted []gateway.Claiming, now,
+	lease time.Time) ([]gateway.Claimed, error) {
 	if h.held.Load() {
 		return nil, errors.New("it is not time yet")
 	}

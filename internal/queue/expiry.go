@@ -44,7 +44,8 @@ func (e *Expiry) round(ctx context.Context) {
 		}
 		now := e.Now()
 		var err error
-		n, err = e.Store.Expire(ctx, now.Add(-gateway.MaxAge), now, batch, func(j gateway.Job) bool { return j.Reported() })
+		n, err = e.Store.Expire(ctx, now.Add(-gateway.MaxAge), now, batch,
+			func(j gateway.Job) bool { return j.Reported() })
 		if err != nil {
 			complain(ctx, e.Log, "old jobs cannot be given up", err)
 			return

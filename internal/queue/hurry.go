@@ -31,7 +31,8 @@ func (q *Queue) hasten(ctx context.Context, d gateway.Destination, most int) {
 	defer cancel()
 	slots := semaphore.NewWeighted(hurryWidth)
 	for after, seen := gateway.JobID(0), 0; seen < most; {
-		page, err := q.store.JobsPage(ctx, gateway.JobFilter{Destination: d, State: gateway.Retrying, After: after, Limit: min(hurryPage, most)})
+		page, err := q.store.JobsPage(ctx, gateway.JobFilter{Destination: d, State: gateway.Retrying, After: after,
+			Limit: min(hurryPage, most)})
 		if err != nil {
 			q.complain(ctx, "the queue cannot be read", err)
 			return

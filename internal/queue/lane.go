@@ -58,9 +58,10 @@ const (
 // round of successes; after five failures in a row it closes, and is tried with
 // one attempt every minute at the latest.
 const (
-	firstWindow  = 1
-	maxWindow    = 192 // as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
-	nearWindow   = 8   // at an agent's endpoint, and for reports
+	firstWindow = 1
+	// as many as one or two HTTP/2 connections carry, of which servers allow a hundred streams and more
+	maxWindow    = 192
+	nearWindow   = 8 // at an agent's endpoint, and for reports
 	tolerated    = 5
 	longestPause = time.Minute
 	// shortPause is between attempts at new mail for a gateway that answers and takes
@@ -257,7 +258,8 @@ func (l *lane) finish(f *finished, now time.Time) {
 	default:
 		l.failed(f, now)
 	}
-	if quick := now.Sub(f.began) <= slowTime+time.Duration(f.weight/copies/slowRate)*time.Second; quick && l.health != ill {
+	if quick := now.Sub(f.began) <= slowTime+time.Duration(f.weight/copies/slowRate)*time.Second; quick &&
+		l.health != ill {
 		l.health = well
 	}
 }

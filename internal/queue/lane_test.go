@@ -81,7 +81,8 @@ func TestClaimsInBulk(t *testing.T) {
 		}
 		l.fresh.rang = true
 		if at, wants := l.fresh.ready(); wants != (free > 0) || wants && !at.Equal(dawn.Add(peekTime)) {
-			t.Errorf("something came, %d attempts are free: claims %v at %v, want at %v if any is", free, wants, at, dawn.Add(peekTime))
+			t.Errorf("something came, %d attempts are free: claims %v at %v, want at %v if any is", free, wants, at,
+				dawn.Add(peekTime))
 		}
 		l.fresh.flying--
 	}
@@ -127,10 +128,13 @@ func TestFailuresTogether(t *testing.T) {
 		l := newLane("b.example", dawn)
 		l.window, l.fresh.flying = 32, 32
 		for range 32 {
-			l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true, answered: answered}, dawn.Add(time.Second))
+			l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true,
+				answered: answered}, dawn.Add(time.Second))
 		}
-		if n := max(l.fresh.gate.failures, l.tried.gate.failures); n != 1 || l.window != 16 || l.fresh.gate.closed.After(dawn) {
-			t.Errorf("32 failures at once, answered %v: %d counted, window %d, closed %v; want 1, 16 and open", answered, n, l.window, l.fresh.gate.closed)
+		if n := max(l.fresh.gate.failures, l.tried.gate.failures); n != 1 || l.window != 16 ||
+			l.fresh.gate.closed.After(dawn) {
+			t.Errorf("32 failures at once, answered %v: %d counted, window %d, closed %v; want 1, 16 and open",
+				answered, n, l.window, l.fresh.gate.closed)
 		}
 	}
 }
@@ -143,15 +147,22 @@ func TestGates(t *testing.T) {
 		times        int
 		fresh, tried time.Duration // until each is open
 	}{
-		"it does not answer":                     {finished{flight: flight{part: gateway.Fresh}, down: true}, 20, time.Minute, time.Minute},
-		"a failed message fails again":           {finished{flight: flight{part: gateway.Tried}, down: true}, 20, 0, time.Minute},
-		"it answers and takes nothing":           {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true}, 20, shortPause, time.Minute},
-		"it asks for a day":                      {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true, pause: 24 * time.Hour}, 1, 0, 0},
-		"it asks everybody for a day":            {finished{flight: flight{part: gateway.Fresh}, down: true, answered: true, pause: 24 * time.Hour}, 5, shortPause, time.Minute},
-		"it refuses messages and nothing else":   {finished{flight: flight{part: gateway.Fresh}}, 20, 0, 0},
-		"nothing was tried":                      {finished{flight: flight{part: gateway.Fresh}}, 0, 0, 0},
-		"a failed message is refused once more":  {finished{flight: flight{part: gateway.Tried}, down: true, answered: true}, 4, 0, 0},
-		"failed messages are refused many times": {finished{flight: flight{part: gateway.Tried}, down: true, answered: true}, 20, shortPause, time.Minute},
+		"it does not answer": {finished{flight: flight{part: gateway.Fresh}, down: true}, 20,
+			time.Minute, time.Minute},
+		"a failed message fails again": {finished{flight: flight{part: gateway.Tried}, down: true}, 20, 0,
+			time.Minute},
+		"it answers and takes nothing": {finished{flight: flight{part: gateway.Fresh}, down: true,
+			answered: true}, 20, shortPause, time.Minute},
+		"it asks for a day": {finished{flight: flight{part: gateway.Fresh}, down: true,
+			answered: true, pause: 24 * time.Hour}, 1, 0, 0},
+		"it asks everybody for a day": {finished{flight: flight{part: gateway.Fresh}, down: true,
+			answered: true, pause: 24 * time.Hour}, 5, shortPause, time.Minute},
+		"it refuses messages and nothing else": {finished{flight: flight{part: gateway.Fresh}}, 20, 0, 0},
+		"nothing was tried":                    {finished{flight: flight{part: gateway.Fresh}}, 0, 0, 0},
+		"a failed message is refused once more": {finished{flight: flight{part: gateway.Tried}, down: true,
+			answered: true}, 4, 0, 0},
+		"failed messages are refused many times": {finished{flight: flight{part: gateway.Tried}, down: true,
+			answered: true}, 20, shortPause, time.Minute},
 	} {
 		l, now := newLane("b.example", dawn), dawn
 		for range c.times {
@@ -160,7 +171,8 @@ func TestGates(t *testing.T) {
 			c.how.began, c.how.tried = now, true
 			l.finish(&c.how, now)
 		}
-		if fresh, tried := max(l.fresh.gate.closed.Sub(now), 0), max(l.tried.gate.closed.Sub(now), 0); fresh != c.fresh || tried != c.tried {
+		if fresh, tried := max(l.fresh.gate.closed.Sub(now), 0),
+			max(l.tried.gate.closed.Sub(now), 0); fresh != c.fresh || tried != c.tried {
 			t.Errorf("%s: new mail waits %v and other mail %v, want %v and %v", name, fresh, tried, c.fresh, c.tried)
 		}
 	}
@@ -275,7 +287,8 @@ func TestManyDestinations(t *testing.T) {
 			for _, alive := range []gateway.Destination{"alive.example", "well.example"} {
 				b.rang(alive, dawn)
 				if w := b.wanted(dawn); len(w) == 0 || w[0].Destination != alive || len(w) > perClaim {
-					t.Fatalf("asked for %d destinations, want %s before others, and %d at most", len(w), alive, perClaim)
+					t.Fatalf("asked for %d destinations, want %s before others, and %d at most", len(w),
+						alive, perClaim)
 				}
 			}
 			if len(b.all) != maxLanes {

@@ -63,7 +63,8 @@ const (
 )
 
 func newLanes() *lanes {
-	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(), memory: newMemory()}
+	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(),
+		memory: newMemory()}
 }
 
 // sharing has the lanes share the memory with others.
@@ -311,7 +312,9 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.
 		}
 	}
 	return asked{entry: e, Claiming: gateway.Claiming{
-		Destination: l.destination, Part: e.part, Limit: n, Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most, Behind: h.behind, Share: h.share,
+		Destination: l.destination, Part: e.part, Limit: n,
+		Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most,
+		Behind: h.behind, Share: h.share,
 	}}
 }
 
@@ -354,11 +357,13 @@ func (ls *lanes) justCame(now time.Time, memory *memory, portions *portions) (li
 	var second *arrival
 	for i := len(ls.recent) - 1; i >= 0 && len(list) < n; i-- {
 		e := ls.recent[i]
-		if at, wants := e.ready(); !wants || at.After(now) || classOf(e.entry) != trial || ls.all[e.lane.destination] != e.lane || isAsked(list, e.lane) {
+		if at, wants := e.ready(); !wants || at.After(now) || classOf(e.entry) != trial ||
+			ls.all[e.lane.destination] != e.lane || isAsked(list, e.lane) {
 			continue
 		}
 		if e.passed || e.aside != (reason{}) {
-			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.lane { // a kept slot is no use to those
+			// a kept slot is no use to those
+			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.lane {
 				second = e
 			}
 			continue
@@ -409,7 +414,8 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 		e.left = weigh(int64(c.Left.Size))
 	}
 	for i := range c.Jobs {
-		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, well: l.health == well, weight: weigh(int64(c.Jobs[i].Size))}
+		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, well: l.health == well,
+			weight: weigh(int64(c.Jobs[i].Size))}
 		ls.slots.take(&f)
 		e.hold(&f, 1)
 		l.heaviest = max(l.heaviest, f.weight)
@@ -518,7 +524,8 @@ type Lane struct {
 func (ls *lanes) show(list []Lane) []Lane {
 	for _, l := range ls.all {
 		list = append(list, Lane{Destination: l.destination, Window: l.window, Flying: l.flying(),
-			Failures: max(l.fresh.gate.failures, l.tried.gate.failures), ClosedUntil: later(l.fresh.gate.closed, l.tried.gate.closed)})
+			Failures:    max(l.fresh.gate.failures, l.tried.gate.failures),
+			ClosedUntil: later(l.fresh.gate.closed, l.tried.gate.closed)})
 	}
 	slices.SortFunc(list, func(a, b Lane) int { return cmp.Compare(a.Destination, b.Destination) })
 	return list

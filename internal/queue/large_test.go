@@ -30,7 +30,8 @@ type magnified struct{ queue.Store }
 
 const scale = 1 << 10
 
-func (m magnified) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (m magnified) Claim(ctx context.Context, wanted []gateway.Claiming, now,
+	lease time.Time) ([]gateway.Claimed, error) {
 	small := slices.Clone(wanted)
 	for i := range small {
 		small[i].Bytes /= scale
@@ -148,7 +149,8 @@ func TestLargeMessagesOverASlowLine(t *testing.T) {
 				for _, id := range ids {
 					d := w.state(id)
 					if d.State != gateway.Delivered || d.Attempts != 1 || l.carried[id] != 1 {
-						t.Errorf("a message is %v after %d attempts, %d of them made; want delivered by the one that was made", d.State, d.Attempts, l.carried[id])
+						t.Errorf("a message is %v after %d attempts, %d of them made; want delivered by the one that was made",
+							d.State, d.Attempts, l.carried[id])
 					}
 					if d.Delivered.After(last) {
 						last = d.Delivered
@@ -157,7 +159,8 @@ func TestLargeMessagesOverASlowLine(t *testing.T) {
 				if took := last.Sub(began); took > 2*alone {
 					t.Errorf("all took %v, one after the other they take %v", took, alone)
 				} else {
-					t.Logf("%d messages, %d at once at the most: all delivered after %v; the line takes %v for them", n, l.most, took, alone)
+					t.Logf("%d messages, %d at once at the most: all delivered after %v; the line takes %v for them", n,
+						l.most, took, alone)
 				}
 			})
 		})
@@ -290,7 +293,8 @@ func TestMemoryOfOneSender(t *testing.T) {
 						t.Logf("another's large message: delivered after %v", d.Delivered.Sub(began))
 					}
 					if d := w.state(small); d.State != gateway.Delivered {
-						t.Errorf("a small message behind a large one that waits is %v after a second, want delivered", d.State)
+						t.Errorf("a small message behind a large one that waits is %v after a second, want delivered",
+							d.State)
 					}
 				}
 			})
@@ -316,7 +320,8 @@ func TestOneOfTheRecipientsWaits(t *testing.T) {
 				o := gateway.Outcome{Delivery: r.ID, Event: gateway.Success}
 				switch {
 				case r.Recipient.Local() == "limited":
-					o = gateway.Outcome{Delivery: r.ID, Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, RetryAfter: 24 * time.Hour}
+					o = gateway.Outcome{Delivery: r.ID, Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable,
+						RetryAfter: 24 * time.Hour}
 				case r.Recipient.Local() == "twice" && made["twice"] == 1:
 					o = gateway.Outcome{Delivery: r.ID, Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable}
 				}

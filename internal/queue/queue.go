@@ -81,13 +81,16 @@ func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 func New(store Store, courier gateway.Courier, o Options) *Queue {
 	memory := newMemory()
 	return &Queue{
-		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) }, // compared with times that are stored
+		// compared with times that are stored
+		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) },
 		log: o.Log, lease: o.Lease,
 		lanes: map[gateway.Kind]*lanes{
-			gateway.KindRemote: newLanes().sharing(memory), gateway.KindPush: newLanes().sharing(memory), gateway.KindReport: newLanes().sharing(memory),
+			gateway.KindRemote: newLanes().sharing(memory), gateway.KindPush: newLanes().sharing(memory),
+			gateway.KindReport: newLanes().sharing(memory),
 		},
 		done:   make(chan finished, 3*maxLeased),
-		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64), hands: make(chan struct{}, 4),
+		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
+		hands: make(chan struct{}, 4),
 		asked: make(chan chan<- []Lane), crew: newCrew(),
 	}
 }

@@ -38,7 +38,8 @@ func TestSevenDays(t *testing.T) {
 			}
 		}
 		if d := w.state(id); d.State != gateway.Expired || d.Attempts != gateway.MaxAttempts {
-			t.Errorf("the delivery is %v after %d attempts, want expired after %d", d.State, d.Attempts, gateway.MaxAttempts)
+			t.Errorf("the delivery is %v after %d attempts, want expired after %d", d.State, d.Attempts,
+				gateway.MaxAttempts)
 		}
 		dead, err := w.store.DeadLetters(context.Background(), gateway.DeadFilter{Limit: 10})
 		if err != nil || len(dead.Letters) != 1 || dead.Letters[0].Envelope.ID != id {
@@ -107,7 +108,8 @@ func TestDeadDomain(t *testing.T) {
 		id := w.send("bob@alive.example")
 		time.Sleep(time.Hour)
 		if d := w.state(id); d.State != gateway.Delivered || d.Delivered.Sub(began) > time.Second+time.Microsecond {
-			t.Errorf("the message to another domain is %v after %v, want delivered as if it were alone", d.State, d.Delivered.Sub(began))
+			t.Errorf("the message to another domain is %v after %v, want delivered as if it were alone", d.State,
+				d.Delivered.Sub(began))
 		}
 		if tries := len(w.tried("dead.example")); tries < 70 || tries > 90 {
 			t.Errorf("%d attempts in 70 minutes, want about one a minute", tries)
@@ -141,7 +143,8 @@ func TestSlowDomains(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute)
 		if most := w.atMost(); most < 90 || most > 2*80+64 {
-			t.Errorf("%d attempts at once of two senders, want what each may have for new mail and for other, and what is kept", most)
+			t.Errorf("%d attempts at once of two senders, want what each may have for new mail and for other, and what is kept",
+				most)
 		}
 		time.Sleep(3 * time.Minute)
 		for i := range n {
@@ -313,7 +316,8 @@ func TestKilled(t *testing.T) {
 		w.carry = delivers
 		id := w.send("bob@b.example")
 		now := time.Now()
-		claimed, err := w.store.Claim(context.Background(), []gateway.Claiming{{Destination: "b.example", Limit: 9}}, now, now.Add(2*time.Minute))
+		claimed, err := w.store.Claim(context.Background(), []gateway.Claiming{{Destination: "b.example", Limit: 9}},
+			now, now.Add(2*time.Minute))
 		if err != nil || len(claimed) != 1 || len(claimed[0].Jobs) != 1 {
 			t.Fatalf("Claim = %+v, %v", claimed, err)
 		}
@@ -375,7 +379,8 @@ func (d *disturbed) Settle(ctx context.Context, s gateway.Settlement) error {
 // TestSettleAgain: what came of an attempt is stored as soon as the store takes it,
 // and the message is not sent again.
 func TestSettleAgain(t *testing.T) {
-	for name, cause := range map[string]error{"busy": gateway.ErrBusy, "full": gateway.ErrFull, "a fault": errors.New("a fault")} {
+	for name, cause := range map[string]error{"busy": gateway.ErrBusy, "full": gateway.ErrFull,
+		"a fault": errors.New("a fault")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -439,7 +444,8 @@ func TestStale(t *testing.T) {
 			}
 			first = false
 			later := time.Now().Add(3 * time.Minute) // somebody else claims it, having waited that long
-			if _, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: p.Destination, Limit: 1}}, later, later.Add(time.Minute)); err != nil {
+			if _, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: p.Destination, Limit: 1}}, later,
+				later.Add(time.Minute)); err != nil {
 				t.Errorf("Claim = %v", err)
 			}
 			return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeAgentUnknown, Reason: "stale"})
@@ -448,7 +454,8 @@ func TestStale(t *testing.T) {
 		stop := w.run(nil)
 		time.Sleep(time.Minute)
 		if d := w.state(id); d.State != gateway.Delivering || w.reports() != 0 {
-			t.Errorf("the message is %v with %d reports, want delivering: the attempt was not the last to begin", d.State, w.reports())
+			t.Errorf("the message is %v with %d reports, want delivering: the attempt was not the last to begin",
+				d.State, w.reports())
 		}
 		time.Sleep(5 * time.Minute)
 		stop()

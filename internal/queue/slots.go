@@ -78,7 +78,8 @@ func (h *host) flying(well bool) *int {
 }
 
 func newSlots() slots {
-	s := slots{most: [classes]int{maxSteady, maxTrial - trialKept, maxAgain}, hosts: make(map[string]*host), kept: trialBurst}
+	s := slots{most: [classes]int{maxSteady, maxTrial - trialKept, maxAgain}, hosts: make(map[string]*host),
+		kept: trialBurst}
 	for c := range s.held {
 		s.held[c], s.sated[c] = make(map[gateway.Flow]int), make(map[gateway.Flow]bool)
 	}

@@ -48,7 +48,8 @@ func newWorld(t *testing.T) *world {
 // newWorldBy is newWorld on a machine that shows other times than the bubble.
 func newWorldBy(t *testing.T, shows func() time.Time) *world {
 	t.Helper()
-	w := &world{t: t, shows: shows, tries: make(map[gateway.Destination][]time.Time), jobs: make(map[gateway.Destination]gateway.JobID)}
+	w := &world{t: t, shows: shows, tries: make(map[gateway.Destination][]time.Time),
+		jobs: make(map[gateway.Destination]gateway.JobID)}
 	var err error
 	if w.store, err = sqlite.Open(sqlite.Options{Dir: t.TempDir(), Clock: wallclock.Clock{Now: shows}}); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,8 @@ func (w *world) post(document string, from gateway.Agent, to ...string) amtp.Mes
 	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
 		ID: amtp.NewMessageID(), Sender: from.Address, SenderAgent: from.ID, Class: gateway.ClassAgent,
-		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: w.shows(), Timestamp: w.shows(),
+		Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: w.shows(),
+		Timestamp: w.shows(),
 	}}
 	var refused *amtp.Error
 	if a.Message, refused = amtp.ParseMessage([]byte(document)); refused != nil {
@@ -176,7 +178,8 @@ func (w *world) runs(store queue.Store) (q *queue.Queue, stop func()) {
 	if store == nil {
 		store = w.store
 	}
-	q = queue.New(store, w, queue.Options{Now: w.shows, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Lease: 2 * time.Minute})
+	q = queue.New(store, w, queue.Options{Now: w.shows, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Lease: 2 * time.Minute})
 	return q, w.loop(q)
 }
 
@@ -258,7 +261,8 @@ func postpones(_ context.Context, p gateway.Parcel) gateway.Carriage {
 // limited is the outcome of an attempt at a gateway that answers and asks to be
 // left alone for so long.
 func limited(p gateway.Parcel, wait time.Duration) gateway.Carriage {
-	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now", RetryAfter: wait})
+	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now",
+		RetryAfter: wait})
 	c.Down, c.Answered, c.Pause = true, true, wait
 	return c
 }

@@ -10,6 +10,7 @@ import (
 // TestReadingIsLinear: receipts come from other domains.
 func TestReadingIsLinear(t *testing.T) {
 	shapes := hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":`, `}`)
-	shapes = append(shapes, hostile.Within(hostile.Values(), `{"message_type":"`+amtp.TypeReceipts+`","receipts":[{"message_id":`, `}]}`)...)
+	shapes = append(shapes, hostile.Within(hostile.Values(),
+		`{"message_type":"`+amtp.TypeReceipts+`","receipts":[{"message_id":`, `}]}`)...)
 	hostile.Linear(t, shapes, 16<<10, func(doc []byte) { _, _ = read(doc) })
 }

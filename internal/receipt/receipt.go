@@ -116,7 +116,8 @@ func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.Wait
 
 // walk begins calls to the domains behind after, up to the one named upTo; "" is
 // the last one. It reports whether it met a domain for which there is no slot.
-func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan struct{}, calls *sync.WaitGroup) (full bool, err error) {
+func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan struct{},
+	calls *sync.WaitGroup) (full bool, err error) {
 	for {
 		domains, err := s.Store.ReceiptDomains(ctx, after, page)
 		if err != nil {
@@ -270,7 +271,8 @@ func (s *Sender) owed(list []gateway.OwedReceipt) []gateway.OwedReceipt {
 
 // send sends receipts to a domain. They are done with when it has them, when it
 // does not ask for them, and when it refuses them.
-func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedReceipt, now time.Time) (how call, done bool) {
+func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedReceipt,
+	now time.Time) (how call, done bool) {
 	if len(list) == 0 || !s.Signs() {
 		return call{}, true
 	}

@@ -44,7 +44,8 @@ func (s *owes) ReceiptDomains(_ context.Context, after amtp.Domain, limit int) (
 	return list[:min(limit, len(list))], s.fail
 }
 
-func (s *owes) OwedReceipts(_ context.Context, to amtp.Domain, now time.Time, limit, _ int) (list []gateway.OwedReceipt, more bool, _ error) {
+func (s *owes) OwedReceipts(_ context.Context, to amtp.Domain, now time.Time, limit, _ int) (list []gateway.OwedReceipt,
+	more bool, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.rows[to] {
@@ -144,19 +145,23 @@ var ask = []byte(`{"sender":"alice@far.example","recipients":["bob@shop.example"
 func owed(row int64, to string) gateway.OwedReceipt {
 	return gateway.OwedReceipt{
 		Row: row, Agent: 7, Written: true, Sender: address("alice@" + to), Class: gateway.ClassDomain, Body: ask,
-		Receipt: gateway.Receipt{Message: amtp.NewMessageID(), Recipient: address("bob@shop.example"), Read: time.Now()},
+		Receipt: gateway.Receipt{Message: amtp.NewMessageID(), Recipient: address("bob@shop.example"),
+			Read: time.Now()},
 	}
 }
 
 func newSender(list ...gateway.OwedReceipt) (*Sender, *owes, *peerGate, *bytes.Buffer) {
-	store, gate, log := &owes{rows: map[amtp.Domain][]gateway.OwedReceipt{}, due: map[int64]time.Time{}}, &peerGate{}, &bytes.Buffer{}
+	store, gate, log := &owes{rows: map[amtp.Domain][]gateway.OwedReceipt{}, due: map[int64]time.Time{}}, &peerGate{},
+		&bytes.Buffer{}
 	for _, o := range list {
 		d := o.Sender.Domain()
 		store.rows[d] = append(store.rows[d], o)
 	}
 	return &Sender{
-		Store: store, Courier: gate, Wants: func(context.Context, amtp.Domain) (bool, error) { return true, nil }, Signs: func() bool { return true },
-		Domain: "shop.example", Policy: gateway.ReceiptPolicy{Rule: gateway.ReceiptsKnown}, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Store: store, Courier: gate, Wants: func(context.Context, amtp.Domain) (bool, error) { return true, nil },
+		Signs:  func() bool { return true },
+		Domain: "shop.example", Policy: gateway.ReceiptPolicy{Rule: gateway.ReceiptsKnown}, Now: time.Now,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
 	}, store, gate, log
 }
 
@@ -186,8 +191,10 @@ func TestOneMessage(t *testing.T) {
 		if refused != nil {
 			t.Fatal(refused)
 		}
-		if m.Sender.String() != "amtp-receipts@shop.example" || len(m.Recipients) != 1 || m.Recipients[0].String() != "amtp-receipts@far.example" ||
-			!m.Automatic() || !gateway.IsReserved(m.Sender.Local()) || p.Destination != "far.example" || p.Envelope.ID != m.MessageID {
+		if m.Sender.String() != "amtp-receipts@shop.example" || len(m.Recipients) != 1 ||
+			m.Recipients[0].String() != "amtp-receipts@far.example" ||
+			!m.Automatic() || !gateway.IsReserved(m.Sender.Local()) || p.Destination != "far.example" ||
+			p.Envelope.ID != m.MessageID {
 			t.Errorf("the message is %s to %s", p.Body, p.Destination)
 		}
 		want := fmt.Sprintf(`{"version":"1.0","message_type":"receipts","receipts":[{"message_id":"%s","recipient":"bob@shop.example","read_at":"%s","acknowledged_at":"%s"}]}`,
@@ -205,7 +212,8 @@ func TestOneMessage(t *testing.T) {
 // TestWhoIsTold is the rule, row by row, and that no receipt is ever about what
 // no agent wrote.
 func TestWhoIsTold(t *testing.T) {
-	known, all, off := gateway.ReceiptPolicy{Rule: gateway.ReceiptsKnown}, gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, gateway.ReceiptPolicy{Rule: gateway.ReceiptsOff}
+	known, all, off := gateway.ReceiptPolicy{Rule: gateway.ReceiptsKnown},
+		gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, gateway.ReceiptPolicy{Rule: gateway.ReceiptsOff}
 	with := func(p gateway.ReceiptPolicy, r gateway.ReceiptRule) gateway.ReceiptPolicy {
 		p.Domains = map[amtp.Domain]gateway.ReceiptRule{"far.example": r}
 		return p
@@ -220,22 +228,28 @@ func TestWhoIsTold(t *testing.T) {
 		change func(*gateway.OwedReceipt)
 		want   bool
 	}{
-		"known, written to":             {known, nothing, true},
-		"known, never written to":       {known, stranger, false},
-		"all, never written to":         {all, stranger, true},
-		"off, written to":               {off, nothing, false},
-		"off but for this domain":       {with(off, gateway.ReceiptsKnown), nothing, true},
-		"all but for this domain":       {with(all, gateway.ReceiptsOff), nothing, false},
-		"known, all for this domain":    {with(known, gateway.ReceiptsAll), stranger, true},
-		"known, the agent always":       {known, wish(gateway.ReceiptsAlways, false), true},
-		"known, the agent never":        {known, wish(gateway.ReceiptsNever, true), false},
-		"all, the agent never":          {all, wish(gateway.ReceiptsNever, true), false},
-		"off, the agent always":         {off, wish(gateway.ReceiptsAlways, true), false},
-		"off here, the agent always":    {with(all, gateway.ReceiptsOff), wish(gateway.ReceiptsAlways, true), false},
-		"a rule that there is not":      {gateway.ReceiptPolicy{}, nothing, false},
-		"the message's own agent echo":  {all, func(o *gateway.OwedReceipt) { o.Receipt.Recipient = address("echo@shop.example") }, false},
-		"an agent without an address":   {all, func(o *gateway.OwedReceipt) { o.Receipt.Recipient = amtp.Address{} }, false},
-		"a message that is gone":        {all, func(o *gateway.OwedReceipt) { o.Sender, o.Body = amtp.Address{}, nil }, false},
+		"known, written to":          {known, nothing, true},
+		"known, never written to":    {known, stranger, false},
+		"all, never written to":      {all, stranger, true},
+		"off, written to":            {off, nothing, false},
+		"off but for this domain":    {with(off, gateway.ReceiptsKnown), nothing, true},
+		"all but for this domain":    {with(all, gateway.ReceiptsOff), nothing, false},
+		"known, all for this domain": {with(known, gateway.ReceiptsAll), stranger, true},
+		"known, the agent always":    {known, wish(gateway.ReceiptsAlways, false), true},
+		"known, the agent never":     {known, wish(gateway.ReceiptsNever, true), false},
+		"all, the agent never":       {all, wish(gateway.ReceiptsNever, true), false},
+		"off, the agent always":      {off, wish(gateway.ReceiptsAlways, true), false},
+		"off here, the agent always": {with(all, gateway.ReceiptsOff), wish(gateway.ReceiptsAlways, true), false},
+		"a rule that there is not":   {gateway.ReceiptPolicy{}, nothing, false},
+		"the message's own agent echo": {all, func(o *gateway.OwedReceipt) {
+			o.Receipt.Recipient = address("echo@shop.example")
+		}, false},
+		"an agent without an address": {all, func(o *gateway.OwedReceipt) {
+			o.Receipt.Recipient = amtp.Address{}
+		}, false},
+		"a message that is gone": {all, func(o *gateway.OwedReceipt) {
+			o.Sender, o.Body = amtp.Address{}, nil
+		}, false},
 		"a message without its content": {all, func(o *gateway.OwedReceipt) { o.Body = nil }, false},
 	} {
 		o := owed(1, "far.example")
@@ -252,7 +266,8 @@ func TestWhoIsTold(t *testing.T) {
 			t.Errorf("a sender of class %d, who proved no domain, is told", class)
 		}
 	}
-	for _, from := range []string{"mailer-daemon", "Mailer-Daemon", "postmaster", "abuse", "echo", "amtp-receipts", "AMTP-anything"} {
+	for _, from := range []string{"mailer-daemon", "Mailer-Daemon", "postmaster", "abuse", "echo", "amtp-receipts",
+		"AMTP-anything"} {
 		o := owed(1, "far.example")
 		o.Sender, o.Wish = address(from+"@far.example"), gateway.ReceiptsAlways
 		if every.Owes(&o) {
@@ -260,11 +275,13 @@ func TestWhoIsTold(t *testing.T) {
 		}
 	}
 	for _, more := range []string{
-		`"headers":{"auto-submitted":"auto-generated"}`, `"headers":{"Auto-Submitted":"auto-replied"}`, `"response_type":"workflow_response"`,
+		`"headers":{"auto-submitted":"auto-generated"}`, `"headers":{"Auto-Submitted":"auto-replied"}`,
+		`"response_type":"workflow_response"`,
 		`"payload":{"message_type":"delivery_failure"}`, `"payload":{"message_type":"receipts","receipts":[]}`,
 	} {
 		o := owed(1, "far.example")
-		o.Wish, o.Body = gateway.ReceiptsAlways, []byte(`{"sender":"alice@far.example","recipients":["bob@shop.example"],`+more+`}`)
+		o.Wish, o.Body = gateway.ReceiptsAlways,
+			[]byte(`{"sender":"alice@far.example","recipients":["bob@shop.example"],`+more+`}`)
 		if every.Owes(&o) {
 			t.Errorf("a message with %s is told of", more)
 		}
@@ -290,7 +307,8 @@ func TestStorm(t *testing.T) {
 		gate.took = 100 * time.Millisecond
 		runFor(t, s, time.Minute)
 		if calls := len(gate.calls()); calls != 20 || gate.most != 1 || store.left("far.example") != 0 {
-			t.Errorf("%d calls, %d at once, %d receipts left; want 20, one at once, none left", calls, gate.most, store.left("far.example"))
+			t.Errorf("%d calls, %d at once, %d receipts left; want 20, one at once, none left", calls, gate.most,
+				store.left("far.example"))
 		}
 	})
 }
@@ -310,7 +328,8 @@ func TestFewAtOnce(t *testing.T) {
 			left += store.left(amtp.Domain(fmt.Sprintf("d%02d.example", i)))
 		}
 		if len(gate.calls()) != 40 || gate.most != 1 || gate.all > atOnce || left != 0 {
-			t.Errorf("%d calls, %d to one domain and %d in all at once, %d left; want 40, 1, at most %d, none", len(gate.calls()), gate.most, gate.all, left, atOnce)
+			t.Errorf("%d calls, %d to one domain and %d in all at once, %d left; want 40, 1, at most %d, none",
+				len(gate.calls()), gate.most, gate.all, left, atOnce)
 		}
 	})
 }
@@ -389,7 +408,8 @@ func TestAddedMeanwhile(t *testing.T) {
 		if len(calls) != 2 || store.left("far.example") != 0 || time.Since(begun) < gateway.ReceiptPace {
 			t.Fatalf("%d calls, %d left, want a second one and none", len(calls), store.left("far.example"))
 		}
-		if !strings.Contains(string(calls[1].Body), `"acknowledged_at"`) || strings.Contains(string(calls[0].Body), `"acknowledged_at"`) {
+		if !strings.Contains(string(calls[1].Body), `"acknowledged_at"`) ||
+			strings.Contains(string(calls[0].Body), `"acknowledged_at"`) {
 			t.Errorf("told %s and then %s, want the acknowledgement in the second", calls[0].Body, calls[1].Body)
 		}
 	})
@@ -399,9 +419,11 @@ func TestAddedMeanwhile(t *testing.T) {
 // nothing, there is no call, and nothing is kept.
 func TestNobodyAsks(t *testing.T) {
 	for name, change := range map[string]func(*Sender){
-		"no feature": func(s *Sender) { s.Wants = func(context.Context, amtp.Domain) (bool, error) { return false, nil } },
-		"no key":     func(s *Sender) { s.Signs = func() bool { return false } },
-		"off":        func(s *Sender) { s.Policy.Rule = gateway.ReceiptsOff },
+		"no feature": func(s *Sender) {
+			s.Wants = func(context.Context, amtp.Domain) (bool, error) { return false, nil }
+		},
+		"no key": func(s *Sender) { s.Signs = func() bool { return false } },
+		"off":    func(s *Sender) { s.Policy.Rule = gateway.ReceiptsOff },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, store, gate, _ := newSender(owed(1, "far.example"))
@@ -433,7 +455,9 @@ func TestTrouble(t *testing.T) {
 			}
 		}, 6, 8, 1},
 		"it refuses": {func(_ *Sender, g *peerGate) {
-			g.say = func(gateway.Parcel) gateway.Outcome { return gateway.Outcome{Event: gateway.Refuse, Reason: "unknown"} }
+			g.say = func(gateway.Parcel) gateway.Outcome {
+				return gateway.Outcome{Event: gateway.Refuse, Reason: "unknown"}
+			}
 		}, 1, 1, 0},
 		"DNS does not say": {func(s *Sender, _ *peerGate) {
 			s.Wants = func(context.Context, amtp.Domain) (bool, error) { return false, errors.New("later") }
@@ -448,7 +472,8 @@ func TestTrouble(t *testing.T) {
 			tc.change(s, gate)
 			runFor(t, s, 14*time.Hour)
 			if n := len(gate.calls()); n < tc.least || n > tc.most || store.left("far.example") != tc.left {
-				t.Errorf("%s: %d calls, %d left; want %d to %d, and %d", name, n, store.left("far.example"), tc.least, tc.most, tc.left)
+				t.Errorf("%s: %d calls, %d left; want %d to %d, and %d", name, n, store.left("far.example"), tc.least,
+					tc.most, tc.left)
 			}
 			if lines := strings.Count(log.String(), "\n"); lines > 5 || strings.Contains(log.String(), "bob@") {
 				t.Errorf("%s: the log has %d lines: %s", name, lines, log)
@@ -461,7 +486,8 @@ func TestTrouble(t *testing.T) {
 // is left out.
 func TestRead(t *testing.T) {
 	id := amtp.NewMessageID()
-	one := fmt.Sprintf(`{"message_id":%q,"recipient":"bob@far.example","acknowledged_at":"2026-11-30T10:00:00Z","more":1}`, id)
+	one := fmt.Sprintf(`{"message_id":%q,"recipient":"bob@far.example","acknowledged_at":"2026-11-30T10:00:00Z","more":1}`,
+		id)
 	many := func(n int) string {
 		return `{"message_type":"receipts","receipts":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]}`
 	}
@@ -469,7 +495,8 @@ func TestRead(t *testing.T) {
 		many(1): 1, many(gateway.MaxReceipts): gateway.MaxReceipts, many(gateway.MaxReceipts + 1): -1,
 		`{"message_type":"receipts"}`:                 0,
 		`{"message_type":"receipts","receipts":null}`: 0,
-		`{"message_type":"receipts","receipts":[{"message_id":"?","recipient":"bob@far.example"},{"message_id":"a","recipient":"bob"},` + one + `]}`: 1,
+		`{"message_type":"receipts","receipts":[{"message_id":"?","recipient":"bob@far.example"},{"message_id":"a","recipient":"bob"},` +
+			one + `]}`: 1,
 		`{"message_type":"delivery_failure","receipts":[]}`:                   -1,
 		`{"receipts":[` + one + `]}`:                                          -1,
 		`{"message_type":"receipts","receipts":{}}`:                           -1,
@@ -482,15 +509,18 @@ func TestRead(t *testing.T) {
 		refused := NewTaker(store, time.Now).Take(t.Context(), "far.example", json.RawMessage(doc))
 		if want < 0 {
 			if refused == nil || refused.Code != amtp.CodeInvalidMessage || store.took != nil {
-				t.Errorf("Take = %v with %d receipts, want INVALID_MESSAGE_FORMAT; payload %.100s", refused, len(store.took), doc)
+				t.Errorf("Take = %v with %d receipts, want INVALID_MESSAGE_FORMAT; payload %.100s", refused,
+					len(store.took), doc)
 			}
 			continue
 		}
 		if refused != nil || len(store.took) != want || store.from != "far.example" {
-			t.Errorf("Take = %v with %d receipts of %s, want %d; payload %.100s", refused, len(store.took), store.from, want, doc)
+			t.Errorf("Take = %v with %d receipts of %s, want %d; payload %.100s", refused, len(store.took),
+				store.from, want, doc)
 		}
 	}
-	if refused := NewTaker(&owes{fail: gateway.ErrBusy}, time.Now).Take(t.Context(), "far.example", json.RawMessage(many(1))); refused == nil || refused.Code != amtp.CodeTemporaryFailure {
+	if refused := NewTaker(&owes{fail: gateway.ErrBusy}, time.Now).Take(t.Context(), "far.example",
+		json.RawMessage(many(1))); refused == nil || refused.Code != amtp.CodeTemporaryFailure {
 		t.Errorf("while nothing can be stored Take = %v, want TEMPORARY_FAILURE", refused)
 	}
 }

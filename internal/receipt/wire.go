@@ -63,7 +63,8 @@ func read(doc []byte) ([]gateway.Receipt, error) {
 		if err != nil {
 			continue
 		}
-		list = append(list, gateway.Receipt{Message: id, Recipient: to, Read: s.Read.Time, Acked: s.Acked.Time, Refused: s.Refused.Time})
+		list = append(list, gateway.Receipt{Message: id, Recipient: to, Read: s.Read.Time, Acked: s.Acked.Time,
+			Refused: s.Refused.Time})
 	}
 	return list, nil
 }
@@ -84,8 +85,9 @@ func message(from, to amtp.Domain, list []gateway.OwedReceipt, now time.Time) (*
 		return nil, err
 	}
 	body, err := json.Marshal(amtp.Message{
-		Version: amtp.Version, MessageID: amtp.NewMessageID(), Timestamp: amtp.Time{Time: now}, Sender: sender, Recipients: []amtp.Address{recipient},
-		Headers: json.RawMessage(`{"auto-submitted":"auto-generated"}`), Payload: doc,
+		Version: amtp.Version, MessageID: amtp.NewMessageID(), Timestamp: amtp.Time{Time: now}, Sender: sender,
+		Recipients: []amtp.Address{recipient},
+		Headers:    json.RawMessage(`{"auto-submitted":"auto-generated"}`), Payload: doc,
 	})
 	if err != nil {
 		return nil, err

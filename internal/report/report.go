@@ -74,11 +74,14 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	}
 	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
 	if err != nil { // what it tells of is no part of a message; that it failed is told all the same
-		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID,
-			ErrorCode: amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"}, "Not delivered")
+		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
+			OriginalMessageID: p.Envelope.ID,
+			ErrorCode:         amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"},
+			"Not delivered")
 	}
 	if err != nil {
-		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal, Reason: "the report cannot be written"})
+		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal,
+			Reason: "the report cannot be written"})
 	}
 	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
@@ -90,7 +93,8 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
 		return later(&p, refused.Code)
 	}
-	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code, Reason: "the report was refused by this gateway"})
+	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code,
+		Reason: "the report was refused by this gateway"})
 }
 
 // later has the report made again when the store is well.
@@ -135,7 +139,8 @@ func subject(p *gateway.Parcel) string {
 }
 
 func about(p *gateway.Parcel) failure {
-	f := failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID, OriginalSubject: p.Envelope.Subject}
+	f := failure{Version: amtp.Version, MessageType: "delivery_failure", OriginalMessageID: p.Envelope.ID,
+		OriginalSubject: p.Envelope.Subject}
 	for i := range p.Recipients {
 		s := p.Recipients[i].Status()
 		f.FailedRecipients = append(f.FailedRecipients, s.Address)

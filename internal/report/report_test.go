@@ -48,7 +48,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) agent(name, mode string) gateway.Agent {
 	w.t.Helper()
 	a, err := w.store.AddAgent(context.Background(), gateway.Agent{
-		Address: w.address(name + "@a.example"), DeliveryMode: mode, Target: "https://hook.example", CreatedAt: w.now, LastActive: w.now,
+		Address: w.address(name + "@a.example"), DeliveryMode: mode, Target: "https://hook.example", CreatedAt: w.now,
+		LastActive: w.now,
 	}, gateway.Key{ID: "key_" + name, Hash: sha256.Sum256([]byte(name)), CreatedAt: w.now})
 	if err != nil {
 		w.t.Fatal(err)
@@ -69,7 +70,8 @@ func (w *world) address(s string) amtp.Address {
 func (w *world) send(p gateway.Principal, from, subject string, to ...string) amtp.MessageID {
 	w.t.Helper()
 	list, _ := json.Marshal(to) // strings cannot fail
-	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":%q,"subject":%q,"recipients":%s,"payload":"SECRET"}`, from, subject, list))
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":%q,"subject":%q,"recipients":%s,"payload":"SECRET"}`,
+		from, subject, list))
 	if refused != nil {
 		w.t.Fatal(refused)
 	}
@@ -86,7 +88,8 @@ func (w *world) asAlice() gateway.Principal { return gateway.Principal{Agent: &w
 func (w *world) claim(d gateway.Destination) (p gateway.Parcel, ok bool) {
 	w.t.Helper()
 	w.now = w.now.Add(time.Hour) // behind every lease and delay
-	got, err := w.store.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: 5}}, w.now, w.now.Add(time.Minute))
+	got, err := w.store.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: 5}}, w.now,
+		w.now.Add(time.Minute))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -162,7 +165,8 @@ func TestShape(t *testing.T) {
 	p, _ = w.claim("b.example")
 	w.settle(p, gateway.Carriage{Outcomes: []gateway.Outcome{
 		{Delivery: p.Recipients[0].ID, Event: gateway.Refuse, Code: amtp.CodeAgentUnknown, Reason: "there is nobody"},
-		{Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge, Reason: "it is too large"},
+		{Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: amtp.CodeMessageTooLarge,
+			Reason: "it is too large"},
 	}})
 	last := w.now
 	w.report()
@@ -172,8 +176,10 @@ func TestShape(t *testing.T) {
 		t.Fatalf("alice has %d messages, want the report", len(got))
 	}
 	r := got[0]
-	if r.Sender.String() != "mailer-daemon@a.example" || r.Shown().Trust != amtp.TrustLocal || r.InReplyTo != id || r.Thread != id || r.Subject != "Not delivered: Lunch <today>" {
-		t.Errorf("the report is from %s, trust %s, to %s in thread %s, %q", r.Sender, r.Shown().Trust, r.InReplyTo, r.Thread, r.Subject)
+	if r.Sender.String() != "mailer-daemon@a.example" || r.Shown().Trust != amtp.TrustLocal || r.InReplyTo != id ||
+		r.Thread != id || r.Subject != "Not delivered: Lunch <today>" {
+		t.Errorf("the report is from %s, trust %s, to %s in thread %s, %q", r.Sender, r.Shown().Trust, r.InReplyTo,
+			r.Thread, r.Subject)
 	}
 	m, refused := amtp.ParseMessage(r.Body)
 	if refused != nil {
@@ -182,7 +188,8 @@ func TestShape(t *testing.T) {
 	want := fmt.Sprintf(`{"version":"1.0","message_type":"delivery_failure","original_message_id":%q,"original_subject":"Lunch \u003ctoday\u003e",`+
 		`"failed_recipients":["bob@b.example","Carol@b.example"],"error_code":"AGENT_UNKNOWN","error_message":"there is nobody","retry_count":1,`+
 		`"final_attempt":%q,"failures":[{"address":"bob@b.example","error_code":"AGENT_UNKNOWN","error_message":"there is nobody","attempts":2},`+
-		`{"address":"Carol@b.example","error_code":"MESSAGE_TOO_LARGE","error_message":"it is too large","attempts":2}]}`, id, last.Format(amtp.TimeFormat))
+		`{"address":"Carol@b.example","error_code":"MESSAGE_TOO_LARGE","error_message":"it is too large","attempts":2}]}`,
+		id, last.Format(amtp.TimeFormat))
 	if string(m.Payload) != want {
 		t.Errorf("payload %s\nwant    %s", m.Payload, want)
 	}
@@ -313,7 +320,8 @@ func TestNobodyToTell(t *testing.T) {
 	t.Run("a remote sender", func(t *testing.T) {
 		w := newWorld(t)
 		hook := w.agent("hook", "push")
-		p := gateway.Principal{Domain: "b.example", Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "b.example"}}}
+		p := gateway.Principal{Domain: "b.example",
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: "pass", Domain: "b.example"}}}
 		w.send(p, "bob@b.example", "x", "hook@a.example")
 		w.fail(gateway.PushTo(hook.ID))
 		if _, ok := w.claim(gateway.Reports); ok {

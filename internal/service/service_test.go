@@ -18,7 +18,9 @@ import (
 const odd = `a b"c\d%h$HOME${x}'e;f<&>#g`
 
 func TestUnitQuotes(t *testing.T) {
-	unit, err := service.Gateway{Program: "/opt/" + odd + "/amtp", Args: []string{"--domain=" + odd, "--address=[::1]:8080", "--log-level=debug", ""}, DataDir: "/data/" + odd}.Unit()
+	unit, err := service.Gateway{Program: "/opt/" + odd + "/amtp",
+		Args:    []string{"--domain=" + odd, "--address=[::1]:8080", "--log-level=debug", ""},
+		DataDir: "/data/" + odd}.Unit()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,8 @@ func TestUnitsAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, system := range []bool{false, true} {
-		unit, err := service.Gateway{Program: program, Args: []string{"--log-level=debug", "--config=" + dir + "/$x \"y\".yaml"}, DataDir: dir, System: system}.Unit()
+		unit, err := service.Gateway{Program: program, Args: []string{"--log-level=debug",
+			"--config=" + dir + "/$x \"y\".yaml"}, DataDir: dir, System: system}.Unit()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +95,8 @@ func TestThePackagesUnitIsAsStrict(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := restrictions(packaged), restrictions(unit); !reflect.DeepEqual(got, want) {
-		t.Errorf("packaging/amtp.service has\n%s\nand the unit of amtp service install\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("packaging/amtp.service has\n%s\nand the unit of amtp service install\n%s", strings.Join(got, "\n"),
+			strings.Join(want, "\n"))
 	}
 }
 
@@ -101,7 +105,8 @@ func TestThePackagesUnitIsAsStrict(t *testing.T) {
 func restrictions(unit []byte) []string {
 	list := []string{}
 	for _, line := range strings.Split(string(unit), "\n") {
-		for _, start := range []string{"Ambient", "Capability", "Lock", "Memory", "NoNew", "Private", "Protect", "Restart", "Restrict", "SystemCall", "UMask", "LimitNOFILE", "TimeoutStop", "StateDirectory"} {
+		for _, start := range []string{"Ambient", "Capability", "Lock", "Memory", "NoNew", "Private", "Protect",
+			"Restart", "Restrict", "SystemCall", "UMask", "LimitNOFILE", "TimeoutStop", "StateDirectory"} {
 			if strings.HasPrefix(line, start) {
 				list = append(list, line)
 			}
@@ -112,7 +117,8 @@ func restrictions(unit []byte) []string {
 }
 
 func TestPlist(t *testing.T) {
-	g := service.Gateway{Program: "/opt/" + odd + "/amtp", Args: []string{"--domain=" + odd}, DataDir: "/data/" + odd, Log: "/l/amtp.log", PIDFile: "/l/a b.pid"}
+	g := service.Gateway{Program: "/opt/" + odd + "/amtp", Args: []string{"--domain=" + odd}, DataDir: "/data/" + odd,
+		Log: "/l/amtp.log", PIDFile: "/l/a b.pid"}
 	plist, err := g.Plist()
 	if err != nil {
 		t.Fatal(err)
@@ -132,11 +138,13 @@ func TestPlist(t *testing.T) {
 		t.Fatalf("%v\n%s", err, plist)
 	}
 	d := doc.Dict
-	wantKeys := []string{"Label", "ProgramArguments", "EnvironmentVariables", "RunAtLoad", "KeepAlive", "ThrottleInterval", "ExitTimeOut", "Umask", "ProcessType", "StandardOutPath", "StandardErrorPath"}
+	wantKeys := []string{"Label", "ProgramArguments", "EnvironmentVariables", "RunAtLoad", "KeepAlive",
+		"ThrottleInterval", "ExitTimeOut", "Umask", "ProcessType", "StandardOutPath", "StandardErrorPath"}
 	if !slices.Equal(d.Keys, wantKeys) {
 		t.Errorf("keys %q\nwant %q", d.Keys, wantKeys)
 	}
-	if want := []string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, g.PIDFile, g.Program, "serve", g.Args[0]}; !slices.Equal(d.Array, want) {
+	if want := []string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, g.PIDFile, g.Program, "serve",
+		g.Args[0]}; !slices.Equal(d.Array, want) {
 		t.Errorf("arguments %q\nwant %q", d.Array, want)
 	}
 	if !slices.Equal(d.Dict.Strings, []string{g.DataDir}) || !slices.Equal(d.Dict.Keys, []string{"AMTP_DATA_DIR"}) {
@@ -152,10 +160,12 @@ func TestPlist(t *testing.T) {
 func TestThePlistsCommand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b")
 	program := filepath.Join(dir, "amtp")
-	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(program, []byte("#!/bin/sh\necho $$ \"$@\"\n"), 0o755)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(program, []byte("#!/bin/sh\necho $$ \"$@\"\n"),
+		0o755)); err != nil {
 		t.Fatal(err)
 	}
-	plist, err := service.Gateway{Program: program, Args: []string{"--domain=a  b"}, PIDFile: filepath.Join(dir, "pid")}.Plist()
+	plist, err := service.Gateway{Program: program, Args: []string{"--domain=a  b"},
+		PIDFile: filepath.Join(dir, "pid")}.Plist()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ func (w *world) check() {
 			w.fault("the gateway of %s does not answer when all is well", s.domain)
 		}
 		for _, j := range jobs {
-			w.fault("%s %s of %q at %s still waits, until %v, after %d attempts: %s", j.State, j.Kind, j.Subject, s.domain,
+			w.fault("%s %s of %q at %s still waits, until %v, after %d attempts: %s", j.State, j.Kind,
+				j.Subject, s.domain,
 				j.NextAttempt, j.Attempts, j.ErrorMessage)
 		}
 	}
@@ -140,7 +141,8 @@ func (w *world) checkAnswer(l *letter, p *person) {
 	status, answer := p.site.call(http.MethodGet, "/v1/messages/"+named+"/status", p.key, nil)
 	var s amtp.MessageStatus
 	if status != http.StatusOK || json.Unmarshal(answer, &s) != nil || s.MessageID != l.answers.id {
-		w.fault("%s answers %s, which is %s, and names it %q: %d %s", l.name, l.answers.name, l.answers.id, named, status, answer)
+		w.fault("%s answers %s, which is %s, and names it %q: %d %s", l.name, l.answers.name, l.answers.id, named,
+			status, answer)
 	}
 }
 

@@ -79,7 +79,8 @@ func shift(now time.Time, ahead time.Duration) time.Time {
 // TestShift: the wall reading moves, and what lies between two readings does not.
 func TestShift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, by := range []time.Duration{-100 * 24 * time.Hour, -1500 * time.Millisecond, time.Nanosecond, 5 * time.Minute, 20 * 365 * 24 * time.Hour} {
+		for _, by := range []time.Duration{-100 * 24 * time.Hour, -1500 * time.Millisecond, time.Nanosecond,
+			5 * time.Minute, 20 * 365 * 24 * time.Hour} {
 			before := time.Now()
 			after := shift(before, by)
 			if got := after.UnixNano() - before.UnixNano(); got != int64(by) {

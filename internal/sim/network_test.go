@@ -218,7 +218,8 @@ func (l wire) carry(ctx context.Context, t *post, what trouble) (*http.Response,
 	case silent:
 		return nil, l.p.pause(ctx, 24*time.Hour) // the caller hangs up
 	case busy:
-		return proxied(http.StatusServiceUnavailable, "<h1>503</h1>", 1+w.seed.at(append(place, "wait")...).IntN(90)), nil
+		return proxied(http.StatusServiceUnavailable, "<h1>503</h1>",
+			1+w.seed.at(append(place, "wait")...).IntN(90)), nil
 	case elsewhere:
 		return proxied(http.StatusOK, "<h1>Welcome to our network</h1>", 0), nil
 	case doubled:
@@ -282,7 +283,8 @@ func (w *world) arrive(t *post) (*http.Response, error) {
 func answer(status int, header http.Header, body []byte) *http.Response {
 	return &http.Response{
 		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Proto: "HTTP/2.0", ProtoMajor: 2, Header: header, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		Proto: "HTTP/2.0", ProtoMajor: 2, Header: header, ContentLength: int64(len(body)),
+		Body: io.NopCloser(bytes.NewReader(body)),
 	}
 }
 
@@ -327,14 +329,16 @@ func (w *world) published(name string) discovery.Answer {
 			return discovery.Answer{Status: discovery.NoData, TTL: ttl}
 		}
 		if name == amtp.CapabilitiesName(s.domain) {
-			record := amtp.Capabilities{Gateway: "https://gw." + string(s.domain), Features: []string{amtp.FeatureReceipts}}
+			record := amtp.Capabilities{Gateway: "https://gw." + string(s.domain),
+				Features: []string{amtp.FeatureReceipts}}
 			if w.weather.strict {
 				record.Auth = []string{"sig"}
 			}
 			return discovery.Answer{Status: discovery.Exists, Records: []string{record.String()}, TTL: ttl}
 		}
 		if key, err := amtp.KeyRecordName(s.signer.Selector(), s.domain); err == nil && name == key {
-			return discovery.Answer{Status: discovery.Exists, Records: []string{s.signer.KeyRecord().String()}, TTL: ttl}
+			return discovery.Answer{Status: discovery.Exists,
+				Records: []string{s.signer.KeyRecord().String()}, TTL: ttl}
 		}
 	}
 	return discovery.Answer{Status: discovery.NoName, TTL: ttl}

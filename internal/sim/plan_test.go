@@ -43,7 +43,8 @@ func (w *world) draw() {
 	r := w.seed.at("plan")
 	w.length = 2*time.Minute + time.Duration(r.Int64N(int64(4*time.Minute)))
 	w.weather = weather{
-		network: one(r, []float64{0, 0.1, 0.3, 0.6}), dns: one(r, []float64{0, 0, 0.1, 0.4}), disk: one(r, []float64{0, 0.2, 0.6}),
+		network: one(r, []float64{0, 0.1, 0.3, 0.6}), dns: one(r, []float64{0, 0, 0.1, 0.4}),
+		disk:   one(r, []float64{0, 0.2, 0.6}),
 		strict: r.IntN(2) == 0, receipts: r.IntN(3) == 0,
 	}
 	for _, s := range w.sites {

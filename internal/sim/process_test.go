@@ -106,11 +106,13 @@ type stalled struct {
 }
 
 // Claim leases jobs, and has the attempts at them before end too late.
-func (s *stalled) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (s *stalled) Claim(ctx context.Context, wanted []gateway.Claiming, now,
+	lease time.Time) ([]gateway.Claimed, error) {
 	got, err := s.Store.Claim(ctx, wanted, now, lease)
 	for _, c := range got {
 		for i := range c.Jobs {
-			if j := &c.Jobs[i]; j.Fence > 1 && s.site.w.seed.at("stalled", s.site.name(), s.site.runs, int64(j.ID), j.Fence).IntN(4) == 0 {
+			if j := &c.Jobs[i]; j.Fence > 1 && s.site.w.seed.at("stalled", s.site.name(), s.site.runs, int64(j.ID),
+				j.Fence).IntN(4) == 0 {
 				s.late(ctx, j, now)
 			}
 		}
@@ -134,7 +136,8 @@ func (s *stalled) late(ctx context.Context, j *gateway.Job, now time.Time) {
 		late.Results = append(late.Results, gateway.Result{Delivery: r.ID, Event: gateway.Success})
 	}
 	if err := s.Store.Settle(ctx, late); err == nil {
-		s.site.w.fault("%s takes the end of an attempt at job %d of %s whose lease is over", s.site.domain, j.ID, j.Destination)
+		s.site.w.fault("%s takes the end of an attempt at job %d of %s whose lease is over", s.site.domain, j.ID,
+			j.Destination)
 	}
 }
 
@@ -176,17 +179,20 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 		s.w.t.Fatal(err)
 	}
 	remote := &courier.Remote{
-		Finder: finder, Client: &http.Client{Transport: wire{p}}, Peers: store, Signer: func() *amtp.Signer { return s.signer },
-		Doubt: finder.Doubt, Known: finder.Known, Now: now, Log: log,
+		Finder: finder, Client: &http.Client{Transport: wire{p}}, Peers: store,
+		Signer: func() *amtp.Signer { return s.signer },
+		Doubt:  finder.Doubt, Known: finder.Known, Now: now, Log: log,
 	}
 	in.Sizes = remote
 	couriers := courier.Router{
 		gateway.KindReport: &report.Reporter{Door: in, Agents: store, Domain: s.domain},
 		gateway.KindRemote: remote,
 	}
-	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers, queue.Options{Now: now, Log: log, Lease: leaseTime})
+	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers,
+		queue.Options{Now: now, Log: log, Lease: leaseTime})
 	receipts := &receipt.Sender{
-		Store: &seldom{Store: store}, Courier: couriers, Wants: wants(finder), Signs: func() bool { return true }, Domain: s.domain,
+		Store: &seldom{Store: store}, Courier: couriers, Wants: wants(finder), Signs: func() bool { return true },
+		Domain: s.domain,
 		Policy: gateway.ReceiptPolicy{Rule: gateway.ReceiptsAll}, Now: now, Log: log,
 	}
 	in.Receipts = receipt.NewTaker(store, now).Take

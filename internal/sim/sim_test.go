@@ -51,8 +51,10 @@ func TestSeeds(t *testing.T) {
 
 // expected are things that happen in some simulation of a hundred.
 var expected = slices.Concat(troubleNames[refused:], []string{
-	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set", "deliveries", "failures by cancellation", "failures of the disk",
-	"failures told", "kills", "letters accepted", "letters refused", "purges", "questions to DNS without an answer", "redrives",
+	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set",
+	"deliveries", "failures by cancellation", "failures of the disk",
+	"failures told", "kills", "letters accepted", "letters refused", "purges",
+	"questions to DNS without an answer", "redrives",
 	"repeats recognised", "replies", "sends without an answer", "starts that failed",
 })
 

@@ -125,7 +125,8 @@ func TestBatcherGathersCalmWork(t *testing.T) {
 		b.Close()
 		loop.Wait()
 		if calm != (len(sizes) == 1) {
-			t.Errorf("ten pieces of work, calm is %t: got batches of %v, want one batch of the calm ones only", calm, sizes)
+			t.Errorf("ten pieces of work, calm is %t: got batches of %v, want one batch of the calm ones only", calm,
+				sizes)
 		}
 	}
 }

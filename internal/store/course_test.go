@@ -47,16 +47,19 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // end, and compares its age with the time that really passed.
 func TestRight(t *testing.T) {
 	for name, stages := range map[string][]func(*route){
-		"goes":                      {},
-		"behind, then right":        {func(r *route) { r.set(-400 * day) }, func(r *route) { r.set(400 * day) }},
-		"1970, then right":          {func(r *route) { r.set(-56 * year) }, func(r *route) { r.set(56 * year) }},
-		"ahead for a moment":        {func(r *route) { r.set(30 * day) }, func(r *route) { r.set(-30 * day) }},
-		"ahead, behind, then right": {func(r *route) { r.set(10 * year) }, func(r *route) { r.set(-11 * year) }, func(r *route) { r.set(year) }},
-		"behind at a start":         {func(r *route) { r.start(-400 * day) }, func(r *route) { r.set(400 * day) }},
-		"behind, right at a start":  {func(r *route) { r.start(-400 * day) }, func(r *route) { r.start(400 * day) }},
-		"ahead at a start":          {func(r *route) { r.start(400 * day) }, func(r *route) { r.start(-400 * day) }},
-		"over and over": {func(r *route) { r.start(-56 * year) }, func(r *route) { r.set(56 * year) }, func(r *route) { r.start(-56 * year) },
-			func(r *route) { r.set(56 * year) }, func(r *route) { r.start(-56 * year) }, func(r *route) { r.set(56 * year) }},
+		"goes":               {},
+		"behind, then right": {func(r *route) { r.set(-400 * day) }, func(r *route) { r.set(400 * day) }},
+		"1970, then right":   {func(r *route) { r.set(-56 * year) }, func(r *route) { r.set(56 * year) }},
+		"ahead for a moment": {func(r *route) { r.set(30 * day) }, func(r *route) { r.set(-30 * day) }},
+		"ahead, behind, then right": {func(r *route) { r.set(10 * year) }, func(r *route) { r.set(-11 * year) },
+			func(r *route) { r.set(year) }},
+		"behind at a start":        {func(r *route) { r.start(-400 * day) }, func(r *route) { r.set(400 * day) }},
+		"behind, right at a start": {func(r *route) { r.start(-400 * day) }, func(r *route) { r.start(400 * day) }},
+		"ahead at a start":         {func(r *route) { r.start(400 * day) }, func(r *route) { r.start(-400 * day) }},
+		"over and over": {func(r *route) { r.start(-56 * year) }, func(r *route) { r.set(56 * year) },
+			func(r *route) { r.start(-56 * year) },
+			func(r *route) { r.set(56 * year) }, func(r *route) { r.start(-56 * year) },
+			func(r *route) { r.set(56 * year) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := begin(noon)
@@ -133,22 +136,35 @@ func TestDoubt(t *testing.T) {
 		do    func(*route)
 		doubt time.Duration
 	}{
-		"a start as if nothing had been":               {func(r *route) { r.start(time.Hour) }, 0},
-		"a weekend off":                                {func(r *route) { r.start(60 * time.Hour) }, 0},
-		"a week off":                                   {func(r *route) { r.start(7 * day) }, doubtStart},
-		"a year off":                                   {func(r *route) { r.start(year) }, doubtStart},
-		"a start a second earlier":                     {func(r *route) { r.start(-time.Second) }, 0},
-		"a start an hour earlier":                      {func(r *route) { r.start(-time.Hour) }, doubtStart},
-		"a night asleep":                               {func(r *route) { r.set(9 * time.Hour) }, doubtSleep},
-		"a week ahead":                                 {func(r *route) { r.set(7 * day) }, doubtRunning},
-		"an hour back":                                 {func(r *route) { r.set(-time.Hour) }, doubtRunning},
-		"a sleep while it was doubted":                 {func(r *route) { r.set(7 * day); r.set(9 * time.Hour) }, doubtRunning},
-		"half of the doubt":                            {func(r *route) { r.set(7 * day); r.pass(doubtRunning / 2) }, doubtRunning / 2},
-		"all of it":                                    {func(r *route) { r.set(7 * day); r.pass(doubtRunning) }, 0},
-		"a restart in it":                              {func(r *route) { r.set(7 * day); r.start(time.Minute) }, doubtRunning},
+		"a start as if nothing had been": {func(r *route) { r.start(time.Hour) }, 0},
+		"a weekend off":                  {func(r *route) { r.start(60 * time.Hour) }, 0},
+		"a week off":                     {func(r *route) { r.start(7 * day) }, doubtStart},
+		"a year off":                     {func(r *route) { r.start(year) }, doubtStart},
+		"a start a second earlier":       {func(r *route) { r.start(-time.Second) }, 0},
+		"a start an hour earlier":        {func(r *route) { r.start(-time.Hour) }, doubtStart},
+		"a night asleep":                 {func(r *route) { r.set(9 * time.Hour) }, doubtSleep},
+		"a week ahead":                   {func(r *route) { r.set(7 * day) }, doubtRunning},
+		"an hour back":                   {func(r *route) { r.set(-time.Hour) }, doubtRunning},
+		"a sleep while it was doubted": {func(r *route) {
+			r.set(7 * day)
+			r.set(9 * time.Hour)
+		}, doubtRunning},
+		"half of the doubt": {func(r *route) {
+			r.set(7 * day)
+			r.pass(doubtRunning / 2)
+		}, doubtRunning / 2},
+		"all of it": {func(r *route) { r.set(7 * day); r.pass(doubtRunning) }, 0},
+		"a restart in it": {func(r *route) {
+			r.set(7 * day)
+			r.start(time.Minute)
+		}, doubtRunning},
 		"a week off, then runs of an hour a day":       {weekly(day, 3), doubtStart>>2 - time.Hour},
 		"a week off, again and again, runs of an hour": {weekly(7*day, 9), 0},
-		"the same, and then a jump back":               {func(r *route) { weekly(7*day, 9)(r); r.start(-day) }, doubtStart},
+		"the same, and then a jump back": {func(r *route) {
+			weekly(7*day,
+				9)(r)
+			r.start(-day)
+		}, doubtStart},
 		"months off, runs of two days": {func(r *route) {
 			for range 5 {
 				r.start(60 * day)
@@ -156,7 +172,11 @@ func TestDoubt(t *testing.T) {
 			}
 			r.start(60 * day)
 		}, doubtStart},
-		"a far time that nobody took back": {func(r *route) { r.set(100 * year); r.start(-100 * year); r.pass(doubtStart) }, 0},
+		"a far time that nobody took back": {func(r *route) {
+			r.set(100 * year)
+			r.start(-100 * year)
+			r.pass(doubtStart)
+		}, 0},
 	} {
 		r := begin(noon)
 		r.pass(time.Hour)
@@ -172,13 +192,18 @@ func TestRightJob(t *testing.T) {
 	c, now := begin(noon).Course, Micros(noon)
 	at := func(d time.Duration) int64 { return now + us(d) }
 	for name, j := range map[string]struct{ was, want JobTimes }{
-		"of now": {JobTimes{Changed: at(-time.Hour), Begun: at(-day), Due: at(time.Hour)}, JobTimes{Changed: at(-time.Hour), Begun: at(-day), Due: at(time.Hour)}},
-		"retried in ten years": {JobTimes{Changed: at(10 * year), Begun: at(-day), LastTry: at(10 * year), Due: at(10*year + time.Minute)},
+		"of now": {JobTimes{Changed: at(-time.Hour), Begun: at(-day), Due: at(time.Hour)},
+			JobTimes{Changed: at(-time.Hour), Begun: at(-day), Due: at(time.Hour)}},
+		"retried in ten years": {JobTimes{Changed: at(10 * year), Begun: at(-day), LastTry: at(10 * year),
+			Due: at(10*year + time.Minute)},
 			JobTimes{Changed: now, Begun: at(-day), LastTry: now, Due: at(time.Minute)}},
-		"accepted in an hour": {JobTimes{Changed: at(time.Hour), Begun: at(time.Hour), Due: at(time.Hour)}, JobTimes{Changed: now, Begun: now, Due: now}},
-		"leased in ten years": {JobTimes{Changed: at(10 * year), Begun: at(-day), Due: at(10*year + 2*time.Minute), Lease: at(10*year + 2*time.Minute)},
+		"accepted in an hour": {JobTimes{Changed: at(time.Hour), Begun: at(time.Hour), Due: at(time.Hour)},
+			JobTimes{Changed: now, Begun: now, Due: now}},
+		"leased in ten years": {JobTimes{Changed: at(10 * year), Begun: at(-day), Due: at(10*year + 2*time.Minute),
+			Lease: at(10*year + 2*time.Minute)},
 			JobTimes{Changed: now, Begun: at(-day), Due: at(2 * time.Minute), Lease: at(2 * time.Minute)}},
-		"due in ten years": {JobTimes{Changed: at(-day), Begun: at(-day), Due: at(10 * year)}, JobTimes{Changed: at(-day), Begun: at(-day), Due: now}},
+		"due in ten years": {JobTimes{Changed: at(-day), Begun: at(-day), Due: at(10 * year)},
+			JobTimes{Changed: at(-day), Begun: at(-day), Due: now}},
 	} {
 		got := j.was
 		if changed := c.RightJob(&got, now); got != j.want || changed != (j.was != j.want) {

@@ -53,8 +53,9 @@ type JobRow struct {
 // and is an error of nobody who reads it among others.
 func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 	d := gateway.Delivery{
-		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered), Acked: FromMicros(r.Acked),
-		Read: FromMicros(r.Read), Refused: FromMicros(r.Refused),
+		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered),
+		Acked: FromMicros(r.Acked),
+		Read:  FromMicros(r.Read), Refused: FromMicros(r.Refused),
 		Attempts: int(max(r.Attempts, 0)), ErrorCode: amtp.Code(r.Code), ErrorText: r.Reason,
 	}
 	d.Further, d.Redriven = r.Further, FromMicros(r.Redriven)
@@ -125,7 +126,8 @@ func Deliveries(rows []DeliveryRow, dir *Directory) []gateway.Delivery {
 
 // NewDelivery returns the delivery of a message that arrives now, not stored
 // yet, and the destination that it is queued for, "" when it enters an inbox.
-func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int64) (gateway.Delivery, gateway.Destination) {
+func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int64) (gateway.Delivery,
+	gateway.Destination) {
 	at := FromMicros(now)
 	d := gateway.Delivery{Recipient: r.Address, Agent: r.Agent, State: gateway.Queued, Changed: at, NextDue: at}
 	if r.Agent == 0 {

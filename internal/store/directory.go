@@ -477,7 +477,8 @@ func (d *Directory) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, stri
 	}
 	e := d.agent[k.Agent]
 	agent, id := e.Agent, k.ID
-	fresh := now.Sub(e.LastActive).Abs() < activityStep && now.Sub(k.LastUsed).Abs() < activityStep // a clock may go back
+	// a clock may go back
+	fresh := now.Sub(e.LastActive).Abs() < activityStep && now.Sub(k.LastUsed).Abs() < activityStep
 	d.mu.RUnlock()
 	if !fresh {
 		d.touch(hash, now)

@@ -46,7 +46,8 @@ func TestDirectoryModel(t *testing.T) {
 					return
 				}
 				next++
-				living[key] = gateway.Agent{ID: next, Address: addressOf(t, key), Listed: rapid.Bool().Draw(t, "listed")}
+				living[key] = gateway.Agent{ID: next, Address: addressOf(t, key),
+					Listed: rapid.Bool().Draw(t, "listed")}
 				d.Put(living[key], false)
 			},
 			"remove": func(t *rapid.T) {
@@ -89,7 +90,8 @@ func TestDirectoryModel(t *testing.T) {
 				for {
 					page := d.Page(f, 0)
 					if page.Living != len(living) || page.Listed != listed {
-						t.Fatalf("%d live and %d are listed, want %d and %d", page.Living, page.Listed, len(living), listed)
+						t.Fatalf("%d live and %d are listed, want %d and %d", page.Living, page.Listed,
+							len(living), listed)
 					}
 					for _, a := range page.Agents {
 						got = append(got, a.Address.Key())
@@ -103,7 +105,8 @@ func TestDirectoryModel(t *testing.T) {
 					t.Fatalf("the pages have %v, want %v", got, want)
 				}
 				if len(d.agent) != len(living)+len(gone) || len(d.gone) != len(gone) || len(d.named) != len(living) {
-					t.Fatalf("%d are kept and %d are gone, want %d and %d", len(d.agent), len(d.gone), len(living)+len(gone), len(gone))
+					t.Fatalf("%d are kept and %d are gone, want %d and %d", len(d.agent), len(d.gone),
+						len(living)+len(gone), len(gone))
 				}
 			},
 		})
@@ -114,7 +117,8 @@ func TestDirectoryModel(t *testing.T) {
 func TestPageOfAgents(t *testing.T) {
 	d := NewDirectory()
 	for i := range 1000 {
-		d.Put(gateway.Agent{ID: gateway.AgentID(i + 1), Address: addressOf(t, fmt.Sprintf("a%04d@x.example", i)), Listed: i%2 == 0}, false)
+		d.Put(gateway.Agent{ID: gateway.AgentID(i + 1), Address: addressOf(t, fmt.Sprintf("a%04d@x.example", i)),
+			Listed: i%2 == 0}, false)
 	}
 	looked := 0
 	last := func(a *gateway.Agent) bool { looked++; return strings.HasPrefix(a.Address.Local(), "a099") }
@@ -130,7 +134,8 @@ func TestPageOfAgents(t *testing.T) {
 	if found != 10 {
 		t.Errorf("%d were found page by page, want 10", found)
 	}
-	page = d.Page(gateway.AgentFilter{Limit: 10, Count: true, Match: func(a *gateway.Agent) bool { return a.Listed }}, 0)
+	page = d.Page(gateway.AgentFilter{Limit: 10, Count: true,
+		Match: func(a *gateway.Agent) bool { return a.Listed }}, 0)
 	if page.Matched != 500 || page.Capped || len(page.Agents) != 10 || !page.HasMore || page.Next != "a0018@x.example" {
 		t.Errorf("counted %d: %d on the page, behind it %q", page.Matched, len(page.Agents), page.Next)
 	}

@@ -131,7 +131,8 @@ func Has(list []gateway.Delivery, r gateway.Recipient, dir *Directory) bool {
 // fingerprint, by which a late retry is recognised, and the deduplication key
 // that only the body tells, nil when it tells none. It is false when the body
 // cannot be read.
-func Remains(class gateway.Class, sender gateway.AgentID, address string, body []byte) (fingerprint, key []byte, ok bool) {
+func Remains(class gateway.Class, sender gateway.AgentID, address string, body []byte) (fingerprint,
+	key []byte, ok bool) {
 	parsed, refused := amtp.ParseMessage(body)
 	if refused != nil {
 		return nil, nil, false

@@ -17,11 +17,14 @@ type ordered struct {
 
 // find returns where the key is, or would be.
 func (o *ordered) find(key string) (block, at int, found bool) {
-	block, _ = slices.BinarySearchFunc(o.blocks, key, func(b []*entry, key string) int { return cmp.Compare(b[len(b)-1].key, key) })
+	block, _ = slices.BinarySearchFunc(o.blocks, key, func(b []*entry, key string) int {
+		return cmp.Compare(b[len(b)-1].key, key)
+	})
 	if block == len(o.blocks) {
 		return block, 0, false
 	}
-	at, found = slices.BinarySearchFunc(o.blocks[block], key, func(e *entry, key string) int { return cmp.Compare(e.key, key) })
+	at, found = slices.BinarySearchFunc(o.blocks[block], key,
+		func(e *entry, key string) int { return cmp.Compare(e.key, key) })
 	return block, at, found
 }
 

@@ -45,7 +45,8 @@ type OwedRow struct {
 func (r *OwedRow) Owed(dir *Directory) gateway.OwedReceipt {
 	o := gateway.OwedReceipt{
 		Row: r.Row, Agent: gateway.AgentID(r.Agent), Written: r.Written, Class: r.Class, Body: r.Body,
-		Receipt: gateway.Receipt{Message: amtp.MessageID(r.Given), Read: FromMicros(r.Read), Acked: FromMicros(r.Acked), Refused: FromMicros(r.Refused)},
+		Receipt: gateway.Receipt{Message: amtp.MessageID(r.Given), Read: FromMicros(r.Read), Acked: FromMicros(r.Acked),
+			Refused: FromMicros(r.Refused)},
 	}
 	if o.Message == "" {
 		o.Message = MessageID(r.UUID)
@@ -86,7 +87,8 @@ func (r *DeliveryRow) Told(from amtp.Domain, told *gateway.Receipt, now int64) (
 		delivered = r.Changed
 	}
 	within := func(at int64) int64 { return min(max(at, delivered), max(now, delivered)) }
-	t = Told{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered, Acked: r.Acked, Read: r.Read, Refused: r.Refused}
+	t = Told{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered, Acked: r.Acked,
+		Read: r.Read, Refused: r.Refused}
 	if at := Micros(told.Acked); at != 0 && r.Acked == 0 {
 		if next, err := gateway.Next(r.State, gateway.Ack); err == nil {
 			t.State, t.Delivered, t.Acked = next, delivered, within(at)

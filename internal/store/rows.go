@@ -138,7 +138,8 @@ type EnvelopeRow struct {
 func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 	e := gateway.Envelope{
 		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, ReceivedAt: FromMicros(r.Received),
-		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject, InReplyTo: amtp.MessageID(r.InReplyTo),
+		RequestID: gateway.RequestID(r.Request), GivenID: amtp.MessageID(r.GivenID), Subject: r.Subject,
+		InReplyTo: amtp.MessageID(r.InReplyTo),
 		Timestamp: FromMicros(r.Stamped),
 	}
 	if e.Timestamp.IsZero() {

@@ -34,7 +34,8 @@ func TestPagesAreTheWholeList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := ascending(t, "a"), ascending(t, "b"), ascending(t, "c")
 		odd, floor := rapid.Bool().Draw(t, "odd only"), rapid.Int64Range(0, 50).Draw(t, "floor")
-		f := gateway.MessageFilter{Limit: rapid.IntRange(1, 12).Draw(t, "limit"), Offset: rapid.IntRange(0, 20).Draw(t, "offset")}
+		f := gateway.MessageFilter{Limit: rapid.IntRange(1, 12).Draw(t, "limit"),
+			Offset: rapid.IntRange(0, 20).Draw(t, "offset")}
 		bounds := Bounds{Total: rapid.IntRange(0, 40).Draw(t, "total"), Scan: rapid.IntRange(1, 60).Draw(t, "scan")}
 		var want []int64
 		for n := int64(400); n > floor; n-- {
@@ -50,7 +51,8 @@ func TestPagesAreTheWholeList(t *testing.T) {
 				t.Fatalf("the list does not end; %v so far", got)
 			}
 			read := 0
-			l := Listing{Series: Meeting(listed(a, &read), Union(listed(b, &read), listed(c, &read))), Floor: floor, Bounds: bounds}
+			l := Listing{Series: Meeting(listed(a, &read), Union(listed(b, &read), listed(c, &read))), Floor: floor,
+				Bounds: bounds}
 			if odd {
 				l.Match = func(rows []int64) (match []bool, err error) {
 					for _, n := range rows {
@@ -67,7 +69,8 @@ func TestPagesAreTheWholeList(t *testing.T) {
 			if pages == 0 && !page.Capped && page.Total != all {
 				t.Fatalf("Total = %d, want %d", page.Total, all)
 			}
-			if len(rows) > f.Limit || page.Incomplete && (!page.HasMore || len(rows) == f.Limit) || page.HasMore != (page.Next > 0) {
+			if len(rows) > f.Limit || page.Incomplete && (!page.HasMore || len(rows) == f.Limit) ||
+				page.HasMore != (page.Next > 0) {
 				t.Fatalf("%d rows of %d, %+v", len(rows), f.Limit, page)
 			}
 			if most := bounds.Scan + f.Offset + f.Limit + 4*lastStep; read > most {

@@ -53,7 +53,8 @@ func TestStroll(t *testing.T) {
 		t.Errorf("ten steps more found %d rows, want the one that stays no more", sum-17)
 	}
 	full := errors.New("the disk is full")
-	if n, err := s.Step(most, func(Place) (int, Place, error) { return 1, Place{Time: 5}, full }); n != 0 || !errors.Is(err, full) {
+	if n, err := s.Step(most, func(Place) (int, Place, error) { return 1, Place{Time: 5}, full }); n != 0 ||
+		!errors.Is(err, full) {
 		t.Errorf("a step that fails = %d, %v; want 0 and its error", n, err)
 	}
 }

@@ -63,7 +63,8 @@ func (l *Look) At(flow gateway.Flow, due bool) {
 // limit of all and so many that the messages of all have the bytes that are wanted,
 // and the large ones of each flow its share. Jobs of one flow keep their order, but
 // for one that does not fit: smaller ones pass it, and c has the first such.
-func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs []T, of func(*T) *gateway.Job, limit int) []T {
+func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs []T, of func(*T) *gateway.Job,
+	limit int) []T {
 	seen := make(map[gateway.Flow]int)
 	var rounds [][]int // the jobs of each round
 	for i := range jobs {
@@ -110,7 +111,8 @@ func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs [
 // earliest first, and then of what was tried, the earliest first. The latter is
 // asked for only where it is wanted. It notes in c who is held, and what was too
 // large.
-func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of func(*T) *gateway.Job, fresh []T, tried func() ([]T, error)) ([]T, error) {
+func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of func(*T) *gateway.Job, fresh []T,
+	tried func() ([]T, error)) ([]T, error) {
 	chosen := byTurns(c, wanted, nil, fresh, of, limit)
 	if wanted.Part == gateway.Fresh || len(chosen) >= limit {
 		return chosen, nil

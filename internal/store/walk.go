@@ -29,7 +29,8 @@ type Walk struct {
 // It also begins anew when a message may have come in behind its back, from a clock
 // that was behind.
 func NewWalk(stored string, keep gateway.Retention, times Times) (Walk, error) {
-	begin := Walk{Received: math.MinInt64, Message: math.MinInt64, Now: times.now, Keep: keep, Breaks: times.course.Breaks, Times: times}
+	begin := Walk{Received: math.MinInt64, Message: math.MinInt64, Now: times.now, Keep: keep,
+		Breaks: times.course.Breaks, Times: times}
 	if stored == "" {
 		return begin, nil
 	}

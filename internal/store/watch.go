@@ -179,7 +179,8 @@ func (t *Times) RightPeer(p *gateway.Peer) {
 func (t *Times) Reckon(p *gateway.Parcel) {
 	p.Begun, p.Since = t.At(Micros(p.Begun), 0), t.At(Micros(p.Since), 0)
 	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // what was begun after it was tried again
-	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) }, func(until int64) int64 { return until })
+	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) },
+		func(until int64) int64 { return until })
 }
 
 // Right puts right the times of a job, and reports whether it had to.

@@ -8,8 +8,10 @@ import (
 // What encoding/json takes for one of our names, Fold makes that name.
 func TestFoldIsThatOfReadersThatIgnoreCase(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
-		{"sender", "sender"}, {"SENDER", "sender"}, {"Sender_Verification", "sender_verification"}, {"\u017fender", "sender"},
-		{"\u212aey_id", "key_id"}, {"\u017f\u212a", "sk"}, {"\u0131d", "id"}, {"\u0130d", "id"}, {"\ufb06atus", "status"}, {"re\ufb01ll", "refill"},
+		{"sender", "sender"}, {"SENDER", "sender"}, {"Sender_Verification", "sender_verification"},
+		{"\u017fender", "sender"},
+		{"\u212aey_id", "key_id"}, {"\u017f\u212a", "sk"}, {"\u0131d", "id"}, {"\u0130d", "id"},
+		{"\ufb06atus", "status"}, {"re\ufb01ll", "refill"},
 		{"gr\u00d6\u00dfe", "gr\u00f6sse"}, {"tru\u0161t", "tru\u0161t"}, {"", ""},
 	} {
 		if got := Fold(c.name); got != c.want {

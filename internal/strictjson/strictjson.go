@@ -117,7 +117,8 @@ func decode(doc []byte, v any) error {
 	err := json.Unmarshal(doc, v)
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		reason := fmt.Sprintf("member %s has the wrong type: it is %s", pointer(semantic.JSONPointer), kindName(semantic.JSONKind))
+		reason := fmt.Sprintf("member %s has the wrong type: it is %s", pointer(semantic.JSONPointer),
+			kindName(semantic.JSONKind))
 		return &Error{Offset: semantic.ByteOffset, Reason: reason}
 	}
 	if err != nil {

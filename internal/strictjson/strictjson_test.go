@@ -184,7 +184,8 @@ func TestDecode(t *testing.T) {
 
 func TestErrorsDoNotRepeatTheDocument(t *testing.T) {
 	const secret = "hunter2"
-	for _, doc := range []string{`{"a":"` + secret, `{"a":` + secret + `}`, `{"a":1}` + secret, `{"n":"` + secret + `"}`} {
+	for _, doc := range []string{`{"a":"` + secret, `{"a":` + secret + `}`, `{"a":1}` + secret,
+		`{"n":"` + secret + `"}`} {
 		err := Decode([]byte(doc), &struct {
 			N int `json:"n"`
 		}{})

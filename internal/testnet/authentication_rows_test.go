@@ -75,7 +75,8 @@ func again(w *world) {
 	before := w.stored()
 	a := w.post(body)
 	if a.status != http.StatusAccepted || !a.replayed || a.result.MessageID != first.MessageID {
-		w.Errorf("the second answer is %d (replayed %v) for %s, want 202, replayed, %s: %s", a.status, a.replayed, a.result.MessageID, first.MessageID, a.text)
+		w.Errorf("the second answer is %d (replayed %v) for %s, want 202, replayed, %s: %s", a.status, a.replayed,
+			a.result.MessageID, first.MessageID, a.text)
 	}
 	if n := len(bob.Inbox()); n != 1 || w.stored() != before {
 		w.Errorf("the inbox has %d messages and the gateway %d, want 1 and %d", n, w.stored(), before)
@@ -101,7 +102,8 @@ func reused(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.writes(bob.Address.String())
 	w.taken(d.signs(l).bytes(), bob)
-	w.refused(d.signs(l.with("subject", "another")).bytes(), http.StatusUnprocessableEntity, amtp.CodeIdempotencyKeyReused, "")
+	w.refused(d.signs(l.with("subject", "another")).bytes(), http.StatusUnprocessableEntity,
+		amtp.CodeIdempotencyKeyReused, "")
 }
 
 func broughtHere(w *world) {
@@ -259,7 +261,8 @@ func badDomainRecord(w *world) {
 func policyAccept(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
-	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d, amtp.ReasonBadSignature)
+	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d,
+		amtp.ReasonBadSignature)
 	w.flagged(0, 0, 0, 0)
 	w.heldTo()
 }
@@ -272,10 +275,12 @@ func policyFlag(w *world) {
 	w.unverified(w.taken(body, bob), d, amtp.ReasonUnsigned)
 	w.post(body) // the same again is no further one
 	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
-	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d, amtp.ReasonBadSignature)
+	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d,
+		amtp.ReasonBadSignature)
 	w.flagged(2, 1, 0, 1)
 	other := w.newDomain(false)
-	w.unverified(w.taken(other.signs(other.writes(bob.Address.String())).signatureWith("keyid", "key2").bytes(), bob), other, amtp.ReasonKeyMissing)
+	w.unverified(w.taken(other.signs(other.writes(bob.Address.String())).signatureWith("keyid", "key2").bytes(), bob),
+		other, amtp.ReasonKeyMissing)
 	w.flagged(2, 1, 1, 2)
 	w.heldTo()
 	w.flagged(2, 1, 1, 2)
@@ -289,7 +294,8 @@ func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if want := (amtp.FlaggedCounts{Unsigned: unsigned, Invalid: invalid, KeyUnavailable: unavailable}); list.Flagged != want {
+	if want := (amtp.FlaggedCounts{Unsigned: unsigned, Invalid: invalid,
+		KeyUnavailable: unavailable}); list.Flagged != want {
 		w.Errorf("the counts are %+v, want %+v", list.Flagged, want)
 	}
 	if got := strings.Count(w.gate.Log(), "nothing shows who sent it"); got != lines {
@@ -323,7 +329,8 @@ func (w *world) claims(sender, keyid string) {
 		l = l.signedBy(d.key, strings.ReplaceAll(keyid, "DOMAIN", d.name))
 	}
 	w.refused(l.bytes(), http.StatusUnauthorized, amtp.CodeLocalSenderAuthRequired, "")
-	w.refused(l.with("recipients", []string{"eve@elsewhere.example"}).bytes(), http.StatusUnauthorized, amtp.CodeLocalSenderAuthRequired, "")
+	w.refused(l.with("recipients", []string{"eve@elsewhere.example"}).bytes(), http.StatusUnauthorized,
+		amtp.CodeLocalSenderAuthRequired, "")
 }
 
 func claimsWithForeignKey(w *world) { w.claims("bob@"+ours, "DOMAIN:key1") }
@@ -339,7 +346,8 @@ func claimsWithOurSelector(w *world) {
 func agentAsOther(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes(bob.Address.String()))
-	w.refused(l.bytes(), http.StatusForbidden, amtp.CodeSenderCredentialMismatch, "", "Authorization", "Bearer "+bob.Client.Key)
+	w.refused(l.bytes(), http.StatusForbidden, amtp.CodeSenderCredentialMismatch, "", "Authorization",
+		"Bearer "+bob.Client.Key)
 }
 
 func adminAsOther(w *world) {
@@ -351,12 +359,14 @@ func adminAsOther(w *world) {
 func wrongKeyBeside(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	l := d.signs(d.writes(bob.Address.String()))
-	w.refused(l.bytes(), http.StatusUnauthorized, amtp.CodeAuthenticationFailed, "", "Authorization", "Bearer amtp_nobody")
+	w.refused(l.bytes(), http.StatusUnauthorized, amtp.CodeAuthenticationFailed, "", "Authorization",
+		"Bearer amtp_nobody")
 }
 
 func saysVerified(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
-	for _, name := range []string{"trust", "Trust", "authentication", "received_at", "sender_verification", "Sender_Verification"} {
+	for _, name := range []string{"trust", "Trust", "authentication", "received_at", "sender_verification",
+		"Sender_Verification"} {
 		l := d.signs(d.writes(bob.Address.String()).with(name, "verified"))
 		w.refused(l.bytes(), http.StatusBadRequest, amtp.CodeInvalidMessage, "")
 	}
@@ -365,16 +375,21 @@ func saysVerified(w *world) {
 func notALetter(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	for _, name := range []string{"sender", "recipients"} {
-		w.refused(d.signs(d.writes(bob.Address.String()).with(name, nil)).bytes(), http.StatusBadRequest, amtp.CodeInvalidMessage, "")
+		w.refused(d.signs(d.writes(bob.Address.String()).with(name, nil)).bytes(), http.StatusBadRequest,
+			amtp.CodeInvalidMessage, "")
 	}
-	w.refused(d.writes(bob.Address.String()).with("signature", "c2lnbmVk").bytes(), http.StatusBadRequest, amtp.CodeInvalidMessage, "")
-	w.refused(d.signs(d.writes(bob.Address.String()).with("version", "2.0")).bytes(), http.StatusBadRequest, amtp.CodeUnsupportedVersion, "")
+	w.refused(d.writes(bob.Address.String()).with("signature", "c2lnbmVk").bytes(), http.StatusBadRequest,
+		amtp.CodeInvalidMessage, "")
+	w.refused(d.signs(d.writes(bob.Address.String()).with("version", "2.0")).bytes(), http.StatusBadRequest,
+		amtp.CodeUnsupportedVersion, "")
 }
 
 func relaying(w *world) {
 	signing, silent := w.newDomain(true), w.newDomain(false)
-	a := w.refused(signing.signs(signing.writes("eve@elsewhere.example")).bytes(), http.StatusForbidden, amtp.CodeAccessDenied, "")
-	if r := a.result.Recipients; len(r) != 1 || r[0].Status != amtp.StatusFailed || r[0].ErrorCode != amtp.CodeAccessDenied {
+	a := w.refused(signing.signs(signing.writes("eve@elsewhere.example")).bytes(), http.StatusForbidden,
+		amtp.CodeAccessDenied, "")
+	if r := a.result.Recipients; len(r) != 1 || r[0].Status != amtp.StatusFailed ||
+		r[0].ErrorCode != amtp.CodeAccessDenied {
 		w.Errorf("the recipients are %+v, want one that failed with ACCESS_DENIED", r)
 	}
 	w.refused(silent.writes("eve@elsewhere.example").bytes(), http.StatusForbidden, amtp.CodeAccessDenied, "")
@@ -383,8 +398,10 @@ func relaying(w *world) {
 func relayingBeside(w *world) {
 	d, bob := w.newDomain(true), w.newAgent()
 	a := w.post(d.signs(d.writes("eve@elsewhere.example", bob.Address.String())).bytes())
-	if r := a.result.Recipients; a.status != http.StatusAccepted || len(r) != 2 || r[0].ErrorCode != amtp.CodeAccessDenied || r[1].Status != amtp.StatusDelivered {
-		w.Errorf("the answer is %d %s, want 202, ACCESS_DENIED for the first and delivered for the second", a.status, a.text)
+	if r := a.result.Recipients; a.status != http.StatusAccepted || len(r) != 2 ||
+		r[0].ErrorCode != amtp.CodeAccessDenied || r[1].Status != amtp.StatusDelivered {
+		w.Errorf("the answer is %d %s, want 202, ACCESS_DENIED for the first and delivered for the second",
+			a.status, a.text)
 	}
 	if n := len(bob.Inbox()); n != 1 {
 		w.Errorf("the inbox has %d messages, want 1", n)
@@ -405,7 +422,8 @@ func firstContact(w *world) {
 				l = d.signs(l)
 			}
 			if m := w.taken(l.bytes(), bob); m.Authentication.FirstContact != want {
-				w.Errorf("first_contact of letter %d is %v, want %v; signed %v", i, m.Authentication.FirstContact, want, held)
+				w.Errorf("first_contact of letter %d is %v, want %v; signed %v", i,
+					m.Authentication.FirstContact, want, held)
 			}
 		}
 		other := d.signs(d.writes(bob.Address.String()).with("sender", "zoe@"+d.name))
@@ -429,7 +447,8 @@ func beginsToSign(w *world) {
 	w.unverified(first, d, amtp.ReasonUnsigned)
 	a := w.post(d.signs(l).bytes())
 	if a.status != http.StatusAccepted || !a.replayed || string(a.result.MessageID) != l["message_id"] {
-		w.Errorf("the answer to the second try is %d (replayed %v) %s, want 202, replayed, for %s", a.status, a.replayed, a.text, l["message_id"])
+		w.Errorf("the answer to the second try is %d (replayed %v) %s, want 202, replayed, for %s", a.status,
+			a.replayed, a.text, l["message_id"])
 	}
 	if n := len(bob.Inbox()); n != 1 {
 		w.Errorf("the inbox has %d messages, want the one", n)
@@ -450,18 +469,22 @@ func idTaken(w *world) {
 	}
 	given := amtp.MessageID(l["message_id"].(string))
 	if a.result.MessageID != given || a.result.LocalID == "" || a.result.LocalID == given {
-		w.Errorf("the answer names %s, here %q; want %s and another id here", a.result.MessageID, a.result.LocalID, given)
+		w.Errorf("the answer names %s, here %q; want %s and another id here", a.result.MessageID,
+			a.result.LocalID, given)
 	}
 	inbox := bob.Inbox()
-	if len(inbox) != 2 || inbox[0].MessageID != forged.MessageID || inbox[1].MessageID != a.result.LocalID || inbox[1].SenderMessageID != given {
-		w.Fatalf("the inbox has %+v, want the stranger's and behind it %s, the sender's %s", inbox, a.result.LocalID, given)
+	if len(inbox) != 2 || inbox[0].MessageID != forged.MessageID || inbox[1].MessageID != a.result.LocalID ||
+		inbox[1].SenderMessageID != given {
+		w.Fatalf("the inbox has %+v, want the stranger's and behind it %s, the sender's %s", inbox,
+			a.result.LocalID, given)
 	}
 	w.verified(inbox[1], d, "ES256", "key1")
 	reply := d.writes(bob.Address.String()).with("in_reply_to", string(given)).with("message_id", uuid.NewString())
 	if m := w.taken(d.signs(reply).bytes(), bob); m.ThreadID != inbox[1].MessageID {
 		w.Errorf("a further letter about %s is in the thread %s, want %s", given, m.ThreadID, inbox[1].MessageID)
 	}
-	if a := w.post(d.signs(l).bytes()); !a.replayed || a.result.MessageID != given || a.result.LocalID != inbox[1].MessageID {
+	if a := w.post(d.signs(l).bytes()); !a.replayed || a.result.MessageID != given ||
+		a.result.LocalID != inbox[1].MessageID {
 		w.Errorf("the answer to a second try is %s (replayed %v), want %s, replayed", a.text, a.replayed, given)
 	}
 }

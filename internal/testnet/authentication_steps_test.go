@@ -122,17 +122,28 @@ var steps = []step{
 	}},
 	{"algorithm EdDSA", amtp.ReasonUnsupportedAlgorithm, saying("algorithm", "EdDSA")},
 	{"algorithm of another key", amtp.ReasonAlgorithmMismatch, saying("algorithm", "RS256")},
-	{"key for another algorithm", amtp.ReasonAlgorithmMismatch, publishing(func(*domain) []string { return []string{rs256(2048).record()} })},
+	{"key for another algorithm", amtp.ReasonAlgorithmMismatch, publishing(func(*domain) []string {
+		return []string{rs256(2048).record()}
+	})},
 
 	{"no such key", amtp.ReasonKeyMissing, saying("keyid", "key2")},
-	{"no record of a key among others", amtp.ReasonKeyMissing, publishing(func(*domain) []string { return []string{"v=spf1 -all"} })},
-	{"several different keys", amtp.ReasonKeyAmbiguous, publishing(func(d *domain) []string { return []string{d.key.record(), es256().record()} })},
-	{"the same key twice", amtp.ReasonKeyAmbiguous, publishing(func(d *domain) []string { return []string{d.key.record(), d.key.record()} })},
+	{"no record of a key among others", amtp.ReasonKeyMissing,
+		publishing(func(*domain) []string { return []string{"v=spf1 -all"} })},
+	{"several different keys", amtp.ReasonKeyAmbiguous, publishing(func(d *domain) []string {
+		return []string{d.key.record(), es256().record()}
+	})},
+	{"the same key twice", amtp.ReasonKeyAmbiguous, publishing(func(d *domain) []string {
+		return []string{d.key.record(), d.key.record()}
+	})},
 	{"record in the form of before", amtp.ReasonKeyMissing, publishing(func(d *domain) []string {
 		return []string{strings.Replace(d.key.record(), "v=amtpkey1;alg=", "v=amtp1;k=", 1)}
 	})},
-	{"record is not valid", amtp.ReasonKeyInvalid, publishing(func(*domain) []string { return []string{"v=amtpkey1;alg=ES256;p=AAAA"} })},
-	{"record without an algorithm", amtp.ReasonKeyInvalid, publishing(func(d *domain) []string { return []string{strings.Replace(d.key.record(), "alg=ES256;", "", 1)} })},
+	{"record is not valid", amtp.ReasonKeyInvalid, publishing(func(*domain) []string {
+		return []string{"v=amtpkey1;alg=ES256;p=AAAA"}
+	})},
+	{"record without an algorithm", amtp.ReasonKeyInvalid, publishing(func(d *domain) []string {
+		return []string{strings.Replace(d.key.record(), "alg=ES256;", "", 1)}
+	})},
 	{"key of another curve", amtp.ReasonKeyInvalid, publishing(func(d *domain) []string {
 		private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		if err != nil {
@@ -141,8 +152,12 @@ var steps = []step{
 		return []string{recordOf("ES256", private.Public())}
 	})},
 	{"RSA key of 1024 bits", amtp.ReasonKeyInvalid, passes(func() *key { return rs256(1024) })},
-	{"record without a key in it", amtp.ReasonKeyInvalid, publishing(func(*domain) []string { return []string{"v=amtpkey1;alg=ES256;p="} })},
-	{"record with a parameter twice", amtp.ReasonKeyInvalid, publishing(func(d *domain) []string { return []string{d.key.record() + ";alg=ES256"} })},
+	{"record without a key in it", amtp.ReasonKeyInvalid, publishing(func(*domain) []string {
+		return []string{"v=amtpkey1;alg=ES256;p="}
+	})},
+	{"record with a parameter twice", amtp.ReasonKeyInvalid, publishing(func(d *domain) []string {
+		return []string{d.key.record() + ";alg=ES256"}
+	})},
 
 	{"another key", amtp.ReasonBadSignature, publishing(func(*domain) []string { return []string{es256().record()} })},
 	{"signature of another letter", amtp.ReasonBadSignature, func(d *domain, l letter) []byte {
@@ -156,20 +171,25 @@ var steps = []step{
 		}
 		return l.signatureWith("value", base64.RawURLEncoding.EncodeToString(der)).bytes()
 	}},
-	{"signature of zeros", amtp.ReasonBadSignature, saying("value", base64.RawURLEncoding.EncodeToString(make([]byte, 64)))},
+	{"signature of zeros", amtp.ReasonBadSignature, saying("value",
+		base64.RawURLEncoding.EncodeToString(make([]byte, 64)))},
 	{"signature cut short", amtp.ReasonBadSignature, func(_ *domain, l letter) []byte {
 		return l.signatureWith("value", base64.RawURLEncoding.EncodeToString(l.value()[:63])).bytes()
 	}},
 
 	{"message_id changed", amtp.ReasonBadSignature, changed("message_id", uuid.NewString())},
 	{"idempotency_key changed", amtp.ReasonBadSignature, changed("idempotency_key", uuid.NewString())},
-	{"timestamp changed", amtp.ReasonBadSignature, changed("timestamp", time.Now().Add(-time.Minute).UTC().Format(amtp.TimeFormat))},
-	{"sender changed", amtp.ReasonBadSignature, func(d *domain, l letter) []byte { return l.with("sender", "boss@"+d.name).bytes() }},
+	{"timestamp changed", amtp.ReasonBadSignature, changed("timestamp",
+		time.Now().Add(-time.Minute).UTC().Format(amtp.TimeFormat))},
+	{"sender changed", amtp.ReasonBadSignature, func(d *domain, l letter) []byte {
+		return l.with("sender", "boss@"+d.name).bytes()
+	}},
 	{"recipients gained one", amtp.ReasonBadSignature, func(_ *domain, l letter) []byte {
 		return l.with("recipients", append(l["recipients"].([]string), "nobody@"+ours)).bytes()
 	}},
 	{"recipient swapped", amtp.ReasonBadSignature, func(d *domain, l letter) []byte {
-		return d.signs(l.with("recipients", []string{"eve@elsewhere.example"})).with("recipients", l["recipients"]).bytes()
+		return d.signs(l.with("recipients", []string{"eve@elsewhere.example"})).with("recipients",
+			l["recipients"]).bytes()
 	}},
 	{"payload changed", amtp.ReasonBadSignature, changed("payload", map[string]any{"total": 1})},
 	{"payload taken away and null in its place", amtp.ReasonBadSignature, func(_ *domain, l letter) []byte {
@@ -194,8 +214,12 @@ var steps = []step{
 	{"ES256", "", passes(es256)},
 	{"RS256", "", passes(func() *key { return rs256(2048) })},
 	{"RS256 in a record of several strings", "", passes(func() *key { return rs256(4096) })},
-	{"key beside one that is not valid", "", publishing(func(d *domain) []string { return []string{d.key.record(), "v=amtpkey1;alg=ES256;p=AAAA"} })},
-	{"record with unknown parameters", "", publishing(func(d *domain) []string { return []string{"note=1; " + d.key.record()} })},
+	{"key beside one that is not valid", "", publishing(func(d *domain) []string {
+		return []string{d.key.record(), "v=amtpkey1;alg=ES256;p=AAAA"}
+	})},
+	{"record with unknown parameters", "", publishing(func(d *domain) []string {
+		return []string{"note=1; " + d.key.record()}
+	})},
 	{"no payload", "", signedWithout("payload")},
 	{"nearly 8 days old", "", at(8*24*time.Hour - time.Hour)},
 	{"8 minutes ahead", "", at(-8 * time.Minute)},
@@ -204,7 +228,8 @@ var steps = []step{
 		return l.signatureWith("keyid", "key3").bytes()
 	}},
 	{"payload null", "", func(d *domain, l letter) []byte {
-		body := bytes.Replace(l.with("payload", nil).with("signature", nil).bytes(), []byte(`{`), []byte(`{"payload":null,`), 1)
+		body := bytes.Replace(l.with("payload", nil).with("signature", nil).bytes(), []byte(`{`),
+			[]byte(`{"payload":null,`), 1)
 		form, err := canonical.Form(body)
 		if err != nil {
 			d.w.Fatal(err)
@@ -213,7 +238,8 @@ var steps = []step{
 		return bytes.Replace(l.bytes(), []byte(`{`), []byte(`{"payload":null,`), 1)
 	}},
 	{"the same written by another hand", "", func(_ *domain, l letter) []byte {
-		return bytes.ReplaceAll(bytes.Replace(l.bytes(), []byte("29.99"), []byte("2.999e1"), 1), []byte(`,"`), []byte(",\n  \""))
+		return bytes.ReplaceAll(bytes.Replace(l.bytes(), []byte("29.99"), []byte("2.999e1"), 1), []byte(`,"`),
+			[]byte(",\n  \""))
 	}},
 	{"sender in capitals", "", func(d *domain, l letter) []byte {
 		return d.signs(l.with("sender", "ANN@"+strings.ToUpper(d.name))).bytes()

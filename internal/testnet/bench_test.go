@@ -85,7 +85,8 @@ func crowd(b *testing.B, from *testnet.Person, to string, settled func()) {
 	for range senders {
 		all.Go(func() {
 			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-				body := fmt.Sprintf(`{"sender":%q,"recipients":[%q],"subject":"load","payload":{"n":%d,"text":%q}}`, from.Address, to, i, text)
+				body := fmt.Sprintf(`{"sender":%q,"recipients":[%q],"subject":"load","payload":{"n":%d,"text":%q}}`,
+					from.Address, to, i, text)
 				req, err := http.NewRequest("POST", from.Client.URL+"/v1/messages", bytes.NewReader([]byte(body)))
 				if err != nil {
 					b.Error(err)

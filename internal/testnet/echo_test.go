@@ -24,7 +24,8 @@ func TestEcho(t *testing.T) {
 	if err := json.Unmarshal(m.Payload, &said); err != nil {
 		t.Fatal(err)
 	}
-	if m.Trust != amtp.TrustVerified || m.InReplyTo != sent.MessageID || m.Sender.String() != "echo@b.example" || string(m.Headers) != `{"auto-submitted":"auto-replied"}` ||
+	if m.Trust != amtp.TrustVerified || m.InReplyTo != sent.MessageID || m.Sender.String() != "echo@b.example" ||
+		string(m.Headers) != `{"auto-submitted":"auto-replied"}` ||
 		said.Trust != amtp.TrustVerified || string(said.Payload) != `{"text":"Does this arrive?"}` {
 		t.Errorf("the answer is %+v with the payload %s", m, m.Payload)
 	}

@@ -257,7 +257,8 @@ func (w *world) post(body []byte, header ...string) answer {
 	if err := json.Unmarshal(text, &said); err != nil {
 		w.Fatalf("the answer is no JSON: %v: %s", err, text)
 	}
-	return answer{status: r.StatusCode, code: said.Error.Code, reason: said.Error.Details["reason"], found: said.Error.Details["result"],
+	return answer{status: r.StatusCode, code: said.Error.Code, reason: said.Error.Details["reason"],
+		found:      said.Error.Details["result"],
 		retryAfter: r.Header.Get("Retry-After"),
 		replayed:   r.Header.Get("Idempotent-Replayed") == "true", result: said.SendResult, text: string(text)}
 }
@@ -316,7 +317,8 @@ func (w *world) taken(body []byte, by *testnet.Person) amtp.InboxMessage {
 	w.Helper()
 	before := len(by.Inbox())
 	if a := w.post(body); a.status != http.StatusAccepted || a.replayed {
-		w.Fatalf("the answer is %d (replayed %v), want 202 for a new message: %s; body %s", a.status, a.replayed, a.text, body)
+		w.Fatalf("the answer is %d (replayed %v), want 202 for a new message: %s; body %s", a.status, a.replayed,
+			a.text, body)
 	}
 	inbox := by.Inbox()
 	if len(inbox) != before+1 {
@@ -328,21 +330,26 @@ func (w *world) taken(body []byte, by *testnet.Person) amtp.InboxMessage {
 // verified checks what stands beside a message whose sender was proven.
 func (w *world) verified(m amtp.InboxMessage, d *domain, algorithm, selector string) {
 	w.Helper()
-	want := amtp.Authentication{Result: "pass", Domain: d.name, Selector: selector, Algorithm: algorithm, FirstContact: m.Authentication.FirstContact}
+	want := amtp.Authentication{Result: "pass", Domain: d.name, Selector: selector, Algorithm: algorithm,
+		FirstContact: m.Authentication.FirstContact}
 	if m.Trust != amtp.TrustVerified || m.Authentication != want {
 		w.Errorf("the message stands as %s, %+v; want verified, %+v", m.Trust, m.Authentication, want)
 	}
-	w.shown(m, amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature, Domain: amtp.Domain(d.name), KeyID: selector, Algorithm: algorithm})
+	w.shown(m, amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature,
+		Domain: amtp.Domain(d.name), KeyID: selector, Algorithm: algorithm})
 }
 
 // unverified checks what stands beside a message whose sender proved nothing.
 func (w *world) unverified(m amtp.InboxMessage, d *domain, reason amtp.Reason) {
 	w.Helper()
 	a := m.Authentication
-	if m.Trust != amtp.TrustUnverified || a.Result != reason.Result() || a.Reason != string(reason) || a.Domain != d.name {
-		w.Errorf("the message stands as %s, %+v; want unverified, %s because of %s, domain %s", m.Trust, a, reason.Result(), reason, d.name)
+	if m.Trust != amtp.TrustUnverified || a.Result != reason.Result() || a.Reason != string(reason) ||
+		a.Domain != d.name {
+		w.Errorf("the message stands as %s, %+v; want unverified, %s because of %s, domain %s", m.Trust, a,
+			reason.Result(), reason, d.name)
 	}
-	w.shown(m, amtp.SenderVerification{Result: reason.Verification(), Domain: amtp.Domain(d.name), KeyID: a.Selector, Algorithm: a.Algorithm, Policy: string(w.policy)})
+	w.shown(m, amtp.SenderVerification{Result: reason.Verification(), Domain: amtp.Domain(d.name), KeyID: a.Selector,
+		Algorithm: a.Algorithm, Policy: string(w.policy)})
 }
 
 // shown checks the protocol's own form of what stands beside a message.

@@ -32,7 +32,8 @@ func correspond(t *testing.T) *correspondence {
 	c.alice, c.carol, c.bob = n.As("alice@a.example"), n.As("carol@a.example"), n.As("bob@b.example")
 	c.acked = c.alice.Send("acknowledged", "carol@a.example")
 	c.read = c.alice.Send("read", "carol@a.example")
-	c.kept = c.alice.Post(amtp.Message{Subject: "with a key", IdempotencyKey: "key-1"}, "carol@a.example", "bob@b.example")
+	c.kept = c.alice.Post(amtp.Message{Subject: "with a key", IdempotencyKey: "key-1"}, "carol@a.example",
+		"bob@b.example")
 	c.alice.Hears(c.alice.Send("to nobody", "nobody@b.example").MessageID, amtp.StatusFailed)
 	c.alice.Hears(c.kept.MessageID, amtp.StatusDelivered)
 	c.bob.Receives(1)
@@ -59,7 +60,8 @@ func (c *correspondence) move(ctx context.Context, url string, tell func(app.Pro
 // starts tries to start a gateway on a's directory.
 func (c *correspondence) starts(environ ...string) error {
 	c.t.Helper()
-	cfg, _, err := config.Load(config.Sources{Environ: append(environ, "AMTP_DATA_DIR="+c.a.Dir, "AMTP_DOMAIN=a.example", "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DNS_MOCK_MODE=true")})
+	cfg, _, err := config.Load(config.Sources{Environ: append(environ, "AMTP_DATA_DIR="+c.a.Dir,
+		"AMTP_DOMAIN=a.example", "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DNS_MOCK_MODE=true")})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -82,7 +84,8 @@ func TestMoveToPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range tables {
-		if (m.Name == "message" || m.Name == "delivery" || m.Name == "job" || m.Name == "dedup" || m.Name == "secret") && m.Rows == 0 {
+		if (m.Name == "message" || m.Name == "delivery" || m.Name == "job" || m.Name == "dedup" ||
+			m.Name == "secret") && m.Rows == 0 {
 			t.Errorf("nothing of %s was moved", m.Name)
 		}
 	}
@@ -102,7 +105,8 @@ func (c *correspondence) nothingLost() {
 	t := c.t
 	t.Helper()
 	inbox := c.carol.Inbox()
-	if len(inbox) != 2 || inbox[0].MessageID != c.read.MessageID || inbox[0].Status != "read" || inbox[1].MessageID != c.kept.MessageID || inbox[1].Status != "unread" {
+	if len(inbox) != 2 || inbox[0].MessageID != c.read.MessageID || inbox[0].Status != "read" ||
+		inbox[1].MessageID != c.kept.MessageID || inbox[1].Status != "unread" {
 		t.Errorf("carol's inbox is %+v, want one that was read and one that was not", inbox)
 	}
 	if s, err := c.alice.Client.Status(t.Context(), c.acked.MessageID); err != nil || !s.Recipients[0].Acknowledged {
@@ -132,7 +136,8 @@ func (c *correspondence) nothingLost() {
 func (c *correspondence) nothingRepeated() {
 	t := c.t
 	t.Helper()
-	again := c.alice.Post(amtp.Message{Subject: "with a key", IdempotencyKey: "key-1"}, "carol@a.example", "bob@b.example")
+	again := c.alice.Post(amtp.Message{Subject: "with a key", IdempotencyKey: "key-1"}, "carol@a.example",
+		"bob@b.example")
 	if again.MessageID != c.kept.MessageID {
 		t.Errorf("a retry became %s, want %s", again.MessageID, c.kept.MessageID)
 	}
@@ -187,7 +192,8 @@ func TestMoveIsRefused(t *testing.T) {
 	url := pgtest.Database(t, "empty", nil)
 	key := "AMTP_DATABASE_URL=" + url
 	other := t.TempDir()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{key, "AMTP_DATA_DIR=" + other, "AMTP_SERVER_ADDRESS=127.0.0.1:0"}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{key, "AMTP_DATA_DIR=" + other,
+		"AMTP_SERVER_ADDRESS=127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +208,8 @@ func TestMoveIsRefused(t *testing.T) {
 		t.Errorf("a move into a database of others: %v, want %v", err, app.ErrOtherData)
 	}
 	c.a.Run()
-	if _, err := c.move(t.Context(), pgtest.Database(t, "empty", nil), quiet); err == nil || !strings.Contains(err.Error(), "is in use by") {
+	if _, err := c.move(t.Context(), pgtest.Database(t, "empty", nil), quiet); err == nil ||
+		!strings.Contains(err.Error(), "is in use by") {
 		t.Errorf("a move while the gateway runs: %v, want a refusal", err)
 	}
 	c.nothingLost()

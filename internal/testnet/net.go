@@ -41,7 +41,8 @@ type Net struct {
 // New makes an internet that lasts as long as the test.
 func New(t testing.TB) *Net {
 	t.Helper()
-	n := &Net{DNS: fakedns.New(t), t: t, dir: t.TempDir(), gateways: make(map[amtp.Domain]*Gateway), people: make(map[string]*Person)}
+	n := &Net{DNS: fakedns.New(t), t: t, dir: t.TempDir(), gateways: make(map[amtp.Domain]*Gateway),
+		people: make(map[string]*Person)}
 	var err error
 	if n.ca, err = privateca.New(filepath.Join(n.dir, "ca.pem")); err != nil {
 		t.Fatal(err)
@@ -184,7 +185,8 @@ func (g *Gateway) Publish() {
 	}
 	host := "amtp." + string(g.Domain)
 	g.net.DNS.Addrs(host, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
-	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port, g.features()))
+	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port,
+		g.features()))
 	keys, err := g.Operator().SigningKeys(context.Background())
 	if err != nil {
 		g.net.t.Fatal(err)

@@ -19,9 +19,11 @@ func TestTwoDomains(t *testing.T) {
 	sent := alice.Send("the first one", "bob@b.example")
 	got := bob.Receives(1)[0]
 	if got.MessageID != sent.MessageID || got.Sender != alice.Address || got.Subject != "the first one" {
-		t.Errorf("bob has %s from %s with subject %q, want %s from %s", got.MessageID, got.Sender, got.Subject, sent.MessageID, alice.Address)
+		t.Errorf("bob has %s from %s with subject %q, want %s from %s", got.MessageID, got.Sender, got.Subject,
+			sent.MessageID, alice.Address)
 	}
-	if got.Trust != amtp.TrustVerified || got.Authentication.Result != "pass" || got.Authentication.Domain != "a.example" {
+	if got.Trust != amtp.TrustVerified || got.Authentication.Result != "pass" ||
+		got.Authentication.Domain != "a.example" {
 		t.Errorf("bob sees trust %q and %+v, want verified, pass, a.example", got.Trust, got.Authentication)
 	}
 	if !got.Authentication.FirstContact {
@@ -32,7 +34,8 @@ func TestTwoDomains(t *testing.T) {
 	answer := bob.Post(amtp.Message{Subject: "an answer", InReplyTo: got.MessageID}, "alice@a.example")
 	back := alice.Receives(1)[0]
 	if back.InReplyTo != sent.MessageID || back.Trust != amtp.TrustVerified {
-		t.Errorf("alice has an answer to %q, trust %q, want to %s, verified", back.InReplyTo, back.Trust, sent.MessageID)
+		t.Errorf("alice has an answer to %q, trust %q, want to %s, verified", back.InReplyTo, back.Trust,
+			sent.MessageID)
 	}
 	bob.Hears(answer.MessageID, amtp.StatusDelivered)
 	alice.Send("the second one", "bob@b.example")
@@ -51,7 +54,8 @@ func TestUnknownRecipient(t *testing.T) {
 	sent := alice.Send("to two", "nobody@b.example", "bob@b.example")
 	bob.Receives(1)
 	report := alice.Receives(1)[0]
-	if report.Sender.String() != "mailer-daemon@a.example" || report.Trust != amtp.TrustLocal || report.InReplyTo != sent.MessageID {
+	if report.Sender.String() != "mailer-daemon@a.example" || report.Trust != amtp.TrustLocal ||
+		report.InReplyTo != sent.MessageID {
 		t.Errorf("the report is from %s, trust %q, about %q", report.Sender, report.Trust, report.InReplyTo)
 	}
 	var about struct {
@@ -63,7 +67,8 @@ func TestUnknownRecipient(t *testing.T) {
 	if err := json.Unmarshal(report.Payload, &about); err != nil {
 		t.Fatal(err)
 	}
-	if about.MessageType != "delivery_failure" || about.Original != sent.MessageID || about.ErrorCode != amtp.CodeAgentUnknown ||
+	if about.MessageType != "delivery_failure" || about.Original != sent.MessageID ||
+		about.ErrorCode != amtp.CodeAgentUnknown ||
 		len(about.FailedRecipients) != 1 || about.FailedRecipients[0] != "nobody@b.example" {
 		t.Errorf("the report says %s", report.Payload)
 	}
@@ -88,7 +93,8 @@ func TestOtherSideIsDown(t *testing.T) {
 	alice, bob := n.As("alice@a.example"), n.As("bob@b.example")
 	b.Stop()
 	sent := alice.Send("while you are away", "bob@b.example")
-	if s := alice.Hears(sent.MessageID, amtp.StatusRetrying); s.NextRetry == nil || s.Attempts == 0 || s.Recipients[0].ErrorCode == "" {
+	if s := alice.Hears(sent.MessageID, amtp.StatusRetrying); s.NextRetry == nil || s.Attempts == 0 ||
+		s.Recipients[0].ErrorCode == "" {
 		t.Errorf("the status is %+v, want attempts, the last error and the next retry", s)
 	}
 	a.Stop()

@@ -46,14 +46,18 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 		return err == nil && list.Count == 2
 	})
 	job := list.Jobs[0]
-	if job.MessageID != first.MessageID || job.Kind != "remote" || job.Destination != "b.example" || job.Sender != alice.Address || job.Attempts == 0 ||
-		job.ErrorCode != amtp.CodeRecipientUnavailable || job.ErrorMessage == "" || job.NextAttempt.IsZero() || len(job.Recipients) != 1 {
+	if job.MessageID != first.MessageID || job.Kind != "remote" || job.Destination != "b.example" ||
+		job.Sender != alice.Address || job.Attempts == 0 ||
+		job.ErrorCode != amtp.CodeRecipientUnavailable || job.ErrorMessage == "" || job.NextAttempt.IsZero() ||
+		len(job.Recipients) != 1 {
 		t.Errorf("the job is %+v", job)
 	}
-	if len(list.Destinations) != 1 || list.Destinations[0].Destination != "b.example" || list.Destinations[0].Failures == 0 {
+	if len(list.Destinations) != 1 || list.Destinations[0].Destination != "b.example" ||
+		list.Destinations[0].Failures == 0 {
 		t.Errorf("the destinations are %+v, want b.example with its failures", list.Destinations)
 	}
-	if of, err := operator.Jobs(t.Context(), amtp.JobQuery{Message: second.MessageID}); err != nil || of.Count != 1 || of.Jobs[0].MessageID != second.MessageID {
+	if of, err := operator.Jobs(t.Context(), amtp.JobQuery{Message: second.MessageID}); err != nil || of.Count != 1 ||
+		of.Jobs[0].MessageID != second.MessageID {
 		t.Errorf("the jobs of the second message: %+v, %v", of, err)
 	}
 
@@ -69,7 +73,8 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 		}
 		return true
 	})
-	if s := alice.Hears(second.MessageID, amtp.StatusFailed); s.Recipients[0].ErrorCode != amtp.CodeCancelled || s.NextRetry != nil {
+	if s := alice.Hears(second.MessageID, amtp.StatusFailed); s.Recipients[0].ErrorCode != amtp.CodeCancelled ||
+		s.NextRetry != nil {
 		t.Errorf("the status of what was cancelled is %+v", s)
 	}
 	var gone *amtp.Error
@@ -101,7 +106,8 @@ func TestRedrive(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
 	alice.Receives(1) // the report
 
-	list, err := operator.DeadLetters(t.Context(), amtp.DeadLetterQuery{Message: sent.MessageID, Destination: "b.example"})
+	list, err := operator.DeadLetters(t.Context(), amtp.DeadLetterQuery{Message: sent.MessageID,
+		Destination: "b.example"})
 	if err != nil || list.Count != 1 {
 		t.Fatalf("dead letters: %+v, %v; want one", list, err)
 	}
@@ -115,8 +121,10 @@ func TestRedrive(t *testing.T) {
 	if err := json.Unmarshal(letter.OriginalMessage, &original); err != nil || original.Subject != "are you there?" {
 		t.Errorf("the original message is %s, %v", letter.OriginalMessage, err)
 	}
-	if letter.MessageID != sent.MessageID || letter.ErrorCode != amtp.CodeAgentUnknown || letter.FailureReason == "" || letter.Attempts == 0 ||
-		letter.FirstAttempt.IsZero() || letter.LastAttempt.IsZero() || letter.DeadAt.IsZero() || letter.Recipient.String() != "late@b.example" {
+	if letter.MessageID != sent.MessageID || letter.ErrorCode != amtp.CodeAgentUnknown || letter.FailureReason == "" ||
+		letter.Attempts == 0 ||
+		letter.FirstAttempt.IsZero() || letter.LastAttempt.IsZero() || letter.DeadAt.IsZero() ||
+		letter.Recipient.String() != "late@b.example" {
 		t.Errorf("the dead letter is %+v", letter)
 	}
 
@@ -152,7 +160,8 @@ func TestPurgeDeadLetters(t *testing.T) {
 	if n, err := operator.PurgeDeadLetters(t.Context(), long); err != nil || n != 0 {
 		t.Errorf("purge of what is older: %d, %v; want 0", n, err)
 	}
-	if n, err := operator.PurgeDeadLetters(t.Context(), amtp.DeadLetterChoice{Code: amtp.CodeAgentUnknown}); err != nil || n != 1 {
+	if n, err := operator.PurgeDeadLetters(t.Context(),
+		amtp.DeadLetterChoice{Code: amtp.CodeAgentUnknown}); err != nil || n != 1 {
 		t.Errorf("purge: %d, %v; want 1", n, err)
 	}
 	if n, err := operator.Redrive(t.Context(), amtp.DeadLetterChoice{All: true}); err != nil || n != 0 {
@@ -174,28 +183,35 @@ func TestDiscoverAnotherDomain(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{DeliveryMode: "pull"})
-	if err != nil || list.AgentCount != 1 || list.Domain != "b.example" || list.Agents[0].Address.String() != "bob@b.example" {
+	if err != nil || list.AgentCount != 1 || list.Domain != "b.example" ||
+		list.Agents[0].Address.String() != "bob@b.example" {
 		t.Errorf("the agents of b.example: %+v, %v; want bob", list, err)
 	}
-	for domain, gateway := range map[amtp.Domain]string{"b.example": "https://amtp.b.example:", "a.example": "https://amtp.a.example:"} {
+	for domain, gateway := range map[amtp.Domain]string{"b.example": "https://amtp.b.example:",
+		"a.example": "https://amtp.a.example:"} {
 		found, err := alice.Client.Capabilities(t.Context(), domain)
-		if err != nil || !strings.HasPrefix(found.Gateway, gateway) || !found.Signs() || found.TTL <= 0 || found.DiscoveredAt.IsZero() {
+		if err != nil || !strings.HasPrefix(found.Gateway, gateway) || !found.Signs() || found.TTL <= 0 ||
+			found.DiscoveredAt.IsZero() {
 			t.Errorf("%s is reached so: %+v, %v", domain, found, err)
 		}
 	}
 	var refused *amtp.Error
-	if _, err := a.Client().Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) || refused.Code != amtp.CodeMissingAuthorization {
+	if _, err := a.Client().Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) ||
+		refused.Code != amtp.CodeMissingAuthorization {
 		t.Errorf("without a key: %v, want MISSING_AUTHORIZATION", err)
 	}
-	if _, err := alice.Client.Capabilities(t.Context(), "nowhere.example"); !errors.As(err, &refused) || refused.Code != amtp.CodeDomainNotFound {
+	if _, err := alice.Client.Capabilities(t.Context(), "nowhere.example"); !errors.As(err, &refused) ||
+		refused.Code != amtp.CodeDomainNotFound {
 		t.Errorf("a domain that does not exist: %v, want DOMAIN_NOT_FOUND", err)
 	}
 	b.Stop()
-	if list, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{DeliveryMode: "pull"}); err != nil || list.AgentCount != 1 {
+	if list, err := alice.Client.Discover(t.Context(), "b.example",
+		amtp.AgentQuery{DeliveryMode: "pull"}); err != nil || list.AgentCount != 1 {
 		t.Errorf("while b.example is down the answer of a minute ago is %+v, %v", list, err)
 	}
 	alice.Client.Retries = -1
-	if _, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) || refused.Code != amtp.CodeTemporaryFailure {
+	if _, err := alice.Client.Discover(t.Context(), "b.example", amtp.AgentQuery{}); !errors.As(err, &refused) ||
+		refused.Code != amtp.CodeTemporaryFailure {
 		t.Errorf("another question while it is down: %v, want TEMPORARY_FAILURE", err)
 	}
 }

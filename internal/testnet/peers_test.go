@@ -114,7 +114,8 @@ func TestAnotherThanMeant(t *testing.T) {
 	if list, err := a.Operator().Peers(t.Context()); err != nil || list.Count != 0 {
 		t.Errorf("after refusals there are %d peers, %v; want none", list.Count, err)
 	}
-	if _, err := a.Operator().AddPeer(t.Context(), amtp.NewPeer{Domain: "a.lan", Gateway: b.URL(), Pin: right.Pin}); err == nil {
+	if _, err := a.Operator().AddPeer(t.Context(), amtp.NewPeer{Domain: "a.lan", Gateway: b.URL(),
+		Pin: right.Pin}); err == nil {
 		t.Error("a gateway became a peer of itself")
 	}
 	// One that does not answer yet is kept; its line says what is wrong.
@@ -143,8 +144,9 @@ func TestForgedPeer(t *testing.T) {
 	n.DNS.TXT("mine._amtpkey.b.lan", time.Minute, forger.KeyRecord().String())
 	n.DNS.TXT("_amtp.b.lan", time.Minute, "v=amtp1;gateway=https://evil.example")
 	id := amtp.NewMessageID()
-	body, err := json.Marshal(map[string]any{"version": "1.0", "message_id": id, "idempotency_key": id, "timestamp": amtp.Time{Time: time.Now()},
-		"sender": "bob@b.lan", "recipients": []string{"alice@a.lan"}, "payload": "transfer everything"})
+	body, err := json.Marshal(map[string]any{"version": "1.0", "message_id": id, "idempotency_key": id,
+		"timestamp": amtp.Time{Time: time.Now()},
+		"sender":    "bob@b.lan", "recipients": []string{"alice@a.lan"}, "payload": "transfer everything"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,8 @@ func TestForgedPeer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		doc  []byte
 		want int
-	}{"unsigned": {body, http.StatusForbidden}, "signed with a key of his own": {signed, http.StatusServiceUnavailable}} {
+	}{"unsigned": {body, http.StatusForbidden}, "signed with a key of his own": {signed,
+		http.StatusServiceUnavailable}} {
 		res, err := a.Client().HTTP.Post(a.URL()+"/v1/messages", "application/json", bytes.NewReader(tc.doc))
 		if err != nil {
 			t.Fatal(err)

@@ -57,7 +57,8 @@ var disturbances = map[string]func(*Proxy, *exchange, fault){
 		x.say(202, "application/json", strings.Replace(p.text(x), `"message_id":"0`, `"message_id":"f`, 1))
 	},
 	"lie": func(_ *Proxy, x *exchange, _ fault) {
-		x.say(200, "application/json", `{"message_id":"019b1d3e-7c00-7000-8000-000000000001","status":"delivered","recipients":[]}`)
+		x.say(200, "application/json",
+			`{"message_id":"019b1d3e-7c00-7000-8000-000000000001","status":"delivered","recipients":[]}`)
 	},
 	"redirect": func(_ *Proxy, x *exchange, _ fault) {
 		x.w.Header().Set("Location", "/v1/elsewhere")
@@ -82,7 +83,8 @@ func (g *Gateway) Behind() *Proxy {
 		t.Fatal(err)
 	}
 	// Over HTTP/1.1, where a connection carries one post and can be cut.
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair},
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,8 @@ func (g *Gateway) Behind() *Proxy {
 		p.client.CloseIdleConnections()
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port, g.features()))
+	g.net.DNS.TXT("_amtp."+string(g.Domain), ttl, fmt.Sprintf("v=amtp1;gateway=https://%s:%s;auth=sig%s", host, port,
+		g.features()))
 	return p
 }
 
@@ -184,7 +187,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // forward has the gateway take the post and returns its answer, nil when there is
 // none.
 func (p *Proxy) forward(x *exchange) (*http.Response, []byte) {
-	req, err := http.NewRequestWithContext(x.r.Context(), x.r.Method, p.g.URL()+x.r.URL.RequestURI(), bytes.NewReader(x.body))
+	req, err := http.NewRequestWithContext(x.r.Context(), x.r.Method, p.g.URL()+x.r.URL.RequestURI(),
+		bytes.NewReader(x.body))
 	if err != nil {
 		return nil, nil
 	}

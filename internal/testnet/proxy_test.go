@@ -24,7 +24,8 @@ func TestBadNetwork(t *testing.T) {
 	for i := range pairs {
 		one, two := n.Start(fmt.Sprintf("one%d.example", i)), n.Start(fmt.Sprintf("two%d.example", i))
 		alice, bob := n.As("alice@"+string(one.Domain)), n.As("bob@"+string(two.Domain))
-		ways = append(ways, &way{from: alice, to: bob, proxy: two.Behind()}, &way{from: bob, to: alice, proxy: one.Behind()})
+		ways = append(ways, &way{from: alice, to: bob, proxy: two.Behind()},
+			&way{from: bob, to: alice, proxy: one.Behind()})
 	}
 	for round := range rounds {
 		for i, w := range ways {

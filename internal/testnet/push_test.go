@@ -25,18 +25,21 @@ func TestPushBetweenDomains(t *testing.T) {
 		bodies <- string(body)
 	}))
 	t.Cleanup(hook.Close)
-	_, err := b.Operator().Register(t.Context(), amtp.NewAgent{Address: "hook", DeliveryMode: "push", PushTarget: hook.URL})
+	_, err := b.Operator().Register(t.Context(), amtp.NewAgent{Address: "hook", DeliveryMode: "push",
+		PushTarget: hook.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	alice := n.As("alice@a.example")
 	sent := alice.Send("a question", "hook@b.example")
-	if body := <-bodies; !strings.Contains(body, `"trust":"verified"`) || !strings.Contains(body, `"message_id":"`+string(sent.MessageID)+`"`) ||
+	if body := <-bodies; !strings.Contains(body, `"trust":"verified"`) ||
+		!strings.Contains(body, `"message_id":"`+string(sent.MessageID)+`"`) ||
 		!strings.Contains(body, `"recipient":"hook@b.example"`) {
 		t.Errorf("pushed %s", body)
 	}
 	reply := alice.Receives(1)[0]
-	if reply.Sender.String() != "hook@b.example" || reply.InReplyTo != sent.MessageID || string(reply.Payload) != `{"price":1.50}` || reply.Trust != amtp.TrustVerified {
+	if reply.Sender.String() != "hook@b.example" || reply.InReplyTo != sent.MessageID ||
+		string(reply.Payload) != `{"price":1.50}` || reply.Trust != amtp.TrustVerified {
 		t.Errorf("alice has %s", reply.Raw)
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // statusUntil waits until a message's only recipient is as wanted, and returns it.
-func statusUntil(t *testing.T, p *testnet.Person, id amtp.MessageID, want func(amtp.RecipientStatus) bool) amtp.RecipientStatus {
+func statusUntil(t *testing.T, p *testnet.Person, id amtp.MessageID,
+	want func(amtp.RecipientStatus) bool) amtp.RecipientStatus {
 	t.Helper()
 	end := time.NewTimer(time.Minute)
 	defer end.Stop()
@@ -50,7 +51,8 @@ func untold(t *testing.T, who string, p *testnet.Person, id amtp.MessageID) {
 	if err != nil || len(s.Recipients) != 1 {
 		t.Fatalf("%s asks for %s: %+v, %v", p.Address, id, s, err)
 	}
-	if r := s.Recipients[0]; r.Status != amtp.StatusDelivered || r.Read || r.Acknowledged || !r.ReadAt.IsZero() || !r.AcknowledgedAt.IsZero() {
+	if r := s.Recipients[0]; r.Status != amtp.StatusDelivered || r.Read || r.Acknowledged || !r.ReadAt.IsZero() ||
+		!r.AcknowledgedAt.IsZero() {
 		t.Errorf("%s hears %+v, want delivered and no more", who, r)
 	}
 }
@@ -64,7 +66,8 @@ func TestReceiptsCross(t *testing.T) {
 	a, b, c, silent := n.Start("a.example"), n.Start("b.example"), n.Start("c.example"), n.Start("silent.example")
 	silent.AskNothing()
 	proxies := map[*testnet.Gateway]*testnet.Proxy{a: a.Behind(), c: c.Behind(), silent: silent.Behind()}
-	alice, bob, carol, sam := n.As("alice@a.example"), n.As("bob@b.example"), n.As("carol@c.example"), n.As("sam@silent.example")
+	alice, bob, carol, sam := n.As("alice@a.example"), n.As("bob@b.example"), n.As("carol@c.example"),
+		n.As("sam@silent.example")
 	bob.Send("first", "alice@a.example", "sam@silent.example")
 	alice.Receives(1)
 	sam.Receives(1)
@@ -72,7 +75,8 @@ func TestReceiptsCross(t *testing.T) {
 	for _, subject := range []string{"one", "two", "three"} {
 		sent[subject] = alice.Send(subject, "bob@b.example").MessageID
 	}
-	stranger, unasked := carol.Send("stranger", "bob@b.example").MessageID, sam.Send("unasked", "bob@b.example").MessageID
+	stranger, unasked := carol.Send("stranger", "bob@b.example").MessageID,
+		sam.Send("unasked", "bob@b.example").MessageID
 	got := map[string]amtp.MessageID{}
 	for _, m := range bob.Receives(5) {
 		got[m.Subject] = m.MessageID
@@ -94,11 +98,13 @@ func TestReceiptsCross(t *testing.T) {
 	b.Stop() // perhaps nothing was told yet
 	b.Run()
 	for subject, id := range sent {
-		if r := statusUntil(t, alice, id, isRead); r.ReadAt.IsZero() || r.Status != amtp.StatusDelivered || r.LocalDelivery {
+		if r := statusUntil(t, alice, id, isRead); r.ReadAt.IsZero() || r.Status != amtp.StatusDelivered ||
+			r.LocalDelivery {
 			t.Errorf("of %s alice hears %+v, want read with the time", subject, r)
 		}
 	}
-	if r := statusUntil(t, alice, sent["two"], isAcked); r.AcknowledgedAt.IsZero() || r.AcknowledgedAt.Before(r.DeliveredAt.Time) {
+	if r := statusUntil(t, alice, sent["two"], isAcked); r.AcknowledgedAt.IsZero() ||
+		r.AcknowledgedAt.Before(r.DeliveredAt.Time) {
 		t.Errorf("alice hears %+v, want acknowledged with a time behind the delivery", r)
 	}
 	untold(t, "the stranger", carol, stranger)
@@ -129,7 +135,8 @@ func TestReceiptsByPolicy(t *testing.T) {
 	b := n.Start("b.example", "AMTP_FEDERATION_RECEIPTS=all")
 	alice, bob, mute := n.As("alice@a.example"), n.As("bob@b.example"), n.As("mute@b.example")
 	never := "never"
-	if agent, err := mute.Client.UpdateAgent(t.Context(), "mute", amtp.AgentUpdate{Receipts: &never}); err != nil || agent.Receipts != "never" {
+	if agent, err := mute.Client.UpdateAgent(t.Context(), "mute", amtp.AgentUpdate{Receipts: &never}); err != nil ||
+		agent.Receipts != "never" {
 		t.Fatalf("UpdateAgent = %+v, %v; want receipts never", agent, err)
 	}
 	told, kept := alice.Send("told", "bob@b.example").MessageID, alice.Send("kept", "mute@b.example").MessageID
@@ -149,7 +156,8 @@ func TestReceiptsByPolicy(t *testing.T) {
 	read(t, bob, m.MessageID)
 	bob.Ack(m.MessageID)
 	a := w.post(l.bytes())
-	if r := a.result.Recipients; !a.replayed || len(r) != 1 || r[0].Acknowledged || r[0].Read || !r[0].AcknowledgedAt.IsZero() {
+	if r := a.result.Recipients; !a.replayed || len(r) != 1 || r[0].Acknowledged || r[0].Read ||
+		!r[0].AcknowledgedAt.IsZero() {
 		t.Errorf("who comes again hears %s (replayed %t), want delivered and no more", a.text, a.replayed)
 	}
 }
@@ -169,8 +177,9 @@ func TestForgedReceipts(t *testing.T) {
 		l["sender"] = sender + "@" + d.name
 		l["headers"] = map[string]any{"auto-submitted": "auto-generated"}
 		l["payload"] = map[string]any{"message_type": "receipts", "receipts": []any{map[string]any{
-			"message_id": string(id), "recipient": recipient, "read_at": "2026-01-01T00:00:00Z", "acknowledged_at": "2026-01-01T00:00:00Z",
-			"refused_at": "2026-01-01T00:00:00Z",
+			"message_id": string(id), "recipient": recipient, "read_at": "2026-01-01T00:00:00Z",
+			"acknowledged_at": "2026-01-01T00:00:00Z",
+			"refused_at":      "2026-01-01T00:00:00Z",
 		}}}
 		return l
 	}
@@ -181,16 +190,23 @@ func TestForgedReceipts(t *testing.T) {
 		body   letter
 		status int
 	}{
-		"another domain's":              {other.signs(forged), http.StatusAccepted},
-		"of nothing that there is":      {other.signs(receipts(other, "amtp-receipts", "amtp-receipts", "ann@"+other.name)), http.StatusAccepted},
-		"unsigned, of who signs":        {forged, http.StatusForbidden},
-		"unsigned, of who does not":     {receipts(foreign, "amtp-receipts", "amtp-receipts", "bob@peer.example"), http.StatusNotFound},
-		"in the name of the recipient":  {other.signs(posed), http.StatusServiceUnavailable},
-		"by an agent there":             {other.signs(receipts(other, "ann", "amtp-receipts", "bob@peer.example")), http.StatusNotFound},
-		"to another name":               {other.signs(receipts(other, "amtp-receipts", "amtp-receipt", "bob@peer.example")), http.StatusNotFound},
-		"without receipts in it":        {other.signs(forged.with("payload", map[string]any{"a": 1})), http.StatusBadRequest},
-		"again with other content":      {other.signs(forged.with("idempotency_key", uuid.NewString())), http.StatusAccepted},
-		"to a second recipient as well": {other.signs(forged.with("recipients", []string{"amtp-receipts@" + ours, "nobody@" + ours})), http.StatusNotFound},
+		"another domain's": {other.signs(forged), http.StatusAccepted},
+		"of nothing that there is": {other.signs(receipts(other, "amtp-receipts", "amtp-receipts",
+			"ann@"+other.name)), http.StatusAccepted},
+		"unsigned, of who signs": {forged, http.StatusForbidden},
+		"unsigned, of who does not": {receipts(foreign, "amtp-receipts", "amtp-receipts", "bob@peer.example"),
+			http.StatusNotFound},
+		"in the name of the recipient": {other.signs(posed), http.StatusServiceUnavailable},
+		"by an agent there": {other.signs(receipts(other, "ann", "amtp-receipts", "bob@peer.example")),
+			http.StatusNotFound},
+		"to another name": {other.signs(receipts(other, "amtp-receipts", "amtp-receipt",
+			"bob@peer.example")), http.StatusNotFound},
+		"without receipts in it": {other.signs(forged.with("payload", map[string]any{"a": 1})),
+			http.StatusBadRequest},
+		"again with other content": {other.signs(forged.with("idempotency_key", uuid.NewString())),
+			http.StatusAccepted},
+		"to a second recipient as well": {other.signs(forged.with("recipients",
+			[]string{"amtp-receipts@" + ours, "nobody@" + ours})), http.StatusNotFound},
 	} {
 		a := w.post(tc.body.bytes())
 		if a.status != tc.status {

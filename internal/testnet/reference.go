@@ -98,7 +98,8 @@ func (n *Net) Reference(domain string) *Reference {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair},
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -107,13 +108,14 @@ func (n *Net) Reference(domain string) *Reference {
 		Domain: d, net: n, host: host + ":" + port,
 		answers: make(map[string]refAnswer), failing: make(map[string]int), refused: make(map[string]string),
 	}
-	s := &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0), ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			r.mu.Lock()
-			r.conns++
-			r.mu.Unlock()
-		}
-	}}
+	s := &http.Server{Handler: r, ErrorLog: log.New(io.Discard, "", 0),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				r.mu.Lock()
+				r.conns++
+				r.mu.Unlock()
+			}
+		}}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -195,7 +197,8 @@ func (r *Reference) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if answer.status == 0 {
 		answer = r.process(&m)
 	}
-	r.posts = append(r.posts, RefPost{Header: req.Header, Proto: req.Proto, Body: m, Status: answer.status, Answer: answer.body})
+	r.posts = append(r.posts, RefPost{Header: req.Header, Proto: req.Proto, Body: m, Status: answer.status,
+		Answer: answer.body})
 	lost := r.mute > 0
 	if lost {
 		r.mute--
@@ -246,7 +249,8 @@ func (r *Reference) process(m *RefMessage) refAnswer {
 	}
 	r.stored = slices.DeleteFunc(r.stored, func(old refStored) bool { return old.MessageID == m.MessageID })
 	r.stored = append(r.stored, stored)
-	answer := refAnswer{status, fmt.Sprintf(`{"message_id":%q,"status":%q,"recipients":[%s]}`, m.MessageID, word, strings.Join(list, ","))}
+	answer := refAnswer{status, fmt.Sprintf(`{"message_id":%q,"status":%q,"recipients":[%s]}`, m.MessageID, word,
+		strings.Join(list, ","))}
 	r.answers[m.IdempotencyKey] = answer
 	return answer
 }

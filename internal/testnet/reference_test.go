@@ -23,7 +23,8 @@ func TestToReference(t *testing.T) {
 	sent := alice.Post(amtp.Message{
 		MessageID: "my-own-id", IdempotencyKey: "my-own-key", Subject: "<three>", Schema: "agntcy:commerce.order.v1",
 		Headers: json.RawMessage(`{"priority":"high"}`), Payload: json.RawMessage(`{"n":1.0,"text":"h\u00e9"}`),
-		Attachments: []amtp.Attachment{{Filename: "a", ContentType: "t/p", Size: 1, Hash: "sha256:" + strings.Repeat("ab", 32), URL: "https://h.example/x"}},
+		Attachments: []amtp.Attachment{{Filename: "a", ContentType: "t/p", Size: 1,
+			Hash: "sha256:" + strings.Repeat("ab", 32), URL: "https://h.example/x"}},
 	}, "bob@ref.example", "Carol@REF.example", "dan@ref.example")
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 
@@ -31,7 +32,8 @@ func TestToReference(t *testing.T) {
 		t.Fatalf("%d posts, want 3: %+v", len(posts), posts)
 	}
 	for _, p := range ref.Posts() {
-		if p.Status != 200 || len(p.Body.Recipients) != 1 || p.Header.Get("X-Amtp-Version") != "1.0" || !strings.HasPrefix(p.Header.Get("User-Agent"), "AMTP/1.0 (amtp/") {
+		if p.Status != 200 || len(p.Body.Recipients) != 1 || p.Header.Get("X-Amtp-Version") != "1.0" ||
+			!strings.HasPrefix(p.Header.Get("User-Agent"), "AMTP/1.0 (amtp/") {
 			t.Errorf("answered %d, for %v, header %v; want one recipient, taken", p.Status, p.Body.Recipients, p.Header)
 		}
 		if got := p.Body; got.Subject != "<three>" || string(got.Payload) != `{"n":1.0,"text":"h\u00e9"}` ||
@@ -40,8 +42,9 @@ func TestToReference(t *testing.T) {
 		}
 	}
 	for address, id := range map[string]amtp.MessageID{
-		"bob@ref.example": amtp.PeerMessageID(sent.MessageID), "Carol@ref.example": copyID(t, sent.MessageID, "carol@ref.example"),
-		"dan@ref.example": copyID(t, sent.MessageID, "dan@ref.example"),
+		"bob@ref.example":   amtp.PeerMessageID(sent.MessageID),
+		"Carol@ref.example": copyID(t, sent.MessageID, "carol@ref.example"),
+		"dan@ref.example":   copyID(t, sent.MessageID, "dan@ref.example"),
 	} {
 		if got := ref.Inbox(address); len(got) != 1 || got[0].MessageID != string(id) {
 			t.Errorf("%s has %+v, want one message %s", address, got, id)
@@ -98,7 +101,8 @@ func TestReferencePartialFailure(t *testing.T) {
 				ids[p.Body.MessageID], keys[p.Body.IdempotencyKey] = address, true
 				posts[address]++
 			}
-			if fmt.Sprint(posts) != "map[bob@ref.example:3 carol@ref.example:2 dan@ref.example:1]" || len(keys) != 6 || len(ids) != 3 {
+			if fmt.Sprint(posts) != "map[bob@ref.example:3 carol@ref.example:2 dan@ref.example:1]" || len(keys) != 6 ||
+				len(ids) != 3 {
 				t.Errorf("posts %v with %d keys and %d ids, want 3, 2 and 1 with 6 and 3", posts, len(keys), len(ids))
 			}
 			once(t, ref, "bob", "carol", "dan")
@@ -135,7 +139,8 @@ func TestReferenceAnswerLost(t *testing.T) {
 // what it is, the operator's log with its reason; when its cause is gone a redrive
 // delivers the message, and takes it from nobody else.
 func TestReferenceRefuses(t *testing.T) {
-	for _, order := range [][]string{{"bob@ref.example", "carol@ref.example"}, {"carol@ref.example", "bob@ref.example"}} {
+	for _, order := range [][]string{{"bob@ref.example", "carol@ref.example"},
+		{"carol@ref.example", "bob@ref.example"}} {
 		t.Run("first "+order[0], func(t *testing.T) {
 			n := testnet.New(t)
 			g := n.Start("a.example")
@@ -149,9 +154,12 @@ func TestReferenceRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range s.Recipients {
-				if r.Address.Local() == "carol" && (r.Status != amtp.StatusFailed || r.ErrorCode != amtp.CodeInvalidMessage ||
-					!strings.Contains(r.ErrorMessage, "(MESSAGE_VALIDATION_FAILED)") || strings.Contains(r.ErrorMessage, "good enough")) {
-					t.Errorf("the status of carol is %+v, want %s with the code of the other side", r, amtp.CodeInvalidMessage)
+				if r.Address.Local() == "carol" && (r.Status != amtp.StatusFailed ||
+					r.ErrorCode != amtp.CodeInvalidMessage ||
+					!strings.Contains(r.ErrorMessage, "(MESSAGE_VALIDATION_FAILED)") ||
+					strings.Contains(r.ErrorMessage, "good enough")) {
+					t.Errorf("the status of carol is %+v, want %s with the code of the other side", r,
+						amtp.CodeInvalidMessage)
 				}
 			}
 			if !strings.Contains(string(report.Payload), "(MESSAGE_VALIDATION_FAILED)") {
@@ -161,7 +169,8 @@ func TestReferenceRefuses(t *testing.T) {
 				t.Error("the log does not have what the other side said")
 			}
 			ref.Refuse("carol@ref.example", "")
-			if did, err := g.Operator().Redrive(t.Context(), amtp.DeadLetterChoice{Message: sent.MessageID}); err != nil || did != 1 {
+			if did, err := g.Operator().Redrive(t.Context(),
+				amtp.DeadLetterChoice{Message: sent.MessageID}); err != nil || did != 1 {
 				t.Fatalf("Redrive = %d, %v; want 1", did, err)
 			}
 			alice.Hears(sent.MessageID, amtp.StatusDelivered)
@@ -200,8 +209,10 @@ func TestReferenceReplies(t *testing.T) {
 	n.Start("a.example")
 	ref := n.Reference("ref.example")
 	alice := n.As("alice@a.example")
-	for _, id := range []amtp.MessageID{"550e8400-e29b-41d4-a716-446655440000", "my-own-id-1", "01H8X9Z2K3M4N5P6Q7R8S9T2"} {
-		sent := alice.Post(amtp.Message{InReplyTo: id, Headers: json.RawMessage(`{"priority":"high"}`)}, "bob@ref.example")
+	for _, id := range []amtp.MessageID{"550e8400-e29b-41d4-a716-446655440000", "my-own-id-1",
+		"01H8X9Z2K3M4N5P6Q7R8S9T2"} {
+		sent := alice.Post(amtp.Message{InReplyTo: id, Headers: json.RawMessage(`{"priority":"high"}`)},
+			"bob@ref.example")
 		alice.Hears(sent.MessageID, amtp.StatusDelivered)
 		list := ref.Inbox("bob@ref.example")
 		got := list[len(list)-1]
@@ -213,7 +224,8 @@ func TestReferenceReplies(t *testing.T) {
 	alice.Hears(first.MessageID, amtp.StatusDelivered)
 	second := alice.Post(amtp.Message{InReplyTo: first.MessageID}, "bob@ref.example", "carol@ref.example")
 	alice.Hears(second.MessageID, amtp.StatusDelivered)
-	for name, known := range map[string]amtp.MessageID{"bob": first.MessageID, "carol": copyID(t, first.MessageID, "carol@ref.example")} {
+	for name, known := range map[string]amtp.MessageID{"bob": first.MessageID,
+		"carol": copyID(t, first.MessageID, "carol@ref.example")} {
 		list := ref.Inbox(name + "@ref.example")
 		if got := list[len(list)-1]; got.InReplyTo != string(known) {
 			t.Errorf("%s has an answer to %s, want to %s, as it knows the message", name, got.InReplyTo, known)
@@ -234,9 +246,11 @@ func taken(t *testing.T, r testnet.RefResult, id, to string) amtp.SendResult {
 		t.Fatalf("answered %d %q: %v", r.StatusCode, r.Text, err)
 	}
 	if r.StatusCode != 202 || r.Proto != "HTTP/1.1" || r.Header.Get("Content-Encoding") != "" {
-		t.Errorf("answered %s %d, %v: want HTTP/1.1 202 without an encoding; %s", r.Proto, r.StatusCode, r.Header, r.Text)
+		t.Errorf("answered %s %d, %v: want HTTP/1.1 202 without an encoding; %s", r.Proto, r.StatusCode,
+			r.Header, r.Text)
 	}
-	if string(s.MessageID) != id || len(s.Recipients) != 1 || s.Recipients[0].Address.String() != to || s.Recipients[0].Status != amtp.StatusDelivered {
+	if string(s.MessageID) != id || len(s.Recipients) != 1 || s.Recipients[0].Address.String() != to ||
+		s.Recipients[0].Status != amtp.StatusDelivered {
 		t.Errorf("answered %s, want %s delivered to %s", r.Text, id, to)
 	}
 	return s
@@ -287,7 +301,8 @@ func TestFromReference(t *testing.T) {
 	for _, name := range names {
 		p := n.As(name + "@a.example")
 		got := p.Receives(1)[0]
-		if got.MessageID != refID || got.Sender.String() != "ann@ref.example" || got.Subject != "cross" || string(got.Payload) != `{"big":12345678901234567890,"one":1.0}` {
+		if got.MessageID != refID || got.Sender.String() != "ann@ref.example" || got.Subject != "cross" ||
+			string(got.Payload) != `{"big":12345678901234567890,"one":1.0}` {
 			t.Errorf("%s has %+v", name, got)
 		}
 		if got.Trust != amtp.TrustUnverified || got.Authentication.Result != "none" {
@@ -320,13 +335,16 @@ func TestReferenceIDCollision(t *testing.T) {
 	g := n.Start("a.example")
 	first, second := n.Reference("one.example"), n.Reference("two.example")
 	alice := n.As("alice@a.example")
-	taken(t, first.Post(g, "/v1/messages", first.RefBody("mallory", "alice@a.example", refID, refKey, map[string]string{"subject": `"first"`})), refID, "alice@a.example")
-	s := taken(t, second.Post(g, "/v1/messages", second.RefBody("ann", "alice@a.example", refID, refKey, map[string]string{"subject": `"second"`})), refID, "alice@a.example")
+	taken(t, first.Post(g, "/v1/messages", first.RefBody("mallory", "alice@a.example", refID, refKey,
+		map[string]string{"subject": `"first"`})), refID, "alice@a.example")
+	s := taken(t, second.Post(g, "/v1/messages", second.RefBody("ann", "alice@a.example", refID, refKey,
+		map[string]string{"subject": `"second"`})), refID, "alice@a.example")
 	if s.LocalID == "" || s.LocalID == refID {
 		t.Errorf("the local id of the second is %q, want one of its own", s.LocalID)
 	}
 	got := alice.Receives(2)
-	if got[0].MessageID != refID || got[0].Subject != "first" || got[1].MessageID != s.LocalID || got[1].Subject != "second" {
+	if got[0].MessageID != refID || got[0].Subject != "first" || got[1].MessageID != s.LocalID ||
+		got[1].Subject != "second" {
 		t.Fatalf("alice has %s %q and %s %q", got[0].MessageID, got[0].Subject, got[1].MessageID, got[1].Subject)
 	}
 	for i, ref := range []*testnet.Reference{first, second} {
@@ -349,11 +367,14 @@ func TestReferenceAnswer(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 	for i, name := range []string{"bob", "carol"} {
 		known := ref.Inbox(name + "@ref.example")[0].MessageID
-		id, key := strings.Replace(refID, "01a", fmt.Sprint("01", i), 1), strings.Replace(refKey, "62d", fmt.Sprint("62", i), 1)
-		taken(t, ref.Post(g, "/v1/messages", ref.RefBody(name, "alice@a.example", id, key, map[string]string{"in_reply_to": `"` + known + `"`})), id, "alice@a.example")
+		id, key := strings.Replace(refID, "01a", fmt.Sprint("01", i), 1),
+			strings.Replace(refKey, "62d", fmt.Sprint("62", i), 1)
+		taken(t, ref.Post(g, "/v1/messages", ref.RefBody(name, "alice@a.example", id, key,
+			map[string]string{"in_reply_to": `"` + known + `"`})), id, "alice@a.example")
 		got := alice.Receives(i + 1)[i]
 		if string(got.InReplyTo) != known || got.ThreadID != sent.MessageID {
-			t.Errorf("the answer of %s is to %s in thread %s, want %s in %s", name, got.InReplyTo, got.ThreadID, known, sent.MessageID)
+			t.Errorf("the answer of %s is to %s in thread %s, want %s in %s", name, got.InReplyTo, got.ThreadID, known,
+				sent.MessageID)
 		}
 	}
 }
@@ -365,10 +386,13 @@ func TestReferenceIsNotRedirected(t *testing.T) {
 	g := n.Start("a.example")
 	ref := n.Reference("ref.example")
 	alice := n.As("alice@a.example")
-	taken(t, ref.Post(g, "//v1/messages", ref.RefBody("ann", "alice@a.example", refID, refKey, nil)), refID, "alice@a.example")
+	taken(t, ref.Post(g, "//v1/messages", ref.RefBody("ann", "alice@a.example", refID, refKey, nil)), refID,
+		"alice@a.example")
 	alice.Receives(1)
-	for _, path := range []string{"/v1/messages/", "/v1//messages", "/v1/./messages", "/x/../v1/messages", "/", "/v1", "/v1/messages?x=1", "/V1/Messages"} {
-		r := ref.Post(g, path, ref.RefBody("ann", "alice@a.example", strings.Replace(refID, "01a2", "01a3", 1), strings.Replace(refKey, "62", "63", 1), nil))
+	for _, path := range []string{"/v1/messages/", "/v1//messages", "/v1/./messages", "/x/../v1/messages", "/", "/v1",
+		"/v1/messages?x=1", "/V1/Messages"} {
+		r := ref.Post(g, path, ref.RefBody("ann", "alice@a.example", strings.Replace(refID, "01a2", "01a3", 1),
+			strings.Replace(refKey, "62", "63", 1), nil))
 		if r.StatusCode < 200 || r.StatusCode >= 300 && r.StatusCode < 400 {
 			t.Errorf("%s is answered %d, want no redirect", path, r.StatusCode)
 		}
@@ -397,7 +421,8 @@ func TestReferenceUnknownRecipient(t *testing.T) {
 					taken(t, r, refID, "alice@a.example")
 					continue
 				}
-				if r.StatusCode != 404 || !strings.Contains(r.Text, `"AGENT_UNKNOWN"`) || !strings.Contains(r.Text, refID) {
+				if r.StatusCode != 404 || !strings.Contains(r.Text, `"AGENT_UNKNOWN"`) ||
+					!strings.Contains(r.Text, refID) {
 					t.Errorf("answered %d %s, want 404 AGENT_UNKNOWN of that message", r.StatusCode, r.Text)
 				}
 			}

@@ -21,7 +21,8 @@ var (
 // refUUID is the shape that it asks of an id: it looks at the hyphens, the
 // version and the variant.
 func refUUID(s string, version byte) bool {
-	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && s[14] == version && strings.IndexByte("89abAB", s[19]) >= 0
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && s[14] == version &&
+		strings.IndexByte("89abAB", s[19]) >= 0
 }
 
 // wrong says what the reference gateway finds wrong with a message.
@@ -46,7 +47,8 @@ func (m *RefMessage) wrong() string {
 		}
 	}
 	for i, a := range m.Attachments {
-		if a.Filename == "" || a.ContentType == "" || a.Size < 0 || !refHash.MatchString(a.Hash) || !strings.HasPrefix(a.URL, "http") {
+		if a.Filename == "" || a.ContentType == "" || a.Size < 0 || !refHash.MatchString(a.Hash) ||
+			!strings.HasPrefix(a.URL, "http") {
 			return fmt.Sprintf("attachment validation failed: attachment %d", i)
 		}
 	}
@@ -58,14 +60,17 @@ func (m *RefMessage) wrong() string {
 // more replaces members by name, each with its JSON.
 func (r *Reference) RefBody(from, to, id, key string, more map[string]string) string {
 	members := map[string]string{
-		"attachments": "null", "coordination": "null", "headers": "null", "idempotency_key": quote(key), "in_reply_to": `""`,
-		"message_id": quote(id), "payload": `{"x":1}`, "recipients": "[" + quote(to) + "]", "response_type": `""`, "schema": `""`,
+		"attachments": "null", "coordination": "null", "headers": "null", "idempotency_key": quote(key),
+		"in_reply_to": `""`,
+		"message_id":  quote(id), "payload": `{"x":1}`, "recipients": "[" + quote(to) + "]", "response_type": `""`,
+		"schema": `""`,
 		"sender": quote(from + "@" + string(r.Domain)), "signature": "null", "subject": `"cross"`,
 		"timestamp": quote(time.Now().UTC().Format("2006-01-02T15:04:05Z")), "version": `"1.0"`,
 	}
 	var b strings.Builder
 	for i, name := range []string{
-		"attachments", "coordination", "headers", "idempotency_key", "in_reply_to", "message_id", "payload", "recipients",
+		"attachments", "coordination", "headers", "idempotency_key", "in_reply_to", "message_id", "payload",
+		"recipients",
 		"response_type", "schema", "sender", "signature", "subject", "timestamp", "version",
 	} {
 		value := members[name]
@@ -100,8 +105,10 @@ func (r *Reference) Post(to *Gateway, path, body string) RefResult {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: AMTP-Gateway/1.0\r\nContent-Length: %d\r\nAccept: application/json\r\n"+
-		"Content-Type: application/json\r\nX-Amtp-Version: 1.0\r\nAccept-Encoding: gzip\r\n\r\n%s", path, host, len(body), body)
+	_, err = fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: AMTP-Gateway/1.0\r\nContent-Length: %d\r\nAccept: application/json\r\n"+
+			"Content-Type: application/json\r\nX-Amtp-Version: 1.0\r\nAccept-Encoding: gzip\r\n\r\n%s", path, host,
+		len(body), body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ func TestRotationUnderLoad(t *testing.T) {
 	go func() {
 		defer close(sent)
 		for i := range rounds * each {
-			r, err := alice.Client.Send(t.Context(), amtp.Message{Sender: alice.Address, Recipients: []amtp.Address{bob.Address}, Subject: fmt.Sprint(i)})
+			r, err := alice.Client.Send(t.Context(), amtp.Message{Sender: alice.Address,
+				Recipients: []amtp.Address{bob.Address}, Subject: fmt.Sprint(i)})
 			if err != nil {
 				t.Errorf("letter %d: %v", i, err)
 				return

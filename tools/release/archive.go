@@ -48,7 +48,8 @@ func tarFiles(archive, below, dir string, files []string, at time.Time) error {
 			if err != nil {
 				return err
 			}
-			header := &tar.Header{Name: below + "/" + name, Mode: int64(mode(name)), Size: int64(len(content)), ModTime: at, Format: tar.FormatUSTAR}
+			header := &tar.Header{Name: below + "/" + name, Mode: int64(mode(name)), Size: int64(len(content)),
+				ModTime: at, Format: tar.FormatUSTAR}
 			if err := t.WriteHeader(header); err != nil {
 				return err
 			}

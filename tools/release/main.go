@@ -131,7 +131,8 @@ func (r *release) program(t target) error {
 	file := filepath.Join(r.stage, name)
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=true", "-o", file,
 		"-ldflags", "-s -w -X "+stampVersion+"="+r.version, "./cmd/amtp")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOOS="+t.os, "GOARCH="+t.arch)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0",
+		"GOOS="+t.os, "GOARCH="+t.arch)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, said)
 	}
@@ -177,9 +178,11 @@ func (r *release) debian(arch string) error {
 	}
 	version := strings.TrimPrefix(r.version, "v")
 	deb := fmt.Sprintf("amtp_%s_%s.deb", strings.Replace(version, "-", "~", 1), arch)
-	cmd := exec.Command("go", "run", nfpm, "package", "--config", "packaging/nfpm.yaml", "--packager", "deb", "--target", filepath.Join(r.out, deb))
+	cmd := exec.Command("go", "run", nfpm, "package", "--config", "packaging/nfpm.yaml", "--packager", "deb",
+		"--target", filepath.Join(r.out, deb))
 	cmd.Env = append(os.Environ(), "VERSION="+version, "ARCH="+arch, "STAGE="+r.stage,
-		"SOURCE_DATE_EPOCH="+strconv.FormatInt(r.time.Unix(), 10), "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+		"SOURCE_DATE_EPOCH="+strconv.FormatInt(r.time.Unix(), 10), "GOFLAGS=", "GOOS="+runtime.GOOS,
+		"GOARCH="+runtime.GOARCH)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nfpm: %w\n%s", err, said)
 	}

@@ -32,7 +32,8 @@ func TestMaterials(t *testing.T) {
 		t.Fatal(err)
 	}
 	if doc.Creation.Created != "2026-11-22T17:00:00Z" || len(doc.Packages) != len(doc.Relationships) {
-		t.Errorf("created %s, %d packages, %d relationships", doc.Creation.Created, len(doc.Packages), len(doc.Relationships))
+		t.Errorf("created %s, %d packages, %d relationships", doc.Creation.Created, len(doc.Packages),
+			len(doc.Relationships))
 	}
 	ids := map[string]bool{}
 	for _, p := range doc.Packages {
@@ -41,7 +42,8 @@ func TestMaterials(t *testing.T) {
 		}
 		ids[p.ID] = true
 	}
-	for _, path := range []string{"github.com/ncruces/go-sqlite3", "github.com/jackc/pgx/v5", "stdlib", "github.com/amtp-go/amtp"} {
+	for _, path := range []string{"github.com/ncruces/go-sqlite3", "github.com/jackc/pgx/v5", "stdlib",
+		"github.com/amtp-go/amtp"} {
 		if !strings.Contains(string(made[0]), `"name": "`+path+`"`) {
 			t.Errorf("%s is not in the list", path)
 		}

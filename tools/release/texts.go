@@ -85,8 +85,10 @@ func manual(help []byte, version, date string) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, ".TH AMTP 1 %s \"amtp %s\" \"User Commands\"\n.SH NAME\namtp \\- %s\n", date, version, roff(root.Summary))
-	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B amtp\n.I command\n[\\fIargument\\fR ...]\n.SH DESCRIPTION\n%s", verbatim(root.Help))
+	fmt.Fprintf(&b, ".TH AMTP 1 %s \"amtp %s\" \"User Commands\"\n.SH NAME\namtp \\- %s\n", date, version,
+		roff(root.Summary))
+	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B amtp\n.I command\n[\\fIargument\\fR ...]\n.SH DESCRIPTION\n%s",
+		verbatim(root.Help))
 	fmt.Fprintf(&b, ".SH EXAMPLES\n%s.SH COMMANDS\n", verbatim(root.Examples))
 	root.write(&b)
 	return b.Bytes(), nil
@@ -114,7 +116,8 @@ func verbatim(text string) string { return ".PP\n.nf\n" + roff(text) + "\n.fi\n"
 
 // roff escapes what the formatter would take for its own.
 func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "…", "...", "—", `\(em`, "→", `\(->`).Replace(text)
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "…", "...", "—", `\(em`, "→",
+		`\(->`).Replace(text)
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, l := range lines {
 		if strings.HasPrefix(l, ".") {

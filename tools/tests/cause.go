@@ -60,7 +60,8 @@ func excerpt(lines []string) []string {
 		lines = shown
 	}
 	if left := len(lines) - headLines - tailLines; left > 0 {
-		lines = slices.Concat(lines[:headLines], []string{fmt.Sprintf("… %d lines …", left)}, lines[len(lines)-tailLines:])
+		lines = slices.Concat(lines[:headLines], []string{fmt.Sprintf("… %d lines …", left)},
+			lines[len(lines)-tailLines:])
 	}
 	shown := make([]string, len(lines))
 	for i, l := range lines {
@@ -104,7 +105,8 @@ func cause(lines []string, sources string) string {
 			return firstOf(excerpt([]string{l}))
 		}
 	}
-	return firstOf(excerpt(slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, "# ") })))
+	return firstOf(excerpt(slices.DeleteFunc(slices.Clone(lines),
+		func(l string) bool { return strings.HasPrefix(l, "# ") })))
 }
 
 // isLogged reports whether a line of a source only logs.

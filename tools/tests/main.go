@@ -79,7 +79,8 @@ func directories(program, dir string, packages []string) map[string]string {
 	if len(packages) == 0 {
 		return found
 	}
-	cmd := exec.Command(program, slices.Concat([]string{"list", "-e", "-f", "{{.ImportPath}}\t{{.Dir}}", "--"}, packages)...)
+	cmd := exec.Command(program, slices.Concat([]string{"list", "-e", "-f", "{{.ImportPath}}\t{{.Dir}}", "--"},
+		packages)...)
 	cmd.Dir = dir
 	listed, _ := cmd.Output() // as many as there are
 	for line := range strings.Lines(string(listed)) {

@@ -200,7 +200,9 @@ func (r *report) words(o *outcome) []string {
 }
 
 func (r *report) slowest(what string, most int, is func(*outcome) bool) {
-	list := slices.DeleteFunc(slices.Collect(maps.Values(r.tests)), func(o *outcome) bool { return !is(o) || o.took < time.Second })
+	list := slices.DeleteFunc(slices.Collect(maps.Values(r.tests)), func(o *outcome) bool {
+		return !is(o) || o.took < time.Second
+	})
 	slices.SortFunc(list, func(a, b *outcome) int { return cmp.Compare(b.took, a.took) })
 	if len(list) > 0 {
 		r.print("\nThe slowest %s:\n", what)

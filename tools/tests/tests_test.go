@@ -89,8 +89,10 @@ FAIL	example.test/m/panics	TestPanics: panic: oh`
 		t.Errorf("the end is\n%s\nwant\n%s", got, want)
 	}
 	for _, line := range []string{
-		"FAIL\texample.test/m/broken [build failed]\n", "?   \texample.test/m/none\t[no test files]\n", "\nok  \texample.test/m/good\t", "\nFAIL\texample.test/m/bad\t",
-		"SKIP\texample.test/m/good\tTestNotHere: good_test.go:4: there is no such disk\n", "        want 2\n", filepath.Join("panics", "panics_test.go:3 "),
+		"FAIL\texample.test/m/broken [build failed]\n", "?   \texample.test/m/none\t[no test files]\n",
+		"\nok  \texample.test/m/good\t", "\nFAIL\texample.test/m/bad\t",
+		"SKIP\texample.test/m/good\tTestNotHere: good_test.go:4: there is no such disk\n", "        want 2\n",
+		filepath.Join("panics", "panics_test.go:3 "),
 	} {
 		if !strings.Contains("\n"+printed, line) {
 			t.Errorf("nothing printed is %q:\n%s", line, printed)
@@ -109,7 +111,8 @@ FAIL	example.test/m/panics	TestPanics: panic: oh`
 // TestARunWithoutFailure says how each package ended, and where the rest is.
 func TestARunWithoutFailure(t *testing.T) {
 	printed, kept, code := tried(t, module, "./good", "./none")
-	if code != 0 || !strings.HasSuffix(printed, "\nEverything that was printed: WHOLE\n") || !strings.Contains(printed, "ok  \texample.test/m/good\t") {
+	if code != 0 || !strings.HasSuffix(printed, "\nEverything that was printed: WHOLE\n") ||
+		!strings.Contains(printed, "ok  \texample.test/m/good\t") {
 		t.Errorf("exit code %d, printed is\n%s", code, printed)
 	}
 	if !strings.Contains(kept, "--- PASS: TestGood") {
@@ -141,13 +144,18 @@ func TestLate(t *testing.T) {
 		name, events, cause string
 		shown               []string
 	}{
-		{"out of time", events("panic: test timed out after 1m", `\trunning tests:`, `\t\tTestLate (1m)`, "", "goroutine 7 [running]:", `testing.alarm()`, "",
-			"goroutine 9 [select]:", "p.TestLate()", `\t/p/late_test.go:3 +0x1d`, "", "goroutine 10 [select]:", "p.other()"),
+		{"out of time", events("panic: test timed out after 1m", `\trunning tests:`, `\t\tTestLate (1m)`, "",
+			"goroutine 7 [running]:", `testing.alarm()`, "",
+			"goroutine 9 [select]:", "p.TestLate()", `\t/p/late_test.go:3 +0x1d`, "", "goroutine 10 [select]:",
+			"p.other()"),
 			"panic: test timed out after 1m", []string{"TestLate (1m)", "late_test.go:3"}},
-		{"killed", events("*** Test killed with quit: ran too long (31m0s)."), "*** Test killed with quit: ran too long (31m0s).", nil},
-		{"a race", events("==================", "WARNING: DATA RACE", "Read at 0x00 by goroutine 16:", "    testing.go:1712: race detected during execution of test"),
+		{"killed", events("*** Test killed with quit: ran too long (31m0s)."),
+			"*** Test killed with quit: ran too long (31m0s).", nil},
+		{"a race", events("==================", "WARNING: DATA RACE", "Read at 0x00 by goroutine 16:",
+			"    testing.go:1712: race detected during execution of test"),
 			"WARNING: DATA RACE", []string{"Read at 0x00 by goroutine 16:"}},
-		{"a story", events("    testscript.go:584: > as alice", "        > amtp inbox", "        FAIL: testdata/inbox.txtar:4: no match"),
+		{"a story", events("    testscript.go:584: > as alice", "        > amtp inbox",
+			"        FAIL: testdata/inbox.txtar:4: no match"),
 			"FAIL: testdata/inbox.txtar:4: no match", []string{"> amtp inbox"}},
 		{"silent", events("=== RUN   TestLate"), "it did not end", nil},
 	} {
@@ -176,7 +184,8 @@ func TestLate(t *testing.T) {
 func TestAnExcerpt(t *testing.T) {
 	lines := slices.Repeat([]string{strings.Repeat("ü", longLine)}, 1000)
 	got := excerpt(lines)
-	if len(got) != headLines+tailLines+1 || got[headLines] != "… 960 lines …" || len(got[0]) > longLine+len("…") || !strings.HasSuffix(got[0], "ü…") {
+	if len(got) != headLines+tailLines+1 || got[headLines] != "… 960 lines …" || len(got[0]) > longLine+len("…") ||
+		!strings.HasSuffix(got[0], "ü…") {
 		t.Errorf("excerpt: %d lines, %q, the first of %d bytes", len(got), got[min(len(got)-1, headLines)], len(got[0]))
 	}
 }

@@ -72,7 +72,8 @@ func TestNode(t *testing.T) {
 			Totals   struct{ Errors, Warnings, Ignored int }
 			Problems []any
 		}
-		if err := json.Unmarshal([]byte(found), &report); err != nil || report.Totals.Errors+report.Totals.Warnings+report.Totals.Ignored > 0 {
+		if err := json.Unmarshal([]byte(found), &report); err != nil ||
+			report.Totals.Errors+report.Totals.Warnings+report.Totals.Ignored > 0 {
 			t.Errorf("redocly lint: %v\n%s", err, found)
 		}
 		t.Logf("redocly lint: %+v", report.Totals)
@@ -84,7 +85,8 @@ func TestNode(t *testing.T) {
 		url := gateway(t)
 		fetch(t, url, dir)
 		run(t, dir, "sh", "-ec", command(t, "openapi-typescript"))
-		run(t, dir, "node_modules/.bin/tsc", "--strict", "--noUncheckedIndexedAccess", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "story.ts")
+		run(t, dir, "node_modules/.bin/tsc", "--strict", "--noUncheckedIndexedAccess", "--module", "nodenext",
+			"--target", "es2022", "--lib", "es2022,dom,dom.iterable", "story.ts")
 		told(t, "typescript", run(t, dir, "node", "story.js", url, "typescript"))
 	})
 }
@@ -100,7 +102,8 @@ func told(t *testing.T, name, said string) {
 // gateway runs a gateway in the development profile and returns its URL.
 func gateway(t *testing.T) string {
 	t.Helper()
-	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_DATA_DIR=" + t.TempDir()}})
+	cfg, _, err := config.Load(config.Sources{Environ: []string{"AMTP_SERVER_ADDRESS=127.0.0.1:0",
+		"AMTP_DATA_DIR=" + t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +195,8 @@ func try(t *testing.T, dir, program string, args ...string) (string, error) {
 	cmd.Dir = dir
 	// What is not installed npx must not fetch: the versions of the page and of
 	// package.json would differ.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-p=2", "GOWORK=off", "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-p=2", "GOWORK=off", "REDOCLY_TELEMETRY=off",
+		"REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
 	if program != "npm" {
 		cmd.Env = append(cmd.Env, "npm_config_offline=true")
 	}

@@ -205,7 +205,8 @@ func (x Exchange) strayed() bool {
 		Error struct{ Code string }
 	}
 	err := json.Unmarshal(x.Body, &refused)
-	return err == nil && slices.Contains([]string{"NOT_FOUND", "NOT_IMPLEMENTED", "METHOD_NOT_ALLOWED", "MISDIRECTED_REQUEST"}, refused.Error.Code)
+	return err == nil && slices.Contains([]string{"NOT_FOUND", "NOT_IMPLEMENTED", "METHOD_NOT_ALLOWED",
+		"MISDIRECTED_REQUEST"}, refused.Error.Code)
 }
 
 func (d *Document) checkRequest(x Exchange) error {
@@ -243,7 +244,8 @@ func (d *Document) checkAnswer(x Exchange, pattern string) error {
 	// What the path names does not matter to the answer's form.
 	plain := strings.NewReplacer("{", "", "}", "").Replace(pattern)
 	_, faults := d.judge.ValidateHttpResponse(&http.Request{Method: method, URL: &url.URL{Path: plain}}, &http.Response{
-		StatusCode: x.Status, Header: x.Header, Body: io.NopCloser(bytes.NewReader(x.Body)), ContentLength: int64(len(x.Body)),
+		StatusCode: x.Status, Header: x.Header, Body: io.NopCloser(bytes.NewReader(x.Body)),
+		ContentLength: int64(len(x.Body)),
 	})
 	return joined(fmt.Sprintf("the answer %d %.400s", x.Status, x.Body), faults)
 }

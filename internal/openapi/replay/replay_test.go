@@ -52,13 +52,20 @@ func TestCheck(t *testing.T) {
 		{"a bad parameter that was taken", "GET", "/v1/messages?limit=0", "", 200, summary, "limit"},
 		{"a bad request that was refused", "POST", "/v1/messages", `{"sender":"alice"}`, 403, denied, ""},
 		{"a status without a description", "POST", "/v1/messages", fine, 200, taken, "200"},
-		{"a member without a description", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `"status"`, `"more":1,"status"`, 1), "more"},
-		{"a deeper one", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `"attempts"`, `"more":1,"attempts"`, 1), "more"},
-		{"one in a list of parts", "GET", "/v1/messages", "", 200, strings.Replace(summary, `"sender"`, `"more":1,"sender"`, 1), "more"},
-		{"one in an error", "POST", "/v1/messages", fine, 403, strings.Replace(denied, `"message"`, `"more":1,"message"`, 1), "more"},
-		{"one beside an error", "POST", "/v1/messages", fine, 403, strings.Replace(denied, `{"error"`, `{"more":1,"error"`, 1), "more"},
-		{"a member that is missing", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `,"attempts":0`, "", 1), "attempts"},
-		{"a time that is none", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `2026-`, `26-`, 1), "timestamp"},
+		{"a member without a description", "POST", "/v1/messages", fine, 202,
+			strings.Replace(taken, `"status"`, `"more":1,"status"`, 1), "more"},
+		{"a deeper one", "POST", "/v1/messages", fine, 202,
+			strings.Replace(taken, `"attempts"`, `"more":1,"attempts"`, 1), "more"},
+		{"one in a list of parts", "GET", "/v1/messages", "", 200,
+			strings.Replace(summary, `"sender"`, `"more":1,"sender"`, 1), "more"},
+		{"one in an error", "POST", "/v1/messages", fine, 403,
+			strings.Replace(denied, `"message"`, `"more":1,"message"`, 1), "more"},
+		{"one beside an error", "POST", "/v1/messages", fine, 403,
+			strings.Replace(denied, `{"error"`, `{"more":1,"error"`, 1), "more"},
+		{"a member that is missing", "POST", "/v1/messages", fine, 202,
+			strings.Replace(taken, `,"attempts":0`, "", 1), "attempts"},
+		{"a time that is none", "POST", "/v1/messages", fine, 202, strings.Replace(taken, `2026-`, `26-`, 1),
+			"timestamp"},
 		{"another operation's code", "GET", "/v1/messages", "", 403, denied, "value"},
 		{"no route", "GET", "/v2", "", 404, noRoute, ""},
 		{"a message that is no route", "GET", "/v1/messages/", "", 404, noRoute, ""},
@@ -69,9 +76,11 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &http.Request{Method: c.method, URL: at, Header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer k"}}}
+		r := &http.Request{Method: c.method, URL: at, Header: http.Header{"Content-Type": {"application/json"},
+			"Authorization": {"Bearer k"}}}
 		header := http.Header{"Content-Type": {"application/json; charset=utf-8"}, "X-Request-Id": {"r"}}
-		err = d.Check(Exchange{Request: r, Sent: []byte(c.sent), Status: c.status, Header: header, Body: []byte(c.body)})
+		err = d.Check(Exchange{Request: r, Sent: []byte(c.sent), Status: c.status, Header: header,
+			Body: []byte(c.body)})
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: got %v, want nothing", c.name, err)
@@ -101,13 +110,16 @@ func TestExamplesAreDescribed(t *testing.T) {
 		answers := map[string][]byte{e.Status: e.Answer}
 		maps.Copy(answers, e.Refusals)
 		for status, body := range answers {
-			header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"r"}, "Retry-After": {"1"}, "Etag": {`"e"`}}
-			key := http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer k"}, "X-Admin-Key": {"k"}}
+			header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"r"}, "Retry-After": {"1"},
+				"Etag": {`"e"`}}
+			key := http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer k"},
+				"X-Admin-Key": {"k"}}
 			code, err := strconv.Atoi(status)
 			if err != nil {
 				t.Errorf("%s: status %q", e.Operation, status)
 			}
-			x := Exchange{Request: &http.Request{Method: e.Method, URL: at, Header: key}, Sent: e.Body, Status: code, Header: header, Body: body}
+			x := Exchange{Request: &http.Request{Method: e.Method, URL: at, Header: key}, Sent: e.Body, Status: code,
+				Header: header, Body: body}
 			if err := d.Check(x); err != nil {
 				t.Errorf("the example of %s: %v", e.Operation, err)
 			}
@@ -124,7 +136,8 @@ func TestErrorsAreReal(t *testing.T) {
 	}
 	var texts []*regexp.Regexp
 	for line := range strings.Lines(strings.ReplaceAll(string(page), `\`, "")) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok && len(strings.ReplaceAll(text, "…", "")) > 8 {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok &&
+			len(strings.ReplaceAll(text, "…", "")) > 8 {
 			texts = append(texts, regexp.MustCompile("^"+strings.ReplaceAll(regexp.QuoteMeta(text), "…", ".+")+"$"))
 		}
 	}

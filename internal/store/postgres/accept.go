@@ -50,7 +50,10 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 		return gateway.Accepted{}, err
 	}
 	for {
-		out, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted, error) { return t.accept(ctx, in) })
+		out, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted,
+			error) {
+			return t.accept(ctx, in)
+		})
 		if !errors.Is(err, errElsewhere) {
 			return out, err
 		}
@@ -131,7 +134,8 @@ func (s *Store) place(all []*letter) *mail {
 		if l.Key != "" {
 			m.dedup.add(l.Dedup[:], l.row)
 		}
-		to := &addressing{Incoming: l.Incoming, row: l.row, id: store.MessageID(id[:]), modes: l.modes, threads: l.threads}
+		to := &addressing{Incoming: l.Incoming, row: l.row, id: store.MessageID(id[:]), modes: l.modes,
+			threads: l.threads}
 		for _, r := range l.recipients {
 			m.deliver(s.dir, to, r)
 		}

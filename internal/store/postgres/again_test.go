@@ -37,9 +37,11 @@ func TestReadIsBegunAnew(t *testing.T) {
 	}
 	for i := range n {
 		w.armed.Store(&bodies)
-		page, err := s.Messages(t.Context(), gateway.Reader{Agent: bob.ID}, gateway.MessageFilter{Limit: 1, Offset: n - 1})
+		page, err := s.Messages(t.Context(), gateway.Reader{Agent: bob.ID},
+			gateway.MessageFilter{Limit: 1, Offset: n - 1})
 		if err != nil || page.Total != n || len(page.Messages) != 1 || page.Messages[0].ID != ids[0] {
-			t.Fatalf("list %d = %d messages of %d, %v, want the oldest of %d", i, len(page.Messages), page.Total, err, n)
+			t.Fatalf("list %d = %d messages of %d, %v, want the oldest of %d", i, len(page.Messages),
+				page.Total, err, n)
 		}
 	}
 	if w.cuts.Load() != 2*n {

@@ -19,7 +19,8 @@ func (t *tx) turn(ctx context.Context) (version int64, err error) {
 
 // amend is write for a change of the directory. It returns when the directory in
 // memory has it too; the other replicas are told.
-func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T, error)) (T, error) {
+func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T,
+	error)) (T, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (out T, err error) {
 		version, err := t.turn(ctx)
 		if err != nil {
@@ -34,14 +35,18 @@ func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t 
 }
 
 // AddAgent registers an agent with its first key, and stores secrets with it.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
+	with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
-		id, err := t.number(ctx, `INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
+		id, err := t.number(ctx,
+			`INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
 				active, version, receipts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 				ON CONFLICT (folded) WHERE removed IS NULL DO NOTHING RETURNING id`,
-			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target), []byte(a.Description), []byte(a.Role),
-			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed, store.Micros(a.CreatedAt),
+			a.Address.Local(), string(a.Address.Domain()), a.Address.Key(), a.DeliveryMode, []byte(a.Target),
+			[]byte(a.Description), []byte(a.Role),
+			[]byte(store.Strings(a.Capabilities)), []byte(store.Strings(a.SupportedSchemas)), a.Listed,
+			store.Micros(a.CreatedAt),
 			store.Micros(a.LastActive), version, string(a.Receipts))
 		if err == nil && id == 0 {
 			err = gateway.ErrExists
@@ -65,7 +70,9 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, wi
 var errKey = errors.New("the key is stored already")
 
 func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
-	n, err := t.change(ctx, `INSERT INTO agent_key (id, agent, hash, created, used) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+	n,
+		err := t.change(ctx,
+		`INSERT INTO agent_key (id, agent, hash, created, used) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
 		k.ID, int64(k.Agent), k.Hash[:], store.Micros(k.CreatedAt), store.Micros(k.LastUsed))
 	if err == nil && n == 0 {
 		err = errKey
@@ -74,13 +81,15 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 }
 
 // UpdateAgent changes what an agent says about itself.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
+	with ...gateway.SecretChange) (gateway.Agent, error) {
 	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
 		var a agent
-		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`, []any{int64(id)}, a.into(), func() error {
-			found = a.read()
-			return nil
-		})
+		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`,
+			[]any{int64(id)}, a.into(), func() error {
+				found = a.read()
+				return nil
+			})
 		if err == nil && found.ID == 0 {
 			err = gateway.ErrNotFound
 		}
@@ -93,9 +102,11 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		if err != nil {
 			return gateway.Agent{}, err
 		}
-		_, err = t.change(ctx, `UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
+		_, err = t.change(ctx,
+			`UPDATE agent SET mode = $1, target = $2, description = $3, role = $4, capabilities = $5, schemas = $6, listed = $7,
 				version = $8, receipts = $10 WHERE id = $9`,
-			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role), []byte(store.Strings(found.Capabilities)),
+			found.DeliveryMode, []byte(found.Target), []byte(found.Description), []byte(found.Role),
+			[]byte(store.Strings(found.Capabilities)),
 			[]byte(store.Strings(found.SupportedSchemas)), found.Listed, version, int64(id), string(found.Receipts))
 		return found, err
 	})
@@ -104,7 +115,8 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 // RemoveAgent ends an agent and its keys.
 func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
 	_, err := amend(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
-		n, err := t.change(ctx, `UPDATE agent SET removed = $1, version = $2 WHERE id = $3 AND removed IS NULL`, store.Micros(now), version, int64(id))
+		n, err := t.change(ctx, `UPDATE agent SET removed = $1, version = $2 WHERE id = $3 AND removed IS NULL`,
+			store.Micros(now), version, int64(id))
 		if err == nil && n == 0 {
 			err = gateway.ErrNotFound
 		}

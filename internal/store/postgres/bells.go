@@ -204,7 +204,8 @@ func (s *Store) askBoxes(ctx context.Context) {
 	_ = s.borrow(ctx, func(c conn) error {
 		return c.query(ctx, `SELECT u.agent, d.seq FROM unnest($1::bigint[]) u (agent) CROSS JOIN LATERAL
 				(SELECT seq FROM delivery WHERE agent = u.agent AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY agent, pushed, state, seq DESC LIMIT 1) d`,
-			[]any{column(watched, func(id *gateway.AgentID) int64 { return int64(*id) })}, []any{&agent, &seq}, func() error {
+			[]any{column(watched, func(id *gateway.AgentID) int64 { return int64(*id) })}, []any{&agent, &seq},
+			func() error {
 				entries = append(entries, store.Entry{Agent: gateway.AgentID(agent), Seq: seq})
 				return nil
 			})

@@ -22,7 +22,8 @@ func register(t testing.TB, s *Store, name string) gateway.Agent {
 		t.Fatal(err)
 	}
 	_, key := gateway.NewKey(0, dawn)
-	a, err := s.AddAgent(context.Background(), gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: dawn, LastActive: dawn}, key)
+	a, err := s.AddAgent(context.Background(), gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: dawn,
+		LastActive: dawn}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,14 +47,17 @@ func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway
 			recipients = append(recipients, gateway.Recipient{Address: address})
 		}
 	}
-	m, refused := amtp.ParseMessage(fmt.Appendf(nil, `{"sender":%q,"recipients":["bob@shop.example"],"payload":{"text":%q,"fill":"%0900d"}}`,
+	m, refused := amtp.ParseMessage(fmt.Appendf(nil,
+		`{"sender":%q,"recipients":["bob@shop.example"],"payload":{"text":%q,"fill":"%0900d"}}`,
 		alice.Address, name, 0))
 	if refused != nil {
 		t.Fatal(refused)
 	}
 	return gateway.Acceptance{
-		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: alice.Address, SenderAgent: alice.ID, Class: gateway.ClassAgent,
-			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: dawn, Timestamp: dawn},
+		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: alice.Address, SenderAgent: alice.ID,
+			Class: gateway.ClassAgent,
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: dawn,
+			Timestamp: dawn},
 		Key: name, Message: m, Recipients: recipients,
 	}
 }
@@ -105,13 +109,17 @@ func BenchmarkAccept(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			acceptAll(b, stores, func(i int) gateway.Acceptance { return letterTo(b, alice, fmt.Sprintf("letter-%d", i), friends[i%100]) })
+			acceptAll(b, stores, func(i int) gateway.Acceptance {
+				return letterTo(b, alice, fmt.Sprintf("letter-%d", i), friends[i%100])
+			})
 		})
 	}
 	b.Run("oneInbox", func(b *testing.B) {
 		s := open(b, database(b))
 		alice, bob := register(b, s, "alice"), register(b, s, "bob")
-		acceptAll(b, []*Store{s}, func(i int) gateway.Acceptance { return letterTo(b, alice, fmt.Sprintf("letter-%d", i), bob) })
+		acceptAll(b, []*Store{s}, func(i int) gateway.Acceptance {
+			return letterTo(b, alice, fmt.Sprintf("letter-%d", i), bob)
+		})
 	})
 	b.Run("remote", func(b *testing.B) {
 		s := open(b, database(b))
@@ -145,7 +153,8 @@ func backlog(b *testing.B, s *Store, n int) {
 
 func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit, most int, now time.Time) []gateway.Job {
 	t.Helper()
-	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit, Most: most}}, now, now.Add(2*time.Minute))
+	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit, Most: most}}, now,
+		now.Add(2*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,9 +203,10 @@ func BenchmarkSettle(b *testing.B) {
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			j := jobs[n.Add(1)-1]
-			if err := s.Settle(context.Background(), gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: dawn, Results: []gateway.Result{
-				{Delivery: gateway.DeliveryID(deliveries[int64(j.ID)]), Event: gateway.Success},
-			}}); err != nil {
+			if err := s.Settle(context.Background(), gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: dawn,
+				Results: []gateway.Result{
+					{Delivery: gateway.DeliveryID(deliveries[int64(j.ID)]), Event: gateway.Success},
+				}}); err != nil {
 				b.Error(err)
 			}
 		}
@@ -211,7 +221,8 @@ func BenchmarkAck(b *testing.B) {
 	for i := range ids {
 		ids[i] = amtp.NewMessageID()
 	}
-	if _, err := s.pool.Exec(context.Background(), `INSERT INTO message (id, uuid, sender_agent, class, trust, received, request)
+	if _, err := s.pool.Exec(context.Background(),
+		`INSERT INTO message (id, uuid, sender_agent, class, trust, received, request)
 			SELECT nextval('message_id'), decode(replace(u, '-', ''), 'hex'), $2, 1, 1, 1, 1 FROM unnest($1::text[]) u`, ids, int64(alice.ID)); err != nil {
 		b.Fatal(err)
 	}

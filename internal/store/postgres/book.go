@@ -101,7 +101,8 @@ func (b *book) decide(c *closing, d undecided, r *gateway.Result, report *int64)
 		*report = b.reports.add(c.job.row, gateway.Reports, c.job.Flow, now, c.job.Size)
 		b.work = append(b.work, gateway.Reports)
 	}
-	b.buried = append(b.buried, buryRow{doneRow: row, report: *report, first: store.Micros(c.job.FirstTry), last: store.Micros(c.job.LastTry),
+	b.buried = append(b.buried, buryRow{doneRow: row, report: *report, first: store.Micros(c.job.FirstTry),
+		last: store.Micros(c.job.LastTry),
 		code: string(r.Code), reason: r.Reason})
 	return nil
 }
@@ -112,7 +113,8 @@ func (b *book) postpone(c *closing) error {
 	if err != nil {
 		return err
 	}
-	b.postponed = append(b.postponed, laterRow{job: int64(c.job.ID), state: state, settlement: &c.Settlement, due: b.dueAgain(c)})
+	b.postponed = append(b.postponed, laterRow{job: int64(c.job.ID), state: state, settlement: &c.Settlement,
+		due: b.dueAgain(c)})
 	return nil
 }
 

@@ -38,7 +38,8 @@ const (
 					WHERE b.ready < w.turns AND b.n - b.ready < $6)
 			SELECT turn, due, n FROM ahead UNION ALL SELECT turn, due, w.turns + $6 + n FROM behind) f
 		WHERE w.turns > 0 ORDER BY w.place, f.n`
-	claimable = `SELECT ` + jobColumns + ` FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, turn, quota, place)
+	claimable = `SELECT ` + jobColumns +
+		` FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, turn, quota, place)
 		CROSS JOIN LATERAL (SELECT * FROM job WHERE destination = w.destination AND turn = w.turn AND due <= $4
 			ORDER BY destination, turn, due, id LIMIT w.quota FOR UPDATE SKIP LOCKED) j` +
 		itsMessage + `ORDER BY w.place, j.due, j.id`
@@ -117,11 +118,12 @@ func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([
 	queueLeases(b, out, l)
 	var place int32
 	var fresh, tried int64
-	queue(b, restOf, []any{destinations(wanted), l.now, int64(gateway.TurnTried)}, []any{&place, &fresh, &tried}, func() error {
-		i := place - 1
-		store.Rest(&out[i], &wanted[i], store.FromMicros(fresh), store.FromMicros(tried), store.FromMicros(l.now))
-		return nil
-	})
+	queue(b, restOf, []any{destinations(wanted), l.now, int64(gateway.TurnTried)}, []any{&place, &fresh, &tried},
+		func() error {
+			i := place - 1
+			store.Rest(&out[i], &wanted[i], store.FromMicros(fresh), store.FromMicros(tried), store.FromMicros(l.now))
+			return nil
+		})
 	return out, t.SendBatch(ctx, b).Close()
 }
 
@@ -155,16 +157,17 @@ func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway
 	})
 	looks := make([]*store.Look, len(wanted))
 	var flow, due int64
-	queue(b, flowsOf, []any{names, after, most, int64(gateway.TurnTried), l.now, store.LookPast}, []any{&place, &flow, &due}, func() error {
-		i := place - 1
-		if looks[i] == nil { // its limit is known by now
-			looks[i] = store.NewLook(&out[i], &wanted[i], turns[i].limit)
-		}
-		if looks[i].More() {
-			looks[i].At(gateway.Flow(flow), due <= l.now)
-		}
-		return nil
-	})
+	queue(b, flowsOf, []any{names, after, most, int64(gateway.TurnTried), l.now, store.LookPast},
+		[]any{&place, &flow, &due}, func() error {
+			i := place - 1
+			if looks[i] == nil { // its limit is known by now
+				looks[i] = store.NewLook(&out[i], &wanted[i], turns[i].limit)
+			}
+			if looks[i].More() {
+				looks[i].At(gateway.Flow(flow), due <= l.now)
+			}
+			return nil
+		})
 	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
@@ -181,7 +184,8 @@ func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway
 
 // choose holds the jobs whose turn it is, and begins an attempt at each that is
 // chosen.
-func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, turns []turn, l leasing) error {
+func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, turns []turn,
+	l leasing) error {
 	var names []string
 	var which []int64
 	var quotas []int32
@@ -218,7 +222,8 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 	}
 	of := func(j *queued) *gateway.Job { return &j.Job }
 	for i := range wanted {
-		chosen, err := store.Choose(&out[i], &wanted[i], turns[i].limit, of, fresh[i], func() ([]queued, error) { return tried[i], nil })
+		chosen, err := store.Choose(&out[i], &wanted[i], turns[i].limit, of, fresh[i],
+			func() ([]queued, error) { return tried[i], nil })
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,8 @@ func tooFar(off time.Duration) error {
 	if off.Abs() <= maxSkew {
 		return nil
 	}
-	return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks", off.Round(time.Second), maxSkew)
+	return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks",
+		off.Round(time.Second), maxSkew)
 }
 
 // openClock continues what is remembered of the database's clock.
@@ -89,7 +90,8 @@ func (s *Store) openClock(ctx context.Context) error {
 
 // storedClock returns what is remembered of the clock, "" for nothing.
 func (c conn) storedClock(ctx context.Context, hold string) (stored string, err error) {
-	err = c.query(ctx, `SELECT value FROM setting WHERE name = $1 `+hold, []any{store.ClockSetting}, []any{&stored}, func() error { return nil })
+	err = c.query(ctx, `SELECT value FROM setting WHERE name = $1 `+hold, []any{store.ClockSetting}, []any{&stored},
+		func() error { return nil })
 	return stored, err
 }
 
@@ -145,7 +147,9 @@ func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	_, err = t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+	_,
+		err = t.change(ctx,
+		`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 		store.ClockSetting, value)
 	return value, err
 }
@@ -193,25 +197,31 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 	var troubles []string
 	var j store.JobTimes
 	rows := 0
-	err = t.query(ctx, `SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0), coalesce(troubles, '')
+	err = t.query(ctx,
+		`SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0), coalesce(troubles, '')
 			FROM job WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, []any{after, rightRows},
-		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since, &j.Troubles}, func() error {
+		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since,
+			&j.Troubles}, func() error {
 			rows, last = rows+1, id
 			n := j
 			if !times.Right(&n) {
 				return nil
 			}
 			t.work = append(t.work, gateway.Destination(to))
-			ids, changed, begun, first = append(ids, id), append(changed, n.Changed), append(begun, n.Begun), append(first, n.FirstTry)
+			ids, changed, begun, first = append(ids, id), append(changed, n.Changed), append(begun, n.Begun),
+				append(first, n.FirstTry)
 			tried, due, lease = append(tried, n.LastTry), append(due, n.Due), append(lease, n.Lease)
-			redriven, since, troubles = append(redriven, n.Redriven), append(since, n.Since), append(troubles, n.Troubles)
+			redriven, since, troubles = append(redriven, n.Redriven), append(since, n.Since),
+				append(troubles, n.Troubles)
 			return nil
 		})
 	if err != nil || len(ids) == 0 {
 		return last, rows == rightRows, err
 	}
 	t.dead += len(ids)
-	_, err = t.change(ctx, `UPDATE job j SET changed = u.changed, begun = u.begun, first_try = nullif(u.first, 0), last_try = nullif(u.tried, 0), due = u.due,
+	_,
+		err = t.change(ctx,
+		`UPDATE job j SET changed = u.changed, begun = u.begun, first_try = nullif(u.first, 0), last_try = nullif(u.tried, 0), due = u.due,
 				lease = nullif(u.lease, 0), redriven = nullif(u.redriven, 0), since = nullif(u.since, 0), troubles = nullif(u.troubles, '')
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[])
 				u (id, changed, begun, first, tried, due, lease, redriven, since, troubles) WHERE j.id = u.id`,

@@ -103,7 +103,8 @@ func TestJumpIsStoredFirst(t *testing.T) {
 			t.Errorf("%s = %v, want no error", write.what, err)
 		}
 		var stored int64
-		err := s.pool.QueryRow(ctx, `SELECT (value::json ->> 'jumps')::bigint FROM setting WHERE name = $1`, store.ClockSetting).Scan(&stored)
+		err := s.pool.QueryRow(ctx, `SELECT (value::json ->> 'jumps')::bigint FROM setting WHERE name = $1`,
+			store.ClockSetting).Scan(&stored)
 		if err != nil || stored != jumps {
 			t.Errorf("after %s the database knows of %d jumps, %v, want %d", write.what, stored, err, jumps)
 		}
@@ -114,7 +115,8 @@ func TestJumpIsStoredFirst(t *testing.T) {
 // database's, at every moment.
 func TestMachineClockSet(t *testing.T) {
 	machine, server := storetest.NewHand(dawn), storetest.NewHand(dawn)
-	s, err := Open(context.Background(), Options{URL: database(t), Clock: machine.Clock(), server: server.Now, deaf: true})
+	s, err := Open(context.Background(), Options{URL: database(t), Clock: machine.Clock(),
+		server: server.Now, deaf: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,8 @@ func TestMachineClockSet(t *testing.T) {
 func TestLeaseOfAServerThatWasAhead(t *testing.T) {
 	s := open(t, database(t))
 	ctx, now := t.Context(), s.Now()
-	if held, err := s.Hold(ctx, "purge", "a replica that was killed", now, now.Add(300*24*time.Hour)); !held || err != nil {
+	if held, err := s.Hold(ctx, "purge", "a replica that was killed", now,
+		now.Add(300*24*time.Hour)); !held || err != nil {
 		t.Fatal(held, err)
 	}
 	if held, err := s.Hold(ctx, "purge", "the one that lives", now, now.Add(30*time.Second)); !held || err != nil {

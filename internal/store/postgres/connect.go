@@ -93,7 +93,8 @@ func behindProxy(where string) (rest string, pooled bool) {
 func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 	var fsync, pages, commit, encoding string
 	var standby bool
-	err := conn.QueryRow(ctx, `SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+	err := conn.QueryRow(ctx,
+		`SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
 			current_setting('server_encoding'), pg_is_in_recovery()`).Scan(&fsync, &pages, &commit, &encoding, &standby)
 	switch {
 	case err != nil:
@@ -103,9 +104,11 @@ func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 	case encoding != "UTF8":
 		return fmt.Errorf("the database's encoding is %s and has to be UTF8", encoding)
 	}
-	for _, setting := range []struct{ name, value string }{{"fsync", fsync}, {"full_page_writes", pages}, {"synchronous_commit", commit}} {
+	for _, setting := range []struct{ name, value string }{{"fsync", fsync}, {"full_page_writes", pages},
+		{"synchronous_commit", commit}} {
 		if setting.value == "off" {
-			return fmt.Errorf("the server has %s=off: a message could be lost in a power cut, so the database is not used", setting.name)
+			return fmt.Errorf("the server has %s=off: a message could be lost in a power cut, so the database is not used",
+				setting.name)
 		}
 	}
 	if c.pooled { // the session is others' as well

@@ -71,7 +71,8 @@ func (c conn) letters(ctx context.Context, ids []int64, body bool) (rows []deadR
 	var d delivery
 	var r deadRow
 	into := slices.Concat(e.into(), d.into(), []any{&r.size, &r.first, &r.last, &r.dead, &r.driven, &r.body})
-	err = c.query(ctx, `SELECT `+envelopeColumns+`, `+deliveryColumns+`, coalesce(length(m.body), 0), coalesce(d.first_try, 0), coalesce(d.last_try, 0),
+	err = c.query(ctx, `SELECT `+envelopeColumns+`, `+deliveryColumns+
+		`, coalesce(length(m.body), 0), coalesce(d.first_try, 0), coalesce(d.last_try, 0),
 			d.dead, coalesce(d.generation, 0), CASE WHEN $2 THEN m.body END
 			FROM delivery d JOIN message m ON m.id = d.message `+itsJob+` WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL ORDER BY d.seq`,
 		[]any{ids, body}, into, func() error {
@@ -108,7 +109,8 @@ func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway
 
 // deadPage returns the numbers of the dead letters on a page. It looks at no more
 // than scan letters that do not match.
-func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids []int64, page gateway.DeadPage, err error) {
+func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids []int64,
+	page gateway.DeadPage, err error) {
 	page.Next = f.After
 	step := min(boxStep, scan+max(f.Limit, 1)+1)
 	if f.Limit > 0 && f.Code == "" && f.Before.IsZero() {
@@ -204,14 +206,16 @@ func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time
 // PurgeDead takes letters from the list.
 func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error) {
 	return s.eachDead(ctx, f, func(ctx context.Context, t *tx, letters []int64) (int, error) {
-		n, err := t.change(ctx, `UPDATE delivery SET dead = NULL WHERE seq = ANY ($1::bigint[]) AND dead IS NOT NULL`, letters)
+		n, err := t.change(ctx,
+			`UPDATE delivery SET dead = NULL WHERE seq = ANY ($1::bigint[]) AND dead IS NOT NULL`, letters)
 		return int(n), err
 	})
 }
 
 // eachDead does something to every dead letter that matches, in transactions of
 // bounded size, and returns to how many it was done.
-func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(context.Context, *tx, []int64) (int, error)) (done int, err error) {
+func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
+	do func(context.Context, *tx, []int64) (int, error)) (done int, err error) {
 	for rest := f.Limit; ; {
 		if f.Limit = deadStep; rest > 0 {
 			f.Limit = min(rest, deadStep)
@@ -259,16 +263,20 @@ type buried struct {
 func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times) (int, error) {
 	var l buried
 	var list []buried
-	_, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM delivery WHERE seq = ANY ($1::bigint[])) ORDER BY m.id FOR UPDATE`,
+	_,
+		err := t.change(ctx,
+		`SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM delivery WHERE seq = ANY ($1::bigint[])) ORDER BY m.id FOR UPDATE`,
 		letters)
 	if err != nil {
 		return 0, err
 	}
-	err = t.query(ctx, `SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
+	err = t.query(ctx,
+		`SELECT d.seq, d.message, d.state, coalesce(d.job, 0), d.agent, coalesce(d.address, ''), m.received, length(m.body), m.uuid,
 				coalesce(m.sender_agent, 0), coalesce(m.sender, ''), d.further
 			FROM delivery d JOIN message m ON m.id = d.message
 			WHERE d.seq = ANY ($1::bigint[]) AND d.dead IS NOT NULL AND m.body IS NOT NULL ORDER BY d.seq`, []any{letters},
-		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender, &l.from, &l.further}, func() error {
+		[]any{&l.seq, &l.message, &l.state, &l.report, &l.agent, &l.address, &l.received, &l.size, &l.uuid, &l.sender,
+			&l.from, &l.further}, func() error {
 			list = append(list, l)
 			return nil
 		})
@@ -296,7 +304,8 @@ func (t *tx) redrive(ctx context.Context, l *buried, state gateway.State, times 
 	d, destination := row.Delivery(t.dir), row.Destination()
 	job, err := t.joinJob(ctx, l.message, destination, now)
 	if err == nil && job == 0 {
-		job, err = t.insertJob(ctx, l.message, destination, store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
+		job, err = t.insertJob(ctx, l.message, destination,
+			store.FlowOf(gateway.AgentID(l.sender), l.from), now, l.size)
 	}
 	if err == nil {
 		err = t.redriveAsNew(ctx, l, &d, job, times)
@@ -304,25 +313,32 @@ func (t *tx) redrive(ctx context.Context, l *buried, state gateway.State, times 
 	if err != nil {
 		return err
 	}
-	_, err = t.change(ctx, `UPDATE delivery SET state = $1, changed = $2, job = $3, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
+	_,
+		err = t.change(ctx,
+		`UPDATE delivery SET state = $1, changed = $2, job = $3, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = $4`, int16(state), now, int64(job), l.seq)
 	if err != nil || l.report == 0 {
 		return err
 	}
 	// What is tried again is not reported; a report of nothing else is gone.
-	_, err = t.change(ctx, `DELETE FROM job WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = $2 AND job = $1)`, l.report, l.message)
+	_,
+		err = t.change(ctx,
+		`DELETE FROM job WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = $2 AND job = $1)`,
+		l.report, l.message)
 	return err
 }
 
 // redriveAsNew gives a message the id under which other gateways get it once they
 // may have forgotten it, now or later.
-func (t *tx) redriveAsNew(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID, times *store.Times) error {
+func (t *tx) redriveAsNew(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID,
+	times *store.Times) error {
 	now := times.Now()
 	received, at := store.FromMicros(l.received), store.FromMicros(now)
 	if d.Agent == 0 && d.Damage == "" {
 		d.Redriven = gateway.AsNew(received, at)
 		for _, name := range store.Names(d, store.MessageID(l.uuid)) {
-			if _, err := t.change(ctx, `INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
+			if _, err := t.change(ctx,
+				`INSERT INTO alias (id, agent, sender, variant, message) VALUES ($1, $2, '', '', $3) ON CONFLICT DO NOTHING`,
 				[]byte(name), l.sender, l.message); err != nil {
 				return err
 			}

@@ -78,7 +78,8 @@ type agent struct {
 }
 
 func (a *agent) into() []any {
-	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities, &a.schemas, &a.Listed,
+	return []any{&a.id, &a.name, &a.domain, &a.DeliveryMode, &a.target, &a.description, &a.role, &a.capabilities,
+		&a.schemas, &a.Listed,
 		&a.created, &a.active, &a.removed, &a.receipts}
 }
 
@@ -86,7 +87,8 @@ func (a *agent) into() []any {
 func (a *agent) read() gateway.Agent {
 	found := a.Agent
 	store.ReadAgent(&found, a.name+"@"+a.domain, string(a.capabilities), string(a.schemas))
-	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target), string(a.description), string(a.role)
+	found.ID, found.Target, found.Description, found.Role = gateway.AgentID(a.id), string(a.target),
+		string(a.description), string(a.role)
 	found.Receipts = gateway.ReceiptWish(a.receipts)
 	found.CreatedAt, found.LastActive = store.FromMicros(a.created), store.FromMicros(a.active)
 	return found
@@ -114,7 +116,8 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 	if anew {
 		newest, after = 0, -1
 	}
-	err := db.query(ctx, `SELECT `+agentColumns+`, a.version, coalesce(k.id, ''), k.hash, coalesce(k.created, 0), coalesce(k.used, 0)
+	err := db.query(ctx, `SELECT `+agentColumns+
+		`, a.version, coalesce(k.id, ''), k.hash, coalesce(k.created, 0), coalesce(k.used, 0)
 			FROM agent a LEFT JOIN agent_key k ON k.agent = a.id WHERE a.version > $1 ORDER BY a.version, a.id`, []any{after},
 		append(a.into(), &version, &key.id, &key.hash, &key.created, &key.used), func() error {
 			if last := len(list) - 1; last < 0 || list[last].agent.ID != gateway.AgentID(a.id) {
@@ -122,7 +125,8 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 			}
 			newest = max(newest, version)
 			if key.id != "" {
-				k := gateway.Key{ID: key.id, Agent: gateway.AgentID(a.id), CreatedAt: store.FromMicros(key.created), LastUsed: store.FromMicros(key.used)}
+				k := gateway.Key{ID: key.id, Agent: gateway.AgentID(a.id), CreatedAt: store.FromMicros(key.created),
+					LastUsed: store.FromMicros(key.used)}
 				copy(k.Hash[:], key.hash)
 				c := &list[len(list)-1]
 				c.keys = append(c.keys, k)
@@ -142,7 +146,8 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 	}
 	for _, c := range list {
 		if c.agent.Damage != "" {
-			s.log.Error("an agent cannot be read; all others go on", "agent", int64(c.agent.ID), "cause", c.agent.Damage)
+			s.log.Error("an agent cannot be read; all others go on", "agent", int64(c.agent.ID), "cause",
+				c.agent.Damage)
 		}
 		s.dir.Renew(c.agent, c.removed, c.keys)
 	}

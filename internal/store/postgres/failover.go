@@ -54,7 +54,8 @@ func (s *Store) sameServer(ctx context.Context, conn *pgx.Conn) error {
 		s.caught.lost.Add(1)
 	}
 	if leapt {
-		s.log.Warn("another server has taken the database over; numbers that it may have lost are not given again", "before", known, "now", now)
+		s.log.Warn("another server has taken the database over; numbers that it may have lost are not given again",
+			"before", known, "now", now)
 	}
 	return nil
 }
@@ -85,12 +86,14 @@ func (s *Store) rewound(ctx context.Context, c row) (bool, error) {
 // leapOnce leaps unless another replica has done so for this server. Who does it holds
 // the row until the commit.
 func (s *Store) leapOnce(ctx context.Context, tx pgx.Tx, now, known string) (leapt bool, err error) {
-	tag, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, serverSetting, now)
+	tag, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+		serverSetting, now)
 	if err != nil {
 		return false, err
 	}
 	var before string
-	if err := tx.QueryRow(ctx, `SELECT value FROM setting WHERE name = $1 FOR UPDATE`, serverSetting).Scan(&before); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT value FROM setting WHERE name = $1 FOR UPDATE`,
+		serverSetting).Scan(&before); err != nil {
 		return false, err
 	}
 	rewound, err := s.rewound(ctx, tx)
@@ -98,7 +101,8 @@ func (s *Store) leapOnce(ctx context.Context, tx pgx.Tx, now, known string) (lea
 		return false, err
 	}
 	other := now != "" && (before != "" && before != now || tag.RowsAffected() == 1 && known != "")
-	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2 WHERE name = $1`, serverSetting, now); err != nil || !other && !rewound {
+	if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2 WHERE name = $1`, serverSetting, now); err != nil ||
+		!other && !rewound {
 		return false, err
 	}
 	return true, leap(ctx, tx)
@@ -108,7 +112,8 @@ func (s *Store) leapOnce(ctx context.Context, tx pgx.Tx, now, known string) (lea
 // the directory behind every version that may have been seen.
 func leap(ctx context.Context, tx pgx.Tx) error {
 	for _, sequence := range leaping {
-		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, nextval($1::regclass) + $2::bigint)`, sequence, int64(floorStep)); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, nextval($1::regclass) + $2::bigint)`, sequence,
+			int64(floorStep)); err != nil {
 			return err
 		}
 	}

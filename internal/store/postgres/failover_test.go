@@ -23,7 +23,9 @@ func TestFailover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	soon(t, "the store is ready again", func() bool { return one.Probe(t.Context(), dawn) == nil && two.Probe(t.Context(), dawn) == nil })
+	soon(t, "the store is ready again", func() bool {
+		return one.Probe(t.Context(), dawn) == nil && two.Probe(t.Context(), dawn) == nil
+	})
 
 	// What the standby has not.
 	ghost := register(t, one, "ghost")
@@ -51,7 +53,8 @@ func TestFailover(t *testing.T) {
 		})
 		page, err := s.Inbox(t.Context(), bob.ID, gateway.InboxFilter{After: cursor})
 		if err != nil || len(page.Items) != 1 || string(page.Items[0].ID) != id {
-			t.Fatalf("behind the cursor %d are %d messages, %v; want the one that came after the failover", cursor, len(page.Items), err)
+			t.Fatalf("behind the cursor %d are %d messages, %v; want the one that came after the failover", cursor,
+				len(page.Items), err)
 		}
 		cursor = page.Items[0].Seq
 		soon(t, "the lost agent is forgotten", func() bool {

@@ -21,7 +21,8 @@ const unnamed = ` (SELECT id FROM message WHERE sender_agent = a.id LIMIT 1) IS 
 // purgeAgents looks at the next agents that were removed before then, and forgets
 // those that no message names. begin begins a walk anew that has come to its end;
 // all says that it has.
-func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int, all bool, err error) {
+func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int,
+	all bool, err error) {
 	after := s.gone.Load()
 	if after == walked && begin {
 		after = 0
@@ -35,7 +36,8 @@ func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, l
 		free, looked, last = nil, 0, after // it may be the second time
 		var id int64
 		var due bool
-		return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+` FROM agent a WHERE a.removed IS NOT NULL AND a.id > $1 ORDER BY a.id LIMIT $2`,
+		return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+
+			` FROM agent a WHERE a.removed IS NOT NULL AND a.id > $1 ORDER BY a.id LIMIT $2`,
 			[]any{after, limit, store.Micros(before)}, []any{&id, &due}, func() error {
 				looked, last = looked+1, id
 				if due {
@@ -48,7 +50,10 @@ func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, l
 		return 0, false, err
 	}
 	if len(free) > 0 {
-		if free, err = write(ctx, s, func(ctx context.Context, t *tx) ([]int64, error) { return t.forgetAgents(ctx, free) }); err != nil {
+		if free, err = write(ctx, s, func(ctx context.Context, t *tx) ([]int64,
+			error) {
+			return t.forgetAgents(ctx, free)
+		}); err != nil {
 			return 0, false, err
 		}
 		s.dir.Forget(agentIDs(free))
@@ -62,7 +67,8 @@ func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, l
 
 // forgetAgents takes away what no message names, and returns which they were.
 func (t *tx) forgetAgents(ctx context.Context, ids []int64) ([]int64, error) {
-	gone, err := t.numbers(ctx, `DELETE FROM agent a WHERE a.id = ANY ($1::bigint[]) AND a.removed IS NOT NULL AND`+unnamed+` RETURNING a.id`, ids)
+	gone, err := t.numbers(ctx, `DELETE FROM agent a WHERE a.id = ANY ($1::bigint[]) AND a.removed IS NOT NULL AND`+
+		unnamed+` RETURNING a.id`, ids)
 	if err != nil || len(gone) == 0 {
 		return nil, err
 	}

@@ -14,7 +14,8 @@ import (
 func TestGrowth(t *testing.T) {
 	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
 		const bound = storetest.GrowthBound
-		s, err := Open(context.Background(), Options{URL: database(t), deaf: true, bounds: store.Bounds{Total: bound, Scan: bound, Agents: bound}})
+		s, err := Open(context.Background(), Options{URL: database(t), deaf: true,
+			bounds: store.Bounds{Total: bound, Scan: bound, Agents: bound}})
 		if err != nil {
 			t.Fatal(err)
 		}

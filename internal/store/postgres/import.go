@@ -97,7 +97,8 @@ func (im *Import) Count(ctx context.Context, t *store.Table) (n int64, err error
 // Last returns the key of the last row that was brought, nil when there is none.
 func (im *Import) Last(ctx context.Context, t *store.Table) ([]any, error) {
 	key := t.Names()[:t.Key]
-	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(key, ", ")+` FROM `+t.Name+` ORDER BY `+strings.Join(key, " DESC, ")+` DESC LIMIT 1`)
+	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(key, ", ")+` FROM `+t.Name+` ORDER BY `+strings.Join(key,
+		" DESC, ")+` DESC LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +147,8 @@ func (im *Import) mine(ctx context.Context, tx pgx.Tx) error {
 // error.
 func (im *Import) Each(ctx context.Context, t *store.Table, fn func(row []any) error) error {
 	names := t.Names()
-	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(names, ", ")+` FROM `+t.Name+` ORDER BY `+strings.Join(names[:t.Key], ", "))
+	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(names,
+		", ")+` FROM `+t.Name+` ORDER BY `+strings.Join(names[:t.Key], ", "))
 	if err != nil {
 		return err
 	}
@@ -186,12 +188,14 @@ func (im *Import) Finish(ctx context.Context, c store.Counters) error {
 		for sequence, last := range map[string]int64{
 			"message_id": c.Message, "delivery_seq": c.Delivery, "job_id": c.Job, "agent_id_seq": c.Agent,
 		} {
-			if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, greatest($2::bigint, 1), $2::bigint > 0)`, sequence, last); err != nil {
+			if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, greatest($2::bigint, 1), $2::bigint > 0)`, sequence,
+				last); err != nil {
 				return err
 			}
 		}
 		if !c.Paused.IsZero() {
-			if _, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, pausedSetting,
+			if _, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+				pausedSetting,
 				strconv.FormatInt(store.Micros(c.Paused), 10)); err != nil {
 				return err
 			}
@@ -199,7 +203,8 @@ func (im *Import) Finish(ctx context.Context, c store.Counters) error {
 		if _, err := tx.Exec(ctx, `UPDATE directory SET version = greatest(version, 1)`); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2 WHERE name = $1`, moveSetting, moveDone+im.id); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE setting SET value = $2 WHERE name = $1`, moveSetting,
+			moveDone+im.id); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `ANALYZE`)

@@ -19,7 +19,8 @@ type noted struct {
 
 // Inbox returns a page of an agent's inbox. What stands on it is chosen by the
 // length of the bodies: one that is not shown is not read.
-func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
+func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
+	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
 	release, err := s.boxes.Take(ctx, int64(agent))
 	if err != nil {
 		return gateway.InboxPage{Next: f.After}, err
@@ -47,7 +48,8 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 		if !there {
 			continue // it was acknowledged long ago, and forgotten just now
 		}
-		item := gateway.InboxItem{Seq: n.seq, ReadAt: store.FromMicros(n.read), DeliveryCount: int(n.leases), Body: row.body}
+		item := gateway.InboxItem{Seq: n.seq, ReadAt: store.FromMicros(n.read), DeliveryCount: int(n.leases),
+			Body: row.body}
 		if item.Envelope, err = s.envelope(ctx, row.EnvelopeRow); err != nil {
 			return gateway.InboxPage{Next: f.After}, err
 		}
@@ -75,7 +77,8 @@ const (
 
 // choose decides what stands on a page, and notes in it where to go on. It looks
 // at no more than scan messages that the filter does not pass.
-func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int, page *gateway.InboxPage) (chosen []noted, err error) {
+func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int,
+	page *gateway.InboxPage) (chosen []noted, err error) {
 	box, step := inBox, min(boxStep, scan+f.Offset+max(f.Limit, 1)+1)
 	if f.Unread {
 		box = unreadInBox
@@ -91,12 +94,14 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 	for {
 		var n noted
 		found := 0
-		err := c.query(ctx, `SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
+		err := c.query(ctx,
+			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
 				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size}, func() error {
 				found++
 				wanted := !(f.Unread && n.read != 0 || f.Read && n.read == 0 || n.received < store.Micros(f.Since))
-				full := f.Limit > 0 && len(chosen) == f.Limit || f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes
+				full := f.Limit > 0 && len(chosen) == f.Limit ||
+					f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes
 				spent := passed == scan && !full
 				if page.HasMore || spent || wanted && skip == 0 && full {
 					page.HasMore, page.Incomplete = true, page.Incomplete || spent
@@ -122,7 +127,9 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 		case found == step:
 			continue
 		case f.Unread: // all that is read was looked at with the rest
-			last, err := c.number(ctx, `SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`, int64(agent))
+			last, err := c.number(ctx,
+				`SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`,
+				int64(agent))
 			page.Next = max(page.Next, last)
 			return chosen, err
 		}
@@ -161,7 +168,8 @@ func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []noted)
 	var e envelope
 	var row int64
 	var body []byte
-	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+`$2) FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, int64(agent)},
+	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+
+		`$2) FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, int64(agent)},
 		append(e.into(), &row, &body, &e.row.First), func() error {
 			found[row] = letterRow{e.read(), body}
 			return nil

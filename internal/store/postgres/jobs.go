@@ -28,8 +28,11 @@ func (c conn) job(ctx context.Context, id gateway.JobID, hold string) (queued, e
 const held = `FOR UPDATE OF j`
 
 // insertJob adds a job that is due now.
-func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination, flow gateway.Flow, now int64, size int) (gateway.JobID, error) {
-	id, err := t.number(ctx, `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
+func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination, flow gateway.Flow, now int64,
+	size int) (gateway.JobID, error) {
+	id,
+		err := t.number(ctx,
+		`INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
 			VALUES (nextval('job_id'), $1, $2, 1, $3, $3, $3, $4, 0, 0, 0, 0, $5) RETURNING id`,
 		message, string(d), now, size, int64(gateway.TurnOf(flow, 0)))
 	t.work = append(t.work, d)
@@ -40,12 +43,16 @@ func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination
 // none. The job is held until the commit: it is not settled before it has who
 // joins. One that is leased has to be settled first, which leaves it who joined.
 func (t *tx) joinJob(ctx context.Context, message int64, d gateway.Destination, now int64) (gateway.JobID, error) {
-	id, err := t.number(ctx, `SELECT id FROM job WHERE message = $1 AND destination = $2 ORDER BY id LIMIT 1 FOR UPDATE`, message, string(d))
+	id,
+		err := t.number(ctx,
+		`SELECT id FROM job WHERE message = $1 AND destination = $2 ORDER BY id LIMIT 1 FOR UPDATE`,
+		message, string(d))
 	if err != nil || id == 0 {
 		return 0, err
 	}
 	t.work = append(t.work, d)
-	_, err = t.change(ctx, `UPDATE job SET due = least(due, $1) WHERE id = $2 AND (lease IS NULL OR lease <= $1)`, now, id)
+	_, err = t.change(ctx, `UPDATE job SET due = least(due, $1) WHERE id = $2 AND (lease IS NULL OR lease <= $1)`, now,
+		id)
 	return gateway.JobID(id), err
 }
 
@@ -81,7 +88,8 @@ func (s *Store) Hasten(ctx context.Context, job gateway.JobID, now time.Time) er
 			return err
 		}
 		t.work = append(t.work, j.Destination)
-		_, err = t.change(ctx, `UPDATE job SET state = $1, due = least(due, $2), lease = NULL, owner = NULL WHERE id = $3`,
+		_, err = t.change(ctx,
+			`UPDATE job SET state = $1, due = least(due, $2), lease = NULL, owner = NULL WHERE id = $3`,
 			int16(j.State), store.Micros(now), int64(job))
 		return err
 	})
@@ -117,7 +125,8 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 		if j.Destination == gateway.Reports { // those whose failure it tells of failed all the same
 			_, err = t.change(ctx, `UPDATE delivery SET job = NULL WHERE message = $1 AND job = $2`, j.row, int64(job))
 		} else {
-			_, err = t.change(ctx, `UPDATE delivery SET state = $1, changed = $2, attempts = $3, job = NULL WHERE message = $4 AND job = $5`,
+			_, err = t.change(ctx,
+				`UPDATE delivery SET state = $1, changed = $2, attempts = $3, job = NULL WHERE message = $4 AND job = $5`,
 				int16(state), store.Micros(now), j.Attempts, j.row, int64(job))
 		}
 		if err == nil {
@@ -166,7 +175,8 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 
 // jobPage returns the ids of the jobs on a page. It looks at no more than scan
 // jobs that do not match.
-func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids []int64, page gateway.JobPage, err error) {
+func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids []int64,
+	page gateway.JobPage, err error) {
 	page.Next = f.After
 	step := min(boxStep, scan+max(f.Limit, 1)+1)
 	if f.Limit > 0 && f.State == 0 {

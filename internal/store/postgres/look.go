@@ -111,7 +111,8 @@ func (q *asked) about(i int32, in *store.Incoming) {
 		}
 		if in.GivenID != "" {
 			a := &q.aliases
-			a.letter, a.id, a.variant = append(a.letter, i), append(a.id, []byte(in.GivenID)), append(a.variant, in.Variant())
+			a.letter, a.id, a.variant = append(a.letter, i), append(a.id, []byte(in.GivenID)),
+				append(a.variant, in.Variant())
 			a.agent, a.sender = append(a.agent, int64(in.SenderAgent)), append(a.sender, in.From())
 		}
 	}

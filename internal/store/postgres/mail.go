@@ -102,12 +102,14 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	d.Further = store.Further(to.before, r)
 	to.before = append(to.before, d)
 	rows := &m.deliveries
-	rows.message, rows.agent, rows.changed = append(rows.message, to.row), append(rows.agent, int64(r.Agent)), append(rows.changed, at)
+	rows.message, rows.agent, rows.changed = append(rows.message, to.row), append(rows.agent, int64(r.Agent)),
+		append(rows.changed, at)
 	rows.state, rows.pushed = append(rows.state, int16(d.State)), append(rows.pushed, d.Mode == store.ModePush)
 	address, job, added := "", int64(0), int64(0)
 	if r.Agent == 0 {
 		address = r.Address.String()
-		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 && !dir.HasWritten(c) && !to.Message.Automatic() {
+		if c := (store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); c.Agent != 0 &&
+			!dir.HasWritten(c) && !to.Message.Automatic() {
 			m.contacts = append(m.contacts, c)
 		}
 		for _, name := range store.Names(&d, to.id) {
@@ -117,7 +119,8 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 	if destination != "" {
 		job, added = m.jobFor(to, destination, at)
 	}
-	rows.address, rows.job, rows.newJob = append(rows.address, address), append(rows.job, job), append(rows.newJob, added)
+	rows.address, rows.job, rows.newJob = append(rows.address, address), append(rows.job, job),
+		append(rows.newJob, added)
 	thread := ""
 	if r.Agent != 0 {
 		thread = to.threads[r.Agent]
@@ -298,7 +301,8 @@ func queueAliases(b *pgx.Batch, sql string, list []aliasRow) {
 		return
 	}
 	slices.SortFunc(list, func(a, b aliasRow) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.SenderAgent, b.SenderAgent), cmp.Compare(a.From(), b.From()),
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.SenderAgent, b.SenderAgent),
+			cmp.Compare(a.From(), b.From()),
 			bytes.Compare(a.Variant(), b.Variant()))
 	})
 	b.Queue(sql,
@@ -335,7 +339,8 @@ func (d *deliveryRows) queue(b *pgx.Batch) (rings []store.Entry) {
 	}
 	var seq int64
 	i := 0
-	queue(b, insertDelivery, []any{d.message, d.agent, d.changed, d.job, d.state, d.pushed, d.address, d.thread, d.further}, []any{&seq}, func() error {
+	queue(b, insertDelivery, []any{d.message, d.agent, d.changed, d.job, d.state, d.pushed, d.address, d.thread,
+		d.further}, []any{&seq}, func() error {
 		if of[i] >= 0 {
 			rings[of[i]].Seq = seq
 		}

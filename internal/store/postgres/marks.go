@@ -38,12 +38,14 @@ func (b *boxed) into() []any {
 const boxedColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
 
 // Ack takes a message out of an inbox.
-func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+	now time.Time) (gateway.Mark, error) {
 	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now), ack: true})
 }
 
 // MarkRead marks a message in an inbox as read.
-func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+	now time.Time) (gateway.Mark, error) {
 	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now)})
 }
 

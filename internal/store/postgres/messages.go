@@ -76,7 +76,8 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 		return nil, err
 	}
 	var d delivery
-	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.message FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[])`,
+	err = c.query(ctx, `SELECT `+deliveryColumns+`, d.message FROM delivery d `+itsJob+
+		` WHERE d.message = ANY ($1::bigint[])`,
 		[]any{rows}, append(d.into(), &row), func() error {
 			r := &list[place[row]]
 			r.deliveries = append(r.deliveries, d.read())
@@ -114,7 +115,8 @@ func (s *Store) deliveries(ctx context.Context, rows []store.DeliveryRow) ([]gat
 }
 
 // Messages lists messages, newest first.
-func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+func (s *Store) Messages(ctx context.Context, by gateway.Reader,
+	f gateway.MessageFilter) (page gateway.MessagePage, err error) {
 	release, err := s.lists.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return page, err
@@ -143,7 +145,8 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.Messa
 }
 
 // selected returns the rows on a page, and what it says of the rest.
-func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gateway.MessageFilter) (rows []int64, page gateway.MessagePage, err error) {
+func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gateway.MessageFilter) (rows []int64,
+	page gateway.MessagePage, err error) {
 	l := store.Listing{Series: c.series(ctx, s.dir, by, f), Bounds: s.bounds}
 	if !f.Since.IsZero() {
 		if l.Floor, err = c.floor(ctx, f.Since); err != nil {
@@ -172,9 +175,12 @@ const (
 
 // series returns the messages that the filter chooses by who sent and received
 // them.
-func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reader, f gateway.MessageFilter) store.Series {
+func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reader,
+	f gateway.MessageFilter) store.Series {
 	index := func(sql string, key any) store.Series {
-		return store.Index(func(before int64, limit int) ([]int64, error) { return c.numbers(ctx, sql, key, before, limit) })
+		return store.Index(func(before int64, limit int) ([]int64, error) {
+			return c.numbers(ctx, sql, key, before, limit)
+		})
 	}
 	var all []store.Series
 	switch {
@@ -218,10 +224,11 @@ func (c conn) floor(ctx context.Context, since time.Time) (int64, error) {
 func (c conn) match(ctx context.Context, rows []int64, f gateway.MessageFilter) ([]bool, error) {
 	since := make(map[int64]bool, len(rows))
 	var id, received int64
-	err := c.query(ctx, `SELECT id, received FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&id, &received}, func() error {
-		since[id] = f.Since.IsZero() || received >= store.Micros(f.Since)
-		return nil
-	})
+	err := c.query(ctx, `SELECT id, received FROM message WHERE id = ANY ($1::bigint[])`, []any{rows},
+		[]any{&id, &received}, func() error {
+			since[id] = f.Since.IsZero() || received >= store.Micros(f.Since)
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,8 @@ func migrate(ctx context.Context, c *connecting) (err error) {
 	}
 	sources := provider.ListSources()
 	if newest := sources[len(sources)-1].Version; current > newest {
-		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade", current, newest)
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade",
+			current, newest)
 	} else if current == newest {
 		return nil
 	}

@@ -43,7 +43,8 @@ func TestMigrationsLockNothing(t *testing.T) {
 				t.Errorf("%s builds the index %s while nobody may write to %s", name, found[2], found[3])
 			}
 			if found[1] != "" && !strings.Contains(text, "DROP INDEX CONCURRENTLY IF EXISTS "+found[2]+";") {
-				t.Errorf("%s cannot be run again after it was interrupted: the index %s may be there, and not be valid", name, found[2])
+				t.Errorf("%s cannot be run again after it was interrupted: the index %s may be there, and not be valid",
+					name, found[2])
 			}
 		}
 	}
@@ -76,7 +77,8 @@ func TestMigrationsAgain(t *testing.T) {
 	err = s.pool.QueryRow(ctx, `SELECT (SELECT turn FROM job), (SELECT count(*) FROM pg_index WHERE NOT indisvalid),
 			(SELECT count(*) FROM setting WHERE name = $1)`, againSetting).Scan(&turn, &invalid, &again)
 	if err != nil || turn != int64(alice.ID) || invalid != 0 || again != 1 {
-		t.Errorf("the job has turn %d, %d indexes are not valid, %d notes for the purge, %v; want %d, none and one", turn, invalid, again, err, alice.ID)
+		t.Errorf("the job has turn %d, %d indexes are not valid, %d notes for the purge, %v; want %d, none and one",
+			turn, invalid, again, err, alice.ID)
 	}
 	mustAccept(t, s, letterTo(t, alice, "k2", bob))
 }
@@ -109,7 +111,8 @@ func TestPurgeAfterAnUpgrade(t *testing.T) {
 	if out := purge(now.Add(time.Hour)); out.Bodies != 0 {
 		t.Errorf("before its turn Purge = %+v, want no body", out)
 	}
-	if _, err := s.pool.Exec(ctx, `INSERT INTO setting VALUES ($1, $2)`, againSetting, strconv.FormatInt(now.Add(2*time.Hour).UnixMicro(), 10)); err != nil {
+	if _, err := s.pool.Exec(ctx, `INSERT INTO setting VALUES ($1, $2)`, againSetting,
+		strconv.FormatInt(now.Add(2*time.Hour).UnixMicro(), 10)); err != nil {
 		t.Fatal(err)
 	}
 	if out := purge(now.Add(time.Hour)); out.Bodies != 0 {

@@ -60,7 +60,8 @@ func TestRefusesServersThatLose(t *testing.T) {
 func TestRefusesNewerSchema(t *testing.T) {
 	where := database(t)
 	s := open(t, where)
-	if _, err := s.pool.Exec(context.Background(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`); err != nil {
+	if _, err := s.pool.Exec(context.Background(),
+		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(context.Background(), Options{URL: where})
@@ -91,7 +92,8 @@ func TestReplicasStartAtOnce(t *testing.T) {
 // A clock that is far away refuses to start, and later makes the replica not
 // ready.
 func TestRefusesFarClocks(t *testing.T) {
-	for off, refused := range map[time.Duration]bool{0: false, 29 * time.Second: false, -29 * time.Second: false, 31 * time.Second: true, -time.Hour: true} {
+	for off, refused := range map[time.Duration]bool{0: false, 29 * time.Second: false, -29 * time.Second: false,
+		31 * time.Second: true, -time.Hour: true} {
 		if err := tooFar(off); (err != nil) != refused {
 			t.Errorf("clock %v away = %v, want refused: %v", off, err, refused)
 		}
@@ -99,7 +101,8 @@ func TestRefusesFarClocks(t *testing.T) {
 	s := openDeaf(t, database(t))
 	before := time.Now()
 	if now := s.Now(); now.Before(before.Add(-time.Second)) || now.After(time.Now().Add(time.Second)) {
-		t.Errorf("Now = %v, want it within a second of this machine's clock, which showed %v and then %v", now, before, time.Now())
+		t.Errorf("Now = %v, want it within a second of this machine's clock, which showed %v and then %v", now,
+			before, time.Now())
 	}
 	if err := s.Probe(context.Background(), dawn); err != nil {
 		t.Errorf("Probe = %v, want no error", err)
@@ -141,11 +144,14 @@ func TestServerDiesAndComesBack(t *testing.T) {
 		if err := s.Probe(context.Background(), dawn); err == nil {
 			t.Errorf("Probe while the server is away = no error, want one")
 		}
-		if _, err := s.AgentNamed(address(t, "nobody@shop.example")); err == nil || errors.Is(err, gateway.ErrNotFound) {
-			t.Errorf("AgentNamed of one that is not known = %v, want an error that does not say that there is none", err)
+		if _, err := s.AgentNamed(address(t, "nobody@shop.example")); err == nil ||
+			errors.Is(err, gateway.ErrNotFound) {
+			t.Errorf("AgentNamed of one that is not known = %v, want an error that does not say that there is none",
+				err)
 		}
 		if _, _, err := s.KeyOwner([32]byte{1}, dawn); err == nil || errors.Is(err, gateway.ErrNotFound) {
-			t.Errorf("KeyOwner of a key that is not known = %v, want an error that does not say that there is none", err)
+			t.Errorf("KeyOwner of a key that is not known = %v, want an error that does not say that there is none",
+				err)
 		}
 		if err := server.Launch(); err != nil {
 			t.Fatal(err)
@@ -365,7 +371,8 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 		want++
 		items := inbox(t, s, bob)
 		if len(items) != want || items[want-1].ID != got.ID {
-			t.Fatalf("messages in the inbox after %d letters = %d, want as many and the last %s", want, len(items), got.ID)
+			t.Fatalf("messages in the inbox after %d letters = %d, want as many and the last %s", want,
+				len(items), got.ID)
 		}
 	}
 	if w.cuts.Load() < 20 {
@@ -389,7 +396,8 @@ func TestPlansForIndexes(t *testing.T) {
 			}
 		}
 		var got string
-		if err := open(t, url+c.more).pool.QueryRow(t.Context(), `SHOW enable_seqscan`).Scan(&got); err != nil || got != c.want {
+		if err := open(t, url+c.more).pool.QueryRow(t.Context(), `SHOW enable_seqscan`).Scan(&got); err != nil ||
+			got != c.want {
 			t.Errorf("with %q: enable_seqscan is %q, %v, want %s", c.more, got, err, c.want)
 		}
 	}

@@ -50,7 +50,8 @@ func (p *pair) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID
 	return p.next().Ack(ctx, agent, id, now)
 }
 
-func (p *pair) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+func (p *pair) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+	now time.Time) (gateway.Mark, error) {
 	return p.next().MarkRead(ctx, agent, id, now)
 }
 
@@ -66,7 +67,8 @@ func (p *pair) Settle(ctx context.Context, s gateway.Settlement) error {
 	return p.next().Settle(ctx, s)
 }
 
-func (p *pair) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
+func (p *pair) Expire(ctx context.Context, begun, now time.Time, limit int,
+	report func(gateway.Job) bool) (int, error) {
 	return p.next().Expire(ctx, begun, now, limit, report)
 }
 
@@ -90,7 +92,8 @@ func (p *pair) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, no
 	return p.next().NotePeer(ctx, domain, signed, now)
 }
 
-func (p *pair) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (p *pair) ChangeSecrets(ctx context.Context, kind string,
+	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
 	return p.next().ChangeSecrets(ctx, kind, change)
 }
 
@@ -98,7 +101,8 @@ func (p *pair) Hold(ctx context.Context, name, owner string, now, until time.Tim
 	return p.next().Hold(ctx, name, owner, now, until)
 }
 
-func (p *pair) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+func (p *pair) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+	limit int) (gateway.Purged, error) {
 	return p.next().Purge(ctx, keep, now, after, limit)
 }
 

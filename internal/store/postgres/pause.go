@@ -56,7 +56,8 @@ func (s *Store) isPaused(ctx context.Context) error {
 // Pause makes the store accept nothing.
 func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	err := s.do(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, pausedSetting,
+		_, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			pausedSetting,
 			strconv.FormatInt(store.Micros(now), 10))
 		return err
 	})

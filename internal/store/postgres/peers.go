@@ -14,7 +14,9 @@ func (c conn) peers(ctx context.Context, end string, args ...any) (list []gatewa
 	var domain string
 	var seen, last, signed, lastSigned int64
 	var written bool
-	err = c.query(ctx, `SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0), EXISTS (SELECT FROM contact c WHERE c.domain = peer.domain) FROM peer `+end, args,
+	err = c.query(ctx,
+		`SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0), EXISTS (SELECT FROM contact c WHERE c.domain = peer.domain) FROM peer `+
+			end, args,
 		[]any{&domain, &seen, &last, &signed, &lastSigned, &written}, func() error {
 			list = append(list, gateway.Peer{
 				Domain: amtp.Domain(domain), FirstSeen: store.FromMicros(seen), LastSeen: store.FromMicros(last),
@@ -38,7 +40,8 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, err
 			return nil
 		}
 		p = gateway.Peer{Domain: domain}
-		return c.query(ctx, `SELECT EXISTS (SELECT FROM contact WHERE domain = $1)`, []any{string(domain)}, []any{&p.Written}, func() error { return nil })
+		return c.query(ctx, `SELECT EXISTS (SELECT FROM contact WHERE domain = $1)`, []any{string(domain)},
+			[]any{&p.Written}, func() error { return nil })
 	})
 	times := s.watch.Times(s.Now())
 	times.RightPeer(&p)
@@ -86,7 +89,8 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 				return stepped{last: last}, err
 			}
 			// The time stands twice: a domain may write while its row is waited for.
-			n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`, store.Micros(since), gone)
+			n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`,
+				store.Micros(since), gone)
 			return stepped{int(n), last}, err
 		})
 		return did.found, did.last, err
@@ -101,7 +105,8 @@ type stepped struct {
 
 // silentPeers returns the next domains that wrote nothing since, and the last that it
 // looked at, the zero Place when it came to the end.
-func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Place, limit int) (due []string, last store.Place, err error) {
+func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Place,
+	limit int) (due []string, last store.Place, err error) {
 	var at store.Place
 	most, looked := store.LookedAt*limit, 0
 	err = c.query(ctx, `SELECT domain, last_seen FROM peer WHERE (last_seen, domain) > ($1, $2) AND last_seen <= $3

@@ -31,7 +31,8 @@ import (
 
 // Options says where the store is and how it runs. Only URL is needed.
 type Options struct {
-	URL string       // postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
+	// postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
+	URL string
 	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
 
 	// Clock is the machine's; the zero value is the system's. What is decided goes
@@ -140,7 +141,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) keep(name string, loop func()) {
 	s.loops.Go(func() {
 		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
-			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(), "stack", string(d.Stack))
+			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(),
+				"stack", string(d.Stack))
 		})
 	})
 }

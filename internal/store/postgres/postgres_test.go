@@ -63,10 +63,13 @@ func TestStoreReopened(t *testing.T) {
 func TestBehindProxy(t *testing.T) {
 	var databases sync.Map
 	storetest.RunDurable(t, func(t *testing.T, dir string) gateway.Store {
-		url, _ := databases.LoadOrStore(dir, sync.OnceValue(func() string { return pgtest.Database(t, "empty", nil) + "&pgbouncer=true" }))
+		url, _ := databases.LoadOrStore(dir, sync.OnceValue(func() string {
+			return pgtest.Database(t, "empty", nil) + "&pgbouncer=true"
+		}))
 		s := open(t, url.(func() string)())
 		var named int
-		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_prepared_statements`).Scan(&named); err != nil || named > 0 {
+		if err := s.pool.QueryRow(t.Context(),
+			`SELECT count(*) FROM pg_prepared_statements`).Scan(&named); err != nil || named > 0 {
 			t.Errorf("statements with a name = %d, %v, want none", named, err)
 		}
 		return s

@@ -34,7 +34,8 @@ type aged struct {
 }
 
 // Purge removes what has outlived its retention.
-func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+	limit int) (gateway.Purged, error) {
 	agents, all, err := s.purgeAgents(ctx, now.Add(-keep.Agent()), after == 0, limit)
 	if err != nil {
 		return gateway.Purged{Next: after}, err
@@ -48,7 +49,8 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 // all who write whose turn it is, and bodies are parsed there; what may have
 // changed meanwhile is looked at again under a lock on the messages, a few at a
 // time.
-func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+	limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
 	if err := s.putRight(ctx, now); err != nil {
 		return out, err
@@ -90,7 +92,10 @@ func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []*aged, o
 		walk.Pass(m.Turn)
 	}
 	passed := *walk
-	did, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Purged, error) { return t.purge(ctx, list, &passed) })
+	did, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Purged,
+		error) {
+		return t.purge(ctx, list, &passed)
+	})
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,8 @@ func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Time
 	var stored string
 	again, err := c.number(ctx, `SELECT value::bigint FROM setting WHERE name = $1`, againSetting)
 	if err == nil {
-		err = c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored}, func() error { return nil })
+		err = c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored},
+			func() error { return nil })
 	}
 	if err != nil {
 		return store.Walk{}, err
@@ -123,19 +129,22 @@ func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Time
 func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gateway.Purged) ([]*aged, error) {
 	var list []*aged
 	var row, received int64
-	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{walk.Now, limit}, []any{&row}, func() error {
-		list = append(list, &aged{Turn: store.Turn{Row: row}})
-		return nil
-	})
+	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{walk.Now, limit},
+		[]any{&row}, func() error {
+			list = append(list, &aged{Turn: store.Turn{Row: row}})
+			return nil
+		})
 	if err == nil && len(list) < limit {
-		err = c.query(ctx, `SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
+		err = c.query(ctx,
+			`SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
 			[]any{walk.Received, walk.Message, walk.Until(), limit - len(list)}, []any{&row, &received}, func() error {
 				list = append(list, &aged{Turn: store.Turn{Row: row, Received: received, First: true}})
 				return nil
 			})
 	}
 	if err == nil && len(list) < limit && walk.Times.Doubts() {
-		err = c.query(ctx, `SELECT id FROM message WHERE received > $1 ORDER BY received LIMIT $2`, []any{walk.Times.Before(), limit - len(list)},
+		err = c.query(ctx, `SELECT id FROM message WHERE received > $1 ORDER BY received LIMIT $2`,
+			[]any{walk.Times.Before(), limit - len(list)},
 			[]any{&row}, func() error {
 				list = append(list, &aged{Turn: store.Turn{Row: row}})
 				return nil
@@ -185,19 +194,21 @@ func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error 
 	var row, size, sender, received int64
 	var class int16
 	var address string
-	queue(b, `SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.received FROM message m
+	queue(b,
+		`SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.received FROM message m
 			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address, &received}, func() error {
-		for _, m := range byRow[row] {
-			m.there, m.size, m.Body = true, size, size > 0
-			m.mend.Note(times, received, row)
-			m.class, m.sender, m.address = gateway.Class(class), gateway.AgentID(sender), address
-		}
-		return nil
-	})
+			for _, m := range byRow[row] {
+				m.there, m.size, m.Body = true, size, size > 0
+				m.mend.Note(times, received, row)
+				m.class, m.sender, m.address = gateway.Class(class), gateway.AgentID(sender), address
+			}
+			return nil
+		})
 	var agent, changed int64
 	var state int16
 	var pushed bool
-	queue(b, `SELECT message, agent, state, changed, pushed FROM delivery WHERE message = ANY ($1::bigint[])`, []any{rows},
+	queue(b, `SELECT message, agent, state, changed, pushed FROM delivery WHERE message = ANY ($1::bigint[])`,
+		[]any{rows},
 		[]any{&row, &agent, &state, &changed, &pushed}, func() error {
 			d := gateway.Delivery{Agent: gateway.AgentID(agent), State: gateway.State(state)}
 			if pushed {
@@ -211,7 +222,8 @@ func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error 
 		})
 	var key []byte
 	var used int64
-	queue(b, `SELECT message, key, used FROM dedup WHERE message = ANY ($1::bigint[]) AND used IS NOT NULL`, []any{rows},
+	queue(b, `SELECT message, key, used FROM dedup WHERE message = ANY ($1::bigint[]) AND used IS NOT NULL`,
+		[]any{rows},
 		[]any{&row, &key, &used}, func() error {
 			for _, m := range byRow[row] {
 				m.keys, m.Keys = append(m.keys, key), append(m.Keys, m.mend.Note(times, used, row))
@@ -234,14 +246,15 @@ func (c conn) remains(ctx context.Context, list []*aged) (unread int, err error)
 	}
 	var row int64
 	var body []byte
-	err = c.query(ctx, `SELECT id, body FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &body}, func() error {
-		m := byRow[row]
-		fingerprint, key, ok := store.Remains(m.class, m.sender, m.address, body)
-		if m.fingerprint, m.key = fingerprint, key; !ok {
-			unread++
-		}
-		return nil
-	})
+	err = c.query(ctx, `SELECT id, body FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &body},
+		func() error {
+			m := byRow[row]
+			fingerprint, key, ok := store.Remains(m.class, m.sender, m.address, body)
+			if m.fingerprint, m.key = fingerprint, key; !ok {
+				unread++
+			}
+			return nil
+		})
 	return unread, err
 }
 
@@ -252,7 +265,8 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 	for i, m := range list {
 		rows[i] = m.Row
 	}
-	if _, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id FOR UPDATE`, rows); err != nil {
+	if _, err := t.change(ctx, `SELECT m.id FROM message m WHERE m.id = ANY ($1::bigint[]) ORDER BY m.id FOR UPDATE`,
+		rows); err != nil {
 		return did, err
 	}
 	if err := t.hold(ctx, list, &walk.Times); err != nil {
@@ -317,17 +331,21 @@ func (t *tx) dropBodies(ctx context.Context, list []*aged, walk *store.Walk, did
 		return nil
 	}
 	// A report may have yet to be made of a body.
-	gone, err := t.numbers(ctx, `UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
+	gone, err := t.numbers(ctx,
+		`UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
 			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id) RETURNING m.id`, rows, prints)
 	if err != nil || len(gone) == 0 {
 		return err
 	}
 	did.Bodies += len(gone)
 	// Without its content nobody can try it again.
-	if _, err := t.change(ctx, `UPDATE delivery SET dead = NULL WHERE message = ANY ($1::bigint[]) AND dead IS NOT NULL`, gone); err != nil {
+	if _, err := t.change(ctx,
+		`UPDATE delivery SET dead = NULL WHERE message = ANY ($1::bigint[]) AND dead IS NOT NULL`, gone); err != nil {
 		return err
 	}
-	_, err = t.change(ctx, `UPDATE dedup d SET used = m.received FROM unnest($1::bytea[], $2::bigint[]) u (key, message) JOIN message m ON m.id = u.message
+	_,
+		err = t.change(ctx,
+		`UPDATE dedup d SET used = m.received FROM unnest($1::bytea[], $2::bigint[]) u (key, message) JOIN message m ON m.id = u.message
 			WHERE d.key = u.key AND d.message = u.message AND d.used IS NULL AND u.message = ANY ($3::bigint[])`, keys, keyed, gone)
 	return err
 }
@@ -375,7 +393,8 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	gone, err = t.numbers(ctx, `DELETE FROM message m WHERE m.id = ANY ($1::bigint[]) AND m.body IS NULL AND m.id <> (SELECT max(id) FROM message)
+	gone, err = t.numbers(ctx,
+		`DELETE FROM message m WHERE m.id = ANY ($1::bigint[]) AND m.body IS NULL AND m.id <> (SELECT max(id) FROM message)
 			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.seq = (SELECT max(seq) FROM delivery))
 			AND NOT EXISTS (SELECT 1 FROM dedup k WHERE k.message = m.id AND k.used IS NOT NULL) RETURNING m.id`, rows)
 	if err != nil || len(gone) == 0 {
@@ -396,14 +415,16 @@ func (t *tx) pass(ctx context.Context, list []*aged, walk *store.Walk) error {
 		case !m.there:
 			gone = append(gone, m.Row)
 		case !slices.Contains(rows, m.Row):
-			rows, due = append(rows, m.Row), append(due, store.Micros(walk.Keep.LookAgain(m.Kept, store.FromMicros(walk.Now))))
+			rows, due = append(rows, m.Row), append(due,
+				store.Micros(walk.Keep.LookAgain(m.Kept, store.FromMicros(walk.Now))))
 		}
 	}
 	b := &pgx.Batch{}
 	b.Queue(`DELETE FROM purge_turn WHERE message = ANY ($1::bigint[])`, gone)
 	b.Queue(`INSERT INTO purge_turn (message, due) SELECT * FROM unnest($1::bigint[], $2::bigint[]) u (message, due) ORDER BY message
 			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, rows, due)
-	b.Queue(`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.PurgeSetting, walk.String())
+	b.Queue(`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		store.PurgeSetting, walk.String())
 	if walk.Again {
 		b.Queue(`DELETE FROM setting WHERE name = $1 AND value::bigint <= $2`, againSetting, walk.Now)
 	}
@@ -413,7 +434,9 @@ func (t *tx) pass(ctx context.Context, list []*aged, walk *store.Walk) error {
 // lookAt has the purge look at a message at that time, and not before. The message
 // is locked first, as the purge does.
 func (t *tx) lookAt(ctx context.Context, row int64, at time.Time) error {
-	_, err := t.change(ctx, `INSERT INTO purge_turn (message, due) SELECT m.id, $2::bigint FROM (SELECT id FROM message WHERE id = $1 FOR UPDATE) m
+	_,
+		err := t.change(ctx,
+		`INSERT INTO purge_turn (message, due) SELECT m.id, $2::bigint FROM (SELECT id FROM message WHERE id = $1 FOR UPDATE) m
 			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, row, store.Micros(at))
 	return err
 }

@@ -22,7 +22,8 @@ func BenchmarkThroughQueue(b *testing.B) {
 	}
 	var wanted []gateway.Claiming
 	for i := range 50 {
-		wanted = append(wanted, gateway.Claiming{Destination: gateway.Destination(fmt.Sprintf("d%d.example", i)), Limit: 64})
+		wanted = append(wanted, gateway.Claiming{Destination: gateway.Destination(fmt.Sprintf("d%d.example",
+			i)), Limit: 64})
 	}
 	b.ResetTimer()
 	var senders, settlers sync.WaitGroup
@@ -49,9 +50,10 @@ func BenchmarkThroughQueue(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					if err := s.Settle(context.Background(), gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: dawn, Results: []gateway.Result{
-						{Delivery: p.Recipients[0].ID, Event: gateway.Success},
-					}}); err != nil {
+					if err := s.Settle(context.Background(),
+						gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: dawn, Results: []gateway.Result{
+							{Delivery: p.Recipients[0].ID, Event: gateway.Success},
+						}}); err != nil {
 						b.Error(err)
 					}
 				})

@@ -18,7 +18,8 @@ func TestParcelsReadTogether(t *testing.T) {
 	alice := register(t, s, "alice")
 	const n = 200
 	for i := range n {
-		mustAccept(t, s, letterTo(t, alice, fmt.Sprintf("letter-%d", i), fmt.Sprintf("a%d@far.example", i), fmt.Sprintf("b%d@far.example", i)))
+		mustAccept(t, s, letterTo(t, alice, fmt.Sprintf("letter-%d", i), fmt.Sprintf("a%d@far.example", i),
+			fmt.Sprintf("b%d@far.example", i)))
 	}
 	jobs := mustClaim(t, s, "far.example", n, 0, dawn)
 	if len(jobs) != n {
@@ -37,7 +38,8 @@ func TestParcelsReadTogether(t *testing.T) {
 				t.Errorf("job %d is for %s: %v", j.ID, p.Recipients[0].Recipient, err)
 			}
 			if p.ID != j.ID || p.Fence != j.Fence || p.Envelope.ID != j.Message || len(p.Recipients) != 2 {
-				t.Errorf("job %d: got job %d under fence %d with message %s to %d recipients", j.ID, p.ID, p.Fence, p.Envelope.ID, len(p.Recipients))
+				t.Errorf("job %d: got job %d under fence %d with message %s to %d recipients", j.ID, p.ID, p.Fence,
+					p.Envelope.ID, len(p.Recipients))
 			}
 			if want := fmt.Appendf(nil, `"text":"letter-%d"`, i); !bytes.Contains(p.Body, want) {
 				t.Errorf("job %d has another one's body: %.120s", j.ID, p.Body)
@@ -65,7 +67,8 @@ func TestQueueIsTidied(t *testing.T) {
 	for w := range 20 {
 		senders.Go(func() {
 			for i := range n / 20 {
-				if _, err := s.Accept(t.Context(), letterTo(t, alice, fmt.Sprint(w, " ", i), "a@far.example")); err != nil {
+				if _, err := s.Accept(t.Context(), letterTo(t, alice, fmt.Sprint(w, " ", i),
+					"a@far.example")); err != nil {
 					t.Error(err)
 				}
 			}
@@ -88,7 +91,8 @@ func TestQueueIsTidied(t *testing.T) {
 	settlers.Wait()
 	soon(t, "the queue's table is vacuumed", func() bool {
 		var vacuumed bool
-		err := s.pool.QueryRow(context.Background(), `SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relid = 'job'::regclass`).Scan(&vacuumed)
+		err := s.pool.QueryRow(context.Background(),
+			`SELECT vacuum_count > 0 FROM pg_stat_user_tables WHERE relid = 'job'::regclass`).Scan(&vacuumed)
 		return err == nil && vacuumed
 	})
 }

@@ -33,7 +33,8 @@ func isAddress(s string) bool {
 
 // movers returns the agents that move, with their addresses in the other domain,
 // and what becomes of the living.
-func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, folded []string, done gateway.Readdressed, err error) {
+func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, folded []string,
+	done gateway.Readdressed, err error) {
 	var id int64
 	var name string
 	var lives, taken bool

@@ -47,7 +47,8 @@ func (s *Store) ReceiptDomains(ctx context.Context, after amtp.Domain, limit int
 }
 
 // OwedReceipts returns receipts for a domain that are due.
-func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit, bodies int) (list []gateway.OwedReceipt, more bool, err error) {
+func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit,
+	bodies int) (list []gateway.OwedReceipt, more bool, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) error {
 		list, more = nil, false
 		room := bodies
@@ -55,12 +56,14 @@ func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time,
 		var class int16
 		var given []byte
 		size := 0
-		err := c.query(ctx, `SELECT r.message, r.agent, coalesce(r.read, 0), coalesce(r.acked, 0), coalesce(r.refused, 0), m.uuid, m.given_id,
+		err := c.query(ctx,
+			`SELECT r.message, r.agent, coalesce(r.read, 0), coalesce(r.acked, 0), coalesce(r.refused, 0), m.uuid, m.given_id,
 				coalesce(m.sender, ''), coalesce(m.class, 0), EXISTS (SELECT FROM contact c WHERE c.agent = r.agent AND c.domain = r.domain),
 				coalesce(length(m.body), 0)
 				FROM receipt r LEFT JOIN message m ON m.id = r.message WHERE r.domain = $1 AND r.due <= $2 ORDER BY r.due LIMIT $3`,
 			[]any{string(to), store.Micros(now), limit + 1},
-			[]any{&row.Row, &row.Agent, &row.Read, &row.Acked, &row.Refused, &row.UUID, &given, &row.Sender, &class, &row.Written, &size},
+			[]any{&row.Row, &row.Agent, &row.Read, &row.Acked, &row.Refused, &row.UUID, &given, &row.Sender, &class,
+				&row.Written, &size},
 			func() error {
 				room -= size
 				if more = more || len(list) == limit || len(list) > 0 && room < 0; more {
@@ -84,10 +87,11 @@ func (c conn) receiptBodies(ctx context.Context, list []gateway.OwedReceipt) err
 	var row int64
 	var body []byte
 	found := make(map[int64][]byte, len(list))
-	err := c.query(ctx, `SELECT id, body FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &body}, func() error {
-		found[row] = slices.Clone(body)
-		return nil
-	})
+	err := c.query(ctx, `SELECT id, body FROM message WHERE id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &body},
+		func() error {
+			found[row] = slices.Clone(body)
+			return nil
+		})
 	for i := range list {
 		list[i].Body = found[list[i].Row]
 	}
@@ -115,11 +119,13 @@ func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, 
 		_, err := t.change(ctx, `SELECT 1 FROM receipt r JOIN `+given+` ON u.message = r.message AND u.agent = r.agent
 				ORDER BY r.message, r.agent FOR UPDATE OF r`, args...)
 		if err == nil {
-			_, err = t.change(ctx, `DELETE FROM receipt r USING `+given+` WHERE r.message = u.message AND r.agent = u.agent
+			_, err = t.change(ctx, `DELETE FROM receipt r USING `+given+
+				` WHERE r.message = u.message AND r.agent = u.agent
 					AND coalesce(r.read, 0) = u.read AND coalesce(r.acked, 0) = u.acked AND coalesce(r.refused, 0) = u.refused`, args...)
 		}
 		if err == nil {
-			_, err = t.change(ctx, `UPDATE receipt r SET due = $6 FROM `+given+` WHERE r.message = u.message AND r.agent = u.agent`,
+			_, err = t.change(ctx, `UPDATE receipt r SET due = $6 FROM `+given+
+				` WHERE r.message = u.message AND r.agent = u.agent`,
 				append(args, store.Micros(again))...)
 		}
 		return err
@@ -143,7 +149,9 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 		if err != nil {
 			return 0, err
 		}
-		over, err := t.change(ctx, drop+`due <= (SELECT due FROM receipt WHERE domain = $1 ORDER BY due DESC LIMIT 1 OFFSET $2) ORDER BY due LIMIT $3)`,
+		over, err := t.change(ctx,
+			drop+
+				`due <= (SELECT due FROM receipt WHERE domain = $1 ORDER BY due DESC LIMIT 1 OFFSET $2) ORDER BY due LIMIT $3)`,
 			string(to), most, limit)
 		return int(old + over), err
 	})
@@ -151,7 +159,8 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 
 // TakeReceipts applies what the gateway of a domain tells: it changes only what
 // is still as it was when it was looked for.
-func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt, now time.Time) (int, error) {
+func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
+	now time.Time) (int, error) {
 	var told []store.Told
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		told, err = c.told(ctx, from, list, store.Micros(now))
@@ -183,7 +192,8 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 }
 
 // told finds what receipts change.
-func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt, now int64) (told []store.Told, err error) {
+func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
+	now int64) (told []store.Told, err error) {
 	var items []int32
 	var uuids, texts [][]byte
 	for i := range list {
@@ -198,13 +208,14 @@ func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt
 	row := make(map[int32]int64, len(items))
 	var item int32
 	var message int64
-	err = c.query(ctx, `SELECT u.item, coalesce(m.id, a.message) FROM unnest($1::int[], $2::bytea[], $3::bytea[]) u (item, uuid, text)
+	err = c.query(ctx,
+		`SELECT u.item, coalesce(m.id, a.message) FROM unnest($1::int[], $2::bytea[], $3::bytea[]) u (item, uuid, text)
 			LEFT JOIN message m ON m.uuid = u.uuid AND m.sender_agent IS NOT NULL
 			LEFT JOIN LATERAL (SELECT message FROM alias WHERE id = u.text AND agent <> 0 ORDER BY message DESC LIMIT 1) a ON m.id IS NULL
 			WHERE coalesce(m.id, a.message) IS NOT NULL`, []any{items, uuids, texts}, []any{&item, &message}, func() error {
-		row[item] = message
-		return nil
-	})
+			row[item] = message
+			return nil
+		})
 	if err != nil || len(row) == 0 {
 		return nil, err
 	}
@@ -214,7 +225,8 @@ func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt
 	}
 	deliveries := make(map[int64][]store.DeliveryRow)
 	var d delivery
-	err = c.query(ctx, `SELECT d.message, `+deliveryColumns+` FROM delivery d `+itsJob+` WHERE d.message = ANY ($1::bigint[]) AND d.agent = 0`,
+	err = c.query(ctx, `SELECT d.message, `+deliveryColumns+` FROM delivery d `+itsJob+
+		` WHERE d.message = ANY ($1::bigint[]) AND d.agent = 0`,
 		[]any{rows}, append([]any{&message}, d.into()...), func() error {
 			deliveries[message] = append(deliveries[message], d.read())
 			return nil

@@ -99,7 +99,8 @@ func (t *tx) insertMail(ctx context.Context, m *mail) error {
 // other.
 func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Recipient) (gateway.Accepted, error) {
 	var uuid []byte
-	err := t.query(ctx, `SELECT uuid FROM message WHERE id = $1 FOR UPDATE`, []any{to.row}, []any{&uuid}, func() error { return nil })
+	err := t.query(ctx, `SELECT uuid FROM message WHERE id = $1 FOR UPDATE`, []any{to.row}, []any{&uuid},
+		func() error { return nil })
 	if err == nil && uuid == nil {
 		err = errRetention
 	}
@@ -110,7 +111,9 @@ func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Re
 	if out.Deliveries, err = t.deliveriesOf(ctx, to.row); err != nil {
 		return gateway.Accepted{}, err
 	}
-	added := slices.DeleteFunc(recipients, func(r gateway.Recipient) bool { return store.Has(out.Deliveries, r, t.dir) })
+	added := slices.DeleteFunc(recipients, func(r gateway.Recipient) bool {
+		return store.Has(out.Deliveries, r, t.dir)
+	})
 	if len(added) > 0 {
 		to.id, to.before = out.ID, out.Deliveries
 		if err := t.add(ctx, to, added); err != nil {
@@ -201,7 +204,8 @@ func (t *tx) prior(ctx context.Context, a *store.Incoming, row int64, keep bool)
 		if known != 0 { // a further key, which the stored body does not tell
 			target, used = known, store.Micros(a.ReceivedAt)
 		}
-		added, err := t.change(ctx, `INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
+		added, err := t.change(ctx,
+			`INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
 			a.Dedup[:], target, used)
 		if err == nil && added == 1 && known != 0 {
 			err = t.lookAt(ctx, known, a.ReceivedAt) // an end that was not foreseen
@@ -262,7 +266,9 @@ func (t *tx) priorByID(ctx context.Context, a *store.Incoming) (row int64, taken
 		var class int16
 		var agent int64
 		var sender string
-		err = t.query(ctx, `SELECT id, class, coalesce(sender_agent, 0), coalesce(sender, '') FROM message WHERE uuid = $1`, []any{a.Given[:]},
+		err = t.query(ctx,
+			`SELECT id, class, coalesce(sender_agent, 0), coalesce(sender, '') FROM message WHERE uuid = $1`,
+			[]any{a.Given[:]},
 			[]any{&row, &class, &agent, &sender}, func() error { return nil })
 		if err != nil {
 			return 0, false, err
@@ -294,7 +300,8 @@ func (t *tx) priorByID(ctx context.Context, a *store.Incoming) (row int64, taken
 // have the same bytes.
 func (t *tx) same(ctx context.Context, a *store.Incoming, row int64) (bool, error) {
 	var body, fingerprint []byte
-	err := t.query(ctx, `SELECT body, fingerprint FROM message WHERE id = $1`, []any{row}, []any{&body, &fingerprint}, func() error { return nil })
+	err := t.query(ctx, `SELECT body, fingerprint FROM message WHERE id = $1`, []any{row}, []any{&body, &fingerprint},
+		func() error { return nil })
 	if err != nil || bytes.Equal(body, a.Message.Raw()) {
 		return err == nil, err
 	}

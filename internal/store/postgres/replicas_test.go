@@ -108,7 +108,8 @@ func TestRemovedElsewhere(t *testing.T) {
 			if err := one.RemoveAgent(context.Background(), bob.ID, dawn); err != nil {
 				t.Fatal(err)
 			}
-			for what, a := range map[string]gateway.Acceptance{"to": letterTo(t, alice, "after", bob), "of": letterTo(t, bob, "after", alice)} {
+			for what, a := range map[string]gateway.Acceptance{"to": letterTo(t, alice, "after", bob),
+				"of": letterTo(t, bob, "after", alice)} {
 				if _, err := two.Accept(context.Background(), a); !errors.Is(err, gateway.ErrNotFound) {
 					t.Errorf("Accept of a letter %s bob = %v, want %v", what, err, gateway.ErrNotFound)
 				}
@@ -215,7 +216,8 @@ func TestPausedElsewhere(t *testing.T) {
 		if err := one.Pause(context.Background(), dawn); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := two.Accept(context.Background(), letterTo(t, alice, "k", bob)); !errors.Is(err, gateway.ErrPaused) {
+		if _, err := two.Accept(context.Background(), letterTo(t, alice, "k", bob)); !errors.Is(err,
+			gateway.ErrPaused) {
 			t.Errorf("Accept = %v, want %v", err, gateway.ErrPaused)
 		}
 		if i == 0 {
@@ -276,7 +278,8 @@ func TestTheSameToBoth(t *testing.T) {
 	for i := range got {
 		a, b := got[i][0], got[i][1]
 		if a.ID != b.ID || a.Replayed == b.Replayed {
-			t.Errorf("letter %d = %s (replayed %v) and %s (replayed %v), want one message, stored once", i, a.ID, a.Replayed, b.ID, b.Replayed)
+			t.Errorf("letter %d = %s (replayed %v) and %s (replayed %v), want one message, stored once", i, a.ID,
+				a.Replayed, b.ID, b.Replayed)
 		}
 	}
 	if items := inbox(t, one, bob); len(items) != n {

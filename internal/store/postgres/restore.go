@@ -85,7 +85,9 @@ func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
 // served is ErrServed while somebody is connected by the name.
 func served(ctx context.Context, conn *pgx.Conn, name string) error {
 	var others int
-	err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, name).Scan(&others)
+	err := conn.QueryRow(ctx,
+		`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`,
+		name).Scan(&others)
 	if err == nil && others > 0 {
 		err = fmt.Errorf("%w; %d connections are called %s", ErrServed, others, name)
 	}
@@ -95,7 +97,8 @@ func served(ctx context.Context, conn *pgx.Conn, name string) error {
 // rewound makes the pause and the leap.
 func rewound(ctx context.Context, tx pgx.Tx) (done Restored, err error) {
 	var half bool
-	err = tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM agent WHERE removed IS NULL), (SELECT count(*) FROM message), (SELECT count(*) FROM delivery),
+	err = tx.QueryRow(ctx,
+		`SELECT (SELECT count(*) FROM agent WHERE removed IS NULL), (SELECT count(*) FROM message), (SELECT count(*) FROM delivery),
 			EXISTS (SELECT FROM setting WHERE name = $1 AND value LIKE $2)`, moveSetting, moveBegun+"%").
 		Scan(&done.Agents, &done.Messages, &done.Deliveries, &half)
 	if err == nil && half {

@@ -12,7 +12,8 @@ import (
 // sequences returns the next numbers of deliveries and jobs, and uses them up.
 func sequences(t *testing.T, s *Store) (delivery, job int64) {
 	t.Helper()
-	if err := s.pool.QueryRow(context.Background(), `SELECT nextval('delivery_seq'), nextval('job_id')`).Scan(&delivery, &job); err != nil {
+	if err := s.pool.QueryRow(context.Background(), `SELECT nextval('delivery_seq'), nextval('job_id')`).Scan(&delivery,
+		&job); err != nil {
 		t.Fatal(err)
 	}
 	return delivery, job
@@ -49,7 +50,8 @@ func TestRestore(t *testing.T) {
 		t.Error("after it the store is not paused")
 	}
 	if d, j := sequences(t, s); d < delivery+2*floorStep || j < job+2*floorStep {
-		t.Errorf("the next numbers are %d and %d, want them to lie %d behind %d and %d", d, j, 2*floorStep, delivery, job)
+		t.Errorf("the next numbers are %d and %d, want them to lie %d behind %d and %d", d, j, 2*floorStep,
+			delivery, job)
 	}
 	if err := s.Resume(ctx); err != nil || !s.Paused().IsZero() {
 		t.Errorf("Resume = %v, want no error and no pause", err)

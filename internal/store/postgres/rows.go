@@ -30,7 +30,8 @@ func (e *envelope) into() []any {
 func (e *envelope) read() store.EnvelopeRow {
 	r := e.row
 	r.UUID, r.SenderAgent, r.Class = e.uuid, gateway.AgentID(e.agent), gateway.Class(e.class)
-	r.Finding, r.GivenID, r.Subject, r.InReplyTo = string(e.authentication), string(e.given), string(e.subj), string(e.reply)
+	r.Finding, r.GivenID, r.Subject, r.InReplyTo = string(e.authentication), string(e.given), string(e.subj),
+		string(e.reply)
 	return r
 }
 
@@ -52,7 +53,8 @@ type delivery struct {
 func (d *delivery) into() []any {
 	r, j := &d.row, &d.job
 	return []any{&r.Seq, &d.agent, &r.Address, &d.state, &r.Changed, &r.Delivered, &r.Acked,
-		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &r.Read, &r.Refused, &d.jobState, &j.Changed, &j.Attempts, &j.Due, &j.Code, &d.jobReason,
+		&r.Attempts, &r.Code, &d.reason, &r.Pushed, &r.Place, &r.Read, &r.Refused, &d.jobState, &j.Changed, &j.Attempts,
+		&j.Due, &j.Code, &d.jobReason,
 		&r.Further, &r.Redriven}
 }
 
@@ -90,7 +92,8 @@ type queuedScan struct {
 
 func (q *queuedScan) into() []any {
 	return []any{&q.id, &q.destination, &q.state, &q.Fence, &q.Attempts, &q.begun, &q.first, &q.last, &q.due,
-		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent, &q.sender, &q.row, &q.Troubles}
+		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent,
+		&q.sender, &q.row, &q.Troubles}
 }
 
 // read returns the job that was read last.
@@ -98,7 +101,8 @@ func (q *queuedScan) read() queued {
 	j := q.queued
 	j.ID, j.Destination, j.State = gateway.JobID(q.id), gateway.Destination(q.destination), gateway.State(q.state)
 	j.Begun, j.FirstTry, j.LastTry = store.FromMicros(q.begun), store.FromMicros(q.first), store.FromMicros(q.last)
-	j.Due, j.Lease, j.Redriven, j.Since = store.FromMicros(q.due), store.FromMicros(q.lease), store.FromMicros(q.redriven), store.FromMicros(q.since)
+	j.Due, j.Lease, j.Redriven, j.Since = store.FromMicros(q.due), store.FromMicros(q.lease),
+		store.FromMicros(q.redriven), store.FromMicros(q.since)
 	j.Code, j.Reason = amtp.Code(q.code), string(q.reason)
 	j.Message, j.Class, j.SenderAgent = store.MessageID(q.uuid), gateway.Class(q.class), gateway.AgentID(q.agent)
 	j.Flow = store.FlowOf(j.SenderAgent, q.sender)

@@ -19,7 +19,8 @@ func (s *Store) Secrets(ctx context.Context, kind string) (list []gateway.Secret
 func (c conn) secrets(ctx context.Context, kind string) (list []gateway.Secret, err error) {
 	n := gateway.Secret{Kind: kind}
 	var created int64
-	err = c.query(ctx, `SELECT name, sealed, facts, created FROM secret WHERE kind = $1 ORDER BY created, name`, []any{kind},
+	err = c.query(ctx, `SELECT name, sealed, facts, created FROM secret WHERE kind = $1 ORDER BY created, name`,
+		[]any{kind},
 		[]any{&n.Name, &n.Sealed, &n.Facts, &created}, func() error {
 			n.Created = store.FromMicros(created)
 			list = append(list, n)
@@ -30,7 +31,8 @@ func (c conn) secrets(ctx context.Context, kind string) (list []gateway.Secret, 
 
 // ChangeSecrets replaces the secrets of a kind by what change makes of them. Two
 // changes of one kind come one after the other, at whichever replicas.
-func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (s *Store) ChangeSecrets(ctx context.Context, kind string,
+	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
 		return t.changeSecrets(ctx, gateway.SecretChange{Kind: kind, Change: change})
 	})

@@ -148,16 +148,18 @@ func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool
 	}
 	lives := make(map[gateway.AgentID]bool, len(ids))
 	var id int64
-	err := t.query(ctx, `SELECT id FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`, []any{ids}, []any{&id}, func() error {
-		lives[gateway.AgentID(id)] = true
-		return nil
-	})
+	err := t.query(ctx, `SELECT id FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`, []any{ids},
+		[]any{&id}, func() error {
+			lives[gateway.AgentID(id)] = true
+			return nil
+		})
 	return lives, err
 }
 
 // Expire gives up jobs that were begun before then. What another transaction holds
 // is looked at the next time.
-func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
+func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
+	report func(gateway.Job) bool) (int, error) {
 	if err := s.isPaused(ctx); err != nil {
 		return 0, err
 	}
@@ -190,7 +192,8 @@ func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func
 	var old []closing
 	for _, j := range oldest {
 		if !j.Lease.After(now) {
-			old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report(j.Job)}})
+			old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now,
+				Report: report(j.Job)}})
 		}
 	}
 	b := &pgx.Batch{}
@@ -206,12 +209,15 @@ func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func
 
 // expired returns the next jobs that were begun before then and are not leased, and the
 // last that it looked at, the zero Place when it came to the end.
-func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Place, limit int) (ids []int64, last store.Place, err error) {
+func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Place,
+	limit int) (ids []int64, last store.Place, err error) {
 	var at store.Place
 	var message, lease int64
 	most, looked := store.LookedAt*limit, 0
-	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE (begun, id) > ($1, $2) AND begun < $3 ORDER BY begun, id LIMIT $4`,
-		[]any{after.Time, after.ID, store.Micros(begun), most}, []any{&at.ID, &message, &at.Time, &lease}, func() error {
+	err = c.query(ctx,
+		`SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE (begun, id) > ($1, $2) AND begun < $3 ORDER BY begun, id LIMIT $4`,
+		[]any{after.Time, after.ID, store.Micros(begun), most}, []any{&at.ID, &message, &at.Time, &lease},
+		func() error {
 			if looked++; len(ids) == limit {
 				return nil
 			}
@@ -233,6 +239,7 @@ func (c *closing) giveUp(waiting []undecided) {
 		code = amtp.CodeRecipientUnavailable
 	}
 	for _, d := range waiting {
-		c.Results = append(c.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp, Code: code, Reason: c.job.Reason})
+		c.Results = append(c.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp,
+			Code: code, Reason: c.job.Reason})
 	}
 }

@@ -28,7 +28,8 @@ func (s *Store) Tally(ctx context.Context, list []gateway.Tally, now time.Time) 
 		names[i] = list[from].Name
 	}
 	return write(ctx, s, func(ctx context.Context, t *tx) ([]gateway.Spent, error) {
-		_, err := t.change(ctx, `INSERT INTO spent (name, messages, bytes) SELECT name, 0, 0 FROM unnest($1::text[]) u (name) ORDER BY name
+		_, err := t.change(ctx,
+			`INSERT INTO spent (name, messages, bytes) SELECT name, 0, 0 FROM unnest($1::text[]) u (name) ORDER BY name
 			ON CONFLICT DO NOTHING`, names)
 		if err != nil {
 			return nil, err
@@ -36,7 +37,8 @@ func (s *Store) Tally(ctx context.Context, list []gateway.Tally, now time.Time) 
 		all := make([]gateway.Spent, len(list))
 		messages, bytes := make([]int64, 0, len(list)), make([]int64, 0, len(list))
 		var was gateway.Spent
-		err = t.query(ctx, `SELECT messages, bytes FROM spent WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE`, []any{names},
+		err = t.query(ctx, `SELECT messages, bytes FROM spent WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE`,
+			[]any{names},
 			[]any{&was[0], &was[1]}, func() error {
 				at := order[len(messages)]
 				all[at] = was.Add(list[at].Cost, store.Micros(now))

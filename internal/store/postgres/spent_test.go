@@ -27,7 +27,8 @@ func TestTallies(t *testing.T) {
 					if at%2 == 1 {
 						n = names - 1 - i
 					}
-					list = append(list, gateway.Tally{Name: fmt.Sprintf("n%02d", n), Cost: [2]int64{int64(n), int64(2 * n)}})
+					list = append(list, gateway.Tally{Name: fmt.Sprintf("n%02d", n),
+						Cost: [2]int64{int64(n), int64(2 * n)}})
 				}
 				got, err := s.Tally(context.Background(), list, now)
 				if err != nil || len(got) != names {
@@ -37,7 +38,8 @@ func TestTallies(t *testing.T) {
 		})
 	}
 	all.Wait()
-	got, err := two.Tally(context.Background(), []gateway.Tally{{Name: "n19"}, {Name: "n03", Cost: [2]int64{1, 0}}, {Name: "new"}}, now)
+	got, err := two.Tally(context.Background(), []gateway.Tally{{Name: "n19"}, {Name: "n03", Cost: [2]int64{1, 0}},
+		{Name: "new"}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,8 @@ func TestTallies(t *testing.T) {
 // TestForgetSpent keeps what has not come back.
 func TestForgetSpent(t *testing.T) {
 	s := openDeaf(t, database(t))
-	list := []gateway.Tally{{Name: "soon", Cost: [2]int64{1000, 0}}, {Name: "late", Cost: [2]int64{1000, time.Hour.Microseconds()}}}
+	list := []gateway.Tally{{Name: "soon", Cost: [2]int64{1000, 0}},
+		{Name: "late", Cost: [2]int64{1000, time.Hour.Microseconds()}}}
 	before, err := s.Tally(context.Background(), list, dawn)
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,10 @@ func (q *threading) about(i int32, in *store.Incoming, to []gateway.Recipient) {
 	}
 	for _, agent := range agents {
 		if agent != 0 {
-			q.letter, q.agent, q.by = append(q.letter, i), append(q.agent, int64(agent)), append(q.by, int64(in.SenderAgent))
-			q.from, q.ref, q.asUUID = append(q.from, in.From()), append(q.ref, []byte(in.InReplyTo)), append(q.asUUID, id)
+			q.letter, q.agent, q.by = append(q.letter, i), append(q.agent, int64(agent)),
+				append(q.by, int64(in.SenderAgent))
+			q.from, q.ref, q.asUUID = append(q.from, in.From()), append(q.ref, []byte(in.InReplyTo)),
+				append(q.asUUID, id)
 		}
 	}
 }
@@ -66,10 +68,11 @@ func (q *threading) queue(b *pgx.Batch, joins func(letter int32, agent gateway.A
 	var i int32
 	var agent int64
 	var thread, id []byte
-	queue(b, threadsJoined, []any{q.letter, q.agent, q.by, q.from, q.ref, q.asUUID}, []any{&i, &agent, &thread, &id}, func() error {
-		joins(i, gateway.AgentID(agent), string(store.Thread(string(thread), store.MessageID(id))))
-		return nil
-	})
+	queue(b, threadsJoined, []any{q.letter, q.agent, q.by, q.from, q.ref, q.asUUID}, []any{&i, &agent, &thread, &id},
+		func() error {
+			joins(i, gateway.AgentID(agent), string(store.Thread(string(thread), store.MessageID(id))))
+			return nil
+		})
 }
 
 // defaults returns the threads of a message whose parent nobody has: the id that
@@ -86,7 +89,8 @@ func defaults(in *store.Incoming, to []gateway.Recipient) map[gateway.AgentID]st
 }
 
 // threads returns the threads that one message joins, by mailbox.
-func (t *tx) threads(ctx context.Context, in *store.Incoming, to []gateway.Recipient) (map[gateway.AgentID]string, error) {
+func (t *tx) threads(ctx context.Context, in *store.Incoming,
+	to []gateway.Recipient) (map[gateway.AgentID]string, error) {
 	threads := defaults(in, to)
 	var q threading
 	q.about(0, in, to)

@@ -30,7 +30,8 @@ func (s *Store) tidy() {
 		ctx, cancel := context.WithTimeout(s.life, time.Minute)
 		err := s.borrow(ctx, func(c conn) (err error) {
 			if _, err = c.change(ctx, `VACUUM (SKIP_LOCKED, TRUNCATE off) job`); err == nil {
-				waiting, err = c.number(ctx, `SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'job'::regclass`)
+				waiting, err = c.number(ctx,
+					`SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'job'::regclass`)
 			}
 			return err
 		})

@@ -119,7 +119,8 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 // unreachable reports whether the server itself says that it goes.
 func unreachable(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") || e.Code == "25006")
+	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") ||
+		e.Code == "25006")
 }
 
 // met reports whether the transaction met another one and has to be run again.
@@ -148,7 +149,8 @@ func (s *Store) fault(err error) error {
 		return fmt.Errorf("%w: %w", gateway.ErrAway, err)
 	case errors.As(err, &e) && e.Code == "53100":
 		return gateway.ErrFull
-	case errors.As(err, &e) && (strings.HasPrefix(e.Code, "53") || e.Code == "57014"), met(err): // or an operator's time limit
+	// or an operator's time limit
+	case errors.As(err, &e) && (strings.HasPrefix(e.Code, "53") || e.Code == "57014"), met(err):
 		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
 	}
 	return err
@@ -202,9 +204,10 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, conn) error) 
 // snapshot runs fn as read does, and all that it reads is of one moment.
 func (s *Store) snapshot(ctx context.Context, fn func(context.Context, conn) error) error {
 	return s.read(ctx, func(ctx context.Context, c conn) error {
-		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(pgx.Tx) error {
-			return fn(ctx, c)
-		})
+		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+			func(pgx.Tx) error {
+				return fn(ctx, c)
+			})
 	})
 }
 

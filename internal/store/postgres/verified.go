@@ -15,7 +15,8 @@ import (
 type UnverifiedError struct{ Host string }
 
 func (e *UnverifiedError) Error() string {
-	return fmt.Sprintf("the database at %s is on another machine, and its certificate would not be verified: write sslmode=verify-full, with sslrootcert=FILE where its authority is your own", e.Host)
+	return fmt.Sprintf("the database at %s is on another machine, and its certificate would not be verified: write sslmode=verify-full, with sslrootcert=FILE where its authority is your own",
+		e.Host)
 }
 
 // Verified returns an [*UnverifiedError] for an address, as a URL or as keywords, by
@@ -49,5 +50,6 @@ func verifies(c *tls.Config) bool {
 // loopback address.
 func nearby(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" ||
+		err == nil && ip.Unmap().IsLoopback()
 }

@@ -41,7 +41,8 @@ func TestVerified(t *testing.T) {
 	if err := Verified("postgres://u:p@db.example.com/amtp"); err != nil {
 		t.Errorf("with PGSSLMODE=verify-full: %v", err)
 	}
-	if err := Verified("postgres://u:p@db.example.com/amtp?sslmode=bogus"); err == nil || errors.As(err, new(*UnverifiedError)) {
+	if err := Verified("postgres://u:p@db.example.com/amtp?sslmode=bogus"); err == nil ||
+		errors.As(err, new(*UnverifiedError)) {
 		t.Errorf("an address that is none: %v", err)
 	}
 }

@@ -54,7 +54,9 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 	if w.reserve.refuses() {
 		return gateway.Accepted{}, gateway.ErrFull
 	}
-	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool { return r.Agent != 0 && !w.lives(r.Agent) })
+	recipients := slices.DeleteFunc(slices.Clone(a.Recipients), func(r gateway.Recipient) bool {
+		return r.Agent != 0 && !w.lives(r.Agent)
+	})
 	if a.SenderAgent != 0 && !w.lives(a.SenderAgent) {
 		recipients = nil
 	}
@@ -91,7 +93,8 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 	if err != nil {
 		return "", err
 	}
-	_, err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
+	_,
+		err = w.exec(`INSERT INTO message (id, uuid, sender_agent, sender, class, trust, authentication, received, stamped,
 			request, given_id, subject, in_reply_to, thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.next.message, canonical[:], optional(int64(a.SenderAgent)), optional(a.From()), int64(a.Class),
 		store.TrustCode(&a.Envelope), optional(store.Finding(a.Class, a.Found)), store.Micros(a.ReceivedAt),
@@ -99,7 +102,8 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 		optional(thread), a.Message.Raw())
 	id := amtp.MessageID(canonical.String())
 	if err == nil && given != "" {
-		err = w.name(alias{agent: a.SenderAgent, sender: a.From(), variant: a.Variant(), message: w.next.message}, given)
+		err = w.name(alias{agent: a.SenderAgent, sender: a.From(), variant: a.Variant(),
+			message: w.next.message}, given)
 	}
 	return id, err
 }
@@ -114,7 +118,8 @@ type alias struct {
 
 // name gives the message another id.
 func (w *writer) name(a alias, id string) error {
-	_, err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	_,
+		err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		id, int64(a.agent), a.sender, a.variant, a.message)
 	return err
 }
@@ -188,7 +193,8 @@ func (w *writer) box(to *addressing, agent gateway.AgentID) error {
 		return err
 	}
 	_, err = w.exec(`INSERT INTO delivery (seq, message, agent, state, changed, thread) VALUES (?, ?, ?, ?, ?, ?)`,
-		w.next.delivery, to.message, int64(agent), int64(gateway.Delivered), store.Micros(to.ReceivedAt), optional(thread))
+		w.next.delivery, to.message, int64(agent), int64(gateway.Delivered), store.Micros(to.ReceivedAt),
+		optional(thread))
 	w.rings = append(w.rings, store.Entry{Agent: agent, Seq: w.next.delivery})
 	w.next.delivery++
 	return err

@@ -12,12 +12,14 @@ import (
 )
 
 // AddAgent registers an agent with its first key, and stores secrets with it.
-func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key, with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
+func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
+	with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
 	err := s.write(ctx, 512, func(w *writer) error {
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
 		}
-		added, err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts)
+		added,
+			err := w.exec(`INSERT INTO agent (name, domain, mode, target, description, role, capabilities, schemas, listed, created, active, receipts)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			a.Address.Local(), string(a.Address.Domain()), a.DeliveryMode, a.Target, a.Description, a.Role,
 			store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas), a.Listed,
@@ -73,7 +75,8 @@ func undo(err error) error {
 }
 
 // UpdateAgent changes what an agent says about itself.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error, with ...gateway.SecretChange) (gateway.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
+	with ...gateway.SecretChange) (gateway.Agent, error) {
 	var changed gateway.Agent
 	err := s.write(ctx, 512, func(w *writer) error {
 		a, err := w.livingAgent(id) // from the table: this batch may have changed it
@@ -88,9 +91,11 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 				return undo(err)
 			}
 		}
-		_, err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?
+		_,
+			err = w.exec(`UPDATE agent SET mode = ?, target = ?, description = ?, role = ?, capabilities = ?, schemas = ?, listed = ?, receipts = ?
 				WHERE id = ?`,
-			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities), store.Strings(a.SupportedSchemas),
+			a.DeliveryMode, a.Target, a.Description, a.Role, store.Strings(a.Capabilities),
+			store.Strings(a.SupportedSchemas),
 			a.Listed, string(a.Receipts), int64(id))
 		w.changes = append(w.changes, func(d *store.Directory) { d.Describe(a) })
 		changed = a
@@ -111,11 +116,12 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 
 func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
 	err = gateway.ErrNotFound
-	fault := w.query(`SELECT `+agentColumns+` FROM agent WHERE id = ? AND removed IS NULL`, func(s *sqlite3.Stmt) error {
-		a, _ = scanAgent(s)
-		err = nil
-		return nil
-	}, int64(id))
+	fault := w.query(`SELECT `+agentColumns+` FROM agent WHERE id = ? AND removed IS NULL`,
+		func(s *sqlite3.Stmt) error {
+			a, _ = scanAgent(s)
+			err = nil
+			return nil
+		}, int64(id))
 	if fault != nil {
 		return a, fault
 	}
@@ -125,7 +131,8 @@ func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
 // RemoveAgent ends an agent and its keys.
 func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
 	return s.write(ctx, 128, func(w *writer) error {
-		changed, err := w.exec(`UPDATE agent SET removed = ? WHERE id = ? AND removed IS NULL`, store.Micros(now), int64(id))
+		changed, err := w.exec(`UPDATE agent SET removed = ? WHERE id = ? AND removed IS NULL`,
+			store.Micros(now), int64(id))
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,8 @@ func openToRead(name string, options url.Values) (*statements, error) {
 func (c *statements) facts() (f Facts, err error) {
 	err = c.query(`SELECT (SELECT max(version_id) FROM goose_db_version WHERE is_applied), (SELECT count(*) FROM agent WHERE removed IS NULL),
 			(SELECT count(*) FROM message), (SELECT count(*) FROM delivery)`, func(s *sqlite3.Stmt) error {
-		f = Facts{Schema: s.ColumnInt64(0), Agents: s.ColumnInt64(1), Messages: s.ColumnInt64(2), Deliveries: s.ColumnInt64(3)}
+		f = Facts{Schema: s.ColumnInt64(0), Agents: s.ColumnInt64(1), Messages: s.ColumnInt64(2),
+			Deliveries: s.ColumnInt64(3)}
 		return nil
 	})
 	return f, err
@@ -137,7 +138,9 @@ func examine(ctx context.Context, file, name string) (facts Facts, err error) {
 		return facts, fmt.Errorf("%s %w: %w", name, ErrUnsound, err)
 	}
 	if newest := NewestSchema(); facts.Schema > newest {
-		return facts, fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one", name, facts.Schema, newest)
+		return facts,
+			fmt.Errorf("%s has schema %d and this release knows %d: use the release that wrote it, or a newer one",
+				name, facts.Schema, newest)
 	}
 	return facts, nil
 }

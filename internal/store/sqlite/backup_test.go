@@ -56,7 +56,8 @@ func openOfficeWith(t *testing.T, options Options) *office {
 
 // send stores one message and returns its id.
 func (o *office) send(key string) (amtp.MessageID, error) {
-	doc := fmt.Sprintf(`{"sender":"alice@localhost","recipients":["alice@localhost"],"idempotency_key":%q,"payload":"for the test"}`, key)
+	doc := fmt.Sprintf(`{"sender":"alice@localhost","recipients":["alice@localhost"],"idempotency_key":%q,"payload":"for the test"}`,
+		key)
 	m, refused := amtp.ParseMessage([]byte(doc))
 	if refused != nil {
 		return "", refused
@@ -64,7 +65,9 @@ func (o *office) send(key string) (amtp.MessageID, error) {
 	now := time.Now()
 	got, err := o.Accept(context.Background(), gateway.Acceptance{
 		Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: o.agent.Address, SenderAgent: o.agent.ID,
-			Class: gateway.ClassAgent, Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
+			Class: gateway.ClassAgent,
+			Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now,
+			Timestamp: now},
 		Key: key, Message: m, Recipients: []gateway.Recipient{{Agent: o.agent.ID}},
 	})
 	return got.ID, err
@@ -125,7 +128,8 @@ func TestBackupWhileWriting(t *testing.T) {
 			t.Errorf("the backup has %+v, %v; want %+v", again, err, facts)
 		}
 		if facts.Messages < 200 || facts.Messages < last || facts.Messages != facts.Deliveries {
-			t.Errorf("backup %d has %+v, want at least 200 messages, no fewer than %d, and a delivery for each", i, facts, last)
+			t.Errorf("backup %d has %+v, want at least 200 messages, no fewer than %d, and a delivery for each",
+				i, facts, last)
 		}
 		last = facts.Messages
 		info, err := os.Stat(file)
@@ -215,7 +219,8 @@ func TestBackupRefuses(t *testing.T) {
 		t.Errorf("Backup that is ended = %v, want %q", err, context.Canceled)
 	}
 	if b, _ := os.ReadFile(file); string(b) != "precious" || len(entries(t, filepath.Dir(file))) != 1 {
-		t.Errorf("after the refusals the file holds %q beside %v, want it unchanged and alone", b, entries(t, filepath.Dir(file)))
+		t.Errorf("after the refusals the file holds %q beside %v, want it unchanged and alone", b,
+			entries(t, filepath.Dir(file)))
 	}
 	if _, err := Backup(t.Context(), o.dir, file, true); err != nil {
 		t.Errorf("Backup over a file with force = %v, want none", err)
@@ -328,7 +333,8 @@ func TestRestoreRefusesWhatIsNotSound(t *testing.T) {
 	damaged := bytes.Clone(whole)
 	copy(damaged[len(damaged)/2:], make([]byte, 3*pageSize))
 	for what, content := range map[string][]byte{
-		"empty": {}, "no database": []byte("Dear diary,"), "cut short": whole[:len(whole)/2], "damaged": damaged, "newer": newerBytes,
+		"empty": {}, "no database": []byte("Dear diary,"), "cut short": whole[:len(whole)/2], "damaged": damaged,
+		"newer": newerBytes,
 	} {
 		dir, name := t.TempDir(), filepath.Join(t.TempDir(), "b")
 		if err := os.WriteFile(name, content, 0o600); err != nil {

@@ -64,7 +64,8 @@ func backlog(b *testing.B, s *Store, alice gateway.Agent, n int) {
 	mustMail(b, s, alice, "first", "a@far.example")
 	for row := 2; row <= n; row += 10_000 { // more in one transaction is more than its memory holds
 		err := s.write(context.Background(), 0, func(w *writer) error {
-			series := fmt.Sprintf("WITH RECURSIVE series (value) AS (SELECT %d UNION ALL SELECT value + 1 FROM series LIMIT %d) ", row, min(10_000, n-row+1))
+			series := fmt.Sprintf("WITH RECURSIVE series (value) AS (SELECT %d UNION ALL SELECT value + 1 FROM series LIMIT %d) ",
+				row, min(10_000, n-row+1))
 			for _, sql := range []string{
 				`INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body)
 					SELECT value, randomblob(16), sender_agent, class, trust, received, request, zeroblob(1000) FROM message, series WHERE id = 1`,

@@ -112,9 +112,11 @@ func (l *ledger) carry(s *Store, chance *rand.Rand) error {
 		}
 		return l.done(e, gateway.Queued, err)
 	}
-	end := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour), Report: true, Code: "TEMPORARY_FAILURE"}
+	end := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour), Report: true,
+		Code: "TEMPORARY_FAILURE"}
 	to := gateway.Queued
-	if event := []gateway.Event{gateway.Success, gateway.Refuse, gateway.Postpone}[chance.IntN(3)]; event != gateway.Postpone {
+	if event := []gateway.Event{gateway.Success, gateway.Refuse,
+		gateway.Postpone}[chance.IntN(3)]; event != gateway.Postpone {
 		end.Results = []gateway.Result{{Delivery: p.Recipients[0].ID, Event: event, Code: "AGENT_UNKNOWN"}}
 		to, _ = gateway.Next(gateway.Delivering, event)
 	}
@@ -191,7 +193,8 @@ func (c *cargo) faults(name string, r gateway.Record, q queue, confirmed bool) (
 	case gateway.Queued:
 		jobs = 1
 		n := q.attempts[name]
-		say(c.is(gateway.Queued) && (n < c.claimed || n > c.asked), fmt.Sprintf("has had %d attempts, of %d to %d", n, c.claimed, c.asked))
+		say(c.is(gateway.Queued) && (n < c.claimed || n > c.asked),
+			fmt.Sprintf("has had %d attempts, of %d to %d", n, c.claimed, c.asked))
 	case gateway.Failed:
 		ended = 1
 	}

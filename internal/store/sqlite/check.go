@@ -48,7 +48,8 @@ func (k checking) run(ctx context.Context, dir string) []Finding {
 		if c != nil {
 			err = errors.Join(err, c.close())
 		}
-		return []Finding{{Name: "database", Text: "cannot be opened: " + err.Error(), Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
+		return []Finding{{Name: "database", Text: "cannot be opened: " + err.Error(),
+			Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
 	}
 	looks := []func() Finding{c.checkIntegrity, c.checkSchema, c.checkSettings, c.checkPause, c.checkRows}
 	queries := consistency
@@ -168,7 +169,8 @@ func (c *statements) checkSettings() Finding {
 	case mode == "delete":
 		f.OK, f.Text = true, "the journal becomes a WAL at the next start, as after a restore"
 	default:
-		f.Text, f.Mend = "the journal is "+mode+", which a power cut may lose", "start the gateway once; it sets the journal to WAL or refuses"
+		f.Text, f.Mend = "the journal is "+mode+", which a power cut may lose",
+			"start the gateway once; it sets the journal to WAL or refuses"
 	}
 	return f
 }
@@ -177,7 +179,8 @@ func (c *statements) checkPause() Finding {
 	f := Finding{Name: "delivery", OK: true, Text: "messages are accepted"}
 	err := c.query(`SELECT CAST(value AS INTEGER) FROM setting WHERE name = ?`, func(s *sqlite3.Stmt) error {
 		f.OK = false
-		f.Text = "paused since the restore of " + store.FromMicros(s.ColumnInt64(0)).Format(time.RFC3339) + "; messages are refused"
+		f.Text = "paused since the restore of " + store.FromMicros(s.ColumnInt64(0)).Format(time.RFC3339) +
+			"; messages are refused"
 		f.Mend = "if this is the gateway that shall go on: amtp restore --confirm"
 		return nil
 	}, pauseRow)
@@ -205,7 +208,8 @@ var consistency = []nothing{
 	{"messages", "every message has a delivery and a sender", "messages without a delivery or a sender",
 		`SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id)
 			OR sender_agent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = m.sender_agent)`, nil},
-	{"bodies", "every body is there, or was removed after its retention", "bodies are missing that no retention removed",
+	{"bodies", "every body is there, or was removed after its retention",
+		"bodies are missing that no retention removed",
 		`SELECT count(*) FROM message m WHERE body IS NULL AND (fingerprint IS NULL OR length(fingerprint) <> 32
 			OR EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state IN (?, ?, ?, ?)))`,
 		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), int(gateway.Held)}},
@@ -214,7 +218,8 @@ var consistency = []nothing{
 	{"aliases", "every alias has its message", "aliases without their message",
 		`SELECT count(*) FROM alias a WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message)`, nil},
 	{"agent keys", "every key has a living agent", "keys without a living agent",
-		`SELECT count(*) FROM agent_key k WHERE NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = k.agent AND a.removed IS NULL)`, nil},
+		`SELECT count(*) FROM agent_key k WHERE NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = k.agent AND a.removed IS NULL)`,
+		nil},
 }
 
 // jobsSchema is the first schema that has jobs.
@@ -222,7 +227,8 @@ const jobsSchema = 3
 
 // queueing says how jobs and what they carry belong together.
 var queueing = []nothing{
-	{"waiting deliveries", "every delivery that waits has the job that carries it", "deliveries wait for nothing: their job is gone or carries something else",
+	{"waiting deliveries", "every delivery that waits has the job that carries it",
+		"deliveries wait for nothing: their job is gone or carries something else",
 		`SELECT count(*) FROM delivery d WHERE d.state = ? AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = d.job AND j.message = d.message
 			AND j.destination = CASE WHEN d.agent <> 0 THEN 'push:' || d.agent ELSE substr(d.address, instr(d.address, '@') + 1) END)`,
 		[]any{int(gateway.Queued)}},
@@ -231,12 +237,14 @@ var queueing = []nothing{
 			OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = j.message AND d.job = j.id
 				AND (d.state = ?1 AND j.destination <> ?2 OR d.state IN (?3, ?4) AND j.destination = ?2))`,
 		[]any{int(gateway.Queued), string(gateway.Reports), int(gateway.Failed), int(gateway.Expired)}},
-	{"attempts", "every job counts its attempts, and is leased while one is made", "jobs whose state, lease and counts do not agree, or that are there twice",
+	{"attempts", "every job counts its attempts, and is leased while one is made",
+		"jobs whose state, lease and counts do not agree, or that are there twice",
 		`SELECT count(*) FROM job j WHERE state NOT IN (?1, ?2, ?3) OR (state = ?2) <> (lease IS NOT NULL) OR due < lease
 			OR attempts < 0 OR attempts > fence OR (state = ?1) <> (attempts = 0) OR destination <> ?4 AND EXISTS
 				(SELECT 1 FROM job k WHERE k.message = j.message AND k.destination = j.destination AND k.id <> j.id)`,
 		[]any{int(gateway.Queued), int(gateway.Delivering), int(gateway.Retrying), string(gateway.Reports)}},
-	{"dead letters", "every dead letter failed and has its message", "dead letters that did not fail or that have no content",
+	{"dead letters", "every dead letter failed and has its message",
+		"dead letters that did not fail or that have no content",
 		`SELECT count(*) FROM delivery d WHERE dead IS NOT NULL
 			AND (state NOT IN (?, ?) OR NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message AND m.body IS NOT NULL))`,
 		[]any{int(gateway.Failed), int(gateway.Expired)}},
@@ -246,7 +254,8 @@ func (c *statements) checkNone(q nothing) Finding {
 	f := Finding{Name: q.name, OK: true, Text: q.sound}
 	err := c.query(q.sql, func(s *sqlite3.Stmt) error {
 		if n := s.ColumnInt64(0); n > 0 {
-			f.OK, f.Text, f.Mend = false, fmt.Sprintf("%d %s", n, q.fault), useBackup+". Please report it as well: no crash may cause this"
+			f.OK, f.Text, f.Mend = false, fmt.Sprintf("%d %s", n, q.fault),
+				useBackup+". Please report it as well: no crash may cause this"
 		}
 		return nil
 	}, q.args...)

@@ -76,7 +76,8 @@ func TestWALStaysBounded(t *testing.T) {
 	long, times := measured()
 	t.Logf("without a reader: begun anew %d times, at most %d KiB long", times, long>>10)
 	if long > bound || times < 2 {
-		t.Errorf("the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more", long, times, bound)
+		t.Errorf("the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more", long,
+			times, bound)
 	}
 	holding, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -105,7 +106,8 @@ func TestWALStaysBounded(t *testing.T) {
 	long, times = measured()
 	t.Logf("after it: begun anew %d times, at most %d KiB long", times, long>>10)
 	if long > bound || times < 2 {
-		t.Errorf("after the reader the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more", long, times, bound)
+		t.Errorf("after the reader the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more",
+			long, times, bound)
 	}
 	info, err := os.Stat(filepath.Join(dir, FileName+"-wal"))
 	if err != nil {

@@ -26,7 +26,8 @@ func (c *statements) checkRows() Finding {
 		}},
 		{`SELECT seq, agent, address, state FROM delivery`, func(s *sqlite3.Stmt) {
 			u.Delivery(&store.DeliveryRow{
-				Seq: s.ColumnInt64(0), Agent: gateway.AgentID(s.ColumnInt64(1)), Address: s.ColumnText(2), State: gateway.State(s.ColumnInt64(3)),
+				Seq: s.ColumnInt64(0), Agent: gateway.AgentID(s.ColumnInt64(1)), Address: s.ColumnText(2),
+				State: gateway.State(s.ColumnInt64(3)),
 			})
 		}},
 	} {

@@ -26,7 +26,8 @@ func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit in
 			FROM next WHERE name IS NOT NULL`,
 			func(st *sqlite3.Stmt) error {
 				fresh, tried := store.FromMicros(st.ColumnInt64(1)), store.FromMicros(st.ColumnInt64(2))
-				list = append(list, gateway.Waiting{Destination: gateway.Destination(st.ColumnText(0)), Due: store.Earlier(fresh, tried), Fresh: !fresh.IsZero()})
+				list = append(list, gateway.Waiting{Destination: gateway.Destination(st.ColumnText(0)),
+					Due: store.Earlier(fresh, tried), Fresh: !fresh.IsZero()})
 				return nil
 			}, string(after), limit, int64(gateway.TurnTried))
 	})
@@ -91,10 +92,11 @@ func (w *writer) claim(c *gateway.Claimed, wanted *gateway.Claiming, now, lease 
 func (w *writer) room(wanted *gateway.Claiming, now time.Time) (room int, err error) {
 	room = wanted.Limit
 	if wanted.Most > 0 {
-		err = w.query(`SELECT count(*) FROM job INDEXED BY job_lease WHERE lease > ? AND destination = ?`, func(s *sqlite3.Stmt) error {
-			room = min(room, wanted.Most-s.ColumnInt(0))
-			return nil
-		}, store.Micros(now), string(wanted.Destination))
+		err = w.query(`SELECT count(*) FROM job INDEXED BY job_lease WHERE lease > ? AND destination = ?`,
+			func(s *sqlite3.Stmt) error {
+				room = min(room, wanted.Most-s.ColumnInt(0))
+				return nil
+			}, store.Micros(now), string(wanted.Destination))
 	}
 	return max(room, 0), err
 }
@@ -111,7 +113,8 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 			return nil, err
 		}
 		for _, flow := range flows {
-			if list, err = w.due(list, wanted.Destination, gateway.TurnOf(flow, 0), now, store.Quota(wanted, limit, len(flows))); err != nil {
+			if list, err = w.due(list, wanted.Destination, gateway.TurnOf(flow, 0), now,
+				store.Quota(wanted, limit, len(flows))); err != nil {
 				return nil, err
 			}
 		}
@@ -165,9 +168,11 @@ func (w *writer) due(list []queued, d gateway.Destination, turn gateway.Turn, no
 // lease begins an attempt, of which everything is written before it is made.
 func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
 	store.Lease(j, store.Micros(now), store.Micros(lease))
-	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ?, turn = ?
+	_,
+		err := w.exec(`UPDATE job SET state = ?, changed = ?, fence = ?, attempts = ?, due = ?, lease = ?, first_try = ?, last_try = ?, turn = ?
 			WHERE id = ?`,
-		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease), store.Micros(j.FirstTry),
+		int64(j.State), store.Micros(now), j.Fence, j.Attempts, store.Micros(j.Due), store.Micros(j.Lease),
+		store.Micros(j.FirstTry),
 		store.Micros(j.LastTry), int64(gateway.TurnOf(j.Flow, j.Attempts)), int64(j.ID))
 	return err
 }

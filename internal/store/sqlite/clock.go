@@ -27,10 +27,11 @@ func (s *Store) openClock() error {
 		return err
 	}
 	var newest int64
-	err = s.writer.query(`SELECT received FROM message WHERE id = (SELECT max(id) FROM message)`, func(st *sqlite3.Stmt) error {
-		newest = st.ColumnInt64(0)
-		return nil
-	})
+	err = s.writer.query(`SELECT received FROM message WHERE id = (SELECT max(id) FROM message)`,
+		func(st *sqlite3.Stmt) error {
+			newest = st.ColumnInt64(0)
+			return nil
+		})
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,8 @@ func (w *writer) saveClock(watch *store.Watch) (value string, err error) {
 	if value, err = watch.Merge(stored, w.next.message-1); err != nil {
 		return "", err
 	}
-	_, err = w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+	_,
+		err = w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 		store.ClockSetting, value)
 	return value, err
 }
@@ -154,9 +156,12 @@ func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, la
 	rows := 0
 	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since, troubles FROM job
 			WHERE id > ? ORDER BY id LIMIT ?`, func(st *sqlite3.Stmt) error {
-		j := rightJob{id: st.ColumnInt64(0), fence: st.ColumnInt64(1), destination: gateway.Destination(st.ColumnText(2)), was: st.ColumnInt64(3)}
-		j.JobTimes = store.JobTimes{Changed: j.was, Begun: st.ColumnInt64(4), FirstTry: st.ColumnInt64(5), LastTry: st.ColumnInt64(6),
-			Due: st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9), Since: st.ColumnInt64(10), Troubles: st.ColumnText(11)}
+		j := rightJob{id: st.ColumnInt64(0), fence: st.ColumnInt64(1),
+			destination: gateway.Destination(st.ColumnText(2)), was: st.ColumnInt64(3)}
+		j.JobTimes = store.JobTimes{Changed: j.was, Begun: st.ColumnInt64(4), FirstTry: st.ColumnInt64(5),
+			LastTry: st.ColumnInt64(6),
+			Due:     st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9),
+			Since: st.ColumnInt64(10), Troubles: st.ColumnText(11)}
 		if rows, last = rows+1, j.id; times.Right(&j.JobTimes) {
 			list = append(list, j)
 		}
@@ -169,9 +174,11 @@ func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, la
 func (w *writer) rightJobs(list []rightJob) error {
 	for i := range list {
 		j := &list[i]
-		_, err := w.exec(`UPDATE job SET changed = ?, begun = ?, first_try = ?, last_try = ?, due = ?, lease = ?, redriven = ?, since = ?, troubles = ?
+		_,
+			err := w.exec(`UPDATE job SET changed = ?, begun = ?, first_try = ?, last_try = ?, due = ?, lease = ?, redriven = ?, since = ?, troubles = ?
 				WHERE id = ? AND fence = ? AND changed = ?`,
-			j.Changed, j.Begun, optional(j.FirstTry), optional(j.LastTry), j.Due, optional(j.Lease), optional(j.Redriven), optional(j.Since),
+			j.Changed, j.Begun, optional(j.FirstTry), optional(j.LastTry), j.Due, optional(j.Lease),
+			optional(j.Redriven), optional(j.Since),
 			optional(j.Troubles), j.id, j.fence, j.was)
 		if err != nil {
 			return err
@@ -185,7 +192,8 @@ func (w *writer) rightJobs(list []rightJob) error {
 // lies there is small.
 func (w *writer) rightRest(times *store.Times) error {
 	for _, column := range []string{"first_seen", "last_seen", "first_signed", "last_signed"} {
-		if _, err := w.exec(`UPDATE peer SET `+column+` = ?1 WHERE `+column+` > ?2`, times.Now(), times.Before()); err != nil {
+		if _, err := w.exec(`UPDATE peer SET `+column+` = ?1 WHERE `+column+` > ?2`, times.Now(),
+			times.Before()); err != nil {
 			return err
 		}
 	}

@@ -16,14 +16,16 @@ func TestLeasesEndWithTheirProcess(t *testing.T) {
 		dir := scratch(t)
 		s := mustOpenOn(t, faultfs.New(t), fresh(t, dir), small)
 		then := dawn.Add(ahead)
-		if held, err := s.Hold(t.Context(), "purge", "the process that is killed", then, then.Add(30*time.Second)); !held || err != nil {
+		if held, err := s.Hold(t.Context(), "purge", "the process that is killed", then,
+			then.Add(30*time.Second)); !held || err != nil {
 			t.Fatal(held, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		s = mustOpenOn(t, faultfs.New(t), dir, small)
-		if held, err := s.Hold(t.Context(), "purge", "the only process there is", dawn, dawn.Add(30*time.Second)); !held || err != nil {
+		if held, err := s.Hold(t.Context(), "purge", "the only process there is", dawn,
+			dawn.Add(30*time.Second)); !held || err != nil {
 			t.Errorf("after a clock that was %v ahead Hold = %v, %v, want that it holds the lease", ahead, held, err)
 		}
 	}

@@ -153,10 +153,11 @@ func journalHead(name string) ([]byte, error) {
 }
 
 func (c *statements) newest() (n newest, err error) {
-	err = c.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(seq), 0) FROM delivery)`, func(s *sqlite3.Stmt) error {
-		n = newest{s.ColumnInt64(0), s.ColumnInt64(1)}
-		return nil
-	})
+	err = c.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(seq), 0) FROM delivery)`,
+		func(s *sqlite3.Stmt) error {
+			n = newest{s.ColumnInt64(0), s.ColumnInt64(1)}
+			return nil
+		})
 	return n, err
 }
 

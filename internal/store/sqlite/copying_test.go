@@ -53,7 +53,8 @@ func TestCopyIsOfOneMoment(t *testing.T) {
 		}
 		facts, err := Examine(t.Context(), file)
 		if err != nil || facts.Messages < 300 || facts.Messages != facts.Deliveries {
-			t.Fatalf("round %d: the copy has %+v, %v; want 300 messages or more, and a delivery for each", round, facts, err)
+			t.Fatalf("round %d: the copy has %+v, %v; want 300 messages or more, and a delivery for each",
+				round, facts, err)
 		}
 	}
 	if sent < 100 {
@@ -132,7 +133,8 @@ func TestJournalShrinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i > 20*n {
-			t.Fatalf("after %d messages the journal has %d bytes, want less than half of the %d that it had", i, size(), held)
+			t.Fatalf("after %d messages the journal has %d bytes, want less than half of the %d that it had", i,
+				size(), held)
 		}
 	}
 }

@@ -56,7 +56,8 @@ func (c *crash) states() string {
 // and before it is synced.
 func eitherWay(t *testing.T, test func(c *crash, op faultfs.Op)) {
 	t.Parallel()
-	for name, op := range map[string]faultfs.Op{"before the commit": faultfs.Write, "commit written and not synced": faultfs.Sync} {
+	for name, op := range map[string]faultfs.Op{"before the commit": faultfs.Write,
+		"commit written and not synced": faultfs.Sync} {
 		atEachLoss(t, name, func(c *crash) { test(c, op) })
 	}
 }
@@ -99,7 +100,8 @@ func TestCP08(t *testing.T) {
 		mustMail(c, c.store, c.alice, "letter", "a@far.example")
 		c.cut(op)
 		wanted := []gateway.Claiming{{Destination: "far.example", Limit: 1}}
-		if _, err := c.store.Claim(context.Background(), wanted, dawn, dawn.Add(leaseTime)); !errors.Is(err, gateway.ErrClosed) {
+		if _, err := c.store.Claim(context.Background(), wanted, dawn, dawn.Add(leaseTime)); !errors.Is(err,
+			gateway.ErrClosed) {
 			c.Fatalf("Claim = %v, want the error %q", err, gateway.ErrClosed)
 		}
 		c.again()
@@ -138,7 +140,8 @@ func TestCP11(t *testing.T) {
 		}
 		c.again()
 		due := len(mustClaim(c, c.store, "far.example", 1, dawn.Add(time.Hour)))
-		if text := c.states(); text != "delivering delivering " && due == 1 || text != "delivered delivered " && due == 0 {
+		if text := c.states(); text != "delivering delivering " && due == 1 ||
+			text != "delivered delivered " && due == 0 {
 			c.Errorf("the deliveries are %s and %d jobs are due, want both waiting or both delivered", text, due)
 		}
 	})
@@ -154,7 +157,8 @@ func (c *crash) failedOnce() bool {
 	case text == "failed " && dead == 1 && reports == 1:
 		return true
 	case text == "failed " || dead != 0 || reports != 0:
-		c.Errorf("the delivery is %s, with %d dead letters and %d reports; want one of each, or none while it waits", text, dead, reports)
+		c.Errorf("the delivery is %s, with %d dead letters and %d reports; want one of each, or none while it waits",
+			text, dead, reports)
 	}
 	return false
 }
@@ -171,7 +175,8 @@ func TestCP12(t *testing.T) {
 		}
 		c.again()
 		if !c.failedOnce() {
-			mustSettle(c, c.store, mustClaim(c, c.store, "far.example", 1, dawn.Add(time.Hour))[0], gateway.Refuse, dawn)
+			mustSettle(c, c.store, mustClaim(c, c.store, "far.example", 1, dawn.Add(time.Hour))[0],
+				gateway.Refuse, dawn)
 			if !c.failedOnce() {
 				c.Error("the second attempt did not fail")
 			}
@@ -226,7 +231,8 @@ func TestCP14(t *testing.T) {
 	eitherWay(t, func(c *crash, op faultfs.Op) {
 		mustSettle(c, c.store, c.shipped("a@far.example"), gateway.Refuse, dawn)
 		c.cut(op)
-		if _, err := c.store.Redrive(context.Background(), gateway.DeadFilter{}, dawn); !errors.Is(err, gateway.ErrClosed) {
+		if _, err := c.store.Redrive(context.Background(), gateway.DeadFilter{}, dawn); !errors.Is(err,
+			gateway.ErrClosed) {
 			c.Fatalf("Redrive = %v, want the error %q", err, gateway.ErrClosed)
 		}
 		c.again()

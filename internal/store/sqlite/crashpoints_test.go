@@ -35,7 +35,8 @@ func atEachLoss(t *testing.T, point string, test func(c *crash)) {
 	seed := seeded(t)
 	for loss := range faultfs.Losses {
 		t.Run(point+", "+loss.String(), func(t *testing.T) {
-			c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, 0)), loss: loss}
+			c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(),
+				chance: rand.New(rand.NewPCG(seed, 0)), loss: loss}
 			c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), small)
 			c.alice, c.bob = cast(t, c.store)
 			test(c)
@@ -194,7 +195,8 @@ func firstSchema(t *testing.T, dir string) {
 	}
 	_, err = p.UpTo(t.Context(), 1)
 	if err == nil {
-		_, err = db.Exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
+		_,
+			err = db.Exec(`INSERT INTO agent (name, domain, mode, description, role, capabilities, schemas, listed, created, active)
 			VALUES ('old', 'shop.example', 'pull', '', '', '', '', 1, 1, 1)`)
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -291,7 +293,8 @@ func TestCP27(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)
 	for n := range 24 {
-		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(n))), loss: faultfs.Loss(n) % faultfs.Losses}
+		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(n))),
+			loss: faultfs.Loss(n) % faultfs.Losses}
 		c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), tiny)
 		c.alice, c.bob = cast(t, c.store)
 		c.disk.Fail(faultfs.Fault{Ops: faultfs.Any, File: FileName, N: n + 1, Cut: true})
@@ -315,7 +318,8 @@ func TestCP30(t *testing.T) {
 	seed := seeded(t)
 	calls := 0
 	for cut := true; cut; calls++ {
-		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(calls))), loss: faultfs.Loss(calls) % faultfs.Losses}
+		c := &crash{T: t, disk: faultfs.New(t), ledger: newLedger(), chance: rand.New(rand.NewPCG(seed, uint64(calls))),
+			loss: faultfs.Loss(calls) % faultfs.Losses}
 		c.store = mustOpenOn(t, c.disk, fresh(t, scratch(t)), small)
 		c.alice, c.bob = cast(t, c.store)
 		for i := range 5 {

@@ -47,7 +47,8 @@ func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (letter g
 // letter reads one dead letter.
 func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gateway.DeadLetter, err error) {
 	err = gateway.ErrNotFound
-	fault := c.query(`SELECT `+envelopeColumns+`, `+deliveryColumns+`, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation,
+	fault := c.query(`SELECT `+envelopeColumns+`, `+deliveryColumns+
+		`, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation,
 			CASE WHEN ?2 THEN m.body END
 			FROM delivery d JOIN message m ON m.id = d.message LEFT JOIN job j ON j.id = d.job WHERE d.seq = ?1 AND d.dead IS NOT NULL`,
 		func(s *sqlite3.Stmt) error {
@@ -78,7 +79,8 @@ func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page
 	passed := 0
 	err = c.query(sql, func(st *sqlite3.Stmt) error {
 		id := st.ColumnInt64(0)
-		wanted := (f.Code == "" || st.ColumnText(1) == string(f.Code)) && (f.Before.IsZero() || st.ColumnInt64(2) < store.Micros(f.Before))
+		wanted := (f.Code == "" || st.ColumnText(1) == string(f.Code)) &&
+			(f.Before.IsZero() || st.ColumnInt64(2) < store.Micros(f.Before))
 		full := f.Limit > 0 && len(ids) == f.Limit
 		if page.Incomplete = passed == scan && !full; page.Incomplete || wanted && full {
 			page.HasMore = true
@@ -155,7 +157,8 @@ func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error
 
 // eachDead does something to every dead letter that matches, in transactions of
 // bounded size, and returns to how many it was done.
-func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter, do func(*writer, int64) (bool, error)) (done int, err error) {
+func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
+	do func(*writer, int64) (bool, error)) (done int, err error) {
 	for rest := f.Limit; ; {
 		if f.Limit = deadStep; rest > 0 {
 			f.Limit = min(rest, deadStep)
@@ -218,7 +221,8 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
 			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
 			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(8)), s.ColumnText(10)),
-			row:  store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(3)), Address: s.ColumnText(4), Further: s.ColumnBool(9)}}
+			row: store.DeliveryRow{Seq: seq, Agent: gateway.AgentID(s.ColumnInt64(3)), Address: s.ColumnText(4),
+				Further: s.ColumnBool(9)}}
 		l.destination = l.row.Destination()
 		return nil
 	}, seq)
@@ -239,7 +243,8 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
+	_,
+		err = w.exec(`UPDATE delivery SET state = ?, changed = ?, job = ?, attempts = NULL, code = NULL, reason = NULL, first_try = NULL,
 			last_try = NULL, dead = NULL, generation = coalesce(generation, 0) + 1 WHERE seq = ?`,
 		int64(state), store.Micros(now), int64(job), seq)
 	if err != nil || l.report == 0 {
@@ -266,7 +271,8 @@ func (w *writer) redriveAsNew(l *buried, job gateway.JobID, times *store.Times) 
 		return nil
 	}
 	if d.Agent == 0 {
-		if _, err := w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, store.Micros(now), l.row.Seq); err != nil {
+		if _, err := w.exec(`UPDATE delivery SET redriven = ? WHERE seq = ?`, store.Micros(now),
+			l.row.Seq); err != nil {
 			return err
 		}
 	}

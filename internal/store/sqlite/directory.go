@@ -77,12 +77,14 @@ func (s *Store) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, 
 func (w *writer) saveActivity(a *store.Activity) error {
 	w.beside = true
 	for i := range a.Agents {
-		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.Agents[i].LastActive), int64(a.Agents[i].ID)); err != nil {
+		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.Agents[i].LastActive),
+			int64(a.Agents[i].ID)); err != nil {
 			return err
 		}
 	}
 	for i := range a.Keys {
-		if _, err := w.exec(`UPDATE agent_key SET used = ? WHERE id = ?`, store.Micros(a.Keys[i].LastUsed), a.Keys[i].ID); err != nil {
+		if _, err := w.exec(`UPDATE agent_key SET used = ? WHERE id = ?`, store.Micros(a.Keys[i].LastUsed),
+			a.Keys[i].ID); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,8 @@ func (e *Export) begin() error {
 		return err
 	}
 	if newest := NewestSchema(); facts.Schema != newest {
-		return fmt.Errorf("the database has schema %d and this release works with %d: start its gateway once with this release", facts.Schema, newest)
+		return fmt.Errorf("the database has schema %d and this release works with %d: start its gateway once with this release",
+			facts.Schema, newest)
 	}
 	return nil
 }
@@ -109,7 +110,8 @@ func (e *Export) Counters() (c store.Counters, err error) {
 			max((SELECT coalesce(max(seq), 0) FROM delivery), coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '`+floorRow+`'), 0)),
 			(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'job'),
 			coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = '`+pauseRow+`'), 0)`, func(s *sqlite3.Stmt) error {
-		c = store.Counters{Agent: s.ColumnInt64(0), Message: s.ColumnInt64(1), Delivery: s.ColumnInt64(2), Job: s.ColumnInt64(3),
+		c = store.Counters{Agent: s.ColumnInt64(0), Message: s.ColumnInt64(1), Delivery: s.ColumnInt64(2),
+			Job:    s.ColumnInt64(3),
 			Paused: store.FromMicros(s.ColumnInt64(4))}
 		return nil
 	})

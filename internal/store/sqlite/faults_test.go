@@ -142,7 +142,8 @@ func chains(t *testing.T, test func(t *testing.T, l *ledger, dir *string, n int,
 				}
 			}
 			l.check(t, mustOpenOn(t, faultfs.New(t), dir, tiny))
-			t.Logf("%d messages accepted, %d acknowledged", len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })))
+			t.Logf("%d messages accepted, %d acknowledged", len(l.some(accepted)),
+				len(l.some(func(e *letter) bool { return e.acked })))
 		})
 	}
 }
@@ -289,7 +290,8 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	left.Store(2<<20 - 1)
 	clock.later(lookEvery)
 	if err := l.post(s, alice, bob, "late"); !errors.Is(err, gateway.ErrBusy) {
-		t.Errorf("Accept with room for less than the reserve and its margin = %v, want the error %q", err, gateway.ErrBusy)
+		t.Errorf("Accept with room for less than the reserve and its margin = %v, want the error %q", err,
+			gateway.ErrBusy)
 	}
 	left.Store(2 << 20)
 	clock.later(lookEvery)

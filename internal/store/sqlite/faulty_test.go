@@ -128,7 +128,8 @@ func addAgent(s *Store, name string) (gateway.Agent, error) {
 		return gateway.Agent{}, err
 	}
 	key := gateway.Key{ID: "key_" + name, Hash: sha256.Sum256([]byte(name)), CreatedAt: dawn, LastUsed: dawn}
-	return s.AddAgent(context.Background(), gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: dawn, LastActive: dawn}, key)
+	return s.AddAgent(context.Background(), gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: dawn,
+		LastActive: dawn}, key)
 }
 
 // cast registers alice, who sends, and bob, who receives, or finds them.
@@ -320,7 +321,8 @@ func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem, q
 }
 
 // faults says what is wrong with what is stored of a letter.
-func (e *letter) faults(name string, r gateway.Record, stored bool, item gateway.InboxItem, in bool, q queue) (list []string) {
+func (e *letter) faults(name string, r gateway.Record, stored bool, item gateway.InboxItem, in bool,
+	q queue) (list []string) {
 	say := func(wrong bool, what string) {
 		if wrong {
 			list = append(list, what)
@@ -399,7 +401,9 @@ func (l *ledger) step(s *Store, alice, bob gateway.Agent, chance *rand.Rand, nam
 			return l.ack(s, bob, name)
 		}
 	case 2:
-		if name := pick(func(e *letter) bool { return accepted(e) && !e.acked && !e.marked && e.cargo == nil }); name != "" {
+		if name := pick(func(e *letter) bool {
+			return accepted(e) && !e.acked && !e.marked && e.cargo == nil
+		}); name != "" {
 			return l.mark(s, bob, name)
 		}
 	case 3:

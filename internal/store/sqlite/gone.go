@@ -16,7 +16,8 @@ const walked = math.MaxInt64
 // purgeAgents looks at the next agents that were removed before then, and forgets
 // those that no message names. begin begins a walk anew that has come to its end;
 // all says that it has.
-func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int, all bool, err error) {
+func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int,
+	all bool, err error) {
 	after := s.gone.Load()
 	if after == walked && begin {
 		after = 0

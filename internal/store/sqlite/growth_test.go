@@ -14,7 +14,8 @@ import (
 func TestGrowth(t *testing.T) {
 	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
 		const bound = storetest.GrowthBound
-		s, err := Open(Options{Dir: fresh(t, scratch(t)), bounds: store.Bounds{Total: bound, Scan: bound, Agents: bound}})
+		s, err := Open(Options{Dir: fresh(t, scratch(t)),
+			bounds: store.Bounds{Total: bound, Scan: bound, Agents: bound}})
 		if err != nil {
 			t.Fatal(err)
 		}

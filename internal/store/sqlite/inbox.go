@@ -19,7 +19,8 @@ const inBox = ` d.agent = ?1 AND d.pushed IS NULL AND d.state = 5`
 // length of the bodies: one that is not shown is not read. A filter that nearly
 // nothing passes does not read a million rows: the page then ends early and says
 // that there is more.
-func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (page gateway.InboxPage, err error) {
+func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
+	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
 	release, err := s.boxes.Take(ctx, int64(agent))
 	if err != nil {
 		return gateway.InboxPage{Next: f.After}, err
@@ -47,7 +48,8 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 			}
 			row, received, size := st.ColumnInt64(4), store.FromMicros(st.ColumnInt64(5)), st.ColumnInt(6)
 			wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
-			full := f.Limit > 0 && len(page.Items) == f.Limit || f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
+			full := f.Limit > 0 && len(page.Items) == f.Limit ||
+				f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
 			if page.Incomplete = passed == s.bounds.Scan && !full; page.Incomplete || wanted && skip == 0 && full {
 				page.HasMore = true
 				return errEnough
@@ -74,7 +76,8 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.Inbo
 			return err
 		}
 		// All that is read was looked at with the rest.
-		return r.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
+		return r.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+
+			` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
 			page.Next = max(page.Next, st.ColumnInt64(0))
 			return nil
 		}, int64(agent))
@@ -94,10 +97,11 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 	if err != nil || row == 0 {
 		return after, err
 	}
-	err = c.query(`SELECT min(coalesce(place, seq)) FROM delivery INDEXED BY delivery_message WHERE message = ?`, func(s *sqlite3.Stmt) error {
-		after = max(after, s.ColumnInt64(0)-1)
-		return nil
-	}, row)
+	err = c.query(`SELECT min(coalesce(place, seq)) FROM delivery INDEXED BY delivery_message WHERE message = ?`,
+		func(s *sqlite3.Stmt) error {
+			after = max(after, s.ColumnInt64(0)-1)
+			return nil
+		}, row)
 	return after, err
 }
 
@@ -109,13 +113,14 @@ type boxRow struct {
 
 // appendItem adds a message to the page, with what its own row knows of it.
 func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row boxRow) error {
-	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`, func(st *sqlite3.Stmt) error {
-		item.Envelope = scanEnvelope(dir, st, st.ColumnBool(afterEnvelope+1))
-		item.Thread = store.Thread(string(item.Thread), item.ID)
-		item.Body = st.ColumnBlob(afterEnvelope, nil)
-		page.Items = append(page.Items, item)
-		return nil
-	}, row.message, int64(row.agent))
+	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`,
+		func(st *sqlite3.Stmt) error {
+			item.Envelope = scanEnvelope(dir, st, st.ColumnBool(afterEnvelope+1))
+			item.Thread = store.Thread(string(item.Thread), item.ID)
+			item.Body = st.ColumnBlob(afterEnvelope, nil)
+			page.Items = append(page.Items, item)
+			return nil
+		}, row.message, int64(row.agent))
 }
 
 // Depth counts an agent's inbox, up to limit each.
@@ -169,7 +174,8 @@ func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err e
 }
 
 // Ack takes a message out of an inbox.
-func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+	now time.Time) (gateway.Mark, error) {
 	var mark gateway.Mark
 	err := s.write(ctx, 64, func(w *writer) error {
 		w.beside = true
@@ -186,7 +192,8 @@ func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 			return nil
 		}
 		mark.At = store.FromMicros(store.Micros(now))
-		_, err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, acked = ?2 WHERE seq = ?3`,
+		_,
+			err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, acked = ?2 WHERE seq = ?3`,
 			int64(next), store.Micros(now), b.seq)
 		if err != nil {
 			return err
@@ -200,7 +207,8 @@ func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageI
 }
 
 // MarkRead marks a message in an inbox as read.
-func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+	now time.Time) (gateway.Mark, error) {
 	var mark gateway.Mark
 	err := s.write(ctx, 64, func(w *writer) error {
 		w.beside = true
@@ -237,7 +245,8 @@ func (s *Store) Probe(ctx context.Context, now time.Time) error {
 		if w.reserve.refuses() {
 			return gateway.ErrFull
 		}
-		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
+		_,
+			err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
 			probeRow, want)
 		return err
 	})

@@ -39,7 +39,8 @@ func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 		}
 		// Its own body is 100 of them; the rows of all others are a few each.
 		if n := o.pagesRead(t); n > 1000 {
-			t.Errorf("%s: a page of one message among %d read %d pages of the database, want at most 1000", what, letters, n)
+			t.Errorf("%s: a page of one message among %d read %d pages of the database, want at most 1000",
+				what, letters, n)
 		}
 	}
 }

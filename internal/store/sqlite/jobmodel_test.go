@@ -115,7 +115,8 @@ func (d *depot) wrong(t *rapid.T) {
 				j.Lease = now.Add(lease)
 			}
 		}
-		j.changed, j.Begun, j.FirstTry, j.LastTry, j.Since = early(j.changed), early(j.Begun), early(j.FirstTry), early(j.LastTry), early(j.Since)
+		j.changed, j.Begun, j.FirstTry, j.LastTry, j.Since = early(j.changed), early(j.Begun), early(j.FirstTry),
+			early(j.LastTry), early(j.Since)
 		if j.Due.After(now.Add(24 * time.Hour)) {
 			j.Due = now
 		}
@@ -148,8 +149,10 @@ func (d *depot) enqueue(p *modelPart, to gateway.Destination, now time.Time) *mo
 }
 
 func (d *depot) insert(l *modelLetter, to gateway.Destination, now time.Time) *modelJob {
-	j := &modelJob{letter: l, changed: now, Job: gateway.Job{ID: d.next, Destination: to, State: gateway.Queued, Begun: now, Due: now,
-		Size: len(l.acceptance.Message.Raw()), Message: l.id, Class: gateway.ClassAgent, SenderAgent: d.alice.ID, Flow: gateway.Flow(d.alice.ID)}}
+	j := &modelJob{letter: l, changed: now, Job: gateway.Job{ID: d.next, Destination: to, State: gateway.Queued,
+		Begun: now, Due: now,
+		Size: len(l.acceptance.Message.Raw()), Message: l.id, Class: gateway.ClassAgent, SenderAgent: d.alice.ID,
+		Flow: gateway.Flow(d.alice.ID)}}
 	d.next++
 	d.jobs = append(d.jobs, j)
 	return j
@@ -213,13 +216,15 @@ func (d *depot) claim(t *rapid.T) {
 		}
 	}
 	slices.SortStableFunc(due, func(a, b *modelJob) int {
-		return cmp.Or(cmp.Compare(gateway.TurnOf(a.Flow, a.Attempts), gateway.TurnOf(b.Flow, b.Attempts)), a.Due.Compare(b.Due))
+		return cmp.Or(cmp.Compare(gateway.TurnOf(a.Flow, a.Attempts), gateway.TurnOf(b.Flow, b.Attempts)),
+			a.Due.Compare(b.Due))
 	})
 	due = due[:min(limit, len(due))]
 	for _, j := range due {
 		j.Fence++
 		j.Attempts++
-		j.changed, j.State, j.LastTry, j.Lease = now, gateway.Delivering, now, lease.Add(gateway.Carrying(int64(j.Size)))
+		j.changed, j.State, j.LastTry, j.Lease = now, gateway.Delivering, now,
+			lease.Add(gateway.Carrying(int64(j.Size)))
 		j.FirstTry = cmp.Or(j.FirstTry, now)
 		j.Due = now.Add(gateway.Backoff(j.ID, j.Attempts)).Truncate(time.Microsecond)
 		if j.Due.Before(j.Lease) {
@@ -255,11 +260,14 @@ func (d *depot) settle(t *rapid.T) {
 		t.Fatalf("Parcel = %+v, %v; want %+v for %d", p, err, j.Job, len(d.of(j)))
 	}
 	now := d.later(t)
-	e := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Duration(rapid.IntRange(-5, 500).Draw(t, "due")) * time.Second),
-		Code: "TEMPORARY_FAILURE", Reason: "not well", Since: j.LastTry, Same: j.Attempts, Rekey: rapid.Bool().Draw(t, "rekey"),
+	e := gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now,
+		Due:  now.Add(time.Duration(rapid.IntRange(-5, 500).Draw(t, "due")) * time.Second),
+		Code: "TEMPORARY_FAILURE", Reason: "not well", Since: j.LastTry, Same: j.Attempts,
+		Rekey:  rapid.Bool().Draw(t, "rekey"),
 		Report: rapid.Bool().Draw(t, "report")}
 	for _, part := range d.of(j) {
-		event := rapid.SampledFrom([]gateway.Event{gateway.Success, gateway.Refuse, gateway.GiveUp, gateway.Postpone}).Draw(t, "event")
+		event := rapid.SampledFrom([]gateway.Event{gateway.Success, gateway.Refuse, gateway.GiveUp,
+			gateway.Postpone}).Draw(t, "event")
 		if event != gateway.Postpone {
 			e.Results = append(e.Results, gateway.Result{Delivery: part.id, Event: event, Code: "AGENT_UNKNOWN"})
 		}
@@ -368,7 +376,9 @@ func (d *depot) expire(t *rapid.T) {
 	limit := rapid.IntRange(1, 5).Draw(t, "limit")
 	got, err := d.store.Expire(t.Context(), begun, now, limit, func(j gateway.Job) bool { return j.Reported() })
 	want := 0
-	old := slices.DeleteFunc(slices.Clone(d.jobs), func(j *modelJob) bool { return j.Lease.After(now) || !j.Begun.Before(begun) })
+	old := slices.DeleteFunc(slices.Clone(d.jobs), func(j *modelJob) bool {
+		return j.Lease.After(now) || !j.Begun.Before(begun)
+	})
 	slices.SortStableFunc(old, func(a, b *modelJob) int { return a.Begun.Compare(b.Begun) })
 	for _, j := range old[:min(limit, len(old))] {
 		want++
@@ -543,12 +553,15 @@ func TestJobModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		round++
 		hand.Pass(24 * time.Hour)
-		d := &depot{t: t, dir: dir, store: store, alice: alice, round: round, hand: hand, next: emptied(r, store, hand.Now())}
+		d := &depot{t: t, dir: dir, store: store, alice: alice, round: round, hand: hand,
+			next: emptied(r, store, hand.Now())}
 		defer func() { store, finished = d.store, finished+d.finished }()
 		r.Repeat(map[string]func(*rapid.T){
-			"accept": d.accept, "accept too": d.accept, "repeat": d.repeat, "claim": d.claim, "claim too": d.claim, "claim again": d.claim,
-			"settle": d.settle, "settle too": d.settle, "stale": d.stale, "operate": d.operate, "expire": d.expire, "redrive": d.redrive,
-			"reopen": d.reopen, "wrong": d.wrong, "": d.look,
+			"accept": d.accept, "accept too": d.accept, "repeat": d.repeat, "claim": d.claim, "claim too": d.claim,
+			"claim again": d.claim,
+			"settle":      d.settle, "settle too": d.settle, "stale": d.stale, "operate": d.operate, "expire": d.expire,
+			"redrive": d.redrive,
+			"reopen":  d.reopen, "wrong": d.wrong, "": d.look,
 		})
 	})
 	if finished == 0 {

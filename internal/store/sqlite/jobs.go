@@ -83,9 +83,11 @@ func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID
 }
 
 // insertJob adds a job that is due now.
-func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time, size int) (gateway.JobID, error) {
+func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Flow, now time.Time,
+	size int) (gateway.JobID, error) {
 	at := store.Micros(now)
-	_, err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn)
+	_,
+		err := w.exec(`INSERT INTO job (destination, message, state, changed, fence, attempts, due, begun, rekeys, size, same, turn)
 			VALUES (?, ?, ?, ?, 0, 0, ?, ?, 0, ?, 0, ?)`,
 		string(d), message, int64(gateway.Queued), at, at, at, size, int64(gateway.TurnOf(flow, 0)))
 	w.work = append(w.work, d)
@@ -95,15 +97,17 @@ func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Fl
 // joinJob makes the message's job for the destination due now, 0 when there is
 // none. One that is leased has to be settled first, which leaves it who joined.
 func (w *writer) joinJob(message int64, d gateway.Destination, now time.Time) (id gateway.JobID, err error) {
-	err = w.query(`SELECT id FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`, func(s *sqlite3.Stmt) error {
-		id = gateway.JobID(s.ColumnInt64(0))
-		return nil
-	}, message, string(d))
+	err = w.query(`SELECT id FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`,
+		func(s *sqlite3.Stmt) error {
+			id = gateway.JobID(s.ColumnInt64(0))
+			return nil
+		}, message, string(d))
 	if err != nil || id == 0 {
 		return 0, err
 	}
 	w.work = append(w.work, d)
-	_, err = w.exec(`UPDATE job SET due = min(due, ?1) WHERE id = ?2 AND (lease IS NULL OR lease <= ?1)`, store.Micros(now), int64(id))
+	_, err = w.exec(`UPDATE job SET due = min(due, ?1) WHERE id = ?2 AND (lease IS NULL OR lease <= ?1)`,
+		store.Micros(now), int64(id))
 	return id, err
 }
 
@@ -130,7 +134,8 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 // parcel completes a job with what it carries.
 func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
-	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+`?3) FROM message m WHERE m.id = ?2`, func(s *sqlite3.Stmt) error {
+	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+
+		`?3) FROM message m WHERE m.id = ?2`, func(s *sqlite3.Stmt) error {
 		p.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+1))
 		p.Body = s.ColumnBlob(afterEnvelope, nil)
 		return nil
@@ -148,10 +153,11 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 	if err != nil || j.Destination.Kind() != gateway.KindPush {
 		return p, err
 	}
-	err = c.query(`SELECT thread FROM delivery d INDEXED BY delivery_message WHERE d.message = ? AND d.job = ?`, func(s *sqlite3.Stmt) error {
-		p.Thread = store.Thread(s.ColumnText(0), p.Envelope.ID)
-		return nil
-	}, j.row, int64(j.ID))
+	err = c.query(`SELECT thread FROM delivery d INDEXED BY delivery_message WHERE d.message = ? AND d.job = ?`,
+		func(s *sqlite3.Stmt) error {
+			p.Thread = store.Thread(s.ColumnText(0), p.Envelope.ID)
+			return nil
+		}, j.row, int64(j.ID))
 	return p, err
 }
 
@@ -169,14 +175,17 @@ func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error
 		return err
 	}
 	var a store.AnsweredRow
-	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL, sender FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		a = store.AnsweredRow{UUID: s.ColumnBlob(0, nil), GivenID: s.ColumnText(1), Local: s.ColumnBool(2), Sender: s.ColumnText(3)}
-		return nil
-	}, row)
+	err = c.query(`SELECT uuid, given_id, sender_agent IS NOT NULL, sender FROM message WHERE id = ?`,
+		func(s *sqlite3.Stmt) error {
+			a = store.AnsweredRow{UUID: s.ColumnBlob(0, nil), GivenID: s.ColumnText(1), Local: s.ColumnBool(2),
+				Sender: s.ColumnText(3)}
+			return nil
+		}, row)
 	if err == nil && a.Local {
 		err = c.query(`SELECT address, further, redriven FROM delivery INDEXED BY delivery_message
 				WHERE message = ? AND agent = 0 AND (further IS NOT NULL OR redriven IS NOT NULL)`, func(s *sqlite3.Stmt) error {
-			a.Copies = append(a.Copies, store.DeliveryRow{Address: s.ColumnText(0), Further: s.ColumnBool(1), Redriven: s.ColumnInt64(2)})
+			a.Copies = append(a.Copies, store.DeliveryRow{Address: s.ColumnText(0), Further: s.ColumnBool(1),
+				Redriven: s.ColumnInt64(2)})
 			return nil
 		}, row)
 	}
@@ -190,7 +199,8 @@ func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error
 // is alone. Their attempts count, and the next follows as if each had failed.
 func (w *writer) lapse() error {
 	var leased []queued
-	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_lease JOIN message m ON m.id = j.message WHERE j.lease IS NOT NULL`,
+	err := w.query(`SELECT `+jobColumns+
+		` FROM job j INDEXED BY job_lease JOIN message m ON m.id = j.message WHERE j.lease IS NOT NULL`,
 		func(s *sqlite3.Stmt) error {
 			leased = append(leased, scanJob(s))
 			return nil
@@ -202,7 +212,8 @@ func (w *writer) lapse() error {
 		for i := range leased {
 			j := &leased[i]
 			due := j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
-			_, err := w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`, int64(store.Lapsed(j.State)), store.Micros(due), int64(j.ID))
+			_, err := w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`,
+				int64(store.Lapsed(j.State)), store.Micros(due), int64(j.ID))
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,8 @@ const leaseTime = 90 * time.Second
 // mustClaim leases what is due for one destination.
 func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit int, now time.Time) []gateway.Job {
 	t.Helper()
-	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit}}, now, now.Add(leaseTime))
+	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit}}, now,
+		now.Add(leaseTime))
 	if err != nil {
 		t.Fatalf("Claim: %v", err)
 	}
@@ -127,7 +128,8 @@ func TestCheckFindsInTheQueue(t *testing.T) {
 	}{
 		{`SELECT 1`, nil},
 		{`DELETE FROM job WHERE destination = 'waits.example'`, []string{"waiting deliveries"}},
-		{`UPDATE job SET destination = 'other.example' WHERE destination = 'leased.example'`, []string{"waiting deliveries"}},
+		{`UPDATE job SET destination = 'other.example' WHERE destination = 'leased.example'`,
+			[]string{"waiting deliveries"}},
 		{`UPDATE delivery SET job = NULL WHERE agent <> 0`, []string{"waiting deliveries", "jobs"}},
 		{`UPDATE delivery SET state = 5 WHERE address = 'a@retries.example'`, []string{"jobs"}},
 		{`UPDATE delivery SET job = NULL WHERE state = 7`, []string{"jobs"}},
@@ -242,7 +244,8 @@ func TestRestoreOfTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	wanted := []gateway.Claiming{{Destination: "waits.example", Limit: 9}, {Destination: "leased.example", Limit: 9}, {Destination: "retries.example", Limit: 9},
+	wanted := []gateway.Claiming{{Destination: "waits.example", Limit: 9}, {Destination: "leased.example", Limit: 9},
+		{Destination: "retries.example", Limit: 9},
 		{Destination: gateway.Reports, Limit: 9}, {Destination: gateway.PushTo(alice.ID + 1), Limit: 9}}
 	later := dawn.Add(2 * time.Hour)
 	if _, err := r.Claim(t.Context(), wanted, later, later.Add(leaseTime)); !errors.Is(err, gateway.ErrPaused) {
@@ -305,8 +308,10 @@ func useTheQueue(t *testing.T, s *Store) {
 	for i, e := range []gateway.Event{gateway.Success, gateway.Postpone, gateway.Refuse, gateway.Refuse} {
 		mustSettle(t, s, jobs[i], e, dawn)
 	}
-	for _, f := range []gateway.JobFilter{{}, {Destination: "far.example"}, {State: gateway.Queued}, {State: gateway.Delivering}, {Message: jobs[1].Message},
-		{Destination: "far.example", State: gateway.Delivering}, {Message: jobs[1].Message, State: gateway.Delivering, Destination: "far.example"}} {
+	for _, f := range []gateway.JobFilter{{}, {Destination: "far.example"}, {State: gateway.Queued},
+		{State: gateway.Delivering}, {Message: jobs[1].Message},
+		{Destination: "far.example", State: gateway.Delivering},
+		{Message: jobs[1].Message, State: gateway.Delivering, Destination: "far.example"}} {
 		f.Limit = 10
 		_, err := s.JobsPage(ctx, f)
 		must(err)
@@ -314,7 +319,8 @@ func useTheQueue(t *testing.T, s *Store) {
 	must(s.Hasten(ctx, jobs[1].ID, dawn))
 	list, err := s.DeadLetters(ctx, gateway.DeadFilter{})
 	must(err)
-	for _, f := range []gateway.DeadFilter{{IDs: []gateway.DeliveryID{list.Letters[0].ID}}, {Message: jobs[2].Message}, {Destination: "far.example", Code: "X", Before: dawn}} {
+	for _, f := range []gateway.DeadFilter{{IDs: []gateway.DeliveryID{list.Letters[0].ID}}, {Message: jobs[2].Message},
+		{Destination: "far.example", Code: "X", Before: dawn}} {
 		_, err := s.DeadLetters(ctx, f)
 		must(err)
 	}

@@ -140,7 +140,8 @@ func TestKilledRestore(t *testing.T) {
 		killed(t, "restore", o.dir, file)
 		facts, err := Examine(t.Context(), filepath.Join(o.dir, FileName))
 		if err != nil || facts.Messages != 300 && facts.Messages != 400 {
-			t.Fatalf("after the kill the database has %+v, %v; want the 400 messages or the 300 of the backup", facts, err)
+			t.Fatalf("after the kill the database has %+v, %v; want the 400 messages or the 300 of the backup", facts,
+				err)
 		}
 	}
 	if len(openOffice(t, o.dir).inbox(0)) == 0 {

@@ -72,7 +72,8 @@ func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt, first bool) gateway.Env
 
 // record reads a message and its deliveries, with the thread that it has in the
 // reader's mailbox.
-func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64, body bool) (rec gateway.Record, err error) {
+func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64,
+	body bool) (rec gateway.Record, err error) {
 	err = c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?3 OR m.sender_agent = ?4 THEN m.thread
 			ELSE (SELECT d.thread FROM delivery d INDEXED BY delivery_message WHERE d.message = m.id AND d.agent = ?4) END, CASE WHEN ?2 THEN m.body END, `+isFirst+`?4)
 			FROM message m WHERE m.id = ?1`,
@@ -99,8 +100,9 @@ const afterDelivery = 22
 func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 	row := store.DeliveryRow{
 		Seq: s.ColumnInt64(from), Agent: gateway.AgentID(s.ColumnInt64(from + 1)), Address: s.ColumnText(from + 2),
-		State: gateway.State(s.ColumnInt64(from + 3)), Changed: s.ColumnInt64(from + 4), Delivered: s.ColumnInt64(from + 5),
-		Acked: s.ColumnInt64(from + 6), Attempts: -1, Code: s.ColumnText(from + 8), Reason: s.ColumnText(from + 9),
+		State: gateway.State(s.ColumnInt64(from + 3)), Changed: s.ColumnInt64(from + 4),
+		Delivered: s.ColumnInt64(from + 5),
+		Acked:     s.ColumnInt64(from + 6), Attempts: -1, Code: s.ColumnText(from + 8), Reason: s.ColumnText(from + 9),
 		Pushed: s.ColumnBool(from + 10), Place: s.ColumnInt64(from + 11),
 		Read: s.ColumnInt64(from + 12), Refused: s.ColumnInt64(from + 13),
 		Further: s.ColumnBool(from + 20), Redriven: s.ColumnInt64(from + 21),
@@ -110,15 +112,17 @@ func scanDelivery(s *sqlite3.Stmt, from int) store.DeliveryRow {
 	}
 	if row.State == gateway.Queued && s.ColumnType(from+14) != sqlite3.NULL {
 		row.Job = &store.JobRow{
-			State: gateway.State(s.ColumnInt64(from + 14)), Changed: s.ColumnInt64(from + 15), Attempts: s.ColumnInt(from + 16),
-			Due: s.ColumnInt64(from + 17), Code: s.ColumnText(from + 18), Reason: s.ColumnText(from + 19),
+			State: gateway.State(s.ColumnInt64(from + 14)), Changed: s.ColumnInt64(from + 15),
+			Attempts: s.ColumnInt(from + 16),
+			Due:      s.ColumnInt64(from + 17), Code: s.ColumnText(from + 18), Reason: s.ColumnText(from + 19),
 		}
 	}
 	return row
 }
 
 func (c *statements) deliveries(dir *store.Directory, row int64) ([]gateway.Delivery, error) {
-	return c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
+	return c.deliveriesBy(dir, `SELECT `+deliveryColumns+
+		` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
 }
 
 // deliveriesBy returns what the query finds, in the order in which the
@@ -136,7 +140,8 @@ func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any)
 }
 
 // Messages lists messages, newest first.
-func (s *Store) Messages(ctx context.Context, by gateway.Reader, f gateway.MessageFilter) (page gateway.MessagePage, err error) {
+func (s *Store) Messages(ctx context.Context, by gateway.Reader,
+	f gateway.MessageFilter) (page gateway.MessagePage, err error) {
 	release, err := s.lists.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return page, err
@@ -180,7 +185,8 @@ func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.M
 		all = append(all, store.Union(c.sentBy(int64(by.Agent)), c.receivedBy(int64(by.Agent))))
 	}
 	if !f.Sender.IsZero() {
-		any := []store.Series{c.index(`SELECT id FROM message INDEXED BY message_from WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`, f.Sender.Key())}
+		any := []store.Series{c.index(`SELECT id FROM message INDEXED BY message_from WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+			f.Sender.Key())}
 		for _, id := range dir.EverNamed(f.Sender) {
 			any = append(any, c.sentBy(id))
 		}
@@ -203,7 +209,8 @@ func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.M
 }
 
 func (c *statements) sentBy(agent int64) store.Series {
-	return c.index(`SELECT id FROM message INDEXED BY message_sender WHERE sender_agent = ? AND id < ? ORDER BY id DESC LIMIT ?`, agent)
+	return c.index(`SELECT id FROM message INDEXED BY message_sender WHERE sender_agent = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+		agent)
 }
 
 func (c *statements) receivedBy(agent int64) store.Series {

@@ -26,7 +26,8 @@ func (w *writer) meet(to *addressing, agent gateway.AgentID) error {
 
 // unmeet forgets whom agents met of a domain, and reports whether that was all.
 func (w *writer) unmeet(domain string) (bool, error) {
-	n, err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`,
+	n,
+		err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`,
 		domain, store.MostUnmet)
 	if n > 0 {
 		w.changes = append(w.changes, (*store.Directory).ForgetMet)

@@ -147,14 +147,16 @@ func (m *model) enter(n *modelMessage, to []*modelAgent) {
 // more.
 func (m *model) repeat(t *rapid.T) {
 	known := slices.DeleteFunc(slices.Clone(m.sent), func(n *modelMessage) bool {
-		return n.from.removed || n.key == "" && n.given == "" || slices.ContainsFunc(n.to, func(a *modelAgent) bool { return a.removed })
+		return n.from.removed || n.key == "" && n.given == "" ||
+			slices.ContainsFunc(n.to, func(a *modelAgent) bool { return a.removed })
 	})
 	if len(known) == 0 {
 		t.Skip("nothing to repeat")
 	}
 	n := rapid.SampledFrom(known).Draw(t, "message")
 	if rapid.IntRange(0, 3).Draw(t, "content") == 0 {
-		if _, err := m.store.Accept(t.Context(), m.acceptance(t, n, n.text+"!", n.to)); !errors.Is(err, gateway.ErrReused) {
+		if _, err := m.store.Accept(t.Context(), m.acceptance(t, n, n.text+"!", n.to)); !errors.Is(err,
+			gateway.ErrReused) {
 			t.Fatalf("Accept of other content = %v", err)
 		}
 		return
@@ -252,8 +254,9 @@ func (m *model) page(t *rapid.T) {
 // list lists what an agent sent and received.
 func (m *model) list(t *rapid.T) {
 	a := m.pick(t, "reader")
-	filter := gateway.MessageFilter{Limit: rapid.IntRange(1, 10).Draw(t, "limit"), Offset: rapid.IntRange(0, 5).Draw(t, "offset"),
-		Sent: rapid.Bool().Draw(t, "sent")}
+	filter := gateway.MessageFilter{Limit: rapid.IntRange(1, 10).Draw(t, "limit"),
+		Offset: rapid.IntRange(0, 5).Draw(t, "offset"),
+		Sent:   rapid.Bool().Draw(t, "sent")}
 	var want, got []amtp.MessageID
 	for _, n := range slices.Backward(m.sent) {
 		if n.from == a || !filter.Sent && slices.Contains(n.to, a) {

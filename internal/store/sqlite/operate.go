@@ -107,7 +107,8 @@ func (s *Store) Hasten(ctx context.Context, job gateway.JobID, now time.Time) er
 			return err
 		}
 		w.work = append(w.work, j.Destination)
-		_, err = w.exec(`UPDATE job SET state = ?1, due = min(due, ?2), lease = NULL WHERE id = ?3`, int64(j.State), store.Micros(now), int64(job))
+		_, err = w.exec(`UPDATE job SET state = ?1, due = min(due, ?2), lease = NULL WHERE id = ?3`, int64(j.State),
+			store.Micros(now), int64(job))
 		return err
 	})
 }
@@ -124,9 +125,11 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 			return err
 		}
 		if j.Destination == gateway.Reports { // those whose failure it tells of failed all the same
-			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET job = NULL WHERE message = ? AND job = ?`, j.row, int64(job))
+			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET job = NULL WHERE message = ? AND job = ?`,
+				j.row, int64(job))
 		} else {
-			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET state = ?, changed = ?, attempts = ?, job = NULL WHERE message = ? AND job = ?`,
+			_,
+				err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET state = ?, changed = ?, attempts = ?, job = NULL WHERE message = ? AND job = ?`,
 				int64(state), store.Micros(now), j.Attempts, j.row, int64(job))
 		}
 		if err != nil {

@@ -104,7 +104,8 @@ func TestPackedParcelsAreDropped(t *testing.T) {
 func TestPackedParcelsAreFew(t *testing.T) {
 	s, alice := withAlice(t)
 	a := far(alice, "large", "x@far.example")
-	m, refused := amtp.ParseMessage([]byte(strings.Replace(string(a.Message.Raw()), "{", `{"x":"`+strings.Repeat("x", maxPackedSize)+`",`, 1)))
+	m, refused := amtp.ParseMessage([]byte(strings.Replace(string(a.Message.Raw()), "{",
+		`{"x":"`+strings.Repeat("x", maxPackedSize)+`",`, 1)))
 	if refused != nil {
 		t.Fatal(refused)
 	}

@@ -33,7 +33,8 @@ func (s *Store) Paused() time.Time { return store.FromMicros(s.pause.since.Load(
 // Pause makes the store accept nothing.
 func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	return s.write(ctx, 0, func(w *writer) error {
-		added, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, pauseRow, store.Micros(now))
+		added, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, pauseRow,
+			store.Micros(now))
 		if added == 1 {
 			w.changes = append(w.changes, func(*store.Directory) { s.pause.since.Store(store.Micros(now)) })
 		}

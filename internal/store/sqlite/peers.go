@@ -32,10 +32,11 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, e
 	err = s.read(ctx, func(r *reader) error {
 		p = gateway.Peer{Domain: domain}
 		found := false
-		err := r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain = ?`, func(st *sqlite3.Stmt) error {
-			p, found = scanPeer(st), true
-			return nil
-		}, string(domain))
+		err := r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain = ?`,
+			func(st *sqlite3.Stmt) error {
+				p, found = scanPeer(st), true
+				return nil
+			}, string(domain))
 		if err != nil || found {
 			return err
 		}
@@ -74,7 +75,8 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		list = nil
-		return r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
+		return r.query(`SELECT `+peerColumns+`, `+isWritten+
+			`peer.domain) FROM peer WHERE domain > ? ORDER BY domain LIMIT ?`, func(st *sqlite3.Stmt) error {
 			list = append(list, scanPeer(st))
 			return nil
 		}, string(after), limit)
@@ -99,7 +101,8 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 
 // silentPeers returns the next domains that wrote nothing since, and the last that it
 // looked at, the zero Place when it came to the end.
-func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string, last store.Place, err error) {
+func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string,
+	last store.Place, err error) {
 	most, looked := store.LookedAt*limit, 0
 	err = r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
 			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) error {

@@ -54,18 +54,23 @@ func TestPlans(t *testing.T) {
 
 // badStep says what is wrong with one step of a plan, "" for nothing.
 func badStep(sql, step string) string {
-	scan := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "CONSTANT") && !strings.Contains(step, "json_each") &&
+	scan := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "CONSTANT") &&
+		!strings.Contains(step, "json_each") &&
 		!strings.Contains(step, "SUBQUERY") && !strings.Contains(step, "(subquery")
 	oldest := step == "SCAN j" && strings.HasSuffix(sql, "ORDER BY j.id LIMIT ?")
-	rare := strings.Contains(step, "SCAN agent")                                                                                  // once at the start
-	rare = rare || strings.HasPrefix(sql, "UPDATE receipt SET due = ?1 WHERE due >") || strings.HasPrefix(sql, "UPDATE peer SET") // after the clock went back
+	// once at the start
+	rare := strings.Contains(step, "SCAN agent")
+	// after the clock went back
+	rare = rare || strings.HasPrefix(sql, "UPDATE receipt SET due = ?1 WHERE due >") ||
+		strings.HasPrefix(sql, "UPDATE peer SET")
 	recursion := strings.Contains(sql, "WITH RECURSIVE") && step == "SCAN next"
 	switch {
 	case strings.Contains(step, "TEMP B-TREE") && (strings.Contains(sql, "j.due <=") || oldest):
 		return "jobs are sorted for every call"
 	case scan && !oldest && !recursion && !strings.Contains(sql, "max(") && !rare:
 		return "a whole table is read"
-	case strings.Contains(sql, "d.message = ") && strings.HasPrefix(step, "SEARCH d ") && strings.Contains(step, "delivery_box"):
+	case strings.Contains(sql, "d.message = ") && strings.HasPrefix(step, "SEARCH d ") &&
+		strings.Contains(step, "delivery_box"):
 		return "a delivery is looked for through the whole mailbox"
 	}
 	return ""
@@ -73,7 +78,8 @@ func badStep(sql, step string) string {
 
 func plan(t *testing.T, c *statements, sql string) (steps []string) {
 	t.Helper()
-	if !strings.HasPrefix(sql, "SELECT") && !strings.HasPrefix(sql, "WITH") && !strings.HasPrefix(sql, "UPDATE") && !strings.HasPrefix(sql, "DELETE") {
+	if !strings.HasPrefix(sql, "SELECT") && !strings.HasPrefix(sql, "WITH") && !strings.HasPrefix(sql, "UPDATE") &&
+		!strings.HasPrefix(sql, "DELETE") {
 		return nil
 	}
 	stmt, _, err := c.conn.Prepare("EXPLAIN QUERY PLAN " + sql)
@@ -100,17 +106,21 @@ func useEverything(t *testing.T, s *Store) {
 	address, err := amtp.ParseAddress("alice@localhost")
 	must(err)
 	secret, key := gateway.NewKey(0, now)
-	alice, err := s.AddAgent(ctx, gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now, LastActive: now}, key)
+	alice, err := s.AddAgent(ctx, gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now,
+		LastActive: now}, key)
 	must(err)
 	_ = secret
-	message, refused := amtp.ParseMessage([]byte(`{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":1}`))
+	message,
+		refused := amtp.ParseMessage([]byte(`{"sender":"alice@localhost","recipients":["alice@localhost"],"payload":1}`))
 	if refused != nil {
 		t.Fatal(refused)
 	}
 	accept := func(given, answers amtp.MessageID, key string) amtp.MessageID {
 		got, err := s.Accept(ctx, gateway.Acceptance{
-			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), GivenID: given, Sender: address, SenderAgent: alice.ID, Class: gateway.ClassAgent,
-				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now, InReplyTo: answers},
+			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), GivenID: given, Sender: address, SenderAgent: alice.ID,
+				Class: gateway.ClassAgent,
+				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now,
+				Timestamp: now, InReplyTo: answers},
 			Key: key, Message: message, Recipients: []gateway.Recipient{{Agent: alice.ID}},
 		})
 		must(err)
@@ -127,7 +137,8 @@ func useEverything(t *testing.T, s *Store) {
 		_, err = s.Message(ctx, reader, "token")
 		must(err)
 	}
-	for _, f := range []gateway.MessageFilter{{}, {Sent: true}, {Sender: address, Recipient: address, Status: amtp.StatusDelivered, Since: now.Add(-time.Hour)}} {
+	for _, f := range []gateway.MessageFilter{{}, {Sent: true},
+		{Sender: address, Recipient: address, Status: amtp.StatusDelivered, Since: now.Add(-time.Hour)}} {
 		_, err = s.Messages(ctx, by, f)
 		must(err)
 	}

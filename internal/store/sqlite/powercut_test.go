@@ -30,10 +30,12 @@ func TestPowerCuts(t *testing.T) {
 			delivered := len(l.some(func(e *letter) bool { return e.cargo.is(gateway.Delivered) }))
 			failed := len(l.some(func(e *letter) bool { return e.cargo.is(gateway.Failed) }))
 			if delivered+failed < 3 {
-				t.Errorf("there was too little load on the queue to show anything: %d delivered elsewhere, %d failed", delivered, failed)
+				t.Errorf("there was too little load on the queue to show anything: %d delivered elsewhere, %d failed",
+					delivered, failed)
 			}
 			t.Logf("%d messages accepted, %d acknowledged, %d delivered elsewhere, %d failed, %d of %d cuts during a call",
-				len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })), delivered, failed, during, cuts)
+				len(l.some(accepted)), len(l.some(func(e *letter) bool { return e.acked })), delivered, failed,
+				during, cuts)
 		})
 	}
 }

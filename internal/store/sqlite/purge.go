@@ -22,7 +22,8 @@ type aged struct {
 }
 
 // Purge removes what has outlived its retention.
-func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+	limit int) (gateway.Purged, error) {
 	agents, all, err := s.purgeAgents(ctx, now.Add(-keep.Agent()), after == 0, limit)
 	if err != nil {
 		return gateway.Purged{Next: after}, err
@@ -35,7 +36,8 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 // purgeMessages purges messages, and domains before the first. It is read beside
 // the writer whose turn it is, and bodies are parsed there; the writer looks again
 // at what may have changed meanwhile, a few messages at a time.
-func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64, limit int) (gateway.Purged, error) {
+func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
+	limit int) (gateway.Purged, error) {
 	out := gateway.Purged{Next: after}
 	if err := s.putRight(ctx, now); err != nil {
 		return out, err
@@ -84,7 +86,8 @@ func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []aged, ou
 				return err
 			}
 		}
-		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		_,
+			err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 			store.PurgeSetting, passed.String())
 		return err
 	})
@@ -126,10 +129,11 @@ func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]aged
 		}, walk.Received, walk.Message, walk.Until(), limit-len(list))
 	}
 	if err == nil && len(list) < limit && walk.Times.Doubts() {
-		err = r.query(`SELECT id FROM message INDEXED BY message_received WHERE received > ? LIMIT ?`, func(s *sqlite3.Stmt) error {
-			list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
-			return nil
-		}, walk.Times.Before(), limit-len(list))
+		err = r.query(`SELECT id FROM message INDEXED BY message_received WHERE received > ? LIMIT ?`,
+			func(s *sqlite3.Stmt) error {
+				list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
+				return nil
+			}, walk.Times.Before(), limit-len(list))
 	}
 	out.Done = len(list) < limit
 	var size int64
@@ -198,7 +202,8 @@ func (r *reader) remains(m *aged) bool {
 func (c *statements) standing(row int64, times *store.Times, mend *store.Mending) (list []gateway.Delivery, err error) {
 	err = c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
 		d := gateway.Delivery{
-			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)), Changed: mend.Note(times, s.ColumnInt64(2), row),
+			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)),
+			Changed: mend.Note(times, s.ColumnInt64(2), row),
 		}
 		if s.ColumnBool(3) {
 			d.Mode = store.ModePush
@@ -284,7 +289,9 @@ func (w *writer) purge(m *aged, walk *store.Walk, did *gateway.Purged) error {
 
 // lookAt has the purge look at a message at that time, and not before.
 func (w *writer) lookAt(row int64, at time.Time) error {
-	_, err := w.exec(`INSERT INTO purge_turn (message, due) VALUES (?, ?) ON CONFLICT (message) DO UPDATE SET due = excluded.due`, row, store.Micros(at))
+	_,
+		err := w.exec(`INSERT INTO purge_turn (message, due) VALUES (?, ?) ON CONFLICT (message) DO UPDATE SET due = excluded.due`,
+		row, store.Micros(at))
 	return err
 }
 
@@ -337,19 +344,23 @@ func (c *statements) hasJob(row int64) (has bool, err error) {
 // dropBody removes the body and keeps what it was needed for: the fingerprint,
 // by which a late retry is recognised, and the way to its key.
 func (w *writer) dropBody(m *aged, did *gateway.Purged) error {
-	n, err := w.exec(`UPDATE message SET body = NULL, fingerprint = ? WHERE id = ? AND body IS NOT NULL`, m.fingerprint, m.Row)
+	n, err := w.exec(`UPDATE message SET body = NULL, fingerprint = ? WHERE id = ? AND body IS NOT NULL`,
+		m.fingerprint, m.Row)
 	if err != nil {
 		return err
 	}
 	did.Bodies += int(n)
 	// Without its content nobody can try it again.
-	if _, err := w.exec(`UPDATE delivery INDEXED BY delivery_message SET dead = NULL WHERE message = ? AND dead IS NOT NULL`, m.Row); err != nil {
+	if _,
+		err := w.exec(`UPDATE delivery INDEXED BY delivery_message SET dead = NULL WHERE message = ? AND dead IS NOT NULL`,
+		m.Row); err != nil {
 		return err
 	}
 	if m.key == nil {
 		return nil
 	}
-	_, err = w.exec(`UPDATE dedup SET used = (SELECT received FROM message WHERE id = ?2) WHERE key = ?1 AND message = ?2 AND used IS NULL`,
+	_,
+		err = w.exec(`UPDATE dedup SET used = (SELECT received FROM message WHERE id = ?2) WHERE key = ?1 AND message = ?2 AND used IS NULL`,
 		m.key, m.Row)
 	return err
 }
@@ -369,7 +380,8 @@ func (w *writer) forget(row int64, did *gateway.Purged) (stays bool, err error) 
 		return stays, err
 	}
 	for _, sql := range []string{
-		`DELETE FROM alias WHERE message = ?`, `DELETE FROM delivery WHERE message = ?`, `DELETE FROM message WHERE id = ?`,
+		`DELETE FROM alias WHERE message = ?`, `DELETE FROM delivery WHERE message = ?`,
+		`DELETE FROM message WHERE id = ?`,
 	} {
 		if _, err := w.exec(sql, row); err != nil {
 			return true, err

@@ -13,7 +13,8 @@ func TestPurgePlans(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(10)
 	for _, age := range []time.Duration{200, 600} {
-		if _, err := o.Purge(t.Context(), gateway.DefaultRetention(), time.Now().Add(age*24*time.Hour), 0, 5); err != nil {
+		if _, err := o.Purge(t.Context(), gateway.DefaultRetention(), time.Now().Add(age*24*time.Hour), 0,
+			5); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,8 @@ func TestWritesDoNotWaitForReads(t *testing.T) {
 				if begun++; begun > 1 {
 					again.Store(true)
 				}
-				_, err := r.exec(`WITH RECURSIVE n (v) AS (SELECT count(*) FROM message UNION ALL SELECT v + 1 FROM n LIMIT 1000000000000) SELECT max(v) FROM n`)
+				_,
+					err := r.exec(`WITH RECURSIVE n (v) AS (SELECT count(*) FROM message UNION ALL SELECT v + 1 FROM n LIMIT 1000000000000) SELECT max(v) FROM n`)
 				return err
 			})
 		}

@@ -17,7 +17,8 @@ func (w *writer) wrote(m *amtp.Message, c store.Contact) error {
 	if c.Agent == 0 || w.dir.HasWritten(c) || m.Automatic() {
 		return nil
 	}
-	_, err := w.exec(`INSERT INTO contact (agent, domain) VALUES (?, ?) ON CONFLICT DO NOTHING`, int64(c.Agent), string(c.Domain))
+	_, err := w.exec(`INSERT INTO contact (agent, domain) VALUES (?, ?) ON CONFLICT DO NOTHING`, int64(c.Agent),
+		string(c.Domain))
 	w.changes = append(w.changes, func(d *store.Directory) { d.NoteWritten([]store.Contact{c}) })
 	return err
 }
@@ -41,10 +42,11 @@ func (s *Store) ReceiptDomains(ctx context.Context, after amtp.Domain, limit int
 		list = nil
 		for after := after; len(list) < limit; {
 			next := amtp.Domain("")
-			err := r.query(`SELECT domain FROM receipt INDEXED BY receipt_due WHERE domain > ? ORDER BY domain LIMIT 1`, func(st *sqlite3.Stmt) error {
-				next = amtp.Domain(st.ColumnText(0))
-				return nil
-			}, string(after))
+			err := r.query(`SELECT domain FROM receipt INDEXED BY receipt_due WHERE domain > ? ORDER BY domain LIMIT 1`,
+				func(st *sqlite3.Stmt) error {
+					next = amtp.Domain(st.ColumnText(0))
+					return nil
+				}, string(after))
 			if err != nil || next == "" {
 				return err
 			}
@@ -56,7 +58,8 @@ func (s *Store) ReceiptDomains(ctx context.Context, after amtp.Domain, limit int
 }
 
 // OwedReceipts returns receipts for a domain that are due.
-func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit, bodies int) (list []gateway.OwedReceipt, more bool, err error) {
+func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time, limit,
+	bodies int) (list []gateway.OwedReceipt, more bool, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		list, more = nil, false
 		room := bodies
@@ -71,8 +74,10 @@ func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time,
 					return errEnough
 				}
 				row := store.OwedRow{
-					Row: st.ColumnInt64(0), Agent: st.ColumnInt64(1), Read: st.ColumnInt64(2), Acked: st.ColumnInt64(3), Refused: st.ColumnInt64(4),
-					UUID: st.ColumnRawBlob(5), Given: st.ColumnText(6), Sender: st.ColumnText(7), Class: gateway.Class(st.ColumnInt64(8)),
+					Row: st.ColumnInt64(0), Agent: st.ColumnInt64(1), Read: st.ColumnInt64(2), Acked: st.ColumnInt64(3),
+					Refused: st.ColumnInt64(4),
+					UUID:    st.ColumnRawBlob(5), Given: st.ColumnText(6), Sender: st.ColumnText(7),
+					Class:   gateway.Class(st.ColumnInt64(8)),
 					Written: st.ColumnBool(9),
 				}
 				list = append(list, row.Owed(s.dir))
@@ -101,10 +106,13 @@ func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, 
 		w.beside = true
 		for i := range list {
 			o := &list[i]
-			n, err := w.exec(`DELETE FROM receipt WHERE message = ? AND agent = ? AND read IS ? AND acked IS ? AND refused IS ?`,
-				o.Row, int64(o.Agent), optional(store.Micros(o.Read)), optional(store.Micros(o.Acked)), optional(store.Micros(o.Refused)))
+			n,
+				err := w.exec(`DELETE FROM receipt WHERE message = ? AND agent = ? AND read IS ? AND acked IS ? AND refused IS ?`,
+				o.Row, int64(o.Agent), optional(store.Micros(o.Read)), optional(store.Micros(o.Acked)),
+				optional(store.Micros(o.Refused)))
 			if err == nil && n == 0 {
-				_, err = w.exec(`UPDATE receipt SET due = ? WHERE message = ? AND agent = ?`, store.Micros(again), o.Row, int64(o.Agent))
+				_, err = w.exec(`UPDATE receipt SET due = ? WHERE message = ? AND agent = ?`, store.Micros(again),
+					o.Row, int64(o.Agent))
 			}
 			if err != nil {
 				return err
@@ -157,7 +165,8 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 
 // TakeReceipts applies what the gateway of a domain tells. It is looked for
 // beside the writer, which changes only what is still as it was.
-func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt, now time.Time) (int, error) {
+func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
+	now time.Time) (int, error) {
 	var told []store.Told
 	err := s.read(ctx, func(r *reader) error {
 		told = nil
@@ -180,9 +189,11 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	err = s.writeCalmly(ctx, 64*len(told), func(w *writer) error {
 		w.beside, changed = true, 0
 		for _, t := range told {
-			n, err := w.exec(`UPDATE delivery SET state = ?, changed = ?, delivered = coalesce(?, delivered), acked = coalesce(?, acked),
+			n,
+				err := w.exec(`UPDATE delivery SET state = ?, changed = ?, delivered = coalesce(?, delivered), acked = coalesce(?, acked),
 				read = coalesce(?, read), refused = coalesce(?, refused) WHERE seq = ? AND state = ?`,
-				int64(t.State), t.Changed, optional(t.Delivered), optional(t.Acked), optional(t.Read), optional(t.Refused), t.Seq, int64(t.Was))
+				int64(t.State), t.Changed, optional(t.Delivered), optional(t.Acked), optional(t.Read),
+				optional(t.Refused), t.Seq, int64(t.Was))
 			if err != nil {
 				return err
 			}
@@ -211,11 +222,13 @@ func (r *reader) told(from amtp.Domain, receipt *gateway.Receipt, now int64) (t 
 		return t, false, err
 	}
 	if row == 0 { // it left under another id
-		if err = r.query(`SELECT message FROM alias WHERE id = ? AND agent <> 0 ORDER BY message DESC LIMIT 1`, found, text); err != nil || row == 0 {
+		if err = r.query(`SELECT message FROM alias WHERE id = ? AND agent <> 0 ORDER BY message DESC LIMIT 1`, found,
+			text); err != nil || row == 0 {
 			return t, false, err
 		}
 	}
-	err = r.query(`SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.agent = 0`,
+	err = r.query(`SELECT `+deliveryColumns+
+		` FROM delivery d INDEXED BY delivery_message LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.agent = 0`,
 		func(st *sqlite3.Stmt) error {
 			d := scanDelivery(st, 0)
 			if one, does := d.Told(from, receipt, now); does {

@@ -49,7 +49,8 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 		}
 		key := gateway.Key{ID: "key_" + name, CreatedAt: now, LastUsed: now}
 		copy(key.Hash[:], name)
-		a, err := s.AddAgent(ctx, gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now, LastActive: now}, key)
+		a, err := s.AddAgent(ctx, gateway.Agent{Address: address, DeliveryMode: "pull", CreatedAt: now,
+			LastActive: now}, key)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -60,7 +61,8 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	accept := func(from amtp.Address, agent gateway.AgentID, c gateway.Class, to gateway.Agent, text string) amtp.MessageID {
+	accept := func(from amtp.Address, agent gateway.AgentID, c gateway.Class, to gateway.Agent,
+		text string) amtp.MessageID {
 		body := fmt.Sprintf(`{"sender":%q,"recipients":[%q],"payload":{"text":%q}}`, from, to.Address, text)
 		m, refused := amtp.ParseMessage([]byte(body))
 		if refused != nil {
@@ -69,7 +71,8 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 		}
 		out, err := s.Accept(ctx, gateway.Acceptance{
 			Envelope: gateway.Envelope{ID: amtp.NewMessageID(), Sender: from, SenderAgent: agent, Class: c,
-				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now, Timestamp: now},
+				Found: gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}, ReceivedAt: now,
+				Timestamp: now},
 			Message: m, Recipients: []gateway.Recipient{{Agent: to.ID}},
 		})
 		if err != nil {

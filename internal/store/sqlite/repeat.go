@@ -73,7 +73,8 @@ func (w *writer) prior(a *store.Incoming, keep bool) (row int64, taken bool, err
 		if known != 0 { // a further key, which the stored body does not tell
 			target, used = known, store.Micros(a.ReceivedAt)
 		}
-		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.Dedup[:], target, used)
+		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+			a.Dedup[:], target, used)
 		if err == nil && added == 1 && known != 0 {
 			err = w.lookAt(known, a.ReceivedAt) // an end that was not foreseen
 		}
@@ -135,13 +136,15 @@ func (w *writer) unsigned(a *store.Incoming) (row int64, err error) {
 func (w *writer) priorByID(a *store.Incoming) (row int64, taken bool, err error) {
 	if a.IsUUID {
 		mine := false
-		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
-			taken = true
-			mine = gateway.Class(s.ColumnInt64(1)) == a.Class && gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
-				s.ColumnText(3) == a.From()
-			row = s.ColumnInt64(0)
-			return nil
-		}, a.Given[:])
+		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`,
+			func(s *sqlite3.Stmt) error {
+				taken = true
+				mine = gateway.Class(s.ColumnInt64(1)) == a.Class &&
+					gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
+					s.ColumnText(3) == a.From()
+				row = s.ColumnInt64(0)
+				return nil
+			}, a.Given[:])
 		if err != nil {
 			return 0, false, err
 		}

@@ -45,7 +45,8 @@ type reserve struct {
 // openReserve makes the reserve unless it is there. Without room for it the
 // store begins as if it had met a full disk.
 func openReserve(o Options) (*reserve, error) {
-	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.Reserve, reserveSize), free: o.free, now: o.now, log: o.Log}
+	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.Reserve, reserveSize), free: o.free,
+		now: o.now, log: o.Log}
 	if r.free == nil {
 		r.free = freeSpace
 	}
@@ -81,7 +82,8 @@ func (r *reserve) refuses() bool {
 func (r *reserve) set(short bool) {
 	switch {
 	case short && !r.short:
-		r.log.Error("the disk is full: no message is accepted until there is room", "data", filepath.Dir(r.path), "needed", 2*r.size)
+		r.log.Error("the disk is full: no message is accepted until there is room", "data", filepath.Dir(r.path),
+			"needed", 2*r.size)
 	case !short && r.short:
 		r.log.Info("there is room again: messages are accepted", "data", filepath.Dir(r.path))
 	}

@@ -23,7 +23,8 @@ func TestFullDiskIsLoggedOnce(t *testing.T) {
 	disk.capacity.Store(8 << 20)
 	d.Limit(disk.room)
 	log := slog.New(slog.NewTextHandler(kept, nil))
-	s := mustOpenOn(t, d, disk.dir, Options{Log: log, Reserve: 2 << 20, now: clock.now, free: disk.free, walSoft: 1 << 20, walHard: 2 << 20})
+	s := mustOpenOn(t, d, disk.dir, Options{Log: log, Reserve: 2 << 20, now: clock.now, free: disk.free,
+		walSoft: 1 << 20, walHard: 2 << 20})
 	alice, bob := cast(t, s)
 	secret, key := gateway.NewKey(alice.ID, dawn)
 	if _, err := s.AddKey(t.Context(), key, true); err != nil {
@@ -46,7 +47,8 @@ func TestFullDiskIsLoggedOnce(t *testing.T) {
 	refuse := func() {
 		for i := range 100 {
 			clock.later(50 * time.Millisecond)
-			if err := post(client, url, secret, alice, bob, fmt.Sprint("late-", i)); err == nil || !strings.Contains(err.Error(), "got 503") {
+			if err := post(client, url, secret, alice, bob, fmt.Sprint("late-", i)); err == nil ||
+				!strings.Contains(err.Error(), "got 503") {
 				t.Fatalf("a message to a full disk: %v, want 503", err)
 			}
 		}

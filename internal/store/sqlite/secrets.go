@@ -20,19 +20,23 @@ func (s *Store) Secrets(ctx context.Context, kind string) (list []gateway.Secret
 }
 
 func (c *statements) secrets(kind string) (list []gateway.Secret, err error) {
-	err = c.query(`SELECT name, sealed, facts, created FROM secret WHERE kind = ? ORDER BY created, name`, func(s *sqlite3.Stmt) error {
-		list = append(list, gateway.Secret{
-			Kind: kind, Name: s.ColumnText(0), Sealed: s.ColumnBlob(1, nil), Facts: s.ColumnBlob(2, nil),
-			Created: store.FromMicros(s.ColumnInt64(3)),
-		})
-		return nil
-	}, kind)
+	err = c.query(`SELECT name, sealed, facts, created FROM secret WHERE kind = ? ORDER BY created, name`,
+		func(s *sqlite3.Stmt) error {
+			list = append(list, gateway.Secret{
+				Kind: kind, Name: s.ColumnText(0), Sealed: s.ColumnBlob(1, nil), Facts: s.ColumnBlob(2, nil),
+				Created: store.FromMicros(s.ColumnInt64(3)),
+			})
+			return nil
+		}, kind)
 	return list, err
 }
 
 // ChangeSecrets replaces the secrets of a kind by what change makes of them.
-func (s *Store) ChangeSecrets(ctx context.Context, kind string, change func([]gateway.Secret) ([]gateway.Secret, error)) error {
-	err := s.write(ctx, 4096, func(w *writer) error { return w.changeSecrets(gateway.SecretChange{Kind: kind, Change: change}) })
+func (s *Store) ChangeSecrets(ctx context.Context, kind string,
+	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+	err := s.write(ctx, 4096, func(w *writer) error {
+		return w.changeSecrets(gateway.SecretChange{Kind: kind, Change: change})
+	})
 	var refused refusedChange
 	if errors.As(err, &refused) {
 		return refused.error

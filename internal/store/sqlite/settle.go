@@ -41,8 +41,10 @@ func (w *writer) giveBack(j *queued, e *gateway.Settlement) error {
 		return err
 	}
 	due := w.dueAgain(j, e)
-	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, attempts = ?, due = ?, lease = NULL, first_try = ?, last_try = ?, turn = ? WHERE id = ?`,
-		int64(j.State), store.Micros(e.Now), j.Attempts, due, optional(store.Micros(j.FirstTry)), optional(store.Micros(j.LastTry)),
+	_,
+		err := w.exec(`UPDATE job SET state = ?, changed = ?, attempts = ?, due = ?, lease = NULL, first_try = ?, last_try = ?, turn = ? WHERE id = ?`,
+		int64(j.State), store.Micros(e.Now), j.Attempts, due, optional(store.Micros(j.FirstTry)),
+		optional(store.Micros(j.LastTry)),
 		int64(gateway.TurnOf(j.Flow, j.Attempts)), int64(j.ID))
 	return err
 }
@@ -65,10 +67,11 @@ type undecided struct {
 }
 
 func (w *writer) undecided(j *queued) (list []undecided, err error) {
-	err = w.query(`SELECT seq, agent FROM delivery INDEXED BY delivery_message WHERE message = ? AND job = ?`, func(s *sqlite3.Stmt) error {
-		list = append(list, undecided{s.ColumnInt64(0), gateway.AgentID(s.ColumnInt64(1))})
-		return nil
-	}, j.row, int64(j.ID))
+	err = w.query(`SELECT seq, agent FROM delivery INDEXED BY delivery_message WHERE message = ? AND job = ?`,
+		func(s *sqlite3.Stmt) error {
+			list = append(list, undecided{s.ColumnInt64(0), gateway.AgentID(s.ColumnInt64(1))})
+			return nil
+		}, j.row, int64(j.ID))
 	return list, err
 }
 
@@ -105,9 +108,11 @@ func (w *writer) postpone(j *queued, e *gateway.Settlement) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?, reason = ?, since = ?, same = ?,
+	_,
+		err = w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?, reason = ?, since = ?, same = ?,
 			troubles = ? WHERE id = ?`,
-		int64(state), store.Micros(e.Now), w.dueAgain(j, e), store.Bit(e.Rekey), optional(string(e.Code)), optional(e.Reason),
+		int64(state), store.Micros(e.Now), w.dueAgain(j, e), store.Bit(e.Rekey), optional(string(e.Code)),
+		optional(e.Reason),
 		optional(store.Micros(e.Since)), e.Same, optional(e.Troubles), int64(j.ID))
 	return err
 }
@@ -144,7 +149,8 @@ func (w *writer) decide(e *ending, d undecided, r *gateway.Result) error {
 // enter puts what was to be pushed into the agent's inbox, behind what readers
 // have seen of it.
 func (w *writer) enter(e *ending, d undecided) error {
-	_, err := w.exec(`UPDATE delivery SET seq = ?1, place = coalesce(place, seq), pushed = NULL, state = ?2, changed = ?3, job = NULL, attempts = ?4
+	_,
+		err := w.exec(`UPDATE delivery SET seq = ?1, place = coalesce(place, seq), pushed = NULL, state = ?2, changed = ?3, job = NULL, attempts = ?4
 			WHERE seq = ?5`,
 		w.next.delivery, int64(gateway.Delivered), store.Micros(e.now), e.job.Attempts, d.seq)
 	w.rings = append(w.rings, store.Entry{Agent: d.agent, Seq: w.next.delivery})
@@ -159,15 +165,18 @@ func (w *writer) bury(e *ending, d undecided, state gateway.State, r *gateway.Re
 			return err
 		}
 	}
-	_, err = w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = ?3, attempts = ?4, code = ?5, reason = ?6, first_try = ?7, last_try = ?8,
+	_,
+		err = w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = ?3, attempts = ?4, code = ?5, reason = ?6, first_try = ?7, last_try = ?8,
 			dead = ?2 WHERE seq = ?9`,
-		int64(state), store.Micros(e.now), optional(int64(e.by)), e.job.Attempts, optional(string(r.Code)), optional(r.Reason),
+		int64(state), store.Micros(e.now), optional(int64(e.by)), e.job.Attempts, optional(string(r.Code)),
+		optional(r.Reason),
 		optional(store.Micros(e.job.FirstTry)), optional(store.Micros(e.job.LastTry)), d.seq)
 	return err
 }
 
 // Expire gives up jobs that were begun before then.
-func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error) {
+func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
+	report func(gateway.Job) bool) (int, error) {
 	if err := s.refusePaused(); err != nil {
 		return 0, err
 	}
@@ -200,7 +209,8 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int, rep
 
 // expired returns the next jobs that were begun before then and are not leased, and the
 // last that it looked at, the zero Place when it came to the end.
-func (w *writer) expired(times *store.Times, begun time.Time, after store.Place, limit int) (old []queued, last store.Place, err error) {
+func (w *writer) expired(times *store.Times, begun time.Time, after store.Place, limit int) (old []queued,
+	last store.Place, err error) {
 	most, looked := store.LookedAt*limit, 0
 	err = w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
 			WHERE (j.begun, j.id) > (?, ?) AND j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
@@ -235,7 +245,8 @@ func (w *writer) giveUp(j queued, now time.Time, report func(gateway.Job) bool) 
 		code = amtp.CodeRecipientUnavailable
 	}
 	for _, d := range waiting {
-		e.Results = append(e.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp, Code: code, Reason: j.Reason})
+		e.Results = append(e.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp,
+			Code: code, Reason: j.Reason})
 	}
 	return w.settle(j, &e)
 }

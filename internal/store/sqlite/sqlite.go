@@ -136,8 +136,10 @@ func Open(o Options) (*Store, error) {
 	}
 	readers := cmp.Or(o.Readers, readerCount)
 	s := &Store{
-		bells: store.NewBells(), path: location(o.Dir, name), vfs: name, written: written, log: o.Log, lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
-		bounds: store.DefaultBounds(), failed: make(chan struct{}), closed: make(chan struct{}), readers: make(chan *reader, readers),
+		bells: store.NewBells(), path: location(o.Dir, name), vfs: name, written: written, log: o.Log,
+		lists: store.NewSlots(listCount, 1), boxes: store.NewSlots(readers, boxCount),
+		bounds: store.DefaultBounds(), failed: make(chan struct{}), closed: make(chan struct{}),
+		readers: make(chan *reader, readers),
 	}
 	s.gate.running = make(map[*reader]context.CancelCauseFunc)
 	if o.bounds != (store.Bounds{}) {
@@ -161,7 +163,8 @@ func Open(o Options) (*Store, error) {
 func (s *Store) keep(name string, loop func()) {
 	s.loops.Go(func() {
 		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
-			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(), "stack", string(d.Stack))
+			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(),
+				"stack", string(d.Stack))
 		})
 	})
 }
@@ -298,7 +301,8 @@ const (
 
 // connect opens one connection and makes sure that its commits are durable.
 func connect(path string, cacheKiB int) (*sqlite3.Conn, error) {
-	conn, err := sqlite3.OpenFlags(path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI|sqlite3.OPEN_NOFOLLOW)
+	conn, err := sqlite3.OpenFlags(path,
+		sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI|sqlite3.OPEN_NOFOLLOW)
 	if err != nil {
 		return nil, err
 	}
@@ -340,7 +344,8 @@ func checkDurable(conn *sqlite3.Conn) error {
 			return err
 		}
 		if got != want {
-			return fmt.Errorf("PRAGMA %s is %q and not %q: a message could be lost in a power cut, so the database is not opened", pragma, got, want)
+			return fmt.Errorf("PRAGMA %s is %q and not %q: a message could be lost in a power cut, so the database is not opened",
+				pragma, got, want)
 		}
 	}
 	return nil
@@ -394,12 +399,13 @@ func isCurrent(conn *sqlite3.Conn) (_ bool, err error) {
 	if err != nil || !is {
 		return false, err
 	}
-	err = c.query(`SELECT version_id, is_applied FROM goose_db_version WHERE version_id > 0 ORDER BY id`, func(s *sqlite3.Stmt) error {
-		version, applied := s.ColumnInt64(0), s.ColumnBool(1)
-		is = is && missing[version] && applied
-		delete(missing, version)
-		return nil
-	})
+	err = c.query(`SELECT version_id, is_applied FROM goose_db_version WHERE version_id > 0 ORDER BY id`,
+		func(s *sqlite3.Stmt) error {
+			version, applied := s.ColumnInt64(0), s.ColumnBool(1)
+			is = is && missing[version] && applied
+			delete(missing, version)
+			return nil
+		})
 	return is && len(missing) == 0, err
 }
 
@@ -412,7 +418,8 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	sources := p.ListSources()
 	newest := sources[len(sources)-1].Version
 	if current > newest {
-		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade", current, newest)
+		return fmt.Errorf("the database has schema %d and this release knows %d: it was written by a newer release; run that one, or restore a backup made before the upgrade",
+			current, newest)
 	}
 	return nil
 }

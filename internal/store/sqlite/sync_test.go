@@ -135,7 +135,8 @@ func TestSyncBeforeAnswer(t *testing.T) {
 	for name, answered := range o.answered {
 		written, synced := o.written[name], o.synced[name]
 		if written == 0 || synced <= written || answered <= synced {
-			t.Errorf("%s was written at %d, synced at %d, answered at %d; want this order", name, written, synced, answered)
+			t.Errorf("%s was written at %d, synced at %d, answered at %d; want this order", name, written,
+				synced, answered)
 		}
 	}
 }

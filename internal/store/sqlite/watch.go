@@ -248,7 +248,8 @@ func (s *Store) setAside(name string) {
 	case err == nil:
 		s.log.Error("a file that does not belong to the database was set aside", "file", aside)
 	case !errors.Is(err, fs.ErrNotExist):
-		s.log.Error("a file that does not belong to the database could not be set aside; move it away before the next start", "file", name, "cause", err)
+		s.log.Error("a file that does not belong to the database could not be set aside; move it away before the next start",
+			"file", name, "cause", err)
 	}
 }
 
@@ -297,5 +298,6 @@ func refuseOrphan(dir string) error {
 	if database, err := os.Stat(name); err == nil && database.Size() > 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is gone, and its journal %s-wal is there: put the database back, or restore a backup with amtp restore; to begin anew, move the journal away", name, name)
+	return fmt.Errorf("%s is gone, and its journal %s-wal is there: put the database back, or restore a backup with amtp restore; to begin anew, move the journal away",
+		name, name)
 }

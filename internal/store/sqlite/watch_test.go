@@ -109,9 +109,14 @@ func TestTakenFiles(t *testing.T) {
 		kept   bool   // all that was answered for is there then
 		aside  int    // files that were set aside
 	}{
-		"the database is deleted":            {take: func(h *house) { h.do(os.Remove(h.file(""))) }, why: "amtp.db was deleted", next: "its journal"},
-		"the database is replaced by a copy": {take: func(h *house) { h.do(os.Rename(h.copied(h.file("")), h.file(""))) }, why: "amtp.db was replaced", aside: 2},
-		"the database is moved and put back": {take: func(h *house) { h.do(os.Rename(h.file(""), h.file(".moved"))) }, why: "amtp.db was deleted", next: "its journal"},
+		"the database is deleted": {take: func(h *house) { h.do(os.Remove(h.file(""))) },
+			why: "amtp.db was deleted", next: "its journal"},
+		"the database is replaced by a copy": {take: func(h *house) {
+			h.do(os.Rename(h.copied(h.file("")), h.file("")))
+		}, why: "amtp.db was replaced", aside: 2},
+		"the database is moved and put back": {take: func(h *house) {
+			h.do(os.Rename(h.file(""), h.file(".moved")))
+		}, why: "amtp.db was deleted", next: "its journal"},
 		"an older copy is written over the database": {
 			before: func(h *house) { h.copied(h.file("")) },
 			take:   func(h *house) { h.over(h.file(".copy"), h.file("")) }, why: "amtp.db was written to", aside: 2},
@@ -122,8 +127,10 @@ func TestTakenFiles(t *testing.T) {
 				h.checkpoint()
 				h.over(copied, h.file(""))
 			}, why: "amtp.db was written to", aside: 2},
-		"the database is cut":    {take: func(h *house) { h.do(os.Truncate(h.file(""), 0)) }, why: "amtp.db was written to", aside: 2},
-		"the journal is deleted": {take: func(h *house) { h.do(os.Remove(h.file("-wal"))) }, why: "amtp.db-wal was deleted", kept: true},
+		"the database is cut": {take: func(h *house) { h.do(os.Truncate(h.file(""), 0)) },
+			why: "amtp.db was written to", aside: 2},
+		"the journal is deleted": {take: func(h *house) { h.do(os.Remove(h.file("-wal"))) },
+			why: "amtp.db-wal was deleted", kept: true},
 		"the journal is replaced by a copy": {take: func(h *house) {
 			copied := h.copied(h.file("-wal"))
 			h.post("second")
@@ -134,10 +141,17 @@ func TestTakenFiles(t *testing.T) {
 			h.post("second")
 			h.over(copied, h.file("-wal"))
 		}, why: "amtp.db-wal was written to", aside: 2},
-		"the journal is cut":        {take: func(h *house) { h.do(os.Truncate(h.file("-wal"), 0)) }, why: "amtp.db-wal was written to", aside: 1},
-		"the index is deleted":      {take: func(h *house) { h.do(os.Remove(h.file("-shm"))) }, why: "amtp.db-shm was deleted", kept: true},
-		"the index is replaced":     {take: func(h *house) { h.do(os.Rename(h.copied(h.file("-shm")), h.file("-shm"))) }, why: "amtp.db-shm was replaced", kept: true},
-		"the directory is replaced": {take: func(h *house) { h.do(os.Rename(h.dir, h.dir+".moved"), os.Mkdir(h.dir, 0o700)) }, why: "amtp.db was deleted"},
+		"the journal is cut": {take: func(h *house) {
+			h.do(os.Truncate(h.file("-wal"), 0))
+		}, why: "amtp.db-wal was written to", aside: 1},
+		"the index is deleted": {take: func(h *house) { h.do(os.Remove(h.file("-shm"))) },
+			why: "amtp.db-shm was deleted", kept: true},
+		"the index is replaced": {take: func(h *house) {
+			h.do(os.Rename(h.copied(h.file("-shm")), h.file("-shm")))
+		}, why: "amtp.db-shm was replaced", kept: true},
+		"the directory is replaced": {take: func(h *house) {
+			h.do(os.Rename(h.dir, h.dir+".moved"), os.Mkdir(h.dir, 0o700))
+		}, why: "amtp.db was deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.before == nil {
@@ -160,7 +174,8 @@ func TestTakenFiles(t *testing.T) {
 			if !errors.Is(why, gateway.ErrTaken) || !strings.Contains(why.Error(), tt.why) {
 				t.Errorf("Failure = %v, want ErrTaken: %s", why, tt.why)
 			}
-			alice, bob := gateway.Agent{ID: 1, Address: mustAddress(t, "alice")}, gateway.Agent{ID: 2, Address: mustAddress(t, "bob")}
+			alice, bob := gateway.Agent{ID: 1, Address: mustAddress(t, "alice")},
+				gateway.Agent{ID: 2, Address: mustAddress(t, "bob")}
 			if _, err := h.store.Accept(t.Context(), note(alice, bob, "late")); !errors.Is(err, gateway.ErrClosed) {
 				t.Errorf("Accept = %v, want ErrClosed", err)
 			}

@@ -120,7 +120,9 @@ const signRow = "opened"
 // sign writes a word that stands nowhere else into the database itself.
 func (w *writer) sign() error {
 	err := w.transaction(func() error {
-		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, signRow, rand.Text())
+		_,
+			err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+			signRow, rand.Text())
 		return err
 	})
 	if err == nil {
@@ -249,7 +251,8 @@ func finish(batch []*store.Item[work], err error) {
 func isRefusal(err error) bool {
 	var doubt doubtful
 	var change refusedChange
-	return errors.As(err, &doubt) || errors.As(err, &change) || errors.Is(err, gateway.ErrNotFound) || errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
+	return errors.As(err, &doubt) || errors.As(err, &change) || errors.Is(err, gateway.ErrNotFound) ||
+		errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||
 		errors.Is(err, gateway.ErrBusy) || errors.Is(err, gateway.ErrStale) || errors.Is(err, gateway.ErrConflict)
 }
 

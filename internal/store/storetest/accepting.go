@@ -53,7 +53,8 @@ func deliveredAtOnce(w *world) {
 	if err != nil {
 		w.Fatalf("Accept = %v, want no error", err)
 	}
-	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0], "record": w.read(alice, got.ID).Deliveries[0]} {
+	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0],
+		"record": w.read(alice, got.ID).Deliveries[0]} {
 		same(w, "state in the "+where, d.State, gateway.Delivered)
 		same(w, "recipient in the "+where, d.Recipient.String(), "Bob@"+domain)
 		same(w, "mode in the "+where, d.Mode, "pull")
@@ -69,9 +70,12 @@ func envelopeIsKept(w *world) {
 	alice, bob := w.agent("Alice"), w.agent("bob")
 	pass := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass}}
 	none := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone}}
-	far := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example", Selector: "s1", Algorithm: "ES256", FirstContact: true}}
-	bad := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthFail, Reason: "no key <&> \u00fc"}, Policy: gateway.PolicyFlag}
-	accepted := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: "unsigned"}, Policy: gateway.PolicyAccept}
+	far := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthPass, Domain: "far.example",
+		Selector: "s1", Algorithm: "ES256", FirstContact: true}}
+	bad := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthFail, Reason: "no key <&> \u00fc"},
+		Policy: gateway.PolicyFlag}
+	accepted := gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone, Reason: "unsigned"},
+		Policy: gateway.PolicyAccept}
 	mail := gateway.Finding{Authentication: none.Authentication, Bridged: true}
 	for _, c := range []struct {
 		class  gateway.Class
@@ -87,7 +91,8 @@ func envelopeIsKept(w *world) {
 		{gateway.ClassAnonymous, "mail@far.example", amtp.TrustBridged, mail},
 		{gateway.ClassGateway, "mailer-daemon@" + domain, amtp.TrustLocal, pass},
 	} {
-		l := letter{from: alice, remote: c.remote, to: []person{bob}, class: c.class, id: "given-id", key: "k", answers: "a:1"}
+		l := letter{from: alice, remote: c.remote, to: []person{bob}, class: c.class, id: "given-id", key: "k",
+			answers: "a:1"}
 		if c.remote != "" {
 			l.from = person{}
 		}
@@ -131,7 +136,8 @@ func bytesAreKept(w *world) {
 	} {
 		got := w.post(letter{from: alice, to: []person{bob}, doc: doc})
 		items := w.page(bob, wholeInbox).Items
-		for where, body := range map[string][]byte{"record": w.read(alice, got.ID).Body, "inbox": items[len(items)-1].Body} {
+		for where, body := range map[string][]byte{"record": w.read(alice, got.ID).Body,
+			"inbox": items[len(items)-1].Body} {
 			if string(body) != doc {
 				w.Errorf("body in the %s = %.100q, want %.100q", where, body, doc)
 			}
@@ -183,7 +189,8 @@ func withoutKeyOrID(w *world) {
 		l := letter{from: alice, to: []person{bob}, class: class, text: "again"}
 		first, second := w.post(l), w.post(l)
 		if first.ID == second.ID || second.Replayed {
-			w.Errorf("second answer = %s, replayed %v, want a message beside %s; class %d", second.ID, second.Replayed, first.ID, class)
+			w.Errorf("second answer = %s, replayed %v, want a message beside %s; class %d", second.ID, second.Replayed,
+				first.ID, class)
 		}
 	}
 	same(w, "messages in the inbox", len(w.inbox(bob)), 4)
@@ -225,7 +232,8 @@ func deletedSender(w *world) {
 	l := letter{from: alice, to: []person{bob}, key: "k", text: "content"}
 	first := w.post(l)
 	w.remove(alice)
-	for _, to := range []letter{{from: alice, to: []person{bob}}, {from: alice, far: []string{"a@far.example"}, key: "other"}} {
+	for _, to := range []letter{{from: alice, to: []person{bob}},
+		{from: alice, far: []string{"a@far.example"}, key: "other"}} {
 		_, err := w.try(to)
 		w.fails("Accept of a letter of who was deleted", err, gateway.ErrNotFound)
 	}

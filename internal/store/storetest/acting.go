@@ -13,8 +13,10 @@ import (
 func acting() []promise {
 	return []promise{
 		{"a context that names a key that goes on changes nothing", keyGoesOn},
-		{"a context that names a key is ErrRevoked when the key ended before, whatever the method", func(w *world) { w.ended(w.store, w.endKey) }},
-		{"a context that names a key is ErrRevoked when its agent ended before", func(w *world) { w.ended(w.store, w.remove) }},
+		{"a context that names a key is ErrRevoked when the key ended before, whatever the method",
+			func(w *world) { w.ended(w.store, w.endKey) }},
+		{"a context that names a key is ErrRevoked when its agent ended before",
+			func(w *world) { w.ended(w.store, w.remove) }},
 		{"a key ends itself, its agent, and the others", keyEndsItself},
 	}
 }
@@ -76,12 +78,18 @@ func (w *world) acts(d *desk) []act {
 			_, err := s.Accept(ctx, w.acceptance(letter{from: d.person, far: []string{"carol@far.example"}, key: "k"}))
 			return err
 		}},
-		{"Message", func(ctx context.Context, s gateway.Store) error { _, err := s.Message(ctx, by, d.first); return err }},
+		{"Message", func(ctx context.Context, s gateway.Store) error {
+			_, err := s.Message(ctx, by, d.first)
+			return err
+		}},
 		{"Messages", func(ctx context.Context, s gateway.Store) error {
 			_, err := s.Messages(ctx, by, gateway.MessageFilter{Limit: 10})
 			return err
 		}},
-		{"Inbox", func(ctx context.Context, s gateway.Store) error { _, err := s.Inbox(ctx, d.ID, wholeInbox); return err }},
+		{"Inbox", func(ctx context.Context, s gateway.Store) error {
+			_, err := s.Inbox(ctx, d.ID, wholeInbox)
+			return err
+		}},
 		{"Depth", func(ctx context.Context, s gateway.Store) error { _, _, err := s.Depth(ctx, d.ID, 10); return err }},
 		{"MarkRead", func(ctx context.Context, s gateway.Store) error {
 			_, err := s.MarkRead(ctx, d.ID, d.first, w.now())
@@ -97,7 +105,9 @@ func (w *world) acts(d *desk) []act {
 		}},
 		{"Cancel", func(ctx context.Context, s gateway.Store) error { return s.Cancel(ctx, d.job, w.now()) }},
 		{"Secrets", func(ctx context.Context, s gateway.Store) error { _, err := s.Secrets(ctx, "some"); return err }},
-		{"ChangeSecrets", func(ctx context.Context, s gateway.Store) error { return s.ChangeSecrets(ctx, "some", kept) }},
+		{"ChangeSecrets", func(ctx context.Context, s gateway.Store) error {
+			return s.ChangeSecrets(ctx, "some", kept)
+		}},
 		{"UpdateAgent", func(ctx context.Context, s gateway.Store) error {
 			_, err := s.UpdateAgent(ctx, d.ID, func(a *gateway.Agent) error { a.Role = "changed"; return nil })
 			return err
@@ -146,7 +156,10 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 	if err != nil || len(page.Jobs) != 1 || page.Jobs[0].ID != d.job {
 		w.Errorf("jobs = %+v, %v, want the one of before", page.Jobs, err)
 	}
-	w.works("Depth in nobody's name", func() error { _, _, err := s.Depth(gateway.WithoutKey(ctx), d.ID, 1); return err }())
+	w.works("Depth in nobody's name", func() error {
+		_, _, err := s.Depth(gateway.WithoutKey(ctx), d.ID, 1)
+		return err
+	}())
 	if here, err := w.store.AgentNamed(d.Address); err == nil {
 		same(w, "role of alice", here.Role, d.Role)
 		same(w, "messages in alice's inbox", len(w.inbox(d.person)), 1)
@@ -161,7 +174,8 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 func keyEndsItself(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	second, _ := w.addKey(alice, "second", false)
-	w.works("RemoveKey of itself", w.store.RemoveKey(gateway.WithKey(w.ctx, alice.ID, alice.key.ID), alice.ID, alice.key.ID))
+	w.works("RemoveKey of itself", w.store.RemoveKey(gateway.WithKey(w.ctx, alice.ID, alice.key.ID), alice.ID,
+		alice.key.ID))
 	w.keys(alice, second.ID)
 	third := newKey("third", alice.ID, w.now())
 	_, err := w.store.AddKey(gateway.WithKey(w.ctx, alice.ID, second.ID), third, true)

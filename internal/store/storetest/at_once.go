@@ -134,7 +134,8 @@ func strangersAtOnce(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	stored := 0
 	for _, a := range w.postAtOnce(func(i int) letter {
-		return letter{from: alice, to: []person{bob}, class: gateway.ClassAnonymous, id: "token", key: "k", text: strconv.Itoa(i % 8)}
+		return letter{from: alice, to: []person{bob}, class: gateway.ClassAnonymous, id: "token", key: "k",
+			text: strconv.Itoa(i % 8)}
 	}) {
 		w.works("Accept", a.err)
 		if !a.Replayed {
@@ -186,7 +187,9 @@ func sendersAtOnce(w *world) {
 func nothingInCommon(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	seen := make(map[amtp.MessageID]bool)
-	for _, a := range w.postAtOnce(func(int) letter { return letter{from: alice, to: []person{bob}, text: "the same"} }) {
+	for _, a := range w.postAtOnce(func(int) letter {
+		return letter{from: alice, to: []person{bob}, text: "the same"}
+	}) {
 		w.works("Accept", a.err)
 		seen[a.ID] = true
 	}

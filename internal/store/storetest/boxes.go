@@ -186,8 +186,10 @@ func inboxHasMore(w *world) {
 		w.markRead(bob, id)
 	}
 	want := []amtp.MessageID{sent[0], sent[6]}
-	sameList(w, "all pages of unread", w.walk(bob, gateway.InboxFilter{Limit: 1, MaxBytes: 1 << 20, Unread: true}), want)
-	sameList(w, "all pages of read", w.walk(bob, gateway.InboxFilter{Limit: 2, MaxBytes: 1 << 20, Read: true}), sent[1:6])
+	sameList(w, "all pages of unread", w.walk(bob, gateway.InboxFilter{Limit: 1, MaxBytes: 1 << 20,
+		Unread: true}), want)
+	sameList(w, "all pages of read", w.walk(bob, gateway.InboxFilter{Limit: 2, MaxBytes: 1 << 20,
+		Read: true}), sent[1:6])
 }
 
 func inboxNext(w *world) {

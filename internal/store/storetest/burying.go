@@ -59,11 +59,14 @@ func deadFiltered(w *world) {
 		want int
 	}{
 		{gateway.DeadFilter{Destination: "d1.example"}, 2}, {gateway.DeadFilter{Destination: "example"}, 0},
-		{gateway.DeadFilter{Destination: gateway.PushTo(bob.ID)}, 1}, {gateway.DeadFilter{Destination: gateway.PushTo(alice.ID)}, 0},
-		{gateway.DeadFilter{Message: ids[4]}, 1}, {gateway.DeadFilter{Message: amtp.NewMessageID()}, 0}, {gateway.DeadFilter{Message: "token"}, 0},
+		{gateway.DeadFilter{Destination: gateway.PushTo(bob.ID)}, 1},
+		{gateway.DeadFilter{Destination: gateway.PushTo(alice.ID)}, 0},
+		{gateway.DeadFilter{Message: ids[4]}, 1}, {gateway.DeadFilter{Message: amtp.NewMessageID()}, 0},
+		{gateway.DeadFilter{Message: "token"}, 0},
 		{gateway.DeadFilter{Code: "TEMPORARY_FAILURE"}, 1}, {gateway.DeadFilter{Code: "RECIPIENT_NOT_FOUND"}, 6},
 		{gateway.DeadFilter{Before: all[2].At}, 2}, {gateway.DeadFilter{Before: all[2].At.Add(time.Microsecond)}, 3},
-		{gateway.DeadFilter{IDs: []gateway.DeliveryID{all[5].ID, all[1].ID, 9999}}, 2}, {gateway.DeadFilter{IDs: []gateway.DeliveryID{}}, 0},
+		{gateway.DeadFilter{IDs: []gateway.DeliveryID{all[5].ID, all[1].ID, 9999}}, 2},
+		{gateway.DeadFilter{IDs: []gateway.DeliveryID{}}, 0},
 		{gateway.DeadFilter{IDs: []gateway.DeliveryID{all[0].ID, all[1].ID}, Destination: "d1.example"}, 1},
 	} {
 		same(w, fmt.Sprintf("letters of %+v", c.f), len(w.dead(c.f)), c.want)

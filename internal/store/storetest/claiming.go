@@ -19,7 +19,8 @@ func claiming() []promise {
 		{"however much one flow has, another's is found at once; what was tried is by turns, too", claimLittle},
 		{"a flow of Except gets nothing and is among those held", claimExcept},
 		{"of the Part that is asked for", claimPart},
-		{"messages have Bytes at the most; one that does not fit is left with its size, and smaller ones pass it", claimBytes},
+		{"messages have Bytes at the most; one that does not fit is left with its size, and smaller ones pass it",
+			claimBytes},
 		{"large messages of one flow have its Share at the most; smaller ones and other flows pass them", claimShare},
 		{"a flow of which nothing is due takes no turn from others, however many there are", claimNotDue},
 		{"a large message is leased for as much longer as it takes", claimLarge},
@@ -245,7 +246,8 @@ func claimPart(w *world) {
 		w.mail(alice, "a@far.example")
 	}
 	now := w.now()
-	same(w, "leased of what was tried when nothing was", len(w.turn(gateway.Claiming{Limit: 9, Part: gateway.Tried}, now).Jobs), 0)
+	same(w, "leased of what was tried when nothing was",
+		len(w.turn(gateway.Claiming{Limit: 9, Part: gateway.Tried}, now).Jobs), 0)
 	got := w.turn(gateway.Claiming{Limit: 2, Part: gateway.Fresh}, now)
 	same(w, "leased of new mail", len(got.Jobs), 2)
 	w.sameTime("tried is due when nothing was tried but what is leased", got.Tried, time.Time{})
@@ -307,7 +309,8 @@ func claimBytes(w *world) {
 // large posts a message of more than so many bytes to far.example.
 func (w *world) large(from person, size int) amtp.MessageID {
 	w.Helper()
-	doc := fmt.Sprintf(`{"sender":%q,"recipients":["a@far.example"],"payload":%q}`, from.Address.String(), strings.Repeat("x", size))
+	doc := fmt.Sprintf(`{"sender":%q,"recipients":["a@far.example"],"payload":%q}`, from.Address.String(),
+		strings.Repeat("x", size))
 	return w.post(letter{from: from, far: []string{"a@far.example"}, doc: doc}).ID
 }
 
@@ -338,9 +341,11 @@ func claimFlows(w *world) {
 	w.post(letter{remote: "x@one.example", class: gateway.ClassDomain, to: []person{bob}})
 	w.post(letter{remote: "y@one.example", class: gateway.ClassDomain, to: []person{bob}})
 	w.post(letter{remote: "x@two.example", class: gateway.ClassDomain, to: []person{bob}})
-	want := []gateway.Flow{gateway.Flow(alice.ID), gateway.FlowOf(0, "one.example"), gateway.FlowOf(0, "one.example"), gateway.FlowOf(0, "two.example")}
+	want := []gateway.Flow{gateway.Flow(alice.ID), gateway.FlowOf(0, "one.example"), gateway.FlowOf(0, "one.example"),
+		gateway.FlowOf(0, "two.example")}
 	now := w.now()
-	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: gateway.PushTo(bob.ID), Limit: 3}}, now, now.Add(leaseTime))
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: gateway.PushTo(bob.ID), Limit: 3}}, now,
+		now.Add(leaseTime))
 	w.works("Claim", err)
 	counts := map[gateway.Flow]int{}
 	for _, j := range got[0].Jobs {
@@ -409,7 +414,8 @@ func claimLimits(w *world) {
 		w.mail(alice, "a@one.example", "b@two.example", "c@three.example")
 	}
 	now := w.now()
-	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "one.example", Limit: 2}, {Destination: "two.example", Limit: 9},
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "one.example", Limit: 2},
+		{Destination: "two.example", Limit: 9},
 		{Destination: "three.example"}, {Destination: "nobody.example", Limit: 1}}, now, now.Add(leaseTime))
 	w.works("Claim", err)
 	for i, want := range []int{2, 5, 0, 0} {
@@ -427,7 +433,8 @@ func claimMost(w *world) {
 	}
 	now := w.now()
 	claim := func(now time.Time, limit, most int) gateway.Claimed {
-		got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: limit, Most: most}}, now, now.Add(leaseTime))
+		got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: limit, Most: most}},
+			now, now.Add(leaseTime))
 		w.works("Claim", err)
 		return got[0]
 	}
@@ -494,7 +501,8 @@ func claimAfterLease(w *world) {
 	same(w, "job", second.ID, first.ID)
 	same(w, "fence", second.Fence, first.Fence+1)
 	same(w, "attempts", second.Attempts, 2)
-	w.fails("Settle of the first", w.store.Settle(w.ctx, first.settled(w, gateway.Success, first.Recipients...)), gateway.ErrStale)
+	w.fails("Settle of the first", w.store.Settle(w.ctx, first.settled(w, gateway.Success, first.Recipients...)),
+		gateway.ErrStale)
 	same(w, "state", w.read(alice, id).Deliveries[0].State, gateway.Delivering)
 	w.settle(second.settled(w, gateway.Success, second.Recipients...))
 	same(w, "state when settled", w.read(alice, id).Deliveries[0].State, gateway.Delivered)
@@ -511,7 +519,8 @@ func neverTwice(w *world) {
 	seen := make(map[gateway.JobID]int)
 	together(8, func(int) {
 		for range 20 {
-			got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 3}}, now, now.Add(leaseTime))
+			got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 3}}, now,
+				now.Add(leaseTime))
 			if err != nil {
 				w.Errorf("Claim = %v, want no error", err)
 				return
@@ -534,7 +543,8 @@ func claimPaused(w *world) {
 	w.mail(alice, "a@far.example")
 	w.works("Pause", w.store.Pause(w.ctx, w.now()))
 	now := w.now()
-	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 1}}, now, now.Add(leaseTime))
+	got, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 1}}, now,
+		now.Add(leaseTime))
 	w.fails("Claim", err, gateway.ErrPaused)
 	same(w, "claims", len(got), 0)
 	j := w.oneJob("far.example")

@@ -43,7 +43,8 @@ func seqInCommitOrder(w *world) {
 	for _, list := range sent {
 		for n := 1; n < len(list); n++ {
 			if place[list[n]] <= place[list[n-1]] {
-				w.Errorf("sequence = %d, want it behind %d: it was sent after that was answered", place[list[n]], place[list[n-1]])
+				w.Errorf("sequence = %d, want it behind %d: it was sent after that was answered", place[list[n]],
+					place[list[n-1]])
 			}
 		}
 	}

@@ -27,12 +27,14 @@ const (
 
 // RunDamaged checks that a row that cannot be read costs itself and nothing else,
 // and that it is shown as such. damage does the damage while the store is closed.
-func RunDamaged(t *testing.T, open func(t *testing.T, dir string) gateway.Store, damage func(t *testing.T, dir string, d Damage)) {
+func RunDamaged(t *testing.T, open func(t *testing.T, dir string) gateway.Store,
+	damage func(t *testing.T, dir string, d Damage)) {
 	for _, d := range []struct {
 		damage Damage
 		check  func(*hurt)
 	}{
-		{DamagedRecipient, recipientLost}, {DamagedSender, senderLost}, {DamagedFinding, findingLost}, {DamagedName, nameLost},
+		{DamagedRecipient, recipientLost}, {DamagedSender, senderLost}, {DamagedFinding, findingLost},
+		{DamagedName, nameLost},
 		{DamagedLists, listsLost}, {DamagedJob, jobLost}, {DamagedLease, jobLost}, {DamagedDead, deadLost},
 	} {
 		t.Run(string(d.damage), func(t *testing.T) {
@@ -74,7 +76,8 @@ func (h *hurt) others(d Damage) {
 	page, err := h.store.Messages(h.ctx, everyone, gateway.MessageFilter{Limit: 100})
 	h.works("Messages", err)
 	same(h.world, "messages in the list of all", len(page.Messages), 5)
-	page, err = h.store.Messages(h.ctx, gateway.Reader{Agent: h.alice.ID}, gateway.MessageFilter{Sent: true, Limit: 100})
+	page, err = h.store.Messages(h.ctx, gateway.Reader{Agent: h.alice.ID},
+		gateway.MessageFilter{Sent: true, Limit: 100})
 	h.works("Messages", err)
 	same(h.world, "messages that alice sent", len(page.Messages), 4)
 	sameList(h.world, "inbox", h.inbox(h.bob), []amtp.MessageID{h.from, h.between})
@@ -177,7 +180,8 @@ func nameLost(h *hurt) {
 	_, _, err = h.store.KeyOwner(h.carl.key.Hash, h.now())
 	h.fails("KeyOwner of one who cannot be read", err, gateway.ErrNotFound)
 	same(h.world, "agents", len(h.store.Agents()), 2)
-	same(h.world, "recipients that are shown", addresses(h.read(h.alice, h.between).Deliveries), "bob@shop.example "+gateway.Unreadable().String())
+	same(h.world, "recipients that are shown", addresses(h.read(h.alice, h.between).Deliveries),
+		"bob@shop.example "+gateway.Unreadable().String())
 	h.claims()
 }
 
@@ -201,6 +205,7 @@ func jobLost(h *hurt) {
 }
 
 func deadLost(h *hurt) {
-	same(h.world, "redriven of one that did not fail", h.redrive(gateway.DeadFilter{Destination: "dead.example"}, h.now()), 0)
+	same(h.world, "redriven of one that did not fail",
+		h.redrive(gateway.DeadFilter{Destination: "dead.example"}, h.now()), 0)
 	h.claims()
 }

@@ -330,7 +330,8 @@ func (w *world) trouble(alice person) gateway.DeliveryID {
 }
 
 func borne(d gateway.DeliveryID, wait time.Duration) gateway.Outcome {
-	return gateway.Outcome{Delivery: d, Event: gateway.Postpone, Code: "ACCESS_DENIED", RetryAfter: wait, Patience: gateway.Patience{Tries: 2, For: time.Hour}}
+	return gateway.Outcome{Delivery: d, Event: gateway.Postpone, Code: "ACCESS_DENIED", RetryAfter: wait,
+		Patience: gateway.Patience{Tries: 2, For: time.Hour}}
 }
 
 func troublesKept(w *world) {
@@ -464,7 +465,8 @@ func waitsAsLong(w *world) {
 		id := w.mail(alice, "a@far.example")
 		p := w.claimOne("far.example", w.now())
 		now := w.now()
-		w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(10 * time.Minute), Code: "TEMPORARY_FAILURE"})
+		w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(10 * time.Minute),
+			Code: "TEMPORARY_FAILURE"})
 		w.hand.Set(-by)
 		w.look()
 		now = w.now()
@@ -496,7 +498,8 @@ func backByAnHour(w *world) {
 	w.mail(alice, "a@far.example")
 	p := w.claimOne("far.example", w.now())
 	now := w.now()
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(2 * time.Second), Code: "TEMPORARY_FAILURE"})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(2 * time.Second),
+		Code: "TEMPORARY_FAILURE"})
 	w.mail(alice, "b@near.example")
 	w.hand.Set(-time.Hour)
 	w.look()
@@ -534,7 +537,8 @@ func peersPast(w *world) {
 	w.hand.Set(-400 * days)
 	w.store.Clock() // and before what lies ahead of it is put right
 	for i := range 65 {
-		w.works("NotePeer", w.store.NotePeer(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(), false, w.now()))
+		w.works("NotePeer", w.store.NotePeer(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(),
+			false, w.now()))
 	}
 	w.hand.Set(400 * days)
 	w.look()

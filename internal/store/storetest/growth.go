@@ -53,10 +53,12 @@ func RunGrowth(t *testing.T, open func(t *testing.T) (gateway.Store, Meter)) {
 				ratio, why = 2*growthLarge/growthSmall, "all that it is asked for"
 			}
 			if l.steps > ratio*s.steps+slackSteps {
-				t.Errorf("%d steps beside %d of everything and %d beside %d, want %d times as many at the most: %s", s.steps, growthSmall, l.steps, growthLarge, ratio, why)
+				t.Errorf("%d steps beside %d of everything and %d beside %d, want %d times as many at the most: %s",
+					s.steps, growthSmall, l.steps, growthLarge, ratio, why)
 			}
 			if l.bytes > ratio*s.bytes+slackBytes {
-				t.Errorf("%d bytes beside %d of everything and %d beside %d, want %d times as many at the most: %s", s.bytes, growthSmall, l.bytes, growthLarge, ratio, why)
+				t.Errorf("%d bytes beside %d of everything and %d beside %d, want %d times as many at the most: %s",
+					s.bytes, growthSmall, l.bytes, growthLarge, ratio, why)
 			}
 		})
 	}
@@ -105,8 +107,10 @@ func everyMethod(t *testing.T, every []operation) {
 	contract := reflect.TypeFor[gateway.Store]()
 	for i := range contract.NumMethod() {
 		name := contract.Method(i).Name
-		if !slices.Contains(noWork, name) && !slices.ContainsFunc(every, func(op operation) bool { return op.method == name }) {
-			t.Errorf("%s has no row in the table of operations (growth_table.go): say there how it is called beside much", name)
+		if !slices.Contains(noWork, name) && !slices.ContainsFunc(every,
+			func(op operation) bool { return op.method == name }) {
+			t.Errorf("%s has no row in the table of operations (growth_table.go): say there how it is called beside much",
+				name)
 		}
 	}
 }
@@ -140,7 +144,8 @@ type named[F any] struct {
 // each makes an operation of every filter.
 func each[F any](method string, filters func(*grown) []named[F], do func(*grown, F) error) (list []operation) {
 	for i, f := range filters(&grown{world: &world{tester: quiet{}}, n: growthSmall}) {
-		list = append(list, operation{method: method, what: f.what, do: func(g *grown) error { return do(g, filters(g)[i].filter) }})
+		list = append(list, operation{method: method, what: f.what,
+			do: func(g *grown) error { return do(g, filters(g)[i].filter) }})
 	}
 	return list
 }

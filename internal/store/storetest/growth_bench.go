@@ -20,7 +20,8 @@ func BenchGrowth(b *testing.B, n, mail int, open func(b *testing.B) gateway.Stor
 		if op.all {
 			note = "  returns or changes all"
 		}
-		b.Logf("%-16s %-40s %9d %9d  %6.1f%s", op.method, op.what, s.Microseconds(), l.Microseconds(), float64(l)/float64(max(s, 1)), note)
+		b.Logf("%-16s %-40s %9d %9d  %6.1f%s", op.method, op.what, s.Microseconds(), l.Microseconds(),
+			float64(l)/float64(max(s, 1)), note)
 	}
 }
 

@@ -43,7 +43,8 @@ func fill(t testing.TB, store gateway.Store, n int) *grown {
 func fillWith(t testing.TB, store gateway.Store, n, mail int) *grown {
 	t.Helper()
 	g := &grown{world: newWorld(t, store), n: n}
-	g.alice, g.bob, g.carol, g.dave, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"), g.agent("dave"), g.agent("fresh")
+	g.alice, g.bob, g.carol, g.dave, g.fresh = g.agent("alice"), g.agent("bob"), g.agent("carol"), g.agent("dave"),
+		g.agent("fresh")
 	g.push = g.pushed("push")
 	for _, step := range []struct {
 		n  int
@@ -80,7 +81,8 @@ func (g *grown) patiently(l letter) (id amtp.MessageID, err error) {
 
 func (g *grown) fillAgents(i int) error {
 	now := g.now()
-	a := gateway.Agent{Address: g.address(fmt.Sprintf("agent%05d@%s", i, domain)), DeliveryMode: "pull", Listed: true, CreatedAt: now, LastActive: now}
+	a := gateway.Agent{Address: g.address(fmt.Sprintf("agent%05d@%s", i, domain)), DeliveryMode: "pull", Listed: true,
+		CreatedAt: now, LastActive: now}
 	_, err := g.store.AddAgent(g.ctx, a, newKey(fmt.Sprintf("agent%05d", i), 0, now))
 	return err
 }
@@ -92,7 +94,8 @@ func (g *grown) fillGone(i int) error {
 	if err != nil {
 		return err
 	}
-	if _, err := g.patiently(letter{from: g.alice, to: []person{written}, text: fmt.Sprintf("goodbye %d", i)}); err != nil {
+	if _, err := g.patiently(letter{from: g.alice, to: []person{written},
+		text: fmt.Sprintf("goodbye %d", i)}); err != nil {
 		return err
 	}
 	return g.store.RemoveAgent(g.ctx, written.ID, g.now())
@@ -113,7 +116,8 @@ func (g *grown) fillLocal(i int) error {
 // fillFar queues a job for one domain, one for a domain of its own and one by push.
 func (g *grown) fillFar(i int) error {
 	_, err := g.patiently(letter{from: g.alice, to: []person{g.push}, text: fmt.Sprintf("far %d", i), far: []string{
-		fmt.Sprintf("x%05d@%s", i, farDomain), fmt.Sprintf("x@d%05d.example", i), fmt.Sprintf("x%05d@%s", i, buriedDomain)}})
+		fmt.Sprintf("x%05d@%s", i, farDomain), fmt.Sprintf("x@d%05d.example", i),
+		fmt.Sprintf("x%05d@%s", i, buriedDomain)}})
 	return err
 }
 
@@ -121,7 +125,8 @@ func (g *grown) fillFar(i int) error {
 // owed a receipt.
 func (g *grown) fillPeers(i int) error {
 	from := fmt.Sprintf("peer%05d@p%05d.example", i, i)
-	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain, text: fmt.Sprintf("peer %d", i)})
+	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain,
+		text: fmt.Sprintf("peer %d", i)})
 	if err == nil {
 		err = g.store.NotePeer(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
 	}
@@ -137,7 +142,8 @@ func (g *grown) fillSmall(i int) error {
 	_, err := g.store.Hold(g.ctx, name, "somebody", now, now.Add(time.Hour))
 	if err == nil {
 		err = g.store.ChangeSecrets(g.ctx, name, func(list []gateway.Secret) ([]gateway.Secret, error) {
-			return append(list, gateway.Secret{Kind: name, Name: "only", Sealed: []byte{1}, Facts: []byte("{}"), Created: now}), nil
+			return append(list, gateway.Secret{Kind: name, Name: "only", Sealed: []byte{1}, Facts: []byte("{}"),
+				Created: now}), nil
 		})
 	}
 	return err

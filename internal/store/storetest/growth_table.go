@@ -21,7 +21,10 @@ func operations() []operation {
 			f.Limit = pageOf
 			return g.messages(f, false)
 		}),
-		each("Messages", (*grown).operatorFilters, func(g *grown, f gateway.MessageFilter) error { return g.messages(f, true) }),
+		each("Messages", (*grown).operatorFilters, func(g *grown,
+			f gateway.MessageFilter) error {
+			return g.messages(f, true)
+		}),
 		each("Inbox", (*grown).inboxFilters, func(g *grown, f gateway.InboxFilter) error { return g.boxesOf(f) }),
 		each("JobsPage", (*grown).jobFilters, func(g *grown, f gateway.JobFilter) error {
 			_, err := g.store.JobsPage(g.ctx, f)
@@ -45,7 +48,8 @@ func (g *grown) messageFilters() []named[gateway.MessageFilter] {
 		{"own", gateway.MessageFilter{}},
 		{"sent", gateway.MessageFilter{Sent: true}},
 		{"since a time that is to come", gateway.MessageFilter{Since: morning.Add(10 * 365 * 24 * time.Hour)}},
-		{"sent since a time that is to come", gateway.MessageFilter{Sent: true, Since: morning.Add(10 * 365 * 24 * time.Hour)}},
+		{"sent since a time that is to come", gateway.MessageFilter{Sent: true,
+			Since: morning.Add(10 * 365 * 24 * time.Hour)}},
 		{"since the beginning", gateway.MessageFilter{Since: morning}},
 		{"sent to an address that got none", gateway.MessageFilter{Sent: true, Recipient: nobody}},
 		{"sent to an address that got one", gateway.MessageFilter{Sent: true, Recipient: far}},
@@ -93,7 +97,8 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 		{"behind a cursor", gateway.InboxFilter{After: int64(3 * g.n), Limit: pageOf}},
 		{"not read", gateway.InboxFilter{Unread: true, Limit: pageOf}},
 		{"read", gateway.InboxFilter{Read: true, Limit: pageOf}},
-		{"since a time that is to come", gateway.InboxFilter{Since: morning.Add(10 * 365 * 24 * time.Hour), Limit: pageOf}},
+		{"since a time that is to come", gateway.InboxFilter{Since: morning.Add(10 * 365 * 24 * time.Hour),
+			Limit: pageOf}},
 		{"behind an offset", gateway.InboxFilter{Offset: 12, Limit: pageOf}},
 		{"by bytes", gateway.InboxFilter{MaxBytes: 512}},
 	}
@@ -116,7 +121,8 @@ func (g *grown) jobFilters() []named[gateway.JobFilter] {
 		{"of one destination", gateway.JobFilter{Destination: farDomain, Limit: pageOf}},
 		{"of a destination without any", gateway.JobFilter{Destination: "nowhere.example", Limit: pageOf}},
 		{"in a state that none has", gateway.JobFilter{State: gateway.Retrying, Limit: pageOf}},
-		{"of one destination in a state that none has", gateway.JobFilter{Destination: farDomain, State: gateway.Retrying, Limit: pageOf}},
+		{"of one destination in a state that none has",
+			gateway.JobFilter{Destination: farDomain, State: gateway.Retrying, Limit: pageOf}},
 		{"of one message", gateway.JobFilter{Message: "018e7e5c-0000-7000-8000-000000000000", Limit: pageOf}},
 		{"behind a cursor", gateway.JobFilter{After: gateway.JobID(g.n), Limit: pageOf}},
 	}
@@ -129,7 +135,8 @@ func (g *grown) deadFilters() []named[gateway.DeadFilter] {
 		{"of a destination without any", gateway.DeadFilter{Destination: "nowhere.example", Limit: pageOf}},
 		{"of an agent without any", gateway.DeadFilter{Destination: gateway.PushTo(g.push.ID), Limit: pageOf}},
 		{"with a code that none has", gateway.DeadFilter{Code: amtp.CodeInternal, Limit: pageOf}},
-		{"of one destination with a code that none has", gateway.DeadFilter{Destination: buriedDomain, Code: amtp.CodeInternal, Limit: pageOf}},
+		{"of one destination with a code that none has",
+			gateway.DeadFilter{Destination: buriedDomain, Code: amtp.CodeInternal, Limit: pageOf}},
 		{"given up before the beginning", gateway.DeadFilter{Before: morning, Limit: pageOf}},
 		{"of one message", gateway.DeadFilter{Message: "018e7e5c-0000-7000-8000-000000000000", Limit: pageOf}},
 		{"by ids", gateway.DeadFilter{IDs: []gateway.DeliveryID{1, 2, 3}, Limit: pageOf}},
@@ -158,17 +165,22 @@ func all(method, what string, do func(g *grown) error) operation {
 
 func mailOperations() []operation {
 	return []operation{
-		one("Accept", "to agents here", func(g *grown) error { _, err := g.try(letter{from: g.alice, to: []person{g.bob, g.fresh}}); return err }),
+		one("Accept", "to agents here", func(g *grown) error {
+			_, err := g.try(letter{from: g.alice, to: []person{g.bob, g.fresh}})
+			return err
+		}),
 		one("Accept", "to elsewhere", func(g *grown) error {
 			_, err := g.try(letter{from: g.alice, far: []string{"new@" + farDomain}})
 			return err
 		}),
 		one("Accept", "again", func(g *grown) error {
-			_, err := g.try(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: "local-1", key: "local-1"})
+			_, err := g.try(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: "local-1",
+				key: "local-1"})
 			return err
 		}),
 		one("Accept", "from elsewhere", func(g *grown) error {
-			_, err := g.try(letter{remote: "peer@" + farDomain, to: []person{g.bob}, class: gateway.ClassDomain, answers: g.sent})
+			_, err := g.try(letter{remote: "peer@" + farDomain, to: []person{g.bob}, class: gateway.ClassDomain,
+				answers: g.sent})
 			return err
 		}),
 		one("Message", "by id", func(g *grown) error {
@@ -179,12 +191,30 @@ func mailOperations() []operation {
 			_, err := g.store.Message(g.ctx, gateway.Reader{Everyone: true}, "nothing")
 			return expect(err, gateway.ErrNotFound)
 		}),
-		one("Depth", "nothing read", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.bob.ID, GrowthBound); return err }),
-		one("Depth", "everything read", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.carol.ID, GrowthBound); return err }),
-		one("Depth", "everything acknowledged", func(g *grown) error { _, _, err := g.store.Depth(g.ctx, g.dave.ID, GrowthBound); return err }),
-		one("MarkRead", "of one message", func(g *grown) error { _, err := g.store.MarkRead(g.ctx, g.carol.ID, g.marked, g.now()); return err }),
-		one("Ack", "of one message", func(g *grown) error { _, err := g.store.Ack(g.ctx, g.bob.ID, g.unread, g.now()); return err }),
-		one("Ack", "of a message from elsewhere", func(g *grown) error { _, err := g.store.Ack(g.ctx, g.dave.ID, g.owed, g.now()); return err }),
+		one("Depth", "nothing read", func(g *grown) error {
+			_, _, err := g.store.Depth(g.ctx, g.bob.ID, GrowthBound)
+			return err
+		}),
+		one("Depth", "everything read", func(g *grown) error {
+			_, _, err := g.store.Depth(g.ctx, g.carol.ID, GrowthBound)
+			return err
+		}),
+		one("Depth", "everything acknowledged", func(g *grown) error {
+			_, _, err := g.store.Depth(g.ctx, g.dave.ID, GrowthBound)
+			return err
+		}),
+		one("MarkRead", "of one message", func(g *grown) error {
+			_, err := g.store.MarkRead(g.ctx, g.carol.ID, g.marked, g.now())
+			return err
+		}),
+		one("Ack", "of one message", func(g *grown) error {
+			_, err := g.store.Ack(g.ctx, g.bob.ID, g.unread, g.now())
+			return err
+		}),
+		one("Ack", "of a message from elsewhere", func(g *grown) error {
+			_, err := g.store.Ack(g.ctx, g.dave.ID, g.owed, g.now())
+			return err
+		}),
 	}
 }
 
@@ -198,7 +228,10 @@ func agentOperations() []operation {
 			return expect(err, gateway.ErrNotFound)
 		}),
 		one("Agent", "one", func(g *grown) error { _, err := g.store.Agent(g.bob.ID); return err }),
-		one("KeyOwner", "of a key", func(g *grown) error { _, _, err := g.store.KeyOwner(g.bob.key.Hash, g.now()); return err }),
+		one("KeyOwner", "of a key", func(g *grown) error {
+			_, _, err := g.store.KeyOwner(g.bob.key.Hash, g.now())
+			return err
+		}),
 		one("AddKey", "one more", func(g *grown) error {
 			_, err := g.store.AddKey(g.ctx, newKey("more", g.fresh.ID, g.now()), false)
 			return err
@@ -242,17 +275,25 @@ func jobOperations() []operation {
 		one("Waiting", "a page", func(g *grown) error { _, err := g.store.Waiting(g.ctx, "", pageOf); return err }),
 		one("Claim", "a few of many", func(g *grown) error {
 			now := g.now()
-			_, err := g.store.Claim(g.ctx, []gateway.Claiming{{Destination: gateway.PushTo(g.push.ID), Limit: 4}}, now, now.Add(time.Hour))
+			_, err := g.store.Claim(g.ctx, []gateway.Claiming{{Destination: gateway.PushTo(g.push.ID), Limit: 4}}, now,
+				now.Add(time.Hour))
 			return err
 		}),
-		one("Parcel", "one", func(g *grown) error { _, err := g.store.Parcel(g.ctx, g.leased[0].ID, g.leased[0].Fence); return err }),
+		one("Parcel", "one", func(g *grown) error {
+			_, err := g.store.Parcel(g.ctx, g.leased[0].ID, g.leased[0].Fence)
+			return err
+		}),
 		one("Settle", "a success", func(g *grown) error { return result(g, gateway.Success) }),
 		one("Settle", "a failure", func(g *grown) error { return result(g, gateway.Refuse) }),
 		one("Hasten", "one", func(g *grown) error {
-			return waiting(g, func(id gateway.JobID) error { return expect(g.store.Hasten(g.ctx, id, g.now().Add(2*time.Hour)), nil) })
+			return waiting(g, func(id gateway.JobID) error {
+				return expect(g.store.Hasten(g.ctx, id, g.now().Add(2*time.Hour)), nil)
+			})
 		}),
 		one("Cancel", "one", func(g *grown) error {
-			return waiting(g, func(id gateway.JobID) error { return g.store.Cancel(g.ctx, id, g.now().Add(2*time.Hour)) })
+			return waiting(g, func(id gateway.JobID) error {
+				return g.store.Cancel(g.ctx, id, g.now().Add(2*time.Hour))
+			})
 		}),
 		one("Expire", "when nothing is due", func(g *grown) error {
 			_, err := g.store.Expire(g.ctx, morning, g.now(), pageOf, func(gateway.Job) bool { return false })
@@ -281,11 +322,17 @@ func jobOperations() []operation {
 func otherOperations() []operation {
 	return []operation{
 		one("Peer", "one", func(g *grown) error { _, err := g.store.Peer(g.ctx, "p00001.example"); return err }),
-		one("NotePeer", "a new one", func(g *grown) error { return g.store.NotePeer(g.ctx, "new.example", false, g.now()) }),
+		one("NotePeer", "a new one", func(g *grown) error {
+			return g.store.NotePeer(g.ctx, "new.example", false, g.now())
+		}),
 		one("PeersPage", "a page", func(g *grown) error { _, err := g.store.PeersPage(g.ctx, "", pageOf); return err }),
-		one("Secrets", "of one kind", func(g *grown) error { _, err := g.store.Secrets(g.ctx, "thing00001"); return err }),
+		one("Secrets", "of one kind", func(g *grown) error {
+			_, err := g.store.Secrets(g.ctx, "thing00001")
+			return err
+		}),
 		one("ChangeSecrets", "of one kind", func(g *grown) error {
-			return g.store.ChangeSecrets(g.ctx, "thing00001", func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil })
+			return g.store.ChangeSecrets(g.ctx, "thing00001",
+				func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil })
 		}),
 		one("Hold", "one", func(g *grown) error {
 			now := g.now()
@@ -293,7 +340,10 @@ func otherOperations() []operation {
 			return err
 		}),
 		one("Release", "one", func(g *grown) error { return g.store.Release(g.ctx, "another", "somebody") }),
-		one("ReceiptDomains", "a page", func(g *grown) error { _, err := g.store.ReceiptDomains(g.ctx, "", pageOf); return err }),
+		one("ReceiptDomains", "a page", func(g *grown) error {
+			_, err := g.store.ReceiptDomains(g.ctx, "", pageOf)
+			return err
+		}),
 		one("OwedReceipts", "of one domain", func(g *grown) error {
 			_, _, err := g.store.OwedReceipts(g.ctx, farDomain, g.now(), pageOf, 1<<20)
 			return err
@@ -304,14 +354,18 @@ func otherOperations() []operation {
 			return err
 		}),
 		one("TakeReceipts", "of one message", func(g *grown) error {
-			_, err := g.store.TakeReceipts(g.ctx, farDomain, []gateway.Receipt{{Message: g.sent, Recipient: g.address("last@" + farDomain), Read: g.now()}}, g.now())
+			_, err := g.store.TakeReceipts(g.ctx, farDomain,
+				[]gateway.Receipt{{Message: g.sent, Recipient: g.address("last@" + farDomain), Read: g.now()}}, g.now())
 			return err
 		}),
 		one("Probe", "once", func(g *grown) error { return g.store.Probe(g.ctx, g.now()) }),
 		one("NoteClock", "once", func(g *grown) error { _, err := g.store.NoteClock(g.ctx); return err }),
 		one("Pause", "once", func(g *grown) error { return g.store.Pause(g.ctx, g.now()) }),
 		one("Resume", "once", func(g *grown) error { return g.store.Resume(g.ctx) }),
-		all("Readdress", "all agents", func(g *grown) error { _, err := g.store.Readdress(g.ctx, domain, "moved.example"); return err }),
+		all("Readdress", "all agents", func(g *grown) error {
+			_, err := g.store.Readdress(g.ctx, domain, "moved.example")
+			return err
+		}),
 	}
 }
 

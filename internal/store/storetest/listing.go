@@ -131,7 +131,8 @@ func filtersStatus(w *world) {
 	w.ack(bob, first)
 	w.ack(carol, second)
 	w.listed("delivered", alice, gateway.MessageFilter{Status: amtp.StatusDelivered}, second, first)
-	for _, s := range []amtp.Status{amtp.StatusPending, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying, amtp.StatusFailed} {
+	for _, s := range []amtp.Status{amtp.StatusPending, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying,
+		amtp.StatusFailed} {
 		w.listed(string(s), alice, gateway.MessageFilter{Status: s})
 	}
 }
@@ -187,7 +188,8 @@ func cursorsOfList(w *world) {
 	for range 7 {
 		all = append([]amtp.MessageID{w.send(alice, bob)}, all...)
 	}
-	for _, f := range []gateway.MessageFilter{{}, {Sent: true}, {Recipient: bob.Address}, {Sender: alice.Address, Status: amtp.StatusDelivered}} {
+	for _, f := range []gateway.MessageFilter{{}, {Sent: true}, {Recipient: bob.Address},
+		{Sender: alice.Address, Status: amtp.StatusDelivered}} {
 		for f.Limit = 1; f.Limit < 9; f.Limit++ {
 			var got []amtp.MessageID
 			for f.Before = 0; ; {

@@ -81,17 +81,19 @@ func closed(w *world) {
 	for method, err := range map[string]error{
 		"Claim": claim, "Parcel": parcel, "Waiting": waiting, "Expire": expire, "JobsPage": jobs, "DeadLetters": dead,
 		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "Peer": peer, "PeersPage": peers,
-		"Secrets": secrets, "ChangeSecrets": w.put("signing"), "NotePeer": w.store.NotePeer(w.ctx, "far.example", true, w.now()),
-		"Settle": w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
-		"Hasten": w.store.Hasten(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
+		"Secrets": secrets, "ChangeSecrets": w.put("signing"),
+		"NotePeer": w.store.NotePeer(w.ctx, "far.example", true, w.now()),
+		"Settle":   w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
+		"Hasten":   w.store.Hasten(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
 	} {
 		w.fails(method+" after Close", err, gateway.ErrClosed)
 	}
 	for method, err := range map[string]error{
 		"Accept": accept, "Message": message, "Messages": messages, "Inbox": inbox, "Depth": depth, "MarkRead": mark,
 		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.update(w.ctx, bob.Agent),
-		"RemoveAgent": w.store.RemoveAgent(w.ctx, bob.ID, w.now()), "RemoveKey": w.store.RemoveKey(w.ctx, bob.ID, bob.key.ID),
-		"Probe": w.store.Probe(w.ctx, w.now()),
+		"RemoveAgent": w.store.RemoveAgent(w.ctx, bob.ID, w.now()),
+		"RemoveKey":   w.store.RemoveKey(w.ctx, bob.ID, bob.key.ID),
+		"Probe":       w.store.Probe(w.ctx, w.now()),
 	} {
 		w.fails(method+" after Close", err, gateway.ErrClosed)
 	}
@@ -114,13 +116,15 @@ func failsAlone(w *world) {
 			}
 			return
 		}
-		got[i].Accepted, got[i].err = w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i), text: strconv.Itoa(i)})
+		got[i].Accepted, got[i].err = w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i),
+			text: strconv.Itoa(i)})
 		w.works("Accept", got[i].err)
 	})
 	same(w, "messages in the inbox", len(w.inbox(bob)), 60)
 	for i, a := range got {
 		if i%4 != 0 {
-			again, err := w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i), text: strconv.Itoa(i)})
+			again, err := w.try(letter{from: alice, to: []person{bob}, key: "k" + strconv.Itoa(i),
+				text: strconv.Itoa(i)})
 			w.works("Accept again", err)
 			same(w, "id of the retry", again.ID, a.ID)
 		}
@@ -175,7 +179,8 @@ func contextsElsewhere(w *world) {
 		short := w.agent("short" + strconv.Itoa(i))
 		w.addKey(bob, "old"+strconv.Itoa(i), false)
 		now := w.now()
-		added := gateway.Agent{Address: w.address("added" + strconv.Itoa(i) + "@" + domain), CreatedAt: now, LastActive: now}
+		added := gateway.Agent{Address: w.address("added" + strconv.Itoa(i) + "@" + domain), CreatedAt: now,
+			LastActive: now}
 		first, more := newKey("first"+strconv.Itoa(i), 0, now), newKey("more"+strconv.Itoa(i), alice.ID, now)
 		acts = append(acts,
 			func() { _, err := w.store.Ack(ctx, bob.ID, ack, now); w.cancelled("Ack", err) },
@@ -186,18 +191,21 @@ func contextsElsewhere(w *world) {
 			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, short.ID, now)) },
 			func() { w.cancelled("UpdateAgent", w.update(ctx, bob.Agent)) },
 			func() {
-				_, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: gateway.Destination(far), Limit: 1}}, now, now.Add(leaseTime))
+				_, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: gateway.Destination(far), Limit: 1}}, now,
+					now.Add(leaseTime))
 				w.cancelled("Claim", err)
 			},
 			func() {
-				w.cancelled("Settle", w.store.Settle(ctx, gateway.Settlement{Job: leased.ID, Fence: leased.Fence, Now: now, Due: now}))
+				w.cancelled("Settle", w.store.Settle(ctx,
+					gateway.Settlement{Job: leased.ID, Fence: leased.Fence, Now: now, Due: now}))
 			},
 			func() { _ = w.store.Hasten(ctx, waits, now) }, // leased or not, as it comes
 			func() { _, err := w.store.Expire(ctx, now, now, 5, nobody); w.cancelled("Expire", err) },
 			func() { _, err := w.store.Redrive(ctx, gateway.DeadFilter{}, now); w.cancelled("Redrive", err) },
 			func() { w.cancelled("NotePeer", w.store.NotePeer(ctx, amtp.Domain(far), true, now)) },
 			func() {
-				w.cancelled("ChangeSecrets", w.store.ChangeSecrets(ctx, far, func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }))
+				w.cancelled("ChangeSecrets", w.store.ChangeSecrets(ctx, far,
+					func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }))
 			},
 			func() { w.cancelled("Probe", w.store.Probe(ctx, now)) },
 		)

@@ -81,7 +81,8 @@ func readMarkElsewhere(w *world) {
 	for _, c := range []struct {
 		by person
 		id amtp.MessageID
-	}{{alice, id}, {carol, id}, {alice, token}, {alice, "token"}, {bob, "token"}, {bob, amtp.NewMessageID()}, {bob, ""}, {person{}, id}} {
+	}{{alice, id}, {carol, id}, {alice, token}, {alice, "token"}, {bob, "token"}, {bob, amtp.NewMessageID()}, {bob, ""},
+		{person{}, id}} {
 		_, err := w.store.MarkRead(w.ctx, c.by.ID, c.id, w.now())
 		w.fails("MarkRead by "+c.by.Address.String()+" of "+string(c.id), err, gateway.ErrNotFound)
 	}
@@ -158,7 +159,8 @@ func ackOfOthers(w *world) {
 	}{{alice, id}, {alice, "token"}, {bob, "token"}, {carol, "token"}, {carol, amtp.NewMessageID()}, {person{}, id}} {
 		_, err := w.store.Ack(w.ctx, c.by.ID, c.id, w.now())
 		if !errors.Is(err, gateway.ErrNotFound) || foreign == nil || err.Error() != foreign.Error() {
-			w.Errorf("Ack = %v, want the words for one that is not his: %v; agent %s, id %s", err, foreign, c.by.Address, c.id)
+			w.Errorf("Ack = %v, want the words for one that is not his: %v; agent %s, id %s", err, foreign,
+				c.by.Address, c.id)
 		}
 	}
 	same(w, "messages in the inbox", len(w.inbox(bob)), 2)

@@ -34,7 +34,8 @@ func mintedID(w *world) {
 
 func givenUUID(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "11111111-2222-4333-8444-555555555555"} {
+	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+		"11111111-2222-4333-8444-555555555555"} {
 		got := w.post(letter{from: alice, to: []person{bob}, id: id})
 		same(w, "id", got.ID, id)
 		r := w.read(bob, id)
@@ -88,7 +89,8 @@ func takenUpperCase(w *world) {
 func givenToken(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for _, id := range []amtp.MessageID{
-		"a", "order:1_2.3-4", "0190b3c2aaaa7bbb8cccdddddddddddd", "0190b3c2-aaaa-7bbb-8ccc-ddddddddddd", amtp.MessageID(strings.Repeat("m", 128)),
+		"a", "order:1_2.3-4", "0190b3c2aaaa7bbb8cccdddddddddddd", "0190b3c2-aaaa-7bbb-8ccc-ddddddddddd",
+		amtp.MessageID(strings.Repeat("m", 128)),
 	} {
 		a := w.acceptance(letter{from: alice, to: []person{bob}, id: id})
 		got, err := w.store.Accept(w.ctx, a)
@@ -105,7 +107,8 @@ func (w *world) unseen(p person, id amtp.MessageID) {
 	w.Helper()
 	r, err := w.store.Message(w.ctx, gateway.Reader{Agent: p.ID}, id)
 	if err == nil {
-		w.Errorf("Message = %s from %s, want the error %q; reader %s, id %s", r.ID, r.Sender, gateway.ErrNotFound, p.Address, id)
+		w.Errorf("Message = %s from %s, want the error %q; reader %s, id %s", r.ID, r.Sender, gateway.ErrNotFound,
+			p.Address, id)
 		return
 	}
 	w.fails("Message for "+p.Address.String(), err, gateway.ErrNotFound)

@@ -67,7 +67,8 @@ func expireOld(w *world) {
 	w.claimOne("leased.example", w.now())
 	lapsed := w.mail(alice, "a@lapsed.example")
 	ends := w.now()
-	_, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "lapsed.example", Limit: 1}}, ends, ends.Add(time.Microsecond))
+	_, err := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "lapsed.example", Limit: 1}}, ends,
+		ends.Add(time.Microsecond))
 	w.works("Claim", err)
 	border := w.now()
 	a := w.acceptance(letter{from: alice, far: []string{"a@young.example"}})
@@ -81,8 +82,10 @@ func expireOld(w *world) {
 		id   amtp.MessageID
 		want string
 	}{
-		"a job that waits": {waits, "expired expired"}, "one that retries": {retries, "expired"}, "a push": {pushed, "expired"},
-		"one that is leased": {leased, "delivering"}, "one whose lease ended": {lapsed, "expired"}, "a young one": {young.ID, "queued"},
+		"a job that waits": {waits, "expired expired"}, "one that retries": {retries, "expired"},
+		"a push":             {pushed, "expired"},
+		"one that is leased": {leased, "delivering"}, "one whose lease ended": {lapsed, "expired"},
+		"a young one": {young.ID, "queued"},
 	} {
 		list := w.read(alice, c.id).Deliveries
 		same(w, "states of "+what, states(list), c.want)
@@ -99,12 +102,14 @@ func expireCodes(w *world) {
 	alice := w.agent("alice")
 	tried, untried := w.mail(alice, "a@tried.example"), w.mail(alice, "a@untried.example")
 	p := w.claimOne("tried.example", w.now())
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour), Code: "TEMPORARY_FAILURE", Reason: "not well"})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour),
+		Code: "TEMPORARY_FAILURE", Reason: "not well"})
 	w.expire(w.now(), w.now(), 100)
 	d := w.read(alice, tried).Deliveries[0]
 	same(w, "code", d.ErrorCode, "TEMPORARY_FAILURE")
 	same(w, "reason", d.ErrorText, "not well")
-	same(w, "code of one without an error", w.read(alice, untried).Deliveries[0].ErrorCode, amtp.CodeRecipientUnavailable)
+	same(w, "code of one without an error", w.read(alice, untried).Deliveries[0].ErrorCode,
+		amtp.CodeRecipientUnavailable)
 }
 
 func expireReports(w *world) {
@@ -178,7 +183,8 @@ func (w *world) settledReports(n int) int {
 
 func jobsInOrder(w *world) {
 	alice, bob := w.agent("alice"), w.pushed("bob")
-	first := w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "b@far.example"}, id: "token"}).ID
+	first := w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "b@far.example"},
+		id: "token"}).ID
 	second := w.mail(alice, "c@far.example")
 	var got []string
 	for _, j := range w.jobs(gateway.JobFilter{}) {
@@ -187,11 +193,13 @@ func jobsInOrder(w *world) {
 		same(w, "envelope", j.Envelope.Sender.Key(), alice.Address.Key())
 	}
 	sameList(w, "jobs", got, []string{
-		string(gateway.PushTo(bob.ID)) + " true bob@shop.example", "far.example true a@far.example b@far.example", "far.example false c@far.example",
+		string(gateway.PushTo(bob.ID)) + " true bob@shop.example", "far.example true a@far.example b@far.example",
+		"far.example false c@far.example",
 	})
 	same(w, "of the second message", len(w.jobs(gateway.JobFilter{Message: second})), 1)
 	w.claim(w.now(), "far.example")
-	same(w, "states of the recipients", states(w.jobs(gateway.JobFilter{Destination: "far.example"})[0].Recipients), "delivering delivering")
+	same(w, "states of the recipients", states(w.jobs(gateway.JobFilter{Destination: "far.example"})[0].Recipients),
+		"delivering delivering")
 }
 
 func jobsFiltered(w *world) {
@@ -229,12 +237,17 @@ func jobsFiltered(w *world) {
 		f    gateway.JobFilter
 		want int
 	}{
-		{gateway.JobFilter{}, 24}, {gateway.JobFilter{Destination: "d0.example"}, 6}, {gateway.JobFilter{Destination: "other.example"}, 12},
-		{gateway.JobFilter{State: gateway.Queued}, 12}, {gateway.JobFilter{State: gateway.Delivering}, 6}, {gateway.JobFilter{State: gateway.Retrying}, 6},
-		{gateway.JobFilter{Message: messages[3]}, 2}, {gateway.JobFilter{Message: amtp.NewMessageID()}, 0}, {gateway.JobFilter{Message: "token"}, 0},
-		{gateway.JobFilter{Destination: "d0.example", State: gateway.Delivering}, 6}, {gateway.JobFilter{Destination: "d0.example", State: gateway.Queued}, 0},
+		{gateway.JobFilter{}, 24}, {gateway.JobFilter{Destination: "d0.example"}, 6},
+		{gateway.JobFilter{Destination: "other.example"}, 12},
+		{gateway.JobFilter{State: gateway.Queued}, 12}, {gateway.JobFilter{State: gateway.Delivering}, 6},
+		{gateway.JobFilter{State: gateway.Retrying}, 6},
+		{gateway.JobFilter{Message: messages[3]}, 2}, {gateway.JobFilter{Message: amtp.NewMessageID()}, 0},
+		{gateway.JobFilter{Message: "token"}, 0},
+		{gateway.JobFilter{Destination: "d0.example", State: gateway.Delivering}, 6},
+		{gateway.JobFilter{Destination: "d0.example", State: gateway.Queued}, 0},
 		{gateway.JobFilter{Destination: "other.example", State: gateway.Queued, Message: messages[0]}, 1},
-		{gateway.JobFilter{Message: messages[0], State: gateway.Delivering}, 1}, {gateway.JobFilter{Destination: "nobody.example"}, 0},
+		{gateway.JobFilter{Message: messages[0], State: gateway.Delivering}, 1},
+		{gateway.JobFilter{Destination: "nobody.example"}, 0},
 	} {
 		same(w, fmt.Sprintf("jobs of %+v", c.f), count(c.f), c.want)
 	}
@@ -244,7 +257,8 @@ func hasten(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example")
 	p := w.claimOne("far.example", w.now())
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour), Code: "TEMPORARY_FAILURE"})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour),
+		Code: "TEMPORARY_FAILURE"})
 	w.rang()
 	now := w.now()
 	w.works("Hasten", w.store.Hasten(w.ctx, p.ID, now))
@@ -257,7 +271,8 @@ func hasten(w *world) {
 	same(w, "attempts", again.Attempts, 2)
 	after := again.Lease
 	w.works("Hasten when the lease has ended", w.store.Hasten(w.ctx, p.ID, after))
-	w.fails("Settle after that", w.store.Settle(w.ctx, again.settled(w, gateway.Success, again.Recipients...)), gateway.ErrStale)
+	w.fails("Settle after that", w.store.Settle(w.ctx, again.settled(w, gateway.Success, again.Recipients...)),
+		gateway.ErrStale)
 	same(w, "attempts at last", w.claimOne("far.example", after).Attempts, 3)
 }
 
@@ -311,7 +326,8 @@ func cancelRefused(w *world) {
 	w.fails("Cancel of no job", w.store.Cancel(w.ctx, p.ID+1, w.now()), gateway.ErrNotFound)
 	same(w, "state", states(w.read(alice, id).Deliveries), "delivering")
 	w.works("Cancel when the lease has ended", w.store.Cancel(w.ctx, p.ID, p.Lease))
-	w.fails("Settle after that", w.store.Settle(w.ctx, p.settled(w, gateway.Success, p.Recipients...)), gateway.ErrStale)
+	w.fails("Settle after that", w.store.Settle(w.ctx, p.settled(w, gateway.Success, p.Recipients...)),
+		gateway.ErrStale)
 	w.fails("Cancel a second time", w.store.Cancel(w.ctx, p.ID, p.Lease), gateway.ErrNotFound)
 	same(w, "state after that", states(w.read(alice, id).Deliveries), "cancelled")
 }

@@ -7,7 +7,8 @@ import (
 
 func parcelIsWhole(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	a := w.acceptance(letter{from: alice, to: []person{bob}, far: []string{"x@far.example", "y@other.example", "Z@far.example"}, id: "token"})
+	a := w.acceptance(letter{from: alice, to: []person{bob},
+		far: []string{"x@far.example", "y@other.example", "Z@far.example"}, id: "token"})
 	got, err := w.store.Accept(w.ctx, a)
 	w.works("Accept", err)
 	job := w.claim(w.now(), "far.example")[0]
@@ -73,7 +74,8 @@ func parcelThread(w *world) {
 // whoever of them is decided already, whatever is in between and after a restart.
 func parcelFurther(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "x@near.example", "b@FAR.example", "c@far.example"}})
+	w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "x@near.example", "b@FAR.example",
+		"c@far.example"}})
 	further := func(p parcel) (list string) {
 		for _, d := range p.Recipients {
 			list += d.Recipient.String() + map[bool]string{true: " further ", false: " "}[d.Further]

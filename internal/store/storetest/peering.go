@@ -89,7 +89,8 @@ func peerSigned(w *world) {
 func peerToTheHour(w *world) {
 	first := w.now()
 	w.note("far.example", true, first)
-	for _, after := range []time.Duration{time.Second, 59 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour, 10 * time.Hour} {
+	for _, after := range []time.Duration{time.Second, 59 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour,
+		10 * time.Hour} {
 		now := first.Add(after)
 		w.note("far.example", true, now)
 		p := w.peer("far.example")
@@ -142,7 +143,8 @@ func firstContact(w *world) {
 	}
 	first(gateway.ClassAnonymous, far, alice) // a spoof
 	sameList(w, "first proven message to alice", first(gateway.ClassDomain, far, alice), []bool{true})
-	sameList(w, "second to alice, and first to bob", first(gateway.ClassDomain, "peer@FAR.example", alice, bob), []bool{false, true})
+	sameList(w, "second to alice, and first to bob", first(gateway.ClassDomain, "peer@FAR.example", alice, bob),
+		[]bool{false, true})
 	sameList(w, "third", first(gateway.ClassDomain, far, bob, alice), []bool{false, false})
 	sameList(w, "another of the domain", first(gateway.ClassDomain, "other@far.example", alice), []bool{true})
 	sameList(w, "the same name elsewhere", first(gateway.ClassDomain, "peer@other.example", alice), []bool{true})
@@ -152,8 +154,10 @@ func firstContact(w *world) {
 func firstContactOfAdded(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}})
-	one := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both", to: []person{alice}})
-	two := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both", to: []person{bob}})
+	one := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both",
+		to: []person{alice}})
+	two := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, id: "m", key: "k", text: "to both",
+		to: []person{bob}})
 	same(w, "the message", two.ID, one.ID)
 	same(w, "first contact with alice", w.read(alice, one.ID).Found.FirstContact, false)
 	same(w, "first contact with bob", w.read(bob, one.ID).Found.FirstContact, true)

@@ -134,7 +134,8 @@ func purgedRetry(w *world) {
 	}
 	short := keep
 	short.Unacknowledged = time.Hour // before the key is forgotten
-	letters = append(letters, letter{from: alice, key: "k1"}, letter{from: alice, key: "k1", class: gateway.ClassAnonymous})
+	letters = append(letters, letter{from: alice, key: "k1"},
+		letter{from: alice, key: "k1", class: gateway.ClassAnonymous})
 	var first []gateway.Accepted
 	for i := range letters {
 		letters[i].to, letters[i].text = []person{bob}, "letter "+strconv.Itoa(i)
@@ -248,7 +249,8 @@ func furtherKeysGo(w *world) {
 func messagesGo(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	letters := []letter{{from: alice, id: "token"}, {from: alice, id: "token", class: gateway.ClassAnonymous},
-		{remote: "peer@far.example", id: "token", class: gateway.ClassAnonymous}, {from: alice, id: amtp.NewMessageID(), key: "k"}}
+		{remote: "peer@far.example", id: "token", class: gateway.ClassAnonymous},
+		{from: alice, id: amtp.NewMessageID(), key: "k"}}
 	var first []gateway.Accepted
 	for i := range letters {
 		letters[i].to, letters[i].text = []person{bob}, "letter "+strconv.Itoa(i)
@@ -283,7 +285,8 @@ func messageWaitsForKey(w *world) {
 
 func undecidedStays(w *world) {
 	alice, bob := w.agent("alice"), w.pushed("bob")
-	l := letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "b@far.example"}, key: "k", text: "content"}
+	l := letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "b@far.example"}, key: "k",
+		text: "content"}
 	first := w.post(l)
 	p := w.claimOne("far.example", w.now())
 	w.settle(p.settled(w, gateway.Success, p.Recipients[0]))
@@ -427,7 +430,8 @@ func lifeOfAMessage(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const acknowledged, not = 20, 4
 	for i := range acknowledged + not {
-		l := letter{from: alice, to: []person{bob}, id: amtp.MessageID("token-" + strconv.Itoa(i)), key: "k" + strconv.Itoa(i)}
+		l := letter{from: alice, to: []person{bob}, id: amtp.MessageID("token-" + strconv.Itoa(i)),
+			key: "k" + strconv.Itoa(i)}
 		if id := w.post(l).ID; i < acknowledged {
 			w.ack(bob, id)
 		}
@@ -437,7 +441,8 @@ func lifeOfAMessage(w *world) {
 	var sum gateway.Purged
 	for now := morning; now.Before(morning.Add(640 * days)); now = now.Add(3 * days) {
 		did := w.purge(keep, now)
-		sum.Bodies, sum.Keys, sum.Messages, sum.Looked = sum.Bodies+did.Bodies, sum.Keys+did.Keys, sum.Messages+did.Messages, sum.Looked+did.Looked
+		sum.Bodies, sum.Keys, sum.Messages, sum.Looked = sum.Bodies+did.Bodies, sum.Keys+did.Keys,
+			sum.Messages+did.Messages, sum.Looked+did.Looked
 	}
 	same(w, "bodies", sum.Bodies, acknowledged+not+1)
 	same(w, "messages", sum.Messages, acknowledged+not)
@@ -446,7 +451,8 @@ func lifeOfAMessage(w *world) {
 	// its own; one that nobody acknowledged, every thirty days as well.
 	most := 3*acknowledged + (3+int(keep.Unacknowledged/keep.Acknowledged))*(not+1)
 	if sum.Looked > most {
-		w.Errorf("the purge looked at messages %d times to remove %d bodies and %d messages, want %d times at most", sum.Looked, sum.Bodies, sum.Messages, most)
+		w.Errorf("the purge looked at messages %d times to remove %d bodies and %d messages, want %d times at most",
+			sum.Looked, sum.Bodies, sum.Messages, most)
 	}
 }
 

@@ -72,7 +72,8 @@ func queuedElsewhere(w *world) {
 	if err != nil {
 		w.Fatalf("Accept = %v, want no error", err)
 	}
-	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0], "record": w.read(alice, got.ID).Deliveries[0]} {
+	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0],
+		"record": w.read(alice, got.ID).Deliveries[0]} {
 		same(w, "state in the "+where, d.State, gateway.Queued)
 		same(w, "recipient in the "+where, d.Recipient.String(), "Peer@far.example")
 		same(w, "agent in the "+where, d.Agent, gateway.AgentID(0))
@@ -93,7 +94,8 @@ func queuedElsewhere(w *world) {
 	same(w, "class", j.Class, gateway.ClassAgent)
 	same(w, "agent of the sender", j.SenderAgent, alice.ID)
 	same(w, "recipients", addresses(j.Recipients), "Peer@far.example")
-	for what, at := range map[string]time.Time{"first try": j.FirstTry, "last try": j.LastTry, "lease": j.Lease, "redriven": j.Redriven, "since": j.Since} {
+	for what, at := range map[string]time.Time{"first try": j.FirstTry, "last try": j.LastTry, "lease": j.Lease,
+		"redriven": j.Redriven, "since": j.Since} {
 		w.sameTime(what, at, time.Time{})
 	}
 	w.sameTime("begun", j.Begun, a.ReceivedAt)
@@ -148,7 +150,8 @@ func oneJobPerDestination(w *world) {
 func queuedForPush(w *world) {
 	alice, bob := w.agent("alice"), w.pushed("bob")
 	got := w.post(letter{from: alice, to: []person{bob}})
-	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0], "record": w.read(bob, got.ID).Deliveries[0]} {
+	for where, d := range map[string]gateway.Delivery{"answer": got.Deliveries[0],
+		"record": w.read(bob, got.ID).Deliveries[0]} {
 		same(w, "state in the "+where, d.State, gateway.Queued)
 		same(w, "recipient in the "+where, d.Recipient.String(), bob.Address.String())
 		same(w, "agent in the "+where, d.Agent, bob.ID)
@@ -234,7 +237,8 @@ func retryOfQueued(w *world) {
 func retryOfDomainAddsRecipient(w *world) {
 	bob, carol := w.agent("bob"), w.agent("carol")
 	for i, class := range []gateway.Class{gateway.ClassDomain, gateway.ClassAnonymous} {
-		l := letter{remote: "peer@far.example", class: class, to: []person{bob}, key: "k" + strconv.Itoa(i), id: amtp.NewMessageID(), text: "content"}
+		l := letter{remote: "peer@far.example", class: class, to: []person{bob}, key: "k" + strconv.Itoa(i),
+			id: amtp.NewMessageID(), text: "content"}
 		first := w.post(l)
 		l.to = []person{carol}
 		second := w.post(l)
@@ -248,7 +252,8 @@ func retryOfDomainAddsRecipient(w *world) {
 
 // unsignedLetters are names under which a message can be known.
 func unsignedLetters(to ...person) []letter {
-	list := []letter{{key: "k1"}, {id: "token"}, {id: amtp.NewMessageID()}, {id: "token2", key: "k2"}, {id: amtp.NewMessageID(), key: "k3"}}
+	list := []letter{{key: "k1"}, {id: "token"}, {id: amtp.NewMessageID()}, {id: "token2", key: "k2"},
+		{id: amtp.NewMessageID(), key: "k3"}}
 	for i := range list {
 		list[i].remote, list[i].to, list[i].class = "peer@far.example", to, gateway.ClassAnonymous
 		list[i].text = "letter " + strconv.Itoa(i)
@@ -303,7 +308,8 @@ func unsignedIsNoOther(w *world) {
 func unsignedConfused(w *world) {
 	bob, mallory := w.agent("bob"), w.agent("mallory")
 	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "token"} {
-		l := letter{remote: "peer@far.example", class: gateway.ClassAnonymous, to: []person{mallory}, text: "content " + string(id)}
+		l := letter{remote: "peer@far.example", class: gateway.ClassAnonymous, to: []person{mallory},
+			text: "content " + string(id)}
 		byID, byKey := l, l
 		byID.id, byKey.key = id, "k"+string(id)
 		w.post(byID)
@@ -334,7 +340,8 @@ func jobShows(w *world) {
 	same(w, "delivering ones", listed(amtp.StatusDelivering), 1)
 	same(w, "pending ones when claimed", listed(amtp.StatusPending), 1)
 	now = w.now()
-	w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Minute), Code: "TEMPORARY_FAILURE", Reason: "it was not well"})
+	w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Minute),
+		Code: "TEMPORARY_FAILURE", Reason: "it was not well"})
 	r := w.read(alice, id)
 	d = r.Deliveries[0]
 	same(w, "state after a failure", d.State, gateway.Retrying)

@@ -80,13 +80,15 @@ func readdressRemoved(w *world) {
 
 func readdressTaken(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	there := gateway.Agent{Address: w.address("ALICE@moved.example"), DeliveryMode: "pull", CreatedAt: w.now(), LastActive: w.now()}
+	there := gateway.Agent{Address: w.address("ALICE@moved.example"), DeliveryMode: "pull", CreatedAt: w.now(),
+		LastActive: w.now()}
 	other, err := w.store.AddAgent(w.ctx, there, newKey("there", 0, w.now()))
 	w.works("AddAgent", err)
 	done := w.readdress(domain, elsewhere)
 	sameList(w, "moved", texts(done.Moved), []string{"bob@moved.example"})
 	sameList(w, "stayed", texts(done.Stayed), []string{"alice@" + domain})
-	for address, id := range map[string]gateway.AgentID{"alice@" + domain: alice.ID, "alice@moved.example": other.ID, "bob@moved.example": bob.ID} {
+	for address, id := range map[string]gateway.AgentID{"alice@" + domain: alice.ID, "alice@moved.example": other.ID,
+		"bob@moved.example": bob.ID} {
 		got, err := w.store.AgentNamed(w.address(address))
 		w.works("AgentNamed of "+address, err)
 		same(w, "id of "+address, got.ID, id)

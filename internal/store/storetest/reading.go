@@ -30,7 +30,8 @@ func partiesSee(w *world) {
 func everyoneSees(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for _, id := range []amtp.MessageID{
-		w.send(alice, bob), w.post(letter{remote: "peer@far.example", to: []person{bob}, class: gateway.ClassDomain}).ID,
+		w.send(alice, bob), w.post(letter{remote: "peer@far.example", to: []person{bob},
+			class: gateway.ClassDomain}).ID,
 	} {
 		r, err := w.store.Message(w.ctx, gateway.Reader{Everyone: true}, id)
 		w.works("Message for Everyone", err)
@@ -47,7 +48,8 @@ func strangersDoNotSee(w *world) {
 	_, foreign := w.store.Message(w.ctx, by, id)
 	w.fails("Message of others", foreign, gateway.ErrNotFound)
 	for _, absent := range []amtp.MessageID{amtp.NewMessageID(), "token", ""} {
-		if _, err := w.store.Message(w.ctx, by, absent); err == nil || foreign == nil || err.Error() != foreign.Error() {
+		if _, err := w.store.Message(w.ctx, by, absent); err == nil || foreign == nil ||
+			err.Error() != foreign.Error() {
 			w.Errorf("Message of id %q = %v, want the words for one that is not his: %v", absent, err, foreign)
 		}
 	}

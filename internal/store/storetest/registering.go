@@ -40,8 +40,10 @@ func addAgent(w *world) {
 	now := w.now()
 	key := newKey("secret", 0, now)
 	want := gateway.Agent{
-		Address: w.address("Alice.B-c@" + domain), DeliveryMode: "pull", Description: "sells <things> & ü", Role: "shop",
-		Capabilities: []string{"b", "a", ""}, SupportedSchemas: []string{"agntcy:commerce.*"}, CreatedAt: now, LastActive: now,
+		Address: w.address("Alice.B-c@" + domain), DeliveryMode: "pull", Description: "sells <things> & ü",
+		Role:         "shop",
+		Capabilities: []string{"b", "a", ""}, SupportedSchemas: []string{"agntcy:commerce.*"}, CreatedAt: now,
+		LastActive: now,
 	}
 	got, err := w.store.AddAgent(w.ctx, want, key)
 	if err != nil || got.ID <= 0 {
@@ -87,9 +89,11 @@ func nameIsTaken(w *world) {
 
 // endpointOf makes the secret of an agent's endpoint.
 func endpointOf(id gateway.AgentID) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func([]gateway.Secret) ([]gateway.Secret, error) {
-		return []gateway.Secret{{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"), Facts: []byte("{}"), Created: morning}}, nil
-	}}
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
+		Change: func([]gateway.Secret) ([]gateway.Secret, error) {
+			return []gateway.Secret{{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"),
+				Facts: []byte("{}"), Created: morning}}, nil
+		}}
 }
 
 // faults are errors of changes of secrets: one that the store does not know, and those
@@ -98,7 +102,8 @@ var faults = []error{errors.New("it cannot be sealed"), gateway.ErrNotFound, gat
 
 // refusing is a change that is refused.
 func refusing(id gateway.AgentID, fault error) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id), Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, fault }}
+	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
+		Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, fault }}
 }
 
 func updateAgentWith(w *world) {
@@ -121,7 +126,10 @@ func updateAgentWith(w *world) {
 	same(w, "secrets", w.endpoints(alice.ID), 1)
 	fault := errors.New("no such agent is wanted")
 	_, err = w.store.UpdateAgent(w.ctx, alice.ID, func(*gateway.Agent) error { return fault }, gateway.SecretChange{
-		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil }})
+		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Secret) ([]gateway.Secret,
+			error) {
+			return nil, nil
+		}})
 	w.fails("UpdateAgent that is refused", err, fault)
 	same(w, "secrets after that", w.endpoints(alice.ID), 1)
 }
@@ -156,7 +164,8 @@ func (w *world) endpoints(id gateway.AgentID) int {
 
 func addAgentWith(w *world) {
 	now := w.now()
-	agent := gateway.Agent{Address: w.address("hook@" + domain), DeliveryMode: "push", Target: "https://hook.example/", CreatedAt: now, LastActive: now}
+	agent := gateway.Agent{Address: w.address("hook@" + domain), DeliveryMode: "push", Target: "https://hook.example/",
+		CreatedAt: now, LastActive: now}
 	key := newKey("secret", 0, now)
 	for _, fault := range faults {
 		var id gateway.AgentID
@@ -184,7 +193,8 @@ func addAgentWith(w *world) {
 func removedEndpoint(w *world) {
 	now := w.now()
 	add := func(name string) gateway.Agent {
-		a := gateway.Agent{Address: w.address(name + "@" + domain), DeliveryMode: "push", Target: "https://hook.example/", CreatedAt: now, LastActive: now}
+		a := gateway.Agent{Address: w.address(name + "@" + domain), DeliveryMode: "push",
+			Target: "https://hook.example/", CreatedAt: now, LastActive: now}
 		added, err := w.store.AddAgent(w.ctx, a, newKey(name, 0, now), endpointOf)
 		w.works("AddAgent", err)
 		return added
@@ -233,7 +243,8 @@ func agentsByPage(w *world) {
 		}
 		sameList(w, "all pages", got, want)
 	}
-	page := w.store.AgentsPage(gateway.AgentFilter{Limit: 1, Count: true, Match: func(a *gateway.Agent) bool { return a.Address.Local() > "b" }})
+	page := w.store.AgentsPage(gateway.AgentFilter{Limit: 1, Count: true,
+		Match: func(a *gateway.Agent) bool { return a.Address.Local() > "b" }})
 	same(w, "agents that match", page.Matched, 3) // Carol begins with a capital letter
 }
 
@@ -252,7 +263,8 @@ func oneGetsTheName(w *world) {
 		name := []string{"alice", "Alice", "ALICE", "aLiCe"}[i%4]
 		now := w.now()
 		key := newKey("attempt "+strconv.Itoa(i), 0, now)
-		a, err := w.store.AddAgent(w.ctx, gateway.Agent{Address: w.address(name + "@" + domain), DeliveryMode: "pull", CreatedAt: now, LastActive: now}, key)
+		a, err := w.store.AddAgent(w.ctx, gateway.Agent{Address: w.address(name + "@" + domain), DeliveryMode: "pull",
+			CreatedAt: now, LastActive: now}, key)
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {

@@ -87,7 +87,8 @@ func asItWas(w *world) {
 	w.sameAfterRestart(alice, bob, carol)
 	w.ack(carol, first)
 	w.markRead(bob, first)
-	w.post(letter{remote: "Peer@far.example", class: gateway.ClassAnonymous, to: []person{bob}, doc: ` { "sender":"peer@far.example",
+	w.post(letter{remote: "Peer@far.example", class: gateway.ClassAnonymous, to: []person{bob},
+		doc: ` { "sender":"peer@far.example",
 		"recipients":["bob@shop.example"], "payload":[1.0,9007199254740993,"\u00fc"], "subject":"\u00fc" } `})
 	w.reply(second, alice, bob)
 	w.reply("elsewhere", alice, carol)
@@ -104,7 +105,8 @@ func retriesAfterRestart(w *world) {
 	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
 	letters := []letter{
 		{from: alice, key: "k1"}, {from: alice, id: "token"}, {from: alice, id: amtp.NewMessageID()},
-		{from: alice, key: "k1", class: gateway.ClassAnonymous}, {from: alice, id: "token", class: gateway.ClassAnonymous},
+		{from: alice, key: "k1", class: gateway.ClassAnonymous},
+		{from: alice, id: "token", class: gateway.ClassAnonymous},
 		{remote: "peer@far.example", key: "k1", id: "token", class: gateway.ClassDomain},
 	}
 	var first []gateway.Accepted

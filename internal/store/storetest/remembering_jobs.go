@@ -12,7 +12,8 @@ import (
 func (w *world) queueLines() (lines []string) {
 	w.Helper()
 	for _, j := range w.jobs(gateway.JobFilter{}) {
-		lines = append(lines, fmt.Sprintf("%+v %s %s %s", j.Job, j.Envelope.ID, addresses(j.Recipients), states(j.Recipients)))
+		lines = append(lines, fmt.Sprintf("%+v %s %s %s", j.Job, j.Envelope.ID, addresses(j.Recipients),
+			states(j.Recipients)))
 	}
 	for _, l := range w.dead(gateway.DeadFilter{}) {
 		lines = append(lines, fmt.Sprintf("%+v", l))
@@ -24,7 +25,8 @@ func jobsAfterRestart(w *world) {
 	alice, bob := w.agent("alice"), w.pushed("bob")
 	w.post(letter{from: alice, to: []person{bob}, far: []string{"a@one.example", "b@two.example"}})
 	p := w.claimOne("one.example", w.now())
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour), Code: "TEMPORARY_FAILURE",
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now().Add(time.Hour),
+		Code:   "TEMPORARY_FAILURE",
 		Reason: "not well", Since: w.now(), Same: 3, Rekey: true})
 	before := w.queueLines()
 	same(w, "jobs", len(before), 3)
@@ -48,7 +50,8 @@ func leasesAfterRestart(w *world) {
 	w.sameTime("due", j.Due, due)
 	w.waiting("far.example", "", 9, []gateway.Waiting{{Destination: "far.example", Due: due}})
 	same(w, "state of the delivery", states(w.read(alice, id).Deliveries), "retrying")
-	w.fails("Settle of the former process", w.store.Settle(w.ctx, p.settled(w, gateway.Success, p.Recipients...)), gateway.ErrStale)
+	w.fails("Settle of the former process", w.store.Settle(w.ctx, p.settled(w, gateway.Success, p.Recipients...)),
+		gateway.ErrStale)
 	again := w.claimOne("far.example", due)
 	same(w, "fence of the next attempt", again.Fence, p.Fence+1)
 	w.settle(again.settled(w, gateway.Success, again.Recipients...))
@@ -61,9 +64,11 @@ func settledAfterRestart(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example", "b@far.example", "c@far.example")
 	p := w.claimOne("far.example", w.now())
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now(), Report: true, Results: []gateway.Result{
-		{Delivery: p.Recipients[0].ID, Event: gateway.Success}, {Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: "AGENT_UNKNOWN"},
-	}})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Due: w.now(), Report: true,
+		Results: []gateway.Result{
+			{Delivery: p.Recipients[0].ID, Event: gateway.Success},
+			{Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: "AGENT_UNKNOWN"},
+		}})
 	w.restart()
 	same(w, "states", states(w.read(alice, id).Deliveries), "delivered failed retrying")
 	same(w, "recipients left", addresses(w.oneJob("far.example").Recipients), "c@far.example")

@@ -150,7 +150,8 @@ func retryGainsRecipients(w *world) {
 		sameList(w, "agents of the answer", agentsOf(second.Deliveries), want)
 		sameList(w, "agents of the record", agentsOf(w.read(carol, first.ID).Deliveries), want)
 		for _, p := range []person{bob, carol, dave} {
-			sameList(w, "inbox of "+p.Address.String()+" for the letter "+l.text, w.inbox(p), []amtp.MessageID{first.ID})
+			sameList(w, "inbox of "+p.Address.String()+" for the letter "+l.text, w.inbox(p),
+				[]amtp.MessageID{first.ID})
 			w.ack(p, first.ID)
 		}
 	}
@@ -160,7 +161,8 @@ func retryAfterAck(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for _, l := range []letter{
 		{key: "k", text: "by key"}, {id: "token", text: "by token"}, {id: amtp.NewMessageID(), text: "by id"},
-		{key: "k", text: "by a stranger's key", class: gateway.ClassAnonymous}, {id: "token", text: "by a stranger's id", class: gateway.ClassAnonymous},
+		{key: "k", text: "by a stranger's key", class: gateway.ClassAnonymous},
+		{id: "token", text: "by a stranger's id", class: gateway.ClassAnonymous},
 	} {
 		l.from, l.to = alice, []person{bob}
 		first := w.post(l)
@@ -178,7 +180,8 @@ func otherContent(w *world) {
 	w.post(letter{from: alice, to: []person{bob}, key: "k", text: "one"})
 	w.post(letter{from: alice, to: []person{bob}, id: uuid, text: "one"})
 	w.post(letter{from: alice, to: []person{bob}, id: "token", text: "one"})
-	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "r", key: "r", text: "one"})
+	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "r", key: "r",
+		text: "one"})
 	for what, l := range map[string]letter{
 		"the same key":                         {from: alice, to: []person{bob}, key: "k"},
 		"the same key for another recipient":   {from: alice, to: []person{carol}, key: "k"},
@@ -187,8 +190,9 @@ func otherContent(w *world) {
 		"the same UUID with a new key":         {from: alice, to: []person{bob}, id: uuid, key: "new"},
 		"the same token":                       {from: alice, to: []person{bob}, id: "token"},
 		"the same token for another recipient": {from: alice, to: []person{carol}, id: "token"},
-		"the same key of a domain":             {remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, key: "r"},
-		"the same id of a domain":              {remote: "Peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "r"},
+		"the same key of a domain": {remote: "peer@far.example", class: gateway.ClassDomain,
+			to: []person{bob}, key: "r"},
+		"the same id of a domain": {remote: "Peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "r"},
 	} {
 		l.text = "two"
 		_, err := w.try(l)
@@ -240,7 +244,8 @@ func sendersAreIndependent(w *world) {
 		l.from = bob
 		second := w.post(l)
 		if second.Replayed || second.ID == first.ID {
-			w.Errorf("answer to bob = %s, replayed %v, want a message beside alice's %s", second.ID, second.Replayed, first.ID)
+			w.Errorf("answer to bob = %s, replayed %v, want a message beside alice's %s", second.ID,
+				second.Replayed, first.ID)
 		}
 	}
 	same(w, "messages in the inbox", len(w.inbox(carol)), 4)

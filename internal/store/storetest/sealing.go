@@ -40,7 +40,10 @@ func (w *world) names(kind string) []string {
 
 // put adds secrets to those of a kind.
 func (w *world) put(kind string, more ...gateway.Secret) error {
-	return w.store.ChangeSecrets(w.ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) { return append(list, more...), nil })
+	return w.store.ChangeSecrets(w.ctx, kind, func(list []gateway.Secret) ([]gateway.Secret,
+		error) {
+		return append(list, more...), nil
+	})
 }
 
 func (w *world) secret(kind, name string) gateway.Secret {
@@ -57,7 +60,8 @@ func secretsInOrder(w *world) {
 }
 
 func secretsChanged(w *world) {
-	first := gateway.Secret{Kind: "signing", Name: "s1", Sealed: []byte{0, 1, 255, 0}, Facts: []byte(`{"public": "x"}`), Created: w.now()}
+	first := gateway.Secret{Kind: "signing", Name: "s1", Sealed: []byte{0, 1, 255, 0}, Facts: []byte(`{"public": "x"}`),
+		Created: w.now()}
 	second := gateway.Secret{Kind: "signing", Name: "s2", Created: w.now()}
 	w.works("ChangeSecrets", w.put("signing", first, second))
 	list := w.secrets("signing")
@@ -66,13 +70,15 @@ func secretsChanged(w *world) {
 	same(w, "facts", string(list[0].Facts), string(first.Facts))
 	w.sameTime("created", list[0].Created, first.Created)
 	same(w, "nothing sealed", len(list[1].Sealed)+len(list[1].Facts), 0)
-	w.works("ChangeSecrets", w.store.ChangeSecrets(w.ctx, "signing", func(list []gateway.Secret) ([]gateway.Secret, error) {
-		list[1].Facts = []byte("{}")
-		return list[1:], nil
-	}))
+	w.works("ChangeSecrets", w.store.ChangeSecrets(w.ctx, "signing",
+		func(list []gateway.Secret) ([]gateway.Secret, error) {
+			list[1].Facts = []byte("{}")
+			return list[1:], nil
+		}))
 	sameList(w, "names", w.names("signing"), []string{"s2"})
 	same(w, "facts that were changed", string(w.secrets("signing")[0].Facts), "{}")
-	w.works("ChangeSecrets", w.store.ChangeSecrets(w.ctx, "signing", func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil }))
+	w.works("ChangeSecrets", w.store.ChangeSecrets(w.ctx, "signing",
+		func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil }))
 	same(w, "secrets at the end", len(w.secrets("signing")), 0)
 }
 

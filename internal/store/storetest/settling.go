@@ -62,7 +62,8 @@ func settledToRetry(w *world) {
 	w.mail(alice, "a@far.example")
 	first := w.claimOne("far.example", w.now())
 	now := w.now()
-	s := gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now, Due: now.Add(time.Minute), Code: "TEMPORARY_FAILURE",
+	s := gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now, Due: now.Add(time.Minute),
+		Code:   "TEMPORARY_FAILURE",
 		Reason: "it was not well", Since: now, Same: 1, Rekey: true}
 	w.settle(s)
 	j := w.oneJob("far.example").Job
@@ -91,7 +92,8 @@ func troublesAreKept(w *world) {
 	w.mail(alice, "a@far.example", "b@far.example")
 	p := w.claimOne("far.example", w.now())
 	now := w.now()
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(time.Minute), Troubles: "1 2 3 4 X\n5 6 7 8 \n"})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(time.Minute),
+		Troubles: "1 2 3 4 X\n5 6 7 8 \n"})
 	same(w, "troubles", w.oneJob("far.example").Troubles, "1 2 3 4 X\n5 6 7 8 \n")
 	p = w.claimOne("far.example", now.Add(time.Minute))
 	same(w, "troubles of the next attempt", p.Troubles, "1 2 3 4 X\n5 6 7 8 \n")
@@ -106,7 +108,8 @@ func unmadeIsUndone(w *world) {
 	first := w.claimOne("far.example", now)
 	due := now.Add(time.Second)
 	w.settle(gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now, Due: due, Unmade: true})
-	same(w, "settling it again", errors.Is(w.store.Settle(w.ctx, gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now}), gateway.ErrStale), true)
+	same(w, "settling it again", errors.Is(w.store.Settle(w.ctx,
+		gateway.Settlement{Job: first.ID, Fence: first.Fence, Now: now}), gateway.ErrStale), true)
 	same(w, "state of the message", states(w.read(alice, id).Deliveries), "queued")
 	j := w.oneJob("far.example").Job
 	same(w, "state", j.State, gateway.Queued)
@@ -120,7 +123,8 @@ func unmadeIsUndone(w *world) {
 	same(w, "leased as new mail", len(got.Jobs), 1)
 	again := got.Jobs[0]
 	same(w, "attempts when it is leased again", again.Attempts, 1)
-	w.settle(gateway.Settlement{Job: again.ID, Fence: again.Fence, Now: due, Due: due, Code: "TEMPORARY_FAILURE", Reason: "not now", Since: due, Same: 1})
+	w.settle(gateway.Settlement{Job: again.ID, Fence: again.Fence, Now: due, Due: due, Code: "TEMPORARY_FAILURE",
+		Reason: "not now", Since: due, Same: 1})
 	third := w.claimOne("far.example", due.Add(time.Minute))
 	w.rang()
 	w.settle(gateway.Settlement{Job: third.ID, Fence: third.Fence, Now: due.Add(time.Minute), Unmade: true})
@@ -131,7 +135,8 @@ func unmadeIsUndone(w *world) {
 	same(w, "code", j.Code, "TEMPORARY_FAILURE")
 	same(w, "attempts in the row", j.Same, 1)
 	w.sameTime("first try after it", j.FirstTry, again.FirstTry)
-	same(w, "leased as mail that was tried", len(w.turn(gateway.Claiming{Limit: 1, Part: gateway.Tried}, due.Add(time.Minute)).Jobs), 1)
+	same(w, "leased as mail that was tried", len(w.turn(gateway.Claiming{Limit: 1, Part: gateway.Tried},
+		due.Add(time.Minute)).Jobs), 1)
 }
 
 func restStays(w *world) {
@@ -174,11 +179,12 @@ func reportIsQueued(w *world) {
 	p := w.claimOne("far.example", w.now())
 	w.rang()
 	now := w.now()
-	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(time.Hour), Report: true, Results: []gateway.Result{
-		{Delivery: p.Recipients[0].ID, Event: gateway.Success},
-		{Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: "AGENT_UNKNOWN"},
-		{Delivery: p.Recipients[3].ID, Event: gateway.GiveUp, Code: "RECIPIENT_UNAVAILABLE"},
-	}})
+	w.settle(gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: now, Due: now.Add(time.Hour), Report: true,
+		Results: []gateway.Result{
+			{Delivery: p.Recipients[0].ID, Event: gateway.Success},
+			{Delivery: p.Recipients[1].ID, Event: gateway.Refuse, Code: "AGENT_UNKNOWN"},
+			{Delivery: p.Recipients[3].ID, Event: gateway.GiveUp, Code: "RECIPIENT_UNAVAILABLE"},
+		}})
 	same(w, "rang", w.rang(), string(gateway.Reports))
 	r := w.oneJob(gateway.Reports)
 	same(w, "message", r.Message, id)
@@ -206,7 +212,8 @@ func reportsOfNothing(w *world) {
 	s = p.settled(w, gateway.Refuse, p.Recipients...)
 	s.Report = false
 	w.settle(s)
-	w.post(letter{remote: "peer@other.example", class: gateway.ClassDomain, to: []person{bob}, far: []string{"a@far.example"}})
+	w.post(letter{remote: "peer@other.example", class: gateway.ClassDomain, to: []person{bob},
+		far: []string{"a@far.example"}})
 	p = w.claimOne("far.example", w.now())
 	s = p.settled(w, gateway.Refuse, p.Recipients...)
 	s.Report = true

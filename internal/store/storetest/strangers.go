@@ -30,7 +30,8 @@ func strangersOtherContent(w *world) {
 			l.text = text
 			got := w.post(l)
 			if got.Replayed || seen[got.ID] {
-				w.Errorf("answer = %s, replayed %v, want a message of its own; key %q, id %q, text %s", got.ID, got.Replayed, l.key, l.id, text)
+				w.Errorf("answer = %s, replayed %v, want a message of its own; key %q, id %q, text %s", got.ID,
+					got.Replayed, l.key, l.id, text)
 			}
 			seen[got.ID] = true
 		}
@@ -73,7 +74,8 @@ func strangerBeforeAgent(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for _, text := range []string{"forged", "true"} {
 		for _, id := range []amtp.MessageID{amtp.NewMessageID(), amtp.MessageID("token-" + text)} {
-			l := letter{from: alice, to: []person{bob}, id: id, key: "k" + string(id), text: text, class: gateway.ClassAnonymous}
+			l := letter{from: alice, to: []person{bob}, id: id, key: "k" + string(id), text: text,
+				class: gateway.ClassAnonymous}
 			w.post(l)
 			l.text, l.class = "true", gateway.ClassAgent
 			got := w.isNew(l)
@@ -85,7 +87,8 @@ func strangerBeforeAgent(w *world) {
 func strangerBeforeDomain(w *world) {
 	bob := w.agent("bob")
 	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "token"} {
-		l := letter{remote: "peer@far.example", to: []person{bob}, id: id, key: "k" + string(id), text: "forged", class: gateway.ClassAnonymous}
+		l := letter{remote: "peer@far.example", to: []person{bob}, id: id, key: "k" + string(id), text: "forged",
+			class: gateway.ClassAnonymous}
 		w.post(l)
 		l.text, l.class = "true", gateway.ClassDomain
 		w.isNew(l)
@@ -108,7 +111,8 @@ func strangerBeforeStranger(w *world) {
 func recipientBeforeSender(w *world) {
 	bob, mallory := w.agent("bob"), w.agent("mallory")
 	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "token"} {
-		l := letter{remote: "peer@far.example", to: []person{mallory}, id: id, key: "k" + string(id), text: "true", class: gateway.ClassAnonymous}
+		l := letter{remote: "peer@far.example", to: []person{mallory}, id: id, key: "k" + string(id), text: "true",
+			class: gateway.ClassAnonymous}
 		first := w.post(l)
 		forged := l
 		forged.to, forged.text = []person{bob}, "forged"

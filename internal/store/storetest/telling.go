@@ -90,9 +90,11 @@ func ackOwes(w *world) {
 func nothingOwed(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for name, id := range map[string]amtp.MessageID{
-		"one here":         w.send(alice, bob),
-		"a stranger":       w.post(letter{remote: "who@far.example", class: gateway.ClassAnonymous, to: []person{bob}}).ID,
-		"the gateway":      w.post(letter{remote: "mailer-daemon@" + domain, class: gateway.ClassGateway, to: []person{bob}}).ID,
+		"one here": w.send(alice, bob),
+		"a stranger": w.post(letter{remote: "who@far.example", class: gateway.ClassAnonymous,
+			to: []person{bob}}).ID,
+		"the gateway": w.post(letter{remote: "mailer-daemon@" + domain, class: gateway.ClassGateway,
+			to: []person{bob}}).ID,
 		"their daemon":     w.far("mailer-daemon@far.example", bob),
 		"their receipts":   w.far("amtp-receipts@far.example", bob),
 		"their echo":       w.far("Echo@far.example", bob),
@@ -362,7 +364,8 @@ func takesByPeerID(w *world) {
 	id := w.delivered(alice, v4, "bob@far.example")
 	same(w, "canonical id", id, v4)
 	abroad := amtp.PeerMessageID(id)
-	same(w, "changed", w.takes("far.example", w.now(), gateway.Receipt{Message: abroad, Recipient: bob, Acked: w.now()}), 1)
+	same(w, "changed", w.takes("far.example", w.now(), gateway.Receipt{Message: abroad, Recipient: bob,
+		Acked: w.now()}), 1)
 	same(w, "acknowledged", w.read(alice, id).Deliveries[0].State, gateway.Acknowledged)
 }
 
@@ -380,18 +383,23 @@ func takesNothing(w *world) {
 		from amtp.Domain
 		r    gateway.Receipt
 	}{
-		"of another domain":            {"other.example", gateway.Receipt{Message: id, Recipient: bob, Acked: at}},
-		"of another's recipient":       {"far.example", gateway.Receipt{Message: id, Recipient: w.address("eve@other.example"), Acked: at}},
-		"of who was not written to":    {"far.example", gateway.Receipt{Message: id, Recipient: w.address("carol@far.example"), Acked: at}},
-		"of nobody":                    {"far.example", gateway.Receipt{Message: id, Acked: at}},
-		"of no message":                {"far.example", gateway.Receipt{Message: amtp.NewMessageID(), Recipient: bob, Acked: at}},
-		"of an id that is no UUID":     {"far.example", gateway.Receipt{Message: "' OR 1", Recipient: bob, Acked: at}},
-		"without a time":               {"far.example", gateway.Receipt{Message: id, Recipient: bob}},
-		"of a message under way":       {"far.example", gateway.Receipt{Message: waiting, Recipient: bob, Acked: at}},
-		"of a message that it sent":    {"far.example", gateway.Receipt{Message: came, Recipient: bob, Acked: at}},
-		"of a message that it sent us": {"far.example", gateway.Receipt{Message: came, Recipient: dave.Address, Acked: at}},
-		"of a message here":            {domain, gateway.Receipt{Message: local, Recipient: dave.Address, Acked: at}},
-		"of a message that failed":     {"gone.example", gateway.Receipt{Message: failed, Recipient: w.address("bob@gone.example"), Acked: at}},
+		"of another domain": {"other.example", gateway.Receipt{Message: id, Recipient: bob, Acked: at}},
+		"of another's recipient": {"far.example",
+			gateway.Receipt{Message: id, Recipient: w.address("eve@other.example"), Acked: at}},
+		"of who was not written to": {"far.example",
+			gateway.Receipt{Message: id, Recipient: w.address("carol@far.example"), Acked: at}},
+		"of nobody": {"far.example", gateway.Receipt{Message: id, Acked: at}},
+		"of no message": {"far.example",
+			gateway.Receipt{Message: amtp.NewMessageID(), Recipient: bob, Acked: at}},
+		"of an id that is no UUID":  {"far.example", gateway.Receipt{Message: "' OR 1", Recipient: bob, Acked: at}},
+		"without a time":            {"far.example", gateway.Receipt{Message: id, Recipient: bob}},
+		"of a message under way":    {"far.example", gateway.Receipt{Message: waiting, Recipient: bob, Acked: at}},
+		"of a message that it sent": {"far.example", gateway.Receipt{Message: came, Recipient: bob, Acked: at}},
+		"of a message that it sent us": {"far.example",
+			gateway.Receipt{Message: came, Recipient: dave.Address, Acked: at}},
+		"of a message here": {domain, gateway.Receipt{Message: local, Recipient: dave.Address, Acked: at}},
+		"of a message that failed": {"gone.example", gateway.Receipt{Message: failed,
+			Recipient: w.address("bob@gone.example"), Acked: at}},
 	} {
 		if n := w.takes(tc.from, at.Add(time.Hour), tc.r); n != 0 {
 			w.Errorf("a receipt %s changed %d deliveries, want none", name, n)
@@ -411,7 +419,8 @@ func takesWithinBounds(w *world) {
 	bob := w.address("bob@far.example")
 	delivered := w.read(alice, id).Deliveries[0].Delivered
 	now := w.now()
-	w.takes("far.example", now, gateway.Receipt{Message: id, Recipient: bob, Read: time.Unix(1, 0), Acked: now.Add(ages)})
+	w.takes("far.example", now, gateway.Receipt{Message: id, Recipient: bob, Read: time.Unix(1, 0),
+		Acked: now.Add(ages)})
 	d := w.read(alice, id).Deliveries[0]
 	w.sameTime("Read before the delivery", d.Read, delivered)
 	w.sameTime("Acked in the future", d.Acked, now)
@@ -438,7 +447,8 @@ func receiptIsPrivate(w *world) {
 	p := w.claimOne("far.example", w.now())
 	w.settle(p.Settle(p.All(gateway.Outcome{Event: gateway.Success}), w.now()))
 	at := w.now()
-	w.takes("far.example", w.now(), gateway.Receipt{Message: id, Recipient: w.address("bob@far.example"), Read: at, Acked: at, Refused: at})
+	w.takes("far.example", w.now(), gateway.Receipt{Message: id, Recipient: w.address("bob@far.example"), Read: at,
+		Acked: at, Refused: at})
 	w.markRead(carol, id)
 	for _, tc := range []struct {
 		who  person
@@ -449,7 +459,8 @@ func receiptIsPrivate(w *world) {
 	} {
 		r := w.read(tc.who, id).For(gateway.Reader{Agent: tc.who.ID})
 		of := r.Status().Recipients
-		same(w, "what "+tc.who.Address.Local()+" sees", fmt.Sprint([]bool{of[0].Read, of[1].Read, of[1].Acknowledged, of[1].Refused}), tc.want)
+		same(w, "what "+tc.who.Address.Local()+" sees",
+			fmt.Sprint([]bool{of[0].Read, of[1].Read, of[1].Acknowledged, of[1].Refused}), tc.want)
 		text, err := json.Marshal(of[1])
 		w.works("Marshal", err)
 		same(w, "times are shown with it", len(text) > 0 && of[1].ReadAt.IsZero() != of[1].Read, true)

@@ -120,7 +120,8 @@ func threadByRemoteAlias(w *world) {
 	bob := w.agent("bob")
 	remote := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: "token"}
 	first := w.post(remote).ID
-	other := w.post(letter{remote: "other@far.example", class: gateway.ClassDomain, to: []person{bob}, answers: "token"}).ID
+	other := w.post(letter{remote: "other@far.example", class: gateway.ClassDomain, to: []person{bob},
+		answers: "token"}).ID
 	w.threadIn(bob, other, "token")
 	remote.id, remote.answers = "", "token"
 	w.threadIn(bob, w.post(remote).ID, first)
@@ -129,7 +130,8 @@ func threadByRemoteAlias(w *world) {
 func threadByTakenID(w *world) {
 	bob := w.agent("bob")
 	id := amtp.NewMessageID()
-	stranger := letter{remote: "peer@far.example", class: gateway.ClassAnonymous, to: []person{bob}, id: id, text: "forged"}
+	stranger := letter{remote: "peer@far.example", class: gateway.ClassAnonymous, to: []person{bob}, id: id,
+		text: "forged"}
 	same(w, "canonical id of the first", w.post(stranger).ID, id)
 	peer := letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, id: id}
 	own := w.post(peer).ID
@@ -141,20 +143,24 @@ func threadByTakenID(w *world) {
 // another, which is all that the answer knows.
 func threadFromAbroad(w *world) {
 	alice := w.agent("alice")
-	first := w.post(letter{from: alice, far: []string{"peer@far.example"}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID
+	first := w.post(letter{from: alice, far: []string{"peer@far.example"},
+		id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID
 	abroad := amtp.PeerMessageID(first)
 	if abroad == first {
 		w.Fatalf("PeerMessageID(%s) is the id itself, want another", first)
 	}
-	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}, answers: abroad}).ID
+	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice},
+		answers: abroad}).ID
 	w.threadIn(alice, answer, first)
 	same(w, "id of the message by the id under which it left", w.read(alice, abroad).ID, first)
 }
 
 func threadFromAbroadOfOthers(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	abroad := amtp.PeerMessageID(w.post(letter{from: alice, far: []string{"peer@far.example"}, id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID)
-	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob}, answers: abroad}).ID
+	abroad := amtp.PeerMessageID(w.post(letter{from: alice, far: []string{"peer@far.example"},
+		id: "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10"}).ID)
+	answer := w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{bob},
+		answers: abroad}).ID
 	w.threadIn(bob, answer, abroad)
 	w.absent(bob, abroad)
 }
@@ -175,7 +181,8 @@ func threadFromFurther(w *world) {
 			far: []string{"a@far.example", "X@near.example", "B@Far.example", "c@far.example", "y@near.example"}}).ID
 		base := amtp.PeerMessageID(id)
 		for address, further := range map[string]bool{
-			"a@far.example": false, "x@near.example": false, "b@far.example": true, "c@far.example": true, "y@near.example": true,
+			"a@far.example": false, "x@near.example": false, "b@far.example": true, "c@far.example": true,
+			"y@near.example": true,
 		} {
 			known := amtp.PeerCopyID(id, w.address(address))
 			w.threadIn(alice, w.fromFar(address, alice, base), id)
@@ -211,7 +218,8 @@ func threadFromAdded(w *world) {
 	w.drop("far.example")
 	l.far = []string{"b@far.example", "x@near.example", "a@far.example", "y@near.example"}
 	same(w, "id of the message", w.post(l).ID, id)
-	for address, further := range map[string]bool{"b@far.example": true, "x@near.example": false, "y@near.example": true} {
+	for address, further := range map[string]bool{"b@far.example": true, "x@near.example": false,
+		"y@near.example": true} {
 		known := amtp.PeerCopyID(id, w.address(address))
 		want := known
 		if further {

@@ -105,7 +105,8 @@ func (w *world) register(name string) (person, error) {
 
 // newKey returns a key that is named and made after seed.
 func newKey(seed string, agent gateway.AgentID, now time.Time) gateway.Key {
-	return gateway.Key{ID: "key_" + seed, Agent: agent, Hash: sha256.Sum256([]byte(seed)), CreatedAt: now, LastUsed: now}
+	return gateway.Key{ID: "key_" + seed, Agent: agent, Hash: sha256.Sum256([]byte(seed)), CreatedAt: now,
+		LastUsed: now}
 }
 
 func (w *world) remove(p person) {
@@ -332,7 +333,8 @@ func together(n int, fn func(i int)) {
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
 	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
 		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role
-		now.Capabilities, now.SupportedSchemas, now.Listed, now.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
+		now.Capabilities, now.SupportedSchemas, now.Listed, now.Receipts = a.Capabilities, a.SupportedSchemas,
+			a.Listed, a.Receipts
 		return nil
 	})
 	if err == nil {

@@ -41,7 +41,8 @@ func (w *wrongly) set(by time.Duration) {
 func (w *wrongly) wrong() {
 	w.Helper()
 	const long = 60 * time.Minute
-	by := []time.Duration{-30 * days, -400 * days, 400 * days, -3650 * days, 3650 * days, 30 * days, -time.Hour}[w.random.IntN(7)]
+	by := []time.Duration{-30 * days, -400 * days, 400 * days, -3650 * days, 3650 * days, 30 * days,
+		-time.Hour}[w.random.IntN(7)]
 	switch w.random.IntN(3) {
 	case 0:
 		for stood := time.Duration(0); stood < long; stood += 2 * time.Minute {
@@ -87,7 +88,8 @@ func (w *wrongly) carry() {
 	now := w.now()
 	for _, j := range w.claim(now, "far.example") {
 		if w.random.IntN(4) > 0 { // else its process is killed
-			w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour), Code: "TEMPORARY_FAILURE"})
+			w.settle(gateway.Settlement{Job: j.ID, Fence: j.Fence, Now: now, Due: now.Add(time.Hour),
+				Code: "TEMPORARY_FAILURE"})
 		}
 	}
 }
@@ -125,7 +127,8 @@ func (w *wrongly) keeps() {
 
 func wrongClocks(w *world) {
 	for seed := range uint64(2) {
-		r := &wrongly{world: w, random: rand.New(rand.NewPCG(seed, 7)), alice: w.agent(fmt.Sprint("alice", seed)), bob: w.agent(fmt.Sprint("bob", seed))}
+		r := &wrongly{world: w, random: rand.New(rand.NewPCG(seed, 7)), alice: w.agent(fmt.Sprint("alice", seed)),
+			bob: w.agent(fmt.Sprint("bob", seed))}
 		for range 20 {
 			r.write()
 			r.passes(time.Duration(r.random.IntN(3*24*60)) * time.Minute)

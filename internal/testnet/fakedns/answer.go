@@ -155,5 +155,6 @@ func (d *Server) authority(name string) []dns.RR {
 			return r.soa
 		}
 	}
-	return []dns.RR{&dns.SOA{Hdr: header(".", dns.TypeSOA, time.Minute), Ns: "ns.invalid.", Mbox: "nobody.invalid.", Minttl: 60}}
+	return []dns.RR{&dns.SOA{Hdr: header(".", dns.TypeSOA, time.Minute), Ns: "ns.invalid.",
+		Mbox: "nobody.invalid.", Minttl: 60}}
 }

@@ -54,7 +54,8 @@ type records struct {
 // New starts a name server that runs until the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	d := &Server{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{}, byTCP: map[string]int{}}
+	d := &Server{names: map[string]*records{}, modes: map[string]Mode{}, asked: map[string]int{},
+		byTCP: map[string]int{}}
 	if err := d.listen(); err != nil {
 		t.Fatal(err)
 	}

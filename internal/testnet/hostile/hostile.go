@@ -21,10 +21,14 @@ type Shape struct {
 // pieces are what texts are full of: what separates, what opens, what escapes, and what
 // parsers of addresses, domains, tags, URLs, base64, times and numbers look for.
 var pieces = []string{
-	"a", "A", "0", "9", ".", "-", "_", "+", "@", ";", "=", ",", " ", "\t", "\n", "\"", "'", "\\", "/", ":", "%", "[", "(", "{", "<", "&", "?", "#", "~", "*",
-	"é", "ſ", "\u212a", "\ufb33", "😀", "\x00", "\xff", "a.", ".a", "a@", "a@b.", "xn--a.", "a=b;", "a=;", "=a;", "a=b,", "p=A;", "v=amtp1;", "v=amtpkey1;",
-	"%41", "%zz", "\\\"", "\\u0041", "AAAA", "A=", "a:b", "https://a", "https://a,", "a/../", "1.", "1e", "-1", "2026-", "00:", "i1", "key_", "Bearer ", "W/\"a\",",
-	"a b", "a, ", "\r\n ", "v=amtp1;gateway=https://a.example;auth=sig;", "a&b=", "limit=1&", ";;", "==", "\"\"", "[]", "{}",
+	"a", "A", "0", "9", ".", "-", "_", "+", "@", ";", "=", ",", " ", "\t", "\n", "\"", "'", "\\", "/", ":", "%", "[",
+	"(", "{", "<", "&", "?", "#", "~", "*",
+	"é", "ſ", "\u212a", "\ufb33", "😀", "\x00", "\xff", "a.", ".a", "a@", "a@b.", "xn--a.", "a=b;", "a=;", "=a;", "a=b,",
+	"p=A;", "v=amtp1;", "v=amtpkey1;",
+	"%41", "%zz", "\\\"", "\\u0041", "AAAA", "A=", "a:b", "https://a", "https://a,", "a/../", "1.", "1e", "-1", "2026-",
+	"00:", "i1", "key_", "Bearer ", "W/\"a\",",
+	"a b", "a, ", "\r\n ", "v=amtp1;gateway=https://a.example;auth=sig;", "a&b=", "limit=1&", ";;", "==",
+	"\"\"", "[]", "{}",
 }
 
 // Texts returns shapes that repeat one piece, behind each of the beginnings: those that
@@ -78,25 +82,34 @@ func Values() []Shape {
 	letters := strings.Repeat("n", 1000)
 	var shapes []Shape
 	for name, make := range map[string]func(n int) string{
-		"ones": list("1"), "tiny numbers": list("5e-324"), "numbers of 17 digits": list("0.30000000000000004"), "numbers half way": list("9007199254740993"),
-		"long numbers": list("0." + strings.Repeat("0", 50) + "12345"), "large exponents": list("1.5e300"), "zeros": list("0.0e-399"),
-		"empty lists": list("[]"), "empty objects": list("{}"), "empty texts": list(`""`), "texts": list(`"a@b.example"`), "true": list("true"),
+		"ones": list("1"), "tiny numbers": list("5e-324"), "numbers of 17 digits": list("0.30000000000000004"),
+		"numbers half way": list("9007199254740993"),
+		"long numbers":     list("0." + strings.Repeat("0", 50) + "12345"), "large exponents": list("1.5e300"),
+		"zeros":       list("0.0e-399"),
+		"empty lists": list("[]"), "empty objects": list("{}"), "empty texts": list(`""`),
+		"texts": list(`"a@b.example"`), "true": list("true"),
 		"nesting": list(strings.Repeat("[", 60) + strings.Repeat("]", 60)), "nested objects": nested,
-		"escapes":                     func(n int) string { return `"` + strings.Repeat(`\u0041`, n/6) + `"` },
-		"pairs":                       func(n int) string { return `"` + strings.Repeat(`\ud83d\ude00`, n/12) + `"` },
-		"quotes":                      func(n int) string { return `"` + strings.Repeat(`\"`, n/2) + `"` },
-		"backslashes":                 func(n int) string { return `"` + strings.Repeat(`\\`, n/2) + `"` },
-		"text":                        func(n int) string { return `"` + strings.Repeat("a", n) + `"` },
-		"foreign":                     func(n int) string { return `"` + strings.Repeat("é", n/2) + `"` },
-		"space":                       func(n int) string { return "[" + strings.Repeat(" ", n) + "]" },
-		"names":                       object(func(i int) string { return fmt.Sprintf(`"%08d":1`, i) }),
-		"backwards":                   object(func(i int) string { return fmt.Sprintf(`"%08d":1`, backwards(i)) }),
-		"long names":                  object(func(i int) string { return fmt.Sprintf(`"%s%08d":1`, letters, backwards(i)) }),
-		"long names that are escaped": object(func(i int) string { return fmt.Sprintf(`"\u006e%s%08d":1`, letters, backwards(i)) }),
-		"names beyond":                object(func(i int) string { return fmt.Sprintf(`"%s%08d":1`, strings.Repeat("\ufb33😀", 8), backwards(i)) }),
-		"escaped names":               object(func(i int) string { return fmt.Sprintf(`"\u00e9%08d":"\u00e9"`, backwards(i)) }),
-		"objects":                     list(`{"b":1,"a":2}`),
-		"cut":                         func(n int) string { return many(n, "[", "", func(int) string { return `{"a":[` }) },
+		"escapes":     func(n int) string { return `"` + strings.Repeat(`\u0041`, n/6) + `"` },
+		"pairs":       func(n int) string { return `"` + strings.Repeat(`\ud83d\ude00`, n/12) + `"` },
+		"quotes":      func(n int) string { return `"` + strings.Repeat(`\"`, n/2) + `"` },
+		"backslashes": func(n int) string { return `"` + strings.Repeat(`\\`, n/2) + `"` },
+		"text":        func(n int) string { return `"` + strings.Repeat("a", n) + `"` },
+		"foreign":     func(n int) string { return `"` + strings.Repeat("é", n/2) + `"` },
+		"space":       func(n int) string { return "[" + strings.Repeat(" ", n) + "]" },
+		"names":       object(func(i int) string { return fmt.Sprintf(`"%08d":1`, i) }),
+		"backwards":   object(func(i int) string { return fmt.Sprintf(`"%08d":1`, backwards(i)) }),
+		"long names": object(func(i int) string {
+			return fmt.Sprintf(`"%s%08d":1`, letters, backwards(i))
+		}),
+		"long names that are escaped": object(func(i int) string {
+			return fmt.Sprintf(`"\u006e%s%08d":1`, letters, backwards(i))
+		}),
+		"names beyond": object(func(i int) string {
+			return fmt.Sprintf(`"%s%08d":1`, strings.Repeat("\ufb33😀", 8), backwards(i))
+		}),
+		"escaped names": object(func(i int) string { return fmt.Sprintf(`"\u00e9%08d":"\u00e9"`, backwards(i)) }),
+		"objects":       list(`{"b":1,"a":2}`),
+		"cut":           func(n int) string { return many(n, "[", "", func(int) string { return `{"a":[` }) },
 		"one name twice": func(n int) string {
 			return many(n, "{", `,"00000000":1}`, func(i int) string { return fmt.Sprintf(`"%08d":1`, i) })
 		},
@@ -146,7 +159,8 @@ func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
 	for _, s := range shapes {
 		small, large := s.Make(n), s.Make(times*n)
 		if ratio := growth(small, large, read); ratio > mostRatio {
-			t.Errorf("%s: %d bytes cost %.1f times as much as %d; want at most %.1f", s.Name, len(large), ratio, len(small), mostRatio)
+			t.Errorf("%s: %d bytes cost %.1f times as much as %d; want at most %.1f", s.Name, len(large), ratio,
+				len(small), mostRatio)
 		}
 	}
 }

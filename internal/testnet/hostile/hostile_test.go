@@ -23,7 +23,8 @@ func TestLinearFindsSquares(t *testing.T) {
 		}
 	}
 	if ratio := growth(small, large, square); ratio <= mostRatio {
-		t.Errorf("a reader of squares costs %.1f times as much for %d times as much, want more than %.1f", ratio, times, mostRatio)
+		t.Errorf("a reader of squares costs %.1f times as much for %d times as much, want more than %.1f", ratio,
+			times, mostRatio)
 	}
 }
 

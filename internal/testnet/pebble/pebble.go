@@ -66,11 +66,13 @@ func New(t testing.TB, o Options) *Authority {
 	a.CAFile = ca.File
 	a.Directory = fmt.Sprintf("https://127.0.0.1:%d/dir", ports[0])
 	a.roots = fmt.Sprintf("https://127.0.0.1:%d/roots/0", ports[1])
-	a.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool}, DisableKeepAlives: true}}
+	a.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool},
+		DisableKeepAlives: true}}
 	a.config = filepath.Join(dir, "pebble.json")
 	settings, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": fmt.Sprintf("127.0.0.1:%d", ports[0]), "managementListenAddress": fmt.Sprintf("127.0.0.1:%d", ports[1]),
-		"certificate": cert, "privateKey": key, "httpPort": o.HTTPPort, "tlsPort": o.TLSPort,
+		"listenAddress":           fmt.Sprintf("127.0.0.1:%d", ports[0]),
+		"managementListenAddress": fmt.Sprintf("127.0.0.1:%d", ports[1]),
+		"certificate":             cert, "privateKey": key, "httpPort": o.HTTPPort, "tlsPort": o.TLSPort,
 		"certificateValidityPeriod": int(o.Validity / time.Second),
 	}})
 	if err != nil {

@@ -84,14 +84,18 @@ func install() error {
 		return nil // what find says is all that there is to say
 	}
 	const dir = "/etc/postgresql-common/createcluster.d"
-	fmt.Fprintln(os.Stderr, "The tests need PostgreSQL. You are root, so it is installed now: apt-get install postgresql; and so that none starts by itself, written is "+dir+"/amtp-tests.conf")
+	fmt.Fprintln(os.Stderr,
+		"The tests need PostgreSQL. You are root, so it is installed now: apt-get install postgresql; and so that none starts by itself, written is "+
+			dir+"/amtp-tests.conf")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "amtp-tests.conf"), []byte("create_main_cluster = false\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "amtp-tests.conf"), []byte("create_main_cluster = false\n"),
+		0o644); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", "postgresql"}} {
+	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends",
+		"postgresql"}} {
 		cmd := exec.Command(apt, append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if out, err := cmd.CombinedOutput(); err != nil {

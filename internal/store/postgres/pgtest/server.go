@@ -122,7 +122,8 @@ func (s *Server) prepare() error {
 			return err
 		}
 	}
-	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+	cmd := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8",
+		"--locale=C")
 	if s.journal != "" {
 		cmd.Args = append(cmd.Args, "--waldir="+s.journal, "--wal-segsize=1")
 	}
@@ -235,7 +236,8 @@ func pause(d time.Duration) { <-time.After(d) }
 
 // URL returns the address of a database of the server.
 func (s *Server) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database,
+		RawQuery: url.Values{"host": {s.dir}}.Encode()}
 	return u.String()
 }
 

@@ -52,7 +52,8 @@ func refused(step string, answer *amtp.Refusal, status int) {
 
 func setup(url, agent string, capabilities ...string) *amtp.ClientWithResponses {
 	mode := amtp.NewAgentDeliveryModePull
-	a, err := client(url, "").RegisterAgentWithResponse(ctx, nil, amtp.NewAgent{Address: agent, DeliveryMode: &mode, Capabilities: &capabilities})
+	a, err := client(url, "").RegisterAgentWithResponse(ctx, nil,
+		amtp.NewAgent{Address: agent, DeliveryMode: &mode, Capabilities: &capabilities})
 	check("setup", err)
 	made := must("setup", a.JSON201, a.Body, a.Status())
 	fmt.Printf("setup: %s by %s\n", made.Address, made.DeliveryMode)
@@ -124,14 +125,16 @@ func look(ann *amtp.ClientWithResponses, id, name string) {
 	fmt.Printf("status: read %t, acknowledged %t\n", *at.Read, *at.Acknowledged)
 
 	capability, active, pull := "quotes-"+name, true, amtp.DeliveryModePull
-	d, err := ann.DiscoverAgentsWithResponse(ctx, &amtp.DiscoverAgentsParams{Capability: &capability, ActiveOnly: &active, DeliveryMode: &pull})
+	d, err := ann.DiscoverAgentsWithResponse(ctx, &amtp.DiscoverAgentsParams{Capability: &capability,
+		ActiveOnly: &active, DeliveryMode: &pull})
 	check("discover", err)
 	found := must("discover", d.JSON200, d.Body, d.Status())
 	fmt.Printf("discover: %d, %s\n", found.AgentCount, found.Agents[0].Address)
 }
 
 func refusals(ann *amtp.ClientWithResponses, from, to string) {
-	s, err := ann.SendMessageWithResponse(ctx, amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to}, Payload: map[string]string{}})
+	s, err := ann.SendMessageWithResponse(ctx, amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to},
+		Payload: map[string]string{}})
 	check("unknown recipient", err)
 	refused("unknown recipient", s.JSON404, s.StatusCode())
 	i, err := ann.ReadInboxWithResponse(ctx, to, nil)

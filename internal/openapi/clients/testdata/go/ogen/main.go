@@ -113,7 +113,8 @@ func ask(ann *amtp.Client, id amtp.MessageID) {
 	}
 	fmt.Printf("status: %s, next retry %s\n", status.Status, next)
 
-	l, err := ann.ListMessages(ctx, amtp.ListMessagesParams{Sent: amtp.NewOptFlag(true), Status: amtp.NewOptListMessagesStatus(amtp.ListMessagesStatusDelivered)})
+	l, err := ann.ListMessages(ctx, amtp.ListMessagesParams{Sent: amtp.NewOptFlag(true),
+		Status: amtp.NewOptListMessagesStatus(amtp.ListMessagesStatusDelivered)})
 	mine := must[*amtp.MessageListHeaders]("list", l, err).Response
 	fmt.Printf("list: %d sent by %s\n", len(mine.Messages), mine.Messages[0].Sender)
 }
@@ -136,14 +137,16 @@ func look(ann *amtp.Client, id amtp.MessageID, name string) {
 	fmt.Printf("status: read %t, acknowledged %t\n", at.Read.Value, at.Acknowledged.Value)
 
 	d, err := ann.DiscoverAgents(ctx, amtp.DiscoverAgentsParams{
-		Capability: amtp.NewOptString("quotes-" + name), ActiveOnly: amtp.NewOptFlag(true), DeliveryMode: amtp.NewOptDeliveryMode(amtp.DeliveryModePull),
+		Capability: amtp.NewOptString("quotes-" + name), ActiveOnly: amtp.NewOptFlag(true),
+		DeliveryMode: amtp.NewOptDeliveryMode(amtp.DeliveryModePull),
 	})
 	found := must[*amtp.AgentListHeaders]("discover", d, err).Response
 	fmt.Printf("discover: %d, %s\n", found.AgentCount, found.Agents[0].Address)
 }
 
 func refusals(ann *amtp.Client, from, to amtp.Address) {
-	s, err := ann.SendMessage(ctx, &amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to}, Payload: jx.Raw(`{}`)})
+	s, err := ann.SendMessage(ctx, &amtp.NewMessage{Sender: from, Recipients: []amtp.Address{"no-" + to},
+		Payload: jx.Raw(`{}`)})
 	refused("unknown recipient", 404, must[*amtp.NoRecipientHeaders]("unknown recipient", s, err).Response)
 	i, err := ann.ReadInbox(ctx, amtp.ReadInboxParams{Recipient: string(to)})
 	refused("another's inbox", 403, must[*amtp.NotYoursHeaders]("another's inbox", i, err).Response)
