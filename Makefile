@@ -65,11 +65,13 @@ build:
 release:
 	$(GO) run ./tools/release $(VERSION)
 
-# The generated pages of docs, after a change of what they are made from.
+# The generated pages of docs, after a change of what they are made from, and the
+# prose of all pages filled.
 pages:
 	$(GO) test ./internal/config -run TestDocumentationIsFresh -update
 	$(GO) test ./internal/cli -run 'TestErrorsPage|TestCommandsPage' -update
 	$(GO) test ./internal/openapi -run TestPageIsFresh -update
+	$(GO) run ./tools/wrap $$(git ls-files '*.md')
 
 bench:
 	$(GO) run ./bench $(BENCH)

@@ -204,9 +204,9 @@ type Agent struct {
 	LastActive       Time     `json:"last_active"`
 	Active           bool     `json:"active"` // within the last 30 days
 	Listed           bool     `json:"listed"` // shown in discovery
-	// Receipts says whether senders in other domains are told that the agent has read or acknowledged their messages: always or
-	// never, "" for what the operator says. It is shown to the agent itself and the
-	// administrator only.
+	// Receipts says whether senders in other domains are told that the agent has read
+	// or acknowledged their messages: always or never, "" for what the operator says.
+	// It is shown to the agent itself and the administrator only.
 	Receipts string `json:"receipts,omitempty"`
 	// APIKey stands only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`

@@ -1,9 +1,10 @@
 // Package cli is the command line of amtp, one file per command.
 //
-// The promise: what a command was asked for stands on stdout, everything else
-// on stderr; it never waits for an answer from a keyboard; it never prints a
-// secret; and its exit code says what happened, see [exitDone] and those below
-// it. A result that could not be written is a failure. Everything it knows of a gateway it knows through the public amtp.Client.
+// The promise: what a command was asked for stands on stdout, everything else on
+// stderr; it never waits for an answer from a keyboard; it never prints a secret; and
+// its exit code says what happened, see [exitDone] and those below it. A result that
+// could not be written is a failure. Everything it knows of a gateway it knows through
+// the public amtp.Client.
 package cli
 
 import (

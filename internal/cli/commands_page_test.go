@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/markdown"
 )
 
 const commandsPage = "../../docs/cli.md"
@@ -122,7 +124,7 @@ func writeFlags(b *bytes.Buffer, flags []flagDescription, wanted func(string) bo
 }
 
 func TestCommandsPage(t *testing.T) {
-	want := documentation()
+	want := []byte(markdown.Wrap(string(documentation())))
 	if *update {
 		if err := os.WriteFile(commandsPage, want, 0o644); err != nil {
 			t.Fatal(err)

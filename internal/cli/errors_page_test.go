@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/markdown"
 )
 
 var update = flag.Bool("update", false, "write the generated pages anew")
@@ -25,7 +26,7 @@ const errorsPage = moduleRoot + "/docs/errors.md"
 // advice, its meaning in meaning; a text without a code belongs to one of parts.
 func TestErrorsPage(t *testing.T) {
 	s := readSources(t)
-	want := s.errorsPage(t)
+	want := []byte(markdown.Wrap(string(s.errorsPage(t))))
 	if t.Failed() {
 		return
 	}

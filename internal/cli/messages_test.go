@@ -269,7 +269,8 @@ func TestSent(t *testing.T) {
 			"  2. [m2]\n     Subject: S\n     Time:    $TIME\n     Status:  failed\n     -> bob@localhost: delivered (pull) [ACK]\n     -> x@y.example: failed error: gone\n\n"+
 			"  3. [m1]\n     Time:    $TIME\n     Status:  queued\n\n",
 		"There are more: amtp sent --status failed --to bob@localhost --offset 3\n")
-	if want := "GET /v1/messages?limit=20&offset=1&recipient=bob%40localhost&sent=true&status=failed"; g.lines()[0] != want {
+	want := "GET /v1/messages?limit=20&offset=1&recipient=bob%40localhost&sent=true&status=failed"
+	if g.lines()[0] != want {
 		t.Errorf("asked %q, want %q", g.lines()[0], want)
 	}
 	g.answers["GET /v1/messages"] = fakeAnswer{200, `{"messages":[],"total":0}`}

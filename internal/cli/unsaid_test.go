@@ -42,8 +42,8 @@ func TestWhoamiSaysThatTheAddressChanged(t *testing.T) {
 		`{"address":"alice@shop.example","domain":"shop.example"}`}})
 	u := alice(t, g)
 	got := u.run("whoami", "--check")
-	if want := "The agent's address is now alice@shop.example. To save that: amtp setup --name alice\n"; got.exit != 0 ||
-		got.stderr != want {
+	want := "The agent's address is now alice@shop.example. To save that: amtp setup --name alice\n"
+	if got.exit != 0 || got.stderr != want {
 		t.Errorf("whoami --check: exit %d, %q; want 0 and %q", got.exit, got.stderr, want)
 	}
 }

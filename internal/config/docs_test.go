@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/markdown"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md anew")
@@ -126,7 +128,7 @@ func (s setting) row() string {
 }
 
 func TestDocumentationIsFresh(t *testing.T) {
-	want := documentation(t)
+	want := []byte(markdown.Wrap(string(documentation(t))))
 	if *update {
 		if err := os.WriteFile(docsFile, want, 0o644); err != nil {
 			t.Fatal(err)

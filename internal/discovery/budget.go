@@ -25,10 +25,10 @@ type Accounts interface {
 // costs nothing, nor does an answer that another's question brings; what has to
 // be asked for is on the account of who caused it first.
 //
-// A name that was found before, and once a minute one of a domain that is Proven, is asked for again on nobody's account and
-// within a total of its own: no number of strangers makes us forget a peer. A
-// question counts in its total until it is answered, also when all who waited
-// for it hang up.
+// A name that was found before, and once a minute one of a domain that is Proven, is
+// asked for again on nobody's account and within a total of its own: no number of
+// strangers makes us forget a peer. A question counts in its total until it is
+// answered, also when all who waited for it hang up.
 type Budget struct {
 	finder   *Finder
 	accounts Accounts

@@ -27,7 +27,8 @@ func openTwice(t *testing.T, name string) (one, two *os.File) {
 // TestLocks: a lock is one on the file that was opened, ends when that is closed,
 // and not when another one of it is.
 func TestLocks(t *testing.T) {
-	for name, lock := range map[string]func(*os.File) error{"exclusively": filelock.Exclusively, "database": filelock.Database} {
+	locks := map[string]func(*os.File) error{"exclusively": filelock.Exclusively, "database": filelock.Database}
+	for name, lock := range locks {
 		file := filepath.Join(t.TempDir(), "file")
 		one, two := openTwice(t, file)
 		if err := lock(one); errors.Is(err, errors.ErrUnsupported) {

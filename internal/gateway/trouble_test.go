@@ -65,30 +65,33 @@ func TestEachHasItsOwnPatience(t *testing.T) {
 	outage := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable}
 	limited := outage
 	limited.RetryAfter = day
-	of := func(o gateway.Outcome) func(time.Duration) *gateway.Outcome {
+	type meets = func(since time.Duration) *gateway.Outcome
+	of := func(o gateway.Outcome) meets {
 		return func(time.Duration) *gateway.Outcome { return &o }
 	}
 	turns := 0
 	for name, c := range map[string]struct {
-		told  []func(time.Duration) *gateway.Outcome // by recipient
-		ends  []time.Duration                        // about when each is given up, 0 for never within three days
+		told  []meets         // by recipient
+		ends  []time.Duration // about when each is given up, 0 for never within three days
 		event gateway.Event
 	}{
-		"two with different troubles": {told: []func(time.Duration) *gateway.Outcome{of(denied),
-			of(unavailable)}, ends: []time.Duration{day, day}},
-		"one beside an outage": {told: []func(time.Duration) *gateway.Outcome{of(denied),
-			of(outage)}, ends: []time.Duration{day, 0}},
-		"one beside one that waits a day": {told: []func(time.Duration) *gateway.Outcome{of(denied),
-			of(limited)}, ends: []time.Duration{day, 0}},
-		"one that waits a day, with its patience": {told: []func(time.Duration) *gateway.Outcome{of(limited), of(denied), of(unavailable)}, ends: []time.Duration{0, day, day}},
-		"a trouble that ends and begins again": {told: []func(time.Duration) *gateway.Outcome{of(denied),
+		"two with different troubles": {told: []meets{of(denied), of(unavailable)},
+			ends: []time.Duration{day, day}},
+		"one beside an outage": {told: []meets{of(denied), of(outage)},
+			ends: []time.Duration{day, 0}},
+		"one beside one that waits a day": {told: []meets{of(denied), of(limited)},
+			ends: []time.Duration{day, 0}},
+		"one that waits a day, with its patience": {
+			told: []meets{of(limited), of(denied), of(unavailable)},
+			ends: []time.Duration{0, day, day}},
+		"a trouble that ends and begins again": {told: []meets{of(denied),
 			func(since time.Duration) *gateway.Outcome {
 				if since > 12*time.Hour && since < 16*time.Hour {
 					return &outage
 				}
 				return &unavailable
 			}}, ends: []time.Duration{day, 40 * time.Hour}},
-		"one that has no turn now and then": {told: []func(time.Duration) *gateway.Outcome{func(time.Duration) *gateway.Outcome {
+		"one that has no turn now and then": {told: []meets{func(time.Duration) *gateway.Outcome {
 			if turns++; turns%3 == 0 {
 				return nil
 			}

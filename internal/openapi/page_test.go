@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/amtp-go/amtp/internal/markdown"
 	"github.com/amtp-go/amtp/internal/openapi/replay"
 )
 
@@ -196,7 +197,7 @@ func curl(t *testing.T, o operation, e replay.Example) string {
 }
 
 func TestPageIsFresh(t *testing.T) {
-	want := page(t)
+	want := []byte(markdown.Wrap(string(page(t))))
 	if *update {
 		if err := os.WriteFile(pageFile, want, 0o644); err != nil {
 			t.Fatal(err)

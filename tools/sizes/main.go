@@ -1,22 +1,28 @@
 // Command sizes prints the files and functions of this module that are longer
 // than we like, and fails where one is longer than we accept. The first number
-// is a fence, the second a wall.
+// is a fence, the second a wall. It fails, too, where a line of Go is wider than
+// it has to be, and where a page is not wrapped.
 package main
 
 import (
 	"fmt"
 	"go/ast"
 	"go/parser"
+	"go/scanner"
 	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/amtp-go/amtp/internal/markdown"
 )
 
 const (
 	fileFence, fileWall = 400, 600 // lines
 	funcFence, funcWall = 60, 100  // lines
+	columns             = 120      // of a line of Go, in which a tab is four
 )
 
 func main() {
@@ -25,10 +31,10 @@ func main() {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if d.IsDir() {
+			if path != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" {
+				return filepath.SkipDir
+			}
 			return nil
 		}
 		n, err := measure(path)
@@ -46,8 +52,36 @@ func main() {
 
 // measure prints what is over in one file and returns how many walls it broke.
 func measure(path string) (walls int, err error) {
+	extension := filepath.Ext(path)
+	if extension != ".go" && extension != ".md" {
+		return 0, nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	if extension == ".md" {
+		if string(content) == markdown.Wrap(string(content)) {
+			return 0, nil
+		}
+		fmt.Printf("%s: the page is not wrapped at %d columns: make pages\n", path, markdown.Width)
+		return 1, nil
+	}
+	for _, line := range wide(content) {
+		fmt.Printf("%s:%d: the line has more than %d columns\n", path, line, columns)
+		walls++
+	}
+	if strings.HasSuffix(path, "_test.go") {
+		return walls, nil
+	}
+	n, err := long(path, content)
+	return walls + n, err
+}
+
+// long prints the length of the file and of its functions, where it is over.
+func long(path string, content []byte) (walls int, err error) {
 	set := token.NewFileSet()
-	file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+	file, err := parser.ParseFile(set, path, content, parser.SkipObjectResolution)
 	if err != nil {
 		return 0, err
 	}
@@ -67,4 +101,48 @@ func measure(path string) (walls int, err error) {
 		}
 	}
 	return walls, nil
+}
+
+// wide returns the numbers of the lines that are too wide. A text that is one string is
+// not broken, so that it can be searched for: a line may be wider by it.
+func wide(content []byte) []int {
+	excused := excused(content)
+	var list []int
+	number := 0
+	for line := range strings.Lines(string(content)) {
+		number++
+		line = strings.TrimSuffix(line, "\n")
+		if utf8.RuneCountInString(line)+3*strings.Count(line, "\t") > columns && !excused[number] {
+			list = append(list, number)
+		}
+	}
+	return list
+}
+
+// excused returns the lines that a string makes wide: one that goes over the edge, and
+// all of those in which one stands that has several lines.
+func excused(content []byte) map[int]bool {
+	set := token.NewFileSet()
+	file := set.AddFile("", -1, len(content))
+	var s scanner.Scanner
+	s.Init(file, content, nil, scanner.ScanComments)
+	lines := make(map[int]bool)
+	for {
+		pos, tok, text := s.Scan()
+		if tok == token.EOF {
+			return lines
+		}
+		if tok != token.STRING {
+			continue
+		}
+		first := file.Position(pos)
+		before := string(content[first.Offset-first.Column+1 : first.Offset])
+		head, _, several := strings.Cut(text, "\n")
+		end := utf8.RuneCountInString(before+head) + 3*strings.Count(before, "\t")
+		if several || end+len(`")},`) > columns { // with what closes around it
+			for i := range strings.Count(text, "\n") + 1 {
+				lines[first.Line+i] = true
+			}
+		}
+	}
 }

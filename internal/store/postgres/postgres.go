@@ -31,7 +31,8 @@ import (
 
 // Options says where the store is and how it runs. Only URL is needed.
 type Options struct {
-	// postgres://… or keywords and values, as libpq knows them, and pgbouncer=true behind a proxy that pools transactions
+	// postgres://… or keywords and values, as libpq knows them, and pgbouncer=true
+	// behind a proxy that pools transactions
 	URL string
 	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
 

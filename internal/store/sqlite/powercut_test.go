@@ -9,9 +9,10 @@ import (
 	"github.com/amtp-go/amtp/internal/store/faultfs"
 )
 
-// TestPowerCuts cuts the power 50 times while messages, acknowledgements and
-// read marks come in and others are carried elsewhere, fail and are tried again, ten disks five times each, and opens the store again with
-// what was left. Whatever was confirmed is there, once, and nothing else.
+// TestPowerCuts cuts the power 50 times while messages, acknowledgements and read marks
+// come in and others are carried elsewhere, fail and are tried again, ten disks five
+// times each, and opens the store again with what was left. Whatever was confirmed is
+// there, once, and nothing else.
 func TestPowerCuts(t *testing.T) {
 	t.Parallel()
 	const disks, cuts = 10, 5

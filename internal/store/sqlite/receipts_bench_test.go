@@ -14,11 +14,11 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// BenchmarkReceiptStorm measures how fast messages are accepted while ten thousand
-// are acknowledged: once of messages that nobody elsewhere is told of, and once of
-// verified ones, while receipts are taken from the store as they are when each
-// call to the other domain takes no time. The rounds of the two alternate, and ratio is the median of their ratios: 1 means
-// that receipts cost accepting nothing.
+// BenchmarkReceiptStorm measures how fast messages are accepted while ten thousand are
+// acknowledged: once of messages that nobody elsewhere is told of, and once of verified
+// ones, while receipts are taken from the store as they are when each call to the other
+// domain takes no time. The rounds of the two alternate, and ratio is the median of
+// their ratios: 1 means that receipts cost accepting nothing.
 func BenchmarkReceiptStorm(b *testing.B) {
 	var ratios []float64
 	for range max(b.N, 3) {

@@ -59,7 +59,8 @@ func aYear(w *world) {
 	random := rand.New(rand.NewPCG(3, 5))
 	people := []person{w.agent("alice"), w.agent("bob"), w.agent("carol")}
 	var all []*kept
-	for now := morning.Add(days); now.Before(morning.Add(600 * days)); now = now.Add(time.Duration(1+random.IntN(15)) * days) {
+	for day := 1; day < 600; day += 1 + random.IntN(15) {
+		now := morning.Add(time.Duration(day) * days)
 		w.ticks.Store(int64(now.Sub(morning) / time.Second))
 		for range random.IntN(4) {
 			all = append(all, w.someLetter(random, people, len(all)))
