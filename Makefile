@@ -54,7 +54,7 @@ test: need
 FIRST ?= 1
 SEEDS ?= 10000
 sim:
-	$(GO) run ./tools/tests $(GO) test -count=1 -timeout 30m ./internal/sim -first $(FIRST) -seeds $(SEEDS)
+	$(GO) run ./tools/tests $(GO) test -count=1 -timeout 30m ./internal/test/sim -first $(FIRST) -seeds $(SEEDS)
 
 demo:
 	$(GO) run ./cmd/amtp demo
@@ -77,7 +77,7 @@ bench:
 	$(GO) run ./bench $(BENCH)
 
 crash:
-	CRASH_CYCLES=$(CYCLES) CRASH_TIMES=1 $(GO) test -count=1 -timeout 90m -v ./internal/crashtest
+	CRASH_CYCLES=$(CYCLES) CRASH_TIMES=1 $(GO) test -count=1 -timeout 90m -v ./internal/test/crashtest
 
 # FUZZ inputs for each target. A number, not a time: when a time is over, Go 1.26
 # sometimes says "context deadline exceeded" and fails (golang/go issue 75804).

@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/canonical"
 	"github.com/amtp-go/amtp/internal/strictjson"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 )
 
 // Sizes at which the cost of reading is compared with that of four times as much. Documents

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // replicaCounts are how many gateways share a database in one row each.

@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp"
 	gw "github.com/amtp-go/amtp/internal/gateway" // gateway is the process here
 	"github.com/amtp-go/amtp/internal/store/postgres"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 	"github.com/jackc/pgx/v5"
 )
 

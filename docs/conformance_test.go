@@ -196,7 +196,7 @@ func testsOfTheModule(t *testing.T) map[string]parts {
 		if d.IsDir() && (d.Name() == "testdata" || d.Name() != ".." && d.Name()[0] == '.') {
 			return filepath.SkipDir
 		}
-		suite := strings.HasPrefix(path, "../internal/store/storetest/") && strings.HasSuffix(path, ".go")
+		suite := strings.HasPrefix(path, "../internal/test/storetest/") && strings.HasSuffix(path, ".go")
 		if !suite && !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/privateca"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
-	"github.com/amtp-go/amtp/internal/testnet/pebble"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/pebble"
 )
 
 // secured is the program as a gateway that speaks TLS, and what its operator

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/privateca"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // internet is a name server and an authority for certificates, for machines on

@@ -37,7 +37,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/testnet/nowhere"
+	"github.com/amtp-go/amtp/internal/test/nowhere"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/testnet/nowhere"
+	"github.com/amtp-go/amtp/internal/test/nowhere"
 	"github.com/amtp-go/amtp/skills"
 )
 

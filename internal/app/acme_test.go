@@ -23,8 +23,8 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
-	"github.com/amtp-go/amtp/internal/testnet/pebble"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/pebble"
 )
 
 const certified = "amtp.shop.example"

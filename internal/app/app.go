@@ -23,12 +23,11 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/certificate"
+	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
-	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/echo"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
@@ -37,26 +36,27 @@ import (
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/receipt"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
 // App is one gateway.
 type App struct {
-	cfg      config.Config
-	log      *slog.Logger
-	claim    *datadir.Claim
-	clock    wallclock.Clock
-	store    gateway.Store
-	recorded datadir.Running // in the data directory, the zero value before
-	began    time.Time       // when that was
-	process  string          // of this one among those on the store
-	listener net.Listener
-	nearby   net.Listener       // a second one, for this machine only, or nil
-	gathered *gathered.Listener // below listener, nil without TLS
-	server   *http.Server
-	queue    *queue.Queue
-	seal     gateway.Seal
-	brought  *access.Brought // the key that the configuration names, while there is no domain
+	cfg       config.Config
+	log       *slog.Logger
+	claim     *datadir.Claim
+	clock     wallclock.Clock
+	store     gateway.Store
+	recorded  datadir.Running // in the data directory, the zero value before
+	began     time.Time       // when that was
+	process   string          // of this one among those on the store
+	listener  net.Listener
+	nearby    net.Listener       // a second one, for this machine only, or nil
+	coalesced *coalesce.Listener // below listener, nil without TLS
+	server    *http.Server
+	queue     *queue.Queue
+	seal      gateway.Seal
+	brought   *access.Brought // the key that the configuration names, while there is no domain
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
@@ -71,7 +71,7 @@ type App struct {
 	peering  *peering.Peering
 	echo     *echo.Echo      // nil when the operator wants none
 	receipts *receipt.Sender // nil without a domain of its own
-	domains  *domains.Domains
+	domains  *remote.Domains
 	stopping chan struct{} // closed when Run begins to end: waits end too
 	close    sync.Once
 	closeErr error
@@ -282,8 +282,8 @@ func (a *App) release() error {
 	if a.challenges != nil {
 		errs = append(errs, a.challenges.Close())
 	}
-	if a.gathered != nil {
-		a.gathered.Wait() // answers that were written leave before the process ends
+	if a.coalesced != nil {
+		a.coalesced.Wait() // answers that were written leave before the process ends
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

@@ -10,12 +10,12 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/discovery"
-	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/report"
 )
 
@@ -91,7 +91,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	if err != nil {
 		return err
 	}
-	a.domains = domains.New(out.domains, out.client, a.clock.Now)
+	a.domains = remote.New(out.domains, out.client, a.clock.Now)
 	if !a.cfg.Federated() {
 		if a.seal, err = openSeal(a.cfg); err != nil {
 			return err

@@ -21,7 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // peer is another gateway, or what of it can be seen from here: it answers with

@@ -15,7 +15,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // TestPeersAreNotNewAfterARestart: a host of many domains writes to a gateway that has

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // TestRelayingCausesNoLookUp: a message of another domain with no recipient here

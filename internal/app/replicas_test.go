@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // replica builds a gateway on a database, in dir, with more settings NAME=value.

@@ -12,7 +12,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // TestAuthenticationBudget: who makes the gateway ask for ever new domains hears

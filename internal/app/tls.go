@@ -14,8 +14,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/certificate"
+	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/gathered"
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
@@ -117,8 +117,8 @@ func (a *App) listen() (net.Listener, error) {
 	if a.certificate == nil {
 		return l, nil
 	}
-	a.gathered = gathered.Listen(l)
-	return tls.NewListener(a.gathered, &tls.Config{
+	a.coalesced = coalesce.Listen(l)
+	return tls.NewListener(a.coalesced, &tls.Config{
 		GetCertificate: a.loopback.Before(a.certificate),
 		MinVersion:     a.cfg.TLS.MinVersion,
 		NextProtos:     append([]string{"h2", "http/1.1"}, a.protocols...),

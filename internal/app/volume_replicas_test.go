@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // TestLimitsAreShared: two gateways on one database let a domain bring together what

@@ -18,9 +18,9 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/postgres"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
-	"github.com/amtp-go/amtp/internal/testnet/pebble"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/pebble"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // clocked is a store with the clock by which its leases end.

@@ -20,7 +20,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
-	"github.com/amtp-go/amtp/internal/testnet/nowhere"
+	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
 // fakeGateway answers by "METHOD /path" and keeps what it was asked.

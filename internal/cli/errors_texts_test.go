@@ -43,8 +43,7 @@ type sources struct {
 }
 
 // notTheProgram are directories whose errors no user meets.
-var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/crashtest", "internal/testnet",
-	"internal/store/storetest", "internal/store/faultfs", "internal/store/postgres/pgtest", "internal/openapi/replay"}
+var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "internal/test", "internal/openapi/replay"}
 
 const moduleRoot = "../.."
 

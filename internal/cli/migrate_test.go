@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/app"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // TestMigrateStore moves a gateway to PostgreSQL by the commands, and finds the

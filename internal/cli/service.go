@@ -13,7 +13,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
-	"github.com/amtp-go/amtp/internal/ownfile"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/service"
 )
 
@@ -60,7 +60,7 @@ func (p *program) serviceCommand() *cobra.Command {
 type manager struct {
 	name     string // systemd or launchd
 	unit     string // what the manager calls the service
-	file     ownfile.File
+	file     managedfile.File
 	dirs     []string   // that must exist before it starts
 	probe    []string   // succeeds when the manager answers
 	start    [][]string // after the file was written
@@ -262,9 +262,9 @@ func (p *program) installService(ctx context.Context, m *manager, dataDir string
 	}
 	if p.json {
 		return p.printJSON(struct {
-			Steps  []ownfile.Step `json:"steps"`
-			URL    string         `json:"url"`
-			Status serviceStatus  `json:"status"`
+			Steps  []managedfile.Step `json:"steps"`
+			URL    string             `json:"url"`
+			Status serviceStatus      `json:"status"`
 		}{steps, url, s})
 	}
 	if err := p.printSteps(steps, false); err != nil {
@@ -317,10 +317,10 @@ func (p *program) printService(m *manager) error {
 	}
 	if p.json {
 		return p.printJSON(struct {
-			DryRun   bool           `json:"dry_run"`
-			Steps    []ownfile.Step `json:"steps"`
-			Content  string         `json:"content"`
-			Commands [][]string     `json:"commands"`
+			DryRun   bool               `json:"dry_run"`
+			Steps    []managedfile.Step `json:"steps"`
+			Content  string             `json:"content"`
+			Commands [][]string         `json:"commands"`
 		}{true, steps, string(m.file.Content), m.start})
 	}
 	if err := p.printSteps(steps, true); err != nil {

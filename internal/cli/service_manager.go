@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/ownfile"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/service"
 )
 
@@ -166,7 +166,7 @@ func (p *program) systemd(g service.Gateway) (*manager, error) {
 		m.packaged = "/usr/lib/systemd/system/" + unitName
 	}
 	command := func(args ...string) []string { return append(slices.Clone(ctl), args...) }
-	m.file = ownfile.File{Path: filepath.Join(dir, unitName), Content: unit, Mode: 0o644, Open: "# "}
+	m.file = managedfile.File{Path: filepath.Join(dir, unitName), Content: unit, Mode: 0o644, Open: "# "}
 	m.probe = command("show", "--property=Version")
 	m.start = [][]string{command("daemon-reload"), command("enable", unitName), command("restart", unitName)}
 	m.stop = [][]string{command("disable", "--now", unitName)}
@@ -228,7 +228,7 @@ func (p *program) launchd(g service.Gateway) (*manager, error) {
 	file := filepath.Join(p.home, "Library", "LaunchAgents", service.Label+".plist")
 	return &manager{
 		name: "launchd", unit: service.Label, dirs: []string{logs},
-		file:  ownfile.File{Path: file, Content: plist, Mode: 0o644, Open: "<!-- ", Close: " -->"},
+		file:  managedfile.File{Path: file, Content: plist, Mode: 0o644, Open: "<!-- ", Close: " -->"},
 		probe: []string{"launchctl", "print", domain},
 		// A label that is loaded must be gone before it is loaded again, which
 		// takes until the gateway has ended.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp/internal/ownfile"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/skills"
 )
 
@@ -69,7 +69,7 @@ assistant finds the skill when its next session begins.`,
   amtp skill install --dir ~/.agents/skills`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := p.eachSkill(&places, ownfile.File.Put); err != nil {
+			if err := p.eachSkill(&places, managedfile.File.Put); err != nil {
 				return err
 			}
 			if found, err := exec.LookPath("amtp"); err != nil || !filepath.IsAbs(found) {
@@ -93,7 +93,7 @@ assistant does not read it.`,
 		Example: "  amtp skill uninstall --claude\n  amtp skill uninstall --dir .claude/skills --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return p.eachSkill(&places, func(f ownfile.File, dry bool) ([]ownfile.Step,
+			return p.eachSkill(&places, func(f managedfile.File, dry bool) ([]managedfile.Step,
 				error) {
 				return f.Take(dry, true)
 			})
@@ -150,12 +150,12 @@ func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 
 // eachSkill does the same in every place, and says what was done. It looks at
 // all places before it changes the first.
-func (p *program) eachSkill(places *skillPlaces, do func(f ownfile.File, dry bool) ([]ownfile.Step, error)) error {
+func (p *program) eachSkill(places *skillPlaces, do func(f managedfile.File, dry bool) ([]managedfile.Step, error)) error {
 	dirs, err := p.skillDirs(places)
 	if err != nil {
 		return err
 	}
-	var steps []ownfile.Step
+	var steps []managedfile.Step
 	for _, dir := range dirs {
 		planned, err := skillIn(dir, true, do)
 		if err != nil {
@@ -178,17 +178,17 @@ func (p *program) eachSkill(places *skillPlaces, do func(f ownfile.File, dry boo
 }
 
 // skillIn does it in one directory of skills.
-func skillIn(dir string, dry bool, do func(f ownfile.File, dry bool) ([]ownfile.Step, error)) ([]ownfile.Step, error) {
+func skillIn(dir string, dry bool, do func(f managedfile.File, dry bool) ([]managedfile.Step, error)) ([]managedfile.Step, error) {
 	folder := filepath.Join(dir, "amtp")
 	if _, err := os.Lstat(filepath.Join(folder, ".git")); err == nil {
 		return nil, &failure{exit: exitConflict, code: "IS_CLONE",
 			message: folder + " is a clone of a repository, which has the skill in it already.",
 			hint:    "bring it up to date with git pull, or move it elsewhere"}
 	}
-	if err := ownfile.Plain(dir); err != nil {
+	if err := managedfile.Plain(dir); err != nil {
 		return nil, badPlace(err)
 	}
-	steps, err := do(ownfile.File{
+	steps, err := do(managedfile.File{
 		Path: filepath.Join(folder, "SKILL.md"), Content: skills.AMTP, Mode: 0o644, Open: "<!-- ", Close: " -->",
 	}, dry)
 	if err != nil {
@@ -201,7 +201,7 @@ func skillIn(dir string, dry bool, do func(f ownfile.File, dry bool) ([]ownfile.
 func badPlace(err error) error {
 	f := &failure{exit: exitInternal, code: "NOT_WRITTEN", message: sentence(err)}
 	switch {
-	case errors.Is(err, ownfile.ErrLink):
+	case errors.Is(err, managedfile.ErrLink):
 		f.exit, f.code, f.hint = exitConflict, "IS_LINK", "name the directory itself, or remove the link"
 	case errors.Is(err, fs.ErrPermission):
 		f.exit, f.code = exitUnauthorised, "NO_PERMISSION"
@@ -210,18 +210,18 @@ func badPlace(err error) error {
 }
 
 // printSteps says what was done to files, or would be.
-func (p *program) printSteps(steps []ownfile.Step, dry bool) error {
+func (p *program) printSteps(steps []managedfile.Step, dry bool) error {
 	if p.json {
 		return p.printJSON(struct {
-			DryRun bool           `json:"dry_run"`
-			Steps  []ownfile.Step `json:"steps"`
-		}{dry, append([]ownfile.Step{}, steps...)})
+			DryRun bool               `json:"dry_run"`
+			Steps  []managedfile.Step `json:"steps"`
+		}{dry, append([]managedfile.Step{}, steps...)})
 	}
-	words := map[string]string{ownfile.Write: "Written", ownfile.Keep: "Up to date", ownfile.Move: "Kept",
-		ownfile.Remove: "Removed"}
+	words := map[string]string{managedfile.Write: "Written", managedfile.Keep: "Up to date", managedfile.Move: "Kept",
+		managedfile.Remove: "Removed"}
 	if dry {
-		words = map[string]string{ownfile.Write: "Would write", ownfile.Keep: "Up to date", ownfile.Move: "Would keep",
-			ownfile.Remove: "Would remove"}
+		words = map[string]string{managedfile.Write: "Would write", managedfile.Keep: "Up to date", managedfile.Move: "Would keep",
+			managedfile.Remove: "Would remove"}
 	}
 	for _, s := range steps {
 		line := words[s.Do] + ": " + clean(s.Path)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 )
 
 // TestReadersOfAnswersAreLinear: another gateway, or an endpoint, answers what it likes.

@@ -25,7 +25,7 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // canary stands in everything that a peer says.

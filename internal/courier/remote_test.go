@@ -16,7 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // takes is a peer that has every message that it is sent.

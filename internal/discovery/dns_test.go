@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/discovery"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
-	"github.com/amtp-go/amtp/internal/testnet/nowhere"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
 // asking returns a resolver that asks the servers.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 	"github.com/miekg/dns"
 )
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/strictjson"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 )
 
 // TestReadersOfRecordsAreLinear: what stands in DNS, and what a gateway answers, is

@@ -13,7 +13,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/openapi/replay"
-	"github.com/amtp-go/amtp/internal/testnet/nowhere"
+	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
 // told are the stories that the examples of the document tell, each at a gateway

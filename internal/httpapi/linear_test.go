@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/strictjson"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 )
 
 // TestReadersOfRequestsAreLinear: the header, the query and the small bodies of a

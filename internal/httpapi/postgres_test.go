@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/store/postgres"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // onPostgreSQL is the test below which start runs gateways on PostgreSQL.

@@ -19,13 +19,13 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/certificate"
-	"github.com/amtp-go/amtp/internal/domains"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
 	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/remote"
 )
 
 // Server answers the API.
@@ -39,7 +39,7 @@ type Server struct {
 	Seal         gateway.Seal    // for keys of a domain that is prepared
 	Brought      *access.Brought // likewise; nil for none
 	Queue        *queue.Queue
-	Domains      *domains.Domains
+	Domains      *remote.Domains
 	Certificates certificate.Source // nil without TLS
 	Domain       amtp.Domain
 	MaxMessage   int64 // bytes of one request body

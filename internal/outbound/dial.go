@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/gathered"
+	"github.com/amtp-go/amtp/internal/coalesce"
 )
 
 // maxAddresses is how many addresses of one host are tried.
@@ -111,5 +111,5 @@ func connectOne(ctx context.Context, network string, addr netip.AddrPort, left i
 	if err != nil {
 		return nil, err
 	}
-	return gathered.New(conn), nil
+	return coalesce.New(conn), nil
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/outbound"
-	"github.com/amtp-go/amtp/internal/testnet/fakedns"
+	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
 // asking returns a look-up that asks a real name server.

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/testnet/hostile"
+	"github.com/amtp-go/amtp/internal/test/hostile"
 )
 
 // TestReadingIsLinear: receipts come from other domains.

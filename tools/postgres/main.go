@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/exec"
 
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 func main() {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
 // openBy opens the store on a server that has the clock, as its machine has.

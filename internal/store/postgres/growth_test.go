@@ -6,7 +6,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
 // TestGrowth is the growth gate, by the rows that the server reads of tables and

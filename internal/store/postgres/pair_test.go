@@ -9,7 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
 // pair is two replicas of one database behind a balancer: what is written goes

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 

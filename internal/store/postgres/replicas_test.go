@@ -10,7 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
 // patience is how long one event is waited for, also on a busy machine. It is

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/store/postgres/pgtest"
+	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
 // sequences returns the next numbers of deliveries and jobs, and uses them up.

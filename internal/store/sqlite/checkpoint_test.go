@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 	"github.com/ncruces/go-sqlite3"
 )
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // TestLeasesEndWithTheirProcess: whoever opens the database is alone with it, so

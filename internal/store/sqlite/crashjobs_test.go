@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // shipped sends a letter to some in another domain and returns its job, leased.

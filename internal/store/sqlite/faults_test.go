@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // faultCalls is how far the failing call wanders: from the first to this one.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 	"github.com/amtp-go/amtp/internal/wallclock"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"

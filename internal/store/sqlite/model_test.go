@@ -9,8 +9,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 	"pgregory.net/rapid"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // TestPowerCuts cuts the power 50 times while messages, acknowledgements and read marks

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // TestFullDiskIsLoggedOnce: the log says when the disk fills and when there is

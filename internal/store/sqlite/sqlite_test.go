@@ -5,7 +5,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
-	"github.com/amtp-go/amtp/internal/store/storetest"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 

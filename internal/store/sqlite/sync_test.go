@@ -18,7 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
-	"github.com/amtp-go/amtp/internal/store/faultfs"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
 // order is what happened to each message, as numbers of one sequence.

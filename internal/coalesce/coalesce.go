@@ -1,0 +1,254 @@
+// Package coalesce makes connections on which what is written at nearly the same
+// time leaves together.
+//
+// Many calls share one HTTP/2 connection, and each writes several short pieces.
+// One by one every piece costs both machines a passage through their network
+// stacks, which is more than what it says is worth; under load most of the work
+// of carrying a message went there. A lone piece leaves at once.
+//
+// Like the operating system's own buffer this one holds bytes that nobody has
+// received: a Write that returned says nothing about the other side. Close does
+// not wait either; what is left is handed over behind it, for a bounded time, and
+// Listener.Wait waits for that. A connection that rests holds no buffer.
+package coalesce
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Bounds of one connection.
+const (
+	maxPending = 32 << 10        // bytes that wait or are on their way; beyond them Write waits, too
+	pieces     = 4 << 10         // bytes that one read takes from the system at the least
+	closeTime  = 5 * time.Second // for what is left when it is closed, as TLS has for its last word
+)
+
+// Conn is a connection that gathers what is written, and reads ahead.
+type Conn struct {
+	net.Conn
+	read ahead
+	from *Listener // nil for one that was not accepted
+
+	mu      sync.Mutex
+	changed sync.Cond // there is room, or an end
+	pending []byte
+	flying  int // bytes that are being handed over
+	sending bool
+	late    bool // the deadline for writing has passed
+	closed  bool
+	err     error // of an earlier piece
+}
+
+// New returns c with its writes gathered.
+func New(c net.Conn) *Conn {
+	g := &Conn{Conn: c}
+	g.changed.L = &g.mu
+	return g
+}
+
+// Write has p sent together with what is written by others meanwhile. An error is
+// that of an earlier write: nothing is sent after it.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.refused() == nil && c.flying+len(c.pending) > maxPending {
+		c.changed.Wait()
+	}
+	if err := c.refused(); err != nil {
+		return 0, err
+	}
+	if c.pending == nil {
+		c.pending = take()
+	}
+	c.pending = append(c.pending, p...)
+	if !c.sending {
+		c.sending = true
+		go c.send()
+	}
+	return len(p), nil
+}
+
+// refused says why nothing more is written.
+func (c *Conn) refused() error {
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case c.late:
+		return os.ErrDeadlineExceeded
+	}
+	return c.err
+}
+
+// send hands over what is pending until nothing is, and ends a connection that
+// was closed meanwhile.
+func (c *Conn) send() {
+	runtime.Gosched() // who is about to write something does it first
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.err == nil && len(c.pending) > 0 {
+		batch := c.pending
+		c.pending, c.flying = nil, len(batch)
+		c.mu.Unlock()
+		_, err := c.Conn.Write(batch)
+		give(batch)
+		c.mu.Lock()
+		c.flying, c.err = 0, err
+		c.changed.Broadcast()
+	}
+	give(c.pending)
+	c.pending, c.sending = nil, false
+	if c.closed {
+		_ = c.Conn.Close() // who closed it has gone
+		c.from.left(-1)
+	}
+}
+
+// SetWriteDeadline bounds the writes from now on. One that has passed already
+// ends them, but cuts nothing off that was written before: TLS sets such a one
+// as soon as it has said that nothing more comes.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed // it has its last deadline
+	}
+	now := time.Now()
+	if c.late = !t.IsZero() && !t.After(now); c.late {
+		t = now.Add(closeTime)
+		c.changed.Broadcast()
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return c.SetReadDeadline(t)
+}
+
+// Close ends reads and writes at once. What was written before is still sent, if
+// the other side takes it soon, and then the connection is closed. It does not
+// wait for that: a server closes one connection after the other.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.closed = true
+	c.changed.Broadcast()
+	if !c.sending {
+		return c.Conn.Close()
+	}
+	c.from.left(1)
+	now := time.Now()
+	_ = c.Conn.SetReadDeadline(now) // a connection that takes no deadline
+	_ = c.Conn.SetWriteDeadline(now.Add(closeTime))
+	return nil
+}
+
+// Read reads what has arrived.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.read.from(c.Conn, p)
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closed {
+			err = net.ErrClosed
+		}
+	}
+	return n, err
+}
+
+// buffers are for what is written. A connection has one while it has something
+// to send.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func take() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+// give takes a buffer back, unless one large piece made it large.
+func give(b []byte) {
+	if cap(b) > 0 && cap(b) <= 2*maxPending {
+		buffers.Put(&b)
+	}
+}
+
+// ahead keeps what arrived beyond what was asked for. A record of TLS is read in
+// two steps, its header first.
+type ahead struct {
+	buf  []byte
+	rest []byte // of buf
+}
+
+func (a *ahead) from(c net.Conn, p []byte) (int, error) {
+	if len(a.rest) == 0 {
+		if len(p) >= pieces {
+			return c.Read(p)
+		}
+		if a.buf == nil {
+			a.buf = make([]byte, pieces)
+		}
+		n, err := c.Read(a.buf)
+		a.rest = a.buf[:n]
+		if n == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
+}
+
+// Listener accepts connections that gather.
+type Listener struct {
+	net.Listener
+
+	mu      sync.Mutex
+	changed sync.Cond // fewer are left
+	ending  int       // connections that were closed and still hand something over
+}
+
+// Listen returns l with every connection that it accepts gathered.
+func Listen(l net.Listener) *Listener {
+	g := &Listener{Listener: l}
+	g.changed.L = &g.mu
+	return g
+}
+
+// Accept returns the next connection.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	g := New(c)
+	g.from = l
+	return g, nil
+}
+
+// Wait waits until the connections that are closed have handed over what was
+// left, which takes a bounded time. A process that ends before loses it.
+func (l *Listener) Wait() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.ending > 0 {
+		l.changed.Wait()
+	}
+}
+
+// left counts the connections that end.
+func (l *Listener) left(n int) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ending += n
+	l.changed.Broadcast()
+}

@@ -1,0 +1,238 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// Bounds of what is asked and remembered.
+const (
+	listTime      = time.Minute // how long a list is remembered
+	refusedTime   = askAgain    // and that there was none
+	callTime      = 10 * time.Second
+	atOnce        = 16      // gateways that are asked at the same time
+	maxAnswer     = 1 << 20 // bytes of one answer
+	maxRemembered = 8 << 20 // bytes of all answers that are remembered
+	overhead      = 1 << 10 // bytes that count beside those of an answer
+	maxCursor     = 512     // bytes of where a list goes on
+	usualLimit    = 1000    // agents on a page where nobody says how many
+	lessEach      = 8       // how many times fewer are asked for when the answer is too large
+	asksAgain     = 3       // and how often
+)
+
+// remembered is an answer, which is never changed.
+type remembered struct {
+	list    amtp.AgentList
+	refused *amtp.Error
+	until   time.Time
+	size    int // bytes, about
+}
+
+// Agents lists the agents that the domain's gateway shows to everybody. The
+// conditions are the other gateway's to apply. DOMAIN_NOT_FOUND when there is no
+// list to be had, TEMPORARY_FAILURE when there is none now.
+func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList,
+	*amtp.Error) {
+	if refused := mayAsk(p); refused != nil {
+		return amtp.AgentList{}, refused
+	}
+	key := string(d) + "?" + conditions(q)
+	if r, ok := s.lists.Get(key); ok && s.now().Before(r.until) {
+		return r.list, r.refused
+	}
+	// Who stops waiting does not stop it for those who wait too.
+	asked := context.WithoutCancel(ctx)
+	answers := s.flight.DoChan(key, func() (any, error) { return s.learn(asked, key, d, q), nil })
+	select {
+	case a := <-answers:
+		r := a.Val.(remembered)
+		return r.list, r.refused
+	case <-ctx.Done():
+		return amtp.AgentList{}, notNow("The gateway of %s does not answer now. Try again.", d)
+	}
+}
+
+// conditions writes the query of the request.
+func conditions(q amtp.AgentQuery) string {
+	v := make(url.Values)
+	for name, value := range map[string]string{"address": q.Address, "role": q.Role, "delivery_mode": q.DeliveryMode,
+		"capability": q.Capability, "schema": q.Schema, "cursor": q.Cursor} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.ActiveOnly {
+		v.Set("active_only", "true")
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v.Encode()
+}
+
+// learn asks the domain's gateway and remembers what came of it.
+func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.AgentQuery) remembered {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return remembered{refused: notNow("This gateway is asking as many others as it may. Try again.")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	body, fewer, refused := s.askLess(ctx, d, q)
+	r := remembered{refused: refused, size: len(body) + overhead}
+	if refused == nil {
+		r.list, r.refused = s.read(d, body)
+		r.list.Incomplete = fewer && r.list.HasMore
+	}
+	r.until = s.now().Add(listTime)
+	if r.refused != nil {
+		r.until = s.now().Add(refusedTime)
+	}
+	s.lists.Set(key, r)
+	return r
+}
+
+// askLess asks for a page, and for ever smaller ones while the answer is too large.
+// fewer says that the page has fewer agents than were wanted.
+func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool,
+	refused *amtp.Error) {
+	for again := 0; ; again++ {
+		body, large, refused := s.ask(ctx, d, conditions(q))
+		if !large || again == asksAgain || q.Limit == 1 {
+			return body, again > 0, refused
+		}
+		q.Limit = max(cmp.Or(q.Limit, usualLimit)/lessEach, 1)
+	}
+}
+
+// ask makes the request and returns the body of a good answer. large says that it was
+// refused because it is too large.
+func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []byte, large bool, refused *amtp.Error) {
+	found, refused := s.find(ctx, d)
+	if refused != nil {
+		return nil, false, refused
+	}
+	target := strings.TrimSuffix(found.Gateway, "/") + "/v1/discovery/agents"
+	if query != "" {
+		target += "?" + query
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, false, notFound(d, "The address of the gateway of %s is no URL.", d)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-AMTP-Version", amtp.Version)
+	res, err := cmp.Or(found.Client, s.client).Do(req)
+	if err != nil {
+		return nil, false, unreachable(d, err)
+	}
+	defer res.Body.Close()
+	switch code := res.StatusCode; {
+	case code == http.StatusTooManyRequests, code >= 500:
+		return nil, false, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, code)
+	case code != http.StatusOK:
+		return nil, false, notFound(d, "The gateway of %s does not list its agents (%d).", d, code)
+	}
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	switch {
+	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
+		return nil, true, notFound(d,
+			"The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.",
+			d, maxAnswer)
+	case err != nil:
+		return nil, false, unreachable(d, err)
+	}
+	return body, false, nil
+}
+
+// unreachable is what is said of a gateway without an answer. The error's own
+// text has addresses of machines in it.
+func unreachable(d amtp.Domain, err error) *amtp.Error {
+	if errors.Is(err, outbound.ErrForbidden) {
+		return notFound(d,
+			"The gateway of %s is at an address that this gateway does not go to; its operator allows it with outbound.allow.",
+			d)
+	}
+	return notNow("The gateway of %s does not answer now. Try again.", d)
+}
+
+// read takes the agents out of an answer. Those that are not of the domain, or
+// not agents, are left out: a gateway speaks for its own.
+func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error) {
+	var answer struct {
+		Agents *[]json.RawMessage `json:"agents"`
+		Count  json.RawMessage    `json:"agent_count"`
+		More   json.RawMessage    `json:"has_more"`
+		Next   json.RawMessage    `json:"next_cursor"`
+		Capped json.RawMessage    `json:"count_capped"`
+	}
+	if err := strictjson.Decode(body, &answer); err != nil || answer.Agents == nil {
+		return amtp.AgentList{}, notFound(d, "The gateway of %s answered with what is no list of agents.", d)
+	}
+	now := s.now()
+	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(d), Timestamp: amtp.Time{Time: now}}
+	for _, doc := range *answer.Agents {
+		if a, ok := agent(doc, now); ok && a.Address.Domain() == d {
+			list.Agents = append(list.Agents, a)
+		}
+	}
+	list.AgentCount = len(list.Agents)
+	var more, capped bool
+	var next string
+	var count int
+	// What it says of further pages counts as far as it can be read.
+	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" &&
+		len(next) <= maxCursor {
+		list.HasMore, list.NextCursor = true, next
+		if json.Unmarshal(answer.Count, &count) == nil {
+			list.AgentCount = max(count, list.AgentCount)
+			list.CountCapped = json.Unmarshal(answer.Capped, &capped) == nil && capped
+		}
+	}
+	return list, nil
+}
+
+// agent reads one agent of a list: only what the protocol has, and nothing that
+// it says of how this gateway should treat it.
+func agent(doc []byte, now time.Time) (amtp.Agent, bool) {
+	var said struct {
+		Address          amtp.Address `json:"address"`
+		DeliveryMode     string       `json:"delivery_mode"`
+		Description      string       `json:"description"`
+		Role             string       `json:"role"`
+		Capabilities     []string     `json:"capabilities"`
+		SupportedSchemas []string     `json:"supported_schemas"`
+		CreatedAt        amtp.Time    `json:"created_at"`
+		LastActive       amtp.Time    `json:"last_active"`
+		Active           *bool        `json:"active"`
+	}
+	if strictjson.DecodeValue(doc, &said) != nil || said.DeliveryMode != "pull" && said.DeliveryMode != "push" {
+		return amtp.Agent{}, false
+	}
+	a := amtp.Agent{
+		Address: said.Address, DeliveryMode: said.DeliveryMode, Description: said.Description, Role: said.Role,
+		Capabilities:     append([]string{}, said.Capabilities...),
+		SupportedSchemas: append([]string{}, said.SupportedSchemas...),
+		CreatedAt:        said.CreatedAt, LastActive: said.LastActive, Listed: true,
+		Active: now.Sub(said.LastActive.Time) < gateway.ActiveWithin,
+	}
+	if said.Active != nil {
+		a.Active = *said.Active
+	}
+	return a, true
+}

@@ -1,0 +1,105 @@
+// Package remote asks what other domains say about themselves: how their
+// gateway is reached, and which agents they list. AMTP §2, §3.
+//
+// It asks for our own agents, for our operator and for the programs of this
+// machine in the development profile, never for a stranger. Nothing of ours goes
+// along, no key and no name. What another gateway lists is taken for agents of
+// its own domain only, within bounds, and is remembered for a minute: nobody can
+// make us call the same gateway again and again. It is all in memory.
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/cache"
+	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Finder finds the gateways of domains. discovery.Finder is one.
+type Finder interface {
+	Gateway(context.Context, amtp.Domain) (discovery.Found, error)
+}
+
+// Domains answers questions about other domains. Any number of callers may ask
+// at once.
+type Domains struct {
+	finder Finder
+	client *http.Client
+	now    func() time.Time
+
+	lists  *cache.Cache[string, remembered]
+	flight singleflight.Group
+	slots  chan struct{} // one for each gateway that is being asked
+}
+
+// New returns Domains that asks gateways with the client, which is one of
+// outbound.
+func New(finder Finder, client *http.Client, now func() time.Time) *Domains {
+	return &Domains{
+		finder: finder, client: client, now: now, slots: make(chan struct{}, atOnce),
+		lists: cache.Weighed[string](maxRemembered, func(r remembered) int { return r.size }),
+	}
+}
+
+// Capabilities returns what the domain publishes about its gateway.
+func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.Domain) (amtp.DomainCapabilities,
+	*amtp.Error) {
+	if refused := mayAsk(p); refused != nil {
+		return amtp.DomainCapabilities{}, refused
+	}
+	found, refused := s.find(ctx, d)
+	if refused != nil {
+		return amtp.DomainCapabilities{}, refused
+	}
+	return amtp.DomainCapabilities{Capabilities: found.Capabilities, DiscoveredAt: amtp.Time{Time: found.DiscoveredAt},
+		TTL: found.TTL.Nanoseconds()}, nil
+}
+
+// mayAsk keeps strangers from making us ask: it costs DNS and HTTPS.
+func mayAsk(p gateway.Principal) *amtp.Error {
+	if p.Agent != nil || p.Admin || p.Development {
+		return nil
+	}
+	return amtp.Errorf(amtp.CodeMissingAuthorization,
+		"This gateway asks other domains for its own agents only: show an agent's key.").
+		With("required_header", "Authorization: Bearer <api-key>")
+}
+
+// find returns where the domain's gateway is.
+func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, *amtp.Error) {
+	if d == "localhost" {
+		return discovery.Found{}, notFound(d, "localhost is no domain that others find; it publishes nothing.")
+	}
+	found, err := s.finder.Gateway(ctx, d)
+	switch {
+	case err == nil:
+		return found, nil
+	case errors.Is(err, discovery.ErrNoDomain):
+		return found, notFound(d, "There is no domain %s.", d)
+	case errors.Is(err, discovery.ErrNone):
+		return found, notFound(d, "%s publishes no AMTP gateway.", d)
+	case errors.Is(err, discovery.ErrInvalid):
+		return found, notFound(d, "The AMTP record of %s is not valid, so its gateway cannot be found.", d)
+	}
+	return found, notNow("DNS does not say now where the gateway of %s is. Try again.", d)
+}
+
+func notFound(d amtp.Domain, format string, args ...any) *amtp.Error {
+	return amtp.Errorf(amtp.CodeDomainNotFound, format, args...).With("requested_domain", string(d))
+}
+
+// askAgain is how long who asked is to wait after what may pass.
+const askAgain = 10 * time.Second
+
+func notNow(format string, args ...any) *amtp.Error {
+	e := amtp.Errorf(amtp.CodeTemporaryFailure, format, args...)
+	e.RetryAfter = askAgain
+	return e
+}

@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	onlySeed  = flag.Uint64("seed", 0, "run the simulation of this seed only, and print its trace")
+	firstSeed = flag.Uint64("first", 1, "the first of the seeds to run")
+	seedCount = flag.Uint64("seeds", defaultSeeds, "how many seeds to run")
+)
+
+// TestSeeds runs the simulations of many seeds, or the one of -seed.
+func TestSeeds(t *testing.T) {
+	prepare(t)
+	if *onlySeed != 0 {
+		for _, fault := range simulate(t, seed(*onlySeed), os.Stdout).faults {
+			t.Error(fault)
+		}
+		return
+	}
+	c := campaign{next: seed(*firstSeed), left: *seedCount, counts: make(map[string]int)}
+	t.Run("all", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				c.work(t)
+			})
+		}
+	})
+	for _, kind := range slices.Sorted(maps.Keys(c.counts)) {
+		t.Logf("%8d %s", c.counts[kind], kind)
+	}
+	if *seedCount >= defaultSeeds && !t.Failed() {
+		for _, kind := range expected {
+			if c.counts[kind] == 0 {
+				t.Errorf("in no simulation there were %s, so that they show less than they should", kind)
+			}
+		}
+	}
+}
+
+// expected are things that happen in some simulation of a hundred.
+var expected = slices.Concat(troubleNames[refused:], []string{
+	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set",
+	"deliveries", "failures by cancellation", "failures of the disk",
+	"failures told", "kills", "letters accepted", "letters refused", "purges",
+	"questions to DNS without an answer", "redrives",
+	"repeats recognised", "replies", "sends without an answer", "starts that failed",
+})
+
+// campaign is a run of many simulations.
+type campaign struct {
+	mu     sync.Mutex
+	next   seed
+	left   uint64
+	failed int
+	counts map[string]int
+}
+
+// tooMany is after how many seeds that fail the others are not run any more.
+const tooMany = 5
+
+// take returns the next seed, false when there is none.
+func (c *campaign) take() (seed, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left == 0 || c.failed >= tooMany {
+		return 0, false
+	}
+	c.left--
+	c.next++
+	return c.next - 1, true
+}
+
+// work runs one simulation after the other.
+func (c *campaign) work(t *testing.T) {
+	for n, ok := c.take(); ok; n, ok = c.take() {
+		r := simulate(t, n, nil)
+		c.mu.Lock()
+		for kind, count := range r.trace.counts {
+			c.counts[kind] += count
+		}
+		if len(r.faults) > 0 {
+			c.failed++
+			t.Errorf("seed %d: %s\nto repeat it: go test ./internal/test/sim -run TestSeed -seed %d\n%s",
+				n, strings.Join(r.faults, "\n    and: "), n, r.trace.all())
+		}
+		c.mu.Unlock()
+	}
+}
+
+// TestReplay runs seeds again: the same happens at the same time. Between things
+// that are due in one moment the scheduler chooses. What it chooses moves what follows
+// by less than a microsecond, for that is how exactly a store keeps times, but for a
+// seed now and then: there it decides whether mail waits for a poll of the queue, and the
+// seed has a few forms, each of which comes again.
+func TestReplay(t *testing.T) {
+	prepare(t)
+	const forms, rare = 6, 50
+	several := 0
+	for n := seed(1); n <= replays; n++ {
+		met := [][]event{simulate(t, n, nil).trace.events}
+		var other []string
+		for range forms {
+			events := simulate(t, n, nil).trace.events
+			again := func(earlier []event) bool { return len(differences(earlier, events)) == 0 }
+			if slices.ContainsFunc(met, again) {
+				break
+			}
+			other = append(other, differences(met[0], events)...)
+			met = append(met, events)
+		}
+		if len(met) > 1 {
+			several++
+			t.Logf("seed %d has %d forms: %s", n, len(met), strings.Join(other, "\n    "))
+		}
+		if len(met) > forms {
+			t.Errorf("seed %d was run %d times, and never came out the same", n, len(met))
+		}
+	}
+	if several > max(replays/rare, 1) {
+		t.Errorf("%d of %d seeds have several forms, want one in %d at the most", several, replays, rare)
+	}
+}
+
+// differences returns what is in one list of events only.
+func differences(first, second []event) (list []string) {
+	const moment = time.Millisecond
+	left := make(map[string][]time.Duration)
+	for _, e := range second {
+		left[e.what] = append(left[e.what], e.at)
+	}
+	for _, e := range first {
+		times := left[e.what]
+		if len(times) == 0 || (times[0]-e.at).Abs() > moment {
+			list = append(list, "only once there is "+e.String())
+			continue
+		}
+		left[e.what] = times[1:]
+	}
+	for what, times := range left {
+		for _, at := range times {
+			list = append(list, "only once there is "+event{at, what}.String())
+		}
+	}
+	return list
+}

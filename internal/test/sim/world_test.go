@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"container/heap"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/faultfs"
+)
+
+// world is one simulation: two gateways, the agents and operators who use them,
+// and all that happens to them.
+type world struct {
+	t     *testing.T
+	seed  seed
+	began time.Time
+	plan
+	sites  []*site
+	net    *network
+	trace  *trace
+	people []*person
+	letter []*letter // in the order in which they were first written
+	healed atomic.Bool
+
+	todo     agenda
+	order    int           // of what is on the agenda
+	noticed  chan *process // whose store failed
+	patience time.Time     // until when everything must be done
+	redrives int
+
+	mu     sync.Mutex
+	faults []string // what is wrong with the product
+}
+
+// result is what is left of a simulation.
+type result struct {
+	seed   seed
+	faults []string
+	trace  *trace
+}
+
+// simulate runs the simulation of a seed to its end. What happens is printed to
+// live, unless that is nil.
+func simulate(t *testing.T, n seed, live io.Writer) (r result) {
+	defer func() {
+		if cause := recover(); cause != nil { // such as: all goroutines are blocked
+			panic(fmt.Sprintf("seed %d: %v", n, cause))
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, n, live)
+		w.run()
+		w.check()
+		w.close()
+		r = result{seed: n, faults: w.faults, trace: w.trace}
+	})
+	return r
+}
+
+func newWorld(t *testing.T, n seed, live io.Writer) *world {
+	w := &world{t: t, seed: n, began: time.Now(), net: newNetwork(), noticed: make(chan *process, 16)}
+	w.trace = &trace{began: w.began, counts: make(map[string]int), live: live}
+	for _, d := range []amtp.Domain{"a.example", "b.example"} {
+		s := w.newSite(d)
+		w.sites = append(w.sites, s)
+		for _, name := range people[d] {
+			address := name + "@" + string(d)
+			w.people = append(w.people, &person{address: address, site: s, key: s.keys[address],
+				box: make(map[string]*held), reports: make(map[string]map[string]bool)})
+		}
+	}
+	w.draw()
+	return w
+}
+
+// siteOf returns the site of a domain, nil when there is none.
+func (w *world) siteOf(domain string) *site {
+	for _, s := range w.sites {
+		if string(s.domain) == domain {
+			return s
+		}
+	}
+	return nil
+}
+
+// fault notes that the product did something wrong.
+func (w *world) fault(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	w.trace.add("WRONG: %s", text)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, text)
+}
+
+// notice tells that the store of a process failed.
+func (w *world) notice(p *process) { w.noticed <- p }
+
+// entry is something that is to be done at a time.
+type entry struct {
+	at    time.Time
+	order int
+	do    func()
+}
+
+// agenda is a heap of entries, the first to be done on top.
+type agenda []entry
+
+func (a agenda) Len() int { return len(a) }
+
+func (a agenda) Less(i, j int) bool {
+	if a[i].at.Equal(a[j].at) {
+		return a[i].order < a[j].order
+	}
+	return a[i].at.Before(a[j].at)
+}
+
+func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+
+// Push implements heap.Interface.
+func (a *agenda) Push(x any) { *a = append(*a, x.(entry)) }
+
+// Pop implements heap.Interface.
+func (a *agenda) Pop() any {
+	last := len(*a) - 1
+	e := (*a)[last]
+	*a = (*a)[:last]
+	return e
+}
+
+// later has something done after a while. Only what runs from the agenda calls it.
+func (w *world) later(d time.Duration, do func()) {
+	w.order++
+	heap.Push(&w.todo, entry{time.Now().Add(d), w.order, do})
+}
+
+// run does what is on the agenda, one thing after the other. Between two things
+// everything that can go on in the gateways without time going by has gone on.
+func (w *world) run() {
+	for len(w.todo) > 0 {
+		e := w.todo[0]
+		if wait := time.Until(e.at); wait > 0 && !w.rest(wait) {
+			continue
+		}
+		heap.Pop(&w.todo)
+		e.do()
+		synctest.Wait()
+	}
+}
+
+// rest waits, and returns false when a gateway had to be restarted meanwhile.
+func (w *world) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case p := <-w.noticed:
+		p.site.failed(p)
+		synctest.Wait()
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// heal sets everything right around the gateways. From here on each of them has a
+// while for what it has to do.
+func (w *world) heal() {
+	w.trace.add("all is well")
+	w.healed.Store(true)
+	for _, s := range w.sites {
+		s.clock.jump(0)
+		s.disk.Heal()
+	}
+	const most = 2 * time.Hour
+	w.patience = time.Now().Add(most)
+	w.later(time.Minute, w.look)
+}
+
+// look ends the simulation when nothing is left to be done, or when there was
+// time enough for it.
+func (w *world) look() {
+	if time.Now().Before(w.patience) && w.waits() {
+		w.later(time.Minute, w.look)
+	}
+}
+
+// waits reports whether anything is still to be done.
+func (w *world) waits() bool {
+	for _, l := range w.letter {
+		if !l.answered() {
+			return true
+		}
+	}
+	for _, s := range w.sites {
+		if jobs, ok := s.jobs(); !ok || len(jobs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends both gateways and takes their disks away.
+func (w *world) close() {
+	w.net.late.Wait()
+	for _, s := range w.sites {
+		s.kill(faultfs.Killed) // which is quicker than to stop them
+		s.remove()
+	}
+}
