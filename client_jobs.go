@@ -15,7 +15,7 @@ type JobQuery struct {
 }
 
 // Jobs lists what the gateway still has to deliver, oldest first, and how the
-// destinations feel. It, and the calls below, need AdminKey.
+// healthy the destinations are. It, and the calls below, need AdminKey.
 func (c *Client) Jobs(ctx context.Context, q JobQuery) (JobList, error) {
 	v := make(query)
 	v.text("destination", q.Destination)

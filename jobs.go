@@ -30,8 +30,8 @@ type QueuedJob struct {
 	RedrivenAt Time `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
 }
 
-// Lane is how a destination feels to the gateway that delivers to it.
-type Lane struct {
+// DestinationHealth says how well a gateway gets through to a destination.
+type DestinationHealth struct {
 	Destination string `json:"destination"`
 	Window      int    `json:"window"`                // attempts that may be made at once
 	InFlight    int    `json:"in_flight"`             // attempts under way
@@ -41,18 +41,18 @@ type Lane struct {
 
 // JobList is part of the queue, oldest first.
 type JobList struct {
-	Jobs         []QueuedJob `json:"jobs"`
-	Count        int         `json:"count"` // of the jobs on this page
-	HasMore      bool        `json:"has_more"`
-	NextCursor   string      `json:"next_cursor"`          // give it as After to read on
-	Incomplete   bool        `json:"incomplete,omitempty"` // the page ended before its limit; read on
-	Destinations []Lane      `json:"destinations"`         // those of the jobs on this page, as far as they were tried
+	Jobs         []QueuedJob         `json:"jobs"`
+	Count        int                 `json:"count"` // of the jobs on this page
+	HasMore      bool                `json:"has_more"`
+	NextCursor   string              `json:"next_cursor"`          // give it as After to read on
+	Incomplete   bool                `json:"incomplete,omitempty"` // the page ended before its limit; read on
+	Destinations []DestinationHealth `json:"destinations"`         // those of the jobs on this page, as far as they were tried
 }
 
-// JobView is one job, and how its destination feels where that is known.
+// JobView is one job, and the health of its destination where that is known.
 type JobView struct {
-	Job         QueuedJob `json:"job"`
-	Destination *Lane     `json:"destination,omitempty"`
+	Job         QueuedJob          `json:"job"`
+	Destination *DestinationHealth `json:"destination,omitempty"`
 }
 
 // JobChange answers the calls that change a job.

@@ -26,8 +26,8 @@ type Owners interface {
 	KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error)
 }
 
-// Door authenticates requests.
-type Door struct {
+// Authenticator authenticates requests.
+type Authenticator struct {
 	Owners      Owners
 	Admin       []string // the administrator's keys
 	Development bool     // the development profile is on: see Development
@@ -51,7 +51,7 @@ const (
 // Caller returns who makes the request. The error is an *amtp.Error: 401 for a
 // key that is not right, 400 for credentials that contradict one another, 429
 // for an address that keeps guessing.
-func (d *Door) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, *amtp.Error) {
+func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gateway.Principal, *amtp.Error) {
 	admin, adminShown, err := header(r, "X-Admin-Key")
 	if err != nil {
 		return gateway.Principal{}, err
@@ -94,7 +94,7 @@ func (d *Door) Caller(r *http.Request, now time.Time, tolerance Tolerance) (gate
 
 // Wrong counts a failed attempt to show something secret and replaces err when the
 // address has had too many of them.
-func (d *Door) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
+func (d *Authenticator) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Error {
 	wait := d.Failures.Count(d.Proxies.Client(r), now)
 	if wait == 0 {
 		return err
@@ -112,7 +112,7 @@ const minUnguessable = 32
 // isAdmin compares with every configured key in a time that depends on their
 // number only. To an address that keeps guessing, a key that could be guessed is
 // none until it has waited: otherwise the one right guess would be let through.
-func (d *Door) isAdmin(key string, guessing bool) bool {
+func (d *Authenticator) isAdmin(key string, guessing bool) bool {
 	sum := sha256.Sum256([]byte(key))
 	found, unguessable := 0, 0
 	for _, k := range d.Admin {

@@ -76,7 +76,7 @@ func (f *flags) mayWarn(d amtp.Domain, now time.Time) bool {
 
 // Flagged counts the messages that were taken since the start of this process
 // although nothing shows who sent them, because the policy is to flag them.
-func (p *Peers) Flagged() amtp.FlaggedCounts {
+func (p *DomainVerifier) Flagged() amtp.FlaggedCounts {
 	f := &p.flags
 	return amtp.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(),
 		KeyUnavailable: f.unavailable.Load()}

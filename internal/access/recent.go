@@ -17,7 +17,7 @@ type recent struct {
 
 // seenPeer is what the store said of a domain.
 type seenPeer struct {
-	gateway.Peer
+	gateway.SenderDomain
 	until time.Time
 }
 
@@ -31,15 +31,15 @@ func newRecent() *recent {
 	return &recent{domains: cache.New[amtp.Domain, seenPeer](recentDomains)}
 }
 
-func (r *recent) peer(d amtp.Domain, now time.Time) (gateway.Peer, bool) {
+func (r *recent) peer(d amtp.Domain, now time.Time) (gateway.SenderDomain, bool) {
 	seen, ok := r.domains.Get(d)
 	if !ok || !counts(seen.until, now) {
-		return gateway.Peer{}, false
+		return gateway.SenderDomain{}, false
 	}
-	return seen.Peer, true
+	return seen.SenderDomain, true
 }
 
-func (r *recent) notePeer(d amtp.Domain, p gateway.Peer, now time.Time) {
+func (r *recent) notePeer(d amtp.Domain, p gateway.SenderDomain, now time.Time) {
 	r.domains.Set(d, seenPeer{p, now.Add(recentTime)})
 }
 

@@ -217,8 +217,8 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 		return amtp.Address{}, s.gone(err, name)
 	}
 	if a.Target != "" {
-		ctx := gateway.WithoutKey(ctx)           // it may have been the agent itself
-		s.Queue.Hurry(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
+		ctx := gateway.WithoutKey(ctx)              // it may have been the agent itself
+		s.Queue.RetryNow(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
 	}
 	return a.Address, nil
 }

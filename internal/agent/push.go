@@ -18,7 +18,7 @@ type Targets interface {
 
 // Hurrier has what waits for a destination tried now. queue.Queue is one.
 type Hurrier interface {
-	Hurry(context.Context, gateway.Destination)
+	RetryNow(context.Context, gateway.Destination)
 }
 
 // Bounds of what an agent says about its endpoint.
@@ -197,13 +197,13 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 	if err := s.Store.ChangeSecrets(ctx, change.Kind, change.Change); err != nil {
 		return amtp.IssuedPushSecret{}, gateway.Refusal(err)
 	}
-	s.Queue.Hurry(ctx, gateway.PushTo(a.ID))
+	s.Queue.RetryNow(ctx, gateway.PushTo(a.ID))
 	return issued, nil
 }
 
 // followed has what is under way go where the agent gets its messages now.
 func (s *Agents) followed(ctx context.Context, before, now *gateway.Agent) {
 	if before.DeliveryMode != now.DeliveryMode || before.Target != now.Target {
-		s.Queue.Hurry(ctx, gateway.PushTo(now.ID))
+		s.Queue.RetryNow(ctx, gateway.PushTo(now.ID))
 	}
 }

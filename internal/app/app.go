@@ -65,8 +65,8 @@ type App struct {
 
 	conns    *connections
 	limits   *limits.Limits
-	targets  outbound.Options // where agents may have messages pushed
-	peers    *access.Peers    // nil without a domain of its own, like keys
+	targets  outbound.Options       // where agents may have messages pushed
+	peers    *access.DomainVerifier // nil without a domain of its own, like keys
 	keys     *access.Keyring
 	peering  *peering.Peering
 	echo     *echo.Echo      // nil when the operator wants none
@@ -160,9 +160,9 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Agents:  agents,
 		Invites: &invite.Invites{Store: a.store, Agents: agents, Domain: domain, Self: a.shown, Now: a.store.Now},
 		Store:   a.store,
-		Door: &access.Door{Owners: a.store, Admin: admin,
+		Authenticator: &access.Authenticator{Owners: a.store, Admin: admin,
 			Development: a.cfg.Development(), Failures: &access.Failures{}, Proxies: a.cfg.Server.TrustedProxies},
-		Peers:        a.peers,
+		Verifier:        a.peers,
 		Keys:         a.keys,
 		Seal:         a.seal,
 		Brought:      a.brought,

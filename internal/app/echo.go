@@ -10,7 +10,7 @@ import (
 // openEcho registers the agent that answers by itself, or ends it, as the operator
 // says.
 func (a *App) openEcho(in *intake.Intake) error {
-	e := &echo.Echo{Store: a.store, Door: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
+	e := &echo.Echo{Store: a.store, Acceptor: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
 	if !a.cfg.Echo.Enabled {
 		return e.Close(context.Background())
 	}

@@ -64,7 +64,7 @@ func spent(err error) error {
 // its own what it needs to write to others and to hear from them.
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
-	couriers := courier.Router{gateway.KindReport: &report.Reporter{Door: in, Agents: a.store, Domain: domain}}
+	couriers := courier.Router{gateway.KindReport: &report.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	in.Heard = a.queue.Heard
 	if err := a.federate(in, couriers); err != nil {
@@ -74,7 +74,7 @@ func (a *App) connect(in *intake.Intake) error {
 	if a.targets, err = pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
 		return err
 	}
-	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Door: in,
+	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Acceptor: in,
 		Queue: a.queue, Log: a.log, Now: a.clock.Now}
 	return nil
 }
@@ -82,7 +82,7 @@ func (a *App) connect(in *intake.Intake) error {
 // federate opens the seal, builds what asks other domains and, for a gateway
 // with a domain of its own, what writes to them and hears from them.
 func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
-	var peers discovery.Peers
+	var peers discovery.StaticRoutes
 	if a.cfg.Federated() {
 		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: a.clock.Now}
 		peers = a.peering
@@ -103,7 +103,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	}
 	out.strangers = discovery.NewBudget(out.domains, a.limits)
 	out.strangers.Proven = func(ctx context.Context, d amtp.Domain) bool {
-		known, err := a.store.Peer(ctx, d)
+		known, err := a.store.SenderDomain(ctx, d)
 		return err == nil && !known.FirstSigned.IsZero()
 	}
 	known := records{out}
@@ -116,10 +116,10 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		return err
 	}
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
-	a.peers = access.NewPeers(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
+	a.peers = access.NewDomainVerifier(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	a.peers.Own = a.cfg.Server.Domain
 	remote := &courier.Remote{
-		Finder: out.domains, Client: out.client, Peers: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt,
+		Finder: out.domains, Client: out.client, Memory: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt,
 		Known: out.domains.Known,
 		Now:   a.clock.Now, Log: a.log,
 	}

@@ -18,7 +18,7 @@ var uncontained = map[string]string{
 	"app/app.go":                 "keep contains each part",
 	"app/nearby.go":              "net/http contains each request",
 	"coalesce/coalesce.go":       "moves bytes from memory to a connection, and nothing else",
-	"queue/crew.go":              "what it is given contains itself, see Queue.contained",
+	"queue/workers.go":           "what it is given contains itself, see Queue.contained",
 	"courier/remote.go":          "journey.contained",
 	"receipt/receipt.go":         "Sender.contained",
 	"discovery/memory.go":        "memory.contained",

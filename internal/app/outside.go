@@ -29,7 +29,7 @@ type outside struct {
 }
 
 // newOutside builds it for a program of the version. It connects to nobody.
-func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outside, error) {
+func newOutside(cfg config.Config, version string, peers discovery.StaticRoutes) (*outside, error) {
 	table := map[string]string{}
 	allow := make([]outbound.Rule, len(cfg.Outbound.Allow))
 	for i, rule := range cfg.Outbound.Allow {
@@ -50,7 +50,7 @@ func newOutside(cfg config.Config, version string, peers discovery.Peers) (*outs
 	if err := trust(&o, cfg, resolver); err != nil {
 		return nil, err
 	}
-	d := discovery.Options{Resolver: resolver, Static: table, Peers: peers, AllowHTTP: cfg.DNS.AllowHTTP,
+	d := discovery.Options{Resolver: resolver, Static: table, Routes: peers, AllowHTTP: cfg.DNS.AllowHTTP,
 		MaxTTL: cfg.DNS.CacheTTL, Now: time.Now}
 	if cfg.DNS.MockMode {
 		d.Resolver = discovery.NoDNS{}

@@ -88,13 +88,13 @@ func (p *purger) round(ctx context.Context) (done bool, err error) {
 	p.sum.Keys += did.Keys
 	p.sum.Peers += did.Peers
 	p.sum.Agents += did.Agents
-	p.sum.Unread += did.Unread
+	p.sum.Unreadable += did.Unreadable
 	if !did.Done {
 		return false, nil
 	}
-	if s := p.sum; s.Bodies+s.Messages+s.Keys+s.Peers+s.Agents+s.Unread > 0 {
+	if s := p.sum; s.Bodies+s.Messages+s.Keys+s.Peers+s.Agents+s.Unreadable > 0 {
 		p.log.Info("removed what has outlived its retention", "bodies", s.Bodies, "messages", s.Messages, "keys",
-			s.Keys, "domains", s.Peers, "agents", s.Agents, "unreadable", s.Unread)
+			s.Keys, "domains", s.Peers, "agents", s.Agents, "unreadable", s.Unreadable)
 	}
 	p.after, p.sum = 0, gateway.Purged{}
 	return true, nil

@@ -31,7 +31,7 @@ const queueExamples = `  amtp queue list
 func (p *program) queueCommand() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:     "queue",
-		Short:   "Look at what is still to be delivered, hurry or cancel it",
+		Short:   "Look at what is still to be delivered, retry or cancel it",
 		Long:    queueHelp,
 		Example: queueExamples,
 	})
@@ -48,7 +48,7 @@ func jobFlags(cmd *cobra.Command, q *amtp.JobQuery) {
 }
 
 const queueListHelp = `List the jobs, oldest first: how long each is there, how often it was tried, when
-next, and the last error. Below it the destinations that do not feel well, and
+next, and the last error. Below it the destinations that are not healthy, and
 until when nothing is tried there.`
 
 func (p *program) queueListCommand() *cobra.Command {
@@ -89,14 +89,14 @@ func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) 
 		if err != nil {
 			return page{}, err
 		}
-		lanes := slices.DeleteFunc(next.Destinations, func(lane amtp.Lane) bool {
-			was := shown[lane.Destination]
-			shown[lane.Destination] = true
+		health := slices.DeleteFunc(next.Destinations, func(d amtp.DestinationHealth) bool {
+			was := shown[d.Destination]
+			shown[d.Destination] = true
 			return was
 		})
-		jobs, lanes := joined(all.Jobs, next.Jobs), joined(all.Destinations, lanes)
+		jobs, destinations := joined(all.Jobs, next.Jobs), joined(all.Destinations, health)
 		all = next
-		all.Jobs, all.Count, all.Destinations = jobs, len(jobs), lanes
+		all.Jobs, all.Count, all.Destinations = jobs, len(jobs), destinations
 		return page{len(next.Jobs), next.HasMore, next.NextCursor}, nil
 	})
 	return all, err
@@ -114,7 +114,7 @@ func (p *program) printJobs(list amtp.JobList, at *listing) {
 	}
 	p.printTable(rows)
 	for _, l := range list.Destinations {
-		if line := p.laneLine(l); line != "" {
+		if line := p.destinationLine(l); line != "" {
 			p.printf("\n%s", line)
 		}
 	}
@@ -134,8 +134,8 @@ func (p *program) next(j amtp.QueuedJob) string {
 	return p.until(j.NextAttempt)
 }
 
-// laneLine says what is wrong with a destination, "" when nothing is.
-func (p *program) laneLine(l amtp.Lane) string {
+// destinationLine says what is wrong with a destination, "" when nothing is.
+func (p *program) destinationLine(l amtp.DestinationHealth) string {
 	if l.Failures == 0 && !l.ClosedUntil.After(p.now()) {
 		return ""
 	}
@@ -150,7 +150,7 @@ func (p *program) queueShowCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{
 		Use:     "show JOB",
 		Short:   "Show a job",
-		Long:    "Show a job: its message, for whom it still is, what was tried, and how its\ndestination feels.",
+		Long:    "Show a job: its message, for whom it still is, what was tried, and the\nhealth of its destination.",
 		Example: "  amtp queue show 12\n  amtp queue show 12 --json",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, c *amtp.Client, args []string) error {
@@ -190,7 +190,7 @@ func (p *program) printJob(v amtp.JobView) {
 		line("To:", addressText(r.Address))
 	}
 	if v.Destination != nil {
-		p.printf("%s", p.laneLine(*v.Destination))
+		p.printf("%s", p.destinationLine(*v.Destination))
 	}
 }
 

@@ -89,7 +89,7 @@ func TestQueueColumns(t *testing.T) {
 	}
 	if !strings.Contains(got.stdout, "\nfar.example: 3 failures in a row") ||
 		strings.Contains(got.stdout, "well.example") {
-		t.Errorf("the destinations are not as they feel:\n%s", got.stdout)
+		t.Errorf("the destinations are not shown by their health:\n%s", got.stdout)
 	}
 	got = operator(t, g).run("dead", "list")
 	if f := strings.Fields(strings.Split(got.stdout, "\n")[1]); f[0] != "7" || f[1] != "carol@far.example" ||

@@ -60,7 +60,7 @@ func (r *Remote) signs(ctx context.Context, d amtp.Domain) bool {
 	if ok && now.Before(known.until) {
 		return known.signs
 	}
-	p, err := r.Peers.Peer(ctx, d)
+	p, err := r.Memory.SenderDomain(ctx, d)
 	if err != nil {
 		return false
 	}

@@ -120,7 +120,7 @@ func (p *peer) courier(o outbound.Options) *courier.Remote {
 	client := outbound.New(o)
 	p.t.Cleanup(client.CloseIdleConnections)
 	return &courier.Remote{
-		Finder: finder, Client: client, Peers: &p.memory, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
+		Finder: finder, Client: client, Memory: &p.memory, Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 		Signer: func() *amtp.Signer { return nil }, Now: func() time.Time { return noon },
 	}
 }
@@ -132,9 +132,9 @@ type memory struct {
 	asked  atomic.Int32
 }
 
-func (m *memory) Peer(_ context.Context, d amtp.Domain) (gateway.Peer, error) {
+func (m *memory) SenderDomain(_ context.Context, d amtp.Domain) (gateway.SenderDomain, error) {
 	m.asked.Add(1)
-	return gateway.Peer{Domain: d, LastSigned: m.signed}, m.err
+	return gateway.SenderDomain{Domain: d, LastSigned: m.signed}, m.err
 }
 
 // buffer is a log that is written at the same time by several.

@@ -24,13 +24,13 @@ import (
 // stored, or a lost answer, has it pushed again with the same webhook-id. An
 // agent that takes its messages from its inbox by now finds them there.
 type Push struct {
-	Store  PushStore
-	Seal   gateway.Seal
-	Client *http.Client // of outbound
-	Door   Door
-	Queue  Hurrier
-	Log    *slog.Logger
-	Now    func() time.Time
+	Store    PushStore
+	Seal     gateway.Seal
+	Client   *http.Client // of outbound
+	Acceptor gateway.Acceptor
+	Queue    Hurrier
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // PushStore is what Push needs of gateway.Store.
@@ -41,14 +41,9 @@ type PushStore interface {
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
 }
 
-// Door takes the replies in that endpoints answer with. intake.Intake is one.
-type Door interface {
-	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
-}
-
 // Hurrier has what waits for a destination tried now. queue.Queue is one.
 type Hurrier interface {
-	Hurry(context.Context, gateway.Destination)
+	RetryNow(context.Context, gateway.Destination)
 }
 
 // maxReply is how many bytes of an endpoint's answer are read.
@@ -248,7 +243,7 @@ func (c *Push) gone(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) ga
 	if turned {
 		c.Log.Warn("an endpoint answered 410, so its agent gets its messages in its inbox", "destination",
 			string(p.Destination))
-		c.Queue.Hurry(ctx, p.Destination)
+		c.Queue.RetryNow(ctx, p.Destination)
 	}
 	// Where the endpoint was changed meanwhile, the new one is tried.
 	return p.All(later("the endpoint of %s was changed", a.Address))

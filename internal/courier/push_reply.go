@@ -29,7 +29,7 @@ func (c *Push) reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, h
 	if why == "" {
 		var m *amtp.Message
 		if m, refused = replyTo(p, a, response); refused == nil {
-			_, refused = c.Door.Accept(ctx, gateway.Principal{Agent: a}, m, 0)
+			_, refused = c.Acceptor.Accept(ctx, gateway.Principal{Agent: a}, m, 0)
 		}
 		if refused == nil || refused.Code == amtp.CodeIdempotencyKeyReused { // it has answered before, otherwise
 			return nil

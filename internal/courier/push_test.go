@@ -87,7 +87,7 @@ func set(t *testing.T) *stage {
 	allow := []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
 	s.Push = &courier.Push{Store: s.store, Seal: seal, Client: outbound.New(outbound.Options{Allow: allow,
 		PlainAllowed: true}),
-		Door: s.in, Queue: s, Log: slog.New(slog.NewTextHandler(s.log,
+		Acceptor: s.in, Queue: s, Log: slog.New(slog.NewTextHandler(s.log,
 			&slog.HandlerOptions{Level: slog.LevelDebug})), Now: now}
 	s.alice = s.add("alice", "pull")
 	s.bob = s.add("bob", "push")
@@ -97,8 +97,8 @@ func set(t *testing.T) *stage {
 	return s
 }
 
-// Hurry implements courier.Hurrier.
-func (s *stage) Hurry(_ context.Context, d gateway.Destination) { s.hurried = append(s.hurried, d) }
+// RetryNow implements courier.Hurrier.
+func (s *stage) RetryNow(_ context.Context, d gateway.Destination) { s.hurried = append(s.hurried, d) }
 
 func (s *stage) seal(e gateway.Endpoint) {
 	s.t.Helper()
@@ -558,7 +558,7 @@ func TestPushReplyCannotBeStored(t *testing.T) {
 		s := set(t)
 		s.answers(200, "Content-Type: application/json", `{"response":1}`)
 		s.send(s.asAlice(), "")
-		s.Door = busy{code}
+		s.Acceptor = busy{code}
 		if c := s.attempt(); c.Outcomes[0].Event != want {
 			t.Errorf("%s: got %+v, want %v", code, c, want)
 		}

@@ -25,9 +25,9 @@ type Finder interface {
 	Gateway(context.Context, amtp.Domain) (discovery.Found, error)
 }
 
-// Peers remembers other domains. gateway.Store is one.
-type Peers interface {
-	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
+// Memory remembers other domains. gateway.Store is one.
+type Memory interface {
+	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
 }
 
 // Remote carries messages to the gateways of other domains, signed, each with
@@ -40,7 +40,7 @@ type Peers interface {
 type Remote struct {
 	Finder Finder
 	Client *http.Client // of outbound
-	Peers  Peers
+	Memory Memory
 	// Signer returns our present key, nil while there is none.
 	Signer func() *amtp.Signer
 	// Doubt has the domain's gateway looked for again at the next attempt, because

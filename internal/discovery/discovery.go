@@ -84,8 +84,8 @@ type Options struct {
 	// has the value of a TXT record: that of _amtp.{domain} under the bare
 	// domain, that of a key under {selector}._amtpkey.{domain}.
 	Static map[string]string
-	// Peers go before DNS and Static; nil means that there are none.
-	Peers Peers
+	// Routes go before DNS and Static; nil means that there are none.
+	Routes StaticRoutes
 	// AllowHTTP takes gateways without TLS.
 	AllowHTTP bool
 	// MaxTTL is the longest that an answer is remembered, 24 hours if it is 0.
@@ -99,10 +99,10 @@ type Finder struct {
 	allowHTTP bool
 	now       func() time.Time
 	static    static
-	peers     Peers
+	routes     StaticRoutes
 	gateways  *memory[amtp.Capabilities] // by domain
 	keys      *memory[amtp.KeyRecord]    // by name of the record
-	peerKeys  *memory[PeerKeys]          // by peer
+	peerKeys  *memory[RouteKeys]          // by peer
 }
 
 // New makes a Finder. The error names an entry of the table that is not valid.
@@ -111,7 +111,7 @@ func New(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table, peers: o.Peers}
+	f := &Finder{resolver: o.Resolver, allowHTTP: o.AllowHTTP, now: o.Now, static: table, routes: o.Routes}
 	if f.resolver == nil {
 		f.resolver = NoDNS{}
 	}

@@ -9,7 +9,7 @@
 // times a minute to one domain at the most. What it does not answer it takes out
 // of its inbox all the same.
 //
-// Its inbox is one like any other and its answers go through the one door. It has
+// Its inbox is one like any other and its answers are accepted like any other. It has
 // no key: nobody reads its messages or writes as it.
 package echo
 
@@ -43,18 +43,13 @@ type Store interface {
 	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
 }
 
-// Door takes the answers in. intake.Intake is one.
-type Door interface {
-	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
-}
-
 // Echo is the agent.
 type Echo struct {
-	Store  Store
-	Door   Door
-	Domain amtp.Domain // ours
-	Now    func() time.Time
-	Log    *slog.Logger
+	Store    Store
+	Acceptor gateway.Acceptor
+	Domain   amtp.Domain // ours
+	Now      func() time.Time
+	Log      *slog.Logger
 
 	agent   gateway.Agent
 	answers answers
@@ -219,7 +214,7 @@ func (e *Echo) answer(ctx context.Context, item *gateway.InboxItem) error {
 		e.Log.Warn("an echo cannot be written", "message", string(item.ID), "to", item.Sender.String(), "cause", err)
 		return nil
 	}
-	_, refused := e.Door.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
+	_, refused := e.Acceptor.Accept(ctx, gateway.Principal{Agent: &e.agent}, m, 0)
 	switch {
 	case refused == nil:
 	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:

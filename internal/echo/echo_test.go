@@ -57,7 +57,7 @@ func (b *box) Accept(_ context.Context, p gateway.Principal, m *amtp.Message, _ 
 func newEcho(t *testing.T, items ...gateway.InboxItem) (*Echo, *box) {
 	t.Helper()
 	b := &box{items: items, acked: map[amtp.MessageID]bool{}}
-	return &Echo{Store: b, Door: b, Domain: "shop.example", Now: func() time.Time { return noon },
+	return &Echo{Store: b, Acceptor: b, Domain: "shop.example", Now: func() time.Time { return noon },
 		Log:   slog.New(slog.DiscardHandler),
 		agent: gateway.Agent{ID: 7, Address: address(t, "echo@shop.example")}}, b
 }
@@ -128,7 +128,7 @@ func TestOnceAfterACrash(t *testing.T) {
 		t.Fatal("a failed acknowledgement is no error")
 	}
 	again, _ := newEcho(t, i)
-	again.Store, again.Door = b, b
+	again.Store, again.Acceptor = b, b
 	again.Now = func() time.Time { return noon.Add(time.Hour) }
 	if err := again.drain(t.Context()); err != nil || len(b.accepted) != 2 {
 		t.Fatalf("after the crash: %d answers, %v; want the first once more", len(b.accepted), err)
@@ -177,7 +177,7 @@ func TestOneBadMessage(t *testing.T) {
 	} {
 		one, two := item(t, 1, bad.more), item(t, 2, ``)
 		e, b := newEcho(t, one, two)
-		e.Door = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message,
+		e.Acceptor = door(func(ctx context.Context, p gateway.Principal, m *amtp.Message,
 			id gateway.RequestID) (*amtp.SendResult, *amtp.Error) {
 			switch {
 			case m.InReplyTo == one.ID && bad.panics:

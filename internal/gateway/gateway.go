@@ -9,6 +9,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
@@ -73,6 +74,13 @@ const (
 	ClassAnonymous Class = 3 // nothing
 	ClassGateway   Class = 4 // this gateway itself, for its reports
 )
+
+// Acceptor accepts a message from a principal and stores it. intake.Intake is the only
+// one of a gateway; what the gateway writes itself goes through it, too. The error says
+// why nothing was stored.
+type Acceptor interface {
+	Accept(context.Context, Principal, *amtp.Message, RequestID) (*amtp.SendResult, *amtp.Error)
+}
 
 // Principal is who makes a request. Authorisation looks at nothing else, and
 // never at the text of a message. The zero value is nobody.

@@ -262,13 +262,13 @@ type Jobs interface {
 	// them: a page may end before its limit, and says so.
 	JobsPage(context.Context, JobFilter) (JobPage, error)
 
-	// Hasten makes a job that waits due at once and rings. ErrNotFound when
+	// MakeDue makes a job that waits due at once and rings. ErrNotFound when
 	// there is no such job, ErrConflict when it is leased at now.
-	Hasten(ctx context.Context, job JobID, now time.Time) error
+	MakeDue(ctx context.Context, job JobID, now time.Time) error
 
 	// Cancel ends a job that is not leased at now: its recipients that are not
 	// decided are Cancelled; nothing is reported and nothing is a dead letter.
-	// ErrNotFound and ErrConflict as Hasten.
+	// ErrNotFound and ErrConflict as MakeDue.
 	Cancel(ctx context.Context, job JobID, now time.Time) error
 
 	// DeadLetters lists dead letters, without bodies, as JobsPage does.

@@ -150,10 +150,10 @@ func (r Retention) Shorter(than Retention) bool {
 		r.Failed < than.Failed || r.Status < than.Status || r.Keys < than.Keys
 }
 
-// Peer is how long a domain is remembered after its last message: as long as the
+// SenderDomain is how long a domain is remembered after its last message: as long as the
 // status of that, and never shorter than it is held to its signatures and its
 // retries may come.
-func (r Retention) Peer() time.Duration { return max(r.Status, Sticky, MinKeys) }
+func (r Retention) SenderDomain() time.Duration { return max(r.Status, Sticky, MinKeys) }
 
 // Agent is how long an agent that was removed is known at the least, whether a
 // message names it or not: what was under way when it left has ended by then.
@@ -170,13 +170,13 @@ func lastChange(deliveries []Delivery) (last time.Time) {
 
 // Purged says what one Purge did.
 type Purged struct {
-	Bodies   int   // bodies removed; their messages are known still
-	Messages int   // messages forgotten, with their deliveries, aliases and keys
-	Keys     int   // idempotency keys forgotten
-	Peers    int   // domains forgotten
-	Agents   int   // removed agents forgotten
-	Unread   int   // bodies that are due and cannot be read, which therefore stay
-	Looked   int   // messages looked at
-	Next     int64 // where to go on
-	Done     bool  // behind Next nothing can be due yet
+	Bodies     int   // bodies removed; their messages are known still
+	Messages   int   // messages forgotten, with their deliveries, aliases and keys
+	Keys       int   // idempotency keys forgotten
+	Peers      int   // domains forgotten
+	Agents     int   // removed agents forgotten
+	Unreadable int   // bodies that are due and cannot be read, which therefore stay
+	Looked     int   // messages looked at
+	Next       int64 // where to go on
+	Done       bool  // behind Next nothing can be due yet
 }

@@ -46,7 +46,7 @@ var (
 // whatever process on the store: nothing is changed then, and nothing shown.
 type Store interface {
 	Jobs
-	Peers
+	SenderDomains
 	Secrets
 	Leases
 	Receipts

@@ -84,7 +84,7 @@ func (s *Server) redriveDead(c *call) {
 			return
 		}
 		for _, d := range again {
-			s.Queue.Probe(d)
+			s.Queue.Wake(d)
 		}
 	}
 	c.note("letters", n)

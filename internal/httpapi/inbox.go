@@ -37,7 +37,7 @@ func (s *Server) inbox(c *call) {
 	page, refused := s.Agents.Inbox(c.r.Context(), c.principal, c.r.PathValue("recipient"), filter, wait)
 	if refused == nil && wait > 0 {
 		// The key may have been revoked while its holder waited.
-		_, refused = s.Door.Caller(c.r, s.Now(), access.Strict)
+		_, refused = s.Authenticator.Caller(c.r, s.Now(), access.Strict)
 	}
 	if refused != nil {
 		c.fail(refused)

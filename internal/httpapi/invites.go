@@ -53,7 +53,7 @@ func (s *Server) join(c *call) {
 	}
 	joined, unknown, refused := s.Invites.Take(c.r.Context(), j)
 	if unknown {
-		refused = s.Door.Wrong(c.r, s.Now(), refused)
+		refused = s.Authenticator.Wrong(c.r, s.Now(), refused)
 	}
 	c.note("agent", joined.Address.String())
 	c.answer(http.StatusCreated, joined, refused)

@@ -20,7 +20,7 @@ var jobStates = map[string]gateway.State{"queued": gateway.Queued, "delivering":
 var kinds = map[gateway.Kind]string{gateway.KindRemote: "remote", gateway.KindPush: "push",
 	gateway.KindReport: "report"}
 
-// listJobs shows what is still to be delivered, and how the destinations feel.
+// listJobs shows what is still to be delivered, and how healthy the destinations are.
 func (s *Server) listJobs(c *call) {
 	if refused := needAdmin(c.principal); refused != nil {
 		c.fail(refused)
@@ -48,29 +48,29 @@ func (s *Server) listJobs(c *call) {
 		return
 	}
 	list := amtp.JobList{Jobs: make([]amtp.QueuedJob, len(page.Jobs)), Count: len(page.Jobs),
-		HasMore: page.HasMore, Incomplete: page.Incomplete, Destinations: []amtp.Lane{}}
+		HasMore: page.HasMore, Incomplete: page.Incomplete, Destinations: []amtp.DestinationHealth{}}
 	shown := make(map[gateway.Destination]bool)
 	for i := range page.Jobs {
 		list.Jobs[i] = jobView(&page.Jobs[i])
 		shown[page.Jobs[i].Destination] = true
 	}
 	list.NextCursor = ofQueue.text(int64(max(f.After, page.Next)))
-	for _, l := range s.lanes(c.r.Context()) {
+	for _, l := range s.destinations(c.r.Context()) {
 		if shown[l.Destination] {
-			list.Destinations = append(list.Destinations, laneView(l))
+			list.Destinations = append(list.Destinations, destinationView(l))
 		}
 	}
 	c.reply(http.StatusOK, list)
 }
 
-// laneTime is how long the queue may take to say how destinations feel: it is
+// healthTime is how long the queue may take to tell the destinations' health: it is
 // asked between two things that it does, and no more when it was stopped.
-const laneTime = 2 * time.Second
+const healthTime = 2 * time.Second
 
-func (s *Server) lanes(ctx context.Context) []queue.Lane {
-	ctx, cancel := context.WithTimeout(ctx, laneTime)
+func (s *Server) destinations(ctx context.Context) []queue.DestinationHealth {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
-	return s.Queue.Lanes(ctx)
+	return s.Queue.Destinations(ctx)
 }
 
 // canonical returns the id of the message that a given one stands for, "" when
@@ -94,10 +94,10 @@ func (s *Server) showJob(c *call) {
 		return
 	}
 	view := amtp.JobView{Job: jobView(&job)}
-	for _, l := range s.lanes(c.r.Context()) {
+	for _, l := range s.destinations(c.r.Context()) {
 		if l.Destination == job.Destination {
-			lane := laneView(l)
-			view.Destination = &lane
+			health := destinationView(l)
+			view.Destination = &health
 		}
 	}
 	c.reply(http.StatusOK, view)
@@ -111,11 +111,11 @@ func (s *Server) retryJob(c *call) {
 		return
 	}
 	now := s.Now()
-	if err := s.Store.Hasten(c.r.Context(), job.ID, now); err != nil {
+	if err := s.Store.MakeDue(c.r.Context(), job.ID, now); err != nil {
 		c.fail(jobRefusal(err, job.ID))
 		return
 	}
-	s.Queue.Probe(job.Destination)
+	s.Queue.Wake(job.Destination)
 	c.note("job", int64(job.ID), "destination", string(job.Destination))
 	job.Due, job.Lease = now, time.Time{}
 	c.reply(http.StatusOK, amtp.JobChange{Job: jobView(&job)})
@@ -205,7 +205,7 @@ func jobView(j *gateway.Parcel) amtp.QueuedJob {
 	return v
 }
 
-func laneView(l queue.Lane) amtp.Lane {
-	return amtp.Lane{Destination: string(l.Destination), Window: l.Window, InFlight: l.Flying, Failures: l.Failures,
+func destinationView(l queue.DestinationHealth) amtp.DestinationHealth {
+	return amtp.DestinationHealth{Destination: string(l.Destination), Window: l.Window, InFlight: l.Flying, Failures: l.Failures,
 		ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
 }

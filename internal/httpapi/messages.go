@@ -17,8 +17,8 @@ func (s *Server) send(c *call) {
 		c.failed(&caller, &tried, refused)
 		return
 	}
-	if s.Peers != nil {
-		if err := s.Peers.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
+	if s.Verifier != nil {
+		if err := s.Verifier.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
 			if ok, left := s.sampled.may(s.Now()); ok {
 				s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(),
 					"domain", string(caller.Domain), "left_out", left, "cause", err)
@@ -81,13 +81,13 @@ func (c *call) failed(caller *gateway.Principal, tried *trial, refused *amtp.Err
 // the domain in which its sender is.
 func (c *call) sender(m *amtp.Message) (gateway.Principal, *amtp.Error) {
 	p, d := c.principal, m.Sender.Domain()
-	if p.Agent != nil || p.Admin || c.s.Peers == nil || d == c.s.Domain || d == "localhost" {
+	if p.Agent != nil || p.Admin || c.s.Verifier == nil || d == c.s.Domain || d == "localhost" {
 		return p, nil
 	}
 	if refused := c.s.Intake.Passing(m); refused != nil {
 		return p, refused // before anything is looked up for it
 	}
-	p, refused := c.s.Peers.Caller(c.r.Context(), m, c.from, c.s.Now())
+	p, refused := c.s.Verifier.Caller(c.r.Context(), m, c.from, c.s.Now())
 	if p.From = c.addr; p.Class() == gateway.ClassDomain {
 		c.shown()
 	}

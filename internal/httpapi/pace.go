@@ -128,7 +128,7 @@ func (p *pace) rate() float64 {
 }
 
 // slowly notes a body that is slow.
-func (r *room) slowly(p *pace) {
+func (r *inflight) slowly(p *pace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.slow == nil {
@@ -137,7 +137,7 @@ func (r *room) slowly(p *pace) {
 	r.slow[p] = true
 }
 
-func (r *room) quickly(p *pace) {
+func (r *inflight) quickly(p *pace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.slow, p)
@@ -146,7 +146,7 @@ func (r *room) quickly(p *pace) {
 // makeWay ends the slowest body that takes room which the call could have for so
 // many bytes. A stranger whose address has too much ends one of that address and
 // nobody else's.
-func (r *room) makeWay(c *call, bytes int64) {
+func (r *inflight) makeWay(c *call, bytes int64) {
 	var list []*pace
 	strangers, from := c.s.roomFor().strangers, access.NetworkOf(c.from)
 	r.mu.Lock()

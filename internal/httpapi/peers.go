@@ -28,7 +28,7 @@ func (s *Server) listPeers(c *call) {
 		return
 	}
 	list, refused := peers.List(c.r.Context())
-	list.Flagged = s.Peers.Flagged()
+	list.Flagged = s.Verifier.Flagged()
 	c.answer(http.StatusOK, list, refused)
 }
 
@@ -90,7 +90,7 @@ func (s *Server) answerPeer(c *call) {
 	if !c.asks() {
 		return
 	}
-	if s.Peers == nil {
+	if s.Verifier == nil {
 		c.fail(noDomainHere(s.Domain))
 		return
 	}
@@ -106,7 +106,7 @@ func (s *Server) answerPeer(c *call) {
 		c.fail(refused)
 		return
 	}
-	caller, refused := s.Peers.Caller(c.r.Context(), m, c.from, s.Now())
+	caller, refused := s.Verifier.Caller(c.r.Context(), m, c.from, s.Now())
 	if refused != nil {
 		c.fail(refused)
 		return

@@ -23,14 +23,14 @@ const (
 
 var errNoRoom = errors.New("too many bytes of bodies are in work")
 
-// room counts the bytes that are in work: bodies of requests, and large answers
+// inflight counts the bytes that are in work: bodies of requests, and large answers
 // that somebody may take minutes to read. Other gateways are strangers in it,
 // for a body has to be read before it proves anything.
 //
 // An address is that of the connection, with IPv6 its /64 network. This machine
 // is bound by the share of all strangers only: a proxy on it brings everybody's
 // messages, and who is on it himself can do worse.
-type room struct {
+type inflight struct {
 	mu        sync.Mutex
 	known     int64
 	strangers int64
@@ -92,7 +92,7 @@ func (c *call) leaveRoom() {
 	c.held = 0
 }
 
-func (r *room) addStranger(from netip.Prefix, bytes int64) {
+func (r *inflight) addStranger(from netip.Prefix, bytes int64) {
 	r.strangers += bytes
 	if r.from == nil {
 		r.from = make(map[netip.Prefix]int64)

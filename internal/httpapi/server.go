@@ -30,32 +30,32 @@ import (
 
 // Server answers the API.
 type Server struct {
-	Intake       *intake.Intake
-	Agents       *agent.Agents
-	Store        gateway.Store
-	Door         *access.Door
-	Peers        *access.Peers   // nil where no other domain may call
-	Keys         *access.Keyring // nil like Peers
-	Seal         gateway.Seal    // for keys of a domain that is prepared
-	Brought      *access.Brought // likewise; nil for none
-	Queue        *queue.Queue
-	Domains      *remote.Domains
-	Certificates certificate.Source // nil without TLS
-	Domain       amtp.Domain
-	MaxMessage   int64 // bytes of one request body
-	InFlight     int64 // bytes of all request bodies that are being worked on
-	Timeouts     Timeouts
-	Log          *slog.Logger
-	Now          func() time.Time
-	Peering      *peering.Peering // nil like Peers
-	Invites      *invite.Invites
+	Intake        *intake.Intake
+	Agents        *agent.Agents
+	Store         gateway.Store
+	Authenticator *access.Authenticator
+	Verifier         *access.DomainVerifier // nil where no other domain may call
+	Keys          *access.Keyring        // nil like Peers
+	Seal          gateway.Seal           // for keys of a domain that is prepared
+	Brought       *access.Brought        // likewise; nil for none
+	Queue         *queue.Queue
+	Domains       *remote.Domains
+	Certificates  certificate.Source // nil without TLS
+	Domain        amtp.Domain
+	MaxMessage    int64 // bytes of one request body
+	InFlight      int64 // bytes of all request bodies that are being worked on
+	Timeouts      Timeouts
+	Log           *slog.Logger
+	Now           func() time.Time
+	Peering       *peering.Peering // nil like Peers
+	Invites       *invite.Invites
 
 	// Limits bounds the volume that callers cause; nil bounds nothing.
 	Limits *limits.Limits
 	// Connections counts those that are open; nil where somebody else does.
 	Connections Connections
 
-	room      room
+	room      inflight
 	readiness readiness
 	sampled   sampler
 	causeless sampler     // failures for which the log has no cause of their own
@@ -93,7 +93,7 @@ func (s *Server) Handler() http.Handler {
 		switch {
 		case !ours:
 			foreign(w, r)
-		case s.Door.Development && !s.isHere(r): // a page that rebinds its name, or a proxy
+		case s.Authenticator.Development && !s.isHere(r): // a page that rebinds its name, or a proxy
 			elsewhere(w, r)
 		case path.Clean(r.URL.Path) != r.URL.Path || r.URL.Path[0] != '/':
 			none(w, r) // before the mux would redirect
@@ -146,7 +146,7 @@ const nobody access.Tolerance = -1
 // serveTo is serve for an operation with which some keys count as none.
 func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Door.Proxies.Client(r)}
+		c := &call{s: s, w: w, r: r, id: gateway.RequestID(rand.Uint64()), from: s.Authenticator.Proxies.Client(r)}
 		c.addr, _ = netip.ParseAddr(c.from)
 		s.noteProxy(c)
 		began := s.Now()
@@ -167,7 +167,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 		}
 		if tolerance != nobody {
 			var refused *amtp.Error
-			if c.principal, refused = s.Door.Caller(r, began, tolerance); refused != nil {
+			if c.principal, refused = s.Authenticator.Caller(r, began, tolerance); refused != nil {
 				c.fail(refused)
 				return
 			}
@@ -186,7 +186,7 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 // noteProxy tells the log once of a proxy on this machine that nobody trusts: its
 // callers are bound by no network.
 func (s *Server) noteProxy(c *call) {
-	if len(s.Door.Proxies) > 0 || s.Peers == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() ||
+	if len(s.Authenticator.Proxies) > 0 || s.Verifier == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() ||
 		s.proxied.Swap(true) {
 		return
 	}

@@ -24,7 +24,7 @@ const Asker = "amtp-peer"
 // check looks at a peer, first from here to there, then the other way round. It
 // ends with the first point that leaves nothing more to see. another is the point
 // that says that a gateway answers there, and not the one that is meant.
-func (s *Peering) check(ctx context.Context, p *discovery.Peer) (points []amtp.PeerPoint, another *amtp.PeerPoint) {
+func (s *Peering) check(ctx context.Context, p *discovery.StaticRoute) (points []amtp.PeerPoint, another *amtp.PeerPoint) {
 	told, at, fault := s.reach(ctx, p)
 	for _, point := range there(p, &told) {
 		if fault != nil && fault.point == point.Name {
@@ -48,7 +48,7 @@ func (s *Peering) check(ctx context.Context, p *discovery.Peer) (points []amtp.P
 
 // there is what the way to a peer shows when nothing is wrong with it, in the
 // order in which it is seen.
-func there(p *discovery.Peer, told *amtp.DomainKeys) []amtp.PeerPoint {
+func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []amtp.PeerPoint {
 	keys := amtp.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
 		Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
 	if !keys.OK {
@@ -79,7 +79,7 @@ func clock(skew time.Duration) amtp.PeerPoint {
 }
 
 // back asks the gateway of a peer what it makes of us.
-func (s *Peering) back(ctx context.Context, p *discovery.Peer) amtp.PeerPoint {
+func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) amtp.PeerPoint {
 	point := amtp.PeerPoint{Name: "them"}
 	mend := fmt.Sprintf("over there: amtp peer add %s URL --pin HASH; the whole line: amtp peer self", s.Domain)
 	answer, refused, status, err := s.ask(ctx, p)
@@ -128,7 +128,7 @@ func unknownThere(e *amtp.Error) bool {
 
 // ask sends the gateway of a peer a signed question. refused is what it said when
 // it did not answer it.
-func (s *Peering) ask(ctx context.Context, p *discovery.Peer) (answer amtp.PeerAnswer, refused *amtp.Error,
+func (s *Peering) ask(ctx context.Context, p *discovery.StaticRoute) (answer amtp.PeerAnswer, refused *amtp.Error,
 	status int, err error) {
 	question, err := s.question(p.Domain)
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.Pe
 	if caller.Class() != gateway.ClassDomain {
 		return answer, nil
 	}
-	p, err := s.Peer(ctx, caller.Domain)
+	p, err := s.Route(ctx, caller.Domain)
 	if err != nil {
 		return answer, gateway.Refusal(err)
 	}

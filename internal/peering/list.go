@@ -34,7 +34,7 @@ func (s *Peering) List(ctx context.Context) (amtp.PeerList, *amtp.Error) {
 		}
 		all.Peers = append(all.Peers, p)
 	}
-	seen, err := s.Store.PeersPage(ctx, "", maxSeen)
+	seen, err := s.Store.SenderDomainsPage(ctx, "", maxSeen)
 	if err != nil {
 		return amtp.PeerList{}, gateway.Refusal(err)
 	}
@@ -52,7 +52,7 @@ func (s *Peering) described(ctx context.Context, n *gateway.Secret) (amtp.Peer, 
 	if err := json.Unmarshal(n.Facts, &e); err != nil {
 		return amtp.Peer{}, err
 	}
-	seen, err := s.Store.Peer(ctx, e.Domain)
+	seen, err := s.Store.SenderDomain(ctx, e.Domain)
 	return amtp.Peer{
 		NewPeer: e.NewPeer, Added: e.Added,
 		LastSeen: amtp.Time{Time: seen.LastSeen}, LastSigned: amtp.Time{Time: seen.LastSigned},

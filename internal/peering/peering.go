@@ -29,8 +29,8 @@ import (
 // Store is what Peering needs of gateway.Store.
 type Store interface {
 	gateway.Secrets
-	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
-	PeersPage(ctx context.Context, after amtp.Domain, limit int) ([]gateway.Peer, error)
+	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
+	SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) ([]gateway.SenderDomain, error)
 }
 
 // Peering knows the peers of one gateway. It is a discovery.Peers.
@@ -47,8 +47,8 @@ type Peering struct {
 	Now  func() time.Time
 
 	mu    sync.Mutex
-	known map[amtp.Domain]*discovery.Peer // never changed, only replaced
-	read  time.Time                       // when it was read from the store
+	known map[amtp.Domain]*discovery.StaticRoute // never changed, only replaced
+	read  time.Time                              // when it was read from the store
 }
 
 // kind is that of the entries among the secrets of the store. Nothing of them is
@@ -65,14 +65,14 @@ type entry struct {
 	Added amtp.Time `json:"added_at"`
 }
 
-// Peer implements discovery.Peers.
-func (s *Peering) Peer(ctx context.Context, d amtp.Domain) (*discovery.Peer, error) {
+// Route implements discovery.Peers.
+func (s *Peering) Route(ctx context.Context, d amtp.Domain) (*discovery.StaticRoute, error) {
 	all, err := s.all(ctx)
 	return all[d], err
 }
 
 // all returns the peers, from memory when they were read just now.
-func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.Peer, error) {
+func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.StaticRoute, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.Now()
@@ -83,7 +83,7 @@ func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.Peer, err
 	if err != nil {
 		return nil, err
 	}
-	next := make(map[amtp.Domain]*discovery.Peer, len(list))
+	next := make(map[amtp.Domain]*discovery.StaticRoute, len(list))
 	for i := range list {
 		p, err := s.recall(&list[i])
 		if err != nil {
@@ -109,7 +109,7 @@ func (s *Peering) forget() {
 
 // recall returns the peer of an entry, the one that is known already when the
 // entry is still the same: its connections are kept.
-func (s *Peering) recall(n *gateway.Secret) (*discovery.Peer, error) {
+func (s *Peering) recall(n *gateway.Secret) (*discovery.StaticRoute, error) {
 	sum := sha256.Sum256(n.Facts)
 	version := hex.EncodeToString(sum[:8])
 	if before := s.known[amtp.Domain(n.Name)]; before != nil && before.Version == version {
@@ -123,7 +123,7 @@ func (s *Peering) recall(n *gateway.Secret) (*discovery.Peer, error) {
 }
 
 // peer makes a peer of what was said of it.
-func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.Peer, error) {
+func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.StaticRoute, error) {
 	caps, err := amtp.ParseCapabilities("v=amtp1;gateway="+n.Gateway, false)
 	if err != nil {
 		return nil, err
@@ -152,5 +152,5 @@ func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.Peer, error)
 	if n.Receipts {
 		caps.Features = []string{amtp.FeatureReceipts}
 	}
-	return &discovery.Peer{Domain: n.Domain, Version: version, Capabilities: caps, Client: outbound.New(o)}, nil
+	return &discovery.StaticRoute{Domain: n.Domain, Version: version, Capabilities: caps, Client: outbound.New(o)}, nil
 }

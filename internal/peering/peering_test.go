@@ -46,9 +46,13 @@ func (s *store) ChangeSecrets(_ context.Context, _ string,
 	return err
 }
 
-func (s *store) Peer(context.Context, amtp.Domain) (gateway.Peer, error) { return gateway.Peer{}, nil }
+func (s *store) SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error) {
+	return gateway.SenderDomain{}, nil
+}
 
-func (s *store) PeersPage(context.Context, amtp.Domain, int) ([]gateway.Peer, error) { return nil, nil }
+func (s *store) SenderDomainsPage(context.Context, amtp.Domain, int) ([]gateway.SenderDomain, error) {
+	return nil, nil
+}
 
 // watch is the time of a world.
 type watch struct {
@@ -133,7 +137,7 @@ func TestEveryReplicaSees(t *testing.T) {
 	one, two := newPeering(s, c), newPeering(s, c)
 	here := func(p *Peering) bool {
 		t.Helper()
-		found, err := p.Peer(t.Context(), "far.lan")
+		found, err := p.Route(t.Context(), "far.lan")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,9 +163,9 @@ func TestEveryReplicaSees(t *testing.T) {
 	if !here(two) {
 		t.Error("the other gateway does not know the peer after a second")
 	}
-	before, _ := two.Peer(t.Context(), "far.lan")
+	before, _ := two.Route(t.Context(), "far.lan")
 	c.pass(time.Second)
-	if after, _ := two.Peer(t.Context(), "far.lan"); after != before {
+	if after, _ := two.Route(t.Context(), "far.lan"); after != before {
 		t.Error("a peer that has not changed lost its connections")
 	}
 	if refused := two.Remove(t.Context(), "far.lan"); refused != nil || here(two) {
@@ -291,7 +295,7 @@ func TestKeys(t *testing.T) {
 	if _, refused := p.Add(t.Context(), f.peer()); refused != nil {
 		t.Fatal(refused)
 	}
-	peer, err := p.Peer(t.Context(), "far.lan")
+	peer, err := p.Route(t.Context(), "far.lan")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,5 +307,5 @@ func TestKeys(t *testing.T) {
 	if keys, err := p.Keys(t.Context(), peer); err == nil {
 		t.Errorf("Keys of a gateway that ended = %v, want an error", keys)
 	}
-	var _ discovery.Peers = p
+	var _ discovery.StaticRoutes = p
 }

@@ -38,7 +38,7 @@ type fault struct {
 }
 
 // Keys implements discovery.Peers.
-func (s *Peering) Keys(ctx context.Context, p *discovery.Peer) (discovery.PeerKeys, error) {
+func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery.RouteKeys, error) {
 	told, _, fault := s.reach(ctx, p)
 	switch {
 	case fault != nil && fault.point == pointKeys:
@@ -46,7 +46,7 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.Peer) (discovery.PeerKe
 	case fault != nil:
 		return nil, fmt.Errorf("%w: %s", discovery.ErrTemporary, fault.text)
 	}
-	keys := make(discovery.PeerKeys, len(told.Keys))
+	keys := make(discovery.RouteKeys, len(told.Keys))
 	for _, k := range told.Keys {
 		if _, err := amtp.KeyRecordName(k.Selector, p.Domain); err != nil {
 			continue // no signature can name it
@@ -59,7 +59,7 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.Peer) (discovery.PeerKe
 }
 
 // reach asks the gateway of a peer for its keys, and what time it is there.
-func (s *Peering) reach(ctx context.Context, p *discovery.Peer) (told amtp.DomainKeys, at time.Time, _ *fault) {
+func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amtp.DomainKeys, at time.Time, _ *fault) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Capabilities.Gateway+"/v1/discovery/keys", nil)
@@ -97,7 +97,7 @@ func (s *Peering) reach(ctx context.Context, p *discovery.Peer) (told amtp.Domai
 }
 
 // call makes a request to the gateway of a peer and returns the whole answer.
-func call(p *discovery.Peer, req *http.Request) ([]byte, *http.Response, error) {
+func call(p *discovery.StaticRoute, req *http.Request) ([]byte, *http.Response, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-AMTP-Version", amtp.Version)
 	res, err := p.Client.Do(req)
@@ -110,7 +110,7 @@ func call(p *discovery.Peer, req *http.Request) ([]byte, *http.Response, error) 
 }
 
 // faultOf says why there is no answer.
-func faultOf(p *discovery.Peer, err error) *fault {
+func faultOf(p *discovery.StaticRoute, err error) *fault {
 	var pin *outbound.PinError
 	var name x509.HostnameError
 	var unverified *tls.CertificateVerificationError

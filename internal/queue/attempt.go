@@ -21,7 +21,7 @@ type flight struct {
 	weight int64  // bytes of memory that it has
 }
 
-// finished is what an attempt tells the lane.
+// finished is what an attempt tells the destination.
 type finished struct {
 	flight
 	began    time.Time
@@ -56,7 +56,7 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 		return f
 	}
 	if err != nil {
-		q.complain(ctx, "a message cannot be read from the store", err)
+		q.warn(ctx, "a message cannot be read from the store", err)
 		return q.giveBack(ctx, f)
 	}
 	carriage := q.carry(limited, parcel.Now(f.began))
@@ -65,7 +65,7 @@ func (q *Queue) attempt(ctx context.Context, job flight) finished {
 		carriage.Pause
 	f.due = settlement.Due
 	if err := q.settle(ctx, &parcel, settlement); err != nil {
-		q.complain(ctx, "what came of an attempt cannot be stored; it will be made again", err)
+		q.warn(ctx, "what came of an attempt cannot be stored; it will be made again", err)
 		return q.lapse(f)
 	}
 	return f
@@ -87,7 +87,7 @@ func (q *Queue) giveBack(ctx context.Context, f finished) finished {
 	case errors.Is(err, gateway.ErrStale):
 		return f
 	case err != nil:
-		q.complain(ctx, "an attempt that was not made cannot be taken back", err)
+		q.warn(ctx, "an attempt that was not made cannot be taken back", err)
 		return q.lapse(f)
 	}
 	f.due, f.unmade = s.Due, true
@@ -136,7 +136,7 @@ func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage
 // settle stores what came of an attempt, trying for as long as nobody else can
 // have begun another.
 func (q *Queue) settle(ctx context.Context, p *gateway.Parcel, s gateway.Settlement) error {
-	q.tell(p, s)
+	q.ring(p, s)
 	const longest = 2 * time.Second
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, longest) {
 		err := q.storeIt(ctx, s)
@@ -166,8 +166,8 @@ func (q *Queue) storeIt(ctx context.Context, s gateway.Settlement) error {
 	return q.store.Settle(ctx, s)
 }
 
-// tell logs an attempt that failed: who it was for and what comes next.
-func (q *Queue) tell(p *gateway.Parcel, s gateway.Settlement) {
+// ring logs an attempt that failed: who it was for and what comes next.
+func (q *Queue) ring(p *gateway.Parcel, s gateway.Settlement) {
 	for _, r := range s.Results {
 		if r.Event != gateway.Success {
 			q.log.Warn("a message could not be delivered", "message", string(p.Envelope.ID), "destination",

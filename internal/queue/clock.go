@@ -14,7 +14,7 @@ func (q *Queue) clock() gateway.ClockState {
 	return c
 }
 
-// follow has every lane ask anew after the clock has jumped, or gone back by however
+// follow has every destination ask anew after the clock has jumped, or gone back by however
 // little: what they remember of times is by the clock before.
 func (q *Queue) follow() {
 	c := q.clock()
@@ -23,16 +23,16 @@ func (q *Queue) follow() {
 		return
 	}
 	q.jumps = c.Jumps
-	for _, ls := range q.lanes {
-		ls.jump(c.Now)
+	for _, s := range q.schedulers {
+		s.jump(c.Now)
 	}
 	q.pages = -1
 }
 
-// jump has every lane ask at once, or when it opens, which is soon.
-func (ls *lanes) jump(now time.Time) {
+// jump has every destination ask at once, or when it opens, which is soon.
+func (s *scheduler) jump(now time.Time) {
 	soon := now.Add(longestPause)
-	for _, l := range ls.all {
+	for _, l := range s.all {
 		l.seen = now
 		for _, e := range []*entry{&l.fresh, &l.tried} {
 			e.gate.counted, e.gate.closed, e.asked = time.Time{}, earlier(e.gate.closed, soon), time.Time{}
@@ -40,6 +40,6 @@ func (ls *lanes) jump(now time.Time) {
 				e.at = now
 			}
 		}
-		ls.placeAll(l)
+		s.placeAll(l)
 	}
 }

@@ -47,7 +47,7 @@ func (e *Expiry) round(ctx context.Context) {
 		n, err = e.Store.Expire(ctx, now.Add(-gateway.MaxAge), now, batch,
 			func(j gateway.Job) bool { return j.Reported() })
 		if err != nil {
-			complain(ctx, e.Log, "old jobs cannot be given up", err)
+			warn(ctx, e.Log, "old jobs cannot be given up", err)
 			return
 		}
 	}

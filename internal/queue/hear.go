@@ -21,7 +21,7 @@ type hearing struct {
 const firstHeard = 5 * time.Second
 
 // hears reports whether to try the destination, because it was heard from.
-func (l *lane) hears(now time.Time) bool {
+func (l *destination) hears(now time.Time) bool {
 	if l.health != ill && !l.fresh.gate.shut() && !l.tried.gate.shut() || now.Before(l.heard.next) {
 		return false
 	}
@@ -41,25 +41,25 @@ func (q *Queue) Heard(d amtp.Domain) {
 
 // hear tries one message to a destination. When it arrives, the rest follows.
 func (q *Queue) hear(ctx context.Context, d gateway.Destination) {
-	ls := q.lanes[d.Kind()]
-	l := ls.all[d]
+	s := q.schedulers[d.Kind()]
+	l := s.all[d]
 	if now := q.now(); l == nil || !l.hears(now) {
 		return
 	}
-	ls.reopen(d, q.now())
-	q.beside(ctx, func(ctx context.Context) { q.hasten(ctx, d, 1) })
+	s.reopen(d, q.now())
+	q.beside(ctx, func(ctx context.Context) { q.makeDue(ctx, d, 1) })
 }
 
 // welcome has everything tried that waits for a destination which was heard from
 // and answers again.
 func (q *Queue) welcome(ctx context.Context, f *finished) {
-	l := q.lanes[f.Destination.Kind()].all[f.Destination]
+	l := q.schedulers[f.Destination.Kind()].all[f.Destination]
 	if l == nil || !f.tried || f.down {
 		return
 	}
 	hurry := l.heard.hurry
 	if l.heard = (hearing{}); hurry {
-		q.beside(ctx, func(ctx context.Context) { q.hasten(ctx, f.Destination, hurryJobs) })
+		q.beside(ctx, func(ctx context.Context) { q.makeDue(ctx, f.Destination, retryJobs) })
 	}
 }
 

@@ -155,7 +155,7 @@ const farBehind = 128
 // ones leave so much of the destination's share that it fits as soon as those before
 // it are done.
 func (e *entry) hunger(n int, m *memory) (h hunger, ok bool) {
-	l := e.lane
+	l := e.of
 	if e.left > 0 {
 		h.behind = farBehind
 	}
@@ -180,17 +180,17 @@ func (e *entry) hunger(n int, m *memory) (h hunger, ok bool) {
 func (e *entry) needed() int64 { return max(weigh(e.needs), copies) }
 
 // lacks returns for what an entry waits that finds too little memory.
-func (ls *lanes) lacks(e *entry) reason {
-	if maxShare-e.lane.bytes < e.needed() {
-		return reason{lane: true}
+func (s *scheduler) lacks(e *entry) reason {
+	if maxShare-e.of.bytes < e.needed() {
+		return reason{destination: true}
 	}
 	return reason{memory: true, class: e.class}
 }
 
 // carries notes that a message is under way, or with -1 that it is no more.
-func (ls *lanes) carries(f *flight, l *lane, more int64) {
-	ls.memory.take(f.class, more*f.weight)
-	ls.memory.portion(f.class, f.Flow, more*f.weight)
+func (s *scheduler) carries(f *flight, l *destination, more int64) {
+	s.memory.take(f.class, more*f.weight)
+	s.memory.portion(f.class, f.Flow, more*f.weight)
 	l.bytes += more * f.weight
 	if f.weight > bulky {
 		l.bulk += more * f.weight

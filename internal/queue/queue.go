@@ -2,7 +2,7 @@
 // has a courier make an attempt at each, and settles what came of it.
 //
 // Everything that decides when a job is tried again is stored; what is kept here
-// is only how each destination feels at the moment. A process that is killed
+// is only how healthy each destination is now. A process that is killed
 // at any line leaves jobs whose leases end, and they are tried again: the other
 // side may see a message twice and recognises it by its id. A destination that
 // does not answer costs one attempt now and then. It never delays one that does
@@ -29,7 +29,7 @@ type Store interface {
 	Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error)
 	Settle(context.Context, gateway.Settlement) error
 	JobsPage(context.Context, gateway.JobFilter) (gateway.JobPage, error)
-	Hasten(ctx context.Context, job gateway.JobID, now time.Time) error
+	MakeDue(ctx context.Context, job gateway.JobID, now time.Time) error
 	Clock() gateway.ClockState
 }
 
@@ -41,21 +41,21 @@ type Queue struct {
 	log     *slog.Logger
 	lease   time.Duration
 
-	lanes   map[gateway.Kind]*lanes
-	scanned gateway.Destination  // up to which the store was asked, "" for all of it
-	missed  *gateway.Destination // behind which the next poll goes on, for there was no room for more
-	pages   int                  // that it is still asked for, -1 for all of them
-	whole   bool                 // all are asked for once more after these
-	vain    int                  // claims in a row that leased nothing
-	done    chan finished
-	probes  chan gateway.Destination
-	heard   chan gateway.Destination
-	hands   chan struct{} // one for each piece of work beside the loop
-	asked   chan chan<- []Lane
-	crew    crew
-	jumps   int64 // of the clock, that the lanes know of
-	looked  time.Time
-	flying  sync.WaitGroup
+	schedulers map[gateway.Kind]*scheduler
+	scanned    gateway.Destination  // up to which the store was asked, "" for all of it
+	missed     *gateway.Destination // behind which the next poll goes on, for there was no room for more
+	pages      int                  // that it is still asked for, -1 for all of them
+	whole      bool                 // all are asked for once more after these
+	vain       int                  // claims in a row that leased nothing
+	done       chan finished
+	probes     chan gateway.Destination
+	heard      chan gateway.Destination
+	hands      chan struct{} // one for each piece of work beside the loop
+	asked      chan chan<- []DestinationHealth
+	crew       workers
+	jumps      int64 // of the clock, that the destinations know of
+	looked     time.Time
+	flying     sync.WaitGroup
 }
 
 // Options says how a queue works. All are needed.
@@ -84,19 +84,19 @@ func New(store Store, courier gateway.Courier, o Options) *Queue {
 		// compared with times that are stored
 		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) },
 		log: o.Log, lease: o.Lease,
-		lanes: map[gateway.Kind]*lanes{
-			gateway.KindRemote: newLanes().sharing(memory), gateway.KindPush: newLanes().sharing(memory),
-			gateway.KindReport: newLanes().sharing(memory),
+		schedulers: map[gateway.Kind]*scheduler{
+			gateway.KindRemote: newScheduler().sharing(memory), gateway.KindPush: newScheduler().sharing(memory),
+			gateway.KindReport: newScheduler().sharing(memory),
 		},
 		done:   make(chan finished, 3*maxLeased),
 		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
 		hands: make(chan struct{}, 4),
-		asked: make(chan chan<- []Lane), crew: newCrew(),
+		asked: make(chan chan<- []DestinationHealth), crew: newWorkers(),
 	}
 }
 
-// Probe has a destination tried at once, however it felt the last time.
-func (q *Queue) Probe(d gateway.Destination) {
+// Wake has a destination tried at once, however it felt the last time.
+func (q *Queue) Wake(d gateway.Destination) {
 	select {
 	case q.probes <- d:
 	default: // somebody asked for many; the poll finds the rest
@@ -136,7 +136,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			q.finish(ctx, &f)
 			q.finishMore(ctx)
 		case d := <-q.probes:
-			q.lanes[d.Kind()].reopen(d, q.now())
+			q.schedulers[d.Kind()].reopen(d, q.now())
 		case d := <-q.heard:
 			q.hear(ctx, d)
 		case answer := <-q.asked:
@@ -154,10 +154,10 @@ func (q *Queue) Run(ctx context.Context) error {
 	return nil
 }
 
-// Lanes returns how the destinations feel, in the order of their names; nothing
+// Destinations returns the health of the destinations, in the order of their names; nothing
 // when ctx ends before the queue answers.
-func (q *Queue) Lanes(ctx context.Context) []Lane {
-	answer := make(chan []Lane, 1)
+func (q *Queue) Destinations(ctx context.Context) []DestinationHealth {
+	answer := make(chan []DestinationHealth, 1)
 	select {
 	case q.asked <- answer:
 		return <-answer
@@ -166,9 +166,9 @@ func (q *Queue) Lanes(ctx context.Context) []Lane {
 	}
 }
 
-func (q *Queue) show() (list []Lane) {
-	for _, ls := range q.lanes {
-		list = ls.show(list)
+func (q *Queue) show() (list []DestinationHealth) {
+	for _, s := range q.schedulers {
+		list = s.show(list)
 	}
 	return list
 }
@@ -178,7 +178,7 @@ func (q *Queue) rang(bell gateway.WorkBell) {
 	rang, all := bell.Take()
 	now := q.now()
 	for _, d := range rang {
-		q.lanes[d.Kind()].rang(d, now)
+		q.schedulers[d.Kind()].rang(d, now)
 	}
 	switch {
 	case all && q.pages < 0:
@@ -197,8 +197,8 @@ const (
 
 // poll has the store asked for what no bell told of.
 func (q *Queue) poll() {
-	for _, ls := range q.lanes {
-		ls.forget(q.now())
+	for _, s := range q.schedulers {
+		s.forget(q.now())
 	}
 	if q.pages == 0 {
 		q.pages = pollPages
@@ -215,13 +215,13 @@ func (q *Queue) page(ctx context.Context) {
 	}
 	waiting, err := q.store.Waiting(ctx, q.scanned, pageSize)
 	if err != nil {
-		q.complain(ctx, "the queue cannot be read", err)
+		q.warn(ctx, "the queue cannot be read", err)
 		q.pages = 0
 		return
 	}
 	now := q.now()
 	for _, w := range waiting {
-		if !q.lanes[w.Destination.Kind()].due(w, now) && q.missed == nil {
+		if !q.schedulers[w.Destination.Kind()].due(w, now) && q.missed == nil {
 			q.missed = new(q.scanned)
 		}
 		q.scanned = w.Destination
@@ -245,10 +245,10 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 	now := q.now()
 	wait := pollTime
 	claims, leased := 0, 0
-	for _, ls := range q.lanes {
-		wanted := ls.wanted(now)
+	for _, s := range q.schedulers {
+		wanted := s.wanted(now)
 		if len(wanted) == 0 {
-			wait = min(wait, ls.sleep(now))
+			wait = min(wait, s.sleep(now))
 			continue
 		}
 		claims++
@@ -258,11 +258,11 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 		}
 		claimed, err := q.store.Claim(hard, list, now, now.Add(q.lease))
 		if err != nil {
-			q.complain(ctx, "nothing can be claimed from the queue", err)
-			ls.refused(wanted, now.Add(retryStore))
+			q.warn(ctx, "nothing can be claimed from the queue", err)
+			s.refused(wanted, now.Add(retryStore))
 			continue
 		}
-		for _, f := range ls.claimed(wanted, claimed, now) {
+		for _, f := range s.claimed(wanted, claimed, now) {
 			leased++
 			q.start(hard, f)
 		}
@@ -311,17 +311,17 @@ func (q *Queue) finishMore(ctx context.Context) {
 }
 
 func (q *Queue) finish(ctx context.Context, f *finished) {
-	q.lanes[f.Destination.Kind()].finish(f, q.now())
+	q.schedulers[f.Destination.Kind()].finish(f, q.now())
 	q.welcome(ctx, f)
 }
 
-// complain logs what went wrong with the store, unless it was asked to stop or
+// warn logs what went wrong with the store, unless it was asked to stop or
 // waits for its operator.
-func (q *Queue) complain(ctx context.Context, what string, err error) {
-	complain(ctx, q.log, what, err)
+func (q *Queue) warn(ctx context.Context, what string, err error) {
+	warn(ctx, q.log, what, err)
 }
 
-func complain(ctx context.Context, log *slog.Logger, what string, err error) {
+func warn(ctx context.Context, log *slog.Logger, what string, err error) {
 	if ctx.Err() == nil && !errors.Is(err, gateway.ErrPaused) && !errors.Is(err, gateway.ErrClosed) {
 		log.Warn(what, "cause", err)
 	}

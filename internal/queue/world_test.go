@@ -147,7 +147,7 @@ func (w *world) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	}()
 	if p.Destination == gateway.Reports {
 		door := &intake.Intake{Store: w.store, Domain: "a.example", Now: w.shows, Federated: true}
-		return (&report.Reporter{Door: door, Agents: w.store, Domain: "a.example"}).Carry(ctx, p)
+		return (&report.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}).Carry(ctx, p)
 	}
 	return w.carry(ctx, p)
 }

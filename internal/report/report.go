@@ -20,11 +20,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// Door takes the report in. intake.Intake is one.
-type Door interface {
-	Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult, *amtp.Error)
-}
-
 // Agents are those that live here. gateway.Store knows them.
 type Agents interface {
 	Agent(gateway.AgentID) (*gateway.Agent, error)
@@ -32,9 +27,9 @@ type Agents interface {
 
 // Reporter writes reports. It is the courier of the jobs for gateway.Reports.
 type Reporter struct {
-	Door   Door
-	Agents Agents
-	Domain amtp.Domain // ours
+	Acceptor gateway.Acceptor
+	Agents   Agents
+	Domain   amtp.Domain // ours
 }
 
 // Daemon is the local part of who reports.
@@ -83,7 +78,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		return p.All(gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInternal,
 			Reason: "the report cannot be written"})
 	}
-	_, refused := r.Door.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
+	_, refused := r.Acceptor.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
 	case refused == nil, refused.Code == amtp.CodeAgentUnknown:
 		return p.All(gateway.Outcome{Event: gateway.Success})

@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	door := &intake.Intake{Store: w.store, Domain: "a.example", Now: func() time.Time { return w.now }, Federated: true}
-	w.reporter = &report.Reporter{Door: door, Agents: w.store, Domain: "a.example"}
+	w.reporter = &report.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}
 	w.alice = w.agent("alice", "pull")
 	return w
 }
@@ -75,7 +75,7 @@ func (w *world) send(p gateway.Principal, from, subject string, to ...string) am
 	if refused != nil {
 		w.t.Fatal(refused)
 	}
-	r, refused := w.reporter.Door.Accept(context.Background(), p, m, 1)
+	r, refused := w.reporter.Acceptor.Accept(context.Background(), p, m, 1)
 	if refused != nil {
 		w.t.Fatal(refused)
 	}

@@ -51,7 +51,7 @@ type Item[W any] struct {
 	Work W
 	Err  error
 	size int
-	calm bool // see DoCalmly
+	calm bool // see DoBackground
 	done chan struct{}
 }
 
@@ -71,10 +71,10 @@ func (b *Batcher[W]) Do(ctx context.Context, work W, size int) error {
 	return b.do(ctx, work, size, false)
 }
 
-// DoCalmly is Do for work of which many pieces come at nearly the same time and
+// DoBackground is Do for work of which many pieces come at nearly the same time and
 // that no agent waits for. A batch of nothing else lets those join who are about to
 // write: fewer and larger batches are less work for the whole machine.
-func (b *Batcher[W]) DoCalmly(ctx context.Context, work W, size int) error {
+func (b *Batcher[W]) DoBackground(ctx context.Context, work W, size int) error {
 	return b.do(ctx, work, size, true)
 }
 
@@ -130,7 +130,7 @@ func (b *Batcher[W]) Run() {
 	for open := true; open; {
 		_, open = <-b.wake
 		for {
-			b.gather()
+			b.linger()
 			if batch = b.take(batch[:0]); len(batch) == 0 {
 				break
 			}
@@ -156,9 +156,9 @@ func (b *Batcher[W]) contained(batch []*Item[W]) {
 	}
 }
 
-// gather lets whoever is about to write do so first, while nobody who waits is in
+// linger lets whoever is about to write do so first, while nobody who waits is in
 // a hurry. Nobody else is there to run on an idle machine, and it returns at once.
-func (b *Batcher[W]) gather() {
+func (b *Batcher[W]) linger() {
 	n := b.calm()
 	if n == 0 {
 		return

@@ -110,7 +110,7 @@ func TestBatcherGathersCalmWork(t *testing.T) {
 		b := store.NewBatcher(func(batch []*store.Item[int]) { sizes = append(sizes, len(batch)) })
 		var loop, callers sync.WaitGroup
 		loop.Go(b.Run)
-		do := b.DoCalmly
+		do := b.DoBackground
 		if !calm {
 			do = b.Do
 		}

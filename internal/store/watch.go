@@ -168,7 +168,7 @@ func (t *Times) Doubts() bool { return t.course.At != 0 }
 func (t *Times) Before() int64 { return t.now + us(clockSlack) }
 
 // RightPeer has the times of a peer count as they do now.
-func (t *Times) RightPeer(p *gateway.Peer) {
+func (t *Times) RightPeer(p *gateway.SenderDomain) {
 	for _, at := range []*time.Time{&p.FirstSeen, &p.LastSeen, &p.FirstSigned, &p.LastSigned} {
 		*at = t.At(Micros(*at), 0)
 	}

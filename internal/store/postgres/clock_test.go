@@ -91,7 +91,7 @@ func TestJumpIsStoredFirst(t *testing.T) {
 		}},
 		{"MarkRead", func(now time.Time) error { _, err := s.MarkRead(ctx, bob.ID, read, now); return err }},
 		{"Ack", func(now time.Time) error { _, err := s.Ack(ctx, bob.ID, read, now); return err }},
-		{"NotePeer", func(now time.Time) error { return s.NotePeer(ctx, "far.example", true, now) }},
+		{"NoteSenderDomain", func(now time.Time) error { return s.NoteSenderDomain(ctx, "far.example", true, now) }},
 		{"RemoveAgent", func(now time.Time) error { return s.RemoveAgent(ctx, bob.ID, now) }},
 	} {
 		by := 400 * 24 * time.Hour

@@ -80,8 +80,8 @@ func (s *Store) lapse() error {
 	})
 }
 
-// Hasten makes a job due.
-func (s *Store) Hasten(ctx context.Context, job gateway.JobID, now time.Time) error {
+// MakeDue makes a job due.
+func (s *Store) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
 		j, err := t.idle(ctx, job, now)
 		if err != nil {

@@ -76,8 +76,8 @@ func (p *pair) JobsPage(ctx context.Context, f gateway.JobFilter) (gateway.JobPa
 	return p.next().JobsPage(ctx, f)
 }
 
-func (p *pair) Hasten(ctx context.Context, job gateway.JobID, now time.Time) error {
-	return p.next().Hasten(ctx, job, now)
+func (p *pair) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) error {
+	return p.next().MakeDue(ctx, job, now)
 }
 
 func (p *pair) Cancel(ctx context.Context, job gateway.JobID, now time.Time) error {
@@ -88,8 +88,8 @@ func (p *pair) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time)
 	return p.next().Redrive(ctx, f, now)
 }
 
-func (p *pair) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
-	return p.next().NotePeer(ctx, domain, signed, now)
+func (p *pair) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
+	return p.next().NoteSenderDomain(ctx, domain, signed, now)
 }
 
 func (p *pair) ChangeSecrets(ctx context.Context, kind string,

@@ -10,7 +10,7 @@ import (
 )
 
 // peers reads the peers that the end of a query finds.
-func (c conn) peers(ctx context.Context, end string, args ...any) (list []gateway.Peer, err error) {
+func (c conn) peers(ctx context.Context, end string, args ...any) (list []gateway.SenderDomain, err error) {
 	var domain string
 	var seen, last, signed, lastSigned int64
 	var written bool
@@ -18,7 +18,7 @@ func (c conn) peers(ctx context.Context, end string, args ...any) (list []gatewa
 		`SELECT domain, first_seen, last_seen, coalesce(first_signed, 0), coalesce(last_signed, 0), EXISTS (SELECT FROM contact c WHERE c.domain = peer.domain) FROM peer `+
 			end, args,
 		[]any{&domain, &seen, &last, &signed, &lastSigned, &written}, func() error {
-			list = append(list, gateway.Peer{
+			list = append(list, gateway.SenderDomain{
 				Domain: amtp.Domain(domain), FirstSeen: store.FromMicros(seen), LastSeen: store.FromMicros(last),
 				FirstSigned: store.FromMicros(signed), LastSigned: store.FromMicros(lastSigned), Written: written,
 			})
@@ -27,9 +27,9 @@ func (c conn) peers(ctx context.Context, end string, args ...any) (list []gatewa
 	return list, err
 }
 
-// Peer returns what is known of a domain.
-func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, error) {
-	var p gateway.Peer
+// SenderDomain returns what is known of a domain.
+func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (gateway.SenderDomain, error) {
+	var p gateway.SenderDomain
 	err := s.read(ctx, func(ctx context.Context, c conn) error {
 		list, err := c.peers(ctx, `WHERE domain = $1`, string(domain))
 		if err != nil {
@@ -39,7 +39,7 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, err
 			p = list[0]
 			return nil
 		}
-		p = gateway.Peer{Domain: domain}
+		p = gateway.SenderDomain{Domain: domain}
 		return c.query(ctx, `SELECT EXISTS (SELECT FROM contact WHERE domain = $1)`, []any{string(domain)},
 			[]any{&p.Written}, func() error { return nil })
 	})
@@ -48,10 +48,10 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (gateway.Peer, err
 	return p, err
 }
 
-// NotePeer remembers that a message of the domain was taken. Most often that is
+// NoteSenderDomain remembers that a message of the domain was taken. Most often that is
 // known, and reading it is all there is to do.
-func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
-	known, err := s.Peer(ctx, domain)
+func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
+	known, err := s.SenderDomain(ctx, domain)
 	if err != nil || !known.Learns(signed, now) {
 		return err
 	}
@@ -66,8 +66,8 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 	})
 }
 
-// PeersPage lists peers.
-func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
+// SenderDomainsPage lists peers.
+func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
 		list, err = c.peers(ctx, `WHERE domain > $1 ORDER BY domain LIMIT $2`, string(after), limit)
 		return err

@@ -57,7 +57,7 @@ func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now t
 	}
 	times := s.watch.Times(now)
 	if after == 0 {
-		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.Peer()), limit)
+		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.SenderDomain()), limit)
 		if out.Peers = gone; err != nil || gone == limit {
 			return out, err
 		}
@@ -169,7 +169,7 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 		}
 		bodies = append(bodies, m)
 	}
-	out.Unread, err = c.remains(ctx, bodies)
+	out.Unreadable, err = c.remains(ctx, bodies)
 	return list, err
 }
 

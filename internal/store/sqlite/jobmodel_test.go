@@ -342,7 +342,7 @@ func (d *depot) operate(t *rapid.T) {
 	if cancel {
 		err = d.store.Cancel(t.Context(), j.ID, now)
 	} else {
-		err = d.store.Hasten(t.Context(), j.ID, now)
+		err = d.store.MakeDue(t.Context(), j.ID, now)
 	}
 	if j.Lease.After(now) {
 		if !errors.Is(err, gateway.ErrConflict) {

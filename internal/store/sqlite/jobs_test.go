@@ -227,7 +227,7 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.NotePeer(t.Context(), "far.example", true, dawn); err != nil {
+	if err := s.NoteSenderDomain(t.Context(), "far.example", true, dawn); err != nil {
 		t.Fatal(err)
 	}
 	file, dir := filepath.Join(t.TempDir(), "backup"), t.TempDir()
@@ -272,7 +272,7 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	if list, err := r.Secrets(t.Context(), "signing"); err != nil || len(list) != 1 {
 		t.Errorf("Secrets = %v, %v; want the one of the backup", list, err)
 	}
-	if p, err := r.Peer(t.Context(), "far.example"); err != nil || p.FirstSigned.IsZero() {
+	if p, err := r.SenderDomain(t.Context(), "far.example"); err != nil || p.FirstSigned.IsZero() {
 		t.Errorf("Peer = %+v, %v; want the one of the backup", p, err)
 	}
 	if list := wrong(Check(t.Context(), dir)); len(list) > 0 {
@@ -316,7 +316,7 @@ func useTheQueue(t *testing.T, s *Store) {
 		_, err := s.JobsPage(ctx, f)
 		must(err)
 	}
-	must(s.Hasten(ctx, jobs[1].ID, dawn))
+	must(s.MakeDue(ctx, jobs[1].ID, dawn))
 	list, err := s.DeadLetters(ctx, gateway.DeadFilter{})
 	must(err)
 	for _, f := range []gateway.DeadFilter{{IDs: []gateway.DeliveryID{list.Letters[0].ID}}, {Message: jobs[2].Message},
@@ -333,8 +333,8 @@ func useTheQueue(t *testing.T, s *Store) {
 	must(s.Cancel(ctx, jobs[1].ID, dawn))
 	_, err = s.Expire(ctx, dawn.Add(time.Hour), dawn, 10, func(gateway.Job) bool { return true })
 	must(err)
-	must(s.NotePeer(ctx, "far.example", true, dawn))
-	_, err = s.PeersPage(ctx, "", 10)
+	must(s.NoteSenderDomain(ctx, "far.example", true, dawn))
+	_, err = s.SenderDomainsPage(ctx, "", 10)
 	must(err)
 	must(s.ChangeSecrets(ctx, "signing", func(l []gateway.Secret) ([]gateway.Secret, error) { return l, nil }))
 	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // nothing is leased

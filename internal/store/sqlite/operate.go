@@ -99,8 +99,8 @@ func (w *writer) idle(id gateway.JobID, now time.Time) (queued, error) {
 	return j, err
 }
 
-// Hasten makes a job due.
-func (s *Store) Hasten(ctx context.Context, job gateway.JobID, now time.Time) error {
+// MakeDue makes a job due.
+func (s *Store) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) error {
 	return s.write(ctx, 64, func(w *writer) error {
 		j, err := w.idle(job, now)
 		if err != nil {

@@ -16,8 +16,8 @@ const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
 // isWritten tells whether an agent has written to a domain, which stands behind it.
 const isWritten = `EXISTS (SELECT 1 FROM contact c WHERE c.domain = `
 
-func scanPeer(s *sqlite3.Stmt) gateway.Peer {
-	return gateway.Peer{
+func scanPeer(s *sqlite3.Stmt) gateway.SenderDomain {
+	return gateway.SenderDomain{
 		Domain:      amtp.Domain(s.ColumnText(0)),
 		FirstSeen:   store.FromMicros(s.ColumnInt64(1)),
 		LastSeen:    store.FromMicros(s.ColumnInt64(2)),
@@ -27,10 +27,10 @@ func scanPeer(s *sqlite3.Stmt) gateway.Peer {
 	}
 }
 
-// Peer returns what is known of a domain.
-func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, err error) {
+// SenderDomain returns what is known of a domain.
+func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (p gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		p = gateway.Peer{Domain: domain}
+		p = gateway.SenderDomain{Domain: domain}
 		found := false
 		err := r.query(`SELECT `+peerColumns+`, `+isWritten+`peer.domain) FROM peer WHERE domain = ?`,
 			func(st *sqlite3.Stmt) error {
@@ -50,10 +50,10 @@ func (s *Store) Peer(ctx context.Context, domain amtp.Domain) (p gateway.Peer, e
 	return p, err
 }
 
-// NotePeer remembers that a message of the domain was taken. Most often that is
+// NoteSenderDomain remembers that a message of the domain was taken. Most often that is
 // known, and reading it is all there is to do.
-func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
-	known, err := s.Peer(ctx, domain)
+func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
+	known, err := s.SenderDomain(ctx, domain)
 	if err != nil || !known.Learns(signed, now) {
 		return err
 	}
@@ -71,8 +71,8 @@ func (s *Store) NotePeer(ctx context.Context, domain amtp.Domain, signed bool, n
 	})
 }
 
-// PeersPage lists peers.
-func (s *Store) PeersPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.Peer, err error) {
+// SenderDomainsPage lists peers.
+func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		list = nil
 		return r.query(`SELECT `+peerColumns+`, `+isWritten+

@@ -44,7 +44,7 @@ func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now t
 	}
 	times := s.watch.Times(now)
 	if after == 0 {
-		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.Peer()), limit)
+		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.SenderDomain()), limit)
 		if out.Peers = gone; err != nil || gone == limit {
 			return out, err
 		}
@@ -173,7 +173,7 @@ func (r *reader) prepare(m *aged, walk *store.Walk, out *gateway.Purged) error {
 	if r.remains(m) {
 		m.size = size
 	} else {
-		out.Unread++
+		out.Unreadable++
 	}
 	return nil
 }

@@ -460,7 +460,7 @@ func (s *Store) writeCalmly(ctx context.Context, size int, fn work) error {
 	if err := s.dir.Ended(ctx); err != nil {
 		return err
 	}
-	return s.batcher.DoCalmly(ctx, fn, size)
+	return s.batcher.DoBackground(ctx, fn, size)
 }
 
 // Close commits what waits, moves the journal into the database and closes all

@@ -146,11 +146,11 @@ func serve(t *testing.T, s *Store, o *order, log *slog.Logger) string {
 	t.Helper()
 	now := time.Now
 	api := &httpapi.Server{
-		Intake: &intake.Intake{Store: s, Domain: "shop.example", Now: now},
-		Agents: &agent.Agents{Store: s, Domain: "shop.example", Now: now, Stopping: make(chan struct{})},
-		Store:  s,
-		Door:   &access.Door{Owners: s, Failures: &access.Failures{}},
-		Domain: "shop.example", MaxMessage: 1 << 20, InFlight: 64 << 20,
+		Intake:        &intake.Intake{Store: s, Domain: "shop.example", Now: now},
+		Agents:        &agent.Agents{Store: s, Domain: "shop.example", Now: now, Stopping: make(chan struct{})},
+		Store:         s,
+		Authenticator: &access.Authenticator{Owners: s, Failures: &access.Failures{}},
+		Domain:        "shop.example", MaxMessage: 1 << 20, InFlight: 64 << 20,
 		Log: log, Now: now,
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

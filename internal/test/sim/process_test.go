@@ -179,13 +179,13 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 		s.w.t.Fatal(err)
 	}
 	remote := &courier.Remote{
-		Finder: finder, Client: &http.Client{Transport: wire{p}}, Peers: store,
+		Finder: finder, Client: &http.Client{Transport: wire{p}}, Memory: store,
 		Signer: func() *amtp.Signer { return s.signer },
 		Doubt:  finder.Doubt, Known: finder.Known, Now: now, Log: log,
 	}
 	in.Sizes = remote
 	couriers := courier.Router{
-		gateway.KindReport: &report.Reporter{Door: in, Agents: store, Domain: s.domain},
+		gateway.KindReport: &report.Reporter{Acceptor: in, Agents: store, Domain: s.domain},
 		gateway.KindRemote: remote,
 	}
 	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers,
@@ -201,8 +201,8 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	d := &p.door.Server
 	d.Intake, d.Store, d.Queue, d.Domain, d.Log, d.Now = in, store, p.queue, s.domain, log, now
 	d.Agents = &agent.Agents{Store: store, Domain: s.domain, Now: now, Stopping: p.gone, Queue: p.queue}
-	d.Door = &access.Door{Owners: store, Admin: []string{adminKey}, Failures: &access.Failures{}}
-	d.Peers = access.NewPeers(known, store, gateway.PolicyFlag, log)
+	d.Authenticator = &access.Authenticator{Owners: store, Admin: []string{adminKey}, Failures: &access.Failures{}}
+	d.Verifier = access.NewDomainVerifier(known, store, gateway.PolicyFlag, log)
 	p.loops = []func(context.Context) error{
 		p.queue.Run,
 		(&queue.Expiry{Store: store, Now: now, Log: log}).Run,

@@ -513,7 +513,7 @@ func signedKept(w *world) {
 		domain := w.address(fmt.Sprintf("a@d%d.example", by)).Domain()
 		w.hand.Set(by)
 		w.look()
-		w.works("NotePeer", w.store.NotePeer(w.ctx, domain, true, w.now()))
+		w.works("NoteSenderDomain", w.store.NoteSenderDomain(w.ctx, domain, true, w.now()))
 		w.hand.Set(-by)
 		w.look()
 		for _, c := range []struct {
@@ -522,8 +522,8 @@ func signedKept(w *world) {
 		}{{time.Hour, true}, {gateway.Sticky - 2*days, true}, {3 * days, false}} {
 			w.passes(c.after)
 			w.purge(keep, w.now())
-			p, err := w.store.Peer(w.ctx, domain)
-			w.works("Peer", err)
+			p, err := w.store.SenderDomain(w.ctx, domain)
+			w.works("SenderDomain", err)
 			same(w, fmt.Sprintf("held to its signatures, %v", by), p.Sticks(w.now()), c.held)
 		}
 	}
@@ -532,12 +532,12 @@ func signedKept(w *world) {
 // peersPast has more domains that wrote while the clock was behind than one call looks
 // at, before one that wrote nothing for long.
 func peersPast(w *world) {
-	w.works("NotePeer", w.store.NotePeer(w.ctx, "old.example", false, w.now()))
-	w.passes(keep.Peer() - 10*days)
+	w.works("NoteSenderDomain", w.store.NoteSenderDomain(w.ctx, "old.example", false, w.now()))
+	w.passes(keep.SenderDomain() - 10*days)
 	w.hand.Set(-400 * days)
 	w.store.Clock() // and before what lies ahead of it is put right
 	for i := range 65 {
-		w.works("NotePeer", w.store.NotePeer(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(),
+		w.works("NoteSenderDomain", w.store.NoteSenderDomain(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(),
 			false, w.now()))
 	}
 	w.hand.Set(400 * days)

@@ -128,7 +128,7 @@ func (g *grown) fillPeers(i int) error {
 	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain,
 		text: fmt.Sprintf("peer %d", i)})
 	if err == nil {
-		err = g.store.NotePeer(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
+		err = g.store.NoteSenderDomain(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
 	}
 	if err == nil {
 		_, err = g.store.Ack(g.ctx, g.dave.ID, id, g.now())

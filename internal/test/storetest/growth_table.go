@@ -285,9 +285,9 @@ func jobOperations() []operation {
 		}),
 		one("Settle", "a success", func(g *grown) error { return result(g, gateway.Success) }),
 		one("Settle", "a failure", func(g *grown) error { return result(g, gateway.Refuse) }),
-		one("Hasten", "one", func(g *grown) error {
+		one("MakeDue", "one", func(g *grown) error {
 			return waiting(g, func(id gateway.JobID) error {
-				return expect(g.store.Hasten(g.ctx, id, g.now().Add(2*time.Hour)), nil)
+				return expect(g.store.MakeDue(g.ctx, id, g.now().Add(2*time.Hour)), nil)
 			})
 		}),
 		one("Cancel", "one", func(g *grown) error {
@@ -321,11 +321,11 @@ func jobOperations() []operation {
 
 func otherOperations() []operation {
 	return []operation{
-		one("Peer", "one", func(g *grown) error { _, err := g.store.Peer(g.ctx, "p00001.example"); return err }),
-		one("NotePeer", "a new one", func(g *grown) error {
-			return g.store.NotePeer(g.ctx, "new.example", false, g.now())
+		one("SenderDomain", "one", func(g *grown) error { _, err := g.store.SenderDomain(g.ctx, "p00001.example"); return err }),
+		one("NoteSenderDomain", "a new one", func(g *grown) error {
+			return g.store.NoteSenderDomain(g.ctx, "new.example", false, g.now())
 		}),
-		one("PeersPage", "a page", func(g *grown) error { _, err := g.store.PeersPage(g.ctx, "", pageOf); return err }),
+		one("SenderDomainsPage", "a page", func(g *grown) error { _, err := g.store.SenderDomainsPage(g.ctx, "", pageOf); return err }),
 		one("Secrets", "of one kind", func(g *grown) error {
 			_, err := g.store.Secrets(g.ctx, "thing00001")
 			return err

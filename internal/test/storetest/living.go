@@ -75,16 +75,16 @@ func closed(w *world) {
 	_, letter := w.store.DeadLetter(w.ctx, 1)
 	_, redrive := w.store.Redrive(w.ctx, gateway.DeadFilter{}, w.now())
 	_, purge := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
-	_, peer := w.store.Peer(w.ctx, "far.example")
-	_, peers := w.store.PeersPage(w.ctx, "", 1)
+	_, peer := w.store.SenderDomain(w.ctx, "far.example")
+	_, peers := w.store.SenderDomainsPage(w.ctx, "", 1)
 	_, secrets := w.store.Secrets(w.ctx, "signing")
 	for method, err := range map[string]error{
 		"Claim": claim, "Parcel": parcel, "Waiting": waiting, "Expire": expire, "JobsPage": jobs, "DeadLetters": dead,
-		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "Peer": peer, "PeersPage": peers,
+		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "SenderDomain": peer, "SenderDomainsPage": peers,
 		"Secrets": secrets, "ChangeSecrets": w.put("signing"),
-		"NotePeer": w.store.NotePeer(w.ctx, "far.example", true, w.now()),
-		"Settle":   w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
-		"Hasten":   w.store.Hasten(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
+		"NoteSenderDomain": w.store.NoteSenderDomain(w.ctx, "far.example", true, w.now()),
+		"Settle":           w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
+		"MakeDue":          w.store.MakeDue(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
 	} {
 		w.fails(method+" after Close", err, gateway.ErrClosed)
 	}
@@ -199,10 +199,10 @@ func contextsElsewhere(w *world) {
 				w.cancelled("Settle", w.store.Settle(ctx,
 					gateway.Settlement{Job: leased.ID, Fence: leased.Fence, Now: now, Due: now}))
 			},
-			func() { _ = w.store.Hasten(ctx, waits, now) }, // leased or not, as it comes
+			func() { _ = w.store.MakeDue(ctx, waits, now) }, // leased or not, as it comes
 			func() { _, err := w.store.Expire(ctx, now, now, 5, nobody); w.cancelled("Expire", err) },
 			func() { _, err := w.store.Redrive(ctx, gateway.DeadFilter{}, now); w.cancelled("Redrive", err) },
-			func() { w.cancelled("NotePeer", w.store.NotePeer(ctx, amtp.Domain(far), true, now)) },
+			func() { w.cancelled("NoteSenderDomain", w.store.NoteSenderDomain(ctx, amtp.Domain(far), true, now)) },
 			func() {
 				w.cancelled("ChangeSecrets", w.store.ChangeSecrets(ctx, far,
 					func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }))

@@ -21,11 +21,11 @@ func operating() []promise {
 		{"Expire is ErrPaused while the store is paused: then nothing is given up", expirePaused},
 		{"JobsPage lists jobs with their recipients, oldest first", jobsInOrder},
 		{"JobsPage lists those that match, page by page", jobsFiltered},
-		{"Hasten makes a job that waits due at once and rings", hasten},
-		{"Hasten is ErrNotFound when there is no such job, ErrConflict when it is leased", hastenRefused},
+		{"MakeDue makes a job that waits due at once and rings", hasten},
+		{"MakeDue is ErrNotFound when there is no such job, ErrConflict when it is leased", hastenRefused},
 		{"Cancel: recipients that are not decided are Cancelled", cancel},
 		{"after Cancel nothing is reported and nothing is a dead letter", cancelIsQuiet},
-		{"Cancel is ErrNotFound and ErrConflict as Hasten", cancelRefused},
+		{"Cancel is ErrNotFound and ErrConflict as MakeDue", cancelRefused},
 		{"a report that is cancelled leaves what failed", cancelReport},
 		{"the jobs of an agent that was removed stay", jobsOfTheRemoved},
 	}
@@ -261,7 +261,7 @@ func hasten(w *world) {
 		Code: "TEMPORARY_FAILURE"})
 	w.rang()
 	now := w.now()
-	w.works("Hasten", w.store.Hasten(w.ctx, p.ID, now))
+	w.works("MakeDue", w.store.MakeDue(w.ctx, p.ID, now))
 	same(w, "rang", w.rang(), "far.example")
 	d := w.read(alice, id).Deliveries[0]
 	same(w, "state", d.State, gateway.Retrying)
@@ -270,7 +270,7 @@ func hasten(w *world) {
 	again := w.claimOne("far.example", now)
 	same(w, "attempts", again.Attempts, 2)
 	after := again.Lease
-	w.works("Hasten when the lease has ended", w.store.Hasten(w.ctx, p.ID, after))
+	w.works("MakeDue when the lease has ended", w.store.MakeDue(w.ctx, p.ID, after))
 	w.fails("Settle after that", w.store.Settle(w.ctx, again.settled(w, gateway.Success, again.Recipients...)),
 		gateway.ErrStale)
 	same(w, "attempts at last", w.claimOne("far.example", after).Attempts, 3)
@@ -281,11 +281,11 @@ func hastenRefused(w *world) {
 	w.mail(alice, "a@far.example")
 	p := w.claimOne("far.example", w.now())
 	w.rang()
-	w.fails("Hasten of a leased job", w.store.Hasten(w.ctx, p.ID, w.now()), gateway.ErrConflict)
-	w.fails("Hasten of no job", w.store.Hasten(w.ctx, p.ID+1, w.now()), gateway.ErrNotFound)
+	w.fails("MakeDue of a leased job", w.store.MakeDue(w.ctx, p.ID, w.now()), gateway.ErrConflict)
+	w.fails("MakeDue of no job", w.store.MakeDue(w.ctx, p.ID+1, w.now()), gateway.ErrNotFound)
 	same(w, "rang", w.rang(), "")
 	w.settle(p.settled(w, gateway.Success, p.Recipients...))
-	w.fails("Hasten of a job that is done", w.store.Hasten(w.ctx, p.ID, w.now()), gateway.ErrNotFound)
+	w.fails("MakeDue of a job that is done", w.store.MakeDue(w.ctx, p.ID, w.now()), gateway.ErrNotFound)
 }
 
 func cancel(w *world) {

@@ -13,8 +13,8 @@ import (
 func peering() []promise {
 	return []promise{
 		{"only Domain is set when nothing is known", peerUnknown},
-		{"NotePeer remembers that a message of the domain was taken", peerNoted},
-		{"NotePeer remembers that it was signed", peerSigned},
+		{"NoteSenderDomain remembers that a message of the domain was taken", peerNoted},
+		{"NoteSenderDomain remembers that it was signed", peerSigned},
 		{"times are those of the latest message, to the hour", peerToTheHour},
 		{"a clock that went back changes nothing", peerClockBack},
 		{"notes at the same time are all kept", peersAtOnce},
@@ -22,15 +22,15 @@ func peering() []promise {
 		{"A recipient that a retry adds has a first contact of its own", firstContactOfAdded},
 		{"A domain is Written once an agent's message to it is stored, until the agent is removed", peerWritten},
 		{"Whom agents met is forgotten with the domain", strangersAreNewAgain},
-		{"PeersPage lists peers in the order of their domains", peersInOrder},
+		{"SenderDomainsPage lists peers in the order of their domains", peersInOrder},
 	}
 }
 
-func (w *world) peer(d amtp.Domain) gateway.Peer {
+func (w *world) peer(d amtp.Domain) gateway.SenderDomain {
 	w.Helper()
-	p, err := w.store.Peer(w.ctx, d)
+	p, err := w.store.SenderDomain(w.ctx, d)
 	if err != nil {
-		w.Fatalf("Peer = %v, want no error; domain %s", err, d)
+		w.Fatalf("SenderDomain = %v, want no error; domain %s", err, d)
 	}
 	same(w, "domain of the peer", p.Domain, d)
 	return p
@@ -38,8 +38,8 @@ func (w *world) peer(d amtp.Domain) gateway.Peer {
 
 func (w *world) note(d amtp.Domain, signed bool, now time.Time) {
 	w.Helper()
-	if err := w.store.NotePeer(w.ctx, d, signed, now); err != nil {
-		w.Fatalf("NotePeer = %v, want no error; domain %s", err, d)
+	if err := w.store.NoteSenderDomain(w.ctx, d, signed, now); err != nil {
+		w.Fatalf("NoteSenderDomain = %v, want no error; domain %s", err, d)
 	}
 }
 
@@ -115,8 +115,8 @@ func peersAtOnce(w *world) {
 	now := w.now()
 	together(40, func(i int) {
 		domain := amtp.Domain(fmt.Sprintf("d%d.example", i%5))
-		if err := w.store.NotePeer(w.ctx, domain, i < 5, now); err != nil {
-			w.Errorf("NotePeer = %v, want no error", err)
+		if err := w.store.NoteSenderDomain(w.ctx, domain, i < 5, now); err != nil {
+			w.Errorf("NoteSenderDomain = %v, want no error", err)
 		}
 	})
 	for i := range 5 {
@@ -210,8 +210,8 @@ func peersInOrder(w *world) {
 		w.note(amtp.Domain(fmt.Sprintf("d%d.example", i)), false, w.now())
 	}
 	list := func(after amtp.Domain, limit int) (domains []amtp.Domain) {
-		peers, err := w.store.PeersPage(w.ctx, after, limit)
-		w.works("PeersPage", err)
+		peers, err := w.store.SenderDomainsPage(w.ctx, after, limit)
+		w.works("SenderDomainsPage", err)
 		for _, p := range peers {
 			w.isPeer(p.Domain, p.FirstSeen, p.LastSeen, p.FirstSigned, p.LastSigned)
 			domains = append(domains, p.Domain)

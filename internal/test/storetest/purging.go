@@ -62,7 +62,7 @@ func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
 		sum.Agents += did.Agents
 		sum.Keys += did.Keys
 		sum.Peers += did.Peers
-		sum.Unread += did.Unread
+		sum.Unreadable += did.Unreadable
 		sum.Looked += did.Looked
 		if sum.Next = did.Next; did.Done {
 			return sum

@@ -230,7 +230,7 @@ func (w *world) since(days int, publishes, held bool) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := s.NotePeer(w.Context(), amtp.Domain(d.name), true, time.Now().AddDate(0, 0, -days)); err != nil {
+	if err := s.NoteSenderDomain(w.Context(), amtp.Domain(d.name), true, time.Now().AddDate(0, 0, -days)); err != nil {
 		w.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

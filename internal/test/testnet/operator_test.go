@@ -29,7 +29,7 @@ func eventually(t *testing.T, what string, right func(context.Context) bool) {
 }
 
 // TestOperatorOfADeadDomain: what waits for a domain that does not answer is
-// listed with its last error and how the domain feels; it is hurried when the
+// listed with its last error and the domain's health; it is hurried when the
 // domain is back, and what is cancelled never arrives.
 func TestOperatorOfADeadDomain(t *testing.T) {
 	n := testnet.New(t)

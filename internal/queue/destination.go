@@ -6,9 +6,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// lane is how one destination feels. It is a value that moves with what it is
+// destination is the health of one destination. It is a value that moves with what it is
 // told; it does no I/O.
-type lane struct {
+type destination struct {
 	destination gateway.Destination
 	window      int // attempts that may be made at once, of each part
 	fresh       entry
@@ -25,10 +25,10 @@ type lane struct {
 	seen        time.Time // when something last happened
 }
 
-// entry is what a lane has to do of one part: mail that was never tried, or mail
+// entry is what a destination has to do of one part: mail that was never tried, or mail
 // that was.
 type entry struct {
-	lane   *lane
+	of     *destination
 	part   gateway.Part
 	at     time.Time // when there may be something to do, zero when nothing is known
 	rang   bool      // something came since the last claim
@@ -54,7 +54,7 @@ const (
 	ill            // it did not answer
 )
 
-// How a lane opens and closes. It begins with one attempt and doubles with every
+// How a destination opens and closes. It begins with one attempt and doubles with every
 // round of successes; after five failures in a row it closes, and is tried with
 // one attempt every minute at the latest.
 const (
@@ -71,7 +71,7 @@ const (
 	// the bytes of a message that take a second more.
 	slowTime = 5 * time.Second
 	slowRate = 64 << 10
-	// peekTime is how often a lane that has hardly any room is asked for what came.
+	// peekTime is how often a destination that has hardly any room is asked for what came.
 	peekTime = 200 * time.Millisecond
 )
 
@@ -105,15 +105,15 @@ func (g *gate) close(until time.Time) {
 	}
 }
 
-func newLane(d gateway.Destination, now time.Time) *lane {
-	l := &lane{destination: d, window: firstWindow, seen: now}
-	l.fresh = entry{lane: l, part: gateway.Fresh, index: -1}
-	l.tried = entry{lane: l, part: gateway.Tried, index: -1}
+func newDestination(d gateway.Destination, now time.Time) *destination {
+	l := &destination{destination: d, window: firstWindow, seen: now}
+	l.fresh = entry{of: l, part: gateway.Fresh, index: -1}
+	l.tried = entry{of: l, part: gateway.Tried, index: -1}
 	return l
 }
 
 // entry returns that of a part.
-func (l *lane) entry(p gateway.Part) *entry {
+func (l *destination) entry(p gateway.Part) *entry {
 	if p == gateway.Tried {
 		return &l.tried
 	}
@@ -122,17 +122,17 @@ func (l *lane) entry(p gateway.Part) *entry {
 
 // width returns how many attempts at once a destination is ever worth. An agent
 // at one endpoint is not a gateway; reports are written here.
-func (l *lane) width() int {
+func (l *destination) width() int {
 	if l.destination.Kind() == gateway.KindRemote {
 		return maxWindow
 	}
 	return nearWindow
 }
 
-// atHost is the reason of who waits for slots of the lane's host.
-func (l *lane) atHost() reason { return reason{host: l.host, well: l.health == well} }
+// atHost is the reason of who waits for slots of the destination's host.
+func (l *destination) atHost() reason { return reason{host: l.host, well: l.health == well} }
 
-func (l *lane) flying() int { return l.fresh.flying + l.tried.flying }
+func (l *destination) flying() int { return l.fresh.flying + l.tried.flying }
 
 // light returns how many small messages are under way.
 func (e *entry) light() int { return e.flying - e.bulky }
@@ -140,7 +140,7 @@ func (e *entry) light() int { return e.flying - e.bulky }
 // room returns how many more attempts at a part may be begun. Mail that was tried
 // leaves some to new mail whatever it does.
 func (e *entry) room() int {
-	l := e.lane
+	l := e.of
 	width := l.width()
 	room := min(l.window-e.light(), width-l.fresh.light()-l.tried.light())
 	if e.part == gateway.Tried {
@@ -152,7 +152,7 @@ func (e *entry) room() int {
 // fits returns how many more messages the destination's share of the memory takes
 // when they are as large as the largest of the last claim, and one while anything
 // is left of it: what is too large is not claimed.
-func (l *lane) fits() int {
+func (l *destination) fits() int {
 	room := maxShare - l.bytes
 	if room < copies {
 		return 0
@@ -160,11 +160,11 @@ func (l *lane) fits() int {
 	return int(max(room/max(l.heaviest, 1), 1))
 }
 
-// ready returns when the lane wants to claim of a part, false when it does not.
+// ready returns when the destination wants to claim of a part, false when it does not.
 // With a quarter of its attempts free it is worth a commit of the store; what has
 // just come is asked for sooner, now and then, for it may be another sender's.
 func (e *entry) ready() (at time.Time, wants bool) {
-	l := e.lane
+	l := e.of
 	room := e.room()
 	if e.at.IsZero() || room <= 0 || l.fits() <= 0 {
 		return time.Time{}, false
@@ -184,10 +184,10 @@ func (e *entry) ready() (at time.Time, wants bool) {
 
 // keeps returns how many attempts are kept for what comes while others are under
 // way: the next of another flow need not wait for an answer.
-func (l *lane) keeps() int { return min(l.window/4, nearWindow) }
+func (l *destination) keeps() int { return min(l.window/4, nearWindow) }
 
 // most returns how many attempts at one part a flow may hold here.
-func (l *lane) most() int { return l.window - l.keeps() }
+func (l *destination) most() int { return l.window - l.keeps() }
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
@@ -226,7 +226,7 @@ func (e *entry) hold(f *flight, more int) {
 }
 
 // reopen forgets how the destination felt.
-func (l *lane) reopen(now time.Time) {
+func (l *destination) reopen(now time.Time) {
 	l.fresh.gate, l.tried.gate, l.soft = gate{}, gate{}, 0
 	if l.health == ill {
 		l.health = unknown
@@ -236,7 +236,7 @@ func (l *lane) reopen(now time.Time) {
 }
 
 // finish notes how an attempt ended.
-func (l *lane) finish(f *finished, now time.Time) {
+func (l *destination) finish(f *finished, now time.Time) {
 	l.entry(f.part).hold(&f.flight, -1)
 	l.seen = now
 	switch {
@@ -265,7 +265,7 @@ func (l *lane) finish(f *finished, now time.Time) {
 }
 
 // succeeded notes an answer that speaks of the message, whatever it says.
-func (l *lane) succeeded() {
+func (l *destination) succeeded() {
 	if l.health == ill {
 		l.health = unknown
 	}
@@ -276,7 +276,7 @@ func (l *lane) succeeded() {
 // refused notes an answer that may speak of the gateway, or of one sender, or of
 // the one message. Mail that was refused waits as for a gateway that is not
 // there; new mail has its try, now and then.
-func (l *lane) refused(f *finished, now time.Time) {
+func (l *destination) refused(f *finished, now time.Time) {
 	if l.health == ill {
 		l.health = unknown
 	}
@@ -298,7 +298,7 @@ func (l *lane) refused(f *finished, now time.Time) {
 // failed notes an attempt without an answer. One at mail that had failed before
 // says nothing of the next that comes: what fails again and again may be the
 // message.
-func (l *lane) failed(f *finished, now time.Time) {
+func (l *destination) failed(f *finished, now time.Time) {
 	l.health = ill
 	counts := l.tried.gate.fail(f.began, now)
 	if f.part == gateway.Fresh {
@@ -313,13 +313,13 @@ func (l *lane) failed(f *finished, now time.Time) {
 	}
 }
 
-// idle reports whether the lane has nothing to do.
-func (l *lane) idle() bool {
+// idle reports whether the destination has nothing to do.
+func (l *destination) idle() bool {
 	return l.flying() == 0 && l.fresh.at.IsZero() && l.tried.at.IsZero()
 }
 
-// forgettable reports whether nothing would be lost with the lane.
-func (l *lane) forgettable(now time.Time) bool {
+// forgettable reports whether nothing would be lost with the destination.
+func (l *destination) forgettable(now time.Time) bool {
 	const rest = 10 * time.Minute
 	return l.idle() && now.Sub(l.seen) > rest && !l.fresh.gate.closed.After(now) && !l.tried.gate.closed.After(now)
 }

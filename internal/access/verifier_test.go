@@ -37,11 +37,11 @@ func (p *known) Key(context.Context, string, amtp.Domain, string) (amtp.KeyRecor
 // nobody remembers no domain.
 type nobody struct{ signed time.Time }
 
-func (n nobody) Peer(_ context.Context, d amtp.Domain) (gateway.Peer, error) {
-	return gateway.Peer{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed,
+func (n nobody) SenderDomain(_ context.Context, d amtp.Domain) (gateway.SenderDomain, error) {
+	return gateway.SenderDomain{Domain: d, FirstSeen: n.signed, LastSeen: n.signed, FirstSigned: n.signed,
 		LastSigned: n.signed}, nil
 }
-func (nobody) NotePeer(context.Context, amtp.Domain, bool, time.Time) error { return nil }
+func (nobody) NoteSenderDomain(context.Context, amtp.Domain, bool, time.Time) error { return nil }
 
 var errDNS = errors.New("DNS is silent")
 
@@ -113,7 +113,7 @@ func TestCaller(t *testing.T) {
 				if refused != nil {
 					t.Fatal(refused)
 				}
-				peers := access.NewPeers(records, memory, p, slog.New(slog.DiscardHandler))
+				peers := access.NewDomainVerifier(records, memory, p, slog.New(slog.DiscardHandler))
 				caller, refused := peers.Caller(t.Context(), m, "192.0.2.1", now)
 				got := policy
 				switch {
@@ -152,7 +152,7 @@ func TestSignedInAnotherTime(t *testing.T) {
 			if signed {
 				memory.signed = now.Add(-time.Hour)
 			}
-			peers := access.NewPeers(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+			peers := access.NewDomainVerifier(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
 			_, refused := peers.Caller(t.Context(), m, "192.0.2.1", now.Add(off))
 			if (refused != nil) != signed || refused != nil && refused.Code != amtp.CodeSignatureInvalid {
 				t.Errorf("with a clock that is off by %v, from a domain that signed: %t: %v", off, signed, refused)
@@ -171,7 +171,7 @@ func TestWhoHangsUp(t *testing.T) {
 	}
 	ctx, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	peers := access.NewPeers(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag,
+	peers := access.NewDomainVerifier(&known{keyErr: context.Canceled}, nobody{}, gateway.PolicyFlag,
 		slog.New(slog.DiscardHandler))
 	if _, refused := peers.Caller(ctx, m, "192.0.2.1", now); refused == nil ||
 		refused.Code != amtp.CodeSignatureKeyUnavailable {
@@ -183,7 +183,7 @@ func TestWhoHangsUp(t *testing.T) {
 // of them are a line: one an hour for each domain, and 60 in all.
 func TestStrangersDoNotFillTheLog(t *testing.T) {
 	var log bytes.Buffer
-	peers := access.NewPeers(&known{}, nobody{}, gateway.PolicyFlag, slog.New(slog.NewTextHandler(&log, nil)))
+	peers := access.NewDomainVerifier(&known{}, nobody{}, gateway.PolicyFlag, slog.New(slog.NewTextHandler(&log, nil)))
 	now := time.Now()
 	take := func(d string, again bool) {
 		t.Helper()
@@ -217,10 +217,12 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 // once is a memory of one domain.
 type once struct {
 	nobody
-	peer gateway.Peer
+	peer gateway.SenderDomain
 }
 
-func (o once) Peer(context.Context, amtp.Domain) (gateway.Peer, error) { return o.peer, nil }
+func (o once) SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error) {
+	return o.peer, nil
+}
 
 // TestNewlySigns: a domain may repeat what it sent before it signed, for as long as
 // that is remembered; also one of which nothing is noted, for a process may have
@@ -240,9 +242,9 @@ func TestNewlySigns(t *testing.T) {
 		"the clock went back before it signed": {seen: now, signed: now.Add(-4 * time.Minute), want: true},
 		"it signs for long":                    {seen: now.Add(-1000 * time.Hour), signed: now.Add(-999 * time.Hour)},
 	} {
-		memory := once{peer: gateway.Peer{Domain: "far.example", FirstSeen: c.seen, LastSeen: c.seen,
+		memory := once{peer: gateway.SenderDomain{Domain: "far.example", FirstSeen: c.seen, LastSeen: c.seen,
 			FirstSigned: c.signed, LastSigned: c.signed}}
-		peers := access.NewPeers(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+		peers := access.NewDomainVerifier(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
 		m, refused := amtp.ParseMessage([]byte(good))
 		if refused != nil {
 			t.Fatal(refused)

@@ -12,19 +12,19 @@ import (
 
 // lan is one peer, and what its gateway tells.
 type lan struct {
-	keys  discovery.PeerKeys
+	keys  discovery.RouteKeys
 	err   error
 	asked int
 }
 
-func (l *lan) Peer(_ context.Context, d amtp.Domain) (*discovery.Peer, error) {
+func (l *lan) Route(_ context.Context, d amtp.Domain) (*discovery.StaticRoute, error) {
 	if d != "b.lan" {
 		return nil, nil
 	}
-	return &discovery.Peer{Domain: d, Version: "1"}, nil
+	return &discovery.StaticRoute{Domain: d, Version: "1"}, nil
 }
 
-func (l *lan) Keys(context.Context, *discovery.Peer) (discovery.PeerKeys, error) {
+func (l *lan) Keys(context.Context, *discovery.StaticRoute) (discovery.RouteKeys, error) {
 	l.asked++
 	return l.keys, l.err
 }
@@ -38,8 +38,8 @@ func TestNewKeyOfAPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	peer := &lan{keys: discovery.PeerKeys{"one": key}}
-	f, err := discovery.New(discovery.Options{Peers: peer, Now: func() time.Time { return now }})
+	peer := &lan{keys: discovery.RouteKeys{"one": key}}
+	f, err := discovery.New(discovery.Options{Routes: peer, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestNewKeyOfAPeer(t *testing.T) {
 		{"a key", 0, nil, "one", nil, 1},
 		{"no such key", 0, nil, "two", discovery.ErrNone, 1},
 		{"a key that is new", 29 * time.Second, func() {
-			peer.keys = discovery.PeerKeys{"one": key, "two": key}
+			peer.keys = discovery.RouteKeys{"one": key, "two": key}
 		}, "two", discovery.ErrNone, 1},
 		{"a key that was known", 0, nil, "one", nil, 1},
 		{"the new one, half a minute later", time.Second, nil, "two", nil, 2},

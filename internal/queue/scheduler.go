@@ -9,14 +9,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// lanes are all destinations of one kind that are worked on, those that want to
+// destinations are all destinations of one kind that are worked on, those that want to
 // claim in the order of time for each class of attempt.
-type lanes struct {
-	all    map[gateway.Destination]*lane
+type scheduler struct {
+	all    map[gateway.Destination]*destination
 	order  [classes]byTime
 	aside  map[reason][]*entry
-	recent []*arrival // new mail that came a moment ago
-	spare  []*lane    // that had nothing to do when they were put here
+	recent []*arrival     // new mail that came a moment ago
+	spare  []*destination // that had nothing to do when they were put here
 	slots  slots
 	memory *memory
 }
@@ -24,14 +24,14 @@ type lanes struct {
 // reason says for what an entry waits beside the order of time. The zero value is
 // for nothing.
 type reason struct {
-	flow   gateway.Flow // that has no slot left in the class
-	class  class
-	host   string // that has no slot left
-	well   bool   // and for whom: gateways in good health, or others
-	share  bool   // that has its share of the memory in the class
-	bulk   bool   // for the slots that are kept for those with few attempts
-	memory bool   // of the class
-	lane   bool   // for an attempt of its own to end, or for something to come
+	flow        gateway.Flow // that has no slot left in the class
+	class       class
+	host        string // that has no slot left
+	well        bool   // and for whom: gateways in good health, or others
+	share       bool   // that has its share of the memory in the class
+	bulk        bool   // for the slots that are kept for those with few attempts
+	memory      bool   // of the class
+	destination bool   // for an attempt of its own to end, or for something to come
 }
 
 // arrival is new mail with when it came. It was passed over when only flows with
@@ -43,9 +43,9 @@ type arrival struct {
 }
 
 const (
-	// maxLanes bounds the memory for destinations. Beyond it one that waits makes
+	// maxDestinations bounds the memory for destinations. Beyond it one that waits makes
 	// room for one that is due; the poll finds it again.
-	maxLanes = 1 << 14
+	maxDestinations = 1 << 14
 	// perClaim is for how many destinations one claim asks.
 	perClaim = 64
 	// recentTime is for how long new mail counts as having just come.
@@ -58,51 +58,51 @@ const (
 	// that was tried.
 	leftTime      = time.Minute
 	triedLeftTime = 10 * time.Second
-	// looks is at how many lanes is looked for one that makes room.
+	// looks is at how many destinations is looked for one that makes room.
 	looks = 8
 )
 
-func newLanes() *lanes {
-	return &lanes{all: make(map[gateway.Destination]*lane), aside: make(map[reason][]*entry), slots: newSlots(),
+func newScheduler() *scheduler {
+	return &scheduler{all: make(map[gateway.Destination]*destination), aside: make(map[reason][]*entry), slots: newSlots(),
 		memory: newMemory()}
 }
 
-// sharing has the lanes share the memory with others.
-func (ls *lanes) sharing(m *memory) *lanes {
-	ls.memory = m
-	return ls
+// sharing has the destinations share the memory with others.
+func (s *scheduler) sharing(m *memory) *scheduler {
+	s.memory = m
+	return s
 }
 
-// at returns the lane of a destination, a new one if need be.
-func (ls *lanes) at(d gateway.Destination, now time.Time) *lane {
-	l := ls.all[d]
+// at returns the destination of a destination, a new one if need be.
+func (s *scheduler) at(d gateway.Destination, now time.Time) *destination {
+	l := s.all[d]
 	if l == nil {
-		l = newLane(d, now)
-		ls.all[d] = l
+		l = newDestination(d, now)
+		s.all[d] = l
 	}
 	return l
 }
 
 // rang notes that something came for a destination.
-func (ls *lanes) rang(d gateway.Destination, now time.Time) {
-	l := ls.all[d]
+func (s *scheduler) rang(d gateway.Destination, now time.Time) {
+	l := s.all[d]
 	if l == nil {
-		if !ls.makeRoom(gateway.Fresh, now) && !ls.makeWay(now) {
+		if !s.makeRoom(gateway.Fresh, now) && !s.makeWay(now) {
 			return // the poll finds it
 		}
-		l = ls.at(d, now)
+		l = s.at(d, now)
 	}
 	l.fresh.due(now)
 	l.fresh.rang, l.fresh.aside = true, reason{}
-	ls.placeAll(l)
+	s.placeAll(l)
 	if l.fresh.class == trial {
-		ls.recent = append(ls.recent, &arrival{entry: &l.fresh, came: now})
+		s.recent = append(s.recent, &arrival{entry: &l.fresh, came: now})
 	}
 }
 
 // due notes what the store says of a destination, and reports false when there
 // is no room for more that is due.
-func (ls *lanes) due(w gateway.Waiting, now time.Time) bool {
+func (s *scheduler) due(w gateway.Waiting, now time.Time) bool {
 	part := gateway.Tried
 	if w.Fresh {
 		part = gateway.Fresh
@@ -110,92 +110,92 @@ func (ls *lanes) due(w gateway.Waiting, now time.Time) bool {
 	if ahead := w.Due.Sub(now); w.Fresh && ahead > 0 && ahead <= backTime {
 		w.Due = now // another flow's may be due
 	}
-	l := ls.all[w.Destination]
+	l := s.all[w.Destination]
 	if l == nil {
 		if since := now.Sub(w.Due); w.Fresh && since >= 0 && since <= recentTime {
-			ls.rang(w.Destination, now) // so many came that the bell did not tell of it
-			return ls.all[w.Destination] != nil
+			s.rang(w.Destination, now) // so many came that the bell did not tell of it
+			return s.all[w.Destination] != nil
 		}
-		if w.Due.After(now) && len(ls.all) >= maxLanes {
+		if w.Due.After(now) && len(s.all) >= maxDestinations {
 			return true // it is asked for again when it is due
 		}
-		if !ls.makeRoom(part, now) {
+		if !s.makeRoom(part, now) {
 			return false
 		}
-		l = ls.at(w.Destination, now)
+		l = s.at(w.Destination, now)
 	}
 	l.entry(part).due(w.Due)
-	ls.placeAll(l)
+	s.placeAll(l)
 	return true
 }
 
 // reopen has a destination tried at once.
-func (ls *lanes) reopen(d gateway.Destination, now time.Time) {
-	l := ls.at(d, now)
+func (s *scheduler) reopen(d gateway.Destination, now time.Time) {
+	l := s.at(d, now)
 	l.reopen(now)
 	l.fresh.aside, l.tried.aside = reason{}, reason{}
-	ls.placeAll(l)
+	s.placeAll(l)
 }
 
-func (ls *lanes) placeAll(l *lane) {
-	ls.place(&l.fresh)
-	ls.place(&l.tried)
-	if l.idle() && !l.spare && ls.all[l.destination] == l {
+func (s *scheduler) placeAll(l *destination) {
+	s.place(&l.fresh)
+	s.place(&l.tried)
+	if l.idle() && !l.spare && s.all[l.destination] == l {
 		l.spare = true
-		ls.spare = append(ls.spare, l)
+		s.spare = append(s.spare, l)
 	}
 }
 
 // classOf returns what an attempt would be now.
 func classOf(e *entry) class {
 	switch {
-	case e.lane.destination == gateway.Reports:
+	case e.of.destination == gateway.Reports:
 		return steady // nobody else has a part in it
 	case e.part == gateway.Tried:
 		return again
-	case e.lane.health == well:
+	case e.of.health == well:
 		return steady
 	}
 	return trial
 }
 
 // place puts an entry where it belongs in the order.
-func (ls *lanes) place(e *entry) {
+func (s *scheduler) place(e *entry) {
 	_, wants := e.ready()
 	wants = wants && e.aside == reason{}
 	c := classOf(e)
 	if e.index >= 0 && (!wants || c != e.class) {
-		heap.Remove(&ls.order[e.class], e.index)
+		heap.Remove(&s.order[e.class], e.index)
 	}
 	e.class = c
 	switch {
 	case !wants:
 	case e.index < 0:
-		heap.Push(&ls.order[c], e)
+		heap.Push(&s.order[c], e)
 	default:
-		heap.Fix(&ls.order[c], e.index)
+		heap.Fix(&s.order[c], e.index)
 	}
 }
 
 // putAside keeps an entry out of the order for a reason.
-func (ls *lanes) putAside(e *entry, why reason) {
+func (s *scheduler) putAside(e *entry, why reason) {
 	e.aside = why
-	ls.place(e)
-	if !why.lane && e.listed != why {
+	s.place(e)
+	if !why.destination && e.listed != why {
 		e.listed = why
-		ls.aside[why] = append(ls.aside[why], e)
+		s.aside[why] = append(s.aside[why], e)
 	}
 }
 
 // release puts back what waits aside and need not any longer, so many as may be
 // begun.
-func (ls *lanes) release(now time.Time) {
-	for why, list := range ls.aside {
-		n, memory, shared := ls.mayRelease(why), *ls.memory, int64(0)
+func (s *scheduler) release(now time.Time) {
+	for why, list := range s.aside {
+		n, memory, shared := s.mayRelease(why), *s.memory, int64(0)
 		i := 0
 		for ; i < len(list) && n > 0; i++ {
 			e := list[i]
-			waits := e.aside == why && ls.all[e.lane.destination] == e.lane
+			waits := e.aside == why && s.all[e.of.destination] == e.of
 			if waits && why.memory {
 				if !memory.holds(e.class, e.needed()) {
 					break
@@ -203,7 +203,7 @@ func (ls *lanes) release(now time.Time) {
 				memory.take(e.class, e.needed())
 			}
 			if waits && why.share {
-				if shared += e.left; shared > ls.memory.left(why.class, why.flow) && now.Sub(e.asked) < leftTime {
+				if shared += e.left; shared > s.memory.left(why.class, why.flow) && now.Sub(e.asked) < leftTime {
 					break
 				}
 			}
@@ -212,77 +212,77 @@ func (ls *lanes) release(now time.Time) {
 			}
 			if waits {
 				e.aside = reason{}
-				ls.place(e)
+				s.place(e)
 				n--
 			}
 		}
 		if list = list[i:]; len(list) == 0 {
-			delete(ls.aside, why)
+			delete(s.aside, why)
 		} else {
-			ls.aside[why] = list
+			s.aside[why] = list
 		}
 	}
 }
 
-func (ls *lanes) mayRelease(why reason) int {
+func (s *scheduler) mayRelease(why reason) int {
 	switch {
 	case why.memory, why.share:
 		return looks
 	case why.host != "":
-		return ls.slots.hostRoom(why.host, why.well)
+		return s.slots.hostRoom(why.host, why.well)
 	case why.bulk:
-		return ls.slots.free(steady) - reserve
-	case ls.slots.full(why.class, why.flow):
+		return s.slots.free(steady) - reserve
+	case s.slots.full(why.class, why.flow):
 		return 0
 	}
-	return ls.slots.room(why.class)
+	return s.slots.room(why.class)
 }
 
-// wanted returns what should be claimed now and takes those lanes out of the order
+// wanted returns what should be claimed now and takes those destinations out of the order
 // until claimed puts them back.
-func (ls *lanes) wanted(now time.Time) []asked {
-	ls.release(now)
-	memory, portions := *ls.memory, portions{memory: ls.memory}
-	list := ls.justCame(now, &memory, &portions)
+func (s *scheduler) wanted(now time.Time) []asked {
+	s.release(now)
+	memory, portions := *s.memory, portions{memory: s.memory}
+	list := s.justCame(now, &memory, &portions)
 	kept := len(list)
 	atHost := make(map[reason]int)
 	for c := range classes {
-		room := min(ls.slots.room(c), ls.slots.left(c)) // so that no flow gets more than it may have
+		room := min(s.slots.room(c), s.slots.left(c)) // so that no flow gets more than it may have
 		if c == trial {
 			room -= kept
 		}
 		var full []gateway.Flow
-		for len(ls.order[c]) > 0 && len(list) < perClaim && room > 0 {
-			e := ls.order[c][0]
+		for len(s.order[c]) > 0 && len(list) < perClaim && room > 0 {
+			e := s.order[c][0]
 			if at, _ := e.ready(); at.After(now) {
 				break
 			}
-			if isAsked(list, e.lane) { // once in a claim
+			if isAsked(list, e.of) { // once in a claim
 				break
 			}
-			n, why := ls.allowed(e, room, atHost)
+			n, why := s.allowed(e, room, atHost)
 			if n <= 0 {
-				ls.putAside(e, why)
+				s.putAside(e, why)
 				continue
 			}
 			h, fits := e.hunger(n, &memory)
-			if !fits && memory != *ls.memory {
+			if !fits && memory != *s.memory {
 				break // the next claim has it, if this one leaves any
 			}
 			if !fits {
-				ls.putAside(e, ls.lacks(e))
+				s.putAside(e, s.lacks(e))
 				continue
 			}
 			if !portions.grant(e, &h) {
 				break
 			}
 			if full == nil {
-				full = ls.slots.allFull(c)
+				full = s.slots.allFull(c)
 			}
 			room -= n
 			memory.take(c, h.bytes)
-			atHost[e.lane.atHost()] += n
-			list = append(list, ls.ask(e, n, full, h, now))
+			atHost[e.of.atHost()] += n
+			list = append(list, s.ask(e, n, full, h, now))
 		}
 	}
 	return list
@@ -295,15 +295,15 @@ type asked struct {
 	kept *arrival // it takes slots that are kept, nil when it does not
 }
 
-func isAsked(list []asked, l *lane) bool {
-	return slices.ContainsFunc(list, func(a asked) bool { return a.lane == l })
+func isAsked(list []asked, l *destination) bool {
+	return slices.ContainsFunc(list, func(a asked) bool { return a.of == l })
 }
 
 // ask takes an entry out of the order and returns what is claimed for it.
-func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.Time) asked {
-	l := e.lane
+func (s *scheduler) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.Time) asked {
+	l := e.of
 	if e.index >= 0 {
-		heap.Remove(&ls.order[e.class], e.index)
+		heap.Remove(&s.order[e.class], e.index)
 	}
 	e.aside, e.asked, e.rang = reason{}, now, false
 	for f, held := range e.held {
@@ -320,20 +320,20 @@ func (ls *lanes) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.
 
 // allowed returns how many attempts may be begun for an entry beside those of the
 // same claim, or why none.
-func (ls *lanes) allowed(e *entry, room int, atHost map[reason]int) (int, reason) {
-	l := e.lane
+func (s *scheduler) allowed(e *entry, room int, atHost map[reason]int) (int, reason) {
+	l := e.of
 	n := min(e.room(), l.fits(), room)
 	if !e.rang {
 		n = min(n, max(e.room()-l.keeps(), 1))
 	}
 	if e.class == steady {
-		if n = min(n, max(nearWindow-l.flying(), ls.slots.free(steady)-reserve)); n <= 0 {
+		if n = min(n, max(nearWindow-l.flying(), s.slots.free(steady)-reserve)); n <= 0 {
 			return 0, reason{bulk: true}
 		}
 	}
 	if l.host != "" {
 		why := l.atHost()
-		if n = min(n, ls.slots.hostRoom(why.host, why.well)-atHost[why]); n <= 0 {
+		if n = min(n, s.slots.hostRoom(why.host, why.well)-atHost[why]); n <= 0 {
 			return 0, why
 		}
 	}
@@ -343,34 +343,34 @@ func (ls *lanes) allowed(e *entry, room int, atHost map[reason]int) (int, reason
 // justCame asks for new mail that came a moment ago and finds no slot among those
 // that all share: the newest first, and that of flows with few trials before that
 // of others.
-func (ls *lanes) justCame(now time.Time, memory *memory, portions *portions) (list []asked) {
+func (s *scheduler) justCame(now time.Time, memory *memory, portions *portions) (list []asked) {
 	i := 0
-	for i < len(ls.recent) && now.Sub(ls.recent[i].came) > recentTime {
+	for i < len(s.recent) && now.Sub(s.recent[i].came) > recentTime {
 		i++
 	}
-	ls.recent = ls.recent[i:]
-	n := ls.slots.keep(now)
-	if n <= 0 || len(ls.recent) == 0 || len(ls.order[trial]) <= ls.slots.room(trial) && len(ls.aside) == 0 {
+	s.recent = s.recent[i:]
+	n := s.slots.keep(now)
+	if n <= 0 || len(s.recent) == 0 || len(s.order[trial]) <= s.slots.room(trial) && len(s.aside) == 0 {
 		return nil
 	}
-	heavy := ls.slots.allHeavy()
+	heavy := s.slots.allHeavy()
 	var second *arrival
-	for i := len(ls.recent) - 1; i >= 0 && len(list) < n; i-- {
-		e := ls.recent[i]
+	for i := len(s.recent) - 1; i >= 0 && len(list) < n; i-- {
+		e := s.recent[i]
 		if at, wants := e.ready(); !wants || at.After(now) || classOf(e.entry) != trial ||
-			ls.all[e.lane.destination] != e.lane || isAsked(list, e.lane) {
+			s.all[e.of.destination] != e.of || isAsked(list, e.of) {
 			continue
 		}
 		if e.passed || e.aside != (reason{}) {
 			// a kept slot is no use to those
-			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.lane {
+			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.destination {
 				second = e
 			}
 			continue
 		}
 		if h, fits := e.hunger(1, memory); fits && portions.grant(e.entry, &h) {
 			memory.take(trial, h.bytes)
-			list = append(list, ls.ask(e.entry, 1, heavy, h, now))
+			list = append(list, s.ask(e.entry, 1, heavy, h, now))
 			list[len(list)-1].kept = e
 		}
 	}
@@ -379,7 +379,7 @@ func (ls *lanes) justCame(now time.Time, memory *memory, portions *portions) (li
 	}
 	if h, fits := second.hunger(1, memory); fits && portions.grant(second.entry, &h) {
 		memory.take(trial, h.bytes)
-		list = append(list, ls.ask(second.entry, 1, nil, h, now))
+		list = append(list, s.ask(second.entry, 1, nil, h, now))
 		list[0].kept = second
 	}
 	return list
@@ -387,21 +387,21 @@ func (ls *lanes) justCame(now time.Time, memory *memory, portions *portions) (li
 
 // claimed notes what was leased, and returns it with what each attempt takes. A
 // destination of which nothing was said has nothing to do.
-func (ls *lanes) claimed(wanted []asked, got []gateway.Claimed, now time.Time) (flights []flight) {
+func (s *scheduler) claimed(wanted []asked, got []gateway.Claimed, now time.Time) (flights []flight) {
 	for i := range wanted {
 		a := &wanted[i]
 		var c gateway.Claimed
 		if i < len(got) && got[i].Destination == a.Destination {
 			c = got[i]
 		}
-		flights = append(flights, ls.begun(a, &c, now)...)
+		flights = append(flights, s.begun(a, &c, now)...)
 	}
 	return flights
 }
 
 // begun notes what was leased for one claim.
-func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []flight) {
-	l, e := a.lane, a.entry
+func (s *scheduler) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []flight) {
+	l, e := a.of, a.entry
 	l.fresh.at, l.tried.at = time.Time{}, c.Tried
 	if c.Fresh {
 		l.fresh.at = now
@@ -416,43 +416,43 @@ func (ls *lanes) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []f
 	for i := range c.Jobs {
 		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, well: l.health == well,
 			weight: weigh(int64(c.Jobs[i].Size))}
-		ls.slots.take(&f)
+		s.slots.take(&f)
 		e.hold(&f, 1)
 		l.heaviest = max(l.heaviest, f.weight)
-		ls.carries(&f, l, 1)
+		s.carries(&f, l, 1)
 		if a.kept != nil {
-			ls.slots.kept--
+			s.slots.kept--
 		}
 		flights = append(flights, f)
 	}
 	if n := len(c.Jobs); n > 0 {
 		l.seen, l.after = now, c.Jobs[n-1].Flow
 	} else if !e.at.IsZero() && !e.at.After(now) {
-		ls.gotNothing(a, c, now)
+		s.gotNothing(a, c, now)
 	}
 	if c.Passed != 0 {
 		l.after = c.Passed
 	}
-	ls.placeAll(l)
+	s.placeAll(l)
 	return flights
 }
 
 // gotNothing notes why nothing was leased although something is due: it waits for
 // memory, for slots of its flow, or for what others have leased.
-func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
+func (s *scheduler) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
 	switch e := a.entry; {
 	case a.Behind == 0 && (c.Needs > 0 || c.Left.Size > 0): // it did not look for small ones behind the large one
 		e.rang = true
 	case c.Needs > 0:
-		if maxShare-e.lane.bytes < e.needed() || !ls.memory.holds(e.class, e.needed()) {
-			ls.putAside(e, ls.lacks(e))
+		if maxShare-e.of.bytes < e.needed() || !s.memory.holds(e.class, e.needed()) {
+			s.putAside(e, s.lacks(e))
 		}
 	case c.Left.Size > 0 && a.Part == gateway.Tried: // of which no bell tells
 		e.at = now.Add(triedLeftTime)
 	case c.Left.Size > 0:
-		ls.putAside(e, reason{flow: c.Left.Flow, class: e.class, share: true})
+		s.putAside(e, reason{flow: c.Left.Flow, class: e.class, share: true})
 	case len(c.Held) > 0:
-		ls.heldBack(a, c.Held[0])
+		s.heldBack(a, c.Held[0])
 	case c.Passed != 0: // the next flows are looked at soon
 		e.at = now.Add(peekTime)
 	default:
@@ -461,59 +461,59 @@ func (ls *lanes) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
 }
 
 // heldBack notes that what is due is of a flow that has as much as it may.
-func (ls *lanes) heldBack(a *asked, f gateway.Flow) {
+func (s *scheduler) heldBack(a *asked, f gateway.Flow) {
 	switch {
 	case a.kept != nil && !a.kept.passed:
 		a.kept.passed = true
-	case ls.slots.full(a.class, f):
-		ls.putAside(a.entry, reason{flow: f, class: a.class})
-	default: // it holds as much of the lane as it may
-		ls.putAside(a.entry, reason{lane: true})
+	case s.slots.full(a.class, f):
+		s.putAside(a.entry, reason{flow: f, class: a.class})
+	default: // it holds as much of the destination as it may
+		s.putAside(a.entry, reason{destination: true})
 	}
 }
 
 // refused notes that the store leased nothing: all are asked for again then.
-func (ls *lanes) refused(wanted []asked, then time.Time) {
+func (s *scheduler) refused(wanted []asked, then time.Time) {
 	for i := range wanted {
 		wanted[i].at = then
-		ls.placeAll(wanted[i].lane)
+		s.placeAll(wanted[i].of)
 	}
 }
 
 // finish notes how an attempt ended.
-func (ls *lanes) finish(f *finished, now time.Time) {
-	ls.slots.give(f)
-	l := ls.at(f.Destination, now)
-	ls.carries(&f.flight, l, -1)
+func (s *scheduler) finish(f *finished, now time.Time) {
+	s.slots.give(f)
+	l := s.at(f.Destination, now)
+	s.carries(&f.flight, l, -1)
 	was := l.health == well
 	l.finish(f, now)
 	for _, e := range []*entry{&l.fresh, &l.tried} {
 		// Who is well waits for other slots than who is not.
-		if e.aside.lane || was != (l.health == well) {
+		if e.aside.destination || was != (l.health == well) {
 			e.aside = reason{}
 		}
 	}
-	ls.placeAll(l)
+	s.placeAll(l)
 }
 
 // sleep returns how long nothing is to be claimed.
-func (ls *lanes) sleep(now time.Time) time.Duration {
+func (s *scheduler) sleep(now time.Time) time.Duration {
 	wait := pollTime
 	for c := range classes {
-		if len(ls.order[c]) == 0 || ls.slots.free(c) == 0 { // what ends an attempt wakes the queue
+		if len(s.order[c]) == 0 || s.slots.free(c) == 0 { // what ends an attempt wakes the queue
 			continue
 		}
-		at, _ := ls.order[c][0].ready()
+		at, _ := s.order[c][0].ready()
 		wait = min(wait, max(at.Sub(now), 0))
 	}
-	if len(ls.recent) > 0 {
+	if len(s.recent) > 0 {
 		wait = min(wait, trialEvery)
 	}
 	return wait
 }
 
-// Lane shows how one destination feels.
-type Lane struct {
+// DestinationHealth shows the health of one destination.
+type DestinationHealth struct {
 	Destination gateway.Destination
 	Window      int       // attempts that may be made at once
 	Flying      int       // attempts under way
@@ -521,33 +521,33 @@ type Lane struct {
 	ClosedUntil time.Time // what was tried before waits until then; zero when it need not
 }
 
-func (ls *lanes) show(list []Lane) []Lane {
-	for _, l := range ls.all {
-		list = append(list, Lane{Destination: l.destination, Window: l.window, Flying: l.flying(),
+func (s *scheduler) show(list []DestinationHealth) []DestinationHealth {
+	for _, l := range s.all {
+		list = append(list, DestinationHealth{Destination: l.destination, Window: l.window, Flying: l.flying(),
 			Failures:    max(l.fresh.gate.failures, l.tried.gate.failures),
 			ClosedUntil: later(l.fresh.gate.closed, l.tried.gate.closed)})
 	}
-	slices.SortFunc(list, func(a, b Lane) int { return cmp.Compare(a.Destination, b.Destination) })
+	slices.SortFunc(list, func(a, b DestinationHealth) int { return cmp.Compare(a.Destination, b.Destination) })
 	return list
 }
 
-// forget drops the lanes of which nothing is to be remembered.
-func (ls *lanes) forget(now time.Time) {
+// forget drops the destinations of which nothing is to be remembered.
+func (s *scheduler) forget(now time.Time) {
 	hosts := make(map[string]bool)
-	for d, l := range ls.all {
+	for d, l := range s.all {
 		if l.forgettable(now) {
-			delete(ls.all, d)
+			delete(s.all, d)
 		} else {
 			hosts[l.host] = true
 		}
 	}
-	for name, h := range ls.slots.hosts {
+	for name, h := range s.slots.hosts {
 		if h.well+h.others == 0 && !hosts[name] {
-			delete(ls.slots.hosts, name)
+			delete(s.slots.hosts, name)
 		}
 	}
-	ls.spare = slices.DeleteFunc(ls.spare, func(l *lane) bool {
-		gone := ls.all[l.destination] != l
+	s.spare = slices.DeleteFunc(s.spare, func(l *destination) bool {
+		gone := s.all[l.destination] != l
 		l.spare = l.spare && !gone
 		return gone
 	})

@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Peer is what is remembered of another domain that wrote to us.
-type Peer struct {
+// SenderDomain is what is remembered of another domain that wrote to us.
+type SenderDomain struct {
 	Domain      amtp.Domain
 	FirstSeen   time.Time // of the first message that was taken
 	LastSeen    time.Time // to the hour
@@ -22,7 +22,7 @@ const peerStep = time.Hour
 
 // Learns reports whether a message of the domain at now, signed or not, changes
 // what is remembered of it.
-func (p *Peer) Learns(signed bool, now time.Time) bool {
+func (p *SenderDomain) Learns(signed bool, now time.Time) bool {
 	return p.FirstSeen.IsZero() || now.Sub(p.LastSeen) >= peerStep ||
 		signed && (p.FirstSigned.IsZero() || now.Sub(p.LastSigned) >= peerStep)
 }
@@ -35,35 +35,35 @@ const Sticky = 30 * day
 const History = day
 
 // Settled reports whether the domain has signed for longer than History at now.
-func (p *Peer) Settled(now time.Time) bool {
+func (p *SenderDomain) Settled(now time.Time) bool {
 	return !p.FirstSigned.IsZero() && now.Sub(p.FirstSigned) >= History
 }
 
 // Familiar reports whether the domain is served while the disk is shorter than for
 // others: an agent here has written to it, or it has signed for as long as it is held
 // to that. Names below one's own domain cost nothing and are a day old tomorrow.
-func (p *Peer) Familiar(now time.Time) bool {
+func (p *SenderDomain) Familiar(now time.Time) bool {
 	return p.Written || !p.FirstSigned.IsZero() && now.Sub(p.FirstSigned) >= Sticky
 }
 
 // Sticks reports whether the domain is held to its signatures at now.
-func (p *Peer) Sticks(now time.Time) bool {
+func (p *SenderDomain) Sticks(now time.Time) bool {
 	return !p.LastSigned.IsZero() && now.Sub(p.LastSigned) < Sticky
 }
 
-// Peers is the part of a Store that remembers other domains.
-type Peers interface {
-	// Peer returns what is known of a domain; only Domain is set when nothing is. It
+// SenderDomains is the part of a Store that remembers other domains.
+type SenderDomains interface {
+	// SenderDomain returns what is known of a domain; only Domain is set when nothing is. It
 	// is Written once a message of an agent to the domain is stored that no program
 	// sent by itself, until the agent is removed.
-	Peer(context.Context, amtp.Domain) (Peer, error)
+	SenderDomain(context.Context, amtp.Domain) (SenderDomain, error)
 
-	// NotePeer remembers that a message of the domain was taken at now, signed
+	// NoteSenderDomain remembers that a message of the domain was taken at now, signed
 	// or not. When it returns, a restart does not forget that the domain signs.
 	// It writes only what changes the peer's times by an hour or more.
-	NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
+	NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
 
-	// PeersPage lists peers in the order of their domains, those behind after
+	// SenderDomainsPage lists peers in the order of their domains, those behind after
 	// only.
-	PeersPage(ctx context.Context, after amtp.Domain, limit int) ([]Peer, error)
+	SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) ([]SenderDomain, error)
 }

@@ -11,36 +11,36 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Peers are the domains that are reached without DNS. Of a peer DNS is asked
+// StaticRoutes are the domains that are reached without DNS. Of a peer DNS is asked
 // nothing, neither for its gateway nor for its keys: on a network of one's own
 // anybody may answer for such a name.
-type Peers interface {
-	// Peer returns the peer of the domain, nil when there is none. It is called
+type StaticRoutes interface {
+	// Route returns the peer of the domain, nil when there is none. It is called
 	// for every question and answers from memory where it can.
-	Peer(ctx context.Context, d amtp.Domain) (*Peer, error)
+	Route(ctx context.Context, d amtp.Domain) (*StaticRoute, error)
 	// Keys asks the peer's gateway for the keys that its domain signs with. The
 	// error is ErrNone when it answers that it has none to tell, and ErrTemporary
 	// when it does not answer, or what answers is not that gateway.
-	Keys(ctx context.Context, p *Peer) (PeerKeys, error)
+	Keys(ctx context.Context, p *StaticRoute) (RouteKeys, error)
 }
 
-// Peer is one of Peers. It is never changed, only replaced.
-type Peer struct {
+// StaticRoute is one of StaticRoutes. It is never changed, only replaced.
+type StaticRoute struct {
 	Domain       amtp.Domain
 	Version      string // another when anything about it is
 	Capabilities amtp.Capabilities
 	Client       *http.Client // calls its gateway and nothing else
 }
 
-// PeerKeys are the keys of a domain by selector.
-type PeerKeys map[string]amtp.KeyRecord
+// RouteKeys are the keys of a domain by selector.
+type RouteKeys map[string]amtp.KeyRecord
 
 // peer returns the peer of the domain, nil when there is none.
-func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*Peer, error) {
-	if f.peers == nil {
+func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*StaticRoute, error) {
+	if f.routes == nil {
 		return nil, nil
 	}
-	p, err := f.peers.Peer(ctx, d)
+	p, err := f.routes.Route(ctx, d)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
@@ -49,7 +49,7 @@ func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*Peer, error) {
 
 // peerKey returns a key of a peer. All keys of one are asked for together, so
 // that no number of selectors makes for more than one question.
-func (f *Finder) peerKey(ctx context.Context, p *Peer, selector string, pay payer) (amtp.KeyRecord, error) {
+func (f *Finder) peerKey(ctx context.Context, p *StaticRoute, selector string, pay payer) (amtp.KeyRecord, error) {
 	name := string(p.Domain) + " " + p.Version
 	known, err := f.peerKeys.get(ctx, name, pay)
 	key, ok := known.value[selector]
@@ -71,7 +71,7 @@ func (f *Finder) peerKey(ctx context.Context, p *Peer, selector string, pay paye
 }
 
 // askPeer asks the gateway of a peer for its keys.
-func (f *Finder) askPeer(ctx context.Context, name string) (PeerKeys, time.Duration, error) {
+func (f *Finder) askPeer(ctx context.Context, name string) (RouteKeys, time.Duration, error) {
 	domain, version, _ := strings.Cut(name, " ")
 	p, err := f.peer(ctx, amtp.Domain(domain))
 	if err != nil {
@@ -80,6 +80,6 @@ func (f *Finder) askPeer(ctx context.Context, name string) (PeerKeys, time.Durat
 	if p == nil || p.Version != version {
 		return nil, 0, fmt.Errorf("%w: %s is no longer that peer", ErrTemporary, domain)
 	}
-	keys, err := f.peers.Keys(ctx, p)
+	keys, err := f.routes.Keys(ctx, p)
 	return keys, peerKeyTTL, err
 }

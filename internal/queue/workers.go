@@ -2,11 +2,11 @@ package queue
 
 import "time"
 
-// crew runs what it is given, each at once and beside all others. A goroutine
+// workers runs what it is given, each at once and beside all others. A goroutine
 // that has finished waits a while for more: its stack has grown to what an
 // attempt needs, and growing one anew for every attempt costs as much as reading
 // the message.
-type crew struct {
+type workers struct {
 	next chan func()
 	over chan struct{} // closed when nothing more comes
 }
@@ -14,13 +14,13 @@ type crew struct {
 // restTime is how long one of the crew waits for more.
 const restTime = time.Second
 
-func newCrew() crew { return crew{next: make(chan func()), over: make(chan struct{})} }
+func newWorkers() workers { return workers{next: make(chan func()), over: make(chan struct{})} }
 
 // end sends home who waits.
-func (c crew) end() { close(c.over) }
+func (c workers) end() { close(c.over) }
 
 // do runs the work beside its caller.
-func (c crew) do(work func()) {
+func (c workers) do(work func()) {
 	select {
 	case c.next <- work:
 	default:
@@ -28,7 +28,7 @@ func (c crew) do(work func()) {
 	}
 }
 
-func (c crew) work(work func()) {
+func (c workers) work(work func()) {
 	rest := time.NewTimer(restTime)
 	defer rest.Stop()
 	for {

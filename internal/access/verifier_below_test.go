@@ -17,7 +17,7 @@ func TestBelowOurOwnDomain(t *testing.T) {
 		"x@ours.example.org": false, "x@notours.example": false, "x@example": false,
 	} {
 		for _, policy := range []gateway.Policy{gateway.PolicyAccept, gateway.PolicyFlag} {
-			peers := access.NewPeers(&known{}, nobody{}, policy, slog.New(slog.DiscardHandler))
+			peers := access.NewDomainVerifier(&known{}, nobody{}, policy, slog.New(slog.DiscardHandler))
 			peers.Own = "ours.example"
 			m, failure := amtp.ParseMessage([]byte(`{"sender":"` + sender +
 				`","recipients":["bob@ours.example"],"payload":1}`))

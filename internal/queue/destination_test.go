@@ -11,17 +11,17 @@ import (
 
 var dawn = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 
-// table is lanes with a store that always has more new mail, of one flow.
+// table is destinations with a store that always has more new mail, of one flow.
 type table struct {
-	*lanes
+	*scheduler
 	*testing.T
 	under []flight
 	next  gateway.JobID
 }
 
-func newTable(t *testing.T) *table { return &table{lanes: newLanes(), T: t} }
+func newTable(t *testing.T) *table { return &table{scheduler: newScheduler(), T: t} }
 
-// begin has the lanes claim whatever they want at now, and returns how many
+// begin has the destinations claim whatever they want at now, and returns how many
 // attempts that is.
 func (b *table) begin(now time.Time) (n int) {
 	b.Helper()
@@ -72,7 +72,7 @@ func TestSlowStart(t *testing.T) {
 // attempts is free, and not for every single one; but what has just come is asked
 // for sooner, a few times a second.
 func TestClaimsInBulk(t *testing.T) {
-	l := newLane("b.example", dawn)
+	l := newDestination("b.example", dawn)
 	l.window, l.fresh.flying, l.fresh.at, l.fresh.asked = 32, 32, dawn, dawn
 	for free := range 16 {
 		l.fresh.rang = false
@@ -125,7 +125,7 @@ func TestDeadDestination(t *testing.T) {
 // together count once.
 func TestFailuresTogether(t *testing.T) {
 	for _, answered := range []bool{false, true} {
-		l := newLane("b.example", dawn)
+		l := newDestination("b.example", dawn)
 		l.window, l.fresh.flying = 32, 32
 		for range 32 {
 			l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true,
@@ -164,7 +164,7 @@ func TestGates(t *testing.T) {
 		"failed messages are refused many times": {finished{flight: flight{part: gateway.Tried}, down: true,
 			answered: true}, 20, shortPause, time.Minute},
 	} {
-		l, now := newLane("b.example", dawn), dawn
+		l, now := newDestination("b.example", dawn), dawn
 		for range c.times {
 			now = now.Add(time.Minute)
 			l.entry(c.how.part).flying++
@@ -197,7 +197,7 @@ func TestNewMailIsTheProbe(t *testing.T) {
 	}
 }
 
-// TestReopen: an operator's wish opens a closed lane.
+// TestReopen: an operator's wish opens a closed destination.
 func TestReopen(t *testing.T) {
 	b := newTable(t)
 	b.rang("dead.example", dawn)
@@ -207,7 +207,7 @@ func TestReopen(t *testing.T) {
 		b.end(now, now, finished{down: true})
 	}
 	if b.begin(dawn) != 0 {
-		t.Fatal("the lane is open, want it closed")
+		t.Fatal("the destination is open, want it closed")
 	}
 	b.reopen("dead.example", dawn)
 	if n := b.begin(dawn); n == 0 {
@@ -269,20 +269,20 @@ func TestManyDestinations(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			b := newTable(t)
-			for i := range maxLanes {
+			for i := range maxDestinations {
 				w.Destination = name(i)
 				if !b.due(w, dawn) {
 					t.Fatalf("there is no room for destination %d", i)
 				}
 			}
-			for i := range maxLanes {
-				w.Destination = name(maxLanes + i)
+			for i := range maxDestinations {
+				w.Destination = name(maxDestinations + i)
 				if fits := b.due(w, dawn); fits != w.Due.After(dawn) {
 					t.Fatalf("beyond the bound one more that is due at %v fits: %v", w.Due, fits)
 				}
 			}
-			if len(b.all) != maxLanes {
-				t.Fatalf("%d lanes, want %d", len(b.all), maxLanes)
+			if len(b.all) != maxDestinations {
+				t.Fatalf("%d destinations, want %d", len(b.all), maxDestinations)
 			}
 			for _, alive := range []gateway.Destination{"alive.example", "well.example"} {
 				b.rang(alive, dawn)
@@ -291,14 +291,14 @@ func TestManyDestinations(t *testing.T) {
 						alive, perClaim)
 				}
 			}
-			if len(b.all) != maxLanes {
-				t.Errorf("%d lanes, want %d", len(b.all), maxLanes)
+			if len(b.all) != maxDestinations {
+				t.Errorf("%d destinations, want %d", len(b.all), maxDestinations)
 			}
 		})
 	}
 	t.Run("with nothing to do", func(t *testing.T) {
 		b := newTable(t)
-		for i := range maxLanes {
+		for i := range maxDestinations {
 			b.rang(name(i), dawn)
 		}
 		for w := b.wanted(dawn); len(w) > 0; w = b.wanted(dawn) {
@@ -313,10 +313,10 @@ func TestManyDestinations(t *testing.T) {
 		}
 		b.rang("new.example", now)
 		if w := b.wanted(now); len(w) != 1 || w[0].Destination != "new.example" {
-			t.Errorf("with %d lanes that have nothing to do, a new destination is not asked for: %v", maxLanes, w)
+			t.Errorf("with %d destinations that have nothing to do, a new destination is not asked for: %v", maxDestinations, w)
 		}
 		if b.forget(now.Add(time.Hour)); len(b.all) != 1 {
-			t.Errorf("%d lanes are kept, want that of the one that is asked for", len(b.all))
+			t.Errorf("%d destinations are kept, want that of the one that is asked for", len(b.all))
 		}
 	})
 }

@@ -29,20 +29,20 @@ type Records interface {
 	Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error)
 }
 
-// Memory is what Peers needs of gateway.Store.
+// Memory is what a DomainVerifier needs of gateway.Store.
 type Memory interface {
-	Peer(context.Context, amtp.Domain) (gateway.Peer, error)
-	NotePeer(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
+	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
+	NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error
 }
 
-// Peers finds out which domain's gateway calls, by the signature of the message
+// DomainVerifier finds out which domain's gateway calls, by the signature of the message
 // that it brings. AMTP §9.
 //
 // A domain that signs is held to it, whatever the policy: what does not verify is
 // refused, and while its key or its record cannot be read the answer is to come
 // again, never that an unsigned message will do. Of any other domain the policy
 // decides on what does not verify.
-type Peers struct {
+type DomainVerifier struct {
 	records Records
 	memory  Memory
 	policy  gateway.Policy
@@ -53,9 +53,9 @@ type Peers struct {
 	Own amtp.Domain
 }
 
-// NewPeers returns the Peers with what they ask, and the log for what is flagged.
-func NewPeers(r Records, m Memory, policy gateway.Policy, log *slog.Logger) *Peers {
-	return &Peers{records: r, memory: m, policy: policy, recent: newRecent(), flags: newFlags(log)}
+// NewDomainVerifier returns a DomainVerifier with what it asks, and the log for what is flagged.
+func NewDomainVerifier(r Records, m Memory, policy gateway.Policy, log *slog.Logger) *DomainVerifier {
+	return &DomainVerifier{records: r, memory: m, policy: policy, recent: newRecent(), flags: newFlags(log)}
 }
 
 // retryLookup is what a gateway is asked to wait for DNS.
@@ -65,7 +65,7 @@ const retryLookup = time.Minute
 // it. The error is that of the protocol for a message that does not verify where
 // it must: 403 when it is unsigned or its signature is not right, 503 while nobody
 // can say. AMTP §9.
-func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal,
+func (p *DomainVerifier) Caller(ctx context.Context, m *amtp.Message, from string, now time.Time) (gateway.Principal,
 	*amtp.Error) {
 	domain := m.Sender.Domain()
 	sig, err := p.verify(ctx, m, from, now)
@@ -92,29 +92,29 @@ func (p *Peers) Caller(ctx context.Context, m *amtp.Message, from string, now ti
 // known already. Of one that proved nothing it is remembered that its domain did
 // not sign yet: when it begins to, its retries are still known. Where the policy
 // is to flag such messages, this one is.
-func (p *Peers) Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error {
+func (p *DomainVerifier) Taken(ctx context.Context, caller gateway.Principal, again bool, now time.Time) error {
 	if caller.Domain == "" || caller.Class() == gateway.ClassDomain {
 		return nil
 	}
 	if !again && caller.Found.Policy == gateway.PolicyFlag {
 		p.flags.raise(ctx, &caller, now)
 	}
-	known, err := p.memory.Peer(ctx, caller.Domain)
+	known, err := p.memory.SenderDomain(ctx, caller.Domain)
 	if err == nil && known.Learns(false, now) {
-		err = p.memory.NotePeer(ctx, caller.Domain, false, now)
+		err = p.memory.NoteSenderDomain(ctx, caller.Domain, false, now)
 	}
 	return err
 }
 
 // proven notes that the domain signs, before anything is done for it.
-func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.Time) *amtp.Error {
+func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, now time.Time) *amtp.Error {
 	if caller.Class() != gateway.ClassDomain {
 		return nil
 	}
 	known, remembered := p.recent.peer(caller.Domain, now)
 	if !remembered {
 		var err error
-		if known, err = p.memory.Peer(ctx, caller.Domain); err != nil {
+		if known, err = p.memory.SenderDomain(ctx, caller.Domain); err != nil {
 			return gateway.Refusal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 	caller.NewlySigns = known.FirstSigned.IsZero() || now.Sub(known.FirstSigned) < gateway.MinKeys
 	caller.Settled, caller.Familiar = known.Settled(now), known.Familiar(now)
 	if known.Learns(true, now) {
-		if err := p.memory.NotePeer(ctx, caller.Domain, true, now); err != nil {
+		if err := p.memory.NoteSenderDomain(ctx, caller.Domain, true, now); err != nil {
 			return gateway.Refusal(err)
 		}
 	} else if !remembered {
@@ -134,7 +134,7 @@ func (p *Peers) proven(ctx context.Context, caller *gateway.Principal, now time.
 
 // verify takes the signature through its steps. What could be read of it is
 // returned with the error.
-func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now time.Time) (amtp.Signature, error) {
+func (p *DomainVerifier) verify(ctx context.Context, m *amtp.Message, from string, now time.Time) (amtp.Signature, error) {
 	sig, err := amtp.ParseSignature(m)
 	if err != nil {
 		return sig, err
@@ -150,12 +150,12 @@ func (p *Peers) verify(ctx context.Context, m *amtp.Message, from string, now ti
 }
 
 // unproven decides on a message without a signature that verifies.
-func (p *Peers) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time,
+func (p *DomainVerifier) unproven(ctx context.Context, caller *gateway.Principal, from string, now time.Time,
 	why error) *amtp.Error {
 	if p.Own != "" && strings.HasSuffix(string(caller.Domain), "."+string(p.Own)) {
 		return refuse(caller, why) // before a look-up for it
 	}
-	known, err := p.memory.Peer(ctx, caller.Domain)
+	known, err := p.memory.SenderDomain(ctx, caller.Domain)
 	if err != nil {
 		return gateway.Refusal(err)
 	}
