@@ -99,10 +99,10 @@ type Finder struct {
 	allowHTTP bool
 	now       func() time.Time
 	static    static
-	routes     StaticRoutes
+	routes    StaticRoutes
 	gateways  *memory[amtp.Capabilities] // by domain
 	keys      *memory[amtp.KeyRecord]    // by name of the record
-	peerKeys  *memory[RouteKeys]          // by peer
+	peerKeys  *memory[RouteKeys]         // by peer
 }
 
 // New makes a Finder. The error names an entry of the table that is not valid.

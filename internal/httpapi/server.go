@@ -34,7 +34,7 @@ type Server struct {
 	Agents        *agent.Agents
 	Store         gateway.Store
 	Authenticator *access.Authenticator
-	Verifier         *access.DomainVerifier // nil where no other domain may call
+	Verifier      *access.DomainVerifier // nil where no other domain may call
 	Keys          *access.Keyring        // nil like Peers
 	Seal          gateway.Seal           // for keys of a domain that is prepared
 	Brought       *access.Brought        // likewise; nil for none

@@ -136,7 +136,7 @@ func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage
 // settle stores what came of an attempt, trying for as long as nobody else can
 // have begun another.
 func (q *Queue) settle(ctx context.Context, p *gateway.Parcel, s gateway.Settlement) error {
-	q.ring(p, s)
+	q.logFailed(p, s)
 	const longest = 2 * time.Second
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, longest) {
 		err := q.storeIt(ctx, s)
@@ -166,8 +166,8 @@ func (q *Queue) storeIt(ctx context.Context, s gateway.Settlement) error {
 	return q.store.Settle(ctx, s)
 }
 
-// ring logs an attempt that failed: who it was for and what comes next.
-func (q *Queue) ring(p *gateway.Parcel, s gateway.Settlement) {
+// logFailed logs an attempt that failed: who it was for and what comes next.
+func (q *Queue) logFailed(p *gateway.Parcel, s gateway.Settlement) {
 	for _, r := range s.Results {
 		if r.Event != gateway.Success {
 			q.log.Warn("a message could not be delivered", "message", string(p.Envelope.ID), "destination",

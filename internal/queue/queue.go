@@ -95,7 +95,7 @@ func New(store Store, courier gateway.Courier, o Options) *Queue {
 	}
 }
 
-// Wake has a destination tried at once, however it felt the last time.
+// Wake has a destination tried at once, whatever its health.
 func (q *Queue) Wake(d gateway.Destination) {
 	select {
 	case q.probes <- d:
