@@ -1,4 +1,6 @@
-# make check   everything that must hold before a commit; CI runs the same
+# make quick   the tests that take no time, without the race detector: after each change
+# make test    the same with the race detector, on SQLite: before a commit
+# make check   everything, as CI runs it: before a push
 # make demo    agents exchange messages through a real gateway
 # make bench   how fast, as ratios measured in one run
 # make release VERSION=v1.2.3   archives and packages for all systems, in dist/
@@ -10,9 +12,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CYCLES      ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: check need format vet lint lint-openapi sizes test sim demo build release bench crash fuzz pages
+.PHONY: check quick test need format vet lint lint-openapi sizes all sim demo build release bench crash fuzz pages
 
-check: need format vet lint sizes test sim
+check: need format vet lint sizes all sim
 
 # What has to be installed is said, or installed where we are root, before
 # anything runs.
@@ -46,10 +48,17 @@ sizes:
 # no gateway would start in it.
 RACE := -race -gcflags='github.com/ncruces/go-sqlite3-wasm/...=-race=false'
 
-test: need
+all: need
 	umask 022; CGO_ENABLED=1 $(GO) run ./tools/postgres $(GO) run ./tools/tests $(GO) test $(RACE) -timeout 30m ./...
 
-# Without the race detector, which is ten times as slow; with it test runs a hundred
+# What takes long is left to make check: each such test says why (internal/test/slow).
+quick:
+	umask 022; $(GO) run ./tools/tests $(GO) test -short -timeout 10m ./...
+
+test:
+	umask 022; CGO_ENABLED=1 $(GO) run ./tools/tests $(GO) test -short $(RACE) -timeout 30m ./...
+
+# Without the race detector, which is ten times as slow; with it "all" runs a hundred
 # of them. Whoever looks for more gives another FIRST.
 FIRST ?= 1
 SEEDS ?= 10000
@@ -57,6 +66,7 @@ sim:
 	$(GO) run ./tools/tests $(GO) test -count=1 -timeout 30m ./internal/test/sim -first $(FIRST) -seeds $(SEEDS)
 
 demo:
+	@echo "The first time Go compiles for some minutes."
 	$(GO) run ./cmd/amtp demo
 
 build:
@@ -71,6 +81,7 @@ pages:
 	$(GO) test ./internal/config -run TestDocumentationIsFresh -update
 	$(GO) test ./internal/cli -run 'TestErrorsPage|TestCommandsPage' -update
 	$(GO) test ./internal/openapi -run TestPageIsFresh -update
+	$(GO) test ./docs -run TestPlaces -update
 	$(GO) run ./tools/wrap $$(git ls-files '*.md')
 
 bench:

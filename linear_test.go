@@ -8,6 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/canonical"
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/amtp-go/amtp/internal/test/hostile"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // Sizes at which the cost of reading is compared with that of four times as much. Documents
@@ -97,6 +98,7 @@ func TestReadersOfTextsAreLinear(t *testing.T) {
 }
 
 func TestReadersOfDocumentsAreLinear(t *testing.T) {
+	slow.Test(t, "it reads documents of ten megabytes")
 	for name, r := range documentReaders(t) {
 		t.Run(name, func(t *testing.T) {
 			hostile.Linear(t, r.shapes, smallSize, r.read)

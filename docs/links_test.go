@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -106,13 +107,27 @@ func broken(page, target string, pages map[string]string) string {
 	if !hasAnchor {
 		return ""
 	}
-	for _, h := range heading.FindAllStringSubmatch(fence.ReplaceAllString(pages[file], ""), -1) {
-		if label(h[1]) == anchor {
-			return ""
-		}
+	if !labels(pages[file])[anchor] {
+		return "the page has no such heading"
 	}
-	return "the page has no such heading"
+	return ""
 }
+
+// labels returns the anchors of a page. It remembers them by the page's text: hundreds
+// of links lead to the same page.
+func labels(page string) map[string]bool {
+	if known, ok := labelled.Load(page); ok {
+		return known.(map[string]bool)
+	}
+	list := make(map[string]bool)
+	for _, h := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+		list[label(h[1])] = true
+	}
+	labelled.Store(page, list)
+	return list
+}
+
+var labelled sync.Map // a page's text → its anchors
 
 // label is the anchor that GitHub makes of a heading.
 func label(heading string) string {

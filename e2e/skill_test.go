@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/test/nowhere"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/skills"
 )
 
@@ -65,6 +66,7 @@ var (
 // real gateway: all of it succeeds. Bob and carol are there, and before each
 // step bob wrote something new.
 func TestEveryCommandOfTheSkill(t *testing.T) {
+	slow.Test(t, "it types every command of the skill")
 	bin := build(t)
 	s := server{mirror: mirror{t: t}}
 	url, err := s.start(filepath.Join(bin, "amtp"), nil, t.TempDir(), "HOME="+t.TempDir())

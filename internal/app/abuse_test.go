@@ -24,6 +24,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // What a gateway must bear while it serves those who behave.
@@ -41,9 +42,7 @@ const (
 // are guessed, a client that behaves is served, and memory stays bounded. The
 // factor in its latency is measured by BenchmarkUnderAbuse.
 func TestUnderAbuse(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes half a minute")
-	}
+	slow.Test(t, "it besieges a gateway for half a minute")
 	// The soft limit under which the collector works harder. Without one a
 	// heap may grow to a multiple of what is live.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softMemory))

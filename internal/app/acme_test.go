@@ -25,6 +25,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 	"github.com/amtp-go/amtp/internal/test/pebble"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 const certified = "amtp.shop.example"
@@ -209,6 +210,7 @@ func (w *acmeWorld) noKeyInTheOpen() {
 // what it lacks while the authority is away; it tries again by itself and on
 // request, and what it has goes on when the authority is away later.
 func TestACMEWithoutTheAuthority(t *testing.T) {
+	slow.Test(t, "it waits for an authority that does not answer")
 	t.Parallel()
 	ctx := context.Background()
 	w := newACMEWorld(t, 0)

@@ -23,6 +23,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
@@ -186,9 +187,7 @@ func (h *harbour) ask(method, path, body, from, key string) (int, amtp.Error, in
 // so much that only one limit is met; the answer is 429 and says when to come again,
 // and whom it does not concern is served.
 func TestLimits(t *testing.T) {
-	if testing.Short() {
-		t.Skip("sends two thousand messages")
-	}
+	slow.Test(t, "it sends two thousand messages")
 	// What a message has that meets no limit by itself.
 	any := func(i int) cargo {
 		return cargo{from: fmt.Sprintf("2001:db8:%x::1", i), sender: fmt.Sprintf("s%d@d%d.example", i, i),

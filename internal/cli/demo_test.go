@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // withTemp makes what the command leaves in the temporary directory visible.
@@ -47,6 +49,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoInJSON(t *testing.T) {
+	slow.Test(t, "TestDemo plays the same")
 	left := withTemp(t)
 	got := newUser(t).run("demo", "--json")
 	var play struct{ Steps []step }

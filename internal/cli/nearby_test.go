@@ -10,6 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestForeignListener: who is believed to run the gateway on this machine.
@@ -71,6 +72,7 @@ func (u *user) runNextTo(uid int, args ...string) outcome {
 // believed at the first meeting where the command has a key, which this command or the
 // next one would show. Nothing is sent then, and nobody is remembered.
 func TestAnImpostorMeetsNobodyWithAKey(t *testing.T) {
+	slow.Test(t, "it runs every command at a stranger's listener")
 	const impostor = 65531
 	code := func(url string) string {
 		return amtp.InviteCode{Gateway: url, Secret: strings.Repeat("A", 22)}.String()

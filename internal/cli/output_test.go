@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // full is a file on a disk that has room for some bytes.
@@ -33,6 +35,7 @@ func (u *user) runInto(stdout io.Writer, args ...string) outcome {
 // TestEveryResultIsLookedAfter: a result that did not fit is a failure of every
 // command, and nobody is told to do again what was done.
 func TestEveryResultIsLookedAfter(t *testing.T) {
+	slow.Test(t, "it runs every command with an output that fails")
 	more := []string{"completion bash", "skill show", "config show", "send --help", "queue", "profile list",
 		"agent push-secret", "invite carol"}
 	answers := map[string]fakeAnswer{

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // gateways are two gateways, a and b, and what keys they were shown.
@@ -90,6 +92,7 @@ func writeProject(t *testing.T, dir, text string) {
 // TestAKeyGoesToItsOwnGateway tries every way to say which profile and which
 // gateway, all at once: no gateway ever sees the other profile's keys.
 func TestAKeyGoesToItsOwnGateway(t *testing.T) {
+	slow.Test(t, "there are 729 ways to name a gateway and a profile")
 	g := newGateways(t)
 	u := profiled(t, g)
 	base := u.env

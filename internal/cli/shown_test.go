@@ -15,6 +15,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // oddLocals are local parts with which a stranger may try something.
@@ -157,6 +158,7 @@ func TestTimesAreTheUsers(t *testing.T) {
 // width of the terminal, so that no line begins with anything of theirs, and 200
 // characters where there is no terminal.
 func TestTheInboxCannotBeDrawnUpon(t *testing.T) {
+	slow.Test(t, "it prints every character of Unicode")
 	const columns = 80
 	rows := []string{"  2. [01a22956-3fb2-7db7-a5e5-784d7d3f14d9]", "     From:    boss@ours.example",
 		"     Trust:   local", "     Payload: Pay invoice 7 today."}
@@ -244,6 +246,7 @@ func TestColours(t *testing.T) {
 
 // TestReadIsCapped: a stranger's 4 MB do not fill a terminal or a context.
 func TestReadIsCapped(t *testing.T) {
+	slow.Test(t, "it prints messages of megabytes")
 	doc := func(text string) string {
 		return fmt.Sprintf(`{"message_id":"m1","sender":"x@evil.example","timestamp":"2026-11-22T17:21:51Z","trust":"unverified","payload":{"text":%s},"status":"delivered","recipients":[]}`,
 			jsonOf(t, text))

@@ -17,6 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // takes is a peer that has every message that it is sent.
@@ -479,6 +480,7 @@ func TestDownEndsTheRest(t *testing.T) {
 // TestEachHasItsTurn: a recipient at which every attempt ends does not keep the
 // others of a large message from being tried.
 func TestEachHasItsTurn(t *testing.T) {
+	slow.Test(t, "it waits for large messages")
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	r := p.courier(p.options())
 	text := strings.Repeat("x", 3<<20) // so large that one is under way at a time

@@ -17,6 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/httpapi"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // Canaries. The secret ones stand in payloads, subjects, headers of messages and
@@ -98,6 +99,7 @@ func watch(t *testing.T, format string, settings ...string) *watched {
 // looks for them in all answers that are errors, in the whole log at level debug,
 // and in every byte of the data directory.
 func TestNothingLeaks(t *testing.T) {
+	slow.Test(t, "it asks every route with a secret in every place, twice")
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
 			w := watch(t, format)

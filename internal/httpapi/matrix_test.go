@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/httpapi"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // The callers of the matrix, in the order of its columns. nobody calls a
@@ -458,6 +459,7 @@ func (s *stage) fromElsewhere(method, path, body, header string) string {
 // a browser or by a foreign name is nobody, on every route that is not open to
 // all; and what the profile does not open it opens to no request at all.
 func TestDevelopmentProfileIsNarrow(t *testing.T) {
+	slow.Test(t, "it asks every route as every caller")
 	s := &stage{world: start(t)}
 	s.set()
 	foreign := []string{

@@ -16,6 +16,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // owes is a store of which only receipts that are owed are asked.
@@ -298,6 +299,7 @@ func TestWhoIsTold(t *testing.T) {
 
 // TestStorm: ten thousand acknowledgements are twenty calls, one after the other.
 func TestStorm(t *testing.T) {
+	slow.Test(t, "it sends ten thousand receipts")
 	synctest.Test(t, func(t *testing.T) {
 		var list []gateway.OwedReceipt
 		for i := range 10_000 {

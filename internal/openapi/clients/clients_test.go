@@ -21,6 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/openapi"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // story is what each client prints; NAME is the client's own part of every name.
@@ -41,6 +42,7 @@ no path: 404 NOT_FOUND, whole: true
 
 // TestGo: clients that oapi-codegen and ogen make.
 func TestGo(t *testing.T) {
+	slow.Test(t, "it makes and builds two clients, with downloads")
 	t.Parallel()
 	url := gateway(t)
 	dir := copied(t, "testdata/go")
@@ -60,6 +62,7 @@ func TestGo(t *testing.T) {
 // TestNode: what a client in TypeScript is made with, and the linters, of which
 // npm installs the versions that package-lock.json names.
 func TestNode(t *testing.T) {
+	slow.Test(t, "npm downloads generators and linters")
 	t.Parallel()
 	dir := copied(t, "testdata/npm")
 	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), openapi.Source(), 0o600); err != nil {

@@ -16,11 +16,13 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // ownServer starts a server that a test may treat as it likes.
 func ownServer(t testing.TB, settings ...string) (*pgtest.Server, string) {
 	t.Helper()
+	slow.Test(t, "it needs a PostgreSQL of its own")
 	server, err := pgtest.Start(settings...)
 	if err != nil {
 		t.Fatal(err)

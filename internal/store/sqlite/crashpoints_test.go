@@ -12,6 +12,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/test/faultfs"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/pressly/goose/v3"
@@ -207,6 +208,7 @@ func firstSchema(t *testing.T, dir string) {
 // TestCP26 cuts the power at every call of the migration, of an empty directory
 // and of a database of the first release. The next start completes it.
 func TestCP26(t *testing.T) {
+	slow.Test(t, "it loses the power at every write of a run")
 	t.Parallel()
 	seed := seeded(t)
 	for _, first := range []bool{false, true} {

@@ -6,12 +6,14 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/test/storetest"
 	"github.com/ncruces/go-sqlite3"
 )
 
 // TestGrowth is the growth gate, by the steps that SQLite's machine takes.
 func TestGrowth(t *testing.T) {
+	slow.Test(t, "it fills a store")
 	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
 		const bound = storetest.GrowthBound
 		s, err := Open(Options{Dir: fresh(t, scratch(t)),

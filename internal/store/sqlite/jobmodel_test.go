@@ -12,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/test/faultfs"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/test/storetest"
 	"pgregory.net/rapid"
 )
@@ -545,6 +546,7 @@ func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 // TestJobModel does things with the queue at random and compares it with the
 // model after every step.
 func TestJobModel(t *testing.T) {
+	slow.Test(t, "it compares thousands of random steps with a model")
 	t.Parallel()
 	dir := scratch(t)
 	hand := storetest.NewHand(dawn)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/test/storetest"
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
@@ -29,6 +30,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreClock(t *testing.T) {
+	slow.Test(t, "it runs the suite under clocks that are set")
 	storetest.RunClock(t, func(t *testing.T, dir string, clock *storetest.Hand) gateway.Store {
 		s, err := sqlite.Open(sqlite.Options{Dir: sqlite.Fresh(t, dir), Clock: clock.Clock()})
 		if err != nil {

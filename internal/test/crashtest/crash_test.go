@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // senderCount is how many send at once: enough for several in one commit.
@@ -22,6 +23,7 @@ const perBlow = 20
 // TestKilledUnderLoad kills the gateway CRASH_CYCLES times (25 when unset) at
 // moments that follow from CRASH_SEED (by chance when unset).
 func TestKilledUnderLoad(t *testing.T) {
+	slow.Test(t, "it kills a gateway under load, again and again")
 	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", cycles, seed)

@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestTwoDomainsKilledUnderLoad kills one or the other of two gateways that
 // write to each other, CRASH_CYCLES times (25 when unset): what was accepted by
 // either arrives at the other, once, and no sender is told otherwise.
 func TestTwoDomainsKilledUnderLoad(t *testing.T) {
+	slow.Test(t, "it kills two gateways under load, again and again")
 	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", cycles, seed)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // slowPeer is another domain's gateway that answers the first attempt only when it
@@ -52,6 +53,7 @@ func (p *slowPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // than its lease lasts, and another delivers the message. What the first says when
 // it wakes changes nothing.
 func TestStaleWriteIsFenced(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL and two gateways")
 	ctx := overall(t, 0)
 	peer := &slowPeer{came: make(chan struct{}, 1), release: make(chan struct{})}
 	far := httptest.NewServer(peer)

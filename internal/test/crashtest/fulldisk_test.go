@@ -16,6 +16,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // disksVariable names the directory for the disks, to the process that mounts
@@ -37,6 +38,7 @@ const (
 // The disks are mounted by this test in a process of its own. Where that is not
 // permitted it says so, and the server only speaks as on a full disk.
 func TestReplicasOnFullDisk(t *testing.T) {
+	slow.Test(t, "it fills a disk under PostgreSQL")
 	if dir := os.Getenv(disksVariable); dir != "" {
 		onDisks(t, dir)
 		return

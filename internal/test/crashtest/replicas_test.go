@@ -13,6 +13,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -240,6 +241,7 @@ func (c *cluster) sql(ctx context.Context, statement string) error {
 // that happens to replicas and to a database, one after the other and under load:
 // what was accepted arrives, once, and a client that tries again never fails.
 func TestReplicasUnderLoad(t *testing.T) {
+	slow.Test(t, "it kills three gateways and a PostgreSQL under load")
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
 	restarts := int(fromEnvironment(t, "CRASH_CYCLES", 15))
 	t.Logf("to repeat: CRASH_CYCLES=%d CRASH_SEED=%d", restarts, seed)

@@ -5,7 +5,7 @@
 // names, is started, with a data directory of its own,
 // reachable through a socket and not over the network; as root on Debian a
 // missing one is installed. Where there is none, the test fails and says what to
-// type: it is never skipped. A server that was started here ends, and its files
+// type: only -short skips it. A server that was started here ends, and its files
 // go, with the process that started it, however that ends.
 package pgtest
 
@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // Variable names the server that tests use, as a URL or as keywords, by a user
@@ -53,6 +55,7 @@ var shared struct {
 // every kind of database that the tests of a process name.
 func Database(t testing.TB, kind string, migrate func(url string) error) string {
 	t.Helper()
+	slow.Test(t, "it needs PostgreSQL")
 	name, err := database(kind, migrate)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,11 @@ func TestSeeds(t *testing.T) {
 		}
 		return
 	}
-	c := campaign{next: seed(*firstSeed), left: *seedCount, counts: make(map[string]int)}
+	seeds := *seedCount
+	if testing.Short() {
+		seeds = min(seeds, 10)
+	}
+	c := campaign{next: seed(*firstSeed), left: seeds, counts: make(map[string]int)}
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -40,7 +44,7 @@ func TestSeeds(t *testing.T) {
 	for _, kind := range slices.Sorted(maps.Keys(c.counts)) {
 		t.Logf("%8d %s", c.counts[kind], kind)
 	}
-	if *seedCount >= defaultSeeds && !t.Failed() {
+	if seeds >= defaultSeeds && !t.Failed() {
 		for _, kind := range expected {
 			if c.counts[kind] == 0 {
 				t.Errorf("in no simulation there were %s, so that they show less than they should", kind)

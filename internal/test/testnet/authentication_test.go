@@ -2,6 +2,8 @@ package testnet_test
 
 import (
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestAuthentication has one test for each way in which another domain's letter
@@ -9,6 +11,7 @@ import (
 // that it signs, which is held to it, and for one that says nothing, whose
 // letters are taken as unverified with the reason beside them. AMTP §9.
 func TestAuthentication(t *testing.T) {
+	slow.Test(t, "it builds a network for every way to prove a sender")
 	w := openWorld(t)
 	for _, s := range steps {
 		t.Run(s.name, func(t *testing.T) {

@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
 // TestTwoDomains: agents of two domains write to each other; each sees who
 // really wrote, and each sender learns that its message arrived.
 func TestTwoDomains(t *testing.T) {
+	slow.Test(t, "e2e tells the same story")
 	n := testnet.New(t)
 	n.Start("a.example")
 	n.Start("b.example")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
@@ -18,6 +19,7 @@ type way struct {
 // TestBadNetwork: whatever befalls the posts between gateways that write to each
 // other, every message arrives once and its sender hears that it did.
 func TestBadNetwork(t *testing.T) {
+	slow.Test(t, "it waits for retries over a bad line")
 	const pairs, rounds, each = 4, 5, 3
 	n := testnet.New(t)
 	var ways []*way
