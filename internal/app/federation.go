@@ -118,6 +118,7 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
 	a.peers = access.NewDomainVerifier(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	a.peers.Own = a.cfg.Server.Domain
+	in.Verifier = a.peers
 	remote := &courier.Remote{
 		Finder: out.domains, Client: out.client, Memory: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt,
 		Known: out.domains.Known,

@@ -108,6 +108,11 @@ type Principal struct {
 	From netip.Addr
 }
 
+// Stranger reports whether the caller showed no credential and is no program of this
+// machine in the development profile. Other gateways are strangers until the signature
+// of a message tells more.
+func (p *Principal) Stranger() bool { return p.Agent == nil && !p.Admin && !p.Development }
+
 // Class returns the class under which the principal's messages are kept.
 func (p Principal) Class() Class {
 	switch {

@@ -8,9 +8,13 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Refusal is what a caller hears of a store's error that has no better text
-// where it is met. Faults are INTERNAL: their cause is for the log.
+// Refusal is what a caller hears of an error: the *amtp.Error that it is or wraps, and
+// otherwise the text for a store's error that has no better one where it is met. Faults
+// are INTERNAL: their cause is for the log.
 func Refusal(err error) *amtp.Error {
+	if e, ok := errors.AsType[*amtp.Error](err); ok && e != nil {
+		return e
+	}
 	switch {
 	case errors.Is(err, ErrPaused):
 		e := amtp.Errorf(amtp.CodeTemporaryFailure,
@@ -35,4 +39,14 @@ func Refusal(err error) *amtp.Error {
 	e := amtp.Errorf(amtp.CodeInternal, "The gateway failed; its log has the cause under this request id. Try again.")
 	e.Cause = err
 	return e
+}
+
+// AtFault reports whether a code says that the gateway, or what it depends on, is at
+// fault, and not the caller.
+func AtFault(code amtp.Code) bool {
+	switch code {
+	case amtp.CodeTemporaryFailure, amtp.CodeSignatureKeyUnavailable, amtp.CodeCertificateFailed, amtp.CodeInternal:
+		return true
+	}
+	return false
 }

@@ -66,7 +66,8 @@ type refusal struct {
 
 // fail writes the answer for a request that was refused. It is the only
 // function that writes errors.
-func (c *call) fail(e *amtp.Error) {
+func (c *call) fail(err error) {
+	e := gateway.Refusal(err)
 	c.refused = true
 	status, known := statuses[e.Code]
 	switch {

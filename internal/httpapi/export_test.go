@@ -39,3 +39,6 @@ var Doubling = doubling
 // Tolerances are the routes with which some keys that are not right count as none:
 // all of them below 0.
 var Tolerances = tolerances
+
+// Statuses are the HTTP statuses of the codes.
+var Statuses = statuses

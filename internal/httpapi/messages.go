@@ -1,97 +1,52 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
 )
 
 // send takes a message. AMTP §5: the answer comes when it is on disk.
 func (s *Server) send(c *call) {
-	var tried trial
-	result, caller, refused := s.take(c, &tried)
-	if refused != nil {
-		c.failed(&caller, &tried, refused)
+	if err := s.Intake.Early(&c.principal); err != nil {
+		c.fail(err)
 		return
 	}
-	if s.Verifier != nil {
-		if err := s.Verifier.Taken(context.WithoutCancel(c.r.Context()), caller, result.Replayed, s.Now()); err != nil {
-			if ok, left := s.sampled.may(s.Now()); ok {
-				s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(),
-					"domain", string(caller.Domain), "left_out", left, "cause", err)
-			}
+	m, bytes, refused := c.arrival()
+	if refused != nil {
+		s.Intake.Unread(&c.principal, bytes, refused)
+		c.fail(refused)
+		return
+	}
+	got, err := s.Intake.Receive(c.r.Context(), intake.Arrival{
+		Message: m, Principal: c.principal, From: c.from, Request: c.id, Proven: c.shown})
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if got.Unnoted != nil {
+		if ok, left := s.sampled.may(s.Now()); ok {
+			s.Log.Warn("it is not noted that a domain wrote without a signature", "request", c.id.String(),
+				"domain", string(got.Caller.Domain), "left_out", left, "cause", got.Unnoted)
 		}
 	}
-	if result.Replayed {
+	if got.Replayed {
 		c.w.Header().Set("Idempotent-Replayed", "true")
 	}
-	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(result.Recipients)), result))
+	c.write(http.StatusAccepted, appendResult(make([]byte, 0, 160+200*len(got.Recipients)), got.SendResult))
 }
 
-// trial is what is known of a message by the time at which it is refused.
-type trial struct {
-	recipients int
-	bytes      int64
-}
-
-// take takes the message of a call.
-func (s *Server) take(c *call, tried *trial) (*amtp.SendResult, gateway.Principal, *amtp.Error) {
-	if c.stranger() {
-		if refused := s.Limits.Early(c.addr); refused != nil {
-			return nil, c.principal, refused
-		}
-	}
+// arrival reads the message in the body, and returns how many bytes were read.
+func (c *call) arrival() (*amtp.Message, int64, *amtp.Error) {
 	body, refused := c.body(amtp.CodeInvalidMessage, false)
 	if refused != nil {
-		return nil, c.principal, refused
+		return nil, 0, refused
 	}
-	tried.bytes = int64(len(body))
 	m, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		return nil, c.principal, refused
-	}
-	tried.recipients = len(m.Recipients)
-	caller, refused := c.sender(m)
-	if refused != nil {
-		return nil, caller, refused
-	}
-	result, refused := s.Intake.Accept(c.r.Context(), caller, m, c.id)
-	return result, caller, refused
-}
-
-// failed refuses a message. A caller without a key has used as much of what its
-// network has as if it had been taken, unless the gateway is at fault or has counted
-// it.
-func (c *call) failed(caller *gateway.Principal, tried *trial, refused *amtp.Error) {
-	if c.stranger() && statuses[refused.Code] < http.StatusInternalServerError {
-		if refused.Code != amtp.CodeRateLimitExceeded {
-			c.s.Limits.Failed(caller, tried.recipients, tried.bytes)
-		}
-		if tried.bytes > 0 {
-			c.s.Limits.Tried(c.addr, tried.recipients, tried.bytes)
-		}
-	}
-	c.fail(refused)
-}
-
-// sender returns who sends the message: who showed a key, or else the gateway of
-// the domain in which its sender is.
-func (c *call) sender(m *amtp.Message) (gateway.Principal, *amtp.Error) {
-	p, d := c.principal, m.Sender.Domain()
-	if p.Agent != nil || p.Admin || c.s.Verifier == nil || d == c.s.Domain || d == "localhost" {
-		return p, nil
-	}
-	if refused := c.s.Intake.Passing(m); refused != nil {
-		return p, refused // before anything is looked up for it
-	}
-	p, refused := c.s.Verifier.Caller(c.r.Context(), m, c.from, c.s.Now())
-	if p.From = c.addr; p.Class() == gateway.ClassDomain {
-		c.shown()
-	}
-	return p, refused
+	return m, int64(len(body)), refused
 }
 
 // message shows one message with its status.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/peering"
 )
 
@@ -106,7 +107,8 @@ func (s *Server) answerPeer(c *call) {
 		c.fail(refused)
 		return
 	}
-	caller, refused := s.Verifier.Caller(c.r.Context(), m, c.from, s.Now())
+	asking := intake.Arrival{Message: m, Principal: gateway.Principal{From: c.addr}, From: c.from}
+	caller, refused := s.Intake.Verify(c.r.Context(), asking)
 	if refused != nil {
 		c.fail(refused)
 		return

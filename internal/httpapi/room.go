@@ -48,10 +48,7 @@ func (s *Server) roomFor() roomFor {
 }
 
 // stranger reports whether the caller showed nothing.
-func (c *call) stranger() bool {
-	p := c.principal
-	return p.Agent == nil && !p.Admin && !p.Development
-}
+func (c *call) stranger() bool { return c.principal.Stranger() }
 
 // makeRoom counts bytes among those in work until the call ends. Bytes that
 // there is no room for are not counted.

@@ -1,15 +1,18 @@
-// Package intake is the one door through which a message enters the gateway,
-// whoever brings it: the HTTP API today, and everything that comes later.
+// Package intake is the only way of a message into the gateway, whatever protocol
+// brings it. Receive takes what a caller brings: verify, who, checks, commit, note.
+// Accept is the part from who to commit, for a principal that is known already, such
+// as the gateway itself.
 //
 // Accept either returns what is on stable storage for every recipient that it
 // lists as taken, or an error and nothing was stored. It does no DNS and opens
-// no connection: accepting never waits for a stranger.
+// no connection: only the verifier of Receive waits for other domains.
 package intake
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,7 +20,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Store is what the door needs of gateway.Store.
+// Store is the part of gateway.Store that an Intake needs.
 type Store interface {
 	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
@@ -31,8 +34,13 @@ type Intake struct {
 	Domain amtp.Domain
 	Now    func() time.Time
 	// Federated says that agents here may write to other domains, and those to
-	// agents here. A gateway without a domain of its own has nobody to be.
+	// agents here. A gateway without a domain of its own has no name for that.
 	Federated bool
+	// Verifier finds the domain that brings a message; nil where no other domain may.
+	Verifier Verifier
+	// Checks are asked in this order about each message. Schema, policy and budgets
+	// plug in here.
+	Checks []Check
 	// Sizes says what other gateways take; nil knows nothing of them.
 	Sizes Sizes
 	// Receipts takes the payload of what a domain, which proved that it wrote, tells
@@ -40,18 +48,25 @@ type Intake struct {
 	Receipts func(ctx context.Context, from amtp.Domain, payload json.RawMessage) *amtp.Error
 	// Limits bounds the volume; nil bounds nothing.
 	Limits Limits
-	// Heard is told of each domain from whose gateway a message was taken; nil is
-	// nobody. It must not wait.
+	// Heard is called with each domain from whose gateway a message was taken; nil calls
+	// nothing. It must not wait.
 	Heard func(amtp.Domain)
 }
 
 // Limits decides whether the volume of a message is within what its sender may cause.
 // limits.Limits is one.
 type Limits interface {
+	// Early decides on a caller without a credential, by its address, before anything of
+	// its message is read.
+	Early(from netip.Addr) *amtp.Error
 	// Admit decides on a message for these inboxes and so many other recipients. It
 	// returns why the message is not taken at all, or else why each of the inboxes does
 	// not take it, nil for those that do. What is taken is counted.
 	Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) ([]*amtp.Error, *amtp.Error)
+	// Failed counts a message that was refused for another reason than its volume.
+	Failed(p *gateway.Principal, recipients int, bytes int64)
+	// Tried counts, for Early alone, a message that was read and is not taken.
+	Tried(from netip.Addr, recipients int, bytes int64)
 }
 
 // Sizes says whether a message fits through the door of another gateway.
@@ -96,16 +111,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		return nil, gateway.Refusal(err)
 	}
 	envelope := in.envelope(p, m, sender, request, now)
-	if list.leaves() {
-		if refused := m.Signable(); refused != nil {
-			return nil, refused
-		}
-		in.refuseTooLarge(list, m, &envelope)
-	}
-	if list.taken() == 0 && m.IdempotencyKey == "" && m.MessageID == "" {
-		return nil, list.refusal(m) // it can be no retry of what was taken
-	}
-	if refused := in.refuseVolume(&p, list, m); refused != nil {
+	if refused := in.check(ctx, &Candidate{&p, m, &envelope, list}); refused != nil {
 		return nil, refused
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{

@@ -96,10 +96,10 @@ func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 	}
 }
 
-// Passing refuses a message of another domain that has no recipient here, as
+// passing refuses a message of another domain that has no recipient here, as
 // Accept would whatever is found out about its sender. It compares domains
 // only, and so tells nothing about who exists. nil means that Accept decides.
-func (in *Intake) Passing(m *amtp.Message) *amtp.Error {
+func (in *Intake) passing(m *amtp.Message) *amtp.Error {
 	for _, a := range m.Recipients {
 		if in.isOurs(a.Domain()) {
 			return nil

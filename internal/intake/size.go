@@ -11,6 +11,19 @@ import (
 // addresses, the time, and a signature of the longest kind.
 const envelopeRoom = 4 << 10
 
+// checkSize refuses a message that cannot be signed for another domain, and those
+// recipients whose gateways take no message of its size.
+func (in *Intake) checkSize(c *Candidate) *amtp.Error {
+	if !c.list.leaves() {
+		return nil
+	}
+	if refused := c.Message.Signable(); refused != nil {
+		return refused
+	}
+	in.refuseTooLarge(c.list, c.Message, c.Envelope)
+	return nil
+}
+
 // refuseTooLarge refuses the recipients in other domains whose gateways would not take
 // the message for its size, as far as their sizes are remembered: its sender hears so
 // at once, and not in a report. Of the others the first attempt finds out.

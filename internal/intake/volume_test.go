@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -31,6 +32,10 @@ func (f *full) Admit(_ *gateway.Principal, _ *amtp.Message, inboxes []amtp.Addre
 	}
 	return each, nil
 }
+
+func (f *full) Early(netip.Addr) *amtp.Error          { return nil }
+func (f *full) Failed(*gateway.Principal, int, int64) {}
+func (f *full) Tried(netip.Addr, int, int64)          {}
 
 // TestVolume: a full inbox refuses its own copy, and the message when nobody else is
 // left; what its sender may not bring is refused as a whole. Nothing of it is stored.

@@ -203,6 +203,7 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	d.Agents = &agent.Agents{Store: store, Domain: s.domain, Now: now, Stopping: p.gone, Queue: p.queue}
 	d.Authenticator = &access.Authenticator{Owners: store, Admin: []string{adminKey}, Failures: &access.Failures{}}
 	d.Verifier = access.NewDomainVerifier(known, store, gateway.PolicyFlag, log)
+	in.Verifier = d.Verifier
 	p.loops = []func(context.Context) error{
 		p.queue.Run,
 		(&queue.Expiry{Store: store, Now: now, Log: log}).Run,

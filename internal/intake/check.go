@@ -1,0 +1,55 @@
+package intake
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Candidate is a message whose sender is known, on its way through the checks.
+type Candidate struct {
+	Principal *gateway.Principal
+	Message   *amtp.Message
+	Envelope  *gateway.Envelope // as it will be stored
+	list      recipients
+}
+
+// Check decides whether a message is taken. It returns the refusal of the whole
+// message, or nil; single recipients it refuses with Candidate.Refuse. It sees each
+// message that is to be stored, a retry too, and must not do network I/O.
+type Check func(context.Context, *Candidate) error
+
+// Recipients returns the recipients that no check has refused so far, and their indices
+// for Refuse.
+func (c *Candidate) Recipients(yield func(int, gateway.Recipient) bool) {
+	for i := range c.list {
+		if to := c.list[i].to; to != (gateway.Recipient{}) && !yield(i, to) {
+			return
+		}
+	}
+}
+
+// Address returns the address of a recipient.
+func (c *Candidate) Address(i int) amtp.Address { return c.list[i].status.Address }
+
+// Refuse refuses the message for one recipient. The sentence why has no capital letter
+// and no full stop.
+func (c *Candidate) Refuse(i int, code amtp.Code, why string) { c.list[i].refuse(code, why) }
+
+// check takes a message through the checks. Those that a gateway plugs in come after
+// what costs nothing and before the volume, which counts what it lets through.
+func (in *Intake) check(ctx context.Context, c *Candidate) *amtp.Error {
+	if refused := in.checkSize(c); refused != nil {
+		return refused
+	}
+	for _, check := range in.Checks {
+		if err := check(ctx, c); err != nil {
+			return gateway.Refusal(err)
+		}
+	}
+	if c.list.taken() == 0 && c.Message.IdempotencyKey == "" && c.Message.MessageID == "" {
+		return c.list.refusal(c.Message) // it can be no retry of what was taken
+	}
+	return in.refuseVolume(c.Principal, c.list, c.Message)
+}
