@@ -92,7 +92,7 @@ func printable(s string) bool {
 // manage it: the administrator, or the agent itself.
 func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
 	if p.Agent == nil && !p.Admin {
-		return nil, NeedAdmin(p)
+		return nil, gateway.NeedAdmin(&p)
 	}
 	address, refused := s.address(name)
 	if p.Admin {
@@ -125,17 +125,14 @@ func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error
 
 // All returns agents by address, for the administrator: those behind one, up to
 // limit of them, and the count of all.
-func (s *Agents) All(p gateway.Principal, after string, limit int) (amtp.AgentMap, gateway.AgentPage, *amtp.Error) {
-	if !p.Admin {
-		return amtp.AgentMap{}, gateway.AgentPage{}, NeedAdmin(p)
-	}
+func (s *Agents) All(after string, limit int) (amtp.AgentMap, gateway.AgentPage) {
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: after, Limit: limit})
 	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
 		HasMore: page.HasMore}
 	for _, a := range page.Agents {
 		all.Agents[a.Address.String()] = View(a, s.Now(), true)
 	}
-	return all, page, nil
+	return all, page
 }
 
 // Update changes what an agent says about itself, and how it gets its messages.
@@ -259,15 +256,4 @@ func orEmpty(list []string) []string {
 func unknown(name string) *amtp.Error {
 	return amtp.Errorf(amtp.CodeAgentUnknown,
 		"There is no agent %.100q at this gateway; GET /v1/discovery/agents lists those that are listed.", name)
-}
-
-// NeedAdmin is the refusal of a caller without the administrator's key.
-func NeedAdmin(p gateway.Principal) *amtp.Error {
-	if p.Agent != nil {
-		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",
-			p.Agent.Address)
-	}
-	return amtp.Errorf(amtp.CodeAdminAuthRequired,
-		"This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
-		With("required_header", "X-Admin-Key")
 }

@@ -41,7 +41,7 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 		return registration(*p.Agent, shown, s.Now(), "Agent is registered already; this key stays valid"), false, nil
 	}
 	if !p.Admin && !p.Development {
-		return r, false, NeedAdmin(p)
+		return r, false, gateway.NeedAdmin(&p)
 	}
 	if gateway.IsReserved(address.Local()) {
 		return r, false, registrationFailed("the name %q belongs to the gateway itself", address.Local())

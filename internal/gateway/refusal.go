@@ -50,3 +50,14 @@ func AtFault(code amtp.Code) bool {
 	}
 	return false
 }
+
+// NeedAdmin is the refusal of a caller without the administrator's key.
+func NeedAdmin(p *Principal) *amtp.Error {
+	if p.Agent != nil {
+		return amtp.Errorf(amtp.CodeAdminAccessDenied, "This needs the admin key; the key of %s does not do.",
+			p.Agent.Address)
+	}
+	return amtp.Errorf(amtp.CodeAdminAuthRequired,
+		"This needs the admin key: X-Admin-Key. It is in the file admin.key in the gateway's data directory.").
+		With("required_header", "X-Admin-Key")
+}

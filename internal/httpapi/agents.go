@@ -7,13 +7,14 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
 // decode reads the request's body into v.
 func (c *call) decode(v any, optional bool) *amtp.Error {
 	if c.stranger() {
-		return agent.NeedAdmin(c.principal) // nobody's body is read for nothing
+		return gateway.NeedAdmin(&c.principal) // nobody's body is read for nothing
 	}
 	body, refused := c.body(amtp.CodeInvalidRequest, optional)
 	if refused != nil || body == nil {
@@ -69,17 +70,13 @@ func (s *Server) register(c *call) {
 func (s *Server) listAgents(c *call) {
 	p := c.params()
 	after, limit := s.agentCursor(p, ofAgents), p.agentLimit()
-	if refused := needAdmin(c.principal); refused != nil {
-		c.fail(refused)
-		return
-	}
 	if p.err != nil {
 		c.fail(p.err)
 		return
 	}
-	all, page, refused := s.Agents.All(c.principal, after, limit)
+	all, page := s.Agents.All(after, limit)
 	all.NextCursor = ofAgents.agentText(page.HasMore, page.Next)
-	c.answer(http.StatusOK, all, refused)
+	c.reply(http.StatusOK, all)
 }
 
 // showAgent shows one agent to itself or the administrator.

@@ -12,9 +12,6 @@ import (
 // certificates returns where the listener's certificates come from, for the
 // operator.
 func (c *call) certificates() (certificate.Source, *amtp.Error) {
-	if refused := needAdmin(c.principal); refused != nil {
-		return nil, refused
-	}
 	if c.s.Certificates == nil {
 		return nil, amtp.Errorf(amtp.CodeConflict,
 			"This gateway speaks no TLS itself and has no certificate; a proxy in front of it may have one. Give it one with tls.cert_file, or acme.enabled, and start it again.")

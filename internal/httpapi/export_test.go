@@ -1,6 +1,10 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/amtp-go/amtp/internal/access"
+)
 
 // Routes returns the operations of the API, each as method and pattern.
 func Routes() []string {
@@ -38,7 +42,26 @@ var Doubling = doubling
 
 // Tolerances are the routes with which some keys that are not right count as none:
 // all of them below 0.
-var Tolerances = tolerances
+var Tolerances = func() map[string]access.Tolerance {
+	tolerant := make(map[string]access.Tolerance)
+	for _, r := range routes {
+		if t := r.who.tolerance(); t != access.Strict {
+			tolerant[r.method+" "+r.pattern] = t
+		}
+	}
+	return tolerant
+}()
 
 // Statuses are the HTTP statuses of the codes.
 var Statuses = statuses
+
+// Callers returns who may call each operation.
+func Callers() map[string]string {
+	names := map[who]string{everyone: "everyone", anybody: "anybody", client: "client", registrant: "registrant",
+		reader: "reader", self: "self", owner: "owner", operator: "operator"}
+	callers := make(map[string]string)
+	for _, r := range routes {
+		callers[r.method+" "+r.pattern] = names[r.who]
+	}
+	return callers
+}

@@ -10,11 +10,7 @@ import (
 // makeInvite makes an invitation for an agent.
 func (s *Server) makeInvite(c *call) {
 	var n amtp.NewInvite
-	refused := needAdmin(c.principal)
-	if refused == nil {
-		refused = c.decode(&n, false)
-	}
-	if refused != nil {
+	if refused := c.decode(&n, false); refused != nil {
 		c.fail(refused)
 		return
 	}

@@ -51,10 +51,10 @@ func (c *call) arrival() (*amtp.Message, int64, *amtp.Error) {
 
 // message shows one message with its status.
 func (s *Server) message(c *call) {
-	reader, refused := reader(c.principal)
+	by, refused := readerOf(c.principal)
 	if refused == nil {
 		var rec gateway.Record
-		if rec, refused = s.record(c, reader); refused == nil {
+		if rec, refused = s.record(c, by); refused == nil {
 			body, err := storedView(&rec)
 			if err == nil {
 				c.write(http.StatusOK, body)
@@ -69,15 +69,15 @@ func (s *Server) message(c *call) {
 // status shows what became of a message. In the development profile the
 // reference client asks without a key.
 func (s *Server) status(c *call) {
-	reader, refused := reader(c.principal)
+	by, refused := readerOf(c.principal)
 	if c.principal.Development {
-		reader, refused = gateway.Reader{Everyone: true}, nil
+		by, refused = gateway.Reader{Everyone: true}, nil
 	}
 	if refused != nil {
 		c.fail(refused)
 		return
 	}
-	rec, refused := s.record(c, reader)
+	rec, refused := s.record(c, by)
 	if refused != nil {
 		c.fail(refused)
 		return
@@ -85,8 +85,8 @@ func (s *Server) status(c *call) {
 	c.reply(http.StatusOK, rec.Status())
 }
 
-// reader is who the principal reads messages as.
-func reader(p gateway.Principal) (gateway.Reader, *amtp.Error) {
+// readerOf is who the principal reads messages as.
+func readerOf(p gateway.Principal) (gateway.Reader, *amtp.Error) {
 	switch {
 	case p.Agent != nil:
 		return gateway.Reader{Agent: p.Agent.ID}, nil
@@ -117,7 +117,7 @@ func (s *Server) record(c *call, by gateway.Reader) (gateway.Record, *amtp.Error
 
 // listMessages lists what the caller sent and received.
 func (s *Server) listMessages(c *call) {
-	reader, refused := reader(c.principal)
+	by, refused := readerOf(c.principal)
 	if refused != nil {
 		c.fail(refused)
 		return
@@ -140,7 +140,7 @@ func (s *Server) listMessages(c *call) {
 		c.fail(p.err)
 		return
 	}
-	page, err := s.Store.Messages(c.r.Context(), reader, filter)
+	page, err := s.Store.Messages(c.r.Context(), by, filter)
 	if err != nil {
 		c.fail(gateway.Refusal(err))
 		return
@@ -152,7 +152,7 @@ func (s *Server) listMessages(c *call) {
 		list.NextCursor = ofMessages.text(page.Next)
 	}
 	for i := range page.Messages {
-		rec := page.Messages[i].For(reader)
+		rec := page.Messages[i].For(by)
 		list.Messages[i] = amtp.MessageSummary{MessageStatus: rec.Status(), Sender: rec.Sender, Subject: rec.Subject,
 			InReplyTo: rec.InReplyTo}
 	}

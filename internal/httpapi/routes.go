@@ -1,6 +1,7 @@
 // Package httpapi is the JSON API of a gateway. A handler decodes the request,
-// calls one service and encodes its answer; who may do what is decided by the
-// services from the principal that access found.
+// calls one service and encodes its answer. The table of routes says who may call each
+// operation; what depends on the object, the services decide from the principal that
+// access found.
 //
 // Every answer is JSON and carries the request's id. A request that is refused
 // has changed nothing; input never causes an answer of the 500s.
@@ -13,94 +14,125 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // route is one operation of the API.
 type route struct {
 	method  string
 	pattern string // of http.ServeMux, without the method
-	handle  func(*Server, *call)
+	who     who
 	// changed is what the log says at its default level once the operation has
 	// succeeded. Every operation that changes what the gateway is has one: its
 	// agents, keys, peers, domain and certificates, and what an operator does to
 	// the queue. "" is for reading, for the traffic of messages and for probes.
 	changed string
+	handle  func(*Server, *call)
+}
+
+// who says who may call an operation. Where it depends on the object of the call, the
+// service decides from the principal. Whatever stands here, a key that is shown must be
+// right, but for everyone and for what the development profile tolerates.
+type who int
+
+// The callers.
+const (
+	everyone   who = iota // all callers; their keys are not looked at
+	anybody               // all callers; what they are shown depends on who they are
+	client                // anybody; with access.AnyAdmin, for the reference's command line
+	registrant            // the operator, and anybody in the development profile; with access.AnyKey
+	reader                // the operator, and an agent for its own messages
+	self                  // an agent, with its own key
+	owner                 // the operator, and an agent for itself
+	operator              // the operator, with the admin key; this is checked here
+)
+
+// tolerance says which keys count as none. The probes and the document are for
+// everyone, whatever key a client sends along: a key that has ended is no reason to take
+// a gateway for a dead one.
+func (w who) tolerance() access.Tolerance {
+	switch w {
+	case everyone:
+		return nobody
+	case client:
+		return access.AnyAdmin
+	case registrant:
+		return access.AnyKey
+	}
+	return access.Strict
+}
+
+// admits returns the refusal of a caller to whom the route is not open, nil for others.
+func (w who) admits(p *gateway.Principal) error {
+	if w == operator && !p.Admin {
+		return gateway.NeedAdmin(p)
+	}
+	return nil
 }
 
 // routes is the API.
 var routes = []route{
-	{"POST", "/v1/messages", (*Server).send, ""},
-	{"GET", "/v1/messages", (*Server).listMessages, ""},
-	{"GET", "/v1/messages/{id}", (*Server).message, ""},
-	{"GET", "/v1/messages/{id}/status", (*Server).status, ""},
+	{"POST", "/v1/messages", client, "", (*Server).send},
+	{"GET", "/v1/messages", reader, "", (*Server).listMessages},
+	{"GET", "/v1/messages/{id}", reader, "", (*Server).message},
+	{"GET", "/v1/messages/{id}/status", client, "", (*Server).status},
 
-	{"GET", "/v1/inbox/{recipient}", (*Server).inbox, ""},
-	{"POST", "/v1/inbox/{recipient}/{id}/read", (*Server).markRead, ""},
-	{"DELETE", "/v1/inbox/{recipient}/{id}", (*Server).acknowledge, ""},
+	{"GET", "/v1/inbox/{recipient}", self, "", (*Server).inbox},
+	{"POST", "/v1/inbox/{recipient}/{id}/read", self, "", (*Server).markRead},
+	{"DELETE", "/v1/inbox/{recipient}/{id}", self, "", (*Server).acknowledge},
 
-	{"GET", "/v1/discovery/agents", (*Server).discover, ""},
-	{"GET", "/v1/discovery/agents/{domain}", (*Server).discoverDomain, ""},
-	{"GET", "/v1/discovery/keys", (*Server).domainKeys, ""},
-	{"GET", "/v1/capabilities/{domain}", (*Server).capabilities, ""},
-	{"POST", "/v1/peers/check", (*Server).answerPeer, ""},
+	{"GET", "/v1/discovery/agents", anybody, "", (*Server).discover},
+	{"GET", "/v1/discovery/agents/{domain}", anybody, "", (*Server).discoverDomain},
+	{"GET", "/v1/discovery/keys", anybody, "", (*Server).domainKeys},
+	{"GET", "/v1/capabilities/{domain}", anybody, "", (*Server).capabilities},
+	{"POST", "/v1/peers/check", anybody, "", (*Server).answerPeer},
 
-	{"POST", "/v1/admin/agents", (*Server).register, "an agent was registered"},
-	{"GET", "/v1/admin/agents", (*Server).listAgents, ""},
-	{"GET", "/v1/admin/agents/{name}", (*Server).showAgent, ""},
-	{"PATCH", "/v1/admin/agents/{name}", (*Server).updateAgent, "an agent was changed"},
-	{"DELETE", "/v1/admin/agents/{name}", (*Server).deleteAgent, "an agent was deleted"},
-	{"POST", "/v1/admin/agents/{name}/keys", (*Server).issueKey, "a key was issued to an agent"},
-	{"GET", "/v1/admin/agents/{name}/keys", (*Server).listKeys, ""},
-	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", (*Server).revokeKey, "a key of an agent was revoked"},
-	{"POST", "/v1/admin/agents/{name}/push-secret", (*Server).renewPushSecret,
-		"the push secret of an agent was renewed"},
-	{"POST", "/v1/admin/domain", (*Server).prepareDomain, "a domain was prepared"},
-	{"GET", "/v1/admin/keys", (*Server).listSigningKeys, ""},
-	{"POST", "/v1/admin/keys", (*Server).makeSigningKey, "a signing key was made"},
-	{"POST", "/v1/admin/keys/{selector}/use", (*Server).useSigningKey, "a signing key was taken into use"},
-	{"DELETE", "/v1/admin/keys/{selector}", (*Server).retireSigningKey, "a signing key was retired"},
-	{"GET", "/v1/admin/certificate", (*Server).showCertificate, ""},
-	{"POST", "/v1/admin/certificate/renew", (*Server).renewCertificate, "the certificates were renewed on request"},
-	{"GET", "/v1/admin/limits", (*Server).showLimits, ""},
-	{"GET", "/v1/admin/peers", (*Server).listPeers, ""},
-	{"POST", "/v1/admin/peers", (*Server).addPeer, "a peer was added"},
-	{"DELETE", "/v1/admin/peers/{domain}", (*Server).removePeer, "a peer was removed"},
-	{"POST", "/v1/admin/peers/{domain}/check", (*Server).checkPeer, ""},
-	{"POST", "/v1/admin/invites", (*Server).makeInvite, "somebody was invited"},
-	{"POST", "/v1/admin/resume", (*Server).resume, "the pause was ended: messages are accepted"},
+	{"POST", "/v1/admin/agents", registrant, "an agent was registered", (*Server).register},
+	{"GET", "/v1/admin/agents", operator, "", (*Server).listAgents},
+	{"GET", "/v1/admin/agents/{name}", owner, "", (*Server).showAgent},
+	{"PATCH", "/v1/admin/agents/{name}", owner, "an agent was changed", (*Server).updateAgent},
+	{"DELETE", "/v1/admin/agents/{name}", owner, "an agent was deleted", (*Server).deleteAgent},
+	{"POST", "/v1/admin/agents/{name}/keys", owner, "a key was issued to an agent", (*Server).issueKey},
+	{"GET", "/v1/admin/agents/{name}/keys", owner, "", (*Server).listKeys},
+	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", owner, "a key of an agent was revoked", (*Server).revokeKey},
+	{"POST", "/v1/admin/agents/{name}/push-secret", owner,
+		"the push secret of an agent was renewed", (*Server).renewPushSecret},
+	{"POST", "/v1/admin/domain", operator, "a domain was prepared", (*Server).prepareDomain},
+	{"GET", "/v1/admin/keys", operator, "", (*Server).listSigningKeys},
+	{"POST", "/v1/admin/keys", operator, "a signing key was made", (*Server).makeSigningKey},
+	{"POST", "/v1/admin/keys/{selector}/use", operator, "a signing key was taken into use", (*Server).useSigningKey},
+	{"DELETE", "/v1/admin/keys/{selector}", operator, "a signing key was retired", (*Server).retireSigningKey},
+	{"GET", "/v1/admin/certificate", operator, "", (*Server).showCertificate},
+	{"POST", "/v1/admin/certificate/renew", operator,
+		"the certificates were renewed on request", (*Server).renewCertificate},
+	{"GET", "/v1/admin/limits", operator, "", (*Server).showLimits},
+	{"GET", "/v1/admin/peers", operator, "", (*Server).listPeers},
+	{"POST", "/v1/admin/peers", operator, "a peer was added", (*Server).addPeer},
+	{"DELETE", "/v1/admin/peers/{domain}", operator, "a peer was removed", (*Server).removePeer},
+	{"POST", "/v1/admin/peers/{domain}/check", operator, "", (*Server).checkPeer},
+	{"POST", "/v1/admin/invites", operator, "somebody was invited", (*Server).makeInvite},
+	{"POST", "/v1/admin/resume", operator, "the pause was ended: messages are accepted", (*Server).resume},
 
-	{"GET", "/v1/admin/queue", (*Server).listJobs, ""},
-	{"GET", "/v1/admin/queue/{job}", (*Server).showJob, ""},
-	{"POST", "/v1/admin/queue/{job}/retry", (*Server).retryJob, "a job is tried at once"},
-	{"DELETE", "/v1/admin/queue/{job}", (*Server).cancelJob, "a job was cancelled"},
-	{"GET", "/v1/admin/dead-letters", (*Server).listDead, ""},
-	{"DELETE", "/v1/admin/dead-letters", (*Server).purgeDead, "dead letters were removed"},
-	{"POST", "/v1/admin/dead-letters/redrive", (*Server).redriveDead, "dead letters were queued again"},
-	{"GET", "/v1/admin/dead-letters/{id}", (*Server).showDead, ""},
-	{"DELETE", "/v1/admin/dead-letters/{id}", (*Server).purgeOneDead, "a dead letter was removed"},
+	{"GET", "/v1/admin/queue", operator, "", (*Server).listJobs},
+	{"GET", "/v1/admin/queue/{job}", operator, "", (*Server).showJob},
+	{"POST", "/v1/admin/queue/{job}/retry", operator, "a job is tried at once", (*Server).retryJob},
+	{"DELETE", "/v1/admin/queue/{job}", operator, "a job was cancelled", (*Server).cancelJob},
+	{"GET", "/v1/admin/dead-letters", operator, "", (*Server).listDead},
+	{"DELETE", "/v1/admin/dead-letters", operator, "dead letters were removed", (*Server).purgeDead},
+	{"POST", "/v1/admin/dead-letters/redrive", operator, "dead letters were queued again", (*Server).redriveDead},
+	{"GET", "/v1/admin/dead-letters/{id}", operator, "", (*Server).showDead},
+	{"DELETE", "/v1/admin/dead-letters/{id}", operator, "a dead letter was removed", (*Server).purgeOneDead},
 
-	{"POST", "/v1/join", (*Server).join, "somebody joined by an invitation"},
-	{"GET", "/v1/whoami", (*Server).whoAmI, ""},
-	{"GET", "/v1/openapi.json", (*Server).openAPI, ""},
-	{"GET", "/health", (*Server).health, ""},
-	{"GET", "/ready", (*Server).ready, ""},
+	{"POST", "/v1/join", anybody, "somebody joined by an invitation", (*Server).join},
+	{"GET", "/v1/whoami", self, "", (*Server).whoAmI},
+	{"GET", "/v1/openapi.json", everyone, "", (*Server).openAPI},
+	{"GET", "/health", everyone, "", (*Server).health},
+	{"GET", "/ready", everyone, "", (*Server).ready},
 }
 
 // probes are the paths that answer HEAD as GET, without the body (RFC 9110
 // §9.3.2): load balancers and monitors ask so.
 var probes = []string{"/health", "/ready"}
-
-// tolerances are the operations that have one. The probes and the document are for
-// everybody, whatever key a client sends along: a key that has ended is no reason to
-// take a gateway for a dead one.
-var tolerances = map[string]access.Tolerance{
-	"GET /health":                  nobody,
-	"GET /ready":                   nobody,
-	"GET /v1/openapi.json":         nobody,
-	"POST /v1/admin/agents":        access.AnyKey,
-	"POST /v1/messages":            access.AnyAdmin,
-	"GET /v1/messages/{id}/status": access.AnyAdmin,
-}
 
 // doubling are the operations that the reference's clients call with a doubled slash
 // when the URL in their configuration ends in one.
@@ -123,7 +155,11 @@ func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := make(map[string]string)
 	for _, r := range routes {
-		mux.HandleFunc(r.method+" "+r.pattern, s.serveTo(tolerances[r.method+" "+r.pattern], func(s *Server, c *call) {
+		mux.HandleFunc(r.method+" "+r.pattern, s.serveTo(r.who.tolerance(), func(s *Server, c *call) {
+			if err := r.who.admits(&c.principal); err != nil {
+				c.fail(err)
+				return
+			}
 			r.handle(s, c)
 			c.logChange(r.changed)
 		}))
