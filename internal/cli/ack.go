@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const ackHelp = `Acknowledge messages that you are done with: they leave the inbox for good.
@@ -33,11 +36,11 @@ func (p *program) ackCommand() *cobra.Command {
 		Long:    ackHelp,
 		Example: ackExamples,
 		Args:    cobra.ArbitraryArgs,
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		if len(args) == 0 {
 			return usageErrorf("Message ID is required. Usage: amtp ack <message-id>")
 		}
-		if err := id.need(memberGateway, memberAddress, memberKey); err != nil {
+		if err := id.Need(profile.MemberGateway, profile.MemberAddress, profile.MemberKey); err != nil {
 			return err
 		}
 		return p.ack(ctx, id, args)
@@ -46,7 +49,7 @@ func (p *program) ackCommand() *cobra.Command {
 
 // ack acknowledges one after the other. One that the gateway refuses does not
 // keep it from the rest; the first such is the failure of the command.
-func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
+func (p *program) ack(ctx context.Context, id *profile.Identity, ids []string) error {
 	self, err := p.self(ctx, id)
 	if err != nil {
 		return err
@@ -66,9 +69,9 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 		if err == nil {
 			done = append(done, result)
 			if !p.json {
-				p.printf("Message %s acknowledged.\n", clean(firstOf(string(result.MessageID), given)))
+				p.printf("Message %s acknowledged.\n", render.Clean(cmp.Or(string(result.MessageID), given)))
 				if head != "" {
-					p.printf("  It was %s.\n", clean(head))
+					p.printf("  It was %s.\n", render.Clean(head))
 				}
 			}
 			continue
@@ -76,7 +79,7 @@ func (p *program) ack(ctx context.Context, id *identity, ids []string) error {
 		if first == nil {
 			first = err
 		} else {
-			p.notef("Error: %s\n", clean(p.explain(err).message))
+			p.notef("Error: %s\n", render.Clean(p.explain(err).message))
 		}
 		var refused *amtp.Error
 		var told *failure
@@ -94,7 +97,7 @@ func (p *program) looksUp(ctx context.Context, c *amtp.Client, messageID amtp.Me
 	if err != nil {
 		return ""
 	}
-	return headOf(&m.Message)
+	return render.Head(&m.Message)
 }
 
 // acknowledged ends the command. A failure says what was done before it.

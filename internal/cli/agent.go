@@ -3,11 +3,12 @@ package cli
 import (
 	"context"
 	"maps"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const agentHelp = `Look at agents and manage them. An agent manages itself with its own key; for
@@ -37,19 +38,12 @@ func (p *program) agentCommand() *cobra.Command {
 	return cmd
 }
 
-// sameAgent reports whether two names or addresses mean one agent of a gateway.
-func sameAgent(a, b string) bool {
-	a, _, _ = strings.Cut(a, "@")
-	b, _, _ = strings.Cut(b, "@")
-	return a != "" && strings.EqualFold(a, b)
-}
-
 // meant is the agent that the arguments name, else the user's own.
-func (id *identity) meant(args []string) (string, error) {
+func meant(id *profile.Identity, args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	return id.name, id.need(memberGateway, memberName)
+	return id.Name, id.Need(profile.MemberGateway, profile.MemberName)
 }
 
 func (p *program) agentListCommand() *cobra.Command {
@@ -61,7 +55,7 @@ func (p *program) agentListCommand() *cobra.Command {
 		Long:    "List the agents of the gateway by address, those that are not listed in discovery\ntoo. It needs the gateway's admin key.",
 		Example: "  amtp agent list\n  amtp agent list --all --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
 		admin, err := p.operator(id)
 		if err != nil {
 			return err
@@ -129,8 +123,8 @@ func (p *program) agentShowCommand() *cobra.Command {
 		Long:    "Show what is said of an agent, and the ids of its keys. The keys themselves\ncannot be shown: the gateway keeps only their hashes.",
 		Example: "  amtp agent show\n  amtp agent show bob --json",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		name, err := id.meant(args)
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		name, err := meant(id, args)
 		if err != nil {
 			return err
 		}
@@ -151,7 +145,7 @@ func (p *program) agentShowCommand() *cobra.Command {
 }
 
 func (p *program) agentUpdateCommand() *cobra.Command {
-	var about profile
+	var about agentFlags
 	var listed bool
 	var receipts string
 	cmd := p.online(&cobra.Command{
@@ -160,8 +154,8 @@ func (p *program) agentUpdateCommand() *cobra.Command {
 		Long:    "Change what is said of an agent. What no flag names stays as it is; a list that\na flag names is replaced as a whole, and emptied by the empty text.\n\nWith --push messages are posted to an endpoint, with --pull they go to the inbox;\nthose under way follow. After an endpoint answered 410 its agent has an inbox;\ngive --push again when it is back.\n\nThe gateways of other domains may be told when the agent reads or acknowledges\ntheir messages (amtp ack --help). --receipts never tells nobody; always tells\nevery domain whose signature was verified, unless the operator turned receipts\noff; default follows federation.receipts.",
 		Example: "  amtp agent update --description \"Quotes prices\" --capability quotes\n  amtp agent update --unlisted\n  amtp agent update --receipts never\n  amtp agent update --capability \"\"\n  amtp agent update --push https://hooks.example.com/amtp",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		name, err := id.meant(args)
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		name, err := meant(id, args)
 		if err != nil {
 			return err
 		}
@@ -219,16 +213,16 @@ func (p *program) agentDeleteCommand() *cobra.Command {
 		Long:    "Remove an agent from the gateway, with its keys and its inbox. It cannot be\nundone, so --yes is required; nothing is asked.",
 		Example: "  amtp agent delete bob --yes",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		name, err := id.meant(args)
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		name, err := meant(id, args)
 		if err != nil {
 			return err
 		}
-		if err := p.noProjectSpeaks(); err != nil {
+		if err := p.given().NotByProject(); err != nil {
 			return err
 		}
 		if !yes {
-			return usageErrorf("This removes %s with its inbox and cannot be undone: add --yes.", clean(name))
+			return usageErrorf("This removes %s with its inbox and cannot be undone: add --yes.", render.Clean(name))
 		}
 		err = p.manage(id, name, func(c *amtp.Client) error { return c.DeleteAgent(ctx, name) })
 		if err == nil {
@@ -238,9 +232,9 @@ func (p *program) agentDeleteCommand() *cobra.Command {
 			return err
 		}
 		if p.json {
-			return p.printJSON(map[string]string{"result": "removed", "agent_name": name, "gateway_url": id.gateway})
+			return p.printJSON(map[string]string{"result": "removed", "agent_name": name, "gateway_url": id.Gateway})
 		}
-		p.printf("Agent \"%s\" removed from gateway.\n", clean(name))
+		p.printf("Agent \"%s\" removed from gateway.\n", render.Clean(name))
 		return nil
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "really remove it")

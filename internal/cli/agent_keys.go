@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const rotateHelp = `Issue a new key for an agent, save it, and then end its other keys. One's own new
@@ -27,13 +29,13 @@ func (p *program) agentRotateKeyCommand() *cobra.Command {
 		Long:    rotateHelp,
 		Example: "  amtp agent rotate-key\n  amtp agent rotate-key bob --save bob.json",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		name, err := id.meant(args)
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		name, err := meant(id, args)
 		if err != nil {
 			return err
 		}
-		if save == "" && !(id.saves && sameAgent(id.saved(memberName), name)) {
-			return usageErrorf("The key of %s would be lost: say where it goes with --save FILE.", clean(name))
+		if save == "" && !(id.Saves && profile.SameAgent(id.Saved(profile.MemberName), name)) {
+			return usageErrorf("The key of %s would be lost: say where it goes with --save FILE.", render.Clean(name))
 		}
 		return p.rotateKey(ctx, id, args, save, keep)
 	})
@@ -42,8 +44,8 @@ func (p *program) agentRotateKeyCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) rotateKey(ctx context.Context, id *identity, args []string, save string, keep bool) error {
-	name, err := id.meant(args)
+func (p *program) rotateKey(ctx context.Context, id *profile.Identity, args []string, save string, keep bool) error {
+	name, err := meant(id, args)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 		if target, err = other.identity(); err != nil {
 			return err
 		}
-		if err := target.mayBecome(name, id.gateway); err != nil {
+		if err := target.MayBecome(name, id.Gateway); err != nil {
 			return err
 		}
 	}
@@ -66,17 +68,20 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 	if err != nil {
 		return err
 	}
-	err = target.become(name, id.gateway, map[string]string{
-		memberGateway: id.gateway, memberName: issued.Address.Local(), memberAddress: issued.Address.String(),
-		memberKey: issued.APIKey,
-		memberPin: id.pinText(), memberUser: p.runsAs,
+	err = target.Become(name, id.Gateway, map[string]string{
+		profile.MemberGateway: id.Gateway,
+		profile.MemberName:    issued.Address.Local(),
+		profile.MemberAddress: issued.Address.String(),
+		profile.MemberKey:     issued.APIKey,
+		profile.MemberPin:     id.PinText(),
+		profile.MemberUser:    p.runsAs,
 	})
 	if err != nil {
 		return err
 	}
 	ended := 0
 	if !keep {
-		holder := &amtp.Client{URL: id.gateway, Key: issued.APIKey, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
+		holder := &amtp.Client{URL: id.Gateway, Key: issued.APIKey, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 		if ended, err = endOthers(ctx, holder, name, issued.ID); err != nil {
 			return err
 		}
@@ -87,10 +92,15 @@ func (p *program) rotateKey(ctx context.Context, id *identity, args []string, sa
 			KeyID      string       `json:"key_id"`
 			Revoked    int          `json:"revoked"`
 			ConfigFile string       `json:"config_file"`
-		}{issued.Address, issued.ID, ended, target.file})
+		}{issued.Address, issued.ID, ended, target.Path})
 	}
-	p.printf("New key %s for %s; %s ended.\n  Config saved to: %s\n", clean(issued.ID), addressText(issued.Address),
-		plural(ended, "other key"), target.file)
+	p.printf(
+		"New key %s for %s; %s ended.\n  Config saved to: %s\n",
+		render.Clean(issued.ID),
+		render.Address(issued.Address),
+		render.Plural(ended, "other key"),
+		target.Path,
+	)
 	return nil
 }
 
@@ -119,9 +129,9 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 		Long:    "End one key of an agent at once. \"amtp agent show\" lists the ids.",
 		Example: "  amtp agent revoke-key KEY-ID\n  amtp agent revoke-key bob KEY-ID",
 		Args:    cobra.RangeArgs(1, 2),
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		keyID := args[len(args)-1]
-		name, err := id.meant(args[:len(args)-1])
+		name, err := meant(id, args[:len(args)-1])
 		if err != nil {
 			return err
 		}
@@ -133,7 +143,7 @@ func (p *program) agentRevokeKeyCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(map[string]string{"result": "revoked", "agent_name": name, "key_id": keyID})
 		}
-		p.printf("Key %s of %s revoked.\n", clean(keyID), clean(name))
+		p.printf("Key %s of %s revoked.\n", render.Clean(keyID), render.Clean(name))
 		return nil
 	})
 }
@@ -154,9 +164,9 @@ func (p *program) printAgent(a amtp.Agent, keys *amtp.AgentKeys) error {
 		}{a, list})
 	}
 	line := func(label, value string) {
-		p.printf("  %-14s %s\n", label, clean(cmp.Or(value, "(none)")))
+		p.printf("  %-14s %s\n", label, render.Clean(cmp.Or(value, "(none)")))
 	}
-	p.printf("%s\n", addressText(a.Address))
+	p.printf("%s\n", render.Address(a.Address))
 	line("Description:", a.Description)
 	line("Role:", a.Role)
 	line("Delivery:", a.DeliveryMode)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const backupHelp = `Copy the gateway's database to FILE, as it is at one moment. The gateway may be
@@ -55,7 +57,7 @@ func (p *program) backupCommand() *cobra.Command {
 				return p.printJSON(b)
 			}
 			p.printf("Backup written and verified: %s\n  Messages:   %d\n  Deliveries: %d\n  Agents:     %d\n  Size:       %s\n",
-				clean(b.File), b.Messages, b.Deliveries, b.Agents, plaintext.Size(b.Size))
+				render.Clean(b.File), b.Messages, b.Deliveries, b.Agents, plaintext.Size(b.Size))
 			p.notef("seal.key, the admin key and the configuration are not in it; keep them elsewhere.\n")
 			return nil
 		},
@@ -73,12 +75,12 @@ func (p *program) dataDirFlag(cmd *cobra.Command, dir *string) {
 
 // dataDir returns the directory that was named, or the one that serve uses.
 func (p *program) dataDir(named string) (string, error) {
-	if named = firstOf(named, p.directory); named != "" {
+	if named = cmp.Or(named, p.directory); named != "" {
 		return named, nil
 	}
 	dir, err := datadir.Default(p.getenv)
 	if err != nil {
-		return "", usageErrorf("%s", sentence(err))
+		return "", usageErrorf("%s", render.Sentence(err))
 	}
 	return dir, nil
 }
@@ -95,19 +97,19 @@ func (p *program) badCopy(err error, dir string) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, app.ErrServed):
-		return &failure{exit: exitConflict, code: codeServed, message: sentence(err)}
+		return &failure{exit: exitConflict, code: codeServed, message: render.Sentence(err)}
 	case errors.Is(err, app.ErrNothing):
-		return &failure{exit: exitNotFound, code: codeNoDatabase, message: sentence(err),
+		return &failure{exit: exitNotFound, code: codeNoDatabase, message: render.Sentence(err),
 			hint: "AMTP_DATABASE_URL names the database"}
 	case errors.Is(err, app.ErrOccupied):
-		return &failure{exit: exitConflict, code: codeExists, message: sentence(err)}
+		return &failure{exit: exitConflict, code: codeExists, message: render.Sentence(err)}
 	case errors.Is(err, app.ErrNoDatabase):
 		return &failure{exit: exitNotFound, code: codeNoDatabase,
 			message: "There is no database of a gateway in " + dir + "."}
 	case errors.Is(err, app.ErrOwnFile):
-		return usageErrorf("%s", sentence(err))
+		return usageErrorf("%s", render.Sentence(err))
 	case errors.Is(err, app.ErrUnsound), errors.Is(err, app.ErrJournal):
-		return &failure{exit: exitRefused, code: codeUnsound, message: sentence(err)}
+		return &failure{exit: exitRefused, code: codeUnsound, message: render.Sentence(err)}
 	}
-	return &failure{exit: exitInternal, code: codeCopyFailed, message: sentence(err)}
+	return &failure{exit: exitInternal, code: codeCopyFailed, message: render.Sentence(err)}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const certHelp = `The certificate that the gateway shows to callers: whose it is, how long it is
@@ -108,12 +109,12 @@ func (p *program) printCertificate(list *amtp.CertificateList, c *amtp.Certifica
 	what := map[amtp.CertificateState]string{amtp.CertificateValid: "valid", amtp.CertificateExpired: "not valid now",
 		amtp.CertificateMissing: "missing"}[c.State]
 	if what == "" {
-		what = clean(string(c.State))
+		what = render.Clean(string(c.State))
 	}
-	p.printf("%s  %s\n", clean(strings.Join(c.Hosts, ", ")), what)
+	p.printf("%s  %s\n", render.Clean(strings.Join(c.Hosts, ", ")), what)
 	line := func(label, text string) {
 		if text != "" {
-			p.printf("  %-13s %s\n", label, clean(text))
+			p.printf("  %-13s %s\n", label, render.Clean(text))
 		}
 	}
 	at := func(t amtp.Time) string {
@@ -142,9 +143,9 @@ func (p *program) printCertificate(list *amtp.CertificateList, c *amtp.Certifica
 
 func daysLeft(n int) string {
 	if n < 0 {
-		return plural(-n, "day") + " ago"
+		return render.Plural(-n, "day") + " ago"
 	}
-	return plural(n, "day") + " left"
+	return render.Plural(n, "day") + " left"
 }
 
 func allValid(list amtp.CertificateList) bool {

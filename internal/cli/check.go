@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const checkHelp = `Look at a data directory and its database, and say line by line what is in order
@@ -65,13 +66,13 @@ func (p *program) printFindings(dir string, list []app.Finding) error {
 	}
 	for _, f := range list {
 		mark := p.mark(f.OK)
-		p.printf("%s %s: %s\n", mark, f.Name, clean(f.Text))
+		p.printf("%s %s: %s\n", mark, f.Name, render.Clean(f.Text))
 		if f.Mend != "" {
-			p.printf("    %s\n", clean(f.Mend))
+			p.printf("    %s\n", render.Clean(f.Mend))
 		}
 	}
 	if bad > 0 {
-		p.printf("%s of %d not in order.\n", plural(bad, "point"), len(list))
+		p.printf("%s of %d not in order.\n", render.Plural(bad, "point"), len(list))
 	} else {
 		p.printf("All in order.\n")
 	}

@@ -50,7 +50,9 @@ type program struct {
 	home    string              // the user's home directory, "" when unknown
 	now     func() time.Time
 	http    *http.Client // how gateways are reached; nil is the usual way
-	goos    string       // the operating system, as Go calls it
+	// unpinned is http without the pin of the identity's gateway.
+	unpinned *http.Client
+	goos     string // the operating system, as Go calls it
 	// executable returns where this program is.
 	executable func() (string, error)
 	// owner finds out whose the listener at the other end of a connection is; nil is the usual way.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 const completionHelp = `Print a script that makes a shell complete commands, flags and their values with
@@ -186,8 +187,8 @@ func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	list := []cobra.Completion{profileDefault}
-	for name := range id.profiles {
+	list := []cobra.Completion{profile.Default}
+	for name := range id.Profiles {
 		list = append(list, name)
 	}
 	slices.Sort(list)
@@ -199,11 +200,11 @@ const patience = time.Second
 
 // offer completes with what the gateway says. Only names and ids get to the
 // terminal, and only those of a harmless form: they come from strangers.
-func (p *program) offer(ask func(context.Context, *identity) []cobra.Completion) cobra.CompletionFunc {
+func (p *program) offer(ask func(context.Context, *profile.Identity) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		p.silent = true
 		id, err := p.identity()
-		if err != nil || id.absent || id.gateway == "" {
+		if err != nil || id.Absent || id.Gateway == "" {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
@@ -217,7 +218,7 @@ func (p *program) offer(ask func(context.Context, *identity) []cobra.Completion)
 }
 
 // addresses are those of the gateway's agents.
-func (p *program) addresses(ctx context.Context, id *identity) (list []cobra.Completion) {
+func (p *program) addresses(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	for _, a := range p.agents(ctx, id) {
 		list = append(list, a.String())
 	}
@@ -225,14 +226,14 @@ func (p *program) addresses(ctx context.Context, id *identity) (list []cobra.Com
 }
 
 // names are those of the gateway's agents.
-func (p *program) names(ctx context.Context, id *identity) (list []cobra.Completion) {
+func (p *program) names(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	for _, a := range p.agents(ctx, id) {
 		list = append(list, a.Local())
 	}
 	return list
 }
 
-func (p *program) agents(ctx context.Context, id *identity) (list []amtp.Address) {
+func (p *program) agents(ctx context.Context, id *profile.Identity) (list []amtp.Address) {
 	found, err := p.client(id).Discover(ctx, "", amtp.AgentQuery{})
 	if err != nil {
 		return nil
@@ -246,8 +247,8 @@ func (p *program) agents(ctx context.Context, id *identity) (list []amtp.Address
 }
 
 // received are the ids in the inbox, with who wrote.
-func (p *program) received(ctx context.Context, id *identity) (list []cobra.Completion) {
-	if id.key == "" {
+func (p *program) received(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
+	if id.Key == "" {
 		return nil
 	}
 	self, err := p.self(ctx, id)
@@ -265,8 +266,8 @@ func (p *program) received(ctx context.Context, id *identity) (list []cobra.Comp
 }
 
 // sentIDs are the ids of what was sent, with to whom.
-func (p *program) sentIDs(ctx context.Context, id *identity) (list []cobra.Completion) {
-	if id.key == "" {
+func (p *program) sentIDs(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
+	if id.Key == "" {
 		return nil
 	}
 	page, err := p.client(id).Messages(ctx, amtp.MessageQuery{Sent: true})

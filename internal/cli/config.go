@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const configHelp = `What "amtp serve" would use: its flags, the environment and the file amtp.yaml in
@@ -69,10 +70,10 @@ func (p *program) printCheck(file string, warnings []config.Warning, found *conf
 		}{found == nil, file, problems, append([]config.Warning{}, warnings...)}))
 	}
 	for _, problem := range problems {
-		p.printf("Error: %s\n", clean(problem.String()))
+		p.printf("Error: %s\n", render.Clean(problem.String()))
 	}
 	for _, warning := range warnings {
-		p.printf("Warning: %s\n", clean(warning.String()))
+		p.printf("Warning: %s\n", render.Clean(warning.String()))
 	}
 	if found == nil {
 		p.printf("OK\n")
@@ -115,7 +116,7 @@ Keys are not shown, only "(set)".`,
 func (p *program) loadConfig(flags *config.FlagValues) (config.Config, error) {
 	cfg, warnings, err := config.Load(config.Sources{Flags: flags, Environ: p.environ})
 	for _, warning := range warnings {
-		p.notef("Warning: %s\n", clean(warning.String()))
+		p.notef("Warning: %s\n", render.Clean(warning.String()))
 	}
 	return cfg, badConfig(err)
 }

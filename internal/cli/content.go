@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // contentFlags say what a message contains, beside its subject.
@@ -50,7 +53,7 @@ func (f *contentFlags) flags(cmd *cobra.Command) {
 }
 
 // content returns the payload that the flags name, nil for none.
-func (p *program) content(id *identity, f *contentFlags) (json.RawMessage, error) {
+func (p *program) content(id *profile.Identity, f *contentFlags) (json.RawMessage, error) {
 	if len(f.given) > 1 {
 		return nil, usageErrorf("Give the content once, not as --%s. %s", strings.Join(f.given, " and --"),
 			"Usage: amtp send --to <address> --subject <s> "+contentUsage)
@@ -70,7 +73,7 @@ func (p *program) content(id *identity, f *contentFlags) (json.RawMessage, error
 	return payload, nil
 }
 
-func (p *program) namedContent(id *identity, f *contentFlags) (json.RawMessage, error) {
+func (p *program) namedContent(id *profile.Identity, f *contentFlags) (json.RawMessage, error) {
 	if len(f.given) == 0 {
 		return nil, nil
 	}
@@ -95,7 +98,7 @@ func (p *program) namedContent(id *identity, f *contentFlags) (json.RawMessage, 
 		broken := usageErrorf("--%s must be valid JSON: %s.", flag, place)
 		if name, is := strings.CutPrefix(value, "@"); is && !isFile {
 			broken.hint = "for the JSON in a file, with or without a byte order mark: --payload-file " +
-				shellWord(clean(name))
+				render.ShellWord(render.Clean(name))
 		}
 		return nil, broken
 	}
@@ -108,21 +111,8 @@ func isEmpty(payload json.RawMessage) bool {
 	if len(payload) == 0 || string(payload) == "null" {
 		return true
 	}
-	text, is := textOf(payload)
+	text, is := render.PayloadText(payload)
 	return is && strings.TrimSpace(text) == ""
-}
-
-// textOf returns the text of a payload that is one: a string, or {"text": …}.
-func textOf(payload json.RawMessage) (text string, is bool) {
-	if json.Unmarshal(payload, &text) == nil {
-		return text, string(payload) != "null"
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(payload, &members) != nil || len(members) != 1 || len(members["text"]) == 0 ||
-		members["text"][0] != '"' {
-		return "", false
-	}
-	return text, json.Unmarshal(members["text"], &text) == nil
 }
 
 // jsonFault says what is wrong with a JSON document and where, "" when nothing is.
@@ -144,7 +134,7 @@ func jsonFault(doc string) string {
 
 // readContent reads the file that a flag names, or stdin. It never reads what is
 // private to this program.
-func (p *program) readContent(id *identity, flag, name string) (string, error) {
+func (p *program) readContent(id *profile.Identity, flag, name string) (string, error) {
 	from := p.stdin
 	if name != "-" {
 		file, err := os.Open(name)
@@ -163,7 +153,7 @@ func (p *program) readContent(id *identity, flag, name string) (string, error) {
 			return "", usageErrorf("--%s: %s is a directory.", flag, name)
 		case p.private(id, file, info):
 			return "", notForOthers("--%s: %s holds keys or data of this program, which are not sent to anybody.", flag,
-				firstOf(strings.TrimPrefix(name, "-"), "what stdin reads from"))
+				cmp.Or(strings.TrimPrefix(name, "-"), "what stdin reads from"))
 		case name == "-" && isTerminal(file):
 			p.notef("Type the content; Ctrl-D on a line of its own ends it.\n")
 		}
@@ -182,9 +172,9 @@ func (p *program) readContent(id *identity, flag, name string) (string, error) {
 // private reports whether an open file is this program's own: a config file with
 // keys, or a file of a data directory. It goes by the file and not by its name,
 // which may be another one: a link, or a descriptor that a shell opened.
-func (p *program) private(id *identity, file *os.File, info os.FileInfo) bool {
+func (p *program) private(id *profile.Identity, file *os.File, info os.FileInfo) bool {
 	dir, _ := p.dataDir("")
-	own := slices.ContainsFunc([]string{id.file, p.usualConfig()}, func(name string) bool {
+	own := slices.ContainsFunc([]string{id.Path, profile.UsualFile(p.home)}, func(name string) bool {
 		its, err := os.Stat(name)
 		return err == nil && os.SameFile(its, info)
 	})
@@ -198,7 +188,7 @@ func notForOthers(format string, args ...any) *failure {
 
 // keepsSecrets refuses a message that has a key of the user's in it, however it came
 // there: whoever reads it could act as the user.
-func (p *program) keepsSecrets(id *identity, m *amtp.Message) error {
+func (p *program) keepsSecrets(id *profile.Identity, m *amtp.Message) error {
 	text := m.Subject + "\n" + asRead(m.Payload) + "\n" + asRead(m.Headers)
 	if configKey.MatchString(text) {
 		return notForOthers("The message contains an agent's key, as a config file of this program has it. Nothing was sent.")
@@ -237,17 +227,17 @@ var configKey = regexp.MustCompile(`\bapiKey\\?"\s*:\s*\\?"amtp_[A-Za-z0-9_-]{16
 const shortestSecret = 16
 
 // secrets are the keys that this user has, by what they are.
-func (p *program) secrets(id *identity) map[string]string {
+func (p *program) secrets(id *profile.Identity) map[string]string {
 	list := map[string]string{"the key in AMTP_API_KEY": p.getenv("AMTP_API_KEY"),
 		"the admin key in AMTP_ADMIN_KEY": p.getenv("AMTP_ADMIN_KEY")}
-	names := []string{profileDefault}
-	for name := range id.profiles {
+	names := []string{profile.Default}
+	for name := range id.Profiles {
 		names = append(names, name)
 	}
 	for _, name := range names {
-		m, _ := id.of(name)
-		list["the key of the profile "+name] = m.text(memberKey)
-		list["the admin key of the profile "+name] = m.text(memberAdminKey)
+		m, _ := id.Of(name)
+		list["the key of the profile "+name] = m.Text(profile.MemberKey)
+		list["the admin key of the profile "+name] = m.Text(profile.MemberAdminKey)
 	}
 	if dir, err := p.dataDir(""); err == nil {
 		list["the gateway's admin key"] = datadir.WrittenAdminKey(dir)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 const demoHelp = `See everything once: start the gateways of two domains on free ports of this
@@ -151,7 +153,7 @@ func (d *play) as(ctx context.Context, agent string, args ...string) string {
 	gateway := d.net.gateways[homes[agent]]
 	actor := newProgram(strings.NewReader(""), screen, screen, []string{
 		"HOME=" + home, "AMTP_DATA_DIR=" + gateway.dir, "AMTP_GATEWAY_URL=" + gateway.url,
-		"AMTP_PROFILE=" + profileDefault, // whatever the project here says
+		"AMTP_PROFILE=" + profile.Default, // whatever the project here says
 	})
 	actor.http = d.net.client()
 	exit := actor.run(ctx, args)

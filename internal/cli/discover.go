@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const discoverHelp = `List the agents that are shown in discovery: those of your gateway, or those of
@@ -34,8 +36,8 @@ func (p *program) discoverCommand() *cobra.Command {
 		Long:    discoverHelp,
 		Example: discoverExamples,
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		if err := id.need(memberGateway); err != nil {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		if err := id.Need(profile.MemberGateway); err != nil {
 			return err
 		}
 		if err := l.check(cmd); err != nil {
@@ -110,9 +112,9 @@ func (p *program) printAgents(list amtp.AgentList, l *listing) {
 // shownOf says how many of how many are shown.
 func shownOf(shown, of int, capped, more bool, what string) string {
 	if !more || of <= shown {
-		return plural(shown, what)
+		return render.Plural(shown, what)
 	}
-	return strconv.Itoa(shown) + " of " + counted(of, capped, what)
+	return strconv.Itoa(shown) + " of " + render.Counted(of, capped, what)
 }
 
 // printAbout writes what an agent says of itself, by which one chooses: each on a line
@@ -120,7 +122,7 @@ func shownOf(shown, of int, capped, more bool, what string) string {
 func (p *program) printAbout(a amtp.Agent) {
 	const indent = 6
 	line := func(text string) {
-		if shown, cut := oneLine(text, previewLength); cut {
+		if shown, cut := render.OneLine(text, render.PreviewLength); cut {
 			p.printf("%*s%s\n", indent, "", p.fitted(indent+1, shown)+"…")
 		} else if shown != "" {
 			p.printf("%*s%s\n", indent, "", p.fitted(indent, shown))
@@ -141,9 +143,9 @@ func agentLine(a amtp.Agent) string {
 	if mode == "" {
 		mode = "?"
 	}
-	line := "  - " + addressText(a.Address) + "  (" + clean(mode) + ")"
+	line := "  - " + render.Address(a.Address) + "  (" + render.Clean(mode) + ")"
 	if len(a.SupportedSchemas) > 0 {
-		line += " schemas=[" + clean(strings.Join(a.SupportedSchemas, ", ")) + "]"
+		line += " schemas=[" + render.Clean(strings.Join(a.SupportedSchemas, ", ")) + "]"
 	}
 	return line
 }

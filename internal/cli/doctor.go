@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const doctorHelp = `Look at everything that a message needs on its way from here, and say line by line
@@ -41,10 +43,10 @@ func (p *program) doctorCommand() *cobra.Command {
 		Long:    doctorHelp,
 		Example: "  amtp doctor\n  amtp doctor --probe echo@shop.example\n  amtp doctor --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
 		to, err := amtp.ParseAddress(probe)
 		if err != nil && probe != "" {
-			return usageErrorf("%s", sentence(err))
+			return usageErrorf("%s", render.Sentence(err))
 		}
 		x := &examination{program: p, id: id}
 		x.run(ctx)
@@ -68,7 +70,7 @@ func (p *program) doctorCommand() *cobra.Command {
 // examination is what a doctor has found so far.
 type examination struct {
 	*program
-	id     *identity
+	id     *profile.Identity
 	admin  *amtp.Client // nil without the admin key
 	whoami amtp.Identity
 	list   []symptom
@@ -107,7 +109,7 @@ func (x *examination) failed(name string, err error) {
 // run looks at everything, in the order in which one thing needs the other.
 func (x *examination) run(ctx context.Context) {
 	x.identity()
-	answers := x.id.gateway != "" && x.gatewayAnswers(ctx)
+	answers := x.id.Gateway != "" && x.gatewayAnswers(ctx)
 	if answers {
 		x.key(ctx)
 		if admin, ok := x.program.admin(x.id); ok {
@@ -149,13 +151,13 @@ func (x *examination) print() error {
 	}
 	for _, s := range x.list {
 		if s.Skipped {
-			x.printf("– %s: %s\n", clean(s.Name), clean(s.Text))
+			x.printf("– %s: %s\n", render.Clean(s.Name), render.Clean(s.Text))
 			continue
 		}
 		x.printPoint(s.OK, s.Name, s.Text, s.Mend)
 	}
 	if bad > 0 {
-		x.printf("%s of %d not in order.\n", plural(bad, "point"), len(x.list))
+		x.printf("%s of %d not in order.\n", render.Plural(bad, "point"), len(x.list))
 	} else {
 		x.printf("All in order.\n")
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,34 +15,36 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domaincheck"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // identity looks at who the user is.
 func (x *examination) identity() {
 	const name = "identity"
-	info, err := os.Stat(x.id.file)
+	info, err := os.Stat(x.id.Path)
 	setup := "amtp setup --name <agent-name>" + x.again()
 	switch {
-	case x.id.absent:
-		x.bad(name, setup, "there is no profile %q in %s", x.id.profile, x.id.file)
-	case x.id.key == "":
-		x.bad(name, setup, "no key is known for the gateway at %s", firstOf(x.id.gateway, defaultGateway))
+	case x.id.Absent:
+		x.bad(name, setup, "there is no profile %q in %s", x.id.Profile, x.id.Path)
+	case x.id.Key == "":
+		x.bad(name, setup, "no key is known for the gateway at %s", cmp.Or(x.id.Gateway, profile.DefaultGateway))
 	case err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		x.bad(name, "chmod 600 "+x.id.file, "others of this machine may read %s", x.id.file)
+		x.bad(name, "chmod 600 "+x.id.Path, "others of this machine may read %s", x.id.Path)
 	default:
-		x.good(name, "%s, %s", firstOf(x.id.address, "an agent known by its key"), x.where())
+		x.good(name, "%s, %s", cmp.Or(x.id.Address, "an agent known by its key"), x.where())
 	}
-	if x.id.gateway == "" {
-		x.id.gateway = firstOf(x.runningHere(), defaultGateway)
+	if x.id.Gateway == "" {
+		x.id.Gateway = cmp.Or(x.runningHere(), profile.DefaultGateway)
 	}
 }
 
 // where says from where the identity comes.
 func (x *examination) where() string {
-	if x.id.saved(memberKey) != x.id.key {
+	if x.id.Saved(profile.MemberKey) != x.id.Key {
 		return "from AMTP_API_KEY"
 	}
-	return x.id.file + ", profile " + x.id.profile
+	return x.id.Path + ", profile " + x.id.Profile
 }
 
 // data looks at the data directory of this user, when there is one, and at the
@@ -49,7 +52,7 @@ func (x *examination) where() string {
 func (x *examination) data(ctx context.Context) (cfg config.Config, known bool) {
 	dir, err := x.dataDir("")
 	if err != nil {
-		x.skip("data", "%s", sentence(err))
+		x.skip("data", "%s", render.Sentence(err))
 		return cfg, false
 	}
 	if _, err := os.Stat(dir); err != nil {
@@ -57,7 +60,7 @@ func (x *examination) data(ctx context.Context) (cfg config.Config, known bool) 
 		return cfg, false
 	}
 	running, _ := datadir.Holder(dir)
-	if running.URL != "" && !sameGateway(running.URL, x.id.gateway) && !loopback.IsURL(x.id.gateway) {
+	if running.URL != "" && !profile.SameGateway(running.URL, x.id.Gateway) && !loopback.IsURL(x.id.Gateway) {
 		x.skip("data", "the gateway in %s is another one", dir)
 		return cfg, false
 	}
@@ -83,7 +86,7 @@ func (x *examination) settings(context.Context) (config.Config, bool) {
 		}
 		return cfg, false
 	case err != nil:
-		x.bad("config", "amtp config check", "%s", sentence(err))
+		x.bad("config", "amtp config check", "%s", render.Sentence(err))
 		return cfg, false
 	}
 	texts := make([]string, len(warnings))
@@ -94,7 +97,7 @@ func (x *examination) settings(context.Context) (config.Config, bool) {
 	case len(texts) > 0:
 		x.good("config", "valid, with a remark: %s", strings.Join(texts, "; "))
 	default:
-		x.good("config", "valid, %s", firstOf(cfg.File(), "the defaults"))
+		x.good("config", "valid, %s", cmp.Or(cfg.File(), "the defaults"))
 	}
 	return cfg, true
 }
@@ -118,18 +121,18 @@ func (x *examination) domain(ctx context.Context, cfg config.Config, known bool)
 		return
 	case !known:
 		x.skip(name, "the gateway is not one of this machine; look with: amtp domain check %s",
-			firstOf(serves, "DOMAIN"))
+			cmp.Or(serves, "DOMAIN"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, domainTime)
 	defer cancel()
 	list, verdict, err := app.CheckDomain(ctx, cfg, cfg.Server.Domain, nil)
 	if err != nil {
-		x.bad(name, "amtp domain check", "%s", sentence(err))
+		x.bad(name, "amtp domain check", "%s", render.Sentence(err))
 		return
 	}
 	if verdict == domaincheck.Sound {
-		text := fmt.Sprintf("%s: others find it, %s in order", cfg.Server.Domain, plural(len(list), "point"))
+		text := fmt.Sprintf("%s: others find it, %s in order", cfg.Server.Domain, render.Plural(len(list), "point"))
 		for _, f := range list {
 			if f.Note != "" {
 				text += "; " + f.Name + ": " + f.Note
@@ -140,7 +143,7 @@ func (x *examination) domain(ctx context.Context, cfg config.Config, known bool)
 	}
 	for _, f := range list {
 		if !f.OK && !f.Skipped {
-			x.bad(name+" "+f.Name, firstOf(f.Mend, "amtp domain check"), "%s", f.Text)
+			x.bad(name+" "+f.Name, cmp.Or(f.Mend, "amtp domain check"), "%s", f.Text)
 		}
 	}
 }

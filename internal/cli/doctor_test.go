@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // wires is where requests would go; none leaves the test.
@@ -20,9 +22,9 @@ func (w *wires) RoundTrip(r *http.Request) (*http.Response, error) {
 // would be, and asks it. A story cannot show that: what answers there may be real.
 func TestTheUsualGateway(t *testing.T) {
 	for _, tc := range []struct{ command, says string }{
-		{"doctor", "✗ identity: no key is known for the gateway at " + defaultGateway + "\n"},
-		{"doctor", "✗ gateway: Cannot connect to gateway at " + defaultGateway + ". Is it running?\n"},
-		{"setup --name alice", `Registering agent "alice" on ` + defaultGateway + "...\n"},
+		{"doctor", "✗ identity: no key is known for the gateway at " + profile.DefaultGateway + "\n"},
+		{"doctor", "✗ gateway: Cannot connect to gateway at " + profile.DefaultGateway + ". Is it running?\n"},
+		{"setup --name alice", `Registering agent "alice" on ` + profile.DefaultGateway + "...\n"},
 	} {
 		var stdout strings.Builder
 		w := &wires{}
@@ -32,8 +34,8 @@ func TestTheUsualGateway(t *testing.T) {
 		if !strings.Contains(stdout.String(), tc.says) {
 			t.Errorf("amtp %s prints\n%s\nwant %q", tc.command, stdout.String(), tc.says)
 		}
-		if asked := slices.Compact(w.hosts); !slices.Equal(asked, []string{defaultGateway}) {
-			t.Errorf("amtp %s asked %q, want %q", tc.command, asked, defaultGateway)
+		if asked := slices.Compact(w.hosts); !slices.Equal(asked, []string{profile.DefaultGateway}) {
+			t.Errorf("amtp %s asked %q, want %q", tc.command, asked, profile.DefaultGateway)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // maxSkew is by how much the clocks may differ. Beyond ten minutes the gateway
@@ -19,7 +22,7 @@ const maxSkew = 2 * time.Minute
 // gatewayAnswers looks whether the gateway answers and can store.
 func (x *examination) gatewayAnswers(ctx context.Context) bool {
 	const name = "gateway"
-	nobody := &amtp.Client{URL: x.id.gateway, HTTP: x.reach(x.id.gateway), UserAgent: userAgent()}
+	nobody := &amtp.Client{URL: x.id.Gateway, HTTP: x.reach(x.id.Gateway), UserAgent: userAgent()}
 	began := x.now()
 	health, err := nobody.Health(ctx)
 	if err != nil {
@@ -32,12 +35,12 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 		x.failed(name, err)
 	case ready.Ready != nil && !*ready.Ready:
 		x.bad(name, "look at its log, and at its disk: amtp check", "%s answers, and cannot store messages now: %s",
-			x.id.gateway, firstOf(ready.Reason, "it does not say why"))
+			x.id.Gateway, cmp.Or(ready.Reason, "it does not say why"))
 	case health.Components["delivery"] == "paused":
 		x.bad(name, "if this is the gateway that is to go on: "+x.confirms(),
-			"%s was restored from a backup and accepts no messages until that is confirmed", x.id.gateway)
+			"%s was restored from a backup and accepts no messages until that is confirmed", x.id.Gateway)
 	default:
-		x.good(name, "%s answers, version %s, and can store", x.id.gateway, firstOf(health.Version, "unknown"))
+		x.good(name, "%s answers, version %s, and can store", x.id.Gateway, cmp.Or(health.Version, "unknown"))
 	}
 	x.clock(began, &health)
 	return true
@@ -47,7 +50,7 @@ func (x *examination) gatewayAnswers(ctx context.Context) bool {
 func (x *examination) confirms() string {
 	dir, err := x.dataDir("")
 	if err == nil {
-		if running, _ := datadir.Holder(dir); sameGateway(running.URL, x.id.gateway) {
+		if running, _ := datadir.Holder(dir); profile.SameGateway(running.URL, x.id.Gateway) {
 			return x.confirm(dir)
 		}
 	}
@@ -82,14 +85,19 @@ func (x *examination) clock(began time.Time, health *amtp.Health) {
 	}
 	const day = 24 * time.Hour
 	jumped, waits := time.Duration(d.Jumped)*time.Second, time.Duration(d.Waits)*time.Second
-	held := "for " + spell(waits) + " more nothing is removed or given up there because of its age"
+	held := "for " + render.Spell(waits) + " more nothing is removed or given up there because of its age"
 	switch {
 	case d.AtStart:
 		x.bad(name, "if the gateway was off for that long, wait; else see what sets its machine's clock",
 			"when the gateway started, its clock showed %s than when it ran last; %s",
 			shifted(jumped, "later", "earlier"), held)
 	case jumped > 0 && jumped <= 3*day:
-		x.good(name, "the gateway's and this one agree; it jumped by %s, as after a sleep, and %s", spell(jumped), held)
+		x.good(
+			name,
+			"the gateway's and this one agree; it jumped by %s, as after a sleep, and %s",
+			render.Spell(jumped),
+			held,
+		)
 	default:
 		x.bad(name, "see what sets its machine's clock, and whether it is right now",
 			"the gateway's clock jumped: it shows %s than it would have; %s", shifted(jumped, "later", "earlier"), held)
@@ -99,29 +107,15 @@ func (x *examination) clock(began time.Time, health *amtp.Health) {
 // shifted says how far a clock moved.
 func shifted(by time.Duration, forward, back string) string {
 	if by < 0 {
-		return spell(-by) + " " + back
+		return render.Spell(-by) + " " + back
 	}
-	return spell(by) + " " + forward
-}
-
-// spell says a length in the largest unit of which there are two.
-func spell(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d >= 2*day:
-		return plural(int(d/day), "day")
-	case d >= 2*time.Hour:
-		return plural(int(d/time.Hour), "hour")
-	case d >= 2*time.Minute:
-		return plural(int(d/time.Minute), "minute")
-	}
-	return plural(int((d+time.Second-1)/time.Second), "second")
+	return render.Spell(by) + " " + forward
 }
 
 // key looks whether the gateway knows the key.
 func (x *examination) key(ctx context.Context) {
 	const name = "key"
-	if x.id.key == "" {
+	if x.id.Key == "" {
 		x.skip(name, "there is none to try")
 		return
 	}
@@ -131,9 +125,12 @@ func (x *examination) key(ctx context.Context) {
 		return
 	}
 	x.whoami = who
-	unread, _, _ := strings.Cut(counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "message"), " ")
+	unread, _, _ := strings.Cut(
+		render.Counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "message"),
+		" ",
+	)
 	x.good(name, "the gateway knows it as %s; %s unread of %s", who.Address, unread,
-		counted(who.Pending, who.CountsCapped, "message"))
+		render.Counted(who.Pending, who.CountsCapped, "message"))
 }
 
 // peers tries every peer, and says when domains last wrote.
@@ -184,7 +181,7 @@ func (x *examination) seen(list []amtp.PeerSeen) {
 			last = s
 		}
 	}
-	x.good("seen", "%s wrote here, the last %s, %s", plural(len(list), "domain"), last.Domain,
+	x.good("seen", "%s wrote here, the last %s, %s", render.Plural(len(list), "domain"), last.Domain,
 		x.timeText(last.Last.Time))
 }
 
@@ -199,7 +196,7 @@ func (x *examination) peer(d amtp.Domain, r *amtp.PeerReport, err error) {
 	}
 	for _, point := range r.Points {
 		if !point.OK {
-			x.bad(name, firstOf(point.Mend, "amtp peer check "+string(d)), "%s: %s", point.Name, point.Text)
+			x.bad(name, cmp.Or(point.Mend, "amtp peer check "+string(d)), "%s: %s", point.Name, point.Text)
 		}
 	}
 }
@@ -229,10 +226,10 @@ func (x *examination) queue(ctx context.Context) {
 	}
 	switch {
 	case len(ill) > 0:
-		x.bad(name, "amtp queue list", "%s waits; nothing gets through to %s", plural(list.Count, "message"),
+		x.bad(name, "amtp queue list", "%s waits; nothing gets through to %s", render.Plural(list.Count, "message"),
 			strings.Join(ill, ", "))
 	case list.Count > 0:
-		x.good(name, "%s on the way", plural(list.Count, "message"))
+		x.good(name, "%s on the way", render.Plural(list.Count, "message"))
 	default:
 		x.good(name, "nothing waits")
 	}
@@ -265,11 +262,11 @@ func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Dura
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if !x.json {
-		x.notef("Waiting for the answer of %s, %v at the most.\n", addressText(to), wait)
+		x.notef("Waiting for the answer of %s, %v at the most.\n", render.Address(to), wait)
 	}
 	answer, err := x.answerTo(ctx, c, sent.MessageID, to, since)
 	if err == nil {
-		x.good(nameProbe, "%s answered after %v; its answer is %s", addressText(to),
+		x.good(nameProbe, "%s answered after %v; its answer is %s", render.Address(to),
 			x.now().Sub(began).Round(time.Millisecond), answer.Trust)
 		return
 	}
@@ -277,7 +274,7 @@ func (x *examination) probe(ctx context.Context, to amtp.Address, wait time.Dura
 	x.bad(nameProbe,
 		fmt.Sprintf("amtp status %s tells how far it came; the operator of %s says whether echo.enabled is set there",
 			sent.MessageID, to.Domain()),
-		"%s did not answer within %v", addressText(to), wait)
+		"%s did not answer within %v", render.Address(to), wait)
 }
 
 // answerTo waits for the answer of an address to a message and acknowledges it.

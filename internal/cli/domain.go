@@ -1,8 +1,6 @@
 package cli
 
-import (
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 const domainHelp = `Give the gateway a domain of its own, so that agents of other domains can write to
 NAME@DOMAIN, and check that it works. The whole way: docs/federation.md.`

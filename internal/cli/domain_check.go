@@ -9,6 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const domainCheckHelp = `Look at a domain as a gateway does that brings it a message, and say point by point
@@ -58,7 +59,7 @@ func (p *program) domainCheckCommand() *cobra.Command {
 			defer cancel()
 			list, verdict, err := app.CheckDomain(ctx, cfg, d, selectors)
 			if err != nil {
-				return &failure{exit: exitInternal, code: amtp.CodeInternal, message: sentence(err)}
+				return &failure{exit: exitInternal, code: amtp.CodeInternal, message: render.Sentence(err)}
 			}
 			return p.printDomainCheck(d, list, verdict)
 		},
@@ -98,9 +99,9 @@ func (p *program) printDomainCheck(d amtp.Domain, list []domaincheck.Finding, ve
 		}
 	}
 	if wrong > 0 {
-		p.printf("%s: %s of %d not in order.\n", clean(string(d)), plural(wrong, "point"), len(list))
+		p.printf("%s: %s of %d not in order.\n", render.Clean(string(d)), render.Plural(wrong, "point"), len(list))
 	} else {
-		p.printf("%s: all in order.\n", clean(string(d)))
+		p.printf("%s: all in order.\n", render.Clean(string(d)))
 	}
 	return result
 }
@@ -112,12 +113,12 @@ func (p *program) printDomainFindings(list []domaincheck.Finding) {
 		if f.Skipped {
 			mark = "–"
 		}
-		p.printf("%s %s: %s\n", mark, f.Name, clean(f.Text))
+		p.printf("%s %s: %s\n", mark, f.Name, render.Clean(f.Text))
 		if f.Mend != "" {
-			p.printf("    %s\n", clean(f.Mend))
+			p.printf("    %s\n", render.Clean(f.Mend))
 		}
 		if f.Note != "" {
-			p.printf("    Note: %s\n", clean(f.Note))
+			p.printf("    Note: %s\n", render.Clean(f.Note))
 		}
 	}
 }

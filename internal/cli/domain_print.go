@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // domainDone is the result of a setup in JSON.
@@ -45,7 +46,7 @@ func (s *domainSetup) print() error {
 		return s.printJSON(done)
 	}
 	line := s.labelled(14)
-	s.printf("The gateway of %s\n\n", clean(string(s.domain)))
+	s.printf("The gateway of %s\n\n", render.Clean(string(s.domain)))
 	line("Reached at:", done.Gateway)
 	file := done.ConfigFile
 	if len(done.Changed) > 0 {
@@ -55,26 +56,26 @@ func (s *domainSetup) print() error {
 	}
 	line("Configuration:", file)
 	for _, a := range done.Agents {
-		line("Agent:", addressText(a.From)+" becomes "+addressText(a.To))
+		line("Agent:", render.Address(a.From)+" becomes "+render.Address(a.To))
 	}
 	if former := s.before.Server.Domain; s.before.Federated() && former != s.domain {
 		line("Given up:", string(former)+": from the next start on nobody is reached there")
 	}
 	s.printf("\n1. Publish these records in DNS. As lines of a zone file:\n\n")
 	for _, r := range done.Records {
-		s.printf("  %s\n", clean(r.Zone))
+		s.printf("  %s\n", render.Clean(r.Zone))
 	}
 	s.printf("\n   In the web form of a provider: records of the type TXT, each value in one piece\n   and without quotes. Leave out .%s at the end of a name if the form adds it.\n",
-		clean(string(s.domain)))
+		render.Clean(string(s.domain)))
 	for _, r := range done.Records {
-		s.printf("\n  Name   %s\n  Value  %s\n", clean(r.Name), clean(r.Value))
+		s.printf("\n  Name   %s\n  Value  %s\n", render.Clean(r.Name), render.Clean(r.Value))
 	}
 	if slices.ContainsFunc(done.Records, func(r txtRecord) bool { return len(r.Strings) > 1 }) {
 		s.printf("\n   A value of more than %d characters is several strings of one record, as the zone\n   file shows. Most forms split it by themselves; one that does not takes the strings\n   one after another, never as records of their own.\n",
 			maxString)
 	}
 	s.printf("\n   And an A or AAAA record for %s with the public address of this\n   gateway, or of the proxy in front of it.\n",
-		clean(done.Host))
+		render.Clean(done.Host))
 	s.printTLS(done)
 	s.printStart(done)
 	s.printf("\n4. When DNS has the records, which may take some minutes: amtp domain check\n")
@@ -85,11 +86,11 @@ func (s *domainSetup) print() error {
 func (s *domainSetup) printTLS(done domainDone) {
 	if s.cfg.UseTLS() {
 		s.printf("\n2. Have calls to %s reach this gateway, which speaks TLS\n   at %s: open the port in the firewall, forward it in the router.\n",
-			clean(done.Gateway), clean(s.cfg.Server.Address))
+			render.Clean(done.Gateway), render.Clean(s.cfg.Server.Address))
 		return
 	}
 	s.printf("\n2. The gateway listens at %s without TLS. Either have a proxy speak\n   TLS 1.3 at %s and pass everything on to it, or give the\n   gateway itself a certificate, of your own or one that it obtains by itself:\n\n  amtp domain setup %[3]s --address :443 --tls-cert FILE --tls-key FILE\n  amtp domain setup %[3]s --address :443 --acme --acme-accept-terms\n",
-		clean(s.cfg.Server.Address), clean(done.Gateway), clean(string(s.domain)))
+		render.Clean(s.cfg.Server.Address), render.Clean(done.Gateway), render.Clean(string(s.domain)))
 }
 
 // printStart says what to start.
@@ -97,7 +98,7 @@ func (s *domainSetup) printStart(done domainDone) {
 	switch {
 	case done.Restart:
 		s.printf("\n3. Restart the gateway that runs here (process %d): it serves %s as\n   it was started until then. Stop it, and start it again.\n",
-			done.Process, clean(string(s.done.Serves)))
+			done.Process, render.Clean(string(s.done.Serves)))
 	case s.runs:
 		s.printf("\n3. The gateway runs (process %d), and needs no restart.\n", done.Process)
 	default:

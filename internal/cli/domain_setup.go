@@ -17,6 +17,9 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const domainSetupHelp = `Give the gateway of this machine a domain of its own: write it into the configuration
@@ -122,11 +125,11 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 		return f
 	}
 	if err := datadir.Foreign(s.file); err != nil && filepath.Base(s.file) != config.FileName {
-		return usageErrorf("%s", sentence(err))
+		return usageErrorf("%s", render.Sentence(err))
 	}
 	content, err := os.ReadFile(s.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return usageErrorf("%s", sentence(err))
+		return usageErrorf("%s", render.Sentence(err))
 	}
 	changes, err := flags.Changes()
 	if err != nil {
@@ -213,8 +216,8 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 		key, _ = datadir.AdminKey(s.cfg.DataDir, s.running.URL)
 	}
 	if key == "" {
-		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var, or stop the gateway that runs here.")
-		f.hint = "the gateway has its admin key from its configuration"
+		f := profile.Missing(profile.MemberAdminKey, "Set AMTP_ADMIN_KEY env var, or stop the gateway that runs here.")
+		f.Hint = "the gateway has its admin key from its configuration"
 		return f
 	}
 	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.reachIn(s.cfg.DataDir, s.running.URL),
@@ -243,7 +246,7 @@ func (s *domainSetup) explainPrepare(err error) error {
 	case refused != nil:
 		return refused
 	case errors.Is(err, app.ErrSealLost):
-		return &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(err)}
+		return &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(err)}
 	}
 	return s.badCopy(err, s.cfg.DataDir)
 }
@@ -258,7 +261,7 @@ func (s *domainSetup) write() error {
 	if info, err := os.Stat(s.file); err == nil {
 		mode = info.Mode().Perm()
 	}
-	err := replaceFile(s.file, s.content)
+	err := managedfile.Replace(managedfile.Target(s.file), s.content)
 	if err == nil {
 		err = os.Chmod(s.file, mode)
 	}

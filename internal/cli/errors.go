@@ -10,12 +10,13 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // failure is an error and what the user is told about it.
@@ -38,8 +39,8 @@ func told(exit int) *failure { return &failure{exit: exit, quiet: true} }
 
 // Codes of failures that no gateway reported; they stand in JSON output only.
 const (
-	codeUsage       amtp.Code = "USAGE"
-	codeNotSetUp    amtp.Code = "NOT_SET_UP"
+	codeUsage                 = profile.CodeUsage
+	codeNotSetUp              = profile.CodeNotSetUp
 	codeUnreachable amtp.Code = "GATEWAY_UNREACHABLE"
 	codeTimeout     amtp.Code = "TIMEOUT"
 	codeForeign     amtp.Code = "FOREIGN_LISTENER"
@@ -51,7 +52,7 @@ const (
 	codeServed      amtp.Code = "IS_SERVED"
 	codeUnsound     amtp.Code = "UNSOUND"
 	codeNoBackup    amtp.Code = "NO_BACKUP"
-	codeNoProfile   amtp.Code = "PROFILE_NOT_FOUND"
+	codeNoProfile             = profile.CodeNoProfile
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
 	codePrivate     amtp.Code = "PRIVATE"  // the content of a message is the user's secret
 	codeUnproven    amtp.Code = "UNPROVEN" // who would be answered is not known
@@ -66,17 +67,15 @@ func usageErrorf(format string, args ...any) *failure {
 	return &failure{exit: exitUsage, code: codeUsage, message: fmt.Sprintf(format, args...)}
 }
 
-// settingNames are the settings that a command may miss, for people.
-var settingNames = map[string]string{
-	memberGateway: "the gateway's URL", memberName: "the agent's name", memberAddress: "the agent's address",
-	memberKey: "the agent's key", memberAdminKey: "the gateway's admin key",
+// ofProfile is what the user is told about an error of the config file or of a profile.
+func ofProfile(e *profile.Error) *failure {
+	return &failure{exit: profileExits[e.Code], code: e.Code, message: e.Message, hint: e.Hint}
 }
 
-// missing says that a setting is neither in the file nor in the environment.
-func missing(setting, advice string) *failure {
-	return &failure{exit: exitUnauthorised, code: codeNotSetUp,
-		message: "Missing config: " + settingNames[setting] + " (" + setting + "). " + advice,
-		hint:    `run "amtp setup --name <agent-name>"`}
+// profileExits are the exit codes of the errors of package profile.
+var profileExits = map[amtp.Code]int{
+	codeUsage: exitUsage, codeNotSetUp: exitUnauthorised, codeNoProfile: exitNotFound,
+	amtp.CodeConflict: exitConflict, amtp.CodeInternal: exitInternal,
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
@@ -86,17 +85,6 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		f.hint = fmt.Sprintf("did you mean %q?", cmd.CommandPath()+" "+near)
 	}
 	return f
-}
-
-// sentence makes an error of another package readable as ours. A name at its beginning,
-// of a file or of another program, stays as it is.
-func sentence(err error) string {
-	s := err.Error()
-	if word, _, _ := strings.Cut(s, " "); strings.ContainsAny(word, `/\._:0123456789`) {
-		return strings.TrimSuffix(s, ".") + "."
-	}
-	first, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
 
 // report tells the user about err and returns the exit code.
@@ -111,17 +99,17 @@ func (p *program) report(err error) int {
 	p.advise(f)
 	label := "Error"
 	if f.gateway {
-		label = fmt.Sprintf("Error (%s)", clean(string(f.code)))
+		label = fmt.Sprintf("Error (%s)", render.Clean(string(f.code)))
 	}
-	p.notef("%s: %s\n", p.paint(p.stderr, red, label), clean(f.message))
+	p.notef("%s: %s\n", p.paint(p.stderr, red, label), render.Clean(f.message))
 	if more := f.unsaid(); len(more) > 0 {
-		p.notef("  Details: %s\n", cleanJSON(more))
+		p.notef("  Details: %s\n", render.CleanJSON(more))
 	}
 	for _, r := range f.recipients {
-		p.notef("  -> %s\n", recipientLine(r))
+		p.notef("  -> %s\n", render.Recipient(r))
 	}
 	if f.hint != "" {
-		p.notef("  %s %s\n", p.paint(p.stderr, cyan, "Hint:"), clean(f.hint))
+		p.notef("  %s %s\n", p.paint(p.stderr, cyan, "Hint:"), render.Clean(f.hint))
 	}
 	if p.json && p.shown() == nil {
 		p.printFailure(f)
@@ -178,19 +166,22 @@ func (p *program) printFailure(f *failure) {
 		Error problem `json:"error"`
 	}{false, problem{f.code, f.message, f.hint, f.retryable, f.details, f.recipients}})
 	if err != nil {
-		p.notef("Error: %s\n", sentence(err))
+		p.notef("Error: %s\n", render.Sentence(err))
 	}
 }
 
 // explain finds out what any error means to the user.
 func (p *program) explain(err error) *failure {
 	var f *failure
+	var mine *profile.Error
 	var answer *amtp.Error
 	var lost *amtp.ConnectError
 	var badURL *amtp.URLError
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &mine):
+		return ofProfile(mine)
 	case errors.As(err, &answer):
 		return p.explainAnswer(answer)
 	case errors.Is(err, context.Canceled):
@@ -198,10 +189,10 @@ func (p *program) explain(err error) *failure {
 	case errors.As(err, &lost):
 		return p.explainLost(lost)
 	case errors.As(err, &badURL):
-		return &failure{exit: exitUsage, code: codeUsage, message: sentence(badURL),
+		return &failure{exit: exitUsage, code: codeUsage, message: render.Sentence(badURL),
 			hint: "set AMTP_GATEWAY_URL, or give --gateway https://host"}
 	}
-	return &failure{exit: exitInternal, code: amtp.CodeInternal, message: sentence(err)}
+	return &failure{exit: exitInternal, code: amtp.CodeInternal, message: render.Sentence(err)}
 }
 
 func (p *program) explainLost(e *amtp.ConnectError) *failure {
@@ -291,12 +282,4 @@ func exitFor(e *amtp.Error) int {
 		return exitUsage
 	}
 	return exitInternal
-}
-
-func cleanJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return "{}"
-	}
-	return clean(string(b))
 }

@@ -151,7 +151,7 @@ func (s *sources) emitted() map[string]bool {
 		}
 	}
 	s.each(func(pkg string, n ast.Node) {
-		if pkg == "internal/cli" {
+		if saysCommand(pkg) {
 			return
 		}
 		switch x := n.(type) {
@@ -221,7 +221,7 @@ func (s *sources) writeGateway(t *testing.T, b *bytes.Buffer, texts []errorText,
 	for _, name := range byCode(codes) {
 		var lines []string
 		for _, e := range texts {
-			if e.code == name && e.pkg != "internal/cli" && e.pkg != "internal/config" {
+			if e.code == name && !saysCommand(e.pkg) && e.pkg != "internal/config" {
 				lines = append(lines, e.text)
 			}
 		}
@@ -260,7 +260,7 @@ func (s *sources) writeCommands(t *testing.T, b *bytes.Buffer, texts []errorText
 		}
 		var lines []string
 		for _, e := range texts {
-			if e.pkg == "internal/cli" && e.code == name {
+			if saysCommand(e.pkg) && e.code == name {
 				lines = append(lines, textAndHint(e))
 			}
 		}
@@ -274,9 +274,9 @@ func (s *sources) writeCommands(t *testing.T, b *bytes.Buffer, texts []errorText
 	b.WriteString("\nWhat is wrong with a flag is said in the words of the command line's parser, as `Unknown flag: --colour.` and the like, with the code `USAGE`.\n")
 	var others []string
 	for _, e := range texts {
-		if e.pkg == "internal/cli" && !strings.HasPrefix(e.code, "code") {
+		if saysCommand(e.pkg) && !strings.HasPrefix(e.code, "code") {
 			if e.code == "" {
-				t.Errorf("the text %q of internal/cli has no code, and so no next step", e.text)
+				t.Errorf("the text %q of %s has no code, and so no next step", e.text, e.pkg)
 			}
 			others = append(others, textAndHint(e)+" ("+string(codes[e.code])+")")
 		}
@@ -319,6 +319,9 @@ func (s *sources) exits() map[string]string {
 				if pair == nil {
 					return
 				}
+				if strings.HasPrefix(nameOf(pair.Value), "exit") {
+					note(nameOf(pair.Key), nameOf(pair.Value)) // of a table
+				}
 				switch nameOf(pair.Key) {
 				case "code":
 					code = codeName(pair.Value)
@@ -345,7 +348,7 @@ func (s *sources) writeParts(t *testing.T, b *bytes.Buffer, texts []errorText) {
 	b.WriteString("\n## Reasons\n\nThese follow the colon of another text, or are why a gateway does not start.\n")
 	byPart := make(map[string][]string)
 	for _, e := range texts {
-		if e.code != "" && e.pkg != "internal/config" || e.pkg == "internal/cli" || slices.Contains(inside, e.text) {
+		if e.code != "" && e.pkg != "internal/config" || saysCommand(e.pkg) || slices.Contains(inside, e.text) {
 			continue
 		}
 		part, known := parts[e.pkg]

@@ -47,6 +47,21 @@ var notTheProgram = []string{"bench", "tools", "e2e", "docs", "examples", "inter
 
 const moduleRoot = "../.."
 
+// profilePackage makes errors that commands show as their own, with codes that the command
+// line has under the same names in small letters.
+const profilePackage = "internal/profile"
+
+// saysCommand reports whether an error of the package is one of a command.
+func saysCommand(pkg string) bool { return pkg == "internal/cli" || pkg == profilePackage }
+
+// ownCode names a code of package profile as the command line does.
+func (s *sources) ownCode(pkg, name string) string {
+	if _, own := s.consts[makerName{profilePackage, name}]; own && pkg == profilePackage {
+		return "c" + strings.TrimPrefix(name, "C")
+	}
+	return name
+}
+
 func readSources(t *testing.T) *sources {
 	t.Helper()
 	s := &sources{set: token.NewFileSet(), files: map[string][]*ast.File{}, consts: map[makerName]string{},
@@ -56,7 +71,7 @@ func readSources(t *testing.T) *sources {
 			{"internal/peering", "invalid"}: {text: 0, code: "CodeInvalidRequest"},
 			{"internal/intake", "refuse"}:   {text: 1}, {"internal/config", "refuse"}: {text: 1, code: "codeUsage"},
 			{"internal/config", "problem"}: {text: 1, code: "codeUsage"},
-			{"internal/cli", "missing"}:    {text: 1, code: "codeNotSetUp"},
+			{profilePackage, "Missing"}:    {text: 1, code: "codeNotSetUp"},
 		}}
 	err := filepath.WalkDir(moduleRoot, func(path string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(moduleRoot, path) // both are relative
@@ -80,6 +95,7 @@ func readSources(t *testing.T) *sources {
 		t.Fatal(err)
 	}
 	s.findConsts()
+	s.findConsts() // those that are another package's
 	for more := true; more; {
 		more = s.findMakers()
 	}
@@ -94,8 +110,15 @@ func (s *sources) findConsts() {
 		}
 		for i, name := range spec.Names {
 			if i < len(spec.Values) {
-				if lit, ok := spec.Values[i].(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					s.consts[makerName{pkg, name.Name}], _ = strconv.Unquote(lit.Value)
+				switch value := spec.Values[i].(type) {
+				case *ast.BasicLit:
+					if value.Kind == token.STRING {
+						s.consts[makerName{pkg, name.Name}], _ = strconv.Unquote(value.Value)
+					}
+				case *ast.SelectorExpr: // of package profile
+					if text, ok := s.consts[makerName{profilePackage, value.Sel.Name}]; ok && nameOf(value.X) == "profile" {
+						s.consts[makerName{pkg, name.Name}] = text
+					}
 				}
 			}
 		}
@@ -207,8 +230,8 @@ func (s *sources) made(pkg string, n ast.Node) (texts []ast.Expr, code string, h
 			case key.Name == "message" || key.Name == "Message" || key.Name == "Reason":
 				texts = append(texts, pair.Value)
 			case key.Name == "code" || key.Name == "Code":
-				code = codeName(pair.Value)
-			case key.Name == "hint":
+				code = s.ownCode(pkg, codeName(pair.Value))
+			case key.Name == "hint" || key.Name == "Hint":
 				hint = pair.Value
 			}
 		}
@@ -234,6 +257,8 @@ func (s *sources) maker(pkg string, fun ast.Expr) (maker, string, bool) {
 		case x == nil:
 		case x.Name == "amtp":
 			from = ""
+		case x.Name == "profile":
+			from = profilePackage
 		case x.Name == "fmt" || x.Name == "errors":
 			from = x.Name
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 
@@ -8,6 +9,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const inviteHelp = `Invite somebody on another machine to become an agent of this gateway, without the
@@ -33,7 +36,7 @@ func (p *program) inviteCommand() *cobra.Command {
 		Long:    inviteHelp,
 		Example: "  amtp invite carol\n  amtp invite carol --url https://amtp.example.com\n  amtp invite carol --existing",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		admin, err := p.operator(id)
 		if err != nil {
 			return err
@@ -46,7 +49,13 @@ func (p *program) inviteCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, n amtp.NewInvite, at string) error {
+func (p *program) invite(
+	ctx context.Context,
+	admin *amtp.Client,
+	id *profile.Identity,
+	n amtp.NewInvite,
+	at string,
+) error {
 	if at != "" && !mayCarry(at) {
 		return usageErrorf("An invitation is for an https URL, and %q is not one.", at)
 	}
@@ -54,7 +63,7 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 	if err != nil {
 		return err
 	}
-	code := amtp.InviteCode{Gateway: firstOf(at, inviteURL(admin.URL, made.Gateway)), Secret: made.Secret, Pin: id.pin}
+	code := amtp.InviteCode{Gateway: cmp.Or(at, inviteURL(admin.URL, made.Gateway)), Secret: made.Secret, Pin: id.Pin}
 	if pin, err := amtp.ParsePin(made.Pin); err == nil {
 		code.Pin = &pin
 	}
@@ -76,7 +85,7 @@ func (p *program) invite(ctx context.Context, admin *amtp.Client, id *identity, 
 	}
 	p.printf("amtp join %s\n", code)
 	p.notef("\nTyped once, before %s, that makes the one who types it %s at %s.\n", p.timeText(made.Expires.Time),
-		addressText(made.Address), clean(code.Gateway))
+		render.Address(made.Address), render.Clean(code.Gateway))
 	if loopback.IsURL(code.Gateway) {
 		p.notef("That is this machine only; for another one: --url https://…\n")
 	}
@@ -95,5 +104,5 @@ func inviteURL(ours, said string) string {
 	if !loopback.IsURL(ours) {
 		return ours
 	}
-	return firstOf(said, ours)
+	return cmp.Or(said, ours)
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const joinHelp = `Become the agent for which somebody made an invitation with "amtp invite", and save
@@ -17,7 +19,7 @@ A profile that has an identity already is not overwritten: --profile NAME makes
 another one. See "amtp help profile".`
 
 func (p *program) joinCommand() *cobra.Command {
-	var about profile
+	var about agentFlags
 	var given string // the code
 	cmd := p.online(&cobra.Command{
 		Use:     "join CODE",
@@ -25,10 +27,10 @@ func (p *program) joinCommand() *cobra.Command {
 		Long:    joinHelp,
 		Example: "  amtp join amtp_invite_AWZvb2…\n  amtp join amtp_invite_AWZvb2… --profile work --description \"Quotes prices\"",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		code, err := amtp.ParseInviteCode(given)
 		if err != nil {
-			return usageErrorf("%s", sentence(err))
+			return usageErrorf("%s", render.Sentence(err))
 		}
 		u, _, err := about.update()
 		if err != nil {
@@ -48,7 +50,7 @@ func (p *program) joinCommand() *cobra.Command {
 		}
 		code, err := amtp.ParseInviteCode(given)
 		if err != nil {
-			return usageErrorf("%s", sentence(err))
+			return usageErrorf("%s", render.Sentence(err))
 		}
 		p.gateway = code.Gateway
 		if code.Pin != nil {
@@ -61,11 +63,11 @@ func (p *program) joinCommand() *cobra.Command {
 
 // joinBy uses the code and saves who the user is then. That it can be saved is
 // tried before: the code counts once.
-func (p *program) joinBy(ctx context.Context, id *identity, code amtp.InviteCode, u amtp.AgentUpdate) error {
-	if id.saved(memberKey) != "" {
-		return id.taken("give the new identity a profile of its own: --profile NAME; the code was not used")
+func (p *program) joinBy(ctx context.Context, id *profile.Identity, code amtp.InviteCode, u amtp.AgentUpdate) error {
+	if id.Saved(profile.MemberKey) != "" {
+		return id.Taken("give the new identity a profile of its own: --profile NAME; the code was not used")
 	}
-	if err := id.save(map[string]string{}); err != nil {
+	if err := id.Save(map[string]string{}); err != nil {
 		return err
 	}
 	p.meeting(id) // the code counts once, and who sent it can end it

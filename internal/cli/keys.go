@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const keysHelp = `The keys with which the gateway signs what it sends to other domains. Others find
@@ -65,7 +67,7 @@ func (p *program) keysListCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(list)
 		}
-		p.printf("Signing keys of %s:\n\n", clean(string(list.Domain)))
+		p.printf("Signing keys of %s:\n\n", render.Clean(string(list.Domain)))
 		for i := range list.Keys {
 			p.printKey(&list.Keys[i])
 			p.printf("\n")
@@ -77,13 +79,13 @@ func (p *program) keysListCommand() *cobra.Command {
 func (p *program) printKey(k *amtp.SigningKey) {
 	what := map[amtp.KeyState]string{amtp.KeyWaiting: "waits; publish it, then use it",
 		amtp.KeyActive: "signs what is sent", amtp.KeyRetired: "retired"}[k.State]
-	p.printf("%s  %s\n", clean(k.Selector), what)
+	p.printf("%s  %s\n", render.Clean(k.Selector), what)
 	line := func(label string, t amtp.Time) {
 		if !t.IsZero() {
 			p.printf("  %-13s %s\n", label, p.timeText(t.Time))
 		}
 	}
-	p.printf("  %-13s %s\n", "Algorithm:", clean(k.Algorithm))
+	p.printf("  %-13s %s\n", "Algorithm:", render.Clean(k.Algorithm))
 	line("Made:", k.Created)
 	line("Signs since:", k.Active)
 	line("Retired:", k.Retired)
@@ -96,7 +98,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 }
 
 // zoneLine is the key's record as a line of a zone file.
-func zoneLine(k *amtp.SigningKey) string { return newTXT(clean(k.Name), k.Record).Zone }
+func zoneLine(k *amtp.SigningKey) string { return newTXT(render.Clean(k.Name), k.Record).Zone }
 
 func (p *program) keysRotateCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{
@@ -120,7 +122,7 @@ func (p *program) keysRotateCommand() *cobra.Command {
 
 func (p *program) printWaiting(k *amtp.SigningKey) {
 	p.printf("The key %s waits; the present one goes on signing. Publish in addition:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
-		clean(k.Selector), zoneLine(k), clean(k.Selector))
+		render.Clean(k.Selector), zoneLine(k), render.Clean(k.Selector))
 }
 
 func (p *program) keysUseCommand() *cobra.Command {
@@ -150,7 +152,7 @@ exit code 5.`,
 			return p.printJSON(amtp.SigningKeyChange{Key: k})
 		}
 		p.printf("The key %s signs from now on. Leave the record of the former one in DNS; how long: amtp keys list\n",
-			clean(k.Selector))
+			render.Clean(k.Selector))
 		return nil
 	})
 	cmd.Flags().BoolVar(&now, "now", false, "whether others can know the key or not")
@@ -172,7 +174,7 @@ func (p *program) keysRetireCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(amtp.SigningKeyChange{Key: k})
 		}
-		p.printf("The key %s is retired.", clean(k.Selector))
+		p.printf("The key %s is retired.", render.Clean(k.Selector))
 		if k.Until.After(p.now()) {
 			p.printf(" Its record is needed until %s.\n", p.timeText(k.Until.Time))
 		} else {
@@ -209,18 +211,18 @@ func (p *program) keysResetCommand() *cobra.Command {
 			done, err := app.ResetKeys(cmd.Context(), cfg)
 			switch {
 			case errors.Is(err, app.ErrNothingLost):
-				return &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(err)}
+				return &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(err)}
 			case errors.Is(err, app.ErrNoDomain):
-				return usageErrorf("%s", sentence(err))
+				return usageErrorf("%s", render.Sentence(err))
 			case err != nil:
 				return p.badCopy(err, cfg.DataDir)
 			case p.json:
 				return p.printJSON(done)
 			}
 			p.printf("The key %s signs from the next start on. Publish it before that:\n\n  %s\n",
-				clean(done.Key.Selector), zoneLine(&done.Key))
+				render.Clean(done.Key.Selector), zoneLine(&done.Key))
 			if done.Aside != "" {
-				p.printf("\nThe file that was no seal key: %s\n", clean(done.Aside))
+				p.printf("\nThe file that was no seal key: %s\n", render.Clean(done.Aside))
 			}
 			return nil
 		},

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const keysGenerateHelp = `Make a key and print its record, ready for the zone file. It waits next to others that
@@ -119,36 +121,36 @@ func (p *program) keyFile(name string) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, usageErrorf("%s", sentence(err))
+			return nil, usageErrorf("%s", render.Sentence(err))
 		}
 		defer f.Close()
 		if info, err := f.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 			p.notef("Other users of this machine can read %s; once the key is imported, remove it, or: chmod 600 %s\n",
-				clean(name), clean(name))
+				render.Clean(name), render.Clean(name))
 		}
 		from = f
 	}
 	file, err := io.ReadAll(io.LimitReader(from, maxKeyFile+1))
 	if err != nil {
-		return nil, usageErrorf("%s", sentence(err))
+		return nil, usageErrorf("%s", render.Sentence(err))
 	}
 	if _, err := amtp.ParseSigningKey(file); err != nil {
-		return nil, usageErrorf("%s cannot be imported: %v", clean(name), err)
+		return nil, usageErrorf("%s cannot be imported: %v", render.Clean(name), err)
 	}
 	return file, nil
 }
 
 func (p *program) printImported(k *amtp.SigningKey) {
 	if k.State == amtp.KeyActive {
-		p.printf("The key %s is there already, and signs what is sent.\n", clean(k.Selector))
+		p.printf("The key %s is there already, and signs what is sent.\n", render.Clean(k.Selector))
 		return
 	}
 	p.printf("The key %[1]s (%[2]s) waits; the present one goes on signing. Its record:\n\n  %[3]s\n\nIf it is already in DNS: amtp keys use %[1]s --now\nOtherwise publish it, and an hour after it is visible: amtp keys use %[1]s\n",
-		clean(k.Selector), clean(k.Algorithm), zoneLine(k))
+		render.Clean(k.Selector), render.Clean(k.Algorithm), zoneLine(k))
 }
 
 // waitingKeys are the selectors of keys that may be used or retired.
-func (p *program) waitingKeys(ctx context.Context, id *identity) (list []cobra.Completion) {
+func (p *program) waitingKeys(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	admin, ok := p.admin(id)
 	if !ok {
 		return nil

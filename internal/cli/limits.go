@@ -9,6 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const limitsHelp = `What callers may cause in a time, and how much of it they use: messages and bytes
@@ -89,7 +90,7 @@ func (p *program) printUsed(r amtp.LimitReport) {
 		p.printTable(rows)
 	}
 	p.printf("\nRefused since the start: %s because of a limit, %s because the disk was short.\n",
-		plural(int(refused), "request"), plural(int(r.RefusedShort), "request"))
+		render.Plural(int(refused), "request"), render.Plural(int(r.RefusedShort), "request"))
 	if d := r.Disk; d != nil {
 		p.printf("Disk: %s free; strangers are served while %s are.\n", plaintext.Size(d.Free), plaintext.Size(d.Least))
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,9 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // Lists of messages number what they show, and "amtp read 1" means the first of the
@@ -50,7 +54,7 @@ func (p *program) terminal() string {
 
 // listFile is where the last list of the profile at this terminal stands, "" for
 // nowhere.
-func (p *program) listFile(id *identity) string {
+func (p *program) listFile(id *profile.Identity) string {
 	dir := p.getenv("XDG_STATE_HOME")
 	switch {
 	case filepath.IsAbs(dir):
@@ -61,18 +65,18 @@ func (p *program) listFile(id *identity) string {
 	case p.home != "":
 		dir = filepath.Join(p.home, ".local", "state")
 	}
-	file, err := filepath.Abs(id.file)
+	file, err := filepath.Abs(id.Path)
 	if !filepath.IsAbs(dir) || err != nil {
 		return ""
 	}
-	of := sha256.Sum256([]byte(strings.Join([]string{file, id.profile, id.gateway, firstOf(id.address, id.key),
+	of := sha256.Sum256([]byte(strings.Join([]string{file, id.Profile, id.Gateway, cmp.Or(id.Address, id.Key),
 		p.terminal()}, "\x00")))
 	return filepath.Join(dir, "amtp", "list-"+hex.EncodeToString(of[:8])+".json")
 }
 
 // remember notes which messages were shown under which numbers. Where that cannot be
 // written, numbers are not known afterwards, and nothing else is lost.
-func (p *program) remember(id *identity, list shownList) {
+func (p *program) remember(id *profile.Identity, list shownList) {
 	name := p.listFile(id)
 	if name == "" {
 		return
@@ -83,7 +87,7 @@ func (p *program) remember(id *identity, list shownList) {
 		return
 	}
 	p.dropLists(filepath.Dir(name))
-	_ = replaceFile(name, append(b, '\n'))
+	_ = managedfile.Replace(managedfile.Target(name), append(b, '\n'))
 }
 
 // dropLists removes the lists of terminals whose numbers do not count any more.
@@ -100,7 +104,7 @@ func (p *program) dropLists(dir string) {
 }
 
 // lastList is what was shown last.
-func (p *program) lastList(id *identity) (last shownList, known bool) {
+func (p *program) lastList(id *profile.Identity) (last shownList, known bool) {
 	b, err := os.ReadFile(p.listFile(id))
 	if err != nil || json.Unmarshal(b, &last) != nil {
 		return shownList{}, false
@@ -111,7 +115,7 @@ func (p *program) lastList(id *identity) (last shownList, known bool) {
 
 // numbered returns the message with a number in the last list; arg itself when that is
 // no number of a list. With --json an argument is always an id.
-func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error) {
+func (p *program) numbered(id *profile.Identity, arg, of string) (amtp.MessageID, error) {
 	n, err := strconv.Atoi(arg)
 	if p.json || err != nil || n < 1 || len(arg) > 4 || arg[0] == '0' {
 		return amtp.MessageID(arg), nil
@@ -124,8 +128,11 @@ func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error)
 		for i, other := range last.IDs {
 			if string(other) == arg && i != at {
 				return "",
-					usageErrorf("%s is the number of one message and the id of another, number %d: give the id of the first, or the number of the second.",
-						arg, i+last.From)
+					usageErrorf(
+						"%s is the number of one message and the id of another, number %d: give the id of the first, or the number of the second.",
+						arg,
+						i+last.From,
+					)
 			}
 		}
 		if of != "" && last.What != of {
@@ -140,7 +147,7 @@ func (p *program) numbered(id *identity, arg, of string) (amtp.MessageID, error)
 	if !known {
 		f.message = "No list was shown here in the last 24 hours, so no message has the number " + arg + "."
 	}
-	f.hint = "amtp " + firstOf(of, fromInbox) + p.again() + ", then the number that it shows; or give the message's id"
+	f.hint = "amtp " + cmp.Or(of, fromInbox) + p.again() + ", then the number that it shows; or give the message's id"
 	return "", f
 }
 
@@ -150,7 +157,7 @@ const shortest = 4
 // withMessage calls with the message that an argument names: by its number in the last list,
 // by its id, or by the beginning or the end of one that no other message has. of is the
 // list whose numbers count, "" for any.
-func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of string,
+func withMessage[T any](ctx context.Context, p *program, id *profile.Identity, arg, of string,
 	call func(amtp.MessageID) (T, error)) (result T, err error) {
 	messageID, err := p.numbered(id, arg, of)
 	if err != nil {
@@ -179,7 +186,7 @@ func withMessage[T any](ctx context.Context, p *program, id *identity, arg, of s
 // completed returns the one message whose id begins or ends so, "" when none does. It
 // looks at the last list first, then at the inbox and, where those count, at what was
 // sent.
-func (p *program) completed(ctx context.Context, id *identity, part, of string) (amtp.MessageID, error) {
+func (p *program) completed(ctx context.Context, id *profile.Identity, part, of string) (amtp.MessageID, error) {
 	var found []amtp.MessageID
 	look := func(messageID amtp.MessageID) {
 		s := string(messageID)
@@ -219,8 +226,13 @@ const mostLooked = 2000
 
 // lookEverywhere shows the ids of the inbox and of what was sent, up to mostLooked of
 // each.
-func (p *program) lookEverywhere(ctx context.Context, id *identity, of string, look func(amtp.MessageID)) error {
-	if id.key == "" {
+func (p *program) lookEverywhere(
+	ctx context.Context,
+	id *profile.Identity,
+	of string,
+	look func(amtp.MessageID),
+) error {
+	if id.Key == "" {
 		return nil
 	}
 	self, err := p.self(ctx, id)
@@ -261,7 +273,7 @@ func someIDs(list []amtp.MessageID) string {
 			words = append(words, "…")
 			break
 		}
-		words = append(words, clean(string(m)))
+		words = append(words, render.Clean(string(m)))
 	}
 	return strings.Join(words, ", ")
 }

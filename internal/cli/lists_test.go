@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // ids of three messages, two of which were made in the same minute.
@@ -153,7 +154,7 @@ func TestEachTerminalHasItsNumbers(t *testing.T) {
 // line, without what a terminal would act on.
 func TestASubjectIsShownAsData(t *testing.T) {
 	subject := "a\"\n\x1b[2JMessage x acknowledged. " + strings.Repeat("b", 500)
-	head := clean(headOf(&amtp.Received{Subject: subject}))
+	head := render.Clean(render.Head(&amtp.Received{Subject: subject}))
 	if strings.ContainsAny(head, "\n\x1b") || len(head) > 200 || !strings.Contains(head, `\"`) {
 		t.Errorf("shown as %s", head)
 	}

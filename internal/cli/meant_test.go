@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // TestKeysAsTheyWereMeant: what a secret store or a file of variables adds around a
@@ -86,11 +88,11 @@ func TestFilesOfEditors(t *testing.T) {
 		if got := u.run("send", "--to", "bob@localhost", "--payload", "-"); got.exit != 0 {
 			t.Errorf("%s, a payload: %+v", name, got)
 		}
-		project := filepath.Join(t.TempDir(), projectFile)
+		project := filepath.Join(t.TempDir(), profile.ProjectFile)
 		if err := os.WriteFile(project, []byte(write("# ours\nprofile = \"work\"\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if profile, err := readProject(project); err != nil || profile != "work" {
+		if profile, err := profile.ReadProject(project); err != nil || profile != "work" {
 			t.Errorf("%s, the project's file: %q, %v", name, profile, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const migrateHelp = `Move everything in a data directory to a PostgreSQL: messages, inboxes with their
@@ -54,7 +55,7 @@ func (p *program) migrateCommand() *cobra.Command {
 			tables, err := app.MoveStore(ctx, dir, url, p.progress())
 			switch {
 			case errors.Is(err, app.ErrOtherData), errors.Is(err, app.ErrAlreadyMoved):
-				return &failure{exit: exitConflict, code: codeExists, message: sentence(err),
+				return &failure{exit: exitConflict, code: codeExists, message: render.Sentence(err),
 					hint: "where everything was moved, start the gateways with AMTP_DATABASE_URL; to move it elsewhere, name an empty database: --to"}
 			case err != nil:
 				return p.badCopy(err, dir)
@@ -70,7 +71,7 @@ func (p *program) migrateCommand() *cobra.Command {
 				p.printf("  %-10s %9d  sha256:%.16s\n", t.Name, t.Rows, t.Hash)
 			}
 			p.printf("Start the gateways with AMTP_DATABASE_URL. %s stays as it is, and no gateway starts there.\n",
-				clean(dir))
+				render.Clean(dir))
 			return nil
 		},
 	}
@@ -120,7 +121,7 @@ func (p *program) checkLink(url config.DSN) error {
 	cfg := config.Config{Database: config.Database{URL: url}}
 	cfg.Database.Unverified, _ = strconv.ParseBool(p.getenv("AMTP_DATABASE_UNVERIFIED")) // anything else is no
 	if err := app.CheckLink(cfg); err != nil {
-		return usageErrorf("%s", sentence(err))
+		return usageErrorf("%s", render.Sentence(err))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // near returns how a gateway on this machine is called over plain HTTP, nil for any
@@ -33,9 +34,9 @@ func (p *program) near(dir, base string) *http.Client {
 // meeting begins the first meeting with a gateway: until one has answered, whoever
 // runs it is believed. A key that the command has is one to lose, whether this request
 // shows it or a later one does: then nobody is met.
-func (p *program) meeting(id *identity) {
+func (p *program) meeting(id *profile.Identity) {
 	_, isAdmin := p.admin(id)
-	p.meets = id.key == "" && !isAdmin && (id.saved(memberKey) == "" || !id.saves)
+	p.meets = id.Key == "" && !isAdmin && (id.Saved(profile.MemberKey) == "" || !id.Saves)
 }
 
 // believes reports whether the gateway at base may run as the user: the one who runs

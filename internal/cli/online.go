@@ -15,17 +15,15 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/profile"
 )
-
-// defaultGateway is where "amtp serve" listens when nobody says otherwise.
-const defaultGateway = "http://127.0.0.1:8080"
 
 // withoutProfile are the commands that make a profile, or say that there is none.
 var withoutProfile = []string{"setup", "join", "doctor"}
 
 // online adds the flags of a command that asks a gateway, and runs it with who
 // the user is and within --timeout.
-func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *identity,
+func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *profile.Identity,
 	args []string) error) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&p.gateway, "gateway", "",
@@ -40,8 +38,8 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 		if err != nil {
 			return err
 		}
-		if id.absent && !slices.Contains(withoutProfile, cmd.Name()) {
-			return id.noProfile()
+		if id.Absent && !slices.Contains(withoutProfile, cmd.Name()) {
+			return id.NoProfile()
 		}
 		ctx := cmd.Context()
 		if p.timeout > 0 {
@@ -55,15 +53,15 @@ func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *i
 }
 
 // client speaks to the gateway as the agent.
-func (p *program) client(id *identity) *amtp.Client {
-	return &amtp.Client{URL: id.gateway, Key: id.key, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
+func (p *program) client(id *profile.Identity) *amtp.Client {
+	return &amtp.Client{URL: id.Gateway, Key: id.Key, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 }
 
 // admin speaks to the gateway as its administrator, if there is a key for that:
 // the one that was given or, towards a gateway on this machine, the one in its
 // data directory.
-func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
-	c = &amtp.Client{URL: id.gateway, AdminKey: id.adminKey, HTTP: p.reach(id.gateway), UserAgent: userAgent()}
+func (p *program) admin(id *profile.Identity) (c *amtp.Client, ok bool) {
+	c = &amtp.Client{URL: id.Gateway, AdminKey: id.AdminKey, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 	if c.AdminKey != "" {
 		return c, true
 	}
@@ -71,7 +69,7 @@ func (p *program) admin(id *identity) (c *amtp.Client, ok bool) {
 	if err != nil {
 		return c, false
 	}
-	for _, base := range sameMachine(id.gateway) {
+	for _, base := range sameMachine(id.Gateway) {
 		if key, ok := datadir.AdminKey(dir, base); ok {
 			c.URL, c.AdminKey, c.HTTP = base, key, p.reach(base)
 			return c, true
@@ -131,31 +129,16 @@ func userAgent() string { return "AMTP/" + amtp.Version + " (amtp/" + version() 
 
 // self returns the user's own address. When only a key was given, the gateway
 // knows whose it is.
-func (p *program) self(ctx context.Context, id *identity) (amtp.Address, error) {
-	if id.address == "" {
+func (p *program) self(ctx context.Context, id *profile.Identity) (amtp.Address, error) {
+	if id.Address == "" {
 		who, err := p.client(id).WhoAmI(ctx)
 		return who.Address, err
 	}
-	a, err := amtp.ParseAddress(id.address)
+	a, err := amtp.ParseAddress(id.Address)
 	if err != nil {
 		return a, &failure{exit: exitUnauthorised, code: codeNotSetUp,
 			message: "The saved agentAddress cannot be used: " + err.Error() + ".",
 			hint:    `run "amtp setup --name ` + p.nameForHint() + p.again() + `"`}
 	}
 	return a, nil
-}
-
-// sameGateway reports whether two URLs are the same but for the case of the
-// host, the scheme's own port and slashes at the end.
-func sameGateway(a, b string) bool { return plainURL(a) == plainURL(b) }
-
-func plainURL(s string) string {
-	s = strings.TrimRight(strings.TrimSpace(s), "/")
-	u, err := url.Parse(s)
-	if err != nil {
-		return s
-	}
-	port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
-	u.Host = strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Host), port), ":")
-	return u.String()
 }

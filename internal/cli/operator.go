@@ -8,12 +8,14 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // asOperator runs a command that needs the admin key.
 func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client,
 	args []string) error) *cobra.Command {
-	return p.operates(p.online(cmd, func(ctx context.Context, id *identity, args []string) error {
+	return p.operates(p.online(cmd, func(ctx context.Context, id *profile.Identity, args []string) error {
 		admin, err := p.operator(id)
 		if err != nil {
 			return err
@@ -32,7 +34,7 @@ func (p *program) operates(cmd *cobra.Command) *cobra.Command {
 // operator speaks to a gateway as its administrator: to the one of --data-dir; else to
 // the one in use, if there is an admin key for it; else to the one that runs from the
 // user's data directory, wherever it listens, unless another was named.
-func (p *program) operator(id *identity) (*amtp.Client, error) {
+func (p *program) operator(id *profile.Identity) (*amtp.Client, error) {
 	if p.directory != "" {
 		if p.gateway != "" {
 			return nil, usageErrorf("Give --gateway or --data-dir, not both.")
@@ -41,27 +43,27 @@ func (p *program) operator(id *identity) (*amtp.Client, error) {
 		if here == "" {
 			return nil, &failure{exit: exitUnreachable, code: codeUnreachable, retryable: true,
 				message: fmt.Sprintf("No gateway runs from the data directory %s.", p.directory),
-				hint:    "amtp serve --data-dir " + shellWord(clean(p.directory))}
+				hint:    "amtp serve --data-dir " + render.ShellWord(render.Clean(p.directory))}
 		}
 		p.useHere(id, here)
 	}
-	if admin, ok := p.admin(id); ok && id.gateway != "" {
-		return admin, checkGateway(id.gateway)
+	if admin, ok := p.admin(id); ok && id.Gateway != "" {
+		return admin, profile.CheckGateway(id.Gateway)
 	}
-	named := p.gateway != "" || p.getenv("AMTP_GATEWAY_URL") != "" || id.chosenBy == byFlag && id.gateway != ""
+	named := p.gateway != "" || p.getenv("AMTP_GATEWAY_URL") != "" || id.ChosenBy == profile.ByFlag && id.Gateway != ""
 	if here := p.runningHere(); here != "" && !named {
-		if id.gateway != "" && !sameGateway(id.gateway, here) {
+		if id.Gateway != "" && !profile.SameGateway(id.Gateway, here) {
 			p.notef("This is about %s, the gateway of this machine; for that of %s set AMTP_ADMIN_KEY and give --gateway.\n",
-				clean(here), clean(id.gateway))
+				render.Clean(here), render.Clean(id.Gateway))
 		}
 		p.useHere(id, here)
 		if admin, ok := p.admin(id); ok {
 			return admin, nil
 		}
 	}
-	if id.gateway == "" {
-		f := missing(memberGateway, "Set AMTP_GATEWAY_URL env var or give --gateway.")
-		f.hint = `run "amtp serve" in another terminal; where it has a data directory of its own, name that: --data-dir DIR`
+	if id.Gateway == "" {
+		f := profile.Missing(profile.MemberGateway, "Set AMTP_GATEWAY_URL env var or give --gateway.")
+		f.Hint = `run "amtp serve" in another terminal; where it has a data directory of its own, name that: --data-dir DIR`
 		return nil, f
 	}
 	return nil, needAdmin()
@@ -69,14 +71,14 @@ func (p *program) operator(id *identity) (*amtp.Client, error) {
 
 // useHere has the command be about a gateway on this machine, and no more about the one
 // that the profile is for, whose keys and pin stay with it.
-func (p *program) useHere(id *identity, here string) {
-	if sameGateway(id.gateway, here) {
+func (p *program) useHere(id *profile.Identity, here string) {
+	if profile.SameGateway(id.Gateway, here) {
 		return
 	}
-	id.gateway, id.key, id.saves = here, "", false
-	id.adminKey = p.getenv("AMTP_ADMIN_KEY")
-	if id.pin != nil {
-		id.pin, p.http = nil, id.unpinned
+	id.Gateway, id.Key, id.Saves = here, "", false
+	id.AdminKey = p.getenv("AMTP_ADMIN_KEY")
+	if id.Pin != nil {
+		id.Pin, p.http = nil, p.unpinned
 	}
 }
 

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // output is where the result of a command goes. It knows whether all of it went
@@ -51,4 +55,45 @@ func (p *program) unlessShown(err error) error {
 		return err
 	}
 	return lost
+}
+
+// printf writes a result.
+func (p *program) printf(format string, args ...any) {
+	fmt.Fprintf(p.stdout, format, args...)
+}
+
+// notef tells the user something beside the result.
+func (p *program) notef(format string, args ...any) {
+	fmt.Fprintf(p.stderr, format, args...)
+}
+
+// sayf writes a result, or beside it when stdout is for JSON.
+func (p *program) sayf(format string, args ...any) {
+	if p.json {
+		p.notef(format, args...)
+		return
+	}
+	p.printf(format, args...)
+}
+
+// printTable writes rows with their columns below one another, cleaned, the first as
+// their heads.
+func (p *program) printTable(rows [][]string) {
+	_ = render.Table(p.stdout, rows) // what is lost there is known to the output
+}
+
+// labelled writes lines of a label and a value, cleaned, and nothing for an empty value.
+func (p *program) labelled(width int) func(label, value string) {
+	return func(label, value string) { render.Labelled(p.stdout, width, label, value) }
+}
+
+// printJSON writes v as one line of JSON in which no character is invisible.
+func (p *program) printJSON(v any) error { return render.JSON(p.stdout, v) }
+
+// timeText writes a time as the user's locale has it, in the user's zone.
+func (p *program) timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(render.TimeLayout(cmp.Or(p.getenv("LC_ALL"), p.getenv("LC_TIME"), p.getenv("LANG"))))
 }

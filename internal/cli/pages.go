@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // pageSize is how much a gateway shows at once at the most.
@@ -64,21 +66,9 @@ func (l *listing) goesOnFrom(flag, value string) string {
 		}
 	})
 	for i, w := range words {
-		words[i] = shellWord(clean(w))
+		words[i] = render.ShellWord(render.Clean(w))
 	}
-	return strings.TrimSpace(strings.Join(words, " ") + " --" + flag + " " + shellWord(clean(value)))
-}
-
-// shellWord writes one argument as a shell takes it.
-func shellWord(w string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("@._:/=+-", r)
-	}
-	if w != "" && strings.IndexFunc(w, func(r rune) bool { return !plain(r) }) < 0 {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	return strings.TrimSpace(strings.Join(words, " ") + " --" + flag + " " + render.ShellWord(render.Clean(value)))
 }
 
 // joined returns a list with what another page has. An empty list stays one.

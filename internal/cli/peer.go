@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const peerHelp = `Domains that this gateway reaches without DNS: the machine of a colleague on the
@@ -61,7 +63,7 @@ same. When something else answers than what is meant it is refused with exit cod
 	}, func(ctx context.Context, c *amtp.Client, args []string) error {
 		d, err := amtp.ParseDomain(args[0])
 		if err != nil {
-			return usageErrorf("%s", sentence(err))
+			return usageErrorf("%s", render.Sentence(err))
 		}
 		if n.Pin != "" && caFile != "" {
 			return usageErrorf("Give --pin or --ca, not both: either would be enough for whoever has the other.")
@@ -70,7 +72,7 @@ same. When something else answers than what is meant it is refused with exit cod
 		if caFile != "" {
 			pem, err := os.ReadFile(caFile)
 			if err != nil {
-				return usageErrorf("%s", sentence(err))
+				return usageErrorf("%s", render.Sentence(err))
 			}
 			n.CA = string(pem)
 		}
@@ -79,8 +81,8 @@ same. When something else answers than what is meant it is refused with exit cod
 			return err
 		}
 		if !p.json {
-			p.printf("%s is reached at %s from now on.\n", clean(string(report.Peer.Domain)),
-				clean(report.Peer.Gateway))
+			p.printf("%s is reached at %s from now on.\n", render.Clean(string(report.Peer.Domain)),
+				render.Clean(report.Peer.Gateway))
 		}
 		return p.printPeerReport(report, nil)
 	})
@@ -108,9 +110,9 @@ func (p *program) printPeerReport(r amtp.PeerReport, verdict error) error {
 
 // printPoint prints one line of a check.
 func (p *program) printPoint(ok bool, name, text, mend string) {
-	p.printf("%s %s: %s\n", p.mark(ok), clean(name), clean(text))
+	p.printf("%s %s: %s\n", p.mark(ok), render.Clean(name), render.Clean(text))
 	if mend != "" && !ok {
-		p.printf("    %s\n", clean(mend))
+		p.printf("    %s\n", render.Clean(mend))
 	}
 }
 
@@ -141,7 +143,7 @@ func (p *program) peerListCommand() *cobra.Command {
 		for i := range list.Peers {
 			n := &list.Peers[i]
 			rows = append(rows, []string{string(n.Domain), n.Gateway, knownBy(&n.NewPeer),
-				firstOf(p.timeText(n.LastSeen.Time), "never")})
+				cmp.Or(p.timeText(n.LastSeen.Time), "never")})
 		}
 		p.printTable(rows)
 		return nil
@@ -215,7 +217,7 @@ func (p *program) peerRemoveCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(map[string]string{"removed": args[0]})
 		}
-		p.printf("%s is no longer a peer.\n", clean(args[0]))
+		p.printf("%s is no longer a peer.\n", render.Clean(args[0]))
 		return nil
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/privateca"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // The files of "amtp peer cert".
@@ -57,24 +58,24 @@ func (p *program) makeCert(dir string, hosts []string) error {
 		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &failure{exit: exitInternal, code: "NOT_WRITTEN", message: sentence(err)}
+		return &failure{exit: exitInternal, code: "NOT_WRITTEN", message: render.Sentence(err)}
 	}
 	certFile, keyFile := filepath.Join(dir, peerCertFile), filepath.Join(dir, peerKeyFile)
 	cert, err := privateca.Self(hosts, certFile, keyFile)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return &failure{exit: exitConflict, code: codeExists, message: sentence(err),
+		return &failure{exit: exitConflict, code: codeExists, message: render.Sentence(err),
 			hint: "use the one that is there: amtp peer self prints its pin. For another one, move the two files away first"}
 	case err != nil:
-		return &failure{exit: exitInternal, code: "NOT_WRITTEN", message: sentence(err)}
+		return &failure{exit: exitInternal, code: "NOT_WRITTEN", message: render.Sentence(err)}
 	}
 	pin := amtp.PinOf(cert)
 	if p.json {
 		return p.printJSON(map[string]string{"cert_file": certFile, "key_file": keyFile, "pin": pin.String()})
 	}
-	p.printf("Certificate: %s\nKey:         %s\nPin:         %s\n", clean(certFile), clean(keyFile), pin)
+	p.printf("Certificate: %s\nKey:         %s\nPin:         %s\n", render.Clean(certFile), render.Clean(keyFile), pin)
 	p.printf("\nStart the gateway with it:\n  amtp serve --domain DOMAIN --address :8443 --tls-cert %s --tls-key %s\n",
-		clean(certFile), clean(keyFile))
+		render.Clean(certFile), render.Clean(keyFile))
 	p.printf("The commands on this machine know it by its pin:\n  amtp setup --name NAME --gateway https://127.0.0.1:8443 --pin %s\n",
 		pin)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 func (p *program) peerSelfCommand() *cobra.Command {
@@ -41,7 +42,7 @@ func (p *program) printSelf(d amtp.Domain, self amtp.GatewaySelf) error {
 	}
 	p.notef("On the other machine:\n\n")
 	for _, at := range self.Gateways {
-		p.printf("amtp peer add %s %s --pin %s\n", clean(string(d)), clean(at), clean(self.Pin))
+		p.printf("amtp peer add %s %s --pin %s\n", render.Clean(string(d)), render.Clean(at), render.Clean(self.Pin))
 	}
 	return nil
 }

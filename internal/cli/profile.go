@@ -1,13 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const profileHelp = `One person or assistant may be several agents, at one gateway or at several. Each
@@ -79,12 +81,12 @@ type profileLine struct {
 	Used         bool   `json:"used"`
 }
 
-func (p *program) printProfiles(id *identity) error {
+func (p *program) printProfiles(id *profile.Identity) error {
 	list := []profileLine{}
-	for _, name := range append([]string{profileDefault}, slices.Sorted(maps.Keys(id.profiles))...) {
-		m, _ := id.of(name)
-		line := profileLine{name, m.text(memberAddress), m.text(memberGateway), name == id.profile}
-		if name != profileDefault || line.AgentAddress+line.GatewayURL != "" {
+	for _, name := range append([]string{profile.Default}, slices.Sorted(maps.Keys(id.Profiles))...) {
+		m, _ := id.Of(name)
+		line := profileLine{name, m.Text(profile.MemberAddress), m.Text(profile.MemberGateway), name == id.Profile}
+		if name != profile.Default || line.AgentAddress+line.GatewayURL != "" {
 			list = append(list, line)
 		}
 	}
@@ -94,14 +96,14 @@ func (p *program) printProfiles(id *identity) error {
 			Used       string        `json:"used"`
 			ChosenBy   string        `json:"chosen_by"`
 			Profiles   []profileLine `json:"profiles"`
-		}{id.file, id.profile, id.chosenBy, list})
+		}{id.Path, id.Profile, id.ChosenBy, list})
 	}
 	if len(list) == 0 {
 		p.printf("No profiles.\n")
 	}
 	names, addresses := 0, 0
 	for i, l := range list {
-		l.AgentAddress = firstOf(l.AgentAddress, "(not set up)")
+		l.AgentAddress = cmp.Or(l.AgentAddress, "(not set up)")
 		list[i] = l
 		names, addresses = max(names, len(l.Name)), max(addresses, len(l.AgentAddress))
 	}
@@ -110,13 +112,13 @@ func (p *program) printProfiles(id *identity) error {
 		if l.Used {
 			mark = "*"
 		}
-		p.printf("%s %-"+strconv.Itoa(names)+"s  %-"+strconv.Itoa(addresses)+"s  %s\n", mark, clean(l.Name),
-			clean(l.AgentAddress), clean(l.GatewayURL))
+		p.printf("%s %-"+strconv.Itoa(names)+"s  %-"+strconv.Itoa(addresses)+"s  %s\n", mark, render.Clean(l.Name),
+			render.Clean(l.AgentAddress), render.Clean(l.GatewayURL))
 	}
-	if id.absent {
-		p.notef("%s says %q, which is not there.\n", clean(id.chosenBy), clean(id.profile))
-	} else if id.chosenBy != "" {
-		p.notef("Used is %q: %s says so.\n", clean(id.profile), clean(id.chosenBy))
+	if id.Absent {
+		p.notef("%s says %q, which is not there.\n", render.Clean(id.ChosenBy), render.Clean(id.Profile))
+	} else if id.ChosenBy != "" {
+		p.notef("Used is %q: %s says so.\n", render.Clean(id.Profile), render.Clean(id.ChosenBy))
 	}
 	return nil
 }
@@ -140,27 +142,19 @@ func (p *program) useProfile(name string) error {
 	if err != nil {
 		return err
 	}
-	err = id.change(func(now *configFile) error {
-		if _, there := now.of(name); !there {
-			return &failure{exit: exitNotFound, code: codeNoProfile,
-				message: "There is no profile " + strconv.Quote(name) + " in " + now.file + ".",
-				hint: `choose one of "amtp profile list", or make it with "amtp setup --profile ` + name +
-					` --name <agent-name>"`}
-		}
-		if delete(now.members, memberProfile); name != profileDefault {
-			now.members[memberProfile] = []byte(strconv.Quote(name))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := id.Use(name); err != nil {
 		return err
 	}
 	if p.json {
-		return p.printJSON(map[string]string{"profile": name, "config_file": id.file})
+		return p.printJSON(map[string]string{"profile": name, "config_file": id.Path})
 	}
-	p.printf("Using profile %s.\n", clean(name))
-	if id.chosenBy != "" && id.chosenBy != byUse && id.profile != name {
-		p.notef("Here and now %s says %q, which takes precedence.\n", clean(id.chosenBy), clean(id.profile))
+	p.printf("Using profile %s.\n", render.Clean(name))
+	if id.ChosenBy != "" && id.ChosenBy != profile.ByUse && id.Profile != name {
+		p.notef(
+			"Here and now %s says %q, which takes precedence.\n",
+			render.Clean(id.ChosenBy),
+			render.Clean(id.Profile),
+		)
 	}
 	return nil
 }
@@ -187,58 +181,20 @@ func (p *program) removeProfile(name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if id.absent {
+	if id.Absent {
 		return &failure{exit: exitNotFound, code: codeNoProfile,
-			message: "There is no profile " + strconv.Quote(name) + " in " + id.file + "."}
+			message: "There is no profile " + strconv.Quote(name) + " in " + id.Path + "."}
 	}
-	who := firstOf(id.saved(memberAddress), "no identity")
+	who := cmp.Or(id.Saved(profile.MemberAddress), "no identity")
 	if !yes {
 		return usageErrorf("This forgets the profile %s (%s) with its key and cannot be undone: add --yes.", name, who)
 	}
-	gone := without(without(map[string]string{}, ofAgent), ofGateway)
-	if id.saved(memberAdminKey) != "" && id.saved(memberAdminFor) == "" {
-		gone[memberAdminFor] = firstOf(id.saved(memberGateway), defaultGateway)
-	}
-	if err := id.save(gone); err != nil {
+	if err := id.Forget(); err != nil {
 		return err
 	}
 	if p.json {
-		return p.printJSON(map[string]string{"removed": name, "config_file": id.file})
+		return p.printJSON(map[string]string{"removed": name, "config_file": id.Path})
 	}
-	p.printf("Forgot the profile %s (%s).\n", clean(name), clean(who))
+	p.printf("Forgot the profile %s (%s).\n", render.Clean(name), render.Clean(who))
 	return nil
-}
-
-// Who chooses a profile, beside project files, which are named themselves.
-const (
-	byFlag = "--profile"
-	byEnv  = "AMTP_PROFILE"
-	byUse  = `"amtp profile use"`
-)
-
-// choose returns the profile to use and who says so, "" for nobody.
-func (p *program) choose(c *configFile) (name, by string, err error) {
-	if name, by, err = p.chosen(c); err == nil && amtp.CheckName(name) != nil {
-		err = usageErrorf("Invalid profile name %q, chosen by %s. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .",
-			name, by)
-	}
-	return name, by, err
-}
-
-func (p *program) chosen(c *configFile) (name, by string, err error) {
-	if p.profile != "" {
-		return p.profile, byFlag, nil
-	}
-	if p.configFile == "" {
-		if name := p.getenv("AMTP_PROFILE"); name != "" {
-			return name, byEnv, nil
-		}
-		if name, file, err := p.allowedProject(c); err != nil || name != "" {
-			return name, file, err
-		}
-	}
-	if name := c.members.text(memberProfile); name != "" {
-		return name, byUse, nil
-	}
-	return profileDefault, "", nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
@@ -84,7 +85,7 @@ func work(t *testing.T, profile string) string {
 
 func writeProject(t *testing.T, dir, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, projectFile), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, profile.ProjectFile), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -187,49 +188,9 @@ func TestWhichProfile(t *testing.T) {
 		p := newProgram(strings.NewReader(""), io.Discard, io.Discard, append(u.env, "AMTP_PROFILE="+tt.env))
 		p.profile = tt.flag
 		id, err := p.identity()
-		by := strings.ReplaceAll(tt.by, "$FILE", filepath.Join(dir, projectFile))
-		if err != nil || id.profile != tt.want || id.chosenBy != by {
-			t.Errorf("%+v: %q by %q, %v", tt, id.profile, id.chosenBy, err)
-		}
-	}
-}
-
-func TestWhereAProjectFileIsLookedFor(t *testing.T) {
-	home := t.TempDir()
-	file := func(elements ...string) {
-		t.Helper()
-		dir := filepath.Join(append([]string{home}, elements...)...)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		writeProject(t, dir, `profile = "`+strings.Join(append([]string{"at"}, elements...), ".")+`"`)
-	}
-	file()
-	file("repo")
-	file("loose")
-	for _, dir := range []string{"repo/.git", "repo/sub/sub", "bare/.git", "bare/sub", "loose/sub"} {
-		if err := os.MkdirAll(filepath.Join(home, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stranger := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(stranger, "sub"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeProject(t, stranger, `profile = "stranger"`)
-	for _, tt := range []struct{ dir, want string }{
-		{home, "at"},
-		{filepath.Join(home, "loose", "sub"), "at.loose"},
-		{filepath.Join(home, "repo", "sub", "sub"), "at.repo"},
-		{filepath.Join(home, "bare", "sub"), ""}, // the repository ends it
-		{stranger, "stranger"},                   // one's own choice of place
-		{filepath.Join(stranger, "sub"), ""},     // above may be anybody's
-		{filepath.Join(home, "repo", "sub"), "at.repo"},
-	} {
-		t.Chdir(tt.dir)
-		p := newProgram(strings.NewReader(""), io.Discard, io.Discard, []string{"HOME=" + home})
-		if got, file, err := p.projectProfile(); err != nil || got != tt.want {
-			t.Errorf("in %s: %q of %q, %v; want %q", tt.dir, got, file, err, tt.want)
+		by := strings.ReplaceAll(tt.by, "$FILE", filepath.Join(dir, profile.ProjectFile))
+		if err != nil || id.Profile != tt.want || id.ChosenBy != by {
+			t.Errorf("%+v: %q by %q, %v", tt, id.Profile, id.ChosenBy, err)
 		}
 	}
 }
@@ -268,10 +229,10 @@ func TestAProjectFileSaysNothingElse(t *testing.T) {
 			t.Errorf("%q: exit %d, %s", text, got.exit, got.stderr)
 		}
 	}
-	if err := os.Remove(filepath.Join(dir, projectFile)); err != nil {
+	if err := os.Remove(filepath.Join(dir, profile.ProjectFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(u.configFile(), filepath.Join(dir, projectFile)); err != nil {
+	if err := os.Symlink(u.configFile(), filepath.Join(dir, profile.ProjectFile)); err != nil {
 		t.Fatal(err)
 	}
 	u.writeConfig("secret")
@@ -401,13 +362,13 @@ func TestSetupsAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	c, err := readConfig(u.configFile())
-	if err != nil || len(c.profiles) != agents {
-		t.Fatalf("%d profiles, %v; want %d", len(c.profiles), err, agents)
+	c, err := profile.Read(u.configFile())
+	if err != nil || len(c.Profiles) != agents {
+		t.Fatalf("%d profiles, %v; want %d", len(c.Profiles), err, agents)
 	}
-	for name, m := range c.profiles {
-		if m.text(memberKey) != "amtp_key-of-"+name {
-			t.Errorf("profile %s has key %q", name, m.text(memberKey))
+	for name, m := range c.Profiles {
+		if m.Text(profile.MemberKey) != "amtp_key-of-"+name {
+			t.Errorf("profile %s has key %q", name, m.Text(profile.MemberKey))
 		}
 	}
 	if left, err := os.ReadDir(u.home); err != nil || len(left) != 1 {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // TestAProjectIsAllowedFirst: a file that came with a repository chooses nobody before
@@ -24,7 +26,7 @@ func TestAProjectIsAllowedFirst(t *testing.T) {
 	}
 	who("alice@localhost", `not used before "amtp profile allow"`)
 	u.does(0, "commands use the profile work", "profile", "allow")
-	who("work@shop.example", "As work@shop.example, profile work, chosen by "+filepath.Join(dir, projectFile))
+	who("work@shop.example", "As work@shop.example, profile work, chosen by "+filepath.Join(dir, profile.ProjectFile))
 
 	// It is allowed for what it names now, and where it is.
 	writeProject(t, dir, `profile = "other"`)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // endpoint is where an agent has its messages pushed, as flags.
@@ -49,7 +51,7 @@ func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (ch
 				return false, usageErrorf("--push-header is written NAME=VALUE.")
 			}
 			if _, twice := headers[name]; twice {
-				return false, usageErrorf("--push-header %s is given twice.", clean(name))
+				return false, usageErrorf("--push-header %s is given twice.", render.Clean(name))
 			}
 			headers[name] = value
 		}
@@ -79,7 +81,7 @@ func (f *endpoint) lines() ([]string, error) {
 		content, err = os.ReadFile(f.from)
 	}
 	if err != nil {
-		return nil, usageErrorf("--push-header-file: %s", sentence(err))
+		return nil, usageErrorf("--push-header-file: %s", render.Sentence(err))
 	}
 	for line := range strings.Lines(string(plaintext.Content(content))) {
 		if line = strings.TrimSpace(line); line != "" {
@@ -99,7 +101,7 @@ func (p *program) secretArgument(given string) (string, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(p.stdin, maxSecret))
 	if err != nil {
-		return "", usageErrorf("stdin: %s", sentence(err))
+		return "", usageErrorf("stdin: %s", render.Sentence(err))
 	}
 	return plaintext.Word(string(plaintext.Content(b))), nil
 }
@@ -111,7 +113,7 @@ const renewSecret = `make room where the result goes; then "amtp agent push-secr
 func (p *program) printPushSecret(secret string) {
 	if secret != "" {
 		p.ifLost = renewSecret
-		p.printf("  Push secret: %s\n  It verifies what is pushed and is shown this once.\n", clean(secret))
+		p.printf("  Push secret: %s\n  It verifies what is pushed and is shown this once.\n", render.Clean(secret))
 	}
 }
 
@@ -127,8 +129,8 @@ func (p *program) agentPushSecretCommand() *cobra.Command {
 		Long:    pushSecretHelp,
 		Example: "  amtp agent push-secret\n  amtp agent push-secret bob --now --json",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
-		name, err := id.meant(args)
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
+		name, err := meant(id, args)
 		if err != nil {
 			return err
 		}
@@ -144,7 +146,7 @@ func (p *program) agentPushSecretCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(issued)
 		}
-		p.printf("New push secret for %s.\n", addressText(issued.Address))
+		p.printf("New push secret for %s.\n", render.Address(issued.Address))
 		p.printPushSecret(issued.PushSecret)
 		if !issued.PreviousUntil.IsZero() {
 			p.printf("  The one before it signs too until %s.\n", p.timeText(issued.PreviousUntil.Time))

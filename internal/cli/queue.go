@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/plaintext"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const queueHelp = `What the gateway still has to deliver. A job is one message on its way to one
@@ -139,7 +139,7 @@ func (p *program) destinationLine(l amtp.DestinationHealth) string {
 	if l.Failures == 0 && !l.ClosedUntil.After(p.now()) {
 		return ""
 	}
-	line := clean(l.Destination) + ": " + plural(l.Failures, "failure") + " in a row"
+	line := render.Clean(l.Destination) + ": " + render.Plural(l.Failures, "failure") + " in a row"
 	if l.ClosedUntil.After(p.now()) {
 		line += "; nothing is tried before " + p.timeText(l.ClosedUntil.Time) + " (" + p.until(l.ClosedUntil) + ")"
 	}
@@ -172,10 +172,10 @@ func (p *program) queueShowCommand() *cobra.Command {
 
 func (p *program) printJob(v amtp.JobView) {
 	j := v.Job
-	p.printf("Job %d for %s\n", j.ID, clean(j.Destination))
+	p.printf("Job %d for %s\n", j.ID, render.Clean(j.Destination))
 	line := p.labelled(15)
 	line("Message:", string(j.MessageID))
-	line("From:", addressText(j.Sender))
+	line("From:", render.Address(j.Sender))
 	line("Subject:", j.Subject)
 	line("Size:", plaintext.Size(int64(j.Size)))
 	line("State:", j.State)
@@ -187,7 +187,7 @@ func (p *program) printJob(v amtp.JobView) {
 	line("Fails so since:", p.timeText(j.ErrorSince.Time))
 	line("Redriven:", p.timeText(j.RedrivenAt.Time))
 	for _, r := range j.Recipients {
-		line("To:", addressText(r.Address))
+		line("To:", render.Address(r.Address))
 	}
 	if v.Destination != nil {
 		p.printf("%s", p.destinationLine(*v.Destination))
@@ -309,10 +309,10 @@ func (p *program) printJobsChanged(c jobsChanged, err error) error {
 		return p.printJSON(c)
 	}
 	if len(c.Jobs) > 0 || err == nil {
-		p.sayf("%s %s.\n", plural(len(c.Jobs), "job"), c.Result)
+		p.sayf("%s %s.\n", render.Plural(len(c.Jobs), "job"), c.Result)
 	}
 	if len(c.Busy) > 0 {
-		p.notef("%s being delivered at this moment: left alone.\n", plural(len(c.Busy), "job"))
+		p.notef("%s being delivered at this moment: left alone.\n", render.Plural(len(c.Busy), "job"))
 	}
 	return err
 }
@@ -351,34 +351,12 @@ func idsOf[ID ~int64](args []string) ([]ID, error) {
 }
 
 // age is how long ago something was, in its two largest units.
-func (p *program) age(t amtp.Time) string { return short(p.now().Sub(t.Time)) }
+func (p *program) age(t amtp.Time) string { return render.Span(p.now().Sub(t.Time)) }
 
 // until is in how long something is.
 func (p *program) until(t amtp.Time) string {
 	if !t.After(p.now()) {
 		return "now"
 	}
-	return "in " + short(t.Sub(p.now()))
-}
-
-// short writes a time span: 45s, 12m5s, 3h20m, 6d4h.
-func short(d time.Duration) string {
-	d = max(d, 0)
-	const day = 24 * time.Hour
-	two := func(large, small time.Duration, a, b string) string {
-		s := strconv.Itoa(int(d/large)) + a
-		if rest := d % large / small; rest > 0 {
-			s += strconv.Itoa(int(rest)) + b
-		}
-		return s
-	}
-	switch {
-	case d < time.Minute:
-		return strconv.Itoa(int(d/time.Second)) + "s"
-	case d < time.Hour:
-		return two(time.Minute, time.Second, "m", "s")
-	case d < day:
-		return two(time.Hour, time.Minute, "h", "m")
-	}
-	return two(day, time.Hour, "d", "h")
+	return "in " + render.Span(t.Sub(p.now()))
 }

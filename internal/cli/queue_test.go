@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const (
@@ -124,7 +125,7 @@ func TestShortTimes(t *testing.T) {
 		-time.Hour: "0s", 1500 * time.Millisecond: "1s", time.Minute: "1m", 12*time.Minute + 5*time.Second: "12m5s",
 		3*time.Hour + 59*time.Second: "3h", 26 * time.Hour: "1d2h", 168 * time.Hour: "7d",
 	} {
-		if got := short(d); got != want {
+		if got := render.Span(d); got != want {
 			t.Errorf("short(%v) = %q, want %q", d, got, want)
 		}
 	}

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const replyHelp = `Answer a message that you received: to its sender, with its subject, as an answer to
@@ -32,11 +35,11 @@ func (p *program) replyCommand() *cobra.Command {
 		Long:    replyHelp,
 		Example: replyExamples,
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		if len(args) == 0 {
 			return usageErrorf("Message ID is required. Usage: amtp reply <message-id> %s", contentUsage)
 		}
-		if err := id.need(memberGateway, memberKey); err != nil {
+		if err := id.Need(profile.MemberGateway, profile.MemberKey); err != nil {
 			return err
 		}
 		return p.reply(ctx, id, args[0], &f, unproven)
@@ -47,7 +50,7 @@ func (p *program) replyCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) reply(ctx context.Context, id *identity, which string, f *sendFlags, unproven bool) error {
+func (p *program) reply(ctx context.Context, id *profile.Identity, which string, f *sendFlags, unproven bool) error {
 	answer, err := p.compose(id, f)
 	if err != nil {
 		return err
@@ -71,11 +74,11 @@ func (p *program) reply(ctx context.Context, id *identity, which string, f *send
 	if !proven(received.Trust) && !unproven {
 		return &failure{exit: exitRefused, code: codeUnproven,
 			message: fmt.Sprintf("Nobody proved that %s wrote this message (trust: %s), so it was not answered.",
-				addressText(received.Sender), trustLine(received)),
+				render.Address(received.Sender), render.Trust(received)),
 			hint: "to answer whoever has that address all the same: --unproven"}
 	}
 	answer.Recipients, answer.InReplyTo = []amtp.Address{received.Sender}, received.MessageID
-	answer.Subject = firstOf(answer.Subject, received.Subject)
+	answer.Subject = cmp.Or(answer.Subject, received.Subject)
 	sent, err := c.Send(ctx, answer)
 	if err != nil {
 		return err
@@ -84,7 +87,11 @@ func (p *program) reply(ctx context.Context, id *identity, which string, f *send
 		return err
 	}
 	if waitsFor(to, answer.Sender) && !p.json {
-		p.notef("Done with the message that it answers: amtp ack %s%s\n", idWord(received.MessageID), p.again())
+		p.notef(
+			"Done with the message that it answers: amtp ack %s%s\n",
+			render.MessageID(received.MessageID),
+			p.again(),
+		)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const restoreHelp = `Make a backup the database of a gateway, which must not be running. The backup is
@@ -103,10 +105,10 @@ func (p *program) restore(ctx context.Context, dir, file string, force bool) err
 			Agents    int64  `json:"agents"`
 		}{dir, true, done.Aside, done.Messages, done.Deliveries, done.Agents})
 	}
-	p.printf("Restored to %s: %s, %s.\n", clean(dir), plural(int(done.Messages), "message"),
-		plural(int(done.Agents), "agent"))
+	p.printf("Restored to %s: %s, %s.\n", render.Clean(dir), render.Plural(int(done.Messages), "message"),
+		render.Plural(int(done.Agents), "agent"))
 	if done.Aside != "" {
-		p.printf("  The former database: %s\n", clean(done.Aside))
+		p.printf("  The former database: %s\n", render.Clean(done.Aside))
 	}
 	p.printf("The gateway starts paused. To have it accept messages: %s\n", p.confirm(dir))
 	return nil
@@ -134,7 +136,7 @@ func (p *program) restoreDatabase(ctx context.Context, dir string) error {
 			Agents    int64  `json:"agents"`
 		}{url.String(), true, done.Messages, done.Deliveries, done.Agents})
 	}
-	p.printf("Ready: %s, %s in %s.\n", plural(int(done.Messages), "message"), plural(int(done.Agents), "agent"), url)
+	p.printf("Ready: %s, %s in %s.\n", render.Plural(int(done.Messages), "message"), render.Plural(int(done.Agents), "agent"), url)
 	p.printf("The gateways start paused. To have them accept messages: amtp restore --confirm\n")
 	return nil
 }
@@ -167,9 +169,9 @@ func (p *program) confirmRestore(ctx context.Context, dir, base string) error {
 		which = "The gateway at " + base
 	}
 	if was {
-		p.printf("Confirmed. %s accepts messages.\n", clean(which))
+		p.printf("Confirmed. %s accepts messages.\n", render.Clean(which))
 	} else {
-		p.printf("%s was not paused.\n", clean(which))
+		p.printf("%s was not paused.\n", render.Clean(which))
 		p.notef("For another one: amtp restore --confirm --data-dir DIR\n")
 	}
 	return nil
@@ -181,8 +183,8 @@ func (p *program) confirmRunning(ctx context.Context, dir, base string) (bool, e
 		key, _ = datadir.AdminKey(dir, base)
 	}
 	if key == "" {
-		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
-		f.hint = "or give the gateway's data directory: --data-dir DIR"
+		f := profile.Missing(profile.MemberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+		f.Hint = "or give the gateway's data directory: --data-dir DIR"
 		return false, f
 	}
 	return (&amtp.Client{URL: base, AdminKey: key, HTTP: p.reachIn(dir, base), UserAgent: userAgent()}).Resume(ctx)

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const sendHelp = `Send a message to one or more agents.
@@ -54,7 +56,7 @@ func (p *program) sendCommand() *cobra.Command {
 		Long:    sendHelp,
 		Example: sendExamples,
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
 		return p.send(ctx, id, &f)
 	})
 	f.recipientFlags(cmd)
@@ -78,8 +80,8 @@ func (f *sendFlags) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.key, "idempotency-key", "", "a `KEY` under which a repetition of this command is recognised")
 }
 
-func (p *program) send(ctx context.Context, id *identity, f *sendFlags) error {
-	if err := id.need(memberGateway, memberAddress); err != nil {
+func (p *program) send(ctx context.Context, id *profile.Identity, f *sendFlags) error {
+	if err := id.Need(profile.MemberGateway, profile.MemberAddress); err != nil {
 		return err
 	}
 	to, err := recipients(f.to, id)
@@ -105,7 +107,7 @@ func (p *program) send(ctx context.Context, id *identity, f *sendFlags) error {
 }
 
 // compose makes the message, all but who writes to whom.
-func (p *program) compose(id *identity, f *sendFlags) (m amtp.Message, err error) {
+func (p *program) compose(id *profile.Identity, f *sendFlags) (m amtp.Message, err error) {
 	if m.Payload, err = p.content(id, &f.contentFlags); err != nil {
 		return m, err
 	}
@@ -118,7 +120,7 @@ func (p *program) compose(id *identity, f *sendFlags) (m amtp.Message, err error
 
 // answered is the message that --in-reply-to names. It has to be one that the sender
 // may see: a mistyped id would begin a thread that belongs to nothing.
-func (p *program) answered(ctx context.Context, id *identity, which string) (amtp.MessageID, error) {
+func (p *program) answered(ctx context.Context, id *profile.Identity, which string) (amtp.MessageID, error) {
 	if which == "" {
 		return "", nil
 	}
@@ -126,7 +128,7 @@ func (p *program) answered(ctx context.Context, id *identity, which string) (amt
 	if err != nil {
 		return "", usageErrorf("--in-reply-to: %v.", err)
 	}
-	if id.key == "" { // nobody looks into an inbox without a key
+	if id.Key == "" { // nobody looks into an inbox without a key
 		return messageID, nil
 	}
 	m, err := withMessage(ctx, p, id, which, "", func(messageID amtp.MessageID) (amtp.StoredMessage, error) {
@@ -140,7 +142,7 @@ func (p *program) answered(ctx context.Context, id *identity, which string) (amt
 	return m.Message.MessageID, err
 }
 
-func recipients(to []string, id *identity) ([]amtp.Address, error) {
+func recipients(to []string, id *profile.Identity) ([]amtp.Address, error) {
 	var list []amtp.Address
 	for _, s := range strings.Split(strings.Join(to, ","), ",") {
 		if s = strings.TrimSpace(s); s == "" {
@@ -149,7 +151,7 @@ func recipients(to []string, id *identity) ([]amtp.Address, error) {
 		a, err := amtp.ParseAddress(s)
 		if err != nil {
 			refused := amtp.Errorf(amtp.CodeInvalidRecipient, "The recipient %v.", err)
-			if _, domain, known := strings.Cut(id.address, "@"); known && amtp.CheckName(s) == nil {
+			if _, domain, known := strings.Cut(id.Address, "@"); known && amtp.CheckName(s) == nil {
 				return nil, &failure{exit: exitUsage, code: refused.Code, gateway: true, message: refused.Message,
 					hint: fmt.Sprintf("did you mean %s@%s?", s, domain)}
 			}
@@ -211,13 +213,13 @@ func (p *program) printSentText(sent amtp.SendResult, failed int) {
 	if failed == 0 {
 		p.printf("Message sent successfully.\n")
 	} else {
-		p.printf("Message sent, but not to %s.\n", plural(failed, "recipient"))
+		p.printf("Message sent, but not to %s.\n", render.Plural(failed, "recipient"))
 	}
-	p.printf("  ID:     %s\n  Status: %s\n", clean(string(sent.MessageID)), clean(string(sent.Status)))
+	p.printf("  ID:     %s\n  Status: %s\n", render.Clean(string(sent.MessageID)), render.Clean(string(sent.Status)))
 	for _, r := range sent.Recipients {
-		p.printf("  -> %s: %s", addressText(r.Address), clean(string(r.Status)))
+		p.printf("  -> %s: %s", render.Address(r.Address), render.Clean(string(r.Status)))
 		if r.ErrorMessage != "" {
-			p.printf(" error: %s", clean(r.ErrorMessage))
+			p.printf(" error: %s", render.Clean(r.ErrorMessage))
 		}
 		p.printf("\n")
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const sentHelp = `List the messages that you sent, newest first, and what became of each.
@@ -31,8 +33,8 @@ func (p *program) sentCommand() *cobra.Command {
 		Long:    sentHelp,
 		Example: sentExamples,
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
-		if err := id.need(memberGateway, memberKey); err != nil {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
+		if err := id.Need(profile.MemberGateway, profile.MemberKey); err != nil {
 			return err
 		}
 		if err := l.check(cmd); err != nil {
@@ -92,7 +94,7 @@ func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQ
 	return all, err
 }
 
-func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing) {
+func (p *program) printSentList(id *profile.Identity, list amtp.MessageList, l *listing) {
 	if len(list.Messages) == 0 {
 		p.printf("No messages.\n")
 		if list.NextCursor != "" { // nothing of what was looked at is wanted
@@ -102,14 +104,14 @@ func (p *program) printSentList(id *identity, list amtp.MessageList, l *listing)
 	}
 	p.printf("Sent (%s):\n\n", shownOf(len(list.Messages), list.Total, list.TotalCapped, true, "message"))
 	for i, m := range list.Messages {
-		p.printf("  %d. [%s]\n", list.Offset+i+1, clean(string(m.MessageID)))
+		p.printf("  %d. [%s]\n", list.Offset+i+1, render.Clean(string(m.MessageID)))
 		if m.Subject != "" {
-			p.printf("     Subject: %s\n", clean(m.Subject))
+			p.printf("     Subject: %s\n", render.Clean(m.Subject))
 		}
 		p.printf("     Time:    %s\n", p.timeAndAge(m.CreatedAt, m.CreatedAt))
-		p.printf("     Status:  %s\n", clean(string(m.Status)))
+		p.printf("     Status:  %s\n", render.Clean(string(m.Status)))
 		for _, r := range m.Recipients {
-			p.printf("     -> %s\n", recipientLine(r))
+			p.printf("     -> %s\n", render.Recipient(r))
 		}
 		p.printf("\n")
 	}

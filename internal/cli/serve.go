@@ -21,6 +21,8 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/defect"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const serveHelp = `Run a gateway until it is stopped with Ctrl-C or SIGTERM.
@@ -81,11 +83,11 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	defer outlivesItsLog()()
 	log := newLog(p.stderr, cfg.Logging)
 	if err := app.CheckLink(cfg); err != nil {
-		return usageErrorf("%s", sentence(err))
+		return usageErrorf("%s", render.Sentence(err))
 	}
 	a, err := app.New(cfg, log)
 	if open := new(datadir.OpenError); errors.As(err, &open) {
-		f := usageErrorf("%s", sentence(err)) // a service manager does not try it again
+		f := usageErrorf("%s", render.Sentence(err)) // a service manager does not try it again
 		f.hint = "\"amtp check\" lists all that is open; where the system lets nobody else in, as in a container: AMTP_DATA_DIR_OPEN=true"
 		return f
 	}
@@ -130,7 +132,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 
 // otherDomain says how the gateway starts in the domain that it had.
 func otherDomain(e *app.OtherDomainError) error {
-	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: sentence(e)}
+	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(e)}
 	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename",
 		e.Was)
 	return f
@@ -138,7 +140,7 @@ func otherDomain(e *app.OtherDomainError) error {
 
 // notStarted is a gateway that did not start, or that did not end as it should.
 func notStarted(err error) error {
-	f := &failure{exit: exitInternal, code: codeNotStarted, message: sentence(err)}
+	f := &failure{exit: exitInternal, code: codeNotStarted, message: render.Sentence(err)}
 	if errors.Is(err, app.ErrAddressTaken) {
 		f.hint = "if that is a gateway of yours, use it: amtp setup --name NAME"
 	}
@@ -229,7 +231,7 @@ func place(cfg config.Config) string {
 func (p *program) confirm(dir string) string {
 	usual, err := p.usualDataDir()
 	if abs, failed := filepath.Abs(dir); err == nil && failed == nil && abs != usual {
-		return "amtp restore --confirm --data-dir " + shellWord(clean(abs))
+		return "amtp restore --confirm --data-dir " + render.ShellWord(render.Clean(abs))
 	}
 	return "amtp restore --confirm"
 }
@@ -249,7 +251,7 @@ func (p *program) usualDataDir() (string, error) {
 // setup finds it in the data directory.
 func (p *program) firstSetup(url string, cfg config.Config) string {
 	next := "amtp setup --name alice"
-	if url != defaultGateway {
+	if url != profile.DefaultGateway {
 		next += " --gateway " + url
 	}
 	usual, _ := p.usualDataDir() // "" when there is none

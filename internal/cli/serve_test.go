@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // TestWhatServeSaysToTypeNext: in another terminal, which has neither the flags
@@ -14,13 +15,13 @@ func TestWhatServeSaysToTypeNext(t *testing.T) {
 	home := t.TempDir()
 	usual := filepath.Join(home, "data", "amtp")
 	tests := []struct{ name, dir, domain, url, want string }{
-		{"the usual gateway", usual, "localhost", defaultGateway, "amtp setup --name alice"},
+		{"the usual gateway", usual, "localhost", profile.DefaultGateway, "amtp setup --name alice"},
 		{"another port", usual, "localhost", "http://127.0.0.1:9001",
 			"amtp setup --name alice --gateway http://127.0.0.1:9001"},
-		{"a domain", usual, "a.example", defaultGateway, "amtp setup --name alice"},
+		{"a domain", usual, "a.example", profile.DefaultGateway, "amtp setup --name alice"},
 		{"a domain, another directory", "/srv/a b", "a.example", "http://127.0.0.1:9001",
 			`AMTP_DATA_DIR="/srv/a b" amtp setup --name alice --gateway http://127.0.0.1:9001`},
-		{"no key is needed", "/srv/a", "localhost", defaultGateway, "amtp setup --name alice"},
+		{"no key is needed", "/srv/a", "localhost", profile.DefaultGateway, "amtp setup --name alice"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/render"
 	"github.com/amtp-go/amtp/internal/service"
 )
 
@@ -256,7 +258,7 @@ func (p *program) installService(ctx context.Context, m *manager, dataDir string
 	}
 	if url == "" {
 		return &failure{exit: exitInternal, code: codeServiceFailed,
-			message: "The service is installed, but no gateway of it listens: " + firstOf(s.State,
+			message: "The service is installed, but no gateway of it listens: " + cmp.Or(s.State,
 				"its state is not known") + ".",
 			hint: `"amtp service logs" says why; correct it and run "amtp service install" again`}
 	}
@@ -270,7 +272,7 @@ func (p *program) installService(ctx context.Context, m *manager, dataDir string
 	if err := p.printSteps(steps, false); err != nil {
 		return err
 	}
-	p.printf("The gateway runs at %s and starts by itself from now on.\n", clean(url))
+	p.printf("The gateway runs at %s and starts by itself from now on.\n", render.Clean(url))
 	if m.advice != "" {
 		p.notef("%s\n", m.advice)
 	}
@@ -326,10 +328,10 @@ func (p *program) printService(m *manager) error {
 	if err := p.printSteps(steps, true); err != nil {
 		return err
 	}
-	p.printf("\n%s", cleanBlock(string(m.file.Content)))
+	p.printf("\n%s", render.CleanBlock(string(m.file.Content)))
 	p.printf("\nWould run:\n")
 	for _, argv := range m.start {
-		p.printf("  %s\n", clean(strings.Join(argv, " ")))
+		p.printf("  %s\n", render.Clean(strings.Join(argv, " ")))
 	}
 	return nil
 }
@@ -350,10 +352,10 @@ func (p *program) printServiceStatus(s serviceStatus, m *manager) error {
 		p.notef("Install it: amtp service install\n")
 		return verdict
 	}
-	p.printf("%s: %s\n", clean(s.Unit), clean(s.State))
+	p.printf("%s: %s\n", render.Clean(s.Unit), render.Clean(s.State))
 	line := func(label, value string) {
 		if value != "" {
-			p.printf("  %-8s %s\n", label, clean(value))
+			p.printf("  %-8s %s\n", label, render.Clean(value))
 		}
 	}
 	if s.PID > 0 {

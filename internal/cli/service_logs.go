@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 func (p *program) serviceLogsCommand() *cobra.Command {
@@ -80,12 +82,12 @@ func noLog(argv []string, err error) error {
 }
 
 func (p *program) printLogLine(line string) {
-	line = clean(strings.TrimSuffix(line, "\n"))
+	line = render.Clean(strings.TrimSuffix(line, "\n"))
 	if !p.json {
 		p.printf("%s\n", line)
 		return
 	}
 	if err := p.printJSON(map[string]string{"line": line}); err != nil {
-		p.notef("Error: %s\n", sentence(err))
+		p.notef("Error: %s\n", render.Sentence(err))
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/render"
 	"github.com/amtp-go/amtp/internal/service"
 )
 
@@ -51,7 +52,7 @@ func (p *program) serviceGateway(cmd *cobra.Command, flags *config.FlagValues,
 	_, warnings, err := config.Load(config.Sources{Flags: flags,
 		Environ: []string{"HOME=" + p.home, "AMTP_DATA_DIR=" + g.DataDir}})
 	for _, w := range warnings {
-		p.notef("Warning: %s\n", clean(w.String()))
+		p.notef("Warning: %s\n", render.Clean(w.String()))
 	}
 	return g, badConfig(err)
 }
@@ -145,7 +146,7 @@ func (p *program) manager(g service.Gateway) (*manager, error) {
 func (p *program) systemd(g service.Gateway) (*manager, error) {
 	unit, err := g.Unit()
 	if err != nil {
-		return nil, usageErrorf("%s", sentence(err))
+		return nil, usageErrorf("%s", render.Sentence(err))
 	}
 	dir := "/etc/systemd/system"
 	ctl, journal := []string{"systemctl"}, []string{"journalctl"}
@@ -221,7 +222,7 @@ func (p *program) launchd(g service.Gateway) (*manager, error) {
 	g.Log, g.PIDFile = filepath.Join(logs, "amtp.log"), filepath.Join(logs, "amtp.pid")
 	plist, err := g.Plist()
 	if err != nil {
-		return nil, usageErrorf("%s", sentence(err))
+		return nil, usageErrorf("%s", render.Sentence(err))
 	}
 	domain := "gui/" + strconv.Itoa(os.Getuid())
 	name := domain + "/" + service.Label

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const setupHelp = `Register as an agent and save its identity in ~/.amtp-config.json, which only
@@ -50,7 +53,7 @@ const setupExamples = `  amtp setup --name alice
   AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com --profile work`
 
 // profile is what an agent says about itself, as flags.
-type profile struct {
+type agentFlags struct {
 	description, role     string
 	capabilities, schemas []string
 	unlisted              bool
@@ -58,13 +61,13 @@ type profile struct {
 	given                 func(flag string) bool
 }
 
-func (f *profile) flags(cmd *cobra.Command) {
+func (f *agentFlags) flags(cmd *cobra.Command) {
 	f.words(cmd)
 	f.endpoint.flags(cmd)
 }
 
 // words are the flags without those of an endpoint.
-func (f *profile) words(cmd *cobra.Command) {
+func (f *agentFlags) words(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.description, "description", "", "what the agent is for, as one line of `TEXT`")
 	flags.StringVar(&f.role, "role", "", "the agent's `ROLE`, such as buyer")
@@ -77,7 +80,7 @@ func (f *profile) words(cmd *cobra.Command) {
 
 // update returns the change that the given flags ask for, and whether there is
 // one.
-func (f *profile) update() (u amtp.AgentUpdate, changed bool, err error) {
+func (f *agentFlags) update() (u amtp.AgentUpdate, changed bool, err error) {
 	if f.given("description") {
 		u.Description, changed = &f.description, true
 	}
@@ -101,27 +104,29 @@ func (f *profile) update() (u amtp.AgentUpdate, changed bool, err error) {
 func (p *program) setupCommand() *cobra.Command {
 	var name string
 	var takeOver bool
-	var about profile
+	var about agentFlags
 	cmd := p.online(&cobra.Command{
 		Use:     "setup --name NAME",
 		Short:   "Register as an AMTP agent, save config",
 		Long:    setupHelp,
 		Example: setupExamples,
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
 		if name == "" {
 			return usageErrorf("--name is required. Usage: amtp setup --name <agent-name>")
 		}
-		if id.gateway == "" {
-			id.gateway = firstOf(p.runningHere(), defaultGateway)
+		if id.Gateway == "" {
+			id.Gateway = cmp.Or(p.runningHere(), profile.DefaultGateway)
 		}
-		if err := checkGateway(id.gateway); err != nil {
+		if err := profile.CheckGateway(id.Gateway); err != nil {
 			return err
 		}
 		if amtp.CheckName(name) != nil {
-			return usageErrorf("Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .")
+			return usageErrorf(
+				"Invalid agent name. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .",
+			)
 		}
-		if err := id.mayBecome(name, id.gateway); err != nil {
+		if err := id.MayBecome(name, id.Gateway); err != nil {
 			return err
 		}
 		return p.setup(ctx, id, name, &about, takeOver)
@@ -131,8 +136,12 @@ func (p *program) setupCommand() *cobra.Command {
 		"`HASH` of the public key in the gateway's certificate, which alone is trusted then")
 	cmd.Flags().BoolVar(&takeOver, "take-over", false,
 		"if the agent exists already, get one more key for it; needs the admin key")
-	cmd.Flags().StringVar(&p.runsAs, "gateway-user", "",
-		"`USER` who runs the gateway on this machine, where that is neither you nor root; none where the system shows nobody")
+	cmd.Flags().StringVar(
+		&p.runsAs,
+		"gateway-user",
+		"",
+		"`USER` who runs the gateway on this machine, where that is neither you nor root; none where the system shows nobody",
+	)
 	about.flags(cmd)
 	return cmd
 }
@@ -146,56 +155,62 @@ type member struct {
 	since   string // when it was registered, as memberSince; "" when nobody said
 }
 
-func (p *program) setup(ctx context.Context, id *identity, name string, about *profile, takeOver bool) error {
+func (p *program) setup(
+	ctx context.Context,
+	id *profile.Identity,
+	name string,
+	about *agentFlags,
+	takeOver bool,
+) error {
 	u, changed, err := about.update()
 	if err != nil {
 		return err
 	}
 	admin, isAdmin := p.admin(id)
-	if !isAdmin && !loopback.IsURL(id.gateway) {
-		f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
-		f.hint = "ask whoever runs the gateway for its admin key"
+	if !isAdmin && !loopback.IsURL(id.Gateway) {
+		f := profile.Missing(profile.MemberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+		f.Hint = "ask whoever runs the gateway for its admin key"
 		return f
 	}
 	if !p.json {
-		p.notef("Registering agent \"%s\" on %s...\n", name, clean(id.gateway))
+		p.notef("Registering agent \"%s\" on %s...\n", name, render.Clean(id.Gateway))
 	}
 	p.name = name
 	p.meeting(id)
 	got, err := p.keepKey(ctx, id, name)
-	var attempt registering
+	var attempt profile.Registering
 	if err == nil && got.key == "" {
-		if attempt, err = id.register(name, newAgent(name, &u)); err == nil {
+		if attempt, err = id.Register(name, newAgent(name, &u)); err == nil {
 			by := registrar{Client: admin, isAdmin: isAdmin, takeOver: takeOver}
-			if id.is(name) {
-				by.had, by.since = true, id.saved(memberSince)
+			if id.Is(name) {
+				by.had, by.since = true, id.Saved(profile.MemberSince)
 			}
 			got, err = p.join(ctx, by, attempt)
 		}
 	}
 	if err != nil {
-		return id.gaveUp(attempt, err)
+		return gaveUp(id, attempt, err)
 	}
-	if changed && (got.how != "registered" || attempt.again) {
+	if changed && (got.how != "registered" || attempt.Again) {
 		a, err := (&amtp.Client{URL: admin.URL, Key: got.key, HTTP: admin.HTTP,
 			UserAgent: userAgent()}).UpdateAgent(ctx, name, u)
 		if err != nil {
 			return err
 		}
-		got.secret = firstOf(a.PushSecret, got.secret)
+		got.secret = cmp.Or(a.PushSecret, got.secret)
 	}
 	return p.settle(id, name, got)
 }
 
 // keepKey returns the saved identity if it is this agent's and its key works;
 // an empty one if not.
-func (p *program) keepKey(ctx context.Context, id *identity, name string) (member, error) {
-	key := id.saved(memberKey)
-	if key == "" || !strings.EqualFold(id.saved(memberName), name) ||
-		!sameGateway(id.saved(memberGateway), id.gateway) {
+func (p *program) keepKey(ctx context.Context, id *profile.Identity, name string) (member, error) {
+	key := id.Saved(profile.MemberKey)
+	if key == "" || !strings.EqualFold(id.Saved(profile.MemberName), name) ||
+		!profile.SameGateway(id.Saved(profile.MemberGateway), id.Gateway) {
 		return member{}, nil
 	}
-	who, err := (&amtp.Client{URL: id.gateway, Key: key, HTTP: p.reach(id.gateway), UserAgent: userAgent()}).WhoAmI(ctx)
+	who, err := (&amtp.Client{URL: id.Gateway, Key: key, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}).WhoAmI(ctx)
 	var refused *amtp.Error
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
@@ -228,7 +243,7 @@ func sinceText(a amtp.Agent) string {
 // join registers the agent. For one that exists it has a new key issued when that is
 // meant, or when it is the very agent that this profile was: the name may have been
 // registered by somebody else since.
-func (p *program) join(ctx context.Context, by registrar, attempt registering) (member, error) {
+func (p *program) join(ctx context.Context, by registrar, attempt profile.Registering) (member, error) {
 	agent := attempt.Agent
 	agent.IdempotencyKey = attempt.Key
 	r, err := by.Register(ctx, agent)
@@ -288,18 +303,26 @@ func given[T any](p *T) (v T) {
 }
 
 // settle saves the identity and says what happened.
-func (p *program) settle(id *identity, name string, got member) error {
-	err := id.become(name, id.gateway, map[string]string{
-		memberGateway: id.gateway, memberName: name, memberAddress: got.address.String(), memberKey: got.key,
-		memberPin: id.pinText(), memberUser: p.runsAs, memberSince: got.since, memberRegistering: "",
+func (p *program) settle(id *profile.Identity, name string, got member) error {
+	err := id.Become(name, id.Gateway, map[string]string{
+		profile.MemberGateway:     id.Gateway,
+		profile.MemberName:        name,
+		profile.MemberAddress:     got.address.String(),
+		profile.MemberKey:         got.key,
+		profile.MemberPin:         id.PinText(),
+		profile.MemberUser:        p.runsAs,
+		profile.MemberSince:       got.since,
+		profile.MemberRegistering: "",
 	})
 	if err != nil {
 		return err
 	}
 	if p.meets && p.runsAs == nobodyShown {
-		p.notef("The system does not show which user runs the gateway; any that is not shown is believed there from now on.\n")
+		p.notef(
+			"The system does not show which user runs the gateway; any that is not shown is believed there from now on.\n",
+		)
 	} else if p.meets && p.runsAs != "" {
-		p.notef("The gateway runs as the user %s, and is known by that from now on.\n", clean(p.runsAs))
+		p.notef("The gateway runs as the user %s, and is known by that from now on.\n", render.Clean(p.runsAs))
 	}
 	if key := p.getenv("AMTP_API_KEY"); key != "" && key != got.key {
 		p.notef("AMTP_API_KEY is set to another key, which takes precedence over the saved one: unset it.\n")
@@ -307,7 +330,7 @@ func (p *program) settle(id *identity, name string, got member) error {
 	if p.json {
 		said := map[string]string{
 			"result": got.how, "agent_name": name, "agent_address": got.address.String(),
-			"gateway_url": id.gateway, "config_file": id.file, "profile": id.profile,
+			"gateway_url": id.Gateway, "config_file": id.Path, "profile": id.Profile,
 		}
 		if got.secret != "" {
 			p.ifLost = renewSecret
@@ -315,15 +338,15 @@ func (p *program) settle(id *identity, name string, got member) error {
 		}
 		return p.printJSON(said)
 	}
-	file := id.file
-	if id.named() {
-		file += ", profile " + id.profile
+	file := id.Path
+	if id.Named() {
+		file += ", profile " + id.Profile
 	}
 	p.printf("%s\n  Address: %s\n  Config saved to: %s\n", map[string]string{
 		"registered": "Agent registered successfully.",
 		"kept":       "Agent is registered already; its saved key works and was kept.",
 		"issued":     "Agent is registered already; a new key was issued for it.",
-	}[got.how], addressText(got.address), clean(file))
+	}[got.how], render.Address(got.address), render.Clean(file))
 	p.printPushSecret(got.secret)
 	p.printf("\nYou can now send and receive messages.\n")
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/render"
 	"github.com/amtp-go/amtp/skills"
 )
 
@@ -73,7 +75,9 @@ assistant finds the skill when its next session begins.`,
 				return err
 			}
 			if found, err := exec.LookPath("amtp"); err != nil || !filepath.IsAbs(found) {
-				p.notef("An assistant looks for amtp on PATH, where it is not: put it there, for example into /usr/local/bin.\n")
+				p.notef(
+					"An assistant looks for amtp on PATH, where it is not: put it there, for example into /usr/local/bin.\n",
+				)
 			}
 			return nil
 		},
@@ -124,7 +128,7 @@ func (p *program) skillShowCommand() *cobra.Command {
 func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 	dirs := slices.Clone(s.dirs)
 	if s.claude {
-		dirs = append(dirs, filepath.Join(firstOf(p.getenv("CLAUDE_CONFIG_DIR"),
+		dirs = append(dirs, filepath.Join(cmp.Or(p.getenv("CLAUDE_CONFIG_DIR"),
 			filepath.Join(p.home, ".claude")), "skills"))
 	}
 	if s.openclaw {
@@ -150,7 +154,10 @@ func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 
 // eachSkill does the same in every place, and says what was done. It looks at
 // all places before it changes the first.
-func (p *program) eachSkill(places *skillPlaces, do func(f managedfile.File, dry bool) ([]managedfile.Step, error)) error {
+func (p *program) eachSkill(
+	places *skillPlaces,
+	do func(f managedfile.File, dry bool) ([]managedfile.Step, error),
+) error {
 	dirs, err := p.skillDirs(places)
 	if err != nil {
 		return err
@@ -178,7 +185,11 @@ func (p *program) eachSkill(places *skillPlaces, do func(f managedfile.File, dry
 }
 
 // skillIn does it in one directory of skills.
-func skillIn(dir string, dry bool, do func(f managedfile.File, dry bool) ([]managedfile.Step, error)) ([]managedfile.Step, error) {
+func skillIn(
+	dir string,
+	dry bool,
+	do func(f managedfile.File, dry bool) ([]managedfile.Step, error),
+) ([]managedfile.Step, error) {
 	folder := filepath.Join(dir, "amtp")
 	if _, err := os.Lstat(filepath.Join(folder, ".git")); err == nil {
 		return nil, &failure{exit: exitConflict, code: "IS_CLONE",
@@ -199,7 +210,7 @@ func skillIn(dir string, dry bool, do func(f managedfile.File, dry bool) ([]mana
 
 // badPlace says what hinders a file of ours.
 func badPlace(err error) error {
-	f := &failure{exit: exitInternal, code: "NOT_WRITTEN", message: sentence(err)}
+	f := &failure{exit: exitInternal, code: "NOT_WRITTEN", message: render.Sentence(err)}
 	switch {
 	case errors.Is(err, managedfile.ErrLink):
 		f.exit, f.code, f.hint = exitConflict, "IS_LINK", "name the directory itself, or remove the link"
@@ -220,13 +231,17 @@ func (p *program) printSteps(steps []managedfile.Step, dry bool) error {
 	words := map[string]string{managedfile.Write: "Written", managedfile.Keep: "Up to date", managedfile.Move: "Kept",
 		managedfile.Remove: "Removed"}
 	if dry {
-		words = map[string]string{managedfile.Write: "Would write", managedfile.Keep: "Up to date", managedfile.Move: "Would keep",
-			managedfile.Remove: "Would remove"}
+		words = map[string]string{
+			managedfile.Write:  "Would write",
+			managedfile.Keep:   "Up to date",
+			managedfile.Move:   "Would keep",
+			managedfile.Remove: "Would remove",
+		}
 	}
 	for _, s := range steps {
-		line := words[s.Do] + ": " + clean(s.Path)
+		line := words[s.Do] + ": " + render.Clean(s.Path)
 		if s.To != "" {
-			line += " as " + clean(s.To)
+			line += " as " + render.Clean(s.To)
 		}
 		p.printf("%s\n", line)
 	}

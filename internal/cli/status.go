@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const statusHelp = `Show what became of a message, for each of its recipients: queued, delivering,
@@ -25,11 +27,11 @@ func (p *program) statusCommand() *cobra.Command {
 		Long:    statusHelp,
 		Example: "  amtp status ID\n  amtp status ID --json",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(ctx context.Context, id *identity, args []string) error {
+	}, func(ctx context.Context, id *profile.Identity, args []string) error {
 		if len(args) == 0 {
 			return usageErrorf("Message ID is required. Usage: amtp status <message-id>")
 		}
-		if err := id.need(memberGateway); err != nil {
+		if err := id.Need(profile.MemberGateway); err != nil {
 			return err
 		}
 		c := p.client(id)
@@ -43,12 +45,12 @@ func (p *program) statusCommand() *cobra.Command {
 		if p.json {
 			return p.printJSON(s)
 		}
-		p.printf("Message %s:\n  Status: %s\n", clean(string(s.MessageID)), clean(string(s.Status)))
+		p.printf("Message %s:\n  Status: %s\n", render.Clean(string(s.MessageID)), render.Clean(string(s.Status)))
 		if len(s.Recipients) > 0 {
 			p.printf("  Recipients:\n")
 		}
 		for _, r := range s.Recipients {
-			p.printf("    - %s\n", recipientLine(r))
+			p.printf("    - %s\n", render.Recipient(r))
 		}
 		if s.NextRetry != nil {
 			p.printf("  Attempts: %d\n  Next retry: %s (%s)\n", s.Attempts, p.timeText(s.NextRetry.Time),

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // meantBy are words that people type for what is called otherwise here.
@@ -100,7 +102,7 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 	if word := p.commandBefore(cmd, err); word != "" {
 		return unknownCommand(cmd, word)
 	}
-	f := usageErrorf("%s", sentence(err))
+	f := usageErrorf("%s", render.Sentence(err))
 	var unknown *pflag.NotExistError
 	var value *pflag.InvalidValueError
 	switch {

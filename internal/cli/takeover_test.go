@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/profile"
 )
 
 // TestSetupReplacesNoIdentity: whatever is asked for, the key of another agent stays in
@@ -148,9 +150,9 @@ func TestProfileRemove(t *testing.T) {
 // nothing is believed by the setup that comes after it.
 func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
 	g := newFakeGateway(t, map[string]fakeAnswer{"DELETE /v1/admin/agents/alice": {200, `{}`}})
-	all := map[string]string{memberGateway: g.url, memberName: "alice", memberRegistering: "{}"}
-	for _, m := range slices.Concat(ofAgent, ofGateway) {
-		if all[m] == "" && m != memberPin {
+	all := map[string]string{profile.MemberGateway: g.url, profile.MemberName: "alice", profile.MemberRegistering: "{}"}
+	for _, m := range slices.Concat(profile.OfAgent, profile.OfGateway) {
+		if all[m] == "" && m != profile.MemberPin {
 			all[m] = "x-of-" + m
 		}
 	}
@@ -160,7 +162,7 @@ func TestAProfileThatIsGoneSaysNothing(t *testing.T) {
 	}
 	for args, left := range map[string]map[string]string{
 		"profile remove default --yes": {}, "profile remove b --yes": {},
-		"unregister --yes": {memberGateway: g.url}, "unregister --profile b --yes": {},
+		"unregister --yes": {profile.MemberGateway: g.url}, "unregister --profile b --yes": {},
 	} {
 		u := newUser(t)
 		u.writeConfig(string(whole))

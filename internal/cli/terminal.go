@@ -3,6 +3,8 @@ package cli
 import (
 	"io"
 	"os"
+
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 // columnsOf returns how wide the terminal is at which somebody sits at a stream, and
@@ -63,7 +65,7 @@ func (p *program) width() int {
 // fitted cuts what is shown behind a label to the terminal.
 func (p *program) fitted(indent int, text string) string {
 	if columns := p.width(); columns > 0 {
-		return fit(text, columns-indent)
+		return render.Fit(text, columns-indent)
 	}
 	return text
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const unregisterHelp = `Remove this agent from the gateway, with its keys, and forget its saved key, or
@@ -27,16 +30,16 @@ func (p *program) unregisterCommand() *cobra.Command {
 		Long:    unregisterHelp,
 		Example: "  amtp unregister --yes\n  amtp unregister --yes --profile helper",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
-		if err := id.need(memberGateway, memberName); err != nil {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
+		if err := id.Need(profile.MemberGateway, profile.MemberName); err != nil {
 			return err
 		}
-		if err := p.noProjectSpeaks(); err != nil {
+		if err := p.given().NotByProject(); err != nil {
 			return err
 		}
 		if !yes {
 			return usageErrorf("This removes %s with its inbox and its key, and cannot be undone: add --yes.",
-				firstOf(id.address, id.name))
+				cmp.Or(id.Address, id.Name))
 		}
 		return p.unregister(ctx, id)
 	})
@@ -44,41 +47,41 @@ func (p *program) unregisterCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) unregister(ctx context.Context, id *identity) error {
+func (p *program) unregister(ctx context.Context, id *profile.Identity) error {
 	if !p.json {
-		p.notef("Unregistering agent \"%s\"...\n", clean(id.name))
+		p.notef("Unregistering agent \"%s\"...\n", render.Clean(id.Name))
 	}
-	err := p.manageSelf(id, "delete "+id.name+" --yes",
-		func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.name) })
+	err := p.manageSelf(id, "delete "+id.Name+" --yes",
+		func(c *amtp.Client) error { return c.DeleteAgent(ctx, id.Name) })
 	if err != nil {
 		return err
 	}
-	if err := p.forget(id, id.name); err != nil {
+	if err := p.forget(id, id.Name); err != nil {
 		return err
 	}
 	if p.json {
-		return p.printJSON(map[string]string{"result": "removed", "agent_name": id.name, "gateway_url": id.gateway})
+		return p.printJSON(map[string]string{"result": "removed", "agent_name": id.Name, "gateway_url": id.Gateway})
 	}
-	p.printf("Agent \"%s\" removed from gateway.\n", clean(id.name))
+	p.printf("Agent \"%s\" removed from gateway.\n", render.Clean(id.Name))
 	return nil
 }
 
 // forget removes the agent's identity from the file if it is the one there.
-func (p *program) forget(id *identity, name string) error {
-	if !id.saves || !sameAgent(id.saved(memberName), name) {
+func (p *program) forget(id *profile.Identity, name string) error {
+	if !id.Saves || !profile.SameAgent(id.Saved(profile.MemberName), name) {
 		return nil
 	}
-	gone := without(map[string]string{}, ofAgent)
-	if id.named() && id.saved(memberAdminKey) == "" {
-		gone = without(gone, ofGateway) // nothing of the profile is left
+	gone := profile.Without(map[string]string{}, profile.OfAgent)
+	if id.Named() && id.Saved(profile.MemberAdminKey) == "" {
+		gone = profile.Without(gone, profile.OfGateway) // nothing of the profile is left
 	}
-	return id.save(gone)
+	return id.Save(gone)
 }
 
 // manage calls with the key that may manage the named agent: its own if this
 // is it and the key works, else the administrator's.
-func (p *program) manage(id *identity, name string, call func(*amtp.Client) error) error {
-	if id.key == "" || !sameAgent(id.name, name) || p.directory != "" {
+func (p *program) manage(id *profile.Identity, name string, call func(*amtp.Client) error) error {
+	if id.Key == "" || !profile.SameAgent(id.Name, name) || p.directory != "" {
 		admin, err := p.operator(id)
 		if err != nil {
 			return err
@@ -96,26 +99,34 @@ func (p *program) manage(id *identity, name string, call func(*amtp.Client) erro
 
 // manageMeant changes the agent that the arguments name, with the key that may;
 // without a name the user's own, with its own key only.
-func (p *program) manageMeant(id *identity, args []string, command string, call func(*amtp.Client) error) error {
+func (p *program) manageMeant(
+	id *profile.Identity,
+	args []string,
+	command string,
+	call func(*amtp.Client) error,
+) error {
 	if len(args) > 0 {
 		return p.manage(id, args[0], call)
 	}
-	return p.manageSelf(id, command+" "+id.name, call)
+	return p.manageSelf(id, command+" "+id.Name, call)
 }
 
 // manageSelf calls with the user's own key only: under a name whose key does not
 // work there may be another agent by now, which nobody meant. The command
 // asAdmin of "amtp agent" says that it is meant.
-func (p *program) manageSelf(id *identity, asAdmin string, call func(*amtp.Client) error) error {
-	if err := id.need(memberKey); err != nil {
+func (p *program) manageSelf(id *profile.Identity, asAdmin string, call func(*amtp.Client) error) error {
+	if err := id.Need(profile.MemberKey); err != nil {
 		return err
 	}
 	err := call(p.client(id))
 	var refused *amtp.Error
 	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
 		f := p.explain(err)
-		f.hint = fmt.Sprintf("401 Unauthorized: the API key may have expired; run %q for a new one, or as administrator %q",
-			"amtp setup --name "+id.name, "amtp agent "+asAdmin)
+		f.hint = fmt.Sprintf(
+			"401 Unauthorized: the API key may have expired; run %q for a new one, or as administrator %q",
+			"amtp setup --name "+id.Name,
+			"amtp agent "+asAdmin,
+		)
 		return f
 	}
 	return err
@@ -123,7 +134,7 @@ func (p *program) manageSelf(id *identity, asAdmin string, call func(*amtp.Clien
 
 // needAdmin says that the agent's own key is not enough.
 func needAdmin() error {
-	f := missing(memberAdminKey, "Set AMTP_ADMIN_KEY env var.")
-	f.hint = "without it an agent manages itself only; the gateway keeps it in admin.key in its data directory"
+	f := profile.Missing(profile.MemberAdminKey, "Set AMTP_ADMIN_KEY env var.")
+	f.Hint = "without it an agent manages itself only; the gateway keeps it in admin.key in its data directory"
 	return f
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/profile"
+	"github.com/amtp-go/amtp/internal/render"
 )
 
 const whoamiHelp = `Show current configuration: which agent these commands act as, at which gateway.
@@ -20,18 +22,18 @@ func (p *program) whoamiCommand() *cobra.Command {
 		Long:    whoamiHelp,
 		Example: "  amtp whoami\n  amtp whoami --check",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, id *identity, _ []string) error {
+	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
 		return p.whoami(ctx, id, check)
 	})
 	cmd.Flags().BoolVar(&check, "check", false, "ask the gateway whether the key works")
 	return cmd
 }
 
-func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
+func (p *program) whoami(ctx context.Context, id *profile.Identity, check bool) error {
 	var who *amtp.Identity
 	var err error
 	if check {
-		if err = id.need(memberGateway, memberKey); err == nil {
+		if err = id.Need(profile.MemberGateway, profile.MemberKey); err == nil {
 			var found amtp.Identity
 			found, err = p.client(id).WhoAmI(ctx)
 			who = &found
@@ -50,30 +52,30 @@ func (p *program) whoami(ctx context.Context, id *identity, check bool) error {
 			ConfigFile   string         `json:"config_file"`
 			Profile      string         `json:"profile"`
 			Checked      *amtp.Identity `json:"checked,omitempty"`
-		}{id.gateway, id.name, id.address, beginning(id.key), beginning(id.adminKey), id.file, id.profile, who})
+		}{id.Gateway, id.Name, id.Address, beginning(id.Key), beginning(id.AdminKey), id.Path, id.Profile, who})
 	}
 	p.printf("AMTP Configuration:\n")
 	show := func(label, value string) {
 		if value == "" {
 			value = "(not set)"
 		}
-		p.printf("  %-16s %s\n", label, clean(value))
+		p.printf("  %-16s %s\n", label, render.Clean(value))
 	}
-	show("Gateway URL:", id.gateway)
-	show("Agent Name:", id.name)
-	show("Agent Address:", id.address)
-	show("API Key:", beginning(id.key))
-	show("Admin Key:", beginning(id.adminKey))
-	show("Config File:", id.file)
-	if id.named() {
-		show("Profile:", id.profile)
+	show("Gateway URL:", id.Gateway)
+	show("Agent Name:", id.Name)
+	show("Agent Address:", id.Address)
+	show("API Key:", beginning(id.Key))
+	show("Admin Key:", beginning(id.AdminKey))
+	show("Config File:", id.Path)
+	if id.Named() {
+		show("Profile:", id.Profile)
 	}
 	if who != nil && err == nil {
-		show("Checked:", addressText(who.Address)+", "+counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
-			counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
-		if saved, err := amtp.ParseAddress(id.address); err == nil && !saved.Equal(who.Address) {
+		show("Checked:", render.Address(who.Address)+", "+render.Counted(who.Pending, who.CountsCapped, "message")+" waiting, "+
+			render.Counted(who.Unread, who.CountsCapped && who.Unread >= who.Pending, "unread message"))
+		if saved, err := amtp.ParseAddress(id.Address); err == nil && !saved.Equal(who.Address) {
 			p.notef("The agent's address is now %s. To save that: amtp setup --name %s%s\n",
-				addressText(who.Address), clean(who.Address.Local()), p.again())
+				render.Address(who.Address), render.Clean(who.Address.Local()), p.again())
 		}
 	}
 	return err

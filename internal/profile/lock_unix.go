@@ -1,17 +1,19 @@
 //go:build !windows
 
-package cli
+package profile
 
 import (
 	"os"
 	"syscall"
+
+	"github.com/amtp-go/amtp/internal/managedfile"
 )
 
-// lockConfig keeps other commands from changing the config file until it is
-// unlocked. The lock is on the file itself, which a change replaces: who waited
-// for a file that is not the one any more begins again.
-func lockConfig(name string) (unlock func(), err error) {
-	name = behindLinks(name)
+// lock keeps other commands from changing the config file until it is unlocked. The lock is
+// on the file itself, which a change replaces: a command that waited for a file which was
+// replaced begins again.
+func lock(name string) (unlock func(), err error) {
+	name = managedfile.Target(name)
 	for {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {

@@ -1,4 +1,4 @@
-package cli
+package render
 
 import (
 	"encoding/json"
@@ -21,10 +21,10 @@ func TestClean(t *testing.T) {
 		{"zero\u200bwidth\ufeff", `zero\u200bwidth\ufeff`, `zero\u200bwidth\ufeff`},
 	}
 	for _, tt := range tests {
-		if got := clean(tt.in); got != tt.line {
+		if got := Clean(tt.in); got != tt.line {
 			t.Errorf("clean(%q) = %q, want %q", tt.in, got, tt.line)
 		}
-		if got := cleanBlock(tt.in); got != tt.block {
+		if got := CleanBlock(tt.in); got != tt.block {
 			t.Errorf("cleanBlock(%q) = %q, want %q", tt.in, got, tt.block)
 		}
 	}
@@ -36,12 +36,12 @@ func TestJSONOutputHidesNothingAndMeansTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		escaped := escapeInvisible(string(doc))
+		escaped := EscapeInvisible(string(doc))
 		var back string
 		if err := json.Unmarshal([]byte(escaped), &back); err != nil || back != s {
 			t.Errorf("escapeInvisible(%q) = %s, which means %q, %v", s, escaped, back, err)
 		}
-		if clean(escaped) != escaped {
+		if Clean(escaped) != escaped {
 			t.Errorf("escapeInvisible(%q) = %q still hides something", s, escaped)
 		}
 	}
@@ -52,13 +52,13 @@ func TestJSONOutputHidesNothingAndMeansTheSame(t *testing.T) {
 func FuzzClean(f *testing.F) {
 	f.Add("a\n\x1b\u202e\xff")
 	f.Fuzz(func(t *testing.T, s string) {
-		line := clean(s)
+		line := Clean(s)
 		for i, r := range line {
-			if !visible(r) || r == '\n' {
+			if !Visible(r) || r == '\n' {
 				t.Fatalf("clean(%q) = %q has %q at %d", s, line, r, i)
 			}
 		}
-		if clean(line) != line {
+		if Clean(line) != line {
 			t.Errorf("clean(%q) = %q is not clean", s, line)
 		}
 	})
@@ -72,7 +72,7 @@ func TestRecipientMarks(t *testing.T) {
 		": delivered [ACK]":     {Status: amtp.StatusDelivered, Read: true, Acknowledged: true},
 		": delivered [REFUSED]": {Status: amtp.StatusDelivered, Refused: true},
 	} {
-		if got := recipientLine(r); got != want {
+		if got := Recipient(r); got != want {
 			t.Errorf("recipientLine = %q, want %q", got, want)
 		}
 	}
