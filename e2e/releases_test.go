@@ -47,6 +47,13 @@ func TestWriteRelease(t *testing.T) {
 	if path == "" {
 		path = filepath.Join(build(t), "amtp")
 	}
+	writeRelease(t, path, filepath.Join(releases, *release))
+}
+
+// writeRelease has a program write a database, and keeps it and what is known of it
+// in files that begin with that name.
+func writeRelease(t *testing.T, path, name string) {
+	t.Helper()
 	data := t.TempDir()
 	s := server{mirror: mirror{t: t}}
 	url, err := s.start(path, nil, data, "HOME="+t.TempDir())
@@ -81,13 +88,13 @@ func TestWriteRelease(t *testing.T) {
 	if err := s.end(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	keepRelease(t, filepath.Join(data, "amtp.db"), of)
+	keepRelease(t, name, filepath.Join(data, "amtp.db"), of)
 }
 
 // keepRelease writes the database and what is known of it.
-func keepRelease(t *testing.T, database string, of souvenir) {
+func keepRelease(t *testing.T, name, database string, of souvenir) {
 	t.Helper()
-	if err := os.MkdirAll(releases, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	from, err := os.Open(database)
@@ -95,7 +102,7 @@ func keepRelease(t *testing.T, database string, of souvenir) {
 		t.Fatal(err)
 	}
 	defer from.Close()
-	to, err := os.Create(filepath.Join(releases, *release+".db.gz"))
+	to, err := os.Create(name + ".db.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +123,7 @@ func keepRelease(t *testing.T, database string, of souvenir) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(releases, *release+".json"), append(doc, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(name+".json", append(doc, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,7 +132,7 @@ func keepRelease(t *testing.T, database string, of souvenir) {
 // ever old enough to be purged.
 func unpack(t *testing.T, name string) (dir string) {
 	t.Helper()
-	from, err := os.Open(filepath.Join(releases, name+".db.gz"))
+	from, err := os.Open(name + ".db.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,15 +162,18 @@ func unpack(t *testing.T, name string) (dir string) {
 	return dir
 }
 
-// eachRelease lists the databases that are kept.
-func eachRelease(t *testing.T) map[string]souvenir {
+// eachRelease lists the databases that are kept, by the beginning of their files'
+// names, and one that this program writes.
+func eachRelease(t *testing.T, bin string) map[string]souvenir {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(releases, "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no release is kept in %s (%v)", releases, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	this := filepath.Join(t.TempDir(), "this")
+	writeRelease(t, filepath.Join(bin, "amtp"), this)
 	all := map[string]souvenir{}
-	for _, file := range files {
+	for _, file := range append(files, this+".json") {
 		doc, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -172,17 +182,17 @@ func eachRelease(t *testing.T) map[string]souvenir {
 		if err := json.Unmarshal(doc, &of); err != nil {
 			t.Fatal(err)
 		}
-		all[strings.TrimSuffix(filepath.Base(file), ".json")] = of
+		all[strings.TrimSuffix(file, ".json")] = of
 	}
 	return all
 }
 
-// TestReleases starts this program on the database of each release: everybody
-// finds what was there, with the keys of that time, and goes on.
+// TestReleases starts this program on the database of each release, and on one of its
+// own: everybody finds what was there, with the keys of that time, and goes on.
 func TestReleases(t *testing.T) {
 	bin := build(t)
-	for name, of := range eachRelease(t) {
-		t.Run(name, func(t *testing.T) {
+	for name, of := range eachRelease(t, bin) {
+		t.Run(filepath.Base(name), func(t *testing.T) {
 			dir := unpack(t, name)
 			s := server{mirror: mirror{t: t}}
 			url, err := s.start(filepath.Join(bin, "amtp"), nil, dir, "HOME="+t.TempDir())
@@ -226,8 +236,8 @@ func TestReleases(t *testing.T) {
 // open what a newer one wrote, and how to go on, and changes nothing.
 func TestANewerSchemaIsRefused(t *testing.T) {
 	bin := build(t)
-	for name := range eachRelease(t) {
-		t.Run(name, func(t *testing.T) {
+	for name := range eachRelease(t, bin) {
+		t.Run(filepath.Base(name), func(t *testing.T) {
 			dir := unpack(t, name)
 			database := filepath.Join(dir, "amtp.db")
 			db, err := sql.Open("sqlite3", "file:"+database)

@@ -20,7 +20,6 @@ type Walk struct {
 	Breaks   int64             `json:"breaks"`   // of the clock, until the last call
 
 	Times Times `json:"-"` // how the clock reads what is stored
-	Again bool  `json:"-"` // it began with this call, for a reason of the store
 }
 
 // NewWalk returns where a call of the purge goes on, after what an earlier one

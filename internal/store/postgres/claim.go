@@ -212,7 +212,6 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 	}
 	fresh, tried := make([][]queued, len(wanted)), make([][]queued, len(wanted))
 	for _, j := range due {
-		// A replica of the release before leaves what it tried in the turn of its flow.
 		i := place[j.Destination]
 		if part := wanted[i].Part; part == gateway.Fresh || part != gateway.Tried && j.Attempts == 0 {
 			fresh[i] = append(fresh[i], j)

@@ -18,9 +18,9 @@ var migrations embed.FS
 // migrate brings the schema up to date, forward only. Replicas that start at the
 // same time wait for each other by an advisory lock; behind a proxy, where a
 // session is nobody's own, by a row. A migration leaves the schema usable for the
-// release before it: that one still runs while replicas are replaced. From 004 on
-// none is a transaction: indexes are built beside those who write, and a migration
-// that was interrupted is run again from its beginning.
+// release before it: that one still runs while replicas are replaced. Only the first
+// is a transaction. The others build indexes beside gateways that write, and one that
+// was interrupted is run again from its beginning.
 func migrate(ctx context.Context, c *connecting) (err error) {
 	cc := c.pool.ConnConfig.Copy()
 	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(c.check))

@@ -13,11 +13,6 @@ import (
 // purgeBytes bounds the bodies that one Purge reads.
 const purgeBytes = 8 << 20
 
-// againSetting is the row of setting that says from when on, in µs, the walk begins
-// anew once: after an upgrade during which gateways of the release before, which know
-// of no turns, wrote beside others.
-const againSetting = "purge_again"
-
 // aged is a message that the purge looks at.
 type aged struct {
 	store.Turn
@@ -108,20 +103,12 @@ func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []*aged, o
 // walk returns where the purge goes on.
 func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Times) (store.Walk, error) {
 	var stored string
-	again, err := c.number(ctx, `SELECT value::bigint FROM setting WHERE name = $1`, againSetting)
-	if err == nil {
-		err = c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored},
-			func() error { return nil })
-	}
+	err := c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored},
+		func() error { return nil })
 	if err != nil {
 		return store.Walk{}, err
 	}
-	if again != 0 && again <= times.Now() {
-		stored = ""
-	}
-	walk, err := store.NewWalk(stored, keep, times)
-	walk.Again = stored == ""
-	return walk, err
+	return store.NewWalk(stored, keep, times)
 }
 
 // turns returns the next messages to look at, with what has to be written when their
@@ -425,9 +412,6 @@ func (t *tx) pass(ctx context.Context, list []*aged, walk *store.Walk) error {
 			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, rows, due)
 	b.Queue(`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 		store.PurgeSetting, walk.String())
-	if walk.Again {
-		b.Queue(`DELETE FROM setting WHERE name = $1 AND value::bigint <= $2`, againSetting, walk.Now)
-	}
 	return t.SendBatch(ctx, b).Close()
 }
 

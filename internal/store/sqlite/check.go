@@ -52,11 +52,7 @@ func (k checking) run(ctx context.Context, dir string) []Finding {
 			Mend: "is this the data directory of a gateway? If it is: " + useBackup}}
 	}
 	looks := []func() Finding{c.checkIntegrity, c.checkSchema, c.checkSettings, c.checkPause, c.checkRows}
-	queries := consistency
-	if facts, err := c.facts(); err != nil || facts.Schema >= jobsSchema {
-		queries = slices.Concat(consistency, queueing)
-	}
-	for _, q := range queries {
+	for _, q := range slices.Concat(consistency, queueing) {
 		looks = append(looks, func() Finding { return c.checkNone(q) })
 	}
 	var list []Finding
@@ -199,8 +195,7 @@ type nothing struct {
 	args  []any
 }
 
-// consistency says what points where, and what must not be missing, in a
-// database of any release.
+// consistency says which row names which, and what must not be missing.
 var consistency = []nothing{
 	{"deliveries", "every delivery has its message and its recipient", "deliveries without their message or recipient",
 		`SELECT count(*) FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message)
@@ -221,9 +216,6 @@ var consistency = []nothing{
 		`SELECT count(*) FROM agent_key k WHERE NOT EXISTS (SELECT 1 FROM agent a WHERE a.id = k.agent AND a.removed IS NULL)`,
 		nil},
 }
-
-// jobsSchema is the first schema that has jobs.
-const jobsSchema = 3
 
 // queueing says how jobs and what they carry belong together.
 var queueing = []nothing{

@@ -160,59 +160,6 @@ func TestCheckFindsInTheQueue(t *testing.T) {
 	}
 }
 
-// TestMigrationKeepsMail: what a database of the first release holds is there
-// after its schema was brought up to date, in the inbox and out of it.
-func TestMigrationKeepsMail(t *testing.T) {
-	dir := t.TempDir()
-	firstSchema(t, dir)
-	conn, err := connect(location(dir, "os"), readerCache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := 1; n <= 3 && err == nil; n++ { // the second is acknowledged
-		err = conn.Exec(fmt.Sprintf(`
-			INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body) VALUES (%d, randomblob(16), 1, 1, 1, %[1]d, 1, x'7b7d');
-			INSERT INTO delivery (seq, message, agent, state, changed, acked) VALUES (%[1]d, %[1]d, 1, %d, %[1]d, %d);`,
-			n, int64(gateway.Delivered)+store.Bit(n == 2), store.Bit(n == 2)))
-	}
-	if err := errors.Join(err, conn.Close()); err != nil {
-		t.Fatal(err)
-	}
-	o := openOffice(t, dir)
-	if got := o.inbox(0); !slices.Equal(got, []int64{1, 3}) {
-		t.Errorf("the inbox has %v, want 1 and 3", got)
-	}
-	o.fill(1)
-	if got := o.inbox(3); !slices.Equal(got, []int64{4}) {
-		t.Errorf("behind the cursor 3 the inbox has %v, want 4", got)
-	}
-	page, err := o.Messages(t.Context(), gateway.Reader{Agent: o.agent.ID}, gateway.MessageFilter{})
-	if err != nil || len(page.Messages) != 4 {
-		t.Fatalf("%d messages, %v; want 4", len(page.Messages), err)
-	}
-	for _, m := range page.Messages {
-		if d := m.Deliveries[0]; d.Mode != store.ModePull || d.Attempts != 1 || !d.NextDue.IsZero() {
-			t.Errorf("a delivery from before is %+v, want one to an inbox", d)
-		}
-	}
-	if list := wrong(Check(t.Context(), dir)); len(list) > 0 {
-		t.Errorf("Check finds %v, want nothing", list)
-	}
-}
-
-// TestCheckOfAnEarlierSchema: a database that has no queue yet is in order.
-func TestCheckOfAnEarlierSchema(t *testing.T) {
-	dir := t.TempDir()
-	firstSchema(t, dir)
-	list := Check(t.Context(), dir)
-	if got := wrong(list); len(got) > 0 {
-		t.Errorf("Check finds %v wrong, want nothing", got)
-	}
-	if slices.ContainsFunc(list, func(f Finding) bool { return f.Name == "jobs" }) {
-		t.Errorf("Check looked at jobs where there are none: %+v", list)
-	}
-}
-
 // TestRestoreOfTheQueue: what waited in the backup waits, and nothing is carried
 // before somebody says so; ids of jobs lie behind all that were given since.
 func TestRestoreOfTheQueue(t *testing.T) {

@@ -91,13 +91,5 @@ func ReadSecrets(ctx context.Context, dir, kind string) (list []gateway.Secret, 
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	defer c.conn.SetInterrupt(c.conn.SetInterrupt(ctx))
-	known := false
-	err = c.query(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'secret'`, func(*sqlite3.Stmt) error {
-		known = true
-		return nil
-	})
-	if err != nil || !known {
-		return nil, err // of a release before there were any
-	}
 	return c.secrets(kind)
 }

@@ -21,10 +21,13 @@ CREATE TABLE agent (
   created      bigint  NOT NULL,
   active       bigint  NOT NULL,
   removed      bigint,                        -- NULL while it lives
-  version      bigint  NOT NULL               -- of the directory, when the agent or its keys last changed
+  version      bigint  NOT NULL,              -- of the directory, when the agent or its keys last changed
+  receipts     text    NOT NULL DEFAULT ''    -- what other domains are told of it: '', always or never
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX agent_name ON agent (folded) WHERE removed IS NULL;
 CREATE INDEX agent_version ON agent (version);
+-- Agents that were removed, and are to be forgotten.
+CREATE INDEX agent_removed ON agent (id) WHERE removed IS NOT NULL;
 
 CREATE TABLE agent_key (
   id      text   COLLATE "C" PRIMARY KEY,
@@ -33,10 +36,11 @@ CREATE TABLE agent_key (
   created bigint NOT NULL,
   used    bigint NOT NULL
 ) WITH (fillfactor = 80);
+-- The keys of one agent, which end with it.
 CREATE INDEX agent_key_agent ON agent_key (agent);
 
--- Who changes the directory holds this row until the commit: versions are given
--- in commit order, and who has seen one has seen all before it.
+-- A transaction that changes the directory holds this row until the commit: versions
+-- are given in commit order, and a reader that has seen one has seen all before it.
 CREATE TABLE directory (version bigint NOT NULL) WITH (fillfactor = 50);
 INSERT INTO directory VALUES (0);
 
@@ -67,7 +71,9 @@ CREATE TABLE message (
 );
 CREATE UNIQUE INDEX message_uuid ON message (uuid);
 CREATE INDEX message_sender ON message (sender_agent, id) WHERE sender_agent IS NOT NULL;
+-- Messages from elsewhere are asked for by the sender's address.
 CREATE INDEX message_from ON message (sender, id) WHERE sender IS NOT NULL;
+CREATE INDEX message_received ON message (received, id);
 
 -- One row per message and recipient.
 CREATE TABLE delivery (
@@ -91,12 +97,26 @@ CREATE TABLE delivery (
   address    text     COLLATE "C",            -- remote recipient
   code       text,
   reason     bytea,
-  thread     bytea                            -- in this mailbox; NULL is the message's own id
+  thread     bytea,                           -- in this mailbox; NULL is the message's own id
+  refused    bigint,                          -- when the recipient refused the work
+  further    boolean  NOT NULL DEFAULT false, -- it has an id and a key of its own, as another
+                                              -- recipient of its domain was named before it
+  redriven   bigint                           -- of the redrive under whose id it leaves
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
         autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX delivery_message ON delivery (message);
 CREATE INDEX delivery_box ON delivery (agent, pushed, state, seq) WHERE agent <> 0;
+-- What is not read of an inbox. The sum keeps the server from taking another index
+-- that has the same order and all that was read besides.
+CREATE INDEX delivery_unread ON delivery (agent, (seq + 0))
+  WHERE state = 5 AND NOT pushed AND read IS NULL AND agent <> 0;
+-- What an agent received, and what an address elsewhere was sent.
+CREATE INDEX delivery_agent ON delivery (agent, message) WHERE agent <> 0;
+CREATE INDEX delivery_to ON delivery (lower(address), message) WHERE address IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery (seq) WHERE dead IS NOT NULL;
+CREATE INDEX delivery_dead_code ON delivery (code, seq) WHERE dead IS NOT NULL;
+CREATE INDEX delivery_dead_to ON delivery (agent, coalesce(split_part(address, '@', 2), ''), seq)
+  WHERE dead IS NOT NULL;
 
 -- What is to be done after the answer: one row per message and destination, and
 -- one per report. Lease, fence, attempts and schedule live here. A row goes when
@@ -121,13 +141,21 @@ CREATE TABLE job (
   destination text     COLLATE "C" NOT NULL,  -- gateway.Destination
   owner       bytea,                          -- the process that has the lease
   code        text,                           -- of the last attempt
-  reason      bytea
+  reason      bytea,
+  turn        bigint   NOT NULL DEFAULT 0,    -- gateway.Turn
+  troubles    text                            -- of recipients whose state differs from the job's (gateway.Job)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX job_due ON job (destination, due, id);
+-- A job's turn is its place among those of its destination that are due: under its
+-- flow as long as it was never tried, and behind all of those when it was. The flows
+-- that have new mail are found by leaping from one to the next, however much each has.
+CREATE INDEX job_turn ON job (destination, turn, due, id);
+CREATE INDEX job_destination ON job (destination, id);
 CREATE INDEX job_message ON job (message);
 CREATE INDEX job_lease ON job (destination, lease) WHERE lease IS NOT NULL;
+-- The oldest jobs are given up, wherever they stand in the order of acceptance.
+CREATE INDEX job_begun ON job (begun, id);
 
 -- Idempotency keys that were used, as store.DedupKey.
 CREATE TABLE dedup (
@@ -137,7 +165,7 @@ CREATE TABLE dedup (
 );
 CREATE INDEX dedup_used ON dedup (message) WHERE used IS NOT NULL;
 
--- Ids that senders gave and that did not become canonical.
+-- Ids that senders gave and that did not become canonical. They go with their message.
 CREATE TABLE alias (
   id      bytea  NOT NULL,
   agent   bigint NOT NULL,                    -- local sender, 0 for another
@@ -146,14 +174,18 @@ CREATE TABLE alias (
   message bigint NOT NULL,
   PRIMARY KEY (id, agent, sender, variant)
 );
+CREATE INDEX alias_message ON alias (message);
 
--- Facts of this gateway, and the row that readiness writes.
-CREATE TABLE setting (
-  name  text COLLATE "C" PRIMARY KEY,
-  value text COLLATE "C" NOT NULL
-) WITH (fillfactor = 50);
+-- When the purge looks at a message again. Messages without a row here are found
+-- by the time of their arrival.
+CREATE TABLE purge_turn (
+  message bigint PRIMARY KEY,
+  due     bigint NOT NULL
+) WITH (fillfactor = 90);
+CREATE INDEX purge_turn_due ON purge_turn (due);
 
--- What is remembered of other domains.
+-- What is remembered of other domains. Domains that wrote nothing for long are found
+-- without reading all of them.
 CREATE TABLE peer (
   domain       text   COLLATE "C" PRIMARY KEY,
   first_seen   bigint NOT NULL,
@@ -161,6 +193,42 @@ CREATE TABLE peer (
   first_signed bigint,
   last_signed  bigint
 );
+CREATE INDEX peer_seen ON peer (last_seen, domain);
+
+-- The other domains to which an agent has written. They are served when the disk is short.
+CREATE TABLE contact (
+  agent  bigint NOT NULL,
+  domain text   COLLATE "C" NOT NULL,
+  PRIMARY KEY (agent, domain)
+);
+CREATE INDEX contact_domain ON contact (domain);
+
+-- Addresses of other domains that an agent has met, each with the first message to
+-- the agent that its domain proved.
+CREATE TABLE met (
+  sender  text   COLLATE "C" NOT NULL,        -- as amtp.Address.Key
+  agent   bigint NOT NULL,
+  message bigint NOT NULL,
+  domain  text   COLLATE "C" NOT NULL,        -- of the sender
+  PRIMARY KEY (sender, agent)
+);
+CREATE INDEX met_agent ON met (agent);
+CREATE INDEX met_domain ON met (domain);
+
+-- What other domains are to be told: one row per message and recipient. It goes
+-- when it was told, and a day later in any case.
+CREATE TABLE receipt (
+  message bigint NOT NULL,
+  agent   bigint NOT NULL,                    -- the recipient
+  domain  text   COLLATE "C" NOT NULL,        -- the domain that is told
+  read    bigint,
+  acked   bigint,
+  refused bigint,
+  due     bigint NOT NULL,
+  PRIMARY KEY (message, agent)
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX receipt_due ON receipt (domain, due);
 
 -- Sealed secrets: what opens them is not in this database.
 CREATE TABLE secret (
@@ -172,9 +240,23 @@ CREATE TABLE secret (
   PRIMARY KEY (kind, name)
 );
 
--- Who does what only one gateway on a store does at a time.
+-- Work that only one gateway on a store does at a time, and the gateway that does it.
 CREATE TABLE lease (
   name  text   COLLATE "C" PRIMARY KEY,
   owner text   COLLATE "C" NOT NULL,
   until bigint NOT NULL                       -- by the database's clock
+) WITH (fillfactor = 50);
+
+-- What all gateways together used of limits, as gateway.Spent: the times by which it
+-- has come back, µs. It need not survive a crash, and is in no backup.
+CREATE UNLOGGED TABLE spent (
+  name     text   COLLATE "C" PRIMARY KEY,
+  messages bigint NOT NULL,
+  bytes    bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- Facts of this gateway, and the row that readiness writes.
+CREATE TABLE setting (
+  name  text COLLATE "C" PRIMARY KEY,
+  value text COLLATE "C" NOT NULL
 ) WITH (fillfactor = 50);

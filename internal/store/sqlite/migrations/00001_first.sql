@@ -5,7 +5,7 @@ CREATE TABLE agent (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
   name         TEXT    NOT NULL,              -- as registered
   domain       TEXT    NOT NULL,
-  mode         TEXT    NOT NULL,              -- pull
+  mode         TEXT    NOT NULL,              -- pull or push
   description  TEXT    NOT NULL,
   role         TEXT    NOT NULL,
   capabilities TEXT    NOT NULL,              -- JSON array or ''
@@ -13,9 +13,13 @@ CREATE TABLE agent (
   listed       INTEGER NOT NULL,
   created      INTEGER NOT NULL,              -- µs
   active       INTEGER NOT NULL,              -- µs
-  removed      INTEGER                        -- µs, NULL while it lives
+  removed      INTEGER,                       -- µs, NULL while it lives
+  target       TEXT    NOT NULL DEFAULT '',   -- where a push agent receives
+  receipts     TEXT    NOT NULL DEFAULT ''    -- what other domains are told of it: '', always or never
 ) STRICT;
 CREATE UNIQUE INDEX agent_name ON agent (domain, name COLLATE NOCASE) WHERE removed IS NULL;
+-- Agents that were removed, and are to be forgotten.
+CREATE INDEX agent_removed ON agent (id) WHERE removed IS NOT NULL;
 
 CREATE TABLE agent_key (
   id      TEXT    PRIMARY KEY,
@@ -24,6 +28,8 @@ CREATE TABLE agent_key (
   created INTEGER NOT NULL,
   used    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- The keys of one agent, which end with it.
+CREATE INDEX agent_key_agent ON agent_key (agent);
 
 -- One row per message. The row id is the order of acceptance.
 CREATE TABLE message (
@@ -46,57 +52,98 @@ CREATE TABLE message (
 ) STRICT;
 CREATE UNIQUE INDEX message_uuid ON message (uuid);
 CREATE INDEX message_sender ON message (sender_agent) WHERE sender_agent IS NOT NULL;
+-- Messages from elsewhere are asked for by the sender's address.
+CREATE INDEX message_from ON message (sender) WHERE sender IS NOT NULL;
+CREATE INDEX message_received ON message (received);
 
 -- One row per message and recipient. The row id is the inbox sequence: given
--- in commit order when the message enters the inbox.
+-- in commit order when the message enters the inbox. While a delivery is queued
+-- and has a job, state and attempts are those of the job.
 CREATE TABLE delivery (
-  seq       INTEGER PRIMARY KEY,
-  message   INTEGER NOT NULL,
-  agent     INTEGER NOT NULL,                 -- local recipient, 0 for a remote one
-  address   TEXT,                             -- remote recipient
-  state     INTEGER NOT NULL,                 -- gateway.State
-  changed   INTEGER NOT NULL,                 -- µs
-  delivered INTEGER,
-  acked     INTEGER,
-  read      INTEGER,
-  leases    INTEGER,                          -- how often it was leased to a reader
-  shipment  INTEGER,
-  attempts  INTEGER,
-  code      TEXT,
-  reason    TEXT,
-  thread    TEXT                              -- in this mailbox; NULL is the message's own id
+  seq        INTEGER PRIMARY KEY,
+  message    INTEGER NOT NULL,
+  agent      INTEGER NOT NULL,                -- local recipient, 0 for a remote one
+  address    TEXT,                            -- remote recipient
+  state      INTEGER NOT NULL,                -- gateway.State
+  changed    INTEGER NOT NULL,                -- µs
+  delivered  INTEGER,
+  acked      INTEGER,
+  read       INTEGER,
+  leases     INTEGER,                         -- how often it was leased to a reader
+  job        INTEGER,                         -- that will decide the delivery, or that reports its failure
+  attempts   INTEGER,
+  code       TEXT,
+  reason     TEXT,
+  thread     TEXT,                            -- in this mailbox; NULL is the message's own id
+  pushed     INTEGER,                         -- 1 for a local recipient that gets it by push, not from the inbox
+  place      INTEGER,                         -- among the recipients, where the inbox sequence does not tell it
+  first_try  INTEGER,                         -- of one that failed
+  last_try   INTEGER,
+  dead       INTEGER,                         -- µs, since when it is a dead letter
+  generation INTEGER,                         -- how often it was tried again after that
+  refused    INTEGER,                         -- µs, when the recipient refused the work
+  further    INTEGER,                         -- 1 for one that has an id and a key of its own, as
+                                              -- another recipient of its domain was named before it
+  redriven   INTEGER                          -- µs, of the redrive under whose id it leaves
 ) STRICT;
 CREATE INDEX delivery_message ON delivery (message);
-CREATE INDEX delivery_box ON delivery (agent, state);
+-- An inbox holds what waits in it, and nothing that was acknowledged or went
+-- elsewhere. What is not read is a list of its own.
+CREATE INDEX delivery_box ON delivery (agent) WHERE state = 5 AND pushed IS NULL;
+CREATE INDEX delivery_unread ON delivery (agent) WHERE state = 5 AND pushed IS NULL AND read IS NULL;
+-- What an agent received, and what an address elsewhere was sent.
+CREATE INDEX delivery_agent ON delivery (agent, message) WHERE agent <> 0;
+CREATE INDEX delivery_to ON delivery (address COLLATE NOCASE, message) WHERE address IS NOT NULL;
+CREATE INDEX delivery_dead ON delivery (seq) WHERE dead IS NOT NULL;
+CREATE INDEX delivery_dead_code ON delivery (code) WHERE dead IS NOT NULL;
+CREATE INDEX delivery_dead_to ON delivery (agent, substr(address, instr(address, '@') + 1)) WHERE dead IS NOT NULL;
 
--- What a gateway has to carry elsewhere: one row per message and destination
--- domain, or push agent. Lease, fence, attempts and schedule live here.
-CREATE TABLE shipment (
-  id          INTEGER PRIMARY KEY,
+-- What is to be done after the answer: one row per message and destination, and
+-- one per report. Lease, fence, attempts and schedule live here. A row goes when
+-- every recipient of it is decided. The id is never used again.
+CREATE TABLE job (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  destination TEXT    NOT NULL,               -- gateway.Destination
   message     INTEGER NOT NULL,
-  destination TEXT    NOT NULL,
-  state       INTEGER NOT NULL,
-  generation  INTEGER NOT NULL,
+  state       INTEGER NOT NULL,               -- gateway.State: queued, delivering, retrying
+  changed     INTEGER NOT NULL,               -- µs, of the last change of state
   fence       INTEGER NOT NULL,
-  owner       TEXT,
-  lease       INTEGER,                        -- µs
   attempts    INTEGER NOT NULL,
-  due         INTEGER,                        -- µs
+  due         INTEGER NOT NULL,               -- µs; of a leased job never before its lease ends
+  lease       INTEGER,                        -- µs, NULL unless delivering
+  begun       INTEGER NOT NULL,               -- µs
   first_try   INTEGER,
   last_try    INTEGER,
-  code        TEXT,
-  reason      TEXT
+  rekeys      INTEGER NOT NULL,
+  redriven    INTEGER,                        -- µs
+  size        INTEGER NOT NULL,               -- bytes of the body
+  code        TEXT,                           -- of the last attempt
+  reason      TEXT,
+  since       INTEGER,                        -- µs, of the first attempt in a row with that code
+  same        INTEGER NOT NULL,               -- attempts in that row
+  turn        INTEGER NOT NULL DEFAULT 0,     -- gateway.Turn
+  troubles    TEXT                            -- of recipients whose state differs from the job's (gateway.Job)
 ) STRICT;
-CREATE INDEX shipment_due ON shipment (due) WHERE due IS NOT NULL;
-CREATE INDEX shipment_message ON shipment (message);
+-- A job's turn is its place among those of its destination that are due: under its
+-- flow as long as it was never tried, and behind all of those when it was. The flows
+-- that have new mail are found by leaping from one to the next, however much each has.
+CREATE INDEX job_turn ON job (destination, turn, due);
+CREATE INDEX job_destination ON job (destination);
+CREATE INDEX job_message ON job (message);
+CREATE INDEX job_lease ON job (lease) WHERE lease IS NOT NULL;
+-- The oldest jobs are given up, wherever they stand in the order of acceptance.
+CREATE INDEX job_begun ON job (begun);
 
 -- Idempotency keys that were used, as store.DedupKey.
 CREATE TABLE dedup (
   key     BLOB    PRIMARY KEY,
-  message INTEGER NOT NULL
+  message INTEGER NOT NULL,
+  used    INTEGER                             -- µs; NULL while the message's body tells the key: then
+                                              -- the row is found through the body, without a second index
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX dedup_used ON dedup (message) WHERE used IS NOT NULL;
 
--- Ids that senders gave and that did not become canonical.
+-- Ids that senders gave and that did not become canonical. They go with their message.
 CREATE TABLE alias (
   id      TEXT    NOT NULL,
   agent   INTEGER NOT NULL,                   -- local sender, 0 for another
@@ -104,6 +151,77 @@ CREATE TABLE alias (
   variant BLOB    NOT NULL,                   -- the content's fingerprint where nobody vouched for it, else empty
   message INTEGER NOT NULL,
   PRIMARY KEY (id, agent, sender, variant)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alias_message ON alias (message);
+
+-- When the purge looks at a message again. Messages without a row here are found
+-- by the time of their arrival.
+CREATE TABLE purge_turn (
+  message INTEGER PRIMARY KEY,
+  due     INTEGER NOT NULL                    -- µs
+) STRICT;
+CREATE INDEX purge_turn_due ON purge_turn (due);
+
+-- What is remembered of other domains. Domains that wrote nothing for long are found
+-- without reading all of them.
+CREATE TABLE peer (
+  domain       TEXT    PRIMARY KEY,
+  first_seen   INTEGER NOT NULL,              -- µs
+  last_seen    INTEGER NOT NULL,
+  first_signed INTEGER,
+  last_signed  INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX peer_seen ON peer (last_seen);
+
+-- The other domains to which an agent has written. They are served when the disk is short.
+CREATE TABLE contact (
+  agent  INTEGER NOT NULL,
+  domain TEXT    NOT NULL,
+  PRIMARY KEY (agent, domain)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX contact_domain ON contact (domain);
+
+-- Addresses of other domains that an agent has met, each with the first message to
+-- the agent that its domain proved.
+CREATE TABLE met (
+  sender  TEXT    NOT NULL,                   -- as amtp.Address.Key
+  agent   INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  domain  TEXT    NOT NULL,                   -- of the sender
+  PRIMARY KEY (sender, agent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX met_agent ON met (agent);
+CREATE INDEX met_domain ON met (domain);
+
+-- What other domains are to be told: one row per message and recipient. It goes
+-- when it was told, and a day later in any case.
+CREATE TABLE receipt (
+  message INTEGER NOT NULL,
+  agent   INTEGER NOT NULL,                   -- the recipient
+  domain  TEXT    NOT NULL,                   -- the domain that is told
+  read    INTEGER,                            -- µs
+  acked   INTEGER,
+  refused INTEGER,
+  due     INTEGER NOT NULL,
+  PRIMARY KEY (message, agent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipt_due ON receipt (domain, due);
+
+-- Sealed secrets: what opens them is not in this file.
+CREATE TABLE secret (
+  kind    TEXT    NOT NULL,
+  name    TEXT    NOT NULL,
+  sealed  BLOB    NOT NULL,
+  facts   BLOB    NOT NULL,                   -- JSON or empty
+  created INTEGER NOT NULL,                   -- µs
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- Work that only one gateway on a store does at a time, and the gateway that does it.
+CREATE TABLE lease (
+  name  TEXT    PRIMARY KEY,
+  owner TEXT    NOT NULL,
+  until INTEGER NOT NULL                      -- µs
 ) STRICT, WITHOUT ROWID;
 
 -- Facts of this gateway, and the row that readiness writes.
