@@ -27,8 +27,8 @@ format:
 
 vet:
 	$(GO) vet ./...
-	GOOS=windows $(GO) vet ./internal/app ./internal/store/sqlite ./internal/cli
-	GOOS=darwin $(GO) vet ./internal/app ./internal/store/sqlite ./internal/cli
+	GOOS=windows $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli
+	GOOS=darwin $(GO) vet ./internal/app ./internal/operate ./internal/store/sqlite ./internal/cli
 
 lint:
 	$(GO) run $(STATICCHECK) ./...

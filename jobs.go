@@ -41,12 +41,13 @@ type DestinationHealth struct {
 
 // JobList is part of the queue, oldest first.
 type JobList struct {
-	Jobs         []QueuedJob         `json:"jobs"`
-	Count        int                 `json:"count"` // of the jobs on this page
-	HasMore      bool                `json:"has_more"`
-	NextCursor   string              `json:"next_cursor"`          // give it as After to read on
-	Incomplete   bool                `json:"incomplete,omitempty"` // the page ended before its limit; read on
-	Destinations []DestinationHealth `json:"destinations"`         // those of the jobs on this page, as far as they were tried
+	Jobs       []QueuedJob `json:"jobs"`
+	Count      int         `json:"count"` // of the jobs on this page
+	HasMore    bool        `json:"has_more"`
+	NextCursor string      `json:"next_cursor"`          // give it as After to read on
+	Incomplete bool        `json:"incomplete,omitempty"` // the page ended before its limit; read on
+	// Destinations are those of the jobs on this page, as far as they were tried.
+	Destinations []DestinationHealth `json:"destinations"`
 }
 
 // JobView is one job, and the health of its destination where that is known.

@@ -32,6 +32,7 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
 	"github.com/amtp-go/amtp/internal/limits"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
@@ -101,10 +102,10 @@ func (a *App) open() (err error) {
 	if err := a.claimDir(); err != nil {
 		return err
 	}
-	if a.store, err = openStore(a.cfg, a.log, a.clock); err != nil {
+	if a.store, err = operate.OpenStore(a.cfg, a.log, a.clock); err != nil {
 		return err
 	}
-	if err := a.readdress(); err != nil {
+	if err := operate.Readdress(a.cfg, a.store, a.log); err != nil {
 		return err
 	}
 	a.limit()
@@ -113,7 +114,7 @@ func (a *App) open() (err error) {
 	if err := a.connect(in); err != nil {
 		return err
 	}
-	admin, err := a.adminKeys()
+	admin, err := operate.AdminKeys(a.cfg, a.store, a.seal, a.claim != nil)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,17 @@ package app
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // How often it is looked whether the files in the data directory are still those of
@@ -18,6 +22,44 @@ const (
 	claimEvery = 500 * time.Millisecond
 	keysEach   = 20 // looks
 )
+
+// claimDir makes the data directory and claims it for this process. A gateway
+// whose data is elsewhere, and whose seal key too, does without one where none
+// can be made.
+func (a *App) claimDir() (err error) {
+	optional := operate.Shared(a.cfg) && a.cfg.SealKey != ""
+	if a.cfg.DataDir == "" && optional {
+		return nil
+	}
+	err = os.MkdirAll(a.cfg.DataDir, 0o700)
+	if err == nil {
+		if err := a.safe(); err != nil {
+			return err
+		}
+		a.claim, err = datadir.Acquire(a.cfg.DataDir)
+	} else {
+		err = fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	if optional && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		a.log.Info("there is no data directory, and none is needed", "data", a.cfg.DataDir, "cause", err)
+		return nil
+	}
+	return err
+}
+
+// safe refuses a data directory into which others may write, unless the operator said
+// that nobody else gets there.
+func (a *App) safe() error {
+	err := datadir.Safe(a.cfg.DataDir)
+	if open := new(datadir.OpenError); errors.As(err, &open) && a.cfg.DataDirOpen {
+		a.log.Warn("the data directory is not the gateway's alone, which data_dir_open allows", "why", open)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the data directory is not the gateway's alone: %w", err)
+	}
+	return nil
+}
 
 // watchClaim returns why when the data directory is no longer this gateway's: its
 // lock was deleted, or is another file. Another process may have the directory
@@ -72,7 +114,7 @@ type keyFile struct {
 
 // keyFiles are those with keys in the data directory.
 func (a *App) keyFiles() (list []keyFile) {
-	for _, name := range []string{sealFile(a.cfg), filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)} {
+	for _, name := range []string{operate.SealFile(a.cfg), filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)} {
 		if content, err := os.ReadFile(name); err == nil {
 			list = append(list, keyFile{name: name, sum: sha256.Sum256(content)})
 		}

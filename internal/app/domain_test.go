@@ -11,6 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // TestADomainIsNotGivenUpByAccident: whatever is set, mistyped or forgotten, agents keep
@@ -89,7 +90,7 @@ func TestADomainIsNotGivenUpByAccident(t *testing.T) {
 		{"localhost", "", false, ""},
 	} {
 		got, err := start(step.domain, step.former, step.rename)
-		var other *app.OtherDomainError
+		var other *operate.OtherDomainError
 		if step.want == "" && (!errors.As(err, &other) || other.Agents != 1 || string(other.Now) == string(other.Was)) {
 			t.Fatalf("step %d, %+v: %v, %v; want it refused", i, step, got, err)
 		}
@@ -106,7 +107,7 @@ func TestADomainIsRememberedWithoutAgents(t *testing.T) {
 		cfg := configIn(t, dir)
 		cfg.Server.Domain = amtp.Domain(domain)
 		a, err := app.New(cfg, slog.New(slog.DiscardHandler))
-		var other *app.OtherDomainError
+		var other *operate.OtherDomainError
 		if want := domain != "a.example"; errors.As(err, &other) != want || !want && err != nil {
 			t.Errorf("for %s: %v", domain, err)
 		}

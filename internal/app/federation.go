@@ -12,6 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
@@ -20,7 +21,10 @@ import (
 )
 
 // records answers access's questions from what other domains publish.
-type records struct{ *outside }
+type records struct {
+	*operate.Outside
+	strangers *discovery.Budget // over Domains, for look-ups that strangers cause
+}
 
 // Signs implements access.Records.
 func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, error) {
@@ -37,7 +41,7 @@ func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, e
 // Key implements access.Records. Our own questions have no budget.
 func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error) {
 	if from == "" {
-		return r.domains.Key(ctx, d, selector)
+		return r.Domains.Key(ctx, d, selector)
 	}
 	key, err := r.strangers.Key(ctx, addrOf(from), d, selector)
 	return key, spent(err)
@@ -71,11 +75,11 @@ func (a *App) connect(in *intake.Intake) error {
 		return err
 	}
 	var err error
-	if a.targets, err = pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
+	if a.targets, err = operate.Pushes(a.cfg, amtp.SoftwareVersion()); err != nil {
 		return err
 	}
-	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets), Acceptor: in,
-		Queue: a.queue, Log: a.log, Now: a.clock.Now}
+	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets),
+		Acceptor: in, Queue: a.queue, Log: a.log, Now: a.clock.Now}
 	return nil
 }
 
@@ -87,45 +91,44 @@ func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 		a.peering = &peering.Peering{Store: a.store, Domain: a.cfg.Server.Domain, Self: a.shown, Now: a.clock.Now}
 		peers = a.peering
 	}
-	out, err := newOutside(a.cfg, amtp.SoftwareVersion(), peers)
+	out, err := operate.NewOutside(a.cfg, amtp.SoftwareVersion(), peers)
 	if err != nil {
 		return err
 	}
-	a.domains = remote.New(out.domains, out.client, a.clock.Now)
+	a.domains = remote.New(out.Domains, out.Client, a.clock.Now)
 	if !a.cfg.Federated() {
-		if a.seal, err = openSeal(a.cfg); err != nil {
+		if a.seal, err = operate.OpenSeal(a.cfg); err != nil {
 			return err
 		}
-		if a.brought, err = broughtKey(a.cfg); err != nil {
+		if a.brought, err = operate.BroughtKey(a.cfg); err != nil {
 			return err
 		}
-		return a.checkSeal()
+		return operate.CheckSeal(a.cfg, a.store, a.seal)
 	}
-	out.strangers = discovery.NewBudget(out.domains, a.limits)
-	out.strangers.Proven = func(ctx context.Context, d amtp.Domain) bool {
+	known := records{out, discovery.NewBudget(out.Domains, a.limits)}
+	known.strangers.Proven = func(ctx context.Context, d amtp.Domain) bool {
 		known, err := a.store.SenderDomain(ctx, d)
 		return err == nil && !known.FirstSigned.IsZero()
 	}
-	known := records{out}
 	a.keys = &access.Keyring{Store: a.store, Domain: a.cfg.Server.Domain, Records: known, Now: a.clock.Now}
-	if err := loadKeys(a.cfg, a.keys); err != nil {
+	if err := operate.LoadKeys(a.cfg, a.keys); err != nil {
 		return err
 	}
 	a.seal = a.keys.Seal
-	if err := a.checkSeal(); err != nil {
+	if err := operate.CheckSeal(a.cfg, a.store, a.seal); err != nil {
 		return err
 	}
-	a.peering.Outbound, a.peering.Signer = out.options, a.keys.Signer
+	a.peering.Outbound, a.peering.Signer = out.Options, a.keys.Signer
 	a.peers = access.NewDomainVerifier(known, a.store, gateway.Policy(a.cfg.Federation.Unsigned), a.log)
 	a.peers.Own = a.cfg.Server.Domain
 	in.Verifier = a.peers
 	remote := &courier.Remote{
-		Finder: out.domains, Client: out.client, Memory: a.store, Signer: a.keys.Signer, Doubt: out.domains.Doubt,
-		Known: out.domains.Known,
+		Finder: out.Domains, Client: out.Client, Memory: a.store, Signer: a.keys.Signer, Doubt: out.Domains.Doubt,
+		Known: out.Domains.Known,
 		Now:   a.clock.Now, Log: a.log,
 	}
 	couriers[gateway.KindRemote], in.Sizes = remote, remote
-	a.tellReceipts(in, couriers, out.domains)
+	a.tellReceipts(in, couriers, out.Domains)
 	return nil
 }
 

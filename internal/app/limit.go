@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/limits"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // limit builds what bounds the volume and the connections that callers cause.
@@ -12,6 +13,6 @@ func (a *App) limit() {
 	a.limits = limits.New(limits.Options{
 		Messages: int64(a.cfg.Limits.MessagesPerMinute), Bytes: a.cfg.Limits.BytesPerMinute,
 		Largest: a.cfg.Message.MaxSize,
-		Now:     a.store.Now, Shared: tallies, Disk: room(a.cfg),
+		Now:     a.store.Now, Shared: tallies, Disk: operate.DiskRoom(a.cfg),
 	})
 }

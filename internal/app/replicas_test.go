@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
@@ -173,7 +174,7 @@ func TestResetOfASharedSeal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.ResetKeys(t.Context(), cfg); err != nil {
+	if _, err := operate.ResetKeys(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	second, err := replica(t, url, two)

@@ -17,6 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -161,7 +162,7 @@ func TestEveryFileIsForeign(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "data")
 	runIn(t, dir)
-	if _, err := app.MakeBackup(t.Context(), dir, filepath.Join(t.TempDir(), "backup.db"), false); err != nil {
+	if _, err := operate.MakeBackup(t.Context(), dir, filepath.Join(t.TempDir(), "backup.db"), false); err != nil {
 		t.Fatal(err)
 	}
 	found := 0

@@ -16,6 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
@@ -66,7 +67,7 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 		return nil, err
 	}
 	o := outbound.Options{Version: version, Allow: []outbound.Rule{outbound.RuleOf(u)}}
-	if err := trust(&o, cfg, newResolver(cfg)); err != nil {
+	if err := operate.Trust(&o, cfg, operate.NewResolver(cfg)); err != nil {
 		return nil, err
 	}
 	if file := cfg.ACME.CAFile; file != "" {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -49,7 +49,7 @@ func (p *program) backupCommand() *cobra.Command {
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			b, err := app.MakeBackup(ctx, dir, args[0], force)
+			b, err := operate.MakeBackup(ctx, dir, args[0], force)
 			if err != nil {
 				return p.badCopy(err, dir)
 			}
@@ -96,19 +96,19 @@ func (p *program) badCopy(err error, dir string) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, app.ErrServed):
+	case errors.Is(err, operate.ErrServed):
 		return &failure{exit: exitConflict, code: codeServed, message: render.Sentence(err)}
-	case errors.Is(err, app.ErrNothing):
+	case errors.Is(err, operate.ErrNothing):
 		return &failure{exit: exitNotFound, code: codeNoDatabase, message: render.Sentence(err),
 			hint: "AMTP_DATABASE_URL names the database"}
-	case errors.Is(err, app.ErrOccupied):
+	case errors.Is(err, operate.ErrOccupied):
 		return &failure{exit: exitConflict, code: codeExists, message: render.Sentence(err)}
-	case errors.Is(err, app.ErrNoDatabase):
+	case errors.Is(err, operate.ErrNoDatabase):
 		return &failure{exit: exitNotFound, code: codeNoDatabase,
 			message: "There is no database of a gateway in " + dir + "."}
-	case errors.Is(err, app.ErrOwnFile):
+	case errors.Is(err, operate.ErrOwnFile):
 		return usageErrorf("%s", render.Sentence(err))
-	case errors.Is(err, app.ErrUnsound), errors.Is(err, app.ErrJournal):
+	case errors.Is(err, operate.ErrUnsound), errors.Is(err, operate.ErrJournal):
 		return &failure{exit: exitRefused, code: codeUnsound, message: render.Sentence(err)}
 	}
 	return &failure{exit: exitInternal, code: codeCopyFailed, message: render.Sentence(err)}

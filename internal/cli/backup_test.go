@@ -15,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // gatewayIn runs a gateway on the directory for the length of a test, or until
@@ -79,7 +80,7 @@ func TestBackupAndRestore(t *testing.T) {
 	u.does(0, "Messages:   1", "backup", file)
 	u.does(5, "exists already", "backup", file)
 	got := u.does(0, "", "backup", file, "--force", "--json")
-	var b app.Backup
+	var b operate.Backup
 	if err := json.Unmarshal([]byte(got.stdout), &b); err != nil || b.Messages != 1 || b.Deliveries != 1 ||
 		b.Agents != 1 || b.Size == 0 || b.Schema == 0 {
 		t.Errorf("backup --json = %s, %v; want one of everything", got.stdout, err)
@@ -149,8 +150,8 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	u.does(1, "chmod 600 "+filepath.Join(dir, "admin.key"), "check")
 	got := u.does(1, "", "check", "--json")
 	var answer struct {
-		OK       bool          `json:"ok"`
-		Findings []app.Finding `json:"findings"`
+		OK       bool              `json:"ok"`
+		Findings []operate.Finding `json:"findings"`
 	}
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.OK || len(answer.Findings) < 10 {
 		t.Errorf("check --json = %s, %v", got.stdout, err)

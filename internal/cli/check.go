@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -34,7 +34,7 @@ func (p *program) checkCommand() *cobra.Command {
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			list := app.Check(ctx, dir, p.now())
+			list := operate.Check(ctx, dir, p.now())
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -43,7 +43,7 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 }
 
-func (p *program) printFindings(dir string, list []app.Finding) error {
+func (p *program) printFindings(dir string, list []operate.Finding) error {
 	bad := 0
 	for _, f := range list {
 		if !f.OK {
@@ -56,9 +56,9 @@ func (p *program) printFindings(dir string, list []app.Finding) error {
 	}
 	if p.json {
 		if err := p.printJSON(struct {
-			OK        bool          `json:"ok"`
-			Directory string        `json:"directory"`
-			Findings  []app.Finding `json:"findings"`
+			OK        bool              `json:"ok"`
+			Directory string            `json:"directory"`
+			Findings  []operate.Finding `json:"findings"`
 		}{bad == 0, dir, list}); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/test/nowhere"
 )
 
@@ -507,7 +507,7 @@ func TestVersion(t *testing.T) {
 		t.Fatalf("version --json: %+v: %v", got, err)
 	}
 	want := map[string]any{
-		"version": version(), "protocol": amtp.Version, "schema": float64(app.Schema()),
+		"version": version(), "protocol": amtp.Version, "schema": float64(operate.Schema()),
 		"go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
 	}
 	for name, value := range want {

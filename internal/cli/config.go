@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -43,7 +43,7 @@ with its place, and exit code 2. Warnings do not prevent it.`,
 			return err
 		}
 		if err == nil {
-			if open := app.CheckLink(cfg); open != nil {
+			if open := operate.CheckLink(cfg); open != nil {
 				found = &config.Error{Problems: []config.Problem{{Place: cfg.Origin("database.url"),
 					Text: "database.url: " + open.Error()}}}
 			}

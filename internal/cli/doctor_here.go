@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/domaincheck"
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -65,7 +65,7 @@ func (x *examination) data(ctx context.Context) (cfg config.Config, known bool) 
 		return cfg, false
 	}
 	cfg, known = x.settings(ctx)
-	for _, f := range app.Glance(dir, x.now()) {
+	for _, f := range operate.Glance(dir, x.now()) {
 		if f.OK {
 			x.good("data "+f.Name, "%s", f.Text)
 		} else {
@@ -126,7 +126,7 @@ func (x *examination) domain(ctx context.Context, cfg config.Config, known bool)
 	}
 	ctx, cancel := context.WithTimeout(ctx, domainTime)
 	defer cancel()
-	list, verdict, err := app.CheckDomain(ctx, cfg, cfg.Server.Domain, nil)
+	list, verdict, err := operate.CheckDomain(ctx, cfg, cfg.Server.Domain, nil)
 	if err != nil {
 		x.bad(name, "amtp domain check", "%s", render.Sentence(err))
 		return

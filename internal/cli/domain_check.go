@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -57,7 +57,7 @@ func (p *program) domainCheckCommand() *cobra.Command {
 			defer stop()
 			ctx, cancel := withTimeout(ctx, timeout)
 			defer cancel()
-			list, verdict, err := app.CheckDomain(ctx, cfg, d, selectors)
+			list, verdict, err := operate.CheckDomain(ctx, cfg, d, selectors)
 			if err != nil {
 				return &failure{exit: exitInternal, code: amtp.CodeInternal, message: render.Sentence(err)}
 			}

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/managedfile"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -202,13 +202,13 @@ func (s *domainSetup) apply(flags *config.FlagValues, content []byte, changes []
 func (s *domainSetup) prepare(ctx context.Context) (err error) {
 	s.running, s.runs = datadir.Holder(s.cfg.DataDir)
 	if !s.runs {
-		s.done, err = app.PrepareDomain(ctx, s.cfg)
+		s.done, err = operate.PrepareDomain(ctx, s.cfg)
 		return s.explainPrepare(err)
 	}
 	if serves := amtp.Domain(s.running.Domain); serves != "localhost" {
 		// It has its keys, whatever domain they are for.
 		s.done = amtp.DomainPlan{Domain: s.domain, Serves: serves}
-		s.done.Keys, err = app.SigningKeys(ctx, s.cfg)
+		s.done.Keys, err = operate.SigningKeys(ctx, s.cfg)
 		return s.explainPrepare(err)
 	}
 	key := s.getenv("AMTP_ADMIN_KEY")
@@ -245,7 +245,7 @@ func (s *domainSetup) explainPrepare(err error) error {
 		return &failure{exit: exitConflict, code: refused.Code, message: refused.Message, details: refused.Details}
 	case refused != nil:
 		return refused
-	case errors.Is(err, app.ErrSealLost):
+	case errors.Is(err, operate.ErrSealLost):
 		return &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(err)}
 	}
 	return s.badCopy(err, s.cfg.DataDir)

@@ -4,8 +4,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // storeOf returns the configuration of the gateway with the data directory, as far
@@ -28,7 +28,7 @@ func (p *program) refuseElsewhere(named, dir, instead string) error {
 	if url == "" {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(dir, app.DatabaseFile)); named != "" && err == nil {
+	if _, err := os.Stat(filepath.Join(dir, operate.DatabaseFile)); named != "" && err == nil {
 		return nil
 	}
 	f := usageErrorf("The data of this gateway is in PostgreSQL (%s), and this command works on files in a data directory.",

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -208,11 +208,11 @@ func (p *program) keysResetCommand() *cobra.Command {
 			if err != nil {
 				return badConfig(err)
 			}
-			done, err := app.ResetKeys(cmd.Context(), cfg)
+			done, err := operate.ResetKeys(cmd.Context(), cfg)
 			switch {
-			case errors.Is(err, app.ErrNothingLost):
+			case errors.Is(err, operate.ErrNothingLost):
 				return &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(err)}
-			case errors.Is(err, app.ErrNoDomain):
+			case errors.Is(err, operate.ErrNoDomain):
 				return usageErrorf("%s", render.Sentence(err))
 			case err != nil:
 				return p.badCopy(err, cfg.DataDir)

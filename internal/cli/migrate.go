@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -52,18 +52,18 @@ func (p *program) migrateCommand() *cobra.Command {
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			tables, err := app.MoveStore(ctx, dir, url, p.progress())
+			tables, err := operate.MoveStore(ctx, dir, url, p.progress())
 			switch {
-			case errors.Is(err, app.ErrOtherData), errors.Is(err, app.ErrAlreadyMoved):
+			case errors.Is(err, operate.ErrOtherData), errors.Is(err, operate.ErrAlreadyMoved):
 				return &failure{exit: exitConflict, code: codeExists, message: render.Sentence(err),
 					hint: "where everything was moved, start the gateways with AMTP_DATABASE_URL; to move it elsewhere, name an empty database: --to"}
 			case err != nil:
 				return p.badCopy(err, dir)
 			case p.json:
 				return p.printJSON(struct {
-					From   string           `json:"from"`
-					To     string           `json:"to"`
-					Tables []app.MovedTable `json:"tables"`
+					From   string               `json:"from"`
+					To     string               `json:"to"`
+					Tables []operate.MovedTable `json:"tables"`
 				}{dir, url.String(), tables})
 			}
 			p.printf("Moved and compared:\n")
@@ -99,9 +99,9 @@ func (p *program) moveTo(named string) (config.DSN, error) {
 
 // progress returns what tells the user how far a move is: at the beginning and end
 // of every table, and once a second.
-func (p *program) progress() func(app.Progress) {
+func (p *program) progress() func(operate.Progress) {
 	var last time.Time
-	return func(at app.Progress) {
+	return func(at operate.Progress) {
 		if at.Of == 0 {
 			return
 		}
@@ -120,7 +120,7 @@ func (p *program) progress() func(app.Progress) {
 func (p *program) checkLink(url config.DSN) error {
 	cfg := config.Config{Database: config.Database{URL: url}}
 	cfg.Database.Unverified, _ = strconv.ParseBool(p.getenv("AMTP_DATABASE_UNVERIFIED")) // anything else is no
-	if err := app.CheckLink(cfg); err != nil {
+	if err := operate.CheckLink(cfg); err != nil {
 		return usageErrorf("%s", render.Sentence(err))
 	}
 	return nil

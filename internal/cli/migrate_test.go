@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
@@ -35,7 +35,7 @@ func TestMigrateStore(t *testing.T) {
 	got = other.does(0, "", "migrate-store", "--to", pgtest.Database(t, "empty", nil), "--json")
 	var said struct {
 		From, To string
-		Tables   []app.MovedTable
+		Tables   []operate.MovedTable
 	}
 	if err := json.Unmarshal([]byte(got.stdout), &said); err != nil || len(said.Tables) < 9 ||
 		said.From != filepath.Join(other.home, "data") {

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -88,7 +88,7 @@ func (p *program) restoreCommand() *cobra.Command {
 }
 
 func (p *program) restore(ctx context.Context, dir, file string, force bool) error {
-	done, err := app.RestoreBackup(ctx, dir, file, force)
+	done, err := operate.RestoreBackup(ctx, dir, file, force)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &failure{exit: exitNotFound, code: codeNoBackup, message: "There is no file " + file + "."}
 	}
@@ -123,7 +123,7 @@ func (p *program) restoreDatabase(ctx context.Context, dir string) error {
 	if err := p.checkLink(url); err != nil {
 		return err
 	}
-	done, err := app.RestoreDatabase(ctx, url)
+	done, err := operate.RestoreDatabase(ctx, url)
 	if err != nil {
 		return p.badCopy(err, dir)
 	}
@@ -151,11 +151,11 @@ func (p *program) confirmRestore(ctx context.Context, dir, base string) error {
 	var was bool
 	var err error
 	if base == "" && !claimed {
-		was, err = app.Resume(ctx, p.storeOf(dir))
+		was, err = operate.Resume(ctx, p.storeOf(dir))
 	} else {
 		was, err = p.confirmRunning(ctx, dir, base)
 	}
-	if errors.Is(err, app.ErrNoDatabase) {
+	if errors.Is(err, operate.ErrNoDatabase) {
 		return p.badCopy(err, dir)
 	}
 	if err != nil {

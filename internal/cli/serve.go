@@ -21,6 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/defect"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -82,7 +83,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 	defer stop()
 	defer outlivesItsLog()()
 	log := newLog(p.stderr, cfg.Logging)
-	if err := app.CheckLink(cfg); err != nil {
+	if err := operate.CheckLink(cfg); err != nil {
 		return usageErrorf("%s", render.Sentence(err))
 	}
 	a, err := app.New(cfg, log)
@@ -91,7 +92,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 		f.hint = "\"amtp check\" lists all that is open; where the system lets nobody else in, as in a container: AMTP_DATA_DIR_OPEN=true"
 		return f
 	}
-	var other *app.OtherDomainError
+	var other *operate.OtherDomainError
 	if errors.As(err, &other) {
 		return otherDomain(other)
 	}
@@ -131,7 +132,7 @@ func (p *program) serve(ctx context.Context, cfg config.Config, warnings []confi
 }
 
 // otherDomain says how the gateway starts in the domain that it had.
-func otherDomain(e *app.OtherDomainError) error {
+func otherDomain(e *operate.OtherDomainError) error {
 	f := &failure{exit: exitConflict, code: amtp.CodeConflict, message: render.Sentence(e)}
 	f.hint = fmt.Sprintf("amtp serve --domain %s; to have it stay so: amtp domain setup %[1]s; to give %[1]s up: --rename",
 		e.Was)

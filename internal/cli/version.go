@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
-	"github.com/amtp-go/amtp/internal/app"
+	"github.com/amtp-go/amtp/internal/operate"
 )
 
 // release is the version that the linker writes into a released program
@@ -50,7 +50,7 @@ func (p *program) versionCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := provenance{
-				Version: version(), Protocol: amtp.Version, Schema: app.Schema(),
+				Version: version(), Protocol: amtp.Version, Schema: operate.Schema(),
 				Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 			}
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -199,6 +199,6 @@ func jobView(j *gateway.Parcel) amtp.QueuedJob {
 }
 
 func destinationView(l queue.DestinationHealth) amtp.DestinationHealth {
-	return amtp.DestinationHealth{Destination: string(l.Destination), Window: l.Window, InFlight: l.Flying, Failures: l.Failures,
-		ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
+	return amtp.DestinationHealth{Destination: string(l.Destination), Window: l.Window,
+		InFlight: l.Flying, Failures: l.Failures, ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
 }

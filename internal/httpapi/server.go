@@ -186,8 +186,8 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 // noteProxy tells the log once of a proxy on this machine that nobody trusts: its
 // callers are bound by no network.
 func (s *Server) noteProxy(c *call) {
-	if len(s.Authenticator.Proxies) > 0 || s.Verifier == nil || len(c.r.Header["X-Forwarded-For"]) == 0 || !c.addr.IsLoopback() ||
-		s.proxied.Swap(true) {
+	if len(s.Authenticator.Proxies) > 0 || s.Verifier == nil || len(c.r.Header["X-Forwarded-For"]) == 0 ||
+		!c.addr.IsLoopback() || s.proxied.Swap(true) {
 		return
 	}
 	s.Log.Warn("callers come through a proxy on this machine that server.trusted_proxies does not name: limits by network do not bind them")

@@ -11,6 +11,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
@@ -53,8 +54,9 @@ func correspond(t *testing.T) *correspondence {
 	return c
 }
 
-func (c *correspondence) move(ctx context.Context, url string, tell func(app.Progress)) ([]app.MovedTable, error) {
-	return app.MoveStore(ctx, c.a.Dir, config.DSN(url), tell)
+func (c *correspondence) move(ctx context.Context, url string,
+	tell func(operate.Progress)) ([]operate.MovedTable, error) {
+	return operate.MoveStore(ctx, c.a.Dir, config.DSN(url), tell)
 }
 
 // starts tries to start a gateway on a's directory.
@@ -72,7 +74,7 @@ func (c *correspondence) starts(environ ...string) error {
 	return a.Close()
 }
 
-func quiet(app.Progress) {}
+func quiet(operate.Progress) {}
 
 // TestMoveToPostgreSQL: a gateway moves from SQLite to PostgreSQL in the middle of
 // its work, and nobody notices.
@@ -92,8 +94,8 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	if err := c.starts(); err == nil || !strings.Contains(err.Error(), "was moved to postgres://") {
 		t.Errorf("a gateway on what was moved: %v, want a refusal", err)
 	}
-	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, app.ErrAlreadyMoved) {
-		t.Errorf("the second move: %v, want %v", err, app.ErrAlreadyMoved)
+	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, operate.ErrAlreadyMoved) {
+		t.Errorf("the second move: %v, want %v", err, operate.ErrAlreadyMoved)
 	}
 	c.a.Run("AMTP_DATABASE_URL=" + url)
 	c.nothingLost()
@@ -159,7 +161,7 @@ func TestMoveGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	brought := 0
-	_, err := c.move(ctx, url, func(p app.Progress) {
+	_, err := c.move(ctx, url, func(p operate.Progress) {
 		if p.Table == "delivery" && p.Done > 0 {
 			cancel()
 		}
@@ -173,7 +175,7 @@ func TestMoveGoesOn(t *testing.T) {
 	if err := c.starts("AMTP_DATABASE_URL=" + url); err == nil || !strings.Contains(err.Error(), "is not done") {
 		t.Errorf("a gateway on the database: %v, want a refusal", err)
 	}
-	_, err = c.move(t.Context(), url, func(p app.Progress) {
+	_, err = c.move(t.Context(), url, func(p operate.Progress) {
 		if p.Table == "message" && !p.Check && p.Done < p.Of {
 			brought++
 		}
@@ -204,8 +206,8 @@ func TestMoveIsRefused(t *testing.T) {
 	if err := stranger.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, app.ErrOtherData) {
-		t.Errorf("a move into a database of others: %v, want %v", err, app.ErrOtherData)
+	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, operate.ErrOtherData) {
+		t.Errorf("a move into a database of others: %v, want %v", err, operate.ErrOtherData)
 	}
 	c.a.Run()
 	if _, err := c.move(t.Context(), pgtest.Database(t, "empty", nil), quiet); err == nil ||

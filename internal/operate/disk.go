@@ -1,4 +1,4 @@
-package app
+package operate
 
 import "github.com/amtp-go/amtp/internal/config"
 
@@ -8,9 +8,9 @@ const (
 	diskPart  = 10 // of a disk on which that is much, a tenth
 )
 
-// room returns what looks at the disk for messages, nil where it is not ours.
-func room(cfg config.Config) func() (free, least uint64, known bool) {
-	if shared(cfg) {
+// DiskRoom returns what looks at the disk for messages, nil where it is not ours.
+func DiskRoom(cfg config.Config) func() (free, least uint64, known bool) {
+	if Shared(cfg) {
 		return nil
 	}
 	return func() (free, least uint64, known bool) {

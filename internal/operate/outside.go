@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"fmt"
@@ -16,20 +16,19 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// outside is how the gateway finds other domains and calls others.
-type outside struct {
-	client    *http.Client
-	domains   *discovery.Finder
-	strangers *discovery.Budget // over domains, for look-ups that strangers cause
+// Outside is how the gateway finds other domains and calls others.
+type Outside struct {
+	Client  *http.Client
+	Domains *discovery.Finder
 
 	// What the two are made of.
-	options  outbound.Options
+	Options  outbound.Options
 	resolver discovery.Resolver
 	table    map[string]string // the operator's
 }
 
-// newOutside builds it for a program of the version. It connects to nobody.
-func newOutside(cfg config.Config, version string, peers discovery.StaticRoutes) (*outside, error) {
+// NewOutside builds an Outside for a program of the version. It opens no connection.
+func NewOutside(cfg config.Config, version string, peers discovery.StaticRoutes) (*Outside, error) {
 	table := map[string]string{}
 	allow := make([]outbound.Rule, len(cfg.Outbound.Allow))
 	for i, rule := range cfg.Outbound.Allow {
@@ -45,9 +44,9 @@ func newOutside(cfg config.Config, version string, peers discovery.StaticRoutes)
 			allow = append(allow, ruleFor(txt)...)
 		}
 	}
-	resolver := newResolver(cfg)
+	resolver := NewResolver(cfg)
 	o := outbound.Options{Allow: allow, PlainHTTP: cfg.DNS.AllowHTTP, Version: version, Rate: gateway.LeastRate}
-	if err := trust(&o, cfg, resolver); err != nil {
+	if err := Trust(&o, cfg, resolver); err != nil {
 		return nil, err
 	}
 	d := discovery.Options{Resolver: resolver, Static: table, Routes: peers, AllowHTTP: cfg.DNS.AllowHTTP,
@@ -59,7 +58,7 @@ func newOutside(cfg config.Config, version string, peers discovery.StaticRoutes)
 	if err != nil {
 		return nil, fmt.Errorf("read the records of other domains: %w", err)
 	}
-	return &outside{client: outbound.New(gateways(o, cfg)), domains: domains, options: o, resolver: d.Resolver,
+	return &Outside{Client: outbound.New(gateways(o, cfg)), Domains: domains, Options: o, resolver: d.Resolver,
 		table: table}, nil
 }
 
@@ -72,14 +71,14 @@ func gateways(o outbound.Options, cfg config.Config) outbound.Options {
 	return o
 }
 
-// pushes says where the endpoints of agents may be. Agents choose them, so that
+// Pushes says where the endpoints of agents may be. Agents choose them, so that
 // only the operator's own rules count, and not those for the gateways of others.
-func pushes(cfg config.Config, version string) (outbound.Options, error) {
+func Pushes(cfg config.Config, version string) (outbound.Options, error) {
 	o := outbound.Options{NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
 	for _, rule := range cfg.Outbound.Allow {
 		o.Allow = append(o.Allow, outbound.Rule(rule))
 	}
-	return o, trust(&o, cfg, newResolver(cfg))
+	return o, Trust(&o, cfg, NewResolver(cfg))
 }
 
 // listenerOf returns where the gateway listens, at all addresses of the machine where
@@ -100,7 +99,8 @@ func listenerOf(address string) netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(port))
 }
 
-func newResolver(cfg config.Config) *discovery.DNS {
+// NewResolver returns the resolver of the configuration.
+func NewResolver(cfg config.Config) *discovery.DNS {
 	resolver := &discovery.DNS{Servers: discovery.System, Timeout: cfg.DNS.Timeout}
 	if servers := cfg.DNS.Resolvers; len(servers) > 0 {
 		resolver.Servers = func() ([]netip.AddrPort, error) { return servers, nil }
@@ -108,8 +108,8 @@ func newResolver(cfg config.Config) *discovery.DNS {
 	return resolver
 }
 
-// trust says whom calls believe: which names and which authorities.
-func trust(o *outbound.Options, cfg config.Config, resolver *discovery.DNS) error {
+// Trust says whom calls believe: which names and which authorities.
+func Trust(o *outbound.Options, cfg config.Config, resolver *discovery.DNS) error {
 	o.MinTLS = cfg.TLS.MinVersion
 	if len(cfg.DNS.Resolvers) > 0 {
 		o.Lookup = resolver.Addresses

@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"context"
@@ -24,19 +24,19 @@ var ErrSealLost = errors.New("put back the one that belongs to this database, or
 // its own.
 var errOtherSeal = errors.New("give every gateway on one database the same file: AMTP_SEAL_KEY_FILE, or seal.key in its data directory")
 
-// sealFile returns the name of the file with the seal key.
-func sealFile(cfg config.Config) string {
+// SealFile returns the name of the file with the seal key.
+func SealFile(cfg config.Config) string {
 	if cfg.SealKey != "" {
 		return cfg.SealKey
 	}
 	return filepath.Join(cfg.DataDir, datadir.SealKeyFile)
 }
 
-// openSeal reads the key that opens the sealed secrets of the store. In the data
+// OpenSeal reads the key that opens the sealed secrets of the store. In the data
 // directory it is made when there is none; one that was named has to be there. It
 // is not part of a backup.
-func openSeal(cfg config.Config) (gateway.Seal, error) {
-	name := sealFile(cfg)
+func OpenSeal(cfg config.Config) (gateway.Seal, error) {
+	name := SealFile(cfg)
 	content, err := os.ReadFile(name)
 	if err == nil {
 		key, ok := sealKey(content)
@@ -69,16 +69,16 @@ func sealKey(content []byte) ([]byte, bool) {
 // sealed is the kind of the secret that tells one seal from another.
 const sealed = "seal"
 
-// checkSeal refuses another seal key than the one of the gateways that share the
+// CheckSeal refuses another seal key than the one of the gateways that share the
 // store. A gateway that is alone has none to compare it with: it may have lost its
 // key, and goes on without what that opened.
-func (a *App) checkSeal() error {
-	if !shared(a.cfg) {
+func CheckSeal(cfg config.Config, s gateway.Secrets, seal gateway.Seal) error {
+	if !Shared(cfg) {
 		return nil
 	}
-	err := markSeal(context.Background(), a.store, a.seal)
+	err := markSeal(context.Background(), s, seal)
 	if errors.Is(err, gateway.ErrSealed) {
-		return fmt.Errorf("%s is not the seal key of this database; %w", sealFile(a.cfg), errOtherSeal)
+		return fmt.Errorf("%s is not the seal key of this database; %w", SealFile(cfg), errOtherSeal)
 	}
 	return err
 }

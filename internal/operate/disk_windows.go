@@ -1,4 +1,4 @@
-package app
+package operate
 
 import "golang.org/x/sys/windows"
 

@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"context"
@@ -209,14 +209,14 @@ func (m *move) leave(ctx context.Context) error {
 // starts there with another, and the administrator's key.
 func (m *move) handKeys(ctx context.Context) (err error) {
 	cfg := config.Config{DataDir: m.dir, Database: config.Database{URL: m.to}}
-	if _, err := os.Stat(sealFile(cfg)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(SealFile(cfg)); errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing was ever sealed, or the key is kept elsewhere
 	}
-	seal, err := openSeal(cfg)
+	seal, err := OpenSeal(cfg)
 	if err != nil {
 		return err
 	}
-	s, err := openStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
+	s, err := OpenStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"crypto/tls"
@@ -46,7 +46,7 @@ func peer(t *testing.T, newest uint16) (put func(string) string) {
 }
 
 // outsideOf is what a gateway with these variables has.
-func outsideOf(t *testing.T, put func(string) string, env ...string) *outside {
+func outsideOf(t *testing.T, put func(string) string, env ...string) *Outside {
 	t.Helper()
 	all := []string{"AMTP_DATA_DIR=" + t.TempDir()}
 	for _, pair := range env {
@@ -56,21 +56,21 @@ func outsideOf(t *testing.T, put func(string) string, env ...string) *outside {
 	if err != nil {
 		t.Fatalf("Load of %q: %v", all, err)
 	}
-	o, err := newOutside(cfg, "1.2.3", nil)
+	o, err := NewOutside(cfg, "1.2.3", nil)
 	if err != nil {
-		t.Fatalf("newOutside of %q: %v", all, err)
+		t.Fatalf("NewOutside of %q: %v", all, err)
 	}
-	t.Cleanup(o.client.CloseIdleConnections)
+	t.Cleanup(o.Client.CloseIdleConnections)
 	return o
 }
 
 // call finds the gateway of b.example and calls it.
-func (o *outside) call(t *testing.T) (string, error) {
-	found, err := o.domains.Gateway(t.Context(), "b.example")
+func (o *Outside) call(t *testing.T) (string, error) {
+	found, err := o.Domains.Gateway(t.Context(), "b.example")
 	if err != nil {
 		return "", err
 	}
-	res, err := o.client.Get(found.Gateway)
+	res, err := o.Client.Get(found.Gateway)
 	if err != nil {
 		return "", err
 	}
@@ -161,7 +161,7 @@ func TestPlainPeer(t *testing.T) {
 func TestKeyOfAPeer(t *testing.T) {
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_MOCK_MODE=true",
 		`AMTP_PEERS={"k1._amtpkey.b.example":"v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYEGi6h1vzrHdL6SF02XaGH0TWbDcBdFvex3jdOYE1tpyNC1GrIL2Z0XzXD996Kv61YuWryy0nRh5SZ7FXBOK0w=="}`)
-	strangers := discovery.NewBudget(o.domains, (*limits.Limits)(nil))
+	strangers := discovery.NewBudget(o.Domains, (*limits.Limits)(nil))
 	key, err := strangers.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "k1")
 	if err != nil || key.Algorithm != amtp.ES256 {
 		t.Errorf("Key = %+v, %v; want the one of the table", key, err)
@@ -174,7 +174,7 @@ func TestHowLongOutsideRemembers(t *testing.T) {
 	server.TXT("_amtp.b.example", time.Hour, "v=amtp1;gateway=https://gw.b.example")
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_RESOLVERS="+server.Addr().String(),
 		"AMTP_DNS_CACHE_TTL=90s")
-	if found, err := o.domains.Gateway(t.Context(), "b.example"); err != nil || found.TTL != 90*time.Second {
+	if found, err := o.Domains.Gateway(t.Context(), "b.example"); err != nil || found.TTL != 90*time.Second {
 		t.Errorf("Gateway = %+v, %v; want one that is remembered for 90s", found, err)
 	}
 }
@@ -194,7 +194,7 @@ func TestNeighboursAreGateways(t *testing.T) {
 		if o := gateways(outbound.Options{PlainHTTP: true}, cfg); !o.NotHere || o.NotSelf {
 			t.Errorf("gateways of others over plain HTTP: %+v, want none of this machine and its networks", o)
 		}
-		if o, err := pushes(cfg, "1.2.3"); err != nil || !o.NotHere || o.NotSelf {
+		if o, err := Pushes(cfg, "1.2.3"); err != nil || !o.NotHere || o.NotSelf {
 			t.Errorf("endpoints of agents: %+v, %v; want none of this machine and its networks", o, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,15 +40,15 @@ func (e *OtherDomainError) Error() string {
 	return text
 }
 
-// readdress gives the agents their addresses in the domain of the gateway, at
+// Readdress gives the agents their addresses in the domain of the gateway, at
 // every start: whoever registered before there was a domain is known by it from
 // now on. A domain that the gateway had is not given up unless that is meant: a
 // forgotten setting must not rename anybody, nor open the gateway.
 // docs/decisions/013, 038
-func (a *App) readdress() error {
-	ctx, to := context.Background(), a.cfg.Server.Domain
-	agents := a.store.Agents()
-	was, err := servedDomain(ctx, a.store)
+func Readdress(cfg config.Config, s gateway.Store, log *slog.Logger) error {
+	ctx, to := context.Background(), cfg.Server.Domain
+	agents := s.Agents()
+	was, err := servedDomain(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -56,24 +57,24 @@ func (a *App) readdress() error {
 		former = append(former, was)
 	}
 	for _, from := range former {
-		if from != "localhost" && !a.cfg.GivesUp(from) {
+		if from != "localhost" && !cfg.GivesUp(from) {
 			return &OtherDomainError{Was: from, Now: to, Agents: living(agents, from)}
 		}
 	}
 	for _, from := range former {
-		done, err := a.store.Readdress(ctx, from, to)
+		done, err := s.Readdress(ctx, from, to)
 		if err != nil {
 			return fmt.Errorf("give the agents of %s their addresses in %s: %w", from, to, err)
 		}
 		for _, address := range done.Moved {
-			a.log.Info("an agent has another address", "agent", address.String(), "before", string(from))
+			log.Info("an agent has another address", "agent", address.String(), "before", string(from))
 		}
 		for _, address := range done.Stayed {
-			a.log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there",
+			log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there",
 				"agent", address.String())
 		}
 	}
-	return serveDomain(ctx, a.store, was, to)
+	return serveDomain(ctx, s, was, to)
 }
 
 // living counts the agents in a domain.
@@ -149,7 +150,7 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan amtp.DomainPlan
 		return plan, refused
 	}
 	ring := &access.Keyring{Store: s, Domain: cfg.Server.Domain, Now: time.Now}
-	if err := loadKeys(cfg, ring); err != nil {
+	if err := LoadKeys(cfg, ring); err != nil {
 		return plan, err
 	}
 	plan.Keys, err = ring.Keys(ctx)
@@ -159,7 +160,7 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan amtp.DomainPlan
 // SigningKeys returns the signing keys in the store of a gateway, which may be
 // running, as far as there are any.
 func SigningKeys(ctx context.Context, cfg config.Config) ([]amtp.SigningKey, error) {
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); !shared(cfg) && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); !Shared(cfg) && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // nothing was started here yet
 	}
 	return signingKeys(ctx, cfg)

@@ -1,4 +1,12 @@
-package app
+// Package operate does what an operator does to the data of a gateway without its help:
+// backup, restore, check, move to another store, new keys, a domain that is to come. It
+// works from the configuration of the gateway, on a data directory or a PostgreSQL.
+//
+// It opens store, seal and keys by the same functions as the gateway itself, which app
+// builds on them. What may not be done beside a running gateway claims the data
+// directory first, and is refused while a gateway has it. What is interrupted, or whose
+// process is killed, is done by a second call, or has changed nothing.
+package operate
 
 import (
 	"context"
@@ -8,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
@@ -18,13 +25,13 @@ import (
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
-// shared reports whether other gateways may be on the same store.
-func shared(cfg config.Config) bool { return cfg.Database.URL != "" }
+// Shared reports whether other gateways may be on the same store.
+func Shared(cfg config.Config) bool { return cfg.Database.URL != "" }
 
 // CheckLink refuses a database on another machine whose certificate would not be
 // verified, unless the configuration says that this is meant.
 func CheckLink(cfg config.Config) error {
-	if !shared(cfg) || cfg.Database.Unverified {
+	if !Shared(cfg) || cfg.Database.Unverified {
 		return nil
 	}
 	err := postgres.Verified(string(cfg.Database.URL))
@@ -34,12 +41,12 @@ func CheckLink(cfg config.Config) error {
 	return nil // an address that cannot be read is named by who opens it
 }
 
-// openStore opens the store that the configuration names.
-func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gateway.Store, error) {
+// OpenStore opens the store that the configuration names.
+func OpenStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gateway.Store, error) {
 	if err := CheckLink(cfg); err != nil {
 		return nil, err
 	}
-	if shared(cfg) {
+	if Shared(cfg) {
 		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log,
 			Clock: clock})
 		if err != nil {
@@ -64,8 +71,8 @@ func openStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gate
 // that can be told: the data directory is claimed, a shared store may have others.
 func openAlone(cfg config.Config) (gateway.Store, func() error, error) {
 	log := slog.New(slog.DiscardHandler)
-	if shared(cfg) {
-		s, err := openStore(cfg, log, wallclock.Clock{})
+	if Shared(cfg) {
+		s, err := OpenStore(cfg, log, wallclock.Clock{})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -83,7 +90,7 @@ func openClaimed(cfg config.Config) (gateway.Store, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
+	s, err := OpenStore(cfg, slog.New(slog.DiscardHandler), wallclock.Clock{})
 	if err != nil {
 		return nil, nil, errors.Join(err, claim.Release())
 	}
@@ -92,49 +99,11 @@ func openClaimed(cfg config.Config) (gateway.Store, func() error, error) {
 
 // openFirst is openAlone for who may be the first, and then makes the store.
 func openFirst(cfg config.Config) (gateway.Store, func() error, error) {
-	if shared(cfg) {
+	if Shared(cfg) {
 		return openAlone(cfg)
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
 	return openClaimed(cfg)
-}
-
-// claimDir makes the data directory and claims it for this process. A gateway
-// whose data is elsewhere, and whose seal key too, does without one where none
-// can be made.
-func (a *App) claimDir() (err error) {
-	optional := shared(a.cfg) && a.cfg.SealKey != ""
-	if a.cfg.DataDir == "" && optional {
-		return nil
-	}
-	err = os.MkdirAll(a.cfg.DataDir, 0o700)
-	if err == nil {
-		if err := a.safe(); err != nil {
-			return err
-		}
-		a.claim, err = datadir.Acquire(a.cfg.DataDir)
-	} else {
-		err = fmt.Errorf("the data directory cannot be made: %w", err)
-	}
-	if optional && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
-		a.log.Info("there is no data directory, and none is needed", "data", a.cfg.DataDir, "cause", err)
-		return nil
-	}
-	return err
-}
-
-// safe refuses a data directory into which others may write, unless the operator said
-// that nobody else gets there.
-func (a *App) safe() error {
-	err := datadir.Safe(a.cfg.DataDir)
-	if open := new(datadir.OpenError); errors.As(err, &open) && a.cfg.DataDirOpen {
-		a.log.Warn("the data directory is not the gateway's alone, which data_dir_open allows", "why", open)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("the data directory is not the gateway's alone: %w", err)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"context"
@@ -9,23 +9,26 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// adminKeys returns the configured keys, or else the gateway's own, which is made
+// AdminKeys returns the configured keys, or else the gateway's own, which is made
 // at the first start: in the data directory, or in the store that several share.
-func (a *App) adminKeys() ([]string, error) {
-	keys, err := a.cfg.AdminKeys()
+// claimed says that the gateway has a data directory, where its key may be written.
+func AdminKeys(cfg config.Config, s gateway.Secrets, seal gateway.Seal, claimed bool) ([]string, error) {
+	keys, err := cfg.AdminKeys()
 	if err != nil || len(keys) > 0 {
 		return keys, err
 	}
+	name := filepath.Join(cfg.DataDir, datadir.AdminKeyFile)
 	var key string
-	if shared(a.cfg) {
-		key, err = a.sharedAdminKey(context.Background())
+	if Shared(cfg) {
+		key, err = sharedAdminKey(context.Background(), s, seal, name, claimed)
 	} else {
-		key, err = ownAdminKey(filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile))
+		key, err = ownAdminKey(name)
 	}
 	return []string{key}, err
 }
@@ -33,18 +36,18 @@ func (a *App) adminKeys() ([]string, error) {
 // administration is the kind of the secret that is the administrator's key.
 const administration = "admin"
 
-// sharedAdminKey returns the key of all gateways on the store. Each puts a copy in
-// its data directory, where the commands of that machine find it. The first takes
-// the one that is there already.
-func (a *App) sharedAdminKey(ctx context.Context) (string, error) {
-	name := filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)
-	key, err := shareAdminKey(ctx, a.store, a.seal, func() (string, error) {
-		if a.claim == nil {
+// sharedAdminKey returns the key of all gateways on the store. Each puts a copy into
+// its data directory, where the commands of that machine find it. The first gateway
+// takes the key that is in its directory already.
+func sharedAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, name string,
+	claimed bool) (string, error) {
+	key, err := shareAdminKey(ctx, s, seal, func() (string, error) {
+		if !claimed {
 			return gateway.NewAdminKey(), nil
 		}
 		return ownAdminKey(name)
 	})
-	if err != nil || a.claim == nil {
+	if err != nil || !claimed {
 		return key, err
 	}
 	return key, writePrivate(name, []byte(key+"\n"))

@@ -1,11 +1,10 @@
-package app
+package operate
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"time"
 
@@ -23,26 +22,26 @@ var (
 	ErrNoDomain = errors.New("this gateway has no domain of its own, so it signs nothing; name it as for amtp serve, with --domain or AMTP_DOMAIN")
 )
 
-// loadKeys gives the ring the seal of the data directory and has it read its
+// LoadKeys gives the ring the seal of the data directory and has it read its
 // keys. The first start makes both. Where keys were made and the seal is lost it
 // makes neither: the operator may have the right one elsewhere.
-func loadKeys(cfg config.Config, ring *access.Keyring) error {
-	ctx, name := context.Background(), sealFile(cfg)
+func LoadKeys(cfg config.Config, ring *access.Keyring) error {
+	ctx, name := context.Background(), SealFile(cfg)
 	made, err := ring.Made(ctx)
 	if err != nil {
 		return err
 	}
 	mend := ErrSealLost
-	if shared(cfg) {
+	if Shared(cfg) {
 		mend = errOtherSeal
 	}
 	if _, err := os.Stat(name); made && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing, and only it opens the signing keys of this database; %w", name, mend)
 	}
-	if ring.Seal, err = openSeal(cfg); err != nil {
+	if ring.Seal, err = OpenSeal(cfg); err != nil {
 		return err
 	}
-	if ring.Brought, err = broughtKey(cfg); err != nil {
+	if ring.Brought, err = BroughtKey(cfg); err != nil {
 		return err
 	}
 	err = ring.Load(ctx)
@@ -56,8 +55,8 @@ func loadKeys(cfg config.Config, ring *access.Keyring) error {
 	return err
 }
 
-// broughtKey reads the key that the configuration names, nil for none.
-func broughtKey(cfg config.Config) (*access.Brought, error) {
+// BroughtKey reads the key that the configuration names, nil for none.
+func BroughtKey(cfg config.Config) (*access.Brought, error) {
 	file := cfg.Signature.PrivateKeyFile
 	if file == "" {
 		return nil, nil
@@ -90,23 +89,23 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 		return done, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	name := sealFile(cfg)
-	seal, err := openSeal(cfg)
+	name := SealFile(cfg)
+	seal, err := OpenSeal(cfg)
 	if errors.Is(err, ErrSealLost) && cfg.SealKey == "" {
 		done.Aside = name + ".before-reset-" + time.Now().UTC().Format("20060102T150405Z")
 		if err := os.Rename(name, done.Aside); err != nil {
 			return done, err
 		}
-		seal, err = openSeal(cfg)
+		seal, err = OpenSeal(cfg)
 	}
 	if err != nil {
 		return done, err
 	}
 	ring := &access.Keyring{Store: s, Seal: seal, Domain: cfg.Server.Domain, Now: time.Now}
-	if ring.Brought, err = broughtKey(cfg); err != nil {
+	if ring.Brought, err = BroughtKey(cfg); err != nil {
 		return done, err
 	}
-	if done.Key, err = ring.Reset(ctx); err != nil || !shared(cfg) {
+	if done.Key, err = ring.Reset(ctx); err != nil || !Shared(cfg) {
 		return done, err
 	}
 	return done, errors.Join(forget(ctx, s, sealed), forget(ctx, s, administration), markSeal(ctx, s, seal))
@@ -115,31 +114,4 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 // forget drops the secrets of a kind, which the next start makes anew.
 func forget(ctx context.Context, s gateway.Secrets, kind string) error {
 	return s.ChangeSecrets(ctx, kind, func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
-}
-
-// refresher has a gateway sign with the key that another on its store has begun to
-// use.
-type refresher struct {
-	keys *access.Keyring
-	log  *slog.Logger
-}
-
-// keysEvery is how often the store is asked. Until then the former key signs,
-// which stays valid for longer than a message may be on its way.
-const keysEvery = 30 * time.Second
-
-// Run asks until ctx ends.
-func (r *refresher) Run(ctx context.Context) error {
-	tick := time.NewTicker(keysEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("the signing keys cannot be read", "cause", err)
-		}
-	}
 }

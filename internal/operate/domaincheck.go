@@ -1,4 +1,4 @@
-package app
+package operate
 
 import (
 	"context"
@@ -22,15 +22,15 @@ import (
 // changed and no gateway is asked for anything that needs a key.
 func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]domaincheck.Finding,
 	domaincheck.Verdict, error) {
-	out, err := newOutside(cfg, amtp.SoftwareVersion(), nil)
+	out, err := NewOutside(cfg, amtp.SoftwareVersion(), nil)
 	if err != nil {
 		return nil, 0, err
 	}
-	older := out.options
+	older := out.Options
 	older.MinTLS = tls.VersionTLS12
 	l := &domaincheck.Looker{
-		Resolver: out.resolver, Static: out.table, Lookup: newResolver(cfg).Addresses,
-		Client: out.client, Older: outbound.New(older), AllowHTTP: cfg.DNS.AllowHTTP, Now: time.Now,
+		Resolver: out.resolver, Static: out.table, Lookup: NewResolver(cfg).Addresses,
+		Client: out.Client, Older: outbound.New(older), AllowHTTP: cfg.DNS.AllowHTTP, Now: time.Now,
 	}
 	defer l.Client.CloseIdleConnections()
 	defer l.Older.CloseIdleConnections()
@@ -55,7 +55,7 @@ func ownDomain(ctx context.Context, cfg config.Config) *domaincheck.Own {
 // data directory without the right to change it.
 func signingKeys(ctx context.Context, cfg config.Config) (keys []amtp.SigningKey, err error) {
 	var list []gateway.Secret
-	if shared(cfg) {
+	if Shared(cfg) {
 		list, err = sharedSecrets(ctx, cfg, access.Signing)
 	} else {
 		list, err = sqlite.ReadSecrets(ctx, cfg.DataDir, access.Signing)

@@ -1,0 +1,36 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/amtp-go/amtp/internal/access"
+)
+
+// refresher has a gateway sign with the key that another on its store has begun to
+// use.
+type refresher struct {
+	keys *access.Keyring
+	log  *slog.Logger
+}
+
+// keysEvery is how often the store is asked. Until then the former key signs,
+// which stays valid for longer than a message may be on its way.
+const keysEvery = 30 * time.Second
+
+// Run asks until ctx ends.
+func (r *refresher) Run(ctx context.Context) error {
+	tick := time.NewTicker(keysEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := r.keys.Refresh(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("the signing keys cannot be read", "cause", err)
+		}
+	}
+}
