@@ -9,6 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/amtp-go/amtp/internal/test/storetest"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // openBy opens the store on a server that has the clock, as its machine has.
@@ -30,6 +31,7 @@ func openBy(t *testing.T, url string, hand *storetest.Hand) *Store {
 // TestStoreClock: decisions go by the clock of the database, and that is doubted
 // like any other.
 func TestStoreClock(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL")
 	var databases sync.Map // by the directory that the suite names
 	storetest.RunClock(t, func(t *testing.T, dir string, hand *storetest.Hand) gateway.Store {
 		hand.Tell(nil)
