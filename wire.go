@@ -234,14 +234,14 @@ func PeerMessageID(id MessageID) MessageID {
 	if isUUID(string(id), 7) {
 		return id
 	}
-	return MessageID(derive(7, "message_id", string(id)))
+	return MessageID(DeriveID(7, "message_id", string(id)))
 }
 
 // PeerCopyID returns the id under which a further recipient of one domain gets
 // our message from a gateway that may not take one id in several deliveries: a
 // UUIDv7 made from the SHA-256 of PeerMessageID and the recipient.
 func PeerCopyID(id MessageID, recipient Address) MessageID {
-	return MessageID(derive(7, "message_id", string(PeerMessageID(id)), recipient.Key()))
+	return MessageID(DeriveID(7, "message_id", string(PeerMessageID(id)), recipient.Key()))
 }
 
 // PeerID returns the id under which the message leaves: that of the message, or,
@@ -274,7 +274,7 @@ func (e PeerEnvelope) PeerKey() string {
 	if e.Further {
 		recipient = e.Recipient.Key()
 	}
-	return derive(4, "idempotency_key", e.Sender.Key(), kind, key, recipient, strconv.Itoa(e.Round))
+	return DeriveID(4, "idempotency_key", e.Sender.Key(), kind, key, recipient, strconv.Itoa(e.Round))
 }
 
 // isUUID reports whether s is a UUID of the version, in its usual form.
@@ -283,9 +283,11 @@ func isUUID(s string, version uuid.Version) bool {
 	return ok && u.Version() == version && u.Variant() == uuid.RFC4122
 }
 
-// derive makes a UUID of the version's form from parts, none of which has a
-// zero byte.
-func derive(version int, parts ...string) string {
+// DeriveID returns a UUID of the form of a version, 4 or 7, that follows from the parts:
+// the same parts always give the same. None of them may hold a zero byte. A message that
+// a program writes about something else gets its id (7) and its idempotency key (4) so,
+// and is then recognised when it is written again.
+func DeriveID(version int, parts ...string) string {
 	return uuid.NewHash(sha256.New(), uuid.Nil, []byte(strings.Join(parts, "\x00")), version).String()
 }
 

@@ -22,11 +22,11 @@ import (
 
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
-	"github.com/amtp-go/amtp/internal/echo"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -70,7 +70,7 @@ type App struct {
 	peers    *access.DomainVerifier // nil without a domain of its own, like keys
 	keys     *access.Keyring
 	peering  *peering.Peering
-	echo     *echo.Echo      // nil when the operator wants none
+	echo     *automail.Echo  // nil when the operator wants none
 	receipts *receipt.Sender // nil without a domain of its own
 	domains  *remote.Domains
 	stopping chan struct{} // closed when Run begins to end: waits end too

@@ -3,14 +3,14 @@ package app
 import (
 	"context"
 
-	"github.com/amtp-go/amtp/internal/echo"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/intake"
 )
 
 // openEcho registers the agent that answers by itself, or ends it, as the operator
 // says.
 func (a *App) openEcho(in *intake.Intake) error {
-	e := &echo.Echo{Store: a.store, Acceptor: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
+	e := &automail.Echo{Store: a.store, Acceptor: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
 	if !a.cfg.Echo.Enabled {
 		return e.Close(context.Background())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -17,7 +18,6 @@ import (
 	"github.com/amtp-go/amtp/internal/peering"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/remote"
-	"github.com/amtp-go/amtp/internal/report"
 )
 
 // records answers access's questions from what other domains publish.
@@ -68,7 +68,7 @@ func spent(err error) error {
 // its own what it needs to write to others and to hear from them.
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
-	couriers := courier.Router{gateway.KindReport: &report.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
+	couriers := courier.Router{gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
 	a.queue = queue.New(a.store, couriers, queue.Options{Now: a.store.Now, Log: a.log, Lease: a.cfg.Queue.Lease})
 	in.Heard = a.queue.Heard
 	if err := a.federate(in, couriers); err != nil {
@@ -79,7 +79,7 @@ func (a *App) connect(in *intake.Intake) error {
 		return err
 	}
 	couriers[gateway.KindPush] = &courier.Push{Store: a.store, Seal: a.seal, Client: outbound.New(a.targets),
-		Acceptor: in, Queue: a.queue, Log: a.log, Now: a.clock.Now}
+		Replier: &automail.PushReplier{Acceptor: in, Log: a.log}, Queue: a.queue, Log: a.log, Now: a.clock.Now}
 	return nil
 }
 

@@ -33,9 +33,6 @@ func TestReadersOfAnswersAreLinear(t *testing.T) {
 		hostile.Linear(t, shapes, 16<<10, judge(200))
 		hostile.Linear(t, shapes, 16<<10, judge(400))
 	}
-	reply := hostile.Within(hostile.Values(), `{"response":`, `}`)
-	p := &gateway.Parcel{Body: []byte(`{"sender":"a@b.example","recipients":["c@d.example"],"payload":1}`)}
-	hostile.Linear(t, reply, 8<<10, func(b []byte) { _, _ = responseOf(p, header, b) })
 	for _, name := range []string{"Content-Type", "Retry-After"} {
 		hostile.Linear(t, hostile.Texts("application/json;", "Mon, 30 Nov"), 8<<10, func(b []byte) {
 			a := attempt{domain: "far.example", id: "m", to: d,

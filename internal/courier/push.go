@@ -24,13 +24,13 @@ import (
 // stored, or a lost answer, has it pushed again with the same webhook-id. An
 // agent that takes its messages from its inbox by now finds them there.
 type Push struct {
-	Store    PushStore
-	Seal     gateway.Seal
-	Client   *http.Client // of outbound
-	Acceptor gateway.Acceptor
-	Queue    Hurrier
-	Log      *slog.Logger
-	Now      func() time.Time
+	Store   PushStore
+	Seal    gateway.Seal
+	Client  *http.Client // of outbound
+	Replier Replier
+	Queue   Hurrier
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // PushStore is what Push needs of gateway.Store.
@@ -41,13 +41,17 @@ type PushStore interface {
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
 }
 
+// Replier sends what an endpoint answered, a document of JSON, as the reply of its agent.
+// It returns a refusal only when the same may be accepted later. automail.PushReplier is
+// one.
+type Replier interface {
+	Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error
+}
+
 // Hurrier has what waits for a destination tried now. queue.Queue is one.
 type Hurrier interface {
 	RetryNow(context.Context, gateway.Destination)
 }
-
-// maxReply is how many bytes of an endpoint's answer are read.
-const maxReply = 64 << 10
 
 // Carry makes one attempt.
 func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
@@ -116,11 +120,14 @@ func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent
 	if code := res.StatusCode; code < 200 || code >= 300 {
 		return c.refused(ctx, p, a, res)
 	}
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, gateway.MaxPushAnswer+1))
 	if err != nil {
 		return unanswered(p, a, err)
 	}
-	if refused := c.reply(ctx, p, a, res.Header, answer); refused != nil {
+	if !isJSON(res.Header) {
+		answer = nil
+	}
+	if refused := c.Replier.Reply(ctx, p, a, answer); refused != nil {
 		// The endpoint answers the same when it is asked again.
 		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: refused.Code,
 			Reason: "the reply of " + a.Address.String() + " cannot be stored now"})

@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
@@ -40,6 +41,7 @@ type stage struct {
 	log      *bytes.Buffer
 	endpoint *endpoint
 	hurried  []gateway.Destination
+	replier  *automail.PushReplier
 	ahead    time.Duration // how far the clock is set forward
 }
 
@@ -85,10 +87,11 @@ func set(t *testing.T) *stage {
 	now := func() time.Time { return time.Now().Add(s.ahead) }
 	s.in = &intake.Intake{Store: s.store, Domain: "shop.example", Now: now, Federated: true}
 	allow := []outbound.Rule{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
-	s.Push = &courier.Push{Store: s.store, Seal: seal, Client: outbound.New(outbound.Options{Allow: allow,
-		PlainAllowed: true}),
-		Acceptor: s.in, Queue: s, Log: slog.New(slog.NewTextHandler(s.log,
-			&slog.HandlerOptions{Level: slog.LevelDebug})), Now: now}
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.replier = &automail.PushReplier{Acceptor: s.in, Log: log}
+	s.Push = &courier.Push{Store: s.store, Seal: seal,
+		Client:  outbound.New(outbound.Options{Allow: allow, PlainAllowed: true}),
+		Replier: s.replier, Queue: s, Log: log, Now: now}
 	s.alice = s.add("alice", "pull")
 	s.bob = s.add("bob", "push")
 	e := gateway.Endpoint{Headers: map[string]string{"Authorization": "Bearer " + planted, "x-agent-id": "7"}}
@@ -558,7 +561,7 @@ func TestPushReplyCannotBeStored(t *testing.T) {
 		s := set(t)
 		s.answers(200, "Content-Type: application/json", `{"response":1}`)
 		s.send(s.asAlice(), "")
-		s.Acceptor = busy{code}
+		s.replier.Acceptor = busy{code}
 		if c := s.attempt(); c.Outcomes[0].Event != want {
 			t.Errorf("%s: got %+v, want %v", code, c, want)
 		}

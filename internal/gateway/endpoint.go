@@ -26,6 +26,10 @@ type EndpointSecret struct {
 	Until  time.Time `json:"until,omitzero"` // when it signs no more; zero for the newest
 }
 
+// MaxPushAnswer is how many bytes an endpoint's answer to a push may have that is sent as
+// a reply.
+const MaxPushAnswer = 64 << 10
+
 // SecretOverlap is for how long the secret before the newest one signs too, so
 // that a receiver can take the new one when it suits it.
 const SecretOverlap = day

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/queue"
-	"github.com/amtp-go/amtp/internal/report"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 	"github.com/amtp-go/amtp/internal/wallclock"
 	"go.uber.org/goleak"
@@ -147,7 +147,7 @@ func (w *world) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	}()
 	if p.Destination == gateway.Reports {
 		door := &intake.Intake{Store: w.store, Domain: "a.example", Now: w.shows, Federated: true}
-		return (&report.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}).Carry(ctx, p)
+		return (&automail.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}).Carry(ctx, p)
 	}
 	return w.carry(ctx, p)
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
-	"github.com/amtp-go/amtp/internal/test/storetest"
 	"github.com/amtp-go/amtp/internal/test/slow"
+	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
 // openBy opens the store on a server that has the clock, as its machine has.

@@ -16,6 +16,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/courier"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -24,7 +25,6 @@ import (
 	"github.com/amtp-go/amtp/internal/limits"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/receipt"
-	"github.com/amtp-go/amtp/internal/report"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -185,7 +185,7 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	}
 	in.Sizes = remote
 	couriers := courier.Router{
-		gateway.KindReport: &report.Reporter{Acceptor: in, Agents: store, Domain: s.domain},
+		gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: store, Domain: s.domain},
 		gateway.KindRemote: remote,
 	}
 	p.queue = queue.New(&stalled{&seldom{Store: store}, s}, couriers,

@@ -1,14 +1,11 @@
-package echo
+package automail
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -63,21 +60,12 @@ func written(item *gateway.InboxItem, from amtp.Address, subject string, payload
 	if err != nil {
 		return nil, err
 	}
+	id, key := identify("amtp echo", string(item.ID))
 	return json.Marshal(amtp.Message{
-		Version: amtp.Version, MessageID: amtp.MessageID(derived(item, "message")),
-		IdempotencyKey: derived(item, "key"),
-		Sender:         from, Recipients: []amtp.Address{item.Sender}, Subject: subject, InReplyTo: item.ID,
+		Version: amtp.Version, MessageID: id, IdempotencyKey: key,
+		Sender: from, Recipients: []amtp.Address{item.Sender}, Subject: subject, InReplyTo: item.ID,
 		Headers: json.RawMessage(`{"auto-submitted":"auto-replied"}`), Payload: doc,
 	})
-}
-
-// derived returns a UUID that only the answer to this message has.
-func derived(item *gateway.InboxItem, what string) string {
-	version := 7
-	if what == "key" {
-		version = 4
-	}
-	return uuid.NewHash(sha256.New(), uuid.Nil, []byte("amtp echo\x00"+what+"\x00"+string(item.ID)), version).String()
 }
 
 // Bounds of answers to one domain, and of the domains that are counted.

@@ -1,4 +1,4 @@
-package echo
+package automail
 
 import (
 	"context"
@@ -18,7 +18,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // box is an inbox and a door, with what was done to them.
 type box struct {
-	Store
+	EchoStore
 	items    []gateway.InboxItem
 	acked    map[amtp.MessageID]bool
 	failAck  int // so many acknowledgements fail, as if the process had been killed before

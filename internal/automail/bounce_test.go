@@ -1,4 +1,4 @@
-package report_test
+package automail_test
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/automail"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
-	"github.com/amtp-go/amtp/internal/report"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
@@ -22,7 +22,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 type world struct {
 	t        *testing.T
 	store    *sqlite.Store
-	reporter *report.Reporter
+	reporter *automail.Reporter
 	alice    gateway.Agent
 	now      time.Time
 }
@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	door := &intake.Intake{Store: w.store, Domain: "a.example", Now: func() time.Time { return w.now }, Federated: true}
-	w.reporter = &report.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}
+	w.reporter = &automail.Reporter{Acceptor: door, Agents: w.store, Domain: "a.example"}
 	w.alice = w.agent("alice", "pull")
 	return w
 }

@@ -1,17 +1,4 @@
-// Package echo is the agent echo@{domain}, which answers who asks whether
-// messages get through. It is there when the operator says so.
-//
-// What it promises: it answers each message once, however often the gateway is
-// killed meanwhile and however many gateways over one store see it, for an answer
-// has an id that follows from the message; it answers only those whose domain
-// proved that they wrote, and those here; never what a program sent by itself, so
-// that no two of its kind talk to each other; with at most a kilobyte, and six
-// times a minute to one domain at the most. What it does not answer it takes out
-// of its inbox all the same.
-//
-// Its inbox is one like any other and its answers are accepted like any other. It has
-// no key: nobody reads its messages or writes as it.
-package echo
+package automail
 
 import (
 	"cmp"
@@ -28,11 +15,11 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Name is the local part of the agent. It is reserved.
-const Name = "echo"
+// EchoName is the local part of the agent Echo. It is reserved.
+const EchoName = "echo"
 
-// Store is what Echo needs of gateway.Store.
-type Store interface {
+// EchoStore is what Echo needs of gateway.Store.
+type EchoStore interface {
 	AgentNamed(amtp.Address) (*gateway.Agent, error)
 	AddAgent(context.Context, gateway.Agent, gateway.Key,
 		...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
@@ -43,9 +30,16 @@ type Store interface {
 	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
 }
 
-// Echo is the agent.
+// Echo is the agent echo@{domain}, which answers whoever asks whether messages get
+// through. It is there when the operator says so.
+//
+// It answers each message once; only those whose domain proved that they wrote, and
+// those here; never what a program sent by itself; with at most a kilobyte, and at most
+// six times a minute to one domain. What it does not answer it takes out of its inbox all
+// the same. Its inbox is one like any other and its answers are accepted like any other.
+// It has no key: nobody reads its messages or writes as it.
 type Echo struct {
-	Store    Store
+	Store    EchoStore
 	Acceptor gateway.Acceptor
 	Domain   amtp.Domain // ours
 	Now      func() time.Time
@@ -82,7 +76,7 @@ func (e *Echo) Open(ctx context.Context) error {
 		rand.Read(key.Hash[:]) // of no secret that anybody knows
 		e.agent, err = e.Store.AddAgent(ctx, gateway.Agent{
 			Address: address, DeliveryMode: "pull",
-			Description: "Answers who asks whether messages get through", Role: Name,
+			Description: "Answers who asks whether messages get through", Role: EchoName,
 			Listed: true, CreatedAt: now, LastActive: now,
 		}, key)
 		if !errors.Is(err, gateway.ErrExists) {
@@ -117,7 +111,7 @@ func (e *Echo) Close(ctx context.Context) error {
 }
 
 func (e *Echo) address() (amtp.Address, error) {
-	return amtp.ParseAddress(Name + "@" + string(e.Domain))
+	return amtp.ParseAddress(EchoName + "@" + string(e.Domain))
 }
 
 func (e *Echo) isOurs(id gateway.AgentID) (bool, error) {

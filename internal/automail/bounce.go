@@ -1,23 +1,13 @@
-// Package report tells senders here what could not be delivered: the failure is
-// a message in their inbox, from mailer-daemon of their own domain.
-//
-// A report is a job like any other, queued in the transaction that stored the
-// failure. Its message has an id that follows from the job, so that it is in the
-// inbox once however often the job runs. Nobody elsewhere gets a report, and
-// there is none about a report. AMTP §8.
-package report
+package automail
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"time"
+	"strconv"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/google/uuid"
 )
 
 // Agents are those that live here. gateway.Store knows them.
@@ -25,14 +15,19 @@ type Agents interface {
 	Agent(gateway.AgentID) (*gateway.Agent, error)
 }
 
-// Reporter writes reports. It is the courier of the jobs for gateway.Reports.
+// Reporter tells senders here what could not be delivered: the failure is a message in
+// their inbox, from mailer-daemon of their own domain. It is the courier of the jobs for
+// gateway.Reports.
+//
+// A report is a job like any other, queued in the transaction that stored the failure.
+// Nobody elsewhere gets a report, and there is none about a report. AMTP §8.
 type Reporter struct {
 	Acceptor gateway.Acceptor
 	Agents   Agents
 	Domain   amtp.Domain // ours
 }
 
-// Daemon is the local part of who reports.
+// Daemon is the local part of the address that reports come from.
 const Daemon = "mailer-daemon"
 
 // failure is the payload of a report. AMTP §8. failed_recipients names them; the
@@ -80,12 +75,10 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	}
 	_, refused := r.Acceptor.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
-	case refused == nil, refused.Code == amtp.CodeAgentUnknown:
+	case isTaken(refused), refused.Code == amtp.CodeAgentUnknown:
+		// One that is there already may name what was redriven meanwhile.
 		return p.All(gateway.Outcome{Event: gateway.Success})
-	case refused.Code == amtp.CodeIdempotencyKeyReused:
-		// It is there already, and names what was redriven meanwhile.
-		return p.All(gateway.Outcome{Event: gateway.Success})
-	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
+	case isLater(refused):
 		return later(&p, refused.Code)
 	}
 	return p.All(gateway.Outcome{Event: gateway.Refuse, Code: refused.Code,
@@ -109,21 +102,14 @@ func (r *Reporter) message(p *gateway.Parcel, to amtp.Address, f failure, subjec
 	if err != nil {
 		return nil, err
 	}
-	id := amtp.MessageID(derived(p, "message").String())
-	body, err := json.Marshal(map[string]any{
-		"version": amtp.Version, "message_id": id, "idempotency_key": derived(p, "key").String(),
+	id, key := identify("amtp report", string(p.Envelope.ID), strconv.FormatInt(int64(p.ID), 10),
+		strconv.FormatInt(p.Begun.UnixMicro(), 10))
+	return parsed(map[string]any{
+		"version": amtp.Version, "message_id": id, "idempotency_key": key,
 		"sender": from, "recipients": []amtp.Address{to}, "subject": subject,
 		"in_reply_to": p.Envelope.ID, "headers": map[string]string{"auto-submitted": "auto-generated"},
 		"payload": json.RawMessage(payload),
 	})
-	if err != nil {
-		return nil, err
-	}
-	m, refused := amtp.ParseMessage(body)
-	if refused != nil {
-		return nil, refused
-	}
-	return m, nil
 }
 
 func subject(p *gateway.Parcel) string {
@@ -149,23 +135,4 @@ func about(p *gateway.Parcel) failure {
 		f.ErrorCode, f.ErrorMessage = f.Failures[0].ErrorCode, f.Failures[0].ErrorMessage
 	}
 	return f
-}
-
-// derived returns a UUID that only this job of this message has: version 7 with
-// the time at which it was begun.
-func derived(p *gateway.Parcel, what string) uuid.UUID {
-	h := sha256.New()
-	h.Write([]byte("amtp report\x00" + what + "\x00" + string(p.Envelope.ID) + "\x00"))
-	var n [16]byte
-	binary.BigEndian.PutUint64(n[:8], uint64(p.ID))
-	binary.BigEndian.PutUint64(n[8:], uint64(p.Begun.UnixMicro()))
-	h.Write(n[:])
-	var u uuid.UUID
-	copy(u[:], h.Sum(nil))
-	ms := uint64(p.Begun.Truncate(time.Millisecond).UnixMilli())
-	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i))
-	}
-	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
-	return u
 }

@@ -1,0 +1,109 @@
+package automail
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/strictjson"
+)
+
+// PushReplier sends what an endpoint answers to a push as a message from its agent to the
+// sender: the member response of a JSON object. AMTP §5. However often the message is
+// pushed, there is one reply, the first.
+type PushReplier struct {
+	Acceptor gateway.Acceptor
+	Log      *slog.Logger
+}
+
+// Reply sends the answer, a document of JSON, as the reply of the agent to the message of
+// the parcel, if it holds one. It returns a refusal only when the same may be accepted
+// later.
+func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error {
+	response, why := responseOf(p, answer)
+	if why == "" && response == nil {
+		return nil
+	}
+	if why == "" {
+		m, refused := replyTo(p, a, response)
+		if refused == nil {
+			_, refused = r.Acceptor.Accept(ctx, gateway.Principal{Agent: a}, m, 0)
+		}
+		if isTaken(refused) {
+			return nil
+		}
+		if isLater(refused) {
+			return refused
+		}
+		why = string(refused.Code)
+	}
+	r.Log.Warn("the answer of an endpoint is not sent as a reply", "message", string(p.Envelope.ID), "destination",
+		string(p.Destination), "reason", why)
+	return nil
+}
+
+// responseOf returns what an endpoint answered for the sender, nil when it said
+// nothing, and why not when it may not say it.
+func responseOf(p *gateway.Parcel, answer []byte) (response []byte, why string) {
+	if len(answer) == 0 {
+		return nil, ""
+	}
+	if len(answer) > gateway.MaxPushAnswer {
+		return nil, "it is longer than 65536 bytes"
+	}
+	members, err := strictjson.Object(answer)
+	if err != nil {
+		return nil, "" // some endpoints answer what is no object
+	}
+	for _, m := range members {
+		if m.Name == "response" && string(m.Value) != "null" {
+			response = m.Value
+			break
+		}
+	}
+	if response == nil {
+		return nil, ""
+	}
+	if isAutomatic(p) {
+		return nil, "the message is a reply or a report itself"
+	}
+	return response, ""
+}
+
+// isAutomatic reports whether no answer is sent to the message by itself: two
+// endpoints that answer everything would never end. RFC 3834 §2.
+func isAutomatic(p *gateway.Parcel) bool {
+	if p.Envelope.Class == gateway.ClassGateway || gateway.IsReserved(p.Envelope.Sender.Local()) {
+		return true
+	}
+	m, refused := amtp.ParseMessage(p.Body)
+	return refused != nil || m.Automatic()
+}
+
+// replyTo is the message that carries a response to the sender.
+func replyTo(p *gateway.Parcel, a *gateway.Agent, response []byte) (*amtp.Message, *amtp.Error) {
+	e := &p.Envelope
+	subject := e.Subject
+	if subject != "" && !strings.HasPrefix(strings.ToLower(subject), "re: ") {
+		subject = "Re: " + subject
+	}
+	if len(subject) > amtp.MaxSubject {
+		subject = gateway.Short(subject)
+	}
+	id, key := identify("amtp push reply", string(e.ID), string(gateway.PushTo(a.ID)))
+	body, err := json.Marshal(amtp.Message{
+		Version: amtp.Version, MessageID: id, IdempotencyKey: key,
+		Sender: a.Address, Recipients: []amtp.Address{e.Sender}, Subject: subject, InReplyTo: e.ID,
+		ResponseType: "workflow_response",
+		Headers:      json.RawMessage(`{"auto-submitted":"auto-replied"}`),
+	})
+	if err != nil {
+		return nil, amtp.Errorf(amtp.CodeInvalidMessage, "The reply cannot be written.")
+	}
+	// Every byte of it, as it came.
+	body = append(append(append(body[:len(body)-1], `,"payload":`...), response...), '}')
+	return amtp.ParseMessage(body)
+}
