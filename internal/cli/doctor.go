@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/config"
+	"github.com/amtp-go/amtp/internal/doctor"
+	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -48,12 +52,18 @@ func (p *program) doctorCommand() *cobra.Command {
 		if err != nil && probe != "" {
 			return usageErrorf("%s", render.Sentence(err))
 		}
-		x := &examination{program: p, id: id}
-		x.run(ctx)
+		x := p.examination(id)
+		list, answered := x.Run(ctx), true
 		if probe != "" {
-			x.probe(ctx, to, wait)
+			var f doctor.Finding
+			f, answered = x.Probe(ctx, to, wait, func() {
+				if !p.json {
+					p.notef("Waiting for the answer of %s, %v at the most.\n", render.Address(to), wait)
+				}
+			})
+			list = append(list, f)
 		}
-		return x.print()
+		return p.printDoctor(list, answered)
 	})
 	cmd.Flags().StringVar(&probe, "probe", "", "send a message to `ADDRESS` and wait for its answer")
 	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long to wait for that answer")
@@ -67,99 +77,97 @@ func (p *program) doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// examination is what a doctor has found so far.
-type examination struct {
-	*program
-	id     *profile.Identity
-	admin  *amtp.Client // nil without the admin key
-	whoami amtp.Identity
-	list   []symptom
-
-	unanswered bool // the probe was
+// examination is what a doctor looks at for the user.
+func (p *program) examination(id *profile.Identity) *doctor.Examination {
+	var cfg config.Config
+	x := &doctor.Examination{
+		Identity: id, Again: p.again(), Now: p.now, Time: p.timeText,
+		DataDir: func() (string, error) { return p.dataDir("") },
+		Anonymous: func() *amtp.Client {
+			return &amtp.Client{URL: id.Gateway, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
+		},
+		Agent: func() *amtp.Client { return p.client(id) },
+		Admin: func() (*amtp.Client, bool) { return p.admin(id) },
+		Explain: func(err error) (text, mend string) {
+			f := p.explain(err)
+			p.advise(f)
+			return f.message, f.hint
+		},
+		Settings: func() (s doctor.Settings) {
+			cfg, s = p.settingsHere()
+			return s
+		},
+		Glance: func(dir string) (list []doctor.Finding) {
+			for _, f := range operate.Glance(dir, p.now()) {
+				list = append(list, doctor.Finding{Name: f.Name, OK: f.OK, Text: f.Text, Mend: f.Mend})
+			}
+			return list
+		},
+		CheckDomain: func(ctx context.Context) ([]doctor.Finding, doctor.Verdict, error) {
+			return operate.CheckDomain(ctx, cfg, cfg.Server.Domain, nil)
+		},
+	}
+	if dir, err := p.dataDir(""); err == nil {
+		x.Resume = p.confirm(dir)
+	}
+	return x
 }
 
-// symptom is one line.
-type symptom struct {
-	Name    string `json:"name"`
-	OK      bool   `json:"ok"`
-	Skipped bool   `json:"skipped,omitempty"` // it was not looked at, and that is no fault
-	Text    string `json:"text"`
-	Mend    string `json:"mend,omitempty"`
-}
-
-func (x *examination) good(name, format string, args ...any) {
-	x.list = append(x.list, symptom{Name: name, OK: true, Text: fmt.Sprintf(format, args...)})
-}
-
-func (x *examination) bad(name, mend, format string, args ...any) {
-	x.list = append(x.list, symptom{Name: name, Text: fmt.Sprintf(format, args...), Mend: mend})
-}
-
-func (x *examination) skip(name, format string, args ...any) {
-	x.list = append(x.list, symptom{Name: name, OK: true, Skipped: true, Text: fmt.Sprintf(format, args...)})
-}
-
-// failed is a line about an error of a call.
-func (x *examination) failed(name string, err error) {
-	f := x.explain(err)
-	x.advise(f)
-	x.bad(name, f.hint, "%s", f.message)
-}
-
-// run looks at everything, in the order in which one thing needs the other.
-func (x *examination) run(ctx context.Context) {
-	x.identity()
-	answers := x.id.Gateway != "" && x.gatewayAnswers(ctx)
-	if answers {
-		x.key(ctx)
-		if admin, ok := x.program.admin(x.id); ok {
-			x.admin = admin
+// settingsHere reads what "amtp serve" would read.
+func (p *program) settingsHere() (config.Config, doctor.Settings) {
+	const name = "config"
+	cfg, warnings, err := config.Load(config.Sources{Environ: p.environ})
+	var s doctor.Settings
+	var wrong *config.Error
+	switch {
+	case errors.As(err, &wrong):
+		for _, problem := range wrong.Problems {
+			s.Problems = append(s.Problems, doctor.Finding{Name: name, Text: fmt.Sprint(problem),
+				Mend: "correct it there, then: amtp config check"})
 		}
+		return cfg, s
+	case err != nil:
+		s.Problems = []doctor.Finding{{Name: name, Text: render.Sentence(err), Mend: "amtp config check"}}
+		return cfg, s
 	}
-	cfg, known := x.data(ctx)
-	x.domain(ctx, cfg, known)
-	if !answers {
-		return
+	for _, w := range warnings {
+		s.Remarks = append(s.Remarks, w.String())
 	}
-	x.peers(ctx)
-	x.queue(ctx)
+	s.Domain, s.Federated, s.File = cfg.Server.Domain, cfg.Federated(), cfg.File()
+	return cfg, s
 }
 
-// print prints the lines and returns the verdict.
-func (x *examination) print() error {
-	bad := 0
-	for _, s := range x.list {
-		if !s.OK {
-			bad++
-		}
-	}
+// printDoctor prints a line for each point and returns the verdict: answered is false when
+// the answer to the probe did not come.
+func (p *program) printDoctor(list []doctor.Finding, answered bool) error {
+	wrong := doctor.Wrong(list)
 	var verdict error
 	switch {
-	case bad == 1 && x.unanswered:
+	case wrong == 1 && !answered:
 		verdict = told(exitNothing)
-	case bad > 0:
+	case wrong > 0:
 		verdict = told(exitInternal)
 	}
-	if x.json {
-		if err := x.printJSON(struct {
-			OK       bool      `json:"ok"`
-			Findings []symptom `json:"findings"`
-		}{bad == 0, x.list}); err != nil {
+	if p.json {
+		if err := p.printJSON(struct {
+			OK       bool             `json:"ok"`
+			Findings []doctor.Finding `json:"findings"`
+		}{wrong == 0, list}); err != nil {
 			return err
 		}
 		return verdict
 	}
-	for _, s := range x.list {
-		if s.Skipped {
-			x.printf("– %s: %s\n", render.Clean(s.Name), render.Clean(s.Text))
+	for _, f := range list {
+		if f.Skipped {
+			p.printf("– %s: %s\n", render.Clean(f.Name), render.Clean(f.Text))
 			continue
 		}
-		x.printPoint(s.OK, s.Name, s.Text, s.Mend)
+		p.printPoint(f.OK, f.Name, f.Text, f.Mend)
 	}
-	if bad > 0 {
-		x.printf("%s of %d not in order.\n", render.Plural(bad, "point"), len(x.list))
+	if wrong > 0 {
+		p.printf("%s of %d not in order.\n", render.Plural(wrong, "point"), len(list))
 	} else {
-		x.printf("All in order.\n")
+		p.printf("All in order.\n")
 	}
 	return verdict
 }

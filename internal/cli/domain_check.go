@@ -7,7 +7,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/doctor"
 	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -71,33 +71,28 @@ func (p *program) domainCheckCommand() *cobra.Command {
 }
 
 // domainExits are the exit codes of the verdicts.
-var domainExits = map[domaincheck.Verdict]int{
-	domaincheck.Sound: exitDone, domaincheck.Unpublished: exitNotFound, domaincheck.Unreachable: exitUnreachable,
-	domaincheck.Unsound: exitInternal,
+var domainExits = map[doctor.Verdict]int{
+	doctor.Sound: exitDone, doctor.Unpublished: exitNotFound, doctor.Unreachable: exitUnreachable,
+	doctor.Unsound: exitInternal,
 }
 
-func (p *program) printDomainCheck(d amtp.Domain, list []domaincheck.Finding, verdict domaincheck.Verdict) error {
+func (p *program) printDomainCheck(d amtp.Domain, list []doctor.Finding, verdict doctor.Verdict) error {
 	var result error
-	if verdict != domaincheck.Sound {
+	if verdict != doctor.Sound {
 		result = told(domainExits[verdict])
 	}
 	if p.json {
 		if err := p.printJSON(struct {
-			OK       bool                  `json:"ok"`
-			Domain   amtp.Domain           `json:"domain"`
-			Findings []domaincheck.Finding `json:"findings"`
-		}{verdict == domaincheck.Sound, d, list}); err != nil {
+			OK       bool             `json:"ok"`
+			Domain   amtp.Domain      `json:"domain"`
+			Findings []doctor.Finding `json:"findings"`
+		}{verdict == doctor.Sound, d, list}); err != nil {
 			return err
 		}
 		return result
 	}
 	p.printDomainFindings(list)
-	wrong := 0
-	for _, f := range list {
-		if !f.OK && !f.Skipped {
-			wrong++
-		}
-	}
+	wrong := doctor.Wrong(list)
 	if wrong > 0 {
 		p.printf("%s: %s of %d not in order.\n", render.Clean(string(d)), render.Plural(wrong, "point"), len(list))
 	} else {
@@ -107,7 +102,7 @@ func (p *program) printDomainCheck(d amtp.Domain, list []domaincheck.Finding, ve
 }
 
 // printDomainFindings writes a line for each point, and below it how to fix it.
-func (p *program) printDomainFindings(list []domaincheck.Finding) {
+func (p *program) printDomainFindings(list []doctor.Finding) {
 	for _, f := range list {
 		mark := p.mark(f.OK)
 		if f.Skipped {

@@ -1,4 +1,4 @@
-package domaincheck
+package doctor
 
 import (
 	"errors"
@@ -19,8 +19,9 @@ import (
 // minutes is refused, and what is a minute wrong today is wrong by more tomorrow.
 const clockTolerance = time.Minute
 
-// Judge says what was seen, point by point. own is nil for another domain.
-func Judge(s *Seen, own *Own) []Finding {
+// JudgeDomain says what was seen, point by point: one finding for each, always in the same
+// order. It is a function of its arguments. own is nil for another domain.
+func JudgeDomain(s *SeenDomain, own *OwnDomain) []Finding {
 	list := []Finding{
 		dnsPoint(s), recordPoint(s, own), addressPoint(s), connectionPoint(s, own),
 		certificatePoint(s), tlsPoint(s), http2Point(s), gatewayPoint(s), hstsPoint(s), clockPoint(s),
@@ -29,20 +30,13 @@ func Judge(s *Seen, own *Own) []Finding {
 	return append(list, keyPoints(s, own)...)
 }
 
-func good(name, format string, args ...any) Finding {
-	return Finding{Name: name, OK: true, Text: fmt.Sprintf(format, args...)}
-}
-
-func bad(name, mend, format string, args ...any) Finding {
-	return Finding{Name: name, Text: fmt.Sprintf(format, args...), Mend: mend}
-}
-
-func skipped(name, behind string) Finding {
+// notReached is a point that was not looked at because the point behind it failed.
+func notReached(name, behind string) Finding {
 	return Finding{Name: name, Skipped: true, Text: "not looked at, because of " + behind}
 }
 
 // dnsPoint: DNS answers, and the domain publishes something.
-func dnsPoint(s *Seen) Finding {
+func dnsPoint(s *SeenDomain) Finding {
 	publish := "publish a TXT record there; for a domain of your own the command that prints it is: amtp domain setup " +
 		string(s.Domain)
 	switch {
@@ -64,9 +58,9 @@ func dnsPoint(s *Seen) Finding {
 }
 
 // recordPoint: there is one valid record, which every gateway can read.
-func recordPoint(s *Seen, own *Own) Finding {
+func recordPoint(s *SeenDomain, own *OwnDomain) Finding {
 	if s.Record.Status != discovery.Exists {
-		return skipped(PointRecord, PointDNS)
+		return notReached(PointRecord, PointDNS)
 	}
 	again := "replace it by what is printed by: amtp domain setup " + string(s.Domain)
 	if own == nil {
@@ -113,10 +107,10 @@ func samePlace(a, b string) bool {
 }
 
 // addressPoint: the gateway's host leads somewhere.
-func addressPoint(s *Seen) Finding {
+func addressPoint(s *SeenDomain) Finding {
 	switch {
 	case s.Host == "":
-		return skipped(PointAddress, PointRecord)
+		return notReached(PointAddress, PointRecord)
 	case s.AddrsErr != nil:
 		return bad(PointAddress, "publish an A or AAAA record for it",
 			"the host of the gateway, %s, has no address: %v", s.Host, s.AddrsErr)
@@ -148,16 +142,16 @@ func addresses(list []netip.Addr) string {
 }
 
 // connectionPoint: something listens there.
-func connectionPoint(s *Seen, own *Own) Finding {
+func connectionPoint(s *SeenDomain, own *OwnDomain) Finding {
 	switch {
 	case !s.Call.Made:
-		return skipped(PointConnection, PointAddress)
+		return notReached(PointConnection, PointAddress)
 	case s.Call.Connected && s.Call.Remote != "":
 		return good(PointConnection, "%s answers", s.Call.Remote)
 	case s.Call.Connected:
 		return good(PointConnection, "%s answers", s.Found.Gateway)
 	case errors.Is(s.Call.Err, outbound.ErrForbidden) && failed([]Finding{addressPoint(s)}, PointAddress):
-		return skipped(PointConnection, PointAddress)
+		return notReached(PointConnection, PointAddress)
 	case errors.Is(s.Call.Err, outbound.ErrForbidden):
 		return bad(PointConnection, "use port 443, which every gateway calls; or allow this one: outbound.allow",
 			"calls to %s are not allowed: %v", s.Found.Gateway, s.Call.Err)
@@ -170,11 +164,11 @@ func connectionPoint(s *Seen, own *Own) Finding {
 }
 
 // gatewayPoint: what answers is the gateway of the domain.
-func gatewayPoint(s *Seen) Finding {
+func gatewayPoint(s *SeenDomain) Finding {
 	c := &s.Call
 	switch {
 	case !c.Verified:
-		return skipped(PointGateway, stopped(c))
+		return notReached(PointGateway, stopped(c))
 	case c.Err != nil:
 		return bad(PointGateway, "look at the log of the gateway, and of what is in front of it",
 			"it breaks off: %v", c.Err)
@@ -192,7 +186,7 @@ func gatewayPoint(s *Seen) Finding {
 }
 
 // stopped names the point at which a call ended before it was one.
-func stopped(c *Call) string {
+func stopped(c *SeenCall) string {
 	switch {
 	case !c.Connected:
 		return PointConnection
@@ -203,10 +197,10 @@ func stopped(c *Call) string {
 }
 
 // hstsPoint: callers are told to use TLS only.
-func hstsPoint(s *Seen) Finding {
+func hstsPoint(s *SeenDomain) Finding {
 	switch c := &s.Call; {
 	case !c.Verified || c.Header == nil:
-		return skipped(PointHSTS, stoppedOr(c, PointGateway))
+		return notReached(PointHSTS, stoppedOr(c, PointGateway))
 	case c.TLS == nil:
 		return Finding{Name: PointHSTS, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case c.Header.Get("Strict-Transport-Security") == "":
@@ -218,7 +212,7 @@ func hstsPoint(s *Seen) Finding {
 	}
 }
 
-func stoppedOr(c *Call, point string) string {
+func stoppedOr(c *SeenCall, point string) string {
 	if c.Verified {
 		return point
 	}
@@ -226,10 +220,10 @@ func stoppedOr(c *Call, point string) string {
 }
 
 // clockPoint: the clock there and the clock here agree.
-func clockPoint(s *Seen) Finding {
+func clockPoint(s *SeenDomain) Finding {
 	c := &s.Call
 	if !c.Verified || c.Header == nil {
-		return skipped(PointClock, stoppedOr(c, PointGateway))
+		return notReached(PointClock, stoppedOr(c, PointGateway))
 	}
 	const mend = "set both clocks by NTP: signatures carry the time"
 	there, err := http.ParseTime(c.Header.Get("Date"))
@@ -258,10 +252,10 @@ func roughly(d time.Duration) string {
 }
 
 // sizePoint: what is published fits the gateway.
-func sizePoint(s *Seen, own *Own) Finding {
+func sizePoint(s *SeenDomain, own *OwnDomain) Finding {
 	switch {
 	case s.Found.Gateway == "":
-		return skipped(PointSize, firstFailure(s))
+		return notReached(PointSize, firstFailure(s))
 	case own != nil && s.Found.MaxSize > own.MaxMessage:
 		return bad(PointSize, fmt.Sprintf("publish max-size=%d, or raise message.max_size", own.MaxMessage),
 			"others may send %d bytes, and this gateway takes %d", s.Found.MaxSize, own.MaxMessage)
@@ -272,7 +266,7 @@ func sizePoint(s *Seen, own *Own) Finding {
 	return good(PointSize, "messages of up to %d bytes", s.Found.MaxSize)
 }
 
-func firstFailure(s *Seen) string {
+func firstFailure(s *SeenDomain) string {
 	if s.Record.Status != discovery.Exists {
 		return PointDNS
 	}

@@ -1,4 +1,4 @@
-package domaincheck
+package doctor
 
 import (
 	"context"
@@ -18,8 +18,10 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// Looker looks at domains.
-type Looker struct {
+// DomainLooker looks at domains as a gateway that delivers a message does: with the same
+// resolver, the same rules on where calls may go, the same authorities. It shows no key and
+// sends no message.
+type DomainLooker struct {
 	Resolver discovery.Resolver
 	// Static is the operator's table, as in discovery.Options: what it names is
 	// not looked up.
@@ -39,11 +41,11 @@ const maxAnswer = 1 << 20
 
 // Look looks at a domain and at its keys with the selectors. Keys that the
 // operator's table has of it are looked at as well.
-func (l *Looker) Look(ctx context.Context, d amtp.Domain, selectors []string) *Seen {
-	s := &Seen{Domain: d}
+func (l *DomainLooker) Look(ctx context.Context, d amtp.Domain, selectors []string) *SeenDomain {
+	s := &SeenDomain{Domain: d}
 	if txt, ok := l.Static[string(d)]; ok {
 		s.Static = true
-		s.Record = TXT{Name: string(d), Status: discovery.Exists, Records: []string{txt}}
+		s.Record = SeenTXT{Name: string(d), Status: discovery.Exists, Records: []string{txt}}
 	} else {
 		name := amtp.CapabilitiesName(d)
 		s.Record = l.txt(ctx, name)
@@ -81,14 +83,14 @@ func (l *Looker) Look(ctx context.Context, d amtp.Domain, selectors []string) *S
 	return s
 }
 
-func (l *Looker) txt(ctx context.Context, name string) TXT {
+func (l *DomainLooker) txt(ctx context.Context, name string) SeenTXT {
 	a, err := l.Resolver.TXT(ctx, name)
-	return TXT{Name: name, Err: err, Status: a.Status, Records: a.Records, TTL: a.TTL}
+	return SeenTXT{Name: name, Err: err, Status: a.Status, Records: a.Records, TTL: a.TTL}
 }
 
 // elsewhere returns the first of the names at which there is a text of the kind,
 // "" for none.
-func (l *Looker) elsewhere(ctx context.Context, ours func(string) bool, names []string) string {
+func (l *DomainLooker) elsewhere(ctx context.Context, ours func(string) bool, names []string) string {
 	for _, name := range names {
 		if t := l.txt(ctx, name); t.Err == nil && slices.ContainsFunc(t.Records, ours) {
 			return name
@@ -119,13 +121,13 @@ func doubled(name string, d amtp.Domain) (names []string) {
 // the version, however the rest is written.
 func isOurs(txt string) bool { return strings.Contains(strings.ToLower(txt), "amtp1") }
 
-func (l *Looker) exists(ctx context.Context, d amtp.Domain) bool {
+func (l *DomainLooker) exists(ctx context.Context, d amtp.Domain) bool {
 	a, err := l.Resolver.TXT(ctx, string(d))
 	return err == nil && a.Status != discovery.NoName
 }
 
 // selectors adds those of the operator's table to the ones that were given.
-func (l *Looker) selectors(d amtp.Domain, given []string) []string {
+func (l *DomainLooker) selectors(d amtp.Domain, given []string) []string {
 	list := slices.Clone(given)
 	for name := range l.Static {
 		if selector, ok := strings.CutSuffix(name, "._amtpkey."+string(d)); ok && !slices.Contains(list, selector) {
@@ -136,15 +138,15 @@ func (l *Looker) selectors(d amtp.Domain, given []string) []string {
 	return list
 }
 
-func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
+func (l *DomainLooker) key(ctx context.Context, d amtp.Domain, selector string) SeenKey {
 	name, err := amtp.KeyRecordName(selector, d)
 	if err != nil {
-		return Key{selector, TXT{Name: selector, Err: err}}
+		return SeenKey{selector, SeenTXT{Name: selector, Err: err}}
 	}
 	if txt, ok := l.Static[name]; ok {
-		return Key{selector, TXT{Name: name, Status: discovery.Exists, Records: []string{txt}}}
+		return SeenKey{selector, SeenTXT{Name: name, Status: discovery.Exists, Records: []string{txt}}}
 	}
-	k := Key{selector, l.txt(ctx, name)}
+	k := SeenKey{selector, l.txt(ctx, name)}
 	if k.Err == nil && !slices.ContainsFunc(k.Records, meansKey) {
 		k.Elsewhere = l.elsewhere(ctx, meansKey, append(doubled(name, d), "_amtpkey."+string(d),
 			selector+".amtpkey."+string(d)))
@@ -154,7 +156,7 @@ func (l *Looker) key(ctx context.Context, d amtp.Domain, selector string) Key {
 
 // call asks the gateway for what every gateway has, of an agent that no gateway
 // shows, so that the answer is short.
-func (l *Looker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) Call {
+func (l *DomainLooker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) SeenCall {
 	target := strings.TrimSuffix(gateway.String(), "/") + "/v1/discovery/agents?address=" +
 		url.QueryEscape("postmaster@"+string(d))
 	c := l.ask(ctx, l.Client, target)
@@ -165,7 +167,7 @@ func (l *Looker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) Call
 	return c
 }
 
-func (l *Looker) ask(ctx context.Context, client *http.Client, target string) (c Call) {
+func (l *DomainLooker) ask(ctx context.Context, client *http.Client, target string) (c SeenCall) {
 	var connected atomic.Bool // set by the one who connects, who may outlive the call
 	c.Made, c.Began = true, l.Now()
 	defer func() { c.Ended, c.Connected = l.Now(), connected.Load() }()

@@ -1,4 +1,4 @@
-package domaincheck
+package doctor
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // Wanted returns the selectors of the keys whose records are needed at the time:
 // of those that wait or sign, and of retired ones while what they signed may be
 // on its way.
-func (o *Own) Wanted(now time.Time) []string {
+func (o *OwnDomain) Wanted(now time.Time) []string {
 	var list []string
 	for _, k := range o.Keys {
 		if k.State != amtp.KeyRetired || k.Until.After(now) {
@@ -24,7 +24,7 @@ func (o *Own) Wanted(now time.Time) []string {
 
 // keyPoints: the keys that others check signatures with are published. Of our
 // own domain they must be the ones that the gateway has.
-func keyPoints(s *Seen, own *Own) []Finding {
+func keyPoints(s *SeenDomain, own *OwnDomain) []Finding {
 	switch {
 	case own != nil && own.KeysErr != nil:
 		return []Finding{bad(PointKey, "run this where the gateway's data directory can be read: --data-dir",
@@ -47,7 +47,7 @@ func keyPoints(s *Seen, own *Own) []Finding {
 }
 
 // keyPoint judges the record of one key.
-func keyPoint(k *Key, own *Own) Finding {
+func keyPoint(k *SeenKey, own *OwnDomain) Finding {
 	name := PointKey + " " + k.Selector
 	var mine *amtp.SigningKey
 	if own != nil {
@@ -90,7 +90,7 @@ func keyPoint(k *Key, own *Own) Finding {
 }
 
 // noKeyRecord is a name without a record of a key. It may be elsewhere.
-func noKeyRecord(name, publish string, k *Key, mine *amtp.SigningKey) Finding {
+func noKeyRecord(name, publish string, k *SeenKey, mine *amtp.SigningKey) Finding {
 	text := "there is no record at " + k.Name
 	switch {
 	case k.Elsewhere != "":
@@ -115,7 +115,7 @@ func misplaced(at, wanted string) string {
 
 // twiceValid is a name with several valid records, which nobody may choose from.
 // AMTP §2.
-func twiceValid(name string, k *Key, valid []string, mine *amtp.SigningKey) Finding {
+func twiceValid(name string, k *SeenKey, valid []string, mine *amtp.SigningKey) Finding {
 	keys := map[string]bool{}
 	for _, txt := range valid {
 		record, _ := amtp.ParseKeyRecord(txt) // it is valid
@@ -139,7 +139,7 @@ func twiceValid(name string, k *Key, valid []string, mine *amtp.SigningKey) Find
 // word: a key that was replaced stays known for as long.
 const longTTL = 24 * time.Hour
 
-func validKey(name, publish string, k *Key, txt string, broken []string, mine *amtp.SigningKey) Finding {
+func validKey(name, publish string, k *SeenKey, txt string, broken []string, mine *amtp.SigningKey) Finding {
 	record, _ := amtp.ParseKeyRecord(txt) // it is valid
 	if mine != nil && record.String() != mine.Record {
 		return bad(name, publish, "the record at %s has another key than this gateway has as %s", k.Name, k.Selector)

@@ -1,4 +1,4 @@
-package domaincheck_test
+package doctor_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/discovery"
-	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/doctor"
 )
 
 // material is what somebody may have published in place of a key.
@@ -178,8 +178,8 @@ func TestKeyRecords(t *testing.T) {
 				known = nil
 			}
 			s := sound()
-			s.Keys = []domaincheck.Key{{Selector: "k1", TXT: txt("k1._amtpkey.shop.example", c.records...)}}
-			list := domaincheck.Judge(s, known)
+			s.Keys = []doctor.SeenKey{{Selector: "k1", SeenTXT: txt("k1._amtpkey.shop.example", c.records...)}}
+			list := doctor.JudgeDomain(s, known)
 			for _, f := range list[:len(list)-1] {
 				if !f.OK && !f.Skipped {
 					t.Errorf("%s: %s is blamed: %s", c.what, f.Name, f.Text)
@@ -215,7 +215,7 @@ func TestLongTTL(t *testing.T) {
 		48 * time.Hour: true} {
 		s := sound()
 		s.Keys[0].TTL = ttl
-		list := domaincheck.Judge(s, own())
+		list := doctor.JudgeDomain(s, own())
 		if f := list[len(list)-1]; !f.OK || (f.Note != "") != noted {
 			t.Errorf("a TTL of %s: %+v, want a note: %v", ttl, f, noted)
 		}
@@ -264,11 +264,11 @@ func TestRecordsAtAnotherName(t *testing.T) {
 		} else {
 			z["_amtp.a.shop.example"] = []string{right}
 		}
-		l := &domaincheck.Looker{Resolver: z, Now: time.Now,
+		l := &doctor.DomainLooker{Resolver: z, Now: time.Now,
 			Lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }}
 		known := own()
 		known.Gateway, known.Keys[0].Name = "https://amtp.a.shop.example", key
-		for _, f := range domaincheck.Judge(l.Look(t.Context(), "a.shop.example", []string{"k1"}), known) {
+		for _, f := range doctor.JudgeDomain(l.Look(t.Context(), "a.shop.example", []string{"k1"}), known) {
 			if f.Name == c.point && (f.OK || !strings.Contains(f.Text, c.text) || !strings.Contains(f.Mend, c.mend)) {
 				t.Errorf("%s: got %+v, want %q, to be mended by %q", c.what, f, c.text, c.mend)
 			}
@@ -286,7 +286,7 @@ func FuzzKeyRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, txt string) {
 		s := sound()
 		s.Keys[0].Records = []string{txt}
-		list := domaincheck.Judge(s, nil)
+		list := doctor.JudgeDomain(s, nil)
 		got := list[len(list)-1]
 		if _, err := amtp.ParseKeyRecord(txt); got.OK != (err == nil) || got.Text == "" ||
 			strings.HasSuffix(got.Text, ": ") {

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/domaincheck"
+	"github.com/amtp-go/amtp/internal/doctor"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
@@ -20,33 +20,33 @@ import (
 // and its rules on where calls may go. Of its own domain it also compares what
 // is published with what the gateway has. A gateway may be running; nothing is
 // changed and no gateway is asked for anything that needs a key.
-func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]domaincheck.Finding,
-	domaincheck.Verdict, error) {
+func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]doctor.Finding,
+	doctor.Verdict, error) {
 	out, err := NewOutside(cfg, amtp.SoftwareVersion(), nil)
 	if err != nil {
 		return nil, 0, err
 	}
 	older := out.Options
 	older.MinTLS = tls.VersionTLS12
-	l := &domaincheck.Looker{
+	l := &doctor.DomainLooker{
 		Resolver: out.resolver, Static: out.table, Lookup: NewResolver(cfg).Addresses,
 		Client: out.Client, Older: outbound.New(older), AllowHTTP: cfg.DNS.AllowHTTP, Now: time.Now,
 	}
 	defer l.Client.CloseIdleConnections()
 	defer l.Older.CloseIdleConnections()
-	var own *domaincheck.Own
+	var own *doctor.OwnDomain
 	if d == cfg.Server.Domain && cfg.Federated() {
 		own = ownDomain(ctx, cfg)
 		selectors = append(own.Wanted(time.Now()), selectors...)
 	}
 	seen := l.Look(ctx, d, selectors)
-	list := domaincheck.Judge(seen, own)
-	return list, domaincheck.Sum(seen, list), nil
+	list := doctor.JudgeDomain(seen, own)
+	return list, doctor.Sum(seen, list), nil
 }
 
 // ownDomain is what the gateway of the configuration knows of its own domain.
-func ownDomain(ctx context.Context, cfg config.Config) *domaincheck.Own {
-	own := &domaincheck.Own{Gateway: cfg.PublicURL(), MaxMessage: cfg.Message.MaxSize}
+func ownDomain(ctx context.Context, cfg config.Config) *doctor.OwnDomain {
+	own := &doctor.OwnDomain{Gateway: cfg.PublicURL(), MaxMessage: cfg.Message.MaxSize}
 	own.Keys, own.KeysErr = signingKeys(ctx, cfg)
 	return own
 }

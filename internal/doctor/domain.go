@@ -1,13 +1,4 @@
-// Package domaincheck says of a domain, point by point, whether others can
-// write to it: what it publishes in DNS, and how its gateway answers.
-//
-// [Looker.Look] goes there once, as a gateway that delivers a message does: the
-// same resolver, the same rules on where calls may go, the same authorities. It
-// shows no key and sends no message. [Judge] is a pure function of what was seen;
-// it gives one finding for each point, always in the same order, and says how to
-// mend what is wrong. A point that could not be looked at because one before it
-// failed is skipped, never taken for good.
-package domaincheck
+package doctor
 
 import (
 	"crypto/tls"
@@ -19,17 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 )
 
-// Finding is one point that was looked at.
-type Finding struct {
-	Name    string `json:"name"`
-	OK      bool   `json:"ok"`
-	Skipped bool   `json:"skipped,omitempty"` // a point before it failed
-	Text    string `json:"text"`              // what is so, or what is wrong
-	Mend    string `json:"mend,omitempty"`    // how to fix it
-	Note    string `json:"note,omitempty"`    // what could be better although it is in order
-}
-
-// The names of the points, in their order. There is one PointKey for every key.
+// The names of the points of a domain, in their order. There is one PointKey for every key.
 const (
 	PointDNS         = "dns"         // DNS answers, and there is a record
 	PointRecord      = "record"      // it is one, and well written
@@ -45,24 +26,24 @@ const (
 	PointKey         = "key"
 )
 
-// Seen is what there was to see of a domain.
-type Seen struct {
+// SeenDomain is what there was to see of a domain.
+type SeenDomain struct {
 	Domain   amtp.Domain
-	Static   bool // the operator's table names it, and DNS was not asked
-	Record   TXT  // at _amtp.{domain}
+	Static   bool    // the operator's table names it, and DNS was not asked
+	Record   SeenTXT // at _amtp.{domain}
 	Found    amtp.Capabilities
 	FoundErr error // of the record's grammar, when there is a record
 
 	Host     string // of the gateway
 	Addrs    []netip.Addr
 	AddrsErr error
-	Call     Call
+	Call     SeenCall
 
-	Keys []Key
+	Keys []SeenKey
 }
 
-// TXT is what DNS says of a name.
-type TXT struct {
+// SeenTXT is what DNS says of a name.
+type SeenTXT struct {
 	Name    string
 	Err     error // DNS did not say
 	Status  discovery.Status
@@ -73,14 +54,14 @@ type TXT struct {
 	Elsewhere string
 }
 
-// Key is the record of one key.
-type Key struct {
+// SeenKey is the record of one key.
+type SeenKey struct {
 	Selector string
-	TXT
+	SeenTXT
 }
 
-// Call is one request to the gateway and what came of it.
-type Call struct {
+// SeenCall is one request to the gateway, and how it ended.
+type SeenCall struct {
 	Made      bool
 	Err       error  // no answer
 	Connected bool   // something accepted the connection
@@ -96,9 +77,9 @@ type Call struct {
 	Ended     time.Time
 }
 
-// Own is what the gateway of the domain itself knows of it. A check of another
-// domain has none.
-type Own struct {
+// OwnDomain is what the gateway of the domain itself knows of it. A check of another domain
+// has none.
+type OwnDomain struct {
 	Keys       []amtp.SigningKey
 	KeysErr    error  // why they are not known
 	Gateway    string // the URL that it means to publish, "" when it says none
@@ -117,7 +98,7 @@ const (
 )
 
 // Sum returns the verdict of the findings about what was seen.
-func Sum(s *Seen, list []Finding) Verdict {
+func Sum(s *SeenDomain, list []Finding) Verdict {
 	switch {
 	case s.Record.Err != nil:
 		return Unreachable

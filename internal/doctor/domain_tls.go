@@ -1,4 +1,4 @@
-package domaincheck
+package doctor
 
 import (
 	"crypto/tls"
@@ -15,13 +15,13 @@ const renewBefore = 7 * 24 * time.Hour
 
 // certificatePoint: the certificate is from a known authority, for this host,
 // and valid.
-func certificatePoint(s *Seen) Finding {
+func certificatePoint(s *SeenDomain) Finding {
 	c := &s.Call
 	switch {
 	case !c.Made || !c.Connected:
-		return skipped(PointCertificate, PointConnection)
+		return notReached(PointCertificate, PointConnection)
 	case c.Older:
-		return skipped(PointCertificate, PointTLS)
+		return notReached(PointCertificate, PointTLS)
 	case c.Verified && c.TLS == nil && strings.HasPrefix(s.Found.Gateway, "http:"):
 		return Finding{Name: PointCertificate, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case !c.Verified:
@@ -39,7 +39,7 @@ func certificatePoint(s *Seen) Finding {
 }
 
 // badCertificate says what is wrong with a certificate that was refused.
-func badCertificate(s *Seen) Finding {
+func badCertificate(s *SeenDomain) Finding {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -78,7 +78,7 @@ func names(c *x509.Certificate) []string {
 }
 
 // tlsPoint: TLS 1.3 is spoken. AMTP §5.
-func tlsPoint(s *Seen) Finding {
+func tlsPoint(s *SeenDomain) Finding {
 	const mend = "allow TLS 1.3 in the gateway, or in the proxy in front of it"
 	c := &s.Call
 	switch {
@@ -87,7 +87,7 @@ func tlsPoint(s *Seen) Finding {
 	case c.Verified && c.TLS == nil && c.Header != nil:
 		return Finding{Name: PointTLS, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case c.TLS == nil:
-		return skipped(PointTLS, stoppedOr(c, PointGateway))
+		return notReached(PointTLS, stoppedOr(c, PointGateway))
 	case c.TLS.Version < tls.VersionTLS13:
 		return bad(PointTLS, mend, "only %s is spoken there", tls.VersionName(c.TLS.Version))
 	}
@@ -95,11 +95,11 @@ func tlsPoint(s *Seen) Finding {
 }
 
 // http2Point: HTTP/2 is spoken. AMTP §5.
-func http2Point(s *Seen) Finding {
+func http2Point(s *SeenDomain) Finding {
 	c := &s.Call
 	switch {
 	case c.Proto == 0:
-		return skipped(PointHTTP2, stoppedOr(c, PointGateway))
+		return notReached(PointHTTP2, stoppedOr(c, PointGateway))
 	case c.TLS == nil:
 		return Finding{Name: PointHTTP2, Skipped: true, Text: "not looked at: the gateway is called without TLS"}
 	case c.Proto < 2:
