@@ -229,14 +229,6 @@ type AgentList struct {
 	Incomplete  bool   `json:"incomplete,omitempty"`  // the page ended before its limit; read on
 }
 
-// AgentMap is the administrator's list of agents: a page of them, by address.
-type AgentMap struct {
-	Agents     map[string]Agent `json:"agents"`
-	Count      int              `json:"count"` // of all agents, on this page and others
-	HasMore    bool             `json:"has_more"`
-	NextCursor string           `json:"next_cursor,omitempty"` // give it as Cursor to read on
-}
-
 // DomainCapabilities is what a gateway found out about how a domain is reached.
 type DomainCapabilities struct {
 	Capabilities

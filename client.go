@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/amtp-go/amtp/internal/calls"
 )
 
 // Client speaks to one gateway. It is used as a value with its members set;
@@ -95,15 +95,15 @@ type MessageQuery struct {
 
 // Messages lists messages that the caller sent or received, newest first.
 func (c *Client) Messages(ctx context.Context, q MessageQuery) (MessageList, error) {
-	v := make(query)
-	v.text("status", string(q.Status))
-	v.text("sender", q.Sender.String())
-	v.text("recipient", q.Recipient.String())
-	v.time("since", q.Since)
-	v.flag("sent", q.Sent)
-	v.number("limit", q.Limit)
-	v.number("offset", q.Offset)
-	v.text("cursor", q.Cursor)
+	v := make(calls.Query)
+	v.Text("status", string(q.Status))
+	v.Text("sender", q.Sender.String())
+	v.Text("recipient", q.Recipient.String())
+	v.Time("since", q.Since)
+	v.Flag("sent", q.Sent)
+	v.Number("limit", q.Limit)
+	v.Number("offset", q.Offset)
+	v.Text("cursor", q.Cursor)
 	var out MessageList
 	_, err := c.do(ctx, get(path("messages")).with(v), &out)
 	return out, err
@@ -124,13 +124,13 @@ type InboxQuery struct {
 // Inbox returns the messages that wait for address, oldest first. Reading
 // changes nothing: a message stays until [Client.Ack].
 func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (InboxPage, error) {
-	v := make(query)
-	v.number("limit", q.Limit)
-	v.number("offset", q.Offset)
-	v.time("since", q.Since)
-	v.text("status", q.Status)
-	v.text("after", q.After)
-	v.number("wait", int(q.Wait/time.Second))
+	v := make(calls.Query)
+	v.Number("limit", q.Limit)
+	v.Number("offset", q.Offset)
+	v.Time("since", q.Since)
+	v.Text("status", q.Status)
+	v.Text("after", q.After)
+	v.Number("wait", int(q.Wait/time.Second))
 	var raw json.RawMessage
 	if _, err := c.do(ctx, get(path("inbox", address.String())).with(v), &raw); err != nil {
 		return InboxPage{}, err
@@ -201,15 +201,15 @@ func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (Age
 	if domain != "" {
 		p = path("discovery", "agents", string(domain))
 	}
-	v := make(query)
-	v.text("address", q.Address)
-	v.text("role", q.Role)
-	v.text("delivery_mode", q.DeliveryMode)
-	v.flag("active_only", q.ActiveOnly)
-	v.text("capability", q.Capability)
-	v.text("schema", q.Schema)
-	v.number("limit", q.Limit)
-	v.text("cursor", q.Cursor)
+	v := make(calls.Query)
+	v.Text("address", q.Address)
+	v.Text("role", q.Role)
+	v.Text("delivery_mode", q.DeliveryMode)
+	v.Flag("active_only", q.ActiveOnly)
+	v.Text("capability", q.Capability)
+	v.Text("schema", q.Schema)
+	v.Number("limit", q.Limit)
+	v.Text("cursor", q.Cursor)
 	var out AgentList
 	_, err := c.do(ctx, get(p).with(v), &out)
 	return out, err
@@ -244,33 +244,6 @@ func (c *Client) Ready(ctx context.Context) (Health, error) {
 	var out Health
 	_, err := c.do(ctx, call{method: "GET", path: "/ready", probe: true}, &out)
 	return out, err
-}
-
-// query collects the parameters that are set.
-type query url.Values
-
-func (q query) text(name, value string) {
-	if value != "" {
-		q[name] = []string{value}
-	}
-}
-
-func (q query) number(name string, value int) {
-	if value != 0 {
-		q.text(name, strconv.Itoa(value))
-	}
-}
-
-func (q query) flag(name string, value bool) {
-	if value {
-		q.text(name, "true")
-	}
-}
-
-func (q query) time(name string, value time.Time) {
-	if !value.IsZero() {
-		q.text(name, value.UTC().Format(time.RFC3339Nano))
-	}
 }
 
 func firstError(errs ...error) error {

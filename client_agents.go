@@ -16,28 +16,6 @@ func (c *Client) Register(ctx context.Context, a NewAgent) (Registration, error)
 	return out, err
 }
 
-// Agents lists the first agents by address: as many as the gateway shows at once,
-// 1000, and the count of all. It needs AdminKey.
-func (c *Client) Agents(ctx context.Context) (AgentMap, error) {
-	return c.AgentsPage(ctx, AgentPageQuery{})
-}
-
-// AgentPageQuery chooses a page of agents.
-type AgentPageQuery struct {
-	Limit  int    // 0 leaves it to the gateway: 1000
-	Cursor string // NextCursor of an earlier page
-}
-
-// AgentsPage lists agents by address, a page at a time. It needs AdminKey.
-func (c *Client) AgentsPage(ctx context.Context, q AgentPageQuery) (AgentMap, error) {
-	v := make(query)
-	v.number("limit", q.Limit)
-	v.text("cursor", q.Cursor)
-	var out AgentMap
-	_, err := c.do(ctx, call{method: "GET", path: agentPath(), query: v, admin: true, repeat: true}, &out)
-	return out, err
-}
-
 // Agent returns one agent, by name or address. It, and the calls below, need
 // AdminKey or the agent's own Key.
 func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {

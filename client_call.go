@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+
+	"github.com/amtp-go/amtp/internal/calls"
 )
 
 // ConnectError says that no answer came from the gateway. Whether it received
@@ -56,7 +58,7 @@ func SoftwareVersion() string {
 type call struct {
 	method string
 	path   string // escaped, from the root of the gateway
-	query  query
+	query  calls.Query
 	body   any
 	admin  bool   // an administrator's key may go with it
 	repeat bool   // may be sent again
@@ -67,9 +69,29 @@ type call struct {
 
 func get(path string) call { return call{method: "GET", path: path, repeat: true} }
 
-func (c call) with(q query) call {
+func (c call) with(q calls.Query) call {
 	c.query = q
 	return c
+}
+
+// Request is a call of a gateway's API for which [Client] has no method.
+type Request struct {
+	Method string              // GET and others
+	Path   []string            // its segments below /v1; they are escaped
+	Query  map[string][]string // nil for none
+	Body   any                 // written as JSON; nil for none
+	Admin  bool                // AdminKey may go with it
+	Repeat bool                // it may be repeated without harm
+	Secret bool                // its body has what the gateway alone may read
+}
+
+// Do makes a call and stores the members of its answer, a JSON object, into the struct
+// that out points to, by their exact names; nil stores nothing. Package admin is made
+// of it.
+func (c *Client) Do(ctx context.Context, r Request, out any) error {
+	_, err := c.do(ctx, call{method: r.Method, path: path(r.Path...), query: calls.Query(r.Query), body: r.Body,
+		admin: r.Admin, repeat: r.Repeat, secret: r.Secret}, out)
+	return err
 }
 
 // path joins segments below /v1, each escaped. It is empty when one of them

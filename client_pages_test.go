@@ -12,11 +12,12 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // shelf is a gateway that has seven of everything, two on a page, and one page
 // without anything.
-func shelf(t *testing.T, asked *[]string) *amtp.Client {
+func shelf(t *testing.T, asked *[]string) *admin.Client {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked = append(*asked, r.URL.Path+"?"+r.URL.RawQuery)
 		cursor := r.URL.Query().Get("cursor") + r.URL.Query().Get("after")
@@ -53,7 +54,7 @@ func shelf(t *testing.T, asked *[]string) *amtp.Client {
 		fmt.Fprintf(w, `{%s,"has_more":%v%s}`, strings.Join(members, ","), page < 4, more)
 	}))
 	t.Cleanup(server.Close)
-	return &amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}
+	return &admin.Client{Client: amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}}
 }
 
 func collect[T any](t *testing.T, list iter.Seq2[T, error], name func(T) string) (all []string) {
@@ -88,12 +89,12 @@ func TestAllPages(t *testing.T) {
 			func(m amtp.InboxMessage) string { return string(m.MessageID) }), number("m%d")},
 		"discover": {collect(t, c.AllDiscovered(ctx, "", amtp.AgentQuery{}),
 			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
-		"agents": {collect(t, c.AllAgents(ctx, amtp.AgentPageQuery{}),
+		"agents": {collect(t, c.AllAgents(ctx, admin.AgentPageQuery{}),
 			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
-		"jobs": {collect(t, c.AllJobs(ctx, amtp.JobQuery{}), func(j amtp.QueuedJob) string { return fmt.Sprint(j.ID) }),
+		"jobs": {collect(t, c.AllJobs(ctx, admin.JobQuery{}), func(j admin.QueuedJob) string { return fmt.Sprint(j.ID) }),
 			number("%d")},
-		"dead": {collect(t, c.AllDeadLetters(ctx, amtp.DeadLetterQuery{}),
-			func(l amtp.DeadLetter) string { return fmt.Sprint(l.ID) }), number("%d")},
+		"dead": {collect(t, c.AllDeadLetters(ctx, admin.DeadLetterQuery{}),
+			func(l admin.DeadLetter) string { return fmt.Sprint(l.ID) }), number("%d")},
 	} {
 		if !slices.Equal(got[0], got[1]) {
 			t.Errorf("%s: got %v, want %v", what, got[0], got[1])
@@ -105,7 +106,7 @@ func TestAllPages(t *testing.T) {
 		t.Errorf("asked %s: an offset counts from the beginning", asked[n])
 	}
 	asked = nil
-	for range c.AllJobs(ctx, amtp.JobQuery{}) {
+	for range c.AllJobs(ctx, admin.JobQuery{}) {
 		break
 	}
 	if len(asked) != 1 {
@@ -141,7 +142,7 @@ func TestEmptyPagesEnd(t *testing.T) {
 			agents, jobs, pause == 0 || asked < 5*pause, asked)
 	}))
 	defer server.Close()
-	c, ctx := &amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}, t.Context()
+	c, ctx := &admin.Client{Client: amtp.Client{URL: server.URL, Key: "k", AdminKey: "a"}}, t.Context()
 	address, err := amtp.ParseAddress("alice@x.example")
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +151,9 @@ func TestEmptyPagesEnd(t *testing.T) {
 		"messages": func() error { return end(c.AllMessages(ctx, amtp.MessageQuery{})) },
 		"inbox":    func() error { return end(c.AllInbox(ctx, address, amtp.InboxQuery{})) },
 		"discover": func() error { return end(c.AllDiscovered(ctx, "", amtp.AgentQuery{})) },
-		"agents":   func() error { return end(c.AllAgents(ctx, amtp.AgentPageQuery{})) },
-		"jobs":     func() error { return end(c.AllJobs(ctx, amtp.JobQuery{})) },
-		"dead":     func() error { return end(c.AllDeadLetters(ctx, amtp.DeadLetterQuery{})) },
+		"agents":   func() error { return end(c.AllAgents(ctx, admin.AgentPageQuery{})) },
+		"jobs":     func() error { return end(c.AllJobs(ctx, admin.JobQuery{})) },
+		"dead":     func() error { return end(c.AllDeadLetters(ctx, admin.DeadLetterQuery{})) },
 	} {
 		asked = 0
 		if err := list(); !errors.Is(err, amtp.ErrEmptyPages) || asked != 100 {
@@ -160,7 +161,7 @@ func TestEmptyPagesEnd(t *testing.T) {
 		}
 	}
 	asked, pause = 0, 90
-	if err := end(c.AllJobs(ctx, amtp.JobQuery{})); err != nil || asked != 5*pause {
+	if err := end(c.AllJobs(ctx, admin.JobQuery{})); err != nil || asked != 5*pause {
 		t.Errorf("a list with something every %d pages ended with %v after %d, want all of its pages",
 			pause, err, asked)
 	}

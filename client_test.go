@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // asked is what a gateway received.
@@ -20,6 +21,9 @@ type asked struct {
 	header      http.Header
 	body        string
 }
+
+// operator is the operator's client that calls as c does.
+func operator(c *amtp.Client) *admin.Client { return &admin.Client{Client: *c} }
 
 // answering starts a gateway that gives every request the same answer, and
 // returns the requests.
@@ -94,7 +98,7 @@ func TestEveryCallAsksForItsRoute(t *testing.T) {
 			_, err := c.Register(ctx, amtp.NewAgent{Address: "bob"})
 			return err
 		}},
-		{"GET /v1/admin/agents", true, func() error { _, err := c.Agents(ctx); return err }},
+		{"GET /v1/admin/agents", true, func() error { _, err := operator(c).Agents(ctx); return err }},
 		{"GET /v1/admin/agents/bob", true, func() error { _, err := c.Agent(ctx, "bob"); return err }},
 		{`PATCH /v1/admin/agents/bob {"role":"buyer"}`, true, func() error {
 			_, err := c.UpdateAgent(ctx, "bob", amtp.AgentUpdate{Role: &role})
@@ -236,7 +240,7 @@ func TestNamesAreExactAtEveryDepth(t *testing.T) {
 		}
 	}
 	c, _ = answering(t, 200, `{"agents":{"a@localhost":{"address":"a@localhost","role":"x","Role":"admin"}},"count":1}`)
-	if all, err := c.Agents(t.Context()); err != nil || all.Agents["a@localhost"].Role != "x" {
+	if all, err := operator(c).Agents(t.Context()); err != nil || all.Agents["a@localhost"].Role != "x" {
 		t.Errorf("Agents = %+v, %v; want the role x", all, err)
 	}
 }

@@ -13,23 +13,6 @@ import (
 // InviteSecretSize is how many random bytes an invitation has.
 const InviteSecretSize = 16
 
-// NewInvite asks for an invitation.
-type NewInvite struct {
-	Name string `json:"name"` // of the agent
-	// Existing is for an agent that there is already: who joins gets one more key
-	// of it.
-	Existing bool `json:"existing,omitempty"`
-}
-
-// Invite answers POST /v1/admin/invites. The secret is shown this once.
-type Invite struct {
-	Address Address `json:"address"`
-	Secret  string  `json:"secret"`
-	Expires Time    `json:"expires_at"`
-	Gateway string  `json:"gateway,omitempty"` // where others reach the gateway, as far as it knows
-	Pin     string  `json:"pin,omitempty"`     // of its certificate, where no authority has issued it
-}
-
 // Join asks to become the agent of an invitation.
 type Join struct {
 	Secret           string   `json:"secret"`
@@ -45,14 +28,6 @@ type Joined struct {
 	Address Address `json:"address"`
 	APIKey  string  `json:"api_key"`
 	Result  string  `json:"result"` // registered, or issued for an agent that there was
-}
-
-// Invite makes an invitation: whoever shows it within ten minutes, the first of
-// all, gets the key of the agent. It needs AdminKey and is not repeated.
-func (c *Client) Invite(ctx context.Context, n NewInvite) (Invite, error) {
-	var out Invite
-	_, err := c.do(ctx, call{method: "POST", path: path("admin", "invites"), body: n, admin: true}, &out)
-	return out, err
 }
 
 // Join uses an invitation. It needs no key, goes over https only, except to this

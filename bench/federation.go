@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/privateca"
 )
 
@@ -234,7 +235,7 @@ func (g *gateway) settled(ctx context.Context) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		list, err := c.Jobs(ctx, amtp.JobQuery{Limit: 1})
+		list, err := c.Jobs(ctx, admin.JobQuery{Limit: 1})
 		if err != nil || len(list.Jobs) == 0 {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
@@ -127,12 +128,12 @@ func (g *gateway) ready(ctx context.Context) error {
 }
 
 // operator is a client with the administrator's key.
-func (g *gateway) operator() (*amtp.Client, error) {
+func (g *gateway) operator() (*admin.Client, error) {
 	key, ok := datadir.AdminKey(g.dir, g.url)
 	if !ok {
 		return nil, fmt.Errorf("%s has no administrator's key for %s", g.dir, g.url)
 	}
-	return &amtp.Client{URL: g.url, Key: key, AdminKey: key, HTTP: g.http}, nil
+	return &admin.Client{Client: amtp.Client{URL: g.url, Key: key, AdminKey: key, HTTP: g.http}}, nil
 }
 
 // register makes the two agents.

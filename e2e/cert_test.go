@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/privateca"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 	"github.com/amtp-go/amtp/internal/test/pebble"
@@ -112,10 +112,10 @@ func (g *secured) amtp(args ...string) (code int, stdout, stderr string) {
 }
 
 // shown is the certificate that amtp cert show tells of.
-func (g *secured) shown() amtp.Certificate {
+func (g *secured) shown() admin.Certificate {
 	g.t.Helper()
 	_, out, complaints := g.amtp("cert", "show", "--json")
-	var list amtp.CertificateList
+	var list admin.CertificateList
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Certificates) != 1 {
 		g.t.Fatalf("amtp cert show --json: got %q and %q, want one certificate", out, complaints)
 	}
@@ -184,7 +184,7 @@ func TestCertificateFiles(t *testing.T) {
 		"Error (CERTIFICATE_FAILED): Another certificate could not be had; the one in use goes on.") {
 		t.Errorf("amtp cert renew with a broken key: got %d and %q, want 1 and CERTIFICATE_FAILED", code, complaints)
 	}
-	if now := g.shown(); now.Serial != third.Serial || now.State != amtp.CertificateValid || now.Error == "" {
+	if now := g.shown(); now.Serial != third.Serial || now.State != admin.CertificateValid || now.Error == "" {
 		t.Errorf("with a broken key: got %+v, want serial %s with the error", now, third.Serial)
 	}
 	if _, out, _ = g.amtp("cert", "show"); !strings.Contains(out, "Last error: ") {
@@ -228,7 +228,7 @@ func TestCertificateACME(t *testing.T) {
 	g.stop()
 	authority.Stop()
 	g.serve()
-	if again := g.shown(); again.Serial != first.Serial || again.State != amtp.CertificateValid {
+	if again := g.shown(); again.Serial != first.Serial || again.State != admin.CertificateValid {
 		t.Errorf("after a restart without the authority: got %+v, want serial %s", again, first.Serial)
 	}
 	if code, _, complaints := g.amtp("cert", "renew", "--force"); code != 1 ||

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/cache"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -76,8 +77,8 @@ func (f *flags) mayWarn(d amtp.Domain, now time.Time) bool {
 
 // Flagged counts the messages that were taken since the start of this process
 // although nothing shows who sent them, because the policy is to flag them.
-func (p *DomainVerifier) Flagged() amtp.FlaggedCounts {
+func (p *DomainVerifier) Flagged() admin.FlaggedCounts {
 	f := &p.flags
-	return amtp.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(),
+	return admin.FlaggedCounts{Unsigned: f.unsigned.Load(), Invalid: f.invalid.Load(),
 		KeyUnavailable: f.unavailable.Load()}
 }

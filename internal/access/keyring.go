@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -60,7 +61,7 @@ func (k *Keyring) Load(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		first, err := k.newKey(list, private, "", amtp.KeyActive)
+		first, err := k.newKey(list, private, "", admin.KeyActive)
 		return append(list, first), err
 	})
 	if err != nil {
@@ -91,7 +92,7 @@ var ErrNothingLost = errors.New("the signing key in use opens with the seal key 
 // as after any other change, for what is on its way. Nobody knows the new key
 // yet: until its record is in DNS others refuse what it signs, and that is sent
 // again.
-func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) {
+func (k *Keyring) Reset(ctx context.Context) (fresh admin.SigningKey, err error) {
 	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		list = slices.Clone(list)
 		for i := range list {
@@ -101,7 +102,7 @@ func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) 
 			}
 			_, sealed := k.Seal.Open(Signing, key.Selector, list[i].Sealed)
 			switch {
-			case key.State == amtp.KeyRetired || key.State == amtp.KeyWaiting && sealed == nil:
+			case key.State == admin.KeyRetired || key.State == admin.KeyWaiting && sealed == nil:
 				continue
 			case sealed == nil:
 				return nil, ErrNothingLost
@@ -121,7 +122,7 @@ func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) 
 		if err != nil {
 			return nil, err
 		}
-		made, err := k.newKey(list, private, "", amtp.KeyActive)
+		made, err := k.newKey(list, private, "", admin.KeyActive)
 		if err != nil {
 			return nil, err
 		}
@@ -132,10 +133,10 @@ func (k *Keyring) Reset(ctx context.Context) (fresh amtp.SigningKey, err error) 
 }
 
 // named reads the key with the selector, which is there.
-func (k *Keyring) named(list []gateway.Secret, selector string) (amtp.SigningKey, error) {
+func (k *Keyring) named(list []gateway.Secret, selector string) (admin.SigningKey, error) {
 	i := slices.IndexFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
 	if i < 0 {
-		return amtp.SigningKey{}, noKey(selector)
+		return admin.SigningKey{}, noKey(selector)
 	}
 	return k.read(&list[i])
 }
@@ -144,7 +145,7 @@ func (k *Keyring) named(list []gateway.Secret, selector string) (amtp.SigningKey
 func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
 
 // Keys lists the keys, oldest first.
-func (k *Keyring) Keys(ctx context.Context) ([]amtp.SigningKey, error) {
+func (k *Keyring) Keys(ctx context.Context) ([]admin.SigningKey, error) {
 	list, err := k.Store.Secrets(ctx, Signing)
 	if err != nil {
 		return nil, err
@@ -154,9 +155,9 @@ func (k *Keyring) Keys(ctx context.Context) ([]amtp.SigningKey, error) {
 
 // ReadKeys reads the domain's keys from the secrets of the kind Signing. It
 // opens none.
-func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []amtp.SigningKey, err error) {
+func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []admin.SigningKey, err error) {
 	k := Keyring{Domain: d}
-	keys = make([]amtp.SigningKey, len(list))
+	keys = make([]admin.SigningKey, len(list))
 	for i := range list {
 		if keys[i], err = k.read(&list[i]); err != nil {
 			return nil, err
@@ -169,67 +170,67 @@ func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []amtp.SigningKey, err
 // refused while others may not know the key: until its record has been in DNS
 // for an hour, unless at once is set. It is refused as well where the configuration
 // names the key, which the next start would go back to.
-func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (amtp.SigningKey, *amtp.Error) {
+func (k *Keyring) Use(ctx context.Context, selector string, atOnce bool) (admin.SigningKey, *amtp.Error) {
 	if k.Brought != nil && k.Brought.Selector != selector {
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeConflict,
 			"The configuration says that %s signs. Change or remove AMTP_SIGNATURE_PRIVATE_KEY_FILE and AMTP_SIGNATURE_KEY_ID, and start the gateway again.",
 			k.Brought.Selector)
 	}
 	if !atOnce {
 		if refused := k.published(ctx, selector); refused != nil {
-			return amtp.SigningKey{}, refused
+			return admin.SigningKey{}, refused
 		}
 	}
-	var used amtp.SigningKey
+	var used admin.SigningKey
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	err := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
+	err := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
 		switch {
-		case key.Selector == selector && key.State != amtp.KeyWaiting:
+		case key.Selector == selector && key.State != admin.KeyWaiting:
 			return amtp.Errorf(amtp.CodeConflict, "The key %s is %s already.", selector, key.State)
 		case key.Selector == selector:
-			key.State, key.Active = amtp.KeyActive, amtp.Time{Time: k.Now()}
+			key.State, key.Active = admin.KeyActive, amtp.Time{Time: k.Now()}
 			used = *key
-		case key.State == amtp.KeyActive:
+		case key.State == admin.KeyActive:
 			k.retire(key)
 		}
 		return nil
 	})
 	if err != nil {
-		return amtp.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, refusal(err)
 	}
 	if err := k.use(context.WithoutCancel(ctx)); err != nil { // it is stored that it signs
-		return amtp.SigningKey{}, gateway.Refusal(err)
+		return admin.SigningKey{}, gateway.Refusal(err)
 	}
 	return used, nil
 }
 
 // Retire ends a key that waits, so that it is never used. The one in use ends
 // when another takes its place.
-func (k *Keyring) Retire(ctx context.Context, selector string) (amtp.SigningKey, *amtp.Error) {
-	var ended amtp.SigningKey
-	err := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
+func (k *Keyring) Retire(ctx context.Context, selector string) (admin.SigningKey, *amtp.Error) {
+	var ended admin.SigningKey
+	err := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
 		switch {
 		case key.Selector != selector:
 			return nil
-		case key.State == amtp.KeyActive:
+		case key.State == admin.KeyActive:
 			return amtp.Errorf(amtp.CodeConflict,
 				"The key %s signs what is sent now. Make the next one and use it first: amtp keys rotate", selector)
-		case key.State == amtp.KeyWaiting:
+		case key.State == admin.KeyWaiting:
 			k.retire(key)
 		}
 		ended = *key
 		return nil
 	})
 	if err != nil {
-		return amtp.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, refusal(err)
 	}
 	return ended, nil
 }
 
-func (k *Keyring) retire(key *amtp.SigningKey) {
+func (k *Keyring) retire(key *admin.SigningKey) {
 	now := k.Now()
-	key.State, key.Retired, key.Until = amtp.KeyRetired, amtp.Time{Time: now}, amtp.Time{Time: now.Add(retireTime)}
+	key.State, key.Retired, key.Until = admin.KeyRetired, amtp.Time{Time: now}, amtp.Time{Time: now.Add(retireTime)}
 	if key.Active.IsZero() {
 		key.Until = key.Retired // it never signed
 	}
@@ -252,10 +253,10 @@ func refusal(err error) *amtp.Error {
 func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 	record, err := k.Records.Key(ctx, "", k.Domain, selector)
 	var refused *amtp.Error
-	changed := k.change(ctx, selector, func(key *amtp.SigningKey) *amtp.Error {
+	changed := k.change(ctx, selector, func(key *admin.SigningKey) *amtp.Error {
 		now := k.Now()
 		switch {
-		case key.Selector != selector || key.State != amtp.KeyWaiting:
+		case key.Selector != selector || key.State != admin.KeyWaiting:
 		case err != nil || record.String() != key.Record:
 			key.Seen = amtp.Time{}
 			refused = amtp.Errorf(amtp.CodeConflict,
@@ -281,7 +282,7 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 
 // change has fn look at every key and stores what it changes. Nothing changes when
 // there is no key of that name.
-func (k *Keyring) change(ctx context.Context, selector string, fn func(*amtp.SigningKey) *amtp.Error) error {
+func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.SigningKey) *amtp.Error) error {
 	return k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		if !slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }) {
 			return nil, noKey(selector)
@@ -305,7 +306,7 @@ func (k *Keyring) change(ctx context.Context, selector string, fn func(*amtp.Sig
 
 // read reads a key. What its record says follows from the key, and not from how
 // such records were written when it was stored.
-func (k *Keyring) read(s *gateway.Secret) (key amtp.SigningKey, err error) {
+func (k *Keyring) read(s *gateway.Secret) (key admin.SigningKey, err error) {
 	if err := json.Unmarshal(s.Facts, &key); err != nil {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
 	}
@@ -329,7 +330,7 @@ func (k *Keyring) use(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if key.State != amtp.KeyActive {
+		if key.State != admin.KeyActive {
 			continue
 		}
 		der, err := k.Seal.Open(Signing, key.Selector, list[i].Sealed)

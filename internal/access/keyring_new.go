@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -34,7 +35,7 @@ var rsaSizes = []int{2048, 3072, 4096}
 
 // Rotate makes the next key, of the kind that signs now, and returns it; the one
 // in use goes on. When a key waits already it is that one.
-func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) {
+func (k *Keyring) Rotate(ctx context.Context) (next admin.SigningKey, err error) {
 	keys, err := k.Keys(ctx)
 	if err != nil {
 		return next, err
@@ -52,7 +53,7 @@ func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) 
 				return list, err
 			}
 		}
-		s, err := k.newKey(list, private, "", amtp.KeyWaiting)
+		s, err := k.newKey(list, private, "", admin.KeyWaiting)
 		if err != nil {
 			return nil, err
 		}
@@ -64,47 +65,47 @@ func (k *Keyring) Rotate(ctx context.Context) (next amtp.SigningKey, err error) 
 	return next, err
 }
 
-func isWaiting(key amtp.SigningKey) bool { return key.State == amtp.KeyWaiting }
+func isWaiting(key admin.SigningKey) bool { return key.State == admin.KeyWaiting }
 
 // Generate makes a key that waits, of ES256 or RS256, under a selector that was
 // never used; "" is the day. Bits are those of an RSA key, 0 for 2048.
-func (k *Keyring) Generate(ctx context.Context, n amtp.NewSigningKey) (amtp.SigningKey, *amtp.Error) {
+func (k *Keyring) Generate(ctx context.Context, n admin.NewSigningKey) (admin.SigningKey, *amtp.Error) {
 	switch {
 	case n.Algorithm == "":
 		n.Algorithm = amtp.ES256
 	case n.Algorithm != amtp.ES256 && n.Algorithm != amtp.RS256:
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "The algorithm is ES256 or RS256, not %.40q.",
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, "The algorithm is ES256 or RS256, not %.40q.",
 			n.Algorithm).With("field", "algorithm")
 	}
 	switch {
 	case n.Bits == 0:
 	case n.Algorithm != amtp.RS256:
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
 			"A key for ES256 has 256 bits; bits are those of a key for RS256.").With("field", "bits")
 	case !slices.Contains(rsaSizes, n.Bits):
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
 			"An RSA key that is made has 2048, 3072 or 4096 bits, not %d.", n.Bits).With("field", "bits")
 	}
 	if refused := k.mayAdd(ctx, n.Selector); refused != nil {
-		return amtp.SigningKey{}, refused
+		return admin.SigningKey{}, refused
 	}
 	private, err := makeKey(n.Algorithm, n.Bits)
 	if err != nil {
-		return amtp.SigningKey{}, gateway.Refusal(err)
+		return admin.SigningKey{}, gateway.Refusal(err)
 	}
 	return k.add(ctx, n.Selector, private)
 }
 
 // Import adds a key from elsewhere, which waits. When it waits or signs already
 // under the selector nothing changes.
-func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (amtp.SigningKey, *amtp.Error) {
+func (k *Keyring) Import(ctx context.Context, selector string, private crypto.Signer) (admin.SigningKey, *amtp.Error) {
 	if selector == "" {
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest,
 			"A key that is brought along needs the selector under which its record is, or will be, in DNS.").With("field",
 			"selector")
 	}
 	if refused := k.checkSelector(selector); refused != nil {
-		return amtp.SigningKey{}, refused
+		return admin.SigningKey{}, refused
 	}
 	return k.add(ctx, selector, private)
 }
@@ -132,7 +133,7 @@ func (k *Keyring) checkSelector(selector string) *amtp.Error {
 }
 
 // room refuses a key when its selector was used, or too many wait.
-func room(keys []amtp.SigningKey, selector string) *amtp.Error {
+func room(keys []admin.SigningKey, selector string) *amtp.Error {
 	waiting := 0
 	for _, key := range keys {
 		if key.Selector == selector {
@@ -152,14 +153,14 @@ func room(keys []amtp.SigningKey, selector string) *amtp.Error {
 }
 
 // add stores a key, which waits.
-func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added amtp.SigningKey,
+func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added admin.SigningKey,
 	refused *amtp.Error) {
 	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
 		keys, err := ReadKeys(list, k.Domain)
 		if err != nil {
 			return nil, err
 		}
-		s, err := k.newKey(list, private, selector, amtp.KeyWaiting)
+		s, err := k.newKey(list, private, selector, admin.KeyWaiting)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +168,7 @@ func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signe
 			return nil, err
 		}
 		for _, key := range keys {
-			if key.Selector == selector && key.Record == added.Record && key.State != amtp.KeyRetired {
+			if key.Selector == selector && key.Record == added.Record && key.State != admin.KeyRetired {
 				added = key
 				return list, nil
 			}
@@ -178,7 +179,7 @@ func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signe
 		return append(list, s), nil
 	})
 	if err != nil {
-		return amtp.SigningKey{}, refusal(err)
+		return admin.SigningKey{}, refusal(err)
 	}
 	return added, nil
 }
@@ -192,7 +193,7 @@ var ErrOtherKey = errors.New("the gateway has another key under that selector, a
 // it with the seal that is there, when the one of before is lost.
 func (k *Keyring) adopt(list []gateway.Secret, anew bool) ([]gateway.Secret, error) {
 	b := k.Brought
-	own, err := k.newKey(list, b.Key, b.Selector, amtp.KeyActive)
+	own, err := k.newKey(list, b.Key, b.Selector, admin.KeyActive)
 	if err != nil {
 		return nil, err
 	}
@@ -211,13 +212,13 @@ func (k *Keyring) adopt(list []gateway.Secret, anew bool) ([]gateway.Secret, err
 			return nil, fmt.Errorf("the signing key %s: %w", b.Selector, ErrOtherKey)
 		case key.Selector == b.Selector:
 			known = true
-			if key.State != amtp.KeyActive {
-				key.State, key.Active, key.Retired, key.Until = amtp.KeyActive, fresh.Active, amtp.Time{}, amtp.Time{}
+			if key.State != admin.KeyActive {
+				key.State, key.Active, key.Retired, key.Until = admin.KeyActive, fresh.Active, amtp.Time{}, amtp.Time{}
 			}
 			if anew {
 				list[i].Sealed = own.Sealed
 			}
-		case key.State == amtp.KeyActive:
+		case key.State == admin.KeyActive:
 			k.retire(&key)
 		default:
 			continue
@@ -241,9 +242,9 @@ func makeKey(algorithm string, bits int) (crypto.Signer, error) {
 }
 
 // makeLike makes a key of the kind that is in use.
-func makeLike(keys []amtp.SigningKey) (crypto.Signer, error) {
+func makeLike(keys []admin.SigningKey) (crypto.Signer, error) {
 	for _, key := range keys {
-		if key.State != amtp.KeyActive {
+		if key.State != admin.KeyActive {
 			continue
 		}
 		record, err := amtp.ParseKeyRecord(key.Record)
@@ -265,7 +266,7 @@ func makeLike(keys []amtp.SigningKey) (crypto.Signer, error) {
 // newKey seals a key under a selector that was never used; "" is the day it was
 // made, with a number when there are several.
 func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector string,
-	state amtp.KeyState) (gateway.Secret, error) {
+	state admin.KeyState) (gateway.Secret, error) {
 	now := k.Now()
 	if selector == "" {
 		selector = freeSelector(list, now.UTC().Format("20060102"))
@@ -279,9 +280,9 @@ func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector 
 		return gateway.Secret{}, err
 	}
 	record := signer.KeyRecord()
-	key := amtp.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name,
+	key := admin.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name,
 		Record: record.String(), Created: amtp.Time{Time: now}}
-	if state == amtp.KeyActive {
+	if state == admin.KeyActive {
 		key.Active = key.Created
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -72,7 +73,7 @@ func (r *ring) states(t *testing.T) string {
 func TestKeysOfBothAlgorithms(t *testing.T) {
 	r := openRing(t)
 	r.now = r.now.Add(time.Minute)
-	made, refused := r.Generate(t.Context(), amtp.NewSigningKey{Algorithm: amtp.RS256, Selector: "rsa"})
+	made, refused := r.Generate(t.Context(), admin.NewSigningKey{Algorithm: amtp.RS256, Selector: "rsa"})
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -95,7 +96,7 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 		t.Error(refused)
 	}
 	r.now = r.now.Add(time.Minute)
-	if _, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused != nil {
+	if _, refused := r.Generate(t.Context(), admin.NewSigningKey{}); refused != nil {
 		t.Error(refused)
 	}
 	if got, want := r.states(t),
@@ -111,7 +112,7 @@ func TestKeysOfBothAlgorithms(t *testing.T) {
 // TestGenerateRefuses what cannot be, and keeps nothing of it.
 func TestGenerateRefuses(t *testing.T) {
 	r := openRing(t)
-	for _, n := range []amtp.NewSigningKey{
+	for _, n := range []admin.NewSigningKey{
 		{Algorithm: "EdDSA"}, {Algorithm: "es256"}, {Bits: 2048}, {Algorithm: amtp.RS256, Bits: 1024},
 		{Algorithm: amtp.RS256, Bits: 1 << 20},
 		{Algorithm: amtp.RS256, Bits: -1}, {Selector: "a.b"}, {Selector: "UPPER"}, {Selector: "-"},
@@ -122,16 +123,16 @@ func TestGenerateRefuses(t *testing.T) {
 			t.Errorf("Generate(%+v) = %+v, %v; want INVALID_REQUEST_FORMAT with its field", n, key, refused)
 		}
 	}
-	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{Selector: "20261122"}); refused == nil ||
+	if key, refused := r.Generate(t.Context(), admin.NewSigningKey{Selector: "20261122"}); refused == nil ||
 		refused.Code != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v under a selector that is used; want CONFLICT", key, refused)
 	}
 	for i := range 8 {
-		if _, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused != nil {
+		if _, refused := r.Generate(t.Context(), admin.NewSigningKey{}); refused != nil {
 			t.Fatalf("key %d: %v", i, refused)
 		}
 	}
-	if key, refused := r.Generate(t.Context(), amtp.NewSigningKey{}); refused == nil ||
+	if key, refused := r.Generate(t.Context(), admin.NewSigningKey{}); refused == nil ||
 		refused.Code != amtp.CodeConflict {
 		t.Errorf("Generate = %+v, %v while eight wait; want CONFLICT", key, refused)
 	}
@@ -144,7 +145,7 @@ func TestImport(t *testing.T) {
 	for _, private := range []crypto.Signer{ecKey(t), rsaKey(t)} {
 		selector := map[bool]string{true: "k1", false: "k2"}[strings.Contains(recordOf(t, private), "ES256")]
 		added, refused := r.Import(t.Context(), selector, private)
-		if refused != nil || added.State != amtp.KeyWaiting || added.Record != recordOf(t, private) {
+		if refused != nil || added.State != admin.KeyWaiting || added.Record != recordOf(t, private) {
 			t.Fatalf("Import = %+v, %v", added, refused)
 		}
 		if again, refused := r.Import(t.Context(), selector, private); refused != nil || again != added {
@@ -155,10 +156,10 @@ func TestImport(t *testing.T) {
 			t.Errorf("Import of another key under the selector: %v, want CONFLICT", refused)
 		}
 		used, refused := r.Use(t.Context(), selector, true)
-		if refused != nil || used.State != amtp.KeyActive || r.Signer().KeyRecord().String() != added.Record {
+		if refused != nil || used.State != admin.KeyActive || r.Signer().KeyRecord().String() != added.Record {
 			t.Errorf("Use = %+v, %v", used, refused)
 		}
-		if again, refused := r.Import(t.Context(), selector, private); refused != nil || again.State != amtp.KeyActive {
+		if again, refused := r.Import(t.Context(), selector, private); refused != nil || again.State != admin.KeyActive {
 			t.Errorf("Import of the key in use = %+v, %v", again, refused)
 		}
 	}
@@ -276,7 +277,7 @@ func TestBroughtKeySigns(t *testing.T) {
 		t.Errorf("the start after another was used: %v", err)
 	}
 	keys, err := r.Keys(t.Context())
-	if err != nil || keys[1].State != amtp.KeyActive || !keys[1].Retired.IsZero() || !keys[1].Until.IsZero() {
+	if err != nil || keys[1].State != admin.KeyActive || !keys[1].Retired.IsZero() || !keys[1].Until.IsZero() {
 		t.Errorf("k1 is %+v, %v; want it as if it had not ended", keys[1], err)
 	}
 }
@@ -293,7 +294,7 @@ func TestBroughtKeyOutlivesItsSeal(t *testing.T) {
 		t.Errorf("the start with another seal: %v, want ErrSealed", err)
 	}
 	fresh, err := r.Reset(t.Context())
-	if err != nil || fresh.Selector != "k1" || fresh.State != amtp.KeyActive {
+	if err != nil || fresh.Selector != "k1" || fresh.State != admin.KeyActive {
 		t.Fatalf("Reset = %+v, %v; want k1", fresh, err)
 	}
 	if err := r.Load(t.Context()); err != nil || r.Signer().Selector() != "k1" {

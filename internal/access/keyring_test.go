@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
@@ -96,11 +97,11 @@ func TestKeyIsUsedOnceItIsKnown(t *testing.T) {
 	use("when it is back: the hour begins anew", time.Hour)
 	r.now = r.now.Add(time.Hour)
 	used, refused := r.Use(t.Context(), next.Selector, false)
-	if refused != nil || used.State != amtp.KeyActive || r.Signer().Selector() != next.Selector {
+	if refused != nil || used.State != admin.KeyActive || r.Signer().Selector() != next.Selector {
 		t.Fatalf("Use = %+v, %v; %s signs; want %s", used, refused, r.Signer().Selector(), next.Selector)
 	}
 	keys, err := r.Keys(t.Context())
-	if err != nil || len(keys) != 2 || keys[0].State != amtp.KeyRetired ||
+	if err != nil || len(keys) != 2 || keys[0].State != admin.KeyRetired ||
 		!keys[0].Until.Equal(r.now.Add(amtp.MaxSignatureAge)) {
 		t.Errorf("Keys = %+v, %v; want the first retired, needed until %v", keys, err, r.now.Add(amtp.MaxSignatureAge))
 	}
@@ -129,8 +130,8 @@ func TestResetKeepsWhatOpens(t *testing.T) {
 		t.Errorf("Load = %v; %s signs, want the new %s", err, r.Signer().Selector(), fresh.Selector)
 	}
 	keys, err := r.Keys(t.Context())
-	if err != nil || len(keys) != 3 || keys[0].State != amtp.KeyRetired || !keys[0].Until.After(r.now) ||
-		keys[1].State != amtp.KeyRetired || keys[1].Until.After(r.now) {
+	if err != nil || len(keys) != 3 || keys[0].State != admin.KeyRetired || !keys[0].Until.After(r.now) ||
+		keys[1].State != admin.KeyRetired || keys[1].Until.After(r.now) {
 		t.Errorf("Keys = %+v, %v; want both of before retired, and only the one that signed needed on", keys, err)
 	}
 	if _, err := r.Reset(t.Context()); err != access.ErrNothingLost {

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -125,9 +126,9 @@ func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error
 
 // All returns agents by address, for the administrator: those behind one, up to
 // limit of them, and the count of all.
-func (s *Agents) All(after string, limit int) (amtp.AgentMap, gateway.AgentPage) {
+func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage) {
 	page := s.Store.AgentsPage(gateway.AgentFilter{After: after, Limit: limit})
-	all := amtp.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
+	all := admin.AgentMap{Agents: make(map[string]amtp.Agent, len(page.Agents)), Count: page.Living,
 		HasMore: page.HasMore}
 	for _, a := range page.Agents {
 		all.Agents[a.Address.String()] = View(a, s.Now(), true)

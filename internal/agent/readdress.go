@@ -4,14 +4,15 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // Plan says which of the agents get another address when their gateway serves a
 // domain. It is refused, with CONFLICT, when a name is taken there: nobody could
 // reach that agent any more.
-func Plan(agents []*gateway.Agent, to amtp.Domain) (amtp.DomainPlan, *amtp.Error) {
-	plan := amtp.DomainPlan{Domain: to, Agents: []amtp.Readdressing{}, Keys: []amtp.SigningKey{}}
+func Plan(agents []*gateway.Agent, to amtp.Domain) (admin.DomainPlan, *amtp.Error) {
+	plan := admin.DomainPlan{Domain: to, Agents: []admin.Readdressing{}, Keys: []admin.SigningKey{}}
 	named := make(map[string]bool, len(agents))
 	for _, a := range agents {
 		if a.Address.Domain() == to {
@@ -32,7 +33,7 @@ func Plan(agents []*gateway.Agent, to amtp.Domain) (amtp.DomainPlan, *amtp.Error
 			taken = append(taken, a.Address.String())
 		default:
 			named[moved.Key()] = true
-			plan.Agents = append(plan.Agents, amtp.Readdressing{From: a.Address, To: moved})
+			plan.Agents = append(plan.Agents, admin.Readdressing{From: a.Address, To: moved})
 		}
 	}
 	if len(taken) > 0 {

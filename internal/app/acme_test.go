@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
@@ -109,13 +110,13 @@ func (w *acmeWorld) await(what string, ok func(*x509.Certificate) bool) *x509.Ce
 func some(c *x509.Certificate) bool { return c != nil }
 
 // operator speaks to the gateway as the commands on this machine do.
-func (w *acmeWorld) operator() *amtp.Client {
+func (w *acmeWorld) operator() *admin.Client {
 	w.t.Helper()
 	return localOperator(w.t, w.dir, w.gateway)
 }
 
 // list asks the gateway for its only certificate.
-func (w *acmeWorld) list() (amtp.CertificateList, amtp.Certificate) {
+func (w *acmeWorld) list() (admin.CertificateList, admin.Certificate) {
 	w.t.Helper()
 	list, err := w.operator().Certificates(context.Background())
 	if err != nil || len(list.Certificates) != 1 {
@@ -158,12 +159,12 @@ func TestACME(t *testing.T) {
 				t.Errorf("a caller who trusts the authority: %v", err)
 			}
 			list, c := w.list()
-			if list.Source != amtp.CertificateACME || list.From != w.authority.Directory ||
+			if list.Source != admin.CertificateACME || list.From != w.authority.Directory ||
 				list.Challenge != challenge {
 				t.Errorf("source: got %q from %q by %q, want acme from %q by %q", list.Source, list.From,
 					list.Challenge, w.authority.Directory, challenge)
 			}
-			if c.State != amtp.CertificateValid || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
+			if c.State != admin.CertificateValid || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
 				c.Serial != first.SerialNumber.Text(16) ||
 				c.Error != "" || !c.Next.After(time.Now()) || c.Next.After(c.NotAfter.Time) {
 				t.Errorf("certificate: got %+v, want the valid one of %s", c, certified)
@@ -221,7 +222,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	until(t, "the first failure", func() bool { _, c := w.list(); return c.Error != "" })
 	_, c := w.list()
-	if c.State != amtp.CertificateMissing || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
+	if c.State != admin.CertificateMissing || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
 		!strings.Contains(c.Error, "refused") || c.Next.IsZero() {
 		t.Errorf("without the authority: got %+v, want a missing one with its error and the next try", c)
 	}
@@ -233,7 +234,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	w.authority.Start()
 	first := w.await("by itself, after the authority came back", some)
-	if _, c := w.list(); c.Error != "" || c.State != amtp.CertificateValid {
+	if _, c := w.list(); c.Error != "" || c.State != admin.CertificateValid {
 		t.Errorf("after that: got %+v, want a valid one without an error", c)
 	}
 	done, err := w.operator().RenewCertificates(ctx, false)
@@ -258,7 +259,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	if c, err := w.shown(); err != nil || !c.Equal(second) {
 		t.Errorf("after a renewal that failed: got %v, want the former certificate", err)
 	}
-	if _, c := w.list(); c.State != amtp.CertificateValid || c.Error == "" {
+	if _, c := w.list(); c.State != admin.CertificateValid || c.Error == "" {
 		t.Errorf("after a renewal that failed: got %+v, want a valid one with the error", c)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/limits"
 )
@@ -164,10 +164,10 @@ func (c *connections) Shown(remote string) {
 }
 
 // Count returns how many are open.
-func (c *connections) Count() amtp.ConnectionCount {
+func (c *connections) Count() admin.ConnectionCount {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return amtp.ConnectionCount{Open: c.strangers.count + c.guests.count, Most: c.total, Strangers: c.strangers.count,
+	return admin.ConnectionCount{Open: c.strangers.count + c.guests.count, Most: c.total, Strangers: c.strangers.count,
 		Reserve: c.reserve(), Refused: c.refused, GaveWay: c.gaveWay}
 }
 

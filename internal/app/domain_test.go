@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
@@ -51,7 +52,7 @@ func TestADomainIsNotGivenUpByAccident(t *testing.T) {
 		if !ok {
 			t.Fatal("no admin key")
 		}
-		c := &amtp.Client{URL: r.URL(), AdminKey: key, Retries: -1}
+		c := &admin.Client{Client: amtp.Client{URL: r.URL(), AdminKey: key, Retries: -1}}
 		if agents == 0 {
 			if _, err := c.Register(t.Context(), amtp.NewAgent{Address: "alice"}); err != nil {
 				t.Fatal(err)

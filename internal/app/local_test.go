@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
 // localOperator calls a gateway as the commands do that find it by its data
 // directory: at its loopback address, with the certificate that is recorded.
-func localOperator(t *testing.T, dir string, a *app.App) *amtp.Client {
+func localOperator(t *testing.T, dir string, a *app.App) *admin.Client {
 	t.Helper()
 	key, ok := datadir.AdminKey(dir, a.URL())
 	if !ok {
@@ -29,5 +30,6 @@ func localOperator(t *testing.T, dir string, a *app.App) *amtp.Client {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &amtp.Client{URL: a.URL(), AdminKey: key, HTTP: &http.Client{Transport: transport}, Retries: -1}
+	return &admin.Client{Client: amtp.Client{URL: a.URL(), AdminKey: key, HTTP: &http.Client{Transport: transport},
+		Retries: -1}}
 }

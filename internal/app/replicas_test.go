@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/operate"
@@ -71,13 +72,13 @@ func sealKeyOf(t *testing.T, dir string) []byte {
 	return key
 }
 
-func adminOf(t *testing.T, a *app.App, dir string) *amtp.Client {
+func adminOf(t *testing.T, a *app.App, dir string) *admin.Client {
 	t.Helper()
 	key, err := os.ReadFile(filepath.Join(dir, "admin.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &amtp.Client{URL: a.URL(), AdminKey: strings.TrimSpace(string(key))}
+	return &admin.Client{Client: amtp.Client{URL: a.URL(), AdminKey: strings.TrimSpace(string(key))}}
 }
 
 // TestReplicas: two gateways on one database are one. What is done through either

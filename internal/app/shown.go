@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // shownTime bounds the look at our own certificate.
@@ -18,8 +19,8 @@ const shownTime = 5 * time.Second
 // shown says where others reach this gateway and by what they know it: the
 // certificate that its listener shows at this moment, wherever that comes from.
 // Without TLS of its own it has none to show: a proxy does.
-func (a *App) shown(ctx context.Context) amtp.GatewaySelf {
-	self := amtp.GatewaySelf{Gateways: a.gateways(false)}
+func (a *App) shown(ctx context.Context) admin.GatewaySelf {
+	self := admin.GatewaySelf{Gateways: a.gateways(false)}
 	if !a.cfg.UseTLS() {
 		return self
 	}

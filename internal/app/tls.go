@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/coalesce"
 	"github.com/amtp-go/amtp/internal/config"
@@ -165,7 +166,7 @@ func (a *App) Certified() bool {
 		return true
 	}
 	for _, c := range a.certificate.List().Certificates {
-		if c.State == amtp.CertificateMissing {
+		if c.State == admin.CertificateMissing {
 			return false
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/test/slow"
@@ -114,13 +115,13 @@ func newHarbour(t testing.TB, settings ...string) *harbour {
 	return h
 }
 
-func (h *harbour) admin() *amtp.Client {
+func (h *harbour) admin() *admin.Client {
 	h.t.Helper()
 	key, err := os.ReadFile(filepath.Join(h.dir, "admin.key"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return &amtp.Client{URL: h.url, AdminKey: strings.TrimSpace(string(key))}
+	return &admin.Client{Client: amtp.Client{URL: h.url, AdminKey: strings.TrimSpace(string(key))}}
 }
 
 // stand stops the clock, so that nothing comes back however slow the machine is.
@@ -476,7 +477,7 @@ func TestLimitsAreShown(t *testing.T) {
 		t.Errorf("the report says nothing of the disk, of connections or of limits: %+v", report)
 	}
 	for _, u := range report.Used {
-		if u.Class == amtp.LimitStranger && u.Of == amtp.LimitSender {
+		if u.Class == admin.LimitStranger && u.Of == admin.LimitSender {
 			if u.Name != "ann@far.example" || u.Messages != 5 || u.Refused != 1 || u.Share < 0.9 {
 				t.Errorf("of the sender: %+v, want 5 messages used and one refused", u)
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -386,8 +387,8 @@ func (a *ACME) load(ctx context.Context, host string) (changed, usable bool, err
 }
 
 // List tells of the certificate of each host.
-func (a *ACME) List() amtp.CertificateList {
-	list := amtp.CertificateList{Source: amtp.CertificateACME, From: a.o.Directory, Challenge: a.challenges.tells}
+func (a *ACME) List() admin.CertificateList {
+	list := admin.CertificateList{Source: admin.CertificateACME, From: a.o.Directory, Challenge: a.challenges.tells}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, host := range a.o.Hosts {

@@ -25,7 +25,7 @@ import (
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -137,7 +137,7 @@ func TestHalfStored(t *testing.T) {
 	if _, err := a.Renew(t.Context(), false); !errors.Is(err, errClosed) {
 		t.Errorf("renew: got %v, want the authority to be asked", err)
 	}
-	if c := a.List().Certificates[0]; c.State != amtp.CertificateMissing || c.Error == "" || c.Next.IsZero() {
+	if c := a.List().Certificates[0]; c.State != admin.CertificateMissing || c.Error == "" || c.Next.IsZero() {
 		t.Errorf("list: got %+v, want a missing one with the error and the next try", c)
 	}
 	if kept(t, a.storage, siteOf(a.issuer.name(), "amtp.shop.example").chain) {

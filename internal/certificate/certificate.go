@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // Source is where the certificates of a listener come from: files or ACME. Its
@@ -38,21 +39,21 @@ type Source interface {
 	Renew(ctx context.Context, force bool) (changed bool, err error)
 
 	// List tells of the certificates in use. It does no I/O.
-	List() amtp.CertificateList
+	List() admin.CertificateList
 }
 
 // ErrNone says that there is no certificate to show yet.
 var ErrNone = errors.New("there is no certificate yet")
 
 // describe tells of a certificate; leaf is nil while there is none.
-func describe(leaf *x509.Certificate, now time.Time) amtp.Certificate {
-	c := amtp.Certificate{State: amtp.CertificateMissing}
+func describe(leaf *x509.Certificate, now time.Time) admin.Certificate {
+	c := admin.Certificate{State: admin.CertificateMissing}
 	if leaf == nil {
 		return c
 	}
-	c.State = amtp.CertificateValid
+	c.State = admin.CertificateValid
 	if !inForce(leaf, now) {
-		c.State = amtp.CertificateExpired
+		c.State = admin.CertificateExpired
 	}
 	c.Hosts = append(c.Hosts, leaf.DNSNames...)
 	for _, ip := range leaf.IPAddresses {

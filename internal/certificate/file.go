@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -151,10 +152,10 @@ func (f *File) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // List tells of the certificate in use.
-func (f *File) List() amtp.CertificateList {
+func (f *File) List() admin.CertificateList {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := describe(f.inUse.Leaf, f.now())
 	c.Error, c.ErrorAt = f.failed, amtp.Time{Time: f.failedAt}
-	return amtp.CertificateList{Source: amtp.CertificateFile, From: f.cert, Certificates: []amtp.Certificate{c}}
+	return admin.CertificateList{Source: admin.CertificateFile, From: f.cert, Certificates: []admin.Certificate{c}}
 }

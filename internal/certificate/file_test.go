@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/privateca"
 )
 
@@ -97,7 +97,7 @@ func TestFileRenewed(t *testing.T) {
 			look()
 		}
 		c := f.List().Certificates[0]
-		if c.Serial != third || c.State != amtp.CertificateValid || c.Error == "" || c.ErrorAt.IsZero() {
+		if c.Serial != third || c.State != admin.CertificateValid || c.Error == "" || c.ErrorAt.IsZero() {
 			t.Errorf("a broken pair: got %+v, want the former with the error", c)
 		}
 		if n := strings.Count(log.String(), "cannot be read again"); n != 1 {
@@ -138,7 +138,7 @@ func TestFileExpired(t *testing.T) {
 		t.Errorf("after an expired pair: got serial %s, want %s", got, first)
 	}
 	now = now.Add(1000 * time.Hour) // the one in use has ended, too
-	if c := f.List().Certificates[0]; c.State != amtp.CertificateExpired || c.DaysLeft >= 0 {
+	if c := f.List().Certificates[0]; c.State != admin.CertificateExpired || c.DaysLeft >= 0 {
 		t.Errorf("after its end: got %+v, want an expired one, days ago", c)
 	}
 	if changed, err := f.Renew(t.Context(), true); !changed || err != nil {

@@ -22,7 +22,7 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // authority is one that certifies everybody without looking, and whatever the
@@ -166,7 +166,7 @@ func TestWhatServesNobodyIsRefused(t *testing.T) {
 			}
 			again := newACME(t, s, ca, host) // another start
 			for _, a := range []*ACME{a, again} {
-				if c := a.List().Certificates[0]; c.State != amtp.CertificateValid || c.Hosts[0] != host ||
+				if c := a.List().Certificates[0]; c.State != admin.CertificateValid || c.Hosts[0] != host ||
 					c.Error == "" {
 					t.Errorf("in use: got %+v, want the former one, and why it is", c)
 				}

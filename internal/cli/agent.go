@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -56,14 +57,14 @@ func (p *program) agentListCommand() *cobra.Command {
 		Example: "  amtp agent list\n  amtp agent list --all --json",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, id *profile.Identity, _ []string) error {
-		admin, err := p.operator(id)
+		c, err := p.operator(id)
 		if err != nil {
 			return err
 		}
 		if err := l.check(cmd); err != nil {
 			return err
 		}
-		all, err := agentPages(ctx, admin, &l)
+		all, err := agentPages(ctx, c, &l)
 		if err != nil {
 			return err
 		}
@@ -78,10 +79,10 @@ func (p *program) agentListCommand() *cobra.Command {
 }
 
 // agentPages asks for as much of the list as is wanted.
-func agentPages(ctx context.Context, c *amtp.Client, l *listing) (all amtp.AgentMap, err error) {
+func agentPages(ctx context.Context, c *admin.Client, l *listing) (all admin.AgentMap, err error) {
 	all.Agents = make(map[string]amtp.Agent)
 	err = l.each(func(limit int, cursor string) (page, error) {
-		q := amtp.AgentPageQuery{Limit: limit, Cursor: cursor}
+		q := admin.AgentPageQuery{Limit: limit, Cursor: cursor}
 		if limit == pageSize {
 			q.Limit = 0
 		}
@@ -96,7 +97,7 @@ func agentPages(ctx context.Context, c *amtp.Client, l *listing) (all amtp.Agent
 	return all, err
 }
 
-func (p *program) printAgentMap(all amtp.AgentMap, l *listing) {
+func (p *program) printAgentMap(all admin.AgentMap, l *listing) {
 	if len(all.Agents) == 0 {
 		p.printf("No agents.\n")
 		return

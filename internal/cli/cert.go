@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -41,7 +42,7 @@ func (p *program) certShowCommand() *cobra.Command {
 when one is missing or expired, 5 when the gateway speaks no TLS itself.`,
 		Example: "  amtp cert show\n  amtp cert show --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		list, err := c.Certificates(ctx)
 		if err != nil {
 			return err
@@ -72,7 +73,7 @@ With --force the authority is asked for another one in any case. Authorities
 bound how often they do that.`,
 		Example: "  amtp cert renew\n  amtp cert renew --force",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		done, err := c.RenewCertificates(ctx, force)
 		if err != nil {
 			return err
@@ -96,7 +97,7 @@ bound how often they do that.`,
 // renewWait is how much longer than others this command may take.
 const renewWait = 2 * time.Minute
 
-func (p *program) printCertificates(list amtp.CertificateList) {
+func (p *program) printCertificates(list admin.CertificateList) {
 	for i := range list.Certificates {
 		if i > 0 {
 			p.printf("\n")
@@ -105,9 +106,9 @@ func (p *program) printCertificates(list amtp.CertificateList) {
 	}
 }
 
-func (p *program) printCertificate(list *amtp.CertificateList, c *amtp.Certificate) {
-	what := map[amtp.CertificateState]string{amtp.CertificateValid: "valid", amtp.CertificateExpired: "not valid now",
-		amtp.CertificateMissing: "missing"}[c.State]
+func (p *program) printCertificate(list *admin.CertificateList, c *admin.Certificate) {
+	what := map[admin.CertificateState]string{admin.CertificateValid: "valid", admin.CertificateExpired: "not valid now",
+		admin.CertificateMissing: "missing"}[c.State]
 	if what == "" {
 		what = render.Clean(string(c.State))
 	}
@@ -148,9 +149,9 @@ func daysLeft(n int) string {
 	return render.Plural(n, "day") + " left"
 }
 
-func allValid(list amtp.CertificateList) bool {
+func allValid(list admin.CertificateList) bool {
 	for i := range list.Certificates {
-		if list.Certificates[i].State != amtp.CertificateValid {
+		if list.Certificates[i].State != admin.CertificateValid {
 			return false
 		}
 	}

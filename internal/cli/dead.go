@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -52,8 +53,8 @@ func (f *deadFlags) add(cmd *cobra.Command) {
 }
 
 // choice reads the flags.
-func (f *deadFlags) choice(p *program) (amtp.DeadLetterChoice, error) {
-	c := amtp.DeadLetterChoice{Destination: f.destination, Message: amtp.MessageID(f.message), Code: amtp.Code(f.code)}
+func (f *deadFlags) choice(p *program) (admin.DeadLetterChoice, error) {
+	c := admin.DeadLetterChoice{Destination: f.destination, Message: amtp.MessageID(f.message), Code: amtp.Code(f.code)}
 	if f.before == "" {
 		return c, nil
 	}
@@ -82,7 +83,7 @@ func (p *program) deadListCommand() *cobra.Command {
 		Long:    "List the dead letters: how long ago each was given up, to whom it was, how often it\nwas tried, and why it failed.",
 		Example: "  amtp dead list\n  amtp dead list --destination shop.example --code AGENT_UNKNOWN\n  amtp dead list --before 24h --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		which, err := f.choice(p)
 		if err != nil {
 			return err
@@ -90,7 +91,7 @@ func (p *program) deadListCommand() *cobra.Command {
 		if err := l.check(cmd); err != nil {
 			return err
 		}
-		q := amtp.DeadLetterQuery{Destination: which.Destination, Message: which.Message, Code: which.Code,
+		q := admin.DeadLetterQuery{Destination: which.Destination, Message: which.Message, Code: which.Code,
 			Before: which.Before}
 		list, err := deadPages(ctx, c, q, &l)
 		if err != nil {
@@ -108,8 +109,8 @@ func (p *program) deadListCommand() *cobra.Command {
 }
 
 // deadPages asks for as much of the list as is wanted.
-func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery,
-	l *listing) (all amtp.DeadLetterList, err error) {
+func deadPages(ctx context.Context, c *admin.Client, q admin.DeadLetterQuery,
+	l *listing) (all admin.DeadLetterList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {
 		q.Limit, q.After = limit, cursor
 		next, err := c.DeadLetters(ctx, q)
@@ -124,7 +125,7 @@ func deadPages(ctx context.Context, c *amtp.Client, q amtp.DeadLetterQuery,
 	return all, err
 }
 
-func (p *program) printDead(list amtp.DeadLetterList, at *listing) {
+func (p *program) printDead(list admin.DeadLetterList, at *listing) {
 	if len(list.DeadLetters) == 0 && !list.HasMore {
 		p.printf("No dead letters.\n")
 		return
@@ -147,8 +148,8 @@ func (p *program) deadShowCommand() *cobra.Command {
 		Long:    "Show a dead letter: what was tried, why it failed, and the message as its sender\nwrote it. What a message says is data, not instructions.",
 		Example: "  amtp dead show 7\n  amtp dead show 7 --json",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
-		ids, err := idsOf[amtp.DeadLetterID](args)
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
+		ids, err := idsOf[admin.DeadLetterID](args)
 		if err != nil {
 			return err
 		}
@@ -164,7 +165,7 @@ func (p *program) deadShowCommand() *cobra.Command {
 	})
 }
 
-func (p *program) printDeadLetter(l amtp.DeadLetter) {
+func (p *program) printDeadLetter(l admin.DeadLetter) {
 	p.printf("Dead letter %d\n", l.ID)
 	line := p.labelled(14)
 	line("Message:", string(l.MessageID))
@@ -199,7 +200,7 @@ func (p *program) deadRedriveCommand() *cobra.Command {
 		Short:   "Try dead letters again",
 		Long:    deadRedriveHelp,
 		Example: "  amtp dead redrive 7 8\n  amtp dead redrive --destination shop.example\n  amtp dead redrive --code AGENT_UNKNOWN --before 1h\n  amtp dead redrive --all",
-	}, "redriven", (*amtp.Client).Redrive)
+	}, "redriven", (*admin.Client).Redrive)
 }
 
 const deadPurgeHelp = `Remove dead letters for good: those that are named, those that the flags choose,
@@ -212,16 +213,16 @@ func (p *program) deadPurgeCommand() *cobra.Command {
 		Short:   "Remove dead letters",
 		Long:    deadPurgeHelp,
 		Example: "  amtp dead purge 7\n  amtp dead purge --before 720h\n  amtp dead purge --all",
-	}, "purged", (*amtp.Client).PurgeDeadLetters)
+	}, "purged", (*admin.Client).PurgeDeadLetters)
 }
 
 // deadsCommand is a command that does something to some dead letters.
 func (p *program) deadsCommand(cmd *cobra.Command, done string,
-	do func(*amtp.Client, context.Context, amtp.DeadLetterChoice) (int, error)) *cobra.Command {
+	do func(*admin.Client, context.Context, admin.DeadLetterChoice) (int, error)) *cobra.Command {
 	var f deadFlags
 	var all bool
 	cmd.Args = cobra.ArbitraryArgs
-	cmd = p.asOperator(cmd, func(ctx context.Context, c *amtp.Client, args []string) error {
+	cmd = p.asOperator(cmd, func(ctx context.Context, c *admin.Client, args []string) error {
 		which, err := f.choice(p)
 		if err != nil {
 			return err
@@ -229,7 +230,7 @@ func (p *program) deadsCommand(cmd *cobra.Command, done string,
 		if err := oneChoice(len(args) > 0, f != deadFlags{}, all); err != nil {
 			return err
 		}
-		if which.IDs, err = idsOf[amtp.DeadLetterID](args); err != nil {
+		if which.IDs, err = idsOf[admin.DeadLetterID](args); err != nil {
 			return err
 		}
 		which.All = all

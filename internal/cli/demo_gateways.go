@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
@@ -84,8 +85,8 @@ func (n *demoNet) publish(ctx context.Context, g *demoGateway) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	operator := &amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(),
-		UserAgent: userAgent()}
+	operator := &admin.Client{Client: amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(),
+		UserAgent: userAgent()}}
 	keys, err := operator.SigningKeys(ctx)
 	if err != nil {
 		return nil, err

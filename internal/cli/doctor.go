@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/doctor"
 	"github.com/amtp-go/amtp/internal/operate"
@@ -87,7 +88,7 @@ func (p *program) examination(id *profile.Identity) *doctor.Examination {
 			return &amtp.Client{URL: id.Gateway, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 		},
 		Agent: func() *amtp.Client { return p.client(id) },
-		Admin: func() (*amtp.Client, bool) { return p.admin(id) },
+		Admin: func() (*admin.Client, bool) { return p.admin(id) },
 		Explain: func(err error) (text, mend string) {
 			f := p.explain(err)
 			p.advise(f)

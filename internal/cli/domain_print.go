@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
 // domainDone is the result of a setup in JSON.
 type domainDone struct {
-	Domain     amtp.Domain         `json:"domain"`
-	Gateway    string              `json:"gateway"`
-	ConfigFile string              `json:"config_file"`
-	Changed    []string            `json:"changed"` // keys of the file
-	Agents     []amtp.Readdressing `json:"agents"`  // at the next start
-	Records    []txtRecord         `json:"records"`
-	Host       string              `json:"host"`             // needs an A or AAAA record
-	Restart    bool                `json:"restart"`          // a gateway runs that does not know of this yet
-	Process    int                 `json:"process,omitzero"` // the one that runs
+	Domain     amtp.Domain          `json:"domain"`
+	Gateway    string               `json:"gateway"`
+	ConfigFile string               `json:"config_file"`
+	Changed    []string             `json:"changed"` // keys of the file
+	Agents     []admin.Readdressing `json:"agents"`  // at the next start
+	Records    []txtRecord          `json:"records"`
+	Host       string               `json:"host"`             // needs an A or AAAA record
+	Restart    bool                 `json:"restart"`          // a gateway runs that does not know of this yet
+	Process    int                  `json:"process,omitzero"` // the one that runs
 }
 
 func (s *domainSetup) result() domainDone {
@@ -29,7 +30,7 @@ func (s *domainSetup) result() domainDone {
 		Features: []string{amtp.FeatureReceipts}}
 	done := domainDone{
 		Domain: s.domain, Gateway: c.Gateway, ConfigFile: s.file, Changed: append([]string{}, s.changed...),
-		Agents: append([]amtp.Readdressing{}, s.done.Agents...), Host: hostOf(c.Gateway),
+		Agents: append([]admin.Readdressing{}, s.done.Agents...), Host: hostOf(c.Gateway),
 		Records: domainRecords(s.domain, c, s.done.Keys, s.now()),
 		Restart: s.stale(),
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // recordTTL is for how long DNS servers are to keep a record, seconds.
@@ -42,10 +43,10 @@ func newTXT(name, value string) txtRecord {
 
 // domainRecords are all records of a domain: where its gateway is, and the keys
 // that others may need at the time.
-func domainRecords(d amtp.Domain, c amtp.Capabilities, keys []amtp.SigningKey, now time.Time) []txtRecord {
+func domainRecords(d amtp.Domain, c amtp.Capabilities, keys []admin.SigningKey, now time.Time) []txtRecord {
 	list := []txtRecord{newTXT(amtp.CapabilitiesName(d), c.String())}
 	for _, k := range keys {
-		if k.State != amtp.KeyRetired || k.Until.After(now) {
+		if k.State != admin.KeyRetired || k.Until.After(now) {
 			list = append(list, newTXT(k.Name, k.Record))
 		}
 	}

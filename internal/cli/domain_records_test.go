@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // TestTXTRecords: the line of a zone file is one that name servers read, in
@@ -42,14 +43,14 @@ func TestTXTRecords(t *testing.T) {
 // TestDomainRecords: the records are those that others may need at the time.
 func TestDomainRecords(t *testing.T) {
 	now := time.Now()
-	key := func(selector string, state amtp.KeyState, until time.Time) amtp.SigningKey {
-		return amtp.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example",
+	key := func(selector string, state admin.KeyState, until time.Time) admin.SigningKey {
+		return admin.SigningKey{Selector: selector, State: state, Name: selector + "._amtpkey.shop.example",
 			Record: "v=amtpkey1;alg=ES256;p=" + selector, Until: amtp.Time{Time: until}}
 	}
 	list := domainRecords("shop.example", amtp.Capabilities{Gateway: "https://amtp.shop.example", Auth: []string{"sig"},
-		MaxSize: 5000}, []amtp.SigningKey{
-		key("old", amtp.KeyRetired, now.Add(-time.Hour)), key("former", amtp.KeyRetired, now.Add(time.Hour)),
-		key("present", amtp.KeyActive, time.Time{}), key("next", amtp.KeyWaiting, time.Time{}),
+		MaxSize: 5000}, []admin.SigningKey{
+		key("old", admin.KeyRetired, now.Add(-time.Hour)), key("former", admin.KeyRetired, now.Add(time.Hour)),
+		key("present", admin.KeyActive, time.Time{}), key("next", admin.KeyWaiting, time.Time{}),
 	}, now)
 	var got []string
 	for _, r := range list {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/managedfile"
@@ -100,7 +101,7 @@ type domainSetup struct {
 	changed []string      // the keys that change
 	running datadir.Running
 	runs    bool // a gateway runs in the data directory
-	done    amtp.DomainPlan
+	done    admin.DomainPlan
 }
 
 // plan finds out what the file will be, and that a gateway can start with it.
@@ -207,7 +208,7 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 	}
 	if serves := amtp.Domain(s.running.Domain); serves != "localhost" {
 		// It has its keys, whatever domain they are for.
-		s.done = amtp.DomainPlan{Domain: s.domain, Serves: serves}
+		s.done = admin.DomainPlan{Domain: s.domain, Serves: serves}
 		s.done.Keys, err = operate.SigningKeys(ctx, s.cfg)
 		return s.explainPrepare(err)
 	}
@@ -220,8 +221,8 @@ func (s *domainSetup) prepare(ctx context.Context) (err error) {
 		f.Hint = "the gateway has its admin key from its configuration"
 		return f
 	}
-	c := &amtp.Client{URL: s.running.URL, AdminKey: key, HTTP: s.reachIn(s.cfg.DataDir, s.running.URL),
-		UserAgent: userAgent()}
+	c := &admin.Client{Client: amtp.Client{URL: s.running.URL, AdminKey: key,
+		HTTP: s.reachIn(s.cfg.DataDir, s.running.URL), UserAgent: userAgent()}}
 	s.done, err = c.PrepareDomain(ctx, s.domain)
 	return err
 }

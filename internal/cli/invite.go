@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
@@ -28,7 +29,7 @@ when other machines reach it, else where the gateway says that it is
 is for this machine only.`
 
 func (p *program) inviteCommand() *cobra.Command {
-	var n amtp.NewInvite
+	var n admin.NewInvite
 	var at string
 	cmd := p.operates(p.online(&cobra.Command{
 		Use:     "invite NAME",
@@ -37,12 +38,12 @@ func (p *program) inviteCommand() *cobra.Command {
 		Example: "  amtp invite carol\n  amtp invite carol --url https://amtp.example.com\n  amtp invite carol --existing",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, id *profile.Identity, args []string) error {
-		admin, err := p.operator(id)
+		c, err := p.operator(id)
 		if err != nil {
 			return err
 		}
 		n.Name = args[0]
-		return p.invite(ctx, admin, id, n, at)
+		return p.invite(ctx, c, id, n, at)
 	}))
 	cmd.Flags().StringVar(&at, "url", "", "`URL` of the gateway as the other one reaches it")
 	cmd.Flags().BoolVar(&n.Existing, "existing", false, "one more key for an agent that there is already")
@@ -51,19 +52,19 @@ func (p *program) inviteCommand() *cobra.Command {
 
 func (p *program) invite(
 	ctx context.Context,
-	admin *amtp.Client,
+	c *admin.Client,
 	id *profile.Identity,
-	n amtp.NewInvite,
+	n admin.NewInvite,
 	at string,
 ) error {
 	if at != "" && !mayCarry(at) {
 		return usageErrorf("An invitation is for an https URL, and %q is not one.", at)
 	}
-	made, err := admin.Invite(ctx, n)
+	made, err := c.Invite(ctx, n)
 	if err != nil {
 		return err
 	}
-	code := amtp.InviteCode{Gateway: cmp.Or(at, inviteURL(admin.URL, made.Gateway)), Secret: made.Secret, Pin: id.Pin}
+	code := amtp.InviteCode{Gateway: cmp.Or(at, inviteURL(c.URL, made.Gateway)), Secret: made.Secret, Pin: id.Pin}
 	if pin, err := amtp.ParsePin(made.Pin); err == nil {
 		code.Pin = &pin
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/render"
@@ -59,7 +60,7 @@ func (p *program) keysListCommand() *cobra.Command {
 		Long:    "List the keys that sign for the domain, oldest first, each with the line that a\nzone file needs for it.",
 		Example: "  amtp keys list\n  amtp keys list --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		list, err := c.SigningKeys(ctx)
 		if err != nil {
 			return err
@@ -76,9 +77,9 @@ func (p *program) keysListCommand() *cobra.Command {
 	})
 }
 
-func (p *program) printKey(k *amtp.SigningKey) {
-	what := map[amtp.KeyState]string{amtp.KeyWaiting: "waits; publish it, then use it",
-		amtp.KeyActive: "signs what is sent", amtp.KeyRetired: "retired"}[k.State]
+func (p *program) printKey(k *admin.SigningKey) {
+	what := map[admin.KeyState]string{admin.KeyWaiting: "waits; publish it, then use it",
+		admin.KeyActive: "signs what is sent", admin.KeyRetired: "retired"}[k.State]
 	p.printf("%s  %s\n", render.Clean(k.Selector), what)
 	line := func(label string, t amtp.Time) {
 		if !t.IsZero() {
@@ -89,7 +90,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 	line("Made:", k.Created)
 	line("Signs since:", k.Active)
 	line("Retired:", k.Retired)
-	if k.State == amtp.KeyRetired && !k.Until.After(p.now()) {
+	if k.State == admin.KeyRetired && !k.Until.After(p.now()) {
 		p.printf("  Its record is no longer needed.\n")
 		return
 	}
@@ -98,7 +99,7 @@ func (p *program) printKey(k *amtp.SigningKey) {
 }
 
 // zoneLine is the key's record as a line of a zone file.
-func zoneLine(k *amtp.SigningKey) string { return newTXT(render.Clean(k.Name), k.Record).Zone }
+func zoneLine(k *admin.SigningKey) string { return newTXT(render.Clean(k.Name), k.Record).Zone }
 
 func (p *program) keysRotateCommand() *cobra.Command {
 	return p.asOperator(&cobra.Command{
@@ -107,20 +108,20 @@ func (p *program) keysRotateCommand() *cobra.Command {
 		Long:    "Make the next key, of the algorithm in use, and print its record, ready for the\nzone file. The present key goes on signing. When a key waits already, it is that one.",
 		Example: "  amtp keys rotate",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		k, err := c.RotateSigningKey(ctx)
 		if err != nil {
 			return err
 		}
 		if p.json {
-			return p.printJSON(amtp.SigningKeyChange{Key: k})
+			return p.printJSON(admin.SigningKeyChange{Key: k})
 		}
 		p.printWaiting(&k)
 		return nil
 	})
 }
 
-func (p *program) printWaiting(k *amtp.SigningKey) {
+func (p *program) printWaiting(k *admin.SigningKey) {
 	p.printf("The key %s waits; the present one goes on signing. Publish in addition:\n\n  %s\n\nAn hour after it can be found in DNS: amtp keys use %s\n",
 		render.Clean(k.Selector), zoneLine(k), render.Clean(k.Selector))
 }
@@ -143,13 +144,13 @@ Where AMTP_SIGNATURE_PRIVATE_KEY_FILE names the key that signs, no other one is 
 exit code 5.`,
 		Example: "  amtp keys use 20261122\n  amtp keys use 20261122 --now",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		k, err := c.UseSigningKey(ctx, args[0], now)
 		if err != nil {
 			return err
 		}
 		if p.json {
-			return p.printJSON(amtp.SigningKeyChange{Key: k})
+			return p.printJSON(admin.SigningKeyChange{Key: k})
 		}
 		p.printf("The key %s signs from now on. Leave the record of the former one in DNS; how long: amtp keys list\n",
 			render.Clean(k.Selector))
@@ -166,13 +167,13 @@ func (p *program) keysRetireCommand() *cobra.Command {
 		Long:    "End a key that waits, so that it is never used. The one that signs ends when\nanother takes its place: \"amtp keys use\".",
 		Example: "  amtp keys retire 20261122",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		k, err := c.RetireSigningKey(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		if p.json {
-			return p.printJSON(amtp.SigningKeyChange{Key: k})
+			return p.printJSON(admin.SigningKeyChange{Key: k})
 		}
 		p.printf("The key %s is retired.", render.Clean(k.Selector))
 		if k.Until.After(p.now()) {

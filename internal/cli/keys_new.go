@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -35,8 +36,8 @@ func (p *program) keysGenerateCommand() *cobra.Command {
 		Long:    keysGenerateHelp,
 		Example: "  amtp keys generate --alg rs256\n  amtp keys generate --alg es256 --selector main-2027",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
-		n := amtp.NewSigningKey{Algorithm: strings.ToUpper(algorithm), Selector: selector, Bits: bits}
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
+		n := admin.NewSigningKey{Algorithm: strings.ToUpper(algorithm), Selector: selector, Bits: bits}
 		if n.Algorithm != amtp.ES256 && n.Algorithm != amtp.RS256 {
 			return usageErrorf("--alg is es256 or rs256, not %q.", algorithm)
 		}
@@ -48,7 +49,7 @@ func (p *program) keysGenerateCommand() *cobra.Command {
 			return err
 		}
 		if p.json {
-			return p.printJSON(amtp.SigningKeyChange{Key: k})
+			return p.printJSON(admin.SigningKeyChange{Key: k})
 		}
 		p.printWaiting(&k)
 		return nil
@@ -89,7 +90,7 @@ func (p *program) keysImportCommand() *cobra.Command {
 		Long:    keysImportHelp,
 		Example: "  amtp keys import key.pem --selector k1\n  openssl genpkey -algorithm RSA | amtp keys import - --selector k2",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		if selector == "" {
 			return usageErrorf("Name the selector under which the key is, or will be, in DNS: --selector k1")
 		}
@@ -102,7 +103,7 @@ func (p *program) keysImportCommand() *cobra.Command {
 			return err
 		}
 		if p.json {
-			return p.printJSON(amtp.SigningKeyChange{Key: k})
+			return p.printJSON(admin.SigningKeyChange{Key: k})
 		}
 		p.printImported(&k)
 		return nil
@@ -140,8 +141,8 @@ func (p *program) keyFile(name string) ([]byte, error) {
 	return file, nil
 }
 
-func (p *program) printImported(k *amtp.SigningKey) {
-	if k.State == amtp.KeyActive {
+func (p *program) printImported(k *admin.SigningKey) {
+	if k.State == admin.KeyActive {
 		p.printf("The key %s is there already, and signs what is sent.\n", render.Clean(k.Selector))
 		return
 	}
@@ -151,16 +152,16 @@ func (p *program) printImported(k *amtp.SigningKey) {
 
 // waitingKeys are the selectors of keys that may be used or retired.
 func (p *program) waitingKeys(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
-	admin, ok := p.admin(id)
+	c, ok := p.admin(id)
 	if !ok {
 		return nil
 	}
-	known, err := admin.SigningKeys(ctx)
+	known, err := c.SigningKeys(ctx)
 	if err != nil {
 		return nil
 	}
 	for _, k := range known.Keys {
-		if _, err := amtp.KeyRecordName(k.Selector, "x"); err == nil && k.State == amtp.KeyWaiting {
+		if _, err := amtp.KeyRecordName(k.Selector, "x"); err == nil && k.State == admin.KeyWaiting {
 			list = append(list, k.Selector)
 		}
 	}

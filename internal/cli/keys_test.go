@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // TestZoneLine: DNS has strings of at most 255 bytes; a longer record is several.
@@ -16,7 +16,7 @@ func TestZoneLine(t *testing.T) {
 		long + "b":                    `key1._amtpkey.shop.example.  300  IN  TXT  "` + long + `" "b"`,
 		long + long + "c":             `key1._amtpkey.shop.example.  300  IN  TXT  "` + long + `" "` + long + `" "c"`,
 	} {
-		if got := zoneLine(&amtp.SigningKey{Name: "key1._amtpkey.shop.example", Record: record}); got != want {
+		if got := zoneLine(&admin.SigningKey{Name: "key1._amtpkey.shop.example", Record: record}); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -33,7 +33,7 @@ func (p *program) limitsCommand() *cobra.Command {
 		Long:    limitsHelp,
 		Example: "  amtp limits\n  amtp limits --rates\n  amtp limits --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		report, err := c.Limits(ctx)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ func (p *program) limitsCommand() *cobra.Command {
 }
 
 // printRates prints what may be used.
-func (p *program) printRates(r amtp.LimitReport) {
+func (p *program) printRates(r admin.LimitReport) {
 	rows := [][]string{{"WHO", "BY", "MESSAGES AT ONCE", "A MINUTE", "BYTES AT ONCE", "A MINUTE", "REFUSED"}}
 	for _, l := range r.Limits {
 		bytes, perMinute := "", ""
@@ -68,8 +68,8 @@ func (p *program) printRates(r amtp.LimitReport) {
 }
 
 // printUsed prints what is used, and by whom.
-func (p *program) printUsed(r amtp.LimitReport) {
-	most := make(map[[2]string]amtp.Limit, len(r.Limits))
+func (p *program) printUsed(r admin.LimitReport) {
+	most := make(map[[2]string]admin.Limit, len(r.Limits))
 	refused := int64(0)
 	for _, l := range r.Limits {
 		most[[2]string{l.Class, l.Of}] = l

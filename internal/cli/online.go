@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/profile"
 )
@@ -60,8 +61,9 @@ func (p *program) client(id *profile.Identity) *amtp.Client {
 // admin speaks to the gateway as its administrator, if there is a key for that:
 // the one that was given or, towards a gateway on this machine, the one in its
 // data directory.
-func (p *program) admin(id *profile.Identity) (c *amtp.Client, ok bool) {
-	c = &amtp.Client{URL: id.Gateway, AdminKey: id.AdminKey, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
+func (p *program) admin(id *profile.Identity) (c *admin.Client, ok bool) {
+	c = &admin.Client{Client: amtp.Client{URL: id.Gateway, AdminKey: id.AdminKey, HTTP: p.reach(id.Gateway),
+		UserAgent: userAgent()}}
 	if c.AdminKey != "" {
 		return c, true
 	}

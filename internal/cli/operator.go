@@ -6,21 +6,21 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
 // asOperator runs a command that needs the admin key.
-func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *amtp.Client,
+func (p *program) asOperator(cmd *cobra.Command, run func(ctx context.Context, c *admin.Client,
 	args []string) error) *cobra.Command {
 	return p.operates(p.online(cmd, func(ctx context.Context, id *profile.Identity, args []string) error {
-		admin, err := p.operator(id)
+		c, err := p.operator(id)
 		if err != nil {
 			return err
 		}
-		return run(ctx, admin, args)
+		return run(ctx, c, args)
 	}))
 }
 
@@ -34,7 +34,7 @@ func (p *program) operates(cmd *cobra.Command) *cobra.Command {
 // operator speaks to a gateway as its administrator: to the one of --data-dir; else to
 // the one in use, if there is an admin key for it; else to the one that runs from the
 // user's data directory, wherever it listens, unless another was named.
-func (p *program) operator(id *profile.Identity) (*amtp.Client, error) {
+func (p *program) operator(id *profile.Identity) (*admin.Client, error) {
 	if p.directory != "" {
 		if p.gateway != "" {
 			return nil, usageErrorf("Give --gateway or --data-dir, not both.")
@@ -47,8 +47,8 @@ func (p *program) operator(id *profile.Identity) (*amtp.Client, error) {
 		}
 		p.useHere(id, here)
 	}
-	if admin, ok := p.admin(id); ok && id.Gateway != "" {
-		return admin, profile.CheckGateway(id.Gateway)
+	if c, ok := p.admin(id); ok && id.Gateway != "" {
+		return c, profile.CheckGateway(id.Gateway)
 	}
 	named := p.gateway != "" || p.getenv("AMTP_GATEWAY_URL") != "" || id.ChosenBy == profile.ByFlag && id.Gateway != ""
 	if here := p.runningHere(); here != "" && !named {
@@ -57,8 +57,8 @@ func (p *program) operator(id *profile.Identity) (*amtp.Client, error) {
 				render.Clean(here), render.Clean(id.Gateway))
 		}
 		p.useHere(id, here)
-		if admin, ok := p.admin(id); ok {
-			return admin, nil
+		if c, ok := p.admin(id); ok {
+			return c, nil
 		}
 	}
 	if id.Gateway == "" {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -40,7 +41,7 @@ func (p *program) peerCommand() *cobra.Command {
 }
 
 func (p *program) peerAddCommand() *cobra.Command {
-	var n amtp.NewPeer
+	var n admin.NewPeer
 	var caFile string
 	cmd := p.asOperator(&cobra.Command{
 		Use:   "add DOMAIN URL",
@@ -60,7 +61,7 @@ same. When something else answers than what is meant it is refused with exit cod
 5. A peer of that domain from before is replaced.`,
 		Example: "  amtp peer add other.lan https://192.168.1.7:8443 --pin sha256//w5lSXBr5Vc1hkN2sRrS8EYbr6J5nkpyL3k+eWzQZ4FE=\n  amtp peer add other.lan https://gw.other.lan:8443 --ca other-ca.pem",
 		Args:    cobra.ExactArgs(2),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		d, err := amtp.ParseDomain(args[0])
 		if err != nil {
 			return usageErrorf("%s", render.Sentence(err))
@@ -95,7 +96,7 @@ same. When something else answers than what is meant it is refused with exit cod
 }
 
 // printPeerReport prints what a check found and returns the verdict.
-func (p *program) printPeerReport(r amtp.PeerReport, verdict error) error {
+func (p *program) printPeerReport(r admin.PeerReport, verdict error) error {
 	if p.json {
 		if err := p.printJSON(r); err != nil {
 			return err
@@ -123,7 +124,7 @@ func (p *program) peerListCommand() *cobra.Command {
 		Long:    "List the domains that are reached without DNS, with how their gateway is known and\nwhen they last wrote here, to the hour; and how many messages of other domains were\ntaken without proof, if any, while federation.unsigned is flag.",
 		Example: "  amtp peer list\n  amtp peer list --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		list, err := c.Peers(ctx)
 		if err != nil {
 			return err
@@ -151,7 +152,7 @@ func (p *program) peerListCommand() *cobra.Command {
 }
 
 // knownBy says how a peer proves who it is.
-func knownBy(n *amtp.NewPeer) string {
+func knownBy(n *admin.NewPeer) string {
 	by := "its certificate"
 	switch {
 	case n.Pin != "":
@@ -181,7 +182,7 @@ Nothing is stored anywhere, and no message is sent. A gateway that was just
 repaired may look broken to the other one for half a minute.`,
 		Example: "  amtp peer check other.lan\n  amtp peer check other.lan --json",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		report, err := c.CheckPeer(ctx, amtp.Domain(args[0]))
 		if err != nil {
 			return p.peersHint(err)
@@ -210,7 +211,7 @@ func (p *program) peerRemoveCommand() *cobra.Command {
 		Long:    "Forget how a domain is reached: DNS is asked again, for its gateway and its keys.\nThat it has signed is remembered for 30 days all the same.",
 		Example: "  amtp peer remove other.lan",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
 		if err := c.RemovePeer(ctx, amtp.Domain(args[0])); err != nil {
 			return p.peersHint(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -19,7 +20,7 @@ know its own URL (server.public_url) there is one line for each address of its
 machine; the right one is the one that the other machine reaches.`,
 		Example: "  amtp peer self",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		list, err := c.Peers(ctx)
 		if err != nil {
 			return err
@@ -33,11 +34,11 @@ machine; the right one is the one that the other machine reaches.`,
 	})
 }
 
-func (p *program) printSelf(d amtp.Domain, self amtp.GatewaySelf) error {
+func (p *program) printSelf(d amtp.Domain, self admin.GatewaySelf) error {
 	if p.json {
 		return p.printJSON(struct {
 			Domain amtp.Domain `json:"domain"`
-			amtp.GatewaySelf
+			admin.GatewaySelf
 		}{d, self})
 	}
 	p.notef("On the other machine:\n\n")

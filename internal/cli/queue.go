@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/plaintext"
 	"github.com/amtp-go/amtp/internal/render"
 )
@@ -40,7 +41,7 @@ func (p *program) queueCommand() *cobra.Command {
 }
 
 // jobFlags are the flags that choose jobs.
-func jobFlags(cmd *cobra.Command, q *amtp.JobQuery) {
+func jobFlags(cmd *cobra.Command, q *admin.JobQuery) {
 	flags := cmd.Flags()
 	flags.StringVar(&q.Destination, "destination", "", "only for this `DOMAIN`, push:N or report:")
 	flags.StringVar((*string)(&q.Message), "message", "", "only of the message with this `ID`")
@@ -52,7 +53,7 @@ next, and the last error. Below it the destinations that are not healthy, and
 until when nothing is tried there.`
 
 func (p *program) queueListCommand() *cobra.Command {
-	var q amtp.JobQuery
+	var q admin.JobQuery
 	var l listing
 	var cmd *cobra.Command
 	cmd = p.asOperator(&cobra.Command{
@@ -61,7 +62,7 @@ func (p *program) queueListCommand() *cobra.Command {
 		Long:    queueListHelp,
 		Example: "  amtp queue list\n  amtp queue list --destination shop.example --status retrying\n  amtp queue list --limit 1000 --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, c *amtp.Client, _ []string) error {
+	}, func(ctx context.Context, c *admin.Client, _ []string) error {
 		if err := l.check(cmd); err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (p *program) queueListCommand() *cobra.Command {
 }
 
 // jobPages asks for as much of the list as is wanted.
-func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) (all amtp.JobList, err error) {
+func jobPages(ctx context.Context, c *admin.Client, q admin.JobQuery, l *listing) (all admin.JobList, err error) {
 	shown := make(map[string]bool)
 	err = l.each(func(limit int, cursor string) (page, error) {
 		q.Limit, q.After = limit, cursor
@@ -89,7 +90,7 @@ func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) 
 		if err != nil {
 			return page{}, err
 		}
-		health := slices.DeleteFunc(next.Destinations, func(d amtp.DestinationHealth) bool {
+		health := slices.DeleteFunc(next.Destinations, func(d admin.DestinationHealth) bool {
 			was := shown[d.Destination]
 			shown[d.Destination] = true
 			return was
@@ -102,7 +103,7 @@ func jobPages(ctx context.Context, c *amtp.Client, q amtp.JobQuery, l *listing) 
 	return all, err
 }
 
-func (p *program) printJobs(list amtp.JobList, at *listing) {
+func (p *program) printJobs(list admin.JobList, at *listing) {
 	if len(list.Jobs) == 0 && !list.HasMore {
 		p.printf("Nothing waits.\n")
 		return
@@ -124,7 +125,7 @@ func (p *program) printJobs(list amtp.JobList, at *listing) {
 }
 
 // next says when a job is tried.
-func (p *program) next(j amtp.QueuedJob) string {
+func (p *program) next(j admin.QueuedJob) string {
 	switch {
 	case j.State == "delivering":
 		return "now"
@@ -135,7 +136,7 @@ func (p *program) next(j amtp.QueuedJob) string {
 }
 
 // destinationLine says what is wrong with a destination, "" when nothing is.
-func (p *program) destinationLine(l amtp.DestinationHealth) string {
+func (p *program) destinationLine(l admin.DestinationHealth) string {
 	if l.Failures == 0 && !l.ClosedUntil.After(p.now()) {
 		return ""
 	}
@@ -153,8 +154,8 @@ func (p *program) queueShowCommand() *cobra.Command {
 		Long:    "Show a job: its message, for whom it still is, what was tried, and the\nhealth of its destination.",
 		Example: "  amtp queue show 12\n  amtp queue show 12 --json",
 		Args:    cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *amtp.Client, args []string) error {
-		ids, err := idsOf[amtp.JobID](args)
+	}, func(ctx context.Context, c *admin.Client, args []string) error {
+		ids, err := idsOf[admin.JobID](args)
 		if err != nil {
 			return err
 		}
@@ -170,7 +171,7 @@ func (p *program) queueShowCommand() *cobra.Command {
 	})
 }
 
-func (p *program) printJob(v amtp.JobView) {
+func (p *program) printJob(v admin.JobView) {
 	j := v.Job
 	p.printf("Job %d for %s\n", j.ID, render.Clean(j.Destination))
 	line := p.labelled(15)
@@ -212,7 +213,7 @@ func (p *program) queueRetryCommand() *cobra.Command {
 		Short:   "Try jobs at once",
 		Long:    queueRetryHelp,
 		Example: "  amtp queue retry 12\n  amtp queue retry --destination shop.example\n  amtp queue retry --all",
-	}, "tried at once", (*amtp.Client).RetryJob)
+	}, "tried at once", (*admin.Client).RetryJob)
 }
 
 const queueCancelHelp = `Withdraw jobs: those that are named, those that the flags choose, or --all. What
@@ -226,37 +227,37 @@ func (p *program) queueCancelCommand() *cobra.Command {
 		Short:   "Withdraw jobs",
 		Long:    queueCancelHelp,
 		Example: "  amtp queue cancel 12 13\n  amtp queue cancel --message ID\n  amtp queue cancel --destination typo.example",
-	}, "cancelled", (*amtp.Client).CancelJob)
+	}, "cancelled", (*admin.Client).CancelJob)
 }
 
 // jobsChanged is what came of a command that changes jobs.
 type jobsChanged struct {
-	Result string       `json:"result"`
-	Jobs   []amtp.JobID `json:"jobs"`
-	Busy   []amtp.JobID `json:"busy"` // being delivered: left alone
+	Result string        `json:"result"`
+	Jobs   []admin.JobID `json:"jobs"`
+	Busy   []admin.JobID `json:"busy"` // being delivered: left alone
 }
 
 // jobsCommand is a command that does something to each of some jobs.
 func (p *program) jobsCommand(cmd *cobra.Command, done string,
-	do func(*amtp.Client, context.Context, amtp.JobID) (amtp.QueuedJob, error)) *cobra.Command {
-	var q amtp.JobQuery
+	do func(*admin.Client, context.Context, admin.JobID) (admin.QueuedJob, error)) *cobra.Command {
+	var q admin.JobQuery
 	var all bool
 	cmd.Args = cobra.ArbitraryArgs
-	cmd = p.asOperator(cmd, func(ctx context.Context, c *amtp.Client, args []string) error {
-		ids, err := idsOf[amtp.JobID](args)
+	cmd = p.asOperator(cmd, func(ctx context.Context, c *admin.Client, args []string) error {
+		ids, err := idsOf[admin.JobID](args)
 		if err != nil {
 			return err
 		}
-		if err := oneChoice(len(args) > 0, q != amtp.JobQuery{}, all); err != nil {
+		if err := oneChoice(len(args) > 0, q != admin.JobQuery{}, all); err != nil {
 			return err
 		}
-		changed := jobsChanged{Result: done, Jobs: []amtp.JobID{}, Busy: []amtp.JobID{}}
-		one := func(id amtp.JobID) error {
+		changed := jobsChanged{Result: done, Jobs: []admin.JobID{}, Busy: []admin.JobID{}}
+		one := func(id admin.JobID) error {
 			_, err := do(c, ctx, id)
 			return err
 		}
 		if err = changed.each(ids, true, one); err == nil && len(ids) == 0 {
-			err = changed.pages(q, func(q amtp.JobQuery) (amtp.JobList, error) { return c.Jobs(ctx, q) }, one)
+			err = changed.pages(q, func(q admin.JobQuery) (admin.JobList, error) { return c.Jobs(ctx, q) }, one)
 		}
 		return p.printJobsChanged(changed, err)
 	})
@@ -267,7 +268,7 @@ func (p *program) jobsCommand(cmd *cobra.Command, done string,
 
 // each does something to each job. One that was not named may be gone meanwhile,
 // or be delivered just now.
-func (c *jobsChanged) each(ids []amtp.JobID, named bool, do func(amtp.JobID) error) error {
+func (c *jobsChanged) each(ids []admin.JobID, named bool, do func(admin.JobID) error) error {
 	for _, id := range ids {
 		err := do(id)
 		var refused *amtp.Error
@@ -286,14 +287,14 @@ func (c *jobsChanged) each(ids []amtp.JobID, named bool, do func(amtp.JobID) err
 }
 
 // pages does something to each job that a query finds.
-func (c *jobsChanged) pages(q amtp.JobQuery, list func(amtp.JobQuery) (amtp.JobList, error),
-	do func(amtp.JobID) error) error {
+func (c *jobsChanged) pages(q admin.JobQuery, list func(admin.JobQuery) (admin.JobList, error),
+	do func(admin.JobID) error) error {
 	for {
 		page, err := list(q)
 		if err != nil {
 			return err
 		}
-		ids := make([]amtp.JobID, len(page.Jobs))
+		ids := make([]admin.JobID, len(page.Jobs))
 		for i := range ids {
 			ids[i] = page.Jobs[i].ID
 		}

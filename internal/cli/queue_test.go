@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -130,7 +131,7 @@ func TestShortTimes(t *testing.T) {
 		}
 	}
 	p := &program{now: func() time.Time { return aMoment }}
-	if got := p.next(amtp.QueuedJob{State: "retrying",
+	if got := p.next(admin.QueuedJob{State: "retrying",
 		NextAttempt: amtp.Time{Time: aMoment.Add(time.Hour)}}); got != "in 1h" {
 		t.Errorf("next = %q, want in 1h", got)
 	}

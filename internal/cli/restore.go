@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/operate"
 	"github.com/amtp-go/amtp/internal/profile"
@@ -187,5 +188,7 @@ func (p *program) confirmRunning(ctx context.Context, dir, base string) (bool, e
 		f.Hint = "or give the gateway's data directory: --data-dir DIR"
 		return false, f
 	}
-	return (&amtp.Client{URL: base, AdminKey: key, HTTP: p.reachIn(dir, base), UserAgent: userAgent()}).Resume(ctx)
+	c := &admin.Client{Client: amtp.Client{URL: base, AdminKey: key, HTTP: p.reachIn(dir, base),
+		UserAgent: userAgent()}}
+	return c.Resume(ctx)
 }

@@ -181,7 +181,7 @@ func (p *program) setup(
 	var attempt profile.Registering
 	if err == nil && got.key == "" {
 		if attempt, err = id.Register(name, newAgent(name, &u)); err == nil {
-			by := registrar{Client: admin, isAdmin: isAdmin, takeOver: takeOver}
+			by := registrar{Client: &admin.Client, isAdmin: isAdmin, takeOver: takeOver}
 			if id.Is(name) {
 				by.had, by.since = true, id.Saved(profile.MemberSince)
 			}

@@ -86,13 +86,13 @@ func (p *program) manage(id *profile.Identity, name string, call func(*amtp.Clie
 		if err != nil {
 			return err
 		}
-		return call(admin)
+		return call(&admin.Client)
 	}
 	admin, isAdmin := p.admin(id)
 	err := call(p.client(id))
 	var refused *amtp.Error
 	if isAdmin && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
-		return call(admin)
+		return call(&admin.Client)
 	}
 	return err
 }

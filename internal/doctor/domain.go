@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 )
 
@@ -80,7 +81,7 @@ type SeenCall struct {
 // OwnDomain is what the gateway of the domain itself knows of it. A check of another domain
 // has none.
 type OwnDomain struct {
-	Keys       []amtp.SigningKey
+	Keys       []admin.SigningKey
 	KeysErr    error  // why they are not known
 	Gateway    string // the URL that it means to publish, "" when it says none
 	MaxMessage int64  // bytes

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/doctor"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -60,7 +61,7 @@ func fails(s *doctor.SeenDomain, connected, verified bool, err error) {
 // own is what the gateway of the domain knows.
 func own() *doctor.OwnDomain {
 	return &doctor.OwnDomain{Gateway: "https://amtp.shop.example", MaxMessage: amtp.MaxMessageSize,
-		Keys: []amtp.SigningKey{{Selector: "k1", State: amtp.KeyActive, Name: "k1._amtpkey.shop.example",
+		Keys: []admin.SigningKey{{Selector: "k1", State: admin.KeyActive, Name: "k1._amtpkey.shop.example",
 			Record: keyRecord}}}
 }
 
@@ -272,10 +273,10 @@ func TestJudge(t *testing.T) {
 
 // TestWanted: a retired key is looked at while what it signed may be on its way.
 func TestWanted(t *testing.T) {
-	o := &doctor.OwnDomain{Keys: []amtp.SigningKey{
-		{Selector: "long-ago", State: amtp.KeyRetired, Until: amtp.Time{Time: now.Add(-time.Hour)}},
-		{Selector: "former", State: amtp.KeyRetired, Until: amtp.Time{Time: now.Add(time.Hour)}},
-		{Selector: "present", State: amtp.KeyActive}, {Selector: "next", State: amtp.KeyWaiting},
+	o := &doctor.OwnDomain{Keys: []admin.SigningKey{
+		{Selector: "long-ago", State: admin.KeyRetired, Until: amtp.Time{Time: now.Add(-time.Hour)}},
+		{Selector: "former", State: admin.KeyRetired, Until: amtp.Time{Time: now.Add(time.Hour)}},
+		{Selector: "present", State: admin.KeyActive}, {Selector: "next", State: admin.KeyWaiting},
 	}}
 	if got := strings.Join(o.Wanted(now), " "); got != "former present next" {
 		t.Errorf("wanted are %q", got)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // Wanted returns the selectors of the keys whose records are needed at the time:
@@ -15,7 +16,7 @@ import (
 func (o *OwnDomain) Wanted(now time.Time) []string {
 	var list []string
 	for _, k := range o.Keys {
-		if k.State != amtp.KeyRetired || k.Until.After(now) {
+		if k.State != admin.KeyRetired || k.Until.After(now) {
 			list = append(list, k.Selector)
 		}
 	}
@@ -49,9 +50,9 @@ func keyPoints(s *SeenDomain, own *OwnDomain) []Finding {
 // keyPoint judges the record of one key.
 func keyPoint(k *SeenKey, own *OwnDomain) Finding {
 	name := PointKey + " " + k.Selector
-	var mine *amtp.SigningKey
+	var mine *admin.SigningKey
 	if own != nil {
-		if i := slices.IndexFunc(own.Keys, func(o amtp.SigningKey) bool { return o.Selector == k.Selector }); i >= 0 {
+		if i := slices.IndexFunc(own.Keys, func(o admin.SigningKey) bool { return o.Selector == k.Selector }); i >= 0 {
 			mine = &own.Keys[i]
 		}
 	}
@@ -90,7 +91,7 @@ func keyPoint(k *SeenKey, own *OwnDomain) Finding {
 }
 
 // noKeyRecord is a name without a record of a key. It may be elsewhere.
-func noKeyRecord(name, publish string, k *SeenKey, mine *amtp.SigningKey) Finding {
+func noKeyRecord(name, publish string, k *SeenKey, mine *admin.SigningKey) Finding {
 	text := "there is no record at " + k.Name
 	switch {
 	case k.Elsewhere != "":
@@ -99,7 +100,7 @@ func noKeyRecord(name, publish string, k *SeenKey, mine *amtp.SigningKey) Findin
 	case len(k.Records) > 0:
 		text = fmt.Sprintf("at %s there is something other than the record of a key: %.80q", k.Name, k.Records[0])
 	}
-	if mine != nil && mine.State == amtp.KeyActive {
+	if mine != nil && mine.State == admin.KeyActive {
 		text += ", so that others do not believe what this gateway signs"
 	}
 	return bad(name, publish, "%s", text)
@@ -115,7 +116,7 @@ func misplaced(at, wanted string) string {
 
 // twiceValid is a name with several valid records, which nobody may choose from.
 // AMTP §2.
-func twiceValid(name string, k *SeenKey, valid []string, mine *amtp.SigningKey) Finding {
+func twiceValid(name string, k *SeenKey, valid []string, mine *admin.SigningKey) Finding {
 	keys := map[string]bool{}
 	for _, txt := range valid {
 		record, _ := amtp.ParseKeyRecord(txt) // it is valid
@@ -139,7 +140,7 @@ func twiceValid(name string, k *SeenKey, valid []string, mine *amtp.SigningKey) 
 // word: a key that was replaced stays known for as long.
 const longTTL = 24 * time.Hour
 
-func validKey(name, publish string, k *SeenKey, txt string, broken []string, mine *amtp.SigningKey) Finding {
+func validKey(name, publish string, k *SeenKey, txt string, broken []string, mine *admin.SigningKey) Finding {
 	record, _ := amtp.ParseKeyRecord(txt) // it is valid
 	if mine != nil && record.String() != mine.Record {
 		return bad(name, publish, "the record at %s has another key than this gateway has as %s", k.Name, k.Selector)

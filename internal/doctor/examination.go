@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/profile"
@@ -35,7 +36,7 @@ type Examination struct {
 	// Anonymous calls the identity's gateway without a key, Agent with the identity's key,
 	// and Admin, where that is known, with an admin key.
 	Anonymous, Agent func() *amtp.Client
-	Admin            func() (c *amtp.Client, known bool)
+	Admin            func() (c *admin.Client, known bool)
 	// Explain says what an error of a call means to the user, and the next step.
 	Explain func(error) (text, mend string)
 
@@ -48,7 +49,7 @@ type Examination struct {
 
 	list   []Finding
 	whoami amtp.Identity
-	admin  *amtp.Client // nil without the admin key
+	admin  *admin.Client // nil without the admin key
 }
 
 // Settings are those of a gateway, as far as they say where a message goes.
@@ -279,7 +280,7 @@ func (x *Examination) peers(ctx context.Context) {
 		x.add(good(name, "none without DNS"))
 	}
 	x.add(JudgeSenders(list.Seen, x.Time))
-	reports := make([]amtp.PeerReport, len(list.Peers))
+	reports := make([]admin.PeerReport, len(list.Peers))
 	errs := make([]error, len(list.Peers))
 	var asked sync.WaitGroup
 	slots := make(chan struct{}, peersAtOnce)
@@ -307,7 +308,7 @@ func (x *Examination) queue(ctx context.Context) {
 		x.add(skipped(name, "it needs the admin key: AMTP_ADMIN_KEY"))
 		return
 	}
-	list, err := x.admin.Jobs(ctx, amtp.JobQuery{})
+	list, err := x.admin.Jobs(ctx, admin.JobQuery{})
 	if err != nil {
 		x.failed(name, err)
 		return

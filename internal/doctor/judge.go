@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/render"
 )
 
@@ -80,7 +81,7 @@ func shifted(by time.Duration) string {
 }
 
 // JudgeSenders says which domains wrote to the gateway. at writes a time.
-func JudgeSenders(list []amtp.PeerSeen, at func(time.Time) string) Finding {
+func JudgeSenders(list []admin.PeerSeen, at func(time.Time) string) Finding {
 	const name = "seen"
 	if len(list) == 0 {
 		return good(name, "no other domain has written here yet")
@@ -97,7 +98,7 @@ func JudgeSenders(list []amtp.PeerSeen, at func(time.Time) string) Finding {
 
 // JudgePeer says what a gateway found of its peer: one finding when the peer works, else
 // one for each point that is wrong.
-func JudgePeer(d amtp.Domain, r *amtp.PeerReport) (list []Finding) {
+func JudgePeer(d amtp.Domain, r *admin.PeerReport) (list []Finding) {
 	name := "peer " + string(d)
 	if r.OK {
 		list = append(list, good(name, "works in both directions"))
@@ -114,7 +115,7 @@ func JudgePeer(d amtp.Domain, r *amtp.PeerReport) (list []Finding) {
 }
 
 // JudgeQueue says what waits for others.
-func JudgeQueue(list *amtp.JobList) Finding {
+func JudgeQueue(list *admin.JobList) Finding {
 	const name = "queue"
 	var ill []string
 	for _, d := range list.Destinations {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/doctor"
 )
 
@@ -58,13 +59,13 @@ func TestJudgeClockSkew(t *testing.T) {
 // TestJudgeQueue: a destination that fails is a fault, mail on its way is none.
 func TestJudgeQueue(t *testing.T) {
 	for _, tt := range []struct {
-		list amtp.JobList
+		list admin.JobList
 		ok   bool
 		says string
 	}{
-		{amtp.JobList{}, true, "nothing waits"},
-		{amtp.JobList{Count: 2, Destinations: []amtp.DestinationHealth{{Destination: "a.example"}}}, true, "2 messages on the way"},
-		{amtp.JobList{Count: 1, Destinations: []amtp.DestinationHealth{{Destination: "a.example", Failures: 3}}}, false,
+		{admin.JobList{}, true, "nothing waits"},
+		{admin.JobList{Count: 2, Destinations: []admin.DestinationHealth{{Destination: "a.example"}}}, true, "2 messages on the way"},
+		{admin.JobList{Count: 1, Destinations: []admin.DestinationHealth{{Destination: "a.example", Failures: 3}}}, false,
 			"1 message waits; nothing gets through to a.example"},
 	} {
 		if f := doctor.JudgeQueue(&tt.list); f.OK != tt.ok || f.Text != tt.says || f.OK == (f.Mend != "") {

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -16,5 +16,5 @@ func (s *Server) resume(c *call) {
 		return
 	}
 	c.unchanged = !was
-	c.reply(http.StatusOK, amtp.Resumed{WasPaused: was})
+	c.reply(http.StatusOK, admin.Resumed{WasPaused: was})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/certificate"
 )
 
@@ -59,7 +60,7 @@ func (s *Server) renewCertificate(c *call) {
 		return
 	}
 	c.note("changed", changed, "force", body.Force)
-	c.reply(http.StatusOK, amtp.CertificateRenewal{Renewed: changed, CertificateList: source.List()})
+	c.reply(http.StatusOK, admin.CertificateRenewal{Renewed: changed, CertificateList: source.List()})
 }
 
 // headerGrace is what the answer itself may take.

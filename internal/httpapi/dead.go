@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -29,7 +30,7 @@ func (s *Server) listDead(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	list := amtp.DeadLetterList{DeadLetters: make([]amtp.DeadLetter, len(page.Letters)), Count: len(page.Letters),
+	list := admin.DeadLetterList{DeadLetters: make([]admin.DeadLetter, len(page.Letters)), Count: len(page.Letters),
 		HasMore: page.HasMore, Incomplete: page.Incomplete, NextCursor: ofDead.text(int64(max(f.After, page.Next)))}
 	for i := range page.Letters {
 		list.DeadLetters[i] = deadView(&page.Letters[i])
@@ -81,7 +82,7 @@ func (s *Server) redriveDead(c *call) {
 		}
 	}
 	c.note("letters", n)
-	c.reply(http.StatusOK, amtp.Redriven{Redriven: n})
+	c.reply(http.StatusOK, admin.Redriven{Redriven: n})
 }
 
 // reopened returns the destinations that a redrive is meant for, when it names
@@ -151,7 +152,7 @@ func (s *Server) purgeOneDead(c *call) {
 
 func (s *Server) purged(c *call, n int) {
 	c.note("letters", n)
-	c.reply(http.StatusOK, amtp.PurgedDead{Purged: n})
+	c.reply(http.StatusOK, admin.PurgedDead{Purged: n})
 }
 
 // dead finds the dead letter that the path names, for the operator.
@@ -240,13 +241,13 @@ func destination(s string) gateway.Destination {
 	return gateway.Destination(strings.ToLower(s))
 }
 
-func deadView(l *gateway.DeadLetter) amtp.DeadLetter {
+func deadView(l *gateway.DeadLetter) admin.DeadLetter {
 	code := l.Delivery.ErrorCode
 	if code == "" {
 		_, code = l.Delivery.State.Wire()
 	}
-	return amtp.DeadLetter{
-		ID: amtp.DeadLetterID(l.ID), MessageID: l.Envelope.ID, Sender: l.Envelope.Sender,
+	return admin.DeadLetter{
+		ID: admin.DeadLetterID(l.ID), MessageID: l.Envelope.ID, Sender: l.Envelope.Sender,
 		Recipient:   l.Delivery.Recipient,
 		Destination: string(l.Destination), Subject: l.Envelope.Subject, ErrorCode: code,
 		FailureReason: l.Delivery.ErrorText,

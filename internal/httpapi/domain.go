@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -24,7 +25,7 @@ func (s *Server) prepareDomain(c *call) {
 	c.answer(http.StatusOK, plan, refused)
 }
 
-func (s *Server) planDomain(c *call, name string) (plan amtp.DomainPlan, refused *amtp.Error) {
+func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, refused *amtp.Error) {
 	d, err := amtp.ParseDomain(name)
 	switch {
 	case err != nil || d == gateway.Home:

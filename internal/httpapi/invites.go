@@ -4,12 +4,13 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
 // makeInvite makes an invitation for an agent.
 func (s *Server) makeInvite(c *call) {
-	var n amtp.NewInvite
+	var n admin.NewInvite
 	if refused := c.decode(&n, false); refused != nil {
 		c.fail(refused)
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/queue"
 )
@@ -43,8 +44,8 @@ func (s *Server) listJobs(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	list := amtp.JobList{Jobs: make([]amtp.QueuedJob, len(page.Jobs)), Count: len(page.Jobs),
-		HasMore: page.HasMore, Incomplete: page.Incomplete, Destinations: []amtp.DestinationHealth{}}
+	list := admin.JobList{Jobs: make([]admin.QueuedJob, len(page.Jobs)), Count: len(page.Jobs),
+		HasMore: page.HasMore, Incomplete: page.Incomplete, Destinations: []admin.DestinationHealth{}}
 	shown := make(map[gateway.Destination]bool)
 	for i := range page.Jobs {
 		list.Jobs[i] = jobView(&page.Jobs[i])
@@ -89,7 +90,7 @@ func (s *Server) showJob(c *call) {
 		c.fail(refused)
 		return
 	}
-	view := amtp.JobView{Job: jobView(&job)}
+	view := admin.JobView{Job: jobView(&job)}
 	for _, l := range s.destinations(c.r.Context()) {
 		if l.Destination == job.Destination {
 			health := destinationView(l)
@@ -114,7 +115,7 @@ func (s *Server) retryJob(c *call) {
 	s.Queue.Wake(job.Destination)
 	c.note("job", int64(job.ID), "destination", string(job.Destination))
 	job.Due, job.Lease = now, time.Time{}
-	c.reply(http.StatusOK, amtp.JobChange{Job: jobView(&job)})
+	c.reply(http.StatusOK, admin.JobChange{Job: jobView(&job)})
 }
 
 // cancelJob withdraws what a job has not delivered.
@@ -136,7 +137,7 @@ func (s *Server) cancelJob(c *call) {
 			d.State, d.Changed, d.NextDue, d.ErrorCode, d.ErrorText = gateway.Cancelled, now, time.Time{}, "", ""
 		}
 	}
-	c.reply(http.StatusOK, amtp.JobChange{Job: jobView(&job)})
+	c.reply(http.StatusOK, admin.JobChange{Job: jobView(&job)})
 }
 
 // job finds the job that the path names, for the operator.
@@ -180,9 +181,9 @@ func jobRefusal(err error, id gateway.JobID) *amtp.Error {
 	return gateway.Refusal(err)
 }
 
-func jobView(j *gateway.Parcel) amtp.QueuedJob {
-	v := amtp.QueuedJob{
-		ID: amtp.JobID(j.ID), Kind: kinds[j.Destination.Kind()], Destination: string(j.Destination),
+func jobView(j *gateway.Parcel) admin.QueuedJob {
+	v := admin.QueuedJob{
+		ID: admin.JobID(j.ID), Kind: kinds[j.Destination.Kind()], Destination: string(j.Destination),
 		State:     j.State.String(),
 		MessageID: j.Message, Sender: j.Envelope.Sender, Subject: j.Envelope.Subject,
 		Recipients: make([]amtp.RecipientStatus, len(j.Recipients)), Size: j.Size, Attempts: j.Attempts,
@@ -198,7 +199,7 @@ func jobView(j *gateway.Parcel) amtp.QueuedJob {
 	return v
 }
 
-func destinationView(l queue.DestinationHealth) amtp.DestinationHealth {
-	return amtp.DestinationHealth{Destination: string(l.Destination), Window: l.Window,
+func destinationView(l queue.DestinationHealth) admin.DestinationHealth {
+	return admin.DestinationHealth{Destination: string(l.Destination), Window: l.Window,
 		InFlight: l.Flying, Failures: l.Failures, ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
 }

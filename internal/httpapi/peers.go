@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/peering"
@@ -32,7 +33,7 @@ func (s *Server) listPeers(c *call) {
 
 // addPeer says how a domain is reached.
 func (s *Server) addPeer(c *call) {
-	var n amtp.NewPeer
+	var n admin.NewPeer
 	peers, refused := c.peers()
 	if refused == nil {
 		refused = c.decode(&n, false)
@@ -150,7 +151,7 @@ func (s *Server) domainKeys(c *call) {
 	now := s.Now()
 	told := amtp.DomainKeys{Domain: s.Domain, Keys: []amtp.DomainKey{}, Timestamp: amtp.Time{Time: now}}
 	for _, k := range keys {
-		if k.State != amtp.KeyRetired || k.Until.After(now) {
+		if k.State != admin.KeyRetired || k.Until.After(now) {
 			told.Keys = append(told.Keys, amtp.DomainKey{Selector: k.Selector, Record: k.Record})
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/certificate"
@@ -68,7 +69,7 @@ type Connections interface {
 	// http.Request.RemoteAddr) a key or a signature was shown that is right.
 	Shown(remote string)
 	// Count returns how many are open.
-	Count() amtp.ConnectionCount
+	Count() admin.ConnectionCount
 }
 
 // Handler returns the API as an http.Handler.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -29,13 +30,13 @@ func (s *Server) listSigningKeys(c *call) {
 		c.fail(gateway.Refusal(err))
 		return
 	}
-	c.reply(http.StatusOK, amtp.SigningKeyList{Domain: s.Domain, Keys: keys})
+	c.reply(http.StatusOK, admin.SigningKeyList{Domain: s.Domain, Keys: keys})
 }
 
 // makeSigningKey makes the next key, or the one that is asked for, or takes the
 // one that is brought along. It waits until it is used.
 func (s *Server) makeSigningKey(c *call) {
-	var n amtp.NewSigningKey
+	var n admin.NewSigningKey
 	ring, refused := c.keyring()
 	if refused == nil {
 		refused = c.decode(&n, true)
@@ -44,9 +45,9 @@ func (s *Server) makeSigningKey(c *call) {
 		c.fail(refused)
 		return
 	}
-	var next amtp.SigningKey
+	var next admin.SigningKey
 	switch {
-	case n == amtp.NewSigningKey{}:
+	case n == admin.NewSigningKey{}:
 		var err error
 		if next, err = ring.Rotate(c.r.Context()); err != nil {
 			refused = gateway.Refusal(err)
@@ -60,9 +61,9 @@ func (s *Server) makeSigningKey(c *call) {
 }
 
 // importKey takes a key that is brought along. What is said of it beside must be so.
-func importKey(c *call, ring *access.Keyring, n amtp.NewSigningKey) (amtp.SigningKey, *amtp.Error) {
-	invalid := func(field, format string, args ...any) (amtp.SigningKey, *amtp.Error) {
-		return amtp.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, format, args...).With("field", field)
+func importKey(c *call, ring *access.Keyring, n admin.NewSigningKey) (admin.SigningKey, *amtp.Error) {
+	invalid := func(field, format string, args ...any) (admin.SigningKey, *amtp.Error) {
+		return admin.SigningKey{}, amtp.Errorf(amtp.CodeInvalidRequest, format, args...).With("field", field)
 	}
 	private, err := amtp.ParseSigningKey([]byte(n.PrivateKey))
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *Server) retireSigningKey(c *call) {
 }
 
 // changedKey answers a call that changed a key.
-func (c *call) changedKey(status int, key amtp.SigningKey, refused *amtp.Error) {
+func (c *call) changedKey(status int, key admin.SigningKey, refused *amtp.Error) {
 	c.note("selector", key.Selector, "state", string(key.State))
-	c.answer(status, amtp.SigningKeyChange{Key: key}, refused)
+	c.answer(status, admin.SigningKeyChange{Key: key}, refused)
 }

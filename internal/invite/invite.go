@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -43,7 +44,7 @@ type Invites struct {
 	Agents Registrar
 	Domain amtp.Domain
 	// Self says where others reach this gateway, and by what they know it.
-	Self func(context.Context) amtp.GatewaySelf
+	Self func(context.Context) admin.GatewaySelf
 	Now  func() time.Time
 }
 
@@ -69,7 +70,7 @@ var operator = gateway.Principal{Admin: true}
 
 // Make makes an invitation for a name. One that was made for it before ends. The
 // caller has made sure that the operator asks.
-func (s *Invites) Make(ctx context.Context, n amtp.NewInvite) (made amtp.Invite, refused *amtp.Error) {
+func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invite, refused *amtp.Error) {
 	address, err := amtp.ParseAddress(n.Name + "@" + string(s.Domain))
 	if err == nil {
 		err = amtp.CheckName(n.Name)
@@ -99,7 +100,7 @@ func (s *Invites) Make(ctx context.Context, n amtp.NewInvite) (made amtp.Invite,
 		}
 		return made, gateway.Refusal(err)
 	}
-	made = amtp.Invite{Address: address, Secret: base64.RawURLEncoding.EncodeToString(secret),
+	made = admin.Invite{Address: address, Secret: base64.RawURLEncoding.EncodeToString(secret),
 		Expires: amtp.Time{Time: in.Until}}
 	self := s.Self(ctx)
 	if len(self.Gateways) > 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -114,12 +115,12 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) gateway() *Invites {
 	return &Invites{Store: w.store, Agents: w.agents, Domain: "shop.example", Now: func() time.Time { return w.now },
-		Self: func(context.Context) amtp.GatewaySelf { return amtp.GatewaySelf{} }}
+		Self: func(context.Context) admin.GatewaySelf { return admin.GatewaySelf{} }}
 }
 
-func (w *world) invites(name string, existing bool) amtp.Invite {
+func (w *world) invites(name string, existing bool) admin.Invite {
 	w.Helper()
-	made, refused := w.gateway().Make(w.Context(), amtp.NewInvite{Name: name, Existing: existing})
+	made, refused := w.gateway().Make(w.Context(), admin.NewInvite{Name: name, Existing: existing})
 	if refused != nil {
 		w.Fatalf("invite %s: %v", name, refused)
 	}
@@ -250,7 +251,7 @@ func TestNames(t *testing.T) {
 		{"postmaster", false, amtp.CodeRegistrationFailed}, {"echo", false, amtp.CodeRegistrationFailed},
 		{"a b", false, amtp.CodeRegistrationFailed}, {"", false, amtp.CodeRegistrationFailed},
 	} {
-		_, refused := w.gateway().Make(t.Context(), amtp.NewInvite{Name: tc.name, Existing: tc.existing})
+		_, refused := w.gateway().Make(t.Context(), admin.NewInvite{Name: tc.name, Existing: tc.existing})
 		if got := refused; (got == nil) != (tc.want == "") || got != nil && got.Code != tc.want {
 			t.Errorf("invite %q, existing %t: %v, want %q", tc.name, tc.existing, got, tc.want)
 		}
@@ -261,7 +262,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("a second machine joins: %+v, %v", joined, refused)
 	}
 	for i := range maxOpen + 1 {
-		_, refused := w.gateway().Make(t.Context(), amtp.NewInvite{Name: fmt.Sprintf("n%d", i)})
+		_, refused := w.gateway().Make(t.Context(), admin.NewInvite{Name: fmt.Sprintf("n%d", i)})
 		if i == maxOpen && (refused == nil || refused.Code != amtp.CodeConflict) {
 			t.Errorf("one invitation more than may be open: %v, want CONFLICT", refused)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // Bounds of look-ups of domains that are new to the gateway, beside their rate.
@@ -48,7 +49,7 @@ func (l *Limits) look(widest netip.Prefix) *amtp.Error {
 			"Too many domains that are new to this gateway are being looked up for the network %s now; try again in %d seconds.",
 			widest, int(lookingWait.Seconds()))
 		e.RetryAfter = lookingWait
-		return e.With("limit", amtp.LimitNetwork).With("unit", "domains")
+		return e.With("limit", admin.LimitNetwork).With("unit", "domains")
 	}
 	l.looking[widest]++
 	return nil

@@ -3,7 +3,7 @@ package limits
 import (
 	"time"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -34,10 +34,10 @@ const (
 )
 
 var (
-	classWords = [classes]string{amtp.LimitStranger, amtp.LimitNewcomer, amtp.LimitKnown, amtp.LimitAgent,
-		amtp.LimitLookUp, amtp.LimitQuestion}
-	whatWords = [whats]string{amtp.LimitAddress, amtp.LimitNetwork, amtp.LimitSite, amtp.LimitDomain, amtp.LimitSender,
-		amtp.LimitInbox}
+	classWords = [classes]string{admin.LimitStranger, admin.LimitNewcomer, admin.LimitKnown, admin.LimitAgent,
+		admin.LimitLookUp, admin.LimitQuestion}
+	whatWords = [whats]string{admin.LimitAddress, admin.LimitNetwork, admin.LimitSite, admin.LimitDomain, admin.LimitSender,
+		admin.LimitInbox}
 )
 
 // kind is one column of the table: who is counted, and by what.

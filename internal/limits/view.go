@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // shownOfKind is how many names of one kind are shown, those that used most.
@@ -13,12 +14,12 @@ const shownOfKind = 10
 
 // View returns the rates, what is used of them, and what was refused, as this gateway
 // knows it.
-func (l *Limits) View() amtp.LimitReport {
+func (l *Limits) View() admin.LimitReport {
 	at := l.now()
 	now := at.UnixMicro()
-	report := amtp.LimitReport{Timestamp: amtp.Time{Time: at}, Limits: []amtp.Limit{}, Used: []amtp.LimitUse{}}
+	report := admin.LimitReport{Timestamp: amtp.Time{Time: at}, Limits: []admin.Limit{}, Used: []admin.LimitUse{}}
 	if free, least, known := l.room.state(at); known {
-		report.Disk = &amtp.DiskRoom{Free: int64(free), Least: int64(least), Short: free < least}
+		report.Disk = &admin.DiskRoom{Free: int64(free), Least: int64(least), Short: free < least}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +31,7 @@ func (l *Limits) View() amtp.LimitReport {
 			if r[0].Burst == 0 {
 				continue
 			}
-			report.Limits = append(report.Limits, amtp.Limit{
+			report.Limits = append(report.Limits, admin.Limit{
 				Class: classWords[c], Of: whatWords[w], Messages: r[0].Burst,
 				MessagesMinute: perMinute(r[0].Burst, r[0].Period),
 				Bytes:          r[1].Burst, BytesMinute: perMinute(r[1].Burst, r[1].Period), Refused: l.refused[c][w],
@@ -39,7 +40,7 @@ func (l *Limits) View() amtp.LimitReport {
 			report.Used = append(report.Used, l.most(kind{class(c), what(w)}, t, now)...)
 		}
 	}
-	slices.SortStableFunc(report.Used, func(a, b amtp.LimitUse) int { return cmp.Compare(b.Share, a.Share) })
+	slices.SortStableFunc(report.Used, func(a, b admin.LimitUse) int { return cmp.Compare(b.Share, a.Share) })
 	return report
 }
 
@@ -51,11 +52,11 @@ func perMinute(burst int64, period time.Duration) int64 {
 }
 
 // most returns the names that used most.
-func (l *Limits) most(k kind, t *table, now int64) []amtp.LimitUse {
+func (l *Limits) most(k kind, t *table, now int64) []admin.LimitUse {
 	r := &l.rates[k.class][k.what]
-	var list []amtp.LimitUse
+	var list []admin.LimitUse
 	for _, e := range t.list {
-		u := amtp.LimitUse{Class: classWords[k.class], Of: whatWords[k.what], Name: e.name.String(), Refused: e.refused}
+		u := admin.LimitUse{Class: classWords[k.class], Of: whatWords[k.what], Name: e.name.String(), Refused: e.refused}
 		for i, rate := range r {
 			if rate.Burst == 0 {
 				continue
@@ -68,7 +69,7 @@ func (l *Limits) most(k kind, t *table, now int64) []amtp.LimitUse {
 			list = append(list, u)
 		}
 	}
-	slices.SortFunc(list, func(a, b amtp.LimitUse) int {
+	slices.SortFunc(list, func(a, b admin.LimitUse) int {
 		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(b.Refused, a.Refused), cmp.Compare(a.Name, b.Name))
 	})
 	return slices.Clone(list[:min(len(list), shownOfKind)])

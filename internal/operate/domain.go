@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
 	"github.com/amtp-go/amtp/internal/config"
@@ -136,7 +137,7 @@ func otherDomains(agents []*gateway.Agent, but amtp.Domain) []amtp.Domain {
 // in a data directory in which no gateway runs, and says what the next start in
 // that domain does with the agents there. Done again it changes nothing. When a
 // name is taken in the domain nothing is done, and the error is an [*amtp.Error].
-func PrepareDomain(ctx context.Context, cfg config.Config) (plan amtp.DomainPlan, err error) {
+func PrepareDomain(ctx context.Context, cfg config.Config) (plan admin.DomainPlan, err error) {
 	if !cfg.Federated() {
 		return plan, ErrNoDomain
 	}
@@ -159,7 +160,7 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan amtp.DomainPlan
 
 // SigningKeys returns the signing keys in the store of a gateway, which may be
 // running, as far as there are any.
-func SigningKeys(ctx context.Context, cfg config.Config) ([]amtp.SigningKey, error) {
+func SigningKeys(ctx context.Context, cfg config.Config) ([]admin.SigningKey, error) {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); !Shared(cfg) && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // nothing was started here yet
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/doctor"
@@ -53,7 +54,7 @@ func ownDomain(ctx context.Context, cfg config.Config) *doctor.OwnDomain {
 
 // signingKeys reads the signing keys of a gateway, which may be running: in its
 // data directory without the right to change it.
-func signingKeys(ctx context.Context, cfg config.Config) (keys []amtp.SigningKey, err error) {
+func signingKeys(ctx context.Context, cfg config.Config) (keys []admin.SigningKey, err error) {
 	var list []gateway.Secret
 	if Shared(cfg) {
 		list, err = sharedSecrets(ctx, cfg, access.Signing)

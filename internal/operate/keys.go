@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -74,8 +75,8 @@ func BroughtKey(cfg config.Config) (*access.Brought, error) {
 
 // KeysReset says what ResetKeys did.
 type KeysReset struct {
-	Key   amtp.SigningKey `json:"key"`             // signs from now on
-	Aside string          `json:"aside,omitempty"` // where a file went that was no seal key
+	Key   admin.SigningKey `json:"key"`             // signs from now on
+	Aside string           `json:"aside,omitempty"` // where a file went that was no seal key
 }
 
 // ResetKeys gives up the signing keys in a store that nothing opens any more, and

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/strictjson"
@@ -24,7 +25,7 @@ const Asker = "amtp-peer"
 // check looks at a peer, first from here to there, then the other way round. It
 // ends with the first point that leaves nothing more to see. another is the point
 // that says that a gateway answers there, and not the one that is meant.
-func (s *Peering) check(ctx context.Context, p *discovery.StaticRoute) (points []amtp.PeerPoint, another *amtp.PeerPoint) {
+func (s *Peering) check(ctx context.Context, p *discovery.StaticRoute) (points []admin.PeerPoint, another *admin.PeerPoint) {
 	told, at, fault := s.reach(ctx, p)
 	for _, point := range there(p, &told) {
 		if fault != nil && fault.point == point.Name {
@@ -48,16 +49,16 @@ func (s *Peering) check(ctx context.Context, p *discovery.StaticRoute) (points [
 
 // there is what the way to a peer shows when nothing is wrong with it, in the
 // order in which it is seen.
-func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []amtp.PeerPoint {
-	keys := amtp.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
+func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []admin.PeerPoint {
+	keys := admin.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
 		Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
 	if !keys.OK {
 		keys.Mend = "look at its log: a gateway with a domain has a key"
 	}
 	if !p.Capabilities.Signs() {
-		keys = amtp.PeerPoint{Name: pointKeys, OK: true, Text: "it need not sign: what comes from it is not verified"}
+		keys = admin.PeerPoint{Name: pointKeys, OK: true, Text: "it need not sign: what comes from it is not verified"}
 	}
-	return []amtp.PeerPoint{
+	return []admin.PeerPoint{
 		{Name: pointAddress, OK: true, Text: p.Capabilities.Gateway + " answers"},
 		{Name: pointCertificate, OK: true, Text: "matches the pin or authority"},
 		{Name: pointDomain, OK: true, Text: "it is the gateway of " + string(p.Domain)},
@@ -66,21 +67,21 @@ func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []amtp.PeerPoint {
 }
 
 // clock judges by how much the clock there is ahead of ours.
-func clock(skew time.Duration) amtp.PeerPoint {
+func clock(skew time.Duration) admin.PeerPoint {
 	which := "behind"
 	if skew > 0 {
 		which = "ahead of"
 	}
 	if skew.Abs() > maxSkew {
-		return amtp.PeerPoint{Name: "clock", Text: fmt.Sprintf("the clock there is %s %s ours",
+		return admin.PeerPoint{Name: "clock", Text: fmt.Sprintf("the clock there is %s %s ours",
 			skew.Abs().Round(time.Second), which), Mend: "set whichever is wrong"}
 	}
-	return amtp.PeerPoint{Name: "clock", OK: true, Text: "the two clocks agree"}
+	return admin.PeerPoint{Name: "clock", OK: true, Text: "the two clocks agree"}
 }
 
 // back asks the gateway of a peer what it makes of us.
-func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) amtp.PeerPoint {
-	point := amtp.PeerPoint{Name: "them"}
+func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) admin.PeerPoint {
+	point := admin.PeerPoint{Name: "them"}
 	mend := fmt.Sprintf("over there: amtp peer add %s URL --pin HASH; the whole line: amtp peer self", s.Domain)
 	answer, refused, status, err := s.ask(ctx, p)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -20,40 +21,40 @@ const (
 
 // List returns the peers in the order of their domains, with when they last
 // wrote here, and beside them all domains that wrote.
-func (s *Peering) List(ctx context.Context) (amtp.PeerList, *amtp.Error) {
+func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
 	list, err := s.Store.Secrets(ctx, kind)
 	if err != nil {
-		return amtp.PeerList{}, gateway.Refusal(err)
+		return admin.PeerList{}, gateway.Refusal(err)
 	}
-	all := amtp.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]amtp.Peer, 0, len(list)), Count: len(list),
-		Seen: []amtp.PeerSeen{}}
+	all := admin.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]admin.Peer, 0, len(list)), Count: len(list),
+		Seen: []admin.PeerSeen{}}
 	for i := range list {
 		p, err := s.described(ctx, &list[i])
 		if err != nil {
-			return amtp.PeerList{}, gateway.Refusal(err)
+			return admin.PeerList{}, gateway.Refusal(err)
 		}
 		all.Peers = append(all.Peers, p)
 	}
 	seen, err := s.Store.SenderDomainsPage(ctx, "", maxSeen)
 	if err != nil {
-		return amtp.PeerList{}, gateway.Refusal(err)
+		return admin.PeerList{}, gateway.Refusal(err)
 	}
 	for _, p := range seen {
-		all.Seen = append(all.Seen, amtp.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen},
+		all.Seen = append(all.Seen, admin.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen},
 			Last: amtp.Time{Time: p.LastSeen}, Signed: amtp.Time{Time: p.LastSigned}})
 	}
-	slices.SortFunc(all.Peers, func(a, b amtp.Peer) int { return strings.Compare(string(a.Domain), string(b.Domain)) })
+	slices.SortFunc(all.Peers, func(a, b admin.Peer) int { return strings.Compare(string(a.Domain), string(b.Domain)) })
 	return all, nil
 }
 
 // described is a peer as the operator sees it.
-func (s *Peering) described(ctx context.Context, n *gateway.Secret) (amtp.Peer, error) {
+func (s *Peering) described(ctx context.Context, n *gateway.Secret) (admin.Peer, error) {
 	var e entry
 	if err := json.Unmarshal(n.Facts, &e); err != nil {
-		return amtp.Peer{}, err
+		return admin.Peer{}, err
 	}
 	seen, err := s.Store.SenderDomain(ctx, e.Domain)
-	return amtp.Peer{
+	return admin.Peer{
 		NewPeer: e.NewPeer, Added: e.Added,
 		LastSeen: amtp.Time{Time: seen.LastSeen}, LastSigned: amtp.Time{Time: seen.LastSigned},
 	}, err
@@ -62,30 +63,30 @@ func (s *Peering) described(ctx context.Context, n *gateway.Secret) (amtp.Peer, 
 // Add keeps a peer, in place of the one of its domain, and returns what a check
 // found. When another gateway than the one that is meant answers there it is
 // refused; when none answers it is kept, for the other side may not run yet.
-func (s *Peering) Add(ctx context.Context, n amtp.NewPeer) (amtp.PeerReport, *amtp.Error) {
+func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, *amtp.Error) {
 	if refused := s.judge(&n); refused != nil {
-		return amtp.PeerReport{}, refused
+		return admin.PeerReport{}, refused
 	}
 	p, err := s.peer(&n, "new")
 	if err != nil {
-		return amtp.PeerReport{}, invalid("%v", err)
+		return admin.PeerReport{}, invalid("%v", err)
 	}
 	defer p.Client.CloseIdleConnections()
 	n.Gateway = p.Capabilities.Gateway // in one form
 	points, another := s.check(ctx, p)
 	if another != nil {
-		return amtp.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain,
+		return admin.PeerReport{}, amtp.Errorf(amtp.CodeConflict, "%s was not added: %s.", n.Domain,
 			another.Text).With("point", another.Name)
 	}
 	e := entry{n, amtp.Time{Time: s.Now()}}
 	if err := s.keep(ctx, &e); err != nil {
 		var refused *amtp.Error
 		if errors.As(err, &refused) {
-			return amtp.PeerReport{}, refused
+			return admin.PeerReport{}, refused
 		}
-		return amtp.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, gateway.Refusal(err)
 	}
-	return report(amtp.Peer{NewPeer: n, Added: e.Added}, points), nil
+	return report(admin.Peer{NewPeer: n, Added: e.Added}, points), nil
 }
 
 // keep stores an entry in place of the one of its domain.
@@ -125,35 +126,35 @@ func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 }
 
 // Check tries what works between here and a peer, in each direction.
-func (s *Peering) Check(ctx context.Context, d amtp.Domain) (amtp.PeerReport, *amtp.Error) {
+func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *amtp.Error) {
 	list, err := s.Store.Secrets(ctx, kind)
 	if err != nil {
-		return amtp.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, gateway.Refusal(err)
 	}
 	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == string(d) })
 	if i < 0 {
-		return amtp.PeerReport{}, noPeer(d)
+		return admin.PeerReport{}, noPeer(d)
 	}
 	about, err := s.described(ctx, &list[i])
 	if err != nil {
-		return amtp.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, gateway.Refusal(err)
 	}
 	p, err := s.peer(&about.NewPeer, "check") // with connections of its own: one that is kept would prove less
 	if err != nil {
-		return amtp.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, gateway.Refusal(err)
 	}
 	defer p.Client.CloseIdleConnections()
 	points, _ := s.check(ctx, p)
 	return report(about, points), nil
 }
 
-func report(p amtp.Peer, points []amtp.PeerPoint) amtp.PeerReport {
-	bad := slices.ContainsFunc(points, func(p amtp.PeerPoint) bool { return !p.OK })
-	return amtp.PeerReport{Peer: p, OK: !bad, Points: points}
+func report(p admin.Peer, points []admin.PeerPoint) admin.PeerReport {
+	bad := slices.ContainsFunc(points, func(p admin.PeerPoint) bool { return !p.OK })
+	return admin.PeerReport{Peer: p, OK: !bad, Points: points}
 }
 
 // judge refuses what can be no peer and brings the rest to one form.
-func (s *Peering) judge(n *amtp.NewPeer) *amtp.Error {
+func (s *Peering) judge(n *admin.NewPeer) *amtp.Error {
 	d, err := amtp.ParseDomain(string(n.Domain))
 	switch {
 	case err != nil:

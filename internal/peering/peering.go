@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
@@ -43,7 +44,7 @@ type Peering struct {
 	// Signer returns our present key.
 	Signer func() *amtp.Signer
 	// Self says where others reach this gateway, and by what they know it.
-	Self func(context.Context) amtp.GatewaySelf
+	Self func(context.Context) admin.GatewaySelf
 	Now  func() time.Time
 
 	mu    sync.Mutex
@@ -61,7 +62,7 @@ const freshFor = time.Second
 
 // entry is a peer as it is stored.
 type entry struct {
-	amtp.NewPeer
+	admin.NewPeer
 	Added amtp.Time `json:"added_at"`
 }
 
@@ -123,7 +124,7 @@ func (s *Peering) recall(n *gateway.Secret) (*discovery.StaticRoute, error) {
 }
 
 // peer makes a peer of what was said of it.
-func (s *Peering) peer(n *amtp.NewPeer, version string) (*discovery.StaticRoute, error) {
+func (s *Peering) peer(n *admin.NewPeer, version string) (*discovery.StaticRoute, error) {
 	caps, err := amtp.ParseCapabilities("v=amtp1;gateway="+n.Gateway, false)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -82,7 +83,7 @@ func newPeering(s Store, c *watch) *Peering {
 		panic(err)
 	}
 	return &Peering{Store: s, Domain: "here.lan", Now: c.Now, Signer: func() *amtp.Signer { return signer },
-		Self: func(context.Context) amtp.GatewaySelf { return amtp.GatewaySelf{} }}
+		Self: func(context.Context) admin.GatewaySelf { return admin.GatewaySelf{} }}
 }
 
 // far is the gateway of far.lan, and what it answers.
@@ -125,8 +126,8 @@ func newFar(t *testing.T) *far {
 	return f
 }
 
-func (f *far) peer() amtp.NewPeer {
-	return amtp.NewPeer{Domain: "far.lan", Gateway: f.URL, Pin: amtp.PinOf(f.Certificate()).String()}
+func (f *far) peer() admin.NewPeer {
+	return admin.NewPeer{Domain: "far.lan", Gateway: f.URL, Pin: amtp.PinOf(f.Certificate()).String()}
 }
 
 // TestEveryReplicaSees: a change at one gateway holds there at once, and at
@@ -256,23 +257,23 @@ func TestKnownBy(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}))
 	}
 	for name, tc := range map[string]struct {
-		change func(*amtp.NewPeer)
+		change func(*admin.NewPeer)
 		want   amtp.Code
 	}{
-		"a pin":               {func(*amtp.NewPeer) {}, ""},
-		"its authority":       {func(n *amtp.NewPeer) { n.Pin, n.CA = "", ca(f) }, ""},
-		"neither":             {func(n *amtp.NewPeer) { n.Pin = "" }, amtp.CodeConflict},
-		"another pin":         {func(n *amtp.NewPeer) { n.Pin = amtp.Pin{1}.String() }, amtp.CodeConflict},
-		"both":                {func(n *amtp.NewPeer) { n.CA = ca(f) }, amtp.CodeInvalidRequest},
-		"no pin at all":       {func(n *amtp.NewPeer) { n.Pin = "sha256//x" }, amtp.CodeInvalidRequest},
-		"no authority at all": {func(n *amtp.NewPeer) { n.Pin, n.CA = "", "x" }, amtp.CodeInvalidRequest},
-		"plain http": {func(n *amtp.NewPeer) { n.Gateway = "http://192.168.1.7" },
+		"a pin":               {func(*admin.NewPeer) {}, ""},
+		"its authority":       {func(n *admin.NewPeer) { n.Pin, n.CA = "", ca(f) }, ""},
+		"neither":             {func(n *admin.NewPeer) { n.Pin = "" }, amtp.CodeConflict},
+		"another pin":         {func(n *admin.NewPeer) { n.Pin = amtp.Pin{1}.String() }, amtp.CodeConflict},
+		"both":                {func(n *admin.NewPeer) { n.CA = ca(f) }, amtp.CodeInvalidRequest},
+		"no pin at all":       {func(n *admin.NewPeer) { n.Pin = "sha256//x" }, amtp.CodeInvalidRequest},
+		"no authority at all": {func(n *admin.NewPeer) { n.Pin, n.CA = "", "x" }, amtp.CodeInvalidRequest},
+		"plain http": {func(n *admin.NewPeer) { n.Gateway = "http://192.168.1.7" },
 			amtp.CodeInvalidRequest},
-		"a URL that ends a record": {func(n *amtp.NewPeer) {
+		"a URL that ends a record": {func(n *admin.NewPeer) {
 			n.Gateway += ";auth=sig;gateway=https://evil.example"
 		}, amtp.CodeInvalidRequest},
-		"this gateway": {func(n *amtp.NewPeer) { n.Domain = "HERE.lan" }, amtp.CodeInvalidRequest},
-		"no domain":    {func(n *amtp.NewPeer) { n.Domain = "a b" }, amtp.CodeInvalidRequest},
+		"this gateway": {func(n *admin.NewPeer) { n.Domain = "HERE.lan" }, amtp.CodeInvalidRequest},
+		"no domain":    {func(n *admin.NewPeer) { n.Domain = "a b" }, amtp.CodeInvalidRequest},
 	} {
 		p := newPeering(&store{}, &watch{now: noon})
 		n := f.peer()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
@@ -162,7 +163,7 @@ func (s *side) at() Place {
 }
 
 // operator is a client with the admin key of a side's gateway.
-func (s *side) operator(ctx context.Context, t *testing.T) *amtp.Client {
+func (s *side) operator(ctx context.Context, t *testing.T) *admin.Client {
 	t.Helper()
 	key, err := s.at().AdminKey(ctx)
 	if err != nil {
@@ -172,7 +173,7 @@ func (s *side) operator(ctx context.Context, t *testing.T) *amtp.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &amtp.Client{URL: url, AdminKey: key, Key: key}
+	return &admin.Client{Client: amtp.Client{URL: url, AdminKey: key, Key: key}}
 }
 
 func (p *pair) register(ctx context.Context, t *testing.T, s *side, name string) *Agent {
@@ -206,7 +207,7 @@ func (p *pair) drain(ctx context.Context, t *testing.T) time.Duration {
 	defer cancel()
 	for _, s := range p.sides {
 		for jobs := 1; jobs > 0; {
-			list, err := s.operator(ctx, t).Jobs(ctx, amtp.JobQuery{Limit: 100})
+			list, err := s.operator(ctx, t).Jobs(ctx, admin.JobQuery{Limit: 100})
 			if err != nil {
 				t.Fatalf("%s still had messages %v after the last kill: %v", s.domain, time.Since(began), err)
 			}
@@ -227,7 +228,7 @@ func (p *pair) drain(ctx context.Context, t *testing.T) time.Duration {
 
 // hasten does what an operator does after an outage: what met it again and again
 // would be tried in a minute or two, and is tried at once.
-func (s *side) hasten(ctx context.Context, t *testing.T, jobs []amtp.QueuedJob) {
+func (s *side) hasten(ctx context.Context, t *testing.T, jobs []admin.QueuedJob) {
 	t.Helper()
 	for _, j := range jobs {
 		if j.State != string(amtp.StatusRetrying) || time.Until(j.NextAttempt.Time) < 5*time.Second {

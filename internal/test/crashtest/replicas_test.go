@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/jackc/pgx/v5"
@@ -122,7 +123,7 @@ func (c *cluster) introduceReplicas(ctx context.Context, t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, err := (&amtp.Client{URL: own, AdminKey: key}).SigningKeys(ctx)
+		keys, err := (&admin.Client{Client: amtp.Client{URL: own, AdminKey: key}}).SigningKeys(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

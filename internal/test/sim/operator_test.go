@@ -6,13 +6,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 
-	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 )
 
 // jobs lists what a gateway still has to do, false when it does not say.
-func (s *site) jobs() ([]amtp.QueuedJob, bool) {
+func (s *site) jobs() ([]admin.QueuedJob, bool) {
 	status, answer := s.call(http.MethodGet, "/v1/admin/queue?limit=1000", adminKey, nil)
-	var list amtp.JobList
+	var list admin.JobList
 	if status != http.StatusOK {
 		return nil, false
 	}
@@ -24,16 +24,16 @@ func (s *site) jobs() ([]amtp.QueuedJob, bool) {
 }
 
 // pick chooses a job that carries a letter to another domain.
-func (s *site) pick(r *rand.Rand) (amtp.QueuedJob, bool) {
+func (s *site) pick(r *rand.Rand) (admin.QueuedJob, bool) {
 	jobs, _ := s.jobs()
-	var remote []amtp.QueuedJob
+	var remote []admin.QueuedJob
 	for _, j := range jobs {
 		if j.Kind == "remote" {
 			remote = append(remote, j)
 		}
 	}
 	if len(remote) == 0 {
-		return amtp.QueuedJob{}, false
+		return admin.QueuedJob{}, false
 	}
 	return one(r, remote), true
 }

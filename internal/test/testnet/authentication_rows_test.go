@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
@@ -294,7 +295,7 @@ func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if want := (amtp.FlaggedCounts{Unsigned: unsigned, Invalid: invalid,
+	if want := (admin.FlaggedCounts{Unsigned: unsigned, Invalid: invalid,
 		KeyUnavailable: unavailable}); list.Flagged != want {
 		w.Errorf("the counts are %+v, want %+v", list.Flagged, want)
 	}

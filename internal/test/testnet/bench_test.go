@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
@@ -28,7 +29,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 	bob.Receives(1)
 	crowd(b, alice, "bob@b.example", func() {
 		for {
-			list, err := gate.Operator().Jobs(b.Context(), amtp.JobQuery{Limit: 1})
+			list, err := gate.Operator().Jobs(b.Context(), admin.JobQuery{Limit: 1})
 			if err != nil {
 				b.Fatal(err)
 			}

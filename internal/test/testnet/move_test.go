@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/operate"
@@ -114,11 +115,11 @@ func (c *correspondence) nothingLost() {
 	if s, err := c.alice.Client.Status(t.Context(), c.acked.MessageID); err != nil || !s.Recipients[0].Acknowledged {
 		t.Errorf("what carol acknowledged: %+v, %v", s, err)
 	}
-	dead, err := c.a.Operator().DeadLetters(t.Context(), amtp.DeadLetterQuery{})
+	dead, err := c.a.Operator().DeadLetters(t.Context(), admin.DeadLetterQuery{})
 	if err != nil || len(dead.DeadLetters) != 1 || dead.DeadLetters[0].Recipient.String() != "nobody@b.example" {
 		t.Errorf("dead letters are %+v, %v; want the one to nobody", dead, err)
 	}
-	jobs, err := c.a.Operator().Jobs(t.Context(), amtp.JobQuery{Destination: "b.example"})
+	jobs, err := c.a.Operator().Jobs(t.Context(), admin.JobQuery{Destination: "b.example"})
 	if err != nil || len(jobs.Jobs) != 1 {
 		t.Fatalf("for b.example wait %+v, %v; want one message", jobs.Jobs, err)
 	}

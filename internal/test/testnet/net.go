@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/privateca"
@@ -238,7 +239,7 @@ func (n *Net) reach(host string) *http.Client {
 func (n *Net) Roots() *x509.CertPool { return n.ca.Pool }
 
 // Operator returns a client with the admin key.
-func (g *Gateway) Operator() *amtp.Client {
+func (g *Gateway) Operator() *admin.Client {
 	g.net.t.Helper()
 	key, err := os.ReadFile(filepath.Join(g.Dir, "admin.key"))
 	if err != nil {
@@ -246,7 +247,7 @@ func (g *Gateway) Operator() *amtp.Client {
 	}
 	c := g.Client()
 	c.AdminKey = strings.TrimSpace(string(key))
-	return c
+	return &admin.Client{Client: *c}
 }
 
 // buffer is a log that is written and read at the same time.

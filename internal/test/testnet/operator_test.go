@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
@@ -39,10 +40,10 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 	b.Stop()
 	first := alice.Send("the first", "bob@b.example")
 	second := alice.Send("the second", "bob@b.example")
-	var list amtp.JobList
+	var list admin.JobList
 	eventually(t, "both jobs were tried", func(ctx context.Context) bool {
 		var err error
-		list, err = operator.Jobs(ctx, amtp.JobQuery{Destination: "B.example", State: amtp.StatusRetrying})
+		list, err = operator.Jobs(ctx, admin.JobQuery{Destination: "B.example", State: amtp.StatusRetrying})
 		return err == nil && list.Count == 2
 	})
 	job := list.Jobs[0]
@@ -56,7 +57,7 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 		list.Destinations[0].Failures == 0 {
 		t.Errorf("the destinations are %+v, want b.example with its failures", list.Destinations)
 	}
-	if of, err := operator.Jobs(t.Context(), amtp.JobQuery{Message: second.MessageID}); err != nil || of.Count != 1 ||
+	if of, err := operator.Jobs(t.Context(), admin.JobQuery{Message: second.MessageID}); err != nil || of.Count != 1 ||
 		of.Jobs[0].MessageID != second.MessageID {
 		t.Errorf("the jobs of the second message: %+v, %v", of, err)
 	}
@@ -90,7 +91,7 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 	if got := bob.Receives(1)[0]; got.MessageID != first.MessageID {
 		t.Errorf("bob has %s, want %s", got.MessageID, first.MessageID)
 	}
-	if dead, err := operator.DeadLetters(t.Context(), amtp.DeadLetterQuery{}); err != nil || dead.Count != 0 {
+	if dead, err := operator.DeadLetters(t.Context(), admin.DeadLetterQuery{}); err != nil || dead.Count != 0 {
 		t.Errorf("dead letters after that: %+v, %v; want none", dead, err)
 	}
 }
@@ -106,7 +107,7 @@ func TestRedrive(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
 	alice.Receives(1) // the report
 
-	list, err := operator.DeadLetters(t.Context(), amtp.DeadLetterQuery{Message: sent.MessageID,
+	list, err := operator.DeadLetters(t.Context(), admin.DeadLetterQuery{Message: sent.MessageID,
 		Destination: "b.example"})
 	if err != nil || list.Count != 1 {
 		t.Fatalf("dead letters: %+v, %v; want one", list, err)
@@ -130,7 +131,7 @@ func TestRedrive(t *testing.T) {
 
 	late := n.As("late@b.example")
 	for i, want := range []int{1, 0, 0} {
-		got, err := operator.Redrive(t.Context(), amtp.DeadLetterChoice{IDs: []amtp.DeadLetterID{letter.ID}})
+		got, err := operator.Redrive(t.Context(), admin.DeadLetterChoice{IDs: []admin.DeadLetterID{letter.ID}})
 		if err != nil || got != want {
 			t.Errorf("redrive %d: %d, %v; want %d", i, got, err, want)
 		}
@@ -139,7 +140,7 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("late has %s, want %s", got.MessageID, sent.MessageID)
 	}
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
-	if n, err := operator.Redrive(t.Context(), amtp.DeadLetterChoice{All: true}); err != nil || n != 0 {
+	if n, err := operator.Redrive(t.Context(), admin.DeadLetterChoice{All: true}); err != nil || n != 0 {
 		t.Errorf("redrive of all after that: %d, %v; want 0", n, err)
 	}
 	if inbox := late.Inbox(); len(inbox) != 1 {
@@ -156,15 +157,15 @@ func TestPurgeDeadLetters(t *testing.T) {
 	alice, operator := n.As("alice@a.example"), a.Operator()
 	sent := alice.Send("to nobody", "nobody@b.example")
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
-	long := amtp.DeadLetterChoice{Before: time.Now().Add(-time.Hour)}
+	long := admin.DeadLetterChoice{Before: time.Now().Add(-time.Hour)}
 	if n, err := operator.PurgeDeadLetters(t.Context(), long); err != nil || n != 0 {
 		t.Errorf("purge of what is older: %d, %v; want 0", n, err)
 	}
 	if n, err := operator.PurgeDeadLetters(t.Context(),
-		amtp.DeadLetterChoice{Code: amtp.CodeAgentUnknown}); err != nil || n != 1 {
+		admin.DeadLetterChoice{Code: amtp.CodeAgentUnknown}); err != nil || n != 1 {
 		t.Errorf("purge: %d, %v; want 1", n, err)
 	}
-	if n, err := operator.Redrive(t.Context(), amtp.DeadLetterChoice{All: true}); err != nil || n != 0 {
+	if n, err := operator.Redrive(t.Context(), admin.DeadLetterChoice{All: true}); err != nil || n != 0 {
 		t.Errorf("redrive: %d, %v; want 0", n, err)
 	}
 	alice.Hears(sent.MessageID, amtp.StatusFailed)

@@ -14,21 +14,22 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
 // asPeer is how another gateway adds this one, by its pin.
-func asPeer(t *testing.T, g *testnet.Gateway) amtp.NewPeer {
+func asPeer(t *testing.T, g *testnet.Gateway) admin.NewPeer {
 	t.Helper()
 	list, err := g.Operator().Peers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return amtp.NewPeer{Domain: g.Domain, Gateway: g.URL(), Pin: list.Self.Pin}
+	return admin.NewPeer{Domain: g.Domain, Gateway: g.URL(), Pin: list.Self.Pin}
 }
 
 // add makes a gateway a peer and returns what the check found.
-func add(t *testing.T, g *testnet.Gateway, n amtp.NewPeer) amtp.PeerReport {
+func add(t *testing.T, g *testnet.Gateway, n admin.NewPeer) admin.PeerReport {
 	t.Helper()
 	r, err := g.Operator().AddPeer(t.Context(), n)
 	if err != nil {
@@ -38,7 +39,7 @@ func add(t *testing.T, g *testnet.Gateway, n amtp.NewPeer) amtp.PeerReport {
 }
 
 // faults are the points of a report that are not in order.
-func faults(r amtp.PeerReport) (names []string) {
+func faults(r admin.PeerReport) (names []string) {
 	for _, p := range r.Points {
 		if !p.OK {
 			names = append(names, p.Name)
@@ -98,12 +99,12 @@ func TestAnotherThanMeant(t *testing.T) {
 	a, b, c := n.StartApart("a.lan"), n.StartApart("b.lan"), n.StartApart("c.lan")
 	right, other := asPeer(t, b), asPeer(t, c)
 	for name, tc := range map[string]struct {
-		peer  amtp.NewPeer
+		peer  admin.NewPeer
 		point string
 	}{
-		"the pin of another":      {amtp.NewPeer{Domain: "b.lan", Gateway: b.URL(), Pin: other.Pin}, "certificate"},
-		"the gateway of another":  {amtp.NewPeer{Domain: "b.lan", Gateway: c.URL(), Pin: other.Pin}, "domain"},
-		"no authority that we do": {amtp.NewPeer{Domain: "b.lan", Gateway: b.URL()}, "certificate"},
+		"the pin of another":      {admin.NewPeer{Domain: "b.lan", Gateway: b.URL(), Pin: other.Pin}, "certificate"},
+		"the gateway of another":  {admin.NewPeer{Domain: "b.lan", Gateway: c.URL(), Pin: other.Pin}, "domain"},
+		"no authority that we do": {admin.NewPeer{Domain: "b.lan", Gateway: b.URL()}, "certificate"},
 	} {
 		_, err := a.Operator().AddPeer(t.Context(), tc.peer)
 		var refused *amtp.Error
@@ -114,7 +115,7 @@ func TestAnotherThanMeant(t *testing.T) {
 	if list, err := a.Operator().Peers(t.Context()); err != nil || list.Count != 0 {
 		t.Errorf("after refusals there are %d peers, %v; want none", list.Count, err)
 	}
-	if _, err := a.Operator().AddPeer(t.Context(), amtp.NewPeer{Domain: "a.lan", Gateway: b.URL(),
+	if _, err := a.Operator().AddPeer(t.Context(), admin.NewPeer{Domain: "a.lan", Gateway: b.URL(),
 		Pin: right.Pin}); err == nil {
 		t.Error("a gateway became a peer of itself")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
@@ -170,7 +171,7 @@ func TestReferenceRefuses(t *testing.T) {
 			}
 			ref.Refuse("carol@ref.example", "")
 			if did, err := g.Operator().Redrive(t.Context(),
-				amtp.DeadLetterChoice{Message: sent.MessageID}); err != nil || did != 1 {
+				admin.DeadLetterChoice{Message: sent.MessageID}); err != nil || did != 1 {
 				t.Fatalf("Redrive = %d, %v; want 1", did, err)
 			}
 			alice.Hears(sent.MessageID, amtp.StatusDelivered)

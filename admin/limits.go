@@ -1,4 +1,10 @@
-package amtp
+package admin
+
+import (
+	"context"
+
+	"github.com/amtp-go/amtp"
+)
 
 // The words of a [Limit] for who is counted.
 const (
@@ -65,10 +71,17 @@ type ConnectionCount struct {
 // LimitReport answers GET /v1/admin/limits: what the gateway that answers knows. Used
 // has the names that use most of each limit, those with the largest share first.
 type LimitReport struct {
-	Timestamp    Time             `json:"timestamp"`
+	Timestamp    amtp.Time        `json:"timestamp"`
 	Limits       []Limit          `json:"limits"`
 	Used         []LimitUse       `json:"used"`
 	Disk         *DiskRoom        `json:"disk,omitempty"` // nil where nobody can say
 	RefusedShort int64            `json:"refused_short"`  // requests, because the disk was short
 	Connections  *ConnectionCount `json:"connections,omitempty"`
+}
+
+// Limits tells what may be used of the gateway in a time, and what is. Several gateways on one database answer each for itself.
+func (c *Client) Limits(ctx context.Context) (LimitReport, error) {
+	var out LimitReport
+	err := c.call(ctx, amtp.Request{Method: "GET", Path: []string{"admin", "limits"}, Repeat: true}, &out)
+	return out, err
 }

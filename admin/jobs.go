@@ -1,0 +1,121 @@
+package admin
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/calls"
+)
+
+// JobID names something that a gateway still has to do.
+type JobID int64
+
+// QueuedJob is a message on its way to one destination, as the gateway's
+// operator sees it: to another domain, to the endpoint of an agent here, or the
+// report of a failure. Zero times are left out.
+type QueuedJob struct {
+	ID          JobID  `json:"id"`
+	Kind        string `json:"kind"`        // remote, push or report
+	Destination string `json:"destination"` // the domain, or push:… and report: for those here
+	// queued, delivering, retrying; cancelled in the answer to a cancellation
+	State        string                 `json:"state"`
+	MessageID    amtp.MessageID         `json:"message_id"`
+	Sender       amtp.Address           `json:"sender"`
+	Subject      string                 `json:"subject,omitempty"`
+	Recipients   []amtp.RecipientStatus `json:"recipients"` // those that are not decided; of a report those that failed
+	Size         int                    `json:"size"`       // bytes of the message
+	Attempts     int                    `json:"attempts"`
+	CreatedAt    amtp.Time              `json:"created_at"` // from when on it is tried
+	FirstAttempt amtp.Time              `json:"first_attempt,omitzero"`
+	LastAttempt  amtp.Time              `json:"last_attempt,omitzero"`
+	NextAttempt  amtp.Time              `json:"next_attempt,omitzero"`
+	LeasedUntil  amtp.Time              `json:"leased_until,omitzero"` // while it is delivered
+	ErrorCode    amtp.Code              `json:"error_code,omitempty"`  // of the last attempt
+	ErrorMessage string                 `json:"error_message,omitempty"`
+	// of the first attempt in a row that ended like the last; zero where that is not counted, as of an outage
+	ErrorSince amtp.Time `json:"error_since,omitzero"`
+	RedrivenAt amtp.Time `json:"redriven_at,omitzero"` // of a redrive so late that it goes out as a new message
+}
+
+// DestinationHealth says how well a gateway gets through to a destination.
+type DestinationHealth struct {
+	Destination string    `json:"destination"`
+	Window      int       `json:"window"`                // attempts that may be made at once
+	InFlight    int       `json:"in_flight"`             // attempts under way
+	Failures    int       `json:"failures"`              // in a row
+	ClosedUntil amtp.Time `json:"closed_until,omitzero"` // what failed is not tried again before it
+}
+
+// JobList is part of the queue, oldest first.
+type JobList struct {
+	Jobs       []QueuedJob `json:"jobs"`
+	Count      int         `json:"count"` // of the jobs on this page
+	HasMore    bool        `json:"has_more"`
+	NextCursor string      `json:"next_cursor"`          // give it as After to read on
+	Incomplete bool        `json:"incomplete,omitempty"` // the page ended before its limit; read on
+	// Destinations are those of the jobs on this page, as far as they were tried.
+	Destinations []DestinationHealth `json:"destinations"`
+}
+
+// JobView is one job, and the health of its destination where that is known.
+type JobView struct {
+	Job         QueuedJob          `json:"job"`
+	Destination *DestinationHealth `json:"destination,omitempty"`
+}
+
+// JobChange answers the calls that change a job.
+type JobChange struct {
+	Job QueuedJob `json:"job"`
+}
+
+// JobQuery chooses jobs of the queue. Zero members do not restrict.
+type JobQuery struct {
+	Destination string
+	Message     amtp.MessageID
+	State       amtp.Status // queued, delivering or retrying
+	After       string      // NextCursor of an earlier page
+	Limit       int         // 0 leaves it to the gateway: 100
+}
+
+// Jobs lists what the gateway still has to deliver, oldest first, and how healthy the
+// destinations are.
+func (c *Client) Jobs(ctx context.Context, q JobQuery) (JobList, error) {
+	v := make(calls.Query)
+	v.Text("destination", q.Destination)
+	v.Text("message", string(q.Message))
+	v.Text("state", string(q.State))
+	v.Text("after", q.After)
+	v.Number("limit", q.Limit)
+	var out JobList
+	err := c.call(ctx, amtp.Request{Method: "GET", Path: []string{"admin", "queue"}, Query: v, Repeat: true}, &out)
+	return out, err
+}
+
+// Job returns one job.
+func (c *Client) Job(ctx context.Context, id JobID) (JobView, error) {
+	var out JobView
+	err := c.call(ctx, amtp.Request{Method: "GET", Path: jobPath(id), Repeat: true}, &out)
+	return out, err
+}
+
+// RetryJob has a job tried at once, whatever the health of its destination.
+// CONFLICT while it is being delivered.
+func (c *Client) RetryJob(ctx context.Context, id JobID) (QueuedJob, error) {
+	var out JobChange
+	err := c.call(ctx, amtp.Request{Method: "POST", Path: jobPath(id, "retry"), Repeat: true}, &out)
+	return out.Job, err
+}
+
+// CancelJob withdraws what a job has not delivered; its sender sees it as
+// cancelled and gets no report. CONFLICT while it is being delivered. It is not
+// repeated: a second one would find nothing.
+func (c *Client) CancelJob(ctx context.Context, id JobID) (QueuedJob, error) {
+	var out JobChange
+	err := c.call(ctx, amtp.Request{Method: "DELETE", Path: jobPath(id)}, &out)
+	return out.Job, err
+}
+
+func jobPath(id JobID, segments ...string) []string {
+	return append([]string{"admin", "queue", strconv.FormatInt(int64(id), 10)}, segments...)
+}
