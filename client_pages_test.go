@@ -91,8 +91,8 @@ func TestAllPages(t *testing.T) {
 			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
 		"agents": {collect(t, c.AllAgents(ctx, admin.AgentPageQuery{}),
 			func(a amtp.Agent) string { return a.Address.String() }), number("a%d@x.example")},
-		"jobs": {collect(t, c.AllJobs(ctx, admin.JobQuery{}), func(j admin.QueuedJob) string { return fmt.Sprint(j.ID) }),
-			number("%d")},
+		"jobs": {collect(t, c.AllJobs(ctx, admin.JobQuery{}),
+			func(j admin.QueuedJob) string { return fmt.Sprint(j.ID) }), number("%d")},
 		"dead": {collect(t, c.AllDeadLetters(ctx, admin.DeadLetterQuery{}),
 			func(l admin.DeadLetter) string { return fmt.Sprint(l.ID) }), number("%d")},
 	} {

@@ -42,6 +42,11 @@
 // *[ConnectError], after which nothing is known about the request. Calls that
 // may be repeated without harm are repeated by the client itself.
 //
+// # Operators
+//
+// The calls that need a gateway's admin key, but for the management of single agents,
+// are in package [github.com/amtp-go/amtp/admin].
+//
 // # Bytes
 //
 // Everything that this package parses was checked against the bounds of the

@@ -79,7 +79,8 @@ type LimitReport struct {
 	Connections  *ConnectionCount `json:"connections,omitempty"`
 }
 
-// Limits tells what may be used of the gateway in a time, and what is. Several gateways on one database answer each for itself.
+// Limits tells what may be used of the gateway in a time, and what is used. Of several
+// gateways on one database each answers for itself.
 func (c *Client) Limits(ctx context.Context) (LimitReport, error) {
 	var out LimitReport
 	err := c.call(ctx, amtp.Request{Method: "GET", Path: []string{"admin", "limits"}, Repeat: true}, &out)

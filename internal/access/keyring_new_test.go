@@ -159,7 +159,12 @@ func TestImport(t *testing.T) {
 		if refused != nil || used.State != admin.KeyActive || r.Signer().KeyRecord().String() != added.Record {
 			t.Errorf("Use = %+v, %v", used, refused)
 		}
-		if again, refused := r.Import(t.Context(), selector, private); refused != nil || again.State != admin.KeyActive {
+		if again, refused := r.Import(
+			t.Context(),
+			selector,
+			private,
+		); refused != nil ||
+			again.State != admin.KeyActive {
 			t.Errorf("Import of the key in use = %+v, %v", again, refused)
 		}
 	}

@@ -134,7 +134,12 @@ func (p *DomainVerifier) proven(ctx context.Context, caller *gateway.Principal, 
 
 // verify takes the signature through its steps. What could be read of it is
 // returned with the error.
-func (p *DomainVerifier) verify(ctx context.Context, m *amtp.Message, from string, now time.Time) (amtp.Signature, error) {
+func (p *DomainVerifier) verify(
+	ctx context.Context,
+	m *amtp.Message,
+	from string,
+	now time.Time,
+) (amtp.Signature, error) {
 	sig, err := amtp.ParseSignature(m)
 	if err != nil {
 		return sig, err

@@ -56,8 +56,10 @@ func bodies(t *testing.T, now time.Time) (good, forged, unsigned string, key amt
 	if err != nil {
 		t.Fatal(err)
 	}
-	unsigned = fmt.Sprintf(`{"version":"1.0","message_id":"m1","idempotency_key":"k","timestamp":"%s","sender":"ann@far.example","recipients":["bob@ours.example"],"subject":"a"}`,
-		now.UTC().Format(time.RFC3339))
+	unsigned = fmt.Sprintf(
+		`{"version":"1.0","message_id":"m1","idempotency_key":"k","timestamp":"%s","sender":"ann@far.example","recipients":["bob@ours.example"],"subject":"a"}`,
+		now.UTC().Format(time.RFC3339),
+	)
 	signed, err := signer.Sign([]byte(unsigned))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +154,12 @@ func TestSignedInAnotherTime(t *testing.T) {
 			if signed {
 				memory.signed = now.Add(-time.Hour)
 			}
-			peers := access.NewDomainVerifier(&known{key: key}, memory, gateway.PolicyFlag, slog.New(slog.DiscardHandler))
+			peers := access.NewDomainVerifier(
+				&known{key: key},
+				memory,
+				gateway.PolicyFlag,
+				slog.New(slog.DiscardHandler),
+			)
 			_, refused := peers.Caller(t.Context(), m, "192.0.2.1", now.Add(off))
 			if (refused != nil) != signed || refused != nil && refused.Code != amtp.CodeSignatureInvalid {
 				t.Errorf("with a clock that is off by %v, from a domain that signed: %t: %v", off, signed, refused)

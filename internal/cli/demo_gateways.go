@@ -85,8 +85,10 @@ func (n *demoNet) publish(ctx context.Context, g *demoGateway) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	operator := &admin.Client{Client: amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(),
-		UserAgent: userAgent()}}
+	operator := &admin.Client{
+		Client: amtp.Client{URL: g.url, AdminKey: strings.TrimSpace(string(key)), HTTP: n.client(),
+			UserAgent: userAgent()},
+	}
 	keys, err := operator.SigningKeys(ctx)
 	if err != nil {
 		return nil, err

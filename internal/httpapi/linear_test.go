@@ -22,7 +22,12 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 				Host: "localhost"})
 		}
 	}
-	door := &access.Authenticator{Admin: []string{"admin"}, Failures: &access.Failures{}, Owners: nobodys{}, Development: true}
+	door := &access.Authenticator{
+		Admin:       []string{"admin"},
+		Failures:    &access.Failures{},
+		Owners:      nobodys{},
+		Development: true,
+	}
 	caller := func(r *http.Request) { _, _ = door.Caller(r, time.Now(), access.Strict) }
 	query := func(text []byte) {
 		p := (&call{r: &http.Request{URL: &url.URL{RawQuery: string(text)}}}).params()

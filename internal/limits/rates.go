@@ -36,8 +36,14 @@ const (
 var (
 	classWords = [classes]string{admin.LimitStranger, admin.LimitNewcomer, admin.LimitKnown, admin.LimitAgent,
 		admin.LimitLookUp, admin.LimitQuestion}
-	whatWords = [whats]string{admin.LimitAddress, admin.LimitNetwork, admin.LimitSite, admin.LimitDomain, admin.LimitSender,
-		admin.LimitInbox}
+	whatWords = [whats]string{
+		admin.LimitAddress,
+		admin.LimitNetwork,
+		admin.LimitSite,
+		admin.LimitDomain,
+		admin.LimitSender,
+		admin.LimitInbox,
+	}
 )
 
 // kind is one column of the table: who is counted, and by what.

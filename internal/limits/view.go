@@ -56,7 +56,12 @@ func (l *Limits) most(k kind, t *table, now int64) []admin.LimitUse {
 	r := &l.rates[k.class][k.what]
 	var list []admin.LimitUse
 	for _, e := range t.list {
-		u := admin.LimitUse{Class: classWords[k.class], Of: whatWords[k.what], Name: e.name.String(), Refused: e.refused}
+		u := admin.LimitUse{
+			Class:   classWords[k.class],
+			Of:      whatWords[k.what],
+			Name:    e.name.String(),
+			Refused: e.refused,
+		}
 		for i, rate := range r {
 			if rate.Burst == 0 {
 				continue

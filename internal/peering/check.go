@@ -25,7 +25,10 @@ const Asker = "amtp-peer"
 // check looks at a peer, first from here to there, then the other way round. It
 // ends with the first point that leaves nothing more to see. another is the point
 // that says that a gateway answers there, and not the one that is meant.
-func (s *Peering) check(ctx context.Context, p *discovery.StaticRoute) (points []admin.PeerPoint, another *admin.PeerPoint) {
+func (s *Peering) check(
+	ctx context.Context,
+	p *discovery.StaticRoute,
+) (points []admin.PeerPoint, another *admin.PeerPoint) {
 	told, at, fault := s.reach(ctx, p)
 	for _, point := range there(p, &told) {
 		if fault != nil && fault.point == point.Name {

@@ -26,8 +26,13 @@ func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
 	if err != nil {
 		return admin.PeerList{}, gateway.Refusal(err)
 	}
-	all := admin.PeerList{Domain: s.Domain, Self: s.Self(ctx), Peers: make([]admin.Peer, 0, len(list)), Count: len(list),
-		Seen: []admin.PeerSeen{}}
+	all := admin.PeerList{
+		Domain: s.Domain,
+		Self:   s.Self(ctx),
+		Peers:  make([]admin.Peer, 0, len(list)),
+		Count:  len(list),
+		Seen:   []admin.PeerSeen{},
+	}
 	for i := range list {
 		p, err := s.described(ctx, &list[i])
 		if err != nil {
