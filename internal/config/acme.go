@@ -32,24 +32,24 @@ const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 func (a *ACME) settings() []setting {
 	return []setting{
 		{path: "acme.enabled", env: "AMTP_ACME_ENABLED", flag: "acme", def: "false", value: boolean(&a.Enabled),
-			meaning: "Whether the gateway obtains and renews its certificate itself, over ACME, in place of tls.cert_file."},
+			meaning: "Whether the gateway obtains and renews its own certificate over ACME, instead of using tls.cert_file."},
 		{path: "acme.accept_terms", env: "AMTP_ACME_ACCEPT_TERMS", flag: "acme-accept-terms", def: "false",
 			value:   boolean(&a.AcceptTerms),
-			meaning: "Whether you accept the terms of service of the authority; it certifies nobody who does not."},
+			meaning: "Whether you accept the authority's terms of service. Without that it issues no certificate."},
 		{path: "acme.email", env: "AMTP_ACME_EMAIL", flag: "acme-email",
 			value:   bind(&a.Email, "e-mail address", parseEmail, same),
-			meaning: "Where the authority may write to about the certificate; it may be left empty."},
+			meaning: "The address at which the authority may contact you about the certificate. It may be empty."},
 		{path: "acme.directory", env: "AMTP_ACME_DIRECTORY", def: letsEncrypt,
 			value:   bind(&a.Directory, "URL", parseDirectory, same),
-			meaning: "The directory of the authority; its host may be called wherever it is."},
+			meaning: "The URL of the authority's directory. Its host may be called at any address."},
 		{path: "acme.ca_file", env: "AMTP_ACME_CA_FILE", value: path(&a.CAFile),
-			meaning: "Certificates in PEM form that the authority's own server may show, in addition to those that the system trusts, for an authority of your own."},
+			meaning: "Authorities in PEM form that are trusted for the authority's own server, in addition to those of the system. Use it for an authority of your own."},
 		{path: "acme.hosts", env: "AMTP_ACME_HOSTS", value: list(&a.Hosts, "host names", parseDomain,
 			same[amtp.Domain]),
-			meaning: "The names that certificates are obtained for, one for each: the host of the gateway's URL in DNS; by default that of server.public_url, else amtp.{domain}."},
+			meaning: "The host names for which certificates are obtained, one for each name. By default it is the host of server.public_url, else amtp.{domain}."},
 		{path: "acme.http_address", env: "AMTP_ACME_HTTP_ADDRESS",
 			value:   bind(&a.HTTPAddress, "host:port", parseOptional, same),
-			meaning: "Where the authority's questions over plain HTTP (HTTP-01) are answered and nothing else: port 80 of the hosts, or what a proxy passes its /.well-known/acme-challenge/ to; when it is not set, the authority asks at port 443 (TLS-ALPN-01)."},
+			meaning: "The address on which the gateway answers the authority's HTTP-01 challenges, and nothing else. It is port 80 of the hosts, or the address to which a proxy passes /.well-known/acme-challenge/. If it is not set, the authority uses port 443 (TLS-ALPN-01)."},
 	}
 }
 

@@ -24,9 +24,9 @@ func (d *Database) settings() []setting {
 	return []setting{
 		{path: "database.url", env: "AMTP_DATABASE_URL", flag: "database-url",
 			value:   bind(&d.URL, "URL", parseDSN, DSN.String),
-			meaning: "The PostgreSQL that holds everything, such as postgres://user:password@host/database, for any number of gateways that are one; without it everything is in SQLite in the data directory."},
+			meaning: "The PostgreSQL that holds everything, such as postgres://user:password@host/database. Any number of replicas may share it. Without it everything is in SQLite in the data directory."},
 		{path: "database.unverified", env: "AMTP_DATABASE_UNVERIFIED", def: "false", value: boolean(&d.Unverified),
-			meaning: "Whether a PostgreSQL on another machine may be used without sslmode=verify-full or verify-ca: whoever is on the way then reads and changes everything."},
+			meaning: "Whether a PostgreSQL on another machine may be used without sslmode=verify-full or verify-ca. An attacker on the network can then read and change everything."},
 	}
 }
 
@@ -53,7 +53,7 @@ func (q *Queue) settings() []setting {
 	lease.bounds = formatDuration(shortestLease) + " to " + formatDuration(longestLease)
 	return []setting{
 		{path: "queue.lease", env: "AMTP_QUEUE_LEASE", def: "2m", value: lease,
-			meaning: "For how long a delivery that a gateway has begun is left to it: when that gateway is gone, another takes the delivery over after this time, and an attempt is given up after three quarters of it; a large message has another second of both for every 8 KiB."},
+			meaning: "How long a job belongs to the replica that claimed it. If that replica stops, another takes the job over after this time. An attempt ends after three quarters of this time. A large message gets another second of both for every 8 KiB."},
 	}
 }
 

@@ -23,36 +23,37 @@ const docsHead = `# Configuration
 
 <!-- Generated from internal/config by "go test ./internal/config -update". Do not edit. -->
 
-` + "`amtp serve`" + ` needs no configuration: without any it is a gateway for the programs on this machine.
+` + "`amtp serve`" + ` needs no configuration. Without any it is a gateway for the programs on this machine.
 
-A setting is taken from the strongest source that has it: a **flag**, else an **environment variable**, else the **file**,
-else its **default**. The file is ` + "`" + FileName + "`" + ` in the data directory, or the one that ` + "`--config`" + ` names. An empty variable counts as
-not set. The user's data directory is ` + "`$XDG_DATA_HOME/amtp`, else `~/.local/share/amtp` (macOS: `~/Library/Application Support/amtp`,\nWindows: `%LocalAppData%\\amtp`" + `). Other file names are used as they stand: relative to the directory in which the program starts, and without ` + "`~`" + `.
+A setting comes from the first source that has it: a **flag**, an **environment variable**, the **file**, or its
+**default**. The file is ` + "`" + FileName + "`" + ` in the data directory, or the one that ` + "`--config`" + ` names. An empty variable counts as
+absent. The user's data directory is ` + "`$XDG_DATA_HOME/amtp`, else `~/.local/share/amtp` (macOS: `~/Library/Application Support/amtp`,\nWindows: `%LocalAppData%\\amtp`" + `). Other file names are relative to the directory in which the program starts, and may not begin with ` + "`~`" + `.
 
-Nothing is passed over in silence. A bad value and an unknown key of the file are errors, and the gateway does not
-start; a variable that begins with ` + "`AMTP_`" + ` and means nothing here is a warning. ` + "`amtp config check`" + ` says all that without starting
-anything, ` + "`amtp config show`" + ` prints what would be used and where each value came from.
+The gateway ignores nothing silently. A bad value and an unknown key in the file are errors, and the gateway does not
+start. A variable that begins with ` + "`AMTP_`" + ` and has no meaning here causes a warning. ` + "`amtp config check`" + `
+reports all that without starting a gateway. ` + "`amtp config show`" + ` prints each value that would be used, and its source.
 
-Durations are written ` + "`30s`, `5m` or `1h30m`" + `; sizes as bytes or with a unit: ` + "`10MB` is 10,000,000 and `10MiB`" + ` is 10,485,760.
+Durations look like ` + "`30s`, `5m` or `1h30m`" + `; sizes are bytes or have a unit: ` + "`10MB` is 10,000,000 and `10MiB`" + ` is 10,485,760.
 
 `
 
-const docsProfiles = `## Who can reach it, and what that takes
+const docsProfiles = `## Who can reach the gateway, and what that needs
 
-| Listener | Domain | What follows |
+| Listener | Domain | Consequence |
 |---|---|---|
 | loopback (127.0.0.1, ::1, localhost) | localhost | the development profile: programs on this machine register and send without a key, unless ` + "`auth.required`" + ` is true |
 | loopback | your own | keys are required; plain HTTP is fine, for a TLS proxy in front |
 | any other | any | keys and TLS are required; ` + "`tls.enabled: false`" + ` allows plain text, with a warning |
 
-On a listener that other machines can reach, an administrator's key has 16 characters or more.
+On a listener that other machines can reach, an administrator's key needs at least 16 characters.
 
 `
 
 const docsOutside = `## Other domains
 
-Other domains are found in DNS and called at public addresses over TLS at port 443. On a network of one's own, where neither may hold, the
-operator writes what DNS would say, and which certificates count. Lists and records are in the file as such or as one value:
+The gateway finds other domains in DNS and calls them at public addresses over TLS at port 443. On a private network both may
+be different. There the operator configures the records that DNS would have, and the authorities to trust. In the file a list
+or a table of records may also be one value:
 
 ` + "```yaml" + `
 peers:
@@ -63,16 +64,17 @@ outbound:
   ca_file: /etc/amtp/our-ca.pem
 ` + "```" + `
 
-A domain's record stands under the domain, a key's under its whole name. The gateway of an entry in ` + "`peers`" + ` needs no rule in
-` + "`outbound.allow`" + `; one that DNS names does when it is not at a public address. A rule for a host name trusts whatever addresses the
+A domain's record has the domain as its key, and a signing key's record has the full DNS name. The gateway of an entry in ` + "`peers`" + ` needs no rule in
+` + "`outbound.allow`" + `. A gateway that DNS names needs one if its address is not public. A rule for a host name trusts any address that the
 name has; ` + "`:8443`" + ` opens a port on public addresses only.
 
 `
 
 const docsOthers = `## Variables of the reference gateway and of the clients
 
-The variables of the reference gateway mean here what they mean there, and its file is not read. These of them, and of the
-clients, are known and are no settings; those that hold something back say so when the gateway starts:
+The variables of the reference gateway have the same meaning here. Its file is not read. The following variables of the
+reference gateway and of the clients are known but are not settings. If one of them asks for something that this gateway
+lacks, the gateway says so when it starts:
 
 | Variable | |
 |---|---|

@@ -28,7 +28,7 @@ type variable struct {
 const (
 	noMetrics = "there are no metrics to fetch"
 	noSchemas = "payloads are not checked against schemas"
-	forClient = "the commands that use a gateway read it"
+	forClient = "read by the commands that use a gateway"
 )
 
 // variables returns all of them in the order of the documentation.
@@ -41,22 +41,22 @@ func variables() []variable {
 		{name: "AMTP_GATEWAY_USER", note: forClient, judge: nothing},
 		{name: "AMTP_PROFILE", note: forClient, judge: nothing},
 		{name: storageType,
-			note:  "memory means SQLite in the data directory, database the PostgreSQL of AMTP_STORAGE_DATABASE_CONNECTION_STRING",
+			note:  "memory means SQLite in the data directory; database means the PostgreSQL in AMTP_STORAGE_DATABASE_CONNECTION_STRING",
 			judge: judgeStorage},
-		{name: storageDriver, note: "postgres, or nothing", judge: judgeDriver},
+		{name: storageDriver, note: "postgres, or empty", judge: judgeDriver},
 		{name: storageConnection,
-			note:  "with AMTP_STORAGE_TYPE=database another way to give database.url, weaker than AMTP_DATABASE_URL",
+			note:  "with AMTP_STORAGE_TYPE=database another way to set database.url; AMTP_DATABASE_URL takes precedence",
 			judge: judgeStored},
 		{name: storageConnections,
-			note:  "how many connections one gateway may hold open; as pool_max_conns in database.url",
+			note:  "how many connections one gateway may hold open; the same as pool_max_conns in database.url",
 			judge: judgeStored},
 		{name: storageIdle,
-			note:  "after how long a connection that is not used is closed; as pool_max_conn_idle_time in database.url",
+			note:  "how long an idle connection stays open; the same as pool_max_conn_idle_time in database.url",
 			judge: judgeStored},
 		{name: "AMTP_IDEMPOTENCY_TTL",
-			note:  "a repeated message is recognised for nine days or more; less is raised to that",
+			note:  "a repeated message is recognised for at least nine days; a shorter time is raised to that",
 			judge: judgeIdempotency},
-		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; it cannot be turned off",
+		{name: "AMTP_MESSAGE_VALIDATION_ENABLED", note: "messages are always validated; this cannot be turned off",
 			judge: judgeValidation},
 		{name: "AMTP_AUTH_API_KEY_SALT", note: "keys are 256 random bits, which are hashed without a salt",
 			judge: notNeeded},

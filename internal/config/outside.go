@@ -35,26 +35,26 @@ func (d *DNS) settings() []setting {
 	return []setting{
 		{path: "dns.resolvers", env: "AMTP_DNS_RESOLVERS",
 			value:   list(&d.Resolvers, "IP addresses", parseResolver, formatResolver),
-			meaning: "The name servers that are asked about other domains, in this order, each with a port if it is not 53; by default those that the system asks."},
+			meaning: "The name servers that are asked about other domains, in this order, each with its port unless that is 53. By default they are the name servers of the system."},
 		{path: "dns.timeout", env: "AMTP_DNS_TIMEOUT", def: "5s", value: durationUpTo(&d.Timeout, longestQuestion),
-			meaning: "The longest time for one question to all name servers together."},
+			meaning: "The longest time for one query to all name servers together."},
 		{path: "dns.cache_ttl", env: "AMTP_DNS_CACHE_TTL", def: "24h", value: durationUpTo(&d.CacheTTL, longestCache),
-			meaning: "The longest that an answer is remembered; otherwise as long as it says itself, and a minute at the least."},
+			meaning: "The longest time for which an answer is cached. Otherwise the answer's own TTL decides, but it is at least a minute."},
 		{path: "dns.mock_mode", env: "AMTP_DNS_MOCK_MODE", def: "false", value: boolean(&d.MockMode),
-			meaning: "Whether dns.mock_records and peers are all of DNS: there are no other domains."},
+			meaning: "Whether dns.mock_records and peers replace DNS. There are then no other domains."},
 		{path: "dns.mock_records", env: "AMTP_DNS_MOCK_RECORDS", value: table(&d.MockRecords),
-			meaning: "What other domains would publish, in the form of peers, while dns.mock_mode is true."},
+			meaning: "Records of other domains while dns.mock_mode is true, in the same form as peers."},
 		{path: "dns.allow_http", env: "AMTP_DNS_ALLOW_HTTP", def: "false", value: boolean(&d.AllowHTTP),
-			meaning: "Whether messages may go in plain text to a gateway whose record says http."},
+			meaning: "Whether messages may be sent in plain text to a gateway whose record says http."},
 	}
 }
 
 func (o *Outbound) settings() []setting {
 	return []setting{
 		{path: "outbound.allow", env: "AMTP_OUTBOUND_ALLOW", value: list(&o.Allow, "rules", parseRule, formatRule),
-			meaning: "Where calls to others may go besides public addresses at port 443: networks (10.0.0.0/8), addresses and host names, each with a port or for all ports, or a port alone (:8443) on public addresses."},
+			meaning: "Where the gateway may connect to, besides public addresses at port 443: networks (10.0.0.0/8), addresses and host names, each with a port or for all ports. A port alone (:8443) applies to public addresses."},
 		{path: "outbound.ca_file", env: "AMTP_OUTBOUND_CA_FILE", value: path(&o.CAFile),
-			meaning: "Certificates in PEM form of authorities that are trusted in addition to those of the system when others are called."},
+			meaning: "Authorities in PEM form that are trusted for outgoing calls, in addition to those of the system."},
 	}
 }
 
