@@ -92,6 +92,7 @@ func documentReaders(t testing.TB) map[string]reader {
 // TestReadersOfTextsAreLinear, and those of documents: nothing that a stranger sends
 // costs more than its length allows.
 func TestReadersOfTextsAreLinear(t *testing.T) {
+	slow.Test(t, "it reads long texts")
 	for name, r := range textReaders() {
 		t.Run(name, func(t *testing.T) { hostile.Linear(t, r.shapes, textSize, r.read) })
 	}

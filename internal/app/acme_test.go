@@ -146,6 +146,7 @@ func (w *acmeWorld) trusted() error {
 // TestACME: a gateway obtains its certificate by either challenge, keeps it over
 // a restart without asking again, and no key leaves its store or its memory.
 func TestACME(t *testing.T) {
+	slow.Test(t, "it runs an authority for certificates")
 	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			t.Parallel()
@@ -267,6 +268,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 // TestACMERenews: a certificate is renewed when a third of its time is left, and
 // a connection that is open stays.
 func TestACMERenews(t *testing.T) {
+	slow.Test(t, "it runs an authority for certificates")
 	t.Parallel()
 	w := newACMEWorld(t, 9*time.Second)
 	w.start()

@@ -15,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp/internal/app"
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/test/fakedns"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // town is a gateway to which callers come from any address.
@@ -142,6 +143,7 @@ func TestStrangersHaveOneShare(t *testing.T) {
 // Whatever the operator chose, a peer's largest message is taken some time: also
 // beside small ones of the same peer, which may never cease.
 func TestTheLargestMessageFits(t *testing.T) {
+	slow.Test(t, "it sends the largest messages")
 	for _, settings := range [][]string{
 		{"AMTP_LIMITS_IN_FLIGHT_BYTES=256MiB", "AMTP_MESSAGE_MAX_SIZE=10MiB"},
 		{"AMTP_LIMITS_IN_FLIGHT_BYTES=64MiB", "AMTP_MESSAGE_MAX_SIZE=10MiB"},

@@ -7,10 +7,12 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/test/hostile"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestReadersOfAnswersAreLinear: another gateway, or an endpoint, answers what it likes.
 func TestReadersOfAnswersAreLinear(t *testing.T) {
+	slow.Test(t, "it reads long answers")
 	to, err := amtp.ParseAddress("a@far.example")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/test/hostile"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/miekg/dns"
 )
 
@@ -51,6 +52,7 @@ func packed(t *testing.T) []hostile.Shape {
 
 // TestReadersOfDNSAreLinear: anybody may answer for a name of their own.
 func TestReadersOfDNSAreLinear(t *testing.T) {
+	slow.Test(t, "it reads long answers")
 	hostile.Linear(t, packed(t), 8<<10, func(b []byte) {
 		m := new(dns.Msg)
 		if m.Unpack(b) != nil {

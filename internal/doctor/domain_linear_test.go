@@ -5,11 +5,13 @@ import (
 
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/amtp-go/amtp/internal/test/hostile"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestReadersOfRecordsAreLinear: what stands in DNS, and what a gateway answers, is
 // anybody's.
 func TestReadersOfRecordsAreLinear(t *testing.T) {
+	slow.Test(t, "it reads long records")
 	texts := hostile.Texts("v=amtpkey1;", "v=amtpkey1; alg=RS256; p=MIIB")
 	t.Run("key", func(t *testing.T) {
 		hostile.Linear(t, texts, 8<<10, func(b []byte) { _, _ = keyFault(string(b)), meansKey(string(b)) })

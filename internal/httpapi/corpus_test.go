@@ -18,6 +18,8 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // prompt is how fast a refusal is. On a busy machine it is tried again until it is,
@@ -450,6 +452,7 @@ func TestAnnouncedBytesTakeNoRoom(t *testing.T) {
 
 // TestSlowRequestsEnd sends a header and a body byte by byte: M022 and M023.
 func TestSlowRequestsEnd(t *testing.T) {
+	slow.Test(t, "it waits for the end of slow requests")
 	w := start(t, "AMTP_READ_TIMEOUT=6s")
 	body := "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 	for name, beginning := range map[string]string{"M022 a header": "", "M023 a body": body} {

@@ -11,11 +11,13 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/strictjson"
 	"github.com/amtp-go/amtp/internal/test/hostile"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestReadersOfRequestsAreLinear: the header, the query and the small bodies of a
 // request are read before anybody is known to have made it.
 func TestReadersOfRequestsAreLinear(t *testing.T) {
+	slow.Test(t, "it reads long requests")
 	header := func(name string, read func(r *http.Request)) func([]byte) {
 		return func(value []byte) {
 			read(&http.Request{Header: http.Header{name: {string(value)}}, RemoteAddr: "127.0.0.1:1",

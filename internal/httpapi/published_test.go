@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/amtp-go/amtp/internal/httpapi"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestADeadKeyIsNoDeadGateway: whatever a client shows to the probes and to the
 // document of the API, it is told how the gateway is.
 func TestADeadKeyIsNoDeadGateway(t *testing.T) {
+	slow.Test(t, "it runs the reference client")
 	w := start(t, "AMTP_AUTH_REQUIRED=true")
 	for _, path := range []string{"/health", "/ready", "/v1/openapi.json"} {
 		for _, header := range []string{"Authorization: Bearer amtp_dead", "Authorization: Basic eDp5",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // wrongClock is a machine's clock that a test sets.
@@ -60,6 +61,7 @@ const hours, days = time.Hour, 24 * time.Hour
 // comes back a while after the clock was set right. The message is neither given up
 // nor left lying.
 func TestClockIsWrong(t *testing.T) {
+	slow.Test(t, "it delivers for days of its own time")
 	for name, wrong := range map[string]func(*wrongClock){
 		"a second ahead":     func(c *wrongClock) { c.set(time.Second) },
 		"an hour back":       func(c *wrongClock) { c.set(-hours) },

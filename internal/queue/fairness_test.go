@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // alive is a domain whose gateway answers at once.
@@ -20,7 +21,7 @@ const alive = "alive.example"
 
 // many returns how many of something a test has: few where it would take minutes.
 func many(n int) int {
-	if slow || testing.Short() {
+	if underRace || testing.Short() {
 		return n / 50
 	}
 	return n
@@ -91,6 +92,7 @@ func hang(ctx context.Context, p gateway.Parcel, most time.Duration) gateway.Car
 // TestAliveBeside: whatever else is queued, and whoever wrote it, a message to a
 // destination that answers is there within a second.
 func TestAliveBeside(t *testing.T) {
+	slow.Test(t, "a hundred thousand destinations are dead")
 	isAlive := func(p gateway.Parcel) bool { return p.Destination == alive }
 	type setting struct {
 		fill  func(w *world, known bool)
@@ -173,6 +175,7 @@ func TestRestartBesideMany(t *testing.T) {
 // TestPoison: messages that a gateway always answers with an error, or on which it
 // hangs, delay no others to it, whatever it says of them.
 func TestPoison(t *testing.T) {
+	slow.Test(t, "it delivers for days of its own time")
 	poisoned := func(p gateway.Parcel) bool {
 		return strings.HasPrefix(p.Recipients[0].Recipient.String(), "poison")
 	}
@@ -237,6 +240,7 @@ func TestHangsForFive(t *testing.T) {
 // TestOneSender: one sender with very many messages, to one destination or to very
 // many, delays nobody else's.
 func TestOneSender(t *testing.T) {
+	slow.Test(t, "one sender has a hundred thousand messages")
 	for name, c := range map[string]struct {
 		took time.Duration
 		fill func(w *world)
@@ -365,6 +369,7 @@ func TestOneHost(t *testing.T) {
 // TestAliveAtTheHost: a gateway that answers has its slots beside very many names at
 // its address that do not.
 func TestAliveAtTheHost(t *testing.T) {
+	slow.Test(t, "one host has many domains")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
@@ -393,6 +398,7 @@ func TestAliveAtTheHost(t *testing.T) {
 // when it answers, everything that waits for it follows. One that never answers
 // is not tried much more often for that.
 func TestHeard(t *testing.T) {
+	slow.Test(t, "it delivers for days of its own time")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()

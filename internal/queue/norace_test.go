@@ -2,4 +2,4 @@
 
 package queue_test
 
-const slow = false
+const underRace = false

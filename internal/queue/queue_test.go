@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/queue"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // TestSevenDays: what nobody takes is tried 169 times, at exactly the delays of
@@ -58,6 +59,7 @@ func TestSevenDays(t *testing.T) {
 // a day gets each message once a day, and what waits for it expires after seven
 // days all the same.
 func TestClosedForDays(t *testing.T) {
+	slow.Test(t, "it delivers for days of its own time")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
@@ -97,7 +99,7 @@ func TestDeadDomain(t *testing.T) {
 			return delivers(ctx, p)
 		}
 		n := 10_000
-		if slow || testing.Short() {
+		if underRace || testing.Short() {
 			n = 1000
 		}
 		w.sendMany(n, "dead.example")

@@ -4,8 +4,8 @@ package queue_test
 
 import "runtime"
 
-// slow says that the race detector makes everything ten times as slow.
-const slow = true
+// underRace says that the race detector makes everything ten times as slow.
+const underRace = true
 
 // All timers of a synctest bubble have one context of the race detector. When channels
 // of two of them are received from on two threads at once, the detector crashes (Go 1.26).

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // busyOffice has a journal that begins anew after some messages.
@@ -21,6 +23,7 @@ func busyOffice(t *testing.T) *office {
 // messages come in, and the journal is moved and begins anew. The copy is as sound as
 // the database, and ends with a whole message.
 func TestCopyIsOfOneMoment(t *testing.T) {
+	slow.Test(t, "it copies a store that is written to")
 	o := busyOffice(t)
 	sent := 0
 	for round := range 6 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/test/faultfs"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // faultCalls is how far the failing call wanders: from the first to this one.
@@ -33,6 +34,7 @@ const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
 // when it is opened again, whatever became of what was not synced. Only a journal
 // that cannot be cut stops nothing: it is long, and nothing of it is lost.
 func TestIOErrors(t *testing.T) {
+	slow.Test(t, "it has every call to the disk fail")
 	t.Parallel()
 	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
 		d := faultfs.New(t)
@@ -76,6 +78,7 @@ func TestIOErrors(t *testing.T) {
 // The store answers busy, stays up, has stored nothing of what it refused, and
 // goes on when there is room.
 func TestFullDiskAtEveryCall(t *testing.T) {
+	slow.Test(t, "it fills the disk at every call")
 	t.Parallel()
 	chains(t, func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand) {
 		d, clock := faultfs.New(t), new(clock)

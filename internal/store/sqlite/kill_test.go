@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // The variables by which a test tells the process that it starts what to do.
@@ -106,6 +107,7 @@ const kills = 12
 // TestKilledBackup (CP28): whole or absent, whenever the process dies, also
 // where an older one is replaced.
 func TestKilledBackup(t *testing.T) {
+	slow.Test(t, "it kills backups")
 	o := openOffice(t, t.TempDir())
 	o.fill(500)
 	for i := range kills {

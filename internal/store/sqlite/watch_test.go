@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/filelock"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/test/slow"
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -100,6 +101,7 @@ func (h *house) checkpoint() {
 // what is there. What was answered for is there at the next start, unless its own
 // file was destroyed.
 func TestTakenFiles(t *testing.T) {
+	slow.Test(t, "it waits for the store to look at its files")
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		before func(*house) // the store is opened

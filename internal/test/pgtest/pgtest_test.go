@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 func exec1(t *testing.T, url, sql string) error {
@@ -47,6 +49,7 @@ func TestDatabase(t *testing.T) {
 
 // TestMigrateFails shows what went wrong.
 func TestMigrateFails(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL")
 	wrong := errors.New("no")
 	if _, err := database("wrong", func(string) error { return wrong }); !errors.Is(err, wrong) {
 		t.Errorf("database = %v, want %v", err, wrong)
@@ -56,6 +59,7 @@ func TestMigrateFails(t *testing.T) {
 // TestServer kills a server and starts it again: what was committed is there.
 // When it is stopped its files are gone.
 func TestServer(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL")
 	s, err := Start("work_mem=5MB")
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +92,7 @@ func TestServer(t *testing.T) {
 // killed it, and leaves one alone that runs. Its journal is where it was put, and
 // goes with it.
 func TestRevive(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL")
 	disks := []string{t.TempDir(), t.TempDir()}
 	for _, dir := range disks { // the server is another user, who has to find them
 		for range 2 {
@@ -141,6 +146,7 @@ func TestProgramsThatAreNone(t *testing.T) {
 
 // TestSettingThatIsNone is refused by the server, with its words.
 func TestSettingThatIsNone(t *testing.T) {
+	slow.Test(t, "it needs PostgreSQL")
 	s, err := Start("nothing_of_this_name=1")
 	if err == nil {
 		s.Stop()

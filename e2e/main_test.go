@@ -1,0 +1,18 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+)
+
+// TestMain leaves these tests to make check under -short: they build the program and run
+// it, again and again.
+func TestMain(m *testing.M) {
+	if flag.Parse(); testing.Short() {
+		fmt.Println("left to make check: these tests build the program and run it")
+		return
+	}
+	os.Exit(m.Run())
+}
