@@ -33,22 +33,78 @@ var oddEnglish = []struct{ phrase, instead string }{
 	{`as e-mail does`, "the way people do by e-mail"},
 	{`attachments is not`, "are not"},
 	{`make such a copy`, "restore from such a copy"},
+	{`held to (it|its|sign)`, "must sign, is treated as under"},
+	{`gives? way`, "is closed, is refused"},
+	{`leaps?( ahead| over)?`, "skips"},
+	{`stays? good`, "stays valid"},
+	{`but for (the|who|what)`, "except"},
+	{`the whole of it`, "all of it"},
+	{`is borne`, "is retried, is accepted"},
+	{`needs a hand`, "needs attention"},
+	{`has peace`, "is not asked again"},
+	{`(says|said) .* aloud`, "explicitly"},
+	{`one that is over`, "has expired"},
 }
 
-// TestPlainEnglish: no page has a phrase of oddEnglish. What the program prints is on
-// the pages of the commands, the errors and the configuration, which are made from it.
+// oddProse are such phrases in what people write: the pages that are made from the
+// program, and the places of docs/tour.md, are judged where their texts are written.
+var oddProse = []struct{ phrase, instead string }{
+	{`nobody`, "no, with the noun: no gateway, no sender"},
+	{`whoever`, "anyone who; or name them: a caller, the operator"},
+	{`[.;:] who (has|is|sends|reads|shows|waits|wants|needs|cannot|publishes|acknowledges|finds)`,
+		"put the noun before it: a sender that"},
+	{`(for|to|by|of|but) who (has|is|sends|reads|shows|waits|wants|needs|proved|calls)`,
+		"put the noun before it: for callers that"},
+	{`beside`, "next to, besides, in addition to"},
+	{`anew`, "again"},
+	{`at the (most|least)`, "at most, at least"},
+	{`also (after|over|when|while|where)`, "even after, even when"},
+	{`since (less|more) than`, "for less than"},
+	{`(is|are) away from`, "differs from"},
+	{`(the|a) (disk|server|database|gateway|authority|recipient) is away`, "is unreachable, is offline"},
+	{`is none of (ours|the)`, "is not one of"},
+	{`gives nothing`, "does not help"},
+	{`(reference|their) pieces`, "reference implementation"},
+}
+
+// madeFromTheProgram are the pages of which a test compares every line with the source.
+var madeFromTheProgram = map[string]bool{
+	"docs/api.md": true, "docs/cli.md": true, "docs/configuration.md": true, "docs/errors.md": true,
+}
+
+// TestPlainEnglish: no page has a phrase of oddEnglish, and no page that people write
+// one of oddProse. What the program prints is on the pages of the commands, the errors
+// and the configuration, which are made from it.
 func TestPlainEnglish(t *testing.T) {
 	pages := readPages(t)
+	prose := make(map[string]string)
+	for name, page := range pages {
+		if !madeFromTheProgram[name] {
+			prose[name] = fence.ReplaceAllStringFunc(places.ReplaceAllStringFunc(page, blank), blank)
+		}
+	}
 	for _, odd := range oddEnglish {
-		phrase := regexp.MustCompile(`(?i)\b` + strings.ReplaceAll(odd.phrase, " ", `\s+`) + `(\W|$)`)
-		for name, page := range pages {
-			if name == "docs/api.md" && strings.HasPrefix(odd.phrase, "mend") { // a member of the answers
-				continue
-			}
-			for _, at := range phrase.FindAllStringIndex(page, -1) {
-				t.Errorf("%s:%d: %q: write instead: %s", name, 1+strings.Count(page[:at[0]], "\n"),
-					page[at[0]:at[1]], odd.instead)
-			}
+		refuse(t, pages, odd.phrase, odd.instead)
+	}
+	for _, odd := range oddProse {
+		refuse(t, prose, odd.phrase, odd.instead)
+	}
+}
+
+// refuse reports every place of the pages that has the phrase.
+func refuse(t *testing.T, pages map[string]string, phrase, instead string) {
+	t.Helper()
+	odd := regexp.MustCompile(`(?i)\b` + strings.ReplaceAll(phrase, " ", `\s+`) + `(\W|$)`)
+	for name, page := range pages {
+		if name == "docs/api.md" && strings.HasPrefix(phrase, "mend") { // a member of the answers
+			continue
+		}
+		for _, at := range odd.FindAllStringIndex(page, -1) {
+			t.Errorf("%s:%d: %q: write instead: %s", name, 1+strings.Count(page[:at[0]], "\n"),
+				page[at[0]:at[1]], instead)
 		}
 	}
 }
+
+// blank returns as many lines as the text has, without anything on them.
+func blank(text string) string { return strings.Repeat("\n", strings.Count(text, "\n")) }
