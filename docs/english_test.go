@@ -108,3 +108,41 @@ func refuse(t *testing.T, pages map[string]string, phrase, instead string) {
 
 // blank returns as many lines as the text has, without anything on them.
 func blank(text string) string { return strings.Repeat("\n", strings.Count(text, "\n")) }
+
+// mostWords is how many words a sentence of our pages has at the most. Twenty are the
+// aim (CONTRIBUTING.md); a sentence that lists things may need more.
+const mostWords = 36
+
+var (
+	frontMatter = regexp.MustCompile(`(?s)\A---\n.*?\n---\n`)
+	notProse    = regexp.MustCompile(`(?m)^(\||#|<!--|    ).*$`)
+	itemBegins  = regexp.MustCompile(`\n\s*\n|\n\s*([-*]|\d+\.) `)
+	sentenceEnd = regexp.MustCompile(`[.;:?!][*)]*\s+`)
+	linkTarget  = regexp.MustCompile(`\]\([^)]*\)`)
+)
+
+// TestSentencesAreShort: no sentence that people write on a page has more words than
+// mostWords. A code span is one word; tables, headings and code are left out.
+func TestSentencesAreShort(t *testing.T) {
+	looked := 0
+	for name, page := range readPages(t) {
+		if madeFromTheProgram[name] {
+			continue
+		}
+		page = fence.ReplaceAllString(places.ReplaceAllString(frontMatter.ReplaceAllString(page, ""), ""), "")
+		page = notProse.ReplaceAllString(page, "")
+		for _, paragraph := range itemBegins.Split(page, -1) {
+			plain := inCode.ReplaceAllString(linkTarget.ReplaceAllString(paragraph, "]"), "code")
+			for _, sentence := range sentenceEnd.Split(plain, -1) {
+				looked++
+				if n := len(strings.Fields(sentence)); n > mostWords {
+					t.Errorf("%s: a sentence has %d words, want %d or fewer: %s", name, n, mostWords,
+						strings.Join(strings.Fields(sentence), " "))
+				}
+			}
+		}
+	}
+	if looked < 1000 {
+		t.Errorf("looked at %d sentences, want 1000 or more: are they not found any more?", looked)
+	}
+}
