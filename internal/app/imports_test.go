@@ -47,11 +47,12 @@ var may = map[string][]string{
 	"internal/datadir":         {"internal/filelock", "internal/loopback", "internal/plaintext"},
 	"internal/certificate":     {"", "admin", "internal/gateway", "internal/defect", "internal/plaintext"},
 	"internal/queue":           {"", "internal/gateway", "internal/defect"},
-	"internal/courier": {"", "internal/gateway", "internal/discovery", "internal/outbound",
+	"internal/courier": {"", "internal/gateway", "internal/discovery", "internal/outbound", "internal/remote",
 		"internal/strictjson", "internal/defect"},
 	"internal/remote": {"", "internal/gateway", "internal/discovery", "internal/outbound",
 		"internal/strictjson", "internal/cache"},
-	"internal/doctor": {"", "admin", "internal/discovery", "internal/outbound", "internal/strictjson", "internal/datadir",
+	"internal/doctor": {"", "admin", "internal/discovery", "internal/remote", "internal/outbound",
+		"internal/strictjson", "internal/datadir",
 		"internal/loopback", "internal/profile", "internal/render"},
 	"internal/coalesce":  {},
 	"internal/outbound":  {"internal/coalesce", "internal/plaintext"},
@@ -104,7 +105,7 @@ var may = map[string][]string{
 	"internal/automail":    {"", "internal/gateway", "internal/strictjson", "internal/defect"},
 	"internal/receipt":     {"", "internal/gateway", "internal/strictjson", "internal/defect"},
 	"internal/invite":      {"", "admin", "internal/gateway"},
-	"internal/peering": {"", "admin", "internal/gateway", "internal/discovery", "internal/outbound",
+	"internal/peering": {"", "admin", "internal/gateway", "internal/discovery", "internal/remote", "internal/outbound",
 		"internal/strictjson"},
 }
 

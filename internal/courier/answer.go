@@ -15,6 +15,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
@@ -25,7 +26,7 @@ type attempt struct {
 	to     *gateway.Delivery
 	now    time.Time
 
-	Answer
+	remote.Answer
 	code amtp.Code // of the error in the answer, "" when there is none of the protocol's form
 	text string    // of that error
 }
@@ -190,7 +191,7 @@ func (j *journey) note(a *attempt, c *gateway.Carriage) {
 // unreachable is what came of a post without an answer, or with half of one. The
 // error's own text has addresses of machines in it.
 func (a *attempt) unreachable(err error) gateway.Carriage {
-	if errors.Is(err, ErrAddress) {
+	if errors.Is(err, remote.ErrAddress) {
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
 	}
 	var slow net.Error

@@ -9,6 +9,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/remote"
 )
 
 // TestRefusalOfWhatMayBeCut: who refuses the form of a message that was long on its
@@ -34,7 +35,7 @@ func TestRefusalOfWhatMayBeCut(t *testing.T) {
 		{408, "INVALID_MESSAGE_FORMAT", time.Second, gateway.Postpone},
 		{408, "", time.Second, gateway.Postpone},
 	} {
-		a := attempt{domain: "b.example", to: &gateway.Delivery{Recipient: address}, now: time.Now(), Answer: Answer{
+		a := attempt{domain: "b.example", to: &gateway.Delivery{Recipient: address}, now: time.Now(), Answer: remote.Answer{
 			Status: c.status, Took: c.took, Header: http.Header{"Content-Type": {"application/json"}},
 			Body: []byte(`{"error":{"code":"` + c.code + `","message":"x"}}`),
 		}}

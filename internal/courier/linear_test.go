@@ -6,6 +6,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/test/hostile"
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
@@ -22,7 +23,7 @@ func TestReadersOfAnswersAreLinear(t *testing.T) {
 	judge := func(status int) func([]byte) {
 		return func(body []byte) {
 			a := attempt{domain: "far.example", id: "m", to: d,
-				Answer: Answer{Status: status, Header: header, Body: body}}
+				Answer: remote.Answer{Status: status, Header: header, Body: body}}
 			a.judge()
 		}
 	}
@@ -38,7 +39,7 @@ func TestReadersOfAnswersAreLinear(t *testing.T) {
 	for _, name := range []string{"Content-Type", "Retry-After"} {
 		hostile.Linear(t, hostile.Texts("application/json;", "Mon, 30 Nov"), 8<<10, func(b []byte) {
 			a := attempt{domain: "far.example", id: "m", to: d,
-				Answer: Answer{Status: 503, Header: http.Header{name: {string(b)}}}}
+				Answer: remote.Answer{Status: 503, Header: http.Header{name: {string(b)}}}}
 			a.judge()
 		})
 	}

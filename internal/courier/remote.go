@@ -1,15 +1,12 @@
 package courier
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +14,7 @@ import (
 	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
-	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/remote"
 )
 
 // Finder finds the gateways of domains. discovery.Finder is one.
@@ -196,44 +193,10 @@ func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carria
 	return c
 }
 
-// Answer is what another gateway answered to a post. Body is nil where it was too
-// large to be read.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-	Took   time.Duration // from the beginning of the call to the answer
-}
-
-// ErrAddress is met when the address of a gateway is no URL.
-var ErrAddress = errors.New("the address of the gateway is no URL")
-
 // Post sends one body, signed or not, to the messages of the gateway that was
-// found, and returns what was answered. Any other error than ErrAddress means
-// that there was no answer, or half of one.
-func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (Answer, error) {
-	url := strings.TrimSuffix(found.Gateway, "/") + "/v1/messages"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return Answer{}, ErrAddress
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-AMTP-Version", amtp.Version)
-	began := time.Now()
-	res, err := cmp.Or(found.Client, r.Client).Do(req)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer res.Body.Close()
-	a := Answer{Status: res.StatusCode, Header: res.Header, Took: time.Since(began)}
-	switch a.Body, err = io.ReadAll(res.Body); {
-	case errors.Is(err, outbound.ErrTooLarge):
-		a.Body = nil // what was cut says nothing
-	case err != nil:
-		return Answer{}, err
-	}
-	return a, nil
+// found, and returns what was answered.
+func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (remote.Answer, error) {
+	return remote.Call(ctx, cmp.Or(found.Client, r.Client), http.MethodPost, found.Gateway, "/v1/messages", body)
 }
 
 // sealed returns the body to be posted: with our signature where we have a key.

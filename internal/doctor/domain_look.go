@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/discovery"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
@@ -35,9 +35,6 @@ type DomainLooker struct {
 	AllowHTTP     bool // gateways without TLS are taken
 	Now           func() time.Time
 }
-
-// maxAnswer bounds what is read of an answer, bytes.
-const maxAnswer = 1 << 20
 
 // Look looks at a domain and at its keys with the selectors. Keys that the
 // operator's table has of it are looked at as well.
@@ -157,17 +154,16 @@ func (l *DomainLooker) key(ctx context.Context, d amtp.Domain, selector string) 
 // call asks the gateway for what every gateway has, of an agent that no gateway
 // shows, so that the answer is short.
 func (l *DomainLooker) call(ctx context.Context, d amtp.Domain, gateway *url.URL) SeenCall {
-	target := strings.TrimSuffix(gateway.String(), "/") + "/v1/discovery/agents?address=" +
-		url.QueryEscape("postmaster@"+string(d))
-	c := l.ask(ctx, l.Client, target)
+	path := "/v1/discovery/agents?address=" + url.QueryEscape("postmaster@"+string(d))
+	c := l.ask(ctx, l.Client, gateway.String(), path)
 	if c.Err != nil && c.Connected && !c.Verified && l.Older != nil && gateway.Scheme == "https" {
-		old := l.ask(ctx, l.Older, target)
+		old := l.ask(ctx, l.Older, gateway.String(), path)
 		c.Older = old.TLS != nil && old.TLS.Version < tls.VersionTLS13
 	}
 	return c
 }
 
-func (l *DomainLooker) ask(ctx context.Context, client *http.Client, target string) (c SeenCall) {
+func (l *DomainLooker) ask(ctx context.Context, client *http.Client, gateway, path string) (c SeenCall) {
 	var connected atomic.Bool // set by the one who connects, who may outlive the call
 	c.Made, c.Began = true, l.Now()
 	defer func() { c.Ended, c.Connected = l.Now(), connected.Load() }()
@@ -178,21 +174,8 @@ func (l *DomainLooker) ask(ctx context.Context, client *http.Client, target stri
 			c.Verified, c.Remote = true, i.Conn.RemoteAddr().String()
 		},
 	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		c.Err = err
-		return c
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-AMTP-Version", amtp.Version)
-	res, err := client.Do(req)
-	if err != nil {
-		c.Err = err
-		return c
-	}
-	defer res.Body.Close()
-	c.TLS, c.Proto, c.Status, c.Header = res.TLS, res.ProtoMajor, res.StatusCode, res.Header
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	a, err := remote.Call(ctx, client, http.MethodGet, gateway, path, nil)
+	c.TLS, c.Proto, c.Status, c.Header = a.TLS, a.Proto, a.Status, a.Header
 	if err != nil {
 		c.Err = err
 		return c
@@ -200,7 +183,7 @@ func (l *DomainLooker) ask(ctx context.Context, client *http.Client, target stri
 	var said struct {
 		Domain string `json:"domain"`
 	}
-	if strictjson.Decode(body, &said) == nil {
+	if strictjson.Decode(a.Body, &said) == nil {
 		c.Serves = strings.ToLower(said.Domain)
 	}
 	return c

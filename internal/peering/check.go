@@ -1,7 +1,6 @@
 package peering
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
@@ -140,24 +140,18 @@ func (s *Peering) ask(ctx context.Context, p *discovery.StaticRoute) (answer amt
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Capabilities.Gateway+"/v1/peers/check",
-		bytes.NewReader(question))
-	if err != nil {
-		return answer, nil, 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	body, res, err := call(p, req)
+	got, err := remote.Call(ctx, p.Client, http.MethodPost, p.Capabilities.Gateway, "/v1/peers/check", question)
 	if err != nil {
 		return answer, nil, 0, fmt.Errorf("%s", faultOf(p, err).text)
 	}
-	if res.StatusCode == http.StatusOK {
-		return answer, nil, res.StatusCode, strictjson.Decode(body, &answer)
+	if got.Status == http.StatusOK {
+		return answer, nil, got.Status, strictjson.Decode(got.Body, &answer)
 	}
 	var said struct {
 		Error *amtp.Error `json:"error"`
 	}
-	_ = strictjson.Decode(body, &said) // what is no answer of a gateway has its status only
-	return answer, said.Error, res.StatusCode, nil
+	_ = strictjson.Decode(got.Body, &said) // what is no answer of a gateway has its status only
+	return answer, said.Error, got.Status, nil
 }
 
 // question is a message from nobody to nobody, signed as any other.

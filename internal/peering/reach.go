@@ -14,6 +14,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/discovery"
 	"github.com/amtp-go/amtp/internal/outbound"
+	"github.com/amtp-go/amtp/internal/remote"
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
@@ -62,19 +63,21 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery
 func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amtp.DomainKeys, at time.Time, _ *fault) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Capabilities.Gateway+"/v1/discovery/keys", nil)
-	if err != nil {
+	answer, err := remote.Call(ctx, p.Client, http.MethodGet, p.Capabilities.Gateway, "/v1/discovery/keys", nil)
+	switch {
+	case errors.Is(err, remote.ErrAddress):
 		return told, at, &fault{point: pointAddress, text: "its address is no URL"}
+	case err == nil && answer.Large:
+		err = outbound.ErrTooLarge
 	}
-	body, res, err := call(p, req)
 	if err != nil {
 		return told, at, faultOf(p, err)
 	}
-	if at, err = http.ParseTime(res.Header.Get("Date")); err != nil {
+	if at, err = http.ParseTime(answer.Header.Get("Date")); err != nil {
 		at = time.Time{}
 	}
-	switch code := res.StatusCode; {
-	case code == http.StatusTooManyRequests, code >= 500:
+	switch code := answer.Status; {
+	case answer.IsDown():
 		return told, at, &fault{point: pointAddress, text: fmt.Sprintf("%s cannot answer now (%d)",
 			p.Capabilities.Gateway, code), mend: "look at the log over there"}
 	case code != http.StatusOK && !p.Capabilities.Signs():
@@ -84,7 +87,7 @@ func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amt
 			p.Capabilities.Gateway, code),
 			mend: "give the gateway over there its domain; one that does not sign: amtp peer add --unsigned"}
 	}
-	if err := strictjson.Decode(body, &told); err != nil || len(told.Keys) > maxKeys {
+	if err := strictjson.Decode(answer.Body, &told); err != nil || len(told.Keys) > maxKeys {
 		return told, at, &fault{point: pointDomain, text: p.Capabilities.Gateway +
 			" is not a gateway: its answer is not one", mend: "check that the port is the gateway's"}
 	}

@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -127,37 +125,28 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []
 	if refused != nil {
 		return nil, false, refused
 	}
-	target := strings.TrimSuffix(found.Gateway, "/") + "/v1/discovery/agents"
+	path := "/v1/discovery/agents"
 	if query != "" {
-		target += "?" + query
+		path += "?" + query
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return nil, false, notFound(d, "The address of the gateway of %s is no URL.", d)
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-AMTP-Version", amtp.Version)
-	res, err := cmp.Or(found.Client, s.client).Do(req)
-	if err != nil {
-		return nil, false, unreachable(d, err)
-	}
-	defer res.Body.Close()
-	switch code := res.StatusCode; {
-	case code == http.StatusTooManyRequests, code >= 500:
-		return nil, false, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, code)
-	case code != http.StatusOK:
-		return nil, false, notFound(d, "The gateway of %s does not list its agents (%d).", d, code)
-	}
-	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	a, err := Call(ctx, cmp.Or(found.Client, s.client), http.MethodGet, found.Gateway, path, nil)
 	switch {
-	case errors.Is(err, outbound.ErrTooLarge), len(body) > maxAnswer:
+	case errors.Is(err, ErrAddress):
+		return nil, false, notFound(d, "The address of the gateway of %s is no URL.", d)
+	case err != nil && a.Status == 0:
+		return nil, false, unreachable(d, err)
+	case a.IsDown():
+		return nil, false, notNow("The gateway of %s cannot list its agents now (%d). Try again.", d, a.Status)
+	case a.Status != http.StatusOK:
+		return nil, false, notFound(d, "The gateway of %s does not list its agents (%d).", d, a.Status)
+	case err != nil:
+		return nil, false, unreachable(d, err)
+	case a.Large, len(a.Body) > maxAnswer:
 		return nil, true, notFound(d,
 			"The gateway of %s lists more than %d bytes; ask for fewer agents, by role, capability or limit.",
 			d, maxAnswer)
-	case err != nil:
-		return nil, false, unreachable(d, err)
 	}
-	return body, false, nil
+	return a.Body, false, nil
 }
 
 // unreachable is what is said of a gateway without an answer. The error's own
