@@ -4,16 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp/internal/config"
-	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/render"
 	"github.com/amtp-go/amtp/internal/service"
@@ -57,41 +53,6 @@ func (p *program) serviceCommand() *cobra.Command {
 	return cmd
 }
 
-// manager is how one service manager runs the gateway: a file, and the commands
-// that tell the manager about it.
-type manager struct {
-	name     string // systemd or launchd
-	unit     string // what the manager calls the service
-	file     managedfile.File
-	dirs     []string   // that must exist before it starts
-	probe    []string   // succeeds when the manager answers
-	start    [][]string // after the file was written
-	stop     [][]string // before it is taken away
-	gone     [][]string // after that
-	logs     func(lines string, follow bool) []string
-	status   func(ctx context.Context, run runner) (serviceStatus, error)
-	packaged string // a file that a package of the system would have installed
-	advice   string // what a user should know after the installation
-}
-
-// serviceStatus is what the manager knows of the service.
-type serviceStatus struct {
-	Manager   string `json:"manager"`
-	Unit      string `json:"unit"`
-	File      string `json:"file"`
-	Installed bool   `json:"installed"`
-	Running   bool   `json:"running"`
-	State     string `json:"state"` // in the manager's words
-	Starts    bool   `json:"starts_by_itself"`
-	PID       int    `json:"pid"`
-	Since     string `json:"since,omitempty"`
-
-	failed bool // the manager does not try again
-}
-
-// runner runs a command of the manager and returns what it printed.
-type runner func(ctx context.Context, argv []string) (string, error)
-
 // serviceFlag adds the flag that chooses the machine's manager.
 func serviceFlag(cmd *cobra.Command, system *bool) {
 	cmd.Flags().BoolVar(system, "system", false, "the service of the machine, not of the user (Linux)")
@@ -122,9 +83,9 @@ func (p *program) serviceInstallCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if m.packaged != "" && exists(m.packaged) {
+		if m.Packaged != "" && exists(m.Packaged) {
 			return &failure{exit: exitConflict, code: codePackaged,
-				message: "The unit " + m.packaged + " came with a package; another one would hide it.",
+				message: "The unit " + m.Packaged + " came with a package; another one would hide it.",
 				hint:    "sudo systemctl enable --now amtp, and settings in " + service.EnvironmentFile}
 		}
 		if dry {
@@ -178,7 +139,7 @@ runs, 6 when it is installed and does not run, 4 when it is not installed.`,
 			if err := p.probe(cmd.Context(), m); err != nil {
 				return err
 			}
-			s, err := m.status(cmd.Context(), p.runManager)
+			s, err := m.Status(cmd.Context(), service.Commands(p.environ))
 			if err != nil {
 				return err
 			}
@@ -190,69 +151,41 @@ runs, 6 when it is installed and does not run, 4 when it is not installed.`,
 }
 
 // probe fails when the service manager does not answer.
-func (p *program) probe(ctx context.Context, m *manager) error {
-	if _, err := p.runManager(ctx, m.probe); err != nil {
+func (p *program) probe(ctx context.Context, m *service.Manager) error {
+	if err := m.Answers(ctx, service.Commands(p.environ)); err != nil {
 		return &failure{exit: exitNotFound, code: codeNoManager,
-			message: "There is no " + m.name + " that answers here: " + managerError(err) + ".",
+			message: "There is no " + m.Name + " that answers here: " + service.Said(err) + ".",
 			hint:    `run "amtp serve" under what starts programs on this machine; "amtp service install --dry-run" shows what would be done`}
 	}
 	return nil
 }
 
-// runManager runs a command with the user's environment.
-func (p *program) runManager(ctx context.Context, argv []string) (string, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = p.environ
-	out, err := cmd.Output()
-	return string(out), err
-}
-
-// managerError is what a command of the manager had to say.
-func managerError(err error) string {
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		if said := strings.TrimSpace(string(failed.Stderr)); said != "" {
-			first, _, _ := strings.Cut(said, "\n")
-			return strings.TrimSuffix(first, ".")
-		}
+// badService says why the manager did not install or remove the service.
+func badService(err error) error {
+	var refused *service.CommandError
+	switch {
+	case errors.As(err, &refused):
+		return &failure{exit: exitInternal, code: codeServiceFailed,
+			message: "The service manager refuses " + strings.Join(refused.Argv, " ") + ": " + service.Said(refused.Err) + ".",
+			hint:    `"amtp service status" and "amtp service logs" say more`}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
 	}
-	return err.Error()
-}
-
-// runAll runs commands of the manager one after the other.
-func (p *program) runAll(ctx context.Context, commands [][]string) error {
-	for _, argv := range commands {
-		if _, err := p.runManager(ctx, argv); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return &failure{exit: exitInternal, code: codeServiceFailed,
-				message: "The service manager refuses " + strings.Join(argv, " ") + ": " + managerError(err) + ".",
-				hint:    `"amtp service status" and "amtp service logs" say more`}
-		}
-	}
-	return nil
+	return badPlace(err)
 }
 
 // installService writes the file, starts the service and waits until the
 // gateway listens or the manager says that it does not run.
-func (p *program) installService(ctx context.Context, m *manager, dataDir string) error {
+func (p *program) installService(ctx context.Context, m *service.Manager, dataDir string) error {
 	if err := p.probe(ctx, m); err != nil {
 		return err
 	}
-	for _, dir := range m.dirs {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return badPlace(err)
-		}
-	}
-	steps, err := m.file.Put(false)
+	run := service.Commands(p.environ)
+	steps, err := m.Install(ctx, run)
 	if err != nil {
-		return badPlace(err)
+		return badService(err)
 	}
-	if err := p.runAll(ctx, m.start); err != nil {
-		return err
-	}
-	url, s, err := p.awaitService(ctx, m, dataDir)
+	url, s, err := m.Await(ctx, run, dataDir, p.now)
 	if err != nil {
 		return err
 	}
@@ -266,27 +199,27 @@ func (p *program) installService(ctx context.Context, m *manager, dataDir string
 		return p.printJSON(struct {
 			Steps  []managedfile.Step `json:"steps"`
 			URL    string             `json:"url"`
-			Status serviceStatus      `json:"status"`
+			Status service.Status     `json:"status"`
 		}{steps, url, s})
 	}
 	if err := p.printSteps(steps, false); err != nil {
 		return err
 	}
 	p.printf("The gateway runs at %s and starts by itself from now on.\n", render.Clean(url))
-	if m.advice != "" {
-		p.notef("%s\n", m.advice)
+	if m.Advice != "" {
+		p.notef("%s\n", m.Advice)
 	}
 	return nil
 }
 
-func (p *program) removeService(ctx context.Context, m *manager, dry bool) error {
-	steps, err := m.file.Take(true, false)
+func (p *program) removeService(ctx context.Context, m *service.Manager, dry bool) error {
+	steps, err := m.File.Take(true, false)
 	if err != nil {
 		return badPlace(err)
 	}
 	if len(steps) == 0 {
 		return &failure{exit: exitNotFound, code: codeNoService,
-			message: "There is no service that amtp installed: " + m.file.Path + " does not exist.",
+			message: "There is no service that amtp installed: " + m.File.Path + " does not exist.",
 			hint:    "a unit that came with a package is removed with the package"}
 	}
 	if dry {
@@ -295,14 +228,8 @@ func (p *program) removeService(ctx context.Context, m *manager, dry bool) error
 	if err := p.probe(ctx, m); err != nil {
 		return err
 	}
-	if err := p.runAll(ctx, m.stop); err != nil {
-		return err
-	}
-	if steps, err = m.file.Take(false, false); err != nil {
-		return badPlace(err)
-	}
-	if err := p.runAll(ctx, m.gone); err != nil {
-		return err
+	if steps, err = m.Remove(ctx, service.Commands(p.environ)); err != nil {
+		return badService(err)
 	}
 	if err := p.printSteps(steps, false); err != nil || p.json {
 		return err
@@ -312,8 +239,8 @@ func (p *program) removeService(ctx context.Context, m *manager, dry bool) error
 }
 
 // printService shows what an installation would do.
-func (p *program) printService(m *manager) error {
-	steps, err := m.file.Put(true)
+func (p *program) printService(m *service.Manager) error {
+	steps, err := m.File.Put(true)
 	if err != nil {
 		return badPlace(err)
 	}
@@ -323,20 +250,20 @@ func (p *program) printService(m *manager) error {
 			Steps    []managedfile.Step `json:"steps"`
 			Content  string             `json:"content"`
 			Commands [][]string         `json:"commands"`
-		}{true, steps, string(m.file.Content), m.start})
+		}{true, steps, string(m.File.Content), m.Start})
 	}
 	if err := p.printSteps(steps, true); err != nil {
 		return err
 	}
-	p.printf("\n%s", render.CleanBlock(string(m.file.Content)))
+	p.printf("\n%s", render.CleanBlock(string(m.File.Content)))
 	p.printf("\nWould run:\n")
-	for _, argv := range m.start {
+	for _, argv := range m.Start {
 		p.printf("  %s\n", render.Clean(strings.Join(argv, " ")))
 	}
 	return nil
 }
 
-func (p *program) printServiceStatus(s serviceStatus, m *manager) error {
+func (p *program) printServiceStatus(s service.Status, m *service.Manager) error {
 	verdict := error(nil)
 	switch {
 	case !s.Installed:
@@ -348,7 +275,7 @@ func (p *program) printServiceStatus(s serviceStatus, m *manager) error {
 		return errors.Join(verdict, p.printJSON(s))
 	}
 	if !s.Installed {
-		p.printf("Not installed: %s knows no %s.\n", m.name, m.unit)
+		p.printf("Not installed: %s knows no %s.\n", m.Name, m.Unit)
 		p.notef("Install it: amtp service install\n")
 		return verdict
 	}
@@ -364,31 +291,6 @@ func (p *program) printServiceStatus(s serviceStatus, m *manager) error {
 	line("Since:", s.Since)
 	line("Starts:", map[bool]string{true: "by itself", false: "only when told to"}[s.Starts])
 	line("File:", s.File)
-	line("Log:", "amtp service logs"+map[bool]string{true: " --system"}[strings.HasPrefix(m.file.Path, "/etc/")])
+	line("Log:", "amtp service logs"+map[bool]string{true: " --system"}[strings.HasPrefix(m.File.Path, "/etc/")])
 	return verdict
-}
-
-// startTime is how long a gateway may take until it listens. Opening a large
-// database after a crash takes longest.
-const startTime = 15 * time.Second
-
-// awaitService waits until the service is the gateway that listens for the data
-// directory, and returns its URL; "" when that does not come.
-func (p *program) awaitService(ctx context.Context, m *manager, dataDir string) (url string,
-	s serviceStatus, err error) {
-	for until := p.now().Add(startTime); ; {
-		running, claimed := datadir.Holder(dataDir)
-		if s, err = m.status(ctx, p.runManager); err != nil {
-			return "", s, err
-		}
-		if claimed && s.Running && running.PID == s.PID {
-			return running.URL, s, nil
-		}
-		if s.failed || !p.now().Before(until) {
-			return "", s, nil
-		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return "", s, err
-		}
-	}
 }

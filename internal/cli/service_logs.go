@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amtp-go/amtp/internal/render"
+	"github.com/amtp-go/amtp/internal/service"
 )
 
 func (p *program) serviceLogsCommand() *cobra.Command {
@@ -34,7 +35,7 @@ object {"line": …}.`,
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			shown, err := p.showLogs(ctx, m.logs(strconv.Itoa(lines), follow))
+			shown, err := p.showLogs(ctx, m.Logs(strconv.Itoa(lines), follow))
 			if err == nil && !shown && lines > 0 && !follow {
 				p.notef("There is no line of the service in the log. \"amtp service status\" says whether it is installed.\n")
 			}
@@ -77,7 +78,7 @@ func (p *program) showLogs(ctx context.Context, argv []string) (shown bool, err 
 
 func noLog(argv []string, err error) error {
 	return &failure{exit: exitNotFound, code: codeNoManager,
-		message: "The log cannot be read: " + argv[0] + ": " + managerError(err) + ".",
+		message: "The log cannot be read: " + argv[0] + ": " + service.Said(err) + ".",
 		hint:    `"amtp service status" says whether the service is installed`}
 }
 

@@ -1,9 +1,11 @@
-// Package service writes the files by which a service manager runs a gateway: a
-// unit for systemd, a property list for launchd.
+// Package service lets a service manager run a gateway: systemd, for the user or for the
+// machine, and launchd, for the user. It makes the files and the commands for that.
 //
-// The promise: a file starts exactly the program with exactly the arguments it
-// was given, whatever characters they have; and a gateway that it runs may do
-// what a gateway needs, and little else.
+// The promise: a file starts exactly the program with exactly the arguments it was given,
+// whatever characters they have; a gateway that it runs may do what a gateway needs, and
+// little else; and a file that somebody else wrote or changed is kept, see package
+// managedfile. An installation that was interrupted is repeated as a whole. ADR 041 says
+// why this is no library.
 package service
 
 import (

@@ -1,8 +1,13 @@
 package service
 
 import (
+	"context"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/amtp-go/amtp/internal/managedfile"
 )
 
 // StateDir is where a unit for the machine keeps its data.
@@ -129,4 +134,68 @@ func quote(word string, argument bool) string {
 		return word
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+}
+
+// UnitName is the name of the unit.
+const UnitName = "amtp.service"
+
+// SystemUnits is the directory for the units of the machine that no package brings.
+const SystemUnits = "/etc/systemd/system"
+
+// Systemd is the manager of a unit in the directory: [SystemUnits] for a unit of the
+// machine.
+func Systemd(g Gateway, units string) (*Manager, error) {
+	unit, err := g.Unit()
+	if err != nil {
+		return nil, err
+	}
+	ctl, journal := []string{"systemctl"}, []string{"journalctl"}
+	m := &Manager{Name: "systemd", Unit: UnitName}
+	if g.System {
+		m.Packaged = "/usr/lib/systemd/system/" + UnitName
+	} else {
+		ctl, journal = append(ctl, "--user"), append(journal, "--user")
+		m.Advice = `It stops when you log out, unless "loginctl enable-linger" was run once.`
+	}
+	command := func(args ...string) []string { return append(slices.Clone(ctl), args...) }
+	m.File = managedfile.File{Path: filepath.Join(units, UnitName), Content: unit, Mode: 0o644, Open: "# "}
+	m.probe = command("show", "--property=Version")
+	m.Start = [][]string{command("daemon-reload"), command("enable", UnitName), command("restart", UnitName)}
+	m.stop = [][]string{command("disable", "--now", UnitName)}
+	m.gone = [][]string{command("daemon-reload")}
+	m.logs = func(lines string, follow bool) []string {
+		argv := append(slices.Clone(journal), "--unit="+UnitName, "--lines="+lines, "--no-pager",
+			"--output=short-iso", "--quiet")
+		if follow {
+			argv = append(argv, "--follow")
+		}
+		return argv
+	}
+	m.status = func(ctx context.Context, run Runner) (Status, error) {
+		out, err := run(ctx, command("show", UnitName,
+			"--property=LoadState,ActiveState,SubState,UnitFileState,MainPID,ActiveEnterTimestamp,FragmentPath"))
+		if err != nil {
+			return Status{}, err
+		}
+		return systemdStatus(out), nil
+	}
+	return m, nil
+}
+
+// systemdStatus reads what systemctl show prints: NAME=value lines.
+func systemdStatus(out string) Status {
+	value := map[string]string{}
+	for _, line := range strings.Split(out, "\n") {
+		name, v, _ := strings.Cut(line, "=")
+		value[name] = strings.TrimSpace(v)
+	}
+	pid, _ := strconv.Atoi(value["MainPID"]) // 0 when it is no number
+	return Status{
+		Manager: "systemd", Unit: UnitName, File: value["FragmentPath"],
+		Installed: value["LoadState"] != "not-found" && value["LoadState"] != "",
+		Running:   value["ActiveState"] == "active" && value["SubState"] == "running",
+		State:     value["ActiveState"] + " (" + value["SubState"] + ")",
+		Starts:    value["UnitFileState"] == "enabled", PID: pid, Since: value["ActiveEnterTimestamp"],
+		failed: value["ActiveState"] == "failed",
+	}
 }
