@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/amtp-go/amtp/internal/loopback"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -62,31 +63,14 @@ func Default(getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".local", "share", "amtp"), nil
 }
 
-// Record notes in dir where the gateway listens. Who reads the note meanwhile finds
+// Record notes in dir where the gateway listens. A command that reads the note meanwhile finds
 // it whole, or none.
 func Record(dir string, r Running) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(dir, GatewayFile), append(b, '\n'))
-}
-
-// replace writes a file that its owner only can read. It appears whole or not at
-// all.
-func replace(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return managedfile.Replace(filepath.Join(dir, GatewayFile), append(b, '\n'))
 }
 
 // Recorded reports whether the note in dir is of the process that r names. The URL

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/managedfile"
 )
 
 // MovedFile says in a directory that its data was moved elsewhere, or is being
@@ -44,17 +46,5 @@ func (m Moved) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".moved-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, MovedFile))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return managedfile.ReplaceDurably(filepath.Join(dir, MovedFile), append(b, '\n'))
 }

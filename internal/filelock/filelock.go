@@ -1,8 +1,9 @@
 // Package filelock locks open files against other processes.
 //
-// The promise: the operating system ends a lock with the process that has it,
-// however that dies, and a lock is one on the file that was opened, whatever has its
-// name by now. None of these locks is one that SQLite takes or gives up.
+// The promise: the operating system ends a lock with the process that has it, also when
+// that is killed. A lock is one on the file that was opened, whatever file has the name by
+// now, and no other open file of the same process has it. None of these locks is one that
+// SQLite takes or gives up. ADR 042 says why this is no library.
 package filelock
 
 import (
@@ -10,22 +11,24 @@ import (
 	"os"
 )
 
-// ErrLocked is met when another process has the lock, or another open file of this
-// one.
+// ErrLocked is met when another process has the lock, or another open file of this process.
 var ErrLocked = errors.New("locked")
 
-// Exclusively locks a file for this process alone.
+// Exclusively locks a file for this open file alone, or fails with [ErrLocked].
 func Exclusively(f *os.File) error { return exclusively(f) }
 
-// Shared locks a file beside others who do the same.
+// Wait is [Exclusively] once nobody else has the lock. It may wait without end.
+func Wait(f *os.File) error { return wait(f) }
+
+// Shared locks a file beside others that do the same, or fails with [ErrLocked].
 func Shared(f *os.File) error { return shared(f) }
 
-// mark is the byte by which a database is locked, far behind any that it will have
-// and behind those that SQLite locks.
+// mark is the byte by which a database is locked, far behind the last byte that it will
+// have and behind those that SQLite locks.
 const mark = 1 << 62
 
-// Database marks a file as one that this process has, beside the locks that SQLite
-// takes in it for each transaction. It is errors.ErrUnsupported where the system or
-// the file system has no lock that belongs to an open file: closing any other file
-// of the same name would give up one that belongs to the process.
+// Database marks a file as one that this process has, beside the locks that SQLite takes in
+// it for each transaction. It is errors.ErrUnsupported where the system or the file system
+// has no lock that belongs to an open file. A lock that belongs to the process is no
+// substitute: the process would give it up by closing any other file of the same name.
 func Database(f *os.File) error { return database(f) }

@@ -64,7 +64,33 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-// TestShared: those who ask do not keep each other off.
+// TestWait: a lock that is waited for comes when the other open file is closed, and keeps
+// others off then.
+func TestWait(t *testing.T) {
+	one, two := openTwice(t, filepath.Join(t.TempDir(), "file"))
+	if err := filelock.Wait(one); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	go func() { got <- filelock.Wait(two) }()
+	select {
+	case err := <-got:
+		t.Fatalf("the lock was had beside another one: %v", err)
+	default:
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	three, _ := openTwice(t, two.Name())
+	if err := filelock.Exclusively(three); !errors.Is(err, filelock.ErrLocked) {
+		t.Errorf("beside a lock that was waited for = %v, want ErrLocked", err)
+	}
+}
+
+// TestShared: locks that are shared do not keep each other off.
 func TestShared(t *testing.T) {
 	one, two := openTwice(t, filepath.Join(t.TempDir(), "file"))
 	if err := errors.Join(filelock.Shared(one), filelock.Shared(two)); err != nil {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -50,7 +50,7 @@ func sharedAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, n
 	if err != nil || !claimed {
 		return key, err
 	}
-	return key, writePrivate(name, []byte(key+"\n"))
+	return key, managedfile.ReplaceDurably(name, []byte(key+"\n"))
 }
 
 // shareAdminKey returns the key in the store, where the first is put.
@@ -98,38 +98,8 @@ func ownAdminKey(name string) (string, error) {
 // makeAdminKey writes a new key.
 func makeAdminKey(name string) (key string, err error) {
 	key = gateway.NewAdminKey()
-	if err := writePrivate(name, []byte(key+"\n")); err != nil {
+	if err := managedfile.ReplaceDurably(name, []byte(key+"\n")); err != nil {
 		return "", fmt.Errorf("make the admin key: %w", err)
 	}
 	return key, nil
-}
-
-// writePrivate writes a file that its owner only can read. It appears whole, on
-// the disk, or not at all.
-func writePrivate(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-// syncDir makes the names in a directory durable, where the system can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/store/postgres"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -66,16 +67,8 @@ func recordBackup(dir string, b Backup) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".backup-*.tmp") // mode 0600
-	if err != nil {
+	if err := managedfile.Replace(filepath.Join(dir, lastBackup), append(doc, '\n')); err != nil {
 		return fmt.Errorf("the backup is made, but not noted for amtp check: %w", err)
-	}
-	_, err = f.Write(append(doc, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, lastBackup))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("the backup is made, but not noted for amtp check: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/datadir"
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/managedfile"
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
@@ -51,7 +52,7 @@ func OpenSeal(cfg config.Config) (gateway.Seal, error) {
 	}
 	key := make([]byte, gateway.SealKeySize)
 	rand.Read(key) // never fails: it ends the program instead
-	if err := writePrivate(name, key); err != nil {
+	if err := managedfile.ReplaceDurably(name, key); err != nil {
 		return gateway.Seal{}, fmt.Errorf("make the seal key: %w", err)
 	}
 	return gateway.NewSeal(key)
