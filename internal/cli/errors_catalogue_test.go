@@ -145,6 +145,7 @@ var parts = map[string]struct{ title, next string }{
 		"One message, one agent or one request is concerned, and is tried again; the log has the place. Please report it."},
 	"internal/service": {"Files of a service", "Name paths and settings without such characters."},
 	"internal/app":     {"Starting and stopping", ""},
+	"internal/calls":   {"Lists of a gateway", "Ask whoever runs the gateway: its list has no end."},
 	"internal/operate": {"The data of a gateway, from outside", ""},
 	"internal/discovery": {"Finding another domain",
 		"The gateway looks again by itself. If it stays: `dig +short TXT _amtp.DOMAIN`, and ask whoever runs that domain."},

@@ -13,6 +13,7 @@ import (
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/datadir"
+	"github.com/amtp-go/amtp/internal/defect"
 	"github.com/amtp-go/amtp/internal/loopback"
 	"github.com/amtp-go/amtp/internal/profile"
 	"github.com/amtp-go/amtp/internal/render"
@@ -288,7 +289,10 @@ func (x *Examination) peers(ctx context.Context) {
 		asked.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			reports[i], errs[i] = x.admin.CheckPeer(ctx, list.Peers[i].Domain)
+			errs[i] = defect.Contain(func() (err error) {
+				reports[i], err = x.admin.CheckPeer(ctx, list.Peers[i].Domain)
+				return err
+			})
 		})
 	}
 	asked.Wait()
