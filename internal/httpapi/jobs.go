@@ -201,5 +201,5 @@ func jobView(j *gateway.Parcel) admin.QueuedJob {
 
 func destinationView(l queue.DestinationHealth) admin.DestinationHealth {
 	return admin.DestinationHealth{Destination: string(l.Destination), Window: l.Window,
-		InFlight: l.Flying, Failures: l.Failures, ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
+		InFlight: l.InFlight, Failures: l.Failures, ClosedUntil: amtp.Time{Time: l.ClosedUntil}}
 }

@@ -6,36 +6,35 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// clock returns how far the store's clock is believed, with the time by which the
-// queue goes.
+// clock returns the state of the store's clock, with the queue's own present time.
 func (q *Queue) clock() gateway.ClockState {
 	c := q.store.Clock()
 	c.Now = q.now()
 	return c
 }
 
-// follow has every destination ask anew after the clock has jumped, or gone back by however
-// little: what they remember of times is by the clock before.
-func (q *Queue) follow() {
+// checkClock makes every destination claim again after the clock has jumped, or has gone
+// back at all, because the times that they remember are those of the earlier clock.
+func (q *Queue) checkClock() {
 	c := q.clock()
-	same := c.Jumps == q.jumps && !c.Now.Before(q.looked)
-	if q.looked = c.Now; same {
+	same := c.Jumps == q.clockJumps && !c.Now.Before(q.lastTime)
+	if q.lastTime = c.Now; same {
 		return
 	}
-	q.jumps = c.Jumps
+	q.clockJumps = c.Jumps
 	for _, s := range q.schedulers {
 		s.jump(c.Now)
 	}
-	q.pages = -1
+	q.pagesLeft = -1
 }
 
-// jump has every destination ask at once, or when it opens, which is soon.
+// jump makes every destination claim at once, or as soon as it opens.
 func (s *scheduler) jump(now time.Time) {
 	soon := now.Add(longestPause)
 	for _, l := range s.all {
-		l.seen = now
+		l.lastEvent = now
 		for _, e := range []*entry{&l.fresh, &l.tried} {
-			e.gate.counted, e.gate.closed, e.asked = time.Time{}, earlier(e.gate.closed, soon), time.Time{}
+			e.gate.lastFailure, e.gate.closedUntil, e.lastClaim = time.Time{}, earlier(e.gate.closedUntil, soon), time.Time{}
 			if !e.at.IsZero() {
 				e.at = now
 			}

@@ -15,7 +15,7 @@ var dawn = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 type table struct {
 	*scheduler
 	*testing.T
-	under []flight
+	under []leasedJob
 	next  gateway.JobID
 }
 
@@ -39,15 +39,15 @@ func (b *table) begin(now time.Time) (n int) {
 			}
 			n += len(got[i].Jobs)
 		}
-		b.under = append(b.under, b.claimed(wanted, got, now)...)
+		b.under = append(b.under, b.noteClaims(wanted, got, now)...)
 	}
 	return n
 }
 
 // end ends all attempts under way.
-func (b *table) end(began, now time.Time, how finished) {
+func (b *table) end(began, now time.Time, how attemptResult) {
 	for _, f := range b.under {
-		how.flight, how.began, how.tried = f, began, true
+		how.leasedJob, how.began, how.tried = f, began, true
 		b.finish(&how, now)
 	}
 	b.under = nil
@@ -57,13 +57,13 @@ func (b *table) end(began, now time.Time, how finished) {
 // every round of successes, of which some are kept, up to what one sender may have.
 func TestSlowStart(t *testing.T) {
 	b := newTable(t)
-	b.rang("b.example", dawn)
+	b.arrived("b.example", dawn)
 	now := dawn
 	for _, want := range []int{1, 2, 3, 6, 10, 18, 33, 66, 80, 80} {
 		if got := b.begin(now); got != want {
 			t.Fatalf("begun %d attempts, want %d", got, want)
 		}
-		b.end(now, now.Add(time.Millisecond), finished{})
+		b.end(now, now.Add(time.Millisecond), attemptResult{})
 		now = now.Add(time.Second)
 	}
 }
@@ -73,20 +73,20 @@ func TestSlowStart(t *testing.T) {
 // for sooner, a few times a second.
 func TestClaimsInBulk(t *testing.T) {
 	l := newDestination("b.example", dawn)
-	l.window, l.fresh.flying, l.fresh.at, l.fresh.asked = 32, 32, dawn, dawn
+	l.window, l.fresh.underWay, l.fresh.at, l.fresh.lastClaim = 32, 32, dawn, dawn
 	for free := range 16 {
-		l.fresh.rang = false
+		l.fresh.newWork = false
 		if _, wants := l.fresh.ready(); wants {
 			t.Errorf("with %d of 32 attempts free it wants to claim, want 16 to be free, of which 8 are kept", free)
 		}
-		l.fresh.rang = true
+		l.fresh.newWork = true
 		if at, wants := l.fresh.ready(); wants != (free > 0) || wants && !at.Equal(dawn.Add(peekTime)) {
 			t.Errorf("something came, %d attempts are free: claims %v at %v, want at %v if any is", free, wants, at,
 				dawn.Add(peekTime))
 		}
-		l.fresh.flying--
+		l.fresh.underWay--
 	}
-	l.fresh.rang = false
+	l.fresh.newWork = false
 	if _, wants := l.fresh.ready(); !wants {
 		t.Error("with 16 of 32 attempts free it does not want to claim")
 	}
@@ -97,11 +97,11 @@ func TestClaimsInBulk(t *testing.T) {
 // it is back.
 func TestDeadDestination(t *testing.T) {
 	b := newTable(t)
-	b.rang("dead.example", dawn)
+	b.arrived("dead.example", dawn)
 	now, tries := dawn, 0
 	for now.Before(dawn.Add(time.Hour)) {
 		n := b.begin(now)
-		b.end(now, now, finished{down: true})
+		b.end(now, now, attemptResult{down: true})
 		tries += n
 		if n > 1 {
 			t.Fatalf("%d attempts at once at a destination that never answered", n)
@@ -115,7 +115,7 @@ func TestDeadDestination(t *testing.T) {
 	if n := b.begin(now); n != 1 {
 		t.Fatalf("%d attempts as a probe, want 1", n)
 	}
-	b.end(now, now, finished{})
+	b.end(now, now, attemptResult{})
 	if n := b.begin(now.Add(time.Minute)); n != 2 {
 		t.Errorf("%d attempts after the first success, want 2", n)
 	}
@@ -126,15 +126,15 @@ func TestDeadDestination(t *testing.T) {
 func TestFailuresTogether(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		l := newDestination("b.example", dawn)
-		l.window, l.fresh.flying = 32, 32
+		l.window, l.fresh.underWay = 32, 32
 		for range 32 {
-			l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true,
+			l.finish(&attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, began: dawn, tried: true, down: true,
 				answered: answered}, dawn.Add(time.Second))
 		}
 		if n := max(l.fresh.gate.failures, l.tried.gate.failures); n != 1 || l.window != 16 ||
-			l.fresh.gate.closed.After(dawn) {
+			l.fresh.gate.closedUntil.After(dawn) {
 			t.Errorf("32 failures at once, answered %v: %d counted, window %d, closed %v; want 1, 16 and open",
-				answered, n, l.window, l.fresh.gate.closed)
+				answered, n, l.window, l.fresh.gate.closedUntil)
 		}
 	}
 }
@@ -143,36 +143,36 @@ func TestFailuresTogether(t *testing.T) {
 // tried again.
 func TestGates(t *testing.T) {
 	for name, c := range map[string]struct {
-		how          finished
+		how          attemptResult
 		times        int
 		fresh, tried time.Duration // until each is open
 	}{
-		"it does not answer": {finished{flight: flight{part: gateway.Fresh}, down: true}, 20,
+		"it does not answer": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, down: true}, 20,
 			time.Minute, time.Minute},
-		"a failed message fails again": {finished{flight: flight{part: gateway.Tried}, down: true}, 20, 0,
+		"a failed message fails again": {attemptResult{leasedJob: leasedJob{part: gateway.Tried}, down: true}, 20, 0,
 			time.Minute},
-		"it answers and takes nothing": {finished{flight: flight{part: gateway.Fresh}, down: true,
+		"it answers and takes nothing": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, down: true,
 			answered: true}, 20, shortPause, time.Minute},
-		"it asks for a day": {finished{flight: flight{part: gateway.Fresh}, down: true,
+		"it asks for a day": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, down: true,
 			answered: true, pause: 24 * time.Hour}, 1, 0, 0},
-		"it asks everybody for a day": {finished{flight: flight{part: gateway.Fresh}, down: true,
+		"it asks everybody for a day": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, down: true,
 			answered: true, pause: 24 * time.Hour}, 5, shortPause, time.Minute},
-		"it refuses messages and nothing else": {finished{flight: flight{part: gateway.Fresh}}, 20, 0, 0},
-		"nothing was tried":                    {finished{flight: flight{part: gateway.Fresh}}, 0, 0, 0},
-		"a failed message is refused once more": {finished{flight: flight{part: gateway.Tried}, down: true,
+		"it refuses messages and nothing else": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}}, 20, 0, 0},
+		"nothing was tried":                    {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}}, 0, 0, 0},
+		"a failed message is refused once more": {attemptResult{leasedJob: leasedJob{part: gateway.Tried}, down: true,
 			answered: true}, 4, 0, 0},
-		"failed messages are refused many times": {finished{flight: flight{part: gateway.Tried}, down: true,
+		"failed messages are refused many times": {attemptResult{leasedJob: leasedJob{part: gateway.Tried}, down: true,
 			answered: true}, 20, shortPause, time.Minute},
 	} {
 		l, now := newDestination("b.example", dawn), dawn
 		for range c.times {
 			now = now.Add(time.Minute)
-			l.entry(c.how.part).flying++
+			l.entry(c.how.part).underWay++
 			c.how.began, c.how.tried = now, true
 			l.finish(&c.how, now)
 		}
-		if fresh, tried := max(l.fresh.gate.closed.Sub(now), 0),
-			max(l.tried.gate.closed.Sub(now), 0); fresh != c.fresh || tried != c.tried {
+		if fresh, tried := max(l.fresh.gate.closedUntil.Sub(now), 0),
+			max(l.tried.gate.closedUntil.Sub(now), 0); fresh != c.fresh || tried != c.tried {
 			t.Errorf("%s: new mail waits %v and other mail %v, want %v and %v", name, fresh, tried, c.fresh, c.tried)
 		}
 	}
@@ -184,14 +184,14 @@ func TestNewMailIsTheProbe(t *testing.T) {
 	b := newTable(t)
 	l := b.at("dead.example", dawn)
 	for range 20 {
-		l.fresh.flying++
-		l.finish(&finished{flight: flight{part: gateway.Fresh}, began: dawn, tried: true, down: true, due: dawn}, dawn)
+		l.fresh.underWay++
+		l.finish(&attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, began: dawn, tried: true, down: true, due: dawn}, dawn)
 	}
 	b.placeAll(l)
 	if w := b.wanted(dawn.Add(time.Hour)); len(w) != 1 || w[0].Part != gateway.Tried {
 		t.Fatalf("without new mail %v is claimed, want what was tried", w)
 	}
-	b.rang("dead.example", dawn)
+	b.arrived("dead.example", dawn)
 	if w := b.wanted(dawn.Add(time.Hour)); len(w) != 1 || w[0].Part != gateway.Fresh {
 		t.Errorf("with new mail %v is claimed, want that", w)
 	}
@@ -200,11 +200,11 @@ func TestNewMailIsTheProbe(t *testing.T) {
 // TestReopen: an operator's wish opens a closed destination.
 func TestReopen(t *testing.T) {
 	b := newTable(t)
-	b.rang("dead.example", dawn)
+	b.arrived("dead.example", dawn)
 	for range 20 {
 		now := dawn.Add(b.sleep(dawn))
 		b.begin(now)
-		b.end(now, now, finished{down: true})
+		b.end(now, now, attemptResult{down: true})
 	}
 	if b.begin(dawn) != 0 {
 		t.Fatal("the destination is open, want it closed")
@@ -221,16 +221,16 @@ func TestRecoveredIsNotAside(t *testing.T) {
 	b := newTable(t)
 	l := b.at("b.example", dawn)
 	l.health = ill
-	b.slots.held[trial][1], b.slots.sated[trial][1] = fairly(trial), true
+	b.slots.held[trial][1], b.slots.atLimit[trial][1] = fairShare(trial), true
 	b.due(gateway.Waiting{Destination: "b.example", Due: dawn, Fresh: true}, dawn)
-	b.putAside(&l.fresh, reason{flow: 1, class: trial})
+	b.park(&l.fresh, reason{flow: 1, class: trial})
 	if w := b.wanted(dawn); len(w) != 0 {
 		t.Fatalf("%v is claimed for a flow that is full, want nothing", w)
 	}
-	f := flight{Job: gateway.Job{Destination: "b.example", Flow: 1}, part: gateway.Tried, class: again}
+	f := leasedJob{Job: gateway.Job{Destination: "b.example", Flow: 1}, part: gateway.Tried, class: again}
 	b.slots.take(&f)
-	l.tried.hold(&f, 1)
-	b.finish(&finished{flight: f, began: dawn, tried: true}, dawn.Add(time.Second))
+	l.tried.count(&f, 1)
+	b.finish(&attemptResult{leasedJob: f, began: dawn, tried: true}, dawn.Add(time.Second))
 	if w := b.wanted(dawn.Add(time.Second)); len(w) != 1 || w[0].Part != gateway.Fresh {
 		t.Errorf("after a success %v is claimed, want the new mail", w)
 	}
@@ -251,7 +251,7 @@ func TestOneHostTwoFates(t *testing.T) {
 		t.Fatalf("%v is claimed, want new mail of the one that is well", w)
 	}
 	b.slots.hosts["192.0.2.1:443"] = &host{ill: true, well: maxWindow}
-	if w := b.wanted(dawn); len(w) == 0 || isAsked(w, b.all["well.example"]) {
+	if w := b.wanted(dawn); len(w) == 0 || isClaimed(w, b.all["well.example"]) {
 		t.Errorf("beside many attempts at one that is well %v is claimed, want the others", w)
 	}
 }
@@ -285,7 +285,7 @@ func TestManyDestinations(t *testing.T) {
 				t.Fatalf("%d destinations, want %d", len(b.all), maxDestinations)
 			}
 			for _, alive := range []gateway.Destination{"alive.example", "well.example"} {
-				b.rang(alive, dawn)
+				b.arrived(alive, dawn)
 				if w := b.wanted(dawn); len(w) == 0 || w[0].Destination != alive || len(w) > perClaim {
 					t.Fatalf("asked for %d destinations, want %s before others, and %d at most", len(w),
 						alive, perClaim)
@@ -299,19 +299,19 @@ func TestManyDestinations(t *testing.T) {
 	t.Run("with nothing to do", func(t *testing.T) {
 		b := newTable(t)
 		for i := range maxDestinations {
-			b.rang(name(i), dawn)
+			b.arrived(name(i), dawn)
 		}
 		for w := b.wanted(dawn); len(w) > 0; w = b.wanted(dawn) {
 			if len(w) > perClaim {
 				t.Fatalf("%d destinations in one claim, want %d at the most", len(w), perClaim)
 			}
-			b.claimed(w, nil, dawn)
+			b.noteClaims(w, nil, dawn)
 		}
 		now := dawn.Add(2 * time.Second)
 		for w := b.wanted(now); len(w) > 0; w = b.wanted(now) {
-			b.claimed(w, nil, now)
+			b.noteClaims(w, nil, now)
 		}
-		b.rang("new.example", now)
+		b.arrived("new.example", now)
 		if w := b.wanted(now); len(w) != 1 || w[0].Destination != "new.example" {
 			t.Errorf("with %d destinations that have nothing to do, a new destination is not asked for: %v", maxDestinations, w)
 		}

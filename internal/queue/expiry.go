@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Expiry gives up jobs that are too old to be tried again, also those whose
-// destination is closed and gets no attempts. A process that is killed leaves
-// the rest to the next one.
+// Expiry gives up jobs that are too old to be tried again, even those whose destination
+// is closed and gets no attempts. If the process is killed, the next one gives up the
+// rest.
 type Expiry struct {
 	Store interface {
 		Expire(ctx context.Context, begun, now time.Time, limit int, report func(gateway.Job) bool) (int, error)
@@ -20,7 +20,7 @@ type Expiry struct {
 	Log *slog.Logger
 }
 
-// Run looks every minute, until ctx ends.
+// Run checks every minute until ctx ends.
 func (e *Expiry) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -34,8 +34,8 @@ func (e *Expiry) Run(ctx context.Context) error {
 	}
 }
 
-// round gives up everything that is too old, a batch at a time, so that others
-// who write do not wait. By a clock that is doubted nothing is.
+// round gives up every job that is too old, a batch at a time, so that other writers do
+// not wait. It gives up none while the clock is in doubt.
 func (e *Expiry) round(ctx context.Context) {
 	const batch = 256
 	for n := batch; n == batch && ctx.Err() == nil; {

@@ -8,72 +8,73 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// hearing is when a message from a domain is next a reason to try it.
-type hearing struct {
-	next  time.Time
-	wait  time.Duration
-	hurry bool // what waits is tried once the domain answers
+// inboundProbe says when the next message from a domain is a reason to try the domain.
+type inboundProbe struct {
+	next     time.Time
+	wait     time.Duration
+	retryAll bool // all jobs that wait are tried once the domain answers
 }
 
-// firstHeard is how soon after one such attempt the next is made. Each that fails
-// doubles it: a domain that can write and not be written to uses up few of the
-// attempts of what waits for it.
-const firstHeard = 5 * time.Second
+// firstProbePause is the time between the first such attempt and the next. Each failure
+// doubles it, so that a domain that can send but not receive uses up few attempts of the
+// jobs that wait for it.
+const firstProbePause = 5 * time.Second
 
-// hears reports whether to try the destination, because it was heard from.
-func (l *destination) hears(now time.Time) bool {
-	if l.health != ill && !l.fresh.gate.shut() && !l.tried.gate.shut() || now.Before(l.heard.next) {
+// mayProbe reports whether to try the destination because a message came from it.
+func (l *destination) mayProbe(now time.Time) bool {
+	if l.health != ill && !l.fresh.gate.tripped() && !l.tried.gate.tripped() || now.Before(l.inbound.next) {
 		return false
 	}
-	l.heard.wait = max(2*l.heard.wait, firstHeard)
-	l.heard.next, l.heard.hurry = now.Add(l.heard.wait), true
+	l.inbound.wait = max(2*l.inbound.wait, firstProbePause)
+	l.inbound.next, l.inbound.retryAll = now.Add(l.inbound.wait), true
 	return true
 }
 
-// Heard has a domain tried soon that did not answer the last time, because a
+// Heard makes the queue soon try a domain that did not answer the last time, because a
 // message came from it. It does not wait.
 func (q *Queue) Heard(d amtp.Domain) {
 	select {
 	case q.heard <- gateway.Destination(d):
-	default: // many were heard from; their next message is heard again
+	default: // many domains have just written; the next message of this one does as well
 	}
 }
 
-// hear tries one message to a destination. When it arrives, the rest follows.
+// hear makes one job of a destination due. If its attempt succeeds, the rest follows.
 func (q *Queue) hear(ctx context.Context, d gateway.Destination) {
 	s := q.schedulers[d.Kind()]
 	l := s.all[d]
-	if now := q.now(); l == nil || !l.hears(now) {
+	if now := q.now(); l == nil || !l.mayProbe(now) {
 		return
 	}
 	s.reopen(d, q.now())
-	q.beside(ctx, func(ctx context.Context) { q.makeDue(ctx, d, 1) })
+	q.inBackground(ctx, func(ctx context.Context) { q.makeDue(ctx, d, 1) })
 }
 
-// welcome has everything tried that waits for a destination which was heard from
-// and answers again.
-func (q *Queue) welcome(ctx context.Context, f *finished) {
+// retryWaiting makes all waiting jobs of a destination due, if a message from it led to
+// an attempt and it answers again.
+func (q *Queue) retryWaiting(ctx context.Context, f *attemptResult) {
 	l := q.schedulers[f.Destination.Kind()].all[f.Destination]
 	if l == nil || !f.tried || f.down {
 		return
 	}
-	hurry := l.heard.hurry
-	if l.heard = (hearing{}); hurry {
-		q.beside(ctx, func(ctx context.Context) { q.makeDue(ctx, f.Destination, retryJobs) })
+	hurry := l.inbound.retryAll
+	if l.inbound = (inboundProbe{}); hurry {
+		q.inBackground(ctx, func(ctx context.Context) { q.makeDue(ctx, f.Destination, retryJobs) })
 	}
 }
 
-// beside does something beside the loop, a few things at once.
-func (q *Queue) beside(ctx context.Context, work func(context.Context)) {
+// inBackground runs the work beside the loop. At most a few run at once; beyond that the
+// work is dropped.
+func (q *Queue) inBackground(ctx context.Context, work func(context.Context)) {
 	select {
-	case q.hands <- struct{}{}:
+	case q.backgroundSlots <- struct{}{}:
 	default:
-		return // the next message is heard as well
+		return // the next message from the domain does as well
 	}
-	q.flying.Add(1)
-	q.crew.do(func() {
-		defer q.flying.Done()
-		defer func() { <-q.hands }()
+	q.running.Add(1)
+	q.workers.do(func() {
+		defer q.running.Done()
+		defer func() { <-q.backgroundSlots }()
 		work(ctx)
 	})
 }

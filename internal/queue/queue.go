@@ -1,14 +1,16 @@
-// Package queue does what the gateway promised with its 202: it leases jobs,
-// has a courier make an attempt at each, and settles what came of it.
+// Package queue keeps the promise of the gateway's 202: it leases jobs, has a courier
+// make an attempt at each, and settles the outcome.
 //
-// Everything that decides when a job is tried again is stored; what is kept here
-// is only how healthy each destination is now. A process that is killed
-// at any line leaves jobs whose leases end, and they are tried again: the other
-// side may see a message twice and recognises it by its id. A destination that
-// does not answer costs one attempt now and then. It never delays one that does
-// by more than a second, nor does a sender another, whatever waits: new mail comes
-// before mail that failed, senders take turns, and what may not answer has slots
-// of its own. docs/decisions/031-turns.md has the reasons.
+// Everything that decides when a job is tried again is stored. The queue itself keeps
+// only the health of each destination. A process that is killed at any line leaves jobs
+// whose leases end, and they are tried again. The other side may then see a message
+// twice and recognises it by its id.
+//
+// A destination that does not answer costs one attempt from time to time. It never
+// delays a destination that answers by more than a second, and no sender delays another
+// by more. New mail comes before mail that failed, senders take turns, and attempts
+// that may get no answer have slots of their own. docs/decisions/031-turns.md has the
+// reasons.
 package queue
 
 import (
@@ -33,7 +35,7 @@ type Store interface {
 	Clock() gateway.ClockState
 }
 
-// Queue works on the jobs of one store. Run must be called once.
+// Queue delivers the jobs of one store. Run must be called once.
 type Queue struct {
 	store   Store
 	courier gateway.Courier
@@ -41,24 +43,24 @@ type Queue struct {
 	log     *slog.Logger
 	lease   time.Duration
 
-	schedulers map[gateway.Kind]*scheduler
-	scanned    gateway.Destination  // up to which the store was asked, "" for all of it
-	missed     *gateway.Destination // behind which the next poll goes on, for there was no room for more
-	pages      int                  // that it is still asked for, -1 for all of them
-	whole      bool                 // all are asked for once more after these
-	vain       int                  // claims in a row that leased nothing
-	done       chan finished
-	probes     chan gateway.Destination
-	heard      chan gateway.Destination
-	hands      chan struct{} // one for each piece of work beside the loop
-	asked      chan chan<- []DestinationHealth
-	crew       workers
-	jumps      int64 // of the clock, that the destinations know of
-	looked     time.Time
-	flying     sync.WaitGroup
+	schedulers      map[gateway.Kind]*scheduler
+	scanAfter       gateway.Destination  // the last destination that Waiting returned, "" to begin anew
+	rescanFrom      *gateway.Destination // after which the next poll continues, because there was no room for more
+	pagesLeft       int                  // how many pages the store is still asked for, -1 for all
+	scanAgain       bool                 // the store is asked for all pages once more after these
+	emptyClaims     int                  // claims in a row that leased nothing
+	done            chan attemptResult
+	probes          chan gateway.Destination
+	heard           chan gateway.Destination
+	backgroundSlots chan struct{} // one for each piece of work beside the loop
+	healthRequests  chan chan<- []DestinationHealth
+	workers         workers
+	clockJumps      int64 // of the clock, that the destinations know of
+	lastTime        time.Time
+	running         sync.WaitGroup
 }
 
-// Options says how a queue works. All are needed.
+// Options configure a queue. All are required.
 type Options struct {
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -67,71 +69,71 @@ type Options struct {
 
 // How long things take.
 const (
-	// pollTime is how often the store is asked for what no bell told of.
+	// pollTime is how often the store is asked for jobs that no bell announced.
 	pollTime = 10 * time.Second
 	// graceTime is how long attempts may take once the queue is asked to stop.
 	graceTime = 10 * time.Second
 )
 
-// attemptTime is how long an attempt at a small message may take. A lease is longer
-// than any attempt: nobody else may begin while an answer can still come.
+// attemptTime is how long an attempt at a small message may take. A lease is longer than
+// any attempt, so that no other process begins one while an answer can still come.
 func (q *Queue) attemptTime() time.Duration { return q.lease / 4 * 3 }
 
 // New returns a queue that Run starts.
 func New(store Store, courier gateway.Courier, o Options) *Queue {
 	memory := newMemory()
 	return &Queue{
-		// compared with times that are stored
+		// without the monotonic clock, because it is compared with stored times
 		store: store, courier: courier, now: func() time.Time { return o.Now().Round(0) },
 		log: o.Log, lease: o.Lease,
 		schedulers: map[gateway.Kind]*scheduler{
 			gateway.KindRemote: newScheduler().sharing(memory), gateway.KindPush: newScheduler().sharing(memory),
 			gateway.KindReport: newScheduler().sharing(memory),
 		},
-		done:   make(chan finished, 3*maxLeased),
+		done:   make(chan attemptResult, 3*maxLeased),
 		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
-		hands: make(chan struct{}, 4),
-		asked: make(chan chan<- []DestinationHealth), crew: newWorkers(),
+		backgroundSlots: make(chan struct{}, 4),
+		healthRequests:  make(chan chan<- []DestinationHealth), workers: newWorkers(),
 	}
 }
 
-// Wake has a destination tried at once, whatever its health.
+// Wake makes the queue try a destination at once, whatever its health.
 func (q *Queue) Wake(d gateway.Destination) {
 	select {
 	case q.probes <- d:
-	default: // somebody asked for many; the poll finds the rest
+	default: // many were asked for at once; the poll finds the rest
 	}
 }
 
-// Run works until ctx ends. Then it claims nothing more and lets the attempts
-// that are under way end, for a while; what is cut off is tried again by
-// whoever runs next.
+// Run works until ctx ends. Then it claims no more jobs and gives the attempts under way
+// some time to end. Jobs whose attempts are cut off are tried again by the process that
+// runs next.
 func (q *Queue) Run(ctx context.Context) error {
 	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	defer q.crew.end()
+	defer q.workers.stop()
 	poll := time.NewTicker(pollTime)
 	defer poll.Stop()
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	bell := q.store.Work()
-	q.follow()
-	q.pages = -1
+	q.checkClock()
+	q.pagesLeft = -1
 	for ctx.Err() == nil {
 		select {
-		case <-bell.C(): // what has come is heard of before everything else
-			q.rang(bell)
+		case <-bell.C(): // new jobs come before everything else
+			q.takeBell(bell)
 		default:
 		}
 		wait := q.dispatch(ctx, hard)
-		if q.pages != 0 {
+		if q.pagesLeft != 0 {
 			wait = 0
 		}
 		wake.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-bell.C():
-			q.rang(bell)
+			q.takeBell(bell)
 		case f := <-q.done:
 			q.finish(ctx, &f)
 			q.finishMore(ctx)
@@ -139,10 +141,10 @@ func (q *Queue) Run(ctx context.Context) error {
 			q.schedulers[d.Kind()].reopen(d, q.now())
 		case d := <-q.heard:
 			q.hear(ctx, d)
-		case answer := <-q.asked:
-			answer <- q.show()
+		case answer := <-q.healthRequests:
+			answer <- q.health()
 		case <-poll.C:
-			q.follow()
+			q.checkClock()
 			q.poll()
 		case <-wake.C:
 			q.page(ctx)
@@ -150,97 +152,97 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 	late := time.AfterFunc(graceTime, cut)
 	defer late.Stop()
-	q.flying.Wait()
+	q.running.Wait()
 	return nil
 }
 
-// Destinations returns the health of the destinations, in the order of their names; nothing
-// when ctx ends before the queue answers.
+// Destinations returns the health of the destinations in the order of their names. It
+// returns none if ctx ends before the queue answers.
 func (q *Queue) Destinations(ctx context.Context) []DestinationHealth {
 	answer := make(chan []DestinationHealth, 1)
 	select {
-	case q.asked <- answer:
+	case q.healthRequests <- answer:
 		return <-answer
 	case <-ctx.Done():
 		return nil
 	}
 }
 
-func (q *Queue) show() (list []DestinationHealth) {
+func (q *Queue) health() (list []DestinationHealth) {
 	for _, s := range q.schedulers {
-		list = s.show(list)
+		list = s.health(list)
 	}
 	return list
 }
 
-// rang notes for which destinations there is something to do.
-func (q *Queue) rang(bell gateway.WorkBell) {
+// takeBell notes the destinations for which the bell rang.
+func (q *Queue) takeBell(bell gateway.WorkBell) {
 	rang, all := bell.Take()
 	now := q.now()
 	for _, d := range rang {
-		q.schedulers[d.Kind()].rang(d, now)
+		q.schedulers[d.Kind()].arrived(d, now)
 	}
 	switch {
-	case all && q.pages < 0:
-		q.whole = true
+	case all && q.pagesLeft < 0:
+		q.scanAgain = true
 	case all:
-		q.scanned, q.pages = "", -1
+		q.scanAfter, q.pagesLeft = "", -1
 	}
 }
 
-// The store is asked for destinations that have something to do a page at a time,
-// and something else is done between two pages.
+// The store is asked for destinations with jobs one page at a time, so that the loop does
+// other work between two pages.
 const (
 	pageSize  = 1000
-	pollPages = 32 // with every poll; where there are more, the next poll goes on
+	pollPages = 32 // with every poll; if there are more, the next poll continues
 )
 
-// poll has the store asked for what no bell told of.
+// poll starts to ask the store for jobs that no bell announced.
 func (q *Queue) poll() {
 	for _, s := range q.schedulers {
 		s.forget(q.now())
 	}
-	if q.pages == 0 {
-		q.pages = pollPages
+	if q.pagesLeft == 0 {
+		q.pagesLeft = pollPages
 	}
 }
 
-// page asks for one page of what waits.
+// page asks the store for one page of destinations with jobs.
 func (q *Queue) page(ctx context.Context) {
-	if q.pages == 0 {
+	if q.pagesLeft == 0 {
 		return
 	}
-	if q.pages > 0 {
-		q.pages--
+	if q.pagesLeft > 0 {
+		q.pagesLeft--
 	}
-	waiting, err := q.store.Waiting(ctx, q.scanned, pageSize)
+	waiting, err := q.store.Waiting(ctx, q.scanAfter, pageSize)
 	if err != nil {
 		q.warn(ctx, "the queue cannot be read", err)
-		q.pages = 0
+		q.pagesLeft = 0
 		return
 	}
 	now := q.now()
 	for _, w := range waiting {
-		if !q.schedulers[w.Destination.Kind()].due(w, now) && q.missed == nil {
-			q.missed = new(q.scanned)
+		if !q.schedulers[w.Destination.Kind()].due(w, now) && q.rescanFrom == nil {
+			q.rescanFrom = new(q.scanAfter)
 		}
-		q.scanned = w.Destination
+		q.scanAfter = w.Destination
 	}
 	if len(waiting) < pageSize {
-		q.scanned, q.pages = "", 0
-		if q.whole {
-			q.whole, q.pages = false, -1
+		q.scanAfter, q.pagesLeft = "", 0
+		if q.scanAgain {
+			q.scanAgain, q.pagesLeft = false, -1
 		}
 	}
-	if q.pages == 0 && q.missed != nil {
-		q.scanned, q.missed = *q.missed, nil
+	if q.pagesLeft == 0 && q.rescanFrom != nil {
+		q.scanAfter, q.rescanFrom = *q.rescanFrom, nil
 	}
 }
 
-// dispatch claims once for everything that may be claimed, and starts the attempts.
-// It returns after how long there may be more to do, if nothing happens before. It
-// does not go on by itself: where attempts fail as fast as they are begun there is
-// always more, and what has just come is to be heard of.
+// dispatch claims once for every destination that may claim, and starts the attempts.
+// It returns the time after which there may be more to do, if no event comes before. It
+// does not repeat itself: where attempts fail as fast as they begin there is always
+// more, and the loop must hear of new jobs.
 func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 	now := q.now()
 	wait := pollTime
@@ -259,46 +261,46 @@ func (q *Queue) dispatch(ctx, hard context.Context) time.Duration {
 		claimed, err := q.store.Claim(hard, list, now, now.Add(q.lease))
 		if err != nil {
 			q.warn(ctx, "nothing can be claimed from the queue", err)
-			s.refused(wanted, now.Add(retryStore))
+			s.claimFailed(wanted, now.Add(retryStore))
 			continue
 		}
-		for _, f := range s.claimed(wanted, claimed, now) {
+		for _, f := range s.noteClaims(wanted, claimed, now) {
 			leased++
 			q.start(hard, f)
 		}
 	}
 	q.finishMore(ctx)
-	switch q.vain++; {
+	switch q.emptyClaims++; {
 	case claims == 0:
-		q.vain = 0
+		q.emptyClaims = 0
 		return wait
 	case leased > 0:
-		q.vain = 0
-	case q.vain >= mostVain: // another claim would hardly do better now
-		return vainPause
+		q.emptyClaims = 0
+	case q.emptyClaims >= maxEmptyClaims: // another claim would hardly do better now
+		return emptyClaimPause
 	}
 	return 0
 }
 
-func (q *Queue) start(ctx context.Context, f flight) {
-	q.flying.Add(1)
-	q.crew.do(func() {
-		defer q.flying.Done()
-		q.done <- q.contained(ctx, f)
+func (q *Queue) start(ctx context.Context, f leasedJob) {
+	q.running.Add(1)
+	q.workers.do(func() {
+		defer q.running.Done()
+		q.done <- q.attemptContained(ctx, f)
 	})
 }
 
-// After so many claims in a row that leased nothing the queue waits for vainPause, if
-// nothing else happens.
+// After maxEmptyClaims claims in a row that leased no job, the queue waits for
+// emptyClaimPause, or until the next event.
 const (
-	mostVain  = 64
-	vainPause = 100 * time.Millisecond
+	maxEmptyClaims  = 64
+	emptyClaimPause = 100 * time.Millisecond
 )
 
-// retryStore is how long the queue leaves a store alone that refused.
+// retryStore is the pause after an error of the store.
 const retryStore = time.Second
 
-// finishMore notes everything that has ended meanwhile.
+// finishMore handles all attempts that have ended meanwhile.
 func (q *Queue) finishMore(ctx context.Context) {
 	for {
 		select {
@@ -310,13 +312,13 @@ func (q *Queue) finishMore(ctx context.Context) {
 	}
 }
 
-func (q *Queue) finish(ctx context.Context, f *finished) {
+func (q *Queue) finish(ctx context.Context, f *attemptResult) {
 	q.schedulers[f.Destination.Kind()].finish(f, q.now())
-	q.welcome(ctx, f)
+	q.retryWaiting(ctx, f)
 }
 
-// warn logs what went wrong with the store, unless it was asked to stop or
-// waits for its operator.
+// warn logs an error of the store, unless the queue was asked to stop, or the store is
+// closed or paused.
 func (q *Queue) warn(ctx context.Context, what string, err error) {
 	warn(ctx, q.log, what, err)
 }

@@ -158,12 +158,12 @@ func TestSlowDomains(t *testing.T) {
 }
 
 // heavy is a store in which every message to one domain is as large as may be.
-type heavy struct {
+type manyTrials struct {
 	queue.Store
 	domain gateway.Destination
 }
 
-func (h heavy) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (h manyTrials) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
 	got, err := h.Store.Claim(ctx, wanted, now, lease)
 	for _, c := range got {
 		for i := range c.Jobs {
@@ -189,7 +189,7 @@ func TestLargeAndSlow(t *testing.T) {
 			}
 			return delivers(ctx, p)
 		}
-		stop := w.run(heavy{w.store, "slow.example"})
+		stop := w.run(manyTrials{w.store, "slow.example"})
 		defer stop()
 		w.sendMany(100, "slow.example")
 		time.Sleep(time.Minute)

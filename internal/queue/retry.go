@@ -9,23 +9,22 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Bounds of one RetryNow. What is beyond them comes at its own time.
+// Bounds of one RetryNow. Jobs beyond them keep their own due time.
 const (
 	retryTime  = 10 * time.Second
 	retryJobs  = 10_000
 	retryPage  = 500
-	retryWidth = 64 // asked for at once, so that the store can commit them together
+	retryWidth = 64 // requests at once, so that the store can commit them together
 )
 
-// RetryNow has everything that waits for a destination tried now, because something
-// about it has changed. What is being tried at the moment is not tried again for
-// that.
+// RetryNow makes all jobs that wait for a destination due now, because something about
+// the destination has changed. A job whose attempt is under way gets no other attempt.
 func (q *Queue) RetryNow(ctx context.Context, d gateway.Destination) {
 	q.Wake(d)
 	q.makeDue(context.WithoutCancel(ctx), d, retryJobs)
 }
 
-// makeDue makes up to so many jobs due now that wait for their next attempt.
+// makeDue makes at most most jobs due now, of those that wait for their next attempt.
 func (q *Queue) makeDue(ctx context.Context, d gateway.Destination, most int) {
 	ctx, cancel := context.WithTimeout(ctx, retryTime)
 	defer cancel()
@@ -43,14 +42,14 @@ func (q *Queue) makeDue(ctx context.Context, d gateway.Destination, most int) {
 			}
 			go func(job gateway.JobID) {
 				defer slots.Release(1)
-				// One that is gone or under way is tried anyway.
+				// An error does no harm: the job is done, under way, or due at its own time.
 				_ = defect.Contain(func() error { return q.store.MakeDue(ctx, job, q.now()) })
 			}(page.Jobs[i].ID)
 		}
 		if !page.HasMore {
 			break
 		}
-		// A page may have looked at many jobs and found none.
+		// A page may be empty, because the store examined many jobs and found none.
 		after, seen = page.Next, seen+len(page.Jobs)
 	}
 	_ = slots.Acquire(ctx, retryWidth) // all have ended, or the time has

@@ -9,71 +9,71 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// destinations are all destinations of one kind that are worked on, those that want to
-// claim in the order of time for each class of attempt.
+// scheduler holds all active destinations of one kind. Those that want to claim are in
+// the order of time, for each class of attempt.
 type scheduler struct {
 	all    map[gateway.Destination]*destination
 	order  [classes]byTime
-	aside  map[reason][]*entry
-	recent []*arrival     // new mail that came a moment ago
-	spare  []*destination // that had nothing to do when they were put here
+	parked map[reason][]*entry
+	recent []*arrival     // new mail that has just arrived
+	idle   []*destination // destinations that had nothing to do when they were added
 	slots  slots
 	memory *memory
 }
 
-// reason says for what an entry waits beside the order of time. The zero value is
-// for nothing.
+// reason says why an entry waits outside the order of time. The zero value means that it
+// does not.
 type reason struct {
-	flow        gateway.Flow // that has no slot left in the class
+	flow        gateway.Flow // the flow that has no slot left in the class
 	class       class
-	host        string // that has no slot left
-	well        bool   // and for whom: gateways in good health, or others
-	share       bool   // that has its share of the memory in the class
-	bulk        bool   // for the slots that are kept for those with few attempts
-	memory      bool   // of the class
-	destination bool   // for an attempt of its own to end, or for something to come
+	host        string // the host that has no slot left
+	well        bool   // of that host's slots: those for gateways in good health, or the others
+	share       bool   // the flow has used its share of the memory in the class
+	bulk        bool   // the slots left are reserved for destinations with few attempts
+	memory      bool   // too little memory is left in the class
+	destination bool   // it waits for an attempt of its own to end, or for a new job
 }
 
-// arrival is new mail with when it came. It was passed over when only flows with
-// many trials had some.
+// arrival is new mail with the time of its arrival. It is passed over if only flows with
+// many trials have mail there.
 type arrival struct {
 	*entry
-	came   time.Time
-	passed bool
+	came       time.Time
+	passedOver bool
 }
 
 const (
-	// maxDestinations bounds the memory for destinations. Beyond it one that waits makes
-	// room for one that is due; the poll finds it again.
+	// maxDestinations bounds the memory for destinations. Beyond it a destination that is
+	// due replaces one that waits; the poll finds the latter again.
 	maxDestinations = 1 << 14
-	// perClaim is for how many destinations one claim asks.
+	// perClaim is how many destinations one claim is for at most.
 	perClaim = 64
-	// recentTime is for how long new mail counts as having just come.
+	// recentTime is how long new mail counts as having just arrived.
 	recentTime = time.Second
-	// backTime is how far a clock may go back without a jump: for so long new mail may
-	// not be due.
+	// backTime is how far the clock may go back without a jump. New mail may be due that
+	// much later.
 	backTime = 5 * time.Minute
-	// leftTime is after how long who waits for a share asks all the same, for another
-	// flow's mail may be there that waits for less; and triedLeftTime the same of mail
-	// that was tried.
+	// leftTime is the time after which an entry that waits for a share claims all the
+	// same, because another flow's mail may need less. triedLeftTime is the same for
+	// mail that was tried.
 	leftTime      = time.Minute
 	triedLeftTime = 10 * time.Second
-	// looks is at how many destinations is looked for one that makes room.
-	looks = 8
+	// maxLooked is how many destinations are examined to find one to evict.
+	maxLooked = 8
 )
 
 func newScheduler() *scheduler {
-	return &scheduler{all: make(map[gateway.Destination]*destination), aside: make(map[reason][]*entry), slots: newSlots(),
+	return &scheduler{all: make(map[gateway.Destination]*destination), parked: make(map[reason][]*entry), slots: newSlots(),
 		memory: newMemory()}
 }
 
-// sharing has the destinations share the memory with others.
+// sharing makes the scheduler share the memory with others.
 func (s *scheduler) sharing(m *memory) *scheduler {
 	s.memory = m
 	return s
 }
 
-// at returns the destination of a destination, a new one if need be.
+// at returns the state of a destination, a new one if need be.
 func (s *scheduler) at(d gateway.Destination, now time.Time) *destination {
 	l := s.all[d]
 	if l == nil {
@@ -83,25 +83,25 @@ func (s *scheduler) at(d gateway.Destination, now time.Time) *destination {
 	return l
 }
 
-// rang notes that something came for a destination.
-func (s *scheduler) rang(d gateway.Destination, now time.Time) {
+// arrived notes that a new job for a destination arrived.
+func (s *scheduler) arrived(d gateway.Destination, now time.Time) {
 	l := s.all[d]
 	if l == nil {
-		if !s.makeRoom(gateway.Fresh, now) && !s.makeWay(now) {
+		if !s.evict(gateway.Fresh, now) && !s.evictLater(now) {
 			return // the poll finds it
 		}
 		l = s.at(d, now)
 	}
 	l.fresh.due(now)
-	l.fresh.rang, l.fresh.aside = true, reason{}
+	l.fresh.newWork, l.fresh.parkedFor = true, reason{}
 	s.placeAll(l)
 	if l.fresh.class == trial {
 		s.recent = append(s.recent, &arrival{entry: &l.fresh, came: now})
 	}
 }
 
-// due notes what the store says of a destination, and reports false when there
-// is no room for more that is due.
+// due notes the store's answer about a destination. It reports false if there is no room
+// for another destination that is due.
 func (s *scheduler) due(w gateway.Waiting, now time.Time) bool {
 	part := gateway.Tried
 	if w.Fresh {
@@ -113,13 +113,13 @@ func (s *scheduler) due(w gateway.Waiting, now time.Time) bool {
 	l := s.all[w.Destination]
 	if l == nil {
 		if since := now.Sub(w.Due); w.Fresh && since >= 0 && since <= recentTime {
-			s.rang(w.Destination, now) // so many came that the bell did not tell of it
+			s.arrived(w.Destination, now) // so many arrived that the bell did not name it
 			return s.all[w.Destination] != nil
 		}
 		if w.Due.After(now) && len(s.all) >= maxDestinations {
-			return true // it is asked for again when it is due
+			return true // a later poll finds it when it is due
 		}
-		if !s.makeRoom(part, now) {
+		if !s.evict(part, now) {
 			return false
 		}
 		l = s.at(w.Destination, now)
@@ -129,28 +129,28 @@ func (s *scheduler) due(w gateway.Waiting, now time.Time) bool {
 	return true
 }
 
-// reopen has a destination tried at once.
+// reopen makes the queue try a destination at once.
 func (s *scheduler) reopen(d gateway.Destination, now time.Time) {
 	l := s.at(d, now)
 	l.reopen(now)
-	l.fresh.aside, l.tried.aside = reason{}, reason{}
+	l.fresh.parkedFor, l.tried.parkedFor = reason{}, reason{}
 	s.placeAll(l)
 }
 
 func (s *scheduler) placeAll(l *destination) {
 	s.place(&l.fresh)
 	s.place(&l.tried)
-	if l.idle() && !l.spare && s.all[l.destination] == l {
-		l.spare = true
-		s.spare = append(s.spare, l)
+	if l.idle() && !l.inIdle && s.all[l.destination] == l {
+		l.inIdle = true
+		s.idle = append(s.idle, l)
 	}
 }
 
-// classOf returns what an attempt would be now.
+// classOf returns the class that an attempt would have now.
 func classOf(e *entry) class {
 	switch {
 	case e.of.destination == gateway.Reports:
-		return steady // nobody else has a part in it
+		return steady // no other gateway takes part in it
 	case e.part == gateway.Tried:
 		return again
 	case e.of.health == well:
@@ -159,10 +159,10 @@ func classOf(e *entry) class {
 	return trial
 }
 
-// place puts an entry where it belongs in the order.
+// place moves an entry to its place in the order.
 func (s *scheduler) place(e *entry) {
 	_, wants := e.ready()
-	wants = wants && e.aside == reason{}
+	wants = wants && e.parkedFor == reason{}
 	c := classOf(e)
 	if e.index >= 0 && (!wants || c != e.class) {
 		heap.Remove(&s.order[e.class], e.index)
@@ -177,57 +177,57 @@ func (s *scheduler) place(e *entry) {
 	}
 }
 
-// putAside keeps an entry out of the order for a reason.
-func (s *scheduler) putAside(e *entry, why reason) {
-	e.aside = why
+// park keeps an entry out of the order for a reason.
+func (s *scheduler) park(e *entry, why reason) {
+	e.parkedFor = why
 	s.place(e)
-	if !why.destination && e.listed != why {
-		e.listed = why
-		s.aside[why] = append(s.aside[why], e)
+	if !why.destination && e.listedFor != why {
+		e.listedFor = why
+		s.parked[why] = append(s.parked[why], e)
 	}
 }
 
-// release puts back what waits aside and need not any longer, so many as may be
-// begun.
-func (s *scheduler) release(now time.Time) {
-	for why, list := range s.aside {
-		n, memory, shared := s.mayRelease(why), *s.memory, int64(0)
+// unpark puts entries back into the order whose reason has ended, at most as many as may
+// begin.
+func (s *scheduler) unpark(now time.Time) {
+	for why, list := range s.parked {
+		n, memory, shared := s.mayUnpark(why), *s.memory, int64(0)
 		i := 0
 		for ; i < len(list) && n > 0; i++ {
 			e := list[i]
-			waits := e.aside == why && s.all[e.of.destination] == e.of
+			waits := e.parkedFor == why && s.all[e.of.destination] == e.of
 			if waits && why.memory {
-				if !memory.holds(e.class, e.needed()) {
+				if !memory.holds(e.class, e.neededMemory()) {
 					break
 				}
-				memory.take(e.class, e.needed())
+				memory.take(e.class, e.neededMemory())
 			}
 			if waits && why.share {
-				if shared += e.left; shared > s.memory.left(why.class, why.flow) && now.Sub(e.asked) < leftTime {
+				if shared += e.leftBytes; shared > s.memory.left(why.class, why.flow) && now.Sub(e.lastClaim) < leftTime {
 					break
 				}
 			}
-			if e.listed == why {
-				e.listed = reason{}
+			if e.listedFor == why {
+				e.listedFor = reason{}
 			}
 			if waits {
-				e.aside = reason{}
+				e.parkedFor = reason{}
 				s.place(e)
 				n--
 			}
 		}
 		if list = list[i:]; len(list) == 0 {
-			delete(s.aside, why)
+			delete(s.parked, why)
 		} else {
-			s.aside[why] = list
+			s.parked[why] = list
 		}
 	}
 }
 
-func (s *scheduler) mayRelease(why reason) int {
+func (s *scheduler) mayUnpark(why reason) int {
 	switch {
 	case why.memory, why.share:
-		return looks
+		return maxLooked
 	case why.host != "":
 		return s.slots.hostRoom(why.host, why.well)
 	case why.bulk:
@@ -238,12 +238,12 @@ func (s *scheduler) mayRelease(why reason) int {
 	return s.slots.room(why.class)
 }
 
-// wanted returns what should be claimed now and takes those destinations out of the order
-// until claimed puts them back.
-func (s *scheduler) wanted(now time.Time) []asked {
-	s.release(now)
-	memory, portions := *s.memory, portions{memory: s.memory}
-	list := s.justCame(now, &memory, &portions)
+// wanted returns the claims to make now. It takes their entries out of the order until
+// noteClaims puts them back.
+func (s *scheduler) wanted(now time.Time) []claim {
+	s.unpark(now)
+	memory, portions := *s.memory, shareBudget{memory: s.memory}
+	list := s.claimRecent(now, &memory, &portions)
 	kept := len(list)
 	atHost := make(map[reason]int)
 	for c := range classes {
@@ -257,77 +257,77 @@ func (s *scheduler) wanted(now time.Time) []asked {
 			if at, _ := e.ready(); at.After(now) {
 				break
 			}
-			if isAsked(list, e.of) { // once in a claim
+			if isClaimed(list, e.of) { // once in a claim
 				break
 			}
 			n, why := s.allowed(e, room, atHost)
 			if n <= 0 {
-				s.putAside(e, why)
+				s.park(e, why)
 				continue
 			}
-			h, fits := e.hunger(n, &memory)
+			h, fits := e.allowance(n, &memory)
 			if !fits && memory != *s.memory {
-				break // the next claim has it, if this one leaves any
+				break // the next claim has memory for it, if this one leaves any
 			}
 			if !fits {
-				s.putAside(e, s.lacks(e))
+				s.park(e, s.memoryReason(e))
 				continue
 			}
 			if !portions.grant(e, &h) {
 				break
 			}
 			if full == nil {
-				full = s.slots.allFull(c)
+				full = s.slots.fullFlows(c)
 			}
 			room -= n
 			memory.take(c, h.bytes)
 			atHost[e.of.atHost()] += n
-			list = append(list, s.ask(e, n, full, h, now))
+			list = append(list, s.claimFor(e, n, full, h, now))
 		}
 	}
 	return list
 }
 
-// asked is a claim with the entry that it is for.
-type asked struct {
+// claim is a claim with its entry.
+type claim struct {
 	gateway.Claiming
 	*entry
-	kept *arrival // it takes slots that are kept, nil when it does not
+	reservedFor *arrival // the new mail for which it uses a reserved slot, nil if it uses none
 }
 
-func isAsked(list []asked, l *destination) bool {
-	return slices.ContainsFunc(list, func(a asked) bool { return a.of == l })
+func isClaimed(list []claim, l *destination) bool {
+	return slices.ContainsFunc(list, func(a claim) bool { return a.of == l })
 }
 
-// ask takes an entry out of the order and returns what is claimed for it.
-func (s *scheduler) ask(e *entry, n int, except []gateway.Flow, h hunger, now time.Time) asked {
+// claimFor takes an entry out of the order and returns its claim.
+func (s *scheduler) claimFor(e *entry, n int, except []gateway.Flow, h allowance, now time.Time) claim {
 	l := e.of
 	if e.index >= 0 {
 		heap.Remove(&s.order[e.class], e.index)
 	}
-	e.aside, e.asked, e.rang = reason{}, now, false
-	for f, held := range e.held {
-		if held >= l.most() && len(e.held) < nearWindow { // of many flows none holds too much
+	e.parkedFor, e.lastClaim, e.newWork = reason{}, now, false
+	for f, held := range e.byFlow {
+		if held >= l.flowLimit() && len(e.byFlow) < nearWindow { // of many flows none holds too much
 			except = append(slices.Clone(except), f)
 		}
 	}
-	return asked{entry: e, Claiming: gateway.Claiming{
+	return claim{entry: e, Claiming: gateway.Claiming{
 		Destination: l.destination, Part: e.part, Limit: n,
-		Most: min(2*l.window, l.width()) + l.fresh.bulky + l.tried.bulky, After: l.after, Except: except, Bytes: h.most,
+		Most: min(2*l.window, l.width()) + l.fresh.large + l.tried.large, After: l.lastFlow, Except: except, Bytes: h.most,
 		Behind: h.behind, Share: h.share,
 	}}
 }
 
-// allowed returns how many attempts may be begun for an entry beside those of the
-// same claim, or why none.
+// allowed returns how many attempts may begin for an entry, given those of the same
+// claim. If none may, it returns the reason.
 func (s *scheduler) allowed(e *entry, room int, atHost map[reason]int) (int, reason) {
 	l := e.of
 	n := min(e.room(), l.fits(), room)
-	if !e.rang {
-		n = min(n, max(e.room()-l.keeps(), 1))
+	if !e.newWork {
+		n = min(n, max(e.room()-l.reserved(), 1))
 	}
 	if e.class == steady {
-		if n = min(n, max(nearWindow-l.flying(), s.slots.free(steady)-reserve)); n <= 0 {
+		if n = min(n, max(nearWindow-l.underWay(), s.slots.free(steady)-reserve)); n <= 0 {
 			return 0, reason{bulk: true}
 		}
 	}
@@ -340,67 +340,66 @@ func (s *scheduler) allowed(e *entry, room int, atHost map[reason]int) (int, rea
 	return n, reason{}
 }
 
-// justCame asks for new mail that came a moment ago and finds no slot among those
-// that all share: the newest first, and that of flows with few trials before that
-// of others.
-func (s *scheduler) justCame(now time.Time, memory *memory, portions *portions) (list []asked) {
+// claimRecent claims new mail that has just arrived and finds no slot among those that
+// all share. The newest comes first, and flows with few trials come before others.
+func (s *scheduler) claimRecent(now time.Time, memory *memory, portions *shareBudget) (list []claim) {
 	i := 0
 	for i < len(s.recent) && now.Sub(s.recent[i].came) > recentTime {
 		i++
 	}
 	s.recent = s.recent[i:]
-	n := s.slots.keep(now)
-	if n <= 0 || len(s.recent) == 0 || len(s.order[trial]) <= s.slots.room(trial) && len(s.aside) == 0 {
+	n := s.slots.reservedNow(now)
+	if n <= 0 || len(s.recent) == 0 || len(s.order[trial]) <= s.slots.room(trial) && len(s.parked) == 0 {
 		return nil
 	}
-	heavy := s.slots.allHeavy()
+	heavy := s.slots.flowsWithManyTrials()
 	var second *arrival
 	for i := len(s.recent) - 1; i >= 0 && len(list) < n; i-- {
 		e := s.recent[i]
 		if at, wants := e.ready(); !wants || at.After(now) || classOf(e.entry) != trial ||
-			s.all[e.of.destination] != e.of || isAsked(list, e.of) {
+			s.all[e.of.destination] != e.of || isClaimed(list, e.of) {
 			continue
 		}
-		if e.passed || e.aside != (reason{}) {
-			// a kept slot is no use to those
-			if second == nil && e.aside.host == "" && !e.aside.memory && !e.aside.share && !e.aside.destination {
+		if e.passedOver || e.parkedFor != (reason{}) {
+			// these cannot use a reserved slot
+			if second == nil && e.parkedFor.host == "" && !e.parkedFor.memory && !e.parkedFor.share && !e.parkedFor.destination {
 				second = e
 			}
 			continue
 		}
-		if h, fits := e.hunger(1, memory); fits && portions.grant(e.entry, &h) {
+		if h, fits := e.allowance(1, memory); fits && portions.grant(e.entry, &h) {
 			memory.take(trial, h.bytes)
-			list = append(list, s.ask(e.entry, 1, heavy, h, now))
-			list[len(list)-1].kept = e
+			list = append(list, s.claimFor(e.entry, 1, heavy, h, now))
+			list[len(list)-1].reservedFor = e
 		}
 	}
 	if len(list) > 0 || second == nil {
 		return list
 	}
-	if h, fits := second.hunger(1, memory); fits && portions.grant(second.entry, &h) {
+	if h, fits := second.allowance(1, memory); fits && portions.grant(second.entry, &h) {
 		memory.take(trial, h.bytes)
-		list = append(list, s.ask(second.entry, 1, nil, h, now))
-		list[0].kept = second
+		list = append(list, s.claimFor(second.entry, 1, nil, h, now))
+		list[0].reservedFor = second
 	}
 	return list
 }
 
-// claimed notes what was leased, and returns it with what each attempt takes. A
-// destination of which nothing was said has nothing to do.
-func (s *scheduler) claimed(wanted []asked, got []gateway.Claimed, now time.Time) (flights []flight) {
+// noteClaims notes the jobs that were leased, and returns them with the resources of
+// each attempt. A destination that the store did not mention has nothing to do.
+func (s *scheduler) noteClaims(wanted []claim, got []gateway.Claimed, now time.Time) (flights []leasedJob) {
 	for i := range wanted {
 		a := &wanted[i]
 		var c gateway.Claimed
 		if i < len(got) && got[i].Destination == a.Destination {
 			c = got[i]
 		}
-		flights = append(flights, s.begun(a, &c, now)...)
+		flights = append(flights, s.noteLeases(a, &c, now)...)
 	}
 	return flights
 }
 
-// begun notes what was leased for one claim.
-func (s *scheduler) begun(a *asked, c *gateway.Claimed, now time.Time) (flights []flight) {
+// noteLeases notes the jobs that were leased for one claim.
+func (s *scheduler) noteLeases(a *claim, c *gateway.Claimed, now time.Time) (flights []leasedJob) {
 	l, e := a.of, a.entry
 	l.fresh.at, l.tried.at = time.Time{}, c.Tried
 	if c.Fresh {
@@ -409,71 +408,72 @@ func (s *scheduler) begun(a *asked, c *gateway.Claimed, now time.Time) (flights 
 	if len(c.Jobs) > 0 {
 		l.heaviest = 0
 	}
-	e.needs, e.left = int64(c.Needs), 0
+	e.neededBytes, e.leftBytes = int64(c.Needs), 0
 	if c.Left.Size > 0 {
-		e.left = weigh(int64(c.Left.Size))
+		e.leftBytes = memoryFor(int64(c.Left.Size))
 	}
 	for i := range c.Jobs {
-		f := flight{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, well: l.health == well,
-			weight: weigh(int64(c.Jobs[i].Size))}
+		f := leasedJob{Job: c.Jobs[i], part: a.Part, class: e.class, host: l.host, healthy: l.health == well,
+			weight: memoryFor(int64(c.Jobs[i].Size))}
 		s.slots.take(&f)
-		e.hold(&f, 1)
+		e.count(&f, 1)
 		l.heaviest = max(l.heaviest, f.weight)
-		s.carries(&f, l, 1)
-		if a.kept != nil {
-			s.slots.kept--
+		s.countMemory(&f, l, 1)
+		if a.reservedFor != nil {
+			s.slots.reserved--
 		}
 		flights = append(flights, f)
 	}
 	if n := len(c.Jobs); n > 0 {
-		l.seen, l.after = now, c.Jobs[n-1].Flow
+		l.lastEvent, l.lastFlow = now, c.Jobs[n-1].Flow
 	} else if !e.at.IsZero() && !e.at.After(now) {
-		s.gotNothing(a, c, now)
+		s.noteEmptyClaim(a, c, now)
 	}
 	if c.Passed != 0 {
-		l.after = c.Passed
+		l.lastFlow = c.Passed
 	}
 	s.placeAll(l)
 	return flights
 }
 
-// gotNothing notes why nothing was leased although something is due: it waits for
-// memory, for slots of its flow, or for what others have leased.
-func (s *scheduler) gotNothing(a *asked, c *gateway.Claimed, now time.Time) {
+// noteEmptyClaim notes why no job was leased although one is due. The entry waits for
+// memory, for slots of its flow, or for jobs that others have leased.
+func (s *scheduler) noteEmptyClaim(a *claim, c *gateway.Claimed, now time.Time) {
 	switch e := a.entry; {
-	case a.Behind == 0 && (c.Needs > 0 || c.Left.Size > 0): // it did not look for small ones behind the large one
-		e.rang = true
+	case a.Behind == 0 && (c.Needs > 0 || c.Left.Size > 0): // the claim did not examine small ones behind the large one
+		e.newWork = true
 	case c.Needs > 0:
-		if maxShare-e.of.bytes < e.needed() || !s.memory.holds(e.class, e.needed()) {
-			s.putAside(e, s.lacks(e))
+		if maxShare-e.of.bytes < e.neededMemory() || !s.memory.holds(e.class, e.neededMemory()) {
+			s.park(e, s.memoryReason(e))
 		}
-	case c.Left.Size > 0 && a.Part == gateway.Tried: // of which no bell tells
+	case c.Left.Size > 0 && a.Part == gateway.Tried: // no bell announces such mail
 		e.at = now.Add(triedLeftTime)
 	case c.Left.Size > 0:
-		s.putAside(e, reason{flow: c.Left.Flow, class: e.class, share: true})
+		s.park(e, reason{flow: c.Left.Flow, class: e.class, share: true})
 	case len(c.Held) > 0:
-		s.heldBack(a, c.Held[0])
-	case c.Passed != 0: // the next flows are looked at soon
+		s.noteFlowFull(a, c.Held[0])
+	case c.Passed != 0: // the next flows are examined soon
 		e.at = now.Add(peekTime)
 	default:
 		e.at = now.Add(retryStore)
 	}
 }
 
-// heldBack notes that what is due is of a flow that has as much as it may.
-func (s *scheduler) heldBack(a *asked, f gateway.Flow) {
+// noteFlowFull notes that the due jobs are of a flow that holds as much as it may.
+func (s *scheduler) noteFlowFull(a *claim, f gateway.Flow) {
 	switch {
-	case a.kept != nil && !a.kept.passed:
-		a.kept.passed = true
+	case a.reservedFor != nil && !a.reservedFor.passedOver:
+		a.reservedFor.passedOver = true
 	case s.slots.full(a.class, f):
-		s.putAside(a.entry, reason{flow: f, class: a.class})
+		s.park(a.entry, reason{flow: f, class: a.class})
 	default: // it holds as much of the destination as it may
-		s.putAside(a.entry, reason{destination: true})
+		s.park(a.entry, reason{destination: true})
 	}
 }
 
-// refused notes that the store leased nothing: all are asked for again then.
-func (s *scheduler) refused(wanted []asked, then time.Time) {
+// claimFailed notes that the store leased no job because of an error. All claims are made
+// again at then.
+func (s *scheduler) claimFailed(wanted []claim, then time.Time) {
 	for i := range wanted {
 		wanted[i].at = then
 		s.placeAll(wanted[i].of)
@@ -481,26 +481,26 @@ func (s *scheduler) refused(wanted []asked, then time.Time) {
 }
 
 // finish notes how an attempt ended.
-func (s *scheduler) finish(f *finished, now time.Time) {
-	s.slots.give(f)
+func (s *scheduler) finish(f *attemptResult, now time.Time) {
+	s.slots.release(f)
 	l := s.at(f.Destination, now)
-	s.carries(&f.flight, l, -1)
+	s.countMemory(&f.leasedJob, l, -1)
 	was := l.health == well
 	l.finish(f, now)
 	for _, e := range []*entry{&l.fresh, &l.tried} {
-		// Who is well waits for other slots than who is not.
-		if e.aside.destination || was != (l.health == well) {
-			e.aside = reason{}
+		// A healthy gateway waits for other slots than one that is not.
+		if e.parkedFor.destination || was != (l.health == well) {
+			e.parkedFor = reason{}
 		}
 	}
 	s.placeAll(l)
 }
 
-// sleep returns how long nothing is to be claimed.
+// sleep returns how long there is nothing to claim.
 func (s *scheduler) sleep(now time.Time) time.Duration {
 	wait := pollTime
 	for c := range classes {
-		if len(s.order[c]) == 0 || s.slots.free(c) == 0 { // what ends an attempt wakes the queue
+		if len(s.order[c]) == 0 || s.slots.free(c) == 0 { // the end of an attempt wakes the queue
 			continue
 		}
 		at, _ := s.order[c][0].ready()
@@ -516,22 +516,22 @@ func (s *scheduler) sleep(now time.Time) time.Duration {
 type DestinationHealth struct {
 	Destination gateway.Destination
 	Window      int       // attempts that may be made at once
-	Flying      int       // attempts under way
+	InFlight    int       // attempts under way
 	Failures    int       // in a row
-	ClosedUntil time.Time // what was tried before waits until then; zero when it need not
+	ClosedUntil time.Time // jobs that were tried before wait until then; zero if they need not
 }
 
-func (s *scheduler) show(list []DestinationHealth) []DestinationHealth {
+func (s *scheduler) health(list []DestinationHealth) []DestinationHealth {
 	for _, l := range s.all {
-		list = append(list, DestinationHealth{Destination: l.destination, Window: l.window, Flying: l.flying(),
+		list = append(list, DestinationHealth{Destination: l.destination, Window: l.window, InFlight: l.underWay(),
 			Failures:    max(l.fresh.gate.failures, l.tried.gate.failures),
-			ClosedUntil: later(l.fresh.gate.closed, l.tried.gate.closed)})
+			ClosedUntil: later(l.fresh.gate.closedUntil, l.tried.gate.closedUntil)})
 	}
 	slices.SortFunc(list, func(a, b DestinationHealth) int { return cmp.Compare(a.Destination, b.Destination) })
 	return list
 }
 
-// forget drops the destinations of which nothing is to be remembered.
+// forget drops the destinations about which there is nothing to remember.
 func (s *scheduler) forget(now time.Time) {
 	hosts := make(map[string]bool)
 	for d, l := range s.all {
@@ -546,9 +546,9 @@ func (s *scheduler) forget(now time.Time) {
 			delete(s.slots.hosts, name)
 		}
 	}
-	s.spare = slices.DeleteFunc(s.spare, func(l *destination) bool {
+	s.idle = slices.DeleteFunc(s.idle, func(l *destination) bool {
 		gone := s.all[l.destination] != l
-		l.spare = l.spare && !gone
+		l.inIdle = l.inIdle && !gone
 		return gone
 	})
 }

@@ -2,24 +2,24 @@ package queue
 
 import "time"
 
-// workers runs what it is given, each at once and beside all others. A goroutine
-// that has finished waits a while for more: its stack has grown to what an
-// attempt needs, and growing one anew for every attempt costs as much as reading
-// the message.
+// workers runs functions, each at once and in a goroutine of its own. A goroutine that
+// has finished waits a while for more work. Its stack has grown to the size that an
+// attempt needs; growing a new one for every attempt costs as much as reading the
+// message.
 type workers struct {
-	next chan func()
-	over chan struct{} // closed when nothing more comes
+	next    chan func()
+	stopped chan struct{} // closed when no more work comes
 }
 
-// restTime is how long one of the crew waits for more.
-const restTime = time.Second
+// idleTime is how long an idle goroutine waits for more work.
+const idleTime = time.Second
 
-func newWorkers() workers { return workers{next: make(chan func()), over: make(chan struct{})} }
+func newWorkers() workers { return workers{next: make(chan func()), stopped: make(chan struct{})} }
 
-// end sends home who waits.
-func (c workers) end() { close(c.over) }
+// stop ends the goroutines that wait.
+func (c workers) stop() { close(c.stopped) }
 
-// do runs the work beside its caller.
+// do runs the work in another goroutine.
 func (c workers) do(work func()) {
 	select {
 	case c.next <- work:
@@ -29,16 +29,16 @@ func (c workers) do(work func()) {
 }
 
 func (c workers) work(work func()) {
-	rest := time.NewTimer(restTime)
+	rest := time.NewTimer(idleTime)
 	defer rest.Stop()
 	for {
 		work()
-		rest.Reset(restTime)
+		rest.Reset(idleTime)
 		select {
 		case work = <-c.next:
 		case <-rest.C:
 			return
-		case <-c.over:
+		case <-c.stopped:
 			return
 		}
 	}
