@@ -19,20 +19,20 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// attempt is one post and what was answered.
+// attempt is one post and its answer.
 type attempt struct {
 	domain amtp.Domain
-	id     amtp.MessageID // that was sent
+	id     amtp.MessageID // the id that was sent
 	to     *gateway.Delivery
 	now    time.Time
 
 	remote.Answer
-	code amtp.Code // of the error in the answer, "" when there is none of the protocol's form
-	text string    // of that error
+	code amtp.Code // of the error in the answer, "" if it has no error of the protocol's form
+	text string    // the text of that error
 }
 
-// reply is what is read of an answer. Its texts are the other side's and go no
-// further than the log.
+// reply is the part of an answer that is read. Its texts are the other side's: they go
+// to the log and nowhere else.
 type reply struct {
 	MessageID  string  `json:"message_id"`
 	Recipients []entry `json:"recipients"`
@@ -42,7 +42,7 @@ type reply struct {
 	} `json:"error"`
 }
 
-// entry is what an answer says of one recipient.
+// entry is what an answer says about one recipient.
 type entry struct {
 	Address   string `json:"address"`
 	Status    string `json:"status"`
@@ -55,8 +55,8 @@ func (a *attempt) outcome(o gateway.Outcome) gateway.Carriage {
 	return gateway.Carriage{Outcomes: []gateway.Outcome{o}}
 }
 
-// judge decides from the answer what became of the recipient. A message is
-// delivered when the answer names it and its recipient, and never otherwise.
+// judge decides the recipient's outcome from the answer. A message is delivered only if
+// the answer names it and its recipient.
 func (a *attempt) judge() gateway.Carriage {
 	var r reply
 	readable := isJSON(a.Header) && strictjson.Decode(a.Body, &r) == nil
@@ -82,7 +82,7 @@ func (a *attempt) judge() gateway.Carriage {
 	return a.byStatus()
 }
 
-// byStatus is what came of an answer of which only the status means something.
+// byStatus is the carriage for an answer in which only the status means something.
 func (a *attempt) byStatus() gateway.Carriage {
 	switch status := a.Status; {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly:
@@ -98,7 +98,7 @@ func (a *attempt) byStatus() gateway.Carriage {
 		return a.outcome(trouble(amtp.CodeAccessDenied, "the gateway of %s does not let us in (%s)",
 			a.domain, a.number()))
 	case a.code != "":
-		if o, known := a.judged(a.code); known { // such as passes by itself
+		if o, known := a.judged(a.code); known { // for example an error that passes by itself
 			return a.outcome(o)
 		}
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the gateway of %s answered %s", a.domain, a.number()))
@@ -107,13 +107,13 @@ func (a *attempt) byStatus() gateway.Carriage {
 		a.domain, a.Status))
 }
 
-// number is the status of the answer, with the code that stood there.
+// number is the status of the answer, with the code if there is one.
 func (a *attempt) number() string {
 	return strings.TrimSpace(strconv.Itoa(a.Status) + " " + string(a.code))
 }
 
-// entry returns what the answer says of a recipient, nil when it is nothing. Of
-// two entries the worse counts.
+// entry returns what the answer says about a recipient, nil if it says nothing. Of two
+// entries the worse one counts.
 func (r *reply) entry(to amtp.Address) (found *entry) {
 	for i := range r.Recipients {
 		e := &r.Recipients[i]
@@ -125,9 +125,9 @@ func (r *reply) entry(to amtp.Address) (found *entry) {
 	return found
 }
 
-// became is what became of the recipient by what the answer says of it. One that
-// failed for a reason that may pass is tried again under a new key: the reference
-// gateway would repeat its answer to the old one.
+// became is the recipient's outcome by its entry in the answer. A recipient that failed
+// for a reason that may pass is tried again under a new key, because the reference
+// gateway would repeat its answer to the old key.
 func (a *attempt) became(e *entry) gateway.Outcome {
 	switch {
 	case e == nil:
@@ -151,8 +151,7 @@ func (a *attempt) became(e *entry) gateway.Outcome {
 	return o
 }
 
-// hasIt reports whether the other side has the message of a recipient with the
-// status.
+// hasIt reports whether the other side has the message for a recipient with that status.
 func hasIt(status string) bool {
 	switch amtp.Status(status) {
 	case amtp.StatusDelivered, amtp.StatusAccepted, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying:
@@ -161,8 +160,8 @@ func hasIt(status string) bool {
 	return false
 }
 
-// unwell is an answer that says that the gateway takes nothing now. An error of
-// the protocol with 500 is about this message, as far as anybody can tell.
+// unwell is the carriage for an answer by which the gateway accepts no messages now. A
+// 500 with an error of the protocol counts as an answer about this message.
 func (a *attempt) unwell() gateway.Carriage {
 	o := later("the gateway of %s cannot take messages now (%s)", a.domain, a.number())
 	o.RetryAfter = retryAfter(a.Header, a.now)
@@ -173,7 +172,7 @@ func (a *attempt) unwell() gateway.Carriage {
 	return c
 }
 
-// note tells the operator what another gateway said when it refused a message.
+// note logs for the operator what another gateway said when it refused a message.
 func (j *journey) note(a *attempt, c *gateway.Carriage) {
 	o := &c.Outcomes[0]
 	if o.Event == gateway.Success || a.code == "" {
@@ -188,8 +187,8 @@ func (j *journey) note(a *attempt, c *gateway.Carriage) {
 		"status", a.Status, "code", a.code, "said", said(a.text))
 }
 
-// unreachable is what came of a post without an answer, or with half of one. The
-// error's own text has addresses of machines in it.
+// unreachable is the carriage for a post without an answer, or with half of one. The
+// error's own text is not used, because it has addresses of machines.
 func (a *attempt) unreachable(err error) gateway.Carriage {
 	if errors.Is(err, remote.ErrAddress) {
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable, "the address of the gateway of %s is no URL", a.domain))
@@ -210,8 +209,7 @@ func (a *attempt) unreachable(err error) gateway.Carriage {
 	return c
 }
 
-// isCertificate reports whether a call was not made because of the other side's
-// certificate.
+// isCertificate reports whether a call failed because of the other side's certificate.
 func isCertificate(err error) bool {
 	var unknown x509.UnknownAuthorityError
 	var wrongName x509.HostnameError
@@ -224,7 +222,7 @@ func isJSON(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(media), "application/json")
 }
 
-// retryAfter reads the Retry-After header: seconds or a date. 0 is none. RFC 9110
+// retryAfter reads the Retry-After header: seconds or a date. 0 means none. RFC 9110
 // §10.2.3.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	const most = 30 * 24 * 3600

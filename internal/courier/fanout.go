@@ -11,28 +11,28 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Features by which a gateway says that it takes one message in several
-// deliveries, each with one recipient. fanout says just that; what knows receipts
-// does it as well.
+// Features by which a gateway says that it accepts one message in several deliveries,
+// each with one recipient. fanout says just that; a gateway that knows receipts accepts
+// it as well.
 var fanOutFeatures = []string{"fanout", amtp.FeatureReceipts}
 
-// takesFanOut reports whether what a domain publishes says that its gateway takes
-// one id in several deliveries.
+// takesFanOut reports whether, by the domain's record, its gateway accepts one id in
+// several deliveries.
 func takesFanOut(found discovery.Found) bool {
 	return found.Signs() || slices.ContainsFunc(found.Features, func(word string) bool {
 		return slices.Contains(fanOutFeatures, word)
 	})
 }
 
-// matters reports whether it is of any consequence to the parcel what the gateway
-// takes: nearly none asks the store about it.
+// matters reports whether it makes a difference to the parcel if the gateway takes
+// fan-out. For most parcels it does not, and the store is not asked.
 func matters(p *gateway.Parcel) bool {
 	return p.Envelope.InReplyTo != "" || slices.ContainsFunc(p.Recipients,
 		func(d gateway.Delivery) bool { return d.Further })
 }
 
-// fanOuts remembers for a while which domains sign to us: many messages ask one
-// after the other.
+// fanOuts remembers for a while which domains sign their messages to us, because many
+// messages in a row need to know.
 type fanOuts struct {
 	mu    sync.Mutex
 	signs map[amtp.Domain]signing
@@ -49,9 +49,9 @@ const (
 	maxSigns = 1000 // domains
 )
 
-// signs reports whether messages that the domain signed came lately: who signs
-// knows that one message comes in several deliveries. AMTP §9. Where nobody can
-// say it is no: an id of its own harms no further recipient.
+// signs reports whether messages that the domain signed came lately. A gateway that signs
+// knows that one message comes in several deliveries. AMTP §9. If the store cannot say,
+// the answer is no, because an id of its own harms no further recipient.
 func (r *Remote) signs(ctx context.Context, d amtp.Domain) bool {
 	now := r.Now()
 	r.known.mu.Lock()

@@ -13,16 +13,15 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// health says of whom a call's end speaks: of the gateway that was called, or of
-// the message. It has the status of the answer, whether its body was an error as
-// AMTP says, and the error of a call that brought none, or half of one.
+// health says whether the end of a call concerns the gateway that was called, or the
+// message. It gets the status of the answer, whether the body was an error of the
+// protocol, and the error of a call that brought no answer, or half of one.
 //
-//   - Without an answer the gateway is not there: nothing else is worth trying now.
-//   - 429, 502, 503 and 504 may speak of the gateway, of the sender or of a recipient,
-//     and so may a 500 that nobody has explained: it is there, and what waits for
-//     it is tried carefully.
-//   - Everything else speaks of the message, also a 500 by a gateway that says so
-//     in the protocol's words.
+//   - Without an answer the gateway is down: no other message is worth trying now.
+//   - 429, 502, 503 and 504 may concern the gateway, the sender or a recipient, and so
+//     may a 500 without an error of the protocol. The gateway is there; the messages that
+//     wait for it are tried carefully.
+//   - Every other answer concerns the message, even a 500 with an error of the protocol.
 func health(status int, isError bool, err error) (down, answered bool) {
 	switch {
 	case err != nil:
@@ -36,8 +35,8 @@ func health(status int, isError bool, err error) (down, answered bool) {
 	return false, true
 }
 
-// together adds what came of one post to what came of others to the same gateway.
-// One that took a message is well, whatever it said of another.
+// together adds the carriage of one post to that of others to the same gateway. A gateway
+// that took one message is healthy, whatever it said about another.
 func together(whole, c gateway.Carriage) gateway.Carriage {
 	absent := whole.Down && !whole.Answered || c.Down && !c.Answered
 	first := len(whole.Outcomes) == 0
@@ -51,8 +50,8 @@ func together(whole, c gateway.Carriage) gateway.Carriage {
 	return whole
 }
 
-// isAbsent reports whether nobody is where the call went: what DNS says may have
-// changed.
+// isAbsent reports whether no gateway is at the address of the call: the domain's DNS
+// record may have changed.
 func isAbsent(err error) bool {
 	var dns *net.DNSError
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) ||
@@ -69,8 +68,8 @@ func hostOf(gateway string) string {
 	return u.Host
 }
 
-// watched returns a context that notes to which address a call goes, and what has
-// been noted: host and port as the URL has them as long as nothing was.
+// watched returns a context that records the address to which a call goes, and a function
+// that returns it. Before a connection it is the host and port of the URL.
 func watched(ctx context.Context, host string) (context.Context, func() string) {
 	var address atomic.Value
 	address.Store(host)

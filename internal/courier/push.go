@@ -17,12 +17,12 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// Push carries messages to the endpoints of agents here, signed with the
-// endpoint's secret as Standard Webhooks says. AMTP §5.
+// Push carries messages to the endpoints of agents here, signed with the endpoint's
+// secret as Standard Webhooks specifies. AMTP §5.
 //
-// The endpoint has the message when it answers 2xx. A crash before that is
-// stored, or a lost answer, has it pushed again with the same webhook-id. An
-// agent that takes its messages from its inbox by now finds them there.
+// The endpoint has the message when it answers 2xx. After a crash before that is
+// stored, or after a lost answer, the message is pushed again with the same webhook-id.
+// If the agent has changed to pull meanwhile, the message goes to its inbox.
 type Push struct {
 	Store   PushStore
 	Seal    gateway.Seal
@@ -41,14 +41,14 @@ type PushStore interface {
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
 }
 
-// Replier sends what an endpoint answered, a document of JSON, as the reply of its agent.
-// It returns a refusal only when the same may be accepted later. automail.PushReplier is
+// Replier sends an endpoint's answer, a JSON document, as the reply of its agent. It
+// returns a refusal only if the same reply may be accepted later. automail.PushReplier is
 // one.
 type Replier interface {
 	Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error
 }
 
-// Hurrier has what waits for a destination tried now. queue.Queue is one.
+// Hurrier makes the jobs that wait for a destination due now. queue.Queue is one.
 type Hurrier interface {
 	RetryNow(context.Context, gateway.Destination)
 }
@@ -88,12 +88,12 @@ func (c *Push) agent(p *gateway.Parcel) (*gateway.Agent, error) {
 	case err != nil:
 		return nil, err
 	case a.ID != to.Agent:
-		return nil, nil // another has its name
+		return nil, nil // another agent has its name
 	}
 	return a, nil
 }
 
-// inbox is the carriage of what its recipient gets from its inbox after all.
+// inbox is the carriage of a message that its recipient gets in its inbox after all.
 func inbox(p *gateway.Parcel) gateway.Carriage {
 	return p.All(gateway.Outcome{Event: gateway.Success, Inbox: true})
 }
@@ -135,8 +135,8 @@ func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent
 	return p.All(gateway.Outcome{Event: gateway.Success})
 }
 
-// request is what is posted. Its headers may not be set by the agent, but for
-// those that the agent configured.
+// request returns the request to post. Its headers are the gateway's, and those that the
+// agent configured.
 func (c *Push) request(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) (*http.Request, error) {
 	list, err := c.Store.Secrets(ctx, gateway.EndpointKind(a.ID))
 	if err != nil {
@@ -172,14 +172,14 @@ func (c *Push) request(ctx context.Context, p *gateway.Parcel, a *gateway.Agent)
 	return req, nil
 }
 
-// What keeps a push from being sent at all.
+// The reasons for which a push cannot be sent at all.
 var (
 	errNoSecret    = errors.New("there is no secret to sign with")
 	errNotWritable = errors.New("the message cannot be written")
 	errNoTarget    = errors.New("the endpoint is no URL")
 )
 
-// unsent is what came of a push that could not be made.
+// unsent is the carriage for a push that could not be made.
 func (c *Push) unsent(p *gateway.Parcel, a *gateway.Agent, err error) gateway.Carriage {
 	c.Log.Warn("a message cannot be pushed", "message", string(p.Envelope.ID), "destination", string(p.Destination),
 		"cause", err)
@@ -197,14 +197,14 @@ func (c *Push) unsent(p *gateway.Parcel, a *gateway.Agent, err error) gateway.Ca
 	return down(p, "this gateway cannot push to %s now", a.Address)
 }
 
-// down is the carriage of a parcel whose endpoint is not there for any message.
+// down is the carriage of a parcel whose endpoint is down for every message.
 func down(p *gateway.Parcel, format string, args ...any) gateway.Carriage {
 	all := p.All(later(format, args...))
 	all.Down = true
 	return all
 }
 
-// refused is what an answer outside 2xx means.
+// refused is the carriage for an answer outside 2xx.
 func (c *Push) refused(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, res *http.Response) gateway.Carriage {
 	switch code := res.StatusCode; {
 	case code == http.StatusGone:
@@ -228,14 +228,14 @@ func (c *Push) refused(ctx context.Context, p *gateway.Parcel, a *gateway.Agent,
 	}
 }
 
-// pause notes how long the other side wants to be left alone.
+// pause notes the time after which the other side wants the next attempt.
 func pause(o gateway.Outcome, res *http.Response, now time.Time) gateway.Outcome {
 	o.RetryAfter = retryAfter(res.Header, now)
 	return o
 }
 
-// gone turns an agent whose endpoint receives no more to its inbox, before
-// anything enters it: whatever is interrupted is done again, and nothing is lost.
+// gone changes an agent whose endpoint answered 410 to pull. That is stored before any
+// message enters the inbox, so an interruption loses none: the attempt is repeated.
 func (c *Push) gone(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) gateway.Carriage {
 	turned := false
 	_, err := c.Store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
@@ -252,12 +252,12 @@ func (c *Push) gone(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) ga
 			string(p.Destination))
 		c.Queue.RetryNow(ctx, p.Destination)
 	}
-	// Where the endpoint was changed meanwhile, the new one is tried.
+	// If the endpoint was changed meanwhile, the new one is tried.
 	return p.All(later("the endpoint of %s was changed", a.Address))
 }
 
-// unanswered is what came of a push without an answer, or with half of one. The
-// error's own text has the URL in it.
+// unanswered is the carriage for a push without an answer, or with half of one. The
+// error's own text is not used, because it has the URL.
 func unanswered(p *gateway.Parcel, a *gateway.Agent, err error) gateway.Carriage {
 	var slow net.Error
 	switch {

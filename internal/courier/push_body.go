@@ -8,17 +8,17 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// expected are the members that the reference gateway pushes always, the
-// sender's with what stands for one that the sender did not write.
+// expected are the sender's members that the reference gateway always pushes, each with
+// the value that it has if the sender did not write it.
 var expected = []struct{ name, absent string }{
 	{"attachments", "null"}, {"coordination", "null"}, {"headers", "null"}, {"in_reply_to", `""`},
 	{"payload", "null"}, {"response_type", `""`}, {"schema", `""`}, {"subject", `""`},
 }
 
-// pushBody is what an endpoint receives: what the gateway knows of the message,
-// and then the sender's members as they arrived. It is what the inbox of a pull
-// agent shows but for the marks of the inbox (status, delivery_count), and has
-// every member that the reference gateway pushes. AMTP §5.
+// pushBody is the body that an endpoint receives: the gateway's own members, and then the
+// sender's as they arrived. It is what the inbox of a pull agent shows, but without the
+// inbox's marks (status, delivery_count). It has every member that the reference gateway
+// pushes. AMTP §5.
 func pushBody(p *gateway.Parcel) ([]byte, error) {
 	e := &p.Envelope
 	shown := e.Shown()
@@ -54,8 +54,8 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 		written[x.name] = true
 	}
 	for _, m := range members {
-		// In any case of letters: some readers do not tell them apart, and the
-		// last one would win.
+		// Names are compared without regard to case: some readers do not tell the cases
+		// apart, and the last one would win.
 		if !written[strictjson.Fold(m.Name)] {
 			b = appendMember(b, m.Name, m.Value)
 		}
@@ -63,7 +63,7 @@ func pushBody(p *gateway.Parcel) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// member returns the value of a member, or what stands for none.
+// member returns the value of a member, or absent if there is none.
 func member(members []strictjson.Member, name, absent string) []byte {
 	for _, m := range members {
 		if m.Name == name && string(m.Value) != "null" {
@@ -73,7 +73,7 @@ func member(members []strictjson.Member, name, absent string) []byte {
 	return []byte(absent)
 }
 
-// appendMember adds a member to an object that is being written and not closed.
+// appendMember adds a member to an object that is not closed yet.
 func appendMember(b []byte, name string, value []byte) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')

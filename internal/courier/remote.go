@@ -31,20 +31,20 @@ type Memory interface {
 // one recipient. AMTP §5, §9.
 //
 // The first recipient of a domain gets the message under its own id and key. Each
-// further one has a key of its own, and an id of its own where the gateway is not
-// known to take fan-out: the reference gateway of July 2026 overwrites a message
-// whose id comes twice, and the one who got it first loses it.
+// further recipient has a key of its own. It also has an id of its own if the gateway is
+// not known to take fan-out: the reference gateway of July 2026 overwrites a message
+// whose id comes twice, and its first recipient loses it.
 type Remote struct {
 	Finder Finder
 	Client *http.Client // of outbound
 	Memory Memory
 	// Signer returns our present key, nil while there is none.
 	Signer func() *amtp.Signer
-	// Doubt has the domain's gateway looked for again at the next attempt, because
-	// nobody is where it was; nil does nothing.
+	// Doubt makes the next attempt look up the domain's gateway again, because no gateway
+	// is where it was; nil does nothing.
 	Doubt func(amtp.Domain)
-	// Known returns what is remembered of a domain's gateway, without asking
-	// anybody; nil remembers nothing.
+	// Known returns what is remembered about a domain's gateway, without a call; nil
+	// remembers nothing.
 	Known func(amtp.Domain) (amtp.Capabilities, bool)
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -52,8 +52,8 @@ type Remote struct {
 	known fanOuts
 }
 
-// How many messages of one parcel are under way together: several small ones, or
-// one large one, each of which is a copy.
+// How many messages of one parcel are under way at once: several small ones, or one large
+// one. Each is a copy in memory.
 const (
 	atOnce      = 8
 	atOnceBytes = 4 << 20
@@ -83,8 +83,8 @@ func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	return j.each(ctx)
 }
 
-// Most returns how many bytes the gateway of a domain takes, as far as that is
-// remembered: 0 when it is not known. It asks nobody.
+// Most returns the size in bytes of the largest message that the gateway of a domain
+// accepts, 0 if that is not known. It makes no call.
 func (r *Remote) Most(d amtp.Domain) int64 {
 	if r.Known == nil {
 		return 0
@@ -93,7 +93,7 @@ func (r *Remote) Most(d amtp.Domain) int64 {
 	return c.MaxSize
 }
 
-// Size returns how many bytes the message has on its way in that envelope, 0 when it
+// Size returns how many bytes the message has when it is sent in that envelope, 0 if it
 // cannot be written.
 func (r *Remote) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
 	body, err := r.sealed(m, e)
@@ -115,8 +115,8 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 	var posts sync.WaitGroup
 	slots := make(chan struct{}, max(1, min(atOnce, atOnceBytes/max(1, len(j.parcel.Body)))))
 	for k := range to {
-		// Each attempt begins with another one: a recipient at which all ends does
-		// not stand before the others for good.
+		// Each attempt begins with another recipient, so that one at which attempts end
+		// does not block the others for good.
 		i := (k + j.parcel.Attempts) % len(to)
 		slots <- struct{}{}
 		mu.Lock()
@@ -139,15 +139,15 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 	return whole
 }
 
-// timeFor reports whether there is time for something that took so long before: a
-// large message that would be cut off in the middle is not begun.
+// timeFor reports whether there is time for another post that takes as long as the
+// longest before it. A large message that would be cut off in the middle is not begun.
 func timeFor(ctx context.Context, took time.Duration) bool {
 	end, ok := ctx.Deadline()
 	return !ok || time.Until(end) >= took
 }
 
-// contained is post, in which a defect is that of one recipient: it is tried again,
-// and the others have their turn.
+// contained is post, in which a defect harms one recipient only: that one is tried again,
+// and the others are not affected.
 func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gateway.Carriage) {
 	err := defect.Contain(func() error {
 		c = j.post(ctx, to)
@@ -155,7 +155,7 @@ func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gatewa
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		j.Log.Error("an attempt met a defect", "job", int64(j.parcel.ID), "destination", string(j.parcel.Destination),
+		j.Log.Error("an attempt failed because of a defect in this program", "job", int64(j.parcel.ID), "destination", string(j.parcel.Destination),
 			"recipient", to.Recipient.String(),
 			"cause", met.Error(), "stack", string(met.Stack))
 		a := attempt{to: to}
@@ -199,7 +199,7 @@ func (r *Remote) Post(ctx context.Context, found discovery.Found, body []byte) (
 	return remote.Call(ctx, cmp.Or(found.Client, r.Client), http.MethodPost, found.Gateway, "/v1/messages", body)
 }
 
-// sealed returns the body to be posted: with our signature where we have a key.
+// sealed returns the body to post, with our signature if we have a key.
 func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 	if s := r.Signer(); s != nil {
 		return s.SignPeer(m, e)
@@ -207,12 +207,14 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 	return amtp.PeerBody(m.Raw(), e)
 }
 
-// envelope says what the other gateway is told of the message for the recipient.
-// All of it but FanOut and AnyReply follows from what is stored. Once a redriven
-// message is so old that the gateway may have forgotten the first one, it is a new
-// message that names the old: its age at the attempt decides, not at the redrive. A
-// time that is too old or too new for any gateway was written by a clock that was
-// wrong, for nothing is on its way for so long: now stands in its place. AMTP §9.
+// envelope returns what the other gateway is told about the message for the recipient.
+// All of it but FanOut and AnyReply follows from stored data.
+//
+// If a message is so old that the other gateway may have forgotten it, a redrive sends a
+// new message that names the old one. Its age at the attempt decides, not at the redrive.
+// A timestamp that is too old or too new for any gateway comes from a clock that was
+// wrong, because no message is on its way for so long; the present time replaces it.
+// AMTP §9.
 func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel
 	e := amtp.PeerEnvelope{
@@ -241,16 +243,16 @@ func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	return e
 }
 
-// unwritable is the outcome for a message that no other gateway would take.
+// unwritable is the outcome for a message that no other gateway would accept.
 func unwritable(err error) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Refuse, Code: amtp.CodeInvalidMessage,
 		Reason: "the message cannot be written for another gateway: " + err.Error()}
 }
 
-// notFound is what came of an attempt without a gateway to go to.
+// notFound is the carriage for an attempt without a gateway to call.
 func notFound(p *gateway.Parcel, err error) gateway.Carriage {
 	domain := p.Destination.Domain()
-	// A domain that is being set up is not there for some minutes.
+	// A domain that is being set up cannot be found for some minutes.
 	setup := gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientNotFound,
 		RetryAfter: 5 * time.Minute, Patience: gateway.Patience{Tries: 4, For: 15 * time.Minute}}
 	switch {
@@ -268,21 +270,20 @@ func notFound(p *gateway.Parcel, err error) gateway.Carriage {
 	return c
 }
 
-// later is the outcome of an attempt that is made again for as long as anything
-// is.
+// later is the outcome of an attempt that is repeated until the message is too old for
+// any attempt.
 func later(format string, args ...any) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable,
 		Reason: fmt.Sprintf(format, args...)}
 }
 
-// aDay is how long a trouble is borne that only the other side can mend. The attempts
-// of half an hour belong to it: a gateway that was off, or whose clock was set ahead,
-// finds that a day has passed in which it tried nothing.
+// aDay is the patience with an error that only the other side can fix. It also needs a
+// number of attempts, those of about half an hour: a gateway that was off, or whose clock
+// was set ahead, finds that a day has passed in which it made no attempt.
 var aDay = gateway.Patience{Tries: 12, For: 24 * time.Hour}
 
-// trouble is the outcome of an attempt that met what only the other side can
-// mend, and often does within a day: a wrong record, a proxy's page, a key that
-// is rolled over.
+// trouble is the outcome for an error that only the other side can fix, and often does
+// within a day: a wrong record, a proxy's page, a key that is rolled over.
 func trouble(code amtp.Code, format string, args ...any) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: fmt.Sprintf(format, args...), Patience: aDay}
 }

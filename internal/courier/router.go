@@ -2,8 +2,8 @@
 // and to the endpoints of agents here (Push). Router sends each parcel with the
 // courier for its destination.
 //
-// A courier keeps nothing. It may be asked to carry the same parcel again after
-// a crash at any line, and whoever receives it recognises it by its id.
+// A courier keeps no state. After a crash at any line it may have to carry the same
+// parcel again; the receiver recognises the message by its id.
 package courier
 
 import (
@@ -16,9 +16,9 @@ import (
 // Router chooses the courier for a parcel.
 type Router map[gateway.Kind]gateway.Courier
 
-// Carry has the parcel carried by the courier for its destination. A recipient
-// whose row cannot be read has nowhere to be carried to: it is refused, so that its
-// sender hears of it and an operator finds it among the dead letters.
+// Carry passes the parcel to the courier for its destination. A recipient whose row
+// cannot be read has no destination: it is refused, so that its sender gets a report and
+// the operator finds a dead letter.
 func (r Router) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	lost := takeUnreadable(&p)
 	if len(p.Recipients) == 0 && len(lost) > 0 {
@@ -33,14 +33,14 @@ func (r Router) carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if c := r[p.Destination.Kind()]; c != nil {
 		return c.Carry(ctx, p)
 	}
-	// Perhaps it did before, and does again after the next start.
+	// Perhaps it did before, and will again after the next start.
 	c := p.All(later("this gateway does not carry messages there now"))
 	c.Down = true
 	return c
 }
 
-// takeUnreadable takes from a parcel the recipients whose rows cannot be read, and
-// returns what becomes of them. Those of a report are what it tells of, and stay.
+// takeUnreadable removes from a parcel the recipients whose rows cannot be read, and
+// returns their outcomes. The recipients of a report stay, because it tells of them.
 func takeUnreadable(p *gateway.Parcel) (lost []gateway.Outcome) {
 	if p.Destination.Kind() == gateway.KindReport {
 		return nil

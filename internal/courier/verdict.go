@@ -11,27 +11,27 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// bearing says for how long a refusal is borne.
+// bearing says for how long an attempt is repeated after a refusal.
 type bearing int
 
 const (
 	final    bearing = iota // the same message for the same recipient is not worth another attempt
-	forADay                 // the other side or its DNS may mend it
-	asLongAs                // anything is tried
+	forADay                 // the other side may fix it, or its DNS
+	asLongAs                // until the message is too old for any attempt
 )
 
-// verdict is what a code of another gateway comes to: for how long, the code that
-// the sender sees, and the words, in which %[1]s is the domain and %[2]s the local
-// part of the recipient.
+// verdict is the meaning of a code of another gateway: for how long attempts are
+// repeated, the code that the sender sees, and the words. In the words %[1]s is the
+// domain and %[2]s the local part of the recipient.
 type verdict struct {
 	bearing bearing
 	code    amtp.Code
 	words   string
 }
 
-// verdicts are the codes that mean the same from every gateway: those of the
-// protocol, ours, and those of the reference gateway. Any other, and any answer
-// that is no AMTP error, is borne for a day. AMTP §9, §11.
+// verdicts are the codes that mean the same from every gateway: those of the protocol,
+// ours, and those of the reference gateway. After any other code, and after an answer
+// that is no AMTP error, attempts are repeated for a day. AMTP §9, §11.
 var verdicts = map[amtp.Code]verdict{
 	amtp.CodeAgentUnknown:      {final, amtp.CodeAgentUnknown, "there is no agent %[2]s at %[1]s"},
 	amtp.CodeRecipientNotFound: {final, amtp.CodeRecipientNotFound, "%[1]s does not know the recipient %[2]s"},
@@ -94,7 +94,7 @@ var verdicts = map[amtp.Code]verdict{
 	"PROCESSING_FAILED": {asLongAs, amtp.CodeRecipientUnavailable, "the gateway of %[1]s failed"},
 }
 
-// judged is the outcome for a code that the other side gave.
+// judged is the outcome for a code of the other side, false if the code is not known.
 func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
 	v, known := verdicts[code]
 	if !known {
@@ -114,14 +114,14 @@ func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
 	return o, true
 }
 
-// refused is what came of an answer with an error of the protocol, for which
-// status alone says nothing else. ok is false where the code means nothing.
+// refused is the carriage for an answer with an error of the protocol, if the status does
+// not say otherwise. ok is false if the code decides nothing.
 func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 	v, known := verdicts[a.code]
 	switch {
 	case !known:
 		return c, false
-	case a.Status >= http.StatusInternalServerError && v.bearing == final: // what fails may well be mistaken
+	case a.Status >= http.StatusInternalServerError && v.bearing == final: // a gateway that fails may be mistaken
 		return c, false
 	case v.bearing == asLongAs:
 		return c, false
@@ -134,24 +134,24 @@ func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 			a.domain)), true
 	}
 	o, _ := a.judged(a.code)
-	if a.Status >= http.StatusInternalServerError { // a failure of theirs passes, however long it takes
+	if a.Status >= http.StatusInternalServerError { // their failure will pass, however long it takes
 		o.Patience = gateway.Patience{}
 	}
 	o.RetryAfter = retryAfter(a.Header, a.now)
 	return a.outcome(o), true
 }
 
-// cutAfter is how long a message takes that a gateway may have cut off by time:
-// many say of what is left that its form is wrong, and do not say 408.
+// cutAfter is from how long a transfer on the other gateway may have cut the message off.
+// Many gateways then say that the form of the message is wrong, and not 408.
 const cutAfter = 5 * time.Second
 
-// mayBeCut reports whether a refusal of the form may be one of half a message.
+// mayBeCut reports whether a refusal of the form may concern half a message.
 func (a *attempt) mayBeCut(v *verdict) bool {
 	return v.bearing == final && v.code == amtp.CodeInvalidMessage && a.Took >= cutAfter
 }
 
-// token returns a code of another gateway as it may be shown, "" for one that is
-// none: it is a word and no text.
+// token returns a code of another gateway if it may be shown, else "". A code is one word
+// of capital letters, digits and underscores.
 func token(code string) amtp.Code {
 	if len(code) > 64 {
 		return ""
@@ -164,7 +164,7 @@ func token(code string) amtp.Code {
 	return amtp.Code(code)
 }
 
-// said returns a text of another gateway as it may stand in the log.
+// said returns a text of another gateway in a form that is safe in the log.
 func said(text string) string {
 	const most = 200
 	clean := strings.Map(func(c rune) rune {
