@@ -12,14 +12,14 @@ import (
 // maxAliases is how many names a chain of aliases may have.
 const maxAliases = 8
 
-// step is what one message from a server says.
+// step is the content of one message from a server.
 type step struct {
 	Answer
 	alias string // the name to ask for next, "" if this is the answer
 }
 
-// echoes reports whether r answers q: the id alone can be guessed. A server
-// that did not understand the question does not always repeat it.
+// echoes reports whether r answers q. The id alone is not enough, because it can be
+// guessed. A server that did not understand the question does not always repeat it.
 func echoes(q, r *dns.Msg) bool {
 	if !r.Response || r.Id != q.Id || r.Opcode != q.Opcode {
 		return false
@@ -31,8 +31,8 @@ func echoes(q, r *dns.Msg) bool {
 	return strings.EqualFold(asked.Name, said.Name) && asked.Qtype == said.Qtype && asked.Qclass == said.Qclass
 }
 
-// read reads what a server says to the question for the TXT records at name.
-// An error means that it does not say.
+// read reads a server's answer to the question for the TXT records at name. An error
+// means that the server did not answer the question.
 func read(name string, m *dns.Msg) (step, error) {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return step{}, fmt.Errorf("the server answers %s", rcode(m.Rcode))
@@ -62,8 +62,8 @@ func read(name string, m *dns.Msg) (step, error) {
 	return step{Answer: Answer{Status: NoData, TTL: min(ttl, soa)}}, nil
 }
 
-// follow goes from alias to alias as far as the answer tells, and returns where
-// it arrived and for how long that holds.
+// follow goes from alias to alias as far as the answer has them. It returns the last name
+// and for how long the aliases are valid.
 func follow(name string, answer []dns.RR) (at string, ttl time.Duration, err error) {
 	at, ttl = name, mostTTL
 	for range maxAliases {
@@ -88,8 +88,8 @@ func find(name string, answer []dns.RR) *dns.CNAME {
 	return nil
 }
 
-// authority returns for how long absence holds (RFC 2308 §5), 0 when the server
-// does not say, and whether it refers to other servers instead.
+// authority returns for how long the absence of a record is valid (RFC 2308 §5), 0 if
+// the server does not say, and whether it refers to other servers instead.
 func authority(ns []dns.RR) (ttl time.Duration, referral bool) {
 	for _, rr := range ns {
 		switch rr := rr.(type) {
@@ -119,8 +119,8 @@ func rcode(code int) string {
 	return fmt.Sprintf("with the code %d", code)
 }
 
-// join puts the strings of a record together. The library keeps them in the
-// form of a zone file, with backslashes.
+// join joins the strings of a record. The library has them in the form of a zone file,
+// with backslashes.
 func join(parts []string) string {
 	var b strings.Builder
 	for _, s := range parts {

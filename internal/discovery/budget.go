@@ -10,60 +10,60 @@ import (
 	"github.com/amtp-go/amtp/internal/cache"
 )
 
-// atOnce is how many questions are under way for all clients together: each message
-// that claims to be from a new domain asks somebody's name servers.
+// atOnce is how many questions may be under way for all clients together: each message
+// that claims to be from a new domain causes a question to that domain's name servers.
 const atOnce = 50
 
-// Accounts bound how many names that are new one caller makes us ask for.
+// Accounts bound how many new names one caller can make the gateway look up.
 type Accounts interface {
-	// LookUp decides on one more for the address. When the question is over, done is
-	// called, and told whether a name server answered it.
+	// LookUp decides on one more look-up for the address. The caller calls done when the
+	// question is over, with whether a name server answered it.
 	LookUp(from netip.Addr) (done func(answered bool), refused *amtp.Error)
 }
 
-// Budget is a [Finder] for questions that strangers cause. What is remembered
-// costs nothing, nor does an answer that another's question brings; what has to
-// be asked for is on the account of who caused it first.
+// Budget is a [Finder] for questions that strangers cause. A remembered answer costs
+// nothing, and neither does the answer to a question that is under way already. A new
+// question counts on the account of the caller that caused it first.
 //
-// A name that was found before, and once a minute one of a domain that is Proven, is
-// asked for again on nobody's account and within a total of its own: no number of
-// strangers makes us forget a peer. A question counts in its total until it is
-// answered, also when all who waited for it hang up.
+// Two kinds of questions count on no account and have a total of their own: those for a
+// name that was found before, and, once a minute, one for a domain that is Proven. No
+// number of strangers can thus make the gateway forget a peer. A question counts in its
+// total until it is answered, even if all callers that waited for it hang up.
 type Budget struct {
 	finder   *Finder
 	accounts Accounts
-	// Proven reports whether the domain has proven itself before, as somebody knows who
-	// does not forget it at a restart; nil is none. Its next question is not a new
-	// domain's, however many peers one address has.
+	// Proven reports whether the domain has proven itself before, by a memory that
+	// survives a restart; nil means that no domain has. The next question about such a
+	// domain does not count as one about a new domain.
 	Proven func(context.Context, amtp.Domain) bool
-	helped *cache.Cache[amtp.Domain, time.Time] // when Proven helped a domain
-	fresh  chan struct{}                        // a slot for each question after a name that is new
-	again  chan struct{}                        // and for each after one that was found before
+	helped *cache.Cache[amtp.Domain, time.Time] // when a domain last had a free question
+	fresh  chan struct{}                        // a slot for each question for a new name
+	again  chan struct{}                        // a slot for each question for a name that was found before
 }
 
-// NewBudget makes a Budget over f. It keeps what f remembers.
+// NewBudget makes a Budget over f, which shares f's memory.
 func NewBudget(f *Finder, accounts Accounts) *Budget {
 	return &Budget{finder: f, accounts: accounts, helped: cache.New[amtp.Domain, time.Time](remembered),
 		fresh: make(chan struct{}, atOnce), again: make(chan struct{}, atOnce)}
 }
 
-// Gateway is [Finder.Gateway] on behalf of client, or ErrBudget. Where the account of
-// the client is used up, the error holds the *amtp.Error of its Accounts.
+// Gateway is [Finder.Gateway] on behalf of client, or ErrBudget. If the account of the
+// client is used up, the error wraps the *amtp.Error of its Accounts.
 func (b *Budget) Gateway(ctx context.Context, client netip.Addr, domain amtp.Domain) (Found, error) {
 	return b.finder.gateway(ctx, domain, b.payer(client, domain))
 }
 
-// Key is [Finder.Key] on behalf of client, or ErrBudget as Gateway.
+// Key is [Finder.Key] on behalf of client, or ErrBudget as in Gateway.
 func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain,
 	selector string) (amtp.KeyRecord, error) {
 	return b.finder.key(ctx, domain, selector, b.payer(client, domain))
 }
 
-// helpEvery is how often a question about a proven domain is on nobody's account:
-// anybody can invent selectors in its name.
+// helpEvery is how often a question about a proven domain counts on no account. It is
+// bounded because anybody can invent selectors in the domain's name.
 const helpEvery = time.Minute
 
-// help reports whether the domain is proven and has not been helped of late.
+// help reports whether the domain is proven and has had no free question of late.
 func (b *Budget) help(ctx context.Context, domain amtp.Domain) bool {
 	now := b.finder.now()
 	if last, ok := b.helped.Get(domain); ok && now.Sub(last).Abs() < helpEvery || b.Proven == nil ||
@@ -74,7 +74,7 @@ func (b *Budget) help(ctx context.Context, domain amtp.Domain) bool {
 	return true
 }
 
-// payer pays for one question about the domain on the account of client.
+// payer charges one question about the domain to the account of client.
 func (b *Budget) payer(client netip.Addr, domain amtp.Domain) payer {
 	pay := func(found bool) (func(bool), error) {
 		slots := b.fresh

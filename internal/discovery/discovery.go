@@ -1,13 +1,13 @@
-// Package discovery finds out how a domain is reached and which keys it signs
-// with: what the domain publishes in DNS, or what the operator wrote in its
-// place, or, of a peer, what its gateway tells itself. AMTP §2, §9.
+// Package discovery finds out how a domain is reached and with which keys it signs. It
+// takes this from DNS, or from the operator's table instead, or, for a peer's keys, from
+// the peer's gateway. AMTP §2, §9.
 //
-// What it promises: "there is no such thing" is said only when DNS said so. A
-// server that fails, refuses or is silent is a temporary error, and what was
-// known before is used for a while longer. Answers are remembered for the time
-// that they state, within bounds, absence too; a name is asked for once however
-// many wait for it; and what is remembered costs no DNS. It is all in memory: a
-// restart forgets it.
+// What it promises: it reports that a record does not exist only if DNS said so. A
+// server that fails, refuses or is silent causes a temporary error, and the earlier
+// answer is used for a while longer. Answers, even those that nothing exists, are
+// remembered for the time that they state, within bounds. However many callers wait for
+// a name, it is asked for once. A remembered answer costs no DNS query. Everything is in
+// memory: a restart forgets it.
 package discovery
 
 import (
@@ -29,9 +29,9 @@ var (
 	// ErrNoDomain means that the domain itself does not exist. Key never
 	// returns it.
 	ErrNoDomain = errors.New("there is no such domain")
-	// ErrInvalid means that there is a record from which nothing can be learned.
+	// ErrInvalid means that there is a record, but it is not valid.
 	ErrInvalid = errors.New("the record is not valid")
-	// ErrTemporary means that DNS does not say now. Ask again later.
+	// ErrTemporary means that DNS does not answer now. Ask again later.
 	ErrTemporary = errors.New("DNS does not answer now")
 	// ErrBudget means that strangers have caused too many look-ups. Ask again
 	// later.
@@ -51,49 +51,48 @@ const (
 // Found is how a domain is reached.
 type Found struct {
 	amtp.Capabilities
-	// TTL is for how long that holds from DiscoveredAt, 0 for what the operator
-	// said, which holds until he says something else.
+	// TTL is how long the answer is valid from DiscoveredAt. It is 0 for an entry of the
+	// operator, which is valid until the operator changes it.
 	TTL          time.Duration
 	DiscoveredAt time.Time
 	Source       Source
 	// Stale means that the TTL is over and DNS does not answer.
 	Stale bool
-	// Client is what calls the gateway of a peer, and that gateway only; nil for
-	// any other domain.
+	// Client calls the gateway of a peer, and that gateway only; nil for any other domain.
 	Client *http.Client
 }
 
-// How long answers from DNS are remembered, whatever they say themselves.
+// How long answers from DNS are remembered, whatever TTL they state.
 const (
 	leastTTL    = time.Minute
 	mostTTL     = 24 * time.Hour
-	mostKeyTTL  = time.Hour        // a key that was revoked counts no longer than that
-	mostNoneTTL = 5 * time.Minute  // who sets up a gateway does not wait for hours
+	mostKeyTTL  = time.Hour        // a revoked key is valid no longer than that
+	mostNoneTTL = 5 * time.Minute  // an operator who sets up a gateway need not wait for hours
 	noKeyTTL    = 30 * time.Second // at most, of a key that is missing or not valid. AMTP §2
 	staleFor    = 24 * time.Hour   // while DNS does not answer
 	staleKeyFor = time.Hour
-	peerKeyTTL  = 5 * time.Minute // the keys of a peer, which its gateway tells
+	peerKeyTTL  = 5 * time.Minute // the keys of a peer, from its gateway
 )
 
-// Options say where a [Finder] looks.
+// Options say where a [Finder] asks.
 type Options struct {
-	// Resolver asks DNS; nil means that there is no DNS: what Static does not
-	// name does not exist.
+	// Resolver asks DNS; nil means that there is no DNS, so that only the names in Static
+	// exist.
 	Resolver Resolver
-	// Static is the operator's table; what it names is not looked up. Each entry
+	// Static is the operator's table; its names are not looked up in DNS. Each entry
 	// has the value of a TXT record: that of _amtp.{domain} under the bare
 	// domain, that of a key under {selector}._amtpkey.{domain}.
 	Static map[string]string
-	// Routes go before DNS and Static; nil means that there are none.
+	// Routes take precedence over DNS and Static; nil means that there are none.
 	Routes StaticRoutes
-	// AllowHTTP takes gateways without TLS.
+	// AllowHTTP accepts gateways without TLS.
 	AllowHTTP bool
-	// MaxTTL is the longest that an answer is remembered, 24 hours if it is 0.
+	// MaxTTL is the longest time for which an answer is remembered, 24 hours if it is 0.
 	MaxTTL time.Duration
 	Now    func() time.Time
 }
 
-// Finder answers the two questions. Any number of callers may ask at once.
+// Finder finds gateways and keys of domains. Any number of callers may use it at once.
 type Finder struct {
 	resolver  Resolver
 	allowHTTP bool
@@ -125,8 +124,8 @@ func New(o Options) (*Finder, error) {
 }
 
 // Gateway returns how the domain is reached: its TXT record at _amtp.{domain}.
-// If ctx ends first the error is ErrTemporary, and the answer is remembered
-// all the same when it comes.
+// If ctx ends first the error is ErrTemporary; the answer is remembered all the same when
+// it arrives.
 func (f *Finder) Gateway(ctx context.Context, domain amtp.Domain) (Found, error) {
 	return f.gateway(ctx, domain, free)
 }
@@ -149,7 +148,7 @@ func (f *Finder) gateway(ctx context.Context, domain amtp.Domain, pay payer) (Fo
 	return Found{Capabilities: k.value, TTL: k.ttl, DiscoveredAt: k.learned, Source: FromDNS, Stale: k.stale}, nil
 }
 
-// Known returns how the domain is reached if that is remembered. It asks no DNS.
+// Known returns how the domain is reached, if that is remembered. It does not ask DNS.
 func (f *Finder) Known(domain amtp.Domain) (c amtp.Capabilities, known bool) {
 	if p, err := f.peer(context.Background(), domain); err != nil || p != nil {
 		if p != nil {
@@ -164,8 +163,8 @@ func (f *Finder) Known(domain amtp.Domain) (c amtp.Capabilities, known bool) {
 	return k.value, ok && k.err == nil
 }
 
-// Doubt has DNS asked for the gateway of a domain again at the next question,
-// because nobody was where the last answer led.
+// Doubt makes the next question for the gateway of a domain ask DNS again, because no
+// gateway was at the address of the last answer.
 func (f *Finder) Doubt(domain amtp.Domain) { f.gateways.doubt(string(domain)) }
 
 // Key returns the key of the domain that the selector names: its TXT record at
@@ -216,8 +215,8 @@ func (f *Finder) askGateway(ctx context.Context, domain string) (amtp.Capabiliti
 	return c, a.TTL, classify(err)
 }
 
-// askDomain tells a domain without a record from one that does not exist. ttl
-// is for how long the absence of the record holds.
+// askDomain tells a domain without a record from one that does not exist. ttl is how long
+// the absence of the record is valid.
 func (f *Finder) askDomain(ctx context.Context, domain string, ttl time.Duration) (none amtp.Capabilities,
 	_ time.Duration, err error) {
 	a, err := f.resolver.TXT(ctx, domain)
@@ -240,7 +239,7 @@ func (f *Finder) askKey(ctx context.Context, name string) (amtp.KeyRecord, time.
 	return k, a.TTL, classify(err)
 }
 
-// classify puts the class of an error of the parsers before it.
+// classify wraps an error of the parsers in the error of its class.
 func classify(err error) error {
 	switch {
 	case err == nil:

@@ -13,15 +13,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// How a server is asked.
+// How servers are asked.
 const (
 	questionTime = 5 * time.Second // one question with all its tries, unless Timeout says otherwise
 	rounds       = 2               // how often a server that is silent is asked
-	udpSize      = 1232            // the largest answer over UDP that no network breaks up
+	udpSize      = 1232            // the largest answer over UDP that no network fragments
 )
 
-// DNS is a [Resolver] that asks recursive name servers, one after the other
-// until one answers: over UDP, and over TCP what does not fit.
+// DNS is a [Resolver] that asks recursive name servers, one after the other until one
+// answers. It uses UDP, and TCP for answers that do not fit.
 type DNS struct {
 	// Servers returns the servers, in the order in which they are asked. It is
 	// called for every question.
@@ -47,7 +47,7 @@ func readResolvConf(file string) ([]netip.AddrPort, error) {
 			servers = append(servers, netip.AddrPortFrom(addr, 53))
 		}
 	}
-	if len(servers) == 0 { // as every program on such a system
+	if len(servers) == 0 { // what every program does on such a system
 		return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 53)}, nil
 	}
 	return servers, nil
@@ -78,8 +78,8 @@ func (d *DNS) TXT(ctx context.Context, name string) (Answer, error) {
 	return Answer{}, fmt.Errorf("TXT of %s: its aliases do not end", name)
 }
 
-// question asks the servers in turn until one answers with a result. A server
-// that is silent is asked again, one that says that it fails is not.
+// question asks the servers in turn until one has a result. A server that is silent is
+// asked again; one that answers with a failure is not.
 func (d *DNS) question(ctx context.Context, name string) (*dns.Msg, error) {
 	servers, err := d.Servers()
 	if err != nil {
@@ -112,8 +112,7 @@ func (d *DNS) question(ctx context.Context, name string) (*dns.Msg, error) {
 	return nil, errors.Join(failed...)
 }
 
-// exchange asks one server, for its share of the time that is left to so many
-// tries.
+// exchange asks one server, for its share of the time that is left for so many tries.
 func exchange(ctx context.Context, server netip.AddrPort, name string, tries int) (*dns.Msg, error) {
 	ctx, cancel := share(ctx, tries)
 	defer cancel()
@@ -130,7 +129,7 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, tries int
 	return m, err
 }
 
-// send sends the question under an id that nobody can foresee.
+// send sends the question under an id that cannot be predicted.
 func send(ctx context.Context, network string, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
 	q.Id = dns.Id()
 	c := &dns.Client{Net: network, UDPSize: udpSize}
@@ -142,15 +141,15 @@ func send(ctx context.Context, network string, server netip.AddrPort, q *dns.Msg
 	case err != nil:
 		return nil, err
 	case !echoes(q, m):
-		return nil, errors.New("the answer is one to another question")
+		return nil, errors.New("the answer is for another question")
 	case m.Truncated && network == "tcp":
-		return nil, errors.New("the answer is not whole")
+		return nil, errors.New("the answer is incomplete")
 	}
 	return m, nil
 }
 
-// Addresses returns the addresses of a host: what the system's files say, else
-// what the first server says that answers. A name with a dot is a whole name.
+// Addresses returns the addresses of a host from the system's files, else from the first
+// server that answers. A name with a dot is fully qualified.
 func (d *DNS) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, questionTime))
 	defer cancel()
@@ -176,8 +175,7 @@ func (d *DNS) Addresses(ctx context.Context, host string) ([]netip.Addr, error) 
 	return nil, errors.Join(failed...)
 }
 
-// addresses asks one server, for its share of the time that is left to so many
-// tries.
+// addresses asks one server, for its share of the time that is left for so many tries.
 func addresses(ctx context.Context, server netip.AddrPort, host string, tries int) ([]netip.Addr, error) {
 	ctx, cancel := share(ctx, tries)
 	defer cancel()
@@ -187,7 +185,7 @@ func addresses(ctx context.Context, server netip.AddrPort, host string, tries in
 	return r.LookupNetIP(ctx, "ip", host)
 }
 
-// share bounds ctx to one of so many equal parts of the time that it has left.
+// share bounds ctx to one of tries equal parts of the time that it has left.
 func share(ctx context.Context, tries int) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {

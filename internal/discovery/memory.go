@@ -11,25 +11,25 @@ import (
 	"github.com/amtp-go/amtp/internal/defect"
 )
 
-// remembered is how many names a memory holds. Beyond it those go first that were
-// asked for once, so that a flood of new names does not drive out those in use.
+// remembered is how many names a memory holds. Beyond it, names that were asked for once
+// go first, so that a flood of new names does not evict those in use.
 const remembered = 10_000
 
-// askTime bounds one question, whoever waits for it.
+// askTime bounds one question, however many callers wait for it.
 const askTime = time.Minute
 
-// How long DNS is left alone after it failed for a name, by failures in a row.
+// How long DNS is not asked again after it failed for a name, by failures in a row.
 var pauses = []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}
 
 // limits bound how long a memory keeps things.
 type limits struct {
 	found time.Duration // an answer, at most
-	none  time.Duration // that there is none, or no valid one, at most
-	stale time.Duration // an answer that is over, while DNS fails
+	none  time.Duration // the answer that there is none, or no valid one, at most
+	stale time.Duration // an answer whose TTL is over, while DNS fails
 }
 
-// memory remembers the answers to one kind of question. Its error is the
-// question's, or ErrTemporary, or that of who would not pay for the question.
+// memory remembers the answers to one kind of question. Its errors are the question's,
+// ErrTemporary, or the error of a payer that refused.
 type memory[V any] struct {
 	ask    func(ctx context.Context, name string) (V, time.Duration, error)
 	now    func() time.Time
@@ -40,33 +40,33 @@ type memory[V any] struct {
 	underWay map[string]*question[V]
 }
 
-// question is one that DNS is being asked, for all who wait for it.
+// question is a question to DNS that is under way, for all callers that wait for it.
 type question[V any] struct {
 	over   chan struct{}
-	answer known[V] // once over is closed
+	answer known[V] // valid once over is closed
 }
 
-// payer is who puts a question to DNS.
+// payer is the account on which a question to DNS is asked.
 type payer struct {
-	// proven reports whether the question is as good as one whose name had an answer
-	// before; nil for never. It may ask a store.
+	// proven reports whether the question counts as one whose name had an answer before;
+	// nil means never. It may ask a store.
 	proven func(ctx context.Context) bool
-	// pay is called before the question is put. found says that the name had an answer
-	// before. An error means that it is not put; done is called when it is over, whoever
-	// still waits for it, and told whether it was answered.
+	// pay is called before the question is asked. found says that the name had an answer
+	// before. After an error the question is not asked. done is called when the question
+	// is over, even if no caller waits any more, with whether it was answered.
 	pay func(found bool) (done func(answered bool), err error)
 }
 
-// free puts any question.
+// free pays for any question.
 var free = payer{pay: func(bool) (func(bool), error) { return func(bool) {}, nil }}
 
-// known is what is remembered of one name. It is never changed, only replaced.
+// known is what is remembered about one name. It is never changed, only replaced.
 type known[V any] struct {
 	value   V
 	err     error         // ErrNone, ErrNoDomain or ErrInvalid, with the reason
-	learned time.Time     // when DNS said so; zero if it never did
-	ttl     time.Duration // for how long it holds
-	stale   bool          // it holds no longer and DNS does not answer
+	learned time.Time     // when DNS answered; zero if it never did
+	ttl     time.Duration // for how long the answer is valid
+	stale   bool          // it is no longer valid, and DNS does not answer
 
 	failures int       // in a row since then
 	failure  error     // the last of them
@@ -79,9 +79,9 @@ func newMemory[V any](ask func(context.Context, string) (V, time.Duration, error
 		names: cache.New[string, known[V]](remembered)}
 }
 
-// get returns what is known of a name and asks if that is not enough. An
-// answer that failed is in the error, not in the value. Who finds the question
-// under way waits for its answer and pays nothing.
+// get returns what is known about a name, and asks DNS if that is not enough. A failed
+// question is in the error, not in the value. A caller that finds the question under way
+// waits for its answer and pays nothing.
 func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], error) {
 	if k, ok := m.recall(name); ok {
 		return k, k.err
@@ -98,8 +98,8 @@ func (m *memory[V]) get(ctx context.Context, name string, pay payer) (known[V], 
 	}
 }
 
-// put returns the question for a name that is under way, or puts it. proven says that
-// it is put as if the name had had an answer before.
+// put returns the question for a name that is under way, or asks it. proven says that
+// it counts as if the name had had an answer before.
 func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(bool), error),
 	proven bool) (*question[V], error) {
 	m.mu.Lock()
@@ -109,7 +109,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(b
 	}
 	q := &question[V]{over: make(chan struct{})}
 	before, ok := m.recall(name)
-	if ok { // somebody learned it between our look and our turn
+	if ok { // another caller learned it between our look and our turn
 		q.answer = before
 		close(q.over)
 		return q, nil
@@ -119,7 +119,7 @@ func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(b
 		return nil, err
 	}
 	m.underWay[name] = q
-	asked := context.WithoutCancel(ctx) // who stops waiting does not stop it for the others
+	asked := context.WithoutCancel(ctx) // a caller that stops waiting does not stop it for the others
 	go func() {
 		q.answer = m.contained(asked, name, before)
 		m.mu.Lock()
@@ -131,7 +131,8 @@ func (m *memory[V]) put(ctx context.Context, name string, pay func(bool) (func(b
 	return q, nil
 }
 
-// contained is learn, in which a defect is that of one question: nobody can say.
+// contained is learn, in which a defect harms one question only: it ends as a temporary
+// error.
 func (m *memory[V]) contained(ctx context.Context, name string, before known[V]) (k known[V]) {
 	err := defect.Contain(func() error {
 		k = m.learn(ctx, name, before)
@@ -143,8 +144,8 @@ func (m *memory[V]) contained(ctx context.Context, name string, before known[V])
 	return k
 }
 
-// shorten has an answer hold no longer than ttl from when it was learned, unless
-// there is another one meanwhile.
+// shorten makes an answer valid for no longer than ttl from when it was learned, unless
+// there is another answer meanwhile.
 func (m *memory[V]) shorten(name string, k known[V], ttl time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,12 +155,12 @@ func (m *memory[V]) shorten(name string, k known[V], ttl time.Duration) {
 	}
 }
 
-// restTime is for how long an answer counts as new: many who find nobody where it
-// leads ask once.
+// restTime is how long an answer counts as new, so that many callers that find no gateway
+// at its address cause one question.
 const restTime = 5 * time.Second
 
-// doubt has the name asked for again, whatever time its answer stated. What was
-// known is used while DNS does not answer.
+// doubt makes the next caller ask for the name again, whatever TTL its answer stated. The
+// old answer is used while DNS does not answer.
 func (m *memory[V]) doubt(name string) {
 	k, ok := m.names.Get(name)
 	if age := m.now().Sub(k.learned); ok && !k.learned.IsZero() && age >= restTime {
@@ -167,8 +168,8 @@ func (m *memory[V]) doubt(name string) {
 	}
 }
 
-// recall returns what is known of a name if that answers the question: it still
-// holds, or DNS failed just now. The latter is a stale answer or ErrTemporary.
+// recall returns what is known about a name if that answers the question: it is still
+// valid, or DNS failed just now. In the latter case it is a stale answer or ErrTemporary.
 func (m *memory[V]) recall(name string) (known[V], bool) {
 	k, ok := m.names.Get(name)
 	if !ok {
@@ -184,7 +185,7 @@ func (m *memory[V]) recall(name string) (known[V], bool) {
 	return k, false
 }
 
-// fallback returns what is left of k when DNS fails.
+// fallback returns what k still says when DNS fails.
 func (m *memory[V]) fallback(k known[V], now time.Time) known[V] {
 	if !k.learned.IsZero() && k.err == nil && now.Before(k.learned.Add(k.ttl+m.limits.stale)) {
 		k.stale = true
@@ -193,7 +194,7 @@ func (m *memory[V]) fallback(k known[V], now time.Time) known[V] {
 	return known[V]{err: k.failure}
 }
 
-// learn asks and remembers what came of it, beside what was known before.
+// learn asks and remembers the result, together with what was known before.
 func (m *memory[V]) learn(ctx context.Context, name string, before known[V]) known[V] {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()

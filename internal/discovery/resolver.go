@@ -7,20 +7,19 @@ import (
 
 // Resolver asks DNS. Several callers may ask at once.
 type Resolver interface {
-	// TXT asks for the TXT records at a name, which has no final dot. An error
-	// means that DNS did not say; that there is no record, or no such name, is
-	// an answer.
+	// TXT asks for the TXT records at a name, which has no final dot. An error means that
+	// DNS did not answer. That there is no record, or no such name, is an answer.
 	TXT(ctx context.Context, name string) (Answer, error)
 }
 
-// Answer is what DNS says of a name.
+// Answer is what DNS says about a name.
 type Answer struct {
 	Status  Status
-	Records []string      // of Exists: each joined from its strings
-	TTL     time.Duration // for how long that holds; 0 if DNS does not say
+	Records []string      // with Exists: each joined from its strings
+	TTL     time.Duration // for how long the answer is valid; 0 if DNS does not say
 }
 
-// Status is whether there is something at a name.
+// Status says whether there are records at a name.
 type Status int
 
 // The states of a name.

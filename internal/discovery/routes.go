@@ -11,23 +11,23 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// StaticRoutes are the domains that are reached without DNS. Of a peer DNS is asked
-// nothing, neither for its gateway nor for its keys: on a network of one's own
-// anybody may answer for such a name.
+// StaticRoutes are the domains that are reached without DNS. DNS is asked neither for a
+// peer's gateway nor for its keys, because on a private network anybody may answer for
+// such a name.
 type StaticRoutes interface {
-	// Route returns the peer of the domain, nil when there is none. It is called
-	// for every question and answers from memory where it can.
+	// Route returns the peer of the domain, nil if there is none. It is called for every
+	// question and answers from memory if it can.
 	Route(ctx context.Context, d amtp.Domain) (*StaticRoute, error)
-	// Keys asks the peer's gateway for the keys that its domain signs with. The
-	// error is ErrNone when it answers that it has none to tell, and ErrTemporary
-	// when it does not answer, or what answers is not that gateway.
+	// Keys asks the peer's gateway for its domain's signing keys. The error is ErrNone if
+	// that gateway answers that it has none, and ErrTemporary if it does not answer or
+	// another gateway does.
 	Keys(ctx context.Context, p *StaticRoute) (RouteKeys, error)
 }
 
 // StaticRoute is one of StaticRoutes. It is never changed, only replaced.
 type StaticRoute struct {
 	Domain       amtp.Domain
-	Version      string // another when anything about it is
+	Version      string // changes whenever anything else in it changes
 	Capabilities amtp.Capabilities
 	Client       *http.Client // calls its gateway and nothing else
 }
@@ -35,7 +35,7 @@ type StaticRoute struct {
 // RouteKeys are the keys of a domain by selector.
 type RouteKeys map[string]amtp.KeyRecord
 
-// peer returns the peer of the domain, nil when there is none.
+// peer returns the peer of the domain, nil if there is none.
 func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*StaticRoute, error) {
 	if f.routes == nil {
 		return nil, nil
@@ -47,13 +47,13 @@ func (f *Finder) peer(ctx context.Context, d amtp.Domain) (*StaticRoute, error) 
 	return p, nil
 }
 
-// peerKey returns a key of a peer. All keys of one are asked for together, so
-// that no number of selectors makes for more than one question.
+// peerKey returns a key of a peer. All keys of a peer are asked for together, so that any
+// number of selectors causes one question only.
 func (f *Finder) peerKey(ctx context.Context, p *StaticRoute, selector string, pay payer) (amtp.KeyRecord, error) {
 	name := string(p.Domain) + " " + p.Version
 	known, err := f.peerKeys.get(ctx, name, pay)
 	key, ok := known.value[selector]
-	if !ok && err == nil && f.now().Sub(known.learned) >= noKeyTTL { // it may be new since
+	if !ok && err == nil && f.now().Sub(known.learned) >= noKeyTTL { // the key may be newer than the answer
 		f.peerKeys.shorten(name, known, noKeyTTL)
 		known, err = f.peerKeys.get(ctx, name, pay)
 		key, ok = known.value[selector]

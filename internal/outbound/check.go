@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Check says of a URL that somebody wants to be called whether a client with
-// these options would ever call it. It asks nobody: where a name leads is seen
-// when the connection is made, and a name that leads to a private address passes
-// here and not there.
+// Check returns an error for a URL that a client with these options would never call. It
+// makes no look-up: a name is resolved when the connection is made. A name that resolves
+// to a private address therefore passes here, and is refused then.
 func (o Options) Check(u *url.URL) error {
 	if err := judgeURL(u, o.PlainHTTP || o.PlainAllowed); err != nil {
 		return err
@@ -43,7 +42,7 @@ func (o Options) Check(u *url.URL) error {
 	return g.mayPass(t)
 }
 
-// literal returns the addresses of a host that is one, or that means this
+// literal returns the addresses of a host that is an address, or a name that means this
 // machine everywhere.
 func literal(host string) []netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -56,7 +55,7 @@ func literal(host string) []netip.Addr {
 	return nil
 }
 
-// mayPass reports whether there is an address at which the target would pass.
+// mayPass returns an error unless there is an address at which the target would pass.
 func (g *gate) mayPass(t target) error {
 	if t.port == portHTTPS && !g.ruled || g.plain && t.port == portHTTP {
 		return nil
@@ -85,8 +84,8 @@ func (o Options) gate() gate {
 	return g
 }
 
-// plainGate lets pass what a rule names; a rule that is a port alone opens that
-// port for https.
+// plainGate lets targets of rules pass. A rule that is a port alone opens that port for
+// https.
 func (o Options) plainGate() gate {
 	g := o.gate()
 	g.allow, g.plain, g.ruled = nil, false, true

@@ -22,9 +22,9 @@ type dialer struct {
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// dial looks the host up once and connects to the first of its addresses that
-// is let pass and answers. What was judged is what is connected to: the
-// connection is made to the literal address, so no second look-up can change it.
+// dial looks the host up once and connects to the first of its addresses that passes and
+// answers. It connects to the literal address that was checked, so no second look-up can
+// change it.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, number, err := net.SplitHostPort(address)
 	if err != nil {
@@ -47,7 +47,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return connect(ctx, network, allowed)
 }
 
-// addresses returns where a host is: itself if it is an address.
+// addresses returns the addresses of a host: itself if it is an address.
 func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr}, nil
@@ -65,8 +65,8 @@ func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	return addrs, nil
 }
 
-// looksNumeric reports whether some system's look-up may take a name for an
-// address: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1 to some.
+// looksNumeric reports whether the look-up of some system may take a name for an address:
+// 2130706433, 0x7f.1 and 127.1 mean 127.0.0.1 on some.
 func looksNumeric(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
@@ -76,8 +76,8 @@ func looksNumeric(host string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// systemLookup asks the system. A name with a dot is a whole name, to which no
-// search list adds anything.
+// systemLookup asks the system. A name with a dot is fully qualified: no search list
+// applies to it.
 func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if strings.Contains(host, ".") && !strings.HasSuffix(host, ".") {
 		host += "."
@@ -85,8 +85,8 @@ func systemLookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// connect tries the addresses one after the other, each for its share of the
-// time that is left.
+// connect tries the addresses one after the other. Each gets its share of the time that
+// is left.
 func connect(ctx context.Context, network string, addrs []netip.AddrPort) (net.Conn, error) {
 	var failed []error
 	for i, addr := range addrs {

@@ -15,19 +15,20 @@ const (
 	portHTTP  = 80 // only where plain HTTP is allowed
 )
 
-// Rule lifts what is otherwise refused. Each of its parts that is set must fit.
+// Rule allows connections that are otherwise refused. Each of its parts that is set must
+// match.
 type Rule struct {
 	// Host is the name in the URL, in lower case; its addresses may be any.
 	Host string
-	// Prefix holds the address that is connected to.
+	// Prefix contains the address of the connection.
 	Prefix netip.Prefix
 	// Port is the port; 0 means every port. A rule with a port alone opens it
 	// on public addresses only.
 	Port uint16
 }
 
-// RuleOf returns the rule that lifts calls to the host and port of a URL and to
-// nothing else: to that address, or to where that name leads.
+// RuleOf returns the rule that allows calls to the host and port of a URL and to no
+// other: to that address, or to any address of that name.
 func RuleOf(u *url.URL) Rule {
 	port := uint64(portHTTPS)
 	if u.Scheme == "http" {
@@ -42,7 +43,7 @@ func RuleOf(u *url.URL) Rule {
 	return Rule{Host: strings.ToLower(u.Hostname()), Port: uint16(port)}
 }
 
-// target is what a call wants to reach.
+// target is the destination of a call.
 type target struct {
 	host string
 	port uint16
@@ -52,13 +53,13 @@ type target struct {
 type gate struct {
 	allow []Rule
 	plain bool
-	ruled bool                  // only where a rule leads
-	near  func() []netip.Prefix // the networks that this machine is on; nil where they do not matter
-	self  *self                 // what of this machine is refused by itself; nil for nothing
+	ruled bool                  // only targets of rules pass
+	near  func() []netip.Prefix // the networks of this machine; nil if they do not matter
+	self  *self                 // which addresses of this machine are refused by themselves; nil for none
 }
 
-// filter returns those of the addresses that may be connected to, at most
-// [maxAddresses]. If there are none, the error tells why not the first.
+// filter returns the addresses to which a connection may be made, at most [maxAddresses].
+// If there are none, the error says why the first is refused.
 func (g *gate) filter(t target, addrs []netip.Addr) ([]netip.AddrPort, error) {
 	var allowed []netip.AddrPort
 	var first error
@@ -99,7 +100,7 @@ func (g *gate) judge(t target, addr netip.Addr) error {
 	return forbid("port %d", t.port)
 }
 
-// refuse reports whether addr is one that only a rule leads to, and why.
+// refuse reports whether addr needs a rule, and why.
 func (g *gate) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 	if why, special = refuse(addr); special {
 		return why, special
@@ -122,15 +123,15 @@ func (g *gate) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 	return "", false
 }
 
-// self is what of this machine is no gateway of others, although its address is public.
+// self are the public addresses of this machine at which no other gateway can be.
 type self struct {
-	listener netip.AddrPort        // of this program; without an address it is at each of the machine's
+	listener netip.AddrPort        // of this program; without an address, at each of the machine's
 	own      func() []netip.Prefix // the addresses of this machine
-	inner    func() []netip.Prefix // those of them that are on its loopback interface
+	inner    func() []netip.Prefix // those on its loopback interface
 }
 
-// refuse reports whether a public address and port lead to this program, or to where
-// nobody else could come, and why.
+// refuse reports whether a public address and port lead to this program, or to an
+// address that no other machine could reach, and why.
 func (s *self) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 	at := func(p netip.Prefix) bool { return p.Addr() == addr }
 	if slices.ContainsFunc(s.inner(), at) {
@@ -146,8 +147,8 @@ func (s *self) refuse(port uint16, addr netip.Addr) (why string, special bool) {
 	return "", false
 }
 
-// own returns the addresses of this machine's interfaces with the networks that they
-// are on. Where the system does not say there are none.
+// own returns the addresses of this machine's interfaces with their networks. It returns
+// none if the system does not say.
 func own() []netip.Prefix {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
@@ -156,7 +157,7 @@ func own() []netip.Prefix {
 	return prefixes(list)
 }
 
-// onLoopback returns those of the loopback interfaces.
+// onLoopback returns the addresses of the loopback interfaces.
 func onLoopback() (networks []netip.Prefix) {
 	list, err := net.Interfaces()
 	if err != nil {
@@ -182,8 +183,8 @@ func prefixes(list []net.Addr) (networks []netip.Prefix) {
 	return networks
 }
 
-// lifts reports whether the rule lets a connection to addr pass, which is
-// special or public.
+// lifts reports whether the rule allows a connection to addr. special says that addr is
+// not public.
 func (r Rule) lifts(t target, addr netip.Addr, special bool) bool {
 	if r.Port != 0 && r.Port != t.port {
 		return false

@@ -1,13 +1,12 @@
-// Package outbound makes the HTTP client with which the gateway calls
-// strangers: other gateways and the receivers of pushes, whose URLs strangers
-// choose.
+// Package outbound makes the HTTP client with which the gateway calls strangers: other
+// gateways and the endpoints of agents, whose URLs strangers choose.
 //
-// What it promises for every call: the address that is connected to is a public
-// one, or one that the operator allowed, whatever the URL and DNS say; the
-// server has proved by its certificate that it is the URL's host; nothing is
-// followed, sent or kept that the caller did not ask for (no redirects, no
-// cookies, no proxy from the environment); and a hostile server can cost no
-// more than the limits say, neither in time nor in memory.
+// What it promises for every call: it connects to a public address, or to one that the
+// operator allowed, whatever the URL and DNS say. The server has proved by its
+// certificate that it is the URL's host. The client follows, sends and keeps nothing
+// that the caller did not ask for: no redirects, no cookies, no proxy from the
+// environment. A hostile server can cost no more than the limits, neither in time nor in
+// memory.
 //
 // Nothing outside this package makes an http.Client in the gateway.
 package outbound
@@ -25,28 +24,28 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// ErrForbidden is in the chain of the error of a call that was not made because
-// its URL leads to where the gateway does not go.
+// ErrForbidden is in the error chain of a call that was not made because its URL leads to
+// an address that the gateway does not call.
 var ErrForbidden = errors.New("the gateway does not go there")
 
-// ErrTooLarge is in the chain of the error of a body that goes beyond its limit.
+// ErrTooLarge is in the error chain of a body that exceeds its limit.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// Bounds of one call where [Options] say nothing.
+// Bounds of one call if [Options] say nothing else.
 const (
-	callTime    = 30 * time.Second // of a call that moves nothing
-	leastRate   = 8 << 10          // bytes that make it a second longer
-	connectTime = 10 * time.Second // looking up and connecting, of all addresses together
+	callTime    = 30 * time.Second // of a call that moves no bytes
+	leastRate   = 8 << 10          // so many bytes allow another second
+	connectTime = 10 * time.Second // look-up and connection, of all addresses together
 	tlsTime     = 10 * time.Second
 	headerTime  = 20 * time.Second // from the end of the request to the header of the answer
 	headerBytes = 32 << 10
 	bodyBytes   = 1 << 20
 )
 
-// A request whose body has freight bytes or more has connections of its own: on a
-// slow line the small ones would wait for minutes behind what the system has taken of
-// it. inTransit is how much that is at the most, and so how long such a request may
-// wait for its answer once all of it was handed over.
+// A request whose body has freight bytes or more has connections of its own. On a slow
+// line small requests would otherwise wait for minutes behind the bytes of it that the
+// system has buffered. inTransit is how many bytes those are at most, and so how long
+// such a request may wait for its answer after its last byte was handed over.
 const (
 	freight   = 64 << 10
 	inTransit = 4 << 20
@@ -63,52 +62,50 @@ const (
 // Options say what differs from the defaults. The zero value is a client for
 // the Internet.
 type Options struct {
-	// Allow lifts addresses and ports beside the public addresses at port 443.
+	// Allow adds addresses and ports to the public addresses at port 443.
 	Allow []Rule
-	// NotHere refuses the addresses of this machine's own interfaces, and those of
-	// the networks that they are on, where no rule of Allow leads: they count as
-	// private although they may be public ones.
+	// NotHere refuses the addresses of this machine's interfaces and of their networks,
+	// unless a rule of Allow names them. They count as private even if they are public.
 	NotHere bool
-	// NotSelf refuses of the public addresses less than NotHere: the Listener of this
-	// program, and addresses on this machine's loopback interface. Where the
-	// certificate has to be for the name that is called, others behind the same
-	// addresses and networks are gateways like any.
+	// NotSelf refuses fewer public addresses than NotHere: the Listener of this program,
+	// and addresses on this machine's loopback interface. Other gateways behind the same
+	// addresses and networks may be called, because their certificates must be for the
+	// name that is called.
 	NotSelf  bool
-	Listener netip.AddrPort // the unspecified address for all of the machine's; port 0 for none
+	Listener netip.AddrPort // the unspecified address means all of the machine's; port 0 means none
 	// PlainHTTP allows http URLs, and port 80 for them; otherwise only https
 	// is spoken.
 	PlainHTTP bool
-	// PlainAllowed allows http URLs to where a rule of Allow leads that names a
-	// host or a network, and nowhere else.
+	// PlainAllowed allows http URLs only to targets for which a rule of Allow names a host
+	// or a network.
 	PlainAllowed bool
-	// Roots are the authorities that servers' certificates may come from; nil
-	// means those of the system. See [Roots].
+	// Roots are the authorities that are trusted for servers' certificates; nil means
+	// those of the system. See [Roots].
 	Roots *x509.CertPool
-	// Pin, when it is set, is the SHA-256 of the public key that the server's
-	// certificate has (SubjectPublicKeyInfo). That key then proves who the server
-	// is, in place of an authority, a name and a date.
+	// Pin, if it is set, is the SHA-256 of the public key in the server's certificate
+	// (SubjectPublicKeyInfo). That key then proves who the server is, instead of an
+	// authority, a name and a date.
 	Pin []byte
-	// MinTLS is the oldest version of TLS that is spoken, TLS 1.3 if it is 0.
+	// MinTLS is the oldest TLS version that is spoken, TLS 1.3 if it is 0.
 	MinTLS uint16
 	// Version is the program's, for the User-Agent.
 	Version string
-	// Timeout bounds one call from its beginning to the end of the answer's
-	// body, 30 s if it is 0, and Rate is how many bytes of the request's body, and of
-	// the answer to a large one, make it a second longer, 8 KiB if it is 0.
+	// Timeout bounds one call from its beginning to the end of the answer's body, 30 s if
+	// it is 0. For every Rate bytes of the request's body, and of the answer to a large
+	// request, the call may take another second. Rate is 8 KiB if it is 0.
 	Timeout time.Duration
 	Rate    int64
 	// MaxBody is how many bytes of an answer may be read, 1 MiB if it is 0.
 	MaxBody int64
-	// Lookup returns the addresses of a host name, in the order in which they
-	// are tried; nil asks the system. It may return what it likes: what counts
-	// is the address that is connected to.
+	// Lookup returns the addresses of a host name, in the order in which they are tried;
+	// nil asks the system. It may return any address: each one is checked before the
+	// connection.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// New makes a client. Its calls may go on at the same time; connections are
-// kept for later calls. An error that the limits and rules of this package
-// cause has [ErrForbidden] or [ErrTooLarge] in its chain; a redirect is
-// returned as the answer that it is.
+// New makes a client. It may be used by several goroutines at once, and it keeps
+// connections for later calls. An error that the limits and rules of this package cause
+// has [ErrForbidden] or [ErrTooLarge] in its chain. A redirect is returned as the answer.
 func New(o Options) *http.Client {
 	t := &transport{
 		plain:   o.PlainHTTP,
@@ -123,12 +120,12 @@ func New(o Options) *http.Client {
 	t.anew.each(func(h *http.Transport) {
 		h.DisableKeepAlives, h.HTTP2, h.ResponseHeaderTimeout = true, nil, headerTime+t.time(inTransit)
 	})
-	// A ping would wait behind the body, and its answer come too late.
+	// A ping would wait behind the body, and its answer would come too late.
 	t.large.each(func(h *http.Transport) {
 		h.HTTP2, h.ResponseHeaderTimeout = nil, headerTime+t.time(inTransit)
 	})
 	return &http.Client{
-		Transport: t, // which bounds the time: the client would begin a goroutine for it with every call
+		Transport: t, // it bounds the time itself: the client would start a goroutine for that with every call
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
@@ -169,7 +166,7 @@ func (o Options) connections(g gate) *http.Transport {
 // must hold at least one.
 func Roots(pem []byte) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
-	if err != nil { // a system without authorities has none to add to
+	if err != nil { // a system without authorities
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(plaintext.Content(pem)) {
@@ -187,7 +184,7 @@ func OnlyRoots(pem []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// forbid makes an error that says why the gateway does not go somewhere.
+// forbid makes an error that says why the gateway does not call an address.
 func forbid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrForbidden, fmt.Sprintf(format, args...))
 }

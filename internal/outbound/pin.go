@@ -10,7 +10,7 @@ import (
 
 // PinError says that the server has another key than the pinned one.
 type PinError struct {
-	Seen [sha256.Size]byte // of the key that it has
+	Seen [sha256.Size]byte // of the server's key
 }
 
 func (e *PinError) Error() string {

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// progress bounds the time of one call by what moves: it ends when it has taken
-// longer than its time and what the bytes that went and came take at the least
-// rate. So a large body may take as long as it needs on a slow line, and no call
-// lasts longer because little happens.
+// progress bounds the time of one call by the bytes that move. A call ends when it has
+// taken longer than its basic time and the time that its bytes take at the lowest rate.
+// A large body may thus take as long as it needs on a slow line, but a call that moves
+// few bytes gets no more time.
 type progress struct {
 	began time.Time
-	most  time.Duration // of a call that moves nothing
-	rate  int64         // bytes that earn a second
+	most  time.Duration // of a call that moves no bytes
+	rate  int64         // so many bytes allow another second
 	moved atomic.Int64
 	late  atomic.Bool
 	timer *time.Timer
 	end   context.CancelFunc
 }
 
-// watch returns a context that ends when the call takes too long. What it returns
-// beside it has to be stopped.
+// watch returns a context that ends when the call takes too long, and the progress, which
+// the caller has to stop.
 func watch(ctx context.Context, most time.Duration, rate int64) (context.Context, *progress) {
 	p := &progress{began: time.Now(), most: most, rate: rate}
 	ctx, p.end = context.WithCancel(ctx)
@@ -34,7 +34,8 @@ func watch(ctx context.Context, most time.Duration, rate int64) (context.Context
 	return ctx, p
 }
 
-// look ends the call when its time is over, and else looks again when it would be.
+// look ends the call if its time is over. Otherwise it looks again at the time at which
+// that would be.
 func (p *progress) look() {
 	earned := time.Duration(float64(p.moved.Load()) / float64(p.rate) * float64(time.Second))
 	if left := p.most + earned - time.Since(p.began); left > 0 {
@@ -50,7 +51,7 @@ func (p *progress) stop() {
 	p.end()
 }
 
-// told returns the error of the call, which says whether it took too long.
+// told returns the error of the call. It says if the call took too long.
 func (p *progress) told(err error) error {
 	if err != nil && err != io.EOF && p.late.Load() {
 		return late{err}
@@ -58,7 +59,7 @@ func (p *progress) told(err error) error {
 	return err
 }
 
-// late is the error of a call that took too long. It implements net.Error.
+// late is the error of a call that took too long. It implements [net.Error].
 type late struct{ error }
 
 // Timeout implements net.Error.
@@ -69,8 +70,8 @@ func (late) Temporary() bool { return true }
 
 func (l late) Unwrap() []error { return []error{os.ErrDeadlineExceeded, l.error} }
 
-// sending has what the transport takes of the request's body counted, however
-// often it begins anew.
+// sending counts the bytes of the request's body that the transport reads, however often
+// it starts again.
 func (p *progress) sending(r *http.Request) {
 	r.Body = &moving{r.Body, p}
 	if again := r.GetBody; again != nil {

@@ -54,13 +54,13 @@ var (
 		{netip.MustParsePrefix("fec0::/10"), "a site-local address"},
 		{netip.MustParsePrefix("ff00::/8"), "multicast"},
 	}
-	// global6 is all of IPv6 that is given out to networks; the rest may get a
-	// meaning one day, and until then it has none.
+	// global6 is the part of IPv6 that is assigned to networks. The rest may be assigned
+	// one day, and has no meaning until then.
 	global6 = netip.MustParsePrefix("2000::/3")
 )
 
-// Special reports whether addr is not a public address, to which a client goes
-// only where a [Rule] leads, and why.
+// Special reports whether addr is not a public address, and why. A client calls such an
+// address only if a [Rule] allows it.
 func Special(addr netip.Addr) (why string, special bool) { return refuse(addr) }
 
 // refuse reports whether addr is not a public address, and why.

@@ -12,13 +12,13 @@ import (
 // transport sends requests within the limits.
 type transport struct {
 	small   lines
-	large   lines // for requests whose body would hold up others behind it
-	anew    lines // of which none is used twice
+	large   lines // for requests whose body would delay others behind it
+	anew    lines // each is used once
 	plain   bool
 	agent   string
 	maxBody int64
-	longest time.Duration // of one call, to the end of the answer's body, when it moves nothing
-	rate    int64         // bytes that make it a second longer
+	longest time.Duration // of one call that moves no bytes, to the end of the answer's body
+	rate    int64         // so many bytes allow another second
 }
 
 // lines are connections that are kept.
@@ -65,10 +65,9 @@ func (t *transport) carry(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// send sends a request over connections that are kept, and once more over a new one
-// when the server says that this one does not lead to who is asked: behind one address
-// may be several, and what was right when the connection began may be so no more. RFC
-// 9110 §15.5.20.
+// send sends a request over a kept connection. If the server answers 421 it sends the
+// request once more over a new one: several servers may be behind one address, and the
+// kept connection may no longer lead to the right one. RFC 9110 §15.5.20.
 func (t *transport) send(r *http.Request, kept *lines) (*http.Response, error) {
 	res, err := kept.of(r).RoundTrip(r)
 	if err != nil || res.StatusCode != http.StatusMisdirectedRequest || r.Body != nil && r.GetBody == nil {
@@ -106,7 +105,7 @@ func (l *lines) of(r *http.Request) *http.Transport {
 	return l.http
 }
 
-// judge refuses URLs for which there is nothing to ask.
+// judge refuses URLs that may never be called.
 func (t *transport) judge(r *http.Request) error {
 	return judgeURL(r.URL, t.plain || t.small.allowed != nil)
 }
@@ -128,7 +127,7 @@ func (t *transport) CloseIdleConnections() {
 	t.anew.each((*http.Transport).CloseIdleConnections)
 }
 
-// limited is a body that ends in an error when it is longer than it may be.
+// limited is a body that ends in an error if it is longer than its limit.
 type limited struct {
 	io.ReadCloser
 	left int64
@@ -141,7 +140,7 @@ func (l *limited) Close() error {
 	return l.ReadCloser.Close()
 }
 
-// Read reads up to the limit. It fails only when there is more than that.
+// Read reads up to the limit. It fails only if the body is longer than that.
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {
 		return 0, ErrTooLarge

@@ -1,15 +1,15 @@
-// Package receipt tells the gateways of other domains what agents here did with
-// their messages, and takes what those tell.
+// Package receipt sends receipts to the gateways of other domains and applies those that
+// arrive from them.
 //
-// A receipt is owed since the transaction in which an agent marked a message read
-// or acknowledged it. Whether it is sent is decided later: only to a domain that
-// proved that it wrote the message, that asks for receipts, and that
-// gateway.ReceiptPolicy allows. It goes as one small signed message, with others
-// for the same domain, and is forgotten when it was taken, refused, or a day old.
+// A receipt is owed from the transaction in which an agent marked a message as read or
+// acknowledged it. Later it is decided whether it is sent: only to a domain that proved
+// that it wrote the message, that asks for receipts, and that gateway.ReceiptPolicy
+// allows. Receipts for one domain go together in one small signed message. A receipt is
+// forgotten once it was accepted or refused, or is a day old.
 //
-// What is lost costs nothing but the knowledge: a sender who hears of no receipt
-// knows that the message is delivered. A crash loses none that is owed; one that
-// was on its way is told again, which changes nothing.
+// A lost receipt costs only the knowledge: its sender still knows that the message was
+// delivered. A crash loses no receipt that is owed. One that was on its way is sent
+// again, which changes nothing.
 package receipt
 
 import (
@@ -32,13 +32,13 @@ type Store interface {
 	Clock() gateway.ClockState
 }
 
-// Sender tells other domains what they are owed. One domain has one call at a
-// time, and a few have theirs together.
+// Sender sends other domains the receipts that they are owed: one call at a time for one
+// domain, and a few domains at once.
 type Sender struct {
 	Store   Store
 	Courier gateway.Courier // to other domains
-	// Wants reports whether a domain asks for receipts. An error means that nobody
-	// can say now.
+	// Wants reports whether a domain asks for receipts. An error means that this is not
+	// known now.
 	Wants  func(context.Context, amtp.Domain) (bool, error)
 	Signs  func() bool // whether there is a key to sign with
 	Domain amtp.Domain // ours
@@ -46,12 +46,12 @@ type Sender struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	last  amtp.Domain // that a call was begun to; only Run's goroutine uses it
+	last  amtp.Domain // of the last call; only Run's goroutine uses it
 	mu    sync.Mutex
 	peers map[amtp.Domain]*peer
 }
 
-// peer is a domain that was told something, or could not be told.
+// peer is a domain to which receipts were sent, or could not be sent.
 type peer struct {
 	busy  bool
 	next  time.Time // no call before
@@ -61,26 +61,26 @@ type peer struct {
 // How often and how much at once.
 const (
 	lookEvery = 2 * time.Second
-	// gather is how long after a call the next one to the same domain waits for
-	// more to tell, unless so much is there that one message does not hold it.
+	// gather is how long after a call the next one to the same domain waits for more
+	// receipts, unless there are more than fit into one message.
 	gather = 5 * time.Second
-	// breath is how long after a full message the next one to the same domain
-	// waits: nobody is in a hurry for receipts, and agents wait for the store.
+	// breath is how long after a full message the next one to the same domain waits.
+	// Receipts are not urgent, and agents need the store.
 	breath   = 250 * time.Millisecond
 	atOnce   = 4 // domains
 	page     = 256
 	dropStep = 5000
-	// bodyBytes bounds the messages that are looked at for one call: each is read
-	// to see whether a program wrote it.
+	// bodyBytes bounds the size of the messages that are read for one call. Each is read
+	// to find out whether a program wrote it.
 	bodyBytes = 8 << 20
 	callTime  = 30 * time.Second
-	// A domain that cannot be told is left alone for a minute, then two, and up to
-	// an hour.
+	// A domain that cannot be reached is called again after a minute, then two, and so on
+	// up to an hour.
 	leastPause = time.Minute
 	mostPause  = time.Hour
 )
 
-// Run tells what is owed until ctx ends.
+// Run sends the receipts that are owed, until ctx ends.
 func (s *Sender) Run(ctx context.Context) error {
 	slots := make(chan struct{}, atOnce)
 	var calls sync.WaitGroup
@@ -89,7 +89,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := s.look(ctx, slots, &calls); err != nil && ctx.Err() == nil {
-			s.Log.Debug("it cannot be read which receipts are owed", "cause", err)
+			s.Log.Debug("the receipts that are owed cannot be read", "cause", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -99,9 +99,9 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// look begins a call to each domain that is owed something, as long as there is a
-// slot. It goes on behind the domain that was begun last, so that each has its
-// turn however many there are.
+// look begins a call to each domain that is owed receipts, while there is a slot. It
+// continues after the domain of the last call, so that each domain has its turn however
+// many there are.
 func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.WaitGroup) error {
 	s.tidy()
 	last := s.last
@@ -114,8 +114,8 @@ func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.Wait
 	return err
 }
 
-// walk begins calls to the domains behind after, up to the one named upTo; "" is
-// the last one. It reports whether it met a domain for which there is no slot.
+// walk begins calls to the domains after after, up to upTo; "" means the last one. It
+// reports whether it found a domain for which there is no slot.
 func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan struct{},
 	calls *sync.WaitGroup) (full bool, err error) {
 	for {
@@ -133,7 +133,7 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 			select {
 			case slots <- struct{}{}:
 			default:
-				return true, nil // the rest has its turn when these are done
+				return true, nil // the others have their turn when these are done
 			}
 			s.last = d
 			s.begin(d)
@@ -148,7 +148,7 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 	}
 }
 
-// tidy forgets domains of which there is nothing to remember.
+// tidy forgets domains about which there is nothing to remember.
 func (s *Sender) tidy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,17 +197,17 @@ func (s *Sender) end(d amtp.Domain, c call) {
 	}
 }
 
-// call is how telling one domain went: why it did not work, "" when it did, and
-// for how long the domain asked to be left alone.
+// call is the result of a call to one domain: why it failed, "" if it did not, and how
+// long the domain asked us to wait.
 type call struct {
 	why   string
 	pause time.Duration
 }
 
-// noReason is why a call did not work that nobody explains.
+// noReason is the reason for a call that failed without one.
 const noReason = "the call had no result"
 
-// contained is tell, in which a defect is that of one domain.
+// contained is tell, in which a defect harms one domain only.
 func (s *Sender) contained(ctx context.Context, d amtp.Domain) (c call) {
 	err := defect.Contain(func() error {
 		c = s.tell(ctx, d)
@@ -215,19 +215,19 @@ func (s *Sender) contained(ctx context.Context, d amtp.Domain) (c call) {
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		s.Log.Error("receipts met a defect", "domain", string(d), "cause", met.Error(), "stack", string(met.Stack))
+		s.Log.Error("receipts failed because of a defect in this program", "domain", string(d), "cause", met.Error(), "stack", string(met.Stack))
 		return call{why: "the gateway failed; its log has the cause"}
 	}
 	return c
 }
 
-// tell tells one domain what is due, one message after the other.
+// tell sends one domain its receipts, one message after the other.
 func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 	for {
 		now, clock := s.Now(), s.Store.Clock()
 		before := now.Add(-gateway.ReceiptAge)
 		if !clock.Believed() {
-			before = time.Time{} // nothing is too old by a clock that is doubted
+			before = time.Time{} // by a clock that is in doubt, no receipt is too old
 		}
 		if _, err := s.Store.DropReceipts(ctx, d, before, gateway.MaxReceiptsOwed, dropStep); err != nil {
 			return call{why: "the store cannot say"}
@@ -258,7 +258,7 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 	}
 }
 
-// owed returns those of the receipts that are sent.
+// owed returns the receipts that are to be sent.
 func (s *Sender) owed(list []gateway.OwedReceipt) []gateway.OwedReceipt {
 	var owed []gateway.OwedReceipt
 	for i := range list {
@@ -269,8 +269,8 @@ func (s *Sender) owed(list []gateway.OwedReceipt) []gateway.OwedReceipt {
 	return owed
 }
 
-// send sends receipts to a domain. They are done with when it has them, when it
-// does not ask for them, and when it refuses them.
+// send sends receipts to a domain. They are done when it has them, when it does not ask
+// for them, or when it refuses them.
 func (s *Sender) send(ctx context.Context, d amtp.Domain, list []gateway.OwedReceipt,
 	now time.Time) (how call, done bool) {
 	if len(list) == 0 || !s.Signs() {

@@ -9,15 +9,15 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Taker takes what the gateways of other domains tell.
+// Taker applies the receipts that the gateways of other domains send.
 type Taker struct {
 	Store Store
 	Now   func() time.Time
 	turn  chan struct{}
 }
 
-// takenAtOnce is how many messages with receipts are worked on together; others
-// wait for their turn, so that no peer keeps the store from those who read.
+// takenAtOnce is how many messages with receipts are applied at once. Others wait, so
+// that no peer keeps readers from the store.
 const takenAtOnce = 2
 
 // NewTaker returns one that applies receipts to the store.
@@ -25,11 +25,10 @@ func NewTaker(store Store, now func() time.Time) *Taker {
 	return &Taker{Store: store, Now: now, turn: make(chan struct{}, takenAtOnce)}
 }
 
-// Take applies the receipts in the payload of a message from a domain that proved
-// that it wrote. What they say of anything but that domain's recipients of our
-// messages is passed over without a word. The error is
-// INVALID_MESSAGE_FORMAT for what are no receipts, and TEMPORARY_FAILURE when
-// they cannot be stored now.
+// Take applies the receipts in the payload of a message from a domain that proved that it
+// wrote the message. Receipts for anything but that domain's recipients of our messages
+// are ignored. The error is INVALID_MESSAGE_FORMAT if the payload has no receipts, and
+// TEMPORARY_FAILURE if they cannot be stored now.
 func (t *Taker) Take(ctx context.Context, from amtp.Domain, doc json.RawMessage) *amtp.Error {
 	list, err := read(doc)
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// payload is that of a message with receipts.
+// payload is the payload of a message with receipts.
 type payload struct {
 	Version  string `json:"version,omitempty"`
 	Type     string `json:"message_type"`
 	Receipts []said `json:"receipts"`
 }
 
-// said is one receipt as it crosses.
+// said is one receipt in its form between gateways.
 type said struct {
-	Message   string    `json:"message_id"` // as the gateway that is told knows it
+	Message   string    `json:"message_id"` // the id that the receiving gateway knows
 	Recipient string    `json:"recipient"`
 	Read      amtp.Time `json:"read_at,omitzero"`
 	Acked     amtp.Time `json:"acknowledged_at,omitzero"`
@@ -39,8 +39,8 @@ func write(list []gateway.OwedReceipt) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-// read returns the receipts of a payload that came from elsewhere. A receipt of
-// what is no message or no recipient is left out.
+// read returns the receipts of a payload from another gateway. A receipt whose message id
+// or recipient is not valid is left out.
 func read(doc []byte) ([]gateway.Receipt, error) {
 	var p payload
 	if err := strictjson.Decode(doc, &p); err != nil {

@@ -16,19 +16,19 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// Bounds of what is asked and remembered.
+// Bounds of the calls and of the memory for their answers.
 const (
 	listTime      = time.Minute // how long a list is remembered
-	refusedTime   = askAgain    // and that there was none
+	refusedTime   = askAgain    // how long it is remembered that there was none
 	callTime      = 10 * time.Second
 	atOnce        = 16      // gateways that are asked at the same time
 	maxAnswer     = 1 << 20 // bytes of one answer
 	maxRemembered = 8 << 20 // bytes of all answers that are remembered
-	overhead      = 1 << 10 // bytes that count beside those of an answer
-	maxCursor     = 512     // bytes of where a list goes on
-	usualLimit    = 1000    // agents on a page where nobody says how many
-	lessEach      = 8       // how many times fewer are asked for when the answer is too large
-	asksAgain     = 3       // and how often
+	overhead      = 1 << 10 // bytes that count in addition to those of an answer
+	maxCursor     = 512     // bytes of a cursor
+	usualLimit    = 1000    // agents on a page without a limit in the request
+	lessEach      = 8       // the limit is divided by this if the answer is too large
+	asksAgain     = 3       // how often it is divided
 )
 
 // remembered is an answer, which is never changed.
@@ -39,9 +39,9 @@ type remembered struct {
 	size    int // bytes, about
 }
 
-// Agents lists the agents that the domain's gateway shows to everybody. The
-// conditions are the other gateway's to apply. DOMAIN_NOT_FOUND when there is no
-// list to be had, TEMPORARY_FAILURE when there is none now.
+// Agents lists the agents that the domain's gateway shows to everybody. The other gateway
+// applies the conditions. The error is DOMAIN_NOT_FOUND if there is no list, and
+// TEMPORARY_FAILURE if there is none now.
 func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain, q amtp.AgentQuery) (amtp.AgentList,
 	*amtp.Error) {
 	if refused := mayAsk(p); refused != nil {
@@ -51,7 +51,7 @@ func (s *Domains) Agents(ctx context.Context, p gateway.Principal, d amtp.Domain
 	if r, ok := s.lists.Get(key); ok && s.now().Before(r.until) {
 		return r.list, r.refused
 	}
-	// Who stops waiting does not stop it for those who wait too.
+	// A caller that stops waiting does not stop the call for the others.
 	asked := context.WithoutCancel(ctx)
 	answers := s.flight.DoChan(key, func() (any, error) { return s.learn(asked, key, d, q), nil })
 	select {
@@ -81,7 +81,7 @@ func conditions(q amtp.AgentQuery) string {
 	return v.Encode()
 }
 
-// learn asks the domain's gateway and remembers what came of it.
+// learn asks the domain's gateway and remembers the result.
 func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.AgentQuery) remembered {
 	select {
 	case s.slots <- struct{}{}:
@@ -105,8 +105,8 @@ func (s *Domains) learn(ctx context.Context, key string, d amtp.Domain, q amtp.A
 	return r
 }
 
-// askLess asks for a page, and for ever smaller ones while the answer is too large.
-// fewer says that the page has fewer agents than were wanted.
+// askLess asks for a page, and for smaller and smaller ones while the answer is too
+// large. fewer says that a smaller page was asked for.
 func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery) (body []byte, fewer bool,
 	refused *amtp.Error) {
 	for again := 0; ; again++ {
@@ -118,8 +118,8 @@ func (s *Domains) askLess(ctx context.Context, d amtp.Domain, q amtp.AgentQuery)
 	}
 }
 
-// ask makes the request and returns the body of a good answer. large says that it was
-// refused because it is too large.
+// ask makes the request and returns the body of a good answer. large says that the answer
+// was refused because of its size.
 func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []byte, large bool, refused *amtp.Error) {
 	found, refused := s.find(ctx, d)
 	if refused != nil {
@@ -149,8 +149,8 @@ func (s *Domains) ask(ctx context.Context, d amtp.Domain, query string) (body []
 	return a.Body, false, nil
 }
 
-// unreachable is what is said of a gateway without an answer. The error's own
-// text has addresses of machines in it.
+// unreachable is the error for a gateway that does not answer. The error's own text is
+// not used, because it has addresses of machines.
 func unreachable(d amtp.Domain, err error) *amtp.Error {
 	if errors.Is(err, outbound.ErrForbidden) {
 		return notFound(d,
@@ -160,8 +160,8 @@ func unreachable(d amtp.Domain, err error) *amtp.Error {
 	return notNow("The gateway of %s does not answer now. Try again.", d)
 }
 
-// read takes the agents out of an answer. Those that are not of the domain, or
-// not agents, are left out: a gateway speaks for its own.
+// read takes the agents out of an answer. Entries that are not of the domain, or not
+// agents, are left out: a gateway speaks only for its own domain.
 func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error) {
 	var answer struct {
 		Agents *[]json.RawMessage `json:"agents"`
@@ -184,7 +184,7 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 	var more, capped bool
 	var next string
 	var count int
-	// What it says of further pages counts as far as it can be read.
+	// What it says about further pages counts if it can be read.
 	if json.Unmarshal(answer.More, &more) == nil && more && json.Unmarshal(answer.Next, &next) == nil && next != "" &&
 		len(next) <= maxCursor {
 		list.HasMore, list.NextCursor = true, next
@@ -196,8 +196,8 @@ func (s *Domains) read(d amtp.Domain, body []byte) (amtp.AgentList, *amtp.Error)
 	return list, nil
 }
 
-// agent reads one agent of a list: only what the protocol has, and nothing that
-// it says of how this gateway should treat it.
+// agent reads one agent of a list. It takes only the protocol's members, and none that
+// would change how this gateway treats the agent.
 func agent(doc []byte, now time.Time) (amtp.Agent, bool) {
 	var said struct {
 		Address          amtp.Address `json:"address"`

@@ -1,11 +1,11 @@
 // Package remote asks what other domains say about themselves: how their
 // gateway is reached, and which agents they list. AMTP §2, §3.
 //
-// It asks for our own agents, for our operator and for the programs of this
-// machine in the development profile, never for a stranger. Nothing of ours goes
-// along, no key and no name. What another gateway lists is taken for agents of
-// its own domain only, within bounds, and is remembered for a minute: nobody can
-// make us call the same gateway again and again. It is all in memory.
+// It asks on behalf of our own agents, our operator and, in the development profile, the
+// programs of this machine; never on behalf of a stranger. It sends neither a key nor a
+// name of ours. From another gateway's list it takes only agents of that gateway's domain,
+// within bounds. The list is remembered for a minute, so that nobody can make us call the
+// same gateway again and again. Everything is in memory.
 package remote
 
 import (
@@ -62,7 +62,7 @@ func (s *Domains) Capabilities(ctx context.Context, p gateway.Principal, d amtp.
 		TTL: found.TTL.Nanoseconds()}, nil
 }
 
-// mayAsk keeps strangers from making us ask: it costs DNS and HTTPS.
+// mayAsk refuses strangers, because a question costs DNS and HTTPS calls.
 func mayAsk(p gateway.Principal) *amtp.Error {
 	if p.Agent != nil || p.Admin || p.Development {
 		return nil
@@ -72,7 +72,7 @@ func mayAsk(p gateway.Principal) *amtp.Error {
 		With("required_header", "Authorization: Bearer <api-key>")
 }
 
-// find returns where the domain's gateway is.
+// find returns how the domain's gateway is reached.
 func (s *Domains) find(ctx context.Context, d amtp.Domain) (discovery.Found, *amtp.Error) {
 	if d == "localhost" {
 		return discovery.Found{}, notFound(d, "localhost is no domain that others find; it publishes nothing.")
@@ -95,7 +95,7 @@ func notFound(d amtp.Domain, format string, args ...any) *amtp.Error {
 	return amtp.Errorf(amtp.CodeDomainNotFound, format, args...).With("requested_domain", string(d))
 }
 
-// askAgain is how long who asked is to wait after what may pass.
+// askAgain is how long a caller should wait after an error that may pass.
 const askAgain = 10 * time.Second
 
 func notNow(format string, args ...any) *amtp.Error {
