@@ -62,8 +62,8 @@ func (q *Queue) attempt(ctx context.Context, job leasedJob) attemptResult {
 	}
 	carriage := q.carry(limited, parcel.Now(f.began))
 	settlement := parcel.SettleBy(carriage, q.clock())
-	f.tried, f.down, f.answered, f.reached, f.pause = concernsGateway(&carriage), carriage.Down, carriage.Answered, carriage.Host,
-		carriage.Pause
+	f.tried, f.down, f.answered = concernsGateway(&carriage), carriage.Down, carriage.Answered
+	f.reached, f.pause = carriage.Host, carriage.Pause
 	f.due = settlement.Due
 	if err := q.settle(ctx, &parcel, settlement); err != nil {
 		q.warn(ctx, "the outcome of an attempt cannot be stored; the attempt will be repeated", err)
@@ -105,10 +105,14 @@ func (q *Queue) attemptContained(ctx context.Context, job leasedJob) attemptResu
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		q.log.Error("an attempt failed because of a defect in this program", "job", int64(job.ID), "destination", string(job.Destination), "cause",
-			met.Error(), "stack", string(met.Stack))
+		q.logDefect(job.ID, job.Destination, met)
 	}
 	return f
+}
+
+func (q *Queue) logDefect(job gateway.JobID, d gateway.Destination, met *defect.Error) {
+	q.log.Error("an attempt failed because of a defect in this program", "job", int64(job), "destination", string(d),
+		"cause", met.Error(), "stack", string(met.Stack))
 }
 
 // lapse leaves a job to the end of its lease.
@@ -126,8 +130,7 @@ func (q *Queue) carry(ctx context.Context, p gateway.Parcel) (c gateway.Carriage
 	})
 	var met *defect.Error
 	if errors.As(err, &met) {
-		q.log.Error("an attempt failed because of a defect in this program", "job", int64(p.ID), "destination", string(p.Destination), "cause",
-			met.Error(), "stack", string(met.Stack))
+		q.logDefect(p.ID, p.Destination, met)
 		c = p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeInternal,
 			Reason: "the gateway failed; its log has the cause"})
 	}

@@ -34,7 +34,8 @@ func (s *scheduler) jump(now time.Time) {
 	for _, l := range s.all {
 		l.lastEvent = now
 		for _, e := range []*entry{&l.fresh, &l.tried} {
-			e.gate.lastFailure, e.gate.closedUntil, e.lastClaim = time.Time{}, earlier(e.gate.closedUntil, soon), time.Time{}
+			e.gate.lastFailure, e.lastClaim = time.Time{}, time.Time{}
+			e.gate.closedUntil = earlier(e.gate.closedUntil, soon)
 			if !e.at.IsZero() {
 				e.at = now
 			}

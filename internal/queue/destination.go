@@ -283,7 +283,10 @@ func (l *destination) refused(f *attemptResult, now time.Time) {
 	if l.health == ill {
 		l.health = unknown
 	}
-	l.fresh.gate = gate{lastFailure: l.fresh.gate.lastFailure, closedUntil: earlier(l.fresh.gate.closedUntil, now.Add(shortPause))}
+	l.fresh.gate = gate{
+		lastFailure: l.fresh.gate.lastFailure,
+		closedUntil: earlier(l.fresh.gate.closedUntil, now.Add(shortPause)),
+	}
 	if !l.tried.gate.fail(f.began, now) {
 		return
 	}
@@ -323,5 +326,6 @@ func (l *destination) idle() bool {
 // forgettable reports whether no knowledge would be lost with the destination.
 func (l *destination) forgettable(now time.Time) bool {
 	const rest = 10 * time.Minute
-	return l.idle() && now.Sub(l.lastEvent) > rest && !l.fresh.gate.closedUntil.After(now) && !l.tried.gate.closedUntil.After(now)
+	return l.idle() && now.Sub(l.lastEvent) > rest && !l.fresh.gate.closedUntil.After(now) &&
+		!l.tried.gate.closedUntil.After(now)
 }

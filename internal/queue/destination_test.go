@@ -185,7 +185,10 @@ func TestNewMailIsTheProbe(t *testing.T) {
 	l := b.at("dead.example", dawn)
 	for range 20 {
 		l.fresh.underWay++
-		l.finish(&attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, began: dawn, tried: true, down: true, due: dawn}, dawn)
+		l.finish(
+			&attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, began: dawn, tried: true, down: true, due: dawn},
+			dawn,
+		)
 	}
 	b.placeAll(l)
 	if w := b.wanted(dawn.Add(time.Hour)); len(w) != 1 || w[0].Part != gateway.Tried {
@@ -313,7 +316,8 @@ func TestManyDestinations(t *testing.T) {
 		}
 		b.arrived("new.example", now)
 		if w := b.wanted(now); len(w) != 1 || w[0].Destination != "new.example" {
-			t.Errorf("with %d destinations that have nothing to do, a new destination is not asked for: %v", maxDestinations, w)
+			t.Errorf("with %d destinations that have nothing to do, a new one is not claimed for: %v",
+				maxDestinations, w)
 		}
 		if b.forget(now.Add(time.Hour)); len(b.all) != 1 {
 			t.Errorf("%d destinations are kept, want that of the one that is asked for", len(b.all))

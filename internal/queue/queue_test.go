@@ -145,8 +145,8 @@ func TestSlowDomains(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute)
 		if most := w.atMost(); most < 90 || most > 2*80+64 {
-			t.Errorf("%d attempts at once of two senders, want what each may have for new mail and for other, and what is kept",
-				most)
+			t.Errorf("%d attempts at once of two senders, want what each may have for new mail and for other, "+
+				"and what is reserved", most)
 		}
 		time.Sleep(3 * time.Minute)
 		for i := range n {
@@ -158,12 +158,12 @@ func TestSlowDomains(t *testing.T) {
 }
 
 // heavy is a store in which every message to one domain is as large as may be.
-type manyTrials struct {
+type heavy struct {
 	queue.Store
 	domain gateway.Destination
 }
 
-func (h manyTrials) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (h heavy) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
 	got, err := h.Store.Claim(ctx, wanted, now, lease)
 	for _, c := range got {
 		for i := range c.Jobs {
@@ -189,7 +189,7 @@ func TestLargeAndSlow(t *testing.T) {
 			}
 			return delivers(ctx, p)
 		}
-		stop := w.run(manyTrials{w.store, "slow.example"})
+		stop := w.run(heavy{w.store, "slow.example"})
 		defer stop()
 		w.sendMany(100, "slow.example")
 		time.Sleep(time.Minute)

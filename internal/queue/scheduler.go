@@ -63,8 +63,12 @@ const (
 )
 
 func newScheduler() *scheduler {
-	return &scheduler{all: make(map[gateway.Destination]*destination), parked: make(map[reason][]*entry), slots: newSlots(),
-		memory: newMemory()}
+	return &scheduler{
+		all:    make(map[gateway.Destination]*destination),
+		parked: make(map[reason][]*entry),
+		slots:  newSlots(),
+		memory: newMemory(),
+	}
 }
 
 // sharing makes the scheduler share the memory with others.
@@ -203,7 +207,8 @@ func (s *scheduler) unpark(now time.Time) {
 				memory.take(e.class, e.neededMemory())
 			}
 			if waits && why.share {
-				if shared += e.leftBytes; shared > s.memory.left(why.class, why.flow) && now.Sub(e.lastClaim) < leftTime {
+				shared += e.leftBytes
+				if shared > s.memory.left(why.class, why.flow) && now.Sub(e.lastClaim) < leftTime {
 					break
 				}
 			}
@@ -313,8 +318,8 @@ func (s *scheduler) claimFor(e *entry, n int, except []gateway.Flow, h allowance
 	}
 	return claim{entry: e, Claiming: gateway.Claiming{
 		Destination: l.destination, Part: e.part, Limit: n,
-		Most: min(2*l.window, l.width()) + l.fresh.large + l.tried.large, After: l.lastFlow, Except: except, Bytes: h.most,
-		Behind: h.behind, Share: h.share,
+		Most:  min(2*l.window, l.width()) + l.fresh.large + l.tried.large,
+		After: l.lastFlow, Except: except, Bytes: h.most, Behind: h.behind, Share: h.share,
 	}}
 }
 
@@ -362,7 +367,8 @@ func (s *scheduler) claimRecent(now time.Time, memory *memory, portions *shareBu
 		}
 		if e.passedOver || e.parkedFor != (reason{}) {
 			// these cannot use a reserved slot
-			if second == nil && e.parkedFor.host == "" && !e.parkedFor.memory && !e.parkedFor.share && !e.parkedFor.destination {
+			if second == nil && e.parkedFor.host == "" && !e.parkedFor.memory && !e.parkedFor.share &&
+				!e.parkedFor.destination {
 				second = e
 			}
 			continue
