@@ -210,7 +210,7 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 	if err != nil {
 		return err
 	}
-	fresh, tried := make([][]queued, len(wanted)), make([][]queued, len(wanted))
+	fresh, tried := make([][]store.QueuedJob, len(wanted)), make([][]store.QueuedJob, len(wanted))
 	for _, j := range due {
 		i := place[j.Destination]
 		if part := wanted[i].Part; part == gateway.Fresh || part != gateway.Tried && j.Attempts == 0 {
@@ -219,10 +219,10 @@ func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gatewa
 			tried[i] = append(tried[i], j)
 		}
 	}
-	of := func(j *queued) *gateway.Job { return &j.Job }
+	of := func(j *store.QueuedJob) *gateway.Job { return &j.Job }
 	for i := range wanted {
 		chosen, err := store.Choose(&out[i], &wanted[i], turns[i].limit, of, fresh[i],
-			func() ([]queued, error) { return tried[i], nil })
+			func() ([]store.QueuedJob, error) { return tried[i], nil })
 		if err != nil {
 			return err
 		}

@@ -17,10 +17,10 @@ const jobsFrom = `SELECT ` + jobColumns + ` FROM job j` + itsMessage
 
 // job reads one job, held until the commit if it is to be changed. There is none
 // where its ID is 0.
-func (c conn) job(ctx context.Context, id gateway.JobID, hold string) (queued, error) {
+func (c conn) job(ctx context.Context, id gateway.JobID, hold string) (store.QueuedJob, error) {
 	list, err := c.jobs(ctx, jobsFrom+`WHERE j.id = $1 `+hold, int64(id))
 	if err != nil || len(list) == 0 {
-		return queued{}, err
+		return store.QueuedJob{}, err
 	}
 	return list[0], nil
 }
@@ -71,8 +71,9 @@ func (s *Store) lapse() error {
 		var states []int16
 		for i := range leased {
 			j := &leased[i]
-			ids, states = append(ids, int64(j.ID)), append(states, int16(store.Lapsed(j.State)))
-			due = append(due, store.Micros(j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))))
+			j.Lapse()
+			ids, states = append(ids, int64(j.ID)), append(states, int16(j.State))
+			due = append(due, store.Micros(j.Due))
 		}
 		_, err = t.change(ctx, `UPDATE job j SET state = u.state, lease = NULL, owner = NULL, due = u.due
 				FROM unnest($1::bigint[], $2::smallint[], $3::bigint[]) u (id, state, due) WHERE j.id = u.id`, ids, states, due)
@@ -96,17 +97,10 @@ func (s *Store) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) e
 }
 
 // idle returns a job that is there and not leased at now.
-func (t *tx) idle(ctx context.Context, id gateway.JobID, now time.Time) (queued, error) {
+func (t *tx) idle(ctx context.Context, id gateway.JobID, now time.Time) (store.QueuedJob, error) {
 	j, err := t.job(ctx, id, held)
-	switch {
-	case err != nil:
-		return j, err
-	case j.ID == 0:
-		return j, gateway.ErrNotFound
-	case j.Lease.After(now):
-		return j, gateway.ErrConflict
-	case j.State == gateway.Delivering: // and its lease has ended
-		j.State = store.Lapsed(j.State)
+	if err == nil {
+		err = j.Idle(now)
 	}
 	return j, err
 }
@@ -118,16 +112,16 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 		if err != nil {
 			return err
 		}
-		state, err := gateway.Next(j.State, gateway.Cancel)
+		state, err := j.Cancelled()
 		if err != nil {
 			return err
 		}
-		if j.Destination == gateway.Reports { // those whose failure it tells of failed all the same
-			_, err = t.change(ctx, `UPDATE delivery SET job = NULL WHERE message = $1 AND job = $2`, j.row, int64(job))
+		if state == 0 {
+			_, err = t.change(ctx, `UPDATE delivery SET job = NULL WHERE message = $1 AND job = $2`, j.Row, int64(job))
 		} else {
 			_, err = t.change(ctx,
 				`UPDATE delivery SET state = $1, changed = $2, attempts = $3, job = NULL WHERE message = $4 AND job = $5`,
-				int16(state), store.Micros(now), j.Attempts, j.row, int64(job))
+				int16(state), store.Micros(now), j.Attempts, j.Row, int64(job))
 		}
 		if err == nil {
 			_, err = t.change(ctx, `DELETE FROM job WHERE id = $1`, int64(job))

@@ -61,7 +61,7 @@ func (s *Store) pack(batch []*store.Item[*packing]) {
 
 // parcelRow is a job with what it carries, as they are stored.
 type parcelRow struct {
-	queued
+	store.QueuedJob
 	letterRow
 	deliveries []store.DeliveryRow
 	answered   *store.AnsweredRow // nil when the sender does not have it
@@ -86,7 +86,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var e envelope
 	var content []byte
 	queue(b, carriers, []any{ids, body}, append(append(q.into(), e.into()...), &content, &e.row.First), func() error {
-		found[gateway.JobID(q.id)] = &parcelRow{queued: q.read(), letterRow: letterRow{e.read(), content}}
+		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), letterRow: letterRow{e.read(), content}}
 		return nil
 	})
 	var d delivery

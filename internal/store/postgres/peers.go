@@ -108,20 +108,12 @@ type stepped struct {
 func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Place,
 	limit int) (due []string, last store.Place, err error) {
 	var at store.Place
-	most, looked := store.LookedAt*limit, 0
+	search := store.NewSearch[string](limit)
 	err = c.query(ctx, `SELECT domain, last_seen FROM peer WHERE (last_seen, domain) > ($1, $2) AND last_seen <= $3
-			ORDER BY last_seen, domain LIMIT $4`, []any{after.Time, after.Name, store.Micros(since), most},
+			ORDER BY last_seen, domain LIMIT $4`, []any{after.Time, after.Name, store.Micros(since), search.Most()},
 		[]any{&at.Name, &at.Time}, func() error {
-			if looked++; len(due) == limit {
-				return nil
-			}
-			if last = at; !times.At(at.Time, 0).After(since) {
-				due = append(due, at.Name)
-			}
+			search.Look(at, at.Name, !times.At(at.Time, 0).After(since))
 			return nil
 		})
-	if len(due) < limit && looked < most {
-		last = store.Place{}
-	}
-	return due, last, err
+	return search.Found, search.Last(), err
 }

@@ -70,7 +70,7 @@ type Store struct {
 
 	letters   *store.Batcher[*letter]
 	marks     *store.Batcher[*marking]
-	endings   *store.Batcher[*ending]
+	endings   *store.Batcher[*settling]
 	packings  *store.Batcher[*packing]
 	notices   *noticeBoard
 	heard     atomic.Bool            // the other replicas are listened to

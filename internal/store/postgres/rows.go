@@ -75,14 +75,9 @@ const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, 
 	coalesce(j.lease, 0), j.rekeys, coalesce(j.redriven, 0), j.size, coalesce(j.code, ''), j.reason, coalesce(j.since, 0), j.same,
 	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message, coalesce(j.troubles, '')`
 
-// queued is a job with the id of its message's row, and where its columns go.
-type queued struct {
-	gateway.Job
-	row int64
-}
-
+// queuedScan is where the columns of a job go.
 type queuedScan struct {
-	queued
+	store.QueuedJob
 	destination, code, sender                           string
 	state, class                                        int16
 	begun, first, last, due, lease, redriven, since, id int64
@@ -93,12 +88,12 @@ type queuedScan struct {
 func (q *queuedScan) into() []any {
 	return []any{&q.id, &q.destination, &q.state, &q.Fence, &q.Attempts, &q.begun, &q.first, &q.last, &q.due,
 		&q.lease, &q.Rekeys, &q.redriven, &q.Size, &q.code, &q.reason, &q.since, &q.Same, &q.uuid, &q.class, &q.agent,
-		&q.sender, &q.row, &q.Troubles}
+		&q.sender, &q.Row, &q.Troubles}
 }
 
 // read returns the job that was read last.
-func (q *queuedScan) read() queued {
-	j := q.queued
+func (q *queuedScan) read() store.QueuedJob {
+	j := q.QueuedJob
 	j.ID, j.Destination, j.State = gateway.JobID(q.id), gateway.Destination(q.destination), gateway.State(q.state)
 	j.Begun, j.FirstTry, j.LastTry = store.FromMicros(q.begun), store.FromMicros(q.first), store.FromMicros(q.last)
 	j.Due, j.Lease, j.Redriven, j.Since = store.FromMicros(q.due), store.FromMicros(q.lease),
@@ -110,7 +105,7 @@ func (q *queuedScan) read() queued {
 }
 
 // jobs reads the jobs that a query of jobColumns finds.
-func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []queued, err error) {
+func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []store.QueuedJob, err error) {
 	var q queuedScan
 	err = c.query(ctx, sql, args, q.into(), func() error {
 		list = append(list, q.read())
@@ -121,8 +116,8 @@ func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []queued,
 
 // queueJobs asks for jobs as jobs does. What it returns is filled when the batch
 // was run.
-func queueJobs(b *pgx.Batch, sql string, args ...any) *[]queued {
-	list := &[]queued{}
+func queueJobs(b *pgx.Batch, sql string, args ...any) *[]store.QueuedJob {
+	list := &[]store.QueuedJob{}
 	var q queuedScan
 	queue(b, sql, args, q.into(), func() error {
 		*list = append(*list, q.read())

@@ -3,33 +3,31 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
-	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
 	"github.com/jackc/pgx/v5"
 )
 
-// ending is one settlement in a batch.
-type ending struct {
+// settling is one settlement in a batch.
+type settling struct {
 	gateway.Settlement
 	stale bool
 }
 
 // Settle ends an attempt.
 func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
-	for _, r := range e.Results {
-		if _, err := store.Decided(r.Event); err != nil {
-			return err
-		}
+	if err := store.CheckResults(&e); err != nil {
+		return err
 	}
-	end := &ending{Settlement: e}
+	end := &settling{Settlement: e}
 	err := s.endings.Do(ctx, end, 128*(1+len(e.Results)))
 	if errors.Is(err, errAlone) {
 		return s.do(ctx, func(ctx context.Context, t *tx) error {
-			one := &ending{Settlement: e}
-			if err := t.endAll(ctx, []*ending{one}); err != nil || !one.stale {
+			one := &settling{Settlement: e}
+			if err := t.endAll(ctx, []*settling{one}); err != nil || !one.stale {
 				return err
 			}
 			return gateway.ErrStale
@@ -39,10 +37,10 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 }
 
 // storeEndings settles a batch in one transaction.
-func (s *Store) storeEndings(batch []*store.Item[*ending]) {
+func (s *Store) storeEndings(batch []*store.Item[*settling]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
-	all := make([]*ending, len(batch))
+	all := make([]*settling, len(batch))
 	for i, item := range batch {
 		all[i] = item.Work
 	}
@@ -61,86 +59,72 @@ func (s *Store) storeEndings(batch []*store.Item[*ending]) {
 
 // endAll applies settlements to their jobs, which are held in the order of their
 // ids until the commit.
-func (t *tx) endAll(ctx context.Context, all []*ending) error {
+func (t *tx) endAll(ctx context.Context, all []*settling) error {
 	ids := make([]int64, len(all))
 	for i := range all {
 		ids[i] = int64(all[i].Job)
 	}
 	b := &pgx.Batch{}
 	found := queueJobs(b, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held, ids)
-	waiting := queueUndecided(b, ids)
+	waiting := queueWaiting(b, ids)
 	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	jobs := make(map[gateway.JobID]queued, len(*found))
+	jobs := make(map[gateway.JobID]store.QueuedJob, len(*found))
 	for _, j := range *found {
 		jobs[j.ID] = j
 	}
-	var list []closing
+	var list []store.Ending
 	for _, e := range all {
-		j, there := jobs[e.Job]
-		if e.stale = !there || j.Fence != e.Fence || j.State != gateway.Delivering; !e.stale {
-			list = append(list, closing{job: j, Settlement: e.Settlement})
+		j := jobs[e.Job]
+		if e.stale = !j.LeasedUnder(e.Fence); !e.stale {
+			list = append(list, store.Ending{Job: j, Settlement: e.Settlement})
 			delete(jobs, e.Job) // the next settlement of it is stale
 		}
 	}
 	return t.close(ctx, list, waiting)
 }
 
-// closing is a job with how its attempt ends.
-type closing struct {
-	gateway.Settlement
-	job queued
-}
-
-// undecided is a delivery that waits for its job. Of a report it is one that
-// failed and is not reported yet.
-type undecided struct {
-	seq   int64
-	agent gateway.AgentID
-}
-
 // close applies settlements to jobs that are held, and to what waits for each.
-func (t *tx) close(ctx context.Context, list []closing, waiting map[gateway.JobID][]undecided) error {
+func (t *tx) close(ctx context.Context, list []store.Ending, waiting map[gateway.JobID][]store.WaitingDelivery) error {
 	if len(list) == 0 {
 		return nil
 	}
-	lives, err := t.told(ctx, list)
+	lives, err := t.livingSenders(ctx, list)
 	if err != nil {
 		return err
 	}
-	b := &book{}
+	rows := &settlementRows{}
 	for i := range list {
-		c := &list[i]
-		c.Report = c.Report && c.job.Destination != gateway.Reports && lives[c.job.SenderAgent]
-		if err := b.close(c, waiting[c.job.ID]); err != nil {
+		e := &list[i]
+		if err := rows.Add(e, waiting[e.Job.ID], lives[e.Job.SenderAgent]); err != nil {
 			return err
 		}
 	}
-	return b.write(ctx, t)
+	return rows.write(ctx, t)
 }
 
-// queueUndecided asks for the deliveries that wait for jobs. What it returns is
+// queueWaiting asks for the deliveries that wait for jobs. What it returns is
 // filled when the batch was run.
-func queueUndecided(b *pgx.Batch, jobs []int64) map[gateway.JobID][]undecided {
-	waiting := make(map[gateway.JobID][]undecided, len(jobs))
+func queueWaiting(b *pgx.Batch, jobs []int64) map[gateway.JobID][]store.WaitingDelivery {
+	waiting := make(map[gateway.JobID][]store.WaitingDelivery, len(jobs))
 	var job, seq, agent int64
 	queue(b, `SELECT j.id, d.seq, d.agent FROM job j
 			CROSS JOIN LATERAL (SELECT seq, agent FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d
 			WHERE j.id = ANY ($1::bigint[]) ORDER BY d.seq`, []any{jobs}, []any{&job, &seq, &agent}, func() error {
 		id := gateway.JobID(job)
-		waiting[id] = append(waiting[id], undecided{seq, gateway.AgentID(agent)})
+		waiting[id] = append(waiting[id], store.WaitingDelivery{Seq: seq, Agent: gateway.AgentID(agent)})
 		return nil
 	})
 	return waiting
 }
 
-// told returns which of the senders who may have to be told of a failure live.
-func (t *tx) told(ctx context.Context, list []closing) (map[gateway.AgentID]bool, error) {
+// livingSenders returns which of the senders that may have to be told of a failure live.
+func (t *tx) livingSenders(ctx context.Context, list []store.Ending) (map[gateway.AgentID]bool, error) {
 	var ids []int64
 	for i := range list {
-		if list[i].Report && list[i].job.SenderAgent != 0 {
-			ids = append(ids, int64(list[i].job.SenderAgent))
+		if list[i].MayReport() {
+			ids = append(ids, int64(list[i].Job.SenderAgent))
 		}
 	}
 	if len(ids) == 0 {
@@ -189,22 +173,17 @@ func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func
 	if err != nil {
 		return 0, err
 	}
-	var old []closing
-	for _, j := range oldest {
-		if !j.Lease.After(now) {
-			old = append(old, closing{job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now,
-				Report: report(j.Job)}})
-		}
-	}
+	old := slices.DeleteFunc(oldest, func(j store.QueuedJob) bool { return j.Lease.After(now) })
 	b := &pgx.Batch{}
-	waiting := queueUndecided(b, column(old, func(c *closing) int64 { return int64(c.job.ID) }))
+	waiting := queueWaiting(b, column(old, func(j *store.QueuedJob) int64 { return int64(j.ID) }))
 	if err := t.SendBatch(ctx, b).Close(); err != nil {
 		return 0, err
 	}
-	for i := range old {
-		old[i].giveUp(waiting[old[i].job.ID])
+	ends := make([]store.Ending, len(old))
+	for i, j := range old {
+		ends[i] = store.GiveUp(j, waiting[j.ID], now, report(j.Job))
 	}
-	return len(old), t.close(ctx, old, waiting)
+	return len(ends), t.close(ctx, ends, waiting)
 }
 
 // expired returns the next jobs that were begun before then and are not leased, and the
@@ -213,33 +192,13 @@ func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, 
 	limit int) (ids []int64, last store.Place, err error) {
 	var at store.Place
 	var message, lease int64
-	most, looked := store.LookedAt*limit, 0
-	err = c.query(ctx,
-		`SELECT id, message, begun, coalesce(lease, 0) FROM job WHERE (begun, id) > ($1, $2) AND begun < $3 ORDER BY begun, id LIMIT $4`,
-		[]any{after.Time, after.ID, store.Micros(begun), most}, []any{&at.ID, &message, &at.Time, &lease},
+	search := store.NewSearch[int64](limit)
+	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job
+			WHERE (begun, id) > ($1, $2) AND begun < $3 ORDER BY begun, id LIMIT $4`,
+		[]any{after.Time, after.ID, store.Micros(begun), search.Most()}, []any{&at.ID, &message, &at.Time, &lease},
 		func() error {
-			if looked++; len(ids) == limit {
-				return nil
-			}
-			if last = at; lease <= times.Now() && times.At(at.Time, message).Before(begun) {
-				ids = append(ids, at.ID)
-			}
+			search.Look(at, at.ID, lease <= times.Now() && times.At(at.Time, message).Before(begun))
 			return nil
 		})
-	if len(ids) < limit && looked < most {
-		last = store.Place{}
-	}
-	return ids, last, err
-}
-
-// giveUp ends a job as an attempt does that was the last.
-func (c *closing) giveUp(waiting []undecided) {
-	code := c.job.Code
-	if code == "" {
-		code = amtp.CodeRecipientUnavailable
-	}
-	for _, d := range waiting {
-		c.Results = append(c.Results, gateway.Result{Delivery: gateway.DeliveryID(d.seq), Event: gateway.GiveUp,
-			Code: code, Reason: c.job.Reason})
-	}
+	return search.Found, search.Last(), err
 }

@@ -102,11 +102,11 @@ func (w *writer) room(wanted *gateway.Claiming, now time.Time) (room int, err er
 }
 
 // claimable returns the jobs to be leased, and notes who is held.
-func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]queued, error) {
+func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]store.QueuedJob, error) {
 	if limit == 0 {
 		return nil, nil
 	}
-	var list []queued
+	var list []store.QueuedJob
 	if wanted.Part != gateway.Tried {
 		flows, err := w.flows(c, wanted, limit, now)
 		if err != nil {
@@ -119,8 +119,8 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 			}
 		}
 	}
-	of := func(j *queued) *gateway.Job { return &j.Job }
-	return store.Choose(c, wanted, limit, of, list, func() ([]queued, error) {
+	of := func(j *store.QueuedJob) *gateway.Job { return &j.Job }
+	return store.Choose(c, wanted, limit, of, list, func() ([]store.QueuedJob, error) {
 		return w.due(nil, wanted.Destination, gateway.TurnTried, now, store.LookAhead(wanted, limit))
 	})
 }
@@ -156,7 +156,7 @@ func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, 
 }
 
 // due adds the first jobs of a turn that are due.
-func (w *writer) due(list []queued, d gateway.Destination, turn gateway.Turn, now int64, limit int) ([]queued, error) {
+func (w *writer) due(list []store.QueuedJob, d gateway.Destination, turn gateway.Turn, now int64, limit int) ([]store.QueuedJob, error) {
 	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_turn JOIN message m ON m.id = j.message
 			WHERE j.destination = ? AND j.turn = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
 		list = append(list, scanJob(s))

@@ -14,15 +14,9 @@ import (
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
 	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender, j.troubles`
 
-// queued is a job with the row of its message.
-type queued struct {
-	gateway.Job
-	row int64
-}
-
-func scanJob(s *sqlite3.Stmt) queued {
+func scanJob(s *sqlite3.Stmt) store.QueuedJob {
 	at := func(column int) time.Time { return store.FromMicros(s.ColumnInt64(column)) }
-	return queued{row: s.ColumnInt64(20), Job: gateway.Job{
+	return store.QueuedJob{Row: s.ColumnInt64(20), Job: gateway.Job{
 		ID:          gateway.JobID(s.ColumnInt64(0)),
 		Destination: gateway.Destination(s.ColumnText(1)),
 		State:       gateway.State(s.ColumnInt64(2)),
@@ -46,7 +40,7 @@ func scanJob(s *sqlite3.Stmt) queued {
 
 // oneJob reads the first job that the query finds. There is none where its ID
 // is 0.
-func (c *statements) oneJob(sql string, args ...any) (j queued, err error) {
+func (c *statements) oneJob(sql string, args ...any) (j store.QueuedJob, err error) {
 	err = c.query(sql, func(s *sqlite3.Stmt) error {
 		j = scanJob(s)
 		return nil
@@ -55,7 +49,7 @@ func (c *statements) oneJob(sql string, args ...any) (j queued, err error) {
 }
 
 // job reads one job.
-func (c *statements) job(id gateway.JobID) (queued, error) {
+func (c *statements) job(id gateway.JobID) (store.QueuedJob, error) {
 	return c.oneJob(`SELECT `+jobColumns+` FROM job j JOIN message m ON m.id = j.message WHERE j.id = ?`, int64(id))
 }
 
@@ -122,7 +116,7 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 		if err != nil {
 			return err
 		}
-		if j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
+		if !j.LeasedUnder(fence) {
 			return gateway.ErrStale
 		}
 		p, err = r.parcel(s.dir, j, true)
@@ -132,14 +126,14 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 }
 
 // parcel completes a job with what it carries.
-func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.Parcel, error) {
+func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
 	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+
 		`?3) FROM message m WHERE m.id = ?2`, func(s *sqlite3.Stmt) error {
 		p.Envelope = scanEnvelope(dir, s, s.ColumnBool(afterEnvelope+1))
 		p.Body = s.ColumnBlob(afterEnvelope, nil)
 		return nil
-	}, body, j.row, j.Destination.Agent())
+	}, body, j.Row, j.Destination.Agent())
 	if err != nil {
 		return p, err
 	}
@@ -149,7 +143,7 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 		}
 	}
 	p.Recipients, err = c.deliveriesBy(dir, `SELECT `+deliveryColumns+` FROM delivery d INDEXED BY delivery_message
-			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.row, int64(j.ID))
+			LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.job = ? ORDER BY d.seq`, j.Row, int64(j.ID))
 	if err != nil || j.Destination.Kind() != gateway.KindPush {
 		return p, err
 	}
@@ -157,7 +151,7 @@ func (c *statements) parcel(dir *store.Directory, j queued, body bool) (gateway.
 		func(s *sqlite3.Stmt) error {
 			p.Thread = store.Thread(s.ColumnText(0), p.Envelope.ID)
 			return nil
-		}, j.row, int64(j.ID))
+		}, j.Row, int64(j.ID))
 	return p, err
 }
 
@@ -198,7 +192,7 @@ func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error
 // lapse ends the leases of a process that is no more: whoever opens the database
 // is alone. Their attempts count, and the next follows as if each had failed.
 func (w *writer) lapse() error {
-	var leased []queued
+	var leased []store.QueuedJob
 	err := w.query(`SELECT `+jobColumns+
 		` FROM job j INDEXED BY job_lease JOIN message m ON m.id = j.message WHERE j.lease IS NOT NULL`,
 		func(s *sqlite3.Stmt) error {
@@ -211,9 +205,9 @@ func (w *writer) lapse() error {
 	return w.transaction(func() error {
 		for i := range leased {
 			j := &leased[i]
-			due := j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
+			j.Lapse()
 			_, err := w.exec(`UPDATE job SET state = ?, lease = NULL, due = ? WHERE id = ?`,
-				int64(store.Lapsed(j.State)), store.Micros(due), int64(j.ID))
+				int64(j.State), store.Micros(j.Due), int64(j.ID))
 			if err != nil {
 				return err
 			}

@@ -84,17 +84,10 @@ func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 }
 
 // idle returns a job that is there and not leased at now.
-func (w *writer) idle(id gateway.JobID, now time.Time) (queued, error) {
+func (w *writer) idle(id gateway.JobID, now time.Time) (store.QueuedJob, error) {
 	j, err := w.job(id)
-	switch {
-	case err != nil:
-		return j, err
-	case j.ID == 0:
-		return j, gateway.ErrNotFound
-	case j.Lease.After(now):
-		return j, gateway.ErrConflict
-	case j.State == gateway.Delivering: // and its lease has ended
-		j.State = store.Lapsed(j.State)
+	if err == nil {
+		err = j.Idle(now)
 	}
 	return j, err
 }
@@ -120,17 +113,17 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 		if err != nil {
 			return err
 		}
-		state, err := gateway.Next(j.State, gateway.Cancel)
+		state, err := j.Cancelled()
 		if err != nil {
 			return err
 		}
-		if j.Destination == gateway.Reports { // those whose failure it tells of failed all the same
+		if state == 0 {
 			_, err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET job = NULL WHERE message = ? AND job = ?`,
-				j.row, int64(job))
+				j.Row, int64(job))
 		} else {
 			_,
 				err = w.exec(`UPDATE delivery INDEXED BY delivery_message SET state = ?, changed = ?, attempts = ?, job = NULL WHERE message = ? AND job = ?`,
-				int64(state), store.Micros(now), j.Attempts, j.row, int64(job))
+				int64(state), store.Micros(now), j.Attempts, j.Row, int64(job))
 		}
 		if err != nil {
 			return err

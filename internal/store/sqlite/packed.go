@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/amtp-go/amtp/internal/gateway"
+	"github.com/amtp-go/amtp/internal/store"
 )
 
 // packed are parcels of jobs that were leased a moment ago, read by the writer
@@ -64,7 +65,7 @@ func (p *packed) clear() {
 }
 
 // pack reads a leased job's parcel for when the lease is committed.
-func (w *writer) pack(j queued) error {
+func (w *writer) pack(j store.QueuedJob) error {
 	if j.Size > maxPackedSize || len(w.pending.packed) == maxPacked {
 		return nil
 	}

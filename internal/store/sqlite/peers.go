@@ -103,25 +103,19 @@ func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.T
 // looked at, the zero Place when it came to the end.
 func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string,
 	last store.Place, err error) {
-	most, looked := store.LookedAt*limit, 0
+	search := store.NewSearch[string](limit)
 	err = r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
 			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) error {
-		looked, last = looked+1, store.Place{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
-		if !times.At(last.Time, 0).After(since) {
-			due = append(due, last.Name)
-		}
-		if len(due) == limit {
+		at := store.Place{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
+		if !search.Look(at, at.Name, !times.At(at.Time, 0).After(since)) {
 			return errEnough
 		}
 		return nil
-	}, after.Time, after.Name, store.Micros(since), most)
-	switch {
-	case errors.Is(err, errEnough):
-		return due, last, nil
-	case looked < most:
-		last = store.Place{}
+	}, after.Time, after.Name, store.Micros(since), search.Most())
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
-	return due, last, err
+	return search.Found, search.Last(), err
 }
 
 // forgetPeers forgets those of the domains that wrote nothing meanwhile either.

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"time"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// QueuedJob is a job with the row of its message. The job whose ID is 0 is none.
+type QueuedJob struct {
+	gateway.Job
+	Row int64
+}
+
+// LeasedUnder reports whether the job is there and leased under the fence.
+func (j *QueuedJob) LeasedUnder(fence int64) bool {
+	return j.ID != 0 && j.Fence == fence && j.State == gateway.Delivering
+}
+
+// Idle refuses a job that is not there, or that is leased at that time. A lease that
+// has ended is taken off it.
+func (j *QueuedJob) Idle(now time.Time) error {
+	switch {
+	case j.ID == 0:
+		return gateway.ErrNotFound
+	case j.Lease.After(now):
+		return gateway.ErrConflict
+	case j.State == gateway.Delivering: // and its lease has ended
+		j.State = Lapsed(j.State)
+	}
+	return nil
+}
+
+// Lapse ends the lease of a process that ended. The attempt counts, and the next
+// follows as if it had failed.
+func (j *QueuedJob) Lapse() {
+	j.State, j.Due = Lapsed(j.State), j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
+}
+
+// Cancelled returns the state of the deliveries that wait for the job once it is
+// cancelled. It is 0 for a report: the deliveries of which it tells have failed, and
+// stay so.
+func (j *QueuedJob) Cancelled() (gateway.State, error) {
+	state, err := gateway.Next(j.State, gateway.Cancel)
+	if j.Destination == gateway.Reports {
+		state = 0
+	}
+	return state, err
+}
+
+// WaitingDelivery is a delivery that waits for its job. Of a report it is one that
+// failed and is not reported yet.
+type WaitingDelivery struct {
+	Seq   int64
+	Agent gateway.AgentID
+}
+
+// Ending is the end of an attempt, with its job.
+type Ending struct {
+	gateway.Settlement
+	Job QueuedJob
+}
+
+// CheckResults refuses a settlement with a result that decides nothing.
+func CheckResults(s *gateway.Settlement) error {
+	for _, r := range s.Results {
+		if _, err := Decided(r.Event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GiveUp returns the end of a job that is given up for its age: that of an attempt
+// that was the last.
+func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) Ending {
+	e := Ending{Job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report}}
+	code := j.Code
+	if code == "" {
+		code = amtp.CodeRecipientUnavailable
+	}
+	for _, d := range waiting {
+		e.Results = append(e.Results, gateway.Result{Delivery: gateway.DeliveryID(d.Seq), Event: gateway.GiveUp,
+			Code: code, Reason: j.Reason})
+	}
+	return e
+}
+
+// MayReport reports whether a failure of the job is reported if its sender lives.
+func (e *Ending) MayReport() bool {
+	return e.Report && e.Job.Destination != gateway.Reports && e.Job.SenderAgent != 0
+}
+
+// SettlementRows is what settlements write: rows by the statement that writes them.
+// Times are microseconds, 0 for none. Reports are written before Dead.
+type SettlementRows struct {
+	Done      []DoneRow      // deliveries that the other side has, or that a report has told of
+	Entered   []DoneRow      // deliveries that enter an inbox instead
+	Dead      []DeadRow      // deliveries that failed
+	Gone      []int64        // jobs without a recipient left
+	Postponed []PostponedRow // jobs that are tried again
+	Returned  []ReturnedRow  // jobs whose attempt was not made
+	Reports   []ReportRow    // jobs that report failures
+	Work      []gateway.Destination
+}
+
+// DoneRow is a delivery that is decided. It waits for no job any more.
+type DoneRow struct {
+	Seq      int64
+	Agent    gateway.AgentID
+	State    gateway.State // 0 leaves the delivery as it is
+	Now      int64
+	Attempts int
+}
+
+// DeadRow is a delivery that became a dead letter.
+type DeadRow struct {
+	DoneRow
+	Report      int // its place in Reports from 1 on, 0 for none
+	First, Last int64
+	Code        string
+	Reason      string
+}
+
+// PostponedRow is a job that waits for its next attempt.
+type PostponedRow struct {
+	*gateway.Settlement
+	State gateway.State
+	Until int64 // when it is due
+}
+
+// ReturnedRow is a job as it was before its lease.
+type ReturnedRow struct {
+	gateway.Job
+	Now, Until int64
+}
+
+// ReportRow is a new job that reports failures of a message.
+type ReportRow struct {
+	Message int64
+	Flow    gateway.Flow
+	Now     int64
+	Size    int
+}
+
+// Add enters a settlement of a job that is held, with the deliveries that wait for the
+// job, and whether its sender lives here.
+func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives bool) error {
+	if e.Unmade {
+		return r.giveBack(e)
+	}
+	results := make(map[gateway.DeliveryID]*gateway.Result, len(e.Results))
+	for i := range e.Results {
+		results[e.Results[i].Delivery] = &e.Results[i]
+	}
+	report := senderLives && e.MayReport()
+	left, place := len(waiting), 0
+	for _, d := range waiting {
+		result := results[gateway.DeliveryID(d.Seq)]
+		if result == nil {
+			continue
+		}
+		left--
+		failed, err := r.decide(e, d, result)
+		if err != nil {
+			return err
+		}
+		if failed && report {
+			if place == 0 { // the first that fails makes the job's report
+				r.Reports = append(r.Reports, ReportRow{Message: e.Job.Row, Flow: e.Job.Flow, Now: Micros(e.Now),
+					Size: e.Job.Size})
+				place = len(r.Reports)
+			}
+			r.Dead[len(r.Dead)-1].Report = place
+		}
+	}
+	if left == 0 {
+		r.Gone = append(r.Gone, int64(e.Job.ID))
+		return nil
+	}
+	return r.postpone(e)
+}
+
+// decide enters the end of one delivery, and reports whether it failed.
+func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Result) (failed bool, err error) {
+	row := DoneRow{Seq: d.Seq, Agent: d.Agent, Now: Micros(e.Now), Attempts: e.Job.Attempts}
+	if e.Job.Destination == gateway.Reports {
+		r.Done = append(r.Done, row)
+		return false, nil
+	}
+	if row.State, err = Decided(result.Event); err != nil {
+		return false, err
+	}
+	switch {
+	case row.State == gateway.Delivered && result.Inbox && d.Agent != 0:
+		r.Entered = append(r.Entered, row)
+	case row.State == gateway.Delivered:
+		r.Done = append(r.Done, row)
+	default:
+		r.Dead = append(r.Dead, DeadRow{DoneRow: row, First: Micros(e.Job.FirstTry), Last: Micros(e.Job.LastTry),
+			Code: string(result.Code), Reason: result.Reason})
+		failed = true
+	}
+	return failed, nil
+}
+
+// postpone leaves a job to its next attempt.
+func (r *SettlementRows) postpone(e *Ending) error {
+	state, err := gateway.Next(e.Job.State, gateway.Postpone)
+	if err != nil {
+		return err
+	}
+	r.Postponed = append(r.Postponed, PostponedRow{Settlement: &e.Settlement, State: state, Until: r.dueAgain(e)})
+	return nil
+}
+
+// giveBack leaves a job as if it had not been leased.
+func (r *SettlementRows) giveBack(e *Ending) error {
+	row := ReturnedRow{Job: e.Job.Job, Now: Micros(e.Now), Until: r.dueAgain(e)}
+	if err := Return(&row.Job); err != nil {
+		return err
+	}
+	r.Returned = append(r.Returned, row)
+	return nil
+}
+
+// dueAgain returns when a job is due after its attempt, and rings if that is at once.
+func (r *SettlementRows) dueAgain(e *Ending) int64 {
+	if e.Due.After(e.Now) {
+		return Micros(e.Due)
+	}
+	r.Work = append(r.Work, e.Job.Destination)
+	return Micros(e.Now)
+}
