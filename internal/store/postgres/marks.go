@@ -18,24 +18,27 @@ type marking struct {
 	at    int64
 	ack   bool
 	mark  gateway.Mark
-	owed  store.ReceiptRow // what is told of it elsewhere
 }
 
-// boxed is one delivery to an agent, as acknowledging and marking look at it.
-type boxed struct {
-	seq, acked, read int64
-	state            int16
-	uuid             []byte
-	pushed           bool
-	class            int16
-	sender           string // of another domain
+// inboxScan is where the columns of a delivery go that is marked.
+type inboxScan struct {
+	store.InboxRow
+	state, class int16
+	uuid         []byte
 }
 
-func (b *boxed) into() []any {
-	return []any{&b.seq, &b.state, &b.acked, &b.read, &b.uuid, &b.pushed, &b.class, &b.sender}
+func (r *inboxScan) into() []any {
+	return []any{&r.Seq, &r.state, &r.Acked, &r.Read, &r.uuid, &r.Pushed, &r.class, &r.Sender}
 }
 
-const boxedColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
+// read returns the row that was read last.
+func (r *inboxScan) read() store.InboxRow {
+	row := r.InboxRow
+	row.State, row.Class, row.ID = gateway.State(r.state), gateway.Class(r.class), store.MessageID(r.uuid)
+	return row
+}
+
+const inboxColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
 
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
@@ -95,7 +98,7 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 // marking only what nobody else has marked. What other domains are to be told of
 // it is written in the same statement.
 const (
-	findBoxed = `SELECT u.item, ` + boxedColumns + `
+	findInboxRows = `SELECT u.item, ` + inboxColumns + `
 		FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[]) u (item, uuid, agent, key)
 		JOIN agent a ON a.id = u.agent AND a.removed IS NULL
 		JOIN message m ON m.uuid = u.uuid
@@ -132,11 +135,11 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 		}
 	}
 	done = make([]bool, len(batch))
-	found := make([]boxed, len(batch))
-	var b boxed
+	found := make([]store.InboxRow, len(batch))
+	var b inboxScan
 	var i int32
-	err = c.query(ctx, findBoxed, []any{items, uuids, agents, keys}, append([]any{&i}, b.into()...), func() error {
-		found[i] = b
+	err = c.query(ctx, findInboxRows, []any{items, uuids, agents, keys}, append([]any{&i}, b.into()...), func() error {
+		found[i] = b.read()
 		return nil
 	})
 	if err != nil {
@@ -144,17 +147,18 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 	}
 	acks, reads := pending{item: map[int64]int{}}, pending{item: map[int64]int{}}
 	for i, item := range batch {
-		mark, due, err := found[i].marked(item.Work)
+		m := item.Work
+		mark, err := found[i].Mark(m.at, m.ack)
+		m.mark = mark.Mark
 		switch {
 		case err != nil: // alone finds out what is wrong
-		case !due:
-			item.Work.mark, done[i] = mark, true
-		case item.Work.ack:
-			acks.add(i, found[i].seq, item.Work)
+		case !mark.Due:
+			done[i] = true
+		case m.ack:
+			acks.add(i, found[i].Seq, m.at, &mark.Owed)
 		default:
-			reads.add(i, found[i].seq, item.Work)
+			reads.add(i, found[i].Seq, m.at, &mark.Owed)
 		}
-		item.Work.mark = mark
 	}
 	if err := c.settleMarks(ctx, storeReads, &reads, done); err != nil {
 		return nil, err
@@ -171,10 +175,10 @@ type pending struct {
 	item             map[int64]int
 }
 
-func (p *pending) add(i int, seq int64, m *marking) {
+func (p *pending) add(i int, seq, at int64, owed *store.ReceiptRow) {
 	if _, twice := p.item[seq]; !twice {
-		p.seq, p.at, p.domain = append(p.seq, seq), append(p.at, m.at), append(p.domain, string(m.owed.Domain))
-		p.read, p.acked, p.due = append(p.read, m.owed.Read), append(p.acked, m.owed.Acked), append(p.due, m.owed.Due)
+		p.seq, p.at, p.domain = append(p.seq, seq), append(p.at, at), append(p.domain, string(owed.Domain))
+		p.read, p.acked, p.due = append(p.read, owed.Read), append(p.acked, owed.Acked), append(p.due, owed.Due)
 		p.item[seq] = i
 	}
 }
@@ -192,58 +196,31 @@ func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bo
 	})
 }
 
-// marked returns the mark that a delivery gets, and whether it has yet to be
-// stored.
-func (b *boxed) marked(m *marking) (mark gateway.Mark, due bool, err error) {
-	if b.seq == 0 {
-		return mark, false, gateway.ErrNotFound
-	}
-	mark = gateway.Mark{ID: store.MessageID(b.uuid), At: store.FromMicros(m.at)}
-	m.owed = store.NewReceipt(gateway.Class(b.class), b.sender, b.read, m.at, m.ack)
-	if !m.ack {
-		if gateway.State(b.state) != gateway.Delivered || b.pushed {
-			return mark, false, gateway.ErrNotFound
-		}
-		if b.read != 0 {
-			mark.At = store.FromMicros(b.read)
-		}
-		return mark, b.read == 0, nil
-	}
-	next, err := gateway.Next(gateway.State(b.state), gateway.Ack)
-	if err != nil {
-		return mark, false, gateway.ErrNotFound // it never entered the inbox
-	}
-	if next == gateway.State(b.state) {
-		mark.At = store.FromMicros(b.acked)
-		return mark, false, nil
-	}
-	return mark, true, nil
-}
-
 // mark finds a delivery under whatever id its agent knows it and marks it.
 func (t *tx) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
-	var b boxed
-	row, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)
+	var scan inboxScan
+	message, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)
 	if err != nil {
 		return gateway.Mark{}, err
 	}
-	err = t.query(ctx, `SELECT `+boxedColumns+`
+	err = t.query(ctx, `SELECT `+inboxColumns+`
 			FROM delivery d JOIN message m ON m.id = d.message JOIN agent a ON a.id = d.agent AND a.removed IS NULL
-			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{row, int64(m.agent)},
-		b.into(), func() error { return nil })
+			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{message, int64(m.agent)},
+		scan.into(), func() error { return nil })
 	if err != nil {
 		return gateway.Mark{}, err
 	}
-	mark, due, err := b.marked(m)
-	if err != nil || !due {
-		return mark, err
+	row := scan.read()
+	mark, err := row.Mark(m.at, m.ack)
+	if err != nil || !mark.Due {
+		return mark.Mark, err
 	}
 	sql := storeReads
 	if m.ack {
 		sql = storeAcks
 	}
 	p := pending{item: map[int64]int{}}
-	p.add(0, b.seq, m)
+	p.add(0, row.Seq, m.at, &mark.Owed)
 	_, err = t.change(ctx, sql, p.args()...)
-	return mark, err
+	return mark.Mark, err
 }

@@ -137,102 +137,65 @@ func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (un
 	return unread, pending, err
 }
 
-// boxed is one delivery to an agent, as acknowledging and marking look at it.
-type boxed struct {
-	seq   int64
-	state gateway.State
-	acked time.Time
-	read  time.Time
-	id    amtp.MessageID
-	out   bool // it was pushed and is not in the inbox
-
-	message int64
-	class   gateway.Class
-	sender  string // of another domain
-}
-
-// boxed finds the delivery of a message to an agent.
-func (w *writer) boxed(agent gateway.AgentID, id amtp.MessageID) (b boxed, err error) {
+// inboxRow finds the delivery of a message to an agent.
+func (w *writer) inboxRow(agent gateway.AgentID, id amtp.MessageID) (r store.InboxRow, err error) {
 	row, err := w.find(gateway.Reader{Agent: agent}, id)
 	if err != nil {
-		return b, err
+		return r, err
 	}
-	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed, m.id, m.class, m.sender FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
-		WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
-		b = boxed{
-			seq: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)),
-			acked: store.FromMicros(s.ColumnInt64(2)), read: store.FromMicros(s.ColumnInt64(3)),
-			id: store.MessageID(s.ColumnRawBlob(4)), out: s.ColumnBool(5),
-			message: s.ColumnInt64(6), class: gateway.Class(s.ColumnInt64(7)), sender: s.ColumnText(8),
+	err = w.query(`SELECT d.seq, d.state, d.acked, d.read, m.uuid, d.pushed, m.id, m.class, m.sender
+			FROM delivery d INDEXED BY delivery_message JOIN message m ON m.id = d.message
+			WHERE d.message = ? AND d.agent = ?`, func(s *sqlite3.Stmt) error {
+		r = store.InboxRow{
+			Seq: s.ColumnInt64(0), State: gateway.State(s.ColumnInt64(1)), Acked: s.ColumnInt64(2),
+			Read: s.ColumnInt64(3), ID: store.MessageID(s.ColumnRawBlob(4)), Pushed: s.ColumnBool(5),
+			Message: s.ColumnInt64(6), Class: gateway.Class(s.ColumnInt64(7)), Sender: s.ColumnText(8),
 		}
 		return nil
 	}, row, int64(agent))
-	if err == nil && b.seq == 0 {
-		err = gateway.ErrNotFound
-	}
-	return b, err
+	return r, err
 }
 
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	var mark gateway.Mark
-	err := s.write(ctx, 64, func(w *writer) error {
-		w.beside = true
-		b, err := w.boxed(agent, id)
-		if err != nil {
-			return err
-		}
-		next, err := gateway.Next(b.state, gateway.Ack)
-		if err != nil {
-			return gateway.ErrNotFound // it never entered the inbox
-		}
-		mark = gateway.Mark{ID: b.id, At: b.acked}
-		if next == b.state {
-			return nil
-		}
-		mark.At = store.FromMicros(store.Micros(now))
-		_,
-			err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2, acked = ?2 WHERE seq = ?3`,
-			int64(next), store.Micros(now), b.seq)
-		if err != nil {
-			return err
-		}
-		return w.owe(&b, agent, now, true)
-	})
-	if err != nil {
-		return gateway.Mark{}, err // mark is not ours while the write goes on
-	}
-	return mark, nil
+	return s.mark(ctx, agent, id, now, true)
 }
 
 // MarkRead marks a message in an inbox as read.
 func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	var mark gateway.Mark
+	return s.mark(ctx, agent, id, now, false)
+}
+
+func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time,
+	ack bool) (gateway.Mark, error) {
+	var mark store.Mark
+	at := store.Micros(now)
 	err := s.write(ctx, 64, func(w *writer) error {
 		w.beside = true
-		b, err := w.boxed(agent, id)
+		row, err := w.inboxRow(agent, id)
 		if err != nil {
 			return err
 		}
-		if b.state != gateway.Delivered || b.out {
-			return gateway.ErrNotFound
-		}
-		mark = gateway.Mark{ID: b.id, At: b.read}
-		if !b.read.IsZero() {
-			return nil
-		}
-		mark.At = store.FromMicros(store.Micros(now))
-		if _, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, store.Micros(now), b.seq); err != nil {
+		if mark, err = row.Mark(at, ack); err != nil || !mark.Due {
 			return err
 		}
-		return w.owe(&b, agent, now, false)
+		if ack {
+			_, err = w.exec(`UPDATE delivery SET state = ?1, delivered = coalesce(delivered, changed), changed = ?2,
+					acked = ?2 WHERE seq = ?3`, int64(mark.State), at, row.Seq)
+		} else {
+			_, err = w.exec(`UPDATE delivery SET read = ? WHERE seq = ?`, at, row.Seq)
+		}
+		if err != nil {
+			return err
+		}
+		return w.owe(&row, agent, &mark.Owed)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // mark is not ours while the write goes on
 	}
-	return mark, nil
+	return mark.Mark, nil
 }
 
 // probeRow is the setting that Probe writes.

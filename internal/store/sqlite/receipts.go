@@ -25,14 +25,13 @@ func (w *writer) wrote(m *amtp.Message, c store.Contact) error {
 
 // owe writes what the sender's domain may be told of a message that was marked
 // read or acknowledged just now.
-func (w *writer) owe(b *boxed, agent gateway.AgentID, now time.Time, ack bool) error {
-	r := store.NewReceipt(b.class, b.sender, store.Micros(b.read), store.Micros(now), ack)
+func (w *writer) owe(row *store.InboxRow, agent gateway.AgentID, r *store.ReceiptRow) error {
 	if r.Domain == "" {
 		return nil
 	}
 	_, err := w.exec(`INSERT INTO receipt (message, agent, domain, read, acked, due) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (message, agent) DO UPDATE SET read = coalesce(read, excluded.read), acked = coalesce(acked, excluded.acked)`,
-		b.message, int64(agent), string(r.Domain), optional(r.Read), optional(r.Acked), r.Due)
+		row.Message, int64(agent), string(r.Domain), optional(r.Read), optional(r.Acked), r.Due)
 	return err
 }
 
