@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/amtp-go/amtp"
@@ -112,19 +111,6 @@ func (p *Incoming) HasContent(body, fingerprint []byte) (bool, error) {
 	}
 	then, err := stored.Fingerprint()
 	return then == now, err
-}
-
-// Has reports whether a message with the deliveries had the recipient already. An
-// address that it had is no new recipient, whoever has it now: the mail of an agent
-// that was removed is not inherited by the next one of its name.
-func Has(list []gateway.Delivery, r gateway.Recipient, dir *Directory) bool {
-	address := r.Address
-	if r.Agent != 0 {
-		address, _ = dir.Address(r.Agent)
-	}
-	return slices.ContainsFunc(list, func(d gateway.Delivery) bool {
-		return r.Agent != 0 && d.Agent == r.Agent || !address.IsZero() && d.Recipient.Equal(address)
-	})
 }
 
 // Remains computes what is kept of a message when its body goes: the

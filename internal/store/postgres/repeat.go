@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -36,7 +35,7 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	prior, taken, err := t.prior(ctx, a, row, len(recipients) > 0)
+	prior, taken, err := store.Recognise(ctx, a, lookups{t, row}, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
@@ -107,26 +106,21 @@ func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Re
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	out := gateway.Accepted{ID: store.MessageID(uuid), Replayed: true}
-	if out.Deliveries, err = t.deliveriesOf(ctx, to.row); err != nil {
+	id := store.MessageID(uuid)
+	deliveries, err := t.deliveriesOf(ctx, to.row)
+	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	added := slices.DeleteFunc(recipients, func(r gateway.Recipient) bool {
-		return store.Has(out.Deliveries, r, t.dir)
-	})
-	if len(added) > 0 {
-		to.id, to.before = out.ID, out.Deliveries
+	if added := store.Added(deliveries, recipients, t.dir); len(added) > 0 {
+		to.id, to.before = id, deliveries
 		if err := t.add(ctx, to, added); err != nil {
 			return gateway.Accepted{}, err
 		}
-		if out.Deliveries, err = t.deliveriesOf(ctx, to.row); err != nil {
+		if deliveries, err = t.deliveriesOf(ctx, to.row); err != nil {
 			return gateway.Accepted{}, err
 		}
 	}
-	for i := range out.Deliveries {
-		out.Deliveries[i].ID = 0
-	}
-	return out, nil
+	return store.Replayed(id, deliveries), nil
 }
 
 // errRetention is met when a message was forgotten between two looks at it.
@@ -180,130 +174,56 @@ func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recip
 	return err
 }
 
-// prior returns the row of the message that a repeats, 0 for none, and whether
-// a's given id already is some other message's. A new idempotency key is
-// remembered on the way if keep is set, for the message that a repeats or else
-// for row. After an error the transaction is given up.
-func (t *tx) prior(ctx context.Context, a *store.Incoming, row int64, keep bool) (prior int64, taken bool, err error) {
-	if a.GivenID != "" {
-		if prior, taken, err = t.priorByID(ctx, a); err != nil {
-			return 0, false, err
-		}
-	}
-	known := prior
-	if known == 0 && a.Early != nil {
-		if known, err = t.unsigned(ctx, a.Early); err != nil {
-			return 0, false, err
-		}
-	}
-	if a.Key == "" {
-		return known, taken, nil
-	}
-	if keep {
-		target, used := row, int64(0)
-		if known != 0 { // a further key, which the stored body does not tell
-			target, used = known, store.Micros(a.ReceivedAt)
-		}
-		added, err := t.change(ctx,
-			`INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
-			a.Dedup[:], target, used)
-		if err == nil && added == 1 && known != 0 {
-			err = t.lookAt(ctx, known, a.ReceivedAt) // an end that was not foreseen
-		}
-		if err != nil || added == 1 {
-			return known, taken, err
-		}
-	}
-	keyed, err := t.keyed(ctx, a)
-	switch {
-	case err != nil:
-		return 0, false, err
-	case keyed == 0:
-		return known, taken, nil
-	case prior != 0 && prior != keyed && a.SenderAgent != 0:
-		return 0, false, gateway.ErrReused
-	}
-	same, err := t.same(ctx, a, keyed)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return keyed, taken, err
+// lookups is a transaction as store.Recognise asks it. After an error it is given up.
+type lookups struct {
+	*tx
+	row int64 // of the new message
 }
 
-// keyed returns the row of the message for which a's key is remembered.
-func (t *tx) keyed(ctx context.Context, a *store.Incoming) (int64, error) {
-	return t.number(ctx, `SELECT message FROM dedup WHERE key = $1`, a.Dedup[:])
+// KeepKey remembers a new idempotency key.
+func (l lookups) KeepKey(ctx context.Context, in *store.Incoming, row int64) (bool, error) {
+	target, used := l.row, int64(0)
+	if row != 0 { // a further key, which the stored body does not tell
+		target, used = row, store.Micros(in.ReceivedAt)
+	}
+	kept, err := l.change(ctx,
+		`INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
+		in.Dedup[:], target, used)
+	if err == nil && kept == 1 && row != 0 {
+		err = l.lookAt(ctx, row, in.ReceivedAt) // an end that was not foreseen
+	}
+	return kept == 1, err
 }
 
-// unsigned returns the row of the message that a repeats as it came before its
-// domain began to sign. What strangers may have sent in the name makes nothing
-// impossible: where they confuse the trace there is none.
-func (t *tx) unsigned(ctx context.Context, a *store.Incoming) (row int64, err error) {
-	if a.GivenID != "" {
-		row, _, err = t.priorByID(ctx, a)
-		if errors.Is(err, gateway.ErrReused) {
-			row, err = 0, nil
-		}
-		if row != 0 || err != nil {
-			return row, err
-		}
-	}
-	if a.Key == "" {
-		return 0, nil
-	}
-	if row, err = t.keyed(ctx, a); row == 0 || err != nil {
-		return 0, err
-	}
-	if same, err := t.same(ctx, a, row); err != nil || !same {
-		return 0, err
-	}
-	return row, nil
+// ByKey returns the row of the message for which the key is remembered.
+func (l lookups) ByKey(ctx context.Context, in *store.Incoming) (int64, error) {
+	return l.number(ctx, `SELECT message FROM dedup WHERE key = $1`, in.Dedup[:])
 }
 
-// priorByID looks for the sender's earlier message under the id that it gives.
-func (t *tx) priorByID(ctx context.Context, a *store.Incoming) (row int64, taken bool, err error) {
-	if a.IsUUID {
-		var class int16
-		var agent int64
-		var sender string
-		err = t.query(ctx,
-			`SELECT id, class, coalesce(sender_agent, 0), coalesce(sender, '') FROM message WHERE uuid = $1`,
-			[]any{a.Given[:]},
-			[]any{&row, &class, &agent, &sender}, func() error { return nil })
-		if err != nil {
-			return 0, false, err
-		}
-		taken = row != 0
-		if taken && gateway.Class(class) == a.Class && gateway.AgentID(agent) == a.SenderAgent && sender == a.From() {
-			same, err := t.same(ctx, a, row)
-			if err != nil || same {
-				return row, true, err
-			}
-			if a.Class != gateway.ClassAnonymous {
-				return 0, true, gateway.ErrReused
-			}
-		}
-	}
-	row, err = t.number(ctx, `SELECT message FROM alias WHERE id = $1 AND agent = $2 AND sender = $3 AND variant = $4`,
-		[]byte(a.GivenID), int64(a.SenderAgent), a.From(), a.Variant())
-	if row == 0 || err != nil {
-		return 0, taken, err
-	}
-	same, err := t.same(ctx, a, row)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return row, taken, err
+// ByID returns the message that has the canonical id.
+func (l lookups) ByID(ctx context.Context, in *store.Incoming) (r store.NamedRow, err error) {
+	var class int16
+	var agent int64
+	err = l.query(ctx, `SELECT id, class, coalesce(sender_agent, 0), coalesce(sender, '') FROM message WHERE uuid = $1`,
+		[]any{in.Given[:]}, []any{&r.Row, &class, &agent, &r.Sender}, func() error { return nil })
+	r.Class, r.Agent = gateway.Class(class), gateway.AgentID(agent)
+	return r, err
 }
 
-// same reports whether the stored message has a's content. Retries nearly always
+// ByAlias returns the row of the message that the sender knows under the id.
+func (l lookups) ByAlias(ctx context.Context, in *store.Incoming) (int64, error) {
+	return l.number(ctx, `SELECT message FROM alias WHERE id = $1 AND agent = $2 AND sender = $3 AND variant = $4`,
+		[]byte(in.GivenID), int64(in.SenderAgent), in.From(), in.Variant())
+}
+
+// HasContent reports whether the stored message has the content. Retries nearly always
 // have the same bytes.
-func (t *tx) same(ctx context.Context, a *store.Incoming, row int64) (bool, error) {
+func (l lookups) HasContent(ctx context.Context, in *store.Incoming, row int64) (bool, error) {
 	var body, fingerprint []byte
-	err := t.query(ctx, `SELECT body, fingerprint FROM message WHERE id = $1`, []any{row}, []any{&body, &fingerprint},
+	err := l.query(ctx, `SELECT body, fingerprint FROM message WHERE id = $1`, []any{row}, []any{&body, &fingerprint},
 		func() error { return nil })
-	if err != nil || bytes.Equal(body, a.Message.Raw()) {
+	if err != nil || bytes.Equal(body, in.Message.Raw()) {
 		return err == nil, err
 	}
-	return a.HasContent(body, fingerprint)
+	return in.HasContent(body, fingerprint)
 }

@@ -60,7 +60,7 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 	if a.SenderAgent != 0 && !w.lives(a.SenderAgent) {
 		recipients = nil
 	}
-	prior, taken, err := w.prior(a, len(recipients) > 0)
+	prior, taken, err := store.Recognise(context.Background(), a, lookups{w}, len(recipients) > 0)
 	if err != nil {
 		return gateway.Accepted{}, err
 	}

@@ -3,8 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"errors"
-	"slices"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store"
@@ -17,176 +15,87 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	if err != nil {
 		return gateway.Accepted{}, err
 	}
-	out := gateway.Accepted{ID: record.ID, Replayed: true, Deliveries: record.Deliveries}
-	to := addressing{Incoming: a, message: row, id: record.ID, known: true, before: slices.Clone(record.Deliveries)}
-	added := false
-	defer func() { w.beside = !added }()
-	for _, r := range recipients {
-		if store.Has(record.Deliveries, r, w.dir) {
-			continue
-		}
+	added := store.Added(record.Deliveries, recipients, w.dir)
+	if len(added) == 0 {
+		w.beside = true
+		return store.Replayed(record.ID, record.Deliveries), nil
+	}
+	to := addressing{Incoming: a, message: row, id: record.ID, known: true, before: record.Deliveries}
+	for _, r := range added {
 		if err := w.deliver(&to, r); err != nil {
 			return gateway.Accepted{}, err
 		}
-		added = true
 	}
-	if added {
-		// Who is added gets the content, also when its retention was over.
-		back, err := w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
-		if err == nil && back > 0 {
-			err = w.lookAt(row, a.ReceivedAt)
-		}
-		if err != nil {
-			return gateway.Accepted{}, err
-		}
-		if out.Deliveries, err = w.deliveries(w.dir, row); err != nil {
-			return gateway.Accepted{}, err
-		}
+	// An added recipient gets the content, also when its retention was over.
+	back, err := w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
+	if err == nil && back > 0 {
+		err = w.lookAt(row, a.ReceivedAt)
 	}
-	for i := range out.Deliveries {
-		out.Deliveries[i].ID = 0
+	if err != nil {
+		return gateway.Accepted{}, err
 	}
-	return out, nil
+	deliveries, err := w.deliveries(w.dir, row)
+	if err != nil {
+		return gateway.Accepted{}, err
+	}
+	return store.Replayed(record.ID, deliveries), nil
 }
 
-// prior returns the row of the message that a repeats, 0 for none, and whether
-// a's given id already is some other message's. A new idempotency key is
-// remembered on the way if keep is set, for the message that a repeats or else
-// for the next row. Nothing was changed when it returns an error.
-func (w *writer) prior(a *store.Incoming, keep bool) (row int64, taken bool, err error) {
-	if a.GivenID != "" {
-		if row, taken, err = w.priorByID(a); err != nil {
-			return 0, false, err
-		}
+// lookups is the writer as store.Recognise asks it. Nothing of it waits.
+type lookups struct{ *writer }
+
+// KeepKey remembers a new idempotency key.
+func (l lookups) KeepKey(_ context.Context, in *store.Incoming, row int64) (bool, error) {
+	target, used := l.next.message, any(null{})
+	if row != 0 { // a further key, which the stored body does not tell
+		target, used = row, store.Micros(in.ReceivedAt)
 	}
-	known := row
-	if known == 0 && a.Early != nil {
-		if known, err = w.unsigned(a.Early); err != nil {
-			return 0, false, err
-		}
+	kept, err := l.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+		in.Dedup[:], target, used)
+	if err == nil && kept == 1 && row != 0 {
+		err = l.lookAt(row, in.ReceivedAt) // an end that was not foreseen
 	}
-	if a.Key == "" {
-		return known, taken, nil
-	}
-	if keep {
-		target, used := w.next.message, any(null{})
-		if known != 0 { // a further key, which the stored body does not tell
-			target, used = known, store.Micros(a.ReceivedAt)
-		}
-		added, err := w.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-			a.Dedup[:], target, used)
-		if err == nil && added == 1 && known != 0 {
-			err = w.lookAt(known, a.ReceivedAt) // an end that was not foreseen
-		}
-		if err != nil || added == 1 {
-			return known, taken, err
-		}
-	}
-	keyed, err := w.keyed(a)
-	switch {
-	case err != nil:
-		return 0, false, err
-	case keyed == 0:
-		return known, taken, nil
-	case row != 0 && row != keyed && a.SenderAgent != 0:
-		return 0, false, gateway.ErrReused
-	}
-	same, err := w.same(a, keyed)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return keyed, taken, err
+	return kept == 1, err
 }
 
-// keyed returns the row of the message for which a's key is remembered.
-func (w *writer) keyed(a *store.Incoming) (row int64, err error) {
-	err = w.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
+// ByKey returns the row of the message for which the key is remembered.
+func (l lookups) ByKey(_ context.Context, in *store.Incoming) (row int64, err error) {
+	err = l.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
 		row = s.ColumnInt64(0)
 		return nil
-	}, a.Dedup[:])
+	}, in.Dedup[:])
 	return row, err
 }
 
-// unsigned returns the row of the message that a repeats as it came before its
-// domain began to sign. What strangers may have sent in the name makes nothing
-// impossible: where they confuse the trace there is none.
-func (w *writer) unsigned(a *store.Incoming) (row int64, err error) {
-	if a.GivenID != "" {
-		row, _, err = w.priorByID(a)
-		if errors.Is(err, gateway.ErrReused) {
-			row, err = 0, nil
-		}
-		if row != 0 || err != nil {
-			return row, err
-		}
-	}
-	if a.Key == "" {
-		return 0, nil
-	}
-	if row, err = w.keyed(a); row == 0 || err != nil {
-		return 0, err
-	}
-	if same, err := w.same(a, row); err != nil || !same {
-		return 0, err
-	}
-	return row, nil
+// ByID returns the message that has the canonical id.
+func (l lookups) ByID(_ context.Context, in *store.Incoming) (r store.NamedRow, err error) {
+	err = l.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`, func(s *sqlite3.Stmt) error {
+		r = store.NamedRow{Row: s.ColumnInt64(0), Class: gateway.Class(s.ColumnInt64(1)),
+			Agent: gateway.AgentID(s.ColumnInt64(2)), Sender: s.ColumnText(3)}
+		return nil
+	}, in.Given[:])
+	return r, err
 }
 
-// priorByID looks for the sender's earlier message under the id that it gives.
-func (w *writer) priorByID(a *store.Incoming) (row int64, taken bool, err error) {
-	if a.IsUUID {
-		mine := false
-		err = w.query(`SELECT id, class, sender_agent, sender FROM message WHERE uuid = ?`,
-			func(s *sqlite3.Stmt) error {
-				taken = true
-				mine = gateway.Class(s.ColumnInt64(1)) == a.Class &&
-					gateway.AgentID(s.ColumnInt64(2)) == a.SenderAgent &&
-					s.ColumnText(3) == a.From()
-				row = s.ColumnInt64(0)
-				return nil
-			}, a.Given[:])
-		if err != nil {
-			return 0, false, err
-		}
-		if mine {
-			same, err := w.same(a, row)
-			if err != nil || same {
-				return row, true, err
-			}
-			if a.Class != gateway.ClassAnonymous {
-				return 0, true, gateway.ErrReused
-			}
-		}
-	}
-	row, err = w.aliased(a)
-	if row == 0 || err != nil {
-		return 0, taken, err
-	}
-	same, err := w.same(a, row)
-	if err == nil && !same {
-		err = gateway.ErrReused
-	}
-	return row, taken, err
-}
-
-func (w *writer) aliased(a *store.Incoming) (row int64, err error) {
-	err = w.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ?`,
+// ByAlias returns the row of the message that the sender knows under the id.
+func (l lookups) ByAlias(_ context.Context, in *store.Incoming) (row int64, err error) {
+	err = l.query(`SELECT message FROM alias WHERE id = ? AND agent = ? AND sender = ? AND variant = ?`,
 		func(s *sqlite3.Stmt) error {
 			row = s.ColumnInt64(0)
 			return nil
-		}, string(a.GivenID), int64(a.SenderAgent), a.From(), a.Variant())
+		}, string(in.GivenID), int64(in.SenderAgent), in.From(), in.Variant())
 	return row, err
 }
 
-// same reports whether the stored message has a's content. Retries nearly
-// always have the same bytes; anything else is doubtful and compared by the
-// caller, who then comes again.
-func (w *writer) same(a *store.Incoming, row int64) (same bool, err error) {
-	if same, known := a.Same[row]; known {
+// HasContent reports whether the stored message has the content. Retries nearly
+// always have the same bytes. Anything else is doubtful and compared by the caller,
+// who then comes again.
+func (l lookups) HasContent(_ context.Context, in *store.Incoming, row int64) (same bool, err error) {
+	if same, known := in.Same[row]; known {
 		return same, nil
 	}
-	err = w.query(`SELECT body FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		same = bytes.Equal(s.ColumnRawBlob(0), a.Message.Raw())
+	err = l.query(`SELECT body FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		same = bytes.Equal(s.ColumnRawBlob(0), in.Message.Raw())
 		return nil
 	}, row)
 	if err == nil && !same {

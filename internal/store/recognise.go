@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Lookups are what recognising a retry asks of a store. A row is that of a message, 0
+// for none.
+type Lookups interface {
+	// ByID returns the message whose canonical id is Given.
+	ByID(ctx context.Context, in *Incoming) (NamedRow, error)
+	// ByAlias returns the message that the sender knows under GivenID.
+	ByAlias(ctx context.Context, in *Incoming) (row int64, err error)
+	// ByKey returns the message for which the idempotency key is remembered.
+	ByKey(ctx context.Context, in *Incoming) (row int64, err error)
+	// HasContent reports whether the stored message has the content of this one.
+	HasContent(ctx context.Context, in *Incoming, row int64) (bool, error)
+	// KeepKey remembers the idempotency key: for the stored message in that row, or for
+	// the new one where it is 0. It is false for a key that is remembered already.
+	KeepKey(ctx context.Context, in *Incoming, row int64) (kept bool, err error)
+}
+
+// NamedRow is a message with the sender that gave it its id.
+type NamedRow struct {
+	Row    int64
+	Class  gateway.Class
+	Agent  gateway.AgentID
+	Sender string // as Incoming.From
+}
+
+func (r *NamedRow) isFrom(in *Incoming) bool {
+	return r.Class == in.Class && r.Agent == in.SenderAgent && r.Sender == in.From()
+}
+
+// Recognise returns the row of the message that an incoming one repeats, 0 for none, and
+// whether its given id is some other message's already. A new idempotency key is
+// remembered on the way if keep is set. Nothing was changed when it returns an error.
+func Recognise(ctx context.Context, in *Incoming, l Lookups, keep bool) (row int64, taken bool, err error) {
+	named := int64(0)
+	if in.GivenID != "" {
+		if named, taken, err = byID(ctx, in, l); err != nil {
+			return 0, false, err
+		}
+	}
+	known := named
+	if known == 0 && in.Early != nil {
+		if known, err = unsigned(ctx, in.Early, l); err != nil {
+			return 0, false, err
+		}
+	}
+	if in.Key == "" {
+		return known, taken, nil
+	}
+	if keep {
+		if kept, err := l.KeepKey(ctx, in, known); err != nil || kept {
+			return known, taken, err
+		}
+	}
+	keyed, err := l.ByKey(ctx, in)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case keyed == 0:
+		return known, taken, nil
+	case named != 0 && named != keyed && in.SenderAgent != 0:
+		return 0, false, gateway.ErrReused
+	}
+	same, err := l.HasContent(ctx, in, keyed)
+	if err == nil && !same {
+		err = gateway.ErrReused
+	}
+	return keyed, taken, err
+}
+
+// unsigned returns the row of the message that an incoming one repeats as it came before
+// its domain began to sign. Strangers may have sent in the domain's name: where they
+// confuse the trace there is none.
+func unsigned(ctx context.Context, in *Incoming, l Lookups) (row int64, err error) {
+	if in.GivenID != "" {
+		row, _, err = byID(ctx, in, l)
+		if errors.Is(err, gateway.ErrReused) {
+			row, err = 0, nil
+		}
+		if row != 0 || err != nil {
+			return row, err
+		}
+	}
+	if in.Key == "" {
+		return 0, nil
+	}
+	if row, err = l.ByKey(ctx, in); row == 0 || err != nil {
+		return 0, err
+	}
+	if same, err := l.HasContent(ctx, in, row); err != nil || !same {
+		return 0, err
+	}
+	return row, nil
+}
+
+// byID looks for the sender's earlier message under the id that it gives.
+func byID(ctx context.Context, in *Incoming, l Lookups) (row int64, taken bool, err error) {
+	if in.IsUUID {
+		named, err := l.ByID(ctx, in)
+		if err != nil {
+			return 0, false, err
+		}
+		taken = named.Row != 0
+		if taken && named.isFrom(in) {
+			same, err := l.HasContent(ctx, in, named.Row)
+			if err != nil || same {
+				return named.Row, true, err
+			}
+			if in.Class != gateway.ClassAnonymous {
+				return 0, true, gateway.ErrReused
+			}
+		}
+	}
+	row, err = l.ByAlias(ctx, in)
+	if row == 0 || err != nil {
+		return 0, taken, err
+	}
+	same, err := l.HasContent(ctx, in, row)
+	if err == nil && !same {
+		err = gateway.ErrReused
+	}
+	return row, taken, err
+}
+
+// Added returns the recipients that a retry adds to a message with the deliveries.
+func Added(list []gateway.Delivery, to []gateway.Recipient, dir *Directory) []gateway.Recipient {
+	return slices.DeleteFunc(slices.Clone(to), func(r gateway.Recipient) bool { return has(list, r, dir) })
+}
+
+// has reports whether a message with the deliveries had the recipient already. An
+// address that it had is no new recipient, whichever agent has it now: the mail of an
+// agent that was removed is not inherited by the next one of its name.
+func has(list []gateway.Delivery, r gateway.Recipient, dir *Directory) bool {
+	address := r.Address
+	if r.Agent != 0 {
+		address, _ = dir.Address(r.Agent)
+	}
+	return slices.ContainsFunc(list, func(d gateway.Delivery) bool {
+		return r.Agent != 0 && d.Agent == r.Agent || !address.IsZero() && d.Recipient.Equal(address)
+	})
+}
+
+// Replayed returns the answer to a retry.
+func Replayed(id amtp.MessageID, list []gateway.Delivery) gateway.Accepted {
+	for i := range list {
+		list[i].ID = 0
+	}
+	return gateway.Accepted{ID: id, Replayed: true, Deliveries: list}
+}
