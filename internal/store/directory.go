@@ -524,9 +524,9 @@ type Activity struct {
 	Keys   []gateway.Key
 }
 
-// Touched returns what is to be stored, in parts of so many, and forgets it: who is
-// seen from now on is of the next call.
-func (d *Directory) Touched(step int) (parts []Activity) {
+// touched returns what is to be stored, in parts of so many, and forgets it: an agent that
+// is seen from now on is of the next call.
+func (d *Directory) touched(step int) (parts []Activity) {
 	d.mu.Lock()
 	seen := d.seen
 	d.seen = newSeen()
@@ -561,8 +561,34 @@ func (d *Directory) Touched(step int) (parts []Activity) {
 	return parts
 }
 
-// NotSaved puts back what could not be stored.
-func (d *Directory) NotSaved(parts []Activity) {
+// SaveTouched stores what is to be stored, in parts of so many. It is a hint: what cannot
+// be stored is of the next call.
+func (d *Directory) SaveTouched(step int, save func(*Activity) error) {
+	parts := d.touched(step)
+	for i := range parts {
+		if save(&parts[i]) != nil {
+			d.notSaved(parts[i:])
+			return
+		}
+	}
+}
+
+// KeepActivity calls flush now and then, until done is closed.
+func KeepActivity(done <-chan struct{}, flush func()) {
+	tick := time.NewTicker(ActivityEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			flush()
+		case <-done:
+			return
+		}
+	}
+}
+
+// notSaved puts back what could not be stored.
+func (d *Directory) notSaved(parts []Activity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range parts {

@@ -154,7 +154,7 @@ func TestActivityInParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	parts := d.Touched(ActivityStep)
+	parts := d.touched(ActivityStep)
 	agents, keys := 0, 0
 	for i := range parts {
 		if n := len(parts[i].Agents) + len(parts[i].Keys); n > ActivityStep {
@@ -165,11 +165,11 @@ func TestActivityInParts(t *testing.T) {
 	if agents != 1000 || keys != 1000 {
 		t.Errorf("%d agents and %d keys, want 1000 of each", agents, keys)
 	}
-	if again := d.Touched(ActivityStep); len(again) != 0 {
+	if again := d.touched(ActivityStep); len(again) != 0 {
 		t.Errorf("%d parts are left, want none", len(again))
 	}
-	d.NotSaved(parts[3:])
-	if again := d.Touched(ActivityStep); len(again) != len(parts)-3 {
+	d.notSaved(parts[3:])
+	if again := d.touched(ActivityStep); len(again) != len(parts)-3 {
 		t.Errorf("%d parts were put back, want %d", len(again), len(parts)-3)
 	}
 }

@@ -68,21 +68,3 @@ type Turn struct {
 	Received int64 // µs, of one that is looked at the first time
 	First    bool
 }
-
-// Bounds of one step of a purge. Those who write at the same time wait for a step,
-// and for no more of it.
-const (
-	purgeStep      = 64
-	purgeStepBytes = 1 << 20 // of bodies that go
-)
-
-// PurgeStep returns how many of the messages make one step, by the sizes of the
-// bodies that go.
-func PurgeStep(sizes []int64) int {
-	n, sum := 0, int64(0)
-	for n < len(sizes) && n < purgeStep && (n == 0 || sum+sizes[n] <= purgeStepBytes) {
-		sum += sizes[n]
-		n++
-	}
-	return n
-}

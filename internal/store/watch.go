@@ -25,6 +25,8 @@ const anchorTime = time.Hour
 type Watch struct {
 	clock wallclock.Clock
 
+	righting sync.Mutex // held to put right what is ahead of the clock
+
 	mu     sync.Mutex
 	course Course
 	began  int64         // what the clock showed at the moment with which it is compared, µs
@@ -208,6 +210,34 @@ func (w *Watch) IsRight(jumps int64) {
 		w.course.Ahead = false
 		w.wrote -= ClockEvery
 	}
+}
+
+// PutRight puts right the rows that lie ahead of the clock, which shows now, once after
+// it has jumped. jobs puts right the next jobs behind one, and returns the last that it
+// looked at, and whether there are more; rest puts right everything else but messages.
+// A caller that needs it waits; other processes may do the same.
+func (w *Watch) PutRight(now time.Time, jobs func(t *Times, after int64) (last int64, more bool, err error),
+	rest func(*Times) error) error {
+	if !w.Ahead() {
+		return nil
+	}
+	w.righting.Lock()
+	defer w.righting.Unlock()
+	if !w.Ahead() {
+		return nil
+	}
+	times := w.Times(now)
+	for after, more := int64(0), true; more; {
+		var err error
+		if after, more, err = jobs(&times, after); err != nil {
+			return err
+		}
+	}
+	if err := rest(&times); err != nil {
+		return err
+	}
+	w.IsRight(times.Jumps())
+	return nil
 }
 
 // IsDue reports whether what is known is to be stored.

@@ -183,33 +183,20 @@ func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID stri
 // keepActivity stores now and then who was seen, and forgets who was forgotten,
 // until Close.
 func (s *Store) keepActivity() {
-	tick := time.NewTicker(store.ActivityEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.flushActivity()
-			if err := s.forgetGone(s.life); err != nil && s.life.Err() == nil {
-				s.log.Debug("it was not looked for agents that are forgotten", "cause", err)
-			}
-		case <-s.life.Done():
-			return
+	store.KeepActivity(s.life.Done(), func() {
+		s.flushActivity()
+		if err := s.forgetGone(s.life); err != nil && s.life.Err() == nil {
+			s.log.Debug("it was not looked for agents that are forgotten", "cause", err)
 		}
-	}
+	})
 }
 
 // flushActivity stores who was seen here since the last time, and lets the other
-// replicas know. It is a hint: what fails is tried again the next time.
+// replicas know.
 func (s *Store) flushActivity() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	parts := s.dir.Touched(store.ActivityStep)
-	for i := range parts {
-		if err := s.saveActivity(ctx, &parts[i]); err != nil {
-			s.dir.NotSaved(parts[i:])
-			return
-		}
-	}
+	s.dir.SaveTouched(store.ActivityStep, func(a *store.Activity) error { return s.saveActivity(ctx, a) })
 }
 
 // saveActivity stores who was seen.

@@ -157,36 +157,22 @@ func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) 
 // rightRows is how many jobs are looked at at once.
 const rightRows = 1000
 
-// putRight puts right what lies ahead of the clock, once after it has jumped, a
-// few rows at a time. Whoever needs it waits; other replicas may do the same.
+// putRight puts right what lies ahead of the clock, a few rows at a time. Other
+// replicas may do the same.
 func (s *Store) putRight(ctx context.Context, now time.Time) error {
-	if !s.watch.Ahead() {
-		return nil
-	}
-	s.righting.Lock()
-	defer s.righting.Unlock()
-	if !s.watch.Ahead() {
-		return nil
-	}
-	times := s.watch.Times(now)
-	for after, more := int64(0), true; more; {
-		err := s.do(ctx, func(ctx context.Context, t *tx) (err error) {
-			last := int64(0)
-			last, more, err = t.rightJobs(ctx, &times, after)
-			if err == nil {
-				after = last
-			}
-			return err
-		})
-		if err != nil {
-			return err
+	return s.watch.PutRight(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
+		type part struct {
+			last int64
+			more bool
 		}
-	}
-	err := s.do(ctx, func(ctx context.Context, t *tx) error { return t.rightRest(ctx, &times) })
-	if err == nil {
-		s.watch.IsRight(times.Jumps())
-	}
-	return err
+		p, err := write(ctx, s, func(ctx context.Context, t *tx) (p part, err error) {
+			p.last, p.more, err = t.rightJobs(ctx, times, after)
+			return p, err
+		})
+		return p.last, p.more, err
+	}, func(times *store.Times) error {
+		return s.do(ctx, func(ctx context.Context, t *tx) error { return t.rightRest(ctx, times) })
+	})
 }
 
 // rightJobs puts right the times of the next jobs.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -10,59 +9,40 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// walked is the gone of a walk that has come to its end.
-const walked = math.MaxInt64
-
 // unnamed is an agent a that no message names. Each is looked up: the server would
 // rather read all messages for an EXISTS.
 const unnamed = ` (SELECT id FROM message WHERE sender_agent = a.id LIMIT 1) IS NULL
 	AND (SELECT seq FROM delivery WHERE agent = a.id AND agent <> 0 LIMIT 1) IS NULL`
 
-// purgeAgents looks at the next agents that were removed before then, and forgets
-// those that no message names. begin begins a walk anew that has come to its end;
-// all says that it has.
-func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int,
-	all bool, err error) {
-	after := s.gone.Load()
-	if after == walked && begin {
-		after = 0
-	}
-	if after == walked {
-		return 0, true, nil
-	}
-	var free []int64
-	looked, last := 0, after
-	err = s.read(ctx, func(ctx context.Context, c conn) error {
-		free, looked, last = nil, 0, after // it may be the second time
-		var id int64
-		var due bool
-		return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+
-			` FROM agent a WHERE a.removed IS NOT NULL AND a.id > $1 ORDER BY a.id LIMIT $2`,
-			[]any{after, limit, store.Micros(before)}, []any{&id, &due}, func() error {
-				looked, last = looked+1, id
-				if due {
-					free = append(free, id)
-				}
-				return nil
-			})
-	})
-	if err != nil {
-		return 0, false, err
-	}
-	if len(free) > 0 {
-		if free, err = write(ctx, s, func(ctx context.Context, t *tx) ([]int64,
-			error) {
-			return t.forgetAgents(ctx, free)
-		}); err != nil {
-			return 0, false, err
+// PurgeAgents forgets removed agents that no message names.
+func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (int, bool, error) {
+	return s.gone.Step(begin, limit, func(after int64) (looked int, last int64, gone int, err error) {
+		var free []int64
+		err = s.read(ctx, func(ctx context.Context, c conn) error {
+			free, looked, last = nil, 0, after // it may be the second time
+			var id int64
+			var due bool
+			return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+
+				` FROM agent a WHERE a.removed IS NOT NULL AND a.id > $1 ORDER BY a.id LIMIT $2`,
+				[]any{after, limit, store.Micros(before)}, []any{&id, &due}, func() error {
+					looked, last = looked+1, id
+					if due {
+						free = append(free, id)
+					}
+					return nil
+				})
+		})
+		if err != nil || len(free) == 0 {
+			return looked, last, 0, err
 		}
-		s.dir.Forget(agentIDs(free))
-	}
-	if looked < limit {
-		last = walked
-	}
-	s.gone.Store(last)
-	return len(free), last == walked, nil
+		free, err = write(ctx, s.Store, func(ctx context.Context, t *tx) ([]int64, error) {
+			return t.forgetAgents(ctx, free)
+		})
+		if err == nil {
+			s.dir.Forget(agentIDs(free))
+		}
+		return looked, last, len(free), err
+	})
 }
 
 // forgetAgents takes away what no message names, and returns which they were.

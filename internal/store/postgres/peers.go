@@ -75,10 +75,10 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit 
 	return list, err
 }
 
-// purgePeers forgets domains that wrote nothing since, and returns how many.
-func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
+// PurgeDomains forgets domains that wrote nothing since, and returns how many.
+func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
 	return s.peers.Step(limit, func(after store.Place) (int, store.Place, error) {
-		did, err := write(ctx, s, func(ctx context.Context, t *tx) (stepped, error) {
+		did, err := write(ctx, s.Store, func(ctx context.Context, t *tx) (stepped, error) {
 			gone, last, err := t.silentPeers(ctx, times, since, after, limit)
 			if err != nil || len(gone) == 0 {
 				return stepped{last: last}, err

@@ -47,26 +47,25 @@ type Options struct {
 
 // Store is a gateway's share of a database.
 type Store struct {
-	pool     *pgxpool.Pool
-	reads    chan struct{} // so many that write always find a connection
-	lists    *store.Slots  // of who lists messages
-	boxes    *store.Slots  // of who reads inboxes
-	bounds   store.Bounds
-	gone     atomic.Int64 // the last removed agent that the purge has looked at
-	own      uuid.UUID    // this process, as the owner of leases and the author of notices
-	log      *slog.Logger
-	dir      *store.Directory
-	bells    *store.Bells
-	caught   catchUp
-	clock    clock
-	machine  wallclock.Clock
-	shows    func() time.Time
-	watch    *store.Watch
-	righting sync.Mutex // held to put right what is ahead of the clock
-	expiry   store.Stroll
-	peers    store.Stroll // of the purge
-	away     atomic.Bool
-	paused   atomic.Int64 // since when, µs
+	pool    *pgxpool.Pool
+	reads   chan struct{} // so many that write always find a connection
+	lists   *store.Slots  // of who lists messages
+	boxes   *store.Slots  // of who reads inboxes
+	bounds  store.Bounds
+	gone    store.AgentWalk // the last removed agent that the purge has looked at
+	own     uuid.UUID       // this process, as the owner of leases and the author of notices
+	log     *slog.Logger
+	dir     *store.Directory
+	bells   *store.Bells
+	caught  catchUp
+	clock   clock
+	machine wallclock.Clock
+	shows   func() time.Time
+	watch   *store.Watch
+	expiry  store.Stroll
+	peers   store.Stroll // of the purge
+	away    atomic.Bool
+	paused  atomic.Int64 // since when, µs
 
 	letters   *store.Batcher[*letter]
 	marks     *store.Batcher[*marking]

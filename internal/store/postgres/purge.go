@@ -13,91 +13,49 @@ import (
 // purgeBytes bounds the bodies that one Purge reads.
 const purgeBytes = 8 << 20
 
-// aged is a message that the purge looks at.
+// aged is a message that the purge looks at, with what its body tells of it.
 type aged struct {
-	store.Turn
-	there bool
-	mend  store.Mending
-	size  int64 // of the body, 0 when it was removed before
-	gateway.Kept
-	keys        [][]byte // beside the times at which they were used
-	class       gateway.Class
-	sender      gateway.AgentID
-	address     string
-	fingerprint []byte // of a body that goes, else nil
-	key         []byte // the idempotency key that the body tells, or nil
+	*store.Aged
+	class   gateway.Class
+	sender  gateway.AgentID
+	address string
 }
 
 // Purge removes what has outlived its retention.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
 	limit int) (gateway.Purged, error) {
-	agents, all, err := s.purgeAgents(ctx, now.Add(-keep.Agent()), after == 0, limit)
-	if err != nil {
-		return gateway.Purged{Next: after}, err
-	}
-	out, err := s.purgeMessages(ctx, keep, now, after, limit)
-	out.Agents, out.Done = agents, out.Done && all
-	return out, err
+	return store.Purge(ctx, purgeRows{s}, keep, now, after, limit)
 }
 
-// purgeMessages purges messages, and domains before the first. It is read beside
-// all who write whose turn it is, and bodies are parsed there; what may have
-// changed meanwhile is looked at again under a lock on the messages, a few at a
-// time.
-func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
-	limit int) (gateway.Purged, error) {
-	out := gateway.Purged{Next: after}
-	if err := s.putRight(ctx, now); err != nil {
-		return out, err
-	}
-	times := s.watch.Times(now)
-	if after == 0 {
-		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.SenderDomain()), limit)
-		if out.Peers = gone; err != nil || gone == limit {
-			return out, err
-		}
-	}
-	peers := out.Peers
-	var list []*aged
-	var walk store.Walk
-	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
-		out = gateway.Purged{Next: after, Peers: peers} // it may be the second time
+// purgeRows is the store as store.Purge walks through it. It is read beside all
+// transactions that write, and bodies are parsed there. What may have changed meanwhile
+// is looked at again under a lock on the messages.
+type purgeRows struct{ *Store }
+
+// Times returns how the clock reads what is stored.
+func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
+	err := s.putRight(ctx, now)
+	return s.watch.Times(now), err
+}
+
+// Turns returns the next messages to look at.
+func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
+	out *gateway.Purged) (walk store.Walk, list []*store.Aged, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
+		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
 		if walk, err = c.walk(ctx, keep, times); err == nil {
-			list, err = c.turns(ctx, &walk, limit, &out)
+			list, err = c.turns(ctx, &walk, limit, out)
 		}
 		return err
 	})
-	for err == nil && len(list) > 0 {
-		sizes := make([]int64, len(list))
-		for i, m := range list {
-			if m.fingerprint != nil {
-				sizes[i] = m.size
-			}
-		}
-		n := store.PurgeStep(sizes)
-		err = s.purgeStep(ctx, &walk, list[:n], &out)
-		list = list[n:]
-	}
-	return out, err
+	return walk, list, err
 }
 
-// purgeStep purges some messages in one transaction.
-func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []*aged, out *gateway.Purged) error {
-	for _, m := range list {
-		walk.Pass(m.Turn)
-	}
-	passed := *walk
-	did, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Purged,
-		error) {
-		return t.purge(ctx, list, &passed)
+// PurgeTurns purges some messages in one transaction.
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, walk *store.Walk) (gateway.Purged, error) {
+	return write(ctx, s.Store, func(ctx context.Context, t *tx) (gateway.Purged, error) {
+		return t.purge(ctx, list, walk)
 	})
-	if err != nil {
-		return err
-	}
-	out.Bodies, out.Messages, out.Keys = out.Bodies+did.Bodies, out.Messages+did.Messages, out.Keys+did.Keys
-	out.Looked += len(list)
-	out.Next += int64(len(list))
-	return nil
 }
 
 // walk returns where the purge goes on.
@@ -113,19 +71,19 @@ func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Time
 
 // turns returns the next messages to look at, with what has to be written when their
 // bodies go, and notes in out what it found.
-func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gateway.Purged) ([]*aged, error) {
-	var list []*aged
+func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gateway.Purged) ([]*store.Aged, error) {
+	var list []*store.Aged
 	var row, received int64
 	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{walk.Now, limit},
 		[]any{&row}, func() error {
-			list = append(list, &aged{Turn: store.Turn{Row: row}})
+			list = append(list, &store.Aged{Turn: store.Turn{Row: row}})
 			return nil
 		})
 	if err == nil && len(list) < limit {
 		err = c.query(ctx,
 			`SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
 			[]any{walk.Received, walk.Message, walk.Until(), limit - len(list)}, []any{&row, &received}, func() error {
-				list = append(list, &aged{Turn: store.Turn{Row: row, Received: received, First: true}})
+				list = append(list, &store.Aged{Turn: store.Turn{Row: row, Received: received, First: true}})
 				return nil
 			})
 	}
@@ -133,49 +91,48 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 		err = c.query(ctx, `SELECT id FROM message WHERE received > $1 ORDER BY received LIMIT $2`,
 			[]any{walk.Times.Before(), limit - len(list)},
 			[]any{&row}, func() error {
-				list = append(list, &aged{Turn: store.Turn{Row: row}})
+				list = append(list, &store.Aged{Turn: store.Turn{Row: row}})
 				return nil
 			})
 	}
 	out.Done = len(list) < limit
+	var from map[int64]aged
 	if err == nil {
-		err = c.hold(ctx, list, &walk.Times)
+		from, err = c.hold(ctx, list, &walk.Times)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var bodies []*aged
+	var bodies []aged
 	var size int64
 	for i, m := range list {
-		if !m.bodyEnds(walk) {
+		if !m.BodyEnds(walk) {
 			continue
 		}
-		if size += m.size; size > purgeBytes && len(bodies) > 0 {
+		if size += m.Stored; size > purgeBytes && len(bodies) > 0 {
 			list, out.Done = list[:i], false
 			break
 		}
-		bodies = append(bodies, m)
+		a := from[m.Row]
+		a.Aged = m
+		bodies = append(bodies, a)
 	}
 	out.Unreadable, err = c.remains(ctx, bodies)
 	return list, err
 }
 
-// bodyEnds reports whether the body is there and its time has come.
-func (m *aged) bodyEnds(walk *store.Walk) bool {
-	at, ends := walk.Keep.BodyEnds(m.Deliveries)
-	return m.Body && ends && store.Micros(at) <= walk.Now
-}
-
-// hold reads what the retention of the messages depends on, as it is now.
-func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error {
-	byRow := make(map[int64][]*aged, len(list)) // a message may be in the list twice
+// hold reads what the retention of the messages depends on, as it is now. It returns
+// from whom they are, by their rows.
+func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) (map[int64]aged, error) {
+	byRow := make(map[int64][]*store.Aged, len(list)) // a message may be in the list twice
+	from := make(map[int64]aged, len(list))
 	rows := make([]int64, len(list))
 	for i, m := range list {
 		rows[i], byRow[m.Row] = m.Row, append(byRow[m.Row], m)
-		m.there, m.mend, m.size, m.Kept, m.keys = false, nil, 0, gateway.Kept{}, nil
+		m.Forget()
 	}
 	if len(list) == 0 {
-		return nil
+		return from, nil
 	}
 	b := &pgx.Batch{}
 	var row, size, sender, received int64
@@ -185,10 +142,10 @@ func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error 
 		`SELECT m.id, coalesce(length(m.body), 0), m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.received FROM message m
 			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address, &received}, func() error {
 			for _, m := range byRow[row] {
-				m.there, m.size, m.Body = true, size, size > 0
-				m.mend.Note(times, received, row)
-				m.class, m.sender, m.address = gateway.Class(class), gateway.AgentID(sender), address
+				m.There, m.Stored, m.Body = true, size, size > 0
+				m.Mend.Note(times, received, row)
 			}
+			from[row] = aged{class: gateway.Class(class), sender: gateway.AgentID(sender), address: address}
 			return nil
 		})
 	var agent, changed int64
@@ -202,7 +159,7 @@ func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error 
 				d.Mode = store.ModePush
 			}
 			for _, m := range byRow[row] {
-				d.Changed = m.mend.Note(times, changed, row)
+				d.Changed = m.Mend.Note(times, changed, row)
 				m.Deliveries = append(m.Deliveries, d)
 			}
 			return nil
@@ -213,21 +170,21 @@ func (c conn) hold(ctx context.Context, list []*aged, times *store.Times) error 
 		[]any{rows},
 		[]any{&row, &key, &used}, func() error {
 			for _, m := range byRow[row] {
-				m.keys, m.Keys = append(m.keys, key), append(m.Keys, m.mend.Note(times, used, row))
+				m.Used, m.Keys = append(m.Used, key), append(m.Keys, m.Mend.Note(times, used, row))
 			}
 			return nil
 		})
-	return c.SendBatch(ctx, b).Close()
+	return from, c.SendBatch(ctx, b).Close()
 }
 
 // remains computes what has to be written when bodies go, and returns how many of
 // them cannot be read.
-func (c conn) remains(ctx context.Context, list []*aged) (unread int, err error) {
+func (c conn) remains(ctx context.Context, list []aged) (unread int, err error) {
 	if len(list) == 0 {
 		return 0, nil
 	}
 	rows := make([]int64, len(list))
-	byRow := make(map[int64]*aged, len(list))
+	byRow := make(map[int64]aged, len(list))
 	for i, m := range list {
 		rows[i], byRow[m.Row] = m.Row, m
 	}
@@ -237,7 +194,7 @@ func (c conn) remains(ctx context.Context, list []*aged) (unread int, err error)
 		func() error {
 			m := byRow[row]
 			fingerprint, key, ok := store.Remains(m.class, m.sender, m.address, body)
-			if m.fingerprint, m.key = fingerprint, key; !ok {
+			if m.Fingerprint, m.Key = fingerprint, key; !ok {
 				unread++
 			}
 			return nil
@@ -247,7 +204,7 @@ func (c conn) remains(ctx context.Context, list []*aged) (unread int, err error)
 
 // purge removes what is due of messages that are held until the commit, and says
 // when they are looked at again.
-func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gateway.Purged, err error) {
+func (t *tx) purge(ctx context.Context, list []*store.Aged, walk *store.Walk) (did gateway.Purged, err error) {
 	rows := make([]int64, len(list))
 	for i, m := range list {
 		rows[i] = m.Row
@@ -256,7 +213,7 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 		rows); err != nil {
 		return did, err
 	}
-	if err := t.hold(ctx, list, &walk.Times); err != nil {
+	if _, err := t.hold(ctx, list, &walk.Times); err != nil {
 		return did, err
 	}
 	if err := t.mend(ctx, list); err != nil {
@@ -266,7 +223,7 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 		return did, err
 	}
 	if did.Bodies > 0 { // with them the keys that they told have become rows with a time
-		if err := t.hold(ctx, list, &walk.Times); err != nil {
+		if _, err := t.hold(ctx, list, &walk.Times); err != nil {
 			return did, err
 		}
 	}
@@ -277,10 +234,10 @@ func (t *tx) purge(ctx context.Context, list []*aged, walk *store.Walk) (did gat
 }
 
 // mend writes times of messages anew that a wrong clock wrote.
-func (t *tx) mend(ctx context.Context, list []*aged) error {
+func (t *tx) mend(ctx context.Context, list []*store.Aged) error {
 	var rows, was, right []int64
 	for _, m := range list {
-		for from, to := range m.mend {
+		for from, to := range m.Mend {
 			rows, was, right = append(rows, m.Row), append(was, from), append(right, to)
 		}
 	}
@@ -302,16 +259,16 @@ func (t *tx) mend(ctx context.Context, list []*aged) error {
 
 // dropBodies removes the bodies that are still due, and keeps what they were
 // needed for: the fingerprints and the way to their keys.
-func (t *tx) dropBodies(ctx context.Context, list []*aged, walk *store.Walk, did *gateway.Purged) error {
+func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, walk *store.Walk, did *gateway.Purged) error {
 	var rows, keyed []int64
 	var prints, keys [][]byte
 	for _, m := range list {
-		if m.fingerprint == nil || !m.bodyEnds(walk) {
-			continue // a retry has added a recipient meanwhile
+		if !m.BodyGoes(walk) {
+			continue
 		}
-		rows, prints = append(rows, m.Row), append(prints, m.fingerprint)
-		if m.key != nil {
-			keyed, keys = append(keyed, m.Row), append(keys, m.key)
+		rows, prints = append(rows, m.Row), append(prints, m.Fingerprint)
+		if m.Key != nil {
+			keyed, keys = append(keyed, m.Row), append(keys, m.Key)
 		}
 	}
 	if len(rows) == 0 {
@@ -339,23 +296,15 @@ func (t *tx) dropBodies(ctx context.Context, list []*aged, walk *store.Walk, did
 
 // purgeRest forgets the keys that are due of messages without a body, and then the
 // messages.
-func (t *tx) purgeRest(ctx context.Context, list []*aged, walk *store.Walk, did *gateway.Purged) error {
+func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, walk *store.Walk, did *gateway.Purged) error {
 	var keys [][]byte
 	var ended []int64
 	for _, m := range list {
-		if m.Body || !m.there {
+		if m.Body || !m.There {
 			continue
 		}
-		kept := m.Keys[:0:0]
-		for i, key := range m.keys {
-			if at, ends := walk.Keep.KeyEnds(m.Keys[i], m.Deliveries); ends && store.Micros(at) <= walk.Now {
-				keys = append(keys, key)
-			} else {
-				kept = append(kept, m.Keys[i])
-			}
-		}
-		m.Keys = kept
-		if at, ends := walk.Keep.StatusEnds(m.Deliveries); ends && store.Micros(at) <= walk.Now {
+		keys = append(keys, m.KeysDue(walk)...)
+		if m.StatusEnds(walk) {
 			ended = append(ended, m.Row)
 		}
 	}
@@ -368,7 +317,7 @@ func (t *tx) purgeRest(ctx context.Context, list []*aged, walk *store.Walk, did 
 	gone, err := t.forget(ctx, ended)
 	did.Messages = len(gone)
 	for _, m := range list {
-		m.there = m.there && !slices.Contains(gone, m.Row)
+		m.There = m.There && !slices.Contains(gone, m.Row)
 	}
 	return err
 }
@@ -395,15 +344,14 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 }
 
 // pass writes when the messages are looked at again, and how far the purge has come.
-func (t *tx) pass(ctx context.Context, list []*aged, walk *store.Walk) error {
+func (t *tx) pass(ctx context.Context, list []*store.Aged, walk *store.Walk) error {
 	var rows, due, gone []int64
 	for _, m := range list {
 		switch {
-		case !m.there:
+		case !m.There:
 			gone = append(gone, m.Row)
 		case !slices.Contains(rows, m.Row):
-			rows, due = append(rows, m.Row), append(due,
-				store.Micros(walk.Keep.LookAgain(m.Kept, store.FromMicros(walk.Now))))
+			rows, due = append(rows, m.Row), append(due, store.Micros(m.Again(walk)))
 		}
 	}
 	b := &pgx.Batch{}

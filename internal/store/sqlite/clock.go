@@ -111,36 +111,21 @@ func (s *Store) noteClock(ctx context.Context) error {
 // rightRows is how many jobs are looked at in one read, and changed in one write.
 const rightRows = 500
 
-// putRight puts right what lies ahead of the clock, once after it has jumped, a
-// few rows at a time. Whoever needs it waits.
+// putRight puts right what lies ahead of the clock, a few rows at a time.
 func (s *Store) putRight(ctx context.Context, now time.Time) error {
-	if !s.watch.Ahead() {
-		return nil
-	}
-	s.righting.Lock()
-	defer s.righting.Unlock()
-	if !s.watch.Ahead() {
-		return nil
-	}
-	times := s.watch.Times(now)
-	for after, more := int64(0), true; more; {
+	return s.watch.PutRight(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
 		var list []rightJob
-		err := s.read(ctx, func(r *reader) (err error) {
-			list, after, more, err = r.jobsAhead(&times, after)
+		err = s.read(ctx, func(r *reader) (err error) {
+			list, last, more, err = r.jobsAhead(times, after)
 			return err
 		})
 		if err == nil && len(list) > 0 {
 			err = s.write(ctx, 64*len(list), func(w *writer) error { return w.rightJobs(list) })
 		}
-		if err != nil {
-			return err
-		}
-	}
-	err := s.write(ctx, 0, func(w *writer) error { return w.rightRest(&times) })
-	if err == nil {
-		s.watch.IsRight(times.Jumps())
-	}
-	return err
+		return last, more, err
+	}, func(times *store.Times) error {
+		return s.write(ctx, 0, func(w *writer) error { return w.rightRest(times) })
+	})
 }
 
 // rightJob is a job with its times as they are to be.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -10,53 +9,29 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// walked is the gone of a walk that has come to its end.
-const walked = math.MaxInt64
-
-// purgeAgents looks at the next agents that were removed before then, and forgets
-// those that no message names. begin begins a walk anew that has come to its end;
-// all says that it has.
-func (s *Store) purgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int,
-	all bool, err error) {
-	after := s.gone.Load()
-	if after == walked && begin {
-		after = 0
-	}
-	if after == walked {
-		return 0, true, nil
-	}
-	var unnamed []gateway.AgentID
-	var looked int
-	var last int64
-	err = s.read(ctx, func(r *reader) error {
-		unnamed, looked, last = nil, 0, after
-		return r.query(`SELECT a.id, EXISTS (SELECT 1 FROM message INDEXED BY message_sender WHERE sender_agent = a.id)
-					OR EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_agent WHERE agent = a.id AND agent <> 0), a.removed
-				FROM agent a INDEXED BY agent_removed WHERE a.removed IS NOT NULL AND a.id > ? ORDER BY a.id LIMIT ?`,
-			func(st *sqlite3.Stmt) error {
-				last = st.ColumnInt64(0)
-				looked++
-				if !st.ColumnBool(1) && st.ColumnInt64(2) <= store.Micros(before) {
-					unnamed = append(unnamed, gateway.AgentID(last))
-				}
-				return nil
-			}, after, limit)
+// PurgeAgents forgets removed agents that no message names.
+func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (int, bool, error) {
+	return s.gone.Step(begin, limit, func(after int64) (looked int, last int64, gone int, err error) {
+		var unnamed []gateway.AgentID
+		err = s.read(ctx, func(r *reader) error {
+			unnamed, looked, last = nil, 0, after // it may be the second time
+			return r.query(`SELECT a.id, EXISTS (SELECT 1 FROM message INDEXED BY message_sender WHERE sender_agent = a.id)
+						OR EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_agent WHERE agent = a.id AND agent <> 0), a.removed
+					FROM agent a INDEXED BY agent_removed WHERE a.removed IS NOT NULL AND a.id > ? ORDER BY a.id LIMIT ?`,
+				func(st *sqlite3.Stmt) error {
+					looked, last = looked+1, st.ColumnInt64(0)
+					if !st.ColumnBool(1) && st.ColumnInt64(2) <= store.Micros(before) {
+						unnamed = append(unnamed, gateway.AgentID(last))
+					}
+					return nil
+				}, after, limit)
+		})
+		if err == nil && len(unnamed) > 0 {
+			// Nobody writes to an agent that was removed, or in its name.
+			err = s.write(ctx, 64*len(unnamed), func(w *writer) error { return w.forgetAgents(unnamed) })
+		}
+		return looked, last, len(unnamed), err
 	})
-	if err != nil {
-		return 0, false, err
-	}
-	if len(unnamed) > 0 {
-		// Nobody writes to an agent that was removed, or in its name.
-		err = s.write(ctx, 64*len(unnamed), func(w *writer) error { return w.forgetAgents(unnamed) })
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	if looked < limit {
-		last = walked
-	}
-	s.gone.Store(last)
-	return len(unnamed), last == walked, nil
 }
 
 func (w *writer) forgetAgents(ids []gateway.AgentID) error {

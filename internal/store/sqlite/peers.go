@@ -84,8 +84,8 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit 
 	return list, err
 }
 
-// purgePeers forgets domains that wrote nothing since, and returns how many.
-func (s *Store) purgePeers(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
+// PurgeDomains forgets domains that wrote nothing since, and returns how many.
+func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
 	return s.peers.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
 		var due []string
 		err = s.read(ctx, func(r *reader) error {

@@ -13,91 +13,57 @@ import (
 // writer walks through every page of them.
 const purgeBytes = 8 << 20
 
-// aged is a message that the purge looks at.
-type aged struct {
-	store.Turn
-	size        int64  // of a body that goes, else 0
-	fingerprint []byte // of a body that goes, else nil
-	key         []byte // the idempotency key that the body tells, or nil
-}
-
 // Purge removes what has outlived its retention.
 func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
 	limit int) (gateway.Purged, error) {
-	agents, all, err := s.purgeAgents(ctx, now.Add(-keep.Agent()), after == 0, limit)
-	if err != nil {
-		return gateway.Purged{Next: after}, err
-	}
-	out, err := s.purgeMessages(ctx, keep, now, after, limit)
-	out.Agents, out.Done = agents, out.Done && all
-	return out, err
+	return store.Purge(ctx, purgeRows{s}, keep, now, after, limit)
 }
 
-// purgeMessages purges messages, and domains before the first. It is read beside
-// the writer whose turn it is, and bodies are parsed there; the writer looks again
-// at what may have changed meanwhile, a few messages at a time.
-func (s *Store) purgeMessages(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
-	limit int) (gateway.Purged, error) {
-	out := gateway.Purged{Next: after}
-	if err := s.putRight(ctx, now); err != nil {
-		return out, err
-	}
-	times := s.watch.Times(now)
-	if after == 0 {
-		gone, err := s.purgePeers(ctx, &times, now.Add(-keep.SenderDomain()), limit)
-		if out.Peers = gone; err != nil || gone == limit {
-			return out, err
-		}
-	}
-	var list []aged
-	var walk store.Walk
-	err := s.read(ctx, func(r *reader) (err error) {
-		out = gateway.Purged{Next: after, Peers: out.Peers} // it may be the second time
+// purgeRows is the store as store.Purge walks through it. It is read beside the writer,
+// and bodies are parsed there. The writer looks again at what may have changed meanwhile.
+type purgeRows struct{ *Store }
+
+// Times returns how the clock reads what is stored.
+func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
+	err := s.putRight(ctx, now)
+	return s.watch.Times(now), err
+}
+
+// Turns returns the next messages to look at.
+func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
+	out *gateway.Purged) (walk store.Walk, list []*store.Aged, err error) {
+	err = s.read(ctx, func(r *reader) error {
+		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
 		if walk, err = r.walk(keep, times); err == nil {
-			list, err = r.turns(&walk, limit, &out)
+			list, err = r.turns(&walk, limit, out)
 		}
 		return err
 	})
-	for err == nil && len(list) > 0 {
-		sizes := make([]int64, len(list))
-		for i := range list {
-			sizes[i] = list[i].size
-		}
-		n := store.PurgeStep(sizes)
-		err = s.purgeStep(ctx, &walk, list[:n], &out)
-		list = list[n:]
-	}
-	return out, err
+	return walk, list, err
 }
 
-// purgeStep purges some messages in one transaction.
-func (s *Store) purgeStep(ctx context.Context, walk *store.Walk, list []aged, out *gateway.Purged) error {
+// PurgeTurns purges some messages in one transaction.
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, walk *store.Walk) (gateway.Purged, error) {
 	size := 0
-	for i := range list {
-		size += int(list[i].size)
-		walk.Pass(list[i].Turn)
+	for _, m := range list {
+		size += int(m.Size())
 	}
 	var did gateway.Purged
-	passed := *walk
 	err := s.write(ctx, size, func(w *writer) error {
 		w.beside, did = true, gateway.Purged{} // what is leased keeps its body
-		for i := range list {
-			if err := w.purge(&list[i], &passed, &did); err != nil {
+		for _, m := range list {
+			if err := w.purge(m, walk, &did); err != nil {
 				return err
 			}
 		}
-		_,
-			err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-			store.PurgeSetting, passed.String())
+		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?)
+				ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.PurgeSetting, walk.String())
 		return err
 	})
 	if err != nil {
-		return err // did is not ours while the write goes on
+		return gateway.Purged{}, err // did is not ours while the write goes on
 	}
-	out.Bodies, out.Messages, out.Keys = out.Bodies+did.Bodies, out.Messages+did.Messages, out.Keys+did.Keys
-	out.Looked += len(list)
-	out.Next += int64(len(list))
-	return nil
+	return did, nil
 }
 
 // walk returns where the purge goes on.
@@ -115,23 +81,23 @@ func (c *statements) walk(keep gateway.Retention, times store.Times) (store.Walk
 
 // turns returns the next messages to look at, with what has to be written when their
 // bodies go, and notes in out what it found.
-func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]aged, error) {
-	var list []aged
+func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]*store.Aged, error) {
+	var list []*store.Aged
 	err := r.query(`SELECT message FROM purge_turn WHERE due <= ? ORDER BY due LIMIT ?`, func(s *sqlite3.Stmt) error {
-		list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
+		list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
 		return nil
 	}, walk.Now, limit)
 	if err == nil && len(list) < limit {
 		err = r.query(`SELECT id, received FROM message INDEXED BY message_received
 				WHERE (received, id) > (?1, ?2) AND received <= ?3 ORDER BY received, id LIMIT ?4`, func(s *sqlite3.Stmt) error {
-			list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}})
+			list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}})
 			return nil
 		}, walk.Received, walk.Message, walk.Until(), limit-len(list))
 	}
 	if err == nil && len(list) < limit && walk.Times.Doubts() {
 		err = r.query(`SELECT id FROM message INDEXED BY message_received WHERE received > ? LIMIT ?`,
 			func(s *sqlite3.Stmt) error {
-				list = append(list, aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
+				list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
 				return nil
 			}, walk.Times.Before(), limit-len(list))
 	}
@@ -139,12 +105,12 @@ func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]aged
 	var size int64
 	for i := range list {
 		if err == nil {
-			err = r.prepare(&list[i], walk, out)
+			err = r.prepare(list[i], walk, out)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if size += list[i].size; size > purgeBytes && i > 0 {
+		if size += list[i].Size(); size > purgeBytes && i > 0 {
 			out.Done = false
 			return list[:i], nil
 		}
@@ -154,25 +120,19 @@ func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]aged
 
 // prepare computes what has to be written when the body goes, if it is due. One that
 // cannot be read stays.
-func (r *reader) prepare(m *aged, walk *store.Walk, out *gateway.Purged) error {
-	var size int64
+func (r *reader) prepare(m *store.Aged, walk *store.Walk, out *gateway.Purged) error {
 	err := r.query(`SELECT coalesce(length(body), 0) FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		size = s.ColumnInt64(0)
+		m.Stored = s.ColumnInt64(0)
+		m.Body = m.Stored > 0
 		return nil
 	}, m.Row)
-	if err != nil || size == 0 {
+	if err != nil || !m.Body {
 		return err
 	}
-	deliveries, err := r.standing(m.Row, &walk.Times, new(store.Mending))
-	if err != nil {
+	if err := r.standing(m, &walk.Times); err != nil {
 		return err
 	}
-	if at, ends := walk.Keep.BodyEnds(deliveries); !ends || store.Micros(at) > walk.Now {
-		return nil
-	}
-	if r.remains(m) {
-		m.size = size
-	} else {
+	if m.BodyEnds(walk) && !r.remains(m) {
 		out.Unreadable++
 	}
 	return nil
@@ -180,7 +140,7 @@ func (r *reader) prepare(m *aged, walk *store.Walk, out *gateway.Purged) error {
 
 // remains computes what is kept of a body that goes. It is false when the body
 // cannot be read.
-func (r *reader) remains(m *aged) bool {
+func (r *reader) remains(m *store.Aged) bool {
 	var class gateway.Class
 	var agent gateway.AgentID
 	var sender string
@@ -194,24 +154,23 @@ func (r *reader) remains(m *aged) bool {
 		return false
 	}
 	fingerprint, key, ok := store.Remains(class, agent, sender, body)
-	m.fingerprint, m.key = fingerprint, key
+	m.Fingerprint, m.Key = fingerprint, key
 	return ok
 }
 
 // standing reads of a message's deliveries what its retention depends on.
-func (c *statements) standing(row int64, times *store.Times, mend *store.Mending) (list []gateway.Delivery, err error) {
-	err = c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
+func (c *statements) standing(m *store.Aged, times *store.Times) error {
+	return c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
 		d := gateway.Delivery{
 			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)),
-			Changed: mend.Note(times, s.ColumnInt64(2), row),
+			Changed: m.Mend.Note(times, s.ColumnInt64(2), m.Row),
 		}
 		if s.ColumnBool(3) {
 			d.Mode = store.ModePush
 		}
-		list = append(list, d)
+		m.Deliveries = append(m.Deliveries, d)
 		return nil
-	}, row)
-	return list, err
+	}, m.Row)
 }
 
 // mend writes times of a message anew that a wrong clock wrote.
@@ -230,61 +189,49 @@ func (w *writer) mend(row int64, times store.Mending) error {
 	return nil
 }
 
-// held is a message as the purge finds it.
-type held struct {
-	gateway.Kept
-	keys [][]byte // beside the times at which they were used
-	mend store.Mending
-}
-
-// held reads what the retention of a message depends on. It is false when there is
-// no such message.
-func (c *statements) held(row int64, times *store.Times) (h held, there bool, err error) {
+// hold reads what the retention of a message depends on, as it is now.
+func (c *statements) hold(m *store.Aged, times *store.Times) error {
+	m.Forget()
 	var received int64
-	err = c.query(`SELECT body IS NOT NULL, received FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
-		there, h.Body, received = true, s.ColumnBool(0), s.ColumnInt64(1)
+	err := c.query(`SELECT body IS NOT NULL, received FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
+		m.There, m.Body, received = true, s.ColumnBool(0), s.ColumnInt64(1)
 		return nil
-	}, row)
-	if err != nil || !there {
-		return h, there, err
+	}, m.Row)
+	if err != nil || !m.There {
+		return err
 	}
-	h.mend.Note(times, received, row)
-	if h.Deliveries, err = c.standing(row, times, &h.mend); err != nil {
-		return h, there, err
+	m.Mend.Note(times, received, m.Row)
+	if err := c.standing(m, times); err != nil {
+		return err
 	}
-	err = c.query(`SELECT key, used FROM dedup WHERE message = ? AND used IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		h.keys, h.Keys = append(h.keys, s.ColumnBlob(0, nil)), append(h.Keys, h.mend.Note(times, s.ColumnInt64(1), row))
+	return c.query(`SELECT key, used FROM dedup WHERE message = ? AND used IS NOT NULL`, func(s *sqlite3.Stmt) error {
+		m.Used = append(m.Used, s.ColumnBlob(0, nil))
+		m.Keys = append(m.Keys, m.Mend.Note(times, s.ColumnInt64(1), m.Row))
 		return nil
-	}, row)
-	return h, there, err
+	}, m.Row)
 }
 
 // purge removes what is due of one message, in the writer's transaction, and says
 // when it is looked at again.
-func (w *writer) purge(m *aged, walk *store.Walk, did *gateway.Purged) error {
-	keep, now := walk.Keep, store.FromMicros(walk.Now)
-	h, there, err := w.held(m.Row, &walk.Times)
+func (w *writer) purge(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
+	err := w.hold(m, &walk.Times)
 	if err == nil {
-		err = w.mend(m.Row, h.mend)
+		err = w.mend(m.Row, m.Mend)
+	}
+	if err == nil && m.BodyGoes(walk) {
+		err = w.purgeBody(m, walk, did)
+	}
+	if err == nil && m.There && !m.Body {
+		err = w.purgeRest(m, walk, did)
 	}
 	if err != nil {
 		return err
 	}
-	if there && h.Body && m.fingerprint != nil {
-		if h, err = w.purgeBody(m, h, walk, did); err != nil {
-			return err
-		}
-	}
-	if there && !h.Body {
-		if there, err = w.purgeRest(m.Row, &h, walk, did); err != nil {
-			return err
-		}
-	}
-	if !there {
+	if !m.There {
 		_, err = w.exec(`DELETE FROM purge_turn WHERE message = ?`, m.Row)
 		return err
 	}
-	return w.lookAt(m.Row, keep.LookAgain(h.Kept, now))
+	return w.lookAt(m.Row, m.Again(walk))
 }
 
 // lookAt has the purge look at a message at that time, and not before.
@@ -295,41 +242,32 @@ func (w *writer) lookAt(row int64, at time.Time) error {
 	return err
 }
 
-// purgeBody removes the body if it is still due, and returns the message as it is
-// then.
-func (w *writer) purgeBody(m *aged, h held, walk *store.Walk, did *gateway.Purged) (held, error) {
-	if at, ends := walk.Keep.BodyEnds(h.Deliveries); !ends || store.Micros(at) > walk.Now {
-		return h, nil // a retry has added a recipient meanwhile
-	}
+// purgeBody removes the body, unless a report has yet to be made of it.
+func (w *writer) purgeBody(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
 	if busy, err := w.hasJob(m.Row); busy || err != nil {
-		return h, err // a report has yet to be made
+		return err
 	}
 	if err := w.dropBody(m, did); err != nil {
-		return h, err
+		return err
 	}
-	h, _, err := w.held(m.Row, &walk.Times) // with the key that the body told
-	return h, err
+	return w.hold(m, &walk.Times) // with the key that the body told
 }
 
 // purgeRest forgets the keys that are due of a message without a body, and then the
-// message. It reports whether the message is still there.
-func (w *writer) purgeRest(row int64, h *held, walk *store.Walk, did *gateway.Purged) (there bool, err error) {
-	kept := h.Keys[:0:0]
-	for i, key := range h.keys {
-		if at, ends := walk.Keep.KeyEnds(h.Keys[i], h.Deliveries); !ends || store.Micros(at) > walk.Now {
-			kept = append(kept, h.Keys[i])
-			continue
-		}
-		if _, err := w.exec(`DELETE FROM dedup WHERE key = ? AND message = ?`, key, row); err != nil {
-			return true, err
+// message.
+func (w *writer) purgeRest(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
+	for _, key := range m.KeysDue(walk) {
+		if _, err := w.exec(`DELETE FROM dedup WHERE key = ? AND message = ?`, key, m.Row); err != nil {
+			return err
 		}
 		did.Keys++
 	}
-	h.Keys = kept
-	if at, ends := walk.Keep.StatusEnds(h.Deliveries); !ends || store.Micros(at) > walk.Now {
-		return true, nil
+	if !m.StatusEnds(walk) {
+		return nil
 	}
-	return w.forget(row, did)
+	stays, err := w.forget(m.Row, did)
+	m.There = stays
+	return err
 }
 
 // hasJob reports whether a job of the message is there.
@@ -343,9 +281,9 @@ func (c *statements) hasJob(row int64) (has bool, err error) {
 
 // dropBody removes the body and keeps what it was needed for: the fingerprint,
 // by which a late retry is recognised, and the way to its key.
-func (w *writer) dropBody(m *aged, did *gateway.Purged) error {
+func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 	n, err := w.exec(`UPDATE message SET body = NULL, fingerprint = ? WHERE id = ? AND body IS NOT NULL`,
-		m.fingerprint, m.Row)
+		m.Fingerprint, m.Row)
 	if err != nil {
 		return err
 	}
@@ -356,12 +294,12 @@ func (w *writer) dropBody(m *aged, did *gateway.Purged) error {
 		m.Row); err != nil {
 		return err
 	}
-	if m.key == nil {
+	if m.Key == nil {
 		return nil
 	}
 	_,
 		err = w.exec(`UPDATE dedup SET used = (SELECT received FROM message WHERE id = ?2) WHERE key = ?1 AND message = ?2 AND used IS NULL`,
-		m.key, m.Row)
+		m.Key, m.Row)
 	return err
 }
 

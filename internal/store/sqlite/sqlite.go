@@ -79,13 +79,12 @@ type Store struct {
 	lists    *store.Slots // of who lists messages
 	boxes    *store.Slots // of who reads inboxes
 	bounds   store.Bounds
-	gone     atomic.Int64 // the last removed agent that the purge has looked at
+	gone     store.AgentWalk // the last removed agent that the purge has looked at
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
 	clock    wallclock.Clock
 	watch    *store.Watch
-	righting sync.Mutex // held to put right what is ahead of the clock
 	expiry   store.Stroll
 	peers    store.Stroll // of the purge
 	loops    sync.WaitGroup
@@ -483,18 +482,7 @@ func (s *Store) Close() error {
 const lastStep = 8192
 
 // keepActivity stores now and then who was seen, until Close.
-func (s *Store) keepActivity() {
-	tick := time.NewTicker(store.ActivityEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.flushActivity()
-		case <-s.closed:
-			return
-		}
-	}
-}
+func (s *Store) keepActivity() { store.KeepActivity(s.closed, s.flushActivity) }
 
 // flushActivity stores who was seen since the last time, in steps: those who write
 // meanwhile come between them.
@@ -503,14 +491,10 @@ func (s *Store) flushActivity() { s.saveActivity(store.ActivityStep) }
 func (s *Store) saveActivity(step int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	parts := s.dir.Touched(step)
-	for i := range parts {
-		// Who was active is a hint; a store that cannot write any more has said so.
-		if err := s.writeCalmly(ctx, 0, func(w *writer) error { return w.saveActivity(&parts[i]) }); err != nil {
-			s.dir.NotSaved(parts[i:])
-			return
-		}
-	}
+	s.dir.SaveTouched(step, func(a *store.Activity) error {
+		// A store that cannot write any more has said so.
+		return s.writeCalmly(ctx, 0, func(w *writer) error { return w.saveActivity(a) })
+	})
 }
 
 // keepJournal makes closing the last connection of a store that failed leave the

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"github.com/amtp-go/amtp/internal/gateway"
+)
+
+// Pager decides which rows of a list stand on a page, and where the page ends. It is
+// shown the rows in their order.
+type Pager struct {
+	Limit    int // rows on the page, 0 for any number
+	Scan     int // rows that are looked at and not wanted: then the page ends early
+	Offset   int // wanted rows that are left out before the first
+	MaxBytes int // of the rows on the page behind the first, 0 for any number
+
+	Next       int64 // the last row that was looked at
+	HasMore    bool  // the page has ended before the list
+	Incomplete bool  // it ended before it was full
+
+	rows, passed, bytes int
+}
+
+// Look shows the next row, and reports whether it stands on the page. Nothing changes
+// once the page has ended.
+func (p *Pager) Look(row int64, size int, wanted bool) (stands bool) {
+	if p.HasMore {
+		return false
+	}
+	full := p.Limit > 0 && p.rows == p.Limit || p.MaxBytes > 0 && p.rows > 0 && p.bytes+size > p.MaxBytes
+	p.Incomplete = p.passed == p.Scan && !full
+	if p.HasMore = p.Incomplete || wanted && p.Offset == 0 && full; p.HasMore {
+		return false
+	}
+	p.Next = row
+	switch {
+	case !wanted:
+		p.passed++
+		return false
+	case p.Offset > 0:
+		p.Offset--
+		return false
+	}
+	p.rows, p.bytes = p.rows+1, p.bytes+size
+	return true
+}
+
+// InInbox reports whether an inbox filter wants a message. Times are microseconds, 0
+// for none.
+func InInbox(f *gateway.InboxFilter, read, received int64) bool {
+	return !(f.Unread && read != 0 || f.Read && read == 0 || FromMicros(received).Before(f.Since))
+}
+
+// InJobs reports whether a filter wants a job.
+func InJobs(f *gateway.JobFilter, state gateway.State) bool { return f.State == 0 || state == f.State }
+
+// InDead reports whether a filter wants a dead letter, which is one since then.
+func InDead(f *gateway.DeadFilter, code string, dead int64) bool {
+	return (f.Code == "" || code == string(f.Code)) && (f.Before.IsZero() || dead < Micros(f.Before))
+}
