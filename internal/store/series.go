@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -25,6 +26,44 @@ func DefaultBounds() Bounds {
 // the last one that was received as long before it: numbers are given in about the
 // order of arrival.
 const SinceSlack = 60_000_000
+
+// Indexes are the series of messages that a store reads through an index each.
+type Indexes struct {
+	All                Series
+	SentBy, ReceivedBy func(agent int64) Series
+	SentFrom, SentTo   func(address string) Series // from and to other domains; the address is an amtp.Address.Key
+}
+
+// Select returns the messages that a filter chooses by their senders and recipients.
+func (x *Indexes) Select(dir *Directory, by gateway.Reader, f *gateway.MessageFilter) Series {
+	var all []Series
+	switch {
+	case by.Everyone:
+	case f.Sent:
+		all = append(all, x.SentBy(int64(by.Agent)))
+	default:
+		all = append(all, Union(x.SentBy(int64(by.Agent)), x.ReceivedBy(int64(by.Agent))))
+	}
+	if !f.Sender.IsZero() {
+		all = append(all, named(dir, f.Sender, x.SentFrom, x.SentBy))
+	}
+	if !f.Recipient.IsZero() {
+		all = append(all, named(dir, f.Recipient, x.SentTo, x.ReceivedBy))
+	}
+	if len(all) == 0 {
+		return x.All
+	}
+	return Meeting(all...)
+}
+
+// named returns the messages of an address, elsewhere or of any agent that ever had it.
+func named(dir *Directory, a amtp.Address, elsewhere func(string) Series, here func(int64) Series) Series {
+	list := []Series{elsewhere(a.Key())}
+	for _, id := range dir.EverNamed(a) {
+		list = append(list, here(id))
+	}
+	return Union(list...)
+}
 
 // Fetch returns the highest numbers of messages below before that one index has,
 // the highest first, and up to limit of them.

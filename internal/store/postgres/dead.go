@@ -111,36 +111,26 @@ func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway
 // than scan letters that do not match.
 func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids []int64,
 	page gateway.DeadPage, err error) {
-	page.Next = f.After
+	pager := store.Pager{Limit: f.Limit, Scan: scan, Next: int64(f.After)}
 	step := min(boxStep, scan+max(f.Limit, 1)+1)
 	if f.Limit > 0 && f.Code == "" && f.Before.IsZero() {
 		step = min(f.Limit+1, boxStep)
 	}
-	passed := 0
-	for at := int64(f.After); ; {
-		w := deadSelection(f, at)
+	for {
+		w := deadSelection(f, pager.Next)
 		w.add(` LIMIT %s`, step)
 		var id, dead int64
 		var code string
 		looked := 0
 		err := c.query(ctx, w.sql, w.args, []any{&id, &code, &dead}, func() error {
 			looked++
-			wanted := (f.Code == "" || code == string(f.Code)) && (f.Before.IsZero() || dead < store.Micros(f.Before))
-			full := f.Limit > 0 && len(ids) == f.Limit
-			spent := passed == scan && !full
-			if page.HasMore || spent || wanted && full {
-				page.HasMore, page.Incomplete = true, page.Incomplete || spent
-				return nil
-			}
-			at, page.Next = id, gateway.DeliveryID(id)
-			if wanted {
+			if pager.Look(id, 0, store.InDead(&f, code, dead)) {
 				ids = append(ids, id)
-			} else {
-				passed++
 			}
 			return nil
 		})
-		if err != nil || page.HasMore || looked < step {
+		if err != nil || pager.HasMore || looked < step {
+			page.Next, page.HasMore, page.Incomplete = gateway.DeliveryID(pager.Next), pager.HasMore, pager.Incomplete
 			return ids, page, err
 		}
 	}

@@ -90,7 +90,7 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 	if err != nil {
 		return nil, err
 	}
-	passed, skip, bytes := 0, f.Offset, 0
+	pager := store.Pager{Limit: f.Limit, Scan: scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: page.Next}
 	for {
 		var n noted
 		found := 0
@@ -99,26 +99,13 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 				FROM (`+box+`) d JOIN message m ON m.id = d.message ORDER BY d.seq`, []any{int64(agent), at, step},
 			[]any{&n.seq, &n.read, &n.leases, &n.thread, &n.row, &n.received, &n.size}, func() error {
 				found++
-				wanted := !(f.Unread && n.read != 0 || f.Read && n.read == 0 || n.received < store.Micros(f.Since))
-				full := f.Limit > 0 && len(chosen) == f.Limit ||
-					f.MaxBytes > 0 && len(chosen) > 0 && bytes+int(n.size) > f.MaxBytes
-				spent := passed == scan && !full
-				if page.HasMore || spent || wanted && skip == 0 && full {
-					page.HasMore, page.Incomplete = true, page.Incomplete || spent
-					return nil
-				}
-				at, page.Next = n.seq, n.seq
-				switch {
-				case !wanted:
-					passed++
-				case skip > 0:
-					skip--
-				default:
-					bytes += int(n.size)
+				if pager.Look(n.seq, int(n.size), store.InInbox(&f, n.read, n.received)) {
 					chosen = append(chosen, n)
 				}
 				return nil
 			})
+		page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
+		at = max(at, pager.Next)
 		switch {
 		case err != nil:
 			return nil, err

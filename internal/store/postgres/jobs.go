@@ -171,36 +171,26 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 // jobs that do not match.
 func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids []int64,
 	page gateway.JobPage, err error) {
-	page.Next = f.After
+	pager := store.Pager{Limit: f.Limit, Scan: scan, Next: int64(f.After)}
 	step := min(boxStep, scan+max(f.Limit, 1)+1)
 	if f.Limit > 0 && f.State == 0 {
 		step = min(f.Limit+1, boxStep)
 	}
-	passed := 0
-	for at := int64(f.After); ; {
-		w := jobSelection(f, at)
+	for {
+		w := jobSelection(f, pager.Next)
 		w.add(` LIMIT %s`, step)
 		var id int64
 		var state int16
 		looked := 0
 		err := c.query(ctx, w.sql, w.args, []any{&id, &state}, func() error {
 			looked++
-			wanted := f.State == 0 || gateway.State(state) == f.State
-			full := f.Limit > 0 && len(ids) == f.Limit
-			spent := passed == scan && !full
-			if page.HasMore || spent || wanted && full {
-				page.HasMore, page.Incomplete = true, page.Incomplete || spent
-				return nil
-			}
-			at, page.Next = id, gateway.JobID(id)
-			if wanted {
+			if pager.Look(id, 0, store.InJobs(&f, gateway.State(state))) {
 				ids = append(ids, id)
-			} else {
-				passed++
 			}
 			return nil
 		})
-		if err != nil || page.HasMore || looked < step {
+		if err != nil || pager.HasMore || looked < step {
+			page.Next, page.HasMore, page.Incomplete = gateway.JobID(pager.Next), pager.HasMore, pager.Incomplete
 			return ids, page, err
 		}
 	}

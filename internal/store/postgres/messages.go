@@ -169,7 +169,7 @@ const (
 
 	receivedBy = `SELECT message FROM delivery WHERE agent <> 0 AND agent >= $1 AND (agent, message) < ($1, $2::bigint)
 		ORDER BY agent DESC, message DESC LIMIT $3`
-	receivedAt = `SELECT message FROM delivery WHERE address IS NOT NULL AND lower(address) >= $1 AND (lower(address), message) < ($1, $2::bigint)
+	sentTo = `SELECT message FROM delivery WHERE address IS NOT NULL AND lower(address) >= $1 AND (lower(address), message) < ($1, $2::bigint)
 		ORDER BY lower(address) DESC, message DESC LIMIT $3`
 )
 
@@ -177,39 +177,23 @@ const (
 // them.
 func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reader,
 	f gateway.MessageFilter) store.Series {
-	index := func(sql string, key any) store.Series {
+	x := store.Indexes{
+		All: store.Index(func(before int64, limit int) ([]int64, error) {
+			return c.numbers(ctx, `SELECT id FROM message WHERE id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+		}),
+		SentBy: through[int64](ctx, c, sentBy), ReceivedBy: through[int64](ctx, c, receivedBy),
+		SentFrom: through[string](ctx, c, sentFrom), SentTo: through[string](ctx, c, sentTo),
+	}
+	return x.Select(dir, by, &f)
+}
+
+// through returns the series that a query finds for a key.
+func through[K any](ctx context.Context, c conn, sql string) func(key K) store.Series {
+	return func(key K) store.Series {
 		return store.Index(func(before int64, limit int) ([]int64, error) {
 			return c.numbers(ctx, sql, key, before, limit)
 		})
 	}
-	var all []store.Series
-	switch {
-	case by.Everyone:
-	case f.Sent:
-		all = append(all, index(sentBy, int64(by.Agent)))
-	default:
-		all = append(all, store.Union(index(sentBy, int64(by.Agent)), index(receivedBy, int64(by.Agent))))
-	}
-	if !f.Sender.IsZero() {
-		any := []store.Series{index(sentFrom, f.Sender.Key())}
-		for _, id := range dir.EverNamed(f.Sender) {
-			any = append(any, index(sentBy, id))
-		}
-		all = append(all, store.Union(any...))
-	}
-	if !f.Recipient.IsZero() {
-		any := []store.Series{index(receivedAt, f.Recipient.Key())}
-		for _, id := range dir.EverNamed(f.Recipient) {
-			any = append(any, index(receivedBy, id))
-		}
-		all = append(all, store.Union(any...))
-	}
-	if len(all) == 0 {
-		return store.Index(func(before int64, limit int) ([]int64, error) {
-			return c.numbers(ctx, `SELECT id FROM message WHERE id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
-		})
-	}
-	return store.Meeting(all...)
 }
 
 // floor returns the number of a message that was stored before all that were

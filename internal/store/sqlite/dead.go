@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -74,29 +73,15 @@ func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gatewa
 // deadPage returns the numbers of the dead letters on a page. It looks at no more
 // than scan letters that do not match.
 func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page gateway.DeadPage, err error) {
-	page.Next = f.After
 	sql, args := deadSelection(f)
-	passed := 0
-	err = c.query(sql, func(st *sqlite3.Stmt) error {
-		id := st.ColumnInt64(0)
-		wanted := (f.Code == "" || st.ColumnText(1) == string(f.Code)) &&
-			(f.Before.IsZero() || st.ColumnInt64(2) < store.Micros(f.Before))
-		full := f.Limit > 0 && len(ids) == f.Limit
-		if page.Incomplete = passed == scan && !full; page.Incomplete || wanted && full {
-			page.HasMore = true
-			return errEnough
+	pager := store.Pager{Limit: f.Limit, Scan: scan, Next: int64(f.After)}
+	err = c.scan(sql, func(st *sqlite3.Stmt) bool {
+		if pager.Look(st.ColumnInt64(0), 0, store.InDead(&f, st.ColumnText(1), st.ColumnInt64(2))) {
+			ids = append(ids, st.ColumnInt64(0))
 		}
-		page.Next = gateway.DeliveryID(id)
-		if wanted {
-			ids = append(ids, id)
-		} else {
-			passed++
-		}
-		return nil
+		return !pager.HasMore
 	}, args...)
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
+	page.Next, page.HasMore, page.Incomplete = gateway.DeliveryID(pager.Next), pager.HasMore, pager.Incomplete
 	return ids, page, err
 }
 

@@ -38,7 +38,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 		if err != nil {
 			return err
 		}
-		passed, skip, bytes := 0, f.Offset, 0
+		pager := store.Pager{Limit: f.Limit, Scan: s.bounds.Scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: f.After}
 		err = r.query(sql, func(st *sqlite3.Stmt) error {
 			item := gateway.InboxItem{
 				Seq:           st.ColumnInt64(0),
@@ -46,28 +46,18 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 				DeliveryCount: st.ColumnInt(2),
 				Thread:        amtp.MessageID(st.ColumnText(3)),
 			}
-			row, received, size := st.ColumnInt64(4), store.FromMicros(st.ColumnInt64(5)), st.ColumnInt(6)
-			wanted := !(f.Unread && !item.ReadAt.IsZero() || f.Read && item.ReadAt.IsZero() || received.Before(f.Since))
-			full := f.Limit > 0 && len(page.Items) == f.Limit ||
-				f.MaxBytes > 0 && len(page.Items) > 0 && bytes+size > f.MaxBytes
-			if page.Incomplete = passed == s.bounds.Scan && !full; page.Incomplete || wanted && skip == 0 && full {
-				page.HasMore = true
-				return errEnough
-			}
-			page.Next = item.Seq
+			stands := pager.Look(item.Seq, st.ColumnInt(6), store.InInbox(&f, st.ColumnInt64(1), st.ColumnInt64(5)))
+			page.Next, page.HasMore, page.Incomplete = pager.Next, pager.HasMore, pager.Incomplete
 			switch {
-			case !wanted:
-				passed++
-				return nil
-			case skip > 0:
-				skip--
+			case page.HasMore:
+				return errEnough
+			case !stands:
 				return nil
 			}
-			bytes += size
 			if page.Items == nil {
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
-			return r.appendItem(s.dir, &page, item, boxRow{row, agent})
+			return r.appendItem(s.dir, &page, item, boxRow{st.ColumnInt64(4), agent})
 		}, int64(agent), after)
 		switch {
 		case errors.Is(err, errEnough):

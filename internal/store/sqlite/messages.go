@@ -11,8 +11,22 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// errEnough ends a scan early.
+// errEnough ends a query early.
 var errEnough = errors.New("enough")
+
+// scan runs a query as long as row wants more.
+func (c *statements) scan(sql string, row func(*sqlite3.Stmt) (more bool), args ...any) error {
+	err := c.query(sql, func(s *sqlite3.Stmt) error {
+		if !row(s) {
+			return errEnough
+		}
+		return nil
+	}, args...)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return err
+}
 
 // find returns the row of the message that the reader means by id and may see,
 // 0 when there is none.
@@ -176,51 +190,27 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 // series returns the messages that the filter chooses by who sent and received
 // them, each condition through its own index.
 func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.MessageFilter) store.Series {
-	var all []store.Series
-	switch {
-	case by.Everyone:
-	case f.Sent:
-		all = append(all, c.sentBy(int64(by.Agent)))
-	default:
-		all = append(all, store.Union(c.sentBy(int64(by.Agent)), c.receivedBy(int64(by.Agent))))
-	}
-	if !f.Sender.IsZero() {
-		any := []store.Series{c.index(`SELECT id FROM message INDEXED BY message_from WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`,
-			f.Sender.Key())}
-		for _, id := range dir.EverNamed(f.Sender) {
-			any = append(any, c.sentBy(id))
-		}
-		all = append(all, store.Union(any...))
-	}
-	if !f.Recipient.IsZero() {
-		any := []store.Series{c.index(`SELECT message FROM delivery INDEXED BY delivery_to
-			WHERE address = ? COLLATE NOCASE AND message < ? ORDER BY message DESC LIMIT ?`, f.Recipient.Key())}
-		for _, id := range dir.EverNamed(f.Recipient) {
-			any = append(any, c.receivedBy(id))
-		}
-		all = append(all, store.Union(any...))
-	}
-	if len(all) == 0 {
-		return store.Index(func(before int64, limit int) ([]int64, error) {
+	x := store.Indexes{
+		All: store.Index(func(before int64, limit int) ([]int64, error) {
 			return c.numbers(`SELECT id FROM message WHERE id < ? ORDER BY id DESC LIMIT ?`, before, limit)
-		})
+		}),
+		SentBy: through[int64](c, `SELECT id FROM message INDEXED BY message_sender
+			WHERE sender_agent = ? AND id < ? ORDER BY id DESC LIMIT ?`),
+		ReceivedBy: through[int64](c, `SELECT message FROM delivery INDEXED BY delivery_agent
+			WHERE agent = ? AND agent <> 0 AND message < ? ORDER BY message DESC LIMIT ?`),
+		SentFrom: through[string](c, `SELECT id FROM message INDEXED BY message_from
+			WHERE sender = ? AND id < ? ORDER BY id DESC LIMIT ?`),
+		SentTo: through[string](c, `SELECT message FROM delivery INDEXED BY delivery_to
+			WHERE address = ? COLLATE NOCASE AND message < ? ORDER BY message DESC LIMIT ?`),
 	}
-	return store.Meeting(all...)
+	return x.Select(dir, by, &f)
 }
 
-func (c *statements) sentBy(agent int64) store.Series {
-	return c.index(`SELECT id FROM message INDEXED BY message_sender WHERE sender_agent = ? AND id < ? ORDER BY id DESC LIMIT ?`,
-		agent)
-}
-
-func (c *statements) receivedBy(agent int64) store.Series {
-	return c.index(`SELECT message FROM delivery INDEXED BY delivery_agent
-		WHERE agent = ? AND agent <> 0 AND message < ? ORDER BY message DESC LIMIT ?`, agent)
-}
-
-// index returns the series that a query finds for a key.
-func (c *statements) index(sql string, key any) store.Series {
-	return store.Index(func(before int64, limit int) ([]int64, error) { return c.numbers(sql, key, before, limit) })
+// through returns the series that a query finds for a key.
+func through[K any](c *statements, sql string) func(key K) store.Series {
+	return func(key K) store.Series {
+		return store.Index(func(before int64, limit int) ([]int64, error) { return c.numbers(sql, key, before, limit) })
+	}
 }
 
 // numbers reads a column of numbers.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -24,24 +23,15 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	err = s.read(ctx, func(r *reader) error {
 		page = gateway.JobPage{Next: f.After}
 		var ids []int64
-		passed := 0
-		err := r.query(sql, func(st *sqlite3.Stmt) error {
-			id := st.ColumnInt64(0)
-			wanted := f.State == 0 || gateway.State(st.ColumnInt64(1)) == f.State
-			full := f.Limit > 0 && len(ids) == f.Limit
-			if page.Incomplete = passed == s.bounds.Scan && !full; page.Incomplete || wanted && full {
-				page.HasMore = true
-				return errEnough
+		pager := store.Pager{Limit: f.Limit, Scan: s.bounds.Scan, Next: int64(f.After)}
+		err := r.scan(sql, func(st *sqlite3.Stmt) bool {
+			if pager.Look(st.ColumnInt64(0), 0, store.InJobs(&f, gateway.State(st.ColumnInt64(1)))) {
+				ids = append(ids, st.ColumnInt64(0))
 			}
-			page.Next = gateway.JobID(id)
-			if wanted {
-				ids = append(ids, id)
-			} else {
-				passed++
-			}
-			return nil
+			return !pager.HasMore
 		}, args...)
-		if err != nil && !errors.Is(err, errEnough) {
+		page.Next, page.HasMore, page.Incomplete = gateway.JobID(pager.Next), pager.HasMore, pager.Incomplete
+		if err != nil {
 			return err
 		}
 		for _, id := range ids {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -104,17 +103,11 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string,
 	last store.Place, err error) {
 	search := store.NewSearch[string](limit)
-	err = r.query(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
-			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) error {
+	err = r.scan(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
+			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) bool {
 		at := store.Place{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
-		if !search.Look(at, at.Name, !times.At(at.Time, 0).After(since)) {
-			return errEnough
-		}
-		return nil
+		return search.Look(at, at.Name, !times.At(at.Time, 0).After(since))
 	}, after.Time, after.Name, store.Micros(since), search.Most())
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
 	return search.Found, search.Last(), err
 }
 

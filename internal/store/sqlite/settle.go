@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -198,18 +197,12 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 func (w *writer) expired(times *store.Times, begun time.Time, after store.Place, limit int) ([]store.QueuedJob,
 	store.Place, error) {
 	search := store.NewSearch[store.QueuedJob](limit)
-	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
-			WHERE (j.begun, j.id) > (?, ?) AND j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
+	err := w.scan(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
+			WHERE (j.begun, j.id) > (?, ?) AND j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) bool {
 		j := scanJob(s)
 		at := store.Place{Time: store.Micros(j.Begun), ID: int64(j.ID)}
 		old := store.Micros(j.Lease) <= times.Now() && times.At(at.Time, j.Row).Before(begun)
-		if !search.Look(at, j, old) {
-			return errEnough
-		}
-		return nil
+		return search.Look(at, j, old)
 	}, after.Time, after.ID, store.Micros(begun), search.Most())
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
 	return search.Found, search.Last(), err
 }
