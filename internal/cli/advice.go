@@ -8,9 +8,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// advice is what to do next about each code: the hint of a failure that has
-// none of its own. A code without a line here fails the tests; docs/errors.md
-// shows them all.
+// advice is the next step for each code: the hint of a failure that has no hint of its own.
+// A code without a line here fails the tests; docs/errors.md shows them all.
 var advice = map[amtp.Code]string{
 	amtp.CodeInvalidMessage:       `correct what the text names; "amtp help send" shows how a message is made`,
 	amtp.CodeUnsupportedVersion:   `send version "1.0", or none`,
@@ -89,7 +88,8 @@ var advice = map[amtp.Code]string{
 	codeDemoFailed: "run it again; what the last command printed says what is wrong",
 }
 
-// onlyWithForce is what a command does with what is in its way, when it is told to.
+// onlyWithForce says what a command does with a file that is in its way, when --force is
+// given.
 var onlyWithForce = map[string]string{
 	"amtp backup":  "--force replaces it",
 	"amtp restore": "--force moves it aside; nothing of it is deleted",

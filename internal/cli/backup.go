@@ -85,7 +85,7 @@ func (p *program) dataDir(named string) (string, error) {
 	return dir, nil
 }
 
-// interruptible ends what a command does when the user asks for it, so that it
+// interruptible ends the work of a command when the user interrupts it, so that the command
 // can clean up.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)

@@ -1,10 +1,10 @@
 // Package cli is the command line of amtp, one file per command.
 //
-// The promise: what a command was asked for stands on stdout, everything else on
-// stderr; it never waits for an answer from a keyboard; it never prints a secret; and
-// its exit code says what happened, see [exitDone] and those below it. A result that
-// could not be written is a failure. Everything it knows of a gateway it knows through
-// the public amtp.Client.
+// The promise: the result of a command goes to stdout, and everything else to stderr. A
+// command never waits for an answer from a keyboard and never prints a secret. Its exit
+// code says what happened, see [exitDone] and the codes below it. A result that could not
+// be written is a failure. Everything that the package knows of a gateway it knows through
+// the public clients.
 package cli
 
 import (
@@ -59,7 +59,7 @@ type program struct {
 	owner func(net.Conn) (int, error)
 	// session returns the name of the terminal's session, "" for none.
 	session func() string
-	// columns returns how wide the terminal is that a stream is, and whether it is one.
+	// columns returns the width of the terminal that a stream is, and whether it is one.
 	columns func(stream any) (int, bool)
 
 	json       bool          // --json
@@ -68,8 +68,8 @@ type program struct {
 	profile    string        // --profile
 	directory  string        // --data-dir of an operator's command
 	pin        string        // --pin of setup: the gateway's
-	runsAs     string        // --gateway-user of setup, else who is known to run the gateway on this machine
-	meets      bool          // whoever runs it is believed this once, see meeting
+	runsAs     string        // --gateway-user of setup, else the known user of the gateway on this machine
+	meets      bool          // any user who runs it is believed this once, see meeting
 	timeout    time.Duration // --timeout
 	wait       time.Duration // --wait: how much longer the command may take
 
@@ -232,9 +232,9 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 // onlyHolds marks, in the annotations of a command, one that group made.
 const onlyHolds = "group"
 
-// misnamed returns the failure of a command line that names a command which a
-// group does not have, nil for any other. Cobra shows help before it looks at
-// the arguments, so that a wrong name with --help would end well.
+// misnamed returns the failure of a command line that names a command which a group does
+// not have, nil for any other. Cobra shows help before it looks at the arguments, so a
+// wrong name with --help would end with success.
 func misnamed(cmd *cobra.Command) error {
 	if _, is := cmd.Annotations[onlyHolds]; is && cmd.Flags().NArg() > 0 {
 		return unknownCommand(cmd, cmd.Flags().Arg(0))

@@ -71,8 +71,8 @@ func (p *program) completionCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// completions says what stands behind a command, or behind a flag of the name;
-// where nothing is said, nothing is offered.
+// completions says which words may follow a command, or a flag of the name. Where it says
+// nothing, nothing is offered.
 func (p *program) completions(root *cobra.Command) {
 	none := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveNoFileComp)
 	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
@@ -156,7 +156,7 @@ func words(list ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// commandNames completes the names of commands below those that stand there.
+// commandNames completes the names of the commands below the ones that were typed.
 func commandNames(root *cobra.Command) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) (list []cobra.Completion, _ cobra.ShellCompDirective) {
 		if above, rest, err := root.Find(args); err == nil && len(rest) == 0 {
@@ -195,11 +195,11 @@ func (p *program) profiles(*cobra.Command, []string, string) ([]cobra.Completion
 	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
-// patience is how long somebody who pressed Tab waits for a gateway.
+// patience is how long a user who pressed Tab waits for a gateway.
 const patience = time.Second
 
-// offer completes with what the gateway says. Only names and ids get to the
-// terminal, and only those of a harmless form: they come from strangers.
+// offer completes with what the gateway says. Strangers choose these names and ids, so only
+// those of a harmless form get to the terminal.
 func (p *program) offer(ask func(context.Context, *profile.Identity) []cobra.Completion) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		p.silent = true
@@ -246,7 +246,7 @@ func (p *program) agents(ctx context.Context, id *profile.Identity) (list []amtp
 	return list
 }
 
-// received are the ids in the inbox, with who wrote.
+// received are the ids in the inbox, each with its sender.
 func (p *program) received(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	if id.Key == "" {
 		return nil
@@ -265,7 +265,7 @@ func (p *program) received(ctx context.Context, id *profile.Identity) (list []co
 	return list
 }
 
-// sentIDs are the ids of what was sent, with to whom.
+// sentIDs are the ids of the messages that were sent, each with its recipients.
 func (p *program) sentIDs(ctx context.Context, id *profile.Identity) (list []cobra.Completion) {
 	if id.Key == "" {
 		return nil

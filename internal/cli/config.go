@@ -53,7 +53,7 @@ with its place, and exit code 2. Warnings do not prevent it.`,
 	return cmd
 }
 
-// printCheck prints what was found as the result, for that is what was asked.
+// printCheck prints the findings as the result: the user asked for them.
 func (p *program) printCheck(file string, warnings []config.Warning, found *config.Error) error {
 	problems := []config.Problem{}
 	var verdict error

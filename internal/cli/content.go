@@ -22,7 +22,7 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// contentFlags say what a message contains, beside its subject.
+// contentFlags say what a message contains, besides its subject.
 type contentFlags struct {
 	text, payload         string
 	textFile, payloadFile string
@@ -186,8 +186,8 @@ func notForOthers(format string, args ...any) *failure {
 	return &failure{exit: exitRefused, code: codePrivate, message: fmt.Sprintf(format, args...)}
 }
 
-// keepsSecrets refuses a message that has a key of the user's in it, however it came
-// there: whoever reads it could act as the user.
+// keepsSecrets refuses a message that contains a key of the user's, however the key got
+// there: any reader of the message could act as the user.
 func (p *program) keepsSecrets(id *profile.Identity, m *amtp.Message) error {
 	text := m.Subject + "\n" + asRead(m.Payload) + "\n" + asRead(m.Headers)
 	if configKey.MatchString(text) {
@@ -202,8 +202,9 @@ func (p *program) keepsSecrets(id *profile.Identity, m *amtp.Message) error {
 	return nil
 }
 
-// asRead is JSON as it stands and, line by line, every text in it as its reader has it: a
-// character may be written in several ways there. What is no JSON stands as it is.
+// asRead is a JSON document and, line by line, every text in it as its reader gets it: JSON
+// can write one character in several ways. A document that is no JSON is returned
+// unchanged.
 func asRead(doc []byte) string {
 	b := new(strings.Builder)
 	b.Write(doc)
@@ -223,10 +224,10 @@ func asRead(doc []byte) string {
 // is a string of JSON.
 var configKey = regexp.MustCompile(`\bapiKey\\?"\s*:\s*\\?"amtp_[A-Za-z0-9_-]{16}`)
 
-// shortestSecret is how long a key is that nobody writes by chance.
+// shortestSecret is the length from which a key is never written by chance, bytes.
 const shortestSecret = 16
 
-// secrets are the keys that this user has, by what they are.
+// secrets are the keys that this user has, each with its name.
 func (p *program) secrets(id *profile.Identity) map[string]string {
 	list := map[string]string{"the key in AMTP_API_KEY": p.getenv("AMTP_API_KEY"),
 		"the admin key in AMTP_ADMIN_KEY": p.getenv("AMTP_ADMIN_KEY")}

@@ -121,7 +121,7 @@ func (p *program) perform(ctx context.Context, d *play) error {
 	}{d.steps})
 }
 
-// do makes a step that nobody types.
+// do makes a step that the demo does not show.
 func (d *play) do(fn func() error) {
 	if d.err == nil {
 		d.err = fn()

@@ -19,14 +19,14 @@ import (
 	"github.com/amtp-go/amtp/internal/privateca"
 )
 
-// The domains of the demo. Nobody can own them.
+// The domains of the demo. The top-level domain is reserved, so they belong to no one.
 const (
 	demoShop     = "shop.example"
 	demoWorkshop = "workshop.example"
 )
 
-// demoNet is the two gateways of the demo, which know of each other what domains
-// publish in DNS.
+// demoNet is the two gateways of the demo. Each knows the records that the other's domain
+// would publish in DNS.
 type demoNet struct {
 	*program
 	dir      string
@@ -79,7 +79,7 @@ func (p *program) newDemoNet(ctx context.Context, dir string) (n *demoNet, err e
 	return n, nil
 }
 
-// publish returns what a gateway's domain would have in DNS.
+// publish returns the records that a gateway's domain would have in DNS.
 func (n *demoNet) publish(ctx context.Context, g *demoGateway) (map[string]string, error) {
 	key, err := os.ReadFile(filepath.Join(g.dir, datadir.AdminKeyFile))
 	if err != nil {
@@ -132,7 +132,7 @@ func (n *demoNet) start(ctx context.Context, g *demoGateway) error {
 	return nil
 }
 
-// end stops a gateway as SIGTERM does.
+// end stops the gateways that still run.
 func (g *demoGateway) end() error {
 	if g.running == nil {
 		return nil

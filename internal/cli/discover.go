@@ -117,8 +117,8 @@ func shownOf(shown, of int, capped, more bool, what string) string {
 	return strconv.Itoa(shown) + " of " + render.Counted(of, capped, what)
 }
 
-// printAbout writes what an agent says of itself, by which one chooses: each on a line
-// of its own, no longer than the terminal is wide.
+// printAbout writes what an agent says of itself, to help a user choose: each statement on
+// a line of its own, no longer than the terminal is wide.
 func (p *program) printAbout(a amtp.Agent) {
 	const indent = 6
 	line := func(text string) {

@@ -78,7 +78,7 @@ func (p *program) doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// examination is what a doctor looks at for the user.
+// examination is the doctor's examination for the user.
 func (p *program) examination(id *profile.Identity) *doctor.Examination {
 	var cfg config.Config
 	x := &doctor.Examination{

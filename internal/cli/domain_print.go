@@ -40,7 +40,7 @@ func (s *domainSetup) result() domainDone {
 	return done
 }
 
-// print says what was done, and what is left to do in its order.
+// print says what was done, and then which steps are left, in their order.
 func (s *domainSetup) print() error {
 	done := s.result()
 	if s.json {
@@ -94,7 +94,7 @@ func (s *domainSetup) printTLS(done domainDone) {
 		render.Clean(s.cfg.Server.Address), render.Clean(done.Gateway), render.Clean(string(s.domain)))
 }
 
-// printStart says what to start.
+// printStart says which command to start.
 func (s *domainSetup) printStart(done domainDone) {
 	switch {
 	case done.Restart:

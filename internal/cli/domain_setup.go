@@ -88,8 +88,8 @@ func (p *program) domainSetupCommand() *cobra.Command {
 	return cmd
 }
 
-// domainSetup is one setup while it is made. It plans first and writes last, so
-// that what is refused has changed nothing.
+// domainSetup is one setup. It makes its plan first and writes last, so that a setup which
+// is refused has changed nothing.
 type domainSetup struct {
 	*program
 	domain  amtp.Domain
@@ -104,7 +104,8 @@ type domainSetup struct {
 	done    admin.DomainPlan
 }
 
-// plan finds out what the file will be, and that a gateway can start with it.
+// plan finds out what the configuration file will contain, and that a gateway can start
+// with it.
 func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	if s.before, _, err = config.Load(config.Sources{Flags: flags.Where(), Environ: s.environ}); err != nil {
 		return badConfig(err)
@@ -144,7 +145,7 @@ func (s *domainSetup) plan(flags *config.FlagValues) (err error) {
 	if err := s.apply(flags, content, changes); err != nil {
 		return err
 	}
-	// Whoever used the listener on this machine goes on using it.
+	// Clients of the listener on this machine go on using it.
 	if s.losesLocal() {
 		changes = append(changes, config.Change{Section: "server", Key: "local_address",
 			Value: s.before.Server.Address})
@@ -252,8 +253,8 @@ func (s *domainSetup) explainPrepare(err error) error {
 	return s.badCopy(err, s.cfg.DataDir)
 }
 
-// write replaces the configuration file if something changes. Whoever could read
-// it still can.
+// write replaces the configuration file if something changes. Its mode stays, so every user
+// who could read it still can.
 func (s *domainSetup) write() error {
 	if len(s.changed) == 0 {
 		return nil

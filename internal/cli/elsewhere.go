@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/operate"
 )
 
-// storeOf returns the configuration of the gateway with the data directory, as far
-// as it says where the data is. A mistake elsewhere in it is for those who start
-// the gateway.
+// storeOf returns the configuration of the gateway with the data directory, to find out
+// where its data is. It ignores mistakes in other settings: the start of the gateway
+// reports those.
 func (p *program) storeOf(dir string) config.Config {
 	environ := append(p.environ[:len(p.environ):len(p.environ)], "AMTP_DATA_DIR="+dir)
 	cfg, _, err := config.Load(config.Sources{Environ: environ})
@@ -20,9 +20,9 @@ func (p *program) storeOf(dir string) config.Config {
 	return cfg
 }
 
-// refuseElsewhere refuses to work on the files of a gateway whose data is in a
-// PostgreSQL, and says what to use instead. A directory that was named and holds a
-// database is what is meant, whatever the environment says.
+// refuseElsewhere refuses to work on the files of a gateway whose data is in PostgreSQL,
+// and says what to use instead. A directory that was named and holds a database takes
+// precedence over the environment.
 func (p *program) refuseElsewhere(named, dir, instead string) error {
 	url := p.storeOf(dir).Database.URL
 	if url == "" {

@@ -34,10 +34,10 @@ type failure struct {
 
 func (f *failure) Error() string { return f.message }
 
-// told is a failure of which the result on stdout speaks.
+// told is a failure that the result on stdout reports already.
 func told(exit int) *failure { return &failure{exit: exit, quiet: true} }
 
-// Codes of failures that no gateway reported; they stand in JSON output only.
+// Codes of failures that no gateway reported; they appear in JSON output only.
 const (
 	codeUsage                 = profile.CodeUsage
 	codeNotSetUp              = profile.CodeNotSetUp
@@ -55,7 +55,7 @@ const (
 	codeNoProfile             = profile.CodeNoProfile
 	codeDemoFailed  amtp.Code = "DEMO_FAILED"
 	codePrivate     amtp.Code = "PRIVATE"  // the content of a message is the user's secret
-	codeUnproven    amtp.Code = "UNPROVEN" // who would be answered is not known
+	codeUnproven    amtp.Code = "UNPROVEN" // the sender of the message to answer is not proven
 
 	codeNoManager     amtp.Code = "NO_SERVICE_MANAGER"
 	codeServiceFailed amtp.Code = "SERVICE_FAILED"
@@ -67,7 +67,7 @@ func usageErrorf(format string, args ...any) *failure {
 	return &failure{exit: exitUsage, code: codeUsage, message: fmt.Sprintf(format, args...)}
 }
 
-// ofProfile is what the user is told about an error of the config file or of a profile.
+// ofProfile is the failure for an error of the config file or of a profile.
 func ofProfile(e *profile.Error) *failure {
 	return &failure{exit: profileExits[e.Code], code: e.Code, message: e.Message, hint: e.Hint}
 }
@@ -135,7 +135,7 @@ func (f *failure) unsaid() map[string]any {
 	return more
 }
 
-// saysAll reports whether every word of what is among those of text.
+// saysAll reports whether text contains every word of what.
 func saysAll(text, what string) bool {
 	words := func(s string) []string {
 		list := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
@@ -244,7 +244,7 @@ func (p *program) explainAnswer(e *amtp.Error) *failure {
 	return f
 }
 
-// nameForHint is the agent that runs the command, as far as it is known.
+// nameForHint is the agent that runs the command, a placeholder when that is not known.
 func (p *program) nameForHint() string {
 	if p.name != "" {
 		return p.name

@@ -58,8 +58,8 @@ type description struct {
 	Examples string            `json:"examples,omitempty"`
 	Flags    []flagDescription `json:"flags,omitempty"`
 	Commands []description     `json:"commands,omitempty"`
-	// ExitCodes are those of the program; they stand once, beside the command
-	// that was asked for.
+	// ExitCodes are those of the program. They are listed once, next to the command that
+	// the user asked about.
 	ExitCodes []exitCode `json:"exit_codes,omitempty"`
 }
 

@@ -42,7 +42,7 @@ const inboxExamples = `  amtp inbox
   amtp inbox --limit 10 --after CURSOR
   amtp inbox --json`
 
-// inboxSize is how many messages a gateway shows where nobody says otherwise.
+// inboxSize is how many messages a gateway shows when the request names no limit.
 const inboxSize = 100
 
 // holdTime is the longest that a gateway holds one request.
@@ -166,8 +166,8 @@ func (p *program) waitForInbox(ctx context.Context, c *amtp.Client, self amtp.Ad
 // goneTime is for how long a gateway that never answered is asked.
 const goneTime = 3 * time.Second
 
-// away reports whether a gateway did not answer, or said that it may do so later: it is
-// perhaps started anew. What was asked for is a time, and that is not over.
+// away reports whether a gateway did not answer, or said that it may do so later: it may be
+// restarting. The user asked for a time to wait, and that time has not passed.
 func away(err error) bool {
 	var lost *amtp.ConnectError
 	var refused *amtp.Error
@@ -251,7 +251,7 @@ func (p *program) printInboxMessage(number int, m *amtp.InboxMessage) {
 	p.printf("\n")
 }
 
-// previewText is the beginning of what a message says, and how to see the rest.
+// previewText is the beginning of a message's content, and how to see the rest.
 func (p *program) previewText(m *amtp.InboxMessage, number, indent int) string {
 	if m.BodyPurged {
 		return "(removed after its time of retention)"

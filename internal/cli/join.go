@@ -61,8 +61,8 @@ func (p *program) joinCommand() *cobra.Command {
 	return cmd
 }
 
-// joinBy uses the code and saves who the user is then. That it can be saved is
-// tried before: the code counts once.
+// joinBy uses the code and saves the new identity. It tests first that the identity can be
+// saved, because the code works once.
 func (p *program) joinBy(ctx context.Context, id *profile.Identity, code amtp.InviteCode, u amtp.AgentUpdate) error {
 	if id.Saved(profile.MemberKey) != "" {
 		return id.Taken("give the new identity a profile of its own: --profile NAME; the code was not used")
@@ -70,7 +70,7 @@ func (p *program) joinBy(ctx context.Context, id *profile.Identity, code amtp.In
 	if err := id.Save(map[string]string{}); err != nil {
 		return err
 	}
-	p.meeting(id) // the code counts once, and who sent it can end it
+	p.meeting(id) // the code works once, and its sender can end it
 	got, err := (&amtp.Client{URL: code.Gateway, HTTP: p.reach(code.Gateway),
 		UserAgent: userAgent()}).Join(ctx, amtp.Join{
 		Secret: code.Secret, Description: given(u.Description), Role: given(u.Role),

@@ -115,7 +115,7 @@ func (p *program) keysImportCommand() *cobra.Command {
 // maxKeyFile bounds what is read as a key, bytes.
 const maxKeyFile = 64 << 10
 
-// keyFile reads a private key, and refuses what is none before anything of it leaves
+// keyFile reads a private key. It refuses a file that is no key before any of it leaves
 // this machine.
 func (p *program) keyFile(name string) ([]byte, error) {
 	from := p.stdin

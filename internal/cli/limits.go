@@ -67,7 +67,7 @@ func (p *program) printRates(r admin.LimitReport) {
 	p.printTable(rows)
 }
 
-// printUsed prints what is used, and by whom.
+// printUsed prints how much is used, and by which agent or domain.
 func (p *program) printUsed(r admin.LimitReport) {
 	most := make(map[[2]string]admin.Limit, len(r.Limits))
 	refused := int64(0)

@@ -21,10 +21,10 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// Lists of messages number what they show, and "amtp read 1" means the first of the
-// last list that this profile showed at this terminal; where there is no terminal, the
-// last that it showed at none. It is remembered in a file of the user's, which holds
-// ids and nothing else of the messages.
+// Lists of messages number what they show. "amtp read 1" means the first message of the
+// last list that this profile showed at this terminal; without a terminal, the last list
+// that it showed at none. A file of the user's remembers the list. It holds ids and nothing
+// else of the messages.
 
 // Lists whose numbers count.
 const (
@@ -52,8 +52,8 @@ func (p *program) terminal() string {
 	return p.session()
 }
 
-// listFile is where the last list of the profile at this terminal stands, "" for
-// nowhere.
+// listFile is the file with the last list of the profile at this terminal, "" when there is
+// no place for it.
 func (p *program) listFile(id *profile.Identity) string {
 	dir := p.getenv("XDG_STATE_HOME")
 	switch {
@@ -103,7 +103,7 @@ func (p *program) dropLists(dir string) {
 	}
 }
 
-// lastList is what was shown last.
+// lastList is the list that was shown last.
 func (p *program) lastList(id *profile.Identity) (last shownList, known bool) {
 	b, err := os.ReadFile(p.listFile(id))
 	if err != nil || json.Unmarshal(b, &last) != nil {
@@ -183,9 +183,9 @@ func withMessage[T any](ctx context.Context, p *program, id *profile.Identity, a
 	return call(whole)
 }
 
-// completed returns the one message whose id begins or ends so, "" when none does. It
-// looks at the last list first, then at the inbox and, where those count, at what was
-// sent.
+// completed returns the one message whose id begins or ends with part, "" when there is
+// none. It looks at the last list first, then at the inbox and, unless of names another
+// list, at the messages that were sent.
 func (p *program) completed(ctx context.Context, id *profile.Identity, part, of string) (amtp.MessageID, error) {
 	var found []amtp.MessageID
 	look := func(messageID amtp.MessageID) {
@@ -224,8 +224,8 @@ func (p *program) completed(ctx context.Context, id *profile.Identity, part, of 
 // mostLooked is at how many messages a short id is looked for.
 const mostLooked = 2000
 
-// lookEverywhere shows the ids of the inbox and of what was sent, up to mostLooked of
-// each.
+// lookEverywhere shows look the ids in the inbox and of the messages that were sent, up to
+// mostLooked of each.
 func (p *program) lookEverywhere(
 	ctx context.Context,
 	id *profile.Identity,

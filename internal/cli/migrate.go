@@ -97,8 +97,8 @@ func (p *program) moveTo(named string) (config.DSN, error) {
 	return cfg.Database.URL, nil
 }
 
-// progress returns what tells the user how far a move is: at the beginning and end
-// of every table, and once a second.
+// progress returns a function that tells the user the progress of a move: at the beginning
+// and end of every table, and once a second.
 func (p *program) progress() func(operate.Progress) {
 	var last time.Time
 	return func(at operate.Progress) {

@@ -22,8 +22,8 @@ import (
 // withoutProfile are the commands that make a profile, or say that there is none.
 var withoutProfile = []string{"setup", "join", "doctor"}
 
-// online adds the flags of a command that asks a gateway, and runs it with who
-// the user is and within --timeout.
+// online adds the flags of a command that asks a gateway, and runs it with the user's
+// identity and within --timeout.
 func (p *program) online(cmd *cobra.Command, run func(ctx context.Context, id *profile.Identity,
 	args []string) error) *cobra.Command {
 	flags := cmd.Flags()
@@ -58,9 +58,8 @@ func (p *program) client(id *profile.Identity) *amtp.Client {
 	return &amtp.Client{URL: id.Gateway, Key: id.Key, HTTP: p.reach(id.Gateway), UserAgent: userAgent()}
 }
 
-// admin speaks to the gateway as its administrator, if there is a key for that:
-// the one that was given or, towards a gateway on this machine, the one in its
-// data directory.
+// admin speaks to the gateway as its administrator, if there is a key for that: the key
+// that was given or, for a gateway on this machine, the key in its data directory.
 func (p *program) admin(id *profile.Identity) (c *admin.Client, ok bool) {
 	c = &admin.Client{Client: amtp.Client{URL: id.Gateway, AdminKey: id.AdminKey, HTTP: p.reach(id.Gateway),
 		UserAgent: userAgent()}}
@@ -85,7 +84,7 @@ func (p *program) admin(id *profile.Identity) (c *admin.Client, ok bool) {
 func (p *program) reach(base string) *http.Client {
 	dir, err := p.dataDir("")
 	if err != nil {
-		dir = "" // nobody's
+		dir = "" // of no gateway
 	}
 	return p.reachIn(dir, base)
 }
@@ -114,8 +113,8 @@ func (p *program) reachIn(dir, base string) *http.Client {
 	return &http.Client{Transport: t}
 }
 
-// sameMachine lists the ways to write base: localhost may stand for either
-// loopback address, but a key goes to the address that was recorded only.
+// sameMachine lists the ways to write base: localhost may mean either loopback address. A
+// key goes only to the address that was recorded.
 func sameMachine(base string) []string {
 	list := []string{base}
 	if u, err := url.Parse(base); err == nil && strings.EqualFold(u.Hostname(), "localhost") {

@@ -31,9 +31,9 @@ func (p *program) operates(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// operator speaks to a gateway as its administrator: to the one of --data-dir; else to
-// the one in use, if there is an admin key for it; else to the one that runs from the
-// user's data directory, wherever it listens, unless another was named.
+// operator speaks to a gateway as its administrator. It is the gateway of --data-dir; else
+// the one in use, if there is an admin key for it; else the one that runs from the user's
+// data directory, at any address, unless another was named.
 func (p *program) operator(id *profile.Identity) (*admin.Client, error) {
 	if p.directory != "" {
 		if p.gateway != "" {
@@ -69,8 +69,8 @@ func (p *program) operator(id *profile.Identity) (*admin.Client, error) {
 	return nil, needAdmin()
 }
 
-// useHere has the command be about a gateway on this machine, and no more about the one
-// that the profile is for, whose keys and pin stay with it.
+// useHere makes the command about a gateway on this machine. The profile's keys and pin are
+// not used then: they are for the profile's gateway.
 func (p *program) useHere(id *profile.Identity, here string) {
 	if profile.SameGateway(id.Gateway, here) {
 		return
@@ -82,8 +82,8 @@ func (p *program) useHere(id *profile.Identity, here string) {
 	}
 }
 
-// runningHere is where the gateway listens that runs from the data directory, "" when
-// none does.
+// runningHere is the URL of the gateway that runs from the data directory, "" when none
+// does.
 func (p *program) runningHere() string {
 	dir, err := p.dataDir("")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// output is where the result of a command goes. It knows whether all of it went
-// there: after a write that failed nothing more is written.
+// output is the writer of a command's result. It knows whether all of the result was
+// written: after a write that failed it writes nothing more.
 type output struct {
 	w    io.Writer
 	lost error // of the first write that failed
@@ -28,12 +28,11 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// codeNotShown is a result that could not be written: a full disk, a file that is
-// gone.
+// codeNotShown is a result that could not be written, as to a full disk.
 const codeNotShown amtp.Code = "OUTPUT_FAILED"
 
-// shown returns the failure of a result of which not all could be written, nil when
-// all was. What must not happen to a message that nobody saw asks it first.
+// shown returns the failure of a result that could not be written in full, nil when all
+// was. A command asks it before it changes a message that the user should have seen.
 func (p *program) shown() error {
 	if p.out == nil || p.out.lost == nil {
 		return nil
@@ -46,8 +45,8 @@ func (p *program) shown() error {
 		message: "The result could not be written: " + cause.Error() + "."}
 }
 
-// unlessShown returns the failure of a result that could not be written in place of
-// how the command ended otherwise. An error that has a cause of its own stays.
+// unlessShown returns the failure of a result that could not be written, in place of err.
+// An error with a cause of its own stays.
 func (p *program) unlessShown(err error) error {
 	lost := p.shown()
 	if said := (*failure)(nil); lost == nil || err != nil && !errors.Is(err, p.out.lost) &&
@@ -62,12 +61,12 @@ func (p *program) printf(format string, args ...any) {
 	fmt.Fprintf(p.stdout, format, args...)
 }
 
-// notef tells the user something beside the result.
+// notef tells the user something that is not part of the result.
 func (p *program) notef(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format, args...)
 }
 
-// sayf writes a result, or beside it when stdout is for JSON.
+// sayf writes a result, or to stderr when stdout is for JSON.
 func (p *program) sayf(format string, args ...any) {
 	if p.json {
 		p.notef(format, args...)

@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// foreignOwner returns the user to whom a directory belongs, "" if that is the
-// one who runs this program, or if there is none.
+// foreignOwner returns the user to whom a directory belongs; "" if that is the user of this
+// process, or if there is no directory.
 func foreignOwner(dir string) string {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return "" // who makes it says what is wrong with it
+		return "" // making it says what is wrong
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) == os.Geteuid() {

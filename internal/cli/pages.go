@@ -13,8 +13,8 @@ import (
 // pageSize is how much a gateway shows at once at the most.
 const pageSize = 1000
 
-// emptyPages is after how many pages in a row without anything on them a list ends:
-// the gateway looks at thousands for each, and another domain's may never end.
+// emptyPages is after how many empty pages in a row a list ends: the gateway looks at
+// thousands of rows for each, and another domain's list may never end.
 const emptyPages = 25
 
 // listing is how much of a list is wanted.
@@ -36,7 +36,7 @@ func (l *listing) flags(cmd *cobra.Command, limit int, what string, after bool) 
 	}
 }
 
-// check refuses what makes no sense.
+// check refuses flags that contradict one another.
 func (l *listing) check(cmd *cobra.Command) error {
 	l.cmd = cmd
 	switch {
@@ -50,7 +50,7 @@ func (l *listing) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// goesOn is the command that shows what follows: as it was typed, from the cursor on.
+// goesOn is the command that shows the next page: as it was typed, from the cursor on.
 func (l *listing) goesOn(cursor string) string { return l.goesOnFrom("cursor", cursor) }
 
 // goesOnFrom is goesOn with the flag that says where.

@@ -151,7 +151,7 @@ func (p *program) peerListCommand() *cobra.Command {
 	})
 }
 
-// knownBy says how a peer proves who it is.
+// knownBy says how a peer proves its identity.
 func knownBy(n *admin.NewPeer) string {
 	by := "its certificate"
 	switch {
@@ -195,7 +195,7 @@ repaired may look broken to the other one for half a minute.`,
 	})
 }
 
-// peersHint says where the peers are listed, to who named none of them.
+// peersHint says where the peers are listed, for a command line that named none of them.
 func (p *program) peersHint(err error) error {
 	f := p.explain(err)
 	if f.code == amtp.CodeDomainNotFound {

@@ -63,7 +63,7 @@ func (p *program) profileListCommand() *cobra.Command {
 		Example: "  amtp profile list\n  amtp profile list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			p.silent = true // it says itself who chose
+			p.silent = true // the list says what chose it
 			id, err := p.identity()
 			if err != nil {
 				return err

@@ -32,8 +32,8 @@ func (f *endpoint) flags(cmd *cobra.Command) {
 	flags.StringVar(&f.from, "push-header-file", "", "`FILE` with such headers, NAME=VALUE on each line; - is stdin")
 }
 
-// update adds to an update what the given flags ask for, and reports whether that
-// is anything.
+// update adds what the given flags ask for to an update, and reports whether they ask for
+// anything.
 func (f *endpoint) update(u *amtp.AgentUpdate, given func(flag string) bool) (changed bool, err error) {
 	if given("push") {
 		mode := "push"
@@ -106,7 +106,7 @@ func (p *program) secretArgument(given string) (string, error) {
 	return plaintext.Word(string(plaintext.Content(b))), nil
 }
 
-// renewSecret is what to do about a secret that was made and could not be shown.
+// renewSecret is the hint for a secret that was made and could not be shown.
 const renewSecret = `make room where the result goes; then "amtp agent push-secret" makes another secret`
 
 // printPushSecret shows a secret that was made, if one was.

@@ -195,7 +195,7 @@ func (p *program) printJob(v admin.JobView) {
 	}
 }
 
-// errorLine is a code and what was said with it.
+// errorLine is a code and the text that came with it.
 func errorLine(code amtp.Code, message string) string {
 	if message == "" {
 		return string(code)
@@ -230,7 +230,7 @@ func (p *program) queueCancelCommand() *cobra.Command {
 	}, "cancelled", (*admin.Client).CancelJob)
 }
 
-// jobsChanged is what came of a command that changes jobs.
+// jobsChanged is the result of a command that changes jobs.
 type jobsChanged struct {
 	Result string        `json:"result"`
 	Jobs   []admin.JobID `json:"jobs"`
@@ -266,8 +266,8 @@ func (p *program) jobsCommand(cmd *cobra.Command, done string,
 	return cmd
 }
 
-// each does something to each job. One that was not named may be gone meanwhile,
-// or be delivered just now.
+// each does something to each job. A job that a filter chose may be gone by now, or just
+// delivered.
 func (c *jobsChanged) each(ids []admin.JobID, named bool, do func(admin.JobID) error) error {
 	for _, id := range ids {
 		err := do(id)
@@ -318,7 +318,7 @@ func (p *program) printJobsChanged(c jobsChanged, err error) error {
 	return err
 }
 
-// oneChoice checks that a command was told what it is meant for, in one way.
+// oneChoice checks that the command line chooses jobs in exactly one way.
 func oneChoice(named, chosen, all bool) error {
 	switch n := count(named, chosen, all); {
 	case n == 0:

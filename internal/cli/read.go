@@ -71,10 +71,10 @@ func (p *program) read(ctx context.Context, id *profile.Identity, which string, 
 	}
 	mine := waitsFor(m, self)
 	if err != nil {
-		return err // nobody saw it, so it stays unread
+		return err // the user did not see it, so it stays unread
 	}
 	if mine && !peek {
-		// Who acknowledged it meanwhile has read it.
+		// A message that was acknowledged meanwhile has been read.
 		var gone *amtp.Error
 		if _, err := c.MarkRead(ctx, self, m.Message.MessageID); err != nil &&
 			!(errors.As(err, &gone) && gone.Status == http.StatusNotFound) {
@@ -98,8 +98,8 @@ func waitsFor(m amtp.StoredMessage, a amtp.Address) bool {
 	return false
 }
 
-// mostShown is how much of a content is shown where nobody asks for all, bytes: some
-// 16,000 tokens of an assistant.
+// mostShown is how much of a content is shown without --full, bytes: some 16,000 tokens of
+// an assistant.
 const mostShown = 64 << 10
 
 func (p *program) printMessage(m amtp.StoredMessage, full bool) {

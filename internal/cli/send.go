@@ -106,7 +106,7 @@ func (p *program) send(ctx context.Context, id *profile.Identity, f *sendFlags) 
 	return p.printSent(sent)
 }
 
-// compose makes the message, all but who writes to whom.
+// compose makes the message, except for its sender and its recipients.
 func (p *program) compose(id *profile.Identity, f *sendFlags) (m amtp.Message, err error) {
 	if m.Payload, err = p.content(id, &f.contentFlags); err != nil {
 		return m, err
@@ -128,7 +128,7 @@ func (p *program) answered(ctx context.Context, id *profile.Identity, which stri
 	if err != nil {
 		return "", usageErrorf("--in-reply-to: %v.", err)
 	}
-	if id.Key == "" { // nobody looks into an inbox without a key
+	if id.Key == "" { // without a key there is no inbox to look in
 		return messageID, nil
 	}
 	m, err := withMessage(ctx, p, id, which, "", func(messageID amtp.MessageID) (amtp.StoredMessage, error) {

@@ -70,8 +70,9 @@ func (p *program) sentCommand() *cobra.Command {
 	return cmd
 }
 
-// sentPages asks for as much of the list as is wanted. Total is that of the first
-// page, and of more than it counted what was seen.
+// sentPages asks for as much of the list as the user wants. Total is that of the first
+// page. Where the gateway stopped counting, Total is the number of messages seen, if that
+// is larger.
 func (p *program) sentPages(ctx context.Context, c *amtp.Client, q amtp.MessageQuery,
 	l *listing) (all amtp.MessageList, err error) {
 	err = l.each(func(limit int, cursor string) (page, error) {

@@ -148,9 +148,9 @@ func notStarted(err error) error {
 	return f
 }
 
-// endings are the signals that stop the gateway in order. SIGHUP, the end of its
-// terminal, is one where it has no certificate to look for, unless whoever started
-// the gateway has it ignored, as nohup does.
+// endings are the signals that stop the gateway in order. SIGHUP, the end of its terminal,
+// is one where the gateway has no certificate to load again, unless its parent process
+// ignores the signal, as nohup does.
 func endings(cfg config.Config) []os.Signal {
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !cfg.UseTLS() && !signal.Ignored(syscall.SIGHUP) {
@@ -159,10 +159,10 @@ func endings(cfg config.Config) []os.Signal {
 	return list
 }
 
-// outlivesItsLog has a write to a log that nobody reads any more fail, as any other
-// failing write does, instead of end the process: until it is stopped.
+// outlivesItsLog makes a write to a log that has no reader fail, as any other write does,
+// and not end the process. It returns the function that stops this.
 func outlivesItsLog() (stop func()) {
-	broken := make(chan os.Signal, 1) // nobody looks: slog drops the line
+	broken := make(chan os.Signal, 1) // nothing reads it: slog drops the line
 	signal.Notify(broken, syscall.SIGPIPE)
 	return func() { signal.Stop(broken) }
 }
@@ -201,7 +201,7 @@ const gcPercent = 400
 // a siege the process stays below 512 MiB. GOMEMLIMIT overrides it.
 const memoryLimit = 384 << 20
 
-// banner tells a person where the gateway is and what to type next.
+// banner tells a person where the gateway listens and what to type next.
 func (p *program) banner(a *app.App, cfg config.Config) {
 	fmt.Fprintf(p.stderr, "amtp %s — gateway for %s\n\n  Address:  %s\n  Data:     %s\n", version(), cfg.Server.Domain,
 		a.URL(), place(cfg))

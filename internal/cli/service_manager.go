@@ -149,7 +149,7 @@ func (p *program) manager(g service.Gateway) (m *service.Manager, err error) {
 	return m, nil
 }
 
-// unitDir is where the unit for systemd stands: of the machine, or of the user.
+// unitDir is the directory of the unit for systemd: of the machine, or of the user.
 func (p *program) unitDir(system bool) (string, error) {
 	if system {
 		return service.SystemUnits, nil

@@ -52,7 +52,7 @@ const setupExamples = `  amtp setup --name alice
   amtp setup --name hook --push https://hooks.example.com/amtp --push-header "Authorization=Bearer t0k3n"
   AMTP_ADMIN_KEY=… amtp setup --name alice --gateway https://amtp.example.com --profile work`
 
-// profile is what an agent says about itself, as flags.
+// agentFlags are what an agent says about itself, as flags.
 type agentFlags struct {
 	description, role     string
 	capabilities, schemas []string
@@ -152,7 +152,7 @@ type member struct {
 	key     string
 	how     string // registered, kept or issued
 	secret  string // that signs what is pushed to it, when it was made
-	since   string // when it was registered, as memberSince; "" when nobody said
+	since   string // when it was registered, as memberSince; "" when that is not known
 }
 
 func (p *program) setup(
@@ -294,7 +294,7 @@ func newAgent(name string, u *amtp.AgentUpdate) amtp.NewAgent {
 	}
 }
 
-// given returns what p points to, nothing when it points nowhere.
+// given returns the value that p points to, the zero value when p is nil.
 func given[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

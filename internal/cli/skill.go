@@ -152,8 +152,8 @@ func (p *program) skillDirs(s *skillPlaces) ([]string, error) {
 	return dirs, nil
 }
 
-// eachSkill does the same in every place, and says what was done. It looks at
-// all places before it changes the first.
+// eachSkill does the same in every place, and says what it did. It looks at all places
+// before it changes the first.
 func (p *program) eachSkill(
 	places *skillPlaces,
 	do func(f managedfile.File, dry bool) ([]managedfile.Step, error),
@@ -208,7 +208,7 @@ func skillIn(
 	return steps, nil
 }
 
-// badPlace says what hinders a file of ours.
+// badPlace says why a file of ours cannot be written or removed.
 func badPlace(err error) error {
 	f := &failure{exit: exitInternal, code: "NOT_WRITTEN", message: render.Sentence(err)}
 	switch {

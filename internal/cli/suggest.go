@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// meantBy are words that people type for what is called otherwise here.
+// meantBy are words that people type for commands with other names.
 var meantBy = map[string]string{
 	"register": "setup --name NAME", "login": "setup --name NAME", "init": "setup --name NAME",
 	"signup": "setup --name NAME", "auth": "setup --name NAME",
@@ -35,8 +35,8 @@ var meantBy = map[string]string{
 	"deadletters": "dead list", "dlq": "dead list", "install": "skill install", "migrate": "migrate-store",
 }
 
-// nearestCommand is the command below cmd that somebody meant who typed a word that is
-// none, "" when nobody can tell.
+// nearestCommand is the command below cmd that a user probably meant who typed an unknown
+// word, "" when none is likely.
 func nearestCommand(cmd *cobra.Command, word string) string {
 	word = strings.ToLower(word)
 	if meant, known := meantBy[word]; known && !cmd.HasParent() {
@@ -51,8 +51,8 @@ func nearestCommand(cmd *cobra.Command, word string) string {
 	return nearest(word, names)
 }
 
-// nearest is the one of some words that is most like what was typed: a mistake in three
-// letters or fewer, and in less than half of them; else one that begins so. "" for none.
+// nearest is the word that is most like what was typed: with a mistake in three letters or
+// fewer, and in less than half of them; else the first word that begins so; "" for none.
 func nearest(typed string, words []string) (best string) {
 	least := min(3, len(typed)/2) + 1
 	for _, w := range words {
@@ -96,8 +96,8 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// badFlag makes a failure of what the parser of flags says, in words for people and
-// with what was perhaps meant.
+// badFlag makes a failure of an error of the flag parser, in words for people and with a
+// suggestion.
 func (p *program) badFlag(cmd *cobra.Command, err error) error {
 	if word := p.commandBefore(cmd, err); word != "" {
 		return unknownCommand(cmd, word)
@@ -130,12 +130,12 @@ func (p *program) badFlag(cmd *cobra.Command, err error) error {
 	return f
 }
 
-// notA says what the value of a flag is not, by the type of the flag.
+// notA says what the value of a flag should have been, by the type of the flag.
 var notA = map[string]string{"int": "not a whole number", "duration": "not a length of time",
 	"bool": "neither true nor false"}
 
-// commandBefore returns the word that was meant as a command and is none, where one
-// stands before the flag that is not known: then the flag belongs to what was meant.
+// commandBefore returns the unknown command in front of an unknown flag, "" for none: the
+// flag belongs to the command that was meant.
 func (p *program) commandBefore(cmd *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if _, holds := cmd.Annotations[onlyHolds]; !holds || !errors.As(err, &unknown) {

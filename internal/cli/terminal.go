@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// columnsOf returns how wide the terminal is at which somebody sits at a stream, and
-// whether it is one.
+// columnsOf returns the width of the terminal that a stream is connected to, and whether it
+// is one.
 func columnsOf(stream any) (columns int, is bool) {
 	if o, is := stream.(*output); is {
 		stream = o.w
@@ -20,7 +20,7 @@ func columnsOf(stream any) (columns int, is bool) {
 	return terminalWidth(f)
 }
 
-// isTerminal reports whether somebody sits at the stream.
+// isTerminal reports whether the stream is a terminal.
 func isTerminal(stream any) bool {
 	_, is := columnsOf(stream)
 	return is
@@ -62,7 +62,7 @@ func (p *program) width() int {
 	return columns
 }
 
-// fitted cuts what is shown behind a label to the terminal.
+// fitted cuts a text behind a label so that it fits the terminal.
 func (p *program) fitted(indent int, text string) string {
 	if columns := p.width(); columns > 0 {
 		return render.Fit(text, columns-indent)

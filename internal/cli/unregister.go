@@ -111,9 +111,9 @@ func (p *program) manageMeant(
 	return p.manageSelf(id, command+" "+id.Name, call)
 }
 
-// manageSelf calls with the user's own key only: under a name whose key does not
-// work there may be another agent by now, which nobody meant. The command
-// asAdmin of "amtp agent" says that it is meant.
+// manageSelf calls with the user's own key only: a name whose key does not work may be
+// another agent's by now. The command asAdmin of "amtp agent" says that the user means that
+// one.
 func (p *program) manageSelf(id *profile.Identity, asAdmin string, call func(*amtp.Client) error) error {
 	if err := id.Need(profile.MemberKey); err != nil {
 		return err

@@ -1,10 +1,8 @@
-// Package datadir says where a gateway keeps its data when nobody names a
-// place, and lets a command on the same machine find the gateway that runs
-// there.
+// Package datadir says where a gateway keeps its data when no setting names a place, and
+// lets a command on the same machine find the gateway that runs there.
 //
-// The promise: the administrator's key that lies in the directory is handed out
-// for one address only, the loopback address that the running gateway wrote
-// beside it.
+// The promise: the administrator's key in the directory is handed out for one address only,
+// the loopback address that the running gateway wrote next to it.
 package datadir
 
 import (
@@ -33,8 +31,8 @@ type Running struct {
 	URL    string `json:"url"` // http://127.0.0.1:8080
 	PID    int    `json:"pid"`
 	Domain string `json:"domain,omitempty"` // that it serves
-	// Certificate is the one, in PEM form, by which the gateway proves itself to
-	// who calls URL, when it speaks TLS.
+	// Certificate is the one, in PEM form, by which the gateway proves itself to callers of
+	// URL, when it speaks TLS.
 	Certificate string `json:"certificate,omitempty"`
 }
 
@@ -73,8 +71,8 @@ func Record(dir string, r Running) error {
 	return managedfile.Replace(filepath.Join(dir, GatewayFile), append(b, '\n'))
 }
 
-// Recorded reports whether the note in dir is of the process that r names. The URL
-// in it may be another: that of a program that stands before the gateway.
+// Recorded reports whether the note in dir is of the process that r names. The URL in it
+// may be another: that of a proxy in front of the gateway.
 func Recorded(dir string, r Running) bool {
 	var noted Running
 	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
@@ -94,10 +92,10 @@ func Forget(dir string, r Running) error {
 	return err
 }
 
-// AdminKey returns the administrator's key of the gateway at base, if base is
-// a loopback address, the one that is recorded in dir, and a gateway still has
-// its claim on dir: after a crash the record stays, and the address may be
-// anybody's. What lies in dir must all be one user's, whom nobody else can write for.
+// AdminKey returns the administrator's key of the gateway at base. It does so only if base
+// is a loopback address and the one that is recorded in dir, and a gateway still has its
+// claim on dir: after a crash the record stays, and any program may listen at the address.
+// All files in dir must belong to one user, and no other user may be able to write them.
 func AdminKey(dir, base string) (string, bool) {
 	// The record is read under a claim that was seen: one from before was removed.
 	here, claimed := Holder(dir)
@@ -108,8 +106,8 @@ func AdminKey(dir, base string) (string, bool) {
 	return key, key != ""
 }
 
-// WrittenAdminKey returns the administrator's key that lies in dir, whoever it may be
-// shown to; "" for none.
+// WrittenAdminKey returns the administrator's key that is in dir, without the conditions of
+// [AdminKey]; "" for none.
 func WrittenAdminKey(dir string) string {
 	b, err := os.ReadFile(filepath.Join(dir, AdminKeyFile))
 	if err != nil {
@@ -128,8 +126,8 @@ func Certificate(dir, base string) (pem string, ok bool) {
 	return here.Certificate, here.Certificate != ""
 }
 
-// Runs returns the user as whom the gateway at base runs, if dir is its data
-// directory: under the conditions of AdminKey.
+// Runs returns the user who runs the gateway at base, if dir is its data directory, under
+// the conditions of [AdminKey].
 func Runs(dir, base string) (uid int, ok bool) {
 	uid, one := Owner(dir)
 	here, claimed := Holder(dir)

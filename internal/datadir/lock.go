@@ -19,8 +19,8 @@ type Claim struct {
 	name string // under which file was opened
 }
 
-// lockFile is what a claim locks, and DatabaseFile what the store in the directory
-// locks as well: each keeps a second process off when the other is gone.
+// lockFile is the file that a claim locks. The store in the directory locks DatabaseFile as
+// well: each keeps a second process off when the other file is gone.
 const (
 	lockFile     = "amtp.lock"
 	DatabaseFile = "amtp.db"
@@ -36,8 +36,8 @@ const (
 // errMoved is met when the lock file was deleted or replaced just now.
 var errMoved = errors.New("the lock file is another one meanwhile")
 
-// Acquire claims the directory, or says who has it. What a gateway that crashed
-// recorded there is gone when it returns: until [Record], no address is ours.
+// Acquire claims the directory, or says which process has it. When it returns, the note of
+// a gateway that crashed is gone: until [Record] the directory names no address.
 func Acquire(dir string) (*Claim, error) {
 	for try := 1; ; try++ {
 		c, err := attempt(dir)
@@ -99,8 +99,8 @@ func databaseFree(name string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Lost says why the claim is one no more: its file was deleted, or another one has
-// its name. It is nil while it is one, and where nobody can say.
+// Lost says why the claim no longer holds: its file was deleted, or another file has its
+// name. It is nil while the claim holds, and where the system cannot tell.
 func (c *Claim) Lost() error {
 	was, err := c.file.Stat()
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Claim) Lost() error {
 // Release ends the claim.
 func (c *Claim) Release() error { return c.file.Close() }
 
-// held reports whether some process has the claim. Others who ask at the same
+// held reports whether some process has the claim. Processes that ask the same at the same
 // time do not count.
 func held(dir string) bool {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)

@@ -12,8 +12,8 @@ import (
 // ConfigFile is the configuration of the gateway in a directory.
 const ConfigFile = "amtp.yaml"
 
-// own are the files that a gateway and the commands about it keep in a data
-// directory. What begins as the names of the database's other files is one as well.
+// own are the files that a gateway, and the commands about it, keep in a data directory.
+// Files whose names begin like those of the database's other files count as well.
 var own = []string{
 	DatabaseFile, lockFile, AdminKeyFile, SealKeyFile, GatewayFile, MovedFile, ConfigFile,
 	"amtp.reserve", "backup.json", "gateway.crt", "gateway.key",
@@ -23,9 +23,9 @@ var own = []string{
 // directory.
 var ErrOwn = errors.New("a file of a gateway's data directory")
 
-// Foreign refuses the name of a file that a gateway keeps in its data directory,
-// whether it is there now or not, and whatever links lead to it: to write anything
-// else there destroys what the gateway has, or will read.
+// Foreign refuses the name of a file that a gateway keeps in its data directory, whether
+// the file exists or not, and through any links. Anything else that is written there
+// destroys what the gateway has, or what it will read.
 func Foreign(name string) error {
 	for _, place := range places(name) {
 		dir := filepath.Dir(place)
@@ -64,8 +64,8 @@ func isDataDir(dir string) bool {
 	})
 }
 
-// isOwn reports whether a file in a data directory is one of the gateway's, by its
-// name in any case of letters or by what it is.
+// isOwn reports whether a file in a data directory is one of the gateway's: by its name, in
+// any case of letters, or because it is the same file.
 func isOwn(name string) bool {
 	base := strings.ToLower(filepath.Base(name))
 	if slices.Contains(own, base) || strings.HasPrefix(base, DatabaseFile+"-") {
@@ -81,8 +81,7 @@ func isOwn(name string) bool {
 	})
 }
 
-// Holds reports whether the file is one that a gateway keeps in dir, whatever its
-// name is there or elsewhere.
+// Holds reports whether the file is one that a gateway keeps in dir, under any name.
 func Holds(dir string, file os.FileInfo) bool {
 	if dir == "" || !isDataDir(dir) {
 		return false

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// OpenError says that a data directory, or a file in it, is not its owner's alone.
-// Whoever can write there could plant keys, or take the gateway's place.
+// OpenError says that other users can use a data directory or a file in it. A user who can
+// write there could plant keys, or take the gateway's place.
 type OpenError struct {
 	Path string // of what is open
 	Why  string
@@ -21,9 +21,8 @@ func (e *OpenError) Error() string {
 	return text
 }
 
-// guarded are the files in a data directory that only its owner may write, and
-// whether only the owner may read them. Others may be made by hand and hold nothing
-// that anybody could use.
+// guarded are the files in a data directory that only its owner may write, and whether only
+// the owner may read them. Users may make other files there by hand; those hold no secret.
 var guarded = []struct {
 	pattern string
 	secret  bool
@@ -33,10 +32,10 @@ var guarded = []struct {
 	{ConfigFile, false}, {GatewayFile, false}, {lockFile, false}, {MovedFile, false},
 }
 
-// Safe refuses a directory that others may write, or in which they may read keys or
-// messages, and one that belongs to somebody else, as sshd does: the user who runs
-// this process, and root, are nobody else. A directory that is not there is safe. On
-// Windows it refuses nothing: its rights are inherited from the user's directory.
+// Safe refuses a directory that other users may write, or in which they may read keys or
+// messages, and one that belongs to another user, as sshd does. The user who runs this
+// process and root do not count as others. A directory that does not exist is safe. On
+// Windows it refuses nothing: rights are inherited from the user's directory.
 func Safe(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// unsafe looks at the directory, those above it, and what is in it.
+// unsafe checks the directory, the directories above it, and the files in it.
 func unsafe(dir string) (list []OpenError, err error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,14 +67,14 @@ func unsafe(dir string) (list []OpenError, err error) {
 	return list, nil
 }
 
-// byGroup reports whether a key is root's, who lets the group of this process read it
-// and nobody else.
+// byGroup reports whether a key belongs to root, and root lets the group of this process
+// read it and no one else.
 func byGroup(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && s.Uid == 0 && os.Geteuid() != 0 && info.Mode().Perm()&0o037 == 0
 }
 
-// above lists the directories over a path in which everybody could put another one in
+// above lists the directories over a path in which any user could put another directory in
 // the place of dir.
 func above(path, dir string) (list []OpenError) {
 	for at := filepath.Dir(path); ; at = filepath.Dir(at) {
@@ -90,9 +90,9 @@ func above(path, dir string) (list []OpenError) {
 	}
 }
 
-// foreign returns the rights by which others than the owner of a file could write it.
-// Where every user has a group of his own, files are made writable by that group
-// (umask 002), and nobody else is in it.
+// foreign returns the rights by which users other than the owner could write a file. Where
+// every user has a group with no other member, files are made writable by that group (umask
+// 002).
 func foreign(info fs.FileInfo) fs.FileMode {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && ownGroup(s.Uid, s.Gid) {
 		return 0o002
@@ -136,8 +136,8 @@ func stranger(info fs.FileInfo) string {
 	return id
 }
 
-// Owner returns the user to whom a directory and what a gateway wrote in it belong,
-// false when they are not one user's, or others may write there.
+// Owner returns the user who owns a directory and the files that a gateway wrote in it,
+// false when these are several users, or when others may write there.
 func Owner(dir string) (uid int, one bool) {
 	for i, name := range []string{".", AdminKeyFile, GatewayFile, lockFile} {
 		info, err := os.Stat(filepath.Join(dir, name))

@@ -114,8 +114,7 @@ func misplaced(at, wanted string) string {
 	return "move it to the name " + wanted
 }
 
-// twiceValid is a name with several valid records, which nobody may choose from.
-// AMTP §2.
+// twiceValid is a name with several valid records: a verifier may not choose one of them.
 func twiceValid(name string, k *SeenKey, valid []string, mine *admin.SigningKey) Finding {
 	keys := map[string]bool{}
 	for _, txt := range valid {

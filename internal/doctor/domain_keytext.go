@@ -15,13 +15,13 @@ import (
 // fault is why a text is no valid record of a key.
 type fault struct {
 	text string // what is wrong
-	hint string // what to do beside publishing the right one, "" for nothing
+	hint string // what to do besides publishing the right one, "" for nothing
 }
 
 // keyTag is one parameter of a record as somebody may have written it.
 type keyTag struct {
 	name, value string
-	spaced      bool // a space stands beside the =
+	spaced      bool // a space is next to the =
 }
 
 func keyTagsOf(txt string) (tags []keyTag) {

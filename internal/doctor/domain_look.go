@@ -164,7 +164,7 @@ func (l *DomainLooker) call(ctx context.Context, d amtp.Domain, gateway *url.URL
 }
 
 func (l *DomainLooker) ask(ctx context.Context, client *http.Client, gateway, path string) (c SeenCall) {
-	var connected atomic.Bool // set by the one who connects, who may outlive the call
+	var connected atomic.Bool // set by the dialer, which may outlive the call
 	c.Made, c.Began = true, l.Now()
 	defer func() { c.Ended, c.Connected = l.Now(), connected.Load() }()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// renewBefore is how long before its end a certificate should have been
-// replaced: who renews automatically has done so by then.
+// renewBefore is how long before its end a certificate should have been replaced: automatic
+// renewal has done so by then.
 const renewBefore = 7 * 24 * time.Hour
 
 // certificatePoint: the certificate is from a known authority, for this host,

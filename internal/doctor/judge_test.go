@@ -65,8 +65,8 @@ func TestJudgeQueue(t *testing.T) {
 	}{
 		{admin.JobList{}, true, "nothing waits"},
 		{admin.JobList{Count: 2, Destinations: []admin.DestinationHealth{{Destination: "a.example"}}}, true, "2 messages on the way"},
-		{admin.JobList{Count: 1, Destinations: []admin.DestinationHealth{{Destination: "a.example", Failures: 3}}}, false,
-			"1 message waits; nothing gets through to a.example"},
+		{admin.JobList{Count: 1, Destinations: []admin.DestinationHealth{{Destination: "a.example", Failures: 3}}},
+			false, "1 message waits; nothing gets through to a.example"},
 	} {
 		if f := doctor.JudgeQueue(&tt.list); f.OK != tt.ok || f.Text != tt.says || f.OK == (f.Mend != "") {
 			t.Errorf("%+v: %+v, want %v and %q", tt.list, f, tt.ok, tt.says)

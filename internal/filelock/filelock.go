@@ -17,18 +17,19 @@ var ErrLocked = errors.New("locked")
 // Exclusively locks a file for this open file alone, or fails with [ErrLocked].
 func Exclusively(f *os.File) error { return exclusively(f) }
 
-// Wait is [Exclusively] once nobody else has the lock. It may wait without end.
+// Wait is [Exclusively] once no other open file has the lock. It may wait without end.
 func Wait(f *os.File) error { return wait(f) }
 
-// Shared locks a file beside others that do the same, or fails with [ErrLocked].
+// Shared locks a file together with others that do the same, or fails with [ErrLocked].
 func Shared(f *os.File) error { return shared(f) }
 
 // mark is the byte by which a database is locked, far behind the last byte that it will
 // have and behind those that SQLite locks.
 const mark = 1 << 62
 
-// Database marks a file as one that this process has, beside the locks that SQLite takes in
-// it for each transaction. It is errors.ErrUnsupported where the system or the file system
-// has no lock that belongs to an open file. A lock that belongs to the process is no
-// substitute: the process would give it up by closing any other file of the same name.
+// Database marks a file as one that this process has, in addition to the locks that SQLite
+// takes in it for each transaction. It is errors.ErrUnsupported where the system or the
+// file system has no lock that belongs to an open file. A lock that belongs to the process
+// is no substitute: the process would give it up by closing any other file of the same
+// name.
 func Database(f *os.File) error { return database(f) }

@@ -1,12 +1,12 @@
-// Package managedfile puts files of ours into directories that belong to others:
-// the skills of an assistant, the units of a service manager.
+// Package managedfile puts files of ours into directories that belong to others: the skills
+// of an assistant, the units of a service manager. [Replace] writes files in directories of
+// our own.
 //
-// The promise: a file that we did not write is never lost. Each file that is
-// put ends with a line that holds the hash of what stands above it; only a file
-// whose hash is right, so that nobody changed it, is replaced or removed. Any
-// other is kept under a name that ends in .bak. No symbolic link is followed,
-// neither the file nor the directory it is in. A file appears whole: it is
-// written to a temporary file, synced and renamed, also across a crash.
+// The promise: a file that we did not write is never lost. Each file that we put ends with
+// a line that holds the hash of the text above it. Only a file with the right hash, which
+// no one changed, is replaced or removed. Any other is kept under a name that ends in .bak.
+// No symbolic link is followed, for the file or for its directory. A file appears whole,
+// even across a crash: it is written to a temporary file, synced and renamed.
 package managedfile
 
 import (
@@ -55,8 +55,8 @@ const maxSize = 1 << 20
 // that is no plain file, where the file or its directory should be.
 var ErrLink = errors.New("not a plain file in a plain directory")
 
-// Put writes the file, and its directory if there is none. With dry it only
-// says what it would do; it fails as it would fail.
+// Put writes the file, and its directory if there is none. With dry it only returns the
+// steps, and the error, that it would return.
 func (f File) Put(dry bool) ([]Step, error) {
 	found, err := f.look()
 	if err != nil {
@@ -99,7 +99,7 @@ func (f File) Take(dry, withDir bool) ([]Step, error) {
 	return steps, f.apply(steps)
 }
 
-// found is what stands where the file should be.
+// found is the file that is at the path already.
 type found struct {
 	exists  bool
 	alone   bool // nothing else is in the directory
@@ -134,8 +134,7 @@ func (f File) look() (found, error) {
 	return found{exists: true, alone: len(entries) == 1, content: content}, err
 }
 
-// Plain returns an error if something stands at dir that is no directory itself,
-// such as a link to one.
+// Plain returns an error if dir is something other than a directory, such as a link to one.
 func Plain(dir string) error {
 	info, err := os.Lstat(dir)
 	switch {
@@ -157,8 +156,8 @@ func kind(info fs.FileInfo) string {
 	return "no plain file"
 }
 
-// apply makes the steps inside the directory as it was looked at: opened as a
-// root, so that a link that appears meanwhile leads nowhere else.
+// apply makes the steps inside the directory that was looked at. It opens that as a root,
+// so that a link that appears meanwhile leads nowhere else.
 func (f File) apply(steps []Step) error {
 	dir := filepath.Dir(f.Path)
 	seen, err := os.Lstat(dir)

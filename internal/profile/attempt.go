@@ -50,8 +50,8 @@ func (id *Identity) Register(name string, agent amtp.NewAgent) (Registering, err
 	return now, id.Save(map[string]string{MemberRegistering: string(text)})
 }
 
-// GiveUp forgets the attempt, and the file when the attempt made it and nothing else is in
-// it. What may stay of it harms nobody, so there is no error.
+// GiveUp forgets the attempt, and removes the file when the attempt made it and nothing
+// else is in it. An attempt that cannot be removed does no harm, so there is no error.
 func (id *Identity) GiveUp(attempt Registering) {
 	if err := id.Save(map[string]string{MemberRegistering: ""}); err == nil && attempt.made {
 		_ = id.DropEmpty()

@@ -2,14 +2,15 @@ package profile
 
 import "github.com/amtp-go/amtp"
 
-// What chooses a profile, beside a project's file, which is named itself.
+// The names of what can choose a profile. A project's file, which can as well, is named by
+// its path.
 const (
 	ByFlag = "--profile"
 	byEnv  = "AMTP_PROFILE"
 	ByUse  = `"amtp profile use"`
 )
 
-// choose returns the profile to use and what says so, "" for nothing.
+// choose returns the profile to use and what chose it, "" for nothing.
 func (g Given) choose(c *File) (name, by string, err error) {
 	if name, by, err = g.chosen(c); err == nil && amtp.CheckName(name) != nil {
 		err = usagef("Invalid profile name %q, chosen by %s. Use letters, numbers, hyphens, underscores, dots (1-64 chars). Cannot start/end with -, _, or .",

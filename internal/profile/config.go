@@ -24,8 +24,8 @@ import (
 	"github.com/amtp-go/amtp/internal/render"
 )
 
-// The members of the config file that hold profiles. A program that knows no profiles
-// reads the members beside them, which are the profile [Default].
+// The members of the config file that hold profiles. A program that knows no profiles reads
+// the members next to them, which are the profile [Default].
 const (
 	MemberProfiles = "profiles" // name → members of an identity
 	MemberProfile  = "profile"  // the profile to use where nothing says another
@@ -161,7 +161,7 @@ const (
 	MemberAddress  = "agentAddress"
 	MemberKey      = "apiKey"
 	MemberPin      = "gatewayPin"  // of the gateway's certificate, see amtp.Pin
-	MemberUser     = "gatewayUser" // who runs the gateway, on this machine
+	MemberUser     = "gatewayUser" // the user who runs the gateway, on this machine
 	MemberAdminKey = "adminKey"
 	MemberAdminFor = "adminKeyGateway" // whose adminKey it is; absent: gatewayUrl's
 

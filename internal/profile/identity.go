@@ -88,9 +88,9 @@ func (g Given) Identity() (*Identity, error) {
 // UsualFile is the path of the config file where nothing names another one.
 func UsualFile(home string) string { return filepath.Join(home, ".amtp-config.json") }
 
-// resolve finds out who the user is. A key goes only to the gateway that it is for: a
-// profile's key to that profile's gateway. Where --profile names the profile, a key of the
-// environment goes to no other gateway than the environment's.
+// resolve finds out which agent the user is. A key goes only to the gateway that it is for:
+// a profile's key to that profile's gateway. Where --profile names the profile, a key of
+// the environment goes to no other gateway than the environment's.
 func (id *Identity) resolve(g Given) {
 	env := g.Getenv
 	key, adminKey := env("AMTP_API_KEY"), env("AMTP_ADMIN_KEY")

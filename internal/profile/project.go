@@ -53,9 +53,9 @@ func (g Given) projectProfile() (name, file string, err error) {
 	return name, file, nil
 }
 
-// findProject looks in a directory, the working one, and those above it, up to the root
-// of the repository or the home directory. Where there is neither, directories
-// above may be anybody's, and only the working directory counts.
+// findProject looks in a directory, the working one, and those above it, up to the root of
+// the repository or the home directory. Where there is neither, the directories above may
+// belong to any user, and only the working directory counts.
 func (g Given) findProject(dir string) (string, error) {
 	up := []string{dir}
 	for d := dir; !g.endsProject(d); {

@@ -16,8 +16,8 @@ const Label = "amtp.gateway"
 
 // Plist returns the property list for launchd: an agent of the user.
 //
-// A shell writes the number of the process down and becomes the program: that is
-// what newsyslog needs to rotate the log.
+// A shell writes the number of the process to a file and becomes the program: newsyslog
+// needs that number to rotate the log.
 func (g Gateway) Plist() ([]byte, error) {
 	if err := g.check(); err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ func (e *CommandError) Error() string { return strings.Join(e.Argv, " ") + ": " 
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// Said is what a command that failed had to say: the first line on its stderr, without a
+// Said is the message of a command that failed: the first line on its stderr, without a
 // full stop, else the error itself.
 func Said(err error) string {
 	var failed *exec.ExitError
@@ -87,8 +87,8 @@ func (m *Manager) Answers(ctx context.Context, run Runner) error {
 	return err
 }
 
-// Install writes the file, has the manager start the service, and returns what became of
-// the file. The manager must answer. A service that runs is started anew.
+// Install writes the file, has the manager start the service, and returns the steps that
+// were made with the file. The manager must answer. A service that runs is started again.
 func (m *Manager) Install(ctx context.Context, run Runner) ([]managedfile.Step, error) {
 	for _, dir := range m.dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -131,8 +131,8 @@ func runAll(ctx context.Context, run Runner, commands [][]string) error {
 // Status asks the manager for the service.
 func (m *Manager) Status(ctx context.Context, run Runner) (Status, error) { return m.status(ctx, run) }
 
-// Logs is the command that prints the last lines of the service's log and, with follow,
-// what is added to it.
+// Logs is the command that prints the last lines of the service's log and, with follow, the
+// lines that are added to it.
 func (m *Manager) Logs(lines string, follow bool) []string { return m.logs(lines, follow) }
 
 // StartTime is how long a gateway may take until it listens. Opening a large database after

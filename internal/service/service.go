@@ -26,10 +26,10 @@ type Gateway struct {
 	PIDFile string // the file that gets the process's number
 }
 
-// ErrText is returned for what no such file can hold for sure.
+// ErrText is returned for a text that no such file can hold safely.
 var ErrText = errors.New("a path or setting has a control character, or is not UTF-8")
 
-// check refuses what cannot be written down.
+// check refuses texts that cannot be written into the files.
 func (g Gateway) check() error {
 	for _, s := range append([]string{g.Program, g.DataDir, g.Log, g.PIDFile}, g.Args...) {
 		if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {

@@ -13,16 +13,15 @@ import (
 // StateDir is where a unit for the machine keeps its data.
 const StateDir = "/var/lib/amtp"
 
-// EnvironmentFile is where a unit for the machine finds settings that nobody
-// else should see on a command line.
+// EnvironmentFile is the file in which a unit for the machine finds settings that no other
+// user should see on a command line.
 const EnvironmentFile = "/etc/default/amtp"
 
 // Unit returns the unit for systemd.
 //
-// A unit for the machine runs as a user of its own, amtp, which systemd makes up
-// if there is none, and sees of the file system only its data directory. In a
-// unit for a user only those restrictions stand that a user's manager can
-// enforce on every system.
+// A unit for the machine runs as a user of its own, amtp, which systemd generates if there
+// is none, and sees of the file system only its data directory. A unit for a user has only
+// those restrictions that a user's manager can enforce on every system.
 func (g Gateway) Unit() ([]byte, error) {
 	if err := g.check(); err != nil {
 		return nil, err
@@ -61,10 +60,10 @@ func (g Gateway) Unit() ([]byte, error) {
 	return []byte(strings.Join(lines, "\n") + "\n"), nil
 }
 
-// network is what a gateway for others waits for when the machine starts.
+// network makes a gateway for others wait for the network when the machine starts.
 var network = []string{"Wants=network-online.target", "After=network-online.target"}
 
-// ofItsOwn is a user whom nobody needs to make.
+// ofItsOwn is a user that the administrator does not need to create.
 var ofItsOwn = []string{
 	"EnvironmentFile=-" + EnvironmentFile,
 	"DynamicUser=yes",
