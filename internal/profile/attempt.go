@@ -54,6 +54,6 @@ func (id *Identity) Register(name string, agent amtp.NewAgent) (Registering, err
 // else is in it. An attempt that cannot be removed does no harm, so there is no error.
 func (id *Identity) GiveUp(attempt Registering) {
 	if err := id.Save(map[string]string{MemberRegistering: ""}); err == nil && attempt.made {
-		_ = id.DropEmpty()
+		_ = id.dropEmpty()
 	}
 }

@@ -134,8 +134,8 @@ func (c *File) Change(apply func(now *File) error) error {
 	return nil
 }
 
-// DropEmpty removes the file if it holds nothing, while no other command changes it.
-func (c *File) DropEmpty() error {
+// dropEmpty removes the file if it holds nothing, while no other command changes it.
+func (c *File) dropEmpty() error {
 	unlock, err := lock(c.Path)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func escape(s string, block bool) string {
 			b.WriteString(`\t`)
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case !Visible(r):
+		case !visible(r):
 			fmt.Fprintf(&b, escapeOf(r), r)
 		default:
 			b.WriteRune(r)
@@ -50,9 +50,9 @@ func escape(s string, block bool) string {
 	return b.String()
 }
 
-// Visible reports whether a reader sees r, or needs it to read the characters around
+// visible reports whether a reader sees r, or needs it to read the characters around
 // it: joiners of scripts and emoji count as visible.
-func Visible(r rune) bool {
+func visible(r rune) bool {
 	switch r {
 	case '\u200c', '\u200d', '\ufe0e', '\ufe0f':
 		return true

@@ -36,7 +36,7 @@ func TestJSONOutputHidesNothingAndMeansTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		escaped := EscapeInvisible(string(doc))
+		escaped := escapeInvisible(string(doc))
 		var back string
 		if err := json.Unmarshal([]byte(escaped), &back); err != nil || back != s {
 			t.Errorf("escapeInvisible(%q) = %s, which means %q, %v", s, escaped, back, err)
@@ -54,7 +54,7 @@ func FuzzClean(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		line := Clean(s)
 		for i, r := range line {
-			if !Visible(r) || r == '\n' {
+			if !visible(r) || r == '\n' {
 				t.Fatalf("clean(%q) = %q has %q at %d", s, line, r, i)
 			}
 		}

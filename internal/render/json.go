@@ -10,7 +10,7 @@ import (
 )
 
 // JSON writes v to w as one line of JSON in which no character is invisible, see
-// [EscapeInvisible].
+// escapeInvisible.
 func JSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -18,19 +18,19 @@ func JSON(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, EscapeInvisible(b.String()))
+	_, err := io.WriteString(w, escapeInvisible(b.String()))
 	return err
 }
 
-// EscapeInvisible replaces the invisible characters of a JSON document by escapes. They can
+// escapeInvisible replaces the invisible characters of a JSON document by escapes. They can
 // stand in its strings only, so the document means the same.
-func EscapeInvisible(doc string) string {
-	if !strings.ContainsFunc(doc, func(r rune) bool { return r != '\n' && !Visible(r) }) {
+func escapeInvisible(doc string) string {
+	if !strings.ContainsFunc(doc, func(r rune) bool { return r != '\n' && !visible(r) }) {
 		return doc
 	}
 	var b strings.Builder
 	for _, r := range doc {
-		if r == '\n' || Visible(r) {
+		if r == '\n' || visible(r) {
 			b.WriteRune(r)
 			continue
 		}

@@ -21,9 +21,9 @@ func PayloadText(payload json.RawMessage) (text string, is bool) {
 	return text, json.Unmarshal(members["text"], &text) == nil
 }
 
-// PayloadLine writes a payload on one line: a string without its quotes, other JSON
+// payloadLine writes a payload on one line: a string without its quotes, other JSON
 // compact, and "" for no payload.
-func PayloadLine(payload json.RawMessage) string {
+func payloadLine(payload json.RawMessage) string {
 	if len(payload) == 0 || string(payload) == "null" {
 		return ""
 	}
@@ -44,7 +44,7 @@ func Preview(payload json.RawMessage) (line string, cut bool) {
 	if text, is := PayloadText(payload); is {
 		return OneLine(text, PreviewLength)
 	}
-	return OneLine(PayloadLine(payload), PreviewLength)
+	return OneLine(payloadLine(payload), PreviewLength)
 }
 
 // Content writes everything that the sender wrote, with a line break at its end. Text keeps
@@ -58,11 +58,11 @@ func Content(r amtp.Received) string {
 	}
 	line("Subject", r.Subject)
 	line("Schema", r.Schema)
-	line("Headers", PayloadLine(r.Headers))
+	line("Headers", payloadLine(r.Headers))
 	for _, a := range r.Attachments {
 		line("Attachment", a.Filename+" "+a.URL+" "+a.Hash)
 	}
-	body := PayloadBlock(r.Payload)
+	body := payloadBlock(r.Payload)
 	if b.Len() > 0 && body != "" {
 		b.WriteString("\n")
 	}
@@ -73,9 +73,9 @@ func Content(r amtp.Received) string {
 	return b.String()
 }
 
-// PayloadBlock writes a payload on as many lines as it has: a text as it is, {"text": …}
+// payloadBlock writes a payload on as many lines as it has: a text as it is, {"text": …}
 // as that text, other JSON indented.
-func PayloadBlock(payload json.RawMessage) string {
+func payloadBlock(payload json.RawMessage) string {
 	if len(payload) == 0 || string(payload) == "null" {
 		return ""
 	}

@@ -16,7 +16,7 @@ func TestPayloadBlocks(t *testing.T) {
 		{``, ""},
 	}
 	for _, tt := range tests {
-		if got := PayloadBlock(json.RawMessage(tt.payload)); got != tt.want {
+		if got := payloadBlock(json.RawMessage(tt.payload)); got != tt.want {
 			t.Errorf("payloadBlock(%s) = %q, want %q", tt.payload, got, tt.want)
 		}
 	}

@@ -135,15 +135,15 @@ func (m *Manager) Status(ctx context.Context, run Runner) (Status, error) { retu
 // lines that are added to it.
 func (m *Manager) Logs(lines string, follow bool) []string { return m.logs(lines, follow) }
 
-// StartTime is how long a gateway may take until it listens. Opening a large database after
+// startTime is how long a gateway may take until it listens. Opening a large database after
 // a crash takes longest.
-const StartTime = 15 * time.Second
+const startTime = 15 * time.Second
 
 // Await waits until the service is the gateway that listens for the data directory, and
-// returns its URL; "" when the manager gave up, or after [StartTime].
+// returns its URL; "" when the manager gave up, or after 15 seconds.
 func (m *Manager) Await(ctx context.Context, run Runner, dataDir string, now func() time.Time) (url string, s Status,
 	err error) {
-	for until := now().Add(StartTime); ; {
+	for until := now().Add(startTime); ; {
 		running, claimed := datadir.Holder(dataDir)
 		if s, err = m.status(ctx, run); err != nil {
 			return "", s, err

@@ -18,7 +18,7 @@ func TestSystemdStatus(t *testing.T) {
 			Status{Installed: true, State: "failed (failed)", failed: true}},
 	}
 	for _, tt := range tests {
-		tt.want.Manager, tt.want.Unit = "systemd", UnitName
+		tt.want.Manager, tt.want.Unit = "systemd", unitName
 		if got := systemdStatus(tt.out); got != tt.want {
 			t.Errorf("%q: %+v\nwant %+v", tt.out, got, tt.want)
 		}

@@ -135,8 +135,8 @@ func quote(word string, argument bool) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// UnitName is the name of the unit.
-const UnitName = "amtp.service"
+// unitName is the name of the unit.
+const unitName = "amtp.service"
 
 // SystemUnits is the directory for the units of the machine that no package brings.
 const SystemUnits = "/etc/systemd/system"
@@ -149,21 +149,21 @@ func Systemd(g Gateway, units string) (*Manager, error) {
 		return nil, err
 	}
 	ctl, journal := []string{"systemctl"}, []string{"journalctl"}
-	m := &Manager{Name: "systemd", Unit: UnitName}
+	m := &Manager{Name: "systemd", Unit: unitName}
 	if g.System {
-		m.Packaged = "/usr/lib/systemd/system/" + UnitName
+		m.Packaged = "/usr/lib/systemd/system/" + unitName
 	} else {
 		ctl, journal = append(ctl, "--user"), append(journal, "--user")
 		m.Advice = `It stops when you log out, unless "loginctl enable-linger" was run once.`
 	}
 	command := func(args ...string) []string { return append(slices.Clone(ctl), args...) }
-	m.File = managedfile.File{Path: filepath.Join(units, UnitName), Content: unit, Mode: 0o644, Open: "# "}
+	m.File = managedfile.File{Path: filepath.Join(units, unitName), Content: unit, Mode: 0o644, Open: "# "}
 	m.probe = command("show", "--property=Version")
-	m.Start = [][]string{command("daemon-reload"), command("enable", UnitName), command("restart", UnitName)}
-	m.stop = [][]string{command("disable", "--now", UnitName)}
+	m.Start = [][]string{command("daemon-reload"), command("enable", unitName), command("restart", unitName)}
+	m.stop = [][]string{command("disable", "--now", unitName)}
 	m.gone = [][]string{command("daemon-reload")}
 	m.logs = func(lines string, follow bool) []string {
-		argv := append(slices.Clone(journal), "--unit="+UnitName, "--lines="+lines, "--no-pager",
+		argv := append(slices.Clone(journal), "--unit="+unitName, "--lines="+lines, "--no-pager",
 			"--output=short-iso", "--quiet")
 		if follow {
 			argv = append(argv, "--follow")
@@ -171,7 +171,7 @@ func Systemd(g Gateway, units string) (*Manager, error) {
 		return argv
 	}
 	m.status = func(ctx context.Context, run Runner) (Status, error) {
-		out, err := run(ctx, command("show", UnitName,
+		out, err := run(ctx, command("show", unitName,
 			"--property=LoadState,ActiveState,SubState,UnitFileState,MainPID,ActiveEnterTimestamp,FragmentPath"))
 		if err != nil {
 			return Status{}, err
@@ -190,7 +190,7 @@ func systemdStatus(out string) Status {
 	}
 	pid, _ := strconv.Atoi(value["MainPID"]) // 0 when it is no number
 	return Status{
-		Manager: "systemd", Unit: UnitName, File: value["FragmentPath"],
+		Manager: "systemd", Unit: unitName, File: value["FragmentPath"],
 		Installed: value["LoadState"] != "not-found" && value["LoadState"] != "",
 		Running:   value["ActiveState"] == "active" && value["SubState"] == "running",
 		State:     value["ActiveState"] + " (" + value["SubState"] + ")",
