@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/amtp-go/amtp"
 )
@@ -302,4 +304,10 @@ func Short(s string) string {
 		return strings.ToValidUTF8(s[:100], "?") + "…"
 	}
 	return s
+}
+
+// Storable reports whether a text can stand in any store: it is UTF-8 without control
+// characters. PostgreSQL has no NUL in a text.
+func Storable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

@@ -303,3 +303,12 @@ type WorkBell interface {
 	// that there were too many to note: ask Waiting.
 	Take() (rang []Destination, all bool)
 }
+
+// DestinationHealth says how well the queue gets through to one destination.
+type DestinationHealth struct {
+	Destination Destination
+	Window      int       // attempts that may be made at once
+	InFlight    int       // attempts under way
+	Failures    int       // in a row
+	ClosedUntil time.Time // jobs that were tried before wait until then; zero if they need not
+}

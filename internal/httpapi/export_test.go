@@ -58,7 +58,7 @@ var Statuses = statuses
 // Callers returns who may call each operation.
 func Callers() map[string]string {
 	names := map[who]string{everyone: "everyone", anybody: "anybody", client: "client", registrant: "registrant",
-		reader: "reader", self: "self", owner: "owner", operator: "operator"}
+		reader: "reader", self: "self", owner: "owner", operators: "operators"}
 	callers := make(map[string]string)
 	for _, r := range routes {
 		callers[r.method+" "+r.pattern] = names[r.who]

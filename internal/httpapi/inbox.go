@@ -73,6 +73,29 @@ func (s *Server) markRead(c *call) {
 	c.answer(http.StatusOK, result, refused)
 }
 
+// result writes v, or the error if there is one.
+func (c *call) result(status int, v any, err error) {
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.reply(status, v)
+}
+
+// reads reads the body, which may be empty, into v, unless the operation cannot be done
+// whatever stands there. It reports whether the call goes on.
+func (c *call) reads(v any, cannot error) bool {
+	if cannot != nil {
+		c.fail(cannot)
+		return false
+	}
+	if refused := c.decode(v, true); refused != nil {
+		c.fail(refused)
+		return false
+	}
+	return true
+}
+
 // answer writes v, or the refusal if there is one.
 func (c *call) answer(status int, v any, refused *amtp.Error) {
 	if refused != nil {

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/internal/gateway"
@@ -41,17 +39,11 @@ func (c *call) params() *params {
 		if len(list[0]) > maxParameter {
 			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q is longer than %d bytes.", name, maxParameter)
 		}
-		if !printable(list[0]) {
+		if !gateway.Storable(list[0]) {
 			p.fail(amtp.CodeInvalidParameter, "The parameter %.40q has a control character or is not UTF-8.", name)
 		}
 	}
 	return p
-}
-
-// printable reports whether a text can stand in any store: it is UTF-8 without
-// control characters. PostgreSQL has no NUL in a text.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func (p *params) fail(code amtp.Code, format string, args ...any) {

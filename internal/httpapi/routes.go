@@ -44,7 +44,7 @@ const (
 	reader                // the operator, and an agent for its own messages
 	self                  // an agent, with its own key
 	owner                 // the operator, and an agent for itself
-	operator              // the operator, with the admin key; this is checked here
+	operators             // the operator, with the admin key; this is checked here
 )
 
 // tolerance says which keys count as none. The probes and the document are for
@@ -64,7 +64,7 @@ func (w who) tolerance() access.Tolerance {
 
 // admits returns the refusal of a caller to whom the route is not open, nil for others.
 func (w who) admits(p *gateway.Principal) error {
-	if w == operator && !p.Admin {
+	if w == operators && !p.Admin {
 		return gateway.NeedAdmin(p)
 	}
 	return nil
@@ -88,7 +88,7 @@ var routes = []route{
 	{"POST", "/v1/peers/check", anybody, "", (*Server).answerPeer},
 
 	{"POST", "/v1/admin/agents", registrant, "an agent was registered", (*Server).register},
-	{"GET", "/v1/admin/agents", operator, "", (*Server).listAgents},
+	{"GET", "/v1/admin/agents", operators, "", (*Server).listAgents},
 	{"GET", "/v1/admin/agents/{name}", owner, "", (*Server).showAgent},
 	{"PATCH", "/v1/admin/agents/{name}", owner, "an agent was changed", (*Server).updateAgent},
 	{"DELETE", "/v1/admin/agents/{name}", owner, "an agent was deleted", (*Server).deleteAgent},
@@ -97,31 +97,31 @@ var routes = []route{
 	{"DELETE", "/v1/admin/agents/{name}/keys/{kid}", owner, "a key of an agent was revoked", (*Server).revokeKey},
 	{"POST", "/v1/admin/agents/{name}/push-secret", owner,
 		"the push secret of an agent was renewed", (*Server).renewPushSecret},
-	{"POST", "/v1/admin/domain", operator, "a domain was prepared", (*Server).prepareDomain},
-	{"GET", "/v1/admin/keys", operator, "", (*Server).listSigningKeys},
-	{"POST", "/v1/admin/keys", operator, "a signing key was made", (*Server).makeSigningKey},
-	{"POST", "/v1/admin/keys/{selector}/use", operator, "a signing key was taken into use", (*Server).useSigningKey},
-	{"DELETE", "/v1/admin/keys/{selector}", operator, "a signing key was retired", (*Server).retireSigningKey},
-	{"GET", "/v1/admin/certificate", operator, "", (*Server).showCertificate},
-	{"POST", "/v1/admin/certificate/renew", operator,
+	{"POST", "/v1/admin/domain", operators, "a domain was prepared", (*Server).prepareDomain},
+	{"GET", "/v1/admin/keys", operators, "", (*Server).listSigningKeys},
+	{"POST", "/v1/admin/keys", operators, "a signing key was made", (*Server).makeSigningKey},
+	{"POST", "/v1/admin/keys/{selector}/use", operators, "a signing key was taken into use", (*Server).useSigningKey},
+	{"DELETE", "/v1/admin/keys/{selector}", operators, "a signing key was retired", (*Server).retireSigningKey},
+	{"GET", "/v1/admin/certificate", operators, "", (*Server).showCertificate},
+	{"POST", "/v1/admin/certificate/renew", operators,
 		"the certificates were renewed on request", (*Server).renewCertificate},
-	{"GET", "/v1/admin/limits", operator, "", (*Server).showLimits},
-	{"GET", "/v1/admin/peers", operator, "", (*Server).listPeers},
-	{"POST", "/v1/admin/peers", operator, "a peer was added", (*Server).addPeer},
-	{"DELETE", "/v1/admin/peers/{domain}", operator, "a peer was removed", (*Server).removePeer},
-	{"POST", "/v1/admin/peers/{domain}/check", operator, "", (*Server).checkPeer},
-	{"POST", "/v1/admin/invites", operator, "somebody was invited", (*Server).makeInvite},
-	{"POST", "/v1/admin/resume", operator, "the pause was ended: messages are accepted", (*Server).resume},
+	{"GET", "/v1/admin/limits", operators, "", (*Server).showLimits},
+	{"GET", "/v1/admin/peers", operators, "", (*Server).listPeers},
+	{"POST", "/v1/admin/peers", operators, "a peer was added", (*Server).addPeer},
+	{"DELETE", "/v1/admin/peers/{domain}", operators, "a peer was removed", (*Server).removePeer},
+	{"POST", "/v1/admin/peers/{domain}/check", operators, "", (*Server).checkPeer},
+	{"POST", "/v1/admin/invites", operators, "somebody was invited", (*Server).makeInvite},
+	{"POST", "/v1/admin/resume", operators, "the pause was ended: messages are accepted", (*Server).resume},
 
-	{"GET", "/v1/admin/queue", operator, "", (*Server).listJobs},
-	{"GET", "/v1/admin/queue/{job}", operator, "", (*Server).showJob},
-	{"POST", "/v1/admin/queue/{job}/retry", operator, "a job is tried at once", (*Server).retryJob},
-	{"DELETE", "/v1/admin/queue/{job}", operator, "a job was cancelled", (*Server).cancelJob},
-	{"GET", "/v1/admin/dead-letters", operator, "", (*Server).listDead},
-	{"DELETE", "/v1/admin/dead-letters", operator, "dead letters were removed", (*Server).purgeDead},
-	{"POST", "/v1/admin/dead-letters/redrive", operator, "dead letters were queued again", (*Server).redriveDead},
-	{"GET", "/v1/admin/dead-letters/{id}", operator, "", (*Server).showDead},
-	{"DELETE", "/v1/admin/dead-letters/{id}", operator, "a dead letter was removed", (*Server).purgeOneDead},
+	{"GET", "/v1/admin/queue", operators, "", (*Server).listJobs},
+	{"GET", "/v1/admin/queue/{job}", operators, "", (*Server).showJob},
+	{"POST", "/v1/admin/queue/{job}/retry", operators, "a job is tried at once", (*Server).retryJob},
+	{"DELETE", "/v1/admin/queue/{job}", operators, "a job was cancelled", (*Server).cancelJob},
+	{"GET", "/v1/admin/dead-letters", operators, "", (*Server).listDead},
+	{"DELETE", "/v1/admin/dead-letters", operators, "dead letters were removed", (*Server).purgeDead},
+	{"POST", "/v1/admin/dead-letters/redrive", operators, "dead letters were queued again", (*Server).redriveDead},
+	{"GET", "/v1/admin/dead-letters/{id}", operators, "", (*Server).showDead},
+	{"DELETE", "/v1/admin/dead-letters/{id}", operators, "a dead letter was removed", (*Server).purgeOneDead},
 
 	{"POST", "/v1/join", anybody, "somebody joined by an invitation", (*Server).join},
 	{"GET", "/v1/whoami", self, "", (*Server).whoAmI},

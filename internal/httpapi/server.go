@@ -19,13 +19,12 @@ import (
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/access"
 	"github.com/amtp-go/amtp/internal/agent"
-	"github.com/amtp-go/amtp/internal/certificate"
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/invite"
 	"github.com/amtp-go/amtp/internal/limits"
+	"github.com/amtp-go/amtp/internal/operator"
 	"github.com/amtp-go/amtp/internal/peering"
-	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/remote"
 )
 
@@ -39,9 +38,8 @@ type Server struct {
 	Keys          *access.Keyring        // nil like Peers
 	Seal          gateway.Seal           // for keys of a domain that is prepared
 	Brought       *access.Brought        // likewise; nil for none
-	Queue         *queue.Queue
+	Operator      *operator.Operator
 	Domains       *remote.Domains
-	Certificates  certificate.Source // nil without TLS
 	Domain        amtp.Domain
 	MaxMessage    int64 // bytes of one request body
 	InFlight      int64 // bytes of all request bodies that are being worked on

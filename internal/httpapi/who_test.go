@@ -13,7 +13,7 @@ var refusals = map[string]map[string]string{
 	"reader": {"nobody": "nokey", "dev": "nokey"},
 	"self":   {"nobody": "nokey", "dev": "nokey", "admin": "denied"},
 	"owner":  {"nobody": "noadmin", "dev": "noadmin"},
-	"operator": {"nobody": "noadmin", "dev": "noadmin", "eve": "notadmin", "alice": "notadmin",
+	"operators": {"nobody": "noadmin", "dev": "noadmin", "eve": "notadmin", "alice": "notadmin",
 		"bob": "notadmin"},
 }
 

@@ -53,7 +53,7 @@ type Queue struct {
 	probes          chan gateway.Destination
 	heard           chan gateway.Destination
 	backgroundSlots chan struct{} // one for each piece of work beside the loop
-	healthRequests  chan chan<- []DestinationHealth
+	healthRequests  chan chan<- []gateway.DestinationHealth
 	workers         workers
 	clockJumps      int64 // of the clock, that the destinations know of
 	lastTime        time.Time
@@ -93,7 +93,7 @@ func New(store Store, courier gateway.Courier, o Options) *Queue {
 		done:   make(chan attemptResult, 3*maxLeased),
 		probes: make(chan gateway.Destination, 16), heard: make(chan gateway.Destination, 64),
 		backgroundSlots: make(chan struct{}, 4),
-		healthRequests:  make(chan chan<- []DestinationHealth), workers: newWorkers(),
+		healthRequests:  make(chan chan<- []gateway.DestinationHealth), workers: newWorkers(),
 	}
 }
 
@@ -158,8 +158,8 @@ func (q *Queue) Run(ctx context.Context) error {
 
 // Destinations returns the health of the destinations in the order of their names. It
 // returns none if ctx ends before the queue answers.
-func (q *Queue) Destinations(ctx context.Context) []DestinationHealth {
-	answer := make(chan []DestinationHealth, 1)
+func (q *Queue) Destinations(ctx context.Context) []gateway.DestinationHealth {
+	answer := make(chan []gateway.DestinationHealth, 1)
 	select {
 	case q.healthRequests <- answer:
 		return <-answer
@@ -168,7 +168,7 @@ func (q *Queue) Destinations(ctx context.Context) []DestinationHealth {
 	}
 }
 
-func (q *Queue) health() (list []DestinationHealth) {
+func (q *Queue) health() (list []gateway.DestinationHealth) {
 	for _, s := range q.schedulers {
 		list = s.health(list)
 	}

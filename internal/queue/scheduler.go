@@ -518,22 +518,13 @@ func (s *scheduler) sleep(now time.Time) time.Duration {
 	return wait
 }
 
-// DestinationHealth shows the health of one destination.
-type DestinationHealth struct {
-	Destination gateway.Destination
-	Window      int       // attempts that may be made at once
-	InFlight    int       // attempts under way
-	Failures    int       // in a row
-	ClosedUntil time.Time // jobs that were tried before wait until then; zero if they need not
-}
-
-func (s *scheduler) health(list []DestinationHealth) []DestinationHealth {
+func (s *scheduler) health(list []gateway.DestinationHealth) []gateway.DestinationHealth {
 	for _, l := range s.all {
-		list = append(list, DestinationHealth{Destination: l.destination, Window: l.window, InFlight: l.underWay(),
+		list = append(list, gateway.DestinationHealth{Destination: l.destination, Window: l.window, InFlight: l.underWay(),
 			Failures:    max(l.fresh.gate.failures, l.tried.gate.failures),
 			ClosedUntil: later(l.fresh.gate.closedUntil, l.tried.gate.closedUntil)})
 	}
-	slices.SortFunc(list, func(a, b DestinationHealth) int { return cmp.Compare(a.Destination, b.Destination) })
+	slices.SortFunc(list, func(a, b gateway.DestinationHealth) int { return cmp.Compare(a.Destination, b.Destination) })
 	return list
 }
 

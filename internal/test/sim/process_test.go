@@ -23,6 +23,7 @@ import (
 	"github.com/amtp-go/amtp/internal/httpapi"
 	"github.com/amtp-go/amtp/internal/intake"
 	"github.com/amtp-go/amtp/internal/limits"
+	"github.com/amtp-go/amtp/internal/operator"
 	"github.com/amtp-go/amtp/internal/queue"
 	"github.com/amtp-go/amtp/internal/receipt"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
@@ -199,7 +200,8 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	known := records{finder, discovery.NewBudget(finder, (*limits.Limits)(nil))}
 	p.door = doors.Get().(*door)
 	d := &p.door.Server
-	d.Intake, d.Store, d.Queue, d.Domain, d.Log, d.Now = in, store, p.queue, s.domain, log, now
+	d.Intake, d.Store, d.Domain, d.Log, d.Now = in, store, s.domain, log, now
+	d.Operator = &operator.Operator{Store: store, Queue: p.queue, Domain: s.domain, Now: now}
 	d.Agents = &agent.Agents{Store: store, Domain: s.domain, Now: now, Stopping: p.gone, Queue: p.queue}
 	d.Authenticator = &access.Authenticator{Owners: store, Admin: []string{adminKey}, Failures: &access.Failures{}}
 	d.Verifier = access.NewDomainVerifier(known, store, gateway.PolicyFlag, log)
