@@ -8,6 +8,7 @@
 package access
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -23,7 +24,7 @@ import (
 
 // Owners finds the agent whose key has a hash. gateway.Store is one.
 type Owners interface {
-	KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error)
+	KeyOwner(ctx context.Context, hash [32]byte, now time.Time) (*gateway.Agent, string, error)
 }
 
 // Authenticator authenticates requests.
@@ -73,7 +74,7 @@ func (d *Authenticator) Caller(r *http.Request, now time.Time, tolerance Toleran
 		}
 	}
 	if keyShown {
-		agent, id, fault := d.Owners.KeyOwner(sha256.Sum256([]byte(key)), now)
+		agent, id, fault := d.Owners.KeyOwner(r.Context(), sha256.Sum256([]byte(key)), now)
 		switch {
 		case fault == nil:
 			p.Agent, p.KeyID = agent, id

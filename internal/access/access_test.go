@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // ownerless is a store without agents.
 type ownerless struct{}
 
-func (ownerless) KeyOwner([32]byte, time.Time) (*gateway.Agent, string, error) {
+func (ownerless) KeyOwner(context.Context, [32]byte, time.Time) (*gateway.Agent, string, error) {
 	return nil, "", gateway.ErrNotFound
 }
 

@@ -91,14 +91,14 @@ func printable(s string) bool {
 
 // named finds the agent that a route means and checks that the caller may
 // manage it: the administrator, or the agent itself.
-func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
+func (s *Agents) named(ctx context.Context, p gateway.Principal, name string) (*gateway.Agent, *amtp.Error) {
 	if p.Agent == nil && !p.Admin {
 		return nil, gateway.NeedAdmin(&p)
 	}
 	address, refused := s.address(name)
 	if p.Admin {
 		if refused == nil {
-			a, err := s.Store.AgentNamed(address)
+			a, err := s.Store.AgentNamed(ctx, address)
 			if err == nil {
 				return a, nil
 			}
@@ -116,8 +116,8 @@ func (s *Agents) named(p gateway.Principal, name string) (*gateway.Agent, *amtp.
 }
 
 // Show returns one agent.
-func (s *Agents) Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
-	a, refused := s.named(p, name)
+func (s *Agents) Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.Agent{}, refused
 	}
@@ -139,7 +139,7 @@ func (s *Agents) All(after string, limit int) (admin.AgentMap, gateway.AgentPage
 // Update changes what an agent says about itself, and how it gets its messages.
 func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u amtp.AgentUpdate) (amtp.Agent,
 	*amtp.Error) {
-	a, refused := s.named(p, name)
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.Agent{}, refused
 	}
@@ -207,7 +207,7 @@ func set[T any](to *T, from *T) {
 
 // Delete ends an agent and its keys.
 func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (amtp.Address, *amtp.Error) {
-	a, refused := s.named(p, name)
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.Address{}, refused
 	}

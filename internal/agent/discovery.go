@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ type Page struct {
 // where the page that follows begins. An agent that is not listed finds itself,
 // and the administrator finds all. AgentCount counts all that match, as far as
 // the list says.
-func (s *Agents) Discover(p gateway.Principal, q Query, at Page) (amtp.AgentList, string, *amtp.Error) {
+func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at Page) (amtp.AgentList, string, *amtp.Error) {
 	now := s.Now()
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
 	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }
@@ -43,7 +44,7 @@ func (s *Agents) Discover(p gateway.Principal, q Query, at Page) (amtp.AgentList
 		return (a.Listed || mine(a)) && q.matches(a) && (!q.ActiveOnly || a.Active(now))
 	}
 	if q.Address != "" {
-		a, refused := s.addressed(q.Address)
+		a, refused := s.addressed(ctx, q.Address)
 		if a != nil && a.Address.Key() > at.After && shown(a) {
 			list.Agents, list.AgentCount = append(list.Agents, View(a, now, mine(a))), 1
 		}
@@ -69,12 +70,12 @@ func (s *Agents) Discover(p gateway.Principal, q Query, at Page) (amtp.AgentList
 }
 
 // addressed returns the agent with the address, nil when there is none.
-func (s *Agents) addressed(address string) (*gateway.Agent, *amtp.Error) {
+func (s *Agents) addressed(ctx context.Context, address string) (*gateway.Agent, *amtp.Error) {
 	a, err := amtp.ParseAddress(address)
 	if err != nil {
 		return nil, nil // nobody has it
 	}
-	found, err := s.Store.AgentNamed(gateway.AtHome(a, s.Domain))
+	found, err := s.Store.AgentNamed(ctx, gateway.AtHome(a, s.Domain))
 	switch {
 	case errors.Is(err, gateway.ErrNotFound):
 		return nil, nil

@@ -12,7 +12,7 @@ import (
 // changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
 func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
 	with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
-	a, refused := s.named(p, name)
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.IssuedKey{}, refused
 	}
@@ -31,12 +31,12 @@ func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string,
 }
 
 // Keys lists an agent's keys without their secrets.
-func (s *Agents) Keys(p gateway.Principal, name string) (amtp.AgentKeys, *amtp.Error) {
-	a, refused := s.named(p, name)
+func (s *Agents) Keys(ctx context.Context, p gateway.Principal, name string) (amtp.AgentKeys, *amtp.Error) {
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.AgentKeys{}, refused
 	}
-	keys, err := s.Store.Keys(a.ID)
+	keys, err := s.Store.Keys(ctx, a.ID)
 	if err != nil {
 		return amtp.AgentKeys{}, gateway.Refusal(err)
 	}
@@ -50,7 +50,7 @@ func (s *Agents) Keys(p gateway.Principal, name string) (amtp.AgentKeys, *amtp.E
 
 // RevokeKey ends one key at once.
 func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID string) (amtp.Address, *amtp.Error) {
-	a, refused := s.named(p, name)
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.Address{}, refused
 	}

@@ -172,7 +172,7 @@ func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, m
 // signs beside it for a day, unless at once is set.
 func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name string,
 	atOnce bool) (amtp.IssuedPushSecret, *amtp.Error) {
-	a, refused := s.named(p, name)
+	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.IssuedPushSecret{}, refused
 	}

@@ -151,7 +151,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 		"The agent %s exists already. Its owner gets a new key with: amtp setup --name %s --take-over", address,
 		address.Local()).
 		With("error", "agent already exists: "+address.String())
-	a, err := s.Store.AgentNamed(address)
+	a, err := s.Store.AgentNamed(ctx, address)
 	if errors.Is(err, gateway.ErrNotFound) {
 		return r, taken // it was removed just now; the next attempt finds out
 	}
@@ -167,7 +167,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}
-	keys, err := s.Store.Keys(a.ID)
+	keys, err := s.Store.Keys(ctx, a.ID)
 	if err != nil {
 		return r, gateway.Refusal(err)
 	}

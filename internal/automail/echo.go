@@ -20,11 +20,11 @@ const EchoName = "echo"
 
 // EchoStore is what Echo needs of gateway.Store.
 type EchoStore interface {
-	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	AddAgent(context.Context, gateway.Agent, gateway.Key,
 		...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
 	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
-	Keys(gateway.AgentID) ([]gateway.Key, error)
+	Keys(context.Context, gateway.AgentID) ([]gateway.Key, error)
 	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)
 	Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error)
 	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
@@ -63,9 +63,9 @@ func (e *Echo) Open(ctx context.Context) error {
 	}
 	for range 2 { // another gateway over the same store may be faster
 		var there *gateway.Agent
-		if there, err = e.Store.AgentNamed(address); err == nil {
+		if there, err = e.Store.AgentNamed(ctx, address); err == nil {
 			e.agent = *there
-			if ours, err := e.isOurs(there.ID); err != nil || ours {
+			if ours, err := e.isOurs(ctx, there.ID); err != nil || ours {
 				return err
 			}
 			return fmt.Errorf("there is an agent %s that somebody registered; remove it, or leave echo.enabled false",
@@ -96,11 +96,11 @@ func (e *Echo) Close(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	there, err := e.Store.AgentNamed(address)
+	there, err := e.Store.AgentNamed(ctx, address)
 	if err != nil {
 		return nil // there is none
 	}
-	ours, err := e.isOurs(there.ID)
+	ours, err := e.isOurs(ctx, there.ID)
 	if err != nil || !ours {
 		return err
 	}
@@ -114,8 +114,8 @@ func (e *Echo) address() (amtp.Address, error) {
 	return amtp.ParseAddress(EchoName + "@" + string(e.Domain))
 }
 
-func (e *Echo) isOurs(id gateway.AgentID) (bool, error) {
-	keys, err := e.Store.Keys(id)
+func (e *Echo) isOurs(ctx context.Context, id gateway.AgentID) (bool, error) {
+	keys, err := e.Store.Keys(ctx, id)
 	if err != nil {
 		return false, err
 	}

@@ -35,7 +35,7 @@ type Push struct {
 
 // PushStore is what Push needs of gateway.Store.
 type PushStore interface {
-	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
 		with ...gateway.SecretChange) (gateway.Agent, error)
 	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
@@ -58,7 +58,7 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if len(p.Recipients) == 0 {
 		return gateway.Carriage{}
 	}
-	a, err := c.agent(&p)
+	a, err := c.agent(ctx, &p)
 	switch {
 	case err != nil:
 		return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeTemporaryFailure,
@@ -71,7 +71,7 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	}
 	carriage := c.push(ctx, &p, a)
 	if len(carriage.Outcomes) > 0 && carriage.Outcomes[0].Event == gateway.Postpone {
-		if now, err := c.agent(&p); err == nil && now != nil && now.DeliveryMode != "push" { // changed meanwhile
+		if now, err := c.agent(ctx, &p); err == nil && now != nil && now.DeliveryMode != "push" { // changed meanwhile
 			return inbox(&p)
 		}
 	}
@@ -79,9 +79,9 @@ func (c *Push) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 }
 
 // agent returns the recipient as it is now, nil when it is gone.
-func (c *Push) agent(p *gateway.Parcel) (*gateway.Agent, error) {
+func (c *Push) agent(ctx context.Context, p *gateway.Parcel) (*gateway.Agent, error) {
 	to := &p.Recipients[0]
-	a, err := c.Store.AgentNamed(to.Recipient)
+	a, err := c.Store.AgentNamed(ctx, to.Recipient)
 	switch {
 	case errors.Is(err, gateway.ErrNotFound):
 		return nil, nil

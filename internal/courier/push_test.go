@@ -598,7 +598,7 @@ func TestPushIsGone(t *testing.T) {
 		if len(s.endpoint.got) != 1 {
 			t.Errorf("lost %v: %d pushes, want 1", lost, len(s.endpoint.got))
 		}
-		a, err := s.store.AgentNamed(s.bob.Address)
+		a, err := s.store.AgentNamed(t.Context(), s.bob.Address)
 		if err != nil || a.DeliveryMode != "pull" || a.Target != s.bob.Target {
 			t.Errorf("bob is %+v, %v; want pull, and where it was pushed before", a, err)
 		}

@@ -147,7 +147,7 @@ type Store interface {
 	// letters. It does no I/O for one that it finds, as far as this process
 	// knows: that another removed it is known within a second, and Accept
 	// refuses it at once. ErrNotFound is certain.
-	AgentNamed(amtp.Address) (*Agent, error)
+	AgentNamed(context.Context, amtp.Address) (*Agent, error)
 
 	// Agent returns the living agent with the id. It does no I/O for one that it
 	// finds, as far as this process knows. ErrNotFound is certain.
@@ -160,7 +160,7 @@ type Store interface {
 
 	// Agents returns all living agents ordered by address, for who needs all of
 	// them: it costs what they are.
-	Agents() []*Agent
+	Agents(context.Context) []*Agent
 
 	// AddKey stores one more key of an agent and, when alone is set, ends all
 	// its others in the same step. It returns how many it ended. It makes the changes
@@ -168,7 +168,7 @@ type Store interface {
 	AddKey(ctx context.Context, k Key, alone bool, with ...SecretChange) (ended int, err error)
 
 	// Keys lists an agent's keys, oldest first.
-	Keys(AgentID) ([]Key, error)
+	Keys(context.Context, AgentID) ([]Key, error)
 
 	// RemoveKey ends one key at once. ErrNotFound when the agent has no such key.
 	RemoveKey(ctx context.Context, agent AgentID, keyID string) error
@@ -178,7 +178,7 @@ type Store interface {
 	// another process ended is found no more within a second, and does nothing
 	// meanwhile: see WithKey. ErrNotFound when there is none, any other error when
 	// nobody can say.
-	KeyOwner(hash [32]byte, now time.Time) (*Agent, string, error)
+	KeyOwner(ctx context.Context, hash [32]byte, now time.Time) (*Agent, string, error)
 
 	// Purge takes away what has outlived its retention, of the next limit
 	// messages at the most of which something may be due: those whose turn it is by

@@ -81,7 +81,7 @@ func (s *Server) listAgents(c *call) {
 
 // showAgent shows one agent to itself or the administrator.
 func (s *Server) showAgent(c *call) {
-	a, refused := s.Agents.Show(c.principal, c.r.PathValue("name"))
+	a, refused := s.Agents.Show(c.r.Context(), c.principal, c.r.PathValue("name"))
 	c.answer(http.StatusOK, a, refused)
 }
 
@@ -135,7 +135,7 @@ func (s *Server) issueKey(c *call) {
 
 // listKeys lists an agent's keys without their secrets.
 func (s *Server) listKeys(c *call) {
-	keys, refused := s.Agents.Keys(c.principal, c.r.PathValue("name"))
+	keys, refused := s.Agents.Keys(c.r.Context(), c.principal, c.r.PathValue("name"))
 	c.answer(http.StatusOK, keys, refused)
 }
 
@@ -181,7 +181,7 @@ func (s *Server) discover(c *call) {
 		c.fail(p.err)
 		return
 	}
-	list, next, refused := s.Agents.Discover(c.principal, agent.QueryOf(q), page)
+	list, next, refused := s.Agents.Discover(c.r.Context(), c.principal, agent.QueryOf(q), page)
 	if list.NextCursor = ofListed.agentText(list.HasMore, next); list.Incomplete {
 		list.NextCursor = s.hiddenCursorText(next)
 	}

@@ -36,7 +36,7 @@ func (s *Server) planDomain(c *call, name string) (plan admin.DomainPlan, refuse
 			"This gateway serves %s. Others know it by that, so it does not become %s; a second domain takes a second gateway.",
 			s.Domain, d)
 	}
-	if plan, refused = agent.Plan(s.Store.Agents(), d); refused != nil {
+	if plan, refused = agent.Plan(s.Store.Agents(c.r.Context()), d); refused != nil {
 		return plan, refused
 	}
 	plan.Serves = s.Domain

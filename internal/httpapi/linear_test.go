@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -80,6 +81,6 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 // nobodys is a directory without keys.
 type nobodys struct{}
 
-func (nobodys) KeyOwner([32]byte, time.Time) (*gateway.Agent, string, error) {
+func (nobodys) KeyOwner(context.Context, [32]byte, time.Time) (*gateway.Agent, string, error) {
 	return nil, "", gateway.ErrNotFound
 }

@@ -23,7 +23,7 @@ import (
 // Store is the part of gateway.Store that an Intake needs.
 type Store interface {
 	Accept(context.Context, gateway.Acceptance) (gateway.Accepted, error)
-	AgentNamed(amtp.Address) (*gateway.Agent, error)
+	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	Agent(gateway.AgentID) (*gateway.Agent, error)
 	Paused() time.Time
 }
@@ -95,7 +95,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	if in.isReceipts(p, m) {
 		return in.receipts(ctx, p, m)
 	}
-	sender, refused := in.sender(p, m.Sender)
+	sender, refused := in.sender(ctx, p, m.Sender)
 	if refused != nil {
 		return nil, refused
 	}
@@ -106,7 +106,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 		return nil, gateway.Refusal(gateway.ErrPaused)
 	}
 	now := in.Now()
-	list := in.resolve(p, m.Recipients, now)
+	list := in.resolve(ctx, p, m.Recipients, now)
 	if err := list.fault(); err != nil {
 		return nil, gateway.Refusal(err)
 	}
@@ -155,7 +155,7 @@ type writer struct {
 
 // sender decides whether the principal may write as the address. It looks at who
 // authenticated, never at what is claimed. AMTP §9.
-func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
+func (in *Intake) sender(ctx context.Context, p gateway.Principal, claimed amtp.Address) (writer, *amtp.Error) {
 	local := in.isOurs(claimed.Domain())
 	switch {
 	case p.Gateway:
@@ -175,7 +175,7 @@ func (in *Intake) sender(p gateway.Principal, claimed amtp.Address) (writer, *am
 			"Sending needs the sender's key: Authorization: Bearer KEY").
 			With("required_header", "Authorization: Bearer <api-key>")
 	}
-	agent, err := in.Store.AgentNamed(in.home(claimed))
+	agent, err := in.Store.AgentNamed(ctx, in.home(claimed))
 	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
 		return writer{}, gateway.Refusal(err)
 	}

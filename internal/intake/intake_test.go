@@ -347,7 +347,7 @@ func TestNamesake(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	bob, err := h.store.AgentNamed(first.Recipients[0].Address)
+	bob, err := h.store.AgentNamed(t.Context(), first.Recipients[0].Address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (in *Intake) Verify(ctx context.Context, a Arrival) (gateway.Principal, *am
 	if p.Agent != nil || p.Admin || in.Verifier == nil || in.isOurs(a.Message.Sender.Domain()) {
 		return p, nil
 	}
-	if refused := in.passing(a.Message); refused != nil {
+	if refused := in.passing(ctx, a.Message); refused != nil {
 		return p, refused
 	}
 	from := p.From

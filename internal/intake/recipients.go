@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ type recipient struct {
 
 // resolve finds who is meant by each address. Two addresses of one agent are
 // one recipient.
-func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now time.Time) recipients {
+func (in *Intake) resolve(ctx context.Context, p gateway.Principal, addresses []amtp.Address, now time.Time) recipients {
 	list := make(recipients, 0, len(addresses))
 	for _, a := range addresses {
 		r := recipient{status: amtp.RecipientStatus{Address: a, Timestamp: amtp.Time{Time: now}}}
@@ -30,7 +31,7 @@ func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now tim
 		case p.Gateway:
 			in.own(&r, p.For, a)
 		case in.isOurs(a.Domain()):
-			in.local(&r, a)
+			in.local(ctx, &r, a)
 		default:
 			in.remote(&r, p, a)
 		}
@@ -42,8 +43,8 @@ func (in *Intake) resolve(p gateway.Principal, addresses []amtp.Address, now tim
 }
 
 // local finds the agent with the address.
-func (in *Intake) local(r *recipient, a amtp.Address) {
-	agent, err := in.Store.AgentNamed(in.home(a))
+func (in *Intake) local(ctx context.Context, r *recipient, a amtp.Address) {
+	agent, err := in.Store.AgentNamed(ctx, in.home(a))
 	if err != nil {
 		r.found(err)
 		r.refuse(amtp.CodeAgentUnknown, "there is no agent "+a.String()+" at this gateway")
@@ -99,13 +100,13 @@ func (in *Intake) remote(r *recipient, p gateway.Principal, a amtp.Address) {
 // passing refuses a message of another domain that has no recipient here, as
 // Accept would whatever is found out about its sender. It compares domains
 // only, and so tells nothing about who exists. nil means that Accept decides.
-func (in *Intake) passing(m *amtp.Message) *amtp.Error {
+func (in *Intake) passing(ctx context.Context, m *amtp.Message) *amtp.Error {
 	for _, a := range m.Recipients {
 		if in.isOurs(a.Domain()) {
 			return nil
 		}
 	}
-	return in.resolve(gateway.Principal{Domain: m.Sender.Domain()}, m.Recipients, in.Now()).refusal(m)
+	return in.resolve(ctx, gateway.Principal{Domain: m.Sender.Domain()}, m.Recipients, in.Now()).refusal(m)
 }
 
 func (r *recipient) refuse(code amtp.Code, why string) {

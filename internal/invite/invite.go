@@ -35,7 +35,7 @@ type Registrar interface {
 		with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error)
 	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
 		with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error)
-	Show(p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
+	Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
 }
 
 // Invites makes and takes invitations.
@@ -82,7 +82,7 @@ func (s *Invites) Make(ctx context.Context, n admin.NewInvite) (made admin.Invit
 		return made, amtp.Errorf(amtp.CodeRegistrationFailed,
 			"Nobody was invited: the name %q belongs to the gateway itself.", n.Name)
 	}
-	switch _, unknown := s.Agents.Show(operator, n.Name); {
+	switch _, unknown := s.Agents.Show(ctx, operator, n.Name); {
 	case unknown != nil && n.Existing:
 		return made, unknown
 	case unknown == nil && !n.Existing:

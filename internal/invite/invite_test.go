@@ -91,7 +91,7 @@ func (a *agents) make(with []gateway.SecretChange) (refused *amtp.Error) {
 	return nil
 }
 
-func (a *agents) Show(_ gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
+func (a *agents) Show(_ context.Context, _ gateway.Principal, name string) (amtp.Agent, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.names[name] == 0 {

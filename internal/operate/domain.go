@@ -48,7 +48,7 @@ func (e *OtherDomainError) Error() string {
 // docs/decisions/013, 038
 func Readdress(cfg config.Config, s gateway.Store, log *slog.Logger) error {
 	ctx, to := context.Background(), cfg.Server.Domain
-	agents := s.Agents()
+	agents := s.Agents(ctx)
 	was, err := servedDomain(ctx, s)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan admin.DomainPla
 		return plan, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	plan, refused := agent.Plan(s.Agents(), cfg.Server.Domain)
+	plan, refused := agent.Plan(s.Agents(ctx), cfg.Server.Domain)
 	if refused != nil {
 		return plan, refused
 	}

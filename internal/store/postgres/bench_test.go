@@ -66,7 +66,7 @@ func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway
 func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Acceptance) {
 	b.Helper()
 	sender := letter(0).SenderAgent
-	keys, err := replicas[0].Keys(sender)
+	keys, err := replicas[0].Keys(context.Background(), sender)
 	if err != nil || len(keys) == 0 {
 		b.Fatalf("keys = %d, %v, want one", len(keys), err)
 	}

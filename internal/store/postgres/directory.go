@@ -167,12 +167,12 @@ func (s *Store) know(ctx context.Context, ids ...gateway.AgentID) error {
 }
 
 // AgentNamed returns the living agent with the address.
-func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) {
+func (s *Store) AgentNamed(ctx context.Context, a amtp.Address) (*gateway.Agent, error) {
 	found, err := s.dir.Named(a)
 	if err == nil || a.IsZero() {
 		return found, err // one that was removed meanwhile is refused where it is written to
 	}
-	if err := s.refresh(); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	return s.dir.Named(a)
@@ -184,7 +184,7 @@ func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
 	if err == nil || id == 0 {
 		return found, err // one that was removed meanwhile is refused where it is written to
 	}
-	if err := s.refresh(); err != nil {
+	if err := s.refresh(s.life); err != nil {
 		return nil, err
 	}
 	return s.dir.Agent(id)
@@ -192,40 +192,45 @@ func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
 
 // AgentsPage lists living agents ordered by address.
 func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
-	_ = s.refresh() // the log hears of it
+	_ = s.refresh(s.life) // the log hears of it
 	return s.dir.Page(f, s.bounds.Agents)
 }
 
 // Agents returns all living agents ordered by address: those that are known here
 // while the database is away.
-func (s *Store) Agents() []*gateway.Agent {
-	_ = s.refresh() // the log hears of it
+func (s *Store) Agents(ctx context.Context) []*gateway.Agent {
+	_ = s.refresh(ctx) // the log hears of it
 	return s.dir.All()
 }
 
 // Keys lists an agent's keys, oldest first.
-func (s *Store) Keys(agent gateway.AgentID) ([]gateway.Key, error) {
-	if err := s.refresh(); err != nil {
+func (s *Store) Keys(ctx context.Context, agent gateway.AgentID) ([]gateway.Key, error) {
+	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
 	return s.dir.Keys(agent), nil
 }
 
 // KeyOwner returns the agent whose key has the hash, and the key's id.
-func (s *Store) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
+func (s *Store) KeyOwner(ctx context.Context, hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
 	if s.isFresh() {
 		if a, id, err := s.dir.KeyOwner(hash, now); err == nil {
 			return a, id, nil
 		}
 	}
-	if err := s.refresh(); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	return s.dir.KeyOwner(hash, now)
 }
 
-// refresh asks for what is new on behalf of somebody who found nothing.
-func (s *Store) refresh() error {
+// refresh asks for what is new on behalf of a caller who found nothing. A caller who has
+// gone does not ask; one who goes meanwhile does not end the question, for others wait
+// for its answer.
+func (s *Store) refresh(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := s.enter(); err != nil {
 		return err
 	}

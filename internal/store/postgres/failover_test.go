@@ -38,7 +38,7 @@ func TestFailover(t *testing.T) {
 	}
 	items := inbox(t, two, bob)
 	cursor := items[len(items)-1].Seq
-	if _, _, err := two.KeyOwner(key.Hash, dawn); err != nil {
+	if _, _, err := two.KeyOwner(t.Context(), key.Hash, dawn); err != nil {
 		t.Fatalf("KeyOwner of the ghost = %v, want it", err)
 	}
 	if err := takeOver(); err != nil {
@@ -58,7 +58,7 @@ func TestFailover(t *testing.T) {
 		}
 		cursor = page.Items[0].Seq
 		soon(t, "the lost agent is forgotten", func() bool {
-			_, _, err := s.KeyOwner(key.Hash, dawn)
+			_, _, err := s.KeyOwner(t.Context(), key.Hash, dawn)
 			return errors.Is(err, gateway.ErrNotFound)
 		})
 	}
@@ -69,7 +69,7 @@ func TestFailover(t *testing.T) {
 		t.Errorf("the numbers leapt %d times, want once for all replicas", n)
 	}
 	soon(t, "the other replica knows the new agent", func() bool {
-		_, err := one.AgentNamed(ghost.Address)
+		_, err := one.AgentNamed(t.Context(), ghost.Address)
 		return err == nil
 	})
 }

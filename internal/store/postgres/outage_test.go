@@ -146,12 +146,12 @@ func TestServerDiesAndComesBack(t *testing.T) {
 		if err := s.Probe(context.Background(), dawn); err == nil {
 			t.Errorf("Probe while the server is away = no error, want one")
 		}
-		if _, err := s.AgentNamed(address(t, "nobody@shop.example")); err == nil ||
+		if _, err := s.AgentNamed(t.Context(), address(t, "nobody@shop.example")); err == nil ||
 			errors.Is(err, gateway.ErrNotFound) {
 			t.Errorf("AgentNamed of one that is not known = %v, want an error that does not say that there is none",
 				err)
 		}
-		if _, _, err := s.KeyOwner([32]byte{1}, dawn); err == nil || errors.Is(err, gateway.ErrNotFound) {
+		if _, _, err := s.KeyOwner(t.Context(), [32]byte{1}, dawn); err == nil || errors.Is(err, gateway.ErrNotFound) {
 			t.Errorf("KeyOwner of a key that is not known = %v, want an error that does not say that there is none",
 				err)
 		}
@@ -159,7 +159,7 @@ func TestServerDiesAndComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		soon(t, "the store is ready again", func() bool { return s.Probe(context.Background(), dawn) == nil })
-		if _, _, err := s.KeyOwner(key.Hash, dawn); err != nil {
+		if _, _, err := s.KeyOwner(t.Context(), key.Hash, dawn); err != nil {
 			t.Errorf("KeyOwner = %v, want bob", err)
 		}
 	}

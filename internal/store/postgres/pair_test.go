@@ -109,7 +109,7 @@ func (p *pair) Purge(ctx context.Context, keep gateway.Retention, now time.Time,
 // Readdress lets the second hear of it, which may take it a second by itself.
 func (p *pair) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Readdressed, error) {
 	done, err := p.Store.Readdress(ctx, from, to)
-	p.second.Agents()
+	p.second.Agents(context.Background())
 	return done, err
 }
 

@@ -64,11 +64,11 @@ func TestRegisteredElsewhere(t *testing.T) {
 	if _, err := one.AddKey(context.Background(), key, false); err != nil || secret == "" {
 		t.Fatalf("AddKey = %v, want no error", err)
 	}
-	if owner, _, err := two.KeyOwner(key.Hash, dawn); err != nil || owner.ID != alice.ID {
+	if owner, _, err := two.KeyOwner(t.Context(), key.Hash, dawn); err != nil || owner.ID != alice.ID {
 		t.Errorf("KeyOwner at the other replica = %v, %v, want alice", owner, err)
 	}
 	bob := register(t, one, "bob")
-	if got, err := two.AgentNamed(bob.Address); err != nil || got.ID != bob.ID {
+	if got, err := two.AgentNamed(t.Context(), bob.Address); err != nil || got.ID != bob.ID {
 		t.Errorf("AgentNamed at the other replica = %v, %v, want bob", got, err)
 	}
 	carol := register(t, one, "carol")
@@ -101,7 +101,7 @@ func TestRemovedElsewhere(t *testing.T) {
 			if _, err := one.AddKey(context.Background(), key, false); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := two.KeyOwner(key.Hash, dawn); err != nil {
+			if _, _, err := two.KeyOwner(t.Context(), key.Hash, dawn); err != nil {
 				t.Fatalf("KeyOwner = %v, want bob", err)
 			}
 			got := mustAccept(t, two, letterTo(t, alice, "before", bob))
@@ -118,10 +118,10 @@ func TestRemovedElsewhere(t *testing.T) {
 				t.Errorf("Ack by bob = %v, want %v", err, gateway.ErrNotFound)
 			}
 			soon(t, "bob's key is refused", func() bool {
-				_, _, err := two.KeyOwner(key.Hash, dawn)
+				_, _, err := two.KeyOwner(t.Context(), key.Hash, dawn)
 				return errors.Is(err, gateway.ErrNotFound)
 			})
-			if _, err := two.AgentNamed(bob.Address); !errors.Is(err, gateway.ErrNotFound) {
+			if _, err := two.AgentNamed(t.Context(), bob.Address); !errors.Is(err, gateway.ErrNotFound) {
 				t.Errorf("AgentNamed = %v, want %v", err, gateway.ErrNotFound)
 			}
 		})
@@ -239,12 +239,12 @@ func TestSeenElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := dawn.Add(40 * 24 * time.Hour)
-	if _, _, err := one.KeyOwner(key.Hash, later); err != nil {
+	if _, _, err := one.KeyOwner(t.Context(), key.Hash, later); err != nil {
 		t.Fatal(err)
 	}
 	one.flushActivity()
 	soon(t, "the other replica knows that alice was seen", func() bool {
-		a, err := two.AgentNamed(alice.Address)
+		a, err := two.AgentNamed(t.Context(), alice.Address)
 		return err == nil && a.LastActive.Equal(later)
 	})
 }
@@ -308,10 +308,10 @@ func TestStoppedInTransaction(t *testing.T) {
 	if err := <-ended; !errors.Is(err, gateway.ErrAway) {
 		t.Errorf("UpdateAgent of the replica that slept = %v, want %v", err, gateway.ErrAway)
 	}
-	if got, err := one.AgentNamed(bob.Address); err != nil || got.ID != bob.ID {
+	if got, err := one.AgentNamed(t.Context(), bob.Address); err != nil || got.ID != bob.ID {
 		t.Errorf("AgentNamed = %v, %v, want bob, whom the other registered meanwhile", got, err)
 	}
-	if got, err := one.AgentNamed(alice.Address); err != nil || got.Description != "" {
+	if got, err := one.AgentNamed(t.Context(), alice.Address); err != nil || got.Description != "" {
 		t.Errorf("description of alice = %q, %v, want none", got.Description, err)
 	}
 }

@@ -39,7 +39,7 @@ func openOfficeWith(t *testing.T, options Options) *office {
 	}
 	o := &office{Store: s, t: t, dir: options.Dir}
 	t.Cleanup(func() { o.Close() })
-	if list := s.Agents(); len(list) > 0 {
+	if list := s.Agents(t.Context()); len(list) > 0 {
 		o.agent = *list[0]
 		return o
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -52,7 +53,9 @@ func scanAgent(s *sqlite3.Stmt) (a gateway.Agent, removed bool) {
 }
 
 // AgentNamed returns the living agent with the address.
-func (s *Store) AgentNamed(a amtp.Address) (*gateway.Agent, error) { return s.dir.Named(a) }
+func (s *Store) AgentNamed(_ context.Context, a amtp.Address) (*gateway.Agent, error) {
+	return s.dir.Named(a)
+}
 
 // Agent returns the living agent with the id.
 func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) { return s.dir.Agent(id) }
@@ -63,13 +66,15 @@ func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
 }
 
 // Agents returns all living agents ordered by address.
-func (s *Store) Agents() []*gateway.Agent { return s.dir.All() }
+func (s *Store) Agents(context.Context) []*gateway.Agent { return s.dir.All() }
 
 // Keys lists an agent's keys, oldest first.
-func (s *Store) Keys(agent gateway.AgentID) ([]gateway.Key, error) { return s.dir.Keys(agent), nil }
+func (s *Store) Keys(_ context.Context, agent gateway.AgentID) ([]gateway.Key, error) {
+	return s.dir.Keys(agent), nil
+}
 
 // KeyOwner returns the agent whose key has the hash, and the key's id.
-func (s *Store) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
+func (s *Store) KeyOwner(_ context.Context, hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
 	return s.dir.KeyOwner(hash, now)
 }
 

@@ -140,7 +140,7 @@ func cast(t *testing.T, s *Store) (alice, bob gateway.Agent) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if known, err := s.AgentNamed(address); err == nil {
+		if known, err := s.AgentNamed(t.Context(), address); err == nil {
 			*a = *known
 			continue
 		}

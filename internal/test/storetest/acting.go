@@ -140,7 +140,7 @@ func keyGoesOn(w *world) {
 func (w *world) ended(s gateway.Store, end func(person)) {
 	w.Helper()
 	d := w.desk()
-	if _, _, err := s.KeyOwner(d.key.Hash, w.now()); err != nil { // it knows the key
+	if _, _, err := s.KeyOwner(w.ctx, d.key.Hash, w.now()); err != nil { // it knows the key
 		w.Errorf("KeyOwner = %v, want alice", err)
 	}
 	end(d.person)
@@ -160,7 +160,7 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 		_, _, err := s.Depth(gateway.WithoutKey(ctx), d.ID, 1)
 		return err
 	}())
-	if here, err := w.store.AgentNamed(d.Address); err == nil {
+	if here, err := w.store.AgentNamed(w.ctx, d.Address); err == nil {
 		same(w, "role of alice", here.Role, d.Role)
 		same(w, "messages in alice's inbox", len(w.inbox(d.person)), 1)
 		return

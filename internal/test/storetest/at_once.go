@@ -231,11 +231,11 @@ func everyAct(w *world, alice, bob person, id amtp.MessageID) []func(n int) erro
 		func(int) error { _, err := w.store.Ack(w.ctx, bob.ID, id, w.now()); return err },
 		func(int) error { _, stop := w.store.Watch(bob.ID); stop(); return nil },
 		func(int) error { return w.update(w.ctx, bob.Agent) },
-		func(int) error { _, err := w.store.AgentNamed(bob.Address); return err },
-		func(int) error { _, err := w.store.Keys(bob.ID); return err },
-		func(int) error { _, _, err := w.store.KeyOwner(bob.key.Hash, w.now()); return err },
+		func(int) error { _, err := w.store.AgentNamed(w.ctx, bob.Address); return err },
+		func(int) error { _, err := w.store.Keys(w.ctx, bob.ID); return err },
+		func(int) error { _, _, err := w.store.KeyOwner(w.ctx, bob.key.Hash, w.now()); return err },
 		func(int) error { return w.store.Probe(w.ctx, w.now()) },
-		func(int) error { _ = w.store.Agents(); return nil },
+		func(int) error { _ = w.store.Agents(w.ctx); return nil },
 		func(n int) error {
 			k := newKey("many "+strconv.Itoa(n), alice.ID, w.now())
 			_, err := w.store.AddKey(w.ctx, k, false)

@@ -88,10 +88,10 @@ func (h *hurt) others(d Damage) {
 	if d != DamagedDead {
 		same(h.world, "dead letters", len(h.world.dead(gateway.DeadFilter{Destination: "dead.example"})), 1)
 	}
-	if _, err := h.store.AgentNamed(h.bob.Address); err != nil {
+	if _, err := h.store.AgentNamed(h.ctx, h.bob.Address); err != nil {
 		h.Errorf("AgentNamed = %v, want bob", err)
 	}
-	if _, _, err := h.store.KeyOwner(h.bob.key.Hash, h.now()); err != nil {
+	if _, _, err := h.store.KeyOwner(h.ctx, h.bob.key.Hash, h.now()); err != nil {
 		h.Errorf("KeyOwner = %v, want bob", err)
 	}
 	h.send(h.alice, h.bob)
@@ -175,18 +175,18 @@ func findingLost(h *hurt) {
 }
 
 func nameLost(h *hurt) {
-	_, err := h.store.AgentNamed(h.carl.Address)
+	_, err := h.store.AgentNamed(h.ctx, h.carl.Address)
 	h.fails("AgentNamed of one who cannot be read", err, gateway.ErrNotFound)
-	_, _, err = h.store.KeyOwner(h.carl.key.Hash, h.now())
+	_, _, err = h.store.KeyOwner(h.ctx, h.carl.key.Hash, h.now())
 	h.fails("KeyOwner of one who cannot be read", err, gateway.ErrNotFound)
-	same(h.world, "agents", len(h.store.Agents()), 2)
+	same(h.world, "agents", len(h.store.Agents(h.ctx)), 2)
 	same(h.world, "recipients that are shown", addresses(h.read(h.alice, h.between).Deliveries),
 		"bob@shop.example "+gateway.Unreadable().String())
 	h.claims()
 }
 
 func listsLost(h *hurt) {
-	a, err := h.store.AgentNamed(h.carl.Address)
+	a, err := h.store.AgentNamed(h.ctx, h.carl.Address)
 	if err != nil {
 		h.Fatalf("AgentNamed = %v, want carl, whose lists alone are lost", err)
 	}

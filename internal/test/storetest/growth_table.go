@@ -222,21 +222,21 @@ func agentOperations() []operation {
 	return []operation{
 		one("AddAgent", "one more", func(g *grown) error { _, err := g.register("newcomer"); return err }),
 		one("UpdateAgent", "one", func(g *grown) error { return g.update(g.ctx, g.fresh.Agent) }),
-		one("AgentNamed", "one", func(g *grown) error { _, err := g.store.AgentNamed(g.bob.Address); return err }),
+		one("AgentNamed", "one", func(g *grown) error { _, err := g.store.AgentNamed(g.ctx, g.bob.Address); return err }),
 		one("AgentNamed", "nobody", func(g *grown) error {
-			_, err := g.store.AgentNamed(g.address("nobody@" + domain))
+			_, err := g.store.AgentNamed(g.ctx, g.address("nobody@"+domain))
 			return expect(err, gateway.ErrNotFound)
 		}),
 		one("Agent", "one", func(g *grown) error { _, err := g.store.Agent(g.bob.ID); return err }),
 		one("KeyOwner", "of a key", func(g *grown) error {
-			_, _, err := g.store.KeyOwner(g.bob.key.Hash, g.now())
+			_, _, err := g.store.KeyOwner(g.ctx, g.bob.key.Hash, g.now())
 			return err
 		}),
 		one("AddKey", "one more", func(g *grown) error {
 			_, err := g.store.AddKey(g.ctx, newKey("more", g.fresh.ID, g.now()), false)
 			return err
 		}),
-		one("Keys", "of one agent", func(g *grown) error { _, err := g.store.Keys(g.fresh.ID); return err }),
+		one("Keys", "of one agent", func(g *grown) error { _, err := g.store.Keys(g.ctx, g.fresh.ID); return err }),
 		one("RemoveKey", "one", func(g *grown) error { return g.store.RemoveKey(g.ctx, g.fresh.ID, "key_more") }),
 		one("RemoveAgent", "one", func(g *grown) error { return g.store.RemoveAgent(g.ctx, g.carol.ID, g.now()) }),
 		one("Purge", "when nothing is due", func(g *grown) error {
@@ -247,7 +247,7 @@ func agentOperations() []operation {
 			_, err := g.store.Purge(g.ctx, gateway.DefaultRetention(), g.now().Add(400*24*time.Hour), 0, pageOf)
 			return err
 		}),
-		all("Agents", "all, for who needs all", func(g *grown) error { g.store.Agents(); return nil }),
+		all("Agents", "all, for who needs all", func(g *grown) error { g.store.Agents(g.ctx); return nil }),
 	}
 }
 

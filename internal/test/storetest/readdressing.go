@@ -44,16 +44,16 @@ func readdressKeeps(w *world) {
 	done := w.readdress(domain, elsewhere)
 	sameList(w, "moved", texts(done.Moved), []string{"Alice@moved.example", "bob@moved.example"})
 	sameList(w, "stayed", texts(done.Stayed), nil)
-	got, err := w.store.AgentNamed(w.address("alice@moved.example"))
+	got, err := w.store.AgentNamed(w.ctx, w.address("alice@moved.example"))
 	w.works("AgentNamed", err)
 	same(w, "id", got.ID, alice.ID)
-	owner, _, err := w.store.KeyOwner(key.Hash, w.now())
+	owner, _, err := w.store.KeyOwner(w.ctx, key.Hash, w.now())
 	w.works("KeyOwner", err)
 	same(w, "owner of the key", owner.Address.String(), "Alice@moved.example")
 	sameList(w, "inbox", w.inbox(alice), []amtp.MessageID{from})
 	same(w, "sender of the former message", w.read(bob, to).Sender.String(), "Alice@moved.example")
 	same(w, "its recipient", w.read(alice, to).Deliveries[0].Recipient.String(), "bob@moved.example")
-	same(w, "agents", w.store.Agents()[0].Address.String(), "Alice@moved.example")
+	same(w, "agents", w.store.Agents(w.ctx)[0].Address.String(), "Alice@moved.example")
 }
 
 func readdressRemembers(w *world) {
@@ -74,7 +74,7 @@ func readdressRemoved(w *world) {
 	done := w.readdress(domain, elsewhere)
 	sameList(w, "moved", texts(done.Moved), []string{"alice@moved.example"})
 	same(w, "sender", w.read(alice, id).Sender.String(), "bob@moved.example")
-	_, err := w.store.AgentNamed(w.address("bob@moved.example"))
+	_, err := w.store.AgentNamed(w.ctx, w.address("bob@moved.example"))
 	w.fails("AgentNamed of the removed one", err, gateway.ErrNotFound)
 }
 
@@ -89,7 +89,7 @@ func readdressTaken(w *world) {
 	sameList(w, "stayed", texts(done.Stayed), []string{"alice@" + domain})
 	for address, id := range map[string]gateway.AgentID{"alice@" + domain: alice.ID, "alice@moved.example": other.ID,
 		"bob@moved.example": bob.ID} {
-		got, err := w.store.AgentNamed(w.address(address))
+		got, err := w.store.AgentNamed(w.ctx, w.address(address))
 		w.works("AgentNamed of "+address, err)
 		same(w, "id of "+address, got.ID, id)
 	}
@@ -102,24 +102,24 @@ func readdressAgain(w *world) {
 	same(w, "moved again", len(done.Moved)+len(done.Stayed), 0)
 	done = w.readdress(elsewhere, elsewhere)
 	same(w, "moved to where they are", len(done.Moved)+len(done.Stayed), 0)
-	same(w, "agents", w.store.Agents()[0].Address.String(), "alice@moved.example")
+	same(w, "agents", w.store.Agents(w.ctx)[0].Address.String(), "alice@moved.example")
 }
 
 func readdressOthers(w *world) {
 	w.agent("alice")
 	done := w.readdress("third.example", elsewhere)
 	same(w, "moved", len(done.Moved), 0)
-	same(w, "agents", w.store.Agents()[0].Address.String(), "alice@"+domain)
+	same(w, "agents", w.store.Agents(w.ctx)[0].Address.String(), "alice@"+domain)
 }
 
 func readdressFrees(w *world) {
 	alice := w.agent("alice")
 	w.readdress(domain, elsewhere)
-	_, err := w.store.AgentNamed(w.address("alice@" + domain))
+	_, err := w.store.AgentNamed(w.ctx, w.address("alice@"+domain))
 	w.fails("AgentNamed of the former name", err, gateway.ErrNotFound)
 	namesake := w.agent("alice")
 	same(w, "the namesake is another", namesake.ID == alice.ID, false)
-	sameList(w, "agents", texts([]amtp.Address{w.store.Agents()[0].Address, w.store.Agents()[1].Address}),
+	sameList(w, "agents", texts([]amtp.Address{w.store.Agents(w.ctx)[0].Address, w.store.Agents(w.ctx)[1].Address}),
 		[]string{"alice@moved.example", "alice@" + domain})
 }
 
@@ -129,7 +129,7 @@ func readdressAfterRestart(w *world) {
 	w.remove(bob)
 	w.readdress(domain, elsewhere)
 	w.restart()
-	sameList(w, "agents", texts([]amtp.Address{w.store.Agents()[0].Address}), []string{"alice@moved.example"})
+	sameList(w, "agents", texts([]amtp.Address{w.store.Agents(w.ctx)[0].Address}), []string{"alice@moved.example"})
 	sameList(w, "inbox", w.inbox(alice), []amtp.MessageID{id})
 	same(w, "sender", w.read(alice, id).Sender.String(), "bob@moved.example")
 }

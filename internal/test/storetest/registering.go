@@ -51,10 +51,10 @@ func addAgent(w *world) {
 	}
 	want.ID = got.ID
 	w.sameAgent("answer", &got, &want)
-	named, err := w.store.AgentNamed(want.Address)
+	named, err := w.store.AgentNamed(w.ctx, want.Address)
 	w.works("AgentNamed", err)
 	w.sameAgent("directory", named, &want)
-	owner, id, err := w.store.KeyOwner(key.Hash, now)
+	owner, id, err := w.store.KeyOwner(w.ctx, key.Hash, now)
 	w.works("KeyOwner", err)
 	w.sameAgent("owner of the key", owner, &want)
 	same(w, "id of the key", id, key.ID)
@@ -84,7 +84,7 @@ func nameIsTaken(w *world) {
 		w.fails("AddAgent of "+name, err, gateway.ErrExists)
 	}
 	w.agent("alice2")
-	same(w, "number of agents", len(w.store.Agents()), 2)
+	same(w, "number of agents", len(w.store.Agents(w.ctx)), 2)
 }
 
 // endpointOf makes the secret of an agent's endpoint.
@@ -174,9 +174,9 @@ func addAgentWith(w *world) {
 			return refusing(made, fault)
 		})
 		w.fails("AddAgent with a change that is refused", err, fault)
-		_, err = w.store.AgentNamed(agent.Address)
+		_, err = w.store.AgentNamed(w.ctx, agent.Address)
 		w.fails("AgentNamed", err, gateway.ErrNotFound)
-		_, _, err = w.store.KeyOwner(key.Hash, now)
+		_, _, err = w.store.KeyOwner(w.ctx, key.Hash, now)
 		w.fails("KeyOwner", err, gateway.ErrNotFound)
 		same(w, "secrets of one that was not registered", w.endpoints(id), 0)
 	}
@@ -277,7 +277,7 @@ func oneGetsTheName(w *world) {
 		w.Fatalf("number of agents that got the name = %d, want 1", len(winners))
 	}
 	w.owns(winners[0], winners[0].key)
-	same(w, "number of agents", len(w.store.Agents()), 1)
+	same(w, "number of agents", len(w.store.Agents(w.ctx)), 1)
 }
 
 func updateAgent(w *world) {
@@ -288,14 +288,14 @@ func updateAgent(w *world) {
 	given := want
 	given.Address, given.CreatedAt, given.LastActive = w.address("mallory@"+domain), w.now(), w.now()
 	w.works("UpdateAgent", w.update(w.ctx, given))
-	got, err := w.store.AgentNamed(alice.Address)
+	got, err := w.store.AgentNamed(w.ctx, alice.Address)
 	w.works("AgentNamed", err)
 	w.sameAgent("directory", got, &want)
-	_, err = w.store.AgentNamed(given.Address)
+	_, err = w.store.AgentNamed(w.ctx, given.Address)
 	w.fails("AgentNamed of the address that was given", err, gateway.ErrNotFound)
 	want.Capabilities, want.SupportedSchemas, want.Description = nil, nil, ""
 	w.works("UpdateAgent", w.update(w.ctx, want))
-	w.sameAgent("list", w.store.Agents()[0], &want)
+	w.sameAgent("list", w.store.Agents(w.ctx)[0], &want)
 }
 
 func updateGone(w *world) {
@@ -315,9 +315,9 @@ func removeAgent(w *world) {
 	w.noOwner("the first key", alice.key.Hash)
 	w.noOwner("the second key", second.Hash)
 	w.owns(bob, bob.key)
-	_, err = w.store.AgentNamed(alice.Address)
+	_, err = w.store.AgentNamed(w.ctx, alice.Address)
 	w.fails("AgentNamed", err, gateway.ErrNotFound)
-	same(w, "number of agents", len(w.store.Agents()), 1)
+	same(w, "number of agents", len(w.store.Agents(w.ctx)), 1)
 	third := newKey("third", alice.ID, w.now())
 	_, err = w.store.AddKey(w.ctx, third, false)
 	w.fails("AddKey of a deleted agent", err, gateway.ErrNotFound)
@@ -384,20 +384,20 @@ func namesake(w *world) {
 func agentNamed(w *world) {
 	alice := w.agent("Alice")
 	for _, s := range []string{"Alice@shop.example", "alice@SHOP.example", "ALICE@Shop.Example."} {
-		got, err := w.store.AgentNamed(w.address(s))
+		got, err := w.store.AgentNamed(w.ctx, w.address(s))
 		w.works("AgentNamed of "+s, err)
 		w.sameAgent("directory", got, &alice.Agent)
 	}
 	for _, s := range []string{"alic@shop.example", "alice@other.example", "alice@localhost"} {
-		_, err := w.store.AgentNamed(w.address(s))
+		_, err := w.store.AgentNamed(w.ctx, w.address(s))
 		w.fails("AgentNamed of "+s, err, gateway.ErrNotFound)
 	}
-	_, err := w.store.AgentNamed(amtp.Address{})
+	_, err := w.store.AgentNamed(w.ctx, amtp.Address{})
 	w.fails("AgentNamed of no address", err, gateway.ErrNotFound)
 }
 
 func allAgents(w *world) {
-	same(w, "number of agents at first", len(w.store.Agents()), 0)
+	same(w, "number of agents at first", len(w.store.Agents(w.ctx)), 0)
 	want := []string{"a", "alice", "bob", "carol", "dave", "zoe"}
 	for _, name := range []string{"carol", "alice", "zoe", "bob", "a", "eve", "dave"} {
 		if p := w.agent(name); name == "eve" {
@@ -405,7 +405,7 @@ func allAgents(w *world) {
 		}
 	}
 	var got []string
-	for _, a := range w.store.Agents() {
+	for _, a := range w.store.Agents(w.ctx) {
 		got = append(got, a.Address.Local())
 	}
 	sameList(w, "names", got, want)

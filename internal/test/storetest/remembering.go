@@ -53,12 +53,12 @@ func (w *world) snapshot(people ...person) []string {
 		w.works("Message", err)
 		add("message", whole)
 	}
-	for _, a := range w.store.Agents() {
+	for _, a := range w.store.Agents(w.ctx) {
 		add("agent", a)
 	}
 	for _, p := range people {
 		add("inbox of "+p.Address.String(), w.page(p, wholeInbox))
-		keys, err := w.store.Keys(p.ID)
+		keys, err := w.store.Keys(w.ctx, p.ID)
 		w.works("Keys", err)
 		add("keys of "+p.Address.String(), keys)
 	}
@@ -160,7 +160,7 @@ func deletedAfterRestart(w *world) {
 	w.noOwner("the removed key", alice.key.Hash)
 	w.owns(alice, second)
 	w.noOwner("the removed agent's key", bob.key.Hash)
-	_, err := w.store.AgentNamed(bob.Address)
+	_, err := w.store.AgentNamed(w.ctx, bob.Address)
 	w.fails("AgentNamed", err, gateway.ErrNotFound)
 	_, err = w.try(letter{from: alice, to: []person{bob}})
 	w.fails("Accept for a deleted recipient", err, gateway.ErrNotFound)
@@ -200,13 +200,13 @@ func agentIDsAfterRestart(w *world) {
 func activityAfterRestart(w *world) {
 	alice := w.agent("alice")
 	now := morning.Add(100 * time.Hour)
-	_, _, err := w.store.KeyOwner(alice.key.Hash, now)
+	_, _, err := w.store.KeyOwner(w.ctx, alice.key.Hash, now)
 	w.works("KeyOwner", err)
 	w.restart()
-	got, err := w.store.AgentNamed(alice.Address)
+	got, err := w.store.AgentNamed(w.ctx, alice.Address)
 	w.works("AgentNamed", err)
 	w.toTheMinute("LastActive", got.LastActive, now)
-	keys, err := w.store.Keys(alice.ID)
+	keys, err := w.store.Keys(w.ctx, alice.ID)
 	w.works("Keys", err)
 	w.toTheMinute("LastUsed", keys[0].LastUsed, now)
 }

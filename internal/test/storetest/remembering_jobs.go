@@ -108,7 +108,7 @@ func jobIDsAfterRestart(w *world) {
 func targetAfterRestart(w *world) {
 	bob := w.pushed("bob")
 	for range 2 {
-		got, err := w.store.AgentNamed(bob.Address)
+		got, err := w.store.AgentNamed(w.ctx, bob.Address)
 		w.works("AgentNamed", err)
 		same(w, "mode", got.DeliveryMode, "push")
 		same(w, "target", got.Target, bob.Target)

@@ -25,7 +25,7 @@ func unlocking() []promise {
 // owns checks that a key is its agent's.
 func (w *world) owns(p person, k gateway.Key) {
 	w.Helper()
-	a, id, err := w.store.KeyOwner(k.Hash, w.now())
+	a, id, err := w.store.KeyOwner(w.ctx, k.Hash, w.now())
 	if err != nil {
 		w.Errorf("KeyOwner = %v, want %s; key %s", err, p.Address, k.ID)
 		return
@@ -36,7 +36,7 @@ func (w *world) owns(p person, k gateway.Key) {
 
 func (w *world) noOwner(what string, hash [32]byte) {
 	w.Helper()
-	a, id, err := w.store.KeyOwner(hash, w.now())
+	a, id, err := w.store.KeyOwner(w.ctx, hash, w.now())
 	if err == nil {
 		w.Errorf("KeyOwner of %s = %s, %s, want the error %q", what, a.Address, id, gateway.ErrNotFound)
 		return
@@ -69,18 +69,18 @@ func keyOwnerIsActive(w *world) {
 	second, _ := w.addKey(alice, "second", false)
 	for _, later := range []time.Duration{10 * time.Minute, 11*time.Minute + time.Second, 50 * 24 * time.Hour} {
 		now := morning.Add(later)
-		owner, _, err := w.store.KeyOwner(second.Hash, now)
+		owner, _, err := w.store.KeyOwner(w.ctx, second.Hash, now)
 		w.works("KeyOwner", err)
 		w.toTheMinute("LastActive of the owner", owner.LastActive, now)
-		named, err := w.store.AgentNamed(alice.Address)
+		named, err := w.store.AgentNamed(w.ctx, alice.Address)
 		w.works("AgentNamed", err)
 		w.toTheMinute("LastActive in the directory", named.LastActive, now)
-		keys, err := w.store.Keys(alice.ID)
+		keys, err := w.store.Keys(w.ctx, alice.ID)
 		w.works("Keys", err)
 		w.toTheMinute("LastUsed of the key", keys[1].LastUsed, now)
 		w.sameTime("LastUsed of the other key", keys[0].LastUsed, alice.key.LastUsed)
 	}
-	other, err := w.store.AgentNamed(bob.Address)
+	other, err := w.store.AgentNamed(w.ctx, bob.Address)
 	w.works("AgentNamed", err)
 	w.sameTime("LastActive of bob", other.LastActive, bob.LastActive)
 }
@@ -125,7 +125,7 @@ func addKeysAlone(w *world) {
 		ended.Add(int64(n))
 	})
 	same(w, "keys that were ended", ended.Load(), 16)
-	keys, err := w.store.Keys(alice.ID)
+	keys, err := w.store.Keys(w.ctx, alice.ID)
 	w.works("Keys", err)
 	if len(keys) != 1 {
 		w.Fatalf("number of keys = %d, want 1", len(keys))
@@ -136,7 +136,7 @@ func addKeysAlone(w *world) {
 // keys checks the ids of an agent's keys.
 func (w *world) keys(p person, want ...string) {
 	w.Helper()
-	list, err := w.store.Keys(p.ID)
+	list, err := w.store.Keys(w.ctx, p.ID)
 	w.works("Keys", err)
 	got := make([]string, len(list))
 	for i, k := range list {
@@ -152,7 +152,7 @@ func listKeys(w *world) {
 	a, _ := w.addKey(alice, "a", false)
 	w.keys(alice, alice.key.ID, z.ID, a.ID)
 	w.keys(bob, bob.key.ID)
-	list, err := w.store.Keys(alice.ID)
+	list, err := w.store.Keys(w.ctx, alice.ID)
 	w.works("Keys", err)
 	w.sameTime("CreatedAt", list[2].CreatedAt, a.CreatedAt)
 	same(w, "hash", list[2].Hash, a.Hash)
@@ -167,7 +167,7 @@ func removeKey(w *world) {
 	w.keys(alice, second.ID)
 	w.works("RemoveKey of the last", w.store.RemoveKey(w.ctx, alice.ID, second.ID))
 	w.noOwner("the last key", second.Hash)
-	_, err := w.store.AgentNamed(alice.Address)
+	_, err := w.store.AgentNamed(w.ctx, alice.Address)
 	w.works("AgentNamed without a key", err)
 }
 
@@ -198,7 +198,7 @@ func removeUsedKey(w *world) {
 		}
 		for gone := false; !gone; {
 			gone = removed.Load()
-			if _, _, err := w.store.KeyOwner(k.Hash, w.now().Add(time.Duration(i)*time.Hour)); err == nil && gone {
+			if _, _, err := w.store.KeyOwner(w.ctx, k.Hash, w.now().Add(time.Duration(i)*time.Hour)); err == nil && gone {
 				w.Errorf("KeyOwner of a removed key = no error, want %q", gateway.ErrNotFound)
 			}
 		}
