@@ -36,7 +36,8 @@ type Page struct {
 // where the page that follows begins. An agent that is not listed finds itself,
 // and the administrator finds all. AgentCount counts all that match, as far as
 // the list says.
-func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at Page) (amtp.AgentList, string, *amtp.Error) {
+func (s *Agents) Discover(ctx context.Context, p gateway.Principal, q Query, at Page) (amtp.AgentList, string,
+	*amtp.Error) {
 	now := s.Now()
 	list := amtp.AgentList{Agents: []amtp.Agent{}, Domain: string(s.Domain), Timestamp: amtp.Time{Time: now}}
 	mine := func(a *gateway.Agent) bool { return p.Admin || p.Agent != nil && p.Agent.ID == a.ID }

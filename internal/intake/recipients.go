@@ -23,7 +23,8 @@ type recipient struct {
 
 // resolve finds who is meant by each address. Two addresses of one agent are
 // one recipient.
-func (in *Intake) resolve(ctx context.Context, p gateway.Principal, addresses []amtp.Address, now time.Time) recipients {
+func (in *Intake) resolve(ctx context.Context, p gateway.Principal, addresses []amtp.Address,
+	now time.Time) recipients {
 	list := make(recipients, 0, len(addresses))
 	for _, a := range addresses {
 		r := recipient{status: amtp.RecipientStatus{Address: a, Timestamp: amtp.Time{Time: now}}}

@@ -520,11 +520,13 @@ func (s *scheduler) sleep(now time.Time) time.Duration {
 
 func (s *scheduler) health(list []gateway.DestinationHealth) []gateway.DestinationHealth {
 	for _, l := range s.all {
-		list = append(list, gateway.DestinationHealth{Destination: l.destination, Window: l.window, InFlight: l.underWay(),
-			Failures:    max(l.fresh.gate.failures, l.tried.gate.failures),
+		list = append(list, gateway.DestinationHealth{Destination: l.destination, Window: l.window,
+			InFlight: l.underWay(), Failures: max(l.fresh.gate.failures, l.tried.gate.failures),
 			ClosedUntil: later(l.fresh.gate.closedUntil, l.tried.gate.closedUntil)})
 	}
-	slices.SortFunc(list, func(a, b gateway.DestinationHealth) int { return cmp.Compare(a.Destination, b.Destination) })
+	slices.SortFunc(list, func(a, b gateway.DestinationHealth) int {
+		return cmp.Compare(a.Destination, b.Destination)
+	})
 	return list
 }
 

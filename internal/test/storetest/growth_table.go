@@ -222,7 +222,10 @@ func agentOperations() []operation {
 	return []operation{
 		one("AddAgent", "one more", func(g *grown) error { _, err := g.register("newcomer"); return err }),
 		one("UpdateAgent", "one", func(g *grown) error { return g.update(g.ctx, g.fresh.Agent) }),
-		one("AgentNamed", "one", func(g *grown) error { _, err := g.store.AgentNamed(g.ctx, g.bob.Address); return err }),
+		one("AgentNamed", "one", func(g *grown) error {
+			_, err := g.store.AgentNamed(g.ctx, g.bob.Address)
+			return err
+		}),
 		one("AgentNamed", "nobody", func(g *grown) error {
 			_, err := g.store.AgentNamed(g.ctx, g.address("nobody@"+domain))
 			return expect(err, gateway.ErrNotFound)

@@ -198,7 +198,8 @@ func removeUsedKey(w *world) {
 		}
 		for gone := false; !gone; {
 			gone = removed.Load()
-			if _, _, err := w.store.KeyOwner(w.ctx, k.Hash, w.now().Add(time.Duration(i)*time.Hour)); err == nil && gone {
+			at := w.now().Add(time.Duration(i) * time.Hour)
+			if _, _, err := w.store.KeyOwner(w.ctx, k.Hash, at); err == nil && gone {
 				w.Errorf("KeyOwner of a removed key = no error, want %q", gateway.ErrNotFound)
 			}
 		}
