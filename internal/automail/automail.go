@@ -2,10 +2,10 @@
 // failure to its sender (Reporter), the answers of the agent echo@{domain} (Echo), and
 // what an endpoint says to a push, as a reply of its agent (PushReplier).
 //
-// Every message has an id and an idempotency key that follow from what it is about, so
-// that it is in the inbox once, however often a process is killed while it writes it and
-// however many gateways over one store do. None answers a message that a program sent by
-// itself: two programs that answer each other would never end. RFC 3834 §2.
+// Every message has an id and an idempotency key that are derived from its cause. It is
+// therefore in the inbox once, however often a process is killed while it writes it, and
+// however many replicas write it. None of these messages answers a message that a program
+// sent by itself: two programs that answer each other would never end. RFC 3834 §2.
 package automail
 
 import (
@@ -14,16 +14,15 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// identify returns the id and the idempotency key of a message that the parts tell from
-// any other.
+// identify returns the id and the idempotency key of the message that the parts identify.
 func identify(parts ...string) (amtp.MessageID, string) {
 	message := append([]string{"message"}, parts...)
 	key := append([]string{"key"}, parts...)
 	return amtp.MessageID(amtp.DeriveID(7, message...)), amtp.DeriveID(4, key...)
 }
 
-// isTaken reports whether an answer of the intake means that the message is there, or
-// another one that was written about the same before.
+// isTaken reports whether the intake's refusal means that the message is stored already,
+// or another one that was written earlier for the same cause.
 func isTaken(refused *amtp.Error) bool {
 	return refused == nil || refused.Code == amtp.CodeIdempotencyKeyReused
 }
@@ -33,7 +32,7 @@ func isLater(refused *amtp.Error) bool {
 	return refused.Code == amtp.CodeTemporaryFailure || refused.Code == amtp.CodeInternal
 }
 
-// parsed is the message that the document is.
+// parsed returns the document as a message.
 func parsed(document any) (*amtp.Message, error) {
 	body, err := json.Marshal(document)
 	if err != nil {

@@ -10,28 +10,28 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Agents are those that live here. gateway.Store knows them.
+// Agents finds the agents of this gateway. gateway.Store is one.
 type Agents interface {
 	Agent(gateway.AgentID) (*gateway.Agent, error)
 }
 
-// Reporter tells senders here what could not be delivered: the failure is a message in
-// their inbox, from mailer-daemon of their own domain. It is the courier of the jobs for
+// Reporter tells senders here which deliveries failed: a report is a message in their
+// inbox, from mailer-daemon of their own domain. It is the courier of the jobs for
 // gateway.Reports.
 //
 // A report is a job like any other, queued in the transaction that stored the failure.
-// Nobody elsewhere gets a report, and there is none about a report. AMTP §8.
+// Senders in other domains get no report, and there is no report about a report. AMTP §8.
 type Reporter struct {
 	Acceptor gateway.Acceptor
 	Agents   Agents
 	Domain   amtp.Domain // ours
 }
 
-// Daemon is the local part of the address that reports come from.
+// Daemon is the local part of the sender of reports.
 const Daemon = "mailer-daemon"
 
-// failure is the payload of a report. AMTP §8. failed_recipients names them; the
-// codes beside it are of the first, and failures has each.
+// failure is the payload of a report. AMTP §8. failed_recipients names the recipients.
+// The code and the reason are those of the first one; failures has them for each.
 type failure struct {
 	Version           string         `json:"version"`
 	MessageType       string         `json:"message_type"`
@@ -54,16 +54,16 @@ type failed struct {
 
 // Carry writes the report of a job.
 func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-	// Another agent of the same name is not told of it.
+	// Another agent of the same name does not get the report.
 	sender, err := r.Agents.Agent(p.SenderAgent)
 	switch {
 	case errors.Is(err, gateway.ErrNotFound):
-		return p.All(gateway.Outcome{Event: gateway.Success}) // nobody is left to hear of it
+		return p.All(gateway.Outcome{Event: gateway.Success}) // the sender was removed
 	case err != nil:
 		return later(&p, amtp.CodeTemporaryFailure)
 	}
 	m, err := r.message(&p, sender.Address, about(&p), subject(&p))
-	if err != nil { // what it tells of is no part of a message; that it failed is told all the same
+	if err != nil { // the message cannot be read; its failure is reported all the same
 		m, err = r.message(&p, sender.Address, failure{Version: amtp.Version, MessageType: "delivery_failure",
 			OriginalMessageID: p.Envelope.ID,
 			ErrorCode:         amtp.CodeInternal, ErrorMessage: "the gateway cannot write what happened"},
@@ -76,7 +76,7 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 	_, refused := r.Acceptor.Accept(ctx, gateway.Principal{Gateway: true, For: p.SenderAgent}, m, 0)
 	switch {
 	case isTaken(refused), refused.Code == amtp.CodeAgentUnknown:
-		// One that is there already may name what was redriven meanwhile.
+		// A report that is stored already may name deliveries that were redriven meanwhile.
 		return p.All(gateway.Outcome{Event: gateway.Success})
 	case isLater(refused):
 		return later(&p, refused.Code)
@@ -85,14 +85,14 @@ func (r *Reporter) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage
 		Reason: "the report was refused by this gateway"})
 }
 
-// later has the report made again when the store is well.
+// later makes the queue write the report again when the store works.
 func later(p *gateway.Parcel, code amtp.Code) gateway.Carriage {
 	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: code, Reason: "the report cannot be stored now"})
 	c.Down = true
 	return c
 }
 
-// message is the report of a job: the same whenever it is made.
+// message is the report of a job. It is the same each time it is written.
 func (r *Reporter) message(p *gateway.Parcel, to amtp.Address, f failure, subject string) (*amtp.Message, error) {
 	from, err := amtp.ParseAddress(Daemon + "@" + string(r.Domain))
 	if err != nil {

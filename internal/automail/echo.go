@@ -30,14 +30,14 @@ type EchoStore interface {
 	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
 }
 
-// Echo is the agent echo@{domain}, which answers whoever asks whether messages get
-// through. It is there when the operator says so.
+// Echo is the agent echo@{domain}, which confirms that a message arrived. It exists if
+// the operator has enabled it.
 //
-// It answers each message once; only those whose domain proved that they wrote, and
-// those here; never what a program sent by itself; with at most a kilobyte, and at most
-// six times a minute to one domain. What it does not answer it takes out of its inbox all
-// the same. Its inbox is one like any other and its answers are accepted like any other.
-// It has no key: nobody reads its messages or writes as it.
+// It answers each message once, with at most a kilobyte, and one domain at most six times
+// a minute. It answers only senders that their domain has proven and senders here, and
+// never a message that a program sent by itself. It acknowledges a message even if it
+// does not answer it. Its inbox and its answers are like those of any agent. It has no
+// key: nobody can read its messages or write as it.
 type Echo struct {
 	Store    EchoStore
 	Acceptor gateway.Acceptor
@@ -49,19 +49,18 @@ type Echo struct {
 	answers answers
 }
 
-// ownKey is the id of the key that the store wants of every agent. Nobody has its
-// secret. An agent of the name without it is somebody's, from before the name was
-// reserved.
+// ownKey is the id of the key that the store requires of every agent. Nobody has its
+// secret. An agent of the name without this key belongs to a user, from before the name
+// was reserved.
 const ownKey = "key_echo"
 
-// Open registers the agent at the first start, and fails when somebody else has
-// its name.
+// Open registers the agent at the first start. It fails if another agent has its name.
 func (e *Echo) Open(ctx context.Context) error {
 	address, err := e.address()
 	if err != nil {
 		return err
 	}
-	for range 2 { // another gateway over the same store may be faster
+	for range 2 { // another replica may be faster
 		var there *gateway.Agent
 		if there, err = e.Store.AgentNamed(ctx, address); err == nil {
 			e.agent = *there
@@ -73,7 +72,7 @@ func (e *Echo) Open(ctx context.Context) error {
 		}
 		now := e.Now()
 		key := gateway.Key{ID: ownKey, CreatedAt: now, LastUsed: now}
-		rand.Read(key.Hash[:]) // of no secret that anybody knows
+		rand.Read(key.Hash[:]) // of a secret that nobody knows
 		e.agent, err = e.Store.AddAgent(ctx, gateway.Agent{
 			Address: address, DeliveryMode: "pull",
 			Description: "Answers who asks whether messages get through", Role: EchoName,
@@ -89,8 +88,8 @@ func (e *Echo) Open(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the agent when the operator wants none any more: who writes to it
-// hears that there is nobody. An agent of the name that is somebody's stays.
+// Close removes the agent when the operator has disabled it: a sender that writes to it
+// gets AGENT_UNKNOWN. An agent of the name that belongs to a user stays.
 func (e *Echo) Close(ctx context.Context) error {
 	address, err := e.address()
 	if err != nil {
@@ -127,8 +126,8 @@ func (e *Echo) isOurs(ctx context.Context, id gateway.AgentID) (bool, error) {
 	return false, nil
 }
 
-// How long Run waits for its bell before it looks all the same, and for a gateway
-// that cannot take its answers now.
+// How long Run waits for its bell before it reads the inbox all the same, and how long it
+// waits if its answers cannot be accepted now.
 const (
 	lookAgain = time.Minute
 	tryAgain  = 5 * time.Second
@@ -136,14 +135,15 @@ const (
 	pageBytes = 4 << 20
 )
 
-// Run answers until ctx ends. What it was at is looked at again after a restart.
+// Run answers until ctx ends. After a restart it handles the message again at which it was
+// interrupted.
 func (e *Echo) Run(ctx context.Context) error {
 	bell, stop := e.Store.Watch(e.agent.ID)
 	defer stop()
 	for {
 		pause := lookAgain
 		if err := e.drain(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Warn("the echo waits", "cause", err)
+			e.Log.Warn("the agent echo cannot answer now and tries again later", "cause", err)
 			pause = tryAgain
 		}
 		timer := time.NewTimer(pause)
@@ -158,9 +158,9 @@ func (e *Echo) Run(ctx context.Context) error {
 	}
 }
 
-// drain goes through what is in the inbox. An error means that something is still
-// there: what one message meets does not stop those behind it, unless the gateway
-// takes nothing now.
+// drain handles the messages in the inbox. An error means that messages are left. A
+// message that fails does not stop those after it, unless the gateway accepts no messages
+// now.
 func (e *Echo) drain(ctx context.Context) (left error) {
 	after := int64(0)
 	for {
@@ -183,9 +183,9 @@ func (e *Echo) drain(ctx context.Context) (left error) {
 	}
 }
 
-// handle answers a message or not, and takes it out of the inbox. The answer is
-// stored before that: a crash between the two makes the same answer again, which
-// the door recognises.
+// handle answers a message if it deserves an answer, and acknowledges it. The answer is
+// stored first: after a crash between the two, the same answer is written again, and the
+// intake recognises it.
 func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
 	if e.mayAnswer(item) {
 		if err := defect.Contain(func() error { return e.answer(ctx, item) }); err != nil {
@@ -200,8 +200,8 @@ func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
 	return err
 }
 
-// answer answers a message. One whose answer cannot be written, or is refused, is
-// passed over; an error means that it is worth another try.
+// answer answers a message. If the answer cannot be written, or is refused, the message
+// is skipped. An error means that another try may succeed.
 func (e *Echo) answer(ctx context.Context, item *gateway.InboxItem) error {
 	m, err := answer(item, e.agent.Address)
 	if err != nil {
@@ -213,14 +213,14 @@ func (e *Echo) answer(ctx context.Context, item *gateway.InboxItem) error {
 	case refused == nil:
 	case refused.Code == amtp.CodeTemporaryFailure, refused.Code == amtp.CodeInternal:
 		return refused
-	default: // the sender is gone, or the answer is there from before an upgrade
+	default: // the sender is gone, or an answer from before an upgrade is stored already
 		e.Log.Info("an echo was refused", "to", item.Sender.String(), "code", string(refused.Code))
 	}
 	return nil
 }
 
-// mayAnswer decides on a message: from whom it is, that no program sent it by
-// itself, and whether its domain had enough answers.
+// mayAnswer reports whether a message deserves an answer and its domain has not had too
+// many.
 func (e *Echo) mayAnswer(item *gateway.InboxItem) bool {
 	if !Deserves(item) {
 		return false
@@ -228,8 +228,7 @@ func (e *Echo) mayAnswer(item *gateway.InboxItem) bool {
 	return e.answers.allow(item.Sender.Domain(), e.Now())
 }
 
-// Deserves reports whether a message is one to be answered, but for how many
-// there were.
+// Deserves reports whether a message is to be answered, apart from the limit on answers.
 func Deserves(item *gateway.InboxItem) bool {
 	local := strings.ToLower(item.Sender.Local())
 	trust := item.Shown().Trust

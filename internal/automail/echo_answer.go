@@ -17,14 +17,13 @@ const maxAnswer = 1 << 10
 // said is the payload of an answer.
 type said struct {
 	Text    string          `json:"text"`
-	Trust   amtp.Trust      `json:"trust"`       // what the message counted as
+	Trust   amtp.Trust      `json:"trust"`       // the trust label of the message
 	At      amtp.Time       `json:"received_at"` // when it was stored
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
-// answer is the answer to a message: the same whenever it is made. The payload
-// comes back when there is room for it and when it makes a message that is one, and
-// the subject too.
+// answer is the answer to a message. It is the same each time it is written. It repeats
+// payload and subject if they fit and the result is a valid message.
 func answer(item *gateway.InboxItem, from amtp.Address) (m *amtp.Message, err error) {
 	asked, refused := amtp.ParseMessage(item.Body)
 	if refused != nil {
@@ -43,7 +42,7 @@ func answer(item *gateway.InboxItem, from amtp.Address) (m *amtp.Message, err er
 		if refused == nil {
 			return parsed, nil
 		}
-		err = refused // it is nested too deeply, two levels below where it was
+		err = refused // the payload is nested too deeply: it is two levels deeper than it was
 	}
 	if err == nil {
 		err = errLong
@@ -51,7 +50,7 @@ func answer(item *gateway.InboxItem, from amtp.Address) (m *amtp.Message, err er
 	return nil, err
 }
 
-// errLong is met when not even the shortest answer has room.
+// errLong means that even the shortest answer does not fit.
 var errLong = errors.New("the answer is too long")
 
 func written(item *gateway.InboxItem, from amtp.Address, subject string, payload json.RawMessage) ([]byte, error) {
@@ -74,14 +73,14 @@ const (
 	watched   = 4096
 )
 
-// answers remembers when each domain had its last ones.
+// answers remembers when each domain had its last answers.
 type answers struct {
 	mu      sync.Mutex
 	domains map[amtp.Domain]*[perMinute]time.Time // oldest first
 }
 
-// allow counts an answer to the domain, unless it had enough. When too many
-// domains are counted at once a new one has to wait.
+// allow counts an answer to the domain, unless the domain has reached its limit. If too
+// many domains are counted, a new one has to wait.
 func (a *answers) allow(d amtp.Domain, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,17 +106,17 @@ func (a *answers) allow(d amtp.Domain, now time.Time) bool {
 	return true
 }
 
-// giveBack takes back the last answer that was counted, which was not made.
+// giveBack takes back the last answer that was counted, because it was not sent.
 func (a *answers) giveBack(d amtp.Domain) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if last := a.domains[d]; last != nil {
 		copy(last[1:], last[:perMinute-1])
-		last[0] = time.Time{} // what stood there was a minute old
+		last[0] = time.Time{} // the oldest one is more than a minute old
 	}
 }
 
-// forget lets go of domains that may have all their answers again.
+// forget drops domains that may have all their answers again.
 func (a *answers) forget(now time.Time) {
 	for d, last := range a.domains {
 		if now.Sub(last[perMinute-1]) >= time.Minute {

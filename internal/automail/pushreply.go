@@ -11,17 +11,17 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// PushReplier sends what an endpoint answers to a push as a message from its agent to the
-// sender: the member response of a JSON object. AMTP §5. However often the message is
-// pushed, there is one reply, the first.
+// PushReplier sends an endpoint's answer to a push, the member response of a JSON object,
+// as a message from its agent to the sender. AMTP §5. However often the message is pushed,
+// only the first answer becomes a reply.
 type PushReplier struct {
 	Acceptor gateway.Acceptor
 	Log      *slog.Logger
 }
 
-// Reply sends the answer, a document of JSON, as the reply of the agent to the message of
-// the parcel, if it holds one. It returns a refusal only when the same may be accepted
-// later.
+// Reply sends the answer, a JSON document, as the agent's reply to the message of the
+// parcel, if the answer has one. It returns a refusal only if the same reply may be
+// accepted later.
 func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error {
 	response, why := responseOf(p, answer)
 	if why == "" && response == nil {
@@ -45,8 +45,8 @@ func (r *PushReplier) Reply(ctx context.Context, p *gateway.Parcel, a *gateway.A
 	return nil
 }
 
-// responseOf returns what an endpoint answered for the sender, nil when it said
-// nothing, and why not when it may not say it.
+// responseOf returns the endpoint's response for the sender, nil if there is none. why is
+// the reason if the response must not be sent.
 func responseOf(p *gateway.Parcel, answer []byte) (response []byte, why string) {
 	if len(answer) == 0 {
 		return nil, ""
@@ -56,7 +56,7 @@ func responseOf(p *gateway.Parcel, answer []byte) (response []byte, why string) 
 	}
 	members, err := strictjson.Object(answer)
 	if err != nil {
-		return nil, "" // some endpoints answer what is no object
+		return nil, "" // some endpoints answer with something other than an object
 	}
 	for _, m := range members {
 		if m.Name == "response" && string(m.Value) != "null" {
@@ -73,8 +73,8 @@ func responseOf(p *gateway.Parcel, answer []byte) (response []byte, why string) 
 	return response, ""
 }
 
-// isAutomatic reports whether no answer is sent to the message by itself: two
-// endpoints that answer everything would never end. RFC 3834 §2.
+// isAutomatic reports whether a program sent the message by itself, so that it gets no
+// automatic answer: two endpoints that answer everything would never end. RFC 3834 §2.
 func isAutomatic(p *gateway.Parcel) bool {
 	if p.Envelope.Class == gateway.ClassGateway || gateway.IsReserved(p.Envelope.Sender.Local()) {
 		return true

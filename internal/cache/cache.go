@@ -1,17 +1,17 @@
 // Package cache remembers values by key within a bound, in memory only.
 //
-// What was asked for again is kept before what was not: a flood of keys that
-// nobody asks for twice drives out its own kind and never more than a fifth of
-// what is in use. Nothing expires; who needs that keeps a time in the value.
+// Values that were asked for again are kept longer than the others. A flood of keys that
+// are asked for once evicts keys of its own kind, and never more than a fifth of those in
+// use. Values do not expire; a caller that needs that keeps a time in the value.
 package cache
 
 import "sync"
 
-// inUse is how much of the room is for what was asked for again.
+// inUse is the part of the room for values that were asked for again.
 const inUse = 4.0 / 5
 
-// Cache holds values by key. Any number of callers may use one at once; a value
-// is shared by all who get it, so it must not change.
+// Cache holds values by key. Any number of callers may use one at once. A value is shared
+// by all callers that get it, so it must not change.
 type Cache[K comparable, V any] struct {
 	room  int
 	weigh func(V) int
@@ -27,8 +27,8 @@ func New[K comparable, V any](values int) *Cache[K, V] {
 	return Weighed[K](values, func(V) int { return 1 })
 }
 
-// Weighed returns a Cache whose values together weigh no more than room. A value
-// that alone weighs more is not kept. weigh must answer the same every time.
+// Weighed returns a Cache whose values together weigh no more than room. A value that
+// alone weighs more is not kept. weigh must return the same for a value every time.
 func Weighed[K comparable, V any](room int, weigh func(V) int) *Cache[K, V] {
 	return &Cache[K, V]{room: room, weigh: weigh, entries: map[K]*entry[K, V]{}}
 }
@@ -45,16 +45,16 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return e.value, true
 }
 
-// Set keeps the value for the key instead of the one before.
+// Set keeps the value for the key and replaces the one before.
 func (c *Cache[K, V]) Set(key K, value V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set(key, value)
 }
 
-// GetOrSet returns the value of the key. If there is none it is made and kept,
-// once for all who ask at the same time. They wait for it, as does everybody
-// else: to make it must not take long.
+// GetOrSet returns the value of the key. If there is none, make is called once for all
+// callers that ask at the same time, and its value is kept. All callers of the Cache wait
+// for it, so make must not take long.
 func (c *Cache[K, V]) GetOrSet(key K, make func() V) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()

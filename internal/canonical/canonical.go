@@ -1,9 +1,9 @@
 // Package canonical gives one form to JSON values that mean the same.
 //
-// Form is RFC 8785, what signatures cover; it refuses a document whose numbers
-// it could only write by changing them. A second implementation checks it in the
-// tests. Fingerprint identifies the content of
-// a message for deduplication; it keeps number literals as they were written.
+// Form is the form of RFC 8785, which signatures cover. It refuses a document with
+// numbers that it would have to change. A second implementation checks it in the tests.
+// Fingerprint identifies the content of a message for deduplication; it keeps number
+// literals as they were written.
 package canonical
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Form returns the RFC 8785 form of doc. It is an error when doc is not strict
-// JSON, or when a number's literal and its canonical form differ as decimals:
-// 29.99 passes, 9007199254740993 does not.
+// Form returns the RFC 8785 form of doc. It is an error if doc is not strict JSON, or if a
+// number's literal and its canonical form differ as decimals: 29.99 passes,
+// 9007199254740993 does not.
 func Form(doc []byte) ([]byte, error) {
 	if err := strictjson.Value(doc); err != nil {
 		return nil, err
@@ -46,8 +46,8 @@ func form(doc []byte) ([]byte, error) {
 	return order(numbered), nil
 }
 
-// rewriteNumbers returns a checked document in which every number has its
-// canonical form: the same one where that is so already.
+// rewriteNumbers returns a checked document in which every number has its canonical form.
+// It returns doc itself if that is so already.
 func rewriteNumbers(doc []byte) ([]byte, error) {
 	var out []byte // nil while nothing has changed
 	copied := 0    // bytes of doc that are in out
@@ -69,9 +69,9 @@ func rewriteNumbers(doc []byte) ([]byte, error) {
 	return append(out, doc[copied:]...), nil
 }
 
-// ExactNumbers refuses a checked document with a number that a binary64 cannot
-// give back: one whose literal and canonical form differ as decimals. The work is
-// linear in the bytes of doc.
+// ExactNumbers refuses a checked document with a number that binary64 cannot represent
+// exactly: one whose literal and canonical form differ as decimals. The work is linear in
+// the bytes of doc.
 func ExactNumbers(doc []byte) error {
 	return new(Numbers).Exact(doc)
 }
@@ -79,8 +79,8 @@ func ExactNumbers(doc []byte) error {
 // Exact is ExactNumbers for one part of the document.
 func (n *Numbers) Exact(part []byte) error { return n.each(part, func(int, int, decimal) {}) }
 
-// each calls use for each number of a checked document, with where it stands. It
-// ends with an error at the first number that is not exact.
+// each calls use for each number of a checked document, with its place. It ends with an
+// error at the first number that is not exact.
 func (n *Numbers) each(doc []byte, use func(start, end int, d decimal)) error {
 	var joined [64]byte // longer literals are rare
 	for i := 0; i < len(doc); i++ {
@@ -124,8 +124,8 @@ func Exact(literal string) bool {
 	return ok && err == nil
 }
 
-// outside are the members that do not belong to a message's content: who it
-// goes to, what names it, when it was written and who vouches for it.
+// outside are the members that do not belong to a message's content: its recipients, its
+// names, its time and its signature.
 var outside = map[string]bool{
 	"recipients":      true,
 	"message_id":      true,
@@ -135,9 +135,9 @@ var outside = map[string]bool{
 }
 
 // Fingerprint returns SHA-256 over the canonical form of a message's members
-// without recipients, message_id, idempotency_key, timestamp and signature,
-// with number literals verbatim. Two messages have the same fingerprint if and
-// only if a retry of the one may look like the other.
+// without recipients, message_id, idempotency_key, timestamp and signature, with number
+// literals verbatim. Two messages have the same fingerprint if and only if one may be a
+// retry of the other.
 func Fingerprint(members []strictjson.Member) ([sha256.Size]byte, error) {
 	object, err := join(members, func(name string) bool { return outside[name] })
 	if err != nil {

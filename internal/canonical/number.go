@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// What binary64 gives back of a decimal, counted in significant digits: every
-// decimal of so few survives, and none of more is the shortest one of its number.
+// How many significant digits of a decimal binary64 keeps: every decimal with the lower
+// number of digits survives, and no decimal with more than the higher number is the
+// shortest one of its binary64.
 const (
 	surelyExact = 15
 	mayBeExact  = 17
@@ -21,8 +22,8 @@ const (
 	mostFull  = 307
 )
 
-// maxTiny is how many numbers of one document may lie below the full precision.
-// Each costs tens of microseconds to read; nobody has more by accident.
+// maxTiny is how many numbers of one document may lie below the range of full precision.
+// Each costs tens of microseconds to read, and no ordinary document has more.
 const maxTiny = 1000
 
 var errTiny = errors.New("there are more than 1000 numbers so close to zero that binary64 loses digits")
@@ -39,12 +40,12 @@ type decimal struct {
 	point    int
 }
 
-// maxPoint bounds the exponent that is read: anything beyond is no binary64,
-// however many zeros stand in the literal.
+// maxPoint bounds the exponent that is read: any number beyond is no binary64, however
+// many zeros the literal has.
 const maxPoint = 1 << 30
 
-// take takes a JSON number apart, in one pass over its bytes. Digits on both sides
-// of a point are joined in scratch. ok is false for what is no number.
+// take takes a JSON number apart, in one pass over its bytes. Digits on both sides of a
+// point are joined in scratch. ok is false if the literal is no number.
 func take(literal, scratch []byte) (d decimal, ok bool) {
 	rest := literal
 	if len(rest) > 0 && rest[0] == '-' {
@@ -108,8 +109,8 @@ func readExponent(b []byte) (int, bool) {
 	return n, true
 }
 
-// exact reports whether the decimal is the shortest one of a binary64, as it is
-// when its digits survive a trip through it.
+// exact reports whether the decimal is the shortest one of a binary64, which means that
+// its digits survive a trip through binary64.
 func (n *Numbers) exact(d decimal) (bool, error) {
 	power := d.point - 1
 	switch {
@@ -137,8 +138,8 @@ func (n *Numbers) exact(d decimal) (bool, error) {
 	return ok && bytes.Equal(shortest.digits, d.digits) && shortest.point == d.point, nil
 }
 
-// append writes an exact decimal as RFC 8785 §3.2.2.3 has it, which is how
-// ECMAScript writes numbers.
+// append writes an exact decimal in the form of RFC 8785 §3.2.2.3, which is that of
+// ECMAScript.
 func (d decimal) append(b []byte) []byte {
 	if len(d.digits) == 0 {
 		return append(b, '0') // -0 too
@@ -175,7 +176,7 @@ func zeros(b []byte, n int) []byte {
 	return b
 }
 
-// inexact is the refusal of a number that binary64 does not give back.
+// inexact is the error for a number that binary64 does not represent exactly.
 func inexact(literal []byte) error {
 	const shown = 64
 	if len(literal) > shown {

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// order returns a checked document without white space, with its strings escaped and
-// the members of its objects in the order of RFC 8785 §3.2.2.2 and §3.2.3. Numbers stay
-// as they are written. Every byte is read twice and written once, however deep it
-// lies, but for names, which are compared as often as sorting takes.
+// order returns a checked document without white space, with its strings escaped and the
+// members of its objects in the order of RFC 8785 §3.2.2.2 and §3.2.3. Numbers stay as
+// they are written. Every byte is read twice and written once, at any depth; only names
+// are compared more often, as sorting needs it.
 func order(doc []byte) []byte {
 	w := orderer{doc: doc}
 	w.look()
@@ -26,8 +26,8 @@ func order(doc []byte) []byte {
 type orderer struct {
 	doc    []byte
 	plain  bool             // there is no white space, and no escape
-	sorted map[int][]member // of each object whose members move, by where it begins
-	ends   map[int]int      // of those objects, where they end
+	sorted map[int][]member // the members of each object whose members move, by its beginning
+	ends   map[int]int      // the ends of those objects, by their beginnings
 	out    []byte
 }
 
@@ -37,11 +37,11 @@ type member struct {
 	name, colon, at, end int
 }
 
-// look finds the members of every object, and sorts those that are not in order.
+// look finds the members of every object, and sorts them if they are not in order.
 func (w *orderer) look() {
-	var open []int       // where the objects and arrays begin that have not ended
-	var bases []int      // of each, how many members were pending before it
-	var pending []member // of the objects that have not ended
+	var open []int       // the beginnings of objects and arrays that have not ended
+	var bases []int      // for each of them, how many members were pending before it
+	var pending []member // the members of objects that have not ended
 	w.plain = true
 	last := byte(0) // the token before, where it is one of {[,:
 	for i := 0; i < len(w.doc); i++ {
@@ -79,7 +79,7 @@ func (w *orderer) look() {
 	}
 }
 
-// afterSpace returns where the white space ends that begins at a place.
+// afterSpace returns the end of the white space that begins at at.
 func afterSpace(doc []byte, at int) int {
 	for at < len(doc) && (doc[at] == ' ' || doc[at] == '\n' || doc[at] == '\t' || doc[at] == '\r') {
 		at++
@@ -87,8 +87,8 @@ func afterSpace(doc []byte, at int) int {
 	return at
 }
 
-// text returns where the string ends that begins at a place, and whether it has to be
-// written in another way: it has an escape sequence that is not the canonical one.
+// text returns the end of the string that begins at at, and whether it has to be
+// rewritten because it has an escape sequence that is not canonical.
 func text(doc []byte, at int) (end int, rewrite bool) {
 	end = at + 1 + bytes.IndexByte(doc[at+1:], '"')
 	first := bytes.IndexByte(doc[at:end], '\\')
@@ -115,7 +115,7 @@ func closeMember(pending []member, end int) {
 	}
 }
 
-// sort keeps the members of an object in their order if that is another one.
+// sort records the sorted members of an object, unless they are in order already.
 func (w *orderer) sort(begin, end int, members []member) {
 	compare := func(a, b member) int { return bytes.Compare(a.key, b.key) }
 	if slices.IsSortedFunc(members, compare) {
@@ -190,7 +190,7 @@ func (w *orderer) write(from, to int) {
 	flush(to)
 }
 
-// unescape writes the characters that stand between the quotes of a checked string.
+// unescape writes the characters between the quotes of a checked string.
 func unescape(out, literal []byte) []byte {
 	for copied, i := 0, 0; ; {
 		n := bytes.IndexByte(literal[i:], '\\')
@@ -204,8 +204,8 @@ func unescape(out, literal []byte) []byte {
 	}
 }
 
-// appendText writes a string with its canonical escape sequences. Those of two
-// characters are canonical, but for that of a slash.
+// appendText writes a string with canonical escape sequences. Those of two characters are
+// canonical, except that of a slash.
 func appendText(out, literal []byte) []byte {
 	copied := 0
 	for i := 0; i < len(literal); {

@@ -1,15 +1,14 @@
-// Package coalesce makes connections on which what is written at nearly the same
-// time leaves together.
+// Package coalesce makes connections whose writes at nearly the same time are sent
+// together.
 //
-// Many calls share one HTTP/2 connection, and each writes several short pieces.
-// One by one every piece costs both machines a passage through their network
-// stacks, which is more than what it says is worth; under load most of the work
-// of carrying a message went there. A lone piece leaves at once.
+// Many calls share one HTTP/2 connection, and each writes several short pieces. Sent one
+// by one, every piece passes through the network stacks of both machines; under load most
+// of the work for a message was spent there. A single piece is sent at once.
 //
-// Like the operating system's own buffer this one holds bytes that nobody has
-// received: a Write that returned says nothing about the other side. Close does
-// not wait either; what is left is handed over behind it, for a bounded time, and
-// Listener.Wait waits for that. A connection that rests holds no buffer.
+// Like the operating system's buffer, this one holds bytes that the other side has not
+// received: a Write that returned says nothing about the other side. Close does not wait
+// either: the rest is sent after it, for a bounded time, and Listener.Wait waits for
+// that. An idle connection holds no buffer.
 package coalesce
 
 import (
@@ -22,12 +21,12 @@ import (
 
 // Bounds of one connection.
 const (
-	maxPending = 32 << 10        // bytes that wait or are on their way; beyond them Write waits, too
-	pieces     = 4 << 10         // bytes that one read takes from the system at the least
-	closeTime  = 5 * time.Second // for what is left when it is closed, as TLS has for its last word
+	maxPending = 32 << 10        // bytes that wait or are being sent; beyond them Write waits too
+	pieces     = 4 << 10         // bytes that one read takes from the system at least
+	closeTime  = 5 * time.Second // to send the rest after Close, as TLS allows for its close_notify
 )
 
-// Conn is a connection that gathers what is written, and reads ahead.
+// Conn is a connection that coalesces writes and reads ahead.
 type Conn struct {
 	net.Conn
 	read ahead
@@ -36,22 +35,22 @@ type Conn struct {
 	mu      sync.Mutex
 	changed sync.Cond // there is room, or an end
 	pending []byte
-	flying  int // bytes that are being handed over
+	flying  int // bytes that are being sent
 	sending bool
 	late    bool // the deadline for writing has passed
 	closed  bool
 	err     error // of an earlier piece
 }
 
-// New returns c with its writes gathered.
+// New returns c with its writes coalesced.
 func New(c net.Conn) *Conn {
 	g := &Conn{Conn: c}
 	g.changed.L = &g.mu
 	return g
 }
 
-// Write has p sent together with what is written by others meanwhile. An error is
-// that of an earlier write: nothing is sent after it.
+// Write sends p together with the writes of other goroutines. An error is that of an
+// earlier write, after which no more is sent.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +71,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// refused says why nothing more is written.
+// refused returns why no more can be written.
 func (c *Conn) refused() error {
 	switch {
 	case c.closed:
@@ -83,10 +82,10 @@ func (c *Conn) refused() error {
 	return c.err
 }
 
-// send hands over what is pending until nothing is, and ends a connection that
-// was closed meanwhile.
+// send sends the pending bytes until there are none, and ends a connection that was
+// closed meanwhile.
 func (c *Conn) send() {
-	runtime.Gosched() // who is about to write something does it first
+	runtime.Gosched() // a goroutine that is about to write does so first
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.err == nil && len(c.pending) > 0 {
@@ -102,14 +101,14 @@ func (c *Conn) send() {
 	give(c.pending)
 	c.pending, c.sending = nil, false
 	if c.closed {
-		_ = c.Conn.Close() // who closed it has gone
+		_ = c.Conn.Close() // the caller of Close has returned
 		c.from.left(-1)
 	}
 }
 
-// SetWriteDeadline bounds the writes from now on. One that has passed already
-// ends them, but cuts nothing off that was written before: TLS sets such a one
-// as soon as it has said that nothing more comes.
+// SetWriteDeadline bounds the writes from now on. A deadline in the past ends them, but
+// cuts off no bytes that were written before: TLS sets such a deadline right after its
+// close_notify.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,9 +131,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.SetReadDeadline(t)
 }
 
-// Close ends reads and writes at once. What was written before is still sent, if
-// the other side takes it soon, and then the connection is closed. It does not
-// wait for that: a server closes one connection after the other.
+// Close ends reads and writes at once. Bytes that were written before are still sent, if
+// the other side takes them soon, and then the connection is closed. Close does not wait
+// for that, because a server closes one connection after the other.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,21 +165,20 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// buffers are for what is written. A connection has one while it has something
-// to send.
+// buffers are for pending bytes. A connection has one while it has bytes to send.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func take() []byte { return (*buffers.Get().(*[]byte))[:0] }
 
-// give takes a buffer back, unless one large piece made it large.
+// give returns a buffer to the pool, unless one large piece made it large.
 func give(b []byte) {
 	if cap(b) > 0 && cap(b) <= 2*maxPending {
 		buffers.Put(&b)
 	}
 }
 
-// ahead keeps what arrived beyond what was asked for. A record of TLS is read in
-// two steps, its header first.
+// ahead keeps bytes that arrived beyond those asked for. A TLS record is read in two
+// steps, its header first.
 type ahead struct {
 	buf  []byte
 	rest []byte // of buf
@@ -205,16 +203,16 @@ func (a *ahead) from(c net.Conn, p []byte) (int, error) {
 	return n, nil
 }
 
-// Listener accepts connections that gather.
+// Listener accepts connections that coalesce their writes.
 type Listener struct {
 	net.Listener
 
 	mu      sync.Mutex
 	changed sync.Cond // fewer are left
-	ending  int       // connections that were closed and still hand something over
+	ending  int       // connections that were closed and still send bytes
 }
 
-// Listen returns l with every connection that it accepts gathered.
+// Listen returns l with the writes of every accepted connection coalesced.
 func Listen(l net.Listener) *Listener {
 	g := &Listener{Listener: l}
 	g.changed.L = &g.mu
@@ -232,8 +230,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return g, nil
 }
 
-// Wait waits until the connections that are closed have handed over what was
-// left, which takes a bounded time. A process that ends before loses it.
+// Wait waits until the closed connections have sent their rest, which takes a bounded
+// time. A process that ends earlier loses the rest.
 func (l *Listener) Wait() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

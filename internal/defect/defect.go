@@ -1,10 +1,10 @@
-// Package defect contains a defect of the program in the one piece of work that
-// met it.
+// Package defect limits a defect of the program to the one piece of work that triggers
+// it.
 //
-// The promise: work that panics in [Contain] ends with an error that has the cause
-// and the place, and nothing else ends with it. A goroutine that does one piece of
-// work of many does it in Contain: without it a panic there ends the process, and
-// after the restart the same message does so again.
+// The promise: work that panics in [Contain] ends with an error that has the cause and
+// the stack, and no other work ends with it. A goroutine that does one piece of work of
+// many does it in Contain. Otherwise a panic would end the process, and the same message
+// would end it again after the restart.
 package defect
 
 import (
@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// Error is what a piece of work met that was a defect.
+// Error is the defect that a piece of work triggered.
 type Error struct {
-	Cause any    // what was thrown
-	Stack []byte // where
+	Cause any    // the value of the panic
+	Stack []byte // where it happened
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("a defect: %v", e.Cause) }
 
-// Contain does the work and returns its error, or an *Error when it panics.
-// Whoever holds locks or counts in the work lets go of them with defer.
+// Contain does the work and returns its error, or an *Error if it panics. Work that holds
+// locks or counts must release them with defer.
 func Contain(work func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -33,11 +33,11 @@ func Contain(work func() error) (err error) {
 	return work()
 }
 
-// pause is how long work that met a defect is left alone before it is begun again.
+// pause is the time between a defect and the next start of the work.
 const pause = time.Second
 
-// Keep does work that goes on until it is told to end, and begins it again after
-// each defect, of which hear is told. It returns what the work returns.
+// Keep does work that runs until it is told to end. After each defect it calls hear and
+// starts the work again. It returns the error that the work returns.
 func Keep(work func() error, hear func(*Error)) error {
 	for {
 		err := Contain(work)

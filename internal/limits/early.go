@@ -8,15 +8,15 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// provenTime is for how long an address from which proven messages came is listened
-// to more than a stranger's.
+// provenTime is how long an address from which proven messages came has a higher limit
+// than a stranger's.
 const provenTime = int64(time.Hour / time.Microsecond)
 
-// Early decides on a caller who shows no key before anything of its message is read.
-// One whose address has used up what strangers have is refused, unless proven
-// messages came from there within the last hour: the next one may be proven too. Then
-// it is refused when as many messages were read and not taken as a proven domain's
-// address may bring.
+// Early decides on a caller without a key before its message is read. A caller whose
+// address has used up a stranger's rate is refused, unless proven messages came from
+// there within the last hour, because the next one may be proven too. Such an address is
+// refused once as many of its messages were read and not accepted as a proven domain's
+// address may send.
 func (l *Limits) Early(from netip.Addr) *amtp.Error {
 	if l == nil {
 		return nil
@@ -44,8 +44,8 @@ func (l *Limits) Early(from netip.Addr) *amtp.Error {
 	return nil
 }
 
-// listens returns the class by whose rate an address is listened to: that of the best
-// known domain from which a proven message came of late.
+// listens returns the class whose rate applies to an address: that of the best known
+// domain from which a proven message came of late.
 func (l *Limits) listens(of name, now int64) class {
 	for _, c := range []class{known, newcomer} {
 		if e := l.tables[c][address].named[of]; e != nil && e.spent[0] > now-provenTime {
@@ -55,9 +55,9 @@ func (l *Limits) listens(of name, now int64) class {
 	return stranger
 }
 
-// Tried counts a message that was read and is not taken, because of the message or of
-// a limit. It counts for Early alone, and for this gateway alone: of what the sender may
-// bring it uses nothing.
+// Tried counts a message that was read and is not accepted, because of the message or of
+// a limit. It counts only for Early and only in this process. It uses none of the
+// sender's rates.
 func (l *Limits) Tried(from netip.Addr, recipients int, bytes int64) {
 	if l == nil {
 		return
@@ -81,14 +81,14 @@ func (l *Limits) Tried(from netip.Addr, recipients int, bytes int64) {
 }
 
 // Failed counts a message of so many bytes for so many recipients that was refused for
-// another reason: to try uses what to send does.
+// another reason: an attempt to send uses as much as a message.
 func (l *Limits) Failed(p *gateway.Principal, recipients int, bytes int64) {
 	if c, counted := classOf(p); counted && c != local {
 		l.use(c, p.From, int64(max(recipients, 1)), bytes)
 	}
 }
 
-// Asks decides on a request of a caller who showed no key that is no message.
+// Asks decides on a request without a key that is no message.
 func (l *Limits) Asks(from netip.Addr) *amtp.Error { return l.take(asking, from) }
 
 // Answered counts the bytes of the answer to such a request.
@@ -107,7 +107,7 @@ func (l *Limits) take(c class, from netip.Addr) *amtp.Error {
 	return refused
 }
 
-// use counts what nobody can refuse any more.
+// use counts use that can no longer be refused.
 func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
 	if l == nil {
 		return
@@ -120,8 +120,8 @@ func (l *Limits) use(c class, from netip.Addr, messages, bytes int64) {
 	for i := range list {
 		ch := &list[i]
 		if ch.entry = l.tables[ch.class][ch.what].named[ch.of]; ch.entry != nil {
-			// Beyond the rate nothing is added, so that who waits as long as it is told
-			// has room again.
+			// Beyond the rate nothing is added, so that a caller that waits as long as it
+			// was told may send again.
 			for u, r := range l.rates[ch.class][ch.what] {
 				if r.Debt(ch.entry.spent[u], now) >= r.Period.Microseconds() {
 					ch.cost[u] = 0

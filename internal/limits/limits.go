@@ -2,15 +2,14 @@
 // in a time, by the network of the caller, by the domain and the address of the
 // sender, and by the inbox. AMTP §11: RATE_LIMIT_EXCEEDED.
 //
-// A message is within every rate that applies to it, or it is refused and uses
-// none. How much applies depends on who brings it: who proved nothing has the
-// least, a domain that has signed for a while 50 times as much, an agent here more
-// still. Nothing is stored of it; a gateway that starts begins anew. Several
-// gateways on one store tell each other what they counted, so that a name has its
-// rate once, and not once for each of them.
+// A message is within every rate that applies to it; otherwise it is refused and uses
+// none. The rates depend on the sender: a stranger has the lowest, a domain that has
+// signed for a while 50 times as much, and an agent here even more. A single gateway
+// stores none of this, and a restart begins anew. Replicas on one store tell each other
+// their counts, so that a name has its rate once and not once for each replica.
 //
-// The memory is bounded: each kind of name has so many entries, and when there are
-// more, those that used least are forgotten.
+// The memory is bounded: each kind of name has a fixed number of entries. Beyond it,
+// names that used least are forgotten.
 package limits
 
 import (
@@ -27,19 +26,19 @@ import (
 
 // Options are what a Limits is made from.
 type Options struct {
-	Messages int64 // that a stranger may bring in a minute
-	Bytes    int64 // that a stranger may bring in a minute
+	Messages int64 // that a stranger may send in a minute
+	Bytes    int64 // that a stranger may send in a minute
 	Largest  int64 // bytes of the largest message
 	Now      func() time.Time
-	// Shared is where gateways on one store meet; nil for a gateway that is alone.
+	// Shared has the counts of all replicas on one store; nil for a single gateway.
 	Shared gateway.Tallies
-	// Disk says how many bytes are free where messages are stored, and how many must
-	// be for strangers to be served; nil where nobody can say.
+	// Disk returns how many bytes are free where messages are stored, and how many must
+	// be free for strangers to be served; nil if that is not known.
 	Disk func() (free, least uint64, known bool)
 }
 
-// Limits is the table of what is used. Its methods may be called at the same time; a
-// nil Limits bounds nothing.
+// Limits is the table of used rates. Its methods may be called concurrently. A nil Limits
+// bounds nothing.
 type Limits struct {
 	rates  [classes][whats]rates
 	now    func() time.Time
@@ -54,7 +53,7 @@ type Limits struct {
 
 	sharing sync.Mutex
 	failed  time.Time     // when the last exchange failed, of sharing
-	wake    chan struct{} // somebody used much since it was told last
+	wake    chan struct{} // much was used since the last exchange
 }
 
 // New returns a Limits in which nothing is used.
@@ -70,10 +69,10 @@ type charge struct {
 	kind
 	of    name
 	cost  [2]int64
-	entry *entry // of the name, nil when there is none, once it was looked for
+	entry *entry // the entry of the name after the look-up, nil if it has none
 }
 
-// charges returns what a request of the class from the address uses in its networks.
+// charges returns the charges of a request of the class in the networks of its address.
 func (l *Limits) charges(list []charge, c class, from netip.Addr, messages, bytes int64) []charge {
 	var space [3]netip.Prefix
 	for i, n := range networks(space[:0], from) {
@@ -87,11 +86,12 @@ func (l *Limits) charge(k kind, of name, messages, bytes int64) charge {
 	return charge{kind: k, of: of, cost: [2]int64{r[0].Cost(messages), r[1].Cost(bytes)}}
 }
 
-// Admit decides on a message of the principal that goes into the inboxes of these
-// addresses and to so many other recipients, and uses what it needs when it is taken.
-// It returns the error for the whole message, and then nothing is used; or else one
-// for each inbox, nil for those that take it, and nil when all do. When all refuse and
-// there are no others, nothing is used either. A retry uses as much as a new message.
+// Admit decides on a message of the principal for the inboxes of these addresses and for
+// so many other recipients. A message that is admitted uses its rates. Admit returns
+// either an error for the whole message, which then uses nothing, or a list with one
+// error for each inbox: nil for an inbox that accepts the message. The list is nil if all
+// inboxes accept it. If all refuse it and there are no other recipients, nothing is used.
+// A retry uses as much as a new message.
 func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Address, others int) (
 	each []*amtp.Error, refused *amtp.Error) {
 	if l == nil {
@@ -106,7 +106,7 @@ func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Add
 		return nil, refused
 	}
 	var space [8]charge
-	messages := int64(max(len(m.Recipients), 1)) // those whom nobody knows too: names cannot be tried for nothing
+	messages := int64(max(len(m.Recipients), 1)) // unknown recipients count too, so that guessing names is not free
 	list := space[:0]
 	if c != local {
 		list = l.charges(list, c, p.From, messages, size)
@@ -121,8 +121,8 @@ func (l *Limits) Admit(p *gateway.Principal, m *amtp.Message, inboxes []amtp.Add
 	return l.decide(list, whole, others, now)
 }
 
-// decide uses what the charges say. The first of them are those of the whole message,
-// the others those of its inboxes.
+// decide applies the charges. The first whole of them concern the whole message, the
+// others its inboxes.
 func (l *Limits) decide(list []charge, whole, others int, at time.Time) ([]*amtp.Error, *amtp.Error) {
 	now := at.UnixMicro()
 	l.mu.Lock()
@@ -171,8 +171,8 @@ func (l *Limits) over(list []charge, now int64) *amtp.Error {
 	return l.refuse(worst, unit, longest)
 }
 
-// wait returns how long a charge has to wait when so much of its rates is used, and for
-// which of them.
+// wait returns how long a charge has to wait if so much of its rates is used, and which
+// rate is the cause.
 func (l *Limits) wait(ch *charge, spent gateway.Spent, now int64) (longest time.Duration, unit int) {
 	for u, r := range l.rates[ch.class][ch.what] {
 		if wait := r.Wait(spent[u], ch.cost[u], now); wait > longest {
@@ -182,14 +182,14 @@ func (l *Limits) wait(ch *charge, spent gateway.Spent, now int64) (longest time.
 	return longest, unit
 }
 
-// refuse counts the refusal of a charge whose entry was looked for.
+// refuse counts the refusal of a charge after the look-up of its entry.
 func (l *Limits) refuse(ch *charge, unit int, wait time.Duration) *amtp.Error {
 	l.refused[ch.class][ch.what]++
 	ch.entry.refused++
 	return refusal(ch.kind, ch.of.String(), unit, wait)
 }
 
-// refusal is what the caller hears.
+// refusal is the error for the caller.
 func refusal(k kind, of string, unit int, wait time.Duration) *amtp.Error {
 	seconds := int64(math.Ceil(wait.Seconds()))
 	e := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many %s %s now; try again in %s.",
@@ -206,7 +206,7 @@ func secondsText(n int64) string {
 	return strconv.FormatInt(n, 10) + " seconds"
 }
 
-// units says of what there was too much.
+// units names what exceeded the rate.
 func (k kind) units(unit int) string {
 	switch {
 	case unit == 1:
@@ -219,7 +219,7 @@ func (k kind) units(unit int) string {
 	return "messages"
 }
 
-// phrase says whose budget is used up.
+// phrase says whose rate is used up.
 func (k kind) phrase(of string) string {
 	switch k.what {
 	case inbox:
@@ -232,13 +232,13 @@ func (k kind) phrase(of string) string {
 	return "from the network " + of
 }
 
-// spend uses a charge whose entry was looked for.
+// spend applies a charge after the look-up of its entry.
 func (l *Limits) spend(ch *charge, now int64) {
 	if ch.cost == ([2]int64{}) {
 		return
 	}
 	t, e := &l.tables[ch.class][ch.what], ch.entry
-	if e == nil || e.index < 0 { // the same name may stand twice in a request
+	if e == nil || e.index < 0 { // a request may have the same name twice
 		if e = t.named[ch.of]; e == nil {
 			e = t.add(ch.of)
 		}

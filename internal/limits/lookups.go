@@ -8,16 +8,16 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// Bounds of look-ups of domains that are new to the gateway, beside their rate.
+// Bounds of look-ups of domains that are new to the gateway, in addition to their rate.
 const (
-	dearLookUp  = 5               // look-ups for which one counts to which nobody answered
-	mostLooking = 12              // that one widest network may have under way
-	lookingWait = 5 * time.Second // what a caller beyond that is asked to wait
+	dearLookUp  = 5               // as how many a look-up counts that no name server answered
+	mostLooking = 12              // how many one widest network may have under way
+	lookingWait = 5 * time.Second // how long a caller beyond that is asked to wait
 )
 
-// LookUp decides on a look-up of a domain that is new to the gateway, caused by a
-// message from the address. When it is over, done is to be called, and told whether
-// any name server answered.
+// LookUp decides on a look-up of a domain that is new to the gateway, caused by a message
+// from the address. The caller calls done when the look-up is over, with whether any
+// name server answered.
 func (l *Limits) LookUp(from netip.Addr) (done func(answered bool), refused *amtp.Error) {
 	networks := Networks(from)
 	if l == nil || len(networks) == 0 {

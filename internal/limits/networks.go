@@ -2,9 +2,9 @@ package limits
 
 import "net/netip"
 
-// Networks returns the networks in which an address is counted, the narrowest first:
-// IPv4 alone and as /24; IPv6 as /64, /56 and /48. There is none for this machine
-// itself. Whoever has no address is in one network with all others without.
+// Networks returns the networks in which an address is counted, the narrowest first: for
+// IPv4 the address alone and its /24; for IPv6 its /64, /56 and /48. This machine itself
+// has none. All callers without an address share one network.
 func Networks(addr netip.Addr) []netip.Prefix { return networks(nil, addr) }
 
 // networks is Networks, appended to a list.

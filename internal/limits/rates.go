@@ -12,7 +12,7 @@ type class uint8
 
 const (
 	stranger class = iota // it proved nothing
-	newcomer              // a domain that signs, since less than gateway.History
+	newcomer              // a domain that has signed for less than gateway.History
 	known                 // a domain that has signed for longer
 	local                 // an agent of this gateway
 	lookUps               // no messages: domains that a caller makes the gateway look up for the first time
@@ -20,7 +20,7 @@ const (
 	classes
 )
 
-// what is counted.
+// what is the kind of name by which is counted.
 type what uint8
 
 const (
@@ -46,19 +46,20 @@ var (
 	}
 )
 
-// kind is one column of the table: who is counted, and by what.
+// kind is one column of the table: a class of callers, and the kind of name by which they
+// are counted.
 type kind struct {
 	class class
 	what  what
 }
 
-// name returns the name of a budget that all gateways on a store share.
+// name returns the name of a budget that all replicas on a store share.
 func (k kind) name(of string) string { return classWords[k.class] + " " + whatWords[k.what] + " " + of }
 
-// factors are how many halves of a stranger's rate each kind has: of messages, and of
-// bytes. What a domain that signs and is known may bring is 50 times what a domain may
-// that proved nothing. An inbox has room of its own for each class, several times
-// what one domain may bring, so that none takes the inbox from the others.
+// factors are how many halves of a stranger's rate each kind has, of messages and of
+// bytes. A known domain that signs may send 50 times as much as a domain that proved
+// nothing. An inbox has a rate of its own for each class, several times that of one
+// domain, so that no domain takes the inbox from the others.
 var factors = [classes][whats][2]int64{
 	stranger: {address: {2, 2}, network: {8, 8}, site: {32, 32}, domain: {2, 2}, sender: {1, 1}, inbox: {8, 8}},
 	newcomer: {address: {20, 20}, network: {80, 80}, site: {320, 320}, domain: {20, 20}, sender: {10, 10},
@@ -69,29 +70,29 @@ var factors = [classes][whats][2]int64{
 	asking: {address: {2, 2}, network: {8, 8}, site: {32, 32}},
 }
 
-// How much of a rate may be used at once, as the time in which it comes back.
+// How much of a rate may be used at once, as the time in which that comes back.
 const (
 	messagePeriod = 10 * time.Minute
 	bytePeriod    = 64 * time.Minute
 	lookUpPeriod  = time.Minute
 )
 
-// The domains that an address, a network and a site make the gateway look up for the
-// first time, in a minute.
+// How many domains an address, a network and a site may make the gateway look up for the
+// first time in a minute.
 var newDomains = [whats]int64{address: 10, network: 40, site: 160}
 
-// mostBytes is how much of other domains, addresses and networks may come at once,
-// whatever they may bring in a minute; a minute's bytes may in any case. A rate that is
-// larger comes back sooner.
+// mostBytes is how many bytes may come at once from other domains, addresses and
+// networks, whatever their rate; but the bytes of a minute may always come at once. A rate
+// that is larger comes back sooner.
 const mostBytes = 4 << 30
 
 // largestAtOnce is how many messages of the largest size fit into every rate.
 const largestAtOnce = 2
 
-// rates are those of a kind: of messages, and of bytes.
+// rates are the rates of a kind: of messages, and of bytes.
 type rates [2]gateway.Rate
 
-// ratesOf makes the rates from what a stranger may bring in a minute.
+// ratesOf makes all rates from those of a stranger.
 func ratesOf(o *Options) (all [classes][whats]rates) {
 	for c := range factors {
 		for w, f := range factors[c] {
@@ -123,8 +124,8 @@ func byteRate(c class, minute, largest int64) gateway.Rate {
 	return r
 }
 
-// classOf returns the class of who brings a message. It is false for the gateway
-// itself, which nothing bounds.
+// classOf returns the class of a message's sender. It is false for the gateway itself,
+// which has no limits.
 func classOf(p *gateway.Principal) (class, bool) {
 	switch {
 	case p.Gateway:

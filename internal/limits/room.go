@@ -7,10 +7,10 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// lookEvery is how often the disk is looked at.
+// lookEvery is how often the free space of the disk is read.
 const lookEvery = time.Second
 
-// roomWait is what a stranger is asked to wait for room.
+// roomWait is how long a stranger is asked to wait for room.
 const roomWait = time.Minute
 
 // room knows how much of the disk is free.
@@ -18,12 +18,12 @@ type room struct {
 	look func() (free, least uint64, known bool)
 
 	mu          sync.Mutex
-	at          time.Time // when it was looked at
+	at          time.Time // when it was read
 	free, least uint64
 	known       bool
 }
 
-// state returns what is free and what is needed, by a look of the last second.
+// state returns how much is free and how much is needed, at most a second old.
 func (r *room) state(now time.Time) (free, least uint64, known bool) {
 	if r.look == nil {
 		return 0, 0, false
@@ -37,9 +37,9 @@ func (r *room) state(now time.Time) (free, least uint64, known bool) {
 	return r.free, r.least, r.known
 }
 
-// noRoom refuses a message of the class while the disk is short: that of a caller who
-// proved nothing below the mark, that of a domain that is not familiar below half of
-// it. Agents and familiar domains are served until the disk is full.
+// noRoom refuses a message of the class while the disk is short of space. Strangers are
+// refused below the mark, and domains that are not familiar below half of it. Agents and
+// familiar domains are served until the disk is full.
 func (l *Limits) noRoom(c class, familiar bool, now time.Time) *amtp.Error {
 	if c == local || familiar && c != stranger {
 		return nil

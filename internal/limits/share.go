@@ -7,26 +7,26 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// What a gateway may have used of a budget without the others knowing: it tells them
-// beyond the first part, and waits with the next use beyond the second. All together
-// use at most an eighth more than the rate for each of them.
+// How much of a budget a replica may use before the others know. Beyond the first part it
+// tells them; beyond the second it waits with the next use. All replicas together use at
+// most the rate and an eighth of it for each replica.
 const (
 	tellAt = 16
 	waitAt = 8
 )
 
-// Bounds of what is told.
+// Bounds of the exchange with the other replicas.
 const (
 	tellEvery   = time.Second      // at the latest
 	tallyTime   = 5 * time.Second  // for one exchange
 	mostTallies = 1000             // in one exchange
-	forgetEvery = 10 * time.Minute // when what has come back is forgotten
+	forgetEvery = 10 * time.Minute // how often use that has come back is forgotten
 )
 
-// part returns one of n parts of a rate, as the time in which it comes back.
+// part returns the n-th part of a rate, as the time in which it comes back.
 func part(r gateway.Rate, n int64) int64 { return max(r.Period.Microseconds()/n, 1) }
 
-// Run tells the other gateways on the store what this one used, until ctx ends.
+// Run tells the other replicas on the store what this one used, until ctx ends.
 func (l *Limits) Run(ctx context.Context) error {
 	if l.shared == nil {
 		<-ctx.Done()
@@ -40,7 +40,7 @@ func (l *Limits) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-forget.C:
-			_ = l.shared.ForgetSpent(ctx, l.now()) // the next time does as well
+			_ = l.shared.ForgetSpent(ctx, l.now()) // the next round does it too
 		case <-l.wake:
 			l.share()
 		case <-tick.C:
@@ -49,7 +49,7 @@ func (l *Limits) Run(ctx context.Context) error {
 	}
 }
 
-// ring has Run tell what is used now.
+// ring makes Run exchange at once.
 func (l *Limits) ring() {
 	select {
 	case l.wake <- struct{}{}:
@@ -57,16 +57,16 @@ func (l *Limits) ring() {
 	}
 }
 
-// settle waits until the others know of what was used, when too much of it they do
-// not know. In the usual case it asks nobody.
+// settle waits until the other replicas know what was used, if too much of it is unknown
+// to them. In the usual case it makes no exchange.
 func (l *Limits) settle(list []charge) {
 	if l.shared == nil || !l.unsettled(list) {
 		return
 	}
 	l.sharing.Lock()
 	defer l.sharing.Unlock()
-	// Another exchange may have told it meanwhile. A store that has just failed is not
-	// asked by each who waits: they would wait for one another.
+	// Another exchange may have told them meanwhile. If the store has just failed, the
+	// callers that wait do not each ask it, because they would wait for one another.
 	if l.unsettled(list) && l.now().Sub(l.failed).Abs() >= tellEvery {
 		l.exchange()
 	}
@@ -91,21 +91,22 @@ func (l *Limits) unsettled(list []charge) bool {
 	return false
 }
 
-// share tells the others what this gateway used and learns what they did. When the
-// store does not answer, what is known here counts, and it is told later.
+// share tells the other replicas what this one used, and learns what they used. If the
+// store does not answer, only the counts known here apply, and the exchange is repeated
+// later.
 func (l *Limits) share() {
 	l.sharing.Lock()
 	defer l.sharing.Unlock()
 	l.exchange()
 }
 
-// exchange is share for who holds l.sharing.
+// exchange is share for a caller that holds l.sharing.
 func (l *Limits) exchange() {
 	told, list := l.untold()
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tallyTime) // it is nobody's own: others wait as well
+	ctx, cancel := context.WithTimeout(context.Background(), tallyTime) // not a caller's context: others wait as well
 	defer cancel()
 	all, err := l.shared.Tally(ctx, list, l.now())
 	if err != nil {
@@ -124,7 +125,7 @@ func (l *Limits) exchange() {
 	}
 }
 
-// untold takes what is to be told.
+// untold returns the counts that the other replicas do not know yet.
 func (l *Limits) untold() (told []charge, list []gateway.Tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

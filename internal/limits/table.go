@@ -7,14 +7,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// entriesOfKind is how many names of one kind are remembered. Beyond it the one that
-// used least is forgotten, of a few: whoever invents names forgets his own.
+// entriesOfKind is how many names of one kind are remembered. Beyond it, of a few names
+// the one that used least is forgotten: a caller that invents names evicts its own.
 const entriesOfKind = 8192
 
-// samples is of how many names the one that used least is forgotten.
+// samples is how many names are compared to find the one to forget.
 const samples = 4
 
-// name is what is counted: a network, or else a text.
+// name is the key of a count: a network, or else a text.
 type name struct {
 	network netip.Prefix
 	text    string
@@ -27,11 +27,11 @@ func (n name) String() string {
 	return n.text
 }
 
-// table has what is used, by name.
+// table has the used rates by name.
 type table struct {
 	named map[name]*entry
 	list  []*entry // the same, in any order
-	until []int64  // by when all that each of the list used has come back
+	until []int64  // for each of the list, when all that it used has come back
 }
 
 // entry is what one name used.
@@ -39,9 +39,9 @@ type entry struct {
 	name    name
 	index   int // in the list of the table, -1 when it was forgotten
 	spent   gateway.Spent
-	tried   gateway.Spent // of messages that were read and not taken, of an address
-	unsent  [2]int64      // the part of it that the other gateways on the store do not know
-	refused int64         // how often the name was refused, since it is remembered
+	tried   gateway.Spent // by messages that were read and not accepted; of an address
+	unsent  [2]int64      // the part of it that the other replicas do not know
+	refused int64         // how often the name was refused while it is remembered
 }
 
 // add adds the entry of a name that has none.

@@ -9,11 +9,10 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// shownOfKind is how many names of one kind are shown, those that used most.
+// shownOfKind is how many names of one kind are shown: those that used most.
 const shownOfKind = 10
 
-// View returns the rates, what is used of them, and what was refused, as this gateway
-// knows it.
+// View returns the rates, their use, and how much was refused, as this replica knows it.
 func (l *Limits) View() admin.LimitReport {
 	at := l.now()
 	now := at.UnixMicro()

@@ -1,11 +1,11 @@
-// Package loopback calls servers on this machine, and finds out whose they are.
+// Package loopback calls servers on this machine, and finds out to which user they
+// belong.
 //
-// Any user of a machine may listen on a loopback address that is free, so that an
-// address alone proves nothing. The promise: localhost is 127.0.0.1 and ::1 whatever
-// a file of names says, and a connection is handed out only when the user whose
-// listener it leads to is one that the caller believes. Where the system does not say
-// whose it is (anything but Linux), every listener is believed. One that Linux does not
-// show is believed on the caller's word only.
+// Any user of a machine may listen on a free loopback address, so an address alone proves
+// nothing. The promise: localhost is 127.0.0.1 and ::1, whatever the hosts file says. A
+// connection is returned only if the caller trusts the user whose listener it leads to.
+// If the system does not say whose it is (any system but Linux), every listener is
+// trusted. A listener that Linux does not show is trusted only if the caller says so.
 package loopback
 
 import (
@@ -20,16 +20,16 @@ import (
 	"strings"
 )
 
-// ErrUnknown is met where the system does not say whose a listener is.
+// ErrUnknown means that the system does not say to whom a listener belongs.
 var ErrUnknown = errors.New("nobody can tell whose it is")
 
-// ErrUnseen is met where the system says whose the listeners are, but does not show this
-// one: it is behind a rule that forwards the port, into a container or to the machine
-// around this one.
+// ErrUnseen means that the system says to whom listeners belong, but does not show this
+// one: it is behind a rule that forwards the port, into a container or to the host of
+// this virtual machine.
 var ErrUnseen = errors.New("the system lists no such listener")
 
-// ForeignError says that a listener belongs to a user who is not believed, or that
-// nothing shows to whom. Nothing was sent to it.
+// ForeignError says that a listener belongs to a user who is not trusted, or that the
+// system does not show its owner. No data was sent to it.
 type ForeignError struct {
 	Address string // host:port
 	User    string // see UserName; "" for a listener that is not shown
@@ -44,17 +44,17 @@ func (e *ForeignError) Error() string {
 
 // Dialer connects to listeners of this machine.
 type Dialer struct {
-	// Believes reports whether a listener of the user may be spoken to.
+	// Believes reports whether a listener of the user may be called.
 	Believes func(uid int) bool
-	// Unseen reports whether one that the system does not show may be spoken to; nil is no.
+	// Unseen reports whether a listener that the system does not show may be called; nil
+	// means no.
 	Unseen func() bool
-	// Owner finds out whose the other end of a connection is; nil is [Owner].
+	// Owner returns the user of the other end of a connection; nil is [Owner].
 	Owner func(conn net.Conn) (int, error)
 }
 
-// DialContext connects to host:port, which is a loopback address or localhost; others
-// are for a [net.Dialer]. The error is a [*ForeignError] for a listener that is not
-// believed.
+// DialContext connects to host:port, which must be a loopback address or localhost. The
+// error is a [*ForeignError] for a listener that is not trusted.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

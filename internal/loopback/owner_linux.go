@@ -16,15 +16,15 @@ import (
 	"strings"
 )
 
-// The states of a row in /proc/net/tcp that count here.
+// The states of a row in /proc/net/tcp that matter here.
 const (
 	established = "01"
 	listening   = "0A"
 )
 
-// Owner returns the user who has the other end of a connection within this machine:
-// of the socket that was accepted, and of the listener. ErrUnknown where the system
-// does not say, ErrUnseen where it shows no such sockets.
+// Owner returns the user of the other end of a connection within this machine: of the
+// accepted socket and of the listener. The error is ErrUnknown if the system does not
+// say, and ErrUnseen if it shows no such sockets.
 func Owner(conn net.Conn) (int, error) {
 	here, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	there, ok2 := conn.RemoteAddr().(*net.TCPAddr)
@@ -35,8 +35,7 @@ func Owner(conn net.Conn) (int, error) {
 		func(name string) (io.ReadCloser, error) { return os.Open(name) })
 }
 
-// ownerOf looks twice: while a table is read, rows move in it, and one may be passed
-// over.
+// ownerOf reads twice: while a table is read, its rows move, and one may be missed.
 func ownerOf(ours, theirs netip.AddrPort, open func(table string) (io.ReadCloser, error)) (uid int, err error) {
 	for range 2 {
 		if uid, err = lookForOwner(ours, theirs, open); !errors.Is(err, ErrUnseen) {
@@ -71,16 +70,16 @@ func lookForOwner(ours, theirs netip.AddrPort, open func(table string) (io.ReadC
 
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// sockets are those that matter of a connection.
+// sockets are the sockets that matter for a connection.
 type sockets struct {
 	ours, theirs netip.AddrPort
-	accepted     []int // who has the one that was accepted
-	heard        []int // who listens where the connection went
-	narrow       int   // how narrow the addresses are at which those listen
+	accepted     []int // users of the accepted socket
+	heard        []int // users that listen at the connection's address
+	narrow       int   // how narrow the addresses of those listeners are
 }
 
-// owner is the one user of all; of several the one whom a caller least believes
-// cannot be told, so that is an error.
+// owner is the one user of all sockets. If there are several users, it cannot know which
+// one the caller trusts least, so that is an error.
 func (s *sockets) owner() (int, error) {
 	users := slices.Concat(s.accepted, s.heard)
 	if len(users) == 0 {
@@ -94,9 +93,9 @@ func (s *sockets) owner() (int, error) {
 	return users[0], nil
 }
 
-// width says how narrowly a listener's address fits the one that was called, 0 when it
-// does not: a connection goes to the narrowest. One at [::] may be for IPv6 alone, and
-// anybody may have it beside another's at 0.0.0.0.
+// width says how narrowly a listener's address fits the one that was called, 0 if it does
+// not fit. A connection goes to the narrowest. A listener at [::] may be for IPv6 alone,
+// and any user may have one in addition to another user's at 0.0.0.0.
 func (s *sockets) width(listener netip.Addr) int {
 	switch {
 	case listener == s.theirs.Addr():
@@ -120,11 +119,11 @@ func (s *sockets) hears(at netip.Addr, uid int) {
 	}
 }
 
-// read adds the rows of a table that are the listener's, or the accepted socket's.
-// One that nobody has accepted yet has no file and says nothing of its user.
+// read adds the rows of a table that are the listener's or the accepted socket's. A socket
+// that was not accepted yet has no file and does not show its user.
 func (s *sockets) read(table io.Reader) error {
 	rows := bufio.NewScanner(table)
-	rows.Scan() // the heads of the columns
+	rows.Scan() // the column titles
 	for rows.Scan() {
 		f := strings.Fields(rows.Text())
 		if len(f) < 10 || f[3] != established && f[3] != listening {

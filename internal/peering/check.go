@@ -15,16 +15,16 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// maxSkew is by how much two clocks may differ before it is worth a word: at
-// twice that, signatures count as not yet valid.
+// maxSkew is the difference between two clocks above which the check reports it. At twice
+// that difference, signatures count as not yet valid.
 const maxSkew = amtp.MaxSignatureSkew / 2
 
-// Asker is the local part of who asks in a check. It is reserved.
+// Asker is the local part of the sender of a check's question. It is reserved.
 const Asker = "amtp-peer"
 
-// check looks at a peer, first from here to there, then the other way round. It
-// ends with the first point that leaves nothing more to see. another is the point
-// that says that a gateway answers there, and not the one that is meant.
+// check checks the way to a peer, and then the way back. It ends at a failure that makes
+// further points impossible. another is the point that says that another gateway answers
+// there than the peer's.
 func (s *Peering) check(
 	ctx context.Context,
 	p *discovery.StaticRoute,
@@ -50,8 +50,7 @@ func (s *Peering) check(
 	return points, nil
 }
 
-// there is what the way to a peer shows when nothing is wrong with it, in the
-// order in which it is seen.
+// there returns the points of a way to a peer that works, in the order of the check.
 func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []admin.PeerPoint {
 	keys := admin.PeerPoint{Name: pointKeys, OK: len(told.Keys) > 0,
 		Text: fmt.Sprintf("it signs, and tells %d of its keys", len(told.Keys))}
@@ -69,7 +68,7 @@ func there(p *discovery.StaticRoute, told *amtp.DomainKeys) []admin.PeerPoint {
 	}
 }
 
-// clock judges by how much the clock there is ahead of ours.
+// clock judges how far the peer's clock is ahead of ours.
 func clock(skew time.Duration) admin.PeerPoint {
 	which := "behind"
 	if skew > 0 {
@@ -82,7 +81,7 @@ func clock(skew time.Duration) admin.PeerPoint {
 	return admin.PeerPoint{Name: "clock", OK: true, Text: "the two clocks agree"}
 }
 
-// back asks the gateway of a peer what it makes of us.
+// back asks the gateway of a peer how it sees this one.
 func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) admin.PeerPoint {
 	point := admin.PeerPoint{Name: "them"}
 	mend := fmt.Sprintf("over there: amtp peer add %s URL --pin HASH; the whole line: amtp peer self", s.Domain)
@@ -114,9 +113,9 @@ func (s *Peering) back(ctx context.Context, p *discovery.StaticRoute) admin.Peer
 	return point
 }
 
-// unknownThere reports whether a gateway refused because the signature of this
-// one is not one of the keys that it has for our domain. That it has none now is
-// something else, unless it says that it looked. AMTP §9.
+// unknownThere reports whether a gateway refused because none of the keys that it has for
+// our domain made this one's signature. That it has no key now is another matter, unless
+// it says that it looked the key up. AMTP §9.
 func unknownThere(e *amtp.Error) bool {
 	if e == nil {
 		return false
@@ -130,8 +129,8 @@ func unknownThere(e *amtp.Error) bool {
 	return false
 }
 
-// ask sends the gateway of a peer a signed question. refused is what it said when
-// it did not answer it.
+// ask sends the gateway of a peer a signed question. refused is its error if it did not
+// answer the question.
 func (s *Peering) ask(ctx context.Context, p *discovery.StaticRoute) (answer amtp.PeerAnswer, refused *amtp.Error,
 	status int, err error) {
 	question, err := s.question(p.Domain)
@@ -154,7 +153,7 @@ func (s *Peering) ask(ctx context.Context, p *discovery.StaticRoute) (answer amt
 	return answer, said.Error, got.Status, nil
 }
 
-// question is a message from nobody to nobody, signed as any other.
+// question is the message of a check, from and to reserved names, signed like any other.
 func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 	id := amtp.NewMessageID()
 	body, err := json.Marshal(map[string]any{
@@ -168,8 +167,8 @@ func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 	return s.Signer().Sign(body)
 }
 
-// Answer says what this gateway makes of the one that asks in a check. Who
-// proved nothing hears what is wrong with his signature and no more.
+// Answer answers the question of another gateway's check. A caller that proved nothing
+// learns only what is wrong with its signature.
 func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.PeerAnswer, *amtp.Error) {
 	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Found.Authentication}
 	if caller.Class() != gateway.ClassDomain {

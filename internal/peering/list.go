@@ -19,8 +19,8 @@ const (
 	maxCA    = 64 << 10 // bytes of a PEM file
 )
 
-// List returns the peers in the order of their domains, with when they last
-// wrote here, and beside them all domains that wrote.
+// List returns the peers in the order of their domains, with the time at which each last
+// wrote here, and all domains that wrote here.
 func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
 	list, err := s.Store.Secrets(ctx, kind)
 	if err != nil {
@@ -65,9 +65,9 @@ func (s *Peering) described(ctx context.Context, n *gateway.Secret) (admin.Peer,
 	}, err
 }
 
-// Add keeps a peer, in place of the one of its domain, and returns what a check
-// found. When another gateway than the one that is meant answers there it is
-// refused; when none answers it is kept, for the other side may not run yet.
+// Add stores a peer in place of an earlier one of its domain, and returns the result of a
+// check. If another gateway than the peer's answers there, the peer is refused. If none
+// answers it is stored, because the other side may not run yet.
 func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, *amtp.Error) {
 	if refused := s.judge(&n); refused != nil {
 		return admin.PeerReport{}, refused
@@ -130,7 +130,7 @@ func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 	return nil
 }
 
-// Check tries what works between here and a peer, in each direction.
+// Check checks the connection with a peer, in each direction.
 func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *amtp.Error) {
 	list, err := s.Store.Secrets(ctx, kind)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *
 	if err != nil {
 		return admin.PeerReport{}, gateway.Refusal(err)
 	}
-	p, err := s.peer(&about.NewPeer, "check") // with connections of its own: one that is kept would prove less
+	p, err := s.peer(&about.NewPeer, "check") // with new connections: a kept one would prove less
 	if err != nil {
 		return admin.PeerReport{}, gateway.Refusal(err)
 	}
@@ -158,7 +158,7 @@ func report(p admin.Peer, points []admin.PeerPoint) admin.PeerReport {
 	return admin.PeerReport{Peer: p, OK: !bad, Points: points}
 }
 
-// judge refuses what can be no peer and brings the rest to one form.
+// judge refuses a peer that is not valid, and brings the others to one form.
 func (s *Peering) judge(n *admin.NewPeer) *amtp.Error {
 	d, err := amtp.ParseDomain(string(n.Domain))
 	switch {

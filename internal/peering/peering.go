@@ -1,13 +1,12 @@
-// Package peering keeps the domains that this gateway reaches without DNS,
-// because its operator said where their gateways are and by which certificate
-// they are known: two machines on a network of one's own.
+// Package peering keeps the peers: domains that this gateway reaches without DNS, because
+// its operator said where their gateways are and by which certificate they are known. An
+// example is two machines on a private network.
 //
-// What it promises: a peer is believed for its own domain only, and only over a
-// connection whose certificate is the one that the operator meant; the keys that
-// it signs with are asked of it over such a connection and of nobody else; and
-// what is called for a peer is its host and port, wherever they are, and nothing
-// beside them. The list is in the store: a running gateway takes a change at
-// once, another one over the same store within a second, and a crash loses none.
+// What it promises: a peer is trusted for its own domain only, and only over a connection
+// with the certificate that the operator named. The peer's signing keys come from the peer
+// over such a connection, and from nowhere else. For a peer only its own host and port
+// are called, at any address. The list is in the store: a running gateway applies a change
+// at once, another replica within a second, and a crash loses none.
 package peering
 
 import (
@@ -38,12 +37,12 @@ type Store interface {
 type Peering struct {
 	Store  Store
 	Domain amtp.Domain // ours
-	// Outbound says how peers are called. Allow and Pin are each peer's own, and
-	// so are Roots where it has an authority.
+	// Outbound says how peers are called. Each peer has its own Allow and Pin, and its own
+	// Roots if it has an authority.
 	Outbound outbound.Options
 	// Signer returns our present key.
 	Signer func() *amtp.Signer
-	// Self says where others reach this gateway, and by what they know it.
+	// Self returns where others reach this gateway, and by which certificate they know it.
 	Self func(context.Context) admin.GatewaySelf
 	Now  func() time.Time
 
@@ -52,12 +51,12 @@ type Peering struct {
 	read  time.Time                              // when it was read from the store
 }
 
-// kind is that of the entries among the secrets of the store. Nothing of them is
-// secret; they are there because they are changed all at once or not at all.
+// kind is the kind of the entries among the secrets of the store. They are not secret; they
+// are there because they are changed all at once or not at all.
 const kind = "peer"
 
-// freshFor is how long what was read is believed: another gateway over the same
-// store may have changed it.
+// freshFor is how long the list is used before it is read again, because another replica
+// may have changed it.
 const freshFor = time.Second
 
 // entry is a peer as it is stored.
@@ -72,7 +71,7 @@ func (s *Peering) Route(ctx context.Context, d amtp.Domain) (*discovery.StaticRo
 	return all[d], err
 }
 
-// all returns the peers, from memory when they were read just now.
+// all returns the peers, from memory if they were read just now.
 func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.StaticRoute, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,15 +100,15 @@ func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.StaticRou
 	return next, nil
 }
 
-// forget has the next look read the store.
+// forget makes the next look-up read the store.
 func (s *Peering) forget() {
 	s.mu.Lock()
 	s.read = time.Time{}
 	s.mu.Unlock()
 }
 
-// recall returns the peer of an entry, the one that is known already when the
-// entry is still the same: its connections are kept.
+// recall returns the peer of an entry. If the entry has not changed it is the known peer,
+// whose connections are kept.
 func (s *Peering) recall(n *gateway.Secret) (*discovery.StaticRoute, error) {
 	sum := sha256.Sum256(n.Facts)
 	version := hex.EncodeToString(sum[:8])
@@ -123,7 +122,7 @@ func (s *Peering) recall(n *gateway.Secret) (*discovery.StaticRoute, error) {
 	return s.peer(&e.NewPeer, version)
 }
 
-// peer makes a peer of what was said of it.
+// peer makes a peer from the operator's data.
 func (s *Peering) peer(n *admin.NewPeer, version string) (*discovery.StaticRoute, error) {
 	caps, err := amtp.ParseCapabilities("v=amtp1;gateway="+n.Gateway, false)
 	if err != nil {

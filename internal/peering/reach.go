@@ -35,7 +35,7 @@ const (
 // fault is why a question to a peer failed.
 type fault struct {
 	point, text, mend string
-	another           bool // a gateway answers, and not the one that is meant
+	another           bool // another gateway answers than the peer's
 }
 
 // Keys implements discovery.Peers.
@@ -50,7 +50,7 @@ func (s *Peering) Keys(ctx context.Context, p *discovery.StaticRoute) (discovery
 	keys := make(discovery.RouteKeys, len(told.Keys))
 	for _, k := range told.Keys {
 		if _, err := amtp.KeyRecordName(k.Selector, p.Domain); err != nil {
-			continue // no signature can name it
+			continue // no signature can name such a key
 		}
 		if record, err := amtp.ParseKeyRecord(k.Record); err == nil {
 			keys[k.Selector] = record
@@ -81,7 +81,7 @@ func (s *Peering) reach(ctx context.Context, p *discovery.StaticRoute) (told amt
 		return told, at, &fault{point: pointAddress, text: fmt.Sprintf("%s cannot answer now (%d)",
 			p.Capabilities.Gateway, code), mend: "look at the log over there"}
 	case code != http.StatusOK && !p.Capabilities.Signs():
-		return amtp.DomainKeys{Domain: p.Domain}, at, nil // it need not be a gateway like this one
+		return amtp.DomainKeys{Domain: p.Domain}, at, nil // it may be a gateway of another kind
 	case code != http.StatusOK:
 		return told, at, &fault{point: pointKeys, text: fmt.Sprintf("%s tells no keys (%d)",
 			p.Capabilities.Gateway, code),
@@ -112,7 +112,7 @@ func call(p *discovery.StaticRoute, req *http.Request) ([]byte, *http.Response, 
 	return body, res, err
 }
 
-// faultOf says why there is no answer.
+// faultOf returns the reason for which there is no answer.
 func faultOf(p *discovery.StaticRoute, err error) *fault {
 	var pin *outbound.PinError
 	var name x509.HostnameError

@@ -1,9 +1,9 @@
-// Package plaintext reads what people, their editors, their forms and their secret
-// stores wrote, as it was meant, and writes sizes for them.
+// Package plaintext reads texts that people wrote with editors, web forms and secret
+// stores, as the people meant them, and writes sizes for people.
 //
-// The promise: what such a program adds by itself around a text, and what nobody
-// sees, never becomes a part of a key, a name or a file that is read here. What it
-// may have changed inside is named, so that an error can say it.
+// The promise: characters that such a program adds around a text, and characters that
+// nobody sees, never become a part of a key, a name or a file that is read here. A change
+// inside a text is named, so that an error can report it.
 package plaintext
 
 import (
@@ -18,8 +18,8 @@ import (
 // mark is the byte order mark with which editors begin a file.
 const mark = "\ufeff"
 
-// Content returns the content of a file of text: without a byte order mark, and in
-// UTF-8 where the mark says that it is UTF-16. What is no text stays as it is.
+// Content returns the content of a text file without a byte order mark, and in UTF-8 if
+// the mark says that it is UTF-16. Other content stays as it is.
 func Content(b []byte) []byte {
 	switch {
 	case bytes.HasPrefix(b, []byte(mark)):
@@ -41,9 +41,9 @@ func wide(b []byte, unit func(pair []byte) uint16) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// Word returns a text that stands on one line and has no spaces around it, such as
-// a key, a URL or a name: without line ends, spaces, a byte order mark and invisible
-// characters around it, and without quotation marks that enclose it.
+// Word returns a text that is one word on one line, such as a key, a URL or a name. It
+// removes line ends, spaces, a byte order mark and invisible characters around it, and
+// quotation marks that enclose it.
 func Word(s string) string {
 	s = strings.TrimFunc(s, unseen)
 	for _, q := range []string{`"`, `'`} {
@@ -60,8 +60,8 @@ func unseen(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf)
 }
 
-// Odd names the first character of a key that no key has, "" when there is none: a
-// key travels in a header and is written in visible ASCII. It never shows the key.
+// Odd names the first character of a key that a key must not have, "" if there is none. A
+// key is sent in a header and has only visible ASCII characters. Odd never shows the key.
 func Odd(key string) string {
 	for i, r := range key {
 		switch {

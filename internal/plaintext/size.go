@@ -22,7 +22,7 @@ func Size(n int64) string {
 	return short1(float64(n)/1000/1000/1000) + " GB"
 }
 
-// short1 writes a number with one digit behind the point, where it is small.
+// short1 writes a number, with one digit after the point if it is small.
 func short1(f float64) string {
 	if f >= 10 {
 		return fmt.Sprintf("%.0f", f)

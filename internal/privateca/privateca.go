@@ -1,6 +1,6 @@
-// Package privateca is an authority for certificates that nobody else trusts: for
-// gateways that speak TLS to each other on one machine, in the demo and in tests.
-// Its key is in memory only and ends with the process.
+// Package privateca is a certificate authority that nobody else trusts: for gateways that
+// speak TLS to each other on one machine, in the demo and in tests. Its key is only in
+// memory and ends with the process.
 package privateca
 
 import (
@@ -25,7 +25,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// lifetime of a certificate: nobody should come to rely on it.
+// lifetime is that of a certificate. It is short, so that nobody relies on one.
 const lifetime = 24 * time.Hour
 
 // New makes an authority and writes its certificate to the file.
@@ -50,8 +50,8 @@ func New(file string) (*Authority, error) {
 	return a, writePEM(file, "CERTIFICATE", der)
 }
 
-// Certificate writes a certificate for a host, a name or an address, and its key
-// into dir and returns the names of the files.
+// Certificate writes a certificate for a host, which is a name or an address, and its key
+// into dir. It returns the names of the files.
 func (a *Authority) Certificate(dir, host string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

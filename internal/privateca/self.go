@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// selfLifetime is that of a certificate that stands for itself: nobody renews it,
-// and whoever knows it knows its key.
+// selfLifetime is that of a self-signed certificate. It is long, because nobody renews
+// such a certificate and its users know its key.
 const selfLifetime = 10 * 365 * 24 * time.Hour
 
-// Self writes a certificate for hosts, names or addresses, that nobody signed but
-// its own key, and that key, into two files that must not be there yet.
+// Self writes a self-signed certificate for hosts, which are names or addresses, and its
+// key into two files that must not exist yet.
 func Self(hosts []string, certFile, keyFile string) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,7 +55,7 @@ func Self(hosts []string, certFile, keyFile string) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
-// newPEM is writePEM for a file that must not be there.
+// newPEM is writePEM for a file that must not exist.
 func newPEM(file, kind string, der []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Split returns the members of a document that Object has accepted before, as
-// Object does. It looks only for where they end, so that what is stored is not
-// checked again each time it is read. Of any other document it returns some
-// members or an *Error, and never reads beyond it.
+// Split returns the members of a document that Object has accepted before, as Object does.
+// It only finds where they end, so that a stored document is not checked again each time
+// it is read. For any other document it returns some members or an *Error, and never
+// reads beyond the document.
 func Split(doc []byte) ([]Member, error) {
 	s := splitter{doc: doc}
 	if s.next() != '{' {
@@ -86,8 +86,8 @@ func (s *splitter) member() (m Member, err error) {
 // text moves behind the string that begins here.
 func (s *splitter) text() { s.at = AfterString(s.doc, s.at) }
 
-// AfterString returns where the string ends that begins at a place of a checked
-// document. Of any other document that is some later place, at most its end.
+// AfterString returns the end of the string that begins at at in a checked document. For
+// any other document it is some later place, at most the document's end.
 func AfterString(doc []byte, at int) int {
 	n := bytes.IndexByte(doc[at+1:], '"')
 	if n < 0 {

@@ -1,11 +1,10 @@
 // Package strictjson is the only decoder of bytes that came from a network.
 //
-// It accepts exactly one JSON document in valid UTF-8 whose object names are
-// unique at every depth, and refuses what would make two programs disagree
-// about the same bytes or make one of them work for free: duplicate names,
-// lone surrogates, trailing data, deep nesting, very long numbers. Names are
-// compared with their case. Values are never changed: a caller receives slices
-// of the bytes that arrived.
+// It accepts exactly one JSON document in valid UTF-8 whose object names are unique at
+// every depth. It refuses documents on whose meaning two programs may disagree, or that
+// cost a reader too much work: duplicate names, lone surrogates, trailing data, deep
+// nesting, very long numbers. Names are case-sensitive. Values are never changed: a
+// caller receives slices of the bytes that arrived.
 package strictjson
 
 import (
@@ -43,17 +42,17 @@ func (e *Error) Error() string {
 	return e.Reason + " (at byte " + strconv.FormatInt(e.Offset, 10) + ")"
 }
 
-// Member is one name and its value, as the bytes stood in the document.
+// Member is one name and its value, with the bytes of the document.
 type Member struct {
 	Name  string // decoded
 	Value []byte // verbatim, without surrounding white space; aliases the document
 }
 
-// Fold returns the name as it is to readers that do not tell the cases of letters
-// apart. They differ in how they fold: encoding/json takes the long s for an s and
-// the Kelvin sign for a k, others take the dotless i for an i or a ligature for its
-// letters. What any of them takes for an ASCII name has the fold of that name. It
-// is the one comparison for names that mean something to a gateway.
+// Fold returns the form of a name for readers that ignore case. Such readers differ in
+// how they fold: encoding/json takes the long s for an s and the Kelvin sign for a k,
+// others take the dotless i for an i or a ligature for its letters. A name that any of
+// them takes for an ASCII name has the fold of that name. It is the one comparison for
+// names that mean something to a gateway.
 func Fold(name string) string {
 	if IsASCII(name) {
 		return strings.ToLower(name)
@@ -76,8 +75,8 @@ func IsASCII(s string) bool {
 	return true
 }
 
-// Object checks doc, which must be one JSON object, and returns its members in
-// the order in which they stand. The values alias doc.
+// Object checks doc, which must be one JSON object, and returns its members in their
+// order. The values alias doc.
 func Object(doc []byte) ([]Member, error) {
 	s := scanners.Get().(*scanner)
 	defer scanners.Put(s)
@@ -255,7 +254,7 @@ func (s *scanner) count() error {
 	return nil
 }
 
-// number bounds what a literal can cost whoever computes with it.
+// number bounds the cost of computing with a literal.
 func (s *scanner) number(tok jsontext.Token) error {
 	lit := tok.String()
 	if len(lit) > MaxNumber {
@@ -272,7 +271,7 @@ func (s *scanner) number(tok jsontext.Token) error {
 	return nil
 }
 
-// end makes sure that nothing but white space follows the value.
+// end makes sure that only white space follows the value.
 func (s *scanner) end() error {
 	_, err := s.dec.ReadToken()
 	if err == io.EOF {
@@ -285,8 +284,8 @@ func (s *scanner) refuse(format string, args ...any) error {
 	return &Error{Offset: s.dec.InputOffset(), Reason: fmt.Sprintf(format, args...)}
 }
 
-// syntax turns an error of the token layer into ours. Its own text is not
-// passed on: it changes between releases and repeats bytes of the document.
+// syntax turns an error of the token layer into ours. Its text is not used, because it
+// changes between releases and repeats bytes of the document.
 func syntax(err error, offset int64) error {
 	reason := "the JSON is malformed"
 	var se *jsontext.SyntacticError
