@@ -173,7 +173,7 @@ func TestWhoDoesNotReadHoldsLittle(t *testing.T) {
 func (c *Conn) holds() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.flying + cap(c.pending)
+	return c.inFlight + cap(c.pending)
 }
 
 func selfSigned(t *testing.T) *tls.Config {

@@ -32,14 +32,14 @@ type Conn struct {
 	read ahead
 	from *Listener // nil for one that was not accepted
 
-	mu      sync.Mutex
-	changed sync.Cond // there is room, or an end
-	pending []byte
-	flying  int // bytes that are being sent
-	sending bool
-	late    bool // the deadline for writing has passed
-	closed  bool
-	err     error // of an earlier piece
+	mu             sync.Mutex
+	changed        sync.Cond // there is room, or an end
+	pending        []byte
+	inFlight       int // bytes that are being sent
+	sending        bool
+	deadlinePassed bool // the deadline for writing has passed
+	closed         bool
+	err            error // of an earlier piece
 }
 
 // New returns c with its writes coalesced.
@@ -54,7 +54,7 @@ func New(c net.Conn) *Conn {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.refused() == nil && c.flying+len(c.pending) > maxPending {
+	for c.refused() == nil && c.inFlight+len(c.pending) > maxPending {
 		c.changed.Wait()
 	}
 	if err := c.refused(); err != nil {
@@ -76,7 +76,7 @@ func (c *Conn) refused() error {
 	switch {
 	case c.closed:
 		return net.ErrClosed
-	case c.late:
+	case c.deadlinePassed:
 		return os.ErrDeadlineExceeded
 	}
 	return c.err
@@ -90,15 +90,15 @@ func (c *Conn) send() {
 	defer c.mu.Unlock()
 	for c.err == nil && len(c.pending) > 0 {
 		batch := c.pending
-		c.pending, c.flying = nil, len(batch)
+		c.pending, c.inFlight = nil, len(batch)
 		c.mu.Unlock()
 		_, err := c.Conn.Write(batch)
-		give(batch)
+		putBuffer(batch)
 		c.mu.Lock()
-		c.flying, c.err = 0, err
+		c.inFlight, c.err = 0, err
 		c.changed.Broadcast()
 	}
-	give(c.pending)
+	putBuffer(c.pending)
 	c.pending, c.sending = nil, false
 	if c.closed {
 		_ = c.Conn.Close() // the caller of Close has returned
@@ -116,7 +116,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 		return net.ErrClosed // it has its last deadline
 	}
 	now := time.Now()
-	if c.late = !t.IsZero() && !t.After(now); c.late {
+	if c.deadlinePassed = !t.IsZero() && !t.After(now); c.deadlinePassed {
 		t = now.Add(closeTime)
 		c.changed.Broadcast()
 	}
@@ -170,8 +170,8 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func take() []byte { return (*buffers.Get().(*[]byte))[:0] }
 
-// give returns a buffer to the pool, unless one large piece made it large.
-func give(b []byte) {
+// putBuffer returns a buffer to the pool, unless one large piece made it large.
+func putBuffer(b []byte) {
 	if cap(b) > 0 && cap(b) <= 2*maxPending {
 		buffers.Put(&b)
 	}

@@ -66,7 +66,7 @@ func (a *attempt) judge() gateway.Carriage {
 	named := readable && strings.EqualFold(r.MessageID, string(a.id))
 	switch status := a.Status; {
 	case status >= 200 && status < 300 && named:
-		return a.outcome(a.became(r.entry(a.to.Recipient)))
+		return a.outcome(a.recipientOutcome(r.entry(a.to.Recipient)))
 	case status >= 200 && status < 300:
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable,
 			"the gateway of %s answered %d without naming the message", a.domain, status))
@@ -74,7 +74,7 @@ func (a *attempt) judge() gateway.Carriage {
 		return a.outcome(trouble(amtp.CodeRecipientUnavailable,
 			"the gateway of %s answered with a redirect (%d), which is not followed", a.domain, status))
 	case named && len(r.Recipients) > 0 && (status == http.StatusBadRequest || status == http.StatusNotFound):
-		return a.outcome(a.became(r.entry(a.to.Recipient)))
+		return a.outcome(a.recipientOutcome(r.entry(a.to.Recipient)))
 	}
 	if c, ok := a.refused(); ok {
 		return c
@@ -90,7 +90,7 @@ func (a *attempt) byStatus() gateway.Carriage {
 		o.RetryAfter = retryAfter(a.Header, a.now)
 		return a.outcome(o)
 	case status == http.StatusTooManyRequests, status >= 500:
-		return a.unwell()
+		return a.overloaded()
 	case status == http.StatusUnauthorized:
 		return a.outcome(trouble(amtp.CodeAuthenticationFailed,
 			"the gateway of %s does not believe that this is from us (%s)", a.domain, a.number()))
@@ -118,21 +118,21 @@ func (r *reply) entry(to amtp.Address) (found *entry) {
 	for i := range r.Recipients {
 		e := &r.Recipients[i]
 		if address, err := amtp.ParseAddress(e.Address); err == nil && address.Equal(to) &&
-			(found == nil || hasIt(found.Status)) {
+			(found == nil || isAccepted(found.Status)) {
 			found = e
 		}
 	}
 	return found
 }
 
-// became is the recipient's outcome by its entry in the answer. A recipient that failed
+// recipientOutcome is the recipient's outcome by its entry in the answer. A recipient that failed
 // for a reason that may pass is tried again under a new key, because the reference
 // gateway would repeat its answer to the old key.
-func (a *attempt) became(e *entry) gateway.Outcome {
+func (a *attempt) recipientOutcome(e *entry) gateway.Outcome {
 	switch {
 	case e == nil:
 		return trouble(amtp.CodeRecipientUnavailable, "the gateway of %s says nothing of this recipient", a.domain)
-	case hasIt(e.Status):
+	case isAccepted(e.Status):
 		return gateway.Outcome{Event: gateway.Success}
 	case amtp.Status(e.Status) != amtp.StatusFailed:
 		return trouble(amtp.CodeRecipientUnavailable,
@@ -151,8 +151,8 @@ func (a *attempt) became(e *entry) gateway.Outcome {
 	return o
 }
 
-// hasIt reports whether the other side has the message for a recipient with that status.
-func hasIt(status string) bool {
+// isAccepted reports whether the other side has the message for a recipient with that status.
+func isAccepted(status string) bool {
 	switch amtp.Status(status) {
 	case amtp.StatusDelivered, amtp.StatusAccepted, amtp.StatusQueued, amtp.StatusDelivering, amtp.StatusRetrying:
 		return true
@@ -160,9 +160,9 @@ func hasIt(status string) bool {
 	return false
 }
 
-// unwell is the carriage for an answer by which the gateway accepts no messages now. A
+// overloaded is the carriage for an answer by which the gateway accepts no messages now. A
 // 500 with an error of the protocol counts as an answer about this message.
-func (a *attempt) unwell() gateway.Carriage {
+func (a *attempt) overloaded() gateway.Carriage {
 	o := later("the gateway of %s cannot take messages now (%s)", a.domain, a.number())
 	o.RetryAfter = retryAfter(a.Header, a.now)
 	c := a.outcome(o)
@@ -173,7 +173,7 @@ func (a *attempt) unwell() gateway.Carriage {
 }
 
 // note logs for the operator what another gateway said when it refused a message.
-func (j *journey) note(a *attempt, c *gateway.Carriage) {
+func (j *transfer) note(a *attempt, c *gateway.Carriage) {
 	o := &c.Outcomes[0]
 	if o.Event == gateway.Success || a.code == "" {
 		return
@@ -184,7 +184,7 @@ func (j *journey) note(a *attempt, c *gateway.Carriage) {
 	}
 	j.Log.Log(context.Background(), level, "another gateway refused a message", "domain", a.domain, "message",
 		j.parcel.Envelope.ID, "recipient", a.to.Recipient,
-		"status", a.Status, "code", a.code, "said", said(a.text))
+		"status", a.Status, "code", a.code, "said", printable(a.text))
 }
 
 // unreachable is the carriage for a post without an answer, or with half of one. The

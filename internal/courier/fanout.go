@@ -24,9 +24,9 @@ func takesFanOut(found discovery.Found) bool {
 	})
 }
 
-// matters reports whether it makes a difference to the parcel if the gateway takes
+// fanOutMatters reports whether it makes a difference to the parcel if the gateway takes
 // fan-out. For most parcels it does not, and the store is not asked.
-func matters(p *gateway.Parcel) bool {
+func fanOutMatters(p *gateway.Parcel) bool {
 	return p.Envelope.InReplyTo != "" || slices.ContainsFunc(p.Recipients,
 		func(d gateway.Delivery) bool { return d.Further })
 }

@@ -35,9 +35,9 @@ func health(status int, isError bool, err error) (down, answered bool) {
 	return false, true
 }
 
-// together adds the carriage of one post to that of others to the same gateway. A gateway
+// merge adds the carriage of one post to that of others to the same gateway. A gateway
 // that took one message is healthy, whatever it said about another.
-func together(whole, c gateway.Carriage) gateway.Carriage {
+func merge(whole, c gateway.Carriage) gateway.Carriage {
 	absent := whole.Down && !whole.Answered || c.Down && !c.Answered
 	first := len(whole.Outcomes) == 0
 	whole.Down = absent || c.Down && (first || whole.Down)
@@ -68,9 +68,9 @@ func hostOf(gateway string) string {
 	return u.Host
 }
 
-// watched returns a context that records the address to which a call goes, and a function
+// traceAddress returns a context that records the address to which a call goes, and a function
 // that returns it. Before a connection it is the host and port of the URL.
-func watched(ctx context.Context, host string) (context.Context, func() string) {
+func traceAddress(ctx context.Context, host string) (context.Context, func() string) {
 	var address atomic.Value
 	address.Store(host)
 	trace := &httptrace.ClientTrace{

@@ -57,7 +57,7 @@ func TestTogether(t *testing.T) {
 		for i := range len(order) {
 			c := posts[order[i]]
 			c.Outcomes = []gateway.Outcome{{Delivery: gateway.DeliveryID(i)}}
-			whole = together(whole, c)
+			whole = merge(whole, c)
 		}
 		w := posts[want[0]]
 		if whole.Down != w.Down || whole.Answered != w.Answered || len(whole.Outcomes) != len(order) ||
@@ -87,7 +87,7 @@ func TestWatched(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	address := server.Listener.Addr().String()
 	call := func() string {
-		ctx, where := watched(t.Context(), "name.example:1")
+		ctx, where := traceAddress(t.Context(), "name.example:1")
 		if got := where(); got != "name.example:1" {
 			t.Errorf("before the call it went to %q, want the name", got)
 		}

@@ -28,7 +28,7 @@ type Push struct {
 	Seal    gateway.Seal
 	Client  *http.Client // of outbound
 	Replier Replier
-	Queue   Hurrier
+	Queue   Retrier
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -48,8 +48,8 @@ type Replier interface {
 	Reply(ctx context.Context, p *gateway.Parcel, a *gateway.Agent, answer []byte) *amtp.Error
 }
 
-// Hurrier makes the jobs that wait for a destination due now. queue.Queue is one.
-type Hurrier interface {
+// Retrier makes the jobs that wait for a destination due now. queue.Queue is one.
+type Retrier interface {
 	RetryNow(context.Context, gateway.Destination)
 }
 
@@ -104,7 +104,7 @@ func (c *Push) push(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) ga
 	if err != nil {
 		return c.unsent(p, a, err)
 	}
-	ctx, where := watched(ctx, req.URL.Host)
+	ctx, where := traceAddress(ctx, req.URL.Host)
 	carriage := c.exchange(ctx, p, a, req.WithContext(ctx))
 	carriage.Host = where()
 	return carriage

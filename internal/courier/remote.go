@@ -59,8 +59,8 @@ const (
 	atOnceBytes = 4 << 20
 )
 
-// journey is one attempt to carry a parcel to the gateway that was found.
-type journey struct {
+// transfer is one attempt to carry a parcel to the gateway that was found.
+type transfer struct {
 	*Remote
 	parcel  *gateway.Parcel
 	message *amtp.Message
@@ -78,8 +78,8 @@ func (r *Remote) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	if refused != nil {
 		return p.All(unwritable(refused))
 	}
-	j := journey{Remote: r, parcel: &p, message: m, found: found}
-	j.fanOut = takesFanOut(found) || matters(&p) && r.signs(ctx, p.Destination.Domain())
+	j := transfer{Remote: r, parcel: &p, message: m, found: found}
+	j.fanOut = takesFanOut(found) || fanOutMatters(&p) && r.signs(ctx, p.Destination.Domain())
 	return j.each(ctx)
 }
 
@@ -104,7 +104,7 @@ func (r *Remote) Size(m *amtp.Message, e amtp.PeerEnvelope) int64 {
 }
 
 // each posts one message for every recipient, some at a time, until ctx ends.
-func (j *journey) each(ctx context.Context) gateway.Carriage {
+func (j *transfer) each(ctx context.Context) gateway.Carriage {
 	to := j.parcel.Recipients
 	if len(to) == 1 {
 		return j.contained(ctx, &to[0])
@@ -132,7 +132,7 @@ func (j *journey) each(ctx context.Context) gateway.Carriage {
 			mu.Lock()
 			defer mu.Unlock()
 			longest = max(longest, time.Since(began))
-			whole = together(whole, c)
+			whole = merge(whole, c)
 		})
 	}
 	posts.Wait()
@@ -148,7 +148,7 @@ func timeFor(ctx context.Context, took time.Duration) bool {
 
 // contained is post, in which a defect harms one recipient only: that one is tried again,
 // and the others are not affected.
-func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gateway.Carriage) {
+func (j *transfer) contained(ctx context.Context, to *gateway.Delivery) (c gateway.Carriage) {
 	err := defect.Contain(func() error {
 		c = j.post(ctx, to)
 		return nil
@@ -166,7 +166,7 @@ func (j *journey) contained(ctx context.Context, to *gateway.Delivery) (c gatewa
 }
 
 // post sends the message to the gateway for one of the parcel's recipients.
-func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carriage {
+func (j *transfer) post(ctx context.Context, to *gateway.Delivery) gateway.Carriage {
 	e := j.envelope(to)
 	a := attempt{domain: j.parcel.Destination.Domain(), id: e.PeerID(), to: to, now: j.Now()}
 	body, err := j.sealed(j.message, e)
@@ -178,7 +178,7 @@ func (j *journey) post(ctx context.Context, to *gateway.Delivery) gateway.Carria
 			Reason: fmt.Sprintf("the message has %d bytes on its way and the gateway of %s takes %d", len(body),
 				a.domain, most)})
 	}
-	ctx, where := watched(ctx, hostOf(j.found.Gateway))
+	ctx, where := traceAddress(ctx, hostOf(j.found.Gateway))
 	if a.Answer, err = j.Post(ctx, j.found, body); err != nil {
 		if j.Doubt != nil && isAbsent(err) {
 			j.Doubt(a.domain)
@@ -215,7 +215,7 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 // A timestamp that is too old or too new for any gateway comes from a clock that was
 // wrong, because no message is on its way for so long; the present time replaces it.
 // AMTP §9.
-func (j *journey) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
+func (j *transfer) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel
 	e := amtp.PeerEnvelope{
 		MessageID: p.Envelope.ID, IdempotencyKey: j.message.IdempotencyKey, Timestamp: p.Envelope.Timestamp,

@@ -11,22 +11,22 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// bearing says for how long an attempt is repeated after a refusal.
-type bearing int
+// retryRule says for how long an attempt is repeated after a refusal.
+type retryRule int
 
 const (
-	final    bearing = iota // the same message for the same recipient is not worth another attempt
-	forADay                 // the other side may fix it, or its DNS
-	asLongAs                // until the message is too old for any attempt
+	final    retryRule = iota // the same message for the same recipient is not worth another attempt
+	forADay                   // the other side may fix it, or its DNS
+	asLongAs                  // until the message is too old for any attempt
 )
 
 // verdict is the meaning of a code of another gateway: for how long attempts are
 // repeated, the code that the sender sees, and the words. In the words %[1]s is the
 // domain and %[2]s the local part of the recipient.
 type verdict struct {
-	bearing bearing
-	code    amtp.Code
-	words   string
+	retry retryRule
+	code  amtp.Code
+	words string
 }
 
 // verdicts are the codes that mean the same from every gateway: those of the protocol,
@@ -105,7 +105,7 @@ func (a *attempt) judged(code amtp.Code) (gateway.Outcome, bool) {
 	if code != v.code {
 		o.Reason += " (" + string(code) + ")"
 	}
-	switch v.bearing {
+	switch v.retry {
 	case final:
 		o.Event = gateway.Refuse
 	case forADay:
@@ -121,9 +121,9 @@ func (a *attempt) refused() (c gateway.Carriage, ok bool) {
 	switch {
 	case !known:
 		return c, false
-	case a.Status >= http.StatusInternalServerError && v.bearing == final: // a gateway that fails may be mistaken
+	case a.Status >= http.StatusInternalServerError && v.retry == final: // a gateway that fails may be mistaken
 		return c, false
-	case v.bearing == asLongAs:
+	case v.retry == asLongAs:
 		return c, false
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly:
 		return c, false
@@ -147,7 +147,7 @@ const cutAfter = 5 * time.Second
 
 // mayBeCut reports whether a refusal of the form may concern half a message.
 func (a *attempt) mayBeCut(v *verdict) bool {
-	return v.bearing == final && v.code == amtp.CodeInvalidMessage && a.Took >= cutAfter
+	return v.retry == final && v.code == amtp.CodeInvalidMessage && a.Took >= cutAfter
 }
 
 // token returns a code of another gateway if it may be shown, else "". A code is one word
@@ -164,8 +164,8 @@ func token(code string) amtp.Code {
 	return amtp.Code(code)
 }
 
-// said returns a text of another gateway in a form that is safe in the log.
-func said(text string) string {
+// printable returns a text of another gateway in a form that is safe in the log.
+func printable(text string) string {
 	const most = 200
 	clean := strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {

@@ -35,15 +35,15 @@ type Budget struct {
 	// Proven reports whether the domain has proven itself before, by a memory that
 	// survives a restart; nil means that no domain has. The next question about such a
 	// domain does not count as one about a new domain.
-	Proven func(context.Context, amtp.Domain) bool
-	helped *cache.Cache[amtp.Domain, time.Time] // when a domain last had a free question
-	fresh  chan struct{}                        // a slot for each question for a new name
-	again  chan struct{}                        // a slot for each question for a name that was found before
+	Proven   func(context.Context, amtp.Domain) bool
+	lastFree *cache.Cache[amtp.Domain, time.Time] // when a domain last had a free question
+	fresh    chan struct{}                        // a slot for each question for a new name
+	again    chan struct{}                        // a slot for each question for a name that was found before
 }
 
 // NewBudget makes a Budget over f, which shares f's memory.
 func NewBudget(f *Finder, accounts Accounts) *Budget {
-	return &Budget{finder: f, accounts: accounts, helped: cache.New[amtp.Domain, time.Time](remembered),
+	return &Budget{finder: f, accounts: accounts, lastFree: cache.New[amtp.Domain, time.Time](remembered),
 		fresh: make(chan struct{}, atOnce), again: make(chan struct{}, atOnce)}
 }
 
@@ -63,14 +63,14 @@ func (b *Budget) Key(ctx context.Context, client netip.Addr, domain amtp.Domain,
 // bounded because anybody can invent selectors in the domain's name.
 const helpEvery = time.Minute
 
-// help reports whether the domain is proven and has had no free question of late.
-func (b *Budget) help(ctx context.Context, domain amtp.Domain) bool {
+// mayAskFree reports whether the domain is proven and has had no free question of late.
+func (b *Budget) mayAskFree(ctx context.Context, domain amtp.Domain) bool {
 	now := b.finder.now()
-	if last, ok := b.helped.Get(domain); ok && now.Sub(last).Abs() < helpEvery || b.Proven == nil ||
+	if last, ok := b.lastFree.Get(domain); ok && now.Sub(last).Abs() < helpEvery || b.Proven == nil ||
 		!b.Proven(ctx, domain) {
 		return false
 	}
-	b.helped.Set(domain, now)
+	b.lastFree.Set(domain, now)
 	return true
 }
 
@@ -99,5 +99,5 @@ func (b *Budget) payer(client netip.Addr, domain amtp.Domain) payer {
 			done(answered)
 		}, nil
 	}
-	return payer{proven: func(ctx context.Context) bool { return b.help(ctx, domain) }, pay: pay}
+	return payer{proven: func(ctx context.Context) bool { return b.mayAskFree(ctx, domain) }, pay: pay}
 }

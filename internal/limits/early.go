@@ -30,7 +30,7 @@ func (l *Limits) Early(from netip.Addr) *amtp.Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ch := &list[0]
-	if c := l.listens(ch.of, now); c != stranger {
+	if c := l.addressClass(ch.of, now); c != stranger {
 		*ch = l.charge(kind{c, address}, ch.of, 1, 0)
 	} else if refused := l.over(list[:1], now); refused != nil {
 		return refused
@@ -44,9 +44,9 @@ func (l *Limits) Early(from netip.Addr) *amtp.Error {
 	return nil
 }
 
-// listens returns the class whose rate applies to an address: that of the best known
+// addressClass returns the class whose rate applies to an address: that of the best known
 // domain from which a proven message came of late.
-func (l *Limits) listens(of name, now int64) class {
+func (l *Limits) addressClass(of name, now int64) class {
 	for _, c := range []class{known, newcomer} {
 		if e := l.tables[c][address].named[of]; e != nil && e.spent[0] > now-provenTime {
 			return c
@@ -70,7 +70,7 @@ func (l *Limits) Tried(from netip.Addr, recipients int, bytes int64) {
 	now, of := l.now().UnixMicro(), name{network: at[0]}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ch := l.charge(kind{l.listens(of, now), address}, of, int64(max(recipients, 1)), bytes)
+	ch := l.charge(kind{l.addressClass(of, now), address}, of, int64(max(recipients, 1)), bytes)
 	t := &l.tables[ch.class][address]
 	e := t.named[of]
 	if e == nil {

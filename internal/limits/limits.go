@@ -249,7 +249,7 @@ func (l *Limits) spend(ch *charge, now int64) {
 	}
 	for u, r := range l.rates[ch.class][ch.what] {
 		if e.unsent[u] += ch.cost[u]; e.unsent[u] >= part(r, tellAt) {
-			l.ring()
+			l.wakeRun()
 		}
 	}
 }

@@ -49,8 +49,8 @@ func (l *Limits) Run(ctx context.Context) error {
 	}
 }
 
-// ring makes Run exchange at once.
-func (l *Limits) ring() {
+// wakeRun makes Run exchange at once.
+func (l *Limits) wakeRun() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -102,7 +102,7 @@ func (l *Limits) share() {
 
 // exchange is share for a caller that holds l.sharing.
 func (l *Limits) exchange() {
-	told, list := l.untold()
+	told, list := l.unshared()
 	if len(list) == 0 {
 		return
 	}
@@ -125,8 +125,8 @@ func (l *Limits) exchange() {
 	}
 }
 
-// untold returns the counts that the other replicas do not know yet.
-func (l *Limits) untold() (told []charge, list []gateway.Tally) {
+// unshared returns the counts that the other replicas do not know yet.
+func (l *Limits) unshared() (told []charge, list []gateway.Tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.tables {

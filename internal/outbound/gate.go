@@ -84,7 +84,7 @@ func (g *gate) filter(t target, addrs []netip.Addr) ([]netip.AddrPort, error) {
 func (g *gate) judge(t target, addr netip.Addr) error {
 	why, special := g.refuse(t.port, addr)
 	for _, rule := range g.allow {
-		if rule.lifts(t, addr, special) {
+		if rule.allows(t, addr, special) {
 			return nil
 		}
 	}
@@ -183,9 +183,9 @@ func prefixes(list []net.Addr) (networks []netip.Prefix) {
 	return networks
 }
 
-// lifts reports whether the rule allows a connection to addr. special says that addr is
+// allows reports whether the rule allows a connection to addr. special says that addr is
 // not public.
-func (r Rule) lifts(t target, addr netip.Addr, special bool) bool {
+func (r Rule) allows(t target, addr netip.Addr, special bool) bool {
 	if r.Port != 0 && r.Port != t.port {
 		return false
 	}

@@ -42,12 +42,12 @@ const (
 	bodyBytes   = 1 << 20
 )
 
-// A request whose body has freight bytes or more has connections of its own. On a slow
+// A request whose body has largeBody bytes or more has connections of its own. On a slow
 // line small requests would otherwise wait for minutes behind the bytes of it that the
 // system has buffered. inTransit is how many bytes those are at most, and so how long
 // such a request may wait for its answer after its last byte was handed over.
 const (
-	freight   = 64 << 10
+	largeBody = 64 << 10
 	inTransit = 4 << 20
 )
 
@@ -115,9 +115,9 @@ func New(o Options) *http.Client {
 		rate:    cmp.Or(o.Rate, leastRate),
 		small:   o.lines(),
 		large:   o.lines(),
-		anew:    o.lines(),
+		single:  o.lines(),
 	}
-	t.anew.each(func(h *http.Transport) {
+	t.single.each(func(h *http.Transport) {
 		h.DisableKeepAlives, h.HTTP2, h.ResponseHeaderTimeout = true, nil, headerTime+t.time(inTransit)
 	})
 	// A ping would wait behind the body, and its answer would come too late.

@@ -58,7 +58,7 @@ func TestPace(t *testing.T) {
 				_, err := io.Copy(io.Discard, r.Body)
 				synctest.Wait() // for ended
 				var slow net.Error
-				late := errors.As(p.told(errors.New("any")), &slow) && slow.Timeout()
+				late := errors.As(p.errorOf(errors.New("any")), &slow) && slow.Timeout()
 				if (err != nil) != late || late != (c.ends > 0) || (ended-c.ends).Abs() > 5*time.Second {
 					t.Errorf("the body took %v, %v; the call was cut off after %v, want %v", time.Since(began), err,
 						ended, c.ends)

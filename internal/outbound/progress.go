@@ -51,8 +51,8 @@ func (p *progress) stop() {
 	p.end()
 }
 
-// told returns the error of the call. It says if the call took too long.
-func (p *progress) told(err error) error {
+// errorOf returns the error of the call. It says if the call took too long.
+func (p *progress) errorOf(err error) error {
 	if err != nil && err != io.EOF && p.late.Load() {
 		return late{err}
 	}
@@ -73,29 +73,29 @@ func (l late) Unwrap() []error { return []error{os.ErrDeadlineExceeded, l.error}
 // sending counts the bytes of the request's body that the transport reads, however often
 // it starts again.
 func (p *progress) sending(r *http.Request) {
-	r.Body = &moving{r.Body, p}
+	r.Body = &countedBody{r.Body, p}
 	if again := r.GetBody; again != nil {
 		r.GetBody = func() (io.ReadCloser, error) {
 			body, err := again()
 			if err != nil {
 				return nil, err
 			}
-			return &moving{body, p}, nil
+			return &countedBody{body, p}, nil
 		}
 	}
 }
 
-// moving is a body of which every byte counts.
-type moving struct {
+// countedBody is a body of which every byte counts.
+type countedBody struct {
 	io.ReadCloser
 	progress *progress
 }
 
-func (m *moving) Read(b []byte) (int, error) {
+func (m *countedBody) Read(b []byte) (int, error) {
 	if m.progress.late.Load() {
 		return 0, late{os.ErrDeadlineExceeded}
 	}
 	n, err := m.ReadCloser.Read(b)
 	m.progress.moved.Add(int64(n))
-	return n, m.progress.told(err)
+	return n, m.progress.errorOf(err)
 }

@@ -13,7 +13,7 @@ import (
 type transport struct {
 	small   lines
 	large   lines // for requests whose body would delay others behind it
-	anew    lines // each is used once
+	single  lines // each is used once
 	plain   bool
 	agent   string
 	maxBody int64
@@ -35,7 +35,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	if r.ContentLength >= freight {
+	if r.ContentLength >= largeBody {
 		return t.carry(r)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), t.longest+t.time(r.ContentLength))
@@ -59,9 +59,9 @@ func (t *transport) carry(r *http.Request) (*http.Response, error) {
 	res, err := t.send(r, &t.large)
 	if err != nil {
 		p.stop()
-		return nil, p.told(err)
+		return nil, p.errorOf(err)
 	}
-	res.Body = &limited{ReadCloser: &moving{res.Body, p}, left: t.maxBody, over: p.stop}
+	res.Body = &limited{ReadCloser: &countedBody{res.Body, p}, left: t.maxBody, over: p.stop}
 	return res, nil
 }
 
@@ -82,7 +82,7 @@ func (t *transport) send(r *http.Request, kept *lines) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	return t.anew.of(again).RoundTrip(again)
+	return t.single.of(again).RoundTrip(again)
 }
 
 // time returns how long so many bytes may take; unknown is -1.
@@ -124,7 +124,7 @@ func judgeURL(u *url.URL, plain bool) error {
 func (t *transport) CloseIdleConnections() {
 	t.small.each((*http.Transport).CloseIdleConnections)
 	t.large.each((*http.Transport).CloseIdleConnections)
-	t.anew.each((*http.Transport).CloseIdleConnections)
+	t.single.each((*http.Transport).CloseIdleConnections)
 }
 
 // limited is a body that ends in an error if it is longer than its limit.

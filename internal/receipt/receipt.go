@@ -61,15 +61,15 @@ type peer struct {
 // How often and how much at once.
 const (
 	lookEvery = 2 * time.Second
-	// gather is how long after a call the next one to the same domain waits for more
+	// gatherTime is how long after a call the next one to the same domain waits for more
 	// receipts, unless there are more than fit into one message.
-	gather = 5 * time.Second
-	// breath is how long after a full message the next one to the same domain waits.
+	gatherTime = 5 * time.Second
+	// fullPause is how long after a full message the next one to the same domain waits.
 	// Receipts are not urgent, and agents need the store.
-	breath   = 250 * time.Millisecond
-	atOnce   = 4 // domains
-	page     = 256
-	dropStep = 5000
+	fullPause = 250 * time.Millisecond
+	atOnce    = 4 // domains
+	page      = 256
+	dropStep  = 5000
 	// bodyBytes bounds the size of the messages that are read for one call. Each is read
 	// to find out whether a program wrote it.
 	bodyBytes = 8 << 20
@@ -88,7 +88,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if err := s.look(ctx, slots, &calls); err != nil && ctx.Err() == nil {
+		if err := s.startCalls(ctx, slots, &calls); err != nil && ctx.Err() == nil {
 			s.Log.Debug("the receipts that are owed cannot be read", "cause", err)
 		}
 		select {
@@ -99,11 +99,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// look begins a call to each domain that is owed receipts, while there is a slot. It
+// startCalls begins a call to each domain that is owed receipts, while there is a slot. It
 // continues after the domain of the last call, so that each domain has its turn however
 // many there are.
-func (s *Sender) look(ctx context.Context, slots chan struct{}, calls *sync.WaitGroup) error {
-	s.tidy()
+func (s *Sender) startCalls(ctx context.Context, slots chan struct{}, calls *sync.WaitGroup) error {
+	s.forgetIdle()
 	last := s.last
 	full, err := s.walk(ctx, last, "", slots, calls)
 	if err != nil || full || last == "" {
@@ -148,8 +148,8 @@ func (s *Sender) walk(ctx context.Context, after, upTo amtp.Domain, slots chan s
 	}
 }
 
-// tidy forgets domains about which there is nothing to remember.
-func (s *Sender) tidy() {
+// forgetIdle forgets domains about which there is nothing to remember.
+func (s *Sender) forgetIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for d, p := range s.peers {
@@ -186,7 +186,7 @@ func (s *Sender) end(d amtp.Domain, c call) {
 	p.busy = false
 	now := s.Now()
 	if c.why == "" {
-		p.fails, p.next = 0, now.Add(gather)
+		p.fails, p.next = 0, now.Add(gatherTime)
 		return
 	}
 	pause := min(leastPause<<min(p.fails, 6), mostPause)
@@ -248,7 +248,7 @@ func (s *Sender) tell(ctx context.Context, d amtp.Domain) call {
 		if how.why != "" || !more {
 			return how
 		}
-		pause := time.NewTimer(breath)
+		pause := time.NewTimer(fullPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

@@ -12,13 +12,13 @@ import (
 
 // payload is the payload of a message with receipts.
 type payload struct {
-	Version  string `json:"version,omitempty"`
-	Type     string `json:"message_type"`
-	Receipts []said `json:"receipts"`
+	Version  string        `json:"version,omitempty"`
+	Type     string        `json:"message_type"`
+	Receipts []wireReceipt `json:"receipts"`
 }
 
-// said is one receipt in its form between gateways.
-type said struct {
+// wireReceipt is one receipt in its form between gateways.
+type wireReceipt struct {
 	Message   string    `json:"message_id"` // the id that the receiving gateway knows
 	Recipient string    `json:"recipient"`
 	Read      amtp.Time `json:"read_at,omitzero"`
@@ -28,10 +28,10 @@ type said struct {
 
 // write returns the payload of receipts.
 func write(list []gateway.OwedReceipt) ([]byte, error) {
-	p := payload{Version: amtp.Version, Type: amtp.TypeReceipts, Receipts: make([]said, len(list))}
+	p := payload{Version: amtp.Version, Type: amtp.TypeReceipts, Receipts: make([]wireReceipt, len(list))}
 	for i := range list {
 		r := &list[i].Receipt
-		p.Receipts[i] = said{
+		p.Receipts[i] = wireReceipt{
 			Message: string(r.Message), Recipient: r.Recipient.String(),
 			Read: amtp.Time{Time: r.Read}, Acked: amtp.Time{Time: r.Acked}, Refused: amtp.Time{Time: r.Refused},
 		}
