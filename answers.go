@@ -6,7 +6,7 @@ import "encoding/json"
 // the protocol's words. AMTP §5.
 type Status string
 
-// The states on the wire. Accepted stands only in the answer to a submission.
+// The states on the wire. Accepted occurs only in the answer to a submission.
 const (
 	StatusAccepted   Status = "accepted"
 	StatusQueued     Status = "queued"
@@ -27,20 +27,20 @@ type Trust string
 const (
 	TrustLocal      Trust = "local"      // an agent of this gateway, by its key
 	TrustVerified   Trust = "verified"   // another domain, by its signature
-	TrustUnverified Trust = "unverified" // nobody proved anything
+	TrustUnverified Trust = "unverified" // the sender is not proven
 	TrustBridged    Trust = "bridged"    // came as e-mail
 )
 
-// Authentication is what the gateway found out about a sender. It is recorded
-// beside the message, never taken from it.
+// Authentication is the gateway's finding about a sender. It is recorded beside the
+// message, never taken from it.
 type Authentication struct {
 	Result    string `json:"result"` // pass, fail, none, temperror or permerror
 	Domain    string `json:"domain,omitempty"`
 	Selector  string `json:"selector,omitempty"`
 	Algorithm string `json:"algorithm,omitempty"`
 	Reason    string `json:"reason,omitempty"`
-	// FirstContact says that no earlier message of the address to this agent was
-	// proven by its domain. It is always so for a message that proves nothing.
+	// FirstContact says that no earlier message from the address to this agent was proven
+	// by its domain. It is always true for a message that proves nothing.
 	FirstContact bool `json:"first_contact,omitempty"`
 }
 
@@ -56,8 +56,8 @@ type RecipientStatus struct {
 	DeliveredAt    Time    `json:"delivered_at,omitzero"`
 	Acknowledged   bool    `json:"acknowledged,omitempty"`
 	AcknowledgedAt Time    `json:"acknowledged_at,omitzero"`
-	// Read and Refused, like Acknowledged, are of a recipient in another domain
-	// what its gateway told, if it tells.
+	// For a recipient in another domain Read, Refused and Acknowledged are what its
+	// gateway said in a receipt, if it sends any.
 	Read         bool   `json:"read,omitempty"`
 	ReadAt       Time   `json:"read_at,omitzero"`
 	Refused      bool   `json:"refused,omitempty"` // the recipient refused the work that was asked of it
@@ -66,35 +66,35 @@ type RecipientStatus struct {
 	ErrorMessage string `json:"error_message,omitempty"`
 }
 
-// SendResult answers a submission. Recipients stand in the order of the request.
+// SendResult answers a submission. Recipients are in the order of the request.
 type SendResult struct {
-	MessageID  MessageID         `json:"message_id,omitempty"` // "" when a refused message had none
+	MessageID  MessageID         `json:"message_id,omitempty"` // "" if a refused message had none
 	Status     Status            `json:"status"`
 	Recipients []RecipientStatus `json:"recipients"`
-	// LocalID is the id under which the gateway of another domain keeps the
-	// message, where it is not MessageID.
+	// LocalID is the id under which the gateway of another domain keeps the message, if
+	// it is not MessageID.
 	LocalID MessageID `json:"local_id,omitempty"`
 	// Replayed says that the gateway recognised a retry and stored nothing new.
 	Replayed bool `json:"-"`
 }
 
-// MessageStatus is what became of a message. AMTP §5.
+// MessageStatus is the status of a message, for each recipient. AMTP §5.
 type MessageStatus struct {
 	MessageID   MessageID         `json:"message_id"`
 	Status      Status            `json:"status"`
 	CreatedAt   Time              `json:"created_at"`
 	UpdatedAt   Time              `json:"updated_at"`
-	DeliveredAt *Time             `json:"delivered_at"` // nil until all recipients have it
+	DeliveredAt *Time             `json:"delivered_at"` // nil until all recipients have the message
 	Recipients  []RecipientStatus `json:"recipients"`
 	Attempts    int               `json:"attempts"`
-	NextRetry   *Time             `json:"next_retry"` // nil when nothing is to be tried again
+	NextRetry   *Time             `json:"next_retry"` // nil if there is nothing to retry
 
-	// SenderVerification says how the sender is known; nil when the gateway, or
-	// the version of it that took the message, does not say.
+	// SenderVerification says how the sender is known. It is nil if the gateway, or the
+	// version of it that accepted the message, does not say.
 	SenderVerification *SenderVerification `json:"sender_verification,omitempty"`
 }
 
-// MessageSummary is one line of a list of messages: status and headline.
+// MessageSummary is one entry of a list of messages, without the content.
 type MessageSummary struct {
 	MessageStatus
 	Sender    Address   `json:"sender"`
@@ -102,9 +102,9 @@ type MessageSummary struct {
 	InReplyTo MessageID `json:"in_reply_to,omitempty"`
 }
 
-// MessageList is a page of messages, newest first. Total counts those that match
-// up to 1,000, or up to the end of the page; TotalCapped says that there may be
-// more. Of a page behind a cursor Total counts that page.
+// MessageList is a page of messages, newest first. Total counts the messages that match,
+// up to 1,000 or the end of the page; TotalCapped says that there may be more. With a
+// cursor, Total counts the messages on the page.
 type MessageList struct {
 	Messages    []MessageSummary `json:"messages"`
 	Total       int              `json:"total"`
@@ -113,16 +113,16 @@ type MessageList struct {
 	Offset      int              `json:"offset"`
 	HasMore     bool             `json:"has_more"`
 	NextCursor  string           `json:"next_cursor,omitempty"` // give it as Cursor to read on
-	// Incomplete says that the page ended before its limit: the gateway looks at so
-	// many messages in one call and no more. Read on from NextCursor.
+	// Incomplete says that the page ended before its limit, because the gateway examines
+	// only a limited number of messages in one call. Read on from NextCursor.
 	Incomplete bool `json:"incomplete,omitempty"`
 }
 
-// Received is a message as a gateway shows it to one who may read it: the
-// sender's members and, beside them, what the gateway knows.
+// Received is a message as a gateway shows it to a caller that may read it: the gateway's
+// own members, and the sender's.
 type Received struct {
 	MessageID       MessageID       `json:"message_id"`
-	SenderMessageID MessageID       `json:"sender_message_id,omitempty"` // the sender's own id where it differs
+	SenderMessageID MessageID       `json:"sender_message_id,omitempty"` // the sender's own id, if it differs
 	Timestamp       Time            `json:"timestamp"`
 	Sender          Address         `json:"sender"`
 	Subject         string          `json:"subject"`
@@ -136,14 +136,14 @@ type Received struct {
 	Authentication  Authentication  `json:"authentication"`
 	ReceivedAt      Time            `json:"received_at"`
 	ThreadID        MessageID       `json:"thread_id"`
-	BodyPurged      bool            `json:"body_purged"` // the content was removed after its retention
+	BodyPurged      bool            `json:"body_purged"` // retention has removed the content
 
-	// SenderVerification says the same as Trust and Authentication in the words
-	// of the protocol; nil when the gateway, or the version of it that took the
-	// message, does not say.
+	// SenderVerification says the same as Trust and Authentication in the protocol's
+	// words. It is nil if the gateway, or the version of it that accepted the message,
+	// does not say.
 	SenderVerification *SenderVerification `json:"sender_verification,omitempty"`
 
-	// Raw is the object as the gateway printed it.
+	// Raw is the object as the gateway wrote it.
 	Raw json.RawMessage `json:"-"`
 }
 
@@ -173,7 +173,7 @@ type StoredMessage struct {
 	Status  MessageStatus
 }
 
-// AckResult answers an acknowledgement. A repeated one has the first time.
+// AckResult answers an acknowledgement. A repeated one has the time of the first.
 type AckResult struct {
 	MessageID MessageID `json:"message_id"`
 	Status    string    `json:"status"` // acknowledged
@@ -194,7 +194,7 @@ type ReadResult struct {
 type Agent struct {
 	Address      Address `json:"address"`
 	DeliveryMode string  `json:"delivery_mode"` // pull or push
-	// PushTarget is shown to the agent itself and the administrator only.
+	// PushTarget is shown only to the agent itself and the administrator.
 	PushTarget       string   `json:"push_target,omitempty"`
 	Description      string   `json:"description,omitempty"`
 	Role             string   `json:"role,omitempty"`
@@ -204,22 +204,22 @@ type Agent struct {
 	LastActive       Time     `json:"last_active"`
 	Active           bool     `json:"active"` // within the last 30 days
 	Listed           bool     `json:"listed"` // shown in discovery
-	// Receipts says whether senders in other domains are told that the agent has read
-	// or acknowledged their messages: always or never, "" for what the operator says.
-	// It is shown to the agent itself and the administrator only.
+	// Receipts says whether senders in other domains get receipts when the agent has read
+	// or acknowledged their messages: always or never, "" for the operator's setting. It
+	// is shown only to the agent itself and the administrator.
 	Receipts string `json:"receipts,omitempty"`
-	// APIKey stands only in the answer to a registration.
+	// APIKey is only in the answer to a registration.
 	APIKey string `json:"api_key,omitempty"`
-	// PushSecret stands only in an answer to what made it.
+	// PushSecret is only in the answer to the request that made it.
 	PushSecret string `json:"push_secret,omitempty"`
 }
 
-// AgentList is what discovery answers: a page of agents, by address. AMTP §3.
+// AgentList is the answer of discovery: a page of agents, by address. AMTP §3.
 type AgentList struct {
 	Agents []Agent `json:"agents"`
-	// AgentCount counts all that match, on this page and others. CountCapped says
-	// that there may be more: of what is chosen by conditions the gateway counts
-	// those behind the cursor, and looks at so many agents in one call.
+	// AgentCount is how many agents match, on this page and others. With conditions it
+	// counts those after the cursor. CountCapped says that there may be more, because the
+	// gateway examines only a limited number of agents in one call.
 	AgentCount  int    `json:"agent_count"`
 	CountCapped bool   `json:"count_capped,omitempty"`
 	Domain      string `json:"domain"`
@@ -229,12 +229,12 @@ type AgentList struct {
 	Incomplete  bool   `json:"incomplete,omitempty"`  // the page ended before its limit; read on
 }
 
-// DomainCapabilities is what a gateway found out about how a domain is reached.
+// DomainCapabilities says how a domain is reached, as a gateway found it.
 type DomainCapabilities struct {
 	Capabilities
 	DiscoveredAt Time `json:"discovered_at"`
-	// TTL is for how many nanoseconds that holds from DiscoveredAt, 0 for what the
-	// gateway's operator wrote in place of DNS.
+	// TTL is for how many nanoseconds the answer is valid from DiscoveredAt, 0 for an
+	// entry that the gateway's operator configured instead of DNS.
 	TTL int64 `json:"ttl"`
 }
 
@@ -242,8 +242,8 @@ type DomainCapabilities struct {
 type NewAgent struct {
 	Address      string `json:"address"`       // a name, or an address in the gateway's domain
 	DeliveryMode string `json:"delivery_mode"` // pull or push
-	// PushTarget is the URL of a push agent's endpoint, and PushHeaders what is
-	// sent there beside each message; they are stored sealed and never shown.
+	// PushTarget is the URL of a push agent's endpoint. PushHeaders are sent there with
+	// each message; they are stored sealed and never shown.
 	PushTarget  string            `json:"push_target,omitempty"`
 	PushHeaders map[string]string `json:"push_headers,omitempty"`
 
@@ -253,16 +253,16 @@ type NewAgent struct {
 	SupportedSchemas []string `json:"supported_schemas,omitempty"`
 	Listed           *bool    `json:"listed,omitempty"` // nil means listed
 
-	// IdempotencyKey makes the registration one that may be repeated: for ten minutes
-	// the same registration with the same key gets the same answer, and another one of the
-	// name IDEMPOTENCY_KEY_REUSED. It has 22 to 128 letters, digits, - and _, chosen at
-	// random, and is kept secret until the answer came. It is sent as the header of that
-	// name, which gateways that do not know it ignore.
+	// IdempotencyKey makes the registration repeatable. For ten minutes the same
+	// registration with the same key gets the same answer; another registration of the
+	// name with that key gets IDEMPOTENCY_KEY_REUSED. The key has 22 to 128 letters,
+	// digits, - and _, chosen at random, and must be kept secret until the answer
+	// arrives. It is sent in the header Idempotency-Key, which other gateways may ignore.
 	IdempotencyKey string `json:"-"`
 }
 
-// AgentUpdate changes an agent; nil members stay as they are. PushHeaders takes
-// the place of all headers that were there.
+// AgentUpdate changes an agent; nil members stay as they are. PushHeaders replaces all
+// earlier headers.
 type AgentUpdate struct {
 	DeliveryMode *string            `json:"delivery_mode,omitempty"`
 	PushTarget   *string            `json:"push_target,omitempty"`
@@ -276,23 +276,22 @@ type AgentUpdate struct {
 	Receipts         *string   `json:"receipts,omitempty"` // default, always or never
 }
 
-// Registration answers a registration. The key is shown this once.
+// Registration answers a registration. The key is shown only once.
 type Registration struct {
 	Address      Address `json:"address"`
 	APIKey       string  `json:"api_key"`
 	DeliveryMode string  `json:"delivery_mode"`
-	PushSecret   string  `json:"push_secret,omitempty"` // of a push agent, shown this once too
+	PushSecret   string  `json:"push_secret,omitempty"` // of a push agent, also shown only once
 	Agent        Agent   `json:"agent"`
 	Message      string  `json:"message"`
 }
 
-// IssuedPushSecret answers the request for a new secret that signs what is
-// pushed. It is shown this once.
+// IssuedPushSecret answers the request for a new secret that signs pushed messages. The
+// secret is shown only once.
 type IssuedPushSecret struct {
 	Address    Address `json:"address"`
 	PushSecret string  `json:"push_secret"`
-	// PreviousUntil is until when the one before it signs too; zero when it
-	// does not.
+	// PreviousUntil is until when the previous secret also signs; zero if it does not.
 	PreviousUntil Time   `json:"previous_until,omitzero"`
 	Message       string `json:"message"`
 }
@@ -311,16 +310,16 @@ type AgentKeys struct {
 	Count   int        `json:"count"`
 }
 
-// IssuedKey answers the request for a new key. The key is shown this once.
+// IssuedKey answers the request for a new key. The key is shown only once.
 type IssuedKey struct {
 	Address Address `json:"address"`
 	APIKey  string  `json:"api_key"`
 	ID      string  `json:"id"`
-	Revoked int     `json:"revoked"` // how many other keys this ended
+	Revoked int     `json:"revoked"` // how many other keys this revoked
 	Message string  `json:"message"`
 }
 
-// Identity answers who the caller's key belongs to.
+// Identity is the agent to which the caller's key belongs.
 type Identity struct {
 	Address Address `json:"address"`
 	Domain  string  `json:"domain"`
@@ -341,14 +340,14 @@ type Health struct {
 	Version      string            `json:"version"`
 	Components   map[string]string `json:"components,omitempty"`
 	Dependencies map[string]string `json:"dependencies,omitempty"`
-	Clock        *ClockDoubt       `json:"clock,omitempty"`  // while the gateway doubts its clock
+	Clock        *ClockDoubt       `json:"clock,omitempty"`  // present while the gateway does not trust its clock
 	Reason       string            `json:"reason,omitempty"` // why it is not ready
 }
 
-// ClockDoubt says why a gateway does not believe its clock at the moment: nothing
-// is removed or given up because of its age until it does.
+// ClockDoubt says why a gateway does not trust its clock at the moment. Until it does, it
+// removes and gives up nothing because of its age.
 type ClockDoubt struct {
 	Jumped  int64 `json:"jumped_seconds"` // by how much, negative when it went back
-	AtStart bool  `json:"at_start"`       // against what it showed when the gateway ran last
-	Waits   int64 `json:"waits_seconds"`  // for how long it has yet to agree with the time that passes
+	AtStart bool  `json:"at_start"`       // the jump was between the gateway's last run and this start
+	Waits   int64 `json:"waits_seconds"`  // for how much longer it has to agree with the time that passes
 }

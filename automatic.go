@@ -6,17 +6,17 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// The message types, in their payload, of what gateways write by themselves: a
-// report of what was not delivered (AMTP §8), and receipts.
+// The message types, in the payload, of messages that gateways write by themselves: a
+// report of a failed delivery (AMTP §8), and receipts.
 const (
 	TypeDeliveryFailure = "delivery_failure"
 	TypeReceipts        = "receipts"
 )
 
-// Automatic reports whether a program sent the message by itself: a report, a
-// receipt, an answer to a message, or what says so in its header auto-submitted.
-// Whoever answers by itself does not answer such a message: two that do would
-// never end. RFC 3834 §2.
+// Automatic reports whether a program sent the message by itself: a report, a receipt, an
+// automatic answer, or a message that says so in its header auto-submitted. A program
+// that answers by itself must not answer such a message: two programs that answer each
+// other would never end. RFC 3834 §2.
 func (m *Message) Automatic() bool {
 	if m.ResponseType != "" || m.isType(TypeDeliveryFailure) || m.isType(TypeReceipts) {
 		return true

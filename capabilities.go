@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Why a domain's TXT strings tell us nothing. Errors of this file are one of
-// them, wrapped with what is wrong; compare with errors.Is.
+// The reasons for which a domain's TXT strings have no usable record. Errors of this file
+// wrap one of them; compare with errors.Is.
 var (
 	ErrNoRecord       = errors.New("there is no AMTP record")
 	ErrBadRecord      = errors.New("the AMTP record is malformed")
@@ -19,8 +19,8 @@ var (
 	ErrSeveralRecords = errors.New("there are several valid records of a key")
 )
 
-// maxRecord bounds one TXT record in bytes. The longest that we know of, the
-// key record of an RSA key of 8192 bits, has 1450.
+// maxRecord bounds one TXT record in bytes. The longest one known, the key record of an
+// RSA key of 8192 bits, has 1450.
 const maxRecord = 2048
 
 // maxMaxSize bounds a max-size in bytes, so that sums with it do not overflow.
@@ -43,8 +43,8 @@ const FeatureReceipts = "receipts"
 // CapabilitiesName returns the name at which a domain publishes its record.
 func CapabilitiesName(d Domain) string { return "_amtp." + string(d) }
 
-// Signs reports whether the domain says that it signs every message, and takes
-// one recipient in each.
+// Signs reports whether the domain says that it signs every message, and accepts messages
+// with one recipient each.
 func (c Capabilities) Signs() bool { return slices.Contains(c.Auth, "sig") }
 
 // String writes the record. The order and the case of the first two tags are
@@ -64,12 +64,12 @@ func (c Capabilities) String() string {
 	return b.String()
 }
 
-// ParseCapabilities reads one TXT record, joined from its strings. Tags stand
-// in any order and case, with spaces around them; unknown tags are ignored.
-// The gateway is an https URL with a host in A-label form or an IP address, and
-// neither user, query nor fragment; http only when allowHTTP. A max-size that is
-// no positive number counts as absent, as with the reference gateway: the
-// peer's own 413 corrects us. The error is ErrNoRecord or ErrBadRecord. AMTP §2.
+// ParseCapabilities reads one TXT record, joined from its strings. Tags may have any order
+// and case, and spaces around them; unknown tags are ignored. The gateway is an https URL
+// with a host in A-label form or an IP address, and without user, query and fragment; http
+// only with allowHTTP. A max-size that is no positive number counts as absent, as with the
+// reference gateway: the peer's own 413 corrects us. The error is ErrNoRecord or
+// ErrBadRecord. AMTP §2.
 func ParseCapabilities(txt string, allowHTTP bool) (Capabilities, error) {
 	tags, err := parseTags(txt, "v", "gateway", "auth", "max-size", "features")
 	if err != nil {
@@ -87,11 +87,11 @@ func ParseCapabilities(txt string, allowHTTP bool) (Capabilities, error) {
 	return c, nil
 }
 
-// ChooseCapabilities reads the record among the TXT strings at a name, each
-// joined from its pieces of 255 bytes. Strings without v=amtp1 are ignored, and
-// malformed records beside a valid one. The error is ErrNoRecord when there is
-// none, ErrBadRecord when there are malformed ones only, and ErrRecordsDiffer
-// when two valid ones do not say the same. AMTP §2.
+// ChooseCapabilities reads the record among the TXT strings at a name, each joined from
+// its pieces of 255 bytes. Strings without v=amtp1 are ignored, and so are malformed
+// records if there is a valid one. The error is ErrNoRecord if there is no record,
+// ErrBadRecord if there are only malformed ones, and ErrRecordsDiffer if two valid ones
+// differ. AMTP §2.
 func ChooseCapabilities(txts []string, allowHTTP bool) (Capabilities, error) {
 	var found Capabilities
 	failure := ErrNoRecord
@@ -112,15 +112,15 @@ func ChooseCapabilities(txts []string, allowHTTP bool) (Capabilities, error) {
 	return found, nil
 }
 
-// parseTags splits name=value;name=value. Only the known names are returned,
-// in lower case; none of them may stand twice. A segment without = is ignored.
-// Without v=amtp1 the text is no record of ours, whatever else it says.
+// parseTags splits name=value;name=value. It returns only the known names, in lower case;
+// none of them may occur twice. A segment without = is ignored. A text without v=amtp1 is
+// no record, whatever else it has.
 func parseTags(txt string, known ...string) (map[string]string, error) {
 	// Quotes that somebody typed into a form of their DNS provider.
 	if s := strings.TrimSpace(txt); len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		txt = s[1 : len(s)-1]
 	}
-	txt = strings.ReplaceAll(txt, `\;`, ";") // what a zone file needs, typed into a form
+	txt = strings.ReplaceAll(txt, `\;`, ";") // an escape for zone files, typed into a form
 	tags := make(map[string]string, len(known))
 	ours, twice := false, ""
 	for segment := range strings.SplitSeq(txt, ";") {
@@ -149,8 +149,8 @@ func parseTags(txt string, known ...string) (map[string]string, error) {
 	return tags, nil
 }
 
-// parseList reads a comma list of tokens in lower case. What is no token, and
-// what stands twice, is left out.
+// parseList reads a comma-separated list of tokens in lower case. Entries that are no
+// token, and repeated ones, are left out.
 func parseList(s string) []string {
 	var list []string
 	for item := range strings.SplitSeq(s, ",") {

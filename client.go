@@ -11,40 +11,38 @@ import (
 	"github.com/amtp-go/amtp/internal/calls"
 )
 
-// Client speaks to one gateway. It is used as a value with its members set;
-// they do not change while calls are under way, and then any number of calls
-// may run at the same time.
+// Client calls one gateway. Set its members before the first call. Any number of calls may
+// run at the same time if the members do not change meanwhile.
 //
-// Every call returns *[Error] when the gateway refused it, *[ConnectError] when
-// no answer came, and *[URLError] when URL cannot be used, in particular when a
-// key would travel unencrypted to another machine. Redirects are not followed.
+// Every call returns an *[Error] if the gateway refused it, a *[ConnectError] if no answer
+// came, and a *[URLError] if URL cannot be used, in particular if a key would be sent
+// unencrypted to another machine. Redirects are not followed.
 //
-// A call that may be repeated without harm is tried again after a lost
-// connection and the answers 429, 502, 503 and 504, with growing pauses or as
-// the gateway asks by Retry-After; the calls that may not say so.
+// A call that may be repeated without harm is tried again after a lost connection and
+// after the answers 429, 502, 503 and 504. The pauses grow, or follow the gateway's
+// Retry-After. Calls that are not repeated say so.
 type Client struct {
 	// URL is the gateway's base, such as https://amtp.example.com. It may have
 	// a path and a slash at its end.
 	URL string
 	// Key is the agent's API key. Empty means that none is sent.
 	Key string
-	// AdminKey is sent with the administration of agents only.
+	// AdminKey is sent only with calls for which an administrator may be needed.
 	AdminKey string
 	// HTTP makes the connections; nil means the standard transport. How it
 	// treats redirects is not used.
 	HTTP *http.Client
-	// UserAgent stands in every request; empty means the protocol's form with
-	// this library's version.
+	// UserAgent is sent with every request; empty means the protocol's form with this
+	// library's version.
 	UserAgent string
-	// Retries is how often a call is tried again; 0 means 3, less than 0 never.
+	// Retries is how often a call is tried again; 0 means 3, a negative number never.
 	Retries int
 }
 
-// Send submits a message. When it returns without an error the gateway has
-// taken the message, for the recipients that are not marked failed. A message
-// without an idempotency key gets one, so that a repetition of this call's
-// request cannot arrive twice; a caller who may repeat the call itself sets the
-// key. Only the exported members of m are sent.
+// Send submits a message. If it returns without an error, the gateway has accepted the
+// message for the recipients that are not marked failed. A message without an idempotency
+// key gets one, so that a repeated request of this call cannot arrive twice. A caller that
+// may repeat the call itself must set the key. Only the exported members of m are sent.
 func (c *Client) Send(ctx context.Context, m Message) (SendResult, error) {
 	if m.Version == "" {
 		m.Version = Version
@@ -74,7 +72,7 @@ func (c *Client) Message(ctx context.Context, id MessageID) (StoredMessage, erro
 	return out, err
 }
 
-// Status returns what became of a message.
+// Status returns the status of a message.
 func (c *Client) Status(ctx context.Context, id MessageID) (MessageStatus, error) {
 	var out MessageStatus
 	_, err := c.do(ctx, get(path("messages", string(id), "status")), &out)
@@ -116,12 +114,12 @@ type InboxQuery struct {
 	Since  time.Time
 	Status string // unread or read
 	After  string // NextCursor of an earlier page
-	// Wait is how long the gateway holds the answer while there is nothing to
-	// show, in whole seconds. A gateway may answer earlier.
+	// Wait is how long the gateway waits for a message before it answers with an empty
+	// page, in whole seconds. A gateway may answer earlier.
 	Wait time.Duration
 }
 
-// Inbox returns the messages that wait for address, oldest first. Reading
+// Inbox returns the messages in the inbox of address, oldest first. Reading
 // changes nothing: a message stays until [Client.Ack].
 func (c *Client) Inbox(ctx context.Context, address Address, q InboxQuery) (InboxPage, error) {
 	v := make(calls.Query)
@@ -174,7 +172,7 @@ func (c *Client) MarkRead(ctx context.Context, address Address, id MessageID) (R
 	return out, err
 }
 
-// Ack takes a message out of the inbox for good. A repeated one succeeds.
+// Ack acknowledges a message, which leaves the inbox for good. A repeated call succeeds.
 func (c *Client) Ack(ctx context.Context, address Address, id MessageID) (AckResult, error) {
 	var out AckResult
 	p := path("inbox", address.String(), string(id))
@@ -194,8 +192,8 @@ type AgentQuery struct {
 	Cursor       string // NextCursor of an earlier page
 }
 
-// Discover lists agents of a domain by address; "" is the gateway's own. Of another
-// the gateway asks that domain's, for callers with a key. AMTP §3.
+// Discover lists agents of a domain by address; "" means the gateway's own domain. For
+// another domain the gateway asks the gateway there, if the caller has a key. AMTP §3.
 func (c *Client) Discover(ctx context.Context, domain Domain, q AgentQuery) (AgentList, error) {
 	p := path("discovery", "agents")
 	if domain != "" {
@@ -230,16 +228,16 @@ func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
 	return out, err
 }
 
-// Health asks whether the gateway lives. An unhealthy one is no error: see the
-// answer.
+// Health asks whether the gateway's process is healthy. An unhealthy one is no error: see
+// the answer.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var out Health
 	_, err := c.do(ctx, call{method: "GET", path: "/health", probe: true}, &out)
 	return out, err
 }
 
-// Ready asks whether the gateway can take messages. One that is not ready is
-// no error: see the answer.
+// Ready asks whether the gateway can store messages. One that is not ready is no error: see
+// the answer.
 func (c *Client) Ready(ctx context.Context) (Health, error) {
 	var out Health
 	_, err := c.do(ctx, call{method: "GET", path: "/ready", probe: true}, &out)

@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// CodeUnknown stands in an [Error] for an answer that is not the protocol's: a
+// CodeUnknown is the code of an [Error] for an answer that is not the protocol's: a
 // proxy's page, a redirect, an error without a code.
 const CodeUnknown Code = "UNKNOWN"
 
@@ -22,8 +22,8 @@ const maxAnswer = 64 << 20
 
 var errTooLarge = errors.New("too large")
 
-// readUpTo reads the body of an answer, errTooLarge when it has more bytes than
-// limit or announces more.
+// readUpTo reads the body of an answer. The error is errTooLarge if it has, or announces,
+// more bytes than limit.
 func readUpTo(limit int64, resp *http.Response) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, errTooLarge
@@ -64,8 +64,8 @@ func refusal(resp *http.Response, answer []byte) *Error {
 	return e
 }
 
-// keep stores a good answer where the caller wants it. One without a body, as
-// other gateways give to a deletion, leaves out as it was.
+// keep stores a good answer in out. An answer without a body, as other gateways give to a
+// deletion, leaves out as it was.
 func keep(answer []byte, out any) error {
 	switch out := out.(type) {
 	case nil:
@@ -81,9 +81,8 @@ func keep(answer []byte, out any) error {
 }
 
 // decode stores the members of a JSON object into the struct that v points to,
-// by their exact names at every depth. encoding/json alone would take a
-// stranger's member "Trust" for the gateway's "trust". Members that hold JSON
-// keep their bytes.
+// by their exact names at every depth. encoding/json alone would take a stranger's member
+// "Trust" for the gateway's "trust". Members that hold JSON keep their bytes.
 func decode(doc []byte, v any) error {
 	members, err := membersOf(doc)
 	if err != nil {
@@ -92,8 +91,8 @@ func decode(doc []byte, v any) error {
 	return fill(reflect.ValueOf(v).Elem(), members)
 }
 
-// membersOf splits an object. strictjson would bound the whole of it, and a page
-// may hold more than one message that is as large as it may be.
+// membersOf splits an object. It does not use strictjson, whose bounds are for one
+// message: a page may have several messages of the largest size.
 func membersOf(doc []byte) (map[string]json.RawMessage, error) {
 	noObject := Errorf(CodeUnknown, "The gateway's answer is not a JSON object.")
 	dec := json.NewDecoder(bytes.NewReader(doc))

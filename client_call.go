@@ -60,9 +60,9 @@ type call struct {
 	path   string // escaped, from the root of the gateway
 	query  calls.Query
 	body   any
-	admin  bool   // an administrator's key may go with it
+	admin  bool   // the administrator's key may be sent with it
 	repeat bool   // may be sent again
-	secret bool   // its body has what only the gateway may read
+	secret bool   // its body is for the gateway only
 	key    string // the Idempotency-Key, "" for none
 	probe  bool   // 503 is an answer like another
 }
@@ -80,9 +80,9 @@ type Request struct {
 	Path   []string            // its segments below /v1; they are escaped
 	Query  map[string][]string // nil for none
 	Body   any                 // written as JSON; nil for none
-	Admin  bool                // AdminKey may go with it
+	Admin  bool                // AdminKey may be sent with it
 	Repeat bool                // it may be repeated without harm
-	Secret bool                // its body has what the gateway alone may read
+	Secret bool                // its body is for the gateway only
 }
 
 // Do makes a call and stores the members of its answer, a JSON object, into the struct
@@ -94,8 +94,8 @@ func (c *Client) Do(ctx context.Context, r Request, out any) error {
 	return err
 }
 
-// path joins segments below /v1, each escaped. It is empty when one of them
-// would turn the request into one for something else.
+// path joins segments below /v1, each escaped. It is empty if one of them would change the
+// request into one for another path.
 func path(segments ...string) string {
 	var b strings.Builder
 	b.WriteString("/v1")
@@ -142,7 +142,7 @@ func (c *Client) do(ctx context.Context, call call, out any) (http.Header, error
 	}
 }
 
-// target returns the URL of the call, or why it must not be made.
+// target returns the URL of the call, or the reason for which it must not be made.
 func (c *Client) target(call call) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(c.URL))
 	switch {
@@ -162,7 +162,7 @@ func (c *Client) target(call call) (string, error) {
 	return target, nil
 }
 
-// keysOf returns the keys that go with a call.
+// keysOf returns the keys that are sent with a call.
 func (c *Client) keysOf(call call) []string {
 	if call.admin {
 		return []string{c.Key, c.AdminKey}
@@ -179,8 +179,7 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
-// encode writes a body without touching the bytes of JSON members more than
-// their white space.
+// encode writes a body. Of JSON members it changes only the white space.
 func encode(body any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -242,8 +241,8 @@ func (c *Client) setHeader(h http.Header, call call, hasBody bool) {
 	}
 }
 
-// client returns an HTTP client that follows no redirect: a key must not be
-// carried to where somebody else points.
+// client returns an HTTP client that follows no redirect: a key must not be sent to the
+// target of a redirect.
 func (c *Client) client() *http.Client {
 	var h http.Client
 	if c.HTTP != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/amtp-go/amtp/internal/calls"
 )
 
-// The calls below go through a list from its beginning, or from the cursor of the
-// query, to its end, and ask for page after page as they are read. Limit of the
-// query is how much is asked for at once. An error ends the list and comes with a
-// zero value: [ErrEmptyPages] is one of them.
+// The calls below go through a list from its beginning, or from the cursor of the query,
+// to its end. They ask for page after page while they are read. The Limit of the query is
+// the size of a page. An error ends the list and comes with a zero value; one of them is
+// [ErrEmptyPages].
 
 // AllMessages goes through the messages that [Client.Messages] lists, newest first.
 func (c *Client) AllMessages(ctx context.Context, q MessageQuery) iter.Seq2[MessageSummary, error] {
@@ -22,8 +22,8 @@ func (c *Client) AllMessages(ctx context.Context, q MessageQuery) iter.Seq2[Mess
 	})
 }
 
-// AllInbox goes through the messages that [Client.Inbox] shows, oldest first. It
-// ends when none is left, and waits for none but the first.
+// AllInbox goes through the messages that [Client.Inbox] shows, oldest first. It ends when
+// none is left, and waits only for the first one.
 func (c *Client) AllInbox(ctx context.Context, address Address, q InboxQuery) iter.Seq2[InboxMessage, error] {
 	return calls.Pages(func() ([]InboxMessage, bool, error) {
 		page, err := c.Inbox(ctx, address, q)
@@ -41,7 +41,7 @@ func (c *Client) AllDiscovered(ctx context.Context, domain Domain, q AgentQuery)
 	})
 }
 
-// ErrEmptyPages ends a list of which the gateway has shown a hundred pages in a row that
-// had nothing on them and said that more follows. What matches may be further on: ask
-// for less with the query, or go on yourself from the cursors of single pages.
+// ErrEmptyPages ends a list after a hundred empty pages in a row, each of which said that
+// more follows. Entries that match may be further on: use a narrower query, or continue
+// from the cursors of single pages.
 var ErrEmptyPages = calls.ErrEmptyPages

@@ -13,10 +13,10 @@ import (
 const (
 	maxRetries = 3                      // when the caller names no number
 	firstPause = 100 * time.Millisecond // before the first repetition; doubled for each further one
-	maxPause   = 10 * time.Second       // a gateway that asks for more is not waited for
+	maxPause   = 10 * time.Second       // if a gateway asks for more, the call is not repeated
 )
 
-// pause says whether a call that failed is tried again, and after how long.
+// pause reports whether a call that failed is tried again, and after how long.
 func (c *Client) pause(call call, tried int, err error) (time.Duration, bool) {
 	limit := c.Retries
 	if limit == 0 {
@@ -48,7 +48,7 @@ func mayPass(status int) bool {
 	return false
 }
 
-// wait waits, and reports false at once when the context would end first.
+// wait waits. It reports false at once if the context would end first.
 func wait(ctx context.Context, d time.Duration) bool {
 	if end, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(end) <= d {
 		return false

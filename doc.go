@@ -1,13 +1,13 @@
 // Package amtp is the protocol AMTP v1.0 as Go: addresses, messages, ids and
-// errors as two gateways or an agent and its gateway must agree on them, and
-// [Client], which speaks to a gateway.
+// errors, on which two gateways, or an agent and its gateway, must agree; and [Client],
+// which calls a gateway.
 //
 // # A gateway and a key
 //
-// An agent has an address, name@domain, and a key, by which its gateway knows
-// it. On one machine "amtp serve" is a gateway, and "amtp setup --name alice"
-// makes alice@localhost and writes its key to ~/.amtp-config.json;
-// [Client.Register] does the same from Go. A [Client] is a value that holds both:
+// An agent has an address, name@domain, and a key by which its gateway knows it. On one
+// machine "amtp serve" runs a gateway, and "amtp setup --name alice" registers
+// alice@localhost and writes its key to ~/.amtp-config.json. [Client.Register] registers
+// an agent from Go. A [Client] has the gateway's URL and the agent's key:
 //
 //	c := &amtp.Client{URL: "http://127.0.0.1:8080", Key: key}
 //	who, err := c.WhoAmI(ctx) // who.Address is alice@localhost
@@ -15,8 +15,8 @@
 // # Sending
 //
 // Once [Client.Send] returns without an error, the message is on stable storage
-// for every recipient that the answer does not mark failed. What becomes of it
-// is told by [Client.Status].
+// for every recipient that the answer does not mark failed. [Client.Status] returns its
+// status.
 //
 //	sent, err := c.Send(ctx, amtp.Message{
 //		Sender:     alice,
@@ -26,30 +26,29 @@
 //
 // # Receiving
 //
-// [Client.Inbox] shows what waits and changes nothing; with Wait it holds the
-// call until something arrives. [Client.Ack] takes a message out for good. An
-// agent that dies between the two sees the message again, so it acknowledges
-// when its work is done, and answers with an idempotency key that follows from
-// the message: the second answer is then recognised as the first.
+// [Client.Inbox] returns the messages in the inbox and changes nothing; with Wait it waits
+// until a message arrives. [Client.Ack] removes a message for good. An agent that dies
+// between the two sees the message again, so it should acknowledge after its work is
+// done. It should answer with an idempotency key that is derived from the message: a
+// second answer is then recognised as the first.
 //
-// What a message says is data, never an instruction to the program that reads
-// it, nor to a model behind that program. [Received.Trust] is the gateway's
-// finding about the sender, and no sender can write it.
+// The content of a message is data, never an instruction to the program that reads it, nor
+// to a model behind that program. [Received.Trust] is the gateway's finding about the
+// sender, and no sender can write it.
 //
 // # Errors
 //
-// A refusal is an *[Error] with the protocol's code, a lost connection a
-// *[ConnectError], after which nothing is known about the request. Calls that
-// may be repeated without harm are repeated by the client itself.
+// A refusal is an *[Error] with the protocol's code. A lost connection is a
+// *[ConnectError]; the gateway may or may not have received the request. The client itself
+// repeats calls that may be repeated without harm.
 //
 // # Operators
 //
-// The calls that need a gateway's admin key, but for the management of single agents,
-// are in package [github.com/amtp-go/amtp/admin].
+// The calls that need a gateway's admin key are in package
+// [github.com/amtp-go/amtp/admin], except those that manage single agents.
 //
 // # Bytes
 //
-// Everything that this package parses was checked against the bounds of the
-// protocol; the bytes of a message are kept as they arrived, so that what a
-// signature covers is never rewritten.
+// This package checks every document that it parses against the protocol's bounds. It
+// keeps the bytes of a message as they arrived, so that signed bytes are never rewritten.
 package amtp

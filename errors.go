@@ -34,7 +34,7 @@ const (
 	CodeSignatureKeyUnavailable  Code = "SIGNATURE_KEY_UNAVAILABLE"
 )
 
-// The codes beside the protocol's.
+// The codes in addition to the protocol's.
 const (
 	CodeInvalidRequest       Code = "INVALID_REQUEST_FORMAT" // a body or parameter that is no message
 	CodeInvalidLimit         Code = "INVALID_LIMIT"
@@ -45,7 +45,7 @@ const (
 	CodeMethodNotAllowed     Code = "METHOD_NOT_ALLOWED"
 	CodeMisdirected          Code = "MISDIRECTED_REQUEST" // the name in the request is not one of this gateway
 	CodeNotFound             Code = "NOT_FOUND"           // no such route
-	// a route of the protocol, or of the reference gateway, that this gateway has not
+	// a route of the protocol, or of the reference gateway, that this gateway lacks
 	CodeNotImplemented       Code = "NOT_IMPLEMENTED"
 	CodeMessageNotFound      Code = "MESSAGE_NOT_FOUND"
 	CodeKeyNotFound          Code = "KEY_NOT_FOUND"
@@ -59,13 +59,13 @@ const (
 	CodeAdminAuthRequired    Code = "ADMIN_AUTHENTICATION_REQUIRED"
 	CodeAdminAccessDenied    Code = "ADMIN_ACCESS_DENIED"
 	CodeRegistrationFailed   Code = "AGENT_REGISTRATION_FAILED"
-	CodeCancelled            Code = "CANCELLED"          // of a recipient: the message was withdrawn
-	CodeCertificateFailed    Code = "CERTIFICATE_FAILED" // another certificate could not be had; the one in use goes on
+	CodeCancelled            Code = "CANCELLED"          // of a recipient: the delivery was cancelled
+	CodeCertificateFailed    Code = "CERTIFICATE_FAILED" // no other certificate could be obtained; the one in use stays
 	CodeInternal             Code = "INTERNAL"
 )
 
-// Error is what a gateway answers when it refuses a request, and what [Client]
-// returns for such an answer.
+// Error is a gateway's answer to a request that it refuses. [Client] returns it for such
+// an answer.
 type Error struct {
 	Code      Code           `json:"code"`
 	Message   string         `json:"message"`           // a sentence for a person
@@ -75,12 +75,12 @@ type Error struct {
 
 	// Status is the HTTP status of the answer, 0 outside HTTP.
 	Status int `json:"-"`
-	// RetryAfter is how long the gateway asks to wait, 0 when it says nothing.
+	// RetryAfter is how long the gateway asks to wait, 0 if it does not ask.
 	RetryAfter time.Duration `json:"-"`
-	// Result is what the gateway said about the message it refused as a whole;
-	// nil when it said nothing.
+	// Result has the recipients' states of a message that the gateway refused as a whole;
+	// nil if the answer has none.
 	Result *SendResult `json:"-"`
-	// Cause is what a gateway keeps to itself; nil on the client's side.
+	// Cause is the gateway's own reason, which it does not send; nil on the client's side.
 	Cause error `json:"-"`
 }
 

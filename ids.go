@@ -16,7 +16,7 @@ func NewMessageID() MessageID {
 	return MessageID(uuid.Must(uuid.NewV7()).String())
 }
 
-// ParseMessageID checks a token that somebody offers as a message id.
+// ParseMessageID checks that a token may be a message id.
 func ParseMessageID(s string) (MessageID, error) {
 	if s == "" || len(s) > 128 {
 		return "", fmt.Errorf("a message id has 1 to 128 characters")

@@ -13,7 +13,7 @@ import (
 // InviteSecretSize is how many random bytes an invitation has.
 const InviteSecretSize = 16
 
-// Join asks to become the agent of an invitation.
+// Join is the request to become the agent of an invitation.
 type Join struct {
 	Secret           string   `json:"secret"`
 	Description      string   `json:"description,omitempty"`
@@ -23,37 +23,37 @@ type Join struct {
 	Listed           *bool    `json:"listed,omitempty"`
 }
 
-// Joined answers POST /v1/join. The key is shown this once.
+// Joined answers POST /v1/join. The key is shown only once.
 type Joined struct {
 	Address Address `json:"address"`
 	APIKey  string  `json:"api_key"`
-	Result  string  `json:"result"` // registered, or issued for an agent that there was
+	Result  string  `json:"result"` // registered, or issued for an agent that existed
 }
 
-// Join uses an invitation. It needs no key, goes over https only, except to this
-// machine itself, and is not repeated: the key in its answer is shown once.
+// Join uses an invitation. It needs no key. It uses https only, except to this machine
+// itself. It is not repeated, because the key in its answer is shown only once.
 func (c *Client) Join(ctx context.Context, j Join) (Joined, error) {
 	var out Joined
 	_, err := c.do(ctx, call{method: "POST", path: path("join"), body: j, secret: true}, &out)
 	return out, err
 }
 
-// InviteCode is an invitation in one word, to be given to whoever it is for: it says
-// where the gateway is and how it is known.
+// InviteCode is an invitation in one word, for the person who is invited. It has the
+// gateway's URL, the secret, and how the gateway's certificate is known.
 type InviteCode struct {
 	Gateway string // base URL, https unless it is this machine
 	Secret  string // of Invite
-	Pin     *Pin   // of the gateway's certificate, nil where an authority issued it
+	Pin     *Pin   // of the gateway's certificate, nil if an authority issued it
 }
 
 const (
 	invitePrefix   = "amtp_invite_"
-	inviteChecksum = 4 // bytes, so that half a code goes nowhere
+	inviteChecksum = 4 // bytes, so that half a code is refused
 	invitePlain    = 1 // its form: secret, URL
 	invitePinned   = 2 // secret, pin, URL
 )
 
-// String writes the code; "" when the secret is none.
+// String writes the code, "" if the secret is not valid.
 func (c InviteCode) String() string {
 	secret, err := base64.RawURLEncoding.DecodeString(c.Secret)
 	if err != nil || len(secret) != InviteSecretSize {

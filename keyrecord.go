@@ -19,8 +19,8 @@ const (
 	RS256 = "RS256" // RSASSA-PKCS1-v1_5, SHA-256
 )
 
-// Bounds of RSA keys in bits: weaker ones prove nothing, stronger ones cost the
-// verifier milliseconds.
+// Bounds of RSA keys in bits: weaker keys prove nothing, stronger ones cost the verifier
+// milliseconds.
 const (
 	minRSA = 2048
 	maxRSA = 8192
@@ -62,19 +62,19 @@ func KeyRecordName(selector string, d Domain) (string, error) {
 	return name, nil
 }
 
-// isSelector reports whether s is [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?: less than
-// what a label in DNS may be. AMTP §2.
+// isSelector reports whether s is [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?, which is stricter
+// than a label in DNS. AMTP §2.
 func isSelector(s string) bool {
 	return s != "" && len(s) <= maxLabel && s[0] != '-' && s[len(s)-1] != '-' &&
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // ParseKeyRecord reads one TXT record: v=amtpkey1;alg=ES256;p={standard base64,
-// padded, of the key as DER SubjectPublicKeyInfo}. Parameters stand in any
-// order, with spaces between them; their names and values are written exactly so.
-// Unknown parameters are ignored; a parameter that stands twice makes the record
-// invalid. ES256 needs a key on P-256, RS256 an RSA key of 2048 to 8192 bits. The
-// error is ErrNoRecord or ErrBadRecord. AMTP §2.
+// padded, of the key as DER SubjectPublicKeyInfo}. Parameters may have any order, and
+// spaces between them; their names and values are case-sensitive. Unknown parameters are
+// ignored; a parameter that occurs twice makes the record invalid. ES256 needs a key on
+// P-256, RS256 an RSA key of 2048 to 8192 bits. The error is ErrNoRecord or ErrBadRecord.
+// AMTP §2.
 func ParseKeyRecord(txt string) (KeyRecord, error) {
 	tags, err := keyTags(txt)
 	if err != nil {
@@ -87,9 +87,9 @@ func ParseKeyRecord(txt string) (KeyRecord, error) {
 	return k, nil
 }
 
-// keyTags splits the parameters of a key's record. Unlike those of a gateway's
-// record they are read to the letter: every verifier must find the same key. A
-// text without v=amtpkey1 is no record of a key, whatever else it says.
+// keyTags splits the parameters of a key's record. Unlike those of a gateway's record they
+// are read strictly: every verifier must find the same key. A text without v=amtpkey1 is
+// no record of a key, whatever else it has.
 func keyTags(txt string) (map[string]string, error) {
 	tags := make(map[string]string, 4)
 	ours, again := false, []string(nil)
@@ -135,7 +135,7 @@ func parseKey(tags map[string]string) (KeyRecord, error) {
 	return k, checkKey(k)
 }
 
-// checkKey checks that the key is of the kind that its algorithm needs.
+// checkKey checks that the key has the kind that its algorithm needs.
 func checkKey(k KeyRecord) error {
 	switch key := k.Key.(type) {
 	case *ecdsa.PublicKey:
@@ -156,25 +156,24 @@ func checkKey(k KeyRecord) error {
 	return fmt.Errorf("the key is not one for %s", k.Algorithm)
 }
 
-// decodeBase64 decodes the encoding's alphabet, and nothing beside it: the
-// package's decoder skips line breaks.
+// decodeBase64 accepts only the encoding's alphabet: the standard decoder skips line
+// breaks.
 func decodeBase64(e *base64.Encoding, s string) ([]byte, bool) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, false
 	}
 	b, err := e.Strict().DecodeString(s)
 	if err != nil {
-		return nil, false // not what was read before the error
+		return nil, false // without the bytes that were read before the error
 	}
 	return b, true
 }
 
-// ChooseKeyRecord reads the key among the TXT strings at a name, each joined
-// from its pieces of 255 bytes. Exactly one of them is a valid record; strings
-// that are none are ignored beside it. The error is a *SignatureError: key-missing,
-// which wraps ErrNoRecord, when no string says v=amtpkey1, key-invalid when none
-// of those that do is valid, and key-ambiguous when several are, also of the same
-// key. AMTP §2.
+// ChooseKeyRecord reads the key among the TXT strings at a name, each joined from its
+// pieces of 255 bytes. Exactly one of them must be a valid record; other strings are
+// ignored. The error is a *SignatureError: key-missing, which wraps ErrNoRecord, if no
+// string has v=amtpkey1; key-invalid if no string that has it is valid; key-ambiguous if
+// several are valid, even if they have the same key. AMTP §2.
 func ChooseKeyRecord(txts []string) (KeyRecord, error) {
 	var found KeyRecord
 	var bad error

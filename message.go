@@ -14,8 +14,8 @@ import (
 // Version is the protocol version that this package speaks.
 const Version = "1.0"
 
-// Bounds of one message. MaxMessageSize is the protocol's default; a gateway
-// may be configured otherwise and says so in its max-size. AMTP §2, §4.
+// Bounds of one message. MaxMessageSize is the protocol's default; a gateway may have
+// another limit and publishes it as max-size. AMTP §2, §4.
 const (
 	MaxMessageSize  = 10 << 20 // bytes of the whole message
 	MaxRecipients   = 100
@@ -79,8 +79,8 @@ var known = map[string]bool{
 	"workflow_id":     true,
 }
 
-// reserved are the members by which a gateway speaks about a message. Nobody
-// else may write them, or a reader could take a claim for a finding.
+// reserved are the members that only a gateway may write. Otherwise a reader could take a
+// sender's claim for the gateway's finding.
 var reserved = map[string]bool{
 	"attempts":            true,
 	"authentication":      true,
@@ -123,14 +123,14 @@ func ParseMessage(doc []byte) (*Message, *Error) {
 	return m, nil
 }
 
-// read takes one top-level member. A null, and for optional members an empty
-// string, is the same as no member: existing gateways print them all.
+// read reads one top-level member. A null, and for optional members an empty string, is
+// the same as no member: existing gateways write them all.
 func (m *Message) read(member strictjson.Member) *Error {
 	name, value := member.Name, member.Value
-	switch folded := strictjson.Fold(name); { // some readers do not tell the spellings apart
+	switch folded := strictjson.Fold(name); { // some readers ignore case
 	case reserved[folded]:
 		return invalid(name, "only a gateway writes this member; put your own data into payload or headers")
-	case known[folded] && !strictjson.IsASCII(name): // nobody means this; another case of letters is an unknown member
+	case known[folded] && !strictjson.IsASCII(name): // no sender means this; a name in other case is an unknown member
 		return invalid(name, "this name is written "+folded)
 	}
 	if string(value) == "null" && name != "payload" {
@@ -317,8 +317,8 @@ func (m *Message) readAttachments(value []byte) *Error {
 	return nil
 }
 
-// checkAttachmentNames refuses a member that differs from one of ours by the
-// case of its letters: what was checked must be what every reader reads.
+// checkAttachmentNames refuses a member whose name differs from one of ours only in case:
+// every reader must read the members that were checked.
 func checkAttachmentNames(value []byte) string {
 	var list []map[string]json.RawMessage
 	if json.Unmarshal(value, &list) != nil {

@@ -125,8 +125,8 @@ func complete(m *Message) error {
 	return nil
 }
 
-// has reports whether a parsed message has the critical member. Null, an empty
-// string and a zero time are none.
+// has reports whether a parsed message has the critical member. Null, an empty string and
+// a zero time count as absent.
 func (m *Message) has(name string) bool {
 	switch name {
 	case "version":
@@ -147,7 +147,7 @@ func (m *Message) has(name string) bool {
 
 // Verify checks the signature against the key that the caller found. The error
 // is a *SignatureError: algorithm-mismatch, incomplete, inexact-number or
-// bad-signature. It does not look at the clock: see [CheckTimestamp]. AMTP §9.
+// bad-signature. It does not check the time: see [CheckTimestamp]. AMTP §9.
 func (s Signature) Verify(key KeyRecord) error {
 	if s.Algorithm == "" || key.Algorithm != s.Algorithm {
 		return &SignatureError{Reason: ReasonAlgorithmMismatch, Cause: fmt.Errorf("the key is for %s", key.Algorithm)}
@@ -176,9 +176,9 @@ func (s Signature) Verify(key KeyRecord) error {
 	return nil
 }
 
-// Authentication returns what is recorded beside the message: pass when err is
-// nil, otherwise what err, from any of the steps, means. An error that is no
-// *SignatureError means that the key could not be looked up now.
+// Authentication returns the finding that is recorded beside the message: pass if err is
+// nil, otherwise the meaning of err, which may come from any of the steps. An error that
+// is no *SignatureError means that the key could not be looked up now.
 func (s Signature) Authentication(err error) Authentication {
 	var why Reason
 	var refused *SignatureError
@@ -243,15 +243,15 @@ func NewSigner(selector string, key crypto.Signer) (*Signer, error) {
 	return s, nil
 }
 
-// Selector returns the selector that stands in the signatures.
+// Selector returns the selector that the signatures name.
 func (s *Signer) Selector() string { return s.selector }
 
-// KeyRecord returns what the domain publishes so that others can verify.
+// KeyRecord returns the record that the domain publishes so that others can verify.
 func (s *Signer) KeyRecord() KeyRecord { return s.record }
 
 // Sign returns the body with its signature as last member; every other byte
 // stays. The same body always has the same signature (RFC 6979, or the RSA of RFC
-// 8017 §8.2), so a retry has the bytes of what it repeats. The body must be a
+// 8017 §8.2), so a retry has the same bytes. The body must be a
 // message with every critical member and without a signature; the error is an
 // *Error for one that is no message, else a *SignatureError: malformed for one
 // that is signed already, incomplete or inexact-number. AMTP §9.
@@ -272,9 +272,8 @@ func (s *Signer) Sign(body []byte) ([]byte, error) {
 	return s.seal(body, m.members)
 }
 
-// SignPeer returns what [Signer.Sign] makes of the message that [PeerBody] writes
-// of a parsed one for the peer, and reads it no further time. The error is as
-// theirs. AMTP §5, §9.
+// SignPeer writes a parsed message for the peer as [PeerBody] does, and signs it as
+// [Signer.Sign] does, without parsing it again. The errors are theirs. AMTP §5, §9.
 func (s *Signer) SignPeer(m *Message, e PeerEnvelope) ([]byte, error) {
 	body, err := peerBody(m.members, e)
 	if err != nil {
@@ -332,11 +331,11 @@ func (s *Signer) sign(form []byte) ([]byte, error) {
 	return value, nil
 }
 
-// Signable reports why a parsed message cannot leave under its domain's
-// signature: a number that the canonical form could only write by changing it, a
-// signature of the sender's own, whose key nobody could look up, or a member
-// that a reader who ignores the case of letters would take for another one. A
-// gateway asks before it takes a message for another domain. nil means that it can.
+// Signable reports why a parsed message cannot be sent under its domain's signature: it
+// has a number that the canonical form would have to change; or a signature of the
+// sender's own, whose key nobody could look up; or a member that a reader that ignores
+// case would take for another one. A gateway calls it before it accepts a message for
+// another domain. nil means that the message can be signed.
 func (m *Message) Signable() *Error {
 	if m.Signature != nil {
 		return invalid("signature",

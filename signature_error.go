@@ -1,7 +1,6 @@
 package amtp
 
-// Reason says in one word why a sender was not proven. It stands in
-// [Authentication].
+// Reason says in one word why a sender was not proven. It is in [Authentication].
 type Reason string
 
 // The reasons.
@@ -24,13 +23,13 @@ const (
 // The results of an authentication, in the words of RFC 8601.
 const (
 	AuthPass      = "pass"
-	AuthFail      = "fail"      // what was signed is not this, or not any more
-	AuthNone      = "none"      // nothing was signed
+	AuthFail      = "fail"      // the signature is not for this message, or no longer valid
+	AuthNone      = "none"      // there is no signature
 	AuthTempError = "temperror" // may be known later
 	AuthPermError = "permerror" // can never be verified as it is
 )
 
-// Result returns the result that the reason stands for.
+// Result returns the result that belongs to the reason.
 func (r Reason) Result() string {
 	switch r {
 	case "":
@@ -61,7 +60,7 @@ func (e *SignatureError) Error() string {
 // Unwrap returns Cause.
 func (e *SignatureError) Unwrap() error { return e.Cause }
 
-// Verification returns what the reason comes to in sender_verification. AMTP §9.
+// Verification returns the result in sender_verification for the reason. AMTP §9.
 func (r Reason) Verification() VerificationResult {
 	switch r {
 	case "":

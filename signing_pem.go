@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// maxKeyFile bounds a file with a key in bytes: an RSA key of 8192 bits has
-// about 6,500, and a chain of certificates may stand beside it.
+// maxKeyFile bounds a file with a key in bytes: an RSA key of 8192 bits has about 6,500,
+// and the file may also have a chain of certificates.
 const maxKeyFile = 64 << 10
 
 // The commands that make a key with which a domain can sign.
@@ -30,10 +30,10 @@ const (
 // ParseSigningKey reads the one private key of a PEM file, for [NewSigner]: an EC
 // key on P-256, which signs ES256, or an RSA key of 2048 to 8192 bits, which
 // signs RS256. It takes the forms that openssl writes: PRIVATE KEY (PKCS #8), EC
-// PRIVATE KEY (SEC 1) and RSA PRIVATE KEY (PKCS #1). Certificates, public keys and
-// parameters beside it are passed over, and so are a byte order mark, spaces
-// around the lines and the line ends of Windows. The error says what the file is
-// instead, and with which command a good one is made; it never shows the file.
+// PRIVATE KEY (SEC 1) and RSA PRIVATE KEY (PKCS #1). It skips certificates, public keys
+// and parameters in the file, a byte order mark, spaces around the lines and the line ends
+// of Windows. The error says what the file has instead, and which command makes a good
+// one; it never shows the file.
 func ParseSigningKey(file []byte) (crypto.Signer, error) {
 	text, err := keyText(file)
 	if err != nil {
@@ -63,7 +63,7 @@ func ParseSigningKey(file []byte) (crypto.Signer, error) {
 	return readPrivateKey(private)
 }
 
-// keyText returns the text of a file, its lines without what surrounds them.
+// keyText returns the text of a file, with the lines trimmed.
 func keyText(file []byte) (string, error) {
 	switch {
 	case len(file) > maxKeyFile:
@@ -82,8 +82,8 @@ func keyText(file []byte) (string, error) {
 	return strings.Join(lines, "\n") + "\n", nil
 }
 
-// pemBlocks takes a text apart. A block that is damaged is an error: the package
-// would pass it over, and another key would sign than the one that was meant.
+// pemBlocks splits a text into its blocks. A damaged block is an error: the standard
+// package would skip it, and another key would sign than the intended one.
 func pemBlocks(text string) (blocks []*pem.Block, err error) {
 	for rest := []byte(text); ; {
 		var b *pem.Block
@@ -108,7 +108,7 @@ func pemBlocks(text string) (blocks []*pem.Block, err error) {
 	return nil, errors.New("the file is not in PEM form, which begins with -----BEGIN PRIVATE KEY-----")
 }
 
-// noPrivateKey says what a file holds in place of a private key.
+// noPrivateKey says what a file has instead of a private key.
 func noPrivateKey(kind string) error {
 	switch {
 	case strings.HasSuffix(kind, "CERTIFICATE"):
@@ -165,13 +165,14 @@ func readPrivateKey(b *pem.Block) (crypto.Signer, error) {
 	return nil, unfitKey("a key of another algorithm")
 }
 
-// unfitKey refuses a key with which nobody signs for a domain. AMTP §9.
+// unfitKey refuses a key that cannot sign for a domain. AMTP §9.
 func unfitKey(what string) error {
 	return fmt.Errorf("this is %s; a domain signs with an EC key on P-256 (ES256) or an RSA key (RS256), made with: %s; or: %s",
 		what, makeES256, makeRS256)
 }
 
-// otherAlgorithms are those that openssl writes and no domain signs with.
+// otherAlgorithms are algorithms of keys that openssl writes but that cannot sign for a
+// domain.
 var otherAlgorithms = map[string]string{
 	"1.2.840.113549.1.1.10": "an RSA key for PSS only", "1.2.840.10040.4.1": "a DSA key", "1.3.101.111": "an X448 key",
 	"1.3.101.113": "an Ed448 key",
@@ -183,7 +184,7 @@ var (
 	oidP256 = asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}
 )
 
-// unreadableKey says why the package did not read a key.
+// unreadableKey says why the standard package could not read a key.
 func unreadableKey(b *pem.Block) error {
 	damaged := errors.New("the private key is damaged, or of another kind than the file says; a new one is made with: " +
 		makeES256)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TimeFormat is how times stand on the wire: UTC, milliseconds, Z.
+// TimeFormat is the form of times on the wire: UTC, milliseconds, Z.
 const TimeFormat = "2006-01-02T15:04:05.000Z"
 
 // Time is a point in time that is written with milliseconds in UTC, which every

@@ -9,8 +9,8 @@ const (
 	SenderVerified        VerificationResult = "verified"         // the signature of the sender's domain verifies
 	SenderAuthenticated   VerificationResult = "authenticated"    // the sender's own key was shown
 	SenderTrustedInternal VerificationResult = "trusted_internal" // the gateway itself wrote the message
-	SenderUnsigned        VerificationResult = "unsigned"         // nothing was signed or shown
-	// the signature is not one of this message, or no signature
+	SenderUnsigned        VerificationResult = "unsigned"         // there is no signature, and no key was shown
+	// the signature is not for this message, or not well formed
 	SenderInvalid        VerificationResult = "invalid"
 	SenderKeyUnavailable VerificationResult = "key_unavailable" // no key was found, or DNS did not answer
 )
@@ -21,14 +21,14 @@ const (
 	MethodAgentKey        = "agent_api_key"
 )
 
-// SenderVerification is what a gateway found out about the sender of a message,
-// in the words of the protocol. It is recorded before anything is stored, and
-// never taken from the message. AMTP §9.
+// SenderVerification is a gateway's finding about the sender of a message, in the
+// protocol's words. It is recorded before the message is stored, and never taken from the
+// message. AMTP §9.
 type SenderVerification struct {
 	Result    VerificationResult `json:"result"`
-	Method    string             `json:"method,omitempty"`    // of a sender that is proven
-	Domain    Domain             `json:"domain,omitempty"`    // of a sender elsewhere
+	Method    string             `json:"method,omitempty"`    // how a proven sender was proven
+	Domain    Domain             `json:"domain,omitempty"`    // of a sender in another domain
 	KeyID     string             `json:"keyid,omitempty"`     // the selector of a signature
 	Algorithm string             `json:"algorithm,omitempty"` // of a signature
-	Policy    string             `json:"policy,omitempty"`    // under which a sender that is not proven was let in
+	Policy    string             `json:"policy,omitempty"`    // under which an unproven sender was accepted
 }

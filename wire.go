@@ -15,56 +15,54 @@ import (
 	"github.com/google/uuid"
 )
 
-// PeerEnvelope is what a gateway knows of a message that it is about to deliver
-// to one recipient in another domain. Its facts take the place of what the sender
-// wrote about them. A delivery to another gateway has exactly one recipient.
-// AMTP §9.
+// PeerEnvelope has a gateway's facts about a message that it is about to deliver to one
+// recipient in another domain. They replace the sender's members of the same names. A
+// delivery to another gateway has exactly one recipient. AMTP §9.
 type PeerEnvelope struct {
 	MessageID      MessageID // this gateway's own
-	IdempotencyKey string    // the sender's; "" when it gave none
+	IdempotencyKey string    // the sender's; "" if it gave none
 	Timestamp      time.Time
 	Sender         Address
 	Recipient      Address
-	// Further says that another recipient of the same domain was named before
-	// this one. The first leaves under the id and key of the message, each
-	// further one under a key of its own.
+	// Further says that another recipient of the same domain comes before this one. The
+	// first recipient gets the message under its own id and key, each further one under a
+	// key of its own.
 	Further bool
-	// FanOut says that the peer is known to take one message id in several
-	// deliveries. A further recipient has an id of its own at every other: the
-	// reference gateway of July 2026 overwrites a message whose id comes twice.
+	// FanOut says that the peer is known to accept one message id in several deliveries.
+	// At any other peer a further recipient gets an id of its own, because the reference
+	// gateway of July 2026 overwrites a message whose id comes twice.
 	FanOut bool
-	// InReplyTo is the id under which the peer knows the message that this one
-	// answers: PeerID of one that we sent there, the peer's own id of one that
-	// came from there. "" leaves the member as the sender wrote it.
+	// InReplyTo is the id under which the peer knows the message that this one answers:
+	// the PeerID of a message that we sent there, or the peer's own id of one that came
+	// from there. "" leaves the member as the sender wrote it.
 	InReplyTo MessageID
-	// AnyReply says that the peer takes an in_reply_to of any form. Towards any
-	// other one that is no UUIDv7 stands in the header [HeaderInReplyTo].
+	// AnyReply says that the peer accepts an in_reply_to of any form. For any other peer,
+	// a value that is no UUIDv7 goes into the header [HeaderInReplyTo].
 	AnyReply bool
-	// RedriveOf is the id of the message that this one repeats so late that the
-	// peer may have forgotten it, "" for none: the header [HeaderRedriveOf].
+	// RedriveOf is the id of an earlier message that this one repeats so late that the
+	// peer may have forgotten it, "" for none. It goes into the header [HeaderRedriveOf].
 	RedriveOf MessageID
-	// Round counts the answers that refused the recipient for a reason that may
-	// pass. The reference gateway repeats such an answer to the same key for a
-	// day, so every round has another key.
+	// Round counts the answers that refused the recipient for a reason that may pass. The
+	// reference gateway repeats such an answer to the same key for a day, so every round
+	// has another key.
 	Round int
 }
 
-// Headers of a message that a gateway writes towards another.
+// Headers that a gateway writes into a message for another gateway.
 const (
-	HeaderInReplyTo = "amtp-in-reply-to" // in_reply_to, where the peer may refuse the member
+	HeaderInReplyTo = "amtp-in-reply-to" // in_reply_to, if the peer may refuse the member
 	HeaderRedriveOf = "amtp-redrive-of"  // the id of the message that a late redrive repeats
 )
 
-// PeerBody writes the message that goes to the peer: the members that an
-// envelope knows first, then all others of the message in their order, with
-// every byte of their values; only headers may have more at their end. A message
-// without payload gets a null: every critical member is there, and [Signer.Sign]
-// takes the result. The same message and envelope always give the same bytes.
-// AMTP §4, §5, §9.
+// PeerBody writes the message for the peer: first the members of the envelope, then all
+// others of the message in their order, with every byte of their values. Only headers may
+// get more at their end. A message without payload gets a null, so that every critical
+// member is present and [Signer.Sign] accepts the result. The same message and envelope
+// always give the same bytes. AMTP §4, §5, §9.
 //
-// body is a message that [ParseMessage] took. It is an error when it has a
-// signature or another spelling of a member's name, both of which
-// [Message.Signable] refuses, or when the envelope has no recipient.
+// body is a message that [ParseMessage] accepted. It is an error if it has a signature or
+// another spelling of a member's name, both of which [Message.Signable] refuses, or if the
+// envelope has no recipient.
 func PeerBody(body []byte, e PeerEnvelope) ([]byte, error) {
 	members, err := strictjson.Object(body)
 	if err != nil {
@@ -127,17 +125,17 @@ func peerBody(members []strictjson.Member, e PeerEnvelope) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// takesReply reports whether the peer takes the value of an in_reply_to: a
-// UUIDv7, a value that means none, or any where it takes all.
+// takesReply reports whether the peer accepts the value of an in_reply_to: a UUIDv7, a
+// value that means none, or any value with AnyReply.
 func (e PeerEnvelope) takesReply(value []byte) bool {
 	id := unquoted(value)
 	return e.AnyReply || id == "" || isUUID(id, 7)
 }
 
-// header is one that a gateway writes.
+// header is a header that a gateway writes.
 type header struct{ name, value string }
 
-// headers returns the headers that the message gets on its way.
+// headers returns the headers that the gateway adds to the message.
 func (e PeerEnvelope) headers(members []strictjson.Member) (list []header) {
 	reply := string(e.InReplyTo)
 	for _, m := range members {
@@ -162,9 +160,8 @@ func unquoted(value []byte) (text string) {
 	return text
 }
 
-// withHeaders returns the value of the member headers with more of them at its
-// end, and every byte of the others. One that the sender wrote under the same name,
-// in whatever case of letters, goes.
+// withHeaders returns the value of the member headers with more headers at its end, and
+// every byte of the others. A sender's header of the same name, in any case, is removed.
 func withHeaders(value []byte, more []header) ([]byte, error) {
 	if len(more) == 0 {
 		return value, nil
@@ -227,9 +224,9 @@ func (e PeerEnvelope) appendFacts(b []byte) []byte {
 	return b
 }
 
-// PeerMessageID returns the id under which other gateways know our message: the
-// id itself when it is a UUIDv7, which is all that the reference gateway takes,
-// otherwise a UUID of that form made from its SHA-256.
+// PeerMessageID returns the id under which other gateways know our message: the id itself
+// if it is a UUIDv7, because the reference gateway accepts no other form, otherwise a
+// UUIDv7 made from its SHA-256.
 func PeerMessageID(id MessageID) MessageID {
 	if isUUID(string(id), 7) {
 		return id
@@ -237,16 +234,15 @@ func PeerMessageID(id MessageID) MessageID {
 	return MessageID(DeriveID(7, "message_id", string(id)))
 }
 
-// PeerCopyID returns the id under which a further recipient of one domain gets
-// our message from a gateway that may not take one id in several deliveries: a
-// UUIDv7 made from the SHA-256 of PeerMessageID and the recipient.
+// PeerCopyID returns the id under which a further recipient of one domain gets our message,
+// if its gateway may not accept one id in several deliveries: a UUIDv7 made from the
+// SHA-256 of PeerMessageID and the recipient.
 func PeerCopyID(id MessageID, recipient Address) MessageID {
 	return MessageID(DeriveID(7, "message_id", string(PeerMessageID(id)), recipient.Key()))
 }
 
-// PeerID returns the id under which the message leaves: that of the message, or,
-// for a further recipient at a peer that is not known to take fan-out, one of
-// its own.
+// PeerID returns the id under which the message is sent: that of the message, or, for a
+// further recipient at a peer that is not known to take fan-out, one of its own.
 func (e PeerEnvelope) PeerID() MessageID {
 	if e.Further && !e.FanOut {
 		return PeerCopyID(e.MessageID, e.Recipient)
@@ -254,15 +250,14 @@ func (e PeerEnvelope) PeerID() MessageID {
 	return PeerMessageID(e.MessageID)
 }
 
-// PeerKey returns the idempotency key under which the message leaves. It depends
-// on nothing that is known of the peer: who deduplicates on it takes the message
-// once for each recipient, whatever its id becomes. AMTP §8.
+// PeerKey returns the idempotency key under which the message is sent. It does not depend
+// on the peer: a gateway that deduplicates on it accepts the message once for each
+// recipient, whatever its id becomes. AMTP §8.
 //
-// It is the sender's own when that is a UUIDv4 and the recipient the first of its
-// domain, otherwise a UUID of that form made from the SHA-256 of what makes it
-// another: sender, key (or message id where there is none), a further recipient,
-// and the round. The sender is part of it because the reference gateway does not
-// tell senders apart.
+// It is the sender's own key if that is a UUIDv4 and the recipient the first of its
+// domain. Otherwise it is a UUIDv4 made from the SHA-256 of the sender, the key (or the
+// message id if there is no key), a further recipient, and the round. The sender is part
+// of it because the reference gateway does not tell senders apart.
 func (e PeerEnvelope) PeerKey() string {
 	if !e.Further && e.Round == 0 && isUUID(e.IdempotencyKey, 4) {
 		return e.IdempotencyKey
@@ -283,17 +278,16 @@ func isUUID(s string, version uuid.Version) bool {
 	return ok && u.Version() == version && u.Variant() == uuid.RFC4122
 }
 
-// DeriveID returns a UUID of the form of a version, 4 or 7, that follows from the parts:
-// the same parts always give the same. None of them may hold a zero byte. A message that
-// a program writes about something else gets its id (7) and its idempotency key (4) so,
-// and is then recognised when it is written again.
+// DeriveID returns a UUID of version 4 or 7 that is derived from the parts: the same parts
+// always give the same UUID. No part may have a zero byte. An automatic message gets its
+// id (7) and its idempotency key (4) in this way, so that it is recognised when it is
+// written again.
 func DeriveID(version int, parts ...string) string {
 	return uuid.NewHash(sha256.New(), uuid.Nil, []byte(strings.Join(parts, "\x00")), version).String()
 }
 
-// misspelt returns the protocol's name of which a member's name is another
-// spelling; "" for any other. Readers that do not tell the cases of letters apart
-// would take the one for the other.
+// misspelt returns the protocol's name of which a member's name is another spelling, ""
+// for any other name. Readers that ignore case would take the one for the other.
 func misspelt(name string) string {
 	if folded := strictjson.Fold(name); known[folded] && folded != name {
 		return folded
@@ -301,7 +295,7 @@ func misspelt(name string) string {
 	return ""
 }
 
-// appendQuoted writes a JSON string of valid UTF-8 with as few escapes as may be.
+// appendQuoted writes a JSON string of valid UTF-8 with as few escapes as possible.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
