@@ -120,7 +120,9 @@ var only = map[string][]string{
 	"go.yaml.in/yaml/v4":                 {"internal/config", "internal/openapi"},
 	"github.com/pb33f":                   {"internal/openapi/replay"}, // in tests only
 	"github.com/spf13/cobra":             {"internal/cli"},
+	"github.com/caddyserver/certmagic":   {"internal/certificate"},
 	"github.com/mholt/acmez/v3":          {"internal/certificate"},
+	"go.uber.org/zap":                    {"internal/certificate"},
 	"github.com/miekg/dns":               {"internal/discovery", "internal/test/fakedns"},
 }
 

@@ -2,7 +2,6 @@ package certificate
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,19 +15,20 @@ import (
 
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
 
 	"github.com/amtp-go/amtp"
 	"github.com/amtp-go/amtp/admin"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// ACMEOptions say which certificates are wanted, and from whom.
+// ACMEOptions say which certificates are wanted, and from which authority.
 type ACMEOptions struct {
 	Hosts     []string // names in lower case, at least one
 	Directory string   // URL of the authority's directory
-	Email     string   // where the authority may write to, "" for nowhere
-	// HTTP has the authority look by HTTP-01, which the Challenges of the ACME
-	// must answer, and not by TLS-ALPN-01, which its Certificate answers.
+	Email     string   // the authority may write to it; "" for none
+	// HTTP has the authority look by HTTP-01, and not by TLS-ALPN-01. Challenges of
+	// the ACME answers the first, and Certificate the second.
 	HTTP bool
 
 	Client  *http.Client // to the authority
@@ -39,30 +39,36 @@ type ACMEOptions struct {
 	Log     *slog.Logger
 }
 
-// Store is what of a gateway.Store certificates need.
+// Store is the part of a gateway.Store that certificates need.
 type Store interface {
 	gateway.Secrets
 	gateway.Leases
 }
 
-// ACME obtains certificates, one for each host, and renews them when a third of
-// their time is left. Gateways on one store share them: one of them asks the
-// authority, the others use what it got.
+// ACME obtains certificates, one for each host. It renews one when a third of its
+// time is left, or when the authority suggests it (RFC 9773). Gateways on one store
+// share them: one of them asks the authority, the others use the answer.
+//
+// The library certmagic generates keys, makes requests, locks a host, stores the
+// result and reads suggestions. ACME decides when.
 type ACME struct {
 	o          ACMEOptions
 	storage    *storage
 	challenges *challenges
 	issuer     *issuer
+	library    *zap.Logger
 
 	wake  chan struct{} // has room for one
-	turn  chan struct{} // has room for who looks after a host: one at a time
+	turn  chan struct{} // has room for one attempt at a time
 	mu    sync.Mutex
 	inUse map[string]*tls.Certificate // by host
+	hints map[string]acme.RenewalInfo // by host: of the certificate in use
 	notes map[string]note             // by host
+	asked map[string]time.Time        // by host: for a suggestion
 }
 
-// NewACME builds it. It asks nobody; the certificates that are stored are used
-// at once.
+// NewACME builds an ACME. It does not call the authority; it uses the stored
+// certificates at once.
 func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 	s := &storage{store: o.Store, seal: o.Seal, now: o.Now, log: o.Log, locks: locks{leases: o.Store, now: o.Now}}
 	c := &challenges{storage: s, hosts: o.Hosts, tells: acme.ChallengeTypeTLSALPN01}
@@ -73,8 +79,10 @@ func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 		o: o, storage: s, challenges: c,
 		issuer: &issuer{client: o.Client, directory: o.Directory, email: o.Email, version: o.Version, storage: s,
 			challenges: c},
-		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		inUse: map[string]*tls.Certificate{}, notes: map[string]note{},
+		library: zap.New(core{log: o.Log}),
+		wake:    make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		inUse: map[string]*tls.Certificate{}, hints: map[string]acme.RenewalInfo{}, notes: map[string]note{},
+		asked: map[string]time.Time{},
 	}
 	for _, host := range o.Hosts {
 		if _, _, err := a.load(ctx, host); err != nil {
@@ -87,7 +95,7 @@ func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
 // Challenges answers HTTP-01. It belongs on port 80 of the hosts.
 func (a *ACME) Challenges() http.Handler { return a.challenges }
 
-// Protocols are those that the listener must speak for the authority's sake.
+// Protocols are the protocols that the listener must speak for the authority.
 func (a *ACME) Protocols() []string {
 	if a.o.HTTP {
 		return nil
@@ -95,8 +103,8 @@ func (a *ACME) Protocols() []string {
 	return []string{acmez.ACMETLS1Protocol}
 }
 
-// Certificate returns the one for the host that a caller names, or that of the
-// first host.
+// Certificate returns the certificate for the host that a caller names, or the
+// certificate of the first host.
 func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if a.challenges.asks(hello) {
 		return a.challenges.certificate(hello)
@@ -111,9 +119,6 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	}
 	return nil, ErrNone
 }
-
-// attemptTime bounds one attempt for one host.
-const attemptTime = 5 * time.Minute
 
 // Run obtains what is missing and renews what is due, again and again.
 func (a *ACME) Run(ctx context.Context) error {
@@ -138,14 +143,14 @@ func (a *ACME) Run(ctx context.Context) error {
 	}
 }
 
-// lookAtStore is the longest that a certificate which another gateway got is not
-// noticed, and breath the least that lies between two rounds.
+// lookAtStore is the longest time until a certificate that another gateway got is
+// noticed. breath is the least time between two rounds.
 const (
 	lookAtStore = 10 * time.Minute
 	breath      = time.Second
 )
 
-// until is how long there is nothing to do for a host.
+// until is the time until a host needs something.
 func (a *ACME) until(host string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -154,30 +159,48 @@ func (a *ACME) until(host string) time.Duration {
 
 // next is when the gateway tries to get another certificate for a host.
 func (a *ACME) next(host string) time.Time {
-	var due time.Time
-	if c := a.inUse[host]; c != nil {
-		due = renewal(c.Leaf)
-	}
-	n := a.notes[host]
-	if late := a.o.Now().Add(longestPause); n.Next.After(late) {
-		return due // it was noted by a clock that was ahead
-	}
-	if n.Next.After(due) {
-		return n.Next
+	due, paused := a.due(host), a.paused(host)
+	if paused.After(due) {
+		return paused
 	}
 	return due
+}
+
+// paused is when the pause after a failure ends. A pause is ignored when it is longer
+// than any: it was noted by a clock that was ahead.
+func (a *ACME) paused(host string) time.Time {
+	until := a.notes[host].Next
+	if until.After(a.o.Now().Add(longestPause)) {
+		return time.Time{}
+	}
+	return until
 }
 
 // ratio is the part of its time that a certificate has left when it is renewed.
 const ratio = 1.0 / 3
 
-// renewal is when a certificate is renewed.
+// renewal is when a certificate is renewed if the authority suggests nothing.
 func renewal(leaf *x509.Certificate) time.Time {
 	left := time.Duration(float64(leaf.NotAfter.Sub(leaf.NotBefore)) * ratio)
 	return leaf.NotAfter.Add(-left)
 }
 
-// how says how much an attempt is wanted.
+// due is when the certificate of a host is renewed: at the suggested time, and no
+// later than without a suggestion. A time before the certificate's own beginning is
+// ignored. RFC 9773 §4.2.
+func (a *ACME) due(host string) time.Time {
+	c := a.inUse[host]
+	if c == nil {
+		return time.Time{}
+	}
+	due, at := renewal(c.Leaf), a.hints[host].SelectedTime
+	if at.After(c.Leaf.NotBefore) && at.Before(due) {
+		return at
+	}
+	return due
+}
+
+// how is the urgency of an attempt.
 type how int
 
 const (
@@ -205,8 +228,8 @@ func (a *ACME) Renew(ctx context.Context, force bool) (changed bool, err error) 
 	return changed, errors.Join(errs...)
 }
 
-// keep uses the stored certificate of a host, and gets another one first when
-// that is wanted.
+// keep uses the stored certificate of a host. It gets another one first when that is
+// wanted.
 func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool, err error) {
 	select {
 	case a.turn <- struct{}{}:
@@ -215,78 +238,18 @@ func (a *ACME) keep(ctx context.Context, host string, urgency how) (changed bool
 		return false, ctx.Err()
 	}
 	changed, _, err = a.load(ctx, host)
+	if err == nil && urgency == patiently && a.asks(host) {
+		err = a.heed(ctx, host)
+	}
 	if err == nil && a.wanted(host, urgency) {
 		var got bool
-		got, err = a.attempt(ctx, host, urgency)
+		got, err = a.obtain(ctx, host, urgency)
 		changed = changed || got
 	}
 	if err != nil {
 		a.log(ctx, host, err)
 	}
 	return changed, err
-}
-
-// attempt gets another certificate for a host, and uses it.
-func (a *ACME) attempt(ctx context.Context, host string, urgency how) (changed bool, err error) {
-	before := a.leaf(host)
-	limited, cancel := context.WithTimeout(ctx, attemptTime)
-	defer cancel()
-	err = a.alone(limited, host, urgency)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	after := a.leaf(host)
-	if changed = after != nil && !after.Equal(before); changed {
-		a.o.Log.Info("a certificate is in use that was not before", "host", host, "until", after.NotAfter, "authority",
-			a.o.Directory)
-	}
-	return changed, err
-}
-
-// alone gets another certificate into the storage while no other gateway does,
-// unless another has done so meanwhile, or was refused one. How that ended is
-// noted before another's turn comes.
-func (a *ACME) alone(ctx context.Context, host string, urgency how) (err error) {
-	lock := "keep/" + host
-	if err := a.storage.Lock(ctx, lock); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.storage.Unlock(context.WithoutCancel(ctx), lock)) }()
-	_, usable, err := a.load(ctx, host)
-	if err != nil || !a.wanted(host, urgency) {
-		return err
-	}
-	if !usable { // half of a change that was cut off, or sealed with a key that is lost
-		if err := a.storage.Delete(ctx, siteOf(a.issuer.name(), host).dir); err != nil {
-			return err
-		}
-	}
-	err = a.obtain(ctx, host)
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err() // the gateway stops, or who asked went away: nobody's failure
-	}
-	if err == nil {
-		err = a.obtained(ctx, host)
-	}
-	if err != nil {
-		err = fmt.Errorf("%s: %w", host, plain(err))
-	}
-	return errors.Join(err, a.remember(ctx, host, err))
-}
-
-// obtained uses what the authority gave. It must be in the store, and must not be
-// due already: the authority would be asked again at once.
-func (a *ACME) obtained(ctx context.Context, host string) error {
-	_, usable, err := a.load(ctx, host)
-	switch {
-	case err != nil:
-		return err
-	case !usable:
-		return errors.New("what was obtained is not in the store")
-	case a.wanted(host, promptly):
-		return untimely{errors.New("the certificate that the authority gave is to be renewed already; is a clock wrong?")}
-	}
-	return nil
 }
 
 func (a *ACME) leaf(host string) *x509.Certificate {
@@ -298,21 +261,34 @@ func (a *ACME) leaf(host string) *x509.Certificate {
 	return nil
 }
 
-// wanted reports whether the authority is to be asked about a host now.
+// wanted reports whether the authority is to be asked for a certificate now.
 func (a *ACME) wanted(host string, urgency how) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c, at := a.inUse[host], a.o.Now()
+	at := a.o.Now()
 	switch urgency {
 	case forcibly:
 		return true
 	case promptly:
-		return c == nil || !at.Before(renewal(c.Leaf))
+		return !at.Before(a.due(host))
 	}
 	return !at.Before(a.next(host))
 }
 
-// log tells of a failure, and what it means.
+// asks reports whether the authority is to be asked for a new suggestion now: when it
+// said so, and no more often than the gateway looks at the store.
+func (a *ACME) asks(host string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := a.o.Now()
+	if at.Sub(a.asked[host]).Abs() < lookAtStore || !a.hints[host].NeedsRefresh() || at.Before(a.paused(host)) {
+		return false
+	}
+	a.asked[host] = at
+	return true
+}
+
+// log writes a failure and its meaning to the log.
 func (a *ACME) log(ctx context.Context, host string, err error) {
 	if ctx.Err() != nil {
 		return
@@ -329,55 +305,28 @@ func (a *ACME) log(ctx context.Context, host string, err error) {
 		"next_try", next)
 }
 
-// obtain gets a certificate for a new key from the authority into the storage,
-// where it takes the place of the one before with its key, in one step.
-func (a *ACME) obtain(ctx context.Context, host string) error {
-	key, encoded, err := newKey()
-	if err != nil {
-		return err
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{host}}, key)
-	if err != nil {
-		return err
-	}
-	csr, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		return err
-	}
-	chain, err := a.issuer.issue(ctx, csr)
-	if err != nil {
-		return err
-	}
-	at := siteOf(a.issuer.name(), host)
-	return a.storage.Replace(ctx, at.dir, map[string][]byte{at.chain: chain, at.key: encoded})
-}
-
 // load uses the stored certificate of a host if there is one that can be used,
 // and reports whether it is another than before.
 func (a *ACME) load(ctx context.Context, host string) (changed, usable bool, err error) {
-	at := siteOf(a.issuer.name(), host)
+	at := a.site(host)
 	n, err := a.recall(ctx, host)
 	if err != nil {
 		return false, false, err
 	}
-	chain, err := a.storage.Load(ctx, at.chain)
-	var key []byte
-	if err == nil {
-		key, err = a.storage.Load(ctx, at.key)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, false, err
+	var files [3][]byte // the last is missing where no library stored it
+	for i, name := range []string{at.chain, at.key, at.facts} {
+		if files[i], err = a.storage.Load(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, false, err
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.notes[host] = n
+	pair, err := tls.X509KeyPair(files[0], files[1])
 	if err != nil {
 		return false, false, nil
 	}
-	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		return false, false, nil
-	}
+	a.hints[host] = suggestion(files[2], pair.Leaf)
 	before := a.inUse[host]
 	if before != nil && before.Leaf.Equal(pair.Leaf) {
 		return false, true, nil
@@ -386,7 +335,7 @@ func (a *ACME) load(ctx context.Context, host string) (changed, usable bool, err
 	return true, true, nil
 }
 
-// List tells of the certificate of each host.
+// List describes the certificate of each host.
 func (a *ACME) List() admin.CertificateList {
 	list := admin.CertificateList{Source: admin.CertificateACME, From: a.o.Directory, Challenge: a.challenges.tells}
 	a.mu.Lock()

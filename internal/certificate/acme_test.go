@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,8 +62,12 @@ func newACME(t *testing.T, s Store, authority http.RoundTripper, hosts ...string
 	t.Helper()
 	seal, err := gateway.NewSeal(bytes.Repeat([]byte{1}, gateway.SealKeySize))
 	must(t, "seal", err)
+	directory := "https://ca.example/dir"
+	if ca, ok := authority.(*renewing); ok { // acmez keeps one directory for each URL in a process
+		directory, authority = directory+"?renewals", ca.authority
+	}
 	a, err := NewACME(t.Context(), ACMEOptions{
-		Hosts: hosts, Directory: "https://ca.example/dir", HTTP: true, Client: &http.Client{Transport: authority},
+		Hosts: hosts, Directory: directory, HTTP: true, Client: &http.Client{Transport: authority},
 		Version: "test",
 		Store:   s, Seal: seal, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
@@ -75,7 +78,7 @@ func newACME(t *testing.T, s Store, authority http.RoundTripper, hosts ...string
 // put stores a certificate.
 func put(t *testing.T, a *ACME, host string, cert, key []byte) {
 	t.Helper()
-	at := siteOf(a.issuer.name(), host)
+	at := siteOf(a.issuer.IssuerKey(), host)
 	must(t, "store", a.storage.Replace(t.Context(), at.dir, map[string][]byte{at.chain: cert, at.key: key}))
 }
 
@@ -140,7 +143,7 @@ func TestHalfStored(t *testing.T) {
 	if c := a.List().Certificates[0]; c.State != admin.CertificateMissing || c.Error == "" || c.Next.IsZero() {
 		t.Errorf("list: got %+v, want a missing one with the error and the next try", c)
 	}
-	if kept(t, a.storage, siteOf(a.issuer.name(), "amtp.shop.example").chain) {
+	if kept(t, a.storage, siteOf(a.issuer.IssuerKey(), "amtp.shop.example").chain) {
 		t.Error("the half that does not fit is still stored")
 	}
 }
@@ -327,7 +330,7 @@ func TestNoteIsStored(t *testing.T) {
 		t.Errorf("got %+v, want one try with a short error", n)
 	}
 	must(t, "success", a.remember(t.Context(), "amtp.shop.example", nil))
-	if kept(t, a.storage, path.Join("notes", a.issuer.name(), "amtp.shop.example")) {
+	if kept(t, a.storage, noteName(a.issuer.IssuerKey(), "amtp.shop.example")) {
 		t.Error("after a success the note is still there")
 	}
 }

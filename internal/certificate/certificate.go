@@ -1,13 +1,12 @@
 // Package certificate keeps the certificates that the gateway's listener shows.
-// They come from files that somebody else renews, or from an authority that is
-// asked over ACME (RFC 8555).
+// They come from files that another program renews, or from an authority over ACME
+// (RFC 8555), with the library certmagic.
 //
-// The promise: a certificate that works goes on until there is a better one,
-// whatever happens to its files, to the authority or to the network; connections
-// that are open are not touched by a change. Private keys that the gateway made
-// itself are stored sealed, are nowhere else but in memory, and are in no log.
-// After a crash the stored certificate is used again and the authority is asked
-// no sooner than before.
+// The promise: a certificate that works stays in use until there is a better one,
+// whatever happens to its files, to the authority or to the network. A change does
+// not touch open connections. Private keys that the gateway generated are stored
+// sealed; otherwise they are in memory only, and in no log. After a crash the gateway
+// uses the stored certificate again, and asks the authority no sooner than before.
 package certificate
 
 import (
@@ -25,27 +24,26 @@ import (
 // Source is where the certificates of a listener come from: files or ACME. Its
 // methods may be called at the same time.
 type Source interface {
-	// Certificate returns what a caller is shown, as tls.Config.GetCertificate
-	// asks for it. It fails with ErrNone while there is none.
+	// Certificate returns the certificate for a caller. It serves as
+	// tls.Config.GetCertificate. It fails with ErrNone while there is none.
 	Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	// Run keeps the certificates fresh until ctx ends, which is no error.
 	Run(ctx context.Context) error
 
-	// Renew looks for other certificates now: those that are due, that are
-	// missing or could not be had before, and with force all. It reports whether
-	// others are in use from now on. An error says why some are not; those before
-	// go on.
+	// Renew looks now for certificates that are due, missing, or were refused
+	// before; with force, for all. It reports whether the certificates in use have
+	// changed. An error says why some have not; the former ones stay in use.
 	Renew(ctx context.Context, force bool) (changed bool, err error)
 
-	// List tells of the certificates in use. It does no I/O.
+	// List describes the certificates in use. It does no I/O.
 	List() admin.CertificateList
 }
 
 // ErrNone says that there is no certificate to show yet.
 var ErrNone = errors.New("there is no certificate yet")
 
-// describe tells of a certificate; leaf is nil while there is none.
+// describe returns the facts about a certificate; leaf is nil while there is none.
 func describe(leaf *x509.Certificate, now time.Time) admin.Certificate {
 	c := admin.Certificate{State: admin.CertificateMissing}
 	if leaf == nil {

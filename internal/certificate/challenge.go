@@ -20,24 +20,25 @@ import (
 )
 
 // challenges are the questions by which an authority makes sure that a host is
-// ours. They are in the storage, so that any gateway on the store answers what
-// another was asked for. RFC 8555 §8.3, RFC 8737.
+// ours. They are in the storage, so any gateway on the store answers a question that
+// another one caused. The library's own solvers open ports, and remember questions by
+// host for a whole process. RFC 8555 §8.3, RFC 8737.
 type challenges struct {
 	storage *storage
 	hosts   []string
 	tells   string // acme.ChallengeTypeHTTP01 or acme.ChallengeTypeTLSALPN01
 }
 
-// challengePath is below what HTTP-01 asks for.
+// challengePath is the directory in which HTTP-01 asks.
 const challengePath = "/.well-known/acme-challenge/"
 
-// challengeTime bounds what the storage is asked for one answer.
+// challengeTime bounds the time that the storage may take for one answer.
 const challengeTime = 5 * time.Second
 
 func (c *challenges) key(host string) string { return path.Join("challenges", c.tells, host) }
 
-// ours refuses a question about anything but a host of ours: the authority chose
-// the name, and it becomes part of a key in the storage.
+// ours refuses a question about a name that is no host of ours. The authority chose
+// the name, and it becomes part of a name in the storage.
 func (c *challenges) ours(question acme.Challenge) error {
 	if !slices.Contains(c.hosts, question.Identifier.Value) {
 		return fmt.Errorf("the authority asks about %.100q, which is no host of this gateway",
@@ -58,7 +59,7 @@ func (c *challenges) Present(ctx context.Context, question acme.Challenge) error
 	return c.storage.Store(ctx, c.key(question.Identifier.Value), b)
 }
 
-// CleanUp ends that, also when the attempt was given up.
+// CleanUp makes the gateway forget a question, even after a cancelled attempt.
 func (c *challenges) CleanUp(ctx context.Context, question acme.Challenge) error {
 	if err := c.ours(question); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		for _, host := range c.hosts {
 			q, err := c.open(r.Context(), host)
 			if err == nil && subtle.ConstantTimeCompare([]byte(q.Token), []byte(token)) == 1 {
-				_, _ = io.WriteString(w, q.KeyAuthorization) // who went away hears nothing
+				_, _ = io.WriteString(w, q.KeyAuthorization) // the caller may be gone
 				return
 			}
 		}
@@ -107,7 +108,7 @@ func (c *challenges) asks(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmez.ACMETLS1Protocol
 }
 
-// certificate returns what answers such a caller.
+// certificate returns the certificate that answers such a caller.
 func (c *challenges) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	err := fs.ErrNotExist
 	var q acme.Challenge

@@ -29,15 +29,21 @@ import (
 // test likes. It verifies no signatures.
 type authority struct {
 	template func(host string) *x509.Certificate
-	otherKey bool            // certifies a key that nobody has
-	refusal  *acme.Problem   // of every order
-	ordered  func(order int) // is told of each order before it is answered
+	otherKey bool                        // certifies a key that nobody has
+	refusal  *acme.Problem               // of every order
+	ordered  func(order int)             // is told of each order before it is answered
+	window   func() (from, to time.Time) // in which it suggests a renewal; nil for none
 
-	mu     sync.Mutex
-	orders int
-	host   string
-	chain  []byte
+	mu       sync.Mutex
+	asked    int    // for a suggestion
+	replaced string // by the last order
+	orders   int
+	host     string
+	chain    []byte
 }
+
+// renewing is an authority that suggests when to renew.
+type renewing struct{ *authority }
 
 func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 	const base = "https://ca.example"
@@ -53,8 +59,12 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 		"finalize": base + "/finalize"}
 	switch r.URL.Path {
 	case "/dir":
-		return a.answer(r, 200, map[string]string{"newNonce": base + "/nonce", "newAccount": base + "/account",
-			"newOrder": base + "/order"})
+		dir := map[string]string{"newNonce": base + "/nonce", "newAccount": base + "/account",
+			"newOrder": base + "/order"}
+		if a.window != nil {
+			dir["renewalInfo"] = base + "/renewal"
+		}
+		return a.answer(r, 200, dir)
 	case "/account":
 		return a.answer(r, 201, map[string]string{"status": "valid"})
 	case "/order":
@@ -65,7 +75,7 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.mu.Lock()
 		a.orders++
 		n := a.orders
-		a.host = asked.Identifiers[0].Value
+		a.host, a.replaced = asked.Identifiers[0].Value, asked.Replaces
 		a.mu.Unlock()
 		if a.ordered != nil {
 			a.ordered(n)
@@ -87,6 +97,13 @@ func (a *authority) RoundTrip(r *http.Request) (*http.Response, error) {
 		return a.answer(r, 200, order)
 	case "/chain":
 		return a.answer(r, 200, a.chain)
+	}
+	if strings.HasPrefix(r.URL.Path, "/renewal/") {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.asked++
+		from, to := a.window()
+		return a.answer(r, 200, map[string]any{"suggestedWindow": map[string]time.Time{"start": from, "end": to}})
 	}
 	return a.answer(r, 200, nil)
 }
@@ -115,7 +132,7 @@ func (a *authority) certify(payload []byte) error {
 	template := a.template(csr.DNSNames[0])
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	cert, err := x509.CreateCertificate(rand.Reader, template,
-		&x509.Certificate{SerialNumber: big.NewInt(1)}, public, own)
+		&x509.Certificate{SerialNumber: big.NewInt(1), SubjectKeyId: []byte("authority")}, public, own)
 	a.chain = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 	return err
 }
@@ -133,7 +150,8 @@ func (a *authority) answer(r *http.Request, status int, v any) (*http.Response, 
 			return nil, err
 		}
 	}
-	h := http.Header{"Content-Type": {kind}, "Replay-Nonce": {rand.Text()}, "Location": {"https://ca.example/here"}}
+	h := http.Header{"Content-Type": {kind}, "Replay-Nonce": {rand.Text()}, "Location": {"https://ca.example/here"},
+		"Retry-After": {"3600"}}
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
 }
 
@@ -258,7 +276,7 @@ func TestChallengesOfOurHosts(t *testing.T) {
 	a := newACME(t, newStore(t), &closed{}, host)
 	cert, key := made(t, host, time.Now(), time.Now().Add(time.Hour))
 	put(t, a, host, cert, key)
-	for _, value := range []string{"../../certificates", "../../accounts/" + a.issuer.name() + "/nobody.key",
+	for _, value := range []string{"../../certificates", "../../accounts/" + a.issuer.IssuerKey() + "/nobody.key",
 		"other.example", ""} {
 		question := acme.Challenge{Token: "t", Identifier: acme.Identifier{Type: "dns", Value: value}}
 		if a.challenges.Present(t.Context(), question) == nil {
@@ -268,7 +286,7 @@ func TestChallengesOfOurHosts(t *testing.T) {
 			t.Errorf("clean up for %q: got no error", value)
 		}
 	}
-	at := siteOf(a.issuer.name(), host)
+	at := siteOf(a.issuer.IssuerKey(), host)
 	if got, want := names(t, a.storage), []string{at.chain, at.key}; !slices.Equal(got, want) {
 		t.Errorf("the storage holds %v, want %v as before", got, want)
 	}

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -18,11 +15,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// issuer asks the authority: docs/decisions/015.
+// issuer asks the authority for the library. The library's own issuer accepts no HTTP
+// client: docs/decisions/043.
 type issuer struct {
 	client     *http.Client
 	directory  string
@@ -35,18 +34,28 @@ type issuer struct {
 // pollTime is how long the authority may take to look at one challenge.
 const pollTime = 2 * time.Minute
 
-// issue obtains a certificate for the request, and returns it with the chain
-// below it in PEM form.
-func (i *issuer) issue(ctx context.Context, csr *x509.CertificateRequest) (chain []byte, err error) {
-	key, err := i.account(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client := &acmez.Client{
+// acmez returns a client for the protocol.
+func (i *issuer) acmez() *acmez.Client {
+	return &acmez.Client{
 		Client: &acme.Client{Directory: i.directory, HTTPClient: i.client, UserAgent: "amtp/" + i.version,
 			PollTimeout: pollTime},
 		ChallengeSolvers: map[string]acmez.Solver{i.challenges.tells: i.challenges},
 	}
+}
+
+// issuance is the issuer for one attempt. It is a certmagic.Issuer.
+type issuance struct {
+	*issuer
+	replaces func() *x509.Certificate // the certificate that the next one replaces, or nil
+}
+
+// Issue obtains a certificate for the request.
+func (i *issuance) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	key, err := i.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := i.acmez()
 	// The operator accepted the terms, or there would be no issuer. For a key
 	// that it knows the authority answers with the account that there is.
 	account := acme.Account{PrivateKey: key, TermsOfServiceAgreed: true}
@@ -60,6 +69,7 @@ func (i *issuer) issue(ctx context.Context, csr *x509.CertificateRequest) (chain
 	if err != nil {
 		return nil, err
 	}
+	order.Replaces = i.replaces()
 	chains, err := client.ObtainCertificate(ctx, order)
 	if err != nil {
 		return nil, err
@@ -70,14 +80,20 @@ func (i *issuer) issue(ctx context.Context, csr *x509.CertificateRequest) (chain
 	if err := serves(csr, chains[0].ChainPEM, i.storage.now()); err != nil {
 		return nil, err
 	}
-	return chains[0].ChainPEM, nil
+	return &certmagic.IssuedCertificate{Certificate: chains[0].ChainPEM, Metadata: chains[0]}, nil
 }
 
-// clockAhead is how far the authority's clock may be before ours.
+// GetRenewalInfo asks when a certificate should be renewed. It makes the issuer a
+// certmagic.RenewalInfoGetter. RFC 9773 §4.
+func (i *issuer) GetRenewalInfo(ctx context.Context, c certmagic.Certificate) (acme.RenewalInfo, error) {
+	return i.acmez().GetRenewalInfo(ctx, c.Leaf)
+}
+
+// clockAhead is how far the authority's clock may be ahead of ours.
 const clockAhead = time.Hour
 
-// serves says why a certificate is not what was asked for: it would take the
-// place of one that works.
+// serves says why a certificate is not the requested one. It would replace one that
+// works.
 func serves(csr *x509.CertificateRequest, chain []byte, now time.Time) error {
 	block, _ := pem.Decode(chain)
 	if block == nil {
@@ -103,41 +119,31 @@ func serves(csr *x509.CertificateRequest, chain []byte, now time.Time) error {
 	return nil
 }
 
-// account returns the key of the account, which is made when it is needed first.
+// account returns the key of the account, and generates it at the first use.
 func (i *issuer) account(ctx context.Context) (crypto.Signer, error) {
-	name := path.Join("accounts", i.name(), safe(cmp.Or(i.email, "nobody")+".key"))
-	stored, err := i.storage.Load(ctx, name)
-	if err == nil {
-		block, _ := pem.Decode(stored)
-		if block == nil {
-			return nil, errors.New("the stored key of the authority's account is not in PEM form")
+	safe := certmagic.StorageKeys.Safe
+	name := path.Join("accounts", safe(i.IssuerKey()), safe(cmp.Or(i.email, "nobody")+".key"))
+	encoded, err := i.storage.Load(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		var key crypto.PrivateKey
+		if key, err = certmagic.DefaultKeyGenerator.GenerateKey(); err != nil {
+			return nil, err
 		}
-		return x509.ParseECPrivateKey(block.Bytes)
+		if encoded, err = certmagic.PEMEncodePrivateKey(key); err == nil {
+			err = i.storage.Store(ctx, name, encoded)
+		}
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	key, encoded, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	return key, i.storage.Store(ctx, name, encoded)
+	return certmagic.PEMDecodePrivateKey(encoded)
 }
 
-// newKey makes a private key, and returns it in PEM form as well.
-func newKey() (key *ecdsa.PrivateKey, encoded []byte, err error) {
-	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, nil, err
+// IssuerKey names the authority in the names of the storage.
+func (i *issuer) IssuerKey() string {
+	u, err := url.Parse(i.directory)
+	if err != nil {
+		return i.directory
 	}
-	der, err := x509.MarshalECPrivateKey(key)
-	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), err
-}
-
-// name names the authority in the names of the storage.
-func (i *issuer) name() string {
-	name := i.directory
-	if u, err := url.Parse(i.directory); err == nil {
-		name = u.Host + strings.ReplaceAll(u.Path, "/", "-")
-	}
-	return safe(name)
+	return u.Host + strings.ReplaceAll(u.Path, "/", "-")
 }

@@ -11,26 +11,26 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// How long a lock outlives a gateway that was killed, how often one that lives
-// renews it, and how often one that waits tries.
+// lockTime is how long a lock outlives a killed gateway. A living gateway renews its
+// lock every lockRenew, and a waiting one tries every lockTry.
 const (
 	lockTime  = 2 * time.Minute
 	lockRenew = 30 * time.Second
 	lockTry   = time.Second
 )
 
-// locks are leases in the store. Who waits for one waits no longer than its
-// context.
+// locks are leases in the store. A caller waits for one no longer than its context
+// lasts. They make the storage a certmagic.Locker.
 type locks struct {
 	leases gateway.Leases
 	now    func() time.Time
 
 	mu   sync.Mutex
-	held map[string]func(context.Context) error // by name: gives the lock back
+	held map[string]func(context.Context) error // by name: releases the lock
 }
 
-// Lock waits until nobody else has the lock, in this gateway or another on the
-// same store, and holds it until Unlock.
+// Lock waits until no other caller has the lock, in this gateway or another one on
+// the same store. It holds the lock until Unlock.
 func (l *locks) Lock(ctx context.Context, name string) error {
 	lease, owner := kind+"/"+name, rand.Text()
 	for {
@@ -63,7 +63,7 @@ func (l *locks) Lock(ctx context.Context, name string) error {
 	return nil
 }
 
-// Unlock gives a lock back.
+// Unlock releases a lock.
 func (l *locks) Unlock(ctx context.Context, name string) error {
 	l.mu.Lock()
 	release, ok := l.held[name]
@@ -80,8 +80,8 @@ func (l *locks) hold(ctx context.Context, lease, owner string) (bool, error) {
 	return l.leases.Hold(ctx, lease, owner, now, now.Add(lockTime))
 }
 
-// renew keeps a lock until ctx ends. When it cannot, another may take it: the
-// worst is a certificate too many.
+// renew keeps a lock until ctx ends. If it fails, another gateway may take the lock:
+// the worst result is one certificate too many.
 func (l *locks) renew(ctx context.Context, lease, owner string) {
 	tick := time.NewTicker(lockRenew)
 	defer tick.Stop()

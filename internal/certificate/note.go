@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// note is what is remembered of attempts that failed. It is stored: a gateway
-// that is started again and again, or several on one store, do not ask the
-// authority more often than one that runs.
+// note is the memory of attempts that failed. It is stored: a gateway that is
+// started again and again, or several on one store, ask the authority no more often
+// than one that runs. The library remembers failures in memory only.
 type note struct {
 	Tries  int       `json:"tries"` // in a row
 	Failed time.Time `json:"failed"`
@@ -23,24 +24,24 @@ type note struct {
 	Error  string    `json:"error"`
 }
 
-// How long after a failure the next attempt is made: a multiple of the first
-// for each failure in a row, up to the last. An authority bounds how often it
-// says no in an hour; one that does not answer counts nothing.
+// The next attempt after a failure waits for the first of these times. Each further
+// failure in a row doubles it, up to the last. An authority counts its refusals; one
+// that does not answer counts nothing.
 const (
 	silentFirst, silentLast   = 10 * time.Second, 10 * time.Minute
 	refusedFirst, refusedLast = 2 * time.Minute, time.Hour
-	// By a wrong clock the authority would be asked for one good certificate after
-	// the other, of which it gives a few a week.
+	// With a wrong clock the gateway would ask for one good certificate after another.
+	// An authority gives only a few in a week.
 	clockFirst, clockLast = time.Hour, 24 * time.Hour
 )
 
-// untimely is what a certificate meets that is of another time than the clock shows.
+// untimely is the error about a certificate of another time than the clock shows.
 type untimely struct{ error }
 
 // longestPause is longer than any pause.
 const longestPause = 2 * clockLast
 
-// pause is how long the next attempt waits after so many failures.
+// pause is how long the next attempt waits after a number of failures in a row.
 func pause(tries int, err error) time.Duration {
 	first, last := silentFirst, silentLast
 	var problem acme.Problem
@@ -60,11 +61,13 @@ func pause(tries int, err error) time.Duration {
 	return time.Duration(float64(wait) * (0.75 + rand.Float64()/2))
 }
 
-func noteName(issuer, host string) string { return path.Join("notes", issuer, host) }
+func noteName(issuer, host string) string {
+	return path.Join("notes", certmagic.StorageKeys.Safe(issuer), host)
+}
 
 // recall reads the note of a host.
 func (a *ACME) recall(ctx context.Context, host string) (n note, err error) {
-	b, err := a.storage.Load(ctx, noteName(a.issuer.name(), host))
+	b, err := a.storage.Load(ctx, noteName(a.issuer.IssuerKey(), host))
 	if errors.Is(err, fs.ErrNotExist) {
 		return note{}, nil
 	}
@@ -81,7 +84,7 @@ func (a *ACME) remember(ctx context.Context, host string, err error) error {
 	a.mu.Lock()
 	n := a.notes[host]
 	a.mu.Unlock()
-	name := noteName(a.issuer.name(), host)
+	name := noteName(a.issuer.IssuerKey(), host)
 	if err == nil {
 		if n == (note{}) {
 			return nil
@@ -104,8 +107,8 @@ func (a *ACME) remember(ctx context.Context, host string, err error) error {
 	return a.storage.Store(ctx, name, b)
 }
 
-// plain makes an error of the libraries short enough for a line: what the
-// authority said, if it said something.
+// plain makes an error of the libraries short enough for a line. It keeps the words
+// of the authority, if there are any.
 func plain(err error) error {
 	var problem acme.Problem
 	if errors.As(err, &problem) {
@@ -121,8 +124,8 @@ func (s short) Error() string { return brief(s.error.Error()) }
 
 func (s short) Unwrap() error { return s.error }
 
-// errorBytes bounds what is kept of an error, of which the authority may have
-// written a part.
+// errorBytes bounds the text that is kept of an error. The authority may have written
+// a part of it.
 const errorBytes = 500
 
 func brief(s string) string {

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/caddyserver/certmagic"
 
 	"github.com/amtp-go/amtp/internal/gateway"
 )
@@ -18,29 +20,75 @@ import (
 // kind is the kind of the secrets of a storage.
 const kind = "acme"
 
-// storage keeps what the gateway knows of certificates as sealed secrets in its
-// store, by names that are paths, so that all gateways on one store have the same
-// certificates. Its locks are leases there.
+// storage keeps certificates, keys and notes sealed in the gateway's store, by names
+// that are paths. So all gateways on one store have the same certificates. Its locks
+// are leases in that store. It is a certmagic.Storage.
 type storage struct {
 	store gateway.Secrets
 	seal  gateway.Seal
 	now   func() time.Time
 	log   *slog.Logger
 	locks // Lock and Unlock
+
+	stage  sync.Mutex
+	staged map[string]map[string][]byte // by directory, then by name
 }
+
+var _ certmagic.Storage = (*storage)(nil)
 
 // Store keeps value under name.
+//
+// The library stores the key, the chain and the facts of a certificate one after
+// another, in this order. When a step fails it deletes the earlier ones. That would
+// lose a working certificate. So the key and the chain wait here for the facts, and
+// all three are stored in one step.
 func (s *storage) Store(ctx context.Context, name string, value []byte) error {
-	return s.Replace(ctx, name, map[string][]byte{name: value})
+	dir, file := path.Split(name)
+	dir = path.Clean(dir)
+	if !strings.HasPrefix(name, "certificates/") {
+		return s.Replace(ctx, name, map[string][]byte{name: value})
+	}
+	s.stage.Lock()
+	defer s.stage.Unlock()
+	waiting := s.staged[dir]
+	if path.Ext(file) != ".json" {
+		if waiting == nil {
+			waiting = map[string][]byte{}
+		}
+		waiting[name] = value
+		if s.staged == nil {
+			s.staged = map[string]map[string][]byte{}
+		}
+		s.staged[dir] = waiting
+		return nil
+	}
+	if len(waiting) == 0 { // a new suggestion about the certificate that is there
+		return s.Replace(ctx, name, map[string][]byte{name: value})
+	}
+	whole := maps.Clone(waiting)
+	whole[name] = value
+	if err := s.Replace(ctx, dir, whole); err != nil {
+		return err
+	}
+	delete(s.staged, dir)
+	return nil
 }
 
-// Delete forgets what is kept under name and below it.
+// Delete removes the values under name and below it. If name waits for the rest of a
+// certificate, only the waiting value is removed.
 func (s *storage) Delete(ctx context.Context, name string) error {
+	s.stage.Lock()
+	defer s.stage.Unlock()
+	dir := path.Dir(name)
+	if _, ok := s.staged[dir][name]; ok {
+		delete(s.staged[dir], name)
+		return nil
+	}
 	return s.Replace(ctx, name, nil)
 }
 
-// Replace keeps the values by their names, and forgets what was kept under dir
-// and below it: both or, when it fails, neither.
+// Replace stores the values by their names, and removes the former ones under dir and
+// below it. It does both or, when it fails, neither.
 func (s *storage) Replace(ctx context.Context, dir string, values map[string][]byte) error {
 	var fresh []gateway.Secret
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -59,8 +107,8 @@ func (s *storage) Replace(ctx context.Context, dir string, values map[string][]b
 // below reports whether name is dir, or in it.
 func below(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
 
-// Load returns what is kept under name, or fs.ErrNotExist. What was sealed with a
-// key that is lost is as good as not there: it can be made again.
+// Load returns the value under name, or fs.ErrNotExist. A value that was sealed with a
+// lost key counts as absent: it can be made again.
 func (s *storage) Load(ctx context.Context, name string) ([]byte, error) {
 	list, err := s.store.Secrets(ctx, kind)
 	if err != nil {
@@ -78,22 +126,70 @@ func (s *storage) Load(ctx context.Context, name string) ([]byte, error) {
 	return value, err
 }
 
-// site is where the certificate of a host is kept, and its key beside it.
-type site struct{ dir, chain, key string }
-
-// siteOf names the site of a host at an authority. A release that is running
-// reads what another wrote: the names stay as they are.
-func siteOf(authority, host string) site {
-	dir := path.Join("certificates", authority, safe(host))
-	return site{dir: dir, chain: path.Join(dir, safe(host)+".crt"), key: path.Join(dir, safe(host)+".key")}
+// Exists reports whether there is a readable value under name, or any value below it.
+func (s *storage) Exists(ctx context.Context, name string) bool {
+	if _, err := s.Load(ctx, name); err == nil {
+		return true
+	}
+	names, err := s.List(ctx, name, true)
+	return err == nil && len(names) > 0
 }
 
-var (
-	spelt = strings.NewReplacer(" ", "_", "+", "_plus_", "*", "wildcard_", ":", "-", "..", "")
-	unfit = regexp.MustCompile(`[^\w@.-]`)
-)
+// List returns the names below dir in order, or fs.ErrNotExist. Unless recursive is
+// set, a directory stands for the names below it.
+func (s *storage) List(ctx context.Context, dir string, recursive bool) ([]string, error) {
+	secrets, err := s.store.Secrets(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range secrets {
+		rest, ok := strings.CutPrefix(n.Name, dir+"/")
+		if !ok {
+			continue
+		}
+		if !recursive {
+			rest, _, _ = strings.Cut(rest, "/")
+		}
+		names = append(names, path.Join(dir, rest))
+	}
+	if len(names) == 0 {
+		return nil, fs.ErrNotExist
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
 
-// safe makes s one part of a name.
-func safe(s string) string {
-	return unfit.ReplaceAllLiteralString(spelt.Replace(strings.ToLower(strings.TrimSpace(s))), "")
+// Stat describes the value or the directory under name, or returns fs.ErrNotExist.
+func (s *storage) Stat(ctx context.Context, name string) (certmagic.KeyInfo, error) {
+	secrets, err := s.store.Secrets(ctx, kind)
+	if err != nil {
+		return certmagic.KeyInfo{}, err
+	}
+	i := slices.IndexFunc(secrets, func(n gateway.Secret) bool { return below(n.Name, name) })
+	if i < 0 {
+		return certmagic.KeyInfo{}, fs.ErrNotExist
+	}
+	info := certmagic.KeyInfo{Key: name, Modified: secrets[i].Created, IsTerminal: secrets[i].Name == name}
+	if info.IsTerminal {
+		value, err := s.Load(ctx, name)
+		if err != nil {
+			return certmagic.KeyInfo{}, err
+		}
+		info.Size = int64(len(value))
+	}
+	return info, nil
+}
+
+// site holds the names of the stored values of one certificate.
+type site struct{ dir, chain, key, facts string }
+
+// site returns the names for the certificate of a host.
+func (a *ACME) site(host string) site { return siteOf(a.issuer.IssuerKey(), host) }
+
+// siteOf returns the names for a host at an authority, as the library forms them.
+func siteOf(authority, host string) site {
+	names := certmagic.StorageKeys
+	return site{dir: names.CertsSitePrefix(authority, host), chain: names.SiteCert(authority, host),
+		key: names.SitePrivateKey(authority, host), facts: names.SiteMeta(authority, host)}
 }

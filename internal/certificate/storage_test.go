@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"github.com/amtp-go/amtp/internal/gateway"
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
@@ -131,19 +133,113 @@ func TestReplacedWhole(t *testing.T) {
 	}
 }
 
+// TestStoredByTheLibrary: the library stores a certificate in three steps and takes
+// back the first when the next fails. The certificate before stays whole all the
+// while, and is replaced in one step.
+func TestStoredByTheLibrary(t *testing.T) {
+	ctx := t.Context()
+	rows := newStore(t)
+	s := newStorage(t, rows, 1)
+	at := siteOf("ca", "amtp.shop.example")
+	save := func(text string) (err error) {
+		for i, name := range []string{at.key, at.chain, at.facts} {
+			if err = s.Store(ctx, name, []byte(text)); err == nil {
+				continue
+			}
+			for _, before := range []string{at.chain, at.key}[2-i:] {
+				must(t, "take back", s.Delete(ctx, before))
+			}
+			break
+		}
+		return err
+	}
+	shown := func() (list []string) {
+		for _, name := range []string{at.key, at.chain, at.facts} {
+			b, err := s.Load(ctx, name)
+			must(t, "load", err)
+			list = append(list, string(b))
+		}
+		return list
+	}
+	must(t, "save", save("1"))
+	must(t, "half", s.Store(ctx, at.key, []byte("2")))
+	if got := shown(); !slices.Equal(got, []string{"1", "1", "1"}) {
+		t.Errorf("while the second is stored: got %v, want the first", got)
+	}
+	s.store = fullStore{rows}
+	if err := save("2"); !errors.Is(err, errFull) {
+		t.Errorf("save on a full disk: got %v, want the store's error", err)
+	}
+	s.store = rows
+	if got := shown(); !slices.Equal(got, []string{"1", "1", "1"}) {
+		t.Errorf("after a full disk: got %v, want the first", got)
+	}
+	must(t, "save again", save("3"))
+	if got := shown(); !slices.Equal(got, []string{"3", "3", "3"}) {
+		t.Errorf("saved: got %v, want the third", got)
+	}
+	must(t, "a new suggestion", s.Store(ctx, at.facts, []byte("4")))
+	if got := shown(); !slices.Equal(got, []string{"3", "3", "4"}) {
+		t.Errorf("with new facts: got %v, want them beside the third", got)
+	}
+	must(t, "delete", s.Delete(ctx, at.key))
+	if s.Exists(ctx, at.key) || !s.Exists(ctx, at.chain) {
+		t.Error("deleting one file: want that one gone, and no other")
+	}
+}
+
+// TestListed: the names of a storage form directories, as the library expects.
+func TestListed(t *testing.T) {
+	ctx := t.Context()
+	s := newStorage(t, newStore(t), 1)
+	for _, name := range []string{"a/b/c", "a/b/d", "a/e", "ab/f"} {
+		must(t, "store", s.Store(ctx, name, []byte("four")))
+	}
+	for _, c := range []struct {
+		dir       string
+		recursive bool
+		want      []string
+	}{
+		{"a", false, []string{"a/b", "a/e"}}, {"a", true, []string{"a/b/c", "a/b/d", "a/e"}}, {"a/e", true, nil},
+		{"none", false, nil},
+	} {
+		got, err := s.List(ctx, c.dir, c.recursive)
+		absent := errors.Is(err, fs.ErrNotExist)
+		if !slices.Equal(got, c.want) || absent != (c.want == nil) || err != nil && !absent {
+			t.Errorf("list %s, recursive %t: got %v, %v, want %v", c.dir, c.recursive, got, err, c.want)
+		}
+	}
+	i, err := s.Stat(ctx, "a/e")
+	if err != nil || !i.IsTerminal || i.Size != 4 || i.Key != "a/e" || i.Modified.IsZero() {
+		t.Errorf("stat of a file: got %+v, %v, want 4 bytes", i, err)
+	}
+	if i, err := s.Stat(ctx, "a/b"); err != nil || i.IsTerminal {
+		t.Errorf("stat of a directory: got %+v, %v, want no file", i, err)
+	}
+	if _, err := s.Stat(ctx, "a/c"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stat of nothing: got %v, want fs.ErrNotExist", err)
+	}
+	for name, want := range map[string]bool{"a": true, "a/b": true, "a/e": true, "a/c": false, "": false} {
+		if got := s.Exists(ctx, name); got != want {
+			t.Errorf("%q exists: got %t, want %t", name, got, want)
+		}
+	}
+}
+
 // TestNames: what a release stored, those after it and those before it find.
 func TestNames(t *testing.T) {
-	at := siteOf((&issuer{directory: "https://ca.example:14000/acme/Dir"}).name(), "amtp.shop.example")
+	at := siteOf((&issuer{directory: "https://ca.example:14000/acme/Dir"}).IssuerKey(), "amtp.shop.example")
 	if want := (site{
 		"certificates/ca.example-14000-acme-dir/amtp.shop.example",
 		"certificates/ca.example-14000-acme-dir/amtp.shop.example/amtp.shop.example.crt",
 		"certificates/ca.example-14000-acme-dir/amtp.shop.example/amtp.shop.example.key",
+		"certificates/ca.example-14000-acme-dir/amtp.shop.example/amtp.shop.example.json",
 	}); at != want {
 		t.Errorf("a certificate is kept at %q, want %q", at, want)
 	}
 	for s, want := range map[string]string{"Who+me@Shop.Example.key": "who_plus_me@shop.example.key",
 		"a..b c*d/é~_-": "ab_cwildcard_d_-", "../..": ""} {
-		if got := safe(s); got != want {
+		if got := certmagic.StorageKeys.Safe(s); got != want {
 			t.Errorf("%q becomes %q, want %q", s, got, want)
 		}
 	}
