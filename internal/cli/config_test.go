@@ -76,7 +76,7 @@ func TestConfigCheckNamesTheLine(t *testing.T) {
 func TestConfigShow(t *testing.T) {
 	got := runConfig(t, []string{"AMTP_ADMIN_KEY=canary-0123456789", "AMTP_NO=1"}, "show", "--domain", "shop.example")
 	for _, want := range []string{"  domain: shop.example # from --domain\n",
-		"  admin_key: (set) # from AMTP_ADMIN_KEY\n", "  # Where the gateway listens"} {
+		"  admin_key: (set) # from AMTP_ADMIN_KEY\n", "  # The address on which the gateway listens."} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("amtp config show lacks %q:\n%s", want, got.stdout)
 		}
