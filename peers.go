@@ -1,7 +1,7 @@
 package amtp
 
-// PeerAnswer answers POST /v1/peers/check: what the gateway that was asked knows
-// of the domain that asks.
+// PeerAnswer answers POST /v1/peers/check: what the gateway that was asked knows about the
+// domain that asks.
 type PeerAnswer struct {
 	Domain         Domain         `json:"domain"` // of the gateway that answers
 	Authentication Authentication `json:"authentication"`
@@ -10,8 +10,8 @@ type PeerAnswer struct {
 	Problem        string         `json:"problem,omitempty"` // why it did not
 }
 
-// DomainKeys answers GET /v1/discovery/keys: what a domain publishes in DNS, for
-// those who reach its gateway without.
+// DomainKeys answers GET /v1/discovery/keys: the keys that a domain publishes in DNS, for
+// gateways that reach its gateway without DNS.
 type DomainKeys struct {
 	Domain    Domain      `json:"domain"`
 	Keys      []DomainKey `json:"keys"`

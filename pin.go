@@ -41,8 +41,8 @@ func ParsePin(s string) (Pin, error) {
 	return Pin(b), nil
 }
 
-// TLS returns the configuration of who knows a server by this pin: its
-// certificate may be from anybody, for any name and of any age.
+// TLS returns a configuration that accepts only a server with this pin. Its certificate may
+// have any issuer, any name and any age.
 func (p Pin) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -57,8 +57,7 @@ func (p Pin) TLS() *tls.Config {
 	}
 }
 
-// HTTP returns a client for [Client.HTTP] that speaks with a server of this pin
-// and with no other.
+// HTTP returns a client for [Client.HTTP] that connects only to a server with this pin.
 func (p Pin) HTTP() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig, t.ForceAttemptHTTP2 = p.TLS(), true

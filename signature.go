@@ -17,24 +17,23 @@ import (
 	"github.com/amtp-go/amtp/internal/strictjson"
 )
 
-// How far a signed message's timestamp may lie from the verifier's clock. The
-// first is longer than the retries of a message take. AMTP §8.
+// How far a signed message's timestamp may be from the verifier's clock. The first is longer
+// than all retries of a message take. AMTP §8.
 const (
 	MaxSignatureAge  = 8 * 24 * time.Hour
 	MaxSignatureSkew = 10 * time.Minute
 )
 
-// critical are the members that every signed message has, so that a signature
-// says who wrote to whom, when, and as which message. The receiver fills in none
-// of them. AMTP §9.
+// critical are the members that every signed message must have, so that a signature covers
+// sender, recipient, time and id. The receiver fills in none of them. AMTP §9.
 var critical = []string{"version", "message_id", "idempotency_key", "timestamp", "sender", "recipients"}
 
 // maxSignatureValue bounds the text of a signature; that of an RSA key of 8192
 // bits has 1366 characters.
 const maxSignatureValue = 1366
 
-// Signature is what a message says about who vouches for it. It keeps the
-// message it came from; [Signature.Verify] says whether it is true.
+// Signature is a message's claim about the domain that signed it. It keeps the message;
+// [Signature.Verify] checks the claim.
 type Signature struct {
 	Algorithm string // ES256 or RS256
 	Domain    Domain // the sender's, and no other
@@ -86,8 +85,8 @@ func ParseSignature(m *Message) (Signature, error) {
 // signatureMembers are the three members of a signature.
 type signatureMembers struct{ algorithm, keyid, value string }
 
-// readSignature takes a signature apart. It has exactly three members, each of
-// them a string: a member that not every reader knows would be signed by nobody.
+// readSignature takes a signature apart. It must have exactly three members, each a string:
+// any other member would not be covered by the signature.
 func readSignature(object []byte) (w signatureMembers, err error) {
 	members, err := strictjson.Object(object)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// minAdminKey is the least length of an administrator's key, in characters, wherever
-// it guards anything: shorter ones can be guessed. A gateway with a domain that
-// listens on loopback has a proxy in front, through which strangers come.
+// minAdminKey is the least length of an administrator's key, in characters, if strangers
+// can reach the gateway: a shorter key can be guessed. A gateway with a domain that listens
+// on loopback has a proxy in front, through which strangers come.
 const minAdminKey = 16
 
-// check judges what no single setting can tell. Every field is valid by itself.
+// check checks settings against one another. Every field is valid by itself.
 func (l *loader) check() {
 	if l.cfg.DataDir == "" && (l.cfg.Database.URL == "" || l.cfg.SealKey == "") {
 		l.refuse("data_dir", "is empty and there is no user's data directory: set AMTP_DATA_DIR")
@@ -47,12 +47,11 @@ func (l *loader) checkDatabase() {
 	}
 }
 
-// peersShare is which part of limits.in_flight_bytes other domains have, in
-// httpapi.
+// peersShare is the part of limits.in_flight_bytes that other domains may use, in httpapi.
 const peersShare = 8
 
-// checkPeersShare warns about room for other domains that is so small that it
-// grows to their largest message and no further.
+// checkPeersShare warns if the share of other domains is so small that it is raised to the
+// size of one largest message.
 func (l *loader) checkPeersShare() {
 	limits, most := l.cfg.Limits, l.cfg.Message.MaxSize
 	if l.cfg.Federated() && limits.InFlightBytes >= most && limits.InFlightBytes/peersShare < most {
@@ -200,8 +199,8 @@ func (l *loader) checkLength(path, key string) {
 		minAdminKey))
 }
 
-// othersMayRead reports whether users beside the owner and the group may read
-// a file. Windows does not say.
+// othersMayRead reports whether users other than the owner and the group may read a file.
+// Windows does not say.
 func othersMayRead(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0

@@ -1,13 +1,12 @@
-// Package config reads what the operator wants into one value, once, before
-// anything starts.
+// Package config reads the operator's settings into one value, once, before the gateway
+// starts.
 //
 // Every setting is declared in one row of settings.go: its place in the file,
-// its environment variable, its flag, its default and its meaning. The
-// strongest source wins: flags, then the environment, then the file, then the
-// defaults. Nothing is guessed: a bad value or an unknown key of the file is an
-// error that names where it stands, also when a stronger source hides it; an
-// unknown AMTP_ variable is a warning. A Config that [Load] returned without an
-// error is valid, and nothing in it changes afterwards.
+// its environment variable, its flag, its default and its meaning. Flags take precedence
+// over the environment, the environment over the file, the file over the defaults. A bad
+// value or an unknown key of the file is an error that names its place, even if a source
+// of higher precedence has the setting too. An unknown AMTP_ variable is a warning. A
+// Config that [Load] returned without an error is valid, and never changes afterwards.
 package config
 
 import (
@@ -26,8 +25,8 @@ import (
 // another.
 const FileName = datadir.ConfigFile
 
-// Config is the whole configuration of one gateway. What each field means is
-// said in settings.go.
+// Config is the whole configuration of one gateway. settings.go has the meaning of each
+// field.
 type Config struct {
 	DataDir string
 	// DataDirOpen lets a gateway start although its data directory is not its own alone.
@@ -61,8 +60,8 @@ type Server struct {
 	LocalAddress string // a second one, for this machine only; "" for none
 	PublicURL    string // ask [Config.PublicURL]
 	Domain       amtp.Domain
-	// FormerDomains are those that the gateway gave up: at its start agents with
-	// addresses there get addresses in Domain.
+	// FormerDomains are domains that the gateway served before: at its start, agents with
+	// addresses in them get addresses in Domain.
 	FormerDomains []amtp.Domain
 	ReadTimeout   time.Duration
 	WriteTimeout  time.Duration
@@ -104,7 +103,7 @@ type Signature struct {
 	KeyID          string // the selector of that key
 }
 
-// Echo is the agent that answers who asks whether messages get through.
+// Echo is the agent that confirms that a message arrived.
 type Echo struct {
 	Enabled bool
 }
@@ -155,7 +154,7 @@ const (
 // Secret is text that no output shows. Convert it to a string to use it.
 type Secret string
 
-// redacted is what stands in every output in place of a secret.
+// redacted replaces a secret in every output.
 const redacted = "(set)"
 
 // String tells only whether there is a secret.
@@ -181,8 +180,8 @@ type Sources struct {
 	Content []byte
 }
 
-// Warning tells the operator that something he wrote has no effect, or another
-// one than he may expect.
+// Warning tells the operator that a setting has no effect, or another effect than the
+// operator may expect.
 type Warning struct {
 	Place string `json:"place"` // "environment", a flag, a variable or file:line
 	Text  string `json:"text"`
@@ -198,7 +197,7 @@ type Problem struct {
 
 func (p Problem) String() string { return p.Place + ": " + p.Text }
 
-// Error is the error of [Load]: everything that was found, at least one problem.
+// Error is the error of [Load], with all problems that were found, at least one.
 type Error struct {
 	Problems []Problem
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Database says where the data is, when it is not in the data directory.
+// Database says where the data is if it is not in the data directory.
 type Database struct {
 	URL        DSN  // "" is SQLite in the data directory
 	Unverified bool // a server on another machine need not prove which it is
@@ -30,7 +30,7 @@ func (d *Database) settings() []setting {
 	}
 }
 
-// Queue says how deliveries are worked on.
+// Queue configures the queue.
 type Queue struct {
 	Lease time.Duration
 }
@@ -60,8 +60,8 @@ func (q *Queue) settings() []setting {
 // keywords is the other form of a DSN, of which one must be there.
 var keywords = regexp.MustCompile(`(^|\s)(host|dbname|user|service)\s*=`)
 
-// parseDSN looks whether this is the address of a PostgreSQL at all; who opens
-// it reads it. Its errors never show it.
+// parseDSN checks the form of a PostgreSQL's address; the store parses it. The errors never
+// show it.
 func parseDSN(s string) (DSN, error) {
 	const form = "is not the address of a PostgreSQL: write postgres://user:password@host/database"
 	if s == "" {
@@ -119,8 +119,7 @@ const (
 	storageIdle        = "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME"
 )
 
-// fromStorage reads them, as another way to write database.url. They are weaker
-// than that.
+// fromStorage reads them, as another way to set database.url, which takes precedence.
 func (l *loader) fromStorage() {
 	if !strings.EqualFold(l.env[storageType], "database") {
 		return

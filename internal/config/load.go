@@ -13,8 +13,8 @@ const (
 	environment = "environment"
 )
 
-// loader builds one Config, from the weakest source to the strongest, and
-// collects what there is to say about each.
+// loader builds one Config, from the source of the lowest precedence to that of the highest,
+// and collects problems and warnings.
 type loader struct {
 	cfg      *Config
 	settings []setting
@@ -99,8 +99,8 @@ func (l *loader) userDataDir() (string, error) {
 	})
 }
 
-// namedDataDir returns the data directory without regard to the file, which is
-// where the file is looked for, or "" when nobody names one.
+// namedDataDir returns the data directory in which the file is looked for, so it does not
+// read the file; "" if no other source names one.
 func (l *loader) namedDataDir() string {
 	if dir, ok := l.flags.given(dataDirFlag); ok {
 		return dir

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Retention says how long things are kept, and how the purge goes about it.
+// Retention says how long messages and keys are kept, and how the purge works.
 type Retention struct {
 	Acknowledged   time.Duration
 	Unacknowledged time.Duration
@@ -29,8 +29,8 @@ const (
 	longestKept  = 36500 * day
 )
 
-// maxPurge is how many messages one round of the purge may look at: more would
-// make those wait who send meanwhile.
+// maxPurge is how many messages one round of the purge may examine: with more, senders
+// would have to wait.
 const maxPurge = 5000
 
 func (r *Retention) settings() []setting {
@@ -110,7 +110,7 @@ func upTo(p *int, most int) value {
 	return v
 }
 
-// checkRetention refuses a status that ends before what it tells of.
+// checkRetention refuses a status that is kept for less time than the content.
 func (l *loader) checkRetention() {
 	r := l.cfg.Retention
 	for _, other := range []struct {

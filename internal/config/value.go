@@ -25,8 +25,8 @@ type value struct {
 	set    func(string) error // on error the field is unchanged
 	text   func() string      // what set would read; redacted for a secret
 	plain  func() any         // for JSON: a bool, a number or the text
-	// compose brings what a file holds in place of one value, a list or keys and
-	// values, to the text that set takes; nil if there can only be one value.
+	// compose turns a list, or keys and values, of a file into the text that set takes;
+	// nil if there can only be one value.
 	compose func(*yaml.Node) (string, error)
 }
 
@@ -98,7 +98,7 @@ func count(p *int) value {
 	return v
 }
 
-// option is one word of a choice and what it stands for.
+// option is one word of a choice and its meaning.
 type option[T comparable] struct {
 	word string
 	is   T

@@ -1,5 +1,5 @@
-// Command postgres runs a command with a PostgreSQL of its own, whose address
-// is in the variable that tests look at: the packages of one run share it.
+// Command postgres runs a command with a PostgreSQL of its own. Its address is in the
+// variable that tests read; all packages of one run share the server.
 //
 //	go run ./tools/postgres go test ./...
 package main

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Archives hold files as given, all below one directory, owned by nobody in
-// particular and as old as the commit, so that they are the same each time.
+// Archives have the given files below one directory, with a neutral owner and the time of
+// the commit, so that they are the same each time.
 
-// mode is what a file may be used for: only the program is run.
+// mode is the mode of a file: only the program is executable.
 func mode(name string) os.FileMode {
 	if name == "amtp" || name == "amtp.exe" {
 		return 0o755
@@ -83,7 +83,7 @@ func zipFiles(archive, below, dir string, files []string, at time.Time) error {
 	})
 }
 
-// gzipFile packs one text, as manual pages are installed.
+// gzipFile compresses one text, the form in which manual pages are installed.
 func gzipFile(name string, content []byte) error {
 	return create(name, func(w io.Writer) error {
 		packed, err := gzip.NewWriterLevel(w, gzip.BestCompression)
@@ -103,7 +103,7 @@ func create(name string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// sums writes SHA256SUMS for what is in dir, as sha256sum -c reads it.
+// sums writes SHA256SUMS for the files in dir, in the form that sha256sum -c reads.
 func sums(dir string) error {
 	entries, err := os.ReadDir(dir) // sorted
 	if err != nil {

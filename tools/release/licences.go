@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// licences returns the texts that must go along with the program: Go's own and
+// licences returns the licence texts that must be shipped with the program: Go's own and
 // those of every module that is linked into it on any of the targets.
 func licences() ([]byte, error) {
 	root, err := output("go", "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
-	linked := map[string]string{"Go": root} // what, and the directory where it is
+	linked := map[string]string{"Go": root} // name and directory
 	for _, t := range targets {
 		if err := addModules(linked, t); err != nil {
 			return nil, err
@@ -49,8 +49,8 @@ func addModules(linked map[string]string, t target) error {
 	return nil
 }
 
-// addTexts appends the licence and the notices in dir. Something without a
-// licence must not be released.
+// addTexts appends the licence and the notices in dir. A module without a licence must not
+// be released.
 func addTexts(b *bytes.Buffer, what, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

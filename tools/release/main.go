@@ -1,12 +1,11 @@
-// Command release builds what a release consists of: a static program for each
-// system in an archive, Debian packages, a list of what is in them, and SHA256SUMS.
+// Command release builds the files of a release: an archive with a static program for each
+// system, Debian packages, a list of the linked modules, and SHA256SUMS.
 //
 //	go run ./tools/release [-out DIR] v1.2.3
 //
-// The promise: the same commit and the same Go give the same bytes, on whatever
-// machine and in whatever directory. So it refuses a clone in which something
-// is not committed, every time in the files is the commit's, and each program
-// is asked afterwards which commit it was built from.
+// The promise: the same commit and the same Go give the same bytes, on any machine and in
+// any directory. It therefore refuses a clone with uncommitted changes, uses the commit's
+// time for all files, and afterwards asks each program from which commit it was built.
 package main
 
 import (
@@ -39,13 +38,13 @@ const stampVersion = "github.com/amtp-go/amtp/internal/cli.release"
 // nfpm makes the Debian packages. It is run, not linked.
 const nfpm = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4"
 
-// release is one release while it is made.
+// release is one release while it is built.
 type release struct {
 	version string // v1.2.3
 	commit  string
 	time    time.Time // of the commit
-	out     string    // where it is put
-	stage   string    // a directory for what goes into it
+	out     string    // the directory for its files
+	stage   string    // a directory for the files that go into it
 }
 
 func main() {
@@ -92,8 +91,8 @@ func run(out, version string) (err error) {
 
 var semantic = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(alpha|beta|rc)\.[1-9]\d*)?$`)
 
-// checkVersion refuses what git describe says of a commit that has no tag, which
-// would sort before the release that it came after.
+// checkVersion refuses the output of git describe for a commit without a tag: it would sort
+// before the release that it came after.
 func checkVersion(version string) error {
 	if !semantic.MatchString(version) {
 		return fmt.Errorf("%q is not the version of a release: write v1.2.3 or v1.2.3-rc.1", version)
@@ -101,7 +100,7 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// readClone takes the commit and its time, and refuses a clone with changes.
+// readClone reads the commit and its time, and refuses a clone with changes.
 func (r *release) readClone() error {
 	changed, err := output("git", "status", "--porcelain")
 	if err != nil {
@@ -154,7 +153,7 @@ func (r *release) program(t target) error {
 	return err
 }
 
-// checkStamp makes sure that the program says what it was built from.
+// checkStamp makes sure that the program says from which commit it was built.
 func (r *release) checkStamp(file string) error {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// spdx is a list of what is in the programs, in the form of SPDX 2.3.
+// spdx is a list of the modules in the programs, in the form of SPDX 2.3.
 type spdx struct {
 	Version       string             `json:"spdxVersion"`
 	License       string             `json:"dataLicense"`

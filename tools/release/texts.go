@@ -94,7 +94,7 @@ func manual(help []byte, version, date string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// write writes the commands below c that do something themselves.
+// write writes the commands below c that can be run.
 func (c *command) write(b *bytes.Buffer) {
 	for _, sub := range c.Commands {
 		if len(sub.Commands) > 0 {
@@ -114,7 +114,7 @@ func (c *command) write(b *bytes.Buffer) {
 // verbatim shows a text with its own line breaks.
 func verbatim(text string) string { return ".PP\n.nf\n" + roff(text) + "\n.fi\n" }
 
-// roff escapes what the formatter would take for its own.
+// roff escapes characters that mean something to the formatter.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "…", "...", "—", `\(em`, "→",
 		`\(->`).Replace(text)

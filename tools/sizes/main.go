@@ -1,7 +1,6 @@
-// Command sizes prints the files and functions of this module that are longer
-// than we like, and fails where one is longer than we accept. The first number
-// is a fence, the second a wall. It fails, too, where a line of Go is wider than
-// it has to be, and where a page is not wrapped.
+// Command sizes prints the files and functions of this module that are longer than the
+// fence, and fails if one is longer than the wall. It also fails if a line of Go is too
+// wide, or if a page is not wrapped.
 package main
 
 import (
@@ -50,7 +49,7 @@ func main() {
 	}
 }
 
-// measure prints what is over in one file and returns how many walls it broke.
+// measure prints what exceeds a limit in one file, and returns how many walls were broken.
 func measure(path string) (walls int, err error) {
 	extension := filepath.Ext(path)
 	if extension != ".go" && extension != ".md" {
@@ -78,7 +77,7 @@ func measure(path string) (walls int, err error) {
 	return walls + n, err
 }
 
-// long prints the length of the file and of its functions, where it is over.
+// long prints the lengths of the file and of its functions that exceed a limit.
 func long(path string, content []byte) (walls int, err error) {
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, path, content, parser.SkipObjectResolution)
@@ -103,8 +102,8 @@ func long(path string, content []byte) (walls int, err error) {
 	return walls, nil
 }
 
-// wide returns the numbers of the lines that are too wide. A text that is one string is
-// not broken, so that it can be searched for: a line may be wider by it.
+// wide returns the numbers of the lines that are too wide. A string is not split, so that
+// its text can be searched for: a line may be wider because of it.
 func wide(content []byte) []int {
 	excused := excused(content)
 	var list []int
@@ -119,8 +118,8 @@ func wide(content []byte) []int {
 	return list
 }
 
-// excused returns the lines that a string makes wide: one that goes over the edge, and
-// all of those in which one stands that has several lines.
+// excused returns the lines that are wide because of a string: a line on which a string
+// passes the limit, and all lines of a string that has several.
 func excused(content []byte) map[int]bool {
 	set := token.NewFileSet()
 	file := set.AddFile("", -1, len(content))
@@ -139,7 +138,7 @@ func excused(content []byte) map[int]bool {
 		before := string(content[first.Offset-first.Column+1 : first.Offset])
 		head, _, several := strings.Cut(text, "\n")
 		end := utf8.RuneCountInString(before+head) + 3*strings.Count(before, "\t")
-		if several || end+len(`")},`) > columns { // with what closes around it
+		if several || end+len(`")},`) > columns { // with the closing brackets after it
 			for i := range strings.Count(text, "\n") + 1 {
 				lines[first.Line+i] = true
 			}

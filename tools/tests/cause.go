@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// What says nothing about why a test failed: how go test frames it, and the logs
-// of the servers in it.
+// Lines that do not say why a test failed: the frame of go test, and the logs of the servers
+// in the test.
 var (
 	frame = regexp.MustCompile(`^\s*(=== (RUN|PAUSE|CONT|NAME)\b|--- (PASS|FAIL|SKIP): )|^(PASS|FAIL)$|^(ok  |FAIL|\?   )\t`)
 	aLog  = regexp.MustCompile(`^\s*(time=\S+ )?level=(DEBUG|INFO|WARN|ERROR)\b|^\s*\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (DEBUG|INFO|WARN|ERROR) |^\s*\{"time":"[^"]*","level":`)
 )
 
-// said returns the lines of a test's output that say something.
+// said returns the lines of a test's output that may say why it failed.
 func said(output []string) []string {
 	var list []string
 	for _, text := range output {
@@ -44,8 +44,8 @@ const (
 	longLine  = 400
 )
 
-// excerpt returns how a failure begins and ends. Of a panic it is how it begins,
-// and of one because of the time also where tests stood.
+// excerpt returns the beginning and the end of a failure. For a panic it is the beginning;
+// for a timeout also where the tests were.
 func excerpt(lines []string) []string {
 	if i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "panic: ") }); i >= 0 {
 		paragraphs := split(lines[i:])
@@ -86,12 +86,12 @@ func split(lines []string) (paragraphs [][]string) {
 	return paragraphs
 }
 
-// where is how the testing package begins what a test says.
+// where is the prefix that the testing package writes before a test's text.
 var where = regexp.MustCompile(`^\s*(\w+\.go):(\d+): `)
 
-// cause returns the line that says best why a test failed: of a panic, a data race
-// or a story the line that names it, otherwise what the test said first that it
-// did not only log. sources is the directory of its package.
+// cause returns the line that best says why a test failed. For a panic, a data race or a
+// story it is the line that names it, otherwise the test's first text that is not a log
+// line. sources is the directory of its package.
 func cause(lines []string, sources string) string {
 	for _, begin := range []string{"panic: ", "WARNING: DATA RACE", "FAIL: ", "*** Test killed"} {
 		for _, l := range lines {

@@ -1,7 +1,7 @@
-// Command tests runs go test and says briefly how it went: a line for every
-// package as it ends, then what took longest, what was skipped, and, at the very
-// end, every test that failed and why. The whole output is kept in a file, whose
-// name is printed. The exit code is that of go test.
+// Command tests runs go test and prints a short report: a line for every package when it
+// ends, then the slowest packages and tests, the skipped tests, and at the very end every
+// test that failed and why. The whole output is kept in a file, whose name is printed. The
+// exit code is that of go test.
 //
 //	go run ./tools/tests go test -race ./...
 package main
@@ -22,8 +22,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: go run ./tools/tests go test [FLAG...] [PACKAGE...]")
 		os.Exit(2)
 	}
-	// Ctrl-C ends go test, which was started from the same terminal. What it had to
-	// say until then is still told.
+	// Ctrl-C ends go test, which was started from the same terminal. Its output until then
+	// is still reported.
 	signal.Ignore(os.Interrupt)
 	whole, err := os.CreateTemp("", "amtp-tests-*.log")
 	if err != nil {
@@ -72,7 +72,7 @@ func run(program string, args []string, dir string, out io.Writer, whole file) (
 	return code, err
 }
 
-// directories says where the sources of packages are. Of one that is not known
+// directories returns where the sources of packages are. For a package that is not known,
 // every line counts as the cause of a failure.
 func directories(program, dir string, packages []string) map[string]string {
 	found := map[string]string{}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// event is one line of what go test -json prints, see go doc test2json.
+// event is one line of the output of go test -json, see go doc test2json.
 type event struct {
 	Action      string
 	Package     string
@@ -27,19 +27,19 @@ type event struct {
 // outcome is how a package, or one of its tests, ended.
 type outcome struct {
 	pkg    string
-	test   string // "" for what belongs to no test
+	test   string // "" for the package itself
 	action string // pass, fail, skip, or "" if it did not end
 	took   time.Duration
 	lines  []string
-	build  string // what could not be built
+	build  string // the package that could not be built
 }
 
-// report collects what go test says.
+// report collects the results of go test.
 type report struct {
 	out    io.Writer
 	whole  io.Writer
 	tests  map[[2]string]*outcome // by package and test
-	builds map[string][]string    // what the compiler said, by what it built
+	builds map[string][]string    // the compiler's output, by package
 }
 
 func newReport(out, whole io.Writer) *report {
@@ -56,7 +56,7 @@ func (r *report) read(from io.Reader) error {
 			if bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &e) == nil && e.Action != "" {
 				r.take(e)
 			} else {
-				r.print("%s", line) // go itself has something to say
+				r.print("%s", line) // a message of the go command itself
 			}
 		}
 		if err == io.EOF {
@@ -130,8 +130,8 @@ func (r *report) failedPackages() []string {
 	return list
 }
 
-// failures lists what failed by itself: not a test of which only a part failed,
-// and not a package of which only tests failed.
+// failures lists the outcomes that failed by themselves: not a test of which only a subtest
+// failed, and not a package of which only tests failed.
 func (r *report) failures() []*outcome {
 	var list []*outcome
 	all := r.sorted()
@@ -161,7 +161,7 @@ const (
 	slowTests    = 10
 )
 
-// tell prints what took longest, what was skipped and what failed.
+// tell prints the slowest, the skipped and the failed packages and tests.
 func (r *report) tell(sources map[string]string, whole string) {
 	r.slowest("packages", slowPackages, func(o *outcome) bool { return o.test == "" })
 	r.slowest("tests", slowTests, func(o *outcome) bool { return o.test != "" && !strings.Contains(o.test, "/") })
@@ -187,7 +187,7 @@ func (r *report) tell(sources map[string]string, whole string) {
 	}
 }
 
-// words is what there is to say of a failure.
+// words are the lines of the report about a failure.
 func (r *report) words(o *outcome) []string {
 	words := said(o.lines)
 	if o.build != "" {

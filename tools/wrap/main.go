@@ -1,5 +1,4 @@
-// Command wrap fills the prose of the Markdown pages that it is given up to the width
-// of our pages.
+// Command wrap wraps the prose of the given Markdown pages at the width of our pages.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxChain ends a chain of names that leads nowhere.
+// maxChain bounds a chain of aliases.
 const maxChain = 16
 
 // handler answers over UDP or TCP.
@@ -27,7 +27,7 @@ func (d *Server) handler(tcp bool) dns.HandlerFunc {
 			}
 			answer.Truncate(size)
 		}
-		// Who has stopped listening is not told.
+		// A client that has stopped listening gets no answer.
 		_ = w.WriteMsg(answer)
 	}
 }
@@ -147,8 +147,8 @@ func (d *Server) exists(name string) bool {
 	return false
 }
 
-// authority returns the SOA of the zone that name is in; the root's says that
-// nothing may be remembered for a minute.
+// authority returns the SOA of the zone that name is in. The root's SOA says that absence
+// may be remembered for a minute.
 func (d *Server) authority(name string) []dns.RR {
 	for at, end := 0, false; !end; at, end = dns.NextLabel(name, at) {
 		if r := d.names[name[at:]]; r != nil && len(r.soa) > 0 {

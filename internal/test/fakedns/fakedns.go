@@ -1,5 +1,5 @@
-// Package fakedns is a name server for tests: real sockets on this machine in place
-// of the ones out there.
+// Package fakedns is a name server for tests: it uses real sockets on this machine in place
+// of DNS.
 package fakedns
 
 import (
@@ -22,11 +22,11 @@ const (
 	Answering     Mode = iota // as the records say
 	Failing                   // SERVFAIL
 	Refusing                  // REFUSED
-	Denying                   // NXDOMAIN, whatever there is
+	Denying                   // NXDOMAIN, whatever records there are
 	Silent                    // no answer at all
 	Truncating                // over UDP only the hint to ask over TCP
 	WithoutEDNS               // FORMERR for a question with EDNS, as old servers do
-	OtherQuestion             // an answer to what was not asked
+	OtherQuestion             // an answer to another question
 )
 
 // Server is a name server on a loopback address, over UDP and TCP. Its records can
@@ -48,7 +48,7 @@ type records struct {
 	txt    []dns.RR
 	cname  []dns.RR
 	soa    []dns.RR
-	rounds [][]netip.Addr // one for each question for A, the last for all further ones
+	rounds [][]netip.Addr // one for each question for A; the last one for all further questions
 }
 
 // New starts a name server that runs until the test ends.
@@ -102,7 +102,7 @@ func (d *Server) serve(s *dns.Server) {
 // Addr returns where the server listens.
 func (d *Server) Addr() netip.AddrPort { return d.addr }
 
-// TXT publishes texts at name in place of those that were there.
+// TXT publishes texts at name and replaces earlier ones.
 func (d *Server) TXT(name string, ttl time.Duration, texts ...string) {
 	d.change(name, func(r *records) {
 		r.txt = nil
@@ -112,7 +112,7 @@ func (d *Server) TXT(name string, ttl time.Duration, texts ...string) {
 	})
 }
 
-// CNAME makes name another name of target; an empty target ends that.
+// CNAME makes name an alias of target; an empty target removes the alias.
 func (d *Server) CNAME(name string, ttl time.Duration, target string) {
 	d.change(name, func(r *records) {
 		r.cname = nil
@@ -122,8 +122,8 @@ func (d *Server) CNAME(name string, ttl time.Duration, target string) {
 	})
 }
 
-// SOA makes name a zone. The answer that there is nothing may be remembered for
-// the shorter of ttl and minimum.
+// SOA makes name a zone. An answer without records may be remembered for the shorter of ttl
+// and minimum.
 func (d *Server) SOA(name string, ttl, minimum time.Duration) {
 	d.change(name, func(r *records) {
 		r.soa = []dns.RR{&dns.SOA{Hdr: header(name, dns.TypeSOA, ttl), Ns: "ns.invalid.", Mbox: "nobody.invalid.",
@@ -144,8 +144,8 @@ func (d *Server) Remove(name string) {
 	delete(d.names, key(name))
 }
 
-// Behave sets how questions for name are treated; "" is for all names for which
-// nothing else is set.
+// Behave sets the mode of questions for name; "" means all names without a mode of their
+// own.
 func (d *Server) Behave(name string, m Mode) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

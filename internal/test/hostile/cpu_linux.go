@@ -9,8 +9,8 @@ import (
 // rusageThread asks for the calling thread alone. getrusage(2)
 const rusageThread = 1
 
-// ownThread keeps the goroutine on its thread until release: what others do in the
-// process is not counted.
+// ownThread keeps the goroutine on its thread until release, so that the work of other
+// goroutines is not counted.
 func ownThread() (release func()) {
 	runtime.LockOSThread()
 	return runtime.UnlockOSThread

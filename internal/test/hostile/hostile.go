@@ -1,7 +1,7 @@
-// Package hostile makes inputs that cost whoever reads them as much as they can, and
-// checks that the cost of reading grows as the input does. What is not proven to come
-// from anybody may cost a gateway no more: a reader that looks twice at everything for
-// each thing that it finds takes hours for what another one takes a second for.
+// Package hostile makes inputs that cost a reader as much as possible, and checks that the
+// cost of reading grows linearly with the input. Unproven input may cost a gateway no
+// more: a reader that scans the whole input for each thing that it finds takes hours
+// where another one takes a second.
 package hostile
 
 import (
@@ -18,8 +18,8 @@ type Shape struct {
 	Make func(n int) []byte
 }
 
-// pieces are what texts are full of: what separates, what opens, what escapes, and what
-// parsers of addresses, domains, tags, URLs, base64, times and numbers look for.
+// pieces are the pieces that texts repeat: separators, brackets, escapes, and what parsers
+// of addresses, domains, tags, URLs, base64, times and numbers look for.
 var pieces = []string{
 	"a", "A", "0", "9", ".", "-", "_", "+", "@", ";", "=", ",", " ", "\t", "\n", "\"", "'", "\\", "/", ":", "%", "[",
 	"(", "{", "<", "&", "?", "#", "~", "*",
@@ -31,8 +31,8 @@ var pieces = []string{
 	"\"\"", "[]", "{}",
 }
 
-// Texts returns shapes that repeat one piece, behind each of the beginnings: those that
-// a reader takes to be its own.
+// Texts returns shapes that repeat one piece after each of the beginnings, by which a reader
+// recognises its own form.
 func Texts(beginnings ...string) []Shape {
 	var list []Shape
 	for _, begin := range append([]string{""}, beginnings...) {
@@ -45,7 +45,7 @@ func Texts(beginnings ...string) []Shape {
 	return list
 }
 
-// many returns n bytes of an item that is made for each number, with commas between.
+// many returns n bytes of items, one made for each number, separated by commas.
 func many(n int, open, end string, item func(i int) string) string {
 	var b strings.Builder
 	b.WriteString(open)
@@ -67,8 +67,8 @@ func object(member func(i int) string) func(n int) string {
 	return func(n int) string { return many(n, "{", "}", member) }
 }
 
-// nested returns values inside one another, as deep as JSON may be here. Every object
-// has its members in the wrong order, and the largest is the innermost.
+// nested returns values inside one another, as deep as strictjson allows. Every object has
+// its members in the wrong order, and the largest is the innermost.
 func nested(n int) string {
 	const deep = 55
 	return strings.Repeat(`{"b":1,"a":`, deep) + `"` + strings.Repeat("x", n) + `"` + strings.Repeat("}", deep)
@@ -119,8 +119,7 @@ func Values() []Shape {
 	return shapes
 }
 
-// Within returns the shapes with what stands around them: they are one member of a
-// document, for example.
+// Within returns the shapes inside a frame: for example as one member of a document.
 func Within(shapes []Shape, before, behind string) []Shape {
 	out := make([]Shape, len(shapes))
 	for i, s := range shapes {
@@ -131,26 +130,26 @@ func Within(shapes []Shape, before, behind string) []Shape {
 	return out
 }
 
-// Bounds of Linear. An input that is so many times as long may cost a little more than
-// as many times as much: sorting does, and so does what no longer fits the caches. One
-// that is looked at once for each of its bytes costs sixteen times as much.
+// Bounds of Linear. An input that is four times as long may cost a little more than four
+// times as much: sorting does, and so does an input that no longer fits the caches. A
+// reader that scans the whole input for each byte costs sixteen times as much.
 const (
 	times     = 4
 	mostRatio = 7.
-	// trifle is a cost at which nothing can have been done once for every pair of
-	// bytes of the sizes that are used here.
+	// trifle is a cost that is too low for work on every pair of bytes of the sizes that
+	// are used here.
 	trifle = 20 * time.Microsecond
-	looks  = 6 // by the clock on the wall, of which the least counts
-	counts = 5 // by processor time
-	// counted is how much processor time one count takes: some systems tell it in
-	// steps of milliseconds.
+	looks  = 6 // measurements by the wall clock, of which the lowest counts
+	counts = 5 // measurements by processor time
+	// counted is how much processor time one count takes at least: some systems report it
+	// in steps of milliseconds.
 	counted = 60 * time.Millisecond
 )
 
 // Linear checks that reading four times n bytes of each shape costs at most mostRatio
-// times as much as reading n. A first look is by the clock, whose least measurement is right on
-// a machine that has nothing else to do. Where that looks bad, processor time is
-// counted, several times.
+// times as much as reading n. It first measures by the wall clock, whose lowest measurement
+// is right on an idle machine. If that is too high, it measures processor time, several
+// times.
 func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
 	t.Helper()
 	release := ownThread()
@@ -165,7 +164,7 @@ func Linear(t *testing.T, shapes []Shape, n int, read func(input []byte)) {
 	}
 }
 
-// growth returns how many times as much the large input costs, 0 for a trifle.
+// growth returns how many times as much the large input costs, 0 if the cost is a trifle.
 func growth(small, large []byte, read func([]byte)) (ratio float64) {
 	least := [2]time.Duration{time.Hour, time.Hour}
 	for range looks {
@@ -202,8 +201,8 @@ func count(input []byte, read func([]byte)) float64 {
 	return (spent() - before).Seconds() / float64(n)
 }
 
-// Bench reports of each shape what ten megabytes cost in milliseconds of processor
-// time, measured with n bytes. At most 100 are allowed.
+// Bench reports for each shape the cost of ten megabytes in milliseconds of processor time,
+// measured with n bytes. At most 100 are allowed.
 func Bench(b *testing.B, shapes []Shape, n int, read func(input []byte)) {
 	for _, s := range shapes {
 		b.Run(s.Name, func(b *testing.B) {

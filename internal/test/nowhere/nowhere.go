@@ -1,6 +1,6 @@
-// Package nowhere gives tests an address of this machine at which nothing
-// answers, whatever else runs here: who connects to it is refused, over TCP and
-// over UDP. The port is held until the test ends, so no other program gets it.
+// Package nowhere gives tests an address of this machine at which nothing answers,
+// whatever else runs here: connections to it are refused, over TCP and over UDP. The port
+// is held until the test ends, so no other program gets it.
 package nowhere
 
 import (

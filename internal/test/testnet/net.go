@@ -51,8 +51,8 @@ func New(t testing.TB) *Net {
 	return n
 }
 
-// Gateway is the gateway of one domain, as the program runs it. It has a
-// certificate for amtp.{domain}, and what its domain publishes is in DNS.
+// Gateway is the gateway of one domain, as the program runs it. It has a certificate for
+// amtp.{domain}, and its domain's records are in DNS.
 type Gateway struct {
 	Domain amtp.Domain
 	Dir    string // its data
@@ -60,7 +60,7 @@ type Gateway struct {
 	net      *Net
 	cert     string // files, the same after a restart
 	key      string
-	apart    bool // it is in no DNS, and trusts nobody
+	apart    bool // it is not in DNS, and trusts no authority of this internet
 	silent   bool // it asks for no receipts
 	settings []string
 	address  string // host:port, the same after a restart
@@ -81,8 +81,8 @@ func (n *Net) Start(domain string, settings ...string) *Gateway {
 	return n.start(&Gateway{Domain: d, Dir: filepath.Join(n.dir, domain), settings: settings})
 }
 
-// StartApart runs a gateway that is published nowhere, believes the authorities of
-// the system only and goes to public addresses only.
+// StartApart runs a gateway that is not published, trusts only the authorities of the
+// system and calls only public addresses.
 func (n *Net) StartApart(domain string, settings ...string) *Gateway {
 	n.t.Helper()
 	d, err := amtp.ParseDomain(domain)
@@ -111,7 +111,7 @@ func (n *Net) start(g *Gateway) *Gateway {
 	return g
 }
 
-// Run starts a gateway that was stopped, where it was.
+// Run starts a stopped gateway again, at the same address and with the same data.
 func (g *Gateway) Run(settings ...string) {
 	t := g.net.t
 	t.Helper()
@@ -150,7 +150,7 @@ func (g *Gateway) Run(settings ...string) {
 	go func(a *app.App, ended chan<- error) { ended <- a.Run(ctx) }(g.app, g.ended)
 }
 
-// host is what the gateway's certificate is for.
+// host is the name in the gateway's certificate.
 func (g *Gateway) host() string {
 	if g.apart {
 		return "127.0.0.1"
@@ -173,11 +173,11 @@ func (g *Gateway) Stop() {
 	g.app = nil
 }
 
-// ttl of what is published, the shortest that a gateway believes.
+// ttl is that of published records, the shortest that a gateway accepts.
 const ttl = time.Minute
 
-// Publish puts the gateway's records into DNS: where it is, how it signs, and
-// every key that it has.
+// Publish puts the gateway's records into DNS: its URL, that it signs, and every key that it
+// has.
 func (g *Gateway) Publish() {
 	g.net.t.Helper()
 	_, port, err := net.SplitHostPort(g.address)
@@ -197,14 +197,14 @@ func (g *Gateway) Publish() {
 	}
 }
 
-// AskNothing publishes the gateway without any features, as one that knows no
-// receipts. It must be called before anybody has looked for the gateway.
+// AskNothing publishes the gateway without any features, as one that knows no receipts. It
+// must be called before the gateway is looked up for the first time.
 func (g *Gateway) AskNothing() {
 	g.silent = true
 	g.Publish()
 }
 
-// features are what the record says behind auth.
+// features is the part of the record after auth.
 func (g *Gateway) features() string {
 	if g.silent {
 		return ""
@@ -218,8 +218,7 @@ func (g *Gateway) URL() string { return "https://" + g.address }
 // Log returns what the gateway has logged.
 func (g *Gateway) Log() string { return g.log.String() }
 
-// Client returns the client of somebody who trusts this internet's authority,
-// without any key.
+// Client returns a client that trusts this internet's authority and has no key.
 func (g *Gateway) Client() *amtp.Client {
 	return &amtp.Client{URL: g.URL(), HTTP: g.net.reach(g.host())}
 }

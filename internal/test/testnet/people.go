@@ -8,15 +8,15 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Person is an agent and who speaks for it.
+// Person is an agent with the client that acts for it.
 type Person struct {
 	Address amtp.Address
 	Client  *amtp.Client
 	net     *Net
 }
 
-// As returns the agent with the address, registered at the gateway of its domain
-// when it speaks for the first time.
+// As returns the agent with the address. The first call registers it at the gateway of its
+// domain.
 func (n *Net) As(address string) *Person {
 	n.t.Helper()
 	n.mu.Lock()
@@ -43,7 +43,7 @@ func (n *Net) As(address string) *Person {
 	return p
 }
 
-// Send writes a message and returns what the gateway answered.
+// Send writes a message and returns the gateway's answer.
 func (p *Person) Send(subject string, to ...string) amtp.SendResult {
 	p.net.t.Helper()
 	payload, err := json.Marshal(map[string]string{"text": subject})
@@ -71,7 +71,7 @@ func (p *Person) Post(m amtp.Message, to ...string) amtp.SendResult {
 	return r
 }
 
-// patience is how long something that must happen may take in a test.
+// patience is how long an event that must happen may take in a test.
 const patience = 5 * time.Minute
 
 // Receives waits until the agent's inbox holds n messages and returns them.
@@ -93,7 +93,7 @@ func (p *Person) Receives(n int) []amtp.InboxMessage {
 	return list
 }
 
-// Inbox returns what is in the agent's inbox now.
+// Inbox returns the messages in the agent's inbox now.
 func (p *Person) Inbox() []amtp.InboxMessage {
 	p.net.t.Helper()
 	page, err := p.Client.Inbox(context.Background(), p.Address, amtp.InboxQuery{})
@@ -111,7 +111,7 @@ func (p *Person) Ack(id amtp.MessageID) {
 	}
 }
 
-// Hears waits until the message has the status, and returns all of it.
+// Hears waits until the message has the status, and returns the whole status.
 func (p *Person) Hears(id amtp.MessageID, want amtp.Status) amtp.MessageStatus {
 	p.net.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

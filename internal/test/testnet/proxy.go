@@ -18,20 +18,20 @@ import (
 	"time"
 )
 
-// Proxy stands before a gateway and disturbs what is posted to it, one post after
-// the other, as a schedule says. What follows the schedule passes unharmed.
+// Proxy is in front of a gateway and disturbs the posts to it, one after the other, by a
+// schedule. Posts after the end of the schedule pass undisturbed.
 type Proxy struct {
 	g      *Gateway
 	client *http.Client
 
 	mu    sync.Mutex
 	plan  []fault
-	seen  map[string]int // posts by what befell them
-	posts int            // all of them
-	apart time.Time      // until then nothing passes
+	seen  map[string]int // posts by disturbance
+	posts int            // all posts
+	apart time.Time      // until then no post passes
 }
 
-// fault is what befalls a post: how, for how long, and how much of an answer
+// fault is the disturbance of a post: its kind, its length, and how much of an answer
 // remains, in thousandths.
 type fault struct {
 	kind string
@@ -39,8 +39,8 @@ type fault struct {
 	part int
 }
 
-// disturbances by name. Each decides whether and when the gateway gets the post,
-// and what its sender hears.
+// disturbances are the kinds by name. Each decides whether and when the gateway gets the
+// post, and which answer its sender gets.
 var disturbances = map[string]func(*Proxy, *exchange, fault){
 	"delay":           func(p *Proxy, x *exchange, f fault) { x.wait(f.wait); p.pass(x) },
 	"partition":       func(p *Proxy, x *exchange, f fault) { p.part(f.wait); x.cut(nil) },
@@ -68,8 +68,8 @@ var disturbances = map[string]func(*Proxy, *exchange, fault){
 	"endless": func(_ *Proxy, x *exchange, _ fault) { x.drown() },
 }
 
-// Behind puts the gateway behind a new proxy and publishes that in its place. It
-// must be called before anybody has looked for the gateway.
+// Behind puts the gateway behind a new proxy and publishes the proxy instead. It must be
+// called before the gateway is looked up for the first time.
 func (g *Gateway) Behind() *Proxy {
 	t := g.net.t
 	t.Helper()
@@ -106,7 +106,7 @@ func (g *Gateway) Behind() *Proxy {
 	return p
 }
 
-// Disturb begins the schedule of the seed: what befalls the next posts.
+// Disturb begins the schedule of the seed: the disturbances of the next posts.
 func (p *Proxy) Disturb(seed uint64) {
 	const most = 4
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -123,7 +123,7 @@ func (p *Proxy) Disturb(seed uint64) {
 	p.plan = plan
 }
 
-// Plan returns what is still to befall posts.
+// Plan returns the rest of the schedule.
 func (p *Proxy) Plan() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,14 +144,14 @@ func (p *Proxy) Posts() int {
 	return p.posts
 }
 
-// part lets nothing pass for a while.
+// part lets no post pass for a while.
 func (p *Proxy) part(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.apart = time.Now().Add(d)
 }
 
-// next returns what befalls the next post.
+// next returns the disturbance of the next post.
 func (p *Proxy) next() (f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,8 +184,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.pass(x)
 }
 
-// forward has the gateway take the post and returns its answer, nil when there is
-// none.
+// forward sends the post to the gateway and returns its answer, nil if there is none.
 func (p *Proxy) forward(x *exchange) (*http.Response, []byte) {
 	req, err := http.NewRequestWithContext(x.r.Context(), x.r.Method, p.g.URL()+x.r.URL.RequestURI(),
 		bytes.NewReader(x.body))
@@ -257,7 +256,7 @@ func (x *exchange) say(status int, contentType, body string) {
 	x.w.Header().Set("Content-Type", contentType)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
-	_, _ = io.WriteString(x.w, body) // who hung up is not told
+	_, _ = io.WriteString(x.w, body) // a sender that hung up gets no answer
 }
 
 // cut writes the beginning of an answer and resets the connection.
@@ -270,13 +269,13 @@ func (x *exchange) cut(beginning []byte) {
 	_, _ = conn.Write(beginning) // it is cut anyway
 	if raw, ok := conn.(*tls.Conn); ok {
 		if c, ok := raw.NetConn().(*net.TCPConn); ok {
-			_ = c.SetLinger(0) // what cannot be reset is closed
+			_ = c.SetLinger(0) // a connection that cannot be reset is closed
 			c.Close()
 		}
 	}
 }
 
-// drown answers until the sender has heard enough.
+// drown sends an endless answer until the sender stops reading.
 func (x *exchange) drown() {
 	x.w.Header().Set("Content-Type", "application/json")
 	part := []byte(`{"message_id":"` + strings.Repeat("0", 1<<15))
