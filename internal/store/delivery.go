@@ -80,7 +80,7 @@ func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 		d.Attempts = 1 // a pull inbox takes a message at the first try
 	}
 	if d.State == gateway.Queued && r.Job != nil {
-		r.Job.shown(&d)
+		r.Job.apply(&d)
 	}
 	return d
 }
@@ -94,8 +94,8 @@ func (r *DeliveryRow) Destination() gateway.Destination {
 	return gateway.Destination(strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:]))
 }
 
-// shown makes a delivery that is not decided look as its job stands.
-func (j *JobRow) shown(d *gateway.Delivery) {
+// apply makes a delivery that is not decided look as its job stands.
+func (j *JobRow) apply(d *gateway.Delivery) {
 	d.State = j.State
 	if changed := FromMicros(j.Changed); changed.After(d.Changed) {
 		d.Changed = changed

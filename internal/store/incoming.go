@@ -90,7 +90,7 @@ func (p *Incoming) Name(taken bool) (canonical uuid.UUID, given string) {
 		return canonical, string(p.GivenID)
 	}
 	if amtp.MessageID(p.Given.String()) != p.GivenID {
-		given = string(p.GivenID) // the same UUID in other letters
+		given = string(p.GivenID) // the same UUID in other cases of its letters
 	}
 	return p.Given, given
 }

@@ -4,8 +4,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Pager decides which rows of a list stand on a page, and where the page ends. It is
-// shown the rows in their order.
+// Pager decides which rows of a list stand on a page, and where the page ends. It
+// sees the rows in their order.
 type Pager struct {
 	Limit    int // rows on the page, 0 for any number
 	Scan     int // rows that are looked at and not wanted: then the page ends early
@@ -52,7 +52,7 @@ func InInbox(f *gateway.InboxFilter, read, received int64) bool {
 // InJobs reports whether a filter wants a job.
 func InJobs(f *gateway.JobFilter, state gateway.State) bool { return f.State == 0 || state == f.State }
 
-// InDead reports whether a filter wants a dead letter, which is one since then.
+// InDead reports whether a filter wants a dead letter, which became one at that time.
 func InDead(f *gateway.DeadFilter, code string, dead int64) bool {
 	return (f.Code == "" || code == string(f.Code)) && (f.Before.IsZero() || dead < Micros(f.Before))
 }

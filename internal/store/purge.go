@@ -16,7 +16,7 @@ type Aged struct {
 	There  bool
 	Stored int64    // bytes of the body, 0 when it was removed before
 	Used   [][]byte // the idempotency keys, beside the times in Keys
-	Mend   Mending
+	Fixes  TimeFixes
 
 	// What is kept of a body that goes: the fingerprint, by which a late retry is
 	// recognised, and the idempotency key that only the body tells, nil for none.
@@ -25,7 +25,7 @@ type Aged struct {
 
 // Forget forgets what was read of the message, so that it is read again.
 func (m *Aged) Forget() {
-	m.There, m.Mend, m.Stored, m.Kept, m.Used = false, nil, 0, gateway.Kept{}, nil
+	m.There, m.Fixes, m.Stored, m.Kept, m.Used = false, nil, 0, gateway.Kept{}, nil
 }
 
 // Size returns the bytes of a body that goes.
@@ -37,17 +37,17 @@ func (m *Aged) Size() int64 {
 }
 
 // BodyEnds reports whether the body is there and its time has come.
-func (m *Aged) BodyEnds(w *Walk) bool {
+func (m *Aged) BodyEnds(w *PurgeCursor) bool {
 	at, ends := w.Keep.BodyEnds(m.Deliveries)
 	return m.Body && w.isDue(at, ends)
 }
 
 // BodyGoes reports whether the body goes: a retry may have added a recipient since it
 // was prepared for that. One of which a report has yet to be made stays all the same.
-func (m *Aged) BodyGoes(w *Walk) bool { return m.Fingerprint != nil && m.BodyEnds(w) }
+func (m *Aged) BodyGoes(w *PurgeCursor) bool { return m.Fingerprint != nil && m.BodyEnds(w) }
 
 // KeysDue takes out of a message without a body the keys that are due, and returns them.
-func (m *Aged) KeysDue(w *Walk) (due [][]byte) {
+func (m *Aged) KeysDue(w *PurgeCursor) (due [][]byte) {
 	kept := m.Keys[:0:0]
 	for i, key := range m.Used {
 		if w.isDue(w.Keep.KeyEnds(m.Keys[i], m.Deliveries)) {
@@ -61,17 +61,17 @@ func (m *Aged) KeysDue(w *Walk) (due [][]byte) {
 }
 
 // StatusEnds reports whether a message without a body is to be forgotten.
-func (m *Aged) StatusEnds(w *Walk) bool { return w.isDue(w.Keep.StatusEnds(m.Deliveries)) }
+func (m *Aged) StatusEnds(w *PurgeCursor) bool { return w.isDue(w.Keep.StatusEnds(m.Deliveries)) }
 
 // Again returns when the message is looked at again.
-func (m *Aged) Again(w *Walk) time.Time { return w.Keep.LookAgain(m.Kept, FromMicros(w.Now)) }
+func (m *Aged) Again(w *PurgeCursor) time.Time { return w.Keep.LookAgain(m.Kept, FromMicros(w.Now)) }
 
-func (w *Walk) isDue(at time.Time, ends bool) bool { return ends && Micros(at) <= w.Now }
+func (w *PurgeCursor) isDue(at time.Time, ends bool) bool { return ends && Micros(at) <= w.Now }
 
 // PurgeRows are a store's rows as Purge walks through them.
 type PurgeRows interface {
-	// PurgeAgents forgets agents that were removed before then. begin begins a walk
-	// anew that has come to its end; all says that it has.
+	// PurgeAgents forgets agents that were removed before then. begin begins anew
+	// behind the last agent; all says that the last was reached.
 	PurgeAgents(ctx context.Context, before time.Time, begin bool, limit int) (gone int, all bool, err error)
 	// Times returns how the clock reads what is stored, after what lay ahead of the
 	// clock was written anew.
@@ -79,11 +79,11 @@ type PurgeRows interface {
 	// PurgeDomains forgets domains that wrote nothing since then.
 	PurgeDomains(ctx context.Context, times *Times, since time.Time, limit int) (gone int, err error)
 	// Turns returns the next messages to look at, prepared for the end of their bodies,
-	// and where the walk is. It notes in out what it found.
-	Turns(ctx context.Context, keep gateway.Retention, times Times, limit int, out *gateway.Purged) (Walk, []*Aged, error)
-	// PurgeTurns removes in one transaction what is due of messages, and stores how far
-	// the walk has come.
-	PurgeTurns(ctx context.Context, list []*Aged, walk *Walk) (gateway.Purged, error)
+	// and the cursor. It notes in out what it found.
+	Turns(ctx context.Context, keep gateway.Retention, times Times, limit int, out *gateway.Purged) (PurgeCursor, []*Aged, error)
+	// PurgeTurns removes in one transaction what is due of messages, and stores the
+	// cursor.
+	PurgeTurns(ctx context.Context, list []*Aged, cursor *PurgeCursor) (gateway.Purged, error)
 }
 
 // Purge removes what has outlived its retention: agents, domains before the first
@@ -112,13 +112,13 @@ func purgeMessages(ctx context.Context, rows PurgeRows, keep gateway.Retention, 
 			return out, err
 		}
 	}
-	walk, list, err := rows.Turns(ctx, keep, times, limit, &out)
+	cursor, list, err := rows.Turns(ctx, keep, times, limit, &out)
 	for err == nil && len(list) > 0 {
 		n := purgeStepOf(list)
 		for _, m := range list[:n] {
-			walk.Pass(m.Turn)
+			cursor.Pass(m.Turn)
 		}
-		passed := walk
+		passed := cursor
 		var did gateway.Purged
 		if did, err = rows.PurgeTurns(ctx, list[:n], &passed); err != nil {
 			break
@@ -148,24 +148,24 @@ func purgeStepOf(list []*Aged) int {
 	return n
 }
 
-// AgentWalk is how far the purge of removed agents has come. It is kept in memory, for a
-// walk may begin anywhere.
-type AgentWalk struct {
+// AgentWalk is how far the purge of removed agents has come. It is kept in memory, for it
+// may begin anywhere.
+type AgentCursor struct {
 	last atomic.Int64 // the last agent that was looked at, walked at the end
 }
 
-const walked = math.MaxInt64
+const walkEnded = math.MaxInt64
 
 // Step looks at the next agents, of which look returns how many it looked at, the last
-// of them, and how many it has forgotten. begin begins a walk anew that has come to its
-// end; all says that it has.
-func (w *AgentWalk) Step(begin bool, limit int,
+// of them, and how many it has forgotten. begin begins anew behind the
+// last agent; all says that the last was reached.
+func (w *AgentCursor) Step(begin bool, limit int,
 	look func(after int64) (looked int, last int64, gone int, err error)) (gone int, all bool, err error) {
 	after := w.last.Load()
-	if after == walked && begin {
+	if after == walkEnded && begin {
 		after = 0
 	}
-	if after == walked {
+	if after == walkEnded {
 		return 0, true, nil
 	}
 	looked, last, gone, err := look(after)
@@ -173,8 +173,8 @@ func (w *AgentWalk) Step(begin bool, limit int,
 		return 0, false, err
 	}
 	if looked < limit {
-		last = walked
+		last = walkEnded
 	}
 	w.last.Store(last)
-	return gone, last == walked, nil
+	return gone, last == walkEnded, nil
 }

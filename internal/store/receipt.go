@@ -64,17 +64,17 @@ func ReceiptID(r *gateway.Receipt) (uuid []byte, text string, ok bool) {
 	return u[:], u.String(), ok
 }
 
-// Told is a delivery as a receipt leaves it. Times are microseconds, 0 for none.
-type Told struct {
+// ReceiptChange is a delivery as a receipt leaves it. Times are microseconds, 0 for none.
+type ReceiptChange struct {
 	Seq                                      int64
 	Was, State                               gateway.State
 	Changed, Delivered, Acked, Read, Refused int64
 }
 
-// Told returns what the receipt of a domain changes of a delivery, false when it
+// Change returns what the receipt of a domain changes of a delivery, false when it
 // changes nothing: it is another's, it did not reach the recipient, or all is
 // known.
-func (r *DeliveryRow) Told(from amtp.Domain, told *gateway.Receipt, now int64) (t Told, changes bool) {
+func (r *DeliveryRow) Change(from amtp.Domain, told *gateway.Receipt, now int64) (t ReceiptChange, changes bool) {
 	to, err := amtp.ParseAddress(r.Address)
 	if err != nil || r.Agent != 0 || to.Domain() != from || !to.Equal(told.Recipient) {
 		return t, false
@@ -87,7 +87,7 @@ func (r *DeliveryRow) Told(from amtp.Domain, told *gateway.Receipt, now int64) (
 		delivered = r.Changed
 	}
 	within := func(at int64) int64 { return min(max(at, delivered), max(now, delivered)) }
-	t = Told{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered, Acked: r.Acked,
+	t = ReceiptChange{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered, Acked: r.Acked,
 		Read: r.Read, Refused: r.Refused}
 	if at := Micros(told.Acked); at != 0 && r.Acked == 0 {
 		if next, err := gateway.Next(r.State, gateway.Ack); err == nil {

@@ -53,7 +53,7 @@ func (x *Indexes) Select(dir *Directory, by gateway.Reader, f *gateway.MessageFi
 	if len(all) == 0 {
 		return x.All
 	}
-	return Meeting(all...)
+	return Intersection(all...)
 }
 
 // named returns the messages of an address, elsewhere or of any agent that ever had it.
@@ -148,19 +148,19 @@ func (u union) below(before int64, b *budget) (highest int64, err error) {
 	return highest, nil
 }
 
-// meeting is the numbers that all of some series have. The series leap over what
+// intersection is the numbers that all of some series have. The series leap over what
 // the others do not have: the search costs what the shortest of them holds.
-type meeting []Series
+type intersection []Series
 
-// Meeting returns the numbers that all of the series have.
-func Meeting(all ...Series) Series {
+// Intersection returns the numbers that all of the series have.
+func Intersection(all ...Series) Series {
 	if len(all) == 1 {
 		return all[0]
 	}
-	return meeting(all)
+	return intersection(all)
 }
 
-func (m meeting) below(before int64, b *budget) (int64, error) {
+func (m intersection) below(before int64, b *budget) (int64, error) {
 	for {
 		id, err := m[0].below(before, b)
 		if err != nil || id == 0 {

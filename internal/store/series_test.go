@@ -51,7 +51,7 @@ func TestPagesAreTheWholeList(t *testing.T) {
 				t.Fatalf("the list does not end; %v so far", got)
 			}
 			read := 0
-			l := Listing{Series: Meeting(listed(a, &read), Union(listed(b, &read), listed(c, &read))), Floor: floor,
+			l := Listing{Series: Intersection(listed(a, &read), Union(listed(b, &read), listed(c, &read))), Floor: floor,
 				Bounds: bounds}
 			if odd {
 				l.Match = func(rows []int64) (match []bool, err error) {
@@ -102,7 +102,7 @@ func TestSeriesLeap(t *testing.T) {
 			if turned {
 				slices.Reverse(pair)
 			}
-			l := Listing{Series: Meeting(pair...), Bounds: DefaultBounds()}
+			l := Listing{Series: Intersection(pair...), Bounds: DefaultBounds()}
 			rows, page, err := l.Page(gateway.MessageFilter{Limit: 20})
 			slices.Reverse(rows)
 			if err != nil || !slices.Equal(rows, short) || page.HasMore {

@@ -14,7 +14,7 @@ const (
 	maxLease = gateway.MaxLease
 )
 
-// ClockSetting is the row of setting that keeps the Course.
+// ClockSetting is the row of setting that keeps the ClockRecord.
 const ClockSetting = "clock"
 
 // anchorTime is how long a clock is compared with the same moment: one that goes
@@ -25,10 +25,10 @@ const anchorTime = time.Hour
 type Watch struct {
 	clock wallclock.Clock
 
-	righting sync.Mutex // held to put right what is ahead of the clock
+	correcting sync.Mutex // held to put right what is ahead of the clock
 
 	mu     sync.Mutex
-	course Course
+	record ClockRecord
 	began  int64         // what the clock showed at the moment with which it is compared, µs
 	ran    time.Duration // and when that was
 	seen   time.Duration // when it was last looked at
@@ -48,17 +48,17 @@ func (w *Watch) Open(stored string, newest int64, now time.Time) error {
 		return nil
 	}
 	at := Micros(now)
-	c := NewCourse(newest, at)
+	c := NewClockRecord(newest, at)
 	if stored != "" {
-		c = Course{}
+		c = ClockRecord{}
 		if err := json.Unmarshal([]byte(stored), &c); err != nil {
 			return err
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.course, w.stored = c, c.Jumps
-	w.course.Begin(at)
+	w.record, w.stored = c, c.Jumps
+	w.record.Begin(at)
 	w.began, w.ran, w.open = at, w.clock.Ran(), true
 	w.seen, w.wrote = w.ran, w.ran-ClockEvery
 	return nil
@@ -81,10 +81,10 @@ func (w *Watch) see(now time.Time) {
 	by := at - w.began - us(passed)
 	switch {
 	case by > us(clockSlack) || by < -us(clockSlack):
-		w.course.Jump(at, by)
+		w.record.Jump(at, by)
 		w.began, w.ran = at, ran
 	default:
-		w.course.Go(at, us(ran-w.seen))
+		w.record.Go(at, us(ran-w.seen))
 		if passed >= anchorTime && by < us(clockSlack)/2 && by > -us(clockSlack)/2 {
 			w.began, w.ran = at, ran
 		}
@@ -101,7 +101,7 @@ func (w *Watch) Jumped(now time.Time) bool {
 	if !w.told {
 		w.see(now)
 	}
-	return w.open && w.course.Jumps != w.stored
+	return w.open && w.record.Jumps != w.stored
 }
 
 // State looks at the clock, which shows now, and says how far it is believed.
@@ -109,7 +109,7 @@ func (w *Watch) State(now time.Time) gateway.ClockState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.see(now)
-	c := &w.course
+	c := &w.record
 	return gateway.ClockState{
 		Now: now, Doubt: time.Duration(c.Doubt) * time.Microsecond, Since: FromMicros(c.At),
 		Jumps: c.Jumps, Jumped: length(c.Jumped), Started: c.Started,
@@ -122,41 +122,41 @@ func length(micros int64) time.Duration {
 	return time.Duration(max(min(micros, most), -most)) * time.Microsecond
 }
 
-// Course returns what is known of the clock at the moment.
-func (w *Watch) Course() Course {
+// Record returns what is known of the clock at the moment.
+func (w *Watch) Record() ClockRecord {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := w.course
+	c := w.record
 	c.Eras = append([]Era(nil), c.Eras...)
 	return c
 }
 
 // Times returns how the clock, which shows now, reads times that are stored.
-func (w *Watch) Times(now time.Time) Times { return Times{w.Course(), Micros(now)} }
+func (w *Watch) Times(now time.Time) Times { return Times{w.Record(), Micros(now)} }
 
 // Times reads times that are stored, each of the message of a row, or of none
 // where that is 0.
 type Times struct {
-	course Course
+	record ClockRecord
 	now    int64
 }
 
 // At returns the time that one counts as.
 func (t *Times) At(micros, row int64) time.Time {
-	right, _ := t.course.Right(micros, t.now, row)
+	right, _ := t.record.Correct(micros, t.now, row)
 	return FromMicros(right)
 }
 
-// Mending are times of one message that a wrong clock wrote, with those that are to
+// TimeFixes are times of one message that a wrong clock wrote, with those that are to
 // be written in their place.
-type Mending map[int64]int64
+type TimeFixes map[int64]int64
 
 // Note does as At, and adds the time where it is to be written.
-func (m *Mending) Note(t *Times, micros, row int64) time.Time {
-	right, lasting := t.course.Right(micros, t.now, row)
+func (m *TimeFixes) Note(t *Times, micros, row int64) time.Time {
+	right, lasting := t.record.Correct(micros, t.now, row)
 	if lasting && right != micros {
 		if *m == nil {
-			*m = make(Mending)
+			*m = make(TimeFixes)
 		}
 		(*m)[micros] = right
 	}
@@ -164,65 +164,65 @@ func (m *Mending) Note(t *Times, micros, row int64) time.Time {
 }
 
 // Doubts reports whether the clock may be wrong at all: in tests it may not.
-func (t *Times) Doubts() bool { return t.course.At != 0 }
+func (t *Times) Doubts() bool { return t.record.At != 0 }
 
 // Before returns the latest time that is surely not ahead of the clock.
 func (t *Times) Before() int64 { return t.now + us(clockSlack) }
 
-// RightPeer has the times of a peer count as they do now.
-func (t *Times) RightPeer(p *gateway.SenderDomain) {
+// CorrectDomain has the times of a peer count as they do now.
+func (t *Times) CorrectDomain(p *gateway.SenderDomain) {
 	for _, at := range []*time.Time{&p.FirstSeen, &p.LastSeen, &p.FirstSigned, &p.LastSigned} {
 		*at = t.At(Micros(*at), 0)
 	}
 }
 
-// Reckon has the times by which it is decided whether a parcel is tried again count
+// CorrectParcel has the times by which it is decided whether a parcel is tried again count
 // as they do now.
-func (t *Times) Reckon(p *gateway.Parcel) {
+func (t *Times) CorrectParcel(p *gateway.Parcel) {
 	p.Begun, p.Since = t.At(Micros(p.Begun), 0), t.At(Micros(p.Since), 0)
 	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // what was begun after it was tried again
 	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) },
 		func(until int64) int64 { return until })
 }
 
-// Right puts right the times of a job, and reports whether it had to.
-func (t *Times) Right(j *JobTimes) bool { return t.course.RightJob(j, t.now) }
+// CorrectJob puts right the times of a job, and reports whether it had to.
+func (t *Times) CorrectJob(j *JobTimes) bool { return t.record.CorrectJob(j, t.now) }
 
 // Now returns what the clock shows.
 func (t *Times) Now() int64 { return t.now }
 
 // Jumps returns how often the clock has jumped so far.
-func (t *Times) Jumps() int64 { return t.course.Jumps }
+func (t *Times) Jumps() int64 { return t.record.Jumps }
 
 // Ahead reports whether rows that lie ahead of the clock have yet to be put
 // right.
 func (w *Watch) Ahead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.course.Ahead
+	return w.record.Ahead
 }
 
-// IsRight notes that they are, unless the clock has jumped since that many jumps.
-func (w *Watch) IsRight(jumps int64) {
+// IsCorrected notes that they are, unless the clock has jumped since that many jumps.
+func (w *Watch) IsCorrected(jumps int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.course.Ahead && w.course.Jumps == jumps {
-		w.course.Ahead = false
+	if w.record.Ahead && w.record.Jumps == jumps {
+		w.record.Ahead = false
 		w.wrote -= ClockEvery
 	}
 }
 
-// PutRight puts right the rows that lie ahead of the clock, which shows now, once after
+// CorrectTimes puts right the rows that lie ahead of the clock, which shows now, once after
 // it has jumped. jobs puts right the next jobs behind one, and returns the last that it
 // looked at, and whether there are more; rest puts right everything else but messages.
 // A caller that needs it waits; other processes may do the same.
-func (w *Watch) PutRight(now time.Time, jobs func(t *Times, after int64) (last int64, more bool, err error),
+func (w *Watch) CorrectTimes(now time.Time, jobs func(t *Times, after int64) (last int64, more bool, err error),
 	rest func(*Times) error) error {
 	if !w.Ahead() {
 		return nil
 	}
-	w.righting.Lock()
-	defer w.righting.Unlock()
+	w.correcting.Lock()
+	defer w.correcting.Unlock()
 	if !w.Ahead() {
 		return nil
 	}
@@ -236,7 +236,7 @@ func (w *Watch) PutRight(now time.Time, jobs func(t *Times, after int64) (last i
 	if err := rest(&times); err != nil {
 		return err
 	}
-	w.IsRight(times.Jumps())
+	w.IsCorrected(times.Jumps())
 	return nil
 }
 
@@ -244,7 +244,7 @@ func (w *Watch) PutRight(now time.Time, jobs func(t *Times, after int64) (last i
 func (w *Watch) IsDue() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.open && (w.course.Jumps != w.stored || w.seen-w.wrote >= ClockEvery)
+	return w.open && (w.record.Jumps != w.stored || w.seen-w.wrote >= ClockEvery)
 }
 
 // Merge returns what is to be stored where that is stored now, "" for nothing, and
@@ -254,27 +254,27 @@ func (w *Watch) Merge(stored string, newest int64) (value string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if stored != "" {
-		var there Course
+		var there ClockRecord
 		if err := json.Unmarshal([]byte(stored), &there); err != nil {
 			return "", err
 		}
 		if there.Jumps != w.stored {
-			now := w.course.Last
-			w.course = there
+			now := w.record.Last
+			w.record = there
 			if d := now - there.Last; d < -us(clockSlack) || d > us(ClockEvery+clockSlack) {
-				w.course.Jump(now, d) // that is yet another one
+				w.record.Jump(now, d) // that is yet another one
 			}
-			w.course.Last = now
+			w.record.Last = now
 		}
 	}
-	w.course.End(newest)
-	b, err := json.Marshal(w.course)
+	w.record.End(newest)
+	b, err := json.Marshal(w.record)
 	return string(b), err
 }
 
 // IsStored notes that a value of Merge was stored.
 func (w *Watch) IsStored(value string) {
-	var c Course
+	var c ClockRecord
 	if json.Unmarshal([]byte(value), &c) != nil {
 		return // it was made of numbers
 	}

@@ -8,18 +8,18 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// letter is one acceptance in a batch.
-type letter struct {
+// acceptItem is one acceptance in a batch.
+type acceptItem struct {
 	*store.Incoming
 	out   gateway.Accepted
 	key   string // by which it was sent, "" for none
 	tried bool   // the commit of an earlier try may have been made
-	*placing
+	*plan
 }
 
-// placing is what one try makes of a letter.
-type placing struct {
-	alone      bool                // it is not simply new, and has to be looked at by itself
+// plan is what one try makes of an acceptance.
+type plan struct {
+	fallback   bool                // it is not simply new, and is stored by itself
 	stored     bool                // the earlier try was committed
 	recipients []gateway.Recipient // those that live
 	modes      map[gateway.AgentID]string
@@ -27,8 +27,8 @@ type placing struct {
 	row        int64
 }
 
-// errAlone has a letter stored by accept instead of in a batch.
-var errAlone = errors.New("not simply new")
+// errFallback has an item stored by itself instead of in a batch.
+var errFallback = errors.New("not simply new")
 
 // Accept stores a message or recognises it as a retry. What is new goes through a
 // batch; everything else is looked at in a transaction of its own.
@@ -41,12 +41,12 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 		return gateway.Accepted{}, err
 	}
 	s.watch.See(a.ReceivedAt)
-	l := &letter{Incoming: in}
+	l := &acceptItem{Incoming: in}
 	_, l.key = gateway.KeyShown(ctx)
-	switch err := s.letters.Do(ctx, l, len(a.Message.Raw())+512); {
+	switch err := s.acceptances.Do(ctx, l, len(a.Message.Raw())+512); {
 	case err == nil:
 		return l.out, nil
-	case !errors.Is(err, errAlone):
+	case !errors.Is(err, errFallback):
 		return gateway.Accepted{}, err
 	}
 	for {
@@ -67,19 +67,19 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 // moment ago and is not known here yet.
 var errElsewhere = errors.New("an agent is not known here yet")
 
-// storeLetters stores a batch. A batch that meets another is looked at again; so
+// storeAcceptances stores a batch. A batch that meets another is looked at again; so
 // is one of which nobody knows whether it was committed, under the same ids.
-func (s *Store) storeLetters(batch []*store.Item[*letter]) {
+func (s *Store) storeAcceptances(batch []*store.Item[*acceptItem]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
-	all := make([]*letter, len(batch))
+	all := make([]*acceptItem, len(batch))
 	for i, item := range batch {
 		all[i] = item.Work
 	}
 	var err error
 	for range tries {
 		if err = s.noteJump(ctx); err == nil {
-			err = s.borrow(ctx, func(c conn) error { return s.post(ctx, c, all) })
+			err = s.borrow(ctx, func(c conn) error { return s.storeNew(ctx, c, all) })
 		}
 		var b broken
 		if errors.As(err, &b) {
@@ -90,28 +90,28 @@ func (s *Store) storeLetters(batch []*store.Item[*letter]) {
 				continue
 			}
 		}
-		if !met(err) {
+		if !isConflict(err) {
 			break
 		}
 	}
 	fault := s.fault(err)
 	for i, item := range batch {
 		switch {
-		case err == nil && !all[i].alone:
-		case err == nil, met(err), !errors.Is(fault, gateway.ErrBusy) && !errors.Is(fault, gateway.ErrPaused):
-			item.Err = errAlone // a letter that nobody can store fails alone
+		case err == nil && !all[i].fallback:
+		case err == nil, isConflict(err), !errors.Is(fault, gateway.ErrBusy) && !errors.Is(fault, gateway.ErrPaused):
+			item.Err = errFallback // one that cannot be stored fails alone
 		default:
 			item.Err = fault
 		}
 	}
 }
 
-// post stores those letters that are simply new, in one transaction of two
+// storeNew stores the messages that are simply new, in one transaction of two
 // rounds: what is known, and everything that is written.
-func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
-	err := s.look(ctx, c, all)
+func (s *Store) storeNew(ctx context.Context, c conn, all []*acceptItem) error {
+	err := s.lookUp(ctx, c, all)
 	if err == nil {
-		m := s.place(all)
+		m := s.planRows(all)
 		if m.rings, err = c.insert(ctx, m); err == nil {
 			s.dir.NoteWritten(m.contacts)
 			s.dir.NoteMet(meetings(m.meetings))
@@ -122,11 +122,11 @@ func (s *Store) post(ctx context.Context, c conn, all []*letter) error {
 	return c.undo(ctx, err)
 }
 
-// place gives every letter that is new its rows.
-func (s *Store) place(all []*letter) *mail {
-	m := &mail{}
+// planRows gives every message that is new its rows.
+func (s *Store) planRows(all []*acceptItem) *acceptRows {
+	m := &acceptRows{}
 	for _, l := range all {
-		if l.alone || l.stored {
+		if l.fallback || l.stored {
 			continue
 		}
 		id, given := l.Name(false)

@@ -11,18 +11,18 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// turn begins a change of the directory and returns its version. The next change,
+// nextVersion begins a change of the directory and returns its version. The next change,
 // of whatever replica, waits for the commit.
-func (t *tx) turn(ctx context.Context) (version int64, err error) {
+func (t *tx) nextVersion(ctx context.Context) (version int64, err error) {
 	return t.number(ctx, `UPDATE directory SET version = version + 1 RETURNING version`)
 }
 
-// amend is write for a change of the directory. It returns when the directory in
+// changeDirectory is write for a change of the directory. It returns when the directory in
 // memory has it too; the other replicas are told.
-func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T,
+func changeDirectory[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T,
 	error)) (T, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (out T, err error) {
-		version, err := t.turn(ctx)
+		version, err := t.nextVersion(ctx)
 		if err != nil {
 			return out, err
 		}
@@ -37,7 +37,7 @@ func amend[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t 
 // AddAgent registers an agent with its first key, and stores secrets with it.
 func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 	with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
-	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
+	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx,
 			`INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
@@ -83,7 +83,7 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 // UpdateAgent changes what an agent says about itself.
 func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
 	with ...gateway.SecretChange) (gateway.Agent, error) {
-	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
+	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
 		var a agent
 		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`,
 			[]any{int64(id)}, a.into(), func() error {
@@ -114,7 +114,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 
 // RemoveAgent ends an agent and its keys.
 func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
-	_, err := amend(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+	_, err := changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
 		n, err := t.change(ctx, `UPDATE agent SET removed = $1, version = $2 WHERE id = $3 AND removed IS NULL`,
 			store.Micros(now), version, int64(id))
 		if err == nil && n == 0 {
@@ -148,7 +148,7 @@ func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) 
 
 // AddKey stores one more key of an agent and ends the others if asked to.
 func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.SecretChange) (int, error) {
-	return amend(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
+	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
 		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
 			return 0, err
 		}
@@ -167,7 +167,7 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...g
 
 // RemoveKey ends one key.
 func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID string) error {
-	_, err := amend(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+	_, err := changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
 		if err := t.touchAgent(ctx, agent, version); err != nil {
 			return none, err
 		}
@@ -207,7 +207,7 @@ func (s *Store) saveActivity(ctx context.Context, a *store.Activity) error {
 	names := column(a.Keys, func(k *gateway.Key) string { return k.ID })
 	used := column(a.Keys, func(k *gateway.Key) int64 { return store.Micros(k.LastUsed) })
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
-		version, err := t.turn(ctx) // nobody else touches these rows until the commit
+		version, err := t.nextVersion(ctx) // nobody else touches these rows until the commit
 		if err != nil {
 			return err
 		}

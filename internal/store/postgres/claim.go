@@ -83,7 +83,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	if err := s.isPaused(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.putRight(ctx, now); err != nil {
+	if err := s.correctTimes(ctx, now); err != nil {
 		return nil, err
 	}
 	return write(ctx, s, func(ctx context.Context, t *tx) ([]gateway.Claimed, error) {
@@ -155,13 +155,13 @@ func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway
 		}
 		return nil
 	})
-	looks := make([]*store.Look, len(wanted))
+	looks := make([]*store.FlowSearch, len(wanted))
 	var flow, due int64
 	queue(b, flowsOf, []any{names, after, most, int64(gateway.TurnTried), l.now, store.LookPast},
 		[]any{&place, &flow, &due}, func() error {
 			i := place - 1
 			if looks[i] == nil { // its limit is known by now
-				looks[i] = store.NewLook(&out[i], &wanted[i], turns[i].limit)
+				looks[i] = store.NewFlowSearch(&out[i], &wanted[i], turns[i].limit)
 			}
 			if looks[i].More() {
 				looks[i].At(gateway.Flow(flow), due <= l.now)

@@ -98,7 +98,7 @@ func (c conn) storedClock(ctx context.Context, hold string) (stored string, err 
 // NoteClock stores what is known of the clock, and puts right what is ahead of it.
 func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	state := s.Clock()
-	if err := s.putRight(ctx, state.Now); err != nil {
+	if err := s.correctTimes(ctx, state.Now); err != nil {
 		return state, err
 	}
 	return state, s.noteClock(ctx)
@@ -154,29 +154,29 @@ func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) 
 	return value, err
 }
 
-// rightRows is how many jobs are looked at at once.
-const rightRows = 1000
+// correctionRows is how many jobs are looked at at once.
+const correctionRows = 1000
 
-// putRight puts right what lies ahead of the clock, a few rows at a time. Other
+// correctTimes puts right what lies ahead of the clock, a few rows at a time. Other
 // replicas may do the same.
-func (s *Store) putRight(ctx context.Context, now time.Time) error {
-	return s.watch.PutRight(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
+func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
+	return s.watch.CorrectTimes(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
 		type part struct {
 			last int64
 			more bool
 		}
 		p, err := write(ctx, s, func(ctx context.Context, t *tx) (p part, err error) {
-			p.last, p.more, err = t.rightJobs(ctx, times, after)
+			p.last, p.more, err = t.correctJobs(ctx, times, after)
 			return p, err
 		})
 		return p.last, p.more, err
 	}, func(times *store.Times) error {
-		return s.do(ctx, func(ctx context.Context, t *tx) error { return t.rightRest(ctx, times) })
+		return s.do(ctx, func(ctx context.Context, t *tx) error { return t.correctRest(ctx, times) })
 	})
 }
 
-// rightJobs puts right the times of the next jobs.
-func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (last int64, more bool, err error) {
+// correctJobs puts right the times of the next jobs.
+func (t *tx) correctJobs(ctx context.Context, times *store.Times, after int64) (last int64, more bool, err error) {
 	var ids, changed, begun, first, tried, due, lease, redriven, since []int64
 	var id int64
 	var to string
@@ -185,12 +185,12 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 	rows := 0
 	err = t.query(ctx,
 		`SELECT id, destination, changed, begun, coalesce(first_try, 0), coalesce(last_try, 0), due, coalesce(lease, 0), coalesce(redriven, 0), coalesce(since, 0), coalesce(troubles, '')
-			FROM job WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, []any{after, rightRows},
+			FROM job WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE`, []any{after, correctionRows},
 		[]any{&id, &to, &j.Changed, &j.Begun, &j.FirstTry, &j.LastTry, &j.Due, &j.Lease, &j.Redriven, &j.Since,
 			&j.Troubles}, func() error {
 			rows, last = rows+1, id
 			n := j
-			if !times.Right(&n) {
+			if !times.CorrectJob(&n) {
 				return nil
 			}
 			t.work = append(t.work, gateway.Destination(to))
@@ -202,7 +202,7 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 			return nil
 		})
 	if err != nil || len(ids) == 0 {
-		return last, rows == rightRows, err
+		return last, rows == correctionRows, err
 	}
 	t.dead += len(ids)
 	_,
@@ -212,12 +212,12 @@ func (t *tx) rightJobs(ctx context.Context, times *store.Times, after int64) (la
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[])
 				u (id, changed, begun, first, tried, due, lease, redriven, since, troubles) WHERE j.id = u.id`,
 		ids, changed, begun, first, tried, due, lease, redriven, since, troubles)
-	return last, rows == rightRows, err
+	return last, rows == correctionRows, err
 }
 
-// rightRest puts right what is ahead of the clock beside jobs and messages. What
+// correctRest puts right what is ahead of the clock beside jobs and messages. What
 // lies there is small.
-func (t *tx) rightRest(ctx context.Context, times *store.Times) error {
+func (t *tx) correctRest(ctx context.Context, times *store.Times) error {
 	_, err := t.change(ctx, `UPDATE peer SET first_seen = least(first_seen, $1), last_seen = least(last_seen, $1),
 			first_signed = least(first_signed, $1), last_signed = least(last_signed, $1)
 			WHERE last_seen > $2 OR last_signed > $2`, times.Now(), times.Before())
@@ -227,9 +227,9 @@ func (t *tx) rightRest(ctx context.Context, times *store.Times) error {
 	return err
 }
 
-// reckon gives a parcel the times by which it is decided whether it is tried
+// correctParcel gives a parcel the times by which it is decided whether it is tried
 // again.
-func (s *Store) reckon(p *gateway.Parcel) {
+func (s *Store) correctParcel(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
-	times.Reckon(p)
+	times.CorrectParcel(p)
 }

@@ -23,7 +23,7 @@ func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gat
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		var ids []int64
 		if ids, page, err = c.deadPage(ctx, f, s.bounds.Scan); err == nil {
-			rows, err = c.letters(ctx, ids, false)
+			rows, err = c.deadLetters(ctx, ids, false)
 		}
 		return err
 	})
@@ -40,7 +40,7 @@ func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gat
 func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (gateway.DeadLetter, error) {
 	var rows []deadRow
 	err := s.read(ctx, func(ctx context.Context, c conn) (err error) {
-		rows, err = c.letters(ctx, []int64{int64(id)}, true)
+		rows, err = c.deadLetters(ctx, []int64{int64(id)}, true)
 		return err
 	})
 	if err == nil && len(rows) == 0 {
@@ -65,8 +65,8 @@ type deadRow struct {
 	first, last, dead, driven int64
 }
 
-// letters reads dead letters, in the order of their ids.
-func (c conn) letters(ctx context.Context, ids []int64, body bool) (rows []deadRow, err error) {
+// deadLetters reads dead letters, in the order of their ids.
+func (c conn) deadLetters(ctx context.Context, ids []int64, body bool) (rows []deadRow, err error) {
 	var e envelope
 	var d delivery
 	var r deadRow
@@ -233,8 +233,8 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	}
 }
 
-// buried is a dead letter as redrive looks at it.
-type buried struct {
+// deadDelivery is a dead letter as redrive looks at it.
+type deadDelivery struct {
 	seq, message int64
 	report       int64 // the job that has yet to report it, or 0
 	agent        int64
@@ -251,8 +251,8 @@ type buried struct {
 // redriveAll queues dead letters again. Their messages are held in the order of
 // their ids until the commit: nobody gives one a second job for a destination.
 func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times) (int, error) {
-	var l buried
-	var list []buried
+	var l deadDelivery
+	var list []deadDelivery
 	_,
 		err := t.change(ctx,
 		`SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM delivery WHERE seq = ANY ($1::bigint[])) ORDER BY m.id FOR UPDATE`,
@@ -288,7 +288,7 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 }
 
 // redrive queues one dead letter again.
-func (t *tx) redrive(ctx context.Context, l *buried, state gateway.State, times *store.Times) error {
+func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, times *store.Times) error {
 	now := times.Now()
 	row := store.DeliveryRow{Agent: gateway.AgentID(l.agent), Address: l.address, Further: l.further}
 	d, destination := row.Delivery(t.dir), row.Destination()
@@ -320,7 +320,7 @@ func (t *tx) redrive(ctx context.Context, l *buried, state gateway.State, times 
 
 // redriveAsNew gives a message the id under which other gateways get it once they
 // may have forgotten it, now or later.
-func (t *tx) redriveAsNew(ctx context.Context, l *buried, d *gateway.Delivery, job gateway.JobID,
+func (t *tx) redriveAsNew(ctx context.Context, l *deadDelivery, d *gateway.Delivery, job gateway.JobID,
 	times *store.Times) error {
 	now := times.Now()
 	received, at := store.FromMicros(l.received), store.FromMicros(now)

@@ -11,8 +11,8 @@ import (
 // any of them out.
 const boxStep = 1000
 
-// noted is a message of an inbox, before it is read.
-type noted struct {
+// inboxEntry is a message of an inbox, before it is read.
+type inboxEntry struct {
 	seq, read, leases, row, received, size int64
 	thread                                 []byte
 }
@@ -26,11 +26,11 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 		return gateway.InboxPage{Next: f.After}, err
 	}
 	defer release()
-	var chosen []noted
-	var envelopes map[int64]letterRow
+	var chosen []inboxEntry
+	var envelopes map[int64]bodyRow
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
 		page = gateway.InboxPage{Next: f.After} // it may be the second time
-		if chosen, err = c.choose(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
+		if chosen, err = c.inboxPage(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
 			return err
 		}
 		envelopes, err = c.bodies(ctx, agent, chosen)
@@ -75,10 +75,10 @@ const (
 		AND read IS NULL ORDER BY agent, seq + 0 LIMIT $3`
 )
 
-// choose decides what stands on a page, and notes in it where to go on. It looks
+// inboxPage decides what stands on a page, and notes in it where to go on. It looks
 // at no more than scan messages that the filter does not pass.
-func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int,
-	page *gateway.InboxPage) (chosen []noted, err error) {
+func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int,
+	page *gateway.InboxPage) (chosen []inboxEntry, err error) {
 	box, step := inBox, min(boxStep, scan+f.Offset+max(f.Limit, 1)+1)
 	if f.Unread {
 		box = unreadInBox
@@ -92,7 +92,7 @@ func (c conn) choose(ctx context.Context, agent gateway.AgentID, f gateway.Inbox
 	}
 	pager := store.Pager{Limit: f.Limit, Scan: scan, Offset: f.Offset, MaxBytes: f.MaxBytes, Next: page.Next}
 	for {
-		var n noted
+		var n inboxEntry
 		found := 0
 		err := c.query(ctx,
 			`SELECT d.seq, coalesce(d.read, 0), coalesce(d.leases, 0), d.thread, d.message, m.received, coalesce(length(m.body), 0)
@@ -139,26 +139,26 @@ func (c conn) behind(ctx context.Context, f gateway.InboxFilter) (after int64, e
 	return max(f.After, first-1), err
 }
 
-// letterRow is an envelope with its body, as they are stored.
-type letterRow struct {
+// bodyRow is an envelope with its body, as they are stored.
+type bodyRow struct {
 	store.EnvelopeRow
 	body []byte
 }
 
 // bodies reads the messages that were chosen, as those in the inbox of the agent.
-func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []noted) (map[int64]letterRow, error) {
+func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []inboxEntry) (map[int64]bodyRow, error) {
 	rows := make([]int64, len(chosen))
 	for i := range chosen {
 		rows[i] = chosen[i].row
 	}
-	found := make(map[int64]letterRow, len(rows))
+	found := make(map[int64]bodyRow, len(rows))
 	var e envelope
 	var row int64
 	var body []byte
 	err := c.query(ctx, `SELECT `+envelopeColumns+`, m.id, m.body, `+isFirst+
 		`$2) FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, int64(agent)},
 		append(e.into(), &row, &body, &e.row.First), func() error {
-			found[row] = letterRow{e.read(), body}
+			found[row] = bodyRow{e.read(), body}
 			return nil
 		})
 	return found, err

@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// marking is one acknowledgement or read mark.
-type marking struct {
+// markItem is one acknowledgement or read mark.
+type markItem struct {
 	agent gateway.AgentID
 	id    amtp.MessageID
 	key   string // by which it is made, "" for none
@@ -43,21 +43,21 @@ const inboxColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0),
 // Ack takes a message out of an inbox.
 func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now), ack: true})
+	return s.mark(ctx, &markItem{agent: agent, id: id, at: store.Micros(now), ack: true})
 }
 
 // MarkRead marks a message in an inbox as read.
 func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &marking{agent: agent, id: id, at: store.Micros(now)})
+	return s.mark(ctx, &markItem{agent: agent, id: id, at: store.Micros(now)})
 }
 
-func (s *Store) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
+func (s *Store) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 	_, m.key = gateway.KeyShown(ctx)
 	switch err := s.marks.Do(ctx, m, 64); {
 	case err == nil:
 		return m.mark, nil
-	case !errors.Is(err, errAlone):
+	case !errors.Is(err, errFallback):
 		return gateway.Mark{}, err
 	}
 	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Mark, error) { return t.mark(ctx, m) })
@@ -65,8 +65,8 @@ func (s *Store) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
 
 // storeMarks stores a batch: it looks for the deliveries under their messages'
 // canonical ids, and marks those that are found as they should be. Whatever is
-// otherwise is looked at alone.
-func (s *Store) storeMarks(batch []*store.Item[*marking]) {
+// otherwise is looked at by itself.
+func (s *Store) storeMarks(batch []*store.Item[*markItem]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
 	var err error
@@ -79,7 +79,7 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 			})
 		}
 		var b broken
-		if !met(err) && !(errors.As(err, &b) && s.pool.Ping(ctx) == nil) {
+		if !isConflict(err) && !(errors.As(err, &b) && s.pool.Ping(ctx) == nil) {
 			break
 		}
 	}
@@ -89,13 +89,13 @@ func (s *Store) storeMarks(batch []*store.Item[*marking]) {
 		case err != nil && errors.Is(fault, gateway.ErrBusy):
 			item.Err = fault
 		case err != nil, !done[i]:
-			item.Err = errAlone
+			item.Err = errFallback
 		}
 	}
 }
 
 // Acknowledging changes only what nobody else has acknowledged meanwhile, and
-// marking only what nobody else has marked. What other domains are to be told of
+// markItem only what nobody else has marked. What other domains are to be told of
 // it is written in the same statement.
 const (
 	findInboxRows = `SELECT u.item, ` + inboxColumns + `
@@ -123,7 +123,7 @@ const (
 )
 
 // marks stores a batch and reports which of it is done.
-func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []bool, err error) {
+func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done []bool, err error) {
 	var items []int32
 	var uuids [][]byte
 	var agents []int64
@@ -151,7 +151,7 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*marking]) (done []
 		mark, err := found[i].Mark(m.at, m.ack)
 		m.mark = mark.Mark
 		switch {
-		case err != nil: // alone finds out what is wrong
+		case err != nil: // by itself it finds out what is wrong
 		case !mark.Due:
 			done[i] = true
 		case m.ack:
@@ -197,7 +197,7 @@ func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bo
 }
 
 // mark finds a delivery under whatever id its agent knows it and marks it.
-func (t *tx) mark(ctx context.Context, m *marking) (gateway.Mark, error) {
+func (t *tx) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 	var scan inboxScan
 	message, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)
 	if err != nil {

@@ -49,7 +49,7 @@ func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageI
 
 // recordRow is a message with its deliveries, as they are stored.
 type recordRow struct {
-	letterRow
+	bodyRow
 	thread     string
 	deliveries []store.DeliveryRow
 }
@@ -69,7 +69,7 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 			ELSE (SELECT d.thread FROM delivery d WHERE d.message = m.id AND d.agent = $4) END, CASE WHEN $2 THEN m.body END, `+isFirst+`$4)
 			FROM message m WHERE m.id = ANY ($1::bigint[])`, []any{rows, body, by.Everyone, int64(by.Agent)},
 		append(e.into(), &row, &thread, &content, &e.row.First), func() error {
-			list[place[row]] = recordRow{letterRow: letterRow{e.read(), content}, thread: string(thread)}
+			list[place[row]] = recordRow{bodyRow: bodyRow{e.read(), content}, thread: string(thread)}
 			return nil
 		})
 	if err != nil {

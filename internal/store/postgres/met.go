@@ -44,8 +44,8 @@ func meetings(list []meetingRow) []store.Acquaintance {
 	return all
 }
 
-// unmeet forgets whom agents met of the domains, and reports whether that was all.
-func (t *tx) unmeet(ctx context.Context, domains []string) (bool, error) {
+// forgetAcquaintances forgets whom agents met of the domains, and reports whether that was all.
+func (t *tx) forgetAcquaintances(ctx context.Context, domains []string) (bool, error) {
 	n,
 		err := t.change(ctx,
 		`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met WHERE domain = ANY ($1::text[]) LIMIT $2)`,

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// packing is one parcel among those that are read at once.
-type packing struct {
+// parcelItem is one parcel among those that are read at once.
+type parcelItem struct {
 	job   gateway.JobID
 	fence int64
 	row   parcelRow // of that job, none where its ID is 0
@@ -19,20 +19,20 @@ type packing struct {
 // Parcel returns a leased job with its message. Those for which many ask at the
 // same time are read together.
 func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error) {
-	p := &packing{job: job, fence: fence}
-	if err := s.packings.Do(ctx, p, 0); err != nil {
+	p := &parcelItem{job: job, fence: fence}
+	if err := s.parcels.Do(ctx, p, 0); err != nil {
 		return gateway.Parcel{}, err
 	}
-	if j := &p.row.Job; j.ID == 0 || j.Fence != fence || j.State != gateway.Delivering {
+	if !p.row.LeasedUnder(fence) {
 		return gateway.Parcel{}, gateway.ErrStale
 	}
 	parcel, err := s.parcel(ctx, &p.row)
-	s.reckon(&parcel)
+	s.correctParcel(&parcel)
 	return parcel, err
 }
 
-// pack reads the parcels of a batch, all as they were at one moment.
-func (s *Store) pack(batch []*store.Item[*packing]) {
+// storedParcels reads the parcels of a batch, all as they were at one moment.
+func (s *Store) storedParcels(batch []*store.Item[*parcelItem]) {
 	ctx := context.Background() // a read ends by itself
 	ids := make([]int64, len(batch))
 	for i, item := range batch {
@@ -62,7 +62,7 @@ func (s *Store) pack(batch []*store.Item[*packing]) {
 // parcelRow is a job with what it carries, as they are stored.
 type parcelRow struct {
 	store.QueuedJob
-	letterRow
+	bodyRow
 	deliveries []store.DeliveryRow
 	answered   *store.AnsweredRow // nil when the sender does not have it
 	thread     string             // of a push
@@ -71,10 +71,10 @@ type parcelRow struct {
 // What jobs carry: each with its message and, where $2 says so, its body; and the
 // deliveries that wait for them.
 const (
-	carriers = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
+	jobsWithMessages = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
 			j.destination LIKE 'push:%' AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
 		FROM job j CROSS JOIN LATERAL (SELECT * FROM message WHERE id = j.message LIMIT 1) m WHERE j.id = ANY ($1::bigint[])`
-	carried = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
+	jobDeliveries = `SELECT ` + deliveryColumns + `, d.thread, j.id FROM job j
 		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
 )
 
@@ -85,14 +85,14 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var q queuedScan
 	var e envelope
 	var content []byte
-	queue(b, carriers, []any{ids, body}, append(append(q.into(), e.into()...), &content, &e.row.First), func() error {
-		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), letterRow: letterRow{e.read(), content}}
+	queue(b, jobsWithMessages, []any{ids, body}, append(append(q.into(), e.into()...), &content, &e.row.First), func() error {
+		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), bodyRow: bodyRow{e.read(), content}}
 		return nil
 	})
 	var d delivery
 	var thread []byte
 	var job int64
-	queue(b, carried, []any{ids}, append(d.into(), &thread, &job), func() error {
+	queue(b, jobDeliveries, []any{ids}, append(d.into(), &thread, &job), func() error {
 		if p := found[gateway.JobID(job)]; p != nil { // one whose message is gone carries nothing
 			p.deliveries, p.thread = append(p.deliveries, d.read()), string(thread)
 		}

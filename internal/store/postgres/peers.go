@@ -44,7 +44,7 @@ func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (gateway.S
 			[]any{&p.Written}, func() error { return nil })
 	})
 	times := s.watch.Times(s.Now())
-	times.RightPeer(&p)
+	times.CorrectDomain(&p)
 	return p, err
 }
 
@@ -77,7 +77,7 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit 
 
 // PurgeDomains forgets domains that wrote nothing since, and returns how many.
 func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
-	return s.peers.Step(limit, func(after store.Place) (int, store.Place, error) {
+	return s.peers.Step(limit, func(after store.Position) (int, store.Position, error) {
 		did, err := write(ctx, s.Store, func(ctx context.Context, t *tx) (stepped, error) {
 			gone, last, err := t.silentPeers(ctx, times, since, after, limit)
 			if err != nil || len(gone) == 0 {
@@ -85,7 +85,7 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 			}
 			// Whom agents met there goes first, and where that is much the domains stay
 			// for another call.
-			if all, err := t.unmeet(ctx, gone); err != nil || !all {
+			if all, err := t.forgetAcquaintances(ctx, gone); err != nil || !all {
 				return stepped{last: last}, err
 			}
 			// The time stands twice: a domain may write while its row is waited for.
@@ -97,17 +97,17 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 	})
 }
 
-// stepped is what came of a step of a store.Stroll.
+// stepped is what came of a step of a store.Sweep.
 type stepped struct {
 	found int
-	last  store.Place
+	last  store.Position
 }
 
 // silentPeers returns the next domains that wrote nothing since, and the last that it
-// looked at, the zero Place when it came to the end.
-func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Place,
-	limit int) (due []string, last store.Place, err error) {
-	var at store.Place
+// looked at, the zero Position when it came to the end.
+func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Position,
+	limit int) (due []string, last store.Position, err error) {
+	var at store.Position
 	search := store.NewSearch[string](limit)
 	err = c.query(ctx, `SELECT domain, last_seen FROM peer WHERE (last_seen, domain) > ($1, $2) AND last_seen <= $3
 			ORDER BY last_seen, domain LIMIT $4`, []any{after.Time, after.Name, store.Micros(since), search.Most()},

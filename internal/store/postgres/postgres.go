@@ -52,8 +52,8 @@ type Store struct {
 	lists   *store.Slots  // of who lists messages
 	boxes   *store.Slots  // of who reads inboxes
 	bounds  store.Bounds
-	gone    store.AgentWalk // the last removed agent that the purge has looked at
-	own     uuid.UUID       // this process, as the owner of leases and the author of notices
+	gone    store.AgentCursor // the last removed agent that the purge has looked at
+	own     uuid.UUID         // this process, as the owner of leases and the author of notices
 	log     *slog.Logger
 	dir     *store.Directory
 	bells   *store.Bells
@@ -62,30 +62,30 @@ type Store struct {
 	machine wallclock.Clock
 	shows   func() time.Time
 	watch   *store.Watch
-	expiry  store.Stroll
-	peers   store.Stroll // of the purge
+	expiry  store.Sweep
+	peers   store.Sweep // of the purge
 	away    atomic.Bool
 	paused  atomic.Int64 // since when, µs
 
-	letters   *store.Batcher[*letter]
-	marks     *store.Batcher[*marking]
-	endings   *store.Batcher[*settling]
-	packings  *store.Batcher[*packing]
-	notices   *noticeBoard
-	heard     atomic.Bool            // the other replicas are listened to
-	server    atomic.Pointer[string] // on which the database is, see sameServer
-	highest   atomic.Int64           // the newest inbox sequence that was given or shown here
-	newestJob int64                  // when the queue was last looked at without hearing anything
-	deadJobs  atomic.Int64           // rows of the queue that this process left dead since it was vacuumed
-	inFlight  sync.WaitGroup         // writes that nobody may wait for any more
-	loops     sync.WaitGroup
-	life      context.Context // ends with the store
-	end       context.CancelFunc
-	gate      sync.RWMutex // held shared to begin something, and alone to close
-	closed    bool
-	closing   sync.Once
-	closeErr  error
-	failed    chan struct{}
+	acceptances *store.Batcher[*acceptItem]
+	marks       *store.Batcher[*markItem]
+	settlements *store.Batcher[*settleItem]
+	parcels     *store.Batcher[*parcelItem]
+	notices     *noticeBoard
+	heard       atomic.Bool            // the other replicas are listened to
+	server      atomic.Pointer[string] // on which the database is, see sameServer
+	highest     atomic.Int64           // the newest inbox sequence that was given or shown here
+	newestJob   int64                  // when the queue was last looked at without hearing anything
+	deadJobs    atomic.Int64           // rows of the queue that this process left dead since it was vacuumed
+	inFlight    sync.WaitGroup         // writes that nobody may wait for any more
+	loops       sync.WaitGroup
+	life        context.Context // ends with the store
+	end         context.CancelFunc
+	gate        sync.RWMutex // held shared to begin something, and alone to close
+	closed      bool
+	closing     sync.Once
+	closeErr    error
+	failed      chan struct{}
 }
 
 var _ gateway.Store = (*Store)(nil)
@@ -123,10 +123,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	// One batch of a kind at a time: two would only be half as large, and cost the
 	// database as much each.
-	s.loops.Go(s.letters.Run)
+	s.loops.Go(s.acceptances.Run)
 	s.loops.Go(s.marks.Run)
-	s.loops.Go(s.endings.Run)
-	s.loops.Go(s.packings.Run)
+	s.loops.Go(s.settlements.Run)
+	s.loops.Go(s.parcels.Run)
 	s.keep("activity", s.keepActivity)
 	s.keep("news", s.keepUp)
 	s.keep("tidying", s.tidy)
@@ -176,10 +176,10 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	if err := errors.Join(s.catchUp(ctx), s.loadPause(ctx), s.openClock(ctx)); err != nil {
 		return err
 	}
-	s.letters = store.NewBatcher(s.storeLetters)
+	s.acceptances = store.NewBatcher(s.storeAcceptances)
 	s.marks = store.NewBatcher(s.storeMarks)
-	s.endings = store.NewBatcher(s.storeEndings)
-	s.packings = store.NewBatcher(s.pack)
+	s.settlements = store.NewBatcher(s.storeSettlements)
+	s.parcels = store.NewBatcher(s.storedParcels)
 	return nil
 }
 
@@ -198,10 +198,10 @@ func (s *Store) Close() error {
 		s.gate.Lock()
 		s.closed = true
 		s.gate.Unlock()
-		s.letters.Close()
+		s.acceptances.Close()
 		s.marks.Close()
-		s.endings.Close()
-		s.packings.Close()
+		s.settlements.Close()
+		s.parcels.Close()
 		s.inFlight.Wait()
 		s.end()
 		s.loops.Wait()

@@ -34,47 +34,47 @@ type purgeRows struct{ *Store }
 
 // Times returns how the clock reads what is stored.
 func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
-	err := s.putRight(ctx, now)
+	err := s.correctTimes(ctx, now)
 	return s.watch.Times(now), err
 }
 
 // Turns returns the next messages to look at.
 func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
-	out *gateway.Purged) (walk store.Walk, list []*store.Aged, err error) {
+	out *gateway.Purged) (cursor store.PurgeCursor, list []*store.Aged, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
-		if walk, err = c.walk(ctx, keep, times); err == nil {
-			list, err = c.turns(ctx, &walk, limit, out)
+		if cursor, err = c.purgeCursor(ctx, keep, times); err == nil {
+			list, err = c.turns(ctx, &cursor, limit, out)
 		}
 		return err
 	})
-	return walk, list, err
+	return cursor, list, err
 }
 
 // PurgeTurns purges some messages in one transaction.
-func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, walk *store.Walk) (gateway.Purged, error) {
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (gateway.Purged, error) {
 	return write(ctx, s.Store, func(ctx context.Context, t *tx) (gateway.Purged, error) {
-		return t.purge(ctx, list, walk)
+		return t.purge(ctx, list, cursor)
 	})
 }
 
-// walk returns where the purge goes on.
-func (c conn) walk(ctx context.Context, keep gateway.Retention, times store.Times) (store.Walk, error) {
+// purgeCursor returns where the purge goes on.
+func (c conn) purgeCursor(ctx context.Context, keep gateway.Retention, times store.Times) (store.PurgeCursor, error) {
 	var stored string
 	err := c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored},
 		func() error { return nil })
 	if err != nil {
-		return store.Walk{}, err
+		return store.PurgeCursor{}, err
 	}
-	return store.NewWalk(stored, keep, times)
+	return store.NewPurgeCursor(stored, keep, times)
 }
 
 // turns returns the next messages to look at, with what has to be written when their
 // bodies go, and notes in out what it found.
-func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gateway.Purged) ([]*store.Aged, error) {
+func (c conn) turns(ctx context.Context, cursor *store.PurgeCursor, limit int, out *gateway.Purged) ([]*store.Aged, error) {
 	var list []*store.Aged
 	var row, received int64
-	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{walk.Now, limit},
+	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{cursor.Now, limit},
 		[]any{&row}, func() error {
 			list = append(list, &store.Aged{Turn: store.Turn{Row: row}})
 			return nil
@@ -82,14 +82,14 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 	if err == nil && len(list) < limit {
 		err = c.query(ctx,
 			`SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
-			[]any{walk.Received, walk.Message, walk.Until(), limit - len(list)}, []any{&row, &received}, func() error {
+			[]any{cursor.Received, cursor.Message, cursor.Until(), limit - len(list)}, []any{&row, &received}, func() error {
 				list = append(list, &store.Aged{Turn: store.Turn{Row: row, Received: received, First: true}})
 				return nil
 			})
 	}
-	if err == nil && len(list) < limit && walk.Times.Doubts() {
+	if err == nil && len(list) < limit && cursor.Times.Doubts() {
 		err = c.query(ctx, `SELECT id FROM message WHERE received > $1 ORDER BY received LIMIT $2`,
-			[]any{walk.Times.Before(), limit - len(list)},
+			[]any{cursor.Times.Before(), limit - len(list)},
 			[]any{&row}, func() error {
 				list = append(list, &store.Aged{Turn: store.Turn{Row: row}})
 				return nil
@@ -98,7 +98,7 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 	out.Done = len(list) < limit
 	var from map[int64]aged
 	if err == nil {
-		from, err = c.hold(ctx, list, &walk.Times)
+		from, err = c.hold(ctx, list, &cursor.Times)
 	}
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (c conn) turns(ctx context.Context, walk *store.Walk, limit int, out *gatew
 	var bodies []aged
 	var size int64
 	for i, m := range list {
-		if !m.BodyEnds(walk) {
+		if !m.BodyEnds(cursor) {
 			continue
 		}
 		if size += m.Stored; size > purgeBytes && len(bodies) > 0 {
@@ -143,7 +143,7 @@ func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) 
 			WHERE m.id = ANY ($1::bigint[])`, []any{rows}, []any{&row, &size, &class, &sender, &address, &received}, func() error {
 			for _, m := range byRow[row] {
 				m.There, m.Stored, m.Body = true, size, size > 0
-				m.Mend.Note(times, received, row)
+				m.Fixes.Note(times, received, row)
 			}
 			from[row] = aged{class: gateway.Class(class), sender: gateway.AgentID(sender), address: address}
 			return nil
@@ -159,7 +159,7 @@ func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) 
 				d.Mode = store.ModePush
 			}
 			for _, m := range byRow[row] {
-				d.Changed = m.Mend.Note(times, changed, row)
+				d.Changed = m.Fixes.Note(times, changed, row)
 				m.Deliveries = append(m.Deliveries, d)
 			}
 			return nil
@@ -170,7 +170,7 @@ func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) 
 		[]any{rows},
 		[]any{&row, &key, &used}, func() error {
 			for _, m := range byRow[row] {
-				m.Used, m.Keys = append(m.Used, key), append(m.Keys, m.Mend.Note(times, used, row))
+				m.Used, m.Keys = append(m.Used, key), append(m.Keys, m.Fixes.Note(times, used, row))
 			}
 			return nil
 		})
@@ -204,7 +204,7 @@ func (c conn) remains(ctx context.Context, list []aged) (unread int, err error) 
 
 // purge removes what is due of messages that are held until the commit, and says
 // when they are looked at again.
-func (t *tx) purge(ctx context.Context, list []*store.Aged, walk *store.Walk) (did gateway.Purged, err error) {
+func (t *tx) purge(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (did gateway.Purged, err error) {
 	rows := make([]int64, len(list))
 	for i, m := range list {
 		rows[i] = m.Row
@@ -213,31 +213,31 @@ func (t *tx) purge(ctx context.Context, list []*store.Aged, walk *store.Walk) (d
 		rows); err != nil {
 		return did, err
 	}
-	if _, err := t.hold(ctx, list, &walk.Times); err != nil {
+	if _, err := t.hold(ctx, list, &cursor.Times); err != nil {
 		return did, err
 	}
 	if err := t.mend(ctx, list); err != nil {
 		return did, err
 	}
-	if err := t.dropBodies(ctx, list, walk, &did); err != nil {
+	if err := t.dropBodies(ctx, list, cursor, &did); err != nil {
 		return did, err
 	}
 	if did.Bodies > 0 { // with them the keys that they told have become rows with a time
-		if _, err := t.hold(ctx, list, &walk.Times); err != nil {
+		if _, err := t.hold(ctx, list, &cursor.Times); err != nil {
 			return did, err
 		}
 	}
-	if err := t.purgeRest(ctx, list, walk, &did); err != nil {
+	if err := t.purgeRest(ctx, list, cursor, &did); err != nil {
 		return did, err
 	}
-	return did, t.pass(ctx, list, walk)
+	return did, t.pass(ctx, list, cursor)
 }
 
 // mend writes times of messages anew that a wrong clock wrote.
 func (t *tx) mend(ctx context.Context, list []*store.Aged) error {
 	var rows, was, right []int64
 	for _, m := range list {
-		for from, to := range m.Mend {
+		for from, to := range m.Fixes {
 			rows, was, right = append(rows, m.Row), append(was, from), append(right, to)
 		}
 	}
@@ -259,11 +259,11 @@ func (t *tx) mend(ctx context.Context, list []*store.Aged) error {
 
 // dropBodies removes the bodies that are still due, and keeps what they were
 // needed for: the fingerprints and the way to their keys.
-func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, walk *store.Walk, did *gateway.Purged) error {
+func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	var rows, keyed []int64
 	var prints, keys [][]byte
 	for _, m := range list {
-		if !m.BodyGoes(walk) {
+		if !m.BodyGoes(cursor) {
 			continue
 		}
 		rows, prints = append(rows, m.Row), append(prints, m.Fingerprint)
@@ -296,15 +296,15 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, walk *store.Wal
 
 // purgeRest forgets the keys that are due of messages without a body, and then the
 // messages.
-func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, walk *store.Walk, did *gateway.Purged) error {
+func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	var keys [][]byte
 	var ended []int64
 	for _, m := range list {
 		if m.Body || !m.There {
 			continue
 		}
-		keys = append(keys, m.KeysDue(walk)...)
-		if m.StatusEnds(walk) {
+		keys = append(keys, m.KeysDue(cursor)...)
+		if m.StatusEnds(cursor) {
 			ended = append(ended, m.Row)
 		}
 	}
@@ -344,14 +344,14 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 }
 
 // pass writes when the messages are looked at again, and how far the purge has come.
-func (t *tx) pass(ctx context.Context, list []*store.Aged, walk *store.Walk) error {
+func (t *tx) pass(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) error {
 	var rows, due, gone []int64
 	for _, m := range list {
 		switch {
 		case !m.There:
 			gone = append(gone, m.Row)
 		case !slices.Contains(rows, m.Row):
-			rows, due = append(rows, m.Row), append(due, store.Micros(m.Again(walk)))
+			rows, due = append(rows, m.Row), append(due, store.Micros(m.Again(cursor)))
 		}
 	}
 	b := &pgx.Batch{}
@@ -359,7 +359,7 @@ func (t *tx) pass(ctx context.Context, list []*store.Aged, walk *store.Walk) err
 	b.Queue(`INSERT INTO purge_turn (message, due) SELECT * FROM unnest($1::bigint[], $2::bigint[]) u (message, due) ORDER BY message
 			ON CONFLICT (message) DO UPDATE SET due = excluded.due`, rows, due)
 	b.Queue(`INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
-		store.PurgeSetting, walk.String())
+		store.PurgeSetting, cursor.String())
 	return t.SendBatch(ctx, b).Close()
 }
 

@@ -161,7 +161,7 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 // is still as it was when it was looked for.
 func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
 	now time.Time) (int, error) {
-	var told []store.Told
+	var told []store.ReceiptChange
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
 		told, err = c.told(ctx, from, list, store.Micros(now))
 		return err
@@ -169,7 +169,7 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	if err != nil || len(told) == 0 {
 		return 0, err
 	}
-	slices.SortFunc(told, func(a, b store.Told) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(told, func(a, b store.ReceiptChange) int { return cmp.Compare(a.Seq, b.Seq) })
 	return write(ctx, s, func(ctx context.Context, t *tx) (int, error) {
 		n, err := t.change(ctx, `WITH held AS MATERIALIZED (SELECT u.* FROM
 				unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
@@ -179,21 +179,21 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 				acked = coalesce(nullif(held.acked, 0), d.acked), read = coalesce(nullif(held.read, 0), d.read),
 				refused = coalesce(nullif(held.refused, 0), d.refused)
 			FROM held WHERE d.seq = held.seq AND d.state = held.was`,
-			column(told, func(t *store.Told) int64 { return t.Seq }),
-			column(told, func(t *store.Told) int16 { return int16(t.Was) }),
-			column(told, func(t *store.Told) int16 { return int16(t.State) }),
-			column(told, func(t *store.Told) int64 { return t.Changed }),
-			column(told, func(t *store.Told) int64 { return t.Delivered }),
-			column(told, func(t *store.Told) int64 { return t.Acked }),
-			column(told, func(t *store.Told) int64 { return t.Read }),
-			column(told, func(t *store.Told) int64 { return t.Refused }))
+			column(told, func(t *store.ReceiptChange) int64 { return t.Seq }),
+			column(told, func(t *store.ReceiptChange) int16 { return int16(t.Was) }),
+			column(told, func(t *store.ReceiptChange) int16 { return int16(t.State) }),
+			column(told, func(t *store.ReceiptChange) int64 { return t.Changed }),
+			column(told, func(t *store.ReceiptChange) int64 { return t.Delivered }),
+			column(told, func(t *store.ReceiptChange) int64 { return t.Acked }),
+			column(told, func(t *store.ReceiptChange) int64 { return t.Read }),
+			column(told, func(t *store.ReceiptChange) int64 { return t.Refused }))
 		return int(n), err
 	})
 }
 
 // told finds what receipts change.
 func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
-	now int64) (told []store.Told, err error) {
+	now int64) (told []store.ReceiptChange, err error) {
 	var items []int32
 	var uuids, texts [][]byte
 	for i := range list {
@@ -238,7 +238,7 @@ func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt
 	for i := range list { // of two for one delivery the first counts
 		of := deliveries[row[int32(i)]]
 		for k := range of {
-			if t, changes := of[k].Told(from, &list[i], now); changes && !seen[t.Seq] {
+			if t, changes := of[k].Change(from, &list[i], now); changes && !seen[t.Seq] {
 				told, seen[t.Seq] = append(told, t), true
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// settling is one settlement in a batch.
-type settling struct {
+// settleItem is one settlement in a batch.
+type settleItem struct {
 	gateway.Settlement
 	stale bool
 }
@@ -22,12 +22,12 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 	if err := store.CheckResults(&e); err != nil {
 		return err
 	}
-	end := &settling{Settlement: e}
-	err := s.endings.Do(ctx, end, 128*(1+len(e.Results)))
-	if errors.Is(err, errAlone) {
+	end := &settleItem{Settlement: e}
+	err := s.settlements.Do(ctx, end, 128*(1+len(e.Results)))
+	if errors.Is(err, errFallback) {
 		return s.do(ctx, func(ctx context.Context, t *tx) error {
-			one := &settling{Settlement: e}
-			if err := t.endAll(ctx, []*settling{one}); err != nil || !one.stale {
+			one := &settleItem{Settlement: e}
+			if err := t.settleAll(ctx, []*settleItem{one}); err != nil || !one.stale {
 				return err
 			}
 			return gateway.ErrStale
@@ -36,30 +36,30 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 	return err
 }
 
-// storeEndings settles a batch in one transaction.
-func (s *Store) storeEndings(batch []*store.Item[*settling]) {
+// storeSettlements settles a batch in one transaction.
+func (s *Store) storeSettlements(batch []*store.Item[*settleItem]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
-	all := make([]*settling, len(batch))
+	all := make([]*settleItem, len(batch))
 	for i, item := range batch {
 		all[i] = item.Work
 	}
-	err := s.transact(ctx, func(ctx context.Context, t *tx) error { return t.endAll(ctx, all) })
+	err := s.transact(ctx, func(ctx context.Context, t *tx) error { return t.settleAll(ctx, all) })
 	for i, item := range batch {
 		switch {
 		case errors.Is(err, gateway.ErrBusy):
 			item.Err = err
 		case err != nil:
-			item.Err = errAlone
+			item.Err = errFallback
 		case all[i].stale:
 			item.Err = gateway.ErrStale
 		}
 	}
 }
 
-// endAll applies settlements to their jobs, which are held in the order of their
+// settleAll applies settlements to their jobs, which are held in the order of their
 // ids until the commit.
-func (t *tx) endAll(ctx context.Context, all []*settling) error {
+func (t *tx) settleAll(ctx context.Context, all []*settleItem) error {
 	ids := make([]int64, len(all))
 	for i := range all {
 		ids[i] = int64(all[i].Job)
@@ -82,11 +82,11 @@ func (t *tx) endAll(ctx context.Context, all []*settling) error {
 			delete(jobs, e.Job) // the next settlement of it is stale
 		}
 	}
-	return t.close(ctx, list, waiting)
+	return t.settleJobs(ctx, list, waiting)
 }
 
-// close applies settlements to jobs that are held, and to what waits for each.
-func (t *tx) close(ctx context.Context, list []store.Ending, waiting map[gateway.JobID][]store.WaitingDelivery) error {
+// settleJobs applies settlements to jobs that are held, and to what waits for each.
+func (t *tx) settleJobs(ctx context.Context, list []store.Ending, waiting map[gateway.JobID][]store.WaitingDelivery) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -147,11 +147,11 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	if err := s.isPaused(ctx); err != nil {
 		return 0, err
 	}
-	if err := s.putRight(ctx, now); err != nil {
+	if err := s.correctTimes(ctx, now); err != nil {
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	return s.expiry.Step(limit, func(after store.Place) (int, store.Place, error) {
+	return s.expiry.Step(limit, func(after store.Position) (int, store.Position, error) {
 		did, err := write(ctx, s, func(ctx context.Context, t *tx) (stepped, error) {
 			if err := t.refusePaused(ctx); err != nil {
 				return stepped{}, err
@@ -183,14 +183,14 @@ func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func
 	for i, j := range old {
 		ends[i] = store.GiveUp(j, waiting[j.ID], now, report(j.Job))
 	}
-	return len(ends), t.close(ctx, ends, waiting)
+	return len(ends), t.settleJobs(ctx, ends, waiting)
 }
 
 // expired returns the next jobs that were begun before then and are not leased, and the
-// last that it looked at, the zero Place when it came to the end.
-func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Place,
-	limit int) (ids []int64, last store.Place, err error) {
-	var at store.Place
+// last that it looked at, the zero Position when it came to the end.
+func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Position,
+	limit int) (ids []int64, last store.Position, err error) {
+	var at store.Position
 	var message, lease int64
 	search := store.NewSearch[int64](limit)
 	err = c.query(ctx, `SELECT id, message, begun, coalesce(lease, 0) FROM job

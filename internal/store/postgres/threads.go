@@ -10,7 +10,7 @@ import (
 
 // threading is the question which thread messages join in whose mailbox.
 type threading struct {
-	letter      []int32
+	item        []int32
 	agent, by   []int64
 	from        []string
 	ref, asUUID [][]byte
@@ -32,7 +32,7 @@ func (q *threading) about(i int32, in *store.Incoming, to []gateway.Recipient) {
 	}
 	for _, agent := range agents {
 		if agent != 0 {
-			q.letter, q.agent, q.by = append(q.letter, i), append(q.agent, int64(agent)),
+			q.item, q.agent, q.by = append(q.item, i), append(q.agent, int64(agent)),
 				append(q.by, int64(in.SenderAgent))
 			q.from, q.ref, q.asUUID = append(q.from, in.From()), append(q.ref, []byte(in.InReplyTo)),
 				append(q.asUUID, id)
@@ -53,22 +53,22 @@ const ownAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent 
 // the thread that it has there. The id of the parent means what it means to the
 // sender: to one of another domain first of all what it gave itself, which a
 // stranger may have used before it.
-const threadsJoined = `SELECT q.letter, q.agent, CASE WHEN m.sender_agent = q.agent THEN m.thread ELSE d.thread END, m.uuid
-	FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) q (letter, agent, by, author, ref, uuid)
+const threadsJoined = `SELECT q.item, q.agent, CASE WHEN m.sender_agent = q.agent THEN m.thread ELSE d.thread END, m.uuid
+	FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) q (item, agent, by, author, ref, uuid)
 	CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN q.by = 0 THEN ` + parentAlias + ` END,
 		(SELECT p.id FROM message p WHERE p.uuid = q.uuid), CASE WHEN q.by = 0 THEN ` + ownAlias + ` ELSE ` + parentAlias + ` END) AS id) parent
 	JOIN message m ON m.id = parent.id
 	LEFT JOIN LATERAL (SELECT d.seq, d.thread FROM delivery d WHERE d.message = m.id AND d.agent = q.agent LIMIT 1) d ON true
 	WHERE m.sender_agent = q.agent OR d.seq IS NOT NULL`
 
-func (q *threading) queue(b *pgx.Batch, joins func(letter int32, agent gateway.AgentID, thread string)) {
-	if len(q.letter) == 0 {
+func (q *threading) queue(b *pgx.Batch, joins func(item int32, agent gateway.AgentID, thread string)) {
+	if len(q.item) == 0 {
 		return
 	}
 	var i int32
 	var agent int64
 	var thread, id []byte
-	queue(b, threadsJoined, []any{q.letter, q.agent, q.by, q.from, q.ref, q.asUUID}, []any{&i, &agent, &thread, &id},
+	queue(b, threadsJoined, []any{q.item, q.agent, q.by, q.from, q.ref, q.asUUID}, []any{&i, &agent, &thread, &id},
 		func() error {
 			joins(i, gateway.AgentID(agent), string(store.Thread(string(thread), store.MessageID(id))))
 			return nil
@@ -94,7 +94,7 @@ func (t *tx) threads(ctx context.Context, in *store.Incoming,
 	threads := defaults(in, to)
 	var q threading
 	q.about(0, in, to)
-	if len(q.letter) == 0 {
+	if len(q.item) == 0 {
 		return threads, nil
 	}
 	b := &pgx.Batch{}

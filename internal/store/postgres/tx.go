@@ -33,12 +33,12 @@ const tries = 8
 // conn is a connection, in a transaction or not.
 type conn struct {
 	*pgx.Conn
-	shown *shown
+	key *actingKey
 }
 
 // query calls row for every row of the result, which into was filled from.
 func (c conn) query(ctx context.Context, sql string, args []any, into []any, row func() error) error {
-	if c.shown.waits() {
+	if c.key.isUnchecked() {
 		b := &pgx.Batch{}
 		queue(b, sql, args, into, row)
 		return c.SendBatch(ctx, b).Close()
@@ -57,7 +57,7 @@ func each(rows pgx.Rows, into []any, row func() error) error {
 
 // change runs a statement and reports how many rows it changed.
 func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error) {
-	if c.shown.waits() {
+	if c.key.isUnchecked() {
 		b, n := &pgx.Batch{}, int64(0)
 		b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
 			n = tag.RowsAffected()
@@ -106,7 +106,7 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 		return broken{err}
 	}
 	defer c.Release()
-	err = fn(conn{Conn: c.Conn(), shown: shownIn(ctx)})
+	err = fn(conn{Conn: c.Conn(), key: actingKeyIn(ctx)})
 	if err != nil && unreachable(err) { // nothing good comes of it: a server that became a standby stays one
 		err = errors.Join(err, c.Conn().Close(ctx))
 	}
@@ -123,8 +123,8 @@ func unreachable(err error) bool {
 		e.Code == "25006")
 }
 
-// met reports whether the transaction met another one and has to be run again.
-func met(err error) bool {
+// isConflict reports whether the transaction met another one and has to be run again.
+func isConflict(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return false
@@ -150,7 +150,7 @@ func (s *Store) fault(err error) error {
 	case errors.As(err, &e) && e.Code == "53100":
 		return gateway.ErrFull
 	// or an operator's time limit
-	case errors.As(err, &e) && (strings.HasPrefix(e.Code, "53") || e.Code == "57014"), met(err):
+	case errors.As(err, &e) && (strings.HasPrefix(e.Code, "53") || e.Code == "57014"), isConflict(err):
 		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
 	}
 	return err
@@ -282,7 +282,7 @@ func (s *Store) commit(ctx context.Context, fn func(context.Context, *tx) error)
 			}
 			break
 		}
-		if !met(err) {
+		if !isConflict(err) {
 			break
 		}
 	}

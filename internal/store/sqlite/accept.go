@@ -11,11 +11,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// doubtful is what the writer answers instead of comparing two messages that
+// needsCompare is what the writer answers instead of comparing two messages that
 // are not the same to the byte: that takes long, and everybody waits for it.
-type doubtful struct{ row int64 }
+type needsCompare struct{ row int64 }
 
-func (d doubtful) Error() string { return "another message may have the same content" }
+func (d needsCompare) Error() string { return "another message may have the same content" }
 
 // Accept stores a message or recognises it as a retry.
 func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
@@ -29,7 +29,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	s.watch.See(a.ReceivedAt)
 	write := s.write
 	if a.SenderAgent == 0 {
-		write = s.writeCalmly
+		write = s.writeBackground
 	}
 	for {
 		var out gateway.Accepted
@@ -37,7 +37,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 			out, err = w.accept(p)
 			return err
 		})
-		var doubt doubtful
+		var doubt needsCompare
 		if !errors.As(err, &doubt) {
 			if err != nil {
 				return gateway.Accepted{}, err
@@ -81,7 +81,7 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 			return gateway.Accepted{}, err
 		}
 	}
-	w.beside = true
+	w.keepsPrefetch = true
 	return gateway.Accepted{ID: id, Deliveries: to.before}, nil
 }
 
@@ -154,7 +154,7 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	d.Further = store.Further(to.before, r)
 	to.before = append(to.before, d)
 	if r.Agent != 0 {
-		if err := w.meet(to, r.Agent); err != nil {
+		if err := w.noteAcquaintance(to, r.Agent); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
-		if err := w.wrote(to.Message, store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
+		if err := w.noteContact(to.Message, store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
 			return err
 		}
 		err = w.nameAbroad(to.message, to.SenderAgent, to.id, &d)

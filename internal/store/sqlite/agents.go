@@ -33,7 +33,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
 		for _, of := range with {
 			if err := w.changeSecrets(of(a.ID)); err != nil {
-				return undo(err)
+				return rollBack(err)
 			}
 		}
 		agent := a
@@ -41,7 +41,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		k.Agent = a.ID
 		return w.addKey(k)
 	})
-	var back undone
+	var back rolledBack
 	switch {
 	case errors.As(err, &back):
 		return gateway.Agent{}, back.error
@@ -61,15 +61,15 @@ func (w *writer) addKey(k gateway.Key) error {
 // refusedChange is an error of the function that UpdateAgent was given.
 type refusedChange struct{ error }
 
-// undone is an error of a change of secrets after something was written: all of that is
+// rolledBack is an error of a change of secrets after something was written: all of that is
 // undone, whatever the error is.
-type undone struct{ error }
+type rolledBack struct{ error }
 
-// undo makes an error of changeSecrets one after which what was written is undone.
-func undo(err error) error {
+// rollBack makes an error of changeSecrets one after which what was written is undone.
+func rollBack(err error) error {
 	var refused refusedChange
 	if errors.As(err, &refused) {
-		return undone(refused)
+		return rolledBack(refused)
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		}
 		for _, c := range with {
 			if err := w.changeSecrets(c); err != nil {
-				return undo(err)
+				return rollBack(err)
 			}
 		}
 		_,
@@ -102,7 +102,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 		return err
 	})
 	var refused refusedChange
-	var back undone
+	var back rolledBack
 	switch {
 	case errors.As(err, &back):
 		return gateway.Agent{}, back.error
@@ -166,7 +166,7 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...g
 		}
 		for _, c := range with {
 			if err := w.changeSecrets(c); err != nil {
-				return undo(err)
+				return rollBack(err)
 			}
 		}
 		if err := w.addKey(k); err != nil || !alone {
@@ -177,7 +177,7 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...g
 		w.changes = append(w.changes, func(d *store.Directory) { d.KeepKey(k.Agent, k.ID) })
 		return err
 	})
-	var back undone
+	var back rolledBack
 	switch {
 	case errors.As(err, &back):
 		return 0, back.error

@@ -39,7 +39,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	if err := s.refusePaused(); err != nil {
 		return nil, err
 	}
-	if err := s.putRight(ctx, now); err != nil {
+	if err := s.correctTimes(ctx, now); err != nil {
 		return nil, err
 	}
 	var out []gateway.Claimed
@@ -48,7 +48,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 		size += 64 * wanted[i].Limit
 	}
 	err := s.write(ctx, size, func(w *writer) error {
-		w.beside = true
+		w.keepsPrefetch = true
 		out = make([]gateway.Claimed, len(wanted))
 		for i := range wanted {
 			out[i].Destination = wanted[i].Destination
@@ -81,7 +81,7 @@ func (w *writer) claim(c *gateway.Claimed, wanted *gateway.Claiming, now, lease 
 			return err
 		}
 		c.Jobs[i] = due[i].Job
-		if err := w.pack(due[i]); err != nil {
+		if err := w.prefetch(due[i]); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 // flows returns flows that have new mail for the destination which is due, the one
 // behind After first, at most limit of them. It leaps from one to the next.
 func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]gateway.Flow, error) {
-	look := store.NewLook(c, wanted, limit)
+	look := store.NewFlowSearch(c, wanted, limit)
 	leap := func(from, to int64) error {
 		for more := look.More(); more; more = more && look.More() {
 			var due int64

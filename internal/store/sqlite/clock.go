@@ -89,7 +89,7 @@ func (w *writer) saveClock(watch *store.Watch) (value string, err error) {
 // NoteClock stores what is known of the clock, and puts right what is ahead of it.
 func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	state := s.Clock()
-	if err := s.putRight(ctx, state.Now); err != nil {
+	if err := s.correctTimes(ctx, state.Now); err != nil {
 		return state, err
 	}
 	return state, s.noteClock(ctx)
@@ -101,35 +101,35 @@ func (s *Store) noteClock(ctx context.Context) error {
 		return nil
 	}
 	return s.write(ctx, 256, func(w *writer) error {
-		w.beside = true
+		w.keepsPrefetch = true
 		value, err := w.saveClock(s.watch)
 		w.changes = append(w.changes, func(*store.Directory) { s.watch.IsStored(value) })
 		return err
 	})
 }
 
-// rightRows is how many jobs are looked at in one read, and changed in one write.
-const rightRows = 500
+// correctionRows is how many jobs are looked at in one read, and changed in one write.
+const correctionRows = 500
 
-// putRight puts right what lies ahead of the clock, a few rows at a time.
-func (s *Store) putRight(ctx context.Context, now time.Time) error {
-	return s.watch.PutRight(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
-		var list []rightJob
+// correctTimes puts right what lies ahead of the clock, a few rows at a time.
+func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
+	return s.watch.CorrectTimes(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
+		var list []jobCorrection
 		err = s.read(ctx, func(r *reader) (err error) {
 			list, last, more, err = r.jobsAhead(times, after)
 			return err
 		})
 		if err == nil && len(list) > 0 {
-			err = s.write(ctx, 64*len(list), func(w *writer) error { return w.rightJobs(list) })
+			err = s.write(ctx, 64*len(list), func(w *writer) error { return w.correctJobs(list) })
 		}
 		return last, more, err
 	}, func(times *store.Times) error {
-		return s.write(ctx, 0, func(w *writer) error { return w.rightRest(times) })
+		return s.write(ctx, 0, func(w *writer) error { return w.correctRest(times) })
 	})
 }
 
-// rightJob is a job with its times as they are to be.
-type rightJob struct {
+// jobCorrection is a job with its times as they are to be.
+type jobCorrection struct {
 	store.JobTimes
 	id, fence   int64
 	was         int64 // Changed
@@ -137,26 +137,26 @@ type rightJob struct {
 }
 
 // jobsAhead returns those of the next jobs whose times are ahead of the clock.
-func (r *reader) jobsAhead(times *store.Times, after int64) (list []rightJob, last int64, more bool, err error) {
+func (r *reader) jobsAhead(times *store.Times, after int64) (list []jobCorrection, last int64, more bool, err error) {
 	rows := 0
 	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since, troubles FROM job
 			WHERE id > ? ORDER BY id LIMIT ?`, func(st *sqlite3.Stmt) error {
-		j := rightJob{id: st.ColumnInt64(0), fence: st.ColumnInt64(1),
+		j := jobCorrection{id: st.ColumnInt64(0), fence: st.ColumnInt64(1),
 			destination: gateway.Destination(st.ColumnText(2)), was: st.ColumnInt64(3)}
 		j.JobTimes = store.JobTimes{Changed: j.was, Begun: st.ColumnInt64(4), FirstTry: st.ColumnInt64(5),
 			LastTry: st.ColumnInt64(6),
 			Due:     st.ColumnInt64(7), Lease: st.ColumnInt64(8), Redriven: st.ColumnInt64(9),
 			Since: st.ColumnInt64(10), Troubles: st.ColumnText(11)}
-		if rows, last = rows+1, j.id; times.Right(&j.JobTimes) {
+		if rows, last = rows+1, j.id; times.CorrectJob(&j.JobTimes) {
 			list = append(list, j)
 		}
 		return nil
-	}, after, rightRows)
-	return list, last, rows == rightRows, err
+	}, after, correctionRows)
+	return list, last, rows == correctionRows, err
 }
 
-// rightJobs writes the times of jobs, unless they were written meanwhile.
-func (w *writer) rightJobs(list []rightJob) error {
+// correctJobs writes the times of jobs, unless they were written meanwhile.
+func (w *writer) correctJobs(list []jobCorrection) error {
 	for i := range list {
 		j := &list[i]
 		_,
@@ -173,9 +173,9 @@ func (w *writer) rightJobs(list []rightJob) error {
 	return nil
 }
 
-// rightRest puts right what is ahead of the clock beside jobs and messages. What
+// correctRest puts right what is ahead of the clock beside jobs and messages. What
 // lies there is small.
-func (w *writer) rightRest(times *store.Times) error {
+func (w *writer) correctRest(times *store.Times) error {
 	for _, column := range []string{"first_seen", "last_seen", "first_signed", "last_signed"} {
 		if _, err := w.exec(`UPDATE peer SET `+column+` = ?1 WHERE `+column+` > ?2`, times.Now(),
 			times.Before()); err != nil {
@@ -186,9 +186,9 @@ func (w *writer) rightRest(times *store.Times) error {
 	return err
 }
 
-// reckon gives a parcel the times by which it is decided whether it is tried
+// correctParcel gives a parcel the times by which it is decided whether it is tried
 // again.
-func (s *Store) reckon(p *gateway.Parcel) {
+func (s *Store) correctParcel(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
-	times.Reckon(p)
+	times.CorrectParcel(p)
 }

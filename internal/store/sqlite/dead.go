@@ -26,7 +26,7 @@ func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gat
 		page = found
 		for i := 0; err == nil && i < len(ids); i++ {
 			var l gateway.DeadLetter
-			l, err = r.letter(s.dir, ids[i], false)
+			l, err = r.deadLetter(s.dir, ids[i], false)
 			page.Letters = append(page.Letters, l)
 		}
 		return err
@@ -37,14 +37,14 @@ func (s *Store) DeadLetters(ctx context.Context, f gateway.DeadFilter) (page gat
 // DeadLetter returns one dead letter with its body.
 func (s *Store) DeadLetter(ctx context.Context, id gateway.DeliveryID) (letter gateway.DeadLetter, err error) {
 	err = s.read(ctx, func(r *reader) (err error) {
-		letter, err = r.letter(s.dir, int64(id), true)
+		letter, err = r.deadLetter(s.dir, int64(id), true)
 		return err
 	})
 	return letter, err
 }
 
-// letter reads one dead letter.
-func (c *statements) letter(dir *store.Directory, id int64, body bool) (l gateway.DeadLetter, err error) {
+// deadLetter reads one dead letter.
+func (c *statements) deadLetter(dir *store.Directory, id int64, body bool) (l gateway.DeadLetter, err error) {
 	err = gateway.ErrNotFound
 	fault := c.query(`SELECT `+envelopeColumns+`, `+deliveryColumns+
 		`, coalesce(length(m.body), 0), d.first_try, d.last_try, d.dead, d.generation,
@@ -182,8 +182,8 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	}
 }
 
-// buried is a dead letter as redrive looks at it.
-type buried struct {
+// deadDelivery is a dead letter as redrive looks at it.
+type deadDelivery struct {
 	message     int64
 	state       gateway.State
 	report      int64 // the job that has yet to report it, or 0
@@ -199,10 +199,10 @@ type buried struct {
 // redrive queues one dead letter again, false when it is none any more.
 func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	now := store.FromMicros(times.Now())
-	var l buried
+	var l deadDelivery
 	err := w.query(`SELECT d.message, d.state, d.job, d.agent, d.address, m.received, length(m.body), m.uuid, m.sender_agent, d.further, m.sender
 			FROM delivery d JOIN message m ON m.id = d.message WHERE d.seq = ? AND d.dead IS NOT NULL AND m.body IS NOT NULL`, func(s *sqlite3.Stmt) error {
-		l = buried{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
+		l = deadDelivery{message: s.ColumnInt64(0), state: gateway.State(s.ColumnInt64(1)), report: s.ColumnInt64(2),
 			received: store.FromMicros(s.ColumnInt64(5)), size: s.ColumnInt(6),
 			id: store.MessageID(s.ColumnRawBlob(7)), sender: gateway.AgentID(s.ColumnInt64(8)),
 			flow: store.FlowOf(gateway.AgentID(s.ColumnInt64(8)), s.ColumnText(10)),
@@ -243,7 +243,7 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 
 // redriveAsNew gives a message the id under which other gateways get it once they
 // may have forgotten it, now or later.
-func (w *writer) redriveAsNew(l *buried, job gateway.JobID, times *store.Times) error {
+func (w *writer) redriveAsNew(l *deadDelivery, job gateway.JobID, times *store.Times) error {
 	d, now := l.row.Delivery(w.dir), store.FromMicros(times.Now())
 	late := now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten
 	if d.Agent == 0 && d.Damage == "" {

@@ -80,7 +80,7 @@ func (s *Store) KeyOwner(_ context.Context, hash [32]byte, now time.Time) (*gate
 
 // saveActivity stores who was seen.
 func (w *writer) saveActivity(a *store.Activity) error {
-	w.beside = true
+	w.keepsPrefetch = true
 	for i := range a.Agents {
 		if _, err := w.exec(`UPDATE agent SET active = ? WHERE id = ?`, store.Micros(a.Agents[i].LastActive),
 			int64(a.Agents[i].ID)); err != nil {

@@ -57,7 +57,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 			if page.Items == nil {
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
-			return r.appendItem(s.dir, &page, item, boxRow{st.ColumnInt64(4), agent})
+			return r.appendItem(s.dir, &page, item, inboxRef{st.ColumnInt64(4), agent})
 		}, int64(agent), after)
 		switch {
 		case errors.Is(err, errEnough):
@@ -95,14 +95,14 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 	return after, err
 }
 
-// boxRow is the row of a message, and in whose inbox it is.
-type boxRow struct {
+// inboxRef is the row of a message, and in whose inbox it is.
+type inboxRef struct {
 	message int64
 	agent   gateway.AgentID
 }
 
 // appendItem adds a message to the page, with what its own row knows of it.
-func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row boxRow) error {
+func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row inboxRef) error {
 	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`,
 		func(st *sqlite3.Stmt) error {
 			item.Envelope = scanEnvelope(dir, st, st.ColumnBool(afterEnvelope+1))
@@ -163,7 +163,7 @@ func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.Message
 	var mark store.Mark
 	at := store.Micros(now)
 	err := s.write(ctx, 64, func(w *writer) error {
-		w.beside = true
+		w.keepsPrefetch = true
 		row, err := w.inboxRow(agent, id)
 		if err != nil {
 			return err
@@ -180,7 +180,7 @@ func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.Message
 		if err != nil {
 			return err
 		}
-		return w.owe(&row, agent, &mark.Owed)
+		return w.insertReceipt(&row, agent, &mark.Owed)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // mark is not ours while the write goes on

@@ -107,8 +107,8 @@ func (w *writer) joinJob(message int64, d gateway.Destination, now time.Time) (i
 
 // Parcel returns a leased job with its message.
 func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p gateway.Parcel, err error) {
-	defer func() { s.reckon(&p) }()
-	if p, ok := s.writer.packed.take(job, fence); ok {
+	defer func() { s.correctParcel(&p) }()
+	if p, ok := s.writer.prefetched.take(job, fence); ok {
 		return p, nil
 	}
 	err = s.read(ctx, func(r *reader) error {

@@ -9,8 +9,8 @@ import (
 // parameter stands behind it.
 const isFirst = `m.class = 2 AND EXISTS (SELECT 1 FROM met t WHERE t.sender = m.sender AND t.message = m.id AND t.agent = `
 
-// meet notes that an agent gets a message that makes its sender known.
-func (w *writer) meet(to *addressing, agent gateway.AgentID) error {
+// noteAcquaintance notes that an agent gets a message that makes its sender known.
+func (w *writer) noteAcquaintance(to *addressing, agent gateway.AgentID) error {
 	if !to.Meets() {
 		return nil
 	}
@@ -24,8 +24,8 @@ func (w *writer) meet(to *addressing, agent gateway.AgentID) error {
 	return err
 }
 
-// unmeet forgets whom agents met of a domain, and reports whether that was all.
-func (w *writer) unmeet(domain string) (bool, error) {
+// forgetAcquaintances forgets whom agents met of a domain, and reports whether that was all.
+func (w *writer) forgetAcquaintances(domain string) (bool, error) {
 	n,
 		err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`,
 		domain, store.MostUnmet)

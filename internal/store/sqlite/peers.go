@@ -45,7 +45,7 @@ func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (p gateway
 		}, string(domain))
 	})
 	times := s.watch.Times(s.Now())
-	times.RightPeer(&p)
+	times.CorrectDomain(&p)
 	return p, err
 }
 
@@ -85,7 +85,7 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit 
 
 // PurgeDomains forgets domains that wrote nothing since, and returns how many.
 func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
-	return s.peers.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
+	return s.peers.Step(limit, func(after store.Position) (gone int, last store.Position, err error) {
 		var due []string
 		err = s.read(ctx, func(r *reader) error {
 			due, last, err = r.silentPeers(times, since, after, limit)
@@ -99,13 +99,13 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 }
 
 // silentPeers returns the next domains that wrote nothing since, and the last that it
-// looked at, the zero Place when it came to the end.
-func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Place, limit int) (due []string,
-	last store.Place, err error) {
+// looked at, the zero Position when it came to the end.
+func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Position, limit int) (due []string,
+	last store.Position, err error) {
 	search := store.NewSearch[string](limit)
 	err = r.scan(`SELECT domain, last_seen FROM peer INDEXED BY peer_seen
 			WHERE (last_seen, domain) > (?, ?) AND last_seen <= ? ORDER BY last_seen, domain LIMIT ?`, func(st *sqlite3.Stmt) bool {
-		at := store.Place{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
+		at := store.Position{Time: st.ColumnInt64(1), Name: st.ColumnText(0)}
 		return search.Look(at, at.Name, !times.At(at.Time, 0).After(since))
 	}, after.Time, after.Name, store.Micros(since), search.Most())
 	return search.Found, search.Last(), err
@@ -119,7 +119,7 @@ func (s *Store) forgetPeers(ctx context.Context, due []string, since time.Time) 
 		for _, domain := range due {
 			// It may have written meanwhile. Whom agents met there goes first, and
 			// where that is much the domain stays for another call.
-			if all, err := w.unmeet(domain); err != nil {
+			if all, err := w.forgetAcquaintances(domain); err != nil {
 				return err
 			} else if !all {
 				continue

@@ -25,39 +25,39 @@ type purgeRows struct{ *Store }
 
 // Times returns how the clock reads what is stored.
 func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
-	err := s.putRight(ctx, now)
+	err := s.correctTimes(ctx, now)
 	return s.watch.Times(now), err
 }
 
 // Turns returns the next messages to look at.
 func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
-	out *gateway.Purged) (walk store.Walk, list []*store.Aged, err error) {
+	out *gateway.Purged) (cursor store.PurgeCursor, list []*store.Aged, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
-		if walk, err = r.walk(keep, times); err == nil {
-			list, err = r.turns(&walk, limit, out)
+		if cursor, err = r.purgeCursor(keep, times); err == nil {
+			list, err = r.turns(&cursor, limit, out)
 		}
 		return err
 	})
-	return walk, list, err
+	return cursor, list, err
 }
 
 // PurgeTurns purges some messages in one transaction.
-func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, walk *store.Walk) (gateway.Purged, error) {
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (gateway.Purged, error) {
 	size := 0
 	for _, m := range list {
 		size += int(m.Size())
 	}
 	var did gateway.Purged
 	err := s.write(ctx, size, func(w *writer) error {
-		w.beside, did = true, gateway.Purged{} // what is leased keeps its body
+		w.keepsPrefetch, did = true, gateway.Purged{} // what is leased keeps its body
 		for _, m := range list {
-			if err := w.purge(m, walk, &did); err != nil {
+			if err := w.purge(m, cursor, &did); err != nil {
 				return err
 			}
 		}
 		_, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?)
-				ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.PurgeSetting, walk.String())
+				ON CONFLICT (name) DO UPDATE SET value = excluded.value`, store.PurgeSetting, cursor.String())
 		return err
 	})
 	if err != nil {
@@ -66,46 +66,46 @@ func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, walk *sto
 	return did, nil
 }
 
-// walk returns where the purge goes on.
-func (c *statements) walk(keep gateway.Retention, times store.Times) (store.Walk, error) {
+// purgeCursor returns where the purge goes on.
+func (c *statements) purgeCursor(keep gateway.Retention, times store.Times) (store.PurgeCursor, error) {
 	stored := ""
 	err := c.query(`SELECT value FROM setting WHERE name = ?`, func(s *sqlite3.Stmt) error {
 		stored = s.ColumnText(0)
 		return nil
 	}, store.PurgeSetting)
 	if err != nil {
-		return store.Walk{}, err
+		return store.PurgeCursor{}, err
 	}
-	return store.NewWalk(stored, keep, times)
+	return store.NewPurgeCursor(stored, keep, times)
 }
 
 // turns returns the next messages to look at, with what has to be written when their
 // bodies go, and notes in out what it found.
-func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]*store.Aged, error) {
+func (r *reader) turns(cursor *store.PurgeCursor, limit int, out *gateway.Purged) ([]*store.Aged, error) {
 	var list []*store.Aged
 	err := r.query(`SELECT message FROM purge_turn WHERE due <= ? ORDER BY due LIMIT ?`, func(s *sqlite3.Stmt) error {
 		list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
 		return nil
-	}, walk.Now, limit)
+	}, cursor.Now, limit)
 	if err == nil && len(list) < limit {
 		err = r.query(`SELECT id, received FROM message INDEXED BY message_received
 				WHERE (received, id) > (?1, ?2) AND received <= ?3 ORDER BY received, id LIMIT ?4`, func(s *sqlite3.Stmt) error {
 			list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}})
 			return nil
-		}, walk.Received, walk.Message, walk.Until(), limit-len(list))
+		}, cursor.Received, cursor.Message, cursor.Until(), limit-len(list))
 	}
-	if err == nil && len(list) < limit && walk.Times.Doubts() {
+	if err == nil && len(list) < limit && cursor.Times.Doubts() {
 		err = r.query(`SELECT id FROM message INDEXED BY message_received WHERE received > ? LIMIT ?`,
 			func(s *sqlite3.Stmt) error {
 				list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0)}})
 				return nil
-			}, walk.Times.Before(), limit-len(list))
+			}, cursor.Times.Before(), limit-len(list))
 	}
 	out.Done = len(list) < limit
 	var size int64
 	for i := range list {
 		if err == nil {
-			err = r.prepare(list[i], walk, out)
+			err = r.prepare(list[i], cursor, out)
 		}
 		if err != nil {
 			return nil, err
@@ -120,7 +120,7 @@ func (r *reader) turns(walk *store.Walk, limit int, out *gateway.Purged) ([]*sto
 
 // prepare computes what has to be written when the body goes, if it is due. One that
 // cannot be read stays.
-func (r *reader) prepare(m *store.Aged, walk *store.Walk, out *gateway.Purged) error {
+func (r *reader) prepare(m *store.Aged, cursor *store.PurgeCursor, out *gateway.Purged) error {
 	err := r.query(`SELECT coalesce(length(body), 0) FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
 		m.Stored = s.ColumnInt64(0)
 		m.Body = m.Stored > 0
@@ -129,10 +129,10 @@ func (r *reader) prepare(m *store.Aged, walk *store.Walk, out *gateway.Purged) e
 	if err != nil || !m.Body {
 		return err
 	}
-	if err := r.standing(m, &walk.Times); err != nil {
+	if err := r.standing(m, &cursor.Times); err != nil {
 		return err
 	}
-	if m.BodyEnds(walk) && !r.remains(m) {
+	if m.BodyEnds(cursor) && !r.remains(m) {
 		out.Unreadable++
 	}
 	return nil
@@ -163,7 +163,7 @@ func (c *statements) standing(m *store.Aged, times *store.Times) error {
 	return c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
 		d := gateway.Delivery{
 			Agent: gateway.AgentID(s.ColumnInt64(0)), State: gateway.State(s.ColumnInt64(1)),
-			Changed: m.Mend.Note(times, s.ColumnInt64(2), m.Row),
+			Changed: m.Fixes.Note(times, s.ColumnInt64(2), m.Row),
 		}
 		if s.ColumnBool(3) {
 			d.Mode = store.ModePush
@@ -174,7 +174,7 @@ func (c *statements) standing(m *store.Aged, times *store.Times) error {
 }
 
 // mend writes times of a message anew that a wrong clock wrote.
-func (w *writer) mend(row int64, times store.Mending) error {
+func (w *writer) mend(row int64, times store.TimeFixes) error {
 	for was, right := range times {
 		for _, sql := range []string{
 			`UPDATE delivery INDEXED BY delivery_message SET changed = ?2 WHERE message = ?1 AND changed = ?3`,
@@ -200,29 +200,29 @@ func (c *statements) hold(m *store.Aged, times *store.Times) error {
 	if err != nil || !m.There {
 		return err
 	}
-	m.Mend.Note(times, received, m.Row)
+	m.Fixes.Note(times, received, m.Row)
 	if err := c.standing(m, times); err != nil {
 		return err
 	}
 	return c.query(`SELECT key, used FROM dedup WHERE message = ? AND used IS NOT NULL`, func(s *sqlite3.Stmt) error {
 		m.Used = append(m.Used, s.ColumnBlob(0, nil))
-		m.Keys = append(m.Keys, m.Mend.Note(times, s.ColumnInt64(1), m.Row))
+		m.Keys = append(m.Keys, m.Fixes.Note(times, s.ColumnInt64(1), m.Row))
 		return nil
 	}, m.Row)
 }
 
 // purge removes what is due of one message, in the writer's transaction, and says
 // when it is looked at again.
-func (w *writer) purge(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
-	err := w.hold(m, &walk.Times)
+func (w *writer) purge(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
+	err := w.hold(m, &cursor.Times)
 	if err == nil {
-		err = w.mend(m.Row, m.Mend)
+		err = w.mend(m.Row, m.Fixes)
 	}
-	if err == nil && m.BodyGoes(walk) {
-		err = w.purgeBody(m, walk, did)
+	if err == nil && m.BodyGoes(cursor) {
+		err = w.purgeBody(m, cursor, did)
 	}
 	if err == nil && m.There && !m.Body {
-		err = w.purgeRest(m, walk, did)
+		err = w.purgeRest(m, cursor, did)
 	}
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (w *writer) purge(m *store.Aged, walk *store.Walk, did *gateway.Purged) err
 		_, err = w.exec(`DELETE FROM purge_turn WHERE message = ?`, m.Row)
 		return err
 	}
-	return w.lookAt(m.Row, m.Again(walk))
+	return w.lookAt(m.Row, m.Again(cursor))
 }
 
 // lookAt has the purge look at a message at that time, and not before.
@@ -243,26 +243,26 @@ func (w *writer) lookAt(row int64, at time.Time) error {
 }
 
 // purgeBody removes the body, unless a report has yet to be made of it.
-func (w *writer) purgeBody(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
+func (w *writer) purgeBody(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	if busy, err := w.hasJob(m.Row); busy || err != nil {
 		return err
 	}
 	if err := w.dropBody(m, did); err != nil {
 		return err
 	}
-	return w.hold(m, &walk.Times) // with the key that the body told
+	return w.hold(m, &cursor.Times) // with the key that the body told
 }
 
 // purgeRest forgets the keys that are due of a message without a body, and then the
 // message.
-func (w *writer) purgeRest(m *store.Aged, walk *store.Walk, did *gateway.Purged) error {
-	for _, key := range m.KeysDue(walk) {
+func (w *writer) purgeRest(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
+	for _, key := range m.KeysDue(cursor) {
 		if _, err := w.exec(`DELETE FROM dedup WHERE key = ? AND message = ?`, key, m.Row); err != nil {
 			return err
 		}
 		did.Keys++
 	}
-	if !m.StatusEnds(walk) {
+	if !m.StatusEnds(cursor) {
 		return nil
 	}
 	stays, err := w.forget(m.Row, did)

@@ -11,9 +11,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// wrote notes that an agent has written to a domain, the first time. What was
+// noteContact notes that an agent has written to a domain, the first time. What was
 // sent by itself, such as the reply of an endpoint, is nobody's decision.
-func (w *writer) wrote(m *amtp.Message, c store.Contact) error {
+func (w *writer) noteContact(m *amtp.Message, c store.Contact) error {
 	if c.Agent == 0 || w.dir.HasWritten(c) || m.Automatic() {
 		return nil
 	}
@@ -23,9 +23,9 @@ func (w *writer) wrote(m *amtp.Message, c store.Contact) error {
 	return err
 }
 
-// owe writes what the sender's domain may be told of a message that was marked
+// insertReceipt writes what the sender's domain may be told of a message that was marked
 // read or acknowledged just now.
-func (w *writer) owe(row *store.InboxRow, agent gateway.AgentID, r *store.ReceiptRow) error {
+func (w *writer) insertReceipt(row *store.InboxRow, agent gateway.AgentID, r *store.ReceiptRow) error {
 	if r.Domain == "" {
 		return nil
 	}
@@ -101,8 +101,8 @@ func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time,
 
 // SettleReceipts forgets receipts that were told or are not owed.
 func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, again time.Time) error {
-	return s.writeCalmly(ctx, 64*len(list), func(w *writer) error {
-		w.beside = true
+	return s.writeBackground(ctx, 64*len(list), func(w *writer) error {
+		w.keepsPrefetch = true
 		for i := range list {
 			o := &list[i]
 			n,
@@ -136,8 +136,8 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 		return 0, err
 	}
 	gone := 0
-	err = s.writeCalmly(ctx, 64*limit, func(w *writer) error {
-		w.beside, gone = true, 0
+	err = s.writeBackground(ctx, 64*limit, func(w *writer) error {
+		w.keepsPrefetch, gone = true, 0
 		for _, drop := range []struct {
 			sql  string
 			args []any
@@ -166,12 +166,12 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 // beside the writer, which changes only what is still as it was.
 func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
 	now time.Time) (int, error) {
-	var told []store.Told
+	var told []store.ReceiptChange
 	err := s.read(ctx, func(r *reader) error {
 		told = nil
 		seen := make(map[int64]bool)
 		for i := range list {
-			t, changes, err := r.told(from, &list[i], store.Micros(now))
+			t, changes, err := r.receiptChange(from, &list[i], store.Micros(now))
 			if err != nil {
 				return err
 			}
@@ -185,8 +185,8 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 		return 0, err
 	}
 	changed := 0
-	err = s.writeCalmly(ctx, 64*len(told), func(w *writer) error {
-		w.beside, changed = true, 0
+	err = s.writeBackground(ctx, 64*len(told), func(w *writer) error {
+		w.keepsPrefetch, changed = true, 0
 		for _, t := range told {
 			n,
 				err := w.exec(`UPDATE delivery SET state = ?, changed = ?, delivered = coalesce(?, delivered), acked = coalesce(?, acked),
@@ -206,8 +206,8 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	return changed, nil
 }
 
-// told finds what one receipt changes.
-func (r *reader) told(from amtp.Domain, receipt *gateway.Receipt, now int64) (t store.Told, changes bool, err error) {
+// receiptChange finds what one receipt changes.
+func (r *reader) receiptChange(from amtp.Domain, receipt *gateway.Receipt, now int64) (t store.ReceiptChange, changes bool, err error) {
 	uuid, text, ok := store.ReceiptID(receipt)
 	if !ok {
 		return t, false, nil
@@ -230,7 +230,7 @@ func (r *reader) told(from amtp.Domain, receipt *gateway.Receipt, now int64) (t 
 		` FROM delivery d INDEXED BY delivery_message LEFT JOIN job j ON j.id = d.job WHERE d.message = ? AND d.agent = 0`,
 		func(st *sqlite3.Stmt) error {
 			d := scanDelivery(st, 0)
-			if one, does := d.Told(from, receipt, now); does {
+			if one, does := d.Change(from, receipt, now); does {
 				t, changes = one, true
 			}
 			return nil

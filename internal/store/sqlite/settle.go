@@ -14,7 +14,7 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 	if err := store.CheckResults(&e); err != nil {
 		return err
 	}
-	return s.writeCalmly(ctx, 128*(1+len(e.Results)), func(w *writer) error {
+	return s.writeBackground(ctx, 128*(1+len(e.Results)), func(w *writer) error {
 		j, err := w.job(e.Job)
 		if err != nil {
 			return err
@@ -22,8 +22,8 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 		if !j.LeasedUnder(e.Fence) {
 			return gateway.ErrStale
 		}
-		w.beside = true // but for the parcel of this one
-		w.packed.drop(j.ID)
+		w.keepsPrefetch = true // but for the parcel of this one
+		w.prefetched.drop(j.ID)
 		end := store.Ending{Settlement: e, Job: j}
 		if e.Unmade {
 			return w.settle(&end, nil)
@@ -98,7 +98,7 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 		if r.Report != 0 {
 			report = reports[r.Report-1]
 		}
-		if err := w.bury(r, report); err != nil {
+		if err := w.writeDead(r, report); err != nil {
 			return err
 		}
 	}
@@ -127,8 +127,8 @@ func (w *writer) enter(r *store.DoneRow) error {
 	return err
 }
 
-// bury makes a delivery that failed a dead letter, of which a job reports.
-func (w *writer) bury(r *store.DeadRow, report gateway.JobID) error {
+// writeDead makes a delivery that failed a dead letter, of which a job reports.
+func (w *writer) writeDead(r *store.DeadRow, report gateway.JobID) error {
 	_, err := w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = ?3, attempts = ?4, code = ?5, reason = ?6,
 			first_try = ?7, last_try = ?8, dead = ?2 WHERE seq = ?9`,
 		int64(r.State), r.Now, optional(int64(report)), r.Attempts, optional(r.Code), optional(r.Reason),
@@ -160,13 +160,13 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	if err := s.refusePaused(); err != nil {
 		return 0, err
 	}
-	if err := s.putRight(ctx, now); err != nil {
+	if err := s.correctTimes(ctx, now); err != nil {
 		return 0, err
 	}
 	times := s.watch.Times(now)
-	return s.expiry.Step(limit, func(after store.Place) (gone int, last store.Place, err error) {
+	return s.expiry.Step(limit, func(after store.Position) (gone int, last store.Position, err error) {
 		var did int
-		var at store.Place
+		var at store.Position
 		err = s.write(ctx, 256*limit, func(w *writer) error {
 			old, last, err := w.expired(&times, begun, after, limit)
 			if err != nil {
@@ -193,14 +193,14 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 }
 
 // expired returns the next jobs that were begun before then and are not leased, and the
-// last that it looked at, the zero Place when it came to the end.
-func (w *writer) expired(times *store.Times, begun time.Time, after store.Place, limit int) ([]store.QueuedJob,
-	store.Place, error) {
+// last that it looked at, the zero Position when it came to the end.
+func (w *writer) expired(times *store.Times, begun time.Time, after store.Position, limit int) ([]store.QueuedJob,
+	store.Position, error) {
 	search := store.NewSearch[store.QueuedJob](limit)
 	err := w.scan(`SELECT `+jobColumns+` FROM job j INDEXED BY job_begun JOIN message m ON m.id = j.message
 			WHERE (j.begun, j.id) > (?, ?) AND j.begun < ? ORDER BY j.begun, j.id LIMIT ?`, func(s *sqlite3.Stmt) bool {
 		j := scanJob(s)
-		at := store.Place{Time: store.Micros(j.Begun), ID: int64(j.ID)}
+		at := store.Position{Time: store.Micros(j.Begun), ID: int64(j.ID)}
 		old := store.Micros(j.Lease) <= times.Now() && times.At(at.Time, j.Row).Before(begun)
 		return search.Look(at, j, old)
 	}, after.Time, after.ID, store.Micros(begun), search.Most())

@@ -79,14 +79,14 @@ type Store struct {
 	lists    *store.Slots // of who lists messages
 	boxes    *store.Slots // of who reads inboxes
 	bounds   store.Bounds
-	gone     store.AgentWalk // the last removed agent that the purge has looked at
+	gone     store.AgentCursor // the last removed agent that the purge has looked at
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
 	clock    wallclock.Clock
 	watch    *store.Watch
-	expiry   store.Stroll
-	peers    store.Stroll // of the purge
+	expiry   store.Sweep
+	peers    store.Sweep // of the purge
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once
@@ -453,9 +453,9 @@ func (s *Store) write(ctx context.Context, size int, fn work) error {
 	return s.batcher.Do(ctx, fn, size)
 }
 
-// writeCalmly is write for what comes in numbers and no agent waits for: messages
+// writeBackground is write for what comes in numbers and no agent waits for: messages
 // of another gateway, ends of attempts.
-func (s *Store) writeCalmly(ctx context.Context, size int, fn work) error {
+func (s *Store) writeBackground(ctx context.Context, size int, fn work) error {
 	if err := s.dir.Ended(ctx); err != nil {
 		return err
 	}
@@ -471,7 +471,7 @@ func (s *Store) Close() error {
 		s.batcher.Close()
 		s.keeper.close()
 		s.loops.Wait()
-		s.writer.packed.clear()
+		s.writer.prefetched.clear()
 		s.closeErr = s.release()
 	})
 	return s.closeErr
@@ -493,7 +493,7 @@ func (s *Store) saveActivity(step int) {
 	defer cancel()
 	s.dir.SaveTouched(step, func(a *store.Activity) error {
 		// A store that cannot write any more has said so.
-		return s.writeCalmly(ctx, 0, func(w *writer) error { return w.saveActivity(a) })
+		return s.writeBackground(ctx, 0, func(w *writer) error { return w.saveActivity(a) })
 	})
 }
 

@@ -28,20 +28,20 @@ type writer struct {
 	broken  error               // set by the first I/O error; nothing is written after it
 	guard   func() error        // why what was committed is not to be answered for
 
-	next   sequences // what the next rows are numbered
-	packed packed
-	beside bool // set by work that leaves alone what packed parcels say
+	next          sequences // what the next rows are numbered
+	prefetched    prefetched
+	keepsPrefetch bool // set by work that changes nothing of prefetched parcels
 	pending
 }
 
 // pending is what a transaction will have done when it is committed.
 type pending struct {
-	rings   []store.Entry            // whose bells ring
-	work    []gateway.Destination    // for which something is due at once
-	changes []func(*store.Directory) // to the directory
-	removed []gateway.AgentID        // agents that are gone already for the rest of the batch
-	packed  []gateway.Parcel         // of what is leased
-	unpack  bool                     // what is packed may be so no longer
+	rings        []store.Entry            // whose bells ring
+	work         []gateway.Destination    // for which something is due at once
+	changes      []func(*store.Directory) // to the directory
+	removed      []gateway.AgentID        // agents that are gone already for the rest of the batch
+	parcels      []gateway.Parcel         // of what is leased
+	staleParcels bool                     // prefetched parcels may be out of date
 }
 
 // sequences number the rows of message and delivery. They are kept in memory
@@ -177,9 +177,9 @@ func (w *writer) noted() error {
 
 // do does the work of one item.
 func (w *writer) do(item *store.Item[work]) {
-	w.beside = false
-	if item.Err = defect.Contain(func() error { return item.Work(w) }); item.Err == nil && !w.beside {
-		w.unpack = true
+	w.keepsPrefetch = false
+	if item.Err = defect.Contain(func() error { return item.Work(w) }); item.Err == nil && !w.keepsPrefetch {
+		w.staleParcels = true
 	}
 }
 
@@ -217,10 +217,10 @@ func (w *writer) published() {
 	for _, change := range w.changes {
 		change(w.dir)
 	}
-	if w.unpack {
-		w.packed.clear()
+	if w.staleParcels {
+		w.prefetched.clear()
 	} else {
-		w.packed.put(w.pending.packed)
+		w.prefetched.put(w.pending.parcels)
 	}
 	w.bells.Ring(w.rings)
 	w.bells.RingWork(w.pending.work)
@@ -249,7 +249,7 @@ func finish(batch []*store.Item[work], err error) {
 }
 
 func isRefusal(err error) bool {
-	var doubt doubtful
+	var doubt needsCompare
 	var change refusedChange
 	return errors.As(err, &doubt) || errors.As(err, &change) || errors.Is(err, gateway.ErrNotFound) ||
 		errors.Is(err, gateway.ErrExists) || errors.Is(err, gateway.ErrReused) ||

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestStroll: rows that stay hide none behind them, and a walk that came to its end
+// TestSweep: rows that stay hide none behind them, and a walk that came to its end
 // begins anew.
-func TestStroll(t *testing.T) {
+func TestSweep(t *testing.T) {
 	const most = 10
 	stays := make(map[int64]bool)
 	rows := []int64{}
@@ -15,9 +15,9 @@ func TestStroll(t *testing.T) {
 		rows = append(rows, i+1)
 		stays[i+1] = i < 60 || i%2 == 0
 	}
-	var s Stroll
+	var s Sweep
 	step := func() (found int) {
-		found, err := s.Step(most, func(after Place) (found int, last Place, err error) {
+		found, err := s.Step(most, func(after Position) (found int, last Position, err error) {
 			looked := 0
 			for i := 0; i < len(rows); i++ {
 				if rows[i] <= after.Time {
@@ -26,12 +26,12 @@ func TestStroll(t *testing.T) {
 				if looked == most {
 					return found, last, nil
 				}
-				looked, last = looked+1, Place{Time: rows[i]}
+				looked, last = looked+1, Position{Time: rows[i]}
 				if !stays[rows[i]] {
 					rows, found, i = append(rows[:i:i], rows[i+1:]...), found+1, i-1
 				}
 			}
-			return found, Place{}, nil
+			return found, Position{}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestStroll(t *testing.T) {
 		t.Errorf("ten steps more found %d rows, want the one that stays no more", sum-17)
 	}
 	full := errors.New("the disk is full")
-	if n, err := s.Step(most, func(Place) (int, Place, error) { return 1, Place{Time: 5}, full }); n != 0 ||
+	if n, err := s.Step(most, func(Position) (int, Position, error) { return 1, Position{Time: 5}, full }); n != 0 ||
 		!errors.Is(err, full) {
 		t.Errorf("a step that fails = %d, %v; want 0 and its error", n, err)
 	}

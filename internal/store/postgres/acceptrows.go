@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// mail is the rows of new messages, by columns.
-type mail struct {
+// acceptRows is the rows of new messages, by columns.
+type acceptRows struct {
 	messages   []messageRow
 	dedup      dedupRows
 	aliases    []aliasRow
@@ -68,7 +68,7 @@ func (d *dedupRows) add(key []byte, row int64) {
 }
 
 // message adds a message under its ids.
-func (m *mail) message(in *store.Incoming, row int64, id uuid.UUID, given, thread string) {
+func (m *acceptRows) message(in *store.Incoming, row int64, id uuid.UUID, given, thread string) {
 	m.messages = append(m.messages, messageRow{Incoming: in, row: row, uuid: id, given: given, thread: thread})
 	if given != "" {
 		m.aliases = append(m.aliases, aliasRow{Incoming: in, id: given, row: row})
@@ -89,7 +89,7 @@ type addressing struct {
 
 // deliver gives a recipient its delivery: in the inbox of a pull agent at once,
 // with the message's job for its destination otherwise.
-func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) {
+func (m *acceptRows) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) {
 	at := store.Micros(to.ReceivedAt)
 	var home amtp.Address
 	if r.Agent != 0 {
@@ -130,7 +130,7 @@ func (m *mail) deliver(dir *store.Directory, to *addressing, r gateway.Recipient
 
 // jobFor returns the message's job for the destination: the id of one that it
 // has, or the place of a new one.
-func (m *mail) jobFor(to *addressing, d gateway.Destination, at int64) (id, place int64) {
+func (m *acceptRows) jobFor(to *addressing, d gateway.Destination, at int64) (id, place int64) {
 	if id := to.known[d]; id != 0 {
 		return int64(id), 0
 	}
@@ -202,7 +202,7 @@ func boxes(agents []int64, enters func(i int) bool) []int32 {
 // insert writes the rows and commits, in one round. Rows with unique names are
 // written in their order, so that two batches wait for each other in one
 // direction only; what is there already fails the transaction.
-func (c conn) insert(ctx context.Context, m *mail) (rings []store.Entry, err error) {
+func (c conn) insert(ctx context.Context, m *acceptRows) (rings []store.Entry, err error) {
 	if len(m.messages) == 0 && len(m.deliveries.message) == 0 {
 		_, err := c.Exec(ctx, "ROLLBACK")
 		return nil, err
@@ -227,7 +227,7 @@ func (c conn) jobIDs(ctx context.Context, n int) ([]int64, error) {
 
 // queue queues the statements that write the rows. The entries that it returns
 // have their numbers when the batch was run.
-func (m *mail) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
+func (m *acceptRows) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
 	m.dedup.queue(b)
 	queueMessages(b, m.messages)
 	queueAliases(b, insertAlias, m.aliases)

@@ -50,7 +50,7 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 	if len(recipients) == 0 {
 		return gateway.Accepted{}, gateway.ErrNotFound
 	}
-	m := &mail{}
+	m := &acceptRows{}
 	id, given := a.Name(taken)
 	to.id = store.MessageID(id[:])
 	m.message(a, row, id, given, to.threads[a.SenderAgent])
@@ -78,7 +78,7 @@ func (t *tx) modes(ctx context.Context, a *store.Incoming) (map[gateway.AgentID]
 }
 
 // insertMail writes rows in a transaction that goes on.
-func (t *tx) insertMail(ctx context.Context, m *mail) error {
+func (t *tx) insertMail(ctx context.Context, m *acceptRows) error {
 	ids, err := t.jobIDs(ctx, len(m.jobs.message))
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recip
 			to.known[d] = id
 		}
 	}
-	m := &mail{}
+	m := &acceptRows{}
 	for _, r := range recipients {
 		m.deliver(t.dir, to, r)
 	}

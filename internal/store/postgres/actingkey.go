@@ -10,33 +10,33 @@ import (
 // livingKey finds a key that has not ended, nor its agent: they end together.
 const livingKey = `SELECT FROM agent_key WHERE id = $1`
 
-// shown is the key by which somebody acts who uses a connection. Another replica
+// actingKey is the key by which somebody acts who uses a connection. Another replica
 // may have ended it a moment ago, so the database is asked, in the round of the
 // first statement: it costs none of its own. In a transaction what that statement
 // did is undone where the key has ended; outside of one it only reads.
-type shown struct {
-	id    string
-	asked bool
+type actingKey struct {
+	id      string
+	checked bool
 }
 
-func shownIn(ctx context.Context) *shown {
+func actingKeyIn(ctx context.Context) *actingKey {
 	_, id := gateway.KeyShown(ctx)
 	if id == "" {
 		return nil
 	}
-	return &shown{id: id}
+	return &actingKey{id: id}
 }
 
-// waits reports whether there is something to ask yet.
-func (k *shown) waits() bool { return k != nil && !k.asked }
+// isUnchecked reports whether there is something to ask yet.
+func (k *actingKey) isUnchecked() bool { return k != nil && !k.checked }
 
 // SendBatch sends the statements of b, the first ones with the question whether
 // the key may be acted by.
 func (c conn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if c.shown.waits() {
-		c.shown.asked = true
+	if c.key.isUnchecked() {
+		c.key.checked = true
 		first := &pgx.Batch{}
-		first.Queue(livingKey, c.shown.id).Query(func(rows pgx.Rows) error {
+		first.Queue(livingKey, c.key.id).Query(func(rows pgx.Rows) error {
 			lives := rows.Next()
 			rows.Close()
 			if err := rows.Err(); err != nil || lives {

@@ -18,27 +18,27 @@ const (
 	// livingKeys goes on behind livingAgents, with 0 for the agent: a statement of
 	// its own costs a tenth of what is accepted in a second.
 	livingKeys   = ` UNION ALL SELECT 0, id FROM agent_key WHERE id = ANY ($2::text[])`
-	knownKeys    = `SELECT u.letter FROM unnest($1::int[], $2::bytea[]) u (letter, key) JOIN dedup d ON d.key = u.key`
-	knownIDs     = `SELECT u.letter, m.uuid FROM unnest($1::int[], $2::bytea[]) u (letter, uuid) JOIN message m ON m.uuid = u.uuid`
-	knownAliases = `SELECT u.letter FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[], $5::bytea[]) u (letter, id, agent, sender, variant)
+	knownKeys    = `SELECT u.item FROM unnest($1::int[], $2::bytea[]) u (item, key) JOIN dedup d ON d.key = u.key`
+	knownIDs     = `SELECT u.item, m.uuid FROM unnest($1::int[], $2::bytea[]) u (item, uuid) JOIN message m ON m.uuid = u.uuid`
+	knownAliases = `SELECT u.item FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[], $5::bytea[]) u (item, id, agent, sender, variant)
 		JOIN alias a ON a.id = u.id AND a.agent = u.agent AND a.sender = u.sender AND a.variant = u.variant`
 	nextRows = `SELECT nextval('message_id') FROM generate_series(1, $1::int)`
 )
 
-// asked is what has to be found out of a batch before it is written.
-type asked struct {
+// batchLookup is what has to be found out of a batch before it is written.
+type batchLookup struct {
 	agents []int64
-	shown  []string // keys by which letters are sent
+	shown  []string // keys by which messages are sent
 	keys   struct {
-		letter []int32
-		key    [][]byte
+		item []int32
+		key  [][]byte
 	}
 	ids struct {
-		letter []int32
-		uuid   [][]byte
+		item []int32
+		uuid [][]byte
 	}
 	aliases struct {
-		letter      []int32
+		item        []int32
 		id, variant [][]byte
 		agent       []int64
 		sender      []string
@@ -46,22 +46,22 @@ type asked struct {
 	threads threading
 }
 
-// ask collects the questions. Of letters of one batch that share a name the
-// first is in it and the others are alone.
-func ask(all []*letter) *asked {
-	q := &asked{}
+// newBatchLookup collects the questions. Of messages of one batch that share a name the
+// first is in it and the others fall back.
+func newBatchLookup(all []*acceptItem) *batchLookup {
+	q := &batchLookup{}
 	agents := make(map[gateway.AgentID]bool)
 	shown := make(map[string]bool)
 	taken := make(map[string]bool)
 	for i, l := range all {
-		l.placing = &placing{}
+		l.plan = &plan{}
 		for _, name := range names(l) {
-			l.alone = l.alone || taken[name]
+			l.fallback = l.fallback || taken[name]
 		}
 		for _, name := range names(l) {
 			taken[name] = true
 		}
-		if l.alone {
+		if l.fallback {
 			continue
 		}
 		for _, r := range l.Recipients {
@@ -72,7 +72,7 @@ func ask(all []*letter) *asked {
 		q.about(int32(i), l.Incoming)
 		if l.tried {
 			id, _ := l.Name(false)
-			q.ids.letter, q.ids.uuid = append(q.ids.letter, int32(i)), append(q.ids.uuid, id[:])
+			q.ids.item, q.ids.uuid = append(q.ids.item, int32(i)), append(q.ids.uuid, id[:])
 		}
 		q.threads.about(int32(i), l.Incoming, l.Recipients)
 	}
@@ -85,7 +85,7 @@ func ask(all []*letter) *asked {
 }
 
 // names returns what no other message may have at the same time.
-func names(l *letter) (list []string) {
+func names(l *acceptItem) (list []string) {
 	for in := l.Incoming; in != nil; in = in.Early {
 		if in.Key != "" {
 			list = append(list, "k"+string(in.Dedup[:]))
@@ -101,27 +101,27 @@ func names(l *letter) (list []string) {
 }
 
 // about asks for all the names under which the message may be known.
-func (q *asked) about(i int32, in *store.Incoming) {
+func (q *batchLookup) about(i int32, in *store.Incoming) {
 	for ; in != nil; in = in.Early {
 		if in.Key != "" {
-			q.keys.letter, q.keys.key = append(q.keys.letter, i), append(q.keys.key, in.Dedup[:])
+			q.keys.item, q.keys.key = append(q.keys.item, i), append(q.keys.key, in.Dedup[:])
 		}
 		if in.IsUUID {
-			q.ids.letter, q.ids.uuid = append(q.ids.letter, i), append(q.ids.uuid, in.Given[:])
+			q.ids.item, q.ids.uuid = append(q.ids.item, i), append(q.ids.uuid, in.Given[:])
 		}
 		if in.GivenID != "" {
 			a := &q.aliases
-			a.letter, a.id, a.variant = append(a.letter, i), append(a.id, []byte(in.GivenID)),
+			a.item, a.id, a.variant = append(a.item, i), append(a.id, []byte(in.GivenID)),
 				append(a.variant, in.Variant())
 			a.agent, a.sender = append(a.agent, int64(in.SenderAgent)), append(a.sender, in.From())
 		}
 	}
 }
 
-// look begins the transaction and finds out, in one round, which letters are
+// lookUp begins the transaction and finds out, in one round, which messages are
 // simply new, who lives, and which threads they join.
-func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
-	q := ask(all)
+func (s *Store) lookUp(ctx context.Context, c conn, all []*acceptItem) error {
+	q := newBatchLookup(all)
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	paused := queuePaused(b)
@@ -158,8 +158,8 @@ func (s *Store) look(ctx context.Context, c conn, all []*letter) error {
 	}
 	for _, l := range all {
 		l.decide(modes)
-		l.alone = l.alone || !l.stored && l.key != "" && !keys[l.key]
-		l.alone = l.alone || !l.stored && !knows(s.dir, l.recipients)
+		l.fallback = l.fallback || !l.stored && l.key != "" && !keys[l.key]
+		l.fallback = l.fallback || !l.stored && !knows(s.dir, l.recipients)
 	}
 	return nil
 }
@@ -169,21 +169,21 @@ func queue(b *pgx.Batch, sql string, args, into []any, row func() error) {
 }
 
 // queue puts the questions that there are.
-func (q *asked) queue(b *pgx.Batch, all []*letter) {
+func (q *batchLookup) queue(b *pgx.Batch, all []*acceptItem) {
 	var i int32
 	known := func() error {
-		all[i].alone = true
+		all[i].fallback = true
 		return nil
 	}
-	if len(q.keys.letter) > 0 {
-		queue(b, knownKeys, []any{q.keys.letter, q.keys.key}, []any{&i}, known)
+	if len(q.keys.item) > 0 {
+		queue(b, knownKeys, []any{q.keys.item, q.keys.key}, []any{&i}, known)
 	}
-	if a := &q.aliases; len(a.letter) > 0 {
-		queue(b, knownAliases, []any{a.letter, a.id, a.agent, a.sender, a.variant}, []any{&i}, known)
+	if a := &q.aliases; len(a.item) > 0 {
+		queue(b, knownAliases, []any{a.item, a.id, a.agent, a.sender, a.variant}, []any{&i}, known)
 	}
 	var uuid []byte
-	if len(q.ids.letter) > 0 {
-		queue(b, knownIDs, []any{q.ids.letter, q.ids.uuid}, []any{&i, &uuid}, func() error {
+	if len(q.ids.item) > 0 {
+		queue(b, knownIDs, []any{q.ids.item, q.ids.uuid}, []any{&i, &uuid}, func() error {
 			l := all[i]
 			if id, _ := l.Name(false); l.tried && string(uuid) == string(id[:]) && store.MessageID(uuid) == l.ID {
 				l.stored = true // by the try of which we did not hear
@@ -194,16 +194,16 @@ func (q *asked) queue(b *pgx.Batch, all []*letter) {
 	}
 }
 
-// decide says what becomes of a letter. One whose sender or recipients are gone
+// decide says what becomes of a message. One whose sender or recipients are gone
 // may still be a retry.
-func (l *letter) decide(modes map[gateway.AgentID]string) {
+func (l *acceptItem) decide(modes map[gateway.AgentID]string) {
 	if l.stored {
-		l.alone = false
+		l.fallback = false
 		return
 	}
 	l.recipients, l.modes = living(l.Recipients, modes), modes
 	if _, lives := modes[l.SenderAgent]; len(l.recipients) == 0 || l.SenderAgent != 0 && !lives {
-		l.alone = true
+		l.fallback = true
 	}
 	for agent, thread := range defaults(l.Incoming, l.recipients) {
 		if _, found := l.threads[agent]; !found {

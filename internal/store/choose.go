@@ -24,9 +24,9 @@ const LookPast = 200
 // Turns is at how many flows whose new mail is due a claim of so many looks.
 func Turns(wanted *gateway.Claiming, limit int) int { return limit + len(wanted.Except) }
 
-// Look finds the flows whose new mail is due for one destination, of which so many
+// FlowSearch finds the flows whose new mail is due for one destination, of which so many
 // may be leased.
-type Look struct {
+type FlowSearch struct {
 	Flows []gateway.Flow // that have their turn
 
 	claimed   *gateway.Claimed
@@ -35,18 +35,18 @@ type Look struct {
 	due, late int // flows that were looked at
 }
 
-// NewLook returns a Look that notes in c who is held, and where it ended.
-func NewLook(c *gateway.Claimed, wanted *gateway.Claiming, limit int) *Look {
-	return &Look{claimed: c, wanted: wanted, limit: limit}
+// NewFlowSearch returns a Look that notes in c who is held, and where it ended.
+func NewFlowSearch(c *gateway.Claimed, wanted *gateway.Claiming, limit int) *FlowSearch {
+	return &FlowSearch{claimed: c, wanted: wanted, limit: limit}
 }
 
 // More reports whether another flow is to be looked at.
-func (l *Look) More() bool {
+func (l *FlowSearch) More() bool {
 	return len(l.Flows) < l.limit && l.due < Turns(l.wanted, l.limit) && l.late < LookPast
 }
 
 // At notes the next flow that has new mail, and whether some of it is due.
-func (l *Look) At(flow gateway.Flow, due bool) {
+func (l *FlowSearch) At(flow gateway.Flow, due bool) {
 	if !due {
 		if l.late++; l.late == LookPast {
 			l.claimed.Passed = flow

@@ -29,9 +29,9 @@ func withAlice(t *testing.T) (*Store, gateway.Agent) {
 
 // packedNow counts what is packed.
 func packedNow(s *Store) int {
-	s.writer.packed.mu.Lock()
-	defer s.writer.packed.mu.Unlock()
-	return len(s.writer.packed.parcels)
+	s.writer.prefetched.mu.Lock()
+	defer s.writer.prefetched.mu.Unlock()
+	return len(s.writer.prefetched.parcels)
 }
 
 // TestPackedParcel: what the writer read in passing is what a reader reads.
@@ -105,7 +105,7 @@ func TestPackedParcelsAreFew(t *testing.T) {
 	s, alice := withAlice(t)
 	a := far(alice, "large", "x@far.example")
 	m, refused := amtp.ParseMessage([]byte(strings.Replace(string(a.Message.Raw()), "{",
-		`{"x":"`+strings.Repeat("x", maxPackedSize)+`",`, 1)))
+		`{"x":"`+strings.Repeat("x", maxPrefetchedSize)+`",`, 1)))
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -120,11 +120,11 @@ func TestPackedParcelsAreFew(t *testing.T) {
 	if p, err := s.Parcel(context.Background(), j.ID, j.Fence); err != nil || len(p.Body) != len(m.Raw()) {
 		t.Errorf("Parcel = %d bytes, %v, want the %d of the message", len(p.Body), err, len(m.Raw()))
 	}
-	var p packed
-	for n := range maxPacked + 1 {
+	var p prefetched
+	for n := range maxPrefetched + 1 {
 		p.put([]gateway.Parcel{{Job: gateway.Job{ID: gateway.JobID(n)}}})
 	}
 	if len(p.parcels) != 1 {
-		t.Errorf("%d parcels are packed after %d for which nobody came, want the last", len(p.parcels), maxPacked+1)
+		t.Errorf("%d parcels are packed after %d for which nobody came, want the last", len(p.parcels), maxPrefetched+1)
 	}
 }

@@ -14,7 +14,7 @@ const (
 
 // route is a clock and a true time beside it, both in microseconds.
 type route struct {
-	Course
+	ClockRecord
 	shows, ran int64
 }
 
@@ -36,7 +36,7 @@ func (r *route) start(by time.Duration) {
 
 func begin(at time.Time) *route {
 	now := Micros(at)
-	r := &route{Course: NewCourse(0, now), shows: now}
+	r := &route{ClockRecord: NewClockRecord(0, now), shows: now}
 	r.Begin(now)
 	return r
 }
@@ -72,7 +72,7 @@ func TestRight(t *testing.T) {
 				stage(r)
 			}
 			for i, at := range wrote {
-				right, _ := r.Right(at, r.shows, int64(i+1))
+				right, _ := r.Correct(at, r.shows, int64(i+1))
 				age, want := time.Duration(r.shows-right)*time.Microsecond, time.Duration(r.ran-ran[i])*time.Microsecond
 				if age > want+clockSlack+ClockEvery || age < 0 {
 					t.Errorf("what was written at stage %d is %v old, want %v at the most", i, age, want)
@@ -103,14 +103,14 @@ func TestRightKeeps(t *testing.T) {
 			t.Fatalf("%d eras are remembered, want %d at the most", len(r.Eras), maxEras)
 		}
 		for i, at := range wrote {
-			right, lasting := r.Right(at, r.shows, int64(i+1))
+			right, lasting := r.Correct(at, r.shows, int64(i+1))
 			if right < at && at <= r.shows+us(clockSlack) {
 				t.Fatalf("%d was made older: %d", at, right)
 			}
 			if right > r.shows+us(clockSlack) {
 				t.Fatalf("%d is read as %d, which is ahead of %d", at, right, r.shows)
 			}
-			if again, _ := r.Right(right, r.shows, int64(i+1)); lasting && again != right {
+			if again, _ := r.Correct(right, r.shows, int64(i+1)); lasting && again != right {
 				t.Fatalf("%d was put right as %d, and then as %d", at, right, again)
 			}
 		}
@@ -189,7 +189,7 @@ func TestDoubt(t *testing.T) {
 // TestRightJob: what was to wait waits as long, no lease is longer than any is, and
 // nothing is begun in the future.
 func TestRightJob(t *testing.T) {
-	c, now := begin(noon).Course, Micros(noon)
+	c, now := begin(noon).ClockRecord, Micros(noon)
 	at := func(d time.Duration) int64 { return now + us(d) }
 	for name, j := range map[string]struct{ was, want JobTimes }{
 		"of now": {JobTimes{Changed: at(-time.Hour), Begun: at(-day), Due: at(time.Hour)},
@@ -206,10 +206,10 @@ func TestRightJob(t *testing.T) {
 			JobTimes{Changed: at(-day), Begun: at(-day), Due: now}},
 	} {
 		got := j.was
-		if changed := c.RightJob(&got, now); got != j.want || changed != (j.was != j.want) {
+		if changed := c.CorrectJob(&got, now); got != j.want || changed != (j.was != j.want) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, changed, j.want)
 		}
-		if c.RightJob(&got, now) {
+		if c.CorrectJob(&got, now) {
 			t.Errorf("%s: it is put right again", name)
 		}
 	}

@@ -17,7 +17,7 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	}
 	added := store.Added(record.Deliveries, recipients, w.dir)
 	if len(added) == 0 {
-		w.beside = true
+		w.keepsPrefetch = true
 		return store.Replayed(record.ID, record.Deliveries), nil
 	}
 	to := addressing{Incoming: a, message: row, id: record.ID, known: true, before: record.Deliveries}
@@ -88,8 +88,8 @@ func (l lookups) ByAlias(_ context.Context, in *store.Incoming) (row int64, err 
 }
 
 // HasContent reports whether the stored message has the content. Retries nearly
-// always have the same bytes. Anything else is doubtful and compared by the caller,
-// who then comes again.
+// always have the same bytes. Anything else is compared by the caller, which
+// then comes again.
 func (l lookups) HasContent(_ context.Context, in *store.Incoming, row int64) (same bool, err error) {
 	if same, known := in.Same[row]; known {
 		return same, nil
@@ -99,7 +99,7 @@ func (l lookups) HasContent(_ context.Context, in *store.Incoming, row int64) (s
 		return nil
 	}, row)
 	if err == nil && !same {
-		err = doubtful{row}
+		err = needsCompare{row}
 	}
 	return same, err
 }

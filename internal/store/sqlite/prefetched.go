@@ -7,31 +7,31 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// packed are parcels of jobs that were leased a moment ago, read by the writer
+// prefetched are parcels of jobs that were leased a moment ago, read by the writer
 // in passing: to read one for itself takes a snapshot and costs more than to sign
 // it. Each is taken once. Any write that might change what one says drops all,
 // and what is not here is read from the database.
-type packed struct {
+type prefetched struct {
 	mu      sync.Mutex
 	parcels map[gateway.JobID]gateway.Parcel
 }
 
-// Bounds of what is packed: 8 MiB together. What is larger costs little to read
+// Bounds of what is prefetched: 8 MiB together. What is larger costs little to read
 // beside what it costs to send.
 const (
-	maxPacked     = 512
-	maxPackedSize = 16 << 10 // bytes of one body
+	maxPrefetched     = 512
+	maxPrefetchedSize = 16 << 10 // bytes of one body
 )
 
 // put adds parcels.
-func (p *packed) put(list []gateway.Parcel) {
+func (p *prefetched) put(list []gateway.Parcel) {
 	if len(list) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.parcels == nil || len(p.parcels)+len(list) > maxPacked { // nobody came for them
-		p.parcels = make(map[gateway.JobID]gateway.Parcel, maxPacked)
+	if p.parcels == nil || len(p.parcels)+len(list) > maxPrefetched { // nobody came for them
+		p.parcels = make(map[gateway.JobID]gateway.Parcel, maxPrefetched)
 	}
 	for _, parcel := range list {
 		p.parcels[parcel.ID] = parcel
@@ -39,7 +39,7 @@ func (p *packed) put(list []gateway.Parcel) {
 }
 
 // take returns and drops the parcel of a lease.
-func (p *packed) take(job gateway.JobID, fence int64) (gateway.Parcel, bool) {
+func (p *prefetched) take(job gateway.JobID, fence int64) (gateway.Parcel, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	parcel, ok := p.parcels[job]
@@ -50,26 +50,26 @@ func (p *packed) take(job gateway.JobID, fence int64) (gateway.Parcel, bool) {
 	return parcel, true
 }
 
-// drop forgets what is packed of one job.
-func (p *packed) drop(job gateway.JobID) {
+// drop forgets the parcel of one job.
+func (p *prefetched) drop(job gateway.JobID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.parcels, job)
 }
 
 // clear forgets all.
-func (p *packed) clear() {
+func (p *prefetched) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.parcels)
 }
 
-// pack reads a leased job's parcel for when the lease is committed.
-func (w *writer) pack(j store.QueuedJob) error {
-	if j.Size > maxPackedSize || len(w.pending.packed) == maxPacked {
+// prefetch reads a leased job's parcel for when the lease is committed.
+func (w *writer) prefetch(j store.QueuedJob) error {
+	if j.Size > maxPrefetchedSize || len(w.pending.parcels) == maxPrefetched {
 		return nil
 	}
 	p, err := w.parcel(w.dir, j, true)
-	w.pending.packed = append(w.pending.packed, p)
+	w.pending.parcels = append(w.pending.parcels, p)
 	return err
 }

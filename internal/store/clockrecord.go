@@ -28,9 +28,9 @@ const (
 	maxEras    = 32
 )
 
-// Course is what a store remembers of its clock. Times and lengths are
+// ClockRecord is what a store remembers of its clock. Times and lengths are
 // microseconds.
-type Course struct {
+type ClockRecord struct {
 	From    int64 `json:"from"`    // since when what it shows is one row of times, a sleep aside
 	Last    int64 `json:"last"`    // what it showed when it was last looked at
 	At      int64 `json:"at"`      // what it showed after the last jump
@@ -54,10 +54,10 @@ type Era struct {
 	Upto  int64 `json:"upto"`  // the newest message at its end, 0 when nobody looked
 }
 
-// NewCourse returns the course of a store that remembers none, whose newest
+// NewClockRecord returns the record of a store that remembers nothing, whose newest
 // message was received at that time, 0 for none.
-func NewCourse(newest, now int64) Course {
-	c := Course{From: now, Last: now, At: now, Ahead: true}
+func NewClockRecord(newest, now int64) ClockRecord {
+	c := ClockRecord{From: now, Last: now, At: now, Ahead: true}
 	if newest > 0 {
 		c.From = 1
 		c.Last = max(newest, now)
@@ -65,10 +65,10 @@ func NewCourse(newest, now int64) Course {
 	return c
 }
 
-// Begin continues a course at a start. What starts doubt is halved with every short
+// Begin continues a record at a start. What starts doubt is halved with every short
 // run in which the clock agreed: so a gateway that is off for days again and again
 // comes to believe its clock. A run of a day needs no such help.
-func (c *Course) Begin(now int64) {
+func (c *ClockRecord) Begin(now int64) {
 	gap := now - c.Last
 	switch {
 	case c.Agreed >= us(doubtStart):
@@ -94,18 +94,18 @@ func (c *Course) Begin(now int64) {
 }
 
 // behind reports whether the clock has shown times long past the present ones.
-func (c *Course) behind() bool {
+func (c *ClockRecord) behind() bool {
 	return slices.ContainsFunc(c.Eras, func(e Era) bool { return e.Shift < -us(longestSleep) })
 }
 
 // Go notes that the clock agreed while time passed.
-func (c *Course) Go(now, passed int64) {
+func (c *ClockRecord) Go(now, passed int64) {
 	c.Last, c.Doubt, c.Agreed = now, max(c.Doubt-max(passed, 0), 0), c.Agreed+max(passed, 0)
 }
 
 // Jump notes that the clock shows now and is by so much ahead of what it would
 // show had it gone on.
-func (c *Course) Jump(now, by int64) {
+func (c *ClockRecord) Jump(now, by int64) {
 	doubt := doubtRunning
 	if by > 0 && by <= us(longestSleep) {
 		doubt = doubtSleep
@@ -114,7 +114,7 @@ func (c *Course) Jump(now, by int64) {
 }
 
 // jump ends an era in which times up to wrote were written.
-func (c *Course) jump(now, by, wrote, doubt int64) {
+func (c *ClockRecord) jump(now, by, wrote, doubt int64) {
 	if by > us(longestSleep) || by < -us(longestSleep) {
 		for i := range c.Eras {
 			c.Eras[i].Shift += by
@@ -134,7 +134,7 @@ func (c *Course) jump(now, by, wrote, doubt int64) {
 
 // tidy joins eras that were one, interrupted by a clock that was wrong, and
 // forgets those beyond what is kept.
-func (c *Course) tidy() {
+func (c *ClockRecord) tidy() {
 	for i := range c.Eras {
 		for j := len(c.Eras) - 1; j > i; j-- {
 			if a, b := &c.Eras[i], c.Eras[j]; joins(a, b) {
@@ -155,7 +155,7 @@ func (c *Course) tidy() {
 // least returns the era with which least is lost: the oldest of a clock that was
 // ahead, of which the times themselves tell, or else the oldest of all but the
 // longest, for what is of the others is old by now or was written anew.
-func (c *Course) least() int {
+func (c *ClockRecord) least() int {
 	longest := 0
 	for i, e := range c.Eras {
 		if e.To-e.From > c.Eras[longest].To-c.Eras[longest].From {
@@ -180,7 +180,7 @@ func joins(a *Era, b Era) bool {
 }
 
 // End notes the newest message of eras that ended since the last call.
-func (c *Course) End(newest int64) {
+func (c *ClockRecord) End(newest int64) {
 	for i := range c.Eras {
 		if c.Eras[i].Upto == 0 {
 			c.Eras[i].Upto = newest
@@ -188,10 +188,10 @@ func (c *Course) End(newest int64) {
 	}
 }
 
-// Right returns what a time that was written down counts as now. It is of the
+// Correct returns what a time that was written down counts as now. It is of the
 // message of that row, or of none where row is 0. Lasting says that it may be
 // written in place of the other: it is no time that would be put right again.
-func (c *Course) Right(at, now, row int64) (right int64, lasting bool) {
+func (c *ClockRecord) Correct(at, now, row int64) (right int64, lasting bool) {
 	switch {
 	case at == 0, c.At == 0: // no time, and no clock that is doubted
 		return at, false
@@ -219,7 +219,7 @@ func (c *Course) Right(at, now, row int64) (right int64, lasting bool) {
 }
 
 // IsAhead reports whether a time was written by a clock that was ahead.
-func (c *Course) IsAhead(at, now int64) bool { return c.At != 0 && at > now+us(clockSlack) }
+func (c *ClockRecord) IsAhead(at, now int64) bool { return c.At != 0 && at > now+us(clockSlack) }
 
 // JobTimes are those of a job, in microseconds, 0 for none.
 type JobTimes struct {
@@ -227,10 +227,10 @@ type JobTimes struct {
 	Troubles                                                       string // in which those of its recipients stand
 }
 
-// RightJob puts right the times of a job that lie ahead of the clock, and reports
+// CorrectJob puts right the times of a job that lie ahead of the clock, and reports
 // whether there were any. What was to wait when they were written waits for as
 // long from now.
-func (c *Course) RightJob(t *JobTimes, now int64) bool {
+func (c *ClockRecord) CorrectJob(t *JobTimes, now int64) bool {
 	before := *t
 	t.Troubles = gateway.Retimed(t.Troubles, func(since int64) int64 {
 		if c.IsAhead(since, now) {
