@@ -22,7 +22,7 @@ import (
 // use while what they signed may still be on its way. Private keys are stored
 // sealed; the one in use is kept in memory. AMTP §9.
 type Keyring struct {
-	Store   gateway.Secrets
+	Store   gateway.Documents
 	Seal    gateway.Seal
 	Domain  amtp.Domain
 	Records Records // as others see them
@@ -50,7 +50,7 @@ const (
 // published nobody expects a signature. Where the configuration brings a key, that
 // one signs.
 func (k *Keyring) Load(ctx context.Context) error {
-	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err := k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		if k.Brought != nil {
 			return k.adopt(list, false)
 		}
@@ -80,7 +80,7 @@ func (k *Keyring) Refresh(ctx context.Context) error {
 
 // Made reports whether keys were made here before.
 func (k *Keyring) Made(ctx context.Context) (bool, error) {
-	list, err := k.Store.Secrets(ctx, Signing)
+	list, err := k.Store.Documents(ctx, Signing)
 	return len(list) > 0, err
 }
 
@@ -93,7 +93,7 @@ var ErrNothingLost = errors.New("the signing key in use opens with the seal key 
 // yet: until its record is in DNS others refuse what it signs, and that is sent
 // again.
 func (k *Keyring) Reset(ctx context.Context) (fresh admin.SigningKey, err error) {
-	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err = k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		list = slices.Clone(list)
 		for i := range list {
 			key, err := k.read(&list[i])
@@ -133,8 +133,8 @@ func (k *Keyring) Reset(ctx context.Context) (fresh admin.SigningKey, err error)
 }
 
 // named reads the key with the selector, which is there.
-func (k *Keyring) named(list []gateway.Secret, selector string) (admin.SigningKey, error) {
-	i := slices.IndexFunc(list, func(s gateway.Secret) bool { return s.Name == selector })
+func (k *Keyring) named(list []gateway.Document, selector string) (admin.SigningKey, error) {
+	i := slices.IndexFunc(list, func(s gateway.Document) bool { return s.Name == selector })
 	if i < 0 {
 		return admin.SigningKey{}, noKey(selector)
 	}
@@ -146,7 +146,7 @@ func (k *Keyring) Signer() *amtp.Signer { return k.current.Load() }
 
 // Keys lists the keys, oldest first.
 func (k *Keyring) Keys(ctx context.Context) ([]admin.SigningKey, error) {
-	list, err := k.Store.Secrets(ctx, Signing)
+	list, err := k.Store.Documents(ctx, Signing)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (k *Keyring) Keys(ctx context.Context) ([]admin.SigningKey, error) {
 
 // ReadKeys reads the domain's keys from the secrets of the kind Signing. It
 // opens none.
-func ReadKeys(list []gateway.Secret, d amtp.Domain) (keys []admin.SigningKey, err error) {
+func ReadKeys(list []gateway.Document, d amtp.Domain) (keys []admin.SigningKey, err error) {
 	k := Keyring{Domain: d}
 	keys = make([]admin.SigningKey, len(list))
 	for i := range list {
@@ -283,8 +283,8 @@ func (k *Keyring) published(ctx context.Context, selector string) *amtp.Error {
 // change has fn look at every key and stores what it changes. Nothing changes when
 // there is no key of that name.
 func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.SigningKey) *amtp.Error) error {
-	return k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		if !slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }) {
+	return k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
+		if !slices.ContainsFunc(list, func(s gateway.Document) bool { return s.Name == selector }) {
 			return nil, noKey(selector)
 		}
 		list = slices.Clone(list)
@@ -306,7 +306,7 @@ func (k *Keyring) change(ctx context.Context, selector string, fn func(*admin.Si
 
 // read reads a key. What its record says follows from the key, and not from how
 // such records were written when it was stored.
-func (k *Keyring) read(s *gateway.Secret) (key admin.SigningKey, err error) {
+func (k *Keyring) read(s *gateway.Document) (key admin.SigningKey, err error) {
 	if err := json.Unmarshal(s.Facts, &key); err != nil {
 		return key, fmt.Errorf("the signing key %s cannot be read: %w", s.Name, err)
 	}
@@ -321,7 +321,7 @@ func (k *Keyring) read(s *gateway.Secret) (key admin.SigningKey, err error) {
 
 // use opens the active key and signs with it from now on.
 func (k *Keyring) use(ctx context.Context) error {
-	list, err := k.Store.Secrets(ctx, Signing)
+	list, err := k.Store.Documents(ctx, Signing)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (k *Keyring) Rotate(ctx context.Context) (next admin.SigningKey, err error)
 	if err != nil {
 		return next, err
 	}
-	err = k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err = k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		for i := range list { // another may have been made meanwhile
 			if next, err = k.read(&list[i]); err != nil || isWaiting(next) {
 				return list, err
@@ -155,7 +155,7 @@ func room(keys []admin.SigningKey, selector string) *amtp.Error {
 // add stores a key, which waits.
 func (k *Keyring) add(ctx context.Context, selector string, private crypto.Signer) (added admin.SigningKey,
 	refused *amtp.Error) {
-	err := k.Store.ChangeSecrets(ctx, Signing, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err := k.Store.ChangeDocuments(ctx, Signing, func(list []gateway.Document) ([]gateway.Document, error) {
 		keys, err := ReadKeys(list, k.Domain)
 		if err != nil {
 			return nil, err
@@ -191,7 +191,7 @@ var ErrOtherKey = errors.New("the gateway has another key under that selector, a
 // adopt has the key of the configuration sign, and retires the one in use. Every
 // gateway on the store that brings the same key makes the same of it. Anew seals
 // it with the seal that is there, when the one of before is lost.
-func (k *Keyring) adopt(list []gateway.Secret, anew bool) ([]gateway.Secret, error) {
+func (k *Keyring) adopt(list []gateway.Document, anew bool) ([]gateway.Document, error) {
 	b := k.Brought
 	own, err := k.newKey(list, b.Key, b.Selector, admin.KeyActive)
 	if err != nil {
@@ -265,19 +265,19 @@ func makeLike(keys []admin.SigningKey) (crypto.Signer, error) {
 
 // newKey seals a key under a selector that was never used; "" is the day it was
 // made, with a number when there are several.
-func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector string,
-	state admin.KeyState) (gateway.Secret, error) {
+func (k *Keyring) newKey(list []gateway.Document, private crypto.Signer, selector string,
+	state admin.KeyState) (gateway.Document, error) {
 	now := k.Now()
 	if selector == "" {
 		selector = freeSelector(list, now.UTC().Format("20060102"))
 	}
 	signer, err := amtp.NewSigner(selector, private)
 	if err != nil {
-		return gateway.Secret{}, err
+		return gateway.Document{}, err
 	}
 	name, err := amtp.KeyRecordName(selector, k.Domain)
 	if err != nil {
-		return gateway.Secret{}, err
+		return gateway.Document{}, err
 	}
 	record := signer.KeyRecord()
 	key := admin.SigningKey{Selector: selector, State: state, Algorithm: record.Algorithm, Name: name,
@@ -287,19 +287,19 @@ func (k *Keyring) newKey(list []gateway.Secret, private crypto.Signer, selector 
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return gateway.Secret{}, err
+		return gateway.Document{}, err
 	}
 	sealed, err := k.Seal.Close(Signing, selector, der)
 	if err != nil {
-		return gateway.Secret{}, err
+		return gateway.Document{}, err
 	}
 	facts, err := json.Marshal(key)
-	return gateway.Secret{Kind: Signing, Name: selector, Sealed: sealed, Facts: facts, Created: now}, err
+	return gateway.Document{Kind: Signing, Name: selector, Sealed: sealed, Facts: facts, Created: now}, err
 }
 
-func freeSelector(list []gateway.Secret, day string) string {
+func freeSelector(list []gateway.Document, day string) string {
 	selector := day
-	for n := 2; slices.ContainsFunc(list, func(s gateway.Secret) bool { return s.Name == selector }); n++ {
+	for n := 2; slices.ContainsFunc(list, func(s gateway.Document) bool { return s.Name == selector }); n++ {
 		selector = fmt.Sprintf("%s-%d", day, n)
 	}
 	return selector

@@ -195,8 +195,8 @@ func TestOlderRecords(t *testing.T) {
 	}
 	facts := func(change func(map[string]any)) {
 		t.Helper()
-		err := r.Store.ChangeSecrets(t.Context(), access.Signing,
-			func(list []gateway.Secret) ([]gateway.Secret, error) {
+		err := r.Store.ChangeDocuments(t.Context(), access.Signing,
+			func(list []gateway.Document) ([]gateway.Document, error) {
 				for i := range list {
 					var facts map[string]any
 					if err := json.Unmarshal(list[i].Facts, &facts); err != nil {

@@ -148,7 +148,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 		return amtp.Agent{}, notChanged(err)
 	}
 	pushSecret := ""
-	var with []gateway.SecretChange
+	var with []gateway.DocumentChange
 	if u.DeliveryMode != nil || u.PushTarget != nil || u.PushHeaders != nil {
 		with = append(with, s.moved(&before, &wish, u.PushHeaders, &pushSecret))
 	}

@@ -11,7 +11,7 @@ import (
 // IssueKey gives an agent one more key and, when alone is set, ends its others. The
 // changes of secrets are made with it: one that refuses, by an *amtp.Error, refuses it.
 func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
-	with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
+	with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error) {
 	a, refused := s.named(ctx, p, name)
 	if refused != nil {
 		return amtp.IssuedKey{}, refused

@@ -125,9 +125,9 @@ func isToken(s string) bool {
 
 // endpoint is a change of what is kept for an agent's endpoint: of an empty one where
 // nothing is kept, or what is kept cannot be opened any more.
-func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) error) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
-		Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
+func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) error) gateway.DocumentChange {
+	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
+		Change: func(list []gateway.Document) ([]gateway.Document, error) {
 			e, err := gateway.OpenEndpoint(s.Seal, id, list)
 			if err != nil && !errors.Is(err, gateway.ErrNotFound) && !errors.Is(err, gateway.ErrSealed) {
 				return nil, err
@@ -136,14 +136,14 @@ func (s *Agents) endpoint(id gateway.AgentID, change func(*gateway.Endpoint) err
 				return nil, err
 			}
 			sealed, err := e.Seal(s.Seal, id, s.Now())
-			return []gateway.Secret{sealed}, err
+			return []gateway.Document{sealed}, err
 		}}
 }
 
 // moved is the change of what is kept for the endpoint of an agent that is updated from
 // before to now, both as the store finds them. made is the secret that it gets, if it
 // had none.
-func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, made *string) gateway.SecretChange {
+func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, made *string) gateway.DocumentChange {
 	id := now.ID
 	c := s.endpoint(id, func(e *gateway.Endpoint) error {
 		if len(e.Secrets) == 0 {
@@ -155,7 +155,7 @@ func (s *Agents) moved(before, now *gateway.Agent, headers *map[string]string, m
 		return nil
 	})
 	keep := c.Change
-	c.Change = func(list []gateway.Secret) ([]gateway.Secret, error) {
+	c.Change = func(list []gateway.Document) ([]gateway.Document, error) {
 		*made = ""
 		switch {
 		case now.DeliveryMode == "push" && (before.DeliveryMode != "push" || headers != nil):
@@ -194,7 +194,7 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 		issued.PushSecret = e.Renew(now, overlap)
 		return nil
 	})
-	if err := s.Store.ChangeSecrets(ctx, change.Kind, change.Change); err != nil {
+	if err := s.Store.ChangeDocuments(ctx, change.Kind, change.Change); err != nil {
 		return amtp.IssuedPushSecret{}, gateway.Refusal(err)
 	}
 	s.Queue.RetryNow(ctx, gateway.PushTo(a.ID))

@@ -32,7 +32,7 @@ const (
 // is IDEMPOTENCY_KEY_REUSED. What is made with the agent are the changes of secrets: one
 // that refuses, by an *amtp.Error, refuses the registration.
 func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
-	with ...gateway.SecretChange) (r amtp.Registration, created bool, _ *amtp.Error) {
+	with ...gateway.DocumentChange) (r amtp.Registration, created bool, _ *amtp.Error) {
 	address, refused := s.address(n.Address)
 	if refused != nil {
 		return r, false, refused
@@ -56,12 +56,12 @@ func (s *Agents) Register(ctx context.Context, p gateway.Principal, n amtp.NewAg
 		return r, false, gateway.Refusal(err)
 	}
 	pushSecret := ""
-	var secrets []func(gateway.AgentID) gateway.SecretChange
+	var secrets []func(gateway.AgentID) gateway.DocumentChange
 	for _, c := range with {
-		secrets = append(secrets, func(gateway.AgentID) gateway.SecretChange { return c })
+		secrets = append(secrets, func(gateway.AgentID) gateway.DocumentChange { return c })
 	}
 	if a.DeliveryMode == "push" {
-		secrets = append(secrets, func(id gateway.AgentID) gateway.SecretChange {
+		secrets = append(secrets, func(id gateway.AgentID) gateway.DocumentChange {
 			return s.endpoint(id, func(e *gateway.Endpoint) error {
 				pushSecret, e.Headers = e.Renew(now, 0), n.PushHeaders
 				return nil
@@ -185,7 +185,7 @@ func (s *Agents) again(ctx context.Context, asked *gateway.Agent, n *amtp.NewAge
 	}
 	r = registration(*a, secret, now, "Agent was registered by this request already")
 	if a.DeliveryMode == "push" {
-		list, err := s.Store.Secrets(ctx, gateway.EndpointKind(a.ID))
+		list, err := s.Store.Documents(ctx, gateway.EndpointKind(a.ID))
 		if err != nil {
 			return r, gateway.Refusal(err)
 		}

@@ -22,7 +22,7 @@ const EchoName = "echo"
 type EchoStore interface {
 	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	AddAgent(context.Context, gateway.Agent, gateway.Key,
-		...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error)
+		...func(gateway.AgentID) gateway.DocumentChange) (gateway.Agent, error)
 	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
 	Keys(context.Context, gateway.AgentID) ([]gateway.Key, error)
 	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)

@@ -41,7 +41,7 @@ type ACMEOptions struct {
 
 // Store is the part of a gateway.Store that certificates need.
 type Store interface {
-	gateway.Secrets
+	gateway.Documents
 	gateway.Leases
 }
 

@@ -24,7 +24,7 @@ const kind = "acme"
 // that are paths. So all gateways on one store have the same certificates. Its locks
 // are leases in that store. It is a certmagic.Storage.
 type storage struct {
-	store gateway.Secrets
+	store gateway.Documents
 	seal  gateway.Seal
 	now   func() time.Time
 	log   *slog.Logger
@@ -90,16 +90,16 @@ func (s *storage) Delete(ctx context.Context, name string) error {
 // Replace stores the values by their names, and removes the former ones under dir and
 // below it. It does both or, when it fails, neither.
 func (s *storage) Replace(ctx context.Context, dir string, values map[string][]byte) error {
-	var fresh []gateway.Secret
+	var fresh []gateway.Document
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		sealed, err := s.seal.Close(kind, name, values[name])
 		if err != nil {
 			return err
 		}
-		fresh = append(fresh, gateway.Secret{Kind: kind, Name: name, Sealed: sealed, Created: s.now()})
+		fresh = append(fresh, gateway.Document{Kind: kind, Name: name, Sealed: sealed, Created: s.now()})
 	}
-	return s.store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return below(n.Name, dir) })
+	return s.store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool { return below(n.Name, dir) })
 		return append(list, fresh...), nil
 	})
 }
@@ -110,11 +110,11 @@ func below(name, dir string) bool { return name == dir || strings.HasPrefix(name
 // Load returns the value under name, or fs.ErrNotExist. A value that was sealed with a
 // lost key counts as absent: it can be made again.
 func (s *storage) Load(ctx context.Context, name string) ([]byte, error) {
-	list, err := s.store.Secrets(ctx, kind)
+	list, err := s.store.Documents(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == name })
+	i := slices.IndexFunc(list, func(n gateway.Document) bool { return n.Name == name })
 	if i < 0 {
 		return nil, fs.ErrNotExist
 	}
@@ -138,7 +138,7 @@ func (s *storage) Exists(ctx context.Context, name string) bool {
 // List returns the names below dir in order, or fs.ErrNotExist. Unless recursive is
 // set, a directory stands for the names below it.
 func (s *storage) List(ctx context.Context, dir string, recursive bool) ([]string, error) {
-	secrets, err := s.store.Secrets(ctx, kind)
+	secrets, err := s.store.Documents(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -162,11 +162,11 @@ func (s *storage) List(ctx context.Context, dir string, recursive bool) ([]strin
 
 // Stat describes the value or the directory under name, or returns fs.ErrNotExist.
 func (s *storage) Stat(ctx context.Context, name string) (certmagic.KeyInfo, error) {
-	secrets, err := s.store.Secrets(ctx, kind)
+	secrets, err := s.store.Documents(ctx, kind)
 	if err != nil {
 		return certmagic.KeyInfo{}, err
 	}
-	i := slices.IndexFunc(secrets, func(n gateway.Secret) bool { return below(n.Name, name) })
+	i := slices.IndexFunc(secrets, func(n gateway.Document) bool { return below(n.Name, name) })
 	if i < 0 {
 		return certmagic.KeyInfo{}, fs.ErrNotExist
 	}

@@ -61,7 +61,7 @@ func kept(t *testing.T, s *storage, name string) bool {
 // names are those that are kept.
 func names(t *testing.T, s *storage) (list []string) {
 	t.Helper()
-	secrets, err := s.store.Secrets(t.Context(), kind)
+	secrets, err := s.store.Documents(t.Context(), kind)
 	must(t, "secrets", err)
 	for _, n := range secrets {
 		list = append(list, n.Name)
@@ -97,7 +97,7 @@ func TestStorage(t *testing.T) {
 	if got, want := names(t, s), []string{"accounts/me", "certs/ca/hosts"}; !slices.Equal(got, want) {
 		t.Errorf("deleted: %v are kept, want %v", got, want)
 	}
-	list, err := rows.Secrets(ctx, kind)
+	list, err := rows.Documents(ctx, kind)
 	must(t, "secrets", err)
 	for _, n := range list {
 		if bytes.Contains(n.Sealed, []byte("x")) && bytes.Contains(n.Facts, []byte("x")) || len(n.Sealed) < 16 {
@@ -112,7 +112,7 @@ var errFull = errors.New("the disk is full")
 // fullStore is a store that does not write.
 type fullStore struct{ Store }
 
-func (fullStore) ChangeSecrets(context.Context, string, func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (fullStore) ChangeDocuments(context.Context, string, func([]gateway.Document) ([]gateway.Document, error)) error {
 	return errFull
 }
 
@@ -283,7 +283,7 @@ func TestLock(t *testing.T) {
 
 // leaseTable is leases in memory, for time that a test makes.
 type leaseTable struct {
-	gateway.Secrets
+	gateway.Documents
 	owner string
 	until time.Time
 	holds int

@@ -37,8 +37,8 @@ type Push struct {
 type PushStore interface {
 	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
-		with ...gateway.SecretChange) (gateway.Agent, error)
-	Secrets(ctx context.Context, kind string) ([]gateway.Secret, error)
+		with ...gateway.DocumentChange) (gateway.Agent, error)
+	Documents(ctx context.Context, kind string) ([]gateway.Document, error)
 }
 
 // Replier sends an endpoint's answer, a JSON document, as the reply of its agent. It
@@ -138,7 +138,7 @@ func (c *Push) exchange(ctx context.Context, p *gateway.Parcel, a *gateway.Agent
 // request returns the request to post. Its headers are the gateway's, and those that the
 // agent configured.
 func (c *Push) request(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) (*http.Request, error) {
-	list, err := c.Store.Secrets(ctx, gateway.EndpointKind(a.ID))
+	list, err := c.Store.Documents(ctx, gateway.EndpointKind(a.ID))
 	if err != nil {
 		return nil, err
 	}

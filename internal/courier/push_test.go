@@ -105,10 +105,10 @@ func (s *stage) RetryNow(_ context.Context, d gateway.Destination) { s.hurried =
 
 func (s *stage) seal(e gateway.Endpoint) {
 	s.t.Helper()
-	err := s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID),
-		func([]gateway.Secret) ([]gateway.Secret, error) {
+	err := s.store.ChangeDocuments(context.Background(), gateway.EndpointKind(s.bob.ID),
+		func([]gateway.Document) ([]gateway.Document, error) {
 			sealed, err := e.Seal(s.Seal, s.bob.ID, time.Now())
-			return []gateway.Secret{sealed}, err
+			return []gateway.Document{sealed}, err
 		})
 	if err != nil {
 		s.t.Fatal(err)
@@ -389,8 +389,8 @@ func TestPushWithoutAnAnswer(t *testing.T) {
 			s.Seal, _ = gateway.NewSeal(make([]byte, gateway.SealKeySize))
 		},
 		"no secret": func(s *stage) {
-			_ = s.store.ChangeSecrets(context.Background(), gateway.EndpointKind(s.bob.ID),
-				func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
+			_ = s.store.ChangeDocuments(context.Background(), gateway.EndpointKind(s.bob.ID),
+				func([]gateway.Document) ([]gateway.Document, error) { return nil, nil })
 		},
 		"no URL": func(s *stage) { s.update(func(a *gateway.Agent) { a.Target = "https://%zz" + planted }) },
 	} {

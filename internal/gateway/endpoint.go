@@ -64,19 +64,19 @@ func (e *Endpoint) Renew(now time.Time, overlap time.Duration) string {
 }
 
 // Seal returns the endpoint as it is stored.
-func (e Endpoint) Seal(s Seal, agent AgentID, now time.Time) (Secret, error) {
+func (e Endpoint) Seal(s Seal, agent AgentID, now time.Time) (Document, error) {
 	plain, err := json.Marshal(e)
 	if err != nil {
-		return Secret{}, err
+		return Document{}, err
 	}
 	kind := EndpointKind(agent)
 	sealed, err := s.Close(kind, endpointName, plain)
-	return Secret{Kind: kind, Name: endpointName, Sealed: sealed, Facts: []byte("{}"), Created: now}, err
+	return Document{Kind: kind, Name: endpointName, Sealed: sealed, Facts: []byte("{}"), Created: now}, err
 }
 
 // OpenEndpoint reads the endpoint from the stored secrets of EndpointKind.
 // ErrNotFound when there is none, ErrSealed when it was sealed with another key.
-func OpenEndpoint(s Seal, agent AgentID, list []Secret) (e Endpoint, err error) {
+func OpenEndpoint(s Seal, agent AgentID, list []Document) (e Endpoint, err error) {
 	if len(list) == 0 {
 		return e, ErrNotFound
 	}

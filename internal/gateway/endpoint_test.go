@@ -43,11 +43,11 @@ func TestEndpointIsSealed(t *testing.T) {
 		strings.Contains(string(shown), secret) || strings.Contains(string(stored.Sealed), "canary") {
 		t.Errorf("what is stored shows a secret: %s", shown)
 	}
-	opened, err := gateway.OpenEndpoint(seal, 7, []gateway.Secret{stored})
+	opened, err := gateway.OpenEndpoint(seal, 7, []gateway.Document{stored})
 	if err != nil || opened.Headers["Authorization"] != "Bearer canary" || opened.Secrets[0].Secret != secret {
 		t.Errorf("opened %+v, %v", opened, err)
 	}
-	if _, err := gateway.OpenEndpoint(seal, 8, []gateway.Secret{stored}); !errors.Is(err, gateway.ErrSealed) {
+	if _, err := gateway.OpenEndpoint(seal, 8, []gateway.Document{stored}); !errors.Is(err, gateway.ErrSealed) {
 		t.Errorf("for another agent: %v, want ErrSealed", err)
 	}
 	if _, err := gateway.OpenEndpoint(seal, 7, nil); !errors.Is(err, gateway.ErrNotFound) {

@@ -47,7 +47,7 @@ var (
 type Store interface {
 	Jobs
 	SenderDomains
-	Secrets
+	Documents
 	Leases
 	Receipts
 	Clocks
@@ -119,15 +119,15 @@ type Store interface {
 
 	// AddAgent registers an agent with its first key and returns it with its
 	// id. ErrExists when a living agent has the name, in any case of letters. With
-	// the agent it makes the changes of secrets that the functions return for the id:
+	// the agent it makes the changes of documents that the functions return for the id:
 	// all of it or nothing. An error of one is returned, and then nothing is stored.
-	AddAgent(ctx context.Context, a Agent, k Key, with ...func(AgentID) SecretChange) (Agent, error)
+	AddAgent(ctx context.Context, a Agent, k Key, with ...func(AgentID) DocumentChange) (Agent, error)
 
 	// UpdateAgent has change applied to the agent as it is at that moment,
 	// stores its descriptive members and returns it. After change it makes the changes
-	// of secrets: all of it or nothing. An error of any of them is
+	// of documents: all of it or nothing. An error of any of them is
 	// returned and nothing is stored. ErrNotFound when the agent is gone.
-	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error, with ...SecretChange) (Agent, error)
+	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error, with ...DocumentChange) (Agent, error)
 
 	// RemoveAgent ends an agent, its keys and the secret of its endpoint at once. What
 	// it sent and received
@@ -164,8 +164,8 @@ type Store interface {
 
 	// AddKey stores one more key of an agent and, when alone is set, ends all
 	// its others in the same step. It returns how many it ended. It makes the changes
-	// of secrets as UpdateAgent does.
-	AddKey(ctx context.Context, k Key, alone bool, with ...SecretChange) (ended int, err error)
+	// of documents as UpdateAgent does.
+	AddKey(ctx context.Context, k Key, alone bool, with ...DocumentChange) (ended int, err error)
 
 	// Keys lists an agent's keys, oldest first.
 	Keys(context.Context, AgentID) ([]Key, error)

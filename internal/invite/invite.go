@@ -32,15 +32,15 @@ import (
 // Registrar makes agents and keys. agent.Agents is one.
 type Registrar interface {
 	Register(ctx context.Context, p gateway.Principal, n amtp.NewAgent, shown string,
-		with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error)
+		with ...gateway.DocumentChange) (amtp.Registration, bool, *amtp.Error)
 	IssueKey(ctx context.Context, p gateway.Principal, name string, alone bool,
-		with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error)
+		with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error)
 	Show(ctx context.Context, p gateway.Principal, name string) (amtp.Agent, *amtp.Error)
 }
 
 // Invites makes and takes invitations.
 type Invites struct {
-	Store  gateway.Secrets
+	Store  gateway.Documents
 	Agents Registrar
 	Domain amtp.Domain
 	// Self says where others reach this gateway, and by what they know it.
@@ -126,8 +126,8 @@ func (s *Invites) keep(ctx context.Context, name string, in invitation, now time
 	if err != nil {
 		return err
 	}
-	return s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool {
+	return s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool {
 			before, open := read(&n, now)
 			return !open || strings.EqualFold(before.Name, in.Name)
 		})
@@ -135,13 +135,13 @@ func (s *Invites) keep(ctx context.Context, name string, in invitation, now time
 			return nil, amtp.Errorf(amtp.CodeConflict,
 				"%d invitations are open, and that is as many as there may be; each ends after ten minutes.", maxOpen)
 		}
-		return append(list, gateway.Secret{Kind: kind, Name: name, Facts: facts, Created: now}), nil
+		return append(list, gateway.Document{Kind: kind, Name: name, Facts: facts, Created: now}), nil
 	})
 }
 
 // read returns an invitation, and whether it is still open. One that has longer to
 // go than any invitation was made by a clock that was ahead, and is over.
-func read(n *gateway.Secret, now time.Time) (in invitation, open bool) {
+func read(n *gateway.Document, now time.Time) (in invitation, open bool) {
 	err := json.Unmarshal(n.Facts, &in)
 	return in, err == nil && now.Before(in.Until) && in.Until.Sub(now) <= lifetime
 }
@@ -176,7 +176,7 @@ func (s *Invites) Take(ctx context.Context, j amtp.Join) (joined amtp.Joined, un
 // open returns the invitation with the hash. ErrNotFound when there is none that is
 // open. Nothing is written for who guesses.
 func (s *Invites) open(ctx context.Context, name string) (in invitation, err error) {
-	list, err := s.Store.Secrets(ctx, kind)
+	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
 		return in, err
 	}
@@ -189,8 +189,8 @@ func (s *Invites) open(ctx context.Context, name string) (in invitation, err err
 }
 
 // use takes the invitation with the hash out of the store, with what it is used for.
-func (s *Invites) use(name string) gateway.SecretChange {
-	return gateway.SecretChange{Kind: kind, Change: func(list []gateway.Secret) ([]gateway.Secret, error) {
+func (s *Invites) use(name string) gateway.DocumentChange {
+	return gateway.DocumentChange{Kind: kind, Change: func(list []gateway.Document) ([]gateway.Document, error) {
 		i := find(list, name, s.Now())
 		if i < 0 {
 			return nil, notOpen() // somebody was faster
@@ -200,7 +200,7 @@ func (s *Invites) use(name string) gateway.SecretChange {
 }
 
 // find looks through all of the list, whichever it is.
-func find(list []gateway.Secret, name string, now time.Time) int {
+func find(list []gateway.Document, name string, now time.Time) int {
 	found := -1
 	for i := range list {
 		_, open := read(&list[i], now)
@@ -212,7 +212,7 @@ func find(list []gateway.Secret, name string, now time.Time) int {
 }
 
 // admit registers the agent, or gives it a key, and uses the invitation for that.
-func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.SecretChange) (amtp.Joined,
+func (s *Invites) admit(ctx context.Context, in invitation, j amtp.Join, use gateway.DocumentChange) (amtp.Joined,
 	*amtp.Error) {
 	if in.Existing {
 		key, refused := s.Agents.IssueKey(ctx, operator, in.Name, false, use)

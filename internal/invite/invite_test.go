@@ -17,21 +17,21 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// store keeps secrets as gateway.Secrets promises.
+// store keeps documents as gateway.Documents promises.
 type store struct {
 	mu     sync.Mutex
-	list   []gateway.Secret
+	list   []gateway.Document
 	writes int
 }
 
-func (s *store) Secrets(context.Context, string) ([]gateway.Secret, error) {
+func (s *store) Documents(context.Context, string) ([]gateway.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list, nil
 }
 
-func (s *store) ChangeSecrets(_ context.Context, _ string,
-	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (s *store) ChangeDocuments(_ context.Context, _ string,
+	change func([]gateway.Document) ([]gateway.Document, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
@@ -51,7 +51,7 @@ type agents struct {
 }
 
 func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgent, _ string,
-	with ...gateway.SecretChange) (amtp.Registration, bool, *amtp.Error) {
+	with ...gateway.DocumentChange) (amtp.Registration, bool, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !p.Admin || a.refuse != nil {
@@ -68,7 +68,7 @@ func (a *agents) Register(_ context.Context, p gateway.Principal, n amtp.NewAgen
 }
 
 func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _ bool,
-	with ...gateway.SecretChange) (amtp.IssuedKey, *amtp.Error) {
+	with ...gateway.DocumentChange) (amtp.IssuedKey, *amtp.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refuse != nil {
@@ -82,9 +82,9 @@ func (a *agents) IssueKey(_ context.Context, p gateway.Principal, name string, _
 }
 
 // make makes the changes that come with an agent or a key.
-func (a *agents) make(with []gateway.SecretChange) (refused *amtp.Error) {
+func (a *agents) make(with []gateway.DocumentChange) (refused *amtp.Error) {
 	for _, c := range with {
-		if err := a.store.ChangeSecrets(context.Background(), c.Kind, c.Change); errors.As(err, &refused) {
+		if err := a.store.ChangeDocuments(context.Background(), c.Kind, c.Change); errors.As(err, &refused) {
 			return refused
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // AdminKeys returns the configured keys, or else the gateway's own, which is made
 // at the first start: in the data directory, or in the store that several share.
 // claimed says that the gateway has a data directory, where its key may be written.
-func AdminKeys(cfg config.Config, s gateway.Secrets, seal gateway.Seal, claimed bool) ([]string, error) {
+func AdminKeys(cfg config.Config, s gateway.Documents, seal gateway.Seal, claimed bool) ([]string, error) {
 	keys, err := cfg.AdminKeys()
 	if err != nil || len(keys) > 0 {
 		return keys, err
@@ -39,7 +39,7 @@ const administration = "admin"
 // sharedAdminKey returns the key of all gateways on the store. Each puts a copy into
 // its data directory, where the commands of that machine find it. The first gateway
 // takes the key that is in its directory already.
-func sharedAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, name string,
+func sharedAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal, name string,
 	claimed bool) (string, error) {
 	key, err := shareAdminKey(ctx, s, seal, func() (string, error) {
 		if !claimed {
@@ -54,10 +54,10 @@ func sharedAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal, n
 }
 
 // shareAdminKey returns the key in the store, where the first is put.
-func shareAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal,
+func shareAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal,
 	first func() (string, error)) (key string, err error) {
 	const name = "key"
-	err = s.ChangeSecrets(ctx, administration, func(list []gateway.Secret) ([]gateway.Secret, error) {
+	err = s.ChangeDocuments(ctx, administration, func(list []gateway.Document) ([]gateway.Document, error) {
 		if len(list) > 0 {
 			plain, err := seal.Open(administration, name, list[0].Sealed)
 			key = string(plain)
@@ -68,7 +68,7 @@ func shareAdminKey(ctx context.Context, s gateway.Secrets, seal gateway.Seal,
 			return nil, err
 		}
 		box, err := seal.Close(administration, name, []byte(key))
-		return []gateway.Secret{{Kind: administration, Name: name, Sealed: box, Created: time.Now()}}, err
+		return []gateway.Document{{Kind: administration, Name: name, Sealed: box, Created: time.Now()}}, err
 	})
 	if err != nil {
 		return "", fmt.Errorf("the admin key of the gateways on this database: %w", err)

@@ -94,8 +94,8 @@ const served = "domain"
 
 // servedDomain is the domain of its own that the last gateway on the store had, "" for
 // none.
-func servedDomain(ctx context.Context, s gateway.Secrets) (amtp.Domain, error) {
-	list, err := s.Secrets(ctx, served)
+func servedDomain(ctx context.Context, s gateway.Documents) (amtp.Domain, error) {
+	list, err := s.Documents(ctx, served)
 	if err != nil || len(list) == 0 {
 		return "", err
 	}
@@ -105,19 +105,19 @@ func servedDomain(ctx context.Context, s gateway.Secrets) (amtp.Domain, error) {
 }
 
 // serveDomain remembers the domain, if it has changed.
-func serveDomain(ctx context.Context, s gateway.Secrets, was, now amtp.Domain) error {
+func serveDomain(ctx context.Context, s gateway.Documents, was, now amtp.Domain) error {
 	if now == "localhost" {
 		now = ""
 	}
 	if was == now {
 		return nil
 	}
-	return s.ChangeSecrets(ctx, served, func([]gateway.Secret) ([]gateway.Secret, error) {
+	return s.ChangeDocuments(ctx, served, func([]gateway.Document) ([]gateway.Document, error) {
 		if now == "" {
 			return nil, nil
 		}
 		facts, err := json.Marshal(now)
-		return []gateway.Secret{{Kind: served, Name: "served", Sealed: []byte{}, Facts: facts,
+		return []gateway.Document{{Kind: served, Name: "served", Sealed: []byte{}, Facts: facts,
 			Created: time.Now()}}, err
 	})
 }

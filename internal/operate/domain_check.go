@@ -55,11 +55,11 @@ func ownDomain(ctx context.Context, cfg config.Config) *doctor.OwnDomain {
 // signingKeys reads the signing keys of a gateway, which may be running: in its
 // data directory without the right to change it.
 func signingKeys(ctx context.Context, cfg config.Config) (keys []admin.SigningKey, err error) {
-	var list []gateway.Secret
+	var list []gateway.Document
 	if Shared(cfg) {
-		list, err = sharedSecrets(ctx, cfg, access.Signing)
+		list, err = sharedDocuments(ctx, cfg, access.Signing)
 	} else {
-		list, err = sqlite.ReadSecrets(ctx, cfg.DataDir, access.Signing)
+		list, err = sqlite.ReadDocuments(ctx, cfg.DataDir, access.Signing)
 	}
 	if err != nil {
 		return nil, err
@@ -67,11 +67,11 @@ func signingKeys(ctx context.Context, cfg config.Config) (keys []admin.SigningKe
 	return access.ReadKeys(list, cfg.Server.Domain)
 }
 
-func sharedSecrets(ctx context.Context, cfg config.Config, kind string) (list []gateway.Secret, err error) {
+func sharedDocuments(ctx context.Context, cfg config.Config, kind string) (list []gateway.Document, err error) {
 	s, release, err := openAlone(cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	return s.Secrets(ctx, kind)
+	return s.Documents(ctx, kind)
 }

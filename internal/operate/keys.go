@@ -113,6 +113,6 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 }
 
 // forget drops the secrets of a kind, which the next start makes anew.
-func forget(ctx context.Context, s gateway.Secrets, kind string) error {
-	return s.ChangeSecrets(ctx, kind, func([]gateway.Secret) ([]gateway.Secret, error) { return nil, nil })
+func forget(ctx context.Context, s gateway.Documents, kind string) error {
+	return s.ChangeDocuments(ctx, kind, func([]gateway.Document) ([]gateway.Document, error) { return nil, nil })
 }

@@ -73,7 +73,7 @@ const sealed = "seal"
 // CheckSeal refuses another seal key than the one of the gateways that share the
 // store. A gateway that is alone has none to compare it with: it may have lost its
 // key, and goes on without what that opened.
-func CheckSeal(cfg config.Config, s gateway.Secrets, seal gateway.Seal) error {
+func CheckSeal(cfg config.Config, s gateway.Documents, seal gateway.Seal) error {
 	if !Shared(cfg) {
 		return nil
 	}
@@ -86,14 +86,14 @@ func CheckSeal(cfg config.Config, s gateway.Secrets, seal gateway.Seal) error {
 
 // markSeal notes the seal in a store where none is noted, and finds out whether it
 // is that one.
-func markSeal(ctx context.Context, s gateway.Secrets, seal gateway.Seal) error {
-	return s.ChangeSecrets(ctx, sealed, func(list []gateway.Secret) ([]gateway.Secret, error) {
+func markSeal(ctx context.Context, s gateway.Documents, seal gateway.Seal) error {
+	return s.ChangeDocuments(ctx, sealed, func(list []gateway.Document) ([]gateway.Document, error) {
 		const name = "mark"
 		if len(list) > 0 {
 			_, err := seal.Open(sealed, name, list[0].Sealed)
 			return list, err
 		}
 		box, err := seal.Close(sealed, name, []byte(name))
-		return []gateway.Secret{{Kind: sealed, Name: name, Sealed: box}}, err
+		return []gateway.Document{{Kind: sealed, Name: name, Sealed: box}}, err
 	})
 }

@@ -22,7 +22,7 @@ const (
 // List returns the peers in the order of their domains, with the time at which each last
 // wrote here, and all domains that wrote here.
 func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
-	list, err := s.Store.Secrets(ctx, kind)
+	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
 		return admin.PeerList{}, gateway.Refusal(err)
 	}
@@ -53,7 +53,7 @@ func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
 }
 
 // described is a peer as the operator sees it.
-func (s *Peering) described(ctx context.Context, n *gateway.Secret) (admin.Peer, error) {
+func (s *Peering) described(ctx context.Context, n *gateway.Document) (admin.Peer, error) {
 	var e entry
 	if err := json.Unmarshal(n.Facts, &e); err != nil {
 		return admin.Peer{}, err
@@ -101,13 +101,13 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 		return err
 	}
 	defer s.forget()
-	return s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == string(e.Domain) })
+	return s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool { return n.Name == string(e.Domain) })
 		if len(list) >= maxPeers {
 			return nil, amtp.Errorf(amtp.CodeConflict,
 				"This gateway has %d peers, and that is as many as it keeps.", maxPeers)
 		}
-		return append(list, gateway.Secret{Kind: kind, Name: string(e.Domain), Facts: facts,
+		return append(list, gateway.Document{Kind: kind, Name: string(e.Domain), Facts: facts,
 			Created: e.Added.Time}), nil
 	})
 }
@@ -115,8 +115,8 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 // Remove ends a peer: DNS is asked for its domain again.
 func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 	there := false
-	err := s.Store.ChangeSecrets(ctx, kind, func(list []gateway.Secret) ([]gateway.Secret, error) {
-		rest := slices.DeleteFunc(slices.Clone(list), func(n gateway.Secret) bool { return n.Name == string(d) })
+	err := s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
+		rest := slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool { return n.Name == string(d) })
 		there = len(rest) < len(list)
 		return rest, nil
 	})
@@ -132,11 +132,11 @@ func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 
 // Check checks the connection with a peer, in each direction.
 func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *amtp.Error) {
-	list, err := s.Store.Secrets(ctx, kind)
+	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
 		return admin.PeerReport{}, gateway.Refusal(err)
 	}
-	i := slices.IndexFunc(list, func(n gateway.Secret) bool { return n.Name == string(d) })
+	i := slices.IndexFunc(list, func(n gateway.Document) bool { return n.Name == string(d) })
 	if i < 0 {
 		return admin.PeerReport{}, noPeer(d)
 	}

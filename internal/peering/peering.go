@@ -28,7 +28,7 @@ import (
 
 // Store is what Peering needs of gateway.Store.
 type Store interface {
-	gateway.Secrets
+	gateway.Documents
 	SenderDomain(context.Context, amtp.Domain) (gateway.SenderDomain, error)
 	SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) ([]gateway.SenderDomain, error)
 }
@@ -51,7 +51,7 @@ type Peering struct {
 	read  time.Time                              // when it was read from the store
 }
 
-// kind is the kind of the entries among the secrets of the store. They are not secret; they
+// kind is the kind of the entries among the documents of the store. They are not secret; they
 // are there because they are changed all at once or not at all.
 const kind = "peer"
 
@@ -79,7 +79,7 @@ func (s *Peering) all(ctx context.Context) (map[amtp.Domain]*discovery.StaticRou
 	if s.known != nil && now.Sub(s.read).Abs() < freshFor {
 		return s.known, nil
 	}
-	list, err := s.Store.Secrets(ctx, kind)
+	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (s *Peering) forget() {
 
 // recall returns the peer of an entry. If the entry has not changed it is the known peer,
 // whose connections are kept.
-func (s *Peering) recall(n *gateway.Secret) (*discovery.StaticRoute, error) {
+func (s *Peering) recall(n *gateway.Document) (*discovery.StaticRoute, error) {
 	sum := sha256.Sum256(n.Facts)
 	version := hex.EncodeToString(sum[:8])
 	if before := s.known[amtp.Domain(n.Name)]; before != nil && before.Version == version {

@@ -22,22 +22,22 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// store keeps secrets as gateway.Secrets promises, and knows no domain.
+// store keeps documents as gateway.Documents promises, and knows no domain.
 type store struct {
 	mu    sync.Mutex
-	list  []gateway.Secret
+	list  []gateway.Document
 	reads int
 }
 
-func (s *store) Secrets(context.Context, string) ([]gateway.Secret, error) {
+func (s *store) Documents(context.Context, string) ([]gateway.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
 	return s.list, nil
 }
 
-func (s *store) ChangeSecrets(_ context.Context, _ string,
-	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
+func (s *store) ChangeDocuments(_ context.Context, _ string,
+	change func([]gateway.Document) ([]gateway.Document, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list, err := change(s.list)

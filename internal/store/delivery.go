@@ -214,15 +214,15 @@ func Return(j *gateway.Job) (err error) {
 	return err
 }
 
-// Distinct refuses secrets of another kind, and two of one name.
-func Distinct(kind string, list []gateway.Secret) error {
+// Distinct refuses documents of another kind, and two of one name.
+func Distinct(kind string, list []gateway.Document) error {
 	names := make(map[string]bool, len(list))
 	for _, n := range list {
 		if n.Kind != kind {
-			return fmt.Errorf("a secret of kind %q is not one of kind %q", n.Kind, kind)
+			return fmt.Errorf("a document of kind %q is not one of kind %q", n.Kind, kind)
 		}
 		if names[n.Name] {
-			return fmt.Errorf("%w: two secrets of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
+			return fmt.Errorf("%w: two documents of kind %q have the name %q", gateway.ErrExists, kind, n.Name)
 		}
 		names[n.Name] = true
 	}

@@ -61,7 +61,7 @@ func Tables() []Table {
 		table("met", 2, texts("sender"), numbers("agent", "message"), texts("domain")),
 		table("receipt", 2, numbers("message", "agent"), texts("domain"), numbers("read", "acked", "refused", "due")),
 		table("peer", 1, texts("domain"), numbers("first_seen", "last_seen", "first_signed", "last_signed")),
-		table("secret", 2, texts("kind", "name"), blobs("sealed", "facts"), numbers("created")),
+		table("document", 2, texts("kind", "name"), blobs("sealed", "facts"), numbers("created")),
 	}
 }
 

@@ -180,10 +180,10 @@ const (
 
 // Advisory locks of this gateway, by their first number.
 const (
-	inboxLock  = 0x616d7470 // "amtp"
-	claimLock  = 0x616d7471
-	secretLock = 0x616d7472
-	boxStripes = 256
+	inboxLock    = 0x616d7470 // "amtp"
+	claimLock    = 0x616d7471
+	documentLock = 0x616d7472
+	boxStripes   = 256
 )
 
 // boxes returns the locks of the inboxes that mail enters, in order: batches of

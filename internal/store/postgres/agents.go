@@ -34,9 +34,9 @@ func changeDirectory[T any](ctx context.Context, s *Store, fn func(ctx context.C
 	})
 }
 
-// AddAgent registers an agent with its first key, and stores secrets with it.
+// AddAgent registers an agent with its first key, and stores documents with it.
 func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
-	with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
+	with ...func(gateway.AgentID) gateway.DocumentChange) (gateway.Agent, error) {
 	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx,
@@ -56,7 +56,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		}
 		added.ID = gateway.AgentID(id)
 		for _, of := range with {
-			if err := t.changeSecrets(ctx, of(added.ID)); err != nil {
+			if err := t.changeDocuments(ctx, of(added.ID)); err != nil {
 				return gateway.Agent{}, err
 			}
 		}
@@ -82,7 +82,7 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 
 // UpdateAgent changes what an agent says about itself.
 func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
-	with ...gateway.SecretChange) (gateway.Agent, error) {
+	with ...gateway.DocumentChange) (gateway.Agent, error) {
 	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
 		var a agent
 		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`,
@@ -97,7 +97,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 			err = change(&found)
 		}
 		for i := 0; err == nil && i < len(with); i++ {
-			err = t.changeSecrets(ctx, with[i])
+			err = t.changeDocuments(ctx, with[i])
 		}
 		if err != nil {
 			return gateway.Agent{}, err
@@ -130,7 +130,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 			_, err = t.change(ctx, `DELETE FROM met WHERE agent = $1`, int64(id))
 		}
 		if err == nil {
-			_, err = t.change(ctx, `DELETE FROM secret WHERE kind = $1`, gateway.EndpointKind(id))
+			_, err = t.change(ctx, `DELETE FROM document WHERE kind = $1`, gateway.EndpointKind(id))
 		}
 		return none, err
 	})
@@ -147,13 +147,13 @@ func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) 
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.SecretChange) (int, error) {
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
 	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
 		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
 			return 0, err
 		}
 		for _, c := range with {
-			if err := t.changeSecrets(ctx, c); err != nil {
+			if err := t.changeDocuments(ctx, c); err != nil {
 				return 0, err
 			}
 		}

@@ -62,7 +62,7 @@ func (t *tx) forgetAgents(ctx context.Context, ids []int64) ([]int64, error) {
 	if _, err := t.change(ctx, `DELETE FROM met WHERE agent = ANY ($1::bigint[])`, gone); err != nil {
 		return nil, err
 	}
-	_, err = t.change(ctx, `DELETE FROM secret WHERE kind = ANY ($1::text[])`, kinds)
+	_, err = t.change(ctx, `DELETE FROM document WHERE kind = ANY ($1::text[])`, kinds)
 	return gone, err
 }
 

@@ -92,9 +92,9 @@ func (p *pair) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed 
 	return p.next().NoteSenderDomain(ctx, domain, signed, now)
 }
 
-func (p *pair) ChangeSecrets(ctx context.Context, kind string,
-	change func([]gateway.Secret) ([]gateway.Secret, error)) error {
-	return p.next().ChangeSecrets(ctx, kind, change)
+func (p *pair) ChangeDocuments(ctx context.Context, kind string,
+	change func([]gateway.Document) ([]gateway.Document, error)) error {
+	return p.next().ChangeDocuments(ctx, kind, change)
 }
 
 func (p *pair) Hold(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {

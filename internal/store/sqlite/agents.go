@@ -11,9 +11,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// AddAgent registers an agent with its first key, and stores secrets with it.
+// AddAgent registers an agent with its first key, and stores documents with it.
 func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
-	with ...func(gateway.AgentID) gateway.SecretChange) (gateway.Agent, error) {
+	with ...func(gateway.AgentID) gateway.DocumentChange) (gateway.Agent, error) {
 	err := s.write(ctx, 512, func(w *writer) error {
 		if w.reserve.refuses() {
 			return fmt.Errorf("%w: the disk is full", gateway.ErrBusy)
@@ -32,7 +32,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 		}
 		a.ID = gateway.AgentID(w.conn.LastInsertRowID())
 		for _, of := range with {
-			if err := w.changeSecrets(of(a.ID)); err != nil {
+			if err := w.changeDocuments(of(a.ID)); err != nil {
 				return rollBack(err)
 			}
 		}
@@ -61,11 +61,11 @@ func (w *writer) addKey(k gateway.Key) error {
 // refusedChange is an error of the function that UpdateAgent was given.
 type refusedChange struct{ error }
 
-// rolledBack is an error of a change of secrets after something was written: all of that is
+// rolledBack is an error of a change of documents after something was written: all of that is
 // undone, whatever the error is.
 type rolledBack struct{ error }
 
-// rollBack makes an error of changeSecrets one after which what was written is undone.
+// rollBack makes an error of changeDocuments one after which what was written is undone.
 func rollBack(err error) error {
 	var refused refusedChange
 	if errors.As(err, &refused) {
@@ -76,7 +76,7 @@ func rollBack(err error) error {
 
 // UpdateAgent changes what an agent says about itself.
 func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
-	with ...gateway.SecretChange) (gateway.Agent, error) {
+	with ...gateway.DocumentChange) (gateway.Agent, error) {
 	var changed gateway.Agent
 	err := s.write(ctx, 512, func(w *writer) error {
 		a, err := w.livingAgent(id) // from the table: this batch may have changed it
@@ -87,7 +87,7 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 			return refusedChange{err}
 		}
 		for _, c := range with {
-			if err := w.changeSecrets(c); err != nil {
+			if err := w.changeDocuments(c); err != nil {
 				return rollBack(err)
 			}
 		}
@@ -148,7 +148,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 		if _, err := w.exec(`DELETE FROM met WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
-		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
+		if _, err := w.exec(`DELETE FROM document WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
 			return err
 		}
 		w.removed = append(w.removed, id)
@@ -158,14 +158,14 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 }
 
 // AddKey stores one more key of an agent and ends the others if asked to.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.SecretChange) (int, error) {
+func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
 	ended := 0
 	err := s.write(ctx, 256, func(w *writer) error {
 		if !w.lives(k.Agent) {
 			return gateway.ErrNotFound
 		}
 		for _, c := range with {
-			if err := w.changeSecrets(c); err != nil {
+			if err := w.changeDocuments(c); err != nil {
 				return rollBack(err)
 			}
 		}

@@ -45,7 +45,7 @@ func (w *writer) forgetAgents(ids []gateway.AgentID) error {
 		if _, err := w.exec(`DELETE FROM met WHERE agent = ?`, int64(id)); err != nil {
 			return err
 		}
-		if _, err := w.exec(`DELETE FROM secret WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
+		if _, err := w.exec(`DELETE FROM document WHERE kind = ?`, gateway.EndpointKind(id)); err != nil {
 			return err
 		}
 	}

@@ -169,8 +169,8 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	}
 	defer s.Close()
 	alice := busyQueue(t, s)
-	if err := s.ChangeSecrets(t.Context(), "signing", func([]gateway.Secret) ([]gateway.Secret, error) {
-		return []gateway.Secret{{Kind: "signing", Name: "s1", Sealed: []byte("sealed"), Created: dawn}}, nil
+	if err := s.ChangeDocuments(t.Context(), "signing", func([]gateway.Document) ([]gateway.Document, error) {
+		return []gateway.Document{{Kind: "signing", Name: "s1", Sealed: []byte("sealed"), Created: dawn}}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +216,8 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	if j := mustClaim(t, r, "new.example", 1, later)[0]; j.ID <= lost.ID+1000 {
 		t.Errorf("the new job has the id %d, want one far behind %d, which was lost", j.ID, lost.ID)
 	}
-	if list, err := r.Secrets(t.Context(), "signing"); err != nil || len(list) != 1 {
-		t.Errorf("Secrets = %v, %v; want the one of the backup", list, err)
+	if list, err := r.Documents(t.Context(), "signing"); err != nil || len(list) != 1 {
+		t.Errorf("Documents = %v, %v; want the one of the backup", list, err)
 	}
 	if p, err := r.SenderDomain(t.Context(), "far.example"); err != nil || p.FirstSigned.IsZero() {
 		t.Errorf("Peer = %+v, %v; want the one of the backup", p, err)
@@ -283,6 +283,6 @@ func useTheQueue(t *testing.T, s *Store) {
 	must(s.NoteSenderDomain(ctx, "far.example", true, dawn))
 	_, err = s.SenderDomainsPage(ctx, "", 10)
 	must(err)
-	must(s.ChangeSecrets(ctx, "signing", func(l []gateway.Secret) ([]gateway.Secret, error) { return l, nil }))
+	must(s.ChangeDocuments(ctx, "signing", func(l []gateway.Document) ([]gateway.Document, error) { return l, nil }))
 	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // nothing is leased
 }

@@ -68,7 +68,7 @@ func (w *world) desk() *desk {
 // acts is everything that the agent does, in an order in which all of it works.
 func (w *world) acts(d *desk) []act {
 	by := gateway.Reader{Agent: d.ID}
-	kept := func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }
+	kept := func(list []gateway.Document) ([]gateway.Document, error) { return list, nil }
 	return []act{
 		{"Accept", func(ctx context.Context, s gateway.Store) error {
 			_, err := s.Accept(ctx, w.acceptance(letter{from: d.person, to: []person{d.friend}}))
@@ -104,9 +104,9 @@ func (w *world) acts(d *desk) []act {
 			return err
 		}},
 		{"Cancel", func(ctx context.Context, s gateway.Store) error { return s.Cancel(ctx, d.job, w.now()) }},
-		{"Secrets", func(ctx context.Context, s gateway.Store) error { _, err := s.Secrets(ctx, "some"); return err }},
-		{"ChangeSecrets", func(ctx context.Context, s gateway.Store) error {
-			return s.ChangeSecrets(ctx, "some", kept)
+		{"Documents", func(ctx context.Context, s gateway.Store) error { _, err := s.Documents(ctx, "some"); return err }},
+		{"ChangeDocuments", func(ctx context.Context, s gateway.Store) error {
+			return s.ChangeDocuments(ctx, "some", kept)
 		}},
 		{"UpdateAgent", func(ctx context.Context, s gateway.Store) error {
 			_, err := s.UpdateAgent(ctx, d.ID, func(a *gateway.Agent) error { a.Role = "changed"; return nil })

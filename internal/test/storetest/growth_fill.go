@@ -141,8 +141,8 @@ func (g *grown) fillSmall(i int) error {
 	name := fmt.Sprintf("thing%05d", i)
 	_, err := g.store.Hold(g.ctx, name, "somebody", now, now.Add(time.Hour))
 	if err == nil {
-		err = g.store.ChangeSecrets(g.ctx, name, func(list []gateway.Secret) ([]gateway.Secret, error) {
-			return append(list, gateway.Secret{Kind: name, Name: "only", Sealed: []byte{1}, Facts: []byte("{}"),
+		err = g.store.ChangeDocuments(g.ctx, name, func(list []gateway.Document) ([]gateway.Document, error) {
+			return append(list, gateway.Document{Kind: name, Name: "only", Sealed: []byte{1}, Facts: []byte("{}"),
 				Created: now}), nil
 		})
 	}

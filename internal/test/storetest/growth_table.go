@@ -329,13 +329,13 @@ func otherOperations() []operation {
 			return g.store.NoteSenderDomain(g.ctx, "new.example", false, g.now())
 		}),
 		one("SenderDomainsPage", "a page", func(g *grown) error { _, err := g.store.SenderDomainsPage(g.ctx, "", pageOf); return err }),
-		one("Secrets", "of one kind", func(g *grown) error {
-			_, err := g.store.Secrets(g.ctx, "thing00001")
+		one("Documents", "of one kind", func(g *grown) error {
+			_, err := g.store.Documents(g.ctx, "thing00001")
 			return err
 		}),
-		one("ChangeSecrets", "of one kind", func(g *grown) error {
-			return g.store.ChangeSecrets(g.ctx, "thing00001",
-				func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil })
+		one("ChangeDocuments", "of one kind", func(g *grown) error {
+			return g.store.ChangeDocuments(g.ctx, "thing00001",
+				func(list []gateway.Document) ([]gateway.Document, error) { return list, nil })
 		}),
 		one("Hold", "one", func(g *grown) error {
 			now := g.now()

@@ -77,11 +77,11 @@ func closed(w *world) {
 	_, purge := w.store.PurgeDead(w.ctx, gateway.DeadFilter{})
 	_, peer := w.store.SenderDomain(w.ctx, "far.example")
 	_, peers := w.store.SenderDomainsPage(w.ctx, "", 1)
-	_, secrets := w.store.Secrets(w.ctx, "signing")
+	_, documents := w.store.Documents(w.ctx, "signing")
 	for method, err := range map[string]error{
 		"Claim": claim, "Parcel": parcel, "Waiting": waiting, "Expire": expire, "JobsPage": jobs, "DeadLetters": dead,
 		"DeadLetter": letter, "Redrive": redrive, "PurgeDead": purge, "SenderDomain": peer, "SenderDomainsPage": peers,
-		"Secrets": secrets, "ChangeSecrets": w.put("signing"),
+		"Documents": documents, "ChangeDocuments": w.put("signing"),
 		"NoteSenderDomain": w.store.NoteSenderDomain(w.ctx, "far.example", true, w.now()),
 		"Settle":           w.store.Settle(w.ctx, gateway.Settlement{Job: 1, Fence: 1}),
 		"MakeDue":          w.store.MakeDue(w.ctx, 1, w.now()), "Cancel": w.store.Cancel(w.ctx, 1, w.now()),
@@ -204,8 +204,8 @@ func contextsElsewhere(w *world) {
 			func() { _, err := w.store.Redrive(ctx, gateway.DeadFilter{}, now); w.cancelled("Redrive", err) },
 			func() { w.cancelled("NoteSenderDomain", w.store.NoteSenderDomain(ctx, amtp.Domain(far), true, now)) },
 			func() {
-				w.cancelled("ChangeSecrets", w.store.ChangeSecrets(ctx, far,
-					func(list []gateway.Secret) ([]gateway.Secret, error) { return list, nil }))
+				w.cancelled("ChangeDocuments", w.store.ChangeDocuments(ctx, far,
+					func(list []gateway.Document) ([]gateway.Document, error) { return list, nil }))
 			},
 			func() { w.cancelled("Probe", w.store.Probe(ctx, now)) },
 		)

@@ -19,9 +19,9 @@ func registering() []promise {
 		{"AgentsPage lists living agents ordered by address, page by page", agentsByPage},
 		{"AddAgent is ErrExists when a living agent has the name, in any case of letters", nameIsTaken},
 		{"AddAgent that was refused leaves no key", refusedKey},
-		{"AddAgent makes changes of secrets with the agent, all of it or nothing", addAgentWith},
-		{"UpdateAgent makes changes of secrets with that of the agent, all of it or nothing", updateAgentWith},
-		{"AddKey makes changes of secrets with the key, all of it or nothing", addKeyWith},
+		{"AddAgent makes changes of documents with the agent, all of it or nothing", addAgentWith},
+		{"UpdateAgent makes changes of documents with that of the agent, all of it or nothing", updateAgentWith},
+		{"AddKey makes changes of documents with the key, all of it or nothing", addKeyWith},
 		{"RemoveAgent ends the secret of its endpoint", removedEndpoint},
 		{"of many AddAgents at once one gets the name", oneGetsTheName},
 		{"UpdateAgent stores the descriptive members", updateAgent},
@@ -88,22 +88,22 @@ func nameIsTaken(w *world) {
 }
 
 // endpointOf makes the secret of an agent's endpoint.
-func endpointOf(id gateway.AgentID) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
-		Change: func([]gateway.Secret) ([]gateway.Secret, error) {
-			return []gateway.Secret{{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"),
+func endpointOf(id gateway.AgentID) gateway.DocumentChange {
+	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
+		Change: func([]gateway.Document) ([]gateway.Document, error) {
+			return []gateway.Document{{Kind: gateway.EndpointKind(id), Name: "endpoint", Sealed: []byte("sealed"),
 				Facts: []byte("{}"), Created: morning}}, nil
 		}}
 }
 
-// faults are errors of changes of secrets: one that the store does not know, and those
+// faults are errors of changes of documents: one that the store does not know, and those
 // that it returns itself.
 var faults = []error{errors.New("it cannot be sealed"), gateway.ErrNotFound, gateway.ErrExists, gateway.ErrConflict}
 
 // refusing is a change that is refused.
-func refusing(id gateway.AgentID, fault error) gateway.SecretChange {
-	return gateway.SecretChange{Kind: gateway.EndpointKind(id),
-		Change: func([]gateway.Secret) ([]gateway.Secret, error) { return nil, fault }}
+func refusing(id gateway.AgentID, fault error) gateway.DocumentChange {
+	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
+		Change: func([]gateway.Document) ([]gateway.Document, error) { return nil, fault }}
 }
 
 func updateAgentWith(w *world) {
@@ -118,20 +118,20 @@ func updateAgentWith(w *world) {
 		a, err := w.store.Agent(alice.ID)
 		w.works("Agent", err)
 		same(w, "mode after that", a.DeliveryMode, "pull")
-		same(w, "secrets after that", w.endpoints(alice.ID), 0)
+		same(w, "documents after that", w.endpoints(alice.ID), 0)
 	}
 	changed, err := w.store.UpdateAgent(w.ctx, alice.ID, change, endpointOf(alice.ID))
 	w.works("UpdateAgent", err)
 	same(w, "mode", changed.DeliveryMode, "push")
-	same(w, "secrets", w.endpoints(alice.ID), 1)
+	same(w, "documents", w.endpoints(alice.ID), 1)
 	fault := errors.New("no such agent is wanted")
-	_, err = w.store.UpdateAgent(w.ctx, alice.ID, func(*gateway.Agent) error { return fault }, gateway.SecretChange{
-		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Secret) ([]gateway.Secret,
+	_, err = w.store.UpdateAgent(w.ctx, alice.ID, func(*gateway.Agent) error { return fault }, gateway.DocumentChange{
+		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Document) ([]gateway.Document,
 			error) {
 			return nil, nil
 		}})
 	w.fails("UpdateAgent that is refused", err, fault)
-	same(w, "secrets after that", w.endpoints(alice.ID), 1)
+	same(w, "documents after that", w.endpoints(alice.ID), 1)
 }
 
 func addKeyWith(w *world) {
@@ -141,24 +141,24 @@ func addKeyWith(w *world) {
 		_, err := w.store.AddKey(w.ctx, key, true, endpointOf(alice.ID), refusing(alice.ID, fault))
 		w.fails("AddKey with a change that is refused", err, fault)
 		w.noOwner("the key after that", key.Hash)
-		same(w, "secrets after that", w.endpoints(alice.ID), 0)
+		same(w, "documents after that", w.endpoints(alice.ID), 0)
 	}
 	w.owns(alice, alice.key)
 	key := newKey("second", alice.ID, w.now())
 	_, err := w.store.AddKey(w.ctx, key, false, endpointOf(alice.ID))
 	w.works("AddKey", err)
 	w.owns(alice, key)
-	same(w, "secrets", w.endpoints(alice.ID), 1)
+	same(w, "documents", w.endpoints(alice.ID), 1)
 	w.remove(alice)
 	_, err = w.store.AddKey(w.ctx, newKey("third", alice.ID, w.now()), false, endpointOf(alice.ID))
 	w.fails("AddKey of an agent that is gone", err, gateway.ErrNotFound)
-	same(w, "secrets of one that is gone", w.endpoints(alice.ID), 0)
+	same(w, "documents of one that is gone", w.endpoints(alice.ID), 0)
 }
 
 func (w *world) endpoints(id gateway.AgentID) int {
 	w.Helper()
-	list, err := w.store.Secrets(w.ctx, gateway.EndpointKind(id))
-	w.works("Secrets", err)
+	list, err := w.store.Documents(w.ctx, gateway.EndpointKind(id))
+	w.works("Documents", err)
 	return len(list)
 }
 
@@ -169,7 +169,7 @@ func addAgentWith(w *world) {
 	key := newKey("secret", 0, now)
 	for _, fault := range faults {
 		var id gateway.AgentID
-		_, err := w.store.AddAgent(w.ctx, agent, key, endpointOf, func(made gateway.AgentID) gateway.SecretChange {
+		_, err := w.store.AddAgent(w.ctx, agent, key, endpointOf, func(made gateway.AgentID) gateway.DocumentChange {
 			id = made
 			return refusing(made, fault)
 		})
@@ -178,16 +178,16 @@ func addAgentWith(w *world) {
 		w.fails("AgentNamed", err, gateway.ErrNotFound)
 		_, _, err = w.store.KeyOwner(w.ctx, key.Hash, now)
 		w.fails("KeyOwner", err, gateway.ErrNotFound)
-		same(w, "secrets of one that was not registered", w.endpoints(id), 0)
+		same(w, "documents of one that was not registered", w.endpoints(id), 0)
 	}
 	added, err := w.store.AddAgent(w.ctx, agent, key, endpointOf)
 	w.works("AddAgent", err)
-	same(w, "secrets", w.endpoints(added.ID), 1)
+	same(w, "documents", w.endpoints(added.ID), 1)
 	same(w, "mode", added.DeliveryMode, "push")
 	other := newKey("other", 0, now)
 	_, err = w.store.AddAgent(w.ctx, agent, other, endpointOf)
 	w.fails("AddAgent of a taken name", err, gateway.ErrExists)
-	same(w, "secrets after that", w.endpoints(added.ID), 1)
+	same(w, "documents after that", w.endpoints(added.ID), 1)
 }
 
 func removedEndpoint(w *world) {
@@ -201,8 +201,8 @@ func removedEndpoint(w *world) {
 	}
 	one, two := add("one"), add("two")
 	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, one.ID, now))
-	same(w, "secrets of the one that was removed", w.endpoints(one.ID), 0)
-	same(w, "secrets of the other", w.endpoints(two.ID), 1)
+	same(w, "documents of the one that was removed", w.endpoints(one.ID), 0)
+	same(w, "documents of the other", w.endpoints(two.ID), 1)
 }
 
 func agentByID(w *world) {

@@ -28,7 +28,7 @@ func remembering() []promise {
 		{"dead letters and reports stay", deadAfterRestart},
 		{"the id of a job is never used again", jobIDsAfterRestart},
 		{"peers are remembered", peersAfterRestart},
-		{"secrets are remembered", secretsAfterRestart},
+		{"documents are remembered", documentsAfterRestart},
 		{"an agent's mode and target are remembered", targetAfterRestart},
 		{"agents stay where they were moved", readdressAfterRestart},
 		{"what was answered while the store was closed is there", closedWhileWriting},

@@ -1,6 +1,6 @@
 // Package storetest is the contract of gateway.Store as tests: one for every
 // sentence of the comments in internal/gateway (store.go, job.go, peer.go,
-// secret.go and lease.go), under the name of the method and the words of the
+// document.go and lease.go), under the name of the method and the words of the
 // sentence. Every store passes all of them.
 package storetest
 
@@ -46,7 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Keys", unlocking()},
 		{"WithKey", acting()},
 		{"Peers", peering()},
-		{"Secrets", sealing()},
+		{"Documents", sealing()},
 		{"Receipts", telling()},
 		{"Leases", leasing()},
 		{"Purge", purging()},

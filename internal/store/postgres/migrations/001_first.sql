@@ -230,11 +230,12 @@ CREATE TABLE receipt (
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX receipt_due ON receipt (domain, due);
 
--- Sealed secrets: what opens them is not in this database.
-CREATE TABLE secret (
+-- Small documents, each changed as a whole with all of its kind. What opens a sealed
+-- part is not in this database.
+CREATE TABLE document (
   kind    text   COLLATE "C" NOT NULL,
   name    text   COLLATE "C" NOT NULL,
-  sealed  bytea  NOT NULL,
+  sealed  bytea  NOT NULL,                    -- empty where nothing is hidden
   facts   bytea  NOT NULL,                    -- JSON or empty
   created bigint NOT NULL,
   PRIMARY KEY (kind, name)

@@ -207,11 +207,12 @@ CREATE TABLE receipt (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipt_due ON receipt (domain, due);
 
--- Sealed secrets: what opens them is not in this file.
-CREATE TABLE secret (
+-- Small documents, each changed as a whole with all of its kind. What opens a sealed
+-- part is not in this file.
+CREATE TABLE document (
   kind    TEXT    NOT NULL,
   name    TEXT    NOT NULL,
-  sealed  BLOB    NOT NULL,
+  sealed  BLOB    NOT NULL,                   -- empty where nothing is hidden
   facts   BLOB    NOT NULL,                   -- JSON or empty
   created INTEGER NOT NULL,                   -- µs
   PRIMARY KEY (kind, name)

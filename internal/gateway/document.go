@@ -11,33 +11,34 @@ import (
 	"time"
 )
 
-// Secret is something that must not be read from a copy of the store.
-type Secret struct {
+// Document is something small that is stored whole: a signing key, an invitation, what is
+// known of a peer. What must not be read from a copy of the store is sealed.
+type Document struct {
 	Kind    string // what it is for, such as "signing"
 	Name    string // of this one among its kind
-	Sealed  []byte // by a Seal
+	Sealed  []byte // by a Seal; empty where nothing has to be hidden
 	Facts   []byte // JSON that is no secret, kept as it is
 	Created time.Time
 }
 
-// Secrets is the part of a Store that keeps sealed secrets.
-type Secrets interface {
-	// Secrets lists those of a kind, oldest first.
-	Secrets(ctx context.Context, kind string) ([]Secret, error)
+// Documents is the part of a Store that keeps documents.
+type Documents interface {
+	// Documents lists those of a kind, oldest first.
+	Documents(ctx context.Context, kind string) ([]Document, error)
 
-	// ChangeSecrets has change applied to those of a kind as they are at that
+	// ChangeDocuments has change applied to those of a kind as they are at that
 	// moment and stores what it returns in their place. An error of change is
 	// returned and nothing is stored. So it is when one is of another kind, and
 	// when two have one name, which is ErrExists.
-	ChangeSecrets(ctx context.Context, kind string, change func([]Secret) ([]Secret, error)) error
+	ChangeDocuments(ctx context.Context, kind string, change func([]Document) ([]Document, error)) error
 }
 
-// SecretChange is a change of the secrets of a kind that is made with something else,
-// in one transaction: all of it or nothing. Change is that of ChangeSecrets. It may be
+// DocumentChange is a change of the documents of a kind that is made with something else,
+// in one transaction: all of it or nothing. Change is that of ChangeDocuments. It may be
 // called more than once, and only its last result counts.
-type SecretChange struct {
+type DocumentChange struct {
 	Kind   string
-	Change func([]Secret) ([]Secret, error)
+	Change func([]Document) ([]Document, error)
 }
 
 // Seal encrypts what is stored with a key that is not: AES-256-GCM. The zero
