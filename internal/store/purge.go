@@ -80,7 +80,8 @@ type PurgeRows interface {
 	PurgeDomains(ctx context.Context, times *Times, since time.Time, limit int) (gone int, err error)
 	// Turns returns the next messages to look at, prepared for the end of their bodies,
 	// and the cursor. It notes in out what it found.
-	Turns(ctx context.Context, keep gateway.Retention, times Times, limit int, out *gateway.Purged) (PurgeCursor, []*Aged, error)
+	Turns(ctx context.Context, keep gateway.Retention, times Times, limit int,
+		out *gateway.Purged) (PurgeCursor, []*Aged, error)
 	// PurgeTurns removes in one transaction what is due of messages, and stores the
 	// cursor.
 	PurgeTurns(ctx context.Context, list []*Aged, cursor *PurgeCursor) (gateway.Purged, error)

@@ -87,8 +87,8 @@ func (r *DeliveryRow) Change(from amtp.Domain, told *gateway.Receipt, now int64)
 		delivered = r.Changed
 	}
 	within := func(at int64) int64 { return min(max(at, delivered), max(now, delivered)) }
-	t = ReceiptChange{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered, Acked: r.Acked,
-		Read: r.Read, Refused: r.Refused}
+	t = ReceiptChange{Seq: r.Seq, Was: r.State, State: r.State, Changed: r.Changed, Delivered: r.Delivered,
+		Acked: r.Acked, Read: r.Read, Refused: r.Refused}
 	if at := Micros(told.Acked); at != 0 && r.Acked == 0 {
 		if next, err := gateway.Next(r.State, gateway.Ack); err == nil {
 			t.State, t.Delivered, t.Acked = next, delivered, within(at)

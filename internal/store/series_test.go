@@ -51,7 +51,8 @@ func TestPagesAreTheWholeList(t *testing.T) {
 				t.Fatalf("the list does not end; %v so far", got)
 			}
 			read := 0
-			l := Listing{Series: Intersection(listed(a, &read), Union(listed(b, &read), listed(c, &read))), Floor: floor,
+			l := Listing{Series: Intersection(listed(a, &read), Union(listed(b, &read), listed(c, &read))),
+				Floor:  floor,
 				Bounds: bounds}
 			if odd {
 				l.Match = func(rows []int64) (match []bool, err error) {

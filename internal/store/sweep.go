@@ -26,7 +26,8 @@ type Position struct {
 // Step takes the next step, which ends when it has found so many as enough. look is told
 // behind which row, and returns how many rows it found and the last that it looked at,
 // the zero Position when it came to the end.
-func (s *Sweep) Step(enough int, look func(after Position) (found int, last Position, err error)) (found int, err error) {
+func (s *Sweep) Step(enough int,
+	look func(after Position) (found int, last Position, err error)) (found int, err error) {
 	s.mu.Lock()
 	at := s.at
 	s.mu.Unlock()

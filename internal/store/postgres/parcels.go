@@ -85,7 +85,8 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var q queuedScan
 	var e envelope
 	var content []byte
-	queue(b, jobsWithMessages, []any{ids, body}, append(append(q.into(), e.into()...), &content, &e.row.First), func() error {
+	into := append(append(q.into(), e.into()...), &content, &e.row.First)
+	queue(b, jobsWithMessages, []any{ids, body}, into, func() error {
 		found[gateway.JobID(q.id)] = &parcelRow{QueuedJob: q.read(), bodyRow: bodyRow{e.read(), content}}
 		return nil
 	})

@@ -67,7 +67,8 @@ func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed
 }
 
 // SenderDomainsPage lists peers.
-func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.SenderDomain, err error) {
+func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
+	limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
 		list, err = c.peers(ctx, `WHERE domain > $1 ORDER BY domain LIMIT $2`, string(after), limit)
 		return err

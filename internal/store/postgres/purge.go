@@ -52,7 +52,8 @@ func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times stor
 }
 
 // PurgeTurns purges some messages in one transaction.
-func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (gateway.Purged, error) {
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
+	cursor *store.PurgeCursor) (gateway.Purged, error) {
 	return write(ctx, s.Store, func(ctx context.Context, t *tx) (gateway.Purged, error) {
 		return t.purge(ctx, list, cursor)
 	})
@@ -71,18 +72,20 @@ func (c conn) purgeCursor(ctx context.Context, keep gateway.Retention, times sto
 
 // turns returns the next messages to look at, with what has to be written when their
 // bodies go, and notes in out what it found.
-func (c conn) turns(ctx context.Context, cursor *store.PurgeCursor, limit int, out *gateway.Purged) ([]*store.Aged, error) {
+func (c conn) turns(ctx context.Context, cursor *store.PurgeCursor, limit int,
+	out *gateway.Purged) ([]*store.Aged, error) {
 	var list []*store.Aged
 	var row, received int64
-	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`, []any{cursor.Now, limit},
-		[]any{&row}, func() error {
+	err := c.query(ctx, `SELECT message FROM purge_turn WHERE due <= $1 ORDER BY due LIMIT $2`,
+		[]any{cursor.Now, limit}, []any{&row}, func() error {
 			list = append(list, &store.Aged{Turn: store.Turn{Row: row}})
 			return nil
 		})
 	if err == nil && len(list) < limit {
 		err = c.query(ctx,
 			`SELECT id, received FROM message WHERE (received, id) > ($1, $2) AND received <= $3 ORDER BY received, id LIMIT $4`,
-			[]any{cursor.Received, cursor.Message, cursor.Until(), limit - len(list)}, []any{&row, &received}, func() error {
+			[]any{cursor.Received, cursor.Message, cursor.Until(), limit - len(list)},
+			[]any{&row, &received}, func() error {
 				list = append(list, &store.Aged{Turn: store.Turn{Row: row, Received: received, First: true}})
 				return nil
 			})

@@ -14,7 +14,8 @@ func (s *Store) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Re
 	if from == to {
 		return gateway.Readdressed{}, nil
 	}
-	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (done gateway.Readdressed, err error) {
+	return changeDirectory(ctx, s, func(ctx context.Context, t *tx,
+		version int64) (done gateway.Readdressed, err error) {
 		var ids []int64
 		var folded []string
 		if ids, folded, done, err = t.movers(ctx, from, to); err != nil || len(ids) == 0 {

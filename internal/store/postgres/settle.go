@@ -86,7 +86,8 @@ func (t *tx) settleAll(ctx context.Context, all []*settleItem) error {
 }
 
 // settleJobs applies settlements to jobs that are held, and to what waits for each.
-func (t *tx) settleJobs(ctx context.Context, list []store.Ending, waiting map[gateway.JobID][]store.WaitingDelivery) error {
+func (t *tx) settleJobs(ctx context.Context, list []store.Ending,
+	waiting map[gateway.JobID][]store.WaitingDelivery) error {
 	if len(list) == 0 {
 		return nil
 	}

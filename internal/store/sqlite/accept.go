@@ -168,7 +168,8 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	thread, address := "", ""
 	if r.Agent == 0 {
 		address = r.Address.String()
-		if err := w.noteContact(to.Message, store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}); err != nil {
+		contact := store.Contact{Agent: to.SenderAgent, Domain: r.Address.Domain()}
+		if err := w.noteContact(to.Message, contact); err != nil {
 			return err
 		}
 		err = w.nameAbroad(to.message, to.SenderAgent, to.id, &d)

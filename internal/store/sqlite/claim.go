@@ -102,7 +102,8 @@ func (w *writer) room(wanted *gateway.Claiming, now time.Time) (room int, err er
 }
 
 // claimable returns the jobs to be leased, and notes who is held.
-func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]store.QueuedJob, error) {
+func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit int,
+	now int64) ([]store.QueuedJob, error) {
 	if limit == 0 {
 		return nil, nil
 	}
@@ -156,7 +157,8 @@ func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, 
 }
 
 // due adds the first jobs of a turn that are due.
-func (w *writer) due(list []store.QueuedJob, d gateway.Destination, turn gateway.Turn, now int64, limit int) ([]store.QueuedJob, error) {
+func (w *writer) due(list []store.QueuedJob, d gateway.Destination, turn gateway.Turn, now int64,
+	limit int) ([]store.QueuedJob, error) {
 	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_turn JOIN message m ON m.id = j.message
 			WHERE j.destination = ? AND j.turn = ? AND j.due <= ? ORDER BY j.due, j.id LIMIT ?`, func(s *sqlite3.Stmt) error {
 		list = append(list, scanJob(s))

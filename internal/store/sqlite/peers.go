@@ -71,7 +71,8 @@ func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed
 }
 
 // SenderDomainsPage lists peers.
-func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain, limit int) (list []gateway.SenderDomain, err error) {
+func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
+	limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		list = nil
 		return r.query(`SELECT `+peerColumns+`, `+isWritten+

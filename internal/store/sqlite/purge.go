@@ -43,7 +43,8 @@ func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times stor
 }
 
 // PurgeTurns purges some messages in one transaction.
-func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (gateway.Purged, error) {
+func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
+	cursor *store.PurgeCursor) (gateway.Purged, error) {
 	size := 0
 	for _, m := range list {
 		size += int(m.Size())
@@ -90,7 +91,8 @@ func (r *reader) turns(cursor *store.PurgeCursor, limit int, out *gateway.Purged
 	if err == nil && len(list) < limit {
 		err = r.query(`SELECT id, received FROM message INDEXED BY message_received
 				WHERE (received, id) > (?1, ?2) AND received <= ?3 ORDER BY received, id LIMIT ?4`, func(s *sqlite3.Stmt) error {
-			list = append(list, &store.Aged{Turn: store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}})
+			turn := store.Turn{Row: s.ColumnInt64(0), Received: s.ColumnInt64(1), First: true}
+			list = append(list, &store.Aged{Turn: turn})
 			return nil
 		}, cursor.Received, cursor.Message, cursor.Until(), limit-len(list))
 	}

@@ -207,7 +207,8 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 }
 
 // receiptChange finds what one receipt changes.
-func (r *reader) receiptChange(from amtp.Domain, receipt *gateway.Receipt, now int64) (t store.ReceiptChange, changes bool, err error) {
+func (r *reader) receiptChange(from amtp.Domain, receipt *gateway.Receipt,
+	now int64) (t store.ReceiptChange, changes bool, err error) {
 	uuid, text, ok := store.ReceiptID(receipt)
 	if !ok {
 		return t, false, nil

@@ -88,10 +88,11 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 	}
 	reports := make([]gateway.JobID, len(rows.Reports))
 	for i, r := range rows.Reports {
-		var err error
-		if reports[i], err = w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size); err != nil {
+		job, err := w.insertJob(r.Message, gateway.Reports, r.Flow, store.FromMicros(r.Now), r.Size)
+		if err != nil {
 			return err
 		}
+		reports[i] = job
 	}
 	for i := range rows.Dead {
 		r, report := &rows.Dead[i], gateway.JobID(0)

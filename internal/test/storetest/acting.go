@@ -104,7 +104,10 @@ func (w *world) acts(d *desk) []act {
 			return err
 		}},
 		{"Cancel", func(ctx context.Context, s gateway.Store) error { return s.Cancel(ctx, d.job, w.now()) }},
-		{"Documents", func(ctx context.Context, s gateway.Store) error { _, err := s.Documents(ctx, "some"); return err }},
+		{"Documents", func(ctx context.Context, s gateway.Store) error {
+			_, err := s.Documents(ctx, "some")
+			return err
+		}},
 		{"ChangeDocuments", func(ctx context.Context, s gateway.Store) error {
 			return s.ChangeDocuments(ctx, "some", kept)
 		}},

@@ -324,11 +324,17 @@ func jobOperations() []operation {
 
 func otherOperations() []operation {
 	return []operation{
-		one("SenderDomain", "one", func(g *grown) error { _, err := g.store.SenderDomain(g.ctx, "p00001.example"); return err }),
+		one("SenderDomain", "one", func(g *grown) error {
+			_, err := g.store.SenderDomain(g.ctx, "p00001.example")
+			return err
+		}),
 		one("NoteSenderDomain", "a new one", func(g *grown) error {
 			return g.store.NoteSenderDomain(g.ctx, "new.example", false, g.now())
 		}),
-		one("SenderDomainsPage", "a page", func(g *grown) error { _, err := g.store.SenderDomainsPage(g.ctx, "", pageOf); return err }),
+		one("SenderDomainsPage", "a page", func(g *grown) error {
+			_, err := g.store.SenderDomainsPage(g.ctx, "", pageOf)
+			return err
+		}),
 		one("Documents", "of one kind", func(g *grown) error {
 			_, err := g.store.Documents(g.ctx, "thing00001")
 			return err
