@@ -102,7 +102,9 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 	}
 	defer s.forget()
 	return s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
-		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool { return n.Name == string(e.Domain) })
+		list = slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool {
+			return n.Name == string(e.Domain)
+		})
 		if len(list) >= maxPeers {
 			return nil, amtp.Errorf(amtp.CodeConflict,
 				"This gateway has %d peers, and that is as many as it keeps.", maxPeers)
