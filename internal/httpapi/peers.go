@@ -11,7 +11,7 @@ import (
 )
 
 // peers returns the peers of this gateway, for its operator.
-func (c *call) peers() (*peering.Peering, *amtp.Error) {
+func (c *call) peers() (*peering.Peering, error) {
 	if c.s.Peering == nil {
 		return nil, amtp.Errorf(amtp.CodeConflict,
 			"This gateway has no domain of its own, so there is nobody to be a peer of. Give it one with server.domain and start it again.")
@@ -21,54 +21,55 @@ func (c *call) peers() (*peering.Peering, *amtp.Error) {
 
 // listPeers shows the domains that are reached without DNS.
 func (s *Server) listPeers(c *call) {
-	peers, refused := c.peers()
-	if refused != nil {
-		c.fail(refused)
+	peers, err := c.peers()
+	if err != nil {
+		c.fail(err)
 		return
 	}
-	list, refused := peers.List(c.r.Context())
+	list, err := peers.List(c.r.Context())
 	list.Flagged = s.Verifier.Flagged()
-	c.answer(http.StatusOK, list, refused)
+	c.result(http.StatusOK, list, err)
 }
 
 // addPeer says how a domain is reached.
 func (s *Server) addPeer(c *call) {
-	var n admin.NewPeer
-	peers, refused := c.peers()
-	if refused == nil {
-		refused = c.decode(&n, false)
+	peers, err := c.peers()
+	if err != nil {
+		c.fail(err)
+		return
 	}
-	if refused != nil {
+	var n admin.NewPeer
+	if refused := c.decode(&n, false); refused != nil {
 		c.fail(refused)
 		return
 	}
-	report, refused := peers.Add(c.r.Context(), n)
+	report, err := peers.Add(c.r.Context(), n)
 	c.note("domain", string(report.Peer.Domain), "gateway", report.Peer.Gateway)
-	c.answer(http.StatusCreated, report, refused)
+	c.result(http.StatusCreated, report, err)
 }
 
 // removePeer has DNS asked for a domain again.
 func (s *Server) removePeer(c *call) {
-	peers, refused := c.peers()
-	if refused != nil {
-		c.fail(refused)
+	peers, err := c.peers()
+	if err != nil {
+		c.fail(err)
 		return
 	}
 	d := peerDomain(c)
 	c.note("domain", string(d))
-	refused = peers.Remove(c.r.Context(), d)
-	c.answer(http.StatusOK, map[string]any{"message": "Peer removed", "domain": d}, refused)
+	err = peers.Remove(c.r.Context(), d)
+	c.result(http.StatusOK, map[string]any{"message": "Peer removed", "domain": d}, err)
 }
 
 // checkPeer tries what works between here and a peer.
 func (s *Server) checkPeer(c *call) {
-	peers, refused := c.peers()
-	if refused != nil {
-		c.fail(refused)
+	peers, err := c.peers()
+	if err != nil {
+		c.fail(err)
 		return
 	}
-	report, refused := peers.Check(c.r.Context(), peerDomain(c))
-	c.answer(http.StatusOK, report, refused)
+	report, err := peers.Check(c.r.Context(), peerDomain(c))
+	c.result(http.StatusOK, report, err)
 }
 
 // peerDomain is the domain that the path names; what is none names no peer.
@@ -111,8 +112,8 @@ func (s *Server) answerPeer(c *call) {
 		c.fail(refused)
 		return
 	}
-	answer, refused := s.Peering.Answer(c.r.Context(), caller)
-	c.answer(http.StatusOK, answer, refused)
+	answer, err := s.Peering.Answer(c.r.Context(), caller)
+	c.result(http.StatusOK, answer, err)
 }
 
 // question reads the message of another gateway that asks.

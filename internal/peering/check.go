@@ -169,14 +169,14 @@ func (s *Peering) question(to amtp.Domain) ([]byte, error) {
 
 // Answer answers the question of another gateway's check. A caller that proved nothing
 // learns only what is wrong with its signature.
-func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.PeerAnswer, *amtp.Error) {
+func (s *Peering) Answer(ctx context.Context, caller gateway.Principal) (amtp.PeerAnswer, error) {
 	answer := amtp.PeerAnswer{Domain: s.Domain, Authentication: caller.Found.Authentication}
 	if caller.Class() != gateway.ClassDomain {
 		return answer, nil
 	}
 	p, err := s.Route(ctx, caller.Domain)
 	if err != nil {
-		return answer, gateway.Refusal(err)
+		return answer, err
 	}
 	if answer.Listed = p != nil; !answer.Listed {
 		return answer, nil

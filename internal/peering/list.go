@@ -3,7 +3,6 @@ package peering
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 
@@ -21,10 +20,10 @@ const (
 
 // List returns the peers in the order of their domains, with the time at which each last
 // wrote here, and all domains that wrote here.
-func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
+func (s *Peering) List(ctx context.Context) (admin.PeerList, error) {
 	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
-		return admin.PeerList{}, gateway.Refusal(err)
+		return admin.PeerList{}, err
 	}
 	all := admin.PeerList{
 		Domain: s.Domain,
@@ -36,13 +35,13 @@ func (s *Peering) List(ctx context.Context) (admin.PeerList, *amtp.Error) {
 	for i := range list {
 		p, err := s.described(ctx, &list[i])
 		if err != nil {
-			return admin.PeerList{}, gateway.Refusal(err)
+			return admin.PeerList{}, err
 		}
 		all.Peers = append(all.Peers, p)
 	}
 	seen, err := s.Store.SenderDomainsPage(ctx, "", maxSeen)
 	if err != nil {
-		return admin.PeerList{}, gateway.Refusal(err)
+		return admin.PeerList{}, err
 	}
 	for _, p := range seen {
 		all.Seen = append(all.Seen, admin.PeerSeen{Domain: p.Domain, First: amtp.Time{Time: p.FirstSeen},
@@ -68,9 +67,9 @@ func (s *Peering) described(ctx context.Context, n *gateway.Document) (admin.Pee
 // Add stores a peer in place of an earlier one of its domain, and returns the result of a
 // check. If another gateway than the peer's answers there, the peer is refused. If none
 // answers it is stored, because the other side may not run yet.
-func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, *amtp.Error) {
-	if refused := s.judge(&n); refused != nil {
-		return admin.PeerReport{}, refused
+func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, error) {
+	if err := s.judge(&n); err != nil {
+		return admin.PeerReport{}, err
 	}
 	p, err := s.peer(&n, "new")
 	if err != nil {
@@ -85,11 +84,7 @@ func (s *Peering) Add(ctx context.Context, n admin.NewPeer) (admin.PeerReport, *
 	}
 	e := entry{n, amtp.Time{Time: s.Now()}}
 	if err := s.keep(ctx, &e); err != nil {
-		var refused *amtp.Error
-		if errors.As(err, &refused) {
-			return admin.PeerReport{}, refused
-		}
-		return admin.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, err
 	}
 	return report(admin.Peer{NewPeer: n, Added: e.Added}, points), nil
 }
@@ -115,7 +110,7 @@ func (s *Peering) keep(ctx context.Context, e *entry) error {
 }
 
 // Remove ends a peer: DNS is asked for its domain again.
-func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
+func (s *Peering) Remove(ctx context.Context, d amtp.Domain) error {
 	there := false
 	err := s.Store.ChangeDocuments(ctx, kind, func(list []gateway.Document) ([]gateway.Document, error) {
 		rest := slices.DeleteFunc(slices.Clone(list), func(n gateway.Document) bool { return n.Name == string(d) })
@@ -125,7 +120,7 @@ func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 	s.forget()
 	switch {
 	case err != nil:
-		return gateway.Refusal(err)
+		return err
 	case !there:
 		return noPeer(d)
 	}
@@ -133,10 +128,10 @@ func (s *Peering) Remove(ctx context.Context, d amtp.Domain) *amtp.Error {
 }
 
 // Check checks the connection with a peer, in each direction.
-func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *amtp.Error) {
+func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, error) {
 	list, err := s.Store.Documents(ctx, kind)
 	if err != nil {
-		return admin.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, err
 	}
 	i := slices.IndexFunc(list, func(n gateway.Document) bool { return n.Name == string(d) })
 	if i < 0 {
@@ -144,11 +139,11 @@ func (s *Peering) Check(ctx context.Context, d amtp.Domain) (admin.PeerReport, *
 	}
 	about, err := s.described(ctx, &list[i])
 	if err != nil {
-		return admin.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, err
 	}
 	p, err := s.peer(&about.NewPeer, "check") // with new connections: a kept one would prove less
 	if err != nil {
-		return admin.PeerReport{}, gateway.Refusal(err)
+		return admin.PeerReport{}, err
 	}
 	defer p.Client.CloseIdleConnections()
 	points, _ := s.check(ctx, p)
@@ -161,7 +156,7 @@ func report(p admin.Peer, points []admin.PeerPoint) admin.PeerReport {
 }
 
 // judge refuses a peer that is not valid, and brings the others to one form.
-func (s *Peering) judge(n *admin.NewPeer) *amtp.Error {
+func (s *Peering) judge(n *admin.NewPeer) error {
 	d, err := amtp.ParseDomain(string(n.Domain))
 	switch {
 	case err != nil:
@@ -187,11 +182,11 @@ func (s *Peering) judge(n *admin.NewPeer) *amtp.Error {
 	return nil
 }
 
-func invalid(format string, args ...any) *amtp.Error {
+func invalid(format string, args ...any) error {
 	return amtp.Errorf(amtp.CodeInvalidRequest, "The peer was not added: %s.", amtp.Errorf("", format, args...).Message)
 }
 
-func noPeer(d amtp.Domain) *amtp.Error {
+func noPeer(d amtp.Domain) error {
 	return amtp.Errorf(amtp.CodeDomainNotFound, "%s is not a peer of this gateway. Those that are: amtp peer list",
 		gateway.Short(string(d))).
 		With("requested_domain", gateway.Short(string(d)))
