@@ -89,7 +89,10 @@ func TestWALStaysBounded(t *testing.T) {
 	}()
 	<-holding
 	mu.Lock()
-	held = true
+	held, longest = true, max(longest, far)
+	if far > hard { // already: the writer waits for the reader before it writes anything
+		letGo()
+	}
 	mu.Unlock()
 	send("held")
 	letGo()
