@@ -18,7 +18,8 @@ var places = regexp.MustCompile(`(?s)(<!-- places: [^\n]*-->\n).*?(<!-- end -->)
 // comment.
 func TestPlaces(t *testing.T) {
 	const page, module = "tour.md", "github.com/amtp-go/amtp"
-	list, err := exec.Command("go", "list", "-f", "{{if .GoFiles}}{{.ImportPath}}\t{{.Doc}}{{end}}", module+"/...").Output()
+	list, err := exec.Command("go", "list", "-f", "{{if .GoFiles}}{{.ImportPath}}\t{{.Doc}}{{end}}",
+		module+"/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -42,7 +43,8 @@ func TestPlaces(t *testing.T) {
 			name = "."
 		}
 		packages++
-		rows.WriteString("| [" + name + "](../" + name + ") | " + strings.TrimSuffix(strings.Join(words, " "), ".") + " |\n")
+		rows.WriteString("| [" + name + "](../" + name + ") | " + strings.TrimSuffix(strings.Join(words, " "),
+			".") + " |\n")
 	}
 	if packages < 40 {
 		t.Errorf("%d packages have a comment, want 40 or more: are they not found?", packages)

@@ -63,7 +63,8 @@ func TestErrorsInside(t *testing.T) {
 	}
 	for room, n := range counts {
 		if n != protocolErrors[room] {
-			t.Errorf("%d functions of %s return *amtp.Error, the table says %d: return error, or lower the number", n, room,
+			t.Errorf("%d functions of %s return *amtp.Error, the table says %d: return error, or lower the number", n,
+				room,
 				protocolErrors[room])
 		}
 	}

@@ -35,10 +35,11 @@ func TestRefusalOfWhatMayBeCut(t *testing.T) {
 		{408, "INVALID_MESSAGE_FORMAT", time.Second, gateway.Postpone},
 		{408, "", time.Second, gateway.Postpone},
 	} {
-		a := attempt{domain: "b.example", to: &gateway.Delivery{Recipient: address}, now: time.Now(), Answer: remote.Answer{
-			Status: c.status, Took: c.took, Header: http.Header{"Content-Type": {"application/json"}},
-			Body: []byte(`{"error":{"code":"` + c.code + `","message":"x"}}`),
-		}}
+		a := attempt{domain: "b.example", to: &gateway.Delivery{Recipient: address}, now: time.Now(),
+			Answer: remote.Answer{
+				Status: c.status, Took: c.took, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: []byte(`{"error":{"code":"` + c.code + `","message":"x"}}`),
+			}}
 		got := a.judge()
 		o := got.Outcomes[0]
 		if o.Event != c.want || got.Down || o.Rekey {

@@ -55,7 +55,8 @@ func Call(ctx context.Context, client *http.Client, method, base, path string, b
 		return Answer{}, err
 	}
 	defer res.Body.Close()
-	a := Answer{Status: res.StatusCode, Header: res.Header, Proto: res.ProtoMajor, TLS: res.TLS, Took: time.Since(began)}
+	a := Answer{Status: res.StatusCode, Header: res.Header, Proto: res.ProtoMajor, TLS: res.TLS,
+		Took: time.Since(began)}
 	switch a.Body, err = io.ReadAll(res.Body); {
 	case errors.Is(err, outbound.ErrTooLarge):
 		a.Body, a.Large = nil, true // a part of a document says nothing

@@ -90,18 +90,22 @@ func (k checking) snapshot(ctx context.Context, c *statements, name string, look
 func watchPinned(ctx context.Context, name string, most int64) (limited context.Context, pinned func() bool) {
 	limited, cancel := context.WithCancelCause(ctx)
 	j := watchJournal(name)
+	look := func() {
+		if j.grown() > most {
+			cancel(ErrPinned)
+		}
+	}
+	look() // what is read may be short, and end before the watch begins
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		tick := time.NewTicker(lookPinned)
 		defer tick.Stop()
 		for {
-			if j.grown() > most {
-				cancel(ErrPinned)
-			}
 			select {
 			case <-limited.Done():
 				return
 			case <-tick.C:
+				look()
 			}
 		}
 	})
