@@ -135,7 +135,8 @@ func TestErrorsAreReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var texts []*regexp.Regexp
-	for line := range strings.Lines(strings.ReplaceAll(string(page), `\`, "")) {
+	unwrapped := strings.ReplaceAll(strings.ReplaceAll(string(page), `\`, ""), "\n  ", " ")
+	for line := range strings.Lines(unwrapped) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok &&
 			len(strings.ReplaceAll(text, "…", "")) > 8 {
 			texts = append(texts, regexp.MustCompile("^"+strings.ReplaceAll(regexp.QuoteMeta(text), "…", ".+")+"$"))
