@@ -99,7 +99,8 @@ func (d *Door) Wrong(r *http.Request, now time.Time, err *amtp.Error) *amtp.Erro
 	if wait == 0 {
 		return err
 	}
-	limited := amtp.Errorf(amtp.CodeRateLimitExceeded, "Too many wrong keys from this address; wait and show the right one.")
+	limited := amtp.Errorf(amtp.CodeRateLimitExceeded,
+		"Too many wrong keys from this address; wait and show the right one.")
 	limited.RetryAfter = wait
 	return limited
 }
@@ -145,7 +146,8 @@ func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
 		return api, apiShown, nil // a client that has no key to show here
 	}
 	if apiShown && api != token {
-		return "", false, amtp.Errorf(amtp.CodeInvalidRequest, "Authorization and X-API-Key show two different keys; send one.")
+		return "", false, amtp.Errorf(amtp.CodeInvalidRequest,
+			"Authorization and X-API-Key show two different keys; send one.")
 	}
 	return token, true, nil
 }
@@ -154,7 +156,8 @@ func credential(r *http.Request) (key string, shown bool, err *amtp.Error) {
 func header(r *http.Request, name string) (string, bool, *amtp.Error) {
 	values := r.Header[name]
 	if len(values) > 1 {
-		return "", false, amtp.Errorf(amtp.CodeInvalidRequest, "The header %s is in the request %d times; send it once.", name, len(values))
+		return "", false, amtp.Errorf(amtp.CodeInvalidRequest,
+			"The header %s is in the request %d times; send it once.", name, len(values))
 	}
 	if len(values) == 0 || values[0] == "" {
 		return "", false, nil
@@ -163,7 +166,8 @@ func header(r *http.Request, name string) (string, bool, *amtp.Error) {
 }
 
 // ofBrowser are headers that browsers write and programs do not.
-var ofBrowser = map[string]bool{"Origin": true, "Cookie": true, "Referer": true, "Sec-Fetch-User": true, "Upgrade-Insecure-Requests": true}
+var ofBrowser = map[string]bool{"Origin": true, "Cookie": true, "Referer": true, "Sec-Fetch-User": true,
+	"Upgrade-Insecure-Requests": true}
 
 // ofProxy matches the names of the headers by which proxies, load balancers and
 // tunnels say for whom they ask: those of many products, and whatever else is named
@@ -176,8 +180,10 @@ var ofProxy = regexp.MustCompile(`^(Forwarded|Via|Cdn-Loop|Max-Forwards|Proxy-.*
 
 // ofClients are the headers that clients write. They say nothing of a proxy, and a
 // request has hardly any other, so that the expression above need not look at it.
-var ofClients = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Authorization": true, "Cache-Control": true, "Connection": true,
-	"Content-Length": true, "Content-Type": true, "Idempotency-Key": true, "Prefer": true, "Sec-Fetch-Mode": true, "Sec-Fetch-Site": true, "User-Agent": true,
+var ofClients = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Authorization": true,
+	"Cache-Control": true, "Connection": true,
+	"Content-Length": true, "Content-Type": true, "Idempotency-Key": true, "Prefer": true, "Sec-Fetch-Mode": true,
+	"Sec-Fetch-Site": true, "User-Agent": true,
 	"X-Admin-Key": true, "X-Amtp-Version": true, "X-Api-Key": true, "X-Request-Id": true}
 
 // fromHere reports whether a request without credentials comes from a program

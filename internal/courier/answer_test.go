@@ -30,14 +30,17 @@ const sentID = "SENT"
 func named(triples ...string) string {
 	var list []string
 	for i := 0; i < len(triples); i += 3 {
-		list = append(list, fmt.Sprintf(`{"address":"%s@b.example","status":%q,"timestamp":"2026-11-22T12:00:00Z","attempts":1,"error_code":%q,"error_message":"`+canary+`"}`,
-			triples[i], triples[i+1], triples[i+2]))
+		list = append(list,
+			fmt.Sprintf(`{"address":"%s@b.example","status":%q,"timestamp":"2026-11-22T12:00:00Z","attempts":1,"error_code":%q,"error_message":"`+
+				canary+`"}`,
+				triples[i], triples[i+1], triples[i+2]))
 	}
 	return `{"message_id":"` + sentID + `","status":"` + canary + `","recipients":[` + strings.Join(list, ",") + `]}`
 }
 
 func refusal(code string) string {
-	return `{"error":{"code":"` + code + `","message":"` + canary + `","details":{"x":"` + canary + `"},"timestamp":"2026-11-22T12:00:00Z","request_id":"` + canary + `"}}`
+	return `{"error":{"code":"` + code + `","message":"` + canary + `","details":{"x":"` + canary +
+		`"},"timestamp":"2026-11-22T12:00:00Z","request_id":"` + canary + `"}}`
 }
 
 // answered is one answer of a peer to a message for bob, and what it comes to.
@@ -59,26 +62,37 @@ func TestAnswers(t *testing.T) {
 	bob := named("bob", "delivered", "")
 	for _, c := range []answered{
 		{"delivered", 200, "", bob, ok, "", false, 0},
-		{"in another case", 202, "", strings.ReplaceAll(named("BOB", "queued", ""), sentID, strings.ToUpper(msgID)), ok, "", false, 0},
+		{"in another case", 202, "", strings.ReplaceAll(named("BOB", "queued", ""), sentID, strings.ToUpper(msgID)), ok,
+			"", false, 0},
 		{"among others", 200, "", named("carol", "failed", "AGENT_UNKNOWN", "bob", "accepted", ""), ok, "", false, 0},
 		{"still on its way", 202, "", named("bob", "delivering", ""), ok, "", false, 0},
 		{"tried again there", 202, "", named("bob", "retrying", ""), ok, "", false, 0},
 		{"with a charset", 200, "Content-Type: Application/JSON ; charset=utf-8", bob, ok, "", false, 0},
-		{"without an id", 200, "", strings.ReplaceAll(bob, `"message_id":"`+sentID+`",`, ""), aDay, "200 without naming the message", false, 0},
-		{"with another id", 200, "", strings.ReplaceAll(bob, sentID, "019b1d3e-7c00-7000-8000-00000000ffff"), aDay, "", false, 0},
-		{"with the id in a name of another case", 200, "", strings.ReplaceAll(bob, "message_id", "Message_ID"), aDay, "", false, 0},
-		{"failed for good", 200, "", named("bob", "failed", "AGENT_UNKNOWN"), "refuse AGENT_UNKNOWN", "there is no agent bob at b.example", false, 0},
-		{"failed for a reason that may pass", 202, "", named("bob", "failed", "DELIVERY_FAILED"), rekey, "could not deliver to bob (DELIVERY_FAILED)", false, 0},
+		{"without an id", 200, "", strings.ReplaceAll(bob, `"message_id":"`+sentID+`",`, ""), aDay,
+			"200 without naming the message", false, 0},
+		{"with another id", 200, "", strings.ReplaceAll(bob, sentID, "019b1d3e-7c00-7000-8000-00000000ffff"), aDay,
+			"", false, 0},
+		{"with the id in a name of another case", 200, "", strings.ReplaceAll(bob, "message_id", "Message_ID"), aDay,
+			"", false, 0},
+		{"failed for good", 200, "", named("bob", "failed", "AGENT_UNKNOWN"), "refuse AGENT_UNKNOWN",
+			"there is no agent bob at b.example", false, 0},
+		{"failed for a reason that may pass", 202, "", named("bob", "failed", "DELIVERY_FAILED"), rekey,
+			"could not deliver to bob (DELIVERY_FAILED)", false, 0},
 		{"failed for now", 202, "", named("bob", "failed", "TEMPORARY_FAILURE"), later + " rekey", "", false, 0},
-		{"failed with a code of its own", 202, "", named("bob", "failed", "FULL_MOON"), rekey, "could not deliver to bob (FULL_MOON)", false, 0},
-		{"failed with a text for a code", 202, "", named("bob", "failed", canary), rekey, "could not deliver to bob", false, 0},
+		{"failed with a code of its own", 202, "", named("bob", "failed", "FULL_MOON"), rekey,
+			"could not deliver to bob (FULL_MOON)", false, 0},
+		{"failed with a text for a code", 202, "", named("bob", "failed", canary), rekey,
+			"could not deliver to bob", false, 0},
 		{"failed without a code", 202, "", named("bob", "failed", ""), rekey, "could not deliver to bob", false, 0},
 		{"missing", 200, "", named("carol", "delivered", ""), aDay, "says nothing of this recipient", false, 0},
 		{"somebody else's recipient", 200, "", strings.ReplaceAll(bob, "b.example", "c.example"), aDay, "", false, 0},
 		{"a recipient that is no address", 200, "", strings.ReplaceAll(bob, "bob@", ""), aDay, "", false, 0},
-		{"a status that means nothing", 200, "", named("bob", canary, ""), aDay, "a status that means nothing", false, 0},
-		{"twice, with two fates", 200, "", named("bob", "delivered", "", "bob", "failed", "AGENT_UNKNOWN"), "refuse AGENT_UNKNOWN", "", false, 0},
-		{"twice, the other way round", 200, "", named("bob", "failed", "AGENT_UNKNOWN", "bob", "delivered", ""), "refuse AGENT_UNKNOWN", "", false, 0},
+		{"a status that means nothing", 200, "", named("bob", canary, ""), aDay,
+			"a status that means nothing", false, 0},
+		{"twice, with two fates", 200, "", named("bob", "delivered", "", "bob", "failed", "AGENT_UNKNOWN"),
+			"refuse AGENT_UNKNOWN", "", false, 0},
+		{"twice, the other way round", 200, "", named("bob", "failed", "AGENT_UNKNOWN", "bob", "delivered", ""),
+			"refuse AGENT_UNKNOWN", "", false, 0},
 		{"no recipients", 200, "", named(), aDay, "", false, 0},
 		{"null for recipients", 200, "", `{"message_id":"` + sentID + `","recipients":null}`, aDay, "", false, 0},
 		{"an empty object", 200, "", `{}`, aDay, "", false, 0},
@@ -97,21 +111,29 @@ func TestAnswers(t *testing.T) {
 		{"not changed", 304, "", "", aDay, "", false, 0},
 
 		{"the reference's failure", 400, "", named("bob", "failed", "DELIVERY_FAILED"), rekey, "", false, 0},
-		{"the reference's success beside a failure", 400, "", named("carol", "failed", "DELIVERY_FAILED", "bob", "delivered", ""), ok, "", false, 0},
-		{"the same with an error beside it", 400, "", `{"error":{"code":"DELIVERY_FAILED","message":"` + canary + `"},` + named("bob", "failed", "AGENT_UNKNOWN")[1:],
+		{"the reference's success beside a failure", 400, "",
+			named("carol", "failed", "DELIVERY_FAILED", "bob", "delivered", ""), ok, "", false, 0},
+		{"the same with an error beside it", 400, "", `{"error":{"code":"DELIVERY_FAILED","message":"` + canary +
+			`"},` + named("bob", "failed", "AGENT_UNKNOWN")[1:],
 			"refuse AGENT_UNKNOWN", "", false, 0},
-		{"ours, with its recipients", 404, "", `{"error":{"code":"AGENT_UNKNOWN","message":"` + canary + `"},` + named("bob", "failed", "AGENT_UNKNOWN")[1:],
+		{"ours, with its recipients", 404, "", `{"error":{"code":"AGENT_UNKNOWN","message":"` + canary + `"},` +
+			named("bob", "failed", "AGENT_UNKNOWN")[1:],
 			"refuse AGENT_UNKNOWN", "there is no agent bob at b.example", false, 0},
 		{"recipients of another message", 400, "", strings.ReplaceAll(bob, sentID, "other"), aDay, "", false, 0},
-		{"an error and recipients of no message", 400, "", `{"error":{"code":"INVALID_RECIPIENT","message":"` + canary + `"},` + strings.ReplaceAll(bob, sentID, "")[1:],
+		{"an error and recipients of no message", 400, "",
+			`{"error":{"code":"INVALID_RECIPIENT","message":"` + canary + `"},` + strings.ReplaceAll(bob,
+				sentID, "")[1:],
 			"refuse INVALID_RECIPIENT", "", false, 0},
 
 		{"a code that nobody knows", 400, "", refusal("FULL_MOON"), aDay, "answered 400 FULL_MOON", false, 0},
 		{"a code that is a text", 400, "", refusal(canary), aDay, "answered 400 and does not say why", false, 0},
-		{"a code that is too long", 400, "", refusal(strings.Repeat("A", 65)), aDay, "answered 400 and does not say why", false, 0},
+		{"a code that is too long", 400, "", refusal(strings.Repeat("A", 65)), aDay,
+			"answered 400 and does not say why", false, 0},
 		{"a code without a message", 400, "", `{"error":{"code":"AGENT_UNKNOWN"}}`, aDay, "", false, 0},
-		{"a code that is a number", 404, "", `{"error":{"code":404,"message":"` + canary + `","status":"NOT_FOUND"}}`, aDay, "", false, 0},
-		{"an error that is a text", 400, "", `{"error":"AGENT_UNKNOWN","message":"` + canary + `"}`, aDay, "", false, 0},
+		{"a code that is a number", 404, "", `{"error":{"code":404,"message":"` + canary + `","status":"NOT_FOUND"}}`,
+			aDay, "", false, 0},
+		{"an error that is a text", 400, "", `{"error":"AGENT_UNKNOWN","message":"` + canary + `"}`, aDay,
+			"", false, 0},
 		{"a code elsewhere", 400, "", `{"code":"AGENT_UNKNOWN","message":"` + canary + `"}`, aDay, "", false, 0},
 		{"an error in a page", 404, html, refusal("AGENT_UNKNOWN"), aDay, "", false, 0},
 		{"refused without a word", 400, "", "", aDay, "", false, 0},
@@ -121,19 +143,24 @@ func TestAnswers(t *testing.T) {
 		{"no such method", 405, "", refusal("METHOD_NOT_ALLOWED"), aDay, "answered 405 METHOD_NOT_ALLOWED", false, 0},
 		{"of another type", 415, "", refusal("UNSUPPORTED_MEDIA_TYPE"), aDay, "", false, 0},
 		{"no such path", 404, "", refusal("NOT_FOUND"), aDay, "answered 404 NOT_FOUND", false, 0},
-		{"a proxy's 401", 401, html, canary, "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "does not believe that this is from us (401)", false, 0},
-		{"a proxy's 403", 403, html, canary, "postpone ACCESS_DENIED 12 tries for 24h0m0s", "does not let us in (403)", false, 0},
+		{"a proxy's 401", 401, html, canary, "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s",
+			"does not believe that this is from us (401)", false, 0},
+		{"a proxy's 403", 403, html, canary, "postpone ACCESS_DENIED 12 tries for 24h0m0s",
+			"does not let us in (403)", false, 0},
 		{"its key cannot be looked up", 503, "Retry-After: 60", refusal("SIGNATURE_KEY_UNAVAILABLE"),
 			"postpone SIGNATURE_KEY_UNAVAILABLE after 1m0s", "cannot look up the key", false, 0},
 
 		{"timed out", 408, "", canary, later, "", false, 0},
 		{"too early", 425, "Retry-After: 7", canary, later + " after 7s", "", false, 0},
-		{"too many", 429, "Retry-After: 30", refusal("RATE_LIMIT_EXCEEDED"), later + " after 30s", "(429 RATE_LIMIT_EXCEEDED)", true, 30 * time.Second},
+		{"too many", 429, "Retry-After: 30", refusal("RATE_LIMIT_EXCEEDED"), later + " after 30s",
+			"(429 RATE_LIMIT_EXCEEDED)", true, 30 * time.Second},
 		{"too many, it says, with the code of another", 429, "", refusal("AGENT_UNKNOWN"), later, "", true, 0},
 		{"broken", 500, "", bob, later, "", true, 0},
-		{"broken by this message", 500, "Retry-After: 9", refusal("PROCESSING_FAILED"), later + " after 9s", "(500 PROCESSING_FAILED)", false, 0},
+		{"broken by this message", 500, "Retry-After: 9", refusal("PROCESSING_FAILED"), later + " after 9s",
+			"(500 PROCESSING_FAILED)", false, 0},
 		{"not there", 502, html, canary, later, "", true, 0},
-		{"until a date", 503, "Retry-After: Sun, 22 Nov 2026 12:10:00 GMT", "", later + " after 10m0s", "", true, 10 * time.Minute},
+		{"until a date", 503, "Retry-After: Sun, 22 Nov 2026 12:10:00 GMT", "", later + " after 10m0s", "", true,
+			10 * time.Minute},
 		{"until a date that has passed", 503, "Retry-After: Sun, 22 Nov 2026 11:10:00 GMT", "", later, "", true, 0},
 		{"until garbage", 503, "Retry-After: " + canary, "", later, "", true, 0},
 		{"until a negative number", 503, "Retry-After: -5", "", later, "", true, 0},
@@ -156,25 +183,33 @@ var meanings = map[amtp.Code][2]string{
 	amtp.CodeRecipientUnavailable: {aDay, "could not deliver to bob"},
 	amtp.CodeRecipientNotFound:    {"refuse RECIPIENT_NOT_FOUND", "b.example does not know the recipient bob"},
 	amtp.CodeAgentUnknown:         {"refuse AGENT_UNKNOWN", "there is no agent bob at b.example"},
-	amtp.CodeAuthenticationFailed: {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "does not believe that this is from us"},
-	amtp.CodeRateLimitExceeded:    {later, "takes no more messages from us now"},
-	amtp.CodeTemporaryFailure:     {later, "cannot take messages now"},
-	amtp.CodeCoordinationFailed:   {"refuse COORDINATION_FAILED", "refuses the workflow"},
+	amtp.CodeAuthenticationFailed: {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s",
+		"does not believe that this is from us"},
+	amtp.CodeRateLimitExceeded:  {later, "takes no more messages from us now"},
+	amtp.CodeTemporaryFailure:   {later, "cannot take messages now"},
+	amtp.CodeCoordinationFailed: {"refuse COORDINATION_FAILED", "refuses the workflow"},
 
-	amtp.CodeLocalSenderAuthRequired:  {"postpone LOCAL_SENDER_AUTH_REQUIRED 12 tries for 24h0m0s", "wants its key"},
-	amtp.CodeSenderCredentialMismatch: {"postpone SENDER_CREDENTIAL_MISMATCH 12 tries for 24h0m0s", "for another agent"},
-	amtp.CodeSignatureRequired:        {"postpone SIGNATURE_REQUIRED 12 tries for 24h0m0s", "takes signed messages only"},
-	amtp.CodeSignatureInvalid:         {"postpone SIGNATURE_INVALID 12 tries for 24h0m0s", "is not that of the sender's domain"},
-	amtp.CodeSignatureKeyUnavailable:  {"postpone SIGNATURE_KEY_UNAVAILABLE 12 tries for 24h0m0s", "cannot look up the key"},
+	amtp.CodeLocalSenderAuthRequired: {"postpone LOCAL_SENDER_AUTH_REQUIRED 12 tries for 24h0m0s", "wants its key"},
+	amtp.CodeSenderCredentialMismatch: {"postpone SENDER_CREDENTIAL_MISMATCH 12 tries for 24h0m0s",
+		"for another agent"},
+	amtp.CodeSignatureRequired: {"postpone SIGNATURE_REQUIRED 12 tries for 24h0m0s",
+		"takes signed messages only"},
+	amtp.CodeSignatureInvalid: {"postpone SIGNATURE_INVALID 12 tries for 24h0m0s",
+		"is not that of the sender's domain"},
+	amtp.CodeSignatureKeyUnavailable: {"postpone SIGNATURE_KEY_UNAVAILABLE 12 tries for 24h0m0s",
+		"cannot look up the key"},
 
-	amtp.CodeInvalidRequest:       {"refuse INVALID_MESSAGE_FORMAT", "refuses the form of the message (INVALID_REQUEST_FORMAT)"},
-	amtp.CodeIdempotencyKeyReused: {"refuse IDEMPOTENCY_KEY_REUSED", "another message under this id or idempotency key"},
+	amtp.CodeInvalidRequest: {"refuse INVALID_MESSAGE_FORMAT",
+		"refuses the form of the message (INVALID_REQUEST_FORMAT)"},
+	amtp.CodeIdempotencyKeyReused: {"refuse IDEMPOTENCY_KEY_REUSED",
+		"another message under this id or idempotency key"},
 	amtp.CodeMissingAuthorization: {"postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", "(MISSING_AUTHORIZATION)"},
 	amtp.CodeAccessDenied:         {"postpone ACCESS_DENIED 12 tries for 24h0m0s", "does not let this message in"},
 	amtp.CodeCancelled:            {aDay, "withdrew the delivery to bob (CANCELLED)"},
 	amtp.CodeInternal:             {later, "failed"},
 
-	"VALIDATION_FAILED":         {"refuse INVALID_MESSAGE_FORMAT", "refuses the form of the message (VALIDATION_FAILED)"},
+	"VALIDATION_FAILED": {"refuse INVALID_MESSAGE_FORMAT",
+		"refuses the form of the message (VALIDATION_FAILED)"},
 	"MESSAGE_VALIDATION_FAILED": {"refuse INVALID_MESSAGE_FORMAT", "(MESSAGE_VALIDATION_FAILED)"},
 	"SCHEMA_REQUIRED":           {"refuse SCHEMA_VALIDATION_FAILED", "wants a schema for bob (SCHEMA_REQUIRED)"},
 	"SCHEMA_NEGOTIATION_FAILED": {"refuse SCHEMA_VALIDATION_FAILED", "(SCHEMA_NEGOTIATION_FAILED)"},
@@ -221,7 +256,8 @@ func TestCodes(t *testing.T) {
 			case status >= 500: // it speaks of this message, and passes
 				want, down = strings.TrimSuffix(want, " 12 tries for 24h0m0s"), false
 			case status == 401 && passes:
-				want, words = "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
+				want, words = "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s",
+					fmt.Sprintf("(%d %s)", status, code)
 			case status == 403 && passes:
 				want, words = "postpone ACCESS_DENIED 12 tries for 24h0m0s", fmt.Sprintf("(%d %s)", status, code)
 			}
@@ -279,7 +315,8 @@ func TestSaid(t *testing.T) {
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(400)
-		_, _ = w.Write([]byte(`{"error":{"code":"VALIDATION_FAILED","message":"` + canary + ` \u001b[2J\n ` + strings.Repeat("long ", 100) + `the end"}}`))
+		_, _ = w.Write([]byte(`{"error":{"code":"VALIDATION_FAILED","message":"` + canary + ` \u001b[2J\n ` +
+			strings.Repeat("long ", 100) + `the end"}}`))
 	})
 	check(t, p.courier(p.options()).Carry(t.Context(), parcel(t, "bob")), "refuse INVALID_MESSAGE_FORMAT")
 	log := p.log.String()

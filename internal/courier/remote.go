@@ -306,9 +306,9 @@ func later(format string, args ...any) gateway.Outcome {
 	return gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: fmt.Sprintf(format, args...)}
 }
 
-// aDay is how long a trouble is borne that only the other side can mend. The attempts
-// of half an hour belong to it: a gateway that was off, or whose clock was set ahead,
-// finds that a day has passed in which it tried nothing.
+// aDay is how long a trouble is borne that only the other side can mend: a day, and
+// twelve attempts, which take half an hour or more. By the day alone, a gateway that was
+// off that long, or whose clock was set ahead, would give up at its next attempt.
 var aDay = gateway.Patience{Tries: 12, For: 24 * time.Hour}
 
 // trouble is the outcome of an attempt that met what only the other side can

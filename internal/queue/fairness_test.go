@@ -116,14 +116,15 @@ func TestAliveBeside(t *testing.T) {
 		"dead destinations that take 10 s":     {fanned(100_000, "d%d.example"), dead(10 * time.Second)},
 		"dead destinations that take for ever": {fanned(20_000, "d%d.example"), dead(time.Hour)},
 		"dead destinations that fail at once":  {fanned(2_000, "d%d.example"), dead(0)},
-		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"), func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
-			if isAlive(p) {
-				return delivers(ctx, p)
-			}
-			c := hang(ctx, p, 20*time.Second)
-			c.Host = "192.0.2.1:443"
-			return c
-		}},
+		"a tarpit of many names": {fanned(10_000, "n%d.slow.example"),
+			func(ctx context.Context, p gateway.Parcel) gateway.Carriage {
+				if isAlive(p) {
+					return delivers(ctx, p)
+				}
+				c := hang(ctx, p, 20*time.Second)
+				c.Host = "192.0.2.1:443"
+				return c
+			}},
 	} {
 		for _, before := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, known %v", name, before), func(t *testing.T) {
@@ -176,11 +177,17 @@ func TestPoison(t *testing.T) {
 		return strings.HasPrefix(p.Recipients[0].Recipient.String(), "poison")
 	}
 	for name, answer := range map[string]func(context.Context, gateway.Parcel) gateway.Carriage{
-		"an error of its own": func(ctx context.Context, p gateway.Parcel) gateway.Carriage { return postpones(ctx, p) },
+		"an error of its own": func(ctx context.Context,
+			p gateway.Parcel) gateway.Carriage {
+			return postpones(ctx, p)
+		},
 		"an error that may be its gateway's": func(_ context.Context, p gateway.Parcel) gateway.Carriage {
 			return limited(p, 0)
 		},
-		"a limit for a day": func(_ context.Context, p gateway.Parcel) gateway.Carriage { return limited(p, 24*time.Hour) },
+		"a limit for a day": func(_ context.Context, p gateway.Parcel) gateway.Carriage {
+			return limited(p,
+				24*time.Hour)
+		},
 	} {
 		for _, n := range []int{5, 40, 200} {
 			t.Run(fmt.Sprintf("%s for %d", name, n), func(t *testing.T) {
@@ -235,14 +242,24 @@ func TestOneSender(t *testing.T) {
 		fill func(w *world)
 		to   string
 	}{
-		"the same destination":    {50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@busy.example"},
-		"the same, which is slow": {4 * time.Second, func(w *world) { w.pile(w.bob, many(20_000), "x@busy.example") }, "y@" + alive},
+		"the same destination": {50 * time.Millisecond, func(w *world) {
+			w.pile(w.bob, many(20_000), "x@busy.example")
+		}, "y@busy.example"},
+		"the same, which is slow": {4 * time.Second, func(w *world) {
+			w.pile(w.bob, many(20_000), "x@busy.example")
+		}, "y@" + alive},
 		"another destination": {
 			50 * time.Millisecond, func(w *world) { w.pile(w.bob, many(100_000), "x@busy.example") }, "y@" + alive,
 		},
-		"other destinations":            {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@" + alive},
-		"other destinations, all slow":  {4 * time.Second, func(w *world) { w.fan(w.bob, many(20_000), "d%d.example") }, "y@" + alive},
-		"one of its other destinations": {50 * time.Millisecond, func(w *world) { w.fan(w.bob, many(5_000), "d%d.example") }, "y@d7.example"},
+		"other destinations": {50 * time.Millisecond, func(w *world) {
+			w.fan(w.bob, many(5_000), "d%d.example")
+		}, "y@" + alive},
+		"other destinations, all slow": {4 * time.Second, func(w *world) {
+			w.fan(w.bob, many(20_000), "d%d.example")
+		}, "y@" + alive},
+		"one of its other destinations": {50 * time.Millisecond, func(w *world) {
+			w.fan(w.bob, many(5_000), "d%d.example")
+		}, "y@d7.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -339,7 +356,8 @@ func TestOneHost(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if most < 40 || most > 64 {
-			t.Errorf("%d attempts at once at mail that failed before, at one host; want 64 at the most, and about as many", most)
+			t.Errorf("%d attempts at once at mail that failed before, at one host; want 64 at the most, and about as many",
+				most)
 		}
 	})
 }
@@ -398,7 +416,8 @@ func TestHeard(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if more := len(w.tried("b.example")) - before; more > 60+20 {
-			t.Errorf("%d attempts in an hour in which the domain wrote all the time, want hardly more than one a minute", more)
+			t.Errorf("%d attempts in an hour in which the domain wrote all the time, want hardly more than one a minute",
+				more)
 		}
 		close(back)
 		q.Heard("b.example")
@@ -417,7 +436,8 @@ type counted struct {
 	before func()
 }
 
-func (c *counted) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {
+func (c *counted) Claim(ctx context.Context, wanted []gateway.Claiming, now,
+	lease time.Time) ([]gateway.Claimed, error) {
 	if c.claims.Add(1) == c.at {
 		c.before()
 	}
