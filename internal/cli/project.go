@@ -17,7 +17,7 @@ func (p *program) profileAllowCommand() *cobra.Command {
 		Use:     "allow [DIR]",
 		Short:   "Let a project's .amtp.toml choose the profile",
 		Long:    allowHelp,
-		Example: "  amtp profile allow\n  amtp profile allow ~/work/shop",
+		Example: "  amtp profile allow\n  amtp profile allow ~/code/shop",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return p.judgeProject(args, true) },
 	}

@@ -277,9 +277,9 @@ func later(format string, args ...any) gateway.Outcome {
 		Reason: fmt.Sprintf(format, args...)}
 }
 
-// aDay is the patience with an error that only the other side can fix. It also needs a
-// number of attempts, those of about half an hour: a gateway that was off, or whose clock
-// was set ahead, finds that a day has passed in which it made no attempt.
+// aDay is the patience with an error that only the other side can fix: a day, and twelve
+// attempts, which take half an hour or more. By the day alone, a gateway that was off that
+// long, or whose clock was set ahead, would give up at its next attempt.
 var aDay = gateway.Patience{Tries: 12, For: 24 * time.Hour}
 
 // trouble is the outcome for an error that only the other side can fix, and often does
