@@ -27,24 +27,24 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// What a gateway must bear while it serves those who behave.
+// The attacks that a gateway must withstand while it serves clients that behave.
 const (
 	slowConnections = 5000
 	wrongLogins     = 10_000
 	longPolls       = 1000
-	announcements   = 200       // of bodies that never come
-	maxMemory       = 512 << 20 // of the attackers too, who share the process
+	announcements   = 200       // connections that announce a body and never send it
+	maxMemory       = 512 << 20 // of the attackers too, which are in the same process
 	softMemory      = 384 << 20
-	hardCap         = patience // of one request of the client that behaves; the benchmark measures how long it takes
+	hardCap         = patience // of one request of the client that behaves; the benchmark measures the time
 )
 
-// TestUnderAbuse: while thousands of connections crawl, bombs explode and keys
-// are guessed, a client that behaves is served, and memory stays bounded. The
-// factor in its latency is measured by BenchmarkUnderAbuse.
+// TestUnderAbuse: thousands of connections crawl, bombs explode and keys are guessed.
+// Meanwhile a client that behaves is served, and memory stays bounded.
+// BenchmarkUnderAbuse measures by which factor its latency grows.
 func TestUnderAbuse(t *testing.T) {
 	slow.Test(t, "it besieges a gateway for half a minute")
-	// The soft limit under which the collector works harder. Without one a
-	// heap may grow to a multiple of what is live.
+	// The soft limit at which the garbage collector works harder. Without a limit a
+	// heap may grow to a multiple of its live data.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(softMemory))
 	g := openGateway(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -108,8 +108,8 @@ func percentile(took []time.Duration, p int) time.Duration {
 // besieged is a running gateway with one agent.
 type besieged struct {
 	url, host string
-	key       string // of alice, who behaves
-	other     string // of mallory
+	key       string // of alice, the agent that behaves
+	other     string // of mallory, an attacker
 }
 
 func openGateway(tb testing.TB) *besieged {
@@ -161,9 +161,9 @@ func (g *besieged) ask(ctx context.Context, client *http.Client, method, path, b
 	return resp.StatusCode, answer, err
 }
 
-// behave sends, reads and acknowledges, at least so many requests and until
-// done, and returns how long each took. The first that fails or takes longer
-// than the hard cap is an error.
+// behave sends, reads and acknowledges, at least that many requests and until done, and
+// returns how long each took. The first request that fails or takes longer than the
+// hard cap is an error.
 func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}) (took []time.Duration, err error) {
 	client := &http.Client{Timeout: hardCap, Transport: &http.Transport{}}
 	step := func(method, path, body string, want int) ([]byte, error) {
@@ -193,7 +193,7 @@ func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}
 		}
 		if answer, err = step("GET", "/v1/inbox/alice@localhost?limit=10", "", 200); err == nil &&
 			!strings.Contains(string(answer), sent.MessageID) {
-			err = fmt.Errorf("the inbox lacks what was sent: %s", answer)
+			err = fmt.Errorf("the inbox lacks the message that was sent: %s", answer)
 		}
 		if ctx.Err() != nil {
 			return took, nil
@@ -218,11 +218,11 @@ func (g *besieged) behave(ctx context.Context, atLeast int, done <-chan struct{}
 	}
 }
 
-// siege is everything that is done to a gateway at once.
+// siege is all attacks on a gateway at once.
 type siege struct {
 	g      *besieged
 	width  int           // slow connections at once
-	done   chan struct{} // closed when logins and bombs were tried
+	done   chan struct{} // closed when all logins and bombs were tried
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 
@@ -235,8 +235,8 @@ func besiege(ctx context.Context, g *besieged) *siege {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &siege{g: g, done: make(chan struct{}), cancel: cancel, width: slowConnections}
 	var files syscall.Rlimit
-	// The Go runtime has raised the limit as far as it may already. Both ends
-	// of every connection are here.
+	// The Go runtime has already raised the limit as far as it may. Both ends of every
+	// connection are in this process.
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur < 2*slowConnections+4000 {
 		s.width = max(100, int(files.Cur/2)-2000)
 	}
@@ -269,7 +269,7 @@ func besiege(ctx context.Context, g *besieged) *siege {
 	return s
 }
 
-// gathered waits until the slow connections are there.
+// gathered waits until the slow connections are open.
 func (s *siege) gathered(ctx context.Context) {
 	for s.opened.Load() < int64(s.width/8*8) && ctx.Err() == nil {
 		pause(ctx, 50*time.Millisecond)
@@ -281,8 +281,8 @@ func (s *siege) stop() {
 	s.group.Wait()
 }
 
-// crawl keeps connections open that send their header a byte at a time, and
-// opens another for each that the gateway closes.
+// crawl keeps connections open that send their header one byte at a time. It opens
+// another for each that the gateway closes.
 func (s *siege) crawl(ctx context.Context, width int) {
 	const header = "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: 0123456789"
 	conns := make([]net.Conn, width)
@@ -356,7 +356,7 @@ func (s *siege) wait(ctx context.Context) {
 	group.Wait()
 }
 
-// guess shows wrong keys.
+// guess sends requests with wrong keys.
 func (s *siege) guess(ctx context.Context, n int) {
 	client := &http.Client{Transport: &http.Transport{}}
 	for i := 0; i < n && ctx.Err() == nil; i++ {
@@ -377,7 +377,7 @@ func (s *siege) note(format string, args ...any) {
 	s.wrong.CompareAndSwap(nil, &text)
 }
 
-// bombs are documents that cost their reader much if it lets them.
+// bombs are documents that cost a careless reader much time or memory.
 var bombs = sync.OnceValue(func() map[string]string {
 	var members strings.Builder
 	for i := range 300_000 {
@@ -414,7 +414,7 @@ func (s *siege) explode(ctx context.Context) {
 	}
 }
 
-// watch notes how much memory the whole process, attackers and all, has in use.
+// watch records how much memory the whole process uses, including the attackers.
 func (s *siege) watch(ctx context.Context) {
 	var m runtime.MemStats
 	for ctx.Err() == nil {

@@ -31,7 +31,7 @@ import (
 
 const certified = "amtp.shop.example"
 
-// acmeWorld is a gateway that has its certificate from pebble.
+// acmeWorld is a gateway with a certificate from pebble.
 type acmeWorld struct {
 	t         *testing.T
 	authority *pebble.Authority
@@ -44,7 +44,7 @@ type acmeWorld struct {
 	stop      func()
 }
 
-// newACMEWorld makes the world and starts pebble, and not the gateway.
+// newACMEWorld makes the world and starts pebble, but not the gateway.
 func newACMEWorld(t *testing.T, validity time.Duration, settings ...string) *acmeWorld {
 	t.Helper()
 	w := &acmeWorld{t: t, dir: t.TempDir(), ports: pebble.Ports(t, 2), settings: settings, dns: fakedns.New(t),
@@ -55,12 +55,12 @@ func newACMEWorld(t *testing.T, validity time.Duration, settings ...string) *acm
 	return w
 }
 
-// overHTTP are the settings for HTTP-01.
+// overHTTP returns the settings for HTTP-01.
 func (w *acmeWorld) overHTTP() string {
 	return fmt.Sprintf("AMTP_ACME_HTTP_ADDRESS=127.0.0.1:%d", w.ports[1])
 }
 
-// start starts the gateway on what it has stored.
+// start starts the gateway with what it has stored.
 func (w *acmeWorld) start() {
 	w.t.Helper()
 	cfg, _, err := config.Load(config.Sources{Environ: append([]string{
@@ -81,10 +81,10 @@ func (w *acmeWorld) start() {
 	w.gateway, w.stop = a, runTheWhile(w.t, a)
 }
 
-// shown returns the certificate that a caller is shown who names the host.
+// shown returns the certificate that a caller gets who names the host.
 func (w *acmeWorld) shown() (*x509.Certificate, error) {
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", "127.0.0.1:"+strconv.Itoa(w.ports[0]),
-		// looked at by those who ask
+		// the test checks the certificate itself
 		&tls.Config{ServerName: certified, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		return nil, err
@@ -93,7 +93,8 @@ func (w *acmeWorld) shown() (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-// await waits until ok of the certificate that is shown, nil while none is.
+// await waits until ok is true of the certificate that is shown, which is nil while
+// there is none.
 func (w *acmeWorld) await(what string, ok func(*x509.Certificate) bool) *x509.Certificate {
 	w.t.Helper()
 	var cert *x509.Certificate
@@ -109,7 +110,7 @@ func (w *acmeWorld) await(what string, ok func(*x509.Certificate) bool) *x509.Ce
 
 func some(c *x509.Certificate) bool { return c != nil }
 
-// operator speaks to the gateway as the commands on this machine do.
+// operator returns a client that calls the gateway as the commands on this machine do.
 func (w *acmeWorld) operator() *admin.Client {
 	w.t.Helper()
 	return localOperator(w.t, w.dir, w.gateway)
@@ -125,7 +126,7 @@ func (w *acmeWorld) list() (admin.CertificateList, admin.Certificate) {
 	return list, list.Certificates[0]
 }
 
-// trusted calls the gateway as others do, who trust the authority.
+// trusted calls the gateway as a client does that trusts the authority.
 func (w *acmeWorld) trusted() error {
 	w.t.Helper()
 	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: w.authority.Roots(),
@@ -143,8 +144,9 @@ func (w *acmeWorld) trusted() error {
 	return nil
 }
 
-// TestACME: a gateway obtains its certificate by either challenge, keeps it over
-// a restart without asking again, and no key leaves its store or its memory.
+// TestACME: a gateway obtains its certificate by either challenge. After a restart it
+// still has it and does not ask again. No private key is in the clear in its files or
+// log.
 func TestACME(t *testing.T) {
 	slow.Test(t, "it runs an authority for certificates")
 	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
@@ -200,7 +202,7 @@ func (w *acmeWorld) noKeyInTheOpen() {
 			w.t.Fatal(err)
 		}
 		if bytes.Contains(b, []byte("PRIVATE KEY")) {
-			w.t.Errorf("%s holds a private key in the open", name)
+			w.t.Errorf("%s holds a private key in the clear", name)
 		}
 	}
 	if strings.Contains(w.log.String(), "PRIVATE KEY") {
@@ -208,9 +210,9 @@ func (w *acmeWorld) noKeyInTheOpen() {
 	}
 }
 
-// TestACMEWithoutTheAuthority: a gateway starts, answers this machine and says
-// what it lacks while the authority is away; it tries again by itself and on
-// request, and what it has goes on when the authority is away later.
+// TestACMEWithoutTheAuthority: while the authority is away, a gateway starts, answers
+// this machine and says what is missing. It tries again by itself and on request. When
+// the authority is away later, the gateway goes on with the certificate that it has.
 func TestACMEWithoutTheAuthority(t *testing.T) {
 	slow.Test(t, "it waits for an authority that does not answer")
 	t.Parallel()
@@ -225,13 +227,13 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	_, c := w.list()
 	if c.State != admin.CertificateMissing || len(c.Hosts) != 1 || c.Hosts[0] != certified ||
 		!strings.Contains(c.Error, "refused") || c.Next.IsZero() {
-		t.Errorf("without the authority: got %+v, want a missing one with its error and the next try", c)
+		t.Errorf("without the authority: got %+v, want a missing certificate with its error and the next try", c)
 	}
 	if w.gateway.Certified() {
 		t.Error("the gateway says that it has a certificate; it has none")
 	}
 	if !strings.Contains(w.log.String(), "there is no certificate") {
-		t.Errorf("the log does not say that there is none:\n%s", w.log)
+		t.Errorf("the log does not say that there is no certificate:\n%s", w.log)
 	}
 	w.authority.Start()
 	first := w.await("by itself, after the authority came back", some)
@@ -240,7 +242,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	done, err := w.operator().RenewCertificates(ctx, false)
 	if err != nil || done.Renewed {
-		t.Errorf("renew what is not due: got %t, %v, want nothing", done.Renewed, err)
+		t.Errorf("renew a certificate that is not due: got %t, %v, want nothing", done.Renewed, err)
 	}
 	done, err = w.operator().RenewCertificates(ctx, true)
 	if err != nil || !done.Renewed {
@@ -248,7 +250,7 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 	second := w.await("with force", some)
 	if second.Equal(first) || done.Certificates[0].Serial != second.SerialNumber.Text(16) {
-		t.Errorf("with force: got serial %x, answered %s, want another than %x", second.SerialNumber,
+		t.Errorf("with force: got serial %x, answered %s, want one other than %x", second.SerialNumber,
 			done.Certificates[0].Serial, first.SerialNumber)
 	}
 	w.authority.Stop()
@@ -265,8 +267,8 @@ func TestACMEWithoutTheAuthority(t *testing.T) {
 	}
 }
 
-// TestACMERenews: a certificate is renewed when a third of its time is left, and
-// a connection that is open stays.
+// TestACMERenews: a certificate is renewed when a third of its time is left, and an
+// open connection stays open.
 func TestACMERenews(t *testing.T) {
 	slow.Test(t, "it runs an authority for certificates")
 	t.Parallel()
@@ -285,12 +287,12 @@ func TestACMERenews(t *testing.T) {
 		t.Errorf("renewed %v before the end of 9 s, want a third", early)
 	}
 	if same, err := ask(); err != nil || !same {
-		t.Errorf("the connection from before: got the same %t, %v, want it to go on", same, err)
+		t.Errorf("the connection opened before: got the same %t, %v, want it to go on", same, err)
 	}
 }
 
-// kept returns what asks on one connection and reports whether that was open
-// before.
+// kept returns a function that sends a request on one connection. It reports whether
+// that connection was already open.
 func (w *acmeWorld) kept() (ask func() (same bool, err error)) {
 	t := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{ServerName: certified,
 		InsecureSkipVerify: true}}
@@ -312,8 +314,8 @@ func (w *acmeWorld) kept() (ask func() (same bool, err error)) {
 	}
 }
 
-// TestACMERefused: when the authority cannot see that the host is ours, its
-// words stand in the list, and it is not asked again at once.
+// TestACMERefused: when the authority cannot see that the host is ours, the list shows
+// its words, and it is not asked again at once.
 func TestACMERefused(t *testing.T) {
 	t.Parallel()
 	w := newACMEWorld(t, 0)
@@ -357,8 +359,8 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-// patience is how long one event is waited for, also on a busy machine. It is
-// over only in a test that fails.
+// patience is how long the test waits for one event, also on a busy machine. Only a
+// test that fails waits that long.
 const patience = 5 * time.Minute
 
 func until(t *testing.T, what string, ok func() bool) {

@@ -1,11 +1,11 @@
-// Package app builds one gateway from a configuration and runs it. It is the
-// only package that knows everybody.
+// Package app builds one gateway from a configuration and runs it. It is the only
+// package that knows all the other parts of the gateway.
 //
-// New claims the data directory, opens the store, which is in it or a PostgreSQL
-// that several gateways share, and the listener; from then on
-// connections queue. Run answers them until its context ends, then lets the
-// requests that are under way finish. Close releases everything. A process that
-// is killed at any moment instead leaves a directory that the next New opens.
+// New claims the data directory, opens the store and opens the listener; from then on
+// connections queue. The store is in the data directory, or it is a PostgreSQL that
+// several gateways share. Run answers requests until its context ends, then lets those
+// that are under way finish. Close releases everything. A process that is killed at any
+// moment leaves a directory that the next New opens.
 package app
 
 import (
@@ -48,11 +48,11 @@ type App struct {
 	claim     *datadir.Claim
 	clock     wallclock.Clock
 	store     gateway.Store
-	recorded  datadir.Running // in the data directory, the zero value before
-	began     time.Time       // when that was
-	process   string          // of this one among those on the store
+	recorded  datadir.Running // what is recorded in the data directory; the zero value before that
+	began     time.Time       // when it was recorded
+	process   string          // identifies this process among those on the store
 	listener  net.Listener
-	nearby    net.Listener       // a second one, for this machine only, or nil
+	nearby    net.Listener       // a second listener, for this machine only, or nil
 	coalesced *coalesce.Listener // below listener, nil without TLS
 	server    *http.Server
 	queue     *queue.Queue
@@ -61,7 +61,7 @@ type App struct {
 
 	certificate certificate.Source // nil without TLS, like loopback
 	loopback    *certificate.Local
-	protocols   []string    // that the listener speaks for the certificate's sake
+	protocols   []string    // what the listener offers for the sake of the certificate
 	challenges  *challenges // nil where no authority asks over HTTP
 
 	conns    *connections
@@ -73,14 +73,13 @@ type App struct {
 	echo     *automail.Echo  // nil when the operator wants none
 	receipts *receipt.Sender // nil without a domain of its own
 	domains  *remote.Domains
-	stopping chan struct{} // closed when Run begins to end: waits end too
+	stopping chan struct{} // closed when Run begins to end, which also ends waiting requests
 	close    sync.Once
 	closeErr error
 }
 
-// drainTime is how long requests that are under way may take once the gateway
-// is asked to stop; after it they are cut, which loses nothing that was
-// answered.
+// drainTime is how long requests that are under way may take after the gateway is asked
+// to stop. Then they are cut off, which loses nothing that was answered.
 const drainTime = 25 * time.Second
 
 // New builds a gateway that is ready to run. It fails if another process uses
@@ -181,8 +180,8 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 	}
 }
 
-// Bounds of one connection that are no matter of taste: a header is small, and
-// whoever sends it byte by byte is not a client.
+// Bounds of one connection that no setting changes: a header is small, and a client
+// does not send it byte by byte.
 const (
 	headerTime = 5 * time.Second
 	// headerBytes leaves room for the 4 KiB that net/http adds: 32 KiB in all.
@@ -228,9 +227,9 @@ func (a *App) URL() string {
 // messages until its operator confirms it.
 func (a *App) Paused() bool { return !a.store.Paused().IsZero() }
 
-// Run answers requests until ctx ends or the store can no longer be trusted.
-// The first is nil, the second an error: the process should end, and a new one
-// finds everything that was answered.
+// Run answers requests until ctx ends or the store can no longer be trusted. It returns
+// nil in the first case and an error in the second. Then the process should end, and a
+// new one finds everything that was answered.
 func (a *App) Run(ctx context.Context) error {
 	working, stopWork := context.WithCancel(ctx)
 	var loops sync.WaitGroup

@@ -16,16 +16,15 @@ import (
 	"github.com/amtp-go/amtp/internal/operate"
 )
 
-// How often it is looked whether the files in the data directory are still those of
-// this gateway, and those that it needs no more before its next start.
+// How often the gateway checks that the files in the data directory are still its own.
+// The key files, which it reads only at its next start, are checked less often.
 const (
 	claimEvery = 500 * time.Millisecond
-	keysEach   = 20 // looks
+	keysEach   = 20 // checks
 )
 
-// claimDir makes the data directory and claims it for this process. A gateway
-// whose data is elsewhere, and whose seal key too, does without one where none
-// can be made.
+// claimDir makes the data directory and claims it for this process. A gateway with its
+// data and its seal key elsewhere runs without a data directory where none can be made.
 func (a *App) claimDir() (err error) {
 	optional := operate.Shared(a.cfg) && a.cfg.SealKey != ""
 	if a.cfg.DataDir == "" && optional {
@@ -47,8 +46,8 @@ func (a *App) claimDir() (err error) {
 	return err
 }
 
-// safe refuses a data directory into which others may write, unless the operator said
-// that nobody else gets there.
+// safe refuses a data directory into which other users may write, unless the operator
+// said that no other user can reach it.
 func (a *App) safe() error {
 	err := datadir.Safe(a.cfg.DataDir)
 	if open := new(datadir.OpenError); errors.As(err, &open) && a.cfg.DataDirOpen {
@@ -61,8 +60,8 @@ func (a *App) safe() error {
 	return nil
 }
 
-// watchClaim returns why when the data directory is no longer this gateway's: its
-// lock was deleted, or is another file. Another process may have the directory
+// watchClaim returns the reason when the data directory is no longer this gateway's:
+// its lock was deleted, or is another file. Another process may have the directory
 // then. It ends with ctx.
 func (a *App) watchClaim(ctx context.Context) error {
 	if a.claim == nil {
@@ -91,28 +90,28 @@ func (a *App) watchClaim(ctx context.Context) error {
 	}
 }
 
-// keepRecord puts back the note for the commands of this machine, as of when it was
-// made: what the gateway reads at its start it read then.
+// keepRecord puts back the note for the commands on this machine. The note gets the
+// time at which it was first made, because the gateway read its files then.
 func (a *App) keepRecord() {
 	if a.recorded == (datadir.Running{}) || datadir.Recorded(a.cfg.DataDir, a.recorded) {
 		return
 	}
 	if err := datadir.Record(a.cfg.DataDir, a.recorded); err != nil {
-		a.log.Debug("the note for the commands of this machine cannot be put back", "cause", err)
+		a.log.Debug("the note for the commands on this machine cannot be put back", "cause", err)
 		return
 	}
-	_ = os.Chtimes(filepath.Join(a.cfg.DataDir, datadir.GatewayFile), a.began, a.began) // a hint
-	a.log.Warn("the note for the commands of this machine was gone and is put back", "file", datadir.GatewayFile)
+	_ = os.Chtimes(filepath.Join(a.cfg.DataDir, datadir.GatewayFile), a.began, a.began) // the time is a hint only
+	a.log.Warn("the note for the commands on this machine was gone and was put back", "file", datadir.GatewayFile)
 }
 
-// keyFile is a file that was read at the start and is read at the next one.
+// keyFile is a file that the gateway read at its start and will read at its next one.
 type keyFile struct {
 	name string
 	sum  [sha256.Size]byte
 	told bool
 }
 
-// keyFiles are those with keys in the data directory.
+// keyFiles returns the files with keys: the seal key and the admin key.
 func (a *App) keyFiles() (list []keyFile) {
 	for _, name := range []string{operate.SealFile(a.cfg), filepath.Join(a.cfg.DataDir, datadir.AdminKeyFile)} {
 		if content, err := os.ReadFile(name); err == nil {
@@ -122,8 +121,8 @@ func (a *App) keyFiles() (list []keyFile) {
 	return list
 }
 
-// look tells the log once when the file is gone or another one: the gateway goes on
-// with the key that it read, and the next one cannot.
+// look logs once that the file is gone or changed. The gateway goes on with the key
+// that it read, but its next start cannot.
 func (k *keyFile) look(a *App) {
 	content, err := os.ReadFile(k.name)
 	changed := err != nil || sha256.Sum256(content) != k.sum

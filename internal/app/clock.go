@@ -8,22 +8,22 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// watchman has the store look at its clock, and tells the log what it found.
+// watchman has the store check its clock, and logs what it found.
 type watchman struct {
 	store interface {
 		NoteClock(context.Context) (gateway.ClockState, error)
 	}
 	log *slog.Logger
 
-	jumps    int64 // that the log knows of
-	doubting bool  // the log knows of it
+	jumps    int64 // the jumps that were logged
+	doubting bool  // whether a doubt was logged
 }
 
-// clockEvery is how often the clock is looked at.
+// clockEvery is how often the clock is checked.
 const clockEvery = 5 * time.Second
 
-// Run looks until ctx ends. Before that it looks once, so that whoever removes or
-// gives up something by the clock finds out at once what an earlier process knew.
+// Run checks until ctx ends. The first check is at once, so that parts that remove or
+// give up something by the clock learn what an earlier process knew.
 func (w *watchman) Run(ctx context.Context) error {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
@@ -40,7 +40,7 @@ func (w *watchman) Run(ctx context.Context) error {
 func (w *watchman) look(ctx context.Context) {
 	c, err := w.store.NoteClock(ctx)
 	if err != nil && ctx.Err() == nil {
-		w.log.Debug("what the clock shows cannot be stored now", "cause", err)
+		w.log.Debug("the time that the clock shows cannot be stored now", "cause", err)
 	}
 	jumped := c.Jumps != w.jumps && !c.Believed()
 	w.jumps = c.Jumps
@@ -55,7 +55,7 @@ func (w *watchman) look(ctx context.Context) {
 		w.log.Warn("the clock jumped; until it has agreed with the time that passes, nothing is removed or given up because of its age",
 			"by", c.Jumped, "waits", c.Doubt)
 	case w.doubting && c.Believed():
-		w.log.Info("the clock is believed again: what is old is removed and given up")
+		w.log.Info("the clock is trusted again: old messages and attempts are again removed and given up")
 	}
 	w.doubting = !c.Believed()
 }

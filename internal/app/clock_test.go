@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// told is a store that only says how its clock is, and the log beside it.
+// told is a store that only reports the state of its clock, and the log beside it.
 type told struct {
 	mu    sync.Mutex
 	clock gateway.ClockState
@@ -38,7 +38,7 @@ func (s *told) set(c gateway.ClockState) {
 	s.clock = c
 }
 
-// said returns what was logged since the last call.
+// said returns the log since the last call.
 func (s *told) said() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +47,7 @@ func (s *told) said() string {
 	return text
 }
 
-// TestWatchmanTells: the log hears once of a jump, and once of the end of the doubt.
+// TestWatchmanTells: a jump is logged once, and so is the end of the doubt.
 func TestWatchmanTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &told{}
@@ -68,12 +68,12 @@ func TestWatchmanTells(t *testing.T) {
 		step(gateway.ClockState{Doubt: time.Hour, Jumps: 1, Jumped: 400 * 24 * time.Hour},
 			"level=WARN msg=\"the clock jumped;")
 		step(gateway.ClockState{Doubt: time.Minute, Jumps: 1, Jumped: 400 * 24 * time.Hour}, "")
-		step(gateway.ClockState{Jumps: 1, Jumped: 400 * 24 * time.Hour}, "the clock is believed again")
+		step(gateway.ClockState{Jumps: 1, Jumped: 400 * 24 * time.Hour}, "the clock is trusted again")
 		step(gateway.ClockState{Doubt: time.Hour, Jumps: 2, Jumped: 8 * time.Hour},
 			"level=INFO msg=\"the clock jumped, as after a sleep")
 		step(gateway.ClockState{Doubt: time.Hour, Jumps: 3, Jumped: -8 * time.Hour, Started: true},
 			"level=WARN msg=\"the clock shows another time than when the gateway ran last")
-		step(gateway.ClockState{Jumps: 3}, "the clock is believed again")
+		step(gateway.ClockState{Jumps: 3}, "the clock is trusted again")
 		stop()
 		if err := <-ended; err != nil {
 			t.Errorf("Run = %v, want none", err)
@@ -81,13 +81,13 @@ func TestWatchmanTells(t *testing.T) {
 	})
 }
 
-// TestPurgerWaitsForTheClock: nothing is removed by a clock that is doubted.
+// TestPurgerWaitsForTheClock: nothing is removed while the clock is doubted.
 func TestPurgerWaitsForTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &purged{answers: []gateway.Purged{{Done: true}}, doubted: 50 * time.Minute}
 		runPurger(t, s, 2*time.Hour)
 		if len(s.at) == 0 || s.at[0] < 50*time.Minute || s.at[0] > time.Hour+time.Minute {
-			t.Errorf("it purged at %v, want not before the clock is believed, and within the hour", s.at)
+			t.Errorf("it purged at %v, want not before the clock is trusted, and within the hour", s.at)
 		}
 	})
 }

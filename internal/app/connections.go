@@ -14,22 +14,24 @@ import (
 	"github.com/amtp-go/amtp/internal/limits"
 )
 
-// reservePart is which part of all connections strangers leave to those who have
-// shown a key or a signature, to this machine and to the proxies of the operator.
+// reservePart is the part of all connections, one in so many, that strangers leave
+// free. It is for callers with a valid key or signature, for this machine and for the
+// operator's proxies.
 const reservePart = 8
 
-// connections are those that are open, at all listeners. A stranger's address may
-// hold so many; all strangers may hold all but the reserve. When one more comes, the
-// longest idle connection of the largest network gives way to it: of the /24, or
-// with IPv6 the /48, that holds most, and inside it of the smaller network that
-// holds most. What a few networks do is borne by them alone.
+// connections are all open connections, at all listeners. The address of a stranger may
+// hold a limited number; all strangers together may hold all but the reserve. When one
+// more comes, a connection of the largest network is closed: of the /24, or with IPv6
+// the /48, that holds most, and inside it of the smaller network that holds most. It is
+// the one that was idle longest. So a few networks that hold many connections harm only
+// themselves.
 type connections struct {
 	total, perAddress int
 	proxies           access.Proxies
 
 	mu        sync.Mutex
 	strangers *place
-	guests    *place // who has shown something, this machine, and proxies
+	guests    *place // callers that proved something, this machine, and proxies
 	by        map[netip.AddrPort]*counted
 	refused   int64
 	gaveWay   int64
@@ -52,8 +54,8 @@ type limited struct {
 // listen returns l with its connections counted among the others.
 func (c *connections) listen(l net.Listener) *limited { return &limited{l, c} }
 
-// Accept returns the next connection that is within the limits. One that is not is
-// closed at once.
+// Accept returns the next connection that is within the limits. A connection over the
+// limits is closed at once.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -63,7 +65,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		c := l.all.count(conn)
 		gone, ok := l.all.admit(c)
 		if gone != nil {
-			gone.Conn.Close() // there is nothing to learn from the error
+			gone.Conn.Close() // its error says nothing of use
 		}
 		if ok {
 			return c, nil
@@ -72,7 +74,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// count makes a connection one that is counted.
+// count wraps a connection so that it is counted.
 func (c *connections) count(conn net.Conn) *counted {
 	k := &counted{Conn: conn, all: c}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -84,14 +86,14 @@ func (c *connections) count(conn net.Conn) *counted {
 	return k
 }
 
-// home reports whether a connection is this machine's or a proxy's: it is bound by
-// the total only.
+// home reports whether a connection comes from this machine or from a proxy: only the
+// total limits it.
 func (c *connections) home(from netip.Addr) bool {
 	return !from.IsValid() || from.IsLoopback() || c.proxies.Has(from)
 }
 
-// admit counts a connection, or refuses it. The other that it returns is one that has
-// to give way to it, and is not counted any more.
+// admit counts a connection, or refuses it. It may return another connection that must
+// close in its place and is no longer counted.
 func (c *connections) admit(k *counted) (gone *counted, ok bool) {
 	from := k.from.Addr()
 	c.mu.Lock()
@@ -124,7 +126,7 @@ func (c *connections) admit(k *counted) (gone *counted, ok bool) {
 	return gone, true
 }
 
-// drop counts a connection no more.
+// drop no longer counts a connection.
 func (c *connections) drop(k *counted) {
 	if k.at == nil {
 		return
@@ -135,15 +137,15 @@ func (c *connections) drop(k *counted) {
 	}
 }
 
-// leave counts a connection no more: it was closed.
+// leave no longer counts a connection, because it was closed.
 func (c *connections) leave(k *counted) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(k)
 }
 
-// Shown notes that over the connection from that address and port a key or a
-// signature was shown that is right: it is no stranger's any more.
+// Shown notes that a caller showed a valid key or signature over the connection from
+// that address and port. The connection is no longer a stranger's.
 func (c *connections) Shown(remote string) {
 	from, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -187,12 +189,12 @@ type counted struct {
 	all  *connections
 	from netip.AddrPort
 	once sync.Once
-	last atomic.Int64 // when bytes came or went, ns
+	last atomic.Int64 // when bytes last came or went, ns
 
-	// Of connections.mu:
-	at    *place // the narrowest network, nil when it is not counted
-	index int    // among the connections of at
-	seen  int64  // last, when its place among them was found
+	// The fields below are guarded by connections.mu.
+	at    *place // the narrowest network, nil while it is not counted
+	index int    // in the list of connections of at
+	seen  int64  // the value of last by which the heap placed it
 	known bool
 }
 
@@ -222,12 +224,12 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// place is a network with those inside it, or with its connections when it is one of
-// the narrowest.
+// place is a network. It holds the networks inside it, or its connections when it is
+// one of the narrowest.
 type place struct {
 	network netip.Prefix
 	up      *place
-	index   int // among those in up
+	index   int // in the list of networks of up
 	count   int // of all connections inside
 	inside  largest
 	named   map[netip.Prefix]*place
@@ -266,7 +268,7 @@ func (p *place) add(path []netip.Prefix, k *counted) {
 	heap.Push(&p.conns, k)
 }
 
-// remove counts a connection of p no more.
+// remove no longer counts a connection of p.
 func (p *place) remove(k *counted) {
 	heap.Remove(&p.conns, k.index)
 	k.at = nil
@@ -281,7 +283,7 @@ func (p *place) remove(k *counted) {
 	p.count--
 }
 
-// longest returns the connection that idles longest in the largest network, nil when
+// longest returns the connection in the largest network that was idle longest, nil when
 // there is none.
 func (p *place) longest() *counted {
 	for len(p.inside) > 0 {
@@ -293,7 +295,7 @@ func (p *place) longest() *counted {
 		if k.seen == last {
 			return k
 		}
-		k.seen = last // it was used since: its place is another
+		k.seen = last // it was used since, so its place in the heap changes
 		heap.Fix(&p.conns, 0)
 	}
 	return nil

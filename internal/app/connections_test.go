@@ -12,7 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// wire is a connection from an address that carries nothing.
+// wire is a connection from an address; no bytes go over it.
 type wire struct {
 	net.Conn
 	from   netip.AddrPort
@@ -27,7 +27,7 @@ func (w *wire) Close() error {
 	return nil
 }
 
-// gate opens connections, and knows those that are open.
+// gate opens connections, and knows which are open.
 type gate struct {
 	*connections
 	next uint16
@@ -64,7 +64,7 @@ func (g *gate) use(k *counted) {
 }
 
 // TestTheLargestNetworkGivesWay: one home line with 256 /64 networks fills the gateway,
-// and everybody else is served.
+// and all other callers are still served.
 func TestTheLargestNetworkGivesWay(t *testing.T) {
 	const total = 800
 	g := newGate(total, 64)
@@ -84,11 +84,11 @@ func TestTheLargestNetworkGivesWay(t *testing.T) {
 		}
 	}
 	if friend.at == nil {
-		t.Error("the first caller, idle since the beginning, gave way to them; want the largest network to")
+		t.Error("the first caller, idle since the beginning, gave way; want one of the largest network to do so")
 	}
 }
 
-// TestTheLongestIdleGivesWay, in the network that is largest inside the largest.
+// TestTheLongestIdleGivesWay in the network that is largest inside the largest one.
 func TestTheLongestIdleGivesWay(t *testing.T) {
 	g := newGate(8, 64) // seven for strangers
 	old, _, _ := g.from("192.0.2.9")
@@ -106,12 +106,12 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 		}
 	}
 	if old.at == nil || first.at == nil {
-		t.Error("who used its connection last, or is alone at its address, gave way")
+		t.Error("a connection gave way that was used last, or is alone at its address")
 	}
 }
 
-// TestReserve: strangers never hold what is kept for those who have shown a key, for
-// this machine and for proxies.
+// TestReserve: strangers never hold the connections that are kept for callers with a
+// key, for this machine and for proxies.
 func TestReserve(t *testing.T) {
 	g := newGate(16, 64)
 	for i := range 100 {
@@ -137,14 +137,14 @@ func TestReserve(t *testing.T) {
 		t.Errorf("with this machine's in all places: %+v, want no stranger", n)
 	}
 	if k.at == nil {
-		t.Error("who has shown a key gave way to this machine, whose connections are more")
+		t.Error("a caller with a key gave way to this machine, which holds more connections")
 	}
 	if _, _, ok := g.from("203.0.113.2"); ok {
-		t.Error("a stranger takes the place of this machine's")
+		t.Error("a stranger took a place of this machine")
 	}
 }
 
-// TestPerAddress: one address, or one /64, has so many.
+// TestPerAddress: one address, or one /64, may hold a limited number of connections.
 func TestPerAddress(t *testing.T) {
 	for _, tc := range []struct {
 		format string
@@ -168,8 +168,8 @@ func TestPerAddress(t *testing.T) {
 	}
 }
 
-// TestConnectionsAddUp: whatever comes and goes, the counts are those of what is open,
-// within their bounds, and who gives way is of the largest network.
+// TestConnectionsAddUp: whatever comes and goes, the counts equal the open connections
+// and stay within their bounds. A connection that gives way is of the largest network.
 func TestConnectionsAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newGate(rapid.IntRange(8, 40).Draw(t, "total"), 6)
@@ -208,7 +208,7 @@ func TestConnectionsAddUp(t *testing.T) {
 		}
 		if n := g.Count(); n.Open != 0 || len(g.strangers.named)+len(g.guests.named)+len(g.strangers.inside)+
 			len(g.guests.inside)+len(g.by) != 0 {
-			t.Fatalf("when all are closed: %+v, want nothing to be remembered", n)
+			t.Fatalf("when all are closed: %+v, want no count left", n)
 		}
 	})
 }
@@ -224,7 +224,7 @@ func (g *gate) networks() map[netip.Prefix]int {
 	return sizes
 }
 
-// BenchmarkAdmitWhenFull is what one more connection costs when all are taken.
+// BenchmarkAdmitWhenFull measures the cost of one more connection when all are taken.
 func BenchmarkAdmitWhenFull(b *testing.B) {
 	g := newGate(8192, 64)
 	for i := range 8192 {

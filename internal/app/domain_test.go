@@ -15,9 +15,9 @@ import (
 	"github.com/amtp-go/amtp/internal/operate"
 )
 
-// TestADomainIsNotGivenUpByAccident: whatever is set, mistyped or forgotten, agents keep
-// the domain that the gateway had, and a gateway that had one is not open to every
-// program of the machine, unless that is said; then both can be had.
+// TestADomainIsNotGivenUpByAccident: whatever is set, mistyped or forgotten, agents
+// keep the domain that the gateway had. A gateway that had a domain is not open to
+// every program of the machine. An explicit setting allows both.
 func TestADomainIsNotGivenUpByAccident(t *testing.T) {
 	dir := t.TempDir()
 	agents := 0

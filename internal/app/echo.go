@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/intake"
 )
 
-// openEcho registers the agent that answers by itself, or ends it, as the operator
-// says.
+// openEcho registers the agent that answers by itself, or removes it, as the operator
+// configured.
 func (a *App) openEcho(in *intake.Intake) error {
 	e := &automail.Echo{Store: a.store, Acceptor: in, Domain: a.cfg.Server.Domain, Now: a.store.Now, Log: a.log}
 	if !a.cfg.Echo.Enabled {

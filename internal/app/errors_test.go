@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// protocolErrors is how many functions, methods and function types of each package
-// return *amtp.Error. All others return error, which the border turns into an
-// *amtp.Error once: gateway.Refusal, by way of httpapi's call.fail. A nil *amtp.Error
-// that becomes an error is not nil, and no compiler says so. A number here only falls.
+// protocolErrors counts, for each package, the functions, methods and function types
+// that return *amtp.Error. All others return error. At the border httpapi's call.fail
+// turns it into an *amtp.Error once, with gateway.Refusal. A nil *amtp.Error that
+// becomes an error is not nil, and no compiler reports that. These numbers may only
+// fall.
 var protocolErrors = map[string]int{
 	"access":    27,
 	"agent":     26,
@@ -31,8 +32,8 @@ var protocolErrors = map[string]int{
 	"remote":    10,
 }
 
-// TestErrorsInside: the errors of the protocol are made where something is refused, and
-// travel as error from there to the border.
+// TestErrorsInside: a protocol error is made where the gateway refuses something, and
+// travels as error from there to the border.
 func TestErrorsInside(t *testing.T) {
 	counts := map[string]int{}
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {

@@ -2,6 +2,6 @@ package app
 
 import "net/http"
 
-// Handler is what answers requests, for tests that come from elsewhere than this
-// machine.
+// Handler returns the HTTP handler, for tests whose requests come from other addresses
+// than this machine's.
 func (a *App) Handler() http.Handler { return a.server.Handler }

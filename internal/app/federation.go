@@ -33,12 +33,12 @@ func (r records) Signs(ctx context.Context, from string, d amtp.Domain) (bool, e
 	case err == nil:
 		return found.Signs(), nil
 	case errors.Is(err, discovery.ErrNone), errors.Is(err, discovery.ErrNoDomain), errors.Is(err, discovery.ErrInvalid):
-		return false, nil // it publishes nothing that it could be held to
+		return false, nil // it publishes no key by which its signatures could be checked
 	}
 	return false, spent(err)
 }
 
-// Key implements access.Records. Our own questions have no budget.
+// Key implements access.Records. Look-ups that the gateway itself needs have no budget.
 func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector string) (amtp.KeyRecord, error) {
 	if from == "" {
 		return r.Domains.Key(ctx, d, selector)
@@ -47,7 +47,7 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	return key, spent(err)
 }
 
-// addrOf returns an address, the zero value for what is none.
+// addrOf returns an address, the zero value for text that is no address.
 func addrOf(from string) netip.Addr {
 	addr, err := netip.ParseAddr(from)
 	if err != nil {
@@ -56,7 +56,7 @@ func addrOf(from string) netip.Addr {
 	return addr
 }
 
-// spent says in access's words that a budget is used up.
+// spent returns access's error for a budget that is used up.
 func spent(err error) error {
 	if errors.Is(err, discovery.ErrBudget) {
 		return fmt.Errorf("%w: %w", access.ErrBudget, err)
@@ -64,8 +64,8 @@ func spent(err error) error {
 	return err
 }
 
-// connect builds what works after the answer, and for a gateway with a domain of
-// its own what it needs to write to others and to hear from them.
+// connect builds the parts that work after a request was answered. A gateway with a
+// domain of its own also gets what writes to other domains and hears from them.
 func (a *App) connect(in *intake.Intake) error {
 	domain := a.cfg.Server.Domain
 	couriers := courier.Router{gateway.KindReport: &automail.Reporter{Acceptor: in, Agents: a.store, Domain: domain}}
@@ -83,8 +83,8 @@ func (a *App) connect(in *intake.Intake) error {
 	return nil
 }
 
-// federate opens the seal, builds what asks other domains and, for a gateway
-// with a domain of its own, what writes to them and hears from them.
+// federate opens the seal and builds the parts that ask other domains. A gateway with a
+// domain of its own also gets what writes to them and hears from them.
 func (a *App) federate(in *intake.Intake, couriers courier.Router) error {
 	var peers discovery.StaticRoutes
 	if a.cfg.Federated() {

@@ -18,10 +18,9 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 )
 
-// FuzzHTTP gives any bytes to the server of a whole gateway in the development
-// profile. Whatever they are, every answer is one that HTTP knows, none is of
-// the 500s but for HTTP's own, an error says under which id, and the gateway
-// answers the next client.
+// FuzzHTTP gives any bytes to the server of a whole gateway in the development profile.
+// Every answer must be valid HTTP, and none may be a 5xx except those of HTTP itself.
+// An error names its id, and the gateway answers the next client.
 func FuzzHTTP(f *testing.F) {
 	for _, request := range []string{
 		"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -48,8 +47,8 @@ func FuzzHTTP(f *testing.F) {
 	})
 }
 
-// ownErrors are the answers of the 500s that net/http gives to what is no HTTP
-// that it knows, and our own to a client that goes away while it waits.
+// ownErrors are the 5xx answers that are allowed. net/http gives two to requests that
+// it does not support, and we give one to a client that goes away while it waits.
 var ownErrors = []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusServiceUnavailable}
 
 // judge reads the answers one after the other.
@@ -99,7 +98,7 @@ func judge(t *testing.T, input, output []byte) {
 	}
 }
 
-// tapes is a listener of connections that are played to it.
+// tapes is a listener for recorded connections.
 type tapes struct {
 	next chan net.Conn
 	done chan struct{}
@@ -129,7 +128,7 @@ func serveTapes(f *testing.F) *tapes {
 	return l
 }
 
-// play makes a connection of the input and returns what the server wrote.
+// play makes a connection of the input and returns the bytes that the server wrote.
 func (l *tapes) play(input []byte) []byte {
 	c := &tape{in: bytes.NewReader(input), closed: make(chan struct{})}
 	l.next <- c
@@ -181,8 +180,8 @@ func (c *tape) Close() error {
 	return nil
 }
 
-// CloseWrite is the end too: the server has written everything, and waits half
-// a second for a client that may still write.
+// CloseWrite also closes the connection: the server has written everything, and would
+// wait half a second for a client that may still write.
 func (c *tape) CloseWrite() error { return c.Close() }
 
 func (c *tape) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }

@@ -11,25 +11,25 @@ import (
 	"testing"
 )
 
-// uncontained are the goroutines of a gateway in which a panic may end the process,
-// by file and by what they run, and why: they run no piece of work, or the work is
-// contained one by one inside of it.
+// uncontained lists the goroutines of a gateway in which a panic may end the process,
+// by file, with the reason. Either such a goroutine runs no single piece of work, or
+// each piece of work inside it is contained.
 var uncontained = map[string]string{
 	"app/app.go":                 "keep contains each part",
 	"app/nearby.go":              "net/http contains each request",
 	"coalesce/coalesce.go":       "moves bytes from memory to a connection, and nothing else",
-	"queue/workers.go":           "what it is given contains itself, see Queue.contained",
+	"queue/workers.go":           "each job is contained, see Queue.contained",
 	"courier/remote.go":          "journey.contained",
 	"receipt/receipt.go":         "Sender.contained",
 	"discovery/memory.go":        "memory.contained",
 	"certificate/lock.go":        "locks.renew contains each renewal",
-	"store/sqlite/check.go":      "of the command amtp check, which is no gateway",
+	"store/sqlite/check.go":      "part of the command amtp check, which is no gateway",
 	"store/sqlite/sqlite.go":     "Store.keep, and the batcher and the checkpointer contain each batch",
 	"store/postgres/postgres.go": "Store.keep, and the batchers contain each batch",
 }
 
-// TestGoroutinesAreContained: a goroutine that does one piece of work of many does
-// it under defect.Contain or defect.Keep. One without stands in the table above.
+// TestGoroutinesAreContained: a goroutine that does one of many pieces of work does it
+// under defect.Contain or defect.Keep. Others must be in the table above.
 func TestGoroutinesAreContained(t *testing.T) {
 	seen := map[string]bool{}
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
@@ -49,7 +49,7 @@ func TestGoroutinesAreContained(t *testing.T) {
 				return true
 			}
 			if seen[short] = true; uncontained[short] == "" {
-				t.Errorf("%s begins a goroutine that neither defect.Contain nor defect.Keep is in, and the table does not say why",
+				t.Errorf("%s begins a goroutine without defect.Contain or defect.Keep, and the table does not say why",
 					short)
 			}
 			return true
@@ -61,13 +61,13 @@ func TestGoroutinesAreContained(t *testing.T) {
 	}
 	for name, why := range uncontained {
 		if why != "" && !seen[name] {
-			t.Errorf("%s is in the table and begins no such goroutine", name)
+			t.Errorf("%s is in the table but begins no such goroutine", name)
 		}
 	}
 }
 
-// begins returns the call that a goroutine begins with: of the statement go, or of
-// the method Go of a WaitGroup.
+// begins returns the call with which a goroutine begins: of a go statement, or of a
+// WaitGroup's method Go.
 func begins(n ast.Node) *ast.CallExpr {
 	switch n := n.(type) {
 	case *ast.GoStmt:
@@ -80,7 +80,7 @@ func begins(n ast.Node) *ast.CallExpr {
 	return nil
 }
 
-// contained reports whether a call has one of defect's functions in it.
+// contained reports whether a call contains one of defect's functions.
 func contained(call *ast.CallExpr) (is bool) {
 	ast.Inspect(call, func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {

@@ -12,10 +12,10 @@ import (
 
 const module = "github.com/amtp-go/amtp"
 
-// may says which of our packages each of our packages may import. A package
-// that is not in it may not exist: it arrives here first. Services never know
-// one another; stores know only the gateway's nouns; only app and cli know the
-// configuration; leaves know nobody.
+// may lists, for each of our packages, which of our packages it may import. A package
+// that is not in the table may not exist: it arrives here first. Services never import
+// one another. Stores import only the gateway's types. Only app and cli import the
+// configuration. Leaf packages import none of ours.
 var may = map[string][]string{
 	"":                    {"internal/strictjson", "internal/canonical", "internal/calls"},
 	"admin":               {"", "internal/calls"},
@@ -85,7 +85,7 @@ var may = map[string][]string{
 		"internal/privateca", "internal/defect", "internal/plaintext", "internal/loopback", "internal/profile",
 		"internal/render"},
 	"internal/test/crashtest": {"", "internal/datadir"},
-	"internal/test/sim":       {}, // its tests know nearly everybody
+	"internal/test/sim":       {}, // its tests import nearly every package
 	"cmd/amtp":                {"internal/cli"},
 	"bench": {"", "admin", "internal/datadir", "internal/privateca", "internal/gateway",
 		"internal/store/postgres", "internal/test/pgtest"},
@@ -110,7 +110,7 @@ var may = map[string][]string{
 		"internal/strictjson"},
 }
 
-// only names what a single package may use.
+// only lists modules that only some packages may use.
 var only = map[string][]string{
 	"github.com/ncruces/go-sqlite3":      {"internal/store/sqlite", "internal/test/faultfs"},
 	"github.com/jackc/pgx/v5":            {"internal/store/postgres", "internal/test/pgtest", "bench"},
@@ -118,7 +118,7 @@ var only = map[string][]string{
 	"github.com/go-json-experiment/json": {"internal/strictjson", "internal/canonical"},
 	"github.com/gowebpki/jcs":            {"internal/canonical"},
 	"go.yaml.in/yaml/v4":                 {"internal/config", "internal/openapi"},
-	"github.com/pb33f":                   {"internal/openapi/replay"}, // in tests only
+	"github.com/pb33f":                   {"internal/openapi/replay"}, // only in tests
 	"github.com/spf13/cobra":             {"internal/cli"},
 	"github.com/caddyserver/certmagic":   {"internal/certificate"},
 	"github.com/mholt/acmez/v3":          {"internal/certificate"},
@@ -156,7 +156,7 @@ func ours(path string) (string, bool) {
 	return strings.TrimPrefix(rest, "/"), ok && (rest == "" || rest[0] == '/')
 }
 
-// TestImports holds the direction in which packages may know one another.
+// TestImports keeps the direction in which packages may import one another.
 func TestImports(t *testing.T) {
 	for _, p := range packages(t) {
 		name, _ := ours(p.ImportPath)
@@ -167,7 +167,7 @@ func TestImports(t *testing.T) {
 		}
 		for _, imported := range p.Imports {
 			if other, ok := ours(imported); ok && !slices.Contains(allowed, other) {
-				t.Errorf("package %q imports %q, which it may not know", name, other)
+				t.Errorf("package %q imports %q, which the table does not allow", name, other)
 			}
 			for lib, users := range only {
 				if (imported == lib || strings.HasPrefix(imported, lib+"/")) && !slices.Contains(users, name) {

@@ -9,21 +9,21 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// alone runs a part of the gateway in one only of the gateways on a store. When
-// that one dies, another goes on after the lease's length. For a moment two may
-// run, as after a process was stopped for longer than that and goes on: such a
-// part does no harm then, because what it does is one transaction after another.
+// alone runs a part of the gateway in only one of the gateways on a store. When that
+// gateway dies, another begins the part after the lease has ended. For a moment two may
+// run, for example after a process was suspended for longer than the lease and goes on.
+// That does no harm, because such a part works in separate transactions.
 type alone struct {
 	leases gateway.Leases
 	name   string
-	owner  string        // of this process
+	owner  string        // identifies this process
 	length time.Duration // of the lease
 	run    func(context.Context) error
 	now    func() time.Time
 	log    *slog.Logger
 }
 
-// alone returns the part of that name as one that runs in a single gateway.
+// alone returns the part of that name so that it runs in a single gateway.
 func (a *App) alone(name string, run func(context.Context) error) *alone {
 	return &alone{
 		leases: a.store, name: name, owner: a.process, length: a.cfg.Queue.Lease / 4,
@@ -31,8 +31,8 @@ func (a *App) alone(name string, run func(context.Context) error) *alone {
 	}
 }
 
-// Run waits for the lease and runs the part while it is held, until ctx ends or
-// the part does.
+// Run waits for the lease and runs the part while it is held, until ctx ends or the
+// part ends.
 func (a *alone) Run(ctx context.Context) error {
 	ask := time.NewTimer(0)
 	defer ask.Stop()
@@ -52,7 +52,7 @@ func (a *alone) Run(ctx context.Context) error {
 	}
 }
 
-// while runs the part until it ends, which done tells, or the lease is lost.
+// while runs the part until it ends, which done reports, or until the lease is lost.
 func (a *alone) while(ctx context.Context) (done bool, err error) {
 	held, lose := context.WithCancel(ctx)
 	defer lose()
@@ -60,7 +60,7 @@ func (a *alone) while(ctx context.Context) (done bool, err error) {
 	go func() { ended <- defect.Contain(func() error { return a.run(held) }) }()
 	tick := time.NewTicker(a.length / 3)
 	defer tick.Stop()
-	for sure := a.now(); ; { // when the lease was certainly held
+	for sure := a.now(); ; { // the last time at which the lease was certainly held
 		select {
 		case err := <-ended:
 			a.release(ctx)
@@ -72,7 +72,7 @@ func (a *alone) while(ctx context.Context) (done bool, err error) {
 		switch {
 		case mine && err == nil:
 			sure = asked
-		case ctx.Err() != nil: // and the part ends
+		case ctx.Err() != nil: // the part ends as well
 		case err == nil || a.now().Sub(sure) >= a.length:
 			lose()
 			return false, <-ended
@@ -87,13 +87,13 @@ func (a *alone) hold(ctx context.Context) (bool, error) {
 	now := a.now()
 	held, err := a.leases.Hold(ctx, a.name, a.owner, now, now.Add(a.length))
 	if err != nil {
-		a.log.Debug("nobody says which gateway has a part", "part", a.name, "cause", err)
+		a.log.Debug("the store did not say which gateway runs a part", "part", a.name, "cause", err)
 	}
 	return held, err
 }
 
-// release lets another begin at once. It is asked for while the gateway ends, so
-// an error is of no use: the lease ends by itself.
+// release gives up the lease, so that another gateway can begin at once. It runs while
+// the gateway ends and ignores an error, because the lease ends by itself.
 func (a *alone) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.length/3)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lease is a store that only answers for leases.
+// lease is a store that only answers requests for leases.
 type lease struct {
 	mu    sync.Mutex
 	owner string
@@ -48,7 +48,7 @@ func (l *lease) set(owner string, until time.Time, down bool) {
 	l.owner, l.until, l.down = owner, until, down
 }
 
-// part notes between when it ran.
+// part records the times between which it ran.
 type part struct {
 	mu      sync.Mutex
 	began   []time.Duration
@@ -109,7 +109,7 @@ func TestAloneRunsInOne(t *testing.T) {
 	})
 }
 
-// TestAloneTakesOver from one that was killed, when its lease ends.
+// TestAloneTakesOver from a gateway that was killed, when its lease ends.
 func TestAloneTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{}
@@ -124,8 +124,8 @@ func TestAloneTakesOver(t *testing.T) {
 	})
 }
 
-// TestAloneStopsWhenItCannotBeSure whether it still holds the lease, and goes on
-// when it does again.
+// TestAloneStopsWhenItCannotBeSure: the part stops while it is uncertain whether the
+// gateway holds the lease, and goes on when it does again.
 func TestAloneStopsWhenItCannotBeSure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{}
@@ -142,7 +142,8 @@ func TestAloneStopsWhenItCannotBeSure(t *testing.T) {
 	})
 }
 
-// TestAloneStopsWhenAnotherHasIt, as after it was stopped for a while.
+// TestAloneStopsWhenAnotherHasIt, for example after the process was suspended for a
+// while.
 func TestAloneStopsWhenAnotherHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{}
@@ -158,7 +159,7 @@ func TestAloneStopsWhenAnotherHasIt(t *testing.T) {
 	})
 }
 
-// TestAloneEndsWithItsPart when that has nothing more to do.
+// TestAloneEndsWithItsPart when the part has nothing more to do.
 func TestAloneEndsWithItsPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{}

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
-// localOperator calls a gateway as the commands do that find it by its data
-// directory: at its loopback address, with the certificate that is recorded.
+// localOperator calls a gateway like the commands that find it by its data directory:
+// at its loopback address, with the recorded certificate.
 func localOperator(t *testing.T, dir string, a *app.App) *admin.Client {
 	t.Helper()
 	key, ok := datadir.AdminKey(dir, a.URL())

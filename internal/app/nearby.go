@@ -4,8 +4,8 @@ import (
 	"net"
 )
 
-// listenNearby opens the listener for this machine only, if there is to be one.
-// It has no TLS: what it hears never leaves the machine.
+// listenNearby opens the listener for this machine only, if one is configured. It has
+// no TLS, because its traffic never leaves the machine.
 func (a *App) listenNearby() (net.Listener, error) {
 	address := a.cfg.Server.LocalAddress
 	if address == "" {
@@ -18,7 +18,7 @@ func (a *App) listenNearby() (net.Listener, error) {
 	return a.conns.listen(l), nil
 }
 
-// listeners returns those that are open.
+// listeners returns the open listeners.
 func (a *App) listeners() []net.Listener {
 	var list []net.Listener
 	for _, l := range []net.Listener{a.listener, a.nearby} {
@@ -29,7 +29,7 @@ func (a *App) listeners() []net.Listener {
 	return list
 }
 
-// serve answers requests at every listener. The channel has room for the end of
+// serve answers requests at every listener. The channel has room for the result of
 // each.
 func (a *App) serve() <-chan error {
 	all := a.listeners()

@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
-// TestOpenDataDirectory: a data directory that others may write is refused, but where
-// the operator says that nobody else gets there. That stands in the log.
+// TestOpenDataDirectory: a data directory into which other users may write is refused,
+// unless the operator says that no other user can reach it. The log says so.
 func TestOpenDataDirectory(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// worker is what of the gateway works by itself until its context ends.
+// worker is a part of the gateway that works by itself until its context ends.
 type worker struct {
 	run   func(context.Context) error
-	vital bool // without it the gateway ends
+	vital bool // the gateway ends when this part ends
 }
 
-// parts are what of the gateway works by itself.
+// parts returns the parts of the gateway that work by themselves.
 func (a *App) parts() map[string]worker {
 	parts := map[string]worker{
 		"clock":  {run: (&watchman{store: a.store, log: a.log}).Run},
@@ -43,9 +43,9 @@ func (a *App) parts() map[string]worker {
 	return parts
 }
 
-// keep runs a part until ctx ends. One that meets a defect is begun again. When a
-// vital one ends by itself, so does the gateway: whoever supervises it starts it
-// anew, with everything that was answered.
+// keep runs a part until ctx ends. After a defect it starts a part again, unless the
+// part is vital. When a vital part ends by itself, so does the gateway. A supervisor
+// starts it anew, with everything that was answered.
 func (a *App) keep(ctx context.Context, name string, p worker, ended chan<- error) {
 	run := func() error { return p.run(ctx) }
 	var err error
@@ -68,10 +68,12 @@ func (a *App) keep(ctx context.Context, name string, p worker, ended chan<- erro
 }
 
 func (a *App) metDefect(part string, d *defect.Error) {
-	a.log.Error("a part of the gateway met a defect", "part", part, "cause", d.Error(), "stack", string(d.Stack))
+	a.log.Error("a part of the gateway failed because of a defect in this program",
+		"part", part, "cause", d.Error(), "stack", string(d.Stack))
 }
 
-// storeFailed says why the gateway ends when its store is no longer to be trusted.
+// storeFailed returns the reason for which the gateway ends when its store is no longer
+// to be trusted.
 func (a *App) storeFailed() error {
 	why := a.store.Failure()
 	a.log.Error("the store failed", "data", a.cfg.DataDir, "cause", why)

@@ -19,7 +19,8 @@ import (
 )
 
 // TestPeersAreNotNewAfterARestart: a host of many domains writes to a gateway that has
-// just started and remembers nothing of DNS. What a domain proved before counts.
+// just started and has no DNS answers in memory. What a domain proved before still
+// counts.
 func TestPeersAreNotNewAfterARestart(t *testing.T) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -29,7 +30,7 @@ func TestPeersAreNotNewAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const domains = 30 // three times what an address may have looked up in a minute
+	const domains = 30 // three times as many as one address may have looked up in a minute
 	dns, dir := fakedns.New(t), t.TempDir()
 	for i := range domains {
 		dns.TXT(fmt.Sprintf("k1._amtpkey.d%d.example", i), time.Hour, signer.KeyRecord().String())
@@ -56,13 +57,13 @@ func TestPeersAreNotNewAfterARestart(t *testing.T) {
 			r := httptest.NewRequest("POST", "/v1/messages", strings.NewReader(string(body)))
 			r.Header.Set("Content-Type", "application/json")
 			r.RemoteAddr = from + ":4711"
-			if strings.Contains(from, "%d") { // before, each domain was elsewhere
+			if strings.Contains(from, "%d") { // before the restart, each domain was at another address
 				r.RemoteAddr = fmt.Sprintf(from, i) + ":4711"
 			}
 			w := httptest.NewRecorder()
 			a.Handler().ServeHTTP(w, r)
 			if w.Code != http.StatusNotFound {
-				t.Errorf("the answer to domain %d from %s is %d %s, want 404: nobody has the name", i, r.RemoteAddr,
+				t.Errorf("the answer to domain %d from %s is %d %s, want 404: no agent has that name", i, r.RemoteAddr,
 					w.Code, w.Body)
 			}
 		}

@@ -10,8 +10,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// purger removes what has outlived its retention, a few messages at a time. It
-// remembers where it was; after a restart it begins anew, which costs only time.
+// purger removes messages and keys that have outlived their retention, a few messages
+// at a time. It remembers its place in memory; after a restart it begins anew, which
+// costs only time.
 type purger struct {
 	store interface {
 		Purge(ctx context.Context, keep gateway.Retention, now time.Time, after int64,
@@ -19,14 +20,14 @@ type purger struct {
 		Clock() gateway.ClockState
 	}
 	keep  gateway.Retention
-	batch int           // messages that one round looks at
+	batch int           // messages that one round checks
 	pause time.Duration // between two rounds
-	every time.Duration // after a round behind which nothing was due
+	every time.Duration // after a round that reached the end
 	now   func() time.Time
 	log   *slog.Logger
 
 	after int64          // where the next round begins
-	sum   gateway.Purged // of the walk that is under way
+	sum   gateway.Purged // what the current walk has removed
 }
 
 func (a *App) newPurger() *purger {
@@ -37,7 +38,7 @@ func (a *App) newPurger() *purger {
 	}
 }
 
-// retention is the configuration in the words of the gateway.
+// retention converts the setting into the gateway's type.
 func retention(r config.Retention) gateway.Retention {
 	return gateway.Retention{
 		Acknowledged: r.Acknowledged, Unacknowledged: r.Unacknowledged, Sent: r.Sent, Failed: r.Failed,
@@ -45,9 +46,8 @@ func retention(r config.Retention) gateway.Retention {
 	}
 }
 
-// Run purges until ctx ends, which is no error. What a round could not do, as
-// on a full disk, the next walk does. By a clock that is doubted nothing is
-// removed: it waits until the clock is believed.
+// Run purges until ctx ends, which is no error. What a round could not do, for example
+// on a full disk, the next walk does. It removes nothing while the clock is doubted.
 func (p *purger) Run(ctx context.Context) error {
 	rest := time.NewTimer(p.pause)
 	defer rest.Stop()
@@ -76,7 +76,7 @@ func (p *purger) Run(ctx context.Context) error {
 	}
 }
 
-// round makes one call, and says whether the walk has come to its end.
+// round makes one call, and reports whether the walk has come to its end.
 func (p *purger) round(ctx context.Context) (done bool, err error) {
 	did, err := p.store.Purge(ctx, p.keep, p.now(), p.after, p.batch)
 	if err != nil {

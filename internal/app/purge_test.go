@@ -19,7 +19,7 @@ type purged struct {
 	asked   []int64         // after
 	at      []time.Duration // since the beginning
 	began   time.Time
-	doubted time.Duration // for how long from the beginning the clock is doubted
+	doubted time.Duration // how long the clock is doubted from the beginning
 }
 
 func (s *purged) Clock() gateway.ClockState {

@@ -14,8 +14,8 @@ import (
 	"github.com/amtp-go/amtp/internal/receipt"
 )
 
-// tellReceipts builds what tells other domains of what agents here read, and
-// takes what those tell.
+// tellReceipts builds what tells other domains which messages agents here have read,
+// and what accepts such receipts from them.
 func (a *App) tellReceipts(in *intake.Intake, couriers courier.Router, domains *discovery.Finder) {
 	a.receipts = &receipt.Sender{
 		Store: a.store, Courier: couriers, Wants: wantsReceipts(domains),
@@ -25,8 +25,8 @@ func (a *App) tellReceipts(in *intake.Intake, couriers courier.Router, domains *
 	in.Receipts = receipt.NewTaker(a.store, a.store.Now).Take
 }
 
-// wantsReceipts asks what a domain publishes. One that publishes nothing of use
-// asks for nothing.
+// wantsReceipts returns a function that asks whether a domain wants receipts. A domain
+// that publishes nothing usable wants none.
 func wantsReceipts(domains *discovery.Finder) func(context.Context, amtp.Domain) (bool, error) {
 	return func(ctx context.Context, d amtp.Domain) (bool, error) {
 		found, err := domains.Gateway(ctx, d)

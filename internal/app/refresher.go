@@ -8,18 +8,19 @@ import (
 	"github.com/amtp-go/amtp/internal/access"
 )
 
-// refresher has a gateway sign with the key that another on its store has begun to
-// use.
+// refresher makes a gateway sign with the key that another gateway on the same store
+// has begun to use.
 type refresher struct {
 	keys *access.Keyring
 	log  *slog.Logger
 }
 
-// keysEvery is how often the store is asked. Until then the former key signs,
-// which stays valid for longer than a message may be on its way.
+// keysEvery is how often the store is asked for the signing keys. Until then the
+// gateway signs with the former key, which stays valid for longer than a message may
+// take to arrive.
 const keysEvery = 30 * time.Second
 
-// Run asks until ctx ends.
+// Run asks for the keys until ctx ends.
 func (r *refresher) Run(ctx context.Context) error {
 	tick := time.NewTicker(keysEvery)
 	defer tick.Stop()

@@ -8,8 +8,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// TestRelayingCausesNoLookUp: a message of another domain with no recipient here
-// is refused whatever it proves, so nobody's name servers are asked about it.
+// TestRelayingCausesNoLookUp: a message of another domain with no recipient here is
+// refused whatever it proves. So no name server is asked about it.
 func TestRelayingCausesNoLookUp(t *testing.T) {
 	dns := fakedns.New(t)
 	n := newTown(t, "AMTP_DNS_RESOLVERS="+dns.Addr().String())

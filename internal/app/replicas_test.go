@@ -81,8 +81,8 @@ func adminOf(t *testing.T, a *app.App, dir string) *admin.Client {
 	return &admin.Client{Client: amtp.Client{URL: a.URL(), AdminKey: strings.TrimSpace(string(key))}}
 }
 
-// TestReplicas: two gateways on one database are one. What is done through either
-// is so for both, the administrator has one key, and both sign with the same.
+// TestReplicas: two gateways on one database act as one. A change made through either
+// holds for both, the administrator has one key, and both sign with the same key.
 func TestReplicas(t *testing.T) {
 	url, one, two, seal := pgtest.Database(t, "empty", nil), t.TempDir(), t.TempDir(),
 		filepath.Join(t.TempDir(), "seal")
@@ -118,8 +118,8 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-// TestOtherSealKey is refused, with and without a domain of its own: what one
-// replica seals the others have to open.
+// TestOtherSealKey: a gateway with another seal key is refused, with and without a
+// domain of its own. The other replicas must be able to open what one of them seals.
 func TestOtherSealKey(t *testing.T) {
 	for _, domain := range []string{"a.example", "localhost"} {
 		url, one := pgtest.Database(t, "empty", nil), t.TempDir()
@@ -134,7 +134,7 @@ func TestOtherSealKey(t *testing.T) {
 			t.Fatalf("%s: a replica with a seal key of its own starts, want a refusal", domain)
 		}
 		if !strings.Contains(err.Error(), "AMTP_SEAL_KEY_FILE") {
-			t.Errorf("%s: %v, want to hear of AMTP_SEAL_KEY_FILE", domain, err)
+			t.Errorf("%s: %v, want the error to name AMTP_SEAL_KEY_FILE", domain, err)
 		}
 		if _, err = replica(t, url, t.TempDir(), "AMTP_SEAL_KEY_FILE=/nowhere/seal.key"); err == nil ||
 			!strings.Contains(err.Error(), "/nowhere/seal.key") {
@@ -143,7 +143,7 @@ func TestOtherSealKey(t *testing.T) {
 	}
 }
 
-// TestReplicaWithoutDirectory runs where nothing can be written.
+// TestReplicaWithoutDirectory runs a gateway where nothing can be written.
 func TestReplicaWithoutDirectory(t *testing.T) {
 	url, one, seal := pgtest.Database(t, "empty", nil), t.TempDir(), filepath.Join(t.TempDir(), "seal.key")
 	first := runs(t, url, one)
@@ -159,8 +159,8 @@ func TestReplicaWithoutDirectory(t *testing.T) {
 	}
 }
 
-// TestResetOfASharedSeal: when the seal key is lost, a reset lets the gateways
-// start with another.
+// TestResetOfASharedSeal: when the seal key is lost, a reset lets the gateways start
+// with another one.
 func TestResetOfASharedSeal(t *testing.T) {
 	url, one, two := pgtest.Database(t, "empty", nil), t.TempDir(), t.TempDir()
 	first, err := replica(t, url, one)

@@ -18,7 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// town is a gateway to which callers come from any address.
+// town is a gateway with callers from any address.
 type town struct {
 	t       *testing.T
 	handler http.Handler
@@ -40,8 +40,8 @@ func newTown(t *testing.T, settings ...string) *town {
 	return &town{t, a.Handler()}
 }
 
-// post brings a body from the address and returns the status and the code of
-// the answer. size is what is announced, -1 for nothing.
+// post sends a body from the address and returns the status and the code of the answer.
+// size is the announced length, -1 for none.
 func (n *town) post(from string, body io.Reader, size int64) (int, amtp.Code) {
 	r := httptest.NewRequest("POST", "/v1/messages", body)
 	r.Header.Set("Content-Type", "application/json")
@@ -55,8 +55,8 @@ func (n *town) post(from string, body io.Reader, size int64) (int, amtp.Code) {
 	return w.Code, said.Error.Code
 }
 
-// letter brings a message to nobody, padded to size bytes. Where there is room
-// for it the answer is 404.
+// letter sends a message to an unknown recipient, padded to size bytes. Where there is
+// room for it the answer is 404.
 func (n *town) letter(what, from string, size int, chunked bool, want int) {
 	n.t.Helper()
 	body := `{"version":"1.0","sender":"ann@peer.example","recipients":["nobody@ours.example"]}`
@@ -70,14 +70,15 @@ func (n *town) letter(what, from string, size int, chunked bool, want int) {
 	}
 }
 
-// crowd is callers who sent a part of what they announced, and say no more.
+// crowd is a group of callers who sent a part of the announced body and then nothing
+// more.
 type crowd struct {
 	open []*io.PipeWriter
 	all  sync.WaitGroup
 }
 
-// slow brings sent bytes of announced ones from each address, and returns when
-// the gateway has read them or refused to.
+// slow sends that many bytes of the announced ones from each address. It returns when
+// the gateway has read them or refused to read them.
 func (n *town) slow(sent, announced int, from ...string) *crowd {
 	c := &crowd{}
 	for _, address := range from {
@@ -107,8 +108,8 @@ func sixtyFour(format string) (list []string) {
 	return list
 }
 
-// A stranger who begins as many large messages as it has connections fills its
-// own share, however it spells its address, and leaves the others theirs.
+// A stranger who begins as many large messages as it has connections fills only its own
+// share, in whatever form its address is written.
 func TestOneStrangerLeavesRoomForPeers(t *testing.T) {
 	for name, from := range map[string][]string{
 		"one address":       sixtyFour("192.0.2.1:%d"),
@@ -126,8 +127,8 @@ func TestOneStrangerLeavesRoomForPeers(t *testing.T) {
 	}
 }
 
-// All strangers together have an eighth, whoever they are. The proxy on this
-// machine brings everybody's messages, and has all of it.
+// All strangers together may use an eighth of the room. The proxy on this machine,
+// which brings the messages of all callers, may use all of it.
 func TestStrangersHaveOneShare(t *testing.T) {
 	n := newTown(t, "AMTP_LIMITS_IN_FLIGHT_BYTES=256MiB")
 	proxied := n.slow(6<<20, 8<<20, "127.0.0.1:1", "127.0.0.1:2", "[::1]:3")
@@ -140,8 +141,8 @@ func TestStrangersHaveOneShare(t *testing.T) {
 	n.letter("afterwards", "198.51.100.1:1", 100, false, http.StatusNotFound)
 }
 
-// Whatever the operator chose, a peer's largest message is taken some time: also
-// beside small ones of the same peer, which may never cease.
+// For every setting, the largest message of a peer is accepted at some time, also while
+// the same peer keeps sending small ones.
 func TestTheLargestMessageFits(t *testing.T) {
 	slow.Test(t, "it sends the largest messages")
 	for _, settings := range [][]string{

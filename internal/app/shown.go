@@ -13,12 +13,12 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// shownTime bounds the look at our own certificate.
+// shownTime bounds the time for reading our own certificate.
 const shownTime = 5 * time.Second
 
-// shown says where others reach this gateway and by what they know it: the
-// certificate that its listener shows at this moment, wherever that comes from.
-// Without TLS of its own it has none to show: a proxy does.
+// shown says where others reach this gateway and by which certificate they know it: the
+// one that its listener shows at this moment, from whatever source. A gateway without
+// TLS has none to show; the proxy before it does.
 func (a *App) shown(ctx context.Context) admin.GatewaySelf {
 	self := admin.GatewaySelf{Gateways: a.gateways(false)}
 	if !a.cfg.UseTLS() {
@@ -28,7 +28,7 @@ func (a *App) shown(ctx context.Context) admin.GatewaySelf {
 	defer cancel()
 	name, at := host(a.cfg.PublicURL()), a.listener.Addr().String()
 	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsLoopback() {
-		name = "" // who calls it there names no host, and may be shown another certificate
+		name = "" // a caller by address names no host, and may be shown another certificate
 	}
 	dial := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} // it is our own listener
 	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsUnspecified() {
@@ -47,9 +47,9 @@ func (a *App) shown(ctx context.Context) admin.GatewaySelf {
 	return self
 }
 
-// gateways lists the URLs at which others may reach this gateway: the one that
-// its operator named, or else, where no authority stands for a name, each address
-// of this machine at which it listens, or else the usual one of its domain.
+// gateways lists the URLs at which others may reach this gateway. These are the URL
+// that its operator named; else, where no authority vouches for a name, each address of
+// this machine at which it listens; else the usual URL of its domain.
 func (a *App) gateways(byAddress bool) []string {
 	if a.cfg.Server.PublicURL != "" {
 		return []string{a.cfg.Server.PublicURL}

@@ -15,9 +15,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// TestAuthenticationBudget: who makes the gateway ask for ever new domains hears
-// after ten of them to come later, and takes nothing from others and from the
-// domains that are known.
+// TestAuthenticationBudget: a caller that makes the gateway look up ever new domains is
+// told after ten of them to come later. Other callers and known domains are not
+// affected.
 func TestAuthenticationBudget(t *testing.T) {
 	dns := fakedns.New(t)
 	cfg, _, err := config.Load(config.Sources{Environ: []string{
@@ -32,7 +32,8 @@ func TestAuthenticationBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	// post brings an unsigned letter of the domain to nobody, from the address.
+	// post sends an unsigned message of the domain to an unknown recipient, from the
+	// address.
 	post := func(domain, from string) (int, amtp.Error, http.Header) {
 		body := fmt.Sprintf(`{"version":"1.0","sender":"ann@%s","recipients":["nobody@ours.example"]}`, domain)
 		r := httptest.NewRequest("POST", "/v1/messages", strings.NewReader(body))
@@ -47,14 +48,14 @@ func TestAuthenticationBudget(t *testing.T) {
 		return w.Code, said.Error, w.Header()
 	}
 	const flooder = "203.0.113.7"
-	// That the recipient is unknown is said only when the sender was looked at.
+	// The answer says that the recipient is unknown only after the sender was checked.
 	for i := range 10 {
 		if status, e, _ := post(fmt.Sprintf("d%d.example", i), flooder); status != http.StatusNotFound {
 			t.Fatalf("the answer to new domain %d is %d %s, want 404", i, status, e.Code)
 		}
 	}
 	refused := ""
-	for i := 10; refused == ""; i++ { // a slow machine earns some more meanwhile
+	for i := 10; refused == ""; i++ { // a slow machine earns more look-ups meanwhile
 		domain := fmt.Sprintf("d%d.example", i)
 		status, e, header := post(domain, flooder)
 		switch {

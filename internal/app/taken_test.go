@@ -54,9 +54,9 @@ func runIn(t *testing.T, dir string) *running {
 	return r
 }
 
-// TestTakenFilesEndTheGateway: a gateway whose files are deleted or replaced ends,
-// says why, and takes nothing with it that is another's. The next one starts where
-// there is something to start from.
+// TestTakenFilesEndTheGateway: a gateway whose files are deleted or replaced ends and
+// says why. It removes no file of another gateway. The next one starts where the files
+// allow it.
 func TestTakenFilesEndTheGateway(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("SKIPPED: Windows lets nobody delete or replace a file that is open")
@@ -67,7 +67,7 @@ func TestTakenFilesEndTheGateway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		take   func(t *testing.T, dir string) error
 		why    string
-		starts bool // the next gateway does
+		starts bool // whether the next gateway starts
 	}{
 		"lock":     {remove("amtp.lock"), "amtp.lock was ", true},
 		"database": {remove("amtp.db"), "amtp.db was deleted", false},
@@ -105,10 +105,10 @@ func TestTakenFilesEndTheGateway(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := r.Close(); err != nil {
-				t.Logf("close: %v", err) // of files that are gone
+				t.Logf("close: %v", err) // files are gone
 			}
 			if !datadir.Recorded(dir, others) {
-				t.Error("the gateway took the note of another one with it")
+				t.Error("the gateway removed the note of another gateway")
 			}
 			next, err := app.New(configIn(t, dir), slog.New(slog.DiscardHandler))
 			if (err == nil) != tt.starts {
@@ -121,7 +121,8 @@ func TestTakenFilesEndTheGateway(t *testing.T) {
 	}
 }
 
-// TestNoteIsPutBack: commands find the gateway again whose note somebody deleted.
+// TestNoteIsPutBack: the note by which commands find the gateway is put back after it
+// was deleted.
 func TestNoteIsPutBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	r := runIn(t, dir)
@@ -142,7 +143,7 @@ func TestNoteIsPutBack(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	for deadline := time.Now().Add(time.Minute); ; { // the time is set after the note
+	for deadline := time.Now().Add(time.Minute); ; { // the time is set after the note was written
 		now, err := os.Stat(name)
 		if err == nil && now.ModTime().Sub(before.ModTime()).Abs() < time.Second {
 			return
@@ -154,8 +155,8 @@ func TestNoteIsPutBack(t *testing.T) {
 	}
 }
 
-// TestEveryFileIsForeign: what a gateway keeps in its data directory is known as
-// such, so that no command writes over it.
+// TestEveryFileIsForeign: every file that a gateway keeps in its data directory is
+// known, so that no command overwrites it.
 func TestEveryFileIsForeign(t *testing.T) {
 	if datadir.DatabaseFile != sqlite.FileName {
 		t.Errorf("the database is %s to the directory and %s to the store", datadir.DatabaseFile, sqlite.FileName)

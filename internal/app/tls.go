@@ -21,7 +21,7 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// certify builds what the listener shows to callers of TLS.
+// certify builds the source of the certificate that the listener shows.
 func (a *App) certify() (err error) {
 	if !a.cfg.UseTLS() {
 		return nil
@@ -60,8 +60,8 @@ func (a *App) certify() (err error) {
 	return nil
 }
 
-// authority makes the client for the authority that certifies the gateway. The
-// operator said where it is.
+// authority makes the client for the certificate authority. The operator configured
+// where it is.
 func authority(cfg config.Config, version string) (*http.Client, error) {
 	u, err := url.Parse(cfg.ACME.Directory)
 	if err != nil {
@@ -83,8 +83,8 @@ func authority(cfg config.Config, version string) (*http.Client, error) {
 	return outbound.New(o), nil
 }
 
-// literal is an address to listen on in which localhost is 127.0.0.1, whatever a file
-// of names says: the configuration counts it as an address of this machine only.
+// literal returns an address to listen on, with localhost as 127.0.0.1 whatever a hosts
+// file says. The configuration counts localhost as an address of this machine only.
 func literal(address string) string {
 	if host, port, err := net.SplitHostPort(address); err == nil &&
 		strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
@@ -93,11 +93,11 @@ func literal(address string) string {
 	return address
 }
 
-// ErrAddressTaken is the address of a gateway at which another program listens.
+// ErrAddressTaken means that another program listens at the gateway's address.
 var ErrAddressTaken = errors.New("another program listens there already")
 
-// cannotListen says why nobody can listen on an address, and which setting chooses
-// another one.
+// cannotListen says why the gateway cannot listen on an address, and which setting
+// chooses another one.
 func cannotListen(address, setting string, err error) error {
 	var call *os.SyscallError
 	switch {
@@ -109,7 +109,7 @@ func cannotListen(address, setting string, err error) error {
 	return fmt.Errorf("cannot listen on %s: %w; choose another address with %s", address, err, setting)
 }
 
-// listen opens the listener, with TLS if it is to have it.
+// listen opens the listener, with TLS if it is configured.
 func (a *App) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", literal(a.cfg.Server.Address))
 	if err != nil {
@@ -127,7 +127,7 @@ func (a *App) listen() (net.Listener, error) {
 	}), nil
 }
 
-// challenges is the listener at which an authority asks over plain HTTP.
+// challenges is the listener at which an authority asks over plain HTTP (ACME HTTP-01).
 type challenges struct {
 	listener net.Listener
 	server   *http.Server
@@ -141,7 +141,7 @@ func newChallenges(l net.Listener, h http.Handler) *challenges {
 	}}
 }
 
-// Run answers until ctx ends. Who asks then asks again.
+// Run answers until ctx ends. An authority that gets no answer then asks again.
 func (c *challenges) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { c.server.Close() })
 	defer stop()
@@ -159,8 +159,7 @@ func (c *challenges) Close() error {
 	return nil
 }
 
-// Certified reports whether the gateway has a certificate to show, if it needs
-// one.
+// Certified reports whether the gateway has a certificate to show, or needs none.
 func (a *App) Certified() bool {
 	if a.certificate == nil {
 		return true
@@ -173,7 +172,7 @@ func (a *App) Certified() bool {
 	return true
 }
 
-// Reload looks for other certificates now. What comes of it is in the log.
+// Reload looks for other certificates now, and logs the result.
 func (a *App) Reload(ctx context.Context) {
 	if a.certificate == nil {
 		a.log.Info("there is nothing to read again: the gateway has no certificate of its own")
@@ -181,6 +180,6 @@ func (a *App) Reload(ctx context.Context) {
 	}
 	changed, err := a.certificate.Renew(ctx, false)
 	if err == nil && !changed {
-		a.log.Info("the certificates were looked at; none is to be changed")
+		a.log.Info("the certificates were checked; none has to change")
 	}
 }

@@ -21,13 +21,13 @@ import (
 	"github.com/amtp-go/amtp/internal/config"
 )
 
-// TestTLSListener: under TLS the listener speaks HTTP/2 and TLS 1.3, and says
-// that it is to be asked under TLS only. AMTP §2, §5, §9.
+// TestTLSListener: under TLS the listener speaks HTTP/2 and TLS 1.3, and says that
+// clients must use TLS only. AMTP §2, §5, §9.
 func TestTLSListener(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		settings []string
-		highest  uint16 // of the caller
+		highest  uint16 // the highest version of the caller
 		taken    bool
 	}{
 		{"TLS 1.3", nil, tls.VersionTLS13, true},
@@ -58,8 +58,8 @@ func TestTLSListener(t *testing.T) {
 	}
 }
 
-// TestNoHSTSNearby: an answer of the listener for this machine, which has no TLS,
-// does not say that it is to be asked under TLS only.
+// TestNoHSTSNearby: an answer of the listener for this machine, which has no TLS, does
+// not tell clients to use TLS only.
 func TestNoHSTSNearby(t *testing.T) {
 	url, _ := startTLS(t, []string{"AMTP_LOCAL_ADDRESS=127.0.0.1:0"})
 	r, err := http.Get(url + "/v1/nothing")
@@ -73,8 +73,8 @@ func TestNoHSTSNearby(t *testing.T) {
 	}
 }
 
-// startTLS runs a gateway with a certificate of its own and returns who
-// vouches for it.
+// startTLS runs a gateway with a certificate of its own and returns the authorities
+// that vouch for it.
 func startTLS(t *testing.T, settings []string) (url string, roots *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,11 +13,11 @@ import (
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
-// TestLimitsAreShared: two gateways on one database let a domain bring together what
-// one would, and an eighth more for each of them at the most; then both refuse.
+// TestLimitsAreShared: two gateways on one database accept together from a domain what
+// one would, and at most an eighth more for each of them. Then both refuse.
 func TestLimitsAreShared(t *testing.T) {
 	url, one, two := pgtest.Database(t, "empty", nil), t.TempDir(), t.TempDir()
-	// A domain that proves nothing may bring ten messages a minute, 100 at once.
+	// A domain that proves nothing may send ten messages a minute, 100 at once.
 	const burst, most = 100, 100 + 2*100/8 + 2
 	first := runs(t, url, one, "AMTP_LIMITS_MESSAGES_PER_MINUTE=10")
 	seal := filepath.Join(t.TempDir(), "seal")
@@ -48,7 +48,7 @@ func TestLimitsAreShared(t *testing.T) {
 			t.Fatalf("message %d: %d %s", i, resp.StatusCode, raw)
 		}
 	}
-	// On a slow machine some of it comes back meanwhile: one in six seconds.
+	// On a slow machine the allowance regrows meanwhile: one message in six seconds.
 	if taken < burst || taken > most+burst/2 || refused[0] == 0 || refused[1] == 0 {
 		t.Errorf("%d messages were taken, and the gateways refused %v; want %d to %d, and both to refuse", taken,
 			refused, burst, most)

@@ -28,16 +28,17 @@ import (
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
-// harbour is a real gateway of ours.example behind a proxy on this machine, which says
-// where each caller is; with the signer of signed.example, and a clock that is set by hand.
+// harbour is a real gateway of ours.example behind a proxy on this machine, which
+// states the address of each caller. It has the signer of signed.example, and a clock
+// that the test sets.
 type harbour struct {
 	t      testing.TB
 	url    string
 	dir    string
 	signer *amtp.Signer
 	keys   map[string]string
-	ahead  atomic.Int64 // of the clock, ns
-	stands atomic.Int64 // what the clock shows that stands, ns since 1970; 0 for one that goes
+	ahead  atomic.Int64 // by which the clock is ahead, ns
+	stands atomic.Int64 // the time at which the clock stands still, ns since 1970; 0 while it runs
 	n      int
 
 	mu  sync.Mutex
@@ -51,7 +52,7 @@ func (h *harbour) Write(p []byte) (int, error) {
 	return h.log.Write(p)
 }
 
-// lines returns the lines of the log that hold the text.
+// lines returns the log lines that contain the text.
 func (h *harbour) lines(text string) (list []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,7 +64,7 @@ func (h *harbour) lines(text string) (list []string) {
 	return list
 }
 
-// clock shows the time of the harbour.
+// clock returns the time of the harbour.
 func (h *harbour) clock() time.Time {
 	now := time.Now()
 	if at := h.stands.Load(); at != 0 {
@@ -124,13 +125,13 @@ func (h *harbour) admin() *admin.Client {
 	return &admin.Client{Client: amtp.Client{URL: h.url, AdminKey: strings.TrimSpace(string(key))}}
 }
 
-// stand stops the clock, so that nothing comes back however slow the machine is.
+// stand stops the clock, so that no allowance regrows however slow the machine is.
 func (h *harbour) stand() { h.stands.Store(time.Now().UnixNano()) }
 
 // pass advances the clock.
 func (h *harbour) pass(d time.Duration) { h.ahead.Add(int64(d)) }
 
-// cargo is a message, and who brings it from where.
+// cargo is a message, with its sender and the address from which it comes.
 type cargo struct {
 	from   string // address of the caller
 	sender string
@@ -163,7 +164,7 @@ func (h *harbour) ask(method, path, body, from, key string) (int, amtp.Error, in
 		h.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-Forwarded-For", "203.0.113.250, "+from) // the first anybody may have written
+	r.Header.Set("X-Forwarded-For", "203.0.113.250, "+from) // the first address may be written by anybody
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
@@ -184,12 +185,12 @@ func (h *harbour) ask(method, path, body, from, key string) (int, amtp.Error, in
 	return resp.StatusCode, said.Error, after
 }
 
-// TestLimits: every limit on messages, over HTTP. All else about the messages changes
-// so much that only one limit is met; the answer is 429 and says when to come again,
-// and whom it does not concern is served.
+// TestLimits tests every limit on messages, over HTTP. Everything else about the
+// messages varies, so that only one limit is reached. The answer is 429 and says when
+// to come again. Callers that the limit does not concern are served.
 func TestLimits(t *testing.T) {
 	slow.Test(t, "it sends two thousand messages")
-	// What a message has that meets no limit by itself.
+	// Fields of a message that reaches no limit by itself.
 	any := func(i int) cargo {
 		return cargo{from: fmt.Sprintf("2001:db8:%x::1", i), sender: fmt.Sprintf("s%d@d%d.example", i, i),
 			to: []string{"bob", "alice"}[i%2] + "@ours.example"}
@@ -197,11 +198,11 @@ func TestLimits(t *testing.T) {
 	signed := func(i int) cargo { c := any(i); c.sender = fmt.Sprintf("s%d@signed.example", i); return c }
 	for _, tc := range []struct {
 		what     string
-		known    bool // signed.example has signed for a day
+		known    bool // whether signed.example has signed for a day
 		settings []string
 		limit    string
 		unit     string
-		want     int // messages that are taken
+		want     int // messages that are accepted
 		next     func(i int) cargo
 	}{
 		{"an address", false, nil, "address", "messages", 10, func(i int) cargo {
@@ -287,11 +288,11 @@ func TestLimits(t *testing.T) {
 						i, status, e.Code, e.Details, after, tc.want, tc.limit, tc.unit)
 				}
 				if status, e, _ := h.brings(any(8001)); status != http.StatusAccepted && tc.limit != "inbox" {
-					t.Errorf("somebody else is answered %d %v beside it", status, e)
+					t.Errorf("meanwhile another caller is answered %d %v", status, e)
 				}
 				if status, e, _ := h.brings(cargo{from: "192.0.2.77", sender: "bob@ours.example",
 					to: "alice@ours.example", key: h.keys["bob"]}); status != http.StatusAccepted {
-					t.Errorf("an agent here is answered %d %v beside it", status, e)
+					t.Errorf("meanwhile an agent here is answered %d %v", status, e)
 				}
 				h.pass(time.Duration(after) * time.Second)
 				if status, e, _ := h.brings(c); status != http.StatusAccepted {
@@ -304,8 +305,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestLimitsOnQuestions: new domains that a caller makes the gateway look up, other
-// requests without a key, and the directory in small pages.
+// TestLimitsOnQuestions: the limits on new domains that a caller makes the gateway look
+// up, on other requests without a key, and on small pages of the directory.
 func TestLimitsOnQuestions(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=2")
 	h.stand()
@@ -341,11 +342,11 @@ func TestLimitsOnQuestions(t *testing.T) {
 	}
 }
 
-// TestAProxyThatIsNotTrusted: what it says of its callers counts for nothing, and the
+// TestAProxyThatIsNotTrusted: what such a proxy says of its callers is ignored, and the
 // log says once that there is one.
 func TestAProxyThatIsNotTrusted(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1", "AMTP_SERVER_TRUSTED_PROXIES=192.0.2.0/24")
-	for i := range 12 { // of one address, if it were believed
+	for i := range 12 { // of one address, if the header were believed
 		status, e, _ := h.brings(cargo{from: "198.51.100.1", sender: fmt.Sprintf("s@d%d.example", i),
 			to: "bob@ours.example"})
 		if status != http.StatusAccepted {
@@ -361,8 +362,8 @@ func TestAProxyThatIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestShortDisk: strangers are refused while the disk is short; agents and domains that
-// are known go on.
+// TestShortDisk: strangers are refused while the disk is short; agents and known
+// domains are served.
 func TestShortDisk(t *testing.T) {
 	h := newHarbour(t)
 	signed := cargo{from: "198.51.100.1", sender: "ann@signed.example", to: "bob@ours.example"}
@@ -372,17 +373,17 @@ func TestShortDisk(t *testing.T) {
 	short := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
 	status, e, after := short.brings(cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"})
 	if status != http.StatusServiceUnavailable || e.Code != amtp.CodeTemporaryFailure || after < 1 {
-		t.Errorf("a stranger beside a short disk: %d %v, Retry-After %d; want 503 TEMPORARY_FAILURE", status,
+		t.Errorf("a stranger while the disk is short: %d %v, Retry-After %d; want 503 TEMPORARY_FAILURE", status,
 			e.Code, after)
 	}
 	if status, e, _ := short.brings(cargo{from: "198.51.100.1", sender: "alice@ours.example", to: "bob@ours.example",
 		key: short.keys["alice"]}); status != http.StatusAccepted {
-		t.Errorf("an agent beside a short disk: %d %v, want 202", status, e)
+		t.Errorf("an agent while the disk is short: %d %v, want 202", status, e)
 	}
 }
 
-// TestReadForNothing: one signed message does not make a gateway read whatever else comes
-// from its address.
+// TestReadForNothing: after one signed message the gateway does not read everything
+// else from that address.
 func TestReadForNothing(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1")
 	h.stand()
@@ -409,8 +410,9 @@ func TestReadForNothing(t *testing.T) {
 	}
 }
 
-// TestMuchShorterDisk: below half of the mark a domain is served to which an agent
-// wrote, or which has signed for a month; whoever signs since yesterday is not.
+// TestMuchShorterDisk: below half of the mark only some domains are served: those to
+// which an agent wrote, and those that have signed for a month. A domain that has
+// signed since yesterday is not.
 func TestMuchShorterDisk(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
 	brings := func(when string, want int) {
@@ -440,15 +442,15 @@ func TestMuchShorterDisk(t *testing.T) {
 	brings("of one that has signed for a month", http.StatusAccepted)
 }
 
-// TestStrangersLinesAreSampled: of the lines that strangers cause in the log ten a
-// second are written, and the next one counts the others.
+// TestStrangersLinesAreSampled: of the log lines that strangers cause, ten a second are
+// written, and the next line counts the others.
 func TestStrangersLinesAreSampled(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_FREE_SPACE=1024GiB")
 	h.stand()
 	spam := cargo{from: "198.51.100.1", sender: "ann@far.example", to: "bob@ours.example"}
 	for range 50 {
 		if status, e, _ := h.brings(spam); status != http.StatusServiceUnavailable {
-			t.Fatalf("a stranger beside a short disk: %d %v, want 503", status, e)
+			t.Fatalf("a stranger while the disk is short: %d %v, want 503", status, e)
 		}
 	}
 	if n := len(h.lines("request failed")); n != 10 {
@@ -461,7 +463,7 @@ func TestStrangersLinesAreSampled(t *testing.T) {
 	}
 }
 
-// TestLimitsAreShown: the operator sees what is used, and by whom.
+// TestLimitsAreShown: the operator sees how much is used, and by whom.
 func TestLimitsAreShown(t *testing.T) {
 	h := newHarbour(t, "AMTP_LIMITS_MESSAGES_PER_MINUTE=1")
 	h.stand()
