@@ -16,56 +16,74 @@ import (
 	"strings"
 )
 
-// The states of a row in /proc/net/tcp that matter here.
+// The states of a socket that matter here, by their numbers in Linux.
 const (
-	established = "01"
-	listening   = "0A"
+	established = 1
+	listening   = 10
 )
 
 // Owner returns the user of the other end of a connection within this machine: of the
 // accepted socket and of the listener. The error is ErrUnknown if the system does not
 // say, and ErrUnseen if it shows no such sockets.
+//
+// It asks sock_diag(7). /proc/net/tcp has the same facts for systems without it, but
+// Linux walks its whole hash table for that file, often for 10 ms.
 func Owner(conn net.Conn) (int, error) {
 	here, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	there, ok2 := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok1 || !ok2 {
 		return 0, ErrUnknown
 	}
-	return ownerOf(plain(here.AddrPort()), plain(there.AddrPort()),
-		func(name string) (io.ReadCloser, error) { return os.Open(name) })
+	ours, theirs := plain(here.AddrPort()), plain(there.AddrPort())
+	uid, err := ownerOf(ours, theirs, askKernel)
+	if errors.Is(err, ErrUnknown) {
+		open := func(name string) (io.ReadCloser, error) { return os.Open(name) }
+		return ownerOf(ours, theirs, tables(open))
+	}
+	return uid, err
 }
 
-// ownerOf reads twice: while a table is read, its rows move, and one may be missed.
-func ownerOf(ours, theirs netip.AddrPort, open func(table string) (io.ReadCloser, error)) (uid int, err error) {
+// source adds the sockets that matter for a connection. The error is ErrUnknown if this
+// system has no such source.
+type source func(*sockets) error
+
+// ownerOf looks twice: while the sockets are listed, they move, and one may be missed.
+func ownerOf(ours, theirs netip.AddrPort, from source) (uid int, err error) {
 	for range 2 {
-		if uid, err = lookForOwner(ours, theirs, open); !errors.Is(err, ErrUnseen) {
+		found := sockets{ours: ours, theirs: theirs}
+		if err := from(&found); err != nil {
+			return 0, err
+		}
+		if uid, err = found.owner(); !errors.Is(err, ErrUnseen) {
 			break
 		}
 	}
 	return uid, err
 }
 
-func lookForOwner(ours, theirs netip.AddrPort, open func(table string) (io.ReadCloser, error)) (int, error) {
-	found := sockets{ours: ours, theirs: theirs}
-	read := 0
-	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := open(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			continue
+// tables is the source that reads /proc/net.
+func tables(open func(table string) (io.ReadCloser, error)) source {
+	return func(found *sockets) error {
+		read := 0
+		for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+			f, err := open(name)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			err = errors.Join(found.read(f), f.Close())
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			read++
 		}
-		if err != nil {
-			return 0, err
+		if read == 0 {
+			return ErrUnknown
 		}
-		err = errors.Join(found.read(f), f.Close())
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", name, err)
-		}
-		read++
+		return nil
 	}
-	if read == 0 {
-		return 0, ErrUnknown
-	}
-	return found.owner()
 }
 
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
@@ -119,37 +137,44 @@ func (s *sockets) hears(at netip.Addr, uid int) {
 	}
 }
 
-// read adds the rows of a table that are the listener's or the accepted socket's. A socket
-// that was not accepted yet has no file and does not show its user.
+// socket is one socket as the system lists it.
+type socket struct {
+	local, remote netip.AddrPort
+	state         int
+	uid           int
+	inode         uint64 // 0 if no process has it
+}
+
+// add notes a socket if it is the listener's or the accepted one. A socket that was not
+// accepted yet has no inode and does not show its user.
+func (s *sockets) add(k socket) {
+	switch {
+	case k.local.Port() != s.theirs.Port():
+	case k.state == listening:
+		s.hears(k.local.Addr(), k.uid)
+	case k.state == established && k.inode != 0 && k.local == s.theirs && k.remote == s.ours:
+		s.accepted = append(s.accepted, k.uid)
+	}
+}
+
+// read adds the rows of a table.
 func (s *sockets) read(table io.Reader) error {
 	rows := bufio.NewScanner(table)
 	rows.Scan() // the column titles
 	for rows.Scan() {
 		f := strings.Fields(rows.Text())
-		if len(f) < 10 || f[3] != established && f[3] != listening {
+		if len(f) < 10 || f[3] != "01" && f[3] != "0A" {
 			continue
 		}
-		local, err := parse(f[1])
-		if err != nil {
+		local, err1 := parse(f[1])
+		remote, err2 := parse(f[2])
+		state, err3 := strconv.ParseUint(f[3], 16, 8)
+		uid, err4 := strconv.Atoi(f[7])
+		inode, err5 := strconv.ParseUint(f[9], 10, 64)
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 			return err
 		}
-		if local.Port() != s.theirs.Port() {
-			continue
-		}
-		remote, err := parse(f[2])
-		if err != nil {
-			return err
-		}
-		uid, err := strconv.Atoi(f[7])
-		if err != nil {
-			return err
-		}
-		switch {
-		case f[3] == listening:
-			s.hears(local.Addr(), uid)
-		case f[9] != "0" && local == s.theirs && remote == s.ours:
-			s.accepted = append(s.accepted, uid)
-		}
+		s.add(socket{local: local, remote: remote, state: int(state), uid: uid, inode: inode})
 	}
 	return rows.Err()
 }

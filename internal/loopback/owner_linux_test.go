@@ -86,14 +86,14 @@ func TestASecondLook(t *testing.T) {
 	} {
 		looks := 0
 		uid, err := ownerOf(netip.MustParseAddrPort("127.0.0.1:49153"), netip.MustParseAddrPort("127.0.0.1:8080"),
-			func(name string) (io.ReadCloser, error) {
+			tables(func(name string) (io.ReadCloser, error) {
 				rows := ""
 				if name == "/proc/net/tcp" && looks < len(c.rows) {
 					rows = c.rows[looks]
 					looks++
 				}
 				return io.NopCloser(strings.NewReader(table + rows)), c.err
-			})
+			}))
 		if uid != c.uid || !errors.Is(err, c.want) {
 			t.Errorf("%s: user %d, %v; want %d, %v", c.name, uid, err, c.uid, c.want)
 		}
