@@ -6,14 +6,15 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Activity is when some agents were seen and some keys used.
+// Activity is the times at which some agents were last seen and some keys last used.
 type Activity struct {
 	Agents []gateway.Agent
 	Keys   []gateway.Key
 }
 
-// touched returns what is to be stored, in parts of so many, and forgets it: an agent that
-// is seen from now on is of the next call.
+// touched returns the activity that is not stored yet, in parts of at most step agents
+// and keys, and forgets it. An agent that is seen from now on is in the result of the
+// next call.
 func (d *Directory) touched(step int) (parts []Activity) {
 	d.mu.Lock()
 	seen := d.seen
@@ -28,7 +29,7 @@ func (d *Directory) touched(step int) (parts []Activity) {
 	n := 0
 	each := func(add func(*Activity)) {
 		if n%pageStep == 0 {
-			d.mu.RUnlock() // who authenticates does not wait for all of it
+			d.mu.RUnlock() // so that a request that authenticates does not wait for the whole loop
 			d.mu.RLock()
 		}
 		add(last(n))
@@ -49,8 +50,9 @@ func (d *Directory) touched(step int) (parts []Activity) {
 	return parts
 }
 
-// SaveTouched stores what is to be stored, in parts of so many. It is a hint: what cannot
-// be stored is of the next call.
+// SaveTouched stores the activity that is not stored yet, in parts of at most step
+// agents and keys. Activity is a hint: when a save fails, the next call tries that part
+// and the rest again.
 func (d *Directory) SaveTouched(step int, save func(*Activity) error) {
 	parts := d.touched(step)
 	for i := range parts {
@@ -61,7 +63,7 @@ func (d *Directory) SaveTouched(step int, save func(*Activity) error) {
 	}
 }
 
-// KeepActivity calls flush now and then, until done is closed.
+// KeepActivity calls flush every ActivityEvery, until done is closed.
 func KeepActivity(done <-chan struct{}, flush func()) {
 	tick := time.NewTicker(ActivityEvery)
 	defer tick.Stop()
@@ -75,7 +77,7 @@ func KeepActivity(done <-chan struct{}, flush func()) {
 	}
 }
 
-// notSaved puts back what could not be stored.
+// notSaved puts back the activity that could not be stored.
 func (d *Directory) notSaved(parts []Activity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

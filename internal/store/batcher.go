@@ -13,9 +13,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Bounds of one batch and of what may wait for the next. A batch that is too
-// large makes the first of its callers wait for the last; 512 writes share one
-// sync well enough that the disk is no longer the limit.
+// Bounds of one batch, and of the queue for the next. In a batch that is too large, the
+// first callers wait for the last. At 512 writes per sync, the disk is no longer the
+// limit.
 const (
 	maxBatch        = 512
 	maxBatchBytes   = 8 << 20
@@ -23,57 +23,59 @@ const (
 	maxWaitingBytes = 128 << 20
 )
 
-// Bounds of what a batch of calm work waits for others: so many turns of the
-// scheduler without anybody who joins, and never longer than that.
+// Bounds of how long a batch of background work waits for more work to join. It ends
+// after calmTurns turns of the scheduler without new work, and after calmTime at the
+// latest.
 const (
 	calmTurns = 16
 	calmTime  = 5 * time.Millisecond
 )
 
-// Batcher collects the work of many goroutines, most of it writes, and hands it
-// to one, or to a few. There is no timer: whatever waits when a batch has ended
-// is the next batch, and what comes alone goes at once.
+// Batcher collects the work of many goroutines, most of it writes, and hands it to one
+// goroutine or to a few. There is no timer: the work that waits when a batch ends is
+// the next batch, and work that comes alone starts at once.
 type Batcher[W any] struct {
 	commit func([]*Item[W])
 
 	mu     sync.Mutex
 	queue  []*Item[W]
 	bytes  int
-	hasty  int // of the queue: not calm
+	hasty  int // items in queue that are not calm
 	closed bool
-	wake   chan struct{} // holds one token while something may wait
+	wake   chan struct{} // holds one token while items may wait
 	items  sync.Pool
 }
 
-// Item is one piece of work. The commit function sets Err; a write that it leaves
+// Item is one piece of work. The commit function sets Err. A write whose Err it leaves
 // nil is durable when the function returns.
 type Item[W any] struct {
 	Work W
 	Err  error
 	size int
-	calm bool // see DoBackground
+	calm bool // added by DoBackground
 	done chan struct{}
 }
 
-// NewBatcher returns a batcher whose Run calls commit with one batch after
-// another. Several that run at once have batches of their own.
+// NewBatcher returns a batcher whose Run calls commit with one batch after another.
+// When several calls of Run are active, each has its own batches.
 func NewBatcher[W any](commit func([]*Item[W])) *Batcher[W] {
 	b := &Batcher[W]{commit: commit, wake: make(chan struct{}, 1)}
 	b.items.New = func() any { return &Item[W]{done: make(chan struct{}, 1)} }
 	return b
 }
 
-// Do has work committed in some batch and returns its error. It is
-// gateway.ErrBusy when too much waits already and gateway.ErrClosed after
-// Close: then the work was not and will not be done. When ctx ends, Do returns
-// while the work goes on.
+// Do has work committed in some batch and returns its error. The error is
+// gateway.ErrBusy when too much work waits already, and gateway.ErrClosed after Close.
+// In both cases the work was not done and will not be. When ctx ends, Do returns, while
+// the work goes on.
 func (b *Batcher[W]) Do(ctx context.Context, work W, size int) error {
 	return b.do(ctx, work, size, false)
 }
 
-// DoBackground is Do for work of which many pieces come at nearly the same time and
-// that no agent waits for. A batch of nothing else lets those join who are about to
-// write: fewer and larger batches are less work for the whole machine.
+// DoBackground is Do for work that no agent waits for, and of which many pieces come at
+// nearly the same time. A batch of such work alone waits a moment, so that goroutines
+// about to write can join it. Fewer and larger batches are less work for the whole
+// machine.
 func (b *Batcher[W]) DoBackground(ctx context.Context, work W, size int) error {
 	return b.do(ctx, work, size, true)
 }
@@ -93,7 +95,7 @@ func (b *Batcher[W]) do(ctx context.Context, work W, size int, calm bool) error 
 		b.items.Put(item)
 		return err
 	case <-ctx.Done():
-		return ctx.Err() // the item stays with the batch and is not used again
+		return ctx.Err() // the batch keeps the item, so it is not used again
 	}
 }
 
@@ -124,7 +126,7 @@ func (b *Batcher[W]) ring() {
 	}
 }
 
-// Run commits batches until Close was called and nothing waits any more.
+// Run commits batches until Close was called and the queue is empty.
 func (b *Batcher[W]) Run() {
 	batch := make([]*Item[W], 0, maxBatch)
 	for open := true; open; {
@@ -142,8 +144,8 @@ func (b *Batcher[W]) Run() {
 	}
 }
 
-// contained commits a batch, in which a defect is an error of all in it and of
-// nobody after them.
+// contained commits a batch. A defect (a panic) becomes the error of every item in the
+// batch, and later batches are not affected.
 func (b *Batcher[W]) contained(batch []*Item[W]) {
 	err := defect.Contain(func() error {
 		b.commit(batch)
@@ -156,8 +158,9 @@ func (b *Batcher[W]) contained(batch []*Item[W]) {
 	}
 }
 
-// linger lets whoever is about to write do so first, while nobody who waits is in
-// a hurry. Nobody else is there to run on an idle machine, and it returns at once.
+// linger lets goroutines that are about to write do so first, while only background
+// work waits. On an idle machine no other goroutine can run, and linger returns at
+// once.
 func (b *Batcher[W]) linger() {
 	n := b.calm()
 	if n == 0 {
@@ -173,8 +176,8 @@ func (b *Batcher[W]) linger() {
 	}
 }
 
-// calm returns how many wait, 0 when one of them is in a hurry or more would be
-// too many.
+// calm returns the number of items that wait. It returns 0 when one of them is not
+// calm, or when the batch is full.
 func (b *Batcher[W]) calm() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -184,8 +187,8 @@ func (b *Batcher[W]) calm() int {
 	return len(b.queue)
 }
 
-// take moves the longest allowed beginning of the queue into batch, and wakes
-// another Run for what is left.
+// take moves items from the front of the queue into batch, as many as the bounds allow,
+// and wakes another Run for the rest.
 func (b *Batcher[W]) take(batch []*Item[W]) []*Item[W] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -208,7 +211,7 @@ func (b *Batcher[W]) take(batch []*Item[W]) []*Item[W] {
 	return batch
 }
 
-// Close refuses new work. Run ends when what waits has been committed.
+// Close refuses new work. Run ends when the items that wait have been committed.
 func (b *Batcher[W]) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

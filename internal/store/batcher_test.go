@@ -14,8 +14,8 @@ import (
 
 var errOdd = errors.New("odd")
 
-// TestBatcherAnswersEachItem: every caller hears of its own work, and what
-// waits while a batch is committed becomes the next batch together.
+// TestBatcherAnswersEachItem: every caller gets the result of its own work. Work that
+// waits while a batch is committed becomes the next batch.
 func TestBatcherAnswersEachItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
@@ -57,8 +57,8 @@ func TestBatcherAnswersEachItem(t *testing.T) {
 	})
 }
 
-// TestBatcherFinishesWhatACallerLeft: the end of a caller's context ends its
-// waiting, not its work.
+// TestBatcherFinishesWhatACallerLeft: when a caller's context ends, its wait ends and
+// its work goes on.
 func TestBatcherFinishesWhatACallerLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
@@ -85,7 +85,7 @@ func TestBatcherFinishesWhatACallerLeft(t *testing.T) {
 	})
 }
 
-// TestBatcherIsBounded: what cannot wait is refused at once.
+// TestBatcherIsBounded: work that cannot be queued is refused at once.
 func TestBatcherIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := store.NewBatcher(func([]*store.Item[int]) {})
@@ -101,10 +101,10 @@ func TestBatcherIsBounded(t *testing.T) {
 	})
 }
 
-// TestBatcherGathersCalmWork: calm work that is about to be written together is
-// one batch, unless somebody is in a hurry.
+// TestBatcherGathersCalmWork: background work that is about to be written together is
+// one batch, unless other work is in it.
 func TestBatcherGathersCalmWork(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // who is about to write has not begun
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that the writers have not begun yet
 	for _, calm := range []bool{true, false} {
 		var sizes []int
 		b := store.NewBatcher(func(batch []*store.Item[int]) { sizes = append(sizes, len(batch)) })

@@ -8,14 +8,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Bells wakes those who wait at an inbox, and who carries what is due.
+// Bells wakes the readers that wait at an inbox, and the queue when a job is due.
 type Bells struct {
 	mu      sync.Mutex
 	waiting map[gateway.AgentID]*watch
 	work    workBell
 }
 
-// watch is who waits at one inbox, and up to which entry they were rung for.
+// watch is the bells of one inbox, and the last entry for which they were rung.
 type watch struct {
 	bells []chan struct{}
 	rang  int64
@@ -27,7 +27,7 @@ type Entry struct {
 	Seq   int64
 }
 
-// NewBells returns bells that nobody waits for.
+// NewBells returns bells without any waiting reader.
 func NewBells() *Bells {
 	return &Bells{
 		waiting: make(map[gateway.AgentID]*watch),
@@ -69,8 +69,8 @@ func (b *Bells) Watched() []gateway.AgentID {
 	return slices.Collect(maps.Keys(b.waiting))
 }
 
-// Ring wakes those who wait for entries. Nobody is rung twice for an entry, nor
-// for one before it: who was rung for a later one finds both.
+// Ring wakes the readers that wait for the entries. A reader is not rung twice for an
+// entry, nor for an earlier one: a reader that was rung for a later entry finds both.
 func (b *Bells) Ring(entries []Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,11 +89,11 @@ func (b *Bells) Ring(entries []Entry) {
 	}
 }
 
-// maxRang is how many destinations the bell of the queue notes. Beyond them it
-// is quicker to ask for all.
+// maxRang is the most destinations that the bell of the queue notes. Beyond that it is
+// quicker to look at all of them.
 const maxRang = 1024
 
-// workBell notes for which destinations there is something to do.
+// workBell notes the destinations for which a job is due.
 type workBell struct {
 	c    chan struct{}
 	mu   sync.Mutex
@@ -104,16 +104,17 @@ type workBell struct {
 // Work returns the bell of the queue.
 func (b *Bells) Work() gateway.WorkBell { return &b.work }
 
-// RingWork notes that something is due for the destinations.
+// RingWork notes that jobs are due for the destinations.
 func (b *Bells) RingWork(due []gateway.Destination) { b.work.ring(due) }
 
-// RingAll has all destinations looked at.
+// RingAll notes that the queue has to look at all destinations.
 func (b *Bells) RingAll() { b.work.ringAll() }
 
-// C receives after Take would return something.
+// C receives when Take has something to return.
 func (b *workBell) C() <-chan struct{} { return b.c }
 
-// Take returns what rang since the last call, in the order of the names.
+// Take returns the destinations that were noted since the last call, in the order of
+// their names.
 func (b *workBell) Take() (rang []gateway.Destination, all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

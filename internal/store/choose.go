@@ -8,26 +8,27 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// LookAhead is how many jobs that were tried and are due a claim of so many looks
-// at, so that one flow's do not hide another's.
+// LookAhead returns how many due jobs with an earlier attempt a claim of limit jobs
+// looks at. It is more than limit, so that the jobs of one flow do not hide those of
+// another.
 func LookAhead(wanted *gateway.Claiming, limit int) int { return 2*limit + 32 + wanted.Behind }
 
-// Quota is how many jobs of one flow a claim of so many looks at when it has
-// found several flows with new mail.
+// Quota returns how many jobs of each flow a claim of limit jobs looks at, when it has
+// found that many flows with new mail.
 func Quota(wanted *gateway.Claiming, limit, flows int) int {
 	return (limit+flows-1)/max(flows, 1) + wanted.Behind
 }
 
-// LookPast is at how many flows whose new mail is not due one claim looks.
+// LookPast is the most flows without due new mail that one claim looks at.
 const LookPast = 200
 
-// Turns is at how many flows whose new mail is due a claim of so many looks.
+// Turns returns the most flows with due new mail that a claim of limit jobs looks at.
 func Turns(wanted *gateway.Claiming, limit int) int { return limit + len(wanted.Except) }
 
-// FlowSearch finds the flows whose new mail is due for one destination, of which so many
-// may be leased.
+// FlowSearch finds up to limit flows that have new mail due for one destination and may
+// be leased.
 type FlowSearch struct {
-	Flows []gateway.Flow // that have their turn
+	Flows []gateway.Flow // the flows whose turn it is
 
 	claimed   *gateway.Claimed
 	wanted    *gateway.Claiming
@@ -35,7 +36,8 @@ type FlowSearch struct {
 	due, late int // flows that were looked at
 }
 
-// NewFlowSearch returns a Look that notes in c who is held, and where it ended.
+// NewFlowSearch returns a search that notes in c which flows are held, and where it
+// ended.
 func NewFlowSearch(c *gateway.Claimed, wanted *gateway.Claiming, limit int) *FlowSearch {
 	return &FlowSearch{claimed: c, wanted: wanted, limit: limit}
 }
@@ -45,7 +47,7 @@ func (l *FlowSearch) More() bool {
 	return len(l.Flows) < l.limit && l.due < Turns(l.wanted, l.limit) && l.late < LookPast
 }
 
-// At notes the next flow that has new mail, and whether some of it is due.
+// At notes the next flow that has new mail, and whether a job of it is due.
 func (l *FlowSearch) At(flow gateway.Flow, due bool) {
 	if !due {
 		if l.late++; l.late == LookPast {
@@ -58,11 +60,12 @@ func (l *FlowSearch) At(flow gateway.Flow, due bool) {
 	}
 }
 
-// byTurns chooses jobs behind those that were chosen before: one of each flow in
-// the order in which the flows appear, then the next of each, and so on, up to
-// limit of all and so many that the messages of all have the bytes that are wanted,
-// and the large ones of each flow its share. Jobs of one flow keep their order, but
-// for one that does not fit: smaller ones pass it, and c has the first such.
+// byTurns appends jobs to those that were chosen before. It takes one job of each flow,
+// in the order in which the flows appear, then the second of each, and so on. It ends
+// at limit jobs. All messages together stay within the bytes that are wanted, and the
+// large messages of each flow within its share. Jobs of one flow keep their order,
+// except that smaller jobs pass one that does not fit. c notes the first job that did
+// not fit.
 func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs []T, of func(*T) *gateway.Job,
 	limit int) []T {
 	seen := make(map[gateway.Flow]int)
@@ -106,11 +109,11 @@ func byTurns[T any](c *gateway.Claimed, wanted *gateway.Claiming, chosen, jobs [
 	return chosen
 }
 
-// Choose returns the jobs to be leased of those of one destination that are due,
-// limit at the most: of new mail, the flows as their turns come, each with its
-// earliest first, and then of what was tried, the earliest first. The latter is
-// asked for only where it is wanted. It notes in c who is held, and what was too
-// large.
+// Choose returns the jobs to lease, at most limit, from the due jobs of one
+// destination. New mail comes first: the flows in turn, each with its earliest job
+// first. Then come jobs that were tried before, the earliest first. tried is called
+// only when the claim wants such jobs. Choose notes in c which flows are held, and the
+// first message that was too large.
 func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of func(*T) *gateway.Job, fresh []T,
 	tried func() ([]T, error)) ([]T, error) {
 	chosen := byTurns(c, wanted, nil, fresh, of, limit)
@@ -125,7 +128,7 @@ func Choose[T any](c *gateway.Claimed, wanted *gateway.Claiming, limit int, of f
 	return byTurns(c, wanted, chosen, list, of, limit), nil
 }
 
-// Held reports whether a flow that has something due has no turn, and notes it.
+// Held reports whether a flow with a due job has no turn now, and notes it in c.
 func Held(c *gateway.Claimed, wanted *gateway.Claiming, flow gateway.Flow) bool {
 	held := slices.Contains(wanted.Except, flow)
 	if held && !slices.Contains(c.Held, flow) {
@@ -134,14 +137,15 @@ func Held(c *gateway.Claimed, wanted *gateway.Claiming, flow gateway.Flow) bool 
 	return held
 }
 
-// Rest notes in c what a claim left: when the first job that was never tried, and
-// when the next of the others is due, zero where there is none.
+// Rest notes in c what a claim left: whether jobs remain that were never tried, and
+// when the next of the others is due. fresh and tried are the earliest due times of
+// both kinds, zero for none.
 func Rest(c *gateway.Claimed, wanted *gateway.Claiming, fresh, tried, now time.Time) {
 	c.Fresh, c.Tried = !fresh.IsZero(), tried
 	c.Next = wanted.Next(len(c.Jobs), Earlier(fresh, tried), now)
 }
 
-// Earlier returns the earlier of two times, either of which may be zero for none.
+// Earlier returns the earlier of two times. A zero time is none.
 func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -7,55 +7,56 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// How far a clock is believed.
+// How far the gateway trusts its clock.
 const (
-	// clockSlack is by how much it may differ from the time that passes: what a
-	// time server mends, and what a slow machine adds.
+	// clockSlack is how far the clock may differ from the time that passes: the
+	// corrections of a time server, and the delays of a slow machine.
 	clockSlack   = 5 * time.Minute
 	longestSleep = gateway.LongestSleep
-	// longestOff is how long a gateway is off, at the most.
+	// longestOff is the longest time for which a gateway is assumed to be off.
 	longestOff = 180 * 24 * time.Hour
-	// How long a clock has to agree with the time that passes after it jumped: time
-	// enough for a time server to be heard.
-	doubtSleep   = 15 * time.Minute // it may have been a sleep
+	// After a jump, the clock has to agree with the time that passes for this long. A
+	// time server needs as long to correct it.
+	doubtSleep   = 15 * time.Minute // the machine may have slept
 	doubtRunning = time.Hour
-	doubtStart   = 24 * time.Hour // nobody was there to measure
-	// nearby is how long before a jump a time may be that is written anew, as one of
-	// the row of times that begins there. Others are only read anew.
+	doubtStart   = 24 * time.Hour // the process was off and could not measure
+	// nearby is how far before the present era a corrected time may be and still be
+	// stored, as the first time of that era. Other times are corrected only when they
+	// are read.
 	nearby = 24 * time.Hour
-	// ClockEvery is how often what is known of the clock is stored.
+	// ClockEvery is how often the record of the clock is stored.
 	ClockEvery = 5 * time.Minute
 	maxEras    = 32
 )
 
-// ClockRecord is what a store remembers of its clock. Times and lengths are
+// ClockRecord is what a store remembers of its clock. Times and durations are in
 // microseconds.
 type ClockRecord struct {
-	From    int64 `json:"from"`    // since when what it shows is one row of times, a sleep aside
-	Last    int64 `json:"last"`    // what it showed when it was last looked at
-	At      int64 `json:"at"`      // what it showed after the last jump
-	Jumps   int64 `json:"jumps"`   // so far
-	Jumped  int64 `json:"jumped"`  // the last time
-	Breaks  int64 `json:"breaks"`  // jumps so far that were no sleep
-	Started bool  `json:"started"` // that was found at a start
-	Doubt   int64 `json:"doubt"`   // for how long it has yet to agree
+	From    int64 `json:"from"`    // when the present era began; a sleep does not end an era
+	Last    int64 `json:"last"`    // the clock when it was last looked at
+	At      int64 `json:"at"`      // the clock just after the last jump
+	Jumps   int64 `json:"jumps"`   // number of jumps so far
+	Jumped  int64 `json:"jumped"`  // size of the last jump
+	Breaks  int64 `json:"breaks"`  // number of jumps so far that were not a sleep
+	Started bool  `json:"started"` // the last jump was found at a start
+	Doubt   int64 `json:"doubt"`   // for how long the clock still has to agree
 	Agreed  int64 `json:"agreed"`  // for how long it has agreed in this run
-	Unsure  bool  `json:"unsure"`  // a start was doubted since it was set
-	Sound   int   `json:"sound"`   // short runs since then in which it agreed
-	Ahead   bool  `json:"ahead"`   // rows that lie ahead of it have yet to be put right
+	Unsure  bool  `json:"unsure"`  // since the clock was last set, a start was in doubt
+	Sound   int   `json:"sound"`   // short runs since then in which the clock agreed
+	Ahead   bool  `json:"ahead"`   // rows with times ahead of the clock still have to be corrected
 	Eras    []Era `json:"eras"`
 }
 
-// Era is a time in which the clock ran by itself, before it jumped.
+// Era is a stretch of time before the present one, in which the clock did not jump.
 type Era struct {
 	From  int64 `json:"from"`
 	To    int64 `json:"to"`
-	Shift int64 `json:"shift"` // by how much the clock as it is now is ahead of the one of then
-	Upto  int64 `json:"upto"`  // the newest message at its end, 0 when nobody looked
+	Shift int64 `json:"shift"` // how far the present clock is ahead of the clock of this era
+	Upto  int64 `json:"upto"`  // the newest message at its end, 0 when not known
 }
 
-// NewClockRecord returns the record of a store that remembers nothing, whose newest
-// message was received at that time, 0 for none.
+// NewClockRecord returns the record of a store that remembers no clock. newest is when
+// its newest message was received, 0 for none.
 func NewClockRecord(newest, now int64) ClockRecord {
 	c := ClockRecord{From: now, Last: now, At: now, Ahead: true}
 	if newest > 0 {
@@ -65,9 +66,9 @@ func NewClockRecord(newest, now int64) ClockRecord {
 	return c
 }
 
-// Begin continues a record at a start. What starts doubt is halved with every short
-// run in which the clock agreed: so a gateway that is off for days again and again
-// comes to believe its clock. A run of a day needs no such help.
+// Begin continues a record at a start. The doubt at a start is halved after every short
+// run in which the clock agreed. So a gateway that is off for days again and again
+// comes to trust its clock. A run of a day needs no such help.
 func (c *ClockRecord) Begin(now int64) {
 	gap := now - c.Last
 	switch {
@@ -85,7 +86,7 @@ func (c *ClockRecord) Begin(now int64) {
 	case gap < -us(clockSlack), gap > us(longestOff), gap > us(longestSleep) && c.behind():
 		c.jump(now, gap, c.Last+us(ClockEvery+clockSlack), us(doubtStart))
 		c.Started, c.Unsure = true, true
-	case gap > us(longestSleep): // it was off, or the clock is ahead
+	case gap > us(longestSleep): // the process was off, or the clock is ahead
 		c.Last, c.At, c.Jumps, c.Jumped, c.Started, c.Unsure = now, now, c.Jumps+1, gap, true, true
 		c.Doubt = max(c.Doubt, doubt)
 	default:
@@ -93,18 +94,18 @@ func (c *ClockRecord) Begin(now int64) {
 	}
 }
 
-// behind reports whether the clock has shown times long past the present ones.
+// behind reports whether the clock was once set back by more than longestSleep.
 func (c *ClockRecord) behind() bool {
 	return slices.ContainsFunc(c.Eras, func(e Era) bool { return e.Shift < -us(longestSleep) })
 }
 
-// Go notes that the clock agreed while time passed.
+// Go notes that the clock agreed with the time that passed.
 func (c *ClockRecord) Go(now, passed int64) {
 	c.Last, c.Doubt, c.Agreed = now, max(c.Doubt-max(passed, 0), 0), c.Agreed+max(passed, 0)
 }
 
-// Jump notes that the clock shows now and is by so much ahead of what it would
-// show had it gone on.
+// Jump notes that the clock jumped to now, and is ahead by so much of the time that it
+// would show without the jump.
 func (c *ClockRecord) Jump(now, by int64) {
 	doubt := doubtRunning
 	if by > 0 && by <= us(longestSleep) {
@@ -113,7 +114,7 @@ func (c *ClockRecord) Jump(now, by int64) {
 	c.jump(now, by, now-by, us(doubt))
 }
 
-// jump ends an era in which times up to wrote were written.
+// jump ends an era. wrote is the latest time that was written in it.
 func (c *ClockRecord) jump(now, by, wrote, doubt int64) {
 	if by > us(longestSleep) || by < -us(longestSleep) {
 		for i := range c.Eras {
@@ -132,8 +133,8 @@ func (c *ClockRecord) jump(now, by, wrote, doubt int64) {
 	c.Doubt = max(c.Doubt, doubt)
 }
 
-// tidy joins eras that were one, interrupted by a clock that was wrong, and
-// forgets those beyond what is kept.
+// tidy joins eras that were one before a wrong clock interrupted them, and drops those
+// beyond maxEras.
 func (c *ClockRecord) tidy() {
 	for i := range c.Eras {
 		for j := len(c.Eras) - 1; j > i; j-- {
@@ -152,9 +153,10 @@ func (c *ClockRecord) tidy() {
 	}
 }
 
-// least returns the era with which least is lost: the oldest of a clock that was
-// ahead, of which the times themselves tell, or else the oldest of all but the
-// longest, for what is of the others is old by now or was written anew.
+// least returns the era whose loss does the least harm. That is the oldest era of a
+// clock that was ahead, because its times are in the future and so show the fault
+// themselves. Otherwise it is the oldest of all except the longest: what was written in
+// the others is old by now, or was corrected.
 func (c *ClockRecord) least() int {
 	longest := 0
 	for i, e := range c.Eras {
@@ -173,13 +175,13 @@ func (c *ClockRecord) least() int {
 	return 0
 }
 
-// joins reports whether one era goes on in a later one.
+// joins reports whether a later era continues an earlier one.
 func joins(a *Era, b Era) bool {
 	d := a.Shift - b.Shift
 	return d <= us(clockSlack) && d >= -us(clockSlack) && b.From >= a.From && b.From <= a.To+us(longestSleep)
 }
 
-// End notes the newest message of eras that ended since the last call.
+// End notes the newest message for the eras that ended since the last call.
 func (c *ClockRecord) End(newest int64) {
 	for i := range c.Eras {
 		if c.Eras[i].Upto == 0 {
@@ -188,12 +190,12 @@ func (c *ClockRecord) End(newest int64) {
 	}
 }
 
-// Correct returns what a time that was written down counts as now. It is of the
-// message of that row, or of none where row is 0. Lasting says that it may be
-// written in place of the other: it is no time that would be put right again.
+// Correct returns the time that a stored time counts as now. The time belongs to the
+// message of that row, or to no message where row is 0. lasting reports that the result
+// may be stored in its place: it would not be corrected again.
 func (c *ClockRecord) Correct(at, now, row int64) (right int64, lasting bool) {
 	switch {
-	case at == 0, c.At == 0: // no time, and no clock that is doubted
+	case at == 0, c.At == 0: // no time, or a clock that is not in doubt
 		return at, false
 	case c.IsAhead(at, now):
 		return now, true
@@ -205,7 +207,7 @@ func (c *ClockRecord) Correct(at, now, row int64) (right int64, lasting bool) {
 			continue
 		}
 		if found == nil || e.Shift > found.Shift {
-			found = e // of two that may be meant, the one by which it is younger
+			found = e // of two possible eras, the one that makes the time younger
 		}
 	}
 	if found == nil {
@@ -221,14 +223,14 @@ func (c *ClockRecord) Correct(at, now, row int64) (right int64, lasting bool) {
 // IsAhead reports whether a time was written by a clock that was ahead.
 func (c *ClockRecord) IsAhead(at, now int64) bool { return c.At != 0 && at > now+us(clockSlack) }
 
-// JobTimes are those of a job, in microseconds, 0 for none.
+// JobTimes are the times of a job, in microseconds, 0 for none.
 type JobTimes struct {
 	Changed, Begun, FirstTry, LastTry, Due, Lease, Redriven, Since int64
-	Troubles                                                       string // in which those of its recipients stand
+	Troubles                                                       string // as of gateway.Job
 }
 
-// CorrectJob puts right the times of a job that lie ahead of the clock, and reports
-// whether there were any. What was to wait when they were written waits for as
+// CorrectJob corrects the times of a job that are ahead of the clock, and reports
+// whether there were any. A job that had to wait when they were written waits for as
 // long from now.
 func (c *ClockRecord) CorrectJob(t *JobTimes, now int64) bool {
 	before := *t
@@ -238,7 +240,7 @@ func (c *ClockRecord) CorrectJob(t *JobTimes, now int64) bool {
 		}
 		return since
 	}, func(until int64) int64 {
-		if c.IsAhead(before.Changed, now) { // it waits for as long as it was to
+		if c.IsAhead(before.Changed, now) { // the recipient waits for as long as it had to
 			return now + min(max(until-before.Changed, 0), us(maxWait))
 		}
 		return min(until, now+us(maxWait))

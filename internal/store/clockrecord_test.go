@@ -12,7 +12,7 @@ const (
 	year = 365 * day
 )
 
-// route is a clock and a true time beside it, both in microseconds.
+// route is a clock next to the true time, both in microseconds.
 type route struct {
 	ClockRecord
 	shows, ran int64
@@ -28,7 +28,7 @@ func (r *route) set(by time.Duration) {
 	r.Jump(r.shows, us(by))
 }
 
-// start ends the process and begins another, between which the clock may be set.
+// start ends the process and begins another. In between, the clock may be set.
 func (r *route) start(by time.Duration) {
 	r.shows += us(by)
 	r.Begin(r.shows)
@@ -43,8 +43,8 @@ func begin(at time.Time) *route {
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// TestRight reads what was written at each stage of a route when it has come to its
-// end, and compares its age with the time that really passed.
+// TestRight reads, at the end of a route, the times that were written at each of its
+// stages. It compares their ages with the time that really passed.
 func TestRight(t *testing.T) {
 	for name, stages := range map[string][]func(*route){
 		"goes":               {},
@@ -82,8 +82,7 @@ func TestRight(t *testing.T) {
 	}
 }
 
-// TestRightKeeps: what is put right once is not put right again, and nothing is made
-// older.
+// TestRightKeeps: a corrected time is not corrected again, and no time is made older.
 func TestRightKeeps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := begin(noon)
@@ -117,8 +116,8 @@ func TestRightKeeps(t *testing.T) {
 	})
 }
 
-// weekly is a gateway that was off for a week, and then so often for so long, and runs
-// for an hour each time.
+// weekly is a gateway that was off for a week, and then several times for the given
+// duration. It runs for an hour each time.
 func weekly(off time.Duration, times int) func(*route) {
 	return func(r *route) {
 		r.start(7 * day)
@@ -130,7 +129,7 @@ func weekly(off time.Duration, times int) func(*route) {
 	}
 }
 
-// TestDoubt: for how long a clock is doubted after what.
+// TestDoubt: for how long a clock is doubted after each kind of jump.
 func TestDoubt(t *testing.T) {
 	for name, c := range map[string]struct {
 		do    func(*route)
@@ -186,8 +185,8 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
-// TestRightJob: what was to wait waits as long, no lease is longer than any is, and
-// nothing is begun in the future.
+// TestRightJob: a job that had to wait waits for as long, no lease is longer than
+// maxLease, and no time is in the future.
 func TestRightJob(t *testing.T) {
 	c, now := begin(noon).ClockRecord, Micros(noon)
 	at := func(d time.Duration) int64 { return now + us(d) }

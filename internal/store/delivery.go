@@ -29,17 +29,17 @@ type DeliveryRow struct {
 	Acked     int64
 	Read      int64
 	Refused   int64
-	Attempts  int64 // -1 where none are stored
+	Attempts  int64 // -1 where no number is stored
 	Code      string
 	Reason    string
 	Pushed    bool
 	Further   bool
 	Redriven  int64
-	Place     int64 // among the recipients, where Seq does not tell it
+	Place     int64 // among the recipients, where Seq does not give the order
 	Job       *JobRow
 }
 
-// JobRow is of a job what its deliveries show.
+// JobRow is the part of a job that its deliveries show.
 type JobRow struct {
 	State    gateway.State
 	Changed  int64
@@ -49,8 +49,9 @@ type JobRow struct {
 	Reason   string
 }
 
-// Delivery returns what the row says. What cannot be read of it is told in Damage,
-// and is an error of nobody who reads it among others.
+// Delivery returns the delivery that the row holds. Damage describes a value that
+// cannot be read. It is no error, so that a damaged row does not hide the other rows of
+// a list.
 func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 	d := gateway.Delivery{
 		Agent: r.Agent, State: r.State, Changed: FromMicros(r.Changed), Delivered: FromMicros(r.Delivered),
@@ -74,7 +75,7 @@ func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 		d.Mode = ModePush
 	}
 	if d.State == gateway.Delivered && d.Delivered.IsZero() {
-		d.Delivered = d.Changed // one time is stored while both are the same
+		d.Delivered = d.Changed // only Changed is stored while both are the same
 	}
 	if r.Agent != 0 && !r.Pushed && r.Attempts < 0 {
 		d.Attempts = 1 // a pull inbox takes a message at the first try
@@ -85,8 +86,8 @@ func (r *DeliveryRow) Delivery(dir *Directory) gateway.Delivery {
 	return d
 }
 
-// Destination returns what the delivery waits for while it waits, also where its
-// address cannot be read.
+// Destination returns the destination of the delivery's job, even when its address
+// cannot be read.
 func (r *DeliveryRow) Destination() gateway.Destination {
 	if r.Agent != 0 {
 		return gateway.PushTo(r.Agent)
@@ -94,7 +95,7 @@ func (r *DeliveryRow) Destination() gateway.Destination {
 	return gateway.Destination(strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:]))
 }
 
-// apply makes a delivery that is not decided look as its job stands.
+// apply gives a delivery that is not decided the state of its job.
 func (j *JobRow) apply(d *gateway.Delivery) {
 	d.State = j.State
 	if changed := FromMicros(j.Changed); changed.After(d.Changed) {
@@ -107,8 +108,8 @@ func (j *JobRow) apply(d *gateway.Delivery) {
 	d.ErrorCode, d.ErrorText = amtp.Code(j.Code), j.Reason
 }
 
-// Deliveries returns what the rows say, in the order in which the recipients
-// were named.
+// Deliveries returns the deliveries that the rows hold, in the order in which the
+// message named the recipients.
 func Deliveries(rows []DeliveryRow, dir *Directory) []gateway.Delivery {
 	place := func(r *DeliveryRow) int64 {
 		if r.Place != 0 {
@@ -124,8 +125,9 @@ func Deliveries(rows []DeliveryRow, dir *Directory) []gateway.Delivery {
 	return list
 }
 
-// NewDelivery returns the delivery of a message that arrives now, not stored
-// yet, and the destination that it is queued for, "" when it enters an inbox.
+// NewDelivery returns the delivery of a message that arrives now and is not stored yet.
+// It also returns the destination for which the delivery is queued, "" when it enters
+// an inbox.
 func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int64) (gateway.Delivery,
 	gateway.Destination) {
 	at := FromMicros(now)
@@ -141,22 +143,22 @@ func NewDelivery(r gateway.Recipient, address amtp.Address, mode string, now int
 	return d, ""
 }
 
-// Further reports whether a recipient is in another domain, and one of that
-// domain is among the deliveries that the message has already.
+// Further reports whether a recipient is in another domain, and the message already has
+// a delivery to that domain.
 func Further(before []gateway.Delivery, r gateway.Recipient) bool {
 	return r.Agent == 0 && slices.ContainsFunc(before, func(d gateway.Delivery) bool {
 		return d.Agent == 0 && d.Recipient.Domain() == r.Address.Domain()
 	})
 }
 
-// Names returns the ids, beside its own, under which a message of an agent here
-// leaves for a recipient in another domain: an answer names it by one of them.
-// id is the message's canonical id.
+// Names returns the ids, besides id, under which a message of an agent here is sent to
+// a recipient in another domain. An answer refers to the message by one of them. id is
+// the message's canonical id.
 func Names(d *gateway.Delivery, id amtp.MessageID) (list []amtp.MessageID) {
 	if d.Agent != 0 {
 		return nil
 	}
-	// That of the first recipient of its domain is named by its own delivery.
+	// The id for the first recipient of a domain is computed from its own delivery.
 	if base := d.Base(id); base != id && (!d.Further || !d.Redriven.IsZero()) {
 		list = append(list, base)
 	}
@@ -175,10 +177,9 @@ func Decided(e gateway.Event) (gateway.State, error) {
 	return 0, fmt.Errorf("%v decides nothing", e)
 }
 
-// Lease begins an attempt at a job that is due: everything that is to be
-// written of it before it is made, as it is stored. A job is tried when it is due,
-// also where its state is one that no job has: the jobs beside it do not wait for
-// somebody to repair it.
+// Lease begins an attempt at a job that is due: it sets everything that is stored
+// before the attempt is made. A job is tried even when its state is not a valid one, so
+// that other jobs need not wait until somebody repairs it.
 func Lease(j *gateway.Job, now, lease int64) {
 	j.State = gateway.Delivering
 	j.Fence++
@@ -193,8 +194,8 @@ func Lease(j *gateway.Job, now, lease int64) {
 	}
 }
 
-// Lapsed returns the state of a job whose lease ended without being settled.
-// A state that no job has becomes the one of every other that is tried again.
+// Lapsed returns the state of a job whose lease ended before it was settled. A state
+// that is not a valid one becomes Retrying.
 func Lapsed(s gateway.State) gateway.State {
 	if next, err := gateway.Next(s, gateway.Lapse); err == nil {
 		return next
@@ -202,8 +203,9 @@ func Lapsed(s gateway.State) gateway.State {
 	return gateway.Retrying
 }
 
-// Return takes back what Lease did, but for the fence: no attempt was made. Where
-// there were others before, when the last of them was is not known any more.
+// Return undoes Lease, except for the fence: no attempt was made. When there were
+// attempts before, LastTry keeps the time of the lease, because the time of the last
+// real attempt is no longer known.
 func Return(j *gateway.Job) (err error) {
 	event := gateway.Postpone
 	if j.Attempts--; j.Attempts == 0 {
@@ -214,7 +216,7 @@ func Return(j *gateway.Job) (err error) {
 	return err
 }
 
-// Distinct refuses documents of another kind, and two of one name.
+// Distinct refuses documents of another kind, and two documents with one name.
 func Distinct(kind string, list []gateway.Document) error {
 	names := make(map[string]bool, len(list))
 	for _, n := range list {

@@ -12,22 +12,23 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Directory is the agents and their keys in memory: every request asks it who
-// is calling and who is meant. The store that has one keeps it like its tables.
+// Directory is the agents and their keys in memory. Every request looks up its caller
+// and its recipients there. The store that has a directory keeps it equal to its
+// tables.
 type Directory struct {
 	mu    sync.RWMutex
 	agent map[gateway.AgentID]*entry
 	named map[string]gateway.AgentID // living agents by amtp.Address.Key
 	keyed map[[32]byte]*keyEntry
 	ever  map[string][]gateway.AgentID // all agents by amtp.Address.Key, the oldest first
-	gone  map[gateway.AgentID]bool     // those that were removed
+	gone  map[gateway.AgentID]bool     // removed agents
 
 	living ordered
-	listed int  // of the living
-	seen   Seen // whose activity is not stored yet
+	listed int  // number of living agents that are listed
+	seen   Seen // activity that is not stored yet
 }
 
-// entry is one agent. Removed ones stay while messages name them.
+// entry is one agent. A removed agent stays while messages name it.
 type entry struct {
 	gateway.Agent
 	key     string // the address as amtp.Address.Key
@@ -43,17 +44,16 @@ type Contact struct {
 	Domain amtp.Domain
 }
 
-// maxWrote is how many domains of one agent are remembered in memory. What is
-// not is stored again, which changes nothing.
+// maxWrote is the most domains of one agent that are remembered in memory. A domain
+// that is not is stored again, which changes nothing.
 const maxWrote = 1024
 
-// maxNamesakes is how many agents that had one address after one another are
-// looked for, the last of them.
+// maxNamesakes is the most agents that EverNamed returns for one address: the newest.
 const maxNamesakes = 64
 
 type keyEntry struct{ gateway.Key }
 
-// NewDirectory returns a directory of nobody.
+// NewDirectory returns an empty directory.
 func NewDirectory() *Directory {
 	return &Directory{
 		agent: make(map[gateway.AgentID]*entry),
@@ -65,8 +65,8 @@ func NewDirectory() *Directory {
 	}
 }
 
-// Put adds an agent, or one that was removed. One whose address cannot be read is
-// as good as removed.
+// Put adds an agent, which may be a removed one. An agent whose address cannot be read
+// counts as removed.
 func (d *Directory) Put(a gateway.Agent, removed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,7 +84,7 @@ func (d *Directory) put(a gateway.Agent, removed bool) {
 	}
 }
 
-// drop takes an agent out of everything but the keys.
+// drop takes an agent out of all tables but the keys.
 func (d *Directory) drop(id gateway.AgentID) {
 	e := d.agent[id]
 	if e == nil {
@@ -95,7 +95,7 @@ func (d *Directory) drop(id gateway.AgentID) {
 	delete(d.gone, id)
 }
 
-// address lets an agent be found by its address.
+// address enters an agent in the tables that find it by its address.
 func (d *Directory) address(e *entry) {
 	ids := d.ever[e.key]
 	if at, found := slices.BinarySearch(ids, e.ID); !found {
@@ -108,7 +108,7 @@ func (d *Directory) address(e *entry) {
 	}
 }
 
-// unaddress is the end of address.
+// unaddress undoes address.
 func (d *Directory) unaddress(e *entry) {
 	ids := d.ever[e.key]
 	if at, found := slices.BinarySearch(ids, e.ID); found {
@@ -120,7 +120,7 @@ func (d *Directory) unaddress(e *entry) {
 	d.unlist(e)
 }
 
-// unlist takes one that lives out of the list of those who do.
+// unlist takes a living agent out of the list of living agents.
 func (d *Directory) unlist(e *entry) {
 	if e.removed {
 		return
@@ -132,8 +132,8 @@ func (d *Directory) unlist(e *entry) {
 	}
 }
 
-// Renew replaces an agent and all its keys by what is stored now. Who was seen
-// here and is not stored yet stays seen.
+// Renew replaces an agent and all its keys by what is stored now. Activity that was
+// noted here and is not stored yet is kept.
 func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -157,7 +157,7 @@ func (d *Directory) Renew(a gateway.Agent, removed bool, keys []gateway.Key) {
 	}
 }
 
-// Describe gives an agent the descriptive members of a.
+// Describe sets the descriptive members of an agent to those of a.
 func (d *Directory) Describe(a gateway.Agent) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,7 +169,7 @@ func (d *Directory) Describe(a gateway.Agent) {
 	e.Capabilities, e.SupportedSchemas, e.Listed, e.Receipts = a.Capabilities, a.SupportedSchemas, a.Listed, a.Receipts
 }
 
-// Move gives agents other addresses.
+// Move gives agents new addresses.
 func (d *Directory) Move(moved map[gateway.AgentID]amtp.Address) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -191,7 +191,8 @@ func (d *Directory) Remove(id gateway.AgentID) {
 	d.dropKeys(id, func(gateway.Key) bool { return true })
 }
 
-// Keep ends the living agents that are not among these: the store has lost them.
+// Keep removes the living agents that are not among these, because the store no longer
+// has them.
 func (d *Directory) Keep(these map[gateway.AgentID]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -205,7 +206,7 @@ func (d *Directory) Keep(these map[gateway.AgentID]bool) {
 	}
 }
 
-// Forget forgets agents that were removed.
+// Forget drops agents that were removed.
 func (d *Directory) Forget(ids []gateway.AgentID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -216,8 +217,7 @@ func (d *Directory) Forget(ids []gateway.AgentID) {
 	}
 }
 
-// Gone returns up to limit agents that were removed and are not forgotten, any of
-// them.
+// Gone returns up to limit agents that were removed and not yet forgotten, in no order.
 func (d *Directory) Gone(limit int) []gateway.AgentID {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -231,8 +231,8 @@ func (d *Directory) Gone(limit int) []gateway.AgentID {
 	return ids
 }
 
-// PutKey adds a key of an agent that was put. One of nobody who lives opens
-// nothing.
+// PutKey adds a key of an agent that was put before. A key of an agent that does not
+// live is ignored.
 func (d *Directory) PutKey(k gateway.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -257,7 +257,7 @@ func (d *Directory) DropKey(id gateway.AgentID, keyID string) {
 	d.dropKeys(id, func(k gateway.Key) bool { return k.ID == keyID })
 }
 
-// KeepKey ends the keys of an agent but the one.
+// KeepKey ends all keys of an agent except one.
 func (d *Directory) KeepKey(id gateway.AgentID, keyID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -275,7 +275,7 @@ func (d *Directory) dropKeys(id gateway.AgentID, these func(gateway.Key) bool) {
 	})
 }
 
-// Ended is gateway.ErrRevoked when the key by which is acted in ctx has ended.
+// Ended is gateway.ErrRevoked when the acting key in ctx has ended.
 func (d *Directory) Ended(ctx context.Context) error {
 	agent, id := gateway.KeyShown(ctx)
 	if id == "" {
@@ -304,7 +304,7 @@ func (d *Directory) Knows(id gateway.AgentID) bool {
 	return d.agent[id] != nil
 }
 
-// Address returns the agent's address and mode, also of one that was removed.
+// Address returns the agent's address and mode, even of a removed agent.
 func (d *Directory) Address(id gateway.AgentID) (amtp.Address, string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -314,7 +314,7 @@ func (d *Directory) Address(id gateway.AgentID) (amtp.Address, string) {
 	return amtp.Address{}, ""
 }
 
-// Wish returns what is said of the agent about receipts.
+// Wish returns the agent's setting for receipts.
 func (d *Directory) Wish(id gateway.AgentID) gateway.ReceiptWish {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -324,8 +324,8 @@ func (d *Directory) Wish(id gateway.AgentID) gateway.ReceiptWish {
 	return gateway.ReceiptsNever
 }
 
-// HasWritten reports whether it is stored that the agent has written to the
-// domain. That it has not means nothing.
+// HasWritten reports whether the store has a row that says that the agent wrote to the
+// domain. False may mean only that it is not remembered here.
 func (d *Directory) HasWritten(c Contact) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -333,7 +333,7 @@ func (d *Directory) HasWritten(c Contact) bool {
 	return e != nil && e.wrote[c.Domain]
 }
 
-// NoteWritten notes what is stored by now.
+// NoteWritten notes contacts that are now stored.
 func (d *Directory) NoteWritten(list []Contact) {
 	if len(list) == 0 {
 		return
@@ -352,8 +352,8 @@ func (d *Directory) NoteWritten(list []Contact) {
 	}
 }
 
-// EverNamed returns the ids of the agents that have or had the address, the
-// newest first, and of no more than the last maxNamesakes.
+// EverNamed returns the ids of the last maxNamesakes agents that have or had the
+// address, the newest first.
 func (d *Directory) EverNamed(a amtp.Address) []int64 {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -394,10 +394,11 @@ func (d *Directory) All() []*gateway.Agent {
 	return d.Page(gateway.AgentFilter{}, 0).Agents
 }
 
-// pageStep is for how many agents those wait who change the directory.
+// pageStep is the number of agents that Page looks at under one lock: a writer of the
+// directory waits for no more.
 const pageStep = 256
 
-// Page lists living agents. It looks at no more than most of them, 0 is all.
+// Page lists living agents. It looks at most agents at most; 0 is all.
 func (d *Directory) Page(f gateway.AgentFilter, most int) (page gateway.AgentPage) {
 	page.Next = f.After
 	spent := func(looked int) bool { return most > 0 && looked >= most }
@@ -422,8 +423,9 @@ func (d *Directory) Page(f gateway.AgentFilter, most int) (page gateway.AgentPag
 				page.Matched++
 				found = append(found, e.Agent)
 			}
-			// Behind a full page the next begins with the last agent that is shown: Next
-			// names nobody who is not.
+			// When the page is full, the next one begins after the last agent that is
+			// shown. So Next never contains the address of an agent that the page does
+			// not show.
 			if !page.HasMore && (matches || f.Limit == 0 || len(page.Agents)+len(found) < f.Limit) {
 				page.Next = e.key
 			}
@@ -467,7 +469,7 @@ func (d *Directory) Keys(agent gateway.AgentID) []gateway.Key {
 }
 
 // KeyOwner returns the agent whose key has the hash, and the key's id, or
-// gateway.ErrNotFound. Both count as active now.
+// gateway.ErrNotFound. It notes both as active now.
 func (d *Directory) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, string, error) {
 	d.mu.RLock()
 	k := d.keyed[hash]
@@ -477,7 +479,7 @@ func (d *Directory) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, stri
 	}
 	e := d.agent[k.Agent]
 	agent, id := e.Agent, k.ID
-	// a clock may go back
+	// the clock may go back
 	fresh := now.Sub(e.LastActive).Abs() < activityStep && now.Sub(k.LastUsed).Abs() < activityStep
 	d.mu.RUnlock()
 	if !fresh {
@@ -487,10 +489,10 @@ func (d *Directory) KeyOwner(hash [32]byte, now time.Time) (*gateway.Agent, stri
 	return &agent, id, nil
 }
 
-// activityStep is how exactly it is known when an agent was last seen.
+// activityStep is the resolution of the times at which agents and keys were active.
 const activityStep = time.Minute
 
-// ActivityEvery is how often that is stored.
+// ActivityEvery is how often the activity is stored.
 const ActivityEvery = time.Minute
 
 func (d *Directory) touch(hash [32]byte, now time.Time) {
@@ -498,13 +500,13 @@ func (d *Directory) touch(hash [32]byte, now time.Time) {
 	defer d.mu.Unlock()
 	k := d.keyed[hash]
 	if k == nil {
-		return // it was ended meanwhile
+		return // the key has ended in the meantime
 	}
 	d.agent[k.Agent].LastActive, k.LastUsed = now, now
 	d.seen.agents[k.Agent], d.seen.keys[hash] = true, true
 }
 
-// Seen is whose activity is to be stored.
+// Seen is the agents and keys whose activity is not stored yet.
 type Seen struct {
 	agents map[gateway.AgentID]bool
 	keys   map[[32]byte]bool
@@ -514,6 +516,6 @@ func newSeen() Seen {
 	return Seen{agents: make(map[gateway.AgentID]bool), keys: make(map[[32]byte]bool)}
 }
 
-// ActivityStep is of how many agents and keys the activity is stored at once: those
-// who write at the same time wait for no more.
+// ActivityStep is how many agents and keys of the activity are stored at once, so that
+// other writers do not wait for more.
 const ActivityStep = 256

@@ -21,8 +21,8 @@ func addressOf(t interface{ Fatal(...any) }, s string) amtp.Address {
 	return a
 }
 
-// TestDirectoryModel does at random what happens to agents, and compares the lists
-// with those of a plain map.
+// TestDirectoryModel changes agents at random, and compares the lists with those of a
+// plain map.
 func TestDirectoryModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := NewDirectory()
@@ -31,7 +31,7 @@ func TestDirectoryModel(t *testing.T) {
 		name := func() string { return fmt.Sprintf("a%03d@x.example", rapid.IntRange(0, 700).Draw(t, "name")) }
 		t.Repeat(map[string]func(*rapid.T){
 			"many": func(t *rapid.T) {
-				for i := range 300 { // so many that blocks are cut
+				for i := range 300 { // enough to split blocks
 					key := fmt.Sprintf("m%03d@x.example", i)
 					if _, there := living[key]; !there {
 						next++
@@ -113,7 +113,7 @@ func TestDirectoryModel(t *testing.T) {
 	})
 }
 
-// TestPageOfAgents looks at no more than it may, and says so.
+// TestPageOfAgents: a page looks at no more agents than its bound, and reports it.
 func TestPageOfAgents(t *testing.T) {
 	d := NewDirectory()
 	for i := range 1000 {
@@ -141,7 +141,7 @@ func TestPageOfAgents(t *testing.T) {
 	}
 }
 
-// TestActivityInParts: what is stored at once is small, and nothing is lost.
+// TestActivityInParts: activity is stored in small parts, and none is lost.
 func TestActivityInParts(t *testing.T) {
 	d := NewDirectory()
 	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
@@ -174,7 +174,7 @@ func TestActivityInParts(t *testing.T) {
 	}
 }
 
-// TestNamesakes: of agents that had one address after another the last are found.
+// TestNamesakes: of the agents that had one address, the last ones are found.
 func TestNamesakes(t *testing.T) {
 	d := NewDirectory()
 	a := addressOf(t, "bob@x.example")

@@ -8,17 +8,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// Incoming is a gateway.Acceptance with what can be computed before it is its
-// turn to be stored.
+// Incoming is a gateway.Acceptance with the values that are computed before its
+// transaction begins.
 type Incoming struct {
 	gateway.Acceptance
-	Content []byte    // the fingerprint, for a sender nobody vouches for; else nil
-	Dedup   [16]byte  // when there is a key
-	Early   *Incoming // as it was from a domain that did not sign yet, or nil
+	Content []byte    // the fingerprint, for a sender that proved nothing; else nil
+	Dedup   [16]byte  // the hash of Key, when there is a Key
+	Early   *Incoming // the same from a domain that did not sign yet, or nil
 	Given   uuid.UUID
-	IsUUID  bool // GivenID is a UUID, Given
-	// Same says of the stored messages that may be this one, and are not the
-	// same to the byte, whether they have its content.
+	IsUUID  bool // GivenID is a UUID: Given
+	// Same holds, for stored messages that may be this one and whose bytes differ,
+	// whether they have its content.
 	Same map[int64]bool
 }
 
@@ -49,7 +49,7 @@ func NewIncoming(a gateway.Acceptance) (*Incoming, error) {
 	return p, nil
 }
 
-// From returns the sender's address unless it is a local agent.
+// From returns the sender's address, "" for a local agent.
 func (p *Incoming) From() string {
 	if p.SenderAgent != 0 {
 		return ""
@@ -57,16 +57,16 @@ func (p *Incoming) From() string {
 	return p.Sender.Key()
 }
 
-// Flow returns whose turn the message's jobs have.
+// Flow returns the flow of the message's jobs.
 func (p *Incoming) Flow() gateway.Flow { return FlowOf(p.SenderAgent, p.From()) }
 
-// FlowOf returns the flow of an agent here, or else of the address of another
-// domain, as they are stored.
+// FlowOf returns the flow of a local agent, or else of an address in another domain,
+// both as they are stored.
 func FlowOf(agent gateway.AgentID, from string) gateway.Flow {
 	return gateway.FlowOf(agent, amtp.Domain(from[strings.LastIndexByte(from, '@')+1:]))
 }
 
-// Stamp returns the sender's timestamp where it differs from ours, else 0.
+// Stamp returns the sender's timestamp if it differs from the time of receipt, else 0.
 func (p *Incoming) Stamp() int64 {
 	if p.Timestamp.Equal(p.ReceivedAt) {
 		return 0
@@ -74,7 +74,7 @@ func (p *Incoming) Stamp() int64 {
 	return Micros(p.Timestamp)
 }
 
-// Variant tells apart the messages that strangers send under one id.
+// Variant distinguishes messages that senders without proof send under the same id.
 func (p *Incoming) Variant() []byte {
 	if p.Content == nil {
 		return []byte{}
@@ -82,21 +82,21 @@ func (p *Incoming) Variant() []byte {
 	return p.Content
 }
 
-// Name returns the canonical id that the message gets, and the sender's own where
-// it differs. Taken says that some other message has the given one.
+// Name returns the canonical id that the message gets, and the sender's own id where it
+// differs. taken says that another message already has the given id.
 func (p *Incoming) Name(taken bool) (canonical uuid.UUID, given string) {
 	if !p.IsUUID || taken {
 		canonical, _ = p.ID.UUID()
 		return canonical, string(p.GivenID)
 	}
 	if amtp.MessageID(p.Given.String()) != p.GivenID {
-		given = string(p.GivenID) // the same UUID in other cases of its letters
+		given = string(p.GivenID) // the same UUID in other upper and lower case
 	}
 	return p.Given, given
 }
 
-// HasContent compares the message with a stored one: by its body, or by the
-// fingerprint that is kept when there is no body any more.
+// HasContent compares the message with a stored one: by its body, or by its fingerprint
+// when the body is gone.
 func (p *Incoming) HasContent(body, fingerprint []byte) (bool, error) {
 	now, err := p.Message.Fingerprint()
 	if err != nil {
@@ -113,10 +113,10 @@ func (p *Incoming) HasContent(body, fingerprint []byte) (bool, error) {
 	return then == now, err
 }
 
-// Remains computes what is kept of a message when its body goes: the
-// fingerprint, by which a late retry is recognised, and the deduplication key
-// that only the body tells, nil when it tells none. It is false when the body
-// cannot be read.
+// Remains computes what is kept of a message when its body is deleted. That is the
+// fingerprint, by which a late retry is recognised, and the deduplication key, which is
+// only in the body; nil when the body has none. ok is false when the body cannot be
+// read.
 func Remains(class gateway.Class, sender gateway.AgentID, address string, body []byte) (fingerprint,
 	key []byte, ok bool) {
 	parsed, refused := amtp.ParseMessage(body)

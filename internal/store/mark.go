@@ -5,28 +5,29 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// InboxRow is a delivery to an agent, as acknowledging and marking read look at it.
-// Times are microseconds, 0 for none.
+// InboxRow is the part of a delivery to an agent that acknowledging it or marking it
+// read needs. Times are microseconds, 0 for none.
 type InboxRow struct {
 	Seq, Acked, Read int64
 	State            gateway.State
 	ID               amtp.MessageID // of the message
-	Pushed           bool           // it was pushed and is not in the inbox
+	Pushed           bool           // it was pushed, so it is not in the inbox
 	Message          int64
 	Class            gateway.Class
 	Sender           string // of another domain
 }
 
-// Mark is what acknowledging a delivery, or marking it read, answers and writes.
+// Mark is the answer to acknowledging a delivery or marking it read, and what is
+// written for it.
 type Mark struct {
 	gateway.Mark
-	Due   bool          // it has yet to be written
-	State gateway.State // of the delivery when it was
-	Owed  ReceiptRow    // what is told of it elsewhere
+	Due   bool          // the mark is new and has to be written
+	State gateway.State // of the delivery after the mark
+	Owed  ReceiptRow    // the receipt for the sender's domain
 }
 
-// Mark returns what a mark at that time, in microseconds, answers: of one that was made
-// before, the time of then.
+// Mark returns the answer to a mark at that time, in microseconds. A mark that was made
+// before keeps its first time.
 func (r *InboxRow) Mark(at int64, ack bool) (m Mark, err error) {
 	if r.Seq == 0 {
 		return m, gateway.ErrNotFound
@@ -36,7 +37,7 @@ func (r *InboxRow) Mark(at int64, ack bool) (m Mark, err error) {
 	if ack {
 		before = r.Acked
 		if m.State, err = gateway.Next(r.State, gateway.Ack); err != nil {
-			return m, gateway.ErrNotFound // it never entered the inbox
+			return m, gateway.ErrNotFound // the delivery never entered the inbox
 		}
 		m.Due = m.State != r.State
 	} else {

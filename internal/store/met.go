@@ -11,24 +11,24 @@ type Acquaintance struct {
 	Agent  gateway.AgentID
 }
 
-// Meets reports whether a message makes its sender known to those who get it: only
-// what its domain proved does.
+// Meets reports whether a message makes its sender known to its recipients. Only a
+// message that its domain proved does.
 func (p *Incoming) Meets() bool { return p.Class == gateway.ClassDomain && p.SenderAgent == 0 }
 
-// Acquaintance returns that of the message's sender and the agent.
+// Acquaintance returns the acquaintance of the message's sender with the agent.
 func (p *Incoming) Acquaintance(agent gateway.AgentID) Acquaintance {
 	return Acquaintance{Sender: p.From(), Domain: string(p.Sender.Domain()), Agent: agent}
 }
 
-// MostUnmet is how many acquaintances one step of a purge forgets.
+// MostUnmet is the most acquaintances that one step of a purge forgets.
 const MostUnmet = 1000
 
-// maxMet is how many senders of one agent are remembered in memory. What is not is
-// stored again, which changes nothing.
+// maxMet is the most senders of one agent that are remembered in memory. A sender that
+// is not is stored again, which changes nothing.
 const maxMet = 1024
 
-// HasMet reports whether it is stored that the agent has met the sender. That it has
-// not means nothing.
+// HasMet reports whether the store has a row that says that the agent has met the
+// sender. False may mean only that it is not remembered here.
 func (d *Directory) HasMet(m Acquaintance) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -36,7 +36,7 @@ func (d *Directory) HasMet(m Acquaintance) bool {
 	return e != nil && e.met[m.Sender]
 }
 
-// NoteMet notes what is stored by now.
+// NoteMet notes acquaintances that are now stored.
 func (d *Directory) NoteMet(list []Acquaintance) {
 	if len(list) == 0 {
 		return
@@ -55,8 +55,8 @@ func (d *Directory) NoteMet(list []Acquaintance) {
 	}
 }
 
-// ForgetMet forgets what is remembered of it in memory: some of it is not stored any
-// more.
+// ForgetMet clears the acquaintances in memory, because some of them are no longer
+// stored.
 func (d *Directory) ForgetMet() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// blockSize is how many agents stand in one block of the list of all.
+// blockSize is the most agents in one block of the ordered list.
 const blockSize = 512
 
-// ordered is the living agents by address, in blocks: one who comes or goes moves
-// those of one block, and nobody sorts the others again.
+// ordered is the living agents by address, in blocks. Adding or removing an agent moves
+// only the entries of one block, and never sorts the others.
 type ordered struct {
 	blocks [][]*entry // none of them is empty
 	count  int
 }
 
-// find returns where the key is, or would be.
+// find returns the place of the key, or the place at which it would be inserted.
 func (o *ordered) find(key string) (block, at int, found bool) {
 	block, _ = slices.BinarySearchFunc(o.blocks, key, func(b []*entry, key string) int {
 		return cmp.Compare(b[len(b)-1].key, key)
@@ -28,7 +28,7 @@ func (o *ordered) find(key string) (block, at int, found bool) {
 	return block, at, found
 }
 
-// put adds an agent, in place of another with the address.
+// put adds an agent, and replaces an agent with the same address.
 func (o *ordered) put(e *entry) {
 	block, at, found := o.find(e.key)
 	switch {
@@ -51,7 +51,7 @@ func (o *ordered) put(e *entry) {
 	}
 }
 
-// remove takes out the agent with the address, if it is this one.
+// remove takes out the agent, if it is the one that has its address.
 func (o *ordered) remove(e *entry) {
 	block, at, found := o.find(e.key)
 	if !found || o.blocks[block][at] != e {
@@ -63,8 +63,8 @@ func (o *ordered) remove(e *entry) {
 	}
 }
 
-// behind calls visit with the agents behind the address, in their order, until it
-// returns false or has seen most of them. It reports whether none is left.
+// behind calls visit for the agents after the address, in order, until visit returns
+// false or it has seen most agents. end reports whether none is left.
 func (o *ordered) behind(key string, most int, visit func(*entry) bool) (end bool) {
 	block, at, found := o.find(key)
 	if found {

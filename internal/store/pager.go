@@ -4,23 +4,23 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Pager decides which rows of a list stand on a page, and where the page ends. It
-// sees the rows in their order.
+// Pager decides which rows of a list are on a page, and where the page ends. Look is
+// called for the rows in their order.
 type Pager struct {
 	Limit    int // rows on the page, 0 for any number
-	Scan     int // rows that are looked at and not wanted: then the page ends early
-	Offset   int // wanted rows that are left out before the first
-	MaxBytes int // of the rows on the page behind the first, 0 for any number
+	Scan     int // rows that are looked at and not wanted, after which the page ends early
+	Offset   int // wanted rows to skip before the first
+	MaxBytes int // of the rows on the page after the first, 0 for any number
 
 	Next       int64 // the last row that was looked at
-	HasMore    bool  // the page has ended before the list
-	Incomplete bool  // it ended before it was full
+	HasMore    bool  // the page ended before the list
+	Incomplete bool  // the page ended before it was full
 
 	rows, passed, bytes int
 }
 
-// Look shows the next row, and reports whether it stands on the page. Nothing changes
-// once the page has ended.
+// Look takes the next row, and reports whether it is on the page. It changes nothing
+// after the page has ended.
 func (p *Pager) Look(row int64, size int, wanted bool) (stands bool) {
 	if p.HasMore {
 		return false
@@ -43,16 +43,17 @@ func (p *Pager) Look(row int64, size int, wanted bool) (stands bool) {
 	return true
 }
 
-// InInbox reports whether an inbox filter wants a message. Times are microseconds, 0
+// InInbox reports whether an inbox filter matches a message. Times are microseconds, 0
 // for none.
 func InInbox(f *gateway.InboxFilter, read, received int64) bool {
 	return !(f.Unread && read != 0 || f.Read && read == 0 || FromMicros(received).Before(f.Since))
 }
 
-// InJobs reports whether a filter wants a job.
+// InJobs reports whether a filter matches a job.
 func InJobs(f *gateway.JobFilter, state gateway.State) bool { return f.State == 0 || state == f.State }
 
-// InDead reports whether a filter wants a dead letter, which became one at that time.
+// InDead reports whether a filter matches a dead letter. dead is when it became one, in
+// microseconds.
 func InDead(f *gateway.DeadFilter, code string, dead int64) bool {
 	return (f.Code == "" || code == string(f.Code)) && (f.Before.IsZero() || dead < Micros(f.Before))
 }

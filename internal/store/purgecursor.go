@@ -10,23 +10,23 @@ import (
 // PurgeSetting is the row of setting that keeps the PurgeCursor.
 const PurgeSetting = "purge"
 
-// PurgeCursor is how far the purge has come. Every message up to it, in the order in
-// which they were received, has a time at which it is looked at again.
+// PurgeCursor is how far the purge has come. Every message up to the cursor, in the
+// order of receipt, has a time at which the purge looks at it again.
 type PurgeCursor struct {
-	Received int64             `json:"received"` // µs, of the last message that was looked at the first time
+	Received int64             `json:"received"` // µs, of the last message that had its first look
 	Message  int64             `json:"message"`  // its row
 	Now      int64             `json:"now"`      // µs, of the last call
 	Keep     gateway.Retention `json:"keep"`     // of the last call
-	Breaks   int64             `json:"breaks"`   // of the clock, until the last call
+	Breaks   int64             `json:"breaks"`   // ClockRecord.Breaks at the last call
 
-	Times Times `json:"-"` // how the clock reads what is stored
+	Times Times `json:"-"` // how the clock reads stored times
 }
 
-// NewPurgeCursor returns where a call of the purge goes on, after what an earlier one
-// stored: "" for none. It begins anew when the times that are stored may be too late:
-// they were computed with the retention of then, and counted from the time of then.
-// It also begins anew when a message may have come in behind its back, from a clock
-// that was behind.
+// NewPurgeCursor returns the cursor from which a call of the purge continues. stored is
+// the cursor of an earlier call, "" for none. The purge begins again when the stored
+// times may be too late. They were computed with the retention of that call, and
+// counted from its time. It also begins again when a message may have arrived before
+// the cursor, from a clock that was behind.
 func NewPurgeCursor(stored string, keep gateway.Retention, times Times) (PurgeCursor, error) {
 	begin := PurgeCursor{Received: math.MinInt64, Message: math.MinInt64, Now: times.now, Keep: keep,
 		Breaks: times.record.Breaks, Times: times}
@@ -45,11 +45,10 @@ func NewPurgeCursor(stored string, keep gateway.Retention, times Times) (PurgeCu
 	return w, nil
 }
 
-// Until returns the time, in µs, up to which messages were received that are to be
-// looked at the first time.
+// Until returns the time, in µs, up to which received messages have their first look.
 func (w *PurgeCursor) Until() int64 { return Micros(FromMicros(w.Now).Add(-w.Keep.Shortest())) }
 
-// Pass notes that a message was looked at. One that had its turn changes nothing.
+// Pass notes that the purge looked at a message. Only a first look moves the cursor.
 func (w *PurgeCursor) Pass(t Turn) {
 	if t.First {
 		w.Received, w.Message = t.Received, t.Row
@@ -65,6 +64,6 @@ func (w *PurgeCursor) String() string {
 // Turn is a message that the purge looks at.
 type Turn struct {
 	Row      int64
-	Received int64 // µs, of one that is looked at the first time
+	Received int64 // µs, of a message that has its first look
 	First    bool
 }

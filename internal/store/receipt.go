@@ -5,21 +5,21 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// ReceiptRow is a receipt as it is stored when it is written: what an agent did
-// just now. Times are microseconds, 0 for none.
+// ReceiptRow is a receipt as it is stored when an agent has just made a mark. Times are
+// microseconds, 0 for none.
 type ReceiptRow struct {
-	Domain      amtp.Domain // "" when nobody may be told
+	Domain      amtp.Domain // "" when no domain may be told
 	Read, Acked int64
 	Due         int64
 }
 
-// NewReceipt returns what is owed when a message is marked read, or acknowledged,
-// at that time. Read is when it was marked before, 0 for never. A row that waits
-// already keeps when it is due.
+// NewReceipt returns the receipt that is owed when a message is marked read or
+// acknowledged at now. read is when it was marked read before, 0 for never. A row that
+// already waits keeps its Due.
 func NewReceipt(class gateway.Class, sender string, read, now int64, ack bool) ReceiptRow {
 	from, err := amtp.ParseAddress(sender)
 	if err != nil {
-		return ReceiptRow{} // from an agent here
+		return ReceiptRow{} // the sender is a local agent
 	}
 	r := ReceiptRow{Domain: gateway.ReceiptTo(class, from), Read: now}
 	if ack {
@@ -40,8 +40,8 @@ type OwedRow struct {
 	Body                 []byte
 }
 
-// Owed returns what the row says. One whose message is gone has no sender, and
-// nobody is told of it.
+// Owed returns the receipt that the row holds. When its message is gone it has no
+// sender, and no domain is told.
 func (r *OwedRow) Owed(dir *Directory) gateway.OwedReceipt {
 	o := gateway.OwedReceipt{
 		Row: r.Row, Agent: gateway.AgentID(r.Agent), Written: r.Written, Class: r.Class, Body: r.Body,
@@ -53,27 +53,27 @@ func (r *OwedRow) Owed(dir *Directory) gateway.OwedReceipt {
 	}
 	o.Receipt.Recipient, _ = dir.Address(o.Agent)
 	o.Wish = dir.Wish(o.Agent)
-	o.Sender, _ = amtp.ParseAddress(r.Sender) // zero is never told
+	o.Sender, _ = amtp.ParseAddress(r.Sender) // a zero address is never told
 	return o
 }
 
-// ReceiptID returns the id by which a receipt is looked for: other gateways know
-// our messages by UUIDs only.
+// ReceiptID returns the id by which the message of a receipt is looked up. Other
+// gateways know our messages only by UUIDs.
 func ReceiptID(r *gateway.Receipt) (uuid []byte, text string, ok bool) {
 	u, ok := r.Message.UUID()
 	return u[:], u.String(), ok
 }
 
-// ReceiptChange is a delivery as a receipt leaves it. Times are microseconds, 0 for none.
+// ReceiptChange is a delivery after a receipt. Times are microseconds, 0 for none.
 type ReceiptChange struct {
 	Seq                                      int64
 	Was, State                               gateway.State
 	Changed, Delivered, Acked, Read, Refused int64
 }
 
-// Change returns what the receipt of a domain changes of a delivery, false when it
-// changes nothing: it is another's, it did not reach the recipient, or all is
-// known.
+// Change returns what the receipt of a domain changes in a delivery. It changes nothing
+// when the delivery is another recipient's, when it did not reach the recipient, or
+// when everything is known already.
 func (r *DeliveryRow) Change(from amtp.Domain, told *gateway.Receipt, now int64) (t ReceiptChange, changes bool) {
 	to, err := amtp.ParseAddress(r.Address)
 	if err != nil || r.Agent != 0 || to.Domain() != from || !to.Equal(told.Recipient) {

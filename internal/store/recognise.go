@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Lookups are what recognising a retry asks of a store. A row is that of a message, 0
-// for none.
+// Lookups are what recognising a retry reads from a store. A row is the row of a
+// message, 0 for none.
 type Lookups interface {
 	// ByID returns the message whose canonical id is Given.
 	ByID(ctx context.Context, in *Incoming) (NamedRow, error)
@@ -18,14 +18,15 @@ type Lookups interface {
 	ByAlias(ctx context.Context, in *Incoming) (row int64, err error)
 	// ByKey returns the message for which the idempotency key is remembered.
 	ByKey(ctx context.Context, in *Incoming) (row int64, err error)
-	// HasContent reports whether the stored message has the content of this one.
+	// HasContent reports whether the stored message has the content of the incoming
+	// one.
 	HasContent(ctx context.Context, in *Incoming, row int64) (bool, error)
-	// KeepKey remembers the idempotency key: for the stored message in that row, or for
-	// the new one where it is 0. It is false for a key that is remembered already.
+	// KeepKey stores the idempotency key for the message in that row, or for the new
+	// message where row is 0. kept is false when the key is stored already.
 	KeepKey(ctx context.Context, in *Incoming, row int64) (kept bool, err error)
 }
 
-// NamedRow is a message with the sender that gave it its id.
+// NamedRow is a message and the sender that gave it its id.
 type NamedRow struct {
 	Row    int64
 	Class  gateway.Class
@@ -37,9 +38,10 @@ func (r *NamedRow) isFrom(in *Incoming) bool {
 	return r.Class == in.Class && r.Agent == in.SenderAgent && r.Sender == in.From()
 }
 
-// Recognise returns the row of the message that an incoming one repeats, 0 for none, and
-// whether its given id is some other message's already. A new idempotency key is
-// remembered on the way if keep is set. Nothing was changed when it returns an error.
+// Recognise returns the row of the message that an incoming one repeats, 0 for none.
+// taken reports whether another message has the given id already. If keep is set, it
+// stores a new idempotency key on the way. When it returns an error, nothing was
+// changed.
 func Recognise(ctx context.Context, in *Incoming, l Lookups, keep bool) (row int64, taken bool, err error) {
 	named := int64(0)
 	if in.GivenID != "" {
@@ -77,9 +79,10 @@ func Recognise(ctx context.Context, in *Incoming, l Lookups, keep bool) (row int
 	return keyed, taken, err
 }
 
-// unsigned returns the row of the message that an incoming one repeats as it came before
-// its domain began to sign. Strangers may have sent in the domain's name: where they
-// confuse the trace there is none.
+// unsigned returns the row of an earlier message that was sent before its domain
+// signed, and that the incoming one repeats; 0 for none. Other senders may have used
+// the domain's name then. Where several such messages make the match ambiguous, there
+// is none.
 func unsigned(ctx context.Context, in *Incoming, l Lookups) (row int64, err error) {
 	if in.GivenID != "" {
 		row, _, err = byID(ctx, in, l)
@@ -102,7 +105,7 @@ func unsigned(ctx context.Context, in *Incoming, l Lookups) (row int64, err erro
 	return row, nil
 }
 
-// byID looks for the sender's earlier message under the id that it gives.
+// byID looks for the sender's earlier message under the given id.
 func byID(ctx context.Context, in *Incoming, l Lookups) (row int64, taken bool, err error) {
 	if in.IsUUID {
 		named, err := l.ByID(ctx, in)
@@ -131,14 +134,14 @@ func byID(ctx context.Context, in *Incoming, l Lookups) (row int64, taken bool, 
 	return row, taken, err
 }
 
-// Added returns the recipients that a retry adds to a message with the deliveries.
+// Added returns the recipients that a retry adds to a message with these deliveries.
 func Added(list []gateway.Delivery, to []gateway.Recipient, dir *Directory) []gateway.Recipient {
 	return slices.DeleteFunc(slices.Clone(to), func(r gateway.Recipient) bool { return has(list, r, dir) })
 }
 
-// has reports whether a message with the deliveries had the recipient already. An
-// address that it had is no new recipient, whichever agent has it now: the mail of an
-// agent that was removed is not inherited by the next one of its name.
+// has reports whether a message with these deliveries already had the recipient. An
+// address that it had is not a new recipient, whichever agent has it now. So a new
+// agent does not get the mail of a removed agent that had its name.
 func has(list []gateway.Delivery, r gateway.Recipient, dir *Directory) bool {
 	address := r.Address
 	if r.Agent != 0 {

@@ -44,15 +44,15 @@ func TrustCode(e *gateway.Envelope) int64 {
 }
 
 // bridged reports whether a stored trust label is that of a message that came as
-// e-mail. Every other label follows from what is stored beside it.
+// e-mail. Every other label follows from the other columns.
 func bridged(code int64) bool {
 	return code > 0 && code < int64(len(trusts)) && trusts[code] == amtp.TrustBridged
 }
 
-// Finding returns how a finding is stored: "" for the two that follow from the
-// class, else JSON.
+// Finding returns how a finding is stored: as JSON, or "" for the usual finding of the
+// class.
 func Finding(class gateway.Class, f gateway.Finding) string {
-	f.Bridged = false // the label says it
+	f.Bridged = false // the trust label stores it
 	if f == usual(class) {
 		return ""
 	}
@@ -80,10 +80,10 @@ func usual(class gateway.Class) gateway.Finding {
 	return gateway.Finding{Authentication: amtp.Authentication{Result: amtp.AuthNone}}
 }
 
-// DedupKey returns the 16 bytes under which an idempotency key is remembered:
-// a hash over who vouches for the sender, the sender, the key and, when nobody
-// vouches, the content. Two callers, or two contents of strangers, never share
-// one.
+// DedupKey returns the 16 bytes under which an idempotency key is stored. They are a
+// hash of the sender's class, the sender, the key and, for a sender that proved
+// nothing, the content. Two callers never share one, nor do two contents of senders
+// without proof.
 func DedupKey(class gateway.Class, sender gateway.AgentID, address, key string, content []byte) [16]byte {
 	h := make([]byte, 0, 64+len(address)+len(key)+len(content))
 	h = append(h, byte(class))
@@ -96,7 +96,7 @@ func DedupKey(class gateway.Class, sender gateway.AgentID, address, key string, 
 	return [16]byte(sum[:16])
 }
 
-// Strings returns how a list of strings is stored, and StringsOf its inverse.
+// Strings returns a list of strings as it is stored.
 func Strings(list []string) string {
 	if len(list) == 0 {
 		return ""
@@ -115,8 +115,7 @@ func StringsOf(stored string) ([]string, error) {
 	return list, err
 }
 
-// EnvelopeRow is an envelope as it is stored. Times are microseconds, 0 for
-// none.
+// EnvelopeRow is an envelope as it is stored. Times are microseconds, 0 for none.
 type EnvelopeRow struct {
 	UUID        []byte
 	SenderAgent gateway.AgentID
@@ -125,16 +124,17 @@ type EnvelopeRow struct {
 	Trust       int64
 	Finding     string
 	Received    int64
-	Stamped     int64 // only where it differs
+	Stamped     int64 // 0 where it is the same as Received
 	Request     int64
 	GivenID     string
 	Subject     string
 	InReplyTo   string
-	First       bool // it is the first of its sender to the agent that reads it
+	First       bool // the first message of its sender to the agent that reads it
 }
 
-// Envelope returns what the row says. What cannot be read of it is told in Damage,
-// and is an error of nobody who reads it among others.
+// Envelope returns the envelope that the row holds. Damage describes a value that
+// cannot be read. It is no error, so that a damaged row does not hide the other rows of
+// a list.
 func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 	e := gateway.Envelope{
 		ID: MessageID(r.UUID), SenderAgent: r.SenderAgent, Class: r.Class, ReceivedAt: FromMicros(r.Received),
@@ -162,8 +162,8 @@ func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 	return e
 }
 
-// damage notes what cannot be read of an envelope. A sender from elsewhere of whom
-// not all can be read is one who proved nothing.
+// damage notes a value of an envelope that cannot be read. A sender in another domain
+// then counts as one that proved nothing.
 func damage(e *gateway.Envelope, what, stored string, err error) {
 	e.Damage = unreadable(what, stored, err)
 	if e.SenderAgent == 0 {
@@ -171,8 +171,8 @@ func damage(e *gateway.Envelope, what, stored string, err error) {
 	}
 }
 
-// ReadAgent gives an agent what has to be parsed of its row, and notes what cannot
-// be read.
+// ReadAgent sets the members of an agent that are parsed from its row, and notes in
+// Damage what cannot be read.
 func ReadAgent(a *gateway.Agent, address, capabilities, schemas string) {
 	var err error
 	if a.Capabilities, err = StringsOf(capabilities); err != nil {
@@ -186,8 +186,8 @@ func ReadAgent(a *gateway.Agent, address, capabilities, schemas string) {
 	}
 }
 
-// Folded returns the form under which equal addresses are equal strings, also of
-// one that cannot be read.
+// Folded returns the form in which equal addresses are equal strings, even for an
+// address that cannot be read.
 func Folded(address string) string { return strings.ToLower(address) }
 
 // unreadable says that a value in the store cannot be read.
@@ -195,20 +195,20 @@ func unreadable(what, stored string, err error) string {
 	return fmt.Sprintf("%s in the gateway's database, %q, cannot be read: %v", what, gateway.Short(stored), err)
 }
 
-// AnsweredRow is the message that another one answers, as it is stored, in the
-// mailbox of who answers.
+// AnsweredRow is the message that another message answers, as it is stored, in the
+// mailbox of the answering agent.
 type AnsweredRow struct {
 	UUID    []byte
 	GivenID string
-	Local   bool // it was written here
+	Local   bool // it was sent from here
 	Sender  string
-	// Copies are of one that was written here the deliveries to other domains
-	// that are Further or Redriven, with their Address.
+	// Copies are, for a message sent from here, its deliveries to other domains that
+	// are Further or Redriven, with their Address.
 	Copies []DeliveryRow
 }
 
-// Answered returns the id under which other gateways know the message, and what
-// else is known of it.
+// Answered returns the id under which other gateways know the message, and its other
+// known ids.
 func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Answered) {
 	own := MessageID(r.UUID)
 	if !r.Local {
@@ -225,7 +225,7 @@ func (r *AnsweredRow) Answered(dir *Directory) (id amtp.MessageID, a gateway.Ans
 	return amtp.PeerMessageID(own), a
 }
 
-// MessageID returns the canonical id whose 16 bytes are stored, "" for others.
+// MessageID returns the canonical id with these 16 bytes, "" for any other length.
 func MessageID(b []byte) amtp.MessageID {
 	u, err := uuid.FromBytes(b)
 	if err != nil {
@@ -234,7 +234,7 @@ func MessageID(b []byte) amtp.MessageID {
 	return amtp.MessageID(u.String())
 }
 
-// Thread returns the thread that is stored, or else the message's own.
+// Thread returns the stored thread, or the message's own id when none is stored.
 func Thread(stored string, own amtp.MessageID) amtp.MessageID {
 	if stored == "" {
 		return own
@@ -242,7 +242,7 @@ func Thread(stored string, own amtp.MessageID) amtp.MessageID {
 	return amtp.MessageID(stored)
 }
 
-// Bit returns 1 for true.
+// Bit returns 1 for true and 0 for false.
 func Bit(b bool) int64 {
 	if b {
 		return 1

@@ -1,7 +1,7 @@
 package store
 
-// Search collects the rows that one step of a Sweep finds. The rows come in the order
-// of their places, at most Most of them.
+// Search collects the rows that one step of a Sweep finds. Look is called for the rows
+// in the order of their positions, for at most Most rows.
 type Search[T any] struct {
 	Found []T
 
@@ -9,13 +9,14 @@ type Search[T any] struct {
 	last          Position
 }
 
-// NewSearch returns a search that ends when it has found so many.
+// NewSearch returns a search that ends when it has found limit rows.
 func NewSearch[T any](limit int) *Search[T] { return &Search[T]{limit: limit} }
 
-// Most returns at how many rows a search looks.
+// Most returns the most rows at which a search looks.
 func (s *Search[T]) Most() int { return LookedAt * s.limit }
 
-// Look looks at the next row, and reports whether the search goes on.
+// Look takes the next row and whether it is wanted, and reports whether the search goes
+// on.
 func (s *Search[T]) Look(at Position, row T, found bool) (more bool) {
 	if len(s.Found) >= s.limit {
 		return false
@@ -27,8 +28,8 @@ func (s *Search[T]) Look(at Position, row T, found bool) (more bool) {
 	return len(s.Found) < s.limit
 }
 
-// Last returns the last row that was looked at, the zero Position when the search came to
-// the end of the rows.
+// Last returns the position of the last row that was looked at, or the zero Position
+// when the search reached the end of the rows.
 func (s *Search[T]) Last() Position {
 	if len(s.Found) < s.limit && s.looked < s.Most() {
 		return Position{}

@@ -9,25 +9,25 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Bounds are how much one call of a list does at the most, whatever is stored.
+// Bounds are the most that one call of a list does, however much is stored.
 type Bounds struct {
 	Total  int // matching messages that are counted
-	Scan   int // rows that are looked at and do not match
+	Scan   int // rows that are looked at without a match
 	Agents int // agents that are looked at
 }
 
-// DefaultBounds returns what every store has; tests have less.
+// DefaultBounds returns the bounds of every store; tests use smaller ones.
 func DefaultBounds() Bounds {
 	return Bounds{Total: gateway.MaxTotal, Scan: gateway.MaxScan, Agents: gateway.MaxAgents}
 }
 
-// SinceSlack is how much later than another message one may have been received and
-// yet be stored before it, in µs. A store finds the messages since a time behind
-// the last one that was received as long before it: numbers are given in about the
-// order of arrival.
+// SinceSlack is how much later a message may have been received than one that was
+// stored after it, in µs. Numbers are given in roughly the order of arrival. So a list
+// of the messages since a time ends at the last message that was received SinceSlack
+// before that time.
 const SinceSlack = 60_000_000
 
-// Indexes are the series of messages that a store reads through an index each.
+// Indexes are the series of messages that a store reads through one index each.
 type Indexes struct {
 	All                Series
 	SentBy, ReceivedBy func(agent int64) Series
@@ -56,7 +56,8 @@ func (x *Indexes) Select(dir *Directory, by gateway.Reader, f *gateway.MessageFi
 	return Intersection(all...)
 }
 
-// named returns the messages of an address, elsewhere or of any agent that ever had it.
+// named returns the messages of an address: as one in another domain, and as that of
+// any local agent that ever had it.
 func named(dir *Directory, a amtp.Address, elsewhere func(string) Series, here func(int64) Series) Series {
 	list := []Series{elsewhere(a.Key())}
 	for _, id := range dir.EverNamed(a) {
@@ -65,8 +66,8 @@ func named(dir *Directory, a amtp.Address, elsewhere func(string) Series, here f
 	return Union(list...)
 }
 
-// Fetch returns the highest numbers of messages below before that one index has,
-// the highest first, and up to limit of them.
+// Fetch returns up to limit numbers of messages below before from one index, the
+// highest first.
 type Fetch func(before int64, limit int) ([]int64, error)
 
 // Series is the numbers of some messages, from the highest down.
@@ -75,17 +76,17 @@ type Series interface {
 	below(before int64, b *budget) (int64, error)
 }
 
-// budget counts the rows that are read of indexes.
+// budget counts the rows that are read from indexes.
 type budget struct {
 	looked, most int
-	at           int64 // everything from here up was looked at when it was used up
+	at           int64 // where a search that used up the budget ended: it has seen all from here up
 }
 
-// errSpent ends a search that has looked at as many rows as it may.
+// errSpent ends a search that has read as many rows as it may.
 var errSpent = errors.New("as many rows were read as one call may")
 
-// How many numbers are read of an index at once: few at first, and twice as many
-// each time that all of them were wanted.
+// How many numbers are read from an index at once. It starts at firstStep, and doubles
+// up to lastStep while all numbers that were read are used.
 const (
 	firstStep = 16
 	lastStep  = 256
@@ -95,7 +96,7 @@ const (
 type index struct {
 	fetch Fetch
 	rows  []int64
-	done  bool // nothing is below rows
+	done  bool // the index has nothing below rows
 	step  int
 }
 
@@ -103,13 +104,13 @@ type index struct {
 func Index(fetch Fetch) Series { return &index{fetch: fetch, step: firstStep} }
 
 func (x *index) below(before int64, b *budget) (int64, error) {
-	// rows descends: leave out those that are not below before.
+	// rows descends: drop the numbers that are not below before.
 	from, _ := slices.BinarySearchFunc(x.rows, before-1, func(row, want int64) int {
 		return int(min(max(want-row, -1), 1))
 	})
 	x.rows = x.rows[from:]
 	if len(x.rows) == 0 && !x.done {
-		if from > 1 { // most of what was read was leapt over
+		if from > 1 { // most numbers that were read were skipped
 			x.step = firstStep
 		}
 		rows, err := x.fetch(before, x.step)
@@ -126,10 +127,10 @@ func (x *index) below(before int64, b *budget) (int64, error) {
 	return x.rows[0], nil
 }
 
-// union is the numbers that any of some series has.
+// union is the numbers that are in at least one of its series.
 type union []Series
 
-// Union returns the numbers that any of the series has, each once.
+// Union returns the numbers that are in at least one of the series, each once.
 func Union(all ...Series) Series {
 	if len(all) == 1 {
 		return all[0]
@@ -148,11 +149,11 @@ func (u union) below(before int64, b *budget) (highest int64, err error) {
 	return highest, nil
 }
 
-// intersection is the numbers that all of some series have. The series leap over what
-// the others do not have: the search costs what the shortest of them holds.
+// intersection is the numbers that are in all of its series. Each series skips numbers
+// that the others lack, so the cost of a search is that of the shortest series.
 type intersection []Series
 
-// Intersection returns the numbers that all of the series have.
+// Intersection returns the numbers that are in all of the series.
 func Intersection(all ...Series) Series {
 	if len(all) == 1 {
 		return all[0]
@@ -184,18 +185,18 @@ func (m intersection) below(before int64, b *budget) (int64, error) {
 	}
 }
 
-// Listing is a list of messages, newest first, of which a page is wanted.
+// Listing is a list of messages, newest first, from which pages are read.
 type Listing struct {
 	Series Series
 	Floor  int64 // no message up to this number matches
-	// Match says which of the messages match beside being in the series; nil means
-	// all of them.
+	// Match reports which of these messages of the series match the rest of the filter.
+	// nil means that all do.
 	Match  func(rows []int64) (match []bool, err error)
 	Bounds Bounds
 }
 
-// Page returns the numbers of the messages on the page that the filter asks for,
-// and what the page says of the rest of the list.
+// Page returns the numbers of the messages on the page that the filter asks for, and
+// the page's description of the rest of the list.
 func (l *Listing) Page(f gateway.MessageFilter) (rows []int64, page gateway.MessagePage, err error) {
 	p := pager{f: f, count: f.Offset + f.Limit}
 	if f.Before == 0 {
@@ -225,8 +226,8 @@ func (l *Listing) Page(f gateway.MessageFilter) (rows []int64, page gateway.Mess
 	return p.rows, p.page(before), nil
 }
 
-// next returns the next numbers of the series, where to go on, and whether there
-// is something.
+// next returns the next numbers of the series, the number below which the search
+// continues, and whether there may be more.
 func (l *Listing) next(before int64, b *budget) (found []int64, at int64, more bool, err error) {
 	for len(found) < lastStep {
 		id, err := l.Series.below(before, b)
@@ -249,18 +250,18 @@ func (l *Listing) next(before int64, b *budget) (found []int64, at int64, more b
 // pager fills a page.
 type pager struct {
 	f     gateway.MessageFilter
-	count int // up to how many are counted
+	count int // the most messages that are counted
 	rows  []int64
 	total int
-	over  bool // there is one more than is counted
-	more  bool // there is one behind the page
-	spent bool // as many rows were looked at as may be
+	over  bool // there is at least one more than is counted
+	more  bool // there is a message after the page
+	spent bool // the search read as many rows as it may
 }
 
-// full reports whether nothing more has to be known.
+// full reports whether the page and the count are complete.
 func (p *pager) full() bool { return p.over }
 
-// add takes those of the numbers that match.
+// add takes the numbers that match.
 func (p *pager) add(found []int64, match func([]int64) ([]bool, error)) error {
 	var keep []bool
 	if match != nil && len(found) > 0 {
@@ -289,7 +290,7 @@ func (p *pager) add(found []int64, match func([]int64) ([]bool, error)) error {
 	return nil
 }
 
-// page says what is known of the list, which was looked through down to before.
+// page describes the list, which was searched down to before.
 func (p *pager) page(before int64) gateway.MessagePage {
 	page := gateway.MessagePage{Total: p.total, Capped: p.over || p.spent, HasMore: p.more || p.over || p.spent}
 	filled := p.f.Limit > 0 && len(p.rows) == p.f.Limit

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// listed is a series of numbers in memory, and counts how many were read of it.
+// listed is a series of numbers in memory that counts how many were read.
 func listed(numbers []int64, read *int) Series {
 	return Index(func(before int64, limit int) (found []int64, err error) {
 		for _, n := range slices.Backward(numbers) {
@@ -28,8 +28,8 @@ func ascending(t *rapid.T, name string) []int64 {
 	return list
 }
 
-// TestPagesAreTheWholeList: page after page, whatever the bounds are, shows what
-// all of the series have, newest first, each once and nothing else.
+// TestPagesAreTheWholeList: the pages, read one after another with any bounds, show the
+// numbers that all of the series have, newest first, each once.
 func TestPagesAreTheWholeList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := ascending(t, "a"), ascending(t, "b"), ascending(t, "c")
@@ -80,7 +80,7 @@ func TestPagesAreTheWholeList(t *testing.T) {
 			if !page.HasMore {
 				break
 			}
-			f.Offset = max(0, f.Offset-page.Total) // what was left out on this page is left out
+			f.Offset = max(0, f.Offset-page.Total) // this page has skipped so many
 			f.Before = page.Next
 		}
 		if !slices.Equal(got, want) {
@@ -89,8 +89,8 @@ func TestPagesAreTheWholeList(t *testing.T) {
 	})
 }
 
-// TestSeriesLeap: what meets a short series costs what that holds, however long the
-// other is.
+// TestSeriesLeap: an intersection with a short series costs what the short one holds,
+// however long the other is.
 func TestSeriesLeap(t *testing.T) {
 	long := make([]int64, 100_000)
 	for i := range long {

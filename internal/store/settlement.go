@@ -7,19 +7,19 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// QueuedJob is a job with the row of its message. The job whose ID is 0 is none.
+// QueuedJob is a job with the row of its message. ID 0 means that there is no job.
 type QueuedJob struct {
 	gateway.Job
 	Row int64
 }
 
-// LeasedUnder reports whether the job is there and leased under the fence.
+// LeasedUnder reports whether the job exists and is leased under the fence.
 func (j *QueuedJob) LeasedUnder(fence int64) bool {
 	return j.ID != 0 && j.Fence == fence && j.State == gateway.Delivering
 }
 
-// Idle refuses a job that is not there, or that is leased at that time. A lease that
-// has ended is taken off it.
+// Idle refuses a job that does not exist, or that is leased at that time. It removes a
+// lease that has ended.
 func (j *QueuedJob) Idle(now time.Time) error {
 	switch {
 	case j.ID == 0:
@@ -32,15 +32,14 @@ func (j *QueuedJob) Idle(now time.Time) error {
 	return nil
 }
 
-// Lapse ends the lease of a process that ended. The attempt counts, and the next
-// follows as if it had failed.
+// Lapse ends the lease of a process that ended. The attempt counts as failed, and the
+// next one follows.
 func (j *QueuedJob) Lapse() {
 	j.State, j.Due = Lapsed(j.State), j.LastTry.Add(gateway.Backoff(j.ID, j.Attempts))
 }
 
-// Cancelled returns the state of the deliveries that wait for the job once it is
-// cancelled. It is 0 for a report: the deliveries of which it tells have failed, and
-// stay so.
+// Cancelled returns the state that the job's deliveries get when the job is cancelled.
+// It is 0 for a report: the deliveries that it reports have failed, and stay so.
 func (j *QueuedJob) Cancelled() (gateway.State, error) {
 	state, err := gateway.Next(j.State, gateway.Cancel)
 	if j.Destination == gateway.Reports {
@@ -49,20 +48,20 @@ func (j *QueuedJob) Cancelled() (gateway.State, error) {
 	return state, err
 }
 
-// WaitingDelivery is a delivery that waits for its job. Of a report it is one that
-// failed and is not reported yet.
+// WaitingDelivery is a delivery that waits for its job. For a report, it is a delivery
+// that failed and is not reported yet.
 type WaitingDelivery struct {
 	Seq   int64
 	Agent gateway.AgentID
 }
 
-// Ending is the end of an attempt, with its job.
+// Ending is the result of an attempt, with its job.
 type Ending struct {
 	gateway.Settlement
 	Job QueuedJob
 }
 
-// CheckResults refuses a settlement with a result that decides nothing.
+// CheckResults refuses a settlement with an event that does not decide a delivery.
 func CheckResults(s *gateway.Settlement) error {
 	for _, r := range s.Results {
 		if _, err := Decided(r.Event); err != nil {
@@ -72,8 +71,8 @@ func CheckResults(s *gateway.Settlement) error {
 	return nil
 }
 
-// GiveUp returns the end of a job that is given up for its age: that of an attempt
-// that was the last.
+// GiveUp returns the ending of a job that is given up because of its age, as if an
+// attempt had failed for the last time.
 func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) Ending {
 	e := Ending{Job: j, Settlement: gateway.Settlement{Job: j.ID, Now: now, Report: report}}
 	code := j.Code
@@ -87,29 +86,30 @@ func GiveUp(j QueuedJob, waiting []WaitingDelivery, now time.Time, report bool) 
 	return e
 }
 
-// MayReport reports whether a failure of the job is reported if its sender lives.
+// MayReport reports whether failures of the job are reported, provided that the sender
+// lives.
 func (e *Ending) MayReport() bool {
 	return e.Report && e.Job.Destination != gateway.Reports && e.Job.SenderAgent != 0
 }
 
-// SettlementRows is what settlements write: rows by the statement that writes them.
-// Times are microseconds, 0 for none. Reports are written before Dead.
+// SettlementRows are the rows that settlements write, by the statement that writes
+// them. Times are microseconds, 0 for none. Reports are written before Dead.
 type SettlementRows struct {
-	Done      []DoneRow      // deliveries that the other side has, or that a report has told of
+	Done      []DoneRow      // deliveries that reached the other side, or that a report has named
 	Entered   []DoneRow      // deliveries that enter an inbox instead
 	Dead      []DeadRow      // deliveries that failed
-	Gone      []int64        // jobs without a recipient left
-	Postponed []PostponedRow // jobs that are tried again
+	Gone      []int64        // jobs without waiting deliveries
+	Postponed []PostponedRow // jobs that are retried
 	Returned  []ReturnedRow  // jobs whose attempt was not made
 	Reports   []ReportRow    // jobs that report failures
 	Work      []gateway.Destination
 }
 
-// DoneRow is a delivery that is decided. It waits for no job any more.
+// DoneRow is a delivery that is decided. It no longer waits for a job.
 type DoneRow struct {
 	Seq      int64
 	Agent    gateway.AgentID
-	State    gateway.State // 0 leaves the delivery as it is
+	State    gateway.State // 0 leaves the state as it is
 	Now      int64
 	Attempts int
 }
@@ -117,7 +117,7 @@ type DoneRow struct {
 // DeadRow is a delivery that became a dead letter.
 type DeadRow struct {
 	DoneRow
-	Report      int // its place in Reports from 1 on, 0 for none
+	Report      int // its index in Reports, from 1, 0 for none
 	First, Last int64
 	Code        string
 	Reason      string
@@ -144,8 +144,9 @@ type ReportRow struct {
 	Size    int
 }
 
-// Add enters a settlement of a job that is held, with the deliveries that wait for the
-// job, and whether its sender lives here.
+// Add enters the settlement of a job that is still leased under its fence. waiting are
+// the deliveries that wait for the job. senderLives reports whether its sender is a
+// living agent here.
 func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives bool) error {
 	if e.Unmade {
 		return r.giveBack(e)
@@ -167,7 +168,7 @@ func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives b
 			return err
 		}
 		if failed && report {
-			if place == 0 { // the first that fails makes the job's report
+			if place == 0 { // the first failure makes the report of the job
 				r.Reports = append(r.Reports, ReportRow{Message: e.Job.Row, Flow: e.Job.Flow, Now: Micros(e.Now),
 					Size: e.Job.Size})
 				place = len(r.Reports)
@@ -182,7 +183,7 @@ func (r *SettlementRows) Add(e *Ending, waiting []WaitingDelivery, senderLives b
 	return r.postpone(e)
 }
 
-// decide enters the end of one delivery, and reports whether it failed.
+// decide enters the result of one delivery, and reports whether it failed.
 func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Result) (failed bool, err error) {
 	row := DoneRow{Seq: d.Seq, Agent: d.Agent, Now: Micros(e.Now), Attempts: e.Job.Attempts}
 	if e.Job.Destination == gateway.Reports {
@@ -205,7 +206,7 @@ func (r *SettlementRows) decide(e *Ending, d WaitingDelivery, result *gateway.Re
 	return failed, nil
 }
 
-// postpone leaves a job to its next attempt.
+// postpone enters a job that waits for its next attempt.
 func (r *SettlementRows) postpone(e *Ending) error {
 	state, err := gateway.Next(e.Job.State, gateway.Postpone)
 	if err != nil {
@@ -215,7 +216,7 @@ func (r *SettlementRows) postpone(e *Ending) error {
 	return nil
 }
 
-// giveBack leaves a job as if it had not been leased.
+// giveBack enters a job as if it had not been leased.
 func (r *SettlementRows) giveBack(e *Ending) error {
 	row := ReturnedRow{Job: e.Job.Job, Now: Micros(e.Now), Until: r.dueAgain(e)}
 	if err := Return(&row.Job); err != nil {
@@ -225,7 +226,8 @@ func (r *SettlementRows) giveBack(e *Ending) error {
 	return nil
 }
 
-// dueAgain returns when a job is due after its attempt, and rings if that is at once.
+// dueAgain returns when a job is due after its attempt. If it is due at once, dueAgain
+// also notes its destination in Work.
 func (r *SettlementRows) dueAgain(e *Ending) int64 {
 	if e.Due.After(e.Now) {
 		return Micros(e.Due)

@@ -6,25 +6,24 @@ import (
 	"sync"
 )
 
-// Slots lets so many work at once, and of each caller so many. When all are
-// taken the callers who wait are served in turn, however much each of them asks
-// for: what one of them asks for never delays another by more than one piece of
-// work.
+// Slots limits how much work runs at once, in all and for each caller. When all slots
+// are taken, the waiting callers are served in turn, however many slots each of them
+// wants. So one caller never delays another by more than one piece of work.
 type Slots struct {
 	mu    sync.Mutex
 	free  int
 	each  int
 	taken map[int64]int
 	waits map[int64][]chan struct{}
-	order []int64 // who waits, the next in front
+	order []int64 // callers that wait, the next one first
 }
 
-// NewSlots returns slots for all at once, and each of one caller.
+// NewSlots returns all slots, of which one caller may hold up to each.
 func NewSlots(all, each int) *Slots {
 	return &Slots{free: all, each: each, taken: make(map[int64]int), waits: make(map[int64][]chan struct{})}
 }
 
-// Take waits for a slot of the caller. Release ends it.
+// Take waits for a slot for the caller. release gives it back.
 func (t *Slots) Take(ctx context.Context, caller int64) (release func(), err error) {
 	t.mu.Lock()
 	mine := make(chan struct{})
@@ -40,16 +39,17 @@ func (t *Slots) Take(ctx context.Context, caller int64) (release func(), err err
 		return release, nil
 	case <-ctx.Done():
 	}
-	if !t.forget(caller, mine) { // it came at the same moment
+	if !t.forget(caller, mine) { // the slot came at the same moment
 		release()
 	}
 	return nil, ctx.Err()
 }
 
-// serve gives the slots that are free.
+// serve gives the free slots to waiting callers.
 func (t *Slots) serve() {
 	for t.free > 0 {
-		// Those who have all that they may are at most as many as there are slots.
+		// The callers skipped here hold slots up to their limit, so there are at most
+		// as many as slots.
 		i := slices.IndexFunc(t.order, func(caller int64) bool { return t.taken[caller] < t.each })
 		if i < 0 {
 			return
@@ -78,7 +78,8 @@ func (t *Slots) release(caller int64) {
 	t.serve()
 }
 
-// forget takes a waiting one out of the queue, false when it is served.
+// forget takes a waiting call out of the queue. It is false when the call has its slot
+// already.
 func (t *Slots) forget(caller int64, mine chan struct{}) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// TestSlotsAreGivenInTurn: one caller asks for a hundred, two others for one each.
+// TestSlotsAreGivenInTurn: one caller asks for a hundred slots, two others for one
+// each.
 func TestSlotsAreGivenInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(2, 1)
@@ -50,7 +51,7 @@ func TestSlotsAreGivenInTurn(t *testing.T) {
 	})
 }
 
-// TestSlotsOfWhoLeft: who stops waiting has no slot, and takes none with it.
+// TestSlotsOfWhoLeft: a caller that stops waiting has no slot and takes none.
 func TestSlotsOfWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(1, 1)
@@ -70,7 +71,7 @@ func TestSlotsOfWhoLeft(t *testing.T) {
 			t.Errorf("Take = %v, want the end of the context", err)
 		}
 		release()
-		release() // twice is once
+		release() // a second call has no effect
 		if s.free != 1 || len(s.taken)+len(s.waits)+len(s.order) > 0 {
 			t.Errorf("%+v is left, want one free slot", s)
 		}

@@ -2,30 +2,31 @@ package store
 
 import "sync"
 
-// LookedAt is at how many times as many rows one step of a Sweep looks as it may find:
-// some are leased, and some are young but for a clock that was wrong.
+// LookedAt is how many rows one step of a Sweep looks at for each row that it may find.
+// Some rows are leased, and some look old only because a clock was wrong.
 const LookedAt = 20
 
-// Sweep goes through rows in an order, a step at a time. Each step begins with the
-// first row as long as it finds enough there. Beyond that it goes on where the last one
-// ended, and begins anew at the end: rows that have to stay hide none behind them,
-// however many they are. It is kept in memory, for a sweep may begin anywhere.
+// Sweep goes through rows in order, one step at a time. Each step begins with the first
+// row, as long as it finds enough rows there. Otherwise the next step continues after
+// the last row, and starts again at the end. So rows that have to stay never hide the
+// rows after them. The position is kept in memory only, because a sweep may begin
+// anywhere.
 type Sweep struct {
 	mu sync.Mutex
 	at Position
 }
 
-// Position is a row in the order of a time and, of those with the same, of a number or a
-// name. The zero value is before all of them.
+// Position is the place of a row, ordered by a time, then by a number or a name. The
+// zero value is before all rows.
 type Position struct {
 	Time int64
 	ID   int64
 	Name string
 }
 
-// Step takes the next step, which ends when it has found so many as enough. look is told
-// behind which row, and returns how many rows it found and the last that it looked at,
-// the zero Position when it came to the end.
+// Step takes the next step. The step ends when it has found enough rows. look is called
+// with the position after which it starts. It returns how many rows it found and the
+// position of the last row that it looked at, zero when it reached the end.
 func (s *Sweep) Step(enough int,
 	look func(after Position) (found int, last Position, err error)) (found int, err error) {
 	s.mu.Lock()

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestSweep: rows that stay hide none behind them, and a walk that came to its end
-// begins anew.
+// TestSweep: rows that stay do not hide rows after them, and a sweep that reached the
+// end starts again.
 func TestSweep(t *testing.T) {
 	const most = 10
 	stays := make(map[int64]bool)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ColumnKind says which values a column has: int64, string, []byte or bool. Any
-// may be nil instead.
+// ColumnKind is the type of the values in a column: int64, string, []byte or bool. Any
+// value may also be nil.
 type ColumnKind int
 
 // The kinds.
@@ -25,17 +25,17 @@ type Column struct {
 	Kind ColumnKind
 }
 
-// Table is one table that both stores have, with what a move from one to the other
-// carries. The first Key columns name a row; none of them is nil, and both stores
-// order rows by their bytes.
+// Table is one table that both stores have, with the columns that a move from one store
+// to the other copies. The first Key columns identify a row. None of them is nil, and
+// both stores order rows by their bytes.
 type Table struct {
 	Name    string
 	Key     int
 	Columns []Column
 }
 
-// Tables are all that hold what must survive, but for counters and the pause,
-// which Counters has, and for leases, which end by themselves.
+// Tables returns all tables whose rows must survive. It leaves out counters and the
+// pause, which are in Counters, and leases, which end by themselves.
 func Tables() []Table {
 	return []Table{
 		table("agent", 1, numbers("id"), texts("name", "domain", "mode"),
@@ -95,14 +95,14 @@ func (t *Table) Names() []string {
 	return names
 }
 
-// Counters are the last numbers that a store has given, each of which is given
-// once and for all, and since when the store is paused.
+// Counters are the last numbers that a store has given out, and since when the store is
+// paused. Each number is given out only once.
 type Counters struct {
 	Agent, Message, Delivery, Job int64
 	Paused                        time.Time
 }
 
-// Batch collects the rows of one step of a move: in memory twice, with their
+// Batch collects the rows of one step of a move. They are in memory twice, with their
 // bodies.
 type Batch struct {
 	Rows  [][]any
@@ -128,8 +128,8 @@ func (b *Batch) Add(row []any) (full bool) {
 	return len(b.Rows) >= batchRows || b.bytes >= batchBytes
 }
 
-// Digest is a hash over rows in their order: two stores with the same have the
-// same in the table.
+// Digest is a hash over rows in their order. Two stores with the same digest have the
+// same rows in the table.
 type Digest struct {
 	Rows int64
 	sum  hash.Hash
@@ -157,7 +157,8 @@ func (d *Digest) Sum() [32]byte {
 	return [32]byte(d.sum.Sum(nil))
 }
 
-// appendValue writes a value so that no two lists of values look alike.
+// appendValue encodes a value so that different lists of values never have the same
+// encoding.
 func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case int64:

@@ -7,25 +7,25 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// shownUnread is how many rows that cannot be read are named one by one.
+// shownUnread is how many unreadable rows are described one by one.
 const shownUnread = 3
 
-// Unread counts the rows of a store that cannot be read, by the same functions that
-// read them otherwise. The zero value has counted none.
+// Unread counts the unreadable rows of a store. It uses the functions that otherwise
+// read these rows. The zero value has counted none.
 type Unread struct {
 	Rows int
 	said []string
 	dir  *Directory
 }
 
-// Agent looks at the row of an agent.
+// Agent checks the row of an agent.
 func (u *Unread) Agent(id int64, address, capabilities, schemas string) {
 	a := gateway.Agent{}
 	ReadAgent(&a, address, capabilities, schemas)
 	u.note("agent", id, a.Damage)
 }
 
-// Message looks at the row of a message.
+// Message checks the row of a message.
 func (u *Unread) Message(id int64, r *EnvelopeRow) {
 	e := r.Envelope(u.nobody())
 	if e.ID == "" && e.Damage == "" {
@@ -34,7 +34,7 @@ func (u *Unread) Message(id int64, r *EnvelopeRow) {
 	u.note("message", id, e.Damage)
 }
 
-// Delivery looks at the row of a delivery.
+// Delivery checks the row of a delivery.
 func (u *Unread) Delivery(r *DeliveryRow) {
 	d := r.Delivery(u.nobody())
 	if r.State.String() == "" && d.Damage == "" {
@@ -43,8 +43,8 @@ func (u *Unread) Delivery(r *DeliveryRow) {
 	u.note("delivery", r.Seq, d.Damage)
 }
 
-// nobody is a directory for those who look at rows alone: that an agent is there is
-// looked at elsewhere.
+// nobody returns an empty directory for checks of single rows. Whether the agent of a
+// row exists is checked elsewhere.
 func (u *Unread) nobody() *Directory {
 	if u.dir == nil {
 		u.dir = NewDirectory()
@@ -61,7 +61,7 @@ func (u *Unread) note(what string, id int64, damage string) {
 	}
 }
 
-// String says which rows cannot be read, the first of them one by one.
+// String describes the unreadable rows, the first of them one by one.
 func (u *Unread) String() string {
 	text := strings.Join(u.said, "; ")
 	if rest := u.Rows - len(u.said); rest > 0 {

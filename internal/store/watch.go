@@ -14,35 +14,35 @@ const (
 	maxLease = gateway.MaxLease
 )
 
-// ClockSetting is the row of setting that keeps the ClockRecord.
+// ClockSetting is the row of setting that holds the ClockRecord.
 const ClockSetting = "clock"
 
-// anchorTime is how long a clock is compared with the same moment: one that goes
-// a little too fast or too slow is none that jumps.
+// anchorTime is how long the clock is compared with the same reference moment. So a
+// clock that runs a little too fast or too slow does not count as one that jumped.
 const anchorTime = time.Hour
 
-// Watch compares the times that a store is told with the time that passes.
+// Watch compares the times that a store is given with the time that passes.
 type Watch struct {
 	clock wallclock.Clock
 
-	correcting sync.Mutex // held to put right what is ahead of the clock
+	correcting sync.Mutex // held while times ahead of the clock are corrected
 
 	mu     sync.Mutex
 	record ClockRecord
-	began  int64         // what the clock showed at the moment with which it is compared, µs
-	ran    time.Duration // and when that was
-	seen   time.Duration // when it was last looked at
-	stored int64         // how many jumps the store knows
-	wrote  time.Duration // when it was told
+	began  int64         // the clock at the reference moment, µs
+	ran    time.Duration // the running time at the reference moment
+	seen   time.Duration // the running time when the clock was last looked at
+	stored int64         // the number of jumps that the store has recorded
+	wrote  time.Duration // the running time when they were recorded
 	open   bool
-	told   bool // the last time that was told is of another clock
+	told   bool // See was last given the time of another clock
 }
 
-// NewWatch returns a Watch that Open begins.
+// NewWatch returns a Watch, which has to be opened with Open.
 func NewWatch(c wallclock.Clock) *Watch { return &Watch{clock: c.Complete()} }
 
-// Open continues what the store remembers, "" for nothing. The newest message was
-// received at that time, 0 for none.
+// Open continues the record that the store remembers, "" for none. newest is when its
+// newest message was received, 0 for none.
 func (w *Watch) Open(stored string, newest int64, now time.Time) error {
 	if w.clock.Obeyed {
 		return nil
@@ -64,7 +64,7 @@ func (w *Watch) Open(stored string, newest int64, now time.Time) error {
 	return nil
 }
 
-// See looks at a time that the clock showed a moment ago.
+// See takes a time that the clock showed a moment ago.
 func (w *Watch) See(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,8 +92,8 @@ func (w *Watch) see(now time.Time) {
 	w.seen = ran
 }
 
-// Jumped looks at the clock, which shows now, and reports whether it has jumped
-// since the store was told. What is written from then on must not be found without
+// Jumped looks at the clock, which shows now, and reports whether it has jumped since
+// the jumps were last stored. Times written from then on must be stored together with
 // the jump.
 func (w *Watch) Jumped(now time.Time) bool {
 	w.mu.Lock()
@@ -104,7 +104,7 @@ func (w *Watch) Jumped(now time.Time) bool {
 	return w.open && w.record.Jumps != w.stored
 }
 
-// State looks at the clock, which shows now, and says how far it is believed.
+// State looks at the clock, which shows now, and returns how far it is trusted.
 func (w *Watch) State(now time.Time) gateway.ClockState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,13 +116,13 @@ func (w *Watch) State(now time.Time) gateway.ClockState {
 	}
 }
 
-// length is a number of microseconds as a Duration, which holds 292 years.
+// length converts microseconds to a Duration, which holds at most 292 years.
 func length(micros int64) time.Duration {
 	const most = int64(1<<63-1) / int64(time.Microsecond)
 	return time.Duration(max(min(micros, most), -most)) * time.Microsecond
 }
 
-// Record returns what is known of the clock at the moment.
+// Record returns a copy of the present record of the clock.
 func (w *Watch) Record() ClockRecord {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,27 +131,27 @@ func (w *Watch) Record() ClockRecord {
 	return c
 }
 
-// Times returns how the clock, which shows now, reads times that are stored.
+// Times returns how the clock, which shows now, reads stored times.
 func (w *Watch) Times(now time.Time) Times { return Times{w.Record(), Micros(now)} }
 
-// Times reads times that are stored, each of the message of a row, or of none
-// where that is 0.
+// Times reads stored times. Each belongs to the message of a row, or to no message
+// where the row is 0.
 type Times struct {
 	record ClockRecord
 	now    int64
 }
 
-// At returns the time that one counts as.
+// At returns the time that a stored time counts as.
 func (t *Times) At(micros, row int64) time.Time {
 	right, _ := t.record.Correct(micros, t.now, row)
 	return FromMicros(right)
 }
 
-// TimeFixes are times of one message that a wrong clock wrote, with those that are to
-// be written in their place.
+// TimeFixes are times of one message that a wrong clock wrote, with the times that are
+// to replace them.
 type TimeFixes map[int64]int64
 
-// Note does as At, and adds the time where it is to be written.
+// Note is At, and also adds the time to m if it is to be replaced.
 func (m *TimeFixes) Note(t *Times, micros, row int64) time.Time {
 	right, lasting := t.record.Correct(micros, t.now, row)
 	if lasting && right != micros {
@@ -163,46 +163,46 @@ func (m *TimeFixes) Note(t *Times, micros, row int64) time.Time {
 	return FromMicros(right)
 }
 
-// Doubts reports whether the clock may be wrong at all: in tests it may not.
+// Doubts reports whether the clock may be wrong at all. In tests it may not.
 func (t *Times) Doubts() bool { return t.record.At != 0 }
 
-// Before returns the latest time that is surely not ahead of the clock.
+// Before returns the latest time that counts as not ahead of the clock.
 func (t *Times) Before() int64 { return t.now + us(clockSlack) }
 
-// CorrectDomain has the times of a peer count as they do now.
+// CorrectDomain replaces the times of a domain by those that they count as now.
 func (t *Times) CorrectDomain(p *gateway.SenderDomain) {
 	for _, at := range []*time.Time{&p.FirstSeen, &p.LastSeen, &p.FirstSigned, &p.LastSigned} {
 		*at = t.At(Micros(*at), 0)
 	}
 }
 
-// CorrectParcel has the times by which it is decided whether a parcel is tried again count
-// as they do now.
+// CorrectParcel replaces the times of a parcel that decide whether it is retried by
+// those that they count as now.
 func (t *Times) CorrectParcel(p *gateway.Parcel) {
 	p.Begun, p.Since = t.At(Micros(p.Begun), 0), t.At(Micros(p.Since), 0)
-	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // what was begun after it was tried again
+	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // a job begun after it was redriven
 	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) },
 		func(until int64) int64 { return until })
 }
 
-// CorrectJob puts right the times of a job, and reports whether it had to.
+// CorrectJob corrects the times of a job, and reports whether any changed.
 func (t *Times) CorrectJob(j *JobTimes) bool { return t.record.CorrectJob(j, t.now) }
 
-// Now returns what the clock shows.
+// Now returns the time that the clock shows.
 func (t *Times) Now() int64 { return t.now }
 
 // Jumps returns how often the clock has jumped so far.
 func (t *Times) Jumps() int64 { return t.record.Jumps }
 
-// Ahead reports whether rows that lie ahead of the clock have yet to be put
-// right.
+// Ahead reports whether rows with times ahead of the clock still have to be corrected.
 func (w *Watch) Ahead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.record.Ahead
 }
 
-// IsCorrected notes that they are, unless the clock has jumped since that many jumps.
+// IsCorrected notes that these rows are corrected, unless the clock has jumped since it
+// had jumped that often.
 func (w *Watch) IsCorrected(jumps int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,10 +212,11 @@ func (w *Watch) IsCorrected(jumps int64) {
 	}
 }
 
-// CorrectTimes puts right the rows that lie ahead of the clock, which shows now, once after
-// it has jumped. jobs puts right the next jobs behind one, and returns the last that it
-// looked at, and whether there are more; rest puts right everything else but messages.
-// A caller that needs it waits; other processes may do the same.
+// CorrectTimes corrects the rows with times ahead of the clock, which shows now, once
+// after each jump. jobs corrects the next jobs after one, and returns the last job that
+// it looked at, and whether there are more. rest corrects everything else but messages.
+// A second caller in this process waits. Other processes may do the same work at the
+// same time.
 func (w *Watch) CorrectTimes(now time.Time, jobs func(t *Times, after int64) (last int64, more bool, err error),
 	rest func(*Times) error) error {
 	if !w.Ahead() {
@@ -240,16 +241,16 @@ func (w *Watch) CorrectTimes(now time.Time, jobs func(t *Times, after int64) (la
 	return nil
 }
 
-// IsDue reports whether what is known is to be stored.
+// IsDue reports whether the record has to be stored now.
 func (w *Watch) IsDue() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.open && (w.record.Jumps != w.stored || w.seen-w.wrote >= ClockEvery)
 }
 
-// Merge returns what is to be stored where that is stored now, "" for nothing, and
-// the newest message has that row. Another process on the store may have met the
-// same jump before: then it is as that one says.
+// Merge returns the record to store, given the record that is stored now, "" for none,
+// and the row of the newest message. Another process on the store may have recorded the
+// same jump before: then its record is used.
 func (w *Watch) Merge(stored string, newest int64) (value string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -262,7 +263,7 @@ func (w *Watch) Merge(stored string, newest int64) (value string, err error) {
 			now := w.record.Last
 			w.record = there
 			if d := now - there.Last; d < -us(clockSlack) || d > us(ClockEvery+clockSlack) {
-				w.record.Jump(now, d) // that is yet another one
+				w.record.Jump(now, d) // another jump since then
 			}
 			w.record.Last = now
 		}
@@ -272,11 +273,11 @@ func (w *Watch) Merge(stored string, newest int64) (value string, err error) {
 	return string(b), err
 }
 
-// IsStored notes that a value of Merge was stored.
+// IsStored notes that a value from Merge was stored.
 func (w *Watch) IsStored(value string) {
 	var c ClockRecord
 	if json.Unmarshal([]byte(value), &c) != nil {
-		return // it was made of numbers
+		return // cannot happen: Merge encoded it
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
