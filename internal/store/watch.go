@@ -180,7 +180,7 @@ func (t *Times) CorrectDomain(p *gateway.SenderDomain) {
 // those that they count as now.
 func (t *Times) CorrectParcel(p *gateway.Parcel) {
 	p.Begun, p.Since = t.At(Micros(p.Begun), 0), t.At(Micros(p.Since), 0)
-	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // a job begun after it was redriven
+	p.Envelope.ReceivedAt = t.At(Micros(p.Envelope.ReceivedAt), 0) // when Begun is later, the job was redriven
 	p.Troubles = gateway.Retimed(p.Troubles, func(since int64) int64 { return Micros(t.At(since, 0)) },
 		func(until int64) int64 { return until })
 }

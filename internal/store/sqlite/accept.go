@@ -11,8 +11,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// needsCompare is what the writer answers instead of comparing two messages that
-// are not the same to the byte: that takes long, and everybody waits for it.
+// needsCompare asks the caller to compare two messages whose bytes differ. The writer
+// does not compare them, because that takes long and all other writes wait for it.
 type needsCompare struct{ row int64 }
 
 func (d needsCompare) Error() string { return "another message may have the same content" }
@@ -85,7 +85,7 @@ func (w *writer) accept(a *store.Incoming) (gateway.Accepted, error) {
 	return gateway.Accepted{ID: id, Deliveries: to.before}, nil
 }
 
-// insertMessage writes the message's row under the next number and returns its
+// insertMessage inserts the message's row under the next number, and returns its
 // canonical id.
 func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, error) {
 	canonical, given := a.Name(taken)
@@ -108,7 +108,7 @@ func (w *writer) insertMessage(a *store.Incoming, taken bool) (amtp.MessageID, e
 	return id, err
 }
 
-// alias is a message with who finds it under other ids than its own.
+// alias is a message with the sender that finds it under other ids.
 type alias struct {
 	agent   gateway.AgentID
 	sender  string
@@ -116,7 +116,7 @@ type alias struct {
 	message int64
 }
 
-// name gives the message another id.
+// name adds an id under which the message is found.
 func (w *writer) name(a alias, id string) error {
 	_,
 		err := w.exec(`INSERT INTO alias (id, agent, sender, variant, message) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -124,8 +124,8 @@ func (w *writer) name(a alias, id string) error {
 	return err
 }
 
-// nameAbroad gives a message of an agent here the ids under which it leaves for
-// the recipient of a delivery.
+// nameAbroad adds the ids under which a message of an agent here is sent to the
+// recipient of a delivery.
 func (w *writer) nameAbroad(message int64, by gateway.AgentID, id amtp.MessageID, d *gateway.Delivery) error {
 	for _, name := range store.Names(d, id) {
 		if err := w.name(alias{agent: by, variant: []byte{}, message: message}, string(name)); err != nil {
@@ -135,18 +135,18 @@ func (w *writer) nameAbroad(message int64, by gateway.AgentID, id amtp.MessageID
 	return nil
 }
 
-// addressing is a message on its way to its recipients.
+// addressing is a message whose deliveries are being stored.
 type addressing struct {
 	*store.Incoming
 	message int64
 	id      amtp.MessageID
-	known   bool // the message was there before, and may have jobs
+	known   bool // the message was stored before, and may have jobs
 	jobs    map[gateway.Destination]gateway.JobID
-	before  []gateway.Delivery // that it has so far
+	before  []gateway.Delivery // the deliveries that it has so far
 }
 
-// deliver gives a recipient its delivery: in the inbox of a pull agent at once,
-// with the message's job for its destination otherwise.
+// deliver stores the delivery to a recipient. It is in the inbox of a pull agent at
+// once. Any other delivery waits for the message's job for its destination.
 func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	at := store.Micros(to.ReceivedAt)
 	home, mode := w.dir.Address(r.Agent)
@@ -187,7 +187,7 @@ func (w *writer) deliver(to *addressing, r gateway.Recipient) error {
 	return err
 }
 
-// box puts the message into a local agent's inbox.
+// box stores a delivery in the inbox of a local agent.
 func (w *writer) box(to *addressing, agent gateway.AgentID) error {
 	thread, err := w.thread(to.Incoming, agent)
 	if err != nil {
@@ -201,9 +201,9 @@ func (w *writer) box(to *addressing, agent gateway.AgentID) error {
 	return err
 }
 
-// parent returns the row of the message that a answers, 0 when there is none
-// here. The id means what it means to the sender: to one of another domain first
-// of all what it gave itself, which a stranger may have used before it.
+// parent returns the row of the message that a answers, 0 when it is not stored here.
+// The id means what it means to the sender. For a sender in another domain, an id that
+// the sender itself gave comes first, because another sender may have used it before.
 func (w *writer) parent(a *store.Incoming) (row int64, err error) {
 	if a.InReplyTo == "" {
 		return 0, nil
@@ -225,9 +225,9 @@ func (w *writer) parent(a *store.Incoming) (row int64, err error) {
 	return w.alias(a, a.SenderAgent)
 }
 
-// alias returns the row of the message that a answers by the id that its author
-// gave it, or under which it left: a local agent, or a's own sender for 0. It is
-// 0 when there is none.
+// alias returns the row of the message that a answers, found by the id that its author
+// gave it or under which it was sent. The author is a local agent, or a's own sender
+// for 0. The row is 0 when there is none.
 func (w *writer) alias(a *store.Incoming, author gateway.AgentID) (row int64, err error) {
 	sender := ""
 	if author == 0 {
@@ -241,9 +241,9 @@ func (w *writer) alias(a *store.Incoming, author gateway.AgentID) (row int64, er
 	return row, err
 }
 
-// thread returns the thread that a joins in an agent's mailbox: that of its
-// parent if that is in the mailbox, else the id it answers. "" means that the
-// message begins a thread of its own.
+// thread returns the thread that a joins in an agent's mailbox. It is the thread of its
+// parent if that is in the mailbox, else the id that a answers. "" means that the
+// message starts its own thread.
 func (w *writer) thread(a *store.Incoming, agent gateway.AgentID) (string, error) {
 	if a.InReplyTo == "" {
 		return "", nil
@@ -251,7 +251,7 @@ func (w *writer) thread(a *store.Incoming, agent gateway.AgentID) (string, error
 	thread := string(a.InReplyTo)
 	parent, err := w.parent(a)
 	if err == nil && parent == 0 && a.SenderAgent == 0 && agent != 0 {
-		parent, err = w.alias(a, agent) // as the answered message left this mailbox
+		parent, err = w.alias(a, agent) // by an id under which it was sent from this mailbox
 	}
 	if err != nil || parent == 0 || agent == 0 {
 		return thread, err

@@ -58,14 +58,16 @@ func (w *writer) addKey(k gateway.Key) error {
 	return err
 }
 
-// refusedChange is an error of the function that UpdateAgent was given.
+// refusedChange is an error of a function that the caller gave, such as change of
+// UpdateAgent.
 type refusedChange struct{ error }
 
-// rolledBack is an error of a change of documents after something was written: all of that is
-// undone, whatever the error is.
+// rolledBack is an error of a document change after something was written in the same
+// call. All of that is undone, whichever error it is.
 type rolledBack struct{ error }
 
-// rollBack makes an error of changeDocuments one after which what was written is undone.
+// rollBack turns a refusal of changeDocuments into an error that undoes what was
+// written.
 func rollBack(err error) error {
 	var refused refusedChange
 	if errors.As(err, &refused) {
@@ -74,7 +76,7 @@ func rollBack(err error) error {
 	return err
 }
 
-// UpdateAgent changes what an agent says about itself.
+// UpdateAgent changes the descriptive members of an agent.
 func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
 	with ...gateway.DocumentChange) (gateway.Agent, error) {
 	var changed gateway.Agent
@@ -157,7 +159,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 	})
 }
 
-// AddKey stores one more key of an agent and ends the others if asked to.
+// AddKey stores one more key of an agent and, if alone is set, ends the others.
 func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
 	ended := 0
 	err := s.write(ctx, 256, func(w *writer) error {

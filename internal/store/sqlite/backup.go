@@ -16,7 +16,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Facts are what is counted in a database, to tell whether a copy is whole.
+// Facts are counts of a database, which show whether a copy is complete.
 type Facts struct {
 	Schema     int64 `json:"schema"`
 	Agents     int64 `json:"agents"`
@@ -24,7 +24,7 @@ type Facts struct {
 	Deliveries int64 `json:"deliveries"`
 }
 
-// What a copy is refused for, beside faults.
+// Reasons to refuse a copy, besides faults.
 var (
 	ErrNoDatabase = errors.New("there is no database")
 	ErrOccupied   = errors.New("exists already")
@@ -32,10 +32,10 @@ var (
 	ErrJournal    = errors.New("has a journal next to it, so it is a database in use and no backup; make one with amtp backup")
 )
 
-// Backup copies the database in dir to a file, as it is at one moment, while a
-// gateway may be writing to it. The file appears whole and verified or not at
-// all; an existing one is replaced only when asked to. The database is opened
-// for reading only: nothing in it changes, not even by closing it.
+// Backup copies the database in dir to a file, as it is at one moment, while a gateway
+// may be writing to it. The file appears complete and verified, or not at all. An
+// existing file is replaced only if replace is set. The database is opened only for
+// reading: nothing in it changes, not even when it is closed.
 func Backup(ctx context.Context, dir, file string, replace bool) (facts Facts, err error) {
 	if err := mayWrite(dir, file, replace); err != nil {
 		return facts, err
@@ -61,7 +61,8 @@ func Backup(ctx context.Context, dir, file string, replace bool) (facts Facts, e
 	return facts, appear(temp, file, replace)
 }
 
-// mayWrite refuses a target that exists, and the database itself always.
+// mayWrite refuses an existing target unless replace is set, and always the database
+// itself.
 func mayWrite(dir, file string, replace bool) error {
 	there, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,7 +90,7 @@ func openToRead(name string, options url.Values) (*statements, error) {
 	}
 	path := filepath.ToSlash(name)
 	if options == nil {
-		options = url.Values{"modeof": {path}} // should a journal be made, it is as private
+		options = url.Values{"modeof": {path}} // a journal that is created gets the same file mode
 	}
 	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: options.Encode()}
 	conn, err := sqlite3.OpenFlags(u.String(), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
@@ -113,13 +114,13 @@ func (c *statements) facts() (f Facts, err error) {
 	return f, err
 }
 
-// Examine verifies a file that nobody writes to: that it is a sound database of
-// a gateway, and of a release that this one knows.
+// Examine verifies a file to which no process writes: it is a sound database of a
+// gateway, with a schema that this release knows.
 func Examine(ctx context.Context, file string) (facts Facts, err error) {
 	return examine(ctx, file, file)
 }
 
-// examine is Examine of a file that errors call by another name.
+// examine is Examine, with another name for the file in its errors.
 func examine(ctx context.Context, file, name string) (facts Facts, err error) {
 	c, err := openToRead(file, url.Values{"immutable": {"1"}})
 	if err != nil {
@@ -145,10 +146,10 @@ func examine(ctx context.Context, file, name string) (facts Facts, err error) {
 	return facts, nil
 }
 
-// maxFaults is how many faults of a damaged file are told.
+// maxFaults is the most faults of a damaged file that are reported.
 const maxFaults = 5
 
-// integrity returns what SQLite finds wrong with the file.
+// integrity returns the faults that SQLite finds in the file.
 func (c *statements) integrity() (faults []string, err error) {
 	err = c.query(`PRAGMA integrity_check(`+strconv.Itoa(maxFaults)+`)`, func(s *sqlite3.Stmt) error {
 		if text := s.ColumnText(0); text != "ok" {
@@ -159,7 +160,7 @@ func (c *statements) integrity() (faults []string, err error) {
 	return faults, err
 }
 
-// NewestSchema returns the number of the last migration: the schema that this
+// NewestSchema returns the number of the last migration. It is the schema that this
 // release writes, and the newest that it reads.
 func NewestSchema() (newest int64) {
 	names, _ := fs.Glob(migrations, "migrations/*.sql") // the pattern is well formed
@@ -172,8 +173,8 @@ func NewestSchema() (newest int64) {
 	return newest
 }
 
-// alone makes the file complete by itself, without a journal beside it, after
-// it ran sql in it.
+// alone runs sql in the file, and then makes the file complete without a journal next
+// to it.
 func alone(file, sql string) error {
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file)}
 	conn, err := sqlite3.OpenFlags(u.String(), sqlite3.OPEN_READWRITE|sqlite3.OPEN_URI)
@@ -187,7 +188,7 @@ func alone(file, sql string) error {
 	if left, err := os.Stat(file + "-wal"); err == nil && left.Size() > 0 {
 		return fmt.Errorf("the journal of %s could not be moved into it", file)
 	}
-	for _, suffix := range []string{"-wal", "-shm"} { // an index of nothing, and nothing
+	for _, suffix := range []string{"-wal", "-shm"} { // an empty journal and its index
 		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -195,8 +196,8 @@ func alone(file, sql string) error {
 	return nil
 }
 
-// tempBeside makes an empty file that only its owner can read, in the directory
-// in which file is to appear.
+// tempBeside creates an empty file that only its owner can read, in the directory in
+// which file is to appear.
 func tempBeside(file, pattern string) (string, error) {
 	f, err := os.CreateTemp(filepath.Dir(file), pattern) // mode 0600
 	if err != nil {
@@ -205,15 +206,15 @@ func tempBeside(file, pattern string) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// removeTemp removes what is left of a temporary database. What it cannot
-// remove harms nobody.
+// removeTemp removes the rest of a temporary database. A file that cannot be removed
+// does no harm.
 func removeTemp(name string) {
 	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
 		_ = os.Remove(name + suffix)
 	}
 }
 
-// appear makes a complete temporary file durable and gives it its name.
+// appear makes a complete temporary file durable, and gives it its final name.
 func appear(temp, file string, replace bool) error {
 	f, err := os.OpenFile(temp, os.O_RDWR, 0)
 	if err != nil {
@@ -227,7 +228,7 @@ func appear(temp, file string, replace bool) error {
 			return fmt.Errorf("%s %w", file, ErrOccupied)
 		} else if err == nil {
 			return syncDir(filepath.Dir(file))
-		} // a filesystem without links: it did not exist a moment ago
+		} // a filesystem without hard links; the file did not exist a moment ago
 	}
 	if err := os.Rename(temp, file); err != nil {
 		return err
@@ -238,18 +239,18 @@ func appear(temp, file string, replace bool) error {
 // Restored says what a Restore did.
 type Restored struct {
 	Facts
-	Aside string // where the former database lies, "" when there was none
+	Aside string // the new name of the former database, "" when there was none
 }
 
-// floorStep is how far inbox sequences and the ids of jobs leap at a restore.
-// Readers hold cursors that the lost days gave out, and reports were made of
-// their jobs; what comes now must lie behind all of them.
+// floorStep is how many inbox sequences and job ids are skipped at a restore. Readers
+// hold cursors from the time that the restore lost, and reports were made from its
+// jobs. New numbers have to be higher than all of these.
 const floorStep = 1 << 30
 
-// Restore puts a backup in the place of the database in dir, which the caller
-// has claimed. The store that is opened there is paused. A database that is
-// there is moved aside when asked to, and refused otherwise. At every moment
-// one whole database is in place, the old or the new one.
+// Restore replaces the database in dir, which the caller has locked, by a backup. The
+// store that is opened there later is paused. An existing database is moved aside if
+// replace is set, and refused otherwise. At every moment one complete database is in
+// place, the old or the new one.
 func Restore(ctx context.Context, dir, file string, replace bool, now time.Time) (done Restored, err error) {
 	name := filepath.Join(dir, FileName)
 	there, err := os.Stat(name)
@@ -278,7 +279,7 @@ func Restore(ctx context.Context, dir, file string, replace bool, now time.Time)
 		if done.Aside, err = setAside(name, now); err != nil {
 			return done, fmt.Errorf("move the former database aside: %w", err)
 		}
-	} else if err := asideJournal(name, asideName(name, now)); err != nil { // of one that is gone
+	} else if err := asideJournal(name, asideName(name, now)); err != nil { // a journal whose database is gone
 		return done, fmt.Errorf("move the former journal aside: %w", err)
 	}
 	return done, appear(temp, name, true)
@@ -317,8 +318,8 @@ func copyFile(ctx context.Context, from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// looksSound reports whether the file begins as a database does. SQLite takes one
-// that does not for an empty one, and deletes the journal beside it.
+// looksSound reports whether the file begins as a database does. SQLite treats any
+// other file as an empty database, and deletes the journal next to it.
 func looksSound(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -330,18 +331,18 @@ func looksSound(name string) bool {
 	return err == nil && strings.HasPrefix(string(head), "SQLite format 3\x00")
 }
 
-// setAside gives the database a second name, under which it stays when the new
-// one takes its place. Its journal is moved into it first; if that is not
-// possible, for it is damaged, the journal goes aside as well.
+// setAside gives the database a second name, which it keeps when the new one takes its
+// place. First its journal is moved into it. If that is not possible because it is
+// damaged, the journal is moved aside as well.
 func setAside(name string, now time.Time) (string, error) {
 	aside := asideName(name, now)
-	if mendable := looksSound(name) && alone(name, "") == nil; !mendable { // else SQLite has removed it
+	if mendable := looksSound(name) && alone(name, "") == nil; !mendable { // else alone has removed the journal
 		if err := asideJournal(name, aside); err != nil {
 			return "", err
 		}
 	}
 	if err := os.Link(name, aside); err != nil {
-		if err := os.Rename(name, aside); err != nil { // a filesystem without links
+		if err := os.Rename(name, aside); err != nil { // a filesystem without hard links
 			return "", err
 		}
 	}
@@ -352,8 +353,8 @@ func asideName(name string, now time.Time) string {
 	return name + ".before-restore-" + now.UTC().Format(asideTime)
 }
 
-// asideJournal moves what belongs to the former database: beside another one it
-// would be taken for the journal of that.
+// asideJournal moves the journal files of the former database aside. Next to another
+// database, SQLite would use them as its journal.
 func asideJournal(name, aside string) error {
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		if err := os.Rename(name+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -15,27 +15,28 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of one check.
 type Finding struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	Text string `json:"text"`           // what is so, or what is wrong
+	Text string `json:"text"`           // the good state, or the fault
 	Mend string `json:"mend,omitempty"` // how to fix it
 }
 
-// useBackup is how to mend what only an earlier copy can.
+// useBackup is the fix for damage that only an earlier copy can repair.
 const useBackup = "stop the gateway, keep a copy of the directory, and restore the last backup: amtp restore FILE --force"
 
-// Check looks at the database in dir without changing it; a gateway may be running.
-// Each finding is of one moment. What cannot be looked at is a finding as well.
+// Check examines the database in dir without changing it; a gateway may be running.
+// Each finding is of one moment. A check that cannot run is a finding as well.
 func Check(ctx context.Context, dir string) []Finding {
 	return checking{pinned: maxPinned}.run(ctx, dir)
 }
 
-// checking is a check that lets go when the gateway writes too much meanwhile.
-type checking struct{ pinned int64 } // see maxPinned
+// checking is a check that ends its snapshot when the gateway writes too much during
+// it.
+type checking struct{ pinned int64 } // bytes, see maxPinned
 
-// lookPinned is how often it is looked how much the gateway has written.
+// lookPinned is how often a check measures how much the gateway has written.
 const lookPinned = 250 * time.Millisecond
 
 func (k checking) run(ctx context.Context, dir string) []Finding {
@@ -59,12 +60,12 @@ func (k checking) run(ctx context.Context, dir string) []Finding {
 	for _, look := range append(looks, c.countAll) {
 		list = append(list, k.snapshot(ctx, c, name, look))
 	}
-	_ = c.close() // nothing is held
+	_ = c.close() // nothing is locked
 	return list
 }
 
-// snapshot makes one finding in one snapshot, again if the gateway wrote too much
-// meanwhile.
+// snapshot makes one finding in one snapshot. It tries again once if the gateway wrote
+// too much in the meantime.
 func (k checking) snapshot(ctx context.Context, c *statements, name string, look func() Finding) (f Finding) {
 	for range 2 {
 		limited, pinned := watchPinned(ctx, name, k.pinned)
@@ -81,12 +82,12 @@ func (k checking) snapshot(ctx context.Context, c *statements, name string, look
 			return f
 		}
 	}
-	return Finding{Name: f.Name, Text: "was not looked at to the end: " + ErrPinned.Error(),
-		Mend: "run the check when the gateway has less to do, or make a backup, which is looked at whole"}
+	return Finding{Name: f.Name, Text: "was not checked to the end: " + ErrPinned.Error(),
+		Mend: "run the check when the gateway has less to do, or make a backup, which is checked completely"}
 }
 
-// watchPinned returns a context that ends when the journal has grown by more than most.
-// The function ends the watch, and reports whether that was so.
+// watchPinned returns a context that ends when the journal has grown by more than most
+// bytes. pinned ends the watch, and reports whether the journal has grown that much.
 func watchPinned(ctx context.Context, name string, most int64) (limited context.Context, pinned func() bool) {
 	limited, cancel := context.WithCancelCause(ctx)
 	j := watchJournal(name)
@@ -95,7 +96,7 @@ func watchPinned(ctx context.Context, name string, most int64) (limited context.
 			cancel(ErrPinned)
 		}
 	}
-	look() // what is read may be short, and end before the watch begins
+	look() // a short read may end before the watch begins
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		tick := time.NewTicker(lookPinned)
@@ -117,7 +118,7 @@ func watchPinned(ctx context.Context, name string, most int64) (limited context.
 }
 
 func failed(name string, err error) Finding {
-	return Finding{Name: name, Text: "cannot be looked at: " + err.Error(), Mend: useBackup}
+	return Finding{Name: name, Text: "cannot be checked: " + err.Error(), Mend: useBackup}
 }
 
 func (c *statements) checkIntegrity() Finding {
@@ -129,7 +130,7 @@ func (c *statements) checkIntegrity() Finding {
 	case len(faults) > 0:
 		f.Text, f.Mend = "the file is damaged: "+strings.Join(faults, "; "), useBackup
 	default:
-		f.OK, f.Text = true, "every page and every index is as it should be"
+		f.OK, f.Text = true, "every page and every index is sound"
 	}
 	return f
 }
@@ -152,8 +153,8 @@ func (c *statements) checkSchema() Finding {
 	return f
 }
 
-// checkSettings looks at what durability rests on and lies in the file. The
-// rest, synchronous=FULL, every connection of a gateway checks for itself.
+// checkSettings checks the durability setting that is in the file. The other one,
+// synchronous=FULL, is checked by every connection of a gateway.
 func (c *statements) checkSettings() Finding {
 	f := Finding{Name: "durability"}
 	var mode string
@@ -181,7 +182,7 @@ func (c *statements) checkPause() Finding {
 		f.OK = false
 		f.Text = "paused since the restore of " + store.FromMicros(s.ColumnInt64(0)).Format(time.RFC3339) +
 			"; messages are refused"
-		f.Mend = "if this is the gateway that shall go on: amtp restore --confirm"
+		f.Mend = "if this is the gateway to continue with: amtp restore --confirm"
 		return nil
 	}, pauseRow)
 	if err != nil {
@@ -190,16 +191,17 @@ func (c *statements) checkPause() Finding {
 	return f
 }
 
-// nothing is a query that finds nothing in a consistent database.
+// nothing is a query that finds no row in a consistent database.
 type nothing struct {
 	name  string
-	sound string // what is so when it finds nothing
-	fault string // what it finds, after a number
+	sound string // the good state
+	fault string // the fault, written after a number
 	sql   string
 	args  []any
 }
 
-// consistency says which row names which, and what must not be missing.
+// consistency are the rows that refer to each other, and the values that must not be
+// missing.
 var consistency = []nothing{
 	{"deliveries", "every delivery has its message and its recipient", "deliveries without their message or recipient",
 		`SELECT count(*) FROM delivery d WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message)
@@ -221,7 +223,7 @@ var consistency = []nothing{
 		nil},
 }
 
-// queueing says how jobs and what they carry belong together.
+// queueing is how jobs and their deliveries belong together.
 var queueing = []nothing{
 	{"waiting deliveries", "every delivery that waits has the job that carries it",
 		"deliveries wait for nothing: their job is gone or carries something else",
@@ -261,7 +263,7 @@ func (c *statements) checkNone(q nothing) Finding {
 	return f
 }
 
-// countAll says how much there is.
+// countAll reports the numbers of agents, messages and deliveries.
 func (c *statements) countAll() Finding {
 	facts, err := c.facts()
 	if err != nil {

@@ -10,37 +10,37 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Sizes of the WAL. Its bulk is copied into the database beside the writer once
-// it is larger than walSoft. What came in during that copy, a small rest, the
-// writer copies itself between two batches, so that the next batch starts the
-// WAL anew if no reader needs its pages at that moment. Readers that overlap
-// may always need some: beyond walHard the writer waits until the bulk is copied,
-// and ends the reads that are under way, which begin again behind it.
+// Sizes of the WAL. When it is larger than walSoft, its bulk is copied into the
+// database while the writer goes on. The writer itself copies the small rest, which was
+// written during that copy, between two batches. Then the next batch restarts the WAL
+// at its beginning, unless a reader needs its pages at that moment. Readers that
+// overlap may always need some pages. Beyond walHard the writer therefore waits until
+// the bulk is copied, and interrupts the running reads, which start again after it.
 const (
 	walSoft = 24 << 20 // bytes
 	walHard = 64 << 20
 )
 
-// checkpointer keeps the WAL short. It has a connection of its own: a passive
-// checkpoint blocks neither the writer nor a reader.
+// checkpointer keeps the WAL short. It has its own connection: a passive checkpoint
+// blocks neither the writer nor a reader.
 type checkpointer struct {
 	conn *sqlite3.Conn
 	wake chan struct{}
 	stop chan struct{}
 
-	soft, hard int // walSoft and walHard, or what a test wants
+	soft, hard int // walSoft and walHard, or the values of a test
 
-	fail    func(error)   // as the writer's
+	fail    func(error)   // writer.fail
 	quiesce func() func() // Store.quiesce
 
 	mu     sync.Mutex
-	idle   sync.Cond // told when busy ends
+	idle   sync.Cond // signalled when busy ends
 	ended  bool      // run has returned
-	broken error     // the first I/O error, which is the writer's too
-	copied bool      // the bulk is in the database, the rest is the writer's
+	broken error     // the first I/O error, which is also the writer's
+	copied bool      // the bulk is in the database; the writer copies the rest
 	busy   bool      // the bulk is being copied
 	pages  int       // length of the WAL after the last commit
-	tried  int       // its length when it was last copied in vain
+	tried  int       // its length when the last copy could not empty it
 }
 
 func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
@@ -51,7 +51,8 @@ func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 	k := &checkpointer{conn: conn, wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fail: w.fail, soft: cmp.Or(o.walSoft, walSoft), hard: cmp.Or(o.walHard, walHard)}
 	k.idle.L = &k.mu
-	// Who held a snapshot for long made the journal long. It is cut when it begins anew.
+	// A reader that held a snapshot for long made the journal long. SQLite truncates
+	// the journal to this size when it restarts.
 	if err := w.conn.Exec(fmt.Sprintf("PRAGMA journal_size_limit = %d", k.hard)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -64,12 +65,12 @@ func newCheckpointer(path string, w *writer, o Options) (*checkpointer, error) {
 
 const pageSize = 8192
 
-// grown hears the length of the WAL, in pages, after every commit.
+// grown is called with the length of the WAL, in pages, after every commit.
 func (k *checkpointer) grown(pages int) {
 	k.mu.Lock()
 	k.pages = pages
 	if pages < k.tried {
-		k.tried = 0 // it began anew
+		k.tried = 0 // the WAL has restarted
 	}
 	start := (pages-k.tried)*pageSize > k.soft && !k.busy && !k.copied
 	k.busy = k.busy || start
@@ -79,7 +80,7 @@ func (k *checkpointer) grown(pages int) {
 	}
 }
 
-// run copies the bulk whenever it is asked to, until close.
+// run copies the bulk whenever grown asks for it, until close.
 func (k *checkpointer) run() {
 	for {
 		select {
@@ -90,8 +91,8 @@ func (k *checkpointer) run() {
 			})
 			var met *defect.Error
 			k.mu.Lock()
-			// An error here loses nothing: the WAL still has it all. But a
-			// sync that failed is not tried again.
+			// An error here loses no data: the WAL still has all of it. But a sync that
+			// failed is not retried.
 			k.busy, k.copied = false, err == nil
 			if isIO(err) || errors.As(err, &met) {
 				k.broken = err
@@ -109,14 +110,14 @@ func (k *checkpointer) run() {
 	}
 }
 
-// beforeBatch lets the writer copy the rest of the WAL when it is time to.
+// beforeBatch lets the writer copy the rest of the WAL, if it is due.
 func (k *checkpointer) beforeBatch(w *writer) {
 	k.mu.Lock()
 	for k.pages*pageSize > k.hard && k.busy && !k.ended {
 		k.idle.Wait()
 	}
-	// Where another process needs the pages, ending our own reads is of no use: it is
-	// tried again only after as much has come as is copied at once.
+	// When another process needs the pages, interrupting our own reads does not help.
+	// The copy is retried only after the WAL has grown by soft again.
 	full := k.pages*pageSize > k.hard && (k.pages-k.tried)*pageSize > k.soft && !k.busy
 	due := full || k.copied || w.reserve.short && k.pages*pageSize > shortWAL && !k.busy
 	w.broken = k.broken
@@ -136,13 +137,13 @@ func (k *checkpointer) beforeBatch(w *writer) {
 	defer k.mu.Unlock()
 	k.copied, k.tried = false, k.pages
 	if err == nil && done >= left {
-		k.pages, k.tried = 0, 0 // the next commit says how long it really is
+		k.pages, k.tried = 0, 0 // the next commit reports its real length
 	}
 }
 
 func (k *checkpointer) close() { close(k.stop) }
 
-// end has nothing be copied or written any more, for the reason.
+// end stops all copying and writing, for the reason why.
 func (k *checkpointer) end(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// checkRows reads every row as a gateway does, in a database of any release. A row
-// that cannot be read costs a gateway that row and nothing else.
+// checkRows reads every row as a gateway does, in a database of any release. A gateway
+// works without a row that cannot be read.
 func (c *statements) checkRows() Finding {
 	f := Finding{Name: "rows", OK: true, Text: "every agent, message and recipient can be read"}
 	var u store.Unread
@@ -40,8 +40,8 @@ func (c *statements) checkRows() Finding {
 		}
 	}
 	if u.Rows > 0 {
-		f.OK, f.Text = false, "cannot be read, and all others go on: "+u.String()
-		f.Mend = "they are shown as unreadable and were changed by no gateway: look at the disk; " + useBackup
+		f.OK, f.Text = false, "cannot be read, unlike all others: "+u.String()
+		f.Mend = "the gateway shows them as unreadable and has not changed them: check the disk; " + useBackup
 	}
 	return f
 }

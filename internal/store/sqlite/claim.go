@@ -10,11 +10,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Waiting lists destinations that have jobs: it leaps from one to the next, and
-// to the first of each, whatever waits there.
+// Waiting lists destinations that have jobs. It skips from one destination to the next,
+// and to the first job of each, however many jobs wait.
 func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		list = nil // it may be the second time
+		list = nil // the read may run again
 		return r.query(`WITH RECURSIVE next (name) AS (
 				SELECT (SELECT destination FROM job INDEXED BY job_turn WHERE destination > ?1 ORDER BY destination LIMIT 1)
 				UNION ALL
@@ -64,8 +64,8 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	return out, nil
 }
 
-// claim leases jobs of one destination. What is leased is due after its lease, so
-// that no later claim walks over it.
+// claim leases jobs of one destination. A leased job is due after its lease, so that
+// later claims do not read it.
 func (w *writer) claim(c *gateway.Claimed, wanted *gateway.Claiming, now, lease time.Time) error {
 	limit, err := w.room(wanted, now)
 	if err != nil {
@@ -88,7 +88,7 @@ func (w *writer) claim(c *gateway.Claimed, wanted *gateway.Claiming, now, lease 
 	return w.rest(c, wanted, now)
 }
 
-// room returns how many jobs of a destination may be leased.
+// room returns how many jobs of a destination may still be leased.
 func (w *writer) room(wanted *gateway.Claiming, now time.Time) (room int, err error) {
 	room = wanted.Limit
 	if wanted.Most > 0 {
@@ -101,7 +101,7 @@ func (w *writer) room(wanted *gateway.Claiming, now time.Time) (room int, err er
 	return max(room, 0), err
 }
 
-// claimable returns the jobs to be leased, and notes who is held.
+// claimable returns the jobs to lease, and notes in c which flows are held.
 func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit int,
 	now int64) ([]store.QueuedJob, error) {
 	if limit == 0 {
@@ -126,8 +126,8 @@ func (w *writer) claimable(c *gateway.Claimed, wanted *gateway.Claiming, limit i
 	})
 }
 
-// flows returns flows that have new mail for the destination which is due, the one
-// behind After first, at most limit of them. It leaps from one to the next.
+// flows returns up to limit flows whose new mail for the destination is due, beginning
+// with the one after After. It skips from one flow to the next.
 func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, now int64) ([]gateway.Flow, error) {
 	look := store.NewFlowSearch(c, wanted, limit)
 	leap := func(from, to int64) error {
@@ -156,7 +156,7 @@ func (w *writer) flows(c *gateway.Claimed, wanted *gateway.Claiming, limit int, 
 	return look.Flows, err
 }
 
-// due adds the first jobs of a turn that are due.
+// due appends the first due jobs of a turn.
 func (w *writer) due(list []store.QueuedJob, d gateway.Destination, turn gateway.Turn, now int64,
 	limit int) ([]store.QueuedJob, error) {
 	err := w.query(`SELECT `+jobColumns+` FROM job j INDEXED BY job_turn JOIN message m ON m.id = j.message
@@ -167,7 +167,7 @@ func (w *writer) due(list []store.QueuedJob, d gateway.Destination, turn gateway
 	return list, err
 }
 
-// lease begins an attempt, of which everything is written before it is made.
+// lease begins an attempt. Everything about it is written before it is made.
 func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
 	store.Lease(j, store.Micros(now), store.Micros(lease))
 	_,
@@ -179,7 +179,7 @@ func (w *writer) lease(j *gateway.Job, now, lease time.Time) error {
 	return err
 }
 
-// rest notes what is left of a destination.
+// rest notes in c which jobs of a destination are left.
 func (w *writer) rest(c *gateway.Claimed, wanted *gateway.Claiming, now time.Time) error {
 	return w.query(`SELECT (SELECT due FROM job INDEXED BY job_turn WHERE destination = ?1 AND turn < ?2 ORDER BY turn, due LIMIT 1),
 			(SELECT due FROM job INDEXED BY job_turn WHERE destination = ?1 AND turn = ?2 AND (lease IS NULL OR lease <= ?3) ORDER BY due LIMIT 1)`,

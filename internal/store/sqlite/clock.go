@@ -9,14 +9,14 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Now returns the time by the clock of this machine, the only one that writes.
+// Now returns the time by the clock of this machine, which is the only one that writes.
 func (s *Store) Now() time.Time { return s.clock.Now() }
 
-// Clock says how far the clock is believed.
+// Clock returns how far the clock is trusted.
 func (s *Store) Clock() gateway.ClockState { return s.watch.State(s.Now()) }
 
-// openClock continues what is remembered of the clock. Whoever opens the database
-// is alone with it, so that every lease of a part of the gateway is over.
+// openClock continues the stored record of the clock. No other process has the database
+// open, so every lease on a role in the gateway has ended.
 func (s *Store) openClock() error {
 	if s.clock.Obeyed {
 		_, err := s.writer.exec(`DELETE FROM lease`)
@@ -52,7 +52,7 @@ func (s *Store) openClock() error {
 	return err
 }
 
-// noteJump stores what is known of the clock when it has jumped.
+// noteJump stores the record of the clock after a jump.
 func (s *Store) noteJump(w *writer) error {
 	if !s.watch.Jumped(s.Now()) {
 		return nil
@@ -62,7 +62,7 @@ func (s *Store) noteJump(w *writer) error {
 	return err
 }
 
-// storedClock returns what is remembered of the clock, "" for nothing.
+// storedClock returns the stored record of the clock, "" for none.
 func (c *statements) storedClock() (stored string, err error) {
 	err = c.query(`SELECT value FROM setting WHERE name = ?`, func(st *sqlite3.Stmt) error {
 		stored = st.ColumnText(0)
@@ -71,7 +71,7 @@ func (c *statements) storedClock() (stored string, err error) {
 	return stored, err
 }
 
-// saveClock stores what is known of the clock, and returns that.
+// saveClock stores the record of the clock, and returns the stored value.
 func (w *writer) saveClock(watch *store.Watch) (value string, err error) {
 	stored, err := w.storedClock()
 	if err != nil {
@@ -86,7 +86,7 @@ func (w *writer) saveClock(watch *store.Watch) (value string, err error) {
 	return value, err
 }
 
-// NoteClock stores what is known of the clock, and puts right what is ahead of it.
+// NoteClock stores the record of the clock, and corrects times that are ahead of it.
 func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	state := s.Clock()
 	if err := s.correctTimes(ctx, state.Now); err != nil {
@@ -95,7 +95,7 @@ func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	return state, s.noteClock(ctx)
 }
 
-// noteClock stores what is known of the clock, when it is time.
+// noteClock stores the record of the clock, if that is due.
 func (s *Store) noteClock(ctx context.Context) error {
 	if !s.watch.IsDue() {
 		return nil
@@ -108,10 +108,10 @@ func (s *Store) noteClock(ctx context.Context) error {
 	})
 }
 
-// correctionRows is how many jobs are looked at in one read, and changed in one write.
+// correctionRows is how many jobs one read looks at, and one write changes.
 const correctionRows = 500
 
-// correctTimes puts right what lies ahead of the clock, a few rows at a time.
+// correctTimes corrects the times that are ahead of the clock, a few rows at a time.
 func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
 	return s.watch.CorrectTimes(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
 		var list []jobCorrection
@@ -128,15 +128,15 @@ func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
 	})
 }
 
-// jobCorrection is a job with its times as they are to be.
+// jobCorrection is a job with its corrected times.
 type jobCorrection struct {
 	store.JobTimes
 	id, fence   int64
-	was         int64 // Changed
+	was         int64 // Changed before
 	destination gateway.Destination
 }
 
-// jobsAhead returns those of the next jobs whose times are ahead of the clock.
+// jobsAhead looks at the next jobs, and returns those with times ahead of the clock.
 func (r *reader) jobsAhead(times *store.Times, after int64) (list []jobCorrection, last int64, more bool, err error) {
 	rows := 0
 	err = r.query(`SELECT id, fence, destination, changed, begun, first_try, last_try, due, lease, redriven, since, troubles FROM job
@@ -155,7 +155,7 @@ func (r *reader) jobsAhead(times *store.Times, after int64) (list []jobCorrectio
 	return list, last, rows == correctionRows, err
 }
 
-// correctJobs writes the times of jobs, unless they were written meanwhile.
+// correctJobs writes the times of jobs that were not changed in the meantime.
 func (w *writer) correctJobs(list []jobCorrection) error {
 	for i := range list {
 		j := &list[i]
@@ -173,8 +173,8 @@ func (w *writer) correctJobs(list []jobCorrection) error {
 	return nil
 }
 
-// correctRest puts right what is ahead of the clock beside jobs and messages. What
-// lies there is small.
+// correctRest corrects times ahead of the clock outside of jobs and messages. These
+// tables are small.
 func (w *writer) correctRest(times *store.Times) error {
 	for _, column := range []string{"first_seen", "last_seen", "first_signed", "last_signed"} {
 		if _, err := w.exec(`UPDATE peer SET `+column+` = ?1 WHERE `+column+` > ?2`, times.Now(),
@@ -186,8 +186,7 @@ func (w *writer) correctRest(times *store.Times) error {
 	return err
 }
 
-// correctParcel gives a parcel the times by which it is decided whether it is tried
-// again.
+// correctParcel corrects the times of a parcel that decide whether it is retried.
 func (s *Store) correctParcel(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
 	times.CorrectParcel(p)

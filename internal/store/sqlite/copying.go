@@ -13,38 +13,38 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// maxPinned is how much may be written to the journal of a running gateway while
-// somebody beside it reads one snapshot: as long as that is held, the journal does not
-// begin anew. Beyond it the reader lets go.
+// maxPinned is how many bytes a running gateway may write to the journal while another
+// process reads one snapshot. While the snapshot is held, the journal cannot restart at
+// its beginning. Beyond maxPinned the reader ends its snapshot.
 const maxPinned = 1 << 30
 
-// copyTries is how often a copy begins anew that held the journal for too long.
+// copyTries is how often a copy starts when it held the journal for too long.
 const copyTries = 3
 
-// ErrPinned says that a gateway wrote too much while its database was read.
+// ErrPinned is returned when a gateway wrote too much while its database was read.
 var ErrPinned = errors.New("the gateway wrote more than a gibibyte while its database was read; do it when it has less to do")
 
 // copying copies a database and its journal, file by file, while a gateway may be
-// writing to it, in large pieces and in order.
+// writing to them. It reads large pieces in order.
 //
-// It is a copy of one moment for this reason. While a snapshot is held, the part of the
-// journal that it needs cannot begin anew, and only that part may be moved into the
-// database. Whatever is moved while the database is copied therefore stands in the
-// journal, which is copied after it. Who opens the copy reads the journal over the
-// database, up to the last commit that is whole.
+// The copy is of one moment for this reason. While a snapshot is held, the part of the
+// journal that it needs cannot be overwritten, and only that part may be moved into the
+// database. Therefore everything that is moved while the database is copied is also in
+// the journal, which is copied after it. A program that opens the copy applies the
+// journal to the database, up to the last complete commit.
 type copying struct {
-	pinned int64  // see maxPinned
-	piece  int64  // how much is copied before it is looked whether to go on
+	pinned int64  // bytes, see maxPinned
+	piece  int64  // bytes that are copied before each check whether to go on
 	beside func() // for tests: called after each piece
 }
 
-// newest are the highest numbers of a database. They never fall.
+// newest are the highest numbers of rows in a database. They never get smaller.
 type newest struct{ message, delivery int64 }
 
 const pieceSize = 16 << 20
 
-// run copies the database to a file that is there and empty, and its journal beside
-// that. It returns the highest numbers when it began.
+// run copies the database to an existing empty file, and its journal next to it. It
+// returns the highest numbers at the beginning of the copy.
 func (k copying) run(ctx context.Context, name, to string) (n newest, err error) {
 	for range copyTries {
 		if n, err = k.once(ctx, name, to); !errors.Is(err, ErrPinned) {
@@ -55,8 +55,8 @@ func (k copying) run(ctx context.Context, name, to string) (n newest, err error)
 }
 
 func (k copying) once(ctx context.Context, name, to string) (n newest, err error) {
-	// Some systems drop the locks of SQLite when this file is closed, so it is closed
-	// after SQLite has.
+	// Some systems release the locks of SQLite when this file is closed, so it is
+	// closed after SQLite has closed it.
 	in, err := os.Open(name)
 	if err != nil {
 		return n, fmt.Errorf("%w: %w", ErrNoDatabase, err)
@@ -74,7 +74,7 @@ func (k copying) once(ctx context.Context, name, to string) (n newest, err error
 		_, end := source.exec("ROLLBACK")
 		err = errors.Join(err, end)
 	}()
-	if n, err = source.newest(); err != nil { // which begins the snapshot
+	if n, err = source.newest(); err != nil { // this begins the snapshot
 		return n, err
 	}
 	j := watchJournal(name)
@@ -84,7 +84,7 @@ func (k copying) once(ctx context.Context, name, to string) (n newest, err error
 	return n, k.journal(ctx, name, to, j)
 }
 
-// file copies a file as long as it is now: the snapshot needs nothing that comes later.
+// file copies a file up to its present length: the snapshot needs nothing after it.
 func (k copying) file(ctx context.Context, in *os.File, to string, j journal) error {
 	info, err := in.Stat()
 	if err != nil {
@@ -105,19 +105,20 @@ func (k copying) file(ctx context.Context, in *os.File, to string, j journal) er
 			err = ErrPinned
 		}
 	}
-	if errors.Is(err, io.EOF) { // it was cut, which only a journal is that begins anew
+	if errors.Is(err, io.EOF) { // the file was truncated, which happens only to a journal that restarts
 		err = nil
 	}
 	return errors.Join(err, out.Close())
 }
 
-// journal copies the journal. Where the snapshot needs nothing of it, it may begin anew
-// once: then what was copied of it is of two journals, and it is copied again.
+// journal copies the journal. If the snapshot needs none of it, the journal may restart
+// once during the copy. Then the copy contains parts of two journals, and is made
+// again.
 func (k copying) journal(ctx context.Context, name, to string, j journal) error {
 	for {
 		in, err := os.Open(name + "-wal")
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was stopped in order, or has no such journal
+			return nil // the gateway was shut down cleanly, or the database is not in WAL mode
 		}
 		if err != nil {
 			return err
@@ -136,8 +137,8 @@ func (k copying) journal(ctx context.Context, name, to string, j journal) error 
 	}
 }
 
-// journalHead returns the beginning of the journal, which is another one whenever the
-// journal begins anew: it has two salts.
+// journalHead returns the header of the journal. It contains two salts, which change
+// whenever the journal restarts.
 func journalHead(name string) ([]byte, error) {
 	f, err := os.Open(name + "-wal")
 	if err != nil {
@@ -161,7 +162,7 @@ func (c *statements) newest() (n newest, err error) {
 	return n, err
 }
 
-// reached makes sure that a copy has what the database had when it was begun.
+// reached checks that a copy has the rows that the database had at its beginning.
 func (n newest) reached(ctx context.Context, file string) (err error) {
 	c, err := openToRead(file, url.Values{"immutable": {"1"}})
 	if err != nil {
@@ -176,7 +177,7 @@ func (n newest) reached(ctx context.Context, file string) (err error) {
 	return err
 }
 
-// journal watches how much is written to the journal of a database.
+// journal measures how much is written to the journal of a database.
 type journal struct {
 	name  string
 	start int64
@@ -196,5 +197,5 @@ func (j journal) size() int64 {
 	return info.Size()
 }
 
-// grown returns by how much the journal has grown.
+// grown returns by how many bytes the journal has grown.
 func (j journal) grown() int64 { return j.size() - j.start }

@@ -91,7 +91,7 @@ func TestCopyLetsGo(t *testing.T) {
 	}
 	f := checking{pinned: -1}.run(t.Context(), o.dir)[0]
 	if f.OK || f.Mend == "" {
-		t.Errorf("a check beside much that is written finds %+v, want that it was not looked at to the end", f)
+		t.Errorf("a check next to many writes finds %+v, want that it was not checked to the end", f)
 	}
 	if list := wrong(checking{pinned: maxPinned}.run(t.Context(), o.dir)); len(list) > 0 {
 		t.Errorf("a check after that finds %v, want nothing", list)

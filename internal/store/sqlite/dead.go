@@ -11,7 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// deadStep is how many letters one transaction changes: messages wait behind it.
+// deadStep is how many dead letters one transaction changes. Other writes wait for it.
 const deadStep = 256
 
 // DeadLetters lists dead letters.
@@ -70,7 +70,7 @@ func (c *statements) deadLetter(dir *store.Directory, id int64, body bool) (l ga
 	return l, err
 }
 
-// deadPage returns the numbers of the dead letters on a page. It looks at no more
+// deadPage returns the delivery ids of the dead letters on a page. It looks at no more
 // than scan letters that do not match.
 func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page gateway.DeadPage, err error) {
 	sql, args := deadSelection(f)
@@ -85,9 +85,9 @@ func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page
 	return ids, page, err
 }
 
-// deadSelection returns the query for the dead letters that may match, in the
-// order of their numbers, with their codes and since when they are dead, through
-// the index that leaves out the most.
+// deadSelection returns the query for the dead letters that may match, in the order of
+// their ids, with their codes and the times at which they became dead letters. It uses
+// the index that leaves out the most rows.
 func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 	index, where := `delivery_dead`, ` WHERE d.dead IS NOT NULL AND d.seq > ?`
 	args = append(args, int64(f.After))
@@ -103,7 +103,7 @@ func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 		args = append(args, agent, domain)
 	}
 	if f.Message != "" {
-		u, _ := f.Message.UUID() // the zero UUID is no message's
+		u, _ := f.Message.UUID() // no message has the zero UUID
 		index = `delivery_message`
 		where += ` AND d.message = (SELECT id FROM message WHERE uuid = ?)`
 		args = append(args, u[:])
@@ -117,8 +117,8 @@ func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 	return `SELECT d.seq, d.code, d.dead FROM delivery d INDEXED BY ` + index + where + ` ORDER BY d.seq`, args
 }
 
-// deadTo returns what the deliveries to a destination have: the agent, and the
-// domain of the address where there is one.
+// deadTo returns the values that the deliveries to a destination have: the agent, and
+// the domain of the address, null for a local agent.
 func deadTo(d gateway.Destination) (agent int64, domain any) {
 	if d.Kind() == gateway.KindRemote {
 		return 0, string(d)
@@ -132,7 +132,7 @@ func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time
 	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) { return w.redrive(seq, &times) })
 }
 
-// PurgeDead takes letters from the list.
+// PurgeDead removes letters from the list of dead letters.
 func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error) {
 	return s.eachDead(ctx, f, func(w *writer, seq int64) (bool, error) {
 		n, err := w.exec(`UPDATE delivery SET dead = NULL WHERE seq = ? AND dead IS NOT NULL`, seq)
@@ -140,8 +140,8 @@ func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error
 	})
 }
 
-// eachDead does something to every dead letter that matches, in transactions of
-// bounded size, and returns to how many it was done.
+// eachDead calls do for every dead letter that matches, in transactions of bounded
+// size. It returns for how many do returned true.
 func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	do func(*writer, int64) (bool, error)) (done int, err error) {
 	for rest := f.Limit; ; {
@@ -182,7 +182,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	}
 }
 
-// deadDelivery is a dead letter as redrive looks at it.
+// deadDelivery is the part of a dead letter that redrive needs.
 type deadDelivery struct {
 	message     int64
 	state       gateway.State
@@ -193,10 +193,11 @@ type deadDelivery struct {
 	id          amtp.MessageID
 	sender      gateway.AgentID
 	flow        gateway.Flow
-	row         store.DeliveryRow // what is needed of it for its ids
+	row         store.DeliveryRow // the columns from which its ids are computed
 }
 
-// redrive queues one dead letter again, false when it is none any more.
+// redrive queues one dead letter again. It is false when the delivery is no longer a
+// dead letter.
 func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	now := store.FromMicros(times.Now())
 	var l deadDelivery
@@ -216,7 +217,7 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	}
 	state, err := gateway.Next(l.state, gateway.Redrive)
 	if err != nil {
-		return false, nil // it did not fail, whatever its row says
+		return false, nil // its state is not a failure, though the row says that it is dead
 	}
 	job, err := w.joinJob(l.message, l.destination, now)
 	if err == nil && job == 0 {
@@ -235,14 +236,15 @@ func (w *writer) redrive(seq int64, times *store.Times) (bool, error) {
 	if err != nil || l.report == 0 {
 		return true, err
 	}
-	// What is tried again is not reported; a report of nothing else is gone.
+	// A redriven delivery is not reported; a report without other deliveries is
+	// removed.
 	_, err = w.exec(`DELETE FROM job WHERE id = ?1 AND NOT EXISTS
 			(SELECT 1 FROM delivery INDEXED BY delivery_message WHERE message = ?2 AND job = ?1)`, l.report, l.message)
 	return true, err
 }
 
-// redriveAsNew gives a message the id under which other gateways get it once they
-// may have forgotten it, now or later.
+// redriveAsNew gives a message the id under which other gateways receive it, if they
+// may have forgotten the message, now or later.
 func (w *writer) redriveAsNew(l *deadDelivery, job gateway.JobID, times *store.Times) error {
 	d, now := l.row.Delivery(w.dir), store.FromMicros(times.Now())
 	late := now.Sub(times.At(store.Micros(l.received), l.message)) >= gateway.Forgotten

@@ -13,15 +13,15 @@ import (
 
 const agentColumns = `id, name, domain, mode, description, role, capabilities, schemas, listed, created, active, removed, target, receipts`
 
-// loadDirectory reads all agents and keys. Only this process has the database
-// open, so the copy is exact; the writer changes it after each commit, before
-// the caller of the write hears of it.
+// loadDirectory reads all agents and keys. Only this process has the database open, so
+// the copy is exact. The writer changes it after each commit, before the caller of the
+// write gets its result.
 func loadDirectory(c *statements, log *slog.Logger) (*store.Directory, error) {
 	d := store.NewDirectory()
 	err := c.query(`SELECT `+agentColumns+` FROM agent`, func(s *sqlite3.Stmt) error {
 		a, removed := scanAgent(s)
 		if a.Damage != "" {
-			log.Error("an agent cannot be read; all others go on", "agent", int64(a.ID), "cause", a.Damage)
+			log.Error("the row of an agent cannot be read; other agents are not affected", "agent", int64(a.ID), "cause", a.Damage)
 		}
 		d.Put(a, removed)
 		return nil
@@ -78,7 +78,7 @@ func (s *Store) KeyOwner(_ context.Context, hash [32]byte, now time.Time) (*gate
 	return s.dir.KeyOwner(hash, now)
 }
 
-// saveActivity stores who was seen.
+// saveActivity stores when agents were seen and keys used.
 func (w *writer) saveActivity(a *store.Activity) error {
 	w.keepsPrefetch = true
 	for i := range a.Agents {

@@ -31,7 +31,7 @@ func (c *statements) documents(kind string) (list []gateway.Document, err error)
 	return list, err
 }
 
-// ChangeDocuments replaces the documents of a kind by what change makes of them.
+// ChangeDocuments replaces the documents of a kind by the result of change.
 func (s *Store) ChangeDocuments(ctx context.Context, kind string,
 	change func([]gateway.Document) ([]gateway.Document, error)) error {
 	err := s.write(ctx, 4096, func(w *writer) error {
@@ -44,7 +44,7 @@ func (s *Store) ChangeDocuments(ctx context.Context, kind string,
 	return err
 }
 
-// changeDocuments makes a change. Nothing was written when it returns a refusedChange.
+// changeDocuments makes a change. When it returns a refusedChange, nothing was written.
 func (w *writer) changeDocuments(c gateway.DocumentChange) error {
 	before, err := w.documents(c.Kind)
 	if err != nil {
@@ -82,8 +82,8 @@ func blob(b []byte) []byte {
 	return b
 }
 
-// ReadDocuments lists the documents of a kind in the database in dir, without
-// the right to change it; a gateway may be running.
+// ReadDocuments lists the documents of a kind in the database in dir, without the right
+// to change it. A gateway may be running.
 func ReadDocuments(ctx context.Context, dir, kind string) (list []gateway.Document, err error) {
 	c, err := openToRead(filepath.Join(dir, FileName), nil)
 	if err != nil {

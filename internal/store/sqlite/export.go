@@ -11,12 +11,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// Export reads everything in a database that nobody writes to, as it is at one
-// moment, and changes nothing in it.
+// Export reads everything in a database to which no process writes, as it is at one
+// moment. It changes nothing.
 type Export struct{ c *statements }
 
-// OpenExport opens the database in dir, which has to have the schema of this
-// release.
+// OpenExport opens the database in dir, which must have the schema of this release.
 func OpenExport(dir string) (*Export, error) {
 	c, err := openToRead(filepath.Join(dir, FileName), nil)
 	if err != nil {
@@ -44,7 +43,7 @@ func (e *Export) begin() error {
 	return nil
 }
 
-// Close ends the reading.
+// Close closes the database.
 func (e *Export) Close() error { return e.c.close() }
 
 // Count returns how many rows a table has.
@@ -56,8 +55,8 @@ func (e *Export) Count(t *store.Table) (n int64, err error) {
 	return n, err
 }
 
-// Each calls fn for every row behind the one with the key, from the first when it
-// is nil, in the order of the key and until fn returns an error.
+// Each calls fn for every row after the row with the key, or for all rows when after is
+// nil. It goes in the order of the key, until fn returns an error.
 func (e *Export) Each(ctx context.Context, t *store.Table, after []any, fn func(row []any) error) error {
 	names := t.Names()
 	key := strings.Join(names[:t.Key], ", ")
@@ -79,8 +78,8 @@ func (e *Export) Each(ctx context.Context, t *store.Table, after []any, fn func(
 	}, args...)
 }
 
-// stored returns a value of a key as it is compared here: ids that both stores
-// order by their bytes may be text here.
+// stored returns a value of a key in the type of this database. An id that both stores
+// order by its bytes may be text here.
 func stored(t *store.Table, column int, v any) any {
 	if b, ok := v.([]byte); ok && t.Name == "alias" && t.Columns[column].Name == "id" {
 		return string(b)
@@ -88,7 +87,7 @@ func stored(t *store.Table, column int, v any) any {
 	return v
 }
 
-// value reads a column. What is absent is nil, and a switch that is absent is off.
+// value reads a column. An absent value is nil, and an absent bool is false.
 func value(s *sqlite3.Stmt, i int, kind store.ColumnKind) any {
 	switch {
 	case kind == store.Truth:
@@ -103,7 +102,7 @@ func value(s *sqlite3.Stmt, i int, kind store.ColumnKind) any {
 	return s.ColumnBlob(i, []byte{})
 }
 
-// Counters returns what was given last.
+// Counters returns the last numbers that were given out.
 func (e *Export) Counters() (c store.Counters, err error) {
 	err = e.c.query(`SELECT (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'agent'),
 			(SELECT coalesce(max(id), 0) FROM message),

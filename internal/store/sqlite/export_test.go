@@ -1,6 +1,6 @@
 package sqlite
 
-// What the tests from outside use, too.
+// These are also used by tests outside of the package.
 var (
 	Fresh   = fresh
 	Scratch = scratch

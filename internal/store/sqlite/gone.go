@@ -14,7 +14,7 @@ func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool
 	return s.gone.Step(begin, limit, func(after int64) (looked int, last int64, gone int, err error) {
 		var unnamed []gateway.AgentID
 		err = s.read(ctx, func(r *reader) error {
-			unnamed, looked, last = nil, 0, after // it may be the second time
+			unnamed, looked, last = nil, 0, after // the read may run again
 			return r.query(`SELECT a.id, EXISTS (SELECT 1 FROM message INDEXED BY message_sender WHERE sender_agent = a.id)
 						OR EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_agent WHERE agent = a.id AND agent <> 0), a.removed
 					FROM agent a INDEXED BY agent_removed WHERE a.removed IS NOT NULL AND a.id > ? ORDER BY a.id LIMIT ?`,
@@ -27,7 +27,7 @@ func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool
 				}, after, limit)
 		})
 		if err == nil && len(unnamed) > 0 {
-			// Nobody writes to an agent that was removed, or in its name.
+			// No message is accepted for or from a removed agent, so they stay unnamed.
 			err = s.write(ctx, 64*len(unnamed), func(w *writer) error { return w.forgetAgents(unnamed) })
 		}
 		return looked, last, len(unnamed), err

@@ -8,29 +8,30 @@ import (
 	"sync"
 )
 
-// imprints are of the files of one store to which it writes.
+// imprints are the imprints of the two files to which a store writes.
 type imprints struct{ database, wal imprint }
 
-// imprint notes what this process wrote to a file: how long the file is, and what
-// stands where it wrote last. A file that says otherwise was written by somebody
-// else: a copy of an earlier moment differs in just what was written since.
+// imprint notes what this process wrote to a file: the length of the file, and the
+// content of the last places that it wrote. A file with other content was written by
+// another program. A copy of an earlier moment differs in just the places that were
+// written since.
 type imprint struct {
 	mu    sync.Mutex
-	begun int64 // writes
+	begun int64 // number of writes that began
 	ended int64
-	size  int64 // -1 while nobody knows
+	size  int64 // -1 while it is not known
 	first stretch
-	last  []stretch // newest last, none of which overlap
+	last  []stretch // newest last; no two overlap
 }
 
-// stretch is a part of a file, with a sum over what stands there.
+// stretch is a part of a file, with the checksum of its content.
 type stretch struct {
 	off int64
 	len int
 	sum uint32
 }
 
-// maxStretches is how many writes are noted beside that of the beginning.
+// maxStretches is how many writes are noted, besides the first stretch.
 const maxStretches = 8
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -39,7 +40,7 @@ func stretchOf(p []byte, off int64) stretch {
 	return stretch{off: off, len: len(p), sum: crc32.Checksum(p, castagnoli)}
 }
 
-// note writes p and notes that.
+// note writes p, and notes the write.
 func (m *imprint) note(p []byte, off int64, write func([]byte, int64) (int, error)) (int, error) {
 	if m == nil {
 		return write(p, off)
@@ -49,7 +50,7 @@ func (m *imprint) note(p []byte, off int64, write func([]byte, int64) (int, erro
 	n, err := write(p, off)
 	m.end(func() {
 		if err != nil {
-			m.size, m.first, m.last = -1, stretch{}, nil // a part of it may stand there
+			m.size, m.first, m.last = -1, stretch{}, nil // a part of p may have been written
 			return
 		}
 		if m.size >= 0 {
@@ -68,7 +69,7 @@ func (m *imprint) note(p []byte, off int64, write func([]byte, int64) (int, erro
 	return n, err
 }
 
-// noteSize cuts the file and notes that.
+// noteSize truncates the file, and notes its size.
 func (m *imprint) noteSize(size int64, truncate func(int64) error) error {
 	if m == nil {
 		return truncate(size)
@@ -98,7 +99,7 @@ func (m *imprint) end(note func()) {
 	m.mu.Unlock()
 }
 
-// drop forgets what was noted between two offsets.
+// drop forgets the writes between two offsets.
 func (m *imprint) drop(from, to int64) {
 	over := func(s stretch) bool { return s.off < to && from < s.off+int64(s.len) }
 	if over(m.first) {
@@ -107,15 +108,14 @@ func (m *imprint) drop(from, to int64) {
 	m.last = slices.DeleteFunc(m.last, over)
 }
 
-// page is what an imprint says at one moment. It says nothing while a write is under
-// way.
+// page is the content of an imprint at one moment at which no write is running.
 type page struct {
-	at        int64 // writes that ended
+	at        int64 // number of writes that ended
 	size      int64
 	stretches []stretch
 }
 
-// read returns what the imprint says, false while a write is under way.
+// read returns the content of the imprint. quiet is false while a write is running.
 func (m *imprint) read() (p page, quiet bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,8 +130,8 @@ func (m *imprint) stillAt(p page) bool {
 	return m.begun == p.at && m.ended == p.at
 }
 
-// begins notes a file as it stands when it is opened, whatever was written to one of
-// its name before.
+// begins notes the state of a file when it is opened, whatever was written to a file of
+// that name before.
 func (m *imprint) begins(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -149,7 +149,7 @@ func (m *imprint) begins(f *os.File) error {
 	return nil
 }
 
-// says reports whether the file still holds what the page says.
+// says reports whether the file still holds what the page notes.
 func (p *page) says(f io.ReaderAt) (bool, error) {
 	for _, s := range p.stretches {
 		if s.len == 0 {

@@ -12,13 +12,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// inBox chooses what waits in an inbox: its index holds nothing else.
+// inBox selects the deliveries that wait in an inbox: its index holds no others.
 const inBox = ` d.agent = ?1 AND d.pushed IS NULL AND d.state = 5`
 
-// Inbox returns a page of an agent's inbox. What stands on it is chosen by the
-// length of the bodies: one that is not shown is not read. A filter that nearly
-// nothing passes does not read a million rows: the page then ends early and says
-// that there is more.
+// Inbox returns a page of an agent's inbox. It chooses the messages on the page by the
+// lengths of their bodies, and reads only the bodies that it returns. When a filter
+// matches very few rows, the page ends early, instead of reading a million rows, and
+// reports that there may be more.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
 	release, err := s.boxes.Take(ctx, int64(agent))
@@ -65,7 +65,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 		case err != nil || !f.Unread:
 			return err
 		}
-		// All that is read was looked at with the rest.
+		// The rest of the inbox is marked read, so the page has seen all of it.
 		return r.query(`SELECT d.seq FROM delivery d INDEXED BY delivery_box WHERE`+inBox+
 			` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
 			page.Next = max(page.Next, st.ColumnInt64(0))
@@ -75,9 +75,9 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	return page, err
 }
 
-// behind returns the number in the inbox behind which the messages are that the
-// filter may want: what was received since a time entered behind what was
-// accepted before that.
+// behind returns the sequence number after which the filter may match. A message that
+// was received since a time entered the inbox after those that were accepted before
+// that time.
 func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 	after = f.After
 	if f.Since.IsZero() {
@@ -95,13 +95,13 @@ func (c *statements) behind(f gateway.InboxFilter) (after int64, err error) {
 	return after, err
 }
 
-// inboxRef is the row of a message, and in whose inbox it is.
+// inboxRef is the row of a message, with the agent whose inbox it is in.
 type inboxRef struct {
 	message int64
 	agent   gateway.AgentID
 }
 
-// appendItem adds a message to the page, with what its own row knows of it.
+// appendItem adds a message to the page, with the columns of its own row.
 func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item gateway.InboxItem, row inboxRef) error {
 	return r.query(`SELECT `+envelopeColumns+`, m.body, `+isFirst+`?2) FROM message m WHERE m.id = ?1`,
 		func(st *sqlite3.Stmt) error {
@@ -191,7 +191,8 @@ func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.Message
 // probeRow is the setting that Probe writes.
 const probeRow = "probe"
 
-// Probe writes a row and reads it back, and refuses as a message would be.
+// Probe writes a row and reads it back. It is refused under the same conditions as a
+// message.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
 	want := fmt.Sprintf("%020d", now.UnixMicro())
 	err := s.write(ctx, 0, func(w *writer) error {

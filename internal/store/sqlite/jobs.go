@@ -10,7 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// jobColumns are read by scanJob, of a job j and its message m, from column 0 on.
+// jobColumns are the columns that scanJob reads, of a job j and its message m.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, j.first_try, j.last_try, j.due, j.lease, j.rekeys,
 	j.redriven, j.size, j.code, j.reason, j.since, j.same, m.uuid, m.class, m.sender_agent, m.id, m.sender, j.troubles`
 
@@ -38,8 +38,7 @@ func scanJob(s *sqlite3.Stmt) store.QueuedJob {
 	}}
 }
 
-// oneJob reads the first job that the query finds. There is none where its ID
-// is 0.
+// oneJob reads the first job that the query finds. Its ID is 0 when there is none.
 func (c *statements) oneJob(sql string, args ...any) (j store.QueuedJob, err error) {
 	err = c.query(sql, func(s *sqlite3.Stmt) error {
 		j = scanJob(s)
@@ -53,8 +52,8 @@ func (c *statements) job(id gateway.JobID) (store.QueuedJob, error) {
 	return c.oneJob(`SELECT `+jobColumns+` FROM job j JOIN message m ON m.id = j.message WHERE j.id = ?`, int64(id))
 }
 
-// jobFor returns the message's job for the destination, due at once: the one
-// that it has, or a new one.
+// jobFor returns the message's job for the destination, due at once: its existing job,
+// or a new one.
 func (w *writer) jobFor(to *addressing, d gateway.Destination) (id gateway.JobID, err error) {
 	if id = to.jobs[d]; id != 0 {
 		return id, nil
@@ -88,8 +87,9 @@ func (w *writer) insertJob(message int64, d gateway.Destination, flow gateway.Fl
 	return gateway.JobID(w.conn.LastInsertRowID()), err
 }
 
-// joinJob makes the message's job for the destination due now, 0 when there is
-// none. One that is leased has to be settled first, which leaves it who joined.
+// joinJob makes the message's existing job for the destination due now, and returns 0
+// when there is none. A leased job has to be settled first; it then stays for the
+// recipients that joined it.
 func (w *writer) joinJob(message int64, d gateway.Destination, now time.Time) (id gateway.JobID, err error) {
 	err = w.query(`SELECT id FROM job INDEXED BY job_message WHERE message = ? AND destination = ?`,
 		func(s *sqlite3.Stmt) error {
@@ -125,7 +125,7 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (p g
 	return p, err
 }
 
-// parcel completes a job with what it carries.
+// parcel completes a job with its message and recipients.
 func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) (gateway.Parcel, error) {
 	p := gateway.Parcel{Job: j.Job}
 	err := c.query(`SELECT `+envelopeColumns+`, CASE WHEN ?1 THEN m.body END, `+isFirst+
@@ -155,10 +155,10 @@ func (c *statements) parcel(dir *store.Directory, j store.QueuedJob, body bool) 
 	return p, err
 }
 
-// nameAnswered notes of a message that answers another the id under which other
-// gateways know that one: the one that it came with, or else the one under which
-// ours leaves, and to whom it left under another. It is "" when the sender does
-// not have it.
+// nameAnswered notes, for a message that answers another, the id under which other
+// gateways know the answered message. It is the id with which that message came, or
+// else the id under which it was sent from here. Recipients that got it under other ids
+// are noted as well. The id is "" when the sender does not have the message.
 func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error {
 	e := &p.Envelope
 	if e.InReplyTo == "" || e.SenderAgent == 0 {
@@ -189,8 +189,8 @@ func (c *statements) nameAnswered(dir *store.Directory, p *gateway.Parcel) error
 	return err
 }
 
-// lapse ends the leases of a process that is no more: whoever opens the database
-// is alone. Their attempts count, and the next follows as if each had failed.
+// lapse ends the leases of a process that has ended: no other process has the database
+// open. Their attempts count as failed, and the next ones follow.
 func (w *writer) lapse() error {
 	var leased []store.QueuedJob
 	err := w.query(`SELECT `+jobColumns+

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// Hold takes a lease that nobody else holds.
+// Hold takes a lease that no other owner holds.
 func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
 	held := false
 	err := s.write(ctx, 64, func(w *writer) error {

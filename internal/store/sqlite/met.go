@@ -5,8 +5,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// isFirst tells whether a message m is the first of its sender to an agent, whose
-// parameter stands behind it.
+// isFirst is true for a message m that is the first of its sender to an agent. The
+// parameter with the agent's id follows it.
 const isFirst = `m.class = 2 AND EXISTS (SELECT 1 FROM met t WHERE t.sender = m.sender AND t.message = m.id AND t.agent = `
 
 // noteAcquaintance notes that an agent gets a message that makes its sender known.
@@ -24,7 +24,8 @@ func (w *writer) noteAcquaintance(to *addressing, agent gateway.AgentID) error {
 	return err
 }
 
-// forgetAcquaintances forgets whom agents met of a domain, and reports whether that was all.
+// forgetAcquaintances forgets the acquaintances of agents with senders of a domain, and
+// reports whether that was all.
 func (w *writer) forgetAcquaintances(domain string) (bool, error) {
 	n,
 		err := w.exec(`DELETE FROM met WHERE (sender, agent) IN (SELECT sender, agent FROM met INDEXED BY met_domain WHERE domain = ? LIMIT ?)`,

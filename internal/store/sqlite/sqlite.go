@@ -1,11 +1,11 @@
 // Package sqlite is gateway.Store on one SQLite file, the default.
 //
-// Everything that is written goes through one connection owned by one
-// goroutine, which commits what waits together (store.Batcher). The journal is
-// a WAL with synchronous=FULL: when a commit returns, the data is on the disk,
-// and a crash at any moment keeps it. Every connection checks that setting and
-// the store does not open without it. An I/O error ends the store's trust in
-// itself: it fails every further write and says so through Failed.
+// All writes go through one connection owned by one goroutine, which commits writes
+// that wait together in one batch (store.Batcher). The journal is a WAL with
+// synchronous=FULL: when a commit returns, its data is on the disk, and a crash at any
+// moment keeps it. Every connection checks that setting, and the store does not open
+// without it. After an I/O error the store no longer trusts itself: it fails every
+// further write and closes Failed.
 package sqlite
 
 import (
@@ -41,20 +41,20 @@ var migrations embed.FS
 // FileName is the name of the database in its directory.
 const FileName = "amtp.db"
 
-// Options says where the store is and how it runs. Only Dir is needed.
+// Options are where the store is and how it runs. Only Dir is required.
 type Options struct {
 	Dir     string          // an existing directory that only this process uses
 	VFS     string          // the SQLite VFS to use; "" is the system's
-	Log     *slog.Logger    // hears when the disk is full and when no longer; nil is nobody
-	Readers int             // how many reads run at once; 0 is 4
-	Reserve int64           // bytes of the disk that are kept for when it is full; 0 is 16 MiB
+	Log     *slog.Logger    // gets a line when the disk is full, and when it no longer is; nil means no log
+	Readers int             // most reads at once; 0 is 4
+	Reserve int64           // bytes reserved on the disk, which are used when it is full; 0 is 16 MiB
 	Clock   wallclock.Clock // the machine's; the zero value is the system's
 
-	// Watch has the store look twice a second whether its files are still those that
-	// were opened. After a commit it looks in any case.
+	// Watch makes the store check twice a second that its files are still the ones that
+	// it opened. After a commit it checks in any case.
 	Watch bool
 
-	// For tests: instead of the constants, the system and the clock.
+	// For tests, in place of the constants, the system and the clock.
 	walSoft, walHard int
 	free             func(dir string) (bytes int64, known bool)
 	now              func() time.Time
@@ -64,8 +64,8 @@ type Options struct {
 // Store is an open database.
 type Store struct {
 	path     string    // as SQLite opens it
-	vfs      string    // by which name
-	written  *imprints // nil over a VFS that is not the system's: nothing is watched
+	vfs      string    // its name
+	written  *imprints // nil over a VFS other than the system's: then no file is watched
 	files    watch
 	taken    atomic.Pointer[taken]
 	log      *slog.Logger
@@ -74,19 +74,19 @@ type Store struct {
 	batcher  *store.Batcher[work]
 	writer   *writer
 	readers  chan *reader
-	opened   int // readers made
+	opened   int // number of readers that were opened
 	gate     gate
-	lists    *store.Slots // of who lists messages
-	boxes    *store.Slots // of who reads inboxes
+	lists    *store.Slots // for calls that list messages
+	boxes    *store.Slots // for calls that read inboxes
 	bounds   store.Bounds
-	gone     store.AgentCursor // the last removed agent that the purge has looked at
+	gone     store.AgentCursor // the last removed agent that the purge looked at
 	closed   chan struct{}
 	keeper   *checkpointer
 	pause    pause
 	clock    wallclock.Clock
 	watch    *store.Watch
 	expiry   store.Sweep
-	peers    store.Sweep // of the purge
+	peers    store.Sweep // of the domains, for the purge
 	loops    sync.WaitGroup
 	failed   chan struct{}
 	failOnce sync.Once
@@ -99,34 +99,34 @@ var (
 	_ gateway.Store = (*Store)(nil)
 )
 
-// readerCount is how many reads run at once. More than the cores of a small
-// machine, so that one long list does not hold up an inbox.
+// readerCount is how many reads run at once. It is more than the cores of a small
+// machine, so that one long list does not delay an inbox.
 const readerCount = 4
 
-// listCount is how many of them lists of messages may have, which look at many
-// rows, and boxCount how many of them the inbox of one agent may have: another
-// inbox is always read at once.
+// listCount is how many of these reads may be lists of messages, which look at many
+// rows. boxCount is how many may be of one agent's inbox, so that the inbox of another
+// agent is always read at once.
 const (
 	listCount = 2
 	boxCount  = 2
 )
 
-// readTime is how long one read may take. A snapshot that is kept longer keeps
-// the WAL from starting anew.
+// readTime is how long one read may take. A snapshot that is held longer keeps the WAL
+// from restarting at its beginning.
 const readTime = 5 * time.Second
 
-// readTries is how often a read begins that the writer interrupts.
+// readTries is how often a read starts when the writer interrupts it.
 const readTries = 4
 
-// Open creates or opens the database in o.Dir, brings its schema up to date and
-// starts the writer. A database of a newer release is refused.
+// Open creates or opens the database in o.Dir, brings its schema up to date and starts
+// the writer. It refuses a database of a newer release.
 func Open(o Options) (*Store, error) {
 	name, written, err := useFilesystem(o.VFS)
 	if err != nil {
 		return nil, err
 	}
-	// SQLite is told not to follow a link to the file itself; the way to the
-	// directory may lead through as many as it likes.
+	// SQLite does not follow a symbolic link to the file itself. The path to the
+	// directory may contain any number of links.
 	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
 		return nil, err
 	}
@@ -158,21 +158,21 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// keep runs a loop until the store is closed, again after each defect.
+// keep runs a loop until the store is closed, and restarts it after each defect.
 func (s *Store) keep(name string, loop func()) {
 	s.loops.Go(func() {
 		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
-			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(),
+			s.log.Error("a loop of the store stopped because of a defect and was restarted", "part", name, "cause", d.Error(),
 				"stack", string(d.Stack))
 		})
 	})
 }
 
-// location returns the URI by which every connection opens the file.
+// location returns the URI with which every connection opens the file.
 func location(dir, vfs string) string {
 	name := filepath.ToSlash(filepath.Join(dir, FileName))
-	q := url.Values{"vfs": {vfs}, "modeof": {name}} // the journal is as private as the database
-	// In SQLite's URIs a plus sign is a plus sign.
+	q := url.Values{"vfs": {vfs}, "modeof": {name}} // the journal gets the file mode of the database
+	// In SQLite's URIs a plus sign does not mean a space.
 	query := strings.ReplaceAll(q.Encode(), "+", "%20")
 	u := url.URL{Scheme: "file", OmitHost: true, Path: name, RawQuery: query}
 	return u.String()
@@ -243,11 +243,12 @@ func (s *Store) open(o Options) error {
 	return nil
 }
 
-// first opens the first connection, the writer's, to a database whose schema is up
-// to date. Most starts find it so.
+// first opens the first connection, the writer's, and brings the schema up to date. At
+// most starts it is up to date already.
 func (s *Store) first(index string) (*sqlite3.Conn, error) {
-	// Who can open the index can hold its locks and stop every write. It is made
-	// before anything is open: to close a file may end locks that others have on it.
+	// A process that can open the index can hold its locks and stop every write. The
+	// index is created before anything is open, because closing a file may release
+	// locks that others have on it.
 	if err := makePrivate(index); err != nil {
 		return nil, err
 	}
@@ -271,8 +272,8 @@ func (s *Store) first(index string) (*sqlite3.Conn, error) {
 	return connect(s.path, writerCache)
 }
 
-// makePrivate makes the database readable by its owner only before SQLite
-// writes the first byte: it holds everybody's mail.
+// makePrivate makes the database readable by its owner only, before SQLite writes the
+// first byte, because it holds the mail of all agents.
 func makePrivate(name string) error {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -281,7 +282,7 @@ func makePrivate(name string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-// syncDir makes the directory's entries durable: the files in it are new.
+// syncDir makes the entries of new files in the directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -290,15 +291,15 @@ func syncDir(dir string) error {
 	return errors.Join(syncHandle(d), d.Close())
 }
 
-// Page cache of a connection, in KiB, as PRAGMA cache_size counts it. The
-// operating system caches the file as well; these keep the hot ends of the
-// B-trees.
+// Page cache of a connection, in KiB, as PRAGMA cache_size counts it. The operating
+// system caches the file as well; these caches keep the pages of the B-trees that are
+// used most.
 const (
 	writerCache = 16 << 10
 	readerCache = 2 << 10
 )
 
-// connect opens one connection and makes sure that its commits are durable.
+// connect opens one connection and checks that its commits are durable.
 func connect(path string, cacheKiB int) (*sqlite3.Conn, error) {
 	conn, err := sqlite3.OpenFlags(path,
 		sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI|sqlite3.OPEN_NOFOLLOW)
@@ -327,8 +328,8 @@ func configure(conn *sqlite3.Conn, cacheKiB int) error {
 	return checkDurable(conn)
 }
 
-// checkDurable reads back what durability rests on. Some builds of SQLite fall
-// back to a weaker setting without a word.
+// checkDurable reads back the settings on which durability depends. Some builds of
+// SQLite silently use a weaker setting.
 func checkDurable(conn *sqlite3.Conn) error {
 	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
 		stmt, _, err := conn.Prepare("PRAGMA " + pragma)
@@ -373,8 +374,7 @@ func migrate(path string) (err error) {
 	return err
 }
 
-// isCurrent reports whether the migrations that the database has are those of this
-// release.
+// isCurrent reports whether the database has exactly the migrations of this release.
 func isCurrent(conn *sqlite3.Conn) (_ bool, err error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
@@ -423,11 +423,11 @@ func refuseNewer(db *sql.DB, p *goose.Provider) error {
 	return nil
 }
 
-// Failed is closed when a write met an I/O error: nothing that follows it can
-// be trusted, and the process should end.
+// Failed is closed when a write met an I/O error. No later write can be trusted, and
+// the process should end.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-// Failure returns why the store failed.
+// Failure returns why the store failed, nil while it has not.
 func (s *Store) Failure() error {
 	select {
 	case <-s.failed:
@@ -444,8 +444,8 @@ func (s *Store) fail(why error) {
 	})
 }
 
-// write runs fn in some batch of the writer. What fn returns is the item's
-// result; a refusal must come before its first change.
+// write runs fn in a batch of the writer and returns its error. fn has to return a
+// refusal before its first change.
 func (s *Store) write(ctx context.Context, size int, fn work) error {
 	if err := s.dir.Ended(ctx); err != nil {
 		return err
@@ -453,8 +453,8 @@ func (s *Store) write(ctx context.Context, size int, fn work) error {
 	return s.batcher.Do(ctx, fn, size)
 }
 
-// writeBackground is write for what comes in numbers and no agent waits for: messages
-// of another gateway, ends of attempts.
+// writeBackground is write for changes that come in large numbers and that no agent
+// waits for: messages of other gateways, and results of attempts.
 func (s *Store) writeBackground(ctx context.Context, size int, fn work) error {
 	if err := s.dir.Ended(ctx); err != nil {
 		return err
@@ -462,11 +462,11 @@ func (s *Store) writeBackground(ctx context.Context, size int, fn work) error {
 	return s.batcher.DoBackground(ctx, fn, size)
 }
 
-// Close commits what waits, moves the journal into the database and closes all
-// connections. Reads that are under way end first.
+// Close commits the work that waits, moves the journal into the database and closes all
+// connections. Running reads end first.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.saveActivity(lastStep) // nobody waits behind it any more
+		s.saveActivity(lastStep) // no other write waits for it now
 		close(s.closed)
 		s.batcher.Close()
 		s.keeper.close()
@@ -477,28 +477,28 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// lastStep is of how many agents and keys the activity is stored at once when the
+// lastStep is how many agents and keys of the activity are stored at once when the
 // store closes.
 const lastStep = 8192
 
-// keepActivity stores now and then who was seen, until Close.
+// keepActivity stores the activity of agents and keys at intervals, until Close.
 func (s *Store) keepActivity() { store.KeepActivity(s.closed, s.flushActivity) }
 
-// flushActivity stores who was seen since the last time, in steps: those who write
-// meanwhile come between them.
+// flushActivity stores the activity since the last call, in steps. Other writes run
+// between the steps.
 func (s *Store) flushActivity() { s.saveActivity(store.ActivityStep) }
 
 func (s *Store) saveActivity(step int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s.dir.SaveTouched(step, func(a *store.Activity) error {
-		// A store that cannot write any more has said so.
+		// A store that cannot write has already reported it.
 		return s.writeBackground(ctx, 0, func(w *writer) error { return w.saveActivity(a) })
 	})
 }
 
-// keepJournal makes closing the last connection of a store that failed leave the
-// journal to the next process, which copies all of it anew.
+// keepJournal makes closing the connections of a failed store leave the journal to the
+// next process, which copies all of it again.
 func (s *Store) keepJournal(conn *sqlite3.Conn) error {
 	select {
 	case <-s.failed:
@@ -512,8 +512,7 @@ func (s *Store) keepJournal(conn *sqlite3.Conn) error {
 	}
 }
 
-// release closes what open opened, as far as it came, and waits for the reads
-// that are under way.
+// release closes everything that open opened so far, and waits for the running reads.
 func (s *Store) release() error {
 	lost := s.taken.Load()
 	errs := []error{s.beforeEnd(lost)}

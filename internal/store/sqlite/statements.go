@@ -8,13 +8,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// statements is a connection with its prepared statements, by their text.
+// statements is a connection with its prepared statements, by their SQL text.
 type statements struct {
 	conn     *sqlite3.Conn
 	prepared map[string]*sqlite3.Stmt
 }
 
-// stmt returns the prepared statement for sql, reset and ready to be bound.
+// stmt returns the prepared statement for sql, reset and ready for its parameters.
 func (c *statements) stmt(sql string) (*sqlite3.Stmt, error) {
 	if s := c.prepared[sql]; s != nil {
 		return s, nil
@@ -30,8 +30,8 @@ func (c *statements) stmt(sql string) (*sqlite3.Stmt, error) {
 	return s, nil
 }
 
-// query binds args to sql and calls row for every row of its result until row
-// returns an error, which it then returns.
+// query binds args to sql and calls row for every row of the result. It ends when row
+// returns an error, and returns that error.
 func (c *statements) query(sql string, row func(*sqlite3.Stmt) error, args ...any) (err error) {
 	s, err := c.stmt(sql)
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *statements) query(sql string, row func(*sqlite3.Stmt) error, args ...an
 	return s.Err()
 }
 
-// exec runs a statement that returns no rows and reports how many it changed.
+// exec runs a statement that returns no rows, and returns how many rows it changed.
 func (c *statements) exec(sql string, args ...any) (int64, error) {
 	s, err := c.stmt(sql)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *statements) exec(sql string, args ...any) (int64, error) {
 	return c.conn.Changes(), err
 }
 
-// null is an absent value. A typed constant, so that bind stays a type switch.
+// null is an absent value. Its own type keeps bind a type switch.
 type null struct{}
 
 // optional returns v, or null for the zero value.
@@ -106,7 +106,7 @@ func bind(s *sqlite3.Stmt, args []any) error {
 
 func (c *statements) close() error { return errors.Join(c.forget(), c.conn.Close()) }
 
-// forget ends the prepared statements.
+// forget closes the prepared statements.
 func (c *statements) forget() error {
 	var errs []error
 	for _, s := range c.prepared {
@@ -119,7 +119,7 @@ func (c *statements) forget() error {
 // reader is a connection that only reads.
 type reader struct{ statements }
 
-// snapshot runs fn in one read transaction, interrupted when ctx ends.
+// snapshot runs fn in one read transaction, which is interrupted when ctx ends.
 func (r *reader) snapshot(ctx context.Context, fn func(*reader) error) (err error) {
 	if _, err := r.exec("BEGIN"); err != nil {
 		return err

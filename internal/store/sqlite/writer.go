@@ -12,47 +12,47 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// work is one write. It returns one of gateway's errors before its first
-// change, or nil; any other error is a fault.
+// work is one write. It returns one of gateway's errors before its first change, or
+// nil. Any other error is a fault.
 type work func(*writer) error
 
-// writer is the one connection that writes, used from one goroutine.
+// writer is the only connection that writes. One goroutine uses it.
 type writer struct {
 	statements
 	dir     *store.Directory
 	bells   *store.Bells
 	keeper  *checkpointer
 	reserve *reserve
-	note    func(*writer) error // stores a jump of the clock, nil before it is known
-	fail    func(error)         // tells the store that it is no longer to be trusted, and why
-	broken  error               // set by the first I/O error; nothing is written after it
-	guard   func() error        // why what was committed is not to be answered for
+	note    func(*writer) error // stores a jump of the clock, nil before the clock is known
+	fail    func(error)         // tells the store why it can no longer be trusted
+	broken  error               // the first I/O error; nothing is written after it
+	guard   func() error        // returns why the commit cannot be relied on, else nil
 
-	next          sequences // what the next rows are numbered
+	next          sequences // the numbers of the next rows
 	prefetched    prefetched
-	keepsPrefetch bool // set by work that changes nothing of prefetched parcels
+	keepsPrefetch bool // set by work that does not change prefetched parcels
 	pending
 }
 
-// pending is what a transaction will have done when it is committed.
+// pending are the effects that a transaction has after its commit.
 type pending struct {
-	rings        []store.Entry            // whose bells ring
-	work         []gateway.Destination    // for which something is due at once
+	rings        []store.Entry            // inbox entries whose bells ring
+	work         []gateway.Destination    // destinations with a job that is due at once
 	changes      []func(*store.Directory) // to the directory
-	removed      []gateway.AgentID        // agents that are gone already for the rest of the batch
-	parcels      []gateway.Parcel         // of what is leased
+	removed      []gateway.AgentID        // agents that no longer exist for the rest of the batch
+	parcels      []gateway.Parcel         // of jobs that the batch leases
 	staleParcels bool                     // prefetched parcels may be out of date
 }
 
-// sequences number the rows of message and delivery. They are kept in memory
-// because only this goroutine inserts, and go back with a rollback.
+// sequences are the next numbers of message and delivery rows. They are in memory
+// because only this goroutine inserts. A rollback resets them.
 type sequences struct{ message, delivery int64 }
 
 func newWriter(conn *sqlite3.Conn, fail func(error)) *writer {
 	return &writer{statements: statements{conn: conn}, fail: fail, guard: func() error { return nil }}
 }
 
-// start completes the writer with what was opened after it.
+// start completes the writer with the parts that were opened after it.
 func (w *writer) start(dir *store.Directory, bells *store.Bells, keeper *checkpointer) error {
 	w.dir, w.bells, w.keeper = dir, bells, keeper
 	return w.query(`SELECT (SELECT coalesce(max(id), 0) FROM message), max((SELECT coalesce(max(seq), 0) FROM delivery),
@@ -63,9 +63,8 @@ func (w *writer) start(dir *store.Directory, bells *store.Bells, keeper *checkpo
 		})
 }
 
-// commit runs a batch. A defect in an item is an error of that item. One beside the
-// items leaves the connection in a state that nobody knows: nothing is written
-// after it.
+// commit runs a batch. A defect in an item is an error of that item. A defect outside
+// of the items leaves the connection in an unknown state: nothing is written after it.
 func (w *writer) commit(batch []*store.Item[work]) {
 	err := defect.Contain(func() error {
 		w.commitBatch(batch)
@@ -78,9 +77,9 @@ func (w *writer) commit(batch []*store.Item[work]) {
 	}
 }
 
-// commitBatch runs a batch in one transaction. When an item fails by a fault of its
-// own, the batch is rolled back and run again with a savepoint around each
-// item, so that only that item fails.
+// commitBatch runs a batch in one transaction. When an item fails with a fault, the
+// batch is rolled back and run again with a savepoint around each item. Then only that
+// item fails.
 func (w *writer) commitBatch(batch []*store.Item[work]) {
 	if w.broken != nil {
 		finish(batch, gateway.ErrClosed)
@@ -114,10 +113,10 @@ func (w *writer) commitBatch(batch []*store.Item[work]) {
 	w.published()
 }
 
-// signRow is the setting by which a database differs from every copy of it.
+// signRow is the setting that distinguishes a database from every copy of it.
 const signRow = "opened"
 
-// sign writes a word that stands nowhere else into the database itself.
+// sign writes a random word, which is in no other database, into the database file.
 func (w *writer) sign() error {
 	err := w.transaction(func() error {
 		_,
@@ -128,14 +127,14 @@ func (w *writer) sign() error {
 	if err == nil {
 		_, _, err = w.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 	}
-	if isFull(err) { // then the copy is not told from it, and all else goes on
+	if isFull(err) { // then a copy cannot be distinguished, and all else works
 		return nil
 	}
 	return err
 }
 
-// transaction runs fn between BEGIN and COMMIT. After an error nothing of it
-// remains.
+// transaction runs fn between BEGIN and COMMIT. After an error, all its changes are
+// undone.
 func (w *writer) transaction(fn func() error) error {
 	w.pending = pending{}
 	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
@@ -166,8 +165,8 @@ func (w *writer) runAll(batch []*store.Item[work]) error {
 	return w.noted()
 }
 
-// noted stores a jump of the clock with the first that is written after it: a
-// crash must not leave the one without the other.
+// noted stores a jump of the clock in the same transaction as the first write after it,
+// so that a crash never keeps only one of them.
 func (w *writer) noted() error {
 	if w.note == nil {
 		return nil
@@ -183,7 +182,7 @@ func (w *writer) do(item *store.Item[work]) {
 	}
 }
 
-// runApart gives every item a savepoint of its own.
+// runApart runs the batch with a savepoint around every item.
 func (w *writer) runApart(batch []*store.Item[work]) error {
 	for _, item := range batch {
 		if _, err := w.exec("SAVEPOINT item"); err != nil {
@@ -207,12 +206,12 @@ func (w *writer) runApart(batch []*store.Item[work]) error {
 	return w.noted()
 }
 
-// lives reports whether the agent exists as far as the batch has come.
+// lives reports whether the agent lives at this point of the batch.
 func (w *writer) lives(id gateway.AgentID) bool {
 	return w.dir.Lives(id) && !slices.Contains(w.removed, id)
 }
 
-// published makes a commit visible outside the database.
+// published applies the effects of a commit outside the database.
 func (w *writer) published() {
 	for _, change := range w.changes {
 		change(w.dir)
@@ -226,8 +225,9 @@ func (w *writer) published() {
 	w.bells.RingWork(w.pending.work)
 }
 
-// fault decides what a failed batch means. A full disk passes; after any other
-// I/O error the state of the file is unknown, and a sync is never tried again.
+// fault returns the error that the items of a failed batch get. A full disk is
+// temporary. After any other I/O error the state of the file is unknown, and a sync is
+// never retried.
 func (w *writer) fault(err error) error {
 	switch {
 	case isFull(err):
@@ -258,7 +258,7 @@ func isRefusal(err error) bool {
 
 func isFull(err error) bool { return errors.Is(err, sqlite3.FULL) }
 
-// isIO reports whether err leaves the file in doubt.
+// isIO reports whether the state of the file is unknown after err.
 func isIO(err error) bool {
 	return errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.CORRUPT) || errors.Is(err, sqlite3.NOTADB) ||
 		errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.PROTOCOL)
