@@ -56,7 +56,7 @@ func TestRegister(t *testing.T) {
 // TestRegistrationThatComesAgain: a client that did not hear the answer gets it by the
 // same idempotency key, and nobody else does.
 func TestRegistrationThatComesAgain(t *testing.T) {
-	w := watch(t, "text", "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
+	w := watch(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, _, _ := endpoint(t)
 	const mine = "Idempotency-Key: 6f1c2d3e-8a4b-4c5d-9e6f-7a8b9c0d1e2f"
 	for name, body := range map[string]string{

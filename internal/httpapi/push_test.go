@@ -44,7 +44,7 @@ func endpoint(t *testing.T) (url string, got chan pushed, answer chan int) {
 // what it is sent there, and answers; its secret is renewed; 410 sends it to its
 // inbox, and it comes back. Nothing shows a secret but the answer that made it.
 func TestPush(t *testing.T) {
-	w := watch(t, "text", "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
+	w := watch(t, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8")
 	url, got, answer := endpoint(t)
 	w.agent("alice")
 	registered := w.do("POST", "/v1/admin/agents", `{"address":"bob","delivery_mode":"push","push_target":"`+url+
