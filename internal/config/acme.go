@@ -14,8 +14,8 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// ACME says how the gateway gets its own certificate. Ask [Config.CertificateHosts]
-// for which hosts.
+// ACME says how the gateway gets its own certificate. [Config.CertificateHosts] returns
+// the hosts for which it gets one.
 type ACME struct {
 	Enabled     bool
 	AcceptTerms bool
@@ -26,7 +26,7 @@ type ACME struct {
 	HTTPAddress string // host:port, "" for TLS-ALPN-01
 }
 
-// letsEncrypt is the directory of the authority that most use.
+// letsEncrypt is the directory of Let's Encrypt, the default authority.
 const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 func (a *ACME) settings() []setting {
@@ -67,7 +67,7 @@ func parseEmail(s string) (string, error) {
 	return s, nil
 }
 
-// parseOptional reads the address of a listener, or none.
+// parseOptional reads the address of a listener, or "" for none.
 func parseOptional(s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -83,7 +83,7 @@ func parseDirectory(s string) (string, error) {
 	return s, nil
 }
 
-// CertificateHosts returns the names that certificates are obtained for.
+// CertificateHosts returns the names for which certificates are obtained.
 func (c Config) CertificateHosts() []string {
 	hosts := c.ACME.Hosts
 	if len(hosts) == 0 {
@@ -99,7 +99,7 @@ func (c Config) CertificateHosts() []string {
 	return names
 }
 
-// checkACME judges the settings of ACME together.
+// checkACME checks the settings of ACME against one another.
 func (l *loader) checkACME() {
 	c := l.cfg
 	if !c.ACME.Enabled {
@@ -107,7 +107,7 @@ func (l *loader) checkACME() {
 	}
 	switch {
 	case c.TLS.Enabled == Off:
-		l.refuse("acme.enabled", "is true, but tls.enabled is false, and so there is nobody to show a certificate to")
+		l.refuse("acme.enabled", "is true, but tls.enabled is false, so the gateway never shows a certificate")
 	case c.TLS.CertFile != "" || c.TLS.KeyFile != "":
 		l.refuse("acme.enabled", "is true and tls.cert_file or tls.key_file is given: choose one")
 	}
@@ -128,7 +128,7 @@ func (l *loader) checkACME() {
 	}
 }
 
-// certifiable refuses names that no authority gives a certificate for.
+// certifiable refuses names for which no authority issues a certificate.
 func certifiable(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil || net.ParseIP(host) != nil {
 		return fmt.Errorf("%s is an address; certificates are for names", brief(host))

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestACME: what the gateway needs before it asks an authority, and what it
-// refuses to start with.
+// TestACME: what the gateway needs before it asks an authority, and with which settings
+// it refuses to start.
 func TestACME(t *testing.T) {
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.pem")
@@ -21,7 +21,7 @@ func TestACME(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		more []string
-		want string // of the problem, "" for none
+		want string // in the problem, "" for none
 	}{
 		{"enough", nil, ""},
 		{"all", []string{"AMTP_ACME_EMAIL=op@shop.example", "AMTP_ACME_HOSTS=a.shop.example,b.shop.example",

@@ -50,8 +50,8 @@ func (l *loader) checkDatabase() {
 // peersShare is the part of limits.in_flight_bytes that other domains may use, in httpapi.
 const peersShare = 8
 
-// checkPeersShare warns if the share of other domains is so small that it is raised to the
-// size of one largest message.
+// checkPeersShare warns if the share of other domains is too small for one largest
+// message. The gateway then raises the share to that size.
 func (l *loader) checkPeersShare() {
 	limits, most := l.cfg.Limits, l.cfg.Message.MaxSize
 	if l.cfg.Federated() && limits.InFlightBytes >= most && limits.InFlightBytes/peersShare < most {

@@ -114,8 +114,7 @@ func TestRefusedKeyFiles(t *testing.T) {
 	}
 }
 
-// TestKeyFilesOfEditors: a byte order mark and the line ends of Windows are no part of
-// a key.
+// TestKeyFilesOfEditors: a byte order mark and Windows line ends are no part of a key.
 func TestKeyFilesOfEditors(t *testing.T) {
 	for _, content := range []string{"\ufeff# ours\r\ngood-key-0123456789\r\n", "\ufeffgood-key-0123456789",
 		" good-key-0123456789 \n"} {
@@ -137,11 +136,11 @@ func TestShortAdminKeyOnLoopback(t *testing.T) {
 	}
 }
 
-// warning is a start that succeeds and what it warns about.
+// warning is a start that succeeds, with the warnings that it gives.
 type warning struct {
 	name string
 	in   command
-	want []string // place: text, or the beginning of it
+	want []string // place: text, or its beginning
 }
 
 func (tc warning) test(t *testing.T) {

@@ -29,7 +29,8 @@ const FileName = datadir.ConfigFile
 // field.
 type Config struct {
 	DataDir string
-	// DataDirOpen lets a gateway start although its data directory is not its own alone.
+	// DataDirOpen lets a gateway start although other users may write to its data
+	// directory.
 	DataDirOpen bool
 	SealKey     string // the file with the seal key, "" for the one in the data directory
 	Database    Database

@@ -30,7 +30,7 @@ type command struct {
 	flags []string
 }
 
-// load starts c. The strings {dir} in it stand for the data directory.
+// load starts c. The text {dir} in it stands for the data directory.
 func (c command) load(t *testing.T) (Config, []Warning, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -163,7 +163,8 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// Each setting is given a value of its own and must change its field and no other.
+// TestEverySettingReachesItsField gives each setting a value of its own, which must
+// change its field and no other.
 func TestEverySettingReachesItsField(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/elsewhere", "server.former_domains": "a.example,b.example", "server.address": "127.0.0.1:9999",
@@ -231,12 +232,12 @@ func texts(c Config) map[string]string {
 	return m
 }
 
-// problem is a start that must fail and what is said about it.
+// problem is a start that must fail, and the error that it must give.
 type problem struct {
 	name  string
 	in    command
 	place string
-	text  string // stands in the text
+	text  string // part of the text
 }
 
 func (tc problem) test(t *testing.T) {

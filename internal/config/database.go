@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Database says where the data is if it is not in the data directory.
+// Database says where the data is, if it is not in the data directory.
 type Database struct {
 	URL        DSN  // "" is SQLite in the data directory
-	Unverified bool // a server on another machine need not prove which it is
+	Unverified bool // whether a server on another machine may be used without proof of its identity
 }
 
-// DSN is the address of a PostgreSQL, as a URL or as keywords. Its password is in
-// no output. Convert it to a string to use it.
+// DSN is the address of a PostgreSQL, as a URL or as keywords. No output shows its
+// password. Convert it to a string to use it.
 type DSN string
 
 func (d *Database) settings() []setting {
@@ -57,11 +57,11 @@ func (q *Queue) settings() []setting {
 	}
 }
 
-// keywords is the other form of a DSN, of which one must be there.
+// keywords matches the other form of a DSN, which has at least one of these keywords.
 var keywords = regexp.MustCompile(`(^|\s)(host|dbname|user|service)\s*=`)
 
-// parseDSN checks the form of a PostgreSQL's address; the store parses it. The errors never
-// show it.
+// parseDSN checks the form of a PostgreSQL's address; the store parses it. Its errors
+// never show the address.
 func parseDSN(s string) (DSN, error) {
 	const form = "is not the address of a PostgreSQL: write postgres://user:password@host/database"
 	if s == "" {
@@ -80,8 +80,7 @@ func parseDSN(s string) (DSN, error) {
 	return DSN(s), nil
 }
 
-// String names the server and the database, and tells only whether there is a
-// password.
+// String names the server and the database, and says only whether there is a password.
 func (d DSN) String() string {
 	u, err := url.Parse(string(d))
 	switch {
@@ -119,7 +118,8 @@ const (
 	storageIdle        = "AMTP_STORAGE_DATABASE_MAX_IDLE_TIME"
 )
 
-// fromStorage reads them, as another way to set database.url, which takes precedence.
+// fromStorage reads these variables as another way to set database.url, which takes
+// precedence.
 func (l *loader) fromStorage() {
 	if !strings.EqualFold(l.env[storageType], "database") {
 		return
@@ -127,7 +127,7 @@ func (l *loader) fromStorage() {
 	text, ok := l.env[storageConnection]
 	if !ok {
 		if _, ok := l.env["AMTP_DATABASE_URL"]; !ok {
-			l.problem(environment, storageType+" is database, and "+storageConnection+" does not say which")
+			l.problem(environment, storageType+" is database, and "+storageConnection+" is not set")
 		}
 		return
 	}
@@ -140,7 +140,8 @@ func (l *loader) fromStorage() {
 	l.set(l.setting("database.url"), storageConnection, string(dsn))
 }
 
-// withPool adds what the reference says of its pool, in the words of ours.
+// withPool adds the reference's settings of its connection pool, under the names that
+// ours has.
 func (l *loader) withPool(dsn DSN) DSN {
 	if text, ok := l.env[storageConnections]; ok {
 		n, err := strconv.Atoi(text)
@@ -175,7 +176,7 @@ func (d DSN) with(name, text string) DSN {
 	return DSN(u.String())
 }
 
-// setting returns the one at path, which there is.
+// setting returns the setting at path, which must exist.
 func (l *loader) setting(path string) setting {
 	for _, s := range l.settings {
 		if s.path == path {
@@ -195,13 +196,13 @@ func judgeStorage(l *loader, v variable, text string) {
 					" is memory: messages are kept in SQLite in the data directory all the same, and outlive a restart")
 			return
 		}
-		l.warn(environment, v.name+" is memory, and is not used: database.url is set")
+		l.warn(environment, v.name+" is memory, but is not used: database.url is set")
 	default:
 		l.problem(environment, fmt.Sprintf("%s: %s is neither memory nor database", v.name, brief(text)))
 	}
 }
 
-// judgeDriver refuses a database that is no PostgreSQL.
+// judgeDriver refuses a database other than PostgreSQL.
 func judgeDriver(l *loader, v variable, text string) {
 	switch strings.ToLower(text) {
 	case "postgres", "postgresql", "pgx", "pq":
@@ -211,10 +212,10 @@ func judgeDriver(l *loader, v variable, text string) {
 	}
 }
 
-// judgeStored says that what describes a database is not used.
+// judgeStored warns that a variable that describes a database is not used.
 func judgeStored(l *loader, v variable, _ string) {
 	if l.cfg.origin("database.url") != storageConnection {
-		l.warn(environment, v.name+" is not used: it counts where "+storageType+
-			" is database, and AMTP_DATABASE_URL and --database-url count more")
+		l.warn(environment, v.name+" is not used: it applies only if "+storageType+
+			" is database; AMTP_DATABASE_URL and --database-url take precedence")
 	}
 }

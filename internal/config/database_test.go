@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDatabaseURL takes the address from where it may stand, and shows it without
-// its password.
+// TestDatabaseURL: the address may come from several places, and is shown without its
+// password.
 func TestDatabaseURL(t *testing.T) {
 	const reference = "AMTP_STORAGE_DATABASE_CONNECTION_STRING="
 	for _, tc := range []struct {
@@ -49,7 +49,7 @@ func TestDatabaseURL(t *testing.T) {
 	}
 }
 
-// staysSecret looks for the password in every way to print a configuration.
+// staysSecret looks for the password in every output of a configuration.
 func staysSecret(t *testing.T, cfg Config) {
 	t.Helper()
 	yaml, err := cfg.YAML()
@@ -70,7 +70,7 @@ func staysSecret(t *testing.T, cfg Config) {
 	}
 }
 
-// TestDataDirIsOptional where a database has the data and a file the seal key.
+// TestDataDirIsOptional if a database holds the data and a file the seal key.
 func TestDataDirIsOptional(t *testing.T) {
 	database, key := "AMTP_DATABASE_URL=postgres://h/d", "AMTP_SEAL_KEY_FILE=/run/secrets/seal.key"
 	for _, tc := range []struct {

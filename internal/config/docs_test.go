@@ -80,7 +80,7 @@ lacks, the gateway says so when it starts:
 |---|---|
 `
 
-// documentation returns docs/configuration.md as it has to be.
+// documentation returns docs/configuration.md as it must be.
 func documentation(t *testing.T) []byte {
 	example, err := os.ReadFile(exampleFile)
 	if err != nil {
@@ -142,7 +142,7 @@ func TestDocumentationIsFresh(t *testing.T) {
 	}
 }
 
-// The example is loaded as it stands, but for the directories it names.
+// TestExample loads the example as it is, except for the directories that it names.
 func TestExample(t *testing.T) {
 	example, err := os.ReadFile(exampleFile)
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// Change is a key that gets another value in a configuration file.
+// Change gives a key in a configuration file another value.
 type Change struct {
-	Section string // "server", "peers"; "" for a key that stands in none
-	Key     string // within it; the entries of a table have dots in theirs
+	Section string // "server", "peers"; "" for a key outside of every section
+	Key     string // within the section; the entries of a table have dots in theirs
 	Value   string // "" removes the key
 }
 
-// Edited returns a configuration file with the changes. Everything else stays,
-// with every comment, its order and its line ends; a section that was not there is
-// added at the end. When nothing changes the content is returned as it is, to the
-// byte. A file in which a change would cost a comment is an error. The values are
-// not judged: have [Load] do that with [Sources.Content] before the file is written.
+// Edited returns a configuration file with the changes. Everything else stays, with
+// every comment, its order and its line ends. A new section is added at the end. When
+// nothing changes, the content is returned byte for byte. A change that would lose a
+// comment is an error. The values are not checked: have [Load] do that with
+// [Sources.Content] before the file is written.
 func Edited(content []byte, changes []Change) ([]byte, error) {
 	text := plaintext.Content(content)
 	windows := bytes.Contains(text, []byte("\r\n"))
@@ -46,9 +46,9 @@ func Edited(content []byte, changes []Change) ([]byte, error) {
 	return text, nil
 }
 
-// in makes the change in a file, and reports whether it was one. The lines are
-// changed where they are; the file is written anew only where that does not say what
-// is meant.
+// in makes the change in a file, and reports whether it changed anything. It edits the
+// lines where they are. It writes the whole file anew only if the edited lines do not
+// have the intended meaning.
 func (c Change) in(content []byte) ([]byte, bool, error) {
 	doc, root, err := parsed(content)
 	if err != nil {
@@ -73,8 +73,8 @@ func (c Change) in(content []byte) ([]byte, bool, error) {
 	return out, true, nil
 }
 
-// parsed returns the document of a file and its mapping, which is empty when there
-// is nothing but comments.
+// parsed returns the document of a file and its mapping, which is empty when the file
+// has nothing but comments.
 func parsed(content []byte) (doc, root *yaml.Node, err error) {
 	var docs []yaml.Node
 	if err := yaml.Load(content, &docs, yaml.WithAllDocuments()); err != nil {
@@ -91,16 +91,17 @@ func parsed(content []byte) (doc, root *yaml.Node, err error) {
 	return root, root, nil
 }
 
-// alike reports whether two nodes say the same, however they are written.
+// alike reports whether two nodes have the same meaning, however they are written.
 func alike(a, b *yaml.Node) bool {
 	return a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, alike)
 }
 
-// comment is one, as far as a line alone can tell. Where a quoted text has what looks
-// like one, it is kept as well.
+// comment matches a comment, as far as one line alone can tell. It also matches text in
+// quotes that looks like a comment; that text is then kept as well.
 var comment = regexp.MustCompile(`(?m)(?:^|[ \t])(#.*?)[ \t]*$`)
 
-// lost returns a comment that is in one file and not in the other, "" for none.
+// lost returns a comment that is in the file before and not in the file after, "" for
+// none.
 func lost(before, after []byte) string {
 	there := map[string]int{}
 	for _, m := range comment.FindAllSubmatch(after, -1) {
@@ -114,8 +115,8 @@ func lost(before, after []byte) string {
 	return ""
 }
 
-// apply makes the change in the mapping of the file, and reports whether it was
-// one.
+// apply makes the change in the mapping of the file, and reports whether it changed
+// anything.
 func (c Change) apply(root *yaml.Node) (bool, error) {
 	if root.Kind != yaml.MappingNode {
 		return false, errors.New("the file is not one of lines of the form key: value")
@@ -147,7 +148,7 @@ func (c Change) apply(root *yaml.Node) (bool, error) {
 	return did, nil
 }
 
-// set gives the key of a section its value.
+// set gives the key of a section its value, and reports whether that changed anything.
 func (c Change) set(section *yaml.Node) bool {
 	i := keyIn(section, c.Key)
 	switch {
@@ -170,7 +171,7 @@ func (c Change) set(section *yaml.Node) bool {
 	return true
 }
 
-// keyIn returns the place of a key in a mapping, -1 when it is not there.
+// keyIn returns the index of a key in a mapping, -1 when it is not there.
 func keyIn(mapping *yaml.Node, key string) int {
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		if mapping.Content[i].Value == key {
@@ -180,8 +181,8 @@ func keyIn(mapping *yaml.Node, key string) int {
 	return -1
 }
 
-// textNode is a value with quotes where it would look like something else. Words
-// and numbers of settings are read as text, so that they need none.
+// textNode returns a value, with quotes where YAML would read it as something else.
+// Settings read words and numbers as text, so those need no quotes.
 func textNode(value string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: value}
 	if strings.ContainsAny(value, ":#{}[],&*!|>'\"%@`") || strings.TrimSpace(value) != value {

@@ -7,9 +7,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// inLines makes the change in the lines of a file and leaves all others as they are.
-// It is false for a file that is written in a way that it does not know: on one line
-// with braces, for example. Whether the result says what is meant is not judged.
+// inLines makes the change in the lines of a file and leaves all others as they are. It
+// returns false for a file in a form that it cannot edit, for example one line with
+// braces. It does not check whether the result has the intended meaning.
 func (c Change) inLines(content []byte) ([]byte, bool) {
 	_, root, err := parsed(content)
 	if err != nil || root.Kind != yaml.MappingNode || root.Style&yaml.FlowStyle != 0 {
@@ -34,7 +34,7 @@ func (c Change) inLines(content []byte) ([]byte, bool) {
 		return nil, false
 	}
 	ok := f.change(section, c.Key, c.Value, strings.Repeat(" ", section.Column-1))
-	if ok && c.Value == "" && len(section.Content) == 2 { // its last key goes
+	if ok && c.Value == "" && len(section.Content) == 2 { // the last key of the section is removed
 		f.remove(key.Line, key.Line, margin)
 	}
 	return f.done(ok)
@@ -47,7 +47,7 @@ func (f *lineEdit) done(ok bool) ([]byte, bool) {
 	return []byte(strings.Join(f.lines, "\n") + "\n"), ok
 }
 
-// change gives a key of a mapping that is written on lines of its own its value.
+// change sets, adds or removes a key of a mapping that is written on lines of its own.
 func (f *lineEdit) change(mapping *yaml.Node, key, value, margin string) bool {
 	i := keyIn(mapping, key)
 	switch {
@@ -66,7 +66,7 @@ func (f *lineEdit) change(mapping *yaml.Node, key, value, margin string) bool {
 	return f.replace(mapping.Content[i+1], value)
 }
 
-// add puts lines at the end, in place of empty ones.
+// add appends lines, in place of empty lines at the end.
 func (f *lineEdit) add(lines ...string) {
 	end := len(f.lines)
 	for end > 0 && strings.TrimSpace(f.lines[end-1]) == "" {
@@ -75,12 +75,12 @@ func (f *lineEdit) add(lines ...string) {
 	f.lines = append(f.lines[:end], lines...)
 }
 
-// insert puts a line behind the one of a number, which counts from one.
+// insert puts a line after the line of that number, which counts from one.
 func (f *lineEdit) insert(behind int, line string) {
 	f.lines = slices.Insert(f.lines, min(behind, len(f.lines)), line)
 }
 
-// remove takes lines away. Comments on them get lines of their own.
+// remove removes lines. Their comments get lines of their own.
 func (f *lineEdit) remove(first, last int, margin string) {
 	last = min(last, len(f.lines))
 	var comments []string
@@ -92,7 +92,7 @@ func (f *lineEdit) remove(first, last int, margin string) {
 	f.lines = slices.Replace(f.lines, first-1, last, comments...)
 }
 
-// replace writes another value where a word stands on one line.
+// replace writes another value in place of one that stands on one line.
 func (f *lineEdit) replace(old *yaml.Node, value string) bool {
 	if old.Kind != yaml.ScalarNode || old.Line < 1 || old.Line > len(f.lines) ||
 		old.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
@@ -115,7 +115,8 @@ func (f *lineEdit) replace(old *yaml.Node, value string) bool {
 	return true
 }
 
-// wordEnd returns where a word ends with which a text begins, -1 when it does not.
+// wordEnd returns the end of the word at the beginning of a text, -1 when the word does
+// not end.
 func wordEnd(s string, style yaml.Style) int {
 	switch {
 	case style&yaml.DoubleQuotedStyle != 0:
@@ -143,7 +144,8 @@ func wordEnd(s string, style yaml.Style) int {
 	return len(strings.TrimRight(s, " \t"))
 }
 
-// lastLine returns the number of the last line on which a node begins, or one in it.
+// lastLine returns the number of the last line on which a node, or a node inside it,
+// begins.
 func lastLine(n *yaml.Node) int {
 	last := n.Line
 	for _, c := range n.Content {
@@ -158,7 +160,7 @@ func pairLine(key, value string) string {
 	addPair(pair, textNode(key), textNode(value))
 	b, err := yaml.Dump(pair)
 	if err != nil {
-		return "" // what comes of it does not say what is meant
+		return "" // the caller finds that the result lacks the change
 	}
 	return strings.TrimRight(string(b), "\n")
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestEdited: what is not changed stays, comments and all; the same change again
+// TestEdited: everything else stays, including comments, and the same change again
 // changes nothing.
 func TestEdited(t *testing.T) {
 	domain := Change{Section: "server", Key: "domain", Value: "shop.example"}
@@ -75,8 +75,8 @@ func TestEdited(t *testing.T) {
 	}
 }
 
-// TestEditedKeepsEveryComment: wherever a comment stands, it stands there afterwards,
-// or the file is not changed.
+// TestEditedKeepsEveryComment: every comment is still in its place afterwards, or the
+// file is not changed.
 func TestEditedKeepsEveryComment(t *testing.T) {
 	lines := []string{"server:", "  domain: a.example", "  address: 127.0.0.1:9000", "peers:",
 		"  a.example: v=amtp1;gateway=https://a.example", "acme:",
@@ -118,8 +118,8 @@ func TestEditedKeepsEveryComment(t *testing.T) {
 	}
 }
 
-// TestEditedStays: a file in which nothing changes stays as it is to the byte,
-// and one that is not understood is not touched.
+// TestEditedStays: a file in which nothing changes stays the same to the byte, and a
+// file that is not understood is not touched.
 func TestEditedStays(t *testing.T) {
 	odd := "server:   { domain:   shop.example }   # as I like it\n\n\n"
 	got, err := Edited([]byte(odd), []Change{{Section: "server", Key: "domain", Value: "shop.example"},
@@ -136,7 +136,7 @@ func TestEditedStays(t *testing.T) {
 	}
 }
 
-// TestPublicURL: where others reach the gateway when nobody says it.
+// TestPublicURL: the URL at which others reach the gateway when no setting names it.
 func TestPublicURL(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, dir)

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// dedupWindow is how long a repeated message is recognised, at the least: the
-// seven days of retries and two to spare.
+// dedupWindow is the least time for which a repeated message is recognised: the seven
+// days of retries and two days more.
 const dedupWindow = 9 * 24 * time.Hour
 
-// variable is an AMTP_ variable that is known and is no setting: those of the
-// reference gateway that mean nothing, or something else, here, and those of
-// the client commands.
+// variable is a known AMTP_ variable that is no setting. It is one of the reference
+// gateway that means nothing here, or something else, or one that the client commands
+// read.
 type variable struct {
 	name  string
-	note  string // what there is to know; it completes "this release does not use it yet: "
-	quiet string // a value that says what is so anyway
-	// judge replaces the warning for variables with a story of their own.
+	note  string // completes "this release does not use it yet: "
+	quiet string // a value that agrees with what this gateway does anyway
+	// judge replaces the warning for a variable that needs another text.
 	judge func(l *loader, v variable, text string)
 }
 
@@ -31,7 +31,7 @@ const (
 	forClient = "read by the commands that use a gateway"
 )
 
-// variables returns all of them in the order of the documentation.
+// variables returns all such variables in the order of the documentation.
 func variables() []variable {
 	return []variable{
 		{name: "AMTP_GATEWAY_URL", note: forClient, judge: nothing},
@@ -64,7 +64,7 @@ func variables() []variable {
 			note: "an agent's key is in the header Authorization after Bearer, or in X-API-Key", quiet: "X-API-Key",
 			judge: notNeeded},
 		{name: "AMTP_ADMIN_API_KEY_HEADER",
-			note:  "an administrator's key is in the header X-Admin-Key, or in Authorization behind Bearer",
+			note:  "an administrator's key is in the header X-Admin-Key, or in Authorization after Bearer",
 			quiet: "X-Admin-Key", judge: notNeeded},
 		{name: "AMTP_METRICS_ENABLED", note: noMetrics, quiet: "false"},
 		{name: "AMTP_SCHEMA_REGISTRY_TYPE", note: noSchemas},
@@ -76,9 +76,8 @@ func variables() []variable {
 	}
 }
 
-// otherVariables says what there is to say about each AMTP_ variable that is no
-// setting. Their values are never shown unless they are a plain word: some hold
-// passwords.
+// otherVariables warns about the AMTP_ variables that are no setting. It never shows a
+// value unless that is a plain word, because some variables hold passwords.
 func (l *loader) otherVariables() {
 	unknown := maps.Clone(l.env)
 	for _, s := range l.settings {
@@ -120,7 +119,7 @@ func judgeIdempotency(l *loader, v variable, text string) {
 		l.problem(environment, v.name+": "+err.Error())
 	case d < dedupWindow:
 		l.warn(environment, v.name+" is raised from "+formatDuration(d)+
-			" to nine days: retries last a week, and what they repeat must be recognised")
+			" to nine days: a sender retries for a week, and its repeated messages must be recognised")
 	case d > dedupWindow:
 		l.warn(environment, v.name+
 			" is known but this release does not use it yet: a repeated message is recognised for nine days or more")

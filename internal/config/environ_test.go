@@ -22,7 +22,7 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 		{"memory", env("AMTP_STORAGE_TYPE=memory"),
 			[]string{"environment: AMTP_STORAGE_TYPE is memory: messages are kept in SQLite"}},
 		{"memory beside a database", env("AMTP_STORAGE_TYPE=memory", "AMTP_DATABASE_URL=postgres://h/d"),
-			[]string{"environment: AMTP_STORAGE_TYPE is memory, and is not used"}},
+			[]string{"environment: AMTP_STORAGE_TYPE is memory, but is not used"}},
 		{"a connection string beside another", env("AMTP_STORAGE_TYPE=database",
 			"AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h", "AMTP_DATABASE_URL=postgres://h/d"),
 			[]string{"environment: AMTP_STORAGE_DATABASE_CONNECTION_STRING is not used"}},
@@ -53,7 +53,7 @@ func TestVariablesThatAreNoSettings(t *testing.T) {
 func TestRefusedVariables(t *testing.T) {
 	for _, tc := range []problem{
 		{"a database of which nothing is said", env("AMTP_STORAGE_TYPE=database"), "environment",
-			"AMTP_STORAGE_TYPE is database, and AMTP_STORAGE_DATABASE_CONNECTION_STRING does not say which"},
+			"AMTP_STORAGE_TYPE is database, and AMTP_STORAGE_DATABASE_CONNECTION_STRING is not set"},
 		{"a database of another kind", env("AMTP_STORAGE_TYPE=database", "AMTP_STORAGE_DATABASE_DRIVER=mysql",
 			"AMTP_STORAGE_DATABASE_CONNECTION_STRING=host=h"), "environment",
 			"AMTP_STORAGE_DATABASE_DRIVER is not postgres"},
@@ -85,7 +85,8 @@ func TestRefusedVariables(t *testing.T) {
 	}
 }
 
-// Values of variables that may hold a password stand in no message.
+// TestValuesOfVariablesStaySecret: no message shows the value of a variable that may
+// hold a password.
 func TestValuesOfVariablesStaySecret(t *testing.T) {
 	for _, v := range variables() {
 		if v.name == "AMTP_STORAGE_TYPE" || v.name == "AMTP_IDEMPOTENCY_TTL" ||
@@ -104,8 +105,8 @@ func TestValuesOfVariablesStaySecret(t *testing.T) {
 	}
 }
 
-// TestPolicyByTheReferencesName: the variable of the reference gateway is another
-// name of the setting.
+// TestPolicyByTheReferencesName: the variable of the reference gateway is another name
+// of the setting.
 func TestPolicyByTheReferencesName(t *testing.T) {
 	for _, tc := range []struct {
 		in   command

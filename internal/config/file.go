@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// fromFile takes the file that --config names, or else the one in the data
-// directory, if there is one.
+// fromFile reads the file that --config names, or else the one in the data directory,
+// if there is one.
 func (l *loader) fromFile() {
 	name, named := l.flags.given(configFlag)
 	place := "--" + configFlag
@@ -44,9 +44,9 @@ func (l *loader) fromFile() {
 	}
 }
 
-// checkHome refuses that the file of one data directory names another one: the gateway
-// would read its data there and its file here. Whoever can write to the directory must
-// not be able to say that others may.
+// checkHome refuses a file in one data directory that names another one: the gateway
+// would read its data there and its file here. A user who can write to the directory
+// must not be able to permit that to others.
 func (l *loader) checkHome(name string) {
 	if place := l.cfg.origins["data_dir_open"]; strings.HasPrefix(place, name+":") {
 		l.problem(place,
@@ -58,11 +58,11 @@ func (l *loader) checkHome(name string) {
 	}
 }
 
-// fileReader walks through one file.
+// fileReader reads one file.
 type fileReader struct {
 	*loader
 	name string
-	seen map[string]bool // paths of the keys so far
+	seen map[string]bool // paths of the keys read so far
 }
 
 func (f *fileReader) read(content []byte) {
@@ -82,8 +82,8 @@ func (f *fileReader) read(content []byte) {
 	}
 }
 
-// section takes the keys of one mapping: of the whole file if prefix is empty,
-// else of the section whose name and dot it is. Nothing stands for no keys.
+// section takes the keys of one mapping: of the whole file if prefix is empty, else of
+// the section with that prefix, such as "server.". An empty value means no keys.
 func (f *fileReader) section(n *yaml.Node, prefix string) {
 	if n.Tag == "!!null" {
 		return
@@ -139,8 +139,8 @@ func (f *fileReader) value(s setting, n *yaml.Node) {
 	}
 }
 
-// keys returns the keys that may stand behind prefix: names of settings and,
-// where it is empty, of sections.
+// keys returns the keys that may follow prefix: names of settings and, if prefix is
+// empty, of sections.
 func (f *fileReader) keys(prefix string) []string {
 	var keys []string
 	for _, s := range f.settings {
@@ -161,8 +161,7 @@ func (f *fileReader) place(line int) string {
 	return fmt.Sprintf("%s:%d", f.name, line)
 }
 
-// explainYAML returns the line of an error of the parser, 0 if it has none, and
-// its reason.
+// explainYAML returns the line of a parser's error, 0 if it has none, and its reason.
 func explainYAML(err error) (line int, why string) {
 	var at *yaml.LoadError
 	if !errors.As(err, &at) {
@@ -174,7 +173,7 @@ func explainYAML(err error) (line int, why string) {
 	return at.ContextMark.Line, at.Message
 }
 
-// reason returns what went wrong with a file, without its name.
+// reason returns what went wrong with a file, without the file's name.
 func reason(err error) string {
 	var at *fs.PathError
 	if errors.As(err, &at) {

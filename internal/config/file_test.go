@@ -89,8 +89,8 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// A file is either refused with a place or becomes a configuration whose own
-// output means the same.
+// FuzzFile: a file is either refused with a place, or it becomes a configuration whose
+// own output has the same meaning.
 func FuzzFile(f *testing.F) {
 	f.Add("server:\n  domain: a.example\n  address: '[::1]:0'\n")
 	f.Add("a: &a [*a]\n")

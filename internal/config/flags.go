@@ -17,7 +17,7 @@ const (
 // FlagValues are the flags of one command line, as they were written.
 type FlagValues struct {
 	set   *pflag.FlagSet
-	where bool // only those that say where the file is
+	where bool // whether only the flags count that say where the file is
 }
 
 // Flags adds to fs a flag for every setting that has one, and --config. Their
@@ -46,11 +46,11 @@ func (f *FlagValues) given(name string) (string, bool) {
 	return f.set.Lookup(name).Value.String(), true
 }
 
-// Where returns the flags that say where the file is, without the others.
+// Where returns only the flags that say where the file is.
 func (f *FlagValues) Where() *FlagValues { return &FlagValues{set: f.set, where: true} }
 
-// Changes returns the settings of the other flags as changes of the file. Names
-// of files are written in full: a gateway starts in another directory.
+// Changes returns the settings of the other flags as changes of the file. File names
+// are made absolute, because a gateway may start in another directory.
 func (f *FlagValues) Changes() ([]Change, error) {
 	var list []Change
 	for _, s := range (&Config{}).settings() {

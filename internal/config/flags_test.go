@@ -23,7 +23,8 @@ func TestFlagsAreDescribed(t *testing.T) {
 	}
 }
 
-// A key on the command line would stand in every list of processes.
+// TestNoFlagTakesAKey: a key on the command line would be visible in every list of
+// processes.
 func TestNoFlagTakesAKey(t *testing.T) {
 	for _, s := range (&Config{}).settings() {
 		if s.value.form == secretForm && s.flag != "" {

@@ -20,7 +20,7 @@ type loader struct {
 	settings []setting
 	flags    *FlagValues
 	env      map[string]string // the variables that are not empty
-	content  []byte            // in place of what the file holds, or nil
+	content  []byte            // replaces the content of the file, or is nil
 	warnings []Warning
 	problems []Problem
 }
@@ -44,7 +44,7 @@ func (l *loader) warn(place, text string) {
 	l.warnings = append(l.warnings, Warning{Place: place, Text: text})
 }
 
-// set gives a setting the text that was found at a place.
+// set gives a setting the text found at a place.
 func (l *loader) set(s setting, place, text string) {
 	if err := s.value.set(text); err != nil {
 		l.problem(place, s.path+": "+err.Error())
@@ -99,8 +99,8 @@ func (l *loader) userDataDir() (string, error) {
 	})
 }
 
-// namedDataDir returns the data directory in which the file is looked for, so it does not
-// read the file; "" if no other source names one.
+// namedDataDir returns the data directory in which the file is looked for, so it does
+// not read the file. If no other source names a directory, it is the default or "".
 func (l *loader) namedDataDir() string {
 	if dir, ok := l.flags.given(dataDirFlag); ok {
 		return dir

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// parseNetwork reads a network, or an address, which is one of its own.
+// parseNetwork reads a network, or an address as a network with only that address.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -21,9 +21,9 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s),
 			network.Masked())
 	case network.Addr().Is4In6():
-		return netip.Prefix{}, fmt.Errorf("%s is IPv4 inside IPv6: write the IPv4 network", brief(s))
+		return netip.Prefix{}, fmt.Errorf("%s is an IPv4 network in IPv6 form: write the IPv4 network", brief(s))
 	case network.Bits() == 0:
-		return netip.Prefix{}, fmt.Errorf("%s is every address: whoever calls could say where he is", brief(s))
+		return netip.Prefix{}, fmt.Errorf("%s covers every address: every caller could forge its address", brief(s))
 	}
 	return network, nil
 }

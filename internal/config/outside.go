@@ -9,9 +9,9 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// DNS says how other domains are found.
+// DNS says how the gateway finds other domains.
 type DNS struct {
-	Resolvers   []netip.AddrPort // none: those of the system
+	Resolvers   []netip.AddrPort // empty for those of the system
 	Timeout     time.Duration
 	CacheTTL    time.Duration
 	MockMode    bool
@@ -19,7 +19,7 @@ type DNS struct {
 	AllowHTTP   bool
 }
 
-// Outbound says where calls to others may go.
+// Outbound says where outgoing calls may go.
 type Outbound struct {
 	Allow  []Rule
 	CAFile string
@@ -58,7 +58,7 @@ func (o *Outbound) settings() []setting {
 	}
 }
 
-// durationUpTo is a duration with a bound.
+// durationUpTo is a duration with an upper bound.
 func durationUpTo(p *time.Duration, longest time.Duration) value {
 	v := duration(p)
 	set := v.set
@@ -72,7 +72,7 @@ func durationUpTo(p *time.Duration, longest time.Duration) value {
 	return v
 }
 
-// checkOutside judges the settings of other domains together.
+// checkOutside checks the settings about other domains against one another.
 func (l *loader) checkOutside() {
 	c := l.cfg
 	if !c.DNS.AllowHTTP {
@@ -99,7 +99,7 @@ func (l *loader) checkOutside() {
 	}
 }
 
-// checkPlain refuses gateways without TLS.
+// checkPlain refuses records of gateways without TLS.
 func (l *loader) checkPlain(path string, t Table) {
 	for _, name := range t.names() {
 		if strings.Contains(string(name), keyMark) {

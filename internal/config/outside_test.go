@@ -67,7 +67,7 @@ func TestRefusedOutside(t *testing.T) {
 	for _, tc := range []problem{
 		{"resolver by name", env("AMTP_DNS_RESOLVERS=dns.example"), "AMTP_DNS_RESOLVERS",
 			`dns.resolvers: "dns.example" is not a name server`},
-		{"resolver without port behind its colon", env("AMTP_DNS_RESOLVERS=192.0.2.1:"), "AMTP_DNS_RESOLVERS",
+		{"resolver without port after its colon", env("AMTP_DNS_RESOLVERS=192.0.2.1:"), "AMTP_DNS_RESOLVERS",
 			"is not a name server"},
 		{"resolver at port 0", env("AMTP_DNS_RESOLVERS=192.0.2.1:0"), "AMTP_DNS_RESOLVERS", "is not a name server"},
 		{"one of two resolvers", env("AMTP_DNS_RESOLVERS=192.0.2.1,"), "AMTP_DNS_RESOLVERS", `"" is not a name server`},

@@ -75,8 +75,8 @@ func parseSelector(s string) (string, error) {
 	return s, nil
 }
 
-// parsePath reads the name of a file or directory, which is used as it stands:
-// a shell's ~ would make a directory of that name.
+// parsePath reads the name of a file or directory. It refuses ~, which only a shell
+// expands: the gateway would make a directory of that name.
 func parsePath(s string) (string, error) {
 	if s == "~" || strings.HasPrefix(s, "~/") {
 		return "", fmt.Errorf("%s is not expanded here: write the path in full", brief(s))

@@ -9,13 +9,13 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// publicHost stands before the domain in the host of a gateway whose operator
-// names none.
+// publicHost comes before the domain in the host name of a gateway whose operator names
+// no host.
 const publicHost = "amtp."
 
-// PublicURL returns where other domains reach this gateway: server.public_url,
-// or else amtp.{domain} with the port of a listener that speaks TLS. It is "" for
-// a gateway without a domain of its own.
+// PublicURL returns the URL at which other domains reach this gateway. It is
+// server.public_url, or else amtp.{domain} with the port of a listener that speaks TLS.
+// It is "" for a gateway without a domain of its own.
 func (c Config) PublicURL() string {
 	if !c.Federated() {
 		return ""
@@ -27,7 +27,7 @@ func (c Config) PublicURL() string {
 	return cmp.Or(c.Server.PublicURL, usual)
 }
 
-// parsePublicURL reads the base URL of a gateway as records have it.
+// parsePublicURL reads the base URL of a gateway in the form that records have.
 func parsePublicURL(s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -42,7 +42,7 @@ func parsePublicURL(s string) (string, error) {
 	return c.Gateway, nil
 }
 
-// parseLocal reads the address of a listener, or none.
+// parseLocal reads the address of a listener, or "" for none.
 func parseLocal(s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -50,12 +50,12 @@ func parseLocal(s string) (string, error) {
 	return parseHostPort(s)
 }
 
-// checkPublic judges how others, and this machine itself, reach the gateway.
+// checkPublic checks how others, and this machine itself, reach the gateway.
 func (l *loader) checkPublic() {
 	s := l.cfg.Server
 	if strings.HasPrefix(s.PublicURL, "http:") && !l.cfg.DNS.AllowHTTP {
 		l.refuse("server.public_url",
-			"is not https, and no other gateway goes there; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text")
+			"is not https, and no other gateway calls it; dns.allow_http (AMTP_DNS_ALLOW_HTTP=true) allows plain text")
 	}
 	if s.LocalAddress != "" && !isLoopback(s.LocalAddress) {
 		l.refuse("server.local_address", s.LocalAddress+

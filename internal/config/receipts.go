@@ -15,7 +15,7 @@ type DomainRule struct {
 
 var receiptRules = []string{"known", "all", "off"}
 
-// receiptRule makes a value of a field that holds one of the rules.
+// receiptRule binds a field that holds one of the rules.
 func receiptRule(p *string) value {
 	options := make([]option[string], len(receiptRules))
 	for i, rule := range receiptRules {
@@ -24,7 +24,7 @@ func receiptRule(p *string) value {
 	return choice(p, options...)
 }
 
-// parseDomainRule reads shop.example=all.
+// parseDomainRule reads a text such as shop.example=all.
 func parseDomainRule(s string) (DomainRule, error) {
 	name, rule, ok := strings.Cut(s, "=")
 	if !ok {

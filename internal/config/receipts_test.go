@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestReceiptRules: a rule for some domains is read, and what is none is refused
-// with its place.
+// TestReceiptRules: rules for single domains are read, and text that is no rule is
+// refused with its place.
 func TestReceiptRules(t *testing.T) {
 	cfg, _, err := Load(Sources{Environ: []string{"AMTP_DATA_DIR=" + t.TempDir(), "AMTP_FEDERATION_RECEIPTS=OFF",
 		"AMTP_FEDERATION_RECEIPTS_DOMAINS=Shop.example = all, x.example=known"}})

@@ -22,8 +22,8 @@ type Retention struct {
 
 const day = 24 * time.Hour
 
-// Bounds of what is kept. Less than a minute would purge what is being read;
-// a hundred years stand for ever.
+// Bounds of the times. Less than a minute would purge messages while they are read; a
+// hundred years are as good as for ever.
 const (
 	shortestKept = time.Minute
 	longestKept  = 36500 * day
@@ -60,7 +60,7 @@ func (r *Retention) settings() []setting {
 	}
 }
 
-// kept makes a value of a time for which things are kept.
+// kept binds a field that holds a time for which things are kept.
 func kept(p *time.Duration, shortest time.Duration) value {
 	parse := func(s string) (time.Duration, error) {
 		d, err := parseDays(s)
@@ -96,7 +96,7 @@ func formatDays(d time.Duration) string {
 	return formatDuration(d)
 }
 
-// upTo is a count with a bound of its own.
+// upTo binds a count with its own upper bound.
 func upTo(p *int, most int) value {
 	v := count(p)
 	set := v.set

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Rule lifts calls to a host, to the addresses of a network, or, with a port
-// alone, to public addresses at another port than 443. Port 0 is every port.
+// Rule allows calls to a host, to the addresses of a network, or, with a port alone, to
+// public addresses at a port other than 443. Port 0 means every port.
 type Rule struct {
 	Host   string
 	Prefix netip.Prefix
@@ -35,8 +35,8 @@ func parseResolver(s string) (netip.AddrPort, error) {
 
 func formatResolver(at netip.AddrPort) string { return at.String() }
 
-// parseRule reads one of network, address, host name and nothing, and a port
-// behind a colon. What holds colons itself stands in brackets before a port.
+// parseRule reads a network, an address, a host name or nothing, followed by a colon
+// and a port or not. An IPv6 address or network with a port is in brackets.
 func parseRule(s string) (Rule, error) {
 	to, port, err := cutPort(s)
 	if err != nil {
@@ -68,7 +68,8 @@ func parseRule(s string) (Rule, error) {
 	return r, nil
 }
 
-// cutPort cuts a port off, 0 if there is none, and brackets.
+// cutPort returns the text without its port and brackets, and the port, 0 if there is
+// none.
 func cutPort(s string) (to string, port uint16, err error) {
 	to = s
 	digits, hasPort := "", false
@@ -77,7 +78,7 @@ func cutPort(s string) (to string, port uint16, err error) {
 		hasPort = behind != ""
 		digits, ok = strings.CutPrefix(behind, ":")
 		if !ok {
-			digits = "" // no port, whatever it is
+			digits = "" // no port
 		}
 	} else if strings.Count(s, ":") == 1 {
 		to, digits, hasPort = strings.Cut(s, ":")
@@ -87,7 +88,7 @@ func cutPort(s string) (to string, port uint16, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("%s has no port between 1 and 65535 behind its colon", brief(s))
+		return "", 0, fmt.Errorf("%s has no port between 1 and 65535 after its colon", brief(s))
 	}
 	return to, uint16(n), nil
 }
@@ -109,8 +110,8 @@ func formatRule(r Rule) string {
 	return to + ":" + strconv.Itoa(int(r.Port))
 }
 
-// list makes a value of a field with several items, which a comma divides, or
-// which stand in a list of the file.
+// list binds a field with several items. They are divided by commas, or are a list of
+// the file.
 func list[T any](p *[]T, items string, parse func(string) (T, error), format func(T) string) value {
 	parseAll := func(s string) ([]T, error) {
 		var all []T

@@ -20,8 +20,8 @@ type setting struct {
 	value   value  // the field of the Config
 }
 
-// settings returns the declarations in the order in which they are shown, bound
-// to the fields of c. A default is not yet in its field.
+// settings returns the declarations in the order in which they are shown, bound to the
+// fields of c. The fields do not have their defaults yet.
 func (c *Config) settings() []setting {
 	return slices.Concat(
 		[]setting{{path: "data_dir", env: "AMTP_DATA_DIR", flag: "data-dir", value: path(&c.DataDir),
@@ -82,9 +82,9 @@ func (t *TLS) settings() []setting {
 	}
 }
 
-// maxMessage is the highest message.max_size. A client reads answers of at most
-// 64 MiB; a page of an inbox with one message must fit, with what the gateway
-// adds to it.
+// maxMessage is the highest message.max_size. A client reads answers of at most 64 MiB.
+// A page of an inbox with one message, and with the fields that the gateway adds, must
+// fit.
 const (
 	maxMessage    = 32 * mib
 	whyMaxMessage = "a message must fit into one answer of an inbox, and clients read at most 64MiB"

@@ -7,9 +7,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// YAML returns the configuration as a file that Load takes, with the meaning of
-// each key above it and the place it came from behind it. Secrets are redacted:
-// such a key must be written again before the file is used.
+// YAML returns the configuration as a file that Load reads. The meaning of each key is
+// above it, and the place of its value after it. Secrets are redacted: write such a key
+// again before the file is used.
 func (c Config) YAML() ([]byte, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	sections := map[string]*yaml.Node{"": root}
@@ -39,14 +39,14 @@ func (s setting) yaml() (key, val *yaml.Node) {
 	key = &yaml.Node{Kind: yaml.ScalarNode, Value: name, HeadComment: s.meaning}
 	val = &yaml.Node{Kind: yaml.ScalarNode, Value: s.value.text()}
 	if _, isText := s.value.plain().(string); isText {
-		val.SetString(s.value.text()) // with quotes where it would look like something else
+		val.SetString(s.value.text()) // with quotes where YAML would read it as something else
 	}
 	return key, val
 }
 
-// JSON returns the configuration as an object: "file" is the file that was read,
-// and "settings" has for each key its value and the place it came from. Secrets
-// are redacted.
+// JSON returns the configuration as an object: "file" is the file that was read, and
+// "settings" has for each key its value and the place of that value. Secrets are
+// redacted.
 func (c Config) JSON() ([]byte, error) {
 	type shown struct {
 		Value any    `json:"value"`

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSignatureKey: the key with which the gateway signs is tried before anything
-// starts, and what is wrong is said without the file.
+// TestSignatureKey: the signing key is tried before anything starts, and the error does
+// not show the file's content.
 func TestSignatureKey(t *testing.T) {
 	dir := t.TempDir()
 	writeCertificate(t, dir)
@@ -42,7 +42,7 @@ func TestSignatureKey(t *testing.T) {
 			file + "key.pem", "AMTP_SIGNATURE_KEY_ID=main"}, "signature.key_id", ""},
 	} {
 		if runtime.GOOS == "windows" && c.what == "a file for everybody" {
-			continue // it does not say who may read
+			continue // Windows does not say which users may read a file
 		}
 		cfg, warnings, err := command{env: c.env}.loadIn(t, dir)
 		switch {

@@ -15,16 +15,16 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Table has the values of TXT records: that of _amtp.{domain} under the bare
-// domain, that of a key under {selector}._amtpkey.{domain}. Each is valid, but
-// that a gateway may lack TLS.
+// Table holds values of TXT records. The record of _amtp.{domain} is under the bare
+// domain, that of a key under {selector}._amtpkey.{domain}. Each is valid, except that
+// a gateway may lack TLS.
 type Table map[amtp.Domain]string
 
-// keyMark stands in the name of every key record between selector and domain.
+// keyMark is in the name of every key record, between selector and domain.
 const keyMark = "._amtpkey."
 
-// table makes a value of records, as a JSON object or as keys and values of
-// the file.
+// table binds a field of records, which are a JSON object, or keys and values of the
+// file.
 func table(p *Table) value {
 	v := bind(p, "JSON object of names and the values of TXT records", parseTable, formatTable)
 	v.compose = composeTable
@@ -55,12 +55,12 @@ func quoteJSON(s string) string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(s); err != nil {
-		return strconv.Quote(s) // cannot be: every text has a form in JSON
+		return strconv.Quote(s) // cannot happen: every text has a form in JSON
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// parseTable reads an object whose members are all text.
+// parseTable reads an object whose values are all text.
 func parseTable(s string) (Table, error) {
 	if s == "" {
 		return nil, nil

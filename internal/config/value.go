@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Forms that are more than a word in a help text.
+// Forms that need more than a word in a help text.
 const (
 	secretForm  = "key"
 	booleanForm = "true|false"
@@ -21,16 +21,16 @@ const (
 // value is one field of a Config as the sources and the output see it.
 type value struct {
 	form   string             // how it is written, for the help and the documentation
-	bounds string             // what else is required of it; "" for nothing
+	bounds string             // further requirements; "" for none
 	set    func(string) error // on error the field is unchanged
-	text   func() string      // what set would read; redacted for a secret
+	text   func() string      // the text that set would read; redacted for a secret
 	plain  func() any         // for JSON: a bool, a number or the text
 	// compose turns a list, or keys and values, of a file into the text that set takes;
 	// nil if there can only be one value.
 	compose func(*yaml.Node) (string, error)
 }
 
-// bind makes a value of the field at p, which parse reads and format writes.
+// bind makes a value of the field at p. parse reads it and format writes it.
 func bind[T any](p *T, form string, parse func(string) (T, error), format func(T) string) value {
 	return value{
 		form: form,
@@ -52,7 +52,7 @@ func bind[T any](p *T, form string, parse func(string) (T, error), format func(T
 	}
 }
 
-// same is the format of a value that is text.
+// same formats a value that is text.
 func same[T ~string](s T) string { return string(s) }
 
 func hostPort(p *string) value { return bind(p, "host:port", parseHostPort, same) }
@@ -75,7 +75,7 @@ func duration(p *time.Duration) value {
 
 func size(p *int64, lowest, highest int64) value { return sizeBecause(p, lowest, highest, "") }
 
-// sizeBecause is a size whose highest value has a reason that is not obvious.
+// sizeBecause binds a size with an upper bound whose reason is not obvious.
 func sizeBecause(p *int64, lowest, highest int64, reason string) value {
 	parse := func(s string) (int64, error) {
 		n, err := parseSize(s)
@@ -104,7 +104,7 @@ type option[T comparable] struct {
 	is   T
 }
 
-// choice makes a value of a field that takes one of a few words, in any case.
+// choice binds a field that takes one of a few words, in any case.
 func choice[T comparable](p *T, options ...option[T]) value {
 	words := make([]string, len(options))
 	for i, o := range options {
