@@ -14,7 +14,7 @@ import (
 // errEnough ends a query early.
 var errEnough = errors.New("enough")
 
-// scan runs a query as long as row wants more.
+// scan runs a query until row returns false.
 func (c *statements) scan(sql string, row func(*sqlite3.Stmt) (more bool), args ...any) error {
 	err := c.query(sql, func(s *sqlite3.Stmt) error {
 		if !row(s) {
@@ -28,8 +28,8 @@ func (c *statements) scan(sql string, row func(*sqlite3.Stmt) (more bool), args 
 	return err
 }
 
-// find returns the row of the message that the reader means by id and may see,
-// 0 when there is none.
+// find returns the row of the message that the reader means by id and may see, 0 when
+// there is none.
 func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err error) {
 	if u, ok := id.UUID(); ok {
 		err = c.query(`SELECT id FROM message m WHERE uuid = ?1 AND (?2 OR sender_agent = ?3
@@ -42,7 +42,8 @@ func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err 
 			return row, err
 		}
 	}
-	// What somebody vouched for comes before what strangers sent in the name.
+	// A message whose sender is proven comes before one that was sent under the same id
+	// without proof.
 	err = c.query(`SELECT message FROM alias WHERE id = ?1 AND (?2 OR agent = ?3 AND ?3 <> 0)
 			ORDER BY length(variant), message DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
@@ -68,7 +69,7 @@ func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageI
 	return rec, err
 }
 
-// envelopeColumns are read by scanEnvelope, from column 0 on.
+// envelopeColumns are the columns that scanEnvelope reads, from column 0.
 const envelopeColumns = `m.uuid, m.sender_agent, m.sender, m.class, m.trust, m.authentication, m.received, m.stamped,
 	m.request, m.given_id, m.subject, m.in_reply_to`
 
@@ -84,7 +85,7 @@ func scanEnvelope(dir *store.Directory, s *sqlite3.Stmt, first bool) gateway.Env
 	return row.Envelope(dir)
 }
 
-// record reads a message and its deliveries, with the thread that it has in the
+// record reads a message and its deliveries, and the thread of the message in the
 // reader's mailbox.
 func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64,
 	body bool) (rec gateway.Record, err error) {
@@ -104,8 +105,8 @@ func (c *statements) record(dir *store.Directory, by gateway.Reader, row int64,
 	return rec, err
 }
 
-// deliveryColumns are read by scanDelivery, of a delivery d and its job j, from
-// any column on.
+// deliveryColumns are the columns that scanDelivery reads, of a delivery d and its job
+// j, from any column.
 const deliveryColumns = `d.seq, d.agent, d.address, d.state, d.changed, d.delivered, d.acked, d.attempts, d.code, d.reason, d.pushed,
 	d.place, d.read, d.refused, j.state, j.changed, j.attempts, j.due, j.code, j.reason, d.further, d.redriven`
 
@@ -139,8 +140,8 @@ func (c *statements) deliveries(dir *store.Directory, row int64) ([]gateway.Deli
 		` FROM delivery d LEFT JOIN job j ON j.id = d.job WHERE d.message = ? ORDER BY d.seq`, row)
 }
 
-// deliveriesBy returns what the query finds, in the order in which the
-// recipients were named.
+// deliveriesBy returns the deliveries that the query finds, in the order in which the
+// message named the recipients.
 func (c *statements) deliveriesBy(dir *store.Directory, sql string, args ...any) ([]gateway.Delivery, error) {
 	var rows []store.DeliveryRow
 	err := c.query(sql, func(s *sqlite3.Stmt) error {
@@ -187,8 +188,8 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 	return page, err
 }
 
-// series returns the messages that the filter chooses by who sent and received
-// them, each condition through its own index.
+// series returns the messages with the senders and recipients that the filter asks for.
+// Each condition uses its own index.
 func (c *statements) series(dir *store.Directory, by gateway.Reader, f gateway.MessageFilter) store.Series {
 	x := store.Indexes{
 		All: store.Index(func(before int64, limit int) ([]int64, error) {
@@ -222,8 +223,8 @@ func (c *statements) numbers(sql string, args ...any) (list []int64, err error) 
 	return list, err
 }
 
-// floor returns the number of a message that was stored before all that were
-// received since then, 0 where none is known.
+// floor returns the row of a message that was stored before all messages received since
+// that time, 0 when none is known.
 func (c *statements) floor(since time.Time) (row int64, err error) {
 	err = c.query(`SELECT id FROM message INDEXED BY message_received WHERE received < ? ORDER BY received DESC, id DESC LIMIT 1`,
 		func(s *sqlite3.Stmt) error {
@@ -233,8 +234,8 @@ func (c *statements) floor(since time.Time) (row int64, err error) {
 	return row, err
 }
 
-// match tells which of the messages were received since the time and have the
-// status that the filter wants.
+// match reports which of the messages were received since the time of the filter and
+// have its status.
 func (c *statements) match(rows []int64, f gateway.MessageFilter) ([]bool, error) {
 	match := make([]bool, len(rows))
 	for i, row := range rows {
@@ -258,7 +259,7 @@ func (c *statements) match(rows []int64, f gateway.MessageFilter) ([]bool, error
 	return match, nil
 }
 
-// hasStatus reports whether the wanted status selects the message.
+// hasStatus reports whether the message has the wanted status.
 func (c *statements) hasStatus(row int64, want amtp.Status) (bool, error) {
 	var states []gateway.Delivery
 	err := c.query(`SELECT CASE WHEN d.state = ?2 THEN coalesce(j.state, d.state) ELSE d.state END

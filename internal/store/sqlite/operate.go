@@ -9,7 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// everybody is the caller of lists that only the operator has.
+// everybody is the caller for lists that only the operator reads.
 const everybody = 0
 
 // JobsPage lists jobs, oldest first.
@@ -50,8 +50,8 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	return page, err
 }
 
-// jobSelection returns the query for the jobs that may match, oldest first, with
-// their states, through the index that leaves out the most.
+// jobSelection returns the query for the jobs that may match, oldest first, with their
+// states. It uses the index that leaves out the most rows.
 func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 	index, where := ``, ` WHERE id > ?`
 	args = append(args, int64(f.After))
@@ -60,12 +60,12 @@ func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 		where += ` AND destination = ?`
 		args = append(args, string(f.Destination))
 	}
-	if f.State == gateway.Delivering { // of which there are few
+	if f.State == gateway.Delivering { // there are few of them
 		index = ` INDEXED BY job_lease`
 		where += ` AND lease IS NOT NULL`
 	}
 	if f.Message != "" {
-		u, _ := f.Message.UUID() // the zero UUID is no message's
+		u, _ := f.Message.UUID() // no message has the zero UUID
 		index = ` INDEXED BY job_message`
 		where += ` AND message = (SELECT id FROM message WHERE uuid = ?)`
 		args = append(args, u[:])
@@ -73,7 +73,7 @@ func jobSelection(f gateway.JobFilter) (sql string, args []any) {
 	return `SELECT id, state FROM job` + index + where + ` ORDER BY id`, args
 }
 
-// idle returns a job that is there and not leased at now.
+// idle returns a job that exists and is not leased at now.
 func (w *writer) idle(id gateway.JobID, now time.Time) (store.QueuedJob, error) {
 	j, err := w.job(id)
 	if err == nil {
@@ -96,7 +96,7 @@ func (s *Store) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) e
 	})
 }
 
-// Cancel ends a job and what it has not decided.
+// Cancel ends a job, and the deliveries that are not decided yet.
 func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) error {
 	return s.write(ctx, 256, func(w *writer) error {
 		j, err := w.idle(job, now)

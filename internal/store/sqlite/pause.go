@@ -12,11 +12,11 @@ import (
 
 // Rows of setting that a restore writes.
 const (
-	pauseRow = "paused" // since when nothing is accepted, µs
-	floorRow = "floor"  // no inbox sequence is given up to this number
+	pauseRow = "paused" // since when no message is accepted, µs
+	floorRow = "floor"  // inbox sequences up to this number are not given out
 )
 
-// pause is the pauseRow in memory, for every message asks.
+// pause is the pauseRow in memory, because every message reads it.
 type pause struct{ since atomic.Int64 }
 
 // loadPause reads whether the store was paused when it was closed.
@@ -27,10 +27,10 @@ func (s *Store) loadPause() error {
 	}, pauseRow)
 }
 
-// Paused returns since when the store accepts nothing.
+// Paused returns since when the store is paused.
 func (s *Store) Paused() time.Time { return store.FromMicros(s.pause.since.Load()) }
 
-// Pause makes the store accept nothing.
+// Pause makes the store refuse every message.
 func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	return s.write(ctx, 0, func(w *writer) error {
 		added, err := w.exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, pauseRow,
@@ -51,7 +51,7 @@ func (s *Store) Resume(ctx context.Context) error {
 	})
 }
 
-// refusePaused is the answer of a paused store to a message.
+// refusePaused is gateway.ErrPaused when the store is paused.
 func (s *Store) refusePaused() error {
 	if s.pause.since.Load() != 0 {
 		return gateway.ErrPaused

@@ -12,7 +12,8 @@ import (
 
 const peerColumns = `domain, first_seen, last_seen, first_signed, last_signed`
 
-// isWritten tells whether an agent has written to a domain, which stands behind it.
+// isWritten is true when an agent has written to a domain. The parameter with the
+// domain follows it.
 const isWritten = `EXISTS (SELECT 1 FROM contact c WHERE c.domain = `
 
 func scanPeer(s *sqlite3.Stmt) gateway.SenderDomain {
@@ -26,7 +27,7 @@ func scanPeer(s *sqlite3.Stmt) gateway.SenderDomain {
 	}
 }
 
-// SenderDomain returns what is known of a domain.
+// SenderDomain returns what is stored about a domain.
 func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (p gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(r *reader) error {
 		p = gateway.SenderDomain{Domain: domain}
@@ -49,8 +50,8 @@ func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (p gateway
 	return p, err
 }
 
-// NoteSenderDomain remembers that a message of the domain was taken. Most often that is
-// known, and reading it is all there is to do.
+// NoteSenderDomain stores that a message of the domain was accepted. Most often this
+// changes nothing, and the call only reads.
 func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
 	known, err := s.SenderDomain(ctx, domain)
 	if err != nil || !known.Learns(signed, now) {
@@ -61,7 +62,8 @@ func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed
 		if w.reserve.refuses() && known.FirstSeen.IsZero() {
 			return gateway.ErrFull
 		}
-		// What is older than what another call has written meanwhile changes nothing.
+		// A time older than one that another call stored in the meantime changes
+		// nothing.
 		_, err := w.exec(`INSERT INTO peer (`+peerColumns+`) VALUES (?1, ?2, ?2, iif(?3, ?2, NULL), iif(?3, ?2, NULL))
 				ON CONFLICT (domain) DO UPDATE SET last_seen = max(last_seen, ?2), first_signed = iif(?3, coalesce(first_signed, ?2), first_signed),
 					last_signed = iif(?3, max(coalesce(last_signed, ?2), ?2), last_signed)`,
@@ -70,7 +72,7 @@ func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed
 	})
 }
 
-// SenderDomainsPage lists peers.
+// SenderDomainsPage lists sender domains.
 func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
 	limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(r *reader) error {
@@ -84,7 +86,7 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
 	return list, err
 }
 
-// PurgeDomains forgets domains that wrote nothing since, and returns how many.
+// PurgeDomains forgets domains that sent no message since then, and returns how many.
 func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
 	return s.peers.Step(limit, func(after store.Position) (gone int, last store.Position, err error) {
 		var due []string
@@ -99,8 +101,8 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 	})
 }
 
-// silentPeers returns the next domains that wrote nothing since, and the last that it
-// looked at, the zero Position when it came to the end.
+// silentPeers returns the next domains that sent no message since then, and the
+// position of the last row that it looked at, zero when it reached the end.
 func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Position, limit int) (due []string,
 	last store.Position, err error) {
 	search := store.NewSearch[string](limit)
@@ -112,14 +114,14 @@ func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Po
 	return search.Found, search.Last(), err
 }
 
-// forgetPeers forgets those of the domains that wrote nothing meanwhile either.
+// forgetPeers forgets those of the domains that have still sent no message.
 func (s *Store) forgetPeers(ctx context.Context, due []string, since time.Time) (int, error) {
 	var did int
 	err := s.write(ctx, 64*len(due), func(w *writer) error {
 		did = 0
 		for _, domain := range due {
-			// It may have written meanwhile. Whom agents met there goes first, and
-			// where that is much the domain stays for another call.
+			// The domain may have sent a message in the meantime. Its acquaintances are
+			// deleted first. If there are many, the domain is left for another call.
 			if all, err := w.forgetAcquaintances(domain); err != nil {
 				return err
 			} else if !all {

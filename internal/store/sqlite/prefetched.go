@@ -7,17 +7,17 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// prefetched are parcels of jobs that were leased a moment ago, read by the writer
-// in passing: to read one for itself takes a snapshot and costs more than to sign
-// it. Each is taken once. Any write that might change what one says drops all,
-// and what is not here is read from the database.
+// prefetched are parcels of jobs that were leased a moment ago. The writer reads them
+// while it leases the jobs. To read a parcel separately takes a snapshot, and costs
+// more than to sign it. Each parcel is taken once. A write that might change one drops
+// all of them. A parcel that is not here is read from the database.
 type prefetched struct {
 	mu      sync.Mutex
 	parcels map[gateway.JobID]gateway.Parcel
 }
 
-// Bounds of what is prefetched: 8 MiB together. What is larger costs little to read
-// beside what it costs to send.
+// Bounds of the prefetched parcels: 8 MiB together. To read a larger message costs
+// little compared to sending it.
 const (
 	maxPrefetched     = 512
 	maxPrefetchedSize = 16 << 10 // bytes of one body
@@ -30,7 +30,7 @@ func (p *prefetched) put(list []gateway.Parcel) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.parcels == nil || len(p.parcels)+len(list) > maxPrefetched { // nobody came for them
+	if p.parcels == nil || len(p.parcels)+len(list) > maxPrefetched { // these parcels were not taken
 		p.parcels = make(map[gateway.JobID]gateway.Parcel, maxPrefetched)
 	}
 	for _, parcel := range list {
@@ -50,21 +50,22 @@ func (p *prefetched) take(job gateway.JobID, fence int64) (gateway.Parcel, bool)
 	return parcel, true
 }
 
-// drop forgets the parcel of one job.
+// drop removes the parcel of one job.
 func (p *prefetched) drop(job gateway.JobID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.parcels, job)
 }
 
-// clear forgets all.
+// clear removes all parcels.
 func (p *prefetched) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.parcels)
 }
 
-// prefetch reads a leased job's parcel for when the lease is committed.
+// prefetch reads a leased job's parcel, which is available after the lease is
+// committed.
 func (w *writer) prefetch(j store.QueuedJob) error {
 	if j.Size > maxPrefetchedSize || len(w.pending.parcels) == maxPrefetched {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// purgeBytes bounds the bodies that one Purge removes: they are in memory, and the
-// writer walks through every page of them.
+// purgeBytes is the most bytes of bodies that one Purge deletes. The bodies are in
+// memory, and the writer visits every page of them.
 const purgeBytes = 8 << 20
 
 // Purge removes what has outlived its retention.
@@ -19,11 +19,12 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	return store.Purge(ctx, purgeRows{s}, keep, now, after, limit)
 }
 
-// purgeRows is the store as store.Purge walks through it. It is read beside the writer,
-// and bodies are parsed there. The writer looks again at what may have changed meanwhile.
+// purgeRows is the access of store.Purge to this store. Readers read the rows and parse
+// the bodies, while the writer goes on. The writer then checks again what may have
+// changed.
 type purgeRows struct{ *Store }
 
-// Times returns how the clock reads what is stored.
+// Times returns how the clock reads stored times.
 func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
 	err := s.correctTimes(ctx, now)
 	return s.watch.Times(now), err
@@ -33,7 +34,7 @@ func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error
 func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
 	out *gateway.Purged) (cursor store.PurgeCursor, list []*store.Aged, err error) {
 	err = s.read(ctx, func(r *reader) error {
-		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
+		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // the read may run again
 		if cursor, err = r.purgeCursor(keep, times); err == nil {
 			list, err = r.turns(&cursor, limit, out)
 		}
@@ -51,7 +52,7 @@ func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
 	}
 	var did gateway.Purged
 	err := s.write(ctx, size, func(w *writer) error {
-		w.keepsPrefetch, did = true, gateway.Purged{} // what is leased keeps its body
+		w.keepsPrefetch, did = true, gateway.Purged{} // a message with a leased job keeps its body
 		for _, m := range list {
 			if err := w.purge(m, cursor, &did); err != nil {
 				return err
@@ -67,7 +68,7 @@ func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
 	return did, nil
 }
 
-// purgeCursor returns where the purge goes on.
+// purgeCursor returns the cursor from which the purge continues.
 func (c *statements) purgeCursor(keep gateway.Retention, times store.Times) (store.PurgeCursor, error) {
 	stored := ""
 	err := c.query(`SELECT value FROM setting WHERE name = ?`, func(s *sqlite3.Stmt) error {
@@ -80,8 +81,8 @@ func (c *statements) purgeCursor(keep gateway.Retention, times store.Times) (sto
 	return store.NewPurgeCursor(stored, keep, times)
 }
 
-// turns returns the next messages to look at, with what has to be written when their
-// bodies go, and notes in out what it found.
+// turns returns the next messages to look at, with the values to write when their
+// bodies are deleted. It sets in out what it found.
 func (r *reader) turns(cursor *store.PurgeCursor, limit int, out *gateway.Purged) ([]*store.Aged, error) {
 	var list []*store.Aged
 	err := r.query(`SELECT message FROM purge_turn WHERE due <= ? ORDER BY due LIMIT ?`, func(s *sqlite3.Stmt) error {
@@ -120,8 +121,8 @@ func (r *reader) turns(cursor *store.PurgeCursor, limit int, out *gateway.Purged
 	return list, err
 }
 
-// prepare computes what has to be written when the body goes, if it is due. One that
-// cannot be read stays.
+// prepare computes the values to write when the body is deleted, if that is due. A body
+// that cannot be read stays.
 func (r *reader) prepare(m *store.Aged, cursor *store.PurgeCursor, out *gateway.Purged) error {
 	err := r.query(`SELECT coalesce(length(body), 0) FROM message WHERE id = ?`, func(s *sqlite3.Stmt) error {
 		m.Stored = s.ColumnInt64(0)
@@ -140,7 +141,7 @@ func (r *reader) prepare(m *store.Aged, cursor *store.PurgeCursor, out *gateway.
 	return nil
 }
 
-// remains computes what is kept of a body that goes. It is false when the body
+// remains computes what is kept of a body that is deleted. It is false when the body
 // cannot be read.
 func (r *reader) remains(m *store.Aged) bool {
 	var class gateway.Class
@@ -160,7 +161,7 @@ func (r *reader) remains(m *store.Aged) bool {
 	return ok
 }
 
-// standing reads of a message's deliveries what its retention depends on.
+// standing reads the parts of a message's deliveries on which its retention depends.
 func (c *statements) standing(m *store.Aged, times *store.Times) error {
 	return c.query(`SELECT agent, state, changed, pushed FROM delivery WHERE message = ?`, func(s *sqlite3.Stmt) error {
 		d := gateway.Delivery{
@@ -175,7 +176,7 @@ func (c *statements) standing(m *store.Aged, times *store.Times) error {
 	}, m.Row)
 }
 
-// mend writes times of a message anew that a wrong clock wrote.
+// mend replaces times of a message that a wrong clock wrote.
 func (w *writer) mend(row int64, times store.TimeFixes) error {
 	for was, right := range times {
 		for _, sql := range []string{
@@ -191,7 +192,7 @@ func (w *writer) mend(row int64, times store.TimeFixes) error {
 	return nil
 }
 
-// hold reads what the retention of a message depends on, as it is now.
+// hold reads the values on which the retention of a message depends, as they are now.
 func (c *statements) hold(m *store.Aged, times *store.Times) error {
 	m.Forget()
 	var received int64
@@ -213,8 +214,8 @@ func (c *statements) hold(m *store.Aged, times *store.Times) error {
 	}, m.Row)
 }
 
-// purge removes what is due of one message, in the writer's transaction, and says
-// when it is looked at again.
+// purge removes the expired parts of one message, in the writer's transaction, and
+// stores when the purge looks at it again.
 func (w *writer) purge(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	err := w.hold(m, &cursor.Times)
 	if err == nil {
@@ -236,7 +237,7 @@ func (w *writer) purge(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Pu
 	return w.lookAt(m.Row, m.Again(cursor))
 }
 
-// lookAt has the purge look at a message at that time, and not before.
+// lookAt makes the purge look at a message at that time, and not before.
 func (w *writer) lookAt(row int64, at time.Time) error {
 	_,
 		err := w.exec(`INSERT INTO purge_turn (message, due) VALUES (?, ?) ON CONFLICT (message) DO UPDATE SET due = excluded.due`,
@@ -244,7 +245,7 @@ func (w *writer) lookAt(row int64, at time.Time) error {
 	return err
 }
 
-// purgeBody removes the body, unless a report has yet to be made of it.
+// purgeBody deletes the body, unless a job still needs it for a report.
 func (w *writer) purgeBody(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	if busy, err := w.hasJob(m.Row); busy || err != nil {
 		return err
@@ -252,11 +253,11 @@ func (w *writer) purgeBody(m *store.Aged, cursor *store.PurgeCursor, did *gatewa
 	if err := w.dropBody(m, did); err != nil {
 		return err
 	}
-	return w.hold(m, &cursor.Times) // with the key that the body told
+	return w.hold(m, &cursor.Times) // with the key that was only in the body
 }
 
-// purgeRest forgets the keys that are due of a message without a body, and then the
-// message.
+// purgeRest forgets the expired idempotency keys of a message without a body, and then
+// the message.
 func (w *writer) purgeRest(m *store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	for _, key := range m.KeysDue(cursor) {
 		if _, err := w.exec(`DELETE FROM dedup WHERE key = ? AND message = ?`, key, m.Row); err != nil {
@@ -272,7 +273,7 @@ func (w *writer) purgeRest(m *store.Aged, cursor *store.PurgeCursor, did *gatewa
 	return err
 }
 
-// hasJob reports whether a job of the message is there.
+// hasJob reports whether the message has a job.
 func (c *statements) hasJob(row int64) (has bool, err error) {
 	err = c.query(`SELECT 1 FROM job INDEXED BY job_message WHERE message = ? LIMIT 1`, func(*sqlite3.Stmt) error {
 		has = true
@@ -281,8 +282,8 @@ func (c *statements) hasJob(row int64) (has bool, err error) {
 	return has, err
 }
 
-// dropBody removes the body and keeps what it was needed for: the fingerprint,
-// by which a late retry is recognised, and the way to its key.
+// dropBody deletes the body. It keeps the fingerprint, by which a late retry is
+// recognised, and makes its idempotency key one that can be found without it.
 func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 	n, err := w.exec(`UPDATE message SET body = NULL, fingerprint = ? WHERE id = ? AND body IS NOT NULL`,
 		m.Fingerprint, m.Row)
@@ -290,7 +291,7 @@ func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 		return err
 	}
 	did.Bodies += int(n)
-	// Without its content nobody can try it again.
+	// Without its content a delivery cannot be redriven.
 	if _,
 		err := w.exec(`UPDATE delivery INDEXED BY delivery_message SET dead = NULL WHERE message = ? AND dead IS NOT NULL`,
 		m.Row); err != nil {
@@ -305,10 +306,10 @@ func (w *writer) dropBody(m *store.Aged, did *gateway.Purged) error {
 	return err
 }
 
-// forget removes a message whose body is gone with everything that points to
-// it, and reports whether it is still there. It stays while one of its keys is
-// remembered, or while it is the newest: the numbers go on from the highest row,
-// and none is given twice.
+// forget removes a message without a body, and all rows that refer to it. stays reports
+// whether it is still there. It stays while one of its keys is stored. It also stays
+// while it is the newest: the next numbers are counted from the highest row, and none
+// is given out twice.
 func (w *writer) forget(row int64, did *gateway.Purged) (stays bool, err error) {
 	err = w.query(`SELECT body IS NOT NULL OR id = ?2 OR EXISTS (SELECT 1 FROM delivery WHERE message = ?1 AND seq = ?3)
 				OR EXISTS (SELECT 1 FROM dedup WHERE message = ?1 AND used IS NOT NULL)

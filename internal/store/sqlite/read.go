@@ -8,19 +8,19 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// gate is before the reading connections. The writer closes it for the moment in
-// which nobody may have a snapshot.
+// gate is in front of the reading connections. The writer closes it while no read may
+// have a snapshot.
 type gate struct {
 	mu      sync.Mutex
 	shut    chan struct{} // closed when reads may begin again; nil while they may
 	running map[*reader]context.CancelCauseFunc
 }
 
-// errInterrupted is why a read ends that the writer did not wait for.
+// errInterrupted is the cause with which the writer ends a read.
 var errInterrupted = errors.New("the writer needs a moment without reads")
 
-// begin notes that a read runs, until end. It is false while none may, and returns
-// what to wait for then.
+// begin notes that a read runs, until end. While the gate is closed it returns false,
+// and a channel that is closed when the gate opens.
 func (g *gate) begin(r *reader, interrupt context.CancelCauseFunc) (shut chan struct{}, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -37,7 +37,7 @@ func (g *gate) end(r *reader) {
 	delete(g.running, r)
 }
 
-// close interrupts the reads that run and lets none begin before open.
+// close interrupts the running reads, and lets no other begin before open.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -54,8 +54,8 @@ func (g *gate) open() {
 	g.shut = nil
 }
 
-// read runs fn on one of the reading connections, in one snapshot. It is run again
-// when the writer interrupts it: fn begins anew, whatever it had found out.
+// read runs fn on one of the reading connections, in one snapshot. When the writer
+// interrupts it, read runs fn again, which has to start from the beginning.
 func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 	if err := s.dir.Ended(ctx); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 			return err
 		}
 	}
-	return gateway.ErrBusy // it takes longer than the writer needs to fill the journal
+	return gateway.ErrBusy // the read takes longer than the writer needs to fill the journal
 }
 
 func (s *Store) readOnce(ctx context.Context, fn func(*reader) error) error {
@@ -91,7 +91,8 @@ func (s *Store) readOnce(ctx context.Context, fn func(*reader) error) error {
 	}
 }
 
-// readWith runs fn on a connection, or returns what to wait for before that.
+// readWith runs fn on a connection. When the gate is closed, it returns the channel to
+// wait for instead.
 func (s *Store) readWith(ctx context.Context, r *reader, fn func(*reader) error) (shut chan struct{}, err error) {
 	limited, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
@@ -105,8 +106,8 @@ func (s *Store) readWith(ctx context.Context, r *reader, fn func(*reader) error)
 	return nil, r.snapshot(mine, fn)
 }
 
-// quiesce ends the reads that are under way, which begin again by themselves, and
-// lets none begin before resume: who writes does not wait for who reads.
+// quiesce interrupts the running reads, which start again by themselves, and lets none
+// begin before resume. So the writer does not wait for readers.
 func (s *Store) quiesce() (resume func()) {
 	s.gate.close()
 	held := make([]*reader, 0, readerCount)

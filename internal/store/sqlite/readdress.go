@@ -46,9 +46,9 @@ func (w *writer) readdress(from, to amtp.Domain) (done gateway.Readdressed, err 
 		address, err := amtp.ParseAddress(s.ColumnText(1) + "@" + string(domain))
 		switch {
 		case err != nil && !isAddress(s.ColumnText(1)+"@"+string(from)):
-			return nil // nobody can read it here either
+			return nil // the present address cannot be read either
 		case err != nil:
-			return refusedChange{err} // together it is too long
+			return refusedChange{err} // the new address is too long
 		case taken:
 			done.Stayed = append(done.Stayed, address)
 			return nil

@@ -11,8 +11,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// noteContact notes that an agent has written to a domain, the first time. What was
-// sent by itself, such as the reply of an endpoint, is nobody's decision.
+// noteContact notes the first time that an agent writes to a domain. An automatic
+// message, such as the reply of an endpoint, does not count, because the agent did not
+// decide to write.
 func (w *writer) noteContact(m *amtp.Message, c store.Contact) error {
 	if c.Agent == 0 || w.dir.HasWritten(c) || m.Automatic() {
 		return nil
@@ -23,8 +24,8 @@ func (w *writer) noteContact(m *amtp.Message, c store.Contact) error {
 	return err
 }
 
-// insertReceipt writes what the sender's domain may be told of a message that was marked
-// read or acknowledged just now.
+// insertReceipt stores the receipt that the sender's domain may get for a message that
+// was just marked read or acknowledged.
 func (w *writer) insertReceipt(row *store.InboxRow, agent gateway.AgentID, r *store.ReceiptRow) error {
 	if r.Domain == "" {
 		return nil
@@ -99,7 +100,7 @@ func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time,
 	return list, more, err
 }
 
-// SettleReceipts forgets receipts that were told or are not owed.
+// SettleReceipts forgets receipts that were sent or are not owed.
 func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, again time.Time) error {
 	return s.writeBackground(ctx, 64*len(list), func(w *writer) error {
 		w.keepsPrefetch = true
@@ -121,7 +122,8 @@ func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, 
 	})
 }
 
-// DropReceipts forgets what waited too long, and what is too much.
+// DropReceipts forgets receipts that waited too long, and those beyond the most that
+// are kept.
 func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Time, most, limit int) (int, error) {
 	due := false
 	err := s.read(ctx, func(r *reader) error {
@@ -162,8 +164,9 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 	return gone, nil
 }
 
-// TakeReceipts applies what the gateway of a domain tells. It is looked for
-// beside the writer, which changes only what is still as it was.
+// TakeReceipts applies the receipts that the gateway of a domain sent. The rows are
+// found while the writer goes on. The writer changes only those that are still as they
+// were.
 func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
 	now time.Time) (int, error) {
 	var told []store.ReceiptChange
@@ -175,7 +178,7 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 			if err != nil {
 				return err
 			}
-			if changes && !seen[t.Seq] { // of two for one delivery the first counts
+			if changes && !seen[t.Seq] { // of two for one delivery, the first counts
 				told, seen[t.Seq] = append(told, t), true
 			}
 		}
@@ -206,7 +209,7 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	return changed, nil
 }
 
-// receiptChange finds what one receipt changes.
+// receiptChange returns what one receipt changes.
 func (r *reader) receiptChange(from amtp.Domain, receipt *gateway.Receipt,
 	now int64) (t store.ReceiptChange, changes bool, err error) {
 	uuid, text, ok := store.ReceiptID(receipt)
@@ -221,7 +224,7 @@ func (r *reader) receiptChange(from amtp.Domain, receipt *gateway.Receipt,
 	if err = r.query(`SELECT id FROM message WHERE uuid = ? AND sender_agent IS NOT NULL`, found, uuid); err != nil {
 		return t, false, err
 	}
-	if row == 0 { // it left under another id
+	if row == 0 { // it was sent under another id
 		if err = r.query(`SELECT message FROM alias WHERE id = ? AND agent <> 0 ORDER BY message DESC LIMIT 1`, found,
 			text); err != nil || row == 0 {
 			return t, false, err

@@ -9,7 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// repeat answers a retry, and delivers to the recipients it adds.
+// repeat answers a retry, and delivers to the recipients that it adds.
 func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recipient) (gateway.Accepted, error) {
 	record, err := w.record(w.dir, gateway.Reader{Everyone: true}, row, false)
 	if err != nil {
@@ -26,7 +26,7 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 			return gateway.Accepted{}, err
 		}
 	}
-	// An added recipient gets the content, also when its retention was over.
+	// An added recipient gets the body, even when its retention had ended.
 	back, err := w.exec(`UPDATE message SET body = ? WHERE id = ? AND body IS NULL`, a.Message.Raw(), row)
 	if err == nil && back > 0 {
 		err = w.lookAt(row, a.ReceivedAt)
@@ -41,24 +41,24 @@ func (w *writer) repeat(a *store.Incoming, row int64, recipients []gateway.Recip
 	return store.Replayed(record.ID, deliveries), nil
 }
 
-// lookups is the writer as store.Recognise asks it. Nothing of it waits.
+// lookups answers store.Recognise in the writer's transaction. No lookup waits.
 type lookups struct{ *writer }
 
-// KeepKey remembers a new idempotency key.
+// KeepKey stores a new idempotency key.
 func (l lookups) KeepKey(_ context.Context, in *store.Incoming, row int64) (bool, error) {
 	target, used := l.next.message, any(null{})
-	if row != 0 { // a further key, which the stored body does not tell
+	if row != 0 { // another key, which is not in the stored body
 		target, used = row, store.Micros(in.ReceivedAt)
 	}
 	kept, err := l.exec(`INSERT INTO dedup (key, message, used) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 		in.Dedup[:], target, used)
 	if err == nil && kept == 1 && row != 0 {
-		err = l.lookAt(row, in.ReceivedAt) // an end that was not foreseen
+		err = l.lookAt(row, in.ReceivedAt) // the retention of this key was not planned for
 	}
 	return kept == 1, err
 }
 
-// ByKey returns the row of the message for which the key is remembered.
+// ByKey returns the row of the message for which the key is stored.
 func (l lookups) ByKey(_ context.Context, in *store.Incoming) (row int64, err error) {
 	err = l.query(`SELECT message FROM dedup WHERE key = ?`, func(s *sqlite3.Stmt) error {
 		row = s.ColumnInt64(0)
@@ -87,9 +87,9 @@ func (l lookups) ByAlias(_ context.Context, in *store.Incoming) (row int64, err 
 	return row, err
 }
 
-// HasContent reports whether the stored message has the content. Retries nearly
-// always have the same bytes. Anything else is compared by the caller, which
-// then comes again.
+// HasContent reports whether the stored message has the content. A retry nearly always
+// has the same bytes. Otherwise it returns needsCompare: the caller compares the
+// messages, and then calls again.
 func (l lookups) HasContent(_ context.Context, in *store.Incoming, row int64) (same bool, err error) {
 	if same, known := in.Same[row]; known {
 		return same, nil
@@ -117,7 +117,7 @@ func (c *statements) sameContent(a *store.Incoming, row int64) (bool, error) {
 	return a.HasContent(body, kept)
 }
 
-// compare finds out whether the stored message has a's content.
+// compare notes in a.Same whether the stored message has a's content.
 func (s *Store) compare(ctx context.Context, a *store.Incoming, row int64) error {
 	var same bool
 	err := s.read(ctx, func(r *reader) (err error) {

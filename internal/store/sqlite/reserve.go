@@ -16,34 +16,34 @@ import (
 // ReserveName is the name of the reserve in the data directory.
 const ReserveName = "amtp.reserve"
 
-// The reserve is as large as some thousand acknowledgements need. Messages are
-// taken again when it and as much again has room, and while they are refused
-// that is looked at once in a while.
+// The reserve has room for some thousand acknowledgements. Messages are accepted again
+// when there is room for the reserve and as much again. While they are refused, this is
+// checked every lookEvery.
 const (
 	reserveSize = 16 << 20
 	lookEvery   = time.Second
 )
 
-// shortWAL is how long the WAL gets while room is short: then it is copied and
-// begun anew, in the place that it has on the disk already.
+// shortWAL is the size of the WAL, in bytes, while room is short. Then it is copied and
+// restarted, in the space that it already has on the disk.
 const shortWAL = 1 << 20
 
-// reserve is a file that holds nothing but room. When the disk is full it is
-// given up, so that acknowledgements and the purge, which make room, can still
-// be written. From then on nothing new is accepted until it has room again.
-// Only the writer's goroutine uses it.
+// reserve is a file that only occupies space. When the disk is full it is deleted, so
+// that acknowledgements and the purge, which free space, can still be written. From
+// then on no message is accepted until there is room for the reserve again. Only the
+// writer's goroutine uses it.
 type reserve struct {
 	path   string
 	size   int64
 	free   func(dir string) (bytes int64, known bool)
 	now    func() time.Time
 	log    *slog.Logger
-	short  bool      // there is no reserve
-	looked time.Time // when room was last looked for
+	short  bool      // the reserve does not exist
+	looked time.Time // when free space was last checked
 }
 
-// openReserve makes the reserve unless it is there. Without room for it the
-// store begins as if it had met a full disk.
+// openReserve creates the reserve unless it exists. Without room for it, the store
+// starts as it is after a full disk.
 func openReserve(o Options) (*reserve, error) {
 	r := &reserve{path: filepath.Join(o.Dir, ReserveName), size: cmp.Or(o.Reserve, reserveSize), free: o.free,
 		now: o.now, log: o.Log}
@@ -65,20 +65,20 @@ func openReserve(o Options) (*reserve, error) {
 	return r, nil
 }
 
-// refuses reports whether there is no room for anything new. It looks for room
-// at most once every lookEvery: also while there is a reserve, which somebody may
-// have deleted, and which is made again then.
+// refuses reports whether new messages are refused. It checks for room at most once
+// every lookEvery. It does so even while the reserve exists: if somebody deleted the
+// file, it is created again.
 func (r *reserve) refuses() bool {
 	if now := r.now(); now.Sub(r.looked).Abs() >= lookEvery {
 		r.looked = now
-		made, _ := r.make() // whatever the reason, there is no reserve
+		made, _ := r.make() // whatever the error is, there is no reserve
 		r.set(!made)
 	}
 	return r.short
 }
 
-// set notes whether room is short. A change is logged, for all the requests
-// that it will have refused.
+// set notes whether room is short. Only a change is logged, not every request that is
+// refused.
 func (r *reserve) set(short bool) {
 	switch {
 	case short && !r.short:
@@ -90,10 +90,10 @@ func (r *reserve) set(short bool) {
 	r.short = short
 }
 
-// met begins the transaction that follows one that failed with err. If the disk
-// was full, acknowledgements go on from here and messages are refused. When it
-// was the sync of a commit that failed, that commit stands in the WAL whole, and
-// a crash would bring back what was refused: a first row takes its place.
+// met begins the transaction after one that failed with err. If the disk was full, from
+// now on messages are refused, and acknowledgements use the reserve. If the sync of a
+// commit failed, that commit is complete in the WAL, and a crash would restore the
+// refused writes. Therefore met writes a row in its place.
 func (r *reserve) met(w *writer, err error) error {
 	if !isFull(err) {
 		return nil
@@ -104,15 +104,15 @@ func (r *reserve) met(w *writer, err error) error {
 	return err
 }
 
-// release gives the reserve up: the disk is full.
+// release deletes the reserve, because the disk is full.
 func (r *reserve) release() {
 	r.set(true)
 	r.looked = r.now()
-	_ = os.Remove(r.path) // what cannot be removed gives no room, and the write fails again
+	_ = os.Remove(r.path) // if this fails it frees no space, and the write fails again
 }
 
-// make makes the reserve if it is not there and there is room. It is false
-// without an error when there is not.
+// make creates the reserve if it does not exist and there is room. It returns false
+// without an error when there is no room.
 func (r *reserve) make() (bool, error) {
 	info, err := os.Stat(r.path)
 	if err == nil && info.Size() >= r.size {
@@ -135,8 +135,8 @@ func (r *reserve) make() (bool, error) {
 	return false, err
 }
 
-// write takes the room, really: where the system cannot be told to, with bytes
-// that no file system makes smaller.
+// write occupies the space on the disk. Where the system has no call for that, it
+// writes bytes that no file system can compress.
 func (r *reserve) write() error {
 	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

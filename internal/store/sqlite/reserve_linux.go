@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeSpace returns how much a file in dir can still grow.
+// freeSpace returns by how many bytes a file in dir can still grow.
 func freeSpace(dir string) (int64, bool) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -16,7 +16,7 @@ func freeSpace(dir string) (int64, bool) {
 	return int64(st.Bavail) * st.Bsize, true
 }
 
-// allocate gives an empty file its room.
+// allocate reserves the space of an empty file.
 func allocate(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {

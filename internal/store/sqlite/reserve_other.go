@@ -7,7 +7,8 @@ import (
 	"os"
 )
 
-// freeSpace cannot tell: then the reserve is made if that succeeds.
+// freeSpace returns false: the free space is not known. Then the reserve is created if
+// its writes succeed.
 func freeSpace(string) (int64, bool) { return 0, false }
 
 func allocate(*os.File, int64) error { return errors.ErrUnsupported }

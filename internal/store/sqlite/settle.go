@@ -22,7 +22,7 @@ func (s *Store) Settle(ctx context.Context, e gateway.Settlement) error {
 		if !j.LeasedUnder(e.Fence) {
 			return gateway.ErrStale
 		}
-		w.keepsPrefetch = true // but for the parcel of this one
+		w.keepsPrefetch = true // only the parcel of this job changes
 		w.prefetched.drop(j.ID)
 		end := store.Ending{Settlement: e, Job: j}
 		if e.Unmade {
@@ -74,7 +74,7 @@ func (w *writer) settle(e *store.Ending, waiting []store.WaitingDelivery) error 
 	return nil
 }
 
-// decide writes the ends of deliveries.
+// decide writes the results of deliveries.
 func (w *writer) decide(rows *store.SettlementRows) error {
 	for i := range rows.Done {
 		if err := w.finish(&rows.Done[i]); err != nil {
@@ -106,7 +106,7 @@ func (w *writer) decide(rows *store.SettlementRows) error {
 	return nil
 }
 
-// finish ends a delivery that the other side has, or that a report has told of.
+// finish ends a delivery that reached the other side, or that a report has named.
 func (w *writer) finish(r *store.DoneRow) (err error) {
 	if r.State == 0 {
 		_, err = w.exec(`UPDATE delivery SET job = NULL WHERE seq = ?`, r.Seq)
@@ -117,8 +117,8 @@ func (w *writer) finish(r *store.DoneRow) (err error) {
 	return err
 }
 
-// enter puts what was to be pushed into the agent's inbox, behind what readers
-// have seen of it.
+// enter moves a delivery that was to be pushed to the end of the agent's inbox, after
+// all entries that readers have seen.
 func (w *writer) enter(r *store.DoneRow) error {
 	_, err := w.exec(`UPDATE delivery SET seq = ?1, place = coalesce(place, seq), pushed = NULL, state = ?2, changed = ?3,
 			job = NULL, attempts = ?4 WHERE seq = ?5`,
@@ -128,7 +128,8 @@ func (w *writer) enter(r *store.DoneRow) error {
 	return err
 }
 
-// writeDead makes a delivery that failed a dead letter, of which a job reports.
+// writeDead makes a failed delivery a dead letter. report is the job that reports it, 0
+// for none.
 func (w *writer) writeDead(r *store.DeadRow, report gateway.JobID) error {
 	_, err := w.exec(`UPDATE delivery SET state = ?1, changed = ?2, job = ?3, attempts = ?4, code = ?5, reason = ?6,
 			first_try = ?7, last_try = ?8, dead = ?2 WHERE seq = ?9`,
@@ -137,7 +138,7 @@ func (w *writer) writeDead(r *store.DeadRow, report gateway.JobID) error {
 	return err
 }
 
-// postpone leaves a job to its next attempt.
+// postpone enters the next attempt of a job.
 func (w *writer) postpone(r *store.PostponedRow) error {
 	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, due = ?, lease = NULL, rekeys = rekeys + ?, code = ?,
 			reason = ?, since = ?, same = ?, troubles = ? WHERE id = ?`,
@@ -146,7 +147,7 @@ func (w *writer) postpone(r *store.PostponedRow) error {
 	return err
 }
 
-// giveBack leaves a job as if it had not been leased.
+// giveBack restores a job as if it had not been leased.
 func (w *writer) giveBack(r *store.ReturnedRow) error {
 	_, err := w.exec(`UPDATE job SET state = ?, changed = ?, attempts = ?, due = ?, lease = NULL, first_try = ?,
 			last_try = ?, turn = ? WHERE id = ?`,
@@ -155,7 +156,7 @@ func (w *writer) giveBack(r *store.ReturnedRow) error {
 	return err
 }
 
-// Expire gives up jobs that were begun before then.
+// Expire gives up jobs that were begun before that time.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	report func(gateway.Job) bool) (int, error) {
 	if err := s.refusePaused(); err != nil {
@@ -193,8 +194,8 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	})
 }
 
-// expired returns the next jobs that were begun before then and are not leased, and the
-// last that it looked at, the zero Position when it came to the end.
+// expired returns the next jobs that were begun before that time and are not leased.
+// last is the position of the last row that it looked at, zero when it reached the end.
 func (w *writer) expired(times *store.Times, begun time.Time, after store.Position, limit int) ([]store.QueuedJob,
 	store.Position, error) {
 	search := store.NewSearch[store.QueuedJob](limit)

@@ -11,20 +11,20 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// filesystem is the VFS through which all connections of a store reach their files.
-// It does three things that the one below it does not: writes to the WAL are handed
-// to the operating system in one piece, a full disk is reported as such, and what
-// was written last is noted, so that what somebody else writes is found.
+// filesystem is the VFS through which all connections of a store access their files. It
+// adds three things to the VFS below it. It passes writes to the WAL to the operating
+// system in one piece. It reports a full disk as such. It notes the last writes, so
+// that writes of another program are found.
 type filesystem struct {
 	vfs.VFS
-	written *imprints // nil over a VFS that is not the system's
+	written *imprints // nil over a VFS other than the system's
 }
 
-// stores counts those that were opened over the system's VFS.
+// stores counts the stores that were opened over the system's VFS.
 var stores atomic.Int64
 
-// useFilesystem registers the filesystem over the VFS named below ("" is the
-// system's) and returns the name under which SQLite finds it.
+// useFilesystem registers the filesystem over the VFS named below ("" is the system's).
+// It returns the name under which SQLite finds it.
 func useFilesystem(below string) (name string, written *imprints, err error) {
 	inner := vfs.Find(below)
 	if inner == nil {
@@ -63,13 +63,12 @@ func (f filesystem) openBelow(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File,
 	return f.Open(name.String(), flags)
 }
 
-// plainFile is any file but the WAL. Its sync is one of a checkpoint, and that it
-// failed because the disk is full is no better than any other reason: the next
-// checkpoint does not copy again what an earlier one has copied, and which of it
-// is on the disk nobody knows any more.
+// plainFile is any file but the WAL. It is synced by checkpoints. A sync that failed
+// because the disk is full is as bad as any other failure. The next checkpoint does not
+// copy the same pages again, and which of them are on the disk is not known.
 type plainFile struct {
 	vfs.File
-	written *imprint // nil for one of which nothing is noted
+	written *imprint // nil for a file whose writes are not noted
 }
 
 func (f *plainFile) WriteAt(p []byte, off int64) (int, error) {
@@ -81,7 +80,7 @@ func (f *plainFile) Truncate(size int64) error {
 	return diskFull(f.written.noteSize(size, f.File.Truncate))
 }
 
-// SharedMemory is the index of the WAL, which connections have in common.
+// SharedMemory is the index of the WAL, which the connections share.
 func (f *plainFile) SharedMemory() vfs.SharedMemory {
 	if below, ok := f.File.(vfs.FileSharedMemory); ok {
 		return below.SharedMemory()
@@ -89,7 +88,7 @@ func (f *plainFile) SharedMemory() vfs.SharedMemory {
 	return nil
 }
 
-// notedFile is a file of which it is noted what was written.
+// notedFile is a file whose writes are noted.
 type notedFile struct {
 	vfs.File
 	written *imprint
@@ -101,13 +100,13 @@ func (f *notedFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *notedFile) Truncate(size int64) error { return f.written.noteSize(size, f.File.Truncate) }
 
-// walBuffer is how much of the WAL is held back at most. A batch of 64 messages
-// of 1 KiB writes about half a megabyte.
+// walBuffer is the most bytes of the WAL that are held back. A batch of 64 messages of
+// 1 KiB writes about half a megabyte.
 const walBuffer = 1 << 20
 
-// walFile gathers the frames of a transaction, which SQLite writes in order and
-// in two pieces each, and writes them at once when they are to be synced. Other
-// connections look at frames only after that: the index names them later.
+// walFile collects the frames of a transaction, which SQLite writes in order and in two
+// pieces each. It writes them together when they are to be synced. Other connections
+// read frames only after that, because the index names them later.
 type walFile struct {
 	vfs.File
 	held  []byte
@@ -132,7 +131,7 @@ func (f *walFile) flush() error {
 		return nil
 	}
 	_, err := f.File.WriteAt(f.held, f.start)
-	// After an error SQLite rolls back and writes these frames anew.
+	// After an error SQLite rolls back and writes these frames again.
 	f.held = f.held[:0]
 	return diskFull(err)
 }
@@ -167,8 +166,8 @@ func (f *walFile) Truncate(size int64) error {
 
 func (f *walFile) Close() error { return errors.Join(f.flush(), f.File.Close()) }
 
-// diskFull tells SQLite that the disk is full where the system says so: then a
-// transaction is rolled back and the file is sound.
+// diskFull reports a full disk to SQLite as such. Then the transaction is rolled back
+// and the file is sound.
 func diskFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return vfs.SystemError(err, sqlite3.FULL)

@@ -13,45 +13,46 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// watchEvery is how often it is looked whether the files of the database are still
-// those that were opened. Whether they have their names is asked after every commit
-// as well, before anybody hears of it.
+// watchEvery is how often the store checks that the files of the database are still the
+// ones that it opened. After every commit it also checks that they still have their
+// names, before the caller gets its result.
 const watchEvery = 500 * time.Millisecond
 
-// watch knows the files of the database by what they are, whatever has their names
-// by now. A store whose files somebody else deleted, replaced or wrote to fails, as
-// after an I/O error.
+// watch holds the open files of the database, whatever files have their names now. A
+// store whose files another program deleted, replaced or wrote to fails, as after an
+// I/O error.
 type watch struct {
 	database, wal, shm guarded
-	looking            sync.Mutex // held by look, which notes what it saw
+	looking            sync.Mutex // held by look, which notes the state of the files
 }
 
 // guarded is a file that was opened under its name.
 type guarded struct {
 	name     string
-	file     *os.File // nil for one that is not watched, or no more
+	file     *os.File // nil for a file that is not watched
 	was      os.FileInfo
-	written  *imprint // nil where what is written is not noted
-	seen     int64    // writes at the last look
+	written  *imprint // nil where writes are not noted
+	seen     int64    // number of writes at the last look
 	size     int64
 	modified time.Time
 }
 
-// taken is what became of a file of the database.
+// taken is what another program did to a file of the database.
 type taken struct {
 	text     string
-	database bool // the database itself is gone: what its journal holds is of no other
-	journal  bool // the journal no longer holds what was written to it
+	database bool // the database itself is gone; its journal belongs to no other database
+	journal  bool // the journal no longer holds the writes of this store
 }
 
-// lockTries and lockPause are for a command that asks whether the database is free.
+// lockTries and lockPause give a command that checks whether the database is free time
+// to finish.
 const (
 	lockTries = 5
 	lockPause = 20 * time.Millisecond
 )
 
-// hold opens the database and locks it for this process: a second one is kept off
-// by the file itself, whatever became of other files beside it.
+// hold opens the database and locks it for this process. The lock is on the database
+// file itself, so it keeps out a second process whatever happened to other files.
 func hold(name string) (*os.File, error) {
 	for try := 1; ; try++ {
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -70,7 +71,7 @@ func hold(name string) (*os.File, error) {
 	}
 }
 
-// open begins to watch a file, as it stands now.
+// open begins to watch a file in its present state.
 func (w *guarded) open(name string, f *os.File, written *imprint) (err error) {
 	w.name, w.file, w.written = name, f, written
 	if f == nil {
@@ -97,8 +98,8 @@ func (w *guarded) close() error {
 	return err
 }
 
-// named says what has the name of the file instead, "" while it has it itself, and
-// where nobody can say.
+// named describes what has the name of the file instead, "" while the file has it, and
+// when that cannot be found out.
 func (w *guarded) named() string {
 	if w.file == nil {
 		return ""
@@ -113,12 +114,13 @@ func (w *guarded) named() string {
 	return ""
 }
 
-// content says what somebody else did with what stands in the file, "" for nothing.
+// content describes how another program changed the content of the file, "" for not at
+// all.
 func (w *guarded) content() string {
 	if w.file == nil {
 		return ""
 	}
-	if w.written == nil { // its size tells something, and nothing else
+	if w.written == nil { // only its size is checked
 		now, err := w.file.Stat()
 		if err == nil && now.Size() < w.size {
 			return w.name + " was cut by another program"
@@ -130,7 +132,7 @@ func (w *guarded) content() string {
 	}
 	page, quiet := w.written.read()
 	if !quiet {
-		return "" // it is looked at again
+		return "" // the next look checks it
 	}
 	now, err := w.file.Stat()
 	if err != nil {
@@ -151,7 +153,7 @@ func (w *guarded) content() string {
 	return text
 }
 
-// names looks whether the files have their names, nil when they do.
+// names checks that the files have their names. It returns nil when they do.
 func (w *watch) names() *taken {
 	if text := w.database.named(); text != "" {
 		return &taken{text: text, database: true}
@@ -164,7 +166,7 @@ func (w *watch) names() *taken {
 	return nil
 }
 
-// look is names, and looks at what stands in the files.
+// look is names, and also checks the content of the files.
 func (w *watch) look() *taken {
 	w.looking.Lock()
 	defer w.looking.Unlock()
@@ -183,9 +185,9 @@ func (w *watch) look() *taken {
 	return nil
 }
 
-// openWatch begins to watch the files, which all connections have opened. A row with
-// a word of its own and a checkpoint have the database differ from every copy that
-// was made before.
+// openWatch begins to watch the files, which all connections have opened. A row with a
+// random word and a checkpoint make the database different from every copy that was
+// made before.
 func (s *Store) openWatch(dir string, written *imprints) error {
 	name := filepath.Join(dir, FileName)
 	if err := s.files.wal.open(name+"-wal", nil, &written.wal); err != nil {
@@ -200,7 +202,7 @@ func (s *Store) openWatch(dir string, written *imprints) error {
 	return s.writer.sign()
 }
 
-// keepWatch looks until Close.
+// keepWatch looks at the files until Close.
 func (s *Store) keepWatch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -217,7 +219,7 @@ func (s *Store) keepWatch() {
 	}
 }
 
-// lose ends the store's trust in itself, and returns why.
+// lose makes the store fail, and returns the reason.
 func (s *Store) lose(t *taken) error {
 	why := fmt.Errorf("%w: %s", gateway.ErrTaken, t.text)
 	if s.taken.CompareAndSwap(nil, t) {
@@ -227,8 +229,8 @@ func (s *Store) lose(t *taken) error {
 	return why
 }
 
-// guard is asked between a commit and its answer: what was written to a file that
-// has no name any more is not what was promised.
+// guard is called between a commit and its answer. A write to a file that has lost its
+// name is not durable.
 func (s *Store) guard() error {
 	if t := s.files.names(); t != nil {
 		return s.lose(t)
@@ -236,11 +238,11 @@ func (s *Store) guard() error {
 	return nil
 }
 
-// asideTime is how the time stands in the name of what is set aside.
+// asideTime is the format of the time in the name of a file that is set aside.
 const asideTime = "20060102T150405.000Z"
 
-// setAside gives a file beside the database a name under which SQLite does not look
-// for it: of another database it would destroy this one.
+// setAside renames a file next to the database, so that SQLite does not find it. A
+// journal of another database would destroy this one.
 func (s *Store) setAside(name string) {
 	aside := name + ".set-aside-" + time.Now().UTC().Format(asideTime)
 	err := os.Rename(name, aside)
@@ -253,8 +255,8 @@ func (s *Store) setAside(name string) {
 	}
 }
 
-// beforeEnd makes room for the end of the connections. A journal in the place of
-// ours would be taken for it, and deleted.
+// beforeEnd prepares the files for the closing of the connections. SQLite would treat a
+// foreign journal with the name of ours as ours, and delete it.
 func (s *Store) beforeEnd(t *taken) error {
 	err := errors.Join(s.files.wal.close(), s.files.shm.close())
 	if t == nil || t.database || t.journal {
@@ -266,14 +268,15 @@ func (s *Store) beforeEnd(t *taken) error {
 	return err
 }
 
-// afterEnd sets aside what would be mixed with another database at the next start:
-// the journal of one that was replaced, or a journal that somebody else wrote.
+// afterEnd sets aside files that SQLite would mix with another database at the next
+// start: the journal of a database that was replaced, or a journal that another program
+// wrote.
 func (s *Store) afterEnd(t *taken) {
 	if t == nil || !t.database && !t.journal {
 		return
 	}
 	if _, err := os.Stat(s.files.database.name); err != nil {
-		return // it may be put back, and belongs to its journal
+		return // the database may be put back, and then needs its journal
 	}
 	for _, f := range []*guarded{&s.files.wal, &s.files.shm} {
 		now, err := os.Stat(f.name)
@@ -284,11 +287,12 @@ func (s *Store) afterEnd(t *taken) {
 	}
 }
 
-// saves reports whether the journal may be moved into the database at the end of a
-// store that failed: both are what was written, and only a name was taken.
+// saves reports whether the journal of a failed store may be moved into the database.
+// It may if both files hold what this store wrote, and only a name was taken.
 func (t *taken) saves() bool { return t != nil && !t.database && !t.journal }
 
-// refuseOrphan refuses a journal whose database is gone: SQLite would delete it.
+// refuseOrphan refuses a journal whose database is gone, because SQLite would delete
+// it.
 func refuseOrphan(dir string) error {
 	name := filepath.Join(dir, FileName)
 	journal, err := os.Stat(name + "-wal")
