@@ -162,7 +162,7 @@ func Open(o Options) (*Store, error) {
 func (s *Store) keep(name string, loop func()) {
 	s.loops.Go(func() {
 		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
-			s.log.Error("a loop of the store stopped because of a defect and was restarted", "part", name, "cause", d.Error(),
+			s.log.Error("a loop of the store met a defect and was restarted", "part", name, "cause", d.Error(),
 				"stack", string(d.Stack))
 		})
 	})
