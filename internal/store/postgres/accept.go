@@ -12,26 +12,26 @@ import (
 type acceptItem struct {
 	*store.Incoming
 	out   gateway.Accepted
-	key   string // by which it was sent, "" for none
-	tried bool   // the commit of an earlier try may have been made
+	key   string // the id of the acting key, "" for none
+	tried bool   // an earlier try may have been committed
 	*plan
 }
 
-// plan is what one try makes of an acceptance.
+// plan is the result of one try for an acceptance.
 type plan struct {
-	fallback   bool                // it is not simply new, and is stored by itself
+	fallback   bool                // it is not simply new, and is stored in its own transaction
 	stored     bool                // the earlier try was committed
-	recipients []gateway.Recipient // those that live
+	recipients []gateway.Recipient // the recipients that live
 	modes      map[gateway.AgentID]string
 	threads    map[gateway.AgentID]string
 	row        int64
 }
 
-// errFallback has an item stored by itself instead of in a batch.
+// errFallback makes an item be stored in its own transaction instead of the batch's.
 var errFallback = errors.New("not simply new")
 
-// Accept stores a message or recognises it as a retry. What is new goes through a
-// batch; everything else is looked at in a transaction of its own.
+// Accept stores a message or recognises it as a retry. A new message is stored with a
+// batch. Any other is handled in its own transaction.
 func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accepted, error) {
 	if err := s.isPaused(ctx); err != nil {
 		return gateway.Accepted{}, err
@@ -63,12 +63,13 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	}
 }
 
-// errElsewhere is met when an agent was registered through another replica a
-// moment ago and is not known here yet.
+// errElsewhere is the error when an agent was registered through another replica a
+// moment ago, and this replica does not know it yet.
 var errElsewhere = errors.New("an agent is not known here yet")
 
-// storeAcceptances stores a batch. A batch that meets another is looked at again; so
-// is one of which nobody knows whether it was committed, under the same ids.
+// storeAcceptances stores a batch. It tries again after a conflict with another
+// transaction. It also tries again, under the same ids, when the result of a commit is
+// not known.
 func (s *Store) storeAcceptances(batch []*store.Item[*acceptItem]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
@@ -99,15 +100,15 @@ func (s *Store) storeAcceptances(batch []*store.Item[*acceptItem]) {
 		switch {
 		case err == nil && !all[i].fallback:
 		case err == nil, isConflict(err), !errors.Is(fault, gateway.ErrBusy) && !errors.Is(fault, gateway.ErrPaused):
-			item.Err = errFallback // one that cannot be stored fails alone
+			item.Err = errFallback // then an item that cannot be stored fails alone
 		default:
 			item.Err = fault
 		}
 	}
 }
 
-// storeNew stores the messages that are simply new, in one transaction of two
-// rounds: what is known, and everything that is written.
+// storeNew stores the messages that are simply new, in one transaction of two round
+// trips: one looks up what is stored already, and one writes everything.
 func (s *Store) storeNew(ctx context.Context, c conn, all []*acceptItem) error {
 	err := s.lookUp(ctx, c, all)
 	if err == nil {
@@ -122,7 +123,7 @@ func (s *Store) storeNew(ctx context.Context, c conn, all []*acceptItem) error {
 	return c.undo(ctx, err)
 }
 
-// planRows gives every message that is new its rows.
+// planRows collects the rows of every new message.
 func (s *Store) planRows(all []*acceptItem) *acceptRows {
 	m := &acceptRows{}
 	for _, l := range all {

@@ -13,17 +13,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// acceptRows is the rows of new messages, by columns.
+// acceptRows are the rows of new messages, by columns.
 type acceptRows struct {
 	messages   []messageRow
 	dedup      dedupRows
 	aliases    []aliasRow
-	abroad     []aliasRow // the ids under which they leave for other domains
+	abroad     []aliasRow // the ids under which they are sent to other domains
 	jobs       jobRows
 	deliveries deliveryRows
 	rings      []store.Entry
-	contacts   []store.Contact // that may be new
-	meetings   []meetingRow    // likewise
+	contacts   []store.Contact // these may be new
+	meetings   []meetingRow    // these may be new
 }
 
 type messageRow struct {
@@ -53,8 +53,8 @@ type jobRows struct {
 	turn        []int64
 }
 
-// deliveryRows names the jobs of new messages by their place in jobRows, from 1
-// on, and other jobs by their id.
+// deliveryRows refer to the jobs of new messages by their index in jobRows, from 1, and
+// to other jobs by their id.
 type deliveryRows struct {
 	message, agent, changed, newJob, job []int64
 	state                                []int16
@@ -67,7 +67,7 @@ func (d *dedupRows) add(key []byte, row int64) {
 	d.key, d.row = append(d.key, key), append(d.row, row)
 }
 
-// message adds a message under its ids.
+// message adds the row of a message, and its alias.
 func (m *acceptRows) message(in *store.Incoming, row int64, id uuid.UUID, given, thread string) {
 	m.messages = append(m.messages, messageRow{Incoming: in, row: row, uuid: id, given: given, thread: thread})
 	if given != "" {
@@ -75,20 +75,20 @@ func (m *acceptRows) message(in *store.Incoming, row int64, id uuid.UUID, given,
 	}
 }
 
-// addressing is a message on its way to its recipients.
+// addressing is a message whose deliveries are being stored.
 type addressing struct {
 	*store.Incoming
 	row     int64
 	id      amtp.MessageID
-	before  []gateway.Delivery // that it has so far
+	before  []gateway.Delivery // the deliveries that it has so far
 	modes   map[gateway.AgentID]string
 	threads map[gateway.AgentID]string
 	known   map[gateway.Destination]gateway.JobID // jobs that the message had before
-	added   map[gateway.Destination]int64         // jobs that it gets, by their place
+	added   map[gateway.Destination]int64         // new jobs, by their index in jobRows
 }
 
-// deliver gives a recipient its delivery: in the inbox of a pull agent at once,
-// with the message's job for its destination otherwise.
+// deliver adds the delivery to a recipient. It is in the inbox of a pull agent at once.
+// Any other delivery waits for the message's job for its destination.
 func (m *acceptRows) deliver(dir *store.Directory, to *addressing, r gateway.Recipient) {
 	at := store.Micros(to.ReceivedAt)
 	var home amtp.Address
@@ -128,8 +128,8 @@ func (m *acceptRows) deliver(dir *store.Directory, to *addressing, r gateway.Rec
 	rows.thread, rows.further = append(rows.thread, blob(thread)), append(rows.further, d.Further)
 }
 
-// jobFor returns the message's job for the destination: the id of one that it
-// has, or the place of a new one.
+// jobFor returns the message's job for the destination: the id of an existing job, or
+// the index of a new one.
 func (m *acceptRows) jobFor(to *addressing, d gateway.Destination, at int64) (id, place int64) {
 	if id := to.known[d]; id != 0 {
 		return int64(id), 0
@@ -145,7 +145,7 @@ func (m *acceptRows) jobFor(to *addressing, d gateway.Destination, at int64) (id
 	return 0, place
 }
 
-// add adds a job that is due at that time, and returns its place.
+// add adds a job that is due at that time, and returns its index, from 1.
 func (j *jobRows) add(message int64, d gateway.Destination, flow gateway.Flow, due int64, size int) int64 {
 	j.message, j.destination = append(j.message, message), append(j.destination, d)
 	j.due, j.size = append(j.due, due), append(j.size, int64(size))
@@ -167,9 +167,9 @@ const (
 	insertJob = `INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same, turn)
 		SELECT id, message, destination, 1, due, due, due, size, 0, 0, 0, 0, turn
 		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) u (id, message, destination, due, size, turn)`
-	// What enters an inbox is numbered under a lock on it, which is held until the
-	// commit. There are fewer locks than inboxes, so that a batch never needs more
-	// than a server has.
+	// Entries of an inbox are numbered under a lock on the inbox, which is held until
+	// the commit. There are fewer locks than inboxes, so that a batch never needs more
+	// locks than a server has.
 	lockInboxes    = `SELECT pg_advisory_xact_lock($1::int, u.box) FROM unnest($2::int[]) u (box)`
 	insertDelivery = `INSERT INTO delivery (seq, message, agent, changed, job, state, pushed, address, thread, further)
 		SELECT nextval('delivery_seq'), message, agent, changed, nullif(job, 0), state, pushed, nullif(address, ''), thread, further
@@ -186,8 +186,8 @@ const (
 	boxStripes   = 256
 )
 
-// boxes returns the locks of the inboxes that mail enters, in order: batches of
-// all replicas take them in the same.
+// boxes returns the locks of the inboxes that get entries, in order. Batches of all
+// replicas take them in the same order.
 func boxes(agents []int64, enters func(i int) bool) []int32 {
 	var list []int32
 	for i, agent := range agents {
@@ -199,9 +199,9 @@ func boxes(agents []int64, enters func(i int) bool) []int32 {
 	return slices.Compact(list)
 }
 
-// insert writes the rows and commits, in one round. Rows with unique names are
-// written in their order, so that two batches wait for each other in one
-// direction only; what is there already fails the transaction.
+// insert writes the rows and commits, in one round trip. Rows with unique values are
+// written in order, so that two batches wait for each other in one direction only. A
+// row that exists already makes the transaction fail.
 func (c conn) insert(ctx context.Context, m *acceptRows) (rings []store.Entry, err error) {
 	if len(m.messages) == 0 && len(m.deliveries.message) == 0 {
 		_, err := c.Exec(ctx, "ROLLBACK")
@@ -217,7 +217,7 @@ func (c conn) insert(ctx context.Context, m *acceptRows) (rings []store.Entry, e
 	return rings, c.SendBatch(ctx, b).Close()
 }
 
-// jobIDs reserves n ids.
+// jobIDs reserves n job ids.
 func (c conn) jobIDs(ctx context.Context, n int) ([]int64, error) {
 	if n == 0 {
 		return nil, nil
@@ -225,8 +225,8 @@ func (c conn) jobIDs(ctx context.Context, n int) ([]int64, error) {
 	return c.numbers(ctx, `SELECT nextval('job_id') FROM generate_series(1, $1::int)`, int32(n))
 }
 
-// queue queues the statements that write the rows. The entries that it returns
-// have their numbers when the batch was run.
+// queue queues the statements that write the rows. The entries that it returns have
+// their numbers after the batch has run.
 func (m *acceptRows) queue(b *pgx.Batch, jobIDs []int64) []store.Entry {
 	m.dedup.queue(b)
 	queueMessages(b, m.messages)
@@ -328,7 +328,7 @@ func (d *deliveryRows) queue(b *pgx.Batch) (rings []store.Entry) {
 	if list := boxes(d.agent, enters); len(list) > 0 {
 		b.Queue(lockInboxes, int32(inboxLock), list)
 	}
-	var of []int // the ring of each row, or -1
+	var of []int // the index of each row's ring, or -1
 	for i := range d.message {
 		place := -1
 		if enters(i) {

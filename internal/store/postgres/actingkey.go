@@ -7,13 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// livingKey finds a key that has not ended, nor its agent: they end together.
+// livingKey finds a key that has not ended. A key ends together with its agent.
 const livingKey = `SELECT FROM agent_key WHERE id = $1`
 
-// actingKey is the key by which somebody acts who uses a connection. Another replica
-// may have ended it a moment ago, so the database is asked, in the round of the
-// first statement: it costs none of its own. In a transaction what that statement
-// did is undone where the key has ended; outside of one it only reads.
+// actingKey is the acting key of a request that uses a connection. Another replica may
+// have ended the key a moment ago, so it is looked up together with the first
+// statement. That costs no round trip of its own. If the key has ended, a transaction
+// is rolled back. Outside of a transaction, the statement only reads.
 type actingKey struct {
 	id      string
 	checked bool
@@ -27,11 +27,11 @@ func actingKeyIn(ctx context.Context) *actingKey {
 	return &actingKey{id: id}
 }
 
-// isUnchecked reports whether there is something to ask yet.
+// isUnchecked reports whether the key still has to be looked up.
 func (k *actingKey) isUnchecked() bool { return k != nil && !k.checked }
 
-// SendBatch sends the statements of b, the first ones with the question whether
-// the key may be acted by.
+// SendBatch sends the statements of b. The first batch of a connection also looks up
+// the acting key.
 func (c conn) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if c.key.isUnchecked() {
 		c.key.checked = true

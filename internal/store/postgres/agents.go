@@ -11,14 +11,14 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// nextVersion begins a change of the directory and returns its version. The next change,
-// of whatever replica, waits for the commit.
+// nextVersion begins a change of the directory and returns its version. The next
+// change, by any replica, waits for the commit.
 func (t *tx) nextVersion(ctx context.Context) (version int64, err error) {
 	return t.number(ctx, `UPDATE directory SET version = version + 1 RETURNING version`)
 }
 
-// changeDirectory is write for a change of the directory. It returns when the directory in
-// memory has it too; the other replicas are told.
+// changeDirectory is write for a change of the directory. It notifies the other
+// replicas, and returns after the directory in memory has the change too.
 func changeDirectory[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T,
 	error)) (T, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (out T, err error) {
@@ -66,7 +66,7 @@ func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 	})
 }
 
-// errKey is what nobody can do: to store one key twice.
+// errKey is the error for a key that is stored twice, which its random value rules out.
 var errKey = errors.New("the key is stored already")
 
 func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
@@ -80,7 +80,7 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 	return err
 }
 
-// UpdateAgent changes what an agent says about itself.
+// UpdateAgent changes the descriptive members of an agent.
 func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
 	with ...gateway.DocumentChange) (gateway.Agent, error) {
 	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
@@ -137,7 +137,7 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 	return err
 }
 
-// touchAgent notes that the keys of a living agent change.
+// touchAgent gives a living agent a new version, because its keys change.
 func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) error {
 	n, err := t.change(ctx, `UPDATE agent SET version = $1 WHERE id = $2 AND removed IS NULL`, version, int64(id))
 	if err == nil && n == 0 {
@@ -146,7 +146,7 @@ func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) 
 	return err
 }
 
-// AddKey stores one more key of an agent and ends the others if asked to.
+// AddKey stores one more key of an agent and, if alone is set, ends the others.
 func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
 	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
 		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
@@ -180,26 +180,26 @@ func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID stri
 	return err
 }
 
-// keepActivity stores now and then who was seen, and forgets who was forgotten,
-// until Close.
+// keepActivity stores the activity of agents and keys at intervals, and drops forgotten
+// agents from memory, until Close.
 func (s *Store) keepActivity() {
 	store.KeepActivity(s.life.Done(), func() {
 		s.flushActivity()
 		if err := s.forgetGone(s.life); err != nil && s.life.Err() == nil {
-			s.log.Debug("it was not looked for agents that are forgotten", "cause", err)
+			s.log.Debug("the search for forgotten agents failed", "cause", err)
 		}
 	})
 }
 
-// flushActivity stores who was seen here since the last time, and lets the other
-// replicas know.
+// flushActivity stores the activity on this replica since the last call. The other
+// replicas read it with the new version.
 func (s *Store) flushActivity() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s.dir.SaveTouched(store.ActivityStep, func(a *store.Activity) error { return s.saveActivity(ctx, a) })
 }
 
-// saveActivity stores who was seen.
+// saveActivity stores when agents were seen and keys used.
 func (s *Store) saveActivity(ctx context.Context, a *store.Activity) error {
 	slices.SortFunc(a.Agents, func(a, b gateway.Agent) int { return cmp.Compare(a.ID, b.ID) })
 	ids := column(a.Agents, func(a *gateway.Agent) int64 { return int64(a.ID) })
@@ -207,7 +207,7 @@ func (s *Store) saveActivity(ctx context.Context, a *store.Activity) error {
 	names := column(a.Keys, func(k *gateway.Key) string { return k.ID })
 	used := column(a.Keys, func(k *gateway.Key) int64 { return store.Micros(k.LastUsed) })
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
-		version, err := t.nextVersion(ctx) // nobody else touches these rows until the commit
+		version, err := t.nextVersion(ctx) // no other transaction changes these rows until the commit
 		if err != nil {
 			return err
 		}

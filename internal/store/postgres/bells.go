@@ -15,30 +15,30 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-// channel is where replicas tell one another what rang. It is a hint: who does
-// not hear it finds out by asking, within pollTime.
+// channel is the channel on which replicas notify each other. A notice is a hint: a
+// replica that misses it finds the change by polling, within pollTime.
 const channel = "amtp"
 
 const (
-	// noticeTime is how long notices are collected: each is a transaction of its
-	// own, and those of all replicas are committed one after the other.
+	// noticeTime is how long notices are collected. Each send is a transaction, and the
+	// server commits such transactions of all replicas one after another.
 	noticeTime = 20 * time.Millisecond
-	// noticeBytes is what one notice holds; the server takes less than 8000.
+	// noticeBytes is the most that one notice holds; the server accepts less than 8000.
 	noticeBytes = 7000
-	// maxNotices bounds what one transaction sends; beyond it the others are told
-	// to look at everything.
+	// maxNotices is the most notices that one transaction sends. Beyond it, the other
+	// replicas are told to look at everything.
 	maxNotices = 16
-	// pollTime is how often a replica asks what the others have done.
+	// pollTime is how often a replica polls for changes by the others.
 	pollTime = time.Second
 )
 
-// noticeBoard collects what the other replicas are to be told.
+// noticeBoard collects notices for the other replicas.
 type noticeBoard struct {
 	mu        sync.Mutex
-	entries   map[gateway.AgentID]int64 // the newest of each inbox
+	entries   map[gateway.AgentID]int64 // the newest entry of each inbox
 	work      map[gateway.Destination]bool
 	directory bool
-	some      chan struct{} // holds one token while there is something
+	some      chan struct{} // holds one token while there are notices
 	listening *pgx.ConnConfig
 }
 
@@ -58,7 +58,7 @@ func (b *noticeBoard) clear() {
 	b.entries, b.work, b.directory = make(map[gateway.AgentID]int64), make(map[gateway.Destination]bool), false
 }
 
-// add notes what rang here.
+// add notes entries and destinations whose bells rang here.
 func (b *noticeBoard) add(entries []store.Entry, work []gateway.Destination) {
 	if len(entries)+len(work) == 0 {
 		return
@@ -89,7 +89,8 @@ func (b *noticeBoard) wake() {
 	}
 }
 
-// take returns the notices, signed by who writes them, and clears the board.
+// take returns the notices, each beginning with the id of this process, and clears the
+// board.
 func (b *noticeBoard) take(own uuid.UUID) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,7 +126,7 @@ func (b *noticeBoard) take(own uuid.UUID) []string {
 	return list
 }
 
-// notify tells the other replicas what rang, until the store is closed.
+// notify sends the collected notices to the other replicas, until the store is closed.
 func (s *Store) notify() {
 	for {
 		select {
@@ -135,7 +136,7 @@ func (s *Store) notify() {
 		}
 		if list := s.notices.take(s.own); len(list) > 0 {
 			ctx, cancel := context.WithTimeout(s.life, readTime)
-			// What is not told is found by asking.
+			// The other replicas find by polling what is not sent.
 			_ = s.borrow(ctx, func(c conn) error {
 				_, err := c.change(ctx, `SELECT pg_notify($1, u.text) FROM unnest($2::text[]) u (text)`, channel, list)
 				return err
@@ -148,7 +149,7 @@ func (s *Store) notify() {
 	}
 }
 
-// pausedFor waits, and is false when the store is closed meanwhile.
+// pausedFor waits. It is false when the store is closed during the wait.
 func (s *Store) pausedFor(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -160,9 +161,8 @@ func (s *Store) pausedFor(d time.Duration) bool {
 	}
 }
 
-// keepUp asks every second what the other replicas have done: to the directory,
-// to the inboxes that somebody waits at, and to the pause. It compares the clocks
-// on the way.
+// keepUp polls every pollTime for changes by other replicas: to the directory, to the
+// watched inboxes, and to the pause. It also measures the database's clock.
 func (s *Store) keepUp() {
 	for s.pausedFor(pollTime) {
 		ctx, cancel := context.WithTimeout(s.life, readTime)
@@ -186,13 +186,13 @@ func (s *Store) keepUp() {
 	}
 }
 
-// missed looks for what was not heard.
+// missed looks for changes whose notices were not received.
 func (s *Store) missed(ctx context.Context) {
 	s.askBoxes(ctx)
 	s.bells.RingAll()
 }
 
-// askBoxes rings for the newest message of every inbox that somebody waits at.
+// askBoxes rings for the newest entry of every watched inbox.
 func (s *Store) askBoxes(ctx context.Context) {
 	watched := s.bells.Watched()
 	if len(watched) == 0 {
@@ -200,7 +200,7 @@ func (s *Store) askBoxes(ctx context.Context) {
 	}
 	var entries []store.Entry
 	var agent, seq int64
-	// The next poll asks again.
+	// After an error, the next poll asks again.
 	_ = s.borrow(ctx, func(c conn) error {
 		return c.query(ctx, `SELECT u.agent, d.seq FROM unnest($1::bigint[]) u (agent) CROSS JOIN LATERAL
 				(SELECT seq FROM delivery WHERE agent = u.agent AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY agent, pushed, state, seq DESC LIMIT 1) d`,
@@ -213,8 +213,8 @@ func (s *Store) askBoxes(ctx context.Context) {
 	s.bells.Ring(entries)
 }
 
-// askWork has all destinations looked at when there are jobs that were not there
-// the last time.
+// askWork makes the queue look at all destinations, if there are new jobs since the
+// last call.
 func (s *Store) askWork(ctx context.Context) {
 	var newest int64
 	err := s.borrow(ctx, func(c conn) (err error) {

@@ -11,14 +11,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Claims of one destination come one after the other, whichever replica makes
-// them: that is how they count what others have leased.
+// Claims of one destination run one after another, on all replicas. This is how each
+// claim can count the jobs that others have leased.
 const (
 	lockNames = `SELECT pg_advisory_xact_lock($1::int, u.name) FROM unnest($2::int[]) u (name)`
 	leasedNow = `SELECT w.place::int, (SELECT count(*) FROM job j WHERE j.destination = w.destination AND j.lease > $2)::int
 		FROM unnest($1::text[]) WITH ORDINALITY w (destination, place)`
-	// The flows that have new mail for each destination, those behind a flow before
-	// the others, with when the first of it is due: it leaps from one to the next.
+	// The flows that have new mail for each destination, with the due time of the first
+	// job of each. The flows after a given flow come first. It skips from one flow to
+	// the next.
 	flowsOf = `SELECT w.place::int, f.turn, f.due FROM unnest($1::text[], $2::bigint[], $3::int[]) WITH ORDINALITY w (destination, after, turns, place)
 		CROSS JOIN LATERAL (
 			WITH RECURSIVE ahead (turn, due, n, ready) AS (
@@ -54,8 +55,8 @@ const (
 		FROM unnest($1::text[]) WITH ORDINALITY w (destination, place)`
 )
 
-// Waiting lists destinations that have jobs: it leaps from one to the next, and
-// to the first of each, whatever waits there.
+// Waiting lists destinations that have jobs. It skips from one destination to the next,
+// and to the first job of each, however many jobs wait.
 func (s *Store) Waiting(ctx context.Context, after gateway.Destination, limit int) (list []gateway.Waiting, err error) {
 	var name string
 	var fresh, tried int64
@@ -91,14 +92,14 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 	})
 }
 
-// leasing says who leases, and from when until when.
+// leasing is the owner of new leases, and when they begin and end.
 type leasing struct {
 	owner      []byte
 	now, until int64
 }
 
-// claim leases in three rounds: whose turn it is, which jobs those are, and the
-// leases themselves.
+// claim leases jobs in three round trips: the flows in turn, their jobs, and the
+// leases.
 func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([]gateway.Claimed, error) {
 	out := make([]gateway.Claimed, len(wanted))
 	if len(wanted) == 0 {
@@ -127,13 +128,13 @@ func (t *tx) claim(ctx context.Context, wanted []gateway.Claiming, l leasing) ([
 	return out, t.SendBatch(ctx, b).Close()
 }
 
-// turn is whose turn it is for one destination of a claim.
+// turn is the flows in turn for one destination of a claim.
 type turn struct {
-	limit int // how many may be leased
+	limit int // how many jobs may be leased
 	flows []gateway.Flow
 }
 
-// turns locks the destinations and finds whose turn it is.
+// turns locks the destinations and finds the flows in turn.
 func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, l leasing) ([]turn, error) {
 	names := destinations(wanted)
 	turns := make([]turn, len(wanted))
@@ -182,8 +183,8 @@ func (t *tx) turns(ctx context.Context, wanted []gateway.Claiming, out []gateway
 	return turns, nil
 }
 
-// choose holds the jobs whose turn it is, and begins an attempt at each that is
-// chosen.
+// choose locks the first jobs of the flows in turn, and begins an attempt at each job
+// that it chooses.
 func (t *tx) choose(ctx context.Context, wanted []gateway.Claiming, out []gateway.Claimed, turns []turn,
 	l leasing) error {
 	var names []string
@@ -239,7 +240,7 @@ func destinations(wanted []gateway.Claiming) []string {
 	return column(wanted, func(w *gateway.Claiming) string { return string(w.Destination) })
 }
 
-// hashes returns the names of locks, in order.
+// hashes returns the numbers of the locks with these names, in order.
 func hashes(names []string) []int32 {
 	list := make([]int32, len(names))
 	for i, name := range names {
@@ -251,7 +252,7 @@ func hashes(names []string) []int32 {
 	return slices.Compact(list)
 }
 
-// queueLeases begins attempts, of which everything is written before they are
+// queueLeases begins attempts. Everything about an attempt is written before it is
 // made.
 func queueLeases(b *pgx.Batch, claimed []gateway.Claimed, l leasing) {
 	var jobs []gateway.Job

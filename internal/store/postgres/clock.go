@@ -10,32 +10,33 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// maxSkew is how far the clock of a machine may be from the database's. Leases
-// and schedules go by the database's, whatever the distance; signatures and the
-// times that people see go by the machine's.
+// maxSkew is how far the clock of a machine may be from the database's. Leases and
+// schedules always use the database's clock. Signatures, and the times that people see,
+// use the machine's.
 const maxSkew = 30 * time.Second
 
-// clock is the database's clock as this process knows it: what it showed when it
-// was measured, and for how long the process has run since. A machine whose own
-// clock is set meanwhile changes nothing.
+// clock is the database's clock as this process knows it: its time when it was
+// measured, plus the time that the process has run since then. Setting the machine's
+// own clock does not change it.
 type clock struct {
-	ahead atomic.Int64 // of ours, ns
-	began atomic.Int64 // what it showed when the process began, µs
+	ahead atomic.Int64 // how far it is ahead of the machine's clock, ns
+	began atomic.Int64 // its time when the process began, µs
 }
 
 func (c *clock) offset() time.Duration { return time.Duration(c.ahead.Load()) }
 
-// Now returns the time by the clock of the database, which all replicas share:
-// what they claim, settle and accept by it is in one order.
+// Now returns the time by the database's clock, which all replicas share. So their
+// claims, settlements and acceptances have times in one order.
 func (s *Store) Now() time.Time {
 	return time.UnixMicro(s.clock.began.Load() + s.machine.Ran().Microseconds()).UTC()
 }
 
-// Clock says how far the database's clock is believed.
+// Clock returns how far the database's clock is trusted.
 func (s *Store) Clock() gateway.ClockState { return s.watch.State(s.Now()) }
 
-// measureClock compares the clocks. The answer was made somewhere between the
-// question and its arrival; a slow one says too little to be believed.
+// measureClock compares the clocks. The server read its clock at some moment between
+// the query and its answer. A slow answer is too inexact to be used, unless the clocks
+// differ by more than maxSkew.
 func (s *Store) measureClock(ctx context.Context) error {
 	before, ran := s.machine.Now(), s.machine.Ran()
 	var there int64
@@ -56,7 +57,7 @@ func (s *Store) measureClock(ctx context.Context) error {
 	return nil
 }
 
-// tooFar refuses clocks that are further apart than is safe.
+// tooFar refuses clocks that differ by more than maxSkew.
 func tooFar(off time.Duration) error {
 	if off.Abs() <= maxSkew {
 		return nil
@@ -65,7 +66,7 @@ func tooFar(off time.Duration) error {
 		off.Round(time.Second), maxSkew)
 }
 
-// openClock continues what is remembered of the database's clock.
+// openClock continues the stored record of the database's clock.
 func (s *Store) openClock(ctx context.Context) error {
 	if s.machine.Obeyed {
 		return nil
@@ -88,14 +89,14 @@ func (s *Store) openClock(ctx context.Context) error {
 	return s.noteClock(ctx)
 }
 
-// storedClock returns what is remembered of the clock, "" for nothing.
+// storedClock returns the stored record of the clock, "" for none.
 func (c conn) storedClock(ctx context.Context, hold string) (stored string, err error) {
 	err = c.query(ctx, `SELECT value FROM setting WHERE name = $1 `+hold, []any{store.ClockSetting}, []any{&stored},
 		func() error { return nil })
 	return stored, err
 }
 
-// NoteClock stores what is known of the clock, and puts right what is ahead of it.
+// NoteClock stores the record of the clock, and corrects times that are ahead of it.
 func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	state := s.Clock()
 	if err := s.correctTimes(ctx, state.Now); err != nil {
@@ -104,7 +105,7 @@ func (s *Store) NoteClock(ctx context.Context) (gateway.ClockState, error) {
 	return state, s.noteClock(ctx)
 }
 
-// noteClock stores what is known of the clock, when it is time.
+// noteClock stores the record of the clock, if that is due.
 func (s *Store) noteClock(ctx context.Context) error {
 	if !s.watch.IsDue() {
 		return nil
@@ -116,8 +117,8 @@ func (s *Store) noteClock(ctx context.Context) error {
 	return err
 }
 
-// noteJump stores what is known of the clock when it has jumped, before anything is
-// written that was decided after the jump: no crash leaves that without the jump.
+// noteJump stores the record of the clock after a jump, before anything is written that
+// was decided after the jump. So no crash keeps such a write without the jump.
 func (s *Store) noteJump(ctx context.Context) error {
 	if !s.watch.Jumped(s.Now()) {
 		return nil
@@ -133,7 +134,7 @@ func (s *Store) noteJump(ctx context.Context) error {
 	return err
 }
 
-// saveClock stores what is known of the clock, and returns that.
+// saveClock stores the record of the clock, and returns the stored value.
 func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) {
 	stored, err := t.storedClock(ctx, `FOR UPDATE`)
 	if err != nil {
@@ -154,11 +155,11 @@ func (t *tx) saveClock(ctx context.Context, watch *store.Watch) (string, error) 
 	return value, err
 }
 
-// correctionRows is how many jobs are looked at at once.
+// correctionRows is how many jobs one transaction looks at.
 const correctionRows = 1000
 
-// correctTimes puts right what lies ahead of the clock, a few rows at a time. Other
-// replicas may do the same.
+// correctTimes corrects the times that are ahead of the clock, a few rows at a time.
+// Other replicas may do the same at the same time.
 func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
 	return s.watch.CorrectTimes(now, func(times *store.Times, after int64) (last int64, more bool, err error) {
 		type part struct {
@@ -175,7 +176,7 @@ func (s *Store) correctTimes(ctx context.Context, now time.Time) error {
 	})
 }
 
-// correctJobs puts right the times of the next jobs.
+// correctJobs corrects the times of the next jobs.
 func (t *tx) correctJobs(ctx context.Context, times *store.Times, after int64) (last int64, more bool, err error) {
 	var ids, changed, begun, first, tried, due, lease, redriven, since []int64
 	var id int64
@@ -215,8 +216,8 @@ func (t *tx) correctJobs(ctx context.Context, times *store.Times, after int64) (
 	return last, rows == correctionRows, err
 }
 
-// correctRest puts right what is ahead of the clock beside jobs and messages. What
-// lies there is small.
+// correctRest corrects times ahead of the clock outside of jobs and messages. These
+// tables are small.
 func (t *tx) correctRest(ctx context.Context, times *store.Times) error {
 	_, err := t.change(ctx, `UPDATE peer SET first_seen = least(first_seen, $1), last_seen = least(last_seen, $1),
 			first_signed = least(first_signed, $1), last_signed = least(last_signed, $1)
@@ -227,8 +228,7 @@ func (t *tx) correctRest(ctx context.Context, times *store.Times) error {
 	return err
 }
 
-// correctParcel gives a parcel the times by which it is decided whether it is tried
-// again.
+// correctParcel corrects the times of a parcel that decide whether it is retried.
 func (s *Store) correctParcel(p *gateway.Parcel) {
 	times := s.watch.Times(s.Now())
 	times.CorrectParcel(p)

@@ -14,25 +14,25 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Connections of one replica, but for the one that listens. Reads leave reserved
-// ones to those who write: a slow list must not stop the mail.
+// Connections of one replica, without the one that listens. Reads leave reserved
+// connections to writes, so that slow lists never stop the mail.
 const (
 	maxConns = 16
 	minConns = 8
 	reserved = 6
 )
 
-// planForIndexes has every row looked up by an index. A batch asks for some
-// hundreds of rows of tables that are small at first and grow by thousands a
-// second: the server would rather read such a table whole, and join it by
-// hashing, until that has become slower by far.
+// planForIndexes makes the server look up every row through an index. A batch looks up
+// some hundreds of rows, in tables that are small at first and grow by thousands of
+// rows a second. The server would otherwise read such a table completely and join it by
+// hashing, long after that has become much slower.
 const planForIndexes = `SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
 	set_config('enable_mergejoin', 'off', false)`
 
-// connecting is how the database is reached.
+// connecting is how to connect to the database.
 type connecting struct {
 	pool   *pgxpool.Config
-	pooled bool // through a proxy that gives a connection for one transaction at a time
+	pooled bool // through a proxy that assigns a connection for one transaction at a time
 }
 
 func configure(o Options) (*connecting, error) {
@@ -47,22 +47,23 @@ func configure(o Options) (*connecting, error) {
 	}
 	cfg.MaxConns = max(cfg.MaxConns, minConns)
 	cfg.MaxConnLifetime, cfg.MaxConnLifetimeJitter = time.Hour, 10*time.Minute
-	// One that was idle is asked before it is used. A way that is gone without a word
-	// does not answer.
+	// An idle connection is pinged before it is used. A dead connection does not
+	// answer.
 	cfg.PingTimeout = 5 * time.Second
 	cc := cfg.ConnConfig
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = 5 * time.Second
 	}
 	if pooled {
-		// No statement has a name that the next transaction would look for in vain.
+		// A statement has no name, which the next transaction might not find.
 		cc.DefaultQueryExecMode = pgx.QueryExecModeExec
 		cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = 0, 0
 	}
 	if cc.RuntimeParams["application_name"] == "" {
 		cc.RuntimeParams["application_name"] = "amtp"
 	}
-	// Who stops waiting gives the connection back instead of cutting it.
+	// A caller that stops waiting cancels its statement instead of cutting the
+	// connection.
 	cc.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
 	}
@@ -72,7 +73,7 @@ func configure(o Options) (*connecting, error) {
 
 var proxyWord = regexp.MustCompile(`(^|\s)pgbouncer\s*=\s*(\S+)`)
 
-// behindProxy takes our own word out of the address: pgbouncer=true.
+// behindProxy removes our own parameter, pgbouncer=true, from the address.
 func behindProxy(where string) (rest string, pooled bool) {
 	if u, err := url.Parse(where); err == nil && u.Scheme != "" {
 		q := u.Query()
@@ -89,7 +90,7 @@ func behindProxy(where string) (rest string, pooled bool) {
 	return proxyWord.ReplaceAllString(where, " "), pooled
 }
 
-// check makes sure of a new connection that its commits are durable.
+// check makes sure that the commits of a new connection are durable.
 func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 	var fsync, pages, commit, encoding string
 	var standby bool
@@ -111,9 +112,9 @@ func (c *connecting) check(ctx context.Context, conn *pgx.Conn) error {
 				setting.name)
 		}
 	}
-	if c.pooled { // the session is others' as well
+	if c.pooled { // other clients share the session
 		return nil
 	}
-	_, err = conn.Exec(ctx, planForIndexes) // and not when connecting: a proxy refuses what it does not know
+	_, err = conn.Exec(ctx, planForIndexes) // not as a connection parameter: a proxy refuses unknown ones
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// deadStep is how many letters one transaction changes.
+// deadStep is how many dead letters one transaction changes.
 const deadStep = 256
 
 // DeadLetters lists dead letters.
@@ -83,7 +83,7 @@ func (c conn) deadLetters(ctx context.Context, ids []int64, body bool) (rows []d
 	return rows, err
 }
 
-// deadLetters returns what the rows say.
+// deadLetters returns the dead letters that the rows hold.
 func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway.DeadLetter, err error) {
 	for i := range rows {
 		r := &rows[i]
@@ -107,7 +107,7 @@ func (s *Store) deadLetters(ctx context.Context, rows []deadRow) (list []gateway
 	return list, nil
 }
 
-// deadPage returns the numbers of the dead letters on a page. It looks at no more
+// deadPage returns the delivery ids of the dead letters on a page. It looks at no more
 // than scan letters that do not match.
 func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids []int64,
 	page gateway.DeadPage, err error) {
@@ -136,9 +136,9 @@ func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids
 	}
 }
 
-// deadSelection returns the query for the dead letters behind one that may match,
-// in the order of their numbers, with their codes and since when they are dead.
-// Each index alone has the order that is asked for.
+// deadSelection returns the query for the dead letters after one that may match, in the
+// order of their ids, with their codes and the times at which they became dead letters.
+// Its ORDER BY makes the server use the intended index, which alone has that order.
 func deadSelection(f gateway.DeadFilter, after int64) where {
 	w := where{sql: `SELECT d.seq, coalesce(d.code, ''), d.dead FROM delivery d WHERE d.dead IS NOT NULL`}
 	order := ` ORDER BY d.seq`
@@ -171,7 +171,7 @@ func deadSelection(f gateway.DeadFilter, after int64) where {
 		w.and(`d.seq = ANY (%s::bigint[])`, column(f.IDs, func(id *gateway.DeliveryID) int64 { return int64(*id) }))
 	}
 	if f.Message != "" {
-		u, _ := f.Message.UUID() // the zero UUID is no message's
+		u, _ := f.Message.UUID() // no message has the zero UUID
 		w.and(`d.message = (SELECT id FROM message WHERE uuid = %s)`, u[:])
 	}
 	if f.Destination != "" && (f.IDs != nil || f.Message != "") {
@@ -193,7 +193,7 @@ func (s *Store) Redrive(ctx context.Context, f gateway.DeadFilter, now time.Time
 	})
 }
 
-// PurgeDead takes letters from the list.
+// PurgeDead removes letters from the list of dead letters.
 func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error) {
 	return s.eachDead(ctx, f, func(ctx context.Context, t *tx, letters []int64) (int, error) {
 		n, err := t.change(ctx,
@@ -202,8 +202,8 @@ func (s *Store) PurgeDead(ctx context.Context, f gateway.DeadFilter) (int, error
 	})
 }
 
-// eachDead does something to every dead letter that matches, in transactions of
-// bounded size, and returns to how many it was done.
+// eachDead calls do for the dead letters that match, in transactions of bounded size.
+// It returns the sum of the numbers that do returned.
 func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	do func(context.Context, *tx, []int64) (int, error)) (done int, err error) {
 	for rest := f.Limit; ; {
@@ -233,7 +233,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 	}
 }
 
-// deadDelivery is a dead letter as redrive looks at it.
+// deadDelivery is the part of a dead letter that redrive needs.
 type deadDelivery struct {
 	seq, message int64
 	report       int64 // the job that has yet to report it, or 0
@@ -243,13 +243,14 @@ type deadDelivery struct {
 	size         int
 	state        int16
 	uuid         []byte
-	sender       int64  // the agent who wrote the message
-	from         string // the address of who wrote it elsewhere
+	sender       int64  // the local agent that sent the message
+	from         string // the sender's address in another domain
 	further      bool
 }
 
-// redriveAll queues dead letters again. Their messages are held in the order of
-// their ids until the commit: nobody gives one a second job for a destination.
+// redriveAll queues dead letters again. It locks their messages in the order of their
+// ids until the commit, so that no other transaction creates a second job for a
+// destination.
 func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times) (int, error) {
 	var l deadDelivery
 	var list []deadDelivery
@@ -277,7 +278,7 @@ func (t *tx) redriveAll(ctx context.Context, letters []int64, times *store.Times
 	for i := range list {
 		state, err := gateway.Next(gateway.State(list[i].state), gateway.Redrive)
 		if err != nil {
-			continue // it did not fail, whatever its row says
+			continue // its state is not a failure, though the row says that it is dead
 		}
 		if err := t.redrive(ctx, &list[i], state, times); err != nil {
 			return 0, err
@@ -310,7 +311,8 @@ func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, 
 	if err != nil || l.report == 0 {
 		return err
 	}
-	// What is tried again is not reported; a report of nothing else is gone.
+	// A redriven delivery is not reported; a report without other deliveries is
+	// removed.
 	_,
 		err = t.change(ctx,
 		`DELETE FROM job WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = $2 AND job = $1)`,
@@ -318,8 +320,8 @@ func (t *tx) redrive(ctx context.Context, l *deadDelivery, state gateway.State, 
 	return err
 }
 
-// redriveAsNew gives a message the id under which other gateways get it once they
-// may have forgotten it, now or later.
+// redriveAsNew gives a message the id under which other gateways receive it, if they
+// may have forgotten the message, now or later.
 func (t *tx) redriveAsNew(ctx context.Context, l *deadDelivery, d *gateway.Delivery, job gateway.JobID,
 	times *store.Times) error {
 	now := times.Now()

@@ -11,21 +11,21 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// catchUp is up to which version the directory in memory is the database's. One
-// question at a time is put; it answers all who asked before it was put.
+// catchUp is the version up to which the directory in memory equals the database's. One
+// query runs at a time. It answers all callers that asked before it began.
 type catchUp struct {
-	turn    sync.Mutex // who has it asks
+	turn    sync.Mutex // held by the caller that runs the query
 	mu      sync.Mutex
-	begun   int64        // questions put
-	ended   int64        // of these, up to which answers have come
-	err     error        // the last answer
-	version int64        // changed by who has the turn
-	lost    atomic.Int64 // how often the database may have lost what the directory has
-	read    atomic.Int64 // of these, up to which the directory was read as a whole
-	fresh   time.Time    // up to when nothing that was changed is missing
+	begun   int64        // number of queries that began
+	ended   int64        // the last of these that has ended
+	err     error        // the result of the last query
+	version int64        // changed only by the holder of turn
+	lost    atomic.Int64 // how often the database may have lost changes that the directory has
+	read    atomic.Int64 // of these, how many preceded the last complete read of the directory
+	fresh   time.Time    // the directory has every change up to this time
 }
 
-// catchUp brings the directory in memory to what the database had at some moment
+// catchUp updates the directory in memory to the state of the database at some moment
 // after the call began.
 func (s *Store) catchUp(ctx context.Context) error {
 	c := &s.caught
@@ -35,14 +35,14 @@ func (s *Store) catchUp(ctx context.Context) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
-	if c.ended > after { // somebody asked after us
+	if c.ended > after { // another caller's query began after our call
 		defer c.mu.Unlock()
 		return c.err
 	}
 	c.begun++
 	number, at := c.begun, time.Now()
 	c.mu.Unlock()
-	limited, cancel := context.WithTimeout(gateway.WithoutKey(ctx), readTime) // for all who asked
+	limited, cancel := context.WithTimeout(gateway.WithoutKey(ctx), readTime) // for all callers that asked
 	defer cancel()
 	err := s.fault(s.borrow(limited, func(db conn) error { return s.renew(limited, db) }))
 	c.mu.Lock()
@@ -53,21 +53,21 @@ func (s *Store) catchUp(ctx context.Context) error {
 	return err
 }
 
-// isFresh reports whether the directory is what the database had a moment ago.
+// isFresh reports whether the directory equals the database's a moment ago.
 func (s *Store) isFresh() bool {
 	s.caught.mu.Lock()
 	defer s.caught.mu.Unlock()
 	return time.Since(s.caught.fresh) < freshFor && s.caught.lost.Load() == s.caught.read.Load()
 }
 
-// freshFor is how long the directory is believed when the database does not
-// answer: a key may have been revoked through another replica.
+// freshFor is how long the directory is trusted when the database does not answer,
+// because a key may have been revoked through another replica.
 const freshFor = 3 * time.Second
 
 const agentColumns = `a.id, a.name, a.domain, a.mode, a.target, a.description, a.role, a.capabilities, a.schemas, a.listed, a.created, a.active,
 	a.removed IS NOT NULL, a.receipts`
 
-// agent is where the columns of one go.
+// agent is the target of the columns of an agent.
 type agent struct {
 	gateway.Agent
 	id, created, active                              int64
@@ -83,7 +83,7 @@ func (a *agent) into() []any {
 		&a.created, &a.active, &a.removed, &a.receipts}
 }
 
-// read returns the agent that was read last.
+// read returns the agent that was scanned last.
 func (a *agent) read() gateway.Agent {
 	found := a.Agent
 	store.ReadAgent(&found, a.name+"@"+a.domain, string(a.capabilities), string(a.schemas))
@@ -94,8 +94,8 @@ func (a *agent) read() gateway.Agent {
 	return found
 }
 
-// renew reads the agents that were changed since the last time, each with all of
-// its keys, in one statement: they are of one moment.
+// renew reads the agents that were changed since the last call, each with all of its
+// keys. It uses one statement, so that the rows are of one moment.
 func (s *Store) renew(ctx context.Context, db conn) error {
 	type change struct {
 		agent   gateway.Agent
@@ -146,7 +146,7 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 	}
 	for _, c := range list {
 		if c.agent.Damage != "" {
-			s.log.Error("an agent cannot be read; all others go on", "agent", int64(c.agent.ID), "cause",
+			s.log.Error("the row of an agent cannot be read; other agents are not affected", "agent", int64(c.agent.ID), "cause",
 				c.agent.Damage)
 		}
 		s.dir.Renew(c.agent, c.removed, c.keys)
@@ -155,8 +155,8 @@ func (s *Store) renew(ctx context.Context, db conn) error {
 	return nil
 }
 
-// know makes sure that the directory has the agents that some row names: one may
-// have been registered through another replica a moment ago.
+// know makes sure that the directory has the agents that a row names: one may have been
+// registered through another replica a moment ago.
 func (s *Store) know(ctx context.Context, ids ...gateway.AgentID) error {
 	for _, id := range ids {
 		if id != 0 && !s.dir.Knows(id) {
@@ -170,7 +170,7 @@ func (s *Store) know(ctx context.Context, ids ...gateway.AgentID) error {
 func (s *Store) AgentNamed(ctx context.Context, a amtp.Address) (*gateway.Agent, error) {
 	found, err := s.dir.Named(a)
 	if err == nil || a.IsZero() {
-		return found, err // one that was removed meanwhile is refused where it is written to
+		return found, err // messages to an agent that was removed just now are refused later
 	}
 	if err := s.refresh(ctx); err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (s *Store) AgentNamed(ctx context.Context, a amtp.Address) (*gateway.Agent,
 func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
 	found, err := s.dir.Agent(id)
 	if err == nil || id == 0 {
-		return found, err // one that was removed meanwhile is refused where it is written to
+		return found, err // messages to an agent that was removed just now are refused later
 	}
 	if err := s.refresh(s.life); err != nil {
 		return nil, err
@@ -192,14 +192,14 @@ func (s *Store) Agent(id gateway.AgentID) (*gateway.Agent, error) {
 
 // AgentsPage lists living agents ordered by address.
 func (s *Store) AgentsPage(f gateway.AgentFilter) gateway.AgentPage {
-	_ = s.refresh(s.life) // the log hears of it
+	_ = s.refresh(s.life) // the error is logged
 	return s.dir.Page(f, s.bounds.Agents)
 }
 
-// Agents returns all living agents ordered by address: those that are known here
-// while the database is away.
+// Agents returns all living agents ordered by address. While the database is
+// unreachable these are the agents known here.
 func (s *Store) Agents(ctx context.Context) []*gateway.Agent {
-	_ = s.refresh(ctx) // the log hears of it
+	_ = s.refresh(ctx) // the error is logged
 	return s.dir.All()
 }
 
@@ -224,9 +224,9 @@ func (s *Store) KeyOwner(ctx context.Context, hash [32]byte, now time.Time) (*ga
 	return s.dir.KeyOwner(hash, now)
 }
 
-// refresh asks for what is new on behalf of a caller who found nothing. A caller who has
-// gone does not ask; one who goes meanwhile does not end the question, for others wait
-// for its answer.
+// refresh updates the directory for a caller that found nothing. If the caller's
+// context has ended, it runs no query. If the context ends later, the query still
+// completes, because other callers wait for its result.
 func (s *Store) refresh(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -29,8 +29,8 @@ func (c conn) documents(ctx context.Context, kind string) (list []gateway.Docume
 	return list, err
 }
 
-// ChangeDocuments replaces the documents of a kind by what change makes of them. Two
-// changes of one kind come one after the other, at whichever replicas.
+// ChangeDocuments replaces the documents of a kind by the result of change. Changes of
+// one kind run one after another, on all replicas.
 func (s *Store) ChangeDocuments(ctx context.Context, kind string,
 	change func([]gateway.Document) ([]gateway.Document, error)) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {

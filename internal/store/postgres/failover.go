@@ -8,26 +8,26 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A standby that takes over may lack the last commits of the server before it, and
-// would give their numbers again: a reader whose cursor stands behind them would
-// never see the mail that gets them. The database therefore remembers which server it
-// is on. Every connection compares that before it is used for anything. When another
-// server has taken over, the numbers leap, as after a restore.
+// A standby that takes over may lack the last commits of the server before it. It would
+// give out their numbers again. Then a reader whose cursor is behind these numbers
+// would never see the new mail that has them. The database therefore stores which
+// server it is on. Every connection compares that before it is used. When another
+// server has taken over, the sequences skip ahead, as after a restore.
 
-// serverSetting is the row of setting that says on which server the database is.
+// serverSetting is the row of setting that stores on which server the database is.
 const serverSetting = "server"
 
-// whichServer names the cluster and its timeline. Every promotion, and every recovery
+// whichServer returns the cluster and its timeline. Every promotion, and every recovery
 // to an earlier moment, begins a new timeline.
 const whichServer = `SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)`
 
-// leaping are the sequences that leap when numbers may have been lost, as in a restore.
+// leaping are the sequences that skip ahead when numbers may have been lost.
 var leaping = []string{"delivery_seq", "job_id", "message_id", "agent_id_seq"}
 
-// sameServer makes sure that no number is given again by the server that the
-// connection leads to. It compares which server it is, and whether it knows the
-// newest number that this process has seen. Where the server does not say which it
-// is, the second has to do.
+// sameServer makes sure that the server of the connection gives out no number again. It
+// compares the server's name, and checks that the server knows the newest number that
+// this process has seen. If the server does not give a name, only the second check
+// applies.
 func (s *Store) sameServer(ctx context.Context, conn *pgx.Conn) error {
 	now, err := serverOf(ctx, conn)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Store) sameServer(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// serverOf returns which server answers, "" where it does not say.
+// serverOf returns the name of the server, "" if it does not give one.
 func serverOf(ctx context.Context, conn *pgx.Conn) (name string, err error) {
 	err = conn.QueryRow(ctx, whichServer).Scan(&name)
 	var refused *pgconn.PgError
@@ -70,21 +70,21 @@ func serverOf(ctx context.Context, conn *pgx.Conn) (name string, err error) {
 	return name, err
 }
 
-// row is what asks for one row: a connection or a transaction.
+// row is a connection or a transaction that reads one row.
 type row interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// rewound reports whether the server does not know a number that this process has seen.
+// rewound reports whether the server lacks a number that this process has seen.
 func (s *Store) rewound(ctx context.Context, c row) (bool, error) {
 	var last int64
-	seen := s.highest.Load() // before the question: it may grow meanwhile
+	seen := s.highest.Load() // read before the query, because it may grow during it
 	err := c.QueryRow(ctx, `SELECT last_value FROM delivery_seq`).Scan(&last)
 	return last < seen, err
 }
 
-// leapOnce leaps unless another replica has done so for this server. Who does it holds
-// the row until the commit.
+// leapOnce makes the sequences skip ahead, unless another replica has done so for this
+// server. It locks the row of setting until the commit.
 func (s *Store) leapOnce(ctx context.Context, tx pgx.Tx, now, known string) (leapt bool, err error) {
 	tag, err := tx.Exec(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
 		serverSetting, now)
@@ -108,8 +108,9 @@ func (s *Store) leapOnce(ctx context.Context, tx pgx.Tx, now, known string) (lea
 	return true, leap(ctx, tx)
 }
 
-// leap has the sequences go on far behind every number that may have been given, and
-// the directory behind every version that may have been seen.
+// leap makes the sequences skip beyond every number that may have been given out. It
+// also makes the directory's version skip beyond every version that a replica may have
+// seen.
 func leap(ctx context.Context, tx pgx.Tx) error {
 	for _, sequence := range leaping {
 		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, nextval($1::regclass) + $2::bigint)`, sequence,
@@ -121,7 +122,7 @@ func leap(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// saw notes a number that somebody may have as a cursor.
+// saw notes a number that a reader may have as a cursor.
 func (s *Store) saw(seq int64) {
 	for {
 		seen := s.highest.Load()

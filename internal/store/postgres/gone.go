@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// unnamed is an agent a that no message names. Each is looked up: the server would
-// rather read all messages for an EXISTS.
+// unnamed is true for an agent a that no message names. The subqueries look up one row
+// each: for an EXISTS the server would read all messages.
 const unnamed = ` (SELECT id FROM message WHERE sender_agent = a.id LIMIT 1) IS NULL
 	AND (SELECT seq FROM delivery WHERE agent = a.id AND agent <> 0 LIMIT 1) IS NULL`
 
@@ -19,7 +19,7 @@ func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool
 	return s.gone.Step(begin, limit, func(after int64) (looked int, last int64, gone int, err error) {
 		var free []int64
 		err = s.read(ctx, func(ctx context.Context, c conn) error {
-			free, looked, last = nil, 0, after // it may be the second time
+			free, looked, last = nil, 0, after // the read may run again
 			var id int64
 			var due bool
 			return c.query(ctx, `SELECT a.id, a.removed <= $3 AND`+unnamed+
@@ -45,7 +45,7 @@ func (s purgeRows) PurgeAgents(ctx context.Context, before time.Time, begin bool
 	})
 }
 
-// forgetAgents takes away what no message names, and returns which they were.
+// forgetAgents deletes the agents that no message names, and returns their ids.
 func (t *tx) forgetAgents(ctx context.Context, ids []int64) ([]int64, error) {
 	gone, err := t.numbers(ctx, `DELETE FROM agent a WHERE a.id = ANY ($1::bigint[]) AND a.removed IS NOT NULL AND`+
 		unnamed+` RETURNING a.id`, ids)
@@ -74,11 +74,11 @@ func agentIDs(list []int64) []gateway.AgentID {
 	return ids
 }
 
-// goneStep is how many removed agents are asked for at once.
+// goneStep is how many removed agents one query looks up.
 const goneStep = 1000
 
-// forgetGone forgets removed agents that another replica took out of the database:
-// no version tells of a row that is not there.
+// forgetGone drops removed agents from memory that another replica has deleted from the
+// database. A deleted row has no version that would show it.
 func (s *Store) forgetGone(ctx context.Context) error {
 	known := s.dir.Gone(goneStep)
 	if len(known) == 0 {

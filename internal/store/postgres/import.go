@@ -11,31 +11,31 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a move into a database is refused for.
+// Reasons to refuse a move into a database.
 var (
 	ErrOccupied = errors.New("the database holds other data: move into a new one")
 	ErrMoved    = errors.New("everything was moved already")
 )
 
-// moveSetting is the row of setting that says which store was moved here, and
-// whether that is done.
+// moveSetting is the row of setting that stores which store is moved here, and whether
+// the move is done.
 const (
 	moveSetting = "move"
 	moveBegun   = "begun "
 	moveDone    = "done "
 )
 
-// Import fills a database with what another store has. Each step is one
-// transaction, and rows come in the order of their keys: what is there after an
-// interruption tells where to go on. No gateway may run on the database before
-// Finish: it refuses to start.
+// Import fills a database with the rows of another store. Each step is one transaction,
+// and rows come in the order of their keys. So the last row shows where an interrupted
+// move continues. No gateway may run on the database before Finish: it refuses to
+// start.
 type Import struct {
 	conn *pgx.Conn
 	id   string
 }
 
-// OpenImport opens a database that holds nothing, or what an earlier move of the
-// store with the id has brought.
+// OpenImport opens an empty database, or one that holds what an earlier move of the
+// store with the id has copied.
 func OpenImport(ctx context.Context, url, id string) (*Import, error) {
 	c, err := configure(Options{URL: url})
 	if err != nil {
@@ -55,7 +55,7 @@ func OpenImport(ctx context.Context, url, id string) (*Import, error) {
 	return im, nil
 }
 
-// begin takes the database for this move.
+// begin marks the database for this move.
 func (im *Import) begin(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, im.conn, func(tx pgx.Tx) error {
 		var empty bool
@@ -94,7 +94,7 @@ func (im *Import) Count(ctx context.Context, t *store.Table) (n int64, err error
 	return n, err
 }
 
-// Last returns the key of the last row that was brought, nil when there is none.
+// Last returns the key of the last row that was copied, nil when there is none.
 func (im *Import) Last(ctx context.Context, t *store.Table) ([]any, error) {
 	key := t.Names()[:t.Key]
 	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(key, ", ")+` FROM `+t.Name+` ORDER BY `+strings.Join(key,
@@ -109,10 +109,10 @@ func (im *Import) Last(ctx context.Context, t *store.Table) ([]any, error) {
 	return plain(last), err
 }
 
-// Put brings rows.
+// Put copies rows into a table.
 func (im *Import) Put(ctx context.Context, t *store.Table, rows [][]any) error {
 	names, list := t.Names(), rows
-	if t.Name == "agent" { // has more columns here
+	if t.Name == "agent" { // this table has more columns here
 		names = append(names, "folded", "version")
 		list = make([][]any, len(rows))
 		for i, row := range rows {
@@ -132,7 +132,7 @@ func (im *Import) Put(ctx context.Context, t *store.Table, rows [][]any) error {
 	return nil
 }
 
-// mine makes sure that no other move has taken the database, until the end of the
+// mine makes sure that no other move uses the database, until the end of the
 // transaction.
 func (im *Import) mine(ctx context.Context, tx pgx.Tx) error {
 	var value string
@@ -143,8 +143,7 @@ func (im *Import) mine(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// Each calls fn for every row, in the order of the key and until fn returns an
-// error.
+// Each calls fn for every row, in the order of the key, until fn returns an error.
 func (im *Import) Each(ctx context.Context, t *store.Table, fn func(row []any) error) error {
 	names := t.Names()
 	rows, err := im.conn.Query(ctx, `SELECT `+strings.Join(names,
@@ -165,7 +164,7 @@ func (im *Import) Each(ctx context.Context, t *store.Table, fn func(row []any) e
 	return rows.Err()
 }
 
-// plain makes all numbers of one type.
+// plain converts all numbers to int64.
 func plain(row []any) []any {
 	for i, v := range row {
 		switch v := v.(type) {
@@ -178,8 +177,8 @@ func plain(row []any) []any {
 	return row
 }
 
-// Finish has the database give numbers behind those that were given, and lets
-// gateways start on it.
+// Finish makes the database continue the numbers that the other store gave out, and
+// lets gateways start on it.
 func (im *Import) Finish(ctx context.Context, c store.Counters) error {
 	return pgx.BeginFunc(ctx, im.conn, func(tx pgx.Tx) error {
 		if err := im.mine(ctx, tx); err != nil {
@@ -212,8 +211,8 @@ func (im *Import) Finish(ctx context.Context, c store.Counters) error {
 	})
 }
 
-// Incomplete reports whether a move into the database has begun and is not done:
-// nobody may serve what is there.
+// Incomplete reports whether a move into the database has begun and is not done. No
+// gateway may serve such a database.
 func (s *Store) Incomplete(ctx context.Context) (incomplete bool, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
 		n, err := c.number(ctx, `SELECT 1 FROM setting WHERE name = $1 AND value LIKE $2`, moveSetting, moveBegun+"%")

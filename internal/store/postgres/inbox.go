@@ -7,18 +7,18 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// boxStep is how many of them are asked for at once where a filter may leave
-// any of them out.
+// boxStep is how many messages one query reads, when a filter may leave out any of
+// them.
 const boxStep = 1000
 
-// inboxEntry is a message of an inbox, before it is read.
+// inboxEntry is a message of an inbox, before its body is read.
 type inboxEntry struct {
 	seq, read, leases, row, received, size int64
 	thread                                 []byte
 }
 
-// Inbox returns a page of an agent's inbox. What stands on it is chosen by the
-// length of the bodies: one that is not shown is not read.
+// Inbox returns a page of an agent's inbox. It chooses the messages on the page by the
+// lengths of their bodies, and reads only the bodies that it returns.
 func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
 	release, err := s.boxes.Take(ctx, int64(agent))
@@ -29,7 +29,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	var chosen []inboxEntry
 	var envelopes map[int64]bodyRow
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
-		page = gateway.InboxPage{Next: f.After} // it may be the second time
+		page = gateway.InboxPage{Next: f.After} // the read may run again
 		if chosen, err = c.inboxPage(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	for _, n := range chosen {
 		row, there := envelopes[n.row]
 		if !there {
-			continue // it was acknowledged long ago, and forgotten just now
+			continue // it was acknowledged long ago, and just forgotten
 		}
 		item := gateway.InboxItem{Seq: n.seq, ReadAt: store.FromMicros(n.read), DeliveryCount: int(n.leases),
 			Body: row.body}
@@ -59,7 +59,8 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	return page, nil
 }
 
-// envelope returns what a row says, of whichever replica its sender is known.
+// envelope returns the envelope that a row holds, even if its sender was registered
+// through another replica.
 func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.Envelope, error) {
 	if err := s.know(ctx, row.SenderAgent); err != nil {
 		return gateway.Envelope{}, err
@@ -67,7 +68,7 @@ func (s *Store) envelope(ctx context.Context, row store.EnvelopeRow) (gateway.En
 	return row.Envelope(s.dir), nil
 }
 
-// What waits in an inbox behind a number, and what of it is not read.
+// The entries that wait in an inbox after a number, and those of them that are unread.
 const (
 	inBox = `SELECT * FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 AND seq > $2 ORDER BY seq LIMIT $3`
 
@@ -75,8 +76,8 @@ const (
 		AND read IS NULL ORDER BY agent, seq + 0 LIMIT $3`
 )
 
-// inboxPage decides what stands on a page, and notes in it where to go on. It looks
-// at no more than scan messages that the filter does not pass.
+// inboxPage chooses the messages on a page, and notes in it where the next page begins.
+// It looks at no more than scan messages that do not match.
 func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter, scan int,
 	page *gateway.InboxPage) (chosen []inboxEntry, err error) {
 	box, step := inBox, min(boxStep, scan+f.Offset+max(f.Limit, 1)+1)
@@ -113,7 +114,7 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 			return chosen, nil
 		case found == step:
 			continue
-		case f.Unread: // all that is read was looked at with the rest
+		case f.Unread: // the rest of the inbox is marked read, so the page has seen all of it
 			last, err := c.number(ctx,
 				`SELECT seq FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 ORDER BY seq DESC LIMIT 1`,
 				int64(agent))
@@ -124,9 +125,9 @@ func (c conn) inboxPage(ctx context.Context, agent gateway.AgentID, f gateway.In
 	}
 }
 
-// behind returns the number in the inbox behind which the messages are that the
-// filter may want: what was received since a time entered behind what was
-// accepted long before that.
+// behind returns the sequence number after which the filter may match. A message that
+// was received since a time entered the inbox after those that were accepted long
+// before that time.
 func (c conn) behind(ctx context.Context, f gateway.InboxFilter) (after int64, err error) {
 	if f.Since.IsZero() {
 		return f.After, nil
@@ -145,7 +146,7 @@ type bodyRow struct {
 	body []byte
 }
 
-// bodies reads the messages that were chosen, as those in the inbox of the agent.
+// bodies reads the chosen messages, as they are in the inbox of the agent.
 func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []inboxEntry) (map[int64]bodyRow, error) {
 	rows := make([]int64, len(chosen))
 	for i := range chosen {

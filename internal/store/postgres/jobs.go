@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// itsMessage joins each job with its message by a look-up, however many there may
-// be: a server that cannot know how few are wanted would read all messages.
+// itsMessage joins each job with its message by an index look-up. A server that does
+// not know how few jobs are wanted would read all messages.
 const itsMessage = ` CROSS JOIN LATERAL (SELECT uuid, class, sender_agent, sender FROM message WHERE id = j.message LIMIT 1) m `
 
 const jobsFrom = `SELECT ` + jobColumns + ` FROM job j` + itsMessage
 
-// job reads one job, held until the commit if it is to be changed. There is none
-// where its ID is 0.
+// job reads one job; its ID is 0 when there is none. With hold it is locked until the
+// commit.
 func (c conn) job(ctx context.Context, id gateway.JobID, hold string) (store.QueuedJob, error) {
 	list, err := c.jobs(ctx, jobsFrom+`WHERE j.id = $1 `+hold, int64(id))
 	if err != nil || len(list) == 0 {
@@ -39,9 +39,10 @@ func (t *tx) insertJob(ctx context.Context, message int64, d gateway.Destination
 	return gateway.JobID(id), err
 }
 
-// joinJob makes the message's job for the destination due now, 0 when there is
-// none. The job is held until the commit: it is not settled before it has who
-// joins. One that is leased has to be settled first, which leaves it who joined.
+// joinJob makes the message's existing job for the destination due now, and returns 0
+// when there is none. The job is locked until the commit, so that it is not settled
+// before it has the new recipients. A leased job has to be settled first; it then stays
+// for the recipients that joined it.
 func (t *tx) joinJob(ctx context.Context, message int64, d gateway.Destination, now int64) (gateway.JobID, error) {
 	id,
 		err := t.number(ctx,
@@ -56,9 +57,8 @@ func (t *tx) joinJob(ctx context.Context, message int64, d gateway.Destination, 
 	return gateway.JobID(id), err
 }
 
-// lapse ends the leases of this process when it closes. Their attempts count, and
-// the next follows as if each had failed. Those of a process that died end by
-// themselves.
+// lapse ends the leases of this process when it closes. Their attempts count as failed,
+// and the next ones follow. Leases of a process that died end by themselves.
 func (s *Store) lapse() error {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
@@ -96,7 +96,7 @@ func (s *Store) MakeDue(ctx context.Context, job gateway.JobID, now time.Time) e
 	})
 }
 
-// idle returns a job that is there and not leased at now.
+// idle returns a job that exists and is not leased at now.
 func (t *tx) idle(ctx context.Context, id gateway.JobID, now time.Time) (store.QueuedJob, error) {
 	j, err := t.job(ctx, id, held)
 	if err == nil {
@@ -105,7 +105,7 @@ func (t *tx) idle(ctx context.Context, id gateway.JobID, now time.Time) (store.Q
 	return j, err
 }
 
-// Cancel ends a job and what it has not decided.
+// Cancel ends a job, and the deliveries that are not decided yet.
 func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
 		j, err := t.idle(ctx, job, now)
@@ -130,7 +130,7 @@ func (s *Store) Cancel(ctx context.Context, job gateway.JobID, now time.Time) er
 	})
 }
 
-// everybody is the caller of lists that only the operator has.
+// everybody is the caller for lists that only the operator reads.
 const everybody = 0
 
 // JobsPage lists jobs, oldest first.
@@ -167,8 +167,8 @@ func (s *Store) JobsPage(ctx context.Context, f gateway.JobFilter) (page gateway
 	return page, nil
 }
 
-// jobPage returns the ids of the jobs on a page. It looks at no more than scan
-// jobs that do not match.
+// jobPage returns the ids of the jobs on a page. It looks at no more than scan jobs
+// that do not match.
 func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids []int64,
 	page gateway.JobPage, err error) {
 	pager := store.Pager{Limit: f.Limit, Scan: scan, Next: int64(f.After)}
@@ -196,8 +196,8 @@ func (c conn) jobPage(ctx context.Context, f gateway.JobFilter, scan int) (ids [
 	}
 }
 
-// jobSelection returns the query for the jobs behind one that may match, oldest
-// first, with their states.
+// jobSelection returns the query for the jobs after one that may match, oldest first,
+// with their states.
 func jobSelection(f gateway.JobFilter, after int64) where {
 	w := where{sql: `SELECT j.id, j.state FROM job j WHERE `}
 	if f.Destination != "" { // through its index, which alone has this order
@@ -207,11 +207,11 @@ func jobSelection(f gateway.JobFilter, after int64) where {
 	} else {
 		w.add(`j.id > %s`, after)
 	}
-	if f.State == gateway.Delivering { // of which there are few
+	if f.State == gateway.Delivering { // there are few of them
 		w.sql += ` AND j.lease IS NOT NULL`
 	}
 	if f.Message != "" {
-		u, _ := f.Message.UUID() // the zero UUID is no message's
+		u, _ := f.Message.UUID() // no message has the zero UUID
 		w.and(`j.message = (SELECT id FROM message WHERE uuid = %s)`, u[:])
 	}
 	if f.Destination != "" {

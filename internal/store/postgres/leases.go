@@ -10,7 +10,7 @@ import (
 // serverTime is the database's clock, in microseconds.
 const serverTime = `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 
-// Hold takes a lease that nobody else holds, by the database's clock.
+// Hold takes a lease that no other owner holds, by the database's clock.
 func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Time) (held bool, err error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (bool, error) {
 		n, err := t.change(ctx, `INSERT INTO lease AS l (name, owner, until) VALUES ($1, $2, `+serverTime+` + $3)

@@ -13,18 +13,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A connection that listens says nothing while nothing happens, and neither does one
-// whose server, or whose way there, is gone without a word. It is asked after
-// quietTime, and has to answer within answerTime: a dead one is noticed in less than
-// five seconds.
+// A connection that listens is silent while nothing happens. It is also silent when its
+// server, or the network path to it, is gone without notice. It is therefore tested
+// after quietTime, and has to answer within answerTime. So a dead connection is noticed
+// in less than five seconds.
 const (
 	quietTime  = 2 * time.Second
 	answerTime = 2 * time.Second
 )
 
-// listen hears what the other replicas tell, on a connection of its own, until
-// the store is closed. Behind a proxy that pools transactions there is nothing to
-// hear.
+// listen receives the notices of the other replicas on its own connection, until the
+// store is closed. Behind a proxy that pools transactions it does nothing.
 func (s *Store) listen() {
 	for again := false; s.notices.listening != nil; again = true {
 		if err := s.hear(again); s.life.Err() == nil && err != nil {
@@ -45,7 +44,7 @@ func (s *Store) hear(again bool) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = c.Close(ctx) // it is not used again, however it ends
+		_ = c.Close(ctx) // the connection is not used again, even after an error
 	}()
 	if err := s.answers(c, "LISTEN "+channel); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (s *Store) hear(again bool) error {
 	}
 }
 
-// nextNotice waits for a notice, and makes sure meanwhile that the connection lives.
+// nextNotice waits for a notice, and tests the connection during the wait.
 func (s *Store) nextNotice(c *pgx.Conn) (*pgconn.Notification, error) {
 	for {
 		quiet, cancel := context.WithTimeout(s.life, quietTime)
@@ -82,7 +81,7 @@ func (s *Store) nextNotice(c *pgx.Conn) (*pgconn.Notification, error) {
 	}
 }
 
-// answers runs a statement to which the server has to answer soon.
+// answers runs a statement that the server has to answer within answerTime.
 func (s *Store) answers(c *pgx.Conn, sql string) error {
 	ctx, cancel := context.WithTimeout(s.life, answerTime)
 	defer cancel()
@@ -90,7 +89,7 @@ func (s *Store) answers(c *pgx.Conn, sql string) error {
 	return err
 }
 
-// told does what a notice of another replica says.
+// told applies a notice of another replica.
 func (s *Store) told(notice string) {
 	words := strings.Fields(notice)
 	if len(words) == 0 || words[0] == s.own.String() {
@@ -101,7 +100,7 @@ func (s *Store) told(notice string) {
 	for _, word := range words[1:] {
 		switch {
 		case word == "directory":
-			_ = s.catchUp(s.life) // the poll asks again
+			_ = s.catchUp(s.life) // after an error, the poll asks again
 		case word == "all":
 			s.missed(s.life)
 		case word[0] == 'w':

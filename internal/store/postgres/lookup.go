@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// pausedSetting is the row of setting that says since when nothing is accepted.
+// pausedSetting is the row of setting that stores since when the store is paused.
 const pausedSetting = "paused"
 
 const (
 	livingAgents = `SELECT id, mode FROM agent WHERE id = ANY ($1::bigint[]) AND removed IS NULL`
-	// livingKeys goes on behind livingAgents, with 0 for the agent: a statement of
-	// its own costs a tenth of what is accepted in a second.
+	// livingKeys extends livingAgents, with 0 for the agent. A separate statement would
+	// lower the accepted messages per second by a tenth.
 	livingKeys   = ` UNION ALL SELECT 0, id FROM agent_key WHERE id = ANY ($2::text[])`
 	knownKeys    = `SELECT u.item FROM unnest($1::int[], $2::bytea[]) u (item, key) JOIN dedup d ON d.key = u.key`
 	knownIDs     = `SELECT u.item, m.uuid FROM unnest($1::int[], $2::bytea[]) u (item, uuid) JOIN message m ON m.uuid = u.uuid`
@@ -25,10 +25,10 @@ const (
 	nextRows = `SELECT nextval('message_id') FROM generate_series(1, $1::int)`
 )
 
-// batchLookup is what has to be found out of a batch before it is written.
+// batchLookup is what has to be looked up for a batch before it is written.
 type batchLookup struct {
 	agents []int64
-	shown  []string // keys by which messages are sent
+	shown  []string // the acting keys of the messages
 	keys   struct {
 		item []int32
 		key  [][]byte
@@ -46,8 +46,8 @@ type batchLookup struct {
 	threads threading
 }
 
-// newBatchLookup collects the questions. Of messages of one batch that share a name the
-// first is in it and the others fall back.
+// newBatchLookup collects the look-ups. When messages of one batch share a name, the
+// first stays in the batch and the others fall back.
 func newBatchLookup(all []*acceptItem) *batchLookup {
 	q := &batchLookup{}
 	agents := make(map[gateway.AgentID]bool)
@@ -84,7 +84,7 @@ func newBatchLookup(all []*acceptItem) *batchLookup {
 	return q
 }
 
-// names returns what no other message may have at the same time.
+// names returns the names that no other message of the batch may have.
 func names(l *acceptItem) (list []string) {
 	for in := l.Incoming; in != nil; in = in.Early {
 		if in.Key != "" {
@@ -100,7 +100,7 @@ func names(l *acceptItem) (list []string) {
 	return list
 }
 
-// about asks for all the names under which the message may be known.
+// about looks up all names under which the message may be stored.
 func (q *batchLookup) about(i int32, in *store.Incoming) {
 	for ; in != nil; in = in.Early {
 		if in.Key != "" {
@@ -118,8 +118,8 @@ func (q *batchLookup) about(i int32, in *store.Incoming) {
 	}
 }
 
-// lookUp begins the transaction and finds out, in one round, which messages are
-// simply new, who lives, and which threads they join.
+// lookUp begins the transaction. In one round trip it finds which messages are simply
+// new, which agents live, and which threads the messages join.
 func (s *Store) lookUp(ctx context.Context, c conn, all []*acceptItem) error {
 	q := newBatchLookup(all)
 	b := &pgx.Batch{}
@@ -168,7 +168,7 @@ func queue(b *pgx.Batch, sql string, args, into []any, row func() error) {
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return each(rows, into, row) })
 }
 
-// queue puts the questions that there are.
+// queue queues the look-ups that are needed.
 func (q *batchLookup) queue(b *pgx.Batch, all []*acceptItem) {
 	var i int32
 	known := func() error {
@@ -186,7 +186,7 @@ func (q *batchLookup) queue(b *pgx.Batch, all []*acceptItem) {
 		queue(b, knownIDs, []any{q.ids.item, q.ids.uuid}, []any{&i, &uuid}, func() error {
 			l := all[i]
 			if id, _ := l.Name(false); l.tried && string(uuid) == string(id[:]) && store.MessageID(uuid) == l.ID {
-				l.stored = true // by the try of which we did not hear
+				l.stored = true // by the try whose result is not known
 				return nil
 			}
 			return known()
@@ -194,8 +194,8 @@ func (q *batchLookup) queue(b *pgx.Batch, all []*acceptItem) {
 	}
 }
 
-// decide says what becomes of a message. One whose sender or recipients are gone
-// may still be a retry.
+// decide sets the plan of a message. A message whose sender or recipients are gone may
+// still be a retry.
 func (l *acceptItem) decide(modes map[gateway.AgentID]string) {
 	if l.stored {
 		l.fallback = false

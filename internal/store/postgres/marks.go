@@ -14,13 +14,13 @@ import (
 type markItem struct {
 	agent gateway.AgentID
 	id    amtp.MessageID
-	key   string // by which it is made, "" for none
+	key   string // the id of the acting key, "" for none
 	at    int64
 	ack   bool
 	mark  gateway.Mark
 }
 
-// inboxScan is where the columns of a delivery go that is marked.
+// inboxScan is the target of the columns of a delivery that is marked.
 type inboxScan struct {
 	store.InboxRow
 	state, class int16
@@ -31,7 +31,7 @@ func (r *inboxScan) into() []any {
 	return []any{&r.Seq, &r.state, &r.Acked, &r.Read, &r.uuid, &r.Pushed, &r.class, &r.Sender}
 }
 
-// read returns the row that was read last.
+// read returns the row that was scanned last.
 func (r *inboxScan) read() store.InboxRow {
 	row := r.InboxRow
 	row.State, row.Class, row.ID = gateway.State(r.state), gateway.Class(r.class), store.MessageID(r.uuid)
@@ -63,9 +63,9 @@ func (s *Store) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Mark, error) { return t.mark(ctx, m) })
 }
 
-// storeMarks stores a batch: it looks for the deliveries under their messages'
-// canonical ids, and marks those that are found as they should be. Whatever is
-// otherwise is looked at by itself.
+// storeMarks stores a batch. It looks up the deliveries by their messages' canonical
+// ids, and marks those that are found in the expected state. Any other item is handled
+// in its own transaction.
 func (s *Store) storeMarks(batch []*store.Item[*markItem]) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
 	defer cancel()
@@ -94,9 +94,9 @@ func (s *Store) storeMarks(batch []*store.Item[*markItem]) {
 	}
 }
 
-// Acknowledging changes only what nobody else has acknowledged meanwhile, and
-// markItem only what nobody else has marked. What other domains are to be told of
-// it is written in the same statement.
+// storeAcks changes only deliveries that are not acknowledged yet, and storeReads only
+// those that are not marked read. Receipts for other domains are written in the same
+// statement.
 const (
 	findInboxRows = `SELECT u.item, ` + inboxColumns + `
 		FROM unnest($1::int[], $2::bytea[], $3::bigint[], $4::text[]) u (item, uuid, agent, key)
@@ -122,7 +122,7 @@ const (
 		SELECT seq FROM marked`
 )
 
-// marks stores a batch and reports which of it is done.
+// marks stores a batch and reports which of its items are done.
 func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done []bool, err error) {
 	var items []int32
 	var uuids [][]byte
@@ -151,7 +151,7 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done [
 		mark, err := found[i].Mark(m.at, m.ack)
 		m.mark = mark.Mark
 		switch {
-		case err != nil: // by itself it finds out what is wrong
+		case err != nil: // its own transaction finds the error
 		case !mark.Due:
 			done[i] = true
 		case m.ack:
@@ -166,8 +166,8 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done [
 	return done, c.settleMarks(ctx, storeAcks, &acks, done)
 }
 
-// pending are deliveries to be marked. The second mark of one waits for the next
-// look at it.
+// pending are deliveries to be marked. A second mark of one delivery falls back to its
+// own transaction.
 type pending struct {
 	seq, at          []int64
 	domain           []string
@@ -196,7 +196,7 @@ func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bo
 	})
 }
 
-// mark finds a delivery under whatever id its agent knows it and marks it.
+// mark finds a delivery by any id that its agent may use, and marks it.
 func (t *tx) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 	var scan inboxScan
 	message, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)

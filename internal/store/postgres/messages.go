@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// find returns the row of the message that the reader means by id and may see,
-// 0 when there is none.
+// find returns the row of the message that the reader means by id and may see, 0 when
+// there is none.
 func (c conn) find(ctx context.Context, by gateway.Reader, id amtp.MessageID) (row int64, err error) {
 	if u, ok := id.UUID(); ok {
 		row, err = c.number(ctx, `SELECT id FROM message m WHERE uuid = $1 AND ($2 OR sender_agent = $3
@@ -19,7 +19,8 @@ func (c conn) find(ctx context.Context, by gateway.Reader, id amtp.MessageID) (r
 			return row, err
 		}
 	}
-	// What somebody vouched for comes before what strangers sent in the name.
+	// A message whose sender is proven comes before one that was sent under the same id
+	// without proof.
 	return c.number(ctx, `SELECT message FROM alias WHERE id = $1 AND ($2 OR agent = $3 AND $3 <> 0)
 			ORDER BY length(variant), message DESC LIMIT 1`, []byte(id), by.Everyone, int64(by.Agent))
 }
@@ -54,8 +55,8 @@ type recordRow struct {
 	deliveries []store.DeliveryRow
 }
 
-// records reads messages and their deliveries, with the threads that they have in
-// the reader's mailbox, in the order of rows.
+// records reads messages and their deliveries, in the order of rows, with the threads
+// of the messages in the reader's mailbox.
 func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body bool) ([]recordRow, error) {
 	place := make(map[int64]int, len(rows))
 	for i, row := range rows {
@@ -86,7 +87,7 @@ func (c conn) records(ctx context.Context, by gateway.Reader, rows []int64, body
 	return list, err
 }
 
-// records returns what the rows say.
+// records returns the messages that the rows hold.
 func (s *Store) records(ctx context.Context, rows []recordRow) ([]gateway.Record, error) {
 	list := make([]gateway.Record, len(rows))
 	for i := range rows {
@@ -103,8 +104,8 @@ func (s *Store) records(ctx context.Context, rows []recordRow) ([]gateway.Record
 	return list, nil
 }
 
-// deliveries returns what the rows say, of whichever replica their recipients are
-// known.
+// deliveries returns the deliveries that the rows hold, even if their recipients were
+// registered through another replica.
 func (s *Store) deliveries(ctx context.Context, rows []store.DeliveryRow) ([]gateway.Delivery, error) {
 	for i := range rows {
 		if err := s.know(ctx, rows[i].Agent); err != nil {
@@ -122,7 +123,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 		return page, err
 	}
 	defer release()
-	if !f.Sender.IsZero() || !f.Recipient.IsZero() { // who had the address is known when the list begins
+	if !f.Sender.IsZero() || !f.Recipient.IsZero() { // so that the list has every agent that had the address
 		if err := s.catchUp(ctx); err != nil {
 			return page, err
 		}
@@ -144,7 +145,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 	return page, nil
 }
 
-// selected returns the rows on a page, and what it says of the rest.
+// selected returns the rows on a page, and the page's description of the rest.
 func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gateway.MessageFilter) (rows []int64,
 	page gateway.MessagePage, err error) {
 	l := store.Listing{Series: c.series(ctx, s.dir, by, f), Bounds: s.bounds}
@@ -159,9 +160,9 @@ func (s *Store) selected(ctx context.Context, c conn, by gateway.Reader, f gatew
 	return l.Page(f)
 }
 
-// Each series is read through its own index, which alone has the order that is
-// asked for: a server that believes that nearly all rows have the key would walk
-// through the others by their ids, and there may be a million.
+// Each series is read through its own index. Its ORDER BY is one that only this index
+// has. Otherwise a server that expects the key in nearly all rows would go through the
+// rows by their ids, and there may be a million.
 const (
 	sentBy = `SELECT id FROM message WHERE sender_agent >= $1 AND (sender_agent, id) < ($1, $2::bigint)
 		ORDER BY sender_agent DESC, id DESC LIMIT $3`
@@ -173,8 +174,7 @@ const (
 		ORDER BY lower(address) DESC, message DESC LIMIT $3`
 )
 
-// series returns the messages that the filter chooses by who sent and received
-// them.
+// series returns the messages with the senders and recipients that the filter asks for.
 func (c conn) series(ctx context.Context, dir *store.Directory, by gateway.Reader,
 	f gateway.MessageFilter) store.Series {
 	x := store.Indexes{
@@ -196,15 +196,15 @@ func through[K any](ctx context.Context, c conn, sql string) func(key K) store.S
 	}
 }
 
-// floor returns the number of a message that was stored before all that were
-// received since then, 0 where none is known.
+// floor returns the row of a message that was stored before all messages received since
+// that time, 0 when none is known.
 func (c conn) floor(ctx context.Context, since time.Time) (int64, error) {
 	return c.number(ctx, `SELECT id FROM message WHERE received < $1 ORDER BY received DESC, id DESC LIMIT 1`,
 		store.Micros(since)-store.SinceSlack)
 }
 
-// match tells which of the messages were received since the time and have the
-// status that the filter wants.
+// match reports which of the messages were received since the time of the filter and
+// have its status.
 func (c conn) match(ctx context.Context, rows []int64, f gateway.MessageFilter) ([]bool, error) {
 	since := make(map[int64]bool, len(rows))
 	var id, received int64

@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// isFirst tells whether a message m is the first of its sender to an agent, which
-// stands behind it.
+// isFirst is true for a message m that is the first of its sender to an agent. The
+// parameter with the agent's id follows it.
 const isFirst = `m.class = 2 AND EXISTS (SELECT FROM met t WHERE t.sender = m.sender AND t.message = m.id AND t.agent = `
 
 // meetingRow is an agent that gets a message which makes its sender known.
@@ -20,7 +20,7 @@ type meetingRow struct {
 	message int64
 }
 
-// queueMeetings stores whom agents met, in the order in which every batch does.
+// queueMeetings stores the acquaintances of agents, in the same order in every batch.
 func queueMeetings(b *pgx.Batch, list []meetingRow) {
 	if len(list) == 0 {
 		return
@@ -35,7 +35,7 @@ func queueMeetings(b *pgx.Batch, list []meetingRow) {
 		column(list, func(m *meetingRow) string { return m.Domain }))
 }
 
-// meetings returns whom agents met.
+// meetings returns the acquaintances of the rows.
 func meetings(list []meetingRow) []store.Acquaintance {
 	all := make([]store.Acquaintance, len(list))
 	for i := range list {
@@ -44,7 +44,8 @@ func meetings(list []meetingRow) []store.Acquaintance {
 	return all
 }
 
-// forgetAcquaintances forgets whom agents met of the domains, and reports whether that was all.
+// forgetAcquaintances forgets the acquaintances of agents with senders of the domains,
+// and reports whether that was all.
 func (t *tx) forgetAcquaintances(ctx context.Context, domains []string) (bool, error) {
 	n,
 		err := t.change(ctx,

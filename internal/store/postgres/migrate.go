@@ -15,12 +15,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date, forward only. Replicas that start at the
-// same time wait for each other by an advisory lock; behind a proxy, where a
-// session is nobody's own, by a row. A migration leaves the schema usable for the
-// release before it: that one still runs while replicas are replaced. Only the first
-// is a transaction. The others build indexes beside gateways that write, and one that
-// was interrupted is run again from its beginning.
+// migrate brings the schema up to date; it never goes back. Replicas that start at the
+// same time wait for each other by an advisory lock. Behind a proxy, where clients
+// share a session, they use a row instead. The schema after a migration still works for
+// the release before it, which runs while replicas are replaced. Only the first
+// migration is a transaction. The others build indexes while gateways write. An
+// interrupted one is run again from its beginning.
 func migrate(ctx context.Context, c *connecting) (err error) {
 	cc := c.pool.ConnConfig.Copy()
 	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(c.check))
@@ -52,8 +52,8 @@ func migrate(ctx context.Context, c *connecting) (err error) {
 	return err
 }
 
-// migrationSeconds is for how long a replica waits while another brings the schema up
-// to date: indexes of a large database take minutes.
+// migrationSeconds is how long a replica waits while another brings the schema up to
+// date. Indexes of a large database take minutes.
 const migrationSeconds = 3600
 
 func oneAtATime(pooled bool) (goose.ProviderOption, error) {

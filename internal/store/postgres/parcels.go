@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// parcelItem is one parcel among those that are read at once.
+// parcelItem is one parcel of a batch of reads.
 type parcelItem struct {
 	job   gateway.JobID
 	fence int64
-	row   parcelRow // of that job, none where its ID is 0
+	row   parcelRow // the row of the job; its ID is 0 when there is none
 }
 
-// Parcel returns a leased job with its message. Those for which many ask at the
-// same time are read together.
+// Parcel returns a leased job with its message. Calls at the same time are read
+// together.
 func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gateway.Parcel, error) {
 	p := &parcelItem{job: job, fence: fence}
 	if err := s.parcels.Do(ctx, p, 0); err != nil {
@@ -31,9 +31,9 @@ func (s *Store) Parcel(ctx context.Context, job gateway.JobID, fence int64) (gat
 	return parcel, err
 }
 
-// storedParcels reads the parcels of a batch, all as they were at one moment.
+// storedParcels reads the parcels of a batch in one snapshot.
 func (s *Store) storedParcels(batch []*store.Item[*parcelItem]) {
-	ctx := context.Background() // a read ends by itself
+	ctx := context.Background() // a read has its own time limit
 	ids := make([]int64, len(batch))
 	for i, item := range batch {
 		ids[i] = int64(item.Work.job)
@@ -59,17 +59,17 @@ func (s *Store) storedParcels(batch []*store.Item[*parcelItem]) {
 	}
 }
 
-// parcelRow is a job with what it carries, as they are stored.
+// parcelRow is a job with its message and deliveries, as they are stored.
 type parcelRow struct {
 	store.QueuedJob
 	bodyRow
 	deliveries []store.DeliveryRow
-	answered   *store.AnsweredRow // nil when the sender does not have it
+	answered   *store.AnsweredRow // nil when the sender does not have that message
 	thread     string             // of a push
 }
 
-// What jobs carry: each with its message and, where $2 says so, its body; and the
-// deliveries that wait for them.
+// The jobs with their messages, with the bodies where $2 is set; and the deliveries
+// that wait for the jobs.
 const (
 	jobsWithMessages = `SELECT ` + jobColumns + `, ` + envelopeColumns + `, CASE WHEN $2 THEN m.body END,
 			j.destination LIKE 'push:%' AND ` + isFirst + `(SELECT d.agent FROM delivery d WHERE d.message = j.message AND d.job = j.id LIMIT 1))
@@ -78,8 +78,8 @@ const (
 		CROSS JOIN LATERAL (SELECT * FROM delivery WHERE message = j.message AND job = j.id OFFSET 0) d WHERE j.id = ANY ($1::bigint[])`
 )
 
-// queueParcels asks for what jobs carry. What it returns is filled when the batch
-// was run.
+// queueParcels reads jobs with their messages and deliveries. The map that it returns
+// is filled when the batch has run.
 func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parcelRow {
 	found := make(map[gateway.JobID]*parcelRow, len(ids))
 	var q queuedScan
@@ -94,7 +94,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	var thread []byte
 	var job int64
 	queue(b, jobDeliveries, []any{ids}, append(d.into(), &thread, &job), func() error {
-		if p := found[gateway.JobID(job)]; p != nil { // one whose message is gone carries nothing
+		if p := found[gateway.JobID(job)]; p != nil { // a job whose message is gone is skipped
 			p.deliveries, p.thread = append(p.deliveries, d.read()), string(thread)
 		}
 		return nil
@@ -102,7 +102,7 @@ func queueParcels(b *pgx.Batch, ids []int64, body bool) map[gateway.JobID]*parce
 	return found
 }
 
-// parcel returns what the row says.
+// parcel returns the parcel that the row holds.
 func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err error) {
 	p = gateway.Parcel{Job: r.Job, Body: r.body}
 	if r.answered != nil {
@@ -120,9 +120,9 @@ func (s *Store) parcel(ctx context.Context, r *parcelRow) (p gateway.Parcel, err
 	return p, nil
 }
 
-// answeredMessages finds what messages answer, in the mailboxes of their senders,
-// with each delivery to another domain for which one of ours left under another
-// id than for the first recipient.
+// answeredMessages finds the messages that others answer, in the mailboxes of the
+// answering senders. It adds their deliveries to other domains whose recipients got the
+// message under another id than the first recipient.
 const answeredMessages = `SELECT q.job, m.uuid, m.given_id, m.sender_agent IS NOT NULL, coalesce(m.sender, ''),
 		coalesce(c.address, ''), coalesce(c.further, false), coalesce(c.redriven, 0)
 	FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[]) q (job, agent, ref, uuid)
@@ -134,8 +134,8 @@ const answeredMessages = `SELECT q.job, m.uuid, m.given_id, m.sender_agent IS NO
 	LEFT JOIN LATERAL (SELECT d.address, d.further, d.redriven FROM delivery d WHERE d.message = m.id AND m.sender_agent IS NOT NULL
 		AND d.agent = 0 AND (d.further OR d.redriven IS NOT NULL)) c ON true`
 
-// nameAnswered notes of each message that answers another what is known of that
-// one: nothing when the sender does not have it.
+// nameAnswered notes, for each message that answers another, what is known of the
+// answered message. It notes nothing when the sender does not have that message.
 func (c conn) nameAnswered(ctx context.Context, found map[gateway.JobID]*parcelRow) error {
 	var jobs, agents []int64
 	var refs, asUUID [][]byte

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// refusePaused is the answer of a paused store in a transaction: the pause may
-// have begun at another replica.
+// refusePaused is gateway.ErrPaused when the store is paused, read in a transaction:
+// the pause may have begun at another replica.
 func (t *tx) refusePaused(ctx context.Context) error {
 	paused, err := t.number(ctx, `SELECT 1 FROM setting WHERE name = $1`, pausedSetting)
 	if err == nil && paused != 0 {
@@ -22,8 +22,8 @@ func (t *tx) refusePaused(ctx context.Context) error {
 	return err
 }
 
-// queuePaused asks whether the store is paused. What it returns is known when the
-// batch was run.
+// queuePaused reads whether the store is paused. The result is set when the batch has
+// run.
 func queuePaused(b *pgx.Batch) *bool {
 	paused := new(bool)
 	var one int32
@@ -34,12 +34,13 @@ func queuePaused(b *pgx.Batch) *bool {
 	return paused
 }
 
-// Paused returns since when the store accepts nothing, as known a second ago at
-// the most; what is written asks the database.
+// Paused returns since when the store is paused, as it was at most about a second ago.
+// Writes read it from the database.
 func (s *Store) Paused() time.Time { return store.FromMicros(s.paused.Load()) }
 
-// isPaused is the answer of a store that is paused as far as it knows: the pause
-// may have ended at another replica a moment ago.
+// isPaused is gateway.ErrPaused when the store is paused. If it is paused as far as
+// this replica knows, the database is asked, because another replica may have ended the
+// pause.
 func (s *Store) isPaused(ctx context.Context) error {
 	if s.paused.Load() == 0 {
 		return nil
@@ -53,7 +54,7 @@ func (s *Store) isPaused(ctx context.Context) error {
 	return nil
 }
 
-// Pause makes the store accept nothing.
+// Pause makes the store refuse every message.
 func (s *Store) Pause(ctx context.Context, now time.Time) error {
 	err := s.do(ctx, func(ctx context.Context, t *tx) error {
 		_, err := t.change(ctx, `INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
@@ -90,11 +91,11 @@ func (s *Store) loadPause(ctx context.Context) error {
 	})
 }
 
-// probeSetting is the row that Probe writes.
+// probeSetting is the row of setting that Probe writes.
 const probeSetting = "probe"
 
-// Probe writes a row and reads it back, and refuses a clock that is far from the
-// database's: the machine is not one to trust with requests.
+// Probe writes a row and reads it back. It also refuses when the machine's clock is too
+// far from the database's: such a machine should get no requests.
 func (s *Store) Probe(ctx context.Context, now time.Time) error {
 	if err := tooFar(s.clock.offset()); err != nil {
 		return err

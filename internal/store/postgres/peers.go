@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// peers reads the peers that the end of a query finds.
+// peers reads the sender domains that a query with this end finds.
 func (c conn) peers(ctx context.Context, end string, args ...any) (list []gateway.SenderDomain, err error) {
 	var domain string
 	var seen, last, signed, lastSigned int64
@@ -27,7 +27,7 @@ func (c conn) peers(ctx context.Context, end string, args ...any) (list []gatewa
 	return list, err
 }
 
-// SenderDomain returns what is known of a domain.
+// SenderDomain returns what is stored about a domain.
 func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (gateway.SenderDomain, error) {
 	var p gateway.SenderDomain
 	err := s.read(ctx, func(ctx context.Context, c conn) error {
@@ -48,15 +48,16 @@ func (s *Store) SenderDomain(ctx context.Context, domain amtp.Domain) (gateway.S
 	return p, err
 }
 
-// NoteSenderDomain remembers that a message of the domain was taken. Most often that is
-// known, and reading it is all there is to do.
+// NoteSenderDomain stores that a message of the domain was accepted. Most often this
+// changes nothing, and the call only reads.
 func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed bool, now time.Time) error {
 	known, err := s.SenderDomain(ctx, domain)
 	if err != nil || !known.Learns(signed, now) {
 		return err
 	}
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
-		// What is older than what another call has written meanwhile changes nothing.
+		// A time older than one that another call stored in the meantime changes
+		// nothing.
 		_, err := t.change(ctx, `INSERT INTO peer AS p (domain, first_seen, last_seen, first_signed, last_signed)
 				VALUES ($1, $2::bigint, $2::bigint, CASE WHEN $3 THEN $2::bigint END, CASE WHEN $3 THEN $2::bigint END)
 				ON CONFLICT (domain) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen),
@@ -66,7 +67,7 @@ func (s *Store) NoteSenderDomain(ctx context.Context, domain amtp.Domain, signed
 	})
 }
 
-// SenderDomainsPage lists peers.
+// SenderDomainsPage lists sender domains.
 func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
 	limit int) (list []gateway.SenderDomain, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
@@ -76,7 +77,7 @@ func (s *Store) SenderDomainsPage(ctx context.Context, after amtp.Domain,
 	return list, err
 }
 
-// PurgeDomains forgets domains that wrote nothing since, and returns how many.
+// PurgeDomains forgets domains that sent no message since then, and returns how many.
 func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since time.Time, limit int) (int, error) {
 	return s.peers.Step(limit, func(after store.Position) (int, store.Position, error) {
 		did, err := write(ctx, s.Store, func(ctx context.Context, t *tx) (stepped, error) {
@@ -84,12 +85,13 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 			if err != nil || len(gone) == 0 {
 				return stepped{last: last}, err
 			}
-			// Whom agents met there goes first, and where that is much the domains stay
-			// for another call.
+			// The domains' acquaintances are deleted first. If there are many, the
+			// domains are left for another call.
 			if all, err := t.forgetAcquaintances(ctx, gone); err != nil || !all {
 				return stepped{last: last}, err
 			}
-			// The time stands twice: a domain may write while its row is waited for.
+			// The time is checked again: a domain may send a message while this
+			// statement waits for its row.
 			n, err := t.change(ctx, `DELETE FROM peer WHERE last_seen <= $1 AND domain = ANY ($2::text[])`,
 				store.Micros(since), gone)
 			return stepped{int(n), last}, err
@@ -98,14 +100,14 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 	})
 }
 
-// stepped is what came of a step of a store.Sweep.
+// stepped is the result of a step of a store.Sweep.
 type stepped struct {
 	found int
 	last  store.Position
 }
 
-// silentPeers returns the next domains that wrote nothing since, and the last that it
-// looked at, the zero Position when it came to the end.
+// silentPeers returns the next domains that sent no message since then, and the
+// position of the last row that it looked at, zero when it reached the end.
 func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Position,
 	limit int) (due []string, last store.Position, err error) {
 	var at store.Position

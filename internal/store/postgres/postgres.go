@@ -1,14 +1,14 @@
-// Package postgres is gateway.Store on PostgreSQL, for any number of processes
-// that share one database and are one gateway.
+// Package postgres is gateway.Store on PostgreSQL, for any number of processes that
+// share one database and are one gateway.
 //
-// What many write at once goes through batchers: a batch is one transaction of a
-// few statements, each for all of its items. When a call returns, its commit is
-// on the server's disk, and on its synchronous standbys where it has any; the
-// store does not open where the server promises less. Two replicas never store
-// one message twice, because unique constraints decide and not what either of
-// them saw before. A commit of which nobody knows whether it was made is made
-// again under the same ids, and the constraints tell. When the database is away
-// every call is gateway.ErrAway, and the store goes on by itself when it is back.
+// Concurrent writes go through batchers: a batch is one transaction of a few
+// statements, each for all of its items. When a call returns, its commit is on the
+// server's disk, and on its synchronous standbys if it has any. The store does not open
+// on a server with weaker settings. Two replicas never store one message twice, because
+// unique constraints decide that, and not earlier reads. When the result of a commit is
+// not known, the commit is made again under the same ids, and the constraints show
+// whether it was made before. While the database is unreachable, every call is
+// gateway.ErrAway. The store continues by itself when the database is back.
 package postgres
 
 import (
@@ -29,30 +29,30 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options says where the store is and how it runs. Only URL is needed.
+// Options are where the store is and how it runs. Only URL is required.
 type Options struct {
-	// postgres://… or keywords and values, as libpq knows them, and pgbouncer=true
+	// postgres://… or keywords and values, as libpq knows them; with pgbouncer=true
 	// behind a proxy that pools transactions
 	URL string
-	Log *slog.Logger // hears when the database is away and when it is back; nil is nobody
+	Log *slog.Logger // gets a line when the database is unreachable, and when it is back; nil means no log
 
-	// Clock is the machine's; the zero value is the system's. What is decided goes
-	// by the database's.
+	// Clock is the machine's; the zero value is the system's. Decisions use the
+	// database's clock.
 	Clock wallclock.Clock
 
-	server func() time.Time // for tests: what the database's clock shows, which is measured when they say
-	deaf   bool             // for tests: it neither rings others nor hears them
+	server func() time.Time // for tests: the database's clock, which is measured only when they ask for it
+	deaf   bool             // for tests: it neither notifies other replicas nor listens to them
 	bounds store.Bounds
 }
 
-// Store is a gateway's share of a database.
+// Store is the part of a gateway that one process runs on a database.
 type Store struct {
 	pool    *pgxpool.Pool
-	reads   chan struct{} // so many that write always find a connection
-	lists   *store.Slots  // of who lists messages
-	boxes   *store.Slots  // of who reads inboxes
+	reads   chan struct{} // bounded, so that writes always find a connection
+	lists   *store.Slots  // for calls that list messages
+	boxes   *store.Slots  // for calls that read inboxes
 	bounds  store.Bounds
-	gone    store.AgentCursor // the last removed agent that the purge has looked at
+	gone    store.AgentCursor // the last removed agent that the purge looked at
 	own     uuid.UUID         // this process, as the owner of leases and the author of notices
 	log     *slog.Logger
 	dir     *store.Directory
@@ -63,7 +63,7 @@ type Store struct {
 	shows   func() time.Time
 	watch   *store.Watch
 	expiry  store.Sweep
-	peers   store.Sweep // of the purge
+	peers   store.Sweep // of the domains, for the purge
 	away    atomic.Bool
 	paused  atomic.Int64 // since when, µs
 
@@ -72,16 +72,16 @@ type Store struct {
 	settlements *store.Batcher[*settleItem]
 	parcels     *store.Batcher[*parcelItem]
 	notices     *noticeBoard
-	heard       atomic.Bool            // the other replicas are listened to
-	server      atomic.Pointer[string] // on which the database is, see sameServer
-	highest     atomic.Int64           // the newest inbox sequence that was given or shown here
-	newestJob   int64                  // when the queue was last looked at without hearing anything
-	deadJobs    atomic.Int64           // rows of the queue that this process left dead since it was vacuumed
-	inFlight    sync.WaitGroup         // writes that nobody may wait for any more
+	heard       atomic.Bool            // the notices of the other replicas are received
+	server      atomic.Pointer[string] // the server on which the database is, see sameServer
+	highest     atomic.Int64           // the newest inbox sequence that was given out or shown here
+	newestJob   int64                  // the newest job at the last poll without notices
+	deadJobs    atomic.Int64           // dead rows of the queue left by this process since the last vacuum
+	inFlight    sync.WaitGroup         // calls that Close waits for, even if their callers do not
 	loops       sync.WaitGroup
 	life        context.Context // ends with the store
 	end         context.CancelFunc
-	gate        sync.RWMutex // held shared to begin something, and alone to close
+	gate        sync.RWMutex // held shared to begin a call, and exclusively to close
 	closed      bool
 	closing     sync.Once
 	closeErr    error
@@ -90,16 +90,16 @@ type Store struct {
 
 var _ gateway.Store = (*Store)(nil)
 
-// listCount is how many lists of messages are read at once, which look at many
-// rows, and boxCount how many times the inbox of one agent.
+// listCount is how many lists of messages, which look at many rows, are read at once.
+// boxCount is how many reads of one agent's inbox run at once.
 const (
 	listCount = 2
 	boxCount  = 4
 )
 
-// Open connects to the database, brings its schema up to date and starts. It
-// refuses a database that may lose what it committed, one of a newer release,
-// and one whose clock is far from ours.
+// Open connects to the database, brings its schema up to date and starts. It refuses a
+// database that may lose commits, one of a newer release, and one whose clock is far
+// from the machine's.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		own: uuid.New(), log: o.Log, dir: store.NewDirectory(), bells: store.NewBells(),
@@ -121,8 +121,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	// One batch of a kind at a time: two would only be half as large, and cost the
-	// database as much each.
+	// One batch of each kind at a time: two would each be half as large, and each would
+	// cost the database as much as one.
 	s.loops.Go(s.acceptances.Run)
 	s.loops.Go(s.marks.Run)
 	s.loops.Go(s.settlements.Run)
@@ -137,11 +137,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// keep runs a loop until the store is closed, again after each defect.
+// keep runs a loop until the store is closed, and restarts it after each defect.
 func (s *Store) keep(name string, loop func()) {
 	s.loops.Go(func() {
 		_ = defect.Keep(func() error { loop(); return nil }, func(d *defect.Error) {
-			s.log.Error("a part of the store met a defect and is begun again", "part", name, "cause", d.Error(),
+			s.log.Error("a loop of the store met a defect and was restarted", "part", name, "cause", d.Error(),
 				"stack", string(d.Stack))
 		})
 	})
@@ -183,15 +183,15 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	return nil
 }
 
-// Failed is never closed: whatever happens to the database, a server that comes
-// back is the one that holds the truth.
+// Failed is never closed: whatever happens to the database, a server that comes back
+// has the valid data.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-// Failure returns nothing.
+// Failure returns nil.
 func (s *Store) Failure() error { return nil }
 
-// Close commits what waits, gives back what this process has leased, and closes
-// all connections. Reads that are under way end first.
+// Close commits the work that waits, ends the leases of this process, and closes all
+// connections. Running reads end first.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.flushActivity()
@@ -206,14 +206,14 @@ func (s *Store) Close() error {
 		s.end()
 		s.loops.Wait()
 		if err := s.lapse(); err != nil && !errors.Is(err, gateway.ErrAway) {
-			s.closeErr = err // when it is away the leases end by themselves
+			s.closeErr = err // while the database is unreachable, the leases end by themselves
 		}
 		s.pool.Close()
 	})
 	return s.closeErr
 }
 
-// enter begins something that Close waits for, until leave.
+// enter begins a call that Close waits for, until leave.
 func (s *Store) enter() error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -226,8 +226,8 @@ func (s *Store) enter() error {
 
 func (s *Store) leave() { s.inFlight.Done() }
 
-// Watch returns a channel that receives after a message entered the inbox,
-// through whichever replica.
+// Watch returns a channel that receives after a message entered the inbox, through any
+// replica.
 func (s *Store) Watch(agent gateway.AgentID) (<-chan struct{}, func()) { return s.bells.Watch(agent) }
 
 // Work returns the bell of the queue.

@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// purgeBytes bounds the bodies that one Purge reads.
+// purgeBytes is the most bytes of bodies that one Purge reads.
 const purgeBytes = 8 << 20
 
-// aged is a message that the purge looks at, with what its body tells of it.
+// aged is a message that the purge looks at, with the columns that Remains needs.
 type aged struct {
 	*store.Aged
 	class   gateway.Class
@@ -27,12 +27,12 @@ func (s *Store) Purge(ctx context.Context, keep gateway.Retention, now time.Time
 	return store.Purge(ctx, purgeRows{s}, keep, now, after, limit)
 }
 
-// purgeRows is the store as store.Purge walks through it. It is read beside all
-// transactions that write, and bodies are parsed there. What may have changed meanwhile
-// is looked at again under a lock on the messages.
+// purgeRows is the access of store.Purge to this store. Rows are read and bodies are
+// parsed outside of the transactions that write. What may have changed since then is
+// checked again under a lock on the messages.
 type purgeRows struct{ *Store }
 
-// Times returns how the clock reads what is stored.
+// Times returns how the clock reads stored times.
 func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error) {
 	err := s.correctTimes(ctx, now)
 	return s.watch.Times(now), err
@@ -42,7 +42,7 @@ func (s purgeRows) Times(ctx context.Context, now time.Time) (store.Times, error
 func (s purgeRows) Turns(ctx context.Context, keep gateway.Retention, times store.Times, limit int,
 	out *gateway.Purged) (cursor store.PurgeCursor, list []*store.Aged, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
-		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // it may be the second time
+		*out = gateway.Purged{Next: out.Next, Peers: out.Peers} // the read may run again
 		if cursor, err = c.purgeCursor(ctx, keep, times); err == nil {
 			list, err = c.turns(ctx, &cursor, limit, out)
 		}
@@ -59,7 +59,7 @@ func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
 	})
 }
 
-// purgeCursor returns where the purge goes on.
+// purgeCursor returns the cursor from which the purge continues.
 func (c conn) purgeCursor(ctx context.Context, keep gateway.Retention, times store.Times) (store.PurgeCursor, error) {
 	var stored string
 	err := c.query(ctx, `SELECT value FROM setting WHERE name = $1`, []any{store.PurgeSetting}, []any{&stored},
@@ -70,8 +70,8 @@ func (c conn) purgeCursor(ctx context.Context, keep gateway.Retention, times sto
 	return store.NewPurgeCursor(stored, keep, times)
 }
 
-// turns returns the next messages to look at, with what has to be written when their
-// bodies go, and notes in out what it found.
+// turns returns the next messages to look at, with the values to write when their
+// bodies are deleted. It sets in out what it found.
 func (c conn) turns(ctx context.Context, cursor *store.PurgeCursor, limit int,
 	out *gateway.Purged) ([]*store.Aged, error) {
 	var list []*store.Aged
@@ -124,8 +124,8 @@ func (c conn) turns(ctx context.Context, cursor *store.PurgeCursor, limit int,
 	return list, err
 }
 
-// hold reads what the retention of the messages depends on, as it is now. It returns
-// from whom they are, by their rows.
+// hold reads the values on which the retention of the messages depends, as they are
+// now. It returns the senders of the messages, by row.
 func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) (map[int64]aged, error) {
 	byRow := make(map[int64][]*store.Aged, len(list)) // a message may be in the list twice
 	from := make(map[int64]aged, len(list))
@@ -180,8 +180,8 @@ func (c conn) hold(ctx context.Context, list []*store.Aged, times *store.Times) 
 	return from, c.SendBatch(ctx, b).Close()
 }
 
-// remains computes what has to be written when bodies go, and returns how many of
-// them cannot be read.
+// remains computes the values to write when bodies are deleted, and returns how many
+// bodies cannot be read.
 func (c conn) remains(ctx context.Context, list []aged) (unread int, err error) {
 	if len(list) == 0 {
 		return 0, nil
@@ -205,8 +205,8 @@ func (c conn) remains(ctx context.Context, list []aged) (unread int, err error) 
 	return unread, err
 }
 
-// purge removes what is due of messages that are held until the commit, and says
-// when they are looked at again.
+// purge removes the expired parts of messages, which are locked until the commit, and
+// stores when the purge looks at them again.
 func (t *tx) purge(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) (did gateway.Purged, err error) {
 	rows := make([]int64, len(list))
 	for i, m := range list {
@@ -225,7 +225,7 @@ func (t *tx) purge(ctx context.Context, list []*store.Aged, cursor *store.PurgeC
 	if err := t.dropBodies(ctx, list, cursor, &did); err != nil {
 		return did, err
 	}
-	if did.Bodies > 0 { // with them the keys that they told have become rows with a time
+	if did.Bodies > 0 { // keys that were only in these bodies now have rows with a time
 		if _, err := t.hold(ctx, list, &cursor.Times); err != nil {
 			return did, err
 		}
@@ -236,7 +236,7 @@ func (t *tx) purge(ctx context.Context, list []*store.Aged, cursor *store.PurgeC
 	return did, t.pass(ctx, list, cursor)
 }
 
-// mend writes times of messages anew that a wrong clock wrote.
+// mend replaces times of messages that a wrong clock wrote.
 func (t *tx) mend(ctx context.Context, list []*store.Aged) error {
 	var rows, was, right []int64
 	for _, m := range list {
@@ -260,8 +260,8 @@ func (t *tx) mend(ctx context.Context, list []*store.Aged) error {
 	return nil
 }
 
-// dropBodies removes the bodies that are still due, and keeps what they were
-// needed for: the fingerprints and the way to their keys.
+// dropBodies deletes the bodies whose retention has ended. It keeps the fingerprints,
+// and makes the idempotency keys ones that can be found without a body.
 func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	var rows, keyed []int64
 	var prints, keys [][]byte
@@ -277,7 +277,7 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.P
 	if len(rows) == 0 {
 		return nil
 	}
-	// A report may have yet to be made of a body.
+	// A body may still be needed for a report.
 	gone, err := t.numbers(ctx,
 		`UPDATE message m SET body = NULL, fingerprint = u.print FROM unnest($1::bigint[], $2::bytea[]) u (id, print)
 			WHERE m.id = u.id AND m.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.message = m.id) RETURNING m.id`, rows, prints)
@@ -285,7 +285,7 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.P
 		return err
 	}
 	did.Bodies += len(gone)
-	// Without its content nobody can try it again.
+	// Without its content a delivery cannot be redriven.
 	if _, err := t.change(ctx,
 		`UPDATE delivery SET dead = NULL WHERE message = ANY ($1::bigint[]) AND dead IS NOT NULL`, gone); err != nil {
 		return err
@@ -297,8 +297,8 @@ func (t *tx) dropBodies(ctx context.Context, list []*store.Aged, cursor *store.P
 	return err
 }
 
-// purgeRest forgets the keys that are due of messages without a body, and then the
-// messages.
+// purgeRest forgets the expired idempotency keys of messages without a body, and then
+// the messages.
 func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor, did *gateway.Purged) error {
 	var keys [][]byte
 	var ended []int64
@@ -325,9 +325,9 @@ func (t *tx) purgeRest(ctx context.Context, list []*store.Aged, cursor *store.Pu
 	return err
 }
 
-// forget removes messages whose bodies are gone with everything that points to
-// them, and returns which. One stays while one of its keys is remembered, or while
-// it, or its delivery, is the newest.
+// forget removes messages without a body, and all rows that refer to them. It returns
+// the rows of the removed messages. A message stays while one of its keys is stored, or
+// while it, or its delivery, is the newest.
 func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -346,7 +346,7 @@ func (t *tx) forget(ctx context.Context, rows []int64) (gone []int64, err error)
 	return gone, err
 }
 
-// pass writes when the messages are looked at again, and how far the purge has come.
+// pass stores when the purge looks at the messages again, and how far it has come.
 func (t *tx) pass(ctx context.Context, list []*store.Aged, cursor *store.PurgeCursor) error {
 	var rows, due, gone []int64
 	for _, m := range list {
@@ -366,8 +366,8 @@ func (t *tx) pass(ctx context.Context, list []*store.Aged, cursor *store.PurgeCu
 	return t.SendBatch(ctx, b).Close()
 }
 
-// lookAt has the purge look at a message at that time, and not before. The message
-// is locked first, as the purge does.
+// lookAt makes the purge look at a message at that time, and not before. It locks the
+// message first, as the purge does.
 func (t *tx) lookAt(ctx context.Context, row int64, at time.Time) error {
 	_,
 		err := t.change(ctx,

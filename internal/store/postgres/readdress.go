@@ -32,14 +32,14 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// movers returns the agents that move, with their addresses in the other domain,
-// and what becomes of the living.
+// movers returns the agents that move, with their new addresses, and the lists of
+// living agents that move and stay.
 func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, folded []string,
 	done gateway.Readdressed, err error) {
 	var id int64
 	var name string
 	var lives, taken bool
-	// Who changes agents has the directory's turn, so that nothing moves meanwhile.
+	// The version locks the directory, so that no agent changes until the commit.
 	err = t.query(ctx, `SELECT a.id, a.name, a.removed IS NULL, a.removed IS NULL AND EXISTS (
 				SELECT 1 FROM agent b WHERE b.removed IS NULL AND b.folded = lower(a.name) || '@' || $2)
 			FROM agent a WHERE a.domain = $1 ORDER BY a.id`, []any{string(from), string(to)}, []any{&id, &name, &lives, &taken}, func() error {
@@ -50,9 +50,9 @@ func (t *tx) movers(ctx context.Context, from, to amtp.Domain) (ids []int64, fol
 		address, err := amtp.ParseAddress(name + "@" + string(domain))
 		switch {
 		case err != nil && !isAddress(name+"@"+string(from)):
-			return nil // nobody can read it here either
+			return nil // the present address cannot be read either
 		case err != nil:
-			return err // together it is too long
+			return err // the new address is too long
 		case taken:
 			done.Stayed = append(done.Stayed, address)
 			return nil

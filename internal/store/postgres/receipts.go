@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// queueContacts stores to whom agents wrote, in the order in which every batch
-// does.
+// queueContacts stores the domains to which agents wrote, in the same order in every
+// batch.
 func queueContacts(b *pgx.Batch, list []store.Contact) {
 	if len(list) == 0 {
 		return
@@ -32,7 +32,7 @@ func (s *Store) ReceiptDomains(ctx context.Context, after amtp.Domain, limit int
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
 		list = nil
 		domain := ""
-		// From each domain a look-up leads to the next, however many rows they have.
+		// Each look-up skips to the next domain, however many rows a domain has.
 		return c.query(ctx, `WITH RECURSIVE next (domain, n) AS (
 				(SELECT domain, 1 FROM receipt WHERE domain > $1 ORDER BY domain LIMIT 1)
 				UNION ALL
@@ -81,7 +81,7 @@ func (s *Store) OwedReceipts(ctx context.Context, to amtp.Domain, now time.Time,
 	return list, more, err
 }
 
-// receiptBodies reads the bodies of the messages that receipts are of.
+// receiptBodies reads the bodies of the messages of the receipts.
 func (c conn) receiptBodies(ctx context.Context, list []gateway.OwedReceipt) error {
 	rows := column(list, func(o *gateway.OwedReceipt) int64 { return o.Row })
 	var row int64
@@ -98,7 +98,7 @@ func (c conn) receiptBodies(ctx context.Context, list []gateway.OwedReceipt) err
 	return err
 }
 
-// SettleReceipts forgets receipts that were told or are not owed.
+// SettleReceipts forgets receipts that were sent or are not owed.
 func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, again time.Time) error {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b gateway.OwedReceipt) int {
@@ -132,7 +132,8 @@ func (s *Store) SettleReceipts(ctx context.Context, list []gateway.OwedReceipt, 
 	})
 }
 
-// DropReceipts forgets what waited too long, and what is too much.
+// DropReceipts forgets receipts that waited too long, and those beyond the most that
+// are kept.
 func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Time, most, limit int) (int, error) {
 	due := false
 	err := s.read(ctx, func(ctx context.Context, c conn) error {
@@ -157,8 +158,8 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 	})
 }
 
-// TakeReceipts applies what the gateway of a domain tells: it changes only what
-// is still as it was when it was looked for.
+// TakeReceipts applies the receipts that the gateway of a domain sent. It changes only
+// rows that are still as they were when they were read.
 func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
 	now time.Time) (int, error) {
 	var told []store.ReceiptChange
@@ -191,7 +192,7 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 	})
 }
 
-// told finds what receipts change.
+// told returns what the receipts change.
 func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt,
 	now int64) (told []store.ReceiptChange, err error) {
 	var items []int32
@@ -204,7 +205,7 @@ func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt
 	if len(items) == 0 {
 		return nil, nil
 	}
-	// The canonical id goes before the id under which a message left.
+	// The canonical id comes before an id under which a message was sent.
 	row := make(map[int32]int64, len(items))
 	var item int32
 	var message int64
@@ -235,7 +236,7 @@ func (c conn) told(ctx context.Context, from amtp.Domain, list []gateway.Receipt
 		return nil, err
 	}
 	seen := make(map[int64]bool)
-	for i := range list { // of two for one delivery the first counts
+	for i := range list { // of two for one delivery, the first counts
 		of := deliveries[row[int32(i)]]
 		for k := range of {
 			if t, changes := of[k].Change(from, &list[i], now); changes && !seen[t.Seq] {

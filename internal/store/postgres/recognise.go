@@ -10,8 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// accept stores one message or recognises it as a retry. Who accepts the same at
-// the same time meets a unique name, and begins again.
+// accept stores one message or recognises it as a retry. If another transaction accepts
+// the same message at the same time, a unique constraint fails, and the transaction
+// runs again.
 func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, error) {
 	paused, err := t.number(ctx, `SELECT 1 FROM setting WHERE name = $1`, pausedSetting)
 	if err != nil {
@@ -60,8 +61,8 @@ func (t *tx) accept(ctx context.Context, a *store.Incoming) (gateway.Accepted, e
 	return gateway.Accepted{ID: to.id, Deliveries: to.before}, t.insertMail(ctx, m)
 }
 
-// modes returns how those of the sender and the recipients who live here get
-// their messages.
+// modes returns the delivery modes of the sender and the recipients that are living
+// agents here.
 func (t *tx) modes(ctx context.Context, a *store.Incoming) (map[gateway.AgentID]string, error) {
 	ids := []int64{int64(a.SenderAgent)}
 	for _, r := range a.Recipients {
@@ -77,7 +78,7 @@ func (t *tx) modes(ctx context.Context, a *store.Incoming) (map[gateway.AgentID]
 	return modes, err
 }
 
-// insertMail writes rows in a transaction that goes on.
+// insertMail writes rows in a transaction that continues.
 func (t *tx) insertMail(ctx context.Context, m *acceptRows) error {
 	ids, err := t.jobIDs(ctx, len(m.jobs.message))
 	if err != nil {
@@ -93,9 +94,9 @@ func (t *tx) insertMail(ctx context.Context, m *acceptRows) error {
 	return nil
 }
 
-// repeat answers a retry, and delivers to the recipients it adds. The message is
-// held until the commit: two retries that add one recipient come one after the
-// other.
+// repeat answers a retry, and delivers to the recipients that it adds. The message is
+// locked until the commit, so that two retries that add one recipient run one after
+// another.
 func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Recipient) (gateway.Accepted, error) {
 	var uuid []byte
 	err := t.query(ctx, `SELECT uuid FROM message WHERE id = $1 FOR UPDATE`, []any{to.row}, []any{&uuid},
@@ -123,7 +124,7 @@ func (t *tx) repeat(ctx context.Context, to *addressing, recipients []gateway.Re
 	return store.Replayed(id, deliveries), nil
 }
 
-// errRetention is met when a message was forgotten between two looks at it.
+// errRetention is the error when a message was forgotten between two reads of it.
 var errRetention = errors.New("the message has just been forgotten; try again")
 
 func (t *tx) deliveriesOf(ctx context.Context, row int64) ([]gateway.Delivery, error) {
@@ -139,7 +140,7 @@ func (t *tx) deliveriesOf(ctx context.Context, row int64) ([]gateway.Delivery, e
 	return store.Deliveries(rows, t.dir), nil
 }
 
-// add delivers a message that is there already to more recipients.
+// add delivers a stored message to more recipients.
 func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recipient) error {
 	to.known = make(map[gateway.Destination]gateway.JobID)
 	at := store.Micros(to.ReceivedAt)
@@ -166,7 +167,7 @@ func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recip
 	if err := t.insertMail(ctx, m); err != nil {
 		return err
 	}
-	// Who is added gets the content, also when its retention was over.
+	// An added recipient gets the body, even when its retention had ended.
 	back, err := t.change(ctx, `UPDATE message SET body = $1 WHERE id = $2 AND body IS NULL`, to.Message.Raw(), to.row)
 	if err == nil && back > 0 {
 		err = t.lookAt(ctx, to.row, to.ReceivedAt)
@@ -174,28 +175,29 @@ func (t *tx) add(ctx context.Context, to *addressing, recipients []gateway.Recip
 	return err
 }
 
-// lookups is a transaction as store.Recognise asks it. After an error it is given up.
+// lookups answers store.Recognise in a transaction. After an error the transaction is
+// rolled back.
 type lookups struct {
 	*tx
 	row int64 // of the new message
 }
 
-// KeepKey remembers a new idempotency key.
+// KeepKey stores a new idempotency key.
 func (l lookups) KeepKey(ctx context.Context, in *store.Incoming, row int64) (bool, error) {
 	target, used := l.row, int64(0)
-	if row != 0 { // a further key, which the stored body does not tell
+	if row != 0 { // another key, which is not in the stored body
 		target, used = row, store.Micros(in.ReceivedAt)
 	}
 	kept, err := l.change(ctx,
 		`INSERT INTO dedup (key, message, used) VALUES ($1, $2, nullif($3::bigint, 0)) ON CONFLICT DO NOTHING`,
 		in.Dedup[:], target, used)
 	if err == nil && kept == 1 && row != 0 {
-		err = l.lookAt(ctx, row, in.ReceivedAt) // an end that was not foreseen
+		err = l.lookAt(ctx, row, in.ReceivedAt) // the retention of this key was not planned for
 	}
 	return kept == 1, err
 }
 
-// ByKey returns the row of the message for which the key is remembered.
+// ByKey returns the row of the message for which the key is stored.
 func (l lookups) ByKey(ctx context.Context, in *store.Incoming) (int64, error) {
 	return l.number(ctx, `SELECT message FROM dedup WHERE key = $1`, in.Dedup[:])
 }
@@ -216,8 +218,8 @@ func (l lookups) ByAlias(ctx context.Context, in *store.Incoming) (int64, error)
 		[]byte(in.GivenID), int64(in.SenderAgent), in.From(), in.Variant())
 }
 
-// HasContent reports whether the stored message has the content. Retries nearly always
-// have the same bytes.
+// HasContent reports whether the stored message has the content. A retry nearly always
+// has the same bytes.
 func (l lookups) HasContent(ctx context.Context, in *store.Incoming, row int64) (bool, error) {
 	var body, fingerprint []byte
 	err := l.query(ctx, `SELECT body, fingerprint FROM message WHERE id = $1`, []any{row}, []any{&body, &fingerprint},

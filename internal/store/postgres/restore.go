@@ -9,25 +9,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a restored database is refused for.
+// Reasons to refuse a restored database.
 var (
 	ErrNoDatabase = errors.New("the database holds nothing of a gateway: restore it first, such as with pg_restore")
 	ErrServed     = errors.New("gateways are connected to the database: stop them first")
 	ErrHalf       = errors.New("a move into this database has begun and is not done: run amtp migrate-store again")
 )
 
-// floorStep is how far inbox sequences and the ids of jobs leap. Readers hold
-// cursors that the lost days gave out, and reports were made of their jobs; what
-// comes now must lie behind all of them.
+// floorStep is how many inbox sequences and job ids are skipped. Readers hold cursors
+// from the time that the restore lost, and reports were made from its jobs. New numbers
+// have to be higher than all of these.
 const floorStep = 1 << 30
 
-// Restored says what is in a database that was restored.
+// Restored is the content of a restored database.
 type Restored struct{ Agents, Messages, Deliveries int64 }
 
-// Restore takes a database that was put back to an earlier moment, brings its
-// schema up to date, and has the gateways that will start on it be paused and
-// leap over the numbers that readers have seen. It is refused while a gateway is
-// connected. It may be done again: the pause stays, and the numbers leap once more.
+// Restore prepares a database that was restored to an earlier moment. It brings the
+// schema up to date, and makes the gateways that will start on it paused. The sequences
+// skip the numbers that readers have seen. It is refused while a gateway is connected.
+// A second call keeps the pause, and skips numbers once more.
 func Restore(ctx context.Context, url string) (done Restored, err error) {
 	c, err := configure(Options{URL: url})
 	if err != nil {
@@ -35,7 +35,7 @@ func Restore(ctx context.Context, url string) (done Restored, err error) {
 	}
 	names := c.pool.ConnConfig.RuntimeParams
 	gateways := names["application_name"]
-	names["application_name"] = gateways + "-restore" // which is no gateway
+	names["application_name"] = gateways + "-restore" // which no gateway uses
 	conn, err := pgx.ConnectConfig(ctx, c.pool.ConnConfig.Copy())
 	if err != nil {
 		return done, err
@@ -62,12 +62,12 @@ func Restore(ctx context.Context, url string) (done Restored, err error) {
 	return done, err
 }
 
-// leaveTime is how long the connections of a gateway that has just stopped may take
-// to end in the server.
+// leaveTime is how long the connections of a gateway that has just stopped may take to
+// end in the server.
 const leaveTime = 3 * time.Second
 
-// refuseServed refuses a database to which somebody is connected by the name that
-// gateways have there, and is still connected after leaveTime.
+// refuseServed refuses a database if connections with the application name of gateways
+// remain after leaveTime.
 func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
 	for end := time.Now().Add(leaveTime); ; {
 		err := served(ctx, conn, name)
@@ -82,7 +82,7 @@ func refuseServed(ctx context.Context, conn *pgx.Conn, name string) error {
 	}
 }
 
-// served is ErrServed while somebody is connected by the name.
+// served is ErrServed while there is a connection with the name.
 func served(ctx context.Context, conn *pgx.Conn, name string) error {
 	var others int
 	err := conn.QueryRow(ctx,
@@ -94,7 +94,7 @@ func served(ctx context.Context, conn *pgx.Conn, name string) error {
 	return err
 }
 
-// rewound makes the pause and the leap.
+// rewound stores the pause and makes the sequences skip ahead.
 func rewound(ctx context.Context, tx pgx.Tx) (done Restored, err error) {
 	var half bool
 	err = tx.QueryRow(ctx,

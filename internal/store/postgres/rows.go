@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// envelopeColumns are read into an envelope.
+// envelopeColumns are the columns that are read into an envelope.
 const envelopeColumns = `m.uuid, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), m.class, m.trust, m.authentication, m.received,
 	coalesce(m.stamped, 0), m.request, m.given_id, m.subject, m.in_reply_to`
 
-// envelope is where the columns of one go.
+// envelope is the target of the columns of an envelope.
 type envelope struct {
 	row                                      store.EnvelopeRow
 	uuid, authentication, given, subj, reply []byte
@@ -26,7 +26,7 @@ func (e *envelope) into() []any {
 		&e.row.Stamped, &e.row.Request, &e.given, &e.subj, &e.reply}
 }
 
-// read returns the row that was read last.
+// read returns the row that was scanned last.
 func (e *envelope) read() store.EnvelopeRow {
 	r := e.row
 	r.UUID, r.SenderAgent, r.Class = e.uuid, gateway.AgentID(e.agent), gateway.Class(e.class)
@@ -35,13 +35,14 @@ func (e *envelope) read() store.EnvelopeRow {
 	return r
 }
 
-// deliveryColumns are read into a delivery, of a delivery d and its job j.
+// deliveryColumns are the columns that are read into a delivery, of a delivery d and
+// its job j.
 const deliveryColumns = `d.seq, d.agent, coalesce(d.address, ''), d.state, d.changed, coalesce(d.delivered, 0), coalesce(d.acked, 0),
 	coalesce(d.attempts, -1), coalesce(d.code, ''), d.reason, d.pushed, coalesce(d.place, 0), coalesce(d.read, 0), coalesce(d.refused, 0),
 	coalesce(j.state, 0), coalesce(j.changed, 0), coalesce(j.attempts, 0), coalesce(j.due, 0), coalesce(j.code, ''), j.reason,
 	d.further, coalesce(d.redriven, 0)`
 
-// delivery is where the columns of one go.
+// delivery is the target of the columns of a delivery.
 type delivery struct {
 	row               store.DeliveryRow
 	job               store.JobRow
@@ -58,7 +59,7 @@ func (d *delivery) into() []any {
 		&r.Further, &r.Redriven}
 }
 
-// read returns the row that was read last.
+// read returns the row that was scanned last.
 func (d *delivery) read() store.DeliveryRow {
 	r := d.row
 	r.Agent, r.State, r.Reason = gateway.AgentID(d.agent), gateway.State(d.state), string(d.reason)
@@ -70,12 +71,13 @@ func (d *delivery) read() store.DeliveryRow {
 	return r
 }
 
-// jobColumns are read into a queued job, of a job j and its message m.
+// jobColumns are the columns that are read into a queuedScan, of a job j and its
+// message m.
 const jobColumns = `j.id, j.destination, j.state, j.fence, j.attempts, j.begun, coalesce(j.first_try, 0), coalesce(j.last_try, 0), j.due,
 	coalesce(j.lease, 0), j.rekeys, coalesce(j.redriven, 0), j.size, coalesce(j.code, ''), j.reason, coalesce(j.since, 0), j.same,
 	m.uuid, m.class, coalesce(m.sender_agent, 0), coalesce(m.sender, ''), j.message, coalesce(j.troubles, '')`
 
-// queuedScan is where the columns of a job go.
+// queuedScan is the target of the columns of a job.
 type queuedScan struct {
 	store.QueuedJob
 	destination, code, sender                           string
@@ -91,7 +93,7 @@ func (q *queuedScan) into() []any {
 		&q.sender, &q.Row, &q.Troubles}
 }
 
-// read returns the job that was read last.
+// read returns the job that was scanned last.
 func (q *queuedScan) read() store.QueuedJob {
 	j := q.QueuedJob
 	j.ID, j.Destination, j.State = gateway.JobID(q.id), gateway.Destination(q.destination), gateway.State(q.state)
@@ -114,8 +116,7 @@ func (c conn) jobs(ctx context.Context, sql string, args ...any) (list []store.Q
 	return list, err
 }
 
-// queueJobs asks for jobs as jobs does. What it returns is filled when the batch
-// was run.
+// queueJobs reads jobs as jobs does. The list is filled when the batch has run.
 func queueJobs(b *pgx.Batch, sql string, args ...any) *[]store.QueuedJob {
 	list := &[]store.QueuedJob{}
 	var q queuedScan
@@ -126,7 +127,7 @@ func queueJobs(b *pgx.Batch, sql string, args ...any) *[]store.QueuedJob {
 	return list
 }
 
-// rows reads the deliveries that a query of deliveryColumns finds.
+// deliveries reads the deliveries that a query of deliveryColumns finds.
 func (c conn) deliveries(ctx context.Context, sql string, args ...any) (list []store.DeliveryRow, err error) {
 	var d delivery
 	err = c.query(ctx, sql, args, d.into(), func() error {
@@ -136,13 +137,13 @@ func (c conn) deliveries(ctx context.Context, sql string, args ...any) (list []s
 	return list, err
 }
 
-// itsJob joins each delivery with its job by a look-up, as itsMessage does.
+// itsJob joins each delivery with its job by an index look-up, as itsMessage does.
 const itsJob = `LEFT JOIN LATERAL (SELECT * FROM job WHERE id = d.job LIMIT 1) j ON true`
 
-// deliveriesOf selects those of one message.
+// deliveriesOf selects the deliveries of one message.
 const deliveriesOf = `SELECT ` + deliveryColumns + ` FROM delivery d ` + itsJob + ` WHERE d.message = $1`
 
-// number reads one number, 0 where there is none.
+// number reads one number, 0 when there is none.
 func (c conn) number(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = c.query(ctx, sql, args, []any{&n}, func() error { return nil })
 	return n, err

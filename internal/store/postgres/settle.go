@@ -57,7 +57,7 @@ func (s *Store) storeSettlements(batch []*store.Item[*settleItem]) {
 	}
 }
 
-// settleAll applies settlements to their jobs, which are held in the order of their
+// settleAll applies settlements to their jobs, which are locked in the order of their
 // ids until the commit.
 func (t *tx) settleAll(ctx context.Context, all []*settleItem) error {
 	ids := make([]int64, len(all))
@@ -79,13 +79,14 @@ func (t *tx) settleAll(ctx context.Context, all []*settleItem) error {
 		j := jobs[e.Job]
 		if e.stale = !j.LeasedUnder(e.Fence); !e.stale {
 			list = append(list, store.Ending{Job: j, Settlement: e.Settlement})
-			delete(jobs, e.Job) // the next settlement of it is stale
+			delete(jobs, e.Job) // a second settlement of the job is stale
 		}
 	}
 	return t.settleJobs(ctx, list, waiting)
 }
 
-// settleJobs applies settlements to jobs that are held, and to what waits for each.
+// settleJobs applies settlements to locked jobs, and to the deliveries that wait for
+// each.
 func (t *tx) settleJobs(ctx context.Context, list []store.Ending,
 	waiting map[gateway.JobID][]store.WaitingDelivery) error {
 	if len(list) == 0 {
@@ -105,8 +106,8 @@ func (t *tx) settleJobs(ctx context.Context, list []store.Ending,
 	return rows.write(ctx, t)
 }
 
-// queueWaiting asks for the deliveries that wait for jobs. What it returns is
-// filled when the batch was run.
+// queueWaiting reads the deliveries that wait for jobs. The map is filled when the
+// batch has run.
 func queueWaiting(b *pgx.Batch, jobs []int64) map[gateway.JobID][]store.WaitingDelivery {
 	waiting := make(map[gateway.JobID][]store.WaitingDelivery, len(jobs))
 	var job, seq, agent int64
@@ -120,7 +121,8 @@ func queueWaiting(b *pgx.Batch, jobs []int64) map[gateway.JobID][]store.WaitingD
 	return waiting
 }
 
-// livingSenders returns which of the senders that may have to be told of a failure live.
+// livingSenders returns which senders live, of those that may get a report of a
+// failure.
 func (t *tx) livingSenders(ctx context.Context, list []store.Ending) (map[gateway.AgentID]bool, error) {
 	var ids []int64
 	for i := range list {
@@ -141,8 +143,8 @@ func (t *tx) livingSenders(ctx context.Context, list []store.Ending) (map[gatewa
 	return lives, err
 }
 
-// Expire gives up jobs that were begun before then. What another transaction holds
-// is looked at the next time.
+// Expire gives up jobs that were begun before that time. A job that another transaction
+// has locked is left for the next call.
 func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	report func(gateway.Job) bool) (int, error) {
 	if err := s.isPaused(ctx); err != nil {
@@ -168,7 +170,7 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 	})
 }
 
-// expire gives up those of the jobs that nobody has leased meanwhile.
+// expire gives up those of the jobs that were not leased in the meantime.
 func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func(gateway.Job) bool) (int, error) {
 	oldest, err := t.jobs(ctx, jobsFrom+`WHERE j.id = ANY ($1::bigint[]) ORDER BY j.id `+held+` SKIP LOCKED`, ids)
 	if err != nil {
@@ -187,8 +189,8 @@ func (t *tx) expire(ctx context.Context, ids []int64, now time.Time, report func
 	return len(ends), t.settleJobs(ctx, ends, waiting)
 }
 
-// expired returns the next jobs that were begun before then and are not leased, and the
-// last that it looked at, the zero Position when it came to the end.
+// expired returns the next jobs that were begun before that time and are not leased.
+// last is the position of the last row that it looked at, zero when it reached the end.
 func (c conn) expired(ctx context.Context, times *store.Times, begun time.Time, after store.Position,
 	limit int) (ids []int64, last store.Position, err error) {
 	var at store.Position

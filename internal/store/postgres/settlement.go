@@ -8,14 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// settlementRows are what settlements write, each kind of row by one statement.
+// settlementRows are the rows that settlements write, each kind by one statement.
 type settlementRows struct{ store.SettlementRows }
 
 const (
 	finishDeliveries = `UPDATE delivery d SET job = NULL, state = CASE WHEN u.state = 0 THEN d.state ELSE u.state END,
 			changed = CASE WHEN u.state = 0 THEN d.changed ELSE u.now END, attempts = CASE WHEN u.state = 0 THEN d.attempts ELSE u.attempts END
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[]) u (seq, state, now, attempts) WHERE d.seq = u.seq`
-	// What was to be pushed enters an inbox behind what readers have seen of it.
+	// A delivery that was to be pushed enters the inbox after all entries that readers
+	// have seen.
 	enterInboxes = `UPDATE delivery d SET seq = nextval('delivery_seq'), place = coalesce(d.place, d.seq), pushed = false, state = u.state,
 			changed = u.now, job = NULL, attempts = u.attempts
 		FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::int[]) u (seq, state, now, attempts) WHERE d.seq = u.seq
@@ -34,7 +35,7 @@ const (
 			u (id, state, now, due, attempts, turn, first, last) WHERE j.id = u.id`
 )
 
-// write writes the rows, in one round.
+// write writes the rows, in one round trip.
 func (r *settlementRows) write(ctx context.Context, t *tx) error {
 	var reports jobRows
 	for _, n := range r.Reports {

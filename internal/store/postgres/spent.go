@@ -11,12 +11,12 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// errForgotten is an exchange that met ForgetSpent: nobody can tell which of its names
-// is missing. It is told again.
+// errForgotten is the error of a Tally that ran at the same time as ForgetSpent: it
+// cannot tell which name is missing. The caller tries again.
 var errForgotten = errors.New("a budget was forgotten while it was used")
 
-// Tally adds to what all gateways used. Names are locked in their order, so that two
-// gateways wait for each other in one direction only.
+// Tally adds to the budgets that all gateways have used. Names are locked in their
+// order, so that two gateways wait for each other in one direction only.
 func (s *Store) Tally(ctx context.Context, list []gateway.Tally, now time.Time) ([]gateway.Spent, error) {
 	order := make([]int, len(list))
 	for i := range order {
@@ -57,7 +57,7 @@ func (s *Store) Tally(ctx context.Context, list []gateway.Tally, now time.Time) 
 	})
 }
 
-// ForgetSpent forgets what has come back.
+// ForgetSpent deletes the budgets that are completely available again.
 func (s *Store) ForgetSpent(ctx context.Context, now time.Time) error {
 	return s.do(ctx, func(ctx context.Context, t *tx) error {
 		_, err := t.change(ctx, `DELETE FROM spent WHERE messages <= $1 AND bytes <= $1`, store.Micros(now))

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// threading is the question which thread messages join in whose mailbox.
+// threading looks up which threads messages join, by mailbox.
 type threading struct {
 	item        []int32
 	agent, by   []int64
@@ -16,8 +16,8 @@ type threading struct {
 	ref, asUUID [][]byte
 }
 
-// about asks for a message that answers another, in the mailbox of its sender
-// and of each recipient.
+// about looks up the thread of a message that answers another, in the mailbox of its
+// sender and of each recipient.
 func (q *threading) about(i int32, in *store.Incoming, to []gateway.Recipient) {
 	if in.InReplyTo == "" {
 		return
@@ -40,19 +40,19 @@ func (q *threading) about(i int32, in *store.Incoming, to []gateway.Recipient) {
 	}
 }
 
-// parentAlias finds what a message answers by the id that its sender gave it.
+// parentAlias finds the answered message by the id that its sender gave it.
 const parentAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.by AND a.sender = q.author
 		ORDER BY length(a.variant), a.message DESC LIMIT 1)`
 
-// ownAlias finds what somebody of another domain answers by the id under which it
-// left the mailbox.
+// ownAlias finds the message that a sender in another domain answers, by the id under
+// which it was sent from the mailbox.
 const ownAlias = `(SELECT a.message FROM alias a WHERE a.id = q.ref AND a.agent = q.agent AND a.sender = ''
 		ORDER BY length(a.variant), a.message DESC LIMIT 1)`
 
-// threadsJoined finds the parent of each message and, if it is in the mailbox,
-// the thread that it has there. The id of the parent means what it means to the
-// sender: to one of another domain first of all what it gave itself, which a
-// stranger may have used before it.
+// threadsJoined finds the parent of each message and, if it is in the mailbox, its
+// thread there. The id of the parent means what it means to the sender. For a sender in
+// another domain, an id that the sender itself gave comes first, because another sender
+// may have used it before.
 const threadsJoined = `SELECT q.item, q.agent, CASE WHEN m.sender_agent = q.agent THEN m.thread ELSE d.thread END, m.uuid
 	FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) q (item, agent, by, author, ref, uuid)
 	CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN q.by = 0 THEN ` + parentAlias + ` END,
@@ -75,8 +75,8 @@ func (q *threading) queue(b *pgx.Batch, joins func(item int32, agent gateway.Age
 		})
 }
 
-// defaults returns the threads of a message whose parent nobody has: the id that
-// it answers.
+// defaults returns the threads of a message whose parent is not in the mailbox: the id
+// that it answers.
 func defaults(in *store.Incoming, to []gateway.Recipient) map[gateway.AgentID]string {
 	if in.InReplyTo == "" {
 		return nil

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// The queue writes every row several times and then deletes it. The server's own
-// vacuum comes once a minute unless it is told otherwise, and in a minute at full
-// speed the table would grow to a hundred times of what waits in it.
+// The queue writes every row several times and then deletes it. By default the server's
+// own vacuum runs once a minute. In a minute at full speed the table would grow to a
+// hundred times its waiting rows.
 const (
 	tidyTime = 250 * time.Millisecond
-	tidyRows = 4000 // that are dead by this replica's doing
-	// Where very many wait, one dead row in so many of them does not matter, and
-	// a vacuum that has to read all their indexes does.
+	tidyRows = 4000 // dead rows that this replica has left
+	// When very many jobs wait, relatively few dead rows do no harm, but a vacuum has
+	// to read all of the indexes.
 	tidyShare = 20
 )
 
-// tidy has the queue's table vacuumed whenever enough of it is dead, until the
-// store is closed. It is not made shorter: that would lock out the queue, and the
-// server's own vacuum does it.
+// tidy vacuums the queue's table whenever enough of its rows are dead, until the store
+// is closed. It does not truncate the table, which would lock out the queue; the
+// server's own vacuum does that.
 func (s *Store) tidy() {
 	waiting := int64(0)
 	for s.pausedFor(tidyTime) {

@@ -14,20 +14,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// How long one read or one transaction may take, waiting for a connection
-// included. What takes longer is a database that is not well.
+// How long one read or one transaction may take, with the wait for a connection. If it
+// takes longer, the database has a problem.
 const (
 	readTime  = 5 * time.Second
 	writeTime = 20 * time.Second
 )
 
-// begin begins a transaction that holds locks while we think. A process that is
-// stopped there, or whose machine is gone, must not hold up the others: the
-// server ends its transaction after three seconds.
+// begin begins a transaction that holds locks while this process computes. If the
+// process stops there, or its machine is gone, other transactions must not wait for it.
+// The server ends such a transaction after three seconds.
 const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = 3000`
 
-// tries is how often a transaction is run that met another, or whose connection
-// broke.
+// tries is how often a transaction is run after a conflict or a broken connection.
 const tries = 8
 
 // conn is a connection, in a transaction or not.
@@ -36,7 +35,7 @@ type conn struct {
 	key *actingKey
 }
 
-// query calls row for every row of the result, which into was filled from.
+// query calls row for every row of the result, after it has scanned the row into into.
 func (c conn) query(ctx context.Context, sql string, args []any, into []any, row func() error) error {
 	if c.key.isUnchecked() {
 		b := &pgx.Batch{}
@@ -55,7 +54,7 @@ func each(rows pgx.Rows, into []any, row func() error) error {
 	return err
 }
 
-// change runs a statement and reports how many rows it changed.
+// change runs a statement, and returns how many rows it changed.
 func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error) {
 	if c.key.isUnchecked() {
 		b, n := &pgx.Batch{}, int64(0)
@@ -70,8 +69,8 @@ func (c conn) change(ctx context.Context, sql string, args ...any) (int64, error
 	return tag.RowsAffected(), err
 }
 
-// undo ends a transaction that failed with err, which it returns: whatever state
-// it is in, nobody goes on with it.
+// undo rolls back a transaction that failed with err, and returns err. If that fails
+// too, it closes the connection.
 func (c conn) undo(ctx context.Context, err error) error {
 	if _, rollback := c.Exec(ctx, "ROLLBACK"); rollback != nil {
 		return errors.Join(err, c.Close(ctx))
@@ -79,19 +78,18 @@ func (c conn) undo(ctx context.Context, err error) error {
 	return err
 }
 
-// tx is a transaction that writes, with what it will have done when it is
-// committed.
+// tx is a transaction that writes, with the effects that it has after its commit.
 type tx struct {
 	conn
 	dir   *store.Directory
-	rings []store.Entry               // whose bells ring
-	work  []gateway.Destination       // for which something is due at once
+	rings []store.Entry               // inbox entries whose bells ring
+	work  []gateway.Destination       // destinations with a job that is due at once
 	dead  int                         // rows of the queue that were changed or deleted
-	after func(context.Context) error // what has to be done before the caller hears of the commit
+	after func(context.Context) error // runs before the caller gets the result of the commit
 }
 
-// broken is what a statement meets whose connection ends. Of a commit it leaves
-// open whether it was made.
+// broken is the error of a statement whose connection ended. For a commit, it leaves
+// open whether the commit was made.
 type broken struct{ error }
 
 func (b broken) Unwrap() error { return b.error }
@@ -107,7 +105,7 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 	}
 	defer c.Release()
 	err = fn(conn{Conn: c.Conn(), key: actingKeyIn(ctx)})
-	if err != nil && unreachable(err) { // nothing good comes of it: a server that became a standby stays one
+	if err != nil && unreachable(err) { // the connection is useless: a server that became a standby stays one
 		err = errors.Join(err, c.Conn().Close(ctx))
 	}
 	if err != nil && c.Conn().IsClosed() && ctx.Err() == nil {
@@ -116,14 +114,15 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 	return err
 }
 
-// unreachable reports whether the server itself says that it goes.
+// unreachable reports whether the server itself says that it is not available.
 func unreachable(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") ||
 		e.Code == "25006")
 }
 
-// isConflict reports whether the transaction met another one and has to be run again.
+// isConflict reports whether the transaction conflicted with another and has to run
+// again.
 func isConflict(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
@@ -136,7 +135,7 @@ func isConflict(err error) bool {
 	return false
 }
 
-// fault returns what the caller hears of an error.
+// fault returns the error for the caller.
 func (s *Store) fault(err error) error {
 	var b broken
 	var e *pgconn.PgError
@@ -156,7 +155,7 @@ func (s *Store) fault(err error) error {
 	return err
 }
 
-// lost and back tell the log once that the database is away, and that it is back.
+// lost and back log once that the database is unreachable, and once that it is back.
 func (s *Store) lost(err error) {
 	if !s.away.Swap(true) {
 		s.log.Warn("the database cannot be reached; requests are answered with 503 until it is back", "cause", err)
@@ -169,8 +168,8 @@ func (s *Store) back() {
 	}
 }
 
-// read runs fn on a connection that only reads, once more when the connection
-// turns out to be dead: fn begins anew, whatever it had found out.
+// read runs fn on a connection that only reads. It runs fn once more when the
+// connection turns out to be dead; fn has to start from the beginning.
 func (s *Store) read(ctx context.Context, fn func(context.Context, conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -201,7 +200,7 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, conn) error) 
 	return s.fault(err)
 }
 
-// snapshot runs fn as read does, and all that it reads is of one moment.
+// snapshot is read in one snapshot of the database.
 func (s *Store) snapshot(ctx context.Context, fn func(context.Context, conn) error) error {
 	return s.read(ctx, func(ctx context.Context, c conn) error {
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
@@ -211,8 +210,8 @@ func (s *Store) snapshot(ctx context.Context, fn func(context.Context, conn) err
 	})
 }
 
-// write runs fn in a transaction and returns what it returns. It goes on when
-// ctx ends: then only the caller stops waiting.
+// write runs fn in a transaction and returns its result. When ctx ends, only the caller
+// stops waiting; the transaction continues.
 func write[T any](ctx context.Context, s *Store, fn func(context.Context, *tx) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -250,14 +249,14 @@ func write[T any](ctx context.Context, s *Store, fn func(context.Context, *tx) (
 	}
 }
 
-// do is write for what has no answer.
+// do is write without a result.
 func (s *Store) do(ctx context.Context, fn func(context.Context, *tx) error) error {
 	_, err := write(ctx, s, func(ctx context.Context, t *tx) (struct{}, error) { return struct{}{}, fn(ctx, t) })
 	return err
 }
 
-// transact runs fn in a transaction, again while it meets others, and then rings. A
-// jump of the clock is stored before.
+// transact runs fn in a transaction, again after each conflict, and then rings the
+// bells. It first stores a jump of the clock, if there is one.
 func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) error) error {
 	if err := s.noteJump(ctx); err != nil {
 		return err
@@ -265,7 +264,7 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) erro
 	return s.commit(ctx, fn)
 }
 
-// commit is transact, whatever the clock did.
+// commit is transact without the check of the clock.
 func (s *Store) commit(ctx context.Context, fn func(context.Context, *tx) error) error {
 	var err error
 	for range tries {
@@ -289,7 +288,7 @@ func (s *Store) commit(ctx context.Context, fn func(context.Context, *tx) error)
 	return s.fault(err)
 }
 
-// published rings the bells here, and has the other replicas ring theirs.
+// published rings the bells here, and notifies the other replicas.
 func (s *Store) published(rings []store.Entry, work []gateway.Destination) {
 	for _, e := range rings {
 		s.saw(e.Seq)

@@ -10,8 +10,8 @@ import (
 )
 
 // UnverifiedError says that a connection to a database on another machine would not
-// prove that it is the right one: whoever is on the way could read and change
-// everything, the password among it.
+// verify the server. An attacker on the network path could then read and change
+// everything, including the password.
 type UnverifiedError struct{ Host string }
 
 func (e *UnverifiedError) Error() string {
@@ -19,10 +19,10 @@ func (e *UnverifiedError) Error() string {
 		e.Host)
 }
 
-// Verified returns an [*UnverifiedError] for an address, as a URL or as keywords, by
-// which a server that is not on this machine would be believed without a certificate
-// that verifies, or with no encryption at all. The system's own variables, PGSSLMODE
-// among them, count. Another error is of an address that cannot be read.
+// Verified returns an [*UnverifiedError] for an address, as a URL or as keywords, with
+// which a server on another machine would be trusted without a verified certificate or
+// without encryption. The system's environment variables, such as PGSSLMODE, count.
+// Another error means that the address cannot be read.
 func Verified(url string) error {
 	where, _ := behindProxy(url)
 	cfg, err := pgconn.ParseConfig(where)
@@ -40,8 +40,8 @@ func Verified(url string) error {
 	return nil
 }
 
-// verifies reports whether a certificate is looked at: by its name as well
-// (verify-full), or by its authority alone (verify-ca).
+// verifies reports whether the certificate is verified: with its name (verify-full), or
+// only its authority (verify-ca).
 func verifies(c *tls.Config) bool {
 	return c != nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil || c.VerifyConnection != nil)
 }

@@ -2,7 +2,7 @@ package postgres
 
 import "fmt"
 
-// where is the end of a query that grows by conditions.
+// where is the end of a query, to which conditions are added.
 type where struct {
 	sql  string
 	args []any
