@@ -23,7 +23,7 @@ func (ownerless) KeyOwner(context.Context, [32]byte, time.Time) (*gateway.Agent,
 // guessed is none, the right one too. One that nobody guesses is never held up.
 func TestShortAdminKeysWait(t *testing.T) {
 	const short, long = "qz7qz7qz7qz7qz7qz7", "amtp_admin_0123456789012345678901234567890123456789"
-	d := &access.Authenticator{Owners: ownerless{}, Admin: []string{short, long}, Failures: &access.Failures{}}
+	d := &access.Authenticator{Owners: ownerless{}, Admin: []string{short, long}, Failures: access.NewFailures()}
 	now := time.Date(2026, 11, 22, 17, 0, 0, 0, time.UTC)
 	shows := func(header, key, from string) (bool, *amtp.Error) {
 		r := httptest.NewRequest("GET", "/v1/admin/agents", nil)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/cache"
 )
 
 // Bounds on guessing. An agent's key has 256 bits, so this only keeps guessers from
@@ -11,19 +13,26 @@ import (
 // somebody chose and that is short is not looked at meanwhile.
 const (
 	failuresPerMinute = 10
-	addressesWatched  = 4096 // beyond that some window is forgotten
+	addressesWatched  = 4096 // beyond that, addresses that failed once are forgotten first
 )
 
 // Failures counts wrong keys by the address that showed them.
 type Failures struct {
 	mu      sync.Mutex
-	windows map[netip.Prefix]*window
-	swept   time.Time // when what is over was last forgotten
+	windows *cache.Cache[netip.Prefix, window]
 }
 
 type window struct {
 	start time.Time
 	count int
+}
+
+// over reports whether the window's minute is over, or the clock was set back behind it.
+func (w window) over(now time.Time) bool { return now.Sub(w.start).Abs() >= time.Minute }
+
+// NewFailures returns a count that is empty.
+func NewFailures() *Failures {
+	return &Failures{windows: cache.New[netip.Prefix, window](addressesWatched)}
 }
 
 // Count notes one wrong key from the address and returns how long it has to
@@ -32,16 +41,13 @@ func (f *Failures) Count(ip string, now time.Time) time.Duration {
 	prefix := NetworkOf(ip)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.windows == nil {
-		f.windows = make(map[netip.Prefix]*window)
+	w, ok := f.windows.Get(prefix)
+	if !ok || w.over(now) {
+		w = window{start: now}
 	}
-	w := f.windows[prefix]
-	if w == nil || now.Sub(w.start).Abs() >= time.Minute { // a clock may go back
-		f.makeRoom(now)
-		w = &window{start: now}
-		f.windows[prefix] = w
-	}
-	if w.count++; w.count <= failuresPerMinute {
+	w.count++
+	f.windows.Set(prefix, w)
+	if w.count <= failuresPerMinute {
 		return 0
 	}
 	return w.start.Add(time.Minute).Sub(now)
@@ -52,28 +58,6 @@ func (f *Failures) Over(ip string, now time.Time) bool {
 	prefix := NetworkOf(ip)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := f.windows[prefix]
-	return w != nil && w.count > failuresPerMinute && now.Sub(w.start).Abs() < time.Minute
-}
-
-// makeRoom forgets what is over, at most once a second, and any one more when
-// that was not enough.
-func (f *Failures) makeRoom(now time.Time) {
-	if len(f.windows) < addressesWatched {
-		return
-	}
-	if now.Sub(f.swept).Abs() >= time.Second {
-		f.swept = now
-		for prefix, w := range f.windows {
-			if now.Sub(w.start).Abs() >= time.Minute {
-				delete(f.windows, prefix)
-			}
-		}
-	}
-	for prefix := range f.windows {
-		if len(f.windows) >= addressesWatched {
-			delete(f.windows, prefix)
-		}
-		return
-	}
+	w, ok := f.windows.Get(prefix)
+	return ok && w.count > failuresPerMinute && !w.over(now)
 }

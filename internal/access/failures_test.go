@@ -9,7 +9,7 @@ import (
 )
 
 func TestFailures(t *testing.T) {
-	var f access.Failures
+	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
 	for i := range 10 {
 		if wait := f.Count("192.0.2.1", now); wait != 0 {
@@ -29,7 +29,7 @@ func TestFailures(t *testing.T) {
 
 // TestFailuresOfAClockThatWentBack: nobody waits until a time that was wrong.
 func TestFailuresOfAClockThatWentBack(t *testing.T) {
-	var f access.Failures
+	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
 	for range 11 {
 		f.Count("192.0.2.1", now.AddDate(1, 0, 0))
@@ -42,7 +42,7 @@ func TestFailuresOfAClockThatWentBack(t *testing.T) {
 // TestFailuresOfANetwork: who has a /64 is one address, and IPv4 written as
 // IPv6 is IPv4.
 func TestFailuresOfANetwork(t *testing.T) {
-	var f access.Failures
+	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
 	var v6, v4 time.Duration
 	for i := range 11 {
@@ -57,7 +57,7 @@ func TestFailuresOfANetwork(t *testing.T) {
 // TestFailuresAreBounded: a million addresses do not fill the memory, and one
 // that keeps on is still held up.
 func TestFailuresAreBounded(t *testing.T) {
-	var f access.Failures
+	f := access.NewFailures()
 	now := time.Unix(1_700_000_000, 0)
 	for i := range 100_000 {
 		f.Count(fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255), now)

@@ -162,7 +162,7 @@ func (a *App) api(in *intake.Intake, admin []string) *httpapi.Server {
 		Store:    a.store,
 		Operator: a.operator(),
 		Authenticator: &access.Authenticator{Owners: a.store, Admin: admin,
-			Development: a.cfg.Development(), Failures: &access.Failures{}, Proxies: a.cfg.Server.TrustedProxies},
+			Development: a.cfg.Development(), Failures: access.NewFailures(), Proxies: a.cfg.Server.TrustedProxies},
 		Verifier:    a.peers,
 		Keys:        a.keys,
 		Seal:        a.seal,

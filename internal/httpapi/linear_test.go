@@ -27,7 +27,7 @@ func TestReadersOfRequestsAreLinear(t *testing.T) {
 	}
 	door := &access.Authenticator{
 		Admin:       []string{"admin"},
-		Failures:    &access.Failures{},
+		Failures:    access.NewFailures(),
 		Owners:      nobodys{},
 		Development: true,
 	}

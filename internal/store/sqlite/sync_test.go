@@ -149,7 +149,7 @@ func serve(t *testing.T, s *Store, o *order, log *slog.Logger) string {
 		Intake:        &intake.Intake{Store: s, Domain: "shop.example", Now: now},
 		Agents:        &agent.Agents{Store: s, Domain: "shop.example", Now: now, Stopping: make(chan struct{})},
 		Store:         s,
-		Authenticator: &access.Authenticator{Owners: s, Failures: &access.Failures{}},
+		Authenticator: &access.Authenticator{Owners: s, Failures: access.NewFailures()},
 		Domain:        "shop.example", MaxMessage: 1 << 20, InFlight: 64 << 20,
 		Log: log, Now: now,
 	}

@@ -203,7 +203,7 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	d.Intake, d.Store, d.Domain, d.Log, d.Now = in, store, s.domain, log, now
 	d.Operator = &operator.Operator{Store: store, Queue: p.queue, Domain: s.domain, Now: now}
 	d.Agents = &agent.Agents{Store: store, Domain: s.domain, Now: now, Stopping: p.gone, Queue: p.queue}
-	d.Authenticator = &access.Authenticator{Owners: store, Admin: []string{adminKey}, Failures: &access.Failures{}}
+	d.Authenticator = &access.Authenticator{Owners: store, Admin: []string{adminKey}, Failures: access.NewFailures()}
 	d.Verifier = access.NewDomainVerifier(known, store, gateway.PolicyFlag, log)
 	in.Verifier = d.Verifier
 	p.loops = []func(context.Context) error{
