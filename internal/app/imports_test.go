@@ -93,7 +93,7 @@ var may = map[string][]string{
 	"tools/sizes":       {"internal/markdown"},
 	"tools/wrap":        {"internal/markdown"},
 	"tools/release":     {},
-	"tools/tests":       {},
+	"tools/tests":       {"internal/test/slow"},
 	"e2e":               {},
 	"docs":              {},
 	"examples/go":       {""},

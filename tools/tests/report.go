@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
 // event is one line of the output of go test -json, see go doc test2json.
@@ -20,6 +22,7 @@ type event struct {
 	ImportPath  string // of what is built, instead of Package
 	Test        string
 	Output      string
+	Key, Value  string  // of an attribute of a test, Action "attr"
 	Elapsed     float64 // seconds
 	FailedBuild string  // the ImportPath that could not be built
 }
@@ -30,6 +33,7 @@ type outcome struct {
 	test   string // "" for the package itself
 	action string // pass, fail, skip, or "" if it did not end
 	took   time.Duration
+	why    string // why it takes long, as it says itself (internal/test/slow)
 	lines  []string
 	build  string // the package that could not be built
 }
@@ -91,6 +95,14 @@ func (r *report) take(e event) {
 		r.tests[key] = o
 	}
 	switch e.Action {
+	case "attr":
+		if e.Key == slow.Attr {
+			o.why = e.Value
+			top, _, _ := strings.Cut(e.Test, "/")
+			if o := r.tests[[2]string{e.Package, top}]; o != nil && o.why == "" {
+				o.why = e.Value // what takes long in a part takes long in the whole
+			}
+		}
 	case "output":
 		o.lines = append(o.lines, e.Output)
 	case "pass", "fail", "skip":
@@ -158,10 +170,10 @@ func (r *report) failures() []*outcome {
 // How many packages and tests are named as the slowest.
 const (
 	slowPackages = 10
-	slowTests    = 10
+	slowTests    = 25
 )
 
-// tell prints the slowest, the skipped and the failed packages and tests.
+// tell prints the slowest with their reasons, the skipped and the failed packages and tests.
 func (r *report) tell(sources map[string]string, whole string) {
 	r.slowest("packages", slowPackages, func(o *outcome) bool { return o.test == "" })
 	r.slowest("tests", slowTests, func(o *outcome) bool { return o.test != "" && !strings.Contains(o.test, "/") })
@@ -208,7 +220,7 @@ func (r *report) slowest(what string, most int, is func(*outcome) bool) {
 		r.print("\nThe slowest %s:\n", what)
 	}
 	for _, o := range list[:min(most, len(list))] {
-		r.print("%8.1fs  %s %s\n", o.took.Seconds(), o.pkg, o.test)
+		r.print("%8.1fs  %s\n", o.took.Seconds(), strings.TrimRight(o.pkg+" "+o.test+": "+o.why, ": "))
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,7 +170,7 @@ func TestLate(t *testing.T) {
 		if want := "1 failed:\nFAIL\tp\tTestLate: " + tc.cause + "\n"; !strings.HasSuffix(printed, want) {
 			t.Errorf("%s: printed is\n%s\nwant %q at the end", tc.name, printed, want)
 		}
-		for _, text := range append(tc.shown, "    60.0s  p \n") {
+		for _, text := range append(tc.shown, "    60.0s  p\n") {
 			if !strings.Contains(printed, text) {
 				t.Errorf("%s: printed is\n%s\nwant %q in it", tc.name, printed, text)
 			}
@@ -177,6 +178,32 @@ func TestLate(t *testing.T) {
 		if strings.Contains(printed, "p.other()") {
 			t.Errorf("%s: printed is\n%s\nwant no other goroutine", tc.name, printed)
 		}
+	}
+}
+
+// TestReasons: beside the time of a slow test stands why it is slow, as the test or one of
+// its parts says.
+func TestReasons(t *testing.T) {
+	var out, whole strings.Builder
+	r := newReport(&out, &whole)
+	var b strings.Builder
+	for _, name := range []string{"TestA", "TestA/part", "TestB", "TestC"} {
+		fmt.Fprintf(&b, `{"Action":"run","Package":"p","Test":%q}`+"\n", name)
+	}
+	b.WriteString(`{"Action":"attr","Package":"p","Test":"TestA/part","Key":"slow","Value":"it waits"}
+{"Action":"attr","Package":"p","Test":"TestB","Key":"slow","Value":"it reads"}
+{"Action":"attr","Package":"p","Test":"TestC","Key":"other","Value":"it sings"}
+`)
+	for i, name := range []string{"TestA/part", "TestA", "TestB", "TestC"} {
+		fmt.Fprintf(&b, `{"Action":"pass","Package":"p","Test":%q,"Elapsed":%d}`+"\n", name, 9-i)
+	}
+	if err := r.read(strings.NewReader(b.String())); err != nil {
+		t.Fatal(err)
+	}
+	r.tell(nil, "WHOLE")
+	want := "The slowest tests:\n     8.0s  p TestA: it waits\n     7.0s  p TestB: it reads\n     6.0s  p TestC\n"
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("printed is\n%s\nwant in it\n%s", &out, want)
 	}
 }
 

@@ -3,6 +3,10 @@ package slow
 
 import "testing"
 
+// Attr is the attribute of a test that takes long: the reason. The report of make check
+// prints it.
+const Attr = "slow"
+
 // Test skips the test under -short, as make quick and make test run it, and says why it
 // takes long. make check runs it.
 func Test(t testing.TB, why string) {
@@ -10,4 +14,5 @@ func Test(t testing.TB, why string) {
 	if testing.Short() {
 		t.Skip("left to make check: " + why)
 	}
+	t.Attr(Attr, why)
 }
