@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestReadIsBegunAnew: a read whose connection breaks behind its first statement is
-// made once more, and answers as if it had been the first: who follows an inbox
+// TestReadIsBegunAnew: a read whose connection breaks after its first statement is made
+// once more, and its answer is as if it were the first. A reader that follows an inbox
 // misses nothing, and a list counts nothing twice.
 func TestReadIsBegunAnew(t *testing.T) {
 	const n = 10
@@ -25,7 +25,7 @@ func TestReadIsBegunAnew(t *testing.T) {
 	for i := range ids {
 		ids[i] = mustAccept(t, s, letterTo(t, alice, fmt.Sprint("letter", i), bob)).ID
 	}
-	bodies := "WHERE m.id = ANY" // of what the first statement chose
+	bodies := "WHERE m.id = ANY" // the bodies of the messages that the first statement chose
 	after := int64(0)
 	for i, id := range ids {
 		w.armed.Store(&bodies)

@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// dawn is when everything in these tests begins.
+// dawn is the time at which these tests begin.
 var dawn = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
 // register adds a pull agent.
@@ -30,8 +30,8 @@ func register(t testing.TB, s *Store, name string) gateway.Agent {
 	return a
 }
 
-// letterTo is a message of alice of a thousand bytes; its name makes it another,
-// and an empty one gives it no key.
+// letterTo is a message of alice of a thousand bytes. Different names make different
+// messages, and an empty name means no key.
 func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway.Acceptance {
 	t.Helper()
 	var recipients []gateway.Recipient
@@ -62,7 +62,7 @@ func letterTo(t testing.TB, alice gateway.Agent, name string, to ...any) gateway
 	}
 }
 
-// acceptAll stores messages, 64 at once, spread over the replicas.
+// acceptAll stores messages, 64 at once, distributed over the replicas.
 func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Acceptance) {
 	b.Helper()
 	sender := letter(0).SenderAgent
@@ -70,7 +70,7 @@ func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Accep
 	if err != nil || len(keys) == 0 {
 		b.Fatalf("keys = %d, %v, want one", len(keys), err)
 	}
-	ctx := gateway.WithKey(context.Background(), sender, keys[0].ID) // as the API does it
+	ctx := gateway.WithKey(context.Background(), sender, keys[0].ID) // as the API does
 	all := make([]gateway.Acceptance, b.N)
 	for i := range all {
 		all[i] = letter(i)
@@ -89,8 +89,8 @@ func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Accep
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 
-// BenchmarkAccept stores messages for the inboxes of 100 agents. Where the server
-// keeps its files decides what a sync costs: see pgtest.
+// BenchmarkAccept stores messages for the inboxes of 100 agents. The cost of a sync
+// depends on where the server keeps its files: see pgtest.
 func BenchmarkAccept(b *testing.B) {
 	for _, replicas := range []int{1, 2} {
 		b.Run(fmt.Sprintf("local/%dreplicas", replicas), func(b *testing.B) {
@@ -161,8 +161,8 @@ func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit, most int, n
 	return got[0].Jobs
 }
 
-// BenchmarkClaim leases four jobs of those that wait for one domain, and then
-// asks when the next is due.
+// BenchmarkClaim leases four of the jobs that wait for one domain, and then asks when
+// the next is due.
 func BenchmarkClaim(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprintf("%dwaiting", n), func(b *testing.B) {
@@ -171,7 +171,7 @@ func BenchmarkClaim(b *testing.B) {
 			now := dawn
 			b.ResetTimer()
 			for range b.N {
-				now = now.Add(3 * time.Hour) // what was leased is due again
+				now = now.Add(3 * time.Hour) // leased jobs are due again
 				if jobs := mustClaim(b, s, "far.example", 4, 64, now); len(jobs) != 4 {
 					b.Fatalf("%d jobs, want 4", len(jobs))
 				}
@@ -180,7 +180,7 @@ func BenchmarkClaim(b *testing.B) {
 	}
 }
 
-// BenchmarkSettle ends attempts with a delivery, 64 at once.
+// BenchmarkSettle settles successful attempts, 64 at once.
 func BenchmarkSettle(b *testing.B) {
 	s := open(b, database(b))
 	backlog(b, s, b.N)

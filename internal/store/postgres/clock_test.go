@@ -12,14 +12,14 @@ import (
 	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
-// openBy opens the store on a server that has the clock, as its machine has.
+// openBy opens the store on a server that has the same clock as its machine.
 func openBy(t *testing.T, url string, hand *storetest.Hand) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), Options{URL: url, Clock: hand.Clock(), server: hand.Now, deaf: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() }) // again, where the test did
+	t.Cleanup(func() { s.Close() }) // a second Close if the test closed it
 	hand.Tell(func() {
 		if err := s.measureClock(context.Background()); err != nil && s.life.Err() == nil {
 			t.Errorf("the clock is not measured: %v", err)
@@ -28,8 +28,8 @@ func openBy(t *testing.T, url string, hand *storetest.Hand) *Store {
 	return s
 }
 
-// TestStoreClock: decisions go by the clock of the database, and that is doubted
-// like any other.
+// TestStoreClock: decisions use the clock of the database, which is doubted like any
+// other.
 func TestStoreClock(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL")
 	var databases sync.Map // by the directory that the suite names
@@ -40,8 +40,8 @@ func TestStoreClock(t *testing.T) {
 	})
 }
 
-// TestReplicasMeetAJump: two replicas that meet the same jump count it once, and the
-// one that starts later knows of it.
+// TestReplicasMeetAJump: two replicas that see the same jump count it once, and a
+// replica that starts later knows of it.
 func TestReplicasMeetAJump(t *testing.T) {
 	hand, url := storetest.NewHand(dawn), database(t)
 	one, two := openBy(t, url, hand), openBy(t, url, hand)
@@ -67,8 +67,8 @@ func TestReplicasMeetAJump(t *testing.T) {
 	}
 }
 
-// TestJumpIsStoredFirst: whatever is written first after a jump, the jump is in the
-// database no later, so that no crash leaves the one without the other.
+// TestJumpIsStoredFirst: whatever is written first after a jump, the jump is stored
+// before it or with it. So no crash keeps only the write.
 func TestJumpIsStoredFirst(t *testing.T) {
 	hand, url, ctx := storetest.NewHand(dawn), database(t), t.Context()
 	s := openBy(t, url, hand)
@@ -113,8 +113,8 @@ func TestJumpIsStoredFirst(t *testing.T) {
 	}
 }
 
-// TestMachineClockSet: a machine whose own clock is set meanwhile goes by the
-// database's, at every moment.
+// TestMachineClockSet: a machine whose own clock is set always uses the database's
+// clock.
 func TestMachineClockSet(t *testing.T) {
 	machine, server := storetest.NewHand(dawn), storetest.NewHand(dawn)
 	s, err := Open(context.Background(), Options{URL: database(t), Clock: machine.Clock(),
@@ -132,8 +132,8 @@ func TestMachineClockSet(t *testing.T) {
 	}
 }
 
-// TestLeaseOfAServerThatWasAhead: a lease that lies further ahead than any is long
-// is over.
+// TestLeaseOfAServerThatWasAhead: a lease that ends later than any lease can last has
+// ended.
 func TestLeaseOfAServerThatWasAhead(t *testing.T) {
 	s := open(t, database(t))
 	ctx, now := t.Context(), s.Now()
@@ -146,8 +146,8 @@ func TestLeaseOfAServerThatWasAhead(t *testing.T) {
 	}
 }
 
-// TestLeaseLasts: whoever opens the database is not alone, so a lease is held until
-// its end.
+// TestLeaseLasts: other processes may use the database, so a lease is held until its
+// end.
 func TestLeaseLasts(t *testing.T) {
 	url := database(t)
 	one := open(t, url)

@@ -9,11 +9,11 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// A standby that lacks the last commits takes over. Readers hold cursors of before,
-// and find everything that comes after it: the numbers have leapt, by themselves.
-// What was lost with the old server is gone from memory as well. It is so for a
-// gateway that goes on, for one that starts afterwards, and for one whose server does
-// not say which it is.
+// A standby that lacks the last commits takes over. Readers hold older cursors, and
+// find everything that comes after the failover, because the numbers skipped ahead.
+// Data that was lost with the old server is also gone from memory. This holds for a
+// gateway that continues, for one that starts afterwards, and for one whose server does
+// not give its name.
 func TestFailover(t *testing.T) {
 	server, where := ownServer(t)
 	one, two := open(t, where), open(t, where)
@@ -27,7 +27,7 @@ func TestFailover(t *testing.T) {
 		return one.Probe(t.Context(), dawn) == nil && two.Probe(t.Context(), dawn) == nil
 	})
 
-	// What the standby has not.
+	// Data that the standby lacks.
 	ghost := register(t, one, "ghost")
 	_, key := gateway.NewKey(ghost.ID, dawn)
 	if _, err := one.AddKey(t.Context(), key, false); err != nil {
@@ -74,7 +74,7 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// numbersLeapt returns how often the inbox sequence has leapt.
+// numbersLeapt returns how often the inbox sequence has skipped ahead.
 func numbersLeapt(t *testing.T, s *Store) int64 {
 	t.Helper()
 	var last int64
@@ -84,8 +84,8 @@ func numbersLeapt(t *testing.T, s *Store) int64 {
 	return last / floorStep
 }
 
-// TestServerOfBefore: what the database remembers decides, also while no gateway was
-// running. Where the server does not say which it is, the newest number decides.
+// TestServerOfBefore: the stored name of the server decides, even when no gateway was
+// running. If the server does not give its name, the newest number decides.
 func TestServerOfBefore(t *testing.T) {
 	where := database(t)
 	s := open(t, where)
@@ -111,8 +111,8 @@ func TestServerOfBefore(t *testing.T) {
 	soon(t, "the numbers lie behind those that were seen", func() bool { return numbersLeapt(t, s) > 0 })
 }
 
-// TestServerSaysWhichItIs: also to a role without any rights of its own, as the
-// gateway's should be.
+// TestServerSaysWhichItIs: the server gives its name even to a role without any
+// privileges, such as the gateway's should be.
 func TestServerSaysWhichItIs(t *testing.T) {
 	s := open(t, database(t))
 	c, err := s.pool.Acquire(t.Context())

@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
-// TestGrowth is the growth gate, by the rows that the server reads of tables and
-// indexes.
+// TestGrowth is the growth gate, measured by the rows that the server reads from tables
+// and indexes.
 func TestGrowth(t *testing.T) {
 	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
 		const bound = storetest.GrowthBound
@@ -24,9 +24,9 @@ func TestGrowth(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		s.heard.Store(true) // it does not look around for what others do
+		s.heard.Store(true) // it does not poll for changes by others
 		return s, storetest.Meter{
-			// The server knows its tables a minute after they have grown.
+			// The server has statistics of its tables a minute after they have grown.
 			Filled: func() {
 				err := s.borrow(context.Background(), func(c conn) error {
 					_, err := c.change(context.Background(), `VACUUM ANALYZE`)
@@ -42,7 +42,7 @@ func TestGrowth(t *testing.T) {
 }
 
 // rowsRead returns how many rows the server has read for the store. Every connection
-// has to tell first what it has counted.
+// first has to report its counters.
 func rowsRead(t *testing.T, s *Store) (rows int64) {
 	t.Helper()
 	ctx := context.Background()

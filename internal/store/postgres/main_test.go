@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestMain leaves these tests to make check under -short: they need PostgreSQL.
+// TestMain skips these tests under -short and leaves them to make check: they need
+// PostgreSQL.
 func TestMain(m *testing.M) {
 	if flag.Parse(); testing.Short() {
 		fmt.Println("left to make check: these tests need PostgreSQL")

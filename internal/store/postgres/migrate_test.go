@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// first is the migration that makes the schema. No gateway serves before it.
+// first is the migration that creates the schema. No gateway serves before it.
 const first = "migrations/001"
 
-// TestMigrationsLockNothing: gateways serve while a later migration runs. So it is no
-// transaction, and an index on a table that was there is built beside those who write.
+// TestMigrationsLockNothing: gateways serve while a later migration runs. So it is not
+// a transaction, and it builds an index on an existing table without blocking writes.
 func TestMigrationsLockNothing(t *testing.T) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(names) == 0 {

@@ -19,7 +19,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// ownServer starts a server that a test may treat as it likes.
+// ownServer starts a server that only this test uses.
 func ownServer(t testing.TB, settings ...string) (*pgtest.Server, string) {
 	t.Helper()
 	slow.Test(t, "it needs a PostgreSQL of its own")
@@ -35,8 +35,7 @@ func ownServer(t testing.TB, settings ...string) (*pgtest.Server, string) {
 	return server, server.URL("postgres")
 }
 
-// A server that may lose what it committed is refused, whichever of the settings
-// says so.
+// A server that may lose commits is refused, whichever of the settings allows it.
 func TestRefusesServersThatLose(t *testing.T) {
 	for setting, refused := range map[string]bool{
 		"fsync=off": true, "full_page_writes=off": true, "synchronous_commit=off": true,
@@ -72,7 +71,7 @@ func TestRefusesNewerSchema(t *testing.T) {
 	}
 }
 
-// Replicas that start at the same time on an empty database make its schema once.
+// Replicas that start at the same time on an empty database create its schema once.
 func TestReplicasStartAtOnce(t *testing.T) {
 	where := pgtest.Database(t, "empty", nil)
 	var done sync.WaitGroup
@@ -91,8 +90,7 @@ func TestReplicasStartAtOnce(t *testing.T) {
 	done.Wait()
 }
 
-// A clock that is far away refuses to start, and later makes the replica not
-// ready.
+// A clock that differs too much prevents a start. Later it makes the replica not ready.
 func TestRefusesFarClocks(t *testing.T) {
 	for off, refused := range map[time.Duration]bool{0: false, 29 * time.Second: false, -29 * time.Second: false,
 		31 * time.Second: true, -time.Hour: true} {
@@ -111,8 +109,8 @@ func TestRefusesFarClocks(t *testing.T) {
 	}
 }
 
-// While the server is away every call is ErrAway and the store is not ready; when
-// it is back, all is as it was, and the store goes on by itself.
+// While the server is unreachable, every call is ErrAway and the store is not ready.
+// When it is back, all data is as before, and the store continues by itself.
 func TestServerDiesAndComesBack(t *testing.T) {
 	server, where := ownServer(t)
 	s := open(t, where)
@@ -129,7 +127,7 @@ func TestServerDiesAndComesBack(t *testing.T) {
 		if err := server.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		// The server's processes outlive their parent for a moment, and serve.
+		// The server's processes outlive their parent for a moment, and still serve.
 		soon(t, "a message is refused", func() bool {
 			got, err := s.Accept(context.Background(), letterTo(t, alice, "", bob))
 			if err != nil && !errors.Is(err, gateway.ErrAway) {
@@ -185,8 +183,8 @@ func address(t testing.TB, s string) amtp.Address {
 	return a
 }
 
-// All connections are ended again and again under those who write. Whoever was
-// told yes finds the message, once; whoever was told no may repeat it.
+// All connections are ended again and again during writes. A confirmed message is
+// stored, once; a refused one may be sent again.
 func TestConnectionsAreEnded(t *testing.T) {
 	where := database(t)
 	one, two := open(t, where), open(t, where)
@@ -201,7 +199,8 @@ func TestConnectionsAreEnded(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(30 * time.Millisecond):
-				// This ends the connection that asks, too, so that it is an error.
+				// This also ends the connection that runs the statement, so an error is
+				// expected.
 				_, _ = one.pool.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 					WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			}
@@ -249,9 +248,9 @@ func TestConnectionsAreEnded(t *testing.T) {
 	}
 }
 
-// wire passes connections on to a server. When it is armed with a word, it lets
-// the next statement with it through and cuts the connection before the answer
-// comes.
+// wire passes connections on to a server. When it is armed with a word, it lets the
+// next statement with that word through, and cuts the connection before the answer
+// arrives.
 type wire struct {
 	net.Listener
 	server string
@@ -259,11 +258,11 @@ type wire struct {
 	cuts   atomic.Int64
 
 	mu        sync.Mutex
-	listeners []*atomic.Bool // of each connection that listens: whether it is silent
+	listeners []*atomic.Bool // for each connection that listens, whether it is silent
 }
 
-// silence has the connections that listen neither say nor hear anything from now on.
-// They stay open. It returns how many there are.
+// silence makes the connections that listen send and receive nothing from now on. They
+// stay open. It returns how many there are.
 func (w *wire) silence() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -334,7 +333,7 @@ func (w *wire) pass() {
 			for {
 				n, err := s.Read(buf)
 				if cut.Load() {
-					w.cuts.Add(1) // the server has answered, so it has done it
+					w.cuts.Add(1) // the server has answered, so it has run the statement
 					return
 				}
 				if silent.Load() {
@@ -348,9 +347,9 @@ func (w *wire) pass() {
 	}
 }
 
-// A commit of which the answer is lost is found out: the caller hears that the
-// message is stored, and it is there once, also when nothing but our own id
-// tells it from another.
+// When the answer to a commit is lost, the store finds out whether it was made. The
+// caller is told that the message is stored. It is stored once, even when only our own
+// id identifies it.
 func TestCommitOfUnknownOutcome(t *testing.T) {
 	w, where := newWire(t, database(t))
 	s, err := Open(context.Background(), Options{URL: where + "&default_query_exec_mode=exec", deaf: true})
@@ -382,8 +381,8 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	}
 }
 
-// TestPlansForIndexes: rows are looked up by index, which the server is told in a
-// session that is ours and never while connecting, where a proxy knows few
+// TestPlansForIndexes: rows are looked up by index. The server is told so in a session
+// of our own, and never in the connection parameters. There a proxy knows few
 // parameters and refuses the others.
 func TestPlansForIndexes(t *testing.T) {
 	url := database(t)
@@ -405,8 +404,8 @@ func TestPlansForIndexes(t *testing.T) {
 	}
 }
 
-// A connection that listens and whose other end is gone without a word is noticed:
-// what happens elsewhere is asked for, and a new connection hears it again.
+// A connection that listens notices when its other end is silently gone. Until then
+// changes are found by polling, and a new connection receives notices again.
 func TestSilentListener(t *testing.T) {
 	if longest := quietTime + answerTime; longest >= 5*time.Second {
 		t.Errorf("a silent connection is noticed after %v at the latest, want less than five seconds", longest)
@@ -425,7 +424,7 @@ func TestSilentListener(t *testing.T) {
 		soon(t, "the silence is noticed", func() bool { return !two.heard.Load() })
 		soon(t, "the replica listens again", two.heard.Load)
 		select {
-		case <-bell: // as after everything that may have been missed
+		case <-bell: // as after any missed notice
 		default:
 		}
 		mustAccept(t, one, letterTo(t, alice, "", bob))

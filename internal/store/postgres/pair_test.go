@@ -12,11 +12,10 @@ import (
 	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
-// pair is two replicas of one database behind a balancer: what is written goes
-// now to the one and now to the other, and so do all reads of messages. Agents
-// are managed, and keys are shown, at the first: the other may take a second to
-// hear of what was removed. Neither hears the other, so that only the database
-// connects them.
+// pair is two replicas of one database behind a load balancer: writes alternate between
+// them, and so do all reads of messages. Agents are managed, and keys are used, at the
+// first, because the other may learn of a removal up to a second later. Neither
+// receives notices of the other, so that only the database connects them.
 type pair struct {
 	gateway.Store // the first
 	second        gateway.Store
@@ -106,7 +105,7 @@ func (p *pair) Purge(ctx context.Context, keep gateway.Retention, now time.Time,
 	return p.next().Purge(ctx, keep, now, after, limit)
 }
 
-// Readdress lets the second hear of it, which may take it a second by itself.
+// Readdress makes the second replica catch up, which by itself may take it a second.
 func (p *pair) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Readdressed, error) {
 	done, err := p.Store.Readdress(ctx, from, to)
 	p.second.Agents(context.Background())
@@ -120,7 +119,7 @@ func (p *pair) Close() error {
 	return p.Store.Close()
 }
 
-// Watch rings for what either replica rings for.
+// Watch rings for the entries for which either replica rings.
 func (p *pair) Watch(agent gateway.AgentID) (<-chan struct{}, func()) {
 	one, stopOne := p.Store.Watch(agent)
 	two, stopTwo := p.second.Watch(agent)
@@ -144,10 +143,10 @@ func (p *pair) Watch(agent gateway.AgentID) (<-chan struct{}, func()) {
 
 func (p *pair) Work() gateway.WorkBell { return &pairBell{p.Store.Work(), p.second.Work()} }
 
-// pairBell is the queue's bells of both.
+// pairBell is the queue's bells of both replicas.
 type pairBell struct{ one, two gateway.WorkBell }
 
-// C receives after either would tell something.
+// C receives when either replica has something to tell.
 func (b *pairBell) C() <-chan struct{} {
 	if len(b.two.C()) > 0 {
 		return b.two.C()
@@ -166,7 +165,7 @@ func (b *pairBell) Take() ([]gateway.Destination, bool) {
 	return rang, false
 }
 
-// openDeaf opens a replica that hears of the others only by asking the database.
+// openDeaf opens a replica that finds the changes of others only by polling.
 func openDeaf(t testing.TB, url string) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), Options{URL: url, Clock: obeyed, deaf: true})
@@ -182,7 +181,7 @@ func openDeaf(t testing.TB, url string) *Store {
 	return s
 }
 
-// TestTwoReplicas has two replicas keep all promises of one store.
+// TestTwoReplicas checks that two replicas keep all promises of one store.
 func TestTwoReplicas(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) gateway.Store {
 		url := database(t)

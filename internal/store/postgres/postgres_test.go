@@ -57,9 +57,8 @@ func TestStoreReopened(t *testing.T) {
 	})
 }
 
-// TestBehindProxy remembers everything without a statement that has a name,
-// without a lock that belongs to a session and without hearing the others: what
-// a proxy that pools transactions leaves of a connection.
+// TestBehindProxy works without named statements, without session locks and without
+// notices, as behind a proxy that pools transactions.
 func TestBehindProxy(t *testing.T) {
 	var databases sync.Map
 	storetest.RunDurable(t, func(t *testing.T, dir string) gateway.Store {

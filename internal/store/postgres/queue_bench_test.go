@@ -10,9 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// BenchmarkThroughQueue takes messages for other domains through the queue:
-// accepted, claimed, settled. It tells how large the queue's table has become,
-// with its indexes.
+// BenchmarkThroughQueue sends messages for other domains through the queue: accepted,
+// claimed, settled. It reports the size of the queue's table with its indexes.
 func BenchmarkThroughQueue(b *testing.B) {
 	s := open(b, database(b))
 	alice := register(b, s, "alice")

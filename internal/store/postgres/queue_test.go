@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestParcelsReadTogether: of many parcels that are asked for at once each
-// caller gets its own, and nothing for a fence that is not the job's.
+// TestParcelsReadTogether: when many parcels are read at once, each caller gets its
+// own, and none for a fence that is not the job's.
 func TestParcelsReadTogether(t *testing.T) {
 	s := open(t, database(t))
 	alice := register(t, s, "alice")
@@ -54,8 +54,8 @@ func TestParcelsReadTogether(t *testing.T) {
 	readers.Wait()
 }
 
-// TestQueueIsTidied: a busy queue is vacuumed without waiting for the server's
-// own round, of which there is none here.
+// TestQueueIsTidied: a busy queue is vacuumed without the server's autovacuum, which is
+// off here.
 func TestQueueIsTidied(t *testing.T) {
 	s := open(t, database(t))
 	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE job SET (autovacuum_enabled = false)`); err != nil {
@@ -97,8 +97,8 @@ func TestQueueIsTidied(t *testing.T) {
 	})
 }
 
-// TestJobWithoutMessage: a database that was damaged costs the job that lost its
-// message, and not the process.
+// TestJobWithoutMessage: in a damaged database, a job without its message is skipped,
+// and the process continues.
 func TestJobWithoutMessage(t *testing.T) {
 	s := open(t, database(t))
 	alice := register(t, s, "alice")

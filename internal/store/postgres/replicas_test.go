@@ -13,11 +13,11 @@ import (
 	"github.com/amtp-go/amtp/internal/test/storetest"
 )
 
-// patience is how long one event is waited for, also on a busy machine. It is
-// over only in a test that fails.
+// patience is how long a test waits for one event, even on a busy machine. Only a test
+// that fails waits that long.
 const patience = 5 * time.Minute
 
-// soon waits until something is so, and fails when it is not for long.
+// soon waits until a condition holds, and fails when it does not for long.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -55,8 +55,8 @@ func twoReplicas(t *testing.T, open func(testing.TB, string) *Store) (one, two *
 	return open(t, url), open(t, url)
 }
 
-// What is registered through one replica is usable through the other at once,
-// although nothing told it.
+// An agent or key that is registered through one replica is usable through the other at
+// once, without a notice.
 func TestRegisteredElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")
@@ -90,8 +90,8 @@ func TestRegisteredElsewhere(t *testing.T) {
 	}
 }
 
-// What is removed through one replica is refused by the other: what writes at
-// once, what reads within about a second.
+// An agent or key that is removed through one replica is refused by the other: by
+// writes at once, by reads within about a second.
 func TestRemovedElsewhere(t *testing.T) {
 	for name, open := range map[string]func(testing.TB, string) *Store{"heard": func(t testing.TB, url string) *Store { return open(t, url) }, "asked": openDeaf} {
 		t.Run(name, func(t *testing.T) {
@@ -128,14 +128,14 @@ func TestRemovedElsewhere(t *testing.T) {
 	}
 }
 
-// What acts by a key that ended through one replica is refused by the other, at
-// once: nothing told it yet.
+// A call with an acting key that ended through one replica is refused by the other at
+// once, without a notice.
 func TestEndedElsewhere(t *testing.T) {
 	storetest.RunTwo(t, func(t *testing.T) (one, two gateway.Store) { return twoReplicas(t, openDeaf) })
 }
 
-// A message that one replica takes rings at the other: soon where it is heard,
-// and within about a second where it has to be asked for.
+// A message that one replica accepts rings the bell at the other. This is soon when
+// notices are received, and within about a second when it has to poll.
 func TestBellsRingElsewhere(t *testing.T) {
 	for name, open := range map[string]func(testing.TB, string) *Store{"heard": func(t testing.TB, url string) *Store { return open(t, url) }, "asked": openDeaf} {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestBellsRingElsewhere(t *testing.T) {
 			if name == "heard" {
 				soon(t, "the replicas listen", func() bool { return one.heard.Load() && two.heard.Load() })
 			} else {
-				two.heard.Store(false) // it has to ask for work, too
+				two.heard.Store(false) // it has to poll for work, too
 			}
 			for i := range 3 {
 				mustAccept(t, one, letterTo(t, alice, fmt.Sprint(name, i), bob, "a@far.example"))
@@ -169,8 +169,8 @@ func TestBellsRingElsewhere(t *testing.T) {
 	}
 }
 
-// What one replica has leased counts at the other, is given back when that
-// replica closes, and cannot be settled by it afterwards.
+// A lease of one replica counts at the other. It is given back when its replica closes,
+// and cannot be settled by that replica afterwards.
 func TestLeasesElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")
@@ -208,7 +208,7 @@ func TestLeasesElsewhere(t *testing.T) {
 	}
 }
 
-// A pause holds for what the other replica accepts, and its end too.
+// A pause, and its end, also apply to messages at the other replica.
 func TestPausedElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice, bob := register(t, one, "alice"), register(t, one, "bob")
@@ -230,7 +230,7 @@ func TestPausedElsewhere(t *testing.T) {
 	}
 }
 
-// Who is seen at one replica only was seen, as far as the other knows.
+// An agent that is seen at one replica only counts as active at the other.
 func TestSeenElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")
@@ -249,8 +249,8 @@ func TestSeenElsewhere(t *testing.T) {
 	})
 }
 
-// Many letters of which each goes to two replicas at once, as clients send them
-// again who got no answer.
+// Many letters are each sent to two replicas at once, as clients do that got no answer
+// and send again.
 func TestTheSameToBoth(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice, bob := register(t, one, "alice"), register(t, one, "bob")
@@ -287,8 +287,8 @@ func TestTheSameToBoth(t *testing.T) {
 	}
 }
 
-// A replica that stops in the middle of a transaction holds up the others for a
-// few seconds only, and what it then wants to commit is refused.
+// A replica that stops in the middle of a transaction blocks the others only for a few
+// seconds, and its later commit is refused.
 func TestStoppedInTransaction(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")

@@ -19,9 +19,9 @@ func sequences(t *testing.T, s *Store) (delivery, job int64) {
 	return delivery, job
 }
 
-// A restored database is paused and its numbers leap, once more each time; while a
-// gateway is connected, and where there is nothing of one, it is refused and nothing
-// is changed.
+// A restored database is paused and its numbers skip ahead, once more each time. While
+// a gateway is connected, or when the database holds nothing of a gateway, Restore is
+// refused and changes nothing.
 func TestRestore(t *testing.T) {
 	ctx := context.Background()
 	where := database(t)
@@ -61,7 +61,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// A database into which a move has begun is not made one that gateways start on.
+// A database into which a move has begun is refused, so that no gateway starts on it.
 func TestRestoreOfHalf(t *testing.T) {
 	ctx := context.Background()
 	where := database(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestTallies: what several gateways tell at the same time is all counted, whatever
-// the order of the names, and each hears the sum.
+// TestTallies: the tallies of several gateways at the same time are all counted,
+// whatever the order of the names, and each gets the sum.
 func TestTallies(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	now := dawn
@@ -52,7 +52,7 @@ func TestTallies(t *testing.T) {
 	}
 }
 
-// TestForgetSpent keeps what has not come back.
+// TestForgetSpent keeps budgets that are not completely available again.
 func TestForgetSpent(t *testing.T) {
 	s := openDeaf(t, database(t))
 	list := []gateway.Tally{{Name: "soon", Cost: [2]int64{1000, 0}},
@@ -70,8 +70,8 @@ func TestForgetSpent(t *testing.T) {
 	}
 }
 
-// TestForgetSpentWhileItIsUsed: an exchange that meets a ForgetSpent fails as a whole,
-// or counts each name for itself.
+// TestForgetSpentWhileItIsUsed: a Tally at the same time as ForgetSpent fails as a
+// whole, or counts each name separately.
 func TestForgetSpentWhileItIsUsed(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	done := make(chan struct{})
@@ -100,7 +100,7 @@ func TestForgetSpentWhileItIsUsed(t *testing.T) {
 		if err != nil && !errors.Is(err, errForgotten) {
 			t.Fatalf("Tally: %v", err)
 		}
-		for i, s := range got { // whole uses of its own, and none of another name
+		for i, s := range got { // complete tallies of its own, and none of another name
 			if used := s[0] - dawn.UnixMicro(); used <= 0 || used%(unit+int64(i)) != 0 {
 				t.Fatalf("of name %d %d is used, want a multiple of %d", i, used, unit+i)
 			}

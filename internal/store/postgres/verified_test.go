@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestVerified: what leaves the machine proves where it goes.
+// TestVerified: a connection that leaves the machine verifies its server.
 func TestVerified(t *testing.T) {
 	t.Setenv("PGSSLMODE", "")
 	for url, host := range map[string]string{ // "" is fine

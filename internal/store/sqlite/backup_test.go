@@ -16,7 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// office is a store with an agent who writes to itself.
+// office is a store with an agent that sends to itself.
 type office struct {
 	*Store
 	t     *testing.T
@@ -95,8 +95,8 @@ func (o *office) inbox(after int64) (list []int64) {
 	return list
 }
 
-// TestBackupWhileWriting makes backups under load: each holds at least what was
-// accepted before it began, and is sound.
+// TestBackupWhileWriting makes backups under load. Each backup is sound and holds at
+// least the messages that were accepted before it began.
 func TestBackupWhileWriting(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(200)
@@ -156,12 +156,12 @@ func entries(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestBackupLeavesTheDatabase makes a backup of what a crash left behind, and
-// finds the database and its journal unchanged.
+// TestBackupLeavesTheDatabase makes a backup of a database after a crash. The database
+// and its journal stay unchanged.
 func TestBackupLeavesTheDatabase(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(20)
-	crashed := t.TempDir() // as after a crash: the journal was not moved
+	crashed := t.TempDir() // as after a crash: the journal was not moved into it
 	for _, name := range []string{FileName, FileName + "-wal"} {
 		b, err := os.ReadFile(filepath.Join(o.dir, name))
 		if err != nil {
@@ -260,7 +260,7 @@ func TestRestore(t *testing.T) {
 	}
 	r.sent = o.sent
 	r.fill(1)
-	// A reader who saw all fifteen before the loss goes on behind them.
+	// A reader that saw all fifteen before the loss continues after them.
 	if got := r.inbox(box[14]); len(got) != 1 {
 		t.Errorf("behind the old cursor the inbox has %v, want the one new message", got)
 	}
@@ -287,7 +287,7 @@ func TestRestoreOverADatabase(t *testing.T) {
 	if old, err := Examine(t.Context(), done.Aside); err != nil || old.Messages != 7 {
 		t.Errorf("aside lies %+v, %v; want the 7 messages", old, err)
 	}
-	// A damaged one goes aside as it is, with its journal.
+	// A damaged database is moved aside unchanged, with its journal.
 	name := filepath.Join(o.dir, FileName)
 	for _, suffix := range []string{"", "-wal"} {
 		if err := os.WriteFile(name+suffix, []byte("damaged"+suffix), 0o600); err != nil {

@@ -62,7 +62,7 @@ func BenchmarkAcceptRemote(b *testing.B) {
 func backlog(b *testing.B, s *Store, alice gateway.Agent, n int) {
 	b.Helper()
 	mustMail(b, s, alice, "first", "a@far.example")
-	for row := 2; row <= n; row += 10_000 { // more in one transaction is more than its memory holds
+	for row := 2; row <= n; row += 10_000 { // one transaction with more needs too much memory
 		err := s.write(context.Background(), 0, func(w *writer) error {
 			series := fmt.Sprintf("WITH RECURSIVE series (value) AS (SELECT %d UNION ALL SELECT value + 1 FROM series LIMIT %d) ",
 				row, min(10_000, n-row+1))
@@ -87,9 +87,8 @@ func backlog(b *testing.B, s *Store, alice gateway.Agent, n int) {
 	}
 }
 
-// BenchmarkClaim leases four jobs of those that wait for one domain, and then
-// asks when the next is due: as often as not, a domain that does not answer has
-// all of them.
+// BenchmarkClaim leases four of the jobs that wait for one domain, and then asks when
+// the next is due. Often a domain that does not answer has all of the jobs.
 func BenchmarkClaim(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprintf("%dwaiting", n), func(b *testing.B) {
@@ -98,7 +97,7 @@ func BenchmarkClaim(b *testing.B) {
 			now := dawn
 			b.ResetTimer()
 			for range b.N {
-				now = now.Add(3 * time.Hour) // what was leased is due again
+				now = now.Add(3 * time.Hour) // leased jobs are due again
 				if jobs := mustClaim(b, s, "far.example", 4, now); len(jobs) != 4 {
 					b.Fatalf("%d jobs, want 4", len(jobs))
 				}
@@ -107,7 +106,7 @@ func BenchmarkClaim(b *testing.B) {
 	}
 }
 
-// BenchmarkWaiting looks for what there is to do.
+// BenchmarkWaiting lists the destinations with jobs.
 func BenchmarkWaiting(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprintf("%dwaiting", n), func(b *testing.B) {
@@ -123,7 +122,7 @@ func BenchmarkWaiting(b *testing.B) {
 	}
 }
 
-// BenchmarkSettle ends attempts with a delivery, many at once.
+// BenchmarkSettle settles successful attempts, many at once.
 func BenchmarkSettle(b *testing.B) {
 	s, alice, _ := bench(b)
 	backlog(b, s, alice, b.N+1)

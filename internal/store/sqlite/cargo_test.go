@@ -11,13 +11,13 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// cargo is what the ledger knows of a letter to another domain. Each has a
-// destination of its own, and one goroutine at a time does something with it.
+// cargo is the ledger's knowledge of a letter to another domain. Each letter has its
+// own destination, and only one goroutine at a time uses it.
 type cargo struct {
 	using   bool
-	may     map[gateway.State]bool // how it may stand: Queued until it is decided
+	may     map[gateway.State]bool // the states that it may have: Queued until it is decided
 	asked   int                    // claims since it was queued
-	claimed int                    // and those that were confirmed
+	claimed int                    // claims that were confirmed
 }
 
 func (c *cargo) is(s gateway.State) bool { return c != nil && len(c.may) == 1 && c.may[s] }
@@ -26,7 +26,7 @@ func (c *cargo) set(s gateway.State) { c.may = map[gateway.State]bool{s: true} }
 
 func place(name string) gateway.Destination { return gateway.Destination(name + ".example") }
 
-// mail sends a letter of that name to its own domain.
+// mail sends a letter with that name to a domain of its own.
 func (l *ledger) mail(s *Store, from gateway.Agent, name string) error {
 	a := far(from, name, "a@"+string(place(name)))
 	l.mu.Lock()
@@ -44,7 +44,7 @@ func (l *ledger) mail(s *Store, from gateway.Agent, name string) error {
 	return err
 }
 
-// use takes a letter that stands so, and returns its name, "" when there is none.
+// use reserves a letter in that state, and returns its name, "" when there is none.
 func (l *ledger) use(chance *rand.Rand, s gateway.State) (string, *letter) {
 	names := l.some(func(e *letter) bool { return accepted(e) && e.cargo.is(s) && !e.cargo.using })
 	if len(names) == 0 {
@@ -61,8 +61,8 @@ func (l *ledger) use(chance *rand.Rand, s gateway.State) (string, *letter) {
 	return name, e
 }
 
-// done ends the use of a letter of which something was asked that makes it stand
-// so. A store that is busy has done nothing.
+// done ends the use of a letter. The last call would put it into state to. A store that
+// is busy has changed nothing.
 func (l *ledger) done(e *letter, to gateway.State, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +76,7 @@ func (l *ledger) done(e *letter, to gateway.State, err error) error {
 	return err
 }
 
-// hours returns a time at which no lease and no delay of before counts.
+// hours returns a time after every lease and delay of earlier calls.
 func (l *ledger) hours() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +84,7 @@ func (l *ledger) hours() time.Time {
 	return dawn.Add(time.Duration(l.clock) * 48 * time.Hour)
 }
 
-// carry makes one attempt of a letter that waits.
+// carry makes one attempt to deliver a waiting letter.
 func (l *ledger) carry(s *Store, chance *rand.Rand) error {
 	name, e := l.use(chance, gateway.Queued)
 	if e == nil {
@@ -123,7 +123,7 @@ func (l *ledger) carry(s *Store, chance *rand.Rand) error {
 	return l.done(e, to, s.Settle(ctx, end))
 }
 
-// redrive tries a dead letter again.
+// redrive redrives a dead letter.
 func (l *ledger) redrive(s *Store, chance *rand.Rand) error {
 	name, e := l.use(chance, gateway.Failed)
 	if e == nil {
@@ -137,14 +137,14 @@ func (l *ledger) redrive(s *Store, chance *rand.Rand) error {
 	return l.done(e, gateway.Queued, err)
 }
 
-// report notes a fault that check tells.
+// report notes a fault, which check reports.
 func (l *ledger) report(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// queue is what a store holds of what waits and of what failed.
+// queue counts the waiting and the failed letters of a store.
 type queue struct {
 	jobs, reports, dead map[string]int // by subject
 	attempts            map[string]int
@@ -175,7 +175,7 @@ func (s *Store) queue(t *testing.T) queue {
 	return q
 }
 
-// faults says what is wrong with what is stored of a letter to another domain.
+// faults describes the faults in the stored state of a letter to another domain.
 func (c *cargo) faults(name string, r gateway.Record, q queue, confirmed bool) (list []string) {
 	say := func(wrong bool, what string) {
 		if wrong {
@@ -204,7 +204,7 @@ func (c *cargo) faults(name string, r gateway.Record, q queue, confirmed bool) (
 	return list
 }
 
-// consistent looks at what every database must be like.
+// consistent runs the consistency checks that every database must pass.
 func consistent(t *testing.T, s *Store) {
 	t.Helper()
 	err := s.read(context.Background(), func(r *reader) error {

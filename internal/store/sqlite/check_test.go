@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// wrong returns the names of the findings that are not in order.
+// wrong returns the names of the findings that are not OK.
 func wrong(list []Finding) (names []string) {
 	for _, f := range list {
 		if !f.OK {
@@ -34,8 +34,7 @@ func TestCheckOfARunningStore(t *testing.T) {
 	o.fill(1)
 }
 
-// TestCheckFinds makes one fault at a time and expects it to be found, and
-// nothing else.
+// TestCheckFinds makes one fault at a time. The check must find it, and no other.
 func TestCheckFinds(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(20)

@@ -12,22 +12,22 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// TestWALStaysBounded sends messages all the time, for a while with a reader
-// that holds on to an old snapshot. While it does, the WAL cannot begin anew, and
-// beyond walHard the writer waits for it; then it begins anew again. The file
-// never gets longer than the bound.
+// TestWALStaysBounded sends messages all the time, for a while with a reader that holds
+// an old snapshot. During that time the WAL cannot restart, and beyond walHard the
+// writer waits for the reader. After it, the WAL restarts again. The file never gets
+// longer than the bound.
 func TestWALStaysBounded(t *testing.T) {
 	t.Parallel()
 	const soft, hard, letters = 256 << 10, 768 << 10, 300
-	// Beyond hard there may be what one batch writes and what came in while the
-	// bulk was copied.
-	const bound = hard * 3 / 2 // of the real sizes, 96 MiB
+	// The WAL may exceed hard by the writes of one batch, and by those that came in
+	// while the bulk was copied.
+	const bound = hard * 3 / 2 // with the real sizes, 96 MiB
 	dir := scratch(t)
 	d := faultfs.New(t)
 	var mu sync.Mutex
-	var far int64 // the end of the last write to the WAL since it began anew
+	var far int64 // the end of the last write to the WAL since it restarted
 	longest, begun := int64(0), 0
-	held := false // by a reader
+	held := false // a reader holds a snapshot
 	enough := make(chan struct{})
 	letGo := sync.OnceFunc(func() { close(enough) })
 	d.Done = func(c faultfs.Call) {
@@ -91,7 +91,7 @@ func TestWALStaysBounded(t *testing.T) {
 	<-holding
 	mu.Lock()
 	held, longest = true, max(longest, far)
-	if far > hard { // already: the writer waits for the reader before it writes anything
+	if far > hard { // the writer already waits for the reader before it writes
 		letGo()
 	}
 	mu.Unlock()

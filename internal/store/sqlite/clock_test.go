@@ -7,9 +7,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// TestLeasesEndWithTheirProcess: whoever opens the database is alone with it, so
-// that no part of the gateway waits for a process that was killed, whatever its
-// clock showed.
+// TestLeasesEndWithTheirProcess: no other process has the database open at a start. So
+// no role of the gateway waits for a process that was killed, whatever its clock
+// showed.
 func TestLeasesEndWithTheirProcess(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{0, 300 * 24 * time.Hour} {
@@ -31,8 +31,8 @@ func TestLeasesEndWithTheirProcess(t *testing.T) {
 	}
 }
 
-// TestLeaseAheadOfTheClock: one that lies further ahead than any is long is over,
-// while the gateway runs.
+// TestLeaseAheadOfTheClock: a lease that ends later than any lease can last has ended,
+// even while the gateway runs.
 func TestLeaseAheadOfTheClock(t *testing.T) {
 	t.Parallel()
 	s := mustOpenOn(t, faultfs.New(t), fresh(t, scratch(t)), small)

@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// busyOffice has a journal that begins anew after some messages.
+// busyOffice has a journal that restarts after a few messages.
 func busyOffice(t *testing.T) *office {
 	t.Helper()
 	o := openOfficeWith(t, Options{Dir: t.TempDir(), walSoft: 128 << 10, walHard: 512 << 10})
@@ -19,9 +19,9 @@ func busyOffice(t *testing.T) *office {
 	return o
 }
 
-// TestCopyIsOfOneMoment: the database is copied piece by piece, and after each piece
-// messages come in, and the journal is moved and begins anew. The copy is as sound as
-// the database, and ends with a whole message.
+// TestCopyIsOfOneMoment: the database is copied piece by piece. After each piece new
+// messages arrive, and the journal is moved and restarts. The copy is as sound as the
+// database, and ends with a complete message.
 func TestCopyIsOfOneMoment(t *testing.T) {
 	slow.Test(t, "it copies a store that is written to")
 	o := busyOffice(t)
@@ -65,8 +65,8 @@ func TestCopyIsOfOneMoment(t *testing.T) {
 	}
 }
 
-// TestCopyLetsGo: a copy that would hold the journal for too long begins anew, and in the
-// end leaves it; so does a check.
+// TestCopyLetsGo: a copy that holds the journal for too long starts again, and finally
+// gives up; so does a check.
 func TestCopyLetsGo(t *testing.T) {
 	o := busyOffice(t)
 	sent, let := 0, false
@@ -98,8 +98,8 @@ func TestCopyLetsGo(t *testing.T) {
 	}
 }
 
-// TestJournalShrinks: after somebody beside the gateway held a snapshot while much was
-// written, the journal is short again.
+// TestJournalShrinks: another process held a snapshot while much was written. After it
+// has ended, the journal is short again.
 func TestJournalShrinks(t *testing.T) {
 	o := busyOffice(t)
 	c, err := openToRead(filepath.Join(o.dir, FileName), nil)

@@ -11,22 +11,22 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// shipped sends a letter to some in another domain and returns its job, leased.
+// shipped sends a letter to recipients in another domain, and returns its job, leased.
 func (c *crash) shipped(to ...string) gateway.Job {
 	c.Helper()
 	mustMail(c, c.store, c.alice, "letter", to...)
-	c.ledger = newLedger() // it knows of other letters only
+	c.ledger = newLedger() // the ledger must not know this letter
 	return mustClaim(c, c.store, "far.example", 1, dawn)[0]
 }
 
-// again opens what is left, without a ledger, and looks at what must always be.
+// again opens the restored files without the ledger, and runs the consistency checks.
 func (c *crash) again() {
 	c.Helper()
 	dir := scratch(c.T)
 	if err := c.disk.Restore(dir, c.loss, c.chance); err != nil {
 		c.Fatal(err)
 	}
-	c.store.Close() // of a process that is no more; its error is no surprise
+	c.store.Close() // the store is on a lost disk; its error is expected
 	c.disk = faultfs.New(c.T)
 	c.store = mustOpenOn(c.T, c.disk, dir, small)
 	sound(c.T, c.store)
@@ -52,8 +52,8 @@ func (c *crash) states() string {
 	return text
 }
 
-// eitherWay runs a test that ends the process in a commit, before it is written
-// and before it is synced.
+// eitherWay runs a test that ends the process in a commit: once before it is written,
+// and once before it is synced.
 func eitherWay(t *testing.T, test func(c *crash, op faultfs.Op)) {
 	t.Parallel()
 	for name, op := range map[string]faultfs.Op{"before the commit": faultfs.Write,
@@ -62,8 +62,8 @@ func eitherWay(t *testing.T, test func(c *crash, op faultfs.Op)) {
 	}
 }
 
-// TestCP07 ends the process after the 202, before the queue heard of it: the job
-// is found without a bell.
+// TestCP07 ends the process after the 202, before the queue was woken: the job is found
+// without a bell.
 func TestCP07(t *testing.T) {
 	t.Parallel()
 	atEachLoss(t, "after the answer", func(c *crash) {
@@ -76,9 +76,9 @@ func TestCP07(t *testing.T) {
 	})
 }
 
-// TestCP08 ends it after a claim was committed, before anything was sent: the
-// lease ends with the process, the attempt counts, and the next follows as if it
-// had failed. A claim that was not confirmed has sent nothing.
+// TestCP08 ends it after a claim was committed, before anything was sent. The lease
+// ends with the process, the attempt counts as failed, and the next one follows. A
+// claim that was not confirmed has sent nothing.
 func TestCP08(t *testing.T) {
 	atEachLoss(t, "after the claim", func(c *crash) {
 		j := c.shipped("a@far.example")
@@ -111,8 +111,8 @@ func TestCP08(t *testing.T) {
 	})
 }
 
-// TestCP11 ends it between what became of the recipients of one parcel: who has it
-// stays so, and the others alone are tried again.
+// TestCP11 ends it between the results for the recipients of one parcel. A recipient
+// that has the message keeps it, and only the others are retried.
 func TestCP11(t *testing.T) {
 	atEachLoss(t, "after a part was settled", func(c *crash) {
 		j := c.shipped("a@far.example", "b@far.example")
@@ -131,7 +131,7 @@ func TestCP11(t *testing.T) {
 			c.Errorf("the next parcel is for %+v, %v; want b alone", p.Recipients, err)
 		}
 	})
-	eitherWay(t, func(c *crash, op faultfs.Op) { // CP10: what was settled and not confirmed is tried again or done
+	eitherWay(t, func(c *crash, op faultfs.Op) { // CP10: a settlement without confirmation is complete, or the job is retried
 		j := c.shipped("a@far.example", "b@far.example")
 		e := settlement(c, c.store, j, gateway.Success, dawn)
 		c.cut(op)
@@ -147,8 +147,8 @@ func TestCP11(t *testing.T) {
 	})
 }
 
-// failedOnce reports whether the letter failed; then it is one dead letter and has
-// one report, and else neither.
+// failedOnce reports whether the letter failed. A failed letter is one dead letter and
+// has one report; any other has neither.
 func (c *crash) failedOnce() bool {
 	c.Helper()
 	q := c.store.queue(c.T)
@@ -163,8 +163,8 @@ func (c *crash) failedOnce() bool {
 	return false
 }
 
-// TestCP12 ends it while a failure is stored: state, dead letter and report are
-// there together or not at all.
+// TestCP12 ends it while a failure is stored: the state, the dead letter and the report
+// are all there, or none of them.
 func TestCP12(t *testing.T) {
 	eitherWay(t, func(c *crash, op faultfs.Op) {
 		j := c.shipped("a@far.example")
@@ -184,8 +184,8 @@ func TestCP12(t *testing.T) {
 	})
 }
 
-// TestCP13 ends it after a failure was stored, before its report was made: the
-// report is due, exactly once.
+// TestCP13 ends it after a failure was stored, before its report was sent: the report
+// is due, exactly once.
 func TestCP13(t *testing.T) {
 	t.Parallel()
 	atEachLoss(t, "after the failure", func(c *crash) {
@@ -206,8 +206,8 @@ func TestCP13(t *testing.T) {
 	})
 }
 
-// TestCP14 ends it while a dead letter is tried again: it is a dead letter or it
-// waits, never both, and it is tried again once.
+// TestCP14 ends it during a redrive: the letter is a dead letter or it waits, never
+// both, and it is retried once.
 func TestCP14(t *testing.T) {
 	redriven := func(c *crash, want int) {
 		c.Helper()

@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// crash is one store that ends at a given point, in one of the ways to end.
+// crash is a store that ends at a given point, in one of several ways.
 type crash struct {
 	*testing.T
 	disk       *faultfs.Disk
@@ -24,8 +24,7 @@ type crash struct {
 	loss       faultfs.Loss
 }
 
-// atEachLoss runs a test once for every way in which what was not synced may be
-// lost.
+// atEachLoss runs a test once for every way in which unsynced data may be lost.
 func atEachLoss(t *testing.T, point string, test func(c *crash)) {
 	t.Helper()
 	seed := seeded(t)
@@ -40,20 +39,20 @@ func atEachLoss(t *testing.T, point string, test func(c *crash)) {
 	}
 }
 
-// restart ends the store where it is and opens what is left.
+// restart ends the store at this point and opens the restored files.
 func (c *crash) restart() {
 	c.Helper()
 	dir := scratch(c.T)
 	if err := c.disk.Restore(dir, c.loss, c.chance); err != nil {
 		c.Fatal(err)
 	}
-	c.store.Close() // of a process that is no more; its error is no surprise
+	c.store.Close() // the store is on a lost disk; its error is expected
 	c.disk = faultfs.New(c.T)
 	c.store = mustOpenOn(c.T, c.disk, dir, small)
 	c.ledger.check(c.T, c.store)
 }
 
-// inbox returns how many messages bob has.
+// inbox returns the number of messages in bob's inbox.
 func (c *crash) inbox() int {
 	c.Helper()
 	page, err := c.store.Inbox(context.Background(), c.bob.ID, gateway.InboxFilter{})
@@ -63,7 +62,7 @@ func (c *crash) inbox() int {
 	return len(page.Items)
 }
 
-// retry sends the message again, which must be recognised if it was replayed.
+// retry sends the message again. replayed is whether it must be recognised.
 func (c *crash) retry(name string, replayed bool) {
 	c.Helper()
 	got, err := c.store.Accept(context.Background(), note(c.alice, c.bob, name))
@@ -72,8 +71,8 @@ func (c *crash) retry(name string, replayed bool) {
 	}
 }
 
-// TestCP03 ends the process in the transaction, before its commit is written:
-// nothing is there, and the retry is the message.
+// TestCP03 ends the process in the transaction, before its commit is written: nothing
+// is stored, and the retry is a new message.
 func TestCP03(t *testing.T) {
 	t.Parallel()
 	atEachLoss(t, "before the commit", func(c *crash) {
@@ -93,16 +92,16 @@ func TestCP03(t *testing.T) {
 			c.Fatalf("Accept = %v, want the error %q", err, gateway.ErrClosed)
 		}
 		c.restart()
-		c.retry("letter", c.inbox() == 1) // either way it is there once
+		c.retry("letter", c.inbox() == 1) // in both cases it is stored once
 		if n := c.inbox(); n != 1 {
 			c.Errorf("%d messages in the inbox after the retry, want 1", n)
 		}
 	})
 }
 
-// TestCP04 ends it after the commit, before the answer (CP04), in the answer
-// (CP05), and after it, before a reader is woken (CP07): the message is there
-// once, and a retry is recognised.
+// TestCP04 ends it after the commit and before the answer (CP04), in the answer (CP05),
+// and after it but before a reader is woken (CP07). The message is stored once, and a
+// retry is recognised.
 func TestCP04(t *testing.T) {
 	t.Parallel()
 	atEachLoss(t, "after the commit", func(c *crash) {
@@ -117,22 +116,22 @@ func TestCP04(t *testing.T) {
 	})
 }
 
-// TestCP06 ends it while a batch of 20 is committed: all of it or nothing is
-// there.
+// TestCP06 ends it while a batch of 20 is committed: all of the batch is stored, or
+// none of it.
 func TestCP06(t *testing.T) {
 	t.Parallel()
 	const batch = 20
 	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync} {
 		atEachLoss(t, fmt.Sprintf("in a batch, before call %d", op), func(c *crash) {
 			running, release := make(chan struct{}), make(chan struct{})
-			go c.store.write(context.Background(), 0, func(*writer) error { // holds the writer, so that a batch gathers
+			go c.store.write(context.Background(), 0, func(*writer) error { // keeps the writer busy, so that a batch collects
 				close(running)
 				<-release
 				return nil
 			})
 			<-running
 			gone, cancel := context.WithCancel(context.Background())
-			cancel() // nobody waits for these
+			cancel() // no caller waits for these
 			for i := range batch {
 				name := fmt.Sprintf("letter-%d", i)
 				a := note(c.alice, c.bob, name)
@@ -152,8 +151,8 @@ func TestCP06(t *testing.T) {
 	}
 }
 
-// TestCP18 ends it after the commit of an acknowledgement: a second one answers
-// as the first, and the sender's retry (CP19) does not bring the message back.
+// TestCP18 ends it after the commit of an acknowledgement. A second one gets the same
+// answer, and the sender's retry (CP19) does not bring the message back.
 func TestCP18(t *testing.T) {
 	t.Parallel()
 	atEachLoss(t, "after an acknowledgement", func(c *crash) {
@@ -173,7 +172,7 @@ func TestCP18(t *testing.T) {
 	})
 }
 
-// TestCP26 cuts the power at every call that makes a database in an empty directory.
+// TestCP26 cuts the power at every call that creates a database in an empty directory.
 // The next start completes it.
 func TestCP26(t *testing.T) {
 	slow.Test(t, "it loses the power at every write of a run")
@@ -193,8 +192,8 @@ func TestCP26(t *testing.T) {
 	}
 }
 
-// cutMigration opens an empty directory with the power going off at call n, and then
-// opens again what is left of it.
+// cutMigration opens an empty directory, with the power cut at call n, and then opens
+// the restored files.
 func cutMigration(t *testing.T, n int, chance *rand.Rand) {
 	t.Helper()
 	dir, left := scratch(t), scratch(t)
@@ -240,8 +239,8 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
-// TestCP27 cuts the power at each of the first 24 calls that change the database
-// file, which are those of checkpoints.
+// TestCP27 cuts the power at each of the first 24 calls that change the database file.
+// These calls belong to checkpoints.
 func TestCP27(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)
@@ -289,7 +288,7 @@ func TestCP30(t *testing.T) {
 			t.Fatalf("after a cut at call %d of Close, %s", calls+1, c.loss)
 		}
 	}
-	if calls < 2 { // how many calls Close is left with depends on what was written before it
+	if calls < 2 { // how many calls Close makes depends on the earlier writes
 		t.Errorf("Close made %d calls, and the power was never cut", calls)
 	}
 	t.Logf("the power was cut at each of %d calls", calls)

@@ -9,7 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// TestDamagedRows: one row that does not read costs itself and nothing else.
+// TestDamagedRows: a row that cannot be read affects no other row.
 func TestDamagedRows(t *testing.T) {
 	statements := map[storetest.Damage]string{
 		storetest.DamagedRecipient: `UPDATE delivery SET address = 'a b@bad.example' WHERE address = 'a@bad.example'`,

@@ -16,23 +16,24 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// faultCalls is how far the failing call wanders: from the first to this one.
+// faultCalls is the last call that fails; the tests let each call from the first to
+// this one fail.
 const faultCalls = 200
 
-// The failing calls are divided among chains, each a database that lives on
-// after each fault.
+// faultChains is the number of chains among which the failing calls are divided. A
+// chain is a database that is used again after each fault.
 const faultChains = 8
 
-// tiny makes most batches checkpoint, so that those calls fail as well.
+// tiny makes a checkpoint happen in most batches, so that its calls fail as well.
 var tiny = Options{walSoft: 16 << 10, walHard: 64 << 10, Reserve: 64 << 10}
 
 // failing are the calls that fail.
 const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
 
-// TestIOErrors lets the N-th write, sync or truncation fail with EIO, for N from
-// 1 to 200. The store stops at once and for good; what was confirmed is found
-// when it is opened again, whatever became of what was not synced. Only a journal
-// that cannot be cut stops nothing: it is long, and nothing of it is lost.
+// TestIOErrors lets the N-th write, sync or truncation fail with EIO, for N from 1 to
+// 200. The store stops at once and for good. Everything confirmed is found when it is
+// opened again, whatever unsynced data was lost. Only a journal that cannot be
+// truncated does not stop the store: it stays long, and nothing is lost.
 func TestIOErrors(t *testing.T) {
 	slow.Test(t, "it has every call to the disk fail")
 	t.Parallel()
@@ -40,7 +41,7 @@ func TestIOErrors(t *testing.T) {
 		d := faultfs.New(t)
 		s := mustOpenOn(t, d, *dir, tiny)
 		alice, bob := cast(t, s)
-		l.check(t, s) // what the fault before has left
+		l.check(t, s) // after the previous fault
 		d.Fail(faultfs.Fault{Ops: failing, N: n, Err: syscall.EIO})
 		var err error
 		for i := 0; err == nil && d.Hits() == 0; i++ {
@@ -52,7 +53,7 @@ func TestIOErrors(t *testing.T) {
 		if err != nil && !errors.Is(err, gateway.ErrClosed) {
 			t.Errorf("the write that met the error = %v, want the error %q", err, gateway.ErrClosed)
 		}
-		if d.Failed(faultfs.Truncate, FileName+"-wal") { // it stays as long as it was, and nothing else
+		if d.Failed(faultfs.Truncate, FileName+"-wal") { // the journal stays long; there is no other effect
 			if err != nil {
 				t.Errorf("the write behind which the journal is cut = %v, want no error", err)
 			}
@@ -73,10 +74,10 @@ func TestIOErrors(t *testing.T) {
 	})
 }
 
-// TestFullDiskAtEveryCall lets the N-th call fail because the disk is full, for
-// N from 1 to 200; for every other N all calls after it fail too, for a while.
-// The store answers busy, stays up, has stored nothing of what it refused, and
-// goes on when there is room.
+// TestFullDiskAtEveryCall lets the N-th call fail because the disk is full, for N from
+// 1 to 200. For every other N, all later calls fail too, for a while. The store answers
+// busy and stays up. It has stored nothing that it refused, and continues when there is
+// room.
 func TestFullDiskAtEveryCall(t *testing.T) {
 	slow.Test(t, "it fills the disk at every call")
 	t.Parallel()
@@ -86,7 +87,7 @@ func TestFullDiskAtEveryCall(t *testing.T) {
 		o.now, o.free = clock.now, plenty
 		s := mustOpenOn(t, d, *dir, o)
 		alice, bob := cast(t, s)
-		l.check(t, s) // what the fault before has left
+		l.check(t, s) // after the previous fault
 		lasting := n%2 == 0
 		d.Fail(faultfs.Fault{Ops: failing, N: n, Err: syscall.ENOSPC, Lasting: lasting})
 		for i := 0; d.Hits() == 0 || i%5 != 0; i++ {
@@ -95,7 +96,7 @@ func TestFullDiskAtEveryCall(t *testing.T) {
 			}
 			err := l.step(s, alice, bob, chance, fmt.Sprintf("letter-%d-%d", n, i))
 			if errors.Is(err, gateway.ErrClosed) && syncOfCheckpoint(d) {
-				*dir = remains(t, d, s, chance) // a sync is not tried again, whatever its error
+				*dir = remains(t, d, s, chance) // a sync is not retried, whatever its error is
 				return
 			}
 			if err != nil && !errors.Is(err, gateway.ErrBusy) {
@@ -113,7 +114,7 @@ func TestFullDiskAtEveryCall(t *testing.T) {
 		}
 		if lasting || chance.IntN(2) == 0 {
 			d.Heal()
-			// A connection may hear only now of the sync that another one tried.
+			// Another connection's failed sync may become visible only now.
 			err := gateway.ErrBusy
 			for i := 0; i < 3 && errors.Is(err, gateway.ErrBusy); i++ {
 				clock.later(lookEvery)
@@ -127,11 +128,11 @@ func TestFullDiskAtEveryCall(t *testing.T) {
 	})
 }
 
-// syncOfCheckpoint reports whether the call that failed was one whose failure
-// nobody can make good.
+// syncOfCheckpoint reports whether the failed call was a sync of the database file,
+// which cannot be retried.
 func syncOfCheckpoint(d *faultfs.Disk) bool { return d.Failed(faultfs.Sync, FileName) }
 
-// chains runs a test for each N, several at once.
+// chains runs a test for each N, several chains at once.
 func chains(t *testing.T, test func(t *testing.T, l *ledger, dir *string, n int, chance *rand.Rand)) {
 	seed := seeded(t)
 	for chain := range faultChains {
@@ -151,21 +152,21 @@ func chains(t *testing.T, test func(t *testing.T, l *ledger, dir *string, n int,
 	}
 }
 
-// remains ends a store and returns where there is what is left of it.
+// remains ends a store and returns a directory with its restored files.
 func remains(t *testing.T, d *faultfs.Disk, s *Store, chance *rand.Rand) string {
 	t.Helper()
 	dir, loss := scratch(t), faultfs.Loss(chance.IntN(int(faultfs.Losses)))
 	if chance.IntN(2) == 0 {
-		s.Close() // as far as it still can; the store has said what it did not do
+		s.Close() // as far as it can; the store has reported its failures
 	}
 	if err := d.Restore(dir, loss, chance); err != nil {
 		t.Fatal(err)
 	}
-	s.Close() // on a disk that is gone; its error is no surprise
+	s.Close() // the disk is gone, so an error is expected
 	return dir
 }
 
-// clock is one that the test moves.
+// clock is a clock that the test moves.
 type clock struct{ past atomic.Int64 }
 
 func (c *clock) now() time.Time        { return dawn.Add(time.Duration(c.past.Load())) }
@@ -173,16 +174,17 @@ func (c *clock) later(d time.Duration) { c.past.Add(int64(d)) }
 
 func plenty(string) (int64, bool) { return 1 << 40, true }
 
-// small disk: the files of dir, but for the index of the WAL, take part of it.
+// smallDisk is a disk with a capacity, which the files of dir use, except the index of
+// the WAL.
 type smallDisk struct {
 	dir      string
 	capacity atomic.Int64
-	asked    atomic.Int64 // how often somebody looked for room
+	asked    atomic.Int64 // how often the store checked for room
 }
 
 func (d *smallDisk) room() int64 {
 	left := d.capacity.Load()
-	entries, _ := os.ReadDir(d.dir) // a test's own directory
+	entries, _ := os.ReadDir(d.dir) // the test's own directory
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && filepath.Ext(e.Name()) != ".db-shm" {
 			left -= info.Size()
@@ -196,10 +198,10 @@ func (d *smallDisk) free(string) (int64, bool) {
 	return d.room(), true
 }
 
-// TestFullDisk fills a small disk with messages. They are refused; all that is
-// there can be acknowledged thanks to the reserve; nobody looks for room more
-// than once a second; and when there is room messages are taken again and the
-// reserve is there again.
+// TestFullDisk fills a small disk with messages. New messages are refused. All stored
+// messages can be acknowledged, thanks to the reserve. The store checks for room at
+// most once a second. When there is room, messages are accepted again, and the reserve
+// exists again.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	disk, clock, d := &smallDisk{dir: scratch(t)}, new(clock), faultfs.New(t)
@@ -263,8 +265,8 @@ func TestFullDisk(t *testing.T) {
 	l.check(t, again)
 }
 
-// TestNoRoomForTheReserve opens a store on a disk that is full already: it
-// opens, refuses messages, and takes acknowledgements.
+// TestNoRoomForTheReserve opens a store on a disk that is full already: it opens,
+// refuses messages, and accepts acknowledgements.
 func TestNoRoomForTheReserve(t *testing.T) {
 	t.Parallel()
 	l, dir := newLedger(), scratch(t)
@@ -317,8 +319,8 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	l.check(t, s)
 }
 
-// TestReserveWhereFreeSpaceIsUnknown makes the reserve, as on systems that
-// cannot tell, and by writing it, as on systems that cannot allocate.
+// TestReserveWhereFreeSpaceIsUnknown creates the reserve as on systems that cannot
+// report free space, and by writing it, as on systems that cannot allocate.
 func TestReserveWhereFreeSpaceIsUnknown(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)

@@ -24,8 +24,8 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// seeded returns the seed of this run, FAULT_SEED or else a fixed one that the
-// test always passes with, and prints it.
+// seeded returns the seed of this run and prints it. It is FAULT_SEED, or else a fixed
+// seed with which the test always passes.
 func seeded(t *testing.T) uint64 {
 	t.Helper()
 	seed := uint64(1)
@@ -43,8 +43,8 @@ func seeded(t *testing.T) uint64 {
 // small makes checkpoints happen every few batches.
 var small = Options{walSoft: 128 << 10, walHard: 512 << 10, Reserve: 64 << 10}
 
-// scratch returns a new directory, in memory where the system has such a place:
-// what a disk would keep is decided by faultfs, and a thousand stores are opened.
+// scratch returns a new directory, in memory if the system can. faultfs decides what a
+// disk keeps, and a thousand stores are opened.
 func scratch(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "amtp-test-*")
@@ -62,8 +62,8 @@ func scratch(t *testing.T) string {
 // obeyed is the clock of tests that let days pass between two calls.
 var obeyed = wallclock.Clock{Obeyed: true}
 
-// made is an empty database. To make one takes longer than most tests that need
-// one, so that they get copies.
+// made is an empty database. Creating one takes longer than most tests that need one,
+// so they get copies.
 var made = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "amtp-test-")
 	if err != nil {
@@ -108,14 +108,14 @@ func openOn(t *testing.T, d *faultfs.Disk, dir string, o Options) (*Store, error
 	return Open(o)
 }
 
-// mustOpenOn opens a store that the test closes itself if it likes.
+// mustOpenOn opens a store, which the test may also close itself.
 func mustOpenOn(t *testing.T, d *faultfs.Disk, dir string, o Options) *Store {
 	t.Helper()
 	s, err := openOn(t, d, dir, o)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	t.Cleanup(func() { s.Close() }) // again, where the test did; an error is the test's to expect
+	t.Cleanup(func() { s.Close() }) // a second Close if the test closed it; the test expects any error
 	return s
 }
 
@@ -132,7 +132,8 @@ func addAgent(s *Store, name string) (gateway.Agent, error) {
 		LastActive: dawn}, key)
 }
 
-// cast registers alice, who sends, and bob, who receives, or finds them.
+// cast returns alice, who sends, and bob, who receives, and registers them if
+// necessary.
 func cast(t *testing.T, s *Store) (alice, bob gateway.Agent) {
 	t.Helper()
 	for name, a := range map[string]*gateway.Agent{"alice": &alice, "bob": &bob} {
@@ -151,8 +152,7 @@ func cast(t *testing.T, s *Store) (alice, bob gateway.Agent) {
 	return alice, bob
 }
 
-// note returns the message of that name. What it says is found again by the
-// name; its size follows from the name as well.
+// note returns the message with that name. Its text and its size follow from the name.
 func note(from, to gateway.Agent, name string) gateway.Acceptance {
 	sum := sha256.Sum256([]byte(name))
 	text := strings.Repeat("lorem ipsum ", int(sum[0])+int(sum[1])%8*64)
@@ -174,29 +174,30 @@ func note(from, to gateway.Agent, name string) gateway.Acceptance {
 	}
 }
 
-// letter is what the ledger knows of one message.
+// letter is the ledger's knowledge of one message.
 type letter struct {
 	id      amtp.MessageID // "" until it was accepted
 	body    string
-	busy    bool // its last answer was ErrBusy: it must not be there
-	acking  bool // an acknowledgement was asked for
-	acked   bool // and confirmed
+	busy    bool // its last answer was ErrBusy: it must not be stored
+	acking  bool // an acknowledgement was requested
+	acked   bool // an acknowledgement was confirmed
 	marking bool
 	marked  bool
-	cargo   *cargo // of one to another domain
+	cargo   *cargo // of a letter to another domain
 }
 
-// ledger is what was asked of a store and what it confirmed, kept outside of it.
+// ledger is a record of the calls to a store and of its confirmations, kept outside of
+// it.
 type ledger struct {
 	mu      sync.Mutex
 	letters map[string]*letter
-	clock   int      // of carry and redrive
-	wrong   []string // what was seen meanwhile
+	clock   int      // for carry and redrive
+	wrong   []string // faults that were noted
 }
 
 func newLedger() *ledger { return &ledger{letters: make(map[string]*letter)} }
 
-// post sends the message of that name, again or for the first time.
+// post sends the message with that name, again or for the first time.
 func (l *ledger) post(s *Store, from, to gateway.Agent, name string) error {
 	a := note(from, to, name)
 	l.mu.Lock()
@@ -220,7 +221,7 @@ func (l *ledger) post(s *Store, from, to gateway.Agent, name string) error {
 	return nil
 }
 
-// ack acknowledges a message that was accepted, and mark marks it.
+// ack acknowledges a message that was accepted, and mark marks it read.
 func (l *ledger) ack(s *Store, to gateway.Agent, name string) error {
 	e, id := l.with(name, func(e *letter) { e.acking = true })
 	_, err := s.Ack(context.Background(), to.ID, id, dawn)
@@ -231,7 +232,7 @@ func (l *ledger) mark(s *Store, to gateway.Agent, name string) error {
 	e, id := l.with(name, func(e *letter) { e.marking = true })
 	_, err := s.MarkRead(context.Background(), to.ID, id, dawn)
 	if errors.Is(err, gateway.ErrNotFound) {
-		return nil // acknowledged meanwhile
+		return nil // acknowledged in the meantime
 	}
 	return l.confirm(err, &e.marked)
 }
@@ -253,7 +254,7 @@ func (l *ledger) confirm(err error, what *bool) error {
 	return err
 }
 
-// some returns the names that the filter passes, in order.
+// some returns the names of the letters that the filter accepts, in order.
 func (l *ledger) some(pass func(*letter) bool) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -288,7 +289,7 @@ func (l *ledger) check(t *testing.T, s *Store) {
 	}
 }
 
-// compare returns what is wrong with what a store holds.
+// compare returns the faults of a store, compared with the ledger.
 func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem, q queue) (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -320,7 +321,7 @@ func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem, q
 	return list
 }
 
-// faults says what is wrong with what is stored of a letter.
+// faults describes the faults in the stored state of a letter.
 func (e *letter) faults(name string, r gateway.Record, stored bool, item gateway.InboxItem, in bool,
 	q queue) (list []string) {
 	say := func(wrong bool, what string) {
@@ -370,8 +371,8 @@ func sound(t *testing.T, s *Store) {
 	}
 }
 
-// load works on the store from several goroutines until a call fails or each
-// has made its calls.
+// load calls the store from several goroutines, until a call fails or each has made its
+// calls.
 func (l *ledger) load(s *Store, alice, bob gateway.Agent, seed uint64, calls int) {
 	var all sync.WaitGroup
 	for worker := range 6 {
@@ -387,7 +388,7 @@ func (l *ledger) load(s *Store, alice, bob gateway.Agent, seed uint64, calls int
 	all.Wait()
 }
 
-// step does one thing, most often a new letter with that name.
+// step makes one random call, most often with a new letter of that name.
 func (l *ledger) step(s *Store, alice, bob gateway.Agent, chance *rand.Rand, name string) error {
 	pick := func(pass func(*letter) bool) string {
 		if names := l.some(pass); len(names) > 0 {

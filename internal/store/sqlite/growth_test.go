@@ -11,7 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// TestGrowth is the growth gate, by the steps that SQLite's machine takes.
+// TestGrowth is the growth gate, measured by the steps of SQLite's virtual machine.
 func TestGrowth(t *testing.T) {
 	slow.Test(t, "it fills a store")
 	storetest.RunGrowth(t, func(t *testing.T) (gateway.Store, storetest.Meter) {
@@ -30,8 +30,9 @@ func TestGrowth(t *testing.T) {
 	})
 }
 
-// BenchmarkGrowth prints how long everything takes in a small and in a large store
-// (storetest.BenchGrowth): go test ./internal/store/sqlite -run '^$' -bench Growth -benchtime 1x
+// BenchmarkGrowth prints how long each operation takes in a small and in a large store
+// (storetest.BenchGrowth):
+// go test ./internal/store/sqlite -run '^$' -bench Growth -benchtime 1x
 func BenchmarkGrowth(b *testing.B) {
 	storetest.BenchGrowth(b, 50_000, 1_000_000, func(b *testing.B) gateway.Store {
 		s, err := Open(Options{Dir: b.TempDir()})

@@ -8,13 +8,13 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// TestInboxReadsOnlyWhatItShows: a page costs what is on it, and not the bodies
-// of what a filter leaves out.
+// TestInboxReadsOnlyWhatItShows: a page costs what is on it. It does not read the
+// bodies of messages that a filter leaves out.
 func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	const letters = 60
 	o.fill(letters)
-	large := strings.Repeat(" ", 100*pageSize) // behind the document
+	large := strings.Repeat(" ", 100*pageSize) // after the document
 	err := o.write(t.Context(), 0, func(w *writer) error {
 		if _, err := w.exec(`UPDATE message SET body = CAST(body || ? AS BLOB)`, large); err != nil {
 			return err
@@ -25,7 +25,7 @@ func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.pagesRead(t) // from here on
+	o.pagesRead(t) // counting begins here
 	for what, f := range map[string]gateway.InboxFilter{
 		"unread":      {Unread: true, Limit: 10},
 		"offset":      {Offset: letters - 1, Limit: 10},
@@ -37,7 +37,7 @@ func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 		if err != nil || len(page.Items) != 1 || len(page.Items[0].Body) <= len(large) {
 			t.Fatalf("%s: page of %d messages, %v; want one, whole", what, len(page.Items), err)
 		}
-		// Its own body is 100 of them; the rows of all others are a few each.
+		// Its own body has 100 pages; the rows of all other messages have a few each.
 		if n := o.pagesRead(t); n > 1000 {
 			t.Errorf("%s: a page of one message among %d read %d pages of the database, want at most 1000",
 				what, letters, n)
@@ -45,8 +45,8 @@ func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 	}
 }
 
-// pagesRead returns how many pages of the database the readers looked at since
-// the last call.
+// pagesRead returns how many pages of the database the readers have read since the last
+// call.
 func (o *office) pagesRead(t *testing.T) (n int64) {
 	t.Helper()
 	for range readerCount {

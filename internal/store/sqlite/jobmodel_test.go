@@ -17,8 +17,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// depot is what the queue of a store should hold, in memory: the rules stand
-// here a second time, in other words.
+// depot is a model of a store's queue, in memory. It implements the rules a second
+// time, in another way.
 type depot struct {
 	t        *testing.T
 	dir      string
@@ -27,18 +27,18 @@ type depot struct {
 	round    int
 	sent     int
 	hand     *storetest.Hand
-	ahead    int // hours, by which the clock was set
+	ahead    int // hours by which the clock was set ahead
 	next     gateway.JobID
 	jobs     []*modelJob // in the order of their ids
 	letters  []*modelLetter
-	settled  []gateway.Settlement // that were valid once
+	settled  []gateway.Settlement // they were valid once
 	finished int
 }
 
 type modelJob struct {
 	gateway.Job
 	letter  *modelLetter
-	changed time.Time // its state
+	changed time.Time // when its state changed
 }
 
 type modelLetter struct {
@@ -52,7 +52,7 @@ type modelPart struct {
 	to         gateway.Recipient
 	letter     *modelLetter
 	id         gateway.DeliveryID
-	job        gateway.JobID // that carries it, or reports it
+	job        gateway.JobID // the job that carries it, or reports it
 	state      gateway.State // Queued until it is decided
 	dead       bool
 	generation int
@@ -88,13 +88,13 @@ func (d *depot) later(t *rapid.T) time.Time {
 	return d.hand.Now()
 }
 
-// wrong has the clock jump, go back or stand. The model has a rule for what it wrote
-// while it was ahead, in other words than the store.
+// wrong makes the clock jump, go back or stop. The model has its own rule for times
+// that it wrote while the clock was ahead.
 func (d *depot) wrong(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "stands") == 0 {
 		d.hand.Stop(time.Duration(rapid.IntRange(1, 5).Draw(t, "hours")) * time.Hour)
 	} else {
-		ahead := rapid.IntRange(0, 60).Draw(t, "hours") // what is longer is of another day: see storetest
+		ahead := rapid.IntRange(0, 60).Draw(t, "hours") // longer jumps are tested in storetest
 		d.hand.Set(time.Duration(ahead-d.ahead) * time.Hour)
 		d.ahead = ahead
 	}
@@ -131,7 +131,7 @@ func (d *depot) place(t *rapid.T) gateway.Destination {
 	return gateway.Destination(fmt.Sprintf("d%d.example", rapid.IntRange(0, 2).Draw(t, "destination")))
 }
 
-// enqueue gives a part its job, and returns it.
+// enqueue gives a part its job, and returns the job.
 func (d *depot) enqueue(p *modelPart, to gateway.Destination, now time.Time) *modelJob {
 	p.state = gateway.Queued
 	for _, j := range d.jobs {
@@ -170,7 +170,7 @@ func (d *depot) accept(t *rapid.T) {
 	d.address(t, l, rapid.IntRange(1, 4).Draw(t, "recipients"))
 }
 
-// repeat sends a letter again, with recipients more.
+// repeat sends a letter again, with more recipients.
 func (d *depot) repeat(t *rapid.T) {
 	if len(d.letters) == 0 {
 		t.Skip("nothing to repeat")
@@ -243,7 +243,7 @@ func (d *depot) claim(t *rapid.T) {
 	}
 }
 
-// pick chooses a job that passes.
+// pick chooses a job that the filter accepts.
 func (d *depot) pick(t *rapid.T, pass func(*modelJob) bool) *modelJob {
 	some := slices.DeleteFunc(slices.Clone(d.jobs), func(j *modelJob) bool { return !pass(j) })
 	if len(some) == 0 {
@@ -280,7 +280,7 @@ func (d *depot) settle(t *rapid.T) {
 	d.end(j, &e)
 }
 
-// end applies a settlement.
+// end applies a settlement to the model.
 func (d *depot) end(j *modelJob, e *gateway.Settlement) {
 	var report *modelJob
 	for _, part := range d.of(j) {
@@ -324,7 +324,7 @@ func (d *depot) end(j *modelJob, e *gateway.Settlement) {
 	}
 }
 
-// stale settles what was settled.
+// stale sends a settlement again, which must be refused as stale.
 func (d *depot) stale(t *rapid.T) {
 	if len(d.settled) == 0 {
 		t.Skip("nothing was settled")
@@ -335,7 +335,7 @@ func (d *depot) stale(t *rapid.T) {
 	}
 }
 
-// operate hastens or cancels a job.
+// operate makes a job due or cancels it.
 func (d *depot) operate(t *rapid.T) {
 	j := d.pick(t, func(*modelJob) bool { return true })
 	now, cancel := d.later(t), rapid.IntRange(0, 3).Draw(t, "cancel") == 0
@@ -425,7 +425,7 @@ func (d *depot) redrive(t *rapid.T) {
 	}
 }
 
-// reopen ends the process and with it its leases.
+// reopen ends the process, and with it its leases.
 func (d *depot) reopen(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "reopen") > 0 {
 		t.Skip("it costs much")
@@ -442,7 +442,7 @@ func (d *depot) reopen(t *rapid.T) {
 	}
 }
 
-// look compares all that can be seen of the queue, and learns the ids of new
+// look compares everything that can be seen of the queue, and learns the ids of new
 // deliveries. It runs after every step.
 func (d *depot) look(t *rapid.T) {
 	page, err := d.store.JobsPage(t.Context(), gateway.JobFilter{})
@@ -520,7 +520,7 @@ func (d *depot) lookAtLetters(t *rapid.T) {
 	}
 }
 
-// emptied ends what another model has left, and returns the id of the next job.
+// emptied removes the jobs of an earlier model, and returns the id of the next job.
 func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 	page, err := s.JobsPage(t.Context(), gateway.JobFilter{})
 	for _, j := range page.Jobs {
@@ -543,8 +543,8 @@ func emptied(t *rapid.T, s *Store, clock time.Time) gateway.JobID {
 	return next + 1
 }
 
-// TestJobModel does things with the queue at random and compares it with the
-// model after every step.
+// TestJobModel changes the queue at random and compares it with the model after every
+// step.
 func TestJobModel(t *testing.T) {
 	slow.Test(t, "it compares thousands of random steps with a model")
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store"
 )
 
-// far returns the message of that name to addresses in other domains.
+// far returns a message with that name to addresses in other domains.
 func far(from gateway.Agent, name string, to ...string) gateway.Acceptance {
 	a := note(from, from, name)
 	a.Recipients = nil
@@ -38,7 +38,7 @@ func mustMail(t testing.TB, s *Store, from gateway.Agent, name string, to ...str
 
 const leaseTime = 90 * time.Second
 
-// mustClaim leases what is due for one destination.
+// mustClaim leases the due jobs of one destination.
 func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit int, now time.Time) []gateway.Job {
 	t.Helper()
 	got, err := s.Claim(context.Background(), []gateway.Claiming{{Destination: d, Limit: limit}}, now,
@@ -49,8 +49,7 @@ func mustClaim(t testing.TB, s *Store, d gateway.Destination, limit int, now tim
 	return got[0].Jobs
 }
 
-// settlement is how an attempt of j ends that has the same result for all that
-// it carries.
+// settlement returns a settlement of j with the same result for all of its deliveries.
 func settlement(t testing.TB, s *Store, j gateway.Job, e gateway.Event, now time.Time) gateway.Settlement {
 	t.Helper()
 	p, err := s.Parcel(context.Background(), j.ID, j.Fence)
@@ -73,8 +72,8 @@ func mustSettle(t testing.TB, s *Store, j gateway.Job, e gateway.Event, now time
 	}
 }
 
-// busyQueue fills a store with jobs in every state: one waits, one is leased, one
-// is tried again, one pushes, and one reports a dead letter.
+// busyQueue fills a store with jobs in every state: one waits, one is leased, one is
+// retried, one pushes, and one reports a dead letter.
 func busyQueue(t testing.TB, s *Store) (alice gateway.Agent) {
 	t.Helper()
 	alice, err := addAgent(s, "alice")
@@ -105,8 +104,8 @@ func busyQueue(t testing.TB, s *Store) (alice gateway.Agent) {
 	return alice
 }
 
-// TestCheckFindsInTheQueue makes one fault at a time in what jobs, deliveries and
-// dead letters say of one another.
+// TestCheckFindsInTheQueue makes one fault at a time in the references between jobs,
+// deliveries and dead letters.
 func TestCheckFindsInTheQueue(t *testing.T) {
 	s, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
@@ -160,8 +159,9 @@ func TestCheckFindsInTheQueue(t *testing.T) {
 	}
 }
 
-// TestRestoreOfTheQueue: what waited in the backup waits, and nothing is carried
-// before somebody says so; ids of jobs lie behind all that were given since.
+// TestRestoreOfTheQueue: jobs that waited in the backup wait, and none is carried
+// before an operator confirms the restore. New job ids are higher than all that were
+// given out since the backup.
 func TestRestoreOfTheQueue(t *testing.T) {
 	s, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
@@ -227,7 +227,7 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	}
 }
 
-// useTheQueue calls what couriers and operators call all day.
+// useTheQueue makes the calls that couriers and operators make all day.
 func useTheQueue(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := t.Context()
@@ -284,5 +284,5 @@ func useTheQueue(t *testing.T, s *Store) {
 	_, err = s.SenderDomainsPage(ctx, "", 10)
 	must(err)
 	must(s.ChangeDocuments(ctx, "signing", func(l []gateway.Document) ([]gateway.Document, error) { return l, nil }))
-	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // nothing is leased
+	must(s.write(ctx, 0, func(w *writer) error { return w.lapse() })) // no job is leased
 }

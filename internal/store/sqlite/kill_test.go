@@ -24,8 +24,8 @@ const (
 	fileVariable = "AMTP_TEST_FILE"
 )
 
-// TestJob is not a test of its own: it is what a process does, again and again,
-// until the test that started it kills it.
+// TestJob is not a test of its own. It is the work that a process repeats until the
+// test that started it kills it.
 func TestJob(t *testing.T) {
 	dir, file := os.Getenv(dirVariable), os.Getenv(fileVariable)
 	jobs := map[string]func(n int) error{
@@ -53,7 +53,7 @@ func TestJob(t *testing.T) {
 	}
 }
 
-// purging sends and purges in turn, in a time in which everything is old.
+// purging sends and purges in turn, at a time at which all retention has ended.
 func purging(t *testing.T, dir string) func(int) error {
 	o := openOffice(t, dir)
 	var after int64
@@ -104,8 +104,8 @@ func killed(t *testing.T, job, dir, file string) {
 
 const kills = 12
 
-// TestKilledBackup (CP28): whole or absent, whenever the process dies, also
-// where an older one is replaced.
+// TestKilledBackup (CP28): the backup is complete or absent, whenever the process dies,
+// even when it replaces an older one.
 func TestKilledBackup(t *testing.T) {
 	slow.Test(t, "it kills backups")
 	o := openOffice(t, t.TempDir())
@@ -126,7 +126,7 @@ func TestKilledBackup(t *testing.T) {
 	o.fill(1)
 }
 
-// TestKilledRestore: one whole database is in place whenever the process dies.
+// TestKilledRestore: one complete database is in place, whenever the process dies.
 func TestKilledRestore(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(300)
@@ -151,8 +151,8 @@ func TestKilledRestore(t *testing.T) {
 	}
 }
 
-// TestKilledPurge (CP29): nothing dangles, no key went before its time, and the
-// sequences go on.
+// TestKilledPurge (CP29): no row refers to a missing one, no key is deleted early, and
+// the sequences continue.
 func TestKilledPurge(t *testing.T) {
 	dir := t.TempDir()
 	o := openOffice(t, dir)

@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is what a store should hold, in memory. Its agents are its own; the
-// store has been used by other models before.
+// model is a model of a store, in memory. Its agents are its own; earlier models have
+// used the same store.
 type model struct {
 	t      *testing.T
 	dir    string
@@ -29,7 +29,7 @@ type model struct {
 type modelAgent struct {
 	gateway.Agent
 	removed bool
-	box     []*modelCopy // all that ever entered it, in order
+	box     []*modelCopy // all messages that ever entered it, in order
 }
 
 type modelMessage struct {
@@ -51,8 +51,8 @@ func (m *model) now() time.Time {
 	return m.hand.Now()
 }
 
-// wrong has the clock jump, go back or stand for a while: nothing that the model
-// knows depends on it.
+// wrong makes the clock jump, go back or stop for a while. The model does not depend on
+// the clock.
 func (m *model) wrong(t *rapid.T) {
 	if rapid.Bool().Draw(t, "stands") {
 		m.hand.Stop(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour)
@@ -73,7 +73,7 @@ func (m *model) pick(t *rapid.T, what string) *modelAgent {
 	return rapid.SampledFrom(living).Draw(t, what)
 }
 
-// copy chooses one of everything that ever entered an inbox.
+// copy chooses one of all messages that ever entered an inbox.
 func (m *model) copy(t *rapid.T) (*modelAgent, *modelCopy) {
 	a := m.pick(t, "owner")
 	if len(a.box) == 0 {
@@ -111,7 +111,7 @@ func (m *model) remove(t *rapid.T) {
 	}
 }
 
-// accept sends a new message, with a key or an id or both or neither.
+// accept sends a new message, with a key, an id, both or neither.
 func (m *model) accept(t *rapid.T) {
 	n := &modelMessage{from: m.pick(t, "sender"), text: rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "text")}
 	if rapid.Bool().Draw(t, "key") {
@@ -143,8 +143,8 @@ func (m *model) enter(n *modelMessage, to []*modelAgent) {
 	}
 }
 
-// repeat sends a message again, with the same content or other, perhaps to one
-// more.
+// repeat sends a message again, with the same or other content, perhaps with one more
+// recipient.
 func (m *model) repeat(t *rapid.T) {
 	known := slices.DeleteFunc(slices.Clone(m.sent), func(n *modelMessage) bool {
 		return n.from.removed || n.key == "" && n.given == "" ||
@@ -212,7 +212,7 @@ func (m *model) mark(t *rapid.T) {
 	}
 }
 
-// strange asks for what belongs to somebody else.
+// strange asks for messages of other agents.
 func (m *model) strange(t *rapid.T) {
 	_, c := m.copy(t)
 	a := m.pick(t, "stranger")
@@ -251,7 +251,7 @@ func (m *model) page(t *rapid.T) {
 	}
 }
 
-// list lists what an agent sent and received.
+// list lists the messages that an agent sent and received.
 func (m *model) list(t *rapid.T) {
 	a := m.pick(t, "reader")
 	filter := gateway.MessageFilter{Limit: rapid.IntRange(1, 10).Draw(t, "limit"),
@@ -286,14 +286,14 @@ func (m *model) reopen(t *rapid.T) {
 	m.store = mustOpenOn(m.t, faultfs.New(m.t), m.dir, byHand(m.hand))
 }
 
-// byHand are options for a store that goes by the clock.
+// byHand are options for a store whose clock the test sets.
 func byHand(h *storetest.Hand) Options {
 	o := small
 	o.Clock = h.Clock()
 	return o
 }
 
-// TestModel does things at random and compares the store with the model.
+// TestModel makes random calls and compares the store with the model.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)

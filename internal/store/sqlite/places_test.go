@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// TestOpenAnywhere opens databases in directories whose names mean something in
-// a URI, and behind a link.
+// TestOpenAnywhere opens databases in directories whose names have a meaning in a URI,
+// and through a symbolic link.
 func TestOpenAnywhere(t *testing.T) {
 	root := t.TempDir()
 	plain := filepath.Join(root, "plain")
@@ -49,12 +49,12 @@ func TestOpenAnywhere(t *testing.T) {
 	}
 }
 
-// private checks that nobody else can open the files: they hold everybody's
-// mail, and who can open the index can stop every write.
+// private checks that no other user can open the files. They hold the mail of all
+// agents, and a process that can open the index can stop every write.
 func private(t *testing.T, dir string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		return // its files take their rights from the directory
+		return // its files take their permissions from the directory
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(filepath.Join(dir, sqlite.FileName+suffix))

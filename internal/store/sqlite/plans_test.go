@@ -10,9 +10,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestPlans asks SQLite how it would run every statement that a day of use
-// prepares: none may walk through a table or through a whole mailbox, or its
-// cost grows with what is stored.
+// TestPlans asks SQLite for the plan of every statement that a day of use prepares. No
+// plan may go through a whole table or a whole mailbox, because its cost would grow
+// with the stored data.
 func TestPlans(t *testing.T) {
 	s, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
@@ -52,7 +52,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// badStep says what is wrong with one step of a plan, "" for nothing.
+// badStep describes the fault of one step of a plan, "" for none.
 func badStep(sql, step string) string {
 	scan := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "CONSTANT") &&
 		!strings.Contains(step, "json_each") &&
@@ -93,7 +93,7 @@ func plan(t *testing.T, c *statements, sql string) (steps []string) {
 	return steps
 }
 
-// useEverything calls what is called all day.
+// useEverything makes the calls that are made all day.
 func useEverything(t *testing.T, s *Store) {
 	t.Helper()
 	ctx, now := context.Background(), time.Now()

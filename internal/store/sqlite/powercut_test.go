@@ -9,10 +9,10 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// TestPowerCuts cuts the power 50 times while messages, acknowledgements and read marks
-// come in and others are carried elsewhere, fail and are tried again, ten disks five
-// times each, and opens the store again with what was left. Whatever was confirmed is
-// there, once, and nothing else.
+// TestPowerCuts cuts the power 50 times, on ten disks five times each. Before each cut,
+// messages, acknowledgements and read marks arrive, and other messages are carried,
+// fail and are retried. Then it opens the store again with the restored files.
+// Everything confirmed is there, once, and nothing else.
 func TestPowerCuts(t *testing.T) {
 	t.Parallel()
 	const disks, cuts, most = 10, 5, 20
@@ -26,7 +26,7 @@ func TestPowerCuts(t *testing.T) {
 			delivered := func() int { return count(func(e *letter) bool { return e.cargo.is(gateway.Delivered) }) }
 			failed := func() int { return count(func(e *letter) bool { return e.cargo.is(gateway.Failed) }) }
 			enough := func() bool { return count(accepted) >= 5*cuts && delivered()+failed() >= 3 }
-			// Five cuts, and more where they came so early that there was hardly any load.
+			// Five cuts, and more if they came so early that there was hardly any load.
 			for ; cut < cuts || cut < most && !enough(); cut++ {
 				during += l.cutOnce(t, &dir, chance, uint64(i*most+cut))
 			}
@@ -40,9 +40,9 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// cutOnce runs a load on the store in dir, cuts the power at some call, and
-// checks what is left in the directory that dir becomes. It returns 1 when the
-// power went off while the load went on.
+// cutOnce runs a load on the store in dir, cuts the power at some call, and checks the
+// restored files in a new directory, which becomes dir. It returns 1 when the power was
+// cut during the load.
 func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uint64) (during int) {
 	t.Helper()
 	d := faultfs.New(t)
@@ -58,7 +58,7 @@ func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uin
 	if err := d.Restore(*dir, loss, chance); err != nil {
 		t.Fatal(err)
 	}
-	s.Close() // on a disk without power; its error is no surprise
+	s.Close() // the disk has no power, so an error is expected
 	again := mustOpenOn(t, faultfs.New(t), *dir, small)
 	l.check(t, again)
 	if t.Failed() {
@@ -70,8 +70,8 @@ func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uin
 	return during
 }
 
-// TestDiskInMemory ends a store on a disk in memory in each of the ways to end, and
-// opens what is left: whatever was confirmed is there.
+// TestDiskInMemory ends a store on a disk in memory in each of the possible ways, and
+// opens the restored files: everything confirmed is there.
 func TestDiskInMemory(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)
@@ -88,7 +88,7 @@ func TestDiskInMemory(t *testing.T) {
 			alice, bob := cast(t, s)
 			l.load(s, alice, bob, round, 20)
 			files = d.Left(loss, rand.New(rand.NewPCG(seed, round)))
-			s.Close() // on a disk without power; its error is no surprise
+			s.Close() // the disk has no power, so an error is expected
 			dir = scratch(t)
 		}
 		s := mustOpenOn(t, faultfs.InMemory(t, dir, files), dir, small)

@@ -27,14 +27,14 @@ func withAlice(t *testing.T) (*Store, gateway.Agent) {
 	return s, alice
 }
 
-// packedNow counts what is packed.
+// packedNow returns the number of prefetched parcels.
 func packedNow(s *Store) int {
 	s.writer.prefetched.mu.Lock()
 	defer s.writer.prefetched.mu.Unlock()
 	return len(s.writer.prefetched.parcels)
 }
 
-// TestPackedParcel: what the writer read in passing is what a reader reads.
+// TestPackedParcel: a prefetched parcel equals the one that a reader reads.
 func TestPackedParcel(t *testing.T) {
 	s, alice := withAlice(t)
 	mustMail(t, s, alice, "letter", "x@far.example", "y@far.example")
@@ -55,8 +55,8 @@ func TestPackedParcel(t *testing.T) {
 	}
 }
 
-// TestPackedParcelsAreDropped: nothing is packed that may be so no longer, and a
-// mailbox or a new message is nothing to it.
+// TestPackedParcelsAreDropped: a change drops the prefetched parcels that it may make
+// wrong. Changes of a mailbox and new messages drop none.
 func TestPackedParcelsAreDropped(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -99,8 +99,8 @@ func TestPackedParcelsAreDropped(t *testing.T) {
 	}
 }
 
-// TestPackedParcelsAreFew: a large message is read by who needs it, and what
-// nobody comes for makes room.
+// TestPackedParcelsAreFew: a large message is read only when it is needed, and parcels
+// that are not taken make room.
 func TestPackedParcelsAreFew(t *testing.T) {
 	s, alice := withAlice(t)
 	a := far(alice, "large", "x@far.example")

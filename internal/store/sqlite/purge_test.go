@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestPurgePlans: no statement of the purge walks through a table, so that a
-// round costs the same whatever is stored.
+// TestPurgePlans: no statement of the purge goes through a whole table, so that a round
+// costs the same however much is stored.
 func TestPurgePlans(t *testing.T) {
 	o := openOffice(t, t.TempDir())
 	o.fill(10)
@@ -47,7 +47,7 @@ func TestPurgeIsBounded(t *testing.T) {
 	o.fill(3)
 	large := make([]byte, purgeBytes/2+1)
 	for i := range large {
-		large[i] = ' ' // blanks behind the document: parsing them is cheap
+		large[i] = ' ' // spaces after the document: parsing them is cheap
 	}
 	err := o.write(t.Context(), 0, func(w *writer) error {
 		_, err := w.exec(`UPDATE message SET body = CAST(body || ? AS BLOB)`, string(large))

@@ -13,7 +13,7 @@ import (
 )
 
 // TestWritesDoNotWaitForReads has a read that never ends by itself, and writes until
-// the journal is full: the writer ends the read, which begins anew.
+// the journal is full. The writer interrupts the read, which starts again.
 func TestWritesDoNotWaitForReads(t *testing.T) {
 	s, err := Open(Options{Dir: fresh(t, scratch(t)), walSoft: 128 << 10, walHard: 256 << 10})
 	if err != nil {
@@ -56,8 +56,8 @@ func TestWritesDoNotWaitForReads(t *testing.T) {
 	}
 }
 
-// TestPagesEndAtTheirBounds: a filter that nothing passes ends a page early, which
-// says so, and the pages that follow have the rest.
+// TestPagesEndAtTheirBounds: with a filter that nothing matches, a page ends early and
+// reports it. The pages after it have the rest.
 func TestPagesEndAtTheirBounds(t *testing.T) {
 	s, err := Open(Options{Dir: fresh(t, scratch(t)), bounds: store.Bounds{Total: 5, Scan: 7, Agents: 3}})
 	if err != nil {

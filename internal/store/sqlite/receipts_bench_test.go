@@ -15,10 +15,11 @@ import (
 )
 
 // BenchmarkReceiptStorm measures how fast messages are accepted while ten thousand are
-// acknowledged: once of messages that nobody elsewhere is told of, and once of verified
-// ones, while receipts are taken from the store as they are when each call to the other
-// domain takes no time. The rounds of the two alternate, and ratio is the median of
-// their ratios: 1 means that receipts cost accepting nothing.
+// acknowledged. In one kind of round the acknowledged messages owe no receipts to other
+// domains. In the other kind they are verified messages, and their receipts are taken
+// from the store as if each call to the other domain took no time. The rounds
+// alternate, and ratio is the median of their ratios: 1 means that receipts do not slow
+// down accepting.
 func BenchmarkReceiptStorm(b *testing.B) {
 	var ratios []float64
 	for range max(b.N, 3) {
@@ -31,7 +32,7 @@ func BenchmarkReceiptStorm(b *testing.B) {
 	b.ReportMetric(ratios[0], "worst")
 }
 
-// stormRate returns how many messages are accepted in a second during a storm of
+// stormRate returns how many messages are accepted per second during a storm of
 // acknowledgements of messages of the class.
 func stormRate(b *testing.B, class gateway.Class) float64 {
 	const storm, ackers, senders, accepts = 10_000, 32, 32, 10_000
@@ -116,7 +117,7 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 	return accepts / took.Seconds()
 }
 
-// each calls fn for 0 to n-1 from so many goroutines.
+// each calls fn for 0 to n-1 from several goroutines.
 func each(goroutines, n int, fn func(i int)) {
 	var next atomic.Int64
 	var all sync.WaitGroup

@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// TestFullDiskIsLoggedOnce: the log says when the disk fills and when there is
-// room again. The requests that are refused in between do not all repeat it.
+// TestFullDiskIsLoggedOnce: the log has a line when the disk fills, and one when there
+// is room again. The requests that are refused in between do not repeat it.
 func TestFullDiskIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	disk, clock, d, kept := &smallDisk{dir: scratch(t)}, new(clock), faultfs.New(t), new(logged)
@@ -82,7 +82,7 @@ func (l *logged) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// lines returns those that contain a text.
+// lines returns the lines that contain a text.
 func (l *logged) lines(with string) (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -36,7 +36,7 @@ func TestStoreClock(t *testing.T) {
 		if err != nil {
 			t.Fatalf("open in %s: %v", dir, err)
 		}
-		t.Cleanup(func() { s.Close() }) // again, where the test did
+		t.Cleanup(func() { s.Close() }) // a second Close if the test closed it
 		return s
 	})
 }

@@ -21,19 +21,19 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// order is what happened to each message, as numbers of one sequence.
+// order is the order of the events of each message, as numbers of one sequence.
 type order struct {
 	mu       sync.Mutex
 	now      int
 	written  map[string]int // its bytes were written to the WAL
-	synced   map[string]int // and a sync of the WAL returned after that
+	synced   map[string]int // a sync of the WAL returned after that
 	answered map[string]int // the first byte of the answer went out
 	unsynced []string
 }
 
 var proofName = regexp.MustCompile(`proof-\d{6}`)
 
-// call notes a call of the disk.
+// call notes a call to the disk.
 func (o *order) call(c faultfs.Call) {
 	if !strings.HasSuffix(c.File, "-wal") {
 		return
@@ -68,12 +68,12 @@ func (l *watched) Accept() (net.Conn, error) {
 	return &watchedConn{Conn: conn, order: l.order}, err
 }
 
-// watchedConn carries one request after another.
+// watchedConn handles one request after another.
 type watchedConn struct {
 	net.Conn
 	order *order
 	mu    sync.Mutex
-	asked bytes.Buffer // what was read since the last answer
+	asked bytes.Buffer // the bytes read since the last answer
 }
 
 func (c *watchedConn) Read(p []byte) (int, error) {
@@ -97,9 +97,9 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSyncBeforeAnswer sends 1,000 messages over HTTP and shows for each that
-// its bytes were written to the WAL, then a sync of the WAL returned, and only
-// then the first byte of its 202 went out.
+// TestSyncBeforeAnswer sends 1,000 messages over HTTP. It shows for each that its bytes
+// were written to the WAL, that then a sync of the WAL returned, and that only then the
+// first byte of its 202 was sent.
 func TestSyncBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	const clients, each = 20, 50
@@ -141,7 +141,7 @@ func TestSyncBeforeAnswer(t *testing.T) {
 	}
 }
 
-// serve answers requests over the store as the program does, and returns where.
+// serve answers requests over the store as the program does, and returns its address.
 func serve(t *testing.T, s *Store, o *order, log *slog.Logger) string {
 	t.Helper()
 	now := time.Now

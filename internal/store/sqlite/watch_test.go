@@ -17,7 +17,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// house is a store on real files, with letters that were answered for.
+// house is a store on real files, with letters that it has confirmed.
 type house struct {
 	*testing.T
 	dir   string
@@ -41,7 +41,7 @@ func (h *house) open() *Store {
 	if err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(func() { s.Close() }) // again, where the test did
+	h.Cleanup(func() { s.Close() }) // a second Close if the test closed it
 	return s
 }
 
@@ -62,7 +62,7 @@ func (h *house) do(errs ...error) {
 	}
 }
 
-// copied copies a file beside itself and returns the name of the copy.
+// copied copies a file in its directory, and returns the name of the copy.
 func (h *house) copied(name string) string {
 	h.Helper()
 	content, err := os.ReadFile(name)
@@ -96,19 +96,19 @@ func (h *house) checkpoint() {
 	}
 }
 
-// TestTakenFiles: whatever somebody does with the files of a store under it, it
-// accepts nothing more, says what happened, and leaves nothing that would destroy
-// what is there. What was answered for is there at the next start, unless its own
-// file was destroyed.
+// TestTakenFiles: whatever another program does with the files of a running store, it
+// accepts no further message and reports what happened. It leaves no file that would
+// destroy other data. Everything confirmed is there at the next start, unless the file
+// with it was destroyed.
 func TestTakenFiles(t *testing.T) {
 	slow.Test(t, "it waits for the store to look at its files")
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		before func(*house) // the store is opened
+		before func(*house) // runs while the store is open
 		take   func(*house)
 		why    string
 		next   string // the error of the next start, "" for none
-		kept   bool   // all that was answered for is there then
+		kept   bool   // everything confirmed is there after the next start
 		aside  int    // files that were set aside
 	}{
 		"the database is deleted": {take: func(h *house) { h.do(os.Remove(h.file(""))) },
@@ -182,7 +182,7 @@ func TestTakenFiles(t *testing.T) {
 				t.Errorf("Accept = %v, want ErrClosed", err)
 			}
 			if err := h.store.Close(); err != nil {
-				t.Logf("close: %v", err) // of files that are gone
+				t.Logf("close: %v", err) // the files are gone
 			}
 			aside, err := filepath.Glob(h.file("-*.set-aside-*"))
 			if err != nil || len(aside) != tt.aside {
@@ -213,7 +213,7 @@ func (h *house) nextStart(refused string, kept bool) {
 	}
 	if err != nil {
 		if !kept {
-			h.Logf("the next start: %v", err) // what is there is no database
+			h.Logf("the next start: %v", err) // the file there is not a database
 			return
 		}
 		h.Fatal(err)
@@ -225,8 +225,8 @@ func (h *house) nextStart(refused string, kept bool) {
 	}
 }
 
-// TestOwnFilesAreNotTaken: what others may do with the files, and what the store
-// does itself, is nothing to fail for.
+// TestOwnFilesAreNotTaken: allowed access by other programs, and the store's own
+// writes, do not make it fail.
 func TestOwnFilesAreNotTaken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -266,8 +266,8 @@ func TestOwnFilesAreNotTaken(t *testing.T) {
 	}
 }
 
-// TestFirstStartIsNotTaken: what the first start writes to make the database is its
-// own as well.
+// TestFirstStartIsNotTaken: the writes with which the first start creates the database
+// do not make it fail.
 func TestFirstStartIsNotTaken(t *testing.T) {
 	t.Parallel()
 	h := &house{T: t, dir: t.TempDir(), l: newLedger()}
@@ -280,8 +280,8 @@ func TestFirstStartIsNotTaken(t *testing.T) {
 	}
 }
 
-// TestSecondStore: a second store does not open the database, also under another
-// name and when the file that a process claims is gone.
+// TestSecondStore: a second store does not open the database, not even under another
+// name of the file, or when the lock file of the process is gone.
 func TestSecondStore(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -298,8 +298,8 @@ func TestSecondStore(t *testing.T) {
 	h.l.check(t, h.store)
 }
 
-// TestDefectOfOneWrite: a defect in one write is an error of that write, and of none
-// that is committed with it or after it.
+// TestDefectOfOneWrite: a defect in one write is an error of that write only, not of
+// writes in the same batch or after it.
 func TestDefectOfOneWrite(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -311,7 +311,7 @@ func TestDefectOfOneWrite(t *testing.T) {
 			return nil
 		})
 	}()
-	<-started // and the next writes are one batch
+	<-started // the next writes are one batch
 	errs := make(chan error, 3)
 	for i := range 3 {
 		go func() {
