@@ -131,7 +131,7 @@ func TestCP11(t *testing.T) {
 			c.Errorf("the next parcel is for %+v, %v; want b alone", p.Recipients, err)
 		}
 	})
-	eitherWay(t, func(c *crash, op faultfs.Op) { // CP10: a settlement without confirmation is complete, or the job is retried
+	eitherWay(t, func(c *crash, op faultfs.Op) { // CP10: the settlement is complete, or the job is retried
 		j := c.shipped("a@far.example", "b@far.example")
 		e := settlement(c, c.store, j, gateway.Success, dawn)
 		c.cut(op)

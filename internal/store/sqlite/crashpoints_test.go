@@ -124,7 +124,7 @@ func TestCP06(t *testing.T) {
 	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync} {
 		atEachLoss(t, fmt.Sprintf("in a batch, before call %d", op), func(c *crash) {
 			running, release := make(chan struct{}), make(chan struct{})
-			go c.store.write(context.Background(), 0, func(*writer) error { // keeps the writer busy, so that a batch collects
+			go c.store.write(context.Background(), 0, func(*writer) error { // keeps the writer busy
 				close(running)
 				<-release
 				return nil
