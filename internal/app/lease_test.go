@@ -8,10 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/lease"
 )
 
-// lease is a store that only answers requests for leases.
-type lease struct {
+// leases is a store that only answers for leases.
+type leases struct {
 	mu    sync.Mutex
 	owner string
 	until time.Time
@@ -20,7 +22,7 @@ type lease struct {
 
 var errDown = errors.New("down")
 
-func (l *lease) Hold(_ context.Context, _, owner string, now, until time.Time) (bool, error) {
+func (l *leases) Hold(_ context.Context, _, owner string, now, until time.Time) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
@@ -33,7 +35,7 @@ func (l *lease) Hold(_ context.Context, _, owner string, now, until time.Time) (
 	return true, nil
 }
 
-func (l *lease) Release(_ context.Context, _, owner string) error {
+func (l *leases) Release(_ context.Context, _, owner string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owner == owner {
@@ -42,7 +44,7 @@ func (l *lease) Release(_ context.Context, _, owner string) error {
 	return nil
 }
 
-func (l *lease) set(owner string, until time.Time, down bool) {
+func (l *leases) set(owner string, until time.Time, down bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.owner, l.until, l.down = owner, until, down
@@ -82,15 +84,15 @@ func (p *part) was(t *testing.T, what string, list []time.Duration, want ...time
 	}
 }
 
-func newAlone(l *lease, owner string) (*alone, *part) {
+func newAlone(l *leases, owner string) (*alone, *part) {
 	p := &part{started: time.Now()}
-	return &alone{leases: l, name: "part", owner: owner, length: 30 * time.Second, run: p.run, now: time.Now,
-		log: slog.New(slog.DiscardHandler)}, p
+	return &alone{run: p.run, lease: lease.Terms{Leases: l, Name: "part", Owner: owner, Length: 30 * time.Second,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler)}}, p
 }
 
 func TestAloneRunsInOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lease{}
+		l := &leases{}
 		one, first := newAlone(l, "one")
 		two, second := newAlone(l, "two")
 		ctxOne, stopOne := context.WithTimeout(t.Context(), 65*time.Second)
@@ -112,7 +114,7 @@ func TestAloneRunsInOne(t *testing.T) {
 // TestAloneTakesOver from a gateway that was killed, when its lease ends.
 func TestAloneTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lease{}
+		l := &leases{}
 		l.set("killed", time.Now().Add(25*time.Second), false)
 		one, p := newAlone(l, "one")
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
@@ -128,7 +130,7 @@ func TestAloneTakesOver(t *testing.T) {
 // gateway holds the lease, and goes on when it does again.
 func TestAloneStopsWhenItCannotBeSure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lease{}
+		l := &leases{}
 		one, p := newAlone(l, "one")
 		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer stop()
@@ -146,7 +148,7 @@ func TestAloneStopsWhenItCannotBeSure(t *testing.T) {
 // while.
 func TestAloneStopsWhenAnotherHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lease{}
+		l := &leases{}
 		one, p := newAlone(l, "one")
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
@@ -162,7 +164,7 @@ func TestAloneStopsWhenAnotherHasIt(t *testing.T) {
 // TestAloneEndsWithItsPart when the part has nothing more to do.
 func TestAloneEndsWithItsPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lease{}
+		l := &leases{}
 		one, _ := newAlone(l, "one")
 		wrong := errors.New("wrong")
 		one.run = func(context.Context) error { return wrong }

@@ -70,7 +70,8 @@ type ACME struct {
 // NewACME builds an ACME. It does not call the authority; it uses the stored
 // certificates at once.
 func NewACME(ctx context.Context, o ACMEOptions) (*ACME, error) {
-	s := &storage{store: o.Store, seal: o.Seal, now: o.Now, log: o.Log, locks: locks{leases: o.Store, now: o.Now}}
+	s := &storage{store: o.Store, seal: o.Seal, now: o.Now, log: o.Log,
+		locks: locks{leases: o.Store, now: o.Now, log: o.Log}}
 	c := &challenges{storage: s, hosts: o.Hosts, tells: acme.ChallengeTypeTLSALPN01}
 	if o.HTTP {
 		c.tells = acme.ChallengeTypeHTTP01

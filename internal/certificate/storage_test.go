@@ -37,8 +37,8 @@ func newStorage(t *testing.T, s Store, key byte) *storage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &storage{store: s, seal: seal, now: time.Now, log: slog.New(slog.DiscardHandler),
-		locks: locks{leases: s, now: time.Now}}
+	log := slog.New(slog.DiscardHandler)
+	return &storage{store: s, seal: seal, now: time.Now, log: log, locks: locks{leases: s, now: time.Now, log: log}}
 }
 
 func must(t *testing.T, what string, err error) {
@@ -309,7 +309,7 @@ func (l *leaseTable) Release(_ context.Context, _, owner string) error {
 func TestLockLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := &leaseTable{}
-		l := &locks{leases: table, now: time.Now}
+		l := &locks{leases: table, now: time.Now, log: slog.New(slog.DiscardHandler)}
 		must(t, "lock", l.Lock(t.Context(), "x"))
 		time.Sleep(10 * lockTime)
 		synctest.Wait()
