@@ -12,7 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/lease"
 )
 
-// leases is a store that only answers for leases.
+// leases is a store that only answers requests for leases.
 type leases struct {
 	mu    sync.Mutex
 	owner string
