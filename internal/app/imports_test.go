@@ -45,7 +45,7 @@ var may = map[string][]string{
 	"internal/openapi":         {},
 	"internal/openapi/replay":  {"internal/openapi"},
 	"internal/openapi/clients": {}, // tests only
-	"internal/config":          {"", "internal/datadir", "internal/plaintext"},
+	"internal/config":          {"", "internal/datadir", "internal/plaintext", "internal/gateway", "internal/outbound"},
 	"internal/datadir":         {"internal/filelock", "internal/loopback", "internal/managedfile", "internal/plaintext"},
 	"internal/certificate":     {"", "admin", "internal/gateway", "internal/lease", "internal/plaintext"},
 	"internal/queue":           {"", "internal/gateway", "internal/defect"},

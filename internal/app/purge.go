@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/amtp-go/amtp/internal/config"
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
@@ -33,16 +32,8 @@ type purger struct {
 func (a *App) newPurger() *purger {
 	r := a.cfg.Retention
 	return &purger{
-		store: a.store, keep: retention(r), batch: r.Batch, pause: r.Pause, every: r.Every,
+		store: a.store, keep: r.Retention, batch: r.Batch, pause: r.Pause, every: r.Every,
 		now: a.store.Now, log: a.log,
-	}
-}
-
-// retention converts the setting into the gateway's type.
-func retention(r config.Retention) gateway.Retention {
-	return gateway.Retention{
-		Acknowledged: r.Acknowledged, Unacknowledged: r.Unacknowledged, Sent: r.Sent, Failed: r.Failed,
-		Status: r.Status, Keys: r.Idempotency,
 	}
 }
 

@@ -6,12 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-)
 
-// dedupWindow is the least time for which a repeated message is recognised: the seven
-// days of retries and two days more.
-const dedupWindow = 9 * 24 * time.Hour
+	"github.com/amtp-go/amtp/internal/gateway"
+)
 
 // variable is a known AMTP_ variable that is no setting. It is one of the reference
 // gateway that means nothing here, or something else, or one that the client commands
@@ -117,10 +114,10 @@ func judgeIdempotency(l *loader, v variable, text string) {
 	switch {
 	case err != nil:
 		l.problem(environment, v.name+": "+err.Error())
-	case d < dedupWindow:
+	case d < gateway.MinKeys:
 		l.warn(environment, v.name+" is raised from "+formatDuration(d)+
 			" to nine days: a sender retries for a week, and its repeated messages must be recognised")
-	case d > dedupWindow:
+	case d > gateway.MinKeys:
 		l.warn(environment, v.name+
 			" is known but this release does not use it yet: a repeated message is recognised for nine days or more")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/outbound"
 )
 
 // DNS says how the gateway finds other domains.
@@ -21,7 +22,7 @@ type DNS struct {
 
 // Outbound says where outgoing calls may go.
 type Outbound struct {
-	Allow  []Rule
+	Allow  []outbound.Rule
 	CAFile string
 }
 

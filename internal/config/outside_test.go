@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"github.com/amtp-go/amtp/internal/outbound"
 )
 
 const (
@@ -14,7 +16,7 @@ const (
 )
 
 func TestOutsideInAFile(t *testing.T) {
-	rules := []Rule{
+	rules := []outbound.Rule{
 		{Prefix: netip.MustParsePrefix("10.0.0.0/8")},
 		{Prefix: netip.MustParsePrefix("10.0.0.5/32"), Port: 8443},
 		{Prefix: netip.MustParsePrefix("fd00::/8"), Port: 8443},

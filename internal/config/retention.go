@@ -5,19 +5,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/amtp-go/amtp/internal/gateway"
 )
 
 // Retention says how long messages and keys are kept, and how the purge works.
 type Retention struct {
-	Acknowledged   time.Duration
-	Unacknowledged time.Duration
-	Sent           time.Duration
-	Failed         time.Duration
-	Status         time.Duration
-	Idempotency    time.Duration
-	Batch          int
-	Pause          time.Duration
-	Every          time.Duration
+	gateway.Retention
+	Batch int           // messages that one round of the purge examines
+	Pause time.Duration // between two rounds
+	Every time.Duration // after a round that found nothing more
 }
 
 const day = 24 * time.Hour
@@ -35,21 +32,25 @@ const maxPurge = 5000
 
 func (r *Retention) settings() []setting {
 	const sharing = "; with several recipients the longest time counts"
+	def := gateway.DefaultRetention()
 	return []setting{
-		{path: "retention.acknowledged", env: "AMTP_RETENTION_ACKNOWLEDGED", def: "30d",
+		{path: "retention.acknowledged", env: "AMTP_RETENTION_ACKNOWLEDGED", def: formatDays(def.Acknowledged),
 			value:   kept(&r.Acknowledged, shortestKept),
 			meaning: "How long the content of a message is kept after its recipient acknowledged it" + sharing + "."},
-		{path: "retention.unacknowledged", env: "AMTP_RETENTION_UNACKNOWLEDGED", def: "180d",
+		{path: "retention.unacknowledged", env: "AMTP_RETENTION_UNACKNOWLEDGED", def: formatDays(def.Unacknowledged),
 			value:   kept(&r.Unacknowledged, shortestKept),
 			meaning: "How long the content of a message is kept if its recipient does not acknowledge it. After that the inbox shows the message without content."},
-		{path: "retention.sent", env: "AMTP_RETENTION_SENT", def: "30d", value: kept(&r.Sent, shortestKept),
+		{path: "retention.sent", env: "AMTP_RETENTION_SENT", def: formatDays(def.Sent),
+			value:   kept(&r.Sent, shortestKept),
 			meaning: "How long the content of a message is kept after another gateway accepted it."},
-		{path: "retention.failed", env: "AMTP_RETENTION_FAILED", def: "30d", value: kept(&r.Failed, shortestKept),
+		{path: "retention.failed", env: "AMTP_RETENTION_FAILED", def: formatDays(def.Failed),
+			value:   kept(&r.Failed, shortestKept),
 			meaning: "How long the content of a message is kept after its delivery failed."},
-		{path: "retention.status", env: "AMTP_RETENTION_STATUS", def: "365d", value: kept(&r.Status, dedupWindow),
+		{path: "retention.status", env: "AMTP_RETENTION_STATUS", def: formatDays(def.Status),
+			value:   kept(&r.Status, gateway.MinKeys),
 			meaning: "How long the status of a message is kept after its last change. After that the gateway no longer knows the message. A domain that no longer writes is remembered for the same time, but at least 30 days."},
-		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: "9d",
-			value:   kept(&r.Idempotency, dedupWindow),
+		{path: "retention.idempotency", env: "AMTP_RETENTION_IDEMPOTENCY", def: formatDays(def.Keys),
+			value:   kept(&r.Keys, gateway.MinKeys),
 			meaning: "How long an idempotency key is remembered after the last change of its message, but at least as long as the content."},
 		{path: "retention.batch", env: "AMTP_RETENTION_BATCH", def: "500", value: upTo(&r.Batch, maxPurge),
 			meaning: "How many messages one round of the purge examines."},
@@ -119,7 +120,7 @@ func (l *loader) checkRetention() {
 	}{
 		{"retention.acknowledged", r.Acknowledged}, {"retention.unacknowledged", r.Unacknowledged},
 		{"retention.sent", r.Sent},
-		{"retention.failed", r.Failed}, {"retention.idempotency", r.Idempotency},
+		{"retention.failed", r.Failed}, {"retention.idempotency", r.Keys},
 	} {
 		if other.kept > r.Status {
 			l.refuse(other.path, "is longer than retention.status, "+formatDays(r.Status)+": raise that as well")

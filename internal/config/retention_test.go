@@ -8,7 +8,7 @@ import (
 func TestRetention(t *testing.T) {
 	cfg := command{env: []string{"AMTP_RETENTION_ACKNOWLEDGED=36h", "AMTP_RETENTION_STATUS=400d"}}.mustLoad(t)
 	if r := cfg.Retention; r.Acknowledged != 36*time.Hour || r.Status != 400*day || r.Unacknowledged != 180*day ||
-		r.Idempotency != 9*day {
+		r.Keys != 9*day {
 		t.Errorf("the retention is %+v", r)
 	}
 	for _, tc := range []problem{

@@ -10,15 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/amtp-go/amtp"
+	"github.com/amtp-go/amtp/internal/outbound"
 )
-
-// Rule allows calls to a host, to the addresses of a network, or, with a port alone, to
-// public addresses at a port other than 443. Port 0 means every port.
-type Rule struct {
-	Host   string
-	Prefix netip.Prefix
-	Port   uint16
-}
 
 func parseResolver(s string) (netip.AddrPort, error) {
 	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
@@ -37,15 +30,15 @@ func formatResolver(at netip.AddrPort) string { return at.String() }
 
 // parseRule reads a network, an address, a host name or nothing, followed by a colon
 // and a port or not. An IPv6 address or network with a port is in brackets.
-func parseRule(s string) (Rule, error) {
+func parseRule(s string) (outbound.Rule, error) {
 	to, port, err := cutPort(s)
 	if err != nil {
-		return Rule{}, err
+		return outbound.Rule{}, err
 	}
-	r := Rule{Port: port}
+	r := outbound.Rule{Port: port}
 	switch prefix, err := netip.ParsePrefix(to); {
 	case err == nil && prefix != prefix.Masked():
-		return Rule{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s),
+		return outbound.Rule{}, fmt.Errorf("%s has bits behind its mask: write %s, or the address alone", brief(s),
 			prefix.Masked())
 	case err == nil:
 		r.Prefix = prefix
@@ -60,7 +53,7 @@ func parseRule(s string) (Rule, error) {
 	}
 	host, err := amtp.ParseDomain(to)
 	if err != nil {
-		return Rule{},
+		return outbound.Rule{},
 			fmt.Errorf("%s is not a place to call: write a network (10.0.0.0/8), an address or a host name, with :port behind it or not, or :port alone",
 				brief(s))
 	}
@@ -93,7 +86,7 @@ func cutPort(s string) (to string, port uint16, err error) {
 	return to, uint16(n), nil
 }
 
-func formatRule(r Rule) string {
+func formatRule(r outbound.Rule) string {
 	to := r.Host
 	if r.Prefix.IsValid() {
 		to = r.Prefix.String()

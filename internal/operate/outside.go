@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/amtp-go/amtp"
@@ -30,10 +31,7 @@ type Outside struct {
 // NewOutside builds an Outside for a program of the version. It opens no connection.
 func NewOutside(cfg config.Config, version string, peers discovery.StaticRoutes) (*Outside, error) {
 	table := map[string]string{}
-	allow := make([]outbound.Rule, len(cfg.Outbound.Allow))
-	for i, rule := range cfg.Outbound.Allow {
-		allow[i] = outbound.Rule(rule)
-	}
+	allow := slices.Clone(cfg.Outbound.Allow)
 	tables := []config.Table{cfg.Peers}
 	if cfg.DNS.MockMode {
 		tables = append(tables, cfg.DNS.MockRecords)
@@ -74,10 +72,7 @@ func gateways(o outbound.Options, cfg config.Config) outbound.Options {
 // Pushes says where the endpoints of agents may be. Agents choose them, so that
 // only the operator's own rules count, and not those for the gateways of others.
 func Pushes(cfg config.Config, version string) (outbound.Options, error) {
-	o := outbound.Options{NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
-	for _, rule := range cfg.Outbound.Allow {
-		o.Allow = append(o.Allow, outbound.Rule(rule))
-	}
+	o := outbound.Options{Allow: slices.Clone(cfg.Outbound.Allow), NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
 	return o, Trust(&o, cfg, NewResolver(cfg))
 }
 
