@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// writeObjects writes the schemas that have a name.
+// writeObjects writes the named schemas.
 func writeObjects(b *bytes.Buffer, doc tree) {
 	b.WriteString("## Objects\n\nA member marked with \\* is always there, or required.\n\n")
 	for name, schema := range doc.get("components", "schemas").members() {
@@ -63,7 +63,7 @@ func link(ref string) string {
 	return "[" + name + "](#" + strings.ToLower(name) + ")"
 }
 
-// form says in a few words what a value looks like.
+// form describes the form of a value in a few words.
 func form(schema tree) string {
 	if ref := schema.ref(); ref != "" {
 		return link(ref)
@@ -106,7 +106,7 @@ func forms(branches []tree) string {
 	return strings.Join(list, " or ")
 }
 
-// inline are the members of an object without a name.
+// inline lists the members of an object without a name.
 func inline(schema tree) (list []string) {
 	for name, property := range schema.get("properties").members() {
 		text := "`" + name + "` (" + form(property)
@@ -118,7 +118,7 @@ func inline(schema tree) (list []string) {
 	return list
 }
 
-// bounds says what else holds.
+// bounds lists the other bounds of a value.
 func bounds(schema tree) string {
 	var list []string
 	low, high := schema.get("minimum").text(), schema.get("maximum").text()

@@ -1,6 +1,6 @@
-// Package openapi is the document that describes the HTTP API: OpenAPI 3.1, kept
-// by hand in openapi.yaml and served as JSON. Tests hold the routes, and every
-// answer they see, against it.
+// Package openapi is the document that describes the HTTP API. It is OpenAPI 3.1,
+// written by hand in openapi.yaml and served as JSON. Tests check the routes, and every
+// answer that they get, against it.
 package openapi
 
 import (
@@ -21,14 +21,14 @@ var source []byte
 // Source returns the document as it was written.
 func Source() []byte { return source }
 
-// JSON returns the document as JSON, its members in the order of the source, and
-// an ETag of it. Nobody may change the bytes.
+// JSON returns the document as JSON, with its members in the order of the source, and
+// its ETag. The caller must not change the bytes.
 func JSON() (doc []byte, etag string) { return document() }
 
 var document = sync.OnceValues(func() ([]byte, string) {
 	var root yaml.Node
 	if err := yaml.Load(source, &root); err != nil {
-		panic(err) // it is part of the program, and tests read it
+		panic(err) // the document is part of the program, and tests read it
 	}
 	var b bytes.Buffer
 	write(&b, &root)
@@ -70,7 +70,7 @@ func separate(b *bytes.Buffer, before int) {
 	}
 }
 
-// writeScalar writes a number, a word of JSON or a string. A time is a string.
+// writeScalar writes a number, a JSON literal or a string. A time is a string.
 func writeScalar(b *bytes.Buffer, n *yaml.Node) {
 	switch n.ShortTag() {
 	case "!!int", "!!bool":

@@ -12,7 +12,7 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi"
 )
 
-// TestJSONIsTheSource: what is served says what was written, in its order.
+// TestJSONIsTheSource: the served JSON has the content of the source, in its order.
 func TestJSONIsTheSource(t *testing.T) {
 	served, etag := openapi.JSON()
 	var doc any
@@ -62,8 +62,7 @@ func same(t *testing.T, at string, n tree, v any) {
 	}
 }
 
-// TestOperationsAreWhole: every operation says everything that readers and tools
-// need of it.
+// TestOperationsAreWhole: every operation has everything that readers and tools need.
 func TestOperationsAreWhole(t *testing.T) {
 	doc := read(t)
 	var tags, seen []string
@@ -140,10 +139,10 @@ func checkAnswers(t *testing.T, id string, o operation) {
 	}
 }
 
-// lookAtNoKey are the operations that are for everybody, whatever key is shown.
+// lookAtNoKey are the operations that every caller may use; they ignore keys.
 var lookAtNoKey = []string{"health", "ready", "getOpenAPI"}
 
-// TestReferences: each leads somewhere, and everything that can be referred to is.
+// TestReferences: each reference leads somewhere, and each component is referred to.
 func TestReferences(t *testing.T) {
 	doc := read(t)
 	used := make(map[string]bool)
@@ -179,6 +178,6 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	for ref := range used {
-		t.Errorf("%s is used and not there", ref)
+		t.Errorf("%s is used but does not exist", ref)
 	}
 }

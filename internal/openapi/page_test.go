@@ -36,7 +36,7 @@ KEY=amtp_…                                       # the key of the agent who as
 ADMIN_KEY=$(cat ~/.local/share/amtp/admin.key)   # made by the first start of the gateway
 ` + "```\n\n"
 
-// page returns docs/api.md as it has to be.
+// page returns docs/api.md as it must be.
 func page(t *testing.T) []byte {
 	doc := read(t)
 	examples, err := replay.Examples()
@@ -67,10 +67,10 @@ func page(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// noLabel is what GitHub leaves out of the anchor of a heading.
+// noLabel matches the characters that GitHub leaves out of the anchor of a heading.
 var noLabel = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 
-// anchor is the name by which a page refers to one of its headings.
+// anchor returns the name by which a page refers to one of its headings.
 func anchor(heading string) string {
 	return strings.ReplaceAll(noLabel.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
@@ -121,7 +121,7 @@ func (o operation) write(t *testing.T, b *bytes.Buffer, e replay.Example) {
 	b.WriteString("\n")
 }
 
-// direct returns a member as it stands there, a reference unresolved.
+// direct returns a member with its reference unresolved.
 func (n tree) direct(name string) tree {
 	for key, value := range n.members() {
 		if key == name {
@@ -131,7 +131,7 @@ func (n tree) direct(name string) tree {
 	return tree{n.root, nil}
 }
 
-// keys says which keys an operation takes.
+// keys lists the keys that an operation accepts.
 func (o operation) keys() string {
 	alternatives := o.get("security").items()
 	var names []string
@@ -161,7 +161,7 @@ func (o operation) keys() string {
 	return text + "."
 }
 
-// codes are the error codes that an answer may have.
+// codes lists the error codes that an answer may have.
 func codes(answer tree) string {
 	if list := answer.get("x-codes").texts(); len(list) > 0 {
 		return "`" + strings.Join(list, "`, `") + "`"
@@ -169,7 +169,7 @@ func codes(answer tree) string {
 	return ""
 }
 
-// curl is the request of the example as it is typed.
+// curl returns the request of the example as a curl command.
 func curl(t *testing.T, o operation, e replay.Example) string {
 	parts := []string{"curl"}
 	if e.Method != "GET" && (e.Method != "POST" || e.Body == nil) {
@@ -189,7 +189,7 @@ func curl(t *testing.T, o operation, e replay.Example) string {
 			t.Fatal(err)
 		}
 		if strings.Contains(body.String(), "'") {
-			t.Fatalf("%s: the shell would end the example at its quote", e.Operation)
+			t.Fatalf("%s: a quote in the example would end the shell's argument", e.Operation)
 		}
 		parts = append(parts, "-H 'Content-Type: application/json'", "-d '"+body.String()+"'")
 	}

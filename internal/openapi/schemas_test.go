@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// words are the members that a schema may have here, as JSON Schema 2020-12 means
-// them. What is not among them is a slip, such as the rest of a text with a comma
-// and without quotes, or nothing that every generator reads; anyOf is not: ogen
+// words are the members that a schema may have here, with the meaning of JSON Schema
+// 2020-12. Another member is a slip, such as the rest of a text with a comma and
+// without quotes, or is not read by every generator. anyOf is not among them: ogen
 // refuses it.
 var words = []string{
 	"$ref", "type", "enum", "const", "format", "pattern", "description", "default",
@@ -17,14 +17,13 @@ var words = []string{
 	"properties", "required", "additionalProperties", "items", "allOf", "oneOf",
 }
 
-// types are the tags that values of a type have in YAML. A time is a text.
+// types are the YAML tags that values of each type have. A time is a text.
 var types = map[string][]string{
 	"string": {"!!str", "!!timestamp"}, "integer": {"!!int"}, "number": {"!!int", "!!float"}, "boolean": {"!!bool"},
 	"null": {"!!null"}, "object": {"!!map"}, "array": {"!!seq"},
 }
 
-// TestSchemas: every schema is one of which generators make the type that it
-// means.
+// TestSchemas: generators make the intended type from every schema.
 func TestSchemas(t *testing.T) {
 	seen := 0
 	for at, schema := range read(t).schemas() {
@@ -34,11 +33,11 @@ func TestSchemas(t *testing.T) {
 		}
 	}
 	if seen < 500 {
-		t.Errorf("%d schemas were looked at, want those of the whole document", seen)
+		t.Errorf("%d schemas were checked, want those of the whole document", seen)
 	}
 }
 
-// TestSchemaFaults: the slips that TestSchemas is for are found.
+// TestSchemaFaults: the slips for which TestSchemas exists are found.
 func TestSchemaFaults(t *testing.T) {
 	for source, want := range map[string]string{
 		`{type: string, description: of the agent, without the domain}`: "unknown",
@@ -65,7 +64,7 @@ func TestSchemaFaults(t *testing.T) {
 	}
 }
 
-// faults are what is wrong with a schema, those inside it left out.
+// faults lists the faults of a schema, except those of schemas inside it.
 func faults(schema tree) (list []string) {
 	fault := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	for name := range schema.members() {
@@ -103,7 +102,7 @@ func faults(schema tree) (list []string) {
 			fault("a part of its allOf is neither a reference nor an object: generators lose what it narrows")
 		}
 	}
-	// openapi-typescript demands a member that has a default.
+	// openapi-typescript requires a member that has a default.
 	for name, property := range schema.direct("properties").members() {
 		if property.direct("default").exists() {
 			fault("the member %q has a default; say it in its description", name)
@@ -117,8 +116,8 @@ func faults(schema tree) (list []string) {
 	return list
 }
 
-// TestRefusals: every error has the one type with all its members, and says which
-// codes it may have; a path with a value in it may not exist.
+// TestRefusals: every error has the one type with all its members, and names its
+// possible codes. A path with a value in it lists a 404, because it may not exist.
 func TestRefusals(t *testing.T) {
 	for _, o := range read(t).operations() {
 		id := o.get("operationId").text()
@@ -146,8 +145,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestNames: no two components have one name, whatever their kinds and cases:
-// generators make types of all of them.
+// TestNames: no two components have the same name, in any case of letters and whatever
+// their kinds. Generators make types of all of them.
 func TestNames(t *testing.T) {
 	seen := make(map[string]string)
 	for kind, list := range read(t).get("components").members() {

@@ -13,10 +13,10 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi"
 )
 
-// tree is a node of the document, in the order in which it was written.
+// tree is a node of the document. Its members keep the order of the source.
 type tree struct {
 	root *yaml.Node
-	at   *yaml.Node // nil for what is not there
+	at   *yaml.Node // nil for a node that does not exist
 }
 
 func read(t *testing.T) tree {
@@ -34,7 +34,7 @@ func parse(t *testing.T, source string) tree {
 	return tree{doc.Content[0], doc.Content[0]}
 }
 
-// get follows names, and references on the way.
+// get follows names, and the references on the way.
 func (n tree) get(names ...string) tree {
 	for _, name := range names {
 		found := tree{n.root, nil}
@@ -48,7 +48,7 @@ func (n tree) get(names ...string) tree {
 	return n
 }
 
-// members are what an object has, references as they stand there.
+// members are the members of an object, with references unresolved.
 func (n tree) members() iter.Seq2[string, tree] {
 	return func(yield func(string, tree) bool) {
 		if n.at == nil || n.at.Kind != yaml.MappingNode {
@@ -72,8 +72,8 @@ func (n tree) items() (list []tree) {
 	return list
 }
 
-// ref returns what a reference names, such as schemas/Address; "" for another
-// node.
+// ref returns the component that a reference names, such as schemas/Address; "" for
+// another node.
 func (n tree) ref() string {
 	for key, value := range n.members() {
 		if key == "$ref" {
@@ -92,8 +92,7 @@ func (n tree) resolved() tree {
 	return tree{n.root, n.root}.get("components", kind, name)
 }
 
-// own returns a text of the node itself, also where it stands beside a
-// reference.
+// own returns a text of the node itself, even if the node is beside a reference.
 func (n tree) own(name string) string {
 	for key, value := range n.members() {
 		if key == name {
@@ -112,7 +111,7 @@ func (n tree) text() string {
 	return strings.TrimSpace(n.at.Value)
 }
 
-// texts are the scalars of a list.
+// texts returns the scalars of a list.
 func (n tree) texts() (list []string) {
 	for _, item := range n.items() {
 		list = append(list, item.text())
@@ -134,13 +133,12 @@ func (n tree) json(t *testing.T) string {
 	return b.String()
 }
 
-// schemas are all schemas of the document, those inside others too, each with
-// where it stands.
+// schemas yields all schemas of the document, also nested ones, each with its place.
 func (n tree) schemas() iter.Seq2[string, tree] {
 	return func(yield func(string, tree) bool) { n.walk("", false, yield) }
 }
 
-// walk yields the schemas below a node. In examples there are none.
+// walk yields the schemas below a node. Examples contain none.
 func (n tree) walk(at string, schema bool, yield func(string, tree) bool) bool {
 	if schema && !yield(at, n) {
 		return false
@@ -172,7 +170,7 @@ func (n tree) walk(at string, schema bool, yield func(string, tree) bool) bool {
 	return true
 }
 
-// operation is one operation with the path that it stands under.
+// operation is one operation with its path.
 type operation struct {
 	tree
 	method, pattern string
@@ -190,7 +188,7 @@ func (n tree) operations() (list []operation) {
 	return list
 }
 
-// parameters are those of the path and of the operation.
+// parameters returns the parameters of the path and of the operation.
 func (o operation) parameters() (list []tree) {
 	for _, p := range append(o.item.get("parameters").items(), o.get("parameters").items()...) {
 		list = append(list, p.resolved())

@@ -1,7 +1,7 @@
-// Package clients makes clients from the API's document, with the generators that
-// people use and the commands of docs/clients.md. Each is compiled, and plays the
-// same story at a real gateway: what a generator misreads in the document fails
-// here. It downloads the generators, so it needs the network.
+// Package clients makes clients from the API's document, with common generators and the
+// commands of docs/clients.md. Each client is compiled and plays the same story at a
+// real gateway. An error of a generator in reading the document fails the test. The
+// package downloads the generators, so it needs the network.
 package clients_test
 
 import (
@@ -40,7 +40,7 @@ another's inbox: 403 ACCESS_DENIED, whole: true
 no path: 404 NOT_FOUND, whole: true
 `
 
-// TestGo: clients that oapi-codegen and ogen make.
+// TestGo makes clients with oapi-codegen and ogen.
 func TestGo(t *testing.T) {
 	slow.Test(t, "it makes and builds two clients, with downloads")
 	t.Parallel()
@@ -59,8 +59,8 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// TestNode: what a client in TypeScript is made with, and the linters, of which
-// npm installs the versions that package-lock.json names.
+// TestNode makes a client in TypeScript and runs the linters. npm installs the versions
+// that package-lock.json names.
 func TestNode(t *testing.T) {
 	slow.Test(t, "npm downloads generators and linters")
 	t.Parallel()
@@ -97,9 +97,9 @@ func TestNode(t *testing.T) {
 func told(t *testing.T, name, said string) {
 	t.Helper()
 	if want := strings.ReplaceAll(story, "NAME", name); said != want {
-		t.Errorf("the client said\n%s\nwant\n%s", said, want)
+		t.Errorf("the client printed\n%s\nwant\n%s", said, want)
 	}
-	t.Logf("the client said\n%s", said)
+	t.Logf("the client printed\n%s", said)
 }
 
 // gateway runs a gateway in the development profile and returns its URL.
@@ -146,7 +146,7 @@ func fetch(t *testing.T, url, dir string) {
 	}
 }
 
-// command returns what docs/clients.md says to type for a generator.
+// command returns the command that docs/clients.md shows for a generator.
 func command(t *testing.T, generator string) string {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/clients.md")
@@ -160,7 +160,7 @@ func command(t *testing.T, generator string) string {
 	return string(block[1])
 }
 
-// copied returns a directory of its own with the files of another.
+// copied returns a new directory with the files of another one.
 func copied(t *testing.T, from string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -170,7 +170,7 @@ func copied(t *testing.T, from string) string {
 	return dir
 }
 
-// twice runs a program that downloads; when it fails it runs once more.
+// twice runs a program that downloads; when it fails, twice runs it once more.
 func twice(t *testing.T, dir, program string, args ...string) {
 	t.Helper()
 	if out, err := try(t, dir, program, args...); err != nil {
@@ -196,8 +196,8 @@ func try(t *testing.T, dir, program string, args ...string) (string, error) {
 	}
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = dir
-	// What is not installed npx must not fetch: the versions of the page and of
-	// package.json would differ.
+	// npx must not fetch a program that is not installed: its version could differ from
+	// those in the page and in package.json.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-p=2", "GOWORK=off", "REDOCLY_TELEMETRY=off",
 		"REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
 	if program != "npm" {

@@ -1,9 +1,8 @@
 package replay
 
-// closed returns the document with every schema closed that stands somewhere in
-// its own right: an object may have no members but those that are named, unless
-// the schema says that it may. The parts of an allOf stay open, because each
-// sees the members of the others too.
+// closed returns the document with every schema closed that stands by itself. An object
+// may have only the members that are named, unless the schema permits others. The parts
+// of an allOf stay open, because each part sees the members of the others too.
 func closed(doc map[string]any) map[string]any {
 	for _, item := range member(doc, "paths") {
 		for _, operation := range item.(map[string]any) {
@@ -34,7 +33,7 @@ func closeContent(holder map[string]any) {
 	}
 }
 
-// closeSchema closes a schema and those inside it.
+// closeSchema closes a schema and the schemas inside it.
 func closeSchema(schema map[string]any) map[string]any {
 	_, isRef := schema["$ref"]
 	_, isAll := schema["allOf"]
@@ -50,7 +49,7 @@ func closeSchema(schema map[string]any) map[string]any {
 	return schema
 }
 
-// closeInside closes the schemas inside a schema, not itself.
+// closeInside closes the schemas inside a schema, but not the schema itself.
 func closeInside(schema map[string]any) {
 	properties := member(schema, "properties")
 	for name, property := range properties {
@@ -67,8 +66,8 @@ func closeInside(schema map[string]any) {
 			list[i] = closeSchema(list[i].(map[string]any))
 		}
 	}
-	// The parts that stand in an allOf itself say more about members of the
-	// others: they stay open at every depth, but what is in their lists does not.
+	// The parts of the allOf say more about members of the others. They stay open at
+	// every depth, except for schemas inside their lists.
 	parts, _ := schema["allOf"].([]any)
 	for _, part := range parts {
 		if part := part.(map[string]any); part["type"] == "object" {

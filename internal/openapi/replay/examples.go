@@ -9,16 +9,16 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi"
 )
 
-// An Example is an operation as the document shows it to people.
+// An Example is an operation as the document shows it to readers.
 type Example struct {
 	Operation string // its operationId
 	Method    string
-	Path      string // with the examples of its parameters, the query's too
+	Path      string // with the examples of its parameters, also those of the query
 	Key       string // the first security scheme that it accepts, "" for none
 	Body      []byte // nil when the operation takes none
 	Status    string // of the answer that the document shows, such as 200
 	Answer    []byte
-	// Refusals are the other answers that it shows, by status.
+	// Refusals are the error answers that the document shows, by status.
 	Refusals map[string][]byte
 }
 
@@ -75,8 +75,8 @@ func example(doc map[string]any, pattern string, item, operation map[string]any)
 	return e, nil
 }
 
-// fill puts the examples of parameters into the path. A parameter of the query
-// without an example is left out.
+// fill puts the examples of parameters into the path. It leaves out a query parameter
+// without an example.
 func (e *Example) fill(doc map[string]any, parameters any) {
 	list, _ := parameters.([]any)
 	for _, p := range list {

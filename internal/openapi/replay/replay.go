@@ -1,10 +1,11 @@
-// Package replay holds what really went over a connection against the document
-// of the API. Only tests import it.
+// Package replay checks the requests and answers of real connections against the
+// document of the API. Only tests import it.
 //
-// A request that the gateway took must be one that the document describes; one
-// that it refused may be anything. Every answer must be described: its status,
-// the codes that the operation has for that status, its headers, and each of
-// its members — one that the document does not name is an error here, though a
+// A request that the gateway accepted must be one that the document describes; a
+// refused request may be anything. Every answer must be described: its status, the
+// codes that the operation has for that status, its headers, and each of its members. A
+// member that the document does not name is an error here, though a client must ignore
+// it.
 // client must ignore it.
 package replay
 
@@ -28,14 +29,14 @@ import (
 	"github.com/amtp-go/amtp/internal/openapi"
 )
 
-// Document is the document of the API, ready to judge.
+// Document is the document of the API, ready to check exchanges.
 type Document struct {
 	judge  validator.Validator
 	routes *http.ServeMux
-	flags  map[string]bool // parameters of queries that are true or false
+	flags  map[string]bool // query parameters that are true or false
 }
 
-// elsewhere is the path under which answers are judged that no operation gave.
+// elsewhere is the path for checks of answers that came from no operation.
 const elsewhere = "/elsewhere"
 
 // Load reads the document that the gateway serves.
@@ -76,7 +77,7 @@ func load(served []byte) (*Document, error) {
 	return d, nil
 }
 
-// flags are the names of the parameters that are a Flag.
+// flags returns the names of the parameters of type Flag.
 func flags(doc map[string]any) map[string]bool {
 	found := make(map[string]bool)
 	note := func(parameter any) {
@@ -116,8 +117,8 @@ func refusal(codes ...string) map[string]any {
 	return map[string]any{"description": strings.Join(codes, " or "), "x-codes": codes, "content": content}
 }
 
-// narrow holds every answer to its codes. The document gives errors one schema, of
-// which generators make one type, and names the codes beside it: x-codes.
+// narrow limits every answer to its codes. The document gives all errors one schema,
+// from which generators make one type, and names the codes beside it: x-codes.
 func narrow(doc map[string]any) {
 	for _, item := range member(doc, "paths") {
 		for _, operation := range item.(map[string]any) {
@@ -152,7 +153,7 @@ type Exchange struct {
 	Body    []byte // of the answer
 }
 
-// Check returns what is not as the document says.
+// Check returns an error that lists where the exchange differs from the document.
 func (d *Document) Check(x Exchange) error {
 	route := d.route(x.Request)
 	where := elsewhere
@@ -167,7 +168,7 @@ func (d *Document) Check(x Exchange) error {
 		faults = append(faults, d.checkAnswer(x, where))
 	}
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("%s %.100s is not as %s says: %w", x.Request.Method, x.Request.URL, orNone(route), err)
+		return fmt.Errorf("%s %.100s differs from %s: %w", x.Request.Method, x.Request.URL, orNone(route), err)
 	}
 	return nil
 }
@@ -189,8 +190,8 @@ func (d *Document) route(r *http.Request) string {
 	return route
 }
 
-// undoubled returns the path of a URL, without the slash that a client doubles
-// whose own URL ends in one.
+// undoubled returns the path of a URL without a doubled slash. A client doubles it if
+// its base URL ends in a slash.
 func undoubled(u *url.URL) *url.URL {
 	at := &url.URL{Path: u.Path, RawPath: u.RawPath}
 	for strings.HasPrefix(at.Path, "//") {
@@ -199,7 +200,7 @@ func undoubled(u *url.URL) *url.URL {
 	return at
 }
 
-// strayed reports whether the answer says that no operation was reached.
+// strayed reports whether the answer shows that the request reached no operation.
 func (x Exchange) strayed() bool {
 	var refused struct {
 		Error struct{ Code string }
@@ -219,9 +220,9 @@ func (d *Document) checkRequest(x Exchange) error {
 	return joined("the request", faults)
 }
 
-// described writes a query as the document has it: without parameters that have
-// no value, which count as absent, and a flag as true or false, for which the
-// gateway takes 1 and 0 too.
+// described returns a query in the form of the document. Parameters without a value are
+// left out, because they count as absent. A flag is true or false, where the gateway
+// also accepts 1 and 0.
 func (d *Document) described(query url.Values) string {
 	for name, values := range query {
 		if len(values) == 1 && values[0] == "" {
@@ -241,7 +242,7 @@ func (d *Document) checkAnswer(x Exchange, pattern string) error {
 	if pattern == elsewhere {
 		method = http.MethodGet
 	}
-	// What the path names does not matter to the answer's form.
+	// The values in the path do not matter to the form of the answer.
 	plain := strings.NewReplacer("{", "", "}", "").Replace(pattern)
 	_, faults := d.judge.ValidateHttpResponse(&http.Request{Method: method, URL: &url.URL{Path: plain}}, &http.Response{
 		StatusCode: x.Status, Header: x.Header, Body: io.NopCloser(bytes.NewReader(x.Body)),

@@ -30,7 +30,7 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
-// TestCheck shows what is found and what is not.
+// TestCheck: which differences are found, and which are allowed.
 func TestCheck(t *testing.T) {
 	d := loaded(t)
 	const (
@@ -90,8 +90,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestExamplesAreDescribed: what the document shows as an example is what it
-// describes, requests, answers and errors.
+// TestExamplesAreDescribed: the examples in the document match what it describes:
+// requests, answers and errors.
 func TestExamplesAreDescribed(t *testing.T) {
 	d := loaded(t)
 	all, err := Examples()
@@ -127,8 +127,8 @@ func TestExamplesAreDescribed(t *testing.T) {
 	}
 }
 
-// TestErrorsAreReal: the errors that the document shows have texts that stand in
-// the source, as docs/errors.md lists them.
+// TestErrorsAreReal: the texts of the errors in the document are in the source, as
+// docs/errors.md lists them.
 func TestErrorsAreReal(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/errors.md")
 	if err != nil {
@@ -156,7 +156,7 @@ func TestErrorsAreReal(t *testing.T) {
 			}
 			said := refused.Error.Message
 			if said != "" && !slices.ContainsFunc(texts, func(r *regexp.Regexp) bool { return r.MatchString(said) }) {
-				t.Errorf("%s %s shows %q, which no gateway says", e.Operation, status, said)
+				t.Errorf("%s %s shows %q, which no gateway returns", e.Operation, status, said)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Two agents and a client that oapi-codegen made: go run . URL NAME
+// Two agents with a client that oapi-codegen made: go run . URL NAME
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 
 var ctx = context.Background()
 
-// client returns the client of an agent with that key, or of nobody.
+// client returns the client of an agent with that key, or one without a key.
 func client(url, key string) *amtp.ClientWithResponses {
 	c, err := amtp.NewClientWithResponses(url, amtp.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 		if key != "" {
@@ -32,7 +32,7 @@ func check(step string, err error) {
 	}
 }
 
-// must returns what an answer brought, or ends the story.
+// must returns the content of an answer, or ends the story.
 func must[T any](step string, brought *T, body []byte, status string) *T {
 	if brought == nil {
 		check(step, fmt.Errorf("%s %s", status, body))
@@ -40,7 +40,7 @@ func must[T any](step string, brought *T, body []byte, status string) *T {
 	return brought
 }
 
-// refused tells of an answer that had to be a refusal.
+// refused prints an answer that must be a refusal.
 func refused(step string, answer *amtp.Refusal, status int) {
 	if answer == nil {
 		check(step, fmt.Errorf("status %d, want a refusal", status))

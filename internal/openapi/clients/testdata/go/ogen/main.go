@@ -1,4 +1,4 @@
-// Two agents and a client that ogen made: go run . URL NAME
+// Two agents with a client that ogen made: go run . URL NAME
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 var ctx = context.Background()
 
-// key is an agent's key, or none.
+// key is an agent's key, or "" for none.
 type key string
 
 // AgentKey implements amtp.SecuritySource.
@@ -54,7 +54,7 @@ func check(step string, err error) {
 	}
 }
 
-// must returns the answer of the wanted kind, or ends the story.
+// must returns the expected answer, or ends the story.
 func must[T any](step string, answer any, err error) T {
 	check(step, err)
 	brought, ok := answer.(T)
@@ -64,7 +64,7 @@ func must[T any](step string, answer any, err error) T {
 	return brought
 }
 
-// refused tells of an answer that had to be a refusal.
+// refused prints an answer that must be a refusal.
 func refused(step string, status int, answer amtp.Refusal) {
 	e := answer.Error
 	whole := e.Message != "" && e.RequestID != "" && !time.Time(e.Timestamp).IsZero()
