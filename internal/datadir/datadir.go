@@ -22,17 +22,17 @@ import (
 // The names of the files in the directory that commands read.
 const (
 	AdminKeyFile = "admin.key"    // the key, one line; mode 0600
-	SealKeyFile  = "seal.key"     // what the secrets in the store are sealed with, 32 bytes; mode 0600
-	GatewayFile  = "gateway.json" // where the gateway listens, written by [Record]
+	SealKeyFile  = "seal.key"     // the key that seals the secrets in the store, 32 bytes; mode 0600
+	GatewayFile  = "gateway.json" // where the gateway listens; [Record] writes it
 )
 
 // Running is the content of GatewayFile: a gateway that was started here.
 type Running struct {
 	URL    string `json:"url"` // http://127.0.0.1:8080
 	PID    int    `json:"pid"`
-	Domain string `json:"domain,omitempty"` // that it serves
-	// Certificate is the one, in PEM form, by which the gateway proves itself to callers of
-	// URL, when it speaks TLS.
+	Domain string `json:"domain,omitempty"` // the domain that the gateway serves
+	// Certificate is the certificate, in PEM form, by which a gateway with TLS proves
+	// itself to callers of URL.
 	Certificate string `json:"certificate,omitempty"`
 }
 
@@ -79,7 +79,7 @@ func Recorded(dir string, r Running) bool {
 	return err == nil && json.Unmarshal(b, &noted) == nil && noted.PID == r.PID
 }
 
-// Forget takes the note away with which a gateway recorded r. One of another gateway
+// Forget removes the note with which a gateway recorded r. The note of another gateway
 // stays.
 func Forget(dir string, r Running) error {
 	if !Recorded(dir, r) {
@@ -97,7 +97,8 @@ func Forget(dir string, r Running) error {
 // claim on dir: after a crash the record stays, and any program may listen at the address.
 // All files in dir must belong to one user, and no other user may be able to write them.
 func AdminKey(dir, base string) (string, bool) {
-	// The record is read under a claim that was seen: one from before was removed.
+	// The record is read only after a claim was seen. Acquire removes a record from
+	// before it.
 	here, claimed := Holder(dir)
 	if _, one := Owner(dir); !one || !claimed || !loopback.IsURL(base) || !sameURL(here.URL, base) {
 		return "", false

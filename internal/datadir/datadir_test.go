@@ -68,9 +68,8 @@ func TestAdminKeyGoesToTheRecordedLoopbackAddressOnly(t *testing.T) {
 	}
 }
 
-// TestCertificateIsThatOfTheRecordedAddress: a certificate that is in no
-// authority's name counts for the address that was recorded with it, while the
-// gateway runs.
+// TestCertificateIsThatOfTheRecordedAddress: while the gateway runs, a certificate that
+// no authority signed is valid for the address recorded with it.
 func TestCertificateIsThatOfTheRecordedAddress(t *testing.T) {
 	dir := t.TempDir()
 	release := claim(t, dir)
@@ -115,8 +114,8 @@ func TestAdminKeyNeedsAKey(t *testing.T) {
 	}
 }
 
-// TestAdminKeyNeedsARunningGateway: what a killed gateway left behind is no
-// reason to send its key to whoever has its port now.
+// TestAdminKeyNeedsARunningGateway: the record of a killed gateway is no reason to send
+// its key to a program that has its port now.
 func TestAdminKeyNeedsARunningGateway(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, AdminKeyFile, "secret\n")
@@ -133,8 +132,8 @@ func TestAdminKeyNeedsARunningGateway(t *testing.T) {
 	}
 }
 
-// TestARecordOfACrashEndsWithTheNextClaim: between the claim and its own record
-// a gateway migrates and recovers, and what the last one wrote is not its address.
+// TestARecordOfACrashEndsWithTheNextClaim: between its claim and its own record a
+// gateway migrates and recovers. The record of the last gateway is not its address.
 func TestARecordOfACrashEndsWithTheNextClaim(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, AdminKeyFile, "secret\n")
@@ -166,7 +165,7 @@ func TestAskingDoesNotLookLikeAClaim(t *testing.T) {
 		t.Error("held = true while another command asks, want false")
 	}
 	if _, err := Acquire(dir); err == nil {
-		t.Error("a claim beside one who asks succeeded, want it to wait and to give up")
+		t.Error("a claim succeeded while a command asks, want it to wait and to give up")
 	}
 }
 
@@ -205,8 +204,9 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// TestAClaimIsOnAFile: who deletes or replaces the lock file ends the claim, whose
-// holder is told; a second process gets it then, unless the database is held.
+// TestAClaimIsOnAFile: deleting or replacing the lock file ends the claim, and its
+// holder is told. A second process can then claim the directory, unless the database is
+// locked.
 func TestAClaimIsOnAFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("SKIPPED: Windows lets nobody delete or replace a file that is open")
@@ -242,7 +242,7 @@ func TestAClaimIsOnAFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := Acquire(dir); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:7 (process 42)") {
-				t.Errorf("a claim beside one who holds the database = %v, want who that is", err)
+				t.Errorf("a claim while another process has the database = %v, want its name", err)
 			}
 		}
 		if err := f.Close(); err != nil {

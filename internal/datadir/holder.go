@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// Holder reports whether some process has the claim on dir, and where the
-// gateway listens that wrote it down; a process that is no gateway did not.
+// Holder reports whether a process holds the claim on dir. If that process is a gateway
+// that recorded its address, Holder also returns the record.
 func Holder(dir string) (running Running, claimed bool) {
 	if !held(dir) {
 		return running, false

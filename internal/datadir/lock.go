@@ -12,11 +12,11 @@ import (
 	"github.com/amtp-go/amtp/internal/filelock"
 )
 
-// Claim is a process's hold on a data directory. The operating system ends it
-// with the process, however that dies.
+// Claim is a process's hold on a data directory. The operating system ends it when the
+// process ends, in whatever way.
 type Claim struct {
 	file *os.File
-	name string // under which file was opened
+	name string // the name under which file was opened
 }
 
 // lockFile is the file that a claim locks. The store in the directory locks DatabaseFile as
@@ -26,14 +26,14 @@ const (
 	DatabaseFile = "amtp.db"
 )
 
-// A command that asks whether the directory is held keeps a claim off for an
-// instant, so a refusal is final only after a few tries.
+// A command that asks whether the directory is claimed blocks a claim for an instant.
+// So a refusal is final only after a few tries.
 const (
 	claimTries = 5
 	claimPause = 20 * time.Millisecond
 )
 
-// errMoved is met when the lock file was deleted or replaced just now.
+// errMoved means that the lock file was deleted or replaced just now.
 var errMoved = errors.New("the lock file is another one meanwhile")
 
 // Acquire claims the directory, or says which process has it. When it returns, the note of
@@ -57,8 +57,8 @@ func Acquire(dir string) (*Claim, error) {
 	}
 }
 
-// attempt locks the file that has the name, makes sure that no other process has the
-// database, and takes away what a crashed gateway recorded.
+// attempt locks the file of that name, checks that no other process has the database,
+// and removes the record of a crashed gateway.
 func attempt(dir string) (*Claim, error) {
 	name := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -83,7 +83,7 @@ func attempt(dir string) (*Claim, error) {
 	return c, nil
 }
 
-// databaseFree is filelock.ErrLocked while another process has the database.
+// databaseFree returns filelock.ErrLocked while another process has the database.
 func databaseFree(name string) error {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,11 +126,11 @@ func held(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close() // it was only tried
+	defer f.Close() // the claim was only a test
 	return errors.Is(filelock.Shared(f), filelock.ErrLocked)
 }
 
-// holder names the gateway that runs in the directory, as it wrote it down.
+// holder names the gateway that runs in the directory, as its record says.
 func holder(dir string) string {
 	b, err := os.ReadFile(filepath.Join(dir, GatewayFile))
 	var r Running

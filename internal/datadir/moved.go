@@ -12,13 +12,13 @@ import (
 	"github.com/amtp-go/amtp/internal/managedfile"
 )
 
-// MovedFile says in a directory that its data was moved elsewhere, or is being
-// moved: no gateway starts there.
+// MovedFile records in a directory that its data was moved elsewhere, or is being
+// moved. No gateway starts there.
 const MovedFile = "moved.json"
 
 // Moved is the content of MovedFile.
 type Moved struct {
-	ID   string    `json:"id"` // of the move, which a second try goes on with
+	ID   string    `json:"id"` // of the move, which a second try continues
 	To   string    `json:"to"` // without its password
 	At   time.Time `json:"at"`
 	Done bool      `json:"done"`
@@ -39,8 +39,8 @@ func ReadMoved(dir string) (m Moved, moved bool, err error) {
 	return m, true, nil
 }
 
-// Write puts the note into the directory. It is whole and on the disk, or not
-// there.
+// Write writes the note into the directory. Afterwards it is whole and on the disk, or
+// not there.
 func (m Moved) Write(dir string) error {
 	b, err := json.Marshal(m)
 	if err != nil {

@@ -19,13 +19,12 @@ var own = []string{
 	"amtp.reserve", "backup.json", "gateway.crt", "gateway.key",
 }
 
-// ErrOwn is met by a command that would write another thing over a file of a data
-// directory.
+// ErrOwn means that a command would overwrite a file of a data directory.
 var ErrOwn = errors.New("a file of a gateway's data directory")
 
-// Foreign refuses the name of a file that a gateway keeps in its data directory, whether
-// the file exists or not, and through any links. Anything else that is written there
-// destroys what the gateway has, or what it will read.
+// Foreign refuses the name of a file that a gateway keeps in its data directory,
+// whether the file exists or not, and through any links. Another program's output there
+// would destroy the gateway's data, or would be read as such.
 func Foreign(name string) error {
 	for _, place := range places(name) {
 		dir := filepath.Dir(place)
@@ -36,7 +35,8 @@ func Foreign(name string) error {
 	return nil
 }
 
-// places are where a name is, and where a link of that name leads.
+// places returns the places of a name: its own, and the one to which a link of that
+// name leads.
 func places(name string) (list []string) {
 	abs, err := filepath.Abs(name)
 	if err != nil {
@@ -47,7 +47,7 @@ func places(name string) (list []string) {
 	}
 	if target, err := filepath.EvalSymlinks(abs); err == nil {
 		list = append(list, target)
-	} else if to, err := os.Readlink(abs); err == nil { // to a file that is not there
+	} else if to, err := os.Readlink(abs); err == nil { // a link to a file that does not exist
 		if !filepath.IsAbs(to) {
 			to = filepath.Join(filepath.Dir(abs), to)
 		}

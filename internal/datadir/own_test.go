@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestForeign: no name and no link leads to a file of a data directory; other files,
-// in it and elsewhere, are nobody's business.
+// TestForeign: a name or a link that leads to a file of a data directory is refused.
+// Other files, in it and elsewhere, are allowed.
 func TestForeign(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	write(t, dir, DatabaseFile, "")
@@ -28,7 +28,7 @@ func TestForeign(t *testing.T) {
 		}
 	}
 	if runtime.GOOS == "windows" {
-		return // links need a right there
+		return // links need a privilege there
 	}
 	links := filepath.Join(other, "links")
 	err := errors.Join(os.Symlink(dir, links), os.Symlink(filepath.Join(dir, AdminKeyFile),

@@ -8,9 +8,9 @@ import (
 // OpenError says that other users can use a data directory or a file in it. A user who can
 // write there could plant keys, or take the gateway's place.
 type OpenError struct {
-	Path string // of what is open
+	Path string // the file or directory that others can use
 	Why  string
-	Mend string // a command, "" where there is none
+	Mend string // a command, "" if there is none
 }
 
 func (e *OpenError) Error() string {

@@ -100,8 +100,8 @@ func foreign(info fs.FileInfo) fs.FileMode {
 	return 0o022
 }
 
-// ownGroup reports whether a group is that of one user alone: it has his name, and
-// the list of groups names no other member.
+// ownGroup reports whether a group belongs to one user alone: it has that user's name,
+// and the list of groups names no other member.
 func ownGroup(uid, gid uint32) bool {
 	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
 	if err != nil || u.Gid != strconv.FormatUint(uint64(gid), 10) {
@@ -111,8 +111,8 @@ func ownGroup(uid, gid uint32) bool {
 	return err == nil && hasOnly(groups, u)
 }
 
-// hasOnly reports whether the user's group has his name and no other member, in a list
-// of groups as group(5) has it.
+// hasOnly reports whether the user's group has that user's name and no other member, in
+// a list of groups in the form of group(5).
 func hasOnly(groups []byte, u *user.User) bool {
 	for line := range strings.Lines(string(groups)) {
 		f := strings.Split(strings.TrimSpace(line), ":")

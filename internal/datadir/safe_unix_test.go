@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestSafe: what sshd would refuse is refused, with the file and the way out.
+// TestSafe: rights that sshd would refuse are refused, and the error names the file and
+// a way out.
 func TestSafe(t *testing.T) {
 	type file struct {
 		name string
@@ -21,7 +22,7 @@ func TestSafe(t *testing.T) {
 		dir   os.FileMode
 		files []file
 		want  string // "" is safe
-		group bool   // it is about the group, and safe where that is the user's alone
+		group bool   // a case about the group, which is safe if the group is the user's alone
 	}{
 		{"as the gateway makes it", 0o700, []file{{AdminKeyFile, 0o600}, {SealKeyFile, 0o600}, {DatabaseFile, 0o600},
 			{ConfigFile, 0o644}}, "", false},
@@ -74,8 +75,8 @@ func TestSafe(t *testing.T) {
 	}
 }
 
-// TestOwnGroup: what the group of one user alone may write is nobody else's, as where
-// files are made with umask 002.
+// TestOwnGroup: a group with one user as its only member gives no other user the right
+// to write, as where files are made with umask 002.
 func TestOwnGroup(t *testing.T) {
 	const groups = "root:x:0:\nusers:x:100:\nann:x:1000:\nben:x:1001:ben\ncarl:x:1002:carl,eve\nold:x:1003:\n\nbroken\n"
 	for _, c := range []struct {
@@ -90,11 +91,11 @@ func TestOwnGroup(t *testing.T) {
 		}
 	}
 	if ownGroup(0, 1) || ownGroup(4_000_000_000, 4_000_000_000) {
-		t.Error("another group than a user's first, or that of a user whom nobody knows, is his own")
+		t.Error("a group other than a user's first, or the group of an unknown user, counts as the user's own")
 	}
 }
 
-// TestSafeAbove: whoever may rename the directory has it.
+// TestSafeAbove: a user who may rename the directory controls it.
 func TestSafeAbove(t *testing.T) {
 	above := filepath.Join(t.TempDir(), "above")
 	dir := filepath.Join(above, "data")
@@ -118,7 +119,7 @@ func TestSafeAbove(t *testing.T) {
 	}
 }
 
-// TestSafeOwners: what another user put there is refused.
+// TestSafeOwners: files of another user are refused.
 func TestSafeOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("NOT VERIFIED: only root can give files to others, so nothing here belongs to a stranger")
