@@ -18,7 +18,7 @@ type Cache[K comparable, V any] struct {
 
 	mu      sync.Mutex
 	entries map[K]*entry[K, V]
-	fresh   queue[K, V] // asked for once, or not for long
+	fresh   queue[K, V] // asked for once, or not lately
 	used    queue[K, V] // asked for again
 }
 

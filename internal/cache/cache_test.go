@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestFlood asks for some keys again and again while ten times the room of new
-// ones come, each of which is asked for once.
+// TestFlood asks for some keys again and again, while ten times as many new keys as
+// there is room for are asked for once each.
 func TestFlood(t *testing.T) {
 	const room, busy = 1000, 700
 	c := New[int, int](room)
@@ -24,12 +24,12 @@ func TestFlood(t *testing.T) {
 	}
 	for key := range busy {
 		if _, ok := c.Get(key); !ok {
-			t.Fatalf("key %d of %d that are in use was driven out by keys that nobody asks for", key, busy)
+			t.Fatalf("key %d of %d that are in use was evicted by keys that were asked for once", key, busy)
 		}
 	}
 }
 
-// TestInUseChanges fills the cache with keys in use; then others are.
+// TestInUseChanges fills the cache with keys in use, and then uses other keys.
 func TestInUseChanges(t *testing.T) {
 	const room = 100
 	c := New[int, int](room)
@@ -40,11 +40,11 @@ func TestInUseChanges(t *testing.T) {
 	}
 	for key := 3*room - room/2; key < 3*room; key++ {
 		if _, ok := c.Get(key); !ok {
-			t.Fatalf("key %d is not kept, which was in use lately", key)
+			t.Fatalf("key %d was in use lately and is not kept", key)
 		}
 	}
 	if _, ok := c.Get(0); ok {
-		t.Fatal("key 0 is kept, which was not in use for three times the room")
+		t.Fatal("key 0 is kept; it was not used while three times the room went through the cache")
 	}
 }
 
@@ -53,17 +53,17 @@ func TestTooHeavy(t *testing.T) {
 	c.Set("a", 4)
 	c.Set("b", 11)
 	if n, ok := c.Get("b"); ok {
-		t.Errorf("b = %d is kept, which weighs more than there is room", n)
+		t.Errorf("b = %d is kept; it weighs more than the room", n)
 	}
 	c.Set("a", 11)
 	if n, ok := c.Get("a"); ok {
-		t.Errorf("a = %d, want none: its value of now is too heavy, and the one before is over", n)
+		t.Errorf("a = %d, want none: its new value is too heavy, and the former was replaced", n)
 	}
 }
 
-// TestModel does anything with a cache and compares it with a map that never
-// forgets: what it returns was set last, what was set just now is there, and
-// the weight of all that is there is within the room.
+// TestModel does random operations on a cache and compares it with a map that never
+// forgets. A returned value is the last one set, a value set just now is there, and the
+// total weight is within the room.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		room := rapid.IntRange(1, 40).Draw(t, "room")
@@ -108,7 +108,8 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// TestTogether has many ask for the same keys at once: each value is made once.
+// TestTogether: many goroutines ask for the same keys at once, and each value is made
+// once.
 func TestTogether(t *testing.T) {
 	const keys = 50
 	c := New[int, *int](keys)

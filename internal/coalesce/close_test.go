@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestTheEndOfTLSCutsNothing: TLS forbids further writes by a deadline that has
-// passed; what was written before still arrives, with its close_notify.
+// TestTheEndOfTLSCutsNothing: TLS forbids further writes by a deadline in the past.
+// Bytes that were written before still arrive, with the close_notify.
 func TestTheEndOfTLSCutsNothing(t *testing.T) {
 	config := selfSigned(t)
 	for _, halfFirst := range []bool{false, true} {
@@ -34,7 +34,7 @@ func TestTheEndOfTLSCutsNothing(t *testing.T) {
 			if _, err := server.Write(answer); err != nil {
 				t.Fatal(err)
 			}
-			synctest.Wait() // it is on its way, and nobody reads
+			synctest.Wait() // the bytes are on their way, and the other side does not read
 			if halfFirst {
 				if err := server.CloseWrite(); err != nil {
 					t.Fatal(err)
@@ -53,8 +53,8 @@ func TestTheEndOfTLSCutsNothing(t *testing.T) {
 	}
 }
 
-// TestADeadlineDoesNotKeepOpen: who moves the deadline while another closes the
-// connection, as net/http does between two requests, keeps nothing open.
+// TestADeadlineDoesNotKeepOpen: a goroutine may move the deadline while another closes
+// the connection, as net/http does between two requests. That keeps nothing open.
 func TestADeadlineDoesNotKeepOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, there := accepted(t)
@@ -67,22 +67,22 @@ func TestADeadlineDoesNotKeepOpen(t *testing.T) {
 		}
 		synctest.Wait()
 		began := time.Now()
-		go c.Close() // where it waits, the test says how long
+		go c.Close() // if it waits, the test measures how long
 		synctest.Wait()
 		_ = c.SetWriteDeadline(time.Time{}) // refused, or too late
 		_ = c.SetDeadline(began.Add(time.Hour))
 		if _, err := there.Write([]byte("x")); err == nil {
-			t.Error("what the other side writes was read after Close")
+			t.Error("bytes of the other side were read after Close")
 		}
 		l.Wait()
 		if took := time.Since(began); took > closeTime {
-			t.Errorf("what was left took %v, want %v at the most", took, closeTime)
+			t.Errorf("sending the rest took %v, want %v at the most", took, closeTime)
 		}
 	})
 }
 
-// TestCloseDoesNotWait: a server that closes thousands of connections, whose
-// other sides do not read, one after the other has soon done so.
+// TestCloseDoesNotWait: a server soon closes thousands of connections one after the
+// other, although their other sides do not read.
 func TestCloseDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := accepted(t)
@@ -130,7 +130,7 @@ type one struct {
 
 func (o *one) Accept() (net.Conn, error) { return o.conn, nil }
 
-// TestARestingConnectionHoldsNoBuffer: thousands of connections rest.
+// TestARestingConnectionHoldsNoBuffer, because thousands of connections are idle.
 func TestARestingConnectionHoldsNoBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
@@ -146,7 +146,7 @@ func TestARestingConnectionHoldsNoBuffer(t *testing.T) {
 	})
 }
 
-// TestWhoDoesNotReadHoldsLittle: what is on its way counts as what waits.
+// TestWhoDoesNotReadHoldsLittle: bytes that are being sent count like bytes that wait.
 func TestWhoDoesNotReadHoldsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -169,7 +169,7 @@ func TestWhoDoesNotReadHoldsLittle(t *testing.T) {
 	})
 }
 
-// holds returns how many bytes of memory what is written takes.
+// holds returns how many bytes of memory the written data takes.
 func (c *Conn) holds() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

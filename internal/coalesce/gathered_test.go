@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// gate is a connection whose writes wait until they are let through.
+// gate is a connection whose writes wait until the test lets them through.
 type gate struct {
 	net.Conn
 	open chan struct{}
@@ -46,7 +46,7 @@ func TestWhatIsWrittenMeanwhileLeavesTogether(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		c := New(g)
 		write(t, c, "first")
-		synctest.Wait() // it is on its way
+		synctest.Wait() // the piece is being sent
 		for i := range 10 {
 			write(t, c, fmt.Sprint(i))
 		}
@@ -102,8 +102,8 @@ func TestWritesWaitForRoom(t *testing.T) {
 	})
 }
 
-// TestManyWriters sends from many at once over TCP: every piece arrives whole, and
-// those of one writer in their order.
+// TestManyWriters sends from many goroutines at once over TCP. Every piece arrives
+// whole, and the pieces of one writer arrive in order.
 func TestManyWriters(t *testing.T) {
 	const writers, each = 16, 500
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -153,8 +153,8 @@ func TestManyWriters(t *testing.T) {
 	}
 }
 
-// TestReadsAheadOfShortReads: a short read takes what has arrived from the system
-// once, a long one goes around the buffer.
+// TestReadsAheadOfShortReads: the first of several short reads takes from the system
+// everything that has arrived. A long read goes around the buffer.
 func TestReadsAheadOfShortReads(t *testing.T) {
 	reads := &counting{rest: bytes.Repeat([]byte("0123456789"), 1000)}
 	c := New(reads)
@@ -165,7 +165,7 @@ func TestReadsAheadOfShortReads(t *testing.T) {
 		}
 	}
 	if reads.n != 1 {
-		t.Errorf("100 short reads asked the system %d times, want once", reads.n)
+		t.Errorf("100 short reads made %d system reads, want once", reads.n)
 	}
 	rest, err := io.ReadAll(c)
 	if err != nil || len(rest) != 10_000-500 {
