@@ -17,7 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// hall is a Limits with a clock that is set by hand.
+// hall is a Limits with a clock that the test sets.
 type hall struct {
 	*Limits
 	t   testing.TB
@@ -37,7 +37,7 @@ func open(t testing.TB, o Options) *hall {
 	return h
 }
 
-// visit is a message, and who brings it.
+// visit is a message with its sender and the address from which it comes.
 type visit struct {
 	class  class
 	from   string // address
@@ -76,7 +76,7 @@ func principal(m *amtp.Message, c class, from string) *gateway.Principal {
 	return p
 }
 
-// comes brings a message and returns the refusal.
+// comes offers a message and returns the refusal.
 func (h *hall) comes(v visit) *amtp.Error {
 	h.t.Helper()
 	m := message(h.t, v.sender, v.inbox, v.bytes)
@@ -89,8 +89,8 @@ func (h *hall) comes(v visit) *amtp.Error {
 	return refused
 }
 
-// count returns how many messages are taken, of those that the function makes, before
-// one is refused, and by which limit that was.
+// count returns how many messages that the function makes are accepted before one is
+// refused, and by which limit that was.
 func (h *hall) count(most int, next func(i int) visit) (int, string) {
 	h.t.Helper()
 	for i := range most {
@@ -107,7 +107,7 @@ func (h *hall) count(most int, next func(i int) visit) (int, string) {
 
 func v4(i, j int) string { return fmt.Sprintf("198.%d.%d.%d", 18+i>>8&1, i&255, j&255) }
 
-// TestEveryKind: each kind is bounded by its own rate, when everything else about the
+// TestEveryKind: each kind is bounded by its own rate, while everything else about the
 // messages changes.
 func TestEveryKind(t *testing.T) {
 	any := func(i int) visit {
@@ -199,13 +199,13 @@ func TestEveryKind(t *testing.T) {
 				tc.want, tc.limit)
 		}
 		if e := h.comes(any(50_000)); e != nil {
-			t.Errorf("%s: somebody else is refused beside it: %v", tc.name, e)
+			t.Errorf("%s: meanwhile another caller is refused: %v", tc.name, e)
 		}
 	}
 }
 
-// TestFiftyTimes: what a domain may bring that signs and is known is 50 times what a
-// stranger's may, in messages and in bytes.
+// TestFiftyTimes: a known domain that signs may send 50 times as much as a stranger's
+// domain, in messages and in bytes.
 func TestFiftyTimes(t *testing.T) {
 	all := ratesOf(&Options{Messages: 120, Bytes: 1 << 20, Largest: 10 << 20})
 	for u := range 2 {
@@ -224,9 +224,9 @@ func TestFiftyTimes(t *testing.T) {
 	}
 }
 
-// TestBytesAtOnce: of no other domain, address or network more than 4 GiB come at
-// once, or a minute's bytes, whatever comes in a minute. An agent here has as many times
-// a stranger's bytes as a stranger's messages.
+// TestBytesAtOnce: at most 4 GiB, or the bytes of one minute, may come at once from one
+// other domain, address or network, whatever its rate. An agent here may send as many
+// times a stranger's bytes as a stranger's messages.
 func TestBytesAtOnce(t *testing.T) {
 	for _, bytes := range []int64{1 << 10, 1 << 20, 16 << 20, 1 << 30, 1 << 40} {
 		all := ratesOf(&Options{Messages: 1200, Bytes: bytes, Largest: 10 << 20})
@@ -254,7 +254,7 @@ func TestBytesAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnAgentThatWritesMuch is served however long it does: 2 MB a second.
+// TestAnAgentThatWritesMuch is accepted for any length of time: 2 MB a second.
 func TestAnAgentThatWritesMuch(t *testing.T) {
 	h := open(t, Options{Messages: 1200, Bytes: 1 << 20, Largest: 10 << 20})
 	m := message(t, "ann@ours.example", "bob@ours.example", 10<<20)
@@ -268,7 +268,7 @@ func TestAnAgentThatWritesMuch(t *testing.T) {
 	}
 }
 
-// TestBytes are bounded beside messages.
+// TestBytes are bounded in addition to messages.
 func TestBytes(t *testing.T) {
 	h := open(t, Options{Messages: 1000, Bytes: 1024, Largest: 1024})
 	got, limit := h.count(1000, func(i int) visit {
@@ -280,7 +280,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestWhatIsUsedComesBack, evenly.
+// TestWhatIsUsedComesBack: a used rate comes back evenly.
 func TestWhatIsUsedComesBack(t *testing.T) {
 	h := open(t, Options{})
 	ann := func(int) visit { return visit{stranger, "192.0.2.1", "ann@far.example", "bob@ours.example", 0} }
@@ -298,7 +298,7 @@ func TestWhatIsUsedComesBack(t *testing.T) {
 	}
 }
 
-// TestARefusedMessageUsesNothing: also of the limits that it is within.
+// TestARefusedMessageUsesNothing, not even of the limits that it is within.
 func TestARefusedMessageUsesNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := open(t, Options{})
@@ -320,7 +320,7 @@ func TestARefusedMessageUsesNothing(t *testing.T) {
 	})
 }
 
-// all is everything that is used, as text.
+// all returns all used rates as text.
 func (h *hall) all() string {
 	used := map[string]gateway.Spent{}
 	for c := range h.tables {
@@ -337,7 +337,8 @@ func (h *hall) all() string {
 	return string(b)
 }
 
-// TestOneFullInbox refuses its own copy only; a message for full ones alone is refused.
+// TestOneFullInbox refuses only its own copy of a message. A message for full inboxes
+// only is refused.
 func TestOneFullInbox(t *testing.T) {
 	h := open(t, Options{})
 	if got, limit := h.count(100, func(i int) visit {
@@ -362,7 +363,7 @@ func TestOneFullInbox(t *testing.T) {
 	}
 }
 
-// TestEveryRecipientCounts, also one that does not exist and is left out.
+// TestEveryRecipientCounts, also one that does not exist and gets no message.
 func TestEveryRecipientCounts(t *testing.T) {
 	h := open(t, Options{})
 	m,
@@ -381,7 +382,7 @@ func TestEveryRecipientCounts(t *testing.T) {
 	}
 }
 
-// TestTheSameInboxTwice counts twice, and is one entry.
+// TestTheSameInboxTwice counts twice, but has one entry.
 func TestTheSameInboxTwice(t *testing.T) {
 	h := open(t, Options{})
 	m := message(t, "ann@far.example", "bob@ours.example", 0)
@@ -397,7 +398,8 @@ func TestTheSameInboxTwice(t *testing.T) {
 	}
 }
 
-// TestThisMachineHasNoNetwork: a proxy on it brings everybody's messages.
+// TestThisMachineHasNoNetwork: a proxy on this machine brings the messages of all
+// callers.
 func TestThisMachineHasNoNetwork(t *testing.T) {
 	h := open(t, Options{})
 	for i, from := range []string{"127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"} {
@@ -410,7 +412,7 @@ func TestThisMachineHasNoNetwork(t *testing.T) {
 }
 
 // TestMemoryIsBounded: a million names that an attacker chooses leave a bounded number
-// of entries, and who used much is still bounded after them.
+// of entries. A name that used much is still bounded after them.
 func TestMemoryIsBounded(t *testing.T) {
 	h := open(t, Options{Messages: 1})
 	p := &gateway.Principal{}
@@ -446,11 +448,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d entries are remembered, want at most %d", n, 6*entriesOfKind)
 	}
 	if refused := spendAs(netip.MustParseAddr("203.0.113.1"), heavy); refused == nil {
-		t.Error("who had used all that it may is forgotten behind names that used one message each")
+		t.Error("a name that used its whole rate is forgotten after names that used one message each")
 	}
 }
 
-// TestEarly: an address that is over is refused before its message is read, unless
+// TestEarly: an address beyond its rate is refused before its message is read, unless
 // proven messages come from there.
 func TestEarly(t *testing.T) {
 	h := open(t, Options{})
@@ -469,16 +471,16 @@ func TestEarly(t *testing.T) {
 		t.Errorf("a neighbour is refused early: %v", refused)
 	}
 	if refused := h.comes(visit{newcomer, "192.0.2.1", "ann@signed.example", "bob@ours.example", 0}); refused != nil {
-		t.Fatalf("what is proven is refused: %v", refused)
+		t.Fatalf("a proven message is refused: %v", refused)
 	}
 	if refused := h.Early(from); refused != nil {
-		t.Errorf("after a proven message: %v, want to be listened to", refused)
+		t.Errorf("after a proven message: %v, want the next message to be read", refused)
 	}
 }
 
-// TestReadForNothing: however a flood is refused, by what it is or by whatever limit, no
-// more of it is read than its address may bring; a proven message raises that, for the
-// time and the domain that it proves. Nobody else's room is used by it.
+// TestReadForNothing: a flood may be refused for its content or for any limit. No more
+// of it is read than its address may send. A proven message raises that, for the time
+// and the domain that it proves. The flood uses no other caller's rate.
 func TestReadForNothing(t *testing.T) {
 	from := netip.MustParseAddr("192.0.2.1")
 	for _, tc := range []struct {
@@ -513,13 +515,14 @@ func TestReadForNothing(t *testing.T) {
 			t.Errorf("where %s: a neighbour is refused: %v", tc.what, refused)
 		}
 		if refused := h.comes(visit{stranger, "192.0.2.1", "ann@far.example", "bob@ours.example", 0}); refused != nil {
-			t.Errorf("where %s: what was read has used what is sent: %v", tc.what, refused)
+			t.Errorf("where %s: messages only read used the rate of sent ones: %v", tc.what, refused)
 		}
 		h.now = h.now.Add(refused.RetryAfter)
 		if again := h.Early(from); again != nil {
 			t.Errorf("where %s: after the wait of %v it is refused again: %v", tc.what, refused.RetryAfter, again)
 		}
-		// What is read for nothing proves nothing, and does not prolong it.
+		// Messages that are read for nothing prove nothing, and do not prolong the
+		// proof.
 		for range 14 {
 			h.now = h.now.Add(5 * time.Minute)
 			h.Tried(from, 1, 1000)
@@ -538,7 +541,8 @@ func TestReadForNothing(t *testing.T) {
 	}
 }
 
-// TestWaitAfterFailures: however much failed, who waits as long as it is told is served.
+// TestWaitAfterFailures: however much failed, a caller that waits as long as it is told
+// is served.
 func TestWaitAfterFailures(t *testing.T) {
 	for _, bytes := range []int64{1, 100_000} {
 		h := open(t, Options{Bytes: 1 << 10, Largest: 1 << 10})
@@ -564,8 +568,8 @@ func TestWaitAfterFailures(t *testing.T) {
 	}
 }
 
-// TestRoom: strangers are refused before the disk is short, later domains that are not
-// familiar, others never.
+// TestRoom: strangers are refused first as the disk runs short, then unfamiliar
+// domains. Others are never refused.
 func TestRoom(t *testing.T) {
 	var free uint64
 	h := open(t, Options{Disk: func() (uint64, uint64, bool) { return free, 1000, true }})
@@ -600,8 +604,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestLookUps: ten domains that are new, a minute, from one address; five times as much
-// for each that nobody answers; twelve at once from one network.
+// TestLookUps: one address may cause ten look-ups of new domains in a minute. A look-up
+// without an answer counts as five. One network may have twelve under way.
 func TestLookUps(t *testing.T) {
 	h := open(t, Options{})
 	ask := func(from string, answered bool) bool {
@@ -651,7 +655,7 @@ func TestLookUps(t *testing.T) {
 	}
 }
 
-// town is where gateways meet that are on one store.
+// town is the store that several gateways share.
 type town struct {
 	mu    sync.Mutex
 	spent map[string]gateway.Spent
@@ -678,9 +682,9 @@ func (s *town) Tally(_ context.Context, list []gateway.Tally, now time.Time) ([]
 // ForgetSpent implements gateway.Tallies.
 func (s *town) ForgetSpent(context.Context, time.Time) error { return nil }
 
-// TestReplicasAgree: three gateways take together what one may, and an eighth more for
-// each at the most; when it is used up, all refuse. A message asks nobody in the usual
-// case.
+// TestReplicasAgree: three gateways accept together what one may, and at most an eighth
+// more for each. When it is used up, all refuse. In the usual case a message causes no
+// exchange.
 func TestReplicasAgree(t *testing.T) {
 	shared := &town{spent: map[string]gateway.Spent{}}
 	var all []*hall
@@ -711,7 +715,8 @@ func TestReplicasAgree(t *testing.T) {
 	}
 }
 
-// TestAStoreThatIsAway: what a gateway knows counts, and it is told later.
+// TestAStoreThatIsAway: the counts that a gateway knows apply, and it shares them
+// later.
 func TestAStoreThatIsAway(t *testing.T) {
 	shared := &town{spent: map[string]gateway.Spent{}, away: true}
 	h := open(t, Options{Messages: 100, Shared: shared})
@@ -737,7 +742,7 @@ func TestAStoreThatIsAway(t *testing.T) {
 	}
 }
 
-// TestView: the report has every rate, and who uses most first.
+// TestView: the report has every rate, and lists first the names that used most.
 func TestView(t *testing.T) {
 	h := open(t, Options{})
 	for i := range 30 {
@@ -755,24 +760,24 @@ func TestView(t *testing.T) {
 	}
 }
 
-// TestNothingIsBounded by no Limits.
+// TestNothingIsBounded by a nil Limits.
 func TestNothingIsBounded(t *testing.T) {
 	var l *Limits
 	m := message(t, "ann@far.example", "bob@ours.example", 0)
 	if each, refused := l.Admit(principal(m, stranger, "192.0.2.1"), m, m.Recipients, 0); each != nil ||
 		refused != nil {
-		t.Error("no limits refuse a message")
+		t.Error("a nil Limits refuses a message")
 	}
 	l.Failed(&gateway.Principal{}, 1, 1)
 	l.Answered(netip.Addr{}, 1)
 	done, refused := l.LookUp(netip.MustParseAddr("192.0.2.1"))
 	if l.Early(netip.Addr{}) != nil || l.Asks(netip.Addr{}) != nil || refused != nil {
-		t.Error("no limits refuse a request")
+		t.Error("a nil Limits refuses a request")
 	}
 	done(true)
 }
 
-// BenchmarkAdmit is what a message costs, of each class.
+// BenchmarkAdmit measures the cost of a message of each class.
 func BenchmarkAdmit(b *testing.B) {
 	for c := stranger; c <= local; c++ {
 		b.Run(classWords[c], func(b *testing.B) {
@@ -790,7 +795,7 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
-// BenchmarkInventedNames is what a message costs whose names nobody has seen before,
+// BenchmarkInventedNames measures the cost of a message with names that are all new,
 // when all tables are full.
 func BenchmarkInventedNames(b *testing.B) {
 	h := open(b, Options{Messages: 1_000_000})

@@ -55,7 +55,7 @@ func (l *Limits) noRoom(c class, familiar bool, now time.Time) *amtp.Error {
 	l.short++
 	l.mu.Unlock()
 	e := amtp.Errorf(amtp.CodeTemporaryFailure,
-		"This gateway is short of room and takes messages from those only who are known to it. Try again later.")
+		"This gateway is short of disk space and accepts messages only from senders that it knows. Try again later.")
 	e.RetryAfter = roomWait
 	return e.With("limit", "room")
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// AdminKeys returns the configured keys, or else the gateway's own, which is made
-// at the first start: in the data directory, or in the store that several share.
+// AdminKeys returns the configured keys, or else the gateway's own. The first start
+// makes that key: in the data directory, or in the store that several gateways share.
 // claimed says that the gateway has a data directory, where its key may be written.
 func AdminKeys(cfg config.Config, s gateway.Documents, seal gateway.Seal, claimed bool) ([]string, error) {
 	keys, err := cfg.AdminKeys()
@@ -33,12 +33,12 @@ func AdminKeys(cfg config.Config, s gateway.Documents, seal gateway.Seal, claime
 	return []string{key}, err
 }
 
-// administration is the kind of the secret that is the administrator's key.
+// administration is the kind of the document that holds the administrator's key.
 const administration = "admin"
 
 // sharedAdminKey returns the key of all gateways on the store. Each puts a copy into
-// its data directory, where the commands of that machine find it. The first gateway
-// takes the key that is in its directory already.
+// its data directory, where the commands on that machine find it. The first gateway
+// uses the key that is already in its directory.
 func sharedAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal, name string,
 	claimed bool) (string, error) {
 	key, err := shareAdminKey(ctx, s, seal, func() (string, error) {
@@ -53,7 +53,7 @@ func sharedAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal,
 	return key, managedfile.ReplaceDurably(name, []byte(key+"\n"))
 }
 
-// shareAdminKey returns the key in the store, where the first is put.
+// shareAdminKey returns the key in the store, and puts the first one there.
 func shareAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal,
 	first func() (string, error)) (key string, err error) {
 	const name = "key"
@@ -76,8 +76,8 @@ func shareAdminKey(ctx context.Context, s gateway.Documents, seal gateway.Seal,
 	return key, nil
 }
 
-// ownAdminKey reads the administrator's key, or makes it if there is none. The
-// file is readable by its owner only.
+// ownAdminKey reads the administrator's key, or makes it if there is none. Only the
+// owner can read the file.
 func ownAdminKey(name string) (string, error) {
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {

@@ -16,7 +16,7 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// What the commands beside a gateway do is refused for these reasons.
+// The reasons for which a command that works beside a gateway is refused.
 var (
 	ErrOccupied   = sqlite.ErrOccupied
 	ErrNoDatabase = sqlite.ErrNoDatabase
@@ -30,7 +30,7 @@ var (
 // DatabaseFile is the name of SQLite's database in a data directory.
 const DatabaseFile = sqlite.FileName
 
-// Backup is what a backup holds. The last one stands in the data directory.
+// Backup says what a backup contains. The data directory has a record of the last one.
 type Backup struct {
 	File string    `json:"file"`
 	At   time.Time `json:"at"`
@@ -40,8 +40,8 @@ type Backup struct {
 
 const lastBackup = "backup.json"
 
-// MakeBackup copies the database in dir to a file, whole and verified or not at
-// all; a gateway may be running.
+// MakeBackup copies the database in dir to a file. The copy is whole and verified, or
+// there is none. A gateway may be running.
 func MakeBackup(ctx context.Context, dir, file string, replace bool) (b Backup, err error) {
 	if b.File, err = filepath.Abs(file); err != nil {
 		return b, err
@@ -61,7 +61,7 @@ func MakeBackup(ctx context.Context, dir, file string, replace bool) (b Backup, 
 	return b, recordBackup(dir, b)
 }
 
-// recordBackup notes the backup for a later check.
+// recordBackup records the backup for a later check.
 func recordBackup(dir string, b Backup) error {
 	doc, err := json.Marshal(b)
 	if err != nil {
@@ -76,12 +76,12 @@ func recordBackup(dir string, b Backup) error {
 // Restored says what RestoreBackup did.
 type Restored = sqlite.Restored
 
-// RestoreBackup makes a backup the database in dir, in which no gateway may run.
-// The next gateway there is paused. A database that is there is moved aside when
-// asked to, and refused otherwise.
+// RestoreBackup makes a backup the database in dir, in which no gateway may run. The
+// next gateway there starts paused. An existing database is an error unless replace is
+// set; then it is moved aside.
 func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restored, error) {
 	if _, err := os.Stat(file); err != nil {
-		return Restored{}, err // before anything is said about the directory
+		return Restored{}, err // first, so that no directory is made for nothing
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Restored{}, err
@@ -97,14 +97,14 @@ func RestoreBackup(ctx context.Context, dir, file string, replace bool) (Restore
 // RestoredDatabase says what RestoreDatabase found.
 type RestoredDatabase = postgres.Restored
 
-// RestoreDatabase makes a PostgreSQL that was put back to an earlier moment ready
-// for gateways, of which none may be connected. They start paused.
+// RestoreDatabase prepares a PostgreSQL that was restored to an earlier moment for
+// gateways, of which none may be connected. They start paused.
 func RestoreDatabase(ctx context.Context, at config.DSN) (RestoredDatabase, error) {
 	return postgres.Restore(ctx, string(at))
 }
 
-// Resume ends the pause of a restored store, on which no gateway may run: a running
-// one is asked for it. It reports whether there was a pause.
+// Resume ends the pause of a restored store on which no gateway runs; a running gateway
+// is asked to do it instead. It reports whether the store was paused.
 func Resume(ctx context.Context, cfg config.Config) (was bool, err error) {
 	s, release, err := openAlone(cfg)
 	if err != nil {

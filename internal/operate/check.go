@@ -17,11 +17,11 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// Finding is one thing that a check looked at.
+// Finding is the result of one part of a check.
 type Finding = sqlite.Finding
 
-// Check looks at a data directory and its database without changing them. A
-// gateway may be running there.
+// Check examines a data directory and its database without changing them. A gateway may
+// be running there.
 func Check(ctx context.Context, dir string, now time.Time) []Finding {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
@@ -31,7 +31,7 @@ func Check(ctx context.Context, dir string, now time.Time) []Finding {
 	return append(Glance(dir, now), sqlite.Check(ctx, dir)...)
 }
 
-// Glance looks at a data directory without its database.
+// Glance examines a data directory without its database.
 func Glance(dir string, now time.Time) []Finding {
 	return []Finding{checkHolder(dir), checkModes(dir), checkDisk(dir), checkBackup(dir, now)}
 }
@@ -46,8 +46,8 @@ func checkHolder(dir string) Finding {
 	return f
 }
 
-// checkModes looks whether others of this machine can read what is private, or write
-// what the gateway believes. A gateway does not start then.
+// checkModes checks whether other users of this machine can read private files, or
+// write files that the gateway trusts. In the second case a gateway does not start.
 func checkModes(dir string) Finding {
 	f := Finding{Name: "files", OK: true, Text: "are private to their owner"}
 	if runtime.GOOS == "windows" {
@@ -56,7 +56,7 @@ func checkModes(dir string) Finding {
 	}
 	open, err := datadir.Unsafe(dir)
 	if err != nil {
-		f.OK, f.Text, f.Mend = false, "cannot be looked at: "+err.Error(), "run it as the user of the gateway"
+		f.OK, f.Text, f.Mend = false, "cannot be checked: "+err.Error(), "run it as the user of the gateway"
 		return f
 	}
 	var texts, mends []string
@@ -65,7 +65,7 @@ func checkModes(dir string) Finding {
 			mends = append(mends, o.Mend)
 		}
 	}
-	if names := readable(dir); len(texts) == 0 && len(names) > 0 { // a gateway starts all the same
+	if names := readable(dir); len(texts) == 0 && len(names) > 0 { // a gateway starts nevertheless
 		texts, mends = []string{"others may open " + strings.Join(names, ", ")},
 			[]string{"chmod 600 " + strings.Join(names, " ")}
 	}
@@ -75,14 +75,14 @@ func checkModes(dir string) Finding {
 	return f
 }
 
-// readable lists what is private and could be opened by others, if the directory let
-// them.
+// readable lists private files that other users could open if the directory let them
+// in.
 func readable(dir string) (open []string) {
 	for _, pattern := range []string{sqlite.FileName + "*", datadir.AdminKeyFile} {
 		names, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is well formed
 		for _, name := range names {
 			if strings.HasSuffix(name, "-shm") {
-				continue // page numbers, nothing of what the pages hold
+				continue // the file holds page numbers, and no content of pages
 			}
 			if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
 				open = append(open, name)
@@ -92,7 +92,7 @@ func readable(dir string) (open []string) {
 	return open
 }
 
-// leastFree is what the journal, a checkpoint and a day of mail need.
+// leastFree is the space that the journal, a checkpoint and a day of messages need.
 const leastFree = 256 << 20
 
 func checkDisk(dir string) Finding {
@@ -102,7 +102,7 @@ func checkDisk(dir string) Finding {
 	case errors.Is(err, errors.ErrUnsupported):
 		f.OK, f.Text = true, "this system does not say how much is free"
 	case err != nil:
-		f.Text, f.Mend = "cannot be looked at: "+err.Error(), "look at the disk"
+		f.Text, f.Mend = "cannot be checked: "+err.Error(), "look at the disk"
 	default:
 		f.OK, f.Text = free >= leastFree, plaintext.Size(int64(free))+" free"
 		if !f.OK {
@@ -113,7 +113,7 @@ func checkDisk(dir string) Finding {
 }
 
 func checkBackup(dir string, now time.Time) Finding {
-	f := Finding{Name: "backup", OK: true, Text: "none is known that was made by amtp backup"}
+	f := Finding{Name: "backup", OK: true, Text: "none by amtp backup is known"}
 	doc, err := os.ReadFile(filepath.Join(dir, lastBackup))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f
@@ -128,7 +128,7 @@ func checkBackup(dir string, now time.Time) Finding {
 	}
 	f.Text = fmt.Sprintf("the last was made %s ago: %s", now.Sub(b.At).Round(time.Minute), b.File)
 	if _, err := os.Stat(b.File); err != nil {
-		f.Text += ", which is not there now"
+		f.Text += ", which no longer exists"
 	}
 	return f
 }

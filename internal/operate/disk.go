@@ -2,13 +2,14 @@ package operate
 
 import "github.com/amtp-go/amtp/internal/config"
 
-// What must be free for strangers where nobody says otherwise.
+// The space that must be free for messages from strangers if no setting says otherwise.
 const (
 	usualFree = 1 << 30
-	diskPart  = 10 // of a disk on which that is much, a tenth
+	diskPart  = 10 // of a smaller disk, a tenth
 )
 
-// DiskRoom returns what looks at the disk for messages, nil where it is not ours.
+// DiskRoom returns a function that reads the free space for messages. It is nil where
+// the data is not on a disk of this machine.
 func DiskRoom(cfg config.Config) func() (free, least uint64, known bool) {
 	if Shared(cfg) {
 		return nil

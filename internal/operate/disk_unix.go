@@ -4,8 +4,8 @@ package operate
 
 import "syscall"
 
-// diskRoom returns how much the owner of the directory can still write, and how large
-// its disk is.
+// diskRoom returns how many bytes the owner of the directory can still write, and the
+// size of its disk.
 func diskRoom(dir string) (free, size uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

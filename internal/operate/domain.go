@@ -21,12 +21,12 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// OtherDomainError means that the data belongs to a gateway of another domain than the
+// OtherDomainError means that the data belongs to a gateway of a domain other than the
 // one that is to start.
 type OtherDomainError struct {
-	Was    amtp.Domain // that it served
-	Now    amtp.Domain // that it would serve
-	Agents int         // that have addresses in Was
+	Was    amtp.Domain // the domain that it served
+	Now    amtp.Domain // the domain that it would serve
+	Agents int         // agents with addresses in Was
 }
 
 func (e *OtherDomainError) Error() string {
@@ -41,11 +41,10 @@ func (e *OtherDomainError) Error() string {
 	return text
 }
 
-// Readdress gives the agents their addresses in the domain of the gateway, at
-// every start: whoever registered before there was a domain is known by it from
-// now on. A domain that the gateway had is not given up unless that is meant: a
-// forgotten setting must not rename anybody, nor open the gateway.
-// docs/decisions/013, 038
+// Readdress gives the agents their addresses in the gateway's domain, at every start.
+// An agent that registered before there was a domain gets an address in it. The gateway
+// gives up a domain only if the operator says so: a forgotten setting must not rename
+// an agent, nor open the gateway. docs/decisions/013, 038
 func Readdress(cfg config.Config, s gateway.Store, log *slog.Logger) error {
 	ctx, to := context.Background(), cfg.Server.Domain
 	agents := s.Agents(ctx)
@@ -68,10 +67,10 @@ func Readdress(cfg config.Config, s gateway.Store, log *slog.Logger) error {
 			return fmt.Errorf("give the agents of %s their addresses in %s: %w", from, to, err)
 		}
 		for _, address := range done.Moved {
-			log.Info("an agent has another address", "agent", address.String(), "before", string(from))
+			log.Info("an agent has a new address", "agent", address.String(), "before", string(from))
 		}
 		for _, address := range done.Stayed {
-			log.Warn("an agent keeps its address, because its name is taken in the domain; nothing reaches it there",
+			log.Warn("an agent keeps its address, because its name is taken in the domain; no message reaches it there",
 				"agent", address.String())
 		}
 	}
@@ -88,12 +87,11 @@ func living(agents []*gateway.Agent, in amtp.Domain) (n int) {
 	return n
 }
 
-// served is the kind under which the store remembers the gateway's domain. It is no
-// secret: what is said of it stands open.
+// served is the kind of document in which the store remembers the gateway's domain. It
+// is not sealed, because it is no secret.
 const served = "domain"
 
-// servedDomain is the domain of its own that the last gateway on the store had, "" for
-// none.
+// servedDomain is the domain that the last gateway on the store served, "" for none.
 func servedDomain(ctx context.Context, s gateway.Documents) (amtp.Domain, error) {
 	list, err := s.Documents(ctx, served)
 	if err != nil || len(list) == 0 {
@@ -104,7 +102,7 @@ func servedDomain(ctx context.Context, s gateway.Documents) (amtp.Domain, error)
 	return d, err
 }
 
-// serveDomain remembers the domain, if it has changed.
+// serveDomain stores the domain, if it has changed.
 func serveDomain(ctx context.Context, s gateway.Documents, was, now amtp.Domain) error {
 	if now == "localhost" {
 		now = ""
@@ -122,7 +120,7 @@ func serveDomain(ctx context.Context, s gateway.Documents, was, now amtp.Domain)
 	})
 }
 
-// otherDomains returns the domains of agents beside the one.
+// otherDomains returns the domains of agents other than the one given.
 func otherDomains(agents []*gateway.Agent, but amtp.Domain) []amtp.Domain {
 	var list []amtp.Domain
 	for _, a := range agents {
@@ -133,10 +131,10 @@ func otherDomains(agents []*gateway.Agent, but amtp.Domain) []amtp.Domain {
 	return list
 }
 
-// PrepareDomain makes the first signing key for the domain of the configuration
-// in a data directory in which no gateway runs, and says what the next start in
-// that domain does with the agents there. Done again it changes nothing. When a
-// name is taken in the domain nothing is done, and the error is an [*amtp.Error].
+// PrepareDomain makes the first signing key for the configured domain, in a data
+// directory in which no gateway runs. It returns what the next start in that domain
+// will do with the agents there. A second call changes nothing. When a name is taken in
+// the domain it changes nothing, and the error is an [*amtp.Error].
 func PrepareDomain(ctx context.Context, cfg config.Config) (plan admin.DomainPlan, err error) {
 	if !cfg.Federated() {
 		return plan, ErrNoDomain
@@ -158,11 +156,11 @@ func PrepareDomain(ctx context.Context, cfg config.Config) (plan admin.DomainPla
 	return plan, err
 }
 
-// SigningKeys returns the signing keys in the store of a gateway, which may be
-// running, as far as there are any.
+// SigningKeys returns the signing keys in the store of a gateway, which may be running.
+// A directory in which no gateway ever started has none.
 func SigningKeys(ctx context.Context, cfg config.Config) ([]admin.SigningKey, error) {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.FileName)); !Shared(cfg) && errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // nothing was started here yet
+		return nil, nil // no gateway was started here yet
 	}
 	return signingKeys(ctx, cfg)
 }

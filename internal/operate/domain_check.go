@@ -16,11 +16,11 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// CheckDomain looks at a domain as the gateway of the configuration would when
-// it delivers a message there: with its resolvers, its peers, its authorities
-// and its rules on where calls may go. Of its own domain it also compares what
-// is published with what the gateway has. A gateway may be running; nothing is
-// changed and no gateway is asked for anything that needs a key.
+// CheckDomain examines a domain as the configured gateway would when it delivers a
+// message there: with its resolvers, its peers, its authorities and its rules for
+// outgoing calls. For its own domain it also compares the published records with the
+// gateway's own. A gateway may be running. CheckDomain changes nothing, and sends no
+// request that needs a key.
 func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selectors []string) ([]doctor.Finding,
 	doctor.Verdict, error) {
 	out, err := NewOutside(cfg, amtp.SoftwareVersion(), nil)
@@ -45,15 +45,15 @@ func CheckDomain(ctx context.Context, cfg config.Config, d amtp.Domain, selector
 	return list, doctor.Sum(seen, list), nil
 }
 
-// ownDomain is what the gateway of the configuration knows of its own domain.
+// ownDomain is what the configured gateway knows of its own domain.
 func ownDomain(ctx context.Context, cfg config.Config) *doctor.OwnDomain {
 	own := &doctor.OwnDomain{Gateway: cfg.PublicURL(), MaxMessage: cfg.Message.MaxSize}
 	own.Keys, own.KeysErr = signingKeys(ctx, cfg)
 	return own
 }
 
-// signingKeys reads the signing keys of a gateway, which may be running: in its
-// data directory without the right to change it.
+// signingKeys reads the signing keys of a gateway, which may be running. It needs no
+// right to change the data directory.
 func signingKeys(ctx context.Context, cfg config.Config) (keys []admin.SigningKey, err error) {
 	var list []gateway.Document
 	if Shared(cfg) {

@@ -15,17 +15,17 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// What the commands about signing keys are refused for.
+// The reasons for which commands about signing keys are refused.
 var (
-	// ErrNothingLost means that a reset would throw away keys that work.
+	// ErrNothingLost means that a reset would discard keys that work.
 	ErrNothingLost = access.ErrNothingLost
-	// ErrNoDomain means that there is nobody to sign for.
+	// ErrNoDomain means that there is no domain for which to sign.
 	ErrNoDomain = errors.New("this gateway has no domain of its own, so it signs nothing; name it as for amtp serve, with --domain or AMTP_DOMAIN")
 )
 
-// LoadKeys gives the ring the seal of the data directory and has it read its
-// keys. The first start makes both. Where keys were made and the seal is lost it
-// makes neither: the operator may have the right one elsewhere.
+// LoadKeys gives the ring the seal of the data directory and makes it read its keys.
+// The first start makes both. If keys exist and the seal is lost, it makes neither,
+// because the operator may have the right seal elsewhere.
 func LoadKeys(cfg config.Config, ring *access.Keyring) error {
 	ctx, name := context.Background(), SealFile(cfg)
 	made, err := ring.Made(ctx)
@@ -47,7 +47,7 @@ func LoadKeys(cfg config.Config, ring *access.Keyring) error {
 	}
 	err = ring.Load(ctx)
 	if errors.Is(err, access.ErrOtherKey) {
-		return fmt.Errorf("the key in %s does not become %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID,
+		return fmt.Errorf("the key in %s cannot be used as %s: %w", cfg.Signature.PrivateKeyFile, cfg.Signature.KeyID,
 			access.ErrOtherKey)
 	}
 	if errors.Is(err, gateway.ErrSealed) {
@@ -76,11 +76,11 @@ func BroughtKey(cfg config.Config) (*access.Brought, error) {
 // KeysReset says what ResetKeys did.
 type KeysReset struct {
 	Key   admin.SigningKey `json:"key"`             // signs from now on
-	Aside string           `json:"aside,omitempty"` // where a file went that was no seal key
+	Aside string           `json:"aside,omitempty"` // the new name of a seal.key file that held no key
 }
 
-// ResetKeys gives up the signing keys in a store that nothing opens any more, and
-// makes a new one. No gateway may run on it.
+// ResetKeys gives up the signing keys in a store, which no seal opens any more, and
+// makes a new one. No gateway may run on the store.
 func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err error) {
 	if !cfg.Federated() {
 		return done, ErrNoDomain
@@ -112,7 +112,7 @@ func ResetKeys(ctx context.Context, cfg config.Config) (done KeysReset, err erro
 	return done, errors.Join(forget(ctx, s, sealed), forget(ctx, s, administration), markSeal(ctx, s, seal))
 }
 
-// forget drops the secrets of a kind, which the next start makes anew.
+// forget removes all documents of a kind. The next start makes them anew.
 func forget(ctx context.Context, s gateway.Documents, kind string) error {
 	return s.ChangeDocuments(ctx, kind, func([]gateway.Document) ([]gateway.Document, error) { return nil, nil })
 }

@@ -20,29 +20,29 @@ import (
 	"github.com/amtp-go/amtp/internal/wallclock"
 )
 
-// What a move is refused for.
+// The reasons for which a move is refused.
 var (
 	ErrOtherData    = postgres.ErrOccupied
 	ErrAlreadyMoved = postgres.ErrMoved
 )
 
-// Progress says how far a move is with one table.
+// Progress says how far the move of one table is.
 type Progress struct {
 	Table string
 	Done  int64 // rows
 	Of    int64
-	Check bool // the rows are compared, not brought
+	Check bool // the rows are compared, not copied
 }
 
-// MovedTable says what was moved of one table: its rows, and the hash over all of
-// them, which both stores have.
+// MovedTable says what was moved of one table: its rows, and the hash over all rows,
+// which is the same in both stores.
 type MovedTable struct {
 	Name string `json:"name"`
 	Rows int64  `json:"rows"`
 	Hash string `json:"sha256"`
 }
 
-// move brings what is in a data directory into a PostgreSQL.
+// move copies the data of a data directory into a PostgreSQL.
 type move struct {
 	dir  string
 	to   config.DSN
@@ -53,10 +53,10 @@ type move struct {
 	into *postgres.Import
 }
 
-// MoveStore brings everything in the data directory, on which no gateway may run,
-// into an empty PostgreSQL, compares both row by row, and leaves a note in the
-// directory with which no gateway starts there any more. Its database is not
-// changed. When it is interrupted, a second call goes on where the first was.
+// MoveStore copies everything in the data directory, on which no gateway may run, into
+// an empty PostgreSQL, and compares both row by row. A note that it leaves in the
+// directory keeps gateways from starting there. It does not change the directory's
+// database. After an interruption, a second call continues.
 func MoveStore(ctx context.Context, dir string, to config.DSN, tell func(Progress)) (tables []MovedTable, err error) {
 	m := &move{dir: dir, to: to, tell: tell}
 	if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
@@ -90,8 +90,8 @@ func MoveStore(ctx context.Context, dir string, to config.DSN, tell func(Progres
 	return tables, m.finish(ctx)
 }
 
-// begin takes the database and then leaves the note: from here on neither side may
-// be served.
+// begin claims the target database and then leaves the note. From here on no gateway
+// may start on either side.
 func (m *move) begin(ctx context.Context) error {
 	note, noted, err := datadir.ReadMoved(m.dir)
 	if err != nil {
@@ -104,7 +104,7 @@ func (m *move) begin(ctx context.Context) error {
 	m.note.To = m.to.String()
 	m.into, err = postgres.OpenImport(ctx, string(m.to), note.ID)
 	if errors.Is(err, ErrAlreadyMoved) {
-		return errors.Join(err, m.leave(ctx)) // the end of that move may not have been noted
+		return errors.Join(err, m.leave(ctx)) // the note may not say yet that the move is complete
 	}
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (m *move) begin(ctx context.Context) error {
 	return nil
 }
 
-// bring brings the rows of a table that are not there yet.
+// bring copies the rows of a table that the target does not have yet.
 func (m *move) bring(ctx context.Context, t *store.Table) error {
 	all, err := m.from.Count(t)
 	if err != nil {
@@ -154,7 +154,7 @@ func (m *move) bring(ctx context.Context, t *store.Table) error {
 	return err
 }
 
-// compare finds out whether both sides have the same rows.
+// compare reports whether both sides have the same rows.
 func (m *move) compare(ctx context.Context, t *store.Table) (MovedTable, error) {
 	moved := MovedTable{Name: t.Name}
 	var here, there store.Digest
@@ -178,7 +178,7 @@ func (m *move) compare(ctx context.Context, t *store.Table) (MovedTable, error) 
 	moved.Rows, moved.Hash = here.Rows, hex.EncodeToString(sum[:])
 	if here.Rows != there.Rows || sum != there.Sum() {
 		return moved,
-			fmt.Errorf("%s: the data directory has %d rows with the hash %x and the database %d with %x: somebody wrote to the database meanwhile; empty it and move again",
+			fmt.Errorf("%s: the data directory has %d rows with the hash %x and the database %d with %x: another program wrote to the database meanwhile; empty it and move again",
 				t.Name, here.Rows, sum, there.Rows, there.Sum())
 	}
 	return moved, nil
@@ -196,7 +196,7 @@ func (m *move) finish(ctx context.Context) error {
 	return m.leave(ctx)
 }
 
-// leave says in the directory that its data is elsewhere.
+// leave records in the directory that its data is elsewhere.
 func (m *move) leave(ctx context.Context) error {
 	if err := m.handKeys(ctx); err != nil {
 		return err
@@ -205,8 +205,8 @@ func (m *move) leave(ctx context.Context) error {
 	return m.note.Write(m.dir)
 }
 
-// handKeys has the database know the directory's seal key, so that no gateway
-// starts there with another, and the administrator's key.
+// handKeys stores a mark of the directory's seal key, so that no gateway starts on the
+// database with another one. It also stores the administrator's key.
 func (m *move) handKeys(ctx context.Context) (err error) {
 	cfg := config.Config{DataDir: m.dir, Database: config.Database{URL: m.to}}
 	if _, err := os.Stat(SealFile(cfg)); errors.Is(err, fs.ErrNotExist) {
@@ -240,14 +240,14 @@ func refuseMoved(dir string) error {
 	case err != nil || !moved:
 		return err
 	case note.Done:
-		return fmt.Errorf("the data in %s was moved to %s on %s: start with AMTP_DATABASE_URL. To go back to what was here then, delete %s",
+		return fmt.Errorf("the data in %s was moved to %s on %s: start with AMTP_DATABASE_URL. To use the data as of then, delete %s",
 			dir, note.To, note.At.Format(time.DateOnly), name)
 	}
 	return fmt.Errorf("a move of the data in %s to %s has begun and is not done: run amtp migrate-store again, or delete %s to give it up",
 		dir, note.To, name)
 }
 
-// refuseHalf refuses a database into which something is being moved.
+// refuseHalf refuses a database into which a move is not complete.
 func refuseHalf(ctx context.Context, s *postgres.Store) error {
 	incomplete, err := s.Incomplete(ctx)
 	if err == nil && incomplete {

@@ -1,11 +1,11 @@
-// Package operate does what an operator does to the data of a gateway without its help:
-// backup, restore, check, move to another store, new keys, a domain that is to come. It
-// works from the configuration of the gateway, on a data directory or a PostgreSQL.
+// Package operate does an operator's work on the data of a gateway without its help:
+// backup, restore, check, move to another store, new keys, a future domain. It works
+// from the configuration of the gateway, on a data directory or a PostgreSQL.
 //
-// It opens store, seal and keys by the same functions as the gateway itself, which app
-// builds on them. What may not be done beside a running gateway claims the data
-// directory first, and is refused while a gateway has it. What is interrupted, or whose
-// process is killed, is done by a second call, or has changed nothing.
+// It opens store, seal and keys by the same functions as the gateway itself, in package
+// app. An operation that must not run beside a gateway claims the data directory first,
+// and is refused while a gateway holds it. After an interruption or a crash, either
+// nothing has changed or a second call completes the operation.
 package operate
 
 import (
@@ -29,7 +29,7 @@ import (
 func Shared(cfg config.Config) bool { return cfg.Database.URL != "" }
 
 // CheckLink refuses a database on another machine whose certificate would not be
-// verified, unless the configuration says that this is meant.
+// verified, unless the configuration allows that.
 func CheckLink(cfg config.Config) error {
 	if !Shared(cfg) || cfg.Database.Unverified {
 		return nil
@@ -38,7 +38,7 @@ func CheckLink(cfg config.Config) error {
 	if unverified := new(postgres.UnverifiedError); errors.As(err, &unverified) {
 		return fmt.Errorf("%w; AMTP_DATABASE_UNVERIFIED=true allows it all the same", unverified)
 	}
-	return nil // an address that cannot be read is named by who opens it
+	return nil // the code that opens an address reports one that cannot be read
 }
 
 // OpenStore opens the store that the configuration names.
@@ -50,7 +50,7 @@ func OpenStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gate
 		s, err := postgres.Open(context.Background(), postgres.Options{URL: string(cfg.Database.URL), Log: log,
 			Clock: clock})
 		if err != nil {
-			return nil, err // and no pointer to nothing
+			return nil, err // and no nil pointer in the interface
 		}
 		if err := refuseHalf(context.Background(), s); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -67,8 +67,8 @@ func OpenStore(cfg config.Config, log *slog.Logger, clock wallclock.Clock) (gate
 	return s, nil
 }
 
-// openAlone opens the store for a command that is the only one on it, as far as
-// that can be told: the data directory is claimed, a shared store may have others.
+// openAlone opens the store for a command that must be alone on it. That is certain
+// only for a data directory, which it claims; a shared store may have other users.
 func openAlone(cfg config.Config) (gateway.Store, func() error, error) {
 	log := slog.New(slog.DiscardHandler)
 	if Shared(cfg) {
@@ -97,7 +97,8 @@ func openClaimed(cfg config.Config) (gateway.Store, func() error, error) {
 	return s, func() error { return errors.Join(s.Close(), claim.Release()) }, nil
 }
 
-// openFirst is openAlone for who may be the first, and then makes the store.
+// openFirst is openAlone for a command that may be the first to run, and then makes the
+// store.
 func openFirst(cfg config.Config) (gateway.Store, func() error, error) {
 	if Shared(cfg) {
 		return openAlone(cfg)

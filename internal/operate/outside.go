@@ -22,10 +22,10 @@ type Outside struct {
 	Client  *http.Client
 	Domains *discovery.Finder
 
-	// What the two are made of.
+	// The parts from which Client and Domains are built.
 	Options  outbound.Options
 	resolver discovery.Resolver
-	table    map[string]string // the operator's
+	table    map[string]string // the operator's records of domains
 }
 
 // NewOutside builds an Outside for a program of the version. It opens no connection.
@@ -60,24 +60,24 @@ func NewOutside(cfg config.Config, version string, peers discovery.StaticRoutes)
 		table: table}, nil
 }
 
-// gateways says which gateways of others are called: neighbours as well, who have
-// addresses of the same network or machine, where TLS shows that they are meant. Who
-// checks this gateway from outside is to reach it, and is not bound by that.
+// gateways sets which gateways of other domains may be called. Neighbours on the same
+// network or machine may be called where TLS proves their identity. A call that checks
+// this gateway from outside must reach it, so this limit does not bind it.
 func gateways(o outbound.Options, cfg config.Config) outbound.Options {
 	o.NotHere = o.PlainHTTP
 	o.NotSelf, o.Listener = !o.PlainHTTP, listenerOf(cfg.Server.Address)
 	return o
 }
 
-// Pushes says where the endpoints of agents may be. Agents choose them, so that
-// only the operator's own rules count, and not those for the gateways of others.
+// Pushes says where the endpoints of agents may be. Agents choose them, so only the
+// operator's own rules apply, and not those for the gateways of other domains.
 func Pushes(cfg config.Config, version string) (outbound.Options, error) {
 	o := outbound.Options{Allow: slices.Clone(cfg.Outbound.Allow), NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
 	return o, Trust(&o, cfg, NewResolver(cfg))
 }
 
-// listenerOf returns where the gateway listens, at all addresses of the machine where
-// the setting has a name or no address, and at no port where the system chooses it.
+// listenerOf returns where the gateway listens. A name or no address in the setting
+// means all addresses of the machine. There is no port if the system chooses it.
 func listenerOf(address string) netip.AddrPort {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -103,7 +103,7 @@ func NewResolver(cfg config.Config) *discovery.DNS {
 	return resolver
 }
 
-// Trust says whom calls believe: which names and which authorities.
+// Trust sets which names and authorities outgoing calls trust.
 func Trust(o *outbound.Options, cfg config.Config, resolver *discovery.DNS) error {
 	o.MinTLS = cfg.TLS.MinVersion
 	if len(cfg.DNS.Resolvers) > 0 {
@@ -121,8 +121,8 @@ func Trust(o *outbound.Options, cfg config.Config, resolver *discovery.DNS) erro
 	return nil
 }
 
-// ruleFor lifts calls to the gateway of a record that the operator wrote: he
-// has said where it is. The record of a key needs no rule.
+// ruleFor allows calls to the gateway in a record that the operator wrote, wherever it
+// is. The record of a key needs no rule.
 func ruleFor(txt string) []outbound.Rule {
 	c, err := amtp.ParseCapabilities(txt, true)
 	if err != nil {
@@ -130,7 +130,7 @@ func ruleFor(txt string) []outbound.Rule {
 	}
 	u, err := url.Parse(c.Gateway)
 	if err != nil {
-		return nil // cannot be: it was checked as a URL
+		return nil // cannot happen: it was checked as a URL
 	}
 	return []outbound.Rule{outbound.RuleOf(u)}
 }

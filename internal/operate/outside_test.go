@@ -24,9 +24,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// peer is another gateway, or what of it can be seen from here: it answers with
-// the User-Agent and speaks TLS with a certificate for example.com. put fills
-// its places into settings.
+// peer is another gateway, or the part of it that a caller sees. It answers with the
+// User-Agent and speaks TLS with a certificate for example.com. put fills its places
+// into settings.
 func peer(t *testing.T, newest uint16) (put func(string) string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func peer(t *testing.T, newest uint16) (put func(string) string) {
 	return strings.NewReplacer("{port}", fmt.Sprint(at.Port()), "{ca}", file).Replace
 }
 
-// outsideOf is what a gateway with these variables has.
+// outsideOf returns the Outside of a gateway with these variables.
 func outsideOf(t *testing.T, put func(string) string, env ...string) *Outside {
 	t.Helper()
 	all := []string{"AMTP_DATA_DIR=" + t.TempDir()}
@@ -79,7 +79,7 @@ func (o *Outside) call(t *testing.T) (string, error) {
 	return string(body), err
 }
 
-// From the settings to the answer of a gateway, over real DNS and TLS.
+// TestOutside goes from the settings to the answer of a gateway, over real DNS and TLS.
 func TestOutside(t *testing.T) {
 	const (
 		byName    = "v=amtp1;gateway=https://example.com:{port}"
@@ -89,9 +89,9 @@ func TestOutside(t *testing.T) {
 	)
 	for _, tc := range []struct {
 		name string
-		txt  string   // what b.example publishes; "" for nothing
-		env  []string // besides the name server
-		tls  uint16   // the newest that the peer speaks
+		txt  string   // the record of b.example; "" for none
+		env  []string // in addition to the name server
+		tls  uint16   // the newest version that the peer speaks
 		want error
 	}{
 		{"found in DNS and allowed", byName, []string{ca, "AMTP_OUTBOUND_ALLOW=127.0.0.0/8"}, 0, nil},
@@ -132,7 +132,7 @@ func TestUnknownAuthorityIsRefused(t *testing.T) {
 	o := outsideOf(t, put, `AMTP_PEERS={"b.example":"v=amtp1;gateway=https://127.0.0.1:{port}"}`)
 	var refused *tls.CertificateVerificationError
 	if got, err := o.call(t); !errors.As(err, &refused) {
-		t.Errorf("the call = %q, %v; want that the certificate is not accepted", got, err)
+		t.Errorf("the call = %q, %v; want the certificate to be refused", got, err)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	}
 }
 
-// A plain gateway is called when the operator says twice that it may be.
+// TestPlainPeer: a gateway without TLS is called when two settings allow it.
 func TestPlainPeer(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "plain") }))
 	t.Cleanup(s.Close)
@@ -156,7 +156,7 @@ func TestPlainPeer(t *testing.T) {
 	}
 }
 
-// The operator's table has keys as well, and the strangers' budget is over the
+// TestKeyOfAPeer: the operator's table also has keys, and strangers' look-ups use the
 // same domains.
 func TestKeyOfAPeer(t *testing.T) {
 	o := outsideOf(t, func(s string) string { return s }, "AMTP_DNS_MOCK_MODE=true",
@@ -164,11 +164,12 @@ func TestKeyOfAPeer(t *testing.T) {
 	strangers := discovery.NewBudget(o.Domains, (*limits.Limits)(nil))
 	key, err := strangers.Key(t.Context(), netip.MustParseAddr("192.0.2.1"), "b.example", "k1")
 	if err != nil || key.Algorithm != amtp.ES256 {
-		t.Errorf("Key = %+v, %v; want the one of the table", key, err)
+		t.Errorf("Key = %+v, %v; want the key in the table", key, err)
 	}
 }
 
-// The name servers' time to remember is what the settings say at the most.
+// TestHowLongOutsideRemembers: an answer of DNS is cached at most as long as the
+// settings say.
 func TestHowLongOutsideRemembers(t *testing.T) {
 	server := fakedns.New(t)
 	server.TXT("_amtp.b.example", time.Hour, "v=amtp1;gateway=https://gw.b.example")
@@ -180,7 +181,7 @@ func TestHowLongOutsideRemembers(t *testing.T) {
 }
 
 // TestNeighboursAreGateways: gateways of others may be on the network and the machine
-// of this one, where they are called over TLS; endpoints of agents may not.
+// of this one, if they are called over TLS. Endpoints of agents may not.
 func TestNeighboursAreGateways(t *testing.T) {
 	for address, want := range map[string]string{
 		"0.0.0.0:443": "0.0.0.0:443", ":8443": "[::]:8443", "[::]:443": "[::]:443", "192.0.2.1:443": "192.0.2.1:443",

@@ -17,11 +17,11 @@ import (
 	"github.com/amtp-go/amtp/internal/plaintext"
 )
 
-// ErrSealLost means that the key is missing, or is another one, with which the
-// secrets in the database were sealed.
+// ErrSealLost means that the key with which the secrets in the database were sealed is
+// missing, or that the file holds another one.
 var ErrSealLost = errors.New("put back the one that belongs to this database, or make new signing keys: amtp keys reset")
 
-// errOtherSeal means that a gateway would join others on a database with a key of
+// errOtherSeal means that a gateway would join others on a database with a seal key of
 // its own.
 var errOtherSeal = errors.New("give every gateway on one database the same file: AMTP_SEAL_KEY_FILE, or seal.key in its data directory")
 
@@ -34,8 +34,8 @@ func SealFile(cfg config.Config) string {
 }
 
 // OpenSeal reads the key that opens the sealed secrets of the store. In the data
-// directory it is made when there is none; one that was named has to be there. It
-// is not part of a backup.
+// directory it makes the key if there is none; a file that a setting names must exist.
+// The key is not part of a backup.
 func OpenSeal(cfg config.Config) (gateway.Seal, error) {
 	name := SealFile(cfg)
 	content, err := os.ReadFile(name)
@@ -51,14 +51,14 @@ func OpenSeal(cfg config.Config) (gateway.Seal, error) {
 		return gateway.Seal{}, fmt.Errorf("read the seal key: %w", err)
 	}
 	key := make([]byte, gateway.SealKeySize)
-	rand.Read(key) // never fails: it ends the program instead
+	rand.Read(key) // never fails: it would end the program
 	if err := managedfile.ReplaceDurably(name, key); err != nil {
 		return gateway.Seal{}, fmt.Errorf("make the seal key: %w", err)
 	}
 	return gateway.NewSeal(key)
 }
 
-// sealKey returns the key that a file holds, as it is or in base64.
+// sealKey returns the key that a file holds, raw or in base64.
 func sealKey(content []byte) ([]byte, bool) {
 	if len(content) == gateway.SealKeySize {
 		return content, true
@@ -67,12 +67,12 @@ func sealKey(content []byte) ([]byte, bool) {
 	return key, err == nil && len(key) == gateway.SealKeySize
 }
 
-// sealed is the kind of the secret that tells one seal from another.
+// sealed is the kind of the document by which one seal is told from another.
 const sealed = "seal"
 
-// CheckSeal refuses another seal key than the one of the gateways that share the
-// store. A gateway that is alone has none to compare it with: it may have lost its
-// key, and goes on without what that opened.
+// CheckSeal refuses a seal key other than that of the gateways that share the store. A
+// gateway that is alone has no key to compare with. It may have lost its key, and then
+// runs without the secrets that the key opened.
 func CheckSeal(cfg config.Config, s gateway.Documents, seal gateway.Seal) error {
 	if !Shared(cfg) {
 		return nil
@@ -84,8 +84,8 @@ func CheckSeal(cfg config.Config, s gateway.Documents, seal gateway.Seal) error 
 	return err
 }
 
-// markSeal notes the seal in a store where none is noted, and finds out whether it
-// is that one.
+// markSeal stores a mark of the seal if the store has none. Otherwise it checks that
+// the seal opens the mark.
 func markSeal(ctx context.Context, s gateway.Documents, seal gateway.Seal) error {
 	return s.ChangeDocuments(ctx, sealed, func(list []gateway.Document) ([]gateway.Document, error) {
 		const name = "mark"
