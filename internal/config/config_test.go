@@ -126,7 +126,8 @@ func TestDefaults(t *testing.T) {
 		Limits: Limits{ConnectionsPerAddress: 64, Connections: 8192, InFlightBytes: 256 << 20,
 			MessagesPerMinute: 1200, BytesPerMinute: 1 * mib},
 		Retention: Retention{Retention: gateway.Retention{Acknowledged: 30 * day, Unacknowledged: 180 * day,
-			Sent: 30 * day, Failed: 30 * day, Status: 365 * day, Keys: 9 * day}, Batch: 500, Pause: 200 * time.Millisecond, Every: time.Hour},
+			Sent: 30 * day, Failed: 30 * day, Status: 365 * day, Keys: 9 * day}, Batch: 500,
+			Pause: 200 * time.Millisecond, Every: time.Hour},
 		Queue: Queue{Lease: 2 * time.Minute},
 		DNS:   DNS{Timeout: 5 * time.Second, CacheTTL: 24 * time.Hour},
 	}

@@ -72,7 +72,8 @@ func gateways(o outbound.Options, cfg config.Config) outbound.Options {
 // Pushes says where the endpoints of agents may be. Agents choose them, so only the
 // operator's own rules apply, and not those for the gateways of other domains.
 func Pushes(cfg config.Config, version string) (outbound.Options, error) {
-	o := outbound.Options{Allow: slices.Clone(cfg.Outbound.Allow), NotHere: true, PlainAllowed: true, Version: version, Rate: gateway.LeastRate}
+	o := outbound.Options{Allow: slices.Clone(cfg.Outbound.Allow), NotHere: true, PlainAllowed: true, Version: version,
+		Rate: gateway.LeastRate}
 	return o, Trust(&o, cfg, NewResolver(cfg))
 }
 
