@@ -14,7 +14,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// What is expected of an attempt, in the words of says.
+// The expected outcomes of an attempt, in the words of says.
 const (
 	ok    = "success"
 	later = "postpone RECIPIENT_UNAVAILABLE"
@@ -22,11 +22,11 @@ const (
 	rekey = aDay + " rekey"
 )
 
-// sentID stands in an answer for the id that was sent.
+// sentID is replaced in an answer by the id that was sent.
 const sentID = "SENT"
 
-// named is an answer that names the message and its recipients: local part,
-// status and code, in threes.
+// named is an answer that names the message and its recipients: local part, status and
+// code, in threes.
 func named(triples ...string) string {
 	var list []string
 	for i := 0; i < len(triples); i += 3 {
@@ -43,20 +43,20 @@ func refusal(code string) string {
 		`"},"timestamp":"2026-11-22T12:00:00Z","request_id":"` + canary + `"}}`
 }
 
-// answered is one answer of a peer to a message for bob, and what it comes to.
+// answered is one answer of a peer to a message for bob, and its expected outcome.
 type answered struct {
 	name   string
 	status int
 	header string // name: value
 	body   string
 	want   string
-	words  string // in the reason
+	words  string // the reason contains them
 	down   bool
 	pause  time.Duration
 }
 
-// TestAnswers: what every answer comes to. Delivered is only what the answer
-// says of the message that was sent and of that recipient.
+// TestAnswers: the outcome of every answer. A message counts as delivered only if the
+// answer says so of the message that was sent and of that recipient.
 func TestAnswers(t *testing.T) {
 	const html = "Content-Type: text/html"
 	bob := named("bob", "delivered", "")
@@ -171,9 +171,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// meanings is what every code of the protocol, ours and of the reference gateway
-// comes to in an error with 400: what the sender's status says, and its words.
-// "" is a code that means nothing here.
+// meanings is the outcome of every code of the protocol, ours and the reference
+// gateway's, in an error with 400: the outcome, and words of its reason.
 var meanings = map[amtp.Code][2]string{
 	amtp.CodeInvalidMessage:       {"refuse INVALID_MESSAGE_FORMAT", "refuses the form of the message"},
 	amtp.CodeUnsupportedVersion:   {"refuse UNSUPPORTED_VERSION", "does not speak this version"},
@@ -220,9 +219,9 @@ var meanings = map[amtp.Code][2]string{
 	"WORKFLOW_UPDATE_FAILED":    {aDay, "answered 400 WORKFLOW_UPDATE_FAILED"},
 }
 
-// TestCodes: what every code comes to with every status. A refusal ends the
-// delivery only by an AMTP code in an error of the protocol's form with 4xx; the
-// sender's status has words for it.
+// TestCodes: the outcome of every code with every status. A refusal ends the delivery
+// only with an AMTP code in an error of the protocol's form with 4xx; the sender's
+// status has words for it.
 func TestCodes(t *testing.T) {
 	status, body := 0, ""
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -253,7 +252,7 @@ func TestCodes(t *testing.T) {
 			switch {
 			case status >= 500 && (passes || strings.HasPrefix(want, "refuse")):
 				want, words = later, fmt.Sprintf("(%d %s)", status, code)
-			case status >= 500: // it speaks of this message, and passes
+			case status >= 500: // the error concerns this message, and may pass
 				want, down = strings.TrimSuffix(want, " 12 tries for 24h0m0s"), false
 			case status == 401 && passes:
 				want, words = "postpone AUTHENTICATION_FAILED 12 tries for 24h0m0s",
@@ -272,9 +271,9 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// TestDaysWithoutAttempts: a gateway that was off for two days after the first answer,
-// or whose clock was set ahead, gives no recipient up at the second. One that runs
-// gives it up after a day, and not before.
+// TestDaysWithoutAttempts: our gateway was off for two days after the first answer, or
+// its clock was set ahead. It does not give up a recipient at the second attempt. A
+// gateway that runs gives it up after a day, and not before.
 func TestDaysWithoutAttempts(t *testing.T) {
 	code := amtp.Code("")
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -309,8 +308,8 @@ func TestDaysWithoutAttempts(t *testing.T) {
 	}
 }
 
-// TestSaid: the operator's log has what another gateway said, bounded and without
-// what steers a terminal; the sender's status has none of it.
+// TestSaid: the operator's log has the text of another gateway, bounded and without
+// terminal control characters. The sender's status has none of it.
 func TestSaid(t *testing.T) {
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -337,7 +336,7 @@ func (c *answered) run(t *testing.T) {
 			w.Header().Set(name, value)
 		}
 		w.WriteHeader(c.status)
-		_, _ = w.Write([]byte(strings.ReplaceAll(c.body, sentID, msgID))) // who does not read all of it hangs up
+		_, _ = w.Write([]byte(strings.ReplaceAll(c.body, sentID, msgID))) // a client may hang up
 	})
 	got := p.courier(p.options()).Carry(t.Context(), parcel(t, "bob"))
 	check(t, got, c.want)

@@ -12,8 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/remote"
 )
 
-// TestRefusalOfWhatMayBeCut: who refuses the form of a message that was long on its
-// way may have cut it off by time, whatever it says; that is no last word.
+// TestRefusalOfWhatMayBeCut: a gateway that refuses the form of a message after a long
+// transfer may have cut it off by a time limit. Such a refusal is not final.
 func TestRefusalOfWhatMayBeCut(t *testing.T) {
 	address, err := amtp.ParseAddress("bob@b.example")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestRefusalOfWhatMayBeCut(t *testing.T) {
 	}
 }
 
-// TestTimeFor: nothing is begun for which there is less time than it took before.
+// TestTimeFor: no post begins when less time is left than the longest one took.
 func TestTimeFor(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()

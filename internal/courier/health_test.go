@@ -15,7 +15,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestHealth: what an answer, or none, says of the gateway that was called.
+// TestHealth: what an answer, or none, says about the gateway that was called.
 func TestHealth(t *testing.T) {
 	type speaks struct{ down, answered bool }
 	absent, perhaps, message := speaks{true, false}, speaks{true, true}, speaks{false, true}
@@ -42,9 +42,9 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestTogether: of several posts to one gateway one that was taken, or refused for
-// its own sake, says that the gateway is well; one without an answer that it is
-// not there.
+// TestTogether: of several posts to one gateway, one that was accepted, or refused
+// because of its message, shows that the gateway is healthy. One without an answer
+// shows that it is down.
 func TestTogether(t *testing.T) {
 	posts := map[byte]gateway.Carriage{
 		'.': {Answered: true, Host: "h"}, '?': {Down: true, Answered: true, Host: "h"}, '!': {Down: true},
@@ -67,7 +67,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestIsAbsent: what says that nobody is where DNS led.
+// TestIsAbsent: the errors that show that there is no gateway at the address from DNS.
 func TestIsAbsent(t *testing.T) {
 	for err, want := range map[error]bool{
 		syscall.ECONNREFUSED: true, syscall.EHOSTUNREACH: true, syscall.ENETUNREACH: true,
@@ -81,8 +81,8 @@ func TestIsAbsent(t *testing.T) {
 	}
 }
 
-// TestWatched: an attempt knows to which address it went, whether somebody was
-// there or not, over a new connection and over one that was kept.
+// TestWatched: an attempt knows the address to which it went, whether there was an
+// answer or not, over a new connection and over a kept one.
 func TestWatched(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	address := server.Listener.Addr().String()

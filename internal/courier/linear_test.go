@@ -11,7 +11,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestReadersOfAnswersAreLinear: another gateway, or an endpoint, answers what it likes.
+// TestReadersOfAnswersAreLinear: another gateway, or an endpoint, may send any answer.
 func TestReadersOfAnswersAreLinear(t *testing.T) {
 	slow.Test(t, "it reads long answers")
 	to, err := amtp.ParseAddress("a@far.example")

@@ -28,7 +28,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// canary stands in everything that a peer says.
+// canary is in every text that a peer sends.
 const canary = "canary-text"
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -50,7 +50,7 @@ type peer struct {
 	posts []post
 }
 
-// post is what arrived.
+// post is a request that arrived.
 type post struct {
 	header http.Header
 	body   string
@@ -84,7 +84,7 @@ func (p *peer) publish(tags string) {
 	p.dns.TXT("_amtp."+domain, time.Minute, "v=amtp1;gateway="+p.at()+tags)
 }
 
-// at is the peer's URL under a name that its certificate has.
+// at is the peer's URL, with a name that its certificate has.
 func (p *peer) at() string {
 	return fmt.Sprintf("https://example.com:%d", netip.MustParseAddrPort(p.Listener.Addr().String()).Port())
 }
@@ -95,7 +95,7 @@ func (p *peer) arrived() []post {
 	return append([]post(nil), p.posts...)
 }
 
-// options are those with which the peer can be reached.
+// options are options with which the peer can be reached.
 func (p *peer) options() outbound.Options {
 	roots := x509.NewCertPool()
 	roots.AddCert(p.Certificate())
@@ -108,7 +108,7 @@ func (p *peer) options() outbound.Options {
 	}
 }
 
-// courier is one that asks the peer's name server.
+// courier returns a courier that asks the peer's name server.
 func (p *peer) courier(o outbound.Options) *courier.Remote {
 	p.t.Helper()
 	servers := []netip.AddrPort{p.dns.Addr()}
@@ -125,7 +125,7 @@ func (p *peer) courier(o outbound.Options) *courier.Remote {
 	}
 }
 
-// memory is what a store remembers of other domains.
+// memory is the memory of a store about other domains.
 type memory struct {
 	signed time.Time // when the last signed message came
 	err    error
@@ -137,7 +137,7 @@ func (m *memory) SenderDomain(_ context.Context, d amtp.Domain) (gateway.SenderD
 	return gateway.SenderDomain{Domain: d, LastSigned: m.signed}, m.err
 }
 
-// buffer is a log that is written at the same time by several.
+// buffer is a log to which several goroutines write at the same time.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -177,8 +177,7 @@ func address(t *testing.T, s string) amtp.Address {
 	return a
 }
 
-// parcel is a message to local parts at b.example; its deliveries are numbered
-// from 1.
+// parcel is a message to local parts at b.example; its deliveries are numbered from 1.
 func parcel(t *testing.T, to ...string) gateway.Parcel {
 	t.Helper()
 	return written(t,
@@ -201,8 +200,8 @@ func written(t *testing.T, body string, to ...string) gateway.Parcel {
 	return p
 }
 
-// says writes an outcome in words: event, code, for how long it is borne, what
-// the next attempt needs.
+// says writes an outcome in words: event, code, patience, and the needs of the next
+// attempt.
 func says(o gateway.Outcome) string {
 	words := []string{o.Event.String()}
 	if o.Code != "" {
@@ -223,7 +222,7 @@ func says(o gateway.Outcome) string {
 	return strings.Join(words, " ")
 }
 
-// check compares what became of every recipient, in the order of their numbers.
+// check compares the outcomes of the recipients, in the order of their numbers.
 func check(t *testing.T, c gateway.Carriage, want ...string) {
 	t.Helper()
 	got := make(map[gateway.DeliveryID]gateway.Outcome)

@@ -8,8 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// TestPushBodyHasOneSpelling: of a message that was stored before such names were
-// refused, nothing is pushed that a lenient reader takes for what the gateway says.
+// TestPushBodyHasOneSpelling: a message was stored before ambiguous member names were
+// refused. Its push contains no member that a lenient reader could take for one of the
+// gateway's.
 func TestPushBodyHasOneSpelling(t *testing.T) {
 	ann, err := amtp.ParseAddress("ann@far.example")
 	if err != nil {

@@ -28,8 +28,8 @@ import (
 	"github.com/amtp-go/amtp/internal/store/sqlite"
 )
 
-// stage is a gateway without a queue: the test claims, carries and settles. Bob
-// gets what alice writes at an endpoint.
+// stage is a gateway without a queue: the test claims, carries and settles. Bob gets
+// alice's messages at an endpoint.
 type stage struct {
 	*courier.Push
 	t        *testing.T
@@ -42,10 +42,10 @@ type stage struct {
 	endpoint *endpoint
 	hurried  []gateway.Destination
 	replier  *automail.PushReplier
-	ahead    time.Duration // how far the clock is set forward
+	ahead    time.Duration // by which the clock is set forward
 }
 
-// endpoint is a receiver that answers as the test says and keeps what it got.
+// endpoint is a receiver that answers as the test says and keeps the requests.
 type endpoint struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ type endpoint struct {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // what is missing shows in what is checked
+	body, _ := io.ReadAll(r.Body) // the checks show what is missing
 	e.mu.Lock()
 	e.got, e.bodies = append(e.got, r), append(e.bodies, body)
 	answer := e.answer
@@ -100,7 +100,7 @@ func set(t *testing.T) *stage {
 	return s
 }
 
-// RetryNow implements courier.Hurrier.
+// RetryNow implements courier.Retrier.
 func (s *stage) RetryNow(_ context.Context, d gateway.Destination) { s.hurried = append(s.hurried, d) }
 
 func (s *stage) seal(e gateway.Endpoint) {
@@ -141,8 +141,8 @@ func (s *stage) update(change func(*gateway.Agent)) {
 	}
 }
 
-// answers sets what the endpoint answers from now on: headers are "Name: value",
-// one to a line.
+// answers sets the endpoint's answer from now on: headers are "Name: value", one on a
+// line.
 func (s *stage) answers(status int, headers, body string) {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
@@ -157,7 +157,7 @@ func (s *stage) answers(status int, headers, body string) {
 	}
 }
 
-// send has a principal send a message with more members, and returns its id.
+// send makes a principal send a message with more members, and returns its id.
 func (s *stage) send(p gateway.Principal, members string) amtp.MessageID {
 	s.t.Helper()
 	from := s.alice.Address.String()
@@ -211,7 +211,7 @@ func (s *stage) claim() gateway.Parcel {
 	return gateway.Parcel{}
 }
 
-// attempt makes the next attempt and stores what came of it.
+// attempt makes the next attempt and stores its outcome.
 func (s *stage) attempt() gateway.Carriage {
 	s.t.Helper()
 	p := s.claim()
@@ -241,8 +241,8 @@ func (s *stage) inbox(a gateway.Agent) []gateway.InboxItem {
 }
 
 // TestPushBody: the endpoint gets the twelve members of the reference gateway, and
-// ours, with the sender's bytes as they were; the headers that were configured,
-// and a signature that the authors' own library verifies.
+// ours, with the sender's bytes unchanged. It also gets the configured headers, and a
+// signature that the library of Standard Webhooks verifies.
 func TestPushBody(t *testing.T) {
 	s := set(t)
 	for _, c := range []struct{ members, want string }{
@@ -293,8 +293,8 @@ func TestPushBody(t *testing.T) {
 	}
 }
 
-// verified checks the signature of the nth push by the library of Standard
-// Webhooks, and that another body does not pass.
+// verified checks the signature of the nth push with the library of Standard Webhooks,
+// and that another body does not pass.
 func (s *stage) verified(n int) {
 	s.t.Helper()
 	hook, err := standardwebhooks.NewWebhook(s.secret)
@@ -310,7 +310,7 @@ func (s *stage) verified(n int) {
 	}
 }
 
-// TestPushOutcomes: what an endpoint answers, and what comes of it.
+// TestPushOutcomes: the outcomes of an endpoint's answers.
 func TestPushOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		name            string
@@ -318,7 +318,7 @@ func TestPushOutcomes(t *testing.T) {
 		headers         string
 		event           gateway.Event
 		code            amtp.Code
-		wait            time.Duration // asked for
+		wait            time.Duration // that the endpoint asks for
 		down, impatient bool
 	}{
 		{"200", 200, "", gateway.Success, "", 0, false, false},
@@ -370,9 +370,9 @@ func (s *stage) quiet() {
 	}
 }
 
-// TestPushWithoutAnAnswer: nobody is there, half an answer, a place where the
-// gateway does not go, and a secret that cannot be opened. All is tried again,
-// and no error has the URL.
+// TestPushWithoutAnAnswer: no server, half an answer, an address that the gateway does
+// not call, and a secret that cannot be opened. All are retried, and no error has the
+// URL.
 func TestPushWithoutAnAnswer(t *testing.T) {
 	for name, break_ := range map[string]func(*stage){
 		"nobody listens": func(s *stage) { s.endpoint.Close() },
@@ -412,8 +412,8 @@ func TestPushWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// TestPushGoesOnRefused: an endpoint that refuses for a day has refused. The
-// message is a dead letter and the sender hears of it.
+// TestPushGoesOnRefused: an endpoint that refuses for a day has refused for good. The
+// message is a dead letter and the sender gets a report.
 func TestPushGoesOnRefused(t *testing.T) {
 	s := set(t)
 	s.answers(403, "", "")
@@ -437,8 +437,8 @@ func TestPushGoesOnRefused(t *testing.T) {
 	}
 }
 
-// TestPushSettleIsLost (CP15): the endpoint said 2xx and nothing of it is stored.
-// It is pushed again with the same webhook-id and body, and its answer is one
+// TestPushSettleIsLost (CP15): the endpoint answered 2xx and that is not stored. The
+// message is pushed again with the same webhook-id and body, and its answers make one
 // reply.
 func TestPushSettleIsLost(t *testing.T) {
 	s := set(t)
@@ -517,8 +517,8 @@ func TestPushReplies(t *testing.T) {
 	}
 }
 
-// TestPushReplyGoesElsewhere: the reply to a sender in another domain waits in
-// the queue for it.
+// TestPushReplyGoesElsewhere: the reply to a sender in another domain waits in the
+// queue for it.
 func TestPushReplyGoesElsewhere(t *testing.T) {
 	s := set(t)
 	s.answers(201, "Content-Type: application/json", `{"response":{"ok":true}}`)
@@ -543,7 +543,7 @@ func TestPushReplyGoesElsewhere(t *testing.T) {
 	}
 }
 
-// busy is a door that takes nothing now.
+// busy is a door that accepts no message now.
 type busy struct{ code amtp.Code }
 
 func (b busy) Accept(context.Context, gateway.Principal, *amtp.Message, gateway.RequestID) (*amtp.SendResult,
@@ -551,8 +551,8 @@ func (b busy) Accept(context.Context, gateway.Principal, *amtp.Message, gateway.
 	return nil, amtp.Errorf(b.code, "Not %s.", planted)
 }
 
-// TestPushReplyCannotBeStored: a reply that cannot be stored now is asked for
-// again; one that is refused is not, and the message is delivered all the same.
+// TestPushReplyCannotBeStored: when a reply cannot be stored now, the push is repeated.
+// When it is refused, the push is not repeated, and the message counts as delivered.
 func TestPushReplyCannotBeStored(t *testing.T) {
 	for code, want := range map[amtp.Code]gateway.Event{
 		amtp.CodeTemporaryFailure: gateway.Postpone, amtp.CodeInternal: gateway.Postpone,
@@ -569,15 +569,15 @@ func TestPushReplyCannotBeStored(t *testing.T) {
 	}
 }
 
-// TestPushIsGone (CP16): 410 turns the agent to its inbox. Whatever is lost on
-// the way, the message is there in the end, once, and nothing goes to the
-// endpoint any more.
+// TestPushIsGone (CP16): 410 changes the agent to its inbox. Whatever is lost in
+// between, the message is in the inbox in the end, once, and the endpoint gets no more
+// requests.
 func TestPushIsGone(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		s := set(t)
 		s.answers(410, "", "")
 		first, second := s.send(s.asAlice(), `,"subject":"1"`), s.send(s.asAlice(), `,"subject":"2"`)
-		if lost { // the mode is changed, and what came of the attempt is not stored
+		if lost { // the mode is stored, and the outcome of the attempt is not
 			if c := s.Carry(context.Background(), s.claim()); !c.Outcomes[0].Inbox {
 				t.Fatalf("got %+v, want it in the inbox", c)
 			}
@@ -612,8 +612,8 @@ func TestPushIsGone(t *testing.T) {
 	}
 }
 
-// TestPushFollowsTheAgent: what is under way goes where the agent gets its
-// messages by now: another endpoint, its inbox, or nowhere.
+// TestPushFollowsTheAgent: a message under way goes where the agent gets its messages
+// now: another endpoint, its inbox, or nowhere.
 func TestPushFollowsTheAgent(t *testing.T) {
 	s := set(t)
 	s.answers(410, "", "")
@@ -647,7 +647,7 @@ func TestPushFollowsTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := s.bob
-	s.bob = s.add("bob", "push") // a namesake gets nothing of it
+	s.bob = s.add("bob", "push") // a new agent with the name gets none of it
 	s.bob.ID = old.ID
 	if s.attempt(); s.status(id).State != gateway.Failed || s.status(id).ErrorCode != amtp.CodeAgentUnknown ||
 		len(s.endpoint.got) != 3 {

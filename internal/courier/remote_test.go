@@ -20,7 +20,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// takes is a peer that has every message that it is sent.
+// takes is a peer that accepts every message.
 func takes(t *testing.T, p **peer) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		list := (*p).arrived()
@@ -47,8 +47,8 @@ func newTaker(t *testing.T) *peer {
 	return p
 }
 
-// TestNoAnswer: what comes of attempts that end without an answer, or with a
-// part of one. All of them are made again, and the destination counts as down.
+// TestNoAnswer: the outcomes of attempts that end without an answer, or with a part of
+// one. All of them are retried, and the destination counts as down.
 func TestNoAnswer(t *testing.T) {
 	gone := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	half := func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +111,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// TestRecords: what comes of what DNS says of a domain.
+// TestRecords: the outcomes of the DNS answers about a domain.
 func TestRecords(t *testing.T) {
 	const setup = "postpone RECIPIENT_NOT_FOUND 4 tries for 15m0s after 5m0s"
 	for _, c := range []struct {
@@ -148,8 +148,9 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestNoSuchDomain: a domain that does not exist is tried four times within a
-// quarter of an hour and then refused, and one that appears meanwhile is reached.
+// TestNoSuchDomain: a domain that does not exist is tried four times within a quarter
+// of an hour, and then the message is refused. A domain that appears before that is
+// reached.
 func TestNoSuchDomain(t *testing.T) {
 	for _, appears := range []bool{false, true} {
 		t.Run(fmt.Sprintf("appears %v", appears), func(t *testing.T) {
@@ -182,8 +183,8 @@ func TestNoSuchDomain(t *testing.T) {
 	}
 }
 
-// TestLargest: the bytes that count are those that go over the wire: with what
-// the gateway writes and with its signature.
+// TestLargest: the bytes that count are those that are sent: with the gateway's members
+// and with its signature.
 func TestLargest(t *testing.T) {
 	for _, tags := range []string{"", ";auth=sig"} {
 		t.Run(tags, func(t *testing.T) {
@@ -233,8 +234,8 @@ func posted(t *testing.T, p *peer, signer *amtp.Signer) map[string]*amtp.Message
 }
 
 // TestOneRecipient: every recipient of a domain gets a message of its own, signed,
-// under a key of its own. The id is the same at gateways that are known to take
-// it in several deliveries, and another for every further recipient elsewhere.
+// under a key of its own. The id is the same at gateways that are known to accept it in
+// several deliveries. Elsewhere every further recipient has another id.
 func TestOneRecipient(t *testing.T) {
 	day := 24 * time.Hour
 	for _, c := range []struct {
@@ -279,9 +280,9 @@ func TestOneRecipient(t *testing.T) {
 	}
 }
 
-// TestStable: whoever is decided already, whoever joins and whatever becomes known
-// of the peer, a recipient that is tried again has the key that it had, and the
-// id of another recipient only where that is known to be fine.
+// TestStable: a recipient that is retried has the same key as before. Its id is that of
+// another recipient only if the peer is known to accept that. This holds whichever
+// recipients are decided or added, and whatever is learned about the peer.
 func TestStable(t *testing.T) {
 	p := newTaker(t)
 	r := p.courier(p.options())
@@ -315,8 +316,8 @@ func TestStable(t *testing.T) {
 	}
 }
 
-// TestWrittenByAWrongClock: a message that was taken while the clock was wrong
-// leaves with a time that its receiver takes, and any other with its own.
+// TestWrittenByAWrongClock: a message that was accepted while the clock was wrong is
+// sent with a time that its receiver accepts, and any other with its own.
 func TestWrittenByAWrongClock(t *testing.T) {
 	p := newTaker(t)
 	r := p.courier(p.options())
@@ -340,8 +341,8 @@ func TestWrittenByAWrongClock(t *testing.T) {
 	}
 }
 
-// TestNobodyAsks: what is known of a peer is looked up for parcels only to which
-// it matters, and not for each of them.
+// TestNobodyAsks: the memory about a peer is read only for parcels to which it matters,
+// and not for each of them.
 func TestNobodyAsks(t *testing.T) {
 	p := newTaker(t)
 	r := p.courier(p.options())
@@ -364,8 +365,8 @@ func TestNobodyAsks(t *testing.T) {
 	}
 }
 
-// TestAnsweredID: an answer names the message as its recipient knows it, and what
-// the gateway may refuse stands in a header.
+// TestAnsweredID: an answer names the message by the id that its recipient knows. An id
+// that the gateway may refuse is in a header.
 func TestAnsweredID(t *testing.T) {
 	const own = "019b1d3e-7c00-7000-8000-00000000aaaa"
 	carol := address(t, "carol@"+domain)
@@ -430,7 +431,7 @@ func signed(t *testing.T, body string, s *amtp.Signer) *amtp.Message {
 	return m
 }
 
-// TestRedirectSendsNothing: what a redirect points to gets no request.
+// TestRedirectSendsNothing: the target of a redirect gets no request.
 func TestRedirectSendsNothing(t *testing.T) {
 	other := newTaker(t)
 	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -458,8 +459,8 @@ func TestEndless(t *testing.T) {
 	<-ended
 }
 
-// TestDownEndsTheRest: when a peer that wants one message for each recipient goes
-// away, not every recipient is tried.
+// TestDownEndsTheRest: when a peer that gets one message for each recipient becomes
+// unreachable, not every recipient is tried.
 func TestDownEndsTheRest(t *testing.T) {
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	p.publish(";auth=sig")
@@ -477,8 +478,8 @@ func TestDownEndsTheRest(t *testing.T) {
 	}
 }
 
-// TestEachHasItsTurn: a recipient at which every attempt ends does not keep the
-// others of a large message from being tried.
+// TestEachHasItsTurn: a recipient at which every attempt ends does not keep the others
+// of a large message from being tried.
 func TestEachHasItsTurn(t *testing.T) {
 	slow.Test(t, "it waits for large messages")
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
@@ -514,8 +515,8 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestRedriven: a late redrive is a new message that names the old one, and the
-// same one whenever it is tried.
+// TestRedriven: a late redrive is a new message that names the old one, and the same
+// new message in every attempt.
 func TestRedriven(t *testing.T) {
 	p := newTaker(t)
 	c := p.courier(p.options())
@@ -544,9 +545,9 @@ func TestRedriven(t *testing.T) {
 	}
 }
 
-// TestOldAtTheAttempt: a message that is so old at the attempt that the other side
-// may have forgotten it is a new one, whenever its redrive was made; before that it
-// is the old one.
+// TestOldAtTheAttempt: a message that is so old at the attempt that the other side may
+// have forgotten it is a new one, whenever it was redriven. Before that it is the old
+// one.
 func TestOldAtTheAttempt(t *testing.T) {
 	p := newTaker(t)
 	c := p.courier(p.options())
@@ -574,7 +575,8 @@ func TestOldAtTheAttempt(t *testing.T) {
 	}
 }
 
-// TestDefectInOneOfSeveral: a defect that one recipient meets is that recipient's.
+// TestDefectInOneOfSeveral: a defect in the post for one recipient affects that
+// recipient only.
 func TestDefectInOneOfSeveral(t *testing.T) {
 	for _, names := range [][]string{{"bob"}, {"bob", "carl", "dora"}} {
 		p := newTaker(t)
@@ -604,8 +606,8 @@ func TestDefectInOneOfSeveral(t *testing.T) {
 	}
 }
 
-// TestUnreadableRecipient: a recipient whose row cannot be read is refused, and
-// nothing is sent to it; the others get the message. A report tells of it.
+// TestUnreadableRecipient: a recipient whose row cannot be read is refused, and gets no
+// message; the others do. A report names it.
 func TestUnreadableRecipient(t *testing.T) {
 	p := newTaker(t)
 	r := courier.Router{gateway.KindRemote: p.courier(p.options()), gateway.KindReport: all(gateway.Success)}
@@ -627,14 +629,14 @@ func TestUnreadableRecipient(t *testing.T) {
 	}
 }
 
-// all is a courier with one outcome for everybody.
+// all is a courier with one outcome for all recipients.
 type all gateway.Event
 
 func (e all) Carry(_ context.Context, p gateway.Parcel) gateway.Carriage {
 	return p.All(gateway.Outcome{Event: gateway.Event(e)})
 }
 
-// TestRouter: a destination without a courier waits until there is one.
+// TestRouter: mail for a destination without a courier waits until there is one.
 func TestRouter(t *testing.T) {
 	p := newTaker(t)
 	r := courier.Router{gateway.KindRemote: p.courier(p.options())}

@@ -32,7 +32,7 @@ func unsafe(dir string) (list []OpenError, err error) {
 		list = append(list, open(dir, "chmod go-w "+dir, "may be written by others (mode %#o)", mode.Perm()))
 	}
 	list = append(list, above(dir, dir)...)
-	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir { // a link leads there
+	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir { // dir is a link to real
 		for _, o := range above(real, dir) {
 			if !slices.Contains(list, o) {
 				list = append(list, o)
@@ -136,8 +136,8 @@ func stranger(info fs.FileInfo) string {
 	return id
 }
 
-// Owner returns the user who owns a directory and the files that a gateway wrote in it,
-// false when these are several users, or when others may write there.
+// Owner returns the user who owns a directory and the files that a gateway wrote in it.
+// It is false when these are several users, or when others may write there.
 func Owner(dir string) (uid int, one bool) {
 	for i, name := range []string{".", AdminKeyFile, GatewayFile, lockFile} {
 		info, err := os.Stat(filepath.Join(dir, name))

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// message makes an answer to the question for TXT at b.example. from lines of a
-// zone file: first the answers, then, behind an empty line, the authority.
+// message makes an answer to the question for TXT at b.example. from lines of a zone
+// file: first the answers, then, after an empty line, the authority.
 func message(t testing.TB, rcode int, zone string) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg).SetQuestion("b.example.", dns.TypeTXT)
@@ -70,8 +70,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// Answers that are none: a server that only refers to others must not be
-// taken for one that says that there is nothing.
+// These answers do not count: a server that only refers to others must not be taken for
+// one that says that there is no record.
 func TestReadRefuses(t *testing.T) {
 	chain := ""
 	for _, pair := range []string{"b c", "c d", "d e", "e f", "f g", "g h", "h i", "i j", "j k"} {
@@ -147,7 +147,7 @@ func TestReadResolvConf(t *testing.T) {
 	}
 }
 
-// Whatever bytes a server sends, what is read from them keeps its word.
+// Whatever bytes a server sends, the values read from them keep their promises.
 func FuzzRead(f *testing.F) {
 	for _, zone := range []string{
 		"b.example. 60 IN TXT a \"b c\" \"\\\\ \\\" \\001\"",

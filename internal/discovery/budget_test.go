@@ -21,7 +21,7 @@ func newBudget(t *testing.T, dns discovery.Resolver) *discovery.Budget {
 		Static: map[string]string{"static.example": record}}), accounts)
 }
 
-// nth is a domain that nobody asked for before.
+// nth is a domain that no caller asked for before.
 func nth(i int) amtp.Domain { return amtp.Domain(fmt.Sprintf("d%d.example", i)) }
 
 func TestTenNewDomainsAMinute(t *testing.T) {
@@ -50,9 +50,9 @@ func TestTenNewDomainsAMinute(t *testing.T) {
 	})
 }
 
-// TestProvenDomainsAreNotNew: after a restart nothing is remembered of many domains
-// behind one address. Those that proved themselves before are looked up all the same;
-// selectors that somebody invents in their name are on his account.
+// TestProvenDomainsAreNotNew: after a restart, many domains behind one address are not
+// in memory. The ones that proved themselves before are looked up without a charge.
+// Selectors that a stranger invents in their name are charged to the stranger.
 func TestProvenDomainsAreNotNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -112,7 +112,7 @@ func TestWhoIsOneClient(t *testing.T) {
 	}
 }
 
-// Who has no budget left still gets what is remembered, and what needs no DNS.
+// A caller without budget still gets remembered answers, and answers that need no DNS.
 func TestWhatIsRememberedCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -166,7 +166,8 @@ func TestFailuresCostOnce(t *testing.T) {
 	})
 }
 
-// Fifty are under way at once, also when all who caused them hang up.
+// Fifty questions are under way at once, even when all callers that caused them hang
+// up.
 func TestFiftyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -199,7 +200,7 @@ func TestFiftyAtOnce(t *testing.T) {
 		first.Wait()
 		second.Wait()
 		time.Sleep(dns.takes)
-		synctest.Wait() // what was asked for is answered
+		synctest.Wait() // all questions are answered
 		if ask(400, 450).Wait(); refused != 350 || total(dns) != 100 {
 			t.Errorf("afterwards %d were refused and %d asked for in all, want still 350, and 100", refused, total(dns))
 		}
@@ -208,7 +209,7 @@ func TestFiftyAtOnce(t *testing.T) {
 	})
 }
 
-// One network has a quarter of them at the most, whatever addresses it has.
+// One network has a quarter of them at most, whatever addresses it has.
 func TestOneNetworkLeavesQuestionsToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -228,8 +229,8 @@ func TestOneNetworkLeavesQuestionsToOthers(t *testing.T) {
 	})
 }
 
-// A busy peer's messages come together, when its key is new and whenever it has
-// to be asked for again: that is one question and costs one.
+// A busy peer's messages come together, when its key is new and whenever the question
+// has to be asked again. That is one question, and it is charged once.
 func TestManyMessagesOfOnePeerAreOneQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -249,7 +250,7 @@ func TestManyMessagesOfOnePeerAreOneQuestion(t *testing.T) {
 	})
 }
 
-// refusedOf asks n times at once and returns how many heard ErrBudget.
+// refusedOf asks n times at once and returns how many calls got ErrBudget.
 func refusedOf(t *testing.T, n int, ask func() error) int {
 	t.Helper()
 	var all sync.WaitGroup
@@ -271,8 +272,8 @@ func refusedOf(t *testing.T, n int, ask func() error) int {
 	return refused
 }
 
-// Whose question is under way is told the answer to whoever waits for it, also
-// to those who could not have asked.
+// The answer to a question that is under way goes to all callers that wait for it, even
+// to callers without budget.
 func TestWhoJoinsAQuestionPaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -297,8 +298,8 @@ func TestWhoJoinsAQuestionPaysNothing(t *testing.T) {
 	})
 }
 
-// A domain that was found once is asked for again on nobody's account, and not
-// behind fifty strangers. What there was not costs each time.
+// A domain that was found once is asked for again without a charge, and not after fifty
+// strangers. A name that does not exist is charged each time.
 func TestWhatWasFoundIsAskedForAgainFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()

@@ -21,7 +21,7 @@ const (
 	key2Text = "v=amtpkey1;alg=ES256;p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPDaLHlJ3eymrFr1dSKz3fdIW2N/m8wiO0JHSXQyCESPZrvMz7MAnAHWAxLirnvzzFSofCwinucJ2wHT7mGpRHA=="
 )
 
-// say is a DNS that says what the test wants.
+// say is a DNS that answers as the test wants.
 type say struct {
 	mu      sync.Mutex
 	answers map[string]discovery.Answer
@@ -153,7 +153,7 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-// The record is missing for sure, but whether the domain is, nobody says.
+// The record is certainly missing, but whether the domain exists is not known.
 func TestDomainThatCannotBeAskedFor(t *testing.T) {
 	dns := &failing{say: newSay(), name: "b.example"}
 	if _, err := newFinder(t, discovery.Options{Resolver: dns}).Gateway(t.Context(), "b.example"); class(t,
@@ -298,7 +298,7 @@ func TestTablesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Everything is remembered for as long as it says, but within bounds.
+// Every answer is remembered for as long as it says, but within bounds.
 func TestHowLongAnswersAreRemembered(t *testing.T) {
 	const longest = 24 * time.Hour
 	ask := func(f *discovery.Finder) error { _, err := f.Gateway(context.Background(), "b.example"); return err }
@@ -370,7 +370,7 @@ func total(s *say) (n int) {
 	return n
 }
 
-// While DNS fails, what was known is used for a day; then it is a temporary
+// While DNS fails, the earlier answer is used for a day. Then the answer is a temporary
 // error, and never "there is none".
 func TestStaleAnswersWhileDNSFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -408,7 +408,7 @@ func TestStaleAnswersWhileDNSFails(t *testing.T) {
 	})
 }
 
-// A record that was withdrawn is not used any more, however long it was good.
+// A record that was withdrawn is no longer used, however long it was valid.
 func TestWithdrawnRecordIsNotServedStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -428,7 +428,7 @@ func TestWithdrawnRecordIsNotServedStale(t *testing.T) {
 	})
 }
 
-// A key is used for two hours at the most after its domain withdrew it.
+// A key is used for at most two hours after its domain withdrew it.
 func TestStaleKeysEndSooner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -479,8 +479,8 @@ func TestPausesAfterFailures(t *testing.T) {
 	})
 }
 
-// However many wait for a name, it is asked for once; who stops waiting stops
-// nobody else.
+// However many callers wait for a name, it is asked for once. A caller that stops
+// waiting does not stop the others.
 func TestOneQuestionForMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -514,7 +514,7 @@ func TestOneQuestionForMany(t *testing.T) {
 	})
 }
 
-// A question to which nobody answers ends by itself.
+// A question that gets no answer ends by itself.
 func TestQuestionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newSay()
@@ -527,8 +527,8 @@ func TestQuestionsEnd(t *testing.T) {
 	})
 }
 
-// The domains are remembered within bounds, and a flood of new ones does not
-// drive out those in use.
+// The domains are remembered within bounds, and a flood of new ones does not evict
+// those in use.
 func TestMemoryIsBounded(t *testing.T) {
 	dns := newSay()
 	dns.set("_amtp.b.example", time.Hour, record)

@@ -72,7 +72,7 @@ func TestTXT(t *testing.T) {
 	}
 }
 
-// What does not fit into UDP is fetched over TCP, whole.
+// An answer that does not fit into UDP is fetched over TCP, completely.
 func TestTCPAfterTruncation(t *testing.T) {
 	var many []string
 	for i := range 100 {
@@ -103,7 +103,7 @@ func TestTCPAfterTruncation(t *testing.T) {
 	}
 }
 
-// None of these says that there is no record.
+// None of these answers says that there is no record.
 func TestServersThatDoNotSay(t *testing.T) {
 	const short = 200 * time.Millisecond
 	for _, tc := range []struct {
@@ -160,7 +160,7 @@ func TestAliasesThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// Who gives up does not wait for a silent server.
+// A caller that gives up does not wait for a silent server.
 func TestTheContextEndsAQuestion(t *testing.T) {
 	server := fakedns.New(t)
 	server.Behave("", fakedns.Silent)
@@ -187,8 +187,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// From the question to the capabilities over real sockets, while the domain
-// changes what it publishes.
+// The whole way from the question to the capabilities over real sockets, while the
+// domain changes its records.
 func TestADomainThatChanges(t *testing.T) {
 	server := fakedns.New(t)
 	server.TXT("_amtp.b.example", time.Hour, record)

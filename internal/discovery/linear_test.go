@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// packed returns shapes of DNS messages, which have 65535 bytes at the most.
+// packed returns shapes of DNS messages, which have at most 65535 bytes.
 func packed(t *testing.T) []hostile.Shape {
 	shape := func(name string, record func(i int) string) hostile.Shape {
 		return hostile.Shape{Name: name, Make: func(n int) []byte {
@@ -50,7 +50,7 @@ func packed(t *testing.T) []hostile.Shape {
 	}
 }
 
-// TestReadersOfDNSAreLinear: anybody may answer for a name of their own.
+// TestReadersOfDNSAreLinear: the owner of a name may send any answer for it.
 func TestReadersOfDNSAreLinear(t *testing.T) {
 	slow.Test(t, "it reads long answers")
 	hostile.Linear(t, packed(t), 8<<10, func(b []byte) {

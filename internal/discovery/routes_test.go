@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 )
 
-// lan is one peer, and what its gateway tells.
+// lan is one peer, and the answer of its gateway.
 type lan struct {
 	keys  discovery.RouteKeys
 	err   error
@@ -29,9 +29,9 @@ func (l *lan) Keys(context.Context, *discovery.StaticRoute) (discovery.RouteKeys
 	return l.keys, l.err
 }
 
-// TestNewKeyOfAPeer: that a peer has no such key is believed for 30 seconds, also
-// when its other keys are known for longer; and while it does not answer nobody
-// says that there is none. AMTP §2.
+// TestNewKeyOfAPeer: that a peer lacks a key is remembered for 30 seconds only, even
+// when its other keys are known for longer. While the peer does not answer, the answer
+// is not that there is no key. AMTP §2.
 func TestNewKeyOfAPeer(t *testing.T) {
 	key, err := amtp.ParseKeyRecord(keyText)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// keyMark stands in the name of every key record between selector and domain.
+// keyMark is in the name of every key record, between selector and domain.
 const keyMark = "._amtpkey."
 
 // static is the operator's table.

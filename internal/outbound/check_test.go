@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCheck: what can be said of a URL before anybody is asked.
+// TestCheck: the decision about a URL that needs no look-up.
 func TestCheck(t *testing.T) {
 	type rules []Rule
 	loopback := rules{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
@@ -47,11 +47,11 @@ func TestCheck(t *testing.T) {
 		{"http://127.0.0.1:9000/hook", rules{{Port: 9000}}, false},
 		{"http://hooks.lan:9000/", rules{{Host: "hooks.lan", Port: 9000}}, true},
 		{"http://hooks.lan:9001/", rules{{Host: "hooks.lan", Port: 9000}}, false},
-		{"http://hooks.lan/", loopback, true}, // where the name leads is seen when it is called
+		{"http://hooks.lan/", loopback, true}, // the address of the name is checked when it is called
 	} {
 		u, err := url.Parse(tc.url)
 		if err != nil {
-			u = &url.URL{Scheme: "https"} // it cannot even be written
+			u = &url.URL{Scheme: "https"} // the test has a URL that cannot be parsed
 		}
 		err = Options{Allow: tc.allow, PlainAllowed: true}.Check(u)
 		if (err == nil) != tc.want || err != nil && !errors.Is(err, ErrForbidden) {
@@ -63,8 +63,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestPlainAllowed: http goes to where a rule leads and nowhere else, and https as
-// without the option.
+// TestPlainAllowed: http is allowed only to targets of rules, and https as without the
+// option.
 func TestPlainAllowed(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_,
@@ -95,7 +95,7 @@ func TestPlainAllowed(t *testing.T) {
 			t.Errorf("%s: %v, want ErrForbidden", name, err)
 		}
 	}
-	// A public address is not plain http's, whatever the rules for others say.
+	// A public address is not open to plain http, whatever the rules for others say.
 	if err := get(Options{PlainAllowed: true, Allow: []Rule{loopback}}, "http://192.0.0.9:80/"); !errors.Is(err,
 		ErrForbidden) {
 		t.Errorf("http to an address without a rule: %v, want ErrForbidden", err)

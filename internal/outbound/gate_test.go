@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Addresses that are given out to networks, next to the blocks that are not.
+// Addresses that are assigned to networks, next to the blocks that are not.
 func TestPublicAddresses(t *testing.T) {
 	for _, s := range []string{
 		"1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.1",
@@ -91,8 +91,7 @@ func TestFilterKeepsWhatPassesAndItsOrder(t *testing.T) {
 	}
 }
 
-// Whatever passes without a rule is an address that the standard library, too,
-// takes for a public one.
+// Every address that passes without a rule is also public by the standard library.
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{"127.0.0.1", "8.8.8.8", "::1", "::ffff:10.0.0.1", "64:ff9b::1", "2600::1"} {
 		f.Add(netip.MustParseAddr(s).AsSlice())

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestNotHere: a public address that is this machine's, or of its network, is reached
-// only where a rule leads.
+// TestNotHere: a public address of this machine, or of its network, is called only with
+// a rule.
 func TestNotHere(t *testing.T) {
 	near := func() []netip.Prefix {
 		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/24"), netip.MustParsePrefix("2a00:1:2:3::7/64"),
@@ -44,8 +44,8 @@ func TestNotHere(t *testing.T) {
 	}
 }
 
-// TestNotSelf: others behind the addresses and networks of this machine are gateways
-// like any; this program itself and its loopback interface are not.
+// TestNotSelf: other gateways behind the addresses and networks of this machine are
+// called as any other. This program itself and its loopback interface are not.
 func TestNotSelf(t *testing.T) {
 	own := func() []netip.Prefix {
 		return []netip.Prefix{netip.MustParsePrefix("8.8.8.8/20"), netip.MustParsePrefix("8.8.8.10/20"),

@@ -23,13 +23,13 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// peer is somebody else's server, with a certificate for example.com.
+// peer is another operator's server, with a certificate for example.com.
 type peer struct {
 	*httptest.Server
 	connections atomic.Int64
 }
 
-// newPeer starts a server that speaks TLS as configure leaves it.
+// newPeer starts a server with the TLS settings that configure leaves.
 func newPeer(t *testing.T, h http.HandlerFunc, configure func(*httptest.Server)) *peer {
 	t.Helper()
 	p := &peer{Server: httptest.NewUnstartedServer(h)}
@@ -48,17 +48,17 @@ func newPeer(t *testing.T, h http.HandlerFunc, configure func(*httptest.Server))
 	return p
 }
 
-// address is where the peer listens.
+// address is the address at which the peer listens.
 func (p *peer) address() netip.AddrPort {
 	return netip.MustParseAddrPort(p.Listener.Addr().String())
 }
 
-// url is the peer's under a name that its certificate has.
+// url is the peer's URL, with a name that its certificate has.
 func (p *peer) url(path string) string {
 	return fmt.Sprintf("https://example.com:%d%s", p.address().Port(), path)
 }
 
-// reaching are the options with which p can be reached, and no other server.
+// reaching are options with which p can be reached, and no other server.
 func (p *peer) reaching(t *testing.T) outbound.Options {
 	t.Helper()
 	roots, err := outbound.Roots(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
@@ -273,7 +273,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-// A server that sends a little now and then does not hold the call up for ever.
+// A server that sends a few bytes now and then does not hold the call up forever.
 func TestTimeIsBoundedToTheEndOfTheBody(t *testing.T) {
 	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -342,8 +342,8 @@ func TestLookupsThatFail(t *testing.T) {
 	}
 }
 
-// Who is told that a connection leads to somebody else asks once more over a new one,
-// with the same body.
+// When the server answers that a connection leads to another server, the request is
+// sent once more over a new one, with the same body.
 func TestMisdirected(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -400,7 +400,7 @@ func TestMisdirected(t *testing.T) {
 func TestNextAddress(t *testing.T) {
 	p := newPeer(t, func(http.ResponseWriter, *http.Request) {}, nil)
 	o := p.reaching(t)
-	closed := netip.MustParseAddr("127.0.0.77") // nobody listens there
+	closed := netip.MustParseAddr("127.0.0.77") // no server listens there
 	o.Allow = append(o.Allow, outbound.Rule{Prefix: netip.PrefixFrom(closed, 32)})
 	o.Lookup = func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{closed, netip.MustParseAddr("10.0.0.1"), p.address().Addr()}, nil

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// line is a body that comes over a line of so many bytes a second, a piece at a
-// time, until it has so many.
+// line is a body that arrives over a line of a given rate, a piece at a time, until it
+// has all of its bytes.
 type line struct {
 	rate, piece, left int
 }
@@ -30,13 +30,13 @@ func (l *line) Read(b []byte) (int, error) {
 
 func (l *line) Close() error { return nil }
 
-// TestPace: a call lasts as long as it makes progress, and no longer than what has
-// moved has earned.
+// TestPace: a call lasts as long as it makes progress, and no longer than the time that
+// the moved bytes allow.
 func TestPace(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		line line
-		ends time.Duration // after which the call is cut off, 0 when it is not
+		ends time.Duration // after which the call is cut off, 0 if it is not
 	}{
 		{"10 MiB over 256 kbit/s", line{32_000, 1400, 10 << 20}, 0},
 		{"10 MiB in large pieces over 256 kbit/s", line{32_000, 512 << 10, 10 << 20}, 0},
@@ -71,7 +71,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestPaceOfABodyThatIsSentAgain: what the transport takes anew counts as well.
+// TestPaceOfABodyThatIsSentAgain: bytes that the transport reads again count as well.
 func TestPaceOfABodyThatIsSentAgain(t *testing.T) {
 	_, p := watch(t.Context(), callTime, leastRate)
 	defer p.stop()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestABodyThatDoesNotMoveIsEnded: an other side that takes no more of a large body
-// does not hold the call, whatever time its size would give it.
+// TestABodyThatDoesNotMoveIsEnded: a server that reads no more of a large body does not
+// hold the call up, however long its size would allow.
 func TestABodyThatDoesNotMoveIsEnded(t *testing.T) {
 	for _, two := range []bool{true, false} {
 		over := make(chan struct{})
@@ -33,8 +33,8 @@ func TestABodyThatDoesNotMoveIsEnded(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesHoldUpNone: a request with a large body leaves the connection of
-// small ones alone.
+// TestLargeBodiesHoldUpNone: a request with a large body does not use the connection of
+// small ones.
 func TestLargeBodiesHoldUpNone(t *testing.T) {
 	var conns atomic.Int32
 	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },

@@ -26,8 +26,8 @@ func asking(server *fakedns.Server) func(context.Context, string) ([]netip.Addr,
 	}
 }
 
-// A name is at a public address when somebody checks it and at this machine
-// when the call is made: the call is refused, and this machine never hears of it.
+// A name has a public address when it is checked, and this machine's when the call is
+// made: the call is refused, and this machine gets no request.
 func TestRebindingToThisMachine(t *testing.T) {
 	trap := newPeer(t, func(http.ResponseWriter, *http.Request) { t.Error("this machine was called") }, nil)
 	server := fakedns.New(t)
@@ -49,8 +49,8 @@ func TestRebindingToThisMachine(t *testing.T) {
 	}
 }
 
-// One connection takes one look-up: there is no second one between the check
-// and the connection that could tell another address.
+// One connection makes one look-up: there is no second one between the check and the
+// connection that could return another address.
 func TestRebindingBetweenCheckAndConnection(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs 127.0.0.2 as an address that is not 127.0.0.1, which only Linux has without being told")

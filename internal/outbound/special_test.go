@@ -11,8 +11,8 @@ import (
 	"github.com/amtp-go/amtp/internal/outbound"
 )
 
-// refusedHosts are hosts of URLs that lead to where no stranger's gateway is, as
-// they are written by those who try, and a word of the reason.
+// refusedHosts are hosts of URLs that lead to non-public addresses, as attackers write
+// them, each with a word of the reason.
 var refusedHosts = []struct{ host, why string }{
 	// this machine
 	{"127.0.0.1", "this machine"},
@@ -23,7 +23,7 @@ var refusedHosts = []struct{ host, why string }{
 	{"0.0.0.0", "this network"},
 	{"0.1.2.3", "this network"},
 	{"[::]", "no address"},
-	// IPv4 in other clothes
+	// IPv4 in other notations
 	{"2130706433", "neither a name nor an address"},
 	{"0x7f000001", "neither a name nor an address"},
 	{"0x7f.1", "neither a name nor an address"},
@@ -65,7 +65,7 @@ var refusedHosts = []struct{ host, why string }{
 	{"[fd12:3456:789a::1]", "private"},
 	{"[fd00:ec2::254]", "private"},
 	{"[fec0::1]", "site-local"},
-	// link-local, where clouds keep their secrets
+	// link-local, where cloud providers offer secrets
 	{"169.254.169.254", "link-local"},
 	{"169.254.0.1", "link-local"},
 	{"[fe80::1]", "link-local"},
@@ -92,7 +92,7 @@ var refusedHosts = []struct{ host, why string }{
 	{"[2620:4f:8000::1]", "protocols"},
 	{"[5f00::1]", "segment routing"},
 	{"[100::1]", "discard"},
-	// many at once, nobody yet
+	// multicast, unassigned
 	{"224.0.0.1", "multicast"},
 	{"239.255.255.250", "multicast"},
 	{"[ff02::1]", "multicast"},
@@ -122,7 +122,7 @@ func TestHostsThatAreRefused(t *testing.T) {
 	}
 }
 
-// What DNS says of a name is judged as what stands in a URL.
+// An address that DNS returns is judged like one in a URL.
 func TestAddressesOfNamesThatAreRefused(t *testing.T) {
 	var answer netip.Addr
 	client := outbound.New(outbound.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) {
@@ -131,7 +131,7 @@ func TestAddressesOfNamesThatAreRefused(t *testing.T) {
 	for _, tc := range refusedHosts {
 		addr, err := netip.ParseAddr(strings.NewReplacer("[", "", "]", "", "%25", "%").Replace(tc.host))
 		if err != nil {
-			continue // not an address as DNS gives one
+			continue // not an address in the form that DNS returns
 		}
 		answer = addr
 		res, err := client.Get("https://gateway.example/")
@@ -171,7 +171,7 @@ func publicAddress(context.Context, string) ([]netip.Addr, error) {
 	return []netip.Addr{netip.MustParseAddr("93.184.215.14")}, nil
 }
 
-// A request whose body nobody reads is closed all the same.
+// A request whose body is never read is closed all the same.
 func TestRefusedRequestsCloseTheirBody(t *testing.T) {
 	body := &closing{Reader: strings.NewReader("x")}
 	req, err := http.NewRequest(http.MethodPost, "http://gateway.example/", body)

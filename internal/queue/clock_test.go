@@ -16,8 +16,8 @@ import (
 // wrongClock is a machine's clock that a test sets.
 type wrongClock struct {
 	w     *world
-	ahead time.Duration // of the bubble's
-	stood time.Time     // what it shows while it stands
+	ahead time.Duration // ahead of the bubble's clock
+	stood time.Time     // its time while it stands still
 }
 
 func (c *wrongClock) now() time.Time {
@@ -29,7 +29,7 @@ func (c *wrongClock) now() time.Time {
 	return time.Now().Round(0).Add(c.ahead)
 }
 
-// set moves the clock, and has the store look at it as the gateway does.
+// set moves the clock, and makes the store look at it as the gateway does.
 func (c *wrongClock) set(ahead time.Duration) {
 	c.w.mu.Lock()
 	c.ahead, c.stood = ahead, time.Time{}
@@ -57,9 +57,9 @@ func (c *wrongClock) look() {
 
 const hours, days = time.Hour, 24 * time.Hour
 
-// TestClockIsWrong: a domain is away while the clock jumps, stands or goes back, and
-// comes back a while after the clock was set right. The message is neither given up
-// nor left lying.
+// TestClockIsWrong: a domain is down while the clock jumps, stops or goes back. It
+// comes back some time after the clock was corrected. The message is neither given up
+// nor forgotten.
 func TestClockIsWrong(t *testing.T) {
 	slow.Test(t, "it delivers for days of its own time")
 	for name, wrong := range map[string]func(*wrongClock){
@@ -122,7 +122,7 @@ func TestClockIsWrong(t *testing.T) {
 }
 
 // TestClockWentBackALittle: new mail that was accepted by a clock a few minutes ahead
-// waits until it is due, and holds up nobody else's.
+// waits until it is due, and delays no other sender's.
 func TestClockWentBackALittle(t *testing.T) {
 	for name, before := range map[string]bool{"the queue runs": true, "the queue is started then": false} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestClockWentBackALittle(t *testing.T) {
 	}
 }
 
-// holding is a store from which nothing is claimed for a while.
+// holding is a store from which no job is claimed for a while.
 type holding struct {
 	queue.Store
 	held atomic.Bool
@@ -181,8 +181,8 @@ func (h *holding) Claim(ctx context.Context, wanted []gateway.Claiming, now,
 	return h.Store.Claim(ctx, wanted, now, lease)
 }
 
-// TestExpiryWaitsForTheClock: jobs are given up when they are a week old by a clock
-// that is believed, and not by a jump of it.
+// TestExpiryWaitsForTheClock: jobs are given up when they are a week old by a trusted
+// clock, and not because of its jump.
 func TestExpiryWaitsForTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &wrongClock{w: &world{}}

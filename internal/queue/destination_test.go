@@ -21,8 +21,8 @@ type table struct {
 
 func newTable(t *testing.T) *table { return &table{scheduler: newScheduler(), T: t} }
 
-// begin has the destinations claim whatever they want at now, and returns how many
-// attempts that is.
+// begin makes the destinations claim all that they want at now, and returns the number
+// of attempts.
 func (b *table) begin(now time.Time) (n int) {
 	b.Helper()
 	for wanted := b.wanted(now); len(wanted) > 0; wanted = b.wanted(now) {
@@ -53,8 +53,8 @@ func (b *table) end(began, now time.Time, how attemptResult) {
 	b.under = nil
 }
 
-// TestSlowStart: a destination gets one attempt, and about twice as many with
-// every round of successes, of which some are kept, up to what one sender may have.
+// TestSlowStart: a destination gets one attempt, and about twice as many with every
+// round of successes, up to what one sender may have.
 func TestSlowStart(t *testing.T) {
 	b := newTable(t)
 	b.arrived("b.example", dawn)
@@ -68,9 +68,8 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// TestClaimsInBulk: a busy destination is claimed for when a quarter of its
-// attempts is free, and not for every single one; but what has just come is asked
-// for sooner, a few times a second.
+// TestClaimsInBulk: a busy destination claims when a quarter of its attempts is free,
+// and not for every single one. For new mail it claims sooner, a few times a second.
 func TestClaimsInBulk(t *testing.T) {
 	l := newDestination("b.example", dawn)
 	l.window, l.fresh.underWay, l.fresh.at, l.fresh.lastClaim = 32, 32, dawn, dawn
@@ -92,9 +91,8 @@ func TestClaimsInBulk(t *testing.T) {
 	}
 }
 
-// TestDeadDestination: after five failures in a row a destination is tried with
-// one attempt, at growing distances of a minute at most, and begins slowly when
-// it is back.
+// TestDeadDestination: after five failures in a row a destination gets single attempts,
+// with growing pauses of at most a minute. It starts slowly when it is back.
 func TestDeadDestination(t *testing.T) {
 	b := newTable(t)
 	b.arrived("dead.example", dawn)
@@ -121,8 +119,8 @@ func TestDeadDestination(t *testing.T) {
 	}
 }
 
-// TestFailuresTogether: attempts that were under way at the same time and fail
-// together count once.
+// TestFailuresTogether: attempts that were under way at the same time and fail count as
+// one failure.
 func TestFailuresTogether(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		l := newDestination("b.example", dawn)
@@ -139,13 +137,13 @@ func TestFailuresTogether(t *testing.T) {
 	}
 }
 
-// TestGates: what failed says when new mail, and when mail that failed before, is
+// TestGates: a failure decides when new mail, and when mail that failed before, is
 // tried again.
 func TestGates(t *testing.T) {
 	for name, c := range map[string]struct {
 		how          attemptResult
 		times        int
-		fresh, tried time.Duration // until each is open
+		fresh, tried time.Duration // until each gate is open
 	}{
 		"it does not answer": {attemptResult{leasedJob: leasedJob{part: gateway.Fresh}, down: true}, 20,
 			time.Minute, time.Minute},
@@ -178,8 +176,8 @@ func TestGates(t *testing.T) {
 	}
 }
 
-// TestNewMailIsTheProbe: while a destination is closed, mail that failed does not
-// take the attempt that new mail waits for.
+// TestNewMailIsTheProbe: while a destination is closed, mail that failed does not take
+// the attempt for which new mail waits.
 func TestNewMailIsTheProbe(t *testing.T) {
 	b := newTable(t)
 	l := b.at("dead.example", dawn)
@@ -200,7 +198,7 @@ func TestNewMailIsTheProbe(t *testing.T) {
 	}
 }
 
-// TestReopen: an operator's wish opens a closed destination.
+// TestReopen: an operator's request opens a closed destination.
 func TestReopen(t *testing.T) {
 	b := newTable(t)
 	b.arrived("dead.example", dawn)
@@ -218,8 +216,8 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// TestRecoveredIsNotAside: what waits for a slot of the trials waits no more when its
-// gateway has answered, for then it is none.
+// TestRecoveredIsNotAside: mail that waits for a slot of the trials stops waiting when
+// its gateway has answered, because it is no longer a trial.
 func TestRecoveredIsNotAside(t *testing.T) {
 	b := newTable(t)
 	l := b.at("b.example", dawn)
@@ -239,8 +237,8 @@ func TestRecoveredIsNotAside(t *testing.T) {
 	}
 }
 
-// TestOneHostTwoFates: names that do not answer fill the slots of their address for
-// others that are not known to be well, and for none that is.
+// TestOneHostTwoFates: destinations that do not answer use up the slots of their
+// address only for others whose health is not good.
 func TestOneHostTwoFates(t *testing.T) {
 	b := newTable(t)
 	b.slots.hosts["192.0.2.1:443"] = &host{ill: true, others: hostWidth}
@@ -259,10 +257,9 @@ func TestOneHostTwoFates(t *testing.T) {
 	}
 }
 
-// TestManyDestinations: one claim asks for a bounded number of destinations and
-// jobs; memory for destinations is bounded; and one more takes the place of one
-// that has nothing to do, or waits, or whose mail failed before. What that costs
-// does not grow.
+// TestManyDestinations: one claim is for a bounded number of destinations and jobs, and
+// memory for destinations is bounded. A new destination replaces one that has nothing
+// to do, or waits, or whose mail failed before. The cost of that does not grow.
 func TestManyDestinations(t *testing.T) {
 	name := func(i int) gateway.Destination { return gateway.Destination(fmt.Sprintf("d%d.example", i)) }
 	for what, w := range map[string]gateway.Waiting{

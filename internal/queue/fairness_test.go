@@ -19,7 +19,7 @@ import (
 // alive is a domain whose gateway answers at once.
 const alive = "alive.example"
 
-// many returns how many of something a test has: few where it would take minutes.
+// many returns how many of something a test uses: few if all would take minutes.
 func many(n int) int {
 	if underRace || testing.Short() {
 		return n / 50
@@ -27,7 +27,7 @@ func many(n int) int {
 	return n
 }
 
-// fan has an agent write to n domains, a hundred in each message.
+// fan makes an agent write to n domains, a hundred in each message.
 func (w *world) fan(from gateway.Agent, n int, name string) {
 	w.t.Helper()
 	var all sync.WaitGroup
@@ -46,7 +46,7 @@ func (w *world) fan(from gateway.Agent, n int, name string) {
 	all.Wait()
 }
 
-// pile has an agent write n messages to one address.
+// pile makes an agent write n messages to one address.
 func (w *world) pile(from gateway.Agent, n int, to string) {
 	w.t.Helper()
 	var all sync.WaitGroup
@@ -61,7 +61,7 @@ func (w *world) pile(from gateway.Agent, n int, to string) {
 	all.Wait()
 }
 
-// soon checks that messages to the living domain are there within a second, twice
+// soon checks that messages to the domain that answers arrive within a second, twice
 // with some time between.
 func (w *world) soon(from gateway.Agent, to string) {
 	w.t.Helper()
@@ -79,7 +79,7 @@ func (w *world) soon(from gateway.Agent, to string) {
 	}
 }
 
-// hang is what comes of an attempt at a host that takes connections and says
+// hang is the carriage of an attempt at a host that accepts connections and sends
 // nothing.
 func hang(ctx context.Context, p gateway.Parcel, most time.Duration) gateway.Carriage {
 	select {
@@ -89,8 +89,8 @@ func hang(ctx context.Context, p gateway.Parcel, most time.Duration) gateway.Car
 	return down(ctx, p)
 }
 
-// TestAliveBeside: whatever else is queued, and whoever wrote it, a message to a
-// destination that answers is there within a second.
+// TestAliveBeside: whatever else is queued, by any sender, a message to a destination
+// that answers arrives within a second.
 func TestAliveBeside(t *testing.T) {
 	slow.Test(t, "a hundred thousand destinations are dead")
 	isAlive := func(p gateway.Parcel) bool { return p.Destination == alive }
@@ -108,7 +108,7 @@ func TestAliveBeside(t *testing.T) {
 	}
 	fanned := func(n int, name string) func(*world, bool) {
 		return func(w *world, known bool) {
-			if known { // the number is tried once
+			if known { // the full number is tested once only
 				n /= 20
 			}
 			w.fan(w.bob, many(n), name)
@@ -150,8 +150,8 @@ func TestAliveBeside(t *testing.T) {
 	}
 }
 
-// TestRestartBesideMany: after a restart, when nothing is known of anybody, mail
-// to a destination that answers does not wait for those that do not.
+// TestRestartBesideMany: after a restart, when the health of no destination is known,
+// mail to a destination that answers does not wait for the others.
 func TestRestartBesideMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -173,7 +173,7 @@ func TestRestartBesideMany(t *testing.T) {
 }
 
 // TestPoison: messages that a gateway always answers with an error, or on which it
-// hangs, delay no others to it, whatever it says of them.
+// hangs, do not delay other messages to it, whatever the error is.
 func TestPoison(t *testing.T) {
 	slow.Test(t, "it delivers for days of its own time")
 	poisoned := func(p gateway.Parcel) bool {
@@ -215,8 +215,8 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// TestHangsForFive: five messages on which a gateway hangs delay others by no more
-// than the first pause, and not at all later.
+// TestHangsForFive: five messages on which a gateway hangs delay others by at most the
+// first pause, and not at all later.
 func TestHangsForFive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -238,7 +238,7 @@ func TestHangsForFive(t *testing.T) {
 }
 
 // TestOneSender: one sender with very many messages, to one destination or to very
-// many, delays nobody else's.
+// many, delays no other sender.
 func TestOneSender(t *testing.T) {
 	slow.Test(t, "one sender has a hundred thousand messages")
 	for name, c := range map[string]struct {
@@ -296,7 +296,7 @@ func TestOneSender(t *testing.T) {
 	}
 }
 
-// TestTriedToo: what failed before gets its attempts beside new mail that never
+// TestTriedToo: mail that failed before gets its attempts next to new mail that never
 // ends.
 func TestTriedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -327,8 +327,8 @@ func TestTriedToo(t *testing.T) {
 	})
 }
 
-// TestOneHost: names at one host that does not answer share 64 attempts; others
-// that failed have theirs.
+// TestOneHost: names at one host that does not answer share 64 attempts; other mail
+// that failed has its own.
 func TestOneHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -366,7 +366,7 @@ func TestOneHost(t *testing.T) {
 	})
 }
 
-// TestAliveAtTheHost: a gateway that answers has its slots beside very many names at
+// TestAliveAtTheHost: a gateway that answers has its slots next to very many names at
 // its address that do not.
 func TestAliveAtTheHost(t *testing.T) {
 	slow.Test(t, "one host has many domains")
@@ -394,9 +394,9 @@ func TestAliveAtTheHost(t *testing.T) {
 	})
 }
 
-// TestHeard: a message from a domain that did not answer is a reason to try it;
-// when it answers, everything that waits for it follows. One that never answers
-// is not tried much more often for that.
+// TestHeard: a message from a domain that did not answer makes the queue try it. When
+// the domain answers, all waiting mail follows. A domain that never answers is not
+// tried much more often because of that.
 func TestHeard(t *testing.T) {
 	slow.Test(t, "it delivers for days of its own time")
 	synctest.Test(t, func(t *testing.T) {
@@ -427,14 +427,14 @@ func TestHeard(t *testing.T) {
 		}
 		close(back)
 		q.Heard("b.example")
-		time.Sleep(2 * time.Minute) // of its own schedule it would be tried within the hour
+		time.Sleep(2 * time.Minute) // by its own schedule it would be tried within the hour
 		if n := w.waiting(); n != 0 {
 			t.Errorf("%d messages wait two minutes after the domain is back, want none", n)
 		}
 	})
 }
 
-// counted is a store that counts claims, and does something before one of them.
+// counted is a store that counts claims, and calls a function before one of them.
 type counted struct {
 	queue.Store
 	claims atomic.Int32
@@ -450,8 +450,8 @@ func (c *counted) Claim(ctx context.Context, wanted []gateway.Claiming, now,
 	return c.Store.Claim(ctx, wanted, now, lease)
 }
 
-// TestHeardOfAmongFailures: where attempts fail as fast as they are begun, so that
-// there is always something to claim, what has just come is claimed among the next.
+// TestHeardOfAmongFailures: attempts fail as fast as they begin, so that there is
+// always more to claim. New mail is still claimed among the next.
 func TestHeardOfAmongFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

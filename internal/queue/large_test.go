@@ -16,15 +16,15 @@ import (
 	"github.com/amtp-go/amtp/internal/queue"
 )
 
-// ofSize has an agent send a message of so many bytes, as a store tells it that is
-// magnified.
+// ofSize makes an agent send a message of the given size, as the magnified store
+// reports it.
 func (w *world) ofSize(size int, from gateway.Agent, to ...string) amtp.MessageID {
 	w.t.Helper()
 	const around = `{"sender":"alice@a.example","recipients":["x@b.example"],"payload":""}`
 	return w.post(strings.Replace(around, `""`, `"`+strings.Repeat("x", size/scale-len(around))+`"`, 1), from, to...)
 }
 
-// magnified is a store in which every message is a thousand times as large, without
+// magnified is a store that reports every message as a thousand times as large, without
 // the bytes.
 type magnified struct{ queue.Store }
 
@@ -60,20 +60,20 @@ func (m magnified) Parcel(ctx context.Context, job gateway.JobID, fence int64) (
 	return p, err
 }
 
-// little is the size that a message has at the most that has next to no content.
+// little is the largest size of a message with almost no content.
 const little = 200 * scale
 
 // line is a line to gateways, which several messages share.
 type line struct {
 	rate    int // bytes a second
 	mu      sync.Mutex
-	busy    int // messages on their way
+	busy    int // messages under way
 	most    int
 	carried map[amtp.MessageID]int
 	whole   int
 }
 
-// carry takes as long as the line takes for the message.
+// carry takes the time that the line needs for the message.
 func (l *line) carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	l.mu.Lock()
 	l.carried[p.Envelope.ID]++
@@ -102,9 +102,9 @@ func (l *line) carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	return delivers(ctx, p)
 }
 
-// TestLargeMessagesOverASlowLine: large messages to gateways behind slow lines are
-// sent once each, no attempt is counted that was not made, and small messages to
-// the same and to other destinations do not wait for them.
+// TestLargeMessagesOverASlowLine: large messages to gateways behind slow lines are sent
+// once each, and no attempt is counted that was not made. Small messages to the same
+// and to other destinations do not wait for them.
 func TestLargeMessagesOverASlowLine(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -181,8 +181,8 @@ func (u *unreadable) Parcel(ctx context.Context, job gateway.JobID, fence int64)
 	return u.Store.Parcel(ctx, job, fence)
 }
 
-// TestNotMadeNotCounted: an attempt that this gateway could not make is given back,
-// and the message is tried as one that never was.
+// TestNotMadeNotCounted: an attempt that this gateway could not make is given back, and
+// the message is tried as if it had never been tried.
 func TestNotMadeNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -204,8 +204,8 @@ func TestNotMadeNotCounted(t *testing.T) {
 	})
 }
 
-// TestMemoryIsShared: however many destinations hang on large messages, there is
-// memory for small ones, and for a large one to a gateway that answers.
+// TestMemoryIsShared: however many destinations hang on large messages, there is memory
+// for small ones, and for a large one to a gateway that answers.
 func TestMemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -235,7 +235,7 @@ func TestMemoryIsShared(t *testing.T) {
 			w.ofSize(9<<20, []gateway.Agent{w.alice, w.bob}[i%2], fmt.Sprintf("x@d%d.example", i))
 		}
 		for i := range 200 {
-			w.sendAs(w.bob, fmt.Sprintf("x@s%d.example", i)) // as large as one that is small may be
+			w.sendAs(w.bob, fmt.Sprintf("x@s%d.example", i)) // the largest size that counts as small
 		}
 		time.Sleep(2 * time.Minute)
 		w.soon(w.alice, "x@"+alive)
@@ -254,8 +254,9 @@ func TestMemoryIsShared(t *testing.T) {
 	})
 }
 
-// TestMemoryOfOneSender: one sender with large messages to gateways that take long, or
-// never answer, leaves memory for those of another, and its own small ones pass them.
+// TestMemoryOfOneSender: one sender has large messages to gateways that take long or
+// never answer. It leaves memory for those of another sender, and its own small
+// messages pass them.
 func TestMemoryOfOneSender(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		t.Run(fmt.Sprintf("to gateways that are known %v", known), func(t *testing.T) {
@@ -281,7 +282,7 @@ func TestMemoryOfOneSender(t *testing.T) {
 					w.ofSize(9<<20, w.bob, fmt.Sprintf("x@slow%d.example", i%4))
 				}
 				time.Sleep(20 * time.Second)
-				for i := range 2 { // twice as many as its share has room for wait for theirs
+				for i := range 2 { // twice as many of its messages as its share has room for are waiting
 					began := time.Now()
 					large := w.ofSize(9<<20, w.alice, "x@"+alive)
 					small := w.sendAs(w.bob, fmt.Sprintf("x@slow%d.example", 2+i))
@@ -302,8 +303,8 @@ func TestMemoryOfOneSender(t *testing.T) {
 	}
 }
 
-// TestOneOfTheRecipientsWaits: a gateway that answers 429 with a day for one
-// recipient of a message delays neither the others nor other messages.
+// TestOneOfTheRecipientsWaits: a gateway that answers 429 with a day for one recipient
+// of a message delays neither the other recipients nor other messages.
 func TestOneOfTheRecipientsWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestSevenDays: what nobody takes is tried 169 times, at exactly the delays of
-// the schedule, and then its sender hears of it, once.
+// TestSevenDays: a message that no gateway accepts is tried 169 times, at exactly the
+// delays of the schedule. Then its sender gets one report.
 func TestSevenDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -55,9 +55,8 @@ func TestSevenDays(t *testing.T) {
 	})
 }
 
-// TestClosedForDays: a destination that asks again and again to be left alone for
-// a day gets each message once a day, and what waits for it expires after seven
-// days all the same.
+// TestClosedForDays: a destination asks again and again for a pause of a day. It gets
+// each message once a day, and its waiting mail still expires after seven days.
 func TestClosedForDays(t *testing.T) {
 	slow.Test(t, "it delivers for days of its own time")
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +84,7 @@ func TestClosedForDays(t *testing.T) {
 }
 
 // TestDeadDomain: ten thousand messages for a domain that does not answer cost few
-// attempts and delay no other domain; when it is back all of them arrive.
+// attempts and delay no other domain. When it is back, all of them arrive.
 func TestDeadDomain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -127,8 +126,8 @@ func TestDeadDomain(t *testing.T) {
 	})
 }
 
-// TestSlowDomains: domains that do not answer hold a bounded number of messages,
-// each for the time of one attempt.
+// TestSlowDomains: domains that do not answer hold a bounded number of messages, each
+// for the time of one attempt.
 func TestSlowDomains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -157,7 +156,7 @@ func TestSlowDomains(t *testing.T) {
 	})
 }
 
-// heavy is a store in which every message to one domain is as large as may be.
+// heavy is a store in which every message to one domain has the largest size.
 type heavy struct {
 	queue.Store
 	domain gateway.Destination
@@ -175,8 +174,8 @@ func (h heavy) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease 
 	return got, err
 }
 
-// TestLargeAndSlow: large messages to a domain that took many and then stops
-// answering do not hold the memory that messages to others need.
+// TestLargeAndSlow: a domain accepted many large messages and then stops answering. Its
+// messages do not hold the memory that messages to others need.
 func TestLargeAndSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -208,8 +207,8 @@ func TestLargeAndSlow(t *testing.T) {
 	})
 }
 
-// TestFewTakeNotAll: a handful of domains that took many messages at once and
-// then stop answering do not hold all attempts: another domain is not delayed.
+// TestFewTakeNotAll: a few domains accepted many messages at once and then stop
+// answering. They do not hold all attempts: another domain is not delayed.
 func TestFewTakeNotAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -244,8 +243,8 @@ func TestFewTakeNotAll(t *testing.T) {
 	})
 }
 
-// TestRestart: a queue that is stopped lets the attempts under way end and claims
-// nothing more; the next one goes on where it was.
+// TestRestart: a queue that is stopped lets the attempts under way end and claims no
+// more. The next queue continues there.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -281,8 +280,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestStopCutsOff: attempts that do not end are cut off, and made again by the
-// next queue.
+// TestStopCutsOff: attempts that do not end are cut off, and made again by the next
+// queue.
 func TestStopCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -309,7 +308,7 @@ func TestStopCutsOff(t *testing.T) {
 	})
 }
 
-// TestKilled: what a process had leased when it was killed is tried again when the
+// TestKilled: a job that a process had leased when it was killed is retried when the
 // lease ends, and not before.
 func TestKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -336,7 +335,7 @@ func TestKilled(t *testing.T) {
 	})
 }
 
-// TestPanic: a defect in a courier costs an attempt and no other message.
+// TestPanic: a defect in a courier costs an attempt and affects no other message.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -366,7 +365,7 @@ func TestPanic(t *testing.T) {
 // disturbed is a store that may refuse to settle.
 type disturbed struct {
 	queue.Store
-	settle func(gateway.Settlement) error // nil goes to the store
+	settle func(gateway.Settlement) error // nil calls the store
 	asked  int
 }
 
@@ -378,7 +377,7 @@ func (d *disturbed) Settle(ctx context.Context, s gateway.Settlement) error {
 	return d.Store.Settle(ctx, s)
 }
 
-// TestSettleAgain: what came of an attempt is stored as soon as the store takes it,
+// TestSettleAgain: the outcome of an attempt is stored as soon as the store accepts it,
 // and the message is not sent again.
 func TestSettleAgain(t *testing.T) {
 	for name, cause := range map[string]error{"busy": gateway.ErrBusy, "full": gateway.ErrFull,
@@ -410,8 +409,8 @@ func TestSettleAgain(t *testing.T) {
 	}
 }
 
-// TestSettleNever: when the store takes nothing until the lease ends, the attempt
-// is made again.
+// TestSettleNever: when the store accepts no settlement until the lease ends, the
+// attempt is made again.
 func TestSettleNever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -434,7 +433,7 @@ func TestSettleNever(t *testing.T) {
 }
 
 // TestStale: an attempt that ended after its lease changes nothing, and the queue
-// goes on.
+// continues.
 func TestStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -445,7 +444,7 @@ func TestStale(t *testing.T) {
 				return delivers(ctx, p)
 			}
 			first = false
-			later := time.Now().Add(3 * time.Minute) // somebody else claims it, having waited that long
+			later := time.Now().Add(3 * time.Minute) // another process claims it after the lease
 			if _, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: p.Destination, Limit: 1}}, later,
 				later.Add(time.Minute)); err != nil {
 				t.Errorf("Claim = %v", err)
@@ -467,8 +466,8 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// TestPaused: a store that was restored from a backup gives nothing out until its
-// operator confirms, and then goes on by itself.
+// TestPaused: a store that was restored from a backup leases no job until its operator
+// confirms, and then continues by itself.
 func TestPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -494,8 +493,8 @@ func TestPaused(t *testing.T) {
 	})
 }
 
-// TestBellOfALateOne: a message that is accepted while the queue sleeps is tried
-// at once.
+// TestBellOfALateOne: a message that is accepted while the queue sleeps is tried at
+// once.
 func TestBellOfALateOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

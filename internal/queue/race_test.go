@@ -4,7 +4,8 @@ package queue_test
 
 import "runtime"
 
-// underRace says that the race detector makes everything ten times as slow.
+// underRace reports whether the race detector is on, which makes everything ten times
+// as slow.
 const underRace = true
 
 // All timers of a synctest bubble have one context of the race detector. When channels

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a gateway's store and queue, on the clock of a bubble, with a courier
-// that does as a test says.
+// world is a gateway's store and queue, on the clock of a bubble, with a courier that
+// acts as a test says.
 type world struct {
 	t     *testing.T
 	store *sqlite.Store
@@ -34,9 +34,9 @@ type world struct {
 
 	mu    sync.Mutex
 	tries map[gateway.Destination][]time.Time
-	jobs  map[gateway.Destination]gateway.JobID // the last one
+	jobs  map[gateway.Destination]gateway.JobID // the newest of each
 	now   int                                   // attempts under way
-	most  int                                   // of them at once
+	most  int                                   // the most at once
 	carry func(context.Context, gateway.Parcel) gateway.Carriage
 }
 
@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	return newWorldBy(t, time.Now)
 }
 
-// newWorldBy is newWorld on a machine that shows other times than the bubble.
+// newWorldBy is newWorld on a machine whose clock differs from the bubble's.
 func newWorldBy(t *testing.T, shows func() time.Time) *world {
 	t.Helper()
 	w := &world{t: t, shows: shows, tries: make(map[gateway.Destination][]time.Time),
@@ -84,7 +84,7 @@ func address(t *testing.T, s string) amtp.Address {
 	return a
 }
 
-// send has alice write to the addresses.
+// send makes alice write to the addresses.
 func (w *world) send(to ...string) amtp.MessageID {
 	w.t.Helper()
 	return w.sendAs(w.alice, to...)
@@ -95,7 +95,7 @@ func (w *world) sendAs(from gateway.Agent, to ...string) amtp.MessageID {
 	return w.post(`{"sender":"alice@a.example","recipients":["x@b.example"],"payload":1}`, from, to...)
 }
 
-// post has an agent send a document to the addresses.
+// post makes an agent send a document to the addresses.
 func (w *world) post(document string, from gateway.Agent, to ...string) amtp.MessageID {
 	w.t.Helper()
 	a := gateway.Acceptance{Envelope: gateway.Envelope{
@@ -117,7 +117,7 @@ func (w *world) post(document string, from gateway.Agent, to ...string) amtp.Mes
 	return accepted.ID
 }
 
-// sendMany has alice write n messages to as many agents of a domain.
+// sendMany makes alice write n messages to as many agents of a domain.
 func (w *world) sendMany(n int, domain string) {
 	w.t.Helper()
 	var all sync.WaitGroup
@@ -132,7 +132,7 @@ func (w *world) sendMany(n int, domain string) {
 	all.Wait()
 }
 
-// Carry notes the attempt and does what the test says.
+// Carry notes the attempt and acts as the test says.
 func (w *world) Carry(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	w.mu.Lock()
 	w.tries[p.Destination] = append(w.tries[p.Destination], time.Now())
@@ -166,14 +166,14 @@ func (w *world) atMost() int {
 	return w.most
 }
 
-// run starts a queue over the store, or over what a test puts before it. What it
-// returns stops the queue and waits for its end.
+// run starts a queue over the store, or over one that a test puts in front of it. stop
+// stops the queue and waits for its end.
 func (w *world) run(store queue.Store) (stop func()) {
 	_, stop = w.runs(store)
 	return stop
 }
 
-// runs is run, and returns the queue as well.
+// runs is run, and also returns the queue.
 func (w *world) runs(store queue.Store) (q *queue.Queue, stop func()) {
 	if store == nil {
 		store = w.store
@@ -183,7 +183,7 @@ func (w *world) runs(store queue.Store) (q *queue.Queue, stop func()) {
 	return q, w.loop(q)
 }
 
-// expire starts what gives up old jobs.
+// expire starts the loop that gives up old jobs.
 func (w *world) expire() (stop func()) {
 	return w.loop(&queue.Expiry{Store: w.store, Now: w.shows, Log: slog.New(slog.DiscardHandler)})
 }
@@ -202,8 +202,8 @@ func (w *world) loop(l interface{ Run(context.Context) error }) (stop func()) {
 	}
 }
 
-// seldom is a store that is asked for what no bell told of once an hour only, so
-// that a test of a week takes seconds.
+// seldom is a store whose Waiting answers only once an hour, so that a test of a week
+// takes seconds.
 type seldom struct {
 	*sqlite.Store
 	next time.Time
@@ -217,7 +217,7 @@ func (s *seldom) Waiting(ctx context.Context, after gateway.Destination, limit i
 	return s.Store.Waiting(ctx, after, limit)
 }
 
-// state returns how the only recipient of a message stands.
+// state returns the delivery to the only recipient of a message.
 func (w *world) state(id amtp.MessageID) gateway.Delivery {
 	w.t.Helper()
 	r, err := w.store.Message(context.Background(), gateway.Reader{Everyone: true}, id)
@@ -247,19 +247,19 @@ func (w *world) waiting() int {
 	return len(page.Jobs)
 }
 
-// What couriers of tests do.
+// Actions of couriers in tests.
 
 func delivers(_ context.Context, p gateway.Parcel) gateway.Carriage {
 	return p.All(gateway.Outcome{Event: gateway.Success})
 }
 
-// postpones is the outcome of an attempt at a message that is not taken now.
+// postpones is the outcome of an attempt at a message that is not accepted now.
 func postpones(_ context.Context, p gateway.Parcel) gateway.Carriage {
 	return p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now"})
 }
 
-// limited is the outcome of an attempt at a gateway that answers and asks to be
-// left alone for so long.
+// limited is the outcome of an attempt at a gateway that answers and asks for a pause
+// of that length.
 func limited(p gateway.Parcel, wait time.Duration) gateway.Carriage {
 	c := p.All(gateway.Outcome{Event: gateway.Postpone, Code: amtp.CodeRecipientUnavailable, Reason: "not now",
 		RetryAfter: wait})
@@ -267,7 +267,7 @@ func limited(p gateway.Parcel, wait time.Duration) gateway.Carriage {
 	return c
 }
 
-// down is what comes of an attempt at a destination that does not answer.
+// down is the carriage of an attempt at a destination that does not answer.
 func down(ctx context.Context, p gateway.Parcel) gateway.Carriage {
 	c := postpones(ctx, p)
 	c.Down = true
