@@ -8,14 +8,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// kept is what a test knows of one message over a year. The rules stand here a
-// second time, for local recipients, in other words than in gateway.Retention.
+// kept is what a test knows of one message over a year. It states the rules of
+// gateway.Retention a second time, for local recipients and in another form.
 type kept struct {
 	letter
 	first    gateway.Accepted
 	received time.Time
 	acked    map[gateway.AgentID]time.Time
-	bodyless bool // a round found the body due: an acknowledgement does not bring it back
+	bodyless bool // a round found the body due; an acknowledgement does not bring it back
 	keyless  bool
 }
 
@@ -42,7 +42,8 @@ func (k *kept) changed() time.Time {
 	return last
 }
 
-// statusEnds is never before the key is forgotten, which the body outlives.
+// statusEnds is never before the key is forgotten. The key is not forgotten before the
+// body.
 func (k *kept) statusEnds() time.Time { return k.changed().Add(keep.Status) }
 
 func (k *kept) keyEnds() time.Time {
@@ -53,8 +54,8 @@ func (k *kept) keyEnds() time.Time {
 	return end
 }
 
-// aYear lets people write and acknowledge for more than a year, purges every
-// few days and looks at every rule after every round.
+// aYear lets people write and acknowledge for more than a year. It purges every few
+// days and checks every rule after every round.
 func aYear(w *world) {
 	random := rand.New(rand.NewPCG(3, 5))
 	people := []person{w.agent("alice"), w.agent("bob"), w.agent("carol")}
@@ -113,8 +114,8 @@ func (w *world) obeys(k *kept, at time.Time, newest bool) {
 	same(w, k.text+" has its deliveries at "+at.String(), len(rec.Deliveries), len(k.to))
 }
 
-// retried repeats some letters: whose key is remembered is the same message,
-// any other a new one.
+// retried repeats some letters. A letter whose key is remembered is the same message,
+// any other is a new one.
 func (w *world) retried(random *rand.Rand, all []*kept, at time.Time) []*kept {
 	w.Helper()
 	for _, k := range all {

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// accepting are the promises about a message that is new.
+// accepting are the promises about a new message.
 func accepting() []promise {
 	return []promise{
 		{"stores a message with one delivery per recipient", oneDeliveryPerRecipient},
@@ -139,7 +139,7 @@ func bytesAreKept(w *world) {
 		for where, body := range map[string][]byte{"record": w.read(alice, got.ID).Body,
 			"inbox": items[len(items)-1].Body} {
 			if string(body) != doc {
-				w.Errorf("body in the %s = %.100q, want %.100q", where, body, doc)
+				w.Errorf("body of the %s = %.100q, want %.100q", where, body, doc)
 			}
 		}
 		w.ack(bob, got.ID)
@@ -189,7 +189,7 @@ func withoutKeyOrID(w *world) {
 		l := letter{from: alice, to: []person{bob}, class: class, text: "again"}
 		first, second := w.post(l), w.post(l)
 		if first.ID == second.ID || second.Replayed {
-			w.Errorf("second answer = %s, replayed %v, want a message beside %s; class %d", second.ID, second.Replayed,
+			w.Errorf("second answer = %s, replayed %v, want one other than %s; class %d", second.ID, second.Replayed,
 				first.ID, class)
 		}
 	}

@@ -8,8 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// acting are the promises about calls in whose context the key stands by which
-// somebody acts.
+// acting are the promises about calls with an acting key.
 func acting() []promise {
 	return []promise{
 		{"a context that names a key that goes on changes nothing", keyGoesOn},
@@ -21,9 +20,8 @@ func acting() []promise {
 	}
 }
 
-// RunTwo checks what one process on a store does with a key that another ended.
-// open returns two processes on a new and empty store, and ends them when the test
-// has ended.
+// RunTwo checks what one process on a store does with a key that another process ended.
+// open returns two processes on a new and empty store, and ends them after the test.
 func RunTwo(t *testing.T, open func(t *testing.T) (one, two gateway.Store)) {
 	for name, end := range map[string]func(*world, person){
 		"revoked":                  (*world).endKey,
@@ -38,13 +36,13 @@ func RunTwo(t *testing.T, open func(t *testing.T) (one, two gateway.Store)) {
 	}
 }
 
-// act is one thing that an agent does by its key.
+// act is one operation that an agent does with its key.
 type act struct {
 	name string
 	do   func(context.Context, gateway.Store) error
 }
 
-// desk is an agent with something of everything that it can act on.
+// desk is an agent with one of every thing on which it can act.
 type desk struct {
 	person
 	friend     person
@@ -65,7 +63,7 @@ func (w *world) desk() *desk {
 	return d
 }
 
-// acts is everything that the agent does, in an order in which all of it works.
+// acts is every operation of the agent, in an order in which all of them succeed.
 func (w *world) acts(d *desk) []act {
 	by := gateway.Reader{Agent: d.ID}
 	kept := func(list []gateway.Document) ([]gateway.Document, error) { return list, nil }
@@ -138,8 +136,8 @@ func keyGoesOn(w *world) {
 	same(w, "messages in alice's inbox", len(w.inbox(d.person)), 0)
 }
 
-// ended has the store s, which may be another process than the world's, do all
-// that a key was good for that ended just now: it refuses, at once.
+// ended has the store s, which may be in another process than the world's, do every
+// operation with a key that has just ended. The store refuses all of them at once.
 func (w *world) ended(s gateway.Store, end func(person)) {
 	w.Helper()
 	d := w.desk()
@@ -157,7 +155,7 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 	same(w, "messages in bob's inbox", len(w.inbox(d.friend)), 0)
 	page, err := w.store.JobsPage(w.ctx, gateway.JobFilter{Limit: 10})
 	if err != nil || len(page.Jobs) != 1 || page.Jobs[0].ID != d.job {
-		w.Errorf("jobs = %+v, %v, want the one of before", page.Jobs, err)
+		w.Errorf("jobs = %+v, %v, want the same as before", page.Jobs, err)
 	}
 	w.works("Depth in nobody's name", func() error {
 		_, _, err := s.Depth(gateway.WithoutKey(ctx), d.ID, 1)
@@ -170,7 +168,7 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 	}
 	records, err := w.store.Messages(w.ctx, gateway.Reader{Everyone: true}, gateway.MessageFilter{Limit: 10})
 	if err != nil || len(records.Messages) != 2 {
-		w.Errorf("Messages = %d, %v, want the 2 of before", len(records.Messages), err)
+		w.Errorf("Messages = %d, %v, want the same 2 as before", len(records.Messages), err)
 	}
 }
 

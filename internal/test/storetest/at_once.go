@@ -8,10 +8,10 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// crowd is how many do the same at once.
+// crowd is how many callers act at the same time.
 const crowd = 40
 
-// acceptingAtOnce are the promises about retries and conflicts that meet.
+// acceptingAtOnce are the promises about concurrent retries and conflicts.
 func acceptingAtOnce() []promise {
 	return []promise{
 		{"of one key at once one message is stored and all others are Replayed", oneKeyAtOnce},
@@ -32,7 +32,7 @@ type attempt struct {
 	err error
 }
 
-// postAtOnce hands the store one letter per member of the crowd.
+// postAtOnce hands the store one letter for each member of the crowd.
 func (w *world) postAtOnce(write func(i int) letter) []attempt {
 	w.Helper()
 	all := make([]gateway.Acceptance, crowd)
@@ -44,7 +44,7 @@ func (w *world) postAtOnce(write func(i int) letter) []attempt {
 	return got
 }
 
-// oneStored checks that the crowd stored one message between them.
+// oneStored checks that the crowd together stored one message.
 func (w *world) oneStored(got []attempt) amtp.MessageID {
 	w.Helper()
 	stored := 0
@@ -197,7 +197,7 @@ func nothingInCommon(w *world) {
 	same(w, "messages in the inbox", len(w.inbox(bob)), crowd)
 }
 
-// everythingAtOnce is for the race detector; each act must succeed.
+// everythingAtOnce is for the race detector. Each operation must succeed.
 func everythingAtOnce(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	id := w.send(alice, bob)
@@ -212,8 +212,8 @@ func everythingAtOnce(w *world) {
 	w.depth(bob, 1000, 40, 40)
 }
 
-// everyAct returns one function for every method of the store. n is another at
-// every call.
+// everyAct returns one function for every method of the store. n is different at every
+// call.
 func everyAct(w *world, alice, bob person, id amtp.MessageID) []func(n int) error {
 	by := gateway.Reader{Agent: bob.ID}
 	return []func(n int) error{

@@ -156,7 +156,7 @@ func inboxNoLimit(w *world) {
 	sameList(w, "page of one byte", w.pageIDs(bob, gateway.InboxFilter{MaxBytes: 1}), sent[:1])
 }
 
-// walk reads the inbox page by page and returns everything it saw.
+// walk reads the inbox page by page and returns all ids that it gets.
 func (w *world) walk(p person, f gateway.InboxFilter) []amtp.MessageID {
 	w.Helper()
 	var seen []amtp.MessageID
@@ -171,7 +171,7 @@ func (w *world) walk(p person, f gateway.InboxFilter) []amtp.MessageID {
 		}
 		f.After = page.Next
 	}
-	w.Fatalf("HasMore is still true after 1000 pages, want an end")
+	w.Fatalf("HasMore is still true after 1000 pages, want the walk to end")
 	return nil
 }
 

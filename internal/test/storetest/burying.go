@@ -28,7 +28,7 @@ func burying() []promise {
 	}
 }
 
-// failures lets messages fail at three domains, and returns them in order.
+// failures lets messages fail at three domains, and returns their ids in order.
 func (w *world) failures(from person, n int) (ids []amtp.MessageID) {
 	w.Helper()
 	for i := range n {
@@ -223,8 +223,8 @@ func redriveLate(w *world) {
 	w.sameTime("redriven before", w.jobs(gateway.JobFilter{Message: ids[0]})[0].Redriven, time.Time{})
 }
 
-// redriveEarly: what is redriven within Forgotten and tried beyond it leaves under a
-// new id, by which the sender finds it.
+// redriveEarly: a message that is redriven before Forgotten and tried after it leaves
+// under a new id. Its sender finds it by that id.
 func redriveEarly(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example", "b@far.example")
@@ -316,8 +316,8 @@ func deadBodiesGo(w *world) {
 	same(w, "states", states(w.read(alice, id).Deliveries), "failed")
 }
 
-// redrivenOnce: who joins a job that was redriven late does not change under
-// which id its message goes out, which somebody may have by now.
+// redrivenOnce: a recipient that joins a job which was redriven late does not change
+// the id of the outgoing message. Another gateway may have that id by now.
 func redrivenOnce(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example", "b@far.example")

@@ -46,7 +46,7 @@ func claiming() []promise {
 // leaseTime is how long the jobs of these tests are leased.
 const leaseTime = 90 * time.Second
 
-// claim leases everything of the destinations that is due.
+// claim leases all due jobs of the destinations.
 func (w *world) claim(now time.Time, destinations ...gateway.Destination) []gateway.Job {
 	w.Helper()
 	var wanted []gateway.Claiming
@@ -65,10 +65,10 @@ func (w *world) claim(now time.Time, destinations ...gateway.Destination) []gate
 	return jobs
 }
 
-// parcel is one under a lease.
+// parcel is a parcel under a lease.
 type parcel struct{ gateway.Parcel }
 
-// claimOne leases the one job of the destination that is due.
+// claimOne leases the one due job of the destination.
 func (w *world) claimOne(d gateway.Destination, now time.Time) parcel {
 	w.Helper()
 	jobs := w.claim(now, d)
@@ -82,7 +82,7 @@ func (w *world) claimOne(d gateway.Destination, now time.Time) parcel {
 	return parcel{p}
 }
 
-// settled is how an attempt ends that decides the deliveries.
+// settled returns the result of an attempt that decides the deliveries.
 func (p parcel) settled(w *world, e gateway.Event, decided ...gateway.Delivery) gateway.Settlement {
 	s := gateway.Settlement{Job: p.ID, Fence: p.Fence, Now: w.now(), Report: p.Reported()}
 	for i := range decided {
@@ -143,7 +143,7 @@ func earliestFirst(w *world) {
 	sameList(w, "messages", messagesOf(w.claim(w.now(), "far.example")), ids)
 }
 
-// turn claims for far.example.
+// turn claims jobs for far.example.
 func (w *world) turn(c gateway.Claiming, now time.Time) gateway.Claimed {
 	w.Helper()
 	c.Destination = "far.example"
@@ -306,7 +306,7 @@ func claimBytes(w *world) {
 	sameList(w, "leased where there is as much as it needs", messagesOf(got.Jobs), []amtp.MessageID{large})
 }
 
-// large posts a message of more than so many bytes to far.example.
+// large posts a message of more than that many bytes to far.example.
 func (w *world) large(from person, size int) amtp.MessageID {
 	w.Helper()
 	doc := fmt.Sprintf(`{"sender":%q,"recipients":["a@far.example"],"payload":%q}`, from.Address.String(),

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// cursors are the promises about reading on.
+// cursors are the promises about reading from a cursor on.
 func cursors() []promise {
 	return []promise{
 		{"sequence numbers are given in commit order", seqInCommitOrder},
@@ -35,7 +35,7 @@ func seqInCommitOrder(w *world) {
 	place := make(map[amtp.MessageID]int64)
 	for _, item := range w.page(bob, wholeInbox).Items {
 		if item.Seq <= last {
-			w.Fatalf("sequence = %d behind %d, want it to grow", item.Seq, last)
+			w.Fatalf("sequence = %d after %d, want it to grow", item.Seq, last)
 		}
 		last = item.Seq
 		place[item.ID] = item.Seq
@@ -43,15 +43,15 @@ func seqInCommitOrder(w *world) {
 	for _, list := range sent {
 		for n := 1; n < len(list); n++ {
 			if place[list[n]] <= place[list[n-1]] {
-				w.Errorf("sequence = %d, want it behind %d: it was sent after that was answered", place[list[n]],
+				w.Errorf("sequence = %d, want it after %d: it was sent after that answer", place[list[n]],
 					place[list[n-1]])
 			}
 		}
 	}
 }
 
-// cursorMissesNothing lets four write, one acknowledge at random from the
-// front, and one read on with a cursor.
+// cursorMissesNothing lets four agents write, one acknowledge at random from the front,
+// and one read on with a cursor.
 func cursorMissesNothing(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	done := make(chan struct{})
@@ -83,7 +83,7 @@ func cursorMissesNothing(w *world) {
 	}
 }
 
-// ackAtRandom acknowledges some of what is at the front until done.
+// ackAtRandom acknowledges some messages at the front until done.
 func (w *world) ackAtRandom(p person, done <-chan struct{}) map[amtp.MessageID]bool {
 	acked := make(map[amtp.MessageID]bool)
 	for {
@@ -137,8 +137,7 @@ func (w *world) readOn(p person, done <-chan struct{}) map[amtp.MessageID]bool {
 	}
 }
 
-// cursorModel compares the inbox with a list, whatever is done in whatever
-// order.
+// cursorModel compares the inbox with a list, after any operations in any order.
 func cursorModel(w *world) {
 	round := 0
 	t, ok := w.tester.(rapid.TB)
@@ -157,12 +156,12 @@ func cursorModel(w *world) {
 	})
 }
 
-// model is what bob's inbox should be.
+// model is the expected state of bob's inbox.
 type model struct {
 	*world
 	alice, bob person
 	box        []entry
-	passed     int // how many entries the cursor is behind
+	passed     int // how many entries the cursor has passed
 	cursor     int64
 }
 
@@ -173,7 +172,7 @@ type entry struct {
 
 func (m *model) sendOne(*rapid.T) { m.box = append(m.box, entry{id: m.send(m.alice, m.bob)}) }
 
-// pick draws one entry; there is none to draw at first.
+// pick draws one entry. At first there is none to draw.
 func (m *model) pick(t *rapid.T) *entry {
 	if len(m.box) == 0 {
 		t.Skip("nothing was sent yet")
@@ -198,7 +197,7 @@ func (m *model) ackOne(t *rapid.T) {
 	e.acked = true
 }
 
-// pageOn reads one page behind the cursor.
+// pageOn reads one page after the cursor.
 func (m *model) pageOn(t *rapid.T) {
 	limit := rapid.IntRange(1, 4).Draw(t, "limit")
 	bytes := rapid.SampledFrom([]int{1, 500, 1 << 20}).Draw(t, "bytes")
@@ -209,7 +208,7 @@ func (m *model) pageOn(t *rapid.T) {
 			m.passed++
 		}
 		if m.passed == len(m.box) || m.box[m.passed].id != item.ID {
-			m.Fatalf("page has %s, want the next of %v behind %d", item.ID, m.box, m.passed)
+			m.Fatalf("page has %s, want the next of %v after %d", item.ID, m.box, m.passed)
 		}
 		m.passed++
 	}
@@ -221,7 +220,7 @@ func (m *model) pageOn(t *rapid.T) {
 	}
 }
 
-// compare looks at the whole inbox.
+// compare reads the whole inbox.
 func (m *model) compare(*rapid.T) {
 	var all, unread []amtp.MessageID
 	for _, e := range m.box {

@@ -9,24 +9,24 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// Damage is a row of the store that cannot be read: an address that a later
-// release parses no more, a flipped bit.
+// Damage is a row of the store that cannot be read: an address that a later release no
+// longer parses, or a flipped bit.
 type Damage string
 
-// The rows that RunDamaged damages, by what of them cannot be read.
+// The rows that RunDamaged damages, named by the part that cannot be read.
 const (
 	DamagedRecipient Damage = "recipient"        // the address a@bad.example of a delivery becomes "a b@bad.example"
 	DamagedSender    Damage = "sender"           // the sender x@far.example of a message becomes "x y@far.example"
-	DamagedFinding   Damage = "finding"          // what is known of that sender becomes "{"
+	DamagedFinding   Damage = "finding"          // what the store knows of that sender becomes "{"
 	DamagedName      Damage = "name of an agent" // the name of the agent carl becomes "c rl"
 	DamagedLists     Damage = "lists of an agent"
 	DamagedJob       Damage = "state of a job" // the state of the job for bad.example becomes 42
-	DamagedLease     Damage = "leased job"     // so does that of one that is leased for an hour
+	DamagedLease     Damage = "leased job"     // the same for a job that is leased for an hour
 	DamagedDead      Damage = "dead letter"    // the state of the failed delivery to a@dead.example becomes 42
 )
 
-// RunDamaged checks that a row that cannot be read costs itself and nothing else,
-// and that it is shown as such. damage does the damage while the store is closed.
+// RunDamaged checks that an unreadable row affects only itself, and that lists show it
+// as damaged. damage does the damage while the store is closed.
 func RunDamaged(t *testing.T, open func(t *testing.T, dir string) gateway.Store,
 	damage func(t *testing.T, dir string, d Damage)) {
 	for _, d := range []struct {
@@ -53,9 +53,9 @@ func RunDamaged(t *testing.T, open func(t *testing.T, dir string) gateway.Store,
 type hurt struct {
 	*world
 	alice, bob, carl person
-	from, between    amtp.MessageID // in bob's inbox: from elsewhere, and from alice
+	from, between    amtp.MessageID // in bob's inbox: from another domain, and from alice
 	good, bad        amtp.MessageID // waiting for good.example and bad.example
-	dead             amtp.MessageID // that failed at dead.example
+	dead             amtp.MessageID // a message that failed at dead.example
 }
 
 func newHurt(w *world) *hurt {
@@ -69,8 +69,7 @@ func newHurt(w *world) *hurt {
 	return h
 }
 
-// others looks at everything that every list and every look-up shows beside what
-// is damaged.
+// others checks everything that the lists and look-ups show besides the damaged row.
 func (h *hurt) others(d Damage) {
 	everyone := gateway.Reader{Everyone: true}
 	page, err := h.store.Messages(h.ctx, everyone, gateway.MessageFilter{Limit: 100})
@@ -112,14 +111,14 @@ func listOf(addresses []amtp.Address) string {
 	return strings.Join(list, " ")
 }
 
-// claims leases the jobs for both destinations, of which one is damaged, and
-// returns their parcels.
+// claims leases the jobs for both destinations, one of which is damaged, and returns
+// their parcels.
 func (h *hurt) claims() (bad, good gateway.Parcel) {
 	h.Helper()
 	now := h.now().Add(3 * time.Hour)
 	jobs := h.claim(now, "bad.example", "good.example")
 	if len(jobs) != 2 {
-		h.Fatalf("%d jobs were claimed of both destinations, want 2", len(jobs))
+		h.Fatalf("%d jobs were claimed for both destinations, want 2", len(jobs))
 	}
 	same(h.world, "jobs in the list", len(h.jobs(gateway.JobFilter{})), 2)
 	var parcels [2]gateway.Parcel
@@ -137,12 +136,12 @@ func recipientLost(h *hurt) {
 	same(h.world, "address that is shown", status.Address.String(), gateway.Unreadable().String())
 	same(h.world, "code that is shown", status.ErrorCode, amtp.CodeInternal)
 	if !strings.Contains(status.ErrorMessage, `"a b@bad.example"`) {
-		h.Errorf("text that is shown = %q, want it to quote what is stored", status.ErrorMessage)
+		h.Errorf("shown text = %q, want it to quote the stored value", status.ErrorMessage)
 	}
 	bad, good := h.claims()
 	same(h.world, "recipient of the good parcel", good.Recipients[0].Damage, "")
 	if p := bad.Recipients[0]; p.Damage == "" || !p.Recipient.Equal(gateway.Unreadable()) {
-		h.Errorf("recipient of the damaged parcel = %+v, want it to say so", p)
+		h.Errorf("recipient of the damaged parcel = %+v, want it to say that it is damaged", p)
 	}
 	p := parcel{bad}
 	h.settle(p.settled(h.world, gateway.Refuse, bad.Recipients...))
@@ -188,7 +187,7 @@ func nameLost(h *hurt) {
 func listsLost(h *hurt) {
 	a, err := h.store.AgentNamed(h.ctx, h.carl.Address)
 	if err != nil {
-		h.Fatalf("AgentNamed = %v, want carl, whose lists alone are lost", err)
+		h.Fatalf("AgentNamed = %v, want carl; only its lists are lost", err)
 	}
 	same(h.world, "capabilities", len(a.Capabilities), 0)
 	same(h.world, "it says so", a.Damage != "", true)

@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// RunClock checks what a store does when its clock is wrong. open opens the store
-// in dir, which is empty at first, by the clock, and is called again for the same
-// dir after a Close.
+// RunClock checks what a store does when its clock is wrong. open opens the store in
+// dir with the clock. dir is empty at first, and open is called again for the same dir
+// after a Close.
 func RunClock(t *testing.T, open func(t *testing.T, dir string, clock *Hand) gateway.Store) {
 	for _, p := range doubting() {
 		t.Run(p.sentence, func(t *testing.T) {
@@ -23,7 +23,7 @@ func RunClock(t *testing.T, open func(t *testing.T, dir string, clock *Hand) gat
 	}
 }
 
-// doubting are the promises about a clock that is wrong.
+// doubting are the promises about a wrong clock.
 func doubting() []promise {
 	return []promise{
 		{"a clock that goes is believed", believedWhenItGoes},
@@ -57,7 +57,7 @@ func doubting() []promise {
 	}
 }
 
-// look has the store compare its clock.
+// look has the store check its clock.
 func (w *world) look() gateway.ClockState {
 	w.Helper()
 	c, err := w.store.NoteClock(w.ctx)
@@ -65,8 +65,7 @@ func (w *world) look() gateway.ClockState {
 	return c
 }
 
-// passes lets time pass, with a look at the clock every hour at first and then
-// every day.
+// passes lets time pass. It checks the clock every hour at first and then every day.
 func (w *world) passes(d time.Duration) {
 	w.Helper()
 	for step := min(d, time.Hour); d > 0; d, step = d-step, min(d-step, days) {
@@ -176,8 +175,8 @@ func laterAtStart(w *world) {
 	w.doubts("a day later", 0)
 }
 
-// offAgainAndAgain is a gateway that runs for two hours a week: in the end it gives up
-// and removes what is old.
+// offAgainAndAgain is a gateway that runs for two hours a week. In the end it gives up
+// old jobs and removes old messages.
 func offAgainAndAgain(w *world) {
 	alice := w.agent("alice")
 	w.mail(alice, "a@far.example")
@@ -196,7 +195,7 @@ func offAgainAndAgain(w *world) {
 		}
 	}
 	if believed < 4 {
-		w.Errorf("at the end of %d of ten runs the clock is believed, want that from the sixth on", believed)
+		w.Errorf("the clock is trusted at the end of %d of ten runs, want it from the sixth run on", believed)
 	}
 	w.works("Close", w.store.Close())
 	w.hand.Set(-2 * days)
@@ -204,8 +203,8 @@ func offAgainAndAgain(w *world) {
 	w.doubts("at a start where it shows an earlier time", 24*time.Hour)
 }
 
-// keeps checks that an unread message of that age and its content stay for as long
-// as they are to, and no longer.
+// keeps checks that an unread message of that age and its content stay for the time of
+// their retention, and no longer.
 func (w *world) keeps(alice, bob person, what string, l letter, first gateway.Accepted, age time.Duration) {
 	w.Helper()
 	w.purge(keep, w.now())
@@ -285,7 +284,7 @@ func keysKept(w *world) {
 	same(w, "keys after their time", w.purge(short, w.now()).Keys, 1)
 }
 
-// givesUp gives up what is too old, and returns how many jobs that were.
+// givesUp gives up jobs that are too old, and returns how many they were.
 func (w *world) givesUp() int {
 	w.Helper()
 	now := w.now()
@@ -315,8 +314,9 @@ func jobsKept(w *world) {
 	same(w, "given up after their time", w.givesUp(), 2)
 }
 
-// trouble has a message to two recipients, of which the second meets what is borne for
-// an hour and is to wait for two, and the first what is borne for ever.
+// trouble posts a message to two recipients. The second meets an error that is retried
+// for an hour and must wait for two. The first meets an error that is retried without
+// limit.
 func (w *world) trouble(alice person) gateway.DeliveryID {
 	w.Helper()
 	w.post(letter{from: alice, far: []string{"a@far.example", "b@far.example"}})
@@ -453,7 +453,7 @@ func walksPast(w *world) {
 	w.newest(alice, bob)
 	same(w, "jobs given up", w.givesUp(), 8)
 	if n := w.purge(keep, w.now()).Bodies; n < 7 {
-		w.Errorf("%d bodies are removed, want those of the 7 behind the one that was ahead", n)
+		w.Errorf("%d bodies are removed, want those of the 7 after the one that was ahead", n)
 	}
 }
 
@@ -483,7 +483,7 @@ func waitsAsLongAfterKill(w *world) {
 	w.look()
 	w.mail(alice, "a@far.example")
 	w.mail(alice, "b@near.example")
-	w.claimOne("far.example", w.now()) // and is killed
+	w.claimOne("far.example", w.now()) // and its process is killed
 	w.works("Close", w.store.Close())
 	w.hand.Set(-300 * days)
 	w.store = w.reopen()
@@ -529,13 +529,13 @@ func signedKept(w *world) {
 	}
 }
 
-// peersPast has more domains that wrote while the clock was behind than one call looks
-// at, before one that wrote nothing for long.
+// peersPast has many domains that wrote while the clock was behind, more than one call
+// examines. After them comes a domain that has not written for long.
 func peersPast(w *world) {
 	w.works("NoteSenderDomain", w.store.NoteSenderDomain(w.ctx, "old.example", false, w.now()))
 	w.passes(keep.SenderDomain() - 10*days)
 	w.hand.Set(-400 * days)
-	w.store.Clock() // and before what lies ahead of it is put right
+	w.store.Clock() // and before the clock is corrected
 	for i := range 65 {
 		w.works("NoteSenderDomain", w.store.NoteSenderDomain(w.ctx, w.address(fmt.Sprintf("a@d%d.example", i)).Domain(),
 			false, w.now()))
@@ -552,8 +552,8 @@ func peersPast(w *world) {
 	same(w, "domains that go", gone, 1)
 }
 
-// behindAtEveryStart is a machine without a battery: at each start it shows 1970 for
-// half a minute, in which mail comes in.
+// behindAtEveryStart is a machine without a clock battery. At each start it shows 1970
+// for half a minute, in which messages arrive.
 func behindAtEveryStart(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for range 40 {
@@ -575,7 +575,7 @@ func behindAtEveryStart(w *world) {
 	for i, item := range items {
 		old := i < 19 // more than 180 days
 		if (item.Body == nil) != old && i != 19 && i != 20 {
-			w.Errorf("message %d of 40, each nine days later, has a body: %v, want %v", i, item.Body != nil, !old)
+			w.Errorf("message %d of 40, sent nine days apart, has a body: %v, want %v", i, item.Body != nil, !old)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package storetest
 
 import "time"
 
-// keptAsLongUnseen: a jump is stored no later than the first that is written after
-// it, whoever looks at the clock.
+// keptAsLongUnseen: a jump is stored no later than the first write after it, whoever
+// checks the clock.
 func keptAsLongUnseen(w *world) {
 	const by = 400 * days
 	w.send(w.agent("first"), w.agent("second"))

@@ -10,14 +10,14 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// GrowthBound is what a store that is opened for RunGrowth is bounded by: as many
-// matches are counted, rows looked at and agents looked at by one call of a list.
-// It is less than the smaller of the two stores holds.
+// GrowthBound is the bound of a store that is opened for RunGrowth: one call of a list
+// counts at most so many matches, and examines at most so many rows and agents. It is
+// less than the smaller of the two stores holds.
 const GrowthBound = 20
 
-// How much the two stores hold of everything, and by how many times more work, or
-// allocated bytes, an operation may cost at the larger one. What every call costs
-// is left out of account.
+// How many of every thing the two stores hold, and how many times more work or
+// allocated bytes an operation may cost at the larger one. The fixed cost of every call
+// is not counted.
 const (
 	growthSmall = 25
 	growthLarge = 20 * growthSmall
@@ -26,20 +26,20 @@ const (
 	slackBytes  = 96 << 10
 )
 
-// Meter tells how much work a store has done. It is no time, and the same on a slow
+// Meter measures the work of a store. It counts no time, so it is the same on a slow
 // machine.
 type Meter struct {
 	Filled func()       // called once, when the store is filled; nil does nothing
 	Work   func() int64 // rows read, or steps taken, by its database up to now
 }
 
-// RunGrowth is the growth gate. It does everything that a store can do beside N and
-// beside 20 N of all that there is, and compares the work: an operation may cost
-// four times as much, as a list whose page ends at a bound may, or it costs what it
-// returns and says so. A method without a row in the table fails, and so does a
-// condition of a list that no row has.
+// RunGrowth is the growth gate. It does every operation of a store that holds N of
+// every thing and of one that holds 20 N, and compares the work. An operation may cost
+// four times as much, as a list may whose page ends at a bound. Or its cost follows the
+// size of its result, and its row says so. A method without a row in the table is an
+// error, and so is a condition of a list that no row sets.
 //
-// open returns an empty store whose bounds are GrowthBound, with its meter.
+// open returns an empty store with the bound GrowthBound, and its meter.
 func RunGrowth(t *testing.T, open func(t *testing.T) (gateway.Store, Meter)) {
 	every := operations()
 	t.Run("every operation has a row", func(t *testing.T) { everyMethod(t, every) })
@@ -68,11 +68,11 @@ func RunGrowth(t *testing.T, open func(t *testing.T) (gateway.Store, Meter)) {
 type operation struct {
 	method string // of gateway.Store
 	what   string
-	all    bool // it returns, or changes, all that there is of something
+	all    bool // the operation returns, or changes, all of something
 	do     func(*grown) error
 }
 
-// cost is what an operation took.
+// cost is what an operation used.
 type cost struct{ steps, bytes int64 }
 
 func measure(t *testing.T, open func(*testing.T) (gateway.Store, Meter), n int) []cost {
@@ -100,7 +100,7 @@ func measure(t *testing.T, open func(*testing.T) (gateway.Store, Meter), n int) 
 	return list
 }
 
-// noWork are the methods that wait, or that read a word of memory.
+// noWork are the methods that wait, or that read only a word of memory.
 var noWork = []string{"Watch", "Work", "Paused", "Now", "Clock", "Failed", "Failure", "Close"}
 
 func everyMethod(t *testing.T, every []operation) {
@@ -109,13 +109,13 @@ func everyMethod(t *testing.T, every []operation) {
 		name := contract.Method(i).Name
 		if !slices.Contains(noWork, name) && !slices.ContainsFunc(every,
 			func(op operation) bool { return op.method == name }) {
-			t.Errorf("%s has no row in the table of operations (growth_table.go): say there how it is called beside much",
+			t.Errorf("%s has no row in the table of operations (growth_table.go): add one with a full store",
 				name)
 		}
 	}
 }
 
-// everyCondition checks that each member of a filter is set in some row.
+// everyCondition checks that some row sets each member of a filter.
 func everyCondition(t *testing.T) {
 	g := &grown{world: &world{tester: t}, n: growthSmall}
 	covered(t, g.messageFilters())
@@ -135,7 +135,7 @@ func covered[F any](t *testing.T, filters []named[F]) {
 	}
 }
 
-// named is a filter with what it asks for.
+// named is a filter with the question that it asks.
 type named[F any] struct {
 	what   string
 	filter F
@@ -150,7 +150,7 @@ func each[F any](method string, filters func(*grown) []named[F], do func(*grown,
 	return list
 }
 
-// quiet is nobody's test.
+// quiet is a testing.TB of no test.
 type quiet struct{}
 
 func (quiet) Helper()                           {}

@@ -8,8 +8,9 @@ import (
 )
 
 // BenchGrowth prints the growth table: how long each row of the growth gate takes, in
-// microseconds, beside 1,000 of everything, and beside mail messages between agents
-// here and n of everything else. It is the least of up to three times.
+// microseconds. It compares a store with 1,000 of every thing to one with n of every
+// thing and with mail messages between agents here. Each time is the least of up to
+// three.
 //
 // open returns an empty store with its usual bounds.
 func BenchGrowth(b *testing.B, n, mail int, open func(b *testing.B) gateway.Store) {
@@ -25,7 +26,7 @@ func BenchGrowth(b *testing.B, n, mail int, open func(b *testing.B) gateway.Stor
 	}
 }
 
-// clocked returns the times of the operations in a store that is filled first.
+// clocked fills a store and returns the times of the operations in it.
 func clocked(b *testing.B, store gateway.Store, n, mail int) (times []time.Duration) {
 	b.Helper()
 	g := fillWith(b, store, n, mail)
@@ -41,7 +42,7 @@ func clocked(b *testing.B, store gateway.Store, n, mail int) (times []time.Durat
 			if err != nil && try == 0 {
 				b.Errorf("%s %s, beside %d: %v", op.method, op.what, n, err)
 			}
-			if err != nil { // it can be done once
+			if err != nil { // the operation can be done only once
 				break
 			}
 			if try == 0 || took < least {

@@ -10,35 +10,34 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// grown is a store that holds n of everything.
+// grown is a store that holds n of every thing.
 type grown struct {
 	*world
 	n int
 
 	alice, bob, carol, dave, push, fresh person
 	unread, marked                       amtp.MessageID // in the inboxes of bob and carol
-	sent                                 amtp.MessageID // to elsewhere
+	sent                                 amtp.MessageID // to another domain
 	owed                                 amtp.MessageID // answered with a receipt
 	leased                               []gateway.Job  // of far.example
 	dead                                 []gateway.DeliveryID
 }
 
-// far is where n jobs wait, buried where n dead letters were sent, and gone where
-// mail to nobody else went.
+// n jobs wait for farDomain, and n dead letters were sent to buriedDomain.
 const (
 	farDomain    = "far.example"
 	buriedDomain = "buried.example"
 )
 
-// fill puts n of everything into a store: alice writes to bob, who reads nothing, to
+// fill puts n of every thing into a store. Alice writes to bob, who reads nothing, to
 // carol, who marks everything, to dave, who acknowledges everything, and to other
-// domains; others register, and leave.
+// domains. Other agents register, and leave.
 func fill(t testing.TB, store gateway.Store, n int) *grown {
 	t.Helper()
 	return fillWith(t, store, n, n)
 }
 
-// fillWith puts mail messages between agents here, and n of everything else, into a
+// fillWith puts mail messages between agents here, and n of every other thing, into a
 // store.
 func fillWith(t testing.TB, store gateway.Store, n, mail int) *grown {
 	t.Helper()
@@ -87,8 +86,7 @@ func (g *grown) fillAgents(i int) error {
 	return err
 }
 
-// fillGone has one agent leave to whom somebody wrote, and one of one name who did
-// nothing.
+// fillGone removes an agent to which a message was sent.
 func (g *grown) fillGone(i int) error {
 	written, err := g.register(fmt.Sprintf("written%05d", i))
 	if err != nil {
@@ -113,7 +111,8 @@ func (g *grown) fillLocal(i int) error {
 	return err
 }
 
-// fillFar queues a job for one domain, one for a domain of its own and one by push.
+// fillFar queues a job for farDomain, one for buriedDomain, one for a domain without
+// other jobs, and one by push.
 func (g *grown) fillFar(i int) error {
 	_, err := g.patiently(letter{from: g.alice, to: []person{g.push}, text: fmt.Sprintf("far %d", i), far: []string{
 		fmt.Sprintf("x%05d@%s", i, farDomain), fmt.Sprintf("x@d%05d.example", i),
@@ -121,8 +120,8 @@ func (g *grown) fillFar(i int) error {
 	return err
 }
 
-// fillPeers has a message come from another address and be acknowledged, which is
-// owed a receipt.
+// fillPeers posts a message from another address, which is acknowledged, so that a
+// receipt is owed for it.
 func (g *grown) fillPeers(i int) error {
 	from := fmt.Sprintf("peer%05d@p%05d.example", i, i)
 	id, err := g.patiently(letter{remote: from, to: []person{g.dave}, class: gateway.ClassDomain,
@@ -149,7 +148,7 @@ func (g *grown) fillSmall(i int) error {
 	return err
 }
 
-// bury has all that goes to one domain fail.
+// bury lets all jobs for one domain fail.
 func (g *grown) bury() {
 	for {
 		jobs := g.claim(g.now(), buriedDomain)

@@ -11,10 +11,10 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// pageOf is how much is asked for at once.
+// pageOf is the length of a requested page.
 const pageOf = 10
 
-// operations is the table of all that a store does.
+// operations is the table of all operations of a store.
 func operations() []operation {
 	return slices.Concat(
 		each("Messages", (*grown).messageFilters, func(g *grown, f gateway.MessageFilter) error {
@@ -76,8 +76,8 @@ func (g *grown) operatorFilters() []named[gateway.MessageFilter] {
 	return list
 }
 
-// messages lists messages of alice, who sent all, of dave, who received many, and of
-// somebody without any; or of all.
+// messages lists the messages of alice, who sent all of them, of dave, who received
+// many, and of an agent without any; or those of all agents.
 func (g *grown) messages(f gateway.MessageFilter, operator bool) error {
 	if operator {
 		_, err := g.store.Messages(g.ctx, gateway.Reader{Everyone: true}, f)
@@ -104,8 +104,8 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 	}
 }
 
-// boxesOf reads an inbox of which nothing is read, one of which all is, one of which
-// all is acknowledged, and an empty one.
+// boxesOf reads an inbox in which nothing is read, one in which all is read, one in
+// which all is acknowledged, and an empty one.
 func (g *grown) boxesOf(f gateway.InboxFilter) error {
 	for _, p := range []person{g.bob, g.carol, g.dave, g.fresh} {
 		if _, err := g.store.Inbox(g.ctx, p.ID, f); err != nil {
@@ -158,7 +158,7 @@ func one(method, what string, do func(g *grown) error) operation {
 	return operation{method: method, what: what, do: do}
 }
 
-// all is one that returns or changes all that there is.
+// all is an operation whose result, or change, covers all of something.
 func all(method, what string, do func(g *grown) error) operation {
 	return operation{method: method, what: what, all: true, do: do}
 }
@@ -378,10 +378,10 @@ func otherOperations() []operation {
 	}
 }
 
-// expect reports an error that is not the one that is expected.
+// expect returns an error unless err is the expected one.
 func expect(err, want error) error {
 	if errors.Is(err, want) {
 		return nil
 	}
-	return fmt.Errorf("%v instead of %v", err, want)
+	return fmt.Errorf("got %v, want %v", err, want)
 }

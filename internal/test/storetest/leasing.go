@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// leasing are the promises about who does what only one does. The times in them
-// are near the present, and apart by more than a slow machine needs: a store may
-// go by a clock of its own.
+// leasing are the promises about work that only one owner may do. The times are near
+// the present and further apart than a slow machine needs, because a store may use a
+// clock of its own.
 func leasing() []promise {
 	return []promise{
 		{"Hold takes a lease that is free, and the owner's already", leaseTaken},
@@ -22,7 +22,7 @@ func leasing() []promise {
 	}
 }
 
-// hold asks for the lease from now on, and checks the answer.
+// hold requests the lease from now on, and checks the answer.
 func (w *world) hold(name, owner string, length time.Duration, want bool) {
 	w.Helper()
 	now := time.Now()
@@ -55,7 +55,7 @@ func leaseProlonged(w *world) {
 	w.hold("purge", "a", -time.Hour, true)
 	w.hold("purge", "a", time.Hour, true)
 	w.hold("purge", "b", time.Hour, false)
-	w.hold("purge", "a", -time.Hour, true) // or made shorter
+	w.hold("purge", "a", -time.Hour, true) // or make it shorter
 	w.hold("purge", "b", time.Hour, true)
 }
 

@@ -50,7 +50,7 @@ func idsOf(page gateway.MessagePage) []amtp.MessageID {
 	return list
 }
 
-// listed checks what a filter lets through, whose limit is 100.
+// listed checks which messages a filter with limit 100 returns.
 func (w *world) listed(what string, p person, f gateway.MessageFilter, want ...amtp.MessageID) {
 	w.Helper()
 	f.Limit = 100
@@ -181,7 +181,7 @@ func pagesOfList(w *world) {
 	sameList(w, "all pages", got, all)
 }
 
-// cursorsOfList walks through a list while it grows at its newest end.
+// cursorsOfList walks through a list while new messages are added to it.
 func cursorsOfList(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	var all []amtp.MessageID
@@ -211,7 +211,7 @@ func cursorsOfList(w *world) {
 	}
 }
 
-// totalIsCapped sends one message more than is counted.
+// totalIsCapped sends one message more than the total counts.
 func totalIsCapped(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const writers = 500

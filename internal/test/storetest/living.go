@@ -104,8 +104,8 @@ func closedTwice(w *world) {
 	w.works("Close again", w.store.Close())
 }
 
-// failsAlone adds keys that exist already, which no store can do, beside
-// messages.
+// failsAlone adds keys that exist already, which every store must refuse, while
+// messages are accepted.
 func failsAlone(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	got := make([]attempt, 80)
@@ -133,7 +133,7 @@ func failsAlone(w *world) {
 	w.keys(alice, alice.key.ID)
 }
 
-// contexts cancels a write at every moment. Whoever was told nothing repeats it.
+// contexts cancels a write at every moment. A caller that got no answer repeats it.
 func contexts(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const n = 120
@@ -161,8 +161,8 @@ func (w *world) cancelled(method string, err error) {
 	}
 }
 
-// contextsElsewhere leaves every method that writes while the store is at it.
-// The race detector sees a store that still writes into what was returned.
+// contextsElsewhere cancels every method that writes while the store works on it. The
+// race detector finds a store that still writes into values it has returned.
 func contextsElsewhere(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -199,7 +199,7 @@ func contextsElsewhere(w *world) {
 				w.cancelled("Settle", w.store.Settle(ctx,
 					gateway.Settlement{Job: leased.ID, Fence: leased.Fence, Now: now, Due: now}))
 			},
-			func() { _ = w.store.MakeDue(ctx, waits, now) }, // leased or not, as it comes
+			func() { _ = w.store.MakeDue(ctx, waits, now) }, // leased or not, depending on the moment
 			func() { _, err := w.store.Expire(ctx, now, now, 5, nobody); w.cancelled("Expire", err) },
 			func() { _, err := w.store.Redrive(ctx, gateway.DeadFilter{}, now); w.cancelled("Redrive", err) },
 			func() { w.cancelled("NoteSenderDomain", w.store.NoteSenderDomain(ctx, amtp.Domain(far), true, now)) },
@@ -224,7 +224,7 @@ func contextsOfOthers(w *world) {
 	together(len(sent), func(i int) {
 		a := w.acceptance(letter{from: alice, to: []person{bob}, text: strconv.Itoa(i)})
 		if i%2 == 0 {
-			_, _ = w.store.Accept(dead, a) // stored or not, as it comes
+			_, _ = w.store.Accept(dead, a) // stored or not, depending on the moment
 			return
 		}
 		if _, err := w.store.Accept(w.ctx, a); err != nil {

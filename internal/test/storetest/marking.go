@@ -159,7 +159,7 @@ func ackOfOthers(w *world) {
 	}{{alice, id}, {alice, "token"}, {bob, "token"}, {carol, "token"}, {carol, amtp.NewMessageID()}, {person{}, id}} {
 		_, err := w.store.Ack(w.ctx, c.by.ID, c.id, w.now())
 		if !errors.Is(err, gateway.ErrNotFound) || foreign == nil || err.Error() != foreign.Error() {
-			w.Errorf("Ack = %v, want the words for one that is not his: %v; agent %s, id %s", err, foreign,
+			w.Errorf("Ack = %v, want the error for another agent's message: %v; agent %s, id %s", err, foreign,
 				c.by.Address, c.id)
 		}
 	}

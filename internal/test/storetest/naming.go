@@ -65,7 +65,7 @@ func takenUUID(w *world) {
 	l := letter{from: alice, to: []person{bob}, id: id, text: "once"}
 	mine := w.post(l)
 	if mine.ID == id || mine.Replayed {
-		w.Fatalf("answer = %s, replayed %v, want a minted id beside %s", mine.ID, mine.Replayed, theirs.ID)
+		w.Fatalf("answer = %s, replayed %v, want a minted id other than %s", mine.ID, mine.Replayed, theirs.ID)
 	}
 	r := w.read(alice, id)
 	same(w, "id found under the given one", r.ID, mine.ID)
@@ -102,7 +102,7 @@ func givenToken(w *world) {
 	}
 }
 
-// unseen checks that somebody cannot find a message.
+// unseen checks that an agent cannot find a message.
 func (w *world) unseen(p person, id amtp.MessageID) {
 	w.Helper()
 	r, err := w.store.Message(w.ctx, gateway.Reader{Agent: p.ID}, id)

@@ -10,7 +10,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// operating are the promises about what operators do with jobs, and the clock.
+// operating are the promises about what operators do with jobs, and about the clock.
 func operating() []promise {
 	return []promise{
 		{"Expire gives up every job that was begun before then and is not leased", expireOld},
@@ -40,8 +40,8 @@ func (w *world) expire(begun, now time.Time, limit int) int {
 	return n
 }
 
-// expirePaused: a store that was restored from an old backup does not know what
-// became of its jobs since.
+// expirePaused: a store that was restored from an old backup does not know what has
+// happened to its jobs since.
 func expirePaused(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example")
@@ -149,8 +149,8 @@ func expireLimit(w *world) {
 	}
 }
 
-// expirePast has more jobs that are leased than one call looks at, all of them older
-// than one that is not.
+// expirePast has more leased jobs than one call examines. All of them are older than a
+// job that is not leased.
 func expirePast(w *world) {
 	alice := w.agent("alice")
 	for range 70 {
@@ -166,7 +166,7 @@ func expirePast(w *world) {
 		}
 		return gone
 	}
-	for range 2 { // and a walk that came to the end begins anew
+	for range 2 { // after its end, a walk begins anew
 		id := w.mail(alice, "b@near.example")
 		same(w, "given up", goes(12, now), 1)
 		same(w, "state", states(w.read(alice, id).Deliveries), "expired")

@@ -70,8 +70,9 @@ func parcelThread(w *world) {
 	same(w, "thread of what goes elsewhere", w.claimOne("far.example", w.now()).Thread, "")
 }
 
-// parcelFurther: of the recipients of one domain all but the first are Further,
-// whoever of them is decided already, whatever is in between and after a restart.
+// parcelFurther: of the recipients of one domain all but the first are Further. That
+// does not depend on which are decided already, on other jobs between them or on a
+// restart.
 func parcelFurther(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	w.post(letter{from: alice, to: []person{bob}, far: []string{"a@far.example", "x@near.example", "b@FAR.example",
@@ -91,8 +92,8 @@ func parcelFurther(w *world) {
 	same(w, "parcel of another domain", further(w.claimOne("near.example", w.now())), "x@near.example ")
 }
 
-// parcelAnswersCopies: the parcel knows to whom the answered message left under
-// another id, and whose id it is.
+// parcelAnswersCopies: the parcel of an answer knows to which recipients the answered
+// message left under another id, and whose id that is.
 func parcelAnswersCopies(w *world) {
 	alice := w.agent("alice")
 	first := w.mail(alice, "a@far.example", "b@far.example", "x@near.example", "c@far.example")

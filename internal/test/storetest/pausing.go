@@ -57,7 +57,7 @@ func resumeTwice(w *world) {
 	same(w, "not paused", w.store.Paused().IsZero(), true)
 }
 
-// pauseAfterRestart belongs to what a store remembers.
+// pauseAfterRestart is one of the promises about what a store remembers.
 func pauseAfterRestart(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	since := w.now()

@@ -71,7 +71,7 @@ func peerNoted(w *world) {
 func peerSigned(w *world) {
 	first := w.now()
 	w.note("far.example", false, first)
-	signed := first.Add(time.Minute) // at once, although it was seen within the hour
+	signed := first.Add(time.Minute) // at once, although the domain was seen within the hour
 	w.note("far.example", true, signed)
 	p := w.peer("far.example")
 	w.sameTime("first seen", p.FirstSeen, first)
@@ -124,12 +124,13 @@ func peersAtOnce(w *world) {
 	}
 }
 
-// firstContact is for each recipient by itself, and what proves nothing counts for
-// nobody.
+// firstContact is for each recipient separately, and a message that proves nothing
+// counts for no recipient.
 func firstContact(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	far := "Peer@far.example"
-	// first sends a message of the class and returns whether it is the first for each.
+	// first sends a message of the class and returns, for each recipient, whether it is
+	// the first.
 	first := func(class gateway.Class, from string, to ...person) (list []bool) {
 		got := w.post(letter{remote: from, class: class, to: to})
 		for _, p := range to {
@@ -150,7 +151,7 @@ func firstContact(w *world) {
 	sameList(w, "the same name elsewhere", first(gateway.ClassDomain, "peer@other.example", alice), []bool{true})
 }
 
-// firstContactOfAdded is of a recipient that a retry adds.
+// firstContactOfAdded is the first contact with a recipient that a retry adds.
 func firstContactOfAdded(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	w.post(letter{remote: "peer@far.example", class: gateway.ClassDomain, to: []person{alice}})
@@ -163,7 +164,7 @@ func firstContactOfAdded(w *world) {
 	same(w, "first contact with bob", w.read(bob, one.ID).Found.FirstContact, true)
 }
 
-// strangersAreNewAgain when all that is known of their domain has been forgotten.
+// strangersAreNewAgain when the store has forgotten all that it knew of their domain.
 func strangersAreNewAgain(w *world) {
 	alice, now := w.agent("alice"), w.now()
 	w.note("far.example", true, now)
@@ -178,7 +179,7 @@ func strangersAreNewAgain(w *world) {
 			break
 		}
 		if calls == 10 {
-			w.Fatalf("the domain is not purged in ten calls")
+			w.Fatalf("the domain is not purged after ten calls")
 		}
 	}
 	got := w.post(letter{remote: "s1@far.example", class: gateway.ClassDomain, to: []person{alice}})
@@ -198,7 +199,7 @@ func peerWritten(w *world) {
 	w.post(letter{from: alice, far: []string{"ann@far.example", "ann@silent.example"}})
 	w.post(letter{from: bob, far: []string{"ben@FAR.example"}})
 	written("far.example", true)
-	written("silent.example", true) // from where nothing has come yet
+	written("silent.example", true) // nothing has come from there yet
 	written("other.example", false)
 	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, alice.ID, w.now()))
 	written("silent.example", false)
@@ -224,7 +225,7 @@ func peersInOrder(w *world) {
 	sameList(w, "behind the last", list("d4.example", 9), nil)
 }
 
-// peersAfterRestart belongs to what a store remembers.
+// peersAfterRestart is one of the promises about what a store remembers.
 func peersAfterRestart(w *world) {
 	now := w.now()
 	w.note("far.example", true, now)
@@ -232,7 +233,7 @@ func peersAfterRestart(w *world) {
 	w.isPeer("far.example", now, now, now, now)
 }
 
-// peersGo has more domains than one call takes, and one that wrote again.
+// peersGo has more domains than one call examines, and one that wrote again.
 func peersGo(w *world) {
 	now := w.now()
 	for i := range 7 {
@@ -243,7 +244,7 @@ func peersGo(w *world) {
 	same(w, "domains purged before their time", w.purge(keep, now.Add(keep.Status-time.Second)).Peers, 0)
 	first, err := w.store.Purge(w.ctx, keep, now.Add(keep.Status), 0, 3)
 	if err != nil || first.Peers != 3 || first.Done || first.Next != 0 {
-		w.Fatalf("Purge of seven domains with a limit of 3 = %+v, %v; want three, and to begin there again", first, err)
+		w.Fatalf("Purge of seven domains with a limit of 3 = %+v, %v; want three, and more to come", first, err)
 	}
 	same(w, "domains purged in their time", w.purge(keep, now.Add(keep.Status)).Peers, 3)
 	w.isPeer("d3.example", now, again, never, never)

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// purging are the promises about what outlives its retention.
+// purging are the promises about data that outlives its retention.
 func purging() []promise {
 	return []promise{
 		{"a body goes after its retention", bodiesGo},
@@ -42,7 +42,7 @@ func purging() []promise {
 
 const days = 24 * time.Hour
 
-// keep are lengths that cannot be confused.
+// keep has lengths that cannot be confused with one another.
 var keep = gateway.Retention{
 	Acknowledged: 30 * days, Unacknowledged: 180 * days, Sent: 31 * days, Failed: 32 * days,
 	Status: 365 * days, Keys: 10 * days,
@@ -68,22 +68,22 @@ func (w *world) purge(r gateway.Retention, now time.Time) gateway.Purged {
 			return sum
 		}
 	}
-	w.Fatalf("Purge is not Done after 10,000 calls; want it to come to an end")
+	w.Fatalf("Purge is not Done after 10,000 calls; want it to end")
 	return sum
 }
 
-// later returns the time that long after the last look at the clock.
+// later returns the time that long after the last check of the clock.
 func (w *world) later(d time.Duration) time.Time {
 	return morning.Add(time.Duration(w.ticks.Load())*time.Second + d)
 }
 
-// hasBody reports whether the message's content is there for the reader.
+// hasBody reports whether the reader gets the message's content.
 func (w *world) hasBody(p person, id amtp.MessageID) bool {
 	w.Helper()
 	return w.read(p, id).Body != nil
 }
 
-// newest posts one more message, so that another is not the newest.
+// newest posts one more message, so that the one before is not the newest.
 func (w *world) newest(from, to person) { w.send(from, to) }
 
 func bodiesGo(w *world) {
@@ -188,7 +188,7 @@ func purgedAbroad(w *world) {
 	same(w, "a message under the id that is free again", again.Replayed, false)
 }
 
-// absent checks that the message is as one that never was.
+// absent checks that the store behaves as if the message had never existed.
 func (w *world) absent(p person, id amtp.MessageID) {
 	w.Helper()
 	_, err := w.store.Message(w.ctx, gateway.Reader{Agent: p.ID}, id)
@@ -219,7 +219,7 @@ func keysGo(w *world) {
 	same(w, "keys purged early", w.purge(short, w.later(keep.Keys-time.Second)).Keys, 0)
 	w.isRetry(first, w.post(l))
 	low := short
-	low.Keys = time.Hour // below what is allowed
+	low.Keys = time.Hour // below the least allowed value
 	same(w, "keys purged before the least time", w.purge(low, w.later(gateway.MinKeys-time.Minute)).Keys, 0)
 	w.isRetry(first, w.post(l))
 	same(w, "keys purged", w.purge(short, w.later(keep.Keys)).Keys, 1)
@@ -378,7 +378,7 @@ func newestStays(w *world) {
 	grows := w.post(l).ID
 	newest := w.send(alice, bob)
 	l.to = []person{bob, carol}
-	w.post(l) // has the newest delivery
+	w.post(l) // and has the newest delivery
 	w.purge(keep, w.later(10*keep.Status))
 	w.absent(alice, gone)
 	same(w, "body of the one with the newest delivery", w.hasBody(alice, grows), false)
@@ -405,7 +405,7 @@ func purgeGoesOn(w *world) {
 	same(w, "done where all is young", young.Done, true)
 }
 
-// onlyWhatIsDue has more that is kept than that is due.
+// onlyWhatIsDue has more messages that are kept than messages that are due.
 func onlyWhatIsDue(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for i := range 12 {
@@ -425,7 +425,7 @@ func onlyWhatIsDue(w *world) {
 	same(w, "looked at with one that has come", w.purge(keep, now.Add(keep.Acknowledged-time.Second)).Looked, 1)
 }
 
-// lifeOfAMessage counts, over two years, how often the purge looks at a message.
+// lifeOfAMessage counts how often the purge examines a message in two years.
 func lifeOfAMessage(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const acknowledged, not = 20, 4
@@ -447,11 +447,12 @@ func lifeOfAMessage(w *world) {
 	same(w, "bodies", sum.Bodies, acknowledged+not+1)
 	same(w, "messages", sum.Messages, acknowledged+not)
 	w.read(alice, newest)
-	// Once when it is old enough for anything, once at the end of its body and once at
-	// its own; one that nobody acknowledged, every thirty days as well.
+	// A message is examined once when it is old enough for anything, once at the end of
+	// its body, and once at its own end. A message that was never acknowledged is also
+	// examined every thirty days.
 	most := 3*acknowledged + (3+int(keep.Unacknowledged/keep.Acknowledged))*(not+1)
 	if sum.Looked > most {
-		w.Errorf("the purge looked at messages %d times to remove %d bodies and %d messages, want %d times at most",
+		w.Errorf("the purge examined messages %d times to remove %d bodies and %d messages, want %d times at most",
 			sum.Looked, sum.Bodies, sum.Messages, most)
 	}
 }
@@ -472,7 +473,7 @@ func keptShorter(w *world) {
 	w.absent(alice, id)
 }
 
-// purgeClockBack has a purge in a time to come, whose looks at what is undecided
+// purgeClockBack purges at a time in the future. Its next checks of undecided messages
 // would be years away.
 func purgeClockBack(w *world) {
 	alice := w.agent("alice")
@@ -487,7 +488,7 @@ func purgeClockBack(w *world) {
 	same(w, "body after its end", w.hasBody(alice, id), false)
 }
 
-// oneMoment has more messages of one microsecond than one call looks at.
+// oneMoment has more messages of one microsecond than one call examines.
 func oneMoment(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const n = 11
@@ -514,7 +515,7 @@ func agentsGo(w *world) {
 	same(w, "agents forgotten a day later", w.purge(keep, left.Add(2*keep.Agent())).Agents, 1)
 	same(w, "agents forgotten again", w.purge(keep, left.Add(3*keep.Agent())).Agents, 0)
 	gone := 0
-	for range 3 { // the body goes first, then the message, then who is named
+	for range 3 { // first the body is removed, then the message, then the agents that it names
 		gone += w.purge(keep, left.Add(2000*days)).Agents
 	}
 	same(w, "agents forgotten after their messages", gone, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// queueing are the promises about messages that are not in an inbox at once.
+// queueing are the promises about messages that do not go to an inbox at once.
 func queueing() []promise {
 	return []promise{
 		{"a delivery elsewhere is Queued with the message's job for its destination", queuedElsewhere},
@@ -102,7 +102,7 @@ func queuedElsewhere(w *world) {
 	w.sameTime("due", j.Due, a.ReceivedAt)
 }
 
-// rang returns what the bell of the queue has to say, "all" for all.
+// rang returns the destinations that the queue's bell names, "all" for all.
 func (w *world) rang() string {
 	w.Helper()
 	select {
@@ -193,7 +193,7 @@ func retryJoinsJob(w *world) {
 	same(w, "recipients", addresses(joined.Recipients), "a@far.example b@far.example")
 	same(w, "attempts", joined.Attempts, 1)
 	again := w.claimOne("far.example", w.now()) // due at once
-	l.far = append(l.far, "c@far.example")      // while it is leased
+	l.far = append(l.far, "c@far.example")      // while the job is leased
 	same(w, "states while it is leased", states(w.post(l).Deliveries), "delivering delivering delivering")
 	w.settle(again.settled(w, gateway.Success, again.Recipients...))
 	left := w.oneJob("far.example")
@@ -250,7 +250,7 @@ func retryOfDomainAddsRecipient(w *world) {
 	}
 }
 
-// unsignedLetters are names under which a message can be known.
+// unsignedLetters are the names under which a message can be known.
 func unsignedLetters(to ...person) []letter {
 	list := []letter{{key: "k1"}, {id: "token"}, {id: amtp.NewMessageID()}, {id: "token2", key: "k2"},
 		{id: amtp.NewMessageID(), key: "k3"}}
@@ -267,7 +267,7 @@ func unsignedIsRecognised(w *world) {
 		first := w.post(l)
 		l.class, l.early = gateway.ClassDomain, true
 		w.isRetry(first, w.post(l))
-		w.isRetry(first, w.post(l)) // and again
+		w.isRetry(first, w.post(l)) // and a second time
 		l.to = []person{bob, carol}
 		same(w, "id with a recipient more", w.post(l).ID, first.ID)
 		same(w, "class", w.read(carol, first.ID).Class, gateway.ClassAnonymous)
@@ -282,7 +282,7 @@ func unsignedIsNoOther(w *world) {
 		first := w.post(l)
 		signed := l
 		signed.class = gateway.ClassDomain
-		own := w.post(signed) // not early: it is a message of its own
+		own := w.post(signed) // not early: it is a separate message
 		same(w, "is another message", own.ID != first.ID, true)
 		signed.early = true
 		w.isRetry(own, w.post(signed))
@@ -303,8 +303,8 @@ func unsignedIsNoOther(w *world) {
 	}
 }
 
-// Somebody sent the same content twice, once under the id and once under the
-// key of a message to come.
+// unsignedConfused: a sender sent the same content twice, once under the id and once
+// under the key of a later message.
 func unsignedConfused(w *world) {
 	bob, mallory := w.agent("bob"), w.agent("mallory")
 	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "token"} {

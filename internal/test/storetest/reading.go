@@ -50,7 +50,7 @@ func strangersDoNotSee(w *world) {
 	for _, absent := range []amtp.MessageID{amtp.NewMessageID(), "token", ""} {
 		if _, err := w.store.Message(w.ctx, by, absent); err == nil || foreign == nil ||
 			err.Error() != foreign.Error() {
-			w.Errorf("Message of id %q = %v, want the words for one that is not his: %v", absent, err, foreign)
+			w.Errorf("Message of id %q = %v, want the error for another agent's message: %v", absent, err, foreign)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func nameIsTaken(w *world) {
 	same(w, "number of agents", len(w.store.Agents(w.ctx)), 2)
 }
 
-// endpointOf makes the secret of an agent's endpoint.
+// endpointOf makes the sealed document of an agent's endpoint.
 func endpointOf(id gateway.AgentID) gateway.DocumentChange {
 	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
 		Change: func([]gateway.Document) ([]gateway.Document, error) {
@@ -96,11 +96,11 @@ func endpointOf(id gateway.AgentID) gateway.DocumentChange {
 		}}
 }
 
-// faults are errors of changes of documents: one that the store does not know, and those
-// that it returns itself.
+// faults are errors of changes of documents: one that the store does not know, and
+// errors that the store itself returns.
 var faults = []error{errors.New("it cannot be sealed"), gateway.ErrNotFound, gateway.ErrExists, gateway.ErrConflict}
 
-// refusing is a change that is refused.
+// refusing is a change that fails.
 func refusing(id gateway.AgentID, fault error) gateway.DocumentChange {
 	return gateway.DocumentChange{Kind: gateway.EndpointKind(id),
 		Change: func([]gateway.Document) ([]gateway.Document, error) { return nil, fault }}
@@ -274,7 +274,7 @@ func oneGetsTheName(w *world) {
 		}
 	})
 	if len(winners) != 1 {
-		w.Fatalf("number of agents that got the name = %d, want 1", len(winners))
+		w.Fatalf("number of agents with the name = %d, want 1", len(winners))
 	}
 	w.owns(winners[0], winners[0].key)
 	same(w, "number of agents", len(w.store.Agents(w.ctx)), 1)
@@ -369,7 +369,7 @@ func namesake(w *world) {
 	w.remove(bob)
 	later := w.agent("BOB")
 	if later.ID == bob.ID {
-		w.Fatalf("id of the namesake = %d, want another than the deleted one's", later.ID)
+		w.Fatalf("id of the namesake = %d, want one other than the deleted agent's", later.ID)
 	}
 	sameList(w, "inbox of the namesake", w.inbox(later), nil)
 	same(w, "messages of the namesake", w.list(later, gateway.MessageFilter{Limit: 10}).Total, 0)

@@ -36,7 +36,7 @@ func remembering() []promise {
 	}
 }
 
-// snapshot returns everything that can be seen, a line for every thing.
+// snapshot returns everything that can be read, with a line for each thing.
 func (w *world) snapshot(people ...person) []string {
 	w.Helper()
 	var lines []string
@@ -65,7 +65,7 @@ func (w *world) snapshot(people ...person) []string {
 	return lines
 }
 
-// sameAfterRestart checks that a restart changes nothing that can be seen.
+// sameAfterRestart checks that everything that can be read is the same after a restart.
 func (w *world) sameAfterRestart(people ...person) {
 	w.Helper()
 	before := w.snapshot(people...)
@@ -188,7 +188,7 @@ func agentIDsAfterRestart(w *world) {
 		for _, name := range []string{"alice", "bob"} {
 			p := w.agent(name)
 			if seen[p.ID] {
-				w.Errorf("id of a new agent = %d, want one that nobody had", p.ID)
+				w.Errorf("id of a new agent = %d, want one that no agent had", p.ID)
 			}
 			seen[p.ID] = true
 			w.remove(p)
@@ -211,8 +211,8 @@ func activityAfterRestart(w *world) {
 	w.toTheMinute("LastUsed", keys[0].LastUsed, now)
 }
 
-// closedWhileWriting closes the store under those who write. Whoever was told
-// yes finds the message, and whoever was told no can repeat it.
+// closedWhileWriting closes the store during writes. A message whose Accept succeeded
+// is there, and one whose Accept failed can be repeated.
 func closedWhileWriting(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	const n = 200

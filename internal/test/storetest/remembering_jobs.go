@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// queueLines returns everything that can be seen of the queue, a line for every
-// job and every dead letter.
+// queueLines returns everything that can be read of the queue, with a line for each job
+// and each dead letter.
 func (w *world) queueLines() (lines []string) {
 	w.Helper()
 	for _, j := range w.jobs(gateway.JobFilter{}) {

@@ -25,8 +25,9 @@ func retrying() []promise {
 	}
 }
 
-// keyGoesBeforeID: another gateway gives a further recipient first an id of its
-// own, and then, as it knows us better, that of the message; the key stays.
+// keyGoesBeforeID: another gateway first gives a further recipient an id of its own.
+// Later, when it knows more of us, it gives it the id of the message. The key stays the
+// same.
 func keyGoesBeforeID(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	own, shared := amtp.NewMessageID(), amtp.NewMessageID()
@@ -44,8 +45,8 @@ func keyGoesBeforeID(w *world) {
 	w.fails("Accept of other content", err, gateway.ErrReused)
 }
 
-// retryAfterNamesake: the mail of an agent that was removed is not inherited by the
-// next one of its name, whatever its sender did not hear.
+// retryAfterNamesake: an agent does not inherit messages of a removed agent of the same
+// name, even if their sender got no answer and repeats them.
 func retryAfterNamesake(w *world) {
 	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
 	for _, l := range []letter{

@@ -116,7 +116,7 @@ func documentsOfAnotherKind(w *world) {
 	same(w, "documents", len(w.documents("signing"))+len(w.documents("webhook")), 0)
 }
 
-// documentsAfterRestart belongs to what a store remembers.
+// documentsAfterRestart is one of the promises about what a store remembers.
 func documentsAfterRestart(w *world) {
 	s := w.document("signing", "s1")
 	w.works("ChangeDocuments", w.put("signing", s))

@@ -163,7 +163,7 @@ func dueZero(w *world) {
 	same(w, "claimed", w.claimOne("far.example", w.now()).Attempts, 2)
 }
 
-// fail refuses everything for a destination in one attempt.
+// fail lets all deliveries to a destination fail in one attempt.
 func (w *world) fail(d gateway.Destination, now time.Time) {
 	w.Helper()
 	for _, j := range w.claim(now, d) {

@@ -7,7 +7,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// claimShare has a flow with large messages before those of another.
+// claimShare has a flow with large messages before those of another flow.
 func claimShare(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for range 3 {
@@ -39,8 +39,8 @@ func claimShare(w *world) {
 	same(w, "what was left of that", got.Left.Flow, gateway.Flow(alice.ID))
 }
 
-// claimNotDue has many flows whose mail was accepted by a clock that was a little
-// ahead, and one behind and between them whose mail is due.
+// claimNotDue has many flows with messages that were accepted by a clock slightly
+// ahead. After them and between them is a flow with due messages.
 func claimNotDue(w *world) {
 	late := w.now().Add(2 * time.Hour)
 	var due person

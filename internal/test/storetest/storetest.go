@@ -10,14 +10,13 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// promise is one sentence of the contract and how it is checked.
+// promise is one sentence of the contract, with the function that checks it.
 type promise struct {
 	sentence string
 	check    func(*world)
 }
 
-// Run checks a store. open returns a new and empty one, and ends it when the
-// test has ended.
+// Run checks a store. open returns a new and empty store, and ends it after the test.
 func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 	for _, method := range []struct {
 		name     string
@@ -61,8 +60,8 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 	}
 }
 
-// RunDurable checks what a store remembers: open opens the store in dir, which
-// is empty at first, and is called again for the same dir after a Close.
+// RunDurable checks what a store remembers. open opens the store in dir, which is empty
+// at first, and is called again for the same dir after a Close.
 func RunDurable(t *testing.T, open func(t *testing.T, dir string) gateway.Store) {
 	for _, p := range remembering() {
 		t.Run(p.sentence, func(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// strangers are the promises about senders for whom nobody vouches: they can
-// neither change nor suppress what others write, nor one another's messages.
+// strangers are the promises about senders that prove nothing. They can neither change
+// nor suppress messages of other senders, nor one another's.
 func strangers() []promise {
 	return []promise{
 		{"for ClassAnonymous other content is another message", strangersOtherContent},
@@ -30,7 +30,7 @@ func strangersOtherContent(w *world) {
 			l.text = text
 			got := w.post(l)
 			if got.Replayed || seen[got.ID] {
-				w.Errorf("answer = %s, replayed %v, want a message of its own; key %q, id %q, text %s", got.ID,
+				w.Errorf("answer = %s, replayed %v, want a separate message; key %q, id %q, text %s", got.ID,
 					got.Replayed, l.key, l.id, text)
 			}
 			seen[got.ID] = true
@@ -56,7 +56,7 @@ func strangersSameContent(w *world) {
 	same(w, "messages in the inbox", len(w.inbox(bob)), 12)
 }
 
-// isNew posts the letter, which nobody could suppress before.
+// isNew posts the letter, and checks that no earlier message could suppress it.
 func (w *world) isNew(l letter) gateway.Accepted {
 	w.Helper()
 	got := w.post(l)
@@ -106,8 +106,8 @@ func strangerBeforeStranger(w *world) {
 	}
 }
 
-// Mallory got the message as well, and is quicker than the sender's second
-// request, the one for bob.
+// recipientBeforeSender: mallory got the message as well, and writes before the
+// sender's second request, the one for bob.
 func recipientBeforeSender(w *world) {
 	bob, mallory := w.agent("bob"), w.agent("mallory")
 	for _, id := range []amtp.MessageID{amtp.NewMessageID(), "token"} {

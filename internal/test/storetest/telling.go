@@ -33,7 +33,7 @@ func telling() []promise {
 	}
 }
 
-// far posts a verified message from an address elsewhere.
+// far posts a verified message from an address in another domain.
 func (w *world) far(from string, to ...person) amtp.MessageID {
 	w.Helper()
 	return w.post(letter{remote: from, class: gateway.ClassDomain, to: to}).ID
@@ -41,7 +41,7 @@ func (w *world) far(from string, to ...person) amtp.MessageID {
 
 const ages = 1000 * time.Hour
 
-// owed returns what is due for a domain long after everything.
+// owed returns the receipts that are due for a domain at a late time, when all are due.
 func (w *world) owed(d amtp.Domain) []gateway.OwedReceipt {
 	w.Helper()
 	return w.owedAt(d, morning.Add(ages))
@@ -56,7 +56,7 @@ func (w *world) owedAt(d amtp.Domain, now time.Time) []gateway.OwedReceipt {
 	return list
 }
 
-// owedOne returns the one receipt for a domain.
+// owedOne returns the only receipt for a domain.
 func (w *world) owedOne(d amtp.Domain) gateway.OwedReceipt {
 	w.Helper()
 	list := w.owed(d)
@@ -104,7 +104,7 @@ func nothingOwed(w *world) {
 		w.ack(bob, id)
 		for _, d := range []amtp.Domain{"far.example", domain} {
 			if list := w.owed(d); len(list) != 0 {
-				w.Errorf("of a message from %s %d receipts are owed to %s, want none", name, len(list), d)
+				w.Errorf("for a message from %s, %d receipts are owed to %s, want none", name, len(list), d)
 			}
 		}
 	}
@@ -253,13 +253,13 @@ func settledReceipts(w *world) {
 	w.markRead(bob, first)
 	w.markRead(bob, second)
 	taken := w.owed("far.example")
-	mark := w.ack(bob, second) // while they are told
+	mark := w.ack(bob, second) // while they are being sent
 	again := mark.At.Add(time.Hour)
 	w.works("SettleReceipts", w.store.SettleReceipts(w.ctx, taken, again))
 	same(w, "due before", len(w.owedAt("far.example", again.Add(-time.Microsecond))), 0)
 	list := w.owedAt("far.example", again)
 	if len(list) != 1 || list[0].Message != second {
-		w.Fatalf("left are %d receipts, want that of the second message", len(list))
+		w.Fatalf("%d receipts are left, want that of the second message", len(list))
 	}
 	w.sameTime("Acked", list[0].Acked, mark.At)
 	w.works("SettleReceipts", w.store.SettleReceipts(w.ctx, list, again))
@@ -301,7 +301,7 @@ func droppedReceipts(w *world) {
 	same(w, "left for another", len(w.owed("other.example")), 1)
 }
 
-// delivered posts a message to addresses elsewhere, which have it.
+// delivered posts a message to addresses in other domains, and settles it as delivered.
 func (w *world) delivered(from person, id amtp.MessageID, to ...string) amtp.MessageID {
 	w.Helper()
 	canonical := w.post(letter{from: from, far: to, id: id}).ID
@@ -319,7 +319,7 @@ func (w *world) delivered(from person, id amtp.MessageID, to ...string) amtp.Mes
 	return canonical
 }
 
-// takes has the store take receipts of a domain.
+// takes gives the store receipts from a domain.
 func (w *world) takes(from amtp.Domain, now time.Time, list ...gateway.Receipt) int {
 	w.Helper()
 	n, err := w.store.TakeReceipts(w.ctx, from, list, now)
@@ -402,7 +402,7 @@ func takesNothing(w *world) {
 			Recipient: w.address("bob@gone.example"), Acked: at}},
 	} {
 		if n := w.takes(tc.from, at.Add(time.Hour), tc.r); n != 0 {
-			w.Errorf("a receipt %s changed %d deliveries, want none", name, n)
+			w.Errorf("the receipt %s changed %d deliveries, want none", name, n)
 		}
 	}
 	for _, d := range w.read(alice, id).Deliveries {

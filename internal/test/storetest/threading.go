@@ -5,8 +5,8 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// threading are the promises about Thread: in every mailbox it is the parent's
-// thread if the parent is in this mailbox, else in_reply_to, else the own id.
+// threading are the promises about Thread. In every mailbox it is the parent's thread
+// if the parent is in this mailbox, else in_reply_to, else the message's own id.
 func threading() []promise {
 	return []promise{
 		{"a message that answers nothing begins a thread", threadBegins},
@@ -139,8 +139,8 @@ func threadByTakenID(w *world) {
 	w.threadIn(bob, w.post(peer).ID, own)
 }
 
-// threadFromAbroad: a message whose id other gateways do not take leaves under
-// another, which is all that the answer knows.
+// threadFromAbroad: a message whose id other gateways do not accept leaves under
+// another id. An answer knows only that one.
 func threadFromAbroad(w *world) {
 	alice := w.agent("alice")
 	first := w.post(letter{from: alice, far: []string{"peer@far.example"},
@@ -165,15 +165,15 @@ func threadFromAbroadOfOthers(w *world) {
 	w.absent(bob, abroad)
 }
 
-// fromFar has a recipient in another domain answer a message under the id by
-// which it knows it, and returns the answer.
+// fromFar lets a recipient in another domain answer a message under the id that it
+// knows, and returns the answer.
 func (w *world) fromFar(address string, to person, answers amtp.MessageID) amtp.MessageID {
 	w.Helper()
 	return w.post(letter{remote: address, class: gateway.ClassDomain, to: []person{to}, answers: answers}).ID
 }
 
-// threadFromFurther: of the recipients of one domain all but the first know the
-// message by an id of their own, unless their gateway takes the first one's.
+// threadFromFurther: of the recipients of one domain all but the first know the message
+// by an id of their own, unless their gateway accepts the first one's.
 func threadFromFurther(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	for _, given := range []amtp.MessageID{"", "7b1f3c52-8a3e-4d64-9a46-0a2f1f6d3f10", "token"} {
@@ -201,7 +201,7 @@ func threadFromFurther(w *world) {
 	}
 }
 
-// drop has all recipients of a destination's jobs get their messages.
+// drop settles all deliveries of a destination's jobs as delivered.
 func (w *world) drop(d gateway.Destination) {
 	w.Helper()
 	for _, j := range w.claim(w.now(), d) {
@@ -232,8 +232,8 @@ func threadFromAdded(w *world) {
 	same(w, "further", p.Recipients[0].Further, true)
 }
 
-// threadFromRedriven: what other gateways may have forgotten leaves under a new
-// id.
+// threadFromRedriven: a message that other gateways may have forgotten leaves under a
+// new id.
 func threadFromRedriven(w *world) {
 	alice := w.agent("alice")
 	id := w.mail(alice, "a@far.example", "b@far.example")

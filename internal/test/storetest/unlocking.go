@@ -22,7 +22,7 @@ func unlocking() []promise {
 	}
 }
 
-// owns checks that a key is its agent's.
+// owns checks that a key belongs to its agent.
 func (w *world) owns(p person, k gateway.Key) {
 	w.Helper()
 	a, id, err := w.store.KeyOwner(w.ctx, k.Hash, w.now())

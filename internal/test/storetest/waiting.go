@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// waiting are the promises about where there is something to do.
+// waiting are the promises about the destinations that have jobs.
 func waiting() []promise {
 	return []promise{
 		{"Waiting lists destinations in the order of their names", waitingInOrder},

@@ -18,8 +18,7 @@ func watching() []promise {
 	}
 }
 
-// patience is how long a ring may take. It is waited for only by a test that
-// fails.
+// patience is how long a ring may take. Only a test that fails waits that long.
 const patience = 5 * time.Minute
 
 func (w *world) rings(bell <-chan struct{}, what string) {
@@ -31,7 +30,8 @@ func (w *world) rings(bell <-chan struct{}, what string) {
 	}
 }
 
-// silent checks a bell which can only have rung already.
+// silent checks that a bell has not rung. It is for bells that could only have rung
+// already.
 func (w *world) silent(bell <-chan struct{}, what string) {
 	w.Helper()
 	select {
@@ -66,7 +66,7 @@ func bellRingsAfterCommit(w *world) {
 			}
 			sent <- got.ID
 		}()
-		// A store that may have missed something rings for nothing. One that rang
+		// A store that may have missed a message rings without need. A store that rang
 		// before the message was there would not ring again.
 		for held := n - 1; held != n; {
 			w.rings(bell, "bob")

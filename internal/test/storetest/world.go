@@ -15,25 +15,25 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// tester is what a world needs of *testing.T and of *rapid.T.
+// tester is the part of *testing.T and of *rapid.T that a world needs.
 type tester interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// world is one store, the people who use it and a clock that goes on by a
-// second whenever somebody looks at it.
+// world is one store, the people who use it, and a clock that advances by a second each
+// time it is read.
 type world struct {
 	tester
 	ctx    context.Context
 	store  gateway.Store
-	reopen func() gateway.Store // nil where the store is not opened again
+	reopen func() gateway.Store // nil if the store is not opened again
 	ticks  *atomic.Int64
-	hand   *Hand // the clock, in place of ticks
+	hand   *Hand // the clock; if set, it replaces ticks
 }
 
-// morning is when every world begins. Its microseconds are not zero.
+// morning is the time at which every world begins. Its microseconds are not zero.
 var morning = time.Date(2026, 3, 1, 8, 0, 0, 123456000, time.UTC)
 
 func newWorld(t tester, store gateway.Store) *world {
@@ -103,7 +103,7 @@ func (w *world) register(name string) (person, error) {
 	return person{Agent: a, key: key}, err
 }
 
-// newKey returns a key that is named and made after seed.
+// newKey returns a key whose name and hash are made from seed.
 func newKey(seed string, agent gateway.AgentID, now time.Time) gateway.Key {
 	return gateway.Key{ID: "key_" + seed, Agent: agent, Hash: sha256.Sum256([]byte(seed)), CreatedAt: now,
 		LastUsed: now}
@@ -116,19 +116,19 @@ func (w *world) remove(p person) {
 	}
 }
 
-// letter is a message that somebody is about to send.
+// letter is a message that is about to be sent.
 type letter struct {
 	from    person
-	remote  string // the sender's address when it is no agent here
+	remote  string // the sender's address if it is no agent here
 	to      []person
-	far     []string      // recipients in other domains, behind those here
+	far     []string      // recipients in other domains, after those here
 	early   bool          // its domain may not have signed before
-	class   gateway.Class // ClassAgent unless said otherwise
+	class   gateway.Class // ClassAgent by default
 	id      amtp.MessageID
 	key     string
-	text    string // the content; "" for a text that nobody else has
+	text    string // the content; "" for a unique text
 	answers amtp.MessageID
-	doc     string // the whole document, instead of one made of the above
+	doc     string // the whole document, instead of one made from the fields above
 }
 
 // body returns the document of the letter.
@@ -163,7 +163,7 @@ func (l *letter) sender() string {
 	return l.from.Address.String()
 }
 
-// acceptance returns what a gateway would hand to the store for the letter.
+// acceptance returns what a gateway would give to the store for the letter.
 func (w *world) acceptance(l letter) gateway.Acceptance {
 	w.Helper()
 	now := w.now()
@@ -195,13 +195,13 @@ func (w *world) acceptance(l letter) gateway.Acceptance {
 	return a
 }
 
-// try hands the letter to the store.
+// try gives the letter to the store.
 func (w *world) try(l letter) (gateway.Accepted, error) {
 	w.Helper()
 	return w.store.Accept(w.ctx, w.acceptance(l))
 }
 
-// post hands the letter to the store, which takes it.
+// post gives the letter to the store, which accepts it.
 func (w *world) post(l letter) gateway.Accepted {
 	w.Helper()
 	got, err := w.try(l)
@@ -211,13 +211,13 @@ func (w *world) post(l letter) gateway.Accepted {
 	return got
 }
 
-// send posts a letter that is like no other and returns its id.
+// send posts a letter with a unique text and returns its id.
 func (w *world) send(from person, to ...person) amtp.MessageID {
 	w.Helper()
 	return w.post(letter{from: from, to: to}).ID
 }
 
-// wholeInbox is a filter that nothing fails.
+// wholeInbox is a filter that every entry passes.
 var wholeInbox = gateway.InboxFilter{Limit: 100_000, MaxBytes: 1 << 30}
 
 func (w *world) page(p person, f gateway.InboxFilter) gateway.InboxPage {
@@ -243,7 +243,7 @@ func ids(items []gateway.InboxItem) []amtp.MessageID {
 	return list
 }
 
-// read returns a message as the person sees it.
+// read returns a message as the person gets it.
 func (w *world) read(p person, id amtp.MessageID) gateway.Record {
 	w.Helper()
 	r, err := w.store.Message(w.ctx, gateway.Reader{Agent: p.ID}, id)
@@ -287,7 +287,7 @@ func (w *world) works(what string, err error) {
 	}
 }
 
-// same checks one value.
+// same checks that two values are equal.
 func same[T comparable](w *world, what string, got, want T) {
 	w.Helper()
 	if got != want {
@@ -295,7 +295,7 @@ func same[T comparable](w *world, what string, got, want T) {
 	}
 }
 
-// sameTime checks a time to the last digit.
+// sameTime checks that two times are equal to the last digit.
 func (w *world) sameTime(what string, got, want time.Time) {
 	w.Helper()
 	if !got.Equal(want) {
@@ -329,7 +329,7 @@ func together(n int, fn func(i int)) {
 	all.Wait()
 }
 
-// update gives the agent with a's id what a says about itself.
+// update gives the agent with a's id the values of a.
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
 	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
 		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role

@@ -8,7 +8,7 @@ import (
 	"github.com/amtp-go/amtp/internal/gateway"
 )
 
-// wrongly is a world whose clock is wrong at random, with the time that really
+// wrongly is a world whose clock is wrong at random. It also knows the time that really
 // passed.
 type wrongly struct {
 	*world
@@ -19,11 +19,11 @@ type wrongly struct {
 	letters    []*aged
 }
 
-// aged is a message with when it was really written.
+// aged is a message with the time at which it was really written.
 type aged struct {
 	gateway.Accepted
 	born time.Duration
-	mail bool // it goes elsewhere
+	mail bool // whether it goes to another domain
 }
 
 func (w *wrongly) passes(d time.Duration) {
@@ -94,8 +94,8 @@ func (w *wrongly) carry() {
 	}
 }
 
-// clear removes and gives up what is old, as a gateway does: by a clock that is
-// believed.
+// clear removes and gives up old data as a gateway does: only while the clock is
+// trusted.
 func (w *wrongly) clear() {
 	w.Helper()
 	if c := w.look(); c.Believed() {
@@ -104,7 +104,7 @@ func (w *wrongly) clear() {
 	}
 }
 
-// keeps checks that nothing is lost early.
+// keeps checks that nothing is lost too early.
 func (w *wrongly) keeps() {
 	w.Helper()
 	waiting := make(map[string]bool)
