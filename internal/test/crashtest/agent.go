@@ -10,8 +10,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// An Agent is one client of a gateway that dies now and then. It repeats what
-// had no clear answer until it has one.
+// An Agent is one client of a gateway that is killed now and then. It repeats a request
+// until it has a clear answer.
 type Agent struct {
 	Address amtp.Address
 	key     string
@@ -20,18 +20,18 @@ type Agent struct {
 	ledger  *Ledger
 }
 
-// Place is where a gateway is reached: the real program through all its lives, or
-// what stands before several of them.
+// Place is where a gateway is reached: the real program through all its lives, or a
+// load balancer before several of them.
 type Place interface {
 	URL(ctx context.Context) (string, error)
 	AdminKey(ctx context.Context) (string, error)
 }
 
-// patience is how long one request may take; a gateway that holds one longer
-// is as good as dead to the client.
+// patience is how long one request may take. For the client, a gateway that takes
+// longer is the same as one that is down.
 const patience = 10 * time.Second
 
-// Register makes an agent of the running gateway.
+// Register registers an agent at the running gateway.
 func Register(ctx context.Context, g Place, l *Ledger, name string) (*Agent, error) {
 	admin, err := g.AdminKey(ctx)
 	if err != nil {
@@ -51,11 +51,11 @@ func Register(ctx context.Context, g Place, l *Ledger, name string) (*Agent, err
 	}, nil
 }
 
-// Close gives the agent's connections back.
+// Close closes the agent's connections.
 func (a *Agent) Close() { a.http.CloseIdleConnections() }
 
-// once makes one call to the gateway's present life, waiting for it if it is
-// down. The error is an *amtp.Error when the gateway answered.
+// once makes one call to the gateway's current life, and waits for it if it is down.
+// The error is an *amtp.Error when the gateway answered.
 func (a *Agent) once(ctx context.Context, call func(context.Context, *amtp.Client) error) error {
 	url, err := a.gateway.URL(ctx)
 	if err != nil {
@@ -66,8 +66,8 @@ func (a *Agent) once(ctx context.Context, call func(context.Context, *amtp.Clien
 	return call(limited, &amtp.Client{URL: url, Key: a.key, HTTP: a.http, Retries: -1})
 }
 
-// until repeats a call until it has a clear answer: success, a refusal, or the
-// end of ctx.
+// until repeats a call until it has a clear answer: success or a refusal. It also ends
+// with ctx.
 func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Client) error) error {
 	again := time.NewTicker(poll)
 	defer again.Stop()
@@ -87,19 +87,19 @@ func (a *Agent) until(ctx context.Context, call func(context.Context, *amtp.Clie
 	}
 }
 
-// isRefusal reports whether the gateway answered and will not change its mind.
+// isRefusal reports whether the gateway gave a final answer.
 func isRefusal(err error) bool {
 	var e *amtp.Error
 	return errors.As(err, &e) && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests
 }
 
-// isLost reports whether the call may or may not have had an effect.
+// isLost reports whether it is unknown if the call had an effect.
 func isLost(err error) bool {
 	var e *amtp.Error
 	return err != nil && !errors.As(err, &e)
 }
 
-// Client returns a client that speaks for the agent.
+// Client returns a client that uses the agent's key.
 func (a *Agent) Client(ctx context.Context) (*amtp.Client, error) {
 	url, err := a.gateway.URL(ctx)
 	return &amtp.Client{URL: url, Key: a.key, HTTP: a.http}, err

@@ -19,9 +19,9 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
-// balancer stands before replicas and gives each request to the next of those
-// that are ready, as a load balancer with health checks does. A request that a
-// replica did not take at all goes to the next; one that it did not answer fails.
+// balancer is a load balancer with health checks. It gives each request to the next
+// replica that is ready. A request that a replica did not accept at all goes to the
+// next; a request without an answer fails.
 type balancer struct {
 	server   *httptest.Server
 	replicas []*Gateway
@@ -32,7 +32,8 @@ type balancer struct {
 	down map[*Gateway]bool
 }
 
-// How often a replica is asked whether it is ready, and for how long.
+// How often a replica is asked whether it is ready, and how long each question may
+// take.
 const (
 	healthEvery = 100 * time.Millisecond
 	healthTime  = 500 * time.Millisecond
@@ -59,7 +60,7 @@ func newBalancer(ctx context.Context, t *testing.T, replicas []*Gateway) *balanc
 	return b
 }
 
-// watch asks one replica again and again whether it is ready.
+// watch asks one replica repeatedly whether it is ready.
 func (b *balancer) watch(ctx context.Context, g *Gateway) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
@@ -95,8 +96,8 @@ func (b *balancer) healthy(ctx context.Context, g *Gateway) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// pick returns where the next replica listens that is there and not known to be
-// down, "" for none.
+// pick returns the address of the next running replica that is not known to be down, ""
+// for none.
 func (b *balancer) pick() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +118,7 @@ func (b *balancer) pick() string {
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // who asked has gone
+		panic(http.ErrAbortHandler) // the caller has gone
 	}
 	for range b.replicas {
 		base := b.pick()
@@ -134,7 +135,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			pass(w, resp)
 			return
 		case errors.As(err, &dial) && dial.Op == "dial":
-			continue // it took nothing
+			continue // the replica received nothing
 		}
 		http.Error(w, "the replica did not answer", http.StatusBadGateway)
 		return
@@ -142,23 +143,23 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no replica is ready", http.StatusServiceUnavailable)
 }
 
-// pass gives an answer on.
+// pass passes an answer on.
 func pass(w http.ResponseWriter, resp *http.Response) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		http.Error(w, "the replica broke off", http.StatusBadGateway)
+		http.Error(w, "the answer of the replica was cut off", http.StatusBadGateway)
 		return
 	}
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(body) // who asked may have gone
+	_, _ = w.Write(body) // the caller may have gone
 }
 
 // URL implements Place.
 func (b *balancer) URL(context.Context) (string, error) { return b.server.URL, nil }
 
-// AdminKey implements Place: the replicas have one.
+// AdminKey implements Place: all replicas have the same key.
 func (b *balancer) AdminKey(context.Context) (string, error) {
 	key, err := os.ReadFile(filepath.Join(b.replicas[0].dir, datadir.AdminKeyFile))
 	return strings.TrimSpace(string(key)), err

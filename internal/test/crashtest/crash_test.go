@@ -14,14 +14,15 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// senderCount is how many send at once: enough for several in one commit.
+// senderCount is how many agents send at once: enough for several messages in one
+// commit.
 const senderCount = 12
 
-// perBlow is how many messages are accepted at least before a gateway is killed.
+// perBlow is the least number of messages that are accepted before a gateway is killed.
 const perBlow = 20
 
-// TestKilledUnderLoad kills the gateway CRASH_CYCLES times (25 when unset) at
-// moments that follow from CRASH_SEED (by chance when unset).
+// TestKilledUnderLoad kills the gateway CRASH_CYCLES times (25 when unset) at moments
+// that CRASH_SEED determines (random when unset).
 func TestKilledUnderLoad(t *testing.T) {
 	slow.Test(t, "it kills a gateway under load, again and again")
 	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
@@ -58,7 +59,7 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// world is a gateway with everybody who uses it.
+// world is a gateway with all its clients.
 type world struct {
 	gateway  *Gateway
 	ledger   *Ledger
@@ -116,8 +117,8 @@ func (w *world) launch(ctx context.Context, t *testing.T) {
 	w.slowest = max(w.slowest, launch(ctx, t, w.gateway))
 }
 
-// launch starts a life, and kills it when the test ends without having done so.
-// It returns how long the gateway took to be ready.
+// launch starts a life, and makes sure that it is killed when the test ends. It returns
+// how long the gateway took to be ready.
 func launch(ctx context.Context, t *testing.T, g *Gateway) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -139,7 +140,7 @@ func launch(ctx context.Context, t *testing.T, g *Gateway) time.Duration {
 	return time.Since(began)
 }
 
-// start lets everybody work.
+// start starts all clients.
 func (w *world) start(ctx context.Context) {
 	for _, s := range w.senders {
 		w.sending.Go(func() { s.Run(ctx, w.stopSending) })
@@ -150,8 +151,8 @@ func (w *world) start(ctx context.Context) {
 	w.reading.Go(func() { w.follower.Run(ctx, w.stopReading) })
 }
 
-// crash kills the gateway at some moment and starts it again; some of the new
-// lives are killed while they start.
+// crash kills the gateway at some moment and starts it again. Some of the new lives are
+// killed while they start.
 func (w *world) crash(ctx context.Context, t *testing.T) {
 	t.Helper()
 	w.ledger.accept(ctx, t, perBlow+w.rand.IntN(2*perBlow))
@@ -178,7 +179,7 @@ func (w *world) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(w.rand.Int64N(int64(high-low)))
 }
 
-// stop lets the senders finish, then the readers.
+// stop lets the senders finish, and then the readers.
 func (w *world) stop() {
 	close(w.stopSending)
 	w.sending.Wait()
@@ -216,8 +217,8 @@ func (w *world) settle(ctx context.Context, t *testing.T) {
 	}
 }
 
-// checkAcknowledged asks the gateway what it knows of a message whose
-// acknowledgement it confirmed.
+// checkAcknowledged asks the gateway for the status of a message whose acknowledgement
+// it confirmed.
 func (r *Reader) checkAcknowledged(ctx context.Context, id amtp.MessageID) error {
 	var status amtp.MessageStatus
 	err := r.until(ctx, func(ctx context.Context, c *amtp.Client) (err error) {

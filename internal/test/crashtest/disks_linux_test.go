@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apart has a command run in a mount namespace of its own: what it mounts nobody
-// else sees, and it is gone with the last of its processes, however they end.
-// Who is not root becomes somebody who may mount there, and nowhere else.
+// apart makes a command run in a mount namespace of its own. No other process sees its
+// mounts, and they end with the last of its processes, in whatever way. A user other
+// than root becomes one who may mount there, and nowhere else.
 func apart(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
@@ -24,7 +24,7 @@ func apart(cmd *exec.Cmd) error {
 	return nil
 }
 
-// mount makes a directory a disk of so many megabytes, into which everybody may
+// mount makes a directory a disk of that many megabytes, into which every user may
 // write.
 func mount(dir string, megabytes int) error {
 	return unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("size=%dm,mode=1777", megabytes))
@@ -32,5 +32,5 @@ func mount(dir string, megabytes int) error {
 
 func unmount(dir string) error { return unix.Unmount(dir, unix.MNT_DETACH) }
 
-// isFull reports whether a write failed for want of room.
+// isFull reports whether a write failed because the disk is full.
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) }

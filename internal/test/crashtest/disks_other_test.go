@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// Here nobody may mount anything, and only for a while.
+// This system has no mounts without privilege that end with the process.
 
 func apart(*exec.Cmd) error { return errors.ErrUnsupported }
 

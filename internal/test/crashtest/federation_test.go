@@ -18,9 +18,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestTwoDomainsKilledUnderLoad kills one or the other of two gateways that
-// write to each other, CRASH_CYCLES times (25 when unset): what was accepted by
-// either arrives at the other, once, and no sender is told otherwise.
+// TestTwoDomainsKilledUnderLoad kills one or the other of two gateways that write to
+// each other, CRASH_CYCLES times (25 when unset). A message that either accepted
+// arrives at the other once, and no sender is told otherwise.
 func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 	slow.Test(t, "it kills two gateways under load, again and again")
 	cycles := int(fromEnvironment(t, "CRASH_CYCLES", 25))
@@ -54,7 +54,7 @@ func TestTwoDomainsKilledUnderLoad(t *testing.T) {
 	judge(t, "after the last kill all arriving", took, settledWithin)
 }
 
-// pair is two gateways that know each other, with everybody who uses them.
+// pair is two gateways that know each other, with all their clients.
 type pair struct {
 	ledger *Ledger
 	rand   *rand.Rand
@@ -67,7 +67,7 @@ type pair struct {
 // side is one domain.
 type side struct {
 	gateway  *Gateway
-	place    Place // where its people find it, gateway if it is nil
+	place    Place // where its clients find it; gateway if it is nil
 	domain   string
 	readers  []*Reader // of the inbox that is emptied
 	follower *Follower // of the inbox that only grows
@@ -95,7 +95,7 @@ func newPair(ctx context.Context, t *testing.T, seed uint64) *pair {
 	return p
 }
 
-// people registers who writes and reads.
+// people registers the agents that write and read.
 func (p *pair) people(ctx context.Context, t *testing.T, seed uint64) {
 	t.Helper()
 	streams := uint64(0)
@@ -112,15 +112,15 @@ func (p *pair) people(ctx context.Context, t *testing.T, seed uint64) {
 			s.senders = append(s.senders, &Sender{
 				Agent:      p.register(ctx, t, s, fmt.Sprintf("%c%d", s.domain[0], i)),
 				Recipients: inboxes,
-				Number:     "1234567.50", // which has a canonical form, and is not in it
+				Number:     "1234567.50", // which differs from its canonical form
 				Rand:       chance(),
 			})
 		}
 	}
 }
 
-// introduce starts both gateways and tells each what the other publishes: where
-// it is, which stays, and its keys.
+// introduce starts both gateways and tells each the other's records: its address, which
+// stays the same, and its keys.
 func (p *pair) introduce(ctx context.Context, t *testing.T) {
 	t.Helper()
 	published := make([]map[string]string, 2)
@@ -186,7 +186,7 @@ func (p *pair) register(ctx context.Context, t *testing.T, s *side, name string)
 	return a
 }
 
-// start lets everybody work.
+// start starts all clients.
 func (p *pair) start(ctx context.Context) {
 	for _, s := range p.sides {
 		for _, sender := range s.senders {
@@ -199,7 +199,7 @@ func (p *pair) start(ctx context.Context) {
 	}
 }
 
-// drain waits until neither gateway has anything left to deliver.
+// drain waits until neither gateway has messages left to deliver.
 func (p *pair) drain(ctx context.Context, t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -226,8 +226,8 @@ func (p *pair) drain(ctx context.Context, t *testing.T) time.Duration {
 	return time.Since(began)
 }
 
-// hasten does what an operator does after an outage: what met it again and again
-// would be tried in a minute or two, and is tried at once.
+// hasten does what an operator does after an outage. Messages that failed repeatedly
+// would be tried in a minute or two; it has them tried at once.
 func (s *side) hasten(ctx context.Context, t *testing.T, jobs []admin.QueuedJob) {
 	t.Helper()
 	for _, j := range jobs {
@@ -237,7 +237,7 @@ func (s *side) hasten(ctx context.Context, t *testing.T, jobs []admin.QueuedJob)
 		_, err := s.operator(ctx, t).RetryJob(ctx, j.ID)
 		var refused *amtp.Error
 		if err != nil && !errors.As(err, &refused) { // it is being delivered, or was
-			t.Fatalf("%s could not be asked to try job %d again: %v", s.domain, j.ID, err)
+			t.Fatalf("%s: the request to try job %d again failed: %v", s.domain, j.ID, err)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func (p *pair) settle(ctx context.Context, t *testing.T) {
 		for _, sender := range s.senders {
 			told, err := sender.Whole(ctx)
 			if err != nil || len(told) > 0 {
-				t.Errorf("%s was told of %d failures, %v; everything arrived", sender.Address, len(told), err)
+				t.Errorf("%s was told of %d failures, %v; all messages arrived", sender.Address, len(told), err)
 			}
 		}
 	}

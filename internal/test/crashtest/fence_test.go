@@ -18,10 +18,10 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// slowPeer is another domain's gateway that answers the first attempt only when it
-// is told to, and takes every other at once.
+// slowPeer is another domain's gateway. It answers the first attempt only when the test
+// lets it, and accepts every other at once.
 type slowPeer struct {
-	came    chan struct{} // an attempt
+	came    chan struct{} // one value for each attempt
 	release chan struct{}
 }
 
@@ -49,9 +49,9 @@ func (p *slowPeer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"recipients": []map[string]any{{"address": m.Recipients[0], "status": "delivered"}}})
 }
 
-// TestStaleWriteIsFenced: a replica sleeps in the middle of an attempt for longer
-// than its lease lasts, and another delivers the message. What the first says when
-// it wakes changes nothing.
+// TestStaleWriteIsFenced: a replica is stopped in the middle of an attempt for longer
+// than its lease, and another replica delivers the message. The result that the first
+// one reports afterwards changes nothing.
 func TestStaleWriteIsFenced(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL and two gateways")
 	ctx := overall(t, 0)
@@ -95,7 +95,7 @@ func TestStaleWriteIsFenced(t *testing.T) {
 			return err
 		})
 		if err != nil {
-			t.Fatalf("the message at the replica that is awake: %v", err)
+			t.Fatalf("the message at the running replica: %v", err)
 		}
 		return status
 	}
@@ -107,7 +107,7 @@ func TestStaleWriteIsFenced(t *testing.T) {
 	for !strings.Contains(one.Log(), refused) {
 		pause(ctx, poll)
 		if ctx.Err() != nil {
-			t.Fatalf("the replica that slept says nothing of %q:\n%s", refused, one.Log())
+			t.Fatalf("the replica that slept does not log %q:\n%s", refused, one.Log())
 		}
 	}
 	if after := delivered(); after.Attempts != before.Attempts || after.Recipients[0].Status != amtp.StatusDelivered {
@@ -115,8 +115,8 @@ func TestStaleWriteIsFenced(t *testing.T) {
 	}
 }
 
-// twoReplicas returns two replicas that do not run yet, of a domain that knows one
-// other.
+// twoReplicas returns two replicas, not yet running, of a domain that knows one other
+// domain.
 func twoReplicas(ctx context.Context, t *testing.T, far string) (one, two *Gateway) {
 	t.Helper()
 	dir := t.TempDir()

@@ -19,31 +19,31 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// disksVariable names the directory for the disks, to the process that mounts
-// them.
+// disksVariable names the directory for the disks to the process that mounts them.
 const disksVariable = "AMTP_TEST_DISKS"
 
-// How large the disks are. What the server makes at first and what the test
-// writes takes a third of them.
+// The sizes of the disks. The server's first files and the data that the test writes
+// take a third of them.
 const (
 	dataMegabytes    = 128
 	journalMegabytes = 64
 )
 
-// TestReplicasOnFullDisk fills the disks of the PostgreSQL of three replicas under
-// load, really: the one with the tables, where the server refuses to write, and
-// then the one with its journal, where it ends. Clients are asked to come back,
-// what was accepted is there, once, and with room all goes on within 30 seconds.
+// TestReplicasOnFullDisk really fills the disks of the PostgreSQL of three replicas,
+// under load. On the full disk with the tables, the server refuses to write. On the
+// full disk with the journal, it ends. Clients are asked to come back, and each
+// accepted message is there once. When there is room again, everything works within 30
+// seconds.
 //
-// The disks are mounted by this test in a process of its own. Where that is not
-// permitted it says so, and the server only speaks as on a full disk.
+// The test mounts the disks in a separate process. Where that is not permitted it says
+// so, and the server only answers as if its disk were full.
 func TestReplicasOnFullDisk(t *testing.T) {
 	slow.Test(t, "it fills a disk under PostgreSQL")
 	if dir := os.Getenv(disksVariable); dir != "" {
 		onDisks(t, dir)
 		return
 	}
-	dir, err := os.MkdirTemp("/tmp", "amtp-disks-") // a socket's name has to be short
+	dir, err := os.MkdirTemp("/tmp", "amtp-disks-") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,9 +69,9 @@ func TestReplicasOnFullDisk(t *testing.T) {
 	}
 }
 
-// onDisks is the test in the process that may mount.
+// onDisks is the part of the test in the process that may mount.
 func onDisks(t *testing.T, dir string) {
-	if err := os.Chmod(dir, 0o755); err != nil { // the server is another user
+	if err := os.Chmod(dir, 0o755); err != nil { // the server runs as another user
 		t.Fatal(err)
 	}
 	var disks [2]string
@@ -94,8 +94,8 @@ func onDisks(t *testing.T, dir string) {
 		})
 	}
 	story(t, func() (*pgtest.Server, error) {
-		// Every file of the journal is a new one, as on a disk that is nearly full
-		// for long.
+		// Every file of the journal is new, as on a disk that has been nearly full for
+		// a long time.
 		return pgtest.StartOn(disks[0], disks[1], "max_wal_size=16MB", "min_wal_size=2MB", "wal_recycle=off")
 	}, func(ctx context.Context, t *testing.T, c *cluster) {
 		c.fullData(ctx, t, disks[0])
@@ -122,8 +122,7 @@ func story(t *testing.T, start func() (*pgtest.Server, error), blow func(context
 	c.finish(ctx, t, 10*perBlow)
 }
 
-// fullData fills the disk with the tables. The server says so to who writes, and
-// goes on.
+// fullData fills the disk with the tables. The server refuses writes and goes on.
 func (c *cluster) fullData(ctx context.Context, t *testing.T, disk string) {
 	t.Helper()
 	pid, began, from := c.server.PID(), time.Now(), len(c.server.Log())
@@ -141,13 +140,13 @@ func (c *cluster) fullData(ctx context.Context, t *testing.T, disk string) {
 	free()
 	c.recovers(ctx, t, time.Now())
 	if strings.Contains(c.server.Log(), "PANIC") || c.server.PID() != pid {
-		t.Error("the server ended, want that it only refuses to write")
+		t.Error("the server ended, want it only to refuse writes")
 	}
 	t.Logf("the disk with the tables was full: %v", time.Since(began).Round(time.Millisecond))
 }
 
 // fullJournal fills the disk with the journal. The server ends, because it cannot
-// promise anything, and whoever looks after it makes room and starts it again.
+// guarantee a commit. Its operator makes room and starts it again.
 func (c *cluster) fullJournal(ctx context.Context, t *testing.T, disk string) {
 	t.Helper()
 	began, from := time.Now(), len(c.server.Log())
@@ -164,7 +163,7 @@ func (c *cluster) fullJournal(ctx context.Context, t *testing.T, disk string) {
 	t.Logf("the disk with the journal was full: %v", time.Since(began).Round(time.Millisecond))
 }
 
-// asIfFull has the server answer as on a full disk when a message is stored.
+// asIfFull makes the server answer as on a full disk when a message is stored.
 func (c *cluster) asIfFull(ctx context.Context, t *testing.T) {
 	t.Helper()
 	err := c.sql(ctx, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
@@ -181,8 +180,8 @@ func (c *cluster) asIfFull(ctx context.Context, t *testing.T) {
 	c.recovers(ctx, t, time.Now())
 }
 
-// askedToComeBack sends a message to every replica, not through what stands before
-// them, until it says that it cannot take it now. A few may still find room.
+// askedToComeBack sends messages to every replica directly, until it answers that it
+// cannot accept them now. A few messages may still find room.
 func (c *cluster) askedToComeBack(ctx context.Context, t *testing.T) {
 	t.Helper()
 	limited, cancel := context.WithTimeout(ctx, patient)
@@ -202,15 +201,15 @@ func (c *cluster) askedToComeBack(ctx context.Context, t *testing.T) {
 	}
 }
 
-// at returns the prober, who asks one replica and no other.
+// at returns the prober as a client of one replica only.
 func (c *cluster) at(g *Gateway) *Agent {
 	direct := *c.prober
 	direct.gateway = g
 	return &direct
 }
 
-// says waits until the server's log, from when the blow was dealt on, has the words
-// in one line. The log is not on the disks.
+// says waits until one line of the server's log, written since the given place,
+// contains the words. The log is not on the disks.
 func (c *cluster) says(ctx context.Context, t *testing.T, from int, words ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patient)
@@ -223,14 +222,15 @@ func (c *cluster) says(ctx context.Context, t *testing.T, from int, words ...str
 			}
 		}
 		if pause(ctx, poll); ctx.Err() != nil {
-			t.Fatalf("PostgreSQL never says %q in one line of its log, which ends with\n%s", words, tail(log))
+			t.Fatalf("PostgreSQL never logs %q in one line; the log ends with\n%s", words, tail(log))
 		}
 	}
 }
 
 func tail(log string) string { return log[max(0, len(log)-2000):] }
 
-// fill takes the room of a disk, and all that is given back, until free is called.
+// fill fills the free space of a disk, also space that becomes free, until free is
+// called.
 func fill(ctx context.Context, t *testing.T, disk string) (free func()) {
 	t.Helper()
 	ballast, err := os.Create(filepath.Join(disk, "ballast"))

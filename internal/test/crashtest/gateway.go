@@ -22,11 +22,11 @@ import (
 type Gateway struct {
 	binary string
 	dir    string
-	log    string // the file for what all lives print
+	log    string // the file for the output of all lives
 	cmd    *exec.Cmd
 
-	// What the next life is given: where it listens, and more of its
-	// environment as NAME=value.
+	// Settings of the next life: its listen address, and more of its environment as
+	// NAME=value.
 	Address     string
 	Environment []string
 
@@ -35,10 +35,10 @@ type Gateway struct {
 	up  chan struct{} // closed once url is set
 }
 
-// poll is how often a file or a URL is looked at while something is awaited.
+// poll is how often a file or a URL is checked during a wait.
 const poll = 2 * time.Millisecond
 
-// Build makes the program in dir.
+// Build compiles the program in dir.
 func Build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "amtp")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/amtp-go/amtp/cmd/amtp")
@@ -48,8 +48,8 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// NewGateway returns a gateway with its data and its log below dir. It does not
-// run yet.
+// NewGateway returns a gateway with its data and its log below dir. It does not run
+// yet.
 func NewGateway(binary, dir string) *Gateway {
 	return &Gateway{
 		binary: binary, dir: filepath.Join(dir, "data"), log: filepath.Join(dir, "log"),
@@ -70,7 +70,8 @@ func (g *Gateway) Launch() error {
 	return g.cmd.Start()
 }
 
-// environment is ours without what would configure the gateway.
+// environment is this process's environment without the variables that configure a
+// gateway.
 func environment() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -81,8 +82,8 @@ func environment() []string {
 	return env
 }
 
-// AwaitReady returns when the gateway says that it is ready. Its URL is given
-// out earlier, as soon as it listens.
+// AwaitReady returns when the gateway says that it is ready. Its URL is available
+// earlier, as soon as it listens.
 func (g *Gateway) AwaitReady(ctx context.Context) error {
 	again := time.NewTicker(poll)
 	defer again.Stop()
@@ -107,7 +108,7 @@ func (g *Gateway) ready(ctx context.Context) error {
 	}
 	var here datadir.Running
 	if err := json.Unmarshal(b, &here); err != nil {
-		return err // half written
+		return err // the file is not complete yet
 	}
 	if here.PID != g.cmd.Process.Pid {
 		return errors.New("it does not listen yet")
@@ -129,7 +130,7 @@ func (g *Gateway) publish(url string) {
 	}
 }
 
-// leave says that nobody listens any more.
+// leave records that the gateway no longer listens.
 func (g *Gateway) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,7 +139,8 @@ func (g *Gateway) leave() {
 	}
 }
 
-// Terminate ends the present life as an operator does, and waits until it is gone.
+// Terminate ends the current life as an operator does, and waits until its process has
+// ended.
 func (g *Gateway) Terminate() error {
 	g.leave()
 	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -150,16 +152,16 @@ func (g *Gateway) Terminate() error {
 	return nil
 }
 
-// Signal sends the present life a signal.
+// Signal sends the current life a signal.
 func (g *Gateway) Signal(s os.Signal) error { return g.cmd.Process.Signal(s) }
 
-// Log returns what all lives have printed.
+// Log returns the output of all lives.
 func (g *Gateway) Log() string {
 	b, _ := os.ReadFile(g.log)
 	return string(b)
 }
 
-// Kill ends the present life with SIGKILL and waits until it is gone.
+// Kill ends the current life with SIGKILL and waits until its process has ended.
 func (g *Gateway) Kill() error {
 	g.leave()
 	if err := g.cmd.Process.Kill(); err != nil {
@@ -172,7 +174,8 @@ func (g *Gateway) Kill() error {
 	return nil
 }
 
-// URL returns where the gateway listens, waiting for its next life if need be.
+// URL returns the URL of the gateway. It waits for the next life if the gateway is
+// down.
 func (g *Gateway) URL(ctx context.Context) (string, error) {
 	for {
 		g.mu.Lock()

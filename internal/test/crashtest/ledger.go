@@ -1,10 +1,10 @@
-// Package crashtest kills the real gateway under load, again and again, and
-// checks that it kept its promise: what was answered with 202 is in the inbox
-// or was acknowledged, once, with the bytes that were sent; what was
-// acknowledged stays so; nothing else appears.
+// Package crashtest kills the real gateway under load, repeatedly, and checks that it
+// kept its promise. A message that was answered with 202 is in the inbox or was
+// acknowledged, once, with the bytes that were sent. An acknowledged message stays
+// acknowledged. Nothing else appears.
 //
-// The oracle is a [Ledger] outside the gateway, written by the clients: it
-// survives because only the gateway is killed.
+// The reference is a [Ledger] outside the gateway, which the clients write. It survives
+// because only the gateway is killed.
 package crashtest
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// A Ledger holds what the clients of a gateway did and saw. Its methods may be
-// called from many goroutines; what contradicts the promise is kept as a fault
-// and the ledger goes on.
+// A Ledger records what the clients of a gateway did and saw. Its methods may be called
+// from many goroutines. It records everything that contradicts the promise as a fault,
+// and goes on.
 type Ledger struct {
 	mu       sync.Mutex
 	now      Moment
@@ -34,10 +34,10 @@ type Ledger struct {
 // A Moment orders acknowledgements and reads.
 type Moment int
 
-// Counts are how much a ledger covers.
+// Counts say how much a ledger covers.
 type Counts struct{ Attempted, Accepted, Refused, Seen, Acknowledged, Replayed int }
 
-// attempt is one message that a client tried to send, however often.
+// attempt is one message that a client tried to send, once or several times.
 type attempt struct {
 	recipients []amtp.Address
 	hash       [32]byte       // of the payload
@@ -51,14 +51,14 @@ type place struct {
 	name      string
 }
 
-// copied is what is known of a message in an inbox.
+// copied is the ledger's knowledge of a message in an inbox.
 type copied struct {
 	id    amtp.MessageID
 	acked Moment // 0 until the gateway confirmed it
 }
 
-// An Item is one message as a reader found it in an inbox. Name is the name
-// that its payload carries.
+// An Item is one message as a reader found it in an inbox. Name is the name in its
+// payload.
 type Item struct {
 	Name    string
 	ID      amtp.MessageID
@@ -74,8 +74,8 @@ func NewLedger() *Ledger {
 	}
 }
 
-// Attempt is called before a message is sent for the first time. The name is
-// unique and stands in the payload, so that readers can give it back.
+// Attempt is called before a message is sent for the first time. The name is unique.
+// The payload contains it, so that readers can report it.
 func (l *Ledger) Attempt(name string, recipients []amtp.Address, payload []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +83,7 @@ func (l *Ledger) Attempt(name string, recipients []amtp.Address, payload []byte)
 	l.attempts[name] = &attempt{recipients: recipients, hash: sha256.Sum256(payload)}
 }
 
-// Accepted is called when the gateway answered 202, the first time or again.
+// Accepted is called when the gateway answered 202, for the first time or again.
 func (l *Ledger) Accepted(name string, id amtp.MessageID, replayed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,15 +117,15 @@ func (l *Ledger) Refused(name string) {
 	l.counts.Refused++
 }
 
-// Now returns the moment from which a read that starts now counts.
+// Now returns the moment of a read that starts now.
 func (l *Ledger) Now() Moment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now
 }
 
-// Seen is called with one page of an inbox, read by a request that started at
-// the moment since.
+// Seen is called with one page of an inbox, read by a request that started at the
+// moment since.
 func (l *Ledger) Seen(recipient amtp.Address, page []Item, since Moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,7 +142,7 @@ func (l *Ledger) Seen(recipient amtp.Address, page []Item, since Moment) {
 func (l *Ledger) seen(recipient amtp.Address, item Item, since Moment) {
 	a := l.attempts[item.Name]
 	if a == nil || !addressed(a, recipient) {
-		l.fault("%s saw message %s (%q), which nobody sent it", recipient, item.ID, item.Name)
+		l.fault("%s saw message %s (%q), which no client sent to it", recipient, item.ID, item.Name)
 		return
 	}
 	at := place{recipient.Key(), item.Name}
@@ -189,7 +189,7 @@ func (l *Ledger) Acknowledged(recipient amtp.Address, name string) {
 	}
 }
 
-// Fault notes something that a client found wrong by itself.
+// Fault records a fault that a client found itself.
 func (l *Ledger) Fault(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,9 +200,9 @@ func (l *Ledger) fault(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
-// Settle is called at the end, when nobody sends or acknowledges any more, with
-// the whole inbox of every recipient. It returns all faults: those found on the
-// way and every accepted message that is neither there nor acknowledged.
+// Settle is called at the end, after all senders and readers have stopped, with the
+// whole inbox of every recipient. It returns all faults: those found earlier, and every
+// accepted message that is neither there nor acknowledged.
 func (l *Ledger) Settle(inboxes map[amtp.Address][]Item) []string {
 	since := l.Now()
 	there := make(map[place]bool)
@@ -216,7 +216,7 @@ func (l *Ledger) Settle(inboxes map[amtp.Address][]Item) []string {
 	defer l.mu.Unlock()
 	for name, a := range l.attempts {
 		if a.id == "" {
-			continue // never promised
+			continue // it was never accepted
 		}
 		for _, r := range a.recipients {
 			at := place{r.Key(), name}
@@ -228,14 +228,14 @@ func (l *Ledger) Settle(inboxes map[amtp.Address][]Item) []string {
 	return l.faults
 }
 
-// Tried is called when a client has its clear answer, with how long it tried.
+// Tried is called when a client has its clear answer, with the time for which it tried.
 func (l *Ledger) Tried(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.longest = max(l.longest, d)
 }
 
-// Longest returns how long a client had to try at most.
+// Longest returns the longest time for which a client had to try.
 func (l *Ledger) Longest() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,8 +249,8 @@ func (l *Ledger) Counts() Counts {
 	return l.counts
 }
 
-// AcknowledgedIDs returns up to n messages whose acknowledgement was confirmed
-// to the recipient.
+// AcknowledgedIDs returns up to n messages whose acknowledgement was confirmed to the
+// recipient.
 func (l *Ledger) AcknowledgedIDs(recipient amtp.Address, n int) []amtp.MessageID {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,8 +20,8 @@ func address(s string) amtp.Address {
 	return a
 }
 
-// TestTheLedgerFindsEveryBrokenPromise tells, in each case, a story in which
-// the gateway did one thing wrong.
+// TestTheLedgerFindsEveryBrokenPromise: each case is a story in which the gateway did
+// one thing wrong.
 func TestTheLedgerFindsEveryBrokenPromise(t *testing.T) {
 	good := Item{"m", "id-1", []byte("payload")}
 	for _, c := range []struct {

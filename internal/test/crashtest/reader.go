@@ -11,10 +11,10 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// ackAgainOneIn is how many acknowledgements are made for one that is repeated.
+// ackAgainOneIn is how often an acknowledgement is repeated: one in so many.
 const ackAgainOneIn = 8
 
-// A Reader reads its agent's inbox and acknowledges some of what it sees.
+// A Reader reads its agent's inbox and acknowledges some of the messages in it.
 type Reader struct {
 	*Agent
 	Rand *rand.Rand
@@ -41,7 +41,7 @@ func (r *Reader) Run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// acknowledge acknowledges a message until it is confirmed.
+// acknowledge acknowledges a message until the gateway confirms it.
 func (r *Reader) acknowledge(ctx context.Context, item Item) {
 	times := 1
 	if r.Rand.IntN(ackAgainOneIn) == 0 {
@@ -60,15 +60,14 @@ func (r *Reader) acknowledge(ctx context.Context, item Item) {
 	}
 }
 
-// fault notes a failure, unless it is only the end of the test.
+// fault records a failure, unless its cause is only the end of the test.
 func (a *Agent) fault(ctx context.Context, format string, args ...any) {
 	if ctx.Err() == nil {
 		a.ledger.Fault(format, args...)
 	}
 }
 
-// A Follower reads on behind the last message that it saw and acknowledges
-// nothing.
+// A Follower reads on after the last message that it saw and acknowledges nothing.
 type Follower struct {
 	*Agent
 	after string
@@ -90,8 +89,8 @@ func (f *Follower) Run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// step reads the next page, waiting for it as long as given, and reports
-// whether there was anything.
+// step reads the next page, waits at most that long for it, and reports whether it had
+// messages.
 func (f *Follower) step(ctx context.Context, wait time.Duration) (bool, error) {
 	p, err := f.read(ctx, amtp.InboxQuery{After: f.after, Limit: 100, Wait: wait})
 	if err != nil {
@@ -101,8 +100,8 @@ func (f *Follower) step(ctx context.Context, wait time.Duration) (bool, error) {
 	return len(p.items) > 0, nil
 }
 
-// Settle reads to the end and compares what the follower saw with the whole
-// inbox: it must have missed nothing, seen nothing twice, and in that order.
+// Settle reads to the end and compares the messages that the follower saw with the
+// whole inbox. It must have seen every message once, in the order of the inbox.
 func (f *Follower) Settle(ctx context.Context) error {
 	for more := true; more; {
 		var err error
@@ -116,7 +115,7 @@ func (f *Follower) Settle(ctx context.Context) error {
 	}
 	same := func(a, b Item) bool { return a.ID == b.ID }
 	if !slices.EqualFunc(f.items, whole, same) {
-		f.ledger.Fault("whoever followed the inbox of %s saw %d messages; it holds %d, or in another order", f.Address,
+		f.ledger.Fault("the follower of the inbox of %s saw %d messages; it holds %d, or in another order", f.Address,
 			len(f.items), len(whole))
 	}
 	return nil
@@ -141,11 +140,11 @@ func (a *Agent) Whole(ctx context.Context) ([]Item, error) {
 // page is one page of an inbox.
 type page struct {
 	items []Item
-	next  string // the cursor behind it
+	next  string // the cursor after it
 	more  bool
 }
 
-// read reads one page of the agent's inbox and notes it.
+// read reads one page of the agent's inbox and records it.
 func (a *Agent) read(ctx context.Context, q amtp.InboxQuery) (page, error) {
 	var answer amtp.InboxPage
 	var since Moment

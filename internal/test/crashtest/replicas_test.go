@@ -18,22 +18,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// replicaLease is for how long a delivery is left to a replica that is gone.
+// replicaLease is how long a delivery stays with a replica that has ended.
 const replicaLease = 3 * time.Second
 
-// senderPause keeps what waits for the other domain at the end to what goes there
-// in a few seconds: the blows are dealt to a busy cluster, not to a backlog.
+// senderPause limits the messages that still wait for the other domain at the end to
+// the work of a few seconds. So the faults meet a busy cluster and not a backlog.
 const senderPause = 10 * time.Millisecond
 
-// cluster is three replicas on one PostgreSQL that are a.example, and one gateway
-// on SQLite that is b.example. They write to each other.
+// cluster is the domain a.example, three replicas on one PostgreSQL, and b.example, one
+// gateway on SQLite. They write to each other.
 type cluster struct {
 	*pair
 	server   *pgtest.Server
 	replicas []*Gateway
-	slowest  time.Duration // from a blow to the next message that is accepted
+	slowest  time.Duration // from a fault to the next accepted message
 	prober   *Agent
-	probes   int // that were accepted
+	probes   int // the number of accepted probes
 }
 
 func newCluster(ctx context.Context, t *testing.T, seed uint64, start func() (*pgtest.Server, error)) *cluster {
@@ -87,8 +87,7 @@ func newCluster(ctx context.Context, t *testing.T, seed uint64, start func() (*p
 	return c
 }
 
-// introduceReplicas starts all gateways and tells each domain what the other
-// publishes.
+// introduceReplicas starts all gateways and tells each domain the records of the other.
 func (c *cluster) introduceReplicas(ctx context.Context, t *testing.T) {
 	t.Helper()
 	a, b := c.sides[0], c.sides[1]
@@ -163,7 +162,7 @@ func (c *cluster) launch(ctx context.Context, t *testing.T, g *Gateway) {
 	c.slowest = max(c.slowest, time.Since(began))
 }
 
-// launched starts a life, and kills it when the test ends without having done so.
+// launched starts a life. The life is killed when the test ends, if it still runs.
 func (c *cluster) launched(t *testing.T, g *Gateway) {
 	t.Helper()
 	if err := g.Launch(); err != nil {
@@ -179,8 +178,8 @@ func (c *cluster) launched(t *testing.T, g *Gateway) {
 	})
 }
 
-// recovers waits until a message is accepted and notes how long that took since
-// the blow.
+// recovers waits until a message is accepted and records how long that took since the
+// fault.
 func (c *cluster) recovers(ctx context.Context, t *testing.T, blow time.Time) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patient)
@@ -192,8 +191,8 @@ func (c *cluster) recovers(ctx context.Context, t *testing.T, blow time.Time) {
 	c.slowest = max(c.slowest, time.Since(blow))
 }
 
-// probe sends the prober's next message to itself, which stays the next until it is
-// accepted: however often it is sent, it arrives once.
+// probe sends the prober's next message to itself. The message stays the same until it
+// is accepted, so it arrives once however often it is sent.
 func (c *cluster) probe(ctx context.Context, client *amtp.Client) error {
 	name := fmt.Sprint("probe-", c.probes+1)
 	_, err := client.Send(ctx, amtp.Message{Sender: c.prober.Address, Recipients: []amtp.Address{c.prober.Address},
@@ -202,8 +201,8 @@ func (c *cluster) probe(ctx context.Context, client *amtp.Client) error {
 	return err
 }
 
-// finish lets everybody end, once so many messages were accepted and a quarter was
-// acknowledged, and compares everything with the ledger.
+// finish lets all clients end, after enough messages were accepted and a quarter of
+// them acknowledged, and compares everything with the ledger.
 func (c *cluster) finish(ctx context.Context, t *testing.T, least int) {
 	t.Helper()
 	c.ledger.busy(ctx, t, least, least/4)
@@ -227,7 +226,7 @@ func (c *cluster) finish(ctx context.Context, t *testing.T, least int) {
 	judge(t, "the longest that a client had to try", c.ledger.Longest(), longest)
 }
 
-// sql runs a statement beside the gateways.
+// sql runs a statement directly on the database.
 func (c *cluster) sql(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, c.server.URL("postgres"))
 	if err != nil {
@@ -238,9 +237,9 @@ func (c *cluster) sql(ctx context.Context, statement string) error {
 	return err
 }
 
-// TestReplicasUnderLoad has three replicas on one PostgreSQL go through everything
-// that happens to replicas and to a database, one after the other and under load:
-// what was accepted arrives, once, and a client that tries again never fails.
+// TestReplicasUnderLoad takes three replicas on one PostgreSQL through every fault of
+// replicas and of a database, one after the other and under load. Each accepted message
+// arrives once, and a client that tries again never fails.
 func TestReplicasUnderLoad(t *testing.T) {
 	slow.Test(t, "it kills three gateways and a PostgreSQL under load")
 	seed := fromEnvironment(t, "CRASH_SEED", rand.Uint64()>>1)
@@ -283,7 +282,7 @@ func (c *cluster) restart(ctx context.Context, t *testing.T) {
 	c.launch(ctx, t, g)
 }
 
-// stopTwo has two replicas sleep for longer than their leases last.
+// stopTwo suspends two replicas for longer than their leases last.
 func (c *cluster) stopTwo(ctx context.Context, t *testing.T) {
 	order := c.rand.Perm(len(c.replicas))[:2]
 	signal := func(s os.Signal) {
@@ -300,7 +299,7 @@ func (c *cluster) stopTwo(ctx context.Context, t *testing.T) {
 	signal(syscall.SIGCONT)
 }
 
-// killServer ends PostgreSQL as a crash does and starts it again.
+// killServer ends PostgreSQL like a crash and starts it again.
 func (c *cluster) killServer(ctx context.Context, t *testing.T) {
 	c.ledger.accept(ctx, t, perBlow/2+c.rand.IntN(perBlow))
 	blow := time.Now()
@@ -313,7 +312,7 @@ func (c *cluster) killServer(ctx context.Context, t *testing.T) {
 	c.recovers(ctx, t, blow)
 }
 
-// storm cuts all connections of the gateways again and again for a second.
+// storm cuts all connections of the gateways repeatedly for a second.
 func (c *cluster) storm(ctx context.Context, t *testing.T) {
 	blow := time.Now()
 	for time.Since(blow) < time.Second {

@@ -18,9 +18,9 @@ const (
 	misuseOneIn = 30 // accepted messages whose key is used for another one
 )
 
-// A Sender sends one message after the other to some of the recipients, until
-// stop is closed. It abandons none that it could still learn about, but for the
-// few on which it gives up.
+// A Sender sends one message after the other to some of the recipients, until stop is
+// closed. It repeats each until it has an answer, except for the few on which it gives
+// up.
 type Sender struct {
 	*Agent
 	Recipients []amtp.Address
@@ -52,14 +52,14 @@ func (s *Sender) Run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// compose makes the next message and notes it. Some have an id of the sender's
-// choice, some only that and a key that differs at every attempt.
+// compose makes the next message and records it. Some messages have an id that the
+// sender chose. Some have such an id and a key that differs at every attempt.
 func (s *Sender) compose() (amtp.Message, string) {
 	s.sent++
 	name := fmt.Sprintf("%s-%d", s.Address.Local(), s.sent)
 	text := make([]byte, s.Rand.IntN(1500))
 	for i := range text {
-		text[i] = byte('#' + s.Rand.IntN('['-'#')) // needs no escape, though < > & are among it
+		text[i] = byte('#' + s.Rand.IntN('['-'#')) // no character that needs an escape, but < > & are among them
 	}
 	m := amtp.Message{
 		Sender:     s.Address,
@@ -78,7 +78,7 @@ func (s *Sender) compose() (amtp.Message, string) {
 	return m, name
 }
 
-// choose returns a random choice of at least one recipient.
+// choose returns a random selection of at least one recipient.
 func (s *Sender) choose() []amtp.Address {
 	var some []amtp.Address
 	for _, i := range s.Rand.Perm(len(s.Recipients))[:1+s.Rand.IntN(len(s.Recipients))] {
@@ -87,8 +87,7 @@ func (s *Sender) choose() []amtp.Address {
 	return some
 }
 
-// deliver sends m until there is an answer, and reports whether it was
-// accepted.
+// deliver sends m until there is an answer, and reports whether it was accepted.
 func (s *Sender) deliver(ctx context.Context, m amtp.Message, name string) bool {
 	gaveUp := false
 	err := s.until(ctx, func(ctx context.Context, c *amtp.Client) error {
@@ -109,8 +108,8 @@ func (s *Sender) deliver(ctx context.Context, m amtp.Message, name string) bool 
 	return err == nil && !gaveUp
 }
 
-// misuse sends another message under the key or id of one that was accepted.
-// It must be refused, and must never be seen.
+// misuse sends another message under the key or id of an accepted one. The gateway must
+// refuse it, and no reader may ever see it.
 func (s *Sender) misuse(ctx context.Context, m amtp.Message) {
 	other, name := s.compose()
 	other.IdempotencyKey, other.MessageID = m.IdempotencyKey, m.MessageID

@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// What the documents promise of a machine that does nothing else. make crash holds
-// it; make check does not, because it may run on a machine that does much else.
+// The documents promise these times for a machine without other load. make crash checks
+// them. make check does not, because it may run on a busy machine.
 const (
-	readyWithin   = 2 * time.Second  // how soon after its start one gateway takes messages again
-	longest       = 30 * time.Second // how long anything may fail before it succeeds, for a client that tries again
-	settledWithin = 2 * time.Minute  // how soon after the last kill everything that was accepted has arrived
+	readyWithin   = 2 * time.Second  // how soon after its start one gateway accepts messages again
+	longest       = 30 * time.Second // how long requests may fail for a client that tries again
+	settledWithin = 2 * time.Minute  // how soon after the last kill every accepted message has arrived
 )
 
-// patient is how long one event is waited for: longer than it takes on a machine
-// that does much else.
+// patient is how long the test waits for one event: longer than it takes on a busy
+// machine.
 const patient = 10 * time.Minute
 
-// timesVariable is set by who wants the times judged.
+// timesVariable is set to have the times checked.
 const timesVariable = "CRASH_TIMES"
 
-// judge logs how long something took, and fails the test where times count.
+// judge logs how long something took, and fails the test if the times are to be
+// checked.
 func judge(t *testing.T, what string, took, most time.Duration) {
 	t.Helper()
 	took = took.Round(time.Millisecond)
