@@ -7,8 +7,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// check compares what the gateways show with what they answered, when all has
-// been well for a while.
+// check compares what the gateways show with their earlier answers, after everything
+// has worked for a while.
 func (w *world) check() {
 	for _, s := range w.sites {
 		jobs, ok := s.jobs()
@@ -56,7 +56,7 @@ func (w *world) checkLetter(l *letter) {
 	}
 }
 
-// status returns how a letter stands by what its sender is shown, by recipient.
+// status returns the state of a letter as its sender is shown it, by recipient.
 func (w *world) status(l *letter) (map[string]amtp.RecipientStatus, bool) {
 	if l.refused {
 		return nil, false
@@ -74,8 +74,8 @@ func (w *world) status(l *letter) (map[string]amtp.RecipientStatus, bool) {
 	return by, true
 }
 
-// checkRecipient holds what is shown of one recipient against its inbox and
-// against what the sender was told.
+// checkRecipient compares the state shown for one recipient with its inbox and with the
+// reports that the sender got.
 func (w *world) checkRecipient(l *letter, to string, r amtp.RecipientStatus, copies int) {
 	about := l.name + " for " + to
 	if l.told[to] != "" {
@@ -115,7 +115,7 @@ func (w *world) checkRecipient(l *letter, to string, r amtp.RecipientStatus, cop
 	}
 }
 
-// checkMarks holds an acknowledgement that the sender is shown against what the
+// checkMarks compares an acknowledgement that the sender is shown with what the
 // recipient did.
 func (w *world) checkMarks(l *letter, to string, r amtp.RecipientStatus) {
 	var h held
@@ -131,7 +131,8 @@ func (w *world) checkMarks(l *letter, to string, r amtp.RecipientStatus) {
 	}
 }
 
-// checkAnswer: by the id that an answer names, who wrote the letter finds it.
+// checkAnswer checks that the writer of a letter finds it by the id that an answer
+// names.
 func (w *world) checkAnswer(l *letter, p *person) {
 	if l.answers == nil || l.answers.id == "" || p != l.answers.from {
 		return
@@ -146,7 +147,7 @@ func (w *world) checkAnswer(l *letter, p *person) {
 	}
 }
 
-// person returns who has an address, nil for nobody.
+// person returns the person with an address, nil if there is none.
 func (w *world) person(address string) *person {
 	for _, p := range w.people {
 		if p.address == address {

@@ -8,13 +8,12 @@ import (
 	"unsafe"
 )
 
-// clock is what a machine shows. The wall clock may be wrong; the monotonic one
-// beside it, by which a process measures how long something takes, goes on as it
-// does on a real machine.
+// clock is the clock of a machine. The wall clock may be wrong. The monotonic clock, by
+// which a process measures durations, runs as on a real machine.
 type clock struct {
 	mu     sync.Mutex
-	ahead  time.Duration // of the true time, negative when it is behind
-	stands time.Time     // what a clock shows that stands, zero for one that goes
+	ahead  time.Duration // of the true time, negative when the clock is behind
+	stands time.Time     // the time at which the clock stands still, zero while it runs
 }
 
 // Now returns the time that the machine shows.
@@ -28,14 +27,14 @@ func (c *clock) Now() time.Time {
 	return shift(now, c.ahead)
 }
 
-// jump sets the clock: so much ahead of the true time.
+// jump sets the clock to that much ahead of the true time.
 func (c *clock) jump(ahead time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead, c.stands = ahead, time.Time{}
 }
 
-// stop has the clock stand at what it shows.
+// stop makes the clock stand still.
 func (c *clock) stop() {
 	shown := c.Now().Round(0)
 	c.mu.Lock()
@@ -43,16 +42,16 @@ func (c *clock) stop() {
 	c.stands = shown
 }
 
-// wrong reports whether the clock shows another time than the true one.
+// wrong reports whether the clock shows a time other than the true one.
 func (c *clock) wrong() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ahead != 0 || !c.stands.IsZero()
 }
 
-// reading is how package time keeps a time that has two readings: 33 bits of seconds
-// since 1885 and 30 of nanoseconds, behind a bit that says so, and the monotonic
-// clock. TestShift notices when that changes.
+// reading is how package time stores a time with two readings. These are 33 bits of
+// seconds since 1885 and 30 bits of nanoseconds, after a bit that says so, and the
+// monotonic clock. TestShift fails if that changes.
 type reading struct {
 	wall uint64
 	mono int64
@@ -63,9 +62,9 @@ const twoReadings = 1 << 63
 
 func (r reading) time() time.Time { return *(*time.Time)(unsafe.Pointer(&r)) }
 
-// shift returns the time now as a machine has it whose wall clock is so much ahead,
-// with the monotonic reading beside it. Package time has no function for that, and
-// in simulated time no monotonic reading at all.
+// shift returns the current time of a machine with a wall clock that is ahead by the
+// given duration, with the monotonic reading. Package time has no function for that,
+// and in simulated time it has no monotonic reading at all.
 func shift(now time.Time, ahead time.Duration) time.Time {
 	wall := now.Round(0).Add(ahead)
 	since := wall.Unix() - time.Date(1885, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
@@ -76,7 +75,7 @@ func shift(now time.Time, ahead time.Duration) time.Time {
 	}.time()
 }
 
-// TestShift: the wall reading moves, and what lies between two readings does not.
+// TestShift: the wall reading moves, and the difference between two readings does not.
 func TestShift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, by := range []time.Duration{-100 * 24 * time.Hour, -1500 * time.Millisecond, time.Nanosecond,
@@ -87,21 +86,21 @@ func TestShift(t *testing.T) {
 				t.Errorf("the wall clock moved by %v, want %v", time.Duration(got), by)
 			}
 			if got := after.Sub(shift(before, 0)); got != 0 {
-				t.Errorf("%v lie between two readings of one moment, want none", got)
+				t.Errorf("two readings of one moment differ by %v, want 0", got)
 			}
 			time.Sleep(time.Second)
 			if got := shift(time.Now(), 0).Sub(after); got != time.Second {
-				t.Errorf("%v lie between two moments, want one second", got)
+				t.Errorf("two moments differ by %v, want one second", got)
 			}
 			if got := time.Since(shift(before, 0)); got != time.Second {
-				t.Errorf("%v went by, want one second", got)
+				t.Errorf("%v passed, want one second", got)
 			}
 		}
 	})
 }
 
-// TestClock: a clock that jumped goes on, one that stands does not, and both can
-// be set right.
+// TestClock: a clock that jumped runs on, a stopped clock does not, and both can be set
+// right.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c clock

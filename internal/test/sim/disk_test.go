@@ -19,14 +19,14 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-// people are the agents of each domain. Between them they write all letters.
+// people are the agents of each domain. Together they write all letters.
 var people = map[amtp.Domain][]string{
 	"a.example": {"alice", "adam"},
 	"b.example": {"bella", "bob"},
 }
 
-// image is what every simulation of a gateway begins with: a database with its
-// agents and no message. To make one takes longer than to simulate an hour.
+// image is the database with which every simulation of a gateway begins. It has the
+// agents and no message. Making one takes longer than simulating an hour.
 type image struct {
 	database []byte
 	keys     map[string]string // of the agents, by address
@@ -38,12 +38,12 @@ var (
 	imagesOnce sync.Once
 )
 
-// prepare makes the images. It is called outside of simulations.
+// prepare makes the images. It must be called outside of simulations.
 func prepare(t *testing.T) {
 	t.Helper()
 	imagesOnce.Do(func() {
 		for domain, names := range people {
-			synctest.Test(t, func(t *testing.T) { // so that no time in it is of the future
+			synctest.Test(t, func(t *testing.T) { // so that no time in it is in the future
 				made, err := draw(t.TempDir(), domain, names)
 				if err != nil {
 					t.Fatalf("make the database of %s: %v", domain, err)
@@ -53,7 +53,7 @@ func prepare(t *testing.T) {
 		}
 	})
 	if len(images) != len(people) {
-		t.Fatal("there are no databases to begin with")
+		t.Fatal("there are no databases for the start")
 	}
 }
 
@@ -95,8 +95,8 @@ func draw(dir string, domain amtp.Domain, names []string) (*image, error) {
 	return im, err
 }
 
-// shrink gives a database the smallest pages that still hold a row: what every
-// commit writes is copied several times, by the store and by the disk.
+// shrink gives a database the smallest pages that still hold a row, because the store
+// and the disk copy every committed page several times.
 func shrink(file string) error {
 	conn, err := sqlite3.Open(file)
 	if err != nil {
@@ -106,8 +106,8 @@ func shrink(file string) error {
 	return errors.Join(err, conn.Close())
 }
 
-// scratch makes a directory, in memory where the system has such a place: what a
-// disk keeps is decided by faultfs.
+// scratch makes a directory, in memory where the system has such a place. faultfs
+// decides what a disk keeps.
 func scratch() (string, error) {
 	dir, err := os.MkdirTemp("/dev/shm", "amtp-sim-*")
 	if err != nil {
@@ -116,5 +116,5 @@ func scratch() (string, error) {
 	return dir, err
 }
 
-// reserveSize is how many bytes a store keeps for when its disk is full.
+// reserveSize is how many bytes a store reserves for a full disk.
 const reserveSize = 64 << 10

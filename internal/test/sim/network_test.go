@@ -17,14 +17,14 @@ import (
 	"github.com/amtp-go/amtp/internal/discovery"
 )
 
-// network is what lies between the gateways.
+// network is the network between the gateways.
 type network struct {
 	mu    sync.Mutex
-	seen  map[string]int       // posts and questions, by what they are about
-	doubt map[string]bool      // letters that arrived without their gateway hearing so, by name and recipient
-	open  map[string]int       // posts that have no answer yet
-	told  map[string]time.Time // when a post was answered that the letter arrived, by gateway and letter
-	kill  map[string]time.Time // the last one of a gateway
+	seen  map[string]int       // posts and DNS queries, by their subject
+	doubt map[string]bool      // letters that arrived although their gateway was not told, by name and recipient
+	open  map[string]int       // posts without an answer so far
+	told  map[string]time.Time // when a gateway got the answer that a letter arrived, by gateway and letter
+	kill  map[string]time.Time // when a gateway was last killed
 	late  sync.WaitGroup       // copies of requests that are still on their way
 }
 
@@ -35,7 +35,7 @@ func newNetwork() *network {
 	}
 }
 
-// turn counts what happens again and again about one thing.
+// turn counts repeated events of one subject.
 func (n *network) turn(what string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -43,7 +43,7 @@ func (n *network) turn(what string) int {
 	return n.seen[what]
 }
 
-// begin counts a post that is begun, and returns how many are under way with it.
+// begin counts a post that begins, and returns how many are under way, including it.
 func (n *network) begin(what string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -58,18 +58,18 @@ func (n *network) end(what string) {
 	n.open[what]--
 }
 
-// unsure notes that a letter arrived and that its gateway was not told.
+// unsure records that a letter arrived and that its gateway was not told.
 func (n *network) unsure(about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.doubt[about] = true
 }
 
-// noteTime is how long a gateway takes to store what it was told.
+// noteTime is how long a gateway may take to store an answer.
 const noteTime = time.Second
 
-// arrived notes that a gateway was told so. One that is killed in that moment knows
-// nothing of it.
+// arrived records that a gateway was told of an arrival. A gateway that is killed at
+// that moment does not know it later.
 func (n *network) arrived(gateway, about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -78,7 +78,7 @@ func (n *network) arrived(gateway, about string) {
 	}
 }
 
-// killed notes that a gateway was killed.
+// killed records that a gateway was killed.
 func (n *network) killed(gateway string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -96,27 +96,27 @@ func (n *network) isUnsure(about string) bool {
 	return n.doubt[about]
 }
 
-// trouble is what may come between a request and its answer.
+// trouble is a fault between a request and its answer.
 type trouble int
 
 const (
 	fine      trouble = iota
-	refused           // nobody listens
+	refused           // no server listens
 	lost              // the request is lost on its way
-	silent            // and nobody says so before the caller's patience ends
+	silent            // the request is lost, and the caller learns it only when its patience ends
 	unheard           // it arrives, and the answer is lost
 	cut               // the answer is cut in its middle
-	busy              // something before the gateway answers in its place
-	elsewhere         // something else answers, and takes all for success
+	busy              // a proxy before the gateway answers in its place
+	elsewhere         // another server answers, and reports success for everything
 	doubled           // it arrives twice
 	echoed            // a copy of it arrives minutes later
-	troubles          // how many there are
+	troubles          // the number of troubles
 )
 
 var troubleNames = [...]string{"", "refused", "lost", "silence", "answer lost", "answer cut", "503 of a proxy",
 	"200 of a stranger", "doubled", "a copy comes late"}
 
-// wire is the way of one process to others: an http.RoundTripper.
+// wire connects one process to others: an http.RoundTripper.
 type wire struct{ p *process }
 
 var (
@@ -127,13 +127,13 @@ var (
 // post is one request on its way from gateway to gateway.
 type post struct {
 	from, to *site
-	about    string // the letter and its recipient, or what else it is
+	about    string // the letter and its recipient, or another subject
 	try      int
 	request
 }
 
-// RoundTrip carries a request to the other gateway, or does with it what the seed
-// says.
+// RoundTrip carries a request to the other gateway, with the trouble that the seed
+// decides.
 func (l wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w, from := l.p.site.w, l.p.site
 	to := w.siteOf(strings.TrimPrefix(req.URL.Host, "gw."))
@@ -165,7 +165,8 @@ func (l wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// about says what a body is: the name of a letter with its recipient, or receipts.
+// about returns the subject of a body: the name of a letter with its recipient, or
+// receipts.
 func about(body []byte) string {
 	var m struct {
 		Recipients []string `json:"recipients"`
@@ -174,11 +175,11 @@ func about(body []byte) string {
 			Type string `json:"message_type"`
 		} `json:"payload"`
 	}
-	_ = json.Unmarshal(body, &m) // what is no message has no name
+	_ = json.Unmarshal(body, &m) // a body that is no message has no name
 	return m.Payload.Name + m.Payload.Type + " for " + strings.Join(m.Recipients, " and ")
 }
 
-// meets decides what a post meets.
+// meets decides which trouble a post meets.
 func (w *world) meets(t *post) trouble {
 	if w.healed.Load() {
 		return fine
@@ -196,7 +197,7 @@ func (w *world) meets(t *post) trouble {
 	return refused + trouble(r.IntN(int(troubles-refused)))
 }
 
-// carry does with the post what it meets.
+// carry carries the post with its trouble.
 func (l wire) carry(ctx context.Context, t *post, what trouble) (*http.Response, error) {
 	w := t.from.w
 	if what != fine {
@@ -216,7 +217,7 @@ func (l wire) carry(ctx context.Context, t *post, what trouble) (*http.Response,
 		}
 		return nil, errReset
 	case silent:
-		return nil, l.p.pause(ctx, 24*time.Hour) // the caller hangs up
+		return nil, l.p.pause(ctx, 24*time.Hour) // the caller gives up first
 	case busy:
 		return proxied(http.StatusServiceUnavailable, "<h1>503</h1>",
 			1+w.seed.at(append(place, "wait")...).IntN(90)), nil
@@ -231,7 +232,7 @@ func (l wire) carry(ctx context.Context, t *post, what trouble) (*http.Response,
 		w.net.unsure(t.about)
 		w.net.late.Go(func() {
 			time.Sleep(w.seed.between(time.Second, 5*time.Minute, append(place, "late")...))
-			_, _ = w.arrive(t) // nobody waits for the answer
+			_, _ = w.arrive(t) // no caller waits for the answer
 		})
 	}
 	res, err := w.arrive(t)
@@ -255,14 +256,14 @@ func (l wire) carry(ctx context.Context, t *post, what trouble) (*http.Response,
 	return res, nil
 }
 
-// broken is the end of an answer that does not come whole.
+// broken is the end of an answer that is cut off.
 type broken struct{}
 
 // Read implements io.Reader.
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// arrive has the other gateway answer. One post arrives after the other: of two
-// that wait for one answer of DNS the scheduler would choose the first.
+// arrive makes the other gateway answer. Posts arrive one after the other: if two
+// waited for the same DNS answer, the scheduler would choose which goes first.
 func (w *world) arrive(t *post) (*http.Response, error) {
 	t.to.way <- struct{}{}
 	defer func() { <-t.to.way }()
@@ -288,7 +289,7 @@ func answer(status int, header http.Header, body []byte) *http.Response {
 	}
 }
 
-// proxied is the answer of something that is no gateway.
+// proxied is the answer of a server that is no gateway.
 func proxied(status int, text string, wait int) *http.Response {
 	h := http.Header{"Content-Type": {"text/html"}}
 	if wait > 0 {
@@ -297,12 +298,12 @@ func proxied(status int, text string, wait int) *http.Response {
 	return answer(status, h, []byte(text))
 }
 
-// names is DNS as one process finds it: a discovery.Resolver.
+// names is DNS as one process sees it: a discovery.Resolver.
 type names struct{ p *process }
 
 var errDNS = errors.New("no name server answers")
 
-// TXT answers for the two domains of the simulation. There is no other.
+// TXT answers for the two domains of the simulation. There are no others.
 func (n names) TXT(ctx context.Context, name string) (discovery.Answer, error) {
 	w, who := n.p.site.w, n.p.site.name()
 	try := w.net.turn("question " + who + " " + name)
@@ -321,7 +322,7 @@ func (n names) TXT(ctx context.Context, name string) (discovery.Answer, error) {
 	return w.published(name), nil
 }
 
-// published is what DNS has for a name.
+// published returns the records of a name.
 func (w *world) published(name string) discovery.Answer {
 	const ttl = 5 * time.Minute
 	for _, s := range w.sites {

@@ -9,7 +9,7 @@ import (
 	"github.com/amtp-go/amtp/admin"
 )
 
-// jobs lists what a gateway still has to do, false when it does not say.
+// jobs lists a gateway's jobs; it returns false when the gateway gives no answer.
 func (s *site) jobs() ([]admin.QueuedJob, bool) {
 	status, answer := s.call(http.MethodGet, "/v1/admin/queue?limit=1000", adminKey, nil)
 	var list admin.JobList
@@ -38,7 +38,7 @@ func (s *site) pick(r *rand.Rand) (admin.QueuedJob, bool) {
 	return one(r, remote), true
 }
 
-// cancel withdraws what a job has not delivered.
+// cancel cancels the deliveries of a job that are not done.
 func (w *world) cancel(s *site, r *rand.Rand) {
 	j, ok := s.pick(r)
 	if !ok {
@@ -65,7 +65,7 @@ func (w *world) hasten(s *site, r *rand.Rand) {
 	w.trace.add("the operator of %s hastens %s: %d", s.name(), j.Subject, status)
 }
 
-// redrive has everything tried again that failed.
+// redrive has all dead letters tried again.
 func (w *world) redrive(s *site) {
 	status, answer := s.call(http.MethodPost, "/v1/admin/dead-letters/redrive", adminKey, []byte(`{"all":true}`))
 	w.trace.add("the operator of %s redrives: %d %s", s.name(), status, answer)

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxLetters bounds how many letters there are with all answers to them.
+// maxLetters bounds the number of letters, including answers.
 const maxLetters = 14
 
 // letter is a message as its sender knows it.
@@ -24,17 +24,17 @@ type letter struct {
 	to      []string
 	body    []byte
 	text    string
-	answers *letter // that this one answers, or nil
+	answers *letter // the letter that this one answers, or nil
 
 	tries   int
-	id      amtp.MessageID       // under which it was accepted, "" until then
-	told    map[string]amtp.Code // recipients that were refused in the answer, and why
-	refused bool                 // as a whole
+	id      amtp.MessageID       // the id under which it was accepted, "" until then
+	told    map[string]amtp.Code // recipients that the answer refused, and why
+	refused bool                 // whether the whole letter was refused
 	gone    map[string]bool      // recipients for whom an operator cancelled it, or may have
 }
 
-// answered reports whether the sender knows what became of the letter, or where to
-// ask.
+// answered reports whether the sender knows the result, or has an id by which to ask
+// for it.
 func (l *letter) answered() bool { return l.id != "" || l.refused }
 
 // write makes the body.
@@ -66,7 +66,7 @@ func (l *letter) write(r *rand.Rand) {
 	l.body = body
 }
 
-// person is an agent with a key, and what was in its inbox.
+// person is an agent with a key, and with what its inbox has contained.
 type person struct {
 	address string
 	site    *site
@@ -75,13 +75,13 @@ type person struct {
 	reports map[string]map[string]bool // ids of reports, by the id of the message and the recipient
 }
 
-// held is one letter as its recipient found it.
+// held is one letter as its recipient got it.
 type held struct {
-	ids     map[string]bool // under which it was in the inbox
+	ids     map[string]bool // the ids under which it was in the inbox
 	answers string          // in_reply_to
-	there   bool            // it was in the inbox the last time
-	acking  bool            // an acknowledgement was asked for
-	acked   bool            // and confirmed
+	there   bool            // whether it was in the inbox at the last read
+	acking  bool            // whether an acknowledgement was requested
+	acked   bool            // whether the acknowledgement was confirmed
 }
 
 // id returns the id of the letter.
@@ -98,7 +98,7 @@ func (w *world) post(l *letter) {
 	w.send(l)
 }
 
-// send sends a letter, and again until there is an answer.
+// send sends a letter, and repeats it until there is an answer.
 func (w *world) send(l *letter) {
 	if !slices.Contains(w.letter, l) {
 		return // it was not written, and is not repeated
@@ -144,8 +144,7 @@ func (w *world) accepted(l *letter, answer []byte) {
 	}
 }
 
-// read reads an inbox, and does with what is there what the seed says when act is
-// set.
+// read reads an inbox. If act is set, it does with each message what the seed decides.
 func (w *world) read(p *person, act bool) bool {
 	status, answer := p.site.call(http.MethodGet, "/v1/inbox/"+p.address+"?limit=1000", p.key, nil)
 	w.trace.add("%s reads: %d", p.address, status)
@@ -181,7 +180,7 @@ func (w *world) read(p *person, act bool) bool {
 	return true
 }
 
-// found notes one message of an inbox and returns the name of the letter, "" for a
+// found records one message of an inbox and returns the name of the letter, "" for a
 // report.
 func (w *world) found(p *person, m *amtp.InboxMessage) string {
 	var payload struct {
@@ -235,7 +234,7 @@ func (w *world) named(name string) *letter {
 	return nil
 }
 
-// act does something with a letter in an inbox, or nothing.
+// act does something with a letter in an inbox, or nothing, as the seed decides.
 func (w *world) act(p *person, name, id string) {
 	h := p.box[name]
 	turn := w.net.turn("act " + p.address + " " + name)

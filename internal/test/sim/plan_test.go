@@ -8,18 +8,18 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// plan is what a seed decides before the simulation begins. What happens in the
-// middle of something is decided where it happens, see seed.at.
+// plan holds the decisions that a seed makes before the simulation begins. Decisions in
+// the middle of an operation are made there, see seed.at.
 type plan struct {
 	weather weather
 	splits  []split
-	length  time.Duration // until all is well again
+	length  time.Duration // until everything works again
 }
 
 // weather says how often things fail.
 type weather struct {
 	network, dns, disk float64
-	strict             bool // the domains publish that they sign all they send
+	strict             bool // the domains publish that they sign all their messages
 	receipts           bool // receipts are sent
 }
 
@@ -30,7 +30,7 @@ type split struct {
 	what         trouble
 }
 
-// clocks are by how much a clock is set wrong.
+// clocks are the errors to which a clock is set.
 var clocks = []time.Duration{
 	-time.Second, time.Second, -4 * time.Minute, 4 * time.Minute, -time.Hour, time.Hour,
 	-2 * day, 2 * day, -8 * day, 8 * day, -400 * day, 400 * day,
@@ -38,7 +38,7 @@ var clocks = []time.Duration{
 
 const day = 24 * time.Hour
 
-// draw makes the plan and puts what it says on the agenda.
+// draw makes the plan and puts its events on the agenda.
 func (w *world) draw() {
 	r := w.seed.at("plan")
 	w.length = 2*time.Minute + time.Duration(r.Int64N(int64(4*time.Minute)))
@@ -58,12 +58,12 @@ func (w *world) draw() {
 	w.later(w.length, w.heal)
 }
 
-// moment returns a time before all is well.
+// moment returns a time before everything works again.
 func (w *world) moment(r *rand.Rand) time.Duration {
 	return time.Second + time.Duration(r.Int64N(int64(w.length-time.Second)))
 }
 
-// often has something done up to most times.
+// often schedules do up to most times.
 func (w *world) often(r *rand.Rand, most int, do func(n int, r *rand.Rand)) {
 	for n := range r.IntN(most + 1) {
 		place := r.Uint64()
@@ -76,8 +76,8 @@ func (w *world) drawLetters(r *rand.Rand) {
 		from := one(r, w.people)
 		l := &letter{name: fmt.Sprintf("m%d", i+1), from: from}
 		everybody := []string{"nobody@a.example", "nobody@b.example"}
-		switch r.IntN(32) { // most letters are for those who are there
-		case 0: // what is for a domain that is not there takes a quarter of an hour
+		switch r.IntN(32) { // most letters are for recipients that exist
+		case 0: // a letter for a domain that does not exist takes a quarter of an hour
 			everybody = append(everybody, "somebody@c.example")
 		case 1, 2, 3:
 		default:

@@ -31,7 +31,7 @@ import (
 
 const (
 	adminKey  = "the key of the administrator"
-	leaseTime = 2 * time.Minute // as configured where nobody says otherwise
+	leaseTime = 2 * time.Minute // the default of the configuration
 )
 
 // process is one run of a gateway, from its start to its end.
@@ -45,13 +45,13 @@ type process struct {
 	ctx    context.Context // of its loops
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
-	gone   chan struct{}  // closed when it vanishes: nothing that it asked for is answered
-	calls  sync.WaitGroup // requests that it works on
+	gone   chan struct{}  // closed when the process vanishes: its requests then get no answer
+	calls  sync.WaitGroup // requests that it is serving
 }
 
-// door is the API of a gateway. To make its routes takes longer than to serve all
-// requests of a simulation, so that doors are used again, by one process after the
-// other; they keep nothing.
+// door is the API of a gateway. Making its routes takes longer than serving all
+// requests of a simulation. So processes use doors again, one after the other; a door
+// keeps no state.
 type door struct {
 	httpapi.Server
 	handler http.Handler
@@ -63,14 +63,14 @@ var doors = sync.Pool{New: func() any {
 	return d
 }}
 
-// records answers access's questions from what other domains publish, as
-// internal/app does.
+// records answers access's questions from the records that other domains publish, like
+// internal/app.
 type records struct {
 	domains   *discovery.Finder
 	strangers *discovery.Budget
 }
 
-// addrOf returns an address, the zero value for what is none.
+// addrOf returns an address, the zero value for text that is no address.
 func addrOf(from string) (addr netip.Addr) {
 	addr, _ = netip.ParseAddr(from)
 	return addr
@@ -99,14 +99,15 @@ func (r records) Key(ctx context.Context, from string, d amtp.Domain, selector s
 	return key, err
 }
 
-// stalled is a store to which attempts that have lost their lease come back: a process
-// may stand still for minutes in the middle of one, and go on when another has begun.
+// stalled is a store that attempts use after they have lost their lease. A process may
+// stop for minutes in the middle of an attempt, and go on when another attempt has
+// begun.
 type stalled struct {
 	queue.Store
 	site *site
 }
 
-// Claim leases jobs, and has the attempts at them before end too late.
+// Claim leases jobs, and makes the earlier attempts at them end too late.
 func (s *stalled) Claim(ctx context.Context, wanted []gateway.Claiming, now,
 	lease time.Time) ([]gateway.Claimed, error) {
 	got, err := s.Store.Claim(ctx, wanted, now, lease)
@@ -121,8 +122,8 @@ func (s *stalled) Claim(ctx context.Context, wanted []gateway.Claiming, now,
 	return got, err
 }
 
-// late is what an attempt does that goes on when the next has begun: it asks for its
-// message, and says that all of its recipients are done. Both must be refused.
+// late is the end of an attempt that goes on after the next one has begun. It asks for
+// its message, and reports all of its recipients as done. The store must refuse both.
 func (s *stalled) late(ctx context.Context, j *gateway.Job, now time.Time) {
 	if _, err := s.Store.Parcel(ctx, j.ID, j.Fence-1); err == nil {
 		s.site.w.fault("%s hands out job %d of %s under a lease that is over", s.site.domain, j.ID, j.Destination)
@@ -142,9 +143,9 @@ func (s *stalled) late(ctx context.Context, j *gateway.Job, now time.Time) {
 	}
 }
 
-// seldom is a store that is asked less often for what nothing told of: by the queue
-// for what no bell rang for, and for the domains that are owed receipts. In a
-// simulation of minutes these questions would cost more than all else.
+// seldom is a store that is polled less often. The queue polls it for jobs for which no
+// bell rang, and the receipts for domains to which receipts are owed. In a simulation
+// of minutes these calls would cost more than all others.
 type seldom struct {
 	*sqlite.Store
 	waiting, owed time.Time // not to be asked before
@@ -168,8 +169,8 @@ func (s *seldom) ReceiptDomains(ctx context.Context, after amtp.Domain, limit in
 	return s.Store.ReceiptDomains(ctx, after, limit)
 }
 
-// newProcess wires a gateway over its store as internal/app does, but for the
-// listener, DNS and the connections to others, which are the simulation's.
+// newProcess wires a gateway over its store like internal/app. The listener, DNS and
+// the connections to other gateways are the simulation's.
 func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	p := &process{site: s, store: store, gone: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -217,10 +218,10 @@ func newProcess(s *site, store *sqlite.Store, log *slog.Logger) *process {
 	return p
 }
 
-// watch has the store look at its clock, as internal/app does.
+// watch has the store check its clock, like internal/app.
 func (p *process) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		_, _ = p.store.NoteClock(ctx) // what cannot be stored now is stored the next time
+		_, _ = p.store.NoteClock(ctx) // a state that cannot be stored now is stored the next time
 		_ = p.pause(ctx, 5*time.Second)
 	}
 	return nil
@@ -233,8 +234,8 @@ func wants(finder *discovery.Finder) func(context.Context, amtp.Domain) (bool, e
 	}
 }
 
-// run starts the loops, each a little later than the one before: what they do
-// every so often is never due in the same moment.
+// run starts the loops, each a little later than the one before. So their periodic work
+// is never due at the same moment.
 func (p *process) run() {
 	for i, loop := range p.loops {
 		p.ended.Go(func() {
@@ -255,8 +256,8 @@ func (p *process) run() {
 	})
 }
 
-// over reports whether the process has ended, or is about to because its store
-// failed: then it hears and says nothing more.
+// over reports whether the process has ended, or is about to because its store failed.
+// Then it gets no request and sends no answer.
 func (p *process) over() bool {
 	select {
 	case <-p.store.Failed():
@@ -268,14 +269,14 @@ func (p *process) over() bool {
 	}
 }
 
-// vanish ends the process as SIGKILL does: what it asked others for is not
-// answered any more, and what it answers reaches nobody.
+// vanish ends the process like SIGKILL: its requests get no answer, and its answers
+// reach no caller.
 func (p *process) vanish() {
 	close(p.gone)
 	p.leave()
 }
 
-// leave ends the loops and waits for the requests that are worked on.
+// leave ends the loops and waits for the requests that are being served.
 func (p *process) leave() {
 	p.cancel()
 	p.ended.Wait()
@@ -299,12 +300,12 @@ func (p *process) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// request is one as it reaches a gateway.
+// request is a request as it reaches a gateway.
 type request struct {
 	method, path string
 	header       http.Header
 	body         []byte
-	from         string // address and port of who asks
+	from         string // address and port of the caller
 }
 
 // serve answers a request with the real handlers. site.enter returned the process.

@@ -19,7 +19,7 @@ var (
 	seedCount = flag.Uint64("seeds", defaultSeeds, "how many seeds to run")
 )
 
-// TestSeeds runs the simulations of many seeds, or the one of -seed.
+// TestSeeds runs the simulations of many seeds, or that of -seed.
 func TestSeeds(t *testing.T) {
 	prepare(t)
 	if *onlySeed != 0 {
@@ -47,13 +47,13 @@ func TestSeeds(t *testing.T) {
 	if seeds >= defaultSeeds && !t.Failed() {
 		for _, kind := range expected {
 			if c.counts[kind] == 0 {
-				t.Errorf("in no simulation there were %s, so that they show less than they should", kind)
+				t.Errorf("no simulation had %s, so they test less than they should", kind)
 			}
 		}
 	}
 }
 
-// expected are things that happen in some simulation of a hundred.
+// expected are events that must happen in some simulation of a hundred.
 var expected = slices.Concat(troubleNames[refused:], []string{
 	"acknowledgements", "answers that arrived", "attempts that ended after their lease", "cancellations", "clocks set",
 	"deliveries", "failures by cancellation", "failures of the disk",
@@ -71,7 +71,7 @@ type campaign struct {
 	counts map[string]int
 }
 
-// tooMany is after how many seeds that fail the others are not run any more.
+// tooMany is the number of failed seeds after which no more seeds are run.
 const tooMany = 5
 
 // take returns the next seed, false when there is none.
@@ -86,7 +86,7 @@ func (c *campaign) take() (seed, bool) {
 	return c.next - 1, true
 }
 
-// work runs one simulation after the other.
+// work runs simulations one after the other.
 func (c *campaign) work(t *testing.T) {
 	for n, ok := c.take(); ok; n, ok = c.take() {
 		r := simulate(t, n, nil)
@@ -103,11 +103,11 @@ func (c *campaign) work(t *testing.T) {
 	}
 }
 
-// TestReplay runs seeds again: the same happens at the same time. Between things
-// that are due in one moment the scheduler chooses. What it chooses moves what follows
-// by less than a microsecond, for that is how exactly a store keeps times, but for a
-// seed now and then: there it decides whether mail waits for a poll of the queue, and the
-// seed has a few forms, each of which comes again.
+// TestReplay runs seeds again: the same events happen at the same times. Between events
+// that are due at the same moment the scheduler chooses. Its choice shifts later events
+// by less than a microsecond, which is the precision of a store's times. For a few
+// seeds that decides whether a message waits for a poll of the queue. Such a seed has a
+// few forms, each of which comes again.
 func TestReplay(t *testing.T) {
 	prepare(t)
 	const forms, rare = 6, 50
@@ -133,15 +133,15 @@ func TestReplay(t *testing.T) {
 			t.Logf("seed %d has %d forms: %s", n, len(met), strings.Join(other, "\n    "))
 		}
 		if len(met) > forms {
-			t.Errorf("seed %d was run %d times, and never came out the same", n, len(met))
+			t.Errorf("seed %d was run %d times, and no two runs were the same", n, len(met))
 		}
 	}
 	if several > max(replays/rare, 1) {
-		t.Errorf("%d of %d seeds have several forms, want one in %d at the most", several, replays, rare)
+		t.Errorf("%d of %d seeds have several forms, want at most one in %d", several, replays, rare)
 	}
 }
 
-// differences returns what is in one list of events only.
+// differences returns the events that are in only one of two lists.
 func differences(first, second []event) (list []string) {
 	const moment = time.Millisecond
 	left := make(map[string][]time.Duration)

@@ -18,23 +18,23 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// site is one machine on which a gateway runs, with its clock and its disk.
+// site is a machine on which a gateway runs, with its clock and its disk.
 type site struct {
 	w      *world
 	domain amtp.Domain
 	*image
 	clock clock
-	set   atomic.Bool // the clock was set once: leases may end early
+	set   atomic.Bool // whether the clock was ever set: leases may end early
 	disk  *faultfs.Disk
 	dir   string
-	way   chan struct{} // to its door; holds a token while a post is answered
+	way   chan struct{} // the way to its door; holds a token while a post is answered
 	runs  int           // how often a gateway was started here
 
 	mu   sync.Mutex
 	live *process // nil while none runs
 }
 
-// letter is the site's short name in traces.
+// name is the site's short name in traces.
 func (s *site) name() string { return string(s.domain[:1]) }
 
 func (w *world) newSite(domain amtp.Domain) *site {
@@ -43,7 +43,7 @@ func (w *world) newSite(domain amtp.Domain) *site {
 	return s
 }
 
-// insert has the site use a disk with the files.
+// insert gives the site a disk with the files.
 func (s *site) insert(files map[string][]byte) {
 	s.remove()
 	dir, err := scratch()
@@ -53,7 +53,7 @@ func (s *site) insert(files map[string][]byte) {
 	s.dir, s.disk = dir, faultfs.InMemory(s.w.t, dir, files)
 }
 
-// remove takes the disk away.
+// remove removes the disk.
 func (s *site) remove() {
 	if s.disk == nil {
 		return
@@ -66,15 +66,15 @@ func (s *site) remove() {
 	s.disk = nil
 }
 
-// running returns the gateway that runs, nil when none does.
+// running returns the running gateway, nil if there is none.
 func (s *site) running() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
 }
 
-// enter returns the gateway that runs, with a request that it waits for before it
-// ends; nil when none runs.
+// enter returns the running gateway, and counts a request for which it waits before it
+// ends. It returns nil if no gateway runs.
 func (s *site) enter() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +90,8 @@ func (s *site) put(p *process) {
 	s.live = p
 }
 
-// start starts a gateway. Where its start meets a fault of the disk, it is tried
-// again a while later, as whatever supervises it would.
+// start starts a gateway. If a fault of the disk stops the start, it is tried again a
+// while later, as a supervisor would.
 func (s *site) start() {
 	if s.running() != nil {
 		return
@@ -120,7 +120,7 @@ func (s *site) start() {
 	p.run()
 }
 
-// fault returns what the n-th call of the disk meets from now on.
+// fault returns the fault of the n-th call of the disk from now on.
 func (s *site) fault(r interface{ IntN(int) int }, n int) faultfs.Fault {
 	const failing = faultfs.Write | faultfs.Sync | faultfs.Truncate
 	switch r.IntN(4) {
@@ -133,8 +133,8 @@ func (s *site) fault(r interface{ IntN(int) int }, n int) faultfs.Fault {
 	}
 }
 
-// kill ends the gateway where it stands. What its disk did not sync is lost as
-// loss says.
+// kill ends the gateway at once. loss says what becomes of data that its disk did not
+// sync.
 func (s *site) kill(loss faultfs.Loss) {
 	p := s.running()
 	if p == nil {
@@ -142,24 +142,24 @@ func (s *site) kill(loss faultfs.Loss) {
 	}
 	s.w.trace.add("%s is killed, %s", s.name(), loss)
 	s.w.net.killed(s.name())
-	s.disk.Cut() // nothing that it does from now on is kept
+	s.disk.Cut() // the disk keeps nothing that the gateway does from now on
 	s.put(nil)
 	p.vanish()
 	s.loseAfter(loss, p)
 }
 
-// loseAfter makes of what is on the disk what is left of it.
+// loseAfter removes the lost data from the disk.
 func (s *site) loseAfter(loss faultfs.Loss, p *process) {
 	left := s.disk.Left(loss, s.w.seed.at("loss", s.name(), s.runs))
 	if p != nil {
-		p.store.Close() // of a process that is no more; its error is no surprise
+		p.store.Close() // of a process that has ended; an error is expected
 	}
 	s.insert(left)
 }
 
 func (s *site) lose(loss faultfs.Loss) { s.loseAfter(loss, nil) }
 
-// stop ends the gateway in good order.
+// stop ends the gateway in order.
 func (s *site) stop() {
 	p := s.running()
 	if p == nil {
@@ -175,8 +175,8 @@ func (s *site) stop() {
 	s.lose(faultfs.Killed)
 }
 
-// failed restarts a gateway whose store has told that it is not to be trusted any
-// more: the process ends, and another is started.
+// failed restarts a gateway after its store reported that it is no longer to be
+// trusted. The process ends, and another is started.
 func (s *site) failed(p *process) {
 	if s.running() != p {
 		return
@@ -191,8 +191,8 @@ func (s *site) failed(p *process) {
 	s.w.later(s.w.seed.between(time.Second, time.Minute, "after", s.name(), s.runs), s.start)
 }
 
-// call makes a request of a client at the gateway's door. The status is 0 when
-// there is no answer: then nobody knows whether the gateway did as asked.
+// call makes a client's request at the gateway's door. The status is 0 when there is no
+// answer; then the gateway may or may not have done what was asked.
 func (s *site) call(method, path, key string, body []byte) (int, []byte) {
 	p := s.enter()
 	if p == nil {
@@ -204,13 +204,12 @@ func (s *site) call(method, path, key string, body []byte) (int, []byte) {
 	}
 	status, _, answer := p.serve(request{method: method, path: path, header: h, body: body, from: "198.51.100.7:40000"})
 	if p.over() && status >= 300 {
-		return 0, nil // only what it had done counts
+		return 0, nil // only the effect of the request counts
 	}
 	return status, answer
 }
 
-// purge has the gateway remove what has outlived its retention, as internal/app
-// does.
+// purge has the gateway remove data that has outlived its retention, like internal/app.
 func (s *site) purge() {
 	p := s.running()
 	if p == nil {
@@ -225,7 +224,7 @@ func (s *site) purge() {
 	for after, done := int64(0), false; !done; {
 		did, err := p.store.Purge(context.Background(), gateway.DefaultRetention(), p.store.Now(), after, 100)
 		if err != nil {
-			break // as on a full disk; the next one does it
+			break // for example on a full disk; the next purge does it
 		}
 		after, done = did.Next, did.Done
 		sum.Bodies += did.Bodies

@@ -12,49 +12,49 @@ import (
 	"time"
 )
 
-// trace is what happened in a simulation. Messages stand in it under the names
-// that the plan gave them, because ids are new in every run.
+// trace is the record of a simulation. It calls messages by the names that the plan
+// gave them, because ids are new in every run.
 type trace struct {
 	mu     sync.Mutex
 	began  time.Time
 	events []event
-	logs   []event        // of the gateways; ids stand in them
-	counts map[string]int // of what kind of thing happened
-	live   io.Writer      // where all is printed as it happens, or nil
+	logs   []event        // of the gateways; they contain ids
+	counts map[string]int // by kind of event
+	live   io.Writer      // where all events are printed as they happen, or nil
 }
 
-// event is one thing that happened.
+// event is one event.
 type event struct {
 	at   time.Duration // since the beginning
 	what string
 }
 
-// add notes an event.
+// add records an event.
 func (t *trace) add(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, t.print(fmt.Sprintf(format, args...)))
 }
 
-// print returns an event of now.
+// print returns an event of the current moment, and prints it.
 func (t *trace) print(what string) event {
 	e := event{time.Since(t.began), what}
 	if t.live != nil {
-		fmt.Fprintln(t.live, e) // to look at
+		fmt.Fprintln(t.live, e) // for a reader
 	}
 	return e
 }
 
 func (e event) String() string { return fmt.Sprintf("%15s  %s", e.at, e.what) }
 
-// count counts something that should happen in some simulation.
+// count counts an event that should happen in some simulation.
 func (t *trace) count(kind string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts[kind]++
 }
 
-// all returns the events with what the gateways logged between them.
+// all returns the events together with the log lines of the gateways.
 func (t *trace) all() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,10 +81,10 @@ type logged struct {
 	attrs []slog.Attr
 }
 
-// Enabled takes what an operator sees.
+// Enabled accepts the levels that an operator sees.
 func (l logged) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
-// Handle notes a line.
+// Handle records a line.
 func (l logged) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "    %s logs %s %q", l.who, r.Level, r.Message)
@@ -108,5 +108,5 @@ func (l logged) WithAttrs(more []slog.Attr) slog.Handler {
 	return l
 }
 
-// WithGroup implements slog.Handler: no gateway groups what it logs.
+// WithGroup implements slog.Handler: no gateway uses groups in its log.
 func (l logged) WithGroup(string) slog.Handler { return l }

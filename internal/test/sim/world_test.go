@@ -14,8 +14,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/faultfs"
 )
 
-// world is one simulation: two gateways, the agents and operators who use them,
-// and all that happens to them.
+// world is one simulation: two gateways, the agents and operators who use them, and all
+// faults.
 type world struct {
 	t     *testing.T
 	seed  seed
@@ -29,27 +29,27 @@ type world struct {
 	healed atomic.Bool
 
 	todo     agenda
-	order    int           // of what is on the agenda
-	noticed  chan *process // whose store failed
-	patience time.Time     // until when everything must be done
+	order    int           // the number of entries so far, which orders those of one time
+	noticed  chan *process // processes with a failed store
+	patience time.Time     // when everything must be done
 	redrives int
 
 	mu     sync.Mutex
-	faults []string // what is wrong with the product
+	faults []string // faults of the product
 }
 
-// result is what is left of a simulation.
+// result is the outcome of a simulation.
 type result struct {
 	seed   seed
 	faults []string
 	trace  *trace
 }
 
-// simulate runs the simulation of a seed to its end. What happens is printed to
-// live, unless that is nil.
+// simulate runs the simulation of a seed to its end. Events are printed to live, unless
+// that is nil.
 func simulate(t *testing.T, n seed, live io.Writer) (r result) {
 	defer func() {
-		if cause := recover(); cause != nil { // such as: all goroutines are blocked
+		if cause := recover(); cause != nil { // for example: all goroutines are blocked
 			panic(fmt.Sprintf("seed %d: %v", n, cause))
 		}
 	}()
@@ -89,7 +89,7 @@ func (w *world) siteOf(domain string) *site {
 	return nil
 }
 
-// fault notes that the product did something wrong.
+// fault records a fault of the product.
 func (w *world) fault(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.trace.add("WRONG: %s", text)
@@ -98,17 +98,17 @@ func (w *world) fault(format string, args ...any) {
 	w.faults = append(w.faults, text)
 }
 
-// notice tells that the store of a process failed.
+// notice reports that the store of a process failed.
 func (w *world) notice(p *process) { w.noticed <- p }
 
-// entry is something that is to be done at a time.
+// entry is something to do at a time.
 type entry struct {
 	at    time.Time
 	order int
 	do    func()
 }
 
-// agenda is a heap of entries, the first to be done on top.
+// agenda is a heap of entries, the earliest on top.
 type agenda []entry
 
 func (a agenda) Len() int { return len(a) }
@@ -133,14 +133,15 @@ func (a *agenda) Pop() any {
 	return e
 }
 
-// later has something done after a while. Only what runs from the agenda calls it.
+// later schedules do after a duration. Only functions that run from the agenda may call
+// it.
 func (w *world) later(d time.Duration, do func()) {
 	w.order++
 	heap.Push(&w.todo, entry{time.Now().Add(d), w.order, do})
 }
 
-// run does what is on the agenda, one thing after the other. Between two things
-// everything that can go on in the gateways without time going by has gone on.
+// run does the entries of the agenda, one after the other. Between two entries
+// everything in the gateways that can run without time passing has run.
 func (w *world) run() {
 	for len(w.todo) > 0 {
 		e := w.todo[0]
@@ -167,8 +168,8 @@ func (w *world) rest(d time.Duration) bool {
 	}
 }
 
-// heal sets everything right around the gateways. From here on each of them has a
-// while for what it has to do.
+// heal repairs everything around the gateways. From here on each gateway has a while
+// for its work.
 func (w *world) heal() {
 	w.trace.add("all is well")
 	w.healed.Store(true)
@@ -181,15 +182,14 @@ func (w *world) heal() {
 	w.later(time.Minute, w.look)
 }
 
-// look ends the simulation when nothing is left to be done, or when there was
-// time enough for it.
+// look ends the simulation when no work is left, or when there was time enough for it.
 func (w *world) look() {
 	if time.Now().Before(w.patience) && w.waits() {
 		w.later(time.Minute, w.look)
 	}
 }
 
-// waits reports whether anything is still to be done.
+// waits reports whether any work is left.
 func (w *world) waits() bool {
 	for _, l := range w.letter {
 		if !l.answered() {
@@ -204,11 +204,11 @@ func (w *world) waits() bool {
 	return false
 }
 
-// close ends both gateways and takes their disks away.
+// close ends both gateways and removes their disks.
 func (w *world) close() {
 	w.net.late.Wait()
 	for _, s := range w.sites {
-		s.kill(faultfs.Killed) // which is quicker than to stop them
+		s.kill(faultfs.Killed) // which is faster than stopping them
 		s.remove()
 	}
 }
