@@ -51,8 +51,8 @@ func TestTheLedgerFindsEveryBrokenPromise(t *testing.T) {
 			l.Accepted("n", "id-1", false)
 		}},
 		{"other bytes", "another payload", []Item{{"m", "id-1", []byte("payload?")}}, func(*Ledger) {}},
-		{"never sent", "nobody sent it", []Item{good, {"x", "id-2", nil}}, func(*Ledger) {}},
-		{"sent to another", "nobody sent it", []Item{{"n", "id-2", nil}}, func(l *Ledger) {
+		{"never sent", "no client sent to it", []Item{good, {"x", "id-2", nil}}, func(*Ledger) {}},
+		{"sent to another", "no client sent to it", []Item{{"n", "id-2", nil}}, func(l *Ledger) {
 			l.Attempt("n", []amtp.Address{carol}, nil)
 		}},
 		{"refused, yet there", "which was refused", []Item{good}, func(l *Ledger) { l.Refused("m") }},
