@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Agents are named by id for good; the id is never used again.
+-- An agent keeps its id for good, and an id is never used again.
 CREATE TABLE agent (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
   name         TEXT    NOT NULL,              -- as registered
@@ -15,10 +15,10 @@ CREATE TABLE agent (
   active       INTEGER NOT NULL,              -- µs
   removed      INTEGER,                       -- µs, NULL while it lives
   target       TEXT    NOT NULL DEFAULT '',   -- where a push agent receives
-  receipts     TEXT    NOT NULL DEFAULT ''    -- what other domains are told of it: '', always or never
+  receipts     TEXT    NOT NULL DEFAULT ''    -- the agent's setting for receipts: '', always or never
 ) STRICT;
 CREATE UNIQUE INDEX agent_name ON agent (domain, name COLLATE NOCASE) WHERE removed IS NULL;
--- Agents that were removed, and are to be forgotten.
+-- Removed agents, which the purge forgets later.
 CREATE INDEX agent_removed ON agent (id) WHERE removed IS NOT NULL;
 
 CREATE TABLE agent_key (
@@ -39,11 +39,11 @@ CREATE TABLE message (
   sender         TEXT,                        -- any other sender
   class          INTEGER NOT NULL,            -- gateway.Class
   trust          INTEGER NOT NULL,
-  authentication TEXT,                        -- JSON; NULL for what follows from the class
+  authentication TEXT,                        -- JSON; NULL for the usual one of the class
   received       INTEGER NOT NULL,            -- µs
-  stamped        INTEGER,                     -- the sender's timestamp where it counts, µs
+  stamped        INTEGER,                     -- the sender's timestamp if it differs, µs
   request        INTEGER NOT NULL,
-  given_id       TEXT,                        -- the sender's own id where it differs
+  given_id       TEXT,                        -- the sender's own id if it differs
   subject        TEXT,
   in_reply_to    TEXT,
   thread         TEXT,                        -- in the sender's mailbox; NULL is the own id
@@ -52,7 +52,7 @@ CREATE TABLE message (
 ) STRICT;
 CREATE UNIQUE INDEX message_uuid ON message (uuid);
 CREATE INDEX message_sender ON message (sender_agent) WHERE sender_agent IS NOT NULL;
--- Messages from elsewhere are asked for by the sender's address.
+-- Messages from other domains are looked up by the sender's address.
 CREATE INDEX message_from ON message (sender) WHERE sender IS NOT NULL;
 CREATE INDEX message_received ON message (received);
 
@@ -70,37 +70,37 @@ CREATE TABLE delivery (
   acked      INTEGER,
   read       INTEGER,
   leases     INTEGER,                         -- how often it was leased to a reader
-  job        INTEGER,                         -- that will decide the delivery, or that reports its failure
+  job        INTEGER,                         -- the job that will decide it, or that reports its failure
   attempts   INTEGER,
   code       TEXT,
   reason     TEXT,
   thread     TEXT,                            -- in this mailbox; NULL is the message's own id
   pushed     INTEGER,                         -- 1 for a local recipient that gets it by push, not from the inbox
-  place      INTEGER,                         -- among the recipients, where the inbox sequence does not tell it
-  first_try  INTEGER,                         -- of one that failed
+  place      INTEGER,                         -- among the recipients, where seq does not give the order
+  first_try  INTEGER,                         -- of a failed delivery
   last_try   INTEGER,
   dead       INTEGER,                         -- µs, since when it is a dead letter
-  generation INTEGER,                         -- how often it was tried again after that
+  generation INTEGER,                         -- how often it was redriven
   refused    INTEGER,                         -- µs, when the recipient refused the work
-  further    INTEGER,                         -- 1 for one that has an id and a key of its own, as
+  further    INTEGER,                         -- 1 when it has an id and a key of its own, because
                                               -- another recipient of its domain was named before it
-  redriven   INTEGER                          -- µs, of the redrive under whose id it leaves
+  redriven   INTEGER                          -- µs, of the redrive whose new id it is sent under
 ) STRICT;
 CREATE INDEX delivery_message ON delivery (message);
--- An inbox holds what waits in it, and nothing that was acknowledged or went
--- elsewhere. What is not read is a list of its own.
+-- The index of an inbox has only the entries that wait in it, none that were
+-- acknowledged or pushed. Unread entries have an index of their own.
 CREATE INDEX delivery_box ON delivery (agent) WHERE state = 5 AND pushed IS NULL;
 CREATE INDEX delivery_unread ON delivery (agent) WHERE state = 5 AND pushed IS NULL AND read IS NULL;
--- What an agent received, and what an address elsewhere was sent.
+-- The messages to an agent, and to an address in another domain.
 CREATE INDEX delivery_agent ON delivery (agent, message) WHERE agent <> 0;
 CREATE INDEX delivery_to ON delivery (address COLLATE NOCASE, message) WHERE address IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery (seq) WHERE dead IS NOT NULL;
 CREATE INDEX delivery_dead_code ON delivery (code) WHERE dead IS NOT NULL;
 CREATE INDEX delivery_dead_to ON delivery (agent, substr(address, instr(address, '@') + 1)) WHERE dead IS NOT NULL;
 
--- What is to be done after the answer: one row per message and destination, and
--- one per report. Lease, fence, attempts and schedule live here. A row goes when
--- every recipient of it is decided. The id is never used again.
+-- The work after the answer: one row per message and destination, and one per
+-- report, with the lease, the fence, the attempts and the schedule. A row is deleted
+-- when all of its recipients are decided. An id is never used again.
 CREATE TABLE job (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
   destination TEXT    NOT NULL,               -- gateway.Destination
@@ -124,31 +124,32 @@ CREATE TABLE job (
   turn        INTEGER NOT NULL DEFAULT 0,     -- gateway.Turn
   troubles    TEXT                            -- of recipients whose state differs from the job's (gateway.Job)
 ) STRICT;
--- A job's turn is its place among those of its destination that are due: under its
--- flow as long as it was never tried, and behind all of those when it was. The flows
--- that have new mail are found by leaping from one to the next, however much each has.
+-- The turn orders the jobs of a destination: a job that was never tried is under its
+-- flow, and a job that was tried comes after all flows. The flows with new mail are
+-- found by skipping from one to the next, however many jobs each has.
 CREATE INDEX job_turn ON job (destination, turn, due);
 CREATE INDEX job_destination ON job (destination);
 CREATE INDEX job_message ON job (message);
 CREATE INDEX job_lease ON job (lease) WHERE lease IS NOT NULL;
--- The oldest jobs are given up, wherever they stand in the order of acceptance.
+-- The oldest jobs are given up, wherever they are in the order of acceptance.
 CREATE INDEX job_begun ON job (begun);
 
 -- Idempotency keys that were used, as store.DedupKey.
 CREATE TABLE dedup (
   key     BLOB    PRIMARY KEY,
   message INTEGER NOT NULL,
-  used    INTEGER                             -- µs; NULL while the message's body tells the key: then
+  used    INTEGER                             -- µs; NULL while the key is in the message's body: then
                                               -- the row is found through the body, without a second index
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dedup_used ON dedup (message) WHERE used IS NOT NULL;
 
--- Ids that senders gave and that did not become canonical. They go with their message.
+-- Ids that senders gave and that did not become canonical. They are deleted with their
+-- message.
 CREATE TABLE alias (
   id      TEXT    NOT NULL,
   agent   INTEGER NOT NULL,                   -- local sender, 0 for another
   sender  TEXT    NOT NULL,                   -- any other sender, '' for a local one
-  variant BLOB    NOT NULL,                   -- the content's fingerprint where nobody vouched for it, else empty
+  variant BLOB    NOT NULL,                   -- the content's fingerprint for a sender without proof, else empty
   message INTEGER NOT NULL,
   PRIMARY KEY (id, agent, sender, variant)
 ) STRICT, WITHOUT ROWID;
@@ -162,8 +163,8 @@ CREATE TABLE purge_turn (
 ) STRICT;
 CREATE INDEX purge_turn_due ON purge_turn (due);
 
--- What is remembered of other domains. Domains that wrote nothing for long are found
--- without reading all of them.
+-- Other domains that have sent messages. The index finds those that have sent none for
+-- long.
 CREATE TABLE peer (
   domain       TEXT    PRIMARY KEY,
   first_seen   INTEGER NOT NULL,              -- µs
@@ -193,12 +194,12 @@ CREATE TABLE met (
 CREATE INDEX met_agent ON met (agent);
 CREATE INDEX met_domain ON met (domain);
 
--- What other domains are to be told: one row per message and recipient. It goes
--- when it was told, and a day later in any case.
+-- Receipts for other domains: one row per message and recipient. A row is deleted when
+-- the receipt was sent, and a day later in any case.
 CREATE TABLE receipt (
   message INTEGER NOT NULL,
   agent   INTEGER NOT NULL,                   -- the recipient
-  domain  TEXT    NOT NULL,                   -- the domain that is told
+  domain  TEXT    NOT NULL,                   -- the domain that gets the receipt
   read    INTEGER,                            -- µs
   acked   INTEGER,
   refused INTEGER,
@@ -207,12 +208,12 @@ CREATE TABLE receipt (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX receipt_due ON receipt (domain, due);
 
--- Small documents, each changed as a whole with all of its kind. What opens a sealed
+-- Small documents, each changed as a whole with all of its kind. The key of a sealed
 -- part is not in this file.
 CREATE TABLE document (
   kind    TEXT    NOT NULL,
   name    TEXT    NOT NULL,
-  sealed  BLOB    NOT NULL,                   -- empty where nothing is hidden
+  sealed  BLOB    NOT NULL,                   -- empty when nothing is sealed
   facts   BLOB    NOT NULL,                   -- JSON or empty
   created INTEGER NOT NULL,                   -- µs
   PRIMARY KEY (kind, name)
