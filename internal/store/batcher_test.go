@@ -74,7 +74,7 @@ func TestBatcherFinishesWhatACallerLeft(t *testing.T) {
 		synctest.Wait()
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("a caller who left: got %v, want context.Canceled", err)
+			t.Errorf("a caller that left: got %v, want context.Canceled", err)
 		}
 		close(hold)
 		b.Close()

@@ -171,7 +171,7 @@ func TestDoubt(t *testing.T) {
 			}
 			r.start(60 * day)
 		}, doubtStart},
-		"a far time that nobody took back": {func(r *route) {
+		"a far time that was not taken back": {func(r *route) {
 			r.set(100 * year)
 			r.start(-100 * year)
 			r.pass(doubtStart)

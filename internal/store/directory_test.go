@@ -137,7 +137,7 @@ func TestPageOfAgents(t *testing.T) {
 	page = d.Page(gateway.AgentFilter{Limit: 10, Count: true,
 		Match: func(a *gateway.Agent) bool { return a.Listed }}, 0)
 	if page.Matched != 500 || page.Capped || len(page.Agents) != 10 || !page.HasMore || page.Next != "a0018@x.example" {
-		t.Errorf("counted %d: %d on the page, behind it %q", page.Matched, len(page.Agents), page.Next)
+		t.Errorf("counted %d: %d on the page, Next %q", page.Matched, len(page.Agents), page.Next)
 	}
 }
 

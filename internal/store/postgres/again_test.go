@@ -31,7 +31,7 @@ func TestReadIsBegunAnew(t *testing.T) {
 		w.armed.Store(&bodies)
 		page, err := s.Inbox(t.Context(), bob.ID, gateway.InboxFilter{After: after, Limit: 1})
 		if err != nil || len(page.Items) != 1 || page.Items[0].ID != id {
-			t.Fatalf("message %d behind the cursor %d = %+v, %v, want %s", i, after, page.Items, err, id)
+			t.Fatalf("message %d after the cursor %d = %+v, %v, want %s", i, after, page.Items, err, id)
 		}
 		after = page.Next
 	}

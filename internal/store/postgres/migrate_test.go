@@ -33,7 +33,7 @@ func TestMigrationsLockNothing(t *testing.T) {
 		for _, found := range index.FindAllStringSubmatch(text, -1) {
 			isNew := strings.Contains(text, "CREATE TABLE IF NOT EXISTS "+found[3]+" ")
 			if found[1] == "" && !isNew {
-				t.Errorf("%s builds the index %s while nobody may write to %s", name, found[2], found[3])
+				t.Errorf("%s blocks writes while it builds the index %s on %s", name, found[2], found[3])
 			}
 			if found[1] != "" && !strings.Contains(text, "DROP INDEX CONCURRENTLY IF EXISTS "+found[2]+";") {
 				t.Errorf("%s cannot be run again after it was interrupted: the index %s may be there, and not be valid",

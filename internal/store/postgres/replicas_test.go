@@ -193,7 +193,7 @@ func TestLeasesElsewhere(t *testing.T) {
 		all += n
 	}
 	if all != 1 {
-		t.Errorf("leased by 16 who may have 5 between them and have 4 = %d, want 1", all)
+		t.Errorf("leased by 16 claims that may have 5 jobs together and have 4 = %d, want 1", all)
 	}
 	if err := one.Close(); err != nil {
 		t.Fatal(err)

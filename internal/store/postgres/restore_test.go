@@ -28,7 +28,7 @@ func TestRestore(t *testing.T) {
 	s := open(t, where)
 	delivery, job := sequences(t, s)
 	if _, err := Restore(ctx, where); !errors.Is(err, ErrServed) || !strings.Contains(err.Error(), "amtp") {
-		t.Errorf("Restore beside a gateway = %v, want ErrServed and the name", err)
+		t.Errorf("Restore while a gateway is connected = %v, want ErrServed and the name", err)
 	}
 	if now, _ := sequences(t, s); now != delivery+1 || !s.Paused().IsZero() {
 		t.Errorf("a restore that was refused changed something: the next number is %d, want %d", now, delivery+1)

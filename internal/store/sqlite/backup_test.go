@@ -137,7 +137,7 @@ func TestBackupWhileWriting(t *testing.T) {
 			t.Errorf("mode of the backup = %v, %v; want 0600", info.Mode(), err)
 		}
 		if names := entries(t, filepath.Dir(file)); len(names) != 1 {
-			t.Errorf("beside the backup lies %v, want nothing", names)
+			t.Errorf("next to the backup there are %v, want no files", names)
 		}
 	}
 	close(stop)
@@ -219,7 +219,7 @@ func TestBackupRefuses(t *testing.T) {
 		t.Errorf("Backup that is ended = %v, want %q", err, context.Canceled)
 	}
 	if b, _ := os.ReadFile(file); string(b) != "precious" || len(entries(t, filepath.Dir(file))) != 1 {
-		t.Errorf("after the refusals the file holds %q beside %v, want it unchanged and alone", b,
+		t.Errorf("after the refusals the file holds %q, next to %v; want it unchanged and alone", b,
 			entries(t, filepath.Dir(file)))
 	}
 	if _, err := Backup(t.Context(), o.dir, file, true); err != nil {
@@ -240,7 +240,7 @@ func TestRestore(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	done, err := Restore(t.Context(), dir, file, false, now)
 	if err != nil || done.Facts != facts || done.Aside != "" {
-		t.Fatalf("Restore = %+v, %v; want %+v and nothing aside", done, err, facts)
+		t.Fatalf("Restore = %+v, %v; want %+v and no database moved aside", done, err, facts)
 	}
 	if names := entries(t, dir); len(names) != 1 {
 		t.Errorf("the directory holds %v, want the database only", names)
@@ -285,7 +285,7 @@ func TestRestoreOverADatabase(t *testing.T) {
 		t.Fatalf("Restore = %+v, %v; want 3 messages", done, err)
 	}
 	if old, err := Examine(t.Context(), done.Aside); err != nil || old.Messages != 7 {
-		t.Errorf("aside lies %+v, %v; want the 7 messages", old, err)
+		t.Errorf("the database that was moved aside has %+v, %v; want the 7 messages", old, err)
 	}
 	// A damaged database is moved aside unchanged, with its journal.
 	name := filepath.Join(o.dir, FileName)
@@ -300,7 +300,7 @@ func TestRestoreOverADatabase(t *testing.T) {
 	}
 	for _, suffix := range []string{"", "-wal"} {
 		if b, err := os.ReadFile(done.Aside + suffix); string(b) != "damaged"+suffix {
-			t.Errorf("aside lies %q, %v; want %q", b, err, "damaged"+suffix)
+			t.Errorf("the file that was moved aside has %q, %v; want %q", b, err, "damaged"+suffix)
 		}
 	}
 	if got := openOffice(t, o.dir).inbox(0); len(got) != 3 {

@@ -74,9 +74,9 @@ func TestWALStaysBounded(t *testing.T) {
 	measured()
 	send("free")
 	long, times := measured()
-	t.Logf("without a reader: begun anew %d times, at most %d KiB long", times, long>>10)
+	t.Logf("without a reader: restarted %d times, at most %d KiB long", times, long>>10)
 	if long > bound || times < 2 {
-		t.Errorf("the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more", long,
+		t.Errorf("the WAL was %d bytes long and restarted %d times, want at most %d, and twice or more", long,
 			times, bound)
 	}
 	holding, ended := make(chan struct{}), make(chan error, 1)
@@ -107,9 +107,9 @@ func TestWALStaysBounded(t *testing.T) {
 	}
 	send("after")
 	long, times = measured()
-	t.Logf("after it: begun anew %d times, at most %d KiB long", times, long>>10)
+	t.Logf("after it: restarted %d times, at most %d KiB long", times, long>>10)
 	if long > bound || times < 2 {
-		t.Errorf("after the reader the WAL was %d bytes long and begun anew %d times, want at most %d, and twice or more",
+		t.Errorf("after the reader the WAL was %d bytes long and restarted %d times, want at most %d, and twice or more",
 			long, times, bound)
 	}
 	info, err := os.Stat(filepath.Join(dir, FileName+"-wal"))

@@ -61,7 +61,7 @@ func TestCopyIsOfOneMoment(t *testing.T) {
 		}
 	}
 	if sent < 100 {
-		t.Errorf("only %d messages came in beside the copies; the test looks at nothing", sent)
+		t.Errorf("only %d messages arrived during the copies; the test checks nothing", sent)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestCopyLetsGo(t *testing.T) {
 	}}
 	_, err := k.run(t.Context(), filepath.Join(o.dir, FileName), filepath.Join(t.TempDir(), "copy"))
 	if !errors.Is(err, ErrPinned) {
-		t.Errorf("a copy beside much that is written = %v, want %v", err, ErrPinned)
+		t.Errorf("a copy during many writes = %v, want %v", err, ErrPinned)
 	}
 	let = true
 	if _, err := k.run(t.Context(), filepath.Join(o.dir, FileName), filepath.Join(t.TempDir(), "copy")); err != nil {

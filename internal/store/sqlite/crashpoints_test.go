@@ -137,7 +137,7 @@ func TestCP06(t *testing.T) {
 				a := note(c.alice, c.bob, name)
 				c.ledger.letters[name] = &letter{body: string(a.Message.Raw())}
 				if _, err := c.store.Accept(gone, a); !errors.Is(err, context.Canceled) {
-					c.Fatalf("Accept = %v, want that nobody waits", err)
+					c.Fatalf("Accept = %v, want the error of a caller that has left", err)
 				}
 			}
 			c.disk.Fail(faultfs.Fault{Ops: op, File: "-wal", N: 1, Cut: true})

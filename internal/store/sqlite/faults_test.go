@@ -55,7 +55,7 @@ func TestIOErrors(t *testing.T) {
 		}
 		if d.Failed(faultfs.Truncate, FileName+"-wal") { // the journal stays long; there is no other effect
 			if err != nil {
-				t.Errorf("the write behind which the journal is cut = %v, want no error", err)
+				t.Errorf("the write after which the journal is truncated = %v, want no error", err)
 			}
 			*dir = remains(t, d, s, chance)
 			return
@@ -314,7 +314,7 @@ func TestNoRoomForTheReserve(t *testing.T) {
 		t.Errorf("Accept after the reserve was deleted = %v, want no error", err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, ReserveName)); err != nil || info.Size() < 1<<20 {
-		t.Errorf("the reserve that somebody deleted: %v, %v; want it made again", info, err)
+		t.Errorf("the reserve after it was deleted: %v, %v; want it created again", info, err)
 	}
 	l.check(t, s)
 }

@@ -297,7 +297,7 @@ func (l *ledger) compare(messages []gateway.Record, inbox []gateway.InboxItem, q
 	stored := make(map[string]gateway.Record)
 	for _, r := range messages {
 		if l.letters[r.Subject] == nil {
-			list = append(list, r.Subject+" is stored, which nobody sent")
+			list = append(list, r.Subject+" is stored and was never sent")
 		}
 		if _, twice := stored[r.Subject]; twice {
 			list = append(list, r.Subject+" is stored twice")
@@ -345,12 +345,12 @@ func (e *letter) faults(name string, r gateway.Record, stored bool, item gateway
 	}
 	done := r.Deliveries[0].State == gateway.Acknowledged
 	say(e.acked && !done, "lost its acknowledgement")
-	say(done && !e.acking, "is acknowledged by nobody")
+	say(done && !e.acking, "is acknowledged without a request")
 	say(done == in, fmt.Sprintf("is acknowledged %v and in the inbox %v", done, in))
 	if in {
 		say(string(item.Body) != e.body, "has another body")
 		say(e.marked && item.ReadAt.IsZero(), "lost its read mark")
-		say(!e.marking && !item.ReadAt.IsZero(), "is marked by nobody")
+		say(!e.marking && !item.ReadAt.IsZero(), "is marked read without a request")
 	}
 	return list
 }

@@ -214,7 +214,7 @@ func TestRestoreOfTheQueue(t *testing.T) {
 	}
 	mustMail(t, r, alice, "new", "a@new.example")
 	if j := mustClaim(t, r, "new.example", 1, later)[0]; j.ID <= lost.ID+1000 {
-		t.Errorf("the new job has the id %d, want one far behind %d, which was lost", j.ID, lost.ID)
+		t.Errorf("the new job has the id %d, want one far above %d, which was lost", j.ID, lost.ID)
 	}
 	if list, err := r.Documents(t.Context(), "signing"); err != nil || len(list) != 1 {
 		t.Errorf("Documents = %v, %v; want the one of the backup", list, err)

@@ -68,7 +68,7 @@ func (m *model) wrong(t *rapid.T) {
 func (m *model) pick(t *rapid.T, what string) *modelAgent {
 	living := slices.DeleteFunc(slices.Clone(m.agents), func(a *modelAgent) bool { return a.removed })
 	if len(living) == 0 {
-		t.Skip("nobody lives")
+		t.Skip("there is no living agent")
 	}
 	return rapid.SampledFrom(living).Draw(t, what)
 }

@@ -125,6 +125,6 @@ func TestPackedParcelsAreFew(t *testing.T) {
 		p.put([]gateway.Parcel{{Job: gateway.Job{ID: gateway.JobID(n)}}})
 	}
 	if len(p.parcels) != 1 {
-		t.Errorf("%d parcels are packed after %d for which nobody came, want the last", len(p.parcels), maxPrefetched+1)
+		t.Errorf("%d parcels are prefetched after %d were not taken, want the last", len(p.parcels), maxPrefetched+1)
 	}
 }

@@ -48,7 +48,7 @@ func TestWritesDoNotWaitForReads(t *testing.T) {
 	cancel()
 	all.Wait()
 	if !again.Load() {
-		t.Errorf("%d messages were stored beside a read that does not end, and none of them ended it", n)
+		t.Errorf("%d messages were stored during a read that does not end, and none of the writes interrupted it", n)
 	}
 	page, err := s.Messages(t.Context(), gateway.Reader{Agent: bob.ID}, gateway.MessageFilter{Limit: 1})
 	if err != nil || len(page.Messages) != 1 {

@@ -27,7 +27,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	if runtime.GOOS == "windows" {
-		t.Skip("SKIPPED: Windows lets nobody delete or replace a file that is open")
+		t.Skip("SKIPPED: on Windows an open file cannot be deleted or replaced")
 	}
 	h := &house{T: t, dir: fresh(t, t.TempDir()), l: newLedger()}
 	h.store = h.open()
@@ -186,7 +186,7 @@ func TestTakenFiles(t *testing.T) {
 			}
 			aside, err := filepath.Glob(h.file("-*.set-aside-*"))
 			if err != nil || len(aside) != tt.aside {
-				t.Errorf("set aside are %v, %v; want %d", aside, err, tt.aside)
+				t.Errorf("files that were set aside: %v, %v; want %d", aside, err, tt.aside)
 			}
 			h.nextStart(tt.next, tt.kept)
 		})
@@ -248,7 +248,7 @@ func TestOwnFilesAreNotTaken(t *testing.T) {
 				}
 			}
 		},
-		"somebody who reads": func() {
+		"another reader": func() {
 			c, err := sqlite3.Open(h.file(""))
 			h.do(err, c.Exec(`SELECT count(*) FROM message`), c.Close())
 		},

@@ -1,6 +1,6 @@
-// Package storetest is the contract of gateway.Store as tests: one for every
-// sentence of the comments in internal/gateway (store.go, job.go, peer.go,
-// document.go and lease.go), under the name of the method and the words of the
+// Package storetest is the contract of gateway.Store as tests: one for every sentence of
+// the comments in internal/gateway (store.go, job.go, senderdomain.go, document.go,
+// lease.go, receipt.go and clock.go), under the name of the method and the words of the
 // sentence. Every store passes all of them.
 package storetest
 
