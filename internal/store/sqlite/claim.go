@@ -59,7 +59,7 @@ func (s *Store) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease
 		return nil
 	})
 	if err != nil {
-		return nil, err // out is not ours while the write goes on
+		return nil, err // the write may still change out
 	}
 	return out, nil
 }

@@ -173,7 +173,7 @@ func (s *Store) eachDead(ctx context.Context, f gateway.DeadFilter,
 			return nil
 		})
 		if err != nil {
-			return done, err // did is not ours while the write goes on
+			return done, err // the write may still change did
 		}
 		done += did
 		if rest -= len(found); rest == 0 || !page.HasMore {

@@ -183,7 +183,7 @@ func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.Message
 		return w.insertReceipt(&row, agent, &mark.Owed)
 	})
 	if err != nil {
-		return gateway.Mark{}, err // mark is not ours while the write goes on
+		return gateway.Mark{}, err // the write may still change mark
 	}
 	return mark.Mark, nil
 }

@@ -19,7 +19,7 @@ func (s *Store) Hold(ctx context.Context, name, owner string, now, until time.Ti
 		return err
 	})
 	if err != nil {
-		return false, err // held is not ours while the write goes on
+		return false, err // the write may still change held
 	}
 	return held, nil
 }

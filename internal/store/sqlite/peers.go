@@ -136,7 +136,7 @@ func (s *Store) forgetPeers(ctx context.Context, due []string, since time.Time) 
 		return nil
 	})
 	if err != nil {
-		return 0, err // did is not ours while the write goes on
+		return 0, err // the write may still change did
 	}
 	return did, nil
 }

@@ -63,7 +63,7 @@ func (s purgeRows) PurgeTurns(ctx context.Context, list []*store.Aged,
 		return err
 	})
 	if err != nil {
-		return gateway.Purged{}, err // did is not ours while the write goes on
+		return gateway.Purged{}, err // the write may still change did
 	}
 	return did, nil
 }

@@ -24,7 +24,7 @@ func (s *Store) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Re
 	case errors.As(err, &refused):
 		return gateway.Readdressed{}, refused.error
 	case err != nil:
-		return gateway.Readdressed{}, err // done is not ours while the write goes on
+		return gateway.Readdressed{}, err // the write may still change done
 	}
 	return done, nil
 }

@@ -159,7 +159,7 @@ func (s *Store) DropReceipts(ctx context.Context, to amtp.Domain, before time.Ti
 		return nil
 	})
 	if err != nil {
-		return 0, err // gone is not ours while the write goes on
+		return 0, err // the write may still change gone
 	}
 	return gone, nil
 }
@@ -204,7 +204,7 @@ func (s *Store) TakeReceipts(ctx context.Context, from amtp.Domain, list []gatew
 		return nil
 	})
 	if err != nil {
-		return 0, err // changed is not ours while the write goes on
+		return 0, err // the write may still change changed
 	}
 	return changed, nil
 }

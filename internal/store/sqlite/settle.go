@@ -188,7 +188,7 @@ func (s *Store) Expire(ctx context.Context, begun, now time.Time, limit int,
 			return nil
 		})
 		if err != nil {
-			return 0, last, err // did is not ours while the write goes on
+			return 0, last, err // the write may still change did
 		}
 		return did, at, nil
 	})
