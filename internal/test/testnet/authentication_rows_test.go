@@ -13,14 +13,14 @@ import (
 	"github.com/amtp-go/amtp/internal/test/fakedns"
 )
 
-// row is a story of several letters. One with settings has a gateway of its own.
+// row is a story of several letters. A row with settings has a gateway of its own.
 type row struct {
 	name     string
 	settings []string
 	test     func(w *world)
 }
 
-// alone is for rows that stop their gateway.
+// alone are the settings of rows that stop their gateway.
 var alone = []string{}
 
 var rows = []row{
@@ -138,9 +138,9 @@ func dnsRefusesForKey(w *world) { w.noKeyNow(fakedns.Refusing) }
 
 func dnsSilent(w *world) { w.noKeyNow(fakedns.Silent) }
 
-// noKeyNow: while nobody can say what the key is, the letter of a domain that
-// signs is to come again, and is never taken for an unsigned one. That of a domain
-// that does not say that it signs is taken, as the policy has it.
+// noKeyNow: while DNS does not say what the key is, a letter of a domain that signs
+// must come again, and is never accepted as unsigned. A letter of a domain that does
+// not publish that it signs is accepted or not by the policy.
 func (w *world) noKeyNow(mode fakedns.Mode) {
 	for _, held := range []bool{true, false} {
 		d, bob := w.newDomain(held), w.newAgent()
@@ -154,8 +154,8 @@ func (w *world) noKeyNow(mode fakedns.Mode) {
 	}
 }
 
-// later brings a body that must be asked for again, because nobody can say
-// whether its domain signs.
+// later posts a body that must come again, because it is unknown whether its domain
+// signs.
 func (w *world) later(body []byte, reason amtp.Reason) {
 	w.Helper()
 	code := amtp.CodeSignatureKeyUnavailable
@@ -222,8 +222,8 @@ func downgradeRestart(w *world) {
 	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
-// since has a domain send an unsigned letter so many days after its last
-// signature, which the store remembers.
+// since makes a domain send an unsigned letter that many days after its last signature,
+// which the store remembers.
 func (w *world) since(days int, publishes, held bool) {
 	d, bob := w.newDomain(publishes), w.newAgent()
 	w.gate.Stop()
@@ -268,13 +268,13 @@ func policyAccept(w *world) {
 	w.heldTo()
 }
 
-// policyFlag: what is taken without proof is counted, and the log has a line about
-// a domain, and no more of them however much it sends.
+// policyFlag: messages that are accepted without proof are counted. The log has one
+// line about a domain, however many messages it sends.
 func policyFlag(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	body := d.writes(bob.Address.String()).bytes()
 	w.unverified(w.taken(body, bob), d, amtp.ReasonUnsigned)
-	w.post(body) // the same again is no further one
+	w.post(body) // a repetition is not counted again
 	w.unverified(w.taken(d.writes(bob.Address.String()).bytes(), bob), d, amtp.ReasonUnsigned)
 	w.unverified(w.taken(d.signs(d.writes(bob.Address.String())).with("payload", 1).bytes(), bob), d,
 		amtp.ReasonBadSignature)
@@ -287,8 +287,8 @@ func policyFlag(w *world) {
 	w.flagged(2, 1, 1, 2)
 }
 
-// flagged checks what the operator is told of messages that were taken without
-// proof: how many there were, and in how many lines of the log.
+// flagged checks the operator's report of messages that were accepted without proof:
+// their counts, and the number of log lines.
 func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
 	w.Helper()
 	list, err := w.gate.Operator().Peers(w.Context())
@@ -300,7 +300,7 @@ func (w *world) flagged(unsigned, invalid, unavailable int64, lines int) {
 		w.Errorf("the counts are %+v, want %+v", list.Flagged, want)
 	}
 	if got := strings.Count(w.gate.Log(), "nothing shows who sent it"); got != lines {
-		w.Errorf("the log has %d lines about it, want %d:\n%s", got, lines, w.gate.Log())
+		w.Errorf("the log has %d lines about them, want %d:\n%s", got, lines, w.gate.Log())
 	}
 }
 
@@ -312,7 +312,7 @@ func policyReject(w *world) {
 	w.heldTo()
 }
 
-// heldTo checks that no policy lets a domain that signs send unsigned.
+// heldTo checks that no policy allows a domain that signs to send unsigned.
 func (w *world) heldTo() {
 	w.Helper()
 	d, bob := w.newDomain(true), w.newAgent()
@@ -320,8 +320,8 @@ func (w *world) heldTo() {
 	w.verified(w.taken(d.signs(d.writes(bob.Address.String())).bytes(), bob), d, "ES256", "key1")
 }
 
-// claims has a stranger write in the name of somebody at home here, with the
-// signature of a domain that is not ours, or without one.
+// claims makes a stranger write in the name of an agent of this gateway, with the
+// signature of another domain or without one.
 func (w *world) claims(sender, keyid string) {
 	w.Helper()
 	d, bob := w.newDomain(true), w.newAgent()
@@ -440,7 +440,7 @@ func report(w *world) {
 	w.verified(w.taken(l.bytes(), bob), d, "ES256", "key1")
 }
 
-// beginsToSign: what came unsigned and comes again signed is one message.
+// beginsToSign: a message that came unsigned and comes again signed is one message.
 func beginsToSign(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	l := d.writes(bob.Address.String())
@@ -452,14 +452,14 @@ func beginsToSign(w *world) {
 			a.replayed, a.text, l["message_id"])
 	}
 	if n := len(bob.Inbox()); n != 1 {
-		w.Errorf("the inbox has %d messages, want the one", n)
+		w.Errorf("the inbox has %d messages, want one", n)
 	}
 	w.turnedAway(d.writes(bob.Address.String()).bytes(), amtp.ReasonUnsigned)
 }
 
-// idTaken: a stranger writes in the name of a domain, under the id of a letter
-// that the domain sends later. The domain's letter arrives all the same; it is
-// known here under another id, and its sender hears of the one that it gave.
+// idTaken: a stranger writes in the name of a domain, under the id of a letter that the
+// domain sends later. The domain's letter arrives nevertheless. It has another id here,
+// and its sender is told the id that it chose.
 func idTaken(w *world) {
 	d, bob := w.newDomain(false), w.newAgent()
 	l := d.writes(bob.Address.String())
@@ -476,7 +476,7 @@ func idTaken(w *world) {
 	inbox := bob.Inbox()
 	if len(inbox) != 2 || inbox[0].MessageID != forged.MessageID || inbox[1].MessageID != a.result.LocalID ||
 		inbox[1].SenderMessageID != given {
-		w.Fatalf("the inbox has %+v, want the stranger's and behind it %s, the sender's %s", inbox,
+		w.Fatalf("the inbox has %+v, want the stranger's and after it %s, the sender's %s", inbox,
 			a.result.LocalID, given)
 	}
 	w.verified(inbox[1], d, "ES256", "key1")

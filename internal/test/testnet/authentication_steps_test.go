@@ -19,31 +19,30 @@ import (
 	"github.com/amtp-go/amtp/internal/canonical"
 )
 
-// step is one way in which the proof of a sender is made or fails. arrive gets a
-// letter of the domain that is well signed, and returns what arrives.
+// step is one way in which the proof of a sender succeeds or fails. arrive gets a
+// correctly signed letter of the domain, and returns the body that arrives.
 type step struct {
 	name   string
 	reason amtp.Reason // "" when it verifies
 	arrive func(d *domain, l letter) []byte
 }
 
-// changed is a step in which somebody on the way has changed a member.
+// changed is a step in which a member was changed on the way.
 func changed(name string, value any) func(*domain, letter) []byte {
 	return func(_ *domain, l letter) []byte { return l.with(name, value).bytes() }
 }
 
-// signedWithout is a step in which the domain left a member out and signed the
-// rest.
+// signedWithout is a step in which the domain left out a member and signed the rest.
 func signedWithout(name string) func(*domain, letter) []byte {
 	return func(d *domain, l letter) []byte { return d.signs(l.with(name, nil)).bytes() }
 }
 
-// saying is a step in which the signature has another member.
+// saying is a step in which a member of the signature has another value.
 func saying(name string, value any) func(*domain, letter) []byte {
 	return func(_ *domain, l letter) []byte { return l.signatureWith(name, value).bytes() }
 }
 
-// publishing is a step in which DNS says something else of the key.
+// publishing is a step in which DNS has another record for the key.
 func publishing(records func(d *domain) []string) func(*domain, letter) []byte {
 	return func(d *domain, l letter) []byte {
 		d.publish("key1", records(d)...)
@@ -60,15 +59,15 @@ func passes(k func() *key) func(*domain, letter) []byte {
 	}
 }
 
-// at is a step in which the letter was signed with that age.
+// at is a step in which the signature is of that age.
 func at(age time.Duration) func(*domain, letter) []byte {
 	return func(d *domain, l letter) []byte {
 		return d.signs(l.with("timestamp", time.Now().Add(-age).UTC().Format(amtp.TimeFormat))).bytes()
 	}
 }
 
-// steps breaks each step of docs/signatures.md by itself, and passes where it
-// does not matter.
+// steps breaks each step of docs/signatures.md separately. The proof passes where the
+// step does not matter.
 var steps = []step{
 	{"no signature", amtp.ReasonUnsigned, changed("signature", nil)},
 	{"signature is null", amtp.ReasonUnsigned, func(_ *domain, l letter) []byte {

@@ -6,10 +6,10 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// TestAuthentication has one test for each way in which another domain's letter
-// can arrive. Each step of the proof is broken once, for a domain that publishes
-// that it signs, which is held to it, and for one that says nothing, whose
-// letters are taken as unverified with the reason beside them. AMTP §9.
+// TestAuthentication has one test for each way in which another domain's letter can
+// arrive. Each step of the proof is broken once, for two domains. One publishes that it
+// signs, and must sign. The other publishes nothing, and its letters are accepted as
+// unverified, with the reason beside them. AMTP §9.
 func TestAuthentication(t *testing.T) {
 	slow.Test(t, "it builds a network for every way to prove a sender")
 	w := openWorld(t)

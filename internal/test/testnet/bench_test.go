@@ -17,9 +17,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// BenchmarkEndToEnd: 64 senders write messages of 1 KB to an agent of another
-// domain. One operation is one message that was accepted at A, verified and on
-// disk at B, and settled at A; both gateways and all clients are one process.
+// BenchmarkEndToEnd: 64 senders write messages of 1 KB to an agent of another domain.
+// One operation is one message that was accepted at A, verified and written to disk at
+// B, and settled at A. Both gateways and all clients are in one process.
 func BenchmarkEndToEnd(b *testing.B) {
 	n := testnet.New(b)
 	gate := n.Start("a.example", "AMTP_LIMITS_CONNECTIONS_PER_ADDRESS=1000")
@@ -41,7 +41,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 	})
 }
 
-// BenchmarkLocal: the same to an agent of the same domain.
+// BenchmarkLocal: the same for an agent of the same domain.
 func BenchmarkLocal(b *testing.B) {
 	n := testnet.New(b)
 	n.Start("a.example", "AMTP_LIMITS_CONNECTIONS_PER_ADDRESS=1000")
@@ -51,8 +51,8 @@ func BenchmarkLocal(b *testing.B) {
 	crowd(b, alice, "carol@a.example", func() {})
 }
 
-// BenchmarkFiftyRecipients: one operation is one message for fifty agents of
-// another domain, from the send until all fifty have it. most is the slowest.
+// BenchmarkFiftyRecipients: one operation is one message for fifty agents of another
+// domain, from the send until all fifty have it. most is the slowest one.
 func BenchmarkFiftyRecipients(b *testing.B) {
 	n := testnet.New(b)
 	n.Start("a.example")
@@ -72,8 +72,8 @@ func BenchmarkFiftyRecipients(b *testing.B) {
 	b.ReportMetric(float64(most.Milliseconds()), "most-ms")
 }
 
-// crowd sends b.N messages from 64 connections of one agent and waits for the
-// end of all.
+// crowd sends b.N messages over 64 connections of one agent and waits until all are
+// settled.
 func crowd(b *testing.B, from *testnet.Person, to string, settled func()) {
 	const senders = 64
 	text := strings.Repeat("x", 1024)

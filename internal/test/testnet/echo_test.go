@@ -8,9 +8,9 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// TestEcho: echo@ of another domain answers once, verified, marked as automatic
-// and with little; six times a minute to one domain. Where the operator wants
-// none there is nobody of the name.
+// TestEcho: echo@ of another domain answers once. The answer is verified, marked as
+// automatic, and small. It answers one domain six times a minute. If the operator turns
+// it off, the agent does not exist.
 func TestEcho(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example", "AMTP_ECHO_ENABLED=true")
@@ -42,6 +42,6 @@ func TestEcho(t *testing.T) {
 		t.Errorf("with the echo turned off: %+v, want AGENT_UNKNOWN", s.Recipients)
 	}
 	if _, err := a.Operator().Register(t.Context(), amtp.NewAgent{Address: "echo"}); err == nil {
-		t.Error("somebody registered as echo")
+		t.Error("an agent registered as echo")
 	}
 }

@@ -28,13 +28,13 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// key is one with which a domain signs, or pretends to.
+// key is a key with which a domain signs, or pretends to sign.
 type key struct {
 	algorithm string
 	private   crypto.Signer
 }
 
-// record is what the domain publishes of the key.
+// record is the record that the domain publishes for the key.
 func (k *key) record() string { return recordOf(k.algorithm, k.private.Public()) }
 
 func recordOf(algorithm string, public crypto.PublicKey) string {
@@ -45,8 +45,8 @@ func recordOf(algorithm string, public crypto.PublicKey) string {
 	return "v=amtpkey1;alg=" + algorithm + ";p=" + base64.StdEncoding.EncodeToString(der)
 }
 
-// sign is written apart from the program's own code, so that what the tests
-// take for a signature does not follow a mistake there.
+// sign is written separately from the program's own code. So a mistake there does not
+// change what the tests accept as a signature.
 func (k *key) sign(form []byte) []byte {
 	digest := sha256.Sum256(form)
 	var out []byte
@@ -74,7 +74,7 @@ func es256() *key {
 	return &key{"ES256", private}
 }
 
-// rs256 makes an RSA key of a size only once: it takes long.
+// rs256 makes an RSA key of each size only once, because that takes long.
 var rs256 = func() func(bits int) *key {
 	var mu sync.Mutex
 	made := map[int]*key{}
@@ -95,7 +95,7 @@ var rs256 = func() func(bits int) *key {
 // letter is a message as another domain's gateway writes it.
 type letter map[string]any
 
-// with returns a copy with another value of one member; nil takes it away.
+// with returns a copy with another value of one member; nil removes the member.
 func (l letter) with(name string, value any) letter {
 	l = maps.Clone(l)
 	l[name] = value
@@ -105,7 +105,7 @@ func (l letter) with(name string, value any) letter {
 	return l
 }
 
-// signedBy returns a copy that is signed by the key under the keyid.
+// signedBy returns a copy that the key signed, under the keyid.
 func (l letter) signedBy(k *key, keyid string) letter {
 	form, err := canonical.Form(l.with("signature", nil).bytes())
 	if err != nil {
@@ -118,14 +118,14 @@ func signature(algorithm, keyid string, value []byte) map[string]any {
 	return map[string]any{"algorithm": algorithm, "keyid": keyid, "value": base64.RawURLEncoding.EncodeToString(value)}
 }
 
-// signatureWith returns a copy in whose signature one member is another; nil
-// takes it away.
+// signatureWith returns a copy with another value of one member of the signature; nil
+// removes the member.
 func (l letter) signatureWith(name string, value any) letter {
 	s := letter(l["signature"].(map[string]any)).with(name, value)
 	return l.with("signature", map[string]any(s))
 }
 
-// value is what the signature is, decoded.
+// value returns the decoded signature.
 func (l letter) value() []byte {
 	v, err := base64.RawURLEncoding.DecodeString(l["signature"].(map[string]any)["value"].(string))
 	if err != nil {
@@ -142,8 +142,8 @@ func (l letter) bytes() []byte {
 	return b
 }
 
-// world is an internet with one real gateway, to which other domains write whose
-// gateways exist only as far as this test speaks for them.
+// world is an internet with one real gateway. Other domains write to it, and this test
+// plays their gateways.
 type world struct {
 	*testing.T
 	net    *testnet.Net
@@ -155,7 +155,7 @@ type world struct {
 // ours is the domain of the gateway.
 const ours = "ours.example"
 
-// policySetting is the variable that says what becomes of what proves nothing.
+// policySetting is the variable for the policy on messages that prove nothing.
 const policySetting = "AMTP_SIGNATURE_VERIFY_POLICY="
 
 // openWorld starts the gateway of ours, with settings.
@@ -170,7 +170,7 @@ func openWorld(t *testing.T, settings ...string) *world {
 	return w
 }
 
-// within is the world for a subtest.
+// within returns the world for a subtest.
 func (w *world) within(t *testing.T) *world {
 	inner := *w
 	inner.T = t
@@ -184,8 +184,8 @@ type domain struct {
 	key  *key
 }
 
-// newDomain makes a domain that nobody has heard of. One that is held publishes
-// that it signs all it sends.
+// newDomain makes a domain that the gateway does not know. A domain that is held
+// publishes that it signs all its messages.
 func (w *world) newDomain(held bool) *domain {
 	d := &domain{w: w, name: "d-" + uuid.NewString() + ".town.example", key: es256()}
 	d.publish("key1", d.key.record())
@@ -201,7 +201,7 @@ func (d *domain) publish(selector string, records ...string) {
 	d.w.net.DNS.TXT(selector+"._amtpkey."+d.name, time.Minute, records...)
 }
 
-// writes returns a letter to the recipients without a signature.
+// writes returns an unsigned letter to the recipients.
 func (d *domain) writes(to ...string) letter {
 	return letter{
 		"version": "1.0", "message_id": uuid.Must(uuid.NewV7()).String(), "idempotency_key": uuid.NewString(),
@@ -210,27 +210,27 @@ func (d *domain) writes(to ...string) letter {
 	}
 }
 
-// signs returns the letter as the domain signs it.
+// signs returns the letter with the domain's signature.
 func (d *domain) signs(l letter) letter { return l.signedBy(d.key, "key1") }
 
-// newAgent registers an agent of ours that has no mail yet.
+// newAgent registers an agent of ours with an empty inbox.
 func (w *world) newAgent() *testnet.Person {
 	return w.net.As("agent-" + uuid.NewString() + "@" + ours)
 }
 
-// answer is what the gateway says to a letter.
+// answer is the gateway's answer to a letter.
 type answer struct {
 	status     int
 	code       amtp.Code
-	reason     any // of the details
-	found      any // the result among them
+	reason     any // in the details
+	found      any // the result, also in the details
 	retryAfter string
 	replayed   bool
 	result     amtp.SendResult
 	text       string
 }
 
-// post brings a body to the gateway, with what the caller shows beside it.
+// post sends a body to the gateway, with the given headers.
 func (w *world) post(body []byte, header ...string) answer {
 	w.Helper()
 	q, err := http.NewRequestWithContext(w.Context(), "POST", w.gate.URL()+"/v1/messages", bytes.NewReader(body))
@@ -263,7 +263,7 @@ func (w *world) post(body []byte, header ...string) answer {
 		replayed:   r.Header.Get("Idempotent-Replayed") == "true", result: said.SendResult, text: string(text)}
 }
 
-// stored is how many messages the gateway has.
+// stored returns how many messages the gateway has.
 func (w *world) stored() int {
 	w.Helper()
 	all := w.gate.Operator()
@@ -275,7 +275,7 @@ func (w *world) stored() int {
 	return list.Total
 }
 
-// refused brings a body that must be refused, and sees that nothing is stored.
+// refused posts a body that must be refused, and checks that nothing is stored.
 func (w *world) refused(body []byte, status int, code amtp.Code, reason amtp.Reason, header ...string) answer {
 	w.Helper()
 	before := w.stored()
@@ -290,13 +290,13 @@ func (w *world) refused(body []byte, status int, code amtp.Code, reason amtp.Rea
 		w.Errorf("the result is %q, want %q: %s; body %s", got, reason.Verification(), a.text, body)
 	}
 	if after := w.stored(); after != before {
-		w.Errorf("%d messages are stored, want %d as before: nothing of what was refused; body %s", after, before, body)
+		w.Errorf("%d messages are stored, want %d as before the refusal; body %s", after, before, body)
 	}
 	return a
 }
 
-// turnedAway brings a body that must be refused because its sender has to be
-// proven and is not.
+// turnedAway posts a body that must be refused because its sender must be proven and is
+// not.
 func (w *world) turnedAway(body []byte, reason amtp.Reason) {
 	w.Helper()
 	status, code, wait := http.StatusForbidden, amtp.CodeSignatureInvalid, ""
@@ -311,8 +311,8 @@ func (w *world) turnedAway(body []byte, reason amtp.Reason) {
 	}
 }
 
-// taken brings a body that must be taken and returns the message as the agent
-// finds it.
+// taken posts a body that must be accepted and returns the message from the agent's
+// inbox.
 func (w *world) taken(body []byte, by *testnet.Person) amtp.InboxMessage {
 	w.Helper()
 	before := len(by.Inbox())
@@ -327,32 +327,32 @@ func (w *world) taken(body []byte, by *testnet.Person) amtp.InboxMessage {
 	return inbox[before]
 }
 
-// verified checks what stands beside a message whose sender was proven.
+// verified checks the authentication of a message whose sender was proven.
 func (w *world) verified(m amtp.InboxMessage, d *domain, algorithm, selector string) {
 	w.Helper()
 	want := amtp.Authentication{Result: "pass", Domain: d.name, Selector: selector, Algorithm: algorithm,
 		FirstContact: m.Authentication.FirstContact}
 	if m.Trust != amtp.TrustVerified || m.Authentication != want {
-		w.Errorf("the message stands as %s, %+v; want verified, %+v", m.Trust, m.Authentication, want)
+		w.Errorf("the message is shown as %s, %+v; want verified, %+v", m.Trust, m.Authentication, want)
 	}
 	w.shown(m, amtp.SenderVerification{Result: amtp.SenderVerified, Method: amtp.MethodDomainSignature,
 		Domain: amtp.Domain(d.name), KeyID: selector, Algorithm: algorithm})
 }
 
-// unverified checks what stands beside a message whose sender proved nothing.
+// unverified checks the authentication of a message whose sender proved nothing.
 func (w *world) unverified(m amtp.InboxMessage, d *domain, reason amtp.Reason) {
 	w.Helper()
 	a := m.Authentication
 	if m.Trust != amtp.TrustUnverified || a.Result != reason.Result() || a.Reason != string(reason) ||
 		a.Domain != d.name {
-		w.Errorf("the message stands as %s, %+v; want unverified, %s because of %s, domain %s", m.Trust, a,
+		w.Errorf("the message is shown as %s, %+v; want unverified, %s because of %s, domain %s", m.Trust, a,
 			reason.Result(), reason, d.name)
 	}
 	w.shown(m, amtp.SenderVerification{Result: reason.Verification(), Domain: amtp.Domain(d.name), KeyID: a.Selector,
 		Algorithm: a.Algorithm, Policy: string(w.policy)})
 }
 
-// shown checks the protocol's own form of what stands beside a message.
+// shown checks the protocol's own form of a message's authentication.
 func (w *world) shown(m amtp.InboxMessage, want amtp.SenderVerification) {
 	w.Helper()
 	if m.SenderVerification == nil || *m.SenderVerification != want {

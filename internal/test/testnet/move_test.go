@@ -17,7 +17,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// correspondence is what two domains have written before one of them moves.
+// correspondence holds the messages that two domains wrote before one of them moves.
 type correspondence struct {
 	t                 *testing.T
 	n                 *testnet.Net
@@ -25,7 +25,7 @@ type correspondence struct {
 	alice, carol, bob *testnet.Person
 	read, acked, kept amtp.SendResult
 	queued            amtp.SendResult
-	cursor            string // of carol's inbox, behind everything
+	cursor            string // of carol's inbox, after everything in it
 }
 
 func correspond(t *testing.T) *correspondence {
@@ -48,7 +48,7 @@ func correspond(t *testing.T) *correspondence {
 		t.Fatal(err)
 	}
 	c.cursor = page.NextCursor
-	c.alice.Receives(1) // the report
+	c.alice.Receives(1) // the bounce
 	c.b.Stop()
 	c.queued = c.alice.Send("while b is away", "bob@b.example")
 	c.a.Stop()
@@ -77,8 +77,8 @@ func (c *correspondence) starts(environ ...string) error {
 
 func quiet(operate.Progress) {}
 
-// TestMoveToPostgreSQL: a gateway moves from SQLite to PostgreSQL in the middle of
-// its work, and nobody notices.
+// TestMoveToPostgreSQL: a gateway moves from SQLite to PostgreSQL in the middle of its
+// work, and its users and peers see no difference.
 func TestMoveToPostgreSQL(t *testing.T) {
 	c := correspond(t)
 	url := pgtest.Database(t, "empty", nil)
@@ -93,7 +93,7 @@ func TestMoveToPostgreSQL(t *testing.T) {
 		}
 	}
 	if err := c.starts(); err == nil || !strings.Contains(err.Error(), "was moved to postgres://") {
-		t.Errorf("a gateway on what was moved: %v, want a refusal", err)
+		t.Errorf("a gateway on the moved directory: %v, want a refusal", err)
 	}
 	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, operate.ErrAlreadyMoved) {
 		t.Errorf("the second move: %v, want %v", err, operate.ErrAlreadyMoved)
@@ -103,28 +103,28 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	c.nothingRepeated()
 }
 
-// nothingLost looks for everything that was there before.
+// nothingLost checks that everything from before the move is there.
 func (c *correspondence) nothingLost() {
 	t := c.t
 	t.Helper()
 	inbox := c.carol.Inbox()
 	if len(inbox) != 2 || inbox[0].MessageID != c.read.MessageID || inbox[0].Status != "read" ||
 		inbox[1].MessageID != c.kept.MessageID || inbox[1].Status != "unread" {
-		t.Errorf("carol's inbox is %+v, want one that was read and one that was not", inbox)
+		t.Errorf("carol's inbox is %+v, want one read message and one unread", inbox)
 	}
 	if s, err := c.alice.Client.Status(t.Context(), c.acked.MessageID); err != nil || !s.Recipients[0].Acknowledged {
 		t.Errorf("what carol acknowledged: %+v, %v", s, err)
 	}
 	dead, err := c.a.Operator().DeadLetters(t.Context(), admin.DeadLetterQuery{})
 	if err != nil || len(dead.DeadLetters) != 1 || dead.DeadLetters[0].Recipient.String() != "nobody@b.example" {
-		t.Errorf("dead letters are %+v, %v; want the one to nobody", dead, err)
+		t.Errorf("dead letters are %+v, %v; want the one to nobody@", dead, err)
 	}
 	jobs, err := c.a.Operator().Jobs(t.Context(), admin.JobQuery{Destination: "b.example"})
 	if err != nil || len(jobs.Jobs) != 1 {
-		t.Fatalf("for b.example wait %+v, %v; want one message", jobs.Jobs, err)
+		t.Fatalf("the jobs for b.example are %+v, %v; want one", jobs.Jobs, err)
 	}
 	c.b.Run()
-	var refused *amtp.Error // it may be on its way by itself
+	var refused *amtp.Error // the job may be under way already
 	if _, err := c.a.Operator().RetryJob(t.Context(), jobs.Jobs[0].ID); err != nil && !errors.As(err, &refused) {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func (c *correspondence) nothingLost() {
 	}
 }
 
-// nothingRepeated sends again what was sent, and goes on behind a cursor.
+// nothingRepeated sends the earlier messages again, and reads on from a cursor.
 func (c *correspondence) nothingRepeated() {
 	t := c.t
 	t.Helper()
@@ -147,15 +147,15 @@ func (c *correspondence) nothingRepeated() {
 	fresh := c.alice.Send("after the move", "carol@a.example")
 	page, err := c.carol.Client.Inbox(t.Context(), c.carol.Address, amtp.InboxQuery{After: c.cursor})
 	if err != nil || len(page.Messages) != 1 || page.Messages[0].MessageID != fresh.MessageID {
-		t.Errorf("behind the cursor are %+v, %v; want what came after the move only", page.Messages, err)
+		t.Errorf("after the cursor are %+v, %v; want only messages from after the move", page.Messages, err)
 	}
 	c.bob.Receives(2)
 	c.n.As("dave@a.example").Send("from a new agent", "carol@a.example")
 	c.carol.Receives(4)
 }
 
-// TestMoveGoesOn: a move that was interrupted leaves neither side to be served, and
-// a second one goes on where it was.
+// TestMoveGoesOn: after an interrupted move no gateway starts on either side. A second
+// move continues.
 func TestMoveGoesOn(t *testing.T) {
 	c := correspond(t)
 	url := pgtest.Database(t, "empty", nil)
@@ -188,8 +188,8 @@ func TestMoveGoesOn(t *testing.T) {
 	c.nothingLost()
 }
 
-// TestMoveIsRefused into a database with other data, and of a directory whose
-// gateway runs; then nothing has changed.
+// TestMoveIsRefused into a database with other data, and from a directory whose gateway
+// runs. A refused move changes nothing.
 func TestMoveIsRefused(t *testing.T) {
 	c := correspond(t)
 	url := pgtest.Database(t, "empty", nil)
@@ -208,7 +208,7 @@ func TestMoveIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.move(t.Context(), url, quiet); !errors.Is(err, operate.ErrOtherData) {
-		t.Errorf("a move into a database of others: %v, want %v", err, operate.ErrOtherData)
+		t.Errorf("a move into a database with other data: %v, want %v", err, operate.ErrOtherData)
 	}
 	c.a.Run()
 	if _, err := c.move(t.Context(), pgtest.Database(t, "empty", nil), quiet); err == nil ||

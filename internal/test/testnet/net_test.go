@@ -9,8 +9,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// TestTwoDomains: agents of two domains write to each other; each sees who
-// really wrote, and each sender learns that its message arrived.
+// TestTwoDomains: agents of two domains write to each other. Each sees the verified
+// sender, and each sender learns that its message arrived.
 func TestTwoDomains(t *testing.T) {
 	slow.Test(t, "e2e tells the same story")
 	n := testnet.New(t)
@@ -46,8 +46,8 @@ func TestTwoDomains(t *testing.T) {
 	}
 }
 
-// TestUnknownRecipient: the sender learns of a recipient that does not exist,
-// once, and the others get the message.
+// TestUnknownRecipient: the sender is told once of a recipient that does not exist, and
+// the other recipients get the message.
 func TestUnknownRecipient(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -87,8 +87,8 @@ func TestUnknownRecipient(t *testing.T) {
 	}
 }
 
-// TestOtherSideIsDown: a message waits until the other gateway is back, and a
-// restart of the sender's own changes nothing.
+// TestOtherSideIsDown: a message waits until the other gateway is back. A restart of
+// the sender's own gateway does not change that.
 func TestOtherSideIsDown(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example")
@@ -108,8 +108,8 @@ func TestOtherSideIsDown(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusDelivered)
 }
 
-// TestOneStartWithoutDomain: a gateway that gives its domain up for one start loses
-// nothing; with its domain again, what waits goes out.
+// TestOneStartWithoutDomain: a gateway that gives up its domain for one start loses
+// nothing. With its domain again, it sends the waiting messages.
 func TestOneStartWithoutDomain(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example")

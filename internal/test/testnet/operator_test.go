@@ -13,7 +13,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// eventually asks until the answer is right.
+// eventually repeats a question until the answer is right.
 func eventually(t *testing.T, what string, right func(context.Context) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -24,14 +24,14 @@ func eventually(t *testing.T, what string, right func(context.Context) bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("it never comes that %s", what)
+			t.Fatalf("this never happened: %s", what)
 		}
 	}
 }
 
-// TestOperatorOfADeadDomain: what waits for a domain that does not answer is
-// listed with its last error and the domain's health; it is hurried when the
-// domain is back, and what is cancelled never arrives.
+// TestOperatorOfADeadDomain: messages for a domain that does not answer are listed with
+// the last error and the domain's health. When the domain is back, the operator has
+// them tried at once. A cancelled message never arrives.
 func TestOperatorOfADeadDomain(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example")
@@ -76,11 +76,11 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 	})
 	if s := alice.Hears(second.MessageID, amtp.StatusFailed); s.Recipients[0].ErrorCode != amtp.CodeCancelled ||
 		s.NextRetry != nil {
-		t.Errorf("the status of what was cancelled is %+v", s)
+		t.Errorf("the status of the cancelled message is %+v", s)
 	}
 	var gone *amtp.Error
 	if _, err := operator.Job(t.Context(), cancelled); !errors.As(err, &gone) || gone.Code != amtp.CodeJobNotFound {
-		t.Errorf("the job that was cancelled: %v, want JOB_NOT_FOUND", err)
+		t.Errorf("the cancelled job: %v, want JOB_NOT_FOUND", err)
 	}
 	b.Run()
 	eventually(t, "the first job is hurried", func(ctx context.Context) bool {
@@ -96,8 +96,9 @@ func TestOperatorOfADeadDomain(t *testing.T) {
 	}
 }
 
-// TestRedrive: what failed because the recipient was not there arrives once when
-// it is tried again after the recipient came, however often that is asked for.
+// TestRedrive: a message fails because its recipient does not exist. When the recipient
+// exists and the message is tried again, it arrives once, however often the redrive is
+// requested.
 func TestRedrive(t *testing.T) {
 	n := testnet.New(t)
 	a := n.Start("a.example")
@@ -105,7 +106,7 @@ func TestRedrive(t *testing.T) {
 	alice, operator := n.As("alice@a.example"), a.Operator()
 	sent := alice.Send("are you there?", "late@b.example")
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
-	alice.Receives(1) // the report
+	alice.Receives(1) // the bounce
 
 	list, err := operator.DeadLetters(t.Context(), admin.DeadLetterQuery{Message: sent.MessageID,
 		Destination: "b.example"})
@@ -148,7 +149,7 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-// TestPurgeDeadLetters: what is purged cannot be redriven, and its message stays
+// TestPurgeDeadLetters: a purged dead letter cannot be redriven, and its message stays
 // failed.
 func TestPurgeDeadLetters(t *testing.T) {
 	n := testnet.New(t)
@@ -159,7 +160,7 @@ func TestPurgeDeadLetters(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
 	long := admin.DeadLetterChoice{Before: time.Now().Add(-time.Hour)}
 	if n, err := operator.PurgeDeadLetters(t.Context(), long); err != nil || n != 0 {
-		t.Errorf("purge of what is older: %d, %v; want 0", n, err)
+		t.Errorf("purge of older dead letters: %d, %v; want 0", n, err)
 	}
 	if n, err := operator.PurgeDeadLetters(t.Context(),
 		admin.DeadLetterChoice{Code: amtp.CodeAgentUnknown}); err != nil || n != 1 {
@@ -171,8 +172,8 @@ func TestPurgeDeadLetters(t *testing.T) {
 	alice.Hears(sent.MessageID, amtp.StatusFailed)
 }
 
-// TestDiscoverAnotherDomain: an agent finds the agents that another domain shows,
-// by way of its own gateway, and how that domain is reached.
+// TestDiscoverAnotherDomain: through its own gateway, an agent finds the agents that
+// another domain shows, and how that domain is reached.
 func TestDiscoverAnotherDomain(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.Start("a.example"), n.Start("b.example")

@@ -18,7 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// asPeer is how another gateway adds this one, by its pin.
+// asPeer returns this gateway as another gateway adds it, by its pin.
 func asPeer(t *testing.T, g *testnet.Gateway) admin.NewPeer {
 	t.Helper()
 	list, err := g.Operator().Peers(t.Context())
@@ -28,7 +28,7 @@ func asPeer(t *testing.T, g *testnet.Gateway) admin.NewPeer {
 	return admin.NewPeer{Domain: g.Domain, Gateway: g.URL(), Pin: list.Self.Pin}
 }
 
-// add makes a gateway a peer and returns what the check found.
+// add makes a gateway a peer and returns the report of the check.
 func add(t *testing.T, g *testnet.Gateway, n admin.NewPeer) admin.PeerReport {
 	t.Helper()
 	r, err := g.Operator().AddPeer(t.Context(), n)
@@ -38,7 +38,7 @@ func add(t *testing.T, g *testnet.Gateway, n admin.NewPeer) admin.PeerReport {
 	return r
 }
 
-// faults are the points of a report that are not in order.
+// faults returns the points of a report that are not in order.
 func faults(r admin.PeerReport) (names []string) {
 	for _, p := range r.Points {
 		if !p.OK {
@@ -48,15 +48,15 @@ func faults(r admin.PeerReport) (names []string) {
 	return names
 }
 
-// TestPeersWithoutDNS: two gateways that are in no DNS and trust no common
-// authority add each other by a pin while they run. Messages go both ways and are
-// verified, after a restart too, and DNS is asked nothing.
+// TestPeersWithoutDNS: two running gateways that are in no DNS and trust no common
+// authority add each other by a pin. Messages go both ways and are verified, also after
+// a restart, and DNS is never asked.
 func TestPeersWithoutDNS(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.StartApart("a.lan"), n.StartApart("b.lan")
 	alice, bob := n.As("alice@a.lan"), n.As("bob@b.lan")
 	if got := faults(add(t, a, asPeer(t, b))); len(got) != 1 || got[0] != "them" {
-		t.Errorf("a.lan added b.lan, which does not know it: not in order are %v, want them", got)
+		t.Errorf("a.lan added b.lan, which does not know it: not in order are %v, want these points", got)
 	}
 	if got := faults(add(t, b, asPeer(t, a))); len(got) != 0 {
 		t.Errorf("both know each other: not in order are %v", got)
@@ -92,8 +92,8 @@ func TestPeersWithoutDNS(t *testing.T) {
 	}
 }
 
-// TestAnotherThanMeant: what answers and is not the gateway that was meant is
-// refused, and changes nothing.
+// TestAnotherThanMeant: a server that is not the intended gateway is refused, and
+// nothing changes.
 func TestAnotherThanMeant(t *testing.T) {
 	n := testnet.New(t)
 	a, b, c := n.StartApart("a.lan"), n.StartApart("b.lan"), n.StartApart("c.lan")
@@ -119,16 +119,16 @@ func TestAnotherThanMeant(t *testing.T) {
 		Pin: right.Pin}); err == nil {
 		t.Error("a gateway became a peer of itself")
 	}
-	// One that does not answer yet is kept; its line says what is wrong.
+	// A gateway that does not answer yet is kept; its line says what is wrong.
 	b.Stop()
 	if got := faults(add(t, a, right)); len(got) != 1 || got[0] != "address" {
 		t.Errorf("b.lan does not run: not in order are %v, want address", got)
 	}
 }
 
-// TestForgedPeer: who is not the peer's gateway cannot write as its domain,
-// neither without a signature nor with a key of his own, which DNS even
-// publishes.
+// TestForgedPeer: a caller other than the peer's gateway cannot write as its domain. It
+// cannot do so without a signature, nor with a key of its own, even if DNS publishes
+// that key.
 func TestForgedPeer(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.StartApart("a.lan"), n.StartApart("b.lan")
@@ -172,8 +172,8 @@ func TestForgedPeer(t *testing.T) {
 	}
 }
 
-// TestOnlyThePeer: that the gateway goes to a peer's address is for that peer; a
-// domain that publishes the same address is not delivered there.
+// TestOnlyThePeer: the gateway goes to a peer's address only for that peer. A domain
+// that publishes the same address is not delivered there.
 func TestOnlyThePeer(t *testing.T) {
 	n := testnet.New(t)
 	a, b := n.StartApart("a.lan"), n.StartApart("b.lan")
@@ -189,8 +189,8 @@ func TestOnlyThePeer(t *testing.T) {
 	eventuallyRetrying(t, alice, sent.MessageID, "there is no domain b.lan")
 }
 
-// eventuallyRetrying waits until a message waits for another attempt because of
-// what the text says.
+// eventuallyRetrying waits until a message waits for another attempt because of the
+// error in the text.
 func eventuallyRetrying(t *testing.T, p *testnet.Person, id amtp.MessageID, text string) {
 	t.Helper()
 	s := p.Hears(id, amtp.StatusRetrying)

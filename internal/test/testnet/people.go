@@ -53,7 +53,7 @@ func (p *Person) Send(subject string, to ...string) amtp.SendResult {
 	return p.Post(amtp.Message{Subject: subject, Payload: payload}, to...)
 }
 
-// Post sends a message that is written already.
+// Post sends a given message.
 func (p *Person) Post(m amtp.Message, to ...string) amtp.SendResult {
 	p.net.t.Helper()
 	m.Sender = p.Address

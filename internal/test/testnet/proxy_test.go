@@ -9,15 +9,15 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// way is from one person to another, through the proxy of the other's gateway.
+// way leads from one person to another, through the proxy of the other's gateway.
 type way struct {
 	from, to *testnet.Person
 	proxy    *testnet.Proxy
 	sent     []amtp.MessageID
 }
 
-// TestBadNetwork: whatever befalls the posts between gateways that write to each
-// other, every message arrives once and its sender hears that it did.
+// TestBadNetwork: whatever happens to the posts between gateways that write to each
+// other, every message arrives once, and its sender is told so.
 func TestBadNetwork(t *testing.T) {
 	slow.Test(t, "it waits for retries over a bad line")
 	const pairs, rounds, each = 4, 5, 3
@@ -61,13 +61,13 @@ func TestBadNetwork(t *testing.T) {
 			delete(got, id)
 		}
 		if len(got) > 0 {
-			t.Errorf("%s has what nobody sent, perhaps a report of a failure: %v", w.to.Address, got)
+			t.Errorf("%s has messages that no test sent, perhaps a bounce: %v", w.to.Address, got)
 		}
 		for kind, times := range w.proxy.Seen() {
 			seen[kind] += times
 		}
 	}
-	t.Logf("what befell the posts: %v", seen)
+	t.Logf("the disturbances of the posts: %v", seen)
 	if len(seen) != 13 {
 		t.Errorf("%d kinds of disturbance in %d schedules, want all 13: %v", len(seen), rounds*len(ways), seen)
 	}

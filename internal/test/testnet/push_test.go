@@ -11,15 +11,15 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// TestPushBetweenDomains: a message of another domain is pushed with what its
-// signature proved, and the endpoint's answer goes back, signed.
+// TestPushBetweenDomains: a message of another domain is pushed together with the
+// result of its signature. The endpoint's answer goes back, signed.
 func TestPushBetweenDomains(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
 	b := n.Start("b.example")
 	bodies := make(chan string, 1)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what is missing shows below
+		body, _ := io.ReadAll(r.Body) // a missing part shows below
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"accepted","response":{"price":1.50}}`)
 		bodies <- string(body)

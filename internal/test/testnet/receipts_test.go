@@ -12,7 +12,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// statusUntil waits until a message's only recipient is as wanted, and returns it.
+// statusUntil waits until the state of a message's only recipient is as wanted, and
+// returns it.
 func statusUntil(t *testing.T, p *testnet.Person, id amtp.MessageID,
 	want func(amtp.RecipientStatus) bool) amtp.RecipientStatus {
 	t.Helper()
@@ -44,7 +45,7 @@ func read(t *testing.T, p *testnet.Person, id amtp.MessageID) {
 	}
 }
 
-// untold checks that a sender knows no more than that the message is delivered.
+// untold checks that a sender is told only that the message is delivered.
 func untold(t *testing.T, who string, p *testnet.Person, id amtp.MessageID) {
 	t.Helper()
 	s, err := p.Client.Status(t.Context(), id)
@@ -53,14 +54,14 @@ func untold(t *testing.T, who string, p *testnet.Person, id amtp.MessageID) {
 	}
 	if r := s.Recipients[0]; r.Status != amtp.StatusDelivered || r.Read || r.Acknowledged || !r.ReadAt.IsZero() ||
 		!r.AcknowledgedAt.IsZero() {
-		t.Errorf("%s hears %+v, want delivered and no more", who, r)
+		t.Errorf("%s is told %+v, want delivered and no more", who, r)
 	}
 }
 
-// TestReceiptsCross: of three gateways the one that bob has written to is told
-// what he reads and acknowledges, also after bob's gateway was stopped in between.
-// One that he never wrote to and one that does not ask are told nothing. What is
-// told goes together in few calls, and is in nobody's inbox.
+// TestReceiptsCross: of three gateways, the one to which bob has written is told what
+// he reads and acknowledges, also if bob's gateway was stopped meanwhile. A gateway to
+// which he never wrote is told nothing, and neither is one that asks for no receipts.
+// Receipts go together in few calls, and appear in no inbox.
 func TestReceiptsCross(t *testing.T) {
 	n := testnet.New(t)
 	a, b, c, silent := n.Start("a.example"), n.Start("b.example"), n.Start("c.example"), n.Start("silent.example")
@@ -95,17 +96,17 @@ func TestReceiptsCross(t *testing.T) {
 		read(t, bob, id)
 	}
 	bob.Ack(got["two"])
-	b.Stop() // perhaps nothing was told yet
+	b.Stop() // perhaps no receipt was sent yet
 	b.Run()
 	for subject, id := range sent {
 		if r := statusUntil(t, alice, id, isRead); r.ReadAt.IsZero() || r.Status != amtp.StatusDelivered ||
 			r.LocalDelivery {
-			t.Errorf("of %s alice hears %+v, want read with the time", subject, r)
+			t.Errorf("for %s alice is told %+v, want read with the time", subject, r)
 		}
 	}
 	if r := statusUntil(t, alice, sent["two"], isAcked); r.AcknowledgedAt.IsZero() ||
 		r.AcknowledgedAt.Before(r.DeliveredAt.Time) {
-		t.Errorf("alice hears %+v, want acknowledged with a time behind the delivery", r)
+		t.Errorf("alice is told %+v, want acknowledged at a time after the delivery", r)
 	}
 	untold(t, "the stranger", carol, stranger)
 	untold(t, "who does not ask", sam, unasked)
@@ -127,8 +128,9 @@ func TestReceiptsCross(t *testing.T) {
 	}
 }
 
-// TestReceiptsByPolicy: the operator tells every verified domain, an agent nobody,
-// and a stranger who proves nothing hears nothing, not even when it comes again.
+// TestReceiptsByPolicy: the operator allows receipts to every verified domain, and an
+// agent to none. A stranger that proves nothing gets none, not even when it sends the
+// message again.
 func TestReceiptsByPolicy(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -158,12 +160,12 @@ func TestReceiptsByPolicy(t *testing.T) {
 	a := w.post(l.bytes())
 	if r := a.result.Recipients; !a.replayed || len(r) != 1 || r[0].Acknowledged || r[0].Read ||
 		!r[0].AcknowledgedAt.IsZero() {
-		t.Errorf("who comes again hears %s (replayed %t), want delivered and no more", a.text, a.replayed)
+		t.Errorf("a repeated message is answered %s (replayed %t), want delivered and no more", a.text, a.replayed)
 	}
 }
 
-// TestForgedReceipts: what does not come from the recipient's own gateway, signed
-// by it, changes nothing, and nobody learns from the answer what there is.
+// TestForgedReceipts: a receipt that the recipient's own gateway did not sign changes
+// nothing. The answer does not show which messages exist.
 func TestForgedReceipts(t *testing.T) {
 	w := openWorld(t)
 	w.net.Start("peer.example")
@@ -217,7 +219,7 @@ func TestForgedReceipts(t *testing.T) {
 	if n := w.stored(); n != 1 {
 		t.Errorf("%d messages are stored, want alice's alone", n)
 	}
-	own := w.newDomain(true) // a domain that says so of its own recipient
+	own := w.newDomain(true) // a domain that reports on its own recipient
 	mine := alice.Post(amtp.Message{Payload: []byte(`1`)}, "ann@"+own.name).MessageID
 	l := receipts(own, "amtp-receipts", "amtp-receipts", "ann@"+own.name)
 	l["payload"].(map[string]any)["receipts"].([]any)[0].(map[string]any)["message_id"] = string(mine)
@@ -226,6 +228,6 @@ func TestForgedReceipts(t *testing.T) {
 	}
 	s, err := alice.Client.Status(t.Context(), mine)
 	if err != nil || s.Recipients[0].Acknowledged || s.Recipients[0].Read {
-		t.Errorf("of a message that never got there alice hears %+v, %v", s.Recipients, err)
+		t.Errorf("for a message that never arrived there alice is told %+v, %v", s.Recipients, err)
 	}
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// Reference plays the protocol's reference gateway as others see it, with what
-// it does wrong: it knows a message by its idempotency key alone, whoever sent it
-// and to whomever, repeats its first answer to that key for a day, has an inbox
-// for every name, and overwrites a message whose id comes a second time: who had
-// it has it no more.
+// Reference plays the protocol's reference gateway as other gateways see it, with its
+// mistakes. It recognises a message by its idempotency key alone, whoever sent it and
+// to whomever. It repeats its first answer to that key for a day. It has an inbox for
+// every name. A message whose id comes a second time overwrites the first one, whose
+// recipients then no longer have it.
 type Reference struct {
 	Domain amtp.Domain
 	net    *Net
@@ -33,17 +33,17 @@ type Reference struct {
 	stored  []refStored
 	failing map[string]int    // by address: how often delivery to it fails
 	refused map[string]string // by address: the code with which its messages are refused
-	mute    int               // answers that are lost on their way
+	mute    int               // the number of next answers that are lost
 	conns   int
 }
 
-// refStored is a message with who of its recipients has it.
+// refStored is a message with the recipients that have it.
 type refStored struct {
 	RefMessage
 	has []string
 }
 
-// RefPost is a request that arrived, and the answer.
+// RefPost is a request that arrived, and its answer.
 type RefPost struct {
 	Header http.Header
 	Proto  string
@@ -52,8 +52,8 @@ type RefPost struct {
 	Answer string
 }
 
-// RefMessage are the members that the reference gateway reads, less those that
-// it ignores.
+// RefMessage has the members that the reference gateway reads, without those that it
+// ignores.
 type RefMessage struct {
 	MessageID      string          `json:"message_id"`
 	IdempotencyKey string          `json:"idempotency_key"`
@@ -81,8 +81,8 @@ type refAnswer struct {
 	body   string
 }
 
-// Reference runs a reference gateway for the domain and publishes it as that
-// one is published: it does not say that it signs.
+// Reference runs a reference gateway for the domain and publishes it as the real one
+// is: without the statement that it signs.
 func (n *Net) Reference(domain string) *Reference {
 	n.t.Helper()
 	d, err := amtp.ParseDomain(domain)
@@ -130,15 +130,15 @@ func (n *Net) Reference(domain string) *Reference {
 	return r
 }
 
-// Fail has the next n deliveries to the address fail.
+// Fail makes the next n deliveries to the address fail.
 func (r *Reference) Fail(address string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failing[address] = n
 }
 
-// Refuse has messages for the address refused with the code, or taken again when
-// it is "".
+// Refuse makes messages for the address be refused with the code, or accepted again
+// when the code is "".
 func (r *Reference) Refuse(address, code string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,21 +152,21 @@ func (r *Reference) Conns() int {
 	return r.conns
 }
 
-// Mute loses the next n answers on their way.
+// Mute loses the next n answers.
 func (r *Reference) Mute(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mute = n
 }
 
-// Posts returns what arrived.
+// Posts returns the requests that arrived.
 func (r *Reference) Posts() []RefPost {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.posts)
 }
 
-// Inbox returns what an address has.
+// Inbox returns the messages of an address.
 func (r *Reference) Inbox(address string) (list []RefMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -209,7 +209,7 @@ func (r *Reference) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(answer.status)
-	_, _ = io.WriteString(w, answer.body) // who hung up is not told
+	_, _ = io.WriteString(w, answer.body) // a caller that hung up gets no answer
 }
 
 func refuse(code, detail, why string) refAnswer {

@@ -13,9 +13,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// TestToReference: a message to several recipients at a reference gateway goes
-// there once for each, in the form that it takes, and every one of them has it
-// once.
+// TestToReference: a message to several recipients at a reference gateway is posted
+// once for each recipient, in the form that it accepts. Every recipient has it once.
 func TestToReference(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -53,7 +52,7 @@ func TestToReference(t *testing.T) {
 	}
 }
 
-// copyID is the id under which a further recipient of a domain gets a message.
+// copyID returns the id under which a further recipient of a domain gets a message.
 func copyID(t *testing.T, id amtp.MessageID, address string) amtp.MessageID {
 	t.Helper()
 	a, err := amtp.ParseAddress(address)
@@ -73,10 +72,10 @@ func once(t *testing.T, ref *testnet.Reference, names ...string) {
 	}
 }
 
-// TestReferencePartialFailure: recipients that the reference gateway failed to
-// deliver to are tried again under a new key, because it repeats its answer to the
-// old one, and under the id that each had; in whatever order they are named, and
-// nobody loses or doubles a message by it.
+// TestReferencePartialFailure: recipients to which the reference gateway failed to
+// deliver are tried again. Each retry has a new key, because the gateway repeats its
+// answer to the old one, and the recipient's former id. In whatever order the
+// recipients are named, none loses a message or gets it twice.
 func TestReferencePartialFailure(t *testing.T) {
 	for _, order := range []string{"bob carol dan", "dan carol bob"} {
 		t.Run(order, func(t *testing.T) {
@@ -111,8 +110,8 @@ func TestReferencePartialFailure(t *testing.T) {
 	}
 }
 
-// TestReferenceAnswerLost: an answer that is lost leads to another post for that
-// recipient under the same id and key, which the reference gateway recognises.
+// TestReferenceAnswerLost: after a lost answer the message is posted again for that
+// recipient under the same id and key, and the reference gateway recognises it.
 func TestReferenceAnswerLost(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -136,9 +135,9 @@ func TestReferenceAnswerLost(t *testing.T) {
 	once(t, ref, "bob", "carol")
 }
 
-// TestReferenceRefuses: a refusal of the reference gateway reaches the sender as
-// what it is, the operator's log with its reason; when its cause is gone a redrive
-// delivers the message, and takes it from nobody else.
+// TestReferenceRefuses: the sender is told the refusal of the reference gateway, and
+// the operator's log has its reason. When the cause is gone, a redrive delivers the
+// message. No other recipient loses a message by that.
 func TestReferenceRefuses(t *testing.T) {
 	for _, order := range [][]string{{"bob@ref.example", "carol@ref.example"},
 		{"carol@ref.example", "bob@ref.example"}} {
@@ -167,7 +166,7 @@ func TestReferenceRefuses(t *testing.T) {
 				t.Errorf("the report says %s", report.Payload)
 			}
 			if log := g.Log(); !strings.Contains(log, "Request validation failed") {
-				t.Error("the log does not have what the other side said")
+				t.Error("the log does not have the other side's error")
 			}
 			ref.Refuse("carol@ref.example", "")
 			if did, err := g.Operator().Redrive(t.Context(),
@@ -180,8 +179,8 @@ func TestReferenceRefuses(t *testing.T) {
 	}
 }
 
-// TestReferenceMany: fifty recipients of one domain are fifty posts on the same
-// few connections.
+// TestReferenceMany: fifty recipients of one domain cause fifty posts on the same few
+// connections.
 func TestReferenceMany(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -199,12 +198,12 @@ func TestReferenceMany(t *testing.T) {
 		}
 	}
 	if posts, conns := len(ref.Posts()), ref.Conns(); posts != 50 || conns > 8 {
-		t.Errorf("%d posts on %d connections, want 50 on 8 at the most", posts, conns)
+		t.Errorf("%d posts on %d connections, want 50 on at most 8", posts, conns)
 	}
 }
 
-// TestReferenceReplies: what a message answers reaches the reference gateway in
-// whatever form its sender knows it.
+// TestReferenceReplies: a reply names the answered message to the reference gateway by
+// the id that its sender there knows.
 func TestReferenceReplies(t *testing.T) {
 	n := testnet.New(t)
 	n.Start("a.example")
@@ -239,7 +238,8 @@ const (
 	refKey = "62def701-eba2-421a-8c20-f7c5a6f7d33d"
 )
 
-// taken checks what a reference gateway hears of a message that was taken.
+// taken checks the answer that a reference gateway gets for a message that was
+// accepted.
 func taken(t *testing.T, r testnet.RefResult, id, to string) amtp.SendResult {
 	t.Helper()
 	var s amtp.SendResult
@@ -277,9 +277,8 @@ func raw(t *testing.T, g *testnet.Gateway, p *testnet.Person, id string) string 
 	return string(text)
 }
 
-// TestFromReference: a reference gateway posts one message once for every
-// recipient, under one id and key; every one of them has it once, however often
-// it is posted.
+// TestFromReference: a reference gateway posts one message once for every recipient,
+// under one id and key. Every recipient has it once, however often it is posted.
 func TestFromReference(t *testing.T) {
 	n := testnet.New(t)
 	g := n.Start("a.example")
@@ -288,7 +287,7 @@ func TestFromReference(t *testing.T) {
 	for _, name := range names {
 		n.As(name + "@a.example")
 	}
-	for range 2 { // and then it tries again, not having heard
+	for range 2 { // and then it tries again, because it got no answer
 		for _, name := range names {
 			to := name + "@a.example"
 			body := ref.RefBody("ann", to, refID, refKey, map[string]string{
@@ -317,7 +316,7 @@ func TestFromReference(t *testing.T) {
 		}
 		p.Ack(got.MessageID)
 	}
-	// Also behind the acknowledgement.
+	// Also after the acknowledgement.
 	taken(t, ref.Post(g, "/v1/messages", ref.RefBody("ann", "alice@a.example", refID, refKey, map[string]string{
 		"attachments":  `[{"filename":"a","content_type":"t/p","size":1,"hash":"md5:ab","url":"http://h/x"}]`,
 		"coordination": `{"type":"parallel","timeout":60,"required_responses":["alice@a.example"]}`,
@@ -328,9 +327,9 @@ func TestFromReference(t *testing.T) {
 	}
 }
 
-// TestReferenceIDCollision: two senders that use one id, one of them perhaps to
-// hide the other's message, both arrive; each gateway hears of the id that it
-// sent, and an answer names the id that its receiver knows.
+// TestReferenceIDCollision: two senders use one id, one of them perhaps to hide the
+// other's message. Both messages arrive. Each gateway is told the id that it sent, and
+// an answer names the id that its receiver knows.
 func TestReferenceIDCollision(t *testing.T) {
 	n := testnet.New(t)
 	g := n.Start("a.example")
@@ -357,8 +356,8 @@ func TestReferenceIDCollision(t *testing.T) {
 	}
 }
 
-// TestReferenceAnswer: an answer from a reference gateway finds the message that
-// it answers, by the id under which each of its recipients has it.
+// TestReferenceAnswer: an answer from a reference gateway finds the message that it
+// answers, by the id under which each recipient has that message.
 func TestReferenceAnswer(t *testing.T) {
 	n := testnet.New(t)
 	g := n.Start("a.example")
@@ -380,8 +379,8 @@ func TestReferenceAnswer(t *testing.T) {
 	}
 }
 
-// TestReferenceIsNotRedirected: no answer to a post is a redirect, which the
-// reference gateway would follow with a GET and take for success.
+// TestReferenceIsNotRedirected: no answer to a post is a redirect. The reference
+// gateway would follow it with a GET and take the result for success.
 func TestReferenceIsNotRedirected(t *testing.T) {
 	n := testnet.New(t)
 	g := n.Start("a.example")
@@ -406,9 +405,9 @@ func TestReferenceIsNotRedirected(t *testing.T) {
 	}
 }
 
-// TestReferenceUnknownRecipient: a reference gateway hears by the status that
-// there is nobody, whether it posts for that recipient first or last, and its
-// other recipients have the message.
+// TestReferenceUnknownRecipient: the status tells a reference gateway that a recipient
+// does not exist, whether it posts for that recipient first or last. Its other
+// recipients have the message.
 func TestReferenceUnknownRecipient(t *testing.T) {
 	for _, order := range []string{"nobody alice nobody", "alice nobody alice"} {
 		t.Run(order, func(t *testing.T) {

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// What the reference gateway asks of a message.
+// The forms that the reference gateway demands in a message.
 var (
 	refSchema = regexp.MustCompile(`^agntcy:\w+\.\w+\.v\d+$`)
 	refHash   = regexp.MustCompile(`^(sha256|sha512|md5):[0-9a-fA-F]+$`)
 )
 
-// refUUID is the shape that it asks of an id: it looks at the hyphens, the
-// version and the variant.
+// refUUID reports whether the reference gateway accepts an id: it checks the hyphens,
+// the version and the variant.
 func refUUID(s string, version byte) bool {
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' && s[14] == version &&
 		strings.IndexByte("89abAB", s[19]) >= 0
 }
 
-// wrong says what the reference gateway finds wrong with a message.
+// wrong returns what the reference gateway finds wrong with a message, "" for nothing.
 func (m *RefMessage) wrong() string {
 	switch {
 	case m.MessageID != "" && !refUUID(m.MessageID, '7'):
@@ -55,9 +55,9 @@ func (m *RefMessage) wrong() string {
 	return ""
 }
 
-// RefBody writes a message as the reference gateway does: all fifteen members in
-// the order of their names, null or "" for what it does not have, whole seconds.
-// more replaces members by name, each with its JSON.
+// RefBody writes a message as the reference gateway does: all fifteen members in the
+// order of their names, null or "" for a member without a value, whole seconds. more
+// replaces members by name, each with its JSON.
 func (r *Reference) RefBody(from, to, id, key string, more map[string]string) string {
 	members := map[string]string{
 		"attachments": "null", "coordination": "null", "headers": "null", "idempotency_key": quote(key),
@@ -87,7 +87,7 @@ func quote(s string) string {
 	return string(b)
 }
 
-// RefResult is what the reference gateway hears, byte for byte but for the
+// RefResult is the answer that the reference gateway gets, byte for byte except for the
 // header.
 type RefResult struct {
 	*http.Response
@@ -95,7 +95,7 @@ type RefResult struct {
 }
 
 // Post sends a body to the gateway as the reference gateway does: over HTTP/1.1,
-// without ALPN, on a connection of its own.
+// without ALPN, on a new connection.
 func (r *Reference) Post(to *Gateway, path, body string) RefResult {
 	t := r.net.t
 	t.Helper()

@@ -8,8 +8,8 @@ import (
 	"github.com/amtp-go/amtp/internal/test/testnet"
 )
 
-// TestRotationUnderLoad: while letters flow, their domain changes its key twice.
-// Every one of them arrives at the first try, and verified.
+// TestRotationUnderLoad: the domain changes its key twice while it sends letters. Every
+// letter arrives at the first try, and verified.
 func TestRotationUnderLoad(t *testing.T) {
 	n := testnet.New(t)
 	a := n.Start("a.example")
@@ -17,7 +17,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	alice, bob := n.As("alice@a.example"), n.As("bob@b.example")
 	const rounds, each = 3, 40
 	sent := make(chan amtp.MessageID, rounds*each)
-	half := make(chan struct{}, rounds) // of a round is sent
+	half := make(chan struct{}, rounds) // half of a round is sent
 	go func() {
 		defer close(sent)
 		for i := range rounds * each {
@@ -47,7 +47,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	selectors := map[string]int{}
 	for _, m := range bob.Receives(rounds * each) {
 		if m.Trust != amtp.TrustVerified {
-			t.Errorf("letter %s stands as %s, %+v; want verified", m.Subject, m.Trust, m.Authentication)
+			t.Errorf("letter %s is shown as %s, %+v; want verified", m.Subject, m.Trust, m.Authentication)
 		}
 		selectors[m.Authentication.Selector]++
 	}
