@@ -32,7 +32,7 @@ func (d *Server) handler(tcp bool) dns.HandlerFunc {
 	}
 }
 
-// answer counts the question and returns the answer to it, nil for none.
+// answer counts the question and returns its answer, nil for none.
 func (d *Server) answer(q *dns.Msg, tcp bool) *dns.Msg {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,8 +99,8 @@ func (d *Server) fill(m *dns.Msg, name string, typ uint16) {
 	m.Ns = d.authority(name)
 }
 
-// of returns the records of one type. A question for A moves on to the next
-// round of addresses.
+// of returns the records of one type. A question for A moves on to the next round of
+// addresses.
 func (r *records) of(name string, typ uint16) []dns.RR {
 	switch typ {
 	case dns.TypeTXT:

@@ -26,12 +26,12 @@ const (
 	Silent                    // no answer at all
 	Truncating                // over UDP only the hint to ask over TCP
 	WithoutEDNS               // FORMERR for a question with EDNS, as old servers do
-	OtherQuestion             // an answer to another question
+	OtherQuestion             // an answer to a different question
 )
 
-// Server is a name server on a loopback address, over UDP and TCP. Its records can
-// be changed while it runs. It answers for every name: one that has no records,
-// and none below it, does not exist.
+// Server is a name server on a loopback address, over UDP and TCP. Its records can be
+// changed while it runs. It answers for every name. A name without records, and with
+// none below it, does not exist.
 type Server struct {
 	addr    netip.AddrPort
 	servers []*dns.Server
@@ -43,7 +43,7 @@ type Server struct {
 	byTCP map[string]int
 }
 
-// records are what is published at one name.
+// records are the records of one name.
 type records struct {
 	txt    []dns.RR
 	cname  []dns.RR
@@ -69,8 +69,8 @@ func New(t testing.TB) *Server {
 	return d
 }
 
-// listen opens the same port for UDP and TCP, which another process may have
-// taken for one of them.
+// listen opens the same port for UDP and TCP. It tries again when another process has
+// the port for one of them.
 func (d *Server) listen() (err error) {
 	for range 20 {
 		var udp net.PacketConn
@@ -131,13 +131,13 @@ func (d *Server) SOA(name string, ttl, minimum time.Duration) {
 	})
 }
 
-// Addrs publishes addresses at name: each question for A gets the next of the
-// rounds, and the last one stays.
+// Addrs publishes addresses at name. Each question for A gets the next round, and the
+// last round stays.
 func (d *Server) Addrs(name string, rounds ...[]netip.Addr) {
 	d.change(name, func(r *records) { r.rounds = rounds })
 }
 
-// Remove takes all records of name away.
+// Remove removes all records of name.
 func (d *Server) Remove(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,7 +175,7 @@ func (d *Server) change(name string, do func(*records)) {
 	do(d.names[key(name)])
 }
 
-// key is the form of a name under which the server knows it.
+// key returns the form in which the server stores a name.
 func key(name string) string {
 	if name == "" {
 		return ""
@@ -187,8 +187,8 @@ func header(name string, typ uint16, ttl time.Duration) dns.RR_Header {
 	return dns.RR_Header{Name: dns.Fqdn(name), Rrtype: typ, Class: dns.ClassINET, Ttl: uint32(ttl / time.Second)}
 }
 
-// strs splits a text into strings of at most 255 bytes, in the form of a zone
-// file, which is what the library keeps.
+// strs splits a text into strings of at most 255 bytes, in the form of a zone file,
+// which the library stores.
 func strs(text string) []string {
 	out := []string{}
 	for more := true; more; more = text != "" {

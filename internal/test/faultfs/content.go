@@ -9,18 +9,18 @@ import (
 	"slices"
 )
 
-// sector is what a disk writes whole or not at all.
+// sector is the unit that a disk writes whole or not at all.
 const sector = 512
 
-// content is what a disk knows of one file.
+// content is the state of one file on the disk.
 type content struct {
 	durable []byte   // as of the last sync
-	pending []change // since then, in order
+	pending []change // changes since then, in order
 	failed  int      // how many syncs failed
-	err     error    // of the last of them
+	err     error    // of the last failed sync
 	named   bool     // its name in the directory is durable
 	deleted bool
-	gone    bool     // and that is durable
+	gone    bool     // and whether that is durable
 	before  *content // the file of the same name that was deleted
 }
 
@@ -42,7 +42,7 @@ func (c *content) sync() {
 	c.pending, c.named = nil, true
 }
 
-// apply does the change to a file.
+// apply applies the change to a file.
 func (w change) apply(to []byte) []byte {
 	end := int(w.off) + len(w.data)
 	if w.truncate && len(to) > end {
@@ -55,20 +55,20 @@ func (w change) apply(to []byte) []byte {
 	return to
 }
 
-// Loss is what a failure does to writes that were not synced.
+// Loss is the effect of a failure on writes that were not synced.
 type Loss int
 
 // The kinds of loss.
 const (
-	// Killed: only the process died, and the system writes all that it was given.
+	// Killed: only the process died, and the system writes all data that it has.
 	Killed Loss = iota
-	// Unsynced: all that was not synced is lost.
+	// Unsynced: all data that was not synced is lost.
 	Unsynced
-	// Tail: the disk worked in order and stopped within one write.
+	// Tail: the disk wrote in order and stopped within one write.
 	Tail
-	// Scattered: the disk wrote any of the sectors.
+	// Scattered: the disk wrote some of the sectors, in any order.
 	Scattered
-	// Losses is how many kinds there are.
+	// Losses is the number of kinds.
 	Losses
 )
 
@@ -77,8 +77,8 @@ func (l Loss) String() string {
 	return [...]string{"killed", "unsynced lost", "tail lost", "sectors scattered"}[l]
 }
 
-// Restore turns the power off and writes into dir what is left of each file.
-// chance decides what is left to it.
+// Restore turns the power off and writes the surviving part of each file into dir.
+// chance decides which part survives.
 func (d *Disk) Restore(dir string, loss Loss, chance *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,7 +95,7 @@ func (d *Disk) Restore(dir string, loss Loss, chance *rand.Rand) error {
 // paths returns the files that were ever opened, in order.
 func (d *Disk) paths() []string { return slices.Sorted(maps.Keys(d.files)) }
 
-// left returns what is left of the file, false when nothing is.
+// left returns the surviving content of the file, false if the file is gone.
 func (c *content) left(loss Loss, chance *rand.Rand) ([]byte, bool) {
 	switch {
 	case c == nil:
@@ -138,7 +138,7 @@ func (c *content) survivors(loss Loss, chance *rand.Rand) []change {
 	}
 	var kept []change
 	for _, w := range c.pending {
-		odds := chance.IntN(5) // of four: none, some or all of a write
+		odds := chance.IntN(5) // out of four: none, some or all of a write
 		for _, s := range w.sectors() {
 			if chance.IntN(4) < odds {
 				kept = append(kept, s)

@@ -1,12 +1,12 @@
-// Package faultfs is a disk for tests of a store: an SQLite VFS over the
-// system's, or over memory, that fails a chosen call, runs full, and loses power.
+// Package faultfs is a disk for tests of a store. It is an SQLite VFS over the system's
+// VFS, or over memory, that fails a chosen call, runs full, and loses power.
 //
-// It remembers for every file what was synced and what was written since. When
-// the power is off nothing is written any more, and Restore writes what a disk
-// would still have: everything that was synced, and of the rest nothing,
-// everything, or a random choice of sectors. A sync that fails loses what it
-// should have synced, as Linux does: it says so once to everybody who has the file
-// open, and a second try that succeeds proves nothing.
+// It remembers for every file what was synced and what was written since. When the
+// power is off, nothing more is written. Restore then writes what a disk would still
+// have: everything that was synced, and of the rest nothing, everything, or a random
+// choice of sectors. A sync that fails loses the data that it should have synced, as on
+// Linux. The error goes once to each program that has the file open, and a second try
+// that succeeds proves nothing.
 package faultfs
 
 import (
@@ -39,19 +39,19 @@ const (
 // A Call is one call that changes a file.
 type Call struct {
 	Op   Op
-	File string // its base name
-	Off  int64  // where it is written, or the size after a truncation
-	Data []byte // what is written; not to be kept
+	File string // the base name of the file
+	Off  int64  // the offset of the write, or the size after a truncation
+	Data []byte // the written bytes; the callee must not keep them
 }
 
 // A Fault says which calls fail, and how.
 type Fault struct {
 	Ops     Op     // which calls are counted
-	File    string // only of files whose name ends so; "" is all
+	File    string // only files whose name ends with it; "" means all
 	N       int    // the first call that fails, from 1
-	Err     error  // what it returns
-	Lasting bool   // all that follow fail as well, until Heal
-	Cut     bool   // instead, the power goes off just before the call
+	Err     error  // its error
+	Lasting bool   // all later calls fail as well, until Heal
+	Cut     bool   // instead of an error, the power goes off just before the call
 }
 
 // Disk is one disk. Its methods may be called while the store works.
@@ -63,12 +63,12 @@ type Disk struct {
 	Done func(Call)
 
 	below  vfs.VFSFilename
-	there  func(path string) ([]byte, error) // what a file of below contains
+	there  func(path string) ([]byte, error) // the content of a file of below
 	mu     sync.Mutex
 	files  map[string]*content // by path
 	fault  Fault
 	seen   int    // calls that the fault counted
-	hits   int    // calls that failed
+	hits   int    // the number of calls that failed
 	failed []Call // those calls
 	calls  int
 	off    bool
@@ -84,15 +84,15 @@ func New(t testing.TB) *Disk {
 	return d
 }
 
-// Fail arms a fault in the place of the one before.
+// Fail sets a fault in place of the one before.
 func (d *Disk) Fail(f Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fault, d.seen, d.hits, d.failed = f, 0, 0, nil
 }
 
-// Heal lets everything succeed again that is not prevented by a power cut. What
-// has failed stays on record.
+// Heal ends the fault. Calls succeed again unless the power is off. Hits and Failed
+// still report earlier failures.
 func (d *Disk) Heal() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,7 +106,7 @@ func (d *Disk) Hits() int {
 	return d.hits
 }
 
-// Failed reports whether such a call on the file of that name has failed since
+// Failed reports whether a call of that kind on the file of that name has failed since
 // Fail.
 func (d *Disk) Failed(op Op, name string) bool {
 	d.mu.Lock()
@@ -114,15 +114,15 @@ func (d *Disk) Failed(op Op, name string) bool {
 	return slices.ContainsFunc(d.failed, func(c Call) bool { return c.Op == op && c.File == name })
 }
 
-// Calls returns how many calls there were that change a file.
+// Calls returns the number of calls so far that change a file.
 func (d *Disk) Calls() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.calls
 }
 
-// Limit makes the disk full for writes that make a file grow by more than room
-// returns. nil is no limit.
+// Limit makes the disk full for writes that would make a file grow by more than room
+// returns. nil means no limit.
 func (d *Disk) Limit(room func() int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,8 +145,8 @@ func (d *Disk) Off() bool {
 
 var errOff = fmt.Errorf("the power is off: %w", syscall.EIO)
 
-// begin counts a call and returns the error with which it fails. The lock is
-// held.
+// begin counts a call and returns the error with which it fails. The caller holds the
+// lock.
 func (d *Disk) begin(op Op, path string) error {
 	if d.off {
 		return errOff
@@ -175,7 +175,7 @@ func (d *Disk) done(op Op, path string, off int64, data []byte) {
 	}
 }
 
-// Open opens a file that has no name.
+// Open opens a file without a name.
 func (d *Disk) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	return d.below.Open(name, flags)
 }
@@ -204,7 +204,7 @@ func (d *Disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 	return &file{File: inner, disk: d, path: path, content: c, told: c.failed}, flags, nil
 }
 
-// Delete removes a file. Until the directory is synced it may come back.
+// Delete removes a file. Until the directory is synced the file may come back.
 func (d *Disk) Delete(name string, syncDir bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -222,7 +222,7 @@ func (d *Disk) Delete(name string, syncDir bool) error {
 	return nil
 }
 
-// Access reports whether a file is there.
+// Access reports whether a file exists.
 func (d *Disk) Access(name string, flags vfs.AccessFlag) (bool, error) {
 	return d.below.Access(name, flags)
 }
@@ -236,10 +236,10 @@ type file struct {
 	disk    *Disk
 	path    string
 	content *content
-	told    int // of how many failed syncs
+	told    int // how many failed syncs it has reported
 }
 
-// SharedMemory is the index of the WAL, which dies with the machine.
+// SharedMemory is the index of the WAL. It does not survive a power cut.
 func (f *file) SharedMemory() vfs.SharedMemory {
 	if below, ok := f.File.(vfs.FileSharedMemory); ok {
 		return below.SharedMemory()
@@ -273,7 +273,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// fits reports whether there is room for the file to end at end.
+// fits reports whether the disk has room for the file to end at end.
 func (f *file) fits(end int64) error {
 	if f.disk.room == nil {
 		return nil
@@ -289,13 +289,13 @@ func (f *file) fits(end int64) error {
 	return nil
 }
 
-// Sync makes durable what was written to the file by anybody.
+// Sync makes all writes to the file durable, whoever made them.
 func (f *file) Sync(vfs.SyncFlag) error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if err := f.disk.begin(Sync, f.path); err != nil {
 		if !f.disk.off {
-			f.content.pending = nil // lost, though it can still be read
+			f.content.pending = nil // lost, although it can still be read
 			f.content.failed++
 			f.content.err, f.told = err, f.content.failed
 		}
@@ -313,8 +313,8 @@ func (f *file) Sync(vfs.SyncFlag) error {
 	return nil
 }
 
-// syncNames makes durable which files there are: the first sync of a new
-// journal is one of the directory as well.
+// syncNames makes the names of the files durable: the first sync of a new journal also
+// syncs the directory.
 func (d *Disk) syncNames() {
 	for _, c := range d.files {
 		c.named, c.gone = true, c.deleted

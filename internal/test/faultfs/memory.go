@@ -13,10 +13,10 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// InMemory returns a disk like that of New whose files are in memory: those given,
-// by their names in dir, to begin with. In dir itself there is only the index of the
-// WAL, and what the store keeps there beside the database. Where the power goes off
-// often, Left is read instead of Restore.
+// InMemory returns a disk like that of New with its files in memory. It begins with the
+// given files, by their names in dir. dir itself holds only the index of the WAL, and
+// other files that the store keeps beside the database. Tests that turn the power off
+// often use Left instead of Restore.
 func InMemory(t testing.TB, dir string, files map[string][]byte) *Disk {
 	m := &memory{VFSFilename: vfs.Find("").(vfs.VFSFilename), files: make(map[string]*memoryFile)}
 	for name, data := range files {
@@ -29,11 +29,11 @@ func InMemory(t testing.TB, dir string, files map[string][]byte) *Disk {
 	return d
 }
 
-// Unplug ends the use of the disk. SQLite finds it no more.
+// Unplug ends the use of the disk. SQLite no longer finds it.
 func (d *Disk) Unplug() { vfs.Unregister(d.Name) }
 
-// Left turns the power off and returns what is left of each file, by its name in
-// the directory. chance decides what is left to it.
+// Left turns the power off and returns the surviving content of each file, by its name
+// in the directory. chance decides what survives.
 func (d *Disk) Left(loss Loss, chance *rand.Rand) map[string][]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -47,14 +47,14 @@ func (d *Disk) Left(loss Loss, chance *rand.Rand) map[string][]byte {
 	return files
 }
 
-// memory is a VFS of files in memory; those without a name are the system's.
+// memory is a VFS of files in memory. Files without a name are the system's.
 type memory struct {
 	vfs.VFSFilename
 	mu    sync.Mutex
 	files map[string]*memoryFile // by path
 }
 
-// there returns what a file contains.
+// there returns the content of a file.
 func (m *memory) there(path string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +64,7 @@ func (m *memory) there(path string) ([]byte, error) {
 	return slices.Clone(f.data), nil
 }
 
-// OpenFilename opens a file, and makes it if need be.
+// OpenFilename opens a file, and makes it if it does not exist.
 func (m *memory) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	path := name.String()
 	if path == "" {
@@ -83,7 +83,7 @@ func (m *memory) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File,
 	return &openMemory{memoryFile: f, shm: vfs.NewSharedMemory(path+"-shm", flags)}, flags, nil
 }
 
-// Delete removes a file. Who has it open goes on with it.
+// Delete removes a file. A connection that has it open can still use it.
 func (m *memory) Delete(path string, _ bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,7 +94,7 @@ func (m *memory) Delete(path string, _ bool) error {
 	return nil
 }
 
-// Access reports whether a file is there.
+// Access reports whether a file exists.
 func (m *memory) Access(path string, _ vfs.AccessFlag) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,13 +107,13 @@ type memoryFile struct {
 	data []byte
 
 	locks    sync.Mutex
-	shared   int  // who has a lock of any level
-	reserved bool // by one of them, as are the next two
+	shared   int  // the connections with a lock of any level
+	reserved bool // held by one of them, as are the next two
 	pending  bool
 	whole    bool
 }
 
-// openMemory is a file as one connection has it open.
+// openMemory is a file that one connection has open.
 type openMemory struct {
 	*memoryFile
 	shm   vfs.SharedMemory
@@ -224,7 +224,7 @@ func (f *openMemory) CheckReservedLock() (bool, error) {
 // LockState implements vfs.FileLockState.
 func (f *openMemory) LockState() vfs.LockLevel { return f.level }
 
-// Sync implements vfs.File. What a sync is worth is the Disk's.
+// Sync implements vfs.File. The Disk decides what a sync makes durable.
 func (f *openMemory) Sync(vfs.SyncFlag) error { return nil }
 
 // SectorSize implements vfs.File.

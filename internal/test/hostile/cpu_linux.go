@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rusageThread asks for the calling thread alone. getrusage(2)
+// rusageThread asks only for the calling thread. getrusage(2)
 const rusageThread = 1
 
 // ownThread keeps the goroutine on its thread until release, so that the work of other

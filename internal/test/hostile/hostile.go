@@ -18,8 +18,9 @@ type Shape struct {
 	Make func(n int) []byte
 }
 
-// pieces are the pieces that texts repeat: separators, brackets, escapes, and what parsers
-// of addresses, domains, tags, URLs, base64, times and numbers look for.
+// pieces are the pieces that texts repeat: separators, brackets, escapes, and the
+// characters for which parsers of addresses, domains, tags, URLs, base64, times and
+// numbers look.
 var pieces = []string{
 	"a", "A", "0", "9", ".", "-", "_", "+", "@", ";", "=", ",", " ", "\t", "\n", "\"", "'", "\\", "/", ":", "%", "[",
 	"(", "{", "<", "&", "?", "#", "~", "*",
@@ -74,7 +75,7 @@ func nested(n int) string {
 	return strings.Repeat(`{"b":1,"a":`, deep) + `"` + strings.Repeat("x", n) + `"` + strings.Repeat("}", deep)
 }
 
-// backwards are numbers that get smaller.
+// backwards returns numbers that decrease.
 func backwards(i int) int { return 99_999_999 - i }
 
 // Values returns shapes of JSON values.

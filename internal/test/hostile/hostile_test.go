@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLinearFindsSquares: a reader that looks at everything for each thing that it
-// finds is noticed, and one that does not is not.
+// TestLinearFindsSquares: a reader that scans all of its input for each thing that it
+// finds is noticed, and a linear one is not.
 func TestLinearFindsSquares(t *testing.T) {
 	sum := 0
 	linear := func(b []byte) {
@@ -23,12 +23,12 @@ func TestLinearFindsSquares(t *testing.T) {
 		}
 	}
 	if ratio := growth(small, large, square); ratio <= mostRatio {
-		t.Errorf("a reader of squares costs %.1f times as much for %d times as much, want more than %.1f", ratio,
+		t.Errorf("a quadratic reader costs %.1f times as much for %d times as much, want more than %.1f", ratio,
 			times, mostRatio)
 	}
 }
 
-// TestShapesAreWhatTheySay: sizes are about right, and values are JSON, but for those
+// TestShapesAreWhatTheySay: sizes are about right, and values are JSON, except those
 // that are cut or name a member twice.
 func TestShapesAreWhatTheySay(t *testing.T) {
 	for _, s := range Values() {

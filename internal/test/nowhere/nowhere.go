@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// attempts is how many ports are tried: the UDP port of the same number may be
-// somebody else's.
+// attempts is how many ports are tried, because another program may have the UDP port
+// of the same number.
 const attempts = 20
 
-// Address returns 127.0.0.1 with a port at which nothing answers until the test
-// has ended.
+// Address returns 127.0.0.1 with a port at which nothing answers until the test ends.
 func Address(t testing.TB) netip.AddrPort {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -23,7 +22,8 @@ func Address(t testing.TB) netip.AddrPort {
 	}
 	t.Cleanup(func() { listener.Close() })
 	for range attempts {
-		// A port from which a connection was made is taken, and nobody listens there.
+		// A port from which a connection was made is taken, and no program can listen
+		// there.
 		held, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -31,7 +31,7 @@ func Address(t testing.TB) netip.AddrPort {
 		t.Cleanup(func() { held.Close() })
 		address := held.LocalAddr().(*net.TCPAddr)
 		same := &net.UDPAddr{IP: address.IP, Port: address.Port}
-		// A socket that is connected, here to itself, takes nothing from others.
+		// A socket that is connected, here to itself, receives nothing from others.
 		if deaf, err := net.DialUDP("udp", same, same); err == nil {
 			t.Cleanup(func() { deaf.Close() })
 			return address.AddrPort()

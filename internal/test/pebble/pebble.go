@@ -1,6 +1,6 @@
-// Package pebble runs the program pebble, an authority that certifies over ACME,
-// for tests. It is a real one but for its memory: what it gave is worth nothing
-// elsewhere, and it forgets it when it ends.
+// Package pebble runs the program pebble, a certificate authority with ACME, for tests.
+// It is a real authority, but its certificates are worth nothing elsewhere, and it
+// forgets them when it ends.
 package pebble
 
 import (
@@ -27,29 +27,29 @@ import (
 // Options say where pebble finds the hosts that it certifies.
 type Options struct {
 	DNS      netip.AddrPort // name server for the hosts
-	HTTPPort int            // where it asks by HTTP-01
-	TLSPort  int            // where it asks by TLS-ALPN-01
-	Validity time.Duration  // of what it gives, whole seconds; 0 is years
+	HTTPPort int            // the port that it calls for HTTP-01
+	TLSPort  int            // the port that it calls for TLS-ALPN-01
+	Validity time.Duration  // of a certificate, whole seconds; 0 means years
 }
 
-// Authority is one pebble. It can be stopped and started again at the same
-// address, as another authority that has never heard of anybody.
+// Authority is one pebble. It can be stopped and started again at the same address;
+// then it is a new authority without any accounts.
 type Authority struct {
 	Directory string // URL
-	CAFile    string // who vouches for the server at Directory
+	CAFile    string // the certificate of the authority for the server at Directory
 
 	t       testing.TB
 	program string
 	config  string
 	o       Options
-	roots   string // URL of the root that it certifies with
+	roots   string // URL of the root certificate of the authority
 	http    *http.Client
 
 	cmd *exec.Cmd
 	log *log
 }
 
-// New finds the program, installs it where it may, and starts it.
+// New finds the program, installs it if it may, and starts it.
 func New(t testing.TB, o Options) *Authority {
 	t.Helper()
 	a := &Authority{t: t, program: find(t), o: o}
@@ -112,17 +112,17 @@ func (a *Authority) Start() {
 	}
 }
 
-// Stop kills it. It may be called when it is stopped.
+// Stop kills it. It may be called when it is stopped already.
 func (a *Authority) Stop() {
 	if a.cmd == nil {
 		return
 	}
-	_ = a.cmd.Process.Kill() // it may have ended; Wait knows
-	_ = a.cmd.Wait()         // killed, as it should be
+	_ = a.cmd.Process.Kill() // it may have ended; Wait reports that
+	_ = a.cmd.Wait()         // killed, as intended
 	a.cmd = nil
 }
 
-// Roots is what trusts the certificates that it gives.
+// Roots returns the pool that trusts its certificates.
 func (a *Authority) Roots() *x509.CertPool {
 	a.t.Helper()
 	pem, err := a.get(a.roots)
@@ -139,8 +139,8 @@ func (a *Authority) Roots() *x509.CertPool {
 // Asked counts the requests for a path of its API since it was started.
 func (a *Authority) Asked(path string) int { return a.log.count(path + " -> calling handler()") }
 
-// Issued counts the certificates that it gave since it was started. It refuses
-// some requests, to have them repeated, so that orders count more.
+// Issued counts the certificates that it issued since its start. It refuses some
+// requests so that clients repeat them, and so the number of orders is higher.
 func (a *Authority) Issued() int { return a.log.count("Issued certificate serial ") }
 
 func (a *Authority) get(url string) ([]byte, error) {
@@ -181,7 +181,7 @@ func Ports(t testing.TB, n int) []int {
 
 const advice = "install it, for example with: apt-get install pebble"
 
-// find returns where the program is, which it installs when it may.
+// find returns the path of the program, and installs the program if it may.
 func find(t testing.TB) string {
 	t.Helper()
 	if program, err := exec.LookPath("pebble"); err == nil {
@@ -203,7 +203,7 @@ func find(t testing.TB) string {
 	return program
 }
 
-// log is what the program says.
+// log is the output of the program.
 type log struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// find returns the directory with initdb and postgres, and installs them where
-// that is possible.
+// find returns the directory with initdb and postgres. It installs them where that is
+// possible.
 var find = sync.OnceValues(look)
 
 func look() (string, error) {
@@ -40,8 +40,8 @@ or the directory of the programs of one:
   export `+Programs+`=/usr/lib/postgresql/18/bin`), err)
 }
 
-// installed looks where pg_config points, where Debian has several majors side
-// by side, of which the highest is taken, and on the path.
+// installed looks in the directory that pg_config names, then in Debian's directories
+// of major versions, of which it takes the highest, and on the path.
 func installed() (string, bool) {
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
 		if bin := strings.TrimSpace(string(out)); has(bin) {
@@ -66,7 +66,7 @@ func major(bin string) int {
 	return n
 }
 
-// has reports whether a directory holds the server, and not the client alone.
+// has reports whether a directory holds the server, and not only the client.
 func has(bin string) bool {
 	for _, program := range []string{"initdb", "postgres"} {
 		if info, err := os.Stat(filepath.Join(bin, program)); err != nil || info.IsDir() {
@@ -76,12 +76,12 @@ func has(bin string) bool {
 	return true
 }
 
-// install asks Debian's packages for the server, without a cluster on the usual
-// port that nobody wants.
+// install installs the server from Debian's packages. It prevents the cluster on the
+// usual port that the package would make.
 func install() error {
 	apt, err := exec.LookPath("apt-get")
 	if os.Geteuid() != 0 || err != nil {
-		return nil // what find says is all that there is to say
+		return nil // the error of find is sufficient
 	}
 	const dir = "/etc/postgresql-common/createcluster.d"
 	fmt.Fprintln(os.Stderr,

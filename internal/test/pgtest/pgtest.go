@@ -1,12 +1,12 @@
 // Package pgtest gives tests a PostgreSQL.
 //
-// Where AMTP_TEST_POSTGRES names a server by its URL, that one is used.
-// Otherwise the installed program, or the one that AMTP_TEST_POSTGRES_PROGRAMS
-// names, is started, with a data directory of its own,
-// reachable through a socket and not over the network; as root on Debian a
-// missing one is installed. Where there is none, the test fails and says what to
-// type: only -short skips it. A server that was started here ends, and its files
-// go, with the process that started it, however that ends.
+// AMTP_TEST_POSTGRES may name a server by its URL. Otherwise the package starts the
+// installed program, or the one that AMTP_TEST_POSTGRES_PROGRAMS names. That server has
+// a data directory of its own, and is reachable through a socket and not over the
+// network. As root on Debian, the package installs a missing server. Without a server
+// the test fails and says what to type; only -short skips it. A server that was started
+// here ends with the process that started it, in whatever way that ends, and its files
+// are removed.
 package pgtest
 
 import (
@@ -27,31 +27,31 @@ import (
 	"github.com/amtp-go/amtp/internal/test/slow"
 )
 
-// Variable names the server that tests use, as a URL or as keywords, by a user
-// who may make databases.
+// Variable names the server for tests, as a URL or as keywords. Its user must be
+// allowed to make databases.
 const Variable = "AMTP_TEST_POSTGRES"
 
-// Programs names the directory of the server's programs, for one that is not
-// where they are looked for, and for trying another release.
+// Programs names the directory of the server's programs, for a server in an unusual
+// place or of another release.
 const Programs = "AMTP_TEST_POSTGRES_PROGRAMS"
 
-// prefix begins the name of every database that is made here; then comes the
-// second in which it was made.
+// prefix begins the name of every database that is made here. After it comes the second
+// in which the database was made.
 const prefix = "amtp_test_"
 
-// shared is the server of this process, with the databases from which new ones
+// shared is the server of this process, with the template databases from which new ones
 // are copied.
 var shared struct {
 	sync.Mutex
 	url       string
-	server    *Server // that was started here; its lifeline is cut when nobody holds it
-	keeps     bool    // databases are not dropped: they go with the server, and here that is quicker
+	server    *Server // the server that was started here; its lifeline is cut when no process holds it
+	keeps     bool    // whether databases are kept until the server ends, which is faster here
 	templates map[string]string
 	used      []string // databases whose tests have ended
 }
 
-// Database makes a database for one test and returns its URL. It is a copy of
-// one that migrate, unless it is nil, brought up to date; that is done once for
+// Database makes a database for one test and returns its URL. It is a copy of a
+// template that migrate, unless it is nil, brought up to date. That is done once for
 // every kind of database that the tests of a process name.
 func Database(t testing.TB, kind string, migrate func(url string) error) string {
 	t.Helper()
@@ -78,7 +78,7 @@ func database(kind string, migrate func(url string) error) (string, error) {
 		}
 		if migrate != nil {
 			if err := migrate(within(shared.url, template)); err != nil {
-				return "", fmt.Errorf("make the database that tests get copies of: %w", err)
+				return "", fmt.Errorf("make the template for the databases of tests: %w", err)
 			}
 		}
 		shared.templates[kind] = template
@@ -111,8 +111,8 @@ func open() error {
 	return sweep()
 }
 
-// burst is how many databases are dropped at once: the first costs a
-// checkpoint, and leaves little to the others.
+// burst is how many databases are dropped at once. The first drop costs a checkpoint,
+// which leaves little work for the others.
 const burst = 40
 
 func drop(name string) {
@@ -122,13 +122,13 @@ func drop(name string) {
 		return
 	}
 	for _, old := range shared.used {
-		// One that a test has not let go of is dropped by a later sweep.
+		// A database that a test still uses is dropped by a later sweep.
 		_ = run(`DROP DATABASE IF EXISTS ` + old)
 	}
 	shared.used = nil
 }
 
-// sweep drops what earlier processes left on a server that outlives them.
+// sweep drops databases that earlier processes left on a server that outlives them.
 func sweep() error {
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, shared.url)
@@ -148,7 +148,7 @@ func sweep() error {
 		made, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
 		second, err := strconv.ParseInt(made, 10, 64)
 		if err == nil && time.Since(time.Unix(second, 0)) > time.Hour {
-			_, _ = conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name) // somebody may be in it
+			_, _ = conn.Exec(ctx, `DROP DATABASE IF EXISTS `+name) // another process may use it
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func sweep() error {
 
 func newName() string {
 	var b [6]byte
-	rand.Read(b[:]) // never fails: it ends the program instead
+	rand.Read(b[:]) // never fails: it would end the program
 	return prefix + strconv.FormatInt(time.Now().Unix(), 10) + "_" + hex.EncodeToString(b[:])
 }
 

@@ -25,8 +25,7 @@ func exec1(t *testing.T, url, sql string) error {
 	return err
 }
 
-// TestDatabase makes databases that know nothing of one another, from what was
-// migrated once.
+// TestDatabase makes independent databases from a template that was migrated once.
 func TestDatabase(t *testing.T) {
 	migrated := 0
 	migrate := func(url string) error {
@@ -47,7 +46,7 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// TestMigrateFails shows what went wrong.
+// TestMigrateFails: the error of migrate is returned.
 func TestMigrateFails(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL")
 	wrong := errors.New("no")
@@ -56,8 +55,8 @@ func TestMigrateFails(t *testing.T) {
 	}
 }
 
-// TestServer kills a server and starts it again: what was committed is there.
-// When it is stopped its files are gone.
+// TestServer kills a server and starts it again: the committed data is there. After
+// Stop its files are gone.
 func TestServer(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL")
 	s, err := Start("work_mem=5MB")
@@ -88,13 +87,13 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// TestRevive starts a server again that has ended by itself, here for somebody
-// killed it, and leaves one alone that runs. Its journal is where it was put, and
-// goes with it.
+// TestRevive restarts a server that has ended by itself, here because the test killed
+// it, and does not touch one that runs. Its journal is on the chosen disk, and is
+// removed with the server.
 func TestRevive(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL")
 	disks := []string{t.TempDir(), t.TempDir()}
-	for _, dir := range disks { // the server is another user, who has to find them
+	for _, dir := range disks { // the server runs as another user, who must reach them
 		for range 2 {
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -119,9 +118,9 @@ func TestRevive(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Revive(); err != nil || s.PID() == first {
-		t.Errorf("Revive of a server that ended = %v, as process %d; want another than %d", err, s.PID(), first)
+		t.Errorf("Revive of a server that ended = %v, as process %d; want one other than %d", err, s.PID(), first)
 	}
-	for _, dir := range disks { // they may be full, and the log has to tell of it
+	for _, dir := range disks { // they may be full, and the log must report that
 		if log, err := filepath.Rel(dir, s.logName()); err != nil || filepath.IsLocal(log) {
 			t.Errorf("the log is %s (%v), want it elsewhere than in %s", s.logName(), err, dir)
 		}
@@ -131,12 +130,12 @@ func TestRevive(t *testing.T) {
 	}
 	for _, dir := range []string{s.dir, s.disk, s.journal} {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s after Stop: %v, want that it is gone", dir, err)
+			t.Errorf("%s after Stop: %v, want it gone", dir, err)
 		}
 	}
 }
 
-// TestProgramsThatAreNone fails aloud: no other server is taken instead.
+// TestProgramsThatAreNone fails with an error: no other server is used instead.
 func TestProgramsThatAreNone(t *testing.T) {
 	t.Setenv(Programs, t.TempDir())
 	if bin, err := look(); err == nil || !strings.Contains(err.Error(), Programs) {
@@ -144,7 +143,7 @@ func TestProgramsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestSettingThatIsNone is refused by the server, with its words.
+// TestSettingThatIsNone: the server refuses the setting, and the error has its words.
 func TestSettingThatIsNone(t *testing.T) {
 	slow.Test(t, "it needs PostgreSQL")
 	s, err := Start("nothing_of_this_name=1")

@@ -18,28 +18,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL of its own. Its commits are synced as in production:
-// the gateway refuses a server whose are not.
+// Server is a separate PostgreSQL. It syncs its commits as in production, because the
+// gateway refuses a server that does not.
 type Server struct {
 	bin      string
 	dir      string // of its socket, its log and, unless disk names another, its data
 	disk     string // of its data
-	journal  string // where the journal is, when not in the data
+	journal  string // where the journal is, if it is not with the data
 	settings []string
-	crashed  bool           // there was a life before, which did not end in order
-	cmd      *exec.Cmd      // the present life, nil between two
+	crashed  bool           // whether an earlier life did not end in order
+	cmd      *exec.Cmd      // the current life, nil between two
 	broom    *exec.Cmd      // ends the server and removes dir
-	lifeline io.WriteCloser // whose end the broom waits for
+	lifeline io.WriteCloser // the broom waits until it is closed
 }
 
 // directoryPrefix begins the names of the servers' directories.
 const directoryPrefix = "amtp-pg-"
 
-// startTime is how long a server may take to answer: after a crash it reads its
-// journal first.
+// startTime is how long a server may take to answer. After a crash it reads its journal
+// first.
 const startTime = 5 * time.Minute
 
-// Start starts a server with more settings, as name=value. It ends with this
+// Start starts a server with more settings, as name=value. The server ends with this
 // process, unless it is stopped before.
 func Start(settings ...string) (*Server, error) {
 	bin, err := find()
@@ -49,8 +49,8 @@ func Start(settings ...string) (*Server, error) {
 	return StartIn(bin, parent(), settings...)
 }
 
-// StartIn starts a server that keeps its files in a new directory in parent. bin
-// is where its programs are; "" is for finding them.
+// StartIn starts a server that keeps its files in a new directory in parent. bin is the
+// directory of its programs; "" means to find them.
 func StartIn(bin, parent string, settings ...string) (*Server, error) {
 	if bin == "" {
 		var err error
@@ -61,9 +61,9 @@ func StartIn(bin, parent string, settings ...string) (*Server, error) {
 	return begin(&Server{bin: bin, settings: settings}, parent)
 }
 
-// StartOn starts a server that keeps its data on one disk and its journal, in
-// files of a megabyte, on another: a directory of each. Its log and its socket are
-// on neither, so they are there also when a disk is full.
+// StartOn starts a server that keeps its data on one disk and its journal, in files of
+// a megabyte, on another. disk and journal are directories on these disks. Its log and
+// its socket are on neither, so they work also when a disk is full.
 func StartOn(disk, journal string, settings ...string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
@@ -95,8 +95,8 @@ func begin(s *Server, parent string) (_ *Server, err error) {
 	return s, nil
 }
 
-// parent returns where servers have their files: in memory where there is room
-// for it, otherwise in a place with a short name, because a socket's must be.
+// parent returns the directory for the files of servers. It is in memory if there is
+// room. Otherwise it has a short name, because the path of a socket must be short.
 func parent() string {
 	const enough = 2 << 30
 	if freeBytes("/dev/shm") > enough {
@@ -107,15 +107,16 @@ func parent() string {
 
 func inMemory(dir string) bool { return strings.HasPrefix(dir, "/dev/shm/") }
 
-// directories are those that were made for the server, and go with it.
+// directories returns the directories that were made for the server, and are removed
+// with it.
 func (s *Server) directories() []string {
 	return slices.DeleteFunc([]string{s.dir, s.disk, s.journal}, func(dir string) bool { return dir == "" })
 }
 
 func (s *Server) data() string { return filepath.Join(cmp.Or(s.disk, s.dir), "data") }
 
-// prepare makes the files of the server. It takes no root, so they belong to
-// another user where we are root.
+// prepare makes the files of the server. The server refuses to run as root, so the
+// files belong to another user when we are root.
 func (s *Server) prepare() error {
 	for _, dir := range s.directories() {
 		if err := giveAway(dir); err != nil {
@@ -141,7 +142,7 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// remove takes the server's files away.
+// remove removes the server's files.
 func (s *Server) remove() error {
 	var all error
 	for _, dir := range s.directories() {
@@ -150,8 +151,9 @@ func (s *Server) remove() error {
 	return all
 }
 
-// broom waits until its input ends, which it does with us; then it ends the
-// server and removes its files. $1 is its data, the others are its directories.
+// broom waits until its input ends, which happens when this process ends. Then it ends
+// the server and removes its files. $1 is the data directory, the others are the
+// server's directories.
 const broom = `read -r _
 pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null)
 shift
@@ -172,8 +174,7 @@ func (s *Server) sweepLater() (err error) {
 	return s.broom.Start()
 }
 
-// Launch starts the next life of a server that was killed, and waits until it
-// answers.
+// Launch starts the next life of a server that was killed, and waits until it answers.
 func (s *Server) Launch() error {
 	log, err := os.OpenFile(s.logName(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -200,8 +201,8 @@ func (s *Server) Launch() error {
 			out := s.Log()
 			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, out[max(0, len(out)-2000):])
 		}
-		// The processes of the life before hold its memory for a moment.
-		_ = s.cmd.Wait() // how it ended stands in its log
+		// The processes of the earlier life hold its memory for a moment.
+		_ = s.cmd.Wait() // the server's log says how it ended
 		pause(50 * time.Millisecond)
 	}
 }
@@ -254,18 +255,18 @@ func (s *Server) NewDatabase() (string, error) {
 	return s.URL(name), err
 }
 
-// PID is the process that starts all others of the server.
+// PID returns the process that starts all other processes of the server.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Kill ends the server as a crash does.
+// Kill ends the server like a crash.
 func (s *Server) Kill() error {
 	s.crashed = true
 	return s.end(os.Kill)
 }
 
-// Standby keeps a copy of the data as they are now, which takes a new life of the
-// server. takeOver ends the server and goes on from the copy on a timeline of its
-// own, as a standby does that was behind and is promoted.
+// Standby makes a copy of the current data, for which the server is restarted. takeOver
+// ends the server and goes on from the copy on a timeline of its own, like a promoted
+// standby that was behind.
 func (s *Server) Standby() (takeOver func() error, err error) {
 	if err := s.Kill(); err != nil {
 		return nil, err
@@ -303,24 +304,24 @@ func (s *Server) Stop() error {
 	err := s.end(syscall.SIGQUIT)
 	if s.broom != nil {
 		err = errors.Join(err, s.lifeline.Close())
-		_ = s.broom.Wait() // it may not be allowed to remove the directory from where it is
+		_ = s.broom.Wait() // it may not be allowed to remove its working directory
 		err = errors.Join(err, s.remove())
 	}
 	return err
 }
 
-// Revive starts the next life of a server that has ended by itself, and waits
-// until one answers that goes on.
+// Revive starts the next life of a server that has ended by itself. It waits until the
+// server answers.
 func (s *Server) Revive() error {
 	if ended, err := s.await(time.Now().Add(startTime)); !ended {
 		return err
 	}
 	s.crashed = true
-	_ = s.cmd.Wait() // how it ended stands in its log
+	_ = s.cmd.Wait() // the server's log says how it ended
 	return s.Launch()
 }
 
-// Log returns what the server has said in all its lives.
+// Log returns the output of the server in all its lives.
 func (s *Server) Log() string {
 	out, _ := os.ReadFile(s.logName())
 	return string(out)
@@ -336,7 +337,7 @@ func (s *Server) end(how os.Signal) error {
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
-	_ = s.cmd.Wait() // it was told to end, so an error is what is expected
+	_ = s.cmd.Wait() // it was told to end, so an error is expected
 	s.cmd = nil
 	return err
 }

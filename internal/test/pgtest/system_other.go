@@ -4,7 +4,7 @@ package pgtest
 
 import "os/exec"
 
-// Here the tests want a server that is named.
+// On this system the tests need a named server.
 
 func giveAway(string) error { return nil }
 

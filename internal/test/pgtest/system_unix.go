@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody returns whom the server runs as where we are root, which it refuses to
-// be.
+// nobody returns the user as whom the server runs when we are root. The server refuses
+// to run as root.
 func nobody() *syscall.Credential {
 	if os.Geteuid() != 0 {
 		return nil
@@ -30,7 +30,7 @@ func nobody() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// giveAway makes a directory the server's.
+// giveAway makes the server's user the owner of a directory.
 func giveAway(dir string) error {
 	if as := nobody(); as != nil {
 		return os.Chown(dir, int(as.Uid), int(as.Gid))
@@ -38,13 +38,13 @@ func giveAway(dir string) error {
 	return nil
 }
 
-// asAnother has cmd run as the server's user, and in a group of its own: what a
-// terminal sends to ours is not for it.
+// asAnother makes cmd run as the server's user, and in a process group of its own, so
+// that it gets no signals of our terminal.
 func asAnother(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: nobody()}
 }
 
-// hasEnded reports whether the process is there no more.
+// hasEnded reports whether the process has ended.
 func hasEnded(cmd *exec.Cmd) bool {
 	pid, err := unix.Wait4(cmd.Process.Pid, nil, unix.WNOHANG, nil)
 	return err == nil && pid == cmd.Process.Pid

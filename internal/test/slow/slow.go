@@ -1,4 +1,4 @@
-// Package slow marks the tests that take long, so that the inner loop can do without.
+// Package slow marks the tests that take long, so that quick runs can leave them out.
 package slow
 
 import "testing"
