@@ -125,8 +125,8 @@ func (r *reply) entry(to amtp.Address) (found *entry) {
 	return found
 }
 
-// recipientOutcome is the recipient's outcome by its entry in the answer. A recipient that failed
-// for a reason that may pass is tried again under a new key, because the reference
+// recipientOutcome is the recipient's outcome by its entry in the answer. When a
+// recipient failed for a reason that may pass, the retry has a new key. The reference
 // gateway would repeat its answer to the old key.
 func (a *attempt) recipientOutcome(e *entry) gateway.Outcome {
 	switch {

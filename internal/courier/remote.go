@@ -210,10 +210,10 @@ func (r *Remote) sealed(m *amtp.Message, e amtp.PeerEnvelope) ([]byte, error) {
 // envelope returns what the other gateway is told about the message for the recipient.
 // All of it but FanOut and AnyReply follows from stored data.
 //
-// If a message is so old that the other gateway may have forgotten it, a redrive sends a
-// new message that names the old one. Its age at the attempt decides, not at the redrive.
-// A timestamp that is too old or too new for any gateway comes from a clock that was
-// wrong, because no message is on its way for so long; the present time replaces it.
+// If a message is so old that the other gateway may have forgotten it, a redrive sends
+// a new message that names the old one. Its age at the attempt decides, not at the
+// redrive. A timestamp that is too old or too new for any gateway comes from a clock
+// that was wrong: no message is under way for so long. The present time replaces it.
 // AMTP §9.
 func (j *transfer) envelope(to *gateway.Delivery) amtp.PeerEnvelope {
 	p := j.parcel

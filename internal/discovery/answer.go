@@ -89,7 +89,7 @@ func find(name string, answer []dns.RR) *dns.CNAME {
 }
 
 // authority returns for how long the absence of a record is valid (RFC 2308 §5), 0 if
-// the server does not say, and whether it refers to other servers instead.
+// the server does not say. referral reports whether it refers to other servers instead.
 func authority(ns []dns.RR) (ttl time.Duration, referral bool) {
 	for _, rr := range ns {
 		switch rr := rr.(type) {

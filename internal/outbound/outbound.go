@@ -42,10 +42,11 @@ const (
 	bodyBytes   = 1 << 20
 )
 
-// A request whose body has largeBody bytes or more has connections of its own. On a slow
-// line small requests would otherwise wait for minutes behind the bytes of it that the
-// system has buffered. inTransit is how many bytes those are at most, and so how long
-// such a request may wait for its answer after its last byte was handed over.
+// A request whose body has largeBody bytes or more has connections of its own. On a
+// slow line small requests would otherwise wait for minutes behind the bytes of it that
+// the system has buffered. inTransit is how many bytes those are at most. It also
+// decides how long such a request may wait for its answer after its last byte was
+// handed over.
 const (
 	largeBody = 64 << 10
 	inTransit = 4 << 20

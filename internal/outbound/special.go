@@ -8,9 +8,9 @@ type block struct {
 	why    string
 }
 
-// special4 and special6 are the blocks of the IANA registries of
-// special-purpose addresses (RFC 6890 and its successors), of multicast, and of
-// IPv6 addresses that carry an IPv4 address, which would be a way around.
+// special4 and special6 are the blocks of the IANA registries of special-purpose
+// addresses (RFC 6890 and its successors) and of multicast. They also have the IPv6
+// addresses that carry an IPv4 address, which could be used to reach a refused one.
 var (
 	special4 = []block{
 		{netip.MustParsePrefix("0.0.0.0/8"), "this network"},

@@ -13,8 +13,9 @@ func (q *Queue) clock() gateway.ClockState {
 	return c
 }
 
-// checkClock makes every destination claim again after the clock has jumped, or has gone
-// back at all, because the times that they remember are those of the earlier clock.
+// checkClock makes every destination claim again after the clock has jumped, or has
+// gone back at all. The times that destinations remember are those of the earlier
+// clock.
 func (q *Queue) checkClock() {
 	c := q.clock()
 	same := c.Jumps == q.clockJumps && !c.Now.Before(q.lastTime)

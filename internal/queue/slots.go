@@ -136,8 +136,8 @@ func (s *slots) flowsWithManyTrials() (list []gateway.Flow) {
 }
 
 // room returns how many attempts of a class one claim may begin. For gateways that may
-// not answer it is a part of the free slots, so that a claim for many destinations does
-// not give a flow more than it may have.
+// not answer it is a part of the free slots. So a claim for many destinations does not
+// give a flow more than it may have.
 func (s *slots) room(c class) int {
 	if c == steady {
 		return s.free(c)

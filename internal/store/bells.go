@@ -62,7 +62,7 @@ func (b *Bells) forget(agent gateway.AgentID, bell chan struct{}) {
 	}
 }
 
-// Watched returns the agents at whose inboxes somebody waits.
+// Watched returns the agents whose inboxes have waiting readers.
 func (b *Bells) Watched() []gateway.AgentID {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -179,7 +179,7 @@ func Decided(e gateway.Event) (gateway.State, error) {
 
 // Lease begins an attempt at a job that is due: it sets everything that is stored
 // before the attempt is made. A job is tried even when its state is not a valid one, so
-// that other jobs need not wait until somebody repairs it.
+// that other jobs do not wait for its repair.
 func Lease(j *gateway.Job, now, lease int64) {
 	j.State = gateway.Delivering
 	j.Fence++

@@ -137,8 +137,8 @@ func (c conn) deadPage(ctx context.Context, f gateway.DeadFilter, scan int) (ids
 }
 
 // deadSelection returns the query for the dead letters after one that may match, in the
-// order of their ids, with their codes and the times at which they became dead letters.
-// Its ORDER BY makes the server use the intended index, which alone has that order.
+// order of their ids. It reads their ids, codes and times of death. Its ORDER BY makes
+// the server use the intended index, which alone has that order.
 func deadSelection(f gateway.DeadFilter, after int64) where {
 	w := where{sql: `SELECT d.seq, coalesce(d.code, ''), d.dead FROM delivery d WHERE d.dead IS NOT NULL`}
 	order := ` ORDER BY d.seq`

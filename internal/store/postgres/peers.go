@@ -106,7 +106,7 @@ type stepped struct {
 	last  store.Position
 }
 
-// silentPeers returns the next domains that sent no message since then, and the
+// silentPeers returns the next domains that sent no message since then. last is the
 // position of the last row that it looked at, zero when it reached the end.
 func (c conn) silentPeers(ctx context.Context, times *store.Times, since time.Time, after store.Position,
 	limit int) (due []string, last store.Position, err error) {

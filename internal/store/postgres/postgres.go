@@ -6,9 +6,9 @@
 // server's disk, and on its synchronous standbys if it has any. The store does not open
 // on a server with weaker settings. Two replicas never store one message twice, because
 // unique constraints decide that, and not earlier reads. When the result of a commit is
-// not known, the commit is made again under the same ids, and the constraints show
-// whether it was made before. While the database is unreachable, every call is
-// gateway.ErrAway. The store continues by itself when the database is back.
+// not known, it is made again under the same ids. The constraints then show whether it
+// was made before. While the database is unreachable, every call is gateway.ErrAway.
+// The store continues by itself when the database is back.
 package postgres
 
 import (

@@ -19,10 +19,10 @@ func (e *UnverifiedError) Error() string {
 		e.Host)
 }
 
-// Verified returns an [*UnverifiedError] for an address, as a URL or as keywords, with
-// which a server on another machine would be trusted without a verified certificate or
-// without encryption. The system's environment variables, such as PGSSLMODE, count.
-// Another error means that the address cannot be read.
+// Verified returns an [*UnverifiedError] for an address, as a URL or as keywords, that
+// trusts a server on another machine without a verified certificate, or without
+// encryption. The system's environment variables, such as PGSSLMODE, count. Another
+// error means that the address cannot be read.
 func Verified(url string) error {
 	where, _ := behindProxy(url)
 	cfg, err := pgconn.ParseConfig(where)

@@ -86,8 +86,8 @@ func (c *statements) deadPage(f gateway.DeadFilter, scan int) (ids []int64, page
 }
 
 // deadSelection returns the query for the dead letters that may match, in the order of
-// their ids, with their codes and the times at which they became dead letters. It uses
-// the index that leaves out the most rows.
+// their ids. It reads their ids, codes and times of death. It uses the index that
+// leaves out the most rows.
 func deadSelection(f gateway.DeadFilter) (sql string, args []any) {
 	index, where := `delivery_dead`, ` WHERE d.dead IS NOT NULL AND d.seq > ?`
 	args = append(args, int64(f.After))

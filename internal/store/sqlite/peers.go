@@ -101,7 +101,7 @@ func (s purgeRows) PurgeDomains(ctx context.Context, times *store.Times, since t
 	})
 }
 
-// silentPeers returns the next domains that sent no message since then, and the
+// silentPeers returns the next domains that sent no message since then. last is the
 // position of the last row that it looked at, zero when it reached the end.
 func (r *reader) silentPeers(times *store.Times, since time.Time, after store.Position, limit int) (due []string,
 	last store.Position, err error) {

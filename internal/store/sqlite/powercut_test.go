@@ -40,9 +40,9 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// cutOnce runs a load on the store in dir, cuts the power at some call, and checks the
-// restored files in a new directory, which becomes dir. It returns 1 when the power was
-// cut during the load.
+// cutOnce runs a load on the store in dir and cuts the power at some call. Then it
+// checks the restored files in a new directory, which becomes dir. It returns 1 when
+// the power was cut during the load.
 func (l *ledger) cutOnce(t *testing.T, dir *string, chance *rand.Rand, round uint64) (during int) {
 	t.Helper()
 	d := faultfs.New(t)

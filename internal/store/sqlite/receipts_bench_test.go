@@ -16,10 +16,10 @@ import (
 
 // BenchmarkReceiptStorm measures how fast messages are accepted while ten thousand are
 // acknowledged. In one kind of round the acknowledged messages owe no receipts to other
-// domains. In the other kind they are verified messages, and their receipts are taken
-// from the store as if each call to the other domain took no time. The rounds
-// alternate, and ratio is the median of their ratios: 1 means that receipts do not slow
-// down accepting.
+// domains. In the other kind they are verified messages. Their receipts are taken from
+// the store as if each call to the other domain took no time. The rounds alternate, and
+// ratio is the median of their ratios: 1 means that receipts do not slow down
+// accepting.
 func BenchmarkReceiptStorm(b *testing.B) {
 	var ratios []float64
 	for range max(b.N, 3) {

@@ -97,9 +97,9 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSyncBeforeAnswer sends 1,000 messages over HTTP. It shows for each that its bytes
-// were written to the WAL, that then a sync of the WAL returned, and that only then the
-// first byte of its 202 was sent.
+// TestSyncBeforeAnswer sends 1,000 messages over HTTP. It shows the order for each: its
+// bytes are written to the WAL, a sync of the WAL returns, the first byte of its 202 is
+// sent.
 func TestSyncBeforeAnswer(t *testing.T) {
 	t.Parallel()
 	const clients, each = 20, 50

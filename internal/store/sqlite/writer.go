@@ -165,8 +165,8 @@ func (w *writer) runAll(batch []*store.Item[work]) error {
 	return w.noted()
 }
 
-// noted stores a jump of the clock in the same transaction as the first write after it,
-// so that a crash never keeps only one of them.
+// noted stores a jump of the clock in the same transaction as the first write after it.
+// So a crash never keeps only one of them.
 func (w *writer) noted() error {
 	if w.note == nil {
 		return nil
