@@ -28,8 +28,8 @@ func TestCheckVersion(t *testing.T) {
 	}
 }
 
-// The same content gives the same archive, whatever the files' own times and
-// modes are; and it says what is a program.
+// TestArchivesAreReproducible: the same content gives the same archive, whatever the
+// files' own times and modes are. Only the program is executable.
 func TestArchivesAreReproducible(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 1, 0, time.UTC)
 	for name, pack := range map[string]func(archive, below, dir string, files []string, at time.Time) error{
@@ -93,8 +93,8 @@ func unpack(t *testing.T, name string, archive []byte) (list []string) {
 	}
 }
 
-// A package keeps the modes and times of its files: those of a clone differ by
-// its owner's umask.
+// TestStagedFilesAreReproducible: a package sets the modes and times of its files,
+// because those of a clone depend on its owner's umask.
 func TestStagedFilesAreReproducible(t *testing.T) {
 	dir, at := t.TempDir(), time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	want := map[string]os.FileMode{"amtp": 0o755, "amtp.service": 0o644, "LICENSE": 0o644}
@@ -168,13 +168,13 @@ func TestWithoutLicence(t *testing.T) {
 	}
 }
 
-// TestPackageIsComplete compares what the Debian package is made of with what
-// is staged for it.
+// TestPackageIsComplete compares the files that the Debian package lists with the
+// staged files.
 func TestPackageIsComplete(t *testing.T) {
 	config := string(read(t, "../../packaging/nfpm.yaml"))
 	for _, m := range regexp.MustCompile(`\$\{STAGE\}/([^"]+)"`).FindAllStringSubmatch(config, -1) {
 		if !slices.Contains(staged, m[1]) {
-			t.Errorf("the package has %s, which nobody stages", m[1])
+			t.Errorf("the package lists %s, which is not staged", m[1])
 		}
 	}
 	for _, name := range staged {
@@ -190,8 +190,8 @@ func TestPackageIsComplete(t *testing.T) {
 	}
 }
 
-// TestActionsArePinned: what a workflow runs is named by its commit, which
-// nobody can move.
+// TestActionsArePinned: workflows name the actions that they run by their commits,
+// which cannot be moved.
 func TestActionsArePinned(t *testing.T) {
 	files, err := filepath.Glob("../../.github/workflows/*.yml")
 	if err != nil || len(files) == 0 {
@@ -201,7 +201,7 @@ func TestActionsArePinned(t *testing.T) {
 	for _, file := range files {
 		for _, m := range regexp.MustCompile(`uses: (.*)`).FindAllStringSubmatch(string(read(t, file)), -1) {
 			if !pinned.MatchString(m[1]) {
-				t.Errorf("%s uses %s, which is not pinned to a commit with its version behind it", file, m[1])
+				t.Errorf("%s uses %s, which is not pinned to a commit with its version after it", file, m[1])
 			}
 		}
 	}

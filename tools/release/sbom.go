@@ -71,7 +71,7 @@ func (r *release) materials() error {
 	return os.WriteFile(filepath.Join(r.out, "amtp-"+r.version+".spdx.json"), b.Bytes(), 0o644)
 }
 
-// bill is the list for modules, each as PATH VERSION.
+// bill returns the list for modules, each as PATH VERSION.
 func (r *release) bill(modules []string) spdx {
 	doc := spdx{
 		Version: "SPDX-2.3", License: "CC0-1.0", ID: "SPDXRef-DOCUMENT", Name: "amtp-" + r.version,

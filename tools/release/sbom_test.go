@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestMaterials: the list names every module that go.mod has and a program links, the
-// same each time.
+// TestMaterials: the list names every module that go.mod has and a program links, and
+// is the same each time.
 func TestMaterials(t *testing.T) {
 	t.Chdir("../..")
 	var made [2][]byte
@@ -38,7 +38,7 @@ func TestMaterials(t *testing.T) {
 	ids := map[string]bool{}
 	for _, p := range doc.Packages {
 		if ids[p.ID] || p.Version == "" {
-			t.Errorf("%+v stands twice, or has no version", p)
+			t.Errorf("%+v is listed twice, or has no version", p)
 		}
 		ids[p.ID] = true
 	}

@@ -82,7 +82,7 @@ func directories(program, dir string, packages []string) map[string]string {
 	cmd := exec.Command(program, slices.Concat([]string{"list", "-e", "-f", "{{.ImportPath}}\t{{.Dir}}", "--"},
 		packages)...)
 	cmd.Dir = dir
-	listed, _ := cmd.Output() // as many as there are
+	listed, _ := cmd.Output() // those that could be listed
 	for line := range strings.Lines(string(listed)) {
 		if name, place, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
 			found[name] = place

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// module is one whose tests end in every way.
+// module is a module whose tests end in every way.
 var module = map[string]string{
 	"go.mod": "module example.test/m\n\ngo 1.26\n",
 	"good/good_test.go": `package good
@@ -42,8 +42,8 @@ func TestNothing(t *testing.T) {}
 	"none/none.go": "package none\n",
 }
 
-// tried runs go test on a module and returns what is printed, what is kept and the
-// exit code.
+// tried runs go test on a module. It returns the printed text, the text of the file,
+// and the exit code.
 func tried(t *testing.T, files map[string]string, packages ...string) (printed, kept string, code int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -73,7 +73,7 @@ func tried(t *testing.T, files map[string]string, packages ...string) (printed, 
 	return strings.ReplaceAll(out.String(), whole.Name(), "WHOLE"), string(b), code
 }
 
-// TestAFailedRun ends with what failed and why, and with nothing else.
+// TestAFailedRun ends with the failures and their causes, and with nothing else.
 func TestAFailedRun(t *testing.T) {
 	printed, kept, code := tried(t, module, "./...")
 	if code != 1 {
@@ -109,7 +109,7 @@ FAIL	example.test/m/panics	TestPanics: panic: oh`
 	}
 }
 
-// TestARunWithoutFailure says how each package ended, and where the rest is.
+// TestARunWithoutFailure prints how each package ended, and where the whole output is.
 func TestARunWithoutFailure(t *testing.T) {
 	printed, kept, code := tried(t, module, "./good", "./none")
 	if code != 0 || !strings.HasSuffix(printed, "\nEverything that was printed: WHOLE\n") ||
@@ -121,7 +121,7 @@ func TestARunWithoutFailure(t *testing.T) {
 	}
 }
 
-// TestGoItself has something to say when nothing can be tested.
+// TestGoItself: an error of the go command is printed when nothing can be tested.
 func TestGoItself(t *testing.T) {
 	printed, kept, code := tried(t, module, "-timeout=never", "./good")
 	if said := `"never"`; code == 0 || !strings.Contains(printed, said) || !strings.Contains(kept, said) {
@@ -129,7 +129,8 @@ func TestGoItself(t *testing.T) {
 	}
 }
 
-// events are what go test -json prints of a test with this output that does not end.
+// events returns the output of go test -json for a test with this output that does not
+// end.
 func events(lines ...string) string {
 	var b strings.Builder
 	for _, l := range lines {
@@ -138,8 +139,8 @@ func events(lines ...string) string {
 	return b.String() + `{"Action":"fail","Package":"p","Elapsed":60}` + "\n"
 }
 
-// TestLate: of a test that ran out of time it is shown where it stood, and of one
-// with a data race that it has one.
+// TestLate: for a test that ran out of time, the report shows where it was. For a test
+// with a data race, it says so.
 func TestLate(t *testing.T) {
 	for _, tc := range []struct {
 		name, events, cause string
@@ -181,8 +182,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// TestReasons: beside the time of a slow test stands why it is slow, as the test or one of
-// its parts says.
+// TestReasons: the report shows the reason beside the time of a slow test, as the test
+// or one of its subtests gives it.
 func TestReasons(t *testing.T) {
 	var out, whole strings.Builder
 	r := newReport(&out, &whole)
@@ -207,7 +208,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestAnExcerpt is bounded, however much a test says.
+// TestAnExcerpt is bounded, however much a test prints.
 func TestAnExcerpt(t *testing.T) {
 	lines := slices.Repeat([]string{strings.Repeat("ü", longLine)}, 1000)
 	got := excerpt(lines)
