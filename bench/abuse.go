@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// The two servers of the abuse: the gateway by itself, and besieged.
+// The two servers of this work: the gateway without a siege, and besieged.
 const (
 	quietGateway    = "gateway"
 	besiegedGateway = "gateway, besieged"
 )
 
-// abuse measures how long one client waits that behaves, without a siege and in
-// one, and how much memory the gateway then has.
+// abuse measures how long a client that behaves waits, without a siege and during one,
+// and how much memory the gateway then uses.
 func (b *bench) abuse(ctx context.Context) error {
 	var most int64
 	for round := range b.Rounds {
@@ -39,7 +39,7 @@ func (b *bench) abuse(ctx context.Context) error {
 	return nil
 }
 
-// besiegedOnce is one round. It returns the most memory that the gateway had.
+// besiegedOnce is one round. It returns the gateway's highest memory use.
 func (b *bench) besiegedOnce(ctx context.Context, g *gateway) (most int64, err error) {
 	behave := func(name string) error {
 		s, err := measure(ctx, g.process, submissions(g.process, 1, b.Messages, b.Payload))

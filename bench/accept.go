@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// accept measures the durable accept, with each number of clients, on fresh
-// servers in turns.
+// accept measures the durable accept, with each number of clients, on new servers in
+// turns.
 func (b *bench) accept(ctx context.Context) error {
 	for _, clients := range b.Clients {
 		n := b.Messages

@@ -7,11 +7,11 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// ackClients is how many acknowledge at once.
+// ackClients is how many clients acknowledge at once.
 const ackClients = 64
 
-// ack measures the durable acknowledgement of one message at a time. The bare
-// handler answers the same requests and keeps nothing.
+// ack measures the durable acknowledgement of one message at a time. The bare handler
+// answers the same requests and stores nothing.
 func (b *bench) ack(ctx context.Context) error {
 	for round := range b.Rounds {
 		b.progress("ack: %d clients, %d messages, round %d of %d", ackClients, b.Messages, round+1, b.Rounds)

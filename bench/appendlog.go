@@ -6,17 +6,16 @@ import (
 	"sync"
 )
 
-// An appendLog is the least that stable storage can cost: a file whose blocks
-// all exist, written from its beginning again when it is full, and one
-// fdatasync for everything that waits. It cannot be read back; it is a measure,
-// not a store.
+// An appendLog has the least possible cost of stable storage. It is a file whose blocks
+// all exist, written from its beginning again when it is full, with one fdatasync for
+// all waiting entries. It cannot be read back; it is a measure, not a store.
 type appendLog struct {
 	file    *os.File
 	entries chan entry
 	done    sync.WaitGroup
 }
 
-// An entry is what one request has to store, and where its result goes.
+// An entry is the data that one request has to store, and the channel for its result.
 type entry struct {
 	body   []byte
 	stored chan error

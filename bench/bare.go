@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// The floors: what net/http and encoding/json cost on this machine, and what
-// stable storage adds to that at the least. Each runs as a process of its own:
-// this program with "floor" and one of these words as its arguments.
+// The floors: the cost of net/http and encoding/json on this machine, and the least
+// that stable storage adds to it. Each floor is a separate process: this program with
+// "floor" and one of these words as its arguments.
 const (
 	bareFloor = "bare" // decodes the message and answers
 	logFloor  = "log"  // the same, after the message is in a synced log
 )
 
-// message is what the floors decode: the same request as the gateway's, by the
-// standard library's decoder.
+// message is the part of a request that the floors decode: the same request as the
+// gateway's, by the standard library's decoder.
 type message struct {
 	Version        string          `json:"version"`
 	IdempotencyKey string          `json:"idempotency_key"`
@@ -31,15 +31,15 @@ type message struct {
 	Payload        json.RawMessage `json:"payload"`
 }
 
-// accepted is what the floors answer.
+// accepted is the answer of the floors.
 type accepted struct {
 	MessageID string `json:"message_id"`
 	Status    string `json:"status"`
 }
 
-// serveFloor runs one of the floors on a free port of loopback, with its log at
-// path. It prints its address as a line and ends when standard input does: also
-// when the parent is gone.
+// serveFloor runs one of the floors on a free loopback port, with its log at path. It
+// prints its address as a line. It ends when standard input ends, so also when the
+// parent is gone.
 func serveFloor(word, path string) error {
 	keep := func([]byte) error { return nil }
 	if word == logFloor {

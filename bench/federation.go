@@ -23,15 +23,15 @@ const (
 	endToEnd   = "federation"
 )
 
-// idleMessages is how many messages are sent one by one for the latency.
+// idleMessages is how many messages are sent one by one to measure the latency.
 const idleMessages = 300
 
-// crowd is how many send at once.
+// crowd is how many clients send at once.
 const crowd = 64
 
-// federation measures the whole way of a message to another domain: accepted at
-// A, carried over TLS 1.3 with a signature, verified and on disk at B, settled
-// at A. Beside it stands the same load to a recipient of A.
+// federation measures the whole way of a message to another domain: accepted at A,
+// carried over TLS 1.3 with a signature, verified and on disk at B, settled at A. The
+// same load to a recipient of A is measured for comparison.
 func (b *bench) federation(ctx context.Context) error {
 	n := b.Messages / 4
 	for round := range b.Rounds {
@@ -51,7 +51,7 @@ func (b *bench) federation(ctx context.Context) error {
 	return nil
 }
 
-// federateOnce is one round on two fresh gateways.
+// federateOnce is one round on two new gateways.
 func (b *bench) federateOnce(ctx context.Context, n int) (err error) {
 	dir, err := b.fresh()
 	if err != nil {
@@ -83,9 +83,9 @@ func (b *bench) federateOnce(ctx context.Context, n int) (err error) {
 	return there.verify(ctx, n+idleMessages)
 }
 
-// through measures n messages from their acceptance at A until A knows that B has
-// the last. The processor time is that of both gateways, to the end; what B needs
-// is not work of others.
+// through measures n messages from their acceptance at A until A knows that B has the
+// last. The processor time is that of both gateways, to the end; B's work does not
+// count as the work of other processes.
 func (p *neighbours) through(ctx context.Context, n, payload int) (sample, error) {
 	began, before, err := time.Now(), clocks{}, error(nil)
 	here, there := p.here.pid, p.there.pid
@@ -122,7 +122,7 @@ func (p *neighbours) through(ctx context.Context, n, payload int) (sample, error
 // neighbours are two gateways that know each other.
 type neighbours struct {
 	here, there *gateway
-	away        launch // starts there again, where it was
+	away        launch // starts that gateway again, at the same address
 }
 
 // neighbours starts two gateways that know each other, as if from DNS.
@@ -165,7 +165,8 @@ func (b *bench) neighbours(ctx context.Context, dir string) (*neighbours, error)
 	return p, nil
 }
 
-// firstLife has a gateway make its key, and returns what its domain publishes.
+// firstLife has a gateway make its key, and returns the records that its domain
+// publishes.
 func (b *bench) firstLife(ctx context.Context, dir string) (string, error) {
 	g, err := startGateway(ctx, b.binary, dir, launch{settings: []string{"AMTP_DOMAIN=" + homeDomain}})
 	if err != nil {
@@ -175,7 +176,8 @@ func (b *bench) firstLife(ctx context.Context, dir string) (string, error) {
 	return published, errors.Join(err, g.stop())
 }
 
-// published is what the gateway's domain would have in DNS, as AMTP_PEERS.
+// published returns the records that the gateway's domain would have in DNS, as
+// AMTP_PEERS.
 func (g *gateway) published(ctx context.Context) (string, error) {
 	c, err := g.operator()
 	if err != nil {
@@ -193,8 +195,7 @@ func (g *gateway) published(ctx context.Context) (string, error) {
 	return string(text), err
 }
 
-// oneByOne sends one message after the other, each when the one before was seen
-// in its inbox.
+// oneByOne sends one message after the other, each when the one before has arrived.
 func (b *bench) oneByOne(ctx context.Context, here, there *gateway) (sample, error) {
 	from := &amtp.Client{URL: here.url, Key: here.sender.Key}
 	to := &amtp.Client{URL: there.url, Key: there.recipient.Key, HTTP: there.http}
@@ -225,8 +226,8 @@ func (b *bench) oneByOne(ctx context.Context, here, there *gateway) (sample, err
 	}, nil
 }
 
-// settled waits until the gateway has nothing left to deliver. Asking costs it
-// little, however much is left.
+// settled waits until the gateway has nothing left to deliver. The question costs the
+// gateway little, however much is left.
 func (g *gateway) settled(ctx context.Context) error {
 	c, err := g.operator()
 	if err != nil {

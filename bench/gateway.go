@@ -18,7 +18,7 @@ import (
 	"github.com/amtp-go/amtp/internal/datadir"
 )
 
-// A gateway is the real program on a directory of its own, with its two agents.
+// A gateway is the real program with a new directory and its two agents.
 type gateway struct {
 	*process
 	dir  string
@@ -26,10 +26,10 @@ type gateway struct {
 	http *http.Client
 }
 
-// starting bounds how long a gateway may take until it answers.
+// starting bounds how long a gateway may take until it is ready.
 const starting = 30 * time.Second
 
-// build makes the program as it is shipped: stripped, without paths.
+// build makes the program as it is released: stripped, without paths.
 func build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "amtp")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary,
@@ -41,14 +41,14 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// launch is what a gateway is started with beside its directory.
+// launch has what a gateway is started with, in addition to its directory.
 type launch struct {
 	settings []string     // NAME=value
-	http     *http.Client // that reaches it; nil for the usual one
+	http     *http.Client // reaches the gateway; nil for the usual client
 }
 
-// startGateway starts the program on dir, which may hold an earlier gateway's
-// data, and waits until it is ready. What it logs goes to DIR.log.
+// startGateway starts the program on dir, which may hold an earlier gateway's data, and
+// waits until it is ready. Its log goes to DIR.log.
 func startGateway(ctx context.Context, binary, dir string, with launch) (*gateway, error) {
 	log, err := os.OpenFile(dir+".log", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -56,7 +56,7 @@ func startGateway(ctx context.Context, binary, dir string, with launch) (*gatewa
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, binary, "serve", "--data-dir", dir)
-	// One sender of a benchmark brings what no domain does in its first day.
+	// One sender of a benchmark sends more than a domain may in its first day.
 	cmd.Env = append(append(environment(), "AMTP_SERVER_ADDRESS=127.0.0.1:0", "AMTP_LIMITS_MESSAGES_PER_MINUTE=1000000",
 		"AMTP_LIMITS_BYTES_PER_MINUTE=64GiB"),
 		with.settings...)
@@ -72,8 +72,8 @@ func startGateway(ctx context.Context, binary, dir string, with launch) (*gatewa
 	return g, nil
 }
 
-// environment is the caller's without the variables that configure a gateway,
-// so that the defaults are measured.
+// environment returns the caller's environment without the variables that configure a
+// gateway, so that the defaults are measured.
 func environment() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -84,7 +84,7 @@ func environment() []string {
 	return env
 }
 
-// awaitReady reads where the gateway listens and asks it until it is ready.
+// awaitReady reads the gateway's address and asks the gateway until it is ready.
 func (g *gateway) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, starting)
 	defer cancel()
@@ -127,7 +127,7 @@ func (g *gateway) ready(ctx context.Context) error {
 	return err
 }
 
-// operator is a client with the administrator's key.
+// operator returns a client with the administrator's key.
 func (g *gateway) operator() (*admin.Client, error) {
 	key, ok := datadir.AdminKey(g.dir, g.url)
 	if !ok {
@@ -136,7 +136,7 @@ func (g *gateway) operator() (*admin.Client, error) {
 	return &admin.Client{Client: amtp.Client{URL: g.url, Key: key, AdminKey: key, HTTP: g.http}}, nil
 }
 
-// register makes the two agents.
+// register registers the two agents.
 func (g *gateway) register(ctx context.Context) error {
 	c, err := g.operator()
 	if err != nil {
@@ -152,9 +152,9 @@ func (g *gateway) register(ctx context.Context) error {
 	return nil
 }
 
-// inbox returns the ids of all messages in the recipient's inbox, page by page
-// as a client reads them, and the cursor behind the last. An id that stands in it
-// twice is an error.
+// inbox returns the ids of all messages in the recipient's inbox, page by page as a
+// client reads them, and the cursor after the last. An id that is there twice is an
+// error.
 func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, string, error) {
 	c := amtp.Client{URL: g.url, Key: g.recipient.Key, HTTP: g.http}
 	var ids []amtp.MessageID
@@ -181,8 +181,8 @@ func (g *gateway) inbox(ctx context.Context) ([]amtp.MessageID, string, error) {
 	}
 }
 
-// verify checks that the inbox holds exactly n messages: all that were
-// acknowledged with 202, and no others.
+// verify checks that the inbox holds exactly n messages: all that were answered with
+// 202, and no others.
 func (g *gateway) verify(ctx context.Context, n int) error {
 	ids, _, err := g.inbox(ctx)
 	if err == nil && len(ids) != n {
@@ -191,7 +191,7 @@ func (g *gateway) verify(ctx context.Context, n int) error {
 	return err
 }
 
-// fill sends n messages as fast as it can be done.
+// fill sends n messages as fast as possible.
 func (g *gateway) fill(ctx context.Context, n, payload int) error {
 	_, err := submissions(g.process, 64, n, payload).drive(ctx)
 	return err

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A histogram counts durations in buckets whose width grows with the value: up
-// to 255 ns each nanosecond has its own, above it 128 buckets stand for every
-// doubling, so that a quantile is at most 0.8 % too high. The zero value is
-// empty and ready. It is for one goroutine; merge brings several together.
+// A histogram counts durations in buckets whose width grows with the value. Up to 255
+// ns each nanosecond has its own bucket, above it there are 128 buckets for every
+// doubling. So a quantile is at most 0.8 % too high. The zero value is empty and ready.
+// It is for one goroutine; merge combines several.
 type histogram struct {
 	counts [exactBuckets + doublings*perDoubling]uint64
 	n      uint64
@@ -19,7 +19,7 @@ type histogram struct {
 const (
 	exactBuckets = 256
 	perDoubling  = 128
-	doublings    = 32 // up to 2^40 ns, 18 minutes; longer counts as that
+	doublings    = 32 // up to 2^40 ns, 18 minutes; a longer duration counts as that
 )
 
 // record counts one duration.
@@ -29,7 +29,7 @@ func (h *histogram) record(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
-// merge adds what o counted.
+// merge adds the counts of o.
 func (h *histogram) merge(o *histogram) {
 	for i, c := range o.counts {
 		h.counts[i] += c
@@ -38,8 +38,8 @@ func (h *histogram) merge(o *histogram) {
 	h.max = max(h.max, o.max)
 }
 
-// quantile returns the duration that the share q of all did not exceed, 0 when
-// nothing was counted.
+// quantile returns the duration that the share q of all did not exceed, 0 without any
+// counts.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(h.n)))
 	var seen uint64

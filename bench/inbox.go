@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	shortInbox = 1_000  // messages in the inbox that a long one is compared with
-	step       = 10_000 // messages after which memory is first looked at
+	shortInbox = 1_000  // messages in the inbox with which the long one is compared
+	step       = 10_000 // messages after which memory is first measured
 	pageSize   = 100    // messages of one page
 	pageReads  = 2_000  // reads of that page per round
 )
 
-// inbox measures what a long inbox costs: the time to read a page of it beside
-// a page of a short one, the memory of the gateway, and its directory after a
-// clean end.
+// inbox measures the cost of a long inbox: the time to read a page of it and a page of
+// a short one, the memory of the gateway, and its directory after a clean end.
 func (b *bench) inbox(ctx context.Context) error {
 	dir, err := b.fresh()
 	if err != nil {
@@ -43,8 +42,8 @@ func (b *bench) inbox(ctx context.Context) error {
 	return err
 }
 
-// emptyDirectory returns the size of a directory whose gateway has registered
-// its agents and has ended.
+// emptyDirectory returns the size of a directory whose gateway has registered its
+// agents and has ended.
 func (b *bench) emptyDirectory(ctx context.Context, dir string) (int64, error) {
 	g, err := startGateway(ctx, b.binary, dir, launch{})
 	if err != nil {
@@ -56,7 +55,7 @@ func (b *bench) emptyDirectory(ctx context.Context, dir string) (int64, error) {
 	return diskUse(dir)
 }
 
-// fillAndRead fills the long inbox, looking at memory on the way, and reads it.
+// fillAndRead fills the long inbox, measures memory meanwhile, and reads the inbox.
 func (b *bench) fillAndRead(ctx context.Context, g *gateway) error {
 	if err := g.register(ctx); err != nil {
 		return err
@@ -79,7 +78,7 @@ func (b *bench) fillAndRead(ctx context.Context, g *gateway) error {
 	return g.verify(ctx, b.Pending)
 }
 
-// fillTo sends n messages and returns the memory that the gateway has then.
+// fillTo sends n messages and returns the gateway's memory after them.
 func (b *bench) fillTo(ctx context.Context, g *gateway, n int) (int64, error) {
 	if err := g.fill(ctx, n, b.Payload); err != nil {
 		return 0, err
@@ -87,8 +86,8 @@ func (b *bench) fillTo(ctx context.Context, g *gateway, n int) (int64, error) {
 	return residentSize(g.pid)
 }
 
-// readPages reads the oldest messages of the long inbox and of a short one in
-// turns, and submits to the bare handler to have something to compare with.
+// readPages reads the oldest messages of the long inbox and of a short one in turns.
+// For comparison it also sends submissions to the bare handler.
 func (b *bench) readPages(ctx context.Context, long *gateway) error {
 	read := func(name string, g *gateway) error {
 		s, err := measure(ctx, g.process, pages(g.process, pageReads, pageSize))
@@ -123,7 +122,7 @@ func (b *bench) readPages(ctx context.Context, long *gateway) error {
 	return nil
 }
 
-// acceptOnBare files submissions to the bare handler beside the pages.
+// acceptOnBare adds a row of submissions to the bare handler to those of the pages.
 func (b *bench) acceptOnBare(ctx context.Context) error {
 	return b.onFloor(ctx, bareFloor, func(p *process) error {
 		s, err := measure(ctx, p, submissions(p, 1, pageReads, b.Payload))

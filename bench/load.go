@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// A load is a closed loop: every client sends its next request as soon as it
-// has read the answer to its last, until n were sent in all.
+// A load is a closed loop: every client sends its next request as soon as it has read
+// the last answer, until n requests were sent in all.
 type load struct {
 	addr    string
 	clients int
 	n       int
-	status  int // what every answer must have
-	// source makes what one client sends: a function from the number of the
-	// request, 0 to n-1 over all clients, to its bytes, which stay valid until
-	// the next call.
+	status  int // that every answer must have
+	// source makes the requests of one client. It returns a function from the number of
+	// the request, 0 to n-1 over all clients, to its bytes. They stay valid until the
+	// next call.
 	source func(client int) func(i int) []byte
 }
 
-// A driven is what a load measured.
+// A driven is the result of a load.
 type driven struct {
 	took  time.Duration
 	times histogram
 }
 
-// drive runs the load. The connections exist before the clock starts. Any
-// answer without the wanted status, and any other failure, ends the load and
-// is the error: there is no such thing as a few errors.
+// drive runs the load. The connections are opened before the clock starts. An answer
+// with another status, or any other failure, ends the load and is the error; no error
+// is tolerated.
 func (l load) drive(ctx context.Context) (driven, error) {
 	conns := make([]*conn, l.clients)
 	for i := range conns {

@@ -1,10 +1,11 @@
-// Command bench measures a gateway against what the machine can do at all.
+// Command bench compares a gateway with the limits of the machine.
 //
-// It builds the real program, runs it as its users do, and drives it over
-// loopback in turns with two floors: a bare net/http handler that only decodes
-// the message, and one that also appends it to a synced log. What it promises
-// are ratios of medians from one run; the absolute figures belong to the machine.
-// Every answer is checked, and afterwards the inbox must hold exactly what was
+// It builds the real program, runs it as its users do, and drives it over loopback in
+// turns with two floors: a bare net/http handler that only decodes the message, and one
+// that also appends it to a synced log. Ratios of medians from one run can be compared;
+// the absolute figures belong to the machine. Every answer is checked. Afterwards the
+// inbox must hold exactly the messages that were answered with 202, or there is no
+// report. Nothing of the run is left.
 // acknowledged, or there is no report. Nothing survives the run.
 package main
 
@@ -21,7 +22,7 @@ import (
 	"syscall"
 )
 
-// settings are what a run can be asked for.
+// settings are the settings of a run.
 type settings struct {
 	Clients  []int    `json:"clients"`
 	Messages int      `json:"messages"` // per load; a quarter of it for a single client
@@ -98,7 +99,7 @@ func parse(args []string) (settings, error) {
 	return s, s.check()
 }
 
-// check reports what cannot be measured.
+// check returns an error for a run that cannot be measured.
 func (s settings) check() error {
 	for _, name := range s.Only {
 		if !slices.Contains(workNames(), name) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A sample is what one load on one server showed.
+// A sample is the result of one load on one server.
 type sample struct {
 	Rate   float64 `json:"per_second"`
 	P50    float64 `json:"p50_us"`
@@ -16,10 +16,10 @@ type sample struct {
 	Max    float64 `json:"max_us"`
 	Server float64 `json:"server_cpu_us"` // processor time per request
 	Client float64 `json:"client_cpu_us"` // the same of this program
-	Others float64 `json:"other_cores"`   // that all other processes kept busy meanwhile
+	Others float64 `json:"other_cores"`   // processors that all other processes used meanwhile
 }
 
-// measure drives the load against the process and watches the machine.
+// measure drives the load against the process and measures the machine meanwhile.
 func measure(ctx context.Context, p *process, l load) (sample, error) {
 	before, err := readClocks(p.pid)
 	if err != nil {
@@ -70,7 +70,8 @@ func readClocks(pid int) (clocks, error) {
 // A spread is a median and the range around it.
 type spread struct{ Median, Min, Max float64 }
 
-// spreadOf returns the spread of one member over the samples, at least one.
+// spreadOf returns the spread of one member over the samples; there must be at least
+// one.
 func spreadOf(samples []sample, member func(sample) float64) spread {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
@@ -79,7 +80,8 @@ func spreadOf(samples []sample, member func(sample) float64) spread {
 	return spreadAmong(values)
 }
 
-// spreadAmong returns the spread of the values, at least one. It sorts them.
+// spreadAmong returns the spread of the values; there must be at least one. It sorts
+// them.
 func spreadAmong(values []float64) spread {
 	slices.Sort(values)
 	n := len(values)

@@ -11,17 +11,17 @@ import (
 
 const (
 	outageWork     = "outage"
-	outageMessages = 100_000 // that wait for the domain that is down
-	// outageCalm is how long the disk has for what was written in seconds: that
-	// slows everybody down, whether it waits or not.
+	outageMessages = 100_000 // messages that wait for the domain that is down
+	// outageCalm is how long the disk gets to catch up with data written in seconds.
+	// Until then it slows all messages down, whether they wait or not.
 	outageCalm = 15 * time.Second
 )
 
-// outage measures what a domain that is down costs: what it does to the accepts
-// of others, how much memory its messages take while they wait, and how fast they
-// arrive once it is back. The accepts of others are compared with those of a
-// gateway that has delivered as many messages: any gateway is slower with a
-// larger database. Everything that was accepted must arrive, once.
+// outage measures the cost of a domain that is down: its effect on accepts for others,
+// the memory for its waiting messages, and how fast they arrive when it is back.
+// Accepts for others are compared with those of a gateway that has delivered as many
+// messages, because any gateway is slower with a larger database. Every accepted
+// message must arrive, once.
 func (b *bench) outage(ctx context.Context) error {
 	if err := b.withNeighbours(ctx, b.noOutage); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (b *bench) outage(ctx context.Context) error {
 	return nil
 }
 
-// withNeighbours runs use with fresh gateways.
+// withNeighbours runs use with new gateways.
 func (b *bench) withNeighbours(ctx context.Context, use func(context.Context, *neighbours) error) (err error) {
 	dir, err := b.fresh()
 	if err != nil {
@@ -50,8 +50,7 @@ func (b *bench) withNeighbours(ctx context.Context, use func(context.Context, *n
 	return use(ctx, pair)
 }
 
-// noOutage measures the accepts of others after as many messages to a domain that
-// is up.
+// noOutage measures accepts for others after as many messages to a domain that is up.
 func (b *bench) noOutage(ctx context.Context, pair *neighbours) error {
 	local := pair.here.recipient
 	pair.here.recipient = pair.there.recipient
@@ -104,7 +103,7 @@ func (b *bench) outageOf(ctx context.Context, pair *neighbours) error {
 	return pair.there.verify(ctx, b.Messages+outageMessages)
 }
 
-// beside measures accepts for a recipient here, when the machine has come to rest.
+// beside measures accepts for a recipient here, when the machine has become quiet.
 func (b *bench) beside(ctx context.Context, pair *neighbours, when string) error {
 	select {
 	case <-time.After(outageCalm):
@@ -121,8 +120,8 @@ func (b *bench) beside(ctx context.Context, pair *neighbours, when string) error
 	return nil
 }
 
-// back starts the gateway again and measures how long the first message behind
-// the cursor and then all others take.
+// back starts the gateway again. It measures the time until the first message after the
+// cursor arrives, and until all others have.
 func (b *bench) back(ctx context.Context, pair *neighbours, seen string) (waited, drained time.Duration, err error) {
 	who, dir := pair.there.recipient, pair.there.dir
 	again, err := startGateway(ctx, b.binary, dir, pair.away)

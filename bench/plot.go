@@ -16,12 +16,12 @@ const (
 	latencyFile    = "latency.svg"
 )
 
-// Measures of a plot, in its own units, and its colours: dark enough on white,
-// and apart also for those who see fewer of them.
+// Measures of a plot, in its own units, and its colours. They are dark enough on white,
+// and readers with a colour vision deficiency can tell them apart.
 const (
 	plotWidth  = 760
 	plotLeft   = 170 // where the axis begins
-	plotRight  = 660 // where it ends; labels follow
+	plotRight  = 660 // the end of the axis; labels follow
 	plotTop    = 76
 	rowHeight  = 22
 	groupSpace = 14
@@ -29,7 +29,7 @@ const (
 
 var serverColour = map[string]string{"bare": "#9aa5b1", "log": "#2a78b8", "gateway": "#c2571a"}
 
-// writePlots draws the accepts of the report. It needs their rows.
+// writePlots draws the accept rows of the report.
 func writePlots(dir string, r *report) error {
 	var rows []*row
 	for _, x := range r.Rows {
@@ -49,14 +49,14 @@ func writePlots(dir string, r *report) error {
 	)
 }
 
-// a plot is a drawing that is being made, from top to bottom.
+// a plot is an unfinished drawing, which is made from top to bottom.
 type plot struct {
 	strings.Builder
 	y float64
 }
 
-// throughputPlot shows a bar for each load: the median rate, with the least and
-// the most of the rounds.
+// throughputPlot shows a bar for each load: the median rate, with the least and the
+// highest of the rounds.
 func throughputPlot(r *report, rows []*row) string {
 	most := 0.0
 	for _, x := range rows {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestPlotsShowEveryLoad draws a report and reads the drawings back: they are
-// XML, every server is named and the label of each load is its median.
+// TestPlotsShowEveryLoad draws a report and reads the drawings back. They are XML,
+// every server is named, and the label of each load is its median.
 func TestPlotsShowEveryLoad(t *testing.T) {
 	dir := t.TempDir()
 	r := measured(100, 1000, 200)
@@ -37,7 +37,7 @@ func TestNoPlotsWithoutAccepts(t *testing.T) {
 	}
 }
 
-// textsOf returns the texts of an SVG file, each between bars.
+// textsOf returns the texts of an SVG file, separated by bars.
 func textsOf(t *testing.T, file string) string {
 	t.Helper()
 	f, err := os.Open(file)

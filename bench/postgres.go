@@ -13,22 +13,22 @@ import (
 	"github.com/amtp-go/amtp/internal/test/pgtest"
 )
 
-// replicaCounts are how many gateways share a database in one row each.
+// replicaCounts are the numbers of gateways that share a database, with one row each.
 var replicaCounts = []int{1, 2, 4}
 
-// How many messages are sent one by one through one replica to a reader at
-// another: with notices, and without them, where each waits for a poll.
+// How many messages are sent one by one through one replica to a reader at another:
+// with notices, and without notices, where each waits for a poll.
 const (
 	noticed = 300
 	polled  = 60
 )
 
-// inboxes are those among which the clients divide their messages.
+// inboxes is the number of inboxes among which the clients divide their messages.
 const inboxes = 16
 
-// onServer runs use with a PostgreSQL of its own, whose files are on the disk.
+// onServer runs use with a new PostgreSQL, whose files are on the disk.
 func (b *bench) onServer(use func(*pgtest.Server) error) error {
-	// The server runs as another user, who has to find its directory.
+	// The server runs as another user, who must reach its directory.
 	if err := os.Chmod(b.dir, 0o711); err != nil {
 		return err
 	}
@@ -40,8 +40,8 @@ func (b *bench) onServer(use func(*pgtest.Server) error) error {
 }
 
 // postgres measures gateways on one PostgreSQL, which runs on the same machine, in
-// turns with the bare handler: the durable accept through one, two and four of
-// them, and how soon a reader at one hears of what another accepted.
+// turns with the bare handler. It measures the durable accept through one, two and four
+// gateways, and how soon a reader at one gets a message that another accepted.
 func (b *bench) postgres(ctx context.Context) error {
 	return b.onServer(func(server *pgtest.Server) error {
 		if err := b.replicas(ctx, server); err != nil {
@@ -51,7 +51,7 @@ func (b *bench) postgres(ctx context.Context) error {
 	})
 }
 
-// postgresQueue measures what the queue costs when much waits.
+// postgresQueue measures the cost of the queue when many messages wait.
 func (b *bench) postgresQueue(ctx context.Context) error {
 	return b.onServer(func(server *pgtest.Server) error { return b.backlog(ctx, server) })
 }
@@ -80,8 +80,8 @@ func replicasName(n int) string {
 	return fmt.Sprintf("%d replicas", n)
 }
 
-// replicasOnce is one round: the bare handler, and so many replicas as each row
-// has, take the same load.
+// replicasOnce is one round: the bare handler, and the replicas of each row, take the
+// same load.
 func (b *bench) replicasOnce(ctx context.Context, server *pgtest.Server) error {
 	err := b.onFloor(ctx, bareFloor, func(p *process) error {
 		s, err := measure(ctx, p, submissions(p, crowd, b.Messages, b.Payload))
@@ -116,8 +116,8 @@ func (b *bench) replicasOnce(ctx context.Context, server *pgtest.Server) error {
 	return err
 }
 
-// onReplicas runs use with n gateways on a new database, of which the first has
-// registered the two agents of all.
+// onReplicas runs use with n gateways on a new database. The first of them has
+// registered both agents.
 func (b *bench) onReplicas(ctx context.Context, server *pgtest.Server, n int, parameters string,
 	use func([]*gateway) error) (err error) {
 	dir, err := b.fresh()
@@ -155,7 +155,7 @@ func (b *bench) onReplicas(ctx context.Context, server *pgtest.Server, n int, pa
 	return use(replicas)
 }
 
-// readers registers those to whom the messages go.
+// readers registers the agents that get the messages.
 func (g *gateway) readers(ctx context.Context) ([]agent, error) {
 	c, err := g.operator()
 	if err != nil {
@@ -244,9 +244,9 @@ func measureReplicas(ctx context.Context, server *pgtest.Server, shares []share)
 	}, nil
 }
 
-// acrossReplicas measures how soon a reader that waits at one replica has what
-// another accepted: with notices, and behind a proxy that pools transactions,
-// where there are none and replicas look every second.
+// acrossReplicas measures how soon a reader that waits at one replica has a message
+// that another accepted. It measures with notices, and behind a proxy that pools
+// transactions, where there are no notices and replicas poll every second.
 func (b *bench) acrossReplicas(ctx context.Context, server *pgtest.Server) error {
 	for _, way := range []struct {
 		name, parameters string
@@ -270,9 +270,8 @@ func (b *bench) acrossReplicas(ctx context.Context, server *pgtest.Server) error
 	return nil
 }
 
-// across sends n messages one by one through one replica, each to a reader who
-// waits at another already, and measures from the answer to the sender to that to
-// the reader.
+// across sends n messages one by one through one replica, each to a reader that waits
+// at another already. It measures the time from the sender's answer to the reader's.
 func (b *bench) across(ctx context.Context, here, there *gateway, n int) (*histogram, error) {
 	from := &amtp.Client{URL: here.url, Key: here.sender.Key}
 	to := &amtp.Client{URL: there.url, Key: here.recipient.Key}
@@ -290,7 +289,7 @@ func (b *bench) across(ctx context.Context, here, there *gateway, n int) (*histo
 			page, err := to.Inbox(ctx, here.recipient.Address, amtp.InboxQuery{After: after, Wait: 20 * time.Second})
 			came <- read{page, time.Now(), err}
 		}()
-		select { // it waits by then
+		select { // the reader waits by then
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -14,15 +14,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The destination of everything in these measurements, and of how many claims the
-// median is told.
+// The destination of all messages in these measurements, and the number of claims of
+// which the median is reported.
 const (
 	farDomain = "far.example"
 	claims    = 500
 )
 
-// backlog measures the queue of the store itself: a claim beside few and many
-// jobs that wait, in turns, and the size of the tables after many went through.
+// backlog measures the queue of the store itself: a claim while few and while many jobs
+// wait, in turns, and the size of the tables after many jobs have passed through.
 func (b *bench) backlog(ctx context.Context, server *pgtest.Server) error {
 	var queues []*queue
 	waiting := []int{100, b.Pending}
@@ -59,8 +59,8 @@ func (b *bench) backlog(ctx context.Context, server *pgtest.Server) error {
 	return b.tables(ctx, server)
 }
 
-// tables has many messages go through the queue and looks at what is left of
-// them in the tables that the queue works on.
+// tables sends many messages through the queue and measures what is left of them in the
+// queue's tables.
 func (b *bench) tables(ctx context.Context, server *pgtest.Server) error {
 	q, err := openQueue(ctx, server)
 	if err != nil {
@@ -87,7 +87,7 @@ func (b *bench) tables(ctx context.Context, server *pgtest.Server) error {
 	return q.close(ctx)
 }
 
-// queue is a store with one sender, and a connection beside it.
+// queue is a store with one sender, and a separate connection to its database.
 type queue struct {
 	store  *postgres.Store
 	conn   *pgx.Conn
@@ -168,13 +168,13 @@ func together(n int, do func() error) error {
 	return <-errs
 }
 
-// wait makes so many jobs wait, in tables as they are when nothing was loaded into
-// them just now: vacuumed, analysed, and on the disk.
+// wait makes that many jobs wait. The tables are vacuumed, analysed, and on the disk,
+// as if nothing had been loaded just now.
 func (q *queue) wait(ctx context.Context, n int) error {
 	if err := q.accept(ctx); err != nil {
 		return err
 	}
-	for _, sql := range []string{ // copies of that one
+	for _, sql := range []string{ // copies of that job
 		`INSERT INTO message (id, uuid, sender_agent, class, trust, received, request, body)
 			SELECT nextval('message_id'), decode(md5(i::text), 'hex'), sender_agent, class, trust, received, request, body FROM message, generate_series(2, $1) i`,
 		`INSERT INTO job (id, message, destination, state, changed, due, begun, size, fence, attempts, rekeys, same)
@@ -194,8 +194,8 @@ func (q *queue) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// claimFour measures a claim of four jobs, in microseconds. They wait again, at
-// the end of the line.
+// claimFour measures a claim of four jobs, in microseconds. Afterwards they wait again,
+// at the end of the queue.
 func (q *queue) claimFour(ctx context.Context) (took float64, err error) {
 	began := time.Now()
 	jobs, err := q.claim(ctx, 4)
@@ -249,7 +249,7 @@ func (q *queue) through(ctx context.Context, n int) error {
 	return nil
 }
 
-// deliver settles a job as one that its recipient's gateway took.
+// deliver settles a job as accepted by its recipient's gateway.
 func (q *queue) deliver(ctx context.Context, j gw.Job) error {
 	p, err := q.store.Parcel(ctx, j.ID, j.Fence)
 	if err != nil {
@@ -262,7 +262,7 @@ func (q *queue) deliver(ctx context.Context, j gw.Job) error {
 	return q.store.Settle(ctx, s)
 }
 
-// size returns the bytes of the table on which the queue works, with its indexes.
+// size returns the bytes of the queue's table, with its indexes.
 func (q *queue) size(ctx context.Context) (n int64, err error) {
 	err = q.conn.QueryRow(ctx, `SELECT pg_total_relation_size('job')`).Scan(&n)
 	return n, err

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// tick is the unit of processor time in /proc: Linux shows every program
-// hundredths of a second, whatever the kernel counts in.
+// tick is the unit of processor time in /proc. Linux shows hundredths of a second to
+// every program, whatever the kernel counts in.
 const tick = 10 * time.Millisecond
 
-// supported says whether this system can be measured.
+// supported reports whether this system can be measured.
 func supported() error { return nil }
 
 // processTime returns the processor time that the process has used.
@@ -23,7 +23,7 @@ func processTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, rest, ok := strings.Cut(string(b), ") ") // behind the name, which may hold anything
+	_, rest, ok := strings.Cut(string(b), ") ") // after the name, which may contain any character
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
@@ -72,8 +72,8 @@ func residentSize(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
 
-// mayOpen reports an error when this process may not open so many files. The Go
-// runtime has raised the limit as far as it may already.
+// mayOpen returns an error when this process may not open that many files. The Go
+// runtime has already raised the limit as far as it may.
 func mayOpen(files uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -94,8 +94,8 @@ func syncData(f *os.File) error {
 	}
 }
 
-// onDisk reports an error when the directory is kept in memory, where a sync
-// costs nothing and the figures would mean nothing.
+// onDisk returns an error when the directory is in memory. A sync costs nothing there,
+// so the figures would have no meaning.
 func onDisk(dir string) error {
 	const tmpfs = 0x01021994
 	var fs syscall.Statfs_t
@@ -108,7 +108,7 @@ func onDisk(dir string) error {
 	return nil
 }
 
-// familyTime returns the processor time of a process and of all that it has
+// familyTime returns the processor time of a process and of all processes that it has
 // started, also of those that have ended.
 func familyTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -120,7 +120,7 @@ func familyTime(pid int) (time.Duration, error) {
 	if !ok || len(fields) < 15 {
 		return 0, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
 	}
-	sum, err := ticks(fields[11:15]) // its own, and that of children that it waited for
+	sum, err := ticks(fields[11:15]) // its own, and that of children for which it waited
 	if err != nil {
 		return 0, err
 	}

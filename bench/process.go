@@ -16,8 +16,8 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// A process is a server under measurement: a child of this program, listening
-// on loopback.
+// A process is a server under measurement: a child of this program that listens on
+// loopback.
 type process struct {
 	name      string // in the report
 	addr      string // host:port
@@ -29,13 +29,13 @@ type process struct {
 	stdin io.Closer // nil for the gateway
 }
 
-// An agent is one that the gateway registered; the floors ask nobody for keys.
+// An agent is an agent that the gateway registered. The floors ask for no key.
 type agent struct {
 	Address amtp.Address
 	Key     string
 }
 
-// nobody is an agent without a key.
+// nobody returns an agent without a key.
 func nobody(address string) agent {
 	a, err := amtp.ParseAddress(address)
 	if err != nil {
@@ -44,7 +44,7 @@ func nobody(address string) agent {
 	return agent{Address: a}
 }
 
-// stopping bounds how long a server may take to end when asked to.
+// stopping bounds how long a server may take to end.
 const stopping = 30 * time.Second
 
 // startFloor starts one of the floors; a log goes into dir.
@@ -78,7 +78,7 @@ func startFloor(ctx context.Context, word, dir string) (*process, error) {
 	return p, nil
 }
 
-// stop asks the process to end, by its own id, and waits until it has.
+// stop ends the process, by its own id, and waits until it has ended.
 func (p *process) stop() error {
 	if p.stdin != nil {
 		p.stdin.Close()
@@ -88,7 +88,7 @@ func (p *process) stop() error {
 	late := time.AfterFunc(stopping, func() { _ = p.cmd.Process.Kill() })
 	err := p.cmd.Wait()
 	if !late.Stop() {
-		return fmt.Errorf("the server %s did not end within %v of being asked and was killed", p.name, stopping)
+		return fmt.Errorf("the server %s did not end within %v and was killed", p.name, stopping)
 	}
 	if err != nil {
 		return fmt.Errorf("the server %s: %w", p.name, err)

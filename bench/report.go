@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// A report is everything that one run found out.
+// A report is the result of one run.
 type report struct {
 	Date     time.Time `json:"date"`
 	System   string    `json:"system"`
 	CPUs     int       `json:"cpus"`
 	Go       string    `json:"go"`
 	Settings settings  `json:"settings"`
-	Repeated int       `json:"repeated"` // rounds thrown away because others used the machine
+	Repeated int       `json:"repeated"` // rounds that were discarded because others used the machine
 	Rows     []*row    `json:"rows"`
 	Ratios   []figure  `json:"ratios"`
 	Figures  []figure  `json:"figures"`
 }
 
-// A row is one load on one kind of server, once per round.
+// A row is one load on one kind of server, with a sample for each round.
 type row struct {
 	Work    string   `json:"work"`
 	Server  string   `json:"server"`
@@ -30,7 +30,7 @@ type row struct {
 	Samples []sample `json:"samples"`
 }
 
-// A figure is one number with what it says.
+// A figure is one named number.
 type figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
@@ -44,7 +44,7 @@ func newReport(s settings) *report {
 	}
 }
 
-// add files a sample in its row.
+// add adds a sample to its row.
 func (r *report) add(work, server string, clients int, s sample) {
 	x := r.row(work, server, clients)
 	if x == nil {
@@ -63,12 +63,12 @@ func (r *report) row(work, server string, clients int) *row {
 	return nil
 }
 
-// ratio files the ratio of two rows' medians of one member.
+// ratio adds the ratio of two rows' medians of one member.
 func (r *report) ratio(name string, a, b *row, member func(sample) float64) {
 	r.quotient(name, spreadOf(a.Samples, member), spreadOf(b.Samples, member))
 }
 
-// quotient files the ratio of two medians.
+// quotient adds the ratio of two medians.
 func (r *report) quotient(name string, a, b spread) {
 	r.Ratios = append(r.Ratios, figure{Name: name, Value: a.Median / b.Median})
 }
@@ -77,7 +77,7 @@ func (r *report) figure(name string, value float64, unit string) {
 	r.Figures = append(r.Figures, figure{Name: name, Value: value, Unit: unit})
 }
 
-// print writes the report, as JSON or for people.
+// print writes the report, as JSON or as a table.
 func (r *report) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(w)
@@ -111,10 +111,10 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	return t.Flush()
 }
 
-// quiet is how many processors others may use before figures mean little.
+// quiet is how many processors others may use before the figures are of little use.
 const quiet = 0.3
 
-// busiest returns how many processors other processes used at the worst.
+// busiest returns the most processors that other processes used.
 func (r *report) busiest() float64 {
 	var worst float64
 	for _, x := range r.Rows {
@@ -133,7 +133,7 @@ func printFigures(w io.Writer, title string, figures []figure, format string) {
 	}
 }
 
-// number writes a figure with as many digits as mean something.
+// number writes a figure with its significant digits.
 func number(v float64) string {
 	if v < 100 {
 		return fmt.Sprintf("%.1f", v)

@@ -48,7 +48,7 @@ func TestTheTableHasMedianAndRange(t *testing.T) {
 	}
 	r.add("accept", bareFloor, 8, sample{Others: 0.9})
 	if err := r.print(&out, false); err != nil || !strings.Contains(out.String(), "0.90 processors busy") {
-		t.Errorf("a busy machine is not told: %v\n%s", err, out.String())
+		t.Errorf("a busy machine is not reported: %v\n%s", err, out.String())
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 	"github.com/amtp-go/amtp"
 )
 
-// A submission makes the requests that send one message again and again, each
-// time under a new idempotency key.
+// A submission makes the requests that send one message repeatedly, each time under a
+// new idempotency key.
 type submission struct {
 	request []byte
-	key     int // where the key stands in request
+	key     int // the offset of the key in request
 	rng     *mrand.ChaCha8
 }
 
@@ -25,8 +25,8 @@ const (
 	minPayload = 16
 )
 
-// newSubmission builds the request once: a message from one agent to another
-// whose payload is a JSON object of so many bytes, random text.
+// newSubmission builds the request once: a message from one agent to another with a
+// payload of that many bytes, a JSON object of random text.
 func newSubmission(host string, from, to agent, payload int) *submission {
 	body := fmt.Appendf(nil,
 		`{"version":"1.0","idempotency_key":"%0*d","sender":"%s","recipients":["%s"],"subject":"bench","payload":%s}`,
@@ -38,8 +38,8 @@ func newSubmission(host string, from, to agent, payload int) *submission {
 	return &submission{request: append(request, body...), key: key}
 }
 
-// submissions is the load of n messages from the server's sender to its
-// recipient, with a payload of so many bytes.
+// submissions is the load of n messages from the server's sender to its recipient, with
+// a payload of that many bytes.
 func submissions(p *process, clients, n, payload int) load {
 	s := newSubmission(p.addr, p.sender, p.recipient, payload)
 	return load{addr: p.addr, clients: clients, n: n, status: http.StatusAccepted, source: s.source}
@@ -53,7 +53,7 @@ func (s *submission) source(int) func(int) []byte {
 	return own.next
 }
 
-// next returns the request with a fresh key; it overwrites the last one.
+// next returns the request with a new key; it overwrites the last one.
 func (s *submission) next(int) []byte {
 	var id [16]byte
 	s.rng.Read(id[:])
@@ -77,8 +77,8 @@ func newPayload(size int) []byte {
 	return fmt.Appendf(nil, `{"text":"%s"}`, text[:size-len(`{"text":""}`)])
 }
 
-// pages is the load of n reads of the beginning of the recipient's inbox, by
-// one client.
+// pages is the load of n reads of the beginning of the recipient's inbox, by one
+// client.
 func pages(p *process, n, limit int) load {
 	request := fmt.Appendf(nil, "GET /v1/inbox/%s?limit=%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
 		p.recipient.Address, limit, p.addr, p.recipient.Key)

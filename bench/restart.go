@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// fullWAL is how much of the WAL a gateway that starts must have to read: not far
-// from the 24 MiB at which a running one copies it into the database.
+// fullWAL is how much of the WAL a starting gateway must have to read. It is close to
+// the 24 MiB at which a running one copies the WAL into the database.
 const fullWAL = 20 << 20
 
-// restart measures how long a gateway with a long inbox needs to be ready after
-// it was killed under load with a full WAL, beside one that starts on an empty
-// directory.
+// restart measures how long a gateway with a long inbox takes to be ready after it was
+// killed under load with a full WAL. For comparison it measures one that starts on an
+// empty directory.
 func (b *bench) restart(ctx context.Context) error {
 	dir, err := b.fresh()
 	if err != nil {
@@ -44,8 +44,8 @@ func (b *bench) restart(ctx context.Context) error {
 	if err := errors.Join(g.register(ctx), g.fill(ctx, b.Pending, b.Payload)); err != nil {
 		return errors.Join(err, g.stop())
 	}
-	// From here on it is answered, into the other inbox: that one is read to its
-	// end to see that nothing was lost.
+	// From here on messages go to the other inbox. That one is read to its end to check
+	// that nothing was lost.
 	g.sender, g.recipient = g.recipient, g.sender
 	sent, least := 0, int64(math.MaxInt64)
 	for range b.Rounds {
@@ -69,16 +69,16 @@ func (b *bench) restart(ctx context.Context) error {
 	return errors.Join(b.keptAll(ctx, g, sent), g.stop())
 }
 
-// timedStart starts a gateway and returns how many milliseconds passed until it
-// said that it is ready.
+// timedStart starts a gateway and returns how many milliseconds passed until it said
+// that it is ready.
 func (b *bench) timedStart(ctx context.Context, dir string) (*gateway, float64, error) {
 	began := time.Now()
 	g, err := startGateway(ctx, b.binary, dir, launch{})
 	return g, micros(time.Since(began)) / 1000, err
 }
 
-// killFull sends messages until the WAL is full and kills the gateway. It
-// returns how many were answered and how long the WAL is.
+// killFull sends messages until the WAL is full and kills the gateway. It returns how
+// many were answered and the length of the WAL.
 func (b *bench) killFull(ctx context.Context, g *gateway) (answered int, wal int64, err error) {
 	load := submissions(g.process, killClients, math.MaxInt32, b.Payload)
 	driven, ended := 0, make(chan error, 1)
@@ -92,7 +92,7 @@ func (b *bench) killFull(ctx context.Context, g *gateway) (answered int, wal int
 	}
 	err = errors.Join(err, ctx.Err(), g.cmd.Process.Kill())
 	_ = g.cmd.Wait()  // it was killed
-	broken := <-ended // by the kill
+	broken := <-ended // the kill ends the load
 	if err == nil && broken == nil {
 		err = errors.New("the load ended although the gateway was killed")
 	}
@@ -105,8 +105,8 @@ func (b *bench) killFull(ctx context.Context, g *gateway) (answered int, wal int
 // killClients is how many requests may be without an answer at the kill.
 const killClients = 64
 
-// walLength returns how many bytes of the WAL the next start has to read, as the
-// head of its index says: the page size stands at 14, the last frame at 16.
+// walLength returns how many bytes of the WAL the next start must read, as the head of
+// the WAL's index says: the page size is at offset 14, the last frame at 16.
 func walLength(dir string) (int64, error) {
 	f, err := os.Open(filepath.Join(dir, "amtp.db-shm"))
 	if err != nil {
@@ -121,8 +121,8 @@ func walLength(dir string) (int64, error) {
 	return int64(page) * int64(last), nil
 }
 
-// keptAll checks that nothing is lost that was answered, and nothing is there
-// that was not sent.
+// keptAll checks that no answered message is lost, and that the inbox has only messages
+// that were sent.
 func (b *bench) keptAll(ctx context.Context, g *gateway, answered int) error {
 	ids, _, err := g.inbox(ctx)
 	if err != nil {

@@ -11,17 +11,16 @@ import (
 	"time"
 )
 
-// What the gateway is besieged with.
+// The parts of a siege.
 const (
 	slowConnections = 5_000  // open at once, one byte a second each
-	wrongLogins     = 10_000 // keys that are guessed, then no more
+	wrongLogins     = 10_000 // guessed keys in all
 	loginsPerSecond = 1_000
 	bombsPerSecond  = 1
 )
 
-// A siege is everything that is done to a gateway at once by those who mean it
-// no good: connections that crawl, keys that are guessed, and documents that
-// cost their reader much if it lets them.
+// A siege is all attacks on a gateway at once: connections that crawl, keys that are
+// guessed, and documents that cost a careless reader much.
 type siege struct {
 	addr   string
 	key    string // of the agent that sends bombs
@@ -34,7 +33,7 @@ type siege struct {
 	wrong  atomic.Pointer[error] // an answer that no input may cause
 }
 
-// besiege begins, and returns when all slow connections are there.
+// besiege begins a siege, and returns when all slow connections are open.
 func besiege(ctx context.Context, g *gateway) (*siege, error) {
 	if err := mayOpen(slowConnections + 1000); err != nil {
 		return nil, err
@@ -52,7 +51,8 @@ func besiege(ctx context.Context, g *gateway) (*siege, error) {
 	return s, ctx.Err()
 }
 
-// end ends the siege and returns what must not have happened in it.
+// end ends the siege and returns an error for an answer or a failure that must not
+// happen.
 func (s *siege) end() error {
 	s.cancel()
 	s.group.Wait()
@@ -74,8 +74,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// crawl keeps connections open that send their header a byte a second, and
-// opens another for each that the gateway closes.
+// crawl keeps connections open that send their header one byte a second. It opens
+// another for each that the gateway closes.
 func (s *siege) crawl(ctx context.Context, width int) {
 	const header = "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: 0123456789"
 	conns, at := make([]net.Conn, width), make([]int, width)
@@ -108,7 +108,8 @@ func (s *siege) crawl(ctx context.Context, width int) {
 	}
 }
 
-// repeat makes one request after another, at most so many a second and in all.
+// repeat makes one request after another, at most that many a second and at most that
+// many in all.
 func (s *siege) repeat(ctx context.Context, perSecond, most int, request func(i int) []byte) {
 	var c *conn
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
@@ -137,13 +138,13 @@ func (s *siege) repeat(ctx context.Context, perSecond, most int, request func(i 
 	}
 }
 
-// guess shows a wrong key.
+// guess returns a request with a wrong key.
 func (s *siege) guess(i int) []byte {
 	s.logins.Add(1)
 	return fmt.Appendf(nil, "GET /v1/whoami HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer amtp_%d\r\n\r\n", s.addr, i)
 }
 
-// explode sends one bomb after the other.
+// explode returns a request with the next bomb.
 func (s *siege) explode(i int) []byte {
 	s.bombs.Add(1)
 	all := bombs()

@@ -2,8 +2,8 @@ package main
 
 import "testing"
 
-// TestBombsReachTheParser: a bomb above the gateway's limit would be refused for
-// its length alone.
+// TestBombsReachTheParser: a bomb above the gateway's limit would be refused only
+// because of its length.
 func TestBombsReachTheParser(t *testing.T) {
 	for _, b := range bombs() {
 		if len(b) > 10<<20 {

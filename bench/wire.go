@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// A conn is one HTTP/1.1 connection that is kept alive. It costs little on
-// purpose: what the generator uses of a shared machine, the server lacks.
+// A conn is one HTTP/1.1 connection that is kept alive. It costs little on purpose,
+// because the server lacks the processor time that the generator uses.
 type conn struct {
 	net net.Conn
-	buf []byte // what was read; the bytes of one answer at a time
+	buf []byte // the bytes read; those of one answer at a time
 }
 
-// An answer is what came back. The body is valid until the next request.
+// An answer is the answer to a request. The body is valid until the next request.
 type answer struct {
 	status int
 	body   []byte
-	closes bool // the server ends the connection behind it
+	closes bool // whether the server closes the connection after it
 }
 
 // patience bounds how long one connection may be in use.
@@ -80,7 +80,7 @@ func (c *conn) read(n int) error {
 	return nil
 }
 
-// A head is what the client needs of an answer's status line and fields.
+// A head is the part of an answer's status line and fields that the client needs.
 type head struct {
 	status int
 	length int // of the body
@@ -96,8 +96,8 @@ var (
 	connection    = []byte("connection")
 )
 
-// parseHead reads the head of an answer. Its size is 0 while b does not yet
-// hold all of it. Only answers with a Content-Length are understood.
+// parseHead reads the head of an answer. Its size is 0 while b does not hold all of it.
+// It supports only answers with a Content-Length.
 func parseHead(b []byte) (head, error) {
 	end := bytes.Index(b, endOfHead)
 	if end < 0 {

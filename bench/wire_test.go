@@ -44,7 +44,7 @@ func TestParseHeadRefuses(t *testing.T) {
 	}
 }
 
-// pieces answers every request with the given parts, each in a write of its own.
+// pieces answers every request with the given parts, each in a separate write.
 func pieces(t *testing.T, parts ...string) *conn {
 	t.Helper()
 	client, server := net.Pipe()

@@ -9,18 +9,18 @@ import (
 	"path/filepath"
 )
 
-// A bench is one run. Every work starts servers of its own on directories of
-// its own and files what it measured in the report.
+// A bench is one run. Every work starts new servers on new directories and adds its
+// results to the report.
 type bench struct {
 	settings
 	dir    string // for all data of the run; removed at its end
 	binary string // the gateway
 	report *report
-	round  []measurement // of the round under way
-	dirs   int           // how many were used
+	round  []measurement // of the current round
+	dirs   int           // the number of directories used so far
 }
 
-// A measurement is one sample with where it belongs.
+// A measurement is one sample with its place in the report.
 type measurement struct {
 	work, server string
 	clients      int
@@ -33,7 +33,7 @@ type work struct {
 	run  func(*bench, context.Context) error
 }
 
-// works returns all works in the order in which they are done.
+// works returns all works in the order in which they run.
 func works() []work {
 	return []work{
 		{"accept", (*bench).accept},
@@ -57,10 +57,10 @@ func workNames() []string {
 	return names
 }
 
-// gatewayServer names the gateway in the report, beside the floors.
+// gatewayServer names the gateway in the report, in contrast to the floors.
 const gatewayServer = "gateway"
 
-// onFloor runs use with a fresh floor.
+// onFloor runs use with a new floor.
 func (b *bench) onFloor(ctx context.Context, word string, use func(*process) error) error {
 	dir, err := b.fresh()
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *bench) onFloor(ctx context.Context, word string, use func(*process) err
 	return errors.Join(use(p), p.stop())
 }
 
-// onGateway runs use with a fresh gateway that has its two agents.
+// onGateway runs use with a new gateway that has its two agents.
 func (b *bench) onGateway(ctx context.Context, use func(*gateway) error) error {
 	dir, err := b.fresh()
 	if err != nil {
@@ -102,9 +102,9 @@ func (b *bench) fresh() (string, error) {
 // maxRepeats is how often one round is repeated at most.
 const maxRepeats = 10
 
-// quietly runs one round and files what it measured. A round in which others
-// used the machine is thrown away, whatever it showed, and repeated; the last
-// one allowed is kept. The report says how often that happened.
+// quietly runs one round and adds its results to the report. A round in which others
+// used the machine is discarded, whatever its results, and repeated. The last one
+// allowed is kept. The report says how often that happened.
 func (b *bench) quietly(round func() error) error {
 	for repeats := 0; ; repeats++ {
 		b.round = b.round[:0]
@@ -133,17 +133,17 @@ func (b *bench) disturbed() bool {
 	return false
 }
 
-// measured keeps a sample for the round under way.
+// measured keeps a sample for the current round.
 func (b *bench) measured(work, server string, clients int, s sample) {
 	b.round = append(b.round, measurement{work, server, clients, s})
 }
 
-// progress tells who waits what is being done.
+// progress tells the waiting user what is being done.
 func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// size files the size of the program and of an idle gateway.
+// size adds the size of the program and of an idle gateway to the report.
 func (b *bench) size(ctx context.Context) error {
 	info, err := os.Stat(b.binary)
 	if err != nil {
