@@ -174,7 +174,7 @@ func Decided(e gateway.Event) (gateway.State, error) {
 	case gateway.Success, gateway.Refuse, gateway.GiveUp:
 		return gateway.Next(gateway.Delivering, e)
 	}
-	return 0, fmt.Errorf("%v decides nothing", e)
+	return 0, fmt.Errorf("the event %v does not decide a delivery", e)
 }
 
 // Lease begins an attempt at a job that is due: it sets everything that is stored
@@ -221,7 +221,7 @@ func Distinct(kind string, list []gateway.Document) error {
 	names := make(map[string]bool, len(list))
 	for _, n := range list {
 		if n.Kind != kind {
-			return fmt.Errorf("a document of kind %q is not one of kind %q", n.Kind, kind)
+			return fmt.Errorf("a document has kind %q, and the change is of kind %q", n.Kind, kind)
 		}
 		if names[n.Name] {
 			return fmt.Errorf("%w: two documents of kind %q have the name %q", gateway.ErrExists, kind, n.Name)

@@ -149,7 +149,7 @@ func (r *EnvelopeRow) Envelope(dir *Directory) gateway.Envelope {
 	e.Found = found
 	e.Found.FirstContact = found.FirstContact || r.First
 	if err != nil {
-		damage(&e, "what is known of the sender", r.Finding, err)
+		damage(&e, "the authentication of the sender", r.Finding, err)
 	}
 	if e.SenderAgent != 0 {
 		e.Sender, _ = dir.Address(e.SenderAgent)
@@ -176,13 +176,13 @@ func damage(e *gateway.Envelope, what, stored string, err error) {
 func ReadAgent(a *gateway.Agent, address, capabilities, schemas string) {
 	var err error
 	if a.Capabilities, err = StringsOf(capabilities); err != nil {
-		a.Damage = unreadable("what the agent can do", capabilities, err)
+		a.Damage = unreadable("the agent's capabilities", capabilities, err)
 	}
 	if a.SupportedSchemas, err = StringsOf(schemas); err != nil {
-		a.Damage = unreadable("what schemas the agent takes", schemas, err)
+		a.Damage = unreadable("the agent's schemas", schemas, err)
 	}
 	if a.Address, err = amtp.ParseAddress(address); err != nil {
-		a.Address, a.Damage = gateway.Unreadable(), unreadable("the address of the agent", address, err)
+		a.Address, a.Damage = gateway.Unreadable(), unreadable("the agent's address", address, err)
 	}
 }
 

@@ -83,7 +83,7 @@ type budget struct {
 }
 
 // errSpent ends a search that has read as many rows as it may.
-var errSpent = errors.New("as many rows were read as one call may")
+var errSpent = errors.New("the call has read as many rows as it may")
 
 // How many numbers are read from an index at once. It starts at firstStep, and doubles
 // up to lastStep while all numbers that were read are used.

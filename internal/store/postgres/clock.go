@@ -62,7 +62,7 @@ func tooFar(off time.Duration) error {
 	if off.Abs() <= maxSkew {
 		return nil
 	}
-	return fmt.Errorf("the database's clock is %v away from this machine's, and %v is the most that is safe: set the clocks",
+	return fmt.Errorf("the database's clock differs from this machine's by %v, and at most %v is safe: set the clocks",
 		off.Round(time.Second), maxSkew)
 }
 

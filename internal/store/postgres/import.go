@@ -127,7 +127,7 @@ func (im *Import) Put(ctx context.Context, t *store.Table, rows [][]any) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("bring rows of %s: %w", t.Name, err)
+		return fmt.Errorf("copy rows of %s: %w", t.Name, err)
 	}
 	return nil
 }

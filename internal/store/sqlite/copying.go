@@ -22,7 +22,7 @@ const maxPinned = 1 << 30
 const copyTries = 3
 
 // ErrPinned is returned when a gateway wrote too much while its database was read.
-var ErrPinned = errors.New("the gateway wrote more than a gibibyte while its database was read; do it when it has less to do")
+var ErrPinned = errors.New("the gateway wrote more than a gibibyte while its database was read; try again when it has less to do")
 
 // copying copies a database and its journal, file by file, while a gateway may be
 // writing to them. It reads large pieces in order.

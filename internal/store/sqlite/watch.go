@@ -123,7 +123,7 @@ func (w *guarded) content() string {
 	if w.written == nil { // only its size is checked
 		now, err := w.file.Stat()
 		if err == nil && now.Size() < w.size {
-			return w.name + " was cut by another program"
+			return w.name + " was truncated by another program"
 		}
 		if err == nil {
 			w.size = now.Size()
@@ -302,6 +302,6 @@ func refuseOrphan(dir string) error {
 	if database, err := os.Stat(name); err == nil && database.Size() > 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is gone, and its journal %s-wal is there: put the database back, or restore a backup with amtp restore; to begin anew, move the journal away",
+	return fmt.Errorf("%s is gone, and its journal %s-wal is there: put the database back, or restore a backup with amtp restore; to start with an empty database, move the journal away",
 		name, name)
 }
