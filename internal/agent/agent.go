@@ -152,7 +152,7 @@ func (s *Agents) Update(ctx context.Context, p gateway.Principal, name string, u
 	if u.DeliveryMode != nil || u.PushTarget != nil || u.PushHeaders != nil {
 		with = append(with, s.moved(&before, &wish, u.PushHeaders, &pushSecret))
 	}
-	changed, err := s.Store.UpdateAgent(ctx, a.ID, func(a *gateway.Agent) error {
+	changed, err := s.Store.UpdateAgent(ctx, p.Acting(), a.ID, func(a *gateway.Agent) error {
 		before = *a
 		if err := s.apply(a, &u); err != nil {
 			return notChanged(err)
@@ -211,11 +211,10 @@ func (s *Agents) Delete(ctx context.Context, p gateway.Principal, name string) (
 	if refused != nil {
 		return amtp.Address{}, refused
 	}
-	if err := s.Store.RemoveAgent(ctx, a.ID, s.Now()); err != nil {
+	if err := s.Store.RemoveAgent(ctx, p.Acting(), a.ID, s.Now()); err != nil {
 		return amtp.Address{}, s.gone(err, name)
 	}
 	if a.Target != "" {
-		ctx := gateway.WithoutKey(ctx)              // it may have been the agent itself
 		s.Queue.RetryNow(ctx, gateway.PushTo(a.ID)) // its senders hear of it at once
 	}
 	return a.Address, nil

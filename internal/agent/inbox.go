@@ -21,7 +21,7 @@ func (s *Agents) Inbox(ctx context.Context, p gateway.Principal, address string,
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {
-		page, err := s.Store.Inbox(ctx, p.Agent.ID, f)
+		page, err := s.Store.Inbox(ctx, p.Acting(), f)
 		if err != nil {
 			return page, gateway.Refusal(err)
 		}
@@ -56,7 +56,7 @@ func (s *Agents) MarkRead(ctx context.Context, p gateway.Principal, address, id 
 		Recipient: own(p)}, refused
 }
 
-type marker func(context.Context, gateway.AgentID, amtp.MessageID, time.Time) (gateway.Mark, error)
+type marker func(context.Context, gateway.Acting, amtp.MessageID, time.Time) (gateway.Mark, error)
 
 func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id string, mark marker) (gateway.Mark,
 	*amtp.Error) {
@@ -68,7 +68,7 @@ func (s *Agents) mark(ctx context.Context, p gateway.Principal, address, id stri
 	if err != nil {
 		return gateway.Mark{}, notInInbox(id)
 	}
-	m, err := mark(ctx, p.Agent.ID, messageID, s.Now())
+	m, err := mark(ctx, p.Acting(), messageID, s.Now())
 	if errors.Is(err, gateway.ErrNotFound) {
 		return m, notInInbox(id)
 	}

@@ -17,7 +17,7 @@ func (s *Agents) IssueKey(ctx context.Context, p gateway.Principal, name string,
 		return amtp.IssuedKey{}, refused
 	}
 	secret, key := gateway.NewKey(a.ID, s.Now())
-	ended, err := s.Store.AddKey(ctx, key, alone, with...)
+	ended, err := s.Store.AddKey(ctx, p.Acting(), key, alone, with...)
 	if errors.As(err, &refused) {
 		return amtp.IssuedKey{}, refused
 	}
@@ -54,7 +54,7 @@ func (s *Agents) RevokeKey(ctx context.Context, p gateway.Principal, name, keyID
 	if refused != nil {
 		return amtp.Address{}, refused
 	}
-	err := s.Store.RemoveKey(ctx, a.ID, keyID)
+	err := s.Store.RemoveKey(ctx, p.Acting(), a.ID, keyID)
 	if errors.Is(err, gateway.ErrNotFound) {
 		return amtp.Address{}, amtp.Errorf(amtp.CodeKeyNotFound, "%s has no key %.80q; list its keys first.",
 			a.Address, keyID)
@@ -70,7 +70,7 @@ func (s *Agents) WhoAmI(ctx context.Context, p gateway.Principal) (amtp.Identity
 	if refused := needAgent(p); refused != nil {
 		return amtp.Identity{}, refused
 	}
-	unread, pending, err := s.Store.Depth(ctx, p.Agent.ID, gateway.MaxTotal)
+	unread, pending, err := s.Store.Depth(ctx, p.Acting(), gateway.MaxTotal)
 	if err != nil {
 		return amtp.Identity{}, gateway.Refusal(err)
 	}

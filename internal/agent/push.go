@@ -176,11 +176,6 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 	if refused != nil {
 		return amtp.IssuedPushSecret{}, refused
 	}
-	if a.DeliveryMode != "push" {
-		return amtp.IssuedPushSecret{}, amtp.Errorf(amtp.CodeConflict,
-			"%s gets its messages in its inbox, so there is nothing to sign. It gets an endpoint with: amtp agent update --push URL",
-			a.Address)
-	}
 	issued := amtp.IssuedPushSecret{Address: a.Address, Message: "Push secret renewed; it is shown this once"}
 	overlap := gateway.SecretOverlap
 	if atOnce {
@@ -194,11 +189,21 @@ func (s *Agents) RenewPushSecret(ctx context.Context, p gateway.Principal, name 
 		issued.PushSecret = e.Renew(now, overlap)
 		return nil
 	})
-	if err := s.Store.ChangeDocuments(ctx, change.Kind, change.Change); err != nil {
-		return amtp.IssuedPushSecret{}, gateway.Refusal(err)
+	if _, err := s.Store.UpdateAgent(ctx, p.Acting(), a.ID, hasEndpoint, change); err != nil {
+		return amtp.IssuedPushSecret{}, s.gone(err, name)
 	}
 	s.Queue.RetryNow(ctx, gateway.PushTo(a.ID))
 	return issued, nil
+}
+
+// hasEndpoint refuses an agent that has no endpoint. It changes nothing.
+func hasEndpoint(a *gateway.Agent) error {
+	if a.DeliveryMode == "push" {
+		return nil
+	}
+	return amtp.Errorf(amtp.CodeConflict,
+		"%s gets its messages in its inbox, so there is nothing to sign. It gets an endpoint with: amtp agent update --push URL",
+		a.Address)
 }
 
 // followed has what is under way go where the agent gets its messages now.

@@ -144,7 +144,7 @@ func (w *world) report() {
 
 func (w *world) inbox() []gateway.InboxItem {
 	w.t.Helper()
-	page, err := w.store.Inbox(context.Background(), w.alice.ID, gateway.InboxFilter{})
+	page, err := w.store.Inbox(context.Background(), gateway.Acting{Agent: w.alice.ID}, gateway.InboxFilter{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestOnce(t *testing.T) {
 	if len(got) != 1 {
 		t.Fatalf("alice has %d reports, want 1", len(got))
 	}
-	if _, err := w.store.Ack(context.Background(), w.alice.ID, got[0].ID, w.now); err != nil {
+	if _, err := w.store.Ack(context.Background(), gateway.Acting{Agent: w.alice.ID}, got[0].ID, w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.report()
@@ -283,7 +283,7 @@ func TestNobodyToTell(t *testing.T) {
 	t.Run("removed before the failure", func(t *testing.T) {
 		w := newWorld(t)
 		w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
-		if err := w.store.RemoveAgent(context.Background(), w.alice.ID, w.now); err != nil {
+		if err := w.store.RemoveAgent(context.Background(), gateway.Acting{}, w.alice.ID, w.now); err != nil {
 			t.Fatal(err)
 		}
 		w.fail("b.example")
@@ -295,7 +295,7 @@ func TestNobodyToTell(t *testing.T) {
 		w := newWorld(t)
 		w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
 		w.fail("b.example")
-		if err := w.store.RemoveAgent(context.Background(), w.alice.ID, w.now); err != nil {
+		if err := w.store.RemoveAgent(context.Background(), gateway.Acting{}, w.alice.ID, w.now); err != nil {
 			t.Fatal(err)
 		}
 		w.report()
@@ -307,12 +307,12 @@ func TestNobodyToTell(t *testing.T) {
 		w := newWorld(t)
 		w.send(w.asAlice(), "alice@a.example", "x", "bob@b.example")
 		w.fail("b.example")
-		if err := w.store.RemoveAgent(context.Background(), w.alice.ID, w.now); err != nil {
+		if err := w.store.RemoveAgent(context.Background(), gateway.Acting{}, w.alice.ID, w.now); err != nil {
 			t.Fatal(err)
 		}
 		other := w.agentAgain("alice")
 		w.report()
-		page, err := w.store.Inbox(context.Background(), other.ID, gateway.InboxFilter{})
+		page, err := w.store.Inbox(context.Background(), gateway.Acting{Agent: other.ID}, gateway.InboxFilter{})
 		if err != nil || len(page.Items) != 0 {
 			t.Errorf("the later namesake has %d reports, %v; want none", len(page.Items), err)
 		}

@@ -23,10 +23,10 @@ type EchoStore interface {
 	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
 	AddAgent(context.Context, gateway.Agent, gateway.Key,
 		...func(gateway.AgentID) gateway.DocumentChange) (gateway.Agent, error)
-	RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error
+	RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID, now time.Time) error
 	Keys(context.Context, gateway.AgentID) ([]gateway.Key, error)
-	Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error)
-	Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error)
+	Inbox(context.Context, gateway.Acting, gateway.InboxFilter) (gateway.InboxPage, error)
+	Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID, now time.Time) (gateway.Mark, error)
 	Watch(gateway.AgentID) (bell <-chan struct{}, stop func())
 }
 
@@ -103,7 +103,8 @@ func (e *Echo) Close(ctx context.Context) error {
 	if err != nil || !ours {
 		return err
 	}
-	if err := e.Store.RemoveAgent(ctx, there.ID, e.Now()); err != nil && !errors.Is(err, gateway.ErrNotFound) {
+	err = e.Store.RemoveAgent(ctx, gateway.Acting{}, there.ID, e.Now())
+	if err != nil && !errors.Is(err, gateway.ErrNotFound) {
 		return fmt.Errorf("remove %s: %w", address, err)
 	}
 	return nil
@@ -164,8 +165,8 @@ func (e *Echo) Run(ctx context.Context) error {
 func (e *Echo) drain(ctx context.Context) (left error) {
 	after := int64(0)
 	for {
-		page, err := e.Store.Inbox(ctx, e.agent.ID, gateway.InboxFilter{After: after, Limit: pageSize,
-			MaxBytes: pageBytes})
+		page, err := e.Store.Inbox(ctx, gateway.Acting{Agent: e.agent.ID},
+			gateway.InboxFilter{After: after, Limit: pageSize, MaxBytes: pageBytes})
 		if err != nil {
 			return err
 		}
@@ -193,7 +194,7 @@ func (e *Echo) handle(ctx context.Context, item *gateway.InboxItem) error {
 			return err
 		}
 	}
-	_, err := e.Store.Ack(ctx, e.agent.ID, item.ID, e.Now())
+	_, err := e.Store.Ack(ctx, gateway.Acting{Agent: e.agent.ID}, item.ID, e.Now())
 	if errors.Is(err, gateway.ErrNotFound) {
 		return nil
 	}

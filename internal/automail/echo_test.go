@@ -26,7 +26,7 @@ type box struct {
 	refuse   *amtp.Error
 }
 
-func (b *box) Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gateway.InboxPage, error) {
+func (b *box) Inbox(context.Context, gateway.Acting, gateway.InboxFilter) (gateway.InboxPage, error) {
 	var page gateway.InboxPage
 	for _, i := range b.items {
 		if !b.acked[i.ID] {
@@ -36,7 +36,7 @@ func (b *box) Inbox(context.Context, gateway.AgentID, gateway.InboxFilter) (gate
 	return page, nil
 }
 
-func (b *box) Ack(_ context.Context, _ gateway.AgentID, id amtp.MessageID, _ time.Time) (gateway.Mark, error) {
+func (b *box) Ack(_ context.Context, _ gateway.Acting, id amtp.MessageID, _ time.Time) (gateway.Mark, error) {
 	if b.failAck > 0 {
 		b.failAck--
 		return gateway.Mark{}, errors.New("killed")

@@ -36,7 +36,7 @@ type Push struct {
 // PushStore is what Push needs of gateway.Store.
 type PushStore interface {
 	AgentNamed(context.Context, amtp.Address) (*gateway.Agent, error)
-	UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
+	UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID, change func(*gateway.Agent) error,
 		with ...gateway.DocumentChange) (gateway.Agent, error)
 	Documents(ctx context.Context, kind string) ([]gateway.Document, error)
 }
@@ -238,7 +238,7 @@ func pause(o gateway.Outcome, res *http.Response, now time.Time) gateway.Outcome
 // message enters the inbox, so an interruption loses none: the attempt is repeated.
 func (c *Push) gone(ctx context.Context, p *gateway.Parcel, a *gateway.Agent) gateway.Carriage {
 	turned := false
-	_, err := c.Store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
+	_, err := c.Store.UpdateAgent(ctx, gateway.Acting{}, a.ID, func(now *gateway.Agent) error {
 		if turned = now.DeliveryMode == "push" && now.Target == a.Target; turned {
 			now.DeliveryMode = "pull"
 		}

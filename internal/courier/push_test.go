@@ -135,7 +135,7 @@ func (s *stage) add(name, mode string) gateway.Agent {
 
 func (s *stage) update(change func(*gateway.Agent)) {
 	s.t.Helper()
-	if _, err := s.store.UpdateAgent(context.Background(), s.bob.ID,
+	if _, err := s.store.UpdateAgent(context.Background(), gateway.Acting{}, s.bob.ID,
 		func(a *gateway.Agent) error { change(a); return nil }); err != nil {
 		s.t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func (s *stage) status(id amtp.MessageID) gateway.Delivery {
 
 func (s *stage) inbox(a gateway.Agent) []gateway.InboxItem {
 	s.t.Helper()
-	page, err := s.store.Inbox(context.Background(), a.ID, gateway.InboxFilter{})
+	page, err := s.store.Inbox(context.Background(), gateway.Acting{Agent: a.ID}, gateway.InboxFilter{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -643,7 +643,7 @@ func TestPushFollowsTheAgent(t *testing.T) {
 
 	s.update(func(a *gateway.Agent) { a.DeliveryMode = "push" })
 	id = s.send(s.asAlice(), "")
-	if err := s.store.RemoveAgent(context.Background(), s.bob.ID, s.Now()); err != nil {
+	if err := s.store.RemoveAgent(context.Background(), gateway.Acting{}, s.bob.ID, s.Now()); err != nil {
 		t.Fatal(err)
 	}
 	old := s.bob

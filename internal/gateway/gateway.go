@@ -115,6 +115,15 @@ type Principal struct {
 // of a message tells more.
 func (p *Principal) Stranger() bool { return p.Agent == nil && !p.Admin && !p.Development }
 
+// Acting returns the agent that makes the request and the key that it showed, the zero
+// value for a caller who is no agent.
+func (p *Principal) Acting() Acting {
+	if p.Agent == nil {
+		return Acting{}
+	}
+	return Acting{Agent: p.Agent.ID, Key: p.KeyID}
+}
+
 // Class returns the class under which the principal's messages are kept.
 func (p Principal) Class() Class {
 	switch {

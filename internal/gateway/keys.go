@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -44,33 +43,11 @@ func KeyID(bits [32]byte) string { return "key_" + hex.EncodeToString(bits[:6]) 
 // NewAdminKey makes an administrator's key.
 func NewAdminKey() string { return adminPrefix + random() }
 
-// shownKey is where a context holds the key by which somebody acts.
-type shownKey struct{}
-
-type keyOf struct {
-	agent AgentID
-	id    string
-}
-
-// WithKey returns a context for what is done for whoever showed that key of the
-// agent. A Store does nothing for it once the key has ended.
-func WithKey(ctx context.Context, agent AgentID, id string) context.Context {
-	return context.WithValue(ctx, shownKey{}, keyOf{agent, id})
-}
-
-// WithoutKey returns a context for what the gateway has to do whatever becomes of
-// the key.
-func WithoutKey(ctx context.Context) context.Context {
-	if _, id := KeyShown(ctx); id == "" {
-		return ctx
-	}
-	return context.WithValue(ctx, shownKey{}, keyOf{})
-}
-
-// KeyShown returns the key by which is acted, an empty id for none.
-func KeyShown(ctx context.Context) (agent AgentID, id string) {
-	k, _ := ctx.Value(shownKey{}).(keyOf)
-	return k.agent, k.id
+// Acting is the agent for which a store does something, and the key that a request showed
+// for it. With Key "" the gateway itself acts, and no key is checked.
+type Acting struct {
+	Agent AgentID
+	Key   string // Key.ID
 }
 
 // random returns 256 random bits in 43 characters that need no escaping.

@@ -20,7 +20,7 @@ var (
 	// the lease was lost: another attempt has begun, or the job is done
 	ErrStale    = errors.New("stale")
 	ErrConflict = errors.New("conflict")          // not while somebody works on it
-	ErrRevoked  = errors.New("the key has ended") // by which the caller acts: see WithKey
+	ErrRevoked  = errors.New("the key has ended") // the acting key: see Store
 	// restored from a backup, and nobody has confirmed that it may go on
 	ErrPaused = errors.New("the store is paused")
 )
@@ -41,9 +41,9 @@ var (
 // may be called at the same time from many goroutines. A context ends the
 // waiting of the caller; a write that was begun is finished all the same.
 //
-// A context that names a key (WithKey) makes every method that it is given to
-// ErrRevoked when the key, or its agent, ended before the call began, through
-// whatever process on the store: nothing is changed then, and nothing shown.
+// A method that takes an acting key (Acting, Reader.Key, Acceptance.By) is ErrRevoked when
+// the key, or its agent, ended before the call began, through any process on the store.
+// Then it changes nothing and shows nothing.
 type Store interface {
 	Jobs
 	SenderDomains
@@ -99,18 +99,18 @@ type Store interface {
 	// they entered its inbox, those behind After only. Nothing is changed by
 	// it. Sequence numbers are given in commit order: a reader that goes on
 	// behind the last number it saw misses nothing.
-	Inbox(context.Context, AgentID, InboxFilter) (InboxPage, error)
+	Inbox(context.Context, Acting, InboxFilter) (InboxPage, error)
 
 	// Depth counts the agent's inbox, unread and all, up to limit each.
-	Depth(ctx context.Context, agent AgentID, limit int) (unread, pending int, err error)
+	Depth(ctx context.Context, by Acting, limit int) (unread, pending int, err error)
 
 	// MarkRead marks a message in the agent's inbox as read and returns when
 	// that first happened. ErrNotFound when it is not in the inbox.
-	MarkRead(ctx context.Context, agent AgentID, id amtp.MessageID, now time.Time) (Mark, error)
+	MarkRead(ctx context.Context, by Acting, id amtp.MessageID, now time.Time) (Mark, error)
 
 	// Ack takes a message out of the agent's inbox for good. A second call
 	// answers as the first. ErrNotFound when the agent never had it.
-	Ack(ctx context.Context, agent AgentID, id amtp.MessageID, now time.Time) (Mark, error)
+	Ack(ctx context.Context, by Acting, id amtp.MessageID, now time.Time) (Mark, error)
 
 	// Watch returns a channel that receives after a message entered the agent's
 	// inbox, and a function that ends the watch. The channel has room for one
@@ -127,13 +127,14 @@ type Store interface {
 	// stores its descriptive members and returns it. After change it makes the changes
 	// of documents: all of it or nothing. An error of any of them is
 	// returned and nothing is stored. ErrNotFound when the agent is gone.
-	UpdateAgent(ctx context.Context, id AgentID, change func(*Agent) error, with ...DocumentChange) (Agent, error)
+	UpdateAgent(ctx context.Context, by Acting, id AgentID, change func(*Agent) error,
+		with ...DocumentChange) (Agent, error)
 
 	// RemoveAgent ends an agent, its keys and the secret of its endpoint at once. What
 	// it sent and received
 	// stays until its retention ends, and so do jobs to carry it: who carries
 	// them finds that there is no agent any more. ErrNotFound when it is gone.
-	RemoveAgent(ctx context.Context, id AgentID, now time.Time) error
+	RemoveAgent(ctx context.Context, by Acting, id AgentID, now time.Time) error
 
 	// Readdress moves the agents of one domain to another: each keeps its id and
 	// with it its keys, its mail and what is remembered of its messages, under the
@@ -165,18 +166,18 @@ type Store interface {
 	// AddKey stores one more key of an agent and, when alone is set, ends all
 	// its others in the same step. It returns how many it ended. It makes the changes
 	// of documents as UpdateAgent does.
-	AddKey(ctx context.Context, k Key, alone bool, with ...DocumentChange) (ended int, err error)
+	AddKey(ctx context.Context, by Acting, k Key, alone bool, with ...DocumentChange) (ended int, err error)
 
 	// Keys lists an agent's keys, oldest first.
 	Keys(context.Context, AgentID) ([]Key, error)
 
 	// RemoveKey ends one key at once. ErrNotFound when the agent has no such key.
-	RemoveKey(ctx context.Context, agent AgentID, keyID string) error
+	RemoveKey(ctx context.Context, by Acting, agent AgentID, keyID string) error
 
 	// KeyOwner returns the agent whose key has the hash. The agent and the key
 	// count as active now. It does no I/O for one that it finds; a key that
 	// another process ended is found no more within a second, and does nothing
-	// meanwhile: see WithKey. ErrNotFound when there is none, any other error when
+	// meanwhile: see Store. ErrNotFound when there is none, any other error when
 	// nobody can say.
 	KeyOwner(ctx context.Context, hash [32]byte, now time.Time) (*Agent, string, error)
 
@@ -249,7 +250,8 @@ type Readdressed struct {
 // Acceptance is a message to be stored.
 type Acceptance struct {
 	Envelope   // ID is the minted id; GivenID the sender's own, "" for none
-	Key        string
+	By         Acting
+	Key        string        // the idempotency key, "" for none
 	Message    *amtp.Message // its bytes are what is kept
 	Recipients []Recipient   // in the order of the message, without repetition
 	// Unsigned says that the sender's domain may have sent the same message
@@ -275,8 +277,12 @@ type Accepted struct {
 // Reader is who wants to see messages.
 type Reader struct {
 	Agent    AgentID
-	Everyone bool // the administrator, and status in the development profile
+	Key      string // of Agent, as in Acting
+	Everyone bool   // the administrator, and status in the development profile
 }
+
+// Acting returns the reader as the one who acts.
+func (r Reader) Acting() Acting { return Acting{Agent: r.Agent, Key: r.Key} }
 
 // MessageFilter chooses messages. Zero members do not restrict. Of the agents
 // that had the address of Sender or Recipient one after another, the last are

@@ -89,7 +89,7 @@ func (s *Server) status(c *call) {
 func readerOf(p gateway.Principal) (gateway.Reader, *amtp.Error) {
 	switch {
 	case p.Agent != nil:
-		return gateway.Reader{Agent: p.Agent.ID}, nil
+		return gateway.Reader{Agent: p.Agent.ID, Key: p.KeyID}, nil
 	case p.Admin:
 		return gateway.Reader{Everyone: true}, nil
 	}

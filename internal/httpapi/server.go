@@ -172,9 +172,6 @@ func (s *Server) serveTo(tolerance access.Tolerance, handle func(*Server, *call)
 			}
 		}
 		c.principal.From = c.addr
-		if p := &c.principal; p.Agent != nil { // the key may have ended, and only the store knows
-			c.r = r.WithContext(gateway.WithKey(r.Context(), p.Agent.ID, p.KeyID))
-		}
 		if !c.stranger() {
 			c.shown()
 		}

@@ -116,6 +116,7 @@ func (in *Intake) Accept(ctx context.Context, p gateway.Principal, m *amtp.Messa
 	}
 	accepted, err := in.Store.Accept(ctx, gateway.Acceptance{
 		Envelope:   envelope,
+		By:         p.Acting(),
 		Key:        m.IdempotencyKey,
 		Message:    m,
 		Recipients: list.chosen(),

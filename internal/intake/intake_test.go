@@ -351,7 +351,7 @@ func TestNamesake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.store.RemoveAgent(t.Context(), bob.ID, time.Now()); err != nil {
+	if err := h.store.RemoveAgent(t.Context(), gateway.Acting{}, bob.ID, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.store.AddAgent(t.Context(), gateway.Agent{Address: bob.Address, DeliveryMode: "pull",

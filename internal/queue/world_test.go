@@ -230,7 +230,7 @@ func (w *world) state(id amtp.MessageID) gateway.Delivery {
 // reports returns how many messages are in alice's inbox.
 func (w *world) reports() int {
 	w.t.Helper()
-	page, err := w.store.Inbox(context.Background(), w.alice.ID, gateway.InboxFilter{})
+	page, err := w.store.Inbox(context.Background(), gateway.Acting{Agent: w.alice.ID}, gateway.InboxFilter{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

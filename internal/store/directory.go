@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"crypto/subtle"
 	"slices"
 	"strings"
@@ -275,15 +274,15 @@ func (d *Directory) dropKeys(id gateway.AgentID, these func(gateway.Key) bool) {
 	})
 }
 
-// Ended is gateway.ErrRevoked when the acting key in ctx has ended.
-func (d *Directory) Ended(ctx context.Context) error {
-	agent, id := gateway.KeyShown(ctx)
-	if id == "" {
+// Ended is gateway.ErrRevoked when the acting key has ended.
+func (d *Directory) Ended(by gateway.Acting) error {
+	if by.Key == "" {
 		return nil
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if e := d.agent[agent]; e == nil || !slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == id }) {
+	e := d.agent[by.Agent]
+	if e == nil || !slices.ContainsFunc(e.keys, func(k *keyEntry) bool { return k.ID == by.Key }) {
 		return gateway.ErrRevoked
 	}
 	return nil

@@ -12,8 +12,7 @@ import (
 type acceptItem struct {
 	*store.Incoming
 	out   gateway.Accepted
-	key   string // the id of the acting key, "" for none
-	tried bool   // an earlier try may have been committed
+	tried bool // an earlier try may have been committed
 	*plan
 }
 
@@ -42,7 +41,6 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	}
 	s.watch.See(a.ReceivedAt)
 	l := &acceptItem{Incoming: in}
-	_, l.key = gateway.KeyShown(ctx)
 	switch err := s.acceptances.Do(ctx, l, len(a.Message.Raw())+512); {
 	case err == nil:
 		return l.out, nil
@@ -52,6 +50,7 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 	for {
 		out, err := write(ctx, s, func(ctx context.Context, t *tx) (gateway.Accepted,
 			error) {
+			t.conn = t.by(in.By)
 			return t.accept(ctx, in)
 		})
 		if !errors.Is(err, errElsewhere) {

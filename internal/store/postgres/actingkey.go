@@ -19,12 +19,13 @@ type actingKey struct {
 	checked bool
 }
 
-func actingKeyIn(ctx context.Context) *actingKey {
-	_, id := gateway.KeyShown(ctx)
-	if id == "" {
-		return nil
+// by returns the connection for a caller with an acting key, which is checked with the
+// next statement.
+func (c conn) by(by gateway.Acting) conn {
+	if c.key = nil; by.Key != "" {
+		c.key = &actingKey{id: by.Key}
 	}
-	return &actingKey{id: id}
+	return c
 }
 
 // isUnchecked reports whether the key still has to be looked up.

@@ -29,7 +29,7 @@ func TestReadIsBegunAnew(t *testing.T) {
 	after := int64(0)
 	for i, id := range ids {
 		w.armed.Store(&bodies)
-		page, err := s.Inbox(t.Context(), bob.ID, gateway.InboxFilter{After: after, Limit: 1})
+		page, err := s.Inbox(t.Context(), gateway.Acting{Agent: bob.ID}, gateway.InboxFilter{After: after, Limit: 1})
 		if err != nil || len(page.Items) != 1 || page.Items[0].ID != id {
 			t.Fatalf("message %d after the cursor %d = %+v, %v, want %s", i, after, page.Items, err, id)
 		}

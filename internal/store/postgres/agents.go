@@ -19,9 +19,10 @@ func (t *tx) nextVersion(ctx context.Context) (version int64, err error) {
 
 // changeDirectory is write for a change of the directory. It notifies the other
 // replicas, and returns after the directory in memory has the change too.
-func changeDirectory[T any](ctx context.Context, s *Store, fn func(ctx context.Context, t *tx, version int64) (T,
-	error)) (T, error) {
+func changeDirectory[T any](ctx context.Context, s *Store, by gateway.Acting,
+	fn func(ctx context.Context, t *tx, version int64) (T, error)) (T, error) {
 	return write(ctx, s, func(ctx context.Context, t *tx) (out T, err error) {
+		t.conn = t.by(by)
 		version, err := t.nextVersion(ctx)
 		if err != nil {
 			return out, err
@@ -37,7 +38,8 @@ func changeDirectory[T any](ctx context.Context, s *Store, fn func(ctx context.C
 // AddAgent registers an agent with its first key, and stores documents with it.
 func (s *Store) AddAgent(ctx context.Context, a gateway.Agent, k gateway.Key,
 	with ...func(gateway.AgentID) gateway.DocumentChange) (gateway.Agent, error) {
-	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (gateway.Agent, error) {
+	return changeDirectory(ctx, s, gateway.Acting{}, func(ctx context.Context, t *tx,
+		version int64) (gateway.Agent, error) {
 		added := a
 		id, err := t.number(ctx,
 			`INSERT INTO agent (name, domain, folded, mode, target, description, role, capabilities, schemas, listed, created,
@@ -81,9 +83,10 @@ func (t *tx) addKey(ctx context.Context, k gateway.Key) error {
 }
 
 // UpdateAgent changes the descriptive members of an agent.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
-	with ...gateway.DocumentChange) (gateway.Agent, error) {
-	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (found gateway.Agent, err error) {
+func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID,
+	change func(*gateway.Agent) error, with ...gateway.DocumentChange) (gateway.Agent, error) {
+	return changeDirectory(ctx, s, by, func(ctx context.Context, t *tx,
+		version int64) (found gateway.Agent, err error) {
 		var a agent
 		err = t.query(ctx, `SELECT `+agentColumns+` FROM agent a WHERE a.id = $1 AND a.removed IS NULL`,
 			[]any{int64(id)}, a.into(), func() error {
@@ -113,8 +116,8 @@ func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func
 }
 
 // RemoveAgent ends an agent and its keys.
-func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
-	_, err := changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID, now time.Time) error {
+	_, err := changeDirectory(ctx, s, by, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
 		n, err := t.change(ctx, `UPDATE agent SET removed = $1, version = $2 WHERE id = $3 AND removed IS NULL`,
 			store.Micros(now), version, int64(id))
 		if err == nil && n == 0 {
@@ -147,8 +150,9 @@ func (t *tx) touchAgent(ctx context.Context, id gateway.AgentID, version int64) 
 }
 
 // AddKey stores one more key of an agent and, if alone is set, ends the others.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
-	return changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (int, error) {
+func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, alone bool,
+	with ...gateway.DocumentChange) (int, error) {
+	return changeDirectory(ctx, s, by, func(ctx context.Context, t *tx, version int64) (int, error) {
 		if err := t.touchAgent(ctx, k.Agent, version); err != nil {
 			return 0, err
 		}
@@ -166,8 +170,8 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...g
 }
 
 // RemoveKey ends one key.
-func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID string) error {
-	_, err := changeDirectory(ctx, s, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
+func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.AgentID, keyID string) error {
+	_, err := changeDirectory(ctx, s, by, func(ctx context.Context, t *tx, version int64) (none struct{}, err error) {
 		if err := t.touchAgent(ctx, agent, version); err != nil {
 			return none, err
 		}

@@ -70,10 +70,11 @@ func acceptAll(b *testing.B, replicas []*Store, letter func(i int) gateway.Accep
 	if err != nil || len(keys) == 0 {
 		b.Fatalf("keys = %d, %v, want one", len(keys), err)
 	}
-	ctx := gateway.WithKey(context.Background(), sender, keys[0].ID) // as the API does
+	ctx := context.Background()
 	all := make([]gateway.Acceptance, b.N)
 	for i := range all {
 		all[i] = letter(i)
+		all[i].By = gateway.Acting{Agent: sender, Key: keys[0].ID} // as the API does it
 	}
 	var n, workers atomic.Int64
 	b.SetParallelism(32)
@@ -235,7 +236,7 @@ func BenchmarkAck(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			if _, err := s.Ack(context.Background(), bob.ID, ids[n.Add(1)-1], dawn); err != nil {
+			if _, err := s.Ack(context.Background(), gateway.Acting{Agent: bob.ID}, ids[n.Add(1)-1], dawn); err != nil {
 				b.Error(err)
 			}
 		}

@@ -91,10 +91,17 @@ func TestJumpIsStoredFirst(t *testing.T) {
 			_, err := s.Accept(ctx, a)
 			return err
 		}},
-		{"MarkRead", func(now time.Time) error { _, err := s.MarkRead(ctx, bob.ID, read, now); return err }},
-		{"Ack", func(now time.Time) error { _, err := s.Ack(ctx, bob.ID, read, now); return err }},
+		{"MarkRead", func(now time.Time) error {
+			_, err := s.MarkRead(ctx, gateway.Acting{Agent: bob.ID}, read, now)
+			return err
+		}},
+		{"Ack", func(now time.Time) error {
+			_, err := s.Ack(ctx, gateway.Acting{Agent: bob.ID}, read,
+				now)
+			return err
+		}},
 		{"NoteSenderDomain", func(now time.Time) error { return s.NoteSenderDomain(ctx, "far.example", true, now) }},
-		{"RemoveAgent", func(now time.Time) error { return s.RemoveAgent(ctx, bob.ID, now) }},
+		{"RemoveAgent", func(now time.Time) error { return s.RemoveAgent(ctx, gateway.Acting{}, bob.ID, now) }},
 	} {
 		by := 400 * 24 * time.Hour
 		if jumps++; jumps%2 == 0 {

@@ -42,7 +42,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 	c.begun++
 	number, at := c.begun, time.Now()
 	c.mu.Unlock()
-	limited, cancel := context.WithTimeout(gateway.WithoutKey(ctx), readTime) // for all callers that asked
+	limited, cancel := context.WithTimeout(ctx, readTime) // for all callers that asked
 	defer cancel()
 	err := s.fault(s.borrow(limited, func(db conn) error { return s.renew(limited, db) }))
 	c.mu.Lock()

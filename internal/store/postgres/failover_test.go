@@ -30,7 +30,7 @@ func TestFailover(t *testing.T) {
 	// Data that the standby lacks.
 	ghost := register(t, one, "ghost")
 	_, key := gateway.NewKey(ghost.ID, dawn)
-	if _, err := one.AddKey(t.Context(), key, false); err != nil {
+	if _, err := one.AddKey(t.Context(), gateway.Acting{}, key, false); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 50 {
@@ -51,7 +51,7 @@ func TestFailover(t *testing.T) {
 			id = string(got.ID)
 			return err == nil
 		})
-		page, err := s.Inbox(t.Context(), bob.ID, gateway.InboxFilter{After: cursor})
+		page, err := s.Inbox(t.Context(), gateway.Acting{Agent: bob.ID}, gateway.InboxFilter{After: cursor})
 		if err != nil || len(page.Items) != 1 || string(page.Items[0].ID) != id {
 			t.Fatalf("behind the cursor %d are %d messages, %v; want the one that came after the failover", cursor,
 				len(page.Items), err)

@@ -19,9 +19,9 @@ type inboxEntry struct {
 
 // Inbox returns a page of an agent's inbox. It chooses the messages on the page by the
 // lengths of their bodies, and reads only the bodies that it returns.
-func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
+func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
-	release, err := s.boxes.Take(ctx, int64(agent))
+	release, err := s.boxes.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return gateway.InboxPage{Next: f.After}, err
 	}
@@ -30,10 +30,11 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	var envelopes map[int64]bodyRow
 	err = s.read(ctx, func(ctx context.Context, c conn) (err error) {
 		page = gateway.InboxPage{Next: f.After} // the read may run again
-		if chosen, err = c.inboxPage(ctx, agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
+		c = c.by(by)
+		if chosen, err = c.inboxPage(ctx, by.Agent, f, s.bounds.Scan, &page); err != nil || len(chosen) == 0 {
 			return err
 		}
-		envelopes, err = c.bodies(ctx, agent, chosen)
+		envelopes, err = c.bodies(ctx, by.Agent, chosen)
 		return err
 	})
 	if err != nil {
@@ -166,13 +167,13 @@ func (c conn) bodies(ctx context.Context, agent gateway.AgentID, chosen []inboxE
 }
 
 // Depth counts an agent's inbox, up to limit each.
-func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
+func (s *Store) Depth(ctx context.Context, by gateway.Acting, limit int) (unread, pending int, err error) {
 	err = s.read(ctx, func(ctx context.Context, c conn) error {
-		return c.query(ctx, `SELECT
+		return c.by(by).query(ctx, `SELECT
 				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent = $1 AND agent <> 0 AND NOT pushed AND state = 5 LIMIT $2) a),
 				(SELECT count(*) FROM (SELECT 1 FROM delivery WHERE agent <= $1 AND agent >= $1 AND agent <> 0 AND NOT pushed AND state = 5
 					AND read IS NULL ORDER BY agent, seq + 0 LIMIT $2) b)`,
-			[]any{int64(agent), limit}, []any{&pending, &unread}, func() error { return nil })
+			[]any{int64(by.Agent), limit}, []any{&pending, &unread}, func() error { return nil })
 	})
 	return unread, pending, err
 }

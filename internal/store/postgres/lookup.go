@@ -68,7 +68,7 @@ func newBatchLookup(all []*acceptItem) *batchLookup {
 			agents[r.Agent] = true
 		}
 		agents[l.SenderAgent] = true
-		shown[l.key] = true
+		shown[l.By.Key] = true
 		q.about(int32(i), l.Incoming)
 		if l.tried {
 			id, _ := l.Name(false)
@@ -158,7 +158,7 @@ func (s *Store) lookUp(ctx context.Context, c conn, all []*acceptItem) error {
 	}
 	for _, l := range all {
 		l.decide(modes)
-		l.fallback = l.fallback || !l.stored && l.key != "" && !keys[l.key]
+		l.fallback = l.fallback || !l.stored && l.By.Key != "" && !keys[l.By.Key]
 		l.fallback = l.fallback || !l.stored && !knows(s.dir, l.recipients)
 	}
 	return nil

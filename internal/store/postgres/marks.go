@@ -12,12 +12,11 @@ import (
 
 // markItem is one acknowledgement or read mark.
 type markItem struct {
-	agent gateway.AgentID
-	id    amtp.MessageID
-	key   string // the id of the acting key, "" for none
-	at    int64
-	ack   bool
-	mark  gateway.Mark
+	by   gateway.Acting
+	id   amtp.MessageID
+	at   int64
+	ack  bool
+	mark gateway.Mark
 }
 
 // inboxScan is the target of the columns of a delivery that is marked.
@@ -41,26 +40,28 @@ func (r *inboxScan) read() store.InboxRow {
 const inboxColumns = `d.seq, d.state, coalesce(d.acked, 0), coalesce(d.read, 0), m.uuid, d.pushed, m.class, coalesce(m.sender, '')`
 
 // Ack takes a message out of an inbox.
-func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+func (s *Store) Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &markItem{agent: agent, id: id, at: store.Micros(now), ack: true})
+	return s.mark(ctx, &markItem{by: by, id: id, at: store.Micros(now), ack: true})
 }
 
 // MarkRead marks a message in an inbox as read.
-func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+func (s *Store) MarkRead(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, &markItem{agent: agent, id: id, at: store.Micros(now)})
+	return s.mark(ctx, &markItem{by: by, id: id, at: store.Micros(now)})
 }
 
 func (s *Store) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
-	_, m.key = gateway.KeyShown(ctx)
 	switch err := s.marks.Do(ctx, m, 64); {
 	case err == nil:
 		return m.mark, nil
 	case !errors.Is(err, errFallback):
 		return gateway.Mark{}, err
 	}
-	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Mark, error) { return t.mark(ctx, m) })
+	return write(ctx, s, func(ctx context.Context, t *tx) (gateway.Mark, error) {
+		t.conn = t.by(m.by)
+		return t.mark(ctx, m)
+	})
 }
 
 // storeMarks stores a batch. It looks up the deliveries by their messages' canonical
@@ -131,7 +132,7 @@ func (c conn) marks(ctx context.Context, batch []*store.Item[*markItem]) (done [
 	for i, item := range batch {
 		if u, ok := item.Work.id.UUID(); ok {
 			items, uuids = append(items, int32(i)), append(uuids, u[:])
-			agents, keys = append(agents, int64(item.Work.agent)), append(keys, item.Work.key)
+			agents, keys = append(agents, int64(item.Work.by.Agent)), append(keys, item.Work.by.Key)
 		}
 	}
 	done = make([]bool, len(batch))
@@ -199,13 +200,13 @@ func (c conn) settleMarks(ctx context.Context, sql string, p *pending, done []bo
 // mark finds a delivery by any id that its agent may use, and marks it.
 func (t *tx) mark(ctx context.Context, m *markItem) (gateway.Mark, error) {
 	var scan inboxScan
-	message, err := t.find(ctx, gateway.Reader{Agent: m.agent}, m.id)
+	message, err := t.find(ctx, gateway.Reader{Agent: m.by.Agent}, m.id)
 	if err != nil {
 		return gateway.Mark{}, err
 	}
 	err = t.query(ctx, `SELECT `+inboxColumns+`
 			FROM delivery d JOIN message m ON m.id = d.message JOIN agent a ON a.id = d.agent AND a.removed IS NULL
-			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{message, int64(m.agent)},
+			WHERE d.message = $1 AND d.agent = $2 FOR UPDATE OF d`, []any{message, int64(m.by.Agent)},
 		scan.into(), func() error { return nil })
 	if err != nil {
 		return gateway.Mark{}, err

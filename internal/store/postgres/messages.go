@@ -29,6 +29,7 @@ func (c conn) find(ctx context.Context, by gateway.Reader, id amtp.MessageID) (r
 func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageID) (gateway.Record, error) {
 	var found []recordRow
 	err := s.snapshot(ctx, func(ctx context.Context, c conn) error {
+		c = c.by(by.Acting())
 		row, err := c.find(ctx, by, id)
 		if err == nil && row == 0 {
 			err = gateway.ErrNotFound
@@ -130,6 +131,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 	}
 	var found []recordRow
 	err = s.snapshot(ctx, func(ctx context.Context, c conn) (err error) {
+		c = c.by(by.Acting())
 		var rows []int64
 		if rows, page, err = s.selected(ctx, c, by, f); err == nil {
 			found, err = c.records(ctx, by, rows, false)

@@ -116,7 +116,7 @@ func TestServerDiesAndComesBack(t *testing.T) {
 	s := open(t, where)
 	alice, bob := register(t, s, "alice"), register(t, s, "bob")
 	_, key := gateway.NewKey(bob.ID, dawn)
-	if _, err := s.AddKey(context.Background(), key, false); err != nil {
+	if _, err := s.AddKey(context.Background(), gateway.Acting{}, key, false); err != nil {
 		t.Fatal(err)
 	}
 	want := make(map[amtp.MessageID]bool)
@@ -138,7 +138,8 @@ func TestServerDiesAndComesBack(t *testing.T) {
 			}
 			return err != nil
 		})
-		if _, err := s.Inbox(context.Background(), bob.ID, gateway.InboxFilter{}); !errors.Is(err, gateway.ErrBusy) {
+		if _, err := s.Inbox(context.Background(), gateway.Acting{Agent: bob.ID},
+			gateway.InboxFilter{}); !errors.Is(err, gateway.ErrBusy) {
 			t.Errorf("Inbox while the server is away = %v, want %v", err, gateway.ErrAway)
 		}
 		if err := s.Probe(context.Background(), dawn); err == nil {
@@ -232,7 +233,7 @@ func TestConnectionsAreEnded(t *testing.T) {
 	storm.Wait()
 	found := make(map[amtp.MessageID]int)
 	soon(t, "the inbox can be read", func() bool {
-		page, err := one.Inbox(context.Background(), bob.ID, gateway.InboxFilter{})
+		page, err := one.Inbox(context.Background(), gateway.Acting{Agent: bob.ID}, gateway.InboxFilter{})
 		for _, item := range page.Items {
 			found[item.ID]++
 		}

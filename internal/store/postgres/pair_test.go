@@ -41,17 +41,17 @@ func (p *pair) Messages(ctx context.Context, by gateway.Reader, f gateway.Messag
 	return p.next().Messages(ctx, by, f)
 }
 
-func (p *pair) Inbox(ctx context.Context, agent gateway.AgentID, f gateway.InboxFilter) (gateway.InboxPage, error) {
-	return p.next().Inbox(ctx, agent, f)
+func (p *pair) Inbox(ctx context.Context, by gateway.Acting, f gateway.InboxFilter) (gateway.InboxPage, error) {
+	return p.next().Inbox(ctx, by, f)
 }
 
-func (p *pair) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
-	return p.next().Ack(ctx, agent, id, now)
+func (p *pair) Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID, now time.Time) (gateway.Mark, error) {
+	return p.next().Ack(ctx, by, id, now)
 }
 
-func (p *pair) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+func (p *pair) MarkRead(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return p.next().MarkRead(ctx, agent, id, now)
+	return p.next().MarkRead(ctx, by, id, now)
 }
 
 func (p *pair) Claim(ctx context.Context, wanted []gateway.Claiming, now, lease time.Time) ([]gateway.Claimed, error) {

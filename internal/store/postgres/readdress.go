@@ -14,7 +14,7 @@ func (s *Store) Readdress(ctx context.Context, from, to amtp.Domain) (gateway.Re
 	if from == to {
 		return gateway.Readdressed{}, nil
 	}
-	return changeDirectory(ctx, s, func(ctx context.Context, t *tx,
+	return changeDirectory(ctx, s, gateway.Acting{}, func(ctx context.Context, t *tx,
 		version int64) (done gateway.Readdressed, err error) {
 		var ids []int64
 		var folded []string

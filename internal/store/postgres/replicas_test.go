@@ -43,7 +43,7 @@ func mustAccept(t testing.TB, s *Store, a gateway.Acceptance) gateway.Accepted {
 
 func inbox(t testing.TB, s *Store, a gateway.Agent) []gateway.InboxItem {
 	t.Helper()
-	page, err := s.Inbox(context.Background(), a.ID, gateway.InboxFilter{})
+	page, err := s.Inbox(context.Background(), gateway.Acting{Agent: a.ID}, gateway.InboxFilter{})
 	if err != nil {
 		t.Fatalf("Inbox = %v, want no error", err)
 	}
@@ -61,7 +61,7 @@ func TestRegisteredElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")
 	secret, key := gateway.NewKey(alice.ID, dawn)
-	if _, err := one.AddKey(context.Background(), key, false); err != nil || secret == "" {
+	if _, err := one.AddKey(context.Background(), gateway.Acting{}, key, false); err != nil || secret == "" {
 		t.Fatalf("AddKey = %v, want no error", err)
 	}
 	if owner, _, err := two.KeyOwner(t.Context(), key.Hash, dawn); err != nil || owner.ID != alice.ID {
@@ -98,14 +98,14 @@ func TestRemovedElsewhere(t *testing.T) {
 			one, two := twoReplicas(t, open)
 			alice, bob := register(t, one, "alice"), register(t, one, "bob")
 			_, key := gateway.NewKey(bob.ID, dawn)
-			if _, err := one.AddKey(context.Background(), key, false); err != nil {
+			if _, err := one.AddKey(context.Background(), gateway.Acting{}, key, false); err != nil {
 				t.Fatal(err)
 			}
 			if _, _, err := two.KeyOwner(t.Context(), key.Hash, dawn); err != nil {
 				t.Fatalf("KeyOwner = %v, want bob", err)
 			}
 			got := mustAccept(t, two, letterTo(t, alice, "before", bob))
-			if err := one.RemoveAgent(context.Background(), bob.ID, dawn); err != nil {
+			if err := one.RemoveAgent(context.Background(), gateway.Acting{}, bob.ID, dawn); err != nil {
 				t.Fatal(err)
 			}
 			for what, a := range map[string]gateway.Acceptance{"to": letterTo(t, alice, "after", bob),
@@ -114,7 +114,8 @@ func TestRemovedElsewhere(t *testing.T) {
 					t.Errorf("Accept of a letter %s bob = %v, want %v", what, err, gateway.ErrNotFound)
 				}
 			}
-			if _, err := two.Ack(context.Background(), bob.ID, got.ID, dawn); !errors.Is(err, gateway.ErrNotFound) {
+			if _, err := two.Ack(context.Background(), gateway.Acting{Agent: bob.ID}, got.ID,
+				dawn); !errors.Is(err, gateway.ErrNotFound) {
 				t.Errorf("Ack by bob = %v, want %v", err, gateway.ErrNotFound)
 			}
 			soon(t, "bob's key is refused", func() bool {
@@ -235,7 +236,7 @@ func TestSeenElsewhere(t *testing.T) {
 	one, two := twoReplicas(t, openDeaf)
 	alice := register(t, one, "alice")
 	secret, key := gateway.NewKey(alice.ID, dawn)
-	if _, err := one.AddKey(context.Background(), key, false); err != nil || secret == "" {
+	if _, err := one.AddKey(context.Background(), gateway.Acting{}, key, false); err != nil || secret == "" {
 		t.Fatal(err)
 	}
 	later := dawn.Add(40 * 24 * time.Hour)
@@ -294,7 +295,7 @@ func TestStoppedInTransaction(t *testing.T) {
 	alice := register(t, one, "alice")
 	holds, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
-		_, err := one.UpdateAgent(context.Background(), alice.ID, func(a *gateway.Agent) error {
+		_, err := one.UpdateAgent(context.Background(), gateway.Acting{}, alice.ID, func(a *gateway.Agent) error {
 			close(holds)
 			<-goOn
 			a.Description = "asleep"

@@ -104,7 +104,7 @@ func (s *Store) borrow(ctx context.Context, fn func(conn) error) error {
 		return broken{err}
 	}
 	defer c.Release()
-	err = fn(conn{Conn: c.Conn(), key: actingKeyIn(ctx)})
+	err = fn(conn{Conn: c.Conn()})
 	if err != nil && unreachable(err) { // the connection is useless: a server that became a standby stays one
 		err = errors.Join(err, c.Conn().Close(ctx))
 	}

@@ -32,6 +32,9 @@ func (s *Store) Accept(ctx context.Context, a gateway.Acceptance) (gateway.Accep
 		write = s.writeBackground
 	}
 	for {
+		if err := s.dir.Ended(a.By); err != nil {
+			return gateway.Accepted{}, err
+		}
 		var out gateway.Accepted
 		err := write(ctx, len(a.Message.Raw())+512, func(w *writer) (err error) {
 			out, err = w.accept(p)

@@ -77,10 +77,10 @@ func rollBack(err error) error {
 }
 
 // UpdateAgent changes the descriptive members of an agent.
-func (s *Store) UpdateAgent(ctx context.Context, id gateway.AgentID, change func(*gateway.Agent) error,
-	with ...gateway.DocumentChange) (gateway.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID,
+	change func(*gateway.Agent) error, with ...gateway.DocumentChange) (gateway.Agent, error) {
 	var changed gateway.Agent
-	err := s.write(ctx, 512, func(w *writer) error {
+	err := s.writeBy(ctx, by, 512, func(w *writer) error {
 		a, err := w.livingAgent(id) // from the table: this batch may have changed it
 		if err != nil {
 			return err
@@ -131,8 +131,8 @@ func (w *writer) livingAgent(id gateway.AgentID) (a gateway.Agent, err error) {
 }
 
 // RemoveAgent ends an agent and its keys.
-func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Time) error {
-	return s.write(ctx, 128, func(w *writer) error {
+func (s *Store) RemoveAgent(ctx context.Context, by gateway.Acting, id gateway.AgentID, now time.Time) error {
+	return s.writeBy(ctx, by, 128, func(w *writer) error {
 		changed, err := w.exec(`UPDATE agent SET removed = ? WHERE id = ? AND removed IS NULL`,
 			store.Micros(now), int64(id))
 		if err != nil {
@@ -160,9 +160,10 @@ func (s *Store) RemoveAgent(ctx context.Context, id gateway.AgentID, now time.Ti
 }
 
 // AddKey stores one more key of an agent and, if alone is set, ends the others.
-func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...gateway.DocumentChange) (int, error) {
+func (s *Store) AddKey(ctx context.Context, by gateway.Acting, k gateway.Key, alone bool,
+	with ...gateway.DocumentChange) (int, error) {
 	ended := 0
-	err := s.write(ctx, 256, func(w *writer) error {
+	err := s.writeBy(ctx, by, 256, func(w *writer) error {
 		if !w.lives(k.Agent) {
 			return gateway.ErrNotFound
 		}
@@ -190,8 +191,8 @@ func (s *Store) AddKey(ctx context.Context, k gateway.Key, alone bool, with ...g
 }
 
 // RemoveKey ends one key.
-func (s *Store) RemoveKey(ctx context.Context, agent gateway.AgentID, keyID string) error {
-	return s.write(ctx, 128, func(w *writer) error {
+func (s *Store) RemoveKey(ctx context.Context, by gateway.Acting, agent gateway.AgentID, keyID string) error {
+	return s.writeBy(ctx, by, 128, func(w *writer) error {
 		n, err := w.exec(`DELETE FROM agent_key WHERE agent = ? AND id = ?`, int64(agent), keyID)
 		if err != nil {
 			return err

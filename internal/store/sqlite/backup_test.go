@@ -85,7 +85,7 @@ func (o *office) fill(n int) {
 
 func (o *office) inbox(after int64) (list []int64) {
 	o.t.Helper()
-	page, err := o.Inbox(o.t.Context(), o.agent.ID, gateway.InboxFilter{After: after})
+	page, err := o.Inbox(o.t.Context(), gateway.Acting{Agent: o.agent.ID}, gateway.InboxFilter{After: after})
 	if err != nil {
 		o.t.Fatal(err)
 	}

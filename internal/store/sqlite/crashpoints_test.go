@@ -55,7 +55,7 @@ func (c *crash) restart() {
 // inbox returns the number of messages in bob's inbox.
 func (c *crash) inbox() int {
 	c.Helper()
-	page, err := c.store.Inbox(context.Background(), c.bob.ID, gateway.InboxFilter{})
+	page, err := c.store.Inbox(context.Background(), gateway.Acting{Agent: c.bob.ID}, gateway.InboxFilter{})
 	if err != nil {
 		c.Fatalf("inbox: %v", err)
 	}
@@ -161,7 +161,8 @@ func TestCP18(t *testing.T) {
 			c.Fatal(err)
 		}
 		c.restart()
-		mark, err := c.store.Ack(context.Background(), c.bob.ID, c.ledger.letters["letter"].id, dawn.AddDate(0, 0, 1))
+		mark, err := c.store.Ack(context.Background(), gateway.Acting{Agent: c.bob.ID},
+			c.ledger.letters["letter"].id, dawn.AddDate(0, 0, 1))
 		if err != nil || !mark.At.Equal(dawn) {
 			c.Errorf("the second Ack = %v, %v; want %v, no error", mark.At, err, dawn)
 		}

@@ -224,13 +224,13 @@ func (l *ledger) post(s *Store, from, to gateway.Agent, name string) error {
 // ack acknowledges a message that was accepted, and mark marks it read.
 func (l *ledger) ack(s *Store, to gateway.Agent, name string) error {
 	e, id := l.with(name, func(e *letter) { e.acking = true })
-	_, err := s.Ack(context.Background(), to.ID, id, dawn)
+	_, err := s.Ack(context.Background(), gateway.Acting{Agent: to.ID}, id, dawn)
 	return l.confirm(err, &e.acked)
 }
 
 func (l *ledger) mark(s *Store, to gateway.Agent, name string) error {
 	e, id := l.with(name, func(e *letter) { e.marking = true })
-	_, err := s.MarkRead(context.Background(), to.ID, id, dawn)
+	_, err := s.MarkRead(context.Background(), gateway.Acting{Agent: to.ID}, id, dawn)
 	if errors.Is(err, gateway.ErrNotFound) {
 		return nil // acknowledged in the meantime
 	}
@@ -276,7 +276,7 @@ func (l *ledger) check(t *testing.T, s *Store) {
 	sound(t, s)
 	consistent(t, s)
 	_, bob := cast(t, s)
-	page, err := s.Inbox(context.Background(), bob.ID, gateway.InboxFilter{})
+	page, err := s.Inbox(context.Background(), gateway.Acting{Agent: bob.ID}, gateway.InboxFilter{})
 	if err != nil {
 		t.Fatalf("inbox: %v", err)
 	}

@@ -19,9 +19,9 @@ const inBox = ` d.agent = ?1 AND d.pushed IS NULL AND d.state = 5`
 // lengths of their bodies, and reads only the bodies that it returns. When a filter
 // matches very few rows, the page ends early, instead of reading a million rows, and
 // reports that there may be more.
-func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
+func (s *Store) Inbox(ctx context.Context, by gateway.Acting,
 	f gateway.InboxFilter) (page gateway.InboxPage, err error) {
-	release, err := s.boxes.Take(ctx, int64(agent))
+	release, err := s.boxes.Take(ctx, int64(by.Agent))
 	if err != nil {
 		return gateway.InboxPage{Next: f.After}, err
 	}
@@ -32,7 +32,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 	}
 	sql := `SELECT d.seq, d.read, d.leases, d.thread, m.id, m.received, length(m.body)
 		FROM delivery d INDEXED BY ` + index + ` JOIN message m ON m.id = d.message WHERE` + where + ` AND d.seq > ?2 ORDER BY d.seq`
-	err = s.read(ctx, func(r *reader) error {
+	err = s.readBy(ctx, by, func(r *reader) error {
 		page = gateway.InboxPage{Next: f.After}
 		after, err := r.behind(f)
 		if err != nil {
@@ -57,8 +57,8 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 			if page.Items == nil {
 				page.Items = make([]gateway.InboxItem, 0, min(f.Limit, 100))
 			}
-			return r.appendItem(s.dir, &page, item, inboxRef{st.ColumnInt64(4), agent})
-		}, int64(agent), after)
+			return r.appendItem(s.dir, &page, item, inboxRef{st.ColumnInt64(4), by.Agent})
+		}, int64(by.Agent), after)
 		switch {
 		case errors.Is(err, errEnough):
 			return nil
@@ -70,7 +70,7 @@ func (s *Store) Inbox(ctx context.Context, agent gateway.AgentID,
 			` ORDER BY d.seq DESC LIMIT 1`, func(st *sqlite3.Stmt) error {
 			page.Next = max(page.Next, st.ColumnInt64(0))
 			return nil
-		}, int64(agent))
+		}, int64(by.Agent))
 	})
 	return page, err
 }
@@ -114,15 +114,15 @@ func (r *reader) appendItem(dir *store.Directory, page *gateway.InboxPage, item 
 }
 
 // Depth counts an agent's inbox, up to limit each.
-func (s *Store) Depth(ctx context.Context, agent gateway.AgentID, limit int) (unread, pending int, err error) {
-	err = s.read(ctx, func(r *reader) error {
+func (s *Store) Depth(ctx context.Context, by gateway.Acting, limit int) (unread, pending int, err error) {
+	err = s.readBy(ctx, by, func(r *reader) error {
 		return r.query(`SELECT
 				(SELECT count(*) FROM (SELECT 1 FROM delivery d INDEXED BY delivery_box WHERE`+inBox+` LIMIT ?2)),
 				(SELECT count(*) FROM (SELECT 1 FROM delivery d INDEXED BY delivery_unread WHERE`+inBox+` AND d.read IS NULL LIMIT ?2))`,
 			func(st *sqlite3.Stmt) error {
 				pending, unread = st.ColumnInt(0), st.ColumnInt(1)
 				return nil
-			}, int64(agent), limit)
+			}, int64(by.Agent), limit)
 	})
 	return unread, pending, err
 }
@@ -147,24 +147,24 @@ func (w *writer) inboxRow(agent gateway.AgentID, id amtp.MessageID) (r store.Inb
 }
 
 // Ack takes a message out of an inbox.
-func (s *Store) Ack(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+func (s *Store) Ack(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, agent, id, now, true)
+	return s.mark(ctx, by, id, now, true)
 }
 
 // MarkRead marks a message in an inbox as read.
-func (s *Store) MarkRead(ctx context.Context, agent gateway.AgentID, id amtp.MessageID,
+func (s *Store) MarkRead(ctx context.Context, by gateway.Acting, id amtp.MessageID,
 	now time.Time) (gateway.Mark, error) {
-	return s.mark(ctx, agent, id, now, false)
+	return s.mark(ctx, by, id, now, false)
 }
 
-func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.MessageID, now time.Time,
+func (s *Store) mark(ctx context.Context, by gateway.Acting, id amtp.MessageID, now time.Time,
 	ack bool) (gateway.Mark, error) {
 	var mark store.Mark
 	at := store.Micros(now)
-	err := s.write(ctx, 64, func(w *writer) error {
+	err := s.writeBy(ctx, by, 64, func(w *writer) error {
 		w.keepsPrefetch = true
-		row, err := w.inboxRow(agent, id)
+		row, err := w.inboxRow(by.Agent, id)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (s *Store) mark(ctx context.Context, agent gateway.AgentID, id amtp.Message
 		if err != nil {
 			return err
 		}
-		return w.insertReceipt(&row, agent, &mark.Owed)
+		return w.insertReceipt(&row, by.Agent, &mark.Owed)
 	})
 	if err != nil {
 		return gateway.Mark{}, err // the write may still change mark

@@ -33,7 +33,7 @@ func TestInboxReadsOnlyWhatItShows(t *testing.T) {
 		"bytes":       {MaxBytes: len(large)},
 		"one in none": {After: letters - 1, Limit: 10},
 	} {
-		page, err := o.Inbox(t.Context(), o.agent.ID, f)
+		page, err := o.Inbox(t.Context(), gateway.Acting{Agent: o.agent.ID}, f)
 		if err != nil || len(page.Items) != 1 || len(page.Items[0].Body) <= len(large) {
 			t.Fatalf("%s: page of %d messages, %v; want one, whole", what, len(page.Items), err)
 		}

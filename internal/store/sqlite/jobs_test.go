@@ -84,7 +84,7 @@ func busyQueue(t testing.TB, s *Store) (alice gateway.Agent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.UpdateAgent(context.Background(), bob.ID, func(a *gateway.Agent) error {
+	_, err = s.UpdateAgent(context.Background(), gateway.Acting{}, bob.ID, func(a *gateway.Agent) error {
 		a.DeliveryMode, a.Target = store.ModePush, "https://bob.example"
 		return nil
 	})

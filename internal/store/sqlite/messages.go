@@ -55,7 +55,7 @@ func (c *statements) find(by gateway.Reader, id amtp.MessageID) (row int64, err 
 
 // Message returns one message that the reader may see.
 func (s *Store) Message(ctx context.Context, by gateway.Reader, id amtp.MessageID) (rec gateway.Record, err error) {
-	err = s.read(ctx, func(r *reader) error {
+	err = s.readBy(ctx, by.Acting(), func(r *reader) error {
 		row, err := r.find(by, id)
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (s *Store) Messages(ctx context.Context, by gateway.Reader,
 		return page, err
 	}
 	defer release()
-	err = s.read(ctx, func(r *reader) error {
+	err = s.readBy(ctx, by.Acting(), func(r *reader) error {
 		l := store.Listing{Series: r.series(s.dir, by, f), Bounds: s.bounds}
 		if !f.Since.IsZero() {
 			if l.Floor, err = r.floor(f.Since); err != nil {

@@ -102,11 +102,11 @@ func (m *model) remove(t *rapid.T) {
 		t.Skip("too few")
 	}
 	a := m.pick(t, "agent")
-	if err := m.store.RemoveAgent(t.Context(), a.ID, m.now()); err != nil {
+	if err := m.store.RemoveAgent(t.Context(), gateway.Acting{}, a.ID, m.now()); err != nil {
 		t.Fatalf("RemoveAgent = %v", err)
 	}
 	a.removed = true
-	if err := m.store.RemoveAgent(t.Context(), a.ID, m.now()); !errors.Is(err, gateway.ErrNotFound) {
+	if err := m.store.RemoveAgent(t.Context(), gateway.Acting{}, a.ID, m.now()); !errors.Is(err, gateway.ErrNotFound) {
 		t.Fatalf("the second RemoveAgent = %v", err)
 	}
 }
@@ -185,7 +185,7 @@ func (m *model) acceptance(t *rapid.T, n *modelMessage, text string, to []*model
 func (m *model) ack(t *rapid.T) {
 	a, c := m.copy(t)
 	now := m.now()
-	got, err := m.store.Ack(t.Context(), a.ID, c.id, now)
+	got, err := m.store.Ack(t.Context(), gateway.Acting{Agent: a.ID}, c.id, now)
 	if c.acked.IsZero() {
 		c.acked = now
 	}
@@ -197,7 +197,7 @@ func (m *model) ack(t *rapid.T) {
 func (m *model) mark(t *rapid.T) {
 	a, c := m.copy(t)
 	now := m.now()
-	got, err := m.store.MarkRead(t.Context(), a.ID, c.id, now)
+	got, err := m.store.MarkRead(t.Context(), gateway.Acting{Agent: a.ID}, c.id, now)
 	if !c.acked.IsZero() {
 		if !errors.Is(err, gateway.ErrNotFound) {
 			t.Fatalf("MarkRead of an acknowledged message = %v", err)
@@ -219,7 +219,7 @@ func (m *model) strange(t *rapid.T) {
 	if c.from == a || slices.Contains(c.to, a) {
 		t.Skip("no stranger")
 	}
-	_, ack := m.store.Ack(t.Context(), a.ID, c.id, m.now())
+	_, ack := m.store.Ack(t.Context(), gateway.Acting{Agent: a.ID}, c.id, m.now())
 	_, read := m.store.Message(t.Context(), gateway.Reader{Agent: a.ID}, c.id)
 	if !errors.Is(ack, gateway.ErrNotFound) || !errors.Is(read, gateway.ErrNotFound) {
 		t.Fatalf("a stranger's Ack = %v, Message = %v", ack, read)
@@ -237,7 +237,7 @@ func (m *model) page(t *rapid.T) {
 		}
 	}
 	for more := true; more; {
-		page, err := m.store.Inbox(t.Context(), a.ID, filter)
+		page, err := m.store.Inbox(t.Context(), gateway.Acting{Agent: a.ID}, filter)
 		if err != nil || len(page.Items) > filter.Limit {
 			t.Fatalf("Inbox = %d items, %v", len(page.Items), err)
 		}

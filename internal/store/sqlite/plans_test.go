@@ -142,13 +142,13 @@ func useEverything(t *testing.T, s *Store) {
 		_, err = s.Messages(ctx, by, f)
 		must(err)
 	}
-	_, err = s.Inbox(ctx, alice.ID, gateway.InboxFilter{})
+	_, err = s.Inbox(ctx, gateway.Acting{Agent: alice.ID}, gateway.InboxFilter{})
 	must(err)
-	_, _, err = s.Depth(ctx, alice.ID, 10)
+	_, _, err = s.Depth(ctx, gateway.Acting{Agent: alice.ID}, 10)
 	must(err)
-	_, err = s.MarkRead(ctx, alice.ID, first, now)
+	_, err = s.MarkRead(ctx, gateway.Acting{Agent: alice.ID}, first, now)
 	must(err)
-	_, err = s.Ack(ctx, alice.ID, first, now)
+	_, err = s.Ack(ctx, gateway.Acting{Agent: alice.ID}, first, now)
 	must(err)
 	must(s.Probe(ctx, now))
 }

@@ -57,9 +57,6 @@ func (g *gate) open() {
 // read runs fn on one of the reading connections, in one snapshot. When the writer
 // interrupts it, read runs fn again, which has to start from the beginning.
 func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
-	if err := s.dir.Ended(ctx); err != nil {
-		return err
-	}
 	for range readTries {
 		err := s.readOnce(ctx, fn)
 		if !errors.Is(err, errInterrupted) {
@@ -67,6 +64,14 @@ func (s *Store) read(ctx context.Context, fn func(*reader) error) error {
 		}
 	}
 	return gateway.ErrBusy // the read takes longer than the writer needs to fill the journal
+}
+
+// readBy is read for a caller with an acting key.
+func (s *Store) readBy(ctx context.Context, by gateway.Acting, fn func(*reader) error) error {
+	if err := s.dir.Ended(by); err != nil {
+		return err
+	}
+	return s.read(ctx, fn)
 }
 
 func (s *Store) readOnce(ctx context.Context, fn func(*reader) error) error {

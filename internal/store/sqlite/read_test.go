@@ -73,7 +73,7 @@ func TestPagesEndAtTheirBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			if _, err := s.MarkRead(ctx, bob.ID, got.ID, dawn); err != nil {
+			if _, err := s.MarkRead(ctx, gateway.Acting{Agent: bob.ID}, got.ID, dawn); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -98,7 +98,7 @@ func TestPagesEndAtTheirBounds(t *testing.T) {
 	pages, seen = 0, 0
 	box := gateway.InboxFilter{Read: true, Limit: 100}
 	for more := true; more; pages++ {
-		page, err := s.Inbox(ctx, bob.ID, box)
+		page, err := s.Inbox(ctx, gateway.Acting{Agent: bob.ID}, box)
 		if err != nil || page.HasMore != page.Incomplete {
 			t.Fatalf("%+v, %v", page, err)
 		}

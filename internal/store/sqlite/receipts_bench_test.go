@@ -103,7 +103,7 @@ func stormRate(b *testing.B, class gateway.Class) float64 {
 	var acks sync.WaitGroup
 	acks.Go(func() {
 		each(ackers, storm, func(i int) {
-			if _, err := s.Ack(ctx, bob.ID, ids[i], time.Now()); err != nil {
+			if _, err := s.Ack(ctx, gateway.Acting{Agent: bob.ID}, ids[i], time.Now()); err != nil {
 				b.Error(err)
 			}
 		})

@@ -27,7 +27,7 @@ func TestFullDiskIsLoggedOnce(t *testing.T) {
 		walSoft: 1 << 20, walHard: 2 << 20})
 	alice, bob := cast(t, s)
 	secret, key := gateway.NewKey(alice.ID, dawn)
-	if _, err := s.AddKey(t.Context(), key, true); err != nil {
+	if _, err := s.AddKey(t.Context(), gateway.Acting{}, key, true); err != nil {
 		t.Fatal(err)
 	}
 	url := serve(t, s, &order{}, log)

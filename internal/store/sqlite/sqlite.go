@@ -185,18 +185,20 @@ func (s *Store) fail(why error) {
 // write runs fn in a batch of the writer and returns its error. fn has to return a
 // refusal before its first change.
 func (s *Store) write(ctx context.Context, size int, fn work) error {
-	if err := s.dir.Ended(ctx); err != nil {
+	return s.batcher.Do(ctx, fn, size)
+}
+
+// writeBy is write for a caller with an acting key.
+func (s *Store) writeBy(ctx context.Context, by gateway.Acting, size int, fn work) error {
+	if err := s.dir.Ended(by); err != nil {
 		return err
 	}
-	return s.batcher.Do(ctx, fn, size)
+	return s.write(ctx, size, fn)
 }
 
 // writeBackground is write for changes that come in large numbers and that no agent
 // waits for: messages of other gateways, and results of attempts.
 func (s *Store) writeBackground(ctx context.Context, size int, fn work) error {
-	if err := s.dir.Ended(ctx); err != nil {
-		return err
-	}
 	return s.batcher.DoBackground(ctx, fn, size)
 }
 

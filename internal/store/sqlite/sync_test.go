@@ -109,7 +109,7 @@ func TestSyncBeforeAnswer(t *testing.T) {
 	s := mustOpenOn(t, d, fresh(t, scratch(t)), small)
 	alice, bob := cast(t, s)
 	secret, key := gateway.NewKey(alice.ID, dawn)
-	if _, err := s.AddKey(t.Context(), key, true); err != nil {
+	if _, err := s.AddKey(t.Context(), gateway.Acting{}, key, true); err != nil {
 		t.Fatal(err)
 	}
 	url := serve(t, s, o, slog.New(slog.DiscardHandler))

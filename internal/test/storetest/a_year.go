@@ -94,7 +94,7 @@ func (w *world) someAck(random *rand.Rand, k *kept) {
 		if _, done := k.acked[p.ID]; done || random.IntN(12) > 0 {
 			continue
 		}
-		if mark, err := w.store.Ack(w.ctx, p.ID, k.first.ID, w.now()); err == nil {
+		if mark, err := w.store.Ack(w.ctx, gateway.Acting{Agent: p.ID}, k.first.ID, w.now()); err == nil {
 			k.acked[p.ID] = mark.At
 		}
 	}

@@ -159,11 +159,11 @@ func timesAreKept(w *world) {
 		if err != nil {
 			w.Fatalf("Accept = %v, want no error; time %v", err, at)
 		}
-		read, err := w.store.MarkRead(w.ctx, bob.ID, got.ID, at.Add(time.Microsecond))
+		read, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: bob.ID}, got.ID, at.Add(time.Microsecond))
 		w.works("MarkRead", err)
 		w.sameTime("read mark", read.At, at.Add(time.Microsecond))
 		w.sameTime("ReadAt in the inbox", w.page(bob, wholeInbox).Items[0].ReadAt, at.Add(time.Microsecond))
-		acked, err := w.store.Ack(w.ctx, bob.ID, got.ID, at.Add(2*time.Microsecond))
+		acked, err := w.store.Ack(w.ctx, gateway.Acting{Agent: bob.ID}, got.ID, at.Add(2*time.Microsecond))
 		w.works("Ack", err)
 		w.sameTime("acknowledgement", acked.At, at.Add(2*time.Microsecond))
 		r := w.read(alice, got.ID)

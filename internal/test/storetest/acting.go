@@ -1,7 +1,9 @@
 package storetest
 
 import (
-	"context"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/amtp-go/amtp"
@@ -11,12 +13,13 @@ import (
 // acting are the promises about calls with an acting key.
 func acting() []promise {
 	return []promise{
-		{"a context that names a key that goes on changes nothing", keyGoesOn},
-		{"a context that names a key is ErrRevoked when the key ended before, whatever the method",
+		{"an acting key that goes on changes nothing", keyGoesOn},
+		{"a call with an acting key is ErrRevoked when the key ended before, whatever method takes it",
 			func(w *world) { w.ended(w.store, w.endKey) }},
-		{"a context that names a key is ErrRevoked when its agent ended before",
+		{"a call with an acting key is ErrRevoked when its agent ended before",
 			func(w *world) { w.ended(w.store, w.remove) }},
 		{"a key ends itself, its agent, and the others", keyEndsItself},
+		{"each method that takes an acting key is among those tried", actsAreAll},
 	}
 }
 
@@ -39,7 +42,7 @@ func RunTwo(t *testing.T, open func(t *testing.T) (one, two gateway.Store)) {
 // act is one operation that an agent does with its key.
 type act struct {
 	name string
-	do   func(context.Context, gateway.Store) error
+	do   func(gateway.Acting, gateway.Store) error
 }
 
 // desk is an agent with one of every thing on which it can act.
@@ -65,75 +68,109 @@ func (w *world) desk() *desk {
 
 // acts is every operation of the agent, in an order in which all of them succeed.
 func (w *world) acts(d *desk) []act {
-	by := gateway.Reader{Agent: d.ID}
-	kept := func(list []gateway.Document) ([]gateway.Document, error) { return list, nil }
+	reader := func(by gateway.Acting) gateway.Reader { return gateway.Reader{Agent: by.Agent, Key: by.Key} }
+	accept := func(by gateway.Acting, s gateway.Store, l letter) error {
+		a := w.acceptance(l)
+		a.By = by
+		_, err := s.Accept(w.ctx, a)
+		return err
+	}
+	rename := func(a *gateway.Agent) error { a.Role = "changed"; return nil }
+	document := gateway.DocumentChange{Kind: "some", Change: func([]gateway.Document) ([]gateway.Document, error) {
+		return []gateway.Document{{Kind: "some", Name: "one", Created: w.now()}}, nil
+	}}
 	return []act{
-		{"Accept", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Accept(ctx, w.acceptance(letter{from: d.person, to: []person{d.friend}}))
+		{"Accept", func(by gateway.Acting, s gateway.Store) error {
+			return accept(by, s, letter{from: d.person, to: []person{d.friend}})
+		}},
+		{"Accept to another domain", func(by gateway.Acting, s gateway.Store) error {
+			return accept(by, s, letter{from: d.person, far: []string{"carol@far.example"}, key: "k"})
+		}},
+		{"Message", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Message(w.ctx, reader(by), d.first)
 			return err
 		}},
-		{"Accept to another domain", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Accept(ctx, w.acceptance(letter{from: d.person, far: []string{"carol@far.example"}, key: "k"}))
+		{"Messages", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Messages(w.ctx, reader(by), gateway.MessageFilter{Limit: 10})
 			return err
 		}},
-		{"Message", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Message(ctx, by, d.first)
+		{"Inbox", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Inbox(w.ctx, by, wholeInbox)
 			return err
 		}},
-		{"Messages", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Messages(ctx, by, gateway.MessageFilter{Limit: 10})
+		{"Depth", func(by gateway.Acting, s gateway.Store) error {
+			_, _, err := s.Depth(w.ctx, by, 10)
 			return err
 		}},
-		{"Inbox", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Inbox(ctx, d.ID, wholeInbox)
+		{"MarkRead", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.MarkRead(w.ctx, by, d.first, w.now())
 			return err
 		}},
-		{"Depth", func(ctx context.Context, s gateway.Store) error { _, _, err := s.Depth(ctx, d.ID, 10); return err }},
-		{"MarkRead", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.MarkRead(ctx, d.ID, d.first, w.now())
+		{"Ack", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.Ack(w.ctx, by, d.first, w.now())
 			return err
 		}},
-		{"Ack", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Ack(ctx, d.ID, d.first, w.now())
+		{"UpdateAgent", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.UpdateAgent(w.ctx, by, d.ID, rename)
 			return err
 		}},
-		{"JobsPage", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.JobsPage(ctx, gateway.JobFilter{Limit: 1})
+		{"UpdateAgent with documents", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.UpdateAgent(w.ctx, by, d.ID, rename, document)
 			return err
 		}},
-		{"Cancel", func(ctx context.Context, s gateway.Store) error { return s.Cancel(ctx, d.job, w.now()) }},
-		{"Documents", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.Documents(ctx, "some")
+		{"AddKey", func(by gateway.Acting, s gateway.Store) error {
+			_, err := s.AddKey(w.ctx, by, newKey("more", d.ID, w.now()), false)
 			return err
 		}},
-		{"ChangeDocuments", func(ctx context.Context, s gateway.Store) error {
-			return s.ChangeDocuments(ctx, "some", kept)
+		{"RemoveKey", func(by gateway.Acting, s gateway.Store) error {
+			return s.RemoveKey(w.ctx, by, d.ID, "key_more")
 		}},
-		{"UpdateAgent", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.UpdateAgent(ctx, d.ID, func(a *gateway.Agent) error { a.Role = "changed"; return nil })
-			return err
-		}},
-		{"AddKey", func(ctx context.Context, s gateway.Store) error {
-			_, err := s.AddKey(ctx, newKey("more", d.ID, w.now()), false)
-			return err
-		}},
-		{"RemoveKey", func(ctx context.Context, s gateway.Store) error { return s.RemoveKey(ctx, d.ID, "key_more") }},
 	}
 }
 
+// acting returns the person with its key.
+func (p person) acting() gateway.Acting { return gateway.Acting{Agent: p.ID, Key: p.key.ID} }
+
 func (w *world) endKey(p person) {
 	w.Helper()
-	w.works("RemoveKey", w.store.RemoveKey(w.ctx, p.ID, p.key.ID))
+	w.works("RemoveKey", w.store.RemoveKey(w.ctx, gateway.Acting{}, p.ID, p.key.ID))
 }
 
 func keyGoesOn(w *world) {
 	d := w.desk()
-	ctx := gateway.WithKey(w.ctx, d.ID, d.key.ID)
 	for _, a := range w.acts(d) {
-		w.works(a.name, a.do(ctx, w.store))
+		w.works(a.name, a.do(d.acting(), w.store))
 	}
 	same(w, "messages in bob's inbox", len(w.inbox(d.friend)), 1)
 	same(w, "messages in alice's inbox", len(w.inbox(d.person)), 0)
+}
+
+// removeFriend is the act after which the friend does nothing more.
+func removeFriend(w *world, d *desk) act {
+	return act{"RemoveAgent", func(by gateway.Acting, s gateway.Store) error {
+		return s.RemoveAgent(w.ctx, by, d.friend.ID, w.now())
+	}}
+}
+
+// actsAreAll compares the acts with the signatures of the contract.
+func actsAreAll(w *world) {
+	d := w.desk()
+	tried := make(map[string]bool)
+	for _, a := range append(w.acts(d), removeFriend(w, d)) {
+		name, _, _ := strings.Cut(a.name, " ")
+		tried[name] = true
+	}
+	takers := []reflect.Type{reflect.TypeFor[gateway.Acting](), reflect.TypeFor[gateway.Reader](),
+		reflect.TypeFor[gateway.Acceptance]()}
+	contract := reflect.TypeFor[gateway.Store]()
+	for i := range contract.NumMethod() {
+		m := contract.Method(i)
+		for j := range m.Type.NumIn() {
+			if slices.Contains(takers, m.Type.In(j)) && !tried[m.Name] {
+				w.Errorf("%s takes an acting key, and no act calls it", m.Name)
+			}
+		}
+	}
 }
 
 // ended has the store s, which may be in another process than the world's, do every
@@ -145,11 +182,8 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 		w.Errorf("KeyOwner = %v, want alice", err)
 	}
 	end(d.person)
-	ctx := gateway.WithKey(w.ctx, d.ID, d.key.ID)
-	for _, a := range append(w.acts(d), act{"RemoveAgent", func(ctx context.Context, s gateway.Store) error {
-		return s.RemoveAgent(ctx, d.friend.ID, w.now())
-	}}) {
-		w.fails(a.name+" by a key that has ended", a.do(ctx, s), gateway.ErrRevoked)
+	for _, a := range append(w.acts(d), removeFriend(w, d)) {
+		w.fails(a.name+" by a key that has ended", a.do(d.acting(), s), gateway.ErrRevoked)
 	}
 	w.owns(d.friend, d.friend.key)
 	same(w, "messages in bob's inbox", len(w.inbox(d.friend)), 0)
@@ -157,10 +191,14 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 	if err != nil || len(page.Jobs) != 1 || page.Jobs[0].ID != d.job {
 		w.Errorf("jobs = %+v, %v, want the same as before", page.Jobs, err)
 	}
-	w.works("Depth in nobody's name", func() error {
-		_, _, err := s.Depth(gateway.WithoutKey(ctx), d.ID, 1)
+	w.works("Depth without an acting key", func() error {
+		_, _, err := s.Depth(w.ctx, gateway.Acting{Agent: d.ID}, 1)
 		return err
 	}())
+	some, err := w.store.Documents(w.ctx, "some")
+	if err != nil || len(some) != 0 {
+		w.Errorf("documents = %+v, %v, want none", some, err)
+	}
 	if here, err := w.store.AgentNamed(w.ctx, d.Address); err == nil {
 		same(w, "role of alice", here.Role, d.Role)
 		same(w, "messages in alice's inbox", len(w.inbox(d.person)), 1)
@@ -175,13 +213,12 @@ func (w *world) ended(s gateway.Store, end func(person)) {
 func keyEndsItself(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	second, _ := w.addKey(alice, "second", false)
-	w.works("RemoveKey of itself", w.store.RemoveKey(gateway.WithKey(w.ctx, alice.ID, alice.key.ID), alice.ID,
-		alice.key.ID))
+	w.works("RemoveKey of itself", w.store.RemoveKey(w.ctx, alice.acting(), alice.ID, alice.key.ID))
 	w.keys(alice, second.ID)
 	third := newKey("third", alice.ID, w.now())
-	_, err := w.store.AddKey(gateway.WithKey(w.ctx, alice.ID, second.ID), third, true)
+	_, err := w.store.AddKey(w.ctx, gateway.Acting{Agent: alice.ID, Key: second.ID}, third, true)
 	w.works("AddKey instead of itself", err)
 	w.keys(alice, third.ID)
-	w.works("RemoveAgent by itself", w.store.RemoveAgent(gateway.WithKey(w.ctx, bob.ID, bob.key.ID), bob.ID, w.now()))
+	w.works("RemoveAgent by itself", w.store.RemoveAgent(w.ctx, bob.acting(), bob.ID, w.now()))
 	w.noOwner("bob's key", bob.key.Hash)
 }

@@ -224,11 +224,11 @@ func everyAct(w *world, alice, bob person, id amtp.MessageID) []func(n int) erro
 		func(int) error { _, err := w.store.Message(w.ctx, by, id); return err },
 		func(int) error { _, err := w.store.Messages(w.ctx, by, gateway.MessageFilter{Limit: 5}); return err },
 		func(int) error {
-			_, err := w.store.Inbox(w.ctx, bob.ID, gateway.InboxFilter{Limit: 5, MaxBytes: 1})
+			_, err := w.store.Inbox(w.ctx, gateway.Acting{Agent: bob.ID}, gateway.InboxFilter{Limit: 5, MaxBytes: 1})
 			return err
 		},
-		func(int) error { _, _, err := w.store.Depth(w.ctx, bob.ID, 1000); return err },
-		func(int) error { _, err := w.store.Ack(w.ctx, bob.ID, id, w.now()); return err },
+		func(int) error { _, _, err := w.store.Depth(w.ctx, gateway.Acting{Agent: bob.ID}, 1000); return err },
+		func(int) error { _, err := w.store.Ack(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now()); return err },
 		func(int) error { _, stop := w.store.Watch(bob.ID); stop(); return nil },
 		func(int) error { return w.update(w.ctx, bob.Agent) },
 		func(int) error { _, err := w.store.AgentNamed(w.ctx, bob.Address); return err },
@@ -238,18 +238,18 @@ func everyAct(w *world, alice, bob person, id amtp.MessageID) []func(n int) erro
 		func(int) error { _ = w.store.Agents(w.ctx); return nil },
 		func(n int) error {
 			k := newKey("many "+strconv.Itoa(n), alice.ID, w.now())
-			_, err := w.store.AddKey(w.ctx, k, false)
-			return errors.Join(err, w.store.RemoveKey(w.ctx, alice.ID, k.ID))
+			_, err := w.store.AddKey(w.ctx, gateway.Acting{}, k, false)
+			return errors.Join(err, w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, k.ID))
 		},
 		func(n int) error {
 			now := w.now()
 			a, err := w.store.AddAgent(w.ctx, gateway.Agent{
 				Address: w.address("many" + strconv.Itoa(n) + "@" + domain), CreatedAt: now, LastActive: now,
 			}, newKey("agent "+strconv.Itoa(n), 0, now))
-			return errors.Join(err, w.store.RemoveAgent(w.ctx, a.ID, now))
+			return errors.Join(err, w.store.RemoveAgent(w.ctx, gateway.Acting{}, a.ID, now))
 		},
 		func(int) error {
-			_, err := w.store.MarkRead(w.ctx, alice.ID, id, w.now())
+			_, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: alice.ID}, id, w.now())
 			if errors.Is(err, gateway.ErrNotFound) {
 				return nil // alice sent it; bob has it
 			}

@@ -332,7 +332,7 @@ func claimLarge(w *world) {
 
 func claimFlows(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
-	_, err := w.store.UpdateAgent(w.ctx, bob.ID, func(a *gateway.Agent) error {
+	_, err := w.store.UpdateAgent(w.ctx, gateway.Acting{}, bob.ID, func(a *gateway.Agent) error {
 		a.DeliveryMode, a.Target = "push", "https://bob.example/hook"
 		return nil
 	})

@@ -92,7 +92,7 @@ func (w *world) ackAtRandom(p person, done <-chan struct{}) map[amtp.MessageID]b
 			return acked
 		default:
 		}
-		page, err := w.store.Inbox(w.ctx, p.ID, gateway.InboxFilter{Limit: 8, MaxBytes: 1 << 20})
+		page, err := w.store.Inbox(w.ctx, gateway.Acting{Agent: p.ID}, gateway.InboxFilter{Limit: 8, MaxBytes: 1 << 20})
 		if err != nil {
 			w.Errorf("Inbox = %v, want no error", err)
 			return acked
@@ -101,7 +101,7 @@ func (w *world) ackAtRandom(p person, done <-chan struct{}) map[amtp.MessageID]b
 			if rand.IntN(3) > 0 {
 				continue
 			}
-			if _, err := w.store.Ack(w.ctx, p.ID, item.ID, w.now()); err != nil {
+			if _, err := w.store.Ack(w.ctx, gateway.Acting{Agent: p.ID}, item.ID, w.now()); err != nil {
 				w.Errorf("Ack = %v, want no error; id %s", err, item.ID)
 			}
 			acked[item.ID] = true
@@ -114,7 +114,7 @@ func (w *world) readOn(p person, done <-chan struct{}) map[amtp.MessageID]bool {
 	seen := make(map[amtp.MessageID]bool)
 	f := gateway.InboxFilter{Limit: 5, MaxBytes: 1 << 20}
 	for last := false; ; {
-		page, err := w.store.Inbox(w.ctx, p.ID, f)
+		page, err := w.store.Inbox(w.ctx, gateway.Acting{Agent: p.ID}, f)
 		if err != nil {
 			w.Errorf("Inbox = %v, want no error", err)
 			return seen
@@ -183,7 +183,7 @@ func (m *model) pick(t *rapid.T) *entry {
 func (m *model) markOne(t *rapid.T) {
 	e := m.pick(t)
 	if e.acked {
-		_, err := m.store.MarkRead(m.ctx, m.bob.ID, e.id, m.now())
+		_, err := m.store.MarkRead(m.ctx, gateway.Acting{Agent: m.bob.ID}, e.id, m.now())
 		m.fails("MarkRead after the ack", err, gateway.ErrNotFound)
 		return
 	}

@@ -96,17 +96,17 @@ func (g *grown) fillGone(i int) error {
 		text: fmt.Sprintf("goodbye %d", i)}); err != nil {
 		return err
 	}
-	return g.store.RemoveAgent(g.ctx, written.ID, g.now())
+	return g.store.RemoveAgent(g.ctx, gateway.Acting{}, written.ID, g.now())
 }
 
 func (g *grown) fillLocal(i int) error {
 	text := fmt.Sprintf("local-%d", i)
 	id, err := g.patiently(letter{from: g.alice, to: []person{g.bob, g.carol, g.dave}, text: text, key: text})
 	if err == nil {
-		_, err = g.store.MarkRead(g.ctx, g.carol.ID, id, g.now())
+		_, err = g.store.MarkRead(g.ctx, gateway.Acting{Agent: g.carol.ID}, id, g.now())
 	}
 	if err == nil {
-		_, err = g.store.Ack(g.ctx, g.dave.ID, id, g.now())
+		_, err = g.store.Ack(g.ctx, gateway.Acting{Agent: g.dave.ID}, id, g.now())
 	}
 	return err
 }
@@ -130,7 +130,7 @@ func (g *grown) fillPeers(i int) error {
 		err = g.store.NoteSenderDomain(g.ctx, amtp.Domain(fmt.Sprintf("p%05d.example", i)), true, g.now())
 	}
 	if err == nil {
-		_, err = g.store.Ack(g.ctx, g.dave.ID, id, g.now())
+		_, err = g.store.Ack(g.ctx, gateway.Acting{Agent: g.dave.ID}, id, g.now())
 	}
 	return err
 }

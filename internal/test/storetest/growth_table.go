@@ -108,7 +108,7 @@ func (g *grown) inboxFilters() []named[gateway.InboxFilter] {
 // which all is acknowledged, and an empty one.
 func (g *grown) boxesOf(f gateway.InboxFilter) error {
 	for _, p := range []person{g.bob, g.carol, g.dave, g.fresh} {
-		if _, err := g.store.Inbox(g.ctx, p.ID, f); err != nil {
+		if _, err := g.store.Inbox(g.ctx, gateway.Acting{Agent: p.ID}, f); err != nil {
 			return err
 		}
 	}
@@ -192,27 +192,27 @@ func mailOperations() []operation {
 			return expect(err, gateway.ErrNotFound)
 		}),
 		one("Depth", "nothing read", func(g *grown) error {
-			_, _, err := g.store.Depth(g.ctx, g.bob.ID, GrowthBound)
+			_, _, err := g.store.Depth(g.ctx, gateway.Acting{Agent: g.bob.ID}, GrowthBound)
 			return err
 		}),
 		one("Depth", "everything read", func(g *grown) error {
-			_, _, err := g.store.Depth(g.ctx, g.carol.ID, GrowthBound)
+			_, _, err := g.store.Depth(g.ctx, gateway.Acting{Agent: g.carol.ID}, GrowthBound)
 			return err
 		}),
 		one("Depth", "everything acknowledged", func(g *grown) error {
-			_, _, err := g.store.Depth(g.ctx, g.dave.ID, GrowthBound)
+			_, _, err := g.store.Depth(g.ctx, gateway.Acting{Agent: g.dave.ID}, GrowthBound)
 			return err
 		}),
 		one("MarkRead", "of one message", func(g *grown) error {
-			_, err := g.store.MarkRead(g.ctx, g.carol.ID, g.marked, g.now())
+			_, err := g.store.MarkRead(g.ctx, gateway.Acting{Agent: g.carol.ID}, g.marked, g.now())
 			return err
 		}),
 		one("Ack", "of one message", func(g *grown) error {
-			_, err := g.store.Ack(g.ctx, g.bob.ID, g.unread, g.now())
+			_, err := g.store.Ack(g.ctx, gateway.Acting{Agent: g.bob.ID}, g.unread, g.now())
 			return err
 		}),
 		one("Ack", "of a message from elsewhere", func(g *grown) error {
-			_, err := g.store.Ack(g.ctx, g.dave.ID, g.owed, g.now())
+			_, err := g.store.Ack(g.ctx, gateway.Acting{Agent: g.dave.ID}, g.owed, g.now())
 			return err
 		}),
 	}
@@ -236,12 +236,15 @@ func agentOperations() []operation {
 			return err
 		}),
 		one("AddKey", "one more", func(g *grown) error {
-			_, err := g.store.AddKey(g.ctx, newKey("more", g.fresh.ID, g.now()), false)
+			_, err := g.store.AddKey(g.ctx, gateway.Acting{}, newKey("more", g.fresh.ID, g.now()), false)
 			return err
 		}),
 		one("Keys", "of one agent", func(g *grown) error { _, err := g.store.Keys(g.ctx, g.fresh.ID); return err }),
-		one("RemoveKey", "one", func(g *grown) error { return g.store.RemoveKey(g.ctx, g.fresh.ID, "key_more") }),
-		one("RemoveAgent", "one", func(g *grown) error { return g.store.RemoveAgent(g.ctx, g.carol.ID, g.now()) }),
+		one("RemoveKey", "one", func(g *grown) error { return g.store.RemoveKey(g.ctx, gateway.Acting{}, g.fresh.ID, "key_more") }),
+		one("RemoveAgent", "one", func(g *grown) error {
+			return g.store.RemoveAgent(g.ctx, gateway.Acting{},
+				g.carol.ID, g.now())
+		}),
 		one("Purge", "when nothing is due", func(g *grown) error {
 			_, err := g.store.Purge(g.ctx, gateway.DefaultRetention(), g.now(), 0, pageOf)
 			return err

@@ -60,12 +60,12 @@ func closed(w *world) {
 	_, accept := w.store.Accept(w.ctx, a)
 	_, message := w.store.Message(w.ctx, gateway.Reader{Agent: bob.ID}, id)
 	_, messages := w.store.Messages(w.ctx, gateway.Reader{Agent: bob.ID}, gateway.MessageFilter{Limit: 1})
-	_, inbox := w.store.Inbox(w.ctx, bob.ID, wholeInbox)
-	_, _, depth := w.store.Depth(w.ctx, bob.ID, 1)
-	_, mark := w.store.MarkRead(w.ctx, bob.ID, id, w.now())
-	_, ack := w.store.Ack(w.ctx, bob.ID, id, w.now())
+	_, inbox := w.store.Inbox(w.ctx, gateway.Acting{Agent: bob.ID}, wholeInbox)
+	_, _, depth := w.store.Depth(w.ctx, gateway.Acting{Agent: bob.ID}, 1)
+	_, mark := w.store.MarkRead(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now())
+	_, ack := w.store.Ack(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now())
 	_, register := w.register("carol")
-	_, key := w.store.AddKey(w.ctx, newKey("late", bob.ID, w.now()), false)
+	_, key := w.store.AddKey(w.ctx, gateway.Acting{}, newKey("late", bob.ID, w.now()), false)
 	_, claim := w.store.Claim(w.ctx, []gateway.Claiming{{Destination: "far.example", Limit: 1}}, w.now(), w.now())
 	_, parcel := w.store.Parcel(w.ctx, 1, 1)
 	_, waiting := w.store.Waiting(w.ctx, "", 1)
@@ -91,8 +91,8 @@ func closed(w *world) {
 	for method, err := range map[string]error{
 		"Accept": accept, "Message": message, "Messages": messages, "Inbox": inbox, "Depth": depth, "MarkRead": mark,
 		"Ack": ack, "AddAgent": register, "AddKey": key, "UpdateAgent": w.update(w.ctx, bob.Agent),
-		"RemoveAgent": w.store.RemoveAgent(w.ctx, bob.ID, w.now()),
-		"RemoveKey":   w.store.RemoveKey(w.ctx, bob.ID, bob.key.ID),
+		"RemoveAgent": w.store.RemoveAgent(w.ctx, gateway.Acting{}, bob.ID, w.now()),
+		"RemoveKey":   w.store.RemoveKey(w.ctx, gateway.Acting{}, bob.ID, bob.key.ID),
 		"Probe":       w.store.Probe(w.ctx, w.now()),
 	} {
 		w.fails(method+" after Close", err, gateway.ErrClosed)
@@ -111,7 +111,7 @@ func failsAlone(w *world) {
 	got := make([]attempt, 80)
 	together(len(got), func(i int) {
 		if i%4 == 0 {
-			if _, err := w.store.AddKey(w.ctx, alice.key, true); err == nil {
+			if _, err := w.store.AddKey(w.ctx, gateway.Acting{}, alice.key, true); err == nil {
 				w.Errorf("AddKey of a key that exists = no error, want one")
 			}
 			return
@@ -183,12 +183,17 @@ func contextsElsewhere(w *world) {
 			LastActive: now}
 		first, more := newKey("first"+strconv.Itoa(i), 0, now), newKey("more"+strconv.Itoa(i), alice.ID, now)
 		acts = append(acts,
-			func() { _, err := w.store.Ack(ctx, bob.ID, ack, now); w.cancelled("Ack", err) },
-			func() { _, err := w.store.MarkRead(ctx, bob.ID, mark, now); w.cancelled("MarkRead", err) },
+			func() { _, err := w.store.Ack(ctx, gateway.Acting{Agent: bob.ID}, ack, now); w.cancelled("Ack", err) },
+			func() {
+				_, err := w.store.MarkRead(ctx, gateway.Acting{Agent: bob.ID}, mark, now)
+				w.cancelled("MarkRead", err)
+			},
 			func() { _, err := w.store.AddAgent(ctx, added, first); w.cancelled("AddAgent", err) },
-			func() { _, err := w.store.AddKey(ctx, more, true); w.cancelled("AddKey", err) },
-			func() { w.cancelled("RemoveKey", w.store.RemoveKey(ctx, bob.ID, "key_old"+strconv.Itoa(i))) },
-			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, short.ID, now)) },
+			func() { _, err := w.store.AddKey(ctx, gateway.Acting{}, more, true); w.cancelled("AddKey", err) },
+			func() {
+				w.cancelled("RemoveKey", w.store.RemoveKey(ctx, gateway.Acting{}, bob.ID, "key_old"+strconv.Itoa(i)))
+			},
+			func() { w.cancelled("RemoveAgent", w.store.RemoveAgent(ctx, gateway.Acting{}, short.ID, now)) },
 			func() { w.cancelled("UpdateAgent", w.update(ctx, bob.Agent)) },
 			func() {
 				_, err := w.store.Claim(ctx, []gateway.Claiming{{Destination: gateway.Destination(far), Limit: 1}}, now,

@@ -26,7 +26,7 @@ func marking() []promise {
 // depth checks both counts.
 func (w *world) depth(p person, limit, unread, pending int) {
 	w.Helper()
-	gotUnread, gotPending, err := w.store.Depth(w.ctx, p.ID, limit)
+	gotUnread, gotPending, err := w.store.Depth(w.ctx, gateway.Acting{Agent: p.ID}, limit)
 	if err != nil {
 		w.Fatalf("Depth = %v, want no error; agent %s", err, p.Address)
 	}
@@ -64,7 +64,7 @@ func firstReadMark(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	id := w.send(alice, bob)
 	at := w.now()
-	first, err := w.store.MarkRead(w.ctx, bob.ID, id, at)
+	first, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: bob.ID}, id, at)
 	w.works("MarkRead", err)
 	same(w, "id of the mark", first.ID, id)
 	w.sameTime("time of the mark", first.At, at)
@@ -83,12 +83,12 @@ func readMarkElsewhere(w *world) {
 		id amtp.MessageID
 	}{{alice, id}, {carol, id}, {alice, token}, {alice, "token"}, {bob, "token"}, {bob, amtp.NewMessageID()}, {bob, ""},
 		{person{}, id}} {
-		_, err := w.store.MarkRead(w.ctx, c.by.ID, c.id, w.now())
+		_, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: c.by.ID}, c.id, w.now())
 		w.fails("MarkRead by "+c.by.Address.String()+" of "+string(c.id), err, gateway.ErrNotFound)
 	}
 	w.depth(bob, 10, 2, 2)
 	w.ack(bob, id)
-	_, err := w.store.MarkRead(w.ctx, bob.ID, id, w.now())
+	_, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now())
 	w.fails("MarkRead after the ack", err, gateway.ErrNotFound)
 }
 
@@ -135,7 +135,7 @@ func acksAtOnce(w *world) {
 	var mu sync.Mutex
 	times := make(map[int64]bool)
 	together(32, func(int) {
-		mark, err := w.store.Ack(w.ctx, bob.ID, id, w.now())
+		mark, err := w.store.Ack(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now())
 		if err != nil {
 			w.Errorf("Ack = %v, want no error", err)
 		}
@@ -151,13 +151,13 @@ func ackOfOthers(w *world) {
 	alice, bob, carol := w.agent("alice"), w.agent("bob"), w.agent("carol")
 	id := w.send(alice, bob)
 	w.post(letter{from: alice, to: []person{bob}, id: "token"})
-	_, foreign := w.store.Ack(w.ctx, carol.ID, id, w.now())
+	_, foreign := w.store.Ack(w.ctx, gateway.Acting{Agent: carol.ID}, id, w.now())
 	w.fails("Ack of others' message", foreign, gateway.ErrNotFound)
 	for _, c := range []struct {
 		by person
 		id amtp.MessageID
 	}{{alice, id}, {alice, "token"}, {bob, "token"}, {carol, "token"}, {carol, amtp.NewMessageID()}, {person{}, id}} {
-		_, err := w.store.Ack(w.ctx, c.by.ID, c.id, w.now())
+		_, err := w.store.Ack(w.ctx, gateway.Acting{Agent: c.by.ID}, c.id, w.now())
 		if !errors.Is(err, gateway.ErrNotFound) || foreign == nil || err.Error() != foreign.Error() {
 			w.Errorf("Ack = %v, want the error for another agent's message: %v; agent %s, id %s", err, foreign,
 				c.by.Address, c.id)

@@ -201,7 +201,7 @@ func peerWritten(w *world) {
 	written("far.example", true)
 	written("silent.example", true) // nothing has come from there yet
 	written("other.example", false)
-	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, alice.ID, w.now()))
+	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, gateway.Acting{}, alice.ID, w.now()))
 	written("silent.example", false)
 	written("far.example", true)
 }

@@ -161,7 +161,7 @@ func queuedForPush(w *world) {
 	sameList(w, "inbox", w.inbox(bob), nil)
 	same(w, "rang", w.rang(), string(gateway.PushTo(bob.ID)))
 	same(w, "recipients of the job", addresses(w.oneJob(gateway.PushTo(bob.ID)).Recipients), bob.Address.String())
-	_, err := w.store.Ack(w.ctx, bob.ID, got.ID, w.now())
+	_, err := w.store.Ack(w.ctx, gateway.Acting{Agent: bob.ID}, got.ID, w.now())
 	w.fails("Ack before it was delivered", err, gateway.ErrNotFound)
 }
 

@@ -39,7 +39,7 @@ func readdressKeeps(w *world) {
 	alice, bob := w.agent("Alice"), w.agent("bob")
 	to, from := w.send(alice, bob), w.send(bob, alice)
 	key := newKey("more", alice.ID, w.now())
-	_, err := w.store.AddKey(w.ctx, key, false)
+	_, err := w.store.AddKey(w.ctx, gateway.Acting{}, key, false)
 	w.works("AddKey", err)
 	done := w.readdress(domain, elsewhere)
 	sameList(w, "moved", texts(done.Moved), []string{"Alice@moved.example", "bob@moved.example"})

@@ -113,23 +113,25 @@ func updateAgentWith(w *world) {
 		return nil
 	}
 	for _, fault := range faults {
-		_, err := w.store.UpdateAgent(w.ctx, alice.ID, change, endpointOf(alice.ID), refusing(alice.ID, fault))
+		_, err := w.store.UpdateAgent(w.ctx, gateway.Acting{}, alice.ID, change, endpointOf(alice.ID),
+			refusing(alice.ID, fault))
 		w.fails("UpdateAgent with a change that is refused", err, fault)
 		a, err := w.store.Agent(alice.ID)
 		w.works("Agent", err)
 		same(w, "mode after that", a.DeliveryMode, "pull")
 		same(w, "documents after that", w.endpoints(alice.ID), 0)
 	}
-	changed, err := w.store.UpdateAgent(w.ctx, alice.ID, change, endpointOf(alice.ID))
+	changed, err := w.store.UpdateAgent(w.ctx, gateway.Acting{}, alice.ID, change, endpointOf(alice.ID))
 	w.works("UpdateAgent", err)
 	same(w, "mode", changed.DeliveryMode, "push")
 	same(w, "documents", w.endpoints(alice.ID), 1)
 	fault := errors.New("no such agent is wanted")
-	_, err = w.store.UpdateAgent(w.ctx, alice.ID, func(*gateway.Agent) error { return fault }, gateway.DocumentChange{
-		Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Document) ([]gateway.Document,
-			error) {
-			return nil, nil
-		}})
+	_, err = w.store.UpdateAgent(w.ctx, gateway.Acting{}, alice.ID, func(*gateway.Agent) error { return fault },
+		gateway.DocumentChange{
+			Kind: gateway.EndpointKind(alice.ID), Change: func([]gateway.Document) ([]gateway.Document,
+				error) {
+				return nil, nil
+			}})
 	w.fails("UpdateAgent that is refused", err, fault)
 	same(w, "documents after that", w.endpoints(alice.ID), 1)
 }
@@ -138,19 +140,19 @@ func addKeyWith(w *world) {
 	alice := w.agent("alice")
 	for i, fault := range faults {
 		key := newKey("refused "+strconv.Itoa(i), alice.ID, w.now())
-		_, err := w.store.AddKey(w.ctx, key, true, endpointOf(alice.ID), refusing(alice.ID, fault))
+		_, err := w.store.AddKey(w.ctx, gateway.Acting{}, key, true, endpointOf(alice.ID), refusing(alice.ID, fault))
 		w.fails("AddKey with a change that is refused", err, fault)
 		w.noOwner("the key after that", key.Hash)
 		same(w, "documents after that", w.endpoints(alice.ID), 0)
 	}
 	w.owns(alice, alice.key)
 	key := newKey("second", alice.ID, w.now())
-	_, err := w.store.AddKey(w.ctx, key, false, endpointOf(alice.ID))
+	_, err := w.store.AddKey(w.ctx, gateway.Acting{}, key, false, endpointOf(alice.ID))
 	w.works("AddKey", err)
 	w.owns(alice, key)
 	same(w, "documents", w.endpoints(alice.ID), 1)
 	w.remove(alice)
-	_, err = w.store.AddKey(w.ctx, newKey("third", alice.ID, w.now()), false, endpointOf(alice.ID))
+	_, err = w.store.AddKey(w.ctx, gateway.Acting{}, newKey("third", alice.ID, w.now()), false, endpointOf(alice.ID))
 	w.fails("AddKey of an agent that is gone", err, gateway.ErrNotFound)
 	same(w, "documents of one that is gone", w.endpoints(alice.ID), 0)
 }
@@ -200,7 +202,7 @@ func removedEndpoint(w *world) {
 		return added
 	}
 	one, two := add("one"), add("two")
-	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, one.ID, now))
+	w.works("RemoveAgent", w.store.RemoveAgent(w.ctx, gateway.Acting{}, one.ID, now))
 	same(w, "documents of the one that was removed", w.endpoints(one.ID), 0)
 	same(w, "documents of the other", w.endpoints(two.ID), 1)
 }
@@ -309,7 +311,7 @@ func updateGone(w *world) {
 func removeAgent(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	second := newKey("second", alice.ID, w.now())
-	_, err := w.store.AddKey(w.ctx, second, false)
+	_, err := w.store.AddKey(w.ctx, gateway.Acting{}, second, false)
 	w.works("AddKey", err)
 	w.remove(alice)
 	w.noOwner("the first key", alice.key.Hash)
@@ -319,7 +321,7 @@ func removeAgent(w *world) {
 	w.fails("AgentNamed", err, gateway.ErrNotFound)
 	same(w, "number of agents", len(w.store.Agents(w.ctx)), 1)
 	third := newKey("third", alice.ID, w.now())
-	_, err = w.store.AddKey(w.ctx, third, false)
+	_, err = w.store.AddKey(w.ctx, gateway.Acting{}, third, false)
 	w.fails("AddKey of a deleted agent", err, gateway.ErrNotFound)
 	w.noOwner("a key added later", third.Hash)
 }
@@ -333,8 +335,8 @@ func removeWhileAddingKeys(w *world) {
 		}
 		together(len(keys)+1, func(i int) {
 			if i < len(keys) {
-				_, _ = w.store.AddKey(w.ctx, keys[i], false) // may come before or after
-			} else if err := w.store.RemoveAgent(w.ctx, alice.ID, w.now()); err != nil {
+				_, _ = w.store.AddKey(w.ctx, gateway.Acting{}, keys[i], false) // may come before or after
+			} else if err := w.store.RemoveAgent(w.ctx, gateway.Acting{}, alice.ID, w.now()); err != nil {
 				w.Errorf("RemoveAgent = %v, want no error", err)
 			}
 		})
@@ -357,9 +359,10 @@ func removedMailStays(w *world) {
 func removeGone(w *world) {
 	alice := w.agent("alice")
 	w.remove(alice)
-	w.fails("RemoveAgent again", w.store.RemoveAgent(w.ctx, alice.ID, w.now()), gateway.ErrNotFound)
-	w.fails("RemoveAgent of no agent", w.store.RemoveAgent(w.ctx, 999_999, w.now()), gateway.ErrNotFound)
-	w.fails("RemoveAgent of 0", w.store.RemoveAgent(w.ctx, 0, w.now()), gateway.ErrNotFound)
+	w.fails("RemoveAgent again", w.store.RemoveAgent(w.ctx, gateway.Acting{}, alice.ID, w.now()), gateway.ErrNotFound)
+	w.fails("RemoveAgent of no agent", w.store.RemoveAgent(w.ctx, gateway.Acting{}, 999_999, w.now()),
+		gateway.ErrNotFound)
+	w.fails("RemoveAgent of 0", w.store.RemoveAgent(w.ctx, gateway.Acting{}, 0, w.now()), gateway.ErrNotFound)
 }
 
 func namesake(w *world) {

@@ -153,7 +153,7 @@ func threadsAfterRestart(w *world) {
 func deletedAfterRestart(w *world) {
 	alice, bob := w.agent("alice"), w.agent("bob")
 	second, _ := w.addKey(alice, "second", false)
-	w.works("RemoveKey", w.store.RemoveKey(w.ctx, alice.ID, alice.key.ID))
+	w.works("RemoveKey", w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, alice.key.ID))
 	w.send(alice, bob)
 	w.remove(bob)
 	w.restart()

@@ -389,10 +389,10 @@ func pushedIsNotInInbox(w *world) {
 	p := w.claimOne(gateway.PushTo(bob.ID), w.now())
 	w.settle(p.settled(w, gateway.Success, p.Recipients...))
 	sameList(w, "inbox", w.inbox(bob), nil)
-	unread, pending, err := w.store.Depth(w.ctx, bob.ID, 10)
+	unread, pending, err := w.store.Depth(w.ctx, gateway.Acting{Agent: bob.ID}, 10)
 	w.works("Depth", err)
 	same(w, "depth", unread+pending, 0)
-	_, err = w.store.MarkRead(w.ctx, bob.ID, id, w.now())
+	_, err = w.store.MarkRead(w.ctx, gateway.Acting{Agent: bob.ID}, id, w.now())
 	w.fails("MarkRead", err, gateway.ErrNotFound)
 	d := w.read(bob, id).Deliveries[0]
 	same(w, "state", d.State, gateway.Delivered)

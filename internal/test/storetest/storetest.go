@@ -43,7 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) gateway.Store) {
 		{"Agents", registering()},
 		{"Readdress", readdressing()},
 		{"Keys", unlocking()},
-		{"WithKey", acting()},
+		{"Acting", acting()},
 		{"Peers", peering()},
 		{"Documents", sealing()},
 		{"Receipts", telling()},

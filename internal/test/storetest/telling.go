@@ -183,7 +183,7 @@ func receiptWish(w *world) {
 	bob := w.agent("bob")
 	w.ack(bob, w.far("alice@far.example", bob))
 	for _, wish := range []gateway.ReceiptWish{gateway.ReceiptsAlways, gateway.ReceiptsNever, gateway.ReceiptsDefault} {
-		_, err := w.store.UpdateAgent(w.ctx, bob.ID, func(a *gateway.Agent) error {
+		_, err := w.store.UpdateAgent(w.ctx, gateway.Acting{}, bob.ID, func(a *gateway.Agent) error {
 			a.Receipts = wish
 			return nil
 		})

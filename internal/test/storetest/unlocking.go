@@ -47,7 +47,7 @@ func (w *world) noOwner(what string, hash [32]byte) {
 func (w *world) addKey(p person, seed string, alone bool) (gateway.Key, int) {
 	w.Helper()
 	k := newKey(seed, p.ID, w.now())
-	ended, err := w.store.AddKey(w.ctx, k, alone)
+	ended, err := w.store.AddKey(w.ctx, gateway.Acting{}, k, alone)
 	if err != nil {
 		w.Fatalf("AddKey = %v, want no error; key %s", err, k.ID)
 	}
@@ -98,7 +98,7 @@ func addKey(w *world) {
 	same(w, "keys that were ended", ended, 0)
 	w.owns(alice, alice.key)
 	w.owns(alice, second)
-	_, err := w.store.AddKey(w.ctx, newKey("lost", 999_999, w.now()), false)
+	_, err := w.store.AddKey(w.ctx, gateway.Acting{}, newKey("lost", 999_999, w.now()), false)
 	w.fails("AddKey of no agent", err, gateway.ErrNotFound)
 }
 
@@ -118,7 +118,7 @@ func addKeysAlone(w *world) {
 	alice := w.agent("alice")
 	var ended atomic.Int64
 	together(16, func(i int) {
-		n, err := w.store.AddKey(w.ctx, newKey(string(rune('a'+i)), alice.ID, w.now()), true)
+		n, err := w.store.AddKey(w.ctx, gateway.Acting{}, newKey(string(rune('a'+i)), alice.ID, w.now()), true)
 		if err != nil {
 			w.Errorf("AddKey = %v, want no error", err)
 		}
@@ -161,11 +161,11 @@ func listKeys(w *world) {
 func removeKey(w *world) {
 	alice := w.agent("alice")
 	second, _ := w.addKey(alice, "second", false)
-	w.works("RemoveKey", w.store.RemoveKey(w.ctx, alice.ID, alice.key.ID))
+	w.works("RemoveKey", w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, alice.key.ID))
 	w.noOwner("the removed key", alice.key.Hash)
 	w.owns(alice, second)
 	w.keys(alice, second.ID)
-	w.works("RemoveKey of the last", w.store.RemoveKey(w.ctx, alice.ID, second.ID))
+	w.works("RemoveKey of the last", w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, second.ID))
 	w.noOwner("the last key", second.Hash)
 	_, err := w.store.AgentNamed(w.ctx, alice.Address)
 	w.works("AgentNamed without a key", err)
@@ -177,10 +177,10 @@ func removeForeignKey(w *world) {
 		by person
 		id string
 	}{{alice, bob.key.ID}, {alice, "key_none"}, {alice, ""}, {person{}, alice.key.ID}} {
-		w.fails("RemoveKey of "+c.id, w.store.RemoveKey(w.ctx, c.by.ID, c.id), gateway.ErrNotFound)
+		w.fails("RemoveKey of "+c.id, w.store.RemoveKey(w.ctx, gateway.Acting{}, c.by.ID, c.id), gateway.ErrNotFound)
 	}
-	w.works("RemoveKey", w.store.RemoveKey(w.ctx, alice.ID, alice.key.ID))
-	w.fails("RemoveKey again", w.store.RemoveKey(w.ctx, alice.ID, alice.key.ID), gateway.ErrNotFound)
+	w.works("RemoveKey", w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, alice.key.ID))
+	w.fails("RemoveKey again", w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, alice.key.ID), gateway.ErrNotFound)
 	w.owns(bob, bob.key)
 }
 
@@ -190,7 +190,7 @@ func removeUsedKey(w *world) {
 	var removed atomic.Bool
 	together(9, func(i int) {
 		if i == 0 {
-			if err := w.store.RemoveKey(w.ctx, alice.ID, k.ID); err != nil {
+			if err := w.store.RemoveKey(w.ctx, gateway.Acting{}, alice.ID, k.ID); err != nil {
 				w.Errorf("RemoveKey = %v, want no error", err)
 			}
 			removed.Store(true)

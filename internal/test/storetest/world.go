@@ -111,7 +111,7 @@ func newKey(seed string, agent gateway.AgentID, now time.Time) gateway.Key {
 
 func (w *world) remove(p person) {
 	w.Helper()
-	if err := w.store.RemoveAgent(w.ctx, p.ID, w.now()); err != nil {
+	if err := w.store.RemoveAgent(w.ctx, gateway.Acting{}, p.ID, w.now()); err != nil {
 		w.Fatalf("RemoveAgent = %v, want no error; agent %s", err, p.Address)
 	}
 }
@@ -222,7 +222,7 @@ var wholeInbox = gateway.InboxFilter{Limit: 100_000, MaxBytes: 1 << 30}
 
 func (w *world) page(p person, f gateway.InboxFilter) gateway.InboxPage {
 	w.Helper()
-	page, err := w.store.Inbox(w.ctx, p.ID, f)
+	page, err := w.store.Inbox(w.ctx, gateway.Acting{Agent: p.ID}, f)
 	if err != nil {
 		w.Fatalf("Inbox = %v, want no error; agent %s, filter %+v", err, p.Address, f)
 	}
@@ -255,7 +255,7 @@ func (w *world) read(p person, id amtp.MessageID) gateway.Record {
 
 func (w *world) ack(p person, id amtp.MessageID) gateway.Mark {
 	w.Helper()
-	mark, err := w.store.Ack(w.ctx, p.ID, id, w.now())
+	mark, err := w.store.Ack(w.ctx, gateway.Acting{Agent: p.ID}, id, w.now())
 	if err != nil {
 		w.Fatalf("Ack = %v, want no error; agent %s, id %s", err, p.Address, id)
 	}
@@ -264,7 +264,7 @@ func (w *world) ack(p person, id amtp.MessageID) gateway.Mark {
 
 func (w *world) markRead(p person, id amtp.MessageID) gateway.Mark {
 	w.Helper()
-	mark, err := w.store.MarkRead(w.ctx, p.ID, id, w.now())
+	mark, err := w.store.MarkRead(w.ctx, gateway.Acting{Agent: p.ID}, id, w.now())
 	if err != nil {
 		w.Fatalf("MarkRead = %v, want no error; agent %s, id %s", err, p.Address, id)
 	}
@@ -331,7 +331,7 @@ func together(n int, fn func(i int)) {
 
 // update gives the agent with a's id the values of a.
 func (w *world) update(ctx context.Context, a gateway.Agent) error {
-	changed, err := w.store.UpdateAgent(ctx, a.ID, func(now *gateway.Agent) error {
+	changed, err := w.store.UpdateAgent(ctx, gateway.Acting{}, a.ID, func(now *gateway.Agent) error {
 		now.DeliveryMode, now.Target, now.Description, now.Role = a.DeliveryMode, a.Target, a.Description, a.Role
 		now.Capabilities, now.SupportedSchemas, now.Listed, now.Receipts = a.Capabilities, a.SupportedSchemas,
 			a.Listed, a.Receipts
